@@ -1,0 +1,139 @@
+package process
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// User is who a program runs as. The zero value is the user of the cloud.
+type User struct {
+	// Name is for messages and for PostgreSQL's ident map.
+	Name string
+	// UID and GID are used only when Drop is set.
+	UID, GID uint32
+	// Drop says that the cloud is root and the program must not be.
+	Drop bool
+}
+
+// Unprivileged is the first of the named users that exists, when the cloud runs
+// as root, and the cloud's own user otherwise. It fails when it runs as root
+// and none of them exists.
+func Unprivileged(names ...string) (User, error) {
+	if os.Geteuid() != 0 {
+		self, err := user.Current()
+		if err != nil {
+			return User{}, fmt.Errorf("find the current user: %w", err)
+		}
+		return User{Name: self.Username}, nil
+	}
+	for _, name := range names {
+		found, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, err := strconv.ParseUint(found.Uid, 10, 32)
+		if err != nil {
+			continue
+		}
+		gid, err := strconv.ParseUint(found.Gid, 10, 32)
+		if err != nil || uid == 0 {
+			continue
+		}
+		return User{Name: name, UID: uint32(uid), GID: uint32(gid), Drop: true}, nil
+	}
+	return User{}, fmt.Errorf("running as root, and none of the users %v exists to drop to", names)
+}
+
+// Numeric is the user of these ids when the cloud runs as root, and the cloud's
+// own user otherwise.
+func Numeric(uid, gid uint32) User {
+	return User{Name: strconv.FormatUint(uint64(uid), 10), UID: uid, GID: gid, Drop: os.Geteuid() == 0}
+}
+
+func (u User) credential() *syscall.Credential {
+	if !u.Drop {
+		return nil
+	}
+	return &syscall.Credential{Uid: u.UID, Gid: u.GID}
+}
+
+// Own gives path to the user. It does nothing unless Drop is set.
+func (u User) Own(path string) error {
+	if !u.Drop {
+		return nil
+	}
+	return os.Lchown(path, int(u.UID), int(u.GID))
+}
+
+// Mkdir makes a directory, and the missing ones above it, that belongs to the
+// user.
+func (u User) Mkdir(path string, perm os.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, perm); err != nil && !os.IsExist(err) {
+		return err
+	}
+	return u.Own(path)
+}
+
+// systemHome holds the data of clouds whose own state directory other users
+// can't enter.
+const systemHome = "/var/lib/bookctl"
+
+// Home is where files for the user's programs go: below stateDir if the user
+// can enter it. Otherwise (a root whose home is closed to others) it is a
+// directory of the system's, named by a hash of stateDir. It is made if missing.
+func Home(stateDir string, u User) (string, error) {
+	abs, err := filepath.Abs(stateDir)
+	if err != nil {
+		return "", fmt.Errorf("resolve state directory: %w", err)
+	}
+	dir := abs
+	if !u.canEnter(abs) {
+		sum := sha256.Sum256([]byte(abs))
+		dir = filepath.Join(systemHome, hex.EncodeToString(sum[:6]))
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("make data directory: %w", err)
+	}
+	return dir, nil
+}
+
+// canEnter says whether the user may pass through every directory of path.
+func (u User) canEnter(path string) bool {
+	if !u.Drop {
+		return true
+	}
+	for dir := path; ; dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
+		if err != nil {
+			return false
+		}
+		stat, ok := info.Sys().(*syscall.Stat_t)
+		if !ok {
+			return false
+		}
+		switch mode := info.Mode().Perm(); {
+		case stat.Uid == u.UID:
+			if mode&0o100 == 0 {
+				return false
+			}
+		case stat.Gid == u.GID:
+			if mode&0o010 == 0 {
+				return false
+			}
+		case mode&0o001 == 0:
+			return false
+		}
+		if dir == filepath.Dir(dir) {
+			return true
+		}
+	}
+}
