@@ -24,10 +24,10 @@ func Reap(pidFile, dir string) error {
 		return fmt.Errorf("read pid file: %w", err)
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err == nil && pid > 1 && runsBelow(pid, dir) {
+	if err == nil && pid > 1 && Runs(pid, dir) {
 		_ = syscall.Kill(-pid, syscall.SIGKILL) // ESRCH: it has just ended
 		for range 500 {
-			if !Alive(pid) || !runsBelow(pid, dir) {
+			if !Alive(pid) || !Runs(pid, dir) {
 				break
 			}
 			time.Sleep(10 * time.Millisecond)
@@ -36,7 +36,8 @@ func Reap(pidFile, dir string) error {
 	return os.Remove(pidFile)
 }
 
-func runsBelow(pid int, dir string) bool {
+// Runs says whether the process runs a program below dir.
+func Runs(pid int, dir string) bool {
 	program, err := executable(pid)
 	if err != nil {
 		return false

@@ -1,0 +1,87 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// Snapshot copies the server's files consistently, while it goes on working if
+// it runs. A snapshot appears whole or not at all; one of that name must not
+// exist.
+func (s *Server) Snapshot(ctx context.Context, name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	dir, err := s.engine.snapshotDir(name)
+	if err != nil {
+		return err
+	}
+	if err := s.snapshot(ctx, dir); err != nil {
+		return fmt.Errorf("snapshot %s of database %s: %w", name, s.name, err)
+	}
+	return nil
+}
+
+func (s *Server) snapshot(ctx context.Context, dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return errors.New("it exists already")
+	}
+	partial := dir + ".partial"
+	if err := os.RemoveAll(partial); err != nil {
+		return err
+	}
+	if err := s.engine.user.Mkdir(filepath.Dir(dir), 0o700); err != nil {
+		return err
+	}
+	var err error
+	if s.running() {
+		err = s.engine.run(ctx, "pg_basebackup", "--pgdata="+partial, "--host="+s.socketDir(),
+			"--port="+strconv.Itoa(s.settings.Port), "--username="+admin, "--no-password",
+			"--wal-method=stream", "--checkpoint=fast")
+	} else {
+		err = s.engine.copyTree(ctx, s.data(), partial)
+	}
+	if err != nil {
+		_ = os.RemoveAll(partial) // the first error is the one to report
+		return err
+	}
+	return os.Rename(partial, dir)
+}
+
+// Restore makes the files of a new server from a snapshot.
+func (s *Server) Restore(ctx context.Context, snapshot string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	dir, err := s.engine.snapshotDir(snapshot)
+	if err != nil {
+		return err
+	}
+	if err := s.restore(ctx, dir); err != nil {
+		return fmt.Errorf("restore database %s from snapshot %s: %w", s.name, snapshot, err)
+	}
+	return nil
+}
+
+func (s *Server) restore(ctx context.Context, dir string) error {
+	if _, err := os.Stat(s.data()); err == nil {
+		return errors.New("the database has files already")
+	}
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return errors.New("there is no such snapshot")
+	}
+	partial := s.data() + ".partial"
+	if err := os.RemoveAll(partial); err != nil {
+		return err
+	}
+	if err := s.mkdir(); err != nil {
+		return err
+	}
+	if err := s.engine.copyTree(ctx, dir, partial); err != nil {
+		return err
+	}
+	return os.Rename(partial, s.data())
+}
