@@ -1,0 +1,394 @@
+package balancer
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// State is the health of a target in AWS's words.
+type State string
+
+// The states of a target.
+const (
+	Initial   State = "initial"
+	Healthy   State = "healthy"
+	Unhealthy State = "unhealthy"
+	Draining  State = "draining"
+	Unused    State = "unused"
+)
+
+// Target is one address behind a group.
+type Target struct {
+	// ID and Port are what the target is registered under: a private address
+	// and the container's port.
+	ID   string
+	Port int
+	// Addr is the loopback address that really serves it; empty when nothing
+	// does yet, which counts as a refused connection.
+	Addr string
+	// Zone is the availability zone that is reported.
+	Zone string
+}
+
+// Health is a target with what the checks say of it.
+type Health struct {
+	Target
+	State State
+	// Reason and Description are AWS's; both empty for a healthy target.
+	Reason, Description string
+}
+
+// Settings are a group's health checks and attributes.
+type Settings struct {
+	// Path of the check, with its query.
+	Path string
+	// CheckPort replaces the target's port by a fixed one when not zero. It is
+	// taken on the host of Target.Addr.
+	CheckPort int
+	// Interval between two checks of a target, and the time a target has to
+	// answer one.
+	Interval, Timeout time.Duration
+	// HealthyThreshold and UnhealthyThreshold are how many checks in a row
+	// change a target's state. A new target needs to pass only one.
+	HealthyThreshold, UnhealthyThreshold int
+	// Matcher is the list of codes of a healthy answer, such as "200,300-399".
+	Matcher string
+	// DeregistrationDelay is how long requests in flight may go on when their
+	// target leaves. A target without any leaves at once.
+	DeregistrationDelay time.Duration
+}
+
+// Group is a target group. Its checks run only while a listener uses it.
+type Group struct {
+	client   *http.Client
+	requests atomic.Int64
+
+	mu       sync.Mutex
+	settings Settings
+	targets  []*target // in the order of registration, draining ones too
+	next     uint      // round robin
+	inUse    bool
+	closed   bool
+	wait     sync.WaitGroup
+}
+
+type target struct {
+	Target
+	transport *http.Transport
+	stop      context.CancelFunc // of the checks; nil when they don't run
+	gone      chan struct{}      // closed when drained; nil until it drains
+	inFlight  int
+
+	state               State
+	reason, description string
+	passed, failed      int // in a row
+}
+
+// NewGroup is an empty group.
+func NewGroup(settings Settings) *Group {
+	return &Group{
+		settings: settings,
+		client: &http.Client{
+			// A check opens a connection of its own, and an answer that
+			// redirects is judged by its own code.
+			Transport:     &http.Transport{DisableKeepAlives: true},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+}
+
+// Configure replaces the settings; checks under way finish under the old ones.
+func (g *Group) Configure(settings Settings) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.settings = settings
+}
+
+// Requests is the number of requests that targets were given so far.
+func (g *Group) Requests() int64 { return g.requests.Load() }
+
+// Use says whether a listener forwards to the group: until then its targets are
+// unused.
+func (g *Group) Use(inUse bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.inUse == inUse || g.closed {
+		return
+	}
+	g.inUse = inUse
+	for _, t := range g.targets {
+		if t.gone == nil {
+			g.begin(t)
+		}
+	}
+}
+
+// Register adds a target, or gives a known one a new loopback address. One that
+// drains comes back.
+func (g *Group) Register(added Target) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return
+	}
+	for i, t := range g.targets {
+		if t.ID != added.ID || t.Port != added.Port {
+			continue
+		}
+		if t.gone == nil && t.Addr == added.Addr {
+			return
+		}
+		g.leave(t)
+		g.targets = slices.Delete(g.targets, i, i+1)
+		break
+	}
+	t := &target{Target: added, transport: newTransport()}
+	g.targets = append(g.targets, t)
+	g.begin(t)
+}
+
+// begin puts a target at the start of its life and runs its checks if the group
+// is in use. The caller holds the lock.
+func (g *Group) begin(t *target) {
+	if t.stop != nil {
+		t.stop()
+		t.stop = nil
+	}
+	t.passed, t.failed = 0, 0
+	if !g.inUse {
+		t.state, t.reason, t.description = Unused, "Target.NotInUse", "Target group is not configured to receive traffic from the load balancer"
+		return
+	}
+	t.state, t.reason, t.description = Initial, "Elb.RegistrationInProgress", "Target registration is in progress"
+	ctx, cancel := context.WithCancel(context.Background())
+	t.stop = cancel
+	g.wait.Go(func() { g.check(ctx, t) })
+}
+
+// leave ends a target's checks and connections. The caller holds the lock.
+func (g *Group) leave(t *target) {
+	if t.stop != nil {
+		t.stop()
+		t.stop = nil
+	}
+	if t.inFlight == 0 {
+		t.transport.CloseIdleConnections()
+	}
+}
+
+// Deregister gives a target no more requests. The channel is closed when the
+// requests in flight are done or the delay is over; an unknown target's is
+// closed already.
+func (g *Group) Deregister(id string, port int) <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, t := range g.targets {
+		if t.ID != id || (port != 0 && t.Port != port) {
+			continue
+		}
+		if t.gone != nil {
+			return t.gone
+		}
+		g.leave(t)
+		t.gone = make(chan struct{})
+		t.state, t.reason, t.description = Draining, "Target.DeregistrationInProgress", "Target deregistration is in progress"
+		if t.inFlight == 0 {
+			g.remove(t)
+			return t.gone
+		}
+		timer := time.AfterFunc(g.settings.DeregistrationDelay, func() {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.remove(t)
+		})
+		go func() { <-t.gone; timer.Stop() }()
+		return t.gone
+	}
+	gone := make(chan struct{})
+	close(gone)
+	return gone
+}
+
+// remove forgets a drained target. The caller holds the lock.
+func (g *Group) remove(t *target) {
+	i := slices.Index(g.targets, t)
+	if i < 0 {
+		return
+	}
+	g.targets = slices.Delete(g.targets, i, i+1)
+	t.transport.CloseIdleConnections()
+	close(t.gone)
+}
+
+// Health lists the targets in the order of their registration.
+func (g *Group) Health() []Health {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	list := make([]Health, len(g.targets))
+	for i, t := range g.targets {
+		list[i] = Health{Target: t.Target, State: t.state, Reason: t.reason, Description: t.description}
+	}
+	return list
+}
+
+// Close ends all checks and forgets the targets. Requests in flight go on.
+func (g *Group) Close() {
+	g.mu.Lock()
+	g.closed = true
+	for _, t := range g.targets {
+		g.leave(t)
+		if t.gone != nil {
+			close(t.gone)
+		}
+	}
+	g.targets = nil
+	g.mu.Unlock()
+	g.wait.Wait()
+}
+
+// pick is the target of the next request: round robin over the healthy ones, or
+// over all when none is healthy, as an Application Load Balancer fails open.
+func (g *Group) pick() *target {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var healthy, all []*target
+	for _, t := range g.targets {
+		if t.gone != nil {
+			continue
+		}
+		all = append(all, t)
+		if t.state == Healthy {
+			healthy = append(healthy, t)
+		}
+	}
+	if len(healthy) == 0 {
+		healthy = all
+	}
+	if len(healthy) == 0 {
+		return nil
+	}
+	t := healthy[g.next%uint(len(healthy))]
+	g.next++
+	t.inFlight++
+	g.requests.Add(1)
+	return t
+}
+
+func (g *Group) release(t *target) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t.inFlight--
+	if t.inFlight > 0 {
+		return
+	}
+	if t.gone != nil {
+		g.remove(t)
+	} else if !slices.Contains(g.targets, t) {
+		t.transport.CloseIdleConnections()
+	}
+}
+
+// check runs the health checks of one target.
+func (g *Group) check(ctx context.Context, t *target) {
+	for {
+		g.mu.Lock()
+		settings := g.settings
+		g.mu.Unlock()
+		reason, description := g.probe(ctx, settings, t.Target)
+		if ctx.Err() != nil {
+			return
+		}
+		g.record(t, settings, reason, description)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(settings.Interval):
+		}
+	}
+}
+
+// record counts one result; an empty reason is a pass.
+func (g *Group) record(t *target, settings Settings, reason, description string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if t.stop == nil {
+		return // it left meanwhile
+	}
+	if reason == "" {
+		t.passed, t.failed = t.passed+1, 0
+		if t.state == Initial || t.passed >= settings.HealthyThreshold {
+			t.state, t.reason, t.description = Healthy, "", ""
+		}
+		return
+	}
+	t.passed, t.failed = 0, t.failed+1
+	switch {
+	case t.failed >= settings.UnhealthyThreshold || t.state == Unhealthy:
+		t.state, t.reason, t.description = Unhealthy, reason, description
+	case t.state == Initial:
+		t.reason, t.description = "Elb.InitialHealthChecking", "Initial health checks in progress"
+	}
+}
+
+// probe asks a target once and returns AWS's reason and description of a
+// failure, or two empty strings.
+func (g *Group) probe(ctx context.Context, settings Settings, t Target) (reason, description string) {
+	ctx, cancel := context.WithTimeout(ctx, settings.Timeout)
+	defer cancel()
+	addr := t.Addr
+	if host, _, err := net.SplitHostPort(addr); err == nil && settings.CheckPort != 0 {
+		addr = net.JoinHostPort(host, strconv.Itoa(settings.CheckPort))
+	}
+	at, err := url.Parse("http://" + addr + settings.Path)
+	if err != nil || addr == "" {
+		return "Target.FailedHealthChecks", "Health checks failed"
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
+	if err != nil {
+		return "Target.FailedHealthChecks", "Health checks failed"
+	}
+	req.Header.Set("User-Agent", "ELB-HealthChecker/2.0")
+	resp, err := g.client.Do(req)
+	switch {
+	case ctx.Err() == context.DeadlineExceeded:
+		return "Target.Timeout", "Request timed out"
+	case err != nil:
+		return "Target.FailedHealthChecks", "Health checks failed"
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20)) // only the code counts
+	_ = resp.Body.Close()                                        // only read from
+	if !MatchesCode(settings.Matcher, resp.StatusCode) {
+		return "Target.ResponseCodeMismatch", fmt.Sprintf("Health checks failed with these codes: [%d]", resp.StatusCode)
+	}
+	return "", ""
+}
+
+// MatchesCode says whether an answer's code is in a matcher such as "200",
+// "200,202" or "200-299".
+func MatchesCode(matcher string, code int) bool {
+	for part := range strings.SplitSeq(matcher, ",") {
+		from, to, isRange := strings.Cut(strings.TrimSpace(part), "-")
+		if !isRange {
+			to = from
+		}
+		low, err := strconv.Atoi(from)
+		if err != nil {
+			continue
+		}
+		high, err := strconv.Atoi(to)
+		if err == nil && low <= code && code <= high {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,318 @@
+package balancer
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// connectTimeout is how long a target may take to accept a connection.
+	connectTimeout = 10 * time.Second
+	// keepAlive is how long an idle connection to a target is kept. It is far
+	// below the idle timeout of any sensible server, so that it is this side
+	// that closes it: a request sent into a connection that the other side is
+	// closing is lost.
+	keepAlive = 15 * time.Second
+	// replayLimit is the largest body that is kept to be sent again, when a
+	// connection turns out to be closed before anything of it was written.
+	replayLimit = 64 << 10
+	// closePatience is how long requests may go on after their listener went.
+	closePatience = 5 * time.Second
+)
+
+// Options are a load balancer's attributes.
+type Options struct {
+	// IdleTimeout is how long a target may take to begin its answer, and a
+	// client's connection may be idle. AWS's default is 60 s.
+	IdleTimeout time.Duration
+	// DropInvalidHeaders removes header fields whose names hold anything but
+	// letters, digits and hyphens.
+	DropInvalidHeaders bool
+}
+
+// Action is what a listener does with a request; exactly one field is set.
+type Action struct {
+	Forward  *Group
+	Redirect *Redirect
+	Fixed    *Fixed
+}
+
+// Redirect sends the client elsewhere. The fields may hold AWS's placeholders
+// #{protocol}, #{host}, #{port}, #{path} and #{query}; empty ones keep what the
+// request has.
+type Redirect struct {
+	Protocol, Host, Port, Path, Query string
+	// Code is 301 or 302.
+	Code int
+}
+
+// Fixed answers by itself.
+type Fixed struct {
+	Code              int
+	ContentType, Body string
+}
+
+// Listener is a bound port.
+type Listener struct {
+	server   *http.Server
+	listener net.Listener
+	secure   bool
+	port     string
+	config   atomic.Pointer[config]
+	cert     atomic.Pointer[tls.Certificate]
+}
+
+type config struct {
+	action  Action
+	options Options
+}
+
+// Listen binds 127.0.0.1:port, for HTTPS when cert is not nil. A port in use is
+// an error that wraps syscall.EADDRINUSE.
+func Listen(port int, cert *tls.Certificate, action Action, options Options) (*Listener, error) {
+	bound, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return nil, fmt.Errorf("bind the listener's port: %w", err)
+	}
+	l := &Listener{listener: bound, secure: cert != nil}
+	_, l.port, _ = net.SplitHostPort(bound.Addr().String()) // an address of net's own making
+	l.Configure(action, options)
+	quiet := log.New(io.Discard, "", 0) // clients' broken connections are no news
+	l.server = &http.Server{
+		Handler:           l,
+		ErrorLog:          quiet,
+		ReadHeaderTimeout: time.Minute,
+		IdleTimeout:       options.IdleTimeout,
+		MaxHeaderBytes:    64 << 10,
+	}
+	if cert != nil {
+		l.cert.Store(cert)
+		l.server.TLSConfig = &tls.Config{
+			MinVersion:     tls.VersionTLS12,
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return l.cert.Load(), nil },
+		}
+		go func() { _ = l.server.ServeTLS(bound, "", "") }() // ends by Close, with http.ErrServerClosed
+	} else {
+		go func() { _ = l.server.Serve(bound) }() // the same
+	}
+	return l, nil
+}
+
+// Configure changes what is done with the requests to come.
+func (l *Listener) Configure(action Action, options Options) {
+	l.config.Store(&config{action, options})
+}
+
+// SetCertificate replaces an HTTPS listener's certificate.
+func (l *Listener) SetCertificate(cert *tls.Certificate) { l.cert.Store(cert) }
+
+// Addr is the bound address.
+func (l *Listener) Addr() string { return l.listener.Addr().String() }
+
+// Close gives the port free at once and the requests in flight a few seconds.
+func (l *Listener) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+	defer cancel()
+	if err := l.server.Shutdown(ctx); err != nil {
+		_ = l.server.Close() // what did not end in time is cut off
+	}
+}
+
+// ServeHTTP does with the request what the listener's action says.
+func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := l.config.Load()
+	switch {
+	case c.action.Redirect != nil:
+		w.Header().Set("Server", "awselb/2.0")
+		http.Redirect(w, r, l.redirect(c.action.Redirect, r), c.action.Redirect.Code)
+	case c.action.Fixed != nil:
+		w.Header().Set("Server", "awselb/2.0")
+		if c.action.Fixed.ContentType != "" {
+			w.Header().Set("Content-Type", c.action.Fixed.ContentType)
+		}
+		w.WriteHeader(c.action.Fixed.Code)
+		_, _ = io.WriteString(w, c.action.Fixed.Body) // the client may have gone
+	case c.action.Forward != nil:
+		l.forward(w, r, c)
+	default:
+		refuse(w, http.StatusServiceUnavailable)
+	}
+}
+
+// refuse answers as AWS's load balancers do of themselves.
+func refuse(w http.ResponseWriter, code int) {
+	w.Header().Set("Server", "awselb/2.0")
+	w.Header().Set("Content-Type", "text/html")
+	w.WriteHeader(code)
+	text := fmt.Sprintf("%d %s", code, http.StatusText(code))
+	if code == http.StatusGatewayTimeout {
+		text = "504 Gateway Time-out"
+	}
+	// The client may have gone.
+	_, _ = fmt.Fprintf(w, "<html>\r\n<head><title>%[1]s</title></head>\r\n<body>\r\n<center><h1>%[1]s</h1></center>\r\n</body>\r\n</html>\r\n", text)
+}
+
+func (l *Listener) redirect(to *Redirect, r *http.Request) string {
+	host, port, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host, port = r.Host, l.port
+	}
+	or := func(value, otherwise string) string {
+		if value == "" {
+			value = otherwise
+		}
+		return strings.NewReplacer("#{protocol}", l.protocol(), "#{host}", host, "#{port}", port,
+			"#{path}", strings.TrimPrefix(r.URL.EscapedPath(), "/"), "#{query}", r.URL.RawQuery).Replace(value)
+	}
+	scheme := strings.ToLower(or(to.Protocol, "#{protocol}"))
+	target := scheme + "://" + or(to.Host, "#{host}")
+	if p := or(to.Port, "#{port}"); (scheme != "https" || p != "443") && (scheme != "http" || p != "80") {
+		target += ":" + p
+	}
+	target += or(to.Path, "/#{path}")
+	if query := or(to.Query, "#{query}"); query != "" {
+		target += "?" + query
+	}
+	return target
+}
+
+func (l *Listener) protocol() string {
+	if l.secure {
+		return "https"
+	}
+	return "http"
+}
+
+func (l *Listener) forward(w http.ResponseWriter, r *http.Request, c *config) {
+	t := c.action.Forward.pick()
+	if t == nil {
+		refuse(w, http.StatusServiceUnavailable)
+		return
+	}
+	defer c.action.Forward.release(t)
+	if t.Addr == "" {
+		refuse(w, http.StatusBadGateway)
+		return
+	}
+	if c.options.DropInvalidHeaders {
+		for name := range r.Header {
+			if !validHeader(name) {
+				delete(r.Header, name)
+			}
+		}
+	}
+	proxy := &httputil.ReverseProxy{
+		Transport: timed{t.transport, c.options.IdleTimeout},
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.SetURL(&url.URL{Scheme: "http", Host: t.Addr})
+			p.Out.Host = p.In.Host // a load balancer passes it on
+			// Appended to what the client sent, as is AWS's default.
+			p.Out.Header["X-Forwarded-For"] = p.In.Header["X-Forwarded-For"]
+			p.SetXForwarded()
+			p.Out.Header.Del("X-Forwarded-Host") // not sent by AWS
+			p.Out.Header.Set("X-Forwarded-Proto", l.protocol())
+			p.Out.Header.Set("X-Forwarded-Port", l.port)
+			if p.Out.Header.Get("X-Amzn-Trace-Id") == "" {
+				p.Out.Header.Set("X-Amzn-Trace-Id", traceID())
+			}
+			if err := replayable(p.Out); err != nil {
+				p.Out.Body = io.NopCloser(failing{err})
+			}
+		},
+		ErrorLog: log.New(io.Discard, "", 0), // the code says what happened
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			var timeout interface{ Timeout() bool }
+			if errors.Is(err, errSlow) || (errors.As(err, &timeout) && timeout.Timeout()) {
+				refuse(w, http.StatusGatewayTimeout)
+				return
+			}
+			refuse(w, http.StatusBadGateway)
+		},
+	}
+	proxy.ServeHTTP(w, r)
+}
+
+// replayable lets the transport send a small body again over a new connection
+// when the old one turns out to be closed.
+func replayable(r *http.Request) error {
+	if r.Body == nil || r.ContentLength <= 0 || r.ContentLength > replayLimit {
+		return nil
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return err
+	}
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	r.Body, err = r.GetBody()
+	return err
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+func validHeader(name string) bool {
+	for _, r := range name {
+		if r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') {
+			return false
+		}
+	}
+	return name != ""
+}
+
+// traceID is in the form of
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-request-tracing.html.
+func traceID() string {
+	random := make([]byte, 12)
+	_, _ = rand.Read(random) // never fails, says package crypto/rand
+	return fmt.Sprintf("Root=1-%08x-%s", time.Now().Unix(), hex.EncodeToString(random))
+}
+
+func newTransport() *http.Transport {
+	return &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: connectTimeout}).DialContext,
+		MaxIdleConnsPerHost: 256,
+		IdleConnTimeout:     keepAlive,
+		DisableCompression:  true, // answers pass as they are
+	}
+}
+
+var errSlow = errors.New("the target's answer did not begin in time")
+
+// timed limits the time until an answer begins, but not the answer itself.
+type timed struct {
+	http.RoundTripper
+	limit time.Duration
+}
+
+func (t timed) RoundTrip(r *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	timer := time.AfterFunc(t.limit, func() { cancel(errSlow) })
+	resp, err := t.RoundTripper.RoundTrip(r.WithContext(ctx))
+	inTime := timer.Stop()
+	if err != nil {
+		cancel(nil)
+		if !inTime {
+			return nil, errSlow
+		}
+		return nil, err
+	}
+	// The context ends with the client's request, which outlives the body.
+	context.AfterFunc(r.Context(), func() { cancel(nil) })
+	return resp, nil
+}
