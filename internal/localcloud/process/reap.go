@@ -33,7 +33,10 @@ func Reap(pidFile, dir string) error {
 			time.Sleep(10 * time.Millisecond)
 		}
 	}
-	return os.Remove(pidFile)
+	if err := os.Remove(pidFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove pid file: %w", err)
+	}
+	return nil
 }
 
 // Runs says whether the process runs a program below dir.

@@ -1,0 +1,280 @@
+package task
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/bookctl/bookctl/internal/localcloud/process"
+)
+
+const (
+	// outputPatience is how long output may still come after the program ended,
+	// from children that hold its pipes.
+	outputPatience = time.Second
+	// maxLine is where a longer line is split, as the awslogs driver does
+	// (https://docs.docker.com/engine/logging/drivers/awslogs/).
+	maxLine = 256 << 10
+	// defaultPath is what container runtimes set when the image doesn't.
+	defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+)
+
+// Spec is one container to run.
+type Spec struct {
+	Image *Image
+	// Entrypoint and Command override the image's where they are not nil.
+	Entrypoint, Command []string
+	// Environment is added to the image's and wins over it.
+	Environment map[string]string
+	// WorkingDir and User override the image's where they are not empty.
+	WorkingDir, User string
+	// Output takes the lines of stdout and stderr, without their ends. It is
+	// called from several goroutines, not after Done.
+	Output func(line string)
+	// PIDFile, when set, lets Reap end the container after the cloud died.
+	PIDFile string
+}
+
+// Container is a running container.
+type Container struct {
+	*process.Process
+	// Port is the loopback port that the container was given as PORT.
+	Port int
+
+	stop sync.Once
+	done chan struct{}
+}
+
+// Start runs a container. PORT in its environment is always a free loopback
+// port. Its error reads as the stopped reason of a task that can't be started.
+func Start(spec Spec) (*Container, error) {
+	container, err := start(spec)
+	if err != nil {
+		return nil, fmt.Errorf("CannotStartContainerError: %w", err)
+	}
+	return container, nil
+}
+
+func start(spec Spec) (*Container, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	env := environment(spec, port)
+	args, err := arguments(spec, env)
+	if err != nil {
+		return nil, err
+	}
+	user, err := spec.user()
+	if err != nil {
+		return nil, err
+	}
+	dir := spec.WorkingDir
+	if dir == "" {
+		dir = spec.Image.Config.WorkingDir
+	}
+	if dir, err = spec.Image.resolve(dir); err != nil {
+		return nil, fmt.Errorf("working directory: %w", err)
+	}
+	stdout, stderr := &lines{emit: spec.Output}, &lines{emit: spec.Output}
+	cmd := &exec.Cmd{
+		Path: args[0], Args: args, Dir: dir, Stdout: stdout, Stderr: stderr, WaitDelay: outputPatience,
+	}
+	for name, value := range env {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	proc, err := process.Start(cmd, process.Options{User: user, PIDFile: spec.PIDFile})
+	if err != nil {
+		return nil, err
+	}
+	c := &Container{Process: proc, Port: port, done: make(chan struct{})}
+	go func() {
+		<-proc.Done()
+		stdout.flush()
+		stderr.flush()
+		close(c.done)
+	}()
+	return c, nil
+}
+
+// Done is closed when the container has ended and all its output was given to
+// the sink.
+func (c *Container) Done() <-chan struct{} { return c.done }
+
+// Stop sends SIGTERM and, after grace, SIGKILL; it returns when the container
+// has ended.
+func (c *Container) Stop(ctx context.Context, grace time.Duration) {
+	c.stop.Do(func() { c.Process.Stop(ctx, syscall.SIGTERM, grace) })
+	<-c.Done()
+}
+
+// environment is the container's. The image's own values that name a file or
+// directory of the image are rewritten to where it really is, since the process
+// sees this machine's root directory.
+func environment(spec Spec, port int) map[string]string {
+	env := map[string]string{"PATH": defaultPath, "HOME": "/"}
+	for _, pair := range spec.Image.Config.Env {
+		name, value, _ := strings.Cut(pair, "=")
+		if path.IsAbs(value) && !strings.Contains(value, ":") {
+			if real, err := spec.Image.resolve(value); err == nil {
+				value = real
+			}
+		}
+		env[name] = value
+	}
+	for name, value := range spec.Environment {
+		env[name] = value
+	}
+	env["PORT"] = strconv.Itoa(port)
+	return env
+}
+
+// arguments is the command line; the program is a path of this machine, and
+// never one outside the image.
+func arguments(spec Spec, env map[string]string) ([]string, error) {
+	entrypoint, command := spec.Image.Config.Entrypoint, spec.Image.Config.Cmd
+	if spec.Entrypoint != nil {
+		// Docker's rule: the image's command goes with its own entrypoint only.
+		entrypoint, command = spec.Entrypoint, nil
+	}
+	if spec.Command != nil {
+		command = spec.Command
+	}
+	args := append(append([]string{}, entrypoint...), command...)
+	if len(args) == 0 {
+		return nil, errors.New("no command specified")
+	}
+	var candidates []string
+	if strings.Contains(args[0], "/") {
+		candidates = []string{args[0]}
+	} else {
+		for dir := range strings.SplitSeq(env["PATH"], ":") {
+			candidates = append(candidates, path.Join(dir, args[0]))
+		}
+	}
+	for _, candidate := range candidates {
+		program, err := spec.Image.resolve(candidate)
+		if err != nil {
+			continue
+		}
+		if info, err := os.Stat(program); err == nil && info.Mode().IsRegular() {
+			if info.Mode()&0o111 == 0 {
+				return nil, fmt.Errorf("exec: %q: permission denied", args[0])
+			}
+			args[0] = program
+			return args, nil
+		}
+	}
+	return nil, fmt.Errorf("exec: %q: no such file or directory", args[0])
+}
+
+// user is who the container runs as when the cloud is root: the spec's or the
+// image's user, and never root itself.
+func (s Spec) user() (process.User, error) {
+	name := s.User
+	if name == "" {
+		name = s.Image.Config.User
+	}
+	name, group, _ := strings.Cut(name, ":")
+	uid, gid := uint64(nobody), uint64(nobody)
+	if name != "" && name != "root" && name != "0" {
+		var err error
+		if uid, err = strconv.ParseUint(name, 10, 32); err != nil {
+			if uid, gid, err = s.Image.lookup(name); err != nil {
+				return process.User{}, err
+			}
+		} else {
+			gid = uid
+		}
+		if n, err := strconv.ParseUint(group, 10, 32); err == nil {
+			gid = n
+		}
+	}
+	return process.Numeric(uint32(uid), uint32(gid)), nil
+}
+
+// lookup finds a user in the image's password file.
+func (i *Image) lookup(name string) (uid, gid uint64, err error) {
+	file, err := i.resolve("/etc/passwd")
+	var text []byte
+	if err == nil {
+		text, err = os.ReadFile(file)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Split(strings.TrimSpace(line), ":")
+		if len(fields) < 4 || fields[0] != name {
+			continue
+		}
+		if uid, err = strconv.ParseUint(fields[2], 10, 32); err != nil {
+			return 0, 0, err
+		}
+		gid, err = strconv.ParseUint(fields[3], 10, 32)
+		return uid, gid, err
+	}
+	return 0, 0, fmt.Errorf("unable to find user %s: no matching entries in passwd file", name)
+}
+
+// Reap ends the containers whose pid files a dead cloud left in dir.
+func (c *Images) Reap(dir string) error {
+	files, err := filepath.Glob(filepath.Join(dir, "*.pid"))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, file := range files {
+		errs = append(errs, process.Reap(file, c.dir))
+	}
+	return errors.Join(errs...)
+}
+
+// lines cuts a stream into lines.
+type lines struct {
+	emit func(string)
+	rest []byte
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.rest = append(l.rest, p...)
+	for {
+		line, rest, found := bytes.Cut(l.rest, []byte("\n"))
+		if !found && len(l.rest) > maxLine {
+			line, rest, found = l.rest[:maxLine], l.rest[maxLine:], true
+		}
+		if !found {
+			return len(p), nil
+		}
+		l.emit(strings.TrimSuffix(string(line), "\r"))
+		l.rest = append([]byte(nil), rest...)
+	}
+}
+
+// flush emits a last line that has no end.
+func (l *lines) flush() {
+	if len(l.rest) > 0 {
+		l.emit(string(l.rest))
+	}
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	return port, l.Close()
+}
