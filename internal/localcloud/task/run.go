@@ -55,6 +55,10 @@ type Container struct {
 
 	stop sync.Once
 	done chan struct{}
+	spec Spec
+	user process.User
+	env  map[string]string
+	dir  string
 }
 
 // Start runs a container. PORT in its environment is always a free loopback
@@ -88,18 +92,15 @@ func start(spec Spec) (*Container, error) {
 	if dir, err = spec.Image.resolve(dir); err != nil {
 		return nil, fmt.Errorf("working directory: %w", err)
 	}
+	c := &Container{Port: port, done: make(chan struct{}), spec: spec, user: user, env: env, dir: dir}
 	stdout, stderr := &lines{emit: spec.Output}, &lines{emit: spec.Output}
-	cmd := &exec.Cmd{
-		Path: args[0], Args: args, Dir: dir, Stdout: stdout, Stderr: stderr, WaitDelay: outputPatience,
-	}
-	for name, value := range env {
-		cmd.Env = append(cmd.Env, name+"="+value)
-	}
+	cmd := c.command(args)
+	cmd.Stdout, cmd.Stderr = stdout, stderr
 	proc, err := process.Start(cmd, process.Options{User: user, PIDFile: spec.PIDFile})
 	if err != nil {
 		return nil, err
 	}
-	c := &Container{Process: proc, Port: port, done: make(chan struct{})}
+	c.Process = proc
 	go func() {
 		<-proc.Done()
 		stdout.flush()
@@ -107,6 +108,36 @@ func start(spec Spec) (*Container, error) {
 		close(c.done)
 	}()
 	return c, nil
+}
+
+func (c *Container) command(args []string) *exec.Cmd {
+	cmd := &exec.Cmd{Path: args[0], Args: args, Dir: c.dir, WaitDelay: outputPatience}
+	for name, value := range c.env {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	return cmd
+}
+
+// Exec runs a program of the image in the container's environment, to its end
+// or ctx's, and returns its exit code. Its output is dropped.
+func (c *Container) Exec(ctx context.Context, args ...string) (int, error) {
+	spec := c.spec
+	spec.Entrypoint, spec.Command = args, nil
+	args, err := arguments(spec, c.env)
+	if err != nil {
+		return 0, err
+	}
+	p, err := process.Start(c.command(args), process.Options{User: c.user})
+	if err != nil {
+		return 0, err
+	}
+	select {
+	case <-p.Done():
+		return p.ExitCode(), nil
+	case <-ctx.Done():
+		p.Stop(ctx, syscall.SIGKILL, 0)
+		return 0, ctx.Err()
+	}
 }
 
 // Done is closed when the container has ended and all its output was given to

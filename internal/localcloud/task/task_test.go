@@ -42,6 +42,9 @@ func TestMain(m *testing.M) {
 }
 
 func contained(mode string) int {
+	if len(os.Args) == 2 && os.Args[1] == "health" {
+		return 4
+	}
 	switch mode {
 	case "show":
 		dir, _ := os.Getwd() // an error shows as an empty directory
@@ -108,6 +111,9 @@ func TestStopLetsAContainerFinish(t *testing.T) {
 		t.Fatalf("its port does not answer: %v", err)
 	}
 	_ = conn.Close()
+	if code, err := c.Exec(t.Context(), "/app/program", "health"); err != nil || code != 4 {
+		t.Errorf("a program run inside: exit code %d, %v; want 4", code, err)
+	}
 	c.Stop(t.Context(), time.Minute)
 	if c.ExitCode() != 0 || !slices.Contains(out.all(), "stopped") {
 		t.Errorf("exit code %d, output %q", c.ExitCode(), out.all())
