@@ -1,0 +1,205 @@
+package graph
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+)
+
+// Kind says what an Event reports.
+type Kind string
+
+const (
+	// Creating is sent before a create call.
+	Creating Kind = "creating"
+	// Updating is sent before an update call; Event.Changes says what differs.
+	Updating Kind = "updating"
+	// Deleting is sent before a delete call.
+	Deleting Kind = "deleting"
+	// Waiting is sent whenever what a waiting step sees changes.
+	Waiting Kind = "waiting"
+	// Done is sent when the step is over and had something to do.
+	Done Kind = "done"
+	// Unchanged is sent when the step is over and had nothing to do.
+	Unchanged Kind = "unchanged"
+	// Failed is sent when the step failed; Event.Err says how.
+	Failed Kind = "failed"
+	// Skipped is sent when something that the step needs failed.
+	Skipped Kind = "skipped"
+)
+
+// Event is one thing that happened to one resource.
+type Event struct {
+	Time    time.Time
+	Node    string
+	Kind    Kind
+	ID      string
+	Note    string
+	Changes []Change
+	// Elapsed is the time since the step started.
+	Elapsed time.Duration
+	Err     error
+}
+
+// Action is what a run did to one resource.
+type Action string
+
+// The actions of a Step.
+const (
+	None    Action = "unchanged"
+	Created Action = "created"
+	Updated Action = "updated"
+	Deleted Action = "deleted"
+	Foreign Action = "not ours"
+)
+
+// Step is the record of one resource in a run: where the time went.
+type Step struct {
+	Name    string
+	Needs   []string
+	Action  Action
+	ID      string
+	Changes []Change
+	Start   time.Time
+	// Made is when the id was known, which is what Made needs wait for.
+	Made time.Time
+	End  time.Time
+	Err  error
+	// Skipped names the need that failed, when the step was never started.
+	Skipped string
+}
+
+// Report is the record of a run, in the order in which resources were given.
+type Report struct {
+	Steps []Step
+}
+
+// Count returns how many steps ended with the action.
+func (r Report) Count(a Action) int {
+	n := 0
+	for _, s := range r.Steps {
+		if s.Err == nil && s.Skipped == "" && s.Action == a {
+			n++
+		}
+	}
+	return n
+}
+
+// Step returns the step of that name.
+func (r Report) Step(name string) (Step, bool) {
+	for _, s := range r.Steps {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return Step{}, false
+}
+
+// CriticalPath walks back from the step that ended last through the need that
+// each step waited for longest, and returns the names from first to last.
+func (r Report) CriticalPath() []string {
+	by := map[string]Step{}
+	var last Step
+	for _, s := range r.Steps {
+		by[s.Name] = s
+		if s.End.After(last.End) {
+			last = s
+		}
+	}
+	var path []string
+	for last.Name != "" {
+		path = append([]string{last.Name}, path...)
+		var prev Step
+		for _, n := range last.Needs {
+			// A need that ended after this one started was only needed made.
+			if s := by[n]; released(s, last).After(released(prev, last)) {
+				prev = s
+			}
+		}
+		last = prev
+	}
+	return path
+}
+
+func released(s, by Step) time.Time {
+	if s.End.After(by.Start) {
+		return s.Made
+	}
+	return s.End
+}
+
+// Error is a failure of one resource.
+type Error struct {
+	Node string
+	// Op is "find", "create", "update", "delete", "wait", "refuse" or "own".
+	Op  string
+	ID  string
+	Err error
+	// Last is the last state seen.
+	Last State
+}
+
+func (e *Error) Error() string {
+	s := e.Node
+	if e.ID != "" && e.ID != e.Node {
+		s += " (" + e.ID + ")"
+	}
+	return s + ": " + e.Err.Error()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// ErrTimeout is wrapped by the error of a step whose patience ran out.
+var ErrTimeout = errors.New("timed out")
+
+// ErrForeign is wrapped by the error of a step that met a stranger's thing.
+var ErrForeign = errors.New("exists but does not belong to this stack")
+
+// ErrRefused is wrapped by the error of a step whose drift can't be mended in
+// place.
+var ErrRefused = errors.New("can't be changed in place")
+
+// ErrBroken is wrapped by the error of a step whose resource reports that it
+// will not become ready.
+var ErrBroken = errors.New("broken")
+
+// Failures returns the resource errors joined in err, sorted by name.
+func Failures(err error) []*Error {
+	var out []*Error
+	var walk func(error)
+	walk = func(err error) {
+		if err == nil {
+			return
+		}
+		if e, ok := err.(*Error); ok { //nolint:errorlint // the tree is walked by hand
+			out = append(out, e)
+			return
+		}
+		switch u := err.(type) { //nolint:errorlint // likewise
+		case interface{ Unwrap() []error }:
+			for _, e := range u.Unwrap() {
+				walk(e)
+			}
+		case interface{ Unwrap() error }:
+			walk(u.Unwrap())
+		}
+	}
+	walk(err)
+	sort.Slice(out, func(i, j int) bool { return out[i].Node < out[j].Node })
+	return out
+}
+
+func refusal(changes []Change) error {
+	var parts []string
+	for _, c := range changes {
+		if c.Refused != "" {
+			parts = append(parts, fmt.Sprintf("%s (%s)", c, c.Refused))
+		}
+	}
+	if parts == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", ErrRefused, strings.Join(parts, "; "))
+}

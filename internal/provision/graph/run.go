@@ -1,0 +1,503 @@
+package graph
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options are a run's dependencies. The zero value works: no owner is checked,
+// nothing is transient, nothing is reported.
+type Options struct {
+	// Owner is the value that State.Owner must have for a thing to be ours.
+	// Empty switches the check off.
+	Owner string
+	// Transient says whether an error passes by itself, and in which words to
+	// report it meanwhile. Only such errors are retried. Nil: none is.
+	Transient func(error) (reason string, ok bool)
+	// Guard is asked before every create, update and delete; its error stops
+	// the step. The lock uses it. Nil allows all.
+	Guard func(context.Context) error
+	// Observe is told what happens, from many goroutines but never at once.
+	Observe func(Event)
+	// CallTimeout bounds one create, update or delete, which goes on when the
+	// run is cancelled, so that its outcome is known. Zero means two minutes.
+	CallTimeout time.Duration
+}
+
+// Finding is what Observe saw of one resource.
+type Finding struct {
+	Name string
+	State
+	Err error
+}
+
+// Observe finds every resource, in the order of need and otherwise side by
+// side. It changes nothing: it could not.
+func Observe[F Finder](ctx context.Context, resources []F, o Options) []Finding {
+	out := make([]Finding, len(resources))
+	index := make(map[*node]int, len(resources))
+	done := make([]chan struct{}, len(resources))
+	for i, r := range resources {
+		index[r.node()], done[i] = i, make(chan struct{})
+	}
+	var wg sync.WaitGroup
+	for i, r := range resources {
+		wg.Go(func() {
+			defer close(done[i])
+			n := r.node()
+			out[i].Name = n.name
+			for _, d := range n.needs {
+				if j, ok := index[d.on]; ok {
+					<-done[j]
+				}
+			}
+			st, err := findPatiently(ctx, r, o)
+			n.setID(st.ID)
+			out[i].State, out[i].Err = st, err
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+// findPatiently retries a Find whose error passes by itself a few times.
+func findPatiently(ctx context.Context, r Finder, o Options) (State, error) {
+	for pause := 100 * time.Millisecond; ; pause *= 2 {
+		st, err := r.Find(ctx)
+		if err == nil || pause > 3*time.Second || !o.transient(err) {
+			return st, err
+		}
+		if sleep(ctx, pause) != nil {
+			return st, err
+		}
+	}
+}
+
+func (o Options) transient(err error) bool {
+	if o.Transient == nil {
+		return false
+	}
+	_, ok := o.Transient(err)
+	return ok
+}
+
+// Up makes every resource Ready and free of drift. It looks at everything
+// first: if anything is a stranger's, or has drift that can't be mended in
+// place, nothing at all is touched.
+func Up[M Maker](ctx context.Context, resources []M, o Options) (Report, error) {
+	found := Observe(ctx, resources, o)
+	var errs []error
+	for i, f := range found {
+		if err := o.acceptable(resources[i], f); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	r := newRun(o)
+	if errs != nil {
+		for _, f := range found {
+			r.report.Steps = append(r.report.Steps, Step{Name: f.Name, Action: None})
+		}
+		return r.report, errors.Join(errs...)
+	}
+	for i, m := range resources {
+		r.add(m, func(ctx context.Context, s *step) error { return r.up(ctx, m, s, found[i].State) })
+	}
+	return r.walk(ctx, false)
+}
+
+// acceptable says why a found thing forbids the whole run.
+func (o Options) acceptable(r Maker, f Finding) error {
+	fail := func(op string, err error) error {
+		return &Error{Node: f.Name, Op: op, ID: f.ID, Err: err, Last: f.State}
+	}
+	if f.Err != nil {
+		return fail("find", f.Err)
+	}
+	if f.Phase == Absent || f.Phase == Leaving {
+		return nil
+	}
+	if o.foreign(f.State) {
+		return fail("own", ErrForeign)
+	}
+	if err := refusal(f.Drift); err != nil {
+		return fail("refuse", err)
+	}
+	if _, ok := r.(Updater); !ok && len(f.Drift) > 0 {
+		return fail("refuse", fmt.Errorf("%w: %s", ErrRefused, Fields(f.Drift)))
+	}
+	return nil
+}
+
+func (o Options) foreign(st State) bool {
+	return o.Owner != "" && st.Phase != Absent && st.Owner != o.Owner
+}
+
+// Destroy removes every Remover among the resources, each when everything that
+// needs it is gone. Other resources are passed over: they go with a parent, or
+// are not ours to delete. A stranger's thing is left and reported as Foreign.
+func Destroy[F Finder](ctx context.Context, resources []F, o Options) (Report, error) {
+	// Children are found through their parents' ids, so look before deleting.
+	found := Observe(ctx, resources, o)
+	r := newRun(o)
+	for i, f := range resources {
+		r.add(f, func(ctx context.Context, s *step) error {
+			rem, ok := any(f).(Remover)
+			if !ok {
+				return nil
+			}
+			return r.remove(ctx, rem, s, found[i])
+		})
+	}
+	return r.walk(ctx, true)
+}
+
+// step is a node in a run.
+type step struct {
+	Step
+	n       *node
+	do      func(context.Context, *step) error
+	made    chan struct{}
+	madeSet sync.Once
+	done    chan struct{}
+	touched atomic.Bool // this or something it needs was changed in this run
+	failed  bool        // this or something that it waited for failed
+	notes   string
+}
+
+func (s *step) setMade(id string) {
+	s.n.setID(id)
+	s.ID = id
+	s.madeSet.Do(func() { s.Made = time.Now(); close(s.made) })
+}
+
+type run struct {
+	o      Options
+	steps  []*step
+	by     map[*node]*step
+	report Report
+	mu     sync.Mutex
+}
+
+func newRun(o Options) *run {
+	if o.CallTimeout == 0 {
+		o.CallTimeout = 2 * time.Minute
+	}
+	return &run{o: o, by: map[*node]*step{}}
+}
+
+func (r *run) add(f Finder, do func(context.Context, *step) error) {
+	s := &step{n: f.node(), do: do, made: make(chan struct{}), done: make(chan struct{})}
+	s.Name, s.Action = s.n.name, None
+	_, s.Needs = Describe(f)
+	r.steps, r.by[s.n] = append(r.steps, s), s
+}
+
+// walk runs every step when what it waits for is over: its needs, or, in
+// reverse, everything that needs it.
+func (r *run) walk(ctx context.Context, reverse bool) (Report, error) {
+	waits := map[*step][]wait{}
+	for _, s := range r.steps {
+		for _, d := range s.n.needs {
+			t, ok := r.by[d.on]
+			if !ok {
+				continue
+			}
+			if reverse {
+				waits[t] = append(waits[t], wait{on: s})
+			} else {
+				waits[s] = append(waits[s], wait{on: t, made: d.made})
+			}
+		}
+	}
+	var wg sync.WaitGroup
+	for _, s := range r.steps {
+		wg.Go(func() { r.runStep(ctx, s, waits[s]) })
+	}
+	wg.Wait()
+	var errs []error
+	for _, s := range r.steps {
+		r.report.Steps = append(r.report.Steps, s.Step)
+		if s.Err != nil {
+			errs = append(errs, s.Err)
+		}
+	}
+	if len(errs) == 0 && ctx.Err() != nil {
+		errs = append(errs, context.Cause(ctx))
+	}
+	return r.report, errors.Join(errs...)
+}
+
+type wait struct {
+	on   *step
+	made bool
+}
+
+func (r *run) runStep(ctx context.Context, s *step, waits []wait) {
+	defer close(s.done)
+	for _, w := range waits {
+		select {
+		case <-w.on.done:
+		case <-w.whenMade():
+			if w.on.touched.Load() {
+				s.touched.Store(true)
+			}
+			continue
+		}
+		if w.on.failed {
+			s.failed, s.Skipped = true, w.on.Name
+			r.event(s, Event{Kind: Skipped, Note: w.on.Name})
+			return
+		}
+		if w.on.touched.Load() {
+			s.touched.Store(true)
+		}
+	}
+	if ctx.Err() != nil {
+		s.failed, s.Skipped = true, "cancelled"
+		return
+	}
+	s.Start = time.Now()
+	err := s.do(ctx, s)
+	s.End = time.Now()
+	switch {
+	case err != nil:
+		s.failed, s.Err = true, err
+		r.event(s, Event{Kind: Failed, Err: err})
+	case s.Action == None || s.Action == Foreign:
+		r.event(s, Event{Kind: Unchanged})
+	default:
+		r.event(s, Event{Kind: Done, Changes: s.Changes})
+	}
+}
+
+// whenMade returns the channel of a weak need, and nil (which blocks) for others.
+func (w wait) whenMade() chan struct{} {
+	if w.made {
+		return w.on.made
+	}
+	return nil
+}
+
+func (r *run) event(s *step, e Event) {
+	if r.o.Observe == nil {
+		return
+	}
+	e.Time, e.Node, e.ID = time.Now(), s.Name, s.ID
+	if !s.Start.IsZero() {
+		e.Elapsed = e.Time.Sub(s.Start)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.o.Observe(e)
+}
+
+func (r *run) waiting(s *step, note string) {
+	if note != s.notes {
+		s.notes = note
+		r.event(s, Event{Kind: Waiting, Note: note})
+	}
+}
+
+// call runs a mutating call to its end, even when the run is cancelled: a call
+// cut off in flight has an outcome that nobody knows.
+func (r *run) call(ctx context.Context, f func(context.Context) error) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	if r.o.Guard != nil {
+		if err := r.o.Guard(ctx); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.o.CallTimeout)
+	defer cancel()
+	return f(ctx)
+}
+
+func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
+	var (
+		p       = newPoller(s.n.patience)
+		st      = seen
+		look    = s.touched.Load() || seen.Phase != Ready // an untouched, finished thing need not be looked at again
+		created bool
+		mended  []Change // the drift that the last Update was given
+	)
+	fail := func(op string, err error) error {
+		return &Error{Node: s.Name, Op: op, ID: s.ID, Err: err, Last: st}
+	}
+	for {
+		if look {
+			var err error
+			if st, err = p.find(ctx, m); err != nil {
+				reason, ok := r.passing(err)
+				if !ok {
+					return fail("find", err)
+				}
+				r.waiting(s, reason)
+				if err := p.pause(ctx); err != nil {
+					return fail("wait", p.explain(err, reason))
+				}
+				continue
+			}
+		}
+		look = true
+		if r.o.foreign(st) && st.Phase != Leaving {
+			return fail("own", ErrForeign)
+		}
+		note := st.Note
+		switch st.Phase {
+		case Absent:
+			if created {
+				note = "not visible yet"
+				break
+			}
+			s.Action = Created
+			s.touched.Store(true)
+			r.event(s, Event{Kind: Creating})
+			err := r.call(ctx, func(ctx context.Context) error {
+				id, err := m.Create(ctx)
+				if err == nil {
+					created = true
+					s.setMade(id)
+				}
+				return err
+			})
+			if err == nil {
+				p.restart()
+				continue
+			}
+			// The next Find tells whether it was made all the same.
+			reason, ok := r.passing(err)
+			if !ok {
+				return fail("create", err)
+			}
+			note = reason
+		case Broken:
+			s.seen(st)
+			return fail("wait", fmt.Errorf("%w: %s", ErrBroken, st.Note))
+		case Pending:
+			s.seen(st)
+		case Ready:
+			s.seen(st)
+			if len(st.Drift) == 0 {
+				return nil
+			}
+			if err := refusal(st.Drift); err != nil {
+				return fail("refuse", err)
+			}
+			u, ok := m.(Updater)
+			if !ok {
+				return fail("refuse", fmt.Errorf("%w: %s", ErrRefused, Fields(st.Drift)))
+			}
+			if reflect.DeepEqual(mended, st.Drift) && !p.settled() {
+				note = "waiting for " + Fields(st.Drift)
+				break
+			}
+			if s.Action == None {
+				s.Action = Updated
+			}
+			if !reflect.DeepEqual(mended, st.Drift) {
+				s.Changes = append(s.Changes, st.Drift...)
+			}
+			s.touched.Store(true)
+			r.event(s, Event{Kind: Updating, Changes: st.Drift})
+			err := r.call(ctx, func(ctx context.Context) error { return u.Update(ctx, st.Drift) })
+			if err == nil {
+				mended = st.Drift
+				p.restart()
+				continue
+			}
+			reason, ok := r.passing(err)
+			if !ok {
+				return fail("update", err)
+			}
+			note = reason
+		case Leaving:
+			// A thing on its way out is waited for, then made anew.
+		}
+		r.waiting(s, note)
+		if err := p.pause(ctx); err != nil {
+			return fail("wait", p.explain(err, note))
+		}
+	}
+}
+
+func (s *step) seen(st State) {
+	if st.ID != "" {
+		s.setMade(st.ID)
+	}
+}
+
+func (r *run) passing(err error) (string, bool) {
+	if r.o.Transient == nil {
+		return "", false
+	}
+	return r.o.Transient(err)
+}
+
+func (r *run) remove(ctx context.Context, rem Remover, s *step, seen Finding) error {
+	var (
+		p    = newPoller(s.n.patience)
+		st   = seen.State
+		look = seen.Err != nil || seen.Phase != Absent
+		sent bool
+	)
+	fail := func(op string, err error) error {
+		return &Error{Node: s.Name, Op: op, ID: s.ID, Err: err, Last: st}
+	}
+	for {
+		if look {
+			var err error
+			if st, err = p.find(ctx, rem); err != nil {
+				reason, ok := r.passing(err)
+				if !ok {
+					return fail("find", err)
+				}
+				r.waiting(s, reason)
+				if err := p.pause(ctx); err != nil {
+					return fail("wait", p.explain(err, reason))
+				}
+				continue
+			}
+		}
+		look = true
+		if st.Phase == Absent {
+			return nil
+		}
+		s.seen(st)
+		if r.o.foreign(st) {
+			s.Action = Foreign
+			return nil
+		}
+		note := st.Note
+		if st.Phase != Leaving && (!sent || p.settled()) {
+			s.Action = Deleted
+			s.touched.Store(true)
+			r.event(s, Event{Kind: Deleting, Note: note})
+			err := r.call(ctx, rem.Delete)
+			if err == nil {
+				sent = true
+				p.restart()
+				continue
+			}
+			reason, ok := r.passing(err)
+			if !ok {
+				return fail("delete", err)
+			}
+			note = reason
+		}
+		if st.Phase == Leaving {
+			s.Action = Deleted
+			s.touched.Store(true)
+		}
+		r.waiting(s, note)
+		if err := p.pause(ctx); err != nil {
+			return fail("wait", p.explain(err, note))
+		}
+	}
+}

@@ -1,0 +1,171 @@
+package graph
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Phase is what a resource is doing, reduced to what the engine must know.
+type Phase string
+
+const (
+	// Absent means that there is no such thing (or that it can't be seen yet).
+	Absent Phase = "absent"
+	// Pending means that it exists and is on its way to Ready by itself.
+	Pending Phase = "pending"
+	// Ready means that what depends on it can be started.
+	Ready Phase = "ready"
+	// Leaving means that it is being deleted; it will become Absent by itself.
+	Leaving Phase = "leaving"
+	// Broken means that it will not become Ready by itself; State.Note says why.
+	Broken Phase = "broken"
+)
+
+// Change is one field in which the live thing differs from the wanted one.
+type Change struct {
+	Field string `json:"field"`
+	Have  string `json:"have"`
+	Want  string `json:"want"`
+	// Refused, when set, says why the field can't be changed in place. The
+	// engine then touches nothing and reports the field.
+	Refused string `json:"refused,omitempty"`
+}
+
+// String renders the change as "field: have → want".
+func (c Change) String() string {
+	return fmt.Sprintf("%s: %s → %s", c.Field, blank(c.Have), blank(c.Want))
+}
+
+func blank(s string) string {
+	if s == "" {
+		return "(none)"
+	}
+	return s
+}
+
+// Fields joins the names of the changed fields, for messages.
+func Fields(changes []Change) string {
+	names := make([]string, len(changes))
+	for i, c := range changes {
+		names[i] = c.Field
+	}
+	return strings.Join(names, ", ")
+}
+
+// State is everything that one Find saw.
+type State struct {
+	Phase Phase
+	// ID is the AWS id, name or ARN by which dependants refer to the thing.
+	ID string
+	// Owner is the value of the ownership tag. A thing whose owner is not
+	// Options.Owner is a stranger's: it is never changed or deleted.
+	Owner string
+	// Drift is live against desired; empty means that there is nothing to do.
+	Drift []Change
+	// Note is the cloud's own words, for progress lines and timeouts:
+	// "backing-up", "1/2 running".
+	Note string
+}
+
+// Finder is all that Observe (plan and status) can reach.
+type Finder interface {
+	// Find looks the thing up. It makes no change, and it returns Absent
+	// rather than an error when a parent that it is found through is absent.
+	Find(context.Context) (State, error)
+	node() *node
+}
+
+// Maker is all that Up can reach: it has no Delete.
+type Maker interface {
+	Finder
+	// Create makes only the bare, tagged thing. All else is drift, which
+	// Update mends, so that a run cut off anywhere is healed by the next.
+	Create(context.Context) (id string, err error)
+}
+
+// Updater is a Maker that can be changed in place. Without it, drift is an
+// error that names the fields.
+type Updater interface {
+	Maker
+	Update(context.Context, []Change) error
+}
+
+// Remover is a Finder that can be deleted.
+type Remover interface {
+	Finder
+	// Delete asks for the removal; the engine then polls Find until Absent.
+	Delete(context.Context) error
+}
+
+// Node is a resource's place in the graph. Every resource embeds one.
+type Node struct{ n *node }
+
+func (n Node) node() *node { return n.n }
+
+// ID is the id that the engine last saw or made, or "" when there is none.
+func (n Node) ID() string { return n.n.getID() }
+
+// Name is the name of the resource in the stack, for example "subnet-public-a".
+func (n Node) Name() string { return n.n.name }
+
+type node struct {
+	name     string
+	patience time.Duration
+	needs    []need
+	id       atomic.Pointer[string]
+}
+
+func (n *node) getID() string {
+	if p := n.id.Load(); p != nil {
+		return *p
+	}
+	return ""
+}
+
+func (n *node) setID(id string) { n.id.Store(&id) }
+
+// need is an edge: on is satisfied when it is Ready, or, with made, as soon as
+// it has an id.
+type need struct {
+	on   *node
+	made bool
+}
+
+// Named makes the Node that a resource embeds. Patience bounds how long one
+// step (until Ready, or until Absent) may take; needs are what must be Ready
+// before this one starts, or have merely been made when wrapped in Made.
+func Named(name string, patience time.Duration, needs ...Finder) Node {
+	n := &node{name: name, patience: patience}
+	for _, f := range needs {
+		_, made := f.(made)
+		n.needs = append(n.needs, need{on: f.node(), made: made})
+	}
+	return Node{n}
+}
+
+type made struct{ Finder }
+
+// Made weakens a need: the dependant starts as soon as f has an id, while f is
+// still on its way to Ready. A listener, for one, needs the load balancer's
+// ARN and not its active state.
+func Made(f Finder) Finder { return made{f} }
+
+// Expector is a resource that knows how long it typically takes on the real
+// cloud. Estimates and the timeline use it; waiting does not depend on it.
+type Expector interface {
+	// Expect returns the typical duration until Ready.
+	Expect() time.Duration
+}
+
+// Describe returns a resource's name and the names of what it needs, for
+// drawing the graph.
+func Describe(f Finder) (name string, needs []string) {
+	n := f.node()
+	for _, d := range n.needs {
+		needs = append(needs, d.on.name)
+	}
+	return n.name, needs
+}
