@@ -1,0 +1,447 @@
+package graph_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// world is a tiny cloud: things by name, and a journal of the calls that
+// changed it.
+type world struct {
+	mu      sync.Mutex
+	things  map[string]*graph.State
+	journal []string
+	blocked map[string]chan struct{} // Create of the name waits for the channel
+	fail    map[string][]error       // what the next calls "verb name" answer
+}
+
+func newWorld() *world {
+	return &world{things: map[string]*graph.State{}, blocked: map[string]chan struct{}{}, fail: map[string][]error{}}
+}
+
+func (w *world) call(verb, name string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.journal = append(w.journal, verb+" "+name)
+	if errs := w.fail[verb+" "+name]; len(errs) > 0 {
+		w.fail[verb+" "+name] = errs[1:]
+		return errs[0]
+	}
+	return nil
+}
+
+func (w *world) calls() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.journal)
+}
+
+func (w *world) put(name string, st graph.State) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.things[name] = &st
+}
+
+func (w *world) names() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []string
+	for n := range w.things {
+		out = append(out, n)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// thing is a resource of the world that can be made and removed, not changed.
+type thing struct {
+	graph.Node
+	w     *world
+	birth graph.State // what a Find sees after Create
+}
+
+func (t *thing) Find(context.Context) (graph.State, error) {
+	t.w.mu.Lock()
+	defer t.w.mu.Unlock()
+	if st, ok := t.w.things[t.Name()]; ok {
+		return *st, nil
+	}
+	return graph.State{Phase: graph.Absent}, nil
+}
+
+func (t *thing) Create(context.Context) (string, error) {
+	if c := t.w.blocked[t.Name()]; c != nil {
+		<-c
+	}
+	if err := t.w.call("create", t.Name()); err != nil {
+		return "", err
+	}
+	t.w.put(t.Name(), t.birth)
+	return t.birth.ID, nil
+}
+
+func (t *thing) Delete(context.Context) error {
+	if err := t.w.call("delete", t.Name()); err != nil {
+		return err
+	}
+	t.w.mu.Lock()
+	defer t.w.mu.Unlock()
+	delete(t.w.things, t.Name())
+	return nil
+}
+
+// mendable is a thing that can be changed in place.
+type mendable struct{ *thing }
+
+func (m mendable) Update(context.Context, []graph.Change) error {
+	if err := m.w.call("update", m.Name()); err != nil {
+		return err
+	}
+	m.w.mu.Lock()
+	defer m.w.mu.Unlock()
+	m.w.things[m.Name()].Drift = nil
+	return nil
+}
+
+func (w *world) thing(name string, needs ...graph.Finder) *thing {
+	return &thing{
+		Node:  graph.Named(name, 5*time.Second, needs...),
+		w:     w,
+		birth: graph.State{Phase: graph.Ready, ID: "id-" + name, Owner: "us"},
+	}
+}
+
+var us = graph.Options{Owner: "us"}
+
+func up(t *testing.T, rs ...graph.Maker) graph.Report {
+	t.Helper()
+	r, err := graph.Up(t.Context(), rs, us)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestUpMakesParentsFirstAndASecondRunChangesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	a := w.thing("a")
+	b := w.thing("b", a)
+	c := w.thing("c", b)
+	if r := up(t, c, a, b); r.Count(graph.Created) != 3 {
+		t.Errorf("created %d, want 3", r.Count(graph.Created))
+	}
+	want := []string{"create a", "create b", "create c"}
+	if got := w.calls(); !slices.Equal(got, want) {
+		t.Errorf("calls %v, want %v", got, want)
+	}
+	if b.ID() != "id-b" {
+		t.Errorf("id of b is %q", b.ID())
+	}
+	if r := up(t, c, a, b); r.Count(graph.None) != 3 {
+		t.Errorf("second run: %d unchanged, want 3", r.Count(graph.None))
+	}
+	if got := w.calls(); !slices.Equal(got, want) {
+		t.Errorf("the second run made calls: %v", got)
+	}
+}
+
+func TestASlowNodeHoldsUpOnlyWhatNeedsIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	slow := w.thing("slow")
+	release := make(chan struct{})
+	w.blocked["slow"] = release
+	quick := w.thing("quick")
+	child := w.thing("child", quick)
+	late := w.thing("late", slow)
+	var once sync.Once
+	o := us
+	o.Observe = func(e graph.Event) {
+		if e.Node == "child" && e.Kind == graph.Done {
+			once.Do(func() { close(release) })
+		}
+	}
+	// Were there waves, child would wait for slow and the run would never end.
+	if _, err := graph.Up(t.Context(), []graph.Maker{slow, quick, child, late}, o); err != nil {
+		t.Fatal(err)
+	}
+	got := w.calls()
+	if slices.Index(got, "create child") > slices.Index(got, "create slow") {
+		t.Errorf("child waited for slow: %v", got)
+	}
+	if slices.Index(got, "create late") < slices.Index(got, "create slow") {
+		t.Errorf("late did not wait for slow: %v", got)
+	}
+}
+
+func TestAMadeNeedIsMetBeforeItIsReady(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	lb := w.thing("lb")
+	lb.birth.Phase = graph.Pending
+	listener := w.thing("listener", graph.Made(lb))
+	o := us
+	o.Observe = func(e graph.Event) {
+		if e.Node == "listener" && e.Kind == graph.Done {
+			w.put("lb", graph.State{Phase: graph.Ready, ID: "id-lb", Owner: "us"})
+		}
+	}
+	if _, err := graph.Up(t.Context(), []graph.Maker{lb, listener}, o); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDriftIsMendedInPlace(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	a := w.thing("a")
+	w.put("a", graph.State{Phase: graph.Ready, ID: "id-a", Owner: "us", Drift: []graph.Change{{Field: "size", Have: "1", Want: "2"}}})
+	r := up(t, mendable{a})
+	if got := w.calls(); !slices.Equal(got, []string{"update a"}) {
+		t.Errorf("calls %v", got)
+	}
+	if s, _ := r.Step("a"); s.Action != graph.Updated || graph.Fields(s.Changes) != "size" {
+		t.Errorf("step %+v", s)
+	}
+}
+
+func TestWhatCannotBeMendedIsRefusedBeforeAnythingIsTouched(t *testing.T) {
+	t.Parallel()
+	for name, state := range map[string]graph.State{
+		"a field that needs replacing": {Phase: graph.Ready, Owner: "us", Drift: []graph.Change{{Field: "engine", Have: "x", Want: "y", Refused: "needs a new one"}}},
+		"a stranger's":                 {Phase: graph.Ready, Owner: "them"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld()
+			a, b := w.thing("a"), w.thing("b")
+			w.put("b", state)
+			_, err := graph.Up(t.Context(), []graph.Maker{a, mendable{b}}, us)
+			if !errors.Is(err, graph.ErrRefused) && !errors.Is(err, graph.ErrForeign) {
+				t.Errorf("error %v", err)
+			}
+			if got := w.calls(); len(got) != 0 {
+				t.Errorf("calls %v, want none", got)
+			}
+		})
+	}
+}
+
+func TestAThingWithoutUpdateNamesItsDriftedFields(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	a := w.thing("a")
+	w.put("a", graph.State{Phase: graph.Ready, Owner: "us", Drift: []graph.Change{{Field: "cidr"}, {Field: "zone"}}})
+	_, err := graph.Up(t.Context(), []graph.Maker{a}, us)
+	if !errors.Is(err, graph.ErrRefused) || !strings.Contains(err.Error(), "cidr, zone") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestAFailureStopsItsDependantsAndNothingElse(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	bad := w.thing("bad")
+	w.fail["create bad"] = []error{errors.New("no quota")}
+	child, grandchild := w.thing("child", bad), (*thing)(nil)
+	grandchild = w.thing("grandchild", child)
+	other := w.thing("other")
+	r, err := graph.Up(t.Context(), []graph.Maker{bad, child, grandchild, other}, us)
+	if f := graph.Failures(err); len(f) != 1 || f[0].Node != "bad" || f[0].Op != "create" {
+		t.Errorf("failures %v", f)
+	}
+	if s, _ := r.Step("grandchild"); s.Skipped != "child" {
+		t.Errorf("grandchild %+v", s)
+	}
+	if got := w.names(); !slices.Equal(got, []string{"other"}) {
+		t.Errorf("made %v, want only other", got)
+	}
+}
+
+var errBusy = errors.New("busy")
+
+func busy(err error) (string, bool) { return "busy", errors.Is(err, errBusy) }
+
+func TestOnlyATransientErrorIsRetriedAndAnAmbiguousCreateIsLookedUpFirst(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	a := w.thing("a")
+	w.fail["create a"] = []error{errBusy, errBusy}
+	lost := lostAnswer{w.thing("lost")}
+	o := us
+	o.Transient = busy
+	if _, err := graph.Up(t.Context(), []graph.Maker{a, lost}, o); err != nil {
+		t.Fatal(err)
+	}
+	got := w.calls()
+	count := func(s string) (n int) {
+		for _, c := range got {
+			if c == s {
+				n++
+			}
+		}
+		return n
+	}
+	if count("create a") != 3 || count("create lost") != 1 {
+		t.Errorf("calls %v, want create a three times and create lost once", got)
+	}
+}
+
+// lostAnswer does the work and loses the answer.
+type lostAnswer struct{ *thing }
+
+func (l lostAnswer) Create(ctx context.Context) (string, error) {
+	if _, err := l.thing.Create(ctx); err != nil {
+		return "", err
+	}
+	return "", errBusy
+}
+
+func TestANewThingThatIsNotVisibleYetIsNotMadeTwice(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	r := &hidden{thing: w.thing("a"), looks: 4}
+	up(t, r)
+	if got := w.calls(); !slices.Equal(got, []string{"create a"}) {
+		t.Errorf("calls %v, want one create", got)
+	}
+}
+
+// hidden is not seen by its first looks.
+type hidden struct {
+	*thing
+	looks int
+}
+
+func (h *hidden) Find(ctx context.Context) (graph.State, error) {
+	if h.looks--; h.looks >= 0 {
+		return graph.State{Phase: graph.Absent}, nil
+	}
+	return h.thing.Find(ctx)
+}
+
+func TestABrokenThingAndRunOutPatienceSayWhatTheCloudSaid(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	broken := w.thing("broken")
+	broken.birth = graph.State{Phase: graph.Broken, ID: "x", Owner: "us", Note: "incompatible-network"}
+	stuck := &thing{Node: graph.Named("stuck", 50*time.Millisecond), w: w, birth: graph.State{Phase: graph.Pending, ID: "y", Owner: "us", Note: "provisioning"}}
+	_, err := graph.Up(t.Context(), []graph.Maker{broken, stuck}, us)
+	if !errors.Is(err, graph.ErrBroken) || !strings.Contains(err.Error(), "incompatible-network") {
+		t.Errorf("broken: %v", err)
+	}
+	if !errors.Is(err, graph.ErrTimeout) || !strings.Contains(err.Error(), "provisioning") {
+		t.Errorf("stuck: %v", err)
+	}
+}
+
+func TestDestroyRemovesChildrenFirstAndLeavesStrangers(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	a := w.thing("a")
+	b := w.thing("b", a)
+	c := w.thing("c", b)
+	up(t, a, b, c)
+	theirs := w.thing("theirs")
+	w.put("theirs", graph.State{Phase: graph.Ready, ID: "t", Owner: "them"})
+	before := len(w.calls())
+	r, err := graph.Destroy(t.Context(), []graph.Remover{a, b, c, theirs}, us)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := w.calls()[before:], []string{"delete c", "delete b", "delete a"}; !slices.Equal(got, want) {
+		t.Errorf("calls %v, want %v", got, want)
+	}
+	if got := w.names(); !slices.Equal(got, []string{"theirs"}) {
+		t.Errorf("left %v, want only theirs", got)
+	}
+	if s, _ := r.Step("theirs"); s.Action != graph.Foreign {
+		t.Errorf("theirs %+v", s)
+	}
+	if r.Count(graph.Deleted) != 3 {
+		t.Errorf("deleted %d", r.Count(graph.Deleted))
+	}
+}
+
+func TestDestroyWaitsForWhatIsBusyAndKeepsTheParentsOfWhatFails(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	a := w.thing("a")
+	b := w.thing("b", a)
+	p := w.thing("p")
+	q := w.thing("q", p)
+	up(t, a, b, p, q)
+	w.fail["delete b"] = []error{errBusy}
+	w.fail["delete q"] = []error{errors.New("deletion protected")}
+	o := us
+	o.Transient = busy
+	_, err := graph.Destroy(t.Context(), []graph.Remover{a, b, p, q}, o)
+	if f := graph.Failures(err); len(f) != 1 || f[0].Node != "q" {
+		t.Errorf("failures %v", f)
+	}
+	if got := w.names(); !slices.Equal(got, []string{"p", "q"}) {
+		t.Errorf("left %v, want p and q", got)
+	}
+}
+
+func TestCancelLetsTheCallInFlightFinishAndStartsNoOther(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	ctx, cancel := context.WithCancel(t.Context())
+	a := cancelling{w.thing("a"), cancel}
+	b := w.thing("b", a)
+	_, err := graph.Up(ctx, []graph.Maker{a, b}, us)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if got := w.names(); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("made %v, want only a", got)
+	}
+}
+
+// cancelling is interrupted while its Create is under way.
+type cancelling struct {
+	*thing
+	cancel func()
+}
+
+func (c cancelling) Create(ctx context.Context) (string, error) {
+	c.cancel()
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	return c.thing.Create(ctx)
+}
+
+func TestTheGuardStopsEveryWrite(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	o := us
+	lost := errors.New("the lock was taken over")
+	o.Guard = func(context.Context) error { return lost }
+	_, err := graph.Up(t.Context(), []graph.Maker{w.thing("a")}, o)
+	if !errors.Is(err, lost) || len(w.calls()) != 0 {
+		t.Errorf("error %v, calls %v", err, w.calls())
+	}
+}
+
+func TestTheCriticalPathIsTheChainOfWaits(t *testing.T) {
+	t.Parallel()
+	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
+	r := graph.Report{Steps: []graph.Step{
+		{Name: "db", Start: at(0), Made: at(1), End: at(300)},
+		{Name: "lb", Start: at(0), Made: at(2), End: at(350)},
+		{Name: "service", Needs: []string{"db", "lb"}, Start: at(300), Made: at(301), End: at(360)},
+	}}
+	if got, want := r.CriticalPath(), []string{"db", "service"}; !slices.Equal(got, want) {
+		t.Errorf("path %v, want %v", got, want)
+	}
+}
