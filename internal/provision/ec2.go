@@ -1,0 +1,96 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// network is what the EC2 resources of a stack share: the client and whose
+// they are.
+type network struct {
+	identity
+	ec2 *ec2.Client
+}
+
+// owned are the filters that find one resource of the stack by its tags.
+func (n network) owned(resource string) []types.Filter {
+	return []types.Filter{
+		{Name: aws.String("tag:" + TagStack), Values: []string{n.stack}},
+		{Name: aws.String("tag:" + TagResource), Values: []string{resource}},
+	}
+}
+
+// throttlesOnly makes the SDK retry nothing but throttles. It is for create
+// calls that have neither a client token nor a natural key: the SDK would
+// otherwise answer a lost connection by making a second thing.
+func throttlesOnly(o *ec2.Options) {
+	o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
+		r.Retryables = []retry.IsErrorRetryable{retry.RetryableErrorCode{Codes: retry.DefaultThrottleErrorCodes}}
+	})
+}
+
+// onCreate are the tags in the shape that EC2's create calls take.
+func (n network) onCreate(t types.ResourceType, resource string) []types.TagSpecification {
+	return []types.TagSpecification{{ResourceType: t, Tags: ec2Tags(n.tags(resource))}}
+}
+
+// retag writes the tags of a resource.
+func (n network) retag(ctx context.Context, id, resource string) error {
+	_, err := n.ec2.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: ec2Tags(n.tags(resource))})
+	if err != nil {
+		return fmt.Errorf("tag %s: %w", id, err)
+	}
+	return nil
+}
+
+func ec2Tags(tags map[string]string) []types.Tag {
+	var out []types.Tag
+	for k, v := range tags {
+		out = append(out, types.Tag{Key: aws.String(k), Value: aws.String(v)})
+	}
+	slices.SortFunc(out, func(a, b types.Tag) int { return strings.Compare(*a.Key, *b.Key) })
+	return out
+}
+
+func tagMap(tags []types.Tag) map[string]string {
+	out := make(map[string]string, len(tags))
+	for _, t := range tags {
+		out[aws.ToString(t.Key)] = aws.ToString(t.Value)
+	}
+	return out
+}
+
+// only returns the one thing found, nil for none, and an error that names them
+// all for several: bookctl never guesses which is the right one.
+func only[T any](kind string, found []T, id func(T) string) (*T, error) {
+	switch len(found) {
+	case 0:
+		return nil, nil
+	case 1:
+		return &found[0], nil
+	}
+	var ids []string
+	for _, f := range found {
+		ids = append(ids, id(f))
+	}
+	return nil, fmt.Errorf("%d of the stack's %s exist where one should: %s; delete all but the one in use", len(found), kind, strings.Join(ids, ", "))
+}
+
+var absent = graph.State{Phase: graph.Absent}
+
+func hasTagDrift(changes []graph.Change) bool {
+	return slices.ContainsFunc(changes, func(c graph.Change) bool { return strings.HasPrefix(c.Field, "tag ") })
+}
+
+func hasField(changes []graph.Change, field string) bool {
+	return slices.ContainsFunc(changes, func(c graph.Change) bool { return c.Field == field })
+}

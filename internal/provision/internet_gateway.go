@@ -1,0 +1,109 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// InternetGateway is the VPC's way out. Attachment is drift, so that a run cut
+// off between creating and attaching it is healed by the next.
+type InternetGateway struct {
+	graph.Node
+	network
+	vpc *VPC
+}
+
+func newInternetGateway(n network, vpc *VPC) *InternetGateway {
+	// Detaching waits until nothing in the VPC has a public address, which
+	// network interfaces keep for minutes after their owner is gone.
+	return &InternetGateway{Node: graph.Named("internet-gateway", 20*time.Minute, vpc), network: n, vpc: vpc}
+}
+
+// Find looks the gateway up by its tags.
+func (g *InternetGateway) Find(ctx context.Context) (graph.State, error) {
+	out, err := g.ec2.DescribeInternetGateways(ctx, &ec2.DescribeInternetGatewaysInput{Filters: g.owned(g.Name())})
+	if err != nil {
+		return graph.State{}, fmt.Errorf("describe internet gateways: %w", err)
+	}
+	gw, err := only("internet gateways", out.InternetGateways, func(x types.InternetGateway) string { return aws.ToString(x.InternetGatewayId) })
+	if gw == nil || err != nil {
+		return absent, err
+	}
+	tags := tagMap(gw.Tags)
+	st := graph.State{Phase: graph.Ready, ID: aws.ToString(gw.InternetGatewayId), Owner: tags[TagStack]}
+	st.Drift = gatewayDrift(tags, attachedTo(gw), g.vpc.ID(), g.tags(g.Name()))
+	return st, nil
+}
+
+func attachedTo(gw *types.InternetGateway) string {
+	for _, a := range gw.Attachments {
+		return aws.ToString(a.VpcId) // a gateway is attached to one VPC at most
+	}
+	return ""
+}
+
+func gatewayDrift(live map[string]string, attached, vpc string, want map[string]string) []graph.Change {
+	out := tagDrift(live, want)
+	if attached != vpc {
+		c := graph.Change{Field: "attachment", Have: attached, Want: vpc}
+		if attached != "" {
+			c.Refused = "it serves another VPC"
+		}
+		out = append(out, c)
+	}
+	sortChanges(out)
+	return out
+}
+
+// Create makes the gateway, detached.
+func (g *InternetGateway) Create(ctx context.Context) (string, error) {
+	out, err := g.ec2.CreateInternetGateway(ctx, &ec2.CreateInternetGatewayInput{
+		TagSpecifications: g.onCreate(types.ResourceTypeInternetGateway, g.Name()),
+	}, throttlesOnly)
+	if err != nil {
+		return "", fmt.Errorf("create internet gateway: %w", err)
+	}
+	return aws.ToString(out.InternetGateway.InternetGatewayId), nil
+}
+
+// Update mends tags and the attachment.
+func (g *InternetGateway) Update(ctx context.Context, changes []graph.Change) error {
+	if hasTagDrift(changes) {
+		if err := g.retag(ctx, g.ID(), g.Name()); err != nil {
+			return err
+		}
+	}
+	if hasField(changes, "attachment") {
+		_, err := g.ec2.AttachInternetGateway(ctx, &ec2.AttachInternetGatewayInput{
+			InternetGatewayId: aws.String(g.ID()), VpcId: aws.String(g.vpc.ID()),
+		})
+		if err != nil && !isCode(err, "Resource.AlreadyAssociated") {
+			return fmt.Errorf("attach %s to %s: %w", g.ID(), g.vpc.ID(), err)
+		}
+	}
+	return nil
+}
+
+// Delete detaches the gateway from the stack's VPC and removes it.
+func (g *InternetGateway) Delete(ctx context.Context) error {
+	if vpc := g.vpc.ID(); vpc != "" {
+		_, err := g.ec2.DetachInternetGateway(ctx, &ec2.DetachInternetGatewayInput{
+			InternetGatewayId: aws.String(g.ID()), VpcId: &vpc,
+		})
+		if err != nil && !isCode(err, "Gateway.NotAttached") && !notFound(err) {
+			return fmt.Errorf("detach %s from %s: %w", g.ID(), vpc, err)
+		}
+	}
+	_, err := g.ec2.DeleteInternetGateway(ctx, &ec2.DeleteInternetGatewayInput{InternetGatewayId: aws.String(g.ID())})
+	if err != nil && !notFound(err) {
+		return fmt.Errorf("delete %s: %w", g.ID(), err)
+	}
+	return nil
+}

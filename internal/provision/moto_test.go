@@ -1,0 +1,199 @@
+package provision_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+)
+
+// startMoto starts the AWS emulator moto on a free port, for one test, and
+// returns its address.
+func startMoto(t *testing.T) string {
+	t.Helper()
+	bin, err := exec.LookPath("moto_server")
+	if err != nil {
+		t.Fatal("moto_server is not installed; run .ci/setup")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	cmd := exec.Command(bin, "-H", "127.0.0.1", "-p", port)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.WaitDelay = time.Second
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may have ended by itself
+		_ = cmd.Wait()
+	})
+	endpoint := "http://127.0.0.1:" + port
+	for range 600 {
+		if resp, err := http.Get(endpoint + "/moto-api/"); err == nil {
+			_ = resp.Body.Close()
+			return endpoint
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatalf("moto did not start:\n%s", out.String())
+	return ""
+}
+
+// wire is the connection to an emulator: it keeps a journal of the EC2 calls
+// that change something, and can die like a process that is killed.
+type wire struct {
+	mu      sync.Mutex
+	writes  []string
+	dieAt   int  // the number of the write at which it dies, 0 for never
+	answers bool // die after the work was done, instead of before it is sent
+	dead    bool
+}
+
+var errKilled = errors.New("killed")
+
+func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, err
+	}
+	action := form.Get("Action")
+	w.mu.Lock()
+	if w.dead {
+		w.mu.Unlock()
+		return nil, errKilled
+	}
+	die := false
+	if !strings.HasPrefix(action, "Describe") {
+		w.writes = append(w.writes, action)
+		die = len(w.writes) == w.dieAt
+		w.dead = die
+	}
+	w.mu.Unlock()
+	if die && !w.answers {
+		return nil, errKilled
+	}
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if die && err == nil {
+		_ = resp.Body.Close()
+		return nil, errKilled
+	}
+	return resp, err
+}
+
+func (w *wire) written() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.writes)
+}
+
+func (w *wire) client(endpoint string) *ec2.Client {
+	return ec2.New(ec2.Options{
+		Region:       "us-east-1",
+		BaseEndpoint: &endpoint,
+		Credentials:  credentials.NewStaticCredentialsProvider("test", "test", ""),
+		HTTPClient:   &http.Client{Transport: w},
+		Retryer:      aws.NopRetryer{}, // a killed process does not try again
+	})
+}
+
+// census lists what exists in the account, with every attribute that the stack
+// sets, by EC2's own words and without bookctl's code. Ids are replaced by the
+// names of what they stand for, so that two censuses can be compared.
+func census(t *testing.T, endpoint string) []string {
+	t.Helper()
+	c, ctx := (&wire{}).client(endpoint), t.Context()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	vpcs, err := c.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{})
+	must(err)
+	subnets, err := c.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{})
+	must(err)
+	gateways, err := c.DescribeInternetGateways(ctx, &ec2.DescribeInternetGatewaysInput{})
+	must(err)
+	tables, err := c.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{})
+	must(err)
+	groups, err := c.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{})
+	must(err)
+	rules, err := c.DescribeSecurityGroupRules(ctx, &ec2.DescribeSecurityGroupRulesInput{})
+	must(err)
+
+	name := map[string]string{}
+	var out []string
+	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	for _, v := range vpcs.Vpcs {
+		name[*v.VpcId] = named(v.Tags, *v.CidrBlock)
+		add("vpc %s %s", name[*v.VpcId], *v.CidrBlock)
+	}
+	for _, s := range subnets.Subnets {
+		name[*s.SubnetId] = named(s.Tags, *s.CidrBlock)
+		add("subnet %s %s %s %s public=%t", name[*s.SubnetId], name[*s.VpcId], *s.CidrBlock, *s.AvailabilityZone, *s.MapPublicIpOnLaunch)
+	}
+	for _, g := range gateways.InternetGateways {
+		name[*g.InternetGatewayId] = named(g.Tags, "gateway")
+		var at []string
+		for _, a := range g.Attachments {
+			at = append(at, name[*a.VpcId])
+		}
+		add("gateway %s at %v", name[*g.InternetGatewayId], at)
+	}
+	for _, r := range tables.RouteTables {
+		var routes, assoc []string
+		for _, x := range r.Routes {
+			gw := aws.ToString(x.GatewayId)
+			if n, ok := name[gw]; ok {
+				gw = n
+			}
+			routes = append(routes, aws.ToString(x.DestinationCidrBlock)+">"+gw)
+		}
+		for _, a := range r.Associations {
+			if a.SubnetId != nil {
+				assoc = append(assoc, name[*a.SubnetId])
+			}
+		}
+		slices.Sort(routes)
+		slices.Sort(assoc)
+		add("table %s %s routes %v subnets %v", named(r.Tags, "main"), name[*r.VpcId], routes, assoc)
+	}
+	for _, g := range groups.SecurityGroups {
+		name[*g.GroupId] = *g.GroupName + "@" + name[*g.VpcId]
+		add("group %s", name[*g.GroupId])
+	}
+	for _, r := range rules.SecurityGroupRules {
+		peer := aws.ToString(r.CidrIpv4)
+		if r.ReferencedGroupInfo != nil {
+			peer = name[*r.ReferencedGroupInfo.GroupId]
+		}
+		add("rule %s egress=%t %s %d %s", name[*r.GroupId], *r.IsEgress, *r.IpProtocol, aws.ToInt32(r.FromPort), peer)
+	}
+	slices.Sort(out)
+	return out
+}

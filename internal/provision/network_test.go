@@ -1,0 +1,255 @@
+package provision_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+func named(tags []types.Tag, otherwise string) string {
+	for _, t := range tags {
+		if *t.Key == "Name" {
+			return *t.Value
+		}
+	}
+	return otherwise
+}
+
+func stack(t *testing.T, w *wire, endpoint string) []provision.Resource {
+	t.Helper()
+	rs, err := provision.Network(w.client(endpoint), provision.Spec{
+		Stack: "book", Version: "test", Zones: [2]string{"us-east-1a", "us-east-1b"}, ListenerPort: 80, ContainerPort: 8080,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rs
+}
+
+var options = graph.Options{Owner: "book", Transient: provision.Transient}
+
+func up(t *testing.T, endpoint string) (writes []string) {
+	t.Helper()
+	w := &wire{}
+	if _, err := graph.Up(t.Context(), stack(t, w, endpoint), options); err != nil {
+		t.Fatal(err)
+	}
+	return w.written()
+}
+
+func destroy(t *testing.T, endpoint string) {
+	t.Helper()
+	if _, err := graph.Destroy(t.Context(), stack(t, &wire{}, endpoint), options); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// added is what a census has that an earlier one had not.
+func added(before, now []string) []string {
+	var out []string
+	for _, x := range now {
+		if !slices.Contains(before, x) {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+func TestNetworkIsMadeOnceAndLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	endpoint := startMoto(t)
+	before := census(t, endpoint)
+	if writes := up(t, endpoint); len(writes) == 0 {
+		t.Error("the first up wrote nothing")
+	}
+	want := []string{
+		"gateway book-internet-gateway at [book-vpc]",
+		"group book-sg-database@book-vpc",
+		"group book-sg-load-balancer@book-vpc",
+		"group book-sg-task@book-vpc",
+		"group default@book-vpc",
+		"rule book-sg-database@book-vpc egress=false tcp 5432 book-sg-task@book-vpc",
+		"rule book-sg-load-balancer@book-vpc egress=false tcp 80 0.0.0.0/0",
+		"rule book-sg-load-balancer@book-vpc egress=true tcp 8080 10.0.0.0/24",
+		"rule book-sg-load-balancer@book-vpc egress=true tcp 8080 10.0.1.0/24",
+		"rule book-sg-task@book-vpc egress=false tcp 8080 book-sg-load-balancer@book-vpc",
+		"rule book-sg-task@book-vpc egress=true tcp 443 0.0.0.0/0",
+		"rule book-sg-task@book-vpc egress=true tcp 5432 10.0.10.0/24",
+		"rule book-sg-task@book-vpc egress=true tcp 5432 10.0.11.0/24",
+		"subnet book-subnet-private-a book-vpc 10.0.10.0/24 us-east-1a public=false",
+		"subnet book-subnet-private-b book-vpc 10.0.11.0/24 us-east-1b public=false",
+		"subnet book-subnet-public-a book-vpc 10.0.0.0/24 us-east-1a public=true",
+		"subnet book-subnet-public-b book-vpc 10.0.1.0/24 us-east-1b public=true",
+		"table book-route-table-private book-vpc routes [10.0.0.0/16>local] subnets [book-subnet-private-a book-subnet-private-b]",
+		"table book-route-table-public book-vpc routes [0.0.0.0/0>book-internet-gateway 10.0.0.0/16>local] subnets [book-subnet-public-a book-subnet-public-b]",
+		"table main book-vpc routes [10.0.0.0/16>local] subnets []",
+		"vpc book-vpc 10.0.0.0/16",
+	}
+	got := added(before, census(t, endpoint))
+	got = slices.DeleteFunc(got, func(s string) bool { return strings.HasPrefix(s, "rule default@") })
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the network differs (-want +got):\n%s", diff)
+	}
+	if writes := up(t, endpoint); len(writes) != 0 {
+		t.Errorf("the second up wrote %v", writes)
+	}
+	destroy(t, endpoint)
+	if diff := cmp.Diff(before, census(t, endpoint)); diff != "" {
+		t.Errorf("after destroy the account differs (-before +after):\n%s", diff)
+	}
+}
+
+// TestKilledAtEveryWrite cuts a first up off at each of its writes, before it
+// is sent and after it was done, and then lets another run heal it.
+func TestKilledAtEveryWrite(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	reference := startMoto(t)
+	empty := census(t, reference)
+	total := len(up(t, reference))
+	whole := census(t, reference)
+	if total < 20 {
+		t.Fatalf("an up makes only %d writes", total)
+	}
+	for _, answers := range []bool{false, true} {
+		t.Run(fmt.Sprintf("done=%t", answers), func(t *testing.T) {
+			t.Parallel()
+			endpoint := startMoto(t)
+			for n := 1; n <= total; n++ {
+				kill := func() {
+					t.Helper()
+					w := &wire{dieAt: n, answers: answers}
+					if _, err := graph.Up(t.Context(), stack(t, w, endpoint), options); err == nil {
+						t.Fatalf("write %d of %d: the run survived being killed", n, total)
+					}
+				}
+				kill()
+				destroy(t, endpoint)
+				if diff := cmp.Diff(empty, census(t, endpoint)); diff != "" {
+					t.Fatalf("killed at write %d, then destroyed: left behind (-before +after):\n%s", n, diff)
+				}
+				kill()
+				up(t, endpoint)
+				if diff := cmp.Diff(whole, census(t, endpoint)); diff != "" {
+					t.Fatalf("killed at write %d, then up: not one of each (-want +got):\n%s", n, diff)
+				}
+				if writes := up(t, endpoint); len(writes) != 0 {
+					t.Fatalf("killed at write %d, healed, and the third run wrote %v", n, writes)
+				}
+				destroy(t, endpoint)
+			}
+		})
+	}
+}
+
+func TestDriftByHandIsMended(t *testing.T) {
+	t.Parallel()
+	endpoint := startMoto(t)
+	up(t, endpoint)
+	whole := census(t, endpoint)
+	c, ctx := (&wire{}).client(endpoint), t.Context()
+	byName := func(name string) []types.Filter {
+		return []types.Filter{{Name: aws.String("tag:Name"), Values: []string{name}}}
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	groups, err := c.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: byName("book-sg-database")})
+	must(err)
+	group := groups.SecurityGroups[0]
+	_, err = c.RevokeSecurityGroupIngress(ctx, &ec2.RevokeSecurityGroupIngressInput{GroupId: group.GroupId, IpPermissions: group.IpPermissions})
+	must(err)
+	_, err = c.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{GroupId: group.GroupId, IpPermissions: []types.IpPermission{{
+		IpProtocol: aws.String("tcp"), FromPort: aws.Int32(22), ToPort: aws.Int32(22), IpRanges: []types.IpRange{{CidrIp: aws.String("0.0.0.0/0")}},
+	}}})
+	must(err)
+	tables, err := c.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{Filters: byName("book-route-table-public")})
+	must(err)
+	table := tables.RouteTables[0]
+	_, err = c.DeleteRoute(ctx, &ec2.DeleteRouteInput{RouteTableId: table.RouteTableId, DestinationCidrBlock: aws.String("0.0.0.0/0")})
+	must(err)
+	_, err = c.DisassociateRouteTable(ctx, &ec2.DisassociateRouteTableInput{AssociationId: table.Associations[0].RouteTableAssociationId})
+	must(err)
+	_, err = c.DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{*table.RouteTableId}, Tags: []types.Tag{{Key: aws.String("Name")}}})
+	must(err)
+
+	var seen []string
+	for _, f := range graph.Observe(ctx, stack(t, &wire{}, endpoint), options) {
+		for _, d := range f.Drift {
+			field, _, _ := strings.Cut(d.Field, ": ")
+			field, _, _ = strings.Cut(field, " subnet-")
+			seen = append(seen, f.Name+" "+field)
+		}
+	}
+	slices.Sort(seen)
+	want := []string{
+		"route-table-public association", "route-table-public default-route", "route-table-public tag Name",
+		"sg-database rule missing", "sg-database rule too many",
+	}
+	if diff := cmp.Diff(want, seen); diff != "" {
+		t.Errorf("drift seen (-want +got):\n%s", diff)
+	}
+	up(t, endpoint)
+	if diff := cmp.Diff(whole, census(t, endpoint)); diff != "" {
+		t.Errorf("after up (-want +got):\n%s", diff)
+	}
+}
+
+func TestOthersInTheAccountAreLeftAsTheyAre(t *testing.T) {
+	t.Parallel()
+	endpoint := startMoto(t)
+	c, ctx := (&wire{}).client(endpoint), t.Context()
+	// A VPC of the same name and range, without our tags or with another
+	// stack's, and a gateway in it.
+	for _, tags := range [][]types.Tag{
+		{{Key: aws.String("Name"), Value: aws.String("book-vpc")}},
+		{{Key: aws.String("Name"), Value: aws.String("other-vpc")}, {Key: aws.String(provision.TagStack), Value: aws.String("other")}, {Key: aws.String(provision.TagResource), Value: aws.String("vpc")}},
+	} {
+		_, err := c.CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: aws.String("10.0.0.0/16"), TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeVpc, Tags: tags}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := census(t, endpoint)
+	up(t, endpoint)
+	destroy(t, endpoint)
+	if diff := cmp.Diff(before, census(t, endpoint)); diff != "" {
+		t.Errorf("after up and destroy (-before +after):\n%s", diff)
+	}
+}
+
+func TestBadSpecsAreRefused(t *testing.T) {
+	t.Parallel()
+	good := provision.Spec{Stack: "book", Zones: [2]string{"a", "b"}, ListenerPort: 80, ContainerPort: 8080}
+	for name, spoil := range map[string]func(*provision.Spec){
+		"no name":       func(s *provision.Spec) { s.Stack = "" },
+		"capital":       func(s *provision.Spec) { s.Stack = "Book" },
+		"long name":     func(s *provision.Spec) { s.Stack = strings.Repeat("a", 21) },
+		"one zone":      func(s *provision.Spec) { s.Zones[1] = "a" },
+		"port 0":        func(s *provision.Spec) { s.ListenerPort = 0 },
+		"port too high": func(s *provision.Spec) { s.ContainerPort = 65536 },
+	} {
+		spec := good
+		spoil(&spec)
+		if _, err := provision.Network(nil, spec); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	if _, err := provision.Network(nil, good); err != nil {
+		t.Errorf("good spec: %v", err)
+	}
+}

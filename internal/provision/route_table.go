@@ -1,0 +1,212 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+const anywhere = "0.0.0.0/0"
+
+// RouteTable routes some subnets: to the internet when it has a gateway, and
+// nowhere outside the VPC otherwise. Its route and associations carry no tags
+// of their own; they are drift of the table.
+type RouteTable struct {
+	graph.Node
+	network
+	vpc     *VPC
+	gateway *InternetGateway // nil: isolated
+	subnets []*Subnet
+}
+
+func newRouteTable(n network, name string, vpc *VPC, gateway *InternetGateway, subnets ...*Subnet) *RouteTable {
+	needs := []graph.Finder{vpc}
+	if gateway != nil {
+		needs = append(needs, gateway)
+	}
+	for _, s := range subnets {
+		needs = append(needs, s)
+	}
+	return &RouteTable{Node: graph.Named(name, 5*time.Minute, needs...), network: n, vpc: vpc, gateway: gateway, subnets: subnets}
+}
+
+// liveRoutes is what drift compares.
+type liveRoutes struct {
+	tags    map[string]string
+	vpc     string
+	out     string          // the gateway of the default route, "" for none
+	subnets map[string]bool // associated
+}
+
+// Find looks the table up by its tags.
+func (r *RouteTable) Find(ctx context.Context) (graph.State, error) {
+	t, err := r.table(ctx)
+	if t == nil || err != nil {
+		return absent, err
+	}
+	live := liveRoutes{tags: tagMap(t.Tags), vpc: aws.ToString(t.VpcId), subnets: map[string]bool{}}
+	if route := defaultRoute(t); route != nil {
+		live.out = aws.ToString(route.GatewayId)
+	}
+	for _, a := range t.Associations {
+		live.subnets[aws.ToString(a.SubnetId)] = true
+	}
+	st := graph.State{Phase: graph.Ready, ID: aws.ToString(t.RouteTableId), Owner: live.tags[TagStack]}
+	st.Drift = routeDrift(live, r.wanted(), r.tags(r.Name()))
+	return st, nil
+}
+
+func (r *RouteTable) table(ctx context.Context) (*types.RouteTable, error) {
+	out, err := r.ec2.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{Filters: r.owned(r.Name())})
+	if err != nil {
+		return nil, fmt.Errorf("describe route tables: %w", err)
+	}
+	return only("route tables", out.RouteTables, func(x types.RouteTable) string { return aws.ToString(x.RouteTableId) })
+}
+
+func defaultRoute(t *types.RouteTable) *types.Route {
+	for i, route := range t.Routes {
+		if aws.ToString(route.DestinationCidrBlock) == anywhere {
+			return &t.Routes[i]
+		}
+	}
+	return nil
+}
+
+func (r *RouteTable) wanted() liveRoutes {
+	w := liveRoutes{vpc: r.vpc.ID(), subnets: map[string]bool{}}
+	if r.gateway != nil {
+		w.out = r.gateway.ID()
+	}
+	for _, s := range r.subnets {
+		w.subnets[s.ID()] = true
+	}
+	return w
+}
+
+func routeDrift(live, want liveRoutes, tags map[string]string) []graph.Change {
+	out := tagDrift(live.tags, tags)
+	if live.vpc != want.vpc {
+		out = append(out, graph.Change{Field: "vpc", Have: live.vpc, Want: want.vpc, Refused: "a route table can't be moved"})
+	}
+	if live.out != want.out {
+		out = append(out, graph.Change{Field: "default-route", Have: live.out, Want: want.out})
+	}
+	for id := range want.subnets {
+		if !live.subnets[id] {
+			out = append(out, graph.Change{Field: "association " + id, Want: "associated"})
+		}
+	}
+	sortChanges(out)
+	return out
+}
+
+// Create makes the empty table.
+func (r *RouteTable) Create(ctx context.Context) (string, error) {
+	out, err := r.ec2.CreateRouteTable(ctx, &ec2.CreateRouteTableInput{
+		VpcId:             aws.String(r.vpc.ID()),
+		TagSpecifications: r.onCreate(types.ResourceTypeRouteTable, r.Name()),
+	}, throttlesOnly)
+	if err != nil {
+		return "", fmt.Errorf("create route table: %w", err)
+	}
+	return aws.ToString(out.RouteTable.RouteTableId), nil
+}
+
+// Update mends tags, the default route and the associations.
+func (r *RouteTable) Update(ctx context.Context, changes []graph.Change) error {
+	if hasTagDrift(changes) {
+		if err := r.retag(ctx, r.ID(), r.Name()); err != nil {
+			return err
+		}
+	}
+	if hasField(changes, "default-route") {
+		if err := r.route(ctx); err != nil {
+			return err
+		}
+	}
+	for _, s := range r.subnets {
+		if !hasField(changes, "association "+s.ID()) {
+			continue
+		}
+		if err := r.associate(ctx, s.ID()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *RouteTable) route(ctx context.Context) error {
+	t, err := r.table(ctx)
+	if t == nil || err != nil {
+		return err
+	}
+	dest, id := aws.String(anywhere), t.RouteTableId
+	switch have := defaultRoute(t); {
+	case r.gateway == nil:
+		_, err = r.ec2.DeleteRoute(ctx, &ec2.DeleteRouteInput{RouteTableId: id, DestinationCidrBlock: dest})
+	case have == nil:
+		_, err = r.ec2.CreateRoute(ctx, &ec2.CreateRouteInput{RouteTableId: id, DestinationCidrBlock: dest, GatewayId: aws.String(r.gateway.ID())})
+	default:
+		_, err = r.ec2.ReplaceRoute(ctx, &ec2.ReplaceRouteInput{RouteTableId: id, DestinationCidrBlock: dest, GatewayId: aws.String(r.gateway.ID())})
+	}
+	if err != nil {
+		return fmt.Errorf("set the default route of %s: %w", aws.ToString(id), err)
+	}
+	return nil
+}
+
+// associate moves a subnet to this table. A subnet with a table of somebody
+// else's choice is moved by replacing that association, since it can have one
+// only.
+func (r *RouteTable) associate(ctx context.Context, subnet string) error {
+	out, err := r.ec2.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{
+		Filters: []types.Filter{{Name: aws.String("association.subnet-id"), Values: []string{subnet}}},
+	})
+	if err != nil {
+		return fmt.Errorf("describe the route table of %s: %w", subnet, err)
+	}
+	for _, t := range out.RouteTables {
+		for _, a := range t.Associations {
+			if aws.ToString(a.SubnetId) != subnet {
+				continue
+			}
+			_, err := r.ec2.ReplaceRouteTableAssociation(ctx, &ec2.ReplaceRouteTableAssociationInput{
+				AssociationId: a.RouteTableAssociationId, RouteTableId: aws.String(r.ID()),
+			})
+			if err != nil {
+				return fmt.Errorf("move %s to %s: %w", subnet, r.ID(), err)
+			}
+			return nil
+		}
+	}
+	_, err = r.ec2.AssociateRouteTable(ctx, &ec2.AssociateRouteTableInput{RouteTableId: aws.String(r.ID()), SubnetId: &subnet})
+	if err != nil {
+		return fmt.Errorf("associate %s with %s: %w", subnet, r.ID(), err)
+	}
+	return nil
+}
+
+// Delete dissociates the table and removes it.
+func (r *RouteTable) Delete(ctx context.Context) error {
+	t, err := r.table(ctx)
+	if t == nil || err != nil {
+		return err
+	}
+	for _, a := range t.Associations {
+		_, err := r.ec2.DisassociateRouteTable(ctx, &ec2.DisassociateRouteTableInput{AssociationId: a.RouteTableAssociationId})
+		if err != nil && !notFound(err) {
+			return fmt.Errorf("dissociate %s from %s: %w", aws.ToString(a.SubnetId), r.ID(), err)
+		}
+	}
+	if _, err := r.ec2.DeleteRouteTable(ctx, &ec2.DeleteRouteTableInput{RouteTableId: t.RouteTableId}); err != nil && !notFound(err) {
+		return fmt.Errorf("delete %s: %w", r.ID(), err)
+	}
+	return nil
+}

@@ -1,0 +1,90 @@
+package provision
+
+import (
+	"errors"
+
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// Resource is what every part of a stack can do.
+type Resource interface {
+	graph.Updater
+	graph.Remover
+}
+
+// Spec says which stack is wanted.
+type Spec struct {
+	// Stack is the stack's name; see CheckStackName.
+	Stack string
+	// Version is the version of bookctl, written to TagVersion.
+	Version string
+	// Zones are two availability zones, for example us-east-1a and us-east-1b.
+	Zones [2]string
+	// ListenerPort is the port that the load balancer serves, usually 80.
+	ListenerPort int32
+	// ContainerPort is the port that tasks listen on, usually 8080.
+	ContainerPort int32
+}
+
+func (s Spec) check() error {
+	if err := CheckStackName(s.Stack); err != nil {
+		return err
+	}
+	if s.Zones[0] == "" || s.Zones[0] == s.Zones[1] {
+		return errors.New("a stack needs two different availability zones")
+	}
+	for _, p := range []int32{s.ListenerPort, s.ContainerPort} {
+		if p < 1 || p > 65535 {
+			return errors.New("ports are from 1 to 65535")
+		}
+	}
+	return nil
+}
+
+// postgresPort is the port of the database.
+const postgresPort = 5432
+
+// Network wires the network of a stack: all of its resources, in the order in
+// which they are needed. Nothing is called before the graph is run.
+func Network(client *ec2.Client, spec Spec) ([]Resource, error) {
+	if err := spec.check(); err != nil {
+		return nil, err
+	}
+	n := network{identity: identity{stack: spec.Stack, version: spec.Version}, ec2: client}
+
+	vpc := newVPC(n, "10.0.0.0/16")
+	gateway := newInternetGateway(n, vpc)
+	publicA := newSubnet(n, "subnet-public-a", vpc, subnetSpec{"10.0.0.0/24", spec.Zones[0], true})
+	publicB := newSubnet(n, "subnet-public-b", vpc, subnetSpec{"10.0.1.0/24", spec.Zones[1], true})
+	privateA := newSubnet(n, "subnet-private-a", vpc, subnetSpec{"10.0.10.0/24", spec.Zones[0], false})
+	privateB := newSubnet(n, "subnet-private-b", vpc, subnetSpec{"10.0.11.0/24", spec.Zones[1], false})
+	public := newRouteTable(n, "route-table-public", vpc, gateway, publicA, publicB)
+	private := newRouteTable(n, "route-table-private", vpc, nil, privateA, privateB)
+
+	// World to load balancer, load balancer to tasks, tasks to database, and
+	// HTTPS out of the tasks for their image, secret and log: nothing else. A
+	// rule that points at a group which is made later is an address range
+	// instead, so that the groups don't form a cycle.
+	lb := newSecurityGroup(n, "sg-load-balancer", "Load balancer of the stack", vpc, nil, func() []rule {
+		return []rule{
+			{port: spec.ListenerPort, peer: anywhere},
+			{egress: true, port: spec.ContainerPort, peer: publicA.want.cidr},
+			{egress: true, port: spec.ContainerPort, peer: publicB.want.cidr},
+		}
+	})
+	task := newSecurityGroup(n, "sg-task", "Tasks of the stack", vpc, []graph.Finder{lb}, func() []rule {
+		return []rule{
+			{port: spec.ContainerPort, peer: lb.ID()},
+			{egress: true, port: 443, peer: anywhere},
+			{egress: true, port: postgresPort, peer: privateA.want.cidr},
+			{egress: true, port: postgresPort, peer: privateB.want.cidr},
+		}
+	})
+	database := newSecurityGroup(n, "sg-database", "Database of the stack", vpc, []graph.Finder{task}, func() []rule {
+		return []rule{{port: postgresPort, peer: task.ID()}}
+	})
+
+	return []Resource{vpc, gateway, publicA, publicB, privateA, privateB, public, private, lb, task, database}, nil
+}

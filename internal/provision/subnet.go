@@ -1,0 +1,124 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// Subnet is one subnet in one zone. A public one gives addresses to what is
+// started in it.
+type Subnet struct {
+	graph.Node
+	network
+	vpc  *VPC
+	want subnetSpec
+}
+
+type subnetSpec struct {
+	cidr   string
+	zone   string
+	public bool
+}
+
+func newSubnet(n network, name string, vpc *VPC, want subnetSpec) *Subnet {
+	return &Subnet{Node: graph.Named(name, 5*time.Minute, vpc), network: n, vpc: vpc, want: want}
+}
+
+// liveSubnet is what drift compares.
+type liveSubnet struct {
+	subnetSpec
+	tags map[string]string
+	vpc  string
+}
+
+// Find looks the subnet up by its tags.
+func (s *Subnet) Find(ctx context.Context) (graph.State, error) {
+	out, err := s.ec2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: s.owned(s.Name())})
+	if err != nil {
+		return graph.State{}, fmt.Errorf("describe subnets: %w", err)
+	}
+	sub, err := only("subnets", out.Subnets, func(x types.Subnet) string { return aws.ToString(x.SubnetId) })
+	if sub == nil || err != nil {
+		return absent, err
+	}
+	live := liveSubnet{
+		subnetSpec: subnetSpec{
+			cidr:   aws.ToString(sub.CidrBlock),
+			zone:   aws.ToString(sub.AvailabilityZone),
+			public: aws.ToBool(sub.MapPublicIpOnLaunch),
+		},
+		tags: tagMap(sub.Tags),
+		vpc:  aws.ToString(sub.VpcId),
+	}
+	st := graph.State{Phase: graph.Ready, ID: aws.ToString(sub.SubnetId), Owner: live.tags[TagStack], Note: string(sub.State)}
+	if sub.State == types.SubnetStatePending {
+		st.Phase = graph.Pending
+	}
+	st.Drift = subnetDrift(live, s.want, s.vpc.ID(), s.tags(s.Name()))
+	return st, nil
+}
+
+func subnetDrift(live liveSubnet, want subnetSpec, vpc string, tags map[string]string) []graph.Change {
+	const fixed = "a subnet can't be moved or resized"
+	out := tagDrift(live.tags, tags)
+	for _, f := range []struct{ field, have, want string }{
+		{"vpc", live.vpc, vpc}, {"cidr", live.cidr, want.cidr}, {"zone", live.zone, want.zone},
+	} {
+		if f.have != f.want {
+			out = append(out, graph.Change{Field: f.field, Have: f.have, Want: f.want, Refused: fixed})
+		}
+	}
+	if live.public != want.public {
+		out = append(out, graph.Change{Field: "public-addresses", Have: strconv.FormatBool(live.public), Want: strconv.FormatBool(want.public)})
+	}
+	sortChanges(out)
+	return out
+}
+
+// Create makes the subnet. Its range is its natural key: a second one
+// conflicts.
+func (s *Subnet) Create(ctx context.Context) (string, error) {
+	out, err := s.ec2.CreateSubnet(ctx, &ec2.CreateSubnetInput{
+		VpcId:             aws.String(s.vpc.ID()),
+		CidrBlock:         &s.want.cidr,
+		AvailabilityZone:  &s.want.zone,
+		TagSpecifications: s.onCreate(types.ResourceTypeSubnet, s.Name()),
+	}, throttlesOnly)
+	if err != nil {
+		return "", fmt.Errorf("create subnet %s in %s: %w", s.want.cidr, s.want.zone, err)
+	}
+	return aws.ToString(out.Subnet.SubnetId), nil
+}
+
+// Update mends tags and whether addresses are public.
+func (s *Subnet) Update(ctx context.Context, changes []graph.Change) error {
+	id := s.ID()
+	if hasTagDrift(changes) {
+		if err := s.retag(ctx, id, s.Name()); err != nil {
+			return err
+		}
+	}
+	if hasField(changes, "public-addresses") {
+		in := &ec2.ModifySubnetAttributeInput{SubnetId: &id, MapPublicIpOnLaunch: &types.AttributeBooleanValue{Value: &s.want.public}}
+		if _, err := s.ec2.ModifySubnetAttribute(ctx, in); err != nil {
+			return fmt.Errorf("set public addresses of %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// Delete removes the subnet.
+func (s *Subnet) Delete(ctx context.Context) error {
+	if _, err := s.ec2.DeleteSubnet(ctx, &ec2.DeleteSubnetInput{SubnetId: aws.String(s.ID())}); err != nil && !notFound(err) {
+		return fmt.Errorf("delete %s: %w", s.ID(), err)
+	}
+	return nil
+}

@@ -1,0 +1,70 @@
+package provision
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// The tags that every resource of a stack carries.
+const (
+	// TagStack holds the stack's name. It is the mark of ownership.
+	TagStack = "bookctl:stack"
+	// TagResource holds the name of the resource in the stack.
+	TagResource = "bookctl:resource"
+	// TagVersion holds the version of bookctl that made or last mended it.
+	TagVersion = "bookctl:version"
+	// tagName is what the AWS console shows as the name of EC2 things.
+	tagName = "Name"
+)
+
+var stackName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,19}$`)
+
+// CheckStackName says what is wrong with a stack's name. The length leaves room
+// for the longest derived name: load balancers allow 32 characters.
+func CheckStackName(name string) error {
+	if !stackName.MatchString(name) {
+		return fmt.Errorf("stack name %q: use 1 to 20 of a-z, 0-9 and '-', starting with a letter", name)
+	}
+	return nil
+}
+
+// identity is the stack that a resource belongs to.
+type identity struct {
+	stack   string
+	version string
+}
+
+// name returns the deterministic name of a thing of the stack.
+func (i identity) name(thing string) string { return i.stack + "-" + thing }
+
+// tags returns the tags of the resource called resource in the stack.
+func (i identity) tags(resource string) map[string]string {
+	return map[string]string{
+		TagStack:    i.stack,
+		TagResource: resource,
+		TagVersion:  i.version,
+		tagName:     i.name(resource),
+	}
+}
+
+// tagDrift compares tags. A tag that we do not set is its owner's business, and
+// a version is written when the thing is made and not chased afterwards: an
+// upgrade of bookctl alone must not change anything.
+func tagDrift(live, want map[string]string) []graph.Change {
+	var out []graph.Change
+	for k, v := range want {
+		if have, ok := live[k]; have != v && (k != TagVersion || !ok) {
+			out = append(out, graph.Change{Field: "tag " + k, Have: have, Want: v})
+		}
+	}
+	sortChanges(out)
+	return out
+}
+
+func sortChanges(changes []graph.Change) {
+	slices.SortFunc(changes, func(a, b graph.Change) int { return strings.Compare(a.Field, b.Field) })
+}

@@ -1,0 +1,130 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// VPC is the stack's network, with DNS names switched on: the database's
+// endpoint is one.
+type VPC struct {
+	graph.Node
+	network
+	cidr string
+}
+
+func newVPC(n network, cidr string) *VPC {
+	return &VPC{Node: graph.Named("vpc", 5*time.Minute), network: n, cidr: cidr}
+}
+
+// liveVPC is what drift compares.
+type liveVPC struct {
+	tags                    map[string]string
+	cidr                    string
+	dnsSupport, dnsHostname bool
+}
+
+// Find looks the VPC up by its tags.
+func (v *VPC) Find(ctx context.Context) (graph.State, error) {
+	out, err := v.ec2.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{Filters: v.owned(v.Name())})
+	if err != nil {
+		return graph.State{}, fmt.Errorf("describe VPCs: %w", err)
+	}
+	vpc, err := only("VPCs", out.Vpcs, func(x types.Vpc) string { return aws.ToString(x.VpcId) })
+	if vpc == nil || err != nil {
+		return absent, err
+	}
+	id := aws.ToString(vpc.VpcId)
+	live := liveVPC{tags: tagMap(vpc.Tags), cidr: aws.ToString(vpc.CidrBlock)}
+	if live.dnsSupport, err = v.attribute(ctx, id, types.VpcAttributeNameEnableDnsSupport); err != nil {
+		return graph.State{}, err
+	}
+	if live.dnsHostname, err = v.attribute(ctx, id, types.VpcAttributeNameEnableDnsHostnames); err != nil {
+		return graph.State{}, err
+	}
+	st := graph.State{Phase: graph.Ready, ID: id, Owner: live.tags[TagStack], Note: string(vpc.State)}
+	if vpc.State == types.VpcStatePending {
+		st.Phase = graph.Pending
+	}
+	st.Drift = vpcDrift(live, v.cidr, v.tags(v.Name()))
+	return st, nil
+}
+
+func (v *VPC) attribute(ctx context.Context, id string, name types.VpcAttributeName) (bool, error) {
+	out, err := v.ec2.DescribeVpcAttribute(ctx, &ec2.DescribeVpcAttributeInput{VpcId: &id, Attribute: name})
+	if err != nil {
+		return false, fmt.Errorf("describe %s of %s: %w", name, id, err)
+	}
+	for _, a := range []*types.AttributeBooleanValue{out.EnableDnsSupport, out.EnableDnsHostnames} {
+		if a != nil && aws.ToBool(a.Value) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func vpcDrift(live liveVPC, cidr string, tags map[string]string) []graph.Change {
+	out := tagDrift(live.tags, tags)
+	if live.cidr != cidr {
+		out = append(out, graph.Change{Field: "cidr", Have: live.cidr, Want: cidr, Refused: "the range of a VPC is fixed"})
+	}
+	for field, have := range map[string]bool{"dns-support": live.dnsSupport, "dns-hostnames": live.dnsHostname} {
+		if !have {
+			out = append(out, graph.Change{Field: field, Have: strconv.FormatBool(have), Want: "true"})
+		}
+	}
+	sortChanges(out)
+	return out
+}
+
+// Create makes the VPC. CreateVpc takes no client token and has no natural
+// key, so its client must not retry a lost answer: the engine looks it up by
+// tag first.
+func (v *VPC) Create(ctx context.Context) (string, error) {
+	out, err := v.ec2.CreateVpc(ctx, &ec2.CreateVpcInput{
+		CidrBlock:         &v.cidr,
+		TagSpecifications: v.onCreate(types.ResourceTypeVpc, v.Name()),
+	}, throttlesOnly)
+	if err != nil {
+		return "", fmt.Errorf("create VPC: %w", err)
+	}
+	return aws.ToString(out.Vpc.VpcId), nil
+}
+
+// Update mends tags and DNS attributes. ModifyVpcAttribute takes one attribute
+// a call.
+func (v *VPC) Update(ctx context.Context, changes []graph.Change) error {
+	id, yes := v.ID(), &types.AttributeBooleanValue{Value: aws.Bool(true)}
+	if hasTagDrift(changes) {
+		if err := v.retag(ctx, id, v.Name()); err != nil {
+			return err
+		}
+	}
+	if hasField(changes, "dns-support") {
+		if _, err := v.ec2.ModifyVpcAttribute(ctx, &ec2.ModifyVpcAttributeInput{VpcId: &id, EnableDnsSupport: yes}); err != nil {
+			return fmt.Errorf("enable DNS support of %s: %w", id, err)
+		}
+	}
+	if hasField(changes, "dns-hostnames") {
+		if _, err := v.ec2.ModifyVpcAttribute(ctx, &ec2.ModifyVpcAttributeInput{VpcId: &id, EnableDnsHostnames: yes}); err != nil {
+			return fmt.Errorf("enable DNS hostnames of %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// Delete removes the VPC; its default group, table and ACL go with it.
+func (v *VPC) Delete(ctx context.Context) error {
+	if _, err := v.ec2.DeleteVpc(ctx, &ec2.DeleteVpcInput{VpcId: aws.String(v.ID())}); err != nil && !notFound(err) {
+		return fmt.Errorf("delete %s: %w", v.ID(), err)
+	}
+	return nil
+}
