@@ -74,6 +74,32 @@ func TestWithoutForceTLSPlainConnectionsWork(t *testing.T) {
 	}
 }
 
+func TestReloadForcesTLSWithoutARestart(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	db := c.database(t, "books")
+	pid := db.PID()
+	settings := c.settings
+	settings.ForceTLS = false
+	if err := db.Reload(settings); err != nil {
+		t.Fatal(err)
+	}
+	for try := 0; ; try++ { // the server takes it up a moment later
+		conn, err := c.connect(t.Context(), db.port, password, false)
+		if err == nil {
+			_ = conn.Close(t.Context())
+			break
+		}
+		if try == 500 {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if db.PID() != pid {
+		t.Error("the server was restarted")
+	}
+}
+
 func TestPasswordChangeEndsTheOldOneAndIsNeverWritten(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)

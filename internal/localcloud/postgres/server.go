@@ -321,6 +321,26 @@ func (s *Server) Restart(ctx context.Context, settings Settings) error {
 	return nil
 }
 
+// Reload gives the running server new settings as far as it takes them without
+// a restart; ForceTLS and most parameters it does.
+func (s *Server) Reload(settings Settings) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.running() {
+		return fmt.Errorf("reload database %s: it does not run", s.name)
+	}
+	settings.Port = s.settings.Port
+	err := s.configure(settings)
+	if err == nil {
+		s.settings = settings
+		err = s.proc.Signal(syscall.SIGHUP)
+	}
+	if err != nil {
+		return fmt.Errorf("reload database %s: %w", s.name, err)
+	}
+	return nil
+}
+
 // Delete stops the server and removes its files.
 func (s *Server) Delete(ctx context.Context) error {
 	s.mu.Lock()
