@@ -53,20 +53,11 @@ func (n network) retag(ctx context.Context, id, resource string) error {
 }
 
 func ec2Tags(tags map[string]string) []types.Tag {
-	var out []types.Tag
-	for k, v := range tags {
-		out = append(out, types.Tag{Key: aws.String(k), Value: aws.String(v)})
-	}
-	slices.SortFunc(out, func(a, b types.Tag) int { return strings.Compare(*a.Key, *b.Key) })
-	return out
+	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
 }
 
 func tagMap(tags []types.Tag) map[string]string {
-	out := make(map[string]string, len(tags))
-	for _, t := range tags {
-		out[aws.ToString(t.Key)] = aws.ToString(t.Value)
-	}
-	return out
+	return readTags(tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })
 }
 
 // only returns the one thing found, nil for none, and an error that names them

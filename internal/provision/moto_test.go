@@ -2,6 +2,7 @@ package provision_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -17,7 +19,13 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"github.com/bookctl/bookctl/internal/provision"
 )
 
 // startMoto starts the AWS emulator moto on a free port, for one test, and
@@ -69,6 +77,8 @@ type wire struct {
 	dead    bool
 }
 
+var reads = regexp.MustCompile("^(Describe|Get|List)")
+
 var errKilled = errors.New("killed")
 
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -77,18 +87,22 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	form, err := url.ParseQuery(string(body))
-	if err != nil {
-		return nil, err
+	// The JSON services name the action in a header, the others in the form.
+	_, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	if action == "" {
+		form, err := url.ParseQuery(string(body))
+		if err != nil {
+			return nil, err
+		}
+		action = form.Get("Action")
 	}
-	action := form.Get("Action")
 	w.mu.Lock()
 	if w.dead {
 		w.mu.Unlock()
 		return nil, errKilled
 	}
 	die := false
-	if !strings.HasPrefix(action, "Describe") {
+	if !reads.MatchString(action) {
 		w.writes = append(w.writes, action)
 		die = len(w.writes) == w.dieAt
 		w.dead = die
@@ -111,14 +125,21 @@ func (w *wire) written() []string {
 	return slices.Clone(w.writes)
 }
 
-func (w *wire) client(endpoint string) *ec2.Client {
-	return ec2.New(ec2.Options{
+func (w *wire) clients(endpoint string) provision.Clients {
+	c := aws.Config{
 		Region:       "us-east-1",
 		BaseEndpoint: &endpoint,
 		Credentials:  credentials.NewStaticCredentialsProvider("test", "test", ""),
 		HTTPClient:   &http.Client{Transport: w},
-		Retryer:      aws.NopRetryer{}, // a killed process does not try again
-	})
+		Retryer:      func() aws.Retryer { return aws.NopRetryer{} }, // a killed process does not try again
+	}
+	return provision.Clients{
+		EC2:     ec2.NewFromConfig(c),
+		ECR:     ecr.NewFromConfig(c),
+		IAM:     iam.NewFromConfig(c),
+		Logs:    cloudwatchlogs.NewFromConfig(c),
+		Secrets: secretsmanager.NewFromConfig(c),
+	}
 }
 
 // census lists what exists in the account, with every attribute that the stack
@@ -126,7 +147,8 @@ func (w *wire) client(endpoint string) *ec2.Client {
 // names of what they stand for, so that two censuses can be compared.
 func census(t *testing.T, endpoint string) []string {
 	t.Helper()
-	c, ctx := (&wire{}).client(endpoint), t.Context()
+	all, ctx := (&wire{}).clients(endpoint), t.Context()
+	c := all.EC2
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -193,6 +215,37 @@ func census(t *testing.T, endpoint string) []string {
 			peer = name[*r.ReferencedGroupInfo.GroupId]
 		}
 		add("rule %s egress=%t %s %d %s", name[*r.GroupId], *r.IsEgress, *r.IpProtocol, aws.ToInt32(r.FromPort), peer)
+	}
+
+	secrets, err := all.Secrets.ListSecrets(ctx, &secretsmanager.ListSecretsInput{IncludePlannedDeletion: aws.Bool(true)})
+	must(err)
+	for _, s := range secrets.SecretList {
+		// The value is there to be checked, and its password never to be shown.
+		v, err := all.Secrets.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: s.ARN})
+		must(err)
+		var fields map[string]any
+		must(json.Unmarshal([]byte(*v.SecretString), &fields))
+		fields["password"] = len(fields["password"].(string))
+		add("secret %s deleted=%t %v", *s.Name, s.DeletedDate != nil, fields)
+	}
+	logs, err := all.Logs.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{})
+	must(err)
+	for _, l := range logs.LogGroups {
+		add("log group %s %d days", *l.LogGroupName, aws.ToInt32(l.RetentionInDays))
+	}
+	repos, err := all.ECR.DescribeRepositories(ctx, &ecr.DescribeRepositoriesInput{})
+	must(err)
+	for _, r := range repos.Repositories {
+		p, err := all.ECR.GetLifecyclePolicy(ctx, &ecr.GetLifecyclePolicyInput{RepositoryName: r.RepositoryName})
+		must(err)
+		add("repository %s %s scan=%t %s", *r.RepositoryName, r.ImageTagMutability, r.ImageScanningConfiguration.ScanOnPush, *p.LifecyclePolicyText)
+	}
+	roles, err := all.IAM.ListRoles(ctx, &iam.ListRolesInput{})
+	must(err)
+	for _, r := range roles.Roles {
+		inline, err := all.IAM.ListRolePolicies(ctx, &iam.ListRolePoliciesInput{RoleName: r.RoleName})
+		must(err)
+		add("role %s policies %v", *r.RoleName, inline.PolicyNames)
 	}
 	slices.Sort(out)
 	return out

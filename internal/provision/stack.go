@@ -3,7 +3,11 @@ package provision
 import (
 	"errors"
 
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -46,13 +50,27 @@ func (s Spec) check() error {
 // postgresPort is the port of the database.
 const postgresPort = 5432
 
-// Network wires the network of a stack: all of its resources, in the order in
-// which they are needed. Nothing is called before the graph is run.
-func Network(client *ec2.Client, spec Spec) ([]Resource, error) {
+// Clients are the AWS clients that a stack is made with. Each resource is given
+// only its own.
+type Clients struct {
+	EC2     *ec2.Client
+	ECR     *ecr.Client
+	IAM     *iam.Client
+	Logs    *cloudwatchlogs.Client
+	Secrets *secretsmanager.Client
+}
+
+// logDays is how long the tasks' output is kept.
+const logDays = 14
+
+// Stack wires all resources of a stack, in the order in which they are needed.
+// Nothing is called before the graph is run.
+func Stack(c Clients, spec Spec) ([]Resource, error) {
 	if err := spec.check(); err != nil {
 		return nil, err
 	}
-	n := network{identity: identity{stack: spec.Stack, version: spec.Version}, ec2: client}
+	who := identity{stack: spec.Stack, version: spec.Version}
+	n := network{identity: who, ec2: c.EC2}
 
 	vpc := newVPC(n, "10.0.0.0/16")
 	gateway := newInternetGateway(n, vpc)
@@ -86,5 +104,23 @@ func Network(client *ec2.Client, spec Spec) ([]Resource, error) {
 		return []rule{{port: postgresPort, peer: task.ID()}}
 	})
 
-	return []Resource{vpc, gateway, publicA, publicB, privateA, privateB, public, private, lb, task, database}, nil
+	secret := newSecret(who, c.Secrets, "books", "bookapi")
+	logGroup := newLogGroup(who, c.Logs, logDays)
+	repository := newRepository(who, c.ECR)
+	executionRole := newRole(who, c.IAM, "execution-role", []graph.Finder{secret, logGroup, repository}, func() []statement {
+		return []statement{
+			// GetAuthorizationToken knows no resources:
+			// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html
+			{Effect: "Allow", Action: []string{"ecr:GetAuthorizationToken"}, Resource: []string{"*"}},
+			{Effect: "Allow", Action: []string{"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}, Resource: []string{repository.ID()}},
+			{Effect: "Allow", Action: []string{"secretsmanager:GetSecretValue"}, Resource: []string{secret.ID()}},
+			{Effect: "Allow", Action: []string{"logs:CreateLogStream", "logs:PutLogEvents"}, Resource: []string{logGroup.ID() + ":*"}},
+		}
+	})
+	taskRole := newRole(who, c.IAM, "task-role", nil, nil)
+
+	return []Resource{
+		vpc, gateway, publicA, publicB, privateA, privateB, public, private, lb, task, database,
+		secret, logGroup, repository, executionRole, taskRole,
+	}, nil
 }

@@ -2,6 +2,7 @@ package provision
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -67,4 +68,26 @@ func tagDrift(live, want map[string]string) []graph.Change {
 
 func sortChanges(changes []graph.Change) {
 	slices.SortFunc(changes, func(a, b graph.Change) int { return strings.Compare(a.Field, b.Field) })
+}
+
+// readTags turns a service's own tag type into a map.
+func readTags[T any](tags []T, pair func(T) (key, value *string)) map[string]string {
+	out := make(map[string]string, len(tags))
+	for _, t := range tags {
+		k, v := pair(t)
+		if k != nil && v != nil {
+			out[*k] = *v
+		}
+	}
+	return out
+}
+
+// writeTags turns a map into a service's own tag type, sorted by key.
+func writeTags[T any](tags map[string]string, make func(key, value *string) T) []T {
+	var out []T
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		v := tags[k]
+		out = append(out, make(&k, &v))
+	}
+	return out
 }

@@ -363,7 +363,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 				id, err := m.Create(ctx)
 				if err == nil {
 					created = true
-					s.setMade(id)
+					s.seen(State{ID: id})
 				}
 				return err
 			})

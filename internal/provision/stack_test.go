@@ -26,7 +26,7 @@ func named(tags []types.Tag, otherwise string) string {
 
 func stack(t *testing.T, w *wire, endpoint string) []provision.Resource {
 	t.Helper()
-	rs, err := provision.Network(w.client(endpoint), provision.Spec{
+	rs, err := provision.Stack(w.clients(endpoint), provision.Spec{
 		Stack: "book", Version: "test", Zones: [2]string{"us-east-1a", "us-east-1b"}, ListenerPort: 80, ContainerPort: 8080,
 	})
 	if err != nil {
@@ -64,7 +64,7 @@ func added(before, now []string) []string {
 	return out
 }
 
-func TestNetworkIsMadeOnceAndLeavesNothingBehind(t *testing.T) {
+func TestStackIsMadeOnceAndLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	endpoint := startMoto(t)
 	before := census(t, endpoint)
@@ -77,6 +77,10 @@ func TestNetworkIsMadeOnceAndLeavesNothingBehind(t *testing.T) {
 		"group book-sg-load-balancer@book-vpc",
 		"group book-sg-task@book-vpc",
 		"group default@book-vpc",
+		"log group /bookctl/book 14 days",
+		"repository book/bookapi IMMUTABLE scan=true " + `{"rules":[{"rulePriority":1,"description":"Keep the last 10 images","selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":10},"action":{"type":"expire"}}]}`,
+		"role book-execution-role policies [bookctl]",
+		"role book-task-role policies []",
 		"rule book-sg-database@book-vpc egress=false tcp 5432 book-sg-task@book-vpc",
 		"rule book-sg-load-balancer@book-vpc egress=false tcp 80 0.0.0.0/0",
 		"rule book-sg-load-balancer@book-vpc egress=true tcp 8080 10.0.0.0/24",
@@ -85,6 +89,7 @@ func TestNetworkIsMadeOnceAndLeavesNothingBehind(t *testing.T) {
 		"rule book-sg-task@book-vpc egress=true tcp 443 0.0.0.0/0",
 		"rule book-sg-task@book-vpc egress=true tcp 5432 10.0.10.0/24",
 		"rule book-sg-task@book-vpc egress=true tcp 5432 10.0.11.0/24",
+		"secret book/database deleted=false map[dbname:books engine:postgres host: password:32 port:5432 username:bookapi]",
 		"subnet book-subnet-private-a book-vpc 10.0.10.0/24 us-east-1a public=false",
 		"subnet book-subnet-private-b book-vpc 10.0.11.0/24 us-east-1b public=false",
 		"subnet book-subnet-public-a book-vpc 10.0.0.0/24 us-east-1a public=true",
@@ -97,7 +102,7 @@ func TestNetworkIsMadeOnceAndLeavesNothingBehind(t *testing.T) {
 	got := added(before, census(t, endpoint))
 	got = slices.DeleteFunc(got, func(s string) bool { return strings.HasPrefix(s, "rule default@") })
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("the network differs (-want +got):\n%s", diff)
+		t.Errorf("the stack differs (-want +got):\n%s", diff)
 	}
 	if writes := up(t, endpoint); len(writes) != 0 {
 		t.Errorf("the second up wrote %v", writes)
@@ -158,7 +163,7 @@ func TestDriftByHandIsMended(t *testing.T) {
 	endpoint := startMoto(t)
 	up(t, endpoint)
 	whole := census(t, endpoint)
-	c, ctx := (&wire{}).client(endpoint), t.Context()
+	c, ctx := (&wire{}).clients(endpoint).EC2, t.Context()
 	byName := func(name string) []types.Filter {
 		return []types.Filter{{Name: aws.String("tag:Name"), Values: []string{name}}}
 	}
@@ -212,7 +217,7 @@ func TestDriftByHandIsMended(t *testing.T) {
 func TestOthersInTheAccountAreLeftAsTheyAre(t *testing.T) {
 	t.Parallel()
 	endpoint := startMoto(t)
-	c, ctx := (&wire{}).client(endpoint), t.Context()
+	c, ctx := (&wire{}).clients(endpoint).EC2, t.Context()
 	// A VPC of the same name and range, without our tags or with another
 	// stack's, and a gateway in it.
 	for _, tags := range [][]types.Tag{
@@ -245,11 +250,11 @@ func TestBadSpecsAreRefused(t *testing.T) {
 	} {
 		spec := good
 		spoil(&spec)
-		if _, err := provision.Network(nil, spec); err == nil {
+		if _, err := provision.Stack(provision.Clients{}, spec); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	if _, err := provision.Network(nil, good); err != nil {
+	if _, err := provision.Stack(provision.Clients{}, good); err != nil {
 		t.Errorf("good spec: %v", err)
 	}
 }

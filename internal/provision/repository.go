@@ -1,0 +1,153 @@
+package provision
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// Repository holds the stack's images: scanned when pushed, tags immutable,
+// the last ten kept.
+type Repository struct {
+	graph.Node
+	identity
+	ecr *ecr.Client
+}
+
+const keepTen = `{"rules":[{"rulePriority":1,"description":"Keep the last 10 images","selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":10},"action":{"type":"expire"}}]}`
+
+func newRepository(i identity, client *ecr.Client) *Repository {
+	return &Repository{Node: graph.Named("repository", 5*time.Minute), identity: i, ecr: client}
+}
+
+func (r *Repository) repositoryName() string { return r.stack + "/bookapi" }
+
+// liveRepository is what drift compares.
+type liveRepository struct {
+	tags      map[string]string
+	scan      bool
+	mutable   string
+	lifecycle string
+}
+
+// Find looks the repository up by its name.
+func (r *Repository) Find(ctx context.Context) (graph.State, error) {
+	name := r.repositoryName()
+	out, err := r.ecr.DescribeRepositories(ctx, &ecr.DescribeRepositoriesInput{RepositoryNames: []string{name}})
+	if isCode(err, "RepositoryNotFoundException") || err == nil && len(out.Repositories) == 0 {
+		return absent, nil
+	}
+	if err != nil {
+		return graph.State{}, fmt.Errorf("describe repository %s: %w", name, err)
+	}
+	repo := out.Repositories[0]
+	tags, err := r.ecr.ListTagsForResource(ctx, &ecr.ListTagsForResourceInput{ResourceArn: repo.RepositoryArn})
+	if err != nil {
+		return graph.State{}, fmt.Errorf("list the tags of repository %s: %w", name, err)
+	}
+	policy, err := r.ecr.GetLifecyclePolicy(ctx, &ecr.GetLifecyclePolicyInput{RepositoryName: &name})
+	if err != nil && !isCode(err, "LifecyclePolicyNotFoundException") {
+		return graph.State{}, fmt.Errorf("get the lifecycle policy of repository %s: %w", name, err)
+	}
+	live := liveRepository{
+		tags:    readTags(tags.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value }),
+		scan:    repo.ImageScanningConfiguration != nil && repo.ImageScanningConfiguration.ScanOnPush,
+		mutable: string(repo.ImageTagMutability),
+	}
+	if policy != nil {
+		live.lifecycle = aws.ToString(policy.LifecyclePolicyText)
+	}
+	return graph.State{
+		Phase: graph.Ready, ID: aws.ToString(repo.RepositoryArn), Owner: live.tags[TagStack],
+		Drift: repositoryDrift(live, r.tags(r.Name())),
+	}, nil
+}
+
+func repositoryDrift(live liveRepository, tags map[string]string) []graph.Change {
+	out := tagDrift(live.tags, tags)
+	if !live.scan {
+		out = append(out, graph.Change{Field: "scan-on-push", Have: strconv.FormatBool(live.scan), Want: "true"})
+	}
+	if live.mutable != string(types.ImageTagMutabilityImmutable) {
+		out = append(out, graph.Change{Field: "tag-mutability", Have: live.mutable, Want: string(types.ImageTagMutabilityImmutable)})
+	}
+	if !sameJSON(live.lifecycle, keepTen) {
+		out = append(out, graph.Change{Field: "lifecycle", Have: live.lifecycle, Want: "keep the last 10"})
+	}
+	sortChanges(out)
+	return out
+}
+
+// sameJSON compares documents, since services reformat what they are given.
+func sameJSON(a, b string) bool {
+	var x, y any
+	return json.Unmarshal([]byte(a), &x) == nil && json.Unmarshal([]byte(b), &y) == nil && reflect.DeepEqual(x, y)
+}
+
+// Create makes the repository.
+func (r *Repository) Create(ctx context.Context) (string, error) {
+	out, err := r.ecr.CreateRepository(ctx, &ecr.CreateRepositoryInput{
+		RepositoryName:             aws.String(r.repositoryName()),
+		ImageScanningConfiguration: &types.ImageScanningConfiguration{ScanOnPush: true},
+		ImageTagMutability:         types.ImageTagMutabilityImmutable,
+		Tags:                       ecrTags(r.tags(r.Name())),
+	})
+	if err != nil {
+		return "", fmt.Errorf("create repository %s: %w", r.repositoryName(), err)
+	}
+	return aws.ToString(out.Repository.RepositoryArn), nil
+}
+
+func ecrTags(tags map[string]string) []types.Tag {
+	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
+}
+
+// Update mends tags, scanning, mutability and the lifecycle policy.
+func (r *Repository) Update(ctx context.Context, changes []graph.Change) error {
+	name := aws.String(r.repositoryName())
+	fail := func(what string, err error) error { return fmt.Errorf("%s of repository %s: %w", what, *name, err) }
+	if hasTagDrift(changes) {
+		if _, err := r.ecr.TagResource(ctx, &ecr.TagResourceInput{ResourceArn: aws.String(r.ID()), Tags: ecrTags(r.tags(r.Name()))}); err != nil {
+			return fail("set the tags", err)
+		}
+	}
+	if hasField(changes, "scan-on-push") {
+		_, err := r.ecr.PutImageScanningConfiguration(ctx, &ecr.PutImageScanningConfigurationInput{
+			RepositoryName: name, ImageScanningConfiguration: &types.ImageScanningConfiguration{ScanOnPush: true},
+		})
+		if err != nil {
+			return fail("switch on the scanning", err)
+		}
+	}
+	if hasField(changes, "tag-mutability") {
+		_, err := r.ecr.PutImageTagMutability(ctx, &ecr.PutImageTagMutabilityInput{RepositoryName: name, ImageTagMutability: types.ImageTagMutabilityImmutable})
+		if err != nil {
+			return fail("fix the tags", err)
+		}
+	}
+	if hasField(changes, "lifecycle") {
+		_, err := r.ecr.PutLifecyclePolicy(ctx, &ecr.PutLifecyclePolicyInput{RepositoryName: name, LifecyclePolicyText: aws.String(keepTen)})
+		if err != nil {
+			return fail("set the lifecycle", err)
+		}
+	}
+	return nil
+}
+
+// Delete removes the repository with its images.
+func (r *Repository) Delete(ctx context.Context) error {
+	_, err := r.ecr.DeleteRepository(ctx, &ecr.DeleteRepositoryInput{RepositoryName: aws.String(r.repositoryName()), Force: true})
+	if err != nil && !isCode(err, "RepositoryNotFoundException") {
+		return fmt.Errorf("delete repository %s: %w", r.repositoryName(), err)
+	}
+	return nil
+}
