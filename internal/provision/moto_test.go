@@ -23,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"github.com/bookctl/bookctl/internal/provision"
@@ -138,6 +139,7 @@ func (w *wire) clients(endpoint string) provision.Clients {
 		ECR:     ecr.NewFromConfig(c),
 		IAM:     iam.NewFromConfig(c),
 		Logs:    cloudwatchlogs.NewFromConfig(c),
+		RDS:     rds.NewFromConfig(c),
 		Secrets: secretsmanager.NewFromConfig(c),
 	}
 }
@@ -239,6 +241,27 @@ func census(t *testing.T, endpoint string) []string {
 		p, err := all.ECR.GetLifecyclePolicy(ctx, &ecr.GetLifecyclePolicyInput{RepositoryName: r.RepositoryName})
 		must(err)
 		add("repository %s %s scan=%t %s", *r.RepositoryName, r.ImageTagMutability, r.ImageScanningConfiguration.ScanOnPush, *p.LifecyclePolicyText)
+	}
+	dbSubnets, err := all.RDS.DescribeDBSubnetGroups(ctx, &rds.DescribeDBSubnetGroupsInput{})
+	must(err)
+	for _, g := range dbSubnets.DBSubnetGroups {
+		var in []string
+		for _, s := range g.Subnets {
+			in = append(in, name[*s.SubnetIdentifier])
+		}
+		slices.Sort(in)
+		add("db subnet group %s %v", *g.DBSubnetGroupName, in)
+	}
+	params, err := all.RDS.DescribeDBParameterGroups(ctx, &rds.DescribeDBParameterGroupsInput{})
+	must(err)
+	for _, g := range params.DBParameterGroups {
+		set, err := all.RDS.DescribeDBParameters(ctx, &rds.DescribeDBParametersInput{DBParameterGroupName: g.DBParameterGroupName, Source: aws.String("user")})
+		must(err)
+		var values []string
+		for _, p := range set.Parameters {
+			values = append(values, *p.ParameterName+"="+*p.ParameterValue)
+		}
+		add("db parameter group %s %s %v", *g.DBParameterGroupName, *g.DBParameterGroupFamily, values)
 	}
 	roles, err := all.IAM.ListRoles(ctx, &iam.ListRolesInput{})
 	must(err)

@@ -7,6 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"github.com/bookctl/bookctl/internal/provision/graph"
@@ -57,8 +58,12 @@ type Clients struct {
 	ECR     *ecr.Client
 	IAM     *iam.Client
 	Logs    *cloudwatchlogs.Client
+	RDS     *rds.Client
 	Secrets *secretsmanager.Client
 }
+
+// databaseFamily is the PostgreSQL major version of a stack's database.
+const databaseFamily = "postgres17"
 
 // logDays is how long the tasks' output is kept.
 const logDays = 14
@@ -105,6 +110,9 @@ func Stack(c Clients, spec Spec) ([]Resource, error) {
 	})
 
 	secret := newSecret(who, c.Secrets, "books", "bookapi")
+	data := databases{identity: who, rds: c.RDS}
+	dbSubnets := newDBSubnetGroup(data, privateA, privateB)
+	dbParameters := newDBParameterGroup(data, databaseFamily)
 	logGroup := newLogGroup(who, c.Logs, logDays)
 	repository := newRepository(who, c.ECR)
 	executionRole := newRole(who, c.IAM, "execution-role", []graph.Finder{secret, logGroup, repository}, func() []statement {
@@ -121,6 +129,6 @@ func Stack(c Clients, spec Spec) ([]Resource, error) {
 
 	return []Resource{
 		vpc, gateway, publicA, publicB, privateA, privateB, public, private, lb, task, database,
-		secret, logGroup, repository, executionRole, taskRole,
+		secret, dbSubnets, dbParameters, logGroup, repository, executionRole, taskRole,
 	}, nil
 }

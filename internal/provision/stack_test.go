@@ -72,6 +72,8 @@ func TestStackIsMadeOnceAndLeavesNothingBehind(t *testing.T) {
 		t.Error("the first up wrote nothing")
 	}
 	want := []string{
+		"db parameter group book-database postgres17 [rds.force_ssl=1]",
+		"db subnet group book-database [book-subnet-private-a book-subnet-private-b]",
 		"gateway book-internet-gateway at [book-vpc]",
 		"group book-sg-database@book-vpc",
 		"group book-sg-load-balancer@book-vpc",

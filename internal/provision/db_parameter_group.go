@@ -1,0 +1,120 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
+	"github.com/aws/aws-sdk-go-v2/service/rds/types"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// DBParameterGroup holds the database's settings: TLS is forced.
+type DBParameterGroup struct {
+	graph.Node
+	databases
+	family string
+}
+
+func newDBParameterGroup(d databases, family string) *DBParameterGroup {
+	return &DBParameterGroup{Node: graph.Named("db-parameter-group", 5*time.Minute), databases: d, family: family}
+}
+
+func (g *DBParameterGroup) groupName() string { return g.name("database") }
+
+// forceTLS is the parameter that refuses connections in the clear. It is on by
+// default since PostgreSQL 15, and set all the same, so that it shows:
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/PostgreSQL.Concepts.General.SSL.html
+const forceTLS = "rds.force_ssl"
+
+// Find looks the group up by its name, and the parameters set in it.
+func (g *DBParameterGroup) Find(ctx context.Context) (graph.State, error) {
+	name := aws.String(g.groupName())
+	out, err := g.rds.DescribeDBParameterGroups(ctx, &rds.DescribeDBParameterGroupsInput{DBParameterGroupName: name})
+	if isCode(err, "DBParameterGroupNotFound") || err == nil && len(out.DBParameterGroups) == 0 {
+		return absent, nil
+	}
+	if err != nil {
+		return graph.State{}, fmt.Errorf("describe DB parameter group %s: %w", *name, err)
+	}
+	live := out.DBParameterGroups[0]
+	tags, err := g.tagsOf(ctx, live.DBParameterGroupArn)
+	if err != nil {
+		return graph.State{}, err
+	}
+	tls := ""
+	pages := rds.NewDescribeDBParametersPaginator(g.rds, &rds.DescribeDBParametersInput{DBParameterGroupName: name, Source: aws.String("user")})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return graph.State{}, fmt.Errorf("describe the parameters of %s: %w", *name, err)
+		}
+		for _, p := range page.Parameters {
+			if aws.ToString(p.ParameterName) == forceTLS {
+				tls = aws.ToString(p.ParameterValue)
+			}
+		}
+	}
+	return graph.State{
+		Phase: graph.Ready, ID: aws.ToString(live.DBParameterGroupArn), Owner: tags[TagStack],
+		Drift: parameterDrift(tags, aws.ToString(live.DBParameterGroupFamily), tls, g.tags(g.Name()), g.family),
+	}, nil
+}
+
+func parameterDrift(tags map[string]string, family, tls string, wantTags map[string]string, wantFamily string) []graph.Change {
+	out := tagDrift(tags, wantTags)
+	if family != wantFamily {
+		out = append(out, graph.Change{Field: "family", Have: family, Want: wantFamily, Refused: "a parameter group keeps its family"})
+	}
+	if tls != "1" {
+		out = append(out, graph.Change{Field: forceTLS, Have: tls, Want: "1"})
+	}
+	sortChanges(out)
+	return out
+}
+
+// Create makes the group with the family's defaults.
+func (g *DBParameterGroup) Create(ctx context.Context) (string, error) {
+	out, err := g.rds.CreateDBParameterGroup(ctx, &rds.CreateDBParameterGroupInput{
+		DBParameterGroupName: aws.String(g.groupName()), DBParameterGroupFamily: &g.family,
+		Description: aws.String("Settings of bookctl stack " + g.stack), Tags: rdsTags(g.tags(g.Name())),
+	})
+	if err != nil {
+		return "", fmt.Errorf("create DB parameter group %s: %w", g.groupName(), err)
+	}
+	return aws.ToString(out.DBParameterGroup.DBParameterGroupArn), nil
+}
+
+// Update mends tags and parameters. rds.force_ssl is dynamic: it takes effect
+// without a reboot.
+func (g *DBParameterGroup) Update(ctx context.Context, changes []graph.Change) error {
+	if hasTagDrift(changes) {
+		if err := g.retag(ctx, g.ID(), g.Name()); err != nil {
+			return err
+		}
+	}
+	if hasField(changes, forceTLS) {
+		_, err := g.rds.ModifyDBParameterGroup(ctx, &rds.ModifyDBParameterGroupInput{
+			DBParameterGroupName: aws.String(g.groupName()),
+			Parameters: []types.Parameter{{
+				ParameterName: aws.String(forceTLS), ParameterValue: aws.String("1"), ApplyMethod: types.ApplyMethodImmediate,
+			}},
+		})
+		if err != nil {
+			return fmt.Errorf("force TLS in DB parameter group %s: %w", g.groupName(), err)
+		}
+	}
+	return nil
+}
+
+// Delete removes the group.
+func (g *DBParameterGroup) Delete(ctx context.Context) error {
+	_, err := g.rds.DeleteDBParameterGroup(ctx, &rds.DeleteDBParameterGroupInput{DBParameterGroupName: aws.String(g.groupName())})
+	if err != nil && !isCode(err, "DBParameterGroupNotFound") {
+		return fmt.Errorf("delete DB parameter group %s: %w", g.groupName(), err)
+	}
+	return nil
+}

@@ -1,0 +1,144 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
+	"github.com/aws/aws-sdk-go-v2/service/rds/types"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// databases is what the RDS resources of a stack share.
+type databases struct {
+	identity
+	rds *rds.Client
+}
+
+// tagsOf lists the tags of what has no tags in its description.
+func (d databases) tagsOf(ctx context.Context, arn *string) (map[string]string, error) {
+	out, err := d.rds.ListTagsForResource(ctx, &rds.ListTagsForResourceInput{ResourceName: arn})
+	if err != nil {
+		return nil, fmt.Errorf("list the tags of %s: %w", aws.ToString(arn), err)
+	}
+	return rdsTagMap(out.TagList), nil
+}
+
+func (d databases) retag(ctx context.Context, arn, resource string) error {
+	_, err := d.rds.AddTagsToResource(ctx, &rds.AddTagsToResourceInput{ResourceName: &arn, Tags: rdsTags(d.tags(resource))})
+	if err != nil {
+		return fmt.Errorf("tag %s: %w", arn, err)
+	}
+	return nil
+}
+
+func rdsTags(tags map[string]string) []types.Tag {
+	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
+}
+
+func rdsTagMap(tags []types.Tag) map[string]string {
+	return readTags(tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })
+}
+
+// DBSubnetGroup names the isolated subnets that the database may live in.
+type DBSubnetGroup struct {
+	graph.Node
+	databases
+	subnets []*Subnet
+}
+
+func newDBSubnetGroup(d databases, subnets ...*Subnet) *DBSubnetGroup {
+	var needs []graph.Finder
+	for _, s := range subnets {
+		needs = append(needs, s)
+	}
+	return &DBSubnetGroup{Node: graph.Named("db-subnet-group", 5*time.Minute, needs...), databases: d, subnets: subnets}
+}
+
+func (g *DBSubnetGroup) groupName() string { return g.name("database") }
+
+// Find looks the group up by its name.
+func (g *DBSubnetGroup) Find(ctx context.Context) (graph.State, error) {
+	out, err := g.rds.DescribeDBSubnetGroups(ctx, &rds.DescribeDBSubnetGroupsInput{DBSubnetGroupName: aws.String(g.groupName())})
+	if isCode(err, "DBSubnetGroupNotFoundFault") || err == nil && len(out.DBSubnetGroups) == 0 {
+		return absent, nil
+	}
+	if err != nil {
+		return graph.State{}, fmt.Errorf("describe DB subnet group %s: %w", g.groupName(), err)
+	}
+	live := out.DBSubnetGroups[0]
+	tags, err := g.tagsOf(ctx, live.DBSubnetGroupArn)
+	if err != nil {
+		return graph.State{}, err
+	}
+	var have []string
+	for _, s := range live.Subnets {
+		have = append(have, aws.ToString(s.SubnetIdentifier))
+	}
+	return graph.State{
+		Phase: graph.Ready, ID: aws.ToString(live.DBSubnetGroupArn), Owner: tags[TagStack],
+		Drift: subnetGroupDrift(tags, have, g.tags(g.Name()), g.subnetIDs()),
+	}, nil
+}
+
+func (g *DBSubnetGroup) subnetIDs() []string {
+	var ids []string
+	for _, s := range g.subnets {
+		ids = append(ids, s.ID())
+	}
+	return ids
+}
+
+func subnetGroupDrift(tags map[string]string, have []string, wantTags map[string]string, want []string) []graph.Change {
+	out := tagDrift(tags, wantTags)
+	have, want = slices.Sorted(slices.Values(have)), slices.Sorted(slices.Values(want))
+	if !slices.Equal(have, want) {
+		out = append(out, graph.Change{Field: "subnets", Have: strings.Join(have, " "), Want: strings.Join(want, " ")})
+	}
+	sortChanges(out)
+	return out
+}
+
+// Create makes the group. RDS takes no group without its subnets.
+func (g *DBSubnetGroup) Create(ctx context.Context) (string, error) {
+	out, err := g.rds.CreateDBSubnetGroup(ctx, &rds.CreateDBSubnetGroupInput{
+		DBSubnetGroupName:        aws.String(g.groupName()),
+		DBSubnetGroupDescription: aws.String("Isolated subnets of bookctl stack " + g.stack),
+		SubnetIds:                g.subnetIDs(),
+		Tags:                     rdsTags(g.tags(g.Name())),
+	})
+	if err != nil {
+		return "", fmt.Errorf("create DB subnet group %s: %w", g.groupName(), err)
+	}
+	return aws.ToString(out.DBSubnetGroup.DBSubnetGroupArn), nil
+}
+
+// Update mends tags and subnets.
+func (g *DBSubnetGroup) Update(ctx context.Context, changes []graph.Change) error {
+	if hasTagDrift(changes) {
+		if err := g.retag(ctx, g.ID(), g.Name()); err != nil {
+			return err
+		}
+	}
+	if hasField(changes, "subnets") {
+		_, err := g.rds.ModifyDBSubnetGroup(ctx, &rds.ModifyDBSubnetGroupInput{DBSubnetGroupName: aws.String(g.groupName()), SubnetIds: g.subnetIDs()})
+		if err != nil {
+			return fmt.Errorf("set the subnets of DB subnet group %s: %w", g.groupName(), err)
+		}
+	}
+	return nil
+}
+
+// Delete removes the group.
+func (g *DBSubnetGroup) Delete(ctx context.Context) error {
+	_, err := g.rds.DeleteDBSubnetGroup(ctx, &rds.DeleteDBSubnetGroupInput{DBSubnetGroupName: aws.String(g.groupName())})
+	if err != nil && !isCode(err, "DBSubnetGroupNotFoundFault") {
+		return fmt.Errorf("delete DB subnet group %s: %w", g.groupName(), err)
+	}
+	return nil
+}
