@@ -263,6 +263,16 @@ func census(t *testing.T, endpoint string) []string {
 		}
 		add("db parameter group %s %s %v", *g.DBParameterGroupName, *g.DBParameterGroupFamily, values)
 	}
+	dbs, err := all.RDS.DescribeDBInstances(ctx, &rds.DescribeDBInstancesInput{})
+	must(err)
+	for _, d := range dbs.DBInstances {
+		var in []string
+		for _, g := range d.VpcSecurityGroups {
+			in = append(in, name[*g.VpcSecurityGroupId])
+		}
+		add("database %s %s %s %d GiB %s public=%t encrypted=%t backups=%d groups %v", *d.DBInstanceIdentifier, *d.DBInstanceStatus, *d.DBInstanceClass,
+			*d.AllocatedStorage, *d.DBName, *d.PubliclyAccessible, *d.StorageEncrypted, *d.BackupRetentionPeriod, in)
+	}
 	roles, err := all.IAM.ListRoles(ctx, &iam.ListRolesInput{})
 	must(err)
 	for _, r := range roles.Roles {

@@ -2,6 +2,8 @@ package provision
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -31,6 +33,14 @@ type Spec struct {
 	ListenerPort int32
 	// ContainerPort is the port that tasks listen on, usually 8080.
 	ContainerPort int32
+	// DBClass is the class of the database instance, for example db.t4g.micro.
+	DBClass string
+	// DBStorage is the storage of the database in GiB, 20 to 65536.
+	DBStorage int32
+	// DBMultiAZ keeps a standby in the other zone.
+	DBMultiAZ bool
+	// Protect turns deletion protection of the database on.
+	Protect bool
 }
 
 func (s Spec) check() error {
@@ -44,6 +54,12 @@ func (s Spec) check() error {
 		if p < 1 || p > 65535 {
 			return errors.New("ports are from 1 to 65535")
 		}
+	}
+	if !strings.HasPrefix(s.DBClass, "db.") {
+		return fmt.Errorf("database class %q: name one such as db.t4g.micro", s.DBClass)
+	}
+	if s.DBStorage < 20 || s.DBStorage > 65536 {
+		return fmt.Errorf("database storage %d GiB: gp3 storage is 20 to 65536 GiB", s.DBStorage)
 	}
 	return nil
 }
@@ -64,6 +80,9 @@ type Clients struct {
 
 // databaseFamily is the PostgreSQL major version of a stack's database.
 const databaseFamily = "postgres17"
+
+// backupDays is how long automated backups are kept.
+const backupDays = 7
 
 // logDays is how long the tasks' output is kept.
 const logDays = 14
@@ -113,6 +132,9 @@ func Stack(c Clients, spec Spec) ([]Resource, error) {
 	data := databases{identity: who, rds: c.RDS}
 	dbSubnets := newDBSubnetGroup(data, privateA, privateB)
 	dbParameters := newDBParameterGroup(data, databaseFamily)
+	db := newDatabase(data, c.Secrets, secret, database, dbSubnets, dbParameters, databaseSpec{
+		class: spec.DBClass, storage: spec.DBStorage, backups: backupDays, multiAZ: spec.DBMultiAZ, protected: spec.Protect,
+	})
 	logGroup := newLogGroup(who, c.Logs, logDays)
 	repository := newRepository(who, c.ECR)
 	executionRole := newRole(who, c.IAM, "execution-role", []graph.Finder{secret, logGroup, repository}, func() []statement {
@@ -129,6 +151,6 @@ func Stack(c Clients, spec Spec) ([]Resource, error) {
 
 	return []Resource{
 		vpc, gateway, publicA, publicB, privateA, privateB, public, private, lb, task, database,
-		secret, dbSubnets, dbParameters, logGroup, repository, executionRole, taskRole,
+		secret, dbSubnets, dbParameters, db, logGroup, repository, executionRole, taskRole,
 	}, nil
 }

@@ -28,6 +28,7 @@ func stack(t *testing.T, w *wire, endpoint string) []provision.Resource {
 	t.Helper()
 	rs, err := provision.Stack(w.clients(endpoint), provision.Spec{
 		Stack: "book", Version: "test", Zones: [2]string{"us-east-1a", "us-east-1b"}, ListenerPort: 80, ContainerPort: 8080,
+		DBClass: "db.t4g.micro", DBStorage: 20,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -72,6 +73,7 @@ func TestStackIsMadeOnceAndLeavesNothingBehind(t *testing.T) {
 		t.Error("the first up wrote nothing")
 	}
 	want := []string{
+		"database book-database available db.t4g.micro 20 GiB books public=false encrypted=true backups=7 groups [book-sg-database@book-vpc]",
 		"db parameter group book-database postgres17 [rds.force_ssl=1]",
 		"db subnet group book-database [book-subnet-private-a book-subnet-private-b]",
 		"gateway book-internet-gateway at [book-vpc]",
@@ -241,13 +243,15 @@ func TestOthersInTheAccountAreLeftAsTheyAre(t *testing.T) {
 
 func TestBadSpecsAreRefused(t *testing.T) {
 	t.Parallel()
-	good := provision.Spec{Stack: "book", Zones: [2]string{"a", "b"}, ListenerPort: 80, ContainerPort: 8080}
+	good := provision.Spec{Stack: "book", Zones: [2]string{"a", "b"}, ListenerPort: 80, ContainerPort: 8080, DBClass: "db.t4g.micro", DBStorage: 20}
 	for name, spoil := range map[string]func(*provision.Spec){
 		"no name":       func(s *provision.Spec) { s.Stack = "" },
 		"capital":       func(s *provision.Spec) { s.Stack = "Book" },
 		"long name":     func(s *provision.Spec) { s.Stack = strings.Repeat("a", 21) },
 		"one zone":      func(s *provision.Spec) { s.Zones[1] = "a" },
 		"port 0":        func(s *provision.Spec) { s.ListenerPort = 0 },
+		"no class":      func(s *provision.Spec) { s.DBClass = "" },
+		"tiny disk":     func(s *provision.Spec) { s.DBStorage = 5 },
 		"port too high": func(s *provision.Spec) { s.ContainerPort = 65536 },
 	} {
 		spec := good
