@@ -1,0 +1,104 @@
+package localcloud
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/bookctl/bookctl/internal/localcloud/authority"
+	"github.com/bookctl/bookctl/internal/localcloud/postgres"
+	"github.com/bookctl/bookctl/internal/localcloud/registry"
+	"github.com/bookctl/bookctl/internal/localcloud/task"
+)
+
+// Config says where a cloud lives and how it behaves. Only StateDir is
+// required.
+type Config struct {
+	// StateDir holds everything that survives a restart.
+	StateDir string
+	// Account is the account's number, 000000000000 when empty.
+	Account string
+	// Region is the one region there is, us-east-1 when empty.
+	Region string
+	// Latencies are how long things take; the zero value adds nothing to what
+	// the real things need.
+	Latencies Latencies
+	// Faults are what goes wrong; the zero value is nothing.
+	Faults Faults
+	// Log is where the cloud reports on itself; nil discards.
+	Log *slog.Logger
+}
+
+// Cloud is one account in one region.
+type Cloud struct {
+	cfg       Config
+	log       *slog.Logger
+	authority *authority.Authority
+	engine    *postgres.Engine
+	images    *task.Images
+	registry  *registry.Registry
+	handlers  map[string]service // by signing name
+
+	ctx    context.Context // ends at Close
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+
+	mu    sync.Mutex // held by every operation
+	state state
+	live  live
+	dirty bool
+}
+
+// spawn runs f beside the operations until it ends or the cloud is closed,
+// which ends ctx and waits for f. f must not hold the lock while it blocks.
+func (c *Cloud) spawn(f func(ctx context.Context)) {
+	c.work.Go(func() { f(c.ctx) })
+}
+
+// update runs f with the lock held and saves the state.
+func (c *Cloud) update(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f()
+	c.dirty = true
+	c.save()
+}
+
+// read runs f with the lock held.
+func (c *Cloud) read(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f()
+}
+
+// newID makes an id as EC2 does: the prefix, a hyphen and 17 hexadecimal digits.
+func newID(prefix string) string { return prefix + "-0" + hexDigits(16) }
+
+// hexDigits is n random hexadecimal digits; n is even.
+func hexDigits(n int) string {
+	b := make([]byte, n/2)
+	_, _ = rand.Read(b) // never fails: https://pkg.go.dev/crypto/rand#Read
+	return hex.EncodeToString(b)
+}
+
+// arn names a thing of this account and region.
+func (c *Cloud) arn(service, resource string) string {
+	region := c.cfg.Region
+	if service == "iam" {
+		region = "" // IAM is global
+	}
+	return fmt.Sprintf("arn:aws:%s:%s:%s:%s", service, region, c.cfg.Account, resource)
+}
+
+// zones are the availability zones of the region.
+func (c *Cloud) zones() []string {
+	return []string{c.cfg.Region + "a", c.cfg.Region + "b", c.cfg.Region + "c"}
+}
+
+// now is the time that goes into states, without the monotonic part, which a
+// saved state loses.
+func (c *Cloud) now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }

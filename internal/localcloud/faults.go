@@ -1,0 +1,4 @@
+package localcloud
+
+// Faults are what goes wrong, beyond what a request deserves.
+type Faults struct{}
