@@ -1,0 +1,196 @@
+package image
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	_ "embed" // for the users of the image
+	"fmt"
+	"io"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+const (
+	// User is who the image runs as, without a name or rights on the host.
+	User = "65532:65532"
+	// Entrypoint is the program in the image. With -healthcheck it asks the one
+	// that runs beside it for its health, and its exit code is the answer.
+	Entrypoint = "/bookapi"
+	// Port is where it listens unless PORT says otherwise.
+	Port = 8080
+	// RDSBundlePath is where the image has the certificates that verify-full
+	// connections to RDS need.
+	RDSBundlePath = "/etc/ssl/certs/rds-global-bundle.pem"
+
+	rootsPath = "/etc/ssl/certs/ca-certificates.crt"
+)
+
+var (
+	//go:embed data/passwd
+	passwd []byte
+	//go:embed data/group
+	group []byte
+)
+
+// Image is a built image.
+type Image struct {
+	// OCI is the image itself.
+	OCI v1.Image
+	// Digest is that of the manifest: sha256: and 64 hexadecimal digits.
+	Digest string
+	// Arch is amd64 or arm64.
+	Arch string
+	// Size is what a first push sends and a first pull reads, in bytes.
+	Size int64
+}
+
+// Build compiles the source and lays the image. It writes nothing but the go
+// tool's own cache. The errors are ErrNoSource, ErrNoGo and the compiler's.
+func Build(ctx context.Context, source Source) (*Image, error) {
+	image, err := build(ctx, source)
+	if err != nil {
+		return nil, fmt.Errorf("build the image of bookapi: %w", err)
+	}
+	return image, nil
+}
+
+func build(ctx context.Context, source Source) (*Image, error) {
+	if err := source.check(); err != nil {
+		return nil, err
+	}
+	binary, err := source.compile(ctx)
+	if err != nil {
+		return nil, err
+	}
+	roots, err := publicRoots()
+	if err != nil {
+		return nil, err
+	}
+	// The program changes with each release and the rest hardly ever does, so
+	// that they are layers of their own: the second is sent once.
+	base, err := layer([]file{
+		{"/etc/group", 0o644, group},
+		{"/etc/passwd", 0o644, passwd},
+		{rootsPath, 0o644, roots},
+		{RDSBundlePath, 0o644, rdsBundle},
+	})
+	if err != nil {
+		return nil, err
+	}
+	top, err := layer([]file{{Entrypoint, 0o755, binary}})
+	if err != nil {
+		return nil, err
+	}
+	return assemble(source, base, top)
+}
+
+func assemble(source Source, layers ...v1.Layer) (*Image, error) {
+	labels := map[string]string{
+		"org.opencontainers.image.title":  "bookapi",
+		"org.opencontainers.image.source": "https://" + modulePath,
+	}
+	if source.Version != "" {
+		labels["org.opencontainers.image.version"] = source.Version
+	}
+	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	image, err := mutate.AppendLayers(image, layers...)
+	if err != nil {
+		return nil, err
+	}
+	image, err = mutate.ConfigFile(image, &v1.ConfigFile{
+		OS: "linux", Architecture: source.Arch, Created: v1.Time{Time: epoch},
+		RootFS: v1.RootFS{Type: "layers", DiffIDs: diffIDs(layers)},
+		Config: v1.Config{
+			User: User, WorkingDir: "/", Entrypoint: []string{Entrypoint}, Labels: labels,
+			Env:          []string{"PATH=/", fmt.Sprintf("PORT=%d", Port)},
+			ExposedPorts: map[string]struct{}{fmt.Sprintf("%d/tcp", Port): {}},
+			StopSignal:   "SIGTERM",
+			// Docker reads it. ECS does not: its task definition says it again.
+			Healthcheck: &v1.HealthConfig{
+				Test: []string{"CMD", Entrypoint, "-healthcheck"}, Interval: 5 * time.Second, Timeout: 3 * time.Second, Retries: 3,
+			},
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	digest, err := image.Digest()
+	if err != nil {
+		return nil, err
+	}
+	size, err := image.Size() // of the manifest
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := image.Manifest()
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range append(slices.Clone(manifest.Layers), manifest.Config) {
+		size += part.Size
+	}
+	return &Image{OCI: image, Digest: digest.String(), Arch: source.Arch, Size: size}, nil
+}
+
+func diffIDs(layers []v1.Layer) []v1.Hash {
+	var out []v1.Hash
+	for _, l := range layers {
+		id, _ := l.DiffID() // known since the layer was made
+		out = append(out, id)
+	}
+	return out
+}
+
+// epoch is when everything in an image was made, so that the time of a build
+// does not change its digest.
+var epoch = time.Unix(0, 0).UTC()
+
+type file struct {
+	path    string
+	mode    int64
+	content []byte
+}
+
+// layer packs files and the directories above them, owned by root, in the order
+// of their paths.
+func layer(files []file) (v1.Layer, error) {
+	entries := map[string]file{}
+	for _, f := range files {
+		entries[f.path] = f
+		for dir := path.Dir(f.path); dir != "/"; dir = path.Dir(dir) {
+			entries[dir] = file{path: dir, mode: 0o755}
+		}
+	}
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	for _, name := range slices.Sorted(maps.Keys(entries)) {
+		f := entries[name]
+		header := &tar.Header{Typeflag: tar.TypeReg, Name: strings.TrimPrefix(name, "/"), Mode: f.mode, Size: int64(len(f.content)), ModTime: epoch}
+		if f.content == nil {
+			header.Typeflag, header.Name = tar.TypeDir, header.Name+"/"
+		}
+		if err := w.WriteHeader(header); err != nil {
+			return nil, err
+		}
+		if _, err := w.Write(f.content); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(out.Bytes())), nil }
+	return tarball.LayerFromOpener(open, tarball.WithMediaType(types.OCILayer),
+		tarball.WithCompressionLevel(gzip.DefaultCompression), tarball.WithCompressedCaching)
+}

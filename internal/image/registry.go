@@ -1,0 +1,198 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// Pushed is an image in a repository.
+type Pushed struct {
+	// Reference pins the image: repository@digest.
+	Reference string
+	// Tag is what it is listed under: sha- and the digest's first 12 digits.
+	Tag string
+	// Sent says that anything was sent; an image that was there already is not.
+	Sent bool
+}
+
+// Push brings an image to a repository, such as ECR's repositoryUri. An image
+// that is there already costs one read. progress, which may be nil, is called
+// with the bytes that are there and their sum; not after Push returned.
+// Transient failures are tried three times in all.
+func Push(ctx context.Context, image *Image, repository string, auth authn.Authenticator, progress func(done, total int64)) (Pushed, error) {
+	repo, err := name.NewRepository(repository)
+	if err != nil {
+		return Pushed{}, fmt.Errorf("push the image: %w", err)
+	}
+	hash, err := v1.NewHash(image.Digest)
+	if err != nil {
+		return Pushed{}, fmt.Errorf("push the image: %w", err)
+	}
+	pinned := repo.Digest(image.Digest)
+	pushed := Pushed{Reference: pinned.String(), Tag: "sha-" + hash.Hex[:12]}
+	there, err := exists(ctx, pinned, auth)
+	if err != nil {
+		return Pushed{}, registryError("look for the image in", repository, err)
+	}
+	if there {
+		return pushed, nil
+	}
+	options := []remote.Option{remote.WithContext(ctx), remote.WithAuth(orAnonymous(auth))}
+	wait := func() {}
+	if progress != nil {
+		updates := make(chan v1.Update, 16)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for u := range updates {
+				if u.Error == nil {
+					progress(u.Complete, u.Total)
+				}
+			}
+		}()
+		options = append(options, remote.WithProgress(updates))
+		wait = func() { <-done } // the library closes the channel
+	}
+	err = remote.Write(repo.Tag(pushed.Tag), image.OCI, options...)
+	wait()
+	if err != nil {
+		// Someone else may have pushed the same meanwhile, and an immutable tag
+		// is refused even if it would not move
+		// (https://github.com/aws/containers-roadmap/issues/862).
+		if there, again := exists(ctx, pinned, auth); again == nil && there {
+			return pushed, nil
+		}
+		return Pushed{}, registryError("push the image to", repository, err)
+	}
+	pushed.Sent = true
+	return pushed, nil
+}
+
+// exists asks a registry for a manifest.
+func exists(ctx context.Context, ref name.Digest, auth authn.Authenticator) (bool, error) {
+	_, err := remote.Head(ref, remote.WithContext(ctx), remote.WithAuth(orAnonymous(auth)))
+	if isStatus(err, http.StatusNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Info is a ready image.
+type Info struct {
+	// Reference pins the image: repository@digest.
+	Reference string
+	// Digest is that of the manifest or, for an image of several platforms, of
+	// their index.
+	Digest string
+	// Architectures are those of Linux that it is for, as OCI names them: amd64,
+	// arm64. None of them means that Fargate can't run it.
+	Architectures []string
+}
+
+// ParseReference checks a reference without asking its registry.
+func ParseReference(ref string) (name.Reference, error) {
+	parsed, err := name.ParseReference(ref)
+	if err != nil {
+		return nil, fmt.Errorf("%q is no image reference: want REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@sha256:DIGEST", ref)
+	}
+	return parsed, nil
+}
+
+// Inspect resolves a reference to a digest and reads what the image is for. auth
+// may be nil for a public registry.
+func Inspect(ctx context.Context, ref string, auth authn.Authenticator) (Info, error) {
+	parsed, err := ParseReference(ref)
+	if err != nil {
+		return Info{}, err
+	}
+	options := []remote.Option{remote.WithContext(ctx), remote.WithAuth(orAnonymous(auth))}
+	got, err := remote.Get(parsed, options...)
+	if err != nil {
+		return Info{}, registryError("read image", ref, err)
+	}
+	info := Info{Reference: pin(parsed, got.Digest), Digest: got.Digest.String()}
+	platforms, err := platforms(got)
+	if err != nil {
+		return Info{}, registryError("read image", ref, err)
+	}
+	for _, p := range platforms {
+		if p.OS == "linux" && !slices.Contains(info.Architectures, p.Architecture) {
+			info.Architectures = append(info.Architectures, p.Architecture)
+		}
+	}
+	slices.Sort(info.Architectures)
+	return info, nil
+}
+
+func platforms(got *remote.Descriptor) ([]v1.Platform, error) {
+	var out []v1.Platform
+	if !got.MediaType.IsIndex() {
+		image, err := got.Image()
+		if err != nil {
+			return nil, err
+		}
+		config, err := image.ConfigFile()
+		if err != nil {
+			return nil, err
+		}
+		return append(out, v1.Platform{OS: config.OS, Architecture: config.Architecture}), nil
+	}
+	index, err := got.ImageIndex()
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range manifest.Manifests {
+		if part.Platform != nil {
+			out = append(out, *part.Platform)
+		}
+	}
+	return out, nil
+}
+
+// pin names an image by its digest. Docker Hub goes by the name that container
+// runtimes know, not by that of its API.
+func pin(ref name.Reference, digest v1.Hash) string {
+	repository := ref.Context().Name()
+	if rest, ok := strings.CutPrefix(repository, name.DefaultRegistry+"/"); ok {
+		repository = "docker.io/" + rest
+	}
+	return repository + "@" + digest.String()
+}
+
+func orAnonymous(auth authn.Authenticator) authn.Authenticator {
+	if auth == nil {
+		return authn.Anonymous
+	}
+	return auth
+}
+
+func isStatus(err error, codes ...int) bool {
+	var refused *transport.Error
+	return errors.As(err, &refused) && slices.Contains(codes, refused.StatusCode)
+}
+
+// registryError adds the next step where the answer suggests one.
+func registryError(doing, what string, err error) error {
+	switch {
+	case isStatus(err, http.StatusUnauthorized, http.StatusForbidden):
+		return fmt.Errorf("%s %s: the registry refused the credentials, or they may not do this: %w", doing, what, err)
+	case isStatus(err, http.StatusNotFound):
+		return fmt.Errorf("%s %s: there is no such image or repository: check its name and tag: %w", doing, what, err)
+	default:
+		return fmt.Errorf("%s %s: %w", doing, what, err)
+	}
+}
