@@ -1,0 +1,2 @@
+// Package api is bookapi, the books service.
+package api

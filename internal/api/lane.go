@@ -1,0 +1,96 @@
+package api
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+const (
+	// maxBatch is the most requests that one statement serves.
+	maxBatch = 64
+	// maxQueue is how many requests may wait for a lane. At a tenth of the
+	// measured speed it is emptied within half a second; whoever comes later is
+	// better served by another task.
+	maxQueue = 1024
+)
+
+// lanes run the work of concurrent requests in batches. A lane that is free
+// takes a request as soon as it comes, so a lone one never waits for company;
+// while all are busy, requests gather, and the next free lane takes what is
+// there as one batch. So batches grow exactly with the load.
+type lanes[In, Out any] struct {
+	queue chan *job[In, Out]
+	// run serves a batch by setting each job's answer.
+	run  func(context.Context, []*job[In, Out])
+	wait sync.WaitGroup
+}
+
+// job is one request's part of a batch.
+type job[In, Out any] struct {
+	in   In
+	out  Out
+	err  error
+	done chan struct{} // has room for one, so that nobody need be waiting
+}
+
+// start runs n lanes until stop.
+func (l *lanes[In, Out]) start(n int) {
+	l.queue = make(chan *job[In, Out], maxQueue)
+	for range n {
+		l.wait.Go(l.loop)
+	}
+}
+
+func (l *lanes[In, Out]) loop() {
+	batch := make([]*job[In, Out], 0, maxBatch)
+	for first := range l.queue {
+		batch = append(batch[:0], first)
+	more:
+		for len(batch) < maxBatch {
+			select {
+			case next, open := <-l.queue:
+				if !open {
+					break more
+				}
+				batch = append(batch, next)
+			default:
+				break more
+			}
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), queryTimeout)
+		l.run(ctx, batch)
+		cancel()
+		for _, j := range batch {
+			j.done <- struct{}{}
+		}
+	}
+}
+
+// do has in served. When ctx ends first its error is returned, and the work may
+// still be done.
+func (l *lanes[In, Out]) do(ctx context.Context, in In) (Out, error) {
+	j := &job[In, Out]{in: in, done: make(chan struct{}, 1)}
+	select {
+	case l.queue <- j:
+	default:
+		var none Out
+		return none, &Error{Code: Overloaded, Message: "too many requests at once"}
+	}
+	select {
+	case <-j.done:
+		return j.out, j.err
+	case <-ctx.Done():
+		var none Out
+		return none, ctx.Err()
+	}
+}
+
+// stop lets the lanes finish what is queued. Nothing may be added any more.
+func (l *lanes[In, Out]) stop() {
+	close(l.queue)
+	l.wait.Wait()
+}
+
+// retryAfter is what a client is asked to wait when there is no answer now.
+const retryAfter = time.Second
