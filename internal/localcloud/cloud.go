@@ -2,10 +2,13 @@ package localcloud
 
 import (
 	"context"
+	"crypto/cipher"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -29,8 +32,19 @@ type Config struct {
 	Latencies Latencies
 	// Faults are what goes wrong; the zero value is nothing.
 	Faults Faults
+	// Port is the loopback port to listen on; 0 is the one that this state
+	// directory had before, or any free one.
+	Port int
+	// Version is bookctl's own, for Info.
+	Version string
 	// Log is where the cloud reports on itself; nil discards.
 	Log *slog.Logger
+	// Journal is told of every call after it; nil for nobody. It may be called
+	// by several goroutines at once, as may Before and After.
+	Journal func(Call)
+	// Before and After are asked before and after the work of each call. Their
+	// error ends the connection without an answer, as a crash on the way would.
+	Before, After func(Call) error
 }
 
 // Cloud is one account in one region.
@@ -42,6 +56,11 @@ type Cloud struct {
 	images    *task.Images
 	registry  *registry.Registry
 	handlers  map[string]service // by signing name
+	lock      *os.File           // held while open: one cloud per state directory
+	seals     cipher.AEAD        // of the secrets in the state
+	server    *http.Server
+	port      int
+	started   time.Time
 
 	ctx    context.Context // ends at Close
 	cancel context.CancelFunc
@@ -51,6 +70,13 @@ type Cloud struct {
 	state state
 	live  live
 	dirty bool
+	// hidden are the new things that reads don't show yet, by id.
+	hidden map[string]birth
+
+	faulty sync.Mutex // guards what follows; taken with or without mu
+	faults Faults
+	calls  map[string]uint64 // by action, since the faults were set
+	total  int
 }
 
 // spawn runs f beside the operations until it ends or the cloud is closed,

@@ -1,4 +1,249 @@
 package localcloud
 
-// Faults are what goes wrong, beyond what a request deserves.
-type Faults struct{}
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// Faults are what goes wrong, beyond what a request deserves. The zero value is
+// nothing. 'bookctl local start --faults FILE' reads them as JSON, and a PUT of
+// the same JSON to /_bookctl/faults changes them at run time.
+//
+// Which calls are hit is decided by the seed, the operation and how often it
+// has been called, so that a run can be repeated whatever the order in which
+// its calls of different operations come.
+type Faults struct {
+	// Seed picks the calls that the shares below hit.
+	Seed uint64 `json:"seed,omitempty"`
+	// Only limits the shares to these actions, such as "ec2:CreateVpc"; none
+	// means all.
+	Only []string `json:"only,omitempty"`
+	// Throttle is the share of calls, 0 to 1, that are refused for coming too
+	// fast: RequestLimitExceeded, Throttling or ThrottlingException.
+	// https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
+	Throttle float64 `json:"throttle,omitempty"`
+	// ServerErrors is the share of calls that fail inside AWS, before any work.
+	// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html#api-error-codes-table-server
+	ServerErrors float64 `json:"serverErrors,omitempty"`
+	// LostResponses is the share of calls whose work is done and whose answer
+	// never comes, which is why creating calls take client tokens.
+	// https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html
+	LostResponses float64 `json:"lostResponses,omitempty"`
+	// HiddenReads and HiddenSeconds are how many reads, and how long, a new
+	// thing stays invisible; it shows when both are over.
+	// https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
+	HiddenReads   int     `json:"hiddenReads,omitempty"`
+	HiddenSeconds float64 `json:"hiddenSeconds,omitempty"`
+	// RoleSeconds is how long a new role can't be assumed yet, if longer than
+	// Latencies.RoleUsable.
+	// https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
+	RoleSeconds float64 `json:"roleSeconds,omitempty"`
+	// InterfaceSeconds is how long a network interface outlives its owner, if
+	// longer than Latencies.Interface, and holds its subnet and groups.
+	// https://docs.aws.amazon.com/vpc/latest/userguide/delete-vpc.html
+	InterfaceSeconds float64 `json:"interfaceSeconds,omitempty"`
+	// NoServiceLinkedRoles makes a new account one that never used ECS, ELB,
+	// RDS or autoscaling. It acts when a cloud is first opened.
+	// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using-service-linked-roles.html
+	NoServiceLinkedRoles bool `json:"noServiceLinkedRoles,omitempty"`
+	// ZonesWithoutClass are the database classes that a zone does not have, by
+	// zone name; "*" is all classes.
+	// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Troubleshooting.html#CHAP_Troubleshooting.Capacity
+	ZonesWithoutClass map[string][]string `json:"zonesWithoutClass,omitempty"`
+	// ExpireAfter is the number of calls after which the credentials have
+	// expired, until faults are set again; 0 is never.
+	// https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html
+	ExpireAfter int `json:"expireAfter,omitempty"`
+	// Deny are actions that the caller's policies don't allow, such as
+	// "rds:CreateDBInstance".
+	// https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
+	Deny []string `json:"deny,omitempty"`
+	// TagGhosts makes GetResources go on listing what was deleted, TagGaps
+	// makes it miss every second thing, TagCrash makes it fail.
+	// https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html
+	TagGhosts bool `json:"tagGhosts,omitempty"`
+	TagGaps   bool `json:"tagGaps,omitempty"`
+	TagCrash  bool `json:"tagCrash,omitempty"`
+	// Tasks go wrong in these ways.
+	Tasks TaskFaults `json:"tasks,omitzero"`
+}
+
+// TaskFaults are what goes wrong with new tasks.
+type TaskFaults struct {
+	// Crash ends a task's container right after its start.
+	// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
+	Crash bool `json:"crash,omitempty"`
+	// Unhealthy keeps targets from ever passing their health checks.
+	// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/troubleshoot-service-load-balancers.html
+	Unhealthy bool `json:"unhealthy,omitempty"`
+	// Unpullable makes every image one that can't be pulled.
+	// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_cannot_pull_image.html
+	Unpullable bool `json:"unpullable,omitempty"`
+}
+
+// ParseFaults reads faults from JSON. A field that does not exist, a share
+// outside 0 to 1 and a negative number are errors.
+func ParseFaults(r io.Reader) (Faults, error) {
+	var f Faults
+	dec := json.NewDecoder(r)
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&f); err != nil {
+		return Faults{}, fmt.Errorf("read faults: %w", err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return Faults{}, errors.New("read faults: there is more than one JSON object")
+	}
+	for name, share := range map[string]float64{"throttle": f.Throttle, "serverErrors": f.ServerErrors, "lostResponses": f.LostResponses} {
+		if share < 0 || share > 1 {
+			return Faults{}, fmt.Errorf("read faults: %s is %v; a share of calls is between 0 and 1", name, share)
+		}
+	}
+	if f.HiddenReads < 0 || f.ExpireAfter < 0 || f.HiddenSeconds < 0 || f.RoleSeconds < 0 || f.InterfaceSeconds < 0 {
+		return Faults{}, errors.New("read faults: a number is negative")
+	}
+	return f, nil
+}
+
+// Faults are those in force.
+func (c *Cloud) Faults() Faults {
+	c.faulty.Lock()
+	defer c.faulty.Unlock()
+	return c.faults
+}
+
+// SetFaults replaces the faults and begins to count calls anew.
+func (c *Cloud) SetFaults(f Faults) {
+	c.faulty.Lock()
+	defer c.faulty.Unlock()
+	c.faults, c.calls, c.total = f, map[string]uint64{}, 0
+}
+
+// verdict is what the faults do to one call.
+type verdict struct {
+	err  error // instead of the work
+	lose bool  // the answer, after the work
+}
+
+func (c *Cloud) judge(s service, call Call) verdict {
+	c.faulty.Lock()
+	defer c.faulty.Unlock()
+	f := c.faults
+	c.total++
+	c.calls[call.Action]++
+	n := c.calls[call.Action]
+	if f.ExpireAfter > 0 && c.total > f.ExpireAfter {
+		return verdict{err: s.protocol.expired()}
+	}
+	if slices.Contains(f.Deny, call.Action) {
+		return verdict{err: s.protocol.denied(c.callerARN(), call.Action)}
+	}
+	if len(f.Only) > 0 && !slices.Contains(f.Only, call.Action) {
+		return verdict{}
+	}
+	switch {
+	case hit(f.Seed, "throttle", call.Action, n) < f.Throttle:
+		return verdict{err: s.protocol.throttled()}
+	case hit(f.Seed, "error", call.Action, n) < f.ServerErrors:
+		return verdict{err: s.protocol.broken()}
+	}
+	return verdict{lose: hit(f.Seed, "lose", call.Action, n) < f.LostResponses}
+}
+
+// hit is a number from 0 to 1 that depends on nothing but its arguments.
+func hit(seed uint64, kind, action string, n uint64) float64 {
+	h := fnv.New64a()
+	_ = binary.Write(h, binary.BigEndian, []uint64{seed, n}) // a hash takes everything
+	_, _ = io.WriteString(h, kind+" "+action)
+	x := h.Sum64()
+	// FNV's high bits hardly move with the last bytes; this is the finalizer of
+	// SplitMix64, which spreads them.
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	x ^= x >> 31
+	return float64(x>>11) / (1 << 53)
+}
+
+func (p protocol) throttled() error {
+	switch p {
+	case protocolEC2:
+		return &apiError{http.StatusServiceUnavailable, "RequestLimitExceeded", "Request limit exceeded."}
+	case protocolJSON:
+		return fail("ThrottlingException", "Rate exceeded")
+	}
+	return fail("Throttling", "Rate exceeded")
+}
+
+func (p protocol) broken() error {
+	if p == protocolEC2 {
+		return &apiError{http.StatusInternalServerError, "InternalError", "An internal error has occurred"}
+	}
+	return &apiError{http.StatusInternalServerError, "InternalFailure", "The request processing has failed because of an unknown error, exception or failure."}
+}
+
+func (p protocol) expired() error {
+	switch p {
+	case protocolEC2:
+		return &apiError{http.StatusBadRequest, "RequestExpired", "Request has expired."}
+	case protocolJSON:
+		return fail("ExpiredTokenException", "The security token included in the request is expired")
+	}
+	return &apiError{http.StatusForbidden, "ExpiredToken", "The security token included in the request is expired"}
+}
+
+func (p protocol) denied(caller, action string) error {
+	message := fmt.Sprintf("User: %s is not authorized to perform: %s because no identity-based policy allows the %s action", caller, action, action)
+	switch p {
+	case protocolEC2:
+		return &apiError{http.StatusForbidden, "UnauthorizedOperation", "You are not authorized to perform this operation. " + message}
+	case protocolJSON:
+		return fail("AccessDeniedException", "%s", message)
+	}
+	return &apiError{http.StatusForbidden, "AccessDenied", message}
+}
+
+// birth is a thing that is hidden still.
+type birth struct {
+	at    time.Time
+	reads int
+}
+
+// born says that a thing was created just now; every Create calls it.
+func (c *Cloud) born(id string) {
+	f := c.Faults()
+	if f.HiddenReads > 0 || f.HiddenSeconds > 0 {
+		c.hidden[id] = birth{at: time.Now(), reads: f.HiddenReads}
+	}
+}
+
+// visible says whether a read shows the thing, and counts as one read of it.
+func (c *Cloud) visible(id string) bool {
+	b, ok := c.hidden[id]
+	if !ok {
+		return true
+	}
+	f := c.Faults()
+	if b.reads > 0 && f.HiddenReads > 0 {
+		b.reads--
+		c.hidden[id] = b
+		return false
+	}
+	if time.Since(b.at) < seconds(f.HiddenSeconds) {
+		return false
+	}
+	delete(c.hidden, id)
+	return true
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// interfaceLinger is how long a network interface outlives its owner.
+func (c *Cloud) interfaceLinger() time.Duration {
+	return max(c.cfg.Latencies.scaled(c.cfg.Latencies.Interface), seconds(c.Faults().InterfaceSeconds))
+}

@@ -5,16 +5,18 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/bookctl/bookctl/internal/localcloud/wire"
 )
 
 // protocol is how a service's requests and answers look on the wire.
 type protocol string
 
 const (
-	protocolEC2     protocol = "ec2"      // query in, XML out
-	protocolQuery   protocol = "query"    // query in, wrapped XML out
-	protocolJSON    protocol = "json"     // AWS JSON 1.1
-	protocolRESTXML protocol = "rest-xml" // Route 53
+	protocolEC2     protocol = wire.EC2
+	protocolQuery   protocol = wire.Query
+	protocolJSON    protocol = wire.JSON
+	protocolRESTXML protocol = wire.RESTXML
 )
 
 // service is the operations of one AWS service.
@@ -25,6 +27,8 @@ type service struct {
 	signing    string
 	protocol   protocol
 	operations map[string]operation
+
+	table *wire.Model // loaded by Open
 }
 
 // operation is one API call with its types erased; see op.

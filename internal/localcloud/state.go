@@ -12,6 +12,7 @@ import (
 // state is everything that survives a restart, a field per service; each is
 // defined in its service's file. Secrets are in it only encrypted.
 type state struct {
+	Port        int              `json:"port"` // of the endpoint
 	EC2         ec2State         `json:"ec2"`
 	ECR         ecrState         `json:"ecr"`
 	ECS         ecsState         `json:"ecs"`

@@ -1,0 +1,127 @@
+package localcloud
+
+import (
+	"bytes"
+	"encoding/json"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// policyKind is what a policy is attached to.
+type policyKind int
+
+const (
+	rolePolicy  policyKind = iota // what a role may do
+	trustPolicy                   // who may assume it
+)
+
+var (
+	policyAction   = regexp.MustCompile(`^(\*|[a-zA-Z0-9-]+:[a-zA-Z0-9*?]+)$`)
+	policyResource = regexp.MustCompile(`^(\*|arn:[^:]*:[^:]*:[^:]*:[^:]*:.+)$`)
+)
+
+// checkPolicy refuses documents that IAM refuses: by the grammar, not by what
+// the actions mean
+// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html).
+func checkPolicy(document string, kind policyKind) error {
+	malformed := func(format string, args ...any) error { return fail("MalformedPolicyDocument", format, args...) }
+	var policy struct {
+		Version   string
+		ID        string `json:"Id"`
+		Statement json.RawMessage
+	}
+	if err := strictJSON([]byte(document), &policy); err != nil {
+		return malformed("Syntax errors in policy: %v", err)
+	}
+	if policy.Version != "2012-10-17" && policy.Version != "2008-10-17" {
+		return malformed("Policy document must be version 2012-10-17 or greater.")
+	}
+	type statement struct {
+		Sid                     string
+		Effect                  string
+		Action, NotAction       words
+		Resource, NotResource   words
+		Principal, NotPrincipal json.RawMessage
+		Condition               map[string]map[string]words
+	}
+	var statements []statement
+	if text := bytes.TrimSpace(policy.Statement); len(text) > 0 && text[0] == '{' {
+		statements = make([]statement, 1)
+		if err := strictJSON(text, &statements[0]); err != nil {
+			return malformed("Syntax errors in policy: %v", err)
+		}
+	} else if err := strictJSON(text, &statements); err != nil {
+		return malformed("Syntax errors in policy: %v", err)
+	}
+	if len(statements) == 0 {
+		return malformed("Syntax errors in policy: there is no statement")
+	}
+	var sids []string
+	for _, s := range statements {
+		actions, resources := slices.Concat(s.Action, s.NotAction), slices.Concat(s.Resource, s.NotResource)
+		principal := len(s.Principal) > 0 || len(s.NotPrincipal) > 0
+		switch {
+		case s.Effect != "Allow" && s.Effect != "Deny":
+			return malformed("Syntax errors in policy: Effect must be Allow or Deny, not %q", s.Effect)
+		case len(actions) == 0:
+			return malformed("Policy statement must contain actions.")
+		case kind == rolePolicy && len(resources) == 0:
+			return malformed("Policy statement must contain resources.")
+		case kind == rolePolicy && principal:
+			return malformed("Policy document should not specify a principal.")
+		case kind == trustPolicy && len(resources) > 0:
+			return malformed("Has prohibited field Resource")
+		case kind == trustPolicy && !principal:
+			return malformed("Missing required field Principal")
+		case s.Sid != "" && slices.Contains(sids, s.Sid):
+			return malformed("Statement IDs (SID) in a single policy must be unique.")
+		}
+		sids = append(sids, s.Sid)
+		for _, action := range actions {
+			if !policyAction.MatchString(action) {
+				return malformed("Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.: %s", action)
+			}
+			if kind == trustPolicy && action != "*" && !strings.HasPrefix(action, "sts:") {
+				return malformed("AssumeRole policy may only specify STS AssumeRole actions.")
+			}
+		}
+		for _, resource := range resources {
+			if !policyResource.MatchString(resource) {
+				return malformed("Resource %s must be in ARN format or \"*\".", resource)
+			}
+		}
+	}
+	return nil
+}
+
+// words is a string or a list of strings; both are written in policies.
+type words []string
+
+func (w *words) UnmarshalJSON(text []byte) error {
+	if len(text) > 0 && text[0] == '[' {
+		return json.Unmarshal(text, (*[]string)(w))
+	}
+	var one any
+	if err := json.Unmarshal(text, &one); err != nil {
+		return err
+	}
+	if s, ok := one.(string); ok {
+		*w = words{s}
+		return nil
+	}
+	*w = words{string(text)} // conditions also take numbers and booleans
+	return nil
+}
+
+func strictJSON(text []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return err
+	}
+	if dec.More() {
+		return &json.SyntaxError{Offset: dec.InputOffset()}
+	}
+	return nil
+}

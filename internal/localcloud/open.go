@@ -1,0 +1,293 @@
+package localcloud
+
+import (
+	"cmp"
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/bookctl/bookctl/internal/localcloud/authority"
+	"github.com/bookctl/bookctl/internal/localcloud/postgres"
+	"github.com/bookctl/bookctl/internal/localcloud/process"
+	"github.com/bookctl/bookctl/internal/localcloud/registry"
+	"github.com/bookctl/bookctl/internal/localcloud/task"
+	"github.com/bookctl/bookctl/internal/localcloud/wire"
+)
+
+// ErrInUse is wrapped by the error of Open when another cloud has the state
+// directory.
+var ErrInUse = errors.New("another local cloud uses this state directory")
+
+// containerUser stands for any user that an image may name; see task.OpenImages.
+const containerUser = 65532
+
+// Open brings the cloud of cfg.StateDir up, or a new one: it serves when Open
+// returns, and what ran before is on its way back. ctx bounds the opening only;
+// Close ends the cloud.
+func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
+	cfg.Account = cmp.Or(cfg.Account, "000000000000")
+	cfg.Region = cmp.Or(cfg.Region, "us-east-1")
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	c := &Cloud{cfg: cfg, log: cfg.Log, started: time.Now().UTC(), hidden: map[string]birth{}}
+	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	defer func() {
+		if err != nil {
+			c.cancel()
+			c.unlock()
+		}
+	}()
+	// Databases and tasks run as other users, who must get through to their own
+	// directories below; what is secret is closed to them file by file.
+	if err := os.MkdirAll(cfg.StateDir, 0o711); err != nil {
+		return nil, fmt.Errorf("make the local cloud's state directory: %w", err)
+	}
+	if err := c.lockState(); err != nil {
+		return nil, err
+	}
+	if c.seals, err = openSeals(filepath.Join(cfg.StateDir, "secret.key")); err != nil {
+		return nil, err
+	}
+	if err := c.load(); err != nil {
+		return nil, err
+	}
+	home, err := process.Home(cfg.StateDir, process.Numeric(containerUser, containerUser))
+	if err != nil {
+		return nil, err
+	}
+	if c.authority, err = authority.Open(filepath.Join(home, "authority")); err != nil {
+		return nil, err
+	}
+	if c.engine, err = postgres.Open(ctx, cfg.StateDir); err != nil {
+		return nil, err
+	}
+	if c.images, err = task.OpenImages(cfg.StateDir); err != nil {
+		return nil, err
+	}
+	if c.registry, err = registry.Open(filepath.Join(cfg.StateDir, "registry"), repositoryRules{c}); err != nil {
+		return nil, err
+	}
+	if err := c.loadServices(); err != nil {
+		return nil, err
+	}
+	c.SetFaults(cfg.Faults)
+	listener, err := c.listen()
+	if err != nil {
+		return nil, err
+	}
+	c.seed()
+	c.server = &http.Server{Handler: c, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(c.log.Handler(), slog.LevelWarn)}
+	c.work.Go(func() {
+		if err := c.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			c.log.Error("the endpoint failed", "error", err)
+		}
+	})
+	// Tasks come last: they pull from the registry and talk to the databases.
+	c.restoreDatabases()
+	c.restoreBalancers()
+	c.restoreTasks()
+	return c, nil
+}
+
+// services are all there are, in the order of their names.
+func (c *Cloud) services() []service {
+	return []service{
+		c.autoScalingService(), c.ec2Service(), c.ecrService(), c.ecsService(), c.elbService(), c.iamService(),
+		c.logsService(), c.rdsService(), c.secretsService(), c.ssmService(), c.stsService(), c.taggingService(),
+	}
+}
+
+func (c *Cloud) loadServices() error {
+	c.handlers = map[string]service{}
+	for _, s := range c.services() {
+		table, err := wire.Load(s.model)
+		if err != nil {
+			return err
+		}
+		for name := range s.operations {
+			if _, ok := table.Operations[name]; !ok {
+				return fmt.Errorf("operation %s of %s is missing in the wire table: add it to its list (see package wire)", name, s.model)
+			}
+		}
+		s.table = table
+		c.handlers[s.signing] = s
+	}
+	return nil
+}
+
+// listen binds the endpoint to the port that clients already know.
+func (c *Cloud) listen() (net.Listener, error) {
+	port := cmp.Or(c.cfg.Port, c.state.Port)
+	l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("the local cloud's port %d is in use by another program: end that program, or choose a port with --port: %w", port, err)
+	case err != nil:
+		return nil, fmt.Errorf("listen for the local cloud: %w", err)
+	}
+	c.port = l.Addr().(*net.TCPAddr).Port
+	return l, nil
+}
+
+// seed makes what an account has from its birth.
+func (c *Cloud) seed() {
+	c.update(func() {
+		if c.state.Port == 0 && !c.cfg.Faults.NoServiceLinkedRoles {
+			c.seedServiceLinkedRoles()
+		}
+		c.state.Port = c.port
+	})
+}
+
+// Endpoint is the address of all services, such as "http://127.0.0.1:4567".
+func (c *Cloud) Endpoint() string { return c.endpoint() }
+
+func (c *Cloud) endpoint() string {
+	return "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(c.port))
+}
+
+// trustBundle is the file of the certificate authority that signs the databases
+// and HTTPS listeners.
+func (c *Cloud) trustBundle() string { return c.authority.BundleFile() }
+
+// TrustBundle is a PEM file with the authority of all certificates here.
+func (c *Cloud) TrustBundle() string { return c.trustBundle() }
+
+// Close ends everything that runs and keeps the state for the next Open. ctx
+// bounds how long things may take to end in good order.
+func (c *Cloud) Close(ctx context.Context) error {
+	grace, stop := context.WithTimeout(ctx, 2*time.Second)
+	defer stop()
+	err := c.server.Shutdown(grace)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = c.server.Close() // a call under way is cut off, as by a crash
+	}
+	c.cancel()
+	c.closeTasks(ctx)
+	c.closeBalancers()
+	c.closeDatabases(ctx)
+	c.work.Wait()
+	err = errors.Join(err, c.engine.Close(ctx))
+	c.update(func() {})
+	c.unlock()
+	if err != nil {
+		return fmt.Errorf("close the local cloud: %w", err)
+	}
+	return nil
+}
+
+// Purge removes everything of a closed cloud. One that is open is refused with
+// ErrInUse.
+func Purge(stateDir string) error {
+	if _, err := os.Stat(stateDir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	c := &Cloud{cfg: Config{StateDir: stateDir}}
+	if err := c.lockState(); err != nil {
+		return err
+	}
+	defer c.unlock()
+	var errs []error
+	for _, name := range []string{"postgres", "nobody"} {
+		user, err := process.Unprivileged(name)
+		if err != nil {
+			continue // no data of a user that does not exist
+		}
+		errs = append(errs, purgeHome(stateDir, user))
+	}
+	errs = append(errs, purgeHome(stateDir, process.Numeric(containerUser, containerUser)), os.RemoveAll(stateDir))
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("remove the local cloud's state: %w", err)
+	}
+	return nil
+}
+
+// purgeHome removes the user's directory where it lies outside the state's.
+func purgeHome(stateDir string, user process.User) error {
+	home, err := process.Home(stateDir, user)
+	if err != nil {
+		return err
+	}
+	if abs, err := filepath.Abs(stateDir); err != nil || home == abs {
+		return err
+	}
+	return os.RemoveAll(home)
+}
+
+// lockState makes sure of being the only cloud of the state directory. The
+// kernel gives the lock up with the process, however that ends.
+func (c *Cloud) lockState() error {
+	f, err := os.OpenFile(filepath.Join(c.cfg.StateDir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("lock the local cloud's state: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close() // nothing was written
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return fmt.Errorf("%s: %w", c.cfg.StateDir, ErrInUse)
+		}
+		return fmt.Errorf("lock the local cloud's state: %w", err)
+	}
+	c.lock = f
+	return nil
+}
+
+func (c *Cloud) unlock() {
+	if c.lock != nil {
+		// Closing is not enough: a program that another goroutine is just
+		// starting has a copy of the file until it execs.
+		_ = syscall.Flock(int(c.lock.Fd()), syscall.LOCK_UN)
+		_ = c.lock.Close()
+	}
+}
+
+// openSeals loads the key that the state's secrets are encrypted with, or makes
+// one that only its owner can read.
+func openSeals(path string) (cipher.AEAD, error) {
+	key, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		key = make([]byte, 32)
+		_, _ = rand.Read(key) // never fails: https://pkg.go.dev/crypto/rand#Read
+		err = os.WriteFile(path, key, 0o600)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the key of the local cloud's secrets: %w", err)
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, fmt.Errorf("the key of the local cloud's secrets in %s is damaged: %w", path, err)
+	}
+	return cipher.NewGCMWithRandomNonce(block)
+}
+
+// seal encrypts a secret for the state.
+func (c *Cloud) seal(secret string) string {
+	return base64.StdEncoding.EncodeToString(c.seals.Seal(nil, nil, []byte(secret), nil))
+}
+
+// unseal decrypts what seal made.
+func (c *Cloud) unseal(sealed string) (string, error) {
+	text, err := base64.StdEncoding.DecodeString(sealed)
+	if err != nil {
+		return "", fmt.Errorf("a secret in the state is damaged: %w", err)
+	}
+	secret, err := c.seals.Open(nil, nil, text, nil)
+	if err != nil {
+		return "", errors.New("a secret in the state was encrypted with another key")
+	}
+	return string(secret), nil
+}

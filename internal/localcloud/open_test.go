@@ -1,0 +1,134 @@
+package localcloud_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/bookctl/bookctl/internal/localcloud"
+)
+
+// openCloud is a cloud of its own for the test.
+func openCloud(t *testing.T, cfg localcloud.Config) *localcloud.Cloud {
+	t.Helper()
+	if cfg.StateDir == "" {
+		cfg.StateDir = t.TempDir()
+	}
+	c, err := localcloud.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// clientConfig points an SDK client at the cloud.
+func clientConfig(c *localcloud.Cloud) aws.Config {
+	return aws.Config{
+		Region: "us-east-1", BaseEndpoint: aws.String(c.Endpoint()),
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "key", SecretAccessKey: "secret"}, nil
+		}),
+	}
+}
+
+const trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
+
+func TestACloudKeepsItsStateAndItsPortOverARestart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first, err := localcloud.Open(t.Context(), localcloud.Config{StateDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = iam.NewFromConfig(clientConfig(first)).CreateRole(t.Context(), &iam.CreateRoleInput{
+		RoleName: aws.String("kept"), AssumeRolePolicyDocument: aws.String(trust),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	second := openCloud(t, localcloud.Config{StateDir: dir})
+	if second.Endpoint() != first.Endpoint() {
+		t.Errorf("the endpoint was %s and is %s", first.Endpoint(), second.Endpoint())
+	}
+	out, err := iam.NewFromConfig(clientConfig(second)).GetRole(t.Context(), &iam.GetRoleInput{RoleName: aws.String("kept")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if aws.ToString(out.Role.Arn) != "arn:aws:iam::000000000000:role/kept" {
+		t.Errorf("the role came back as %s", aws.ToString(out.Role.Arn))
+	}
+}
+
+func TestAStateDirectoryHasOneCloud(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	openCloud(t, localcloud.Config{StateDir: dir})
+	if c, err := localcloud.Open(t.Context(), localcloud.Config{StateDir: dir}); !errors.Is(err, localcloud.ErrInUse) {
+		t.Errorf("a second cloud opened: %v, %v", c, err)
+	}
+	if err := localcloud.Purge(dir); !errors.Is(err, localcloud.ErrInUse) {
+		t.Errorf("a cloud was purged while it ran: %v", err)
+	}
+}
+
+func TestATakenPortIsSaid(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	_, err = localcloud.Open(t.Context(), localcloud.Config{StateDir: t.TempDir(), Port: l.Addr().(*net.TCPAddr).Port})
+	if err == nil || !strings.Contains(err.Error(), "is in use by another program") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestPurgeLeavesNothing(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "state")
+	c, err := localcloud.Open(t.Context(), localcloud.Config{StateDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundle := c.TrustBundle()
+	if err := c.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := localcloud.Purge(dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{dir, bundle} {
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is still there: %v", path, err)
+		}
+	}
+}
+
+func TestTheCallerIsTheLocalUser(t *testing.T) {
+	t.Parallel()
+	out, err := sts.NewFromConfig(clientConfig(openCloud(t, localcloud.Config{}))).GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if aws.ToString(out.Account) != "000000000000" || aws.ToString(out.Arn) != "arn:aws:iam::000000000000:user/local" {
+		t.Errorf("the caller is %s of %s", aws.ToString(out.Arn), aws.ToString(out.Account))
+	}
+}

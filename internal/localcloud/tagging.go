@@ -1,0 +1,7 @@
+package localcloud
+
+type taggingAPI struct{ *Cloud }
+
+func (c *Cloud) taggingService() service {
+	return service{model: "resourcegroupstaggingapi", signing: "tagging", protocol: protocolJSON, operations: operations()}
+}
