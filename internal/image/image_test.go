@@ -485,6 +485,8 @@ type immutable struct{}
 
 func (immutable) Repository(string) (exists, immutable bool) { return true, true }
 
+func (immutable) Pushed(string) {}
+
 func newRepository(t *testing.T) *repository {
 	t.Helper()
 	reg, err := registry.Open(t.TempDir(), immutable{})
