@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -28,6 +29,7 @@ type Database struct {
 	parameters *DBParameterGroup
 	want       databaseSpec
 	now        func() time.Time
+	endpoint   atomic.Pointer[string]
 }
 
 // databaseSpec is what of a database can be wanted, and what drift compares.
@@ -52,6 +54,15 @@ func (d *Database) identifier() *string { return aws.String(d.name("database")) 
 // Expect returns the usual time until a small instance without a backup is up.
 func (d *Database) Expect() time.Duration { return 5 * time.Minute }
 
+// Endpoint returns the host name that the database answers to, or "" before it
+// is known: RDS gives it out when the instance first serves.
+func (d *Database) Endpoint() string {
+	if p := d.endpoint.Load(); p != nil {
+		return *p
+	}
+	return ""
+}
+
 // liveDatabase is what drift compares.
 type liveDatabase struct {
 	databaseSpec
@@ -71,6 +82,9 @@ func (d *Database) Find(ctx context.Context) (graph.State, error) {
 		return graph.State{}, fmt.Errorf("describe database %s: %w", *d.identifier(), err)
 	}
 	db := out.DBInstances[0]
+	if db.Endpoint != nil {
+		d.endpoint.Store(db.Endpoint.Address)
+	}
 	live := liveDatabase{
 		tags: rdsTagMap(db.TagList), public: aws.ToBool(db.PubliclyAccessible), encrypted: aws.ToBool(db.StorageEncrypted),
 		databaseSpec: databaseSpec{

@@ -52,8 +52,8 @@ type DBSubnetGroup struct {
 	subnets []*Subnet
 }
 
-func newDBSubnetGroup(d databases, subnets ...*Subnet) *DBSubnetGroup {
-	var needs []graph.Finder
+func newDBSubnetGroup(d databases, linked *ServiceLinkedRole, subnets ...*Subnet) *DBSubnetGroup {
+	needs := []graph.Finder{linked}
 	for _, s := range subnets {
 		needs = append(needs, s)
 	}

@@ -29,6 +29,11 @@ func (n network) owned(resource string) []types.Filter {
 	}
 }
 
+// all are the filters that find everything of the stack.
+func (n network) all() []types.Filter {
+	return []types.Filter{{Name: aws.String("tag:" + TagStack), Values: []string{n.stack}}}
+}
+
 // throttlesOnly makes the SDK retry nothing but throttles. It is for create
 // calls that have neither a client token nor a natural key: the SDK would
 // otherwise answer a lost connection by making a second thing.

@@ -19,9 +19,13 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	scaling "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -134,14 +138,7 @@ func (w *wire) clients(endpoint string) provision.Clients {
 		HTTPClient:   &http.Client{Transport: w},
 		Retryer:      func() aws.Retryer { return aws.NopRetryer{} }, // a killed process does not try again
 	}
-	return provision.Clients{
-		EC2:     ec2.NewFromConfig(c),
-		ECR:     ecr.NewFromConfig(c),
-		IAM:     iam.NewFromConfig(c),
-		Logs:    cloudwatchlogs.NewFromConfig(c),
-		RDS:     rds.NewFromConfig(c),
-		Secrets: secretsmanager.NewFromConfig(c),
-	}
+	return provision.NewClients(c)
 }
 
 // census lists what exists in the account, with every attribute that the stack
@@ -273,9 +270,108 @@ func census(t *testing.T, endpoint string) []string {
 		add("database %s %s %s %d GiB %s public=%t encrypted=%t backups=%d groups %v", *d.DBInstanceIdentifier, *d.DBInstanceStatus, *d.DBInstanceClass,
 			*d.AllocatedStorage, *d.DBName, *d.PubliclyAccessible, *d.StorageEncrypted, *d.BackupRetentionPeriod, in)
 	}
+	balancers, err := all.ELB.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{})
+	must(err)
+	for _, b := range balancers.LoadBalancers {
+		var in, guards []string
+		for _, z := range b.AvailabilityZones {
+			in = append(in, name[*z.SubnetId])
+		}
+		for _, g := range b.SecurityGroups {
+			guards = append(guards, name[g])
+		}
+		slices.Sort(in)
+		attributes, err := all.ELB.DescribeLoadBalancerAttributes(ctx, &elb.DescribeLoadBalancerAttributesInput{LoadBalancerArn: b.LoadBalancerArn})
+		must(err)
+		set := map[string]string{}
+		for _, a := range attributes.Attributes {
+			set[*a.Key] = *a.Value
+		}
+		name[*b.LoadBalancerArn] = *b.LoadBalancerName
+		add("load balancer %s %s in %v groups %v drops=%s idle=%s protected=%s", *b.LoadBalancerName, b.Scheme, in, guards,
+			set["routing.http.drop_invalid_header_fields.enabled"], set["idle_timeout.timeout_seconds"], set["deletion_protection.enabled"])
+	}
+	targets, err := all.ELB.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{})
+	must(err)
+	for _, g := range targets.TargetGroups {
+		name[*g.TargetGroupArn] = *g.TargetGroupName
+		add("target group %s %s %s %d %s every %d s, %d times", *g.TargetGroupName, g.TargetType, g.Protocol, *g.Port, *g.HealthCheckPath,
+			*g.HealthCheckIntervalSeconds, *g.HealthyThresholdCount)
+	}
+	for _, b := range balancers.LoadBalancers {
+		listeners, err := all.ELB.DescribeListeners(ctx, &elb.DescribeListenersInput{LoadBalancerArn: b.LoadBalancerArn})
+		must(err)
+		for _, l := range listeners.Listeners {
+			add("listener of %s %s %d %s %s", name[*l.LoadBalancerArn], l.Protocol, *l.Port, l.DefaultActions[0].Type, name[aws.ToString(l.DefaultActions[0].TargetGroupArn)])
+		}
+	}
+	clusters, err := all.ECS.ListClusters(ctx, &ecs.ListClustersInput{})
+	must(err)
+	for _, arn := range clusters.ClusterArns {
+		described, err := all.ECS.DescribeClusters(ctx, &ecs.DescribeClustersInput{Clusters: []string{arn}})
+		must(err)
+		if *described.Clusters[0].Status == "INACTIVE" {
+			continue // gone, as far as ECS is concerned
+		}
+		add("cluster %s", *described.Clusters[0].ClusterName)
+		services, err := all.ECS.ListServices(ctx, &ecs.ListServicesInput{Cluster: &arn})
+		must(err)
+		if len(services.ServiceArns) == 0 {
+			continue
+		}
+		list, err := all.ECS.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: &arn, Services: services.ServiceArns})
+		must(err)
+		for _, s := range list.Services {
+			if *s.Status == "INACTIVE" {
+				continue
+			}
+			v := s.NetworkConfiguration.AwsvpcConfiguration
+			var in, guards []string
+			for _, x := range v.Subnets {
+				in = append(in, name[x])
+			}
+			for _, x := range v.SecurityGroups {
+				guards = append(guards, name[x])
+			}
+			add("service %s %s %d tasks in %v groups %v public=%s targets %s", *s.ServiceName, s.LaunchType, s.DesiredCount, in, guards, v.AssignPublicIp,
+				name[*s.LoadBalancers[0].TargetGroupArn])
+		}
+	}
+	for _, status := range []ecstypes.TaskDefinitionStatus{"ACTIVE", "INACTIVE"} {
+		definitions, err := all.ECS.ListTaskDefinitions(ctx, &ecs.ListTaskDefinitionsInput{Status: status})
+		must(err)
+		for _, arn := range definitions.TaskDefinitionArns {
+			d, err := all.ECS.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: &arn})
+			must(err)
+			c := d.TaskDefinition.ContainerDefinitions[0]
+			var env []string
+			for _, e := range c.Environment {
+				env = append(env, *e.Name+"="+regexp.MustCompile(`\.[a-z0-9]+\.us-east-1\.rds`).ReplaceAllString(*e.Value, ".us-east-1.rds"))
+			}
+			for _, e := range c.Secrets {
+				env = append(env, *e.Name+" from "+regexp.MustCompile(`^.*:secret:|-[A-Za-z0-9]{6}:`).ReplaceAllString(*e.ValueFrom, ":"))
+			}
+			add("task definition %s %s %s/%s %s user=%s readonly=%t %v", *d.TaskDefinition.Family, status, *d.TaskDefinition.Cpu, *d.TaskDefinition.Memory,
+				*c.Image, *c.User, *c.ReadonlyRootFilesystem, env)
+		}
+	}
+	scalable, err := all.Scaling.DescribeScalableTargets(ctx, &scaling.DescribeScalableTargetsInput{ServiceNamespace: "ecs"})
+	must(err)
+	for _, s := range scalable.ScalableTargets {
+		add("scaling of %s from %d to %d", *s.ResourceId, *s.MinCapacity, *s.MaxCapacity)
+	}
+	policies, err := all.Scaling.DescribeScalingPolicies(ctx, &scaling.DescribeScalingPoliciesInput{ServiceNamespace: "ecs"})
+	must(err)
+	for _, p := range policies.ScalingPolicies {
+		c := p.TargetTrackingScalingPolicyConfiguration
+		add("scaling policy %s of %s: %s at %g", *p.PolicyName, *p.ResourceId, c.PredefinedMetricSpecification.PredefinedMetricType, *c.TargetValue)
+	}
 	roles, err := all.IAM.ListRoles(ctx, &iam.ListRolesInput{})
 	must(err)
 	for _, r := range roles.Roles {
+		if strings.HasPrefix(*r.Path, "/aws-service-role/") {
+			continue // the account's, made once and kept
+		}
 		inline, err := all.IAM.ListRolePolicies(ctx, &iam.ListRolePoliciesInput{RoleName: r.RoleName})
 		must(err)
 		add("role %s policies %v", *r.RoleName, inline.PolicyNames)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -21,6 +22,7 @@ type Repository struct {
 	graph.Node
 	identity
 	ecr *ecr.Client
+	uri atomic.Pointer[string]
 }
 
 const keepTen = `{"rules":[{"rulePriority":1,"description":"Keep the last 10 images","selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":10},"action":{"type":"expire"}}]}`
@@ -30,6 +32,15 @@ func newRepository(i identity, client *ecr.Client) *Repository {
 }
 
 func (r *Repository) repositoryName() string { return r.stack + "/bookapi" }
+
+// URI returns the name by which images are pushed and pulled, without a tag, or
+// "" before it is known.
+func (r *Repository) URI() string {
+	if p := r.uri.Load(); p != nil {
+		return *p
+	}
+	return ""
+}
 
 // liveRepository is what drift compares.
 type liveRepository struct {
@@ -50,6 +61,7 @@ func (r *Repository) Find(ctx context.Context) (graph.State, error) {
 		return graph.State{}, fmt.Errorf("describe repository %s: %w", name, err)
 	}
 	repo := out.Repositories[0]
+	r.uri.Store(aws.String(aws.ToString(repo.RepositoryUri)))
 	tags, err := r.ecr.ListTagsForResource(ctx, &ecr.ListTagsForResourceInput{ResourceArn: repo.RepositoryArn})
 	if err != nil {
 		return graph.State{}, fmt.Errorf("list the tags of repository %s: %w", name, err)

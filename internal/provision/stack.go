@@ -3,11 +3,15 @@ package provision
 import (
 	"errors"
 	"fmt"
-	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -15,11 +19,9 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// Resource is what every part of a stack can do.
-type Resource interface {
-	graph.Updater
-	graph.Remover
-}
+// Resource is a part of a stack. Most are a graph.Updater, and all that are
+// not kept for the account are a graph.Remover.
+type Resource = graph.Maker
 
 // Spec says which stack is wanted.
 type Spec struct {
@@ -28,19 +30,18 @@ type Spec struct {
 	// Version is the version of bookctl, written to TagVersion.
 	Version string
 	// Zones are two availability zones, for example us-east-1a and us-east-1b.
+	// Those of a deployed stack are in Deployed.
 	Zones [2]string
-	// ListenerPort is the port that the load balancer serves, usually 80.
-	ListenerPort int32
-	// ContainerPort is the port that tasks listen on, usually 8080.
-	ContainerPort int32
-	// DBClass is the class of the database instance, for example db.t4g.micro.
-	DBClass string
-	// DBStorage is the storage of the database in GiB, 20 to 65536.
-	DBStorage int32
-	// DBMultiAZ keeps a standby in the other zone.
-	DBMultiAZ bool
-	// Protect turns deletion protection of the database on.
-	Protect bool
+	// Settings are what the user chose.
+	Settings
+	// Source builds the image, unless Settings.Image names a ready one. Nil
+	// keeps Running.
+	Source ImageSource
+	// Running is the image that is deployed; see Deployed.
+	Running string
+	// Wait makes the service ready only when its rollout is over and its tasks
+	// are healthy.
+	Wait bool
 }
 
 func (s Spec) check() error {
@@ -50,19 +51,11 @@ func (s Spec) check() error {
 	if s.Zones[0] == "" || s.Zones[0] == s.Zones[1] {
 		return errors.New("a stack needs two different availability zones")
 	}
-	for _, p := range []int32{s.ListenerPort, s.ContainerPort} {
-		if p < 1 || p > 65535 {
-			return errors.New("ports are from 1 to 65535")
-		}
-	}
-	if !strings.HasPrefix(s.DBClass, "db.") {
-		return fmt.Errorf("database class %q: name one such as db.t4g.micro", s.DBClass)
-	}
-	if s.DBStorage < 20 || s.DBStorage > 65536 {
-		return fmt.Errorf("database storage %d GiB: gp3 storage is 20 to 65536 GiB", s.DBStorage)
-	}
-	return nil
+	return s.Check()
 }
+
+// containerPort is the port that tasks listen on.
+const containerPort = 8080
 
 // postgresPort is the port of the database.
 const postgresPort = 5432
@@ -70,30 +63,77 @@ const postgresPort = 5432
 // Clients are the AWS clients that a stack is made with. Each resource is given
 // only its own.
 type Clients struct {
+	Scaling *applicationautoscaling.Client
 	EC2     *ec2.Client
 	ECR     *ecr.Client
+	ECS     *ecs.Client
+	ELB     *elasticloadbalancingv2.Client
 	IAM     *iam.Client
 	Logs    *cloudwatchlogs.Client
 	RDS     *rds.Client
 	Secrets *secretsmanager.Client
 }
 
+// NewClients makes the clients from one configuration.
+func NewClients(c aws.Config) Clients {
+	return Clients{
+		Scaling: applicationautoscaling.NewFromConfig(c),
+		EC2:     ec2.NewFromConfig(c),
+		ECR:     ecr.NewFromConfig(c),
+		ECS:     ecs.NewFromConfig(c),
+		ELB:     elasticloadbalancingv2.NewFromConfig(c),
+		IAM:     iam.NewFromConfig(c),
+		Logs:    cloudwatchlogs.NewFromConfig(c),
+		RDS:     rds.NewFromConfig(c),
+		Secrets: secretsmanager.NewFromConfig(c),
+	}
+}
+
 // databaseFamily is the PostgreSQL major version of a stack's database.
 const databaseFamily = "postgres17"
-
-// backupDays is how long automated backups are kept.
-const backupDays = 7
 
 // logDays is how long the tasks' output is kept.
 const logDays = 14
 
-// Stack wires all resources of a stack, in the order in which they are needed.
-// Nothing is called before the graph is run.
-func Stack(c Clients, spec Spec) ([]Resource, error) {
+// Stack is a stack's resources, wired together.
+type Stack struct {
+	spec      Spec
+	resources []Resource
+
+	// What status and Diagnose ask.
+	logGroup   *LogGroup
+	repository *Repository
+	image      *Image
+	database   *Database
+	balancer   *LoadBalancer
+	targets    *TargetGroup
+	service    *Service
+}
+
+// Resources returns all parts in the order in which they are needed, for
+// graph.Up, graph.Observe and graph.Destroy.
+func (s *Stack) Resources() []Resource { return s.resources }
+
+// URL returns where the stack answers, or "" before the load balancer is there.
+// It is known when the graph was run or observed.
+func (s *Stack) URL() string {
+	host := s.balancer.DNSName()
+	if host == "" {
+		return ""
+	}
+	if s.spec.Port == 80 {
+		return "http://" + host
+	}
+	return fmt.Sprintf("http://%s:%d", host, s.spec.Port)
+}
+
+// NewStack wires all resources of a stack, in the order in which they are
+// needed. Nothing is called before the graph is run.
+func NewStack(c Clients, spec Spec) (*Stack, error) {
 	if err := spec.check(); err != nil {
 		return nil, err
 	}
-	who := identity{stack: spec.Stack, version: spec.Version}
+	who := identity{stack: spec.Stack, version: spec.Version, settings: spec.record()}
 	n := network{identity: who, ec2: c.EC2}
 
 	vpc := newVPC(n, "10.0.0.0/16")
@@ -111,14 +151,14 @@ func Stack(c Clients, spec Spec) ([]Resource, error) {
 	// instead, so that the groups don't form a cycle.
 	lb := newSecurityGroup(n, "sg-load-balancer", "Load balancer of the stack", vpc, nil, func() []rule {
 		return []rule{
-			{port: spec.ListenerPort, peer: anywhere},
-			{egress: true, port: spec.ContainerPort, peer: publicA.want.cidr},
-			{egress: true, port: spec.ContainerPort, peer: publicB.want.cidr},
+			{port: spec.Port, peer: anywhere},
+			{egress: true, port: containerPort, peer: publicA.want.cidr},
+			{egress: true, port: containerPort, peer: publicB.want.cidr},
 		}
 	})
 	task := newSecurityGroup(n, "sg-task", "Tasks of the stack", vpc, []graph.Finder{lb}, func() []rule {
 		return []rule{
-			{port: spec.ContainerPort, peer: lb.ID()},
+			{port: containerPort, peer: lb.ID()},
 			{egress: true, port: 443, peer: anywhere},
 			{egress: true, port: postgresPort, peer: privateA.want.cidr},
 			{egress: true, port: postgresPort, peer: privateB.want.cidr},
@@ -128,29 +168,77 @@ func Stack(c Clients, spec Spec) ([]Resource, error) {
 		return []rule{{port: postgresPort, peer: task.ID()}}
 	})
 
+	linked := newLinkedRoles(who, c.IAM)
+	ecsRole := newServiceLinkedRole(linked, "ecs", "ecs.amazonaws.com")
+	elbRole := newServiceLinkedRole(linked, "elb", "elasticloadbalancing.amazonaws.com")
+	rdsRole := newServiceLinkedRole(linked, "rds", "rds.amazonaws.com")
+	scalingRole := newServiceLinkedRole(linked, "scaling", "ecs.application-autoscaling.amazonaws.com")
+
 	secret := newSecret(who, c.Secrets, "books", "bookapi")
 	data := databases{identity: who, rds: c.RDS}
-	dbSubnets := newDBSubnetGroup(data, privateA, privateB)
+	dbSubnets := newDBSubnetGroup(data, rdsRole, privateA, privateB)
 	dbParameters := newDBParameterGroup(data, databaseFamily)
 	db := newDatabase(data, c.Secrets, secret, database, dbSubnets, dbParameters, databaseSpec{
-		class: spec.DBClass, storage: spec.DBStorage, backups: backupDays, multiAZ: spec.DBMultiAZ, protected: spec.Protect,
+		class: spec.DBClass, storage: spec.DBStorage, backups: spec.BackupDays, multiAZ: spec.DBMultiAZ, protected: spec.Protect,
 	})
 	logGroup := newLogGroup(who, c.Logs, logDays)
 	repository := newRepository(who, c.ECR)
+	source, ready := spec.Source, spec.Image
+	if ready != "" {
+		source = nil
+	} else if source == nil {
+		ready = spec.Running
+	}
+	image := newImage(who, c.ECR, repository, source, ready)
 	executionRole := newRole(who, c.IAM, "execution-role", []graph.Finder{secret, logGroup, repository}, func() []statement {
+		images := []string{repository.ID()}
+		if arn := repositoryARN(ready); arn != "" && arn != repository.ID() {
+			images = append(images, arn)
+		}
 		return []statement{
 			// GetAuthorizationToken knows no resources:
 			// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html
 			{Effect: "Allow", Action: []string{"ecr:GetAuthorizationToken"}, Resource: []string{"*"}},
-			{Effect: "Allow", Action: []string{"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}, Resource: []string{repository.ID()}},
+			{Effect: "Allow", Action: []string{"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}, Resource: images},
 			{Effect: "Allow", Action: []string{"secretsmanager:GetSecretValue"}, Resource: []string{secret.ID()}},
 			{Effect: "Allow", Action: []string{"logs:CreateLogStream", "logs:PutLogEvents"}, Resource: []string{logGroup.ID() + ":*"}},
 		}
 	})
-	taskRole := newRole(who, c.IAM, "task-role", nil, nil)
+	var mayTask func() []statement
+	if spec.Exec {
+		// The channel of ECS Exec knows no resources:
+		// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html#ecs-exec-required-iam-permissions
+		mayTask = func() []statement {
+			return []statement{{Effect: "Allow", Resource: []string{"*"}, Action: []string{
+				"ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel",
+			}}}
+		}
+	}
+	taskRole := newRole(who, c.IAM, "task-role", nil, mayTask)
 
-	return []Resource{
-		vpc, gateway, publicA, publicB, privateA, privateB, public, private, lb, task, database,
-		secret, dbSubnets, dbParameters, db, logGroup, repository, executionRole, taskRole,
+	run := containers{identity: who, ecs: c.ECS}
+	balance := balancing{identity: who, elb: c.ELB}
+	balancer := newLoadBalancer(balance, elbRole, gateway, lb, spec.Protect, publicA, publicB)
+	targets := newTargetGroup(balance, vpc, containerPort)
+	listener := newListener(balance, "listener", balancer, targets, listenerSpec{port: spec.Port, protocol: elbtypes.ProtocolEnumHttp}, true)
+	cluster := newCluster(run, ecsRole)
+	definition := newTaskDefinition(run, image, executionRole, taskRole, secret, logGroup, db, taskSpec{
+		cpu: spec.CPU, memory: spec.Memory, arch: spec.Arch, port: containerPort, exec: spec.Exec,
+	})
+	limits := bounds{min: spec.Min, max: spec.Max}
+	service := newService(run, cluster, definition, listener, public, targets, task, serviceSpec{
+		count: spec.Count, bounds: limits, port: containerPort, exec: spec.Exec,
+	}, spec.Wait, publicA, publicB)
+	scale := newScaling(who, c.Scaling, scalingRole, service, balancer, targets, limits)
+
+	return &Stack{
+		spec: spec,
+		resources: []Resource{
+			vpc, gateway, publicA, publicB, privateA, privateB, public, private, lb, task, database,
+			ecsRole, elbRole, rdsRole, scalingRole,
+			secret, dbSubnets, dbParameters, db, logGroup, repository, image, executionRole, taskRole,
+			balancer, targets, listener, cluster, definition, service, scale,
+		},
+		logGroup: logGroup, repository: repository, image: image, database: db, balancer: balancer, targets: targets, service: service,
 	}, nil
 }

@@ -22,13 +22,17 @@ const (
 	tagName = "Name"
 )
 
-var stackName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,19}$`)
+var stackName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 
 // CheckStackName says what is wrong with a stack's name. The length leaves room
-// for the longest derived name: load balancers allow 32 characters.
+// for the longest derived name: load balancers allow 32 characters. They also
+// refuse names that begin with "internal-", and RDS those with a double hyphen.
 func CheckStackName(name string) error {
-	if !stackName.MatchString(name) {
-		return fmt.Errorf("stack name %q: use 1 to 20 of a-z, 0-9 and '-', starting with a letter", name)
+	if !stackName.MatchString(name) || len(name) > 20 {
+		return fmt.Errorf("stack name %q: use 1 to 20 of a-z, 0-9 and single '-' between them, starting with a letter", name)
+	}
+	if name == "internal" || strings.HasPrefix(name, "internal-") {
+		return fmt.Errorf("stack name %q: load balancers can't be named internal-…, choose another name", name)
 	}
 	return nil
 }
@@ -37,6 +41,8 @@ func CheckStackName(name string) error {
 type identity struct {
 	stack   string
 	version string
+	// settings are further tags by resource: what the user chose for it.
+	settings map[string]map[string]string
 }
 
 // name returns the deterministic name of a thing of the stack.
@@ -44,12 +50,14 @@ func (i identity) name(thing string) string { return i.stack + "-" + thing }
 
 // tags returns the tags of the resource called resource in the stack.
 func (i identity) tags(resource string) map[string]string {
-	return map[string]string{
+	tags := map[string]string{
 		TagStack:    i.stack,
 		TagResource: resource,
 		TagVersion:  i.version,
 		tagName:     i.name(resource),
 	}
+	maps.Copy(tags, i.settings[resource])
+	return tags
 }
 
 // tagDrift compares tags. A tag that we do not set is its owner's business, and

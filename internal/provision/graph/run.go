@@ -352,6 +352,9 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 		note := st.Note
 		switch st.Phase {
 		case Absent:
+			if st.Unwanted {
+				return nil
+			}
 			if created {
 				note = "not visible yet"
 				break

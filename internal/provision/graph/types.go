@@ -65,6 +65,10 @@ type State struct {
 	Owner string
 	// Drift is live against desired; empty means that there is nothing to do.
 	Drift []Change
+	// Unwanted says that Absent is as it should be: the thing is an option that
+	// was not chosen. When it is there all the same, Drift says so, and Update
+	// takes it away.
+	Unwanted bool
 	// Note is the cloud's own words, for progress lines and timeouts:
 	// "backing-up", "1/2 running".
 	Note string

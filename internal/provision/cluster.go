@@ -1,0 +1,117 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// containers is what the ECS resources of a stack share.
+type containers struct {
+	identity
+	ecs *ecs.Client
+}
+
+func (c containers) retag(ctx context.Context, arn, resource string) error {
+	_, err := c.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: &arn, Tags: ecsTags(c.tags(resource))})
+	if err != nil {
+		return fmt.Errorf("tag %s: %w", arn, err)
+	}
+	return nil
+}
+
+func ecsTags(tags map[string]string) []types.Tag {
+	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
+}
+
+func ecsTagMap(tags []types.Tag) map[string]string {
+	return readTags(tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })
+}
+
+// Cluster is the ECS cluster in which the service runs. It costs nothing.
+type Cluster struct {
+	graph.Node
+	containers
+}
+
+func newCluster(c containers, linked *ServiceLinkedRole) *Cluster {
+	// Its deletion waits for the last task of the service to stop.
+	return &Cluster{Node: graph.Named("cluster", 10*time.Minute, linked), containers: c}
+}
+
+func (c *Cluster) clusterName() string { return c.name("cluster") }
+
+// Find looks the cluster up by its name. An INACTIVE one is what ECS remembers
+// of a deleted one.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteCluster.html
+func (c *Cluster) Find(ctx context.Context) (graph.State, error) {
+	out, err := c.ecs.DescribeClusters(ctx, &ecs.DescribeClustersInput{
+		Clusters: []string{c.clusterName()}, Include: []types.ClusterField{types.ClusterFieldTags},
+	})
+	if err != nil {
+		return graph.State{}, fmt.Errorf("describe cluster %s: %w", c.clusterName(), err)
+	}
+	if len(out.Clusters) == 0 {
+		return absent, nil
+	}
+	live := out.Clusters[0]
+	status, tags := aws.ToString(live.Status), ecsTagMap(live.Tags)
+	st := graph.State{ID: aws.ToString(live.ClusterArn), Owner: tags[TagStack], Note: status, Phase: graph.Pending}
+	switch status {
+	case "ACTIVE":
+		st.Phase, st.Drift = graph.Ready, tagDrift(tags, c.tags(c.Name()))
+	case "INACTIVE":
+		return absent, nil
+	case "DEPROVISIONING":
+		st.Phase = graph.Leaving
+	case "FAILED":
+		st.Phase = graph.Broken
+	}
+	return st, nil
+}
+
+// Create makes the cluster.
+func (c *Cluster) Create(ctx context.Context) (string, error) {
+	out, err := c.ecs.CreateCluster(ctx, &ecs.CreateClusterInput{ClusterName: aws.String(c.clusterName()), Tags: ecsTags(c.tags(c.Name()))})
+	if err != nil {
+		return "", fmt.Errorf("create cluster %s: %w", c.clusterName(), err)
+	}
+	return aws.ToString(out.Cluster.ClusterArn), nil
+}
+
+// Update mends tags.
+func (c *Cluster) Update(ctx context.Context, _ []graph.Change) error {
+	return c.retag(ctx, c.ID(), c.Name())
+}
+
+// Delete stops what somebody started in the cluster by hand, which would hold
+// it for ever, and removes it.
+func (c *Cluster) Delete(ctx context.Context) error {
+	pages := ecs.NewListTasksPaginator(c.ecs, &ecs.ListTasksInput{Cluster: aws.String(c.clusterName())})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if isCode(err, "ClusterNotFoundException") {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("list the tasks of cluster %s: %w", c.clusterName(), err)
+		}
+		for _, arn := range page.TaskArns {
+			_, err := c.ecs.StopTask(ctx, &ecs.StopTaskInput{Cluster: aws.String(c.clusterName()), Task: &arn, Reason: aws.String("bookctl destroys the stack")})
+			if err != nil && !isCode(err, "InvalidParameterException") { // it is gone
+				return fmt.Errorf("stop task %s: %w", arn, err)
+			}
+		}
+	}
+	_, err := c.ecs.DeleteCluster(ctx, &ecs.DeleteClusterInput{Cluster: aws.String(c.clusterName())})
+	if err != nil && !isCode(err, "ClusterNotFoundException") {
+		return fmt.Errorf("delete cluster %s: %w", c.clusterName(), err)
+	}
+	return nil
+}

@@ -1,0 +1,156 @@
+package provision
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// ImageSource builds the image of bookapi and can push it. Package image has
+// the one that compiles it from source.
+type ImageSource interface {
+	// Digest returns the digest of the image's manifest, "sha256:…". It builds
+	// the image at the first call, and only then; it is asked by plan too.
+	Digest(ctx context.Context) (string, error)
+	// Push uploads the image to a repository, such as
+	// "111122223333.dkr.ecr.eu-west-1.amazonaws.com/book/bookapi".
+	Push(ctx context.Context, repository string, login RegistryLogin) error
+}
+
+// RegistryLogin opens a registry for some hours.
+type RegistryLogin struct {
+	Username string
+	Password string
+}
+
+// String hides the password from whatever prints a login.
+func (l RegistryLogin) String() string { return l.Username + ":***" }
+
+// Image is the image that tasks run: one built from source and kept in the
+// stack's repository, or a ready one that is used as it is. Its id is the
+// reference by which tasks pull it. It goes with its repository.
+type Image struct {
+	graph.Node
+	identity
+	ecr        *ecr.Client
+	repository *Repository
+	source     ImageSource // nil: there is nothing to build
+	ready      string      // reference of an image that is there; "" is none
+}
+
+func newImage(i identity, client *ecr.Client, repository *Repository, source ImageSource, ready string) *Image {
+	return &Image{
+		Node: graph.Named("image", 20*time.Minute, repository), identity: i, ecr: client,
+		repository: repository, source: source, ready: ready,
+	}
+}
+
+// Find asks the repository for the image by its digest. Without a repository it
+// answers without building, so that a new stack need not wait for the compiler.
+func (m *Image) Find(ctx context.Context) (graph.State, error) {
+	ref := m.ready
+	if m.source != nil {
+		uri := m.repository.URI()
+		if uri == "" {
+			return absent, nil
+		}
+		digest, err := m.source.Digest(ctx)
+		if err != nil {
+			return graph.State{}, fmt.Errorf("build the image: %w", err)
+		}
+		ref = uri + "@" + digest
+	}
+	digest, own := m.inRepository(ref)
+	if ref == "" {
+		return absent, nil
+	}
+	st := graph.State{Phase: graph.Ready, ID: ref, Owner: m.stack}
+	if !own {
+		return st, nil // in a registry that is not ours to ask
+	}
+	_, err := m.ecr.DescribeImages(ctx, &ecr.DescribeImagesInput{
+		RepositoryName: aws.String(m.repository.repositoryName()), ImageIds: []types.ImageIdentifier{{ImageDigest: &digest}},
+	})
+	if isCode(err, "ImageNotFoundException", "RepositoryNotFoundException") {
+		// The reference is known before the push, so that plan can name it.
+		return graph.State{Phase: graph.Absent, ID: ref}, nil
+	}
+	if err != nil {
+		return graph.State{}, fmt.Errorf("describe image %s: %w", digest, err)
+	}
+	return st, nil
+}
+
+// inRepository returns the digest of a reference into the stack's repository.
+func (m *Image) inRepository(ref string) (digest string, ok bool) {
+	uri := m.repository.URI()
+	if uri == "" {
+		return "", false
+	}
+	return strings.CutPrefix(ref, uri+"@")
+}
+
+var registryHost = regexp.MustCompile(`^(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.(amazonaws\.com(?:\.cn)?)/([^:@]+)`)
+
+// repositoryARN returns the ARN of the ECR repository that a reference points
+// into, or "" for another registry.
+func repositoryARN(ref string) string {
+	m := registryHost.FindStringSubmatch(ref)
+	if m == nil {
+		return ""
+	}
+	partition := "aws"
+	if strings.HasSuffix(m[3], ".cn") {
+		partition = "aws-cn"
+	}
+	return fmt.Sprintf("arn:%s:ecr:%s:%s:repository/%s", partition, m[2], m[1], m[4])
+}
+
+// Create pushes the image. A repeated push sends only the layers that are
+// missing, and the same image again is no change.
+func (m *Image) Create(ctx context.Context) (string, error) {
+	if m.source == nil {
+		if m.ready == "" {
+			return "", errors.New("no image to run: give one, or the source to build it from")
+		}
+		return "", fmt.Errorf("image %s is no longer in the repository: give another one, or the source to build it from", m.ready)
+	}
+	digest, err := m.source.Digest(ctx)
+	if err != nil {
+		return "", fmt.Errorf("build the image: %w", err)
+	}
+	login, err := m.login(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := m.source.Push(ctx, m.repository.URI(), login); err != nil {
+		return "", fmt.Errorf("push %s to %s: %w", digest, m.repository.URI(), err)
+	}
+	return m.repository.URI() + "@" + digest, nil
+}
+
+func (m *Image) login(ctx context.Context) (RegistryLogin, error) {
+	out, err := m.ecr.GetAuthorizationToken(ctx, &ecr.GetAuthorizationTokenInput{})
+	if err != nil {
+		return RegistryLogin{}, fmt.Errorf("log in to the registry: %w", err)
+	}
+	for _, a := range out.AuthorizationData {
+		// The token is base64 of "AWS:password":
+		// https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html
+		text, err := base64.StdEncoding.DecodeString(aws.ToString(a.AuthorizationToken))
+		if user, password, ok := strings.Cut(string(text), ":"); err == nil && ok {
+			return RegistryLogin{Username: user, Password: password}, nil
+		}
+	}
+	return RegistryLogin{}, errors.New("log in to the registry: ECR gave no usable token")
+}

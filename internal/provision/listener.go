@@ -1,0 +1,211 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// Listener is a port on which the load balancer serves. It is found through the
+// load balancer. What else listens there opens a door that nobody asked for, so
+// the main listener closes it.
+type Listener struct {
+	graph.Node
+	balancing
+	lb      *LoadBalancer
+	targets *TargetGroup
+	want    listenerSpec
+	// beside names the stack's other listeners. Nil means that this one does
+	// not look for strangers.
+	beside []string
+	main   bool
+}
+
+// listenerSpec is what of a listener can be wanted.
+type listenerSpec struct {
+	port     int32
+	protocol types.ProtocolEnum
+}
+
+func newListener(b balancing, name string, lb *LoadBalancer, targets *TargetGroup, want listenerSpec, main bool, beside ...string) *Listener {
+	// It needs the load balancer's ARN, not its active state.
+	return &Listener{
+		Node: graph.Named(name, 10*time.Minute, graph.Made(lb), targets), balancing: b,
+		lb: lb, targets: targets, want: want, main: main, beside: beside,
+	}
+}
+
+// liveListener is what drift compares.
+type liveListener struct {
+	tags     map[string]string
+	port     int32
+	protocol string
+	action   string
+	extra    map[string]string // ARN of each stranger's, and what it does
+}
+
+// Find looks at all listeners of the load balancer. Ours is the one with our
+// tags, or, where the tags were taken off, the one on our port.
+func (l *Listener) Find(ctx context.Context) (graph.State, error) {
+	if l.lb.ID() == "" {
+		return absent, nil
+	}
+	var all []types.Listener
+	pages := elb.NewDescribeListenersPaginator(l.elb, &elb.DescribeListenersInput{LoadBalancerArn: aws.String(l.lb.ID())})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if isCode(err, "LoadBalancerNotFound", "ListenerNotFound") {
+			return absent, nil
+		}
+		if err != nil {
+			return graph.State{}, fmt.Errorf("describe the listeners of %s: %w", l.lb.loadBalancerName(), err)
+		}
+		all = append(all, page.Listeners...)
+	}
+	if len(all) == 0 {
+		return absent, nil
+	}
+	arns := []string{l.lb.ID()}
+	for _, x := range all {
+		arns = append(arns, aws.ToString(x.ListenerArn))
+	}
+	tags, err := l.tagsOf(ctx, arns...)
+	if isCode(err, "ListenerNotFound", "LoadBalancerNotFound") {
+		return absent, nil
+	}
+	if err != nil {
+		return graph.State{}, err
+	}
+	if tags[l.lb.ID()][TagStack] != l.stack {
+		return absent, nil // a part of a stranger's load balancer
+	}
+	named := func(x types.Listener) string { return tags[aws.ToString(x.ListenerArn)][TagResource] }
+	at := slices.IndexFunc(all, func(x types.Listener) bool { return named(x) == l.Name() })
+	if at < 0 {
+		at = slices.IndexFunc(all, func(x types.Listener) bool { return named(x) == "" && aws.ToInt32(x.Port) == l.want.port })
+	}
+	if at < 0 {
+		return absent, nil
+	}
+	ours := all[at]
+	live := liveListener{
+		tags: tags[aws.ToString(ours.ListenerArn)], port: aws.ToInt32(ours.Port), protocol: string(ours.Protocol),
+		action: describeActions(ours.DefaultActions), extra: map[string]string{},
+	}
+	for i, x := range all {
+		if l.main && i != at && !slices.Contains(l.beside, named(x)) {
+			live.extra[aws.ToString(x.ListenerArn)] = fmt.Sprintf("%s %d %s", x.Protocol, aws.ToInt32(x.Port), describeActions(x.DefaultActions))
+		}
+	}
+	return graph.State{
+		Phase: graph.Ready, ID: aws.ToString(ours.ListenerArn), Owner: l.stack,
+		Drift: listenerDrift(live, l.wanted()),
+	}, nil
+}
+
+// describeActions says in one word per action what a listener does.
+func describeActions(actions []types.Action) string {
+	var out []string
+	for _, a := range actions {
+		text := string(a.Type)
+		switch {
+		case a.TargetGroupArn != nil:
+			text += " " + *a.TargetGroupArn
+		case a.ForwardConfig != nil:
+			for _, t := range a.ForwardConfig.TargetGroups {
+				text += " " + aws.ToString(t.TargetGroupArn)
+			}
+		}
+		out = append(out, text)
+	}
+	return strings.Join(out, ", ")
+}
+
+func (l *Listener) actions() []types.Action {
+	return []types.Action{{Type: types.ActionTypeEnumForward, TargetGroupArn: aws.String(l.targets.ID())}}
+}
+
+func (l *Listener) wanted() liveListener {
+	return liveListener{tags: l.tags(l.Name()), port: l.want.port, protocol: string(l.want.protocol), action: describeActions(l.actions())}
+}
+
+const extraListener = "extra listener "
+
+func listenerDrift(live, want liveListener) []graph.Change {
+	out := tagDrift(live.tags, want.tags)
+	if live.port != want.port {
+		out = append(out, graph.Change{Field: "port", Have: strconv.Itoa(int(live.port)), Want: strconv.Itoa(int(want.port))})
+	}
+	if live.protocol != want.protocol {
+		out = append(out, graph.Change{Field: "protocol", Have: live.protocol, Want: want.protocol})
+	}
+	if live.action != want.action {
+		out = append(out, graph.Change{Field: "default-action", Have: live.action, Want: want.action})
+	}
+	for arn, what := range live.extra {
+		out = append(out, graph.Change{Field: extraListener + arn, Have: what})
+	}
+	sortChanges(out)
+	return out
+}
+
+// Create makes the listener. A port takes one listener, so that a repeated call
+// can't make a second.
+func (l *Listener) Create(ctx context.Context) (string, error) {
+	out, err := l.elb.CreateListener(ctx, &elb.CreateListenerInput{
+		LoadBalancerArn: aws.String(l.lb.ID()), Port: &l.want.port, Protocol: l.want.protocol,
+		DefaultActions: l.actions(), Tags: elbTags(l.tags(l.Name())),
+	})
+	if err != nil {
+		return "", fmt.Errorf("create the listener on port %d of %s: %w", l.want.port, l.lb.loadBalancerName(), err)
+	}
+	return aws.ToString(out.Listeners[0].ListenerArn), nil
+}
+
+// Update closes what should not be open, then mends tags, port and action.
+func (l *Listener) Update(ctx context.Context, changes []graph.Change) error {
+	for _, c := range changes {
+		arn, ok := strings.CutPrefix(c.Field, extraListener)
+		if !ok {
+			continue
+		}
+		if err := l.remove(ctx, arn); err != nil {
+			return err
+		}
+	}
+	if hasTagDrift(changes) {
+		if err := l.retag(ctx, l.ID(), l.Name()); err != nil {
+			return err
+		}
+	}
+	if !hasField(changes, "port") && !hasField(changes, "protocol") && !hasField(changes, "default-action") {
+		return nil
+	}
+	_, err := l.elb.ModifyListener(ctx, &elb.ModifyListenerInput{
+		ListenerArn: aws.String(l.ID()), Port: &l.want.port, Protocol: l.want.protocol, DefaultActions: l.actions(),
+	})
+	if err != nil {
+		return fmt.Errorf("modify %s of the listener of %s: %w", graph.Fields(changes), l.lb.loadBalancerName(), err)
+	}
+	return nil
+}
+
+// Delete removes the listener.
+func (l *Listener) Delete(ctx context.Context) error { return l.remove(ctx, l.ID()) }
+
+func (l *Listener) remove(ctx context.Context, arn string) error {
+	_, err := l.elb.DeleteListener(ctx, &elb.DeleteListenerInput{ListenerArn: &arn})
+	if err != nil && !isCode(err, "ListenerNotFound") {
+		return fmt.Errorf("delete listener %s: %w", arn, err)
+	}
+	return nil
+}

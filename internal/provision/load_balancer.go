@@ -1,0 +1,257 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// balancing is what the load balancer's resources share.
+type balancing struct {
+	identity
+	elb *elb.Client
+}
+
+// tagsOf lists the tags of things, by ARN.
+func (b balancing) tagsOf(ctx context.Context, arns ...string) (map[string]map[string]string, error) {
+	out, err := b.elb.DescribeTags(ctx, &elb.DescribeTagsInput{ResourceArns: arns})
+	if err != nil {
+		return nil, fmt.Errorf("describe the tags of %s: %w", strings.Join(arns, ", "), err)
+	}
+	tags := map[string]map[string]string{}
+	for _, d := range out.TagDescriptions {
+		tags[aws.ToString(d.ResourceArn)] = readTags(d.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })
+	}
+	return tags, nil
+}
+
+func (b balancing) retag(ctx context.Context, arn, resource string) error {
+	_, err := b.elb.AddTags(ctx, &elb.AddTagsInput{ResourceArns: []string{arn}, Tags: elbTags(b.tags(resource))})
+	if err != nil {
+		return fmt.Errorf("tag %s: %w", arn, err)
+	}
+	return nil
+}
+
+func elbTags(tags map[string]string) []types.Tag {
+	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
+}
+
+// LoadBalancer is the application load balancer in front of the tasks.
+type LoadBalancer struct {
+	graph.Node
+	balancing
+	group     *SecurityGroup
+	subnets   []*Subnet
+	protected bool
+	dns       atomic.Pointer[string]
+}
+
+func newLoadBalancer(b balancing, linked *ServiceLinkedRole, gateway *InternetGateway, group *SecurityGroup, protected bool, subnets ...*Subnet) *LoadBalancer {
+	// A load balancer that faces the internet is refused in a VPC without a
+	// gateway.
+	needs := []graph.Finder{linked, gateway, group}
+	for _, s := range subnets {
+		needs = append(needs, s)
+	}
+	return &LoadBalancer{
+		Node: graph.Named("load-balancer", 20*time.Minute, needs...), balancing: b,
+		group: group, subnets: subnets, protected: protected,
+	}
+}
+
+// loadBalancerName is short, since it has 32 characters to fit into.
+func (l *LoadBalancer) loadBalancerName() string { return l.name("lb") }
+
+// Expect returns the usual time until active.
+func (l *LoadBalancer) Expect() time.Duration { return 150 * time.Second }
+
+// DNSName returns the name that the load balancer answers to, or "" before it
+// is known.
+func (l *LoadBalancer) DNSName() string {
+	if p := l.dns.Load(); p != nil {
+		return *p
+	}
+	return ""
+}
+
+// liveLoadBalancer is what drift compares.
+type liveLoadBalancer struct {
+	tags       map[string]string
+	scheme     string
+	groups     []string
+	subnets    []string
+	attributes map[string]string
+}
+
+// Find looks the load balancer up by its name.
+func (l *LoadBalancer) Find(ctx context.Context) (graph.State, error) {
+	out, err := l.elb.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{Names: []string{l.loadBalancerName()}})
+	if isCode(err, "LoadBalancerNotFound") || err == nil && len(out.LoadBalancers) == 0 {
+		return absent, nil
+	}
+	if err != nil {
+		return graph.State{}, fmt.Errorf("describe load balancer %s: %w", l.loadBalancerName(), err)
+	}
+	lb := out.LoadBalancers[0]
+	arn := aws.ToString(lb.LoadBalancerArn)
+	tags, err := l.tagsOf(ctx, arn)
+	if isCode(err, "LoadBalancerNotFound") {
+		return absent, nil
+	}
+	if err != nil {
+		return graph.State{}, err
+	}
+	attributes, err := l.elb.DescribeLoadBalancerAttributes(ctx, &elb.DescribeLoadBalancerAttributesInput{LoadBalancerArn: &arn})
+	if isCode(err, "LoadBalancerNotFound") {
+		return absent, nil
+	}
+	if err != nil {
+		return graph.State{}, fmt.Errorf("describe the attributes of load balancer %s: %w", l.loadBalancerName(), err)
+	}
+	live := liveLoadBalancer{
+		tags: tags[arn], scheme: string(lb.Scheme), groups: lb.SecurityGroups,
+		attributes: readTags(attributes.Attributes, func(a types.LoadBalancerAttribute) (*string, *string) { return a.Key, a.Value }),
+	}
+	for _, z := range lb.AvailabilityZones {
+		live.subnets = append(live.subnets, aws.ToString(z.SubnetId))
+	}
+	l.dns.Store(aws.String(aws.ToString(lb.DNSName)))
+	st := graph.State{ID: arn, Owner: live.tags[TagStack], Phase: graph.Ready, Drift: loadBalancerDrift(live, l.wanted())}
+	if lb.State != nil {
+		st.Note = strings.TrimSpace(string(lb.State.Code) + " " + aws.ToString(lb.State.Reason))
+		switch lb.State.Code {
+		case types.LoadBalancerStateEnumFailed:
+			st.Phase = graph.Broken
+		case types.LoadBalancerStateEnumProvisioning:
+			st.Phase = graph.Pending
+		}
+	}
+	return st, nil
+}
+
+// Attributes of load balancers:
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-load-balancer-attributes.html
+const (
+	dropInvalidHeaders = "routing.http.drop_invalid_header_fields.enabled"
+	idleTimeout        = "idle_timeout.timeout_seconds"
+	deletionProtection = "deletion_protection.enabled"
+)
+
+func (l *LoadBalancer) wanted() liveLoadBalancer {
+	w := liveLoadBalancer{
+		tags: l.tags(l.Name()), scheme: string(types.LoadBalancerSchemeEnumInternetFacing), groups: []string{l.group.ID()},
+		attributes: map[string]string{
+			dropInvalidHeaders: "true",
+			idleTimeout:        "60", // bookapi keeps idle connections for longer
+			deletionProtection: strconv.FormatBool(l.protected),
+		},
+	}
+	for _, s := range l.subnets {
+		w.subnets = append(w.subnets, s.ID())
+	}
+	return w
+}
+
+func loadBalancerDrift(live, want liveLoadBalancer) []graph.Change {
+	out := tagDrift(live.tags, want.tags)
+	if live.scheme != want.scheme {
+		out = append(out, graph.Change{Field: "scheme", Have: live.scheme, Want: want.scheme, Refused: "a load balancer keeps its scheme"})
+	}
+	out = append(out, setDrift("security-groups", live.groups, want.groups)...)
+	out = append(out, setDrift("subnets", live.subnets, want.subnets)...)
+	out = append(out, attributeDrift(live.attributes, want.attributes)...)
+	sortChanges(out)
+	return out
+}
+
+// setDrift compares lists whose order means nothing.
+func setDrift(field string, have, want []string) []graph.Change {
+	have, want = slices.Sorted(slices.Values(have)), slices.Sorted(slices.Values(want))
+	if slices.Equal(have, want) {
+		return nil
+	}
+	return []graph.Change{{Field: field, Have: strings.Join(have, " "), Want: strings.Join(want, " ")}}
+}
+
+// attributeDrift compares the attributes that we set, and no others.
+func attributeDrift(have, want map[string]string) []graph.Change {
+	var out []graph.Change
+	for _, k := range slices.Sorted(maps.Keys(want)) {
+		if have[k] != want[k] {
+			out = append(out, graph.Change{Field: k, Have: have[k], Want: want[k]})
+		}
+	}
+	return out
+}
+
+// Create makes the load balancer with AWS's own attributes. The call is
+// idempotent by name:
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateLoadBalancer.html
+func (l *LoadBalancer) Create(ctx context.Context) (string, error) {
+	want := l.wanted()
+	out, err := l.elb.CreateLoadBalancer(ctx, &elb.CreateLoadBalancerInput{
+		Name: aws.String(l.loadBalancerName()), Type: types.LoadBalancerTypeEnumApplication, Scheme: types.LoadBalancerSchemeEnumInternetFacing,
+		SecurityGroups: want.groups, Subnets: want.subnets, Tags: elbTags(want.tags),
+	})
+	if err != nil {
+		return "", fmt.Errorf("create load balancer %s: %w", l.loadBalancerName(), err)
+	}
+	return aws.ToString(out.LoadBalancers[0].LoadBalancerArn), nil
+}
+
+// Update mends tags, groups, subnets and attributes.
+func (l *LoadBalancer) Update(ctx context.Context, changes []graph.Change) error {
+	arn, want := aws.String(l.ID()), l.wanted()
+	fail := func(what string, err error) error {
+		return fmt.Errorf("set the %s of load balancer %s: %w", what, l.loadBalancerName(), err)
+	}
+	if hasTagDrift(changes) {
+		if err := l.retag(ctx, l.ID(), l.Name()); err != nil {
+			return err
+		}
+	}
+	if hasField(changes, "security-groups") {
+		if _, err := l.elb.SetSecurityGroups(ctx, &elb.SetSecurityGroupsInput{LoadBalancerArn: arn, SecurityGroups: want.groups}); err != nil {
+			return fail("security groups", err)
+		}
+	}
+	if hasField(changes, "subnets") {
+		if _, err := l.elb.SetSubnets(ctx, &elb.SetSubnetsInput{LoadBalancerArn: arn, Subnets: want.subnets}); err != nil {
+			return fail("subnets", err)
+		}
+	}
+	var set []types.LoadBalancerAttribute
+	for _, k := range slices.Sorted(maps.Keys(want.attributes)) {
+		if hasField(changes, k) {
+			set = append(set, types.LoadBalancerAttribute{Key: &k, Value: aws.String(want.attributes[k])})
+		}
+	}
+	if set == nil {
+		return nil
+	}
+	if _, err := l.elb.ModifyLoadBalancerAttributes(ctx, &elb.ModifyLoadBalancerAttributesInput{LoadBalancerArn: arn, Attributes: set}); err != nil {
+		return fail("attributes", err)
+	}
+	return nil
+}
+
+// Delete removes the load balancer with its listeners.
+func (l *LoadBalancer) Delete(ctx context.Context) error {
+	_, err := l.elb.DeleteLoadBalancer(ctx, &elb.DeleteLoadBalancerInput{LoadBalancerArn: aws.String(l.ID())})
+	if err != nil && !isCode(err, "LoadBalancerNotFound") {
+		return fmt.Errorf("delete load balancer %s: %w", l.loadBalancerName(), err)
+	}
+	return nil
+}

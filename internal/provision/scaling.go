@@ -1,0 +1,241 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	scaling "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/applicationautoscaling/types"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// Scaling lets the number of tasks follow the load between two bounds. Without
+// bounds there is none, and one that is left from before is taken off. It
+// belongs to the service and is found by the service's name.
+type Scaling struct {
+	graph.Node
+	identity
+	scaling *scaling.Client
+	service *Service
+	lb      *LoadBalancer
+	targets *TargetGroup
+	want    bounds
+}
+
+// bounds are the least and the most tasks; zero means no scaling.
+type bounds struct{ min, max int32 }
+
+func (b bounds) String() string {
+	if b.max == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d to %d", b.min, b.max)
+}
+
+const (
+	// busyCPU is the share of its CPU, in per cent, that a task may use on
+	// average before there are more tasks.
+	busyCPU = 60
+	// busyRequests is how many requests a minute a task may have on average. A
+	// quarter of a CPU answers several times as many.
+	busyRequests = 6000
+)
+
+func newScaling(i identity, client *scaling.Client, linked *ServiceLinkedRole, service *Service, lb *LoadBalancer, targets *TargetGroup, want bounds) *Scaling {
+	return &Scaling{
+		Node: graph.Named("scaling", 5*time.Minute, linked, service, lb, targets), identity: i, scaling: client,
+		service: service, lb: lb, targets: targets, want: want,
+	}
+}
+
+func (s *Scaling) resourceID() *string {
+	return aws.String("service/" + s.service.cluster.clusterName() + "/" + s.service.serviceName())
+}
+
+// liveScaling is what drift compares.
+type liveScaling struct {
+	bounds
+	policies map[string]string
+}
+
+// Find looks up the scaling of the service.
+func (s *Scaling) Find(ctx context.Context) (graph.State, error) {
+	none := graph.State{Phase: graph.Absent, Unwanted: s.want.max == 0}
+	out, err := s.scaling.DescribeScalableTargets(ctx, &scaling.DescribeScalableTargetsInput{
+		ServiceNamespace: types.ServiceNamespaceEcs, ResourceIds: []string{*s.resourceID()}, ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
+	})
+	if err != nil {
+		return graph.State{}, fmt.Errorf("describe the scaling of %s: %w", s.service.serviceName(), err)
+	}
+	if len(out.ScalableTargets) == 0 {
+		return none, nil
+	}
+	if !s.service.ours.Load() && s.service.ID() != "" {
+		return none, nil // a part of a stranger's service
+	}
+	target := out.ScalableTargets[0]
+	live := liveScaling{bounds: bounds{min: aws.ToInt32(target.MinCapacity), max: aws.ToInt32(target.MaxCapacity)}, policies: map[string]string{}}
+	pages := scaling.NewDescribeScalingPoliciesPaginator(s.scaling, &scaling.DescribeScalingPoliciesInput{
+		ServiceNamespace: types.ServiceNamespaceEcs, ResourceId: s.resourceID(), ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
+	})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return graph.State{}, fmt.Errorf("describe the scaling policies of %s: %w", s.service.serviceName(), err)
+		}
+		for _, p := range page.ScalingPolicies {
+			live.policies[aws.ToString(p.PolicyName)] = describePolicy(p.TargetTrackingScalingPolicyConfiguration)
+		}
+	}
+	id := aws.ToString(target.ScalableTargetARN)
+	if id == "" {
+		id = *s.resourceID()
+	}
+	return graph.State{Phase: graph.Ready, ID: id, Owner: s.stack, Note: live.String(), Drift: scalingDrift(live, s.wanted())}, nil
+}
+
+func describePolicy(c *types.TargetTrackingScalingPolicyConfiguration) string {
+	if c == nil || c.PredefinedMetricSpecification == nil {
+		return "not target tracking of a predefined metric"
+	}
+	m := c.PredefinedMetricSpecification
+	return strings.TrimSpace(fmt.Sprintf("%s %g %s", m.PredefinedMetricType, aws.ToFloat64(c.TargetValue), aws.ToString(m.ResourceLabel)))
+}
+
+// policies are the wanted policies by name.
+func (s *Scaling) policies() map[string]*types.TargetTrackingScalingPolicyConfiguration {
+	track := func(metric types.MetricType, value float64, label string) *types.TargetTrackingScalingPolicyConfiguration {
+		m := &types.PredefinedMetricSpecification{PredefinedMetricType: metric}
+		if label != "" {
+			m.ResourceLabel = &label
+		}
+		return &types.TargetTrackingScalingPolicyConfiguration{PredefinedMetricSpecification: m, TargetValue: &value}
+	}
+	return map[string]*types.TargetTrackingScalingPolicyConfiguration{
+		"cpu":      track(types.MetricTypeECSServiceAverageCPUUtilization, busyCPU, ""),
+		"requests": track(types.MetricTypeALBRequestCountPerTarget, busyRequests, requestLabel(s.lb.ID(), s.targets.ID())),
+	}
+}
+
+// requestLabel joins the ends of two ARNs, as the metric wants it:
+// https://docs.aws.amazon.com/autoscaling/application/APIReference/API_PredefinedMetricSpecification.html
+func requestLabel(balancer, group string) string {
+	_, lb, _ := strings.Cut(balancer, ":loadbalancer/")
+	_, tg, _ := strings.Cut(group, ":targetgroup/")
+	return lb + "/targetgroup/" + tg
+}
+
+func (s *Scaling) wanted() liveScaling {
+	w := liveScaling{bounds: s.want, policies: map[string]string{}}
+	if s.want.max != 0 {
+		for name, c := range s.policies() {
+			w.policies[name] = describePolicy(c)
+		}
+	}
+	return w
+}
+
+const policyField = "policy "
+
+func scalingDrift(live, want liveScaling) []graph.Change {
+	if live.bounds != want.bounds && want.max == 0 {
+		return []graph.Change{{Field: "tasks", Have: live.String()}} // the policies go along
+	}
+	var out []graph.Change
+	if live.bounds != want.bounds {
+		out = append(out, graph.Change{Field: "tasks", Have: live.String(), Want: want.String()})
+	}
+	names := map[string]bool{}
+	for _, m := range []map[string]string{live.policies, want.policies} {
+		for name := range m {
+			names[name] = true
+		}
+	}
+	for name := range names {
+		if live.policies[name] != want.policies[name] {
+			out = append(out, graph.Change{Field: policyField + name, Have: live.policies[name], Want: want.policies[name]})
+		}
+	}
+	sortChanges(out)
+	return out
+}
+
+// Create registers the service for scaling, without a policy.
+func (s *Scaling) Create(ctx context.Context) (string, error) {
+	return s.register(ctx, s.tags(s.Name()))
+}
+
+// register sets the bounds. It takes tags only for what is not registered yet.
+func (s *Scaling) register(ctx context.Context, tags map[string]string) (string, error) {
+	out, err := s.scaling.RegisterScalableTarget(ctx, &scaling.RegisterScalableTargetInput{
+		ServiceNamespace: types.ServiceNamespaceEcs, ResourceId: s.resourceID(), ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
+		MinCapacity: &s.want.min, MaxCapacity: &s.want.max, Tags: tags,
+	})
+	if err != nil {
+		return "", fmt.Errorf("scale %s from %s: %w", s.service.serviceName(), s.want, err)
+	}
+	return aws.ToString(out.ScalableTargetARN), nil
+}
+
+// Update mends bounds and policies, or ends the scaling.
+func (s *Scaling) Update(ctx context.Context, changes []graph.Change) error {
+	if s.want.max == 0 {
+		return s.Delete(ctx)
+	}
+	if hasField(changes, "tasks") {
+		if _, err := s.register(ctx, nil); err != nil {
+			return err
+		}
+	}
+	want := s.policies()
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if !hasField(changes, policyField+name) {
+			continue
+		}
+		_, err := s.scaling.PutScalingPolicy(ctx, &scaling.PutScalingPolicyInput{
+			ServiceNamespace: types.ServiceNamespaceEcs, ResourceId: s.resourceID(), ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
+			PolicyName: &name, PolicyType: types.PolicyTypeTargetTrackingScaling, TargetTrackingScalingPolicyConfiguration: want[name],
+		})
+		if err != nil {
+			return fmt.Errorf("set scaling policy %s of %s: %w", name, s.service.serviceName(), err)
+		}
+	}
+	for _, c := range changes {
+		name, ok := strings.CutPrefix(c.Field, policyField)
+		if !ok || want[name] != nil {
+			continue
+		}
+		_, err := s.scaling.DeleteScalingPolicy(ctx, &scaling.DeleteScalingPolicyInput{
+			ServiceNamespace: types.ServiceNamespaceEcs, ResourceId: s.resourceID(), ScalableDimension: types.ScalableDimensionECSServiceDesiredCount, PolicyName: &name,
+		})
+		if err != nil && !isCode(err, "ObjectNotFoundException") {
+			return fmt.Errorf("delete scaling policy %s of %s: %w", name, s.service.serviceName(), err)
+		}
+	}
+	return nil
+}
+
+// Delete ends the scaling with its policies and their alarms.
+func (s *Scaling) Delete(ctx context.Context) error {
+	_, err := s.scaling.DeregisterScalableTarget(ctx, &scaling.DeregisterScalableTargetInput{
+		ServiceNamespace: types.ServiceNamespaceEcs, ResourceId: s.resourceID(), ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
+	})
+	if err != nil && !isCode(err, "ObjectNotFoundException") {
+		return fmt.Errorf("end the scaling of %s: %w", s.service.serviceName(), err)
+	}
+	return nil
+}
+
+func plural(n int32, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(int(n)) + " " + one + "s"
+}

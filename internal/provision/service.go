@@ -1,0 +1,427 @@
+package provision
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// Service keeps the wanted number of tasks running behind the load balancer. A
+// change of release is rolled out without a gap, and rolled back by ECS when it
+// does not come up; a run that meets that has failed.
+type Service struct {
+	graph.Node
+	containers
+	cluster    *Cluster
+	definition *TaskDefinition
+	targets    *TargetGroup
+	group      *SecurityGroup
+	subnets    []*Subnet
+	want       serviceSpec
+	wait       bool        // for the rollout to be over
+	ours       atomic.Bool // the service found is the stack's
+
+	mu         sync.Mutex
+	deployment string    // id of the rollout that this run started or joined
+	sent       time.Time // when it was started
+}
+
+// serviceSpec is what of a service can be wanted.
+type serviceSpec struct {
+	count  int32
+	bounds bounds
+	port   int32
+	exec   bool
+}
+
+// settleTime is how long a rollout that was just accepted may stay unseen.
+const settleTime = 15 * time.Second
+
+func newService(c containers, cluster *Cluster, definition *TaskDefinition, listener *Listener, routes *RouteTable, targets *TargetGroup, group *SecurityGroup, want serviceSpec, wait bool, subnets ...*Subnet) *Service {
+	// ECS refuses a target group that no load balancer uses, so the listener
+	// comes first; without the route a task could not pull its image.
+	needs := []graph.Finder{cluster, definition, listener, routes, targets, group}
+	for _, s := range subnets {
+		needs = append(needs, s)
+	}
+	return &Service{
+		Node: graph.Named("service", 20*time.Minute, needs...), containers: c,
+		cluster: cluster, definition: definition, targets: targets, group: group, subnets: subnets, want: want, wait: wait,
+	}
+}
+
+func (s *Service) serviceName() string { return s.name("service") }
+
+// Expect returns the usual time of a first rollout: pull, start, health checks.
+func (s *Service) Expect() time.Duration { return 75 * time.Second }
+
+// liveService is what drift compares.
+type liveService struct {
+	tags          map[string]string
+	definition    string
+	launch        string
+	desired       int32
+	subnets       []string
+	groups        []string
+	publicAddress string
+	targets       string // target groups, with containers and ports
+	propagate     string
+	exec          bool
+	rollout       map[string]string // how rollouts go; nil where the answer does not say
+	failedRollout string            // why the rollout of exactly this failed before this run
+	recordedCount string
+	bounds        bounds
+}
+
+// Find looks the service up by its name in the cluster.
+func (s *Service) Find(ctx context.Context) (graph.State, error) {
+	live, err := s.describe(ctx)
+	if live == nil || err != nil {
+		return absent, err
+	}
+	tags := ecsTagMap(live.Tags)
+	s.ours.Store(tags[TagStack] == s.stack)
+	st := graph.State{ID: aws.ToString(live.ServiceArn), Owner: tags[TagStack]}
+	if aws.ToString(live.Status) == "DRAINING" {
+		st.Phase, st.Note = graph.Leaving, plural(live.RunningCount, "task")+" still running"
+		return st, nil
+	}
+	var failed string
+	st.Phase, st.Note, failed = s.progress(live)
+	if st.Phase != graph.Ready && failures(live) > 0 && s.ours.Load() {
+		st.Note += s.evidence(ctx)
+	}
+	if st.Phase == graph.Broken {
+		return st, nil
+	}
+	have := asLiveService(live, tags)
+	have.failedRollout = failed
+	if st.Drift = serviceDrift(have, s.wanted()); len(st.Drift) > 0 {
+		st.Phase = graph.Ready // a rollout on its way can be changed, and need not end first
+	}
+	return st, nil
+}
+
+// describe returns the service, or nil when there is none. An INACTIVE one is
+// what ECS remembers of a deleted one.
+func (s *Service) describe(ctx context.Context) (*types.Service, error) {
+	out, err := s.ecs.DescribeServices(ctx, &ecs.DescribeServicesInput{
+		Cluster: aws.String(s.cluster.clusterName()), Services: []string{s.serviceName()}, Include: []types.ServiceField{types.ServiceFieldTags},
+	})
+	if isCode(err, "ClusterNotFoundException") {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("describe service %s: %w", s.serviceName(), err)
+	}
+	if len(out.Services) == 0 || aws.ToString(out.Services[0].Status) == "INACTIVE" {
+		return nil, nil
+	}
+	return &out.Services[0], nil
+}
+
+// progress says how far the rollout is. It is over when the deployment that
+// this run started, or found on its way with the wanted definition, is the one
+// that serves: ECS's own rollback puts another in its place, and a run that
+// took that for success would report the old release as the new one.
+// failed tells of a rollout of the wanted definition that failed before.
+func (s *Service) progress(live *types.Service) (phase graph.Phase, note, failed string) {
+	primary := deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Status) == "PRIMARY" })
+	note = fmt.Sprintf("%d/%d running", live.RunningCount, live.DesiredCount)
+	if !s.wait || primary == nil {
+		return graph.Ready, note, ""
+	}
+	if reason := aws.ToString(primary.RolloutStateReason); primary.RolloutState != types.DeploymentRolloutStateCompleted && reason != "" {
+		note += ", " + lowerFirst(reason)
+	}
+	if e := lastEvent(live); e != "" && primary.RolloutState == types.DeploymentRolloutStateInProgress {
+		note += ", last event: " + e
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id := aws.ToString(primary.Id)
+	if s.deployment != "" && s.deployment != id {
+		own := deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Id) == s.deployment })
+		switch {
+		case own != nil && own.RolloutState == types.DeploymentRolloutStateFailed:
+			return graph.Broken, "rolled back to " + short(aws.ToString(primary.TaskDefinition)) + ": " + aws.ToString(own.RolloutStateReason), ""
+		case own != nil || time.Since(s.sent) > settleTime:
+			return graph.Broken, "deployment " + s.deployment + " was replaced by " + id + " of " + short(aws.ToString(primary.TaskDefinition)), ""
+		}
+		return graph.Pending, note, "" // not visible yet
+	}
+	if aws.ToString(primary.TaskDefinition) != s.definition.ID() {
+		return graph.Pending, note, "" // to be changed, or just changed
+	}
+	switch primary.RolloutState {
+	case types.DeploymentRolloutStateFailed:
+		reason := aws.ToString(primary.RolloutStateReason)
+		if s.deployment == "" {
+			return graph.Ready, note, reason
+		}
+		return graph.Broken, reason, ""
+	case types.DeploymentRolloutStateCompleted:
+		s.deployment = id
+		if live.RunningCount >= live.DesiredCount {
+			return graph.Ready, note, ""
+		}
+		return graph.Pending, note, ""
+	}
+	s.deployment = id
+	return graph.Pending, note, ""
+}
+
+func deployment(live *types.Service, is func(types.Deployment) bool) *types.Deployment {
+	if i := slices.IndexFunc(live.Deployments, is); i >= 0 {
+		return &live.Deployments[i]
+	}
+	return nil
+}
+
+func failures(live *types.Service) (n int32) {
+	for _, d := range live.Deployments {
+		n += d.FailedTasks
+	}
+	return n
+}
+
+func lastEvent(live *types.Service) string {
+	for _, e := range live.Events { // newest first
+		return aws.ToString(e.Message)
+	}
+	return ""
+}
+
+// short is a task definition's ARN without all that is the same for all.
+func short(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
+
+func lowerFirst(s string) string {
+	if strings.HasPrefix(s, "ECS ") || s == "" {
+		return s
+	}
+	return strings.ToLower(s[:1]) + s[1:]
+}
+
+func (s *Service) joined(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.deployment, s.sent = id, time.Now()
+}
+
+func asLiveService(live *types.Service, tags map[string]string) liveService {
+	l := liveService{
+		tags: tags, definition: aws.ToString(live.TaskDefinition), launch: string(live.LaunchType), desired: live.DesiredCount,
+		propagate: string(live.PropagateTags), exec: live.EnableExecuteCommand, recordedCount: tags[tagCount],
+	}
+	if n := live.NetworkConfiguration; n != nil && n.AwsvpcConfiguration != nil {
+		l.subnets, l.groups = n.AwsvpcConfiguration.Subnets, n.AwsvpcConfiguration.SecurityGroups
+		l.publicAddress = string(n.AwsvpcConfiguration.AssignPublicIp)
+	}
+	l.targets = describeTargets(live.LoadBalancers)
+	if c := live.DeploymentConfiguration; c != nil { // AWS always says; moto never does
+		l.rollout = describeRollout(c, live.HealthCheckGracePeriodSeconds, live.EnableECSManagedTags)
+	}
+	return l
+}
+
+func describeTargets(balancers []types.LoadBalancer) string {
+	var out []string
+	for _, b := range balancers {
+		out = append(out, fmt.Sprintf("%s %s:%d", aws.ToString(b.TargetGroupArn), aws.ToString(b.ContainerName), aws.ToInt32(b.ContainerPort)))
+	}
+	return strings.Join(out, ", ")
+}
+
+func describeRollout(c *types.DeploymentConfiguration, grace *int32, managedTags bool) map[string]string {
+	breaker := "off"
+	if b := c.DeploymentCircuitBreaker; b != nil && b.Enable {
+		breaker = "on"
+		if b.Rollback {
+			breaker = "on, with rollback"
+		}
+	}
+	return map[string]string{
+		"circuit-breaker": breaker,
+		"minimum-healthy": decimal(c.MinimumHealthyPercent) + " %",
+		"maximum-running": decimal(c.MaximumPercent) + " %",
+		"grace-period":    decimal(grace) + " s",
+		"managed-tags":    strconv.FormatBool(managedTags),
+	}
+}
+
+// rolloutConfiguration keeps every task serving until its successor does, and
+// goes back by itself when the successor does not come up.
+func rolloutConfiguration() *types.DeploymentConfiguration {
+	return &types.DeploymentConfiguration{
+		MinimumHealthyPercent: aws.Int32(100), MaximumPercent: aws.Int32(200),
+		DeploymentCircuitBreaker: &types.DeploymentCircuitBreaker{Enable: true, Rollback: true},
+	}
+}
+
+// gracePeriod is how long a task may fail health checks after its start, in
+// seconds. bookapi answers /healthz within one; migrations may hold it longer.
+const gracePeriod = 30
+
+func (s *Service) wanted() liveService {
+	n := s.network().AwsvpcConfiguration
+	return liveService{
+		tags: s.tags(s.Name()), definition: s.definition.ID(), launch: string(types.LaunchTypeFargate),
+		desired: s.want.count, bounds: s.want.bounds, recordedCount: strconv.Itoa(int(s.want.count)),
+		subnets: n.Subnets, groups: n.SecurityGroups, publicAddress: string(n.AssignPublicIp),
+		targets: describeTargets(s.balancers()), propagate: string(types.PropagateTagsService), exec: s.want.exec,
+		rollout: describeRollout(rolloutConfiguration(), aws.Int32(gracePeriod), true),
+	}
+}
+
+func (s *Service) network() *types.NetworkConfiguration {
+	c := &types.AwsVpcConfiguration{AssignPublicIp: types.AssignPublicIpEnabled, SecurityGroups: []string{s.group.ID()}}
+	for _, n := range s.subnets {
+		c.Subnets = append(c.Subnets, n.ID())
+	}
+	return &types.NetworkConfiguration{AwsvpcConfiguration: c}
+}
+
+func (s *Service) balancers() []types.LoadBalancer {
+	return []types.LoadBalancer{{TargetGroupArn: aws.String(s.targets.ID()), ContainerName: aws.String(containerName), ContainerPort: &s.want.port}}
+}
+
+func serviceDrift(live, want liveService) []graph.Change {
+	out := tagDrift(live.tags, want.tags)
+	add := func(field, have, want string) {
+		if have != want {
+			out = append(out, graph.Change{Field: field, Have: have, Want: want})
+		}
+	}
+	if live.launch != want.launch {
+		out = append(out, graph.Change{Field: "launch-type", Have: live.launch, Want: want.launch, Refused: "a service keeps its launch type"})
+	}
+	add("task-definition", short(live.definition), short(want.definition))
+	// Between the bounds the number is the scaler's, unless another one was
+	// asked for than before.
+	scaled := want.bounds.max != 0 && live.desired >= want.bounds.min && live.desired <= want.bounds.max
+	if !scaled || live.recordedCount != "" && live.recordedCount != want.recordedCount {
+		add("count", strconv.Itoa(int(live.desired)), strconv.Itoa(int(want.desired)))
+	}
+	out = append(out, setDrift("subnets", live.subnets, want.subnets)...)
+	out = append(out, setDrift("security-groups", live.groups, want.groups)...)
+	add("public-address", live.publicAddress, want.publicAddress)
+	add("target-group", live.targets, want.targets)
+	add("propagate-tags", live.propagate, want.propagate)
+	add("exec", strconv.FormatBool(live.exec), strconv.FormatBool(want.exec))
+	if live.rollout != nil {
+		out = append(out, attributeDrift(live.rollout, want.rollout)...)
+	}
+	if live.failedRollout != "" && len(out) == 0 {
+		add("deployment", "failed: "+live.failedRollout, "another try")
+	}
+	sortChanges(out)
+	return out
+}
+
+// Create makes the service. The client token follows from what is asked for, so
+// that a run that was killed before it had the answer asks for the same again.
+func (s *Service) Create(ctx context.Context) (string, error) {
+	in := &ecs.CreateServiceInput{
+		Cluster: aws.String(s.cluster.clusterName()), ServiceName: aws.String(s.serviceName()),
+		TaskDefinition: aws.String(s.definition.ID()), DesiredCount: &s.want.count, LaunchType: types.LaunchTypeFargate,
+		NetworkConfiguration: s.network(), LoadBalancers: s.balancers(),
+		DeploymentController:    &types.DeploymentController{Type: types.DeploymentControllerTypeEcs},
+		DeploymentConfiguration: rolloutConfiguration(), HealthCheckGracePeriodSeconds: aws.Int32(gracePeriod),
+		PropagateTags: types.PropagateTagsService, EnableECSManagedTags: true, EnableExecuteCommand: s.want.exec,
+		Tags: ecsTags(s.tags(s.Name())),
+	}
+	text, err := json.Marshal(in)
+	if err != nil {
+		return "", fmt.Errorf("encode service %s: %w", s.serviceName(), err)
+	}
+	sum := sha256.Sum256(text)
+	in.ClientToken = aws.String(hex.EncodeToString(sum[:16])) // 36 characters at most
+	out, err := s.ecs.CreateService(ctx, in)
+	if err != nil {
+		return "", fmt.Errorf("create service %s: %w", s.serviceName(), err)
+	}
+	s.join(out.Service)
+	return aws.ToString(out.Service.ServiceArn), nil
+}
+
+// join remembers the rollout that an answer tells of.
+func (s *Service) join(live *types.Service) {
+	if live == nil {
+		return
+	}
+	if p := deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Status) == "PRIMARY" }); p != nil {
+		s.joined(aws.ToString(p.Id))
+	}
+}
+
+// Update mends tags and all the rest in one call, which makes one rollout.
+func (s *Service) Update(ctx context.Context, changes []graph.Change) error {
+	if hasTagDrift(changes) {
+		if err := s.retag(ctx, s.ID(), s.Name()); err != nil {
+			return err
+		}
+	}
+	in := &ecs.UpdateServiceInput{Cluster: aws.String(s.cluster.clusterName()), Service: aws.String(s.serviceName())}
+	network := func() { in.NetworkConfiguration = s.network() }
+	rollout := func() { in.DeploymentConfiguration = rolloutConfiguration() }
+	set := map[string]func(){
+		"task-definition": func() { in.TaskDefinition = aws.String(s.definition.ID()) },
+		"count":           func() { in.DesiredCount = &s.want.count },
+		"subnets":         network,
+		"security-groups": network,
+		"public-address":  network,
+		"target-group":    func() { in.LoadBalancers = s.balancers() },
+		"propagate-tags":  func() { in.PropagateTags = types.PropagateTagsService },
+		"circuit-breaker": rollout,
+		"minimum-healthy": rollout,
+		"maximum-running": rollout,
+		"grace-period":    func() { in.HealthCheckGracePeriodSeconds = aws.Int32(gracePeriod) },
+		"managed-tags":    func() { in.EnableECSManagedTags = aws.Bool(true) },
+		// Only new tasks can be entered, or no longer be.
+		"exec":       func() { in.EnableExecuteCommand, in.ForceNewDeployment = &s.want.exec, true },
+		"deployment": func() { in.ForceNewDeployment = true },
+	}
+	changed := false
+	for _, c := range changes {
+		if f, ok := set[c.Field]; ok {
+			f()
+			changed = true
+		}
+	}
+	if !changed {
+		return nil
+	}
+	out, err := s.ecs.UpdateService(ctx, in)
+	if err != nil {
+		return fmt.Errorf("update %s of service %s: %w", graph.Fields(changes), s.serviceName(), err)
+	}
+	s.join(out.Service)
+	return nil
+}
+
+// Delete removes the service with its tasks. Forced, the call needs no scaling
+// to zero before: it stops the tasks itself, which the engine waits for.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteService.html
+func (s *Service) Delete(ctx context.Context) error {
+	_, err := s.ecs.DeleteService(ctx, &ecs.DeleteServiceInput{
+		Cluster: aws.String(s.cluster.clusterName()), Service: aws.String(s.serviceName()), Force: aws.Bool(true),
+	})
+	if err != nil && !isCode(err, "ServiceNotFoundException", "ClusterNotFoundException") {
+		return fmt.Errorf("delete service %s: %w", s.serviceName(), err)
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// linkedRoles is what the service-linked roles share.
+type linkedRoles struct {
+	identity
+	iam  *iam.Client
+	seen *survey[types.Role]
+}
+
+// linkedPath is the folder of all service-linked roles. A role's name is for
+// its service to choose; its path is always this and the service's principal.
+const linkedPath = "/aws-service-role/"
+
+func newLinkedRoles(i identity, client *iam.Client) linkedRoles {
+	return linkedRoles{identity: i, iam: client, seen: newSurvey(func(ctx context.Context) ([]types.Role, error) {
+		var out []types.Role
+		pages := iam.NewListRolesPaginator(client, &iam.ListRolesInput{PathPrefix: aws.String(linkedPath), MaxItems: aws.Int32(1000)})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				return nil, fmt.Errorf("list the service-linked roles: %w", err)
+			}
+			out = append(out, page.Roles...)
+		}
+		return out, nil
+	})}
+}
+
+// ServiceLinkedRole is the role by which an AWS service acts in the account. A
+// new account has none, and the first use of the service through the API then
+// fails. It belongs to the account and not to the stack: it is made when it is
+// missing, it has no tags, and it is never deleted.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/using-service-linked-roles.html
+type ServiceLinkedRole struct {
+	graph.Node
+	linkedRoles
+	service string // the principal that it is linked to
+}
+
+func newServiceLinkedRole(r linkedRoles, name, service string) *ServiceLinkedRole {
+	return &ServiceLinkedRole{Node: graph.Named("service-linked-role-"+name, 2*time.Minute), linkedRoles: r, service: service}
+}
+
+// Find looks the role up by its path. It counts as ours, since there is one for
+// all.
+func (r *ServiceLinkedRole) Find(ctx context.Context) (graph.State, error) {
+	all, err := r.seen.look(ctx, r.Name())
+	if err != nil {
+		return graph.State{}, err
+	}
+	for _, role := range all {
+		if aws.ToString(role.Path) == linkedPath+r.service+"/" {
+			return graph.State{Phase: graph.Ready, ID: aws.ToString(role.Arn), Owner: r.stack}, nil
+		}
+	}
+	return absent, nil
+}
+
+// Create makes the role, or finds that somebody was faster.
+func (r *ServiceLinkedRole) Create(ctx context.Context) (string, error) {
+	out, err := r.iam.CreateServiceLinkedRole(ctx, &iam.CreateServiceLinkedRoleInput{AWSServiceName: &r.service})
+	if err != nil && strings.Contains(err.Error(), "has been taken") {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("create the service-linked role of %s: %w", r.service, err)
+	}
+	return aws.ToString(out.Role.Arn), nil
+}

@@ -1,0 +1,374 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// Settings are what a user chooses of a stack. What is not chosen keeps what is
+// deployed (see ReadDeployed), and is the default for a new stack.
+type Settings struct {
+	// Image is the reference of a ready image. Empty means that the image is
+	// built from source, or else that the deployed one is kept.
+	Image string `json:"image,omitempty"`
+	// CPU of a task in units of 1/1024 of a CPU.
+	CPU int32 `json:"cpu"`
+	// Memory of a task in MiB.
+	Memory int32 `json:"memory"`
+	// Arch is the architecture of the tasks, "amd64" or "arm64".
+	Arch string `json:"arch"`
+	// Count is the number of tasks; between Min and Max, where it starts.
+	Count int32 `json:"count"`
+	// Min and Max bound what the load may make of the number of tasks. Max 0
+	// means that it stays at Count.
+	Min int32 `json:"min"`
+	Max int32 `json:"max"`
+	// Port is the port that the load balancer serves.
+	Port int32 `json:"port"`
+	// DBClass is the class of the database instance, for example db.t4g.micro.
+	DBClass string `json:"dbClass"`
+	// DBStorage is the storage of the database in GiB.
+	DBStorage int32 `json:"dbStorage"`
+	// DBMultiAZ keeps a standby of the database in the other zone.
+	DBMultiAZ bool `json:"dbMultiAZ"`
+	// BackupDays is how long automated backups are kept.
+	BackupDays int32 `json:"backupDays"`
+	// Protect turns the deletion protection of database and load balancer on.
+	Protect bool `json:"protect"`
+	// Exec lets commands be run in the tasks, whose file system is then
+	// writable.
+	Exec bool `json:"exec"`
+}
+
+// DefaultSettings are those of a new stack.
+func DefaultSettings() Settings {
+	return Settings{
+		CPU: 256, Memory: 512, Arch: "amd64", Count: 1, Port: 80,
+		DBClass: "db.t4g.micro", DBStorage: 20, BackupDays: 7,
+	}
+}
+
+// fargate says how much memory, in MiB, tasks of each CPU size may have.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html#fargate-tasks-size
+var fargate = map[int32]memorySizes{
+	256:   {list: []int32{512, 1024, 2048}},
+	512:   {min: 1024, max: 4096, step: 1024},
+	1024:  {min: 2048, max: 8192, step: 1024},
+	2048:  {min: 4096, max: 16384, step: 1024},
+	4096:  {min: 8192, max: 30720, step: 1024},
+	8192:  {min: 16384, max: 61440, step: 4096},
+	16384: {min: 32768, max: 122880, step: 8192},
+}
+
+// memorySizes is a list, or a range in steps.
+type memorySizes struct {
+	list           []int32
+	min, max, step int32
+}
+
+func (m memorySizes) allow(n int32) bool {
+	if m.list != nil {
+		return slices.Contains(m.list, n)
+	}
+	return n >= m.min && n <= m.max && (n-m.min)%m.step == 0
+}
+
+func (m memorySizes) String() string {
+	if m.list != nil {
+		return joined(m.list)
+	}
+	return fmt.Sprintf("%d to %d in steps of %d", m.min, m.max, m.step)
+}
+
+func joined(numbers []int32) string {
+	var out []string
+	for _, n := range numbers {
+		out = append(out, strconv.Itoa(int(n)))
+	}
+	return strings.Join(out, ", ")
+}
+
+var (
+	databaseClass  = regexp.MustCompile(`^db\.[a-z0-9-]+\.[a-z0-9]+$`)
+	imageReference = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
+)
+
+// mostTasks is the quota of tasks per service:
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html
+const mostTasks = 5000
+
+// Check says, in one line, what AWS would refuse of the settings, and what it
+// takes instead.
+func (s Settings) Check() error {
+	sizes, ok := fargate[s.CPU]
+	switch {
+	case s.Image != "" && !imageReference.MatchString(s.Image):
+		return fmt.Errorf("image %q: give a reference such as registry.example.com/bookapi:1.2 or …@sha256:…", s.Image)
+	case !ok:
+		return fmt.Errorf("cpu %d: Fargate takes %s", s.CPU, joined(slices.Sorted(maps.Keys(fargate))))
+	case !sizes.allow(s.Memory):
+		return fmt.Errorf("memory %d: with cpu %d Fargate takes %s", s.Memory, s.CPU, sizes)
+	case s.Arch != "amd64" && s.Arch != "arm64":
+		return fmt.Errorf("architecture %q: choose amd64 or arm64", s.Arch)
+	case s.Port < 1 || s.Port > 65535:
+		return fmt.Errorf("port %d: choose one from 1 to 65535", s.Port)
+	case s.Count < 1 || s.Count > mostTasks:
+		return fmt.Errorf("count %d: choose 1 to %d tasks", s.Count, mostTasks)
+	case s.Max == 0 && s.Min != 0:
+		return fmt.Errorf("min %d without max: give both to scale by load, or neither", s.Min)
+	case s.Max != 0 && (s.Min < 1 || s.Min > s.Max || s.Max > mostTasks):
+		return fmt.Errorf("min %d, max %d: choose 1 to %d tasks, and min not above max", s.Min, s.Max, mostTasks)
+	case s.Max != 0 && (s.Count < s.Min || s.Count > s.Max):
+		return fmt.Errorf("count %d: choose one from min %d to max %d", s.Count, s.Min, s.Max)
+	case !databaseClass.MatchString(s.DBClass):
+		return fmt.Errorf("database class %q: name one such as db.t4g.micro", s.DBClass)
+	case s.DBStorage < 20 || s.DBStorage > 65536:
+		return fmt.Errorf("database storage %d GiB: gp3 storage is 20 to 65536 GiB", s.DBStorage)
+	case s.BackupDays < 1 || s.BackupDays > 35:
+		return fmt.Errorf("backup retention %d days: RDS keeps backups for 1 to 35 days", s.BackupDays)
+	}
+	return nil
+}
+
+// The settings are recorded in tags of what they concern, so that a change by
+// hand shows as drift, and is not taken for the user's new wish.
+const (
+	tagCount      = "bookctl:count"
+	tagMin        = "bookctl:min"
+	tagMax        = "bookctl:max"
+	tagExec       = "bookctl:exec"
+	tagPort       = "bookctl:port"
+	tagClass      = "bookctl:db-class"
+	tagStorage    = "bookctl:db-storage"
+	tagMultiAZ    = "bookctl:db-multi-az"
+	tagBackupDays = "bookctl:backup-days"
+	tagProtect    = "bookctl:protect"
+)
+
+// record returns the tags that hold the settings, by resource. Those of a task
+// (image, CPU, memory, architecture) are not among them: a task definition that
+// is tagged ours can't be changed by hand.
+func (s Settings) record() map[string]map[string]string {
+	n := func(v int32) string { return strconv.Itoa(int(v)) }
+	b := strconv.FormatBool
+	return map[string]map[string]string{
+		"service":       {tagCount: n(s.Count), tagMin: n(s.Min), tagMax: n(s.Max), tagExec: b(s.Exec)},
+		"load-balancer": {tagPort: n(s.Port)},
+		"database": {
+			tagClass: s.DBClass, tagStorage: n(s.DBStorage), tagMultiAZ: b(s.DBMultiAZ), tagBackupDays: n(s.BackupDays), tagProtect: b(s.Protect),
+		},
+	}
+}
+
+// Deployed is what there is of a stack.
+type Deployed struct {
+	// Found says that something of the stack exists that settings are read
+	// from. Without it Settings are the defaults.
+	Found bool `json:"found"`
+	// Settings are those that the stack was last given.
+	Settings
+	// Running is the reference of the image that tasks run, built or ready.
+	Running string `json:"running,omitempty"`
+	// Zones are the two availability zones of the subnets; empty where there
+	// are none yet.
+	Zones [2]string `json:"zones"`
+}
+
+// ReadDeployed reads what a stack was last given, from the tags and else the
+// values of what exists and is the stack's. It makes reads only.
+func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error) {
+	if err := CheckStackName(stack); err != nil {
+		return Deployed{}, err
+	}
+	var (
+		d    = Deployed{Settings: DefaultSettings()}
+		who  = identity{stack: stack}
+		mu   sync.Mutex
+		wg   sync.WaitGroup
+		errs []error
+	)
+	// Each reader looks on its own, and writes when it has all that it needs.
+	for _, read := range []func() (func(), error){
+		func() (func(), error) { return readService(ctx, c, who, &d) },
+		func() (func(), error) { return readTask(ctx, c, who, &d) },
+		func() (func(), error) { return readDatabase(ctx, c, who, &d) },
+		func() (func(), error) { return readLoadBalancer(ctx, c, who, &d) },
+		func() (func(), error) { return readZones(ctx, c, who, &d) },
+	} {
+		wg.Go(func() {
+			write, err := read()
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				errs = append(errs, err)
+			}
+			if write != nil {
+				d.Found = true
+				write()
+			}
+		})
+	}
+	wg.Wait()
+	return d, errors.Join(errs...)
+}
+
+func tagNumber(tags map[string]string, key string, otherwise int32) int32 {
+	if n := number(tags[key]); n != nil {
+		return *n
+	}
+	return otherwise
+}
+
+func tagBool(tags map[string]string, key string, otherwise bool) bool {
+	if b, err := strconv.ParseBool(tags[key]); err == nil {
+		return b
+	}
+	return otherwise
+}
+
+func readService(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
+	in := containers{identity: who, ecs: c.ECS}
+	s := Service{Node: graph.Named("service", 0), containers: in, cluster: &Cluster{containers: in}}
+	live, err := s.describe(ctx)
+	if live == nil || err != nil {
+		return nil, err
+	}
+	tags := ecsTagMap(live.Tags)
+	if tags[TagStack] != who.stack {
+		return nil, nil
+	}
+	return func() {
+		d.Count = max(1, tagNumber(tags, tagCount, live.DesiredCount))
+		d.Min, d.Max = tagNumber(tags, tagMin, 0), tagNumber(tags, tagMax, 0)
+		d.Exec = tagBool(tags, tagExec, live.EnableExecuteCommand)
+	}, nil
+}
+
+func readTask(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
+	t := TaskDefinition{containers: containers{identity: who, ecs: c.ECS}}
+	live, tags, err := t.newest(ctx)
+	if live == nil || err != nil || tags[TagStack] != who.stack {
+		return nil, err
+	}
+	return func() {
+		if n := number(aws.ToString(live.Cpu)); n != nil {
+			d.CPU = *n
+		}
+		if n := number(aws.ToString(live.Memory)); n != nil {
+			d.Memory = *n
+		}
+		if p := live.RuntimePlatform; p != nil {
+			d.Arch = "amd64"
+			if p.CpuArchitecture == ecstypes.CPUArchitectureArm64 {
+				d.Arch = "arm64"
+			}
+		}
+		for _, k := range live.ContainerDefinitions {
+			if aws.ToString(k.Name) != containerName {
+				continue
+			}
+			d.Running = aws.ToString(k.Image)
+			// A built one is in the stack's own repository.
+			if r := (&Repository{identity: who}).repositoryName(); !strings.Contains(d.Running, "/"+r+"@") {
+				d.Image = d.Running
+			}
+		}
+	}, nil
+}
+
+func readDatabase(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
+	id := (&Database{databases: databases{identity: who}}).identifier()
+	out, err := c.RDS.DescribeDBInstances(ctx, &rds.DescribeDBInstancesInput{DBInstanceIdentifier: id})
+	if isCode(err, "DBInstanceNotFound") || err == nil && len(out.DBInstances) == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("describe database %s: %w", *id, err)
+	}
+	live := out.DBInstances[0]
+	tags := rdsTagMap(live.TagList)
+	if tags[TagStack] != who.stack {
+		return nil, nil
+	}
+	return func() {
+		d.DBClass = aws.ToString(live.DBInstanceClass)
+		if class, ok := tags[tagClass]; ok {
+			d.DBClass = class
+		}
+		d.DBStorage = tagNumber(tags, tagStorage, aws.ToInt32(live.AllocatedStorage))
+		d.DBMultiAZ = tagBool(tags, tagMultiAZ, aws.ToBool(live.MultiAZ))
+		d.BackupDays = tagNumber(tags, tagBackupDays, aws.ToInt32(live.BackupRetentionPeriod))
+		d.Protect = tagBool(tags, tagProtect, aws.ToBool(live.DeletionProtection))
+	}, nil
+}
+
+func readLoadBalancer(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
+	b := balancing{identity: who, elb: c.ELB}
+	name := (&LoadBalancer{balancing: b}).loadBalancerName()
+	out, err := c.ELB.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{Names: []string{name}})
+	if isCode(err, "LoadBalancerNotFound") || err == nil && len(out.LoadBalancers) == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("describe load balancer %s: %w", name, err)
+	}
+	arn := aws.ToString(out.LoadBalancers[0].LoadBalancerArn)
+	tags, err := b.tagsOf(ctx, arn)
+	if isCode(err, "LoadBalancerNotFound") || err == nil && tags[arn][TagStack] != who.stack {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	port := tagNumber(tags[arn], tagPort, 0)
+	if port == 0 {
+		listeners, err := c.ELB.DescribeListeners(ctx, &elb.DescribeListenersInput{LoadBalancerArn: &arn})
+		if err != nil {
+			return nil, fmt.Errorf("describe the listeners of %s: %w", name, err)
+		}
+		for _, l := range listeners.Listeners {
+			port = aws.ToInt32(l.Port)
+		}
+	}
+	return func() {
+		if port != 0 {
+			d.Port = port
+		}
+	}, nil
+}
+
+func readZones(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
+	n := network{identity: who, ec2: c.EC2}
+	out, err := c.EC2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: n.all()})
+	if err != nil {
+		return nil, fmt.Errorf("describe subnets: %w", err)
+	}
+	var zones [2]string
+	for _, s := range out.Subnets {
+		switch name := tagMap(s.Tags)[TagResource]; {
+		case strings.HasSuffix(name, "-a"):
+			zones[0] = aws.ToString(s.AvailabilityZone)
+		case strings.HasSuffix(name, "-b"):
+			zones[1] = aws.ToString(s.AvailabilityZone)
+		}
+	}
+	if zones == [2]string{} {
+		return nil, nil
+	}
+	return func() { d.Zones = zones }, nil
+}

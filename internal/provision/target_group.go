@@ -1,0 +1,199 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// TargetGroup is the set of tasks that the load balancer sends requests to.
+type TargetGroup struct {
+	graph.Node
+	balancing
+	vpc  *VPC
+	port int32
+}
+
+func newTargetGroup(b balancing, vpc *VPC, port int32) *TargetGroup {
+	return &TargetGroup{Node: graph.Named("target-group", 10*time.Minute, vpc), balancing: b, vpc: vpc, port: port}
+}
+
+func (t *TargetGroup) groupName() string { return t.name("tasks") }
+
+// targetHealthCheck finds a task healthy 10 s after it answers, where the
+// defaults (30 s, five times) take 150 s, and asks only whether the process is
+// up: a check that asks the database would have every task replaced when the
+// database is out.
+var targetHealthCheck = map[string]string{
+	"health-check-path":     "/healthz",
+	"health-check-protocol": "HTTP",
+	"health-check-interval": "5",
+	"health-check-timeout":  "3",
+	"healthy-threshold":     "2",
+	"unhealthy-threshold":   "2",
+	"healthy-codes":         "200",
+}
+
+// Attributes of target groups:
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html
+const deregistrationDelay = "deregistration_delay.timeout_seconds"
+
+// targetAttributes end the draining when bookapi's own requests must have
+// ended, instead of after 300 s.
+var targetAttributes = map[string]string{deregistrationDelay: "10"}
+
+// liveTargetGroup is what drift compares.
+type liveTargetGroup struct {
+	tags              map[string]string
+	kind, vpc         string
+	protocol          string
+	port              int32
+	check, attributes map[string]string
+}
+
+// Find looks the group up by its name.
+func (t *TargetGroup) Find(ctx context.Context) (graph.State, error) {
+	out, err := t.elb.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{Names: []string{t.groupName()}})
+	if isCode(err, "TargetGroupNotFound") || err == nil && len(out.TargetGroups) == 0 {
+		return absent, nil
+	}
+	if err != nil {
+		return graph.State{}, fmt.Errorf("describe target group %s: %w", t.groupName(), err)
+	}
+	tg := out.TargetGroups[0]
+	arn := aws.ToString(tg.TargetGroupArn)
+	tags, err := t.tagsOf(ctx, arn)
+	if isCode(err, "TargetGroupNotFound") {
+		return absent, nil
+	}
+	if err != nil {
+		return graph.State{}, err
+	}
+	attributes, err := t.elb.DescribeTargetGroupAttributes(ctx, &elb.DescribeTargetGroupAttributesInput{TargetGroupArn: &arn})
+	if isCode(err, "TargetGroupNotFound") {
+		return absent, nil
+	}
+	if err != nil {
+		return graph.State{}, fmt.Errorf("describe the attributes of target group %s: %w", t.groupName(), err)
+	}
+	live := liveTargetGroup{
+		tags: tags[arn], kind: string(tg.TargetType), vpc: aws.ToString(tg.VpcId), protocol: string(tg.Protocol), port: aws.ToInt32(tg.Port),
+		check: map[string]string{
+			"health-check-path":     aws.ToString(tg.HealthCheckPath),
+			"health-check-protocol": string(tg.HealthCheckProtocol),
+			"health-check-interval": decimal(tg.HealthCheckIntervalSeconds),
+			"health-check-timeout":  decimal(tg.HealthCheckTimeoutSeconds),
+			"healthy-threshold":     decimal(tg.HealthyThresholdCount),
+			"unhealthy-threshold":   decimal(tg.UnhealthyThresholdCount),
+		},
+		attributes: readTags(attributes.Attributes, func(a types.TargetGroupAttribute) (*string, *string) { return a.Key, a.Value }),
+	}
+	if tg.Matcher != nil {
+		live.check["healthy-codes"] = aws.ToString(tg.Matcher.HttpCode)
+	}
+	return graph.State{Phase: graph.Ready, ID: arn, Owner: live.tags[TagStack], Drift: targetGroupDrift(live, t.wanted())}, nil
+}
+
+func decimal(n *int32) string { return strconv.Itoa(int(aws.ToInt32(n))) }
+
+func number(s string) *int32 {
+	n, err := strconv.ParseInt(s, 10, 32)
+	if err != nil {
+		return nil
+	}
+	return aws.Int32(int32(n))
+}
+
+func (t *TargetGroup) wanted() liveTargetGroup {
+	return liveTargetGroup{
+		tags: t.tags(t.Name()), kind: string(types.TargetTypeEnumIp), vpc: t.vpc.ID(), protocol: string(types.ProtocolEnumHttp), port: t.port,
+		check: targetHealthCheck, attributes: targetAttributes,
+	}
+}
+
+func targetGroupDrift(live, want liveTargetGroup) []graph.Change {
+	out := tagDrift(live.tags, want.tags)
+	fixed := func(field, have, want string) {
+		if have != want {
+			out = append(out, graph.Change{Field: field, Have: have, Want: want, Refused: "a target group keeps its " + field})
+		}
+	}
+	fixed("target type", live.kind, want.kind)
+	fixed("vpc", live.vpc, want.vpc)
+	fixed("protocol", live.protocol, want.protocol)
+	fixed("port", strconv.Itoa(int(live.port)), strconv.Itoa(int(want.port)))
+	out = append(out, attributeDrift(live.check, want.check)...)
+	out = append(out, attributeDrift(live.attributes, want.attributes)...)
+	sortChanges(out)
+	return out
+}
+
+// Create makes the group. The call is idempotent by name.
+func (t *TargetGroup) Create(ctx context.Context) (string, error) {
+	c := targetHealthCheck
+	out, err := t.elb.CreateTargetGroup(ctx, &elb.CreateTargetGroupInput{
+		Name: aws.String(t.groupName()), TargetType: types.TargetTypeEnumIp, VpcId: aws.String(t.vpc.ID()),
+		Protocol: types.ProtocolEnumHttp, Port: &t.port,
+		HealthCheckEnabled: aws.Bool(true), HealthCheckPath: aws.String(c["health-check-path"]), HealthCheckProtocol: types.ProtocolEnumHttp,
+		HealthCheckIntervalSeconds: number(c["health-check-interval"]), HealthCheckTimeoutSeconds: number(c["health-check-timeout"]),
+		HealthyThresholdCount: number(c["healthy-threshold"]), UnhealthyThresholdCount: number(c["unhealthy-threshold"]),
+		Matcher: &types.Matcher{HttpCode: aws.String(c["healthy-codes"])}, Tags: elbTags(t.tags(t.Name())),
+	})
+	if err != nil {
+		return "", fmt.Errorf("create target group %s: %w", t.groupName(), err)
+	}
+	return aws.ToString(out.TargetGroups[0].TargetGroupArn), nil
+}
+
+// Update mends tags, the health check and attributes.
+func (t *TargetGroup) Update(ctx context.Context, changes []graph.Change) error {
+	arn := aws.String(t.ID())
+	if hasTagDrift(changes) {
+		if err := t.retag(ctx, t.ID(), t.Name()); err != nil {
+			return err
+		}
+	}
+	if slices.ContainsFunc(changes, func(c graph.Change) bool { return targetHealthCheck[c.Field] != "" }) {
+		c := targetHealthCheck
+		_, err := t.elb.ModifyTargetGroup(ctx, &elb.ModifyTargetGroupInput{
+			TargetGroupArn: arn, HealthCheckEnabled: aws.Bool(true), HealthCheckPath: aws.String(c["health-check-path"]), HealthCheckProtocol: types.ProtocolEnumHttp,
+			HealthCheckIntervalSeconds: number(c["health-check-interval"]), HealthCheckTimeoutSeconds: number(c["health-check-timeout"]),
+			HealthyThresholdCount: number(c["healthy-threshold"]), UnhealthyThresholdCount: number(c["unhealthy-threshold"]),
+			Matcher: &types.Matcher{HttpCode: aws.String(c["healthy-codes"])},
+		})
+		if err != nil {
+			return fmt.Errorf("set the health check of target group %s: %w", t.groupName(), err)
+		}
+	}
+	var set []types.TargetGroupAttribute
+	for _, k := range slices.Sorted(maps.Keys(targetAttributes)) {
+		if hasField(changes, k) {
+			set = append(set, types.TargetGroupAttribute{Key: &k, Value: aws.String(targetAttributes[k])})
+		}
+	}
+	if set == nil {
+		return nil
+	}
+	if _, err := t.elb.ModifyTargetGroupAttributes(ctx, &elb.ModifyTargetGroupAttributesInput{TargetGroupArn: arn, Attributes: set}); err != nil {
+		return fmt.Errorf("set the attributes of target group %s: %w", t.groupName(), err)
+	}
+	return nil
+}
+
+// Delete removes the group.
+func (t *TargetGroup) Delete(ctx context.Context) error {
+	_, err := t.elb.DeleteTargetGroup(ctx, &elb.DeleteTargetGroupInput{TargetGroupArn: aws.String(t.ID())})
+	if err != nil && !isCode(err, "TargetGroupNotFound") {
+		return fmt.Errorf("delete target group %s: %w", t.groupName(), err)
+	}
+	return nil
+}

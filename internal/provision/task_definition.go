@@ -1,0 +1,364 @@
+package provision
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// TaskDefinition is the stack's family of task definitions. A revision never
+// changes: what is to be different is registered as a new one. Registering
+// again makes yet another revision, so the newest is compared first.
+type TaskDefinition struct {
+	graph.Node
+	containers
+	image             *Image
+	execution, task   *Role
+	secret            *Secret
+	logs              *LogGroup
+	database          *Database
+	want              taskSpec
+	region, container string
+}
+
+// taskSpec is what of a task can be wanted.
+type taskSpec struct {
+	cpu, memory int32
+	arch        string // "amd64" or "arm64"
+	port        int32
+	exec        bool
+}
+
+// containerName is the name of the one container of a task.
+const containerName = "bookapi"
+
+// tagSpec holds a digest of what a revision was registered with.
+const tagSpec = "bookctl:spec"
+
+// bookapiUser is the user, and group, that the image runs as: "nonroot".
+const bookapiUser = "65532"
+
+func newTaskDefinition(c containers, image *Image, execution, task *Role, secret *Secret, logs *LogGroup, database *Database, want taskSpec) *TaskDefinition {
+	return &TaskDefinition{
+		Node:       graph.Named("task-definition", 5*time.Minute, image, execution, task, secret, logs, database),
+		containers: c, image: image, execution: execution, task: task, secret: secret, logs: logs, database: database,
+		want: want, container: containerName, region: c.ecs.Options().Region,
+	}
+}
+
+func (t *TaskDefinition) family() string { return t.name("bookapi") }
+
+// Find takes the newest revision that is ours. One that is to be replaced shows
+// as drift; so does a family with nothing but deregistered revisions, which ECS
+// keeps until they are deleted as well.
+func (t *TaskDefinition) Find(ctx context.Context) (graph.State, error) {
+	live, tags, err := t.newest(ctx)
+	if live == nil || err != nil {
+		return absent, err
+	}
+	return graph.State{
+		Phase: graph.Ready, ID: aws.ToString(live.TaskDefinitionArn), Owner: tags[TagStack],
+		Note:  "revision " + strconv.Itoa(int(live.Revision)),
+		Drift: taskDrift(live, tags, t.definition(), t.tags(t.Name())),
+	}, nil
+}
+
+// newest returns the newest revision that carries our tags; a family without
+// one is answered with its newest revision, whoever made it.
+func (t *TaskDefinition) newest(ctx context.Context) (*types.TaskDefinition, map[string]string, error) {
+	live, tags, err := t.describe(ctx, t.family())
+	if err != nil {
+		return nil, nil, err
+	}
+	if live != nil && tags[TagStack] == t.stack {
+		return live, tags, nil
+	}
+	for _, status := range []types.TaskDefinitionStatus{types.TaskDefinitionStatusActive, types.TaskDefinitionStatusInactive} {
+		arns, err := t.list(ctx, status)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, arn := range arns {
+			one, its, err := t.describe(ctx, arn)
+			if err != nil {
+				return nil, nil, err
+			}
+			if one == nil {
+				continue
+			}
+			if its[TagStack] == t.stack {
+				return one, its, nil
+			}
+			if live == nil {
+				live, tags = one, its
+			}
+		}
+	}
+	return live, tags, nil
+}
+
+// describe returns a revision, or nil when there is none.
+func (t *TaskDefinition) describe(ctx context.Context, name string) (*types.TaskDefinition, map[string]string, error) {
+	out, err := t.ecs.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{
+		TaskDefinition: &name, Include: []types.TaskDefinitionField{types.TaskDefinitionFieldTags},
+	})
+	// ECS has no code of its own for it: "Unable to describe task definition."
+	if isCode(err, "ClientException") && strings.Contains(err.Error(), "Unable to describe task definition") {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("describe task definition %s: %w", name, err)
+	}
+	if out.TaskDefinition == nil || out.TaskDefinition.Status == types.TaskDefinitionStatusDeleteInProgress {
+		return nil, nil, nil
+	}
+	return out.TaskDefinition, ecsTagMap(out.Tags), nil
+}
+
+// list returns the ARNs of the family's revisions, newest first.
+func (t *TaskDefinition) list(ctx context.Context, status types.TaskDefinitionStatus) ([]string, error) {
+	var arns []string
+	pages := ecs.NewListTaskDefinitionsPaginator(t.ecs, &ecs.ListTaskDefinitionsInput{
+		FamilyPrefix: aws.String(t.family()), Status: status, Sort: types.SortOrderDesc,
+	})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("list task definitions %s: %w", t.family(), err)
+		}
+		for _, arn := range page.TaskDefinitionArns {
+			if strings.Contains(arn, "/"+t.family()+":") {
+				arns = append(arns, arn)
+			}
+		}
+	}
+	return arns, nil
+}
+
+// definition is the revision that is wanted. Names of things that are not there
+// yet are empty in it.
+func (t *TaskDefinition) definition() *ecs.RegisterTaskDefinitionInput {
+	arch := types.CPUArchitectureX8664
+	if t.want.arch == "arm64" {
+		arch = types.CPUArchitectureArm64
+	}
+	cpu, memory := strconv.Itoa(int(t.want.cpu)), strconv.Itoa(int(t.want.memory))
+	env := map[string]string{
+		"DB_HOST":     t.database.Endpoint(),
+		"DB_PORT":     strconv.Itoa(postgresPort),
+		"DB_NAME":     t.secret.initial.DBName,
+		"DB_SSLMODE":  "verify-full",
+		"PORT":        strconv.Itoa(int(t.want.port)),
+		"TASK_CPU":    cpu, // bookapi fits its threads and memory to these
+		"TASK_MEMORY": memory,
+	}
+	// ECS takes one key of a secret by "ARN:key:version-stage:version-id":
+	// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html
+	secret := func(name, key string) types.Secret {
+		return types.Secret{Name: &name, ValueFrom: aws.String(t.secret.ID() + ":" + key + "::")}
+	}
+	return &ecs.RegisterTaskDefinitionInput{
+		Family:                  aws.String(t.family()),
+		NetworkMode:             types.NetworkModeAwsvpc,
+		RequiresCompatibilities: []types.Compatibility{types.CompatibilityFargate},
+		Cpu:                     &cpu,
+		Memory:                  &memory,
+		RuntimePlatform:         &types.RuntimePlatform{CpuArchitecture: arch, OperatingSystemFamily: types.OSFamilyLinux},
+		ExecutionRoleArn:        aws.String(t.execution.ID()),
+		TaskRoleArn:             aws.String(t.task.ID()),
+		ContainerDefinitions: []types.ContainerDefinition{{
+			Name:      &t.container,
+			Image:     aws.String(t.image.ID()),
+			Essential: aws.Bool(true),
+			User:      aws.String(bookapiUser + ":" + bookapiUser),
+			// The agent behind ECS Exec writes to the root file system:
+			// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-exec.html
+			ReadonlyRootFilesystem: aws.Bool(!t.want.exec),
+			LinuxParameters: &types.LinuxParameters{
+				InitProcessEnabled: aws.Bool(t.want.exec),
+				Capabilities:       &types.KernelCapabilities{Drop: []string{"ALL"}},
+			},
+			PortMappings: []types.PortMapping{{ContainerPort: &t.want.port, HostPort: &t.want.port, Protocol: types.TransportProtocolTcp}},
+			Environment:  writeTags(env, func(k, v *string) types.KeyValuePair { return types.KeyValuePair{Name: k, Value: v} }),
+			Secrets:      []types.Secret{secret("DB_PASSWORD", "password"), secret("DB_USERNAME", "username")},
+			StopTimeout:  aws.Int32(30),
+			HealthCheck: &types.HealthCheck{
+				Command:  []string{"CMD", "/bookapi", "-healthcheck"},
+				Interval: aws.Int32(5), Timeout: aws.Int32(3), Retries: aws.Int32(3), StartPeriod: aws.Int32(30),
+			},
+			LogConfiguration: &types.LogConfiguration{
+				LogDriver: types.LogDriverAwslogs,
+				Options: map[string]string{
+					"awslogs-group": t.logs.groupName(), "awslogs-region": t.region, "awslogs-stream-prefix": t.container,
+				},
+			},
+		}},
+	}
+}
+
+// digestOf identifies a definition. What is unset does not count, so that a
+// field that a newer SDK knows of changes nothing.
+func digestOf(d *ecs.RegisterTaskDefinitionInput) string {
+	bare := *d
+	bare.Tags = nil
+	text, err := json.Marshal(bare)
+	if err != nil {
+		panic(err) // plain structs always encode
+	}
+	var tree any
+	if err := json.Unmarshal(text, &tree); err != nil {
+		panic(err)
+	}
+	if text, err = json.Marshal(withoutUnset(tree)); err != nil {
+		panic(err)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:12])
+}
+
+func withoutUnset(v any) any {
+	switch x := v.(type) {
+	case map[string]any:
+		for k, e := range x {
+			if e = withoutUnset(e); e == nil {
+				delete(x, k)
+			} else {
+				x[k] = e
+			}
+		}
+		if len(x) == 0 {
+			return nil
+		}
+	case []any:
+		for i := range x {
+			x[i] = withoutUnset(x[i])
+		}
+		if len(x) == 0 {
+			return nil
+		}
+	case string:
+		if x == "" {
+			return nil
+		}
+	case bool:
+		if !x {
+			return nil
+		}
+	}
+	return v
+}
+
+// taskDrift names what differs where it can, and the digest where it can't.
+func taskDrift(live *types.TaskDefinition, tags map[string]string, want *ecs.RegisterTaskDefinitionInput, wantTags map[string]string) []graph.Change {
+	var out []graph.Change
+	add := func(field, have, want string) {
+		if have != want {
+			out = append(out, graph.Change{Field: field, Have: have, Want: want})
+		}
+	}
+	if live.Status == types.TaskDefinitionStatusInactive {
+		add("status", string(live.Status), string(types.TaskDefinitionStatusActive))
+	}
+	var have types.ContainerDefinition
+	for _, c := range live.ContainerDefinitions {
+		if aws.ToString(c.Name) == containerName {
+			have = c
+		}
+	}
+	w := want.ContainerDefinitions[0]
+	add("image", aws.ToString(have.Image), aws.ToString(w.Image))
+	add("cpu", aws.ToString(live.Cpu), aws.ToString(want.Cpu))
+	add("memory", aws.ToString(live.Memory), aws.ToString(want.Memory))
+	if live.RuntimePlatform != nil {
+		add("architecture", string(live.RuntimePlatform.CpuArchitecture), string(want.RuntimePlatform.CpuArchitecture))
+	}
+	env := func(pairs []types.KeyValuePair) map[string]string {
+		return readTags(pairs, func(p types.KeyValuePair) (*string, *string) { return p.Name, p.Value })
+	}
+	haveEnv := env(have.Environment)
+	for k, v := range env(w.Environment) {
+		if k != "TASK_CPU" && k != "TASK_MEMORY" { // they follow cpu and memory
+			add("environment "+k, haveEnv[k], v)
+		}
+	}
+	if len(out) == 0 {
+		add("definition", tags[tagSpec], digestOf(want))
+	}
+	out = append(out, tagDrift(tags, wantTags)...)
+	sortChanges(out)
+	return out
+}
+
+// Create registers the first revision.
+func (t *TaskDefinition) Create(ctx context.Context) (string, error) {
+	in := t.definition()
+	tags := t.tags(t.Name())
+	tags[tagSpec] = digestOf(in)
+	in.Tags = ecsTags(tags)
+	out, err := t.ecs.RegisterTaskDefinition(ctx, in)
+	if err != nil {
+		return "", fmt.Errorf("register task definition %s: %w", t.family(), err)
+	}
+	return aws.ToString(out.TaskDefinition.TaskDefinitionArn), nil
+}
+
+// Update registers another revision, or mends the tags of the newest.
+func (t *TaskDefinition) Update(ctx context.Context, changes []graph.Change) error {
+	if slices.ContainsFunc(changes, func(c graph.Change) bool { return !strings.HasPrefix(c.Field, "tag ") }) {
+		_, err := t.Create(ctx)
+		return err
+	}
+	return t.retag(ctx, t.ID(), t.Name())
+}
+
+// Delete deregisters our revisions and deletes them; deregistered alone they
+// would stay for ever. Revisions that somebody else registered are left.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/delete-task-definition-v2.html
+func (t *TaskDefinition) Delete(ctx context.Context) error {
+	var ours []string
+	// Those that are inactive already come first, lest they are met twice.
+	for _, status := range []types.TaskDefinitionStatus{types.TaskDefinitionStatusInactive, types.TaskDefinitionStatusActive} {
+		arns, err := t.list(ctx, status)
+		if err != nil {
+			return err
+		}
+		for _, arn := range arns {
+			live, tags, err := t.describe(ctx, arn)
+			if err != nil {
+				return err
+			}
+			if live == nil || tags[TagStack] != t.stack {
+				continue
+			}
+			ours = append(ours, arn)
+			if status == types.TaskDefinitionStatusInactive {
+				continue
+			}
+			if _, err := t.ecs.DeregisterTaskDefinition(ctx, &ecs.DeregisterTaskDefinitionInput{TaskDefinition: &arn}); err != nil {
+				return fmt.Errorf("deregister %s: %w", arn, err)
+			}
+		}
+	}
+	for batch := range slices.Chunk(ours, 10) { // as many as the call takes
+		out, err := t.ecs.DeleteTaskDefinitions(ctx, &ecs.DeleteTaskDefinitionsInput{TaskDefinitions: batch})
+		if err != nil {
+			return fmt.Errorf("delete task definitions %s: %w", t.family(), err)
+		}
+		for _, f := range out.Failures {
+			return fmt.Errorf("delete task definition %s: %s %s", aws.ToString(f.Arn), aws.ToString(f.Reason), aws.ToString(f.Detail))
+		}
+	}
+	return nil
+}
