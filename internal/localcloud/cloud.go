@@ -37,6 +37,8 @@ type Config struct {
 	Port int
 	// Version is bookctl's own, for Info.
 	Version string
+	// VPCs is the quota of VPCs, the 5 of a new account when zero.
+	VPCs int
 	// Log is where the cloud reports on itself; nil discards.
 	Log *slog.Logger
 	// Journal is told of every call after it; nil for nobody. It may be called

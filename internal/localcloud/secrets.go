@@ -1,10 +1,757 @@
 package localcloud
 
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/big"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+)
+
 // secretsState is what Secrets Manager keeps.
-type secretsState struct{}
+type secretsState struct {
+	Secrets []*secret `json:"secrets,omitempty"`
+}
+
+type secret struct {
+	ARN         string            `json:"arn"`
+	Name        string            `json:"name"`
+	Description string            `json:"description,omitempty"`
+	KMSKey      string            `json:"kmsKey,omitempty"`
+	Policy      string            `json:"policy,omitempty"`
+	Tags        map[string]string `json:"tags,omitempty"`
+	Created     time.Time         `json:"created"`
+	Changed     time.Time         `json:"changed"`
+	// Deletion is when it goes for good; zero: it was not deleted.
+	Deletion time.Time `json:"deletion,omitzero"`
+	// Token is the client token it was created with.
+	Token    string           `json:"token,omitempty"`
+	Versions []*secretVersion `json:"versions,omitempty"`
+}
+
+// secretVersion is a value, kept sealed.
+type secretVersion struct {
+	ID      string    `json:"id"`
+	Sealed  string    `json:"sealed"`
+	Binary  bool      `json:"binary,omitempty"`
+	Stages  []string  `json:"stages,omitempty"`
+	Created time.Time `json:"created"`
+}
+
+// The staging labels that Secrets Manager moves by itself:
+// https://docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html#term_version
+const (
+	stageCurrent  = "AWSCURRENT"
+	stagePrevious = "AWSPREVIOUS"
+)
 
 type secretsAPI struct{ *Cloud }
 
 func (c *Cloud) secretsService() service {
-	return service{model: "secretsmanager", signing: "secretsmanager", protocol: protocolJSON, operations: operations()}
+	a := secretsAPI{c}
+	return service{model: "secretsmanager", signing: "secretsmanager", protocol: protocolJSON, operations: operations(
+		op("CreateSecret", a.CreateSecret),
+		op("DeleteResourcePolicy", a.DeleteResourcePolicy),
+		op("DeleteSecret", a.DeleteSecret),
+		op("DescribeSecret", a.DescribeSecret),
+		op("GetRandomPassword", a.GetRandomPassword),
+		op("GetResourcePolicy", a.GetResourcePolicy),
+		op("GetSecretValue", a.GetSecretValue),
+		op("ListSecretVersionIds", a.ListSecretVersionIds),
+		op("ListSecrets", a.ListSecrets),
+		op("PutResourcePolicy", a.PutResourcePolicy),
+		op("PutSecretValue", a.PutSecretValue),
+		op("RestoreSecret", a.RestoreSecret),
+		op("TagResource", a.TagResource),
+		op("UntagResource", a.UntagResource),
+		op("UpdateSecret", a.UpdateSecret),
+		op("UpdateSecretVersionStage", a.UpdateSecretVersionStage),
+	)}
+}
+
+// secretSuffix ends an ARN: a hyphen and six random characters, so that a new
+// secret of an old name has another ARN.
+var secretSuffix = regexp.MustCompile(`-[A-Za-z0-9]{6}$`)
+
+// secret finds a secret by its name, its ARN or its ARN without the suffix.
+func (a secretsAPI) secret(id *string) (*secret, error) {
+	a.expire()
+	for _, s := range a.state.Secrets.Secrets {
+		if (s.Name == *id || s.ARN == *id || secretSuffix.ReplaceAllString(s.ARN, "") == *id) && a.visible(s.ARN) {
+			return s, nil
+		}
+	}
+	return nil, fail("ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
+}
+
+// usable is secret for what a deleted one does not allow.
+func (a secretsAPI) usable(id *string) (*secret, error) {
+	s, err := a.secret(id)
+	if err == nil && !s.Deletion.IsZero() {
+		return nil, fail("InvalidRequestException", "You can't perform this operation on the secret because it was marked for deletion.")
+	}
+	return s, err
+}
+
+// expire removes the secrets whose recovery window is over.
+func (a secretsAPI) expire() {
+	a.state.Secrets.Secrets = slices.DeleteFunc(a.state.Secrets.Secrets, func(s *secret) bool {
+		return !s.Deletion.IsZero() && a.now().After(s.Deletion)
+	})
+}
+
+var secretName = regexp.MustCompile(`^[A-Za-z0-9/_+=.@-]{1,512}$`)
+
+// CreateSecret makes a secret, with a first version if it is given a value.
+func (a secretsAPI) CreateSecret(_ context.Context, in *secretsmanager.CreateSecretInput) (*secretsmanager.CreateSecretOutput, error) {
+	a.expire()
+	name := aws.ToString(in.Name)
+	if !secretName.MatchString(name) {
+		return nil, fail("ValidationException", "Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!")
+	}
+	tags := map[string]string{}
+	if err := addSecretTags(tags, in.Tags); err != nil {
+		return nil, err
+	}
+	value, err := a.value(in.SecretString, in.SecretBinary)
+	if err != nil {
+		return nil, err
+	}
+	token := aws.ToString(in.ClientRequestToken)
+	for _, s := range a.state.Secrets.Secrets {
+		if s.Name != name {
+			continue
+		}
+		if !s.Deletion.IsZero() {
+			// Not ResourceExistsException, as LocalStack once answered (its #6530).
+			return nil, fail("InvalidRequestException", "You can't create this secret because a secret with this name is already scheduled for deletion.")
+		}
+		if token == "" || s.Token != token || value != nil && a.repeated(s, token, value) != nil {
+			return nil, fail("ResourceExistsException", "The operation failed because the secret %s already exists.", name)
+		}
+		return created(s), nil // a repeated request
+	}
+	s := &secret{
+		ARN: a.arn("secretsmanager", "secret:"+name+"-"+randomText(6, letters+capitals+digits)), Name: name, Tags: tags, Token: token,
+		Description: aws.ToString(in.Description), KMSKey: aws.ToString(in.KmsKeyId), Created: a.now(), Changed: a.now(),
+	}
+	if value != nil {
+		a.addVersion(s, token, value, nil)
+	}
+	a.state.Secrets.Secrets = append(a.state.Secrets.Secrets, s)
+	a.born(s.ARN)
+	return created(s), nil
+}
+
+func created(s *secret) *secretsmanager.CreateSecretOutput {
+	out := &secretsmanager.CreateSecretOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name)}
+	if v := s.staged(stageCurrent); v != nil {
+		out.VersionId = aws.String(v.ID)
+	}
+	return out
+}
+
+// secretValue is what a caller gives, in clear.
+type secretValue struct {
+	text   string // base64 if binary
+	binary bool
+}
+
+func (a secretsAPI) value(text *string, binary []byte) (*secretValue, error) {
+	const most = 65536 // bytes: https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
+	switch {
+	case text != nil && binary != nil:
+		return nil, fail("InvalidParameterException", "You can't specify both a binary secret value and a string secret value in the same secret.")
+	case text != nil && len(*text) > most || len(binary) > most:
+		return nil, fail("InvalidParameterException", "The secret value can't be larger than %d bytes.", most)
+	case text != nil:
+		return &secretValue{text: *text}, nil
+	case binary != nil:
+		return &secretValue{text: base64.StdEncoding.EncodeToString(binary), binary: true}, nil
+	}
+	return nil, nil
+}
+
+// repeated says what is wrong with a value that comes with a token used before:
+// nothing, if it is the same value.
+func (a secretsAPI) repeated(s *secret, token string, value *secretValue) error {
+	for _, v := range s.Versions {
+		if v.ID != token {
+			continue
+		}
+		text, err := a.unseal(v.Sealed)
+		if err != nil {
+			return fmt.Errorf("unseal secret %s: %w", s.Name, err)
+		}
+		if text == value.text && v.Binary == value.binary {
+			return nil
+		}
+	}
+	return fail("ResourceExistsException", "You can't use ClientRequestToken %s because that value is already in use for a version of secret %s.", token, s.ARN)
+}
+
+// addVersion puts a value in, as the current one unless other stages are given.
+// Without a token it gets an id of its own.
+func (a secretsAPI) addVersion(s *secret, token string, value *secretValue, stages []string) *secretVersion {
+	if token == "" {
+		h := hexDigits(32)
+		token = strings.Join([]string{h[:8], h[8:12], h[12:16], h[16:20], h[20:]}, "-")
+	}
+	v := &secretVersion{ID: token, Sealed: a.seal(value.text), Binary: value.binary, Created: a.now()}
+	s.Versions = append(s.Versions, v)
+	if len(stages) == 0 || len(s.Versions) == 1 && !slices.Contains(stages, stageCurrent) {
+		stages = append([]string{stageCurrent}, stages...)
+	}
+	for _, stage := range stages {
+		s.stage(stage, v)
+	}
+	s.Changed = a.now()
+	// Versions without a stage are deprecated and go in time.
+	for len(s.Versions) > 100 {
+		at := slices.IndexFunc(s.Versions, func(v *secretVersion) bool { return len(v.Stages) == 0 })
+		if at < 0 {
+			break
+		}
+		s.Versions = slices.Delete(s.Versions, at, at+1)
+	}
+	return v
+}
+
+func (s *secret) staged(stage string) *secretVersion {
+	for _, v := range s.Versions {
+		if slices.Contains(v.Stages, stage) {
+			return v
+		}
+	}
+	return nil
+}
+
+// stage moves a staging label. What AWSCURRENT leaves becomes AWSPREVIOUS.
+func (s *secret) stage(stage string, to *secretVersion) {
+	from := s.staged(stage)
+	if from == to {
+		return
+	}
+	if from != nil {
+		from.Stages = slices.DeleteFunc(slices.Clone(from.Stages), func(x string) bool { return x == stage })
+		if stage == stageCurrent {
+			s.stage(stagePrevious, from)
+		}
+	}
+	to.Stages = append(slices.Clone(to.Stages), stage)
+	if stage == stageCurrent {
+		to.Stages = slices.DeleteFunc(to.Stages, func(x string) bool { return x == stagePrevious })
+	}
+}
+
+// PutSecretValue adds a version. Its id is the client token, so that a repeated
+// request does nothing.
+func (a secretsAPI) PutSecretValue(_ context.Context, in *secretsmanager.PutSecretValueInput) (*secretsmanager.PutSecretValueOutput, error) {
+	s, err := a.usable(in.SecretId)
+	if err != nil {
+		return nil, err
+	}
+	v, err := a.put(s, in.ClientRequestToken, in.SecretString, in.SecretBinary, in.VersionStages)
+	if err != nil {
+		return nil, err
+	}
+	if v == nil {
+		return nil, fail("InvalidRequestException", "You must provide either SecretString or SecretBinary.")
+	}
+	return &secretsmanager.PutSecretValueOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name), VersionId: aws.String(v.ID), VersionStages: slices.Clone(v.Stages)}, nil
+}
+
+// put adds a version, or finds the one that the token has added; nil without a value.
+func (a secretsAPI) put(s *secret, token, text *string, binary []byte, stages []string) (*secretVersion, error) {
+	value, err := a.value(text, binary)
+	if value == nil || err != nil {
+		return nil, err
+	}
+	id := aws.ToString(token)
+	for _, v := range s.Versions {
+		if v.ID == id {
+			return v, a.repeated(s, id, value)
+		}
+	}
+	return a.addVersion(s, id, value, stages), nil
+}
+
+func (a secretsAPI) UpdateSecret(_ context.Context, in *secretsmanager.UpdateSecretInput) (*secretsmanager.UpdateSecretOutput, error) {
+	s, err := a.usable(in.SecretId)
+	if err != nil {
+		return nil, err
+	}
+	v, err := a.put(s, in.ClientRequestToken, in.SecretString, in.SecretBinary, nil)
+	if err != nil {
+		return nil, err
+	}
+	if in.Description != nil {
+		s.Description = *in.Description
+	}
+	if in.KmsKeyId != nil {
+		s.KMSKey = *in.KmsKeyId
+	}
+	s.Changed = a.now()
+	out := &secretsmanager.UpdateSecretOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name)}
+	if v != nil {
+		out.VersionId = aws.String(v.ID)
+	}
+	return out, nil
+}
+
+func (a secretsAPI) UpdateSecretVersionStage(_ context.Context, in *secretsmanager.UpdateSecretVersionStageInput) (*secretsmanager.UpdateSecretVersionStageOutput, error) {
+	s, err := a.usable(in.SecretId)
+	if err != nil {
+		return nil, err
+	}
+	stage := aws.ToString(in.VersionStage)
+	from := s.staged(stage)
+	if from != nil && (in.RemoveFromVersionId == nil || *in.RemoveFromVersionId != from.ID) {
+		return nil, fail("InvalidParameterException", "The parameter RemoveFromVersionId can't be empty. Staging label %s is currently attached to version %s, so you must explicitly reference that version in RemoveFromVersionId.", stage, from.ID)
+	}
+	if in.MoveToVersionId == nil {
+		if stage == stageCurrent {
+			return nil, fail("InvalidParameterException", "You can only move staging label %s to a different secret version. It can't be completely removed.", stage)
+		}
+		if from != nil {
+			from.Stages = slices.DeleteFunc(slices.Clone(from.Stages), func(x string) bool { return x == stage })
+		}
+	} else {
+		at := slices.IndexFunc(s.Versions, func(v *secretVersion) bool { return v.ID == *in.MoveToVersionId })
+		if at < 0 {
+			return nil, fail("ResourceNotFoundException", "Secrets Manager can't find the specified secret version: %s.", *in.MoveToVersionId)
+		}
+		s.stage(stage, s.Versions[at])
+	}
+	s.Changed = a.now()
+	return &secretsmanager.UpdateSecretVersionStageOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name)}, nil
+}
+
+func (a secretsAPI) GetSecretValue(_ context.Context, in *secretsmanager.GetSecretValueInput) (*secretsmanager.GetSecretValueOutput, error) {
+	s, v, err := a.version(in.SecretId, in.VersionId, in.VersionStage)
+	if err != nil {
+		return nil, err
+	}
+	text, err := a.unseal(v.Sealed)
+	if err != nil {
+		return nil, fmt.Errorf("unseal secret %s: %w", s.Name, err)
+	}
+	out := &secretsmanager.GetSecretValueOutput{
+		ARN: aws.String(s.ARN), Name: aws.String(s.Name), VersionId: aws.String(v.ID), VersionStages: slices.Clone(v.Stages), CreatedDate: aws.Time(v.Created),
+	}
+	if !v.Binary {
+		out.SecretString = aws.String(text)
+		return out, nil
+	}
+	if out.SecretBinary, err = base64.StdEncoding.DecodeString(text); err != nil {
+		return nil, fmt.Errorf("decode secret %s: %w", s.Name, err)
+	}
+	return out, nil
+}
+
+// version is the one of that id, with that stage if both are given, else the
+// one with that stage, AWSCURRENT by default.
+func (a secretsAPI) version(secretID, id, stage *string) (*secret, *secretVersion, error) {
+	s, err := a.usable(secretID)
+	if err != nil {
+		return nil, nil, err
+	}
+	if id != nil && *id != "" {
+		for _, v := range s.Versions {
+			if v.ID == *id {
+				if stage != nil && !slices.Contains(v.Stages, *stage) {
+					return nil, nil, fail("InvalidRequestException", "You provided a VersionStage that is not associated to the provided VersionId.")
+				}
+				return s, v, nil
+			}
+		}
+		return nil, nil, fail("ResourceNotFoundException", "Secrets Manager can't find the specified secret value for VersionId: %s", *id)
+	}
+	label := stageCurrent
+	if stage != nil && *stage != "" {
+		label = *stage
+	}
+	v := s.staged(label)
+	if v == nil {
+		return nil, nil, fail("ResourceNotFoundException", "Secrets Manager can't find the specified secret value for staging label: %s", label)
+	}
+	return s, v, nil
+}
+
+// secretField is the value that ECS gives to a container: a secret's or one key
+// of its JSON, or an SSM parameter's. Errors are in ECS's words. The lock is held.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html
+func (c *Cloud) secretField(valueFrom string) (string, error) {
+	const doing = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: "
+	if !strings.HasPrefix(valueFrom, "arn:aws:secretsmanager:") {
+		name := valueFrom
+		if rest, ok := strings.CutPrefix(valueFrom, c.arn("ssm", "parameter")); ok {
+			name = rest
+		}
+		value, err := ssmAPI{c}.value(name)
+		if err != nil {
+			return "", fmt.Errorf(doing+"unable to retrieve secrets from ssm: invalid parameters: %s", valueFrom)
+		}
+		return value, nil
+	}
+	parts := strings.Split(valueFrom, ":")
+	id := strings.Join(parts[:min(7, len(parts))], ":")
+	parts = append(parts[min(7, len(parts)):], "", "", "") // key, stage and version, none by default
+	out, err := secretsAPI{c}.GetSecretValue(context.Background(), &secretsmanager.GetSecretValueInput{
+		SecretId: &id, VersionStage: given(parts[1]), VersionId: given(parts[2]),
+	})
+	if err != nil {
+		return "", fmt.Errorf(doing+"unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret %s from secrets manager: %w", id, err)
+	}
+	if parts[0] == "" {
+		return aws.ToString(out.SecretString), nil
+	}
+	var fields map[string]any
+	if json.Unmarshal([]byte(aws.ToString(out.SecretString)), &fields) != nil {
+		// Not the decoder's error, which could hold a piece of the value.
+		return "", fmt.Errorf(doing+"unable to retrieve secret from asm: secret %s is not JSON", id)
+	}
+	switch value := fields[parts[0]].(type) {
+	case nil:
+		return "", fmt.Errorf(doing+"unable to retrieve secret from asm: service call has been retried 1 time(s): retrieved secret from Secrets Manager did not contain json key %s", parts[0])
+	case string:
+		return value, nil
+	default:
+		text, err := json.Marshal(value)
+		return string(text), err
+	}
+}
+
+// given is a pointer to the text, nil if it is empty.
+func given(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
+func (s *secret) stages() map[string][]string {
+	var out map[string][]string
+	for _, v := range s.Versions {
+		if len(v.Stages) > 0 {
+			if out == nil {
+				out = map[string][]string{}
+			}
+			out[v.ID] = slices.Clone(v.Stages)
+		}
+	}
+	return out
+}
+
+func (s *secret) deletion() *time.Time {
+	if s.Deletion.IsZero() {
+		return nil
+	}
+	return aws.Time(s.Deletion)
+}
+
+func (a secretsAPI) DescribeSecret(_ context.Context, in *secretsmanager.DescribeSecretInput) (*secretsmanager.DescribeSecretOutput, error) {
+	s, err := a.secret(in.SecretId)
+	if err != nil {
+		return nil, err
+	}
+	return &secretsmanager.DescribeSecretOutput{
+		ARN: aws.String(s.ARN), Name: aws.String(s.Name), Description: given(s.Description), KmsKeyId: given(s.KMSKey), CreatedDate: aws.Time(s.Created),
+		LastChangedDate: aws.Time(s.Changed), DeletedDate: s.deletion(), Tags: secretTags(s.Tags), VersionIdsToStages: s.stages(),
+	}, nil
+}
+
+func (a secretsAPI) ListSecretVersionIds(_ context.Context, in *secretsmanager.ListSecretVersionIdsInput) (*secretsmanager.ListSecretVersionIdsOutput, error) {
+	s, err := a.secret(in.SecretId)
+	if err != nil {
+		return nil, err
+	}
+	out := &secretsmanager.ListSecretVersionIdsOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name)}
+	var all []types.SecretVersionsListEntry
+	for _, v := range s.Versions {
+		if len(v.Stages) > 0 || aws.ToBool(in.IncludeDeprecated) {
+			all = append(all, types.SecretVersionsListEntry{VersionId: aws.String(v.ID), VersionStages: slices.Clone(v.Stages), CreatedDate: aws.Time(v.Created)})
+		}
+	}
+	out.Versions, out.NextToken, err = secretsPage(all, in.MaxResults, in.NextToken)
+	return out, err
+}
+
+func secretsPage[T any](all []T, limit *int32, token *string) ([]T, *string, error) {
+	n := 100
+	if limit != nil {
+		n = int(min(max(*limit, 1), 100))
+	}
+	return pageOf(all, token, n, fail("InvalidNextTokenException", "The NextToken value is invalid."))
+}
+
+func (a secretsAPI) ListSecrets(_ context.Context, in *secretsmanager.ListSecretsInput) (*secretsmanager.ListSecretsOutput, error) {
+	a.expire()
+	var all []types.SecretListEntry
+	for _, s := range a.state.Secrets.Secrets {
+		if !s.Deletion.IsZero() && !aws.ToBool(in.IncludePlannedDeletion) || !a.visible(s.ARN) {
+			continue
+		}
+		match := true
+		for _, f := range in.Filters {
+			ok, err := s.matches(f, a.cfg.Region)
+			if err != nil {
+				return nil, err
+			}
+			match = match && ok
+		}
+		if match {
+			all = append(all, types.SecretListEntry{
+				ARN: aws.String(s.ARN), Name: aws.String(s.Name), Description: given(s.Description), KmsKeyId: given(s.KMSKey), CreatedDate: aws.Time(s.Created),
+				LastChangedDate: aws.Time(s.Changed), DeletedDate: s.deletion(), Tags: secretTags(s.Tags), SecretVersionsToStages: s.stages(),
+			})
+		}
+	}
+	if in.SortOrder == types.SortOrderTypeDesc {
+		slices.Reverse(all)
+	}
+	page, next, err := secretsPage(all, in.MaxResults, in.NextToken)
+	if err != nil {
+		return nil, err
+	}
+	return &secretsmanager.ListSecretsOutput{SecretList: page, NextToken: next}, nil
+}
+
+// matches applies a filter: its values are prefixes, one of which is enough, and
+// ! negates one: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_Filter.html
+func (s *secret) matches(f types.Filter, region string) (bool, error) {
+	var have []string
+	fold := true // the case does not matter, except in names and tags
+	switch f.Key {
+	case types.FilterNameStringTypeName:
+		have, fold = []string{s.Name}, false
+	case types.FilterNameStringTypeDescription:
+		have = strings.Fields(s.Description)
+	case types.FilterNameStringTypeTagKey:
+		have, fold = slices.Collect(maps.Keys(s.Tags)), false
+	case types.FilterNameStringTypeTagValue:
+		have, fold = slices.Collect(maps.Values(s.Tags)), false
+	case types.FilterNameStringTypePrimaryRegion:
+		have = []string{region}
+	case types.FilterNameStringTypeOwningService:
+	case types.FilterNameStringTypeAll:
+		have = append(strings.Fields(s.Description), s.Name)
+		have = slices.AppendSeq(slices.AppendSeq(have, maps.Keys(s.Tags)), maps.Values(s.Tags))
+	default:
+		return false, fail("InvalidParameterException", "Invalid filter key: %s", f.Key)
+	}
+	return slices.ContainsFunc(f.Values, func(want string) bool {
+		want, negated := strings.CutPrefix(want, "!")
+		return negated != slices.ContainsFunc(have, func(h string) bool {
+			if fold {
+				h, want = strings.ToLower(h), strings.ToLower(want)
+			}
+			return strings.HasPrefix(h, want)
+		})
+	}), nil
+}
+
+// DeleteSecret schedules the deletion, or removes the secret at once by force:
+// then even one that does not exist is no error.
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html
+func (a secretsAPI) DeleteSecret(_ context.Context, in *secretsmanager.DeleteSecretInput) (*secretsmanager.DeleteSecretOutput, error) {
+	force, days := aws.ToBool(in.ForceDeleteWithoutRecovery), int64(30)
+	if in.RecoveryWindowInDays != nil {
+		days = *in.RecoveryWindowInDays
+		if force {
+			return nil, fail("InvalidParameterException", "You can't use ForceDeleteWithoutRecovery in conjunction with RecoveryWindowInDays.")
+		}
+		if days < 7 || days > 30 {
+			return nil, fail("InvalidParameterException", "The RecoveryWindowInDays value must be between 7 and 30 days (inclusive).")
+		}
+	}
+	s, err := a.secret(in.SecretId)
+	if force {
+		if err != nil {
+			arn := *in.SecretId
+			if !strings.HasPrefix(arn, "arn:") {
+				arn = a.arn("secretsmanager", "secret:"+arn)
+			}
+			return &secretsmanager.DeleteSecretOutput{ARN: &arn, Name: in.SecretId, DeletionDate: aws.Time(a.now())}, nil
+		}
+		a.state.Secrets.Secrets = slices.DeleteFunc(a.state.Secrets.Secrets, func(x *secret) bool { return x == s })
+		return &secretsmanager.DeleteSecretOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name), DeletionDate: aws.Time(a.now())}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !s.Deletion.IsZero() {
+		return nil, fail("InvalidRequestException", "You can't perform this operation on the secret because it was already scheduled for deletion.")
+	}
+	s.Deletion = a.now().AddDate(0, 0, int(days))
+	return &secretsmanager.DeleteSecretOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name), DeletionDate: s.deletion()}, nil
+}
+
+func (a secretsAPI) RestoreSecret(_ context.Context, in *secretsmanager.RestoreSecretInput) (*secretsmanager.RestoreSecretOutput, error) {
+	s, err := a.secret(in.SecretId)
+	if err != nil {
+		return nil, err
+	}
+	s.Deletion = time.Time{}
+	return &secretsmanager.RestoreSecretOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name)}, nil
+}
+
+func addSecretTags(tags map[string]string, add []types.Tag) error {
+	for _, t := range add {
+		k := aws.ToString(t.Key)
+		if k == "" || len([]rune(k)) > 128 || len([]rune(aws.ToString(t.Value))) > 256 || strings.HasPrefix(strings.ToLower(k), "aws:") {
+			return fail("InvalidParameterException", "Invalid tag key or value: keys have 1 to 128 characters and don't start with aws:, values at most 256.")
+		}
+		tags[k] = aws.ToString(t.Value)
+	}
+	if len(tags) > 50 {
+		return fail("InvalidParameterException", "A secret can have up to 50 tags.")
+	}
+	return nil
+}
+
+func secretTags(tags map[string]string) []types.Tag {
+	var out []types.Tag
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		out = append(out, types.Tag{Key: aws.String(k), Value: aws.String(tags[k])})
+	}
+	return out
+}
+
+func (a secretsAPI) TagResource(_ context.Context, in *secretsmanager.TagResourceInput) (*secretsmanager.TagResourceOutput, error) {
+	s, err := a.usable(in.SecretId)
+	if err != nil {
+		return nil, err
+	}
+	tags := maps.Clone(s.Tags)
+	if tags == nil {
+		tags = map[string]string{}
+	}
+	if err := addSecretTags(tags, in.Tags); err != nil {
+		return nil, err
+	}
+	s.Tags = tags
+	return &secretsmanager.TagResourceOutput{}, nil
+}
+
+func (a secretsAPI) UntagResource(_ context.Context, in *secretsmanager.UntagResourceInput) (*secretsmanager.UntagResourceOutput, error) {
+	s, err := a.usable(in.SecretId)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range in.TagKeys {
+		delete(s.Tags, k)
+	}
+	return &secretsmanager.UntagResourceOutput{}, nil
+}
+
+func (a secretsAPI) GetResourcePolicy(_ context.Context, in *secretsmanager.GetResourcePolicyInput) (*secretsmanager.GetResourcePolicyOutput, error) {
+	s, err := a.usable(in.SecretId)
+	if err != nil {
+		return nil, err
+	}
+	return &secretsmanager.GetResourcePolicyOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name), ResourcePolicy: given(s.Policy)}, nil
+}
+
+func (a secretsAPI) PutResourcePolicy(_ context.Context, in *secretsmanager.PutResourcePolicyInput) (*secretsmanager.PutResourcePolicyOutput, error) {
+	s, err := a.usable(in.SecretId)
+	if err != nil {
+		return nil, err
+	}
+	if !json.Valid([]byte(aws.ToString(in.ResourcePolicy))) {
+		return nil, fail("MalformedPolicyDocumentException", "This resource policy contains invalid Json")
+	}
+	s.Policy = *in.ResourcePolicy
+	return &secretsmanager.PutResourcePolicyOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name)}, nil
+}
+
+func (a secretsAPI) DeleteResourcePolicy(_ context.Context, in *secretsmanager.DeleteResourcePolicyInput) (*secretsmanager.DeleteResourcePolicyOutput, error) {
+	s, err := a.usable(in.SecretId)
+	if err != nil {
+		return nil, err
+	}
+	s.Policy = ""
+	return &secretsmanager.DeleteResourcePolicyOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name)}, nil
+}
+
+const (
+	letters     = "abcdefghijklmnopqrstuvwxyz"
+	capitals    = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	digits      = "0123456789"
+	punctuation = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
+)
+
+// GetRandomPassword makes a password of the character types that are not
+// excluded, with one of each unless that is not required.
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetRandomPassword.html
+func (a secretsAPI) GetRandomPassword(_ context.Context, in *secretsmanager.GetRandomPasswordInput) (*secretsmanager.GetRandomPasswordOutput, error) {
+	length := int64(32)
+	if in.PasswordLength != nil {
+		length = *in.PasswordLength
+	}
+	if length < 1 || length > 4096 {
+		return nil, fail("InvalidParameterException", "InvalidPasswordLength: the password length must be between 1 and 4096.")
+	}
+	var kinds []string
+	for _, k := range []struct {
+		exclude    *bool
+		characters string
+	}{
+		{in.ExcludeLowercase, letters}, {in.ExcludeUppercase, capitals}, {in.ExcludeNumbers, digits}, {in.ExcludePunctuation, punctuation},
+		{aws.Bool(!aws.ToBool(in.IncludeSpace)), " "},
+	} {
+		left := strings.Map(func(r rune) rune {
+			if strings.ContainsRune(aws.ToString(in.ExcludeCharacters), r) {
+				return -1
+			}
+			return r
+		}, k.characters)
+		if !aws.ToBool(k.exclude) && left != "" {
+			kinds = append(kinds, left)
+		}
+	}
+	if len(kinds) == 0 {
+		return nil, fail("InvalidParameterException", "You can't exclude all character types and characters.")
+	}
+	var password []byte
+	if in.RequireEachIncludedType == nil || *in.RequireEachIncludedType {
+		if int(length) < len(kinds) {
+			return nil, fail("InvalidParameterException", "The password length is too short to include each of the %d included types.", len(kinds))
+		}
+		for _, k := range kinds {
+			password = append(password, randomText(1, k)...)
+		}
+	}
+	password = append(password, randomText(int(length)-len(password), strings.Join(kinds, ""))...)
+	for i := len(password) - 1; i > 0; i-- { // the required ones are not at the front
+		j := randomBelow(i + 1)
+		password[i], password[j] = password[j], password[i]
+	}
+	return &secretsmanager.GetRandomPasswordOutput{RandomPassword: aws.String(string(password))}, nil
+}
+
+func randomText(n int, of string) string {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = of[randomBelow(len(of))]
+	}
+	return string(b)
+}
+
+func randomBelow(n int) int {
+	x, err := rand.Int(rand.Reader, big.NewInt(int64(n)))
+	if err != nil { // never: https://pkg.go.dev/crypto/rand#Read
+		panic(err)
+	}
+	return int(x.Int64())
 }

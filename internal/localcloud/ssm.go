@@ -1,10 +1,460 @@
 package localcloud
 
-// ssmState is what SSM keeps.
-type ssmState struct{}
+import (
+	"context"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+)
+
+// ssmState is what SSM's parameter store keeps.
+type ssmState struct {
+	Parameters []*parameter `json:"parameters,omitempty"`
+}
+
+type parameter struct {
+	Name        string              `json:"name"`
+	Type        types.ParameterType `json:"type"`
+	Description string              `json:"description,omitempty"`
+	Tags        map[string]string   `json:"tags,omitempty"`
+	Versions    []parameterVersion  `json:"versions"` // the last one is current
+}
+
+// parameterVersion is a value, kept sealed whatever its type: a lock's holder is
+// no secret, and one rule is simpler than two.
+type parameterVersion struct {
+	Number  int64     `json:"number"`
+	Sealed  string    `json:"sealed"`
+	Changed time.Time `json:"changed"`
+	Labels  []string  `json:"labels,omitempty"`
+}
+
+func (p *parameter) current() parameterVersion { return p.Versions[len(p.Versions)-1] }
 
 type ssmAPI struct{ *Cloud }
 
 func (c *Cloud) ssmService() service {
-	return service{model: "ssm", signing: "ssm", protocol: protocolJSON, operations: operations()}
+	a := ssmAPI{c}
+	return service{model: "ssm", signing: "ssm", protocol: protocolJSON, operations: operations(
+		op("AddTagsToResource", a.AddTagsToResource),
+		op("DeleteParameter", a.DeleteParameter),
+		op("DeleteParameters", a.DeleteParameters),
+		op("DescribeParameters", a.DescribeParameters),
+		op("GetParameter", a.GetParameter),
+		op("GetParameterHistory", a.GetParameterHistory),
+		op("GetParameters", a.GetParameters),
+		op("GetParametersByPath", a.GetParametersByPath),
+		op("LabelParameterVersion", a.LabelParameterVersion),
+		op("ListTagsForResource", a.ListTagsForResource),
+		op("PutParameter", a.PutParameter),
+		op("RemoveTagsFromResource", a.RemoveTagsFromResource),
+	)}
+}
+
+func (a ssmAPI) parameterARN(name string) string {
+	return a.arn("ssm", "parameter/"+strings.TrimPrefix(name, "/"))
+}
+
+func (a ssmAPI) find(name string) *parameter {
+	for _, p := range a.state.SSM.Parameters {
+		if (p.Name == name || a.parameterARN(p.Name) == name) && a.visible(a.parameterARN(p.Name)) {
+			return p
+		}
+	}
+	return nil
+}
+
+// selected finds the version that NAME, NAME:VERSION or NAME:LABEL names.
+func (a ssmAPI) selected(text string) (*parameter, parameterVersion, string, error) {
+	if p := a.find(text); p != nil {
+		return p, p.current(), "", nil
+	}
+	if at := strings.LastIndex(text, ":"); at > 0 {
+		if p := a.find(text[:at]); p != nil {
+			selector := text[at+1:]
+			for _, v := range p.Versions {
+				if strconv.FormatInt(v.Number, 10) == selector || slices.Contains(v.Labels, selector) {
+					return p, v, ":" + selector, nil
+				}
+			}
+			return nil, parameterVersion{}, "", fail("ParameterVersionNotFound", "Systems Manager could not find version %s of %s. Verify the version and try again.", selector, p.Name)
+		}
+	}
+	return nil, parameterVersion{}, "", fail("ParameterNotFound", "")
+}
+
+// value is a parameter's current value, for tasks. The lock is held.
+func (a ssmAPI) value(name string) (string, error) {
+	_, v, _, err := a.selected(name)
+	if err != nil {
+		return "", err
+	}
+	return a.unseal(v.Sealed)
+}
+
+func (a ssmAPI) parameter(p *parameter, v parameterVersion, selector string, decrypt *bool) (types.Parameter, error) {
+	value, err := a.clear(p, v, decrypt)
+	if err != nil {
+		return types.Parameter{}, err
+	}
+	return types.Parameter{
+		ARN: aws.String(a.parameterARN(p.Name)), Name: aws.String(p.Name), Type: p.Type, Value: &value, Version: v.Number,
+		LastModifiedDate: aws.Time(v.Changed), DataType: aws.String("text"), Selector: given(selector),
+	}, nil
+}
+
+// clear is the value as the caller may see it: a SecureString needs decryption.
+func (a ssmAPI) clear(p *parameter, v parameterVersion, decrypt *bool) (string, error) {
+	if p.Type == types.ParameterTypeSecureString && !aws.ToBool(decrypt) {
+		return v.Sealed, nil
+	}
+	value, err := a.unseal(v.Sealed)
+	if err != nil {
+		return "", fmt.Errorf("unseal parameter %s: %w", p.Name, err)
+	}
+	return value, nil
+}
+
+var parameterName = regexp.MustCompile(`^[A-Za-z0-9_./-]+$`)
+
+// PutParameter makes a parameter or, only with Overwrite, a new version of it.
+// Without it one caller of several wins, which makes it a lock.
+// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html
+func (a ssmAPI) PutParameter(_ context.Context, in *ssm.PutParameterInput) (*ssm.PutParameterOutput, error) {
+	name, value := aws.ToString(in.Name), aws.ToString(in.Value)
+	overwrite := aws.ToBool(in.Overwrite)
+	switch first := strings.ToLower(strings.TrimPrefix(name, "/")); {
+	case !parameterName.MatchString(name), len(name) > 1011, strings.Contains(name, "/") && !strings.HasPrefix(name, "/"), strings.HasSuffix(name, "/"):
+		return nil, fail("ValidationException", "Parameter name must be a fully qualified name.")
+	case strings.HasPrefix(first, "aws"), strings.HasPrefix(first, "ssm"):
+		return nil, fail("ValidationException", "Parameter name: can't be prefixed with \"aws\" or \"ssm\" (case-insensitive). If formed as a path, it can consist of sub-paths divided by slash symbol; each sub-path can be formed as a mix of letters, numbers and the following 3 symbols .-_")
+	case strings.Count(name, "/") > 15:
+		return nil, fail("HierarchyLevelLimitExceededException", "A hierarchy can have a maximum of 15 levels.")
+	case value == "":
+		return nil, fail("ValidationException", "1 validation error detected: Value '' at 'value' failed to satisfy constraint: Member must have length greater than or equal to 1.")
+	case len(value) > 4096 && in.Tier != types.ParameterTierAdvanced || len(value) > 8192:
+		return nil, fail("ValidationException", "Standard tier parameters support a maximum parameter value of 4096 characters.")
+	case overwrite && len(in.Tags) > 0:
+		return nil, fail("ValidationException", "Invalid request: tags and overwrite can't be used together. To create a parameter with tags, please remove overwrite flag. To update tags for an existing parameter, please use AddTagsToResource or RemoveTagsFromResource.")
+	}
+	if in.AllowedPattern != nil {
+		pattern, err := regexp.Compile(*in.AllowedPattern)
+		if err != nil {
+			return nil, fail("InvalidAllowedPatternException", "The pattern %s is not valid.", *in.AllowedPattern)
+		}
+		if !pattern.MatchString(value) {
+			return nil, fail("ParameterPatternMismatchException", "Parameter value, cannot be validated against allowedPattern: %s", *in.AllowedPattern)
+		}
+	}
+	at := slices.IndexFunc(a.state.SSM.Parameters, func(p *parameter) bool { return p.Name == name })
+	if at < 0 {
+		switch in.Type {
+		case types.ParameterTypeString, types.ParameterTypeStringList, types.ParameterTypeSecureString:
+		default:
+			return nil, fail("ValidationException", "A parameter type is required when you create a parameter.")
+		}
+		tags := map[string]string{}
+		for _, t := range in.Tags {
+			tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
+		}
+		p := &parameter{Name: name, Type: in.Type, Description: aws.ToString(in.Description), Tags: tags}
+		p.Versions = []parameterVersion{{Number: 1, Sealed: a.seal(value), Changed: a.now()}}
+		a.state.SSM.Parameters = append(a.state.SSM.Parameters, p)
+		a.born(a.parameterARN(name))
+		return &ssm.PutParameterOutput{Version: 1, Tier: types.ParameterTierStandard}, nil
+	}
+	if !overwrite {
+		return nil, fail("ParameterAlreadyExists", "The parameter already exists. To overwrite this value, set the overwrite option in the request to true.")
+	}
+	p := a.state.SSM.Parameters[at]
+	if in.Type != "" {
+		p.Type = in.Type
+	}
+	if in.Description != nil {
+		p.Description = *in.Description
+	}
+	v := parameterVersion{Number: p.current().Number + 1, Sealed: a.seal(value), Changed: a.now()}
+	p.Versions = append(p.Versions, v)
+	if len(p.Versions) > 100 { // the oldest goes
+		p.Versions = p.Versions[1:]
+	}
+	return &ssm.PutParameterOutput{Version: v.Number, Tier: types.ParameterTierStandard}, nil
+}
+
+func (a ssmAPI) GetParameter(_ context.Context, in *ssm.GetParameterInput) (*ssm.GetParameterOutput, error) {
+	p, v, selector, err := a.selected(aws.ToString(in.Name))
+	if err != nil {
+		return nil, err
+	}
+	out, err := a.parameter(p, v, selector, in.WithDecryption)
+	return &ssm.GetParameterOutput{Parameter: &out}, err
+}
+
+func (a ssmAPI) GetParameters(_ context.Context, in *ssm.GetParametersInput) (*ssm.GetParametersOutput, error) {
+	out := &ssm.GetParametersOutput{Parameters: []types.Parameter{}, InvalidParameters: []string{}}
+	for _, name := range in.Names {
+		p, v, selector, err := a.selected(name)
+		if err != nil {
+			out.InvalidParameters = append(out.InvalidParameters, name)
+			continue
+		}
+		x, err := a.parameter(p, v, selector, in.WithDecryption)
+		if err != nil {
+			return nil, err
+		}
+		out.Parameters = append(out.Parameters, x)
+	}
+	return out, nil
+}
+
+func ssmPage[T any](all []T, limit *int32, usual int, token *string) ([]T, *string, error) {
+	if limit != nil && *limit > 0 {
+		usual = int(min(*limit, 50))
+	}
+	return pageOf(all, token, usual, fail("InvalidNextToken", "The specified token is not valid."))
+}
+
+func (a ssmAPI) GetParametersByPath(_ context.Context, in *ssm.GetParametersByPathInput) (*ssm.GetParametersByPathOutput, error) {
+	path := aws.ToString(in.Path)
+	if !strings.HasPrefix(path, "/") {
+		return nil, fail("ValidationException", "The parameter doesn't meet the parameter name requirements. The parameter name must begin with a forward slash \"/\".")
+	}
+	path = strings.TrimSuffix(path, "/") + "/"
+	var all []types.Parameter
+	for _, p := range a.sorted() {
+		rest, below := strings.CutPrefix(p.Name, path)
+		if !below || strings.Contains(rest, "/") && !aws.ToBool(in.Recursive) {
+			continue
+		}
+		ok, err := a.matches(p, in.ParameterFilters)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		x, err := a.parameter(p, p.current(), "", in.WithDecryption)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, x)
+	}
+	page, next, err := ssmPage(all, in.MaxResults, 10, in.NextToken)
+	if err != nil {
+		return nil, err
+	}
+	return &ssm.GetParametersByPathOutput{Parameters: page, NextToken: next}, nil
+}
+
+// sorted are all visible parameters in the order of their names.
+func (a ssmAPI) sorted() []*parameter {
+	all := slices.DeleteFunc(slices.Clone(a.state.SSM.Parameters), func(p *parameter) bool { return !a.visible(a.parameterARN(p.Name)) })
+	slices.SortFunc(all, func(x, y *parameter) int { return strings.Compare(x.Name, y.Name) })
+	return all
+}
+
+// matches applies filters: https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_ParameterStringFilter.html
+func (a ssmAPI) matches(p *parameter, filters []types.ParameterStringFilter) (bool, error) {
+	for _, f := range filters {
+		key := aws.ToString(f.Key)
+		compare := func(have, want string) bool { return have == want }
+		switch option := aws.ToString(f.Option); option {
+		case "", "Equals", "OneLevel", "Recursive":
+		case "BeginsWith":
+			compare = strings.HasPrefix
+		case "Contains":
+			compare = strings.Contains
+		default:
+			return false, fail("InvalidFilterOption", "The following filter option is not valid: %s. Valid options include: [BeginsWith, Equals, Contains].", option)
+		}
+		var have []string
+		tag, isTag := strings.CutPrefix(key, "tag:")
+		switch {
+		case isTag:
+			v, ok := p.Tags[tag]
+			if !ok {
+				return false, nil
+			}
+			if len(f.Values) == 0 {
+				continue
+			}
+			have = []string{v}
+		case key == "Name":
+			have = []string{p.Name}
+		case key == "Type":
+			have = []string{string(p.Type)}
+		case key == "Tier":
+			have = []string{string(types.ParameterTierStandard)}
+		case key == "DataType":
+			have = []string{"text"}
+		case key == "Path":
+			have = []string{p.Name}
+			recursive := aws.ToString(f.Option) == "Recursive"
+			compare = func(name, path string) bool {
+				rest, ok := strings.CutPrefix(name, strings.TrimSuffix(path, "/")+"/")
+				return ok && (recursive || !strings.Contains(rest, "/"))
+			}
+		default:
+			return false, fail("InvalidFilterKey", "The following filter key is not valid: %s. Valid filter keys include: [Path, Name, Type, KeyId, Tier].", key)
+		}
+		if !slices.ContainsFunc(f.Values, func(want string) bool {
+			return slices.ContainsFunc(have, func(h string) bool { return compare(h, want) })
+		}) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func (a ssmAPI) DescribeParameters(_ context.Context, in *ssm.DescribeParametersInput) (*ssm.DescribeParametersOutput, error) {
+	filters := in.ParameterFilters
+	for _, f := range in.Filters { // the older form
+		filters = append(filters, types.ParameterStringFilter{Key: aws.String(string(f.Key)), Values: f.Values})
+	}
+	var all []types.ParameterMetadata
+	for _, p := range a.sorted() {
+		ok, err := a.matches(p, filters)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			all = append(all, types.ParameterMetadata{
+				ARN: aws.String(a.parameterARN(p.Name)), Name: aws.String(p.Name), Type: p.Type, Description: given(p.Description), Version: p.current().Number,
+				LastModifiedDate: aws.Time(p.current().Changed), Tier: types.ParameterTierStandard, DataType: aws.String("text"),
+			})
+		}
+	}
+	page, next, err := ssmPage(all, in.MaxResults, 10, in.NextToken)
+	if err != nil {
+		return nil, err
+	}
+	return &ssm.DescribeParametersOutput{Parameters: page, NextToken: next}, nil
+}
+
+func (a ssmAPI) GetParameterHistory(_ context.Context, in *ssm.GetParameterHistoryInput) (*ssm.GetParameterHistoryOutput, error) {
+	p := a.find(aws.ToString(in.Name))
+	if p == nil {
+		return nil, fail("ParameterNotFound", "")
+	}
+	var all []types.ParameterHistory
+	for _, v := range p.Versions {
+		value, err := a.clear(p, v, in.WithDecryption)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, types.ParameterHistory{
+			Name: aws.String(p.Name), Type: p.Type, Value: &value, Version: v.Number, LastModifiedDate: aws.Time(v.Changed), Labels: slices.Clone(v.Labels),
+			Tier: types.ParameterTierStandard, DataType: aws.String("text"), Description: given(p.Description),
+		})
+	}
+	page, next, err := ssmPage(all, in.MaxResults, 50, in.NextToken)
+	if err != nil {
+		return nil, err
+	}
+	return &ssm.GetParameterHistoryOutput{Parameters: page, NextToken: next}, nil
+}
+
+func (a ssmAPI) LabelParameterVersion(_ context.Context, in *ssm.LabelParameterVersionInput) (*ssm.LabelParameterVersionOutput, error) {
+	p := a.find(aws.ToString(in.Name))
+	if p == nil {
+		return nil, fail("ParameterNotFound", "")
+	}
+	number := p.current().Number
+	if in.ParameterVersion != nil {
+		number = *in.ParameterVersion
+	}
+	at := slices.IndexFunc(p.Versions, func(v parameterVersion) bool { return v.Number == number })
+	if at < 0 {
+		return nil, fail("ParameterVersionNotFound", "Systems Manager could not find version %d of %s. Verify the version and try again.", number, p.Name)
+	}
+	out := &ssm.LabelParameterVersionOutput{ParameterVersion: number, InvalidLabels: []string{}}
+	for _, label := range in.Labels {
+		for i := range p.Versions { // a label is on one version
+			p.Versions[i].Labels = slices.DeleteFunc(slices.Clone(p.Versions[i].Labels), func(x string) bool { return x == label })
+		}
+		p.Versions[at].Labels = append(p.Versions[at].Labels, label)
+	}
+	return out, nil
+}
+
+func (a ssmAPI) remove(p *parameter) {
+	a.state.SSM.Parameters = slices.DeleteFunc(a.state.SSM.Parameters, func(x *parameter) bool { return x == p })
+}
+
+func (a ssmAPI) DeleteParameter(_ context.Context, in *ssm.DeleteParameterInput) (*ssm.DeleteParameterOutput, error) {
+	p := a.find(aws.ToString(in.Name))
+	if p == nil {
+		return nil, fail("ParameterNotFound", "")
+	}
+	a.remove(p)
+	return &ssm.DeleteParameterOutput{}, nil
+}
+
+func (a ssmAPI) DeleteParameters(_ context.Context, in *ssm.DeleteParametersInput) (*ssm.DeleteParametersOutput, error) {
+	out := &ssm.DeleteParametersOutput{DeletedParameters: []string{}, InvalidParameters: []string{}}
+	for _, name := range in.Names {
+		if p := a.find(name); p != nil {
+			a.remove(p)
+			out.DeletedParameters = append(out.DeletedParameters, name)
+		} else {
+			out.InvalidParameters = append(out.InvalidParameters, name)
+		}
+	}
+	return out, nil
+}
+
+func (a ssmAPI) tagged(kind types.ResourceTypeForTagging, id *string) (*parameter, error) {
+	if kind != types.ResourceTypeForTaggingParameter {
+		return nil, fail("InvalidResourceType", "The local cloud tags resources of type Parameter only, not %s.", kind)
+	}
+	p := a.find(aws.ToString(id))
+	if p == nil {
+		return nil, fail("InvalidResourceId", "The resource ID is not valid. Verify that you entered the correct ID and try again.")
+	}
+	return p, nil
+}
+
+func (a ssmAPI) AddTagsToResource(_ context.Context, in *ssm.AddTagsToResourceInput) (*ssm.AddTagsToResourceOutput, error) {
+	p, err := a.tagged(in.ResourceType, in.ResourceId)
+	if err != nil {
+		return nil, err
+	}
+	if p.Tags == nil {
+		p.Tags = map[string]string{}
+	}
+	for _, t := range in.Tags {
+		p.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
+	}
+	return &ssm.AddTagsToResourceOutput{}, nil
+}
+
+func (a ssmAPI) RemoveTagsFromResource(_ context.Context, in *ssm.RemoveTagsFromResourceInput) (*ssm.RemoveTagsFromResourceOutput, error) {
+	p, err := a.tagged(in.ResourceType, in.ResourceId)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range in.TagKeys {
+		delete(p.Tags, k)
+	}
+	return &ssm.RemoveTagsFromResourceOutput{}, nil
+}
+
+func (a ssmAPI) ListTagsForResource(_ context.Context, in *ssm.ListTagsForResourceInput) (*ssm.ListTagsForResourceOutput, error) {
+	p, err := a.tagged(in.ResourceType, in.ResourceId)
+	if err != nil {
+		return nil, err
+	}
+	out := &ssm.ListTagsForResourceOutput{TagList: []types.Tag{}}
+	for _, k := range slices.Sorted(maps.Keys(p.Tags)) {
+		out.TagList = append(out.TagList, types.Tag{Key: aws.String(k), Value: aws.String(p.Tags[k])})
+	}
+	return out, nil
 }

@@ -28,8 +28,6 @@ func (r *rules) Repository(name string) (exists, immutable bool) {
 	return exists, immutable
 }
 
-func (r *rules) Pushed(string) {}
-
 func TestPushedImagesSurviveARestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

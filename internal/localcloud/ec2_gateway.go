@@ -1,0 +1,114 @@
+package localcloud
+
+import (
+	"context"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+)
+
+// ec2Gateway is an internet gateway, attached to one VPC or none.
+type ec2Gateway struct {
+	ec2Thing
+	VPC string `json:"vpc,omitempty"`
+}
+
+func (g *ec2Gateway) fields() map[string][]string {
+	f := map[string][]string{"internet-gateway-id": {g.ID}, "attachment.vpc-id": {}, "attachment.state": {}}
+	if g.VPC != "" {
+		f["attachment.vpc-id"], f["attachment.state"] = []string{g.VPC}, []string{"available"}
+	}
+	return f
+}
+
+func (a ec2API) gateway(g *ec2Gateway) types.InternetGateway {
+	out := types.InternetGateway{InternetGatewayId: aws.String(g.ID), OwnerId: aws.String(a.cfg.Account), Tags: ec2Tags(g.Tags)}
+	if g.VPC != "" {
+		// "available" is not in AttachmentStatus, and is what EC2 answers.
+		out.Attachments = []types.InternetGatewayAttachment{{VpcId: aws.String(g.VPC), State: "available"}}
+	}
+	return out
+}
+
+func (a ec2API) CreateInternetGateway(_ context.Context, in *ec2.CreateInternetGatewayInput) (*ec2.CreateInternetGatewayOutput, error) {
+	tags, err := onCreate(kindGateway, in.TagSpecifications)
+	if err != nil {
+		return nil, err
+	}
+	g := &ec2Gateway{ec2Thing: ec2Thing{newID("igw"), tags}}
+	a.state.EC2.Gateways = append(a.state.EC2.Gateways, g)
+	a.born(g.ID)
+	out := a.gateway(g)
+	return &ec2.CreateInternetGatewayOutput{InternetGateway: &out}, nil
+}
+
+func (a ec2API) DescribeInternetGateways(_ context.Context, in *ec2.DescribeInternetGatewaysInput) (*ec2.DescribeInternetGatewaysOutput, error) {
+	found, err := items(a, kindGateway, a.state.EC2.Gateways, in.InternetGatewayIds, in.Filters)
+	if err != nil {
+		return nil, err
+	}
+	page, next, err := ec2Page(found, in.MaxResults, in.NextToken)
+	if err != nil {
+		return nil, err
+	}
+	out := &ec2.DescribeInternetGatewaysOutput{NextToken: next, InternetGateways: []types.InternetGateway{}}
+	for _, g := range page {
+		out.InternetGateways = append(out.InternetGateways, a.gateway(g))
+	}
+	return out, nil
+}
+
+func (a ec2API) gatewayAndVPC(gateway, vpc *string) (*ec2Gateway, *ec2VPC, error) {
+	g, err := item(a, kindGateway, a.state.EC2.Gateways, aws.ToString(gateway))
+	if err != nil {
+		return nil, nil, err
+	}
+	v, err := item(a, kindVPC, a.state.EC2.VPCs, aws.ToString(vpc))
+	return g, v, err
+}
+
+func (a ec2API) AttachInternetGateway(_ context.Context, in *ec2.AttachInternetGatewayInput) (*ec2.AttachInternetGatewayOutput, error) {
+	g, v, err := a.gatewayAndVPC(in.InternetGatewayId, in.VpcId)
+	if err != nil {
+		return nil, err
+	}
+	if g.VPC != "" {
+		return nil, fail("Resource.AlreadyAssociated", "resource %s is already attached to network %s", g.ID, g.VPC)
+	}
+	if slices.ContainsFunc(a.state.EC2.Gateways, func(x *ec2Gateway) bool { return x.VPC == v.ID }) {
+		return nil, fail("InvalidParameterValue", "Network %s already has an internet gateway attached", v.ID)
+	}
+	g.VPC = v.ID
+	return &ec2.AttachInternetGatewayOutput{}, nil
+}
+
+// DetachInternetGateway refuses while anything in the VPC has a public address:
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DetachInternetGateway.html
+func (a ec2API) DetachInternetGateway(_ context.Context, in *ec2.DetachInternetGatewayInput) (*ec2.DetachInternetGatewayOutput, error) {
+	g, v, err := a.gatewayAndVPC(in.InternetGatewayId, in.VpcId)
+	if err != nil {
+		return nil, err
+	}
+	if g.VPC != v.ID {
+		return nil, fail("Gateway.NotAttached", "resource %s is not attached to network %s", g.ID, v.ID)
+	}
+	if slices.ContainsFunc(a.state.EC2.Interfaces, func(i *ec2Interface) bool { return i.VPC == v.ID && i.PublicIP != "" }) {
+		return nil, fail("DependencyViolation", "Network %s has some mapped public address(es). Please unmap those public address(es) before detaching the gateway.", v.ID)
+	}
+	g.VPC = ""
+	return &ec2.DetachInternetGatewayOutput{}, nil
+}
+
+func (a ec2API) DeleteInternetGateway(_ context.Context, in *ec2.DeleteInternetGatewayInput) (*ec2.DeleteInternetGatewayOutput, error) {
+	g, err := item(a, kindGateway, a.state.EC2.Gateways, aws.ToString(in.InternetGatewayId))
+	if err != nil {
+		return nil, err
+	}
+	if g.VPC != "" {
+		return nil, fail("DependencyViolation", "The internetGateway '%s' has dependencies and cannot be deleted.", g.ID)
+	}
+	a.state.EC2.Gateways = slices.DeleteFunc(a.state.EC2.Gateways, func(x *ec2Gateway) bool { return x == g })
+	return &ec2.DeleteInternetGatewayOutput{}, nil
+}

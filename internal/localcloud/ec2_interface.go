@@ -1,0 +1,296 @@
+package localcloud
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+)
+
+// reservedAddresses are AWS's own in every subnet, the first four and the last:
+// https://docs.aws.amazon.com/vpc/latest/userguide/subnet-sizing.html
+const reservedAddresses = 5
+
+// ec2Interface is a network interface: in use by what a service has attached
+// it to, or a customer's own that lies about.
+type ec2Interface struct {
+	ec2Thing
+	SubnetID    string    `json:"subnet"`
+	VPC         string    `json:"vpc"`
+	Zone        string    `json:"zone"`
+	Groups      []string  `json:"groups,omitempty"`
+	Description string    `json:"description,omitempty"`
+	RequesterID string    `json:"requester,omitempty"` // the service; empty: the customer
+	Type        string    `json:"type"`
+	PrivateIP   string    `json:"privateIP"`
+	PublicIP    string    `json:"publicIP,omitempty"`
+	MAC         string    `json:"mac"`
+	Attachment  string    `json:"attachment,omitempty"` // its id
+	Attached    time.Time `json:"attached,omitzero"`
+	// Released says that its owner is gone and it lingers.
+	Released bool `json:"released,omitempty"`
+}
+
+func (i *ec2Interface) fields() map[string][]string {
+	f := map[string][]string{
+		"network-interface-id": {i.ID}, "subnet-id": {i.SubnetID}, "vpc-id": {i.VPC}, "availability-zone": {i.Zone}, "group-id": i.Groups,
+		"description": {i.Description}, "requester-id": {i.RequesterID}, "requester-managed": {strconv.FormatBool(i.RequesterID != "")},
+		"interface-type": {i.Type}, "private-ip-address": {i.PrivateIP}, "addresses.private-ip-address": {i.PrivateIP},
+		"mac-address": {i.MAC}, "status": {string(i.status())}, "association.public-ip": {}, "attachment.attachment-id": {},
+		"attachment.instance-owner-id": {}, "attachment.status": {},
+	}
+	if i.PublicIP != "" {
+		f["association.public-ip"] = []string{i.PublicIP}
+	}
+	if i.Attachment != "" {
+		f["attachment.attachment-id"], f["attachment.status"] = []string{i.Attachment}, []string{string(i.attachmentStatus())}
+		f["attachment.instance-owner-id"] = []string{i.RequesterID}
+	}
+	return f
+}
+
+func (i *ec2Interface) status() types.NetworkInterfaceStatus {
+	if i.Attachment == "" {
+		return types.NetworkInterfaceStatusAvailable
+	}
+	return types.NetworkInterfaceStatusInUse
+}
+
+func (i *ec2Interface) attachmentStatus() types.AttachmentStatus {
+	if i.Released {
+		return types.AttachmentStatusDetaching
+	}
+	return types.AttachmentStatusAttached
+}
+
+func (a ec2API) networkInterface(i *ec2Interface) types.NetworkInterface {
+	out := types.NetworkInterface{
+		NetworkInterfaceId: aws.String(i.ID), SubnetId: aws.String(i.SubnetID), VpcId: aws.String(i.VPC), OwnerId: aws.String(a.cfg.Account),
+		AvailabilityZone: aws.String(i.Zone), AvailabilityZoneId: aws.String(a.zoneID(i.Zone)), Description: aws.String(i.Description),
+		InterfaceType: types.NetworkInterfaceType(i.Type), MacAddress: aws.String(i.MAC), PrivateIpAddress: aws.String(i.PrivateIP),
+		RequesterManaged: aws.Bool(i.RequesterID != ""), SourceDestCheck: aws.Bool(true), Status: i.status(), TagSet: ec2Tags(i.Tags),
+	}
+	if i.RequesterID != "" {
+		out.RequesterId = aws.String(i.RequesterID)
+	}
+	for _, id := range i.Groups {
+		g := types.GroupIdentifier{GroupId: aws.String(id)}
+		for _, x := range a.state.EC2.Groups {
+			if x.ID == id {
+				g.GroupName = aws.String(x.Name)
+			}
+		}
+		out.Groups = append(out.Groups, g)
+	}
+	if i.PublicIP != "" {
+		out.Association = &types.NetworkInterfaceAssociation{PublicIp: aws.String(i.PublicIP), IpOwnerId: aws.String("amazon")}
+	}
+	out.PrivateIpAddresses = []types.NetworkInterfacePrivateIpAddress{{Primary: aws.Bool(true), PrivateIpAddress: aws.String(i.PrivateIP), Association: out.Association}}
+	if i.Attachment != "" {
+		out.Attachment = &types.NetworkInterfaceAttachment{
+			AttachmentId: aws.String(i.Attachment), AttachTime: aws.Time(i.Attached), DeleteOnTermination: aws.Bool(true),
+			DeviceIndex: aws.Int32(1), InstanceOwnerId: aws.String(i.RequesterID), Status: i.attachmentStatus(),
+		}
+	}
+	return out
+}
+
+// interfaceSpec is what a service wants of an interface in its customer's VPC.
+type interfaceSpec struct {
+	SubnetID    string
+	Groups      []string // the VPC's default group when empty
+	Description string
+	// RequesterID is the service: amazon-elb, amazon-rds, or that of ECS.
+	RequesterID string
+	// InterfaceType is "interface" when empty.
+	InterfaceType string
+	// Public gives it a public address, which needs an internet gateway.
+	Public bool
+}
+
+// attachInterface makes an interface that is in use by a service. The lock is
+// held.
+func (c *Cloud) attachInterface(spec interfaceSpec) (ec2Interface, error) {
+	i, err := ec2API{c}.makeInterface(spec)
+	if err != nil {
+		return ec2Interface{}, err
+	}
+	i.Attachment, i.Attached = newID("eni-attach"), c.now()
+	return *i, nil
+}
+
+func (a ec2API) makeInterface(spec interfaceSpec) (*ec2Interface, error) {
+	st := &a.state.EC2
+	s, err := item(a, kindSubnet, st.Subnets, spec.SubnetID)
+	if err != nil {
+		return nil, err
+	}
+	groups := slices.Clone(spec.Groups)
+	if len(groups) > quotaGroups {
+		return nil, fail("SecurityGroupsPerInterfaceLimitExceeded", "The maximum number of security groups per interface has been reached.")
+	}
+	for _, id := range groups {
+		g, err := item(a, kindGroup, st.Groups, id)
+		if err != nil {
+			return nil, err
+		}
+		if g.VPC != s.VPC {
+			return nil, fail("InvalidParameter", "Security group %s and subnet %s belong to different networks.", g.ID, s.ID)
+		}
+	}
+	if len(groups) == 0 {
+		for _, g := range st.Groups {
+			if g.VPC == s.VPC && g.Name == defaultGroup {
+				groups = []string{g.ID}
+			}
+		}
+	}
+	address, err := a.freeAddress(s)
+	if err != nil {
+		return nil, err
+	}
+	i := &ec2Interface{
+		ec2Thing: ec2Thing{ID: newID("eni")}, SubnetID: s.ID, VPC: s.VPC, Zone: s.Zone, Groups: groups, Description: spec.Description,
+		RequesterID: spec.RequesterID, Type: spec.InterfaceType, PrivateIP: address, MAC: newMAC(),
+	}
+	if i.Type == "" {
+		i.Type = string(types.NetworkInterfaceTypeInterface)
+	}
+	if spec.Public {
+		i.PublicIP = a.publicAddress()
+	}
+	st.Interfaces = append(st.Interfaces, i)
+	return i, nil
+}
+
+func newMAC() string {
+	h := hexDigits(10)
+	return strings.Join([]string{"0a", h[:2], h[2:4], h[4:6], h[6:8], h[8:]}, ":")
+}
+
+// freeAddress is the lowest free one.
+func (a ec2API) freeAddress(s *ec2Subnet) (string, error) {
+	taken := map[string]bool{}
+	for _, i := range a.state.EC2.Interfaces {
+		if i.SubnetID == s.ID {
+			taken[i.PrivateIP] = true
+		}
+	}
+	whole := netip.MustParsePrefix(s.CIDR)
+	address := whole.Addr()
+	for range 4 {
+		address = address.Next()
+	}
+	for ; whole.Contains(address.Next()); address = address.Next() {
+		if !taken[address.String()] {
+			return address.String(), nil
+		}
+	}
+	return "", fail("InsufficientFreeAddressesInSubnet", "There are insufficient free addresses in that subnet to allocate the requested addresses: %s", s.ID)
+}
+
+// publicAddress makes one of the ranges that are nobody's (RFC 5737).
+func (a ec2API) publicAddress() string {
+	n := a.state.EC2.Addresses
+	a.state.EC2.Addresses++
+	return fmt.Sprintf("%s.%d", []string{"203.0.113", "198.51.100"}[n/254%2], n%254+1)
+}
+
+// releaseInterface removes an interface whose owner is gone, at once or when it
+// has lingered. The lock is held.
+func (c *Cloud) releaseInterface(id string) {
+	remove := func() {
+		c.state.EC2.Interfaces = slices.DeleteFunc(c.state.EC2.Interfaces, func(i *ec2Interface) bool { return i.ID == id })
+	}
+	linger := c.interfaceLinger()
+	if linger == 0 {
+		remove()
+		return
+	}
+	for _, i := range c.state.EC2.Interfaces {
+		if i.ID == id && !i.Released {
+			i.Released = true
+			c.spawn(func(ctx context.Context) {
+				select {
+				case <-ctx.Done():
+				case <-time.After(linger):
+					c.update(remove)
+				}
+			})
+		}
+	}
+}
+
+func (a ec2API) DescribeNetworkInterfaces(_ context.Context, in *ec2.DescribeNetworkInterfacesInput) (*ec2.DescribeNetworkInterfacesOutput, error) {
+	found, err := items(a, kindInterface, a.state.EC2.Interfaces, in.NetworkInterfaceIds, in.Filters)
+	if err != nil {
+		return nil, err
+	}
+	page, next, err := ec2Page(found, in.MaxResults, in.NextToken)
+	if err != nil {
+		return nil, err
+	}
+	out := &ec2.DescribeNetworkInterfacesOutput{NextToken: next, NetworkInterfaces: []types.NetworkInterface{}}
+	for _, i := range page {
+		out.NetworkInterfaces = append(out.NetworkInterfaces, a.networkInterface(i))
+	}
+	return out, nil
+}
+
+// CreateNetworkInterface makes a customer's own interface, in use by nothing.
+func (a ec2API) CreateNetworkInterface(_ context.Context, in *ec2.CreateNetworkInterfaceInput) (*ec2.CreateNetworkInterfaceOutput, error) {
+	request := *in
+	request.ClientToken = nil
+	id, done, err := a.once(in.ClientToken, request)
+	if err != nil {
+		return nil, err
+	}
+	var i *ec2Interface
+	if id != "" {
+		if i, err = item(a, kindInterface, a.state.EC2.Interfaces, id); err != nil {
+			return nil, err
+		}
+	} else {
+		tags, err := onCreate(kindInterface, in.TagSpecifications)
+		if err != nil {
+			return nil, err
+		}
+		if i, err = a.makeInterface(interfaceSpec{SubnetID: aws.ToString(in.SubnetId), Groups: in.Groups, Description: aws.ToString(in.Description)}); err != nil {
+			return nil, err
+		}
+		i.Tags = tags
+		done(i.ID)
+		a.born(i.ID)
+	}
+	out := a.networkInterface(i)
+	return &ec2.CreateNetworkInterfaceOutput{NetworkInterface: &out, ClientToken: in.ClientToken}, nil
+}
+
+func (a ec2API) DeleteNetworkInterface(_ context.Context, in *ec2.DeleteNetworkInterfaceInput) (*ec2.DeleteNetworkInterfaceOutput, error) {
+	i, err := item(a, kindInterface, a.state.EC2.Interfaces, aws.ToString(in.NetworkInterfaceId))
+	if err != nil {
+		return nil, err
+	}
+	if i.Attachment != "" {
+		return nil, fail("InvalidParameterValue", "Network interface '%s' is currently in use.", i.ID)
+	}
+	a.state.EC2.Interfaces = slices.DeleteFunc(a.state.EC2.Interfaces, func(x *ec2Interface) bool { return x == i })
+	return &ec2.DeleteNetworkInterfaceOutput{}, nil
+}
+
+// DetachNetworkInterface is refused for everything that can be attached here:
+// what a service has attached is its own to detach.
+func (a ec2API) DetachNetworkInterface(_ context.Context, in *ec2.DetachNetworkInterfaceInput) (*ec2.DetachNetworkInterfaceOutput, error) {
+	id := aws.ToString(in.AttachmentId)
+	if slices.ContainsFunc(a.state.EC2.Interfaces, func(i *ec2Interface) bool { return i.Attachment == id }) {
+		return nil, fail("OperationNotPermitted", "You are not allowed to manage 'ela-attach' attachments.")
+	}
+	return nil, fail("InvalidAttachmentID.NotFound", "The attachment ID '%s' does not exist", id)
+}

@@ -1,0 +1,155 @@
+package localcloud
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+)
+
+// ec2Subnet is a subnet. Public says that what starts in it is given a public
+// address; Default that it belongs to the default VPC from birth.
+type ec2Subnet struct {
+	ec2Thing
+	VPC     string `json:"vpc"`
+	Zone    string `json:"zone"`
+	CIDR    string `json:"cidr"`
+	Public  bool   `json:"public,omitempty"`
+	Default bool   `json:"default,omitempty"`
+}
+
+func (s *ec2Subnet) fields() map[string][]string {
+	isDefault := []string{strconv.FormatBool(s.Default)}
+	return map[string][]string{
+		"subnet-id": {s.ID}, "vpc-id": {s.VPC}, "availability-zone": {s.Zone}, "availabilityZone": {s.Zone}, "state": {"available"},
+		"cidr": {s.CIDR}, "cidr-block": {s.CIDR}, "cidrBlock": {s.CIDR}, "default-for-az": isDefault, "defaultForAz": isDefault,
+		"map-public-ip-on-launch": {strconv.FormatBool(s.Public)},
+	}
+}
+
+func (a ec2API) subnet(s *ec2Subnet) types.Subnet {
+	free := 1<<(32-netip.MustParsePrefix(s.CIDR).Bits()) - reservedAddresses
+	for _, i := range a.state.EC2.Interfaces {
+		if i.SubnetID == s.ID {
+			free--
+		}
+	}
+	return types.Subnet{
+		SubnetId: aws.String(s.ID), VpcId: aws.String(s.VPC), State: types.SubnetStateAvailable, OwnerId: aws.String(a.cfg.Account),
+		SubnetArn:        aws.String(a.arn("ec2", "subnet/"+s.ID)),
+		AvailabilityZone: aws.String(s.Zone), AvailabilityZoneId: aws.String(a.zoneID(s.Zone)), CidrBlock: aws.String(s.CIDR),
+		AvailableIpAddressCount: aws.Int32(int32(free)), MapPublicIpOnLaunch: aws.Bool(s.Public), DefaultForAz: aws.Bool(s.Default),
+		AssignIpv6AddressOnCreation: aws.Bool(false), EnableDns64: aws.Bool(false), Ipv6Native: aws.Bool(false), MapCustomerOwnedIpOnLaunch: aws.Bool(false),
+		PrivateDnsNameOptionsOnLaunch: &types.PrivateDnsNameOptionsOnLaunch{
+			HostnameType: types.HostnameTypeIpName, EnableResourceNameDnsARecord: aws.Bool(false), EnableResourceNameDnsAAAARecord: aws.Bool(false),
+		},
+		Tags: ec2Tags(s.Tags),
+	}
+}
+
+// subnetByID is a copy of the subnet of that id. The lock is held.
+func (c *Cloud) subnetByID(id string) (ec2Subnet, bool) {
+	for _, s := range c.state.EC2.Subnets {
+		if s.ID == id {
+			return *s, true
+		}
+	}
+	return ec2Subnet{}, false
+}
+
+// CreateSubnet makes a subnet. Its range is its natural key.
+func (a ec2API) CreateSubnet(_ context.Context, in *ec2.CreateSubnetInput) (*ec2.CreateSubnetOutput, error) {
+	st := &a.state.EC2
+	v, err := item(a, kindVPC, st.VPCs, aws.ToString(in.VpcId))
+	if err != nil {
+		return nil, err
+	}
+	cidr, err := parseRange(aws.ToString(in.CidrBlock))
+	if err != nil {
+		return nil, err
+	}
+	whole := netip.MustParsePrefix(v.CIDR)
+	if cidr.Bits() > 28 || cidr.Bits() < whole.Bits() || !whole.Contains(cidr.Addr()) {
+		return nil, fail("InvalidSubnet.Range", "The CIDR '%s' is invalid.", aws.ToString(in.CidrBlock))
+	}
+	zone := a.zones()[0]
+	if in.AvailabilityZone != nil {
+		zone = *in.AvailabilityZone
+	} else if in.AvailabilityZoneId != nil {
+		zone = ""
+		for _, z := range a.zones() {
+			if a.zoneID(z) == *in.AvailabilityZoneId {
+				zone = z
+			}
+		}
+	}
+	if !slices.Contains(a.zones(), zone) {
+		return nil, fail("InvalidParameterValue", "Value (%s) for parameter availabilityZone is invalid. Subnets can currently only be created in the following availability zones: %s.",
+			aws.ToString(in.AvailabilityZone)+aws.ToString(in.AvailabilityZoneId), strings.Join(a.zones(), ", "))
+	}
+	tags, err := onCreate(kindSubnet, in.TagSpecifications)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range st.Subnets {
+		if s.VPC == v.ID && netip.MustParsePrefix(s.CIDR).Overlaps(cidr) {
+			return nil, fail("InvalidSubnet.Conflict", "The CIDR '%s' conflicts with another subnet", aws.ToString(in.CidrBlock))
+		}
+	}
+	s := &ec2Subnet{ec2Thing: ec2Thing{newID("subnet"), tags}, VPC: v.ID, Zone: zone, CIDR: cidr.String()}
+	st.Subnets = append(st.Subnets, s)
+	a.born(s.ID)
+	out := a.subnet(s)
+	return &ec2.CreateSubnetOutput{Subnet: &out}, nil
+}
+
+func (a ec2API) DescribeSubnets(_ context.Context, in *ec2.DescribeSubnetsInput) (*ec2.DescribeSubnetsOutput, error) {
+	found, err := items(a, kindSubnet, a.state.EC2.Subnets, in.SubnetIds, in.Filters)
+	if err != nil {
+		return nil, err
+	}
+	page, next, err := ec2Page(found, in.MaxResults, in.NextToken)
+	if err != nil {
+		return nil, err
+	}
+	out := &ec2.DescribeSubnetsOutput{NextToken: next, Subnets: []types.Subnet{}}
+	for _, s := range page {
+		out.Subnets = append(out.Subnets, a.subnet(s))
+	}
+	return out, nil
+}
+
+func (a ec2API) ModifySubnetAttribute(_ context.Context, in *ec2.ModifySubnetAttributeInput) (*ec2.ModifySubnetAttributeOutput, error) {
+	s, err := item(a, kindSubnet, a.state.EC2.Subnets, aws.ToString(in.SubnetId))
+	if err != nil {
+		return nil, err
+	}
+	if in.MapPublicIpOnLaunch == nil {
+		return nil, fail("InvalidParameterCombination", "No attributes specified.")
+	}
+	s.Public = aws.ToBool(in.MapPublicIpOnLaunch.Value)
+	return &ec2.ModifySubnetAttributeOutput{}, nil
+}
+
+// DeleteSubnet removes a subnet that no network interface is in. Its
+// association with a route table goes with it.
+func (a ec2API) DeleteSubnet(_ context.Context, in *ec2.DeleteSubnetInput) (*ec2.DeleteSubnetOutput, error) {
+	st := &a.state.EC2
+	s, err := item(a, kindSubnet, st.Subnets, aws.ToString(in.SubnetId))
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(st.Interfaces, func(i *ec2Interface) bool { return i.SubnetID == s.ID }) {
+		return nil, fail("DependencyViolation", "The subnet '%s' has dependencies and cannot be deleted.", s.ID)
+	}
+	st.Subnets = slices.DeleteFunc(st.Subnets, func(x *ec2Subnet) bool { return x == s })
+	for _, t := range st.Tables {
+		t.Associations = slices.DeleteFunc(t.Associations, func(x ec2Association) bool { return x.Subnet == s.ID })
+	}
+	return &ec2.DeleteSubnetOutput{}, nil
+}

@@ -1,0 +1,244 @@
+package localcloud
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+)
+
+// quotaVPCs is a new account's limit of VPCs per region, its default VPC among
+// them: https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html
+const quotaVPCs = 5
+
+type ec2VPC struct {
+	ec2Thing
+	CIDR         string `json:"cidr"`
+	Association  string `json:"association"` // id of its range's association
+	Default      bool   `json:"default,omitempty"`
+	DNSSupport   bool   `json:"dnsSupport,omitempty"`
+	DNSHostnames bool   `json:"dnsHostnames,omitempty"`
+}
+
+func (v *ec2VPC) fields() map[string][]string {
+	isDefault := []string{strconv.FormatBool(v.Default)}
+	return map[string][]string{
+		"vpc-id": {v.ID}, "cidr": {v.CIDR}, "cidr-block-association.cidr-block": {v.CIDR}, "state": {"available"},
+		"is-default": isDefault, "isDefault": isDefault, "dhcp-options-id": {"default"},
+	}
+}
+
+func (a ec2API) vpc(v *ec2VPC) types.Vpc {
+	return types.Vpc{
+		VpcId: aws.String(v.ID), CidrBlock: aws.String(v.CIDR), State: types.VpcStateAvailable, IsDefault: aws.Bool(v.Default),
+		OwnerId: aws.String(a.cfg.Account), InstanceTenancy: types.TenancyDefault, DhcpOptionsId: aws.String("default"), Tags: ec2Tags(v.Tags),
+		CidrBlockAssociationSet: []types.VpcCidrBlockAssociation{{
+			AssociationId: aws.String(v.Association), CidrBlock: aws.String(v.CIDR),
+			CidrBlockState: &types.VpcCidrBlockState{State: types.VpcCidrBlockStateCodeAssociated},
+		}},
+	}
+}
+
+// parseRange reads an IPv4 range and makes it canonical, as EC2 does:
+// 100.68.0.18/18 becomes 100.68.0.0/18.
+func parseRange(text string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(text)
+	if err != nil || !p.Addr().Is4() {
+		return p, fail("InvalidParameterValue", "Value (%s) for parameter cidrBlock is invalid. This is not a valid CIDR block.", text)
+	}
+	return p.Masked(), nil
+}
+
+// CreateVpc makes a VPC with its main route table, default group and default
+// network ACL.
+func (a ec2API) CreateVpc(_ context.Context, in *ec2.CreateVpcInput) (*ec2.CreateVpcOutput, error) {
+	cidr, err := parseRange(aws.ToString(in.CidrBlock))
+	if err != nil {
+		return nil, err
+	}
+	if cidr.Bits() < 16 || cidr.Bits() > 28 {
+		return nil, fail("InvalidVpc.Range", "The CIDR '%s' is invalid.", aws.ToString(in.CidrBlock))
+	}
+	tags, err := onCreate(kindVPC, in.TagSpecifications)
+	if err != nil {
+		return nil, err
+	}
+	if len(a.state.EC2.VPCs) >= cmp.Or(a.cfg.VPCs, quotaVPCs) {
+		return nil, fail("VpcLimitExceeded", "The maximum number of VPCs has been reached.")
+	}
+	v := a.makeVPC(cidr.String(), tags)
+	a.born(v.ID)
+	out := a.vpc(v)
+	return &ec2.CreateVpcOutput{Vpc: &out}, nil
+}
+
+func (a ec2API) makeVPC(cidr string, tags map[string]string) *ec2VPC {
+	s := &a.state.EC2
+	v := &ec2VPC{ec2Thing: ec2Thing{newID("vpc"), tags}, CIDR: cidr, Association: newID("vpc-cidr-assoc"), DNSSupport: true}
+	s.VPCs = append(s.VPCs, v)
+	t := a.makeTable(v, nil)
+	t.Associations = []ec2Association{{ID: newID("rtbassoc"), Main: true}}
+	s.Groups = append(s.Groups, &ec2Group{
+		ec2Thing: ec2Thing{ID: newID("sg")}, Name: defaultGroup, Description: "default VPC security group", VPC: v.ID,
+	})
+	g := s.Groups[len(s.Groups)-1]
+	g.Rules = []*ec2Rule{
+		{ec2Thing: ec2Thing{ID: newID("sgr")}, Protocol: "-1", From: -1, To: -1, Group: g.ID},
+		allowAllEgress(),
+	}
+	s.ACLs = append(s.ACLs, &ec2ACL{ec2Thing: ec2Thing{ID: newID("acl")}, VPC: v.ID})
+	return v
+}
+
+// startNetwork gives a new account its default VPC, as every region of an
+// account has: https://docs.aws.amazon.com/vpc/latest/userguide/default-vpc-components.html.
+// It also finishes what a stopped cloud had begun: lingering interfaces go.
+func (c *Cloud) startNetwork() {
+	a := ec2API{c}
+	c.update(func() {
+		s := &c.state.EC2
+		s.Interfaces = slices.DeleteFunc(s.Interfaces, func(i *ec2Interface) bool { return i.Released })
+		if s.Started {
+			return
+		}
+		s.Started = true
+		v := a.makeVPC("172.31.0.0/16", nil)
+		v.Default, v.DNSHostnames = true, true
+		gateway := &ec2Gateway{ec2Thing: ec2Thing{ID: newID("igw")}, VPC: v.ID}
+		s.Gateways = append(s.Gateways, gateway)
+		main := a.mainTable(v.ID)
+		main.Routes = append(main.Routes, ec2Route{Destination: "0.0.0.0/0", Gateway: gateway.ID, Origin: types.RouteOriginCreateRoute})
+		for n, zone := range c.zones() {
+			s.Subnets = append(s.Subnets, &ec2Subnet{
+				ec2Thing: ec2Thing{ID: newID("subnet")}, VPC: v.ID, Zone: zone, CIDR: fmt.Sprintf("172.31.%d.0/20", n*16),
+				Public: true, Default: true,
+			})
+		}
+	})
+}
+
+func (a ec2API) DescribeVpcs(_ context.Context, in *ec2.DescribeVpcsInput) (*ec2.DescribeVpcsOutput, error) {
+	found, err := items(a, kindVPC, a.state.EC2.VPCs, in.VpcIds, in.Filters)
+	if err != nil {
+		return nil, err
+	}
+	page, next, err := ec2Page(found, in.MaxResults, in.NextToken)
+	if err != nil {
+		return nil, err
+	}
+	out := &ec2.DescribeVpcsOutput{NextToken: next, Vpcs: []types.Vpc{}}
+	for _, v := range page {
+		out.Vpcs = append(out.Vpcs, a.vpc(v))
+	}
+	return out, nil
+}
+
+func (a ec2API) DescribeVpcAttribute(_ context.Context, in *ec2.DescribeVpcAttributeInput) (*ec2.DescribeVpcAttributeOutput, error) {
+	v, err := item(a, kindVPC, a.state.EC2.VPCs, aws.ToString(in.VpcId))
+	if err != nil {
+		return nil, err
+	}
+	out := &ec2.DescribeVpcAttributeOutput{VpcId: aws.String(v.ID)}
+	value := func(b bool) *types.AttributeBooleanValue { return &types.AttributeBooleanValue{Value: &b} }
+	switch in.Attribute {
+	case types.VpcAttributeNameEnableDnsSupport:
+		out.EnableDnsSupport = value(v.DNSSupport)
+	case types.VpcAttributeNameEnableDnsHostnames:
+		out.EnableDnsHostnames = value(v.DNSHostnames)
+	case types.VpcAttributeNameEnableNetworkAddressUsageMetrics:
+		out.EnableNetworkAddressUsageMetrics = value(false)
+	default:
+		return nil, fail("InvalidParameterValue", "Value (%s) for parameter attribute is invalid. Unknown attribute.", in.Attribute)
+	}
+	return out, nil
+}
+
+// ModifyVpcAttribute takes one attribute a call.
+func (a ec2API) ModifyVpcAttribute(_ context.Context, in *ec2.ModifyVpcAttributeInput) (*ec2.ModifyVpcAttributeOutput, error) {
+	v, err := item(a, kindVPC, a.state.EC2.VPCs, aws.ToString(in.VpcId))
+	if err != nil {
+		return nil, err
+	}
+	switch support, hostnames := in.EnableDnsSupport, in.EnableDnsHostnames; {
+	case support != nil && hostnames != nil:
+		return nil, fail("InvalidParameterCombination", "Fields for multiple attribute types specified: enableDnsSupport, enableDnsHostnames")
+	case support != nil:
+		v.DNSSupport = aws.ToBool(support.Value)
+	case hostnames != nil:
+		v.DNSHostnames = aws.ToBool(hostnames.Value)
+	default:
+		return nil, fail("MissingParameter", "The request must contain the parameter enableDnsSupport or enableDnsHostnames")
+	}
+	return &ec2.ModifyVpcAttributeOutput{}, nil
+}
+
+// DeleteVpc removes a VPC that has nothing in it but what it was born with.
+func (a ec2API) DeleteVpc(_ context.Context, in *ec2.DeleteVpcInput) (*ec2.DeleteVpcOutput, error) {
+	s := &a.state.EC2
+	v, err := item(a, kindVPC, s.VPCs, aws.ToString(in.VpcId))
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(s.Subnets, func(x *ec2Subnet) bool { return x.VPC == v.ID }) ||
+		slices.ContainsFunc(s.Gateways, func(x *ec2Gateway) bool { return x.VPC == v.ID }) ||
+		slices.ContainsFunc(s.Tables, func(x *ec2Table) bool { return x.VPC == v.ID && !x.main() }) ||
+		slices.ContainsFunc(s.Groups, func(x *ec2Group) bool { return x.VPC == v.ID && x.Name != defaultGroup }) {
+		return nil, fail("DependencyViolation", "The vpc '%s' has dependencies and cannot be deleted.", v.ID)
+	}
+	s.VPCs = slices.DeleteFunc(s.VPCs, func(x *ec2VPC) bool { return x == v })
+	s.Tables = slices.DeleteFunc(s.Tables, func(x *ec2Table) bool { return x.VPC == v.ID })
+	s.Groups = slices.DeleteFunc(s.Groups, func(x *ec2Group) bool { return x.VPC == v.ID })
+	s.ACLs = slices.DeleteFunc(s.ACLs, func(x *ec2ACL) bool { return x.VPC == v.ID })
+	return &ec2.DeleteVpcOutput{}, nil
+}
+
+// ec2ACL is the default network ACL of a VPC; there is no other here.
+type ec2ACL struct {
+	ec2Thing
+	VPC string `json:"vpc"`
+}
+
+func (l *ec2ACL) fields() map[string][]string {
+	return map[string][]string{"network-acl-id": {l.ID}, "vpc-id": {l.VPC}, "default": {"true"}}
+}
+
+func (a ec2API) DescribeNetworkAcls(_ context.Context, in *ec2.DescribeNetworkAclsInput) (*ec2.DescribeNetworkAclsOutput, error) {
+	found, err := items(a, kindACL, a.state.EC2.ACLs, in.NetworkAclIds, in.Filters)
+	if err != nil {
+		return nil, err
+	}
+	page, next, err := ec2Page(found, in.MaxResults, in.NextToken)
+	if err != nil {
+		return nil, err
+	}
+	out := &ec2.DescribeNetworkAclsOutput{NextToken: next, NetworkAcls: []types.NetworkAcl{}}
+	for _, l := range page {
+		acl := types.NetworkAcl{
+			NetworkAclId: aws.String(l.ID), VpcId: aws.String(l.VPC), IsDefault: aws.Bool(true), OwnerId: aws.String(a.cfg.Account), Tags: ec2Tags(l.Tags),
+		}
+		for _, egress := range []bool{false, true} {
+			for _, e := range []types.NetworkAclEntry{
+				{RuleNumber: aws.Int32(100), RuleAction: types.RuleActionAllow},
+				{RuleNumber: aws.Int32(32767), RuleAction: types.RuleActionDeny},
+			} {
+				e.CidrBlock, e.Protocol, e.Egress = aws.String("0.0.0.0/0"), aws.String("-1"), aws.Bool(egress)
+				acl.Entries = append(acl.Entries, e)
+			}
+		}
+		for _, sub := range a.state.EC2.Subnets {
+			if sub.VPC == l.VPC {
+				acl.Associations = append(acl.Associations, types.NetworkAclAssociation{
+					NetworkAclAssociationId: aws.String("aclassoc-" + sub.ID[len("subnet-"):]), NetworkAclId: aws.String(l.ID), SubnetId: aws.String(sub.ID),
+				})
+			}
+		}
+		out.NetworkAcls = append(out.NetworkAcls, acl)
+	}
+	return out, nil
+}
