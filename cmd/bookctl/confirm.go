@@ -1,0 +1,37 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+)
+
+// isTerminal says whether a stream is a terminal.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// confirm asks for the stack's name before something that can't be undone.
+// Without a terminal there is nobody to ask, and --yes must have been said.
+func confirm(s streams, g *globals, question string) error {
+	if g.yes {
+		return nil
+	}
+	if !isTerminal(s.in) {
+		return advised{usageError{errors.New("there is no terminal to ask on")}, "add --yes if it is meant"}
+	}
+	fmt.Fprintf(s.err, "%s\nType the stack's name (%s) to go on: ", question, g.stack)
+	line, err := bufio.NewReader(s.in).ReadString('\n')
+	if err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	if strings.TrimSpace(line) != g.stack {
+		return errors.New("not confirmed: nothing was touched")
+	}
+	return nil
+}

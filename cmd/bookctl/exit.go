@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/aws/smithy-go"
+	"github.com/spf13/cobra"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// The exit codes, as exitCodes tells them.
+const (
+	exitOK        = 0
+	exitFailed    = 1
+	exitChanges   = 2
+	exitUnhealthy = 3
+	exitAuth      = 4
+	exitLocked    = 5
+	exitLeft      = 6
+	exitUsage     = 64
+	exitCancelled = 130
+)
+
+const exitCodes = `Exit codes:
+  0    done; for plan: nothing to do; for status: healthy
+  1    failed
+  2    plan: there are changes
+  3    status: not healthy
+  4    no valid credentials, or not allowed
+  5    another run holds the stack
+  6    destroy: something is left
+  64   the command line is wrong
+  130  interrupted`
+
+// schema names the version of the JSON output; see docs/output.schema.json.
+const schema = "bookctl/v1"
+
+// usageError is a command line that can't be meant.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// exitError carries a code and has been reported already.
+type exitError struct{ code int }
+
+func (e exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
+
+// advised is an error with what to do next.
+type advised struct {
+	error
+	next string
+}
+
+func (e advised) Unwrap() error { return e.error }
+
+// verdict is what an error means to a script (code) and to a person (next).
+type verdict struct {
+	code int
+	next string
+}
+
+// judge finds the meaning of an error.
+func judge(err error) verdict {
+	v := verdict{code: exitFailed}
+	var a advised
+	if errors.As(err, &a) {
+		v.next = a.next
+	}
+	var (
+		usage usageError
+		api   smithy.APIError
+	)
+	switch {
+	case errors.As(err, &usage):
+		v.code = exitUsage
+	case errors.Is(err, errInterrupted):
+		v.code = exitCancelled
+		if v.next == "" {
+			v.next = "what was made is kept: run the same command again to go on, or 'bookctl destroy' to remove it"
+		}
+	case errors.As(err, &api) && denied(api.ErrorCode()), noCredentials(err):
+		v.code = exitAuth
+		if v.next == "" {
+			v.next = authAdvice(err, api)
+		}
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, graph.ErrTimeout):
+		if v.next == "" {
+			v.next = "run the same command again: it goes on where this one stopped; 'bookctl status' says what is missing"
+		}
+	case errors.Is(err, graph.ErrForeign):
+		if v.next == "" {
+			v.next = "something else has this name: choose another with --stack, or remove that thing yourself"
+		}
+	case errors.Is(err, graph.ErrRefused):
+		if v.next == "" {
+			v.next = "nothing was touched; undo the change by hand, or 'bookctl destroy' and 'bookctl up' to make the stack anew"
+		}
+	}
+	return v
+}
+
+// denied says whether an AWS error code is about who is asking.
+func denied(code string) bool {
+	switch code {
+	case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthFailure",
+		"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidClientTokenId",
+		"UnrecognizedClientException", "SignatureDoesNotMatch", "OptInRequired":
+		return true
+	}
+	return false
+}
+
+// noCredentials recognises the SDK's word for having found none; it has no type
+// for it.
+func noCredentials(err error) bool {
+	return strings.Contains(err.Error(), "failed to refresh cached credentials") ||
+		strings.Contains(err.Error(), "get credentials:") || strings.Contains(err.Error(), "failed to retrieve credentials")
+}
+
+func authAdvice(err error, api smithy.APIError) string {
+	switch {
+	case noCredentials(err):
+		return "sign in with 'aws sso login' or set AWS_PROFILE, or try 'bookctl up --local', which needs no account"
+	case api != nil && (strings.HasPrefix(api.ErrorCode(), "ExpiredToken") || api.ErrorCode() == "RequestExpired"):
+		return "the credentials have expired: sign in again and run the same command, which goes on where this one stopped"
+	case api != nil && (strings.HasPrefix(api.ErrorCode(), "AccessDenied") || api.ErrorCode() == "UnauthorizedOperation"):
+		return "allow the action that is named; 'bookctl policy' prints the least policy that is needed"
+	}
+	return "check the credentials with 'aws sts get-caller-identity'"
+}
+
+// explain tells what went wrong, once, and returns the exit code.
+func explain(s streams, cmd *cobra.Command, err error) int {
+	var done exitError
+	if errors.As(err, &done) {
+		return done.code
+	}
+	if strings.HasPrefix(err.Error(), "unknown command") || strings.HasPrefix(err.Error(), "accepts ") {
+		err = usageError{err}
+	}
+	v := judge(err)
+	if v.code == exitUsage && v.next == "" {
+		v.next = fmt.Sprintf("'%s --help' shows what can be said", cmd.CommandPath())
+	}
+	if o := cmd.Flag("output"); o != nil && o.Value.String() == "json" {
+		_ = json.NewEncoder(s.out).Encode(map[string]any{ // a closed pipe has nobody to tell
+			"schema": schema, "type": "error", "error": err.Error(), "next": v.next, "exit": v.code,
+		})
+		return v.code
+	}
+	for i, line := range messages(err) {
+		if i == 0 {
+			line = "bookctl: " + line
+		} else {
+			line = "         " + line
+		}
+		fmt.Fprintln(s.err, line)
+	}
+	if v.next != "" {
+		fmt.Fprintln(s.err, "next: "+v.next)
+	}
+	return v.code
+}
+
+// messages splits joined errors into a line each.
+func messages(err error) []string {
+	return strings.Split(strings.TrimSpace(err.Error()), "\n")
+}

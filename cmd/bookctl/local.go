@@ -1,0 +1,388 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bookctl/bookctl/internal/localcloud"
+)
+
+// localDir is where the local cloud keeps its state: BOOKCTL_LOCAL_DIR, or the
+// user's state directory.
+func localDir() (string, error) {
+	if dir := os.Getenv("BOOKCTL_LOCAL_DIR"); dir != "" {
+		return filepath.Abs(dir)
+	}
+	return localcloud.DefaultStateDir()
+}
+
+// localCloud finds the running local cloud.
+func localCloud(ctx context.Context) (localcloud.Info, error) {
+	dir, err := localDir()
+	if err != nil {
+		return localcloud.Info{}, err
+	}
+	info, running, err := localcloud.Running(ctx, dir)
+	if err != nil {
+		return info, err
+	}
+	if !running {
+		return info, advised{errors.New("the local cloud is not running"), "'bookctl local start' starts it; so does 'bookctl up --local'"}
+	}
+	return info, nil
+}
+
+// ensureLocalCloud starts the local cloud when it is not running.
+func ensureLocalCloud(ctx context.Context, rep reporter) error {
+	dir, err := localDir()
+	if err != nil {
+		return err
+	}
+	if _, running, err := localcloud.Running(ctx, dir); err != nil || running {
+		return err
+	}
+	rep.note("starting the local cloud in %s", dir)
+	_, err = startLocalCloud(ctx, dir, nil)
+	return err
+}
+
+// startLocalCloud runs 'bookctl local serve' in the background and waits until
+// it answers.
+func startLocalCloud(ctx context.Context, dir string, args []string) (localcloud.Info, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return localcloud.Info{}, fmt.Errorf("make the local cloud's directory: %w", err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return localcloud.Info{}, fmt.Errorf("find this program: %w", err)
+	}
+	log, err := os.OpenFile(localcloud.LogFile(dir), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return localcloud.Info{}, fmt.Errorf("open the local cloud's log: %w", err)
+	}
+	defer log.Close() //nolint:errcheck // the child has its own
+	begun, _ := log.Seek(0, io.SeekEnd)
+	cmd := exec.Command(self, append([]string{"local", "serve", "--dir", dir}, args...)...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = background()
+	if err := cmd.Start(); err != nil {
+		return localcloud.Info{}, fmt.Errorf("start the local cloud: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for {
+		info, running, err := localcloud.Running(ctx, dir)
+		if err == nil && running {
+			return info, nil
+		}
+		select {
+		case <-ctx.Done():
+			return info, fmt.Errorf("wait for the local cloud: %w", context.Cause(ctx))
+		case err := <-ended:
+			return info, advised{fmt.Errorf("the local cloud did not start (%w): %s", err, lastWords(localcloud.LogFile(dir), begun)), "its log is " + localcloud.LogFile(dir)}
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// lastWords is what a log got since a place in it.
+func lastWords(file string, from int64) string {
+	f, err := os.Open(file)
+	if err != nil {
+		return err.Error()
+	}
+	defer f.Close() //nolint:errcheck // only read
+	text, err := io.ReadAll(io.NewSectionReader(f, from, 64<<10))
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(string(text))
+}
+
+func newLocal(s streams, g *globals) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "local",
+		Short: "The cloud on this machine: start, stop, look",
+		Long: `A cloud on this machine that speaks AWS's protocols on the loopback interface.
+Behind them stand real things: a PostgreSQL process for each database, a
+process of the pushed image for each task, a reverse proxy for each load
+balancer. 'bookctl up --local' starts it; it needs no account and costs nothing.`,
+		Example: `  bookctl local start
+  eval "$(bookctl local env)"; aws ecs list-clusters
+  bookctl local aws rds describe-db-instances
+  bookctl local stop --purge`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newLocalStart(s, g), newLocalServe(s), newLocalStop(s, g), newLocalStatus(s, g), newLocalLogs(s), newLocalEnv(s), newLocalAWS(s))
+	return cmd
+}
+
+func newLocalStart(s streams, g *globals) *cobra.Command {
+	var behaviour cloudFlags
+	cmd := &cobra.Command{
+		Use:     "start",
+		Short:   "Start it in the background",
+		Example: "  bookctl local start --faults faults.json --latencies aws --scale 0.01",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dir, err := localDir()
+			if err != nil {
+				return err
+			}
+			if _, _, err := behaviour.read(); err != nil {
+				return usageError{err}
+			}
+			info, running, err := localcloud.Running(cmd.Context(), dir)
+			if err != nil {
+				return err
+			}
+			if running {
+				if cmd.Flags().NFlag() > 0 && behaviour != (cloudFlags{scale: 1}) {
+					return advised{errors.New("the local cloud is running already"), "'bookctl local stop' first, to start it with other settings"}
+				}
+			} else if info, err = startLocalCloud(cmd.Context(), dir, behaviour.args()); err != nil {
+				return err
+			}
+			return printInfo(s, g, info, dir)
+		},
+	}
+	behaviour.add(cmd)
+	return cmd
+}
+
+// cloudFlags say how the local cloud behaves.
+type cloudFlags struct {
+	faults    string
+	latencies string
+	scale     float64
+	port      int
+}
+
+func (c *cloudFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&c.faults, "faults", "", "JSON file of what goes wrong (docs/faults.md)")
+	cmd.Flags().StringVar(&c.latencies, "latencies", "", "'aws' makes things take as long as they do on AWS")
+	cmd.Flags().Float64Var(&c.scale, "scale", 1, "multiply the latencies by this")
+	cmd.Flags().IntVar(&c.port, "port", 0, "port of all its services (default: the one it had before, or any free one)")
+}
+
+func (c *cloudFlags) args() []string {
+	return []string{"--faults", c.faults, "--latencies", c.latencies, "--scale", fmt.Sprint(c.scale), "--port", fmt.Sprint(c.port)}
+}
+
+func (c *cloudFlags) read() (localcloud.Faults, localcloud.Latencies, error) {
+	var (
+		faults    localcloud.Faults
+		latencies localcloud.Latencies
+	)
+	switch c.latencies {
+	case "":
+	case "aws":
+		latencies = typicalLatencies()
+	default:
+		return faults, latencies, fmt.Errorf("--latencies %q: there is only aws", c.latencies)
+	}
+	if c.scale < 0 {
+		return faults, latencies, errors.New("--scale can't be negative")
+	}
+	latencies.Scale = c.scale
+	if c.faults == "" {
+		return faults, latencies, nil
+	}
+	f, err := os.Open(c.faults)
+	if err != nil {
+		return faults, latencies, err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	faults, err = localcloud.ParseFaults(f)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", c.faults, err)
+	}
+	return faults, latencies, err
+}
+
+func newLocalServe(s streams) *cobra.Command {
+	var (
+		dir       string
+		behaviour cloudFlags
+	)
+	cmd := &cobra.Command{
+		Use:    "serve",
+		Short:  "Be the local cloud, in the foreground",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			faults, latencies, err := behaviour.read()
+			if err != nil {
+				return usageError{err}
+			}
+			err = localcloud.Run(cmd.Context(), localcloud.Config{
+				StateDir: dir, Version: version(), Port: behaviour.port, Faults: faults, Latencies: latencies,
+				Log: slog.New(slog.NewTextHandler(s.err, nil)),
+			}, nil)
+			if errors.Is(err, errInterrupted) || cmd.Context().Err() != nil && errors.Is(err, context.Canceled) {
+				return nil // that is how it is stopped
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", "", "state directory")
+	behaviour.add(cmd)
+	return cmd
+}
+
+func newLocalStop(s streams, g *globals) *cobra.Command {
+	var purge bool
+	cmd := &cobra.Command{
+		Use:   "stop",
+		Short: "Stop it; its state is kept",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dir, err := localDir()
+			if err != nil {
+				return err
+			}
+			ran, err := localcloud.Stop(cmd.Context(), dir)
+			if err != nil {
+				return err
+			}
+			if purge {
+				if err := localcloud.Purge(dir); err != nil {
+					return err
+				}
+			}
+			if !g.quiet {
+				fmt.Fprintln(s.err, map[bool]string{true: "stopped", false: "it was not running"}[ran])
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&purge, "purge", false, "also remove everything in it, databases and snapshots included")
+	return cmd
+}
+
+func newLocalStatus(s streams, g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Say whether it runs, and where",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dir, err := localDir()
+			if err != nil {
+				return err
+			}
+			info, err := localCloud(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return printInfo(s, g, info, dir)
+		},
+	}
+}
+
+func printInfo(s streams, g *globals, info localcloud.Info, dir string) error {
+	if g.output == "json" {
+		return json.NewEncoder(s.out).Encode(struct {
+			Schema string `json:"schema"`
+			localcloud.Info
+			Dir string `json:"dir"`
+		}{schema, info, dir})
+	}
+	_, err := fmt.Fprintf(s.out, "%s\naccount %s, region %s, pid %d, up %s, state in %s\n",
+		info.Endpoint, info.Account, info.Region, info.PID, time.Since(info.Started).Round(time.Second), dir)
+	return err
+}
+
+func newLocalLogs(s streams) *cobra.Command {
+	return &cobra.Command{
+		Use:   "logs",
+		Short: "Print its own log",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			dir, err := localDir()
+			if err != nil {
+				return err
+			}
+			f, err := os.Open(localcloud.LogFile(dir))
+			if err != nil {
+				return fmt.Errorf("read the local cloud's log: %w", err)
+			}
+			defer f.Close() //nolint:errcheck // only read
+			_, err = io.Copy(s.out, f)
+			return err
+		},
+	}
+}
+
+// localEnvironment points AWS tools at the local cloud. The AWS CLI of version 1
+// reads AWS_DEFAULT_REGION and not AWS_REGION.
+func localEnvironment(info localcloud.Info) []string {
+	return []string{
+		"AWS_ENDPOINT_URL=" + info.Endpoint,
+		"AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local", "AWS_SESSION_TOKEN=",
+		"AWS_REGION=" + info.Region, "AWS_DEFAULT_REGION=" + info.Region,
+	}
+}
+
+func newLocalEnv(s streams) *cobra.Command {
+	return &cobra.Command{
+		Use:   "env",
+		Short: "Print the environment that points AWS tools at it",
+		Long: `Print the environment that points AWS tools at the local cloud, for a shell to
+evaluate. The AWS CLI's rds command ignores AWS_ENDPOINT_URL before version
+2.13; the function that is printed too passes the address to every command.`,
+		Example: `  eval "$(bookctl local env)"; aws rds describe-db-instances`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			info, err := localCloud(cmd.Context())
+			if err != nil {
+				return err
+			}
+			for _, v := range localEnvironment(info) {
+				if _, err := fmt.Fprintln(s.out, "export "+v); err != nil {
+					return err
+				}
+			}
+			_, err = fmt.Fprintf(s.out, "aws() { command aws --endpoint-url %s \"$@\"; }\n", info.Endpoint)
+			return err
+		},
+	}
+}
+
+func newLocalAWS(s streams) *cobra.Command {
+	return &cobra.Command{
+		Use:                "aws …",
+		Short:              "Run the AWS CLI against it",
+		Example:            "  bookctl local aws ecs list-clusters",
+		DisableFlagParsing: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			info, err := localCloud(cmd.Context())
+			if err != nil {
+				return err
+			}
+			aws := exec.CommandContext(cmd.Context(), "aws", append([]string{"--endpoint-url", info.Endpoint}, args...)...)
+			aws.Env = append(os.Environ(), localEnvironment(info)...)
+			aws.Stdin, aws.Stdout, aws.Stderr = s.in, s.out, s.err
+			err = aws.Run()
+			var exit *exec.ExitError
+			if errors.As(err, &exit) {
+				return exitError{exit.ExitCode()}
+			}
+			if errors.Is(err, exec.ErrNotFound) {
+				return advised{errors.New("the AWS CLI is not installed"), "install it, or use another AWS tool with 'bookctl local env'"}
+			}
+			return err
+		},
+	}
+}

@@ -1,0 +1,51 @@
+// Command bookctl takes a small team from nothing to a running,
+// database-backed HTTP service on AWS, and back to nothing.
+//
+// One file is one command. What they share: root.go (flags), target.go (which
+// cloud), report.go (what is printed while it runs) and exit.go (what an error
+// means to a person and to a script).
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// errInterrupted is the cause of a run that the user stopped.
+var errInterrupted = errors.New("interrupted")
+
+func main() {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel(errInterrupted)
+		<-signals // the second one is not asked for patience
+		os.Exit(exitCancelled)
+	}()
+	os.Exit(run(ctx, os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
+}
+
+// streams are where a command reads and writes. Results go to out and
+// everything else to err.
+type streams struct {
+	in  io.Reader
+	out io.Writer
+	err io.Writer
+}
+
+// run runs one command line and returns the exit code.
+func run(ctx context.Context, args []string, s streams) int {
+	root := newRoot(s)
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitOK
+	}
+	return explain(s, cmd, err)
+}

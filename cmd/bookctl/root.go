@@ -1,0 +1,99 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/bookctl/bookctl/internal/provision"
+)
+
+// globals are the flags of every command that talks to a cloud.
+type globals struct {
+	stack   string
+	region  string
+	account string
+	local   bool
+	yes     bool
+	timeout time.Duration
+	output  string
+	quiet   bool
+	verbose bool
+	noColor bool
+}
+
+func newRoot(s streams) *cobra.Command {
+	g := &globals{}
+	root := &cobra.Command{
+		Use:   "bookctl",
+		Short: "From nothing to a database-backed HTTP service on AWS, and back",
+		Long: `bookctl makes a VPC, a PostgreSQL database on RDS and a load-balanced service
+on ECS Fargate, in dependency order and without a state file: AWS is the state.
+Run 'bookctl up' again and it repairs what drifted and changes nothing else.
+
+With --local the same commands run against a cloud on this machine that needs
+no account: real PostgreSQL, real processes, a real load balancer.
+
+` + exitCodes,
+		Example: `  bookctl up --local              # try it here, without an account
+  bookctl plan                    # what 'up' would do, and what it would cost
+  bookctl up                      # make or mend the stack 'book'
+  bookctl status                  # what exists, whether it is healthy and why not
+  bookctl destroy                 # remove it all, keep a final snapshot of the data`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return settle(cmd, g)
+		},
+	}
+	root.SetIn(s.in)
+	root.SetOut(s.out)
+	root.SetErr(s.err)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	f := root.PersistentFlags()
+	f.StringVarP(&g.stack, "stack", "s", "book", "name of the stack")
+	f.StringVar(&g.region, "region", "", "AWS region (default: that of the AWS configuration)")
+	f.StringVar(&g.account, "account", "", "refuse to run in any other AWS account than this")
+	f.BoolVar(&g.local, "local", false, "use the cloud on this machine instead of AWS")
+	f.BoolVarP(&g.yes, "yes", "y", false, "don't ask for confirmation")
+	f.DurationVar(&g.timeout, "timeout", 0, "give up after this time, for example 30m (default: each step has its own patience)")
+	f.StringVarP(&g.output, "output", "o", "text", "text or json")
+	f.BoolVarP(&g.quiet, "quiet", "q", false, "print nothing but results and errors")
+	f.BoolVarP(&g.verbose, "verbose", "v", false, "print every AWS call with its duration")
+	f.BoolVar(&g.noColor, "no-color", false, "no colours (also: NO_COLOR)")
+	root.AddCommand(
+		newUp(s, g), newDestroy(s, g), newVersion(s, g), newLocal(s, g),
+	)
+	return root
+}
+
+// settle fills flags from the environment and checks the global ones.
+func settle(cmd *cobra.Command, g *globals) error {
+	var errs []error
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if f.Changed || f.Name == "help" {
+			return
+		}
+		name := "BOOKCTL_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if v, ok := os.LookupEnv(name); ok {
+			if err := cmd.Flags().Set(f.Name, v); err != nil {
+				errs = append(errs, fmt.Errorf("%s=%q: %w", name, v, err))
+			}
+		}
+	})
+	if err := errors.Join(errs...); err != nil {
+		return usageError{err}
+	}
+	if g.output != "text" && g.output != "json" {
+		return usageError{fmt.Errorf("--output %q: choose text or json", g.output)}
+	}
+	if err := provision.CheckStackName(g.stack); err != nil {
+		return usageError{err}
+	}
+	return nil
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/middleware"
+
+	"github.com/bookctl/bookctl/internal/provision"
+)
+
+// target is the account and region that a command works in.
+type target struct {
+	clients provision.Clients
+	account string
+	region  string
+	// caller is the ARN of who is asking, for the lock's holder.
+	caller string
+	// place is how the target is called in messages.
+	place string
+	local bool
+	calls *journal
+}
+
+// connect finds the target and makes sure that it is the one that is meant. No
+// command talks to a cloud before it has said which.
+func connect(ctx context.Context, s streams, g *globals) (*target, error) {
+	t := &target{local: g.local, calls: &journal{}}
+	if g.verbose {
+		t.calls.trace = s.err
+	}
+	cfg, err := t.configure(ctx, g)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Region == "" {
+		return nil, advised{usageError{errors.New("no AWS region is set")}, "name one with --region or AWS_REGION, for example --region eu-central-1"}
+	}
+	if !regionName.MatchString(cfg.Region) {
+		return nil, usageError{fmt.Errorf("region %q: AWS regions are called like eu-central-1", cfg.Region)}
+	}
+	cfg.APIOptions = append(cfg.APIOptions, t.calls.watch)
+	t.region, t.clients = cfg.Region, provision.NewClients(cfg)
+	who, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil {
+		return nil, fmt.Errorf("ask AWS who is calling: %w", err)
+	}
+	t.account, t.caller = aws.ToString(who.Account), aws.ToString(who.Arn)
+	if g.account != "" && g.account != t.account {
+		return nil, advised{
+			usageError{fmt.Errorf("the credentials are of account %s, and --account asks for %s", t.account, g.account)},
+			"use the credentials of the account that is meant (AWS_PROFILE)",
+		}
+	}
+	t.place = fmt.Sprintf("account %s, region %s", t.account, t.region)
+	if t.local {
+		t.place = "the local cloud (" + *cfg.BaseEndpoint + ")"
+	}
+	return t, nil
+}
+
+var regionName = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d$`)
+
+func (t *target) configure(ctx context.Context, g *globals) (aws.Config, error) {
+	options := []func(*config.LoadOptions) error{
+		// A large account is throttled at times; a deploy is worth some patience.
+		config.WithRetryer(func() aws.Retryer {
+			return retry.NewAdaptiveMode(func(o *retry.AdaptiveModeOptions) {
+				o.StandardOptions = append(o.StandardOptions, func(o *retry.StandardOptions) {
+					o.MaxAttempts, o.MaxBackoff, o.RateLimiter = 10, 10*time.Second, unlimited{}
+				})
+			})
+		}),
+		config.WithAppID("bookctl-" + strings.ReplaceAll(version(), "/", "-")),
+	}
+	if !t.local {
+		if g.region != "" {
+			options = append(options, config.WithRegion(g.region))
+		}
+		cfg, err := config.LoadDefaultConfig(ctx, options...)
+		if err != nil {
+			return cfg, advised{fmt.Errorf("read the AWS configuration: %w", err), "check AWS_PROFILE and ~/.aws/config"}
+		}
+		return cfg, nil
+	}
+	info, err := localCloud(ctx)
+	if err != nil {
+		return aws.Config{}, err
+	}
+	if g.region != "" && g.region != info.Region {
+		return aws.Config{}, usageError{fmt.Errorf("the local cloud is region %s, and --region asks for %s", info.Region, g.region)}
+	}
+	// What the user's own configuration says is for AWS and stays out of this.
+	options = append(options,
+		config.WithRegion(info.Region),
+		config.WithBaseEndpoint(info.Endpoint),
+		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("local", "local", "")),
+		config.WithSharedConfigFiles([]string{}), config.WithSharedCredentialsFiles([]string{}),
+	)
+	cfg, err := config.LoadDefaultConfig(ctx, options...)
+	if err != nil {
+		return cfg, fmt.Errorf("configure the local cloud: %w", err)
+	}
+	return cfg, nil
+}
+
+// unlimited lets the SDK retry for as long as its attempts last: its default
+// token bucket is shared by all calls of a client and would run dry when a run
+// of thirty resources is throttled.
+type unlimited struct{}
+
+func (unlimited) GetToken(context.Context, uint) (func() error, error) {
+	return func() error { return nil }, nil
+}
+func (unlimited) AddTokens(uint) error { return nil }
+
+// journal counts the API calls of a run and, with --verbose, prints them.
+type journal struct {
+	mu     sync.Mutex
+	trace  io.Writer
+	reads  int
+	writes int
+}
+
+var reading = regexp.MustCompile(`^(Describe|Get|List|BatchGet|BatchCheck|Filter|Lookup)`)
+
+// watch is the SDK middleware that feeds the journal.
+func (j *journal) watch(stack *middleware.Stack) error {
+	return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("bookctl-journal", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+		begun := time.Now()
+		out, meta, err := next.HandleInitialize(ctx, in)
+		j.record(awsmiddleware.GetServiceID(ctx), awsmiddleware.GetOperationName(ctx), time.Since(begun), err)
+		return out, meta, err
+	}), middleware.After)
+}
+
+func (j *journal) record(service, operation string, took time.Duration, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if reading.MatchString(operation) {
+		j.reads++
+	} else {
+		j.writes++
+	}
+	if j.trace == nil {
+		return
+	}
+	result := ""
+	if err != nil {
+		// The error's text, never the input: inputs hold passwords.
+		result = "  " + firstLine(err.Error())
+	}
+	fmt.Fprintf(j.trace, "%s aws %s %s %s%s\n", time.Now().Format(time.TimeOnly), service, operation, rounded(took), result)
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}
+
+// counts are the calls so far.
+func (j *journal) counts() (reads, writes int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.reads, j.writes
+}

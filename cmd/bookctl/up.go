@@ -1,0 +1,257 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// upFlags are the flags of up and plan: what a user can choose of a stack.
+type upFlags struct {
+	provision.Settings
+	source  string
+	restore string
+}
+
+// add defines the flags. Their defaults are shown and never applied: what is
+// not said keeps what is deployed.
+func (u *upFlags) add(f *pflag.FlagSet) {
+	d := provision.DefaultSettings()
+	f.StringVar(&u.Image, "image", "", "run this ready image instead of building one; 'build' goes back to building")
+	f.StringVar(&u.source, "source", "", "build bookapi from this directory (default: the one you are in)")
+	f.Int32Var(&u.CPU, "cpu", d.CPU, "CPU of a task, in 1/1024 of a CPU")
+	f.Int32Var(&u.Memory, "memory", d.Memory, "memory of a task, in MiB")
+	f.StringVar(&u.Arch, "arch", d.Arch, "architecture of the tasks: amd64 or arm64")
+	f.Int32Var(&u.Count, "count", d.Count, "number of tasks")
+	f.Int32Var(&u.Min, "min", 0, "fewest tasks when the load is low (with --max)")
+	f.Int32Var(&u.Max, "max", 0, "most tasks when the load is high; 0 keeps the count fixed")
+	f.Int32Var(&u.Port, "port", d.Port, "port that the load balancer serves (--local: any free one)")
+	f.StringVar(&u.DBClass, "db-class", d.DBClass, "class of the database instance")
+	f.Int32Var(&u.DBStorage, "db-storage", d.DBStorage, "storage of the database, in GiB; it can't shrink")
+	f.BoolVar(&u.DBMultiAZ, "db-multi-az", false, "keep a standby of the database in another zone")
+	f.Int32Var(&u.BackupDays, "backup-days", d.BackupDays, "keep automated backups for this many days")
+	f.BoolVar(&u.Protect, "protect", false, "turn deletion protection on; destroy then refuses")
+	f.BoolVar(&u.Exec, "exec", false, "allow 'bookctl exec' into the tasks")
+	f.StringVar(&u.restore, "restore", "", "make a new database from a snapshot of the stack: its id, or latest")
+}
+
+// over lays what was said over what is deployed.
+func (u *upFlags) over(f *pflag.FlagSet, s *provision.Settings) {
+	set := map[string]func(){
+		"image":       func() { s.Image = strings.TrimSpace(u.Image) },
+		"cpu":         func() { s.CPU = u.CPU },
+		"memory":      func() { s.Memory = u.Memory },
+		"arch":        func() { s.Arch = u.Arch },
+		"count":       func() { s.Count = u.Count },
+		"min":         func() { s.Min = u.Min },
+		"max":         func() { s.Max = u.Max },
+		"port":        func() { s.Port = u.Port },
+		"db-class":    func() { s.DBClass = u.DBClass },
+		"db-storage":  func() { s.DBStorage = u.DBStorage },
+		"db-multi-az": func() { s.DBMultiAZ = u.DBMultiAZ },
+		"backup-days": func() { s.BackupDays = u.BackupDays },
+		"protect":     func() { s.Protect = u.Protect },
+		"exec":        func() { s.Exec = u.Exec },
+	}
+	f.Visit(func(flag *pflag.Flag) {
+		if apply, ok := set[flag.Name]; ok {
+			apply()
+		}
+	})
+	if s.Image == "build" {
+		s.Image = ""
+	}
+}
+
+func newUp(s streams, g *globals) *cobra.Command {
+	var (
+		u    upFlags
+		wait bool
+		line string
+	)
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Make the stack, or mend what drifted",
+		Long: `Make whatever of the stack is missing, mend what drifted and change nothing
+else. A flag that is not given keeps what is deployed. The URL stands alone on
+the last line of standard output; everything else goes to standard error.
+
+up succeeds only when its own release is the one that serves. Interrupted
+anywhere, the next up goes on.`,
+		Example: `  bookctl up --local
+  curl $(bookctl up --local --quiet)/books
+  bookctl up --stack staging --count 2 --db-class db.t4g.small
+  bookctl up --image registry.example.com/bookapi@sha256:…`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			return up(ctx, s, g, &u, cmd.Flags(), wait, line)
+		},
+	}
+	u.add(cmd.Flags())
+	cmd.Flags().BoolVar(&wait, "wait", true, "wait until the release is healthy")
+	cmd.Flags().StringVar(&line, "timeline", "", "write a picture of where the time went to this file (SVG)")
+	return cmd
+}
+
+// deadline bounds a run by --timeout.
+func deadline(ctx context.Context, g *globals) (context.Context, context.CancelFunc) {
+	if g.timeout <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, g.timeout, fmt.Errorf("%w: --timeout %s is over", context.DeadlineExceeded, g.timeout))
+}
+
+func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.FlagSet, wait bool, line string) error {
+	begun := time.Now()
+	rep := newReporter(s, g)
+	defer rep.close()
+	if g.local {
+		if err := ensureLocalCloud(ctx, rep); err != nil {
+			return err
+		}
+	}
+	p, err := prepare(ctx, s, g, u, flags)
+	if err != nil {
+		return err
+	}
+	rep.note("stack %s in %s", g.stack, p.target.place)
+	p.spec.Wait = wait
+	stack, err := provision.NewStack(p.target.clients, p.spec)
+	if err != nil {
+		return usageError{err}
+	}
+	lock, err := holdLock(ctx, p.target, g)
+	if err != nil {
+		return err
+	}
+	defer lock.release()
+	report, err := graph.Up(ctx, stack.Resources(), graph.Options{
+		Owner: g.stack, Transient: provision.Transient, Guard: lock.Guard, Observe: rep.event,
+	})
+	rep.close()
+	if line != "" {
+		if err := writeTimeline(line, "bookctl up, stack "+g.stack, report); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return diagnosed(ctx, s, stack, err)
+	}
+	return p.summary(s, g, stack, report, time.Since(begun))
+}
+
+// preparation is what up and plan find out before anything is touched.
+type preparation struct {
+	target *target
+	have   provision.Deployed
+	spec   provision.Spec
+}
+
+// prepare checks everything that can be checked in seconds and would otherwise
+// fail in minutes. It makes no change.
+func prepare(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.FlagSet) (*preparation, error) {
+	// What is plainly wrong needs no cloud to be told.
+	early := provision.DefaultSettings()
+	u.over(flags, &early)
+	if err := early.Check(); err != nil && !flags.Changed("min") {
+		return nil, usageError{err}
+	}
+	t, err := connect(ctx, s, g)
+	if err != nil {
+		return nil, err
+	}
+	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
+	if err != nil {
+		return nil, fmt.Errorf("read what is deployed: %w", err)
+	}
+	want := have.Settings
+	if !have.Found && t.local {
+		// Tasks run on this machine, beside whatever else listens here.
+		want.Arch = runtime.GOARCH
+		if want.Port, err = freePort(); err != nil {
+			return nil, err
+		}
+	}
+	u.over(flags, &want)
+	if err := want.Check(); err != nil {
+		return nil, usageError{err}
+	}
+	if t.local && flags.Changed("port") && want.Port != have.Port {
+		if err := portIsFree(want.Port); err != nil {
+			return nil, err
+		}
+	}
+	p := &preparation{target: t, have: have}
+	p.spec = provision.Spec{
+		Stack: g.stack, Version: version(), Settings: want, Running: have.Running, Zones: have.Zones,
+	}
+	if want.Image == "" {
+		if p.spec.Source, err = newSource(ctx, u.source, want.Arch); err != nil {
+			return nil, err
+		}
+	} else if err := checkImage(ctx, want.Image, want.Arch); err != nil {
+		return nil, err
+	}
+	if p.spec.Zones[0] == "" {
+		if p.spec.Zones, err = zonesOf(ctx, t.clients); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+func freePort() (int32, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("find a free port: %w", err)
+	}
+	defer l.Close() //nolint:errcheck // nothing was written
+	return int32(l.Addr().(*net.TCPAddr).Port), nil
+}
+
+func portIsFree(port int32) error {
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err == nil {
+		return l.Close()
+	}
+	if errors.Is(err, os.ErrPermission) {
+		return advised{usageError{fmt.Errorf("port %d can't be used by this user", port)}, "choose one above 1023 with --port, or none at all"}
+	}
+	return advised{usageError{fmt.Errorf("port %d is in use on this machine", port)}, "choose another with --port, or none at all: a free one is found"}
+}
+
+// summary says what was done, and the URL alone on the last line.
+func (p *preparation) summary(s streams, g *globals, stack *provision.Stack, report graph.Report, took time.Duration) error {
+	reads, writes := p.target.calls.counts()
+	created, updated := report.Count(graph.Created), report.Count(graph.Updated)
+	if g.output == "json" {
+		return json.NewEncoder(s.out).Encode(map[string]any{
+			"schema": schema, "type": "result", "command": "up", "stack": g.stack, "account": p.target.account, "region": p.target.region,
+			"url": stack.URL(), "created": created, "updated": updated, "checked": len(report.Steps),
+			"apiReads": reads, "apiWrites": writes, "seconds": took.Seconds(),
+		})
+	}
+	if !g.quiet {
+		if created+updated == 0 {
+			fmt.Fprintf(s.err, "Up to date: %d checked, 0 changed, %s.\n", len(report.Steps), rounded(took))
+		} else {
+			fmt.Fprintf(s.err, "%d created, %d mended, %d as they were, %s.\n", created, updated, len(report.Steps)-created-updated, rounded(took))
+		}
+	}
+	_, err := fmt.Fprintln(s.out, stack.URL())
+	return err
+}
