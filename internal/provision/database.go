@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -12,13 +13,23 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
+	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
+// TagSecretVersion, on the database, holds the version of the secret whose
+// password the database was last given. RDS never tells a password, so this is
+// how one that differs from the secret is seen; a version id gives nothing away.
+const TagSecretVersion = "bookctl:secret-version"
+
 // Database is the stack's RDS PostgreSQL instance: encrypted, private, backed
 // up, with TLS forced by its parameter group.
+//
+// The secret is the truth about the password, and the instance about where it
+// answers: the password goes from the secret to the instance, and the address,
+// the port and the names from the instance into the secret.
 type Database struct {
 	graph.Node
 	databases
@@ -28,39 +39,79 @@ type Database struct {
 	subnets    *DBSubnetGroup
 	parameters *DBParameterGroup
 	want       databaseSpec
+	fate       databaseFate
 	now        func() time.Time
-	endpoint   atomic.Pointer[string]
+
+	endpoint atomic.Pointer[endpoint]
+	// final is the final snapshot that this run has asked for, or saw being
+	// taken: the instance counts as gone only when that is complete.
+	final atomic.Pointer[string]
+}
+
+type endpoint struct {
+	host string
+	port int32
 }
 
 // databaseSpec is what of a database can be wanted, and what drift compares.
 type databaseSpec struct {
-	class     string
-	storage   int32 // GiB
-	backups   int32 // days; set at creation, since a change from or to 0 is an outage
-	multiAZ   bool
-	protected bool
+	version    string // "17" or "17.4"
+	class      string
+	storage    int32 // GiB
+	maxStorage int32 // GiB; 0 does not grow
+	backups    int32 // days; set at creation, since a change from or to 0 is an outage
+	multiAZ    bool
+	protected  bool
+	insights   bool
 }
 
-func newDatabase(d databases, secrets *secretsmanager.Client, secret *Secret, group *SecurityGroup, subnets *DBSubnetGroup, parameters *DBParameterGroup, want databaseSpec) *Database {
-	return &Database{
-		Node:      graph.Named("database", 60*time.Minute, secret, group, subnets, parameters),
-		databases: d, secrets: secrets, secret: secret, group: group, subnets: subnets, parameters: parameters,
-		want: want, now: time.Now,
+// databaseFate says where a database comes from and how it goes.
+type databaseFate struct {
+	restore      string // a snapshot, "latest", or "" for an empty database
+	skipSnapshot bool
+}
+
+func databaseSpecOf(s Settings) databaseSpec {
+	return databaseSpec{
+		version: s.dbVersion(), class: s.DBClass, storage: s.DBStorage, maxStorage: s.DBMaxStorage,
+		backups: s.BackupDays, multiAZ: s.DBMultiAZ, protected: s.Protect, insights: s.DBInsights,
 	}
 }
 
-func (d *Database) identifier() *string { return aws.String(d.name("database")) }
+// family is the family of the parameter group that fits the version.
+func (d databaseSpec) family() string { return "postgres" + major(d.version) }
 
-// Expect returns the usual time until a small instance without a backup is up.
+func major(version string) string {
+	m, _, _ := strings.Cut(version, ".")
+	return m
+}
+
+// exportedLog is the log that RDS sends to CloudWatch.
+const exportedLog = "postgresql"
+
+func newDatabase(d databases, secrets *secretsmanager.Client, secret *Secret, group *SecurityGroup, subnets *DBSubnetGroup, parameters *DBParameterGroup, logs *LogGroup, want databaseSpec, fate databaseFate) *Database {
+	return &Database{
+		Node:      graph.Named("database", 60*time.Minute, secret, group, subnets, parameters, logs),
+		databases: d, secrets: secrets, secret: secret, group: group, subnets: subnets, parameters: parameters,
+		want: want, fate: fate, now: time.Now,
+	}
+}
+
+func (d databases) databaseName() string { return d.name("database") }
+
+func (d *Database) identifier() *string { return aws.String(d.databaseName()) }
+
+// Expect returns the usual time until a small instance serves; its first
+// backup, which need not be waited for, takes as long again.
 func (d *Database) Expect() time.Duration { return 5 * time.Minute }
 
-// Endpoint returns the host name that the database answers to, or "" before it
-// is known: RDS gives it out when the instance first serves.
-func (d *Database) Endpoint() string {
-	if p := d.endpoint.Load(); p != nil {
-		return *p
+// Endpoint returns where the database answers, or "" and 0 while RDS has not
+// said so yet.
+func (d *Database) Endpoint() (host string, port int32) {
+	if e := d.endpoint.Load(); e != nil {
+		return e.host, e.port
 	}
-	return ""
+	return "", 0
 }
 
 // liveDatabase is what drift compares.
@@ -68,28 +119,46 @@ type liveDatabase struct {
 	databaseSpec
 	tags              map[string]string
 	public, encrypted bool
+	copyTags, minor   bool
 	groups            []string
 	parameters        string
+	subnets           string
+	logs              []string
+	secretVersion     string // whose password it has
+	connection        string // what the secret says of it, without the password
+}
+
+// instance fetches the live instance, or nil.
+func (d databases) instance(ctx context.Context) (*types.DBInstance, error) {
+	name := d.databaseName()
+	out, err := d.rds.DescribeDBInstances(ctx, &rds.DescribeDBInstancesInput{DBInstanceIdentifier: &name})
+	if isCode(err, "DBInstanceNotFound") || err == nil && len(out.DBInstances) == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("describe database %s: %w", name, err)
+	}
+	return &out.DBInstances[0], nil
 }
 
 // Find looks the instance up by its name.
 func (d *Database) Find(ctx context.Context) (graph.State, error) {
-	out, err := d.rds.DescribeDBInstances(ctx, &rds.DescribeDBInstancesInput{DBInstanceIdentifier: d.identifier()})
-	if isCode(err, "DBInstanceNotFound") || err == nil && len(out.DBInstances) == 0 {
-		return absent, nil
-	}
+	db, err := d.instance(ctx)
 	if err != nil {
-		return graph.State{}, fmt.Errorf("describe database %s: %w", *d.identifier(), err)
+		return graph.State{}, err
 	}
-	db := out.DBInstances[0]
-	if db.Endpoint != nil {
-		d.endpoint.Store(db.Endpoint.Address)
+	if db == nil {
+		d.endpoint.Store(nil)
+		return d.gone(ctx)
 	}
 	live := liveDatabase{
 		tags: rdsTagMap(db.TagList), public: aws.ToBool(db.PubliclyAccessible), encrypted: aws.ToBool(db.StorageEncrypted),
+		copyTags: aws.ToBool(db.CopyTagsToSnapshot), minor: aws.ToBool(db.AutoMinorVersionUpgrade), logs: db.EnabledCloudwatchLogsExports,
 		databaseSpec: databaseSpec{
-			class: aws.ToString(db.DBInstanceClass), storage: aws.ToInt32(db.AllocatedStorage),
-			backups: aws.ToInt32(db.BackupRetentionPeriod), multiAZ: aws.ToBool(db.MultiAZ), protected: aws.ToBool(db.DeletionProtection),
+			version: aws.ToString(db.EngineVersion), class: aws.ToString(db.DBInstanceClass),
+			storage: aws.ToInt32(db.AllocatedStorage), maxStorage: aws.ToInt32(db.MaxAllocatedStorage),
+			backups: aws.ToInt32(db.BackupRetentionPeriod), multiAZ: aws.ToBool(db.MultiAZ),
+			protected: aws.ToBool(db.DeletionProtection), insights: aws.ToBool(db.PerformanceInsightsEnabled),
 		},
 	}
 	for _, g := range db.VpcSecurityGroups {
@@ -98,22 +167,67 @@ func (d *Database) Find(ctx context.Context) (graph.State, error) {
 	for _, p := range db.DBParameterGroups {
 		live.parameters = aws.ToString(p.DBParameterGroupName)
 	}
+	if db.DBSubnetGroup != nil {
+		live.subnets = aws.ToString(db.DBSubnetGroup.DBSubnetGroupName)
+	}
+	live.secretVersion = live.tags[TagSecretVersion]
 	status := aws.ToString(db.DBInstanceStatus)
-	return graph.State{
+	st := graph.State{
 		Phase: databasePhase(status), ID: aws.ToString(db.DBInstanceArn), Owner: live.tags[TagStack], Note: status,
-		Drift: d.drift(live),
-	}, nil
+	}
+	if st.Phase == graph.Leaving && d.final.Load() == nil && !d.fate.skipSnapshot && st.Owner == d.stack {
+		// An earlier run asked for the removal: its snapshot is waited for too.
+		if err := d.adoptFinal(ctx, aws.ToString(db.DbiResourceId)); err != nil {
+			return graph.State{}, err
+		}
+	}
+	want := liveDatabase{
+		databaseSpec: d.want, tags: d.tags(d.Name()), groups: []string{d.group.ID()},
+		parameters: d.parameters.groupName(), subnets: d.subnets.groupName(), logs: []string{exportedLog},
+		copyTags: true, minor: true,
+	}
+	if db.Endpoint != nil && aws.ToString(db.Endpoint.Address) != "" {
+		d.endpoint.Store(&endpoint{host: *db.Endpoint.Address, port: aws.ToInt32(db.Endpoint.Port)})
+	}
+	if st.Phase == graph.Ready && st.Owner == d.stack && d.secret.valued.Load() {
+		c, version, err := d.credentials(ctx)
+		if err != nil {
+			return graph.State{}, err
+		}
+		want.secretVersion = version
+		live.connection, want.connection = c.connection(), d.connected(c, db).connection()
+	}
+	st.Drift = databaseDrift(live, want)
+	if st.Phase == graph.Broken {
+		st.Note += advice(status)
+		if status == "storage-full" && hasField(st.Drift, "storage") {
+			st.Phase = graph.Ready // more storage is what mends it
+		}
+	}
+	return st, nil
+}
+
+// connected is what the secret should say, given what it says and the instance.
+func (d *Database) connected(c credentials, db *types.DBInstance) credentials {
+	c.Engine = d.secret.initial.Engine
+	c.Username, c.DBName = aws.ToString(db.MasterUsername), aws.ToString(db.DBName)
+	if e := db.Endpoint; e != nil {
+		c.Host, c.Port = aws.ToString(e.Address), int(aws.ToInt32(e.Port))
+	}
+	return c
 }
 
 // databasePhase sorts RDS's statuses:
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/accessing-monitoring.html
 func databasePhase(status string) graph.Phase {
 	switch status {
-	case "available", "backing-up", "storage-optimization":
-		return graph.Ready // all three serve, and may be modified
-	case "deleting":
+	case "available", "backing-up", "storage-optimization", "storage-initialization", "storage-config-upgrade",
+		"configuring-enhanced-monitoring", "configuring-iam-database-auth", "configuring-log-exports":
+		return graph.Ready // all of them serve
+	case "deleting", "delete-precheck":
 		return graph.Leaving
-	case "failed", "inaccessible-encryption-credentials", "restore-error", "storage-full", "stopped":
+	case "failed", "restore-error", "storage-full", "stopped", "insufficient-capacity",
+		"inaccessible-encryption-credentials", "inaccessible-encryption-credentials-recoverable":
 		return graph.Broken
 	}
 	if strings.HasPrefix(status, "incompatible-") {
@@ -122,10 +236,23 @@ func databasePhase(status string) graph.Phase {
 	return graph.Pending
 }
 
-func (d *Database) drift(live liveDatabase) []graph.Change {
-	return databaseDrift(live, liveDatabase{
-		databaseSpec: d.want, tags: d.tags(d.Name()), groups: []string{d.group.ID()}, parameters: d.parameters.groupName(),
-	})
+// advice says what gets a database out of a broken status.
+func advice(status string) string {
+	switch status {
+	case "stopped":
+		return ": somebody stopped it; start it with 'aws rds start-db-instance'"
+	case "storage-full":
+		return ": give it more with --db-storage"
+	case "insufficient-capacity":
+		return ": AWS has no such instance free in its zone; try again later, or another --db-class"
+	case "incompatible-network":
+		return ": RDS can't find addresses or its subnet group; see the events of the database"
+	case "incompatible-parameters":
+		return ": it does not start with its parameters; undo what was changed in its parameter group"
+	case "inaccessible-encryption-credentials", "inaccessible-encryption-credentials-recoverable":
+		return ": its KMS key is disabled or gone; enable the key and start the database"
+	}
+	return ": it does not recover by itself; 'bookctl up --restore' makes a new one from a snapshot once this one is removed"
 }
 
 func databaseDrift(live, want liveDatabase) []graph.Change {
@@ -135,73 +262,159 @@ func databaseDrift(live, want liveDatabase) []graph.Change {
 			out = append(out, graph.Change{Field: field, Have: have, Want: want, Refused: refused})
 		}
 	}
-	shrink := ""
-	if want.storage < live.storage {
-		shrink = "RDS storage can't shrink"
+	flag := func(field string, have, want bool, refused string) {
+		add(field, strconv.FormatBool(have), strconv.FormatBool(want), refused)
 	}
 	add("class", live.class, want.class, "")
-	add("storage", gib(live.storage), gib(want.storage), shrink)
+	switch {
+	case want.storage > live.storage:
+		add("storage", gib(live.storage), gib(want.storage), "")
+	case want.storage < live.storage && live.storage > want.maxStorage:
+		// Below the limit RDS itself has grown it, which is what was asked for.
+		add("storage", gib(live.storage), gib(want.storage), "RDS storage can't shrink")
+	}
+	add("storage-limit", limit(live.maxStorage), limit(want.maxStorage), "")
 	add("backup-retention", days(live.backups), days(want.backups), "")
-	add("multi-az", strconv.FormatBool(live.multiAZ), strconv.FormatBool(want.multiAZ), "")
-	add("deletion-protection", strconv.FormatBool(live.protected), strconv.FormatBool(want.protected), "")
-	add("public", strconv.FormatBool(live.public), "false", "")
-	add("encrypted", strconv.FormatBool(live.encrypted), "true", "a database is encrypted when it is made or never")
+	flag("multi-az", live.multiAZ, want.multiAZ, "")
+	flag("deletion-protection", live.protected, want.protected, "")
+	flag("insights", live.insights, want.insights, "")
+	flag("public", live.public, want.public, "")
+	flag("encrypted", live.encrypted, true, "a database is encrypted when it is made or never")
+	flag("copy-tags", live.copyTags, want.copyTags, "")
+	flag("minor-upgrades", live.minor, want.minor, "")
 	add("security-groups", strings.Join(slices.Sorted(slices.Values(live.groups)), " "), strings.Join(want.groups, " "), "")
 	add("parameter-group", live.parameters, want.parameters, "")
+	add("subnet-group", live.subnets, want.subnets, "RDS moves a database between networks only with an outage")
+	add("log-exports", strings.Join(slices.Sorted(slices.Values(live.logs)), " "), strings.Join(want.logs, " "), "")
+	out = append(out, versionDrift(live.version, want.version)...)
+	if want.secretVersion != "" && live.secretVersion != want.secretVersion {
+		out = append(out, graph.Change{Field: "password", Have: "that of another version of the secret", Want: "the secret's"})
+	}
+	add("secret-connection", live.connection, want.connection, "")
 	sortChanges(out)
 	return out
+}
+
+// versionDrift compares versions of PostgreSQL. RDS raises the minor by itself,
+// so a higher one than wanted is no drift.
+func versionDrift(live, want string) []graph.Change {
+	c := graph.Change{Field: "version", Have: live, Want: want}
+	if major(live) != major(want) {
+		c.Refused = "a new major version needs a new database: destroy keeps a snapshot, and 'up --restore latest' starts from it"
+		return []graph.Change{c}
+	}
+	if minor(live) < minor(want) {
+		return []graph.Change{c}
+	}
+	return nil
+}
+
+// minor is -1 for a version that names none.
+func minor(version string) int {
+	_, m, _ := strings.Cut(version, ".")
+	n, err := strconv.Atoi(m)
+	if err != nil {
+		return -1
+	}
+	return n
 }
 
 func gib(n int32) string  { return strconv.Itoa(int(n)) + " GiB" }
 func days(n int32) string { return strconv.Itoa(int(n)) + " days" }
 
-// Create makes the instance. The password goes from Secrets Manager through
-// memory into the call and nowhere else. The instance's name is unique, so a
-// repeated call can't make a second one.
+func limit(n int32) string {
+	if n == 0 {
+		return ""
+	}
+	return gib(n)
+}
+
+// Create makes the instance, or restores it from a snapshot. The password goes
+// from Secrets Manager through memory into the call and nowhere else. The
+// instance's name is unique, so a repeated call can't make a second one.
 func (d *Database) Create(ctx context.Context) (string, error) {
-	c, err := d.credentials(ctx)
+	if d.fate.restore != "" {
+		return d.restore(ctx)
+	}
+	c, version, err := d.credentials(ctx)
 	if err != nil {
 		return "", err
 	}
-	out, err := d.rds.CreateDBInstance(ctx, &rds.CreateDBInstanceInput{
-		DBInstanceIdentifier:    d.identifier(),
-		Engine:                  aws.String("postgres"),
-		EngineVersion:           aws.String(strings.TrimPrefix(d.parameters.family, "postgres")),
-		DBInstanceClass:         &d.want.class,
-		AllocatedStorage:        &d.want.storage,
-		StorageType:             aws.String("gp3"),
-		StorageEncrypted:        aws.Bool(true),
-		DBName:                  &c.DBName,
-		MasterUsername:          &c.Username,
-		MasterUserPassword:      &c.Password,
-		DBSubnetGroupName:       aws.String(d.subnets.groupName()),
-		DBParameterGroupName:    aws.String(d.parameters.groupName()),
-		VpcSecurityGroupIds:     []string{d.group.ID()},
-		PubliclyAccessible:      aws.Bool(false),
-		MultiAZ:                 &d.want.multiAZ,
-		BackupRetentionPeriod:   &d.want.backups,
-		DeletionProtection:      &d.want.protected,
-		CopyTagsToSnapshot:      aws.Bool(true),
-		AutoMinorVersionUpgrade: aws.Bool(true),
-		Tags:                    rdsTags(d.tags(d.Name())),
-	})
+	tags := d.tags(d.Name())
+	tags[TagSecretVersion] = version
+	in := &rds.CreateDBInstanceInput{
+		DBInstanceIdentifier:        d.identifier(),
+		Engine:                      aws.String("postgres"),
+		EngineVersion:               &d.want.version,
+		DBInstanceClass:             &d.want.class,
+		AllocatedStorage:            &d.want.storage,
+		StorageType:                 aws.String("gp3"),
+		StorageEncrypted:            aws.Bool(true),
+		DBName:                      &c.DBName,
+		MasterUsername:              &c.Username,
+		MasterUserPassword:          &c.Password,
+		DBSubnetGroupName:           aws.String(d.subnets.groupName()),
+		DBParameterGroupName:        aws.String(d.parameters.groupName()),
+		VpcSecurityGroupIds:         []string{d.group.ID()},
+		PubliclyAccessible:          aws.Bool(false),
+		MultiAZ:                     &d.want.multiAZ,
+		BackupRetentionPeriod:       &d.want.backups,
+		DeletionProtection:          &d.want.protected,
+		CopyTagsToSnapshot:          aws.Bool(true),
+		AutoMinorVersionUpgrade:     aws.Bool(true),
+		EnableCloudwatchLogsExports: []string{exportedLog},
+		Tags:                        rdsTags(tags),
+	}
+	if d.want.maxStorage > 0 {
+		in.MaxAllocatedStorage = &d.want.maxStorage
+	}
+	if d.want.insights {
+		in.EnablePerformanceInsights = aws.Bool(true)
+	}
+	out, err := d.rds.CreateDBInstance(ctx, in)
 	if err != nil {
 		return "", fmt.Errorf("create database %s: %w", *d.identifier(), err)
 	}
 	return aws.ToString(out.DBInstance.DBInstanceArn), nil
 }
 
-func (d *Database) credentials(ctx context.Context) (credentials, error) {
-	out, err := d.secrets.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String(d.secret.ID())})
+// restore makes the instance from a snapshot. What it brings along and should
+// not (the old password, for one) is drift.
+func (d *Database) restore(ctx context.Context) (string, error) {
+	s, err := SnapshotToRestore(ctx, d.rds, d.stack, d.fate.restore)
 	if err != nil {
-		return credentials{}, fmt.Errorf("read secret %s: %w", d.secret.secretName(), err)
+		return "", err
 	}
-	var c credentials
-	if json.Unmarshal([]byte(aws.ToString(out.SecretString)), &c) != nil || c.Password == "" {
-		// Its text, and so the decoder's error, could hold the password.
-		return credentials{}, fmt.Errorf("secret %s does not hold the JSON that bookctl writes", d.secret.secretName())
+	if s.GiB > d.want.storage {
+		d.want.storage = s.GiB // what was larger can't be put into less
 	}
-	return c, nil
+	out, err := d.rds.RestoreDBInstanceFromDBSnapshot(ctx, &rds.RestoreDBInstanceFromDBSnapshotInput{
+		DBInstanceIdentifier:        d.identifier(),
+		DBSnapshotIdentifier:        &s.ID,
+		DBInstanceClass:             &d.want.class,
+		AllocatedStorage:            &d.want.storage,
+		StorageType:                 aws.String("gp3"),
+		DBSubnetGroupName:           aws.String(d.subnets.groupName()),
+		DBParameterGroupName:        aws.String(d.parameters.groupName()),
+		VpcSecurityGroupIds:         []string{d.group.ID()},
+		PubliclyAccessible:          aws.Bool(false),
+		MultiAZ:                     &d.want.multiAZ,
+		BackupRetentionPeriod:       &d.want.backups,
+		DeletionProtection:          &d.want.protected,
+		CopyTagsToSnapshot:          aws.Bool(true),
+		AutoMinorVersionUpgrade:     aws.Bool(true),
+		EnableCloudwatchLogsExports: []string{exportedLog},
+		Tags:                        rdsTags(d.tags(d.Name())),
+	})
+	if err != nil {
+		return "", fmt.Errorf("restore database %s from snapshot %s: %w", *d.identifier(), s.ID, err)
+	}
+	return aws.ToString(out.DBInstance.DBInstanceArn), nil
+}
+
+// credentials reads the secret, and which version of it that is.
+func (d *Database) credentials(ctx context.Context) (credentials, string, error) {
+	return readCredentials(ctx, d.secrets, d.secret.secretName())
 }
 
 // Update mends tags and settings, at once and not in the next maintenance
@@ -212,16 +425,33 @@ func (d *Database) Update(ctx context.Context, changes []graph.Change) error {
 			return err
 		}
 	}
+	if hasField(changes, "secret-connection") {
+		if err := d.fillSecret(ctx, hasField(changes, "password")); err != nil {
+			return err
+		}
+	}
 	in := &rds.ModifyDBInstanceInput{DBInstanceIdentifier: d.identifier(), ApplyImmediately: aws.Bool(true)}
+	noLimit := d.want.maxStorage
+	if noLimit == 0 {
+		noLimit = d.want.storage // which is how RDS is told not to grow it
+	}
 	set := map[string]func(){
+		"version":             func() { in.EngineVersion = &d.want.version },
 		"class":               func() { in.DBInstanceClass = &d.want.class },
 		"storage":             func() { in.AllocatedStorage = &d.want.storage },
+		"storage-limit":       func() { in.MaxAllocatedStorage = &noLimit },
 		"backup-retention":    func() { in.BackupRetentionPeriod = &d.want.backups },
 		"multi-az":            func() { in.MultiAZ = &d.want.multiAZ },
 		"deletion-protection": func() { in.DeletionProtection = &d.want.protected },
+		"insights":            func() { in.EnablePerformanceInsights = &d.want.insights },
 		"public":              func() { in.PubliclyAccessible = aws.Bool(false) },
+		"copy-tags":           func() { in.CopyTagsToSnapshot = aws.Bool(true) },
+		"minor-upgrades":      func() { in.AutoMinorVersionUpgrade = aws.Bool(true) },
 		"security-groups":     func() { in.VpcSecurityGroupIds = []string{d.group.ID()} },
 		"parameter-group":     func() { in.DBParameterGroupName = aws.String(d.parameters.groupName()) },
+		"log-exports": func() {
+			in.CloudwatchLogsExportConfiguration = &types.CloudwatchLogsExportConfiguration{EnableLogTypes: []string{exportedLog}}
+		},
 	}
 	modify := false
 	for _, c := range changes {
@@ -230,34 +460,267 @@ func (d *Database) Update(ctx context.Context, changes []graph.Change) error {
 			modify = true
 		}
 	}
-	if !modify {
-		return nil
+	if modify {
+		if _, err := d.rds.ModifyDBInstance(ctx, in); err != nil {
+			return fmt.Errorf("modify %s of database %s: %w", graph.Fields(changes), *d.identifier(), err)
+		}
 	}
-	if _, err := d.rds.ModifyDBInstance(ctx, in); err != nil {
-		return fmt.Errorf("modify %s of database %s: %w", graph.Fields(changes), *d.identifier(), err)
+	if hasField(changes, "password") {
+		return d.setPassword(ctx, d.secrets, d.secret.secretName(), d.ID())
 	}
 	return nil
 }
 
+// setPassword gives the instance the password of the secret and then notes
+// which version that was. RDS resets it without an outage: connections that
+// are open stay open.
+func (d databases) setPassword(ctx context.Context, secrets *secretsmanager.Client, secret, arn string) error {
+	c, version, err := readCredentials(ctx, secrets, secret)
+	if err != nil {
+		return err
+	}
+	_, err = d.rds.ModifyDBInstance(ctx, &rds.ModifyDBInstanceInput{
+		DBInstanceIdentifier: aws.String(d.databaseName()), ApplyImmediately: aws.Bool(true), MasterUserPassword: &c.Password,
+	})
+	if err != nil {
+		return fmt.Errorf("set the password of database %s: %w", d.databaseName(), err)
+	}
+	return d.noteVersion(ctx, arn, version)
+}
+
+func (d databases) noteVersion(ctx context.Context, arn, version string) error {
+	_, err := d.rds.AddTagsToResource(ctx, &rds.AddTagsToResourceInput{
+		ResourceName: &arn, Tags: rdsTags(map[string]string{TagSecretVersion: version}),
+	})
+	if err != nil {
+		return fmt.Errorf("note the secret's version on database %s: %w", d.databaseName(), err)
+	}
+	return nil
+}
+
+// fillSecret writes into the secret where the database is, and keeps the
+// password. That is a new version of the same password: unless it is wrong
+// anyway, the instance's note moves along. Cut off in between, the next run
+// sets the same password once more, which changes nothing.
+func (d *Database) fillSecret(ctx context.Context, wrong bool) error {
+	db, err := d.instance(ctx)
+	if err != nil {
+		return err
+	}
+	if db == nil {
+		return fmt.Errorf("database %s is gone", *d.identifier())
+	}
+	c, _, err := d.credentials(ctx)
+	if err != nil {
+		return err
+	}
+	version, err := d.secret.put(ctx, d.connected(c, db))
+	if err != nil || wrong {
+		return err
+	}
+	return d.noteVersion(ctx, d.ID(), version)
+}
+
 // Delete removes the instance after RDS has taken a final snapshot. The
 // snapshot is named by the instance's immutable resource id and the time, so
-// that the name can collide with no other, not even one of a namesake.
+// that the name can collide with no other, not even one of a namesake. The
+// automated backups go with the instance: the snapshot holds all that they do.
 func (d *Database) Delete(ctx context.Context) error {
-	out, err := d.rds.DescribeDBInstances(ctx, &rds.DescribeDBInstancesInput{DBInstanceIdentifier: d.identifier()})
-	if isCode(err, "DBInstanceNotFound") {
-		return nil
+	db, err := d.instance(ctx)
+	if db == nil || err != nil {
+		return err
+	}
+	if err := removable(db, d.fate.skipSnapshot); err != nil {
+		return err
+	}
+	in := &rds.DeleteDBInstanceInput{
+		DBInstanceIdentifier: d.identifier(), SkipFinalSnapshot: aws.Bool(true), DeleteAutomatedBackups: aws.Bool(true),
+	}
+	if !d.fate.skipSnapshot {
+		if !aws.ToBool(db.CopyTagsToSnapshot) {
+			// A final snapshot takes no tags of its own, and one without the
+			// stack's tags would be lost sight of.
+			_, err := d.rds.ModifyDBInstance(ctx, &rds.ModifyDBInstanceInput{
+				DBInstanceIdentifier: d.identifier(), ApplyImmediately: aws.Bool(true), CopyTagsToSnapshot: aws.Bool(true),
+			})
+			if err != nil {
+				return fmt.Errorf("let snapshots of database %s carry its tags: %w", *d.identifier(), err)
+			}
+		}
+		name := finalSnapshotName(d.stack, aws.ToString(db.DbiResourceId), d.now())
+		in.SkipFinalSnapshot, in.FinalDBSnapshotIdentifier = aws.Bool(false), &name
+	}
+	_, err = d.rds.DeleteDBInstance(ctx, in)
+	if err != nil && !isCode(err, "DBInstanceNotFound") {
+		return fmt.Errorf("delete database %s: %w", *d.identifier(), err)
+	}
+	if err == nil {
+		d.final.Store(in.FinalDBSnapshotIdentifier)
+	}
+	return nil
+}
+
+func finalSnapshotName(stack, resource string, now time.Time) string {
+	return finalPrefix(stack, resource) + now.UTC().Format("20060102-150405")
+}
+
+// ErrProtected is wrapped by the error of a destroy that deletion protection
+// forbids.
+var ErrProtected = errors.New("deletion protection is on")
+
+// ErrWouldLoseData is wrapped by the error of a destroy that could take no
+// final snapshot.
+var ErrWouldLoseData = errors.New("no final snapshot can be taken")
+
+// removable says why the instance must not be deleted.
+func removable(db *types.DBInstance, skipSnapshot bool) error {
+	name, status := aws.ToString(db.DBInstanceIdentifier), aws.ToString(db.DBInstanceStatus)
+	if aws.ToBool(db.DeletionProtection) {
+		return fmt.Errorf("database %s: %w; turn it off with 'bookctl up --protect=false' first", name, ErrProtected)
+	}
+	// RDS deletes some of these only without a final snapshot:
+	// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBInstance.html
+	if !skipSnapshot && status != "storage-full" && databasePhase(status) == graph.Broken {
+		return fmt.Errorf("database %s is %q: %w in that state%s; to remove it with its data, use --purge-snapshots", name, status, ErrWouldLoseData, advice(status))
+	}
+	return nil
+}
+
+// CheckDestroy says, before anything is touched, why a stack must not be
+// destroyed: its database is protected (ErrProtected), or could leave no final
+// snapshot although one is wanted (ErrWouldLoseData). A database that is not
+// this stack's is no reason: it is left alone.
+func CheckDestroy(ctx context.Context, client *rds.Client, stack string, skipSnapshot bool) error {
+	d := databases{identity: identity{stack: stack}, rds: client}
+	db, err := d.instance(ctx)
+	if err != nil || db == nil || rdsTagMap(db.TagList)[TagStack] != stack {
+		return err
+	}
+	return removable(db, skipSnapshot)
+}
+
+// gone tells Absent from "gone, and the final snapshot is still being written".
+// As long as it is not complete, nothing else of the database is removed.
+func (d *Database) gone(ctx context.Context) (graph.State, error) {
+	name := d.final.Load()
+	if name == nil {
+		return absent, nil
+	}
+	leaving := graph.State{Phase: graph.Leaving, ID: *name, Owner: d.stack}
+	out, err := d.rds.DescribeDBSnapshots(ctx, &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: name})
+	if isCode(err, "DBSnapshotNotFound") || err == nil && len(out.DBSnapshots) == 0 {
+		leaving.Note = "final snapshot " + *name + " is not visible yet"
+		return leaving, nil
 	}
 	if err != nil {
-		return fmt.Errorf("describe database %s: %w", *d.identifier(), err)
+		return graph.State{}, fmt.Errorf("describe snapshot %s: %w", *name, err)
 	}
-	for _, db := range out.DBInstances {
-		name := strings.ToLower(fmt.Sprintf("%s-final-%s-%s", d.stack, strings.TrimPrefix(aws.ToString(db.DbiResourceId), "db-"), d.now().UTC().Format("20060102-150405")))
-		_, err := d.rds.DeleteDBInstance(ctx, &rds.DeleteDBInstanceInput{
-			DBInstanceIdentifier: d.identifier(), SkipFinalSnapshot: aws.Bool(false), FinalDBSnapshotIdentifier: &name,
-		})
-		if err != nil && !isCode(err, "DBInstanceNotFound") {
-			return fmt.Errorf("delete database %s: %w", *d.identifier(), err)
+	switch s := out.DBSnapshots[0]; aws.ToString(s.Status) {
+	case "available":
+		return absent, nil
+	case "failed":
+		return graph.State{}, fmt.Errorf("final snapshot %s: %w: it failed; nothing more of the database is removed", *name, ErrWouldLoseData)
+	default:
+		leaving.Note = fmt.Sprintf("final snapshot %s: %s, %d%%", *name, aws.ToString(s.Status), aws.ToInt32(s.PercentProgress))
+		return leaving, nil
+	}
+}
+
+// adoptFinal finds the final snapshot that an earlier run asked for.
+func (d *Database) adoptFinal(ctx context.Context, resource string) error {
+	all, err := Snapshots(ctx, d.rds, d.stack)
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		if s.Kind == FinalSnapshot && s.Resource == resource && s.Status != "available" {
+			d.final.Store(&s.ID)
 		}
 	}
 	return nil
+}
+
+// RotatePassword gives the secret a new password and then the database. It
+// returns when RDS has applied it; the caller then makes the service's tasks
+// start anew, since they read the secret when they start.
+//
+// The order bears being cut off anywhere: the secret is the truth, the note on
+// the database tells that it has another's password, and the next up or
+// rotation sets it. Open connections outlive the change, so tasks that hold
+// theirs serve on until they are replaced; only a new connection of an old
+// task is refused meanwhile.
+func RotatePassword(ctx context.Context, c Clients, stack string) error {
+	d := databases{identity: identity{stack: stack}, rds: c.RDS}
+	db, err := d.instance(ctx)
+	if err != nil {
+		return err
+	}
+	if db == nil {
+		return fmt.Errorf("stack %s has no database; make it with 'bookctl up'", stack)
+	}
+	if rdsTagMap(db.TagList)[TagStack] != stack {
+		return fmt.Errorf("database %s: %w %s", d.databaseName(), graph.ErrForeign, stack)
+	}
+	if s := aws.ToString(db.DBInstanceStatus); s != "available" {
+		return fmt.Errorf("database %s is %q: its password can be changed when it is available", d.databaseName(), s)
+	}
+	s := newSecret(d.identity, c.Secrets, "", "")
+	st, err := s.Find(ctx)
+	if err != nil {
+		return err
+	}
+	if st.Phase == graph.Absent || st.Owner != stack {
+		return fmt.Errorf("secret %s: %w %s", s.secretName(), graph.ErrForeign, stack)
+	}
+	current, _, err := readCredentials(ctx, c.Secrets, s.secretName())
+	if err != nil {
+		return err
+	}
+	if current.Password, err = s.random(ctx); err != nil {
+		return err
+	}
+	if _, err := s.put(ctx, current); err != nil {
+		return err
+	}
+	if err := d.setPassword(ctx, c.Secrets, s.secretName(), aws.ToString(db.DBInstanceArn)); err != nil {
+		return fmt.Errorf("%w; the secret has the new password: 'bookctl up' gives it to the database", err)
+	}
+	return d.passwordApplied(ctx)
+}
+
+// passwordApplied waits until no password is pending: RDS sets it in the
+// background, usually within a minute.
+func (d databases) passwordApplied(ctx context.Context) error {
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		db, err := d.instance(ctx)
+		if err != nil {
+			return err
+		}
+		if db == nil {
+			return fmt.Errorf("database %s is gone", d.databaseName())
+		}
+		p := db.PendingModifiedValues
+		if (p == nil || p.MasterUserPassword == nil) && aws.ToString(db.DBInstanceStatus) == "available" {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(pause):
+		}
+	}
+}
+
+// readCredentials reads a secret, and which version of it is current.
+func readCredentials(ctx context.Context, secrets *secretsmanager.Client, name string) (credentials, string, error) {
+	out, err := secrets.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &name})
+	if err != nil {
+		return credentials{}, "", fmt.Errorf("read secret %s: %w", name, err)
+	}
+	var c credentials
+	if json.Unmarshal([]byte(aws.ToString(out.SecretString)), &c) != nil || c.Password == "" {
+		// Its text, and so the decoder's error, could hold the password.
+		return credentials{}, "", fmt.Errorf("secret %s does not hold the JSON that bookctl writes", name)
+	}
+	return c, aws.ToString(out.VersionId), nil
 }

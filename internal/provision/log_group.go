@@ -18,15 +18,26 @@ import (
 type LogGroup struct {
 	graph.Node
 	identity
-	logs *cloudwatchlogs.Client
-	days int32
+	logs  *cloudwatchlogs.Client
+	group string
+	days  int32
 }
 
 func newLogGroup(i identity, logs *cloudwatchlogs.Client, days int32) *LogGroup {
-	return &LogGroup{Node: graph.Named("log-group", 5*time.Minute), identity: i, logs: logs, days: days}
+	return &LogGroup{Node: graph.Named("log-group", 5*time.Minute), identity: i, logs: logs, group: "/bookctl/" + i.stack, days: days}
 }
 
-func (l *LogGroup) groupName() string { return "/bookctl/" + l.stack }
+// newDatabaseLogGroup makes the group to which RDS sends PostgreSQL's log. Left
+// to itself RDS makes the group, without tags, to be kept for ever, and leaves
+// it behind: https://github.com/hashicorp/terraform-provider-aws/issues/5348
+func newDatabaseLogGroup(i identity, logs *cloudwatchlogs.Client, days int32) *LogGroup {
+	return &LogGroup{
+		Node: graph.Named("db-log-group", 5*time.Minute), identity: i, logs: logs,
+		group: "/aws/rds/instance/" + i.name("database") + "/postgresql", days: days,
+	}
+}
+
+func (l *LogGroup) groupName() string { return l.group }
 
 // Find looks the group up by its name.
 func (l *LogGroup) Find(ctx context.Context) (graph.State, error) {

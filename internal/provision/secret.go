@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -21,6 +22,8 @@ type Secret struct {
 	identity
 	secrets *secretsmanager.Client
 	initial credentials
+	// valued says that the last Find saw a value.
+	valued atomic.Bool
 }
 
 // credentials is the JSON in the secret, with the keys that AWS's own rotation
@@ -35,6 +38,17 @@ type credentials struct {
 	Password string `json:"password"`
 }
 
+// connection is everything but the password, for comparing and showing.
+func (c credentials) connection() string {
+	return fmt.Sprintf("%s://%s@%s:%d/%s", c.Engine, c.Username, c.Host, c.Port, c.DBName)
+}
+
+// String keeps the password out of whatever might print credentials.
+func (c credentials) String() string { return c.connection() }
+
+// GoString does the same for %#v.
+func (c credentials) GoString() string { return c.connection() }
+
 func newSecret(i identity, secrets *secretsmanager.Client, dbname, username string) *Secret {
 	return &Secret{
 		Node: graph.Named("secret", 5*time.Minute), identity: i, secrets: secrets,
@@ -48,6 +62,7 @@ func (s *Secret) secretName() string { return s.stack + "/database" }
 func (s *Secret) Find(ctx context.Context) (graph.State, error) {
 	out, err := s.secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: aws.String(s.secretName())})
 	if isCode(err, "ResourceNotFoundException") {
+		s.valued.Store(false)
 		return absent, nil
 	}
 	if err != nil {
@@ -60,6 +75,7 @@ func (s *Secret) Find(ctx context.Context) (graph.State, error) {
 		st.Drift = append(st.Drift, graph.Change{Field: "deletion", Have: "scheduled", Want: "none"})
 		st.Note = "scheduled for deletion"
 	}
+	s.valued.Store(hasCurrent(out.VersionIdsToStages) && out.DeletedDate == nil)
 	if !hasCurrent(out.VersionIdsToStages) {
 		st.Drift = append(st.Drift, graph.Change{Field: "value", Want: "generated"})
 	}
@@ -108,30 +124,47 @@ func (s *Secret) Update(ctx context.Context, changes []graph.Change) error {
 		}
 	}
 	if hasField(changes, "value") {
-		return s.generate(ctx, id)
+		return s.generate(ctx)
 	}
 	return nil
 }
 
-func (s *Secret) generate(ctx context.Context, id *string) error {
-	// RDS refuses / @ " and spaces; the rest would need quoting somewhere.
-	// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html
+func (s *Secret) generate(ctx context.Context) error {
+	value := s.initial
+	var err error
+	if value.Password, err = s.random(ctx); err != nil {
+		return err
+	}
+	_, err = s.put(ctx, value)
+	return err
+}
+
+// random returns a new password. RDS refuses / @ " and spaces; the rest would
+// need quoting somewhere.
+// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html
+func (s *Secret) random(ctx context.Context) (string, error) {
 	out, err := s.secrets.GetRandomPassword(ctx, &secretsmanager.GetRandomPasswordInput{
 		PasswordLength: aws.Int64(32), ExcludePunctuation: aws.Bool(true),
 	})
 	if err != nil {
-		return fmt.Errorf("generate a password: %w", err)
+		return "", fmt.Errorf("generate a password: %w", err)
 	}
-	value := s.initial
-	value.Password = aws.ToString(out.RandomPassword)
+	return aws.ToString(out.RandomPassword), nil
+}
+
+// put writes a value and returns its version.
+func (s *Secret) put(ctx context.Context, value credentials) (version string, err error) {
 	text, err := json.Marshal(value)
 	if err != nil {
-		return fmt.Errorf("encode secret %s: %w", s.secretName(), err)
+		return "", fmt.Errorf("encode secret %s: %w", s.secretName(), err)
 	}
-	if _, err := s.secrets.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: id, SecretString: aws.String(string(text))}); err != nil {
-		return fmt.Errorf("put the value of secret %s: %w", s.secretName(), err)
+	out, err := s.secrets.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{
+		SecretId: aws.String(s.secretName()), SecretString: aws.String(string(text)),
+	})
+	if err != nil {
+		return "", fmt.Errorf("put the value of secret %s: %w", s.secretName(), err)
 	}
-	return nil
+	return aws.ToString(out.VersionId), nil
 }
 
 // Delete removes the secret at once, so that its name is free again: it opens

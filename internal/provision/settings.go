@@ -44,6 +44,16 @@ type Settings struct {
 	DBClass string `json:"dbClass"`
 	// DBStorage is the storage of the database in GiB.
 	DBStorage int32 `json:"dbStorage"`
+	// DBMaxStorage is how far RDS may grow the storage by itself, in GiB; 0
+	// means not at all.
+	DBMaxStorage int32 `json:"dbMaxStorage"`
+	// DBVersion is the version of PostgreSQL: a major one ("17"), of which RDS
+	// chooses the minor and raises it, or a full one ("17.4"). Empty means
+	// DefaultDBVersion; Preflight says what a region offers.
+	DBVersion string `json:"dbVersion"`
+	// DBInsights records the load of the database by query (Performance
+	// Insights, with the 7 days that are free).
+	DBInsights bool `json:"dbInsights"`
 	// DBMultiAZ keeps a standby of the database in the other zone.
 	DBMultiAZ bool `json:"dbMultiAZ"`
 	// BackupDays is how long automated backups are kept.
@@ -104,8 +114,9 @@ func joined(numbers []int32) string {
 }
 
 var (
-	databaseClass  = regexp.MustCompile(`^db\.[a-z0-9-]+\.[a-z0-9]+$`)
-	imageReference = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
+	databaseClass   = regexp.MustCompile(`^db\.[a-z0-9-]+\.[a-z0-9]+$`)
+	databaseVersion = regexp.MustCompile(`^[1-9][0-9](\.[0-9]{1,2})?$`)
+	imageReference  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
 )
 
 // mostTasks is the quota of tasks per service:
@@ -139,10 +150,23 @@ func (s Settings) Check() error {
 		return fmt.Errorf("database class %q: name one such as db.t4g.micro", s.DBClass)
 	case s.DBStorage < 20 || s.DBStorage > 65536:
 		return fmt.Errorf("database storage %d GiB: gp3 storage is 20 to 65536 GiB", s.DBStorage)
+	// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_PIOPS.Autoscaling.html
+	case s.DBMaxStorage != 0 && (int64(s.DBMaxStorage)*10 < int64(s.DBStorage)*11 || s.DBMaxStorage > 65536):
+		return fmt.Errorf("database storage limit %d GiB: RDS wants it a tenth or more above the storage (%d GiB), and at most 65536 GiB", s.DBMaxStorage, s.DBStorage)
+	case s.DBVersion != "" && !databaseVersion.MatchString(s.DBVersion):
+		return fmt.Errorf("database version %q: name a version of PostgreSQL such as 17 or 17.4", s.DBVersion)
 	case s.BackupDays < 1 || s.BackupDays > 35:
 		return fmt.Errorf("backup retention %d days: RDS keeps backups for 1 to 35 days", s.BackupDays)
 	}
 	return nil
+}
+
+// dbVersion is DBVersion or its default.
+func (s Settings) dbVersion() string {
+	if s.DBVersion == "" {
+		return DefaultDBVersion
+	}
+	return s.DBVersion
 }
 
 // The settings are recorded in tags of what they concern, so that a change by
@@ -156,6 +180,9 @@ const (
 	tagClass      = "bookctl:db-class"
 	tagStorage    = "bookctl:db-storage"
 	tagMultiAZ    = "bookctl:db-multi-az"
+	tagMaxStorage = "bookctl:db-max-storage"
+	tagDBVersion  = "bookctl:db-version"
+	tagInsights   = "bookctl:db-insights"
 	tagBackupDays = "bookctl:backup-days"
 	tagProtect    = "bookctl:protect"
 )
@@ -170,6 +197,7 @@ func (s Settings) record() map[string]map[string]string {
 		"service":       {tagCount: n(s.Count), tagMin: n(s.Min), tagMax: n(s.Max), tagExec: b(s.Exec)},
 		"load-balancer": {tagPort: n(s.Port)},
 		"database": {
+			tagMaxStorage: n(s.DBMaxStorage), tagDBVersion: s.dbVersion(), tagInsights: b(s.DBInsights),
 			tagClass: s.DBClass, tagStorage: n(s.DBStorage), tagMultiAZ: b(s.DBMultiAZ), tagBackupDays: n(s.BackupDays), tagProtect: b(s.Protect),
 		},
 	}
@@ -311,6 +339,12 @@ func readDatabase(ctx context.Context, c Clients, who identity, d *Deployed) (fu
 			d.DBClass = class
 		}
 		d.DBStorage = tagNumber(tags, tagStorage, aws.ToInt32(live.AllocatedStorage))
+		d.DBMaxStorage = tagNumber(tags, tagMaxStorage, aws.ToInt32(live.MaxAllocatedStorage))
+		d.DBInsights = tagBool(tags, tagInsights, aws.ToBool(live.PerformanceInsightsEnabled))
+		d.DBVersion = major(aws.ToString(live.EngineVersion))
+		if v := tags[tagDBVersion]; major(v) == d.DBVersion {
+			d.DBVersion = v
+		}
 		d.DBMultiAZ = tagBool(tags, tagMultiAZ, aws.ToBool(live.MultiAZ))
 		d.BackupDays = tagNumber(tags, tagBackupDays, aws.ToInt32(live.BackupRetentionPeriod))
 		d.Protect = tagBool(tags, tagProtect, aws.ToBool(live.DeletionProtection))

@@ -15,6 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -42,6 +44,12 @@ type Spec struct {
 	// Wait makes the service ready only when its rollout is over and its tasks
 	// are healthy.
 	Wait bool
+	// Restore, when there is no database yet, is the snapshot that it is made
+	// from: the id of one, or "latest" for the stack's newest.
+	Restore string
+	// SkipFinalSnapshot lets destroy lose the data: no snapshot is taken when
+	// the database goes.
+	SkipFinalSnapshot bool
 }
 
 func (s Spec) check() error {
@@ -72,6 +80,8 @@ type Clients struct {
 	Logs    *cloudwatchlogs.Client
 	RDS     *rds.Client
 	Secrets *secretsmanager.Client
+	SSM     *ssm.Client
+	STS     *sts.Client
 }
 
 // NewClients makes the clients from one configuration.
@@ -86,11 +96,14 @@ func NewClients(c aws.Config) Clients {
 		Logs:    cloudwatchlogs.NewFromConfig(c),
 		RDS:     rds.NewFromConfig(c),
 		Secrets: secretsmanager.NewFromConfig(c),
+		SSM:     ssm.NewFromConfig(c),
+		STS:     sts.NewFromConfig(c),
 	}
 }
 
-// databaseFamily is the PostgreSQL major version of a stack's database.
-const databaseFamily = "postgres17"
+// DefaultDBVersion is the PostgreSQL major version of a new database, where
+// the region offers it.
+const DefaultDBVersion = "17"
 
 // logDays is how long the tasks' output is kept.
 const logDays = 14
@@ -177,9 +190,11 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	secret := newSecret(who, c.Secrets, "books", "bookapi")
 	data := databases{identity: who, rds: c.RDS}
 	dbSubnets := newDBSubnetGroup(data, rdsRole, privateA, privateB)
-	dbParameters := newDBParameterGroup(data, databaseFamily)
-	db := newDatabase(data, c.Secrets, secret, database, dbSubnets, dbParameters, databaseSpec{
-		class: spec.DBClass, storage: spec.DBStorage, backups: spec.BackupDays, multiAZ: spec.DBMultiAZ, protected: spec.Protect,
+	want := databaseSpecOf(spec.Settings)
+	dbParameters := newDBParameterGroup(data, want.family())
+	dbLogs := newDatabaseLogGroup(who, c.Logs, logDays)
+	db := newDatabase(data, c.Secrets, secret, database, dbSubnets, dbParameters, dbLogs, want, databaseFate{
+		restore: spec.Restore, skipSnapshot: spec.SkipFinalSnapshot,
 	})
 	logGroup := newLogGroup(who, c.Logs, logDays)
 	repository := newRepository(who, c.ECR)
@@ -236,7 +251,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		resources: []Resource{
 			vpc, gateway, publicA, publicB, privateA, privateB, public, private, lb, task, database,
 			ecsRole, elbRole, rdsRole, scalingRole,
-			secret, dbSubnets, dbParameters, db, logGroup, repository, image, executionRole, taskRole,
+			secret, dbSubnets, dbParameters, dbLogs, db, logGroup, repository, image, executionRole, taskRole,
 			balancer, targets, listener, cluster, definition, service, scale,
 		},
 		logGroup: logGroup, repository: repository, image: image, database: db, balancer: balancer, targets: targets, service: service,

@@ -155,9 +155,13 @@ func (t *TaskDefinition) definition() *ecs.RegisterTaskDefinitionInput {
 		arch = types.CPUArchitectureArm64
 	}
 	cpu, memory := strconv.Itoa(int(t.want.cpu)), strconv.Itoa(int(t.want.memory))
+	host, dbPort := t.database.Endpoint()
+	if host == "" {
+		dbPort = postgresPort
+	}
 	env := map[string]string{
-		"DB_HOST":     t.database.Endpoint(),
-		"DB_PORT":     strconv.Itoa(postgresPort),
+		"DB_HOST":     host,
+		"DB_PORT":     strconv.Itoa(int(dbPort)),
 		"DB_NAME":     t.secret.initial.DBName,
 		"DB_SSLMODE":  "verify-full",
 		"PORT":        strconv.Itoa(int(t.want.port)),

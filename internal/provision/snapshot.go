@@ -1,0 +1,208 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
+	"github.com/aws/aws-sdk-go-v2/service/rds/types"
+)
+
+// SnapshotKind says how a snapshot came about, and so how it is removed.
+type SnapshotKind string
+
+const (
+	// FinalSnapshot was taken when the stack was destroyed.
+	FinalSnapshot SnapshotKind = "final"
+	// ManualSnapshot was taken by a person or a tool.
+	ManualSnapshot SnapshotKind = "manual"
+	// AutomatedSnapshot was taken by RDS. It goes with its instance, or with
+	// the instance's retained backup, and can't be deleted alone.
+	AutomatedSnapshot SnapshotKind = "automated"
+	// RetainedBackup is what RDS keeps of the automated backups of an instance
+	// that is gone.
+	RetainedBackup SnapshotKind = "retained backup"
+)
+
+// Snapshot is a copy of a stack's database that RDS keeps and bills.
+type Snapshot struct {
+	// ID is the snapshot's identifier, or the ARN of a retained backup.
+	ID   string       `json:"id"`
+	Kind SnapshotKind `json:"kind"`
+	// Status is RDS's word: "available", "creating", "failed", "retained".
+	Status  string    `json:"status"`
+	Created time.Time `json:"created"`
+	// GiB is the storage of the database; RDS bills at most this.
+	GiB int32 `json:"gib"`
+	// Version is the version of PostgreSQL.
+	Version string `json:"version"`
+	// Resource is the immutable id of the instance that it was taken of.
+	Resource string `json:"resource"`
+}
+
+// Snapshots lists every snapshot and retained backup of a stack, oldest first.
+//
+// RDS can't filter by tag, so it is asked for those of instances called like
+// the stack's; which of them are the stack's, and not those of a namesake, is
+// then told by tag or by the instance's immutable resource id, and never by
+// name. The id of an instance that is gone is known from the snapshots that
+// carry the stack's tag, which they do because the instance copies its tags:
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Tagging.html
+func Snapshots(ctx context.Context, client *rds.Client, stack string) ([]Snapshot, error) {
+	d := databases{identity: identity{stack: stack}, rds: client}
+	name := aws.String(d.databaseName())
+	var found []candidate
+	db, err := d.instance(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if db != nil {
+		found = append(found, candidate{owner: rdsTagMap(db.TagList)[TagStack], Snapshot: Snapshot{Resource: aws.ToString(db.DbiResourceId)}})
+	}
+	pages := rds.NewDescribeDBSnapshotsPaginator(client, &rds.DescribeDBSnapshotsInput{DBInstanceIdentifier: name})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("describe the snapshots of %s: %w", *name, err)
+		}
+		for _, s := range page.DBSnapshots {
+			found = append(found, snapshotOf(stack, s))
+		}
+	}
+	backups := rds.NewDescribeDBInstanceAutomatedBackupsPaginator(client, &rds.DescribeDBInstanceAutomatedBackupsInput{DBInstanceIdentifier: name})
+	for backups.HasMorePages() {
+		page, err := backups.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("describe the automated backups of %s: %w", *name, err)
+		}
+		for _, b := range page.DBInstanceAutomatedBackups {
+			if aws.ToString(b.Status) != "retained" {
+				continue // the backup of a live instance is part of it
+			}
+			found = append(found, candidate{owner: rdsTagMap(b.TagList)[TagStack], Snapshot: Snapshot{
+				ID: aws.ToString(b.DBInstanceAutomatedBackupsArn), Kind: RetainedBackup, Status: "retained", Created: aws.ToTime(b.InstanceCreateTime),
+				GiB: aws.ToInt32(b.AllocatedStorage), Version: aws.ToString(b.EngineVersion), Resource: aws.ToString(b.DbiResourceId),
+			}})
+		}
+	}
+	return ofStack(stack, found), nil
+}
+
+func snapshotOf(stack string, s types.DBSnapshot) candidate {
+	out := Snapshot{
+		ID: aws.ToString(s.DBSnapshotIdentifier), Kind: ManualSnapshot, Status: aws.ToString(s.Status), Created: aws.ToTime(s.SnapshotCreateTime),
+		GiB: aws.ToInt32(s.AllocatedStorage), Version: aws.ToString(s.EngineVersion), Resource: aws.ToString(s.DbiResourceId),
+	}
+	switch {
+	case aws.ToString(s.SnapshotType) == "automated":
+		out.Kind = AutomatedSnapshot
+	case strings.HasPrefix(out.ID, finalPrefix(stack, out.Resource)):
+		out.Kind = FinalSnapshot
+	}
+	return candidate{owner: rdsTagMap(s.TagList)[TagStack], Snapshot: out}
+}
+
+// finalPrefix is how the name of a final snapshot of an instance begins.
+func finalPrefix(stack, resource string) string {
+	return strings.ToLower(stack + "-final-" + strings.TrimPrefix(resource, "db-") + "-")
+}
+
+// candidate is a snapshot whose owner is not settled. One without an id is the
+// live instance.
+type candidate struct {
+	Snapshot
+	owner string // the ownership tag, or "" for none
+}
+
+// ofStack keeps what is tagged as the stack's, and what was taken of an
+// instance of which something is; a tag of another stack always counts more.
+func ofStack(stack string, found []candidate) []Snapshot {
+	ours := map[string]bool{}
+	for _, c := range found {
+		if c.owner == stack && c.Resource != "" {
+			ours[c.Resource] = true
+		}
+	}
+	var out []Snapshot
+	for _, c := range found {
+		if c.ID != "" && (c.owner == stack || c.owner == "" && ours[c.Resource]) {
+			out = append(out, c.Snapshot)
+		}
+	}
+	slices.SortFunc(out, func(a, b Snapshot) int {
+		if c := a.Created.Compare(b.Created); c != 0 {
+			return c
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return out
+}
+
+// SnapshotToRestore finds the snapshot that which names: an identifier, or
+// "latest" for the newest complete one of the stack.
+func SnapshotToRestore(ctx context.Context, client *rds.Client, stack, which string) (Snapshot, error) {
+	if which == "latest" {
+		all, err := Snapshots(ctx, client, stack)
+		if err != nil {
+			return Snapshot{}, err
+		}
+		for _, s := range slices.Backward(all) {
+			if s.Kind != RetainedBackup && s.Status == "available" {
+				return s, nil
+			}
+		}
+		return Snapshot{}, fmt.Errorf("stack %s has no snapshot to restore; leave --restore out for an empty database", stack)
+	}
+	out, err := client.DescribeDBSnapshots(ctx, &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: &which})
+	if isCode(err, "DBSnapshotNotFound") || err == nil && len(out.DBSnapshots) == 0 {
+		return Snapshot{}, fmt.Errorf("there is no snapshot %s in this region; list them with 'aws rds describe-db-snapshots'", which)
+	}
+	if err != nil {
+		return Snapshot{}, fmt.Errorf("describe snapshot %s: %w", which, err)
+	}
+	live := out.DBSnapshots[0]
+	if e := aws.ToString(live.Engine); e != "postgres" {
+		return Snapshot{}, fmt.Errorf("snapshot %s is of %s; bookapi needs one of postgres", which, e)
+	}
+	s := snapshotOf(stack, live).Snapshot
+	if s.Status != "available" {
+		return Snapshot{}, fmt.Errorf("snapshot %s is %q; it can be restored when it is available", which, s.Status)
+	}
+	return s, nil
+}
+
+// PurgeSnapshots removes every snapshot and retained backup of a stack whose
+// database is gone, asks guard (which may be nil) before each, and returns what
+// it removed. What a namesake left is spared; see Snapshots. A snapshot that is
+// still being written can't be deleted: the error says so.
+func PurgeSnapshots(ctx context.Context, client *rds.Client, stack string, guard func(context.Context) error) ([]Snapshot, error) {
+	all, err := Snapshots(ctx, client, stack)
+	if err != nil {
+		return nil, err
+	}
+	var removed []Snapshot
+	for _, s := range all {
+		if s.Kind == AutomatedSnapshot {
+			continue
+		}
+		if guard != nil {
+			if err := guard(ctx); err != nil {
+				return removed, err
+			}
+		}
+		if s.Kind == RetainedBackup {
+			_, err = client.DeleteDBInstanceAutomatedBackup(ctx, &rds.DeleteDBInstanceAutomatedBackupInput{DbiResourceId: &s.Resource})
+		} else {
+			_, err = client.DeleteDBSnapshot(ctx, &rds.DeleteDBSnapshotInput{DBSnapshotIdentifier: &s.ID})
+		}
+		if err != nil && !isCode(err, "DBSnapshotNotFound", "DBInstanceAutomatedBackupNotFound") {
+			return removed, fmt.Errorf("delete %s %s: %w", s.Kind, s.ID, err)
+		}
+		removed = append(removed, s)
+	}
+	return removed, nil
+}
