@@ -42,16 +42,47 @@ func TestTheSameSourceGivesTheSameDigest(t *testing.T) {
 		t.Errorf("digests %s and %s of equal sources in two places", one.Digest, two.Digest)
 	}
 	changed := copyHello(t)
-	main := filepath.Join(changed, "cmd/bookapi/main.go")
-	text, err := os.ReadFile(main)
+	change(t, changed)
+	if got := build(t, changed, "amd64"); got.Digest == one.Digest {
+		t.Error("another source, and the same digest")
+	}
+}
+
+func TestACachedProgramIsUsedOnlyWhileItIsCurrentAndWhole(t *testing.T) {
+	t.Parallel()
+	source := image.Source{Dir: copyHello(t), Arch: "amd64", Cache: filepath.Join(t.TempDir(), "cache")}
+	digest := func() string {
+		t.Helper()
+		built, err := image.Build(t.Context(), source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return built.Digest
+	}
+	want := digest()
+	kept, err := filepath.Glob(filepath.Join(source.Cache, "*"))
+	if err != nil || len(kept) != 1 {
+		t.Fatalf("cache: %v, %v; want one file", kept, err)
+	}
+	if got := digest(); got != want {
+		t.Errorf("from the cache: %s, want %s", got, want)
+	}
+	whole, err := os.ReadFile(kept[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(main, bytes.ReplaceAll(text, []byte("Hello from"), []byte("Howdy from")), 0o644); err != nil {
-		t.Fatal(err)
+	half := append(bytes.Clone(whole[:len(whole)/2]), make([]byte, len(whole)/2)...)
+	for name, bad := range map[string][]byte{"empty": nil, "cut off": whole[:len(whole)/2], "half written": half} {
+		if err := os.WriteFile(kept[0], bad, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := digest(); got != want {
+			t.Errorf("from a cache that is %s: %s, want %s", name, got, want)
+		}
 	}
-	if got := build(t, changed, "amd64"); got.Digest == one.Digest {
-		t.Error("another source, and the same digest")
+	change(t, source.Dir)
+	if got := digest(); got == want {
+		t.Error("the cached program was used for another source")
 	}
 }
 
@@ -210,7 +241,7 @@ func TestAnImageRunsAsATask(t *testing.T) {
 	if uid == 0 {
 		uid = 65532
 	}
-	want := fmt.Sprintln("Hello from", uid)
+	want := fmt.Sprintf("Hello from %d, version 1.2.3\n", uid)
 	for {
 		answer, err := get(t.Context(), fmt.Sprintf("http://127.0.0.1:%d/", container.Port))
 		if err == nil {
@@ -296,6 +327,7 @@ func TestFailuresSayWhatToDo(t *testing.T) {
 		want   string
 	}{
 		{t.Context(), image.Source{Dir: hello, Arch: "386"}, nil, `architecture "386" is not one of amd64 and arm64`},
+		{t.Context(), image.Source{Dir: hello, Arch: "amd64", Version: "1 -X main.x=y"}, nil, "may hold only"},
 		{t.Context(), image.Source{Dir: t.TempDir(), Arch: "amd64"}, image.ErrNoSource, "--source DIR"},
 		{t.Context(), image.Source{Dir: broken, Arch: "amd64"}, nil, "broken.go:2"},
 		{ended, image.Source{Dir: hello, Arch: "amd64"}, context.Canceled, "build the image"},
@@ -365,6 +397,19 @@ func copyHello(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// change makes a source say something else.
+func change(t *testing.T, dir string) {
+	t.Helper()
+	main := filepath.Join(dir, "cmd/bookapi/main.go")
+	text, err := os.ReadFile(main)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(main, bytes.ReplaceAll(text, []byte("Hello from"), []byte("Howdy from")), 0o644); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func build(t *testing.T, dir, arch string) *image.Image {
@@ -439,6 +484,8 @@ type repository struct {
 type immutable struct{}
 
 func (immutable) Repository(string) (exists, immutable bool) { return true, true }
+
+func (immutable) Pushed(string) {}
 
 func newRepository(t *testing.T) *repository {
 	t.Helper()

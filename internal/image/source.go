@@ -4,12 +4,15 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -34,9 +37,12 @@ type Source struct {
 	Dir string
 	// Arch is the processor as Go and OCI name it: amd64 or arm64.
 	Arch string
-	// Version becomes a label of the image, and so a part of its digest. None if
-	// empty.
+	// Version is what the program says that it is, and a label of the image; so
+	// it changes the digest. It may be empty.
 	Version string
+	// Cache is a directory that keeps the program, so that the next build of an
+	// unchanged source need not link it. It is made if missing; empty for none.
+	Cache string
 }
 
 // FindSource is the root of bookctl's own module in dir or above it. The error
@@ -70,10 +76,16 @@ func moduleOf(dir string) (string, error) {
 	return "", fmt.Errorf("%s names no module", filepath.Join(dir, "go.mod"))
 }
 
+// versionPattern is what the linker's flags need no quotes for.
+var versionPattern = regexp.MustCompile(`^[A-Za-z0-9._+-]*$`)
+
 // check finds what is wrong with a source before anything is started.
 func (s Source) check() error {
 	if s.Arch != "amd64" && s.Arch != "arm64" {
 		return fmt.Errorf("architecture %q is not one of amd64 and arm64", s.Arch)
+	}
+	if !versionPattern.MatchString(s.Version) {
+		return fmt.Errorf("version %q may hold only letters, digits and ._+-", s.Version)
 	}
 	info, err := os.Stat(filepath.Join(s.Dir, filepath.FromSlash(program)))
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
@@ -94,10 +106,10 @@ func (s Source) compile(ctx context.Context) ([]byte, error) {
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // the system clears what stays
 	out := filepath.Join(dir, "bookapi")
-	cmd := exec.CommandContext(ctx, tool, "build", "-trimpath", "-buildvcs=false", "-mod=readonly",
-		"-ldflags=-s -w -buildid=", "-o", out, "./"+program)
+	kept := s.restore(out)
+	cmd := exec.CommandContext(ctx, tool, "build", "-o", out, "./"+program)
 	cmd.Dir = s.Dir
-	cmd.Env = compilerEnv(os.Environ(), s.Arch)
+	cmd.Env = s.compilerEnv(os.Environ())
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Run(); err != nil {
@@ -106,16 +118,69 @@ func (s Source) compile(ctx context.Context) ([]byte, error) {
 		}
 		return nil, fmt.Errorf("go build ./%s in %s: %w\n%s", program, s.Dir, err, tail(output.String(), 20))
 	}
-	return os.ReadFile(out)
+	binary, err := os.ReadFile(out)
+	if err == nil && !bytes.Equal(binary, kept) {
+		s.keep(binary)
+	}
+	return binary, err
+}
+
+// kept is the file of the cache for this source, or empty.
+func (s Source) kept() string {
+	dir, err := filepath.Abs(s.Dir)
+	if s.Cache == "" || err != nil {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(dir + "\x00" + s.Arch + "\x00" + s.Version))
+	return filepath.Join(s.Cache, "bookapi-"+hex.EncodeToString(sum[:8]))
+}
+
+// restore writes the program of the last build to path, where the go tool tells
+// by its build id whether it is still current. One that is not whole is left:
+// the go tool would not notice.
+func (s Source) restore(path string) []byte {
+	text, err := os.ReadFile(s.kept())
+	if err != nil || len(text) < sha256.Size || sha256.Sum256(text[sha256.Size:]) != [sha256.Size]byte(text) {
+		return nil
+	}
+	program := text[sha256.Size:]
+	if err := os.WriteFile(path, program, 0o755); err != nil {
+		return nil
+	}
+	return program
+}
+
+// keep saves the program behind its checksum. A failure costs the next build
+// some time and nothing else, and so is not reported.
+func (s Source) keep(program []byte) {
+	path := s.kept()
+	if path == "" || os.MkdirAll(filepath.Dir(path), 0o755) != nil {
+		return
+	}
+	partial, err := os.CreateTemp(filepath.Dir(path), "partial-")
+	if err != nil {
+		return
+	}
+	sum := sha256.Sum256(program)
+	_, err = partial.Write(slices.Concat(sum[:], program))
+	if errors.Join(err, partial.Close()) != nil || os.Rename(partial.Name(), path) != nil {
+		_ = os.Remove(partial.Name()) // a rest is no harm
+	}
 }
 
 // compilerEnv is the environment of the go tool: the caller's, without the AWS
-// credentials, and with everything fixed that would change the program.
-func compilerEnv(environ []string, arch string) []string {
+// credentials, and with everything fixed that would change the program. The
+// Dockerfile builds with the same flags.
+func (s Source) compilerEnv(environ []string) []string {
 	env := slices.DeleteFunc(slices.Clone(environ), func(v string) bool { return strings.HasPrefix(v, "AWS_") })
+	link := "-s -w"
+	if s.Version != "" {
+		link += " -X=main.version=" + s.Version
+	}
 	return append(env,
-		"GOOS=linux", "GOARCH="+arch, "GOAMD64=v1", "GOARM64=v8.0",
-		"CGO_ENABLED=0", "GOFLAGS=", "GOEXPERIMENT=", "GOFIPS140=off", "GOWORK=off",
+		"GOOS=linux", "GOARCH="+s.Arch, "GOAMD64=v1", "GOARM64=v8.0",
+		"CGO_ENABLED=0", "GOEXPERIMENT=", "GOFIPS140=off", "GOWORK=off",
+		"GOFLAGS=-trimpath -buildvcs=false -mod=readonly '-ldflags="+link+"'",
 	)
 }
 

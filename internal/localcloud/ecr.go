@@ -1,10 +1,630 @@
 package localcloud
 
-// ecrState is what ECR keeps.
-type ecrState struct{}
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/registry"
+)
+
+// ecrState is what ECR keeps; the images are the registry's.
+type ecrState struct {
+	Repositories map[string]*ecrRepository `json:"repositories,omitempty"`
+}
+
+type ecrRepository struct {
+	Name       string            `json:"name"`
+	Created    time.Time         `json:"created"`
+	ScanOnPush bool              `json:"scanOnPush,omitempty"`
+	Mutability string            `json:"mutability"`
+	Encryption string            `json:"encryption"`
+	Lifecycle  string            `json:"lifecycle,omitempty"`
+	Evaluated  time.Time         `json:"evaluated,omitzero"` // the lifecycle
+	Tags       map[string]string `json:"tags,omitempty"`
+}
 
 type ecrAPI struct{ *Cloud }
 
 func (c *Cloud) ecrService() service {
-	return service{model: "ecr", signing: "ecr", protocol: protocolJSON, operations: operations()}
+	a := ecrAPI{c}
+	return service{model: "ecr", signing: "ecr", protocol: protocolJSON, operations: operations(
+		op("CreateRepository", a.CreateRepository), op("DeleteRepository", a.DeleteRepository), op("DescribeRepositories", a.DescribeRepositories),
+		op("PutImageScanningConfiguration", a.PutImageScanningConfiguration), op("PutImageTagMutability", a.PutImageTagMutability),
+		op("PutLifecyclePolicy", a.PutLifecyclePolicy), op("GetLifecyclePolicy", a.GetLifecyclePolicy), op("DeleteLifecyclePolicy", a.DeleteLifecyclePolicy),
+		op("DescribeImages", a.DescribeImages), op("ListImages", a.ListImages), op("BatchGetImage", a.BatchGetImage), op("BatchDeleteImage", a.BatchDeleteImage),
+		op("StartImageScan", a.StartImageScan), op("DescribeImageScanFindings", a.DescribeImageScanFindings),
+		op("GetAuthorizationToken", a.GetAuthorizationToken),
+		op("TagResource", a.TagResource), op("UntagResource", a.UntagResource), op("ListTagsForResource", a.ListTagsForResource),
+	)}
+}
+
+// repositoryRules is what the registry asks at pushes and pulls.
+type repositoryRules struct{ *Cloud }
+
+var _ registry.Rules = repositoryRules{}
+
+// Repository takes the lock.
+func (r repositoryRules) Repository(name string) (exists, immutable bool) {
+	r.read(func() {
+		if repo := r.state.ECR.Repositories[name]; repo != nil {
+			exists, immutable = true, repo.Mutability == string(types.ImageTagMutabilityImmutable)
+		}
+	})
+	return exists, immutable
+}
+
+// Pushed applies the lifecycle policy, which AWS does within a day. It takes the
+// lock.
+func (r repositoryRules) Pushed(name string) {
+	r.update(func() {
+		if repo := r.state.ECR.Repositories[name]; repo != nil {
+			r.expire(repo)
+		}
+	})
+}
+
+func (c *Cloud) repositoryARN(name string) string { return c.arn("ecr", "repository/"+name) }
+
+func (a ecrAPI) repository(name *string) (*ecrRepository, error) {
+	r := a.state.ECR.Repositories[aws.ToString(name)]
+	if r == nil || !a.visible(a.repositoryARN(r.Name)) {
+		return nil, fail("RepositoryNotFoundException", "The repository with name '%s' does not exist in the registry with id '%s'", aws.ToString(name), a.cfg.Account)
+	}
+	return r, nil
+}
+
+func (a ecrAPI) repositoryByARN(arn *string) (*ecrRepository, error) {
+	return a.repository(aws.String(strings.TrimPrefix(aws.ToString(arn), a.repositoryARN(""))))
+}
+
+func (a ecrAPI) describe(r *ecrRepository) types.Repository {
+	return types.Repository{
+		CreatedAt: aws.Time(r.Created), RegistryId: aws.String(a.cfg.Account),
+		RepositoryArn: aws.String(a.repositoryARN(r.Name)), RepositoryName: aws.String(r.Name),
+		RepositoryUri:              aws.String(strings.TrimPrefix(a.endpoint(), "http://") + "/" + r.Name),
+		ImageScanningConfiguration: &types.ImageScanningConfiguration{ScanOnPush: r.ScanOnPush},
+		ImageTagMutability:         types.ImageTagMutability(r.Mutability),
+		EncryptionConfiguration:    &types.EncryptionConfiguration{EncryptionType: types.EncryptionType(r.Encryption)},
+	}
+}
+
+var repositoryName = regexp.MustCompile(`^(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*$`)
+
+// CreateRepository makes an empty repository.
+func (a ecrAPI) CreateRepository(_ context.Context, in *ecr.CreateRepositoryInput) (*ecr.CreateRepositoryOutput, error) {
+	name := aws.ToString(in.RepositoryName)
+	if !repositoryName.MatchString(name) || len(name) < 2 || len(name) > 256 {
+		return nil, fail("InvalidParameterException", "Invalid parameter at 'repositoryName' failed to satisfy constraint: 'must satisfy regular expression '(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*''")
+	}
+	if a.state.ECR.Repositories[name] != nil {
+		return nil, fail("RepositoryAlreadyExistsException", "The repository with name '%s' already exists in the registry with id '%s'", name, a.cfg.Account)
+	}
+	mutability := cmp.Or(in.ImageTagMutability, types.ImageTagMutabilityMutable)
+	if mutability != types.ImageTagMutabilityMutable && mutability != types.ImageTagMutabilityImmutable {
+		return nil, fail("InvalidParameterException", "Invalid parameter at 'imageTagMutability' failed to satisfy constraint: 'the local cloud knows MUTABLE and IMMUTABLE'")
+	}
+	r := &ecrRepository{
+		Name: name, Created: a.now(), Mutability: string(mutability), Encryption: string(types.EncryptionTypeAes256),
+		ScanOnPush: in.ImageScanningConfiguration != nil && in.ImageScanningConfiguration.ScanOnPush, Tags: map[string]string{},
+	}
+	if e := in.EncryptionConfiguration; e != nil && e.EncryptionType != "" {
+		r.Encryption = string(e.EncryptionType)
+	}
+	for _, t := range in.Tags {
+		r.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
+	}
+	if a.state.ECR.Repositories == nil {
+		a.state.ECR.Repositories = map[string]*ecrRepository{}
+	}
+	a.state.ECR.Repositories[name] = r
+	a.born(a.repositoryARN(name))
+	described := a.describe(r)
+	return &ecr.CreateRepositoryOutput{Repository: &described}, nil
+}
+
+// DeleteRepository removes a repository, one with images only by force.
+func (a ecrAPI) DeleteRepository(_ context.Context, in *ecr.DeleteRepositoryInput) (*ecr.DeleteRepositoryOutput, error) {
+	r, err := a.repository(in.RepositoryName)
+	if err != nil {
+		return nil, err
+	}
+	if !in.Force && len(a.registry.Images(r.Name)) > 0 {
+		return nil, fail("RepositoryNotEmptyException", "The repository with name '%s' in registry with id '%s' cannot be deleted because it still contains images", r.Name, a.cfg.Account)
+	}
+	if err := a.registry.DeleteRepository(r.Name); err != nil {
+		return nil, err
+	}
+	delete(a.state.ECR.Repositories, r.Name)
+	described := a.describe(r)
+	return &ecr.DeleteRepositoryOutput{Repository: &described}, nil
+}
+
+// DescribeRepositories lists repositories, or those asked for.
+func (a ecrAPI) DescribeRepositories(_ context.Context, in *ecr.DescribeRepositoriesInput) (*ecr.DescribeRepositoriesOutput, error) {
+	out := &ecr.DescribeRepositoriesOutput{Repositories: []types.Repository{}}
+	names := in.RepositoryNames
+	if len(names) == 0 {
+		for _, name := range slices.Sorted(maps.Keys(a.state.ECR.Repositories)) {
+			if a.visible(a.repositoryARN(name)) {
+				names = append(names, name)
+			}
+		}
+		names, out.NextToken = pageAfter(names, in.NextToken, in.MaxResults, 100)
+	}
+	for _, name := range names {
+		r := a.state.ECR.Repositories[name]
+		if len(in.RepositoryNames) > 0 {
+			var err error
+			if r, err = a.repository(&name); err != nil {
+				return nil, err
+			}
+		}
+		out.Repositories = append(out.Repositories, a.describe(r))
+	}
+	return out, nil
+}
+
+// PutImageScanningConfiguration switches scanning on push.
+func (a ecrAPI) PutImageScanningConfiguration(_ context.Context, in *ecr.PutImageScanningConfigurationInput) (*ecr.PutImageScanningConfigurationOutput, error) {
+	r, err := a.repository(in.RepositoryName)
+	if err != nil {
+		return nil, err
+	}
+	r.ScanOnPush = in.ImageScanningConfiguration != nil && in.ImageScanningConfiguration.ScanOnPush
+	return &ecr.PutImageScanningConfigurationOutput{
+		RegistryId: aws.String(a.cfg.Account), RepositoryName: aws.String(r.Name), ImageScanningConfiguration: &types.ImageScanningConfiguration{ScanOnPush: r.ScanOnPush},
+	}, nil
+}
+
+// PutImageTagMutability fixes tags or lets them move.
+func (a ecrAPI) PutImageTagMutability(_ context.Context, in *ecr.PutImageTagMutabilityInput) (*ecr.PutImageTagMutabilityOutput, error) {
+	r, err := a.repository(in.RepositoryName)
+	if err != nil {
+		return nil, err
+	}
+	r.Mutability = string(in.ImageTagMutability)
+	return &ecr.PutImageTagMutabilityOutput{RegistryId: aws.String(a.cfg.Account), RepositoryName: aws.String(r.Name), ImageTagMutability: in.ImageTagMutability}, nil
+}
+
+// lifecyclePolicy is as in
+// https://docs.aws.amazon.com/AmazonECR/latest/userguide/lifecycle_policy_parameters.html.
+type lifecyclePolicy struct {
+	Rules []lifecycleRule `json:"rules"`
+}
+
+type lifecycleRule struct {
+	RulePriority int    `json:"rulePriority"`
+	Description  string `json:"description"`
+	Selection    struct {
+		TagStatus      string   `json:"tagStatus"`
+		TagPrefixList  []string `json:"tagPrefixList"`
+		TagPatternList []string `json:"tagPatternList"`
+		CountType      string   `json:"countType"`
+		CountUnit      string   `json:"countUnit"`
+		CountNumber    int      `json:"countNumber"`
+	} `json:"selection"`
+	Action struct {
+		Type string `json:"type"`
+	} `json:"action"`
+}
+
+func parseLifecycle(text string) (lifecyclePolicy, error) {
+	var p lifecyclePolicy
+	bad := func(format string, args ...any) (lifecyclePolicy, error) {
+		return p, fail("InvalidParameterException", "Invalid parameter at 'LifecyclePolicyText' failed to satisfy constraint: 'Lifecycle policy validation failure: %s'", fmt.Sprintf(format, args...))
+	}
+	if err := json.Unmarshal([]byte(text), &p); err != nil {
+		return bad("string is not valid JSON")
+	}
+	if len(p.Rules) == 0 {
+		return bad(`object has missing required properties (["rules"])`)
+	}
+	seen := map[int]bool{}
+	for _, r := range p.Rules {
+		s := r.Selection
+		tagged := len(s.TagPrefixList)+len(s.TagPatternList) > 0
+		switch {
+		case r.RulePriority < 1:
+			return bad("rulePriority: numeric instance is lower than the required minimum (minimum: 1, found: %d)", r.RulePriority)
+		case seen[r.RulePriority]:
+			return bad("Rule priorities must be unique: %d", r.RulePriority)
+		case !slices.Contains([]string{"tagged", "untagged", "any"}, s.TagStatus):
+			return bad(`instance value ("%s") not found in enum (possible values: ["any","tagged","untagged"])`, s.TagStatus)
+		case s.TagStatus == "tagged" && !tagged:
+			return bad("tagged selection needs tagPrefixList or tagPatternList")
+		case s.TagStatus != "tagged" && tagged:
+			return bad("tagPrefixList and tagPatternList go with tagStatus tagged only")
+		case s.CountType == "sinceImagePushed" && s.CountUnit != "days", s.CountType == "imageCountMoreThan" && s.CountUnit != "":
+			return bad("countUnit goes with countType sinceImagePushed and is days")
+		case s.CountType != "imageCountMoreThan" && s.CountType != "sinceImagePushed":
+			return bad(`instance value ("%s") not found in enum (possible values: ["imageCountMoreThan","sinceImagePushed"])`, s.CountType)
+		case s.CountNumber < 1:
+			return bad("countNumber: numeric instance is lower than the required minimum (minimum: 1, found: %d)", s.CountNumber)
+		case r.Action.Type != "expire":
+			return bad(`instance value ("%s") not found in enum (possible values: ["expire"])`, r.Action.Type)
+		}
+		seen[r.RulePriority] = true
+	}
+	slices.SortFunc(p.Rules, func(x, y lifecycleRule) int { return x.RulePriority - y.RulePriority })
+	return p, nil
+}
+
+func (r lifecycleRule) selects(image registry.Image) bool {
+	switch r.Selection.TagStatus {
+	case "untagged":
+		return len(image.Tags) == 0
+	case "any":
+		return true
+	}
+	for _, tag := range image.Tags {
+		for _, prefix := range r.Selection.TagPrefixList {
+			if strings.HasPrefix(tag, prefix) {
+				return true
+			}
+		}
+		for _, pattern := range r.Selection.TagPatternList {
+			if ok, err := path.Match(pattern, tag); err == nil && ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// expire applies a repository's policy. A rule of lower priority does not touch
+// what one of higher priority has selected.
+func (c *Cloud) expire(r *ecrRepository) {
+	if r.Lifecycle == "" {
+		return
+	}
+	policy, err := parseLifecycle(r.Lifecycle)
+	if err != nil {
+		return // checked when it was put
+	}
+	r.Evaluated = c.now()
+	selected := map[string]bool{}
+	for _, rule := range policy.Rules {
+		var images []registry.Image
+		for _, image := range c.registry.Images(r.Name) {
+			if !selected[image.Digest] && rule.selects(image) {
+				images = append(images, image)
+				selected[image.Digest] = true
+			}
+		}
+		var gone []registry.Image
+		switch n := rule.Selection.CountNumber; rule.Selection.CountType {
+		case "imageCountMoreThan":
+			slices.SortStableFunc(images, func(x, y registry.Image) int { return x.Pushed.Compare(y.Pushed) })
+			gone = images[:max(0, len(images)-n)]
+		case "sinceImagePushed":
+			for _, image := range images {
+				if image.Pushed.Before(c.now().AddDate(0, 0, -n)) {
+					gone = append(gone, image)
+				}
+			}
+		}
+		for _, image := range gone {
+			if _, err := c.registry.Delete(r.Name, image.Digest); err != nil {
+				c.log.Error("an expired image could not be removed", "repository", r.Name, "error", err)
+			}
+		}
+	}
+}
+
+// PutLifecyclePolicy sets the policy and applies it.
+func (a ecrAPI) PutLifecyclePolicy(_ context.Context, in *ecr.PutLifecyclePolicyInput) (*ecr.PutLifecyclePolicyOutput, error) {
+	r, err := a.repository(in.RepositoryName)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := parseLifecycle(aws.ToString(in.LifecyclePolicyText)); err != nil {
+		return nil, err
+	}
+	r.Lifecycle = aws.ToString(in.LifecyclePolicyText)
+	a.expire(r)
+	return &ecr.PutLifecyclePolicyOutput{RegistryId: aws.String(a.cfg.Account), RepositoryName: aws.String(r.Name), LifecyclePolicyText: aws.String(r.Lifecycle)}, nil
+}
+
+func (a ecrAPI) lifecycle(name *string) (*ecrRepository, error) {
+	r, err := a.repository(name)
+	if err != nil {
+		return nil, err
+	}
+	if r.Lifecycle == "" {
+		return nil, fail("LifecyclePolicyNotFoundException", "Lifecycle policy does not exist for the repository with name '%s' in the registry with id '%s'", r.Name, a.cfg.Account)
+	}
+	return r, nil
+}
+
+// GetLifecyclePolicy returns the policy as it was put.
+func (a ecrAPI) GetLifecyclePolicy(_ context.Context, in *ecr.GetLifecyclePolicyInput) (*ecr.GetLifecyclePolicyOutput, error) {
+	r, err := a.lifecycle(in.RepositoryName)
+	if err != nil {
+		return nil, err
+	}
+	return &ecr.GetLifecyclePolicyOutput{
+		RegistryId: aws.String(a.cfg.Account), RepositoryName: aws.String(r.Name), LifecyclePolicyText: aws.String(r.Lifecycle), LastEvaluatedAt: aws.Time(r.Evaluated),
+	}, nil
+}
+
+// DeleteLifecyclePolicy removes the policy.
+func (a ecrAPI) DeleteLifecyclePolicy(_ context.Context, in *ecr.DeleteLifecyclePolicyInput) (*ecr.DeleteLifecyclePolicyOutput, error) {
+	r, err := a.lifecycle(in.RepositoryName)
+	if err != nil {
+		return nil, err
+	}
+	out := &ecr.DeleteLifecyclePolicyOutput{RegistryId: aws.String(a.cfg.Account), RepositoryName: aws.String(r.Name), LifecyclePolicyText: aws.String(r.Lifecycle), LastEvaluatedAt: aws.Time(r.Evaluated)}
+	r.Lifecycle = ""
+	return out, nil
+}
+
+// findImage looks for a digest or a tag.
+func findImage(images []registry.Image, id types.ImageIdentifier) (registry.Image, bool) {
+	for _, image := range images {
+		if id.ImageDigest != nil && image.Digest != *id.ImageDigest || id.ImageTag != nil && !slices.Contains(image.Tags, *id.ImageTag) {
+			continue
+		}
+		return image, id.ImageDigest != nil || id.ImageTag != nil
+	}
+	return registry.Image{}, false
+}
+
+func (a ecrAPI) noImage(id types.ImageIdentifier, repository string) error {
+	or := func(s *string) string {
+		if s == nil {
+			return "null"
+		}
+		return *s
+	}
+	return fail("ImageNotFoundException", "The image with imageId {imageDigest:'%s', imageTag:'%s'} does not exist within the repository with name '%s' in the registry with id '%s'",
+		or(id.ImageDigest), or(id.ImageTag), repository, a.cfg.Account)
+}
+
+// DescribeImages lists a repository's images, or those asked for.
+func (a ecrAPI) DescribeImages(_ context.Context, in *ecr.DescribeImagesInput) (*ecr.DescribeImagesOutput, error) {
+	r, err := a.repository(in.RepositoryName)
+	if err != nil {
+		return nil, err
+	}
+	images := a.registry.Images(r.Name)
+	if len(in.ImageIds) > 0 {
+		var asked []registry.Image
+		for _, id := range in.ImageIds {
+			image, ok := findImage(images, id)
+			if !ok {
+				return nil, a.noImage(id, r.Name)
+			}
+			asked = append(asked, image)
+		}
+		images = asked
+	} else if in.Filter != nil {
+		images = slices.DeleteFunc(images, func(i registry.Image) bool { return !tagStatus(in.Filter.TagStatus, i) })
+	}
+	images, next := imagePage(images, in.NextToken, in.MaxResults)
+	out := &ecr.DescribeImagesOutput{ImageDetails: []types.ImageDetail{}, NextToken: next}
+	for _, image := range images {
+		detail := types.ImageDetail{
+			ImageDigest: aws.String(image.Digest), ImageManifestMediaType: aws.String(image.MediaType), ImagePushedAt: aws.Time(image.Pushed),
+			ImageSizeInBytes: aws.Int64(image.Size()), ImageTags: image.Tags, RegistryId: aws.String(a.cfg.Account), RepositoryName: aws.String(r.Name),
+		}
+		if r.ScanOnPush {
+			detail.ImageScanStatus = &types.ImageScanStatus{Status: types.ScanStatusComplete, Description: aws.String("The scan was completed successfully.")}
+			detail.ImageScanFindingsSummary = &types.ImageScanFindingsSummary{
+				FindingSeverityCounts: map[string]int32{}, ImageScanCompletedAt: aws.Time(image.Pushed), VulnerabilitySourceUpdatedAt: aws.Time(image.Pushed),
+			}
+		}
+		out.ImageDetails = append(out.ImageDetails, detail)
+	}
+	return out, nil
+}
+
+func tagStatus(want types.TagStatus, image registry.Image) bool {
+	switch want {
+	case types.TagStatusTagged:
+		return len(image.Tags) > 0
+	case types.TagStatusUntagged:
+		return len(image.Tags) == 0
+	default:
+		return true
+	}
+}
+
+func imagePage(images []registry.Image, token *string, limit *int32) ([]registry.Image, *string) {
+	if token != nil {
+		i := slices.IndexFunc(images, func(i registry.Image) bool { return i.Digest == *token })
+		images = images[i+1:]
+	}
+	n := 100
+	if limit != nil && *limit > 0 {
+		n = int(*limit)
+	}
+	if len(images) <= n {
+		return images, nil
+	}
+	return images[:n], aws.String(images[n-1].Digest)
+}
+
+// ListImages lists digests and tags.
+func (a ecrAPI) ListImages(_ context.Context, in *ecr.ListImagesInput) (*ecr.ListImagesOutput, error) {
+	r, err := a.repository(in.RepositoryName)
+	if err != nil {
+		return nil, err
+	}
+	images := a.registry.Images(r.Name)
+	if in.Filter != nil {
+		images = slices.DeleteFunc(images, func(i registry.Image) bool { return !tagStatus(in.Filter.TagStatus, i) })
+	}
+	images, next := imagePage(images, in.NextToken, in.MaxResults)
+	out := &ecr.ListImagesOutput{ImageIds: []types.ImageIdentifier{}, NextToken: next}
+	for _, image := range images {
+		if len(image.Tags) == 0 {
+			out.ImageIds = append(out.ImageIds, types.ImageIdentifier{ImageDigest: aws.String(image.Digest)})
+		}
+		for _, tag := range image.Tags {
+			out.ImageIds = append(out.ImageIds, types.ImageIdentifier{ImageDigest: aws.String(image.Digest), ImageTag: aws.String(tag)})
+		}
+	}
+	return out, nil
+}
+
+// BatchGetImage returns manifests.
+func (a ecrAPI) BatchGetImage(_ context.Context, in *ecr.BatchGetImageInput) (*ecr.BatchGetImageOutput, error) {
+	r, err := a.repository(in.RepositoryName)
+	if err != nil {
+		return nil, err
+	}
+	images := a.registry.Images(r.Name)
+	out := &ecr.BatchGetImageOutput{Images: []types.Image{}, Failures: []types.ImageFailure{}}
+	for _, id := range in.ImageIds {
+		image, ok := findImage(images, id)
+		if !ok {
+			out.Failures = append(out.Failures, imageFailure(id))
+			continue
+		}
+		out.Images = append(out.Images, types.Image{
+			ImageId:       &types.ImageIdentifier{ImageDigest: aws.String(image.Digest), ImageTag: id.ImageTag},
+			ImageManifest: aws.String(string(image.Manifest)), ImageManifestMediaType: aws.String(image.MediaType),
+			RegistryId: aws.String(a.cfg.Account), RepositoryName: aws.String(r.Name),
+		})
+	}
+	return out, nil
+}
+
+func imageFailure(id types.ImageIdentifier) types.ImageFailure {
+	return types.ImageFailure{FailureCode: types.ImageFailureCodeImageNotFound, FailureReason: aws.String("Requested image not found"), ImageId: &id}
+}
+
+// BatchDeleteImage takes tags away, or images by their digests.
+func (a ecrAPI) BatchDeleteImage(_ context.Context, in *ecr.BatchDeleteImageInput) (*ecr.BatchDeleteImageOutput, error) {
+	r, err := a.repository(in.RepositoryName)
+	if err != nil {
+		return nil, err
+	}
+	out := &ecr.BatchDeleteImageOutput{ImageIds: []types.ImageIdentifier{}, Failures: []types.ImageFailure{}}
+	for _, id := range in.ImageIds {
+		image, ok := findImage(a.registry.Images(r.Name), id)
+		if !ok {
+			out.Failures = append(out.Failures, imageFailure(id))
+			continue
+		}
+		tags := image.Tags
+		if id.ImageTag != nil {
+			tags = []string{*id.ImageTag}
+			_, err = a.registry.Untag(r.Name, *id.ImageTag)
+		} else {
+			_, err = a.registry.Delete(r.Name, image.Digest)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(tags) == 0 {
+			out.ImageIds = append(out.ImageIds, types.ImageIdentifier{ImageDigest: aws.String(image.Digest)})
+		}
+		for _, tag := range tags {
+			out.ImageIds = append(out.ImageIds, types.ImageIdentifier{ImageDigest: aws.String(image.Digest), ImageTag: aws.String(tag)})
+		}
+	}
+	return out, nil
+}
+
+// StartImageScan finishes at once and finds nothing: there is no list of
+// vulnerabilities here.
+func (a ecrAPI) StartImageScan(_ context.Context, in *ecr.StartImageScanInput) (*ecr.StartImageScanOutput, error) {
+	image, err := a.image(in.RepositoryName, in.ImageId)
+	if err != nil {
+		return nil, err
+	}
+	return &ecr.StartImageScanOutput{
+		ImageId: &types.ImageIdentifier{ImageDigest: aws.String(image.Digest)}, RegistryId: aws.String(a.cfg.Account), RepositoryName: in.RepositoryName,
+		ImageScanStatus: &types.ImageScanStatus{Status: types.ScanStatusInProgress},
+	}, nil
+}
+
+func (a ecrAPI) image(repository *string, id *types.ImageIdentifier) (registry.Image, error) {
+	r, err := a.repository(repository)
+	if err != nil {
+		return registry.Image{}, err
+	}
+	if id == nil {
+		id = &types.ImageIdentifier{}
+	}
+	image, ok := findImage(a.registry.Images(r.Name), *id)
+	if !ok {
+		return registry.Image{}, a.noImage(*id, r.Name)
+	}
+	return image, nil
+}
+
+// DescribeImageScanFindings finds nothing; see StartImageScan.
+func (a ecrAPI) DescribeImageScanFindings(_ context.Context, in *ecr.DescribeImageScanFindingsInput) (*ecr.DescribeImageScanFindingsOutput, error) {
+	image, err := a.image(in.RepositoryName, in.ImageId)
+	if err != nil {
+		return nil, err
+	}
+	return &ecr.DescribeImageScanFindingsOutput{
+		ImageId: &types.ImageIdentifier{ImageDigest: aws.String(image.Digest)}, RegistryId: aws.String(a.cfg.Account), RepositoryName: in.RepositoryName,
+		ImageScanStatus: &types.ImageScanStatus{Status: types.ScanStatusComplete, Description: aws.String("The scan was completed successfully.")},
+		ImageScanFindings: &types.ImageScanFindings{
+			FindingSeverityCounts: map[string]int32{}, ImageScanCompletedAt: aws.Time(image.Pushed), VulnerabilitySourceUpdatedAt: aws.Time(image.Pushed),
+		},
+	}, nil
+}
+
+// GetAuthorizationToken gives a token that is good for twelve hours. The
+// registry listens on loopback only and takes any.
+func (a ecrAPI) GetAuthorizationToken(context.Context, *ecr.GetAuthorizationTokenInput) (*ecr.GetAuthorizationTokenOutput, error) {
+	return &ecr.GetAuthorizationTokenOutput{AuthorizationData: []types.AuthorizationData{{
+		AuthorizationToken: aws.String(base64.StdEncoding.EncodeToString([]byte("AWS:" + hexDigits(32)))),
+		ExpiresAt:          aws.Time(a.now().Add(12 * time.Hour)), ProxyEndpoint: aws.String(a.endpoint()),
+	}}}, nil
+}
+
+// TagResource tags a repository.
+func (a ecrAPI) TagResource(_ context.Context, in *ecr.TagResourceInput) (*ecr.TagResourceOutput, error) {
+	r, err := a.repositoryByARN(in.ResourceArn)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range in.Tags {
+		r.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
+	}
+	return &ecr.TagResourceOutput{}, nil
+}
+
+// UntagResource removes tags from a repository.
+func (a ecrAPI) UntagResource(_ context.Context, in *ecr.UntagResourceInput) (*ecr.UntagResourceOutput, error) {
+	r, err := a.repositoryByARN(in.ResourceArn)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range in.TagKeys {
+		delete(r.Tags, k)
+	}
+	return &ecr.UntagResourceOutput{}, nil
+}
+
+// ListTagsForResource lists a repository's tags.
+func (a ecrAPI) ListTagsForResource(_ context.Context, in *ecr.ListTagsForResourceInput) (*ecr.ListTagsForResourceOutput, error) {
+	r, err := a.repositoryByARN(in.ResourceArn)
+	if err != nil {
+		return nil, err
+	}
+	out := &ecr.ListTagsForResourceOutput{Tags: []types.Tag{}}
+	for _, k := range slices.Sorted(maps.Keys(r.Tags)) {
+		out.Tags = append(out.Tags, types.Tag{Key: aws.String(k), Value: aws.String(r.Tags[k])})
+	}
+	return out, nil
 }

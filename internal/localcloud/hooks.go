@@ -2,8 +2,6 @@ package localcloud
 
 import (
 	"context"
-
-	"github.com/bookctl/bookctl/internal/localcloud/registry"
 )
 
 // Stand-ins until the services that own them land; each goes then.
@@ -15,9 +13,3 @@ func (c *Cloud) restoreTasks()     {}
 func (c *Cloud) closeTasks(context.Context)     {}
 func (c *Cloud) closeBalancers()                {}
 func (c *Cloud) closeDatabases(context.Context) {}
-
-type repositoryRules struct{ *Cloud }
-
-var _ registry.Rules = repositoryRules{}
-
-func (repositoryRules) Repository(string) (exists, immutable bool) { return true, false }

@@ -1,10 +1,654 @@
 package localcloud
 
-// logsState is what CloudWatch Logs keeps.
-type logsState struct{}
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	logs "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
+)
+
+// logsState is what CloudWatch Logs keeps, apart from the events: those are in
+// a file per stream.
+type logsState struct {
+	Groups map[string]*logGroup `json:"groups,omitempty"`
+}
+
+type logGroup struct {
+	Name      string                `json:"name"`
+	Created   int64                 `json:"created"` // milliseconds since 1970, as all times here
+	Retention int32                 `json:"retention,omitempty"`
+	Tags      map[string]string     `json:"tags,omitempty"`
+	Streams   map[string]*logStream `json:"streams,omitempty"`
+}
+
+// logStream's times may be stale after a crash, as AWS's may be for an hour.
+type logStream struct {
+	Created  int64 `json:"created"`
+	First    int64 `json:"first,omitempty"`
+	Last     int64 `json:"last,omitempty"`
+	Ingested int64 `json:"ingested,omitempty"`
+}
+
+// logEvent is a line of a stream's file.
+type logEvent struct {
+	Time     int64  `json:"t"`
+	Ingested int64  `json:"i"`
+	Message  string `json:"m"`
+
+	stream string
+	id     string
+}
+
+const (
+	// maxLogFile is where a stream's file is set aside for a new one; the one
+	// set aside before is dropped, so a stream takes up to twice as much.
+	maxLogFile = 4 << 20
+	// maxLogStreams is how many streams of a group are kept, the youngest. AWS
+	// has no limit; a service that crashes for a week here must have one.
+	maxLogStreams = 500
+	// maxLogPage is AWS's limit for an answer
+	// (https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html).
+	maxLogPage = 10_000
+)
 
 type logsAPI struct{ *Cloud }
 
 func (c *Cloud) logsService() service {
-	return service{model: "logs", signing: "logs", protocol: protocolJSON, operations: operations()}
+	a := logsAPI{c}
+	return service{model: "logs", signing: "logs", protocol: protocolJSON, operations: operations(
+		op("CreateLogGroup", a.CreateLogGroup), op("DeleteLogGroup", a.DeleteLogGroup), op("DescribeLogGroups", a.DescribeLogGroups),
+		op("PutRetentionPolicy", a.PutRetentionPolicy), op("DeleteRetentionPolicy", a.DeleteRetentionPolicy),
+		op("CreateLogStream", a.CreateLogStream), op("DeleteLogStream", a.DeleteLogStream), op("DescribeLogStreams", a.DescribeLogStreams),
+		op("PutLogEvents", a.PutLogEvents), op("GetLogEvents", a.GetLogEvents), op("FilterLogEvents", a.FilterLogEvents),
+		op("TagResource", a.TagResource), op("UntagResource", a.UntagResource), op("ListTagsForResource", a.ListTagsForResource),
+		op("TagLogGroup", a.TagLogGroup), op("UntagLogGroup", a.UntagLogGroup), op("ListTagsLogGroup", a.ListTagsLogGroup),
+	)}
+}
+
+func (c *Cloud) logGroupARN(name string) string { return c.arn("logs", "log-group:"+name) }
+
+// logGroup finds a group by its name or ARN, with or without the ":*" at its end.
+func (c *Cloud) logGroup(nameOrARN string) (*logGroup, error) {
+	name := strings.TrimPrefix(strings.TrimSuffix(nameOrARN, ":*"), c.logGroupARN(""))
+	if g := c.state.Logs.Groups[name]; g != nil && c.visible(c.logGroupARN(name)) {
+		return g, nil
+	}
+	return nil, fail("ResourceNotFoundException", "The specified log group does not exist.")
+}
+
+func (c *Cloud) logStream(group, name *string) (*logGroup, *logStream, error) {
+	g, err := c.logGroup(aws.ToString(group))
+	if err != nil {
+		return nil, nil, err
+	}
+	s := g.Streams[aws.ToString(name)]
+	if s == nil {
+		return nil, nil, fail("ResourceNotFoundException", "The specified log stream does not exist.")
+	}
+	return g, s, nil
+}
+
+var logGroupName = regexp.MustCompile(`^[.\-_/#A-Za-z0-9]{1,512}$`)
+
+// CreateLogGroup makes a group that keeps for ever.
+func (a logsAPI) CreateLogGroup(_ context.Context, in *logs.CreateLogGroupInput) (*logs.CreateLogGroupOutput, error) {
+	name := aws.ToString(in.LogGroupName)
+	if !logGroupName.MatchString(name) {
+		return nil, fail("InvalidParameterException", "1 validation error detected: Value '%s' at 'logGroupName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\.\\-_/#A-Za-z0-9]+", name)
+	}
+	if a.state.Logs.Groups[name] != nil {
+		return nil, fail("ResourceAlreadyExistsException", "The specified log group already exists")
+	}
+	if a.state.Logs.Groups == nil {
+		a.state.Logs.Groups = map[string]*logGroup{}
+	}
+	a.state.Logs.Groups[name] = &logGroup{Name: name, Created: a.now().UnixMilli(), Tags: maps.Clone(in.Tags), Streams: map[string]*logStream{}}
+	a.born(a.logGroupARN(name))
+	return &logs.CreateLogGroupOutput{}, nil
+}
+
+// DeleteLogGroup removes a group with what it holds.
+func (a logsAPI) DeleteLogGroup(_ context.Context, in *logs.DeleteLogGroupInput) (*logs.DeleteLogGroupOutput, error) {
+	g, err := a.logGroup(aws.ToString(in.LogGroupName))
+	if err != nil {
+		return nil, err
+	}
+	if err := os.RemoveAll(a.logDir(g.Name)); err != nil {
+		return nil, fmt.Errorf("remove the events of log group %s: %w", g.Name, err)
+	}
+	delete(a.state.Logs.Groups, g.Name)
+	return &logs.DeleteLogGroupOutput{}, nil
+}
+
+// DescribeLogGroups lists groups by prefix or pattern.
+func (a logsAPI) DescribeLogGroups(_ context.Context, in *logs.DescribeLogGroupsInput) (*logs.DescribeLogGroupsOutput, error) {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(a.state.Logs.Groups)) {
+		if strings.HasPrefix(name, aws.ToString(in.LogGroupNamePrefix)) &&
+			strings.Contains(strings.ToLower(name), strings.ToLower(aws.ToString(in.LogGroupNamePattern))) && a.visible(a.logGroupARN(name)) {
+			names = append(names, name)
+		}
+	}
+	names, next := pageAfter(names, in.NextToken, in.Limit, 50)
+	out := &logs.DescribeLogGroupsOutput{NextToken: next}
+	for _, name := range names {
+		g := a.state.Logs.Groups[name]
+		described := types.LogGroup{
+			Arn: aws.String(a.logGroupARN(name) + ":*"), LogGroupArn: aws.String(a.logGroupARN(name)), LogGroupName: aws.String(name),
+			CreationTime: aws.Int64(g.Created), MetricFilterCount: aws.Int32(0), StoredBytes: aws.Int64(0), LogGroupClass: types.LogGroupClassStandard,
+		}
+		if g.Retention != 0 {
+			described.RetentionInDays = aws.Int32(g.Retention)
+		}
+		out.LogGroups = append(out.LogGroups, described)
+	}
+	return out, nil
+}
+
+// pageAfter cuts a list by a token that is the last name of the page before.
+func pageAfter(names []string, token *string, limit *int32, otherwise int) ([]string, *string) {
+	if token != nil {
+		names = names[sortedAfter(names, *token):]
+	}
+	n := otherwise
+	if limit != nil && *limit > 0 {
+		n = int(*limit)
+	}
+	if len(names) <= n {
+		return names, nil
+	}
+	return names[:n], aws.String(names[n-1])
+}
+
+func sortedAfter(names []string, token string) int {
+	i, found := slices.BinarySearch(names, token)
+	if found {
+		i++
+	}
+	return i
+}
+
+// retentions that AWS takes
+// (https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html).
+var retentions = []int32{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
+
+// PutRetentionPolicy sets how many days a group keeps.
+func (a logsAPI) PutRetentionPolicy(_ context.Context, in *logs.PutRetentionPolicyInput) (*logs.PutRetentionPolicyOutput, error) {
+	g, err := a.logGroup(aws.ToString(in.LogGroupName))
+	if err != nil {
+		return nil, err
+	}
+	days := aws.ToInt32(in.RetentionInDays)
+	if !slices.Contains(retentions, days) {
+		return nil, fail("InvalidParameterException", "1 validation error detected: Value '%d' at 'retentionInDays' failed to satisfy constraint: Member must satisfy enum value set: %v", days, retentions)
+	}
+	g.Retention = days
+	return &logs.PutRetentionPolicyOutput{}, nil
+}
+
+// DeleteRetentionPolicy makes a group keep for ever.
+func (a logsAPI) DeleteRetentionPolicy(_ context.Context, in *logs.DeleteRetentionPolicyInput) (*logs.DeleteRetentionPolicyOutput, error) {
+	g, err := a.logGroup(aws.ToString(in.LogGroupName))
+	if err != nil {
+		return nil, err
+	}
+	g.Retention = 0
+	return &logs.DeleteRetentionPolicyOutput{}, nil
+}
+
+// CreateLogStream makes an empty stream.
+func (a logsAPI) CreateLogStream(_ context.Context, in *logs.CreateLogStreamInput) (*logs.CreateLogStreamOutput, error) {
+	g, err := a.logGroup(aws.ToString(in.LogGroupName))
+	if err != nil {
+		return nil, err
+	}
+	name := aws.ToString(in.LogStreamName)
+	if name == "" || len(name) > 512 || strings.ContainsAny(name, ":*") {
+		return nil, fail("InvalidParameterException", "1 validation error detected: Value '%s' at 'logStreamName' failed to satisfy constraint: Member must satisfy regular expression pattern: [^:*]*", name)
+	}
+	if g.Streams[name] != nil {
+		return nil, fail("ResourceAlreadyExistsException", "The specified log stream already exists")
+	}
+	a.addStream(g, name)
+	return &logs.CreateLogStreamOutput{}, nil
+}
+
+// addStream makes a stream and drops the oldest beyond maxLogStreams.
+func (c *Cloud) addStream(g *logGroup, name string) *logStream {
+	if g.Streams == nil {
+		g.Streams = map[string]*logStream{}
+	}
+	s := &logStream{Created: c.now().UnixMilli()}
+	g.Streams[name] = s
+	for len(g.Streams) > maxLogStreams {
+		oldest := slices.MinFunc(slices.Collect(maps.Keys(g.Streams)), func(x, y string) int {
+			return cmp.Compare(max(g.Streams[x].Created, g.Streams[x].Last), max(g.Streams[y].Created, g.Streams[y].Last))
+		})
+		c.dropStream(g, oldest)
+	}
+	return s
+}
+
+func (c *Cloud) dropStream(g *logGroup, name string) {
+	delete(g.Streams, name)
+	for _, file := range c.logFiles(g.Name, name) {
+		_ = os.Remove(file) // costs only space
+	}
+}
+
+// DeleteLogStream removes a stream with its events.
+func (a logsAPI) DeleteLogStream(_ context.Context, in *logs.DeleteLogStreamInput) (*logs.DeleteLogStreamOutput, error) {
+	g, _, err := a.logStream(in.LogGroupName, in.LogStreamName)
+	if err != nil {
+		return nil, err
+	}
+	a.dropStream(g, aws.ToString(in.LogStreamName))
+	return &logs.DeleteLogStreamOutput{}, nil
+}
+
+// DescribeLogStreams lists a group's streams by name or by their last event.
+func (a logsAPI) DescribeLogStreams(_ context.Context, in *logs.DescribeLogStreamsInput) (*logs.DescribeLogStreamsOutput, error) {
+	g, err := a.logGroup(cmp.Or(aws.ToString(in.LogGroupName), aws.ToString(in.LogGroupIdentifier)))
+	if err != nil {
+		return nil, err
+	}
+	if in.OrderBy == types.OrderByLastEventTime && in.LogStreamNamePrefix != nil {
+		return nil, fail("InvalidParameterException", "Cannot order by LastEventTime with a logStreamNamePrefix.")
+	}
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(g.Streams)) {
+		if strings.HasPrefix(name, aws.ToString(in.LogStreamNamePrefix)) {
+			names = append(names, name)
+		}
+	}
+	if in.OrderBy == types.OrderByLastEventTime {
+		slices.SortStableFunc(names, func(x, y string) int { return cmp.Compare(g.Streams[x].Last, g.Streams[y].Last) })
+	}
+	if aws.ToBool(in.Descending) {
+		slices.Reverse(names)
+	}
+	if i := slices.Index(names, aws.ToString(in.NextToken)); i >= 0 {
+		names = names[i+1:]
+	}
+	out := &logs.DescribeLogStreamsOutput{}
+	limit := 50
+	if in.Limit != nil && *in.Limit > 0 {
+		limit = int(*in.Limit)
+	}
+	if len(names) > limit {
+		names = names[:limit]
+		out.NextToken = aws.String(names[limit-1])
+	}
+	for _, name := range names {
+		s := g.Streams[name]
+		described := types.LogStream{
+			Arn: aws.String(a.logGroupARN(g.Name) + ":log-stream:" + name), LogStreamName: aws.String(name), CreationTime: aws.Int64(s.Created),
+			UploadSequenceToken: aws.String("1"),
+		}
+		if s.Last != 0 {
+			described.FirstEventTimestamp, described.LastEventTimestamp = aws.Int64(s.First), aws.Int64(s.Last)
+			described.LastIngestionTime = aws.Int64(s.Ingested)
+		}
+		out.LogStreams = append(out.LogStreams, described)
+	}
+	return out, nil
+}
+
+// PutLogEvents appends events, which have to be in order.
+func (a logsAPI) PutLogEvents(_ context.Context, in *logs.PutLogEventsInput) (*logs.PutLogEventsOutput, error) {
+	g, s, err := a.logStream(in.LogGroupName, in.LogStreamName)
+	if err != nil {
+		return nil, err
+	}
+	var last int64
+	for _, e := range in.LogEvents {
+		if aws.ToInt64(e.Timestamp) < last {
+			return nil, fail("InvalidParameterException", "Log events in a single PutLogEvents request must be in chronological order.")
+		}
+		last = aws.ToInt64(e.Timestamp)
+	}
+	for _, e := range in.LogEvents {
+		if err := a.appendEvent(g, s, aws.ToString(in.LogStreamName), aws.ToInt64(e.Timestamp), aws.ToString(e.Message)); err != nil {
+			return nil, err
+		}
+	}
+	return &logs.PutLogEventsOutput{NextSequenceToken: aws.String("1")}, nil
+}
+
+func (c *Cloud) logDir(group string) string {
+	return filepath.Join(c.cfg.StateDir, "logs", digestName(group))
+}
+
+// logFiles are the files of a stream, the one set aside first.
+func (c *Cloud) logFiles(group, stream string) []string {
+	file := filepath.Join(c.logDir(group), digestName(stream))
+	return []string{file + ".old", file}
+}
+
+// digestName is a file name for any text.
+func digestName(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:16])
+}
+
+func (c *Cloud) appendEvent(g *logGroup, s *logStream, stream string, at int64, message string) error {
+	event := logEvent{Time: at, Ingested: c.now().UnixMilli(), Message: message}
+	text, err := json.Marshal(event)
+	if err != nil {
+		return err
+	}
+	files := c.logFiles(g.Name, stream)
+	if err := os.MkdirAll(filepath.Dir(files[1]), 0o700); err != nil {
+		return fmt.Errorf("write log stream %s: %w", stream, err)
+	}
+	if info, err := os.Stat(files[1]); err == nil && info.Size() > maxLogFile {
+		if err := os.Rename(files[1], files[0]); err != nil {
+			return fmt.Errorf("set aside log stream %s: %w", stream, err)
+		}
+	}
+	file, err := os.OpenFile(files[1], os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("write log stream %s: %w", stream, err)
+	}
+	_, err = file.Write(append(text, '\n'))
+	if err := errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("write log stream %s: %w", stream, err)
+	}
+	if s.First == 0 {
+		s.First = at
+	}
+	s.Last, s.Ingested = max(s.Last, at), event.Ingested
+	return nil
+}
+
+// logLine adds a line of now to a stream, which is made if it is missing. It
+// takes the lock. A line for a group that is gone is dropped, as the driver of
+// Fargate does.
+func (c *Cloud) logLine(group, stream, line string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	g := c.state.Logs.Groups[group]
+	if g == nil {
+		return
+	}
+	s := g.Streams[stream]
+	if s == nil {
+		s = c.addStream(g, stream)
+		c.dirty = true
+	}
+	if err := c.appendEvent(g, s, stream, c.now().UnixMilli(), line); err != nil {
+		c.log.Error("a line of a task was lost", "error", err)
+	}
+}
+
+// events reads a stream. A line that a crash cut off is skipped, and so are
+// those that the group's retention has ended.
+func (c *Cloud) events(g *logGroup, stream string) ([]logEvent, error) {
+	var oldest int64
+	if g.Retention > 0 {
+		oldest = c.now().AddDate(0, 0, -int(g.Retention)).UnixMilli()
+	}
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(stream)) // never fails
+	var list []logEvent
+	for _, file := range c.logFiles(g.Name, stream) {
+		text, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read log stream %s: %w", stream, err)
+		}
+		lines := bufio.NewScanner(bytes.NewReader(text))
+		lines.Buffer(nil, maxLogFile)
+		for lines.Scan() {
+			e := logEvent{stream: stream}
+			if json.Unmarshal(lines.Bytes(), &e) != nil || e.Time < oldest {
+				continue
+			}
+			// As AWS's, an id sorts by time and is a number of 56 digits.
+			e.id = fmt.Sprintf("%020d%012d%024d", e.Time, hash.Sum32(), len(list))
+			list = append(list, e)
+		}
+	}
+	slices.SortStableFunc(list, func(x, y logEvent) int { return cmp.Compare(x.Time, y.Time) })
+	return list, nil
+}
+
+func between(e logEvent, start, end *int64, endIncluded bool) bool {
+	if start != nil && e.Time < *start {
+		return false
+	}
+	return end == nil || e.Time < *end || endIncluded && e.Time == *end
+}
+
+// GetLogEvents pages through one stream, in either direction. At its end the
+// token is the one that was given, as the API's page says.
+func (a logsAPI) GetLogEvents(_ context.Context, in *logs.GetLogEventsInput) (*logs.GetLogEventsOutput, error) {
+	g, _, err := a.logStream(aws.String(cmp.Or(aws.ToString(in.LogGroupName), aws.ToString(in.LogGroupIdentifier))), in.LogStreamName)
+	if err != nil {
+		return nil, err
+	}
+	list, err := a.events(g, aws.ToString(in.LogStreamName))
+	if err != nil {
+		return nil, err
+	}
+	list = slices.DeleteFunc(list, func(e logEvent) bool { return !between(e, in.StartTime, in.EndTime, false) })
+	limit := maxLogPage
+	if in.Limit != nil && *in.Limit > 0 {
+		limit = min(int(*in.Limit), maxLogPage)
+	}
+	from, to := max(0, len(list)-limit), len(list)
+	switch token := aws.ToString(in.NextToken); {
+	case strings.HasPrefix(token, "f/"):
+		n, err := strconv.Atoi(token[2:])
+		if err != nil || n < 0 {
+			return nil, fail("InvalidParameterException", "The specified nextToken is invalid.")
+		}
+		from = min(n, len(list))
+		to = min(from+limit, len(list))
+	case strings.HasPrefix(token, "b/"):
+		n, err := strconv.Atoi(token[2:])
+		if err != nil || n < 0 {
+			return nil, fail("InvalidParameterException", "The specified nextToken is invalid.")
+		}
+		to = min(n, len(list))
+		from = max(0, to-limit)
+	case token != "":
+		return nil, fail("InvalidParameterException", "The specified nextToken is invalid.")
+	case aws.ToBool(in.StartFromHead):
+		from, to = 0, min(limit, len(list))
+	}
+	out := &logs.GetLogEventsOutput{
+		Events: []types.OutputLogEvent{}, NextForwardToken: aws.String(fmt.Sprintf("f/%056d", to)), NextBackwardToken: aws.String(fmt.Sprintf("b/%056d", from)),
+	}
+	for _, e := range list[from:to] {
+		out.Events = append(out.Events, types.OutputLogEvent{Timestamp: aws.Int64(e.Time), IngestionTime: aws.Int64(e.Ingested), Message: aws.String(e.Message)})
+	}
+	return out, nil
+}
+
+// FilterLogEvents searches the streams of a group, interleaved by time as AWS
+// has done since 2019 whatever is asked.
+func (a logsAPI) FilterLogEvents(_ context.Context, in *logs.FilterLogEventsInput) (*logs.FilterLogEventsOutput, error) {
+	g, err := a.logGroup(cmp.Or(aws.ToString(in.LogGroupName), aws.ToString(in.LogGroupIdentifier)))
+	if err != nil {
+		return nil, err
+	}
+	matches, err := filterPattern(aws.ToString(in.FilterPattern))
+	if err != nil {
+		return nil, err
+	}
+	if len(in.LogStreamNames) > 0 && in.LogStreamNamePrefix != nil {
+		return nil, fail("InvalidParameterException", "You cannot specify both logStreamNames and logStreamNamePrefix.")
+	}
+	for _, name := range in.LogStreamNames {
+		if g.Streams[name] == nil {
+			return nil, fail("ResourceNotFoundException", "The specified log stream does not exist.")
+		}
+	}
+	after, err := base64.RawURLEncoding.DecodeString(aws.ToString(in.NextToken))
+	if err != nil {
+		return nil, fail("InvalidParameterException", "The specified nextToken is invalid.")
+	}
+	var list []logEvent
+	for _, name := range slices.Sorted(maps.Keys(g.Streams)) {
+		if len(in.LogStreamNames) > 0 && !slices.Contains(in.LogStreamNames, name) || !strings.HasPrefix(name, aws.ToString(in.LogStreamNamePrefix)) {
+			continue
+		}
+		if s := g.Streams[name]; in.StartTime != nil && s.Last != 0 && s.Last < *in.StartTime {
+			continue // spares reading what is too old
+		}
+		events, err := a.events(g, name)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range events {
+			if between(e, in.StartTime, in.EndTime, true) && matches(e.Message) && e.id > string(after) {
+				list = append(list, e)
+			}
+		}
+	}
+	slices.SortFunc(list, func(x, y logEvent) int { return cmp.Compare(x.id, y.id) })
+	limit := maxLogPage
+	if in.Limit != nil && *in.Limit > 0 {
+		limit = min(int(*in.Limit), maxLogPage)
+	}
+	out := &logs.FilterLogEventsOutput{Events: []types.FilteredLogEvent{}, SearchedLogStreams: []types.SearchedLogStream{}}
+	if len(list) > limit {
+		list = list[:limit]
+		out.NextToken = aws.String(base64.RawURLEncoding.EncodeToString([]byte(list[limit-1].id)))
+	}
+	for _, e := range list {
+		out.Events = append(out.Events, types.FilteredLogEvent{
+			EventId: aws.String(e.id), LogStreamName: aws.String(e.stream), Timestamp: aws.Int64(e.Time), IngestionTime: aws.Int64(e.Ingested), Message: aws.String(e.Message),
+		})
+	}
+	return out, nil
+}
+
+var patternTerm = regexp.MustCompile(`([-?]?)(?:"((?:[^"\\]|\\.)*)"|(\S+))`)
+
+// filterPattern understands patterns of terms: all of them, -excluded ones, and
+// ?optional ones of which one is enough
+// (https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html).
+// Patterns for JSON, for columns and for regular expressions are refused.
+func filterPattern(pattern string) (func(message string) bool, error) {
+	pattern = strings.TrimSpace(pattern)
+	if pattern != "" && strings.ContainsRune("{[%", rune(pattern[0])) {
+		return nil, fail("InvalidParameterException", "Invalid filter pattern: the local cloud understands patterns of terms only")
+	}
+	var all, none, any []string
+	for _, m := range patternTerm.FindAllStringSubmatch(pattern, -1) {
+		term := m[3]
+		if term == "" {
+			term = strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(m[2])
+		}
+		switch m[1] {
+		case "-":
+			none = append(none, term)
+		case "?":
+			any = append(any, term)
+		default:
+			all = append(all, term)
+		}
+	}
+	return func(message string) bool {
+		has := func(term string) bool { return strings.Contains(message, term) }
+		for _, term := range all {
+			if !has(term) {
+				return false
+			}
+		}
+		return !slices.ContainsFunc(none, has) && (len(any) == 0 || slices.ContainsFunc(any, has))
+	}, nil
+}
+
+func (a logsAPI) tag(group string, tags map[string]string) error {
+	g, err := a.logGroup(group)
+	if err != nil {
+		return err
+	}
+	all := maps.Clone(g.Tags)
+	if all == nil {
+		all = map[string]string{}
+	}
+	maps.Copy(all, tags)
+	g.Tags = all
+	return nil
+}
+
+func (a logsAPI) untag(group string, keys []string) error {
+	g, err := a.logGroup(group)
+	if err != nil {
+		return err
+	}
+	left := maps.Clone(g.Tags)
+	for _, k := range keys {
+		delete(left, k)
+	}
+	g.Tags = left
+	return nil
+}
+
+func (a logsAPI) listTags(group string) (map[string]string, error) {
+	g, err := a.logGroup(group)
+	if err != nil {
+		return nil, err
+	}
+	if g.Tags == nil {
+		return map[string]string{}, nil
+	}
+	return maps.Clone(g.Tags), nil
+}
+
+// TagResource tags a group by its ARN.
+func (a logsAPI) TagResource(_ context.Context, in *logs.TagResourceInput) (*logs.TagResourceOutput, error) {
+	return &logs.TagResourceOutput{}, a.tag(aws.ToString(in.ResourceArn), in.Tags)
+}
+
+// UntagResource removes tags from a group.
+func (a logsAPI) UntagResource(_ context.Context, in *logs.UntagResourceInput) (*logs.UntagResourceOutput, error) {
+	return &logs.UntagResourceOutput{}, a.untag(aws.ToString(in.ResourceArn), in.TagKeys)
+}
+
+// ListTagsForResource lists a group's tags.
+func (a logsAPI) ListTagsForResource(_ context.Context, in *logs.ListTagsForResourceInput) (*logs.ListTagsForResourceOutput, error) {
+	tags, err := a.listTags(aws.ToString(in.ResourceArn))
+	return &logs.ListTagsForResourceOutput{Tags: tags}, err
+}
+
+// TagLogGroup is the older TagResource.
+func (a logsAPI) TagLogGroup(_ context.Context, in *logs.TagLogGroupInput) (*logs.TagLogGroupOutput, error) {
+	return &logs.TagLogGroupOutput{}, a.tag(aws.ToString(in.LogGroupName), in.Tags)
+}
+
+// UntagLogGroup is the older UntagResource.
+func (a logsAPI) UntagLogGroup(_ context.Context, in *logs.UntagLogGroupInput) (*logs.UntagLogGroupOutput, error) {
+	return &logs.UntagLogGroupOutput{}, a.untag(aws.ToString(in.LogGroupName), in.Tags)
+}
+
+// ListTagsLogGroup is the older ListTagsForResource.
+func (a logsAPI) ListTagsLogGroup(_ context.Context, in *logs.ListTagsLogGroupInput) (*logs.ListTagsLogGroupOutput, error) {
+	tags, err := a.listTags(aws.ToString(in.LogGroupName))
+	return &logs.ListTagsLogGroupOutput{Tags: tags}, err
 }

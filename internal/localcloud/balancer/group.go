@@ -298,21 +298,43 @@ func (g *Group) release(t *target) {
 	}
 }
 
+// firstLook is how often a new target that does not answer well yet is looked
+// at. AWS's first check comes at any time within the interval, so this is the
+// luckiest case of it: a target turns healthy as soon as it can. Its failures
+// count once per interval all the same.
+const firstLook = 50 * time.Millisecond
+
 // check runs the health checks of one target.
 func (g *Group) check(ctx context.Context, t *target) {
+	wait := func(d time.Duration) bool {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(d):
+			return true
+		}
+	}
 	for {
 		g.mu.Lock()
-		settings := g.settings
+		settings, isNew := g.settings, t.state == Initial
 		g.mu.Unlock()
+		next := time.Now().Add(settings.Interval)
 		reason, description := g.probe(ctx, settings, t.Target)
+		for isNew && reason != "" && time.Until(next) > firstLook {
+			if !wait(firstLook) {
+				return
+			}
+			reason, description = g.probe(ctx, settings, t.Target)
+		}
 		if ctx.Err() != nil {
 			return
 		}
 		g.record(t, settings, reason, description)
-		select {
-		case <-ctx.Done():
+		if reason == "" {
+			next = time.Now().Add(settings.Interval)
+		}
+		if !wait(time.Until(next)) {
 			return
-		case <-time.After(settings.Interval):
 		}
 	}
 }

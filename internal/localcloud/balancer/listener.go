@@ -124,6 +124,9 @@ func (l *Listener) SetCertificate(cert *tls.Certificate) { l.cert.Store(cert) }
 // Addr is the bound address.
 func (l *Listener) Addr() string { return l.listener.Addr().String() }
 
+// Release gives the port free at once; what is under way goes on until Close.
+func (l *Listener) Release() { _ = l.listener.Close() } // nothing is written to it
+
 // Close gives the port free at once and the requests in flight a few seconds.
 func (l *Listener) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closePatience)

@@ -62,6 +62,8 @@ type Rules interface {
 	// Repository says whether a repository exists and whether its tags may be
 	// moved.
 	Repository(name string) (exists, immutable bool)
+	// Pushed is told of an image that has come, before the push is answered.
+	Pushed(name string)
 }
 
 // Registry is an http.Handler for /v2/.
@@ -318,6 +320,7 @@ func (r *Registry) putManifest(w http.ResponseWriter, req *http.Request, reposit
 	case err != nil:
 		refuse(w, http.StatusInternalServerError, "UNKNOWN", err.Error())
 	default:
+		r.rules.Pushed(repository)
 		w.Header().Set("Docker-Content-Digest", image.Digest)
 		w.Header().Set("Location", "/v2/"+repository+"/manifests/"+url.PathEscape(image.Digest))
 		w.WriteHeader(http.StatusCreated)

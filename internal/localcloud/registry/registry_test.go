@@ -28,6 +28,8 @@ func (r *rules) Repository(name string) (exists, immutable bool) {
 	return exists, immutable
 }
 
+func (r *rules) Pushed(string) {}
+
 func TestPushedImagesSurviveARestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -213,6 +213,7 @@ type world struct {
 type anything struct{}
 
 func (anything) Repository(string) (exists, immutable bool) { return true, false }
+func (anything) Pushed(string)                              {}
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
