@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -25,6 +27,8 @@ type config struct {
 	port     int
 	database api.Database
 	drain    time.Duration
+	level    slog.Level
+	traces   api.Traces
 	// cpu is the task's share in CPU units of 1/1024, and memory its limit in
 	// MiB; zero when not given.
 	cpu, memory int
@@ -95,6 +99,10 @@ func readConfig(get func(string) string) (config, error) {
 			e.problems = append(e.problems, fmt.Sprintf("SHUTDOWN_DRAIN must be a duration such as 5s, up to %s", api.MaxDrain))
 		}
 	}
+	if value := get("LOG_LEVEL"); value != "" && c.level.UnmarshalText([]byte(value)) != nil {
+		e.problems = append(e.problems, "LOG_LEVEL must be debug, info, warn or error")
+	}
+	c.traces = e.traces()
 	if len(e.problems) > 0 {
 		return config{}, errors.New("environment: " + strings.Join(e.problems, "; "))
 	}
@@ -102,3 +110,46 @@ func readConfig(get func(string) string) (config, error) {
 }
 
 func (e *environment) port() int { return e.number("PORT", defaultPort, 0, 65535) }
+
+// traces reads OpenTelemetry's own variables; the sampler, the service's name
+// and its other attributes are read by OpenTelemetry itself
+// (https://opentelemetry.io/docs/specs/otel/protocol/exporter/).
+func (e *environment) traces() api.Traces {
+	if e.get("OTEL_SDK_DISABLED") == "true" || e.get("OTEL_TRACES_EXPORTER") == "none" {
+		return api.Traces{}
+	}
+	name := "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+	t := api.Traces{URL: e.get(name)}
+	if t.URL == "" {
+		name = "OTEL_EXPORTER_OTLP_ENDPOINT"
+		if base := e.get(name); base != "" {
+			t.URL = strings.TrimSuffix(base, "/") + "/v1/traces"
+		}
+	}
+	if t.URL == "" {
+		return t
+	}
+	if u, err := url.Parse(t.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		e.problems = append(e.problems, name+" must be an http or https URL")
+	}
+	name = "OTEL_EXPORTER_OTLP_TRACES_HEADERS"
+	headers := e.get(name)
+	if headers == "" {
+		name = "OTEL_EXPORTER_OTLP_HEADERS"
+		headers = e.get(name)
+	}
+	t.Headers = map[string]string{}
+	for pair := range strings.SplitSeq(headers, ",") {
+		key, value, found := strings.Cut(pair, "=")
+		value, err := url.PathUnescape(strings.TrimSpace(value))
+		if key = strings.TrimSpace(key); key == "" && !found {
+			continue
+		}
+		if err != nil || !found || key == "" {
+			e.problems = append(e.problems, name+" must be a list such as key=value,key=value")
+			break
+		}
+		t.Headers[key] = value
+	}
+	return t
+}

@@ -9,6 +9,7 @@
 //	SHUTDOWN_DRAIN   how long to serve after SIGTERM, default 5s
 //	TASK_CPU         the container's share of CPU, in units of 1/1024
 //	TASK_MEMORY      the container's memory in MiB
+//	LOG_LEVEL        debug, info (default), warn or error; warn leaves out the access log
 //	OTEL_EXPORTER_OTLP_ENDPOINT and its relatives   where traces go; default: nowhere
 //
 // With the argument -healthcheck it asks the server of the same environment
@@ -76,13 +77,17 @@ func serve(getenv func(string) string, stderr io.Writer) error {
 		// The second one ends the process at once. Its own handler is needed:
 		// the kernel gives the first process of a container no default one.
 		<-signals
+		_, _ = fmt.Fprintln(stderr, "bookapi: ended at once by a second signal")
 		os.Exit(1)
 	}()
+	out := api.NewLogWriter(stderr)
+	defer out.Close()
 	server, err := api.New(api.Options{
 		Database: c.database,
-		Log:      slog.New(slog.NewJSONHandler(stderr, nil)),
+		Log:      slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: c.level})),
 		Drain:    c.drain,
 		Version:  version,
+		Traces:   c.traces,
 	})
 	if err != nil {
 		return err

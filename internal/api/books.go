@@ -3,12 +3,67 @@ package api
 import (
 	"context"
 	"net/http"
+	"net/url"
+	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
 )
 
+const (
+	// maxBook fits two texts of MaxText characters with every one of them
+	// escaped.
+	maxBook = 64 << 10
+	// MaxBatch is the most books that one request stores, and maxBatchBody how
+	// long it may be.
+	MaxBatch     = 1000
+	maxBatchBody = 1 << 20
+)
+
 type nameInput struct {
-	Name string `path:"name" minLength:"1" maxLength:"1000" pattern:"^[^\\x00]*$" patternDescription:"text without NUL" doc:"Name of the book, percent-encoded"`
+	Name        string `path:"name" minLength:"1" maxLength:"1000" pattern:"^[^\\x00]*$" patternDescription:"text without NUL" doc:"Name of the book, percent-encoded"`
+	IfNoneMatch string `header:"If-None-Match" doc:"ETag that the client has already"`
+}
+
+type readInput struct {
+	ID          int64  `path:"id" minimum:"1" doc:"Number of the book"`
+	IfNoneMatch string `header:"If-None-Match" doc:"ETag that the client has already"`
+}
+
+type replaceInput struct {
+	ID      int64  `path:"id" minimum:"1" doc:"Number of the book"`
+	IfMatch string `header:"If-Match" doc:"ETag of the book as the client knows it; * for whatever is there. Required: without it the answer is 428"`
+	Body    NewBook
+}
+
+type patchInput struct {
+	ID      int64  `path:"id" minimum:"1" doc:"Number of the book"`
+	IfMatch string `header:"If-Match" doc:"ETag of the book as the client knows it; * for whatever is there. Required: without it the answer is 428"`
+	Body    Patch
+}
+
+type removeInput struct {
+	ID      int64  `path:"id" minimum:"1" doc:"Number of the book"`
+	IfMatch string `header:"If-Match" doc:"ETag of the book as the client knows it; * for whatever is there. Required: without it the answer is 428"`
+}
+
+type createInput struct {
+	Key  string `header:"Idempotency-Key" maxLength:"255" pattern:"^[\\x21-\\x7e]+$" patternDescription:"visible ASCII" doc:"Makes a retry safe: for 24 hours the same request with the same key is carried out once, and answered the same"`
+	Body NewBook
+}
+
+type batchInput struct {
+	Key  string `header:"Idempotency-Key" maxLength:"255" pattern:"^[\\x21-\\x7e]+$" patternDescription:"visible ASCII" doc:"Makes a retry safe: for 24 hours the same request with the same key is carried out once, and answered the same"`
+	Body struct {
+		Books []NewBook `json:"books" minItems:"1" maxItems:"1000" nullable:"false" doc:"Books to store: all or, if anything is wrong, none"`
+	}
+}
+
+type listInput struct {
+	Name   string `query:"name" maxLength:"1000" pattern:"^[^\\x00]*$" patternDescription:"text without NUL" doc:"Only books of exactly this name"`
+	Author string `query:"author" maxLength:"1000" pattern:"^[^\\x00]*$" patternDescription:"text without NUL" doc:"Only books of exactly this author"`
+	Prefix string `query:"q" maxLength:"200" pattern:"^[^\\x00]*$" patternDescription:"text without NUL" doc:"Only books whose name begins with this, in any case, in the order of their names; not with name or author"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"Most books on a page"`
+	Cursor string `query:"cursor" maxLength:"6000" doc:"Where the page begins: next of the page before, with the same filter"`
 }
 
 type bookOutput struct {
@@ -16,47 +71,192 @@ type bookOutput struct {
 	Body *Book
 }
 
-type createInput struct {
-	Body NewBook
-}
-
 type createOutput struct {
 	Location string `header:"Location" doc:"Path of the book"`
+	Replayed string `header:"Idempotency-Replayed" doc:"true when an earlier request with this key had stored it"`
 	ETag     string `header:"ETag" doc:"Version of the book, for If-Match"`
 	Body     *Book
 }
 
-func (s *Server) register(api huma.API) {
-	huma.Register(api, huma.Operation{
-		OperationID: "create-book", Method: http.MethodPost, Path: "/books", DefaultStatus: http.StatusCreated,
-		Summary: "Store a book",
-	}, func(ctx context.Context, in *createInput) (*createOutput, error) {
-		book, err := s.store.Insert(ctx, in.Body)
-		if err != nil {
-			return nil, s.fail(err)
-		}
-		return &createOutput{Location: book.location(), ETag: book.etag(), Body: book}, nil
-	})
-	huma.Register(api, huma.Operation{
-		OperationID: "get-book-by-name", Method: http.MethodGet, Path: "/books/{name}",
-		Summary: "The first book of a name",
-	}, func(ctx context.Context, in *nameInput) (*bookOutput, error) {
-		book, err := s.store.Lookup(ctx, in.Name)
-		if err != nil {
-			return nil, s.fail(err)
-		}
-		return &bookOutput{ETag: book.etag(), Body: book}, nil
-	})
+type batchOutput struct {
+	Replayed string `header:"Idempotency-Replayed" doc:"true when an earlier request with this key had stored them"`
+	Body     struct {
+		Books []*Book `json:"books" nullable:"false" doc:"The stored books, in the order of the request"`
+	}
 }
 
-// fail turns an error into the answer.
-func (s *Server) fail(err error) error {
-	p := problemOf(err)
-	if p.Status == http.StatusInternalServerError {
-		s.log.Error("internal error", "error", err.Error())
+type listOutput struct {
+	Link []string `header:"Link" doc:"The first page and, unless this is the last, the next one (RFC 8288)"`
+	Body struct {
+		Books []*Book `json:"books" nullable:"false"`
+		Next  string  `json:"next,omitempty" doc:"Cursor of the next page; none on the last"`
 	}
-	if p.Status == http.StatusServiceUnavailable {
-		return huma.ErrorWithHeaders(p, http.Header{"Retry-After": {"1"}})
+}
+
+// The operations, in the order of the document.
+const (
+	createBook = "create-book"
+	listBooks  = "list-books"
+	bookByName = "get-book-by-name"
+	bookByID   = "get-book"
+)
+
+func (s *Server) register(api huma.API) {
+	huma.Register(api, operation(createBook, http.MethodPost, "/books", http.StatusCreated,
+		"Store a book", "", 400, 408, 413, 415, 503), s.create)
+	huma.Register(api, operation(listBooks, http.MethodGet, "/books", http.StatusOK,
+		"List books", "In the order in which they were stored, or of their names with q. There are no totals: every page costs the same, however many books there are.", 400, 503), s.list)
+	batch := operation("create-books", http.MethodPost, "/books/batch", http.StatusCreated,
+		"Store many books, all or none", "", 400, 408, 413, 415, 503)
+	batch.MaxBodyBytes = maxBatchBody
+	huma.Register(api, batch, s.createAll)
+	huma.Register(api, operation(bookByName, http.MethodGet, namePath, http.StatusOK,
+		"The first book of a name", "Names are percent-encoded; one may hold slashes, which need not be, unless it begins with id/.", 304, 400, 404, 503), s.byName)
+	huma.Register(api, operation(bookByID, http.MethodGet, "/books/id/{id}", http.StatusOK,
+		"A book by its number", "", 304, 400, 404, 503), s.byID)
+	huma.Register(api, operation("replace-book", http.MethodPut, "/books/id/{id}", http.StatusOK,
+		"Replace a book", "", 400, 404, 408, 412, 413, 415, 428, 503), s.replace)
+	huma.Register(api, operation("change-book", http.MethodPatch, "/books/id/{id}", http.StatusOK,
+		"Change some fields of a book", "", 400, 404, 408, 412, 413, 415, 428, 503), s.patch)
+	huma.Register(api, operation("delete-book", http.MethodDelete, "/books/id/{id}", http.StatusNoContent,
+		"Remove a book", "", 400, 404, 412, 428, 503), s.remove)
+}
+
+func operation(id, method, path string, status int, summary, description string, errors ...int) huma.Operation {
+	op := huma.Operation{
+		OperationID: id, Method: method, Path: path, DefaultStatus: status, Summary: summary, Description: description,
+		MaxBodyBytes: maxBook, Tags: []string{"books"}, Errors: errors, Responses: map[string]*huma.Response{},
 	}
-	return p
+	if errors[0] == http.StatusNotModified {
+		op.Errors = errors[1:]
+		op.Responses["304"] = &huma.Response{Description: "The client has the book as it is"}
+	}
+	return op
+}
+
+func (s *Server) create(ctx context.Context, in *createInput) (*createOutput, error) {
+	var book *Book
+	var err error
+	out := &createOutput{}
+	if in.Key == "" {
+		book, err = s.store.Insert(ctx, in.Body)
+	} else {
+		var stored []*Book
+		var replayed bool
+		if stored, replayed, err = s.store.InsertOnce(ctx, in.Key, []NewBook{in.Body}); err == nil {
+			book, out.Replayed = stored[0], yes(replayed)
+		}
+	}
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	out.Location, out.ETag, out.Body = book.location(), book.etag(), book
+	return out, nil
+}
+
+func (s *Server) createAll(ctx context.Context, in *batchInput) (*batchOutput, error) {
+	out := &batchOutput{}
+	var err error
+	if in.Key == "" {
+		out.Body.Books, err = s.store.InsertAll(ctx, in.Body.Books)
+	} else {
+		var replayed bool
+		out.Body.Books, replayed, err = s.store.InsertOnce(ctx, "batch:"+in.Key, in.Body.Books)
+		out.Replayed = yes(replayed)
+	}
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	return out, nil
+}
+
+// yes is the value of a header that says true or is not there.
+func yes(set bool) string {
+	if set {
+		return "true"
+	}
+	return ""
+}
+
+func (s *Server) byName(ctx context.Context, in *nameInput) (*bookOutput, error) {
+	book, err := s.store.Lookup(ctx, in.Name)
+	return found(ctx, book, err, in.IfNoneMatch)
+}
+
+func (s *Server) byID(ctx context.Context, in *readInput) (*bookOutput, error) {
+	book, err := s.store.Book(ctx, in.ID)
+	return found(ctx, book, err, in.IfNoneMatch)
+}
+
+func found(ctx context.Context, book *Book, err error, ifNoneMatch string) (*bookOutput, error) {
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	if unchanged(ifNoneMatch, book) {
+		return nil, huma.ErrorWithHeaders(huma.Status304NotModified(), http.Header{"ETag": {book.etag()}})
+	}
+	return &bookOutput{ETag: book.etag(), Body: book}, nil
+}
+
+func (s *Server) replace(ctx context.Context, in *replaceInput) (*bookOutput, error) {
+	return s.update(ctx, in.ID, in.IfMatch, Patch{Name: &in.Body.Name, Author: &in.Body.Author})
+}
+
+func (s *Server) patch(ctx context.Context, in *patchInput) (*bookOutput, error) {
+	return s.update(ctx, in.ID, in.IfMatch, in.Body)
+}
+
+func (s *Server) update(ctx context.Context, id int64, header string, patch Patch) (*bookOutput, error) {
+	only, err := ifMatch(header, id)
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	book, err := s.store.Update(ctx, id, only, patch)
+	return found(ctx, book, err, "")
+}
+
+func (s *Server) remove(ctx context.Context, in *removeInput) (*struct{}, error) {
+	only, err := ifMatch(in.IfMatch, in.ID)
+	if err == nil {
+		err = s.store.Delete(ctx, in.ID, only)
+	}
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	return nil, nil
+}
+
+func (s *Server) list(ctx context.Context, in *listInput) (*listOutput, error) {
+	if in.Prefix != "" && (in.Name != "" || in.Author != "") {
+		return nil, problem(http.StatusUnprocessableEntity, "validation failed",
+			&huma.ErrorDetail{Location: "query.q", Message: "can't be combined with name or author"})
+	}
+	var after position
+	if in.Cursor != "" {
+		var ok bool
+		if after, ok = parseCursor(in.Cursor); !ok {
+			return nil, problem(http.StatusUnprocessableEntity, "validation failed",
+				&huma.ErrorDetail{Location: "query.cursor", Message: "is not one that a page gave"})
+		}
+	}
+	books, next, err := s.store.List(ctx, Filter{Name: in.Name, Author: in.Author, Prefix: in.Prefix}, after, in.Limit)
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	out := &listOutput{Link: []string{in.link("first", "")}}
+	out.Body.Books, out.Body.Next = books, next
+	if next != "" {
+		out.Link = append(out.Link, in.link("next", next))
+	}
+	return out, nil
+}
+
+func (in *listInput) link(rel, cursor string) string {
+	query := url.Values{"limit": {strconv.Itoa(in.Limit)}}
+	for name, value := range map[string]string{"name": in.Name, "author": in.Author, "q": in.Prefix, "cursor": cursor} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	return `</books?` + query.Encode() + `>; rel="` + rel + `"`
 }

@@ -22,6 +22,10 @@ const (
 	KeyReused
 	// Unavailable is a database that does not answer now.
 	Unavailable
+	// Refused is data that the database does not take.
+	Refused
+	// Unconditional is a change without If-Match.
+	Unconditional
 	// Overloaded is more work than the service takes on at once.
 	Overloaded
 )
@@ -51,8 +55,10 @@ func (c Code) status() int {
 		return http.StatusNotFound
 	case Changed:
 		return http.StatusPreconditionFailed
-	case KeyReused:
+	case KeyReused, Refused:
 		return http.StatusUnprocessableEntity
+	case Unconditional:
+		return http.StatusPreconditionRequired
 	case Unavailable, Overloaded:
 		return http.StatusServiceUnavailable
 	default:
@@ -117,6 +123,8 @@ func failure(err error) error {
 	}
 	state := sqlState(err)
 	switch {
+	case isData(err):
+		return &Error{Code: Refused, Message: "the database does not take this book", Err: err}
 	case state == "":
 		// No answer: the connection failed, was never made, or timed out.
 		return &Error{Code: Unavailable, Message: "the database does not answer", Err: err}

@@ -29,6 +29,7 @@ type lanes[In, Out any] struct {
 // job is one request's part of a batch.
 type job[In, Out any] struct {
 	in   In
+	came time.Time
 	out  Out
 	err  error
 	done chan struct{} // has room for one, so that nobody need be waiting
@@ -58,6 +59,9 @@ func (l *lanes[In, Out]) loop() {
 				break more
 			}
 		}
+		if batch = l.shed(batch); len(batch) == 0 {
+			continue
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), queryTimeout)
 		l.run(ctx, batch)
 		cancel()
@@ -67,10 +71,25 @@ func (l *lanes[In, Out]) loop() {
 	}
 }
 
+// shed refuses what has waited for so long that its client, too, may have given
+// up: so a database that hangs makes nobody wait for more than two queries.
+func (l *lanes[In, Out]) shed(batch []*job[In, Out]) []*job[In, Out] {
+	now, kept := time.Now(), batch[:0]
+	for _, j := range batch {
+		if now.Sub(j.came) < queryTimeout {
+			kept = append(kept, j)
+			continue
+		}
+		j.err = &Error{Code: Overloaded, Message: "the request waited for too long"}
+		j.done <- struct{}{}
+	}
+	return kept
+}
+
 // do has in served. When ctx ends first its error is returned, and the work may
 // still be done.
 func (l *lanes[In, Out]) do(ctx context.Context, in In) (Out, error) {
-	j := &job[In, Out]{in: in, done: make(chan struct{}, 1)}
+	j := &job[In, Out]{in: in, came: time.Now(), done: make(chan struct{}, 1)}
 	select {
 	case l.queue <- j:
 	default:
@@ -91,6 +110,3 @@ func (l *lanes[In, Out]) stop() {
 	close(l.queue)
 	l.wait.Wait()
 }
-
-// retryAfter is what a client is asked to wait when there is no answer now.
-const retryAfter = time.Second

@@ -12,6 +12,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// Migrations go forward only, and a release's must leave the release before it
+// working, which serves on while they run and after a roll-back: add a column
+// (with a default) or an index first; drop what nobody uses one release later.
+//
 //go:embed migrations/*.sql
 var migrations embed.FS
 
@@ -49,9 +53,21 @@ func readMigrations(files fs.FS) ([]migration, error) {
 }
 
 // migrate brings the schema forward to this release's, one transaction per
-// step, and reports the steps taken. A schema that is newer than this release,
-// as during a roll-back, is left alone.
-func migrate(ctx context.Context, conn *pgx.Conn) (applied []string, err error) {
+// step, and reports the steps taken. Tasks that start at the same time take
+// turns by an advisory lock. A schema that is newer than this release, as after
+// a roll-back, is left alone.
+func (d Database) migrate(ctx context.Context) (applied []string, err error) {
+	config, err := d.config()
+	if err != nil {
+		return nil, err
+	}
+	login := config.ConnConfig
+	login.RuntimeParams = map[string]string{"application_name": "bookapi migrations"}
+	conn, err := pgx.ConnectConfig(ctx, login)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the database: %w", err)
+	}
+	defer func() { _ = conn.Close(ctx) }() // everything is committed or given up
 	steps, err := readMigrations(migrations)
 	if err != nil {
 		return nil, err
@@ -75,7 +91,7 @@ func (m migration) apply(ctx context.Context, conn *pgx.Conn) (ran bool, err err
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(migrationLock)); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '3s'; SET LOCAL statement_timeout = 0;
+		if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '3s';
 			CREATE TABLE IF NOT EXISTS schema_migrations (
 				version int PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())`); err != nil {
 			return err

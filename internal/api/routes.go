@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
@@ -11,38 +12,56 @@ import (
 
 func (s *Server) routes() http.Handler {
 	router := chi.NewRouter()
+	router.Use(headAsGet)
 	router.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, problem(http.StatusNotFound, "there is nothing at this path"))
 	})
 	router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", strings.Join(allowed(router, r.URL.Path), ", "))
 		writeProblem(w, problem(http.StatusMethodNotAllowed, "this path does not take "+r.Method))
 	})
 	config := huma.DefaultConfig("Books", s.options.Version)
+	config.Info.Description = "Store books, and find them again."
+	// No page and no schemas of huma's: its page needs the internet.
 	config.DocsPath, config.SchemasPath, config.CreateHooks = "", "", nil
-	api := huma.NewAPI(config, &adapter{router: router})
+	api := huma.NewAPI(config, &adapter{router: router, short: map[string]func(http.Handler) http.Handler{
+		bookByName: s.shortLookup,
+		createBook: s.shortCreate,
+	}})
 	s.register(api)
-	router.Get("/healthz", s.healthz)
-	router.Get("/readyz", s.readyz)
-	router.Get("/", func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(hello)) })
-	return router
+	router.Get("/healthz", named("healthz", s.healthz))
+	router.Get("/readyz", named("readyz", s.readyz))
+	router.Get("/metrics", named("metrics", s.meter.show))
+	router.Get("/docs", named("docs", docs))
+	router.Get("/docs.js", named("docs", asset("docs.js", "text/javascript; charset=utf-8")))
+	router.Get("/style.css", named("docs", asset("style.css", "text/css; charset=utf-8")))
+	router.Get("/", named("home", s.home))
+	router.Post("/", named("home", s.addFromHome))
+	return s.observe(router)
 }
 
-const hello = "Hello, World!"
-
-func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = w.Write([]byte("ok\n")) // the client has gone
+// headAsGet answers HEAD as GET; net/http leaves out the body. It is chi's
+// middleware.GetHead in small: that package links profilers.
+func headAsGet(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			chi.RouteContext(r.Context()).RouteMethod = http.MethodGet
+		}
+		next.ServeHTTP(w, r)
+	})
 }
+
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) { writeText(w, "ok\n") }
 
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
-	switch err := s.ready(r.Context()); {
-	case err != nil:
-		writeProblem(w, problemOf(err))
-	default:
-		s.healthz(w, r)
+	if err := s.ready(r.Context()); err != nil {
+		writeError(w, err)
+		return
 	}
+	writeText(w, "ready\n")
 }
 
+// ready says why requests should not be sent here, nil when they should.
 func (s *Server) ready(ctx context.Context) error {
 	if s.draining.Load() {
 		return &Error{Code: Unavailable, Message: "shutting down"}
@@ -53,10 +72,41 @@ func (s *Server) ready(ctx context.Context) error {
 	return s.store.Ping(ctx)
 }
 
-func writeProblem(w http.ResponseWriter, p *huma.ErrorModel) {
-	w.Header().Set("Content-Type", "application/problem+json")
+func writeText(w http.ResponseWriter, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte(text)) // the client has gone
+}
+
+// fail turns an error into huma's answer, and keeps it for the log.
+func fail(ctx context.Context, err error) error {
+	p := problemOf(err)
+	if rec, ok := ctx.Value(recordKey{}).(*record); ok && p.Status >= 500 {
+		rec.err = err
+	}
 	if p.Status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "1")
+		return huma.ErrorWithHeaders(p, http.Header{"Retry-After": {retryAfter}})
+	}
+	return p
+}
+
+// writeError answers with an error, and keeps it for the log.
+func writeError(w http.ResponseWriter, err error) {
+	p := problemOf(err)
+	if rec, ok := w.(*record); ok && p.Status >= 500 {
+		rec.err = err
+	}
+	writeProblem(w, p)
+}
+
+// retryAfter is how long, in seconds, a client is asked to wait when there is
+// no answer now.
+const retryAfter = "1"
+
+func writeProblem(w http.ResponseWriter, p *huma.ErrorModel) {
+	header := w.Header()
+	header.Set("Content-Type", "application/problem+json")
+	if p.Status == http.StatusServiceUnavailable {
+		header.Set("Retry-After", retryAfter)
 	}
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // the client has gone

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
 // The limits of the HTTP server.
@@ -47,6 +49,8 @@ type Options struct {
 	Drain time.Duration
 	// Version is shown in the OpenAPI document.
 	Version string
+	// Traces says where spans go; the zero value is nowhere.
+	Traces Traces
 }
 
 // Server is bookapi.
@@ -55,6 +59,8 @@ type Server struct {
 	log     *slog.Logger
 	store   *Store
 	http    *http.Server
+	meter   *meter
+	tracing *sdktrace.TracerProvider // nil when nobody wants spans
 
 	migrated atomic.Bool
 	draining atomic.Bool
@@ -70,7 +76,10 @@ func New(options Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{options: options, log: options.Log, store: newStore(pool)}
+	s := &Server{options: options, log: options.Log, store: newStore(pool), meter: &meter{pool: pool}}
+	if options.Traces.URL != "" {
+		s.tracing = options.Traces.provider(s.log)
+	}
 	s.http = &http.Server{
 		Handler:           s.routes(),
 		ReadHeaderTimeout: headerTimeout,
@@ -107,6 +116,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	stop()
 	<-ready
 	s.store.close()
+	s.endTracing()
 	s.log.Info("stopped")
 	return err
 }
@@ -131,13 +141,17 @@ const (
 	lastPause  = 5 * time.Second
 )
 
+// migrationPatience is how long an attempt to migrate may take, the wait for
+// another task's included.
+const migrationPatience = 15 * time.Minute
+
 // prepare brings the database's schema forward, however long it takes for the
 // database to come up. It logs each new reason why it could not.
 func (s *Server) prepare(ctx context.Context) {
 	logged := ""
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		attempt, cancel := context.WithTimeout(ctx, time.Minute)
-		applied, err := s.store.migrate(attempt)
+		attempt, cancel := context.WithTimeout(ctx, migrationPatience)
+		applied, err := s.options.Database.migrate(attempt)
 		cancel()
 		for _, name := range applied {
 			s.log.Info("migrated", "step", name)
@@ -145,6 +159,7 @@ func (s *Server) prepare(ctx context.Context) {
 		if err == nil {
 			s.migrated.Store(true)
 			s.log.Info("the database is ready")
+			s.tidy(ctx)
 			return
 		}
 		if why := reason(err); why != logged && !errors.Is(err, context.Canceled) {
@@ -155,6 +170,20 @@ func (s *Server) prepare(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-time.After(pause):
+		}
+	}
+}
+
+// tidy forgets old idempotency keys now and then, until ctx ends.
+func (s *Server) tidy(ctx context.Context) {
+	for {
+		if err := s.store.forgetKeys(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("could not remove old idempotency keys", "reason", reason(err))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Hour):
 		}
 	}
 }

@@ -43,6 +43,8 @@ func (s *Store) close() {
 
 // withConn runs do on a connection of the pool within the time of a query.
 func (s *Store) withConn(ctx context.Context, do func(context.Context, *pgx.Conn) error) error {
+	ctx, end := span(ctx, "database")
+	defer end()
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	conn, err := s.pool.Acquire(ctx)
@@ -78,6 +80,8 @@ func (s *Store) withRead(ctx context.Context, do func(context.Context, *pgx.Conn
 
 // Lookup is the first book of that name.
 func (s *Store) Lookup(ctx context.Context, name string) (*Book, error) {
+	ctx, end := span(ctx, "lookup")
+	defer end()
 	book, err := s.lookups.do(ctx, name)
 	if err == nil && book == nil {
 		err = &Error{Code: NotFound, Message: "no book has this name"}
@@ -87,34 +91,9 @@ func (s *Store) Lookup(ctx context.Context, name string) (*Book, error) {
 
 // Insert stores a book; it returns after the commit.
 func (s *Store) Insert(ctx context.Context, book NewBook) (*Book, error) {
+	ctx, end := span(ctx, "insert")
+	defer end()
 	return s.inserts.do(ctx, book)
-}
-
-// Book is the book of that id.
-func (s *Store) Book(ctx context.Context, id int64) (*Book, error) {
-	var book *Book
-	err := s.withRead(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
-		book, err = one(conn.Query(ctx, `SELECT `+columns+` FROM books WHERE id = $1`, id))
-		return err
-	})
-	return book, err
-}
-
-func noSuchID() error { return &Error{Code: NotFound, Message: "no book has this id"} }
-
-func one(rows pgx.Rows, err error) (*Book, error) {
-	book, err := pgx.CollectExactlyOneRow(rows, scanBook)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, noSuchID()
-	}
-	return book, err
-}
-
-func scanBook(row pgx.CollectableRow) (*Book, error) {
-	b := &Book{}
-	err := row.Scan(&b.ID, &b.Name, &b.Author, &b.version, &b.Created, &b.Updated)
-	b.Created, b.Updated = b.Created.UTC(), b.Updated.UTC()
-	return b, err
 }
 
 // Ping says whether the database answers and would take a write.
@@ -130,20 +109,6 @@ func (s *Store) Ping(ctx context.Context) error {
 		}
 		return nil
 	})
-}
-
-// migrate brings the schema forward.
-func (s *Store) migrate(ctx context.Context) ([]string, error) {
-	conn, err := s.pool.Acquire(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("connect to the database: %w", err)
-	}
-	defer conn.Release()
-	applied, err := migrate(ctx, conn.Conn())
-	if err != nil {
-		evict(conn.Conn(), err)
-	}
-	return applied, err
 }
 
 // lookup serves a batch of lookups with one statement.
@@ -215,10 +180,7 @@ func (s *Store) insert(ctx context.Context, batch []*job[NewBook, *Book]) {
 // insertAll stores all of the books or, with an error, none; but when the
 // connection is lost while the database commits, that can't be known.
 func (s *Store) insertAll(ctx context.Context, books []NewBook) ([]*Book, error) {
-	names, authors := make([]string, len(books)), make([]string, len(books))
-	for i, b := range books {
-		names[i], authors[i] = b.Name, b.Author
-	}
+	names, authors := split(books)
 	stored := make([]*Book, 0, len(books))
 	err := s.withConn(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		result, err := query(ctx, conn, "insert", insertSQL, textArray(names), textArray(authors))

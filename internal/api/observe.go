@@ -1,0 +1,179 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// maxInFlight is how many requests are worked on at once. More than that wait
+// for a database that does not keep up, and are better served by another task.
+const maxInFlight = 2048
+
+// record is a response with what the log and the metrics say about it.
+type record struct {
+	http.ResponseWriter
+	id        string // of the request
+	operation string // of the OpenAPI document, or a path of ours; empty for others
+	status    int
+	bytes     int64
+	err       error      // why it failed, when that is not the client's fault
+	span      trace.Span // nil when not traced
+}
+
+type recordKey struct{}
+
+func (r *record) WriteHeader(status int) {
+	if r.status == 0 && status >= 200 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *record) Write(text []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	n, err := r.ResponseWriter.Write(text)
+	r.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap is for http.ResponseController.
+func (r *record) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// observe gives each request an id, bounds how many there are, logs and counts
+// them, and turns a panic into an answer.
+func (s *Server) observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		rec := &record{ResponseWriter: w, id: requestID(r)}
+		header := w.Header()
+		header["X-Request-Id"] = []string{rec.id}
+		header["X-Content-Type-Options"] = nosniff
+		if s.draining.Load() {
+			// So that the client goes elsewhere before the listener closes.
+			header["Connection"] = closeConnection
+		}
+		in := s.meter.inFlight.Add(1)
+		defer func() {
+			s.meter.inFlight.Add(-1)
+			if p := recover(); p != nil {
+				rec.err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+				if rec.status == 0 {
+					writeProblem(rec, problem(http.StatusInternalServerError, "internal error"))
+				}
+			}
+			s.report(r, rec, time.Since(start))
+		}()
+		if in > maxInFlight && !probe(r.URL.Path) {
+			writeError(rec, &Error{Code: Overloaded, Message: "too many requests at once"})
+			return
+		}
+		next.ServeHTTP(rec, s.trace(rec, r))
+	})
+}
+
+var (
+	nosniff         = []string{"nosniff"}
+	closeConnection = []string{"close"}
+)
+
+// probe says whether a path is one that tells how the service is, which it must
+// do under any load.
+func probe(path string) bool { return path == "/healthz" || path == "/readyz" || path == "/metrics" }
+
+// report logs and counts a request that has been answered.
+func (s *Server) report(r *http.Request, rec *record, took time.Duration) {
+	if rec.operation == "" {
+		rec.operation = "other"
+	}
+	if rec.status == 0 {
+		rec.status = http.StatusOK
+	}
+	s.meter.observe(rec.operation, rec.status, took)
+	rec.endSpan(r)
+	level := slog.LevelInfo
+	switch {
+	case rec.status == http.StatusInternalServerError:
+		level = slog.LevelError
+	case rec.status > http.StatusInternalServerError:
+		level = slog.LevelWarn
+	case probe(r.URL.Path):
+		level = slog.LevelDebug // many, and all the same
+	}
+	if !s.log.Enabled(context.Background(), level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("id", rec.id),
+		slog.String("method", r.Method),
+		slog.String("path", r.URL.EscapedPath()),
+		slog.String("operation", rec.operation),
+		slog.Int("status", rec.status),
+		slog.Int64("bytes", rec.bytes),
+		slog.Float64("ms", float64(took.Microseconds())/1000),
+	}
+	if rec.span != nil {
+		attrs = append(attrs, slog.String("trace_id", rec.span.SpanContext().TraceID().String()))
+	}
+	if rec.err != nil {
+		attrs = append(attrs, slog.String("error", rec.err.Error()))
+	}
+	s.log.LogAttrs(context.Background(), level, "request", attrs...)
+}
+
+// requestID is the client's own id, if it sent one that can go into a log, or a
+// new one.
+func requestID(r *http.Request) string {
+	if given := r.Header["X-Request-Id"]; len(given) == 1 && plainID(given[0]) {
+		return given[0]
+	}
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // never fails
+	return hex.EncodeToString(id[:])
+}
+
+func plainID(id string) bool {
+	for i := range len(id) {
+		c := id[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.') {
+			return false
+		}
+	}
+	return id != "" && len(id) <= 64
+}
+
+// named gives the operation of a handler that is not in the OpenAPI document.
+func named(operation string, handler http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if rec, ok := w.(*record); ok {
+			rec.operation = operation
+		}
+		handler(w, r)
+	}
+}
+
+// allowed are the methods that a path takes, for the header Allow.
+func allowed(routes chi.Routes, path string) (methods []string) {
+	for _, method := range []string{http.MethodDelete, http.MethodGet, http.MethodPatch, http.MethodPost, http.MethodPut} {
+		if routes.Match(chi.NewRouteContext(), method, path) {
+			methods = append(methods, method)
+			if method == http.MethodGet {
+				methods = append(methods, http.MethodHead)
+			}
+		}
+	}
+	return methods
+}
+
+func byteCount(n int64) string { return strconv.FormatInt(n, 10) + " bytes" }
