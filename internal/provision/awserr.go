@@ -1,10 +1,13 @@
 package provision
 
 import (
+	"context"
 	"errors"
 	"strings"
 
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // code returns the AWS error code in err, or "".
@@ -26,6 +29,12 @@ func isCode(err error, codes ...string) bool {
 	return false
 }
 
+// says tells whether err has the code and its message contains the text.
+func says(err error, code, text string) bool {
+	var api smithy.APIError
+	return errors.As(err, &api) && api.ErrorCode() == code && strings.Contains(api.ErrorMessage(), text)
+}
+
 // notFound says that the thing asked for does not exist. EC2 has a code per
 // type: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 func notFound(err error) bool {
@@ -33,14 +42,70 @@ func notFound(err error) bool {
 	return strings.HasPrefix(c, "Invalid") && strings.HasSuffix(c, ".NotFound")
 }
 
+// passing are the errors that pass by themselves. Each is an exact code, and
+// where the code says too little, words of its message: an error that is not
+// known to pass is a failure. Throttling is not here, since the SDK retries it.
+var passing = []struct{ code, text, reason string }{
+	// Network interfaces outlive what they belonged to by minutes:
+	// hashicorp/terraform-provider-aws issues 40 and 9495.
+	{"DependencyViolation", "", "something still uses it"},
+
+	// A role that was just made or changed is not known everywhere at once:
+	// https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
+	// The messages are those that Terraform retries in internal/service/ecs.
+	{"InvalidParameterException", "Unable to assume the service linked role", "the service-linked role is not known everywhere yet"},
+	{"InvalidParameterException", "verify that the ECS service role being passed has the proper permissions", "the role is not known everywhere yet"},
+	{"ConcurrentModification", "", "IAM is busy with another change"},
+	{"ConcurrentModificationException", "", "another change is on its way"},
+	{"DeleteConflict", "", "something is still attached to the role"},
+
+	// A target group counts as used when its listener is seen:
+	// hashicorp/terraform-provider-aws issue 3495.
+	{"InvalidParameterException", "does not have an associated load balancer", "the listener is not visible yet"},
+	{"InvalidParameterException", "Creation of service was not idempotent", "the service is not visible yet"},
+	{"InvalidParameterException", "Unable to Start a service that is still Draining", "the last service of that name is still draining"},
+	{"ClusterNotFoundException", "", "the cluster is not visible yet"},
+	{"ServiceNotFoundException", "", "the service is not visible yet"},
+	{"ServiceNotActiveException", "", "the service is not active yet"},
+	// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteCluster.html
+	{"ClusterContainsTasksException", "", "tasks are still stopping"},
+	{"ClusterContainsServicesException", "", "the service is still draining"},
+	{"UpdateInProgressException", "", "the cluster is being changed"},
+
+	// https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DeleteTargetGroup.html
+	{"ResourceInUse", "", "a load balancer still uses it"},
+	{"LoadBalancerNotFound", "", "the load balancer is not visible yet"},
+	{"TargetGroupNotFound", "", "the target group is not visible yet"},
+	// What EC2 just made, as load balancers see it.
+	{"SubnetNotFound", "", "the subnet is not visible yet"},
+
+	// A database takes no change, and no final snapshot, while it is busy with
+	// another: hashicorp/terraform-provider-aws PR 46687.
+	{"InvalidDBInstanceState", "", "the database is busy with something else"},
+	{"InvalidDBParameterGroupState", "", "a database still uses it"},
+	{"InvalidDBSubnetGroupStateFault", "", "a database still uses it"},
+
+	// A deleted secret keeps its name for a moment, even when it was forced:
+	// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html
+	{"InvalidRequestException", "scheduled for deletion", "the last secret of that name is still being deleted"},
+
+	// https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html
+	{"OperationAbortedException", "", "another change of the log group is on its way"},
+
+	// https://docs.aws.amazon.com/autoscaling/application/APIReference/API_RegisterScalableTarget.html
+	{"ConcurrentUpdateException", "", "another change of the scaling is on its way"},
+	{"ValidationException", "ECS service doesn't exist", "the service is not visible yet"},
+}
+
 // Transient says whether an AWS error passes by itself, and how to call it in
-// the meantime. It lists exact codes: an error that is not known to pass is a
-// failure. Throttling is not here, since the SDK retries it.
+// the meantime.
 func Transient(err error) (reason string, ok bool) {
-	switch {
-	case isCode(err, "DependencyViolation"):
-		return "something still uses it", true
-	case notFound(err):
+	for _, p := range passing {
+		if says(err, p.code, p.text) {
+			return p.reason, true
+		}
+	}
+	if notFound(err) {
 		// EC2 is eventually consistent: an id that was just returned may be
 		// unknown to the next call.
 		// https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
@@ -53,4 +118,68 @@ func Transient(err error) (reason string, ok bool) {
 		return "a database still uses it", true
 	}
 	return "", false
+}
+
+// Ambiguous says that an error leaves open whether the call was carried out: it
+// was sent and got no answer, an unreadable one, or a server's error.
+func Ambiguous(err error) bool {
+	var (
+		response *awshttp.ResponseError
+		sent     *smithyhttp.RequestSendError
+		answer   *smithy.DeserializationError
+	)
+	switch {
+	case err == nil:
+		return false
+	case errors.As(err, &response) && response.HTTPStatusCode() != 0:
+		return response.HTTPStatusCode() >= 500
+	case code(err) != "":
+		return false
+	}
+	return errors.As(err, &sent) || errors.As(err, &answer) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// expired are the codes of credentials that were good once, or never were:
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/CommonErrors.html
+var expired = []string{
+	"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired",
+	"InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure", "InvalidAccessKeyId", "SignatureDoesNotMatch",
+}
+
+// Expired says that the credentials are expired or invalid, so that no further
+// call can succeed.
+func Expired(err error) bool { return isCode(err, expired...) }
+
+// actionPrefixes are the names that IAM has for the services.
+// https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
+var actionPrefixes = map[string]string{
+	"Application Auto Scaling":  "application-autoscaling",
+	"CloudWatch Logs":           "logs",
+	"EC2":                       "ec2",
+	"ECR":                       "ecr",
+	"ECS":                       "ecs",
+	"Elastic Load Balancing v2": "elasticloadbalancing",
+	"IAM":                       "iam",
+	"RDS":                       "rds",
+	"SSM":                       "ssm",
+	"STS":                       "sts",
+	"Secrets Manager":           "secretsmanager",
+}
+
+// Denied returns the IAM action, such as "ecs:CreateCluster", that the caller
+// was not allowed. The action is the call's own; where AWS names another one,
+// such as iam:PassRole, its message is to be shown as well.
+func Denied(err error) (action string, ok bool) {
+	if !isCode(err, "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "UnauthorizedAccess", "AuthorizationError") {
+		return "", false
+	}
+	var call *smithy.OperationError
+	if !errors.As(err, &call) {
+		return "", true
+	}
+	service, known := actionPrefixes[call.Service()]
+	if !known {
+		service = strings.ToLower(strings.ReplaceAll(call.Service(), " ", ""))
+	}
+	return service + ":" + call.Operation(), true
 }

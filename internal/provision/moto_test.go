@@ -72,17 +72,21 @@ func startMoto(t *testing.T) string {
 	return ""
 }
 
-// wire is the connection to an emulator: it keeps a journal of the EC2 calls
-// that change something, and can die like a process that is killed.
+// wire is the connection to an emulator: it keeps a journal of the calls, and can die like a process that is killed.
 type wire struct {
 	mu      sync.Mutex
+	reads   []string
 	writes  []string
-	dieAt   int  // the number of the write at which it dies, 0 for never
-	answers bool // die after the work was done, instead of before it is sent
+	dieAt   int    // the number of the write at which it dies, 0 for never
+	answers bool   // die after the work was done, instead of before it is sent
+	killed  func() // is told of the death
 	dead    bool
 }
 
 var reads = regexp.MustCompile("^(Describe|Get|List)")
+
+// fresh takes a connection per call, since moto ends idle ones when it likes.
+var fresh = &http.Transport{DisableKeepAlives: true}
 
 var errKilled = errors.New("killed")
 
@@ -111,12 +115,17 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		w.writes = append(w.writes, action)
 		die = len(w.writes) == w.dieAt
 		w.dead = die
+	} else {
+		w.reads = append(w.reads, action)
 	}
 	w.mu.Unlock()
+	if die {
+		defer w.killed()
+	}
 	if die && !w.answers {
 		return nil, errKilled
 	}
-	resp, err := http.DefaultTransport.RoundTrip(r)
+	resp, err := fresh.RoundTrip(r)
 	if die && err == nil {
 		_ = resp.Body.Close()
 		return nil, errKilled
@@ -128,6 +137,13 @@ func (w *wire) written() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.writes)
+}
+
+// read returns the reads made so far.
+func (w *wire) read() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.reads)
 }
 
 func (w *wire) clients(endpoint string) provision.Clients {

@@ -127,6 +127,12 @@ type Stack struct {
 // graph.Up, graph.Observe and graph.Destroy.
 func (s *Stack) Resources() []Resource { return s.resources }
 
+// Options are what graph must know to run the stack: whose it is, and what AWS's
+// errors mean. The caller adds Guard and Observe.
+func (s *Stack) Options() graph.Options {
+	return graph.Options{Owner: s.spec.Stack, Transient: Transient, Ambiguous: Ambiguous, Fatal: Expired}
+}
+
 // URL returns where the stack answers, or "" before the load balancer is there.
 // It is known when the graph was run or observed.
 func (s *Stack) URL() string {

@@ -328,6 +328,97 @@ func (h *hidden) Find(ctx context.Context) (graph.State, error) {
 	return h.thing.Find(ctx)
 }
 
+// TestACreateWithoutAnAnswerIsLookedUpBeforeItIsSentAgain lets a create be done
+// without an answer while the thing stays unseen for some looks, and another
+// one never arrive.
+func TestACreateWithoutAnAnswerIsLookedUpBeforeItIsSentAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	done := &unanswered{hidden: hidden{thing: w.thing("done"), looks: 6}, arrives: true}
+	lost := &unanswered{hidden: hidden{thing: w.thing("lost")}}
+	o := us
+	o.Ambiguous = func(err error) bool { return errors.Is(err, errNoAnswer) }
+	o.Settle = 300 * time.Millisecond
+	if _, err := graph.Up(t.Context(), []graph.Maker{done, lost}, o); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.calls(); !slices.Equal(got, []string{"create done", "create lost"}) {
+		t.Errorf("calls %v, want each made once", got)
+	}
+	if lost.calls != 2 {
+		t.Errorf("the create that did not arrive was sent %d times, want twice", lost.calls)
+	}
+}
+
+var errNoAnswer = errors.New("connection reset")
+
+// unanswered loses the answer to its first create, and the call too unless it
+// arrives.
+type unanswered struct {
+	hidden
+	arrives bool
+	calls   int
+}
+
+func (u *unanswered) Create(ctx context.Context) (string, error) {
+	u.calls++
+	if u.calls > 1 || u.arrives {
+		id, err := u.thing.Create(ctx)
+		if u.calls > 1 || err != nil {
+			return id, err
+		}
+	}
+	return "", errNoAnswer
+}
+
+func TestAFatalErrorEndsEveryWait(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	waiting := w.thing("waiting")
+	waiting.birth.Phase = graph.Pending
+	after := w.thing("after", waiting)
+	expired := errors.New("expired")
+	failing := w.thing("failing")
+	w.fail["create failing"] = []error{expired}
+	o := us
+	o.Fatal = func(err error) bool { return errors.Is(err, expired) }
+	_, err := graph.Up(t.Context(), []graph.Maker{waiting, after, failing}, o)
+	if errors.Is(err, graph.ErrTimeout) || !errors.Is(err, expired) {
+		t.Errorf("got %v, want the expiry to end the wait", err)
+	}
+	if slices.Contains(w.calls(), "create after") {
+		t.Error("something was started after the end")
+	}
+}
+
+func TestAnOptionThatIsNotChosenIsNotMadeAndTakenAwayWhenItIsThere(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	off, left := &option{w.thing("off")}, &option{w.thing("left")}
+	w.put("left", graph.State{Phase: graph.Ready, ID: "id-left", Owner: "us"})
+	r := up(t, off, left)
+	if got := w.calls(); !slices.Equal(got, []string{"delete left"}) {
+		t.Errorf("calls %v, want only the removal of the one that is left", got)
+	}
+	if r.Count(graph.None) != 1 || r.Count(graph.Updated) != 1 {
+		t.Errorf("steps %+v, want one unchanged and one updated", r.Steps)
+	}
+}
+
+// option is a thing that is not wanted.
+type option struct{ *thing }
+
+func (o *option) Find(ctx context.Context) (graph.State, error) {
+	st, err := o.thing.Find(ctx)
+	st.Unwanted = st.Phase == graph.Absent
+	if !st.Unwanted {
+		st.Drift = []graph.Change{{Field: "exists", Have: "yes"}}
+	}
+	return st, err
+}
+
+func (o *option) Update(ctx context.Context, _ []graph.Change) error { return o.Delete(ctx) }
+
 func TestABrokenThingAndRunOutPatienceSayWhatTheCloudSaid(t *testing.T) {
 	t.Parallel()
 	w := newWorld()

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +19,14 @@ type Options struct {
 	// Transient says whether an error passes by itself, and in which words to
 	// report it meanwhile. Only such errors are retried. Nil: none is.
 	Transient func(error) (reason string, ok bool)
+	// Ambiguous says that the error leaves open whether the call was carried
+	// out: no answer came, or one that tells nothing. A create that ended so is
+	// looked up for Settle before it is sent again, so that nothing is made
+	// twice; other calls can be repeated. Nil: no error is.
+	Ambiguous func(error) bool
+	// Fatal says that an error will meet every other step as well, as expired
+	// credentials do: every wait ends at once. Nil: no error is.
+	Fatal func(error) bool
 	// Guard is asked before every create, update and delete; its error stops
 	// the step. The lock uses it. Nil allows all.
 	Guard func(context.Context) error
@@ -27,6 +35,39 @@ type Options struct {
 	// CallTimeout bounds one create, update or delete, which goes on when the
 	// run is cancelled, so that its outcome is known. Zero means two minutes.
 	CallTimeout time.Duration
+	// Settle is how long what was accepted may stay unseen before it is sent
+	// again. Zero means 15 seconds.
+	Settle time.Duration
+	// Pace scales what an Expector expects, for a cloud that is slower or
+	// faster than the real one. It changes how often is asked, and nothing
+	// else. Zero means 1.
+	Pace float64
+}
+
+// passing says whether an error passes by itself, and in which words.
+func (o Options) passing(err error) (reason string, ok bool) {
+	if o.Transient != nil {
+		if reason, ok = o.Transient(err); ok {
+			return reason, true
+		}
+	}
+	if o.ambiguous(err) {
+		return "no answer", true
+	}
+	return "", false
+}
+
+func (o Options) ambiguous(err error) bool { return o.Ambiguous != nil && o.Ambiguous(err) }
+
+func (o Options) poller(f Finder, patience time.Duration) *poller {
+	var expect time.Duration
+	if e, ok := f.(Expector); ok {
+		expect = e.Expect()
+		if o.Pace != 0 {
+			expect = time.Duration(float64(expect) * o.Pace)
+		}
+	}
+	return newPoller(patience, o.Settle, expect)
 }
 
 // Finding is what Observe saw of one resource.
@@ -69,21 +110,16 @@ func Observe[F Finder](ctx context.Context, resources []F, o Options) []Finding 
 func findPatiently(ctx context.Context, r Finder, o Options) (State, error) {
 	for pause := 100 * time.Millisecond; ; pause *= 2 {
 		st, err := r.Find(ctx)
-		if err == nil || pause > 3*time.Second || !o.transient(err) {
+		if err == nil || pause > 3*time.Second {
+			return st, err
+		}
+		if _, ok := o.passing(err); !ok {
 			return st, err
 		}
 		if sleep(ctx, pause) != nil {
 			return st, err
 		}
 	}
-}
-
-func (o Options) transient(err error) bool {
-	if o.Transient == nil {
-		return false
-	}
-	_, ok := o.Transient(err)
-	return ok
 }
 
 // Up makes every resource Ready and free of drift. It looks at everything
@@ -181,11 +217,15 @@ type run struct {
 	by     map[*node]*step
 	report Report
 	mu     sync.Mutex
+	end    context.CancelCauseFunc // ends every wait
 }
 
 func newRun(o Options) *run {
 	if o.CallTimeout == 0 {
 		o.CallTimeout = 2 * time.Minute
+	}
+	if o.Settle == 0 {
+		o.Settle = 15 * time.Second
 	}
 	return &run{o: o, by: map[*node]*step{}}
 }
@@ -200,6 +240,8 @@ func (r *run) add(f Finder, do func(context.Context, *step) error) {
 // walk runs every step when what it waits for is over: its needs, or, in
 // reverse, everything that needs it.
 func (r *run) walk(ctx context.Context, reverse bool) (Report, error) {
+	ctx, r.end = context.WithCancelCause(ctx)
+	defer r.end(nil)
 	waits := map[*step][]wait{}
 	for _, s := range r.steps {
 		for _, d := range s.n.needs {
@@ -226,7 +268,7 @@ func (r *run) walk(ctx context.Context, reverse bool) (Report, error) {
 			errs = append(errs, s.Err)
 		}
 	}
-	if len(errs) == 0 && ctx.Err() != nil {
+	if len(errs) == 0 && ctx.Err() != nil { // before anything was started
 		errs = append(errs, context.Cause(ctx))
 	}
 	return r.report, errors.Join(errs...)
@@ -267,6 +309,9 @@ func (r *run) runStep(ctx context.Context, s *step, waits []wait) {
 	switch {
 	case err != nil:
 		s.failed, s.Err = true, err
+		if r.o.Fatal != nil && r.o.Fatal(err) {
+			r.end(err)
+		}
 		r.event(s, Event{Kind: Failed, Err: err})
 	case s.Action == None || s.Action == Foreign:
 		r.event(s, Event{Kind: Unchanged})
@@ -321,10 +366,11 @@ func (r *run) call(ctx context.Context, f func(context.Context) error) error {
 
 func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 	var (
-		p       = newPoller(s.n.patience)
+		p       = r.o.poller(m, s.n.patience)
 		st      = seen
 		look    = s.touched.Load() || seen.Phase != Ready // an untouched, finished thing need not be looked at again
 		created bool
+		unsure  bool     // a create ended without telling whether it was done
 		mended  []Change // the drift that the last Update was given
 	)
 	fail := func(op string, err error) error {
@@ -334,7 +380,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 		if look {
 			var err error
 			if st, err = p.find(ctx, m); err != nil {
-				reason, ok := r.passing(err)
+				reason, ok := r.o.passing(err)
 				if !ok {
 					return fail("find", err)
 				}
@@ -359,6 +405,10 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 				note = "not visible yet"
 				break
 			}
+			if unsure && !p.settled() {
+				note = "no answer to the create call, looking whether it was made"
+				break
+			}
 			s.Action = Created
 			s.touched.Store(true)
 			r.event(s, Event{Kind: Creating})
@@ -374,10 +424,12 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 				p.restart()
 				continue
 			}
-			// The next Find tells whether it was made all the same.
-			reason, ok := r.passing(err)
+			reason, ok := r.o.passing(err)
 			if !ok {
 				return fail("create", err)
+			}
+			if unsure = r.o.ambiguous(err); unsure {
+				p.restart()
 			}
 			note = reason
 		case Broken:
@@ -397,15 +449,17 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 			if !ok {
 				return fail("refuse", fmt.Errorf("%w: %s", ErrRefused, Fields(st.Drift)))
 			}
-			if reflect.DeepEqual(mended, st.Drift) && !p.settled() {
+			if sentAlready(mended, st.Drift) && !p.settled() {
 				note = "waiting for " + Fields(st.Drift)
 				break
 			}
 			if s.Action == None {
 				s.Action = Updated
 			}
-			if !reflect.DeepEqual(mended, st.Drift) {
-				s.Changes = append(s.Changes, st.Drift...)
+			for _, c := range st.Drift {
+				if !slices.Contains(s.Changes, c) {
+					s.Changes = append(s.Changes, c)
+				}
 			}
 			s.touched.Store(true)
 			r.event(s, Event{Kind: Updating, Changes: st.Drift})
@@ -415,7 +469,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 				p.restart()
 				continue
 			}
-			reason, ok := r.passing(err)
+			reason, ok := r.o.passing(err)
 			if !ok {
 				return fail("update", err)
 			}
@@ -430,22 +484,26 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 	}
 }
 
+// sentAlready says that all of the drift was in what was sent last: it may take
+// a while to show.
+func sentAlready(sent, drift []Change) bool {
+	for _, c := range drift {
+		if !slices.Contains(sent, c) {
+			return false
+		}
+	}
+	return true
+}
+
 func (s *step) seen(st State) {
 	if st.ID != "" {
 		s.setMade(st.ID)
 	}
 }
 
-func (r *run) passing(err error) (string, bool) {
-	if r.o.Transient == nil {
-		return "", false
-	}
-	return r.o.Transient(err)
-}
-
 func (r *run) remove(ctx context.Context, rem Remover, s *step, seen Finding) error {
 	var (
-		p    = newPoller(s.n.patience)
+		p    = r.o.poller(nil, s.n.patience)
 		st   = seen.State
 		look = seen.Err != nil || seen.Phase != Absent
 		sent bool
@@ -457,7 +515,7 @@ func (r *run) remove(ctx context.Context, rem Remover, s *step, seen Finding) er
 		if look {
 			var err error
 			if st, err = p.find(ctx, rem); err != nil {
-				reason, ok := r.passing(err)
+				reason, ok := r.o.passing(err)
 				if !ok {
 					return fail("find", err)
 				}
@@ -488,7 +546,7 @@ func (r *run) remove(ctx context.Context, rem Remover, s *step, seen Finding) er
 				p.restart()
 				continue
 			}
-			reason, ok := r.passing(err)
+			reason, ok := r.o.passing(err)
 			if !ok {
 				return fail("delete", err)
 			}

@@ -9,11 +9,14 @@ import (
 // poller paces the Finds of one step. The pause is a share of the time waited
 // so far, so that what is over is noticed at most a few per cent late, and
 // never less than a few times what the Find itself took, so that a slow
-// endpoint isn't asked without a break.
+// endpoint isn't asked without a break. Where it is known how long the thing
+// usually takes, it is asked less in the first half and more around the end.
 type poller struct {
 	start    time.Time // of the step: patience counts from here
 	since    time.Time // of the last mutating call: the pace counts from here
 	patience time.Duration
+	settle   time.Duration
+	expect   time.Duration // from since until the end; 0: not known
 	took     time.Duration // the last Find
 }
 
@@ -23,14 +26,17 @@ const (
 	// share of the time waited that a pause may add: it bounds how late the
 	// end of a wait is noticed.
 	pauseShare = 30
-	// settle is how long a change that was accepted may stay invisible before
-	// it is sent again.
-	settle = 15 * time.Second
+	// earlyShare is the same before half of the expected time is over, when
+	// the end is not likely.
+	earlyShare = 5
+	// expectShare is the pause around the expected end, as a share of the
+	// expected time.
+	expectShare = 40
 )
 
-func newPoller(patience time.Duration) *poller {
+func newPoller(patience, settle, expect time.Duration) *poller {
 	now := time.Now()
-	return &poller{start: now, since: now, patience: patience}
+	return &poller{start: now, since: now, patience: patience, settle: settle, expect: expect}
 }
 
 func (p *poller) find(ctx context.Context, f Finder) (State, error) {
@@ -44,16 +50,28 @@ func (p *poller) find(ctx context.Context, f Finder) (State, error) {
 func (p *poller) restart() { p.since = time.Now() }
 
 // settled says that the last thing sent should have shown by now.
-func (p *poller) settled() bool { return time.Since(p.since) > settle }
+func (p *poller) settled() bool { return time.Since(p.since) > p.settle }
 
 // pause sleeps until the next look. It returns the context's cause when the
 // run is cancelled, and ErrTimeout when patience has run out.
 func (p *poller) pause(ctx context.Context) error {
-	if time.Since(p.start) > p.patience {
+	left := p.patience - time.Since(p.start)
+	if left <= 0 {
 		return ErrTimeout
 	}
-	d := max(minPause, 4*p.took, time.Since(p.since)/pauseShare)
-	return sleep(ctx, min(d, maxPause))
+	d := max(minPause, 4*p.took, pace(time.Since(p.since), p.expect))
+	return sleep(ctx, min(d, maxPause, left))
+}
+
+// pace returns the pause after a wait of so long, of an expected length.
+func pace(waited, expect time.Duration) time.Duration {
+	switch {
+	case expect == 0 || waited > 3*expect/2:
+		return waited / pauseShare
+	case waited < expect/2:
+		return min(waited/earlyShare, expect/2-waited+expect/expectShare)
+	}
+	return expect / expectShare
 }
 
 func (p *poller) explain(err error, note string) error {
