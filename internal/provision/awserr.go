@@ -110,12 +110,6 @@ func Transient(err error) (reason string, ok bool) {
 		// unknown to the next call.
 		// https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
 		return "not visible yet", true
-	case isCode(err, "InvalidDBInstanceState"):
-		// A database takes no change, and no final snapshot, while it is busy
-		// with another: hashicorp/terraform-provider-aws PR 46687.
-		return "the database is busy with something else", true
-	case isCode(err, "InvalidDBParameterGroupState", "InvalidDBSubnetGroupStateFault"):
-		return "a database still uses it", true
 	}
 	return "", false
 }

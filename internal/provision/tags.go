@@ -34,10 +34,6 @@ func CheckStackName(name string) error {
 	if name == "internal" || strings.HasPrefix(name, "internal-") {
 		return fmt.Errorf("stack name %q: load balancers can't be named internal-…, choose another name", name)
 	}
-	// RDS takes no identifier with two hyphens in a row.
-	if strings.HasSuffix(name, "-") || strings.Contains(name, "--") {
-		return fmt.Errorf("stack name %q: a '-' stands alone and between other characters", name)
-	}
 	return nil
 }
 
