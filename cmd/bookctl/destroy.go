@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,14 +47,17 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	if err != nil {
 		return fmt.Errorf("read what is deployed: %w", err)
 	}
-	if have.Protect && have.Found {
+	if have.Found && have.Protect {
 		return advised{fmt.Errorf("stack %s is protected against deletion", g.stack), "'bookctl up --protect=false' turns the protection off"}
 	}
-	question := fmt.Sprintf("Destroy stack %s in %s. A final snapshot of the database is kept.", g.stack, t.place)
-	if purge {
-		question = fmt.Sprintf("Destroy stack %s in %s with all its data: no snapshot and no backup is kept.", g.stack, t.place)
+	if err := provision.CheckDestroy(ctx, t.clients.RDS, g.stack, purge); err != nil {
+		return err
 	}
-	if err := confirm(s, g, question); err != nil {
+	snapshots, err := provision.Snapshots(ctx, t.clients.RDS, g.stack)
+	if err != nil {
+		return err
+	}
+	if err := confirm(s, g, destroyQuestion(g, t, snapshots, purge)); err != nil {
 		return err
 	}
 	rep.note("destroying stack %s in %s", g.stack, t.place)
@@ -64,38 +67,101 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	}
 	defer lock.release()
 	spec := provision.Spec{
-		Stack: g.stack, Version: version(), Settings: have.Settings, Running: have.Running, Zones: have.Zones,
+		Stack: g.stack, Version: version(), Settings: have.Settings, Running: have.Running, Zones: have.Zones, SkipFinalSnapshot: purge,
 	}
-	if spec.Zones[0] == "" {
-		spec.Zones = [2]string{"a", "b"} // there are no subnets whose zones could matter
+	if spec.Zones[0] == "" || spec.Zones[1] == "" {
+		spec.Zones = [2]string{"a", "b"} // of a part of a stack: nothing is made in them
 	}
 	stack, err := provision.NewStack(t.clients, spec)
 	if err != nil {
 		return err
 	}
+	end := destruction{place: t.place}
 	report, err := graph.Destroy(ctx, stack.Resources(), graph.Options{
 		Owner: g.stack, Transient: provision.Transient, Guard: lock.Guard, Observe: rep.event,
 	})
-	rep.close()
-	if err != nil && (errors.Is(err, errInterrupted) || ctx.Err() != nil) {
+	end.removed = report.Count(graph.Deleted)
+	for _, step := range report.Steps {
+		if step.Action == graph.Foreign {
+			rep.note("%s is not this stack's and was left alone", step.Name)
+		}
+	}
+	if err != nil {
 		return err
 	}
-	return swept(ctx, s, g, t, report, err, purge, time.Since(begun))
+	if purge {
+		if end.purged, err = provision.PurgeSnapshots(ctx, t.clients.RDS, g.stack, lock.Guard); err != nil {
+			return err
+		}
+	}
+	if end.kept, err = provision.Snapshots(ctx, t.clients.RDS, g.stack); err != nil {
+		return err
+	}
+	rep.close()
+	end.took = time.Since(begun)
+	return end.print(s, g)
 }
 
-// swept looks for what is left after a destroy and says how it ended.
-func swept(ctx context.Context, s streams, g *globals, t *target, report graph.Report, failed error, purge bool, took time.Duration) error {
-	if failed != nil {
-		return failed
+func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, purge bool) string {
+	if !purge {
+		return fmt.Sprintf("Destroy stack %s in %s. A final snapshot of the database is kept.", g.stack, t.place)
 	}
-	removed := report.Count(graph.Deleted)
+	question := fmt.Sprintf("Destroy stack %s in %s with all its data: no snapshot and no backup is kept.", g.stack, t.place)
+	if len(snapshots) > 0 {
+		question += "\nThese go too:\n" + snapshotLines(snapshots)
+	}
+	return question
+}
+
+func snapshotLines(snapshots []provision.Snapshot) string {
+	lines := make([]string, len(snapshots))
+	for i, x := range snapshots {
+		lines[i] = fmt.Sprintf("  %s (%s, %d GiB, %s)", x.ID, x.Kind, x.GiB, ago(x.Created))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// ago is how long ago something was, as people say it.
+func ago(t time.Time) string {
+	switch d := time.Since(t); {
+	case t.IsZero():
+		return "time unknown"
+	case d < 2*time.Minute:
+		return "just now"
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d minutes ago", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d hours ago", int(d.Hours()))
+	default:
+		return fmt.Sprintf("%d days ago", int(d.Hours()/24))
+	}
+}
+
+// destruction is how a destroy ended.
+type destruction struct {
+	place   string
+	removed int
+	purged  []provision.Snapshot
+	kept    []provision.Snapshot
+	took    time.Duration
+}
+
+func (d destruction) print(s streams, g *globals) error {
 	if g.output == "json" {
 		return json.NewEncoder(s.out).Encode(map[string]any{
-			"schema": schema, "type": "result", "command": "destroy", "stack": g.stack, "removed": removed, "seconds": took.Seconds(),
+			"schema": schema, "type": "result", "command": "destroy", "stack": g.stack, "removed": d.removed,
+			"snapshotsRemoved": d.purged, "snapshotsKept": d.kept, "seconds": d.took.Seconds(),
 		})
 	}
-	if !g.quiet {
-		fmt.Fprintf(s.err, "%d removed, 0 left, %s.\n", removed, rounded(took))
+	if g.quiet {
+		return nil
+	}
+	fmt.Fprintf(s.err, "%d removed, 0 left, %s.\n", d.removed, rounded(d.took))
+	if len(d.purged) > 0 {
+		fmt.Fprintf(s.err, "Snapshots and backups removed:\n%s\n", snapshotLines(d.purged))
+	}
+	if len(d.kept) > 0 {
+		fmt.Fprintf(s.err, "Kept, with your data, in %s:\n%s\n'bookctl up --restore latest' makes the stack anew from it; 'bookctl destroy --purge-snapshots' deletes it.\n", d.place, snapshotLines(d.kept))
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -173,28 +174,46 @@ func until(t *testing.T, what string, condition func() bool) {
 	t.Fatalf("not within 30 s: %s", what)
 }
 
-// processes lists the pids of programs that run below a directory.
-func processes(t *testing.T, dir string) map[int]string {
+// proc is a process: its program, arguments and parent.
+type proc struct {
+	parent int
+	line   string
+}
+
+// processes lists all that run on this machine.
+func processes(t *testing.T) map[int]proc {
 	t.Helper()
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		t.Skip("no /proc here")
 	}
-	out := map[int]string{}
+	out := map[int]proc{}
 	for _, e := range entries {
-		var pid int
-		if _, err := fmt.Sscanf(e.Name(), "%d", &pid); err != nil {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
 			continue
 		}
-		cmdline, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+		stat, err := os.ReadFile(filepath.Join("/proc", e.Name(), "stat"))
 		if err != nil {
 			continue // it has ended
 		}
-		exe, _ := os.Readlink(filepath.Join("/proc", e.Name(), "exe")) // unreadable for the kernel's own
-		line := exe + " " + strings.ReplaceAll(string(cmdline), "\x00", " ")
-		if strings.Contains(line, dir) {
-			out[pid] = line
+		cmdline, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+		if err != nil {
+			continue
 		}
+		// The name in the second field may hold anything; the parent comes
+		// second after it: proc(5).
+		var p proc
+		after := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		if len(after) < 2 || after[0] == "Z" {
+			continue
+		}
+		if p.parent, err = strconv.Atoi(after[1]); err != nil {
+			t.Fatal(err)
+		}
+		exe, _ := os.Readlink(filepath.Join("/proc", e.Name(), "exe")) // unreadable for the kernel's own
+		p.line = exe + " " + strings.ReplaceAll(string(cmdline), "\x00", " ")
+		out[pid] = p
 	}
 	return out
 }

@@ -41,6 +41,9 @@ func (u *upFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&u.DBClass, "db-class", d.DBClass, "class of the database instance")
 	f.Int32Var(&u.DBStorage, "db-storage", d.DBStorage, "storage of the database, in GiB; it can't shrink")
 	f.BoolVar(&u.DBMultiAZ, "db-multi-az", false, "keep a standby of the database in another zone")
+	f.Int32Var(&u.DBMaxStorage, "db-max-storage", 0, "let the storage grow up to this many GiB; 0 keeps it fixed")
+	f.StringVar(&u.DBVersion, "db-version", "", "version of PostgreSQL, such as 17 or 17.4 (default: "+provision.DefaultDBVersion+", or the newest that the region has)")
+	f.BoolVar(&u.DBInsights, "db-insights", false, "record the database's load by query (Performance Insights)")
 	f.Int32Var(&u.BackupDays, "backup-days", d.BackupDays, "keep automated backups for this many days")
 	f.BoolVar(&u.Protect, "protect", false, "turn deletion protection on; destroy then refuses")
 	f.BoolVar(&u.Exec, "exec", false, "allow 'bookctl exec' into the tasks")
@@ -50,20 +53,23 @@ func (u *upFlags) add(f *pflag.FlagSet) {
 // over lays what was said over what is deployed.
 func (u *upFlags) over(f *pflag.FlagSet, s *provision.Settings) {
 	set := map[string]func(){
-		"image":       func() { s.Image = strings.TrimSpace(u.Image) },
-		"cpu":         func() { s.CPU = u.CPU },
-		"memory":      func() { s.Memory = u.Memory },
-		"arch":        func() { s.Arch = u.Arch },
-		"count":       func() { s.Count = u.Count },
-		"min":         func() { s.Min = u.Min },
-		"max":         func() { s.Max = u.Max },
-		"port":        func() { s.Port = u.Port },
-		"db-class":    func() { s.DBClass = u.DBClass },
-		"db-storage":  func() { s.DBStorage = u.DBStorage },
-		"db-multi-az": func() { s.DBMultiAZ = u.DBMultiAZ },
-		"backup-days": func() { s.BackupDays = u.BackupDays },
-		"protect":     func() { s.Protect = u.Protect },
-		"exec":        func() { s.Exec = u.Exec },
+		"image":          func() { s.Image = strings.TrimSpace(u.Image) },
+		"cpu":            func() { s.CPU = u.CPU },
+		"memory":         func() { s.Memory = u.Memory },
+		"arch":           func() { s.Arch = u.Arch },
+		"count":          func() { s.Count = u.Count },
+		"min":            func() { s.Min = u.Min },
+		"max":            func() { s.Max = u.Max },
+		"port":           func() { s.Port = u.Port },
+		"db-class":       func() { s.DBClass = u.DBClass },
+		"db-storage":     func() { s.DBStorage = u.DBStorage },
+		"db-max-storage": func() { s.DBMaxStorage = u.DBMaxStorage },
+		"db-version":     func() { s.DBVersion = u.DBVersion },
+		"db-insights":    func() { s.DBInsights = u.DBInsights },
+		"db-multi-az":    func() { s.DBMultiAZ = u.DBMultiAZ },
+		"backup-days":    func() { s.BackupDays = u.BackupDays },
+		"protect":        func() { s.Protect = u.Protect },
+		"exec":           func() { s.Exec = u.Exec },
 	}
 	f.Visit(func(flag *pflag.Flag) {
 		if apply, ok := set[flag.Name]; ok {
@@ -197,7 +203,7 @@ func prepare(ctx context.Context, s streams, g *globals, u *upFlags, flags *pfla
 	}
 	p := &preparation{target: t, have: have}
 	p.spec = provision.Spec{
-		Stack: g.stack, Version: version(), Settings: want, Running: have.Running, Zones: have.Zones,
+		Stack: g.stack, Version: version(), Settings: want, Running: have.Running, Zones: have.Zones, Restore: u.restore,
 	}
 	if want.Image == "" {
 		if p.spec.Source, err = newSource(ctx, u.source, want.Arch); err != nil {
