@@ -1,0 +1,452 @@
+package provision
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+	"github.com/aws/smithy-go/middleware"
+)
+
+// Lock keeps other runs from changing the same stack. It is made of standard
+// SSM parameters, which cost nothing, and of the one thing that they do
+// atomically: PutParameter without Overwrite makes a name or fails.
+// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html
+//
+// The parameters, all below /bookctl/STACK/lock/:
+//
+//	first      a claim, while the stack is locked
+//	TOKEN      the claim that took over from the claim with that token
+//	TOKEN.lease  touched by the holder of that claim while it works
+//
+// A claim is never changed: it names its holder and has a random token. The
+// last claim of the chain that starts at "first" holds the lock. To take it
+// over is to make the name that the last claim's token gives, which only one
+// of many can do, and which can't hit another claim: a token is used once. So
+// it doesn't matter how old a view a contender acts on:
+//
+//   - Two make "first", or two take over from one claim: one of them fails.
+//   - A contender sees a claim expired, sleeps, and meanwhile the lock is taken
+//     over, released and taken anew: what it makes then hangs on a token that
+//     is in no chain. It looks again from "first", sees that it isn't the last,
+//     and removes what it made.
+//   - The holder sleeps past its lease (SIGSTOP, a closed laptop): Guard lets
+//     nothing through, and it may only go on by taking over from itself, by the
+//     same one name for which the others compete.
+//   - The holder is suspended between Guard and sending: AWS refuses a request
+//     whose signature is older than five minutes, and Guard passes nothing in
+//     the second half of a lease, which is five minutes or more. The touch of a
+//     lease has a name of its own and can hit nobody else's; "first" is removed
+//     under the same rule as any other write.
+//     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-signing-elements.html
+//   - It is killed: its claim expires. On the same machine it is known to be
+//     dead at once.
+//   - It is killed while it releases: "first" goes first, so that the lock is
+//     free; the rest hangs on nothing, and the next release sweeps it.
+//
+// Ages are differences of the service's own times (LastModifiedDate and the
+// Date of the answer), and a holder measures its lease by its own clock from
+// before it asked: no two clocks are ever compared. Where the monotonic clock
+// stops (a suspended machine), the wall clock counts, and the other way round.
+//
+// Others: Terraform's S3 and DynamoDB locks never expire and need force-unlock
+// after a crash; the DynamoDB lock client has leases but needs a paid table.
+type Lock struct {
+	ssm     *ssm.Client
+	o       LockOptions
+	claimed claim
+	name    string // of the parameter that holds the claim
+
+	mu      sync.Mutex
+	renewed time.Time // when the last successful touch was begun
+	lost    error
+	stop    context.CancelFunc
+	stopped chan struct{}
+	leased  bool // the lease parameter exists
+}
+
+// LockOptions tune a lock. The zero value is what runs use.
+type LockOptions struct {
+	// Lease is how long a claim outlives the last sign of life of its holder;
+	// 0 means ten minutes. Below that, AWS's own five minutes for a signature
+	// no longer cover a holder that is suspended between a check and a call.
+	Lease time.Duration
+	// Version is the version of bookctl, for TagVersion.
+	Version string
+	// Force takes the lock over from a holder that is alive.
+	Force bool
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+func (o LockOptions) withDefaults() LockOptions {
+	if o.Lease == 0 {
+		o.Lease = 10 * time.Minute
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
+
+// claim is the value of a parameter.
+type claim struct {
+	Token  string        `json:"token"`
+	Holder string        `json:"holder"`
+	Lease  time.Duration `json:"lease"`
+	// Machine and Process tell whether the holder is known to be dead.
+	Machine string `json:"machine,omitempty"`
+	Process int    `json:"process,omitempty"`
+
+	since, touched time.Time // by the service's clock
+}
+
+// LockedError says that another run is at work on the stack.
+type LockedError struct {
+	Stack string
+	// Holder is what the other run said of itself.
+	Holder string
+	// Since is when it took the lock, and Expires when the lock can be taken
+	// over unless it shows another sign of life; both by AWS's clock.
+	Since, Expires time.Time
+}
+
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("stack %s is locked by %s since %s; wait for it to end (if it is dead, its lock ends at %s)",
+		e.Stack, e.Holder, e.Since.UTC().Format("15:04:05Z"), e.Expires.UTC().Format("15:04:05Z"))
+}
+
+// ErrLockLost is wrapped by the error of a run that another one has taken the
+// lock from. It must change nothing more.
+var ErrLockLost = errors.New("the lock was taken over by another run")
+
+func lockPath(stack string) string { return "/bookctl/" + stack + "/lock/" }
+
+const firstClaim = "first"
+
+// AcquireLock locks a stack for a run that is about to change it. A
+// *LockedError says that another run holds the lock. Holder is shown to others:
+// user, machine, what it is doing.
+//
+// Look at the stack again once it is locked: another run may have changed it
+// since. A run that finds nothing to do needs no lock. The lock shows signs of
+// life until Release, which must be called, with a context of its own.
+func AcquireLock(ctx context.Context, client *ssm.Client, stack, holder string, o LockOptions) (*Lock, error) {
+	if err := CheckStackName(stack); err != nil {
+		return nil, err
+	}
+	l := &Lock{ssm: client, o: o.withDefaults(), stopped: make(chan struct{})}
+	l.claimed = claim{Holder: holder, Lease: l.o.Lease, Machine: machine(), Process: os.Getpid()}
+	path := lockPath(stack)
+	name := firstClaim
+	for range 20 { // every turn but the last met another run's change
+		begun := l.o.Now()
+		l.claimed.Token = rand.Text()
+		err := l.put(ctx, stack, name, l.claimed)
+		if err != nil && !isCode(err, "ParameterAlreadyExists") {
+			return nil, fmt.Errorf("lock stack %s: %w", stack, err)
+		}
+		made := err == nil
+		last, err := lastClaim(ctx, client, path)
+		if err != nil {
+			return nil, fmt.Errorf("lock stack %s: %w", stack, err)
+		}
+		if last != nil && last.Token == l.claimed.Token {
+			// It is ours, perhaps by a call whose answer was lost.
+			l.name, l.renewed = path+name, begun
+			life, stop := context.WithCancel(context.WithoutCancel(ctx))
+			l.stop = stop
+			go l.live(life, stack)
+			return l, nil
+		}
+		if made && name != firstClaim {
+			// It hangs on a claim that is no longer in the chain.
+			if err := l.remove(ctx, path+name); err != nil {
+				return nil, fmt.Errorf("lock stack %s: %w", stack, err)
+			}
+		}
+		name = firstClaim
+		if last == nil {
+			continue // released in the meantime
+		}
+		if !o.Force && !last.expired() && !last.dead() {
+			return nil, &LockedError{Stack: stack, Holder: last.Holder, Since: last.since, Expires: last.touched.Add(last.Lease)}
+		}
+		name = last.Token
+	}
+	return nil, fmt.Errorf("lock stack %s: too many runs want it at once; try again", stack)
+}
+
+func (l *Lock) put(ctx context.Context, stack, name string, c claim) error {
+	value, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	_, err = l.ssm.PutParameter(ctx, &ssm.PutParameterInput{
+		Name: aws.String(lockPath(stack) + name), Type: types.ParameterTypeString, Value: aws.String(string(value)),
+		Description: aws.String("Lock of bookctl stack " + stack), Tags: l.tags(stack),
+	})
+	return err
+}
+
+func (l *Lock) tags(stack string) []types.Tag {
+	return writeTags(identity{stack: stack, version: l.o.Version}.tags("lock"), func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
+}
+
+// touched is a claim or lease as the service tells it.
+type parameter struct {
+	value string
+	at    time.Time
+}
+
+// parameters reads some names and the service's time.
+func parameters(ctx context.Context, client *ssm.Client, names ...string) (map[string]parameter, time.Time, error) {
+	out, err := client.GetParameters(ctx, &ssm.GetParametersInput{Names: names})
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	found := map[string]parameter{}
+	for _, p := range out.Parameters {
+		found[aws.ToString(p.Name)] = parameter{aws.ToString(p.Value), aws.ToTime(p.LastModifiedDate)}
+	}
+	return found, serverTime(out.ResultMetadata), nil
+}
+
+// serverTime is the service's clock in an answer; without it nothing counts as
+// expired.
+func serverTime(m middleware.Metadata) time.Time {
+	t, _ := awsmiddleware.GetServerTime(m)
+	return t
+}
+
+// lastClaim walks the chain to the claim that holds the lock; nil means that
+// the stack is not locked.
+func lastClaim(ctx context.Context, client *ssm.Client, path string) (*seen, error) {
+	found, _, err := parameters(ctx, client, path+firstClaim)
+	if err != nil {
+		return nil, err
+	}
+	p, ok := found[path+firstClaim]
+	for ok {
+		var c seen
+		if err := json.Unmarshal([]byte(p.value), &c.claim); err != nil || c.Token == "" {
+			return nil, fmt.Errorf("parameter below %s is not a lock of bookctl: remove it", path)
+		}
+		c.since, c.touched = p.at, p.at
+		next, lease := path+c.Token, path+c.Token+".lease"
+		more, now, err := parameters(ctx, client, next, lease)
+		if err != nil {
+			return nil, err
+		}
+		if t := more[lease].at; t.After(c.touched) {
+			c.touched = t
+		}
+		c.now = now
+		if p, ok = more[next]; !ok {
+			return &c, nil
+		}
+	}
+	return nil, nil
+}
+
+// seen is a claim, looked at when the service's clock said now.
+type seen struct {
+	claim
+	now time.Time
+}
+
+func (s seen) expired() bool { return s.now.Sub(s.touched) > s.Lease }
+
+// dead says that the holder was a process of this machine that is no more.
+func (s seen) dead() bool {
+	return s.Machine != "" && s.Machine == machine() && s.Process != os.Getpid() && !running(s.Process)
+}
+
+// machine identifies what process numbers are relative to: this boot of the
+// machine, and the container in it. It is "" where that can't be told, and then
+// nobody is taken for dead.
+func machine() string {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	space, err := os.Readlink("/proc/self/ns/pid")
+	if err != nil {
+		return ""
+	}
+	return string(bytes.TrimSpace(boot)) + " " + space
+}
+
+func running(process int) bool {
+	_, err := os.Stat(fmt.Sprintf("/proc/%d", process))
+	return !errors.Is(err, os.ErrNotExist)
+}
+
+// live shows a sign of life ten times a lease.
+func (l *Lock) live(ctx context.Context, stack string) {
+	defer close(l.stopped)
+	tick := time.NewTicker(l.o.Lease / 10)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			l.mu.Lock()
+			_ = l.renew(ctx, stack) // Guard tells; a failure that passes is made good by the next
+			l.mu.Unlock()
+		}
+	}
+}
+
+// age is how long ago the last sign of life was begun, by whichever clock says
+// more.
+func (l *Lock) age() time.Duration {
+	now := l.o.Now()
+	return max(now.Sub(l.renewed), now.Round(0).Sub(l.renewed.Round(0)))
+}
+
+func (l *Lock) fresh() bool { return l.age() < l.o.Lease/2 }
+
+// renew touches the lease, or, when it is too old for that, takes over from
+// itself.
+func (l *Lock) renew(ctx context.Context, stack string) error {
+	if l.lost != nil {
+		return l.lost
+	}
+	path, begun := lockPath(stack), l.o.Now()
+	if l.fresh() {
+		if err := l.touch(ctx, stack); err != nil {
+			return fmt.Errorf("keep stack %s locked: %w", stack, err)
+		}
+	} else {
+		c := l.claimed
+		c.Token = rand.Text()
+		err := l.put(ctx, stack, l.claimed.Token, c)
+		if err != nil && !isCode(err, "ParameterAlreadyExists") {
+			return fmt.Errorf("keep stack %s locked: %w", stack, err)
+		}
+		if err == nil {
+			l.name, l.claimed, l.leased = path+l.claimed.Token, c, false
+		}
+	}
+	last, err := lastClaim(ctx, l.ssm, path)
+	if err != nil {
+		return fmt.Errorf("keep stack %s locked: %w", stack, err)
+	}
+	if last == nil || last.Token != l.claimed.Token {
+		who := "nobody any more"
+		if last != nil {
+			who = last.Holder
+		}
+		l.lost = fmt.Errorf("stack %s: %w (now held by %s)", stack, ErrLockLost, who)
+		l.discard(ctx, last)
+		return l.lost
+	}
+	l.renewed = begun
+	return nil
+}
+
+// discard removes what is left of a lost claim, unless the chain needs it.
+func (l *Lock) discard(ctx context.Context, last *seen) {
+	names := []string{lockPath(l.stackOf()) + l.claimed.Token + ".lease"}
+	if last == nil && !strings.HasSuffix(l.name, "/"+firstClaim) {
+		names = append(names, l.name)
+	}
+	_ = l.remove(ctx, names...) // the next release sweeps what stays
+}
+
+func (l *Lock) stackOf() string { return strings.Split(l.name, "/")[2] }
+
+// touch updates the lease; its first one makes it, with tags, which an
+// overwriting call doesn't take.
+func (l *Lock) touch(ctx context.Context, stack string) error {
+	in := &ssm.PutParameterInput{
+		Name: aws.String(lockPath(stack) + l.claimed.Token + ".lease"), Type: types.ParameterTypeString, Value: &l.claimed.Holder,
+	}
+	if l.leased {
+		in.Overwrite = aws.Bool(true)
+	} else {
+		in.Tags = l.tags(stack)
+	}
+	_, err := l.ssm.PutParameter(ctx, in)
+	if err == nil || isCode(err, "ParameterAlreadyExists") {
+		l.leased = true
+		return nil
+	}
+	return err
+}
+
+// Guard says whether this run may still change the stack. It is cheap while the
+// lease is fresh, and asks AWS when it is not. Give it to graph.Options.
+func (l *Lock) Guard(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lost == nil && l.fresh() {
+		return nil
+	}
+	return l.renew(ctx, l.stackOf())
+}
+
+// Release unlocks the stack and leaves nothing behind, also of holders that
+// died. It fails with ErrLockLost when the lock is another's by now, which then
+// is left alone.
+func (l *Lock) Release(ctx context.Context) error {
+	l.stop()
+	<-l.stopped
+	if err := l.Guard(ctx); err != nil {
+		return err
+	}
+	stack := l.stackOf()
+	path := lockPath(stack)
+	// Nothing but the chain to this claim can matter to anyone: all that is
+	// there now may go, "first" before the rest.
+	names := []string{path + firstClaim}
+	pages := ssm.NewGetParametersByPathPaginator(l.ssm, &ssm.GetParametersByPathInput{Path: aws.String(strings.TrimSuffix(path, "/"))})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return fmt.Errorf("unlock stack %s: %w", stack, err)
+		}
+		for _, p := range page.Parameters {
+			if n := aws.ToString(p.Name); n != names[0] {
+				names = append(names, n)
+			}
+		}
+	}
+	if err := l.Guard(ctx); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lost = errors.New("the lock was released")
+	if err := l.remove(ctx, names[0]); err != nil {
+		return fmt.Errorf("unlock stack %s: %w", stack, err)
+	}
+	if err := l.remove(ctx, names[1:]...); err != nil {
+		return fmt.Errorf("sweep the lock of stack %s: %w", stack, err)
+	}
+	return nil
+}
+
+// remove deletes parameters; those that don't exist are no error.
+func (l *Lock) remove(ctx context.Context, names ...string) error {
+	for some := range slices.Chunk(names, 10) { // as many as a call takes
+		if _, err := l.ssm.DeleteParameters(ctx, &ssm.DeleteParametersInput{Names: some}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
