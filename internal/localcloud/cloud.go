@@ -74,6 +74,8 @@ type Cloud struct {
 	dirty bool
 	// hidden are the new things that reads don't show yet, by id.
 	hidden map[string]birth
+	// ghosts are tagged things that were, by ARN; see Faults.TagGhosts.
+	ghosts map[string]map[string]string
 
 	faulty sync.Mutex // guards what follows; taken with or without mu
 	faults Faults

@@ -34,6 +34,40 @@ type Latencies struct {
 	Certificate time.Duration `json:"certificate,omitempty"`
 }
 
+// TypicalLatencies are AWS's own, in the middle of what public logs of
+// deployments show; a document of AWS's is named where there is one. AWS
+// promises none of them.
+func TypicalLatencies() Latencies {
+	return Latencies{
+		Call: 60 * time.Millisecond,
+		// A micro instance without backup comes up in 196 to 302 s, its first
+		// backup takes 157 to 363 s and its deletion 111 to 195 s.
+		DBCreate: 250 * time.Second,
+		DBBackup: 260 * time.Second,
+		DBDelete: 150 * time.Second,
+		// A change that needs no restart, and a snapshot of little data: about
+		// as long as the instance's shorter steps.
+		DBModify:   60 * time.Second,
+		DBSnapshot: 120 * time.Second,
+		// 141 to 190 s; one log of many:
+		// https://github.com/DataBiosphere/azul/pull/5780 has 2m54s.
+		LoadBalancer: 165 * time.Second,
+		// About 30 s plus the pull of the image, most of it for the network
+		// interface and the pull:
+		// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html
+		TaskStart: 30 * time.Second,
+		TaskStop:  5 * time.Second,
+		// Interfaces of load balancers and tasks go some time after them:
+		// https://docs.aws.amazon.com/vpc/latest/userguide/delete-vpc.html
+		Interface: 60 * time.Second,
+		// 5 to 10 s by trial: https://github.com/ansible-collections/community.aws/issues/710
+		RoleUsable: 8 * time.Second,
+		// Minutes, once the record is there:
+		// https://docs.aws.amazon.com/acm/latest/userguide/dns-validation.html
+		Certificate: 120 * time.Second,
+	}
+}
+
 func (l Latencies) scaled(d time.Duration) time.Duration {
 	if l.Scale == 0 {
 		return d

@@ -219,6 +219,7 @@ func (c *Cloud) run(ctx context.Context, o operation, input any) (output any, er
 	}()
 	output, err = o.call(ctx, input)
 	if o.writes() {
+		c.rememberTagged()
 		c.dirty = true // even a failed write may have changed something
 		c.save()
 	}
