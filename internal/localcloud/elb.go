@@ -1,13 +1,1251 @@
 package localcloud
 
-// elbState is what ELBv2 keeps.
-type elbState struct{}
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/balancer"
+)
+
+// elbState is what ELBv2 keeps, by ARN. The SDK's structs in it are never
+// changed through their pointers and slices, only by new ones, since answers
+// share them.
+type elbState struct {
+	LoadBalancers map[string]*elbLoadBalancer `json:"loadBalancers,omitempty"`
+	TargetGroups  map[string]*elbTargetGroup  `json:"targetGroups,omitempty"`
+	Listeners     map[string]*elbListener     `json:"listeners,omitempty"`
+}
+
+type elbLoadBalancer struct {
+	types.LoadBalancer
+	Interfaces map[string]string // subnet to interface
+	Attributes map[string]string
+	Tags       map[string]string
+}
+
+type elbTargetGroup struct {
+	types.TargetGroup
+	Attributes map[string]string
+	Tags       map[string]string
+	Targets    []balancer.Target
+}
+
+type elbListener struct {
+	types.Listener
+	Tags map[string]string
+}
+
+// elbLive is what runs behind ELBv2, by ARN.
+type elbLive struct {
+	groups    map[string]*balancer.Group
+	listeners map[string]*balancer.Listener
+}
 
 type elbAPI struct{ *Cloud }
 
 func (c *Cloud) elbService() service {
-	return service{model: "elbv2", signing: "elasticloadbalancing", protocol: protocolQuery, operations: operations()}
+	a := elbAPI{c}
+	return service{model: "elbv2", signing: "elasticloadbalancing", protocol: protocolQuery, operations: operations(
+		op("CreateLoadBalancer", a.CreateLoadBalancer), op("DeleteLoadBalancer", a.DeleteLoadBalancer), op("DescribeLoadBalancers", a.DescribeLoadBalancers),
+		op("DescribeLoadBalancerAttributes", a.DescribeLoadBalancerAttributes), op("ModifyLoadBalancerAttributes", a.ModifyLoadBalancerAttributes),
+		op("SetSecurityGroups", a.SetSecurityGroups), op("SetSubnets", a.SetSubnets),
+		op("CreateTargetGroup", a.CreateTargetGroup), op("DeleteTargetGroup", a.DeleteTargetGroup), op("DescribeTargetGroups", a.DescribeTargetGroups),
+		op("ModifyTargetGroup", a.ModifyTargetGroup),
+		op("DescribeTargetGroupAttributes", a.DescribeTargetGroupAttributes), op("ModifyTargetGroupAttributes", a.ModifyTargetGroupAttributes),
+		op("RegisterTargets", a.RegisterTargets), op("DeregisterTargets", a.DeregisterTargets), op("DescribeTargetHealth", a.DescribeTargetHealth),
+		op("CreateListener", a.CreateListener), op("DeleteListener", a.DeleteListener), op("DescribeListeners", a.DescribeListeners), op("ModifyListener", a.ModifyListener),
+		op("DescribeListenerCertificates", a.DescribeListenerCertificates), op("DescribeRules", a.DescribeRules), op("DescribeSSLPolicies", a.DescribeSSLPolicies),
+		op("AddTags", a.AddTags), op("RemoveTags", a.RemoveTags), op("DescribeTags", a.DescribeTags),
+	)}
 }
 
-// elbLive is what runs behind ELBv2.
-type elbLive struct{}
+// elbName is what load balancers and target groups may be called.
+var elbName = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9-]{0,30}[A-Za-z0-9])?$`)
+
+func checkELBName(what, name string) error {
+	switch {
+	case len(name) > 32:
+		return fail("ValidationError", "The %s name '%s' cannot be longer than '32' characters", what, name)
+	case !elbName.MatchString(name):
+		return fail("ValidationError", "The %s name '%s' must contain only alphanumeric characters or hyphens and must not begin or end with a hyphen", what, name)
+	case strings.HasPrefix(name, "internal-"):
+		return fail("ValidationError", "The %s name '%s' cannot begin with 'internal-'", what, name)
+	}
+	return nil
+}
+
+func (a elbAPI) loadBalancer(arn *string) (*elbLoadBalancer, error) {
+	lb := a.state.ELB.LoadBalancers[aws.ToString(arn)]
+	if lb == nil || !a.visible(*arn) {
+		return nil, fail("LoadBalancerNotFound", "Load balancer '%s' not found", aws.ToString(arn))
+	}
+	return lb, nil
+}
+
+func (a elbAPI) targetGroup(arn *string) (*elbTargetGroup, error) {
+	tg := a.state.ELB.TargetGroups[aws.ToString(arn)]
+	if tg == nil || !a.visible(*arn) {
+		return nil, fail("TargetGroupNotFound", "Target groups '%s' not found", aws.ToString(arn))
+	}
+	return tg, nil
+}
+
+func (a elbAPI) listener(arn *string) (*elbListener, error) {
+	l := a.state.ELB.Listeners[aws.ToString(arn)]
+	if l == nil || !a.visible(*arn) {
+		return nil, fail("ListenerNotFound", "Listener '%s' not found", aws.ToString(arn))
+	}
+	return l, nil
+}
+
+// loadBalancerAttributes are those of an Application Load Balancer with their
+// defaults
+// (https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_LoadBalancerAttribute.html).
+var loadBalancerAttributes = map[string]string{
+	"access_logs.s3.bucket": "", "access_logs.s3.enabled": "false", "access_logs.s3.prefix": "",
+	"connection_logs.s3.bucket": "", "connection_logs.s3.enabled": "false", "connection_logs.s3.prefix": "",
+	"client_keep_alive.seconds": "3600", "deletion_protection.enabled": "false", "idle_timeout.timeout_seconds": "60",
+	"load_balancing.cross_zone.enabled": "true", "routing.http.desync_mitigation_mode": "defensive",
+	"routing.http.drop_invalid_header_fields.enabled": "false", "routing.http.preserve_host_header.enabled": "false",
+	"routing.http.x_amzn_tls_version_and_cipher_suite.enabled": "false", "routing.http.xff_client_port.enabled": "false",
+	"routing.http.xff_header_processing.mode": "append", "routing.http2.enabled": "true", "waf.fail_open.enabled": "false",
+	"zonal_shift.config.enabled": "false",
+}
+
+// targetGroupAttributes are those of an HTTP target group with their defaults.
+var targetGroupAttributes = map[string]string{
+	"deregistration_delay.timeout_seconds": "300", "load_balancing.algorithm.type": "round_robin",
+	"load_balancing.algorithm.anomaly_mitigation": "off", "load_balancing.cross_zone.enabled": "use_load_balancer_configuration",
+	"slow_start.duration_seconds": "0", "stickiness.enabled": "false", "stickiness.type": "lb_cookie",
+	"stickiness.app_cookie.cookie_name": "", "stickiness.app_cookie.duration_seconds": "86400", "stickiness.lb_cookie.duration_seconds": "86400",
+	"target_group_health.dns_failover.minimum_healthy_targets.count": "1", "target_group_health.dns_failover.minimum_healthy_targets.percentage": "off",
+	"target_group_health.unhealthy_state_routing.minimum_healthy_targets.count": "1", "target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage": "off",
+}
+
+// secondsOf are the attributes that are numbers, with their ranges.
+var secondsOf = map[string][2]int{
+	"idle_timeout.timeout_seconds": {1, 4000}, "client_keep_alive.seconds": {60, 604800},
+	"deregistration_delay.timeout_seconds": {0, 3600}, "slow_start.duration_seconds": {0, 900},
+	"stickiness.lb_cookie.duration_seconds": {1, 604800}, "stickiness.app_cookie.duration_seconds": {1, 604800},
+}
+
+func checkAttribute(what string, known map[string]string, key, value string) error {
+	otherwise, ok := known[key]
+	if !ok {
+		return fail("ValidationError", "%s attribute key '%s' is not recognized", what, key)
+	}
+	bad := fail("ValidationError", "%s attribute value '%s' is not valid for the key '%s'", what, value, key)
+	if bounds, ok := secondsOf[key]; ok {
+		if n, err := strconv.Atoi(value); err != nil || n < bounds[0] || n > bounds[1] {
+			return bad
+		}
+	} else if (otherwise == "true" || otherwise == "false") && value != "true" && value != "false" {
+		return bad
+	}
+	if key == "stickiness.enabled" && value == "true" {
+		return fail("ValidationError", "The local cloud's load balancers have no sticky sessions")
+	}
+	return nil
+}
+
+// CreateLoadBalancer makes a load balancer, or returns the one that is the same.
+func (a elbAPI) CreateLoadBalancer(_ context.Context, in *elb.CreateLoadBalancerInput) (*elb.CreateLoadBalancerOutput, error) {
+	name := aws.ToString(in.Name)
+	if err := checkELBName("load balancer", name); err != nil {
+		return nil, err
+	}
+	if in.Type != "" && in.Type != types.LoadBalancerTypeEnumApplication {
+		return nil, fail("ValidationError", "The local cloud has application load balancers only, not '%s'", in.Type)
+	}
+	if !a.hasServiceLinkedRole("elasticloadbalancing.amazonaws.com") {
+		// What a deployer without the permission to make the role meets in a new
+		// account: https://github.com/kubernetes/kops/issues/16218.
+		return nil, &apiError{http.StatusForbidden, "AccessDenied", fmt.Sprintf("User: arn:aws:iam::%[1]s:user/bookctl is not authorized to perform: iam:CreateServiceLinkedRole on resource: arn:aws:iam::%[1]s:role/aws-service-role/elasticloadbalancing.amazonaws.com/AWSServiceRoleForElasticLoadBalancing", a.cfg.Account)}
+	}
+	subnets := in.Subnets
+	for _, m := range in.SubnetMappings {
+		subnets = append(subnets, aws.ToString(m.SubnetId))
+	}
+	zones, vpc, err := a.zonesOf(subnets)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range in.SecurityGroups {
+		if !a.groupExists(g) {
+			return nil, fail("InvalidSecurityGroup", "The security group '%s' does not exist", g)
+		}
+	}
+	scheme := cmp.Or(in.Scheme, types.LoadBalancerSchemeEnumInternetFacing)
+	for _, have := range a.state.ELB.LoadBalancers {
+		if *have.LoadBalancerName != name {
+			continue
+		}
+		if have.Scheme != scheme || !sameSet(have.SecurityGroups, in.SecurityGroups) || !sameSet(slices.Collect(maps.Keys(have.Interfaces)), subnets) ||
+			have.IpAddressType != cmp.Or(in.IpAddressType, types.IpAddressTypeIpv4) {
+			return nil, fail("DuplicateLoadBalancerName", "A load balancer with the same name '%s' exists, but with different settings", name)
+		}
+		return &elb.CreateLoadBalancerOutput{LoadBalancers: []types.LoadBalancer{have.LoadBalancer}}, nil
+	}
+	id := hexDigits(16)
+	lb := &elbLoadBalancer{
+		LoadBalancer: types.LoadBalancer{
+			LoadBalancerArn: aws.String(a.arn("elasticloadbalancing", "loadbalancer/app/"+name+"/"+id)), LoadBalancerName: aws.String(name),
+			AvailabilityZones: zones, CanonicalHostedZoneId: aws.String("Z35SXDOTRQ7X7K"), CreatedTime: aws.Time(a.now()), DNSName: aws.String("localhost"),
+			IpAddressType: cmp.Or(in.IpAddressType, types.IpAddressTypeIpv4), Scheme: scheme, SecurityGroups: slices.Clone(in.SecurityGroups),
+			State: &types.LoadBalancerState{Code: types.LoadBalancerStateEnumProvisioning}, Type: types.LoadBalancerTypeEnumApplication, VpcId: aws.String(vpc),
+		},
+		Interfaces: map[string]string{}, Attributes: maps.Clone(loadBalancerAttributes), Tags: elbTags(in.Tags),
+	}
+	for _, subnet := range subnets {
+		if err := a.joinSubnet(lb, subnet); err != nil {
+			a.leaveSubnets(lb)
+			return nil, err
+		}
+	}
+	if a.state.ELB.LoadBalancers == nil {
+		a.state.ELB.LoadBalancers = map[string]*elbLoadBalancer{}
+	}
+	arn := *lb.LoadBalancerArn
+	a.state.ELB.LoadBalancers[arn] = lb
+	a.born(arn)
+	created := lb.LoadBalancer // still provisioning, as AWS answers
+	if a.cfg.Latencies.LoadBalancer == 0 {
+		a.activate(arn)
+	} else {
+		a.spawn(func(ctx context.Context) {
+			if a.pause(ctx, a.cfg.Latencies.LoadBalancer) {
+				a.update(func() { a.activate(arn) })
+			}
+		})
+	}
+	return &elb.CreateLoadBalancerOutput{LoadBalancers: []types.LoadBalancer{created}}, nil
+}
+
+// activate ends a load balancer's provisioning: from now on its listeners serve
+// and its targets are checked.
+func (c *Cloud) activate(arn string) {
+	lb := c.state.ELB.LoadBalancers[arn]
+	if lb == nil {
+		return // deleted meanwhile
+	}
+	lb.State = &types.LoadBalancerState{Code: types.LoadBalancerStateEnumActive}
+	c.configureListeners()
+}
+
+func (a elbAPI) joinSubnet(lb *elbLoadBalancer, subnet string) error {
+	_, id, _ := strings.Cut(*lb.LoadBalancerArn, ":loadbalancer/")
+	i, err := a.attachInterface(interfaceSpec{
+		SubnetID: subnet, Groups: lb.SecurityGroups, Description: "ELB " + id, RequesterID: "amazon-elb", InterfaceType: "interface",
+		Public: lb.Scheme == types.LoadBalancerSchemeEnumInternetFacing,
+	})
+	if err != nil {
+		return err
+	}
+	lb.Interfaces[subnet] = i.ID
+	return nil
+}
+
+func (a elbAPI) leaveSubnets(lb *elbLoadBalancer) {
+	for subnet, id := range lb.Interfaces {
+		a.releaseInterface(id)
+		delete(lb.Interfaces, subnet)
+	}
+}
+
+// zonesOf checks the subnets of a load balancer, which have to be of two zones.
+func (a elbAPI) zonesOf(subnets []string) (zones []types.AvailabilityZone, vpc string, err error) {
+	seen := map[string]bool{}
+	for _, id := range subnets {
+		subnet, ok := a.subnetByID(id)
+		if !ok {
+			return nil, "", fail("SubnetNotFound", "The subnet ID '%s' does not exist", id)
+		}
+		if vpc != "" && subnet.VPC != vpc {
+			return nil, "", fail("InvalidConfigurationRequest", "All subnets must belong to the same VPC: '%s'", vpc)
+		}
+		if seen[subnet.Zone] {
+			return nil, "", fail("InvalidConfigurationRequest", "A load balancer cannot be attached to multiple subnets in the same Availability Zone")
+		}
+		vpc, seen[subnet.Zone] = subnet.VPC, true
+		zones = append(zones, types.AvailabilityZone{SubnetId: aws.String(id), ZoneName: aws.String(subnet.Zone), LoadBalancerAddresses: []types.LoadBalancerAddress{}})
+	}
+	if len(zones) < 2 {
+		return nil, "", fail("ValidationError", "At least two subnets in two different Availability Zones must be specified")
+	}
+	return zones, vpc, nil
+}
+
+func sameSet(a, b []string) bool {
+	a, b = slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b))
+	return slices.Equal(a, b)
+}
+
+// DeleteLoadBalancer removes a load balancer with its listeners. One that does
+// not exist is no error.
+func (a elbAPI) DeleteLoadBalancer(_ context.Context, in *elb.DeleteLoadBalancerInput) (*elb.DeleteLoadBalancerOutput, error) {
+	arn := aws.ToString(in.LoadBalancerArn)
+	lb := a.state.ELB.LoadBalancers[arn]
+	if lb == nil {
+		return &elb.DeleteLoadBalancerOutput{}, nil
+	}
+	if lb.Attributes["deletion_protection.enabled"] == "true" {
+		return nil, fail("OperationNotPermitted", "Load balancer '%s' cannot be deleted because deletion protection is enabled", arn)
+	}
+	for listener, l := range a.state.ELB.Listeners {
+		if *l.LoadBalancerArn == arn {
+			a.dropListener(listener)
+		}
+	}
+	a.leaveSubnets(lb)
+	delete(a.state.ELB.LoadBalancers, arn)
+	a.configureListeners()
+	return &elb.DeleteLoadBalancerOutput{}, nil
+}
+
+// DescribeLoadBalancers lists load balancers, or those asked for.
+func (a elbAPI) DescribeLoadBalancers(_ context.Context, in *elb.DescribeLoadBalancersInput) (*elb.DescribeLoadBalancersOutput, error) {
+	out := &elb.DescribeLoadBalancersOutput{LoadBalancers: []types.LoadBalancer{}}
+	found := map[string]bool{}
+	for _, arn := range slices.Sorted(maps.Keys(a.state.ELB.LoadBalancers)) {
+		lb := a.state.ELB.LoadBalancers[arn]
+		if !asked(in.LoadBalancerArns, arn) || !asked(in.Names, *lb.LoadBalancerName) || !a.visible(arn) {
+			continue
+		}
+		found[arn], found[*lb.LoadBalancerName] = true, true
+		out.LoadBalancers = append(out.LoadBalancers, lb.LoadBalancer)
+	}
+	if missing := lacking(found, in.LoadBalancerArns, in.Names); len(missing) > 0 {
+		return nil, fail("LoadBalancerNotFound", "Load balancers '[%s]' not found", strings.Join(missing, ", "))
+	}
+	return out, nil
+}
+
+// asked says whether a list, of which an empty one means everything, names it.
+func asked(list []string, name string) bool { return len(list) == 0 || slices.Contains(list, name) }
+
+// lacking are the names of the lists that were not found.
+func lacking(found map[string]bool, lists ...[]string) (missing []string) {
+	for _, name := range slices.Concat(lists...) {
+		if !found[name] {
+			missing = append(missing, name)
+		}
+	}
+	return missing
+}
+
+func lbAttributes(attributes map[string]string) (out []types.LoadBalancerAttribute) {
+	for _, k := range slices.Sorted(maps.Keys(attributes)) {
+		out = append(out, types.LoadBalancerAttribute{Key: aws.String(k), Value: aws.String(attributes[k])})
+	}
+	return out
+}
+
+// DescribeLoadBalancerAttributes lists all attributes.
+func (a elbAPI) DescribeLoadBalancerAttributes(_ context.Context, in *elb.DescribeLoadBalancerAttributesInput) (*elb.DescribeLoadBalancerAttributesOutput, error) {
+	lb, err := a.loadBalancer(in.LoadBalancerArn)
+	if err != nil {
+		return nil, err
+	}
+	return &elb.DescribeLoadBalancerAttributesOutput{Attributes: lbAttributes(lb.Attributes)}, nil
+}
+
+// ModifyLoadBalancerAttributes changes the given ones, or none if one is wrong.
+func (a elbAPI) ModifyLoadBalancerAttributes(_ context.Context, in *elb.ModifyLoadBalancerAttributesInput) (*elb.ModifyLoadBalancerAttributesOutput, error) {
+	lb, err := a.loadBalancer(in.LoadBalancerArn)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range in.Attributes {
+		if err := checkAttribute("Load balancer", loadBalancerAttributes, aws.ToString(t.Key), aws.ToString(t.Value)); err != nil {
+			return nil, err
+		}
+	}
+	for _, t := range in.Attributes {
+		lb.Attributes[*t.Key] = aws.ToString(t.Value)
+	}
+	a.configureListeners()
+	return &elb.ModifyLoadBalancerAttributesOutput{Attributes: lbAttributes(lb.Attributes)}, nil
+}
+
+// SetSecurityGroups replaces a load balancer's security groups.
+func (a elbAPI) SetSecurityGroups(_ context.Context, in *elb.SetSecurityGroupsInput) (*elb.SetSecurityGroupsOutput, error) {
+	lb, err := a.loadBalancer(in.LoadBalancerArn)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range in.SecurityGroups {
+		if !a.groupExists(g) {
+			return nil, fail("InvalidSecurityGroup", "The security group '%s' does not exist", g)
+		}
+	}
+	lb.SecurityGroups = slices.Clone(in.SecurityGroups)
+	// The interfaces carry the groups, so they are made anew.
+	for subnet, id := range maps.Clone(lb.Interfaces) {
+		if err := a.joinSubnet(lb, subnet); err != nil {
+			return nil, err
+		}
+		a.releaseInterface(id)
+	}
+	return &elb.SetSecurityGroupsOutput{SecurityGroupIds: lb.SecurityGroups}, nil
+}
+
+// SetSubnets replaces a load balancer's subnets.
+func (a elbAPI) SetSubnets(_ context.Context, in *elb.SetSubnetsInput) (*elb.SetSubnetsOutput, error) {
+	lb, err := a.loadBalancer(in.LoadBalancerArn)
+	if err != nil {
+		return nil, err
+	}
+	subnets := in.Subnets
+	for _, m := range in.SubnetMappings {
+		subnets = append(subnets, aws.ToString(m.SubnetId))
+	}
+	zones, vpc, err := a.zonesOf(subnets)
+	if err != nil {
+		return nil, err
+	}
+	if vpc != *lb.VpcId {
+		return nil, fail("InvalidConfigurationRequest", "All subnets must belong to the same VPC: '%s'", *lb.VpcId)
+	}
+	for _, subnet := range subnets {
+		if lb.Interfaces[subnet] == "" {
+			if err := a.joinSubnet(lb, subnet); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for subnet, id := range lb.Interfaces {
+		if !slices.Contains(subnets, subnet) {
+			a.releaseInterface(id)
+			delete(lb.Interfaces, subnet)
+		}
+	}
+	lb.AvailabilityZones = zones
+	return &elb.SetSubnetsOutput{AvailabilityZones: zones, IpAddressType: lb.IpAddressType}, nil
+}
+
+// checkHealthCheck is about the settings of a group's health checks.
+func checkHealthCheck(tg types.TargetGroup) error {
+	between := func(what string, n *int32, low, high int32) error {
+		if *n < low || *n > high {
+			return fail("ValidationError", "%s '%d' must be between %d and %d", what, *n, low, high)
+		}
+		return nil
+	}
+	if err := errors.Join(
+		between("Health check interval", tg.HealthCheckIntervalSeconds, 5, 300), between("Health check timeout", tg.HealthCheckTimeoutSeconds, 2, 120),
+		between("Healthy threshold count", tg.HealthyThresholdCount, 2, 10), between("Unhealthy threshold count", tg.UnhealthyThresholdCount, 2, 10),
+	); err != nil {
+		var first *apiError
+		errors.As(err, &first)
+		return first
+	}
+	if *tg.HealthCheckTimeoutSeconds >= *tg.HealthCheckIntervalSeconds {
+		return fail("ValidationError", "Health check timeout '%d' must be smaller than the interval '%d'", *tg.HealthCheckTimeoutSeconds, *tg.HealthCheckIntervalSeconds)
+	}
+	if !strings.HasPrefix(*tg.HealthCheckPath, "/") || len(*tg.HealthCheckPath) > 1024 {
+		return fail("ValidationError", "Health check path '%s' must begin with a '/' character and be at most 1024 characters long", *tg.HealthCheckPath)
+	}
+	if port := *tg.HealthCheckPort; port != "traffic-port" {
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+			return fail("ValidationError", "Health check port '%s' must be 'traffic-port' or a port", port)
+		}
+	}
+	if !codeMatcher.MatchString(*tg.Matcher.HttpCode) {
+		return fail("ValidationError", "Health check matcher HTTP code '%s' is invalid", *tg.Matcher.HttpCode)
+	}
+	return nil
+}
+
+var codeMatcher = regexp.MustCompile(`^[2-4]\d\d(?:-[2-4]\d\d)?(?:,[2-4]\d\d(?:-[2-4]\d\d)?)*$`)
+
+// overlay takes what is given, else what there is.
+func overlay[T any](given, have *T) *T {
+	if given != nil {
+		return given
+	}
+	return have
+}
+
+// CreateTargetGroup makes a group, or returns the one that is the same.
+func (a elbAPI) CreateTargetGroup(_ context.Context, in *elb.CreateTargetGroupInput) (*elb.CreateTargetGroupOutput, error) {
+	name := aws.ToString(in.Name)
+	if err := checkELBName("target group", name); err != nil {
+		return nil, err
+	}
+	if in.TargetType != types.TargetTypeEnumIp {
+		return nil, fail("ValidationError", "The local cloud has target groups of type 'ip' only, which is what Fargate needs, not '%s'", cmp.Or(in.TargetType, types.TargetTypeEnumInstance))
+	}
+	if in.Protocol != types.ProtocolEnumHttp || in.HealthCheckProtocol != "" && in.HealthCheckProtocol != types.ProtocolEnumHttp {
+		return nil, fail("ValidationError", "The local cloud's target groups speak HTTP only, not '%s'", cmp.Or(in.HealthCheckProtocol, in.Protocol))
+	}
+	if p := aws.ToInt32(in.Port); p < 1 || p > 65535 {
+		return nil, fail("ValidationError", "Port '%d' must be between 1 and 65535", p)
+	}
+	if in.VpcId == nil {
+		return nil, fail("ValidationError", "A VPC ID must be specified")
+	}
+	matcher := &types.Matcher{HttpCode: aws.String("200")}
+	if in.Matcher != nil && in.Matcher.HttpCode != nil {
+		matcher = in.Matcher
+	}
+	described := types.TargetGroup{
+		TargetGroupName: in.Name, TargetType: in.TargetType, Protocol: in.Protocol, ProtocolVersion: aws.String(cmp.Or(aws.ToString(in.ProtocolVersion), "HTTP1")),
+		Port: in.Port, VpcId: in.VpcId, IpAddressType: types.TargetGroupIpAddressTypeEnumIpv4, LoadBalancerArns: []string{},
+		HealthCheckEnabled: aws.Bool(true), HealthCheckProtocol: types.ProtocolEnumHttp, HealthCheckPort: overlay(in.HealthCheckPort, aws.String("traffic-port")),
+		HealthCheckPath: overlay(in.HealthCheckPath, aws.String("/")), HealthCheckIntervalSeconds: overlay(in.HealthCheckIntervalSeconds, aws.Int32(30)),
+		HealthCheckTimeoutSeconds: overlay(in.HealthCheckTimeoutSeconds, aws.Int32(5)), HealthyThresholdCount: overlay(in.HealthyThresholdCount, aws.Int32(5)),
+		UnhealthyThresholdCount: overlay(in.UnhealthyThresholdCount, aws.Int32(2)), Matcher: matcher,
+	}
+	if err := checkHealthCheck(described); err != nil {
+		return nil, err
+	}
+	for _, have := range a.state.ELB.TargetGroups {
+		if *have.TargetGroupName != name {
+			continue
+		}
+		if !sameTargetGroup(have.TargetGroup, described) {
+			return nil, fail("DuplicateTargetGroupName", "A target group with the same name '%s' exists, but with different settings", name)
+		}
+		return &elb.CreateTargetGroupOutput{TargetGroups: []types.TargetGroup{have.TargetGroup}}, nil
+	}
+	arn := a.arn("elasticloadbalancing", "targetgroup/"+name+"/"+hexDigits(16))
+	described.TargetGroupArn = aws.String(arn)
+	tg := &elbTargetGroup{TargetGroup: described, Attributes: maps.Clone(targetGroupAttributes), Tags: elbTags(in.Tags)}
+	if a.state.ELB.TargetGroups == nil {
+		a.state.ELB.TargetGroups = map[string]*elbTargetGroup{}
+	}
+	a.state.ELB.TargetGroups[arn] = tg
+	a.openGroup(tg)
+	a.born(arn)
+	return &elb.CreateTargetGroupOutput{TargetGroups: []types.TargetGroup{described}}, nil
+}
+
+func sameTargetGroup(x, y types.TargetGroup) bool {
+	return *x.Port == *y.Port && x.Protocol == y.Protocol && *x.VpcId == *y.VpcId && x.TargetType == y.TargetType && *x.ProtocolVersion == *y.ProtocolVersion &&
+		*x.HealthCheckPort == *y.HealthCheckPort && *x.HealthCheckPath == *y.HealthCheckPath && *x.HealthCheckIntervalSeconds == *y.HealthCheckIntervalSeconds &&
+		*x.HealthCheckTimeoutSeconds == *y.HealthCheckTimeoutSeconds && *x.HealthyThresholdCount == *y.HealthyThresholdCount &&
+		*x.UnhealthyThresholdCount == *y.UnhealthyThresholdCount && *x.Matcher.HttpCode == *y.Matcher.HttpCode
+}
+
+// openGroup brings a target group to life.
+func (c *Cloud) openGroup(tg *elbTargetGroup) {
+	if c.live.ELB.groups == nil {
+		c.live.ELB.groups = map[string]*balancer.Group{}
+	}
+	g := balancer.NewGroup(groupSettings(tg))
+	for _, t := range tg.Targets {
+		g.Register(t)
+	}
+	c.live.ELB.groups[*tg.TargetGroupArn] = g
+}
+
+func groupSettings(tg *elbTargetGroup) balancer.Settings {
+	second := func(n *int32) time.Duration { return time.Duration(*n) * time.Second }
+	delay, _ := strconv.Atoi(tg.Attributes["deregistration_delay.timeout_seconds"]) // checked when it was set
+	port, _ := strconv.Atoi(*tg.HealthCheckPort)                                    // 0 for traffic-port
+	return balancer.Settings{
+		Path: *tg.HealthCheckPath, CheckPort: port, Interval: second(tg.HealthCheckIntervalSeconds), Timeout: second(tg.HealthCheckTimeoutSeconds),
+		HealthyThreshold: int(*tg.HealthyThresholdCount), UnhealthyThreshold: int(*tg.UnhealthyThresholdCount), Matcher: *tg.Matcher.HttpCode,
+		DeregistrationDelay: time.Duration(delay) * time.Second,
+	}
+}
+
+// DeleteTargetGroup removes a group that no listener uses. One that does not
+// exist is no error.
+func (a elbAPI) DeleteTargetGroup(_ context.Context, in *elb.DeleteTargetGroupInput) (*elb.DeleteTargetGroupOutput, error) {
+	arn := aws.ToString(in.TargetGroupArn)
+	tg := a.state.ELB.TargetGroups[arn]
+	if tg == nil {
+		return &elb.DeleteTargetGroupOutput{}, nil
+	}
+	if len(tg.LoadBalancerArns) > 0 {
+		return nil, fail("ResourceInUse", "Target group '%s' is currently in use by a listener or a rule", arn)
+	}
+	a.live.ELB.groups[arn].Close()
+	delete(a.live.ELB.groups, arn)
+	delete(a.state.ELB.TargetGroups, arn)
+	return &elb.DeleteTargetGroupOutput{}, nil
+}
+
+// DescribeTargetGroups lists groups, or those asked for.
+func (a elbAPI) DescribeTargetGroups(_ context.Context, in *elb.DescribeTargetGroupsInput) (*elb.DescribeTargetGroupsOutput, error) {
+	if in.LoadBalancerArn != nil {
+		if _, err := a.loadBalancer(in.LoadBalancerArn); err != nil {
+			return nil, err
+		}
+	}
+	out := &elb.DescribeTargetGroupsOutput{TargetGroups: []types.TargetGroup{}}
+	found := map[string]bool{}
+	for _, arn := range slices.Sorted(maps.Keys(a.state.ELB.TargetGroups)) {
+		tg := a.state.ELB.TargetGroups[arn]
+		if !asked(in.TargetGroupArns, arn) || !asked(in.Names, *tg.TargetGroupName) || !a.visible(arn) ||
+			in.LoadBalancerArn != nil && !slices.Contains(tg.LoadBalancerArns, *in.LoadBalancerArn) {
+			continue
+		}
+		found[arn], found[*tg.TargetGroupName] = true, true
+		out.TargetGroups = append(out.TargetGroups, tg.TargetGroup)
+	}
+	if len(lacking(found, in.TargetGroupArns, in.Names)) > 0 {
+		return nil, fail("TargetGroupNotFound", "One or more target groups not found")
+	}
+	return out, nil
+}
+
+// ModifyTargetGroup changes a group's health checks.
+func (a elbAPI) ModifyTargetGroup(_ context.Context, in *elb.ModifyTargetGroupInput) (*elb.ModifyTargetGroupOutput, error) {
+	tg, err := a.targetGroup(in.TargetGroupArn)
+	if err != nil {
+		return nil, err
+	}
+	next := tg.TargetGroup
+	next.HealthCheckPort, next.HealthCheckPath = overlay(in.HealthCheckPort, next.HealthCheckPort), overlay(in.HealthCheckPath, next.HealthCheckPath)
+	next.HealthCheckIntervalSeconds = overlay(in.HealthCheckIntervalSeconds, next.HealthCheckIntervalSeconds)
+	next.HealthCheckTimeoutSeconds = overlay(in.HealthCheckTimeoutSeconds, next.HealthCheckTimeoutSeconds)
+	next.HealthyThresholdCount = overlay(in.HealthyThresholdCount, next.HealthyThresholdCount)
+	next.UnhealthyThresholdCount = overlay(in.UnhealthyThresholdCount, next.UnhealthyThresholdCount)
+	if in.Matcher != nil && in.Matcher.HttpCode != nil {
+		next.Matcher = in.Matcher
+	}
+	if err := checkHealthCheck(next); err != nil {
+		return nil, err
+	}
+	tg.TargetGroup = next
+	a.live.ELB.groups[*tg.TargetGroupArn].Configure(groupSettings(tg))
+	return &elb.ModifyTargetGroupOutput{TargetGroups: []types.TargetGroup{next}}, nil
+}
+
+func tgAttributes(attributes map[string]string) (out []types.TargetGroupAttribute) {
+	for _, k := range slices.Sorted(maps.Keys(attributes)) {
+		out = append(out, types.TargetGroupAttribute{Key: aws.String(k), Value: aws.String(attributes[k])})
+	}
+	return out
+}
+
+// DescribeTargetGroupAttributes lists all attributes.
+func (a elbAPI) DescribeTargetGroupAttributes(_ context.Context, in *elb.DescribeTargetGroupAttributesInput) (*elb.DescribeTargetGroupAttributesOutput, error) {
+	tg, err := a.targetGroup(in.TargetGroupArn)
+	if err != nil {
+		return nil, err
+	}
+	return &elb.DescribeTargetGroupAttributesOutput{Attributes: tgAttributes(tg.Attributes)}, nil
+}
+
+// ModifyTargetGroupAttributes changes the given ones, or none if one is wrong.
+func (a elbAPI) ModifyTargetGroupAttributes(_ context.Context, in *elb.ModifyTargetGroupAttributesInput) (*elb.ModifyTargetGroupAttributesOutput, error) {
+	tg, err := a.targetGroup(in.TargetGroupArn)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range in.Attributes {
+		if err := checkAttribute("Target group", targetGroupAttributes, aws.ToString(t.Key), aws.ToString(t.Value)); err != nil {
+			return nil, err
+		}
+	}
+	for _, t := range in.Attributes {
+		tg.Attributes[*t.Key] = aws.ToString(t.Value)
+	}
+	a.live.ELB.groups[*tg.TargetGroupArn].Configure(groupSettings(tg))
+	return &elb.ModifyTargetGroupAttributesOutput{Attributes: tgAttributes(tg.Attributes)}, nil
+}
+
+// register adds a target. An address that no task has is served by nobody.
+func (c *Cloud) register(tg *elbTargetGroup, t balancer.Target) {
+	c.live.ELB.groups[*tg.TargetGroupArn].Register(t)
+	tg.Targets = slices.DeleteFunc(slices.Clone(tg.Targets), func(have balancer.Target) bool { return have.ID == t.ID && have.Port == t.Port })
+	tg.Targets = append(tg.Targets, t)
+}
+
+// deregister takes a target away; the channel is closed when it has drained.
+func (c *Cloud) deregister(tg *elbTargetGroup, id string, port int) <-chan struct{} {
+	tg.Targets = slices.DeleteFunc(slices.Clone(tg.Targets), func(t balancer.Target) bool { return t.ID == id && (port == 0 || t.Port == port) })
+	return c.live.ELB.groups[*tg.TargetGroupArn].Deregister(id, port)
+}
+
+// RegisterTargets adds targets by their private addresses.
+func (a elbAPI) RegisterTargets(_ context.Context, in *elb.RegisterTargetsInput) (*elb.RegisterTargetsOutput, error) {
+	tg, err := a.targetGroup(in.TargetGroupArn)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range in.Targets {
+		if _, err := netip.ParseAddr(aws.ToString(t.Id)); err != nil {
+			return nil, fail("ValidationError", "The IP address '%s' is not a valid IPv4 address", aws.ToString(t.Id))
+		}
+	}
+	for _, t := range in.Targets {
+		port := int(aws.ToInt32(overlay(t.Port, tg.Port)))
+		target := balancer.Target{ID: *t.Id, Port: port, Zone: aws.ToString(t.AvailabilityZone)}
+		target.Addr, target.Zone = a.taskAddress(*t.Id, port)
+		a.register(tg, target)
+	}
+	return &elb.RegisterTargetsOutput{}, nil
+}
+
+// DeregisterTargets lets targets drain.
+func (a elbAPI) DeregisterTargets(_ context.Context, in *elb.DeregisterTargetsInput) (*elb.DeregisterTargetsOutput, error) {
+	tg, err := a.targetGroup(in.TargetGroupArn)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range in.Targets {
+		if !slices.ContainsFunc(tg.Targets, func(have balancer.Target) bool { return have.ID == aws.ToString(t.Id) }) {
+			return nil, fail("InvalidTarget", "The following targets are not registered: '%s'", aws.ToString(t.Id))
+		}
+	}
+	for _, t := range in.Targets {
+		a.deregister(tg, aws.ToString(t.Id), int(aws.ToInt32(t.Port)))
+	}
+	return &elb.DeregisterTargetsOutput{}, nil
+}
+
+// DescribeTargetHealth says how the targets are, draining ones too.
+func (a elbAPI) DescribeTargetHealth(_ context.Context, in *elb.DescribeTargetHealthInput) (*elb.DescribeTargetHealthOutput, error) {
+	tg, err := a.targetGroup(in.TargetGroupArn)
+	if err != nil {
+		return nil, err
+	}
+	out := &elb.DescribeTargetHealthOutput{TargetHealthDescriptions: []types.TargetHealthDescription{}}
+	health := a.live.ELB.groups[*tg.TargetGroupArn].Health()
+	wanted := func(h balancer.Health, t types.TargetDescription) bool {
+		return h.ID == aws.ToString(t.Id) && (t.Port == nil || h.Port == int(*t.Port))
+	}
+	for _, h := range health {
+		if len(in.Targets) > 0 && !slices.ContainsFunc(in.Targets, func(t types.TargetDescription) bool { return wanted(h, t) }) {
+			continue
+		}
+		checkPort := *tg.HealthCheckPort
+		if checkPort == "traffic-port" {
+			checkPort = strconv.Itoa(h.Port)
+		}
+		d := types.TargetHealthDescription{
+			HealthCheckPort: aws.String(checkPort), Target: &types.TargetDescription{Id: aws.String(h.ID), Port: aws.Int32(int32(h.Port))},
+			TargetHealth: &types.TargetHealth{State: types.TargetHealthStateEnum(h.State), Reason: types.TargetHealthReasonEnum(h.Reason)},
+		}
+		if h.Zone != "" {
+			d.Target.AvailabilityZone = aws.String(h.Zone)
+		}
+		if h.Description != "" {
+			d.TargetHealth.Description = aws.String(h.Description)
+		}
+		out.TargetHealthDescriptions = append(out.TargetHealthDescriptions, d)
+	}
+	for _, t := range in.Targets {
+		if slices.ContainsFunc(health, func(h balancer.Health) bool { return wanted(h, t) }) {
+			continue
+		}
+		out.TargetHealthDescriptions = append(out.TargetHealthDescriptions, types.TargetHealthDescription{
+			Target: &t, TargetHealth: &types.TargetHealth{
+				State: types.TargetHealthStateEnumUnused, Reason: types.TargetHealthReasonEnumNotRegistered, Description: aws.String("Target is not registered to the target group"),
+			},
+		})
+	}
+	return out, nil
+}
+
+// actions checks and completes a listener's default actions.
+func (a elbAPI) actions(in []types.Action, loadBalancer string) ([]types.Action, error) {
+	if len(in) != 1 {
+		return nil, fail("ValidationError", "A listener has exactly one default action here, not %d", len(in))
+	}
+	action := in[0]
+	switch action.Type {
+	case types.ActionTypeEnumForward:
+		arn := aws.ToString(action.TargetGroupArn)
+		if f := action.ForwardConfig; f != nil && len(f.TargetGroups) > 0 {
+			if len(f.TargetGroups) > 1 {
+				return nil, fail("ValidationError", "The local cloud forwards to one target group, not to %d", len(f.TargetGroups))
+			}
+			arn = aws.ToString(f.TargetGroups[0].TargetGroupArn)
+		}
+		tg := a.state.ELB.TargetGroups[arn]
+		if tg == nil {
+			return nil, fail("TargetGroupNotFound", "Target groups '%s' not found", arn)
+		}
+		if len(tg.LoadBalancerArns) > 0 && !slices.Contains(tg.LoadBalancerArns, loadBalancer) {
+			return nil, fail("TargetGroupAssociationLimit", "The following target groups cannot be associated with more than one load balancer: %s", arn)
+		}
+		action.TargetGroupArn = aws.String(arn)
+		action.ForwardConfig = &types.ForwardActionConfig{
+			TargetGroups:                []types.TargetGroupTuple{{TargetGroupArn: aws.String(arn), Weight: aws.Int32(1)}},
+			TargetGroupStickinessConfig: &types.TargetGroupStickinessConfig{Enabled: aws.Bool(false)},
+		}
+	case types.ActionTypeEnumRedirect:
+		if action.RedirectConfig == nil || action.RedirectConfig.StatusCode == "" {
+			return nil, fail("ValidationError", "A redirect action must have a status code")
+		}
+		r := *action.RedirectConfig
+		r.Protocol, r.Host, r.Port = overlay(r.Protocol, aws.String("#{protocol}")), overlay(r.Host, aws.String("#{host}")), overlay(r.Port, aws.String("#{port}"))
+		r.Path, r.Query = overlay(r.Path, aws.String("/#{path}")), overlay(r.Query, aws.String("#{query}"))
+		action.RedirectConfig = &r
+	case types.ActionTypeEnumFixedResponse:
+		f := action.FixedResponseConfig
+		if f == nil || !regexp.MustCompile(`^[245]\d\d$`).MatchString(aws.ToString(f.StatusCode)) {
+			return nil, fail("ValidationError", "A fixed-response action must have a status code of 2XX, 4XX or 5XX")
+		}
+	default:
+		return nil, fail("ValidationError", "The local cloud knows no action of type '%s'", action.Type)
+	}
+	return []types.Action{action}, nil
+}
+
+// policies are the TLS policies that are accepted; the listeners here always
+// speak TLS 1.2 and 1.3.
+var policies = []string{
+	"ELBSecurityPolicy-2016-08", "ELBSecurityPolicy-FS-1-2-Res-2020-10", "ELBSecurityPolicy-TLS-1-2-2017-01", "ELBSecurityPolicy-TLS13-1-2-2021-06",
+	"ELBSecurityPolicy-TLS13-1-2-Res-2021-06", "ELBSecurityPolicy-TLS13-1-2-Ext1-2021-06", "ELBSecurityPolicy-TLS13-1-3-2021-06",
+	"ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09", "ELBSecurityPolicy-TLS13-1-2-PQ-2025-09",
+}
+
+// secure checks what goes with a listener's protocol and returns the
+// certificate of an HTTPS one.
+func (a elbAPI) secure(protocol types.ProtocolEnum, certificates []types.Certificate, policy string) (*tls.Certificate, error) {
+	switch protocol {
+	case types.ProtocolEnumHttp:
+		if len(certificates) > 0 {
+			return nil, fail("ValidationError", "Certificates cannot be specified for HTTP listeners")
+		}
+		return nil, nil
+	case types.ProtocolEnumHttps:
+		if len(certificates) != 1 {
+			return nil, fail("ValidationError", "A certificate must be specified for HTTPS listeners")
+		}
+		if !slices.Contains(policies, policy) {
+			return nil, fail("SSLPolicyNotFound", "SSL policy '%s' not found", policy)
+		}
+		cert, err := a.certificateFor(aws.ToString(certificates[0].CertificateArn))
+		if err != nil {
+			return nil, err
+		}
+		return &cert, nil
+	default:
+		return nil, fail("ValidationError", "Listener protocol '%s' must be one of 'HTTPS, HTTP'", protocol)
+	}
+}
+
+// CreateListener binds the port on this machine, for real.
+func (a elbAPI) CreateListener(_ context.Context, in *elb.CreateListenerInput) (*elb.CreateListenerOutput, error) {
+	lb, err := a.loadBalancer(in.LoadBalancerArn)
+	if err != nil {
+		return nil, err
+	}
+	port := aws.ToInt32(in.Port)
+	if port < 1 || port > 65535 {
+		return nil, fail("ValidationError", "Port '%d' must be between 1 and 65535", port)
+	}
+	actions, err := a.actions(in.DefaultActions, *lb.LoadBalancerArn)
+	if err != nil {
+		return nil, err
+	}
+	policy := aws.ToString(in.SslPolicy)
+	if in.Protocol == types.ProtocolEnumHttps {
+		policy = cmp.Or(policy, policies[0])
+	}
+	cert, err := a.secure(in.Protocol, in.Certificates, policy)
+	if err != nil {
+		return nil, err
+	}
+	for _, have := range a.state.ELB.Listeners {
+		if *have.LoadBalancerArn != *lb.LoadBalancerArn || *have.Port != port {
+			continue
+		}
+		if have.Protocol == in.Protocol && sameActions(have.DefaultActions, actions) && aws.ToString(have.SslPolicy) == policy && sameCertificates(have.Certificates, in.Certificates) {
+			return &elb.CreateListenerOutput{Listeners: []types.Listener{have.Listener}}, nil
+		}
+		return nil, fail("DuplicateListener", "A listener already exists on this port for this load balancer '%s'", *lb.LoadBalancerArn)
+	}
+	_, path, _ := strings.Cut(*lb.LoadBalancerArn, ":loadbalancer/")
+	l := &elbListener{
+		Listener: types.Listener{
+			ListenerArn: aws.String(a.arn("elasticloadbalancing", "listener/"+path+"/"+hexDigits(16))), LoadBalancerArn: lb.LoadBalancerArn,
+			Port: in.Port, Protocol: in.Protocol, DefaultActions: actions, Certificates: slices.Clone(in.Certificates),
+		},
+		Tags: elbTags(in.Tags),
+	}
+	if policy != "" {
+		l.SslPolicy = aws.String(policy)
+	}
+	if err := a.bind(l, cert); err != nil {
+		return nil, err
+	}
+	if a.state.ELB.Listeners == nil {
+		a.state.ELB.Listeners = map[string]*elbListener{}
+	}
+	a.state.ELB.Listeners[*l.ListenerArn] = l
+	a.born(*l.ListenerArn)
+	a.configureListeners()
+	return &elb.CreateListenerOutput{Listeners: []types.Listener{l.Listener}}, nil
+}
+
+func sameActions(x, y []types.Action) bool {
+	return slices.EqualFunc(x, y, func(x, y types.Action) bool {
+		return x.Type == y.Type && aws.ToString(x.TargetGroupArn) == aws.ToString(y.TargetGroupArn) && fmt.Sprint(plainAction(x)) == fmt.Sprint(plainAction(y))
+	})
+}
+
+func sameCertificates(x, y []types.Certificate) bool {
+	return slices.EqualFunc(x, y, func(x, y types.Certificate) bool {
+		return aws.ToString(x.CertificateArn) == aws.ToString(y.CertificateArn)
+	})
+}
+
+// plainAction is an action as values, without its target group.
+func plainAction(a types.Action) (redirect balancer.Redirect, fixed balancer.Fixed) {
+	if r := a.RedirectConfig; r != nil {
+		code, _ := strconv.Atoi(strings.TrimPrefix(string(r.StatusCode), "HTTP_")) // an enum
+		redirect = balancer.Redirect{
+			Protocol: aws.ToString(r.Protocol), Host: aws.ToString(r.Host), Port: aws.ToString(r.Port),
+			Path: aws.ToString(r.Path), Query: aws.ToString(r.Query), Code: code,
+		}
+	}
+	if f := a.FixedResponseConfig; f != nil {
+		code, _ := strconv.Atoi(aws.ToString(f.StatusCode)) // checked when it was set
+		fixed = balancer.Fixed{Code: code, ContentType: aws.ToString(f.ContentType), Body: aws.ToString(f.MessageBody)}
+	}
+	return redirect, fixed
+}
+
+// bind takes a listener's port of this machine.
+func (c *Cloud) bind(l *elbListener, cert *tls.Certificate) error {
+	bound, err := balancer.Listen(int(*l.Port), cert, balancer.Action{Fixed: &balancer.Fixed{Code: http.StatusServiceUnavailable}}, balancer.Options{IdleTimeout: time.Minute})
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fail("InvalidConfigurationRequest", "Port %d of this machine is in use by another program, and a load balancer of the local cloud listens on it for real; choose another port", *l.Port)
+	case errors.Is(err, syscall.EACCES):
+		return fail("InvalidConfigurationRequest", "Port %d of this machine is reserved for root, and a load balancer of the local cloud listens on it for real; choose a port above 1023", *l.Port)
+	case err != nil:
+		return err
+	}
+	if c.live.ELB.listeners == nil {
+		c.live.ELB.listeners = map[string]*balancer.Listener{}
+	}
+	c.live.ELB.listeners[*l.ListenerArn] = bound
+	return nil
+}
+
+// configureListeners makes what runs agree with the state, and derives which
+// load balancers use a target group.
+func (c *Cloud) configureListeners() {
+	users := map[string][]string{}
+	inUse := map[string]bool{}
+	for _, arn := range slices.Sorted(maps.Keys(c.state.ELB.Listeners)) {
+		l := c.state.ELB.Listeners[arn]
+		lb := c.state.ELB.LoadBalancers[*l.LoadBalancerArn]
+		active := lb.State.Code == types.LoadBalancerStateEnumActive
+		var action balancer.Action
+		redirect, fixed := plainAction(l.DefaultActions[0])
+		switch l.DefaultActions[0].Type {
+		case types.ActionTypeEnumForward:
+			tg := *l.DefaultActions[0].TargetGroupArn
+			action.Forward = c.live.ELB.groups[tg]
+			inUse[tg] = inUse[tg] || active
+			if !slices.Contains(users[tg], *l.LoadBalancerArn) {
+				users[tg] = append(users[tg], *l.LoadBalancerArn)
+			}
+		case types.ActionTypeEnumRedirect:
+			action.Redirect = &redirect
+		default:
+			action.Fixed = &fixed
+		}
+		if !active {
+			action = balancer.Action{Fixed: &balancer.Fixed{Code: http.StatusServiceUnavailable}}
+		}
+		idle, _ := strconv.Atoi(lb.Attributes["idle_timeout.timeout_seconds"]) // checked when it was set
+		if running := c.live.ELB.listeners[arn]; running != nil {
+			running.Configure(action, balancer.Options{
+				IdleTimeout:        time.Duration(idle) * time.Second,
+				DropInvalidHeaders: lb.Attributes["routing.http.drop_invalid_header_fields.enabled"] == "true",
+			})
+		}
+	}
+	for arn, tg := range c.state.ELB.TargetGroups {
+		tg.LoadBalancerArns = append([]string{}, users[arn]...)
+		c.live.ELB.groups[arn].Use(inUse[arn])
+	}
+}
+
+// dropListener forgets a listener and gives its port free.
+func (c *Cloud) dropListener(arn string) {
+	delete(c.state.ELB.Listeners, arn)
+	c.unbind(arn)
+}
+
+func (c *Cloud) unbind(arn string) {
+	running := c.live.ELB.listeners[arn]
+	if running == nil {
+		return // its port could not be bound after a restart
+	}
+	delete(c.live.ELB.listeners, arn)
+	running.Release()
+	c.spawn(func(context.Context) { running.Close() })
+}
+
+// DeleteListener gives the port free.
+func (a elbAPI) DeleteListener(_ context.Context, in *elb.DeleteListenerInput) (*elb.DeleteListenerOutput, error) {
+	if _, err := a.listener(in.ListenerArn); err != nil {
+		return nil, err
+	}
+	a.dropListener(*in.ListenerArn)
+	a.configureListeners()
+	return &elb.DeleteListenerOutput{}, nil
+}
+
+// DescribeListeners lists a load balancer's listeners, or those asked for.
+func (a elbAPI) DescribeListeners(_ context.Context, in *elb.DescribeListenersInput) (*elb.DescribeListenersOutput, error) {
+	if in.LoadBalancerArn == nil && len(in.ListenerArns) == 0 {
+		return nil, fail("ValidationError", "You must specify either listener ARNs or a load balancer ARN")
+	}
+	if in.LoadBalancerArn != nil {
+		if _, err := a.loadBalancer(in.LoadBalancerArn); err != nil {
+			return nil, err
+		}
+	}
+	out := &elb.DescribeListenersOutput{Listeners: []types.Listener{}}
+	found := map[string]bool{}
+	for _, arn := range slices.Sorted(maps.Keys(a.state.ELB.Listeners)) {
+		l := a.state.ELB.Listeners[arn]
+		if asked(in.ListenerArns, arn) && (in.LoadBalancerArn == nil || *l.LoadBalancerArn == *in.LoadBalancerArn) && a.visible(arn) {
+			found[arn] = true
+			out.Listeners = append(out.Listeners, l.Listener)
+		}
+	}
+	if len(lacking(found, in.ListenerArns)) > 0 {
+		return nil, fail("ListenerNotFound", "One or more listeners not found")
+	}
+	return out, nil
+}
+
+// ModifyListener changes a listener; a new port or protocol binds anew.
+func (a elbAPI) ModifyListener(_ context.Context, in *elb.ModifyListenerInput) (*elb.ModifyListenerOutput, error) {
+	l, err := a.listener(in.ListenerArn)
+	if err != nil {
+		return nil, err
+	}
+	next := &elbListener{Listener: l.Listener, Tags: l.Tags}
+	next.Port, next.Protocol = overlay(in.Port, l.Port), cmp.Or(in.Protocol, l.Protocol)
+	next.SslPolicy = overlay(in.SslPolicy, l.SslPolicy)
+	if len(in.Certificates) > 0 {
+		next.Certificates = slices.Clone(in.Certificates)
+	}
+	switch {
+	case next.Protocol == types.ProtocolEnumHttp:
+		next.Certificates, next.SslPolicy = nil, nil
+	case next.SslPolicy == nil:
+		next.SslPolicy = aws.String(policies[0])
+	}
+	if len(in.DefaultActions) > 0 {
+		if next.DefaultActions, err = a.actions(in.DefaultActions, *l.LoadBalancerArn); err != nil {
+			return nil, err
+		}
+	}
+	cert, err := a.secure(next.Protocol, next.Certificates, aws.ToString(next.SslPolicy))
+	if err != nil {
+		return nil, err
+	}
+	for arn, other := range a.state.ELB.Listeners {
+		if arn != *l.ListenerArn && *other.LoadBalancerArn == *l.LoadBalancerArn && *other.Port == *next.Port {
+			return nil, fail("DuplicateListener", "A listener already exists on this port for this load balancer '%s'", *l.LoadBalancerArn)
+		}
+	}
+	switch running := a.live.ELB.listeners[*l.ListenerArn]; {
+	case running != nil && *next.Port == *l.Port && next.Protocol == l.Protocol:
+		if cert != nil {
+			running.SetCertificate(cert)
+		}
+	case *next.Port == *l.Port:
+		a.unbind(*l.ListenerArn) // the port can't be bound twice
+		if err := a.bind(next, cert); err != nil {
+			return nil, err
+		}
+	default:
+		if err := a.bind(next, cert); err != nil {
+			return nil, err
+		}
+		if running != nil {
+			running.Release()
+			a.spawn(func(context.Context) { running.Close() })
+		}
+	}
+	*l = *next
+	a.configureListeners()
+	return &elb.ModifyListenerOutput{Listeners: []types.Listener{l.Listener}}, nil
+}
+
+// DescribeListenerCertificates lists the default certificate.
+func (a elbAPI) DescribeListenerCertificates(_ context.Context, in *elb.DescribeListenerCertificatesInput) (*elb.DescribeListenerCertificatesOutput, error) {
+	l, err := a.listener(in.ListenerArn)
+	if err != nil {
+		return nil, err
+	}
+	out := &elb.DescribeListenerCertificatesOutput{Certificates: []types.Certificate{}}
+	for _, c := range l.Certificates {
+		out.Certificates = append(out.Certificates, types.Certificate{CertificateArn: c.CertificateArn, IsDefault: aws.Bool(true)})
+	}
+	return out, nil
+}
+
+// DescribeRules lists the default rule, the only one here.
+func (a elbAPI) DescribeRules(_ context.Context, in *elb.DescribeRulesInput) (*elb.DescribeRulesOutput, error) {
+	l, err := a.listener(in.ListenerArn)
+	if err != nil {
+		return nil, err
+	}
+	return &elb.DescribeRulesOutput{Rules: []types.Rule{{
+		RuleArn:  aws.String(strings.Replace(*l.ListenerArn, ":listener/", ":listener-rule/", 1) + "/" + digestName(*l.ListenerArn)[:16]),
+		Priority: aws.String("default"), IsDefault: aws.Bool(true), Conditions: []types.RuleCondition{}, Actions: l.DefaultActions,
+	}}}, nil
+}
+
+// DescribeSSLPolicies lists the names of the TLS policies.
+func (a elbAPI) DescribeSSLPolicies(_ context.Context, in *elb.DescribeSSLPoliciesInput) (*elb.DescribeSSLPoliciesOutput, error) {
+	out := &elb.DescribeSSLPoliciesOutput{}
+	for _, name := range policies {
+		if asked(in.Names, name) {
+			out.SslPolicies = append(out.SslPolicies, types.SslPolicy{Name: aws.String(name), SslProtocols: []string{"TLSv1.2", "TLSv1.3"}})
+		}
+	}
+	if len(out.SslPolicies) < len(in.Names) {
+		return nil, fail("SSLPolicyNotFound", "One or more SSL policies not found")
+	}
+	return out, nil
+}
+
+func elbTags(tags []types.Tag) map[string]string {
+	m := map[string]string{}
+	for _, t := range tags {
+		m[aws.ToString(t.Key)] = aws.ToString(t.Value)
+	}
+	return m
+}
+
+// tagsOf are the tags of the thing that an ARN names.
+func (a elbAPI) tagsOf(arn string) (map[string]string, error) {
+	if strings.Contains(arn, ":loadbalancer/") {
+		lb, err := a.loadBalancer(&arn)
+		if err != nil {
+			return nil, err
+		}
+		return lb.Tags, nil
+	}
+	if strings.Contains(arn, ":targetgroup/") {
+		tg, err := a.targetGroup(&arn)
+		if err != nil {
+			return nil, err
+		}
+		return tg.Tags, nil
+	}
+	l, err := a.listener(&arn)
+	if err != nil {
+		return nil, err
+	}
+	return l.Tags, nil
+}
+
+// AddTags tags load balancers, target groups and listeners.
+func (a elbAPI) AddTags(_ context.Context, in *elb.AddTagsInput) (*elb.AddTagsOutput, error) {
+	for _, arn := range in.ResourceArns {
+		tags, err := a.tagsOf(arn)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(tags, elbTags(in.Tags))
+	}
+	return &elb.AddTagsOutput{}, nil
+}
+
+// RemoveTags is the opposite of AddTags.
+func (a elbAPI) RemoveTags(_ context.Context, in *elb.RemoveTagsInput) (*elb.RemoveTagsOutput, error) {
+	for _, arn := range in.ResourceArns {
+		tags, err := a.tagsOf(arn)
+		if err != nil {
+			return nil, err
+		}
+		for _, k := range in.TagKeys {
+			delete(tags, k)
+		}
+	}
+	return &elb.RemoveTagsOutput{}, nil
+}
+
+// DescribeTags lists the tags of up to 20 things.
+func (a elbAPI) DescribeTags(_ context.Context, in *elb.DescribeTagsInput) (*elb.DescribeTagsOutput, error) {
+	if len(in.ResourceArns) > 20 {
+		return nil, fail("ValidationError", "1 validation error detected: Value at 'resourceArns' failed to satisfy constraint: Member must have length less than or equal to 20")
+	}
+	out := &elb.DescribeTagsOutput{TagDescriptions: []types.TagDescription{}}
+	for _, arn := range in.ResourceArns {
+		tags, err := a.tagsOf(arn)
+		if err != nil {
+			return nil, err
+		}
+		d := types.TagDescription{ResourceArn: aws.String(arn), Tags: []types.Tag{}}
+		for _, k := range slices.Sorted(maps.Keys(tags)) {
+			d.Tags = append(d.Tags, types.Tag{Key: aws.String(k), Value: aws.String(tags[k])})
+		}
+		out.TagDescriptions = append(out.TagDescriptions, d)
+	}
+	return out, nil
+}
+
+// restoreBalancers brings target groups and listeners back after a restart. The
+// tasks behind them are gone; the scheduler registers new ones. It takes the
+// lock.
+func (c *Cloud) restoreBalancers() {
+	c.update(func() {
+		for _, tg := range c.state.ELB.TargetGroups {
+			tg.Targets = nil
+			c.openGroup(tg)
+		}
+		a := elbAPI{c}
+		for arn, l := range c.state.ELB.Listeners {
+			cert, err := a.secure(l.Protocol, l.Certificates, aws.ToString(l.SslPolicy))
+			if err == nil {
+				err = c.bind(l, cert)
+			}
+			if err != nil {
+				// The others are of use without it, and the next start tries again.
+				c.log.Error("a listener does not serve", "listener", arn, "error", err)
+			}
+		}
+		for _, lb := range c.state.ELB.LoadBalancers {
+			lb.State = &types.LoadBalancerState{Code: types.LoadBalancerStateEnumActive}
+		}
+		c.configureListeners()
+	})
+}
+
+// closeBalancers ends all listeners and health checks. It takes the lock.
+func (c *Cloud) closeBalancers() {
+	var listeners []*balancer.Listener
+	var groups []*balancer.Group
+	c.read(func() {
+		listeners = slices.Collect(maps.Values(c.live.ELB.listeners))
+		groups = slices.Collect(maps.Values(c.live.ELB.groups))
+		c.live.ELB = elbLive{}
+	})
+	done := make(chan struct{})
+	for _, l := range listeners {
+		go func() { l.Close(); done <- struct{}{} }()
+	}
+	for range listeners {
+		<-done
+	}
+	for _, g := range groups {
+		g.Close()
+	}
+}
