@@ -1,0 +1,157 @@
+package provision
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
+)
+
+// offer is what a region offers of one version: "17.4 gp3 a b c".
+func offer(text string) rdstypes.OrderableDBInstanceOption {
+	f := strings.Fields(text)
+	o := rdstypes.OrderableDBInstanceOption{EngineVersion: &f[0], StorageType: &f[1], MultiAZCapable: aws.Bool(true), MaxStorageSize: aws.Int32(65536)}
+	for _, z := range f[2:] {
+		o.AvailabilityZones = append(o.AvailabilityZones, rdstypes.AvailabilityZone{Name: aws.String("r-1" + z)})
+	}
+	return o
+}
+
+func TestVersionAndZonesAreChosenFromWhatIsOffered(t *testing.T) {
+	t.Parallel()
+	open := []string{"r-1a", "r-1b", "r-1c"}
+	for name, c := range map[string]struct {
+		offered []string
+		want    string // version asked for
+		have    [2]string
+		zones   [2]string
+		version string
+		err     string
+		change  func(*Settings)
+	}{
+		"the default version":       {offered: []string{"15.9 gp3 a b", "17.4 gp3 a b", "18.1 gp3 a b"}, zones: [2]string{"r-1a", "r-1b"}, version: "17"},
+		"the newest where no 17":    {offered: []string{"9.6 gp3 a b", "15.9 gp3 a b", "14.2 gp3 a b"}, zones: [2]string{"r-1a", "r-1b"}, version: "15"},
+		"the version asked for":     {offered: []string{"15.9 gp3 a b", "17.4 gp3 a b"}, want: "15", zones: [2]string{"r-1a", "r-1b"}, version: "15"},
+		"a zone without the class":  {offered: []string{"17.4 gp3 b c"}, zones: [2]string{"r-1b", "r-1c"}, version: "17"},
+		"zones that are closed":     {offered: []string{"17.4 gp3 a d e c"}, zones: [2]string{"r-1a", "r-1c"}, version: "17"},
+		"one zone only":             {offered: []string{"17.4 gp3 b"}, err: "one zone"},
+		"gp3 in one zone only":      {offered: []string{"17.4 gp3 b", "17.4 gp2 a b c"}, err: "one zone"},
+		"no such class":             {err: "--db-class"},
+		"no such version":           {offered: []string{"15.9 gp3 a b", "17.4 gp3 a b"}, want: "16", err: "may be 17, 15"},
+		"no such minor":             {offered: []string{"17.4 gp3 a b"}, want: "17.9", err: "not offered"},
+		"zones of a deployed stack": {offered: []string{"17.4 gp3 a b"}, have: [2]string{"r-1b", "r-1c"}, zones: [2]string{"r-1b", "r-1c"}, version: "17"},
+		"half a deployed stack":     {offered: []string{"17.4 gp3 a b"}, have: [2]string{"r-1b", ""}, zones: [2]string{"r-1b", "r-1a"}, version: "17"},
+		"no insights":               {offered: []string{"17.4 gp3 a b"}, change: func(s *Settings) { s.DBInsights = true }, err: "--db-insights"},
+		"too much storage":          {offered: []string{"17.4 gp3 a b"}, change: func(s *Settings) { s.DBMaxStorage = 70000 }, err: "at most 65536"},
+	} {
+		o := offers{class: "db.t4g.micro"}
+		for _, x := range c.offered {
+			o.options = append(o.options, offer(x))
+		}
+		s := DefaultSettings()
+		if c.change != nil {
+			c.change(&s)
+		}
+		env := Environment{Region: "r-1", Zones: c.have, DBVersion: c.want}
+		err := o.choose(&env, s, open)
+		switch {
+		case c.err != "":
+			if err == nil || !strings.Contains(err.Error(), c.err) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s: error %v, want one line with %q", name, err, c.err)
+			}
+		case err != nil:
+			t.Errorf("%s: %v", name, err)
+		case env.Zones != c.zones || env.DBVersion != c.version:
+			t.Errorf("%s: %v, %s", name, env.Zones, env.DBVersion)
+		}
+	}
+}
+
+func TestSilenceAboutOffersIsSaid(t *testing.T) {
+	t.Parallel()
+	env := Environment{Region: "r-1"}
+	if err := (offers{silent: true}).choose(&env, DefaultSettings(), []string{"r-1a", "r-1b"}); err != nil {
+		t.Fatal(err)
+	}
+	if env.Zones != [2]string{"r-1a", "r-1b"} || env.DBVersion != DefaultDBVersion || len(env.Warnings) != 1 {
+		t.Errorf("%+v", env)
+	}
+}
+
+func TestDatabaseDrift(t *testing.T) {
+	t.Parallel()
+	base := func() liveDatabase {
+		return liveDatabase{
+			databaseSpec: databaseSpec{version: "17.4", class: "db.t4g.micro", storage: 20, backups: 7},
+			encrypted:    true, copyTags: true, minor: true, groups: []string{"sg-1"}, parameters: "p", subnets: "s",
+			logs: []string{"postgresql"}, secretVersion: "v1", connection: "c",
+		}
+	}
+	for name, c := range map[string]struct {
+		live, want func(*liveDatabase)
+		fields     []string
+		refused    bool
+	}{
+		"as wanted":                     {},
+		"class":                         {want: func(d *liveDatabase) { d.class = "db.t4g.small" }, fields: []string{"class"}},
+		"storage grows":                 {want: func(d *liveDatabase) { d.storage = 30 }, fields: []string{"storage"}},
+		"storage can't shrink":          {live: func(d *liveDatabase) { d.storage = 30 }, fields: []string{"storage"}, refused: true},
+		"grown by RDS":                  {live: func(d *liveDatabase) { d.storage, d.maxStorage = 30, 100 }, want: func(d *liveDatabase) { d.maxStorage = 100 }},
+		"a growth limit":                {want: func(d *liveDatabase) { d.maxStorage = 100 }, fields: []string{"storage-limit"}},
+		"made public":                   {live: func(d *liveDatabase) { d.public = true }, fields: []string{"public"}},
+		"never encrypted":               {live: func(d *liveDatabase) { d.encrypted = false }, fields: []string{"encrypted"}, refused: true},
+		"tags not copied":               {live: func(d *liveDatabase) { d.copyTags = false }, fields: []string{"copy-tags"}},
+		"no minor upgrades":             {live: func(d *liveDatabase) { d.minor = false }, fields: []string{"minor-upgrades"}},
+		"minor raised by RDS":           {live: func(d *liveDatabase) { d.version = "17.9" }, want: func(d *liveDatabase) { d.version = "17.4" }},
+		"major only":                    {want: func(d *liveDatabase) { d.version = "17" }},
+		"older minor":                   {want: func(d *liveDatabase) { d.version = "17.10" }, fields: []string{"version"}},
+		"another major":                 {want: func(d *liveDatabase) { d.version = "18" }, fields: []string{"version"}, refused: true},
+		"secret has a new version":      {want: func(d *liveDatabase) { d.secretVersion = "v2" }, fields: []string{"password"}},
+		"no note of a version":          {live: func(d *liveDatabase) { d.secretVersion = "" }, fields: []string{"password"}},
+		"secret not read":               {want: func(d *liveDatabase) { d.secretVersion = "" }},
+		"secret names another host":     {live: func(d *liveDatabase) { d.connection = "x" }, fields: []string{"secret-connection"}},
+		"groups":                        {live: func(d *liveDatabase) { d.groups = []string{"sg-2", "sg-1"} }, fields: []string{"security-groups"}},
+		"moved to another subnets":      {live: func(d *liveDatabase) { d.subnets = "x" }, fields: []string{"subnet-group"}, refused: true},
+		"log exports off":               {live: func(d *liveDatabase) { d.logs = nil }, fields: []string{"log-exports"}},
+		"unprotected, backups, standby": {live: func(d *liveDatabase) { d.backups = 1 }, want: func(d *liveDatabase) { d.protected, d.multiAZ = true, true }, fields: []string{"backup-retention", "deletion-protection", "multi-az"}},
+	} {
+		live, want := base(), base()
+		if c.live != nil {
+			c.live(&live)
+		}
+		if c.want != nil {
+			c.want(&want)
+		}
+		var fields []string
+		refused := false
+		for _, d := range databaseDrift(live, want) {
+			fields = append(fields, d.Field)
+			refused = refused || d.Refused != ""
+		}
+		if !slices.Equal(fields, c.fields) || refused != c.refused {
+			t.Errorf("%s: drift %v, refused %t; want %v, %t", name, fields, refused, c.fields, c.refused)
+		}
+	}
+}
+
+func TestSnapshotsOfANamesakeAreSpared(t *testing.T) {
+	t.Parallel()
+	found := []candidate{
+		{owner: "book", Snapshot: Snapshot{Resource: "db-LIVE"}}, // the live instance
+		{owner: "book", Snapshot: Snapshot{ID: "tagged", Resource: "db-OLD"}},
+		{Snapshot: Snapshot{ID: "untagged-of-live", Resource: "db-LIVE"}},
+		{Snapshot: Snapshot{ID: "untagged-of-old", Resource: "db-OLD"}},
+		{Snapshot: Snapshot{ID: "untagged-namesake", Resource: "db-STRANGER"}},
+		{Snapshot: Snapshot{ID: "without-resource"}},
+		{owner: "other", Snapshot: Snapshot{ID: "other-stack", Resource: "db-LIVE"}},
+	}
+	var ids []string
+	for _, s := range ofStack("book", found) {
+		ids = append(ids, s.ID)
+	}
+	if want := []string{"tagged", "untagged-of-live", "untagged-of-old"}; !slices.Equal(ids, want) {
+		t.Errorf("of the stack: %v, want %v", ids, want)
+	}
+}

@@ -1,0 +1,339 @@
+package provision
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
+	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+)
+
+// Intent is what a run is about to do, as far as Preflight must know.
+type Intent struct {
+	Stack    string
+	Settings Settings
+	// Deployed is what there is; see ReadDeployed.
+	Deployed Deployed
+	// Region is the one that the clients are configured for.
+	Region string
+	// Account, when set, is the only account that may be changed, and
+	// OnlyRegion the only region.
+	Account, OnlyRegion string
+	// Restore is Spec.Restore.
+	Restore string
+	// ImageArch is the architecture of a ready image, "" when it is built to
+	// fit or not known.
+	ImageArch string
+}
+
+// Environment is where a stack is, or will be.
+type Environment struct {
+	Account string `json:"account"`
+	Region  string `json:"region"`
+	// Caller is the ARN of who is asking.
+	Caller string `json:"caller"`
+	// Zones are those of the stack's subnets, or two that offer the database's
+	// class.
+	Zones [2]string `json:"zones"`
+	// DBVersion is the version of PostgreSQL to use: what was asked for, what
+	// is deployed or in the snapshot, or what the region offers.
+	DBVersion string `json:"dbVersion"`
+	// Warnings are what may fail later and can't be told now.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Identify says who is asking and where. Its error is one line with the next
+// step, for want of credentials or of a region.
+func Identify(ctx context.Context, c Clients, region string) (account, caller string, err error) {
+	if region == "" {
+		return "", "", errors.New("no region: give --region or set AWS_REGION")
+	}
+	if !regionName.MatchString(region) {
+		return "", "", fmt.Errorf("region %q: name one such as eu-central-1", region)
+	}
+	out, err := c.STS.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	var unknown *net.DNSError
+	switch {
+	case errors.As(err, &unknown):
+		return "", "", fmt.Errorf("can't find %s: is there such a region as %s, and a network? %w", unknown.Name, region, err)
+	case err != nil && code(err) == "" && strings.Contains(err.Error(), "credentials"):
+		return "", "", fmt.Errorf("no credentials: run 'aws configure' or 'aws sso login', or set AWS_PROFILE: %w", err)
+	case err != nil:
+		return "", "", fmt.Errorf("ask AWS who you are: %w", err)
+	}
+	return aws.ToString(out.Account), aws.ToString(out.Arn), nil
+}
+
+var regionName = regexp.MustCompile(`^[a-z]{2,3}(-[a-z]+)+-[0-9]{1,2}$`)
+
+// Preflight finds out in seconds, by reads alone, what would otherwise fail
+// after minutes, and where a stack goes. Every failing check is a line of its
+// own in the error. It does not look for things of the same name that belong
+// to others: the engine does, before it touches anything.
+func Preflight(ctx context.Context, c Clients, in Intent) (Environment, error) {
+	if err := CheckStackName(in.Stack); err != nil {
+		return Environment{}, err
+	}
+	if err := in.Settings.Check(); err != nil {
+		return Environment{}, err
+	}
+	if in.ImageArch != "" && in.ImageArch != in.Settings.Arch {
+		return Environment{}, fmt.Errorf("the image is for %s and the tasks are %s: use --arch %s, or an image for %s", in.ImageArch, in.Settings.Arch, in.ImageArch, in.Settings.Arch)
+	}
+	if in.OnlyRegion != "" && in.Region != in.OnlyRegion {
+		return Environment{}, fmt.Errorf("this is region %s, and only %s may be changed: choose it with --region or AWS_REGION", in.Region, in.OnlyRegion)
+	}
+	env := Environment{Region: in.Region, Zones: in.Deployed.Zones}
+	var err error
+	if env.Account, env.Caller, err = Identify(ctx, c, in.Region); err != nil {
+		return env, err
+	}
+	if in.Account != "" && env.Account != in.Account {
+		return env, fmt.Errorf("this is account %s, and only %s may be changed: choose its credentials with AWS_PROFILE", env.Account, in.Account)
+	}
+
+	var (
+		zones    []string
+		offered  offers
+		snapshot *Snapshot
+		vpcs     int
+		errs     [4]error
+		wg       sync.WaitGroup
+	)
+	wg.Go(func() { zones, errs[0] = openZones(ctx, c.EC2, in.Region) })
+	settled := in.settled()
+	if !settled {
+		wg.Go(func() { offered, errs[1] = readOffers(ctx, c.RDS, in.Settings.DBClass) })
+	}
+	if in.Restore != "" {
+		wg.Go(func() {
+			var s Snapshot
+			s, errs[2] = SnapshotToRestore(ctx, c.RDS, in.Stack, in.Restore)
+			snapshot = &s
+		})
+	}
+	if in.Deployed.Zones == [2]string{} {
+		wg.Go(func() { vpcs, errs[3] = countVPCs(ctx, c.EC2) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs[:]...); err != nil {
+		return env, err
+	}
+
+	env.DBVersion = in.Settings.DBVersion
+	switch {
+	case env.DBVersion != "":
+	case in.Deployed.Found && in.Deployed.DBVersion != "":
+		env.DBVersion = in.Deployed.DBVersion
+	case snapshot != nil:
+		env.DBVersion = major(snapshot.Version)
+	}
+	if snapshot != nil && major(snapshot.Version) != major(env.DBVersion) {
+		return env, fmt.Errorf("snapshot %s is of PostgreSQL %s, and the database is to be %s: leave --db-version out", snapshot.ID, snapshot.Version, env.DBVersion)
+	}
+	if vpcs >= defaultVPCs {
+		env.Warnings = append(env.Warnings, fmt.Sprintf("%s has %d VPCs already, and the quota is %d unless it was raised (Service Quotas, 'VPCs per Region', L-F678F1CE)", in.Region, vpcs, defaultVPCs))
+	}
+	if settled {
+		return env, nil
+	}
+	err = offered.choose(&env, in.Settings, zones)
+	return env, err
+}
+
+// settled says that the database exists as it is wanted, so that it doesn't
+// matter what the region would offer today.
+func (in Intent) settled() bool {
+	have, want := in.Deployed, in.Settings
+	return have.DBVersion != "" && have.Zones[0] != "" && have.Zones[1] != "" &&
+		have.DBVersion == want.DBVersion && have.DBClass == want.DBClass && have.DBMultiAZ == want.DBMultiAZ &&
+		have.DBInsights == want.DBInsights && have.DBStorage == want.DBStorage && have.DBMaxStorage == want.DBMaxStorage
+}
+
+// defaultVPCs is the quota of VPCs in a region; what it was raised to can only
+// be read with another service's permissions.
+// https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html
+const defaultVPCs = 5
+
+func countVPCs(ctx context.Context, client *ec2.Client) (int, error) {
+	n := 0
+	pages := ec2.NewDescribeVpcsPaginator(client, &ec2.DescribeVpcsInput{})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return 0, fmt.Errorf("count the VPCs: %w", err)
+		}
+		n += len(page.Vpcs)
+	}
+	return n, nil
+}
+
+// openZones are the availability zones that may be used, without local and
+// wavelength zones.
+func openZones(ctx context.Context, client *ec2.Client, region string) ([]string, error) {
+	out, err := client.DescribeAvailabilityZones(ctx, &ec2.DescribeAvailabilityZonesInput{Filters: []ec2types.Filter{
+		{Name: aws.String("zone-type"), Values: []string{"availability-zone"}},
+	}})
+	if isCode(err, "OptInRequired", "AuthFailure") {
+		return nil, fmt.Errorf("region %s can't be used: enable it for the account (AWS console, Account, AWS Regions): %w", region, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the zones of %s: %w", region, err)
+	}
+	var names []string
+	for _, z := range out.AvailabilityZones {
+		if z.State == ec2types.AvailabilityZoneStateAvailable {
+			names = append(names, aws.ToString(z.ZoneName))
+		}
+	}
+	slices.Sort(names)
+	if len(names) < 2 {
+		return nil, fmt.Errorf("region %s has %d open zones, and a stack needs two: choose another region", region, len(names))
+	}
+	return names, nil
+}
+
+// offers are what can be ordered of a database class in a region.
+type offers struct {
+	class string
+	// silent says that the endpoint names no offers at all, as emulators do,
+	// rather than none of this class.
+	silent  bool
+	options []rdstypes.OrderableDBInstanceOption
+}
+
+func readOffers(ctx context.Context, client *rds.Client, class string) (offers, error) {
+	o := offers{class: class}
+	pages := rds.NewDescribeOrderableDBInstanceOptionsPaginator(client, &rds.DescribeOrderableDBInstanceOptionsInput{
+		Engine: aws.String("postgres"), DBInstanceClass: &class, Vpc: aws.Bool(true), MaxRecords: aws.Int32(1000),
+	})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if isCode(err, "InvalidParameterValue", "InvalidParameterCombination") {
+			break // RDS has never heard of the class
+		}
+		if err != nil {
+			return o, fmt.Errorf("ask what databases %s can be had: %w", class, err)
+		}
+		o.options = append(o.options, page.OrderableDBInstanceOptions...)
+	}
+	if len(o.options) > 0 {
+		return o, nil
+	}
+	any, err := client.DescribeOrderableDBInstanceOptions(ctx, &rds.DescribeOrderableDBInstanceOptionsInput{
+		Engine: aws.String("postgres"), Vpc: aws.Bool(true), MaxRecords: aws.Int32(20),
+	})
+	if err != nil {
+		return o, fmt.Errorf("ask what databases can be had: %w", err)
+	}
+	o.silent = len(any.OrderableDBInstanceOptions) == 0
+	return o, nil
+}
+
+// choose settles version and zones, and says why it can't.
+func (o offers) choose(env *Environment, s Settings, open []string) error {
+	if o.silent {
+		if env.DBVersion == "" {
+			env.DBVersion = DefaultDBVersion
+		}
+		env.Warnings = append(env.Warnings, "the endpoint does not say which databases it offers, so class, version and zones are not checked")
+		return pickZones(env, open, "", "")
+	}
+	if len(o.options) == 0 {
+		return fmt.Errorf("database class %s is not offered for PostgreSQL in %s: choose another with --db-class, such as db.t4g.micro", o.class, env.Region)
+	}
+	if env.DBVersion == "" {
+		env.DBVersion = o.newest()
+	}
+	var (
+		zones           []string
+		multi, insights bool
+		most            int32
+	)
+	for _, x := range o.options {
+		if !fits(aws.ToString(x.EngineVersion), env.DBVersion) || aws.ToString(x.StorageType) != "gp3" && o.has("gp3") {
+			continue
+		}
+		multi = multi || aws.ToBool(x.MultiAZCapable)
+		insights = insights || aws.ToBool(x.SupportsPerformanceInsights)
+		most = max(most, aws.ToInt32(x.MaxStorageSize))
+		for _, z := range x.AvailabilityZones {
+			if n := aws.ToString(z.Name); slices.Contains(open, n) && !slices.Contains(zones, n) {
+				zones = append(zones, n)
+			}
+		}
+	}
+	slices.Sort(zones)
+	switch {
+	case zones == nil:
+		return fmt.Errorf("PostgreSQL %s is not offered as %s in %s: --db-version may be %s", env.DBVersion, o.class, env.Region, strings.Join(o.majors(), ", "))
+	case s.DBMultiAZ && !multi:
+		return fmt.Errorf("database class %s can't have a standby in %s: leave --db-multi-az out or choose another --db-class", o.class, env.Region)
+	case s.DBInsights && !insights:
+		return fmt.Errorf("database class %s has no Performance Insights in %s: leave --db-insights out or choose another --db-class", o.class, env.Region)
+	case most != 0 && max(s.DBStorage, s.DBMaxStorage) > most:
+		return fmt.Errorf("database class %s takes at most %d GiB of storage in %s", o.class, most, env.Region)
+	}
+	return pickZones(env, zones, o.class, env.DBVersion)
+}
+
+// pickZones fills in the zones that are not settled by what is deployed. Those
+// that are settled stay, whatever is offered there today.
+func pickZones(env *Environment, zones []string, class, version string) error {
+	for i := range env.Zones {
+		if env.Zones[i] != "" {
+			continue
+		}
+		for _, z := range zones {
+			if z != env.Zones[1-i] {
+				env.Zones[i] = z
+				break
+			}
+		}
+		if env.Zones[i] == "" {
+			return fmt.Errorf("database class %s with PostgreSQL %s is offered in one zone of %s only (%s), and a stack needs two: choose another --db-class or region", class, version, env.Region, strings.Join(zones, ", "))
+		}
+	}
+	return nil
+}
+
+// fits says whether an offered version is the one wanted.
+func fits(offered, want string) bool {
+	return offered == want || minor(want) < 0 && major(offered) == want
+}
+
+func (o offers) has(storage string) bool {
+	return slices.ContainsFunc(o.options, func(x rdstypes.OrderableDBInstanceOption) bool { return aws.ToString(x.StorageType) == storage })
+}
+
+// majors are the major versions offered, newest first.
+func (o offers) majors() []string {
+	var out []string
+	for _, x := range o.options {
+		if m := major(aws.ToString(x.EngineVersion)); !slices.Contains(out, m) {
+			out = append(out, m)
+		}
+	}
+	slices.SortFunc(out, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(b, a)) })
+	return out
+}
+
+// newest is the default version where it is offered, and else the newest.
+func (o offers) newest() string {
+	all := o.majors()
+	if slices.Contains(all, DefaultDBVersion) {
+		return DefaultDBVersion
+	}
+	return all[0]
+}
