@@ -236,12 +236,13 @@ func (c *Cloud) lockState() error {
 	if err != nil {
 		return fmt.Errorf("lock the local cloud's state: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	locked, err := process.Lock(f)
+	if err == nil && !locked {
+		err = ErrInUse
+	}
+	if err != nil {
 		_ = f.Close() // nothing was written
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return fmt.Errorf("%s: %w", c.cfg.StateDir, ErrInUse)
-		}
-		return fmt.Errorf("lock the local cloud's state: %w", err)
+		return fmt.Errorf("lock %s: %w", c.cfg.StateDir, err)
 	}
 	c.lock = f
 	return nil
@@ -249,9 +250,7 @@ func (c *Cloud) lockState() error {
 
 func (c *Cloud) unlock() {
 	if c.lock != nil {
-		// Closing is not enough: a program that another goroutine is just
-		// starting has a copy of the file until it execs.
-		_ = syscall.Flock(int(c.lock.Fd()), syscall.LOCK_UN)
+		process.Unlock(c.lock)
 		_ = c.lock.Close()
 	}
 }

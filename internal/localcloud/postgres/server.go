@@ -373,7 +373,7 @@ func (s *Server) stopStray(ctx context.Context) error {
 	deadline := time.Now().Add(stopPatience)
 	for sig := fastStop; process.Alive(pid); sig = 0 {
 		if sig != 0 {
-			if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+			if err := process.Signal(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 				return fmt.Errorf("stop the PostgreSQL of an earlier run (process %d): %w", pid, err)
 			}
 		}

@@ -36,7 +36,7 @@ func Start(cmd *exec.Cmd, opts Options) (*Process, error) {
 	if opts.DeathSignal == 0 {
 		opts.DeathSignal = syscall.SIGKILL
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: opts.User.credential()}
+	cmd.SysProcAttr = attributes(opts.User)
 	setDeathSignal(cmd.SysProcAttr, opts.DeathSignal)
 	p := &Process{cmd: cmd, done: make(chan struct{})}
 	started := make(chan error, 1)
@@ -59,7 +59,7 @@ func Start(cmd *exec.Cmd, opts Options) (*Process, error) {
 		}
 		p.err = cmd.Wait()
 		// Whatever the program left behind in its group goes with it.
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		_ = Signal(-cmd.Process.Pid, syscall.SIGKILL)
 		if opts.PIDFile != "" {
 			_ = os.Remove(opts.PIDFile) // a stale file is checked before use
 		}
@@ -110,12 +110,12 @@ func (p *Process) Stop(ctx context.Context, sig syscall.Signal, grace time.Durat
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	_ = syscall.Kill(-p.PID(), syscall.SIGKILL) // ESRCH: it has just ended
+	_ = Signal(-p.PID(), syscall.SIGKILL) // ESRCH: it has just ended
 	<-p.done
 }
 
 // Alive says whether a process of that id exists.
 func Alive(pid int) bool {
-	err := syscall.Kill(pid, 0)
+	err := Signal(pid, 0)
 	return err == nil || errors.Is(err, syscall.EPERM)
 }

@@ -25,7 +25,7 @@ func Reap(pidFile, dir string) error {
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err == nil && pid > 1 && Runs(pid, dir) {
-		_ = syscall.Kill(-pid, syscall.SIGKILL) // ESRCH: it has just ended
+		_ = Signal(-pid, syscall.SIGKILL) // ESRCH: it has just ended
 		for range 500 {
 			if !Alive(pid) || !Runs(pid, dir) {
 				break

@@ -8,7 +8,6 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
-	"syscall"
 )
 
 // User is who a program runs as. The zero value is the user of the cloud.
@@ -54,13 +53,6 @@ func Unprivileged(names ...string) (User, error) {
 // own user otherwise.
 func Numeric(uid, gid uint32) User {
 	return User{Name: strconv.FormatUint(uint64(uid), 10), UID: uid, GID: gid, Drop: os.Geteuid() == 0}
-}
-
-func (u User) credential() *syscall.Credential {
-	if !u.Drop {
-		return nil
-	}
-	return &syscall.Credential{Uid: u.UID, Gid: u.GID}
 }
 
 // Own gives path to the user. It does nothing unless Drop is set.
@@ -116,16 +108,16 @@ func (u User) canEnter(path string) bool {
 		if err != nil {
 			return false
 		}
-		stat, ok := info.Sys().(*syscall.Stat_t)
+		uid, gid, ok := owner(info)
 		if !ok {
 			return false
 		}
 		switch mode := info.Mode().Perm(); {
-		case stat.Uid == u.UID:
+		case uid == u.UID:
 			if mode&0o100 == 0 {
 				return false
 			}
-		case stat.Gid == u.GID:
+		case gid == u.GID:
 			if mode&0o010 == 0 {
 				return false
 			}
