@@ -61,11 +61,11 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 		return err
 	}
 	rep.note("destroying stack %s in %s", g.stack, t.place)
-	lock, err := holdLock(ctx, t, g)
+	lock, err := holdLock(ctx, s, t, g, "destroy")
 	if err != nil {
 		return err
 	}
-	defer lock.release()
+	defer lock.release(ctx)
 	spec := provision.Spec{
 		Stack: g.stack, Version: version(), Settings: have.Settings, Running: have.Running, Zones: have.Zones, SkipFinalSnapshot: purge,
 	}

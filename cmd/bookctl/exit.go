@@ -10,6 +10,7 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/spf13/cobra"
 
+	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -73,6 +74,7 @@ func judge(err error) verdict {
 	}
 	var (
 		usage usageError
+		lock  *provision.LockedError
 		api   smithy.APIError
 	)
 	switch {
@@ -83,6 +85,8 @@ func judge(err error) verdict {
 		if v.next == "" {
 			v.next = "what was made is kept: run the same command again to go on, or 'bookctl destroy' to remove it"
 		}
+	case errors.As(err, &lock):
+		v.code = exitLocked
 	case errors.As(err, &api) && denied(api.ErrorCode()), noCredentials(err):
 		v.code = exitAuth
 		if v.next == "" {

@@ -12,12 +12,6 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-type held struct{}
-
-func (held) Guard(context.Context) error                        { return nil }
-func (held) release()                                           {}
-func holdLock(context.Context, *target, *globals) (held, error) { return held{}, nil }
-
 func zonesOf(ctx context.Context, c provision.Clients) ([2]string, error) {
 	out, err := c.EC2.DescribeAvailabilityZones(ctx, &ec2.DescribeAvailabilityZonesInput{})
 	if err != nil {

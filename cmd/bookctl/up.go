@@ -136,18 +136,7 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	}
 	rep.note("stack %s in %s", g.stack, p.target.place)
 	p.spec.Wait = wait
-	stack, err := provision.NewStack(p.target.clients, p.spec)
-	if err != nil {
-		return usageError{err}
-	}
-	lock, err := holdLock(ctx, p.target, g)
-	if err != nil {
-		return err
-	}
-	defer lock.release()
-	report, err := graph.Up(ctx, stack.Resources(), graph.Options{
-		Owner: g.stack, Transient: provision.Transient, Guard: lock.Guard, Observe: rep.event,
-	})
+	stack, report, err := p.run(ctx, s, g, rep)
 	rep.close()
 	if line != "" {
 		if err := writeTimeline(line, "bookctl up, stack "+g.stack, report); err != nil {
@@ -158,6 +147,46 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 		return diagnosed(ctx, s, stack, err)
 	}
 	return p.summary(s, g, stack, report, time.Since(begun))
+}
+
+// run makes what is missing. A run that finds nothing to do takes no lock and
+// so makes no call that changes anything.
+func (p *preparation) run(ctx context.Context, s streams, g *globals, rep reporter) (*provision.Stack, graph.Report, error) {
+	options := graph.Options{Owner: g.stack, Transient: provision.Transient}
+	stack, err := provision.NewStack(p.target.clients, p.spec)
+	if err != nil {
+		return nil, graph.Report{}, usageError{err}
+	}
+	found := graph.Observe(ctx, stack.Resources(), options)
+	if upToDate(found) {
+		report := graph.Report{}
+		for _, f := range found {
+			report.Steps = append(report.Steps, graph.Step{Name: f.Name, ID: f.ID, Action: graph.None})
+		}
+		return stack, report, nil
+	}
+	lock, err := holdLock(ctx, s, p.target, g, "up")
+	if err != nil {
+		return stack, graph.Report{}, err
+	}
+	defer lock.release(ctx)
+	// Another run may have been at work until now: look anew.
+	if stack, err = provision.NewStack(p.target.clients, p.spec); err != nil {
+		return nil, graph.Report{}, usageError{err}
+	}
+	options.Guard, options.Observe = lock.Guard, rep.event
+	report, err := graph.Up(ctx, stack.Resources(), options)
+	return stack, report, err
+}
+
+// upToDate says whether everything is there, ours and as it is wanted.
+func upToDate(found []graph.Finding) bool {
+	for _, f := range found {
+		if f.Err != nil || f.Phase != graph.Ready || len(f.Drift) > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // preparation is what up and plan find out before anything is touched.
