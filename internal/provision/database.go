@@ -46,6 +46,8 @@ type Database struct {
 	// final is the final snapshot that this run has asked for, or saw being
 	// taken: the instance counts as gone only when that is complete.
 	final atomic.Pointer[string]
+	seen  *glance[*types.DBInstance]
+	last  atomic.Pointer[types.DBInstance]
 }
 
 type endpoint struct {
@@ -143,10 +145,14 @@ func (d databases) instance(ctx context.Context) (*types.DBInstance, error) {
 
 // Find looks the instance up by its name.
 func (d *Database) Find(ctx context.Context) (graph.State, error) {
-	db, err := d.instance(ctx)
-	if err != nil {
-		return graph.State{}, err
+	db, seen := d.seen.take()
+	if !seen {
+		var err error
+		if db, err = d.instance(ctx); err != nil {
+			return graph.State{}, err
+		}
 	}
+	d.last.Store(db)
 	if db == nil {
 		d.endpoint.Store(nil)
 		return d.gone(ctx)

@@ -18,7 +18,84 @@ import (
 // they are.
 type network struct {
 	identity
-	ec2 *ec2.Client
+	ec2     *ec2.Client
+	subnets *survey[types.Subnet]
+	tables  *survey[types.RouteTable]
+	groups  *survey[types.SecurityGroup]
+	rules   *survey[types.SecurityGroupRule]
+}
+
+func newNetwork(i identity, client *ec2.Client, seen *glances) network {
+	n := network{identity: i, ec2: client}
+	n.subnets = newSurvey(func(ctx context.Context) ([]types.Subnet, error) {
+		if all, ok := seen.subnets.take(); ok {
+			return all, nil
+		}
+		return n.allSubnets(ctx)
+	})
+	n.tables = newSurvey(func(ctx context.Context) ([]types.RouteTable, error) {
+		out, err := n.ec2.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{Filters: n.all()})
+		if err != nil {
+			return nil, fmt.Errorf("describe route tables: %w", err)
+		}
+		return out.RouteTables, nil
+	})
+	n.groups = newSurvey(func(ctx context.Context) ([]types.SecurityGroup, error) {
+		out, err := n.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: n.all()})
+		if err != nil {
+			return nil, fmt.Errorf("describe security groups: %w", err)
+		}
+		return out.SecurityGroups, nil
+	})
+	n.rules = newSurvey(func(ctx context.Context) ([]types.SecurityGroupRule, error) {
+		groups, err := n.groups.look(ctx, "the rules of all")
+		if err != nil {
+			return nil, err
+		}
+		var ids []string
+		for _, g := range groups {
+			ids = append(ids, aws.ToString(g.GroupId))
+		}
+		return n.describeRules(ctx, ids...)
+	})
+	return n
+}
+
+func (n network) describeRules(ctx context.Context, groups ...string) ([]types.SecurityGroupRule, error) {
+	var out []types.SecurityGroupRule
+	if len(groups) == 0 {
+		return nil, nil // without a filter all of the account's would come
+	}
+	pages := ec2.NewDescribeSecurityGroupRulesPaginator(n.ec2, &ec2.DescribeSecurityGroupRulesInput{
+		Filters: []types.Filter{{Name: aws.String("group-id"), Values: groups}},
+	})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("describe the rules of %s: %w", strings.Join(groups, ", "), err)
+		}
+		out = append(out, page.SecurityGroupRules...)
+	}
+	return out, nil
+}
+
+func (n network) allSubnets(ctx context.Context) ([]types.Subnet, error) {
+	out, err := n.ec2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: n.all()})
+	if err != nil {
+		return nil, fmt.Errorf("describe subnets: %w", err)
+	}
+	return out.Subnets, nil
+}
+
+// named returns those of the things that are tagged as the resource.
+func named[T any](all []T, resource string, tags func(T) []types.Tag) []T {
+	var out []T
+	for _, x := range all {
+		if tagMap(tags(x))[TagResource] == resource {
+			out = append(out, x)
+		}
+	}
+	return out
 }
 
 // owned are the filters that find one resource of the stack by its tags.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -46,6 +47,7 @@ type Image struct {
 	repository *Repository
 	source     ImageSource // nil: there is nothing to build
 	ready      string      // reference of an image that is there; "" is none
+	pushed     atomic.Pointer[time.Time]
 }
 
 func newImage(i identity, client *ecr.Client, repository *Repository, source ImageSource, ready string) *Image {
@@ -78,7 +80,7 @@ func (m *Image) Find(ctx context.Context) (graph.State, error) {
 	if !own {
 		return st, nil // in a registry that is not ours to ask
 	}
-	_, err := m.ecr.DescribeImages(ctx, &ecr.DescribeImagesInput{
+	out, err := m.ecr.DescribeImages(ctx, &ecr.DescribeImagesInput{
 		RepositoryName: aws.String(m.repository.repositoryName()), ImageIds: []types.ImageIdentifier{{ImageDigest: &digest}},
 	})
 	if isCode(err, "ImageNotFoundException", "RepositoryNotFoundException") {
@@ -87,6 +89,9 @@ func (m *Image) Find(ctx context.Context) (graph.State, error) {
 	}
 	if err != nil {
 		return graph.State{}, fmt.Errorf("describe image %s: %w", digest, err)
+	}
+	for _, d := range out.ImageDetails {
+		m.pushed.Store(d.ImagePushedAt)
 	}
 	return st, nil
 }

@@ -56,6 +56,13 @@ type LoadBalancer struct {
 	subnets   []*Subnet
 	protected bool
 	dns       atomic.Pointer[string]
+	seen      *glance[balancer]
+}
+
+// balancer is a load balancer with its tags, or none.
+type balancer struct {
+	live *types.LoadBalancer
+	tags map[string]string
 }
 
 func newLoadBalancer(b balancing, linked *ServiceLinkedRole, gateway *InternetGateway, group *SecurityGroup, protected bool, subnets ...*Subnet) *LoadBalancer {
@@ -97,22 +104,11 @@ type liveLoadBalancer struct {
 
 // Find looks the load balancer up by its name.
 func (l *LoadBalancer) Find(ctx context.Context) (graph.State, error) {
-	out, err := l.elb.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{Names: []string{l.loadBalancerName()}})
-	if isCode(err, "LoadBalancerNotFound") || err == nil && len(out.LoadBalancers) == 0 {
-		return absent, nil
+	lb, tags, err := l.describe(ctx)
+	if lb == nil || err != nil {
+		return absent, err
 	}
-	if err != nil {
-		return graph.State{}, fmt.Errorf("describe load balancer %s: %w", l.loadBalancerName(), err)
-	}
-	lb := out.LoadBalancers[0]
 	arn := aws.ToString(lb.LoadBalancerArn)
-	tags, err := l.tagsOf(ctx, arn)
-	if isCode(err, "LoadBalancerNotFound") {
-		return absent, nil
-	}
-	if err != nil {
-		return graph.State{}, err
-	}
 	attributes, err := l.elb.DescribeLoadBalancerAttributes(ctx, &elb.DescribeLoadBalancerAttributesInput{LoadBalancerArn: &arn})
 	if isCode(err, "LoadBalancerNotFound") {
 		return absent, nil
@@ -121,7 +117,7 @@ func (l *LoadBalancer) Find(ctx context.Context) (graph.State, error) {
 		return graph.State{}, fmt.Errorf("describe the attributes of load balancer %s: %w", l.loadBalancerName(), err)
 	}
 	live := liveLoadBalancer{
-		tags: tags[arn], scheme: string(lb.Scheme), groups: lb.SecurityGroups,
+		tags: tags, scheme: string(lb.Scheme), groups: lb.SecurityGroups,
 		attributes: readTags(attributes.Attributes, func(a types.LoadBalancerAttribute) (*string, *string) { return a.Key, a.Value }),
 	}
 	for _, z := range lb.AvailabilityZones {
@@ -139,6 +135,26 @@ func (l *LoadBalancer) Find(ctx context.Context) (graph.State, error) {
 		}
 	}
 	return st, nil
+}
+
+// describe returns the load balancer with its tags, or nil.
+func (l *LoadBalancer) describe(ctx context.Context) (*types.LoadBalancer, map[string]string, error) {
+	if b, ok := l.seen.take(); ok {
+		return b.live, b.tags, nil
+	}
+	out, err := l.elb.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{Names: []string{l.loadBalancerName()}})
+	if isCode(err, "LoadBalancerNotFound") || err == nil && len(out.LoadBalancers) == 0 {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("describe load balancer %s: %w", l.loadBalancerName(), err)
+	}
+	arn := aws.ToString(out.LoadBalancers[0].LoadBalancerArn)
+	tags, err := l.tagsOf(ctx, arn)
+	if isCode(err, "LoadBalancerNotFound") {
+		return nil, nil, nil
+	}
+	return &out.LoadBalancers[0], tags[arn], err
 }
 
 // Attributes of load balancers:

@@ -46,7 +46,12 @@ type liveRoutes struct {
 
 // Find looks the table up by its tags.
 func (r *RouteTable) Find(ctx context.Context) (graph.State, error) {
-	t, err := r.table(ctx)
+	all, err := r.tables.look(ctx, r.Name())
+	if err != nil {
+		return graph.State{}, err
+	}
+	ours := named(all, r.Name(), func(x types.RouteTable) []types.Tag { return x.Tags })
+	t, err := only("route tables", ours, func(x types.RouteTable) string { return aws.ToString(x.RouteTableId) })
 	if t == nil || err != nil {
 		return absent, err
 	}

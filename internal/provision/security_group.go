@@ -58,40 +58,44 @@ type liveRule struct {
 
 // Find looks the group up by its tags, and its rules.
 func (g *SecurityGroup) Find(ctx context.Context) (graph.State, error) {
-	out, err := g.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: g.owned(g.Name())})
+	all, err := g.groups.look(ctx, g.Name())
 	if err != nil {
-		return graph.State{}, fmt.Errorf("describe security groups: %w", err)
+		return graph.State{}, err
 	}
-	sg, err := only("security groups", out.SecurityGroups, func(x types.SecurityGroup) string { return aws.ToString(x.GroupId) })
+	ours := named(all, g.Name(), func(x types.SecurityGroup) []types.Tag { return x.Tags })
+	sg, err := only("security groups", ours, func(x types.SecurityGroup) string { return aws.ToString(x.GroupId) })
 	if sg == nil || err != nil {
 		return absent, err
 	}
 	id, tags := aws.ToString(sg.GroupId), tagMap(sg.Tags)
-	live, err := g.live(ctx, id)
+	rules, first, err := g.network.rules.first(ctx, g.Name())
+	if !first {
+		rules, err = g.describeRules(ctx, id)
+	}
 	if err != nil {
 		return graph.State{}, err
 	}
+	live := ofGroup(rules, id)
 	return graph.State{
 		Phase: graph.Ready, ID: id, Owner: tags[TagStack],
 		Drift: append(tagDrift(tags, g.tags(g.Name())), ruleDrift(live, g.rules())...),
 	}, nil
 }
 
+// live reads the group's rules.
 func (g *SecurityGroup) live(ctx context.Context, id string) ([]liveRule, error) {
+	all, err := g.describeRules(ctx, id)
+	return ofGroup(all, id), err
+}
+
+func ofGroup(all []types.SecurityGroupRule, id string) []liveRule {
 	var out []liveRule
-	pages := ec2.NewDescribeSecurityGroupRulesPaginator(g.ec2, &ec2.DescribeSecurityGroupRulesInput{
-		Filters: []types.Filter{{Name: aws.String("group-id"), Values: []string{id}}},
-	})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("describe the rules of %s: %w", id, err)
-		}
-		for _, r := range page.SecurityGroupRules {
+	for _, r := range all {
+		if aws.ToString(r.GroupId) == id {
 			out = append(out, asRule(r))
 		}
 	}
-	return out, nil
+	return out
 }
 
 func asRule(r types.SecurityGroupRule) liveRule {

@@ -32,8 +32,10 @@ type Service struct {
 	group      *SecurityGroup
 	subnets    []*Subnet
 	want       serviceSpec
+	seen       *glance[*types.Service]
 	wait       bool        // for the rollout to be over
 	ours       atomic.Bool // the service found is the stack's
+	last       atomic.Pointer[types.Service]
 
 	mu         sync.Mutex
 	deployment string    // id of the rollout that this run started or joined
@@ -90,6 +92,7 @@ type liveService struct {
 // Find looks the service up by its name in the cluster.
 func (s *Service) Find(ctx context.Context) (graph.State, error) {
 	live, err := s.describe(ctx)
+	s.last.Store(live)
 	if live == nil || err != nil {
 		return absent, err
 	}
@@ -119,6 +122,9 @@ func (s *Service) Find(ctx context.Context) (graph.State, error) {
 // describe returns the service, or nil when there is none. An INACTIVE one is
 // what ECS remembers of a deleted one.
 func (s *Service) describe(ctx context.Context) (*types.Service, error) {
+	if live, ok := s.seen.take(); ok {
+		return live, nil
+	}
 	out, err := s.ecs.DescribeServices(ctx, &ecs.DescribeServicesInput{
 		Cluster: aws.String(s.cluster.clusterName()), Services: []string{s.serviceName()}, Include: []types.ServiceField{types.ServiceFieldTags},
 	})

@@ -12,10 +12,8 @@ import (
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
-	"github.com/aws/aws-sdk-go-v2/service/rds"
 
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -215,6 +213,8 @@ type Deployed struct {
 	// Zones are the two availability zones of the subnets; empty where there
 	// are none yet.
 	Zones [2]string `json:"zones"`
+
+	seen *glances
 }
 
 // ReadDeployed reads what a stack was last given, from the tags and else the
@@ -224,7 +224,7 @@ func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error
 		return Deployed{}, err
 	}
 	var (
-		d    = Deployed{Settings: DefaultSettings()}
+		d    = Deployed{Settings: DefaultSettings(), seen: &glances{}}
 		who  = identity{stack: stack}
 		mu   sync.Mutex
 		wg   sync.WaitGroup
@@ -273,8 +273,12 @@ func readService(ctx context.Context, c Clients, who identity, d *Deployed) (fun
 	in := containers{identity: who, ecs: c.ECS}
 	s := Service{Node: graph.Named("service", 0), containers: in, cluster: &Cluster{containers: in}}
 	live, err := s.describe(ctx)
-	if live == nil || err != nil {
+	if err != nil {
 		return nil, err
+	}
+	d.seen.service.put(live)
+	if live == nil {
+		return nil, nil
 	}
 	tags := ecsTagMap(live.Tags)
 	if tags[TagStack] != who.stack {
@@ -290,8 +294,12 @@ func readService(ctx context.Context, c Clients, who identity, d *Deployed) (fun
 func readTask(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
 	t := TaskDefinition{containers: containers{identity: who, ecs: c.ECS}}
 	live, tags, err := t.newest(ctx)
-	if live == nil || err != nil || tags[TagStack] != who.stack {
+	if err != nil {
 		return nil, err
+	}
+	d.seen.definition.put(revision{live, tags})
+	if live == nil || tags[TagStack] != who.stack {
+		return nil, nil
 	}
 	return func() {
 		if n := number(aws.ToString(live.Cpu)); n != nil {
@@ -320,15 +328,14 @@ func readTask(ctx context.Context, c Clients, who identity, d *Deployed) (func()
 }
 
 func readDatabase(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
-	id := (&Database{databases: databases{identity: who}}).identifier()
-	out, err := c.RDS.DescribeDBInstances(ctx, &rds.DescribeDBInstancesInput{DBInstanceIdentifier: id})
-	if isCode(err, "DBInstanceNotFound") || err == nil && len(out.DBInstances) == 0 {
+	live, err := databases{identity: who, rds: c.RDS}.instance(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d.seen.instance.put(live)
+	if live == nil {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("describe database %s: %w", *id, err)
-	}
-	live := out.DBInstances[0]
 	tags := rdsTagMap(live.TagList)
 	if tags[TagStack] != who.stack {
 		return nil, nil
@@ -352,28 +359,20 @@ func readDatabase(ctx context.Context, c Clients, who identity, d *Deployed) (fu
 }
 
 func readLoadBalancer(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
-	b := balancing{identity: who, elb: c.ELB}
-	name := (&LoadBalancer{balancing: b}).loadBalancerName()
-	out, err := c.ELB.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{Names: []string{name}})
-	if isCode(err, "LoadBalancerNotFound") || err == nil && len(out.LoadBalancers) == 0 {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("describe load balancer %s: %w", name, err)
-	}
-	arn := aws.ToString(out.LoadBalancers[0].LoadBalancerArn)
-	tags, err := b.tagsOf(ctx, arn)
-	if isCode(err, "LoadBalancerNotFound") || err == nil && tags[arn][TagStack] != who.stack {
-		return nil, nil
-	}
+	lb := LoadBalancer{balancing: balancing{identity: who, elb: c.ELB}}
+	live, tags, err := lb.describe(ctx)
 	if err != nil {
 		return nil, err
 	}
-	port := tagNumber(tags[arn], tagPort, 0)
+	d.seen.balancer.put(balancer{live, tags})
+	if live == nil || tags[TagStack] != who.stack {
+		return nil, nil
+	}
+	port := tagNumber(tags, tagPort, 0)
 	if port == 0 {
-		listeners, err := c.ELB.DescribeListeners(ctx, &elb.DescribeListenersInput{LoadBalancerArn: &arn})
+		listeners, err := c.ELB.DescribeListeners(ctx, &elb.DescribeListenersInput{LoadBalancerArn: live.LoadBalancerArn})
 		if err != nil {
-			return nil, fmt.Errorf("describe the listeners of %s: %w", name, err)
+			return nil, fmt.Errorf("describe the listeners of %s: %w", lb.loadBalancerName(), err)
 		}
 		for _, l := range listeners.Listeners {
 			port = aws.ToInt32(l.Port)
@@ -387,13 +386,13 @@ func readLoadBalancer(ctx context.Context, c Clients, who identity, d *Deployed)
 }
 
 func readZones(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
-	n := network{identity: who, ec2: c.EC2}
-	out, err := c.EC2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: n.all()})
+	all, err := network{identity: who, ec2: c.EC2}.allSubnets(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("describe subnets: %w", err)
+		return nil, err
 	}
+	d.seen.subnets.put(all)
 	var zones [2]string
-	for _, s := range out.Subnets {
+	for _, s := range all {
 		switch name := tagMap(s.Tags)[TagResource]; {
 		case strings.HasSuffix(name, "-a"):
 			zones[0] = aws.ToString(s.AvailabilityZone)

@@ -41,6 +41,9 @@ type Spec struct {
 	Source ImageSource
 	// Running is the image that is deployed; see Deployed.
 	Running string
+	// Deployed, where it was just read, answers the first looks at what it saw,
+	// so that nothing is asked twice. Nil is fine.
+	Deployed *Deployed
 	// Wait makes the service ready only when its rollout is over and its tasks
 	// are healthy.
 	Wait bool
@@ -153,7 +156,11 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		return nil, err
 	}
 	who := identity{stack: spec.Stack, version: spec.Version, settings: spec.record()}
-	n := network{identity: who, ec2: c.EC2}
+	seen := &glances{}
+	if spec.Deployed != nil && spec.Deployed.seen != nil {
+		seen = spec.Deployed.seen
+	}
+	n := newNetwork(who, c.EC2, seen)
 
 	vpc := newVPC(n, "10.0.0.0/16")
 	gateway := newInternetGateway(n, vpc)
@@ -250,6 +257,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	service := newService(run, cluster, definition, listener, public, targets, task, serviceSpec{
 		count: spec.Count, bounds: limits, port: containerPort, exec: spec.Exec,
 	}, spec.Wait, publicA, publicB)
+	balancer.seen, db.seen, definition.seen, service.seen = &seen.balancer, &seen.instance, &seen.definition, &seen.service
 	scale := newScaling(who, c.Scaling, scalingRole, service, balancer, targets, limits)
 
 	return &Stack{

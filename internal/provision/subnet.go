@@ -41,11 +41,12 @@ type liveSubnet struct {
 
 // Find looks the subnet up by its tags.
 func (s *Subnet) Find(ctx context.Context) (graph.State, error) {
-	out, err := s.ec2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: s.owned(s.Name())})
+	all, err := s.subnets.look(ctx, s.Name())
 	if err != nil {
-		return graph.State{}, fmt.Errorf("describe subnets: %w", err)
+		return graph.State{}, err
 	}
-	sub, err := only("subnets", out.Subnets, func(x types.Subnet) string { return aws.ToString(x.SubnetId) })
+	ours := named(all, s.Name(), func(x types.Subnet) []types.Tag { return x.Tags })
+	sub, err := only("subnets", ours, func(x types.Subnet) string { return aws.ToString(x.SubnetId) })
 	if sub == nil || err != nil {
 		return absent, err
 	}

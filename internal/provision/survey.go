@@ -3,6 +3,11 @@ package provision
 import (
 	"context"
 	"sync"
+	"time"
+
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 )
 
 // survey answers the first look at each of several things of one kind from one
@@ -23,19 +28,67 @@ func newSurvey[T any](read func(context.Context) ([]T, error)) *survey[T] {
 
 // look returns all things of the kind, for the resource called who.
 func (s *survey[T]) look(ctx context.Context, who string) ([]T, error) {
-	s.mu.Lock()
-	if s.asked[who] {
-		s.mu.Unlock()
+	all, first, err := s.first(ctx, who)
+	if !first {
 		return s.read(ctx)
 	}
+	return all, err
+}
+
+// first returns all things of the kind if this is who's first look.
+func (s *survey[T]) first(ctx context.Context, who string) (all []T, first bool, err error) {
+	s.mu.Lock()
 	defer s.mu.Unlock() // those who come meanwhile wait for the answer
+	if s.asked[who] {
+		return nil, false, nil
+	}
 	s.asked[who] = true
 	if !s.had {
-		all, err := s.read(ctx)
-		if err != nil {
-			return nil, err
+		if all, err = s.read(ctx); err != nil {
+			return nil, true, err
 		}
 		s.all, s.had = all, true
 	}
-	return s.all, nil
+	return s.all, true, nil
+}
+
+// glance is what ReadDeployed saw of one thing. The first look of the resource
+// takes it instead of asking again, if that is moments later.
+type glance[T any] struct {
+	mu   sync.Mutex
+	what T
+	at   time.Time
+}
+
+// glanceAge is how long a glance is good for. Whoever waited for longer, for a
+// lock or an answer to a question, has to look again.
+const glanceAge = 5 * time.Second
+
+func (g *glance[T]) put(what T) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.what, g.at = what, time.Now()
+}
+
+// take returns what was seen, once. A nil glance has seen nothing.
+func (g *glance[T]) take() (what T, ok bool) {
+	if g == nil {
+		return what, false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if time.Since(g.at) > glanceAge {
+		return what, false
+	}
+	g.at = time.Time{}
+	return g.what, true
+}
+
+// glances are what ReadDeployed saw. Its zero value has seen nothing.
+type glances struct {
+	service    glance[*ecstypes.Service]
+	definition glance[revision]
+	balancer   glance[balancer]
+	instance   glance[*rdstypes.DBInstance]
+	subnets    glance[[]ec2types.Subnet]
 }

@@ -31,6 +31,13 @@ type TaskDefinition struct {
 	database          *Database
 	want              taskSpec
 	region, container string
+	seen              *glance[revision]
+}
+
+// revision is a task definition with its tags, or none.
+type revision struct {
+	live *types.TaskDefinition
+	tags map[string]string
 }
 
 // taskSpec is what of a task can be wanted.
@@ -78,6 +85,9 @@ func (t *TaskDefinition) Find(ctx context.Context) (graph.State, error) {
 // newest returns the newest revision that carries our tags; a family without
 // one is answered with its newest revision, whoever made it.
 func (t *TaskDefinition) newest(ctx context.Context) (*types.TaskDefinition, map[string]string, error) {
+	if r, ok := t.seen.take(); ok {
+		return r.live, r.tags, nil
+	}
 	live, tags, err := t.describe(ctx, t.family())
 	if err != nil {
 		return nil, nil, err

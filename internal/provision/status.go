@@ -1,0 +1,128 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+)
+
+// Status is how a stack is doing. What is not there is zero.
+type Status struct {
+	URL      string          `json:"url,omitempty"`
+	Service  ServiceStatus   `json:"service"`
+	Tasks    []Task          `json:"tasks"`
+	Targets  []Target        `json:"targets"`
+	Database *DatabaseStatus `json:"database,omitempty"`
+	Image    ImageStatus     `json:"image"`
+}
+
+// ServiceStatus is how the service is doing.
+type ServiceStatus struct {
+	Found   bool  `json:"found"`
+	Desired int32 `json:"desired"`
+	Running int32 `json:"running"`
+	Pending int32 `json:"pending"`
+	// Revision is the task definition of the newest rollout.
+	Revision string `json:"revision,omitempty"`
+	// Rollout is IN_PROGRESS, COMPLETED or FAILED, and Reason ECS's words.
+	Rollout string `json:"rollout,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+	// Started is when the newest rollout was.
+	Started time.Time `json:"started,omitzero"`
+	// Events are the last ones, the newest first.
+	Events []Event `json:"events,omitempty"`
+}
+
+// DatabaseStatus is how the database is doing.
+type DatabaseStatus struct {
+	// State is RDS's word, such as "available".
+	State string `json:"state"`
+	Class string `json:"class"`
+	// Version is the version of PostgreSQL.
+	Version string `json:"version"`
+	// Storage is in GiB.
+	Storage  int32  `json:"storage"`
+	MultiAZ  bool   `json:"multiAZ"`
+	Endpoint string `json:"endpoint,omitempty"`
+	Port     int32  `json:"port,omitempty"`
+	// BackupDays is how long automated backups are kept.
+	BackupDays int32 `json:"backupDays"`
+	// BackupWindow is when they are made, in UTC: "hh:mm-hh:mm".
+	BackupWindow string `json:"backupWindow,omitempty"`
+	// Restorable is the latest time that the data can be brought back to.
+	Restorable time.Time `json:"restorable,omitzero"`
+	Protected  bool      `json:"protected"`
+}
+
+// ImageStatus is what the tasks run.
+type ImageStatus struct {
+	Reference string `json:"reference,omitempty"`
+	// Pushed is when it came into the stack's repository; zero for an image
+	// from elsewhere.
+	Pushed time.Time `json:"pushed,omitzero"`
+}
+
+// statusEvents is how many of the service's events a status shows.
+const statusEvents = 5
+
+// Status reads how the stack is doing. After graph.Observe on the same Stack it
+// takes what that saw, and asks only for tasks and targets. What can't be read
+// is left out and reported in the error.
+func (s *Stack) Status(ctx context.Context) (Status, error) {
+	var errs []error
+	note := func(err error) {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	out := Status{URL: s.URL(), Image: ImageStatus{Reference: s.image.ID()}}
+	if at := s.image.pushed.Load(); at != nil {
+		out.Image.Pushed = *at
+	}
+	live := s.service.last.Load()
+	if live == nil {
+		var err error
+		live, err = s.service.describe(ctx)
+		note(err)
+	}
+	if live != nil {
+		out.Service = serviceStatus(live)
+		var err error
+		out.Tasks, err = s.service.tasks(ctx, types.DesiredStatusRunning)
+		note(err)
+	}
+	var err error
+	out.Targets, err = s.targets.health(ctx)
+	note(err)
+	db := s.database.last.Load()
+	if db == nil {
+		db, err = s.database.instance(ctx)
+		note(err)
+	}
+	if db != nil {
+		d := DatabaseStatus{
+			State: aws.ToString(db.DBInstanceStatus), Class: aws.ToString(db.DBInstanceClass), Version: aws.ToString(db.EngineVersion),
+			Storage: aws.ToInt32(db.AllocatedStorage), MultiAZ: aws.ToBool(db.MultiAZ), BackupDays: aws.ToInt32(db.BackupRetentionPeriod),
+			BackupWindow: aws.ToString(db.PreferredBackupWindow), Restorable: aws.ToTime(db.LatestRestorableTime), Protected: aws.ToBool(db.DeletionProtection),
+		}
+		if e := db.Endpoint; e != nil {
+			d.Endpoint, d.Port = aws.ToString(e.Address), aws.ToInt32(e.Port)
+		}
+		out.Database = &d
+	}
+	return out, errors.Join(errs...)
+}
+
+func serviceStatus(live *types.Service) ServiceStatus {
+	out := ServiceStatus{
+		Found: true, Desired: live.DesiredCount, Running: live.RunningCount, Pending: live.PendingCount,
+		Revision: short(aws.ToString(live.TaskDefinition)), Events: lastEvents(live, statusEvents),
+	}
+	if p := deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Status) == "PRIMARY" }); p != nil {
+		out.Rollout, out.Reason, out.Started = string(p.RolloutState), aws.ToString(p.RolloutStateReason), aws.ToTime(p.CreatedAt)
+	}
+	return out
+}
