@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -30,8 +32,12 @@ func newSource(ctx context.Context, dir, arch string) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
+	cache := ""
+	if user, err := os.UserCacheDir(); err == nil {
+		cache = filepath.Join(user, "bookctl")
+	}
 	s := &source{build: sync.OnceValues(func() (*image.Image, error) {
-		return image.Build(ctx, image.Source{Dir: root, Arch: arch, Version: ""})
+		return image.Build(ctx, image.Source{Dir: root, Arch: arch, Cache: cache})
 	})}
 	go func() { _, _ = s.build() }() // whoever asks gets the error
 	return s, nil
