@@ -24,6 +24,9 @@ type Engine struct {
 
 	mu      sync.Mutex
 	servers map[string]*Server
+
+	copying    sync.Mutex // held while the template is made, copied or removed
+	parameters func() ([]Parameter, error)
 }
 
 // Open finds PostgreSQL's programs and the place for the data: stateDir, or
@@ -47,11 +50,13 @@ func Open(ctx context.Context, stateDir string) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Engine{
+	e := &Engine{
 		bin: bin, version: version, user: owner,
 		home:    filepath.Join(home, "postgres"),
 		servers: map[string]*Server{},
-	}, nil
+	}
+	e.parameters = sync.OnceValues(e.readParameters)
+	return e, nil
 }
 
 // Version is that of the installed PostgreSQL, such as "17.6".
@@ -113,18 +118,17 @@ func (e *Engine) DeleteSnapshot(name string) error {
 	return e.discard(dir)
 }
 
-// discard removes dir, and the directories above it up to and including the
-// home as far as they are empty.
+// discard removes dir, and with the last of them the home.
 func (e *Engine) discard(dir string) error {
-	if err := os.RemoveAll(dir); err != nil {
+	err := os.RemoveAll(dir)
+	if err == nil {
+		_ = os.Remove(filepath.Dir(dir)) // fails if it is not empty, and so in use
+		err = e.dropTemplate()
+	}
+	if err != nil {
 		return fmt.Errorf("remove database files: %w", err)
 	}
-	for up := filepath.Dir(dir); ; up = filepath.Dir(up) {
-		// Fails on a directory that is not empty, which is then in use.
-		if os.Remove(up) != nil || up == e.home {
-			break
-		}
-	}
+	_ = os.Remove(e.home) // as above
 	return nil
 }
 

@@ -95,9 +95,7 @@ func (s *Server) Create(ctx context.Context) error {
 	if err := s.mkdir(); err != nil {
 		return fmt.Errorf("create database %s: %w", s.name, err)
 	}
-	// Nothing is in it yet that a power cut could take, hence no sync.
-	if err := s.engine.run(ctx, "initdb", "--pgdata="+partial, "--username="+admin, "--auth=reject",
-		"--encoding=UTF8", "--no-locale", "--data-checksums", "--no-sync", "--no-instructions"); err != nil {
+	if err := s.engine.copyTemplate(ctx, partial); err != nil {
 		return fmt.Errorf("create database %s: %w", s.name, err)
 	}
 	if err := os.Rename(partial, s.data()); err != nil {

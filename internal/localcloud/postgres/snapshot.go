@@ -85,3 +85,28 @@ func (s *Server) restore(ctx context.Context, dir string) error {
 	}
 	return os.Rename(partial, s.data())
 }
+
+// CopySnapshot makes another snapshot of the same data.
+func (e *Engine) CopySnapshot(ctx context.Context, from, to string) error {
+	source, err := e.snapshotDir(from)
+	if err != nil {
+		return err
+	}
+	target, err := e.snapshotDir(to)
+	if err != nil {
+		return err
+	}
+	partial := target + ".partial"
+	err = os.RemoveAll(partial)
+	if err == nil {
+		err = e.copyTree(ctx, source, partial)
+	}
+	if err == nil {
+		err = os.Rename(partial, target)
+	}
+	if err != nil {
+		_ = os.RemoveAll(partial) // the first error is the one to report
+		return fmt.Errorf("copy snapshot %s to %s: %w", from, to, err)
+	}
+	return nil
+}
