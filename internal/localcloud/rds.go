@@ -1,13 +1,290 @@
 package localcloud
 
+import (
+	"context"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
+	"github.com/aws/aws-sdk-go-v2/service/rds/types"
+)
+
 // rdsState is what RDS keeps.
-type rdsState struct{}
+type rdsState struct {
+	Instances       []*dbInstance       `json:"instances,omitempty"`
+	Snapshots       []*dbSnapshot       `json:"snapshots,omitempty"`
+	Retained        []*dbInstance       `json:"retained,omitempty"` // deleted, with their automated backups kept
+	SubnetGroups    []*dbSubnetGroup    `json:"subnetGroups,omitempty"`
+	ParameterGroups []*dbParameterGroup `json:"parameterGroups,omitempty"`
+	Events          []dbEvent           `json:"events,omitempty"`
+}
+
+// rdsLive is what runs behind RDS.
+type rdsLive struct {
+	// work is what is under way for an instance, by its resource id.
+	work map[string]*dbWork
+	// prepared says that new databases' files are made or being made.
+	prepared bool
+}
 
 type rdsAPI struct{ *Cloud }
 
 func (c *Cloud) rdsService() service {
-	return service{model: "rds", signing: "rds", protocol: protocolQuery, operations: operations()}
+	a := rdsAPI{c}
+	return service{model: "rds", signing: "rds", protocol: protocolQuery, operations: operations(
+		op("AddTagsToResource", a.AddTagsToResource),
+		op("CopyDBSnapshot", a.CopyDBSnapshot),
+		op("CreateDBInstance", a.CreateDBInstance),
+		op("CreateDBParameterGroup", a.CreateDBParameterGroup),
+		op("CreateDBSnapshot", a.CreateDBSnapshot),
+		op("CreateDBSubnetGroup", a.CreateDBSubnetGroup),
+		op("DeleteDBInstance", a.DeleteDBInstance),
+		op("DeleteDBInstanceAutomatedBackup", a.DeleteDBInstanceAutomatedBackup),
+		op("DeleteDBParameterGroup", a.DeleteDBParameterGroup),
+		op("DeleteDBSnapshot", a.DeleteDBSnapshot),
+		op("DeleteDBSubnetGroup", a.DeleteDBSubnetGroup),
+		op("DescribeCertificates", a.DescribeCertificates),
+		op("DescribeDBEngineVersions", a.DescribeDBEngineVersions),
+		op("DescribeDBInstanceAutomatedBackups", a.DescribeDBInstanceAutomatedBackups),
+		op("DescribeDBInstances", a.DescribeDBInstances),
+		op("DescribeDBParameterGroups", a.DescribeDBParameterGroups),
+		op("DescribeDBParameters", a.DescribeDBParameters),
+		op("DescribeDBSnapshots", a.DescribeDBSnapshots),
+		op("DescribeDBSubnetGroups", a.DescribeDBSubnetGroups),
+		op("DescribeEvents", a.DescribeEvents),
+		op("DescribeOrderableDBInstanceOptions", a.DescribeOrderableDBInstanceOptions),
+		op("DescribePendingMaintenanceActions", a.DescribePendingMaintenanceActions),
+		op("ListTagsForResource", a.ListTagsForResource),
+		op("ModifyDBInstance", a.ModifyDBInstance),
+		op("ModifyDBParameterGroup", a.ModifyDBParameterGroup),
+		op("ModifyDBSubnetGroup", a.ModifyDBSubnetGroup),
+		op("RebootDBInstance", a.RebootDBInstance),
+		op("RemoveTagsFromResource", a.RemoveTagsFromResource),
+		op("ResetDBParameterGroup", a.ResetDBParameterGroup),
+		op("RestoreDBInstanceFromDBSnapshot", a.RestoreDBInstanceFromDBSnapshot),
+		op("StartDBInstance", a.StartDBInstance),
+		op("StopDBInstance", a.StopDBInstance),
+	)}
 }
 
-// rdsLive is what runs behind RDS.
-type rdsLive struct{}
+// rdsIdentifier checks the name of an instance, group or snapshot, and makes it
+// lower case as RDS stores it.
+func rdsIdentifier(parameter string, value *string) (string, error) {
+	name := strings.ToLower(aws.ToString(value))
+	if !identifierPattern.MatchString(name) || strings.Contains(name, "--") || strings.HasSuffix(name, "-") || len(name) > 255 || parameter == "DBInstanceIdentifier" && len(name) > 63 {
+		return "", fail("InvalidParameterValue", "The parameter %s is not a valid identifier. Identifiers must begin with a letter; must contain only ASCII letters, digits, and hyphens; and must not end with a hyphen or contain two consecutive hyphens.", parameter)
+	}
+	return name, nil
+}
+
+var identifierPattern = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+
+// rdsPage is a page of a Describe call: 20 to 100 things, 100 by default.
+func rdsPage[T any](all []T, limit *int32, marker *string) ([]T, *string, error) {
+	n := 100
+	if limit != nil {
+		if *limit < 20 || *limit > 100 {
+			return nil, nil, fail("InvalidParameterValue", "Invalid value %d for MaxRecords. Must be between 20 and 100", *limit)
+		}
+		n = int(*limit)
+	}
+	return pageOf(all, marker, n, fail("InvalidParameterValue", "The marker is not valid: %s", aws.ToString(marker)))
+}
+
+// rdsMatch applies filters to a thing's values; it knows the filters that are in
+// the map.
+func rdsMatch(filters []types.Filter, fields map[string]string) (bool, error) {
+	match := true
+	for _, f := range filters {
+		value, known := fields[aws.ToString(f.Name)]
+		if !known {
+			return false, fail("InvalidParameterValue", "Unrecognized filter name: %s", aws.ToString(f.Name))
+		}
+		match = match && slices.Contains(f.Values, value)
+	}
+	return match, nil
+}
+
+// onlyKnown refuses the fields of a request that the local cloud would ignore.
+func onlyKnown(input any, known ...string) error {
+	v := reflect.ValueOf(input).Elem()
+	for i := range v.NumField() {
+		name := v.Type().Field(i).Name
+		if v.Type().Field(i).IsExported() && !v.Field(i).IsZero() && !slices.Contains(known, name) {
+			return fail("InvalidParameterCombination", "The local cloud does not serve the parameter %s", name)
+		}
+	}
+	return nil
+}
+
+// ready checks the service-linked role, without which a new account can make
+// nothing in RDS (crossplane-contrib/provider-aws #479), and lets the files of
+// new databases be made ahead.
+func (a rdsAPI) ready() error {
+	if !a.hasServiceLinkedRole("rds.amazonaws.com") {
+		return fail("InvalidParameterValue", "Unable to create the resource. Verify that you have permission to create service linked role. Otherwise wait and try again later")
+	}
+	a.prepare()
+	return nil
+}
+
+func (a rdsAPI) prepare() {
+	if a.live.RDS.prepared {
+		return
+	}
+	a.live.RDS.prepared = true
+	a.spawn(func(ctx context.Context) {
+		// Making the database says what is wrong.
+		_ = a.engine.Prepare(ctx)
+	})
+}
+
+func addRDSTags(tags map[string]string, add []types.Tag) (map[string]string, error) {
+	out := maps.Clone(tags)
+	if out == nil {
+		out = map[string]string{}
+	}
+	for _, t := range add {
+		k := aws.ToString(t.Key)
+		if k == "" || strings.HasPrefix(strings.ToLower(k), "aws:") || strings.HasPrefix(strings.ToLower(k), "rds:") {
+			return nil, fail("InvalidParameterValue", "Tag keys must not be empty or start with aws: or rds:")
+		}
+		out[k] = aws.ToString(t.Value)
+	}
+	if len(out) > 50 {
+		return nil, fail("InvalidParameterValue", "The number of tags exceeds the limit of 50")
+	}
+	return out, nil
+}
+
+func rdsTags(tags map[string]string) []types.Tag {
+	out := []types.Tag{}
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		out = append(out, types.Tag{Key: aws.String(k), Value: aws.String(tags[k])})
+	}
+	return out
+}
+
+// tagsOf are the tags of the thing with that ARN.
+func (a rdsAPI) tagsOf(arn *string) (*map[string]string, error) {
+	parts := strings.SplitN(aws.ToString(arn), ":", 7)
+	if len(parts) < 7 || parts[2] != "rds" {
+		return nil, fail("InvalidParameterValue", "Invalid resource name: %s", aws.ToString(arn))
+	}
+	switch name := parts[6]; parts[5] {
+	case "db":
+		db, err := a.instance(&name)
+		if err != nil {
+			return nil, err
+		}
+		return &db.Tags, nil
+	case "snapshot":
+		s, err := a.snapshot(&name)
+		if err != nil {
+			return nil, err
+		}
+		return &s.Tags, nil
+	case "subgrp":
+		g, err := a.subnetGroup(&name)
+		if err != nil {
+			return nil, err
+		}
+		return &g.Tags, nil
+	case "pg":
+		g, err := a.parameterGroup(&name)
+		if err != nil {
+			return nil, err
+		}
+		return &g.Tags, nil
+	}
+	return nil, fail("InvalidParameterValue", "Invalid resource name: %s", *arn)
+}
+
+func (a rdsAPI) AddTagsToResource(_ context.Context, in *rds.AddTagsToResourceInput) (*rds.AddTagsToResourceOutput, error) {
+	tags, err := a.tagsOf(in.ResourceName)
+	if err != nil {
+		return nil, err
+	}
+	all, err := addRDSTags(*tags, in.Tags)
+	if err != nil {
+		return nil, err
+	}
+	*tags = all
+	return &rds.AddTagsToResourceOutput{}, nil
+}
+
+func (a rdsAPI) RemoveTagsFromResource(_ context.Context, in *rds.RemoveTagsFromResourceInput) (*rds.RemoveTagsFromResourceOutput, error) {
+	tags, err := a.tagsOf(in.ResourceName)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range in.TagKeys {
+		delete(*tags, k)
+	}
+	return &rds.RemoveTagsFromResourceOutput{}, nil
+}
+
+func (a rdsAPI) ListTagsForResource(_ context.Context, in *rds.ListTagsForResourceInput) (*rds.ListTagsForResourceOutput, error) {
+	tags, err := a.tagsOf(in.ResourceName)
+	if err != nil {
+		return nil, err
+	}
+	return &rds.ListTagsForResourceOutput{TagList: rdsTags(*tags)}, nil
+}
+
+// dbEvent is what DescribeEvents tells.
+type dbEvent struct {
+	Source   string           `json:"source"`
+	Type     types.SourceType `json:"type"`
+	Category string           `json:"category"`
+	Message  string           `json:"message"`
+	Time     time.Time        `json:"time"`
+}
+
+// event notes one; the lock is held. The messages are RDS's:
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Events.Messages.html
+func (a rdsAPI) event(kind types.SourceType, source, category, message string) {
+	s := &a.state.RDS
+	s.Events = append(s.Events, dbEvent{source, kind, category, message, a.now()})
+	if len(s.Events) > 500 {
+		s.Events = slices.Clone(s.Events[len(s.Events)-500:])
+	}
+}
+
+// DescribeEvents tells the events of the last hour unless another time is asked
+// for; RDS keeps them for two weeks.
+func (a rdsAPI) DescribeEvents(_ context.Context, in *rds.DescribeEventsInput) (*rds.DescribeEventsOutput, error) {
+	minutes := int32(60)
+	if in.Duration != nil {
+		minutes = *in.Duration
+	}
+	from := a.now().Add(-time.Duration(minutes) * time.Minute)
+	if in.StartTime != nil {
+		from = *in.StartTime
+	}
+	var all []types.Event
+	for _, e := range a.state.RDS.Events {
+		if e.Time.Before(from) || in.EndTime != nil && e.Time.After(*in.EndTime) || in.SourceIdentifier != nil && *in.SourceIdentifier != e.Source ||
+			in.SourceType != "" && in.SourceType != e.Type || len(in.EventCategories) > 0 && !slices.Contains(in.EventCategories, e.Category) {
+			continue
+		}
+		kind := "db:"
+		if e.Type == types.SourceTypeDbSnapshot {
+			kind = "snapshot:"
+		}
+		all = append(all, types.Event{
+			SourceIdentifier: aws.String(e.Source), SourceType: e.Type, SourceArn: aws.String(a.arn("rds", kind+e.Source)),
+			EventCategories: []string{e.Category}, Message: aws.String(e.Message), Date: aws.Time(e.Time),
+		})
+	}
+	page, next, err := rdsPage(all, in.MaxRecords, in.Marker)
+	if err != nil {
+		return nil, err
+	}
+	return &rds.DescribeEventsOutput{Events: page, Marker: next}, nil
+}

@@ -110,3 +110,13 @@ func (e *Engine) CopySnapshot(ctx context.Context, from, to string) error {
 	}
 	return nil
 }
+
+// HasSnapshot says whether there is a complete snapshot of that name.
+func (e *Engine) HasSnapshot(name string) bool {
+	dir, err := e.snapshotDir(name)
+	if err != nil {
+		return false
+	}
+	_, err = os.Stat(dir)
+	return err == nil
+}

@@ -1,0 +1,696 @@
+package localcloud
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
+	"github.com/aws/aws-sdk-go-v2/service/rds/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/postgres"
+)
+
+// The statuses of an instance here, of all that there are:
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/accessing-monitoring.html
+const (
+	dbCreating     = "creating"
+	dbBackingUp    = "backing-up"
+	dbAvailable    = "available"
+	dbModifying    = "modifying"
+	dbResetting    = "resetting-master-credentials"
+	dbRebooting    = "rebooting"
+	dbStopping     = "stopping"
+	dbStopped      = "stopped"
+	dbStarting     = "starting"
+	dbDeleting     = "deleting"
+	dbFailed       = "failed"
+	dbBadRestore   = "incompatible-restore"
+	dbBadParameter = "incompatible-parameters"
+)
+
+// dbInstance is an instance. Behind it is the PostgreSQL server that has its
+// resource id for a name.
+type dbInstance struct {
+	ID       string            `json:"id"`
+	Resource string            `json:"resource"` // unique for ever, unlike ID
+	Status   string            `json:"status"`
+	Tags     map[string]string `json:"tags,omitempty"`
+	Created  time.Time         `json:"created,omitzero"` // when it was first up
+
+	Class          string   `json:"class"`
+	Storage        int32    `json:"storage"` // GiB
+	MostStorage    int32    `json:"mostStorage,omitempty"`
+	StorageType    string   `json:"storageType"`
+	IOPS           int32    `json:"iops,omitempty"`
+	Throughput     int32    `json:"throughput,omitempty"`
+	Encrypted      bool     `json:"encrypted,omitempty"`
+	KMSKey         string   `json:"kmsKey,omitempty"`
+	Version        string   `json:"version"`
+	DBName         string   `json:"dbName,omitempty"`
+	User           string   `json:"user"`
+	SubnetGroup    string   `json:"subnetGroup"`
+	ParameterGroup string   `json:"parameterGroup"`
+	Groups         []string `json:"groups"` // security groups
+	Zone           string   `json:"zone"`
+	SecondZone     string   `json:"secondZone,omitempty"`
+	MultiAZ        bool     `json:"multiAZ,omitempty"`
+	Public         bool     `json:"public,omitempty"`
+	Backups        int32    `json:"backups"` // days
+	BackupWindow   string   `json:"backupWindow"`
+	Window         string   `json:"window"` // for maintenance
+	Protected      bool     `json:"protected,omitempty"`
+	CopyTags       bool     `json:"copyTags,omitempty"`
+	AutoMinor      bool     `json:"autoMinor,omitempty"`
+	Insights       bool     `json:"insights,omitempty"`
+	InsightsDays   int32    `json:"insightsDays,omitempty"`
+	Logs           []string `json:"logs,omitempty"`
+	Interface      string   `json:"interface,omitempty"` // its id
+	Port           int      `json:"port,omitempty"`
+
+	// Verifier is the master password's until the server knows it.
+	Verifier postgres.Verifier `json:"verifier,omitempty"`
+	// Source is the key of the snapshot it is restored from, while it is.
+	Source string `json:"source,omitempty"`
+	// Applied are the parameters that the server runs with.
+	Applied map[string]string `json:"applied,omitempty"`
+	// PendingReboot says that the group has others; GroupPending that the
+	// group itself is new.
+	PendingReboot bool `json:"pendingReboot,omitempty"`
+	GroupPending  bool `json:"groupPending,omitempty"`
+	// Pending is what a modification has yet to change.
+	Pending dbPending `json:"pending,omitzero"`
+	// KeepBackups is for an instance that is being deleted.
+	KeepBackups bool `json:"keepBackups,omitempty"`
+	// Final is the snapshot without which it is not deleted.
+	Final string `json:"final,omitempty"`
+}
+
+// dbPending is a modification under way, or one that waits for the maintenance
+// window, which never comes here.
+type dbPending struct {
+	Now         bool              `json:"now,omitempty"`
+	Class       string            `json:"class,omitempty"`
+	Storage     int32             `json:"storage,omitempty"`
+	StorageType string            `json:"storageType,omitempty"`
+	IOPS        int32             `json:"iops,omitempty"`
+	Throughput  int32             `json:"throughput,omitempty"`
+	MultiAZ     *bool             `json:"multiAZ,omitempty"`
+	Backups     *int32            `json:"backups,omitempty"`
+	Verifier    postgres.Verifier `json:"verifier,omitempty"`
+}
+
+func (p dbPending) any() bool {
+	p.Now = false
+	return p != dbPending{}
+}
+
+// runs says whether the server ought to be up.
+func (db *dbInstance) runs() bool {
+	return slices.Contains([]string{dbAvailable, dbBackingUp, dbModifying, dbResetting, dbRebooting, dbStarting}, db.Status)
+}
+
+// instance finds an instance by its name or its resource id.
+func (a rdsAPI) instance(name *string) (*dbInstance, error) {
+	for _, db := range a.state.RDS.Instances {
+		if (strings.EqualFold(db.ID, aws.ToString(name)) || db.Resource == aws.ToString(name)) && a.visible(db.Resource) {
+			return db, nil
+		}
+	}
+	return nil, fail("DBInstanceNotFound", "DBInstance %s not found.", aws.ToString(name))
+}
+
+func (a rdsAPI) describeInstance(db *dbInstance) types.DBInstance {
+	out := types.DBInstance{
+		DBInstanceIdentifier: aws.String(db.ID), DbiResourceId: aws.String(db.Resource), DBInstanceArn: aws.String(a.arn("rds", "db:"+db.ID)),
+		DBInstanceStatus: aws.String(db.Status), DBInstanceClass: aws.String(db.Class), Engine: aws.String(rdsEngine), EngineVersion: aws.String(db.Version),
+		LicenseModel: aws.String(rdsLicense), AllocatedStorage: aws.Int32(db.Storage), StorageType: aws.String(db.StorageType), StorageEncrypted: aws.Bool(db.Encrypted),
+		MasterUsername: aws.String(db.User), DBName: given(db.DBName), AvailabilityZone: aws.String(db.Zone), MultiAZ: aws.Bool(db.MultiAZ),
+		PubliclyAccessible: aws.Bool(db.Public), BackupRetentionPeriod: aws.Int32(db.Backups), PreferredBackupWindow: aws.String(db.BackupWindow),
+		PreferredMaintenanceWindow: aws.String(db.Window), DeletionProtection: aws.Bool(db.Protected), CopyTagsToSnapshot: aws.Bool(db.CopyTags),
+		AutoMinorVersionUpgrade: aws.Bool(db.AutoMinor), PerformanceInsightsEnabled: aws.Bool(db.Insights), CACertificateIdentifier: aws.String(rdsCA),
+		CertificateDetails: &types.CertificateDetails{CAIdentifier: aws.String(rdsCA)}, MonitoringInterval: aws.Int32(0), NetworkType: aws.String("IPV4"),
+		BackupTarget: aws.String("region"), IAMDatabaseAuthenticationEnabled: aws.Bool(false), DbInstancePort: aws.Int32(0),
+		EnabledCloudwatchLogsExports: slices.Clone(db.Logs), TagList: rdsTags(db.Tags), PendingModifiedValues: db.pendingValues(),
+		OptionGroupMemberships: []types.OptionGroupMembership{{OptionGroupName: aws.String("default:postgres-" + a.major()), Status: aws.String("in-sync")}},
+		KmsKeyId:               given(db.KMSKey), SecondaryAvailabilityZone: given(db.SecondZone),
+	}
+	if db.MostStorage > 0 {
+		out.MaxAllocatedStorage = aws.Int32(db.MostStorage)
+	}
+	if db.IOPS > 0 {
+		out.Iops = aws.Int32(db.IOPS)
+	}
+	if db.Throughput > 0 {
+		out.StorageThroughput = aws.Int32(db.Throughput)
+	}
+	if db.Insights {
+		out.PerformanceInsightsRetentionPeriod = aws.Int32(db.InsightsDays)
+	}
+	// RDS tells the endpoint when the server is up for the first time.
+	if !db.Created.IsZero() {
+		out.InstanceCreateTime = aws.Time(db.Created)
+		out.Endpoint = &types.Endpoint{Address: aws.String("localhost"), Port: aws.Int32(int32(db.Port)), HostedZoneId: aws.String("Z2R2ITUGPM61AM")}
+	}
+	for _, id := range db.Groups {
+		out.VpcSecurityGroups = append(out.VpcSecurityGroups, types.VpcSecurityGroupMembership{VpcSecurityGroupId: aws.String(id), Status: aws.String("active")})
+	}
+	status := "in-sync"
+	if db.PendingReboot {
+		status = "pending-reboot"
+	}
+	out.DBParameterGroups = []types.DBParameterGroupStatus{{DBParameterGroupName: aws.String(db.ParameterGroup), ParameterApplyStatus: aws.String(status)}}
+	for _, g := range a.state.RDS.SubnetGroups {
+		if g.Name == db.SubnetGroup {
+			x := a.describeSubnetGroup(g)
+			out.DBSubnetGroup = &x
+		}
+	}
+	if db.Backups > 0 {
+		for _, s := range a.state.RDS.Snapshots {
+			if s.Instance.Resource == db.Resource && s.Type == snapshotAutomated && s.Status == dbAvailable {
+				out.LatestRestorableTime = aws.Time(s.Created)
+			}
+		}
+	}
+	return out
+}
+
+func (db *dbInstance) pendingValues() *types.PendingModifiedValues {
+	p, out := db.Pending, &types.PendingModifiedValues{}
+	out.DBInstanceClass, out.StorageType, out.MultiAZ, out.BackupRetentionPeriod = given(p.Class), given(p.StorageType), p.MultiAZ, p.Backups
+	for to, value := range map[**int32]int32{&out.AllocatedStorage: p.Storage, &out.Iops: p.IOPS, &out.StorageThroughput: p.Throughput} {
+		if value != 0 {
+			*to = aws.Int32(value)
+		}
+	}
+	if p.Verifier != "" {
+		out.MasterUserPassword = aws.String("****")
+	}
+	return out
+}
+
+func (a rdsAPI) DescribeDBInstances(_ context.Context, in *rds.DescribeDBInstancesInput) (*rds.DescribeDBInstancesOutput, error) {
+	all := []types.DBInstance{}
+	if in.DBInstanceIdentifier != nil {
+		db, err := a.instance(in.DBInstanceIdentifier)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, a.describeInstance(db))
+	} else {
+		for _, db := range a.state.RDS.Instances {
+			match, err := rdsMatch(in.Filters, map[string]string{"db-instance-id": db.ID, "dbi-resource-id": db.Resource, "engine": rdsEngine, "db-cluster-id": "", "domain": ""})
+			if err != nil {
+				return nil, err
+			}
+			if match && a.visible(db.Resource) {
+				all = append(all, a.describeInstance(db))
+			}
+		}
+	}
+	page, next, err := rdsPage(all, in.MaxRecords, in.Marker)
+	if err != nil {
+		return nil, err
+	}
+	return &rds.DescribeDBInstancesOutput{DBInstances: page, Marker: next}, nil
+}
+
+var masterName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]{0,62}$`)
+
+// checkPassword has RDS's rules; its errors must not show the password.
+func checkPassword(password string) error {
+	switch {
+	case len(password) < 8:
+		return fail("InvalidParameterValue", "The parameter MasterUserPassword is not a valid password because it is shorter than 8 characters.")
+	case len(password) > 128:
+		return fail("InvalidParameterValue", "The parameter MasterUserPassword is not a valid password because it is longer than 128 characters.")
+	case strings.ContainsFunc(password, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`/@"`, r) }):
+		return fail("InvalidParameterValue", "The parameter MasterUserPassword is not a valid password. Only printable ASCII characters besides '/', '@', '\"', ' ' may be used.")
+	}
+	return nil
+}
+
+func checkStorage(kind string, gib int32) error {
+	if !slices.Contains([]string{"gp2", "gp3", "io1", "io2"}, kind) {
+		return fail("InvalidParameterValue", "Invalid storage type: %s", kind)
+	}
+	if gib < leastGiB || gib > mostGiB {
+		return fail("InvalidParameterValue", "Invalid storage size for engine name postgres and storage type %s: %d", kind, gib)
+	}
+	return nil
+}
+
+func checkBackups(days int32) error {
+	if days < 0 || days > mostBackups {
+		return fail("InvalidParameterValue", "Invalid backup retention period: %d. Must be between 0 and %d.", days, mostBackups)
+	}
+	return nil
+}
+
+// value is *p, or the other value for nil.
+func value[T any](p *T, otherwise T) T {
+	if p == nil {
+		return otherwise
+	}
+	return *p
+}
+
+// CreateDBInstance makes an instance. Its name is unique in account and region.
+func (a rdsAPI) CreateDBInstance(_ context.Context, in *rds.CreateDBInstanceInput) (*rds.CreateDBInstanceOutput, error) {
+	if err := onlyKnown(in, "DBInstanceIdentifier", "DBInstanceClass", "Engine", "EngineVersion", "AllocatedStorage", "MaxAllocatedStorage", "StorageType", "Iops",
+		"StorageThroughput", "StorageEncrypted", "KmsKeyId", "DBName", "MasterUsername", "MasterUserPassword", "DBSubnetGroupName", "DBParameterGroupName",
+		"VpcSecurityGroupIds", "AvailabilityZone", "MultiAZ", "PubliclyAccessible", "BackupRetentionPeriod", "PreferredBackupWindow", "PreferredMaintenanceWindow",
+		"DeletionProtection", "CopyTagsToSnapshot", "AutoMinorVersionUpgrade", "EnablePerformanceInsights", "PerformanceInsightsRetentionPeriod",
+		"EnableCloudwatchLogsExports", "Tags", "Port", "LicenseModel", "CACertificateIdentifier", "NetworkType", "EngineLifecycleSupport"); err != nil {
+		return nil, err
+	}
+	if err := a.ready(); err != nil {
+		return nil, err
+	}
+	if aws.ToString(in.Engine) != rdsEngine {
+		return nil, fail("InvalidParameterValue", "Invalid DB engine: %s. The local cloud has postgres", aws.ToString(in.Engine))
+	}
+	version, err := a.version(in.EngineVersion)
+	if err != nil {
+		return nil, err
+	}
+	user, password, name := aws.ToString(in.MasterUsername), aws.ToString(in.MasterUserPassword), aws.ToString(in.DBName)
+	switch {
+	case in.AllocatedStorage == nil:
+		return nil, fail("MissingParameter", "The request must contain the parameter AllocatedStorage")
+	case !masterName.MatchString(user):
+		return nil, fail("InvalidParameterValue", "The parameter MasterUsername is not a valid identifier: it must begin with a letter and contain only letters, digits and underscores, 63 at most.")
+	case slices.Contains([]string{"admin", "rdsadmin", "rds_superuser", "user", "public", "current_user"}, strings.ToLower(user)):
+		return nil, fail("InvalidParameterValue", "MasterUsername %s cannot be used as it is a reserved word used by the engine", user)
+	case name != "" && !masterName.MatchString(name):
+		return nil, fail("InvalidParameterValue", "DBName must begin with a letter and contain only alphanumeric characters.")
+	}
+	if err := checkPassword(password); err != nil {
+		return nil, err
+	}
+	db := &dbInstance{
+		Class: aws.ToString(in.DBInstanceClass), Storage: *in.AllocatedStorage, MostStorage: aws.ToInt32(in.MaxAllocatedStorage), StorageType: value(in.StorageType, "gp2"),
+		IOPS: aws.ToInt32(in.Iops), Throughput: aws.ToInt32(in.StorageThroughput), Encrypted: aws.ToBool(in.StorageEncrypted), Version: version, DBName: name, User: user,
+		MultiAZ: aws.ToBool(in.MultiAZ), Public: aws.ToBool(in.PubliclyAccessible), Backups: value(in.BackupRetentionPeriod, 1),
+		BackupWindow: value(in.PreferredBackupWindow, "04:00-04:30"), Window: value(in.PreferredMaintenanceWindow, "sun:05:00-sun:05:30"),
+		Protected: aws.ToBool(in.DeletionProtection), CopyTags: aws.ToBool(in.CopyTagsToSnapshot), AutoMinor: value(in.AutoMinorVersionUpgrade, true),
+		Insights: aws.ToBool(in.EnablePerformanceInsights), InsightsDays: value(in.PerformanceInsightsRetentionPeriod, 7), Logs: slices.Clone(in.EnableCloudwatchLogsExports),
+	}
+	if db.Encrypted {
+		db.KMSKey = value(in.KmsKeyId, a.arn("kms", "key/00000000-0000-4000-8000-000000000000"))
+	}
+	if db.Verifier, err = postgres.NewVerifier(password); err != nil {
+		return nil, err
+	}
+	if err := a.place(db, placement{
+		id: in.DBInstanceIdentifier, subnetGroup: in.DBSubnetGroupName, parameterGroup: in.DBParameterGroupName, groups: in.VpcSecurityGroupIds,
+		zone: in.AvailabilityZone, tags: in.Tags,
+	}); err != nil {
+		return nil, err
+	}
+	out := a.describeInstance(db)
+	return &rds.CreateDBInstanceOutput{DBInstance: &out}, nil
+}
+
+// placement is what of a new instance refers to other things.
+type placement struct {
+	id, subnetGroup, parameterGroup, zone *string
+	groups                                []string
+	tags                                  []types.Tag
+}
+
+// place checks a new instance, gives it its place in the network and starts
+// making it.
+func (a rdsAPI) place(db *dbInstance, p placement) error {
+	id, err := rdsIdentifier("DBInstanceIdentifier", p.id)
+	if err != nil {
+		return err
+	}
+	db.ID = id
+	if slices.ContainsFunc(a.state.RDS.Instances, func(x *dbInstance) bool { return x.ID == id }) {
+		return fail("DBInstanceAlreadyExists", "DB instance already exists")
+	}
+	if !slices.Contains(dbClasses(), db.Class) {
+		return fail("InvalidParameterValue", "Invalid DB Instance class: %s", db.Class)
+	}
+	if err := checkStorage(db.StorageType, db.Storage); err != nil {
+		return err
+	}
+	if err := checkBackups(db.Backups); err != nil {
+		return err
+	}
+	if db.MostStorage != 0 && db.MostStorage <= db.Storage {
+		return fail("InvalidParameterCombination", "Max storage size must be greater than storage size")
+	}
+	if db.Tags, err = addRDSTags(nil, p.tags); err != nil {
+		return err
+	}
+	group := value(p.parameterGroup, a.defaultGroupName())
+	parameters, err := a.parameterGroup(&group)
+	if err != nil {
+		return err
+	}
+	if parameters.Family != a.family() {
+		return fail("InvalidParameterCombination", "The Parameter Group %s with DBParameterGroupFamily %s can't be used for this instance. Please use a Parameter Group with DBParameterGroupFamily %s", group, parameters.Family, a.family())
+	}
+	db.ParameterGroup, db.Applied = parameters.Name, parameters.Values
+	var subnets *dbSubnetGroup
+	if p.subnetGroup == nil {
+		subnets, err = a.defaultSubnetGroup()
+	} else {
+		subnets, err = a.subnetGroup(p.subnetGroup)
+	}
+	if err != nil {
+		return err
+	}
+	db.SubnetGroup = subnets.Name
+	if db.Groups, err = a.checkGroups(p.groups, subnets.VPC); err != nil {
+		return err
+	}
+	subnet, err := a.chooseSubnet(db, subnets, p.zone)
+	if err != nil {
+		return err
+	}
+	i, err := a.attachInterface(interfaceSpec{
+		SubnetID: subnet, Groups: db.Groups, Description: "RDSNetworkInterface", RequesterID: "amazon-rds", Public: db.Public,
+	})
+	if err != nil {
+		return err
+	}
+	db.Interface, db.Groups = i.ID, slices.Clone(i.Groups)
+	db.Resource = "db-" + randomText(26, capitals+digits)
+	db.Status = dbCreating
+	a.state.RDS.Instances = append(a.state.RDS.Instances, db)
+	a.born(db.Resource)
+	a.beginWork(db.Resource, a.create)
+	return nil
+}
+
+// checkGroups wants security groups of the VPC; none means its default one.
+func (a rdsAPI) checkGroups(ids []string, vpc string) ([]string, error) {
+	for _, id := range ids {
+		at := slices.IndexFunc(a.state.EC2.Groups, func(g *ec2Group) bool { return g.ID == id })
+		if at < 0 || !a.visible(id) {
+			return nil, fail("InvalidParameterValue", "Invalid security group , groupId= %s, groupName=.", id)
+		}
+		if g := a.state.EC2.Groups[at]; g.VPC != vpc {
+			return nil, fail("InvalidParameterCombination", "The DB instance and EC2 security group are in different VPCs. The DB instance is in %s and the EC2 security group is in %s", vpc, g.VPC)
+		}
+	}
+	return slices.Clone(ids), nil
+}
+
+// chooseSubnet picks a subnet in a zone that has the class, and sets the
+// instance's zones.
+func (a rdsAPI) chooseSubnet(db *dbInstance, group *dbSubnetGroup, zone *string) (string, error) {
+	have := a.classZones(db.Class)
+	var zones, ids []string
+	for _, id := range group.Subnets {
+		if s, ok := a.subnetByID(id); ok && slices.Contains(have, s.Zone) && !slices.Contains(zones, s.Zone) {
+			zones, ids = append(zones, s.Zone), append(ids, id)
+		}
+	}
+	at := 0
+	if zone != nil {
+		if db.MultiAZ {
+			return "", fail("InvalidParameterCombination", "Requesting a specific availability zone is not valid for Multi-AZ instances.")
+		}
+		if at = slices.Index(zones, *zone); at < 0 {
+			// As hashicorp/terraform-provider-aws #20712 shows it.
+			return "", fail("InvalidVPCNetworkStateFault", "Cannot create a %s database instance because there is not a subnet in %s, the targeted availability zone. Create a new subnet in %s and target that availability zone again, or retry the launch with no availability zone, or choose from these availability zones: %s.", db.Class, *zone, *zone, strings.Join(zones, ", "))
+		}
+	}
+	need := 1
+	if db.MultiAZ {
+		need = 2
+	}
+	if len(zones) < need {
+		// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Troubleshooting.html#CHAP_Troubleshooting.Capacity
+		return "", fail("InsufficientDBInstanceCapacity", "DB instance class %s is not available in enough availability zones of DB subnet group %s: it is in [%s], and %d needed.", db.Class, group.Name, strings.Join(zones, ", "), need)
+	}
+	db.Zone = zones[at]
+	if db.MultiAZ {
+		db.SecondZone = zones[1]
+	}
+	return ids[at], nil
+}
+
+// ModifyDBInstance changes what it can at once; the rest happens in the state
+// modifying, now or, without ApplyImmediately, in a maintenance window that
+// never comes here. It is refused unless the instance is up; a modification
+// during a backup is done after it (integr8ly/cloud-resource-operator PR #186).
+func (a rdsAPI) ModifyDBInstance(_ context.Context, in *rds.ModifyDBInstanceInput) (*rds.ModifyDBInstanceOutput, error) {
+	if err := onlyKnown(in, "DBInstanceIdentifier", "ApplyImmediately", "DBInstanceClass", "AllocatedStorage", "MaxAllocatedStorage", "StorageType", "Iops", "StorageThroughput",
+		"MultiAZ", "BackupRetentionPeriod", "MasterUserPassword", "VpcSecurityGroupIds", "DBParameterGroupName", "DeletionProtection", "PubliclyAccessible",
+		"CopyTagsToSnapshot", "AutoMinorVersionUpgrade", "PreferredBackupWindow", "PreferredMaintenanceWindow", "EngineVersion", "EnablePerformanceInsights",
+		"PerformanceInsightsRetentionPeriod", "CloudwatchLogsExportConfiguration", "CACertificateIdentifier", "AllowMajorVersionUpgrade", "CertificateRotationRestart"); err != nil {
+		return nil, err
+	}
+	db, err := a.instance(in.DBInstanceIdentifier)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains([]string{dbAvailable, dbBackingUp, dbBadParameter}, db.Status) {
+		return nil, fail("InvalidDBInstanceState", "Database instance is not in available state.")
+	}
+	next := *db
+	pending := &next.Pending
+	if in.DBInstanceClass != nil {
+		if !slices.Contains(dbClasses(), *in.DBInstanceClass) {
+			return nil, fail("InvalidParameterValue", "Invalid DB Instance class: %s", *in.DBInstanceClass)
+		}
+		if !slices.Contains(a.classZones(*in.DBInstanceClass), db.Zone) {
+			return nil, fail("InsufficientDBInstanceCapacity", "DB instance class %s is not available in availability zone %s.", *in.DBInstanceClass, db.Zone)
+		}
+		pending.Class = changed(*in.DBInstanceClass, db.Class)
+	}
+	if in.AllocatedStorage != nil || in.StorageType != nil {
+		size, kind := value(in.AllocatedStorage, db.Storage), value(in.StorageType, db.StorageType)
+		if err := checkStorage(kind, size); err != nil {
+			return nil, err
+		}
+		if size < db.Storage {
+			return nil, fail("InvalidParameterCombination", "Invalid storage size: the allocated storage of %s is %d GiB and can't be decreased to %d GiB.", db.ID, db.Storage, size)
+		}
+		// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_ModifyDBInstance.html
+		if size != db.Storage && size*10 < db.Storage*11 {
+			return nil, fail("InvalidParameterCombination", "Invalid storage modification - the value requested should be at least 10 percent more than the current storage size.")
+		}
+		pending.Storage, pending.StorageType = changed(size, db.Storage), changed(kind, db.StorageType)
+	}
+	if in.Iops != nil {
+		pending.IOPS = changed(*in.Iops, db.IOPS)
+	}
+	if in.StorageThroughput != nil {
+		pending.Throughput = changed(*in.StorageThroughput, db.Throughput)
+	}
+	if in.MultiAZ != nil && *in.MultiAZ != db.MultiAZ {
+		pending.MultiAZ = aws.Bool(*in.MultiAZ)
+	}
+	if in.BackupRetentionPeriod != nil {
+		if err := checkBackups(*in.BackupRetentionPeriod); err != nil {
+			return nil, err
+		}
+		if *in.BackupRetentionPeriod != db.Backups {
+			pending.Backups = aws.Int32(*in.BackupRetentionPeriod)
+		}
+	}
+	if in.EngineVersion != nil {
+		if _, err := a.version(in.EngineVersion); err != nil {
+			return nil, err
+		}
+	}
+	if in.MasterUserPassword != nil {
+		if err := checkPassword(*in.MasterUserPassword); err != nil {
+			return nil, err
+		}
+		if pending.Verifier, err = postgres.NewVerifier(*in.MasterUserPassword); err != nil {
+			return nil, err
+		}
+	}
+	if in.DBParameterGroupName != nil {
+		g, err := a.parameterGroup(in.DBParameterGroupName)
+		if err != nil {
+			return nil, err
+		}
+		if g.Name != db.ParameterGroup {
+			// Even the dynamic ones of a new group wait for a reboot:
+			// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_WorkingWithParamGroups.Associating.html
+			next.ParameterGroup, next.PendingReboot, next.GroupPending = g.Name, true, true
+		}
+	}
+	if in.MaxAllocatedStorage != nil {
+		next.MostStorage = *in.MaxAllocatedStorage
+		if next.MostStorage <= max(db.Storage, pending.Storage) {
+			next.MostStorage = 0 // the size itself turns growth off
+		}
+	}
+	if in.VpcSecurityGroupIds != nil {
+		vpc := ""
+		for _, i := range a.state.EC2.Interfaces {
+			if i.ID == db.Interface {
+				vpc = i.VPC
+			}
+		}
+		if next.Groups, err = a.checkGroups(in.VpcSecurityGroupIds, vpc); err != nil {
+			return nil, err
+		}
+	}
+	for to, from := range map[*bool]*bool{
+		&next.Protected: in.DeletionProtection, &next.Public: in.PubliclyAccessible, &next.CopyTags: in.CopyTagsToSnapshot,
+		&next.AutoMinor: in.AutoMinorVersionUpgrade, &next.Insights: in.EnablePerformanceInsights,
+	} {
+		if from != nil {
+			*to = *from
+		}
+	}
+	next.BackupWindow, next.Window = value(in.PreferredBackupWindow, db.BackupWindow), value(in.PreferredMaintenanceWindow, db.Window)
+	next.InsightsDays = value(in.PerformanceInsightsRetentionPeriod, db.InsightsDays)
+	if x := in.CloudwatchLogsExportConfiguration; x != nil {
+		next.Logs = slices.DeleteFunc(append(slices.Clone(db.Logs), x.EnableLogTypes...), func(l string) bool { return slices.Contains(x.DisableLogTypes, l) })
+		slices.Sort(next.Logs)
+		next.Logs = slices.Compact(next.Logs)
+	}
+	for _, i := range a.state.EC2.Interfaces {
+		if i.ID == db.Interface {
+			i.Groups = slices.Clone(next.Groups)
+			if next.Public && i.PublicIP == "" {
+				i.PublicIP = ec2API{a.Cloud}.publicAddress()
+			} else if !next.Public {
+				i.PublicIP = ""
+			}
+		}
+	}
+	// A password is always changed at once.
+	pending.Now = pending.Now || aws.ToBool(in.ApplyImmediately)
+	*db = next
+	if db.Pending.any() && (db.Pending.Now || db.Pending.Verifier != "") {
+		if db.Status != dbBackingUp {
+			db.Status = db.Pending.status()
+		}
+		a.beginWork(db.Resource, a.modify)
+	}
+	out := a.describeInstance(db)
+	return &rds.ModifyDBInstanceOutput{DBInstance: &out}, nil
+}
+
+// changed is the wanted value if it is another one, else zero.
+func changed[T comparable](want, have T) T {
+	var none T
+	if want == have {
+		return none
+	}
+	return want
+}
+
+// status is how an instance is called while the modification happens.
+func (p dbPending) status() string {
+	only := p
+	only.Verifier = ""
+	if p.Verifier != "" && (!p.Now || !only.any()) {
+		return dbResetting
+	}
+	return dbModifying
+}
+
+func (a rdsAPI) available(db *dbInstance) error {
+	if db.Status != dbAvailable {
+		return fail("InvalidDBInstanceState", "Instance %s is not in available state.", db.ID)
+	}
+	return nil
+}
+
+func (a rdsAPI) RebootDBInstance(_ context.Context, in *rds.RebootDBInstanceInput) (*rds.RebootDBInstanceOutput, error) {
+	db, err := a.instance(in.DBInstanceIdentifier)
+	if err != nil {
+		return nil, err
+	}
+	if db.Status != dbBadParameter {
+		if err := a.available(db); err != nil {
+			return nil, err
+		}
+	}
+	if aws.ToBool(in.ForceFailover) {
+		if !db.MultiAZ {
+			return nil, fail("InvalidParameterCombination", "ForceFailover cannot be set for Single-AZ instance %s", db.ID)
+		}
+		db.Zone, db.SecondZone = db.SecondZone, db.Zone
+		a.event(types.SourceTypeDbInstance, db.ID, "failover", "Multi-AZ instance failover started.")
+	}
+	db.Status = dbRebooting
+	failover := aws.ToBool(in.ForceFailover)
+	a.beginWork(db.Resource, func(ctx context.Context, resource string) { a.reboot(ctx, resource, failover) })
+	out := a.describeInstance(db)
+	return &rds.RebootDBInstanceOutput{DBInstance: &out}, nil
+}
+
+func (a rdsAPI) StopDBInstance(_ context.Context, in *rds.StopDBInstanceInput) (*rds.StopDBInstanceOutput, error) {
+	if err := onlyKnown(in, "DBInstanceIdentifier"); err != nil {
+		return nil, err
+	}
+	db, err := a.instance(in.DBInstanceIdentifier)
+	if err == nil {
+		err = a.available(db)
+	}
+	if err != nil {
+		return nil, err
+	}
+	db.Status = dbStopping
+	a.beginWork(db.Resource, a.stop)
+	out := a.describeInstance(db)
+	return &rds.StopDBInstanceOutput{DBInstance: &out}, nil
+}
+
+func (a rdsAPI) StartDBInstance(_ context.Context, in *rds.StartDBInstanceInput) (*rds.StartDBInstanceOutput, error) {
+	db, err := a.instance(in.DBInstanceIdentifier)
+	if err != nil {
+		return nil, err
+	}
+	if db.Status != dbStopped {
+		return nil, fail("InvalidDBInstanceState", "Instance %s is not stopped or incompatible-network state, its current state is %s.", db.ID, db.Status)
+	}
+	db.Status = dbStarting
+	a.beginWork(db.Resource, a.start)
+	out := a.describeInstance(db)
+	return &rds.StartDBInstanceOutput{DBInstance: &out}, nil
+}
+
+// DeleteDBInstance begins the deletion, with a final snapshot unless that is
+// skipped. https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBInstance.html
+func (a rdsAPI) DeleteDBInstance(_ context.Context, in *rds.DeleteDBInstanceInput) (*rds.DeleteDBInstanceOutput, error) {
+	db, err := a.instance(in.DBInstanceIdentifier)
+	if err != nil {
+		return nil, err
+	}
+	skip := aws.ToBool(in.SkipFinalSnapshot)
+	switch {
+	case db.Status == dbDeleting:
+		return nil, fail("InvalidDBInstanceState", "Instance %s is already being deleted.", db.ID)
+	case db.Protected:
+		return nil, fail("InvalidParameterCombination", "Cannot delete protected DB Instance, please disable deletion protection and try again.")
+	case skip && in.FinalDBSnapshotIdentifier != nil:
+		return nil, fail("InvalidParameterCombination", "You cannot specify both FinalDBSnapshotIdentifier and SkipFinalSnapshot")
+	case !skip && in.FinalDBSnapshotIdentifier == nil:
+		return nil, fail("InvalidParameterCombination", "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.")
+	case !skip:
+		s, err := a.newSnapshot(db, "FinalDBSnapshotIdentifier", in.FinalDBSnapshotIdentifier, []string{dbAvailable, dbStopped})
+		if err != nil {
+			return nil, err
+		}
+		db.Final = s.ID
+	}
+	db.Status = dbDeleting
+	db.KeepBackups = in.DeleteAutomatedBackups != nil && !*in.DeleteAutomatedBackups
+	a.endWork(db.Resource)
+	a.beginWork(db.Resource, a.remove)
+	out := a.describeInstance(db)
+	return &rds.DeleteDBInstanceOutput{DBInstance: &out}, nil
+}
+
+// eventText is the message of an error's event.
+func eventText(what string, err error) string { return fmt.Sprintf("%s: %v", what, err) }

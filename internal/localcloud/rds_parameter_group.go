@@ -1,0 +1,333 @@
+package localcloud
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
+	"github.com/aws/aws-sdk-go-v2/service/rds/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/postgres"
+)
+
+type dbParameterGroup struct {
+	Name        string            `json:"name"`
+	Family      string            `json:"family"`
+	Description string            `json:"description"`
+	Tags        map[string]string `json:"tags,omitempty"`
+	// Values are those set by the user.
+	Values map[string]string `json:"values,omitempty"`
+}
+
+func (g *dbParameterGroup) key() string { return "pg:" + g.Name }
+
+// forceTLS is RDS's own parameter; it is on by default since PostgreSQL 15:
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/PostgreSQL.Concepts.General.SSL.html
+const forceTLS = "rds.force_ssl"
+
+func (a rdsAPI) forceTLSByDefault() string {
+	if major, err := strconv.Atoi(a.major()); err == nil && major >= 15 {
+		return "1"
+	}
+	return "0"
+}
+
+// ownParameters belong to the local cloud, which needs them as they are.
+func ownParameters(name string) bool {
+	return slices.Contains([]string{
+		"listen_addresses", "port", "unix_socket_directories", "unix_socket_group", "unix_socket_permissions", "data_directory", "config_file", "hba_file",
+		"ident_file", "external_pid_file", "fsync", "full_page_writes", "archive_command", "archive_library", "restore_command", "password_encryption",
+		"dynamic_library_path", "local_preload_libraries", "session_preload_libraries", "shared_preload_libraries",
+	}, name) || strings.HasPrefix(name, "ssl") || strings.HasPrefix(name, "krb_") || strings.HasPrefix(name, "zero_damaged") || strings.HasPrefix(name, "log_directory") || strings.HasPrefix(name, "log_file")
+}
+
+// parameters are all of the family: PostgreSQL's and RDS's own.
+func (a rdsAPI) parameters() ([]postgres.Parameter, error) {
+	all, err := a.engine.Parameters()
+	if err != nil {
+		return nil, err
+	}
+	all = append(slices.Clone(all), postgres.Parameter{Name: forceTLS, Type: "BOOLEAN", Default: a.forceTLSByDefault(), Description: "Force SSL connections."})
+	slices.SortFunc(all, func(x, y postgres.Parameter) int { return strings.Compare(x.Name, y.Name) })
+	return all, nil
+}
+
+// defaultGroupName is that of the group which instances have without one.
+func (a rdsAPI) defaultGroupName() string { return "default." + a.family() }
+
+// parameterGroup finds a group. The default one is there without being made.
+func (a rdsAPI) parameterGroup(name *string) (*dbParameterGroup, error) {
+	want := strings.ToLower(aws.ToString(name))
+	for _, g := range a.state.RDS.ParameterGroups {
+		if g.Name == want && a.visible(g.key()) {
+			return g, nil
+		}
+	}
+	if want == a.defaultGroupName() {
+		return &dbParameterGroup{Name: want, Family: a.family(), Description: "Default parameter group for " + a.family()}, nil
+	}
+	return nil, fail("DBParameterGroupNotFound", "DBParameterGroup not found: %s", aws.ToString(name))
+}
+
+func (a rdsAPI) describeParameterGroup(g *dbParameterGroup) types.DBParameterGroup {
+	return types.DBParameterGroup{
+		DBParameterGroupName: aws.String(g.Name), DBParameterGroupFamily: aws.String(g.Family), Description: aws.String(g.Description),
+		DBParameterGroupArn: aws.String(a.arn("rds", g.key())),
+	}
+}
+
+func (a rdsAPI) CreateDBParameterGroup(_ context.Context, in *rds.CreateDBParameterGroupInput) (*rds.CreateDBParameterGroupOutput, error) {
+	a.prepare()
+	name, err := rdsIdentifier("DBParameterGroupName", in.DBParameterGroupName)
+	if err != nil {
+		return nil, err
+	}
+	if family := aws.ToString(in.DBParameterGroupFamily); family != a.family() {
+		return nil, fail("InvalidParameterValue", "ParameterGroupFamily %s is not a valid parameter group family", family)
+	}
+	if slices.ContainsFunc(a.state.RDS.ParameterGroups, func(g *dbParameterGroup) bool { return g.Name == name }) {
+		return nil, fail("DBParameterGroupAlreadyExists", "Parameter group %s already exists", name)
+	}
+	tags, err := addRDSTags(nil, in.Tags)
+	if err != nil {
+		return nil, err
+	}
+	g := &dbParameterGroup{Name: name, Family: a.family(), Description: aws.ToString(in.Description), Tags: tags, Values: map[string]string{}}
+	a.state.RDS.ParameterGroups = append(a.state.RDS.ParameterGroups, g)
+	a.born(g.key())
+	out := a.describeParameterGroup(g)
+	return &rds.CreateDBParameterGroupOutput{DBParameterGroup: &out}, nil
+}
+
+func (a rdsAPI) DescribeDBParameterGroups(_ context.Context, in *rds.DescribeDBParameterGroupsInput) (*rds.DescribeDBParameterGroupsOutput, error) {
+	all := []types.DBParameterGroup{}
+	if in.DBParameterGroupName != nil {
+		g, err := a.parameterGroup(in.DBParameterGroupName)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, a.describeParameterGroup(g))
+	} else {
+		name := a.defaultGroupName()
+		g, err := a.parameterGroup(&name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, a.describeParameterGroup(g))
+		for _, g := range a.state.RDS.ParameterGroups {
+			if a.visible(g.key()) {
+				all = append(all, a.describeParameterGroup(g))
+			}
+		}
+	}
+	page, next, err := rdsPage(all, in.MaxRecords, in.Marker)
+	if err != nil {
+		return nil, err
+	}
+	return &rds.DescribeDBParameterGroupsOutput{DBParameterGroups: page, Marker: next}, nil
+}
+
+func (a rdsAPI) DescribeDBParameters(_ context.Context, in *rds.DescribeDBParametersInput) (*rds.DescribeDBParametersOutput, error) {
+	g, err := a.parameterGroup(in.DBParameterGroupName)
+	if err != nil {
+		return nil, err
+	}
+	known, err := a.parameters()
+	if err != nil {
+		return nil, err
+	}
+	all := []types.Parameter{}
+	for _, p := range known {
+		x := describeParameter(p)
+		source := "engine-default"
+		if p.Name == forceTLS {
+			source = "system"
+		}
+		if v, ok := g.Values[p.Name]; ok {
+			source = "user"
+			x.ParameterValue = aws.String(v)
+		}
+		x.Source = aws.String(source)
+		match, err := rdsMatch(in.Filters, map[string]string{"parameter-name": p.Name})
+		if err != nil {
+			return nil, err
+		}
+		if match && (in.Source == nil || *in.Source == source) {
+			all = append(all, x)
+		}
+	}
+	page, next, err := rdsPage(all, in.MaxRecords, in.Marker)
+	if err != nil {
+		return nil, err
+	}
+	return &rds.DescribeDBParametersOutput{Parameters: page, Marker: next}, nil
+}
+
+func describeParameter(p postgres.Parameter) types.Parameter {
+	x := types.Parameter{
+		ParameterName: aws.String(p.Name), Description: aws.String(p.Description), IsModifiable: aws.Bool(!ownParameters(p.Name)),
+		ApplyType: aws.String("dynamic"), ApplyMethod: types.ApplyMethodPendingReboot, ParameterValue: given(p.Default),
+	}
+	if p.Static {
+		x.ApplyType = aws.String("static")
+	}
+	switch p.Type {
+	case "BOOLEAN":
+		x.DataType, x.AllowedValues = aws.String("boolean"), aws.String("0,1")
+		x.ParameterValue = aws.String("0")
+		if p.Default == "TRUE" || p.Default == "1" {
+			x.ParameterValue = aws.String("1")
+		}
+	case "INTEGER":
+		x.DataType, x.AllowedValues = aws.String("integer"), aws.String(p.Min+"-"+p.Max)
+	case "REAL":
+		x.DataType, x.AllowedValues = aws.String("float"), aws.String(p.Min+"-"+p.Max)
+	default:
+		x.DataType = aws.String("string")
+	}
+	return x
+}
+
+// checkParameter says what is wrong with setting a parameter.
+func checkParameter(known []postgres.Parameter, p types.Parameter) (static bool, err error) {
+	name, value := aws.ToString(p.ParameterName), aws.ToString(p.ParameterValue)
+	at := slices.IndexFunc(known, func(k postgres.Parameter) bool { return k.Name == name })
+	if at < 0 {
+		return false, fail("InvalidParameterValue", "Could not find parameter with name: %s", name)
+	}
+	k := known[at]
+	if ownParameters(name) {
+		return false, fail("InvalidParameterValue", "The parameter %s cannot be modified.", name)
+	}
+	ok := true
+	switch k.Type {
+	case "BOOLEAN":
+		ok = slices.Contains([]string{"0", "1", "on", "off", "true", "false"}, value)
+	case "INTEGER", "REAL":
+		number, err := strconv.ParseFloat(value, 64)
+		least, err1 := strconv.ParseFloat(k.Min, 64)
+		most, err2 := strconv.ParseFloat(k.Max, 64)
+		ok = err == nil && err1 == nil && err2 == nil && number >= least && number <= most
+	}
+	if !ok || strings.ContainsAny(value, "\n\r\x00") {
+		return false, fail("InvalidParameterValue", "Invalid parameter value: %s for: %s allowed values are: %s", value, name, aws.ToString(describeParameter(k).AllowedValues))
+	}
+	return k.Static, nil
+}
+
+// ModifyDBParameterGroup sets parameters, all or none. Dynamic ones take effect
+// at once if asked to, static ones at the next reboot.
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_WorkingWithParamGroups.Modifying.html
+func (a rdsAPI) ModifyDBParameterGroup(_ context.Context, in *rds.ModifyDBParameterGroupInput) (*rds.ModifyDBParameterGroupOutput, error) {
+	g, err := a.changeableGroup(in.DBParameterGroupName)
+	if err != nil {
+		return nil, err
+	}
+	known, err := a.parameters()
+	if err != nil {
+		return nil, err
+	}
+	values, now, later := maps.Clone(g.Values), map[string]*string{}, false
+	if values == nil {
+		values = map[string]string{}
+	}
+	for _, p := range in.Parameters {
+		static, err := checkParameter(known, p)
+		if err != nil {
+			return nil, err
+		}
+		if static && p.ApplyMethod == types.ApplyMethodImmediate {
+			return nil, fail("InvalidParameterCombination", "cannot use immediate apply method for static parameter")
+		}
+		values[*p.ParameterName] = aws.ToString(p.ParameterValue)
+		if p.ApplyMethod == types.ApplyMethodImmediate {
+			now[*p.ParameterName] = aws.String(aws.ToString(p.ParameterValue))
+		} else {
+			later = true
+		}
+	}
+	g.Values = values
+	a.applyParameters(g, now, later)
+	return &rds.ModifyDBParameterGroupOutput{DBParameterGroupName: aws.String(g.Name)}, nil
+}
+
+func (a rdsAPI) ResetDBParameterGroup(_ context.Context, in *rds.ResetDBParameterGroupInput) (*rds.ResetDBParameterGroupOutput, error) {
+	g, err := a.changeableGroup(in.DBParameterGroupName)
+	if err != nil {
+		return nil, err
+	}
+	if aws.ToBool(in.ResetAllParameters) {
+		g.Values = map[string]string{}
+		a.applyParameters(g, nil, true)
+		return &rds.ResetDBParameterGroupOutput{DBParameterGroupName: aws.String(g.Name)}, nil
+	}
+	values, now, later := maps.Clone(g.Values), map[string]*string{}, false
+	for _, p := range in.Parameters {
+		delete(values, aws.ToString(p.ParameterName))
+		if p.ApplyMethod == types.ApplyMethodImmediate {
+			now[aws.ToString(p.ParameterName)] = nil
+		} else {
+			later = true
+		}
+	}
+	g.Values = values
+	a.applyParameters(g, now, later)
+	return &rds.ResetDBParameterGroupOutput{DBParameterGroupName: aws.String(g.Name)}, nil
+}
+
+func (a rdsAPI) changeableGroup(name *string) (*dbParameterGroup, error) {
+	g, err := a.parameterGroup(name)
+	if err != nil {
+		return nil, err
+	}
+	if strings.HasPrefix(g.Name, "default.") {
+		return nil, fail("InvalidParameterValue", "The parameter group %s is a default parameter group and cannot be modified.", g.Name)
+	}
+	return g, nil
+}
+
+// applyParameters gives the servers of a group its new values, nil for the
+// default; later says that some wait for a reboot.
+func (a rdsAPI) applyParameters(g *dbParameterGroup, now map[string]*string, later bool) {
+	for _, db := range a.state.RDS.Instances {
+		if db.ParameterGroup != g.Name {
+			continue
+		}
+		db.PendingReboot = db.PendingReboot || later
+		if len(now) == 0 || db.GroupPending {
+			continue
+		}
+		applied := maps.Clone(db.Applied)
+		if applied == nil {
+			applied = map[string]string{}
+		}
+		for name, value := range now {
+			if value == nil {
+				delete(applied, name)
+			} else {
+				applied[name] = *value
+			}
+		}
+		db.Applied = applied
+		a.reload(db)
+	}
+}
+
+func (a rdsAPI) DeleteDBParameterGroup(_ context.Context, in *rds.DeleteDBParameterGroupInput) (*rds.DeleteDBParameterGroupOutput, error) {
+	g, err := a.parameterGroup(in.DBParameterGroupName)
+	if err != nil {
+		return nil, err
+	}
+	if strings.HasPrefix(g.Name, "default.") {
+		return nil, fail("InvalidParameterValue", "The parameter group %s is a default parameter group and cannot be deleted.", g.Name)
+	}
+	if slices.ContainsFunc(a.state.RDS.Instances, func(db *dbInstance) bool { return db.ParameterGroup == g.Name }) {
+		return nil, fail("InvalidDBParameterGroupState", "One or more database instances are still members of this parameter group %s, so the group cannot be deleted", g.Name)
+	}
+	a.state.RDS.ParameterGroups = slices.DeleteFunc(a.state.RDS.ParameterGroups, func(x *dbParameterGroup) bool { return x == g })
+	return &rds.DeleteDBParameterGroupOutput{}, nil
+}

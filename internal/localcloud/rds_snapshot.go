@@ -1,0 +1,384 @@
+package localcloud
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
+	"github.com/aws/aws-sdk-go-v2/service/rds/types"
+)
+
+const (
+	snapshotManual    = "manual"
+	snapshotAutomated = "automated"
+)
+
+// dbSnapshot is a snapshot; the engine has its data under the key.
+type dbSnapshot struct {
+	ID      string            `json:"id"`
+	Key     string            `json:"key"`
+	Type    string            `json:"type"`
+	Status  string            `json:"status"` // creating, available or failed
+	Created time.Time         `json:"created"`
+	Tags    map[string]string `json:"tags,omitempty"`
+	// Instance is the database as it was.
+	Instance dbInstance `json:"instance"`
+	// Original is the snapshot that this one is a copy of.
+	Original string `json:"original,omitempty"`
+}
+
+func (a rdsAPI) snapshot(name *string) (*dbSnapshot, error) {
+	for _, s := range a.state.RDS.Snapshots {
+		if (strings.EqualFold(s.ID, aws.ToString(name)) || a.arn("rds", "snapshot:"+s.ID) == aws.ToString(name)) && a.visible(s.Key) {
+			return s, nil
+		}
+	}
+	return nil, fail("DBSnapshotNotFound", "DBSnapshot not found: %s", aws.ToString(name))
+}
+
+func (a rdsAPI) describeSnapshot(s *dbSnapshot) types.DBSnapshot {
+	db := s.Instance
+	progress := int32(100)
+	if s.Status != dbAvailable {
+		progress = 0
+	}
+	out := types.DBSnapshot{
+		DBSnapshotIdentifier: aws.String(s.ID), DBSnapshotArn: aws.String(a.arn("rds", "snapshot:"+s.ID)), SnapshotType: aws.String(s.Type), Status: aws.String(s.Status),
+		DBInstanceIdentifier: aws.String(db.ID), DbiResourceId: aws.String(db.Resource), Engine: aws.String(rdsEngine), EngineVersion: aws.String(db.Version),
+		AllocatedStorage: aws.Int32(db.Storage), StorageType: aws.String(db.StorageType), AvailabilityZone: aws.String(db.Zone), Encrypted: aws.Bool(db.Encrypted),
+		KmsKeyId: given(db.KMSKey), LicenseModel: aws.String(rdsLicense), MasterUsername: aws.String(db.User), Port: aws.Int32(int32(db.Port)), PercentProgress: &progress,
+		OptionGroupName: aws.String("default:postgres-" + a.major()), IAMDatabaseAuthenticationEnabled: aws.Bool(false), TagList: rdsTags(s.Tags),
+		SnapshotTarget: aws.String("region"), SourceDBSnapshotIdentifier: given(s.Original),
+	}
+	if !db.Created.IsZero() {
+		out.InstanceCreateTime = aws.Time(db.Created)
+	}
+	if s.Status == dbAvailable { // RDS gives the time when it is complete
+		out.SnapshotCreateTime, out.OriginalSnapshotCreateTime = aws.Time(s.Created), aws.Time(s.Created)
+	}
+	for _, g := range a.state.RDS.SubnetGroups {
+		if g.Name == db.SubnetGroup {
+			out.VpcId = aws.String(g.VPC)
+		}
+	}
+	return out
+}
+
+func (a rdsAPI) addSnapshot(db *dbInstance, id, kind string, tags map[string]string) *dbSnapshot {
+	s := &dbSnapshot{ID: id, Key: "snapshot-" + hexDigits(16), Type: kind, Status: dbCreating, Created: a.now(), Instance: *db, Tags: tags}
+	s.Instance.Verifier, s.Instance.Pending.Verifier = "", ""
+	a.state.RDS.Snapshots = append(a.state.RDS.Snapshots, s)
+	a.born(s.Key)
+	return s
+}
+
+// newSnapshot begins a manual snapshot of an instance in one of the states: it
+// must be up, since RDS refuses one before (hashicorp/terraform-provider-aws PR
+// #46687). The lock is held.
+func (a rdsAPI) newSnapshot(db *dbInstance, parameter string, name *string, states []string) (*dbSnapshot, error) {
+	id, err := rdsIdentifier(parameter, name)
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(a.state.RDS.Snapshots, func(s *dbSnapshot) bool { return s.ID == id }) {
+		return nil, fail("DBSnapshotAlreadyExists", "Cannot create the snapshot because a snapshot with the identifier %s already exists.", id)
+	}
+	if !slices.Contains(states, db.Status) {
+		return nil, fail("InvalidDBInstanceState", "Cannot create a snapshot because the database instance %s is not currently in the available state.", db.ID)
+	}
+	tags := map[string]string{}
+	if db.CopyTags {
+		if tags, err = addRDSTags(db.Tags, nil); err != nil {
+			return nil, err
+		}
+	}
+	s := a.addSnapshot(db, id, snapshotManual, tags)
+	a.event(types.SourceTypeDbSnapshot, s.ID, "creation", "Creating manual snapshot")
+	return s, nil
+}
+
+// newBackup begins an automated snapshot, named as RDS names them. The lock is
+// held.
+func (a rdsAPI) newBackup(db *dbInstance) {
+	id := "rds:" + db.ID + "-" + a.now().Format("2006-01-02-15-04")
+	for n := 0; slices.ContainsFunc(a.state.RDS.Snapshots, func(s *dbSnapshot) bool { return s.ID == id }); n++ {
+		id = "rds:" + db.ID + "-" + a.now().Add(time.Duration(n)*time.Minute).Format("2006-01-02-15-04")
+	}
+	tags := map[string]string{}
+	if db.CopyTags {
+		if all, err := addRDSTags(db.Tags, nil); err == nil {
+			tags = all
+		}
+	}
+	db.Status = dbBackingUp
+	a.addSnapshot(db, id, snapshotAutomated, tags)
+	a.event(types.SourceTypeDbInstance, db.ID, "backup", "Backing up DB instance")
+}
+
+// dropBackups removes an instance's automated snapshots. The lock is held.
+func (a rdsAPI) dropBackups(resource string) {
+	var keys []string
+	a.state.RDS.Snapshots = slices.DeleteFunc(a.state.RDS.Snapshots, func(s *dbSnapshot) bool {
+		drop := s.Instance.Resource == resource && s.Type == snapshotAutomated
+		if drop {
+			keys = append(keys, s.Key)
+		}
+		return drop
+	})
+	a.discard(keys...)
+}
+
+// discard removes the data of snapshots.
+func (a rdsAPI) discard(keys ...string) {
+	if len(keys) == 0 {
+		return
+	}
+	a.spawn(func(context.Context) {
+		for _, key := range keys {
+			if err := a.engine.DeleteSnapshot(key); err != nil {
+				a.log.Error("a snapshot's data could not be removed", "snapshot", key, "error", err)
+			}
+		}
+	})
+}
+
+// CreateDBSnapshot takes a snapshot, for which the instance is backing up.
+func (a rdsAPI) CreateDBSnapshot(_ context.Context, in *rds.CreateDBSnapshotInput) (*rds.CreateDBSnapshotOutput, error) {
+	db, err := a.instance(in.DBInstanceIdentifier)
+	if err != nil {
+		return nil, err
+	}
+	s, err := a.newSnapshot(db, "DBSnapshotIdentifier", in.DBSnapshotIdentifier, []string{dbAvailable})
+	if err != nil {
+		return nil, err
+	}
+	tags, err := addRDSTags(s.Tags, in.Tags)
+	if err != nil {
+		a.state.RDS.Snapshots = slices.DeleteFunc(a.state.RDS.Snapshots, func(x *dbSnapshot) bool { return x == s })
+		return nil, err
+	}
+	s.Tags = tags
+	db.Status = dbBackingUp
+	a.beginWork(db.Resource, a.back)
+	out := a.describeSnapshot(s)
+	return &rds.CreateDBSnapshotOutput{DBSnapshot: &out}, nil
+}
+
+func (a rdsAPI) DescribeDBSnapshots(_ context.Context, in *rds.DescribeDBSnapshotsInput) (*rds.DescribeDBSnapshotsOutput, error) {
+	all := []types.DBSnapshot{}
+	if in.DBSnapshotIdentifier != nil {
+		s, err := a.snapshot(in.DBSnapshotIdentifier)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, a.describeSnapshot(s))
+	} else {
+		for _, s := range a.state.RDS.Snapshots {
+			db := s.Instance
+			match, err := rdsMatch(in.Filters, map[string]string{
+				"db-instance-id": db.ID, "db-snapshot-id": s.ID, "dbi-resource-id": db.Resource, "snapshot-type": s.Type, "engine": rdsEngine,
+			})
+			if err != nil {
+				return nil, err
+			}
+			if match && a.visible(s.Key) && (in.DBInstanceIdentifier == nil || strings.EqualFold(*in.DBInstanceIdentifier, db.ID)) &&
+				(in.DbiResourceId == nil || *in.DbiResourceId == db.Resource) && (in.SnapshotType == nil || *in.SnapshotType == s.Type) {
+				all = append(all, a.describeSnapshot(s))
+			}
+		}
+	}
+	page, next, err := rdsPage(all, in.MaxRecords, in.Marker)
+	if err != nil {
+		return nil, err
+	}
+	return &rds.DescribeDBSnapshotsOutput{DBSnapshots: page, Marker: next}, nil
+}
+
+// DeleteDBSnapshot removes a manual snapshot; automated ones go with their
+// instance or its retained backup.
+func (a rdsAPI) DeleteDBSnapshot(_ context.Context, in *rds.DeleteDBSnapshotInput) (*rds.DeleteDBSnapshotOutput, error) {
+	s, err := a.snapshot(in.DBSnapshotIdentifier)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case s.Type == snapshotAutomated:
+		return nil, fail("InvalidDBSnapshotState", "Only manual snapshots may be deleted: %s is an automated one.", s.ID)
+	case s.Status == dbCreating:
+		return nil, fail("InvalidDBSnapshotState", "Cannot delete the snapshot because it is not currently in the available or failed state.")
+	case slices.ContainsFunc(a.state.RDS.Instances, func(db *dbInstance) bool { return db.Source == s.Key }):
+		return nil, fail("InvalidDBSnapshotState", "Cannot delete the snapshot %s because an instance is being restored from it.", s.ID)
+	}
+	out := a.describeSnapshot(s)
+	out.Status = aws.String("deleted")
+	a.state.RDS.Snapshots = slices.DeleteFunc(a.state.RDS.Snapshots, func(x *dbSnapshot) bool { return x == s })
+	a.event(types.SourceTypeDbSnapshot, s.ID, "deletion", "Deleted manual snapshot")
+	a.discard(s.Key)
+	return &rds.DeleteDBSnapshotOutput{DBSnapshot: &out}, nil
+}
+
+// CopyDBSnapshot makes a manual snapshot of any other.
+func (a rdsAPI) CopyDBSnapshot(_ context.Context, in *rds.CopyDBSnapshotInput) (*rds.CopyDBSnapshotOutput, error) {
+	if err := onlyKnown(in, "SourceDBSnapshotIdentifier", "TargetDBSnapshotIdentifier", "CopyTags", "Tags", "KmsKeyId"); err != nil {
+		return nil, err
+	}
+	from, err := a.snapshot(in.SourceDBSnapshotIdentifier)
+	if err != nil {
+		return nil, err
+	}
+	if from.Status != dbAvailable {
+		return nil, fail("InvalidDBSnapshotState", "Cannot copy the snapshot because it is not currently in the available state.")
+	}
+	id, err := rdsIdentifier("TargetDBSnapshotIdentifier", in.TargetDBSnapshotIdentifier)
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(a.state.RDS.Snapshots, func(s *dbSnapshot) bool { return s.ID == id }) {
+		return nil, fail("DBSnapshotAlreadyExists", "Cannot create the snapshot because a snapshot with the identifier %s already exists.", id)
+	}
+	tags, err := addRDSTags(nil, in.Tags)
+	if err == nil && aws.ToBool(in.CopyTags) {
+		tags, err = addRDSTags(from.Tags, in.Tags)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s := a.addSnapshot(&from.Instance, id, snapshotManual, tags)
+	s.Original = a.arn("rds", "snapshot:"+from.ID)
+	source, key := from.Key, s.Key
+	a.spawn(func(ctx context.Context) {
+		latency := a.after(a.cfg.Latencies.DBSnapshot)
+		err := a.engine.CopySnapshot(ctx, source, key)
+		select {
+		case <-ctx.Done():
+			return
+		case <-latency:
+		}
+		a.update(func() { a.taken(key, err) })
+	})
+	out := a.describeSnapshot(s)
+	return &rds.CopyDBSnapshotOutput{DBSnapshot: &out}, nil
+}
+
+// RestoreDBInstanceFromDBSnapshot makes an instance with the snapshot's data,
+// users and passwords.
+func (a rdsAPI) RestoreDBInstanceFromDBSnapshot(_ context.Context, in *rds.RestoreDBInstanceFromDBSnapshotInput) (*rds.RestoreDBInstanceFromDBSnapshotOutput, error) {
+	if err := onlyKnown(in, "DBInstanceIdentifier", "DBSnapshotIdentifier", "DBInstanceClass", "DBSubnetGroupName", "DBParameterGroupName", "VpcSecurityGroupIds",
+		"PubliclyAccessible", "MultiAZ", "AvailabilityZone", "StorageType", "Iops", "StorageThroughput", "AllocatedStorage", "CopyTagsToSnapshot", "DeletionProtection",
+		"AutoMinorVersionUpgrade", "BackupRetentionPeriod", "PreferredBackupWindow", "EnableCloudwatchLogsExports", "Tags", "Engine", "Port", "LicenseModel",
+		"CACertificateIdentifier", "NetworkType", "EngineLifecycleSupport"); err != nil {
+		return nil, err
+	}
+	if err := a.ready(); err != nil {
+		return nil, err
+	}
+	s, err := a.snapshot(in.DBSnapshotIdentifier)
+	if err != nil {
+		return nil, err
+	}
+	if s.Status != dbAvailable {
+		return nil, fail("InvalidDBSnapshotState", "Cannot restore from the snapshot because it is not currently in the available state.")
+	}
+	if in.Engine != nil && *in.Engine != rdsEngine {
+		return nil, fail("InvalidParameterValue", "Invalid DB engine: %s. The local cloud has postgres", *in.Engine)
+	}
+	was := s.Instance
+	if in.AllocatedStorage != nil && *in.AllocatedStorage < was.Storage {
+		return nil, fail("InvalidParameterCombination", "The allocated storage can't be less than the snapshot's %d GiB.", was.Storage)
+	}
+	db := &dbInstance{
+		Class: value(in.DBInstanceClass, was.Class), Storage: value(in.AllocatedStorage, was.Storage), StorageType: value(in.StorageType, was.StorageType),
+		IOPS: value(in.Iops, was.IOPS), Throughput: value(in.StorageThroughput, was.Throughput), Encrypted: was.Encrypted, KMSKey: was.KMSKey,
+		Version: a.engine.Version(), DBName: was.DBName, User: was.User, MultiAZ: aws.ToBool(in.MultiAZ), Public: aws.ToBool(in.PubliclyAccessible),
+		Backups: value(in.BackupRetentionPeriod, was.Backups), BackupWindow: value(in.PreferredBackupWindow, was.BackupWindow), Window: was.Window,
+		Protected: aws.ToBool(in.DeletionProtection), CopyTags: aws.ToBool(in.CopyTagsToSnapshot), AutoMinor: value(in.AutoMinorVersionUpgrade, was.AutoMinor),
+		Logs: slices.Clone(in.EnableCloudwatchLogsExports), Source: s.Key,
+	}
+	if err := a.place(db, placement{
+		id: in.DBInstanceIdentifier, subnetGroup: in.DBSubnetGroupName, parameterGroup: in.DBParameterGroupName, groups: in.VpcSecurityGroupIds,
+		zone: in.AvailabilityZone, tags: in.Tags,
+	}); err != nil {
+		return nil, err
+	}
+	a.event(types.SourceTypeDbInstance, db.ID, "restoration", "Restored from snapshot "+s.ID)
+	out := a.describeInstance(db)
+	return &rds.RestoreDBInstanceFromDBSnapshotOutput{DBInstance: &out}, nil
+}
+
+// backupARN names the automated backups of an instance.
+func (a rdsAPI) backupARN(db *dbInstance) string {
+	return a.arn("rds", "auto-backup:ab-"+strings.ToLower(strings.TrimPrefix(db.Resource, "db-")))
+}
+
+// DescribeDBInstanceAutomatedBackups lists what is kept of instances with
+// backups, and of deleted ones whose backups were retained.
+func (a rdsAPI) DescribeDBInstanceAutomatedBackups(_ context.Context, in *rds.DescribeDBInstanceAutomatedBackupsInput) (*rds.DescribeDBInstanceAutomatedBackupsOutput, error) {
+	all := []types.DBInstanceAutomatedBackup{}
+	add := func(db *dbInstance, status string) error {
+		match, err := rdsMatch(in.Filters, map[string]string{"db-instance-id": db.ID, "dbi-resource-id": db.Resource, "status": status})
+		if err != nil {
+			return err
+		}
+		arn := a.backupARN(db)
+		if !match || in.DBInstanceIdentifier != nil && *in.DBInstanceIdentifier != db.ID || in.DbiResourceId != nil && *in.DbiResourceId != db.Resource ||
+			in.DBInstanceAutomatedBackupsArn != nil && *in.DBInstanceAutomatedBackupsArn != arn {
+			return nil
+		}
+		b := types.DBInstanceAutomatedBackup{
+			DBInstanceAutomatedBackupsArn: aws.String(arn), DBInstanceArn: aws.String(a.arn("rds", "db:"+db.ID)), DBInstanceIdentifier: aws.String(db.ID),
+			DbiResourceId: aws.String(db.Resource), Status: aws.String(status), BackupRetentionPeriod: aws.Int32(db.Backups), AllocatedStorage: aws.Int32(db.Storage),
+			Engine: aws.String(rdsEngine), EngineVersion: aws.String(db.Version), Encrypted: aws.Bool(db.Encrypted), KmsKeyId: given(db.KMSKey), LicenseModel: aws.String(rdsLicense),
+			MasterUsername: aws.String(db.User), Region: aws.String(a.cfg.Region), StorageType: aws.String(db.StorageType), AvailabilityZone: aws.String(db.Zone),
+			BackupTarget: aws.String("region"), TagList: rdsTags(db.Tags),
+		}
+		if !db.Created.IsZero() {
+			b.InstanceCreateTime = aws.Time(db.Created)
+		}
+		all = append(all, b)
+		return nil
+	}
+	for _, db := range a.state.RDS.Instances {
+		if db.Backups > 0 {
+			if err := add(db, "active"); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, db := range a.state.RDS.Retained {
+		if err := add(db, "retained"); err != nil {
+			return nil, err
+		}
+	}
+	if len(all) == 0 && in.DbiResourceId != nil {
+		return nil, fail("DBInstanceAutomatedBackupNotFound", "Automated backup for resource ID %s not found.", *in.DbiResourceId)
+	}
+	page, next, err := rdsPage(all, in.MaxRecords, in.Marker)
+	if err != nil {
+		return nil, err
+	}
+	return &rds.DescribeDBInstanceAutomatedBackupsOutput{DBInstanceAutomatedBackups: page, Marker: next}, nil
+}
+
+// DeleteDBInstanceAutomatedBackup removes what was retained of a deleted
+// instance.
+func (a rdsAPI) DeleteDBInstanceAutomatedBackup(_ context.Context, in *rds.DeleteDBInstanceAutomatedBackupInput) (*rds.DeleteDBInstanceAutomatedBackupOutput, error) {
+	is := func(db *dbInstance) bool {
+		return db.Resource == aws.ToString(in.DbiResourceId) || a.backupARN(db) == aws.ToString(in.DBInstanceAutomatedBackupsArn)
+	}
+	if slices.ContainsFunc(a.state.RDS.Instances, is) {
+		return nil, fail("InvalidDBInstanceAutomatedBackupState", "The automated backups of an existing instance can't be deleted: set its retention to 0.")
+	}
+	at := slices.IndexFunc(a.state.RDS.Retained, is)
+	if at < 0 {
+		return nil, fail("DBInstanceAutomatedBackupNotFound", "Automated backup not found: %s%s", aws.ToString(in.DbiResourceId), aws.ToString(in.DBInstanceAutomatedBackupsArn))
+	}
+	db := a.state.RDS.Retained[at]
+	a.state.RDS.Retained = slices.Delete(a.state.RDS.Retained, at, at+1)
+	a.dropBackups(db.Resource)
+	return &rds.DeleteDBInstanceAutomatedBackupOutput{DBInstanceAutomatedBackup: &types.DBInstanceAutomatedBackup{
+		DBInstanceAutomatedBackupsArn: aws.String(a.backupARN(db)), DBInstanceIdentifier: aws.String(db.ID), DbiResourceId: aws.String(db.Resource), Status: aws.String("deleting"),
+	}}, nil
+}

@@ -1,0 +1,573 @@
+package localcloud
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/rds/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/postgres"
+)
+
+// dbWork is what is under way for an instance: a change of its state, and then
+// the watch over its server until the next one. So there is one at a time that
+// starts and stops a server.
+type dbWork struct {
+	stop context.CancelFunc // the change and the watch
+	rest context.CancelFunc // the watch
+	done chan struct{}
+}
+
+// beginWork lets change run after what is under way. The lock is held.
+func (a rdsAPI) beginWork(resource string, change func(ctx context.Context, resource string)) {
+	if a.live.RDS.work == nil {
+		a.live.RDS.work = map[string]*dbWork{}
+	}
+	before := a.live.RDS.work[resource]
+	ctx, stop := context.WithCancel(a.ctx)
+	watching, rest := context.WithCancel(ctx)
+	w := &dbWork{stop: stop, rest: rest, done: make(chan struct{})}
+	a.live.RDS.work[resource] = w
+	a.spawn(func(context.Context) {
+		defer close(w.done)
+		defer stop()
+		if before != nil {
+			before.rest()
+			<-before.done
+		}
+		change(ctx, resource)
+		a.watch(watching, resource)
+	})
+}
+
+// endWork cuts off what is under way. The lock is held.
+func (a rdsAPI) endWork(resource string) {
+	if w := a.live.RDS.work[resource]; w != nil {
+		w.stop()
+	}
+}
+
+// restoreDatabases brings back what a stopped cloud had running, and goes on
+// with what it had begun.
+func (c *Cloud) restoreDatabases() {
+	a := rdsAPI{c}
+	c.read(func() {
+		for _, db := range c.state.RDS.Instances {
+			change := a.start
+			switch db.Status {
+			case dbCreating:
+				change = a.create
+			case dbDeleting:
+				change = a.remove
+			case dbStopping:
+				change = a.stop
+			case dbStopped, dbFailed, dbBadRestore:
+				continue
+			}
+			a.beginWork(db.Resource, change)
+		}
+	})
+}
+
+// closeDatabases leaves the servers to the engine, which stops them when no
+// work is left.
+func (c *Cloud) closeDatabases(context.Context) {}
+
+// after is closed when a latency that began now is over.
+func (a rdsAPI) after(d time.Duration) <-chan time.Time {
+	return time.After(a.cfg.Latencies.scaled(d))
+}
+
+// edit runs f on an instance that still exists, with the lock held, and saves.
+func (a rdsAPI) edit(resource string, f func(*dbInstance)) {
+	a.update(func() {
+		for _, db := range a.state.RDS.Instances {
+			if db.Resource == resource {
+				f(db)
+			}
+		}
+	})
+}
+
+// look is a copy of an instance.
+func (a rdsAPI) look(resource string) (db dbInstance) {
+	a.read(func() {
+		for _, x := range a.state.RDS.Instances {
+			if x.Resource == resource {
+				db = *x
+			}
+		}
+	})
+	return db
+}
+
+// broken notes that a change went wrong, unless it was cut off.
+func (a rdsAPI) broken(ctx context.Context, resource, status, what string, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	a.log.Error(what, "database", resource, "error", err)
+	a.edit(resource, func(db *dbInstance) {
+		db.Status = status
+		a.event(types.SourceTypeDbInstance, db.ID, "failure", eventText(what, err))
+	})
+}
+
+// serverSettings are what the instance's server runs with.
+func (a rdsAPI) serverSettings(db dbInstance) (postgres.Settings, error) {
+	cert, err := a.authority.Issue("localhost", "127.0.0.1")
+	if err != nil {
+		return postgres.Settings{}, err
+	}
+	values := maps.Clone(db.Applied)
+	force, set := values[forceTLS]
+	if !set {
+		force = a.forceTLSByDefault()
+	}
+	// RDS's own parameters and its formulas are not PostgreSQL's.
+	maps.DeleteFunc(values, func(name, value string) bool { return strings.HasPrefix(name, "rds.") || strings.Contains(value, "{") })
+	return postgres.Settings{
+		Port: db.Port, Cert: cert.Cert, Key: cert.Key, Parameters: values,
+		ForceTLS: slices.Contains([]string{"1", "on", "true"}, force),
+	}, nil
+}
+
+// up runs the instance's server if it does not run, on the port that its clients
+// know, or on another one if that is taken by now.
+func (a rdsAPI) up(ctx context.Context, resource string) (*postgres.Server, error) {
+	server, err := a.engine.Server(resource)
+	if err != nil || server.Running() {
+		return server, err
+	}
+	settings, err := a.serverSettings(a.look(resource))
+	if err != nil {
+		return nil, err
+	}
+	port, err := server.Start(ctx, settings)
+	if err != nil && settings.Port != 0 && ctx.Err() == nil {
+		settings.Port = 0
+		var other error
+		if port, other = server.Start(ctx, settings); other == nil {
+			err = nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	a.edit(resource, func(db *dbInstance) { db.Port = port })
+	return server, nil
+}
+
+// create makes the server, and then the first backup.
+func (a rdsAPI) create(ctx context.Context, resource string) {
+	latency := a.after(a.cfg.Latencies.DBCreate)
+	db := a.look(resource)
+	failed := dbFailed
+	if db.Source != "" {
+		failed = dbBadRestore
+	}
+	if err := a.make(ctx, db); err != nil {
+		a.broken(ctx, resource, failed, "The DB instance could not be created", err)
+		return
+	}
+	select {
+	case <-ctx.Done():
+		return
+	case <-latency:
+	}
+	a.edit(resource, func(db *dbInstance) {
+		db.Status, db.Created, db.Verifier, db.Source = dbAvailable, a.now(), "", ""
+		a.event(types.SourceTypeDbInstance, db.ID, "creation", "DB instance created")
+		if db.Backups > 0 {
+			a.newBackup(db)
+		}
+	})
+	a.back(ctx, resource)
+}
+
+func (a rdsAPI) make(ctx context.Context, db dbInstance) error {
+	server, err := a.engine.Server(db.Resource)
+	if err != nil {
+		return err
+	}
+	if !server.Exists() {
+		if db.Source != "" {
+			err = server.Restore(ctx, db.Source)
+		} else {
+			err = server.Create(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if server, err = a.up(ctx, db.Resource); err != nil || db.Source != "" {
+		return err // a restored one has its users
+	}
+	return server.EnsureMaster(ctx, postgres.Master{User: db.User, Password: db.Verifier, Database: db.DBName})
+}
+
+// back takes the snapshots that are to be taken, while the instance serves, and
+// makes it available.
+func (a rdsAPI) back(ctx context.Context, resource string) {
+	_ = a.takeSnapshots(ctx, resource) // a failed snapshot says so itself
+	if ctx.Err() != nil {
+		return
+	}
+	a.edit(resource, func(db *dbInstance) {
+		if db.Status == dbBackingUp {
+			db.Status = dbAvailable
+		}
+	})
+}
+
+// modify makes the pending changes.
+func (a rdsAPI) modify(ctx context.Context, resource string) {
+	latency := a.after(a.cfg.Latencies.DBModify)
+	var todo dbPending
+	a.edit(resource, func(db *dbInstance) {
+		todo = db.Pending
+		if !todo.Now {
+			todo = dbPending{Verifier: todo.Verifier}
+		}
+		db.Status = db.Pending.status()
+	})
+	if !todo.any() {
+		a.edit(resource, func(db *dbInstance) { db.Status = dbAvailable })
+		return
+	}
+	if err := a.change(ctx, resource, todo); err != nil {
+		a.broken(ctx, resource, dbBadParameter, "The DB instance could not be modified", err)
+		return
+	}
+	select {
+	case <-ctx.Done():
+		return
+	case <-latency:
+	}
+	a.edit(resource, func(db *dbInstance) { a.modified(db, todo) })
+	a.back(ctx, resource)
+}
+
+// change does what the server has to do with a modification: a new class is a
+// new machine.
+func (a rdsAPI) change(ctx context.Context, resource string, todo dbPending) error {
+	if todo.Class != "" {
+		if err := a.restart(ctx, resource); err != nil {
+			return err
+		}
+	}
+	server, err := a.up(ctx, resource)
+	if err != nil || todo.Verifier == "" {
+		return err
+	}
+	return server.SetPassword(ctx, a.look(resource).User, todo.Verifier)
+}
+
+func (a rdsAPI) modified(db *dbInstance, todo dbPending) {
+	done := func(what string) {
+		a.event(types.SourceTypeDbInstance, db.ID, "configuration change", "Finished applying modification to "+what)
+	}
+	left := db.Pending // with what was asked for in the meantime
+	if todo.Class != "" {
+		db.Class = todo.Class
+		left.Class = changed(left.Class, todo.Class)
+		done("DB instance class")
+	}
+	if todo.Storage != 0 {
+		db.Storage = todo.Storage
+		left.Storage = changed(left.Storage, todo.Storage)
+		done("allocated storage")
+	}
+	if todo.StorageType != "" {
+		db.StorageType = todo.StorageType
+		left.StorageType = changed(left.StorageType, todo.StorageType)
+		done("storage type")
+	}
+	if todo.IOPS != 0 {
+		db.IOPS = todo.IOPS
+		left.IOPS = changed(left.IOPS, todo.IOPS)
+	}
+	if todo.Throughput != 0 {
+		db.Throughput = todo.Throughput
+		left.Throughput = changed(left.Throughput, todo.Throughput)
+	}
+	if todo.MultiAZ != nil {
+		db.MultiAZ, db.SecondZone, left.MultiAZ = *todo.MultiAZ, "", nil
+		if db.MultiAZ {
+			for _, zone := range a.classZones(db.Class) {
+				if zone != db.Zone {
+					db.SecondZone = zone
+				}
+			}
+		}
+		done("convert to a Multi-AZ DB instance")
+	}
+	if todo.Verifier != "" {
+		left.Verifier = changed(left.Verifier, todo.Verifier)
+		a.event(types.SourceTypeDbInstance, db.ID, "configuration change", "Reset master credentials")
+	}
+	db.Status = dbAvailable
+	if todo.Backups != nil {
+		before := db.Backups
+		db.Backups, left.Backups = *todo.Backups, nil
+		switch {
+		case db.Backups == 0:
+			a.dropBackups(db.Resource)
+		case before == 0:
+			a.newBackup(db)
+		}
+	}
+	if !left.any() {
+		left.Now = false
+	}
+	db.Pending = left
+}
+
+// restart gives the server its group's parameters.
+func (a rdsAPI) restart(ctx context.Context, resource string) error {
+	a.edit(resource, func(db *dbInstance) {
+		if g, err := a.parameterGroup(&db.ParameterGroup); err == nil {
+			db.Applied = g.Values
+		}
+		db.PendingReboot, db.GroupPending = false, false
+		a.event(types.SourceTypeDbInstance, db.ID, "availability", "DB instance shutdown")
+	})
+	server, err := a.engine.Server(resource)
+	if err != nil {
+		return err
+	}
+	if server.Running() {
+		settings, err := a.serverSettings(a.look(resource))
+		if err != nil {
+			return err
+		}
+		if err := server.Restart(ctx, settings); err != nil {
+			return err
+		}
+	} else if _, err := a.up(ctx, resource); err != nil {
+		return err
+	}
+	a.edit(resource, func(db *dbInstance) {
+		a.event(types.SourceTypeDbInstance, db.ID, "availability", "DB instance restarted")
+	})
+	return nil
+}
+
+func (a rdsAPI) reboot(ctx context.Context, resource string, failover bool) {
+	if err := a.restart(ctx, resource); err != nil {
+		a.broken(ctx, resource, dbBadParameter, "The DB instance could not be rebooted", err)
+		return
+	}
+	a.edit(resource, func(db *dbInstance) {
+		db.Status = dbAvailable
+		if failover {
+			a.event(types.SourceTypeDbInstance, db.ID, "failover", "Multi-AZ instance failover completed")
+		}
+	})
+}
+
+// start brings a server back that was stopped, on purpose or with the cloud.
+func (a rdsAPI) start(ctx context.Context, resource string) {
+	if _, err := a.up(ctx, resource); err != nil {
+		a.broken(ctx, resource, dbFailed, "The DB instance could not be started", err)
+		return
+	}
+	a.edit(resource, func(db *dbInstance) {
+		if db.Status == dbStarting {
+			a.event(types.SourceTypeDbInstance, db.ID, "notification", "DB instance started")
+		}
+		if db.Status != dbBackingUp {
+			db.Status = dbAvailable
+		}
+	})
+	a.back(ctx, resource)
+	if db := a.look(resource); db.Pending.any() && (db.Pending.Now || db.Pending.Verifier != "") {
+		a.modify(ctx, resource)
+	}
+}
+
+func (a rdsAPI) stop(ctx context.Context, resource string) {
+	server, err := a.engine.Server(resource)
+	if err == nil {
+		err = server.Stop(ctx)
+	}
+	if err != nil {
+		a.broken(ctx, resource, dbFailed, "The DB instance could not be stopped", err)
+		return
+	}
+	a.edit(resource, func(db *dbInstance) {
+		db.Status = dbStopped
+		a.event(types.SourceTypeDbInstance, db.ID, "notification", "DB instance stopped")
+	})
+}
+
+// remove deletes the instance once its final snapshot, if there is to be one,
+// is complete. Without it nothing is deleted.
+func (a rdsAPI) remove(ctx context.Context, resource string) {
+	latency := a.after(a.cfg.Latencies.DBDelete)
+	server, err := a.engine.Server(resource)
+	if err == nil {
+		err = a.takeSnapshots(ctx, resource)
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		a.broken(ctx, resource, dbFailed, "The DB instance was not deleted because its snapshot failed", err)
+		return
+	}
+	if err := server.Delete(ctx); err != nil {
+		a.broken(ctx, resource, dbFailed, "The DB instance could not be deleted", err)
+		return
+	}
+	select {
+	case <-ctx.Done():
+		return
+	case <-latency:
+	}
+	a.update(func() {
+		s := &a.state.RDS
+		at := slices.IndexFunc(s.Instances, func(db *dbInstance) bool { return db.Resource == resource })
+		if at < 0 {
+			return
+		}
+		db := s.Instances[at]
+		s.Instances = slices.Delete(s.Instances, at, at+1)
+		a.releaseInterface(db.Interface)
+		if db.KeepBackups && db.Backups > 0 {
+			s.Retained = append(s.Retained, db)
+		} else {
+			a.dropBackups(resource)
+		}
+		a.event(types.SourceTypeDbInstance, db.ID, "deletion", "DB instance deleted")
+	})
+}
+
+// watch brings the server back when it dies by itself, as RDS recovers an
+// instance, until the next work begins.
+func (a rdsAPI) watch(ctx context.Context, resource string) {
+	for failures := 0; failures < 3; {
+		db := a.look(resource)
+		if ctx.Err() != nil || !db.runs() {
+			return
+		}
+		server, err := a.engine.Server(resource)
+		if err != nil {
+			return // its name is good, or it would not have come so far
+		}
+		if server.Running() {
+			select {
+			case <-ctx.Done():
+				return
+			case <-server.Done():
+			}
+			if ctx.Err() != nil {
+				return
+			}
+		}
+		a.log.Warn("a database's server has died; bringing it back", "database", db.ID)
+		a.edit(resource, func(db *dbInstance) {
+			a.event(types.SourceTypeDbInstance, db.ID, "recovery", "Recovery of the DB instance has started. Recovery time will vary with the amount of data to be recovered.")
+		})
+		if _, err = a.up(ctx, resource); err != nil {
+			failures++
+			if failures == 3 {
+				a.broken(ctx, resource, dbFailed, "The DB instance could not be recovered", err)
+			}
+			continue
+		}
+		failures = 0
+		a.edit(resource, func(db *dbInstance) {
+			a.event(types.SourceTypeDbInstance, db.ID, "recovery", "Recovery of the DB instance is complete.")
+		})
+	}
+}
+
+// reload gives a running server the applied parameters without a restart. The
+// lock is held.
+func (a rdsAPI) reload(db *dbInstance) {
+	resource := db.Resource
+	a.spawn(func(context.Context) {
+		server, err := a.engine.Server(resource)
+		if err != nil || !server.Running() {
+			return // it starts with them
+		}
+		settings, err := a.serverSettings(a.look(resource))
+		if err == nil {
+			err = server.Reload(settings)
+		}
+		if err != nil {
+			a.log.Error("a database could not take its parameters up", "database", resource, "error", err)
+		}
+	})
+}
+
+// takeSnapshots takes the instance's snapshots that are being created, one
+// after the other.
+func (a rdsAPI) takeSnapshots(ctx context.Context, resource string) error {
+	var todo []dbSnapshot
+	a.read(func() {
+		for _, s := range a.state.RDS.Snapshots {
+			if s.Instance.Resource == resource && s.Status == dbCreating {
+				todo = append(todo, *s)
+			}
+		}
+	})
+	var errs []error
+	for _, s := range todo {
+		d := a.cfg.Latencies.DBSnapshot
+		if s.Type == snapshotAutomated {
+			d = a.cfg.Latencies.DBBackup
+		}
+		latency := a.after(d)
+		var err error
+		if !a.engine.HasSnapshot(s.Key) { // it may be there from before a restart
+			// A server that was killed with the cloud first recovers.
+			var server *postgres.Server
+			if server, err = a.up(ctx, resource); err == nil {
+				err = server.Snapshot(ctx, s.Key)
+			}
+		}
+		if err == nil {
+			select {
+			case <-ctx.Done():
+				err = ctx.Err()
+			case <-latency:
+			}
+		}
+		if ctx.Err() != nil {
+			return ctx.Err() // it stays to be taken
+		}
+		if err != nil {
+			a.log.Error("a snapshot failed", "snapshot", s.ID, "error", err)
+			errs = append(errs, err)
+		}
+		a.update(func() { a.taken(s.Key, err) })
+	}
+	return errors.Join(errs...)
+}
+
+// taken notes how a snapshot ended.
+func (a rdsAPI) taken(key string, err error) {
+	for _, s := range a.state.RDS.Snapshots {
+		if s.Key != key {
+			continue
+		}
+		if err != nil {
+			s.Status = dbFailed
+			a.event(types.SourceTypeDbSnapshot, s.ID, "failure", eventText("The snapshot failed", err))
+			continue
+		}
+		s.Status, s.Created = dbAvailable, a.now()
+		message := "Manual snapshot created"
+		if s.Type == snapshotAutomated {
+			message = "Automated snapshot created"
+			a.event(types.SourceTypeDbInstance, s.Instance.ID, "backup", "Finished DB Instance backup")
+		}
+		a.event(types.SourceTypeDbSnapshot, s.ID, "creation", message)
+	}
+}
