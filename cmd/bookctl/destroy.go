@@ -37,7 +37,7 @@ automated backup of the stack is left either, and the data is gone.`,
 
 func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	begun := time.Now()
-	rep := newReporter(s, g)
+	rep := newReporter(ctx, s, g)
 	defer rep.close()
 	t, err := connect(ctx, s, g)
 	if err != nil {
@@ -77,6 +77,7 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 		return err
 	}
 	end := destruction{place: t.place}
+	rep.begin(stack.Resources())
 	report, err := graph.Destroy(ctx, stack.Resources(), graph.Options{
 		Owner: g.stack, Transient: provision.Transient, Guard: lock.Guard, Observe: rep.event,
 	})

@@ -47,5 +47,8 @@ func run(ctx context.Context, args []string, s streams) int {
 	if err == nil {
 		return exitOK
 	}
+	if errors.Is(context.Cause(ctx), errInterrupted) && errors.Is(err, context.Canceled) {
+		err = errInterrupted // and not the list of the calls that it cut off
+	}
 	return explain(s, cmd, err)
 }

@@ -123,7 +123,7 @@ func deadline(ctx context.Context, g *globals) (context.Context, context.CancelF
 
 func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.FlagSet, wait bool, line string) error {
 	begun := time.Now()
-	rep := newReporter(s, g)
+	rep := newReporter(ctx, s, g)
 	defer rep.close()
 	if g.local {
 		if err := ensureLocalCloud(ctx, rep); err != nil {
@@ -175,6 +175,7 @@ func (p *preparation) run(ctx context.Context, s streams, g *globals, rep report
 		return nil, graph.Report{}, usageError{err}
 	}
 	options.Guard, options.Observe = lock.Guard, rep.event
+	rep.begin(stack.Resources())
 	report, err := graph.Up(ctx, stack.Resources(), options)
 	return stack, report, err
 }

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+func TestALogSaysNowAndThenWhatIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	zero := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	now := zero
+	var out bytes.Buffer
+	l := newLines(context.Background(), &out, progress{})
+	l.now = func() time.Time { return now }
+	l.every = time.Hour // beats are given by hand
+	l.begin(nil)
+	l.every = 30 * time.Second
+	l.progress.total = 31
+	at := func(after time.Duration, e graph.Event) {
+		now = zero.Add(after)
+		e.Time = now
+		l.event(e)
+	}
+	beat := func(after time.Duration) {
+		now = zero.Add(after)
+		l.beat()
+	}
+	at(0, graph.Event{Node: "database", Kind: graph.Creating})
+	at(time.Second, graph.Event{Node: "load-balancer", Kind: graph.Creating})
+	at(2*time.Second, graph.Event{Node: "sg-task", Kind: graph.Creating})
+	at(3*time.Second, graph.Event{Node: "sg-task", Kind: graph.Updating, Changes: []graph.Change{
+		{Field: "rule missing: tcp 443 to 0.0.0.0/0"}, {Field: "rule missing: tcp 5432 to 10.0.10.0/24"}, {Field: "rule too many: sgr-1"},
+	}})
+	at(4*time.Second, graph.Event{Node: "sg-task", Kind: graph.Done, Elapsed: 2 * time.Second})
+	at(10*time.Second, graph.Event{Node: "database", Kind: graph.Waiting, Note: "backing-up"})
+	beat(20 * time.Second) // too early
+	beat(50 * time.Second)
+	beat(60 * time.Second) // too early
+	at(70*time.Second, graph.Event{Node: "load-balancer", Kind: graph.Failed, Err: errors.New("no quota")})
+	at(71*time.Second, graph.Event{Node: "listener", Kind: graph.Skipped, Note: "load-balancer"})
+	beat(190 * time.Second)
+	at(200*time.Second, graph.Event{Node: "database", Kind: graph.Done, Elapsed: 200 * time.Second})
+	beat(300 * time.Second) // nothing is waited for
+	l.close()
+	l.note("too late")
+	want := `12:00:00 database                 creating
+12:00:01 load-balancer            creating
+12:00:02 sg-task                  creating
+12:00:03 sg-task                  completing it: 2 rules missing, 1 rule too many
+12:00:04 sg-task                  done in 2s
+12:00:10 database                 waiting: backing-up
+12:00:50 Creating load-balancer, 49s; database goes on beside it. 1 of 31, 50s.
+12:01:10 load-balancer            failed: no quota
+12:01:11 listener                 skipped, since load-balancer failed
+12:03:10 Creating database, 3m10s: backing-up. 3 of 31, 3m10s.
+12:03:20 database                 done in 3m20s
+`
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+func TestChangesAreToldInFullOnlyWhereThatIsShort(t *testing.T) {
+	t.Parallel()
+	for want, changes := range map[string][]graph.Change{
+		"cpu: 256 → 512":                   {{Field: "cpu", Have: "256", Want: "512"}},
+		"a: (none) → 1; b: 2 → (none)":     {{Field: "a", Want: "1"}, {Field: "b", Have: "2"}},
+		"a, b, c, d":                       {{Field: "a"}, {Field: "b"}, {Field: "c"}, {Field: "d"}},
+		"policy":                           {{Field: "policy", Have: strings.Repeat("x", 100), Want: strings.Repeat("y", 100)}},
+		"1 rule missing, 2 rules too many": {{Field: "rule missing: x"}, {Field: "rule too many: y"}, {Field: "rule too many: z"}},
+	} {
+		if got := changesText(changes); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
