@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/bookctl/bookctl/internal/localcloud/process"
 )
 
 // Info is what a running cloud says of itself.
@@ -132,7 +134,7 @@ func Stop(ctx context.Context, stateDir string) (bool, error) {
 	if err != nil || !running {
 		return false, err
 	}
-	if err := syscall.Kill(info.PID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+	if err := process.Signal(info.PID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return true, fmt.Errorf("stop the local cloud, process %d: %w", info.PID, err)
 	}
 	// The lock outlives everything else of the cloud.
