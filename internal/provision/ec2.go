@@ -22,7 +22,6 @@ type network struct {
 	subnets *survey[types.Subnet]
 	tables  *survey[types.RouteTable]
 	groups  *survey[types.SecurityGroup]
-	rules   *survey[types.SecurityGroupRule]
 }
 
 func newNetwork(i identity, client *ec2.Client, seen *glances) network {
@@ -47,36 +46,7 @@ func newNetwork(i identity, client *ec2.Client, seen *glances) network {
 		}
 		return out.SecurityGroups, nil
 	})
-	n.rules = newSurvey(func(ctx context.Context) ([]types.SecurityGroupRule, error) {
-		groups, err := n.groups.look(ctx, "the rules of all")
-		if err != nil {
-			return nil, err
-		}
-		var ids []string
-		for _, g := range groups {
-			ids = append(ids, aws.ToString(g.GroupId))
-		}
-		return n.describeRules(ctx, ids...)
-	})
 	return n
-}
-
-func (n network) describeRules(ctx context.Context, groups ...string) ([]types.SecurityGroupRule, error) {
-	var out []types.SecurityGroupRule
-	if len(groups) == 0 {
-		return nil, nil // without a filter all of the account's would come
-	}
-	pages := ec2.NewDescribeSecurityGroupRulesPaginator(n.ec2, &ec2.DescribeSecurityGroupRulesInput{
-		Filters: []types.Filter{{Name: aws.String("group-id"), Values: groups}},
-	})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("describe the rules of %s: %w", strings.Join(groups, ", "), err)
-		}
-		out = append(out, page.SecurityGroupRules...)
-	}
-	return out, nil
 }
 
 func (n network) allSubnets(ctx context.Context) ([]types.Subnet, error) {

@@ -142,19 +142,28 @@ func (l *LoadBalancer) describe(ctx context.Context) (*types.LoadBalancer, map[s
 	if b, ok := l.seen.take(); ok {
 		return b.live, b.tags, nil
 	}
-	out, err := l.elb.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{Names: []string{l.loadBalancerName()}})
-	if isCode(err, "LoadBalancerNotFound") || err == nil && len(out.LoadBalancers) == 0 {
-		return nil, nil, nil
+	live, err := l.lookup(ctx)
+	if live == nil || err != nil {
+		return nil, nil, err
 	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("describe load balancer %s: %w", l.loadBalancerName(), err)
-	}
-	arn := aws.ToString(out.LoadBalancers[0].LoadBalancerArn)
+	arn := aws.ToString(live.LoadBalancerArn)
 	tags, err := l.tagsOf(ctx, arn)
 	if isCode(err, "LoadBalancerNotFound") {
 		return nil, nil, nil
 	}
-	return &out.LoadBalancers[0], tags[arn], err
+	return live, tags[arn], err
+}
+
+// lookup returns the load balancer, or nil.
+func (l *LoadBalancer) lookup(ctx context.Context) (*types.LoadBalancer, error) {
+	out, err := l.elb.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{Names: []string{l.loadBalancerName()}})
+	if isCode(err, "LoadBalancerNotFound") || err == nil && len(out.LoadBalancers) == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("describe load balancer %s: %w", l.loadBalancerName(), err)
+	}
+	return &out.LoadBalancers[0], nil
 }
 
 // Attributes of load balancers:

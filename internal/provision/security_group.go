@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,10 +50,9 @@ func newSecurityGroup(n network, name, description string, vpc *VPC, needs []gra
 	}
 }
 
-// liveRule is a rule as found, with what it takes to revoke it.
+// liveRule is a rule as found.
 type liveRule struct {
 	rule
-	id     string
 	exotic string // a protocol, range or peer kind that we never make
 }
 
@@ -68,57 +68,63 @@ func (g *SecurityGroup) Find(ctx context.Context) (graph.State, error) {
 		return absent, err
 	}
 	id, tags := aws.ToString(sg.GroupId), tagMap(sg.Tags)
-	rules, first, err := g.network.rules.first(ctx, g.Name())
-	if !first {
-		rules, err = g.describeRules(ctx, id)
-	}
-	if err != nil {
-		return graph.State{}, err
-	}
-	live := ofGroup(rules, id)
+	live := append(asRules(false, sg.IpPermissions), asRules(true, sg.IpPermissionsEgress)...)
 	return graph.State{
 		Phase: graph.Ready, ID: id, Owner: tags[TagStack],
 		Drift: append(tagDrift(tags, g.tags(g.Name())), ruleDrift(live, g.rules())...),
 	}, nil
 }
 
-// live reads the group's rules.
-func (g *SecurityGroup) live(ctx context.Context, id string) ([]liveRule, error) {
-	all, err := g.describeRules(ctx, id)
-	return ofGroup(all, id), err
-}
-
-func ofGroup(all []types.SecurityGroupRule, id string) []liveRule {
+// asRules takes permissions, which hold several peers each, apart.
+func asRules(egress bool, permissions []types.IpPermission) []liveRule {
 	var out []liveRule
-	for _, r := range all {
-		if aws.ToString(r.GroupId) == id {
-			out = append(out, asRule(r))
+	for _, p := range permissions {
+		add := func(peer *string, exotic string) {
+			out = append(out, newLiveRule(egress, p.IpProtocol, p.FromPort, p.ToPort, peer, exotic))
+		}
+		for _, r := range p.IpRanges {
+			add(r.CidrIp, "")
+		}
+		for _, r := range p.UserIdGroupPairs {
+			add(r.GroupId, "")
+		}
+		for _, r := range p.Ipv6Ranges {
+			add(r.CidrIpv6, "peer")
+		}
+		for _, r := range p.PrefixListIds {
+			add(r.PrefixListId, "peer")
 		}
 	}
 	return out
 }
 
 func asRule(r types.SecurityGroupRule) liveRule {
-	l := liveRule{rule: rule{egress: aws.ToBool(r.IsEgress)}, id: aws.ToString(r.SecurityGroupRuleId)}
+	peer, exotic := r.CidrIpv4, ""
 	switch {
-	case r.CidrIpv4 != nil:
-		l.peer = *r.CidrIpv4
 	case r.ReferencedGroupInfo != nil:
-		l.peer = aws.ToString(r.ReferencedGroupInfo.GroupId)
-	default:
-		l.peer = aws.ToString(r.CidrIpv6) + aws.ToString(r.PrefixListId)
-		l.exotic = "peer"
+		peer = r.ReferencedGroupInfo.GroupId
+	case r.CidrIpv6 != nil:
+		peer, exotic = r.CidrIpv6, "peer"
+	case r.PrefixListId != nil:
+		peer, exotic = r.PrefixListId, "peer"
 	}
-	from, to, protocol := aws.ToInt32(r.FromPort), aws.ToInt32(r.ToPort), aws.ToString(r.IpProtocol)
-	switch {
-	case protocol == "-1":
-	case protocol == "tcp" && from == to:
-		l.port = from
+	return newLiveRule(aws.ToBool(r.IsEgress), r.IpProtocol, r.FromPort, r.ToPort, peer, exotic)
+}
+
+func newLiveRule(egress bool, protocol *string, from, to *int32, peer *string, exotic string) liveRule {
+	l := liveRule{rule: rule{egress: egress, peer: aws.ToString(peer)}, exotic: exotic}
+	switch p, a, b := aws.ToString(protocol), aws.ToInt32(from), aws.ToInt32(to); {
+	case p == "-1":
+	case p == "tcp" && a == b:
+		l.port = a
 	default:
-		l.exotic = fmt.Sprintf("%s %d-%d", protocol, from, to)
+		l.exotic = fmt.Sprintf("%s %d-%d", p, a, b)
 	}
 	return l
 }
+
+// String names the rule, so that it can be told from every other of its group.
+func (l liveRule) String() string { return strings.TrimSpace(l.exotic + " " + l.rule.String()) }
 
 const (
 	missingRule = "rule missing: "
@@ -133,7 +139,7 @@ func ruleDrift(live []liveRule, want []rule) []graph.Change {
 			have[l.rule] = true
 		}
 		if l.exotic != "" || !contains(want, l.rule) {
-			out = append(out, graph.Change{Field: extraRule + l.id, Have: strings.TrimSpace(l.exotic + " " + l.String())})
+			out = append(out, graph.Change{Field: extraRule + l.String(), Have: l.String()})
 		}
 	}
 	for _, w := range want {
@@ -185,15 +191,19 @@ func (g *SecurityGroup) Update(ctx context.Context, changes []graph.Change) erro
 			return fmt.Errorf("allow %s in %s: %w", r, g.ID(), err)
 		}
 	}
-	live, err := g.live(ctx, g.ID())
+	if !slices.ContainsFunc(changes, func(c graph.Change) bool { return strings.HasPrefix(c.Field, extraRule) }) {
+		return nil
+	}
+	live, err := g.describeRules(ctx, g.ID())
 	if err != nil {
 		return err
 	}
-	for _, l := range live {
-		if !hasField(changes, extraRule+l.id) {
+	for _, r := range live {
+		l := asRule(r)
+		if !hasField(changes, extraRule+l.String()) {
 			continue
 		}
-		if err := g.revoke(ctx, l); err != nil && !isCode(err, "InvalidPermission.NotFound") {
+		if err := g.revoke(ctx, l.egress, r.SecurityGroupRuleId); err != nil && !isCode(err, "InvalidPermission.NotFound") {
 			return fmt.Errorf("revoke %s in %s: %w", l, g.ID(), err)
 		}
 	}
@@ -220,10 +230,10 @@ func (g *SecurityGroup) authorize(ctx context.Context, r rule) error {
 	return err
 }
 
-func (g *SecurityGroup) revoke(ctx context.Context, l liveRule) error {
-	id, ids := aws.String(g.ID()), []string{l.id}
+func (g *SecurityGroup) revoke(ctx context.Context, egress bool, rule *string) error {
+	id, ids := aws.String(g.ID()), []string{aws.ToString(rule)}
 	var err error
-	if l.egress {
+	if egress {
 		_, err = g.ec2.RevokeSecurityGroupEgress(ctx, &ec2.RevokeSecurityGroupEgressInput{GroupId: id, SecurityGroupRuleIds: ids})
 	} else {
 		_, err = g.ec2.RevokeSecurityGroupIngress(ctx, &ec2.RevokeSecurityGroupIngressInput{GroupId: id, SecurityGroupRuleIds: ids})
@@ -234,12 +244,13 @@ func (g *SecurityGroup) revoke(ctx context.Context, l liveRule) error {
 // Delete revokes every rule and removes the group. Groups that name each other
 // could not be removed otherwise.
 func (g *SecurityGroup) Delete(ctx context.Context) error {
-	live, err := g.live(ctx, g.ID())
+	live, err := g.describeRules(ctx, g.ID())
 	if err != nil {
 		return err
 	}
-	for _, l := range live {
-		if err := g.revoke(ctx, l); err != nil && !notFound(err) {
+	for _, r := range live {
+		l := asRule(r)
+		if err := g.revoke(ctx, l.egress, r.SecurityGroupRuleId); err != nil && !notFound(err) {
 			return fmt.Errorf("revoke %s in %s: %w", l, g.ID(), err)
 		}
 	}
@@ -247,4 +258,19 @@ func (g *SecurityGroup) Delete(ctx context.Context) error {
 		return fmt.Errorf("delete %s: %w", g.ID(), err)
 	}
 	return nil
+}
+
+func (g *SecurityGroup) describeRules(ctx context.Context, id string) ([]types.SecurityGroupRule, error) {
+	var out []types.SecurityGroupRule
+	pages := ec2.NewDescribeSecurityGroupRulesPaginator(g.ec2, &ec2.DescribeSecurityGroupRulesInput{
+		Filters: []types.Filter{{Name: aws.String("group-id"), Values: []string{id}}},
+	})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("describe the rules of %s: %w", id, err)
+		}
+		out = append(out, page.SecurityGroupRules...)
+	}
+	return out, nil
 }

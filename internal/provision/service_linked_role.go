@@ -48,15 +48,25 @@ type ServiceLinkedRole struct {
 	graph.Node
 	linkedRoles
 	service string // the principal that it is linked to
+	wanted  bool   // the stack uses the service
+	inUse   bool   // something of the stack lives by it
 }
 
-func newServiceLinkedRole(r linkedRoles, name, service string) *ServiceLinkedRole {
-	return &ServiceLinkedRole{Node: graph.Named("service-linked-role-"+name, 2*time.Minute), linkedRoles: r, service: service}
+func newServiceLinkedRole(r linkedRoles, name, service string, wanted, inUse bool) *ServiceLinkedRole {
+	return &ServiceLinkedRole{
+		Node: graph.Named("service-linked-role-"+name, 2*time.Minute), linkedRoles: r, service: service, wanted: wanted, inUse: inUse,
+	}
 }
 
 // Find looks the role up by its path. It counts as ours, since there is one for
-// all.
+// all. One that is in use need not be asked for: it can't be deleted.
 func (r *ServiceLinkedRole) Find(ctx context.Context) (graph.State, error) {
+	if !r.wanted {
+		return graph.State{Phase: graph.Absent, Unwanted: true}, nil
+	}
+	if r.inUse {
+		return graph.State{Phase: graph.Ready, Owner: r.stack, Note: "in use"}, nil
+	}
 	all, err := r.seen.look(ctx, r.Name())
 	if err != nil {
 		return graph.State{}, err

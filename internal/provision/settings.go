@@ -285,6 +285,7 @@ func readService(ctx context.Context, c Clients, who identity, d *Deployed) (fun
 		return nil, nil
 	}
 	return func() {
+		d.seen.uses.ecs = true
 		d.Count = max(1, tagNumber(tags, tagCount, live.DesiredCount))
 		d.Min, d.Max = tagNumber(tags, tagMin, 0), tagNumber(tags, tagMax, 0)
 		d.Exec = tagBool(tags, tagExec, live.EnableExecuteCommand)
@@ -341,6 +342,7 @@ func readDatabase(ctx context.Context, c Clients, who identity, d *Deployed) (fu
 		return nil, nil
 	}
 	return func() {
+		d.seen.uses.rds = true
 		d.DBClass = aws.ToString(live.DBInstanceClass)
 		if class, ok := tags[tagClass]; ok {
 			d.DBClass = class
@@ -359,13 +361,37 @@ func readDatabase(ctx context.Context, c Clients, who identity, d *Deployed) (fu
 }
 
 func readLoadBalancer(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
-	lb := LoadBalancer{balancing: balancing{identity: who, elb: c.ELB}}
-	live, tags, err := lb.describe(ctx)
+	b := balancing{identity: who, elb: c.ELB}
+	lb, group := LoadBalancer{balancing: b}, TargetGroup{balancing: b}
+	live, err := lb.lookup(ctx)
 	if err != nil {
 		return nil, err
 	}
+	behind, err := group.lookup(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if live == nil {
+		d.seen.balancer.put(balancer{})
+		return nil, nil
+	}
+	arns := []string{aws.ToString(live.LoadBalancerArn)}
+	if behind != nil {
+		arns = append(arns, aws.ToString(behind.TargetGroupArn))
+	}
+	all, err := b.tagsOf(ctx, arns...)
+	if isCode(err, "LoadBalancerNotFound", "TargetGroupNotFound") {
+		return nil, nil // on their way out
+	}
+	if err != nil {
+		return nil, err
+	}
+	tags := all[arns[0]]
 	d.seen.balancer.put(balancer{live, tags})
-	if live == nil || tags[TagStack] != who.stack {
+	if behind != nil {
+		d.seen.targets.put(targets{behind, all[arns[1]]})
+	}
+	if tags[TagStack] != who.stack {
 		return nil, nil
 	}
 	port := tagNumber(tags, tagPort, 0)
@@ -379,6 +405,7 @@ func readLoadBalancer(ctx context.Context, c Clients, who identity, d *Deployed)
 		}
 	}
 	return func() {
+		d.seen.uses.elb = true
 		if port != 0 {
 			d.Port = port
 		}

@@ -195,10 +195,10 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	})
 
 	linked := newLinkedRoles(who, c.IAM)
-	ecsRole := newServiceLinkedRole(linked, "ecs", "ecs.amazonaws.com")
-	elbRole := newServiceLinkedRole(linked, "elb", "elasticloadbalancing.amazonaws.com")
-	rdsRole := newServiceLinkedRole(linked, "rds", "rds.amazonaws.com")
-	scalingRole := newServiceLinkedRole(linked, "scaling", "ecs.application-autoscaling.amazonaws.com")
+	ecsRole := newServiceLinkedRole(linked, "ecs", "ecs.amazonaws.com", true, seen.uses.ecs)
+	elbRole := newServiceLinkedRole(linked, "elb", "elasticloadbalancing.amazonaws.com", true, seen.uses.elb)
+	rdsRole := newServiceLinkedRole(linked, "rds", "rds.amazonaws.com", true, seen.uses.rds)
+	scalingRole := newServiceLinkedRole(linked, "scaling", "ecs.application-autoscaling.amazonaws.com", spec.Max != 0, false)
 
 	secret := newSecret(who, c.Secrets, "books", "bookapi")
 	data := databases{identity: who, rds: c.RDS}
@@ -257,7 +257,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	service := newService(run, cluster, definition, listener, public, targets, task, serviceSpec{
 		count: spec.Count, bounds: limits, port: containerPort, exec: spec.Exec,
 	}, spec.Wait, publicA, publicB)
-	balancer.seen, db.seen, definition.seen, service.seen = &seen.balancer, &seen.instance, &seen.definition, &seen.service
+	targets.seen, balancer.seen, db.seen, definition.seen, service.seen = &seen.targets, &seen.balancer, &seen.instance, &seen.definition, &seen.service
 	scale := newScaling(who, c.Scaling, scalingRole, service, balancer, targets, limits)
 
 	return &Stack{

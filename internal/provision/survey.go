@@ -89,6 +89,8 @@ type glances struct {
 	service    glance[*ecstypes.Service]
 	definition glance[revision]
 	balancer   glance[balancer]
+	targets    glance[targets]
 	instance   glance[*rdstypes.DBInstance]
 	subnets    glance[[]ec2types.Subnet]
+	uses       struct{ ecs, elb, rds bool } // the stack has things of the service
 }

@@ -21,6 +21,13 @@ type TargetGroup struct {
 	balancing
 	vpc  *VPC
 	port int32
+	seen *glance[targets]
+}
+
+// targets is a target group with its tags, or none.
+type targets struct {
+	live *types.TargetGroup
+	tags map[string]string
 }
 
 func newTargetGroup(b balancing, vpc *VPC, port int32) *TargetGroup {
@@ -62,22 +69,11 @@ type liveTargetGroup struct {
 
 // Find looks the group up by its name.
 func (t *TargetGroup) Find(ctx context.Context) (graph.State, error) {
-	out, err := t.elb.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{Names: []string{t.groupName()}})
-	if isCode(err, "TargetGroupNotFound") || err == nil && len(out.TargetGroups) == 0 {
-		return absent, nil
+	tg, tags, err := t.describe(ctx)
+	if tg == nil || err != nil {
+		return absent, err
 	}
-	if err != nil {
-		return graph.State{}, fmt.Errorf("describe target group %s: %w", t.groupName(), err)
-	}
-	tg := out.TargetGroups[0]
 	arn := aws.ToString(tg.TargetGroupArn)
-	tags, err := t.tagsOf(ctx, arn)
-	if isCode(err, "TargetGroupNotFound") {
-		return absent, nil
-	}
-	if err != nil {
-		return graph.State{}, err
-	}
 	attributes, err := t.elb.DescribeTargetGroupAttributes(ctx, &elb.DescribeTargetGroupAttributesInput{TargetGroupArn: &arn})
 	if isCode(err, "TargetGroupNotFound") {
 		return absent, nil
@@ -86,7 +82,7 @@ func (t *TargetGroup) Find(ctx context.Context) (graph.State, error) {
 		return graph.State{}, fmt.Errorf("describe the attributes of target group %s: %w", t.groupName(), err)
 	}
 	live := liveTargetGroup{
-		tags: tags[arn], kind: string(tg.TargetType), vpc: aws.ToString(tg.VpcId), protocol: string(tg.Protocol), port: aws.ToInt32(tg.Port),
+		tags: tags, kind: string(tg.TargetType), vpc: aws.ToString(tg.VpcId), protocol: string(tg.Protocol), port: aws.ToInt32(tg.Port),
 		check: map[string]string{
 			"health-check-path":     aws.ToString(tg.HealthCheckPath),
 			"health-check-protocol": string(tg.HealthCheckProtocol),
@@ -101,6 +97,35 @@ func (t *TargetGroup) Find(ctx context.Context) (graph.State, error) {
 		live.check["healthy-codes"] = aws.ToString(tg.Matcher.HttpCode)
 	}
 	return graph.State{Phase: graph.Ready, ID: arn, Owner: live.tags[TagStack], Drift: targetGroupDrift(live, t.wanted())}, nil
+}
+
+// describe returns the group with its tags, or nil.
+func (t *TargetGroup) describe(ctx context.Context) (*types.TargetGroup, map[string]string, error) {
+	if g, ok := t.seen.take(); ok {
+		return g.live, g.tags, nil
+	}
+	live, err := t.lookup(ctx)
+	if live == nil || err != nil {
+		return nil, nil, err
+	}
+	arn := aws.ToString(live.TargetGroupArn)
+	tags, err := t.tagsOf(ctx, arn)
+	if isCode(err, "TargetGroupNotFound") {
+		return nil, nil, nil
+	}
+	return live, tags[arn], err
+}
+
+// lookup returns the group, or nil.
+func (t *TargetGroup) lookup(ctx context.Context) (*types.TargetGroup, error) {
+	out, err := t.elb.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{Names: []string{t.groupName()}})
+	if isCode(err, "TargetGroupNotFound") || err == nil && len(out.TargetGroups) == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("describe target group %s: %w", t.groupName(), err)
+	}
+	return &out.TargetGroups[0], nil
 }
 
 func decimal(n *int32) string { return strconv.Itoa(int(aws.ToInt32(n))) }
