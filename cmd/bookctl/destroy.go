@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -90,6 +91,13 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	if err != nil {
 		return err
 	}
+	// The graph knows what it made; the services know what is there.
+	var swept []provision.Leftover
+	swept, end.left, err = provision.Sweep(ctx, t.clients, g.stack, sweepPatience, lock.Guard)
+	end.removed += len(swept)
+	if err != nil {
+		return err
+	}
 	if purge {
 		if end.purged, err = provision.PurgeSnapshots(ctx, t.clients.RDS, g.stack, lock.Guard); err != nil {
 			return err
@@ -99,9 +107,13 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 		return err
 	}
 	rep.close()
-	end.took = time.Since(begun)
+	end.region, end.took = t.region, time.Since(begun)
 	return end.print(s, g)
 }
+
+// sweepPatience is how long the sweep goes on while something holds what is
+// left: network interfaces outlive their owners by some minutes.
+const sweepPatience = 10 * time.Minute
 
 func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, purge bool) string {
 	if !purge {
@@ -140,29 +152,66 @@ func ago(t time.Time) string {
 
 // destruction is how a destroy ended.
 type destruction struct {
-	place   string
-	removed int
-	purged  []provision.Snapshot
-	kept    []provision.Snapshot
-	took    time.Duration
+	place, region string
+	removed       int
+	purged        []provision.Snapshot
+	kept          []provision.Snapshot
+	left          []provision.Leftover
+	took          time.Duration
 }
 
 func (d destruction) print(s streams, g *globals) error {
-	if g.output == "json" {
-		return json.NewEncoder(s.out).Encode(map[string]any{
-			"schema": schema, "type": "result", "command": "destroy", "stack": g.stack, "removed": d.removed,
-			"snapshotsRemoved": d.purged, "snapshotsKept": d.kept, "seconds": d.took.Seconds(),
-		})
+	var left, inert []provision.Leftover
+	for _, l := range d.left {
+		if l.Kept {
+			inert = append(inert, l)
+		} else {
+			left = append(left, l)
+		}
 	}
-	if g.quiet {
+	var end error
+	if len(left) > 0 {
+		end = exitError{exitLeft}
+	}
+	if g.output == "json" {
+		err := json.NewEncoder(s.out).Encode(map[string]any{
+			"schema": schema, "type": "result", "command": "destroy", "stack": g.stack, "removed": d.removed, "left": left,
+			"keptByAWS": inert, "snapshotsRemoved": d.purged, "snapshotsKept": d.kept, "seconds": d.took.Seconds(),
+		})
+		return errors.Join(err, end)
+	}
+	if g.quiet && end == nil {
 		return nil
 	}
-	fmt.Fprintf(s.err, "%d removed, 0 left, %s.\n", d.removed, rounded(d.took))
+	fmt.Fprintf(s.err, "%d removed, %d left, %s.\n", d.removed, len(left), rounded(d.took))
+	for _, l := range left {
+		fmt.Fprintf(s.err, "  left: %s\n", l)
+	}
+	for _, l := range inert {
+		fmt.Fprintf(s.err, "  kept by AWS, at no cost: %s\n", l)
+	}
 	if len(d.purged) > 0 {
 		fmt.Fprintf(s.err, "Snapshots and backups removed:\n%s\n", snapshotLines(d.purged))
 	}
 	if len(d.kept) > 0 {
-		fmt.Fprintf(s.err, "Kept, with your data, in %s:\n%s\n'bookctl up --restore latest' makes the stack anew from it; 'bookctl destroy --purge-snapshots' deletes it.\n", d.place, snapshotLines(d.kept))
+		fmt.Fprintf(s.err, "Kept, with your data, in %s%s:\n%s\n'bookctl up --restore latest' makes the stack anew from it; 'bookctl destroy --purge-snapshots' deletes it.\n",
+			d.place, d.price(), snapshotLines(d.kept))
 	}
-	return nil
+	if end != nil {
+		fmt.Fprintln(s.err, "next: run the same command again when what holds them is gone; it goes on where this one stopped")
+	}
+	return end
+}
+
+// price is what the kept snapshots cost, where that is known.
+func (d destruction) price() string {
+	total := 0.0
+	for _, k := range d.kept {
+		month, err := provision.SnapshotCost(d.region, k.GiB)
+		if err != nil {
+			return ""
+		}
+		total += month
+	}
+	return fmt.Sprintf(" (at most $%.2f a month)", total)
 }

@@ -5,20 +5,11 @@ import (
 	"os"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/picture"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
-
-func zonesOf(ctx context.Context, c provision.Clients) ([2]string, error) {
-	out, err := c.EC2.DescribeAvailabilityZones(ctx, &ec2.DescribeAvailabilityZonesInput{})
-	if err != nil {
-		return [2]string{}, err
-	}
-	return [2]string{*out.AvailabilityZones[0].ZoneName, *out.AvailabilityZones[1].ZoneName}, nil
-}
 
 func diagnosed(ctx context.Context, s streams, stack *provision.Stack, err error) error { return err }
 

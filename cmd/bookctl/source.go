@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/bookctl/bookctl/internal/image"
 	"github.com/bookctl/bookctl/internal/provision"
@@ -65,22 +67,24 @@ func (s *source) Push(ctx context.Context, repository string, login provision.Re
 	return err
 }
 
-// checkImage refuses a ready image that Fargate could not run as it is asked to.
-func checkImage(ctx context.Context, ref, arch string) error {
-	if _, err := image.ParseReference(ref); err != nil {
-		return usageError{err}
+// pinImage resolves a ready image to its digest, so that what is deployed can't
+// change under its tag, and finds the architecture that it is for: the tasks'
+// own if it is for that too, or "" when the registry doesn't let us look, which
+// need not mean that it refuses the tasks.
+func pinImage(ctx context.Context, ref, arch string) (pinned, of string, err error) {
+	parsed, err := image.ParseReference(ref)
+	if err != nil {
+		return "", "", usageError{err}
 	}
 	info, err := image.Inspect(ctx, ref, nil)
-	if err != nil {
-		return fmt.Errorf("look at image %s: %w", ref, err)
+	_, digested := parsed.(name.Digest)
+	switch {
+	case err != nil && digested:
+		return ref, "", nil
+	case err != nil:
+		return "", "", advised{fmt.Errorf("look at image %s: %w", ref, err), "check the reference; an image in a registry that asks for a login has to be named by its digest (…@sha256:…)"}
+	case len(info.Architectures) == 0 || slices.Contains(info.Architectures, arch):
+		return info.Reference, arch, nil
 	}
-	for _, a := range info.Architectures {
-		if a == arch {
-			return nil
-		}
-	}
-	return advised{
-		usageError{fmt.Errorf("image %s is for %v, and the tasks are %s", ref, info.Architectures, arch)},
-		"choose --arch to fit the image, or an image that fits",
-	}
+	return info.Reference, info.Architectures[0], nil
 }

@@ -135,6 +135,9 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 		return err
 	}
 	rep.note("stack %s in %s", g.stack, p.target.place)
+	for _, w := range p.warnings {
+		rep.note("note: %s", w)
+	}
 	p.spec.Wait = wait
 	stack, report, err := p.run(ctx, s, g, rep)
 	rep.close()
@@ -195,6 +198,8 @@ type preparation struct {
 	target *target
 	have   provision.Deployed
 	spec   provision.Spec
+	// warnings are what may fail later and can't be told now.
+	warnings []string
 }
 
 // prepare checks everything that can be checked in seconds and would otherwise
@@ -232,18 +237,25 @@ func prepare(ctx context.Context, s streams, g *globals, u *upFlags, flags *pfla
 		}
 	}
 	p := &preparation{target: t, have: have}
+	imageArch := ""
+	if want.Image != "" && flags.Changed("image") {
+		if want.Image, imageArch, err = pinImage(ctx, want.Image, want.Arch); err != nil {
+			return nil, err
+		}
+	}
+	env, err := provision.Preflight(ctx, t.clients, provision.Intent{
+		Stack: g.stack, Settings: want, Deployed: have, Region: t.region, Restore: u.restore, ImageArch: imageArch,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.warnings = env.Warnings
+	want.DBVersion = env.DBVersion
 	p.spec = provision.Spec{
-		Stack: g.stack, Version: version(), Settings: want, Running: have.Running, Zones: have.Zones, Restore: u.restore,
+		Stack: g.stack, Version: version(), Settings: want, Running: have.Running, Zones: env.Zones, Restore: u.restore,
 	}
 	if want.Image == "" {
 		if p.spec.Source, err = newSource(ctx, u.source, want.Arch); err != nil {
-			return nil, err
-		}
-	} else if err := checkImage(ctx, want.Image, want.Arch); err != nil {
-		return nil, err
-	}
-	if p.spec.Zones[0] == "" {
-		if p.spec.Zones, err = zonesOf(ctx, t.clients); err != nil {
 			return nil, err
 		}
 	}
