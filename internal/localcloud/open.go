@@ -107,8 +107,8 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 // services are all there are, in the order of their names.
 func (c *Cloud) services() []service {
 	return []service{
-		c.autoScalingService(), c.ec2Service(), c.ecrService(), c.ecsService(), c.elbService(), c.iamService(),
-		c.logsService(), c.rdsService(), c.secretsService(), c.ssmService(), c.stsService(), c.taggingService(),
+		c.acmService(), c.autoScalingService(), c.ec2Service(), c.ecrService(), c.ecsService(), c.elbService(), c.iamService(),
+		c.logsService(), c.rdsService(), c.route53Service(), c.secretsService(), c.ssmService(), c.stsService(), c.taggingService(),
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 // defined in its service's file. Secrets are in it only encrypted.
 type state struct {
 	Port        int              `json:"port"` // of the endpoint
+	ACM         acmState         `json:"acm"`
 	EC2         ec2State         `json:"ec2"`
 	ECR         ecrState         `json:"ecr"`
 	ECS         ecsState         `json:"ecs"`
@@ -20,6 +21,7 @@ type state struct {
 	IAM         iamState         `json:"iam"`
 	Logs        logsState        `json:"logs"`
 	RDS         rdsState         `json:"rds"`
+	Route53     route53State     `json:"route53"`
 	AutoScaling autoScalingState `json:"autoScaling"`
 	Secrets     secretsState     `json:"secrets"`
 	SSM         ssmState         `json:"ssm"`

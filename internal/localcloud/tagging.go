@@ -171,7 +171,7 @@ func (a taggingAPI) GetTagValues(_ context.Context, in *tagapi.GetTagValuesInput
 // taggedThings are the resources of the services that the tagging API covers, a
 // list per service.
 func (c *Cloud) taggedThings() [][]taggedThing {
-	return [][]taggedThing{c.taggedEC2(), c.taggedECR(), c.taggedLogs(), c.taggedSecrets(), c.taggedSSM()}
+	return [][]taggedThing{c.taggedACM(), c.taggedEC2(), c.taggedECR(), c.taggedELB(), c.taggedLogs(), c.taggedRoute53(), c.taggedSecrets(), c.taggedSSM()}
 }
 
 func (c *Cloud) taggedEC2() []taggedThing {
@@ -235,6 +235,20 @@ func (c *Cloud) taggedSSM() []taggedThing {
 	var all []taggedThing
 	for _, p := range c.state.SSM.Parameters {
 		all = append(all, taggedThing{ssmAPI{c}.parameterARN(p.Name), p.Tags})
+	}
+	return all
+}
+
+func (c *Cloud) taggedELB() []taggedThing {
+	var all []taggedThing
+	for arn, b := range c.state.ELB.LoadBalancers {
+		all = append(all, taggedThing{arn, b.Tags})
+	}
+	for arn, g := range c.state.ELB.TargetGroups {
+		all = append(all, taggedThing{arn, g.Tags})
+	}
+	for arn, l := range c.state.ELB.Listeners {
+		all = append(all, taggedThing{arn, l.Tags})
 	}
 	return all
 }

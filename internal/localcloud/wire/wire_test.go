@@ -1,7 +1,6 @@
 package wire_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -385,37 +384,6 @@ func TestWhatTheTableDoesNotKnowIsRefusedByName(t *testing.T) {
 			}
 		})
 	}
-}
-
-// FuzzDecode looks for a request that makes the decoder panic or that it reads
-// into an input which it can't have come from.
-func FuzzDecode(f *testing.F) {
-	f.Add(uint8(0), "Action=AuthorizeSecurityGroupIngress&GroupId=sg-1&IpPermissions.1.IpRanges.1.CidrIp=0.0.0.0%2F0")
-	f.Add(uint8(1), "Action=CreateDBInstance&Tags.Tag.1.Key=a&VpcSecurityGroupIds.VpcSecurityGroupId.2=sg")
-	f.Add(uint8(2), `{"family":"a","containerDefinitions":[{"name":"x","portMappings":[{"containerPort":80}],"environment":null}]}`)
-	f.Add(uint8(3), `<ChangeResourceRecordSetsRequest xmlns="x"><ChangeBatch><Changes><Change><Action>UPSERT</Action></Change></Changes></ChangeBatch></ChangeResourceRecordSetsRequest>`)
-	targets := []struct {
-		model     *wire.Model
-		operation string
-		path      string
-		input     func() any
-	}{
-		{load(f, "ec2"), "AuthorizeSecurityGroupIngress", "/", func() any { return new(ec2.AuthorizeSecurityGroupIngressInput) }},
-		{load(f, "rds"), "CreateDBInstance", "/", func() any { return new(rds.CreateDBInstanceInput) }},
-		{load(f, "ecs"), "RegisterTaskDefinition", "/", func() any { return new(ecs.RegisterTaskDefinitionInput) }},
-		{load(f, "route53"), "ChangeResourceRecordSets", "/2013-04-01/hostedzone/Z1/rrset", func() any { return new(route53.ChangeResourceRecordSetsInput) }},
-	}
-	f.Fuzz(func(t *testing.T, which uint8, body string) {
-		target := targets[int(which)%len(targets)]
-		r := httptest.NewRequest(http.MethodPost, target.path, bytes.NewReader(nil))
-		_, _ = target.model.OperationName(r, []byte(body))
-		input := target.input()
-		err := target.model.Decode(target.operation, r, []byte(body), input)
-		var bad *wire.Error
-		if err != nil && !errors.As(err, &bad) {
-			t.Errorf("an error that is not the caller's: %v", err)
-		}
-	})
 }
 
 // TestTheTableIsOfTheListedOperations fails when the list was changed and the

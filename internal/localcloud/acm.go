@@ -1,0 +1,283 @@
+package localcloud
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/acm"
+	"github.com/aws/aws-sdk-go-v2/service/acm/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/authority"
+)
+
+// acmState is what ACM keeps.
+type acmState struct {
+	Certificates map[string]*certificate `json:"certificates,omitempty"` // by ARN
+}
+
+// certificate is requested, validated when all its records are in a hosted zone,
+// and then issued.
+type certificate struct {
+	ARN       string            `json:"arn"`
+	Domain    string            `json:"domain"`
+	Names     []string          `json:"names"` // the domain among them
+	Token     string            `json:"token,omitempty"`
+	Tags      map[string]string `json:"tags,omitempty"`
+	Created   time.Time         `json:"created"`
+	Validated time.Time         `json:"validated,omitzero"`
+	Issued    time.Time         `json:"issued,omitzero"`
+	Expires   time.Time         `json:"expires,omitzero"`
+	Chain     string            `json:"chain,omitempty"` // PEM
+	Sealed    string            `json:"sealed,omitempty"`
+}
+
+type acmAPI struct{ *Cloud }
+
+func (c *Cloud) acmService() service {
+	a := acmAPI{c}
+	return service{model: "acm", signing: "acm", protocol: protocolJSON, operations: operations(
+		op("AddTagsToCertificate", a.AddTagsToCertificate),
+		op("DeleteCertificate", a.DeleteCertificate),
+		op("DescribeCertificate", a.DescribeCertificate),
+		op("ListCertificates", a.ListCertificates),
+		op("ListTagsForCertificate", a.ListTagsForCertificate),
+		op("RemoveTagsFromCertificate", a.RemoveTagsFromCertificate),
+		op("RequestCertificate", a.RequestCertificate),
+	)}
+}
+
+var domainName = regexp.MustCompile(`^(\*\.)?(([A-Za-z0-9-]{0,62}[A-Za-z0-9])\.)+([A-Za-z0-9-]{1,62}[A-Za-z0-9])$`)
+
+func (a acmAPI) certificate(arn *string) (*certificate, error) {
+	cert, ok := a.state.ACM.Certificates[aws.ToString(arn)]
+	if !ok || !a.visible(cert.ARN) {
+		return nil, fail("ResourceNotFoundException", "Could not find certificate %s.", aws.ToString(arn))
+	}
+	return cert, nil
+}
+
+func (a acmAPI) RequestCertificate(_ context.Context, in *acm.RequestCertificateInput) (*acm.RequestCertificateOutput, error) {
+	if in.ValidationMethod != types.ValidationMethodDns {
+		return nil, fail("InvalidParameterException", "The local cloud validates by DNS only")
+	}
+	names := append([]string{aws.ToString(in.DomainName)}, in.SubjectAlternativeNames...)
+	for i, name := range names {
+		if !domainName.MatchString(name) {
+			return nil, fail("InvalidDomainValidationOptionsException", "The domain name %s is not valid", name)
+		}
+		names[i] = strings.ToLower(name)
+	}
+	names = slices.Compact(names)
+	token := aws.ToString(in.IdempotencyToken)
+	for _, have := range a.state.ACM.Certificates {
+		// https://docs.aws.amazon.com/acm/latest/APIReference/API_RequestCertificate.html: within an hour
+		if token != "" && have.Token == token && slices.Equal(have.Names, names) && time.Since(have.Created) < time.Hour {
+			return &acm.RequestCertificateOutput{CertificateArn: aws.String(have.ARN)}, nil
+		}
+	}
+	cert := &certificate{ARN: a.arn("acm", "certificate/"+requestID()), Domain: names[0], Names: names, Token: token, Created: a.now(), Tags: map[string]string{}}
+	for _, t := range in.Tags {
+		cert.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
+	}
+	if a.state.ACM.Certificates == nil {
+		a.state.ACM.Certificates = map[string]*certificate{}
+	}
+	a.state.ACM.Certificates[cert.ARN] = cert
+	a.born(cert.ARN)
+	a.settleCertificates() // the records may be there from an earlier one
+	return &acm.RequestCertificateOutput{CertificateArn: aws.String(cert.ARN)}, nil
+}
+
+// validation is the record that proves the control of a name. It is the same for
+// every certificate of the account, as ACM's is.
+func (c *Cloud) validation(name string) *types.ResourceRecord {
+	name = strings.TrimPrefix(name, "*.")
+	sum := sha256.Sum256([]byte(c.cfg.Account + " " + name))
+	return &types.ResourceRecord{
+		Name:  aws.String("_" + hex.EncodeToString(sum[:16]) + "." + name + "."),
+		Type:  types.RecordTypeCname,
+		Value: aws.String("_" + hex.EncodeToString(sum[16:]) + ".acm-validations.aws."),
+	}
+}
+
+// settleCertificates issues the certificates whose time has come; whoever looks
+// at one calls it first.
+func (c *Cloud) settleCertificates() {
+	for _, cert := range c.state.ACM.Certificates {
+		if !cert.Issued.IsZero() {
+			continue
+		}
+		if cert.Validated.IsZero() && !slices.ContainsFunc(cert.Names, func(name string) bool {
+			record := c.validation(name)
+			return dnsName(c.cname(*record.Name)) != *record.Value
+		}) {
+			cert.Validated = c.now()
+			c.dirty = true
+		}
+		if cert.Validated.IsZero() || time.Since(cert.Validated) < c.cfg.Latencies.scaled(c.cfg.Latencies.Certificate) {
+			continue
+		}
+		// localhost too: that is the name of every load balancer here.
+		issued, err := c.authority.Issue(append(slices.Clone(cert.Names), "localhost")...)
+		if err != nil {
+			c.log.Error("a certificate could not be issued", "certificate", cert.ARN, "error", err)
+			continue
+		}
+		cert.Issued, cert.Expires = c.now(), c.now().AddDate(0, 0, 395)
+		cert.Chain, cert.Sealed = string(issued.Cert), c.seal(string(issued.Key))
+		c.dirty = true
+	}
+	c.save()
+}
+
+// certificateFor is the certificate of an HTTPS listener, in the words of
+// Elastic Load Balancing where there is none.
+func (c *Cloud) certificateFor(arn string) (tls.Certificate, error) {
+	c.settleCertificates()
+	cert, ok := c.state.ACM.Certificates[arn]
+	if !ok {
+		return tls.Certificate{}, fail("CertificateNotFound", "Certificate '%s' not found", arn)
+	}
+	if cert.Issued.IsZero() {
+		return tls.Certificate{}, fail("UnsupportedCertificate", "The certificate '%s' must have a fully-qualified domain name, a supported signature, and a supported key size.", arn)
+	}
+	key, err := c.unseal(cert.Sealed)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return authority.Certificate{Cert: []byte(cert.Chain), Key: []byte(key)}.TLS()
+}
+
+func (a acmAPI) DescribeCertificate(_ context.Context, in *acm.DescribeCertificateInput) (*acm.DescribeCertificateOutput, error) {
+	a.settleCertificates()
+	cert, err := a.certificate(in.CertificateArn)
+	if err != nil {
+		return nil, err
+	}
+	out := &types.CertificateDetail{
+		CertificateArn: aws.String(cert.ARN), DomainName: aws.String(cert.Domain), SubjectAlternativeNames: slices.Clone(cert.Names),
+		Status: cert.status(), Type: types.CertificateTypeAmazonIssued, CreatedAt: aws.Time(cert.Created),
+		KeyAlgorithm: types.KeyAlgorithmEcPrime256v1, RenewalEligibility: types.RenewalEligibilityIneligible,
+		InUseBy: a.certificateUsers(cert.ARN),
+	}
+	if !cert.Issued.IsZero() {
+		out.IssuedAt, out.NotBefore, out.NotAfter = aws.Time(cert.Issued), aws.Time(cert.Issued), aws.Time(cert.Expires)
+	}
+	for _, name := range cert.Names {
+		v := types.DomainValidation{
+			DomainName: aws.String(name), ValidationDomain: aws.String(name), ValidationMethod: types.ValidationMethodDns,
+			ValidationStatus: types.DomainStatusPendingValidation, ResourceRecord: a.validation(name),
+		}
+		if !cert.Issued.IsZero() {
+			v.ValidationStatus = types.DomainStatusSuccess
+		}
+		out.DomainValidationOptions = append(out.DomainValidationOptions, v)
+	}
+	return &acm.DescribeCertificateOutput{Certificate: out}, nil
+}
+
+func (cert *certificate) status() types.CertificateStatus {
+	if cert.Issued.IsZero() {
+		return types.CertificateStatusPendingValidation
+	}
+	return types.CertificateStatusIssued
+}
+
+func (a acmAPI) ListCertificates(_ context.Context, in *acm.ListCertificatesInput) (*acm.ListCertificatesOutput, error) {
+	a.settleCertificates()
+	out := &acm.ListCertificatesOutput{}
+	for _, arn := range slices.Sorted(maps.Keys(a.state.ACM.Certificates)) {
+		cert := a.state.ACM.Certificates[arn]
+		if !a.visible(arn) || len(in.CertificateStatuses) > 0 && !slices.Contains(in.CertificateStatuses, cert.status()) {
+			continue
+		}
+		out.CertificateSummaryList = append(out.CertificateSummaryList, types.CertificateSummary{
+			CertificateArn: aws.String(arn), DomainName: aws.String(cert.Domain), Status: cert.status(), CreatedAt: aws.Time(cert.Created),
+			SubjectAlternativeNameSummaries: slices.Clone(cert.Names), Type: types.CertificateTypeAmazonIssued,
+			KeyAlgorithm: types.KeyAlgorithmEcPrime256v1, InUse: aws.Bool(len(a.certificateUsers(arn)) > 0),
+		})
+	}
+	return out, nil
+}
+
+func (a acmAPI) DeleteCertificate(_ context.Context, in *acm.DeleteCertificateInput) (*acm.DeleteCertificateOutput, error) {
+	cert, err := a.certificate(in.CertificateArn)
+	if err != nil {
+		return nil, err
+	}
+	if users := a.certificateUsers(cert.ARN); len(users) > 0 {
+		return nil, fail("ResourceInUseException", "Certificate %s in account %s is in use.", cert.ARN, a.cfg.Account)
+	}
+	delete(a.state.ACM.Certificates, cert.ARN)
+	return &acm.DeleteCertificateOutput{}, nil
+}
+
+func (a acmAPI) AddTagsToCertificate(_ context.Context, in *acm.AddTagsToCertificateInput) (*acm.AddTagsToCertificateOutput, error) {
+	cert, err := a.certificate(in.CertificateArn)
+	if err != nil {
+		return nil, err
+	}
+	tags := maps.Clone(cert.Tags)
+	for _, t := range in.Tags {
+		tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
+	}
+	if len(tags) > maxTags {
+		return nil, fail("TooManyTagsException", "A certificate can have %d tags at most", maxTags)
+	}
+	cert.Tags = tags
+	return &acm.AddTagsToCertificateOutput{}, nil
+}
+
+func (a acmAPI) RemoveTagsFromCertificate(_ context.Context, in *acm.RemoveTagsFromCertificateInput) (*acm.RemoveTagsFromCertificateOutput, error) {
+	cert, err := a.certificate(in.CertificateArn)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range in.Tags { // a tag with a value goes only if it has that value
+		if have, ok := cert.Tags[aws.ToString(t.Key)]; ok && (t.Value == nil || *t.Value == have) {
+			delete(cert.Tags, *t.Key)
+		}
+	}
+	return &acm.RemoveTagsFromCertificateOutput{}, nil
+}
+
+func (a acmAPI) ListTagsForCertificate(_ context.Context, in *acm.ListTagsForCertificateInput) (*acm.ListTagsForCertificateOutput, error) {
+	cert, err := a.certificate(in.CertificateArn)
+	if err != nil {
+		return nil, err
+	}
+	out := &acm.ListTagsForCertificateOutput{}
+	for _, key := range slices.Sorted(maps.Keys(cert.Tags)) {
+		out.Tags = append(out.Tags, types.Tag{Key: aws.String(key), Value: aws.String(cert.Tags[key])})
+	}
+	return out, nil
+}
+
+func (c *Cloud) taggedACM() []taggedThing {
+	var all []taggedThing
+	for _, cert := range c.state.ACM.Certificates {
+		all = append(all, taggedThing{cert.ARN, cert.Tags})
+	}
+	return all
+}
+
+// certificateUsers are the load balancers with a listener of that certificate.
+func (c *Cloud) certificateUsers(arn string) []string {
+	users := map[string]bool{}
+	for _, l := range c.state.ELB.Listeners {
+		for _, cert := range l.Certificates {
+			if aws.ToString(cert.CertificateArn) == arn {
+				users[aws.ToString(l.LoadBalancerArn)] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(users))
+}

@@ -1,0 +1,425 @@
+package localcloud
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/route53"
+	"github.com/aws/aws-sdk-go-v2/service/route53/types"
+)
+
+// route53State is what Route 53 keeps.
+type route53State struct {
+	Zones map[string]*dnsZone `json:"zones,omitempty"` // by id
+	// Changes are the ids of all changes, which are in sync at once.
+	Changes map[string]bool `json:"changes,omitempty"`
+}
+
+// dnsZone is a hosted zone. Names end in a dot and are in lower case.
+type dnsZone struct {
+	ID        string            `json:"id"`
+	Name      string            `json:"name"`
+	Reference string            `json:"reference"` // of its creation
+	Comment   string            `json:"comment,omitempty"`
+	Records   []dnsRecord       `json:"records"`
+	Tags      map[string]string `json:"tags,omitempty"`
+}
+
+// dnsRecord is a record set: values, or the name of which it is an alias.
+type dnsRecord struct {
+	Name   string             `json:"name"`
+	Type   types.RRType       `json:"type"`
+	TTL    int64              `json:"ttl,omitempty"`
+	Values []string           `json:"values,omitempty"`
+	Alias  *types.AliasTarget `json:"alias,omitempty"`
+}
+
+type route53API struct{ *Cloud }
+
+func (c *Cloud) route53Service() service {
+	a := route53API{c}
+	return service{model: "route53", signing: "route53", protocol: protocolRESTXML, operations: operations(
+		op("ChangeResourceRecordSets", a.ChangeResourceRecordSets),
+		op("ChangeTagsForResource", a.ChangeTagsForResource),
+		op("CreateHostedZone", a.CreateHostedZone),
+		op("DeleteHostedZone", a.DeleteHostedZone),
+		op("GetChange", a.GetChange),
+		op("GetHostedZone", a.GetHostedZone),
+		op("ListHostedZones", a.ListHostedZones),
+		op("ListHostedZonesByName", a.ListHostedZonesByName),
+		op("ListResourceRecordSets", a.ListResourceRecordSets),
+		op("ListTagsForResource", a.ListTagsForResource),
+	)}
+}
+
+// dnsName is a name as Route 53 keeps it
+// (https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/DomainNameFormat.html).
+func dnsName(name string) string {
+	name = strings.ReplaceAll(strings.ToLower(name), "*", `\052`)
+	return strings.TrimSuffix(name, ".") + "."
+}
+
+// dnsOrder compares names from their last label to the first, as Route 53 sorts.
+func dnsOrder(a, b string) int {
+	x, y := strings.Split(a, "."), strings.Split(b, ".")
+	slices.Reverse(x)
+	slices.Reverse(y)
+	return slices.Compare(x, y)
+}
+
+// nameServers are those of every zone here; nobody is behind them.
+var nameServers = []string{"ns-1.awsdns-local.org", "ns-2.awsdns-local.net"}
+
+func (a route53API) zone(id *string) (*dnsZone, error) {
+	short := strings.TrimPrefix(aws.ToString(id), "/hostedzone/")
+	z, ok := a.state.Route53.Zones[short]
+	if !ok || !a.visible(z.ID) {
+		return nil, &apiError{status: 404, code: "NoSuchHostedZone", message: "No hosted zone found with ID: " + short}
+	}
+	return z, nil
+}
+
+// change makes the record of a change, which is in sync at once.
+func (a route53API) change(comment *string) *types.ChangeInfo {
+	if a.state.Route53.Changes == nil {
+		a.state.Route53.Changes = map[string]bool{}
+	}
+	id := "C" + strings.ToUpper(hexDigits(20))
+	a.state.Route53.Changes[id] = true
+	return &types.ChangeInfo{Id: aws.String("/change/" + id), Status: types.ChangeStatusInsync, SubmittedAt: aws.Time(a.now()), Comment: comment}
+}
+
+func (a route53API) CreateHostedZone(_ context.Context, in *route53.CreateHostedZoneInput) (*route53.CreateHostedZoneOutput, error) {
+	if in.VPC != nil || in.DelegationSetId != nil || in.HostedZoneConfig != nil && in.HostedZoneConfig.PrivateZone {
+		return nil, fail("InvalidInput", "The local cloud has public hosted zones only")
+	}
+	name := dnsName(aws.ToString(in.Name))
+	if !strings.Contains(strings.TrimSuffix(name, "."), ".") {
+		return nil, fail("InvalidDomainName", "The domain name %s is not valid", aws.ToString(in.Name))
+	}
+	for _, z := range a.state.Route53.Zones {
+		if z.Reference == aws.ToString(in.CallerReference) {
+			return nil, &apiError{status: 409, code: "HostedZoneAlreadyExists", message: "A hosted zone has already been created with the specified caller reference."}
+		}
+	}
+	z := &dnsZone{ID: "Z" + strings.ToUpper(hexDigits(20)), Name: name, Reference: aws.ToString(in.CallerReference)}
+	if in.HostedZoneConfig != nil {
+		z.Comment = aws.ToString(in.HostedZoneConfig.Comment)
+	}
+	z.Records = []dnsRecord{
+		{Name: name, Type: types.RRTypeNs, TTL: 172800, Values: nameServers},
+		{Name: name, Type: types.RRTypeSoa, TTL: 900, Values: []string{nameServers[0] + ". awsdns-hostmaster.amazon.com. 1 7200 900 1209600 86400"}},
+	}
+	if a.state.Route53.Zones == nil {
+		a.state.Route53.Zones = map[string]*dnsZone{}
+	}
+	a.state.Route53.Zones[z.ID] = z
+	a.born(z.ID)
+	return &route53.CreateHostedZoneOutput{
+		HostedZone: z.sdk(), ChangeInfo: a.change(nil),
+		DelegationSet: &types.DelegationSet{NameServers: nameServers},
+		Location:      aws.String("https://route53.amazonaws.com/2013-04-01/hostedzone/" + z.ID),
+	}, nil
+}
+
+func (z *dnsZone) sdk() *types.HostedZone {
+	out := &types.HostedZone{
+		Id: aws.String("/hostedzone/" + z.ID), Name: aws.String(z.Name), CallerReference: aws.String(z.Reference),
+		Config: &types.HostedZoneConfig{}, ResourceRecordSetCount: aws.Int64(int64(len(z.Records))),
+	}
+	if z.Comment != "" {
+		out.Config.Comment = aws.String(z.Comment)
+	}
+	return out
+}
+
+func (a route53API) GetHostedZone(_ context.Context, in *route53.GetHostedZoneInput) (*route53.GetHostedZoneOutput, error) {
+	z, err := a.zone(in.Id)
+	if err != nil {
+		return nil, err
+	}
+	return &route53.GetHostedZoneOutput{HostedZone: z.sdk(), DelegationSet: &types.DelegationSet{NameServers: nameServers}}, nil
+}
+
+func (a route53API) DeleteHostedZone(_ context.Context, in *route53.DeleteHostedZoneInput) (*route53.DeleteHostedZoneOutput, error) {
+	z, err := a.zone(in.Id)
+	if err != nil {
+		return nil, err
+	}
+	if len(z.Records) > 2 {
+		return nil, fail("HostedZoneNotEmpty", "The specified hosted zone contains non-required resource record sets and so cannot be deleted.")
+	}
+	delete(a.state.Route53.Zones, z.ID)
+	return &route53.DeleteHostedZoneOutput{ChangeInfo: a.change(nil)}, nil
+}
+
+// sorted are the visible zones by name, then id.
+func (a route53API) sorted() []*dnsZone {
+	zones := slices.DeleteFunc(slices.Collect(maps.Values(a.state.Route53.Zones)), func(z *dnsZone) bool { return !a.visible(z.ID) })
+	slices.SortFunc(zones, func(x, y *dnsZone) int { return cmp.Or(dnsOrder(x.Name, y.Name), cmp.Compare(x.ID, y.ID)) })
+	return zones
+}
+
+const maxZones = 100
+
+func pageSize(n *int32) (int, error) {
+	size := int(aws.ToInt32(n))
+	if n == nil {
+		return maxZones, nil
+	}
+	if size < 1 {
+		return 0, fail("InvalidInput", "maxitems must be at least 1")
+	}
+	return size, nil
+}
+
+func (a route53API) ListHostedZones(_ context.Context, in *route53.ListHostedZonesInput) (*route53.ListHostedZonesOutput, error) {
+	size, err := pageSize(in.MaxItems)
+	if err != nil {
+		return nil, err
+	}
+	zones := a.sorted()
+	slices.SortFunc(zones, func(x, y *dnsZone) int { return cmp.Compare(x.ID, y.ID) })
+	out := &route53.ListHostedZonesOutput{Marker: in.Marker, MaxItems: aws.Int32(int32(size))}
+	for _, z := range zones {
+		switch {
+		case z.ID < aws.ToString(in.Marker):
+		case len(out.HostedZones) == size:
+			out.IsTruncated, out.NextMarker = true, aws.String(z.ID)
+			return out, nil
+		default:
+			out.HostedZones = append(out.HostedZones, *z.sdk())
+		}
+	}
+	return out, nil
+}
+
+func (a route53API) ListHostedZonesByName(_ context.Context, in *route53.ListHostedZonesByNameInput) (*route53.ListHostedZonesByNameOutput, error) {
+	size, err := pageSize(in.MaxItems)
+	if err != nil {
+		return nil, err
+	}
+	out := &route53.ListHostedZonesByNameOutput{DNSName: in.DNSName, HostedZoneId: in.HostedZoneId, MaxItems: aws.Int32(int32(size))}
+	for _, z := range a.sorted() {
+		if in.DNSName != nil {
+			order := dnsOrder(z.Name, dnsName(*in.DNSName))
+			if order < 0 || order == 0 && z.ID < aws.ToString(in.HostedZoneId) {
+				continue
+			}
+		}
+		if len(out.HostedZones) == size {
+			out.IsTruncated, out.NextDNSName, out.NextHostedZoneId = true, aws.String(z.Name), aws.String(z.ID)
+			break
+		}
+		out.HostedZones = append(out.HostedZones, *z.sdk())
+	}
+	return out, nil
+}
+
+// ChangeResourceRecordSets does all of a batch or nothing.
+func (a route53API) ChangeResourceRecordSets(_ context.Context, in *route53.ChangeResourceRecordSetsInput) (*route53.ChangeResourceRecordSetsOutput, error) {
+	z, err := a.zone(in.HostedZoneId)
+	if err != nil {
+		return nil, err
+	}
+	records := slices.Clone(z.Records)
+	var wrong []string
+	for _, change := range in.ChangeBatch.Changes {
+		r, err := z.record(change.ResourceRecordSet)
+		if err != nil {
+			return nil, err
+		}
+		if message := apply(&records, change.Action, r); message != "" {
+			wrong = append(wrong, message)
+		}
+	}
+	if len(wrong) > 0 {
+		return nil, fail("InvalidChangeBatch", "[%s]", strings.Join(wrong, ", "))
+	}
+	slices.SortFunc(records, func(x, y dnsRecord) int { return cmp.Or(dnsOrder(x.Name, y.Name), cmp.Compare(x.Type, y.Type)) })
+	z.Records = records
+	a.settleCertificates()
+	return &route53.ChangeResourceRecordSetsOutput{ChangeInfo: a.change(in.ChangeBatch.Comment)}, nil
+}
+
+// record reads a record set of the zone. The routing policies are not served.
+func (z *dnsZone) record(in *types.ResourceRecordSet) (dnsRecord, error) {
+	r := dnsRecord{Name: dnsName(aws.ToString(in.Name)), Type: in.Type, TTL: aws.ToInt64(in.TTL), Alias: in.AliasTarget}
+	for _, v := range in.ResourceRecords {
+		r.Values = append(r.Values, aws.ToString(v.Value))
+	}
+	switch {
+	case in.SetIdentifier != nil || in.Weight != nil || in.Region != "" || in.Failover != "" || in.GeoLocation != nil ||
+		in.MultiValueAnswer != nil || in.CidrRoutingConfig != nil || in.GeoProximityLocation != nil || in.HealthCheckId != nil:
+		return r, fail("InvalidInput", "The local cloud has simple routing only")
+	case r.Name != z.Name && !strings.HasSuffix(r.Name, "."+z.Name):
+		return r, fail("InvalidChangeBatch", "[RRSet with DNS name %s is not permitted in zone %s]", r.Name, z.Name)
+	case (r.Alias == nil) == (len(r.Values) == 0):
+		return r, fail("InvalidInput", "Invalid XML ; exactly one of [AliasTarget, ResourceRecords] must be given for %s", r.Name)
+	case r.Alias != nil && in.TTL != nil:
+		return r, fail("InvalidInput", "An alias has no TTL: %s", r.Name)
+	case r.Alias == nil && in.TTL == nil:
+		return r, fail("InvalidInput", "Missing field 'TTL' in %s", r.Name)
+	case r.Type == types.RRTypeCname && r.Name == z.Name:
+		return r, fail("InvalidChangeBatch", "[RRSet of type CNAME with DNS name %s is not permitted at apex in zone %s]", r.Name, z.Name)
+	}
+	return r, nil
+}
+
+// apply does one change and returns AWS's words for why it can't be done.
+func apply(records *[]dnsRecord, action types.ChangeAction, r dnsRecord) string {
+	i := slices.IndexFunc(*records, func(have dnsRecord) bool { return have.Name == r.Name && have.Type == r.Type })
+	named := "resource record set [name='" + r.Name + "', type='" + string(r.Type) + "']"
+	conflict := slices.ContainsFunc(*records, func(have dnsRecord) bool {
+		return have.Name == r.Name && have.Type != r.Type && (have.Type == types.RRTypeCname || r.Type == types.RRTypeCname)
+	})
+	switch action {
+	case types.ChangeActionDelete:
+		if i < 0 {
+			return "Tried to delete " + named + " but it was not found"
+		}
+		if r.Type == types.RRTypeSoa || r.Type == types.RRTypeNs && (*records)[i].Values[0] == nameServers[0] {
+			return "A HostedZone must contain exactly one SOA record and at least one NS record."
+		}
+		if !(*records)[i].equal(r) {
+			return "Tried to delete " + named + " but the values provided do not match the current values"
+		}
+		*records = slices.Delete(*records, i, i+1)
+	case types.ChangeActionCreate:
+		if i >= 0 {
+			return "Tried to create " + named + " but it already exists"
+		}
+		fallthrough
+	default: // UPSERT
+		if conflict {
+			return "RRSet of type " + string(r.Type) + " with DNS name " + r.Name + " conflicts with a CNAME of that name"
+		}
+		if i >= 0 {
+			(*records)[i] = r
+		} else {
+			*records = append(*records, r)
+		}
+	}
+	return ""
+}
+
+func (r dnsRecord) equal(other dnsRecord) bool {
+	x, y := r.Alias, other.Alias
+	if (x == nil) != (y == nil) || x != nil && (dnsName(aws.ToString(x.DNSName)) != dnsName(aws.ToString(y.DNSName)) || aws.ToString(x.HostedZoneId) != aws.ToString(y.HostedZoneId)) {
+		return false
+	}
+	return r.TTL == other.TTL && slices.Equal(r.Values, other.Values)
+}
+
+func (a route53API) ListResourceRecordSets(_ context.Context, in *route53.ListResourceRecordSetsInput) (*route53.ListResourceRecordSetsOutput, error) {
+	z, err := a.zone(in.HostedZoneId)
+	if err != nil {
+		return nil, err
+	}
+	size := 300 // https://docs.aws.amazon.com/Route53/latest/APIReference/API_ListResourceRecordSets.html
+	if in.MaxItems != nil {
+		size = min(size, int(*in.MaxItems))
+	}
+	out := &route53.ListResourceRecordSetsOutput{MaxItems: aws.Int32(int32(size))}
+	for _, r := range z.Records {
+		if in.StartRecordName != nil {
+			order := dnsOrder(r.Name, dnsName(*in.StartRecordName))
+			if order < 0 || order == 0 && r.Type < in.StartRecordType {
+				continue
+			}
+		}
+		if len(out.ResourceRecordSets) == size {
+			out.IsTruncated, out.NextRecordName, out.NextRecordType = true, aws.String(r.Name), r.Type
+			break
+		}
+		set := types.ResourceRecordSet{Name: aws.String(r.Name), Type: r.Type}
+		if r.Alias != nil {
+			alias := *r.Alias
+			alias.DNSName = aws.String(dnsName(aws.ToString(alias.DNSName)))
+			set.AliasTarget = &alias
+		} else {
+			set.TTL = aws.Int64(r.TTL)
+		}
+		for _, v := range r.Values {
+			set.ResourceRecords = append(set.ResourceRecords, types.ResourceRecord{Value: aws.String(v)})
+		}
+		out.ResourceRecordSets = append(out.ResourceRecordSets, set)
+	}
+	return out, nil
+}
+
+func (a route53API) GetChange(_ context.Context, in *route53.GetChangeInput) (*route53.GetChangeOutput, error) {
+	id := strings.TrimPrefix(aws.ToString(in.Id), "/change/")
+	if !a.state.Route53.Changes[id] {
+		return nil, &apiError{status: 404, code: "NoSuchChange", message: "Could not find resource with ID: " + id}
+	}
+	return &route53.GetChangeOutput{ChangeInfo: &types.ChangeInfo{
+		Id: aws.String("/change/" + id), Status: types.ChangeStatusInsync, SubmittedAt: aws.Time(a.now()),
+	}}, nil
+}
+
+// tagZone finds the zone that is tagged; health checks, the other kind of thing
+// with tags, are not served.
+func (a route53API) tagZone(kind types.TagResourceType, id *string) (*dnsZone, error) {
+	if kind != types.TagResourceTypeHostedzone {
+		return nil, fail("InvalidInput", "The local cloud has no %ss", kind)
+	}
+	return a.zone(id)
+}
+
+func (a route53API) ChangeTagsForResource(_ context.Context, in *route53.ChangeTagsForResourceInput) (*route53.ChangeTagsForResourceOutput, error) {
+	z, err := a.tagZone(in.ResourceType, in.ResourceId)
+	if err != nil {
+		return nil, err
+	}
+	if z.Tags == nil {
+		z.Tags = map[string]string{}
+	}
+	for _, key := range in.RemoveTagKeys {
+		delete(z.Tags, key)
+	}
+	for _, t := range in.AddTags {
+		z.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
+	}
+	if len(z.Tags) > 10 { // https://docs.aws.amazon.com/Route53/latest/APIReference/API_ChangeTagsForResource.html
+		return nil, fail("InvalidInput", "A hosted zone can have %s tags at most", strconv.Itoa(10))
+	}
+	return &route53.ChangeTagsForResourceOutput{}, nil
+}
+
+func (a route53API) ListTagsForResource(_ context.Context, in *route53.ListTagsForResourceInput) (*route53.ListTagsForResourceOutput, error) {
+	z, err := a.tagZone(in.ResourceType, in.ResourceId)
+	if err != nil {
+		return nil, err
+	}
+	set := &types.ResourceTagSet{ResourceId: aws.String(z.ID), ResourceType: in.ResourceType}
+	for _, key := range slices.Sorted(maps.Keys(z.Tags)) {
+		set.Tags = append(set.Tags, types.Tag{Key: aws.String(key), Value: aws.String(z.Tags[key])})
+	}
+	return &route53.ListTagsForResourceOutput{ResourceTagSet: set}, nil
+}
+
+// cname is the value of a CNAME record in any zone, "" if there is none.
+func (c *Cloud) cname(name string) string {
+	for _, z := range c.state.Route53.Zones {
+		for _, r := range z.Records {
+			if r.Type == types.RRTypeCname && r.Name == dnsName(name) && len(r.Values) == 1 {
+				return r.Values[0]
+			}
+		}
+	}
+	return ""
+}
+
+func (c *Cloud) taggedRoute53() []taggedThing {
+	var all []taggedThing
+	for _, z := range c.state.Route53.Zones {
+		all = append(all, taggedThing{"arn:aws:route53:::hostedzone/" + z.ID, z.Tags})
+	}
+	return all
+}
