@@ -111,6 +111,8 @@ var grants = []grant{
 			"ecs.amazonaws.com", "ecs.application-autoscaling.amazonaws.com", "elasticloadbalancing.amazonaws.com", "rds.amazonaws.com",
 		}}}},
 
+	{why: "Prices", service: "pricing", actions: "GetProducts"}, // for --price live
+
 	{why: "Lock", service: "ssm", actions: "AddTagsToResource DeleteParameters GetParameters GetParametersByPath PutParameter",
 		resources: []string{"arn:{p}:ssm:{r}:{a}:parameter/bookctl/{s}/lock", "arn:{p}:ssm:{r}:{a}:parameter/bookctl/{s}/lock/*"}},
 }

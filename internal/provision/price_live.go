@@ -6,97 +6,70 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/pricing"
 	"github.com/aws/aws-sdk-go-v2/service/pricing/types"
 )
 
-// LiveCost is Cost with the prices that AWS's Pricing API gives today. The API
-// is served in few regions, and the client's must be one of them; it tells of
-// all:
-// https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/using-price-list-query-api.html
-func LiveCost(ctx context.Context, c *pricing.Client, s Settings, region string) ([]Line, error) {
-	q := query{client: c, region: region}
-	arch := map[string]string{"amd64": "", "arm64": "ARM-"}[s.Arch]
-	postgres := equals("databaseEngine", "PostgreSQL")
-	application := equals("productFamily", "Load Balancer-Application")
-	p := regionPrices{
-		Fargate: map[string]fargatePrice{s.Arch: {
-			VCPUHour: q.price(ctx, "AmazonECS", "Fargate-"+arch+"vCPU-Hours:perCPU"),
-			GBHour:   q.price(ctx, "AmazonECS", "Fargate-"+arch+"GB-Hours"),
-		}},
-		DB:          map[string]float64{s.DBClass: q.price(ctx, "AmazonRDS", "InstanceUsage:"+s.DBClass, postgres)},
-		DBStorageGB: q.price(ctx, "AmazonRDS", "RDS:GP3-Storage", postgres),
-		SnapshotGB:  q.price(ctx, "AmazonRDS", "RDS:ChargedBackupUsage", postgres),
-		ALBHour:     q.price(ctx, "AWSELB", "LoadBalancerUsage", application),
-		LCUHour:     q.price(ctx, "AWSELB", "LCUUsage", application),
-		IPv4Hour:    q.price(ctx, "AmazonVPC", "PublicIPv4:InUseAddress"),
-		SecretMonth: q.price(ctx, "AWSSecretsManager", "AWSSecretsManager-Secrets"),
-		LogGB:       q.price(ctx, "AmazonCloudWatch", "DataProcessing-Bytes"),
-		ImageGB:     q.price(ctx, "AmazonECR", "TimedStorage-ByteHrs"),
-	}
-	if q.err != nil {
-		return nil, q.err
-	}
-	return p.cost(s, region, time.Now().UTC().Format(time.DateOnly))
-}
+// PricingRegion is where the Pricing API answers, for the prices of every
+// region: https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/price-changes.html
+const PricingRegion = "us-east-1"
 
-// query asks for prices until one question fails.
-type query struct {
-	client *pricing.Client
-	region string
-	err    error
-}
-
-// price returns the price of the first unit of a usage type, which AWS writes
-// with a region's own prefix ("EUC1-Fargate-GB-Hours") or, in the oldest
-// region, at times without.
-func (q *query) price(ctx context.Context, service, usage string, filters ...types.Filter) float64 {
-	if q.err != nil {
-		return 0
+// LiveCost is Cost with today's prices from AWS, for any region and database
+// class. The client must be made for PricingRegion. What costs next to nothing,
+// or the same everywhere (the secret, addresses, images, logs), is taken from
+// the table, as for us-east-1.
+func LiveCost(ctx context.Context, client *pricing.Client, s Settings, region string) ([]Line, error) {
+	table, err := readPrices()
+	if err != nil {
+		return nil, err
 	}
-	// A usage type can't be asked for without its prefix, which no API tells.
-	pattern := regexp.MustCompile("^([A-Z]{2,4}[0-9]?-)?" + regexp.QuoteMeta(usage) + "$")
-	found := map[float64]bool{}
-	pages := pricing.NewGetProductsPaginator(q.client, &pricing.GetProductsInput{
-		ServiceCode: &service, Filters: append(filters, equals("regionCode", q.region)),
-	})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+	p := table.Regions[PricingRegion]
+	if known, ok := table.Regions[region]; ok {
+		p = known
+	}
+	fargate := "Fargate-"
+	if s.Arch == "arm64" {
+		fargate = "Fargate-ARM-"
+	}
+	var f fargatePrice
+	var hour float64
+	for _, q := range []struct {
+		service string
+		filters map[string]string
+		usage   map[string]*float64 // by what the usage type ends in after its region
+	}{
+		{"AmazonECS", nil, map[string]*float64{fargate + "vCPU-Hours:perCPU": &f.VCPUHour, fargate + "GB-Hours": &f.GBHour}},
+		{
+			"AmazonRDS", map[string]string{"productFamily": "Database Instance", "databaseEngine": "PostgreSQL", "instanceType": s.DBClass, "deploymentOption": "Single-AZ"},
+			map[string]*float64{"InstanceUsage:" + s.DBClass: &hour},
+		},
+		{
+			"AmazonRDS", map[string]string{"productFamily": "Database Storage", "databaseEngine": "PostgreSQL", "volumeType": "General Purpose-GP3", "deploymentOption": "Single-AZ"},
+			map[string]*float64{"RDS:GP3-Storage": &p.DBStorageGB},
+		},
+		{"AWSELB", map[string]string{"productFamily": "Load Balancer-Application"}, map[string]*float64{"LoadBalancerUsage": &p.ALBHour, "LCUUsage": &p.LCUHour}},
+	} {
+		found, err := askPrices(ctx, client, q.service, region, q.filters)
 		if err != nil {
-			q.err = fmt.Errorf("ask for the price of %s: %w", usage, err)
-			return 0
+			return nil, err
 		}
-		for _, text := range page.PriceList {
-			var p product
-			if err := json.Unmarshal([]byte(text), &p); err != nil {
-				q.err = fmt.Errorf("read the price of %s: %w", usage, err)
-				return 0
+		for usage, price := range q.usage {
+			got, ok := found[usage]
+			if !ok {
+				return nil, fmt.Errorf("%w: AWS's price list has no %s in %s", ErrNoPrice, usage, region)
 			}
-			if pattern.MatchString(p.Product.Attributes.UsageType) {
-				for _, price := range p.first() {
-					found[price] = true
-				}
-			}
+			*price = got
 		}
 	}
-	if len(found) != 1 {
-		q.err = fmt.Errorf("%w: AWS has %d prices for %s in %s", ErrNoPrice, len(found), usage, q.region)
-		return 0
-	}
-	for price := range found {
-		return price
-	}
-	return 0
+	p.Fargate = map[string]fargatePrice{s.Arch: f}
+	p.DB = map[string]float64{s.DBClass: hour}
+	return p.cost(s, region, "today")
 }
 
-func equals(field, value string) types.Filter {
-	return types.Filter{Field: aws.String(field), Type: types.FilterTypeTermMatch, Value: aws.String(value)}
-}
-
-// product is a product in the Pricing API's own JSON.
+// product is what the price list says of one thing. It comes as JSON in a
+// string: https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/using-the-aws-price-list-bulk-api-fetching-price-list-files-manually.html
 type product struct {
 	Product struct {
 		Attributes struct {
@@ -113,18 +86,42 @@ type product struct {
 	} `json:"terms"`
 }
 
-// first returns the prices of the first unit, where more units may cost less.
-func (p product) first() []float64 {
-	var out []float64
-	for _, term := range p.Terms.OnDemand {
-		for _, d := range term.PriceDimensions {
-			if d.BeginRange != "" && d.BeginRange != "0" {
-				continue
+// usageRegion is the region that a usage type begins with: "EUC1-", "EU-", or
+// nothing for most of us-east-1.
+var usageRegion = regexp.MustCompile(`^[A-Z]{2,3}[0-9]?-`)
+
+// askPrices returns on-demand prices in US dollars by usage type, without the
+// region that it begins with.
+func askPrices(ctx context.Context, client *pricing.Client, service, region string, filters map[string]string) (map[string]float64, error) {
+	in := &pricing.GetProductsInput{ServiceCode: &service, Filters: []types.Filter{
+		{Field: aws.String("regionCode"), Type: types.FilterTypeTermMatch, Value: &region},
+		{Field: aws.String("locationType"), Type: types.FilterTypeTermMatch, Value: aws.String("AWS Region")},
+	}}
+	for field, value := range filters {
+		in.Filters = append(in.Filters, types.Filter{Field: &field, Type: types.FilterTypeTermMatch, Value: &value})
+	}
+	out := map[string]float64{}
+	pages := pricing.NewGetProductsPaginator(client, in)
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("ask AWS for the prices of %s: %w", service, err)
+		}
+		for _, text := range page.PriceList {
+			var p product
+			if err := json.Unmarshal([]byte(text), &p); err != nil {
+				return nil, fmt.Errorf("read AWS's prices of %s: %w", service, err)
 			}
-			if price, err := strconv.ParseFloat(d.PricePerUnit["USD"], 64); err == nil && price > 0 {
-				out = append(out, price)
+			usage := usageRegion.ReplaceAllString(p.Product.Attributes.UsageType, "")
+			for _, term := range p.Terms.OnDemand {
+				for _, d := range term.PriceDimensions {
+					price, err := strconv.ParseFloat(d.PricePerUnit["USD"], 64)
+					if err == nil && (d.BeginRange == "0" || d.BeginRange == "") {
+						out[usage] = price
+					}
+				}
 			}
 		}
 	}
-	return out
+	return out, nil
 }

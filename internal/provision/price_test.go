@@ -1,9 +1,17 @@
 package provision_test
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/pricing"
 
 	"github.com/bookctl/bookctl/internal/provision"
 )
@@ -72,5 +80,69 @@ func TestWhatHasNoPriceIsUnknown(t *testing.T) {
 	}
 	if got, err := provision.SnapshotCost("us-east-1", 20); err != nil || math.Abs(got-1.90) > 0.001 {
 		t.Errorf("20 GiB cost %.2f, %v", got, err)
+	}
+}
+
+// priceList answers like the Pricing API, with prices of Frankfurt that are
+// made up, among others that must not be taken for them.
+func priceList(t *testing.T, list map[string]map[string]float64) *pricing.Client {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var in struct {
+			ServiceCode string
+			Filters     []struct{ Field, Value string }
+		}
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		for _, f := range in.Filters {
+			if f.Field == "regionCode" && f.Value != "eu-central-1" {
+				http.Error(w, f.Value, http.StatusBadRequest)
+				return
+			}
+		}
+		var out struct{ PriceList []string }
+		for usage, price := range list[in.ServiceCode] {
+			out.PriceList = append(out.PriceList, fmt.Sprintf(`{"product":{"attributes":{"usagetype":%q}},"terms":{"OnDemand":{"A.B":{"priceDimensions":{"A.B.C":{"beginRange":"0","pricePerUnit":{"USD":"%.10f"}}}}}}}`, usage, price))
+		}
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		_ = json.NewEncoder(w).Encode(out) // a client that is gone needs no answer
+	}))
+	t.Cleanup(server.Close)
+	return pricing.NewFromConfig(aws.Config{
+		Region: provision.PricingRegion, BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
+	})
+}
+
+func TestLiveCostTakesTheRightPrices(t *testing.T) {
+	t.Parallel()
+	list := map[string]map[string]float64{
+		"AmazonECS": {
+			"EUC1-Fargate-vCPU-Hours:perCPU": 1, "EUC1-Fargate-GB-Hours": 2, "EUC1-Fargate-ARM-vCPU-Hours:perCPU": 50, "EUC1-Fargate-ARM-GB-Hours": 60,
+			"EUC1-Fargate-Windows-vCPU-Hours:perCPU": 70,
+		},
+		"AmazonRDS": {"EUC1-InstanceUsage:db.m7g.large": 3, "EUC1-RDS:GP3-Storage": 4},
+		"AWSELB":    {"EUC1-LoadBalancerUsage": 5, "EUC1-LCUUsage": 6},
+	}
+	s := provision.DefaultSettings()
+	s.DBClass = "db.m7g.large"
+	lines, err := provision.LiveCost(t.Context(), priceList(t, list), s, "eu-central-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, l := range lines {
+		got[l.Item] = l.Monthly
+	}
+	for item, want := range map[string]float64{
+		"tasks": 730 * (0.25*1 + 0.5*2), "database": 730 * 3, "database storage": 20 * 4, "load balancer": 730 * 5, "load balancer traffic": 730 * 6,
+	} {
+		if math.Abs(got[item]-want) > 0.001 {
+			t.Errorf("%s: %.2f, want %.2f", item, got[item], want)
+		}
+	}
+	delete(list["AWSELB"], "EUC1-LCUUsage")
+	if _, err := provision.LiveCost(t.Context(), priceList(t, list), s, "eu-central-1"); !errors.Is(err, provision.ErrNoPrice) {
+		t.Errorf("a price that AWS does not name: %v", err)
 	}
 }
