@@ -1,13 +1,325 @@
 package localcloud
 
-// ecsState is what ECS keeps.
-type ecsState struct{}
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+)
+
+// ecsState is what ECS keeps. The SDK's structs in it are never changed through
+// their pointers and slices, only by new ones, since answers share them.
+type ecsState struct {
+	Clusters    map[string]*ecsCluster    `json:"clusters,omitempty"`    // by name
+	Definitions map[string]*ecsDefinition `json:"definitions,omitempty"` // by family:revision
+	Revisions   map[string]int32          `json:"revisions,omitempty"`   // the last of each family, which are never used again
+	Services    map[string]*ecsService    `json:"services,omitempty"`    // by cluster/name
+	Tasks       map[string]*ecsTask       `json:"tasks,omitempty"`       // by id
+}
+
+type ecsCluster struct {
+	Name     string                 `json:"name"`
+	Status   string                 `json:"status"`
+	Settings []types.ClusterSetting `json:"settings,omitempty"`
+	Tags     map[string]string      `json:"tags,omitempty"`
+	Deleted  time.Time              `json:"deleted,omitzero"`
+}
+
+// The states of clusters, services and deployments.
+const (
+	ecsActive   = "ACTIVE"
+	ecsDraining = "DRAINING"
+	ecsInactive = "INACTIVE"
+	ecsPrimary  = "PRIMARY"
+)
+
+// ecsMemory is how long what is gone can still be described: AWS says an hour
+// for tasks, and names no time for clusters and services
+// (https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html).
+const ecsMemory = time.Hour
+
+// ecsLive is what runs behind ECS.
+type ecsLive struct {
+	tasks map[string]*runningTask // by id
+	// wake is poked when there may be something for the scheduler to do.
+	wake chan struct{}
+	// scaling is what Application Auto Scaling measures, by service.
+	scaling map[string]*scalingSample
+}
 
 type ecsAPI struct{ *Cloud }
 
 func (c *Cloud) ecsService() service {
-	return service{model: "ecs", signing: "ecs", protocol: protocolJSON, operations: operations()}
+	a := ecsAPI{c}
+	return service{model: "ecs", signing: "ecs", protocol: protocolJSON, operations: operations(
+		op("CreateCluster", a.CreateCluster), op("DeleteCluster", a.DeleteCluster), op("DescribeClusters", a.DescribeClusters), op("ListClusters", a.ListClusters),
+		op("UpdateClusterSettings", a.UpdateClusterSettings),
+		op("RegisterTaskDefinition", a.RegisterTaskDefinition), op("DeregisterTaskDefinition", a.DeregisterTaskDefinition),
+		op("DeleteTaskDefinitions", a.DeleteTaskDefinitions), op("DescribeTaskDefinition", a.DescribeTaskDefinition),
+		op("ListTaskDefinitions", a.ListTaskDefinitions), op("ListTaskDefinitionFamilies", a.ListTaskDefinitionFamilies),
+		op("CreateService", a.CreateService), op("UpdateService", a.UpdateService), op("DeleteService", a.DeleteService),
+		op("DescribeServices", a.DescribeServices), op("ListServices", a.ListServices),
+		op("RunTask", a.RunTask), op("StopTask", a.StopTask), op("DescribeTasks", a.DescribeTasks), op("ListTasks", a.ListTasks),
+		op("ExecuteCommand", a.ExecuteCommand),
+		op("TagResource", a.TagResource), op("UntagResource", a.UntagResource), op("ListTagsForResource", a.ListTagsForResource),
+	)}
 }
 
-// ecsLive is what runs behind ECS.
-type ecsLive struct{}
+// wakeScheduler lets the scheduler look at once. The lock is held.
+func (c *Cloud) wakeScheduler() {
+	select {
+	case c.live.ECS.wake <- struct{}{}:
+	default: // it is about to look anyway, or does not run yet
+	}
+}
+
+func (c *Cloud) clusterARN(name string) string { return c.arn("ecs", "cluster/"+name) }
+
+func lastPart(arn string) string { return arn[strings.LastIndex(arn, "/")+1:] }
+
+// cluster finds an active cluster by name or ARN; none means "default".
+func (a ecsAPI) cluster(nameOrARN *string) (*ecsCluster, error) {
+	name := "default"
+	if nameOrARN != nil && *nameOrARN != "" {
+		name = lastPart(*nameOrARN)
+	}
+	cl := a.state.ECS.Clusters[name]
+	if cl == nil || cl.Status != ecsActive || !a.visible(a.clusterARN(name)) {
+		return nil, fail("ClusterNotFoundException", "Cluster not found.")
+	}
+	return cl, nil
+}
+
+var ecsName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
+
+// CreateCluster makes a cluster, or returns the active one of that name.
+func (a ecsAPI) CreateCluster(_ context.Context, in *ecs.CreateClusterInput) (*ecs.CreateClusterOutput, error) {
+	name := aws.ToString(in.ClusterName)
+	if name == "" {
+		name = "default"
+	}
+	if !ecsName.MatchString(name) {
+		return nil, fail("InvalidParameterException", "Identifier is for cluster. Invalid characters: %s", name)
+	}
+	if !a.hasServiceLinkedRole("ecs.amazonaws.com") {
+		// The first call in a new account: https://github.com/1Password/scim-examples/issues/356.
+		return nil, fail("InvalidParameterException", "Unable to assume the service linked role. Please verify that the ECS service linked role exists.")
+	}
+	cl := a.state.ECS.Clusters[name]
+	if cl == nil || cl.Status != ecsActive {
+		cl = &ecsCluster{Name: name, Status: ecsActive, Settings: in.Settings, Tags: ecsTags(in.Tags)}
+		if len(cl.Settings) == 0 {
+			cl.Settings = []types.ClusterSetting{{Name: types.ClusterSettingNameContainerInsights, Value: aws.String("disabled")}}
+		}
+		if a.state.ECS.Clusters == nil {
+			a.state.ECS.Clusters = map[string]*ecsCluster{}
+		}
+		a.state.ECS.Clusters[name] = cl
+		a.born(a.clusterARN(name))
+	}
+	described := a.describeCluster(cl, true)
+	return &ecs.CreateClusterOutput{Cluster: &described}, nil
+}
+
+func (a ecsAPI) describeCluster(cl *ecsCluster, tags bool) types.Cluster {
+	d := types.Cluster{
+		ClusterArn: aws.String(a.clusterARN(cl.Name)), ClusterName: aws.String(cl.Name), Status: aws.String(cl.Status), Settings: cl.Settings,
+		CapacityProviders: []string{}, DefaultCapacityProviderStrategy: []types.CapacityProviderStrategyItem{}, Statistics: []types.KeyValuePair{}, Tags: []types.Tag{},
+	}
+	for _, s := range a.state.ECS.Services {
+		if s.Cluster == cl.Name && s.Status == ecsActive {
+			d.ActiveServicesCount++
+		}
+	}
+	for _, t := range a.state.ECS.Tasks {
+		switch {
+		case t.Cluster != cl.Name:
+		case *t.LastStatus == taskRunning:
+			d.RunningTasksCount++
+		case *t.LastStatus == taskPending || *t.LastStatus == taskProvisioning:
+			d.PendingTasksCount++
+		}
+	}
+	if tags {
+		d.Tags = writeECSTags(cl.Tags)
+	}
+	return d
+}
+
+// DeleteCluster removes a cluster without services and tasks.
+func (a ecsAPI) DeleteCluster(_ context.Context, in *ecs.DeleteClusterInput) (*ecs.DeleteClusterOutput, error) {
+	cl, err := a.cluster(in.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range a.state.ECS.Services {
+		// A draining service still holds its cluster by its tasks only.
+		if s.Cluster == cl.Name && s.Status == ecsActive {
+			return nil, fail("ClusterContainsServicesException", "The Cluster cannot be deleted while Services are active.")
+		}
+	}
+	for _, t := range a.state.ECS.Tasks {
+		if t.Cluster == cl.Name && *t.LastStatus != taskStopped {
+			return nil, fail("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
+		}
+	}
+	cl.Status, cl.Deleted = ecsInactive, a.now()
+	described := a.describeCluster(cl, true)
+	return &ecs.DeleteClusterOutput{Cluster: &described}, nil
+}
+
+// DescribeClusters describes clusters, inactive ones too.
+func (a ecsAPI) DescribeClusters(_ context.Context, in *ecs.DescribeClustersInput) (*ecs.DescribeClustersOutput, error) {
+	names := in.Clusters
+	if len(names) == 0 {
+		names = []string{"default"}
+	}
+	out := &ecs.DescribeClustersOutput{Clusters: []types.Cluster{}, Failures: []types.Failure{}}
+	for _, name := range names {
+		cl := a.state.ECS.Clusters[lastPart(name)]
+		if cl == nil || !a.visible(a.clusterARN(cl.Name)) {
+			out.Failures = append(out.Failures, types.Failure{Arn: aws.String(a.clusterARN(lastPart(name))), Reason: aws.String("MISSING")})
+			continue
+		}
+		out.Clusters = append(out.Clusters, a.describeCluster(cl, slices.Contains(in.Include, types.ClusterFieldTags)))
+	}
+	return out, nil
+}
+
+// ListClusters lists the active clusters.
+func (a ecsAPI) ListClusters(_ context.Context, in *ecs.ListClustersInput) (*ecs.ListClustersOutput, error) {
+	arns := []string{}
+	for _, name := range slices.Sorted(maps.Keys(a.state.ECS.Clusters)) {
+		if a.state.ECS.Clusters[name].Status == ecsActive && a.visible(a.clusterARN(name)) {
+			arns = append(arns, a.clusterARN(name))
+		}
+	}
+	out := &ecs.ListClustersOutput{}
+	out.ClusterArns, out.NextToken = pageAfter(arns, in.NextToken, in.MaxResults, 100)
+	return out, nil
+}
+
+// UpdateClusterSettings replaces settings such as Container Insights.
+func (a ecsAPI) UpdateClusterSettings(_ context.Context, in *ecs.UpdateClusterSettingsInput) (*ecs.UpdateClusterSettingsOutput, error) {
+	cl, err := a.cluster(in.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	cl.Settings = slices.Clone(in.Settings)
+	described := a.describeCluster(cl, false)
+	return &ecs.UpdateClusterSettingsOutput{Cluster: &described}, nil
+}
+
+func ecsTags(tags []types.Tag) map[string]string {
+	m := map[string]string{}
+	for _, t := range tags {
+		m[aws.ToString(t.Key)] = aws.ToString(t.Value)
+	}
+	return m
+}
+
+func writeECSTags(tags map[string]string) []types.Tag {
+	list := []types.Tag{}
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		list = append(list, types.Tag{Key: aws.String(k), Value: aws.String(tags[k])})
+	}
+	return list
+}
+
+// tagsOf are the tags of the thing that an ARN names.
+func (a ecsAPI) tagsOf(arn *string) (map[string]string, error) {
+	_, kind, _ := strings.Cut(aws.ToString(arn), ":ecs:"+a.cfg.Region+":"+a.cfg.Account+":")
+	kind, name, _ := strings.Cut(kind, "/")
+	switch kind {
+	case "cluster":
+		cl, err := a.cluster(arn)
+		if err != nil {
+			return nil, err
+		}
+		return cl.Tags, nil
+	case "task-definition":
+		if d := a.state.ECS.Definitions[name]; d != nil {
+			return d.Tags, nil
+		}
+	case "service":
+		if s := a.state.ECS.Services[name]; s != nil && s.Status == ecsActive {
+			return s.Tags, nil
+		}
+		return nil, fail("ServiceNotFoundException", "Service not found.")
+	case "task":
+		if t := a.state.ECS.Tasks[lastPart(name)]; t != nil {
+			return t.TagMap, nil
+		}
+	}
+	return nil, fail("InvalidParameterException", "The specified resource %s is not found.", aws.ToString(arn))
+}
+
+// TagResource tags clusters, services, tasks and task definitions.
+func (a ecsAPI) TagResource(_ context.Context, in *ecs.TagResourceInput) (*ecs.TagResourceOutput, error) {
+	tags, err := a.tagsOf(in.ResourceArn)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(tags, ecsTags(in.Tags))
+	return &ecs.TagResourceOutput{}, nil
+}
+
+// UntagResource is the opposite of TagResource.
+func (a ecsAPI) UntagResource(_ context.Context, in *ecs.UntagResourceInput) (*ecs.UntagResourceOutput, error) {
+	tags, err := a.tagsOf(in.ResourceArn)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range in.TagKeys {
+		delete(tags, k)
+	}
+	return &ecs.UntagResourceOutput{}, nil
+}
+
+// ListTagsForResource lists a thing's tags.
+func (a ecsAPI) ListTagsForResource(_ context.Context, in *ecs.ListTagsForResourceInput) (*ecs.ListTagsForResourceOutput, error) {
+	tags, err := a.tagsOf(in.ResourceArn)
+	if err != nil {
+		return nil, err
+	}
+	return &ecs.ListTagsForResourceOutput{Tags: writeECSTags(tags)}, nil
+}
+
+// ExecuteCommand refuses: a session is Systems Manager's own protocol over a web
+// socket, which the local cloud does not speak.
+func (a ecsAPI) ExecuteCommand(_ context.Context, in *ecs.ExecuteCommandInput) (*ecs.ExecuteCommandOutput, error) {
+	cl, err := a.cluster(in.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	t := a.state.ECS.Tasks[lastPart(aws.ToString(in.Task))]
+	switch {
+	case t == nil || t.Cluster != cl.Name || *t.LastStatus == taskStopped:
+		return nil, fail("InvalidParameterException", "The specified task could not be found: %s", aws.ToString(in.Task))
+	case !t.EnableExecuteCommand:
+		return nil, fail("InvalidParameterException", "The execute command failed because execute command was not enabled when the task was run or the execute command agent isn't running. Wait and try again or run a new task with execute command enabled and try again.")
+	}
+	return nil, fail("TargetNotConnectedException", "The execute command failed: the local cloud has no sessions of Systems Manager; the task is a process of this machine, see 'bookctl local status'")
+}
+
+// decimals is n random decimal digits, the first of them not 0.
+func decimals(n int) string {
+	text := fmt.Sprint(1 + rand.IntN(9))
+	for len(text) < n {
+		text += fmt.Sprint(rand.IntN(10))
+	}
+	return text
+}
+
+func uuid() string {
+	h := hexDigits(32)
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}

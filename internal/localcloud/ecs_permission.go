@@ -1,0 +1,173 @@
+package localcloud
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// fargateAgent acts for a task under its execution role. The lock is held while
+// it is used.
+type fargateAgent struct {
+	*Cloud
+	role    iamRole
+	hasRole bool
+	session string // what the agent is called in errors
+}
+
+func (c *Cloud) agent(d *ecsDefinition, task string) fargateAgent {
+	a := fargateAgent{Cloud: c}
+	if d.ExecutionRoleArn != nil {
+		a.role, a.hasRole = c.roleByARN(*d.ExecutionRoleArn)
+		a.session = fmt.Sprintf("arn:aws:sts::%s:assumed-role/%s/%s", c.cfg.Account, a.role.Name, task)
+	}
+	return a
+}
+
+// check is nil when the role may do the action on the resource, else an error
+// in IAM's words.
+func (a fargateAgent) check(action, resource string) error {
+	if !a.hasRole || !a.role.allows(action, resource) {
+		return fmt.Errorf("AccessDeniedException: User: %s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action", a.session, action, resource, action)
+	}
+	return nil
+}
+
+// secret fetches a value for a container's environment.
+func (a fargateAgent) secret(valueFrom string) (string, error) {
+	parts := strings.SplitN(valueFrom, ":", 8)
+	arn := strings.Join(parts[:min(7, len(parts))], ":")
+	action := "secretsmanager:GetSecretValue"
+	if len(parts) > 2 && parts[2] == "ssm" {
+		arn, action = valueFrom, "ssm:GetParameters"
+	}
+	if err := a.check(action, arn); err != nil {
+		return "", fmt.Errorf("ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret %s from secrets manager: %w", arn, err)
+	}
+	return a.secretField(valueFrom)
+}
+
+// mayPull checks what an image of this registry needs.
+func (a fargateAgent) mayPull(image string) error {
+	host := strings.TrimPrefix(a.endpoint(), "http://") + "/"
+	repository, ours := strings.CutPrefix(image, host)
+	if !ours {
+		return nil
+	}
+	repository, _, _ = strings.Cut(repository, "@")
+	repository, _, _ = strings.Cut(repository, ":")
+	if err := a.check("ecr:GetAuthorizationToken", "*"); err != nil {
+		return fmt.Errorf("ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve ecr registry auth: service call has been retried 3 time(s): %w", err)
+	}
+	for _, action := range []string{"ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"} {
+		if a.check(action, a.repositoryARN(repository)) != nil {
+			return fmt.Errorf("CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref %s: pulling from host %s failed with status code [manifests]: 403 Forbidden", image, strings.TrimSuffix(host, "/"))
+		}
+	}
+	return nil
+}
+
+// openStream makes a container's log stream, as the log driver does before the
+// container starts.
+func (a fargateAgent) openStream(group, stream string, create bool) error {
+	failed := func(err error) error {
+		return fmt.Errorf("ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed to create Cloudwatch log stream: %w : exit status 1", err)
+	}
+	g := a.state.Logs.Groups[group]
+	if g == nil && create {
+		if err := a.check("logs:CreateLogGroup", a.logGroupARN(group)); err != nil {
+			return failed(err)
+		}
+		g = &logGroup{Name: group, Created: a.now().UnixMilli(), Tags: map[string]string{}}
+		if a.state.Logs.Groups == nil {
+			a.state.Logs.Groups = map[string]*logGroup{}
+		}
+		a.state.Logs.Groups[group] = g
+	}
+	if err := a.check("logs:CreateLogStream", a.logGroupARN(group)+":log-stream:"+stream); err != nil {
+		return failed(err)
+	}
+	if g == nil {
+		return failed(fmt.Errorf("ResourceNotFoundException: The specified log group does not exist."))
+	}
+	if g.Streams[stream] == nil {
+		a.addStream(g, stream)
+	}
+	return nil
+}
+
+// executionPolicy is AWS's managed policy for execution roles
+// (https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AmazonECSTaskExecutionRolePolicy.html).
+const executionPolicy = `{"Statement":[{"Effect":"Allow","Action":["ecr:GetAuthorizationToken","ecr:BatchCheckLayerAvailability","ecr:GetDownloadUrlForLayer","ecr:BatchGetImage","logs:CreateLogStream","logs:PutLogEvents"],"Resource":"*"}]}`
+
+// managedPolicies are the documents of the managed policies that are known; a
+// role gets nothing of others.
+var managedPolicies = map[string]string{
+	"arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy": executionPolicy,
+	"arn:aws:iam::aws:policy/AdministratorAccess":                           `{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`,
+}
+
+// allows evaluates the role's policies: a denial wins. Conditions are taken for
+// fulfilled in a denial and for not fulfilled in an allowance, the safe side.
+func (r iamRole) allows(action, resource string) bool {
+	var documents []string
+	for _, text := range r.Policies {
+		documents = append(documents, text)
+	}
+	for _, arn := range r.Attached {
+		documents = append(documents, managedPolicies[arn])
+	}
+	allowed := false
+	for _, text := range documents {
+		for _, s := range policyStatements(text) {
+			if !s.matches(action, resource) {
+				continue
+			}
+			if s.Effect == "Deny" {
+				return false
+			}
+			allowed = allowed || len(s.Condition) == 0
+		}
+	}
+	return allowed
+}
+
+type policyStatement struct {
+	Effect                                   string
+	Action, NotAction, Resource, NotResource words
+	Condition                                map[string]json.RawMessage
+}
+
+// policyStatements reads a document that IAM has checked already.
+func policyStatements(text string) []policyStatement {
+	var many struct{ Statement []policyStatement }
+	if json.Unmarshal([]byte(text), &many) == nil {
+		return many.Statement
+	}
+	var one struct{ Statement policyStatement }
+	if json.Unmarshal([]byte(text), &one) == nil {
+		return []policyStatement{one.Statement}
+	}
+	return nil
+}
+
+func (s policyStatement) matches(action, resource string) bool {
+	anyOf := func(patterns words, text string) bool {
+		return slices.ContainsFunc(patterns, func(p string) bool { return wildcard(p, text) })
+	}
+	lower := func(patterns words) (out words) {
+		for _, p := range patterns {
+			out = append(out, strings.ToLower(p))
+		}
+		return out
+	}
+	action = strings.ToLower(action)
+	if len(s.NotAction) > 0 && anyOf(lower(s.NotAction), action) || len(s.Action) > 0 && !anyOf(lower(s.Action), action) {
+		return false
+	}
+	if len(s.NotResource) > 0 {
+		return !anyOf(s.NotResource, resource)
+	}
+	return anyOf(s.Resource, resource)
+}

@@ -1,0 +1,531 @@
+package localcloud
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/balancer"
+	"github.com/bookctl/bookctl/internal/localcloud/task"
+)
+
+const (
+	// schedulerTick is how often the scheduler looks at the health of targets;
+	// what the API and tasks do wakes it at once.
+	schedulerTick = 50 * time.Millisecond
+	// patientFailures is how many tasks in a row may fail before the next start
+	// is put off. ECS throttles in the same way and names no figures but the
+	// longest pause, which is 27 minutes there
+	// (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-throttle-logic.html).
+	patientFailures = 3
+	firstPause      = 250 * time.Millisecond
+	longestPause    = time.Minute
+	// launchPause is the first pause after a task that could not be made at all,
+	// such as for a role that is not usable yet. It is counted as a failure only
+	// from the patientLaunches-th in a row, since ECS's own tries are further
+	// apart and a new role needs its seconds.
+	launchPause     = time.Second
+	patientLaunches = 5
+	// failedShown is how long a failed deployment stays in the list, so that
+	// whoever waits for it sees why.
+	failedShown = 30 * time.Second
+)
+
+// restoreTasks ends what a dead cloud left running and starts the scheduler,
+// which replaces it. It takes the lock.
+func (c *Cloud) restoreTasks() {
+	if err := os.MkdirAll(c.pidDir(), 0o700); err != nil {
+		c.log.Error("the tasks of the last run may not be found", "error", err)
+	}
+	if err := c.images.Reap(c.pidDir()); err != nil {
+		c.log.Error("a task of the last run may still be running", "error", err)
+	}
+	c.update(func() {
+		c.live.ECS.tasks = map[string]*runningTask{}
+		c.live.ECS.wake = make(chan struct{}, 1)
+		for _, t := range c.state.ECS.Tasks {
+			if *t.LastStatus == taskStopped {
+				continue
+			}
+			t.DesiredStatus, t.StopCode = aws.String(taskStopped), types.TaskStopCodeTerminationNotice
+			t.StoppedReason = aws.String("The local cloud was stopped")
+			t.setStatus(taskStopped)
+			t.StoppedAt = aws.Time(c.now())
+			for _, d := range t.Containers {
+				t.setContainer(*d.Name, func(d *types.Container) { d.LastStatus = aws.String(taskStopped) })
+			}
+			c.releaseInterface(t.Interface)
+		}
+		for _, s := range c.state.ECS.Services {
+			s.Steady, s.Failures, s.NotBefore = false, 0, time.Time{}
+		}
+		c.wakeScheduler()
+	})
+	c.spawn(c.runScheduler)
+	c.spawn(c.runScaling)
+}
+
+// closeTasks waits until all containers have ended; the context of the cloud has
+// ended already, and so they were asked to. ctx bounds the time they get.
+func (c *Cloud) closeTasks(ctx context.Context) {
+	for {
+		var left []*task.Container
+		c.read(func() {
+			for _, r := range c.live.ECS.tasks {
+				left = append(left, slices.Collect(maps.Values(r.containers))...)
+			}
+		})
+		if len(left) == 0 {
+			return
+		}
+		select {
+		case <-left[0].Done():
+			time.Sleep(time.Millisecond) // its task is about to note it
+		case <-ctx.Done():
+			for _, container := range left {
+				_ = container.Signal(syscall.SIGKILL) // it may just have ended
+			}
+			return
+		}
+	}
+}
+
+func (c *Cloud) runScheduler(ctx context.Context) {
+	tick := time.NewTicker(schedulerTick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.live.ECS.wake: // made before this began
+		case <-tick.C:
+		}
+		c.mu.Lock()
+		if ctx.Err() == nil && c.schedule() {
+			c.dirty = true
+			c.save()
+		}
+		c.mu.Unlock()
+	}
+}
+
+// schedule looks at everything once and says whether it changed anything. The
+// lock is held.
+func (c *Cloud) schedule() (changed bool) {
+	for _, key := range slices.Sorted(maps.Keys(c.state.ECS.Services)) {
+		s := c.state.ECS.Services[key]
+		switch {
+		case s.Status != ecsInactive:
+			changed = c.scheduleService(s) || changed
+		case time.Since(s.Gone) > ecsMemory:
+			delete(c.state.ECS.Services, key)
+			changed = true
+		}
+	}
+	for id, t := range c.state.ECS.Tasks {
+		if *t.LastStatus == taskStopped && time.Since(aws.ToTime(t.StoppedAt)) > ecsMemory {
+			delete(c.state.ECS.Tasks, id)
+			changed = true
+		}
+	}
+	for name, cl := range c.state.ECS.Clusters {
+		if cl.Status == ecsInactive && time.Since(cl.Deleted) > ecsMemory {
+			delete(c.state.ECS.Clusters, name)
+			changed = true
+		}
+	}
+	return c.purgeDefinitions() || changed
+}
+
+// crew is a service's tasks as the scheduler sees them.
+type crew struct {
+	// staying are the tasks that are not to stop; of those new ones are of the
+	// primary deployment and old ones of others. ready ones serve.
+	staying, new, old []*ecsTask
+	ready             map[*ecsTask]bool
+	// leaving are those that have not stopped yet.
+	leaving int
+}
+
+func (c *Cloud) crew(s *ecsService) crew {
+	w := crew{ready: map[*ecsTask]bool{}}
+	for _, t := range c.state.ECS.Tasks {
+		if t.Service != s.key() || *t.LastStatus == taskStopped {
+			continue
+		}
+		if *t.DesiredStatus == taskStopped {
+			w.leaving++
+			continue
+		}
+		w.staying = append(w.staying, t)
+	}
+	slices.SortFunc(w.staying, func(x, y *ecsTask) int {
+		return cmp.Or(x.CreatedAt.Compare(*y.CreatedAt), cmp.Compare(x.ID, y.ID))
+	})
+	for _, t := range w.staying {
+		if t.Deployment == s.Deployments[0].ID {
+			w.new = append(w.new, t)
+		} else {
+			w.old = append(w.old, t)
+		}
+	}
+	return w
+}
+
+func (w crew) readyOf(tasks []*ecsTask) (n int) {
+	for _, t := range tasks {
+		if w.ready[t] {
+			n++
+		}
+	}
+	return n
+}
+
+// scheduleService brings a service one step nearer to what is wanted of it and
+// says whether it changed anything.
+func (c *Cloud) scheduleService(s *ecsService) (changed bool) {
+	if c.checkHealth(s) {
+		changed = true
+	}
+	if c.breakCircuit(s) {
+		changed = true
+	}
+	w := c.crew(s)
+	for _, t := range w.staying {
+		if w.ready[t] = c.ready(t); w.ready[t] && !t.Served {
+			t.Served, changed = true, true
+			// A healthy task ends the count; what only runs has proved nothing.
+			if i := s.deploymentIndex(t.Deployment); i >= 0 && c.proven(t) {
+				s.Deployments[i].Failed = 0
+				s.Failures = 0
+			}
+		}
+	}
+	if s.Status == ecsDraining {
+		return c.drainService(s, w) || changed
+	}
+	if c.startTasks(s, w) || c.stopOld(s, w) || c.stopSurplus(s, w) {
+		s.Steady = false
+		return true
+	}
+	return c.settle(s, w) || changed
+}
+
+func (s *ecsService) deploymentIndex(id string) int {
+	return slices.IndexFunc(s.Deployments, func(d ecsDeployment) bool { return d.ID == id })
+}
+
+// proven says whether something vouches for a ready task.
+func (c *Cloud) proven(t *ecsTask) bool {
+	return len(t.Targets) > 0 || t.HealthStatus == types.HealthStatusHealthy
+}
+
+// ready says whether a task counts as healthy: it runs, its own health check if
+// it has one passes, and so do those of its load balancers.
+func (c *Cloud) ready(t *ecsTask) bool {
+	if *t.LastStatus != taskRunning {
+		return false
+	}
+	if d := c.definition(*t.TaskDefinitionArn); d != nil && t.HealthStatus != types.HealthStatusHealthy &&
+		slices.ContainsFunc(d.ContainerDefinitions, func(d types.ContainerDefinition) bool { return d.HealthCheck != nil && *d.Essential }) {
+		return false
+	}
+	for _, target := range t.Targets {
+		h, ok := c.targetHealth(t, target)
+		if !ok || h.State != balancer.Healthy {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *Cloud) targetHealth(t *ecsTask, target taskTarget) (balancer.Health, bool) {
+	g := c.live.ELB.groups[target.Group]
+	if g == nil {
+		return balancer.Health{}, false
+	}
+	for _, h := range g.Health() {
+		if h.ID == t.Address && h.Port == target.Port {
+			return h, true
+		}
+	}
+	return balancer.Health{}, false
+}
+
+// checkHealth stops the tasks that fail their health checks.
+func (c *Cloud) checkHealth(s *ecsService) (changed bool) {
+	grace := time.Duration(aws.ToInt32(s.Grace)) * time.Second
+	for _, t := range c.crew(s).staying {
+		if *t.LastStatus != taskRunning {
+			continue
+		}
+		if t.HealthStatus == types.HealthStatusUnhealthy {
+			c.serviceEvent(t.Service, "(task %s) failed container health checks.", t.ID)
+			c.failTask(t, types.TaskStopCodeServiceSchedulerInitiated, "Task failed container health checks")
+			changed = true
+			continue
+		}
+		if time.Since(*t.StartedAt) < c.cfg.Latencies.scaled(grace) {
+			continue
+		}
+		for _, target := range t.Targets {
+			h, ok := c.targetHealth(t, target)
+			if !ok || h.State != balancer.Unhealthy || *t.DesiredStatus == taskStopped {
+				continue
+			}
+			c.serviceEvent(t.Service, "(port %d) is unhealthy in (target-group %s) due to (reason %s).", target.Port, target.Group, h.Description)
+			c.failTask(t, types.TaskStopCodeServiceSchedulerInitiated, fmt.Sprintf("Task failed ELB health checks in (target-group %s)", target.Group))
+			changed = true
+		}
+	}
+	return changed
+}
+
+// countFailure notes the failure of a service's task and puts the next start
+// off. The lock is held.
+func (c *Cloud) countFailure(t *ecsTask) {
+	s := c.state.ECS.Services[t.Service]
+	if s == nil {
+		return
+	}
+	if i := s.deploymentIndex(t.Deployment); i >= 0 {
+		s.Deployments[i].Failed++
+		s.Deployments[i].Updated = c.now()
+	}
+	s.Failures++
+	s.Steady = false
+	if s.Failures >= patientFailures {
+		s.NotBefore = c.now().Add(backoff(firstPause, s.Failures-patientFailures))
+	}
+	if s.Failures == patientFailures {
+		c.serviceEvent(t.Service, "is unable to consistently start tasks successfully. For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.")
+	}
+}
+
+func backoff(first time.Duration, doublings int) time.Duration {
+	return min(longestPause, first<<min(doublings, 10))
+}
+
+// breakerThreshold is how many failures in a row fail a deployment
+// (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html).
+func breakerThreshold(desired int32) int32 {
+	return min(200, max(3, int32(math.Ceil(float64(desired)/2))))
+}
+
+// breakCircuit fails a deployment whose tasks fail and goes back to the last one
+// that completed: ECS takes that one up again under its own id, and its tasks
+// which still serve stay.
+func (c *Cloud) breakCircuit(s *ecsService) bool {
+	breaker := s.Rollout.DeploymentCircuitBreaker
+	failed := s.Deployments[0]
+	if breaker == nil || !breaker.Enable || s.Status != ecsActive || failed.State != types.DeploymentRolloutStateInProgress || failed.Failed < breakerThreshold(s.Desired) {
+		return false
+	}
+	failed.State, failed.Reason, failed.Updated = types.DeploymentRolloutStateFailed, "ECS deployment circuit breaker: tasks failed to start.", c.now()
+	s.Deployments[0] = failed
+	c.serviceEvent(s.key(), "(deployment %s) deployment failed: tasks failed to start.", failed.ID)
+	if !breaker.Rollback || s.Completed == nil || s.Completed.ID == failed.ID {
+		return true
+	}
+	back := *s.Completed
+	back.State, back.Reason, back.Updated = types.DeploymentRolloutStateInProgress, "ECS deployment circuit breaker: rolling back to deploymentId "+back.ID+".", c.now()
+	back.Failed = 0
+	others := slices.DeleteFunc(slices.Clone(s.Deployments), func(d ecsDeployment) bool { return d.ID == back.ID })
+	s.Deployments = append([]ecsDeployment{back}, others...)
+	s.Failures, s.NotBefore = 0, time.Time{}
+	c.serviceEvent(s.key(), "rolling back to (deployment %s).", back.ID)
+	return true
+}
+
+// drainService stops the tasks of a deleted service.
+func (c *Cloud) drainService(s *ecsService, w crew) bool {
+	for _, t := range w.staying {
+		c.stopTask(t, types.TaskStopCodeServiceSchedulerInitiated, "Scaling activity initiated by (deployment "+s.Deployments[0].ID+")")
+	}
+	if len(w.staying) > 0 {
+		return true
+	}
+	if w.leaving > 0 {
+		return false
+	}
+	s.Status, s.Gone = ecsInactive, c.now()
+	return true
+}
+
+// startTasks starts what is missing of the primary deployment, as far as the
+// maximum lets it.
+func (c *Cloud) startTasks(s *ecsService, w crew) bool {
+	primary := s.Deployments[0]
+	if primary.State == types.DeploymentRolloutStateFailed || c.now().Before(s.NotBefore) {
+		return false
+	}
+	limit := int(*s.Rollout.MaximumPercent) * int(s.Desired) / 100
+	n := min(int(s.Desired)-len(w.new), max(limit, 1)-len(w.staying))
+	if n <= 0 {
+		return false
+	}
+	d := c.definition(primary.Definition)
+	if d == nil {
+		return false
+	}
+	if err := c.assumable(d); err != nil {
+		c.launchFailed(s, "failed to launch a task with (error %s).", err)
+		return true
+	}
+	spec := taskSpec{
+		cluster: s.Cluster, definition: d, network: &primary.Network, service: s.key(), deployment: primary.ID, startedBy: primary.ID,
+		group: "service:" + s.Name, exec: s.Exec, platformVersion: primary.Platform,
+	}
+	for _, b := range primary.Balancers {
+		spec.targets = append(spec.targets, taskTarget{Group: aws.ToString(b.TargetGroupArn), Container: aws.ToString(b.ContainerName), Port: int(aws.ToInt32(b.ContainerPort))})
+	}
+	var started []string
+	for range n {
+		spec.tags = c.taskTags(s, d)
+		t, err := c.startTask(spec)
+		if err != nil {
+			c.launchFailed(s, "was unable to place a task. Reason: %s.", err)
+			break
+		}
+		started = append(started, "(task "+t.ID+")")
+	}
+	if len(started) > 0 {
+		c.serviceEvent(s.key(), "has started %d tasks: %s.", len(started), strings.Join(started, " "))
+	}
+	return true
+}
+
+func (c *Cloud) taskTags(s *ecsService, d *ecsDefinition) map[string]string {
+	tags := map[string]string{}
+	switch s.PropagateTags {
+	case types.PropagateTagsService:
+		maps.Copy(tags, s.Tags)
+	case types.PropagateTagsTaskDefinition:
+		maps.Copy(tags, d.Tags)
+	}
+	if s.ManagedTags {
+		tags["aws:ecs:clusterName"], tags["aws:ecs:serviceName"] = s.Cluster, s.Name
+	}
+	return tags
+}
+
+// launchFailed notes a task that could not be made.
+func (c *Cloud) launchFailed(s *ecsService, format string, err error) {
+	c.serviceEvent(s.key(), format, err)
+	s.Failures++
+	s.NotBefore = c.now().Add(backoff(launchPause, s.Failures-1))
+	if s.Failures >= patientLaunches {
+		s.Deployments[0].Failed++
+		s.Deployments[0].Updated = c.now()
+	}
+}
+
+// stopOld stops tasks of former deployments, as far as the minimum lets it.
+func (c *Cloud) stopOld(s *ecsService, w crew) bool {
+	primary := s.Deployments[0]
+	if primary.State == types.DeploymentRolloutStateFailed || len(w.old) == 0 {
+		return false
+	}
+	var stop []*ecsTask
+	for _, t := range w.old {
+		if !w.ready[t] && (*t.LastStatus == taskRunning || len(w.new) > 0) {
+			stop = append(stop, t) // it serves nobody
+		}
+	}
+	ready := w.readyOf(w.staying)
+	least := int(math.Ceil(float64(*s.Rollout.MinimumHealthyPercent) * float64(s.Desired) / 100))
+	// Room is made only where it is needed: the successors come first where the
+	// maximum lets them.
+	wanted := max(0, ready-int(s.Desired))
+	limit := int(*s.Rollout.MaximumPercent) * int(s.Desired) / 100
+	if missing := int(s.Desired) - len(w.new); missing > 0 && len(w.staying) >= limit {
+		wanted = max(wanted, missing)
+	}
+	wanted = min(wanted, ready-least)
+	for _, t := range w.old {
+		if wanted > 0 && w.ready[t] {
+			stop = append(stop, t)
+			wanted--
+		}
+	}
+	return c.stopForScaling(s, stop)
+}
+
+// stopSurplus scales in: first what does not serve, then the youngest.
+func (c *Cloud) stopSurplus(s *ecsService, w crew) bool {
+	surplus := len(w.new) - int(s.Desired)
+	if surplus <= 0 {
+		return false
+	}
+	candidates := slices.Clone(w.new)
+	slices.SortStableFunc(candidates, func(x, y *ecsTask) int {
+		if w.ready[x] != w.ready[y] {
+			if w.ready[y] {
+				return -1
+			}
+			return 1
+		}
+		return y.CreatedAt.Compare(*x.CreatedAt)
+	})
+	return c.stopForScaling(s, candidates[:surplus])
+}
+
+func (c *Cloud) stopForScaling(s *ecsService, stop []*ecsTask) bool {
+	if len(stop) == 0 {
+		return false
+	}
+	var names []string
+	for _, t := range stop {
+		c.stopTask(t, types.TaskStopCodeServiceSchedulerInitiated, "Scaling activity initiated by (deployment "+s.Deployments[0].ID+")")
+		names = append(names, "(task "+t.ID+")")
+	}
+	c.serviceEvent(s.key(), "has stopped %d running tasks: %s.", len(stop), strings.Join(names, " "))
+	return true
+}
+
+// settle notes that a service has reached its steady state and forgets former
+// deployments.
+func (c *Cloud) settle(s *ecsService, w crew) (changed bool) {
+	primary := s.Deployments[0]
+	steady := len(w.new) == int(s.Desired) && w.readyOf(w.new) == len(w.new) && len(w.old) == 0 && w.leaving == 0
+	if steady && primary.State == types.DeploymentRolloutStateInProgress {
+		primary.State, primary.Reason, primary.Updated = types.DeploymentRolloutStateCompleted, "ECS deployment "+primary.ID+" completed.", c.now()
+		s.Deployments[0] = primary
+		completed := primary
+		s.Completed = &completed
+		c.serviceEvent(s.key(), "(deployment %s) deployment completed.", primary.ID)
+		changed = true
+	}
+	if steady && !s.Steady {
+		s.Steady, changed = true, true
+		c.serviceEvent(s.key(), "has reached a steady state.")
+	}
+	if !steady {
+		s.Steady = false
+	}
+	kept := []ecsDeployment{s.Deployments[0]}
+	for _, d := range s.Deployments[1:] {
+		used := false
+		for _, t := range c.state.ECS.Tasks {
+			used = used || t.Deployment == d.ID && t.Service == s.key() && *t.LastStatus != taskStopped
+		}
+		shown := d.State == types.DeploymentRolloutStateFailed && (!s.Steady || time.Since(d.Updated) < failedShown)
+		if used || shown {
+			kept = append(kept, d)
+		}
+	}
+	if len(kept) < len(s.Deployments) {
+		s.Deployments, changed = kept, true
+	}
+	return changed
+}

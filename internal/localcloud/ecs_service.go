@@ -1,0 +1,403 @@
+package localcloud
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+)
+
+type ecsService struct {
+	Name    string
+	Cluster string // its name
+	Status  string
+	Created time.Time
+	Gone    time.Time `json:",omitzero"` // when it became INACTIVE
+	Token   string
+	Desired int32
+
+	Rollout       types.DeploymentConfiguration
+	Grace         *int32 // seconds in which failing health checks are ignored
+	PropagateTags types.PropagateTags
+	ManagedTags   bool
+	Exec          bool
+	Tags          map[string]string
+
+	// Deployments begin with the primary one. None is changed in place, since
+	// Completed is a copy.
+	Deployments []ecsDeployment
+	// Completed is the last one that was, which a rollback goes back to.
+	Completed *ecsDeployment
+	// Events are the last ones, newest first.
+	Events []types.ServiceEvent
+	Steady bool
+
+	// Failures are those in a row, and no task is started before NotBefore.
+	Failures  int
+	NotBefore time.Time `json:",omitzero"`
+}
+
+// ecsDeployment is a release of a service.
+type ecsDeployment struct {
+	ID         string
+	Definition string // its ARN
+	Network    types.AwsVpcConfiguration
+	Balancers  []types.LoadBalancer
+	Platform   string
+	Created    time.Time
+	Updated    time.Time
+	Failed     int32 // tasks, since the last one that was healthy
+	State      types.DeploymentRolloutState
+	Reason     string
+}
+
+// maxEvents is how many events of a service ECS shows.
+const maxEvents = 100
+
+func (c *Cloud) serviceARN(s *ecsService) string { return c.arn("ecs", "service/"+s.key()) }
+
+func (s *ecsService) key() string { return s.Cluster + "/" + s.Name }
+
+// serviceEvent adds an event to a service; a task without one has no service.
+// The lock is held.
+func (c *Cloud) serviceEvent(service, format string, args ...any) {
+	s := c.state.ECS.Services[service]
+	if s == nil {
+		return
+	}
+	e := types.ServiceEvent{Id: aws.String(uuid()), CreatedAt: aws.Time(c.now()), Message: aws.String("(service " + s.Name + ") " + fmt.Sprintf(format, args...))}
+	s.Events = append([]types.ServiceEvent{e}, s.Events[:min(len(s.Events), maxEvents-1)]...)
+}
+
+func (a ecsAPI) service(cluster, name *string) (*ecsService, error) {
+	cl, err := a.cluster(cluster)
+	if err != nil {
+		return nil, err
+	}
+	s := a.state.ECS.Services[cl.Name+"/"+lastPart(aws.ToString(name))]
+	if s == nil || !a.visible(a.serviceARN(s)) {
+		return nil, fail("ServiceNotFoundException", "Service not found.")
+	}
+	return s, nil
+}
+
+// balancers checks a service's load balancers against its definition.
+func (a ecsAPI) balancers(list []types.LoadBalancer, d *ecsDefinition) error {
+	for _, b := range list {
+		tg := a.state.ELB.TargetGroups[aws.ToString(b.TargetGroupArn)]
+		if tg == nil {
+			return fail("InvalidParameterException", "Unable to assume role and validate the specified targetGroupArn. Please verify that the ECS service role being passed has the proper permissions.")
+		}
+		if len(tg.LoadBalancerArns) == 0 {
+			return fail("InvalidParameterException", "The target group with targetGroupArn %s does not have an associated load balancer.", *tg.TargetGroupArn)
+		}
+		i := slices.IndexFunc(d.ContainerDefinitions, func(c types.ContainerDefinition) bool { return *c.Name == aws.ToString(b.ContainerName) })
+		if i < 0 {
+			return fail("InvalidParameterException", "The container %s does not exist in the task definition.", aws.ToString(b.ContainerName))
+		}
+		if !slices.ContainsFunc(d.ContainerDefinitions[i].PortMappings, func(m types.PortMapping) bool { return aws.ToInt32(m.ContainerPort) == aws.ToInt32(b.ContainerPort) }) {
+			return fail("InvalidParameterException", "The container %s did not have a container port %d defined.", aws.ToString(b.ContainerName), aws.ToInt32(b.ContainerPort))
+		}
+	}
+	return nil
+}
+
+// rollout completes and checks how a service is updated.
+func rollout(in *types.DeploymentConfiguration, have types.DeploymentConfiguration) (types.DeploymentConfiguration, error) {
+	if in != nil {
+		have.MinimumHealthyPercent = overlay(in.MinimumHealthyPercent, have.MinimumHealthyPercent)
+		have.MaximumPercent = overlay(in.MaximumPercent, have.MaximumPercent)
+		have.DeploymentCircuitBreaker = overlay(in.DeploymentCircuitBreaker, have.DeploymentCircuitBreaker)
+		if in.Strategy != "" && in.Strategy != types.DeploymentStrategyRolling {
+			return have, fail("InvalidParameterException", "The local cloud knows rolling deployments only, not %s", in.Strategy)
+		}
+	}
+	low, high := *have.MinimumHealthyPercent, *have.MaximumPercent
+	if low < 0 || high < 1 || high > 200 {
+		return have, fail("InvalidParameterException", "minimumHealthyPercent has to be 0 or more and maximumPercent between 1 and 200.")
+	}
+	if low >= 100 && high <= 100 {
+		return have, fail("InvalidParameterException", "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments.")
+	}
+	return have, nil
+}
+
+func checkExisting(launch types.LaunchType, strategy types.SchedulingStrategy) error {
+	if launch != "" && launch != types.LaunchTypeFargate {
+		return fail("InvalidParameterException", "The local cloud has the launch type FARGATE only, not %s", launch)
+	}
+	if strategy != "" && strategy != types.SchedulingStrategyReplica {
+		return fail("InvalidParameterException", "The scheduling strategy DAEMON is not supported with Fargate.")
+	}
+	return nil
+}
+
+// CreateService makes a service, which then starts tasks.
+func (a ecsAPI) CreateService(_ context.Context, in *ecs.CreateServiceInput) (*ecs.CreateServiceOutput, error) {
+	cl, err := a.cluster(in.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	name := aws.ToString(in.ServiceName)
+	if !ecsName.MatchString(name) {
+		return nil, fail("InvalidParameterException", "Invalid service name: %s", name)
+	}
+	if len(aws.ToString(in.ClientToken)) > 36 {
+		return nil, fail("InvalidParameterException", "clientToken is longer than 36 characters.")
+	}
+	if have := a.state.ECS.Services[cl.Name+"/"+name]; have != nil {
+		switch {
+		case have.Status == ecsActive && have.Token != "" && have.Token == aws.ToString(in.ClientToken):
+			described := a.describeService(have, true)
+			return &ecs.CreateServiceOutput{Service: &described}, nil
+		case have.Status == ecsActive:
+			return nil, fail("InvalidParameterException", "Creation of service was not idempotent.")
+		case have.Status == ecsDraining:
+			return nil, fail("InvalidParameterException", "Unable to Start a service that is still Draining.")
+		}
+	}
+	if err := checkExisting(in.LaunchType, in.SchedulingStrategy); err != nil {
+		return nil, err
+	}
+	if !a.hasServiceLinkedRole("ecs.amazonaws.com") {
+		return nil, fail("InvalidParameterException", "Unable to assume the service linked role. Please verify that the ECS service linked role exists.")
+	}
+	d, err := a.usable(in.TaskDefinition)
+	if err != nil {
+		return nil, err
+	}
+	network, err := a.awsvpc(in.NetworkConfiguration)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.balancers(in.LoadBalancers, d); err != nil {
+		return nil, err
+	}
+	if in.HealthCheckGracePeriodSeconds != nil && len(in.LoadBalancers) == 0 {
+		return nil, fail("InvalidParameterException", "Health check grace period is only valid for services configured to use load balancers")
+	}
+	config, err := rollout(in.DeploymentConfiguration, types.DeploymentConfiguration{
+		MinimumHealthyPercent: aws.Int32(100), MaximumPercent: aws.Int32(200), Strategy: types.DeploymentStrategyRolling,
+		DeploymentCircuitBreaker: &types.DeploymentCircuitBreaker{},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if aws.ToInt32(in.DesiredCount) < 0 {
+		return nil, fail("InvalidParameterException", "desiredCount has to be 0 or more.")
+	}
+	s := &ecsService{
+		Name: name, Cluster: cl.Name, Status: ecsActive, Created: a.now(), Token: aws.ToString(in.ClientToken), Desired: aws.ToInt32(in.DesiredCount),
+		Rollout: config, Grace: in.HealthCheckGracePeriodSeconds, PropagateTags: in.PropagateTags, ManagedTags: in.EnableECSManagedTags,
+		Exec: in.EnableExecuteCommand, Tags: ecsTags(in.Tags),
+	}
+	if len(in.LoadBalancers) > 0 {
+		s.Grace = overlay(s.Grace, aws.Int32(0))
+	}
+	s.deploy(a.Cloud, ecsDeployment{Definition: *d.TaskDefinitionArn, Network: *network, Balancers: in.LoadBalancers, Platform: platform(in.PlatformVersion)})
+	if a.state.ECS.Services == nil {
+		a.state.ECS.Services = map[string]*ecsService{}
+	}
+	a.state.ECS.Services[s.key()] = s
+	a.born(a.serviceARN(s))
+	a.wakeScheduler()
+	described := a.describeService(s, true)
+	return &ecs.CreateServiceOutput{Service: &described}, nil
+}
+
+// deploy puts a new deployment in front of the others.
+func (s *ecsService) deploy(c *Cloud, d ecsDeployment) {
+	d.ID = "ecs-svc/" + decimals(19)
+	d.Created, d.Updated = c.now(), c.now()
+	d.State, d.Reason, d.Failed = types.DeploymentRolloutStateInProgress, "ECS deployment "+d.ID+" in progress.", 0
+	s.Deployments = append([]ecsDeployment{d}, s.Deployments...)
+	s.Failures, s.NotBefore, s.Steady = 0, time.Time{}, false
+}
+
+// UpdateService changes a service. What its tasks are made of makes a new
+// deployment.
+func (a ecsAPI) UpdateService(_ context.Context, in *ecs.UpdateServiceInput) (*ecs.UpdateServiceOutput, error) {
+	s, err := a.service(in.Cluster, in.Service)
+	if err != nil {
+		return nil, err
+	}
+	if s.Status != ecsActive {
+		return nil, fail("ServiceNotActiveException", "Service was not ACTIVE.")
+	}
+	primary := s.Deployments[0]
+	next := primary
+	d := a.definition(primary.Definition)
+	if in.TaskDefinition != nil {
+		if d, err = a.usable(in.TaskDefinition); err != nil {
+			return nil, err
+		}
+		next.Definition = *d.TaskDefinitionArn
+	}
+	if d == nil {
+		return nil, fail("ClientException", "TaskDefinition not found.")
+	}
+	if in.NetworkConfiguration != nil {
+		network, err := a.awsvpc(in.NetworkConfiguration)
+		if err != nil {
+			return nil, err
+		}
+		next.Network = *network
+	}
+	if in.LoadBalancers != nil {
+		next.Balancers = in.LoadBalancers
+	}
+	if err := a.balancers(next.Balancers, d); err != nil {
+		return nil, err
+	}
+	if in.PlatformVersion != nil {
+		next.Platform = platform(in.PlatformVersion)
+	}
+	config, err := rollout(in.DeploymentConfiguration, s.Rollout)
+	if err != nil {
+		return nil, err
+	}
+	if in.DesiredCount != nil && *in.DesiredCount < 0 {
+		return nil, fail("InvalidParameterException", "desiredCount has to be 0 or more.")
+	}
+	exec := aws.ToBool(overlay(in.EnableExecuteCommand, &s.Exec))
+	s.Rollout, s.Grace, s.Desired = config, overlay(in.HealthCheckGracePeriodSeconds, s.Grace), *overlay(in.DesiredCount, &s.Desired)
+	s.PropagateTags, s.ManagedTags = cmp.Or(in.PropagateTags, s.PropagateTags), *overlay(in.EnableECSManagedTags, &s.ManagedTags)
+	// Tasks have exec from their start only, but as on AWS switching it does not
+	// replace them.
+	s.Exec = exec
+	if in.ForceNewDeployment || next.Definition != primary.Definition || next.Platform != primary.Platform ||
+		fmt.Sprint(next.Network) != fmt.Sprint(primary.Network) || !sameBalancers(next.Balancers, primary.Balancers) {
+		s.deploy(a.Cloud, next)
+	}
+	s.Steady = false
+	a.wakeScheduler()
+	described := a.describeService(s, true)
+	return &ecs.UpdateServiceOutput{Service: &described}, nil
+}
+
+func sameBalancers(x, y []types.LoadBalancer) bool {
+	return slices.EqualFunc(x, y, func(x, y types.LoadBalancer) bool {
+		return aws.ToString(x.TargetGroupArn) == aws.ToString(y.TargetGroupArn) && aws.ToString(x.ContainerName) == aws.ToString(y.ContainerName) &&
+			aws.ToInt32(x.ContainerPort) == aws.ToInt32(y.ContainerPort)
+	})
+}
+
+// DeleteService lets a service drain, one that is not scaled to 0 only by force.
+func (a ecsAPI) DeleteService(_ context.Context, in *ecs.DeleteServiceInput) (*ecs.DeleteServiceOutput, error) {
+	s, err := a.service(in.Cluster, in.Service)
+	if err != nil {
+		return nil, err
+	}
+	if s.Status == ecsInactive {
+		return nil, fail("ServiceNotActiveException", "Service was not ACTIVE.")
+	}
+	if !aws.ToBool(in.Force) && s.Desired > 0 {
+		return nil, fail("InvalidParameterException", "The service cannot be stopped while it is scaled above 0.")
+	}
+	s.Status, s.Desired = ecsDraining, 0
+	a.wakeScheduler()
+	described := a.describeService(s, true)
+	return &ecs.DeleteServiceOutput{Service: &described}, nil
+}
+
+// DescribeServices describes services, for a while also those that are gone.
+func (a ecsAPI) DescribeServices(_ context.Context, in *ecs.DescribeServicesInput) (*ecs.DescribeServicesOutput, error) {
+	cl, err := a.cluster(in.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	if len(in.Services) == 0 || len(in.Services) > 10 {
+		return nil, fail("InvalidParameterException", "Services must have between 1 and 10 entries.")
+	}
+	out := &ecs.DescribeServicesOutput{Services: []types.Service{}, Failures: []types.Failure{}}
+	for _, name := range in.Services {
+		s := a.state.ECS.Services[cl.Name+"/"+lastPart(name)]
+		if s == nil || !a.visible(a.serviceARN(s)) {
+			out.Failures = append(out.Failures, types.Failure{Arn: aws.String(a.arn("ecs", "service/"+cl.Name+"/"+lastPart(name))), Reason: aws.String("MISSING")})
+			continue
+		}
+		out.Services = append(out.Services, a.describeService(s, slices.Contains(in.Include, types.ServiceFieldTags)))
+	}
+	return out, nil
+}
+
+// ListServices lists a cluster's services that are not gone.
+func (a ecsAPI) ListServices(_ context.Context, in *ecs.ListServicesInput) (*ecs.ListServicesOutput, error) {
+	cl, err := a.cluster(in.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	arns := []string{}
+	for _, key := range slices.Sorted(maps.Keys(a.state.ECS.Services)) {
+		if s := a.state.ECS.Services[key]; s.Cluster == cl.Name && s.Status != ecsInactive && a.visible(a.serviceARN(s)) {
+			arns = append(arns, a.serviceARN(s))
+		}
+	}
+	out := &ecs.ListServicesOutput{}
+	out.ServiceArns, out.NextToken = pageAfter(arns, in.NextToken, in.MaxResults, 10)
+	return out, nil
+}
+
+func (a ecsAPI) describeService(s *ecsService, tags bool) types.Service {
+	primary := s.Deployments[0]
+	d := types.Service{
+		ServiceArn: aws.String(a.serviceARN(s)), ServiceName: aws.String(s.Name), ClusterArn: aws.String(a.clusterARN(s.Cluster)), Status: aws.String(s.Status),
+		CreatedAt: aws.Time(s.Created), CreatedBy: aws.String("arn:aws:iam::" + a.cfg.Account + ":root"), DesiredCount: s.Desired,
+		DeploymentConfiguration: &s.Rollout, DeploymentController: &types.DeploymentController{Type: types.DeploymentControllerTypeEcs},
+		EnableECSManagedTags: s.ManagedTags, EnableExecuteCommand: s.Exec, HealthCheckGracePeriodSeconds: s.Grace, LaunchType: types.LaunchTypeFargate,
+		LoadBalancers: slices.Clone(primary.Balancers), NetworkConfiguration: networkOf(primary), PlatformFamily: aws.String("Linux"),
+		PlatformVersion: aws.String(cmp.Or(primary.Platform, "LATEST")), PropagateTags: cmp.Or(s.PropagateTags, types.PropagateTagsNone),
+		SchedulingStrategy: types.SchedulingStrategyReplica, TaskDefinition: aws.String(primary.Definition), Events: slices.Clone(s.Events),
+		PlacementConstraints: []types.PlacementConstraint{}, PlacementStrategy: []types.PlacementStrategy{}, ServiceRegistries: []types.ServiceRegistry{},
+		RoleArn: aws.String(a.arn("iam", "role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS")), Tags: []types.Tag{},
+	}
+	config := s.Rollout
+	d.DeploymentConfiguration = &config
+	if tags {
+		d.Tags = writeECSTags(s.Tags)
+	}
+	if s.Status == ecsInactive {
+		d.Deployments = []types.Deployment{}
+		return d
+	}
+	for i, x := range s.Deployments {
+		described := types.Deployment{
+			Id: aws.String(x.ID), Status: aws.String(ecsActive), TaskDefinition: aws.String(x.Definition), CreatedAt: aws.Time(x.Created), UpdatedAt: aws.Time(x.Updated),
+			FailedTasks: x.Failed, LaunchType: types.LaunchTypeFargate, NetworkConfiguration: networkOf(x), PlatformFamily: aws.String("Linux"),
+			PlatformVersion: aws.String(cmp.Or(x.Platform, "1.4.0")), RolloutState: x.State, RolloutStateReason: aws.String(x.Reason),
+		}
+		if i == 0 {
+			described.Status = aws.String(ecsPrimary)
+			if x.State != types.DeploymentRolloutStateFailed {
+				described.DesiredCount = s.Desired
+			}
+		}
+		for _, t := range a.state.ECS.Tasks {
+			if t.Service != s.key() || t.Deployment != x.ID {
+				continue
+			}
+			switch *t.LastStatus {
+			case taskRunning:
+				described.RunningCount++
+			case taskPending, taskProvisioning:
+				described.PendingCount++
+			}
+		}
+		d.RunningCount += described.RunningCount
+		d.PendingCount += described.PendingCount
+		d.Deployments = append(d.Deployments, described)
+	}
+	return d
+}
+
+func networkOf(d ecsDeployment) *types.NetworkConfiguration {
+	n := d.Network
+	n.AssignPublicIp = cmp.Or(n.AssignPublicIp, types.AssignPublicIpDisabled)
+	return &types.NetworkConfiguration{AwsvpcConfiguration: &n}
+}

@@ -1,0 +1,795 @@
+package localcloud
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"net"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/balancer"
+	"github.com/bookctl/bookctl/internal/localcloud/task"
+)
+
+// The states of a task
+// (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html).
+const (
+	taskProvisioning = "PROVISIONING"
+	taskPending      = "PENDING"
+	taskRunning      = "RUNNING"
+	taskDeactivating = "DEACTIVATING"
+	taskStopping     = "STOPPING"
+	taskStopped      = "STOPPED"
+)
+
+type ecsTask struct {
+	types.Task
+	ID         string
+	Cluster    string // its name
+	Service    string // the service's key, or ""
+	Deployment string // the service's, or ""
+	Interface  string // the network interface's id
+	Address    string // private
+	Targets    []taskTarget
+	TagMap     map[string]string
+	// Failed says that the task's end counts against its deployment.
+	Failed bool
+	// Served says that the task was once as healthy as it has to be.
+	Served bool
+}
+
+// taskTarget is where a load balancer finds a task.
+type taskTarget struct {
+	Group     string // the ARN
+	Container string
+	Port      int
+}
+
+// runningTask is what a task really is.
+type runningTask struct {
+	stopping   chan struct{} // closed when it is to stop
+	stop       sync.Once
+	containers map[string]*task.Container // by name; filled before RUNNING
+}
+
+// taskSpec is a task to be started.
+type taskSpec struct {
+	cluster             string
+	definition          *ecsDefinition
+	network             *types.AwsVpcConfiguration
+	service, deployment string
+	startedBy, group    string
+	targets             []taskTarget
+	tags                map[string]string
+	exec                bool
+	overrides           *types.TaskOverride
+	platformVersion     string
+}
+
+func (c *Cloud) taskARN(cluster, id string) string { return c.arn("ecs", "task/"+cluster+"/"+id) }
+
+// assumable says whether ECS can assume a task's roles.
+func (c *Cloud) assumable(d *ecsDefinition) error {
+	for _, role := range []*string{d.ExecutionRoleArn, d.TaskRoleArn} {
+		if role == nil {
+			continue
+		}
+		r, ok := c.roleByARN(*role)
+		if !ok || !c.roleUsable(*role) || !strings.Contains(r.Trust, "ecs-tasks.amazonaws.com") {
+			return fmt.Errorf("ECS was unable to assume the role '%s' that was provided for this task. Please verify that the role being passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this role.", *role) //nolint:staticcheck // AWS's own words
+		}
+	}
+	return nil
+}
+
+// startTask makes a task with its network interface and lets it run.
+func (c *Cloud) startTask(spec taskSpec) (*ecsTask, error) {
+	d := spec.definition
+	subnetID := spec.network.Subnets[len(c.state.ECS.Tasks)%len(spec.network.Subnets)]
+	attachment := uuid()
+	i, err := c.attachInterface(interfaceSpec{
+		SubnetID: subnetID, Groups: spec.network.SecurityGroups, Description: c.arn("ecs", "attachment/"+attachment),
+		RequesterID: "amazon-ecs", InterfaceType: "interface", Public: spec.network.AssignPublicIp == types.AssignPublicIpEnabled,
+	})
+	if err != nil {
+		return nil, err
+	}
+	subnet, _ := c.subnetByID(subnetID) // the interface is in it
+	id := hexDigits(32)
+	arn := c.taskARN(spec.cluster, id)
+	t := &ecsTask{
+		Task: types.Task{
+			TaskArn: aws.String(arn), ClusterArn: aws.String(c.clusterARN(spec.cluster)), TaskDefinitionArn: d.TaskDefinitionArn,
+			LastStatus: aws.String(taskProvisioning), DesiredStatus: aws.String(taskRunning), HealthStatus: types.HealthStatusUnknown,
+			CreatedAt: aws.Time(c.now()), Cpu: d.Cpu, Memory: d.Memory, LaunchType: types.LaunchTypeFargate, PlatformVersion: aws.String(cmp.Or(spec.platformVersion, "1.4.0")),
+			PlatformFamily: aws.String("Linux"), Group: aws.String(spec.group), AvailabilityZone: aws.String(subnet.Zone), Version: 1,
+			EnableExecuteCommand: spec.exec, Overrides: &types.TaskOverride{ContainerOverrides: []types.ContainerOverride{}},
+			Attachments: []types.Attachment{{Id: aws.String(attachment), Type: aws.String("ElasticNetworkInterface"), Status: aws.String("ATTACHED"), Details: []types.KeyValuePair{
+				{Name: aws.String("subnetId"), Value: aws.String(subnetID)}, {Name: aws.String("networkInterfaceId"), Value: aws.String(i.ID)},
+				{Name: aws.String("macAddress"), Value: aws.String(i.MAC)}, {Name: aws.String("privateIPv4Address"), Value: aws.String(i.PrivateIP)},
+			}}},
+		},
+		ID: id, Cluster: spec.cluster, Service: spec.service, Deployment: spec.deployment, Interface: i.ID, Address: i.PrivateIP,
+		Targets: spec.targets, TagMap: spec.tags,
+	}
+	if t.TagMap == nil {
+		t.TagMap = map[string]string{}
+	}
+	if spec.overrides != nil {
+		t.Overrides = spec.overrides
+	}
+	if spec.startedBy != "" {
+		t.StartedBy = aws.String(spec.startedBy)
+	}
+	for _, def := range d.ContainerDefinitions {
+		t.Containers = append(t.Containers, types.Container{
+			ContainerArn: aws.String(c.arn("ecs", "container/"+spec.cluster+"/"+id+"/"+uuid())), TaskArn: aws.String(arn), Name: def.Name, Image: def.Image,
+			LastStatus: aws.String(taskPending), HealthStatus: types.HealthStatusUnknown, Cpu: aws.String(strconv.Itoa(int(def.Cpu))),
+			NetworkInterfaces: []types.NetworkInterface{{AttachmentId: aws.String(attachment), PrivateIpv4Address: aws.String(i.PrivateIP)}},
+			NetworkBindings:   []types.NetworkBinding{}, RuntimeId: aws.String(id + "-" + decimals(10)),
+		})
+	}
+	if c.state.ECS.Tasks == nil {
+		c.state.ECS.Tasks = map[string]*ecsTask{}
+	}
+	c.state.ECS.Tasks[id] = t
+	r := &runningTask{stopping: make(chan struct{}), containers: map[string]*task.Container{}}
+	c.live.ECS.tasks[id] = r
+	c.spawn(func(ctx context.Context) { c.runTask(ctx, t, r) })
+	return t, nil
+}
+
+// setContainer replaces the description of a task's container. The lock is held.
+func (t *ecsTask) setContainer(name string, change func(*types.Container)) {
+	containers := slices.Clone(t.Containers)
+	for i := range containers {
+		if *containers[i].Name == name {
+			change(&containers[i])
+		}
+	}
+	t.Containers = containers
+	t.Version++
+}
+
+// setStatus moves a task and its containers on. The lock is held.
+func (t *ecsTask) setStatus(status string) {
+	t.LastStatus = aws.String(status)
+	t.Version++
+}
+
+// stopTask asks a task to stop, once: the first reason stays. The lock is held.
+func (c *Cloud) stopTask(t *ecsTask, code types.TaskStopCode, reason string) {
+	if *t.DesiredStatus == taskStopped {
+		return
+	}
+	t.DesiredStatus = aws.String(taskStopped)
+	t.StopCode, t.StoppedReason = code, aws.String(reason)
+	t.StoppingAt = aws.Time(c.now())
+	t.Version++
+	if r := c.live.ECS.tasks[t.ID]; r != nil {
+		r.stop.Do(func() { close(r.stopping) })
+	}
+}
+
+// failTask stops a task whose end counts against its deployment. The lock is
+// held.
+func (c *Cloud) failTask(t *ecsTask, code types.TaskStopCode, reason string) {
+	if *t.DesiredStatus == taskStopped {
+		return
+	}
+	t.Failed = true
+	c.stopTask(t, code, reason)
+	c.countFailure(t)
+}
+
+// runTask is a task's life. It works without the lock and takes it for each
+// change. When the cloud closes it ends the containers and leaves the task as
+// it is: the next start of the cloud replaces it.
+func (c *Cloud) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
+	defer c.update(func() { delete(c.live.ECS.tasks, t.ID); c.wakeScheduler() })
+	born := time.Now()
+	containers, definitions, err := c.pullTask(ctx, t)
+	if err == nil && !c.pauseUnless(ctx, r.stopping, c.cfg.Latencies.scaled(c.cfg.Latencies.TaskStart)-time.Since(born)) && ctx.Err() != nil {
+		return
+	}
+	exited := make(chan string, len(containers))
+	if err == nil && !isClosed(r.stopping) {
+		err = c.startContainers(t, r, containers, definitions, exited)
+	}
+	if ctx.Err() != nil {
+		c.endContainers(context.WithoutCancel(ctx), t, r, definitions)
+		return
+	}
+	if err != nil {
+		c.update(func() { c.failTask(t, types.TaskStopCodeTaskFailedToStart, err.Error()) })
+	} else if len(r.containers) > 0 {
+		checks, end := context.WithCancel(ctx)
+		for name, d := range definitions {
+			if d.HealthCheck != nil {
+				c.spawn(func(context.Context) { c.checkContainer(checks, t, r.containers[name], d) })
+			}
+		}
+		for running := true; running; {
+			select {
+			case <-ctx.Done():
+				running = false
+			case <-r.stopping:
+				running = false
+			case name := <-exited:
+				c.noteExit(t, r, name)
+				if *definitions[name].Essential {
+					c.update(func() {
+						c.failTask(t, types.TaskStopCodeEssentialContainerExited, "Essential container in task exited")
+					})
+				}
+			}
+		}
+		end()
+		if ctx.Err() == nil {
+			c.drainTask(ctx, t, r)
+		}
+	}
+	if ctx.Err() == nil {
+		c.update(func() { t.setStatus(taskStopping) })
+	}
+	c.endContainers(context.WithoutCancel(ctx), t, r, definitions)
+	for name := range r.containers {
+		c.noteExit(t, r, name)
+	}
+	if ctx.Err() != nil || !c.pause(ctx, c.cfg.Latencies.TaskStop) {
+		return
+	}
+	c.update(func() {
+		t.setStatus(taskStopped)
+		t.StoppedAt, t.ExecutionStoppedAt = aws.Time(c.now()), aws.Time(c.now())
+		attachments := slices.Clone(t.Attachments)
+		attachments[0].Status = aws.String("DELETED")
+		t.Attachments = attachments
+		for _, d := range t.Containers {
+			t.setContainer(*d.Name, func(d *types.Container) { d.LastStatus = aws.String(taskStopped) })
+		}
+		c.releaseInterface(t.Interface)
+	})
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// pauseUnless waits and says whether it did so to the end.
+func (c *Cloud) pauseUnless(ctx context.Context, stop <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-stop:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// pullTask gets all that a task needs before its containers start. Its error is
+// the task's stopped reason. Secrets are only in what it returns.
+func (c *Cloud) pullTask(ctx context.Context, t *ecsTask) (specs map[string]task.Spec, definitions map[string]types.ContainerDefinition, err error) {
+	var platform string
+	specs, definitions = map[string]task.Spec{}, map[string]types.ContainerDefinition{}
+	c.update(func() {
+		t.setStatus(taskPending)
+		t.Connectivity, t.ConnectivityAt, t.PullStartedAt = types.ConnectivityConnected, aws.Time(c.now()), aws.Time(c.now())
+		d := c.definition(*t.TaskDefinitionArn)
+		if d == nil {
+			err = fmt.Errorf("the task definition %s is gone", *t.TaskDefinitionArn)
+			return
+		}
+		if p := d.RuntimePlatform; p != nil {
+			platform = string(p.CpuArchitecture)
+		}
+		agent := c.agent(d, t.ID)
+		for _, def := range d.ContainerDefinitions {
+			var spec task.Spec
+			if spec, err = c.containerSpec(agent, t, def); err != nil {
+				return
+			}
+			specs[*def.Name], definitions[*def.Name] = spec, def
+		}
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	for name, d := range definitions {
+		image, err := c.images.Pull(ctx, *d.Image, task.Platform(platform))
+		if err != nil {
+			c.update(func() { t.setContainer(name, func(d *types.Container) { d.Reason = aws.String(err.Error()) }) })
+			return nil, nil, err
+		}
+		spec := specs[name]
+		spec.Image = image
+		specs[name] = spec
+		c.update(func() { t.setContainer(name, func(d *types.Container) { d.ImageDigest = aws.String(image.Digest) }) })
+	}
+	c.update(func() { t.PullStoppedAt = aws.Time(c.now()) })
+	return specs, definitions, nil
+}
+
+// containerSpec is a container as its definition says, but for the image. The
+// lock is held.
+func (c *Cloud) containerSpec(agent fargateAgent, t *ecsTask, d types.ContainerDefinition) (task.Spec, error) {
+	spec := task.Spec{
+		Entrypoint: d.EntryPoint, Command: d.Command, WorkingDir: aws.ToString(d.WorkingDirectory), User: aws.ToString(d.User),
+		Environment: map[string]string{
+			// What Fargate adds of its own, and the authority of the databases
+			// here, which is not the one that images bring along.
+			"AWS_EXECUTION_ENV": "AWS_ECS_FARGATE", "AWS_REGION": c.cfg.Region, "AWS_DEFAULT_REGION": c.cfg.Region,
+			"DB_SSLROOTCERT": c.trustBundle(),
+		},
+		PIDFile: filepath.Join(c.pidDir(), t.ID+"-"+*d.Name+".pid"),
+		Output:  func(string) {},
+	}
+	for _, e := range d.Environment {
+		spec.Environment[aws.ToString(e.Name)] = aws.ToString(e.Value)
+	}
+	for _, o := range t.Overrides.ContainerOverrides {
+		if aws.ToString(o.Name) != *d.Name {
+			continue
+		}
+		if o.Command != nil {
+			spec.Command = o.Command
+		}
+		for _, e := range o.Environment {
+			spec.Environment[aws.ToString(e.Name)] = aws.ToString(e.Value)
+		}
+	}
+	for _, s := range d.Secrets {
+		value, err := agent.secret(aws.ToString(s.ValueFrom))
+		if err != nil {
+			return task.Spec{}, err
+		}
+		spec.Environment[aws.ToString(s.Name)] = value
+	}
+	if err := agent.mayPull(aws.ToString(d.Image)); err != nil {
+		return task.Spec{}, err
+	}
+	if l := d.LogConfiguration; l != nil {
+		group, stream := l.Options["awslogs-group"], l.Options["awslogs-stream-prefix"]+"/"+*d.Name+"/"+t.ID
+		if err := agent.openStream(group, stream, l.Options["awslogs-create-group"] == "true"); err != nil {
+			return task.Spec{}, err
+		}
+		spec.Output = func(line string) { c.logLine(group, stream, line) }
+	}
+	return spec, nil
+}
+
+func (c *Cloud) pidDir() string { return filepath.Join(c.cfg.StateDir, "tasks") }
+
+// startContainers brings a task to RUNNING and in front of its load balancers.
+func (c *Cloud) startContainers(t *ecsTask, r *runningTask, specs map[string]task.Spec, definitions map[string]types.ContainerDefinition, exited chan<- string) error {
+	for _, name := range slices.Sorted(maps.Keys(specs)) {
+		container, err := task.Start(specs[name])
+		if err != nil {
+			c.update(func() { t.setContainer(name, func(d *types.Container) { d.Reason = aws.String(err.Error()) }) })
+			return err
+		}
+		c.update(func() { r.containers[name] = container })
+		go func() { <-container.Done(); exited <- name }() // ends with the container, which always is ended
+	}
+	c.update(func() {
+		t.setStatus(taskRunning)
+		t.StartedAt = aws.Time(c.now())
+		for name, d := range definitions {
+			t.setContainer(name, func(described *types.Container) {
+				described.LastStatus = aws.String(taskRunning)
+				if d.HealthCheck == nil {
+					described.HealthStatus = types.HealthStatusUnknown
+				}
+			})
+		}
+		c.registerTask(t, r)
+		c.wakeScheduler()
+	})
+	return nil
+}
+
+// registerTask puts a task into its target groups. The lock is held.
+func (c *Cloud) registerTask(t *ecsTask, r *runningTask) {
+	groups := map[string]int{}
+	for _, target := range t.Targets {
+		tg, container := c.state.ELB.TargetGroups[target.Group], r.containers[target.Container]
+		if tg == nil || container == nil || *t.DesiredStatus == taskStopped {
+			continue
+		}
+		c.register(tg, balancer.Target{ID: t.Address, Port: target.Port, Addr: loopback(container.Port), Zone: *t.AvailabilityZone})
+		groups[target.Group]++
+	}
+	for group, n := range groups {
+		c.serviceEvent(t.Service, "registered %d targets in (target-group %s)", n, group)
+	}
+}
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+// taskAddress is where a task's private address really leads, and its zone. The
+// lock is held.
+func (c *Cloud) taskAddress(address string, port int) (addr, zone string) {
+	for _, t := range c.state.ECS.Tasks {
+		r := c.live.ECS.tasks[t.ID]
+		if t.Address != address || r == nil || *t.LastStatus == taskStopped {
+			continue
+		}
+		d := c.definition(*t.TaskDefinitionArn)
+		if d == nil {
+			continue
+		}
+		for _, def := range d.ContainerDefinitions {
+			if container := r.containers[*def.Name]; container != nil && slices.ContainsFunc(def.PortMappings, func(m types.PortMapping) bool { return int(aws.ToInt32(m.ContainerPort)) == port }) {
+				return loopback(container.Port), *t.AvailabilityZone
+			}
+		}
+	}
+	return "", ""
+}
+
+// drainTask takes a task from its target groups and waits for the requests in
+// flight, if there is a container that can still answer them.
+func (c *Cloud) drainTask(ctx context.Context, t *ecsTask, r *runningTask) {
+	var draining []<-chan struct{}
+	c.update(func() {
+		if len(t.Targets) == 0 {
+			return
+		}
+		t.setStatus(taskDeactivating)
+		for _, target := range t.Targets {
+			if tg := c.state.ELB.TargetGroups[target.Group]; tg != nil {
+				draining = append(draining, c.deregister(tg, t.Address, target.Port))
+			}
+		}
+		c.serviceEvent(t.Service, "has begun draining connections on 1 tasks.")
+	})
+	for _, gone := range draining {
+		select {
+		case <-ctx.Done():
+			return
+		case <-gone:
+		case <-anyEnd(r):
+		}
+	}
+}
+
+// anyEnd is closed when the first of a task's containers has ended.
+func anyEnd(r *runningTask) <-chan struct{} {
+	for _, container := range r.containers {
+		if isClosed(container.Done()) {
+			return container.Done()
+		}
+	}
+	for _, container := range r.containers {
+		return container.Done()
+	}
+	return nil
+}
+
+// stopTimeout is ECS's default
+// (https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html).
+const stopTimeout = 30 * time.Second
+
+// endContainers ends a task's containers side by side, each with its time to
+// finish.
+func (c *Cloud) endContainers(ctx context.Context, t *ecsTask, r *runningTask, definitions map[string]types.ContainerDefinition) {
+	var wait sync.WaitGroup
+	for name, container := range r.containers {
+		grace := stopTimeout
+		if s := definitions[name].StopTimeout; s != nil {
+			grace = time.Duration(*s) * time.Second
+		}
+		wait.Go(func() { container.Stop(ctx, grace) })
+	}
+	wait.Wait()
+}
+
+// noteExit records how a container ended.
+func (c *Cloud) noteExit(t *ecsTask, r *runningTask, name string) {
+	code := int32(r.containers[name].ExitCode())
+	c.update(func() {
+		t.setContainer(name, func(d *types.Container) {
+			d.LastStatus, d.ExitCode = aws.String(taskStopped), aws.Int32(code)
+		})
+	})
+}
+
+// firstCheck is how soon a container that does not pass its health check yet is
+// asked again; see the balancer's first look.
+const firstCheck = 100 * time.Millisecond
+
+// checkContainer runs a container's health check until ctx ends.
+func (c *Cloud) checkContainer(ctx context.Context, t *ecsTask, container *task.Container, d types.ContainerDefinition) {
+	h := d.HealthCheck
+	command := h.Command[1:]
+	if h.Command[0] == "CMD-SHELL" {
+		command = []string{"/bin/sh", "-c", strings.Join(h.Command[1:], " ")}
+	}
+	second := func(n *int32) time.Duration { return time.Duration(*n) * time.Second }
+	interval := c.checkInterval(second(h.Interval))
+	grace := time.Now()
+	if h.StartPeriod != nil {
+		grace = grace.Add(c.cfg.Latencies.scaled(second(h.StartPeriod)))
+	}
+	healthy, failed := false, 0
+	next := time.Now().Add(interval) // when a failure counts
+	for {
+		check, cancel := context.WithTimeout(ctx, second(h.Timeout))
+		code, err := container.Exec(check, command...)
+		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		pass := err == nil && code == 0
+		if pass || healthy || !time.Now().Before(next) {
+			next = time.Now().Add(interval)
+			switch {
+			case pass:
+				healthy, failed = true, 0
+			case time.Now().After(grace):
+				failed++
+			}
+		}
+		status := types.HealthStatusUnknown
+		switch {
+		case failed >= int(*h.Retries):
+			status = types.HealthStatusUnhealthy
+		case healthy:
+			status = types.HealthStatusHealthy
+		}
+		c.mu.Lock()
+		if changed := t.setHealth(*d.Name, status, c.definition(*t.TaskDefinitionArn)); changed {
+			c.dirty = true
+			c.save()
+			c.wakeScheduler()
+		}
+		c.mu.Unlock()
+		pause := min(firstCheck, interval)
+		if healthy {
+			pause = interval
+		}
+		if !c.pauseUnless(ctx, nil, pause) {
+			return
+		}
+	}
+}
+
+// checkInterval scales the interval of health checks with all that takes time.
+func (c *Cloud) checkInterval(d time.Duration) time.Duration {
+	return max(c.cfg.Latencies.scaled(d), 10*time.Millisecond)
+}
+
+// setHealth notes a container's health and derives the task's: that of its
+// essential containers which have a check.
+func (t *ecsTask) setHealth(container string, status types.HealthStatus, d *ecsDefinition) (changed bool) {
+	for _, have := range t.Containers {
+		changed = changed || *have.Name == container && have.HealthStatus != status
+	}
+	if !changed || d == nil {
+		return false
+	}
+	t.setContainer(container, func(described *types.Container) { described.HealthStatus = status })
+	all := types.HealthStatusHealthy
+	for _, def := range d.ContainerDefinitions {
+		for _, have := range t.Containers {
+			if *have.Name != *def.Name || def.HealthCheck == nil || !*def.Essential {
+				continue
+			}
+			switch have.HealthStatus {
+			case types.HealthStatusUnhealthy:
+				all = types.HealthStatusUnhealthy
+			case types.HealthStatusUnknown:
+				if all == types.HealthStatusHealthy {
+					all = types.HealthStatusUnknown
+				}
+			}
+		}
+	}
+	t.HealthStatus = all
+	return true
+}
+
+// awsvpc is the network configuration that Fargate demands.
+func (a ecsAPI) awsvpc(n *types.NetworkConfiguration) (*types.AwsVpcConfiguration, error) {
+	if n == nil || n.AwsvpcConfiguration == nil {
+		return nil, fail("InvalidParameterException", "Network Configuration must be provided when networkMode 'awsvpc' is specified.")
+	}
+	v := n.AwsvpcConfiguration
+	if len(v.Subnets) == 0 {
+		return nil, fail("InvalidParameterException", "subnets can not be empty.")
+	}
+	for _, id := range v.Subnets {
+		if _, ok := a.subnetByID(id); !ok {
+			return nil, fail("InvalidParameterException", "Error retrieving subnet information for [%s]: The subnet ID '%s' does not exist (ErrorCode: InvalidSubnetID.NotFound)", id, id)
+		}
+	}
+	for _, id := range v.SecurityGroups {
+		if !a.groupExists(id) {
+			return nil, fail("InvalidParameterException", "Error retrieving security group information for [%s]: The security group '%s' does not exist (ErrorCode: InvalidGroup.NotFound)", id, id)
+		}
+	}
+	return v, nil
+}
+
+// RunTask starts tasks that no service keeps.
+func (a ecsAPI) RunTask(_ context.Context, in *ecs.RunTaskInput) (*ecs.RunTaskOutput, error) {
+	cl, err := a.cluster(in.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	d, err := a.usable(in.TaskDefinition)
+	if err != nil {
+		return nil, err
+	}
+	network, err := a.awsvpc(in.NetworkConfiguration)
+	if err != nil {
+		return nil, err
+	}
+	count := int(aws.ToInt32(overlay(in.Count, aws.Int32(1))))
+	if count < 1 || count > 10 {
+		return nil, fail("InvalidParameterException", "Invalid count: %d. Must be between 1 and 10.", count)
+	}
+	if err := a.assumable(d); err != nil {
+		return nil, fail("ClientException", "%s", err)
+	}
+	token := aws.ToString(in.ClientToken)
+	out := &ecs.RunTaskOutput{Tasks: []types.Task{}, Failures: []types.Failure{}}
+	if token != "" {
+		for _, t := range a.state.ECS.Tasks {
+			if t.TagMap[runToken] == token {
+				out.Tasks = append(out.Tasks, a.describeTask(t, true))
+			}
+		}
+		if len(out.Tasks) > 0 {
+			return out, nil
+		}
+	}
+	tags := ecsTags(in.Tags)
+	if in.PropagateTags == types.PropagateTagsTaskDefinition {
+		all := maps.Clone(d.Tags)
+		maps.Copy(all, tags)
+		tags = all
+	}
+	for range count {
+		own := maps.Clone(tags)
+		if in.EnableECSManagedTags {
+			own["aws:ecs:clusterName"] = cl.Name
+		}
+		if token != "" {
+			own[runToken] = token
+		}
+		t, err := a.startTask(taskSpec{
+			cluster: cl.Name, definition: d, network: network, startedBy: aws.ToString(in.StartedBy), group: cmp.Or(aws.ToString(in.Group), "family:"+*d.Family),
+			tags: own, exec: in.EnableExecuteCommand, overrides: in.Overrides, platformVersion: platform(in.PlatformVersion),
+		})
+		if err != nil {
+			return nil, fail("ClientException", "%s", err)
+		}
+		out.Tasks = append(out.Tasks, a.describeTask(t, true))
+	}
+	return out, nil
+}
+
+// runToken keeps a client token among a task's tags, where nobody sees it.
+const runToken = "\x00token"
+
+func platform(version *string) string {
+	if v := aws.ToString(version); v != "LATEST" {
+		return v
+	}
+	return ""
+}
+
+func (a ecsAPI) describeTask(t *ecsTask, tags bool) types.Task {
+	d := t.Task
+	d.Tags = []types.Tag{}
+	if tags {
+		all := maps.Clone(t.TagMap)
+		delete(all, runToken)
+		d.Tags = writeECSTags(all)
+	}
+	return d
+}
+
+func (a ecsAPI) task(cluster, id *string) (*ecsTask, error) {
+	cl, err := a.cluster(cluster)
+	if err != nil {
+		return nil, err
+	}
+	t := a.state.ECS.Tasks[lastPart(aws.ToString(id))]
+	if t == nil || t.Cluster != cl.Name {
+		return nil, fail("InvalidParameterException", "The referenced task was not found.")
+	}
+	return t, nil
+}
+
+// StopTask stops a task; its service starts another one.
+func (a ecsAPI) StopTask(_ context.Context, in *ecs.StopTaskInput) (*ecs.StopTaskOutput, error) {
+	t, err := a.task(in.Cluster, in.Task)
+	if err != nil {
+		return nil, err
+	}
+	a.stopTask(t, types.TaskStopCodeUserInitiated, cmp.Or(aws.ToString(in.Reason), "Task stopped by user"))
+	a.wakeScheduler()
+	described := a.describeTask(t, true)
+	return &ecs.StopTaskOutput{Task: &described}, nil
+}
+
+// DescribeTasks describes tasks, also those that stopped within the last hour.
+func (a ecsAPI) DescribeTasks(_ context.Context, in *ecs.DescribeTasksInput) (*ecs.DescribeTasksOutput, error) {
+	cl, err := a.cluster(in.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	if len(in.Tasks) == 0 || len(in.Tasks) > 100 {
+		return nil, fail("InvalidParameterException", "Tasks must have between 1 and 100 entries.")
+	}
+	out := &ecs.DescribeTasksOutput{Tasks: []types.Task{}, Failures: []types.Failure{}}
+	for _, id := range in.Tasks {
+		t := a.state.ECS.Tasks[lastPart(id)]
+		if t == nil || t.Cluster != cl.Name {
+			out.Failures = append(out.Failures, types.Failure{Arn: aws.String(a.taskARN(cl.Name, lastPart(id))), Reason: aws.String("MISSING")})
+			continue
+		}
+		out.Tasks = append(out.Tasks, a.describeTask(t, slices.Contains(in.Include, types.TaskFieldTags)))
+	}
+	return out, nil
+}
+
+// ListTasks lists the tasks that are wanted to run, or the stopped ones.
+func (a ecsAPI) ListTasks(_ context.Context, in *ecs.ListTasksInput) (*ecs.ListTasksOutput, error) {
+	cl, err := a.cluster(in.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	service := ""
+	if in.ServiceName != nil {
+		service = cl.Name + "/" + lastPart(*in.ServiceName)
+		if s := a.state.ECS.Services[service]; s == nil || s.Status == ecsInactive {
+			return nil, fail("ServiceNotFoundException", "Service not found.")
+		}
+	}
+	desired := string(cmp.Or(in.DesiredStatus, types.DesiredStatusRunning))
+	var arns []string
+	for _, t := range a.state.ECS.Tasks {
+		if t.Cluster == cl.Name && *t.DesiredStatus == desired && (service == "" || t.Service == service) &&
+			(in.StartedBy == nil || aws.ToString(t.StartedBy) == *in.StartedBy) &&
+			(in.Family == nil || strings.HasPrefix(lastPart(*t.TaskDefinitionArn), *in.Family+":")) {
+			arns = append(arns, *t.TaskArn)
+		}
+	}
+	slices.Sort(arns)
+	out := &ecs.ListTasksOutput{}
+	out.TaskArns, out.NextToken = pageAfter(arns, in.NextToken, in.MaxResults, 100)
+	if out.TaskArns == nil {
+		out.TaskArns = []string{}
+	}
+	return out, nil
+}
+
+// cpuUnits is the processor share of a task, 1024 being one processor.
+func (t *ecsTask) cpuUnits() float64 {
+	n, err := strconv.ParseFloat(aws.ToString(t.Cpu), 64)
+	if err != nil {
+		return math.NaN()
+	}
+	return n
+}
