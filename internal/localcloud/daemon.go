@@ -117,12 +117,12 @@ func Running(ctx context.Context, stateDir string) (Info, bool, error) {
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return Info{}, false, nil //nolint:nilerr // nobody listens: that is the answer
+		return Info{}, false, nil // nobody listens: that is the answer
 	}
 	defer func() { _ = resp.Body.Close() }() // only read
 	var answered Info
 	if err := json.NewDecoder(resp.Body).Decode(&answered); err != nil || answered.PID != written.PID {
-		return Info{}, false, nil //nolint:nilerr // somebody else has the port now
+		return Info{}, false, nil // somebody else has the port now
 	}
 	return answered, true, nil
 }

@@ -510,13 +510,14 @@ func retag(have map[string]string, add []types.Tag) (map[string]string, error) {
 	seen := map[string]bool{}
 	for _, t := range add {
 		key := aws.ToString(t.Key)
-		if low := strings.ToLower(key); seen[low] {
+		low := strings.ToLower(key)
+		if seen[low] {
 			return nil, fail("InvalidInput", "Duplicate tag keys found. Please note that Tag keys are case insensitive.")
-		} else if strings.HasPrefix(low, "aws:") || key == "" {
-			return nil, fail("InvalidInput", "Tag key %q is not allowed", key)
-		} else {
-			seen[low] = true
 		}
+		if strings.HasPrefix(low, "aws:") || key == "" {
+			return nil, fail("InvalidInput", "Tag key %q is not allowed", key)
+		}
+		seen[low] = true
 		tags[key] = aws.ToString(t.Value)
 	}
 	if len(tags) > maxTags {
