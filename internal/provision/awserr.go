@@ -125,7 +125,7 @@ func Ambiguous(err error) bool {
 	switch {
 	case err == nil:
 		return false
-	case errors.As(err, &response) && response.HTTPStatusCode() != 0:
+	case errors.As(err, &response) && response.HTTPStatusCode() >= 400:
 		return response.HTTPStatusCode() >= 500
 	case code(err) != "":
 		return false

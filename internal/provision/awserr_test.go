@@ -1,0 +1,93 @@
+package provision_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+
+	"github.com/bookctl/bookctl/internal/provision"
+)
+
+// answering returns clients of a server that answers every call alike.
+func answering(t *testing.T, h http.HandlerFunc) provision.Clients {
+	t.Helper()
+	srv := httptest.NewServer(h)
+	t.Cleanup(srv.Close)
+	return provision.NewClients(aws.Config{
+		Region: "us-east-1", BaseEndpoint: &srv.URL, HTTPClient: srv.Client(),
+		Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
+		Retryer:     func() aws.Retryer { return aws.NopRetryer{} },
+	})
+}
+
+// jsonError answers as the JSON services do.
+func jsonError(status int, code, message string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		w.WriteHeader(status)
+		_, _ = fmt.Fprintf(w, `{"__type":%q,"message":%q}`, code, message) // the client sees what is missing
+	}
+}
+
+func TestErrorsAreTakenForWhatTheyAre(t *testing.T) {
+	t.Parallel()
+	type verdict struct {
+		transient, ambiguous, expired bool
+		denied                        string
+	}
+	for name, test := range map[string]struct {
+		answer http.HandlerFunc
+		want   verdict
+	}{
+		"busy":           {jsonError(400, "ClusterContainsTasksException", "tasks"), verdict{transient: true}},
+		"role not known": {jsonError(400, "InvalidParameterException", "Unable to assume the service linked role. Please verify that the ECS service linked role exists."), verdict{transient: true}},
+		"plainly wrong":  {jsonError(400, "InvalidParameterException", "cpu is wrong"), verdict{}},
+		"denied":         {jsonError(400, "AccessDeniedException", "no"), verdict{denied: "ecs:DeleteCluster"}},
+		"expired":        {jsonError(400, "ExpiredTokenException", "The security token included in the request is expired"), verdict{expired: true}},
+		"server error":   {jsonError(500, "ServerException", "oops"), verdict{ambiguous: true}},
+		"unreadable":     {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, verdict{ambiguous: true}},
+		"no answer":      {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, verdict{ambiguous: true}},
+	} {
+		_, err := answering(t, test.answer).ECS.DeleteCluster(t.Context(), &ecs.DeleteClusterInput{Cluster: aws.String("x")})
+		var got verdict
+		_, got.transient = provision.Transient(err)
+		got.ambiguous, got.expired = provision.Ambiguous(err), provision.Expired(err)
+		got.denied, _ = provision.Denied(err)
+		if err == nil || got != test.want {
+			t.Errorf("%s: %+v, want %+v for %v", name, got, test.want, err)
+		}
+	}
+
+	late := answering(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // the server sees a client leave only after that
+		<-r.Context().Done()
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := late.ECS.DeleteCluster(ctx, &ecs.DeleteClusterInput{Cluster: aws.String("x")}); !provision.Ambiguous(err) {
+		t.Errorf("a call that timed out: %v is not ambiguous", err)
+	}
+
+	missing := answering(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(400)
+		_, _ = io.WriteString(w, `<Response><Errors><Error><Code>InvalidVpcID.NotFound</Code><Message>x</Message></Error></Errors></Response>`)
+	})
+	_, err := missing.EC2.DeleteVpc(t.Context(), &ec2.DeleteVpcInput{VpcId: aws.String("vpc-1")})
+	if reason, ok := provision.Transient(err); !ok || !strings.Contains(reason, "not visible") {
+		t.Errorf("a new thing that EC2 does not know yet: %q %t", reason, ok)
+	}
+	if _, ok := provision.Transient(nil); ok || provision.Ambiguous(nil) || provision.Ambiguous(errors.New("ours")) {
+		t.Error("what is no AWS error is taken for one")
+	}
+}
