@@ -153,7 +153,10 @@ func (c *Cloud) ec2Service() service {
 // caller might, and here everybody may.
 func ec2op[I, O any](name string, f func(context.Context, *I) (*O, error)) operation {
 	return op(name, func(ctx context.Context, in *I) (*O, error) {
-		dry, _ := reflect.ValueOf(in).Elem().FieldByName("DryRun").Interface().(*bool)
+		var dry *bool // not every input has one
+		if f := reflect.ValueOf(in).Elem().FieldByName("DryRun"); f.IsValid() {
+			dry, _ = f.Interface().(*bool)
+		}
 		if aws.ToBool(dry) {
 			return nil, &apiError{status: http.StatusPreconditionFailed, code: "DryRunOperation", message: "Request would have succeeded, but DryRun flag is set."}
 		}
