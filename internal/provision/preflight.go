@@ -231,13 +231,13 @@ func readOffers(ctx context.Context, client *rds.Client, class string) (offers, 
 	if len(o.options) > 0 {
 		return o, nil
 	}
-	any, err := client.DescribeOrderableDBInstanceOptions(ctx, &rds.DescribeOrderableDBInstanceOptionsInput{
+	some, err := client.DescribeOrderableDBInstanceOptions(ctx, &rds.DescribeOrderableDBInstanceOptionsInput{
 		Engine: aws.String("postgres"), Vpc: aws.Bool(true), MaxRecords: aws.Int32(20),
 	})
 	if err != nil {
 		return o, fmt.Errorf("ask what databases can be had: %w", err)
 	}
-	o.silent = len(any.OrderableDBInstanceOptions) == 0
+	o.silent = len(some.OrderableDBInstanceOptions) == 0
 	return o, nil
 }
 
