@@ -1,0 +1,293 @@
+package api_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// The benchmark compares bookapi with pgbench in one run on one machine: the
+// same statements, table and number of clients, taking turns. Only its ratios
+// mean something elsewhere.
+const (
+	clients = 16
+	turn    = 4 * time.Second
+	rounds  = 2
+)
+
+const columns = "id, name, author, version, created_at, updated_at"
+
+// lookupBench and insertBench are the statements of one request.
+const (
+	lookupBench = "SELECT " + columns + ` FROM books WHERE lower(left(name, 600)) COLLATE "C" = lower(left('book ' || :id, 600)) COLLATE "C" AND name = 'book ' || :id ORDER BY id LIMIT 1;`
+	insertBench = "INSERT INTO books (name, author) VALUES ('new ' || :id, 'author ' || :id) RETURNING " + columns + ";"
+)
+
+// BenchmarkBesidePgbench is what `make bench` runs. It prints a table.
+func BenchmarkBesidePgbench(b *testing.B) {
+	pgbench := findPgbench(b)
+	db := startPostgres(b, nil)
+	api := run(b, db, "DB_SSLMODE=disable")
+	awaitReady(b, api.url, api.log)
+	fmt.Printf("%9s  %-6s  %10s  %10s  %6s  %9s  %8s  %8s  %12s\n", "rows", "", "pgbench/s", "bookapi/s", "ratio", "CPU ratio", "p50", "p99", "pipelined/s")
+	for _, rows := range []int{1_000, 100_000, 1_000_000} {
+		b.Run("rows="+strconv.Itoa(rows), func(b *testing.B) {
+			db.exec(b, `TRUNCATE books RESTART IDENTITY`)
+			db.exec(b, `INSERT INTO books (name, author) SELECT 'book ' || i, 'author ' || i % 1000 FROM generate_series(1, $1) i`, rows)
+			db.exec(b, `VACUUM ANALYZE books`)
+			db.exec(b, `CHECKPOINT`)
+			read := func(n *rand.Rand) []byte {
+				return fmt.Appendf(nil, "GET /books/book%%20%d HTTP/1.1\r\nHost: a\r\n\r\n", n.IntN(rows)+1)
+			}
+			write := func(n *rand.Rand) []byte {
+				body := fmt.Sprintf(`{"name":"new %d","author":"author %[1]d"}`, n.IntN(rows)+1)
+				return fmt.Appendf(nil, "POST /books HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+			}
+			compare(b, pgbench, db, api, rows, "reads", lookupBench, read)
+			pages(b, api.url, rows)
+			compare(b, pgbench, db, api, rows, "writes", insertBench, write)
+		})
+	}
+	fmt.Printf("resident memory at most: %d MB\n", peakMemory(b, api.Process.Pid)>>20)
+}
+
+// compare prints one line. CPU ratio compares the processor time that a request
+// takes, all processes together: it is what ratio would be with the machine to
+// ourselves, while other work on it skews ratio.
+func compare(b *testing.B, pgbench string, db *dbServer, api *process, rows int, what, statement string, request func(*rand.Rand) []byte) {
+	var theirs, ours, theirCPU, ourCPU float64
+	var took []time.Duration
+	for range rounds {
+		before := cpu(b, db.PID())
+		n, own := runPgbench(b, pgbench, db, rows, statement)
+		theirs += n / rounds
+		theirCPU += (cpu(b, db.PID()) - before + own) / (n * turn.Seconds())
+
+		before = cpu(b, db.PID(), api.Process.Pid, os.Getpid())
+		count, durations := load(b, api.url, clients, turn, request)
+		ours += float64(count) / turn.Seconds() / rounds
+		ourCPU += (cpu(b, db.PID(), api.Process.Pid, os.Getpid()) - before) / float64(count)
+		took = append(took, durations...)
+	}
+	pipeline := "\\startpipeline\n" + strings.Repeat("\\set id random(1, :rows)\n"+statement+"\n", 16) + "\\endpipeline\n"
+	ceiling, _ := runPgbench(b, pgbench, db, rows, pipeline)
+	slices.Sort(took)
+	fmt.Printf("%9d  %-6s  %10.0f  %10.0f  %6.2f  %9.2f  %8s  %8s  %12.0f\n", rows, what, theirs, ours, ours/theirs, theirCPU/ourCPU,
+		took[len(took)/2].Round(10*time.Microsecond), took[len(took)*99/100].Round(10*time.Microsecond), 16*ceiling)
+}
+
+// cpu is the processor time, in seconds, of processes, their children, and the
+// children that have ended.
+func cpu(b *testing.B, pids ...int) (seconds float64) {
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil || len(stats) == 0 {
+		b.Skip("needs Linux's /proc")
+	}
+	for _, file := range stats {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended
+		}
+		// Fields from the third on; the second is a name in parentheses.
+		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+		pid, ticks := 0, [4]float64{}
+		parent, err := strconv.Atoi(fields[1])
+		if err == nil {
+			pid, err = strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		}
+		for i := range ticks { // utime, stime, and those of ended children
+			if err == nil {
+				ticks[i], err = strconv.ParseFloat(fields[11+i], 64)
+			}
+		}
+		switch {
+		case err != nil:
+			b.Fatal(err)
+		case pid == os.Getpid() && slices.Contains(pids, pid): // its ended children are no part of it
+			seconds += (ticks[0] + ticks[1]) / 100
+		case slices.Contains(pids, pid):
+			seconds += (ticks[0] + ticks[1] + ticks[2] + ticks[3]) / 100
+		case slices.Contains(pids, parent) && parent != os.Getpid():
+			seconds += (ticks[0] + ticks[1]) / 100
+		}
+	}
+	return seconds
+}
+
+// pages prints how long the first and a late page of the list take.
+func pages(b *testing.B, url string, rows int) {
+	for _, query := range []string{"limit=50", "limit=50&q=book"} {
+		first := median(b, url+"/books?"+query)
+		// The cursor of a page near the end: of 50 books, or 10,000 pages on.
+		at := min(rows-60, 500_000)
+		cursor := cursorAt(b, url, query, at)
+		fmt.Printf("%9d  list %-18s  page 1: %s, page %d: %s\n", rows, query, first.Round(time.Microsecond), at/50+1, median(b, url+"/books?"+query+"&cursor="+cursor).Round(time.Microsecond))
+	}
+}
+
+func median(b *testing.B, url string) time.Duration {
+	var took []time.Duration
+	for range 101 {
+		start := time.Now()
+		s := service{url: url}
+		s.send(b, "GET", "", "").want(b, 200)
+		took = append(took, time.Since(start))
+	}
+	slices.Sort(took)
+	return took[len(took)/2]
+}
+
+func findPgbench(b *testing.B) string {
+	if path, err := exec.LookPath("pgbench"); err == nil {
+		return path
+	}
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/pgbench")
+	if err != nil || len(found) == 0 {
+		b.Skip("pgbench is not installed: apt-get install postgresql-contrib")
+	}
+	return found[len(found)-1]
+}
+
+var tps = regexp.MustCompile(`tps = ([0-9.]+)`)
+
+// runPgbench is the transactions per second of a script, and pgbench's own
+// processor time in seconds.
+func runPgbench(b *testing.B, pgbench string, db *dbServer, rows int, script string) (persecond, cpu float64) {
+	file := filepath.Join(b.TempDir(), "script.sql")
+	if err := os.WriteFile(file, []byte("\\set id random(1, :rows)\n"+script+"\n"), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	cmd := exec.Command(pgbench, "-n", "-M", "prepared", "-c", strconv.Itoa(clients), "-j", "2",
+		"-T", strconv.Itoa(int(turn.Seconds())), "-D", "rows="+strconv.Itoa(rows), "-f", file,
+		"-h", "127.0.0.1", "-p", strconv.Itoa(db.port), "-U", "book", "books")
+	cmd.Env = append(os.Environ(), "PGPASSWORD="+password, "PGSSLMODE=disable",
+		"PGOPTIONS=-c enable_seqscan=off -c plan_cache_mode=force_generic_plan")
+	out, err := cmd.CombinedOutput()
+	match := tps.FindSubmatch(out)
+	if err != nil || match == nil {
+		b.Fatalf("pgbench: %v\n%s", err, out)
+	}
+	n, err := strconv.ParseFloat(string(match[1]), 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return n, (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
+}
+
+// load sends requests over n connections for a while, and returns how many were
+// answered with success, and how long each took. It is a plain client, so that
+// the machine is left to the server.
+func load(b testing.TB, url string, n int, d time.Duration, request func(*rand.Rand) []byte) (int, []time.Duration) {
+	address := strings.TrimPrefix(url, "http://")
+	end := time.Now().Add(d)
+	all := make([][]time.Duration, n)
+	var wait sync.WaitGroup
+	for i := range n {
+		wait.Go(func() {
+			conn, err := net.Dial("tcp", address)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			defer func() { _ = conn.Close() }() // all was read
+			random := rand.New(rand.NewPCG(uint64(i), uint64(time.Now().UnixNano())))
+			reader := bufio.NewReader(conn)
+			took := make([]time.Duration, 0, 1<<16)
+			for start := time.Now(); start.Before(end); {
+				if _, err := conn.Write(request(random)); err != nil {
+					b.Error(err)
+					return
+				}
+				if err := readAnswer(reader); err != nil {
+					b.Error(err)
+					return
+				}
+				now := time.Now()
+				took = append(took, now.Sub(start))
+				start = now
+			}
+			all[i] = took
+		})
+	}
+	wait.Wait()
+	took := slices.Concat(all...)
+	return len(took), took
+}
+
+// readAnswer reads a response with a length and demands success.
+func readAnswer(r *bufio.Reader) error {
+	line, err := r.ReadSlice('\n')
+	if err != nil {
+		return err
+	}
+	if len(line) < 10 || line[9] != '2' {
+		return fmt.Errorf("answer: %s", bytes.TrimSpace(line))
+	}
+	length := -1
+	for {
+		line, err := r.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		if len(line) <= 2 {
+			break
+		}
+		if value, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
+				return err
+			}
+		}
+	}
+	if length < 0 {
+		return fmt.Errorf("answer without a length")
+	}
+	_, err = r.Discard(length)
+	return err
+}
+
+// peakMemory is the most memory that the process had resident, in bytes.
+func peakMemory(tb testing.TB, pid int) int64 {
+	tb.Helper()
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		tb.Skip("needs Linux's /proc")
+	}
+	_, rest, _ := strings.Cut(string(text), "VmHWM:")
+	kb, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return kb << 10
+}
+
+// cursorAt is the cursor after so many rows.
+func cursorAt(b *testing.B, url, query string, rows int) string {
+	type page struct{ Next string }
+	s := service{url: url}
+	var p page
+	if !strings.Contains(query, "q=") {
+		return encodeCursor(rows, "")
+	}
+	// In the order of names "book 5…" is near the middle.
+	s.send(b, "GET", "/books?limit=1&q=book+5", "").want(b, 200).decode(b, &p)
+	return p.Next
+}
+
+// encodeCursor makes the cursor of a position, to get to page 10,000 without
+// reading the pages before it.
+func encodeCursor(id int, key string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(strconv.Itoa(id) + " " + key))
+}

@@ -1,0 +1,346 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/bookctl/bookctl/internal/api"
+	"github.com/bookctl/bookctl/internal/localcloud/authority"
+	"github.com/bookctl/bookctl/internal/localcloud/postgres"
+)
+
+const password = "correct horse? battery=staple;'$1"
+
+// dbServer is a PostgreSQL of our own.
+type dbServer struct {
+	*postgres.Server
+	port     int
+	rootCert string
+	settings postgres.Settings
+}
+
+// startPostgres runs a server with a user "book". Its data goes away with the
+// test.
+func startPostgres(tb testing.TB, parameters map[string]string) *dbServer {
+	tb.Helper()
+	if testing.Short() {
+		tb.Skip("starts PostgreSQL")
+	}
+	state := tb.TempDir()
+	// As root the server runs as another user, who must be let in.
+	if err := os.Chmod(filepath.Dir(state), 0o711); err != nil {
+		tb.Fatal(err)
+	}
+	engine, err := postgres.Open(context.Background(), state)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := engine.Close(context.Background()); err != nil {
+			tb.Error(err)
+		}
+	})
+	ca, err := authority.Open(tb.TempDir())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	cert, err := ca.Issue("localhost", "127.0.0.1")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	server, err := engine.Server("books")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := server.Create(context.Background()); err != nil {
+		tb.Fatal(err)
+	}
+	s := &dbServer{Server: server, rootCert: ca.BundleFile(), settings: postgres.Settings{Cert: cert.Cert, Key: cert.Key, Parameters: parameters}}
+	if s.port, err = server.Start(context.Background(), s.settings); err != nil {
+		tb.Fatal(err)
+	}
+	s.settings.Port = s.port
+	verifier, err := postgres.NewVerifier(password)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := server.EnsureMaster(context.Background(), postgres.Master{User: "book", Password: verifier, Database: "books"}); err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
+func (s *dbServer) database() api.Database {
+	return api.Database{
+		Host: "localhost", Port: s.port, Name: "books", User: "book", Password: password,
+		SSLMode: "verify-full", RootCert: s.rootCert, Connections: 10,
+	}
+}
+
+func (s *dbServer) connect(tb testing.TB) *pgx.Conn {
+	tb.Helper()
+	config, err := pgx.ParseConfig(fmt.Sprintf("host=127.0.0.1 port=%d user=book dbname=books sslmode=disable", s.port))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	config.Password = password
+	conn, err := pgx.ConnectConfig(context.Background(), config)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+func (s *dbServer) exec(tb testing.TB, sql string, args ...any) {
+	tb.Helper()
+	if _, err := s.connect(tb).Exec(context.Background(), sql, args...); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// service is a server in this process, so that the race detector sees it.
+type service struct {
+	url  string
+	log  *syncBuffer
+	stop func() error // ends it in good order; once
+	db   *dbServer
+}
+
+type syncBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// serve runs a service on the database and waits until it is ready.
+func serve(tb testing.TB, db *dbServer, change ...func(*api.Options)) *service {
+	tb.Helper()
+	s := start(tb, db, change...)
+	s.await(tb)
+	return s
+}
+
+func start(tb testing.TB, db *dbServer, change ...func(*api.Options)) *service {
+	tb.Helper()
+	log := &syncBuffer{}
+	options := api.Options{Database: db.database(), Log: slog.New(slog.NewJSONHandler(log, nil)), Version: "test"}
+	for _, c := range change {
+		c(&options)
+	}
+	server, err := api.New(options)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(ctx, listener) }()
+	stop := sync.OnceValue(func() error {
+		cancel()
+		return <-done
+	})
+	tb.Cleanup(func() {
+		if err := stop(); err != nil {
+			tb.Errorf("the server ended with: %v", err)
+		}
+	})
+	return &service{url: "http://" + listener.Addr().String(), log: log, stop: stop, db: db}
+}
+
+// await waits until /readyz says so.
+func (s *service) await(tb testing.TB) {
+	tb.Helper()
+	awaitReady(tb, s.url, s.log)
+}
+
+func awaitReady(tb testing.TB, url string, log fmt.Stringer) {
+	tb.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		response, err := http.Get(url + "/readyz")
+		if err == nil {
+			_ = response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			tb.Fatalf("not ready after a minute: %v\n%s", err, log)
+		}
+	}
+}
+
+// answer is what came back.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// send makes a request; headers are "Name: value" strings.
+func (s *service) send(tb testing.TB, method, path, body string, headers ...string) answer {
+	tb.Helper()
+	a, err := send(http.DefaultClient, method, s.url+path, body, headers...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return a
+}
+
+func send(client *http.Client, method, url, body string, headers ...string) (answer, error) {
+	request, err := http.NewRequest(method, url, strings.NewReader(body))
+	if err != nil {
+		return answer{}, err
+	}
+	if body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	for _, header := range headers {
+		name, value, _ := strings.Cut(header, ": ")
+		request.Header[http.CanonicalHeaderKey(name)] = []string{value}
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return answer{}, err
+	}
+	text, err := io.ReadAll(response.Body)
+	return answer{response.StatusCode, response.Header, string(text)}, errors.Join(err, response.Body.Close())
+}
+
+type book struct {
+	ID                             int64
+	Name, Author, Created, Updated string
+}
+
+func (a answer) book(tb testing.TB) book {
+	tb.Helper()
+	var b book
+	a.decode(tb, &b)
+	return b
+}
+
+func (a answer) decode(tb testing.TB, into any) {
+	tb.Helper()
+	if err := json.Unmarshal([]byte(a.body), into); err != nil {
+		tb.Fatalf("%v in %d %s", err, a.status, a.body)
+	}
+}
+
+func (a answer) want(tb testing.TB, status int) answer {
+	tb.Helper()
+	if a.status != status {
+		tb.Fatalf("status %d, want %d: %s", a.status, status, a.body)
+	}
+	return a
+}
+
+func bookJSON(name, author string) string {
+	text, err := json.Marshal(map[string]string{"name": name, "author": author})
+	if err != nil {
+		panic(err) // strings can be encoded
+	}
+	return string(text)
+}
+
+// program is the bookapi binary, built once.
+var program = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "bookapi-test-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "bookapi")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "../../cmd/bookapi")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build bookapi: %w: %s", err, out)
+	}
+	return path, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if path, err := program(); err == nil && strings.Contains(path, "bookapi-test-") {
+		_ = os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
+}
+
+// process is a running bookapi.
+type process struct {
+	*exec.Cmd
+	url  string
+	log  *syncBuffer
+	done chan struct{}
+}
+
+// run starts the program with the database's environment and some more.
+func run(tb testing.TB, db *dbServer, more ...string) *process {
+	tb.Helper()
+	path, err := program()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	if err := l.Close(); err != nil {
+		tb.Fatal(err)
+	}
+	p := &process{Cmd: exec.Command(path), url: "http://127.0.0.1:" + strconv.Itoa(port), log: &syncBuffer{}, done: make(chan struct{})}
+	p.Env = append(environment(db), "PORT="+strconv.Itoa(port))
+	p.Env = append(p.Env, more...)
+	p.Stderr = p.log
+	if err := p.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	go func() {
+		_ = p.Wait() // the tests look at ProcessState
+		close(p.done)
+	}()
+	tb.Cleanup(func() {
+		_ = p.Process.Signal(syscall.SIGKILL) // unless it has ended
+		<-p.done
+	})
+	return p
+}
+
+func environment(db *dbServer) []string {
+	return []string{
+		"DB_HOST=localhost", "DB_PORT=" + strconv.Itoa(db.port), "DB_NAME=books", "DB_USERNAME=book", "DB_PASSWORD=" + password,
+		"DB_SSLROOTCERT=" + db.rootCert,
+	}
+}
