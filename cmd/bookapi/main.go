@@ -106,6 +106,10 @@ func fit(c config, getenv func(string) string) {
 	if c.cpu > 0 && getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(min(runtime.NumCPU(), (c.cpu+1023)/1024))
 	}
+	// The server keeps next to nothing, and would collect garbage every 4 MB.
+	if getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
 	if c.memory > 0 && getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(int64(c.memory) << 20 * 9 / 10)
 	}
