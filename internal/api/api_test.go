@@ -216,7 +216,10 @@ func etags(t *testing.T, s *service) {
 	if replaced.Name != "Tagged 2" || replaced.Author != "z" || replaced.Updated <= replaced.Created {
 		t.Errorf("replaced: %+v", replaced)
 	}
-	s.send(t, "PATCH", path, `{"name":null}`, "If-Match: *").want(t, 422)
+	if kept := s.send(t, "PATCH", path, `{"name":null}`, "If-Match: *").want(t, 200).book(t); kept.Name != "Tagged 2" {
+		t.Errorf("null changed the name: %+v", kept)
+	}
+	s.send(t, "PATCH", path, `{"name":""}`, "If-Match: *").want(t, 422)
 	s.send(t, "DELETE", path, "", "If-Match: "+tag).want(t, 412)
 	s.send(t, "DELETE", path, "", "If-Match: *").want(t, 204)
 	s.send(t, "DELETE", path, "", "If-Match: *").want(t, 404)

@@ -17,10 +17,10 @@ type NewBook struct {
 	Author string `json:"author" minLength:"1" maxLength:"1000" pattern:"^[^\\x00]*$" patternDescription:"text without NUL" doc:"Who wrote it" example:"Frank Herbert"`
 }
 
-// Patch changes the fields of a book that are given.
+// Patch changes the fields of a book that are given and not null.
 type Patch struct {
-	Name   *string `json:"name,omitempty" minLength:"1" maxLength:"1000" pattern:"^[^\\x00]*$" patternDescription:"text without NUL" doc:"New name"`
-	Author *string `json:"author,omitempty" minLength:"1" maxLength:"1000" pattern:"^[^\\x00]*$" patternDescription:"text without NUL" doc:"New author"`
+	Name   *string `json:"name,omitempty" nullable:"true" minLength:"1" maxLength:"1000" pattern:"^[^\\x00]*$" patternDescription:"text without NUL" doc:"New name"`
+	Author *string `json:"author,omitempty" nullable:"true" minLength:"1" maxLength:"1000" pattern:"^[^\\x00]*$" patternDescription:"text without NUL" doc:"New author"`
 }
 
 // Book is a stored book.

@@ -123,13 +123,15 @@ func failure(err error) error {
 	}
 	state := sqlState(err)
 	switch {
+	case state == invalidPassword:
+		return &Error{Code: Unavailable, Message: "the database can't serve this now", Err: errors.New(reason(err))}
 	case isData(err):
 		return &Error{Code: Refused, Message: "the database does not take this book", Err: err}
 	case state == "":
 		// No answer: the connection failed, was never made, or timed out.
 		return &Error{Code: Unavailable, Message: "the database does not answer", Err: err}
 	case state == readOnlyTransaction, state == lockNotAvailable, state == queryCanceled, state == tooManyConnections,
-		state == invalidPassword, state[:2] == "08", state[:2] == "57", state[:2] == "40":
+		state[:2] == "08", state[:2] == "57", state[:2] == "40":
 		return &Error{Code: Unavailable, Message: "the database can't serve this now", Err: err}
 	default:
 		return err

@@ -106,10 +106,10 @@ func (s *Server) report(r *http.Request, rec *record, took time.Duration) {
 	switch {
 	case rec.status == http.StatusInternalServerError:
 		level = slog.LevelError
-	case rec.status > http.StatusInternalServerError:
-		level = slog.LevelWarn
 	case probe(r.URL.Path):
 		level = slog.LevelDebug // many, and all the same
+	case rec.status > http.StatusInternalServerError:
+		level = slog.LevelWarn
 	}
 	if !s.log.Enabled(context.Background(), level) {
 		return

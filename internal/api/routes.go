@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
@@ -20,6 +21,7 @@ func (s *Server) routes() http.Handler {
 		w.Header().Set("Allow", strings.Join(allowed(router, r.URL.Path), ", "))
 		writeProblem(w, problem(http.StatusMethodNotAllowed, "this path does not take "+r.Method))
 	})
+	strictCasing()
 	config := huma.DefaultConfig("Books", s.options.Version)
 	config.Info.Description = "Store books, and find them again."
 	// No page and no schemas of huma's: its page needs the internet.
@@ -50,6 +52,10 @@ func headAsGet(next http.Handler) http.Handler {
 		next.ServeHTTP(w, r)
 	})
 }
+
+// strictCasing makes huma refuse fields that differ from the schema's in case,
+// for which it has a variable of the package only.
+var strictCasing = sync.OnceFunc(func() { huma.ValidateStrictCasing = true })
 
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) { writeText(w, "ok\n") }
 
