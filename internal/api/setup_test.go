@@ -344,3 +344,18 @@ func environment(db *dbServer) []string {
 		"DB_SSLROOTCERT=" + db.rootCert,
 	}
 }
+
+// peakMemory is the most memory that the process had resident, in bytes.
+func peakMemory(tb testing.TB, pid int) int64 {
+	tb.Helper()
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		tb.Skip("needs Linux's /proc")
+	}
+	_, rest, _ := strings.Cut(string(text), "VmHWM:")
+	kb, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return kb << 10
+}

@@ -18,10 +18,9 @@ type Store struct {
 	inserts lanes[NewBook, *Book]
 }
 
-// The number of lanes, found by measuring (make bench). One lane for lookups
-// took 0.77 of the processor time of two, whose batches are half as large: all
-// of it was waiting for others. Two for inserts let one batch gather while
-// another waits for the disk.
+// The number of lanes. One for lookups makes the largest batches, and so takes
+// the least processor time; two for inserts let one batch gather while another
+// waits for the disk.
 const (
 	lookupLanes = 1
 	insertLanes = 2

@@ -46,13 +46,11 @@ function example(schema) {
 // limits says in words what a schema demands.
 function limits(schema) {
   const words = [];
-  const add = (key, text) => schema[key] !== undefined && words.push(text + " " + schema[key]);
-  add("minLength", "at least characters:");
-  add("maxLength", "at most characters:");
+  const add = (key, before, after = "") => schema[key] !== undefined && words.push(before + " " + schema[key] + after);
+  add("minLength", "at least", " characters");
+  add("maxLength", "at most", " characters");
   add("minimum", "at least");
   add("maximum", "at most");
-  add("minItems", "at least items:");
-  add("maxItems", "at most items:");
   add("default", "default");
   return words.join(", ");
 }
