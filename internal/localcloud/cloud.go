@@ -39,6 +39,9 @@ type Config struct {
 	Version string
 	// VPCs is the quota of VPCs, the 5 of a new account when zero.
 	VPCs int
+	// ScalingMinute is what stands for the minute of CloudWatch's metrics when
+	// services are scaled: 1 s when zero. AWS's own cooldowns are counted in it.
+	ScalingMinute time.Duration
 	// Log is where the cloud reports on itself; nil discards.
 	Log *slog.Logger
 	// Journal is told of every call after it; nil for nobody. It may be called

@@ -51,8 +51,6 @@ type ecsLive struct {
 	tasks map[string]*runningTask // by id
 	// wake is poked when there may be something for the scheduler to do.
 	wake chan struct{}
-	// scaling is what Application Auto Scaling measures, by service.
-	scaling map[string]*scalingSample
 }
 
 type ecsAPI struct{ *Cloud }

@@ -412,8 +412,8 @@ func TestABadReleaseIsRolledBackAndSaysWhy(t *testing.T) {
 	}{
 		{name: "crash", mode: "crash", reason: "Essential container in task exited", code: types.TaskStopCodeEssentialContainerExited},
 		{name: "sick", mode: "sick", reason: "Task failed ELB health checks in (target-group " + s.targets + ")", code: types.TaskStopCodeServiceSchedulerInitiated},
-		{name: "container check", mode: "sick", reason: "Task failed container health checks", code: types.TaskStopCodeServiceSchedulerInitiated, change: func(in *ecs.RegisterTaskDefinitionInput) {
-			in.ContainerDefinitions[0].HealthCheck = &types.HealthCheck{Command: []string{"CMD", "/app", "health"}, Interval: aws.Int32(5), Retries: aws.Int32(1)}
+		{name: "container check", mode: "serve", reason: "Task failed container health checks", code: types.TaskStopCodeServiceSchedulerInitiated, change: func(in *ecs.RegisterTaskDefinitionInput) {
+			in.ContainerDefinitions[0].HealthCheck = &types.HealthCheck{Command: []string{"CMD", "/app", "fail"}, Interval: aws.Int32(5), Retries: aws.Int32(1)}
 		}},
 		{name: "image", mode: "serve", reason: "CannotPullContainerError: ", code: types.TaskStopCodeTaskFailedToStart, change: func(in *ecs.RegisterTaskDefinitionInput) {
 			in.ContainerDefinitions[0].Image = aws.String(strings.Split(s.image, "@")[0] + ":nope")

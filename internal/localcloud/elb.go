@@ -548,19 +548,19 @@ func (c *Cloud) openGroup(tg *elbTargetGroup) {
 	if c.live.ELB.groups == nil {
 		c.live.ELB.groups = map[string]*balancer.Group{}
 	}
-	g := balancer.NewGroup(groupSettings(tg))
+	g := balancer.NewGroup(c.groupSettings(tg))
 	for _, t := range tg.Targets {
 		g.Register(t)
 	}
 	c.live.ELB.groups[*tg.TargetGroupArn] = g
 }
 
-func groupSettings(tg *elbTargetGroup) balancer.Settings {
+func (c *Cloud) groupSettings(tg *elbTargetGroup) balancer.Settings {
 	second := func(n *int32) time.Duration { return time.Duration(*n) * time.Second }
 	delay, _ := strconv.Atoi(tg.Attributes["deregistration_delay.timeout_seconds"]) // checked when it was set
 	port, _ := strconv.Atoi(*tg.HealthCheckPort)                                    // 0 for traffic-port
 	return balancer.Settings{
-		Path: *tg.HealthCheckPath, CheckPort: port, Interval: second(tg.HealthCheckIntervalSeconds), Timeout: second(tg.HealthCheckTimeoutSeconds),
+		Path: *tg.HealthCheckPath, CheckPort: port, Interval: c.checkInterval(second(tg.HealthCheckIntervalSeconds)), Timeout: second(tg.HealthCheckTimeoutSeconds),
 		HealthyThreshold: int(*tg.HealthyThresholdCount), UnhealthyThreshold: int(*tg.UnhealthyThresholdCount), Matcher: *tg.Matcher.HttpCode,
 		DeregistrationDelay: time.Duration(delay) * time.Second,
 	}
@@ -626,7 +626,7 @@ func (a elbAPI) ModifyTargetGroup(_ context.Context, in *elb.ModifyTargetGroupIn
 		return nil, err
 	}
 	tg.TargetGroup = next
-	a.live.ELB.groups[*tg.TargetGroupArn].Configure(groupSettings(tg))
+	a.live.ELB.groups[*tg.TargetGroupArn].Configure(a.groupSettings(tg))
 	return &elb.ModifyTargetGroupOutput{TargetGroups: []types.TargetGroup{next}}, nil
 }
 
@@ -660,7 +660,7 @@ func (a elbAPI) ModifyTargetGroupAttributes(_ context.Context, in *elb.ModifyTar
 	for _, t := range in.Attributes {
 		tg.Attributes[*t.Key] = aws.ToString(t.Value)
 	}
-	a.live.ELB.groups[*tg.TargetGroupArn].Configure(groupSettings(tg))
+	a.live.ELB.groups[*tg.TargetGroupArn].Configure(a.groupSettings(tg))
 	return &elb.ModifyTargetGroupAttributesOutput{Attributes: tgAttributes(tg.Attributes)}, nil
 }
 

@@ -21,6 +21,9 @@ func main() {
 		}
 		return
 	}
+	if len(os.Args) == 2 && os.Args[1] == "fail" {
+		os.Exit(1)
+	}
 	fmt.Println("starting", os.Getenv("VERSION"))
 	switch os.Getenv("MODE") {
 	case "crash":
