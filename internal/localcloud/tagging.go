@@ -171,7 +171,10 @@ func (a taggingAPI) GetTagValues(_ context.Context, in *tagapi.GetTagValuesInput
 // taggedThings are the resources of the services that the tagging API covers, a
 // list per service.
 func (c *Cloud) taggedThings() [][]taggedThing {
-	return [][]taggedThing{c.taggedACM(), c.taggedEC2(), c.taggedECR(), c.taggedELB(), c.taggedLogs(), c.taggedRoute53(), c.taggedSecrets(), c.taggedSSM()}
+	return [][]taggedThing{
+		c.taggedACM(), c.taggedEC2(), c.taggedECR(), c.taggedECS(), c.taggedELB(),
+		c.taggedLogs(), c.taggedRDS(), c.taggedRoute53(), c.taggedSecrets(), c.taggedSSM(),
+	}
 }
 
 func (c *Cloud) taggedEC2() []taggedThing {
@@ -249,6 +252,53 @@ func (c *Cloud) taggedELB() []taggedThing {
 	}
 	for arn, l := range c.state.ELB.Listeners {
 		all = append(all, taggedThing{arn, l.Tags})
+	}
+	return all
+}
+
+func (c *Cloud) taggedRDS() []taggedThing {
+	var all []taggedThing
+	add := func(resource string, tags map[string]string) {
+		all = append(all, taggedThing{c.arn("rds", resource), tags})
+	}
+	s := &c.state.RDS
+	for _, db := range s.Instances {
+		add("db:"+db.ID, db.Tags)
+	}
+	for _, snapshot := range s.Snapshots {
+		add("snapshot:"+snapshot.ID, snapshot.Tags)
+	}
+	for _, g := range s.SubnetGroups {
+		add(g.key(), g.Tags)
+	}
+	for _, g := range s.ParameterGroups {
+		add(g.key(), g.Tags)
+	}
+	return all
+}
+
+// taggedECS has the deregistered task definitions too, as AWS's list has, and
+// neither clusters and services that are gone nor stopped tasks.
+func (c *Cloud) taggedECS() []taggedThing {
+	var all []taggedThing
+	s := &c.state.ECS
+	for _, cluster := range s.Clusters {
+		if cluster.Deleted.IsZero() {
+			all = append(all, taggedThing{c.arn("ecs", "cluster/"+cluster.Name), cluster.Tags})
+		}
+	}
+	for _, service := range s.Services {
+		if service.Gone.IsZero() {
+			all = append(all, taggedThing{c.arn("ecs", "service/"+service.key()), service.Tags})
+		}
+	}
+	for _, definition := range s.Definitions {
+		all = append(all, taggedThing{aws.ToString(definition.TaskDefinitionArn), definition.Tags})
+	}
+	for _, task := range s.Tasks {
+		if aws.ToString(task.LastStatus) != "STOPPED" {
+			all = append(all, taggedThing{aws.ToString(task.TaskArn), task.TagMap})
+		}
 	}
 	return all
 }
