@@ -79,9 +79,9 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	}
 	end := destruction{place: t.place}
 	rep.begin(stack.Resources())
-	report, err := graph.Destroy(ctx, stack.Resources(), graph.Options{
-		Owner: g.stack, Transient: provision.Transient, Guard: lock.Guard, Observe: rep.event,
-	})
+	options := stack.Options()
+	options.Guard, options.Observe = lock.Guard, rep.event
+	report, err := graph.Destroy(ctx, stack.Resources(), options)
 	end.removed = report.Count(graph.Deleted)
 	for _, step := range report.Steps {
 		if step.Action == graph.Foreign {

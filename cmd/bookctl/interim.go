@@ -3,17 +3,13 @@ package main
 import (
 	"context"
 	"os"
-	"time"
 
-	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/picture"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
 func diagnosed(ctx context.Context, s streams, stack *provision.Stack, err error) error { return err }
-
-var _ = time.Now
 
 func writeTimeline(file, title string, report graph.Report) error {
 	critical := map[string]bool{}
@@ -31,5 +27,3 @@ func writeTimeline(file, title string, report graph.Report) error {
 	defer f.Close()
 	return picture.Timeline(f, title, spans)
 }
-
-func typicalLatencies() localcloud.Latencies { return localcloud.Latencies{} }

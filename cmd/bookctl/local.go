@@ -189,7 +189,7 @@ func (c *cloudFlags) read() (localcloud.Faults, localcloud.Latencies, error) {
 	switch c.latencies {
 	case "":
 	case "aws":
-		latencies = typicalLatencies()
+		latencies = localcloud.TypicalLatencies()
 	default:
 		return faults, latencies, fmt.Errorf("--latencies %q: there is only aws", c.latencies)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -28,9 +27,6 @@ func newSource(ctx context.Context, dir, arch string) (*source, error) {
 		dir = "."
 	}
 	root, err := image.FindSource(dir)
-	if errors.Is(err, image.ErrNoSource) {
-		return nil, advised{usageError{err}, "run bookctl in a clone of its repository, name one with --source, or run a ready image with --image"}
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -48,9 +44,6 @@ func newSource(ctx context.Context, dir, arch string) (*source, error) {
 // Digest builds the image, if that is still to do.
 func (s *source) Digest(context.Context) (string, error) {
 	built, err := s.build()
-	if errors.Is(err, image.ErrNoGo) {
-		return "", advised{err, "install Go from https://go.dev/dl, or run a ready image with --image"}
-	}
 	if err != nil {
 		return "", err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/bookctl/bookctl/internal/image"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -155,12 +156,11 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 // run makes what is missing. A run that finds nothing to do takes no lock and
 // so makes no call that changes anything.
 func (p *preparation) run(ctx context.Context, s streams, g *globals, rep reporter) (*provision.Stack, graph.Report, error) {
-	options := graph.Options{Owner: g.stack, Transient: provision.Transient}
 	stack, err := provision.NewStack(p.target.clients, p.spec)
 	if err != nil {
 		return nil, graph.Report{}, usageError{err}
 	}
-	found := graph.Observe(ctx, stack.Resources(), options)
+	found := graph.Observe(ctx, stack.Resources(), stack.Options())
 	if upToDate(found) {
 		report := graph.Report{}
 		for _, f := range found {
@@ -174,9 +174,11 @@ func (p *preparation) run(ctx context.Context, s streams, g *globals, rep report
 	}
 	defer lock.release(ctx)
 	// Another run may have been at work until now: look anew.
+	p.spec.Deployed = nil
 	if stack, err = provision.NewStack(p.target.clients, p.spec); err != nil {
 		return nil, graph.Report{}, usageError{err}
 	}
+	options := stack.Options()
 	options.Guard, options.Observe = lock.Guard, rep.event
 	rep.begin(stack.Resources())
 	report, err := graph.Up(ctx, stack.Resources(), options)
@@ -186,7 +188,8 @@ func (p *preparation) run(ctx context.Context, s streams, g *globals, rep report
 // upToDate says whether everything is there, ours and as it is wanted.
 func upToDate(found []graph.Finding) bool {
 	for _, f := range found {
-		if f.Err != nil || f.Phase != graph.Ready || len(f.Drift) > 0 {
+		done := f.Phase == graph.Ready || f.Phase == graph.Absent && f.Unwanted
+		if f.Err != nil || !done || len(f.Drift) > 0 {
 			return false
 		}
 	}
@@ -252,9 +255,12 @@ func prepare(ctx context.Context, s streams, g *globals, u *upFlags, flags *pfla
 	p.warnings = env.Warnings
 	want.DBVersion = env.DBVersion
 	p.spec = provision.Spec{
-		Stack: g.stack, Version: version(), Settings: want, Running: have.Running, Zones: env.Zones, Restore: u.restore,
+		Stack: g.stack, Version: version(), Settings: want, Running: have.Running, Zones: env.Zones, Restore: u.restore, Deployed: &have,
 	}
 	if want.Image == "" {
+		if !image.HasDatabaseCA(t.region) {
+			return nil, usageError{fmt.Errorf("the image that bookctl builds does not trust the databases of region %s: choose another region, or an image with --image that does", t.region)}
+		}
 		if p.spec.Source, err = newSource(ctx, u.source, want.Arch); err != nil {
 			return nil, err
 		}
