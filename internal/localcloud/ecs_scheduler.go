@@ -275,7 +275,7 @@ func (c *Cloud) checkHealth(s *ecsService) (changed bool) {
 			changed = true
 			continue
 		}
-		if time.Since(*t.StartedAt) < c.cfg.Latencies.scaled(grace) {
+		if time.Since(*t.StartedAt) < c.graceOf(grace) {
 			continue
 		}
 		for _, target := range t.Targets {

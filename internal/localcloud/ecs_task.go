@@ -527,7 +527,7 @@ func (c *Cloud) checkContainer(ctx context.Context, t *ecsTask, container *task.
 	interval := c.checkInterval(second(h.Interval))
 	grace := time.Now()
 	if h.StartPeriod != nil {
-		grace = grace.Add(c.cfg.Latencies.scaled(second(h.StartPeriod)))
+		grace = grace.Add(c.graceOf(second(h.StartPeriod)))
 	}
 	healthy, failed := false, 0
 	next := time.Now().Add(interval) // when a failure counts
@@ -572,9 +572,21 @@ func (c *Cloud) checkContainer(ctx context.Context, t *ecsTask, container *task.
 	}
 }
 
+const (
+	// leastInterval and leastGrace bound how far health checks are scaled down:
+	// a process here needs its real time to start.
+	leastInterval = 200 * time.Millisecond
+	leastGrace    = 2 * time.Second
+)
+
 // checkInterval scales the interval of health checks with all that takes time.
 func (c *Cloud) checkInterval(d time.Duration) time.Duration {
-	return max(c.cfg.Latencies.scaled(d), 10*time.Millisecond)
+	return max(c.cfg.Latencies.scaled(d), min(d, leastInterval))
+}
+
+// graceOf scales the time in which failing health checks are ignored.
+func (c *Cloud) graceOf(d time.Duration) time.Duration {
+	return max(c.cfg.Latencies.scaled(d), min(d, leastGrace))
 }
 
 // setHealth notes a container's health and derives the task's: that of its

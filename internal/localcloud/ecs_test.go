@@ -401,7 +401,7 @@ func TestARollingUpdateFailsNoRequest(t *testing.T) {
 
 func TestABadReleaseIsRolledBackAndSaysWhy(t *testing.T) {
 	t.Parallel()
-	// Scaled so that health checks come every 50 ms instead of every 5 s.
+	// Scaled so that health checks come as fast as they can, not every 5 s.
 	s := newStage(t, localcloud.Config{Latencies: localcloud.Latencies{Scale: 0.01}})
 	good := s.create(t, s.definition(t, "serve", "good", nil), 1)
 	s.until(t, "complete", completed)
