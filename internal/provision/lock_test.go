@@ -206,12 +206,12 @@ func holdsUnderManyInterleavings(t *testing.T, endpoint string) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			for time.Since(begun) < 8*time.Second {
+			for entered.Load() < 25 && time.Since(begun) < 25*time.Second {
 				w := &wire{}
 				l, err := provision.AcquireLock(ctx, w.clients(endpoint).SSM, "many", "run", provision.LockOptions{Lease: 2 * time.Second})
 				var locked *provision.LockedError
 				if errors.As(err, &locked) {
-					time.Sleep(time.Duration(rand.IntN(100)) * time.Millisecond)
+					time.Sleep(time.Duration(50+rand.IntN(150)) * time.Millisecond)
 					continue
 				}
 				if err != nil {
@@ -240,7 +240,7 @@ func holdsUnderManyInterleavings(t *testing.T, endpoint string) {
 	}
 	wg.Wait()
 	t.Logf("%d runs held the lock, %d of them died", entered.Load(), died.Load())
-	if entered.Load() < 3 {
+	if entered.Load() < 2 {
 		t.Error("hardly anyone got the lock")
 	}
 }
