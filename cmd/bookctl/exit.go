@@ -145,7 +145,7 @@ func explain(s streams, cmd *cobra.Command, err error) int {
 		return done.code
 	}
 	if strings.HasPrefix(err.Error(), "unknown command") || strings.HasPrefix(err.Error(), "accepts ") {
-		err = usageError{err}
+		err = mistyped(cmd, err)
 	}
 	v := judge(err)
 	if v.code == exitUsage && v.next == "" {

@@ -125,7 +125,7 @@ balancer. 'bookctl up --local' starts it; it needs no account and costs nothing.
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newLocalStart(s, g), newLocalServe(s), newLocalStop(s, g), newLocalStatus(s, g), newLocalLogs(s), newLocalEnv(s), newLocalAWS(s))
+	cmd.AddCommand(newLocalStart(s, g), newLocalServe(s), newLocalStop(s, g), newLocalStatus(s, g), newLocalLogs(s), newLocalEnv(s, g), newLocalAWS(s))
 	return cmd
 }
 
@@ -262,6 +262,9 @@ func newLocalStop(s streams, g *globals) *cobra.Command {
 					return err
 				}
 			}
+			if g.output == "json" {
+				return json.NewEncoder(s.out).Encode(map[string]any{"schema": schema, "type": "local", "running": false, "stopped": ran, "dir": dir})
+			}
 			if !g.quiet {
 				fmt.Fprintln(s.err, map[bool]string{true: "stopped", false: "it was not running"}[ran])
 			}
@@ -295,9 +298,11 @@ func printInfo(s streams, g *globals, info localcloud.Info, dir string) error {
 	if g.output == "json" {
 		return json.NewEncoder(s.out).Encode(struct {
 			Schema string `json:"schema"`
+			Type   string `json:"type"`
 			localcloud.Info
-			Dir string `json:"dir"`
-		}{schema, info, dir})
+			Running bool   `json:"running"`
+			Dir     string `json:"dir"`
+		}{schema, "local", info, true, dir})
 	}
 	_, err := fmt.Fprintf(s.out, "%s\naccount %s, region %s, pid %d, up %s, state in %s\n",
 		info.Endpoint, info.Account, info.Region, info.PID, time.Since(info.Started).Round(time.Second), dir)
@@ -335,7 +340,7 @@ func localEnvironment(info localcloud.Info) []string {
 	}
 }
 
-func newLocalEnv(s streams) *cobra.Command {
+func newLocalEnv(s streams, g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "env",
 		Short: "Print the environment that points AWS tools at it",
@@ -348,6 +353,14 @@ evaluate. The AWS CLI's rds command ignores AWS_ENDPOINT_URL before version
 			info, err := localCloud(cmd.Context())
 			if err != nil {
 				return err
+			}
+			if g.output == "json" {
+				variables := map[string]string{}
+				for _, v := range localEnvironment(info) {
+					name, value, _ := strings.Cut(v, "=")
+					variables[name] = value
+				}
+				return json.NewEncoder(s.out).Encode(map[string]any{"schema": schema, "type": "environment", "variables": variables})
 			}
 			for _, v := range localEnvironment(info) {
 				if _, err := fmt.Fprintln(s.out, "export "+v); err != nil {

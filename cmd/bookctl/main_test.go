@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -113,6 +114,11 @@ func (s *shell) run(args ...string) result {
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		s.t.Fatalf("bookctl %s: %v", strings.Join(args, " "), err)
+	}
+	if slices.Contains(args, "json") && !slices.Contains(args, "aws") {
+		if err := fitsSchema(out.String()); err != nil {
+			s.t.Errorf("bookctl %s: %v", strings.Join(args, " "), err)
+		}
 	}
 	return result{out: out.String(), err: errs.String(), code: cmd.ProcessState.ExitCode()}
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -39,6 +38,9 @@ Run 'bookctl up' again and it repairs what drifted and changes nothing else.
 With --local the same commands run against a cloud on this machine that needs
 no account: real PostgreSQL, real processes, a real load balancer.
 
+Every flag can be set by the environment variable that its help names in
+brackets; the flag comes first.
+
 ` + exitCodes,
 		Example: `  bookctl up --local              # try it here, without an account
   bookctl plan                    # what 'up' would do, and what it would cost
@@ -67,8 +69,10 @@ no account: real PostgreSQL, real processes, a real load balancer.
 	f.BoolVarP(&g.verbose, "verbose", "v", false, "print every AWS call with its duration")
 	f.BoolVar(&g.noColor, "no-color", false, "no colours (also: NO_COLOR)")
 	root.AddCommand(
-		newUp(s, g), newDestroy(s, g), newVersion(s, g), newLocal(s, g),
+		newUp(s, g), newPlan(s, g), newGraph(s, g), newDestroy(s, g), newVersion(s, g), newLocal(s, g), newMan(s, g),
 	)
+	complete(root, "output", "text", "json")
+	nameEnvironment(root)
 	return root
 }
 
@@ -79,7 +83,7 @@ func settle(cmd *cobra.Command, g *globals) error {
 		if f.Changed || f.Name == "help" {
 			return
 		}
-		name := "BOOKCTL_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		name := environmentName(f.Name)
 		if v, ok := os.LookupEnv(name); ok {
 			if err := cmd.Flags().Set(f.Name, v); err != nil {
 				errs = append(errs, fmt.Errorf("%s=%q: %w", name, v, err))

@@ -24,6 +24,8 @@ import (
 // target is the account and region that a command works in.
 type target struct {
 	clients provision.Clients
+	// config is what the clients were made of.
+	config  aws.Config
 	account string
 	region  string
 	// caller is the ARN of who is asking, for the lock's holder.
@@ -52,7 +54,7 @@ func connect(ctx context.Context, s streams, g *globals) (*target, error) {
 		return nil, usageError{fmt.Errorf("region %q: AWS regions are called like eu-central-1", cfg.Region)}
 	}
 	cfg.APIOptions = append(cfg.APIOptions, t.calls.watch)
-	t.region, t.clients = cfg.Region, provision.NewClients(cfg)
+	t.region, t.config, t.clients = cfg.Region, cfg, provision.NewClients(cfg)
 	who, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
 		return nil, fmt.Errorf("ask AWS who is calling: %w", err)

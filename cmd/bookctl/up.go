@@ -247,7 +247,7 @@ func prepare(ctx context.Context, s streams, g *globals, u *upFlags, flags *pfla
 		}
 	}
 	env, err := provision.Preflight(ctx, t.clients, provision.Intent{
-		Stack: g.stack, Settings: want, Deployed: have, Region: t.region, Restore: u.restore, ImageArch: imageArch,
+		Stack: g.stack, Settings: want, Deployed: have, Region: t.region, Account: t.account, Caller: t.caller, Restore: u.restore, ImageArch: imageArch,
 	})
 	if err != nil {
 		return nil, err

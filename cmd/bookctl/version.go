@@ -42,7 +42,7 @@ func newVersion(s streams, g *globals) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			if g.output == "json" {
 				return json.NewEncoder(s.out).Encode(map[string]string{
-					"schema": schema, "version": version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH,
+					"schema": schema, "type": "version", "version": version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH,
 				})
 			}
 			_, err := fmt.Fprintf(s.out, "bookctl %s (%s, %s/%s)\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)

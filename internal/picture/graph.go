@@ -11,13 +11,13 @@ import (
 
 // Part is one node of a picture.
 type Part struct {
-	Name string
+	Name string `json:"name"`
 	// Needs are the names of other parts; unknown ones are not drawn.
-	Needs []string
+	Needs []string `json:"needs"`
 	// State is a word such as "ready"; it chooses the colour.
-	State string
+	State string `json:"state"`
 	// Note is a second line, such as what AWS says of it.
-	Note string
+	Note string `json:"note,omitempty"`
 }
 
 // colours of a state: fill, and the line around it. Each is told by words too,
@@ -90,7 +90,7 @@ func labels(p Part) []string {
 	if p.Note != "" && p.Note != p.State {
 		second += ": " + p.Note
 	}
-	return []string{p.Name, shorten(second, 34)}
+	return []string{p.Name, shorten(second, 32)}
 }
 
 func shorten(s string, n int) string {
@@ -132,52 +132,67 @@ func reaches(needs map[string][]string, from, to string) bool {
 
 // The measures of a drawn graph, in pixels.
 const (
-	boxWidth, boxHeight = 220, 44
-	gapX, gapY          = 70, 16
+	boxWidth, boxHeight = 232, 44
+	gapX, gapY          = 64, 16
+	laneHeight          = 10 // of a line that passes a column
 	margin              = 24
 	titleHeight         = 40
 )
 
-type box struct {
-	Part
-	x, y int
+// place is what stands in a column: a part, or a lane in which the lines from
+// one part pass on their way to columns further right.
+type place struct {
+	*Part
+	column int
+	y      int // of its middle
+	from   []*place
+	to     []*place
 }
+
+func (p *place) height() int {
+	if p.Part == nil {
+		return laneHeight
+	}
+	return boxHeight
+}
+
+func (p *place) x() int { return margin + p.column*(boxWidth+gapX) }
 
 // SVG writes the parts as a picture: what is needed stands left of what needs it.
 func SVG(w io.Writer, title string, parts []Part) error {
-	columns := layers(parts)
-	boxes := map[string]box{}
-	width, height := 0, 0
-	tallest := 0
+	columns := layout(parts)
+	width, height := 480, titleHeight+2*margin
 	for _, c := range columns {
-		tallest = max(tallest, len(c))
-	}
-	for x, c := range columns {
-		top := (tallest - len(c)) * (boxHeight + gapY) / 2
-		for y, p := range c {
-			b := box{p, margin + x*(boxWidth+gapX), titleHeight + margin + top + y*(boxHeight+gapY)}
-			boxes[p.Name] = b
-			width, height = max(width, b.x+boxWidth+margin), max(height, b.y+boxHeight+margin)
+		if len(c) > 0 {
+			last := c[len(c)-1]
+			width, height = max(width, last.x()+boxWidth+margin), max(height, last.y+last.height()/2+margin)
 		}
 	}
-	width = max(width, 480)
 	var b strings.Builder
 	open(&b, width, height, title)
-	for _, e := range edges(parts) {
-		from, to := boxes[e.from], boxes[e.to]
-		x1, y1, x2, y2 := from.x+boxWidth, from.y+boxHeight/2, to.x, to.y+boxHeight/2
-		mid := max((x2-x1)/2, 24)
-		fmt.Fprintf(&b, `<path d="M%d %d C%d %d %d %d %d %d" fill="none" stroke="#9aa0a6" stroke-width="1.2"/>`+"\n", x1, y1, x1+mid, y1, x2-mid, y2, x2, y2)
+	for _, c := range columns {
+		for _, p := range c {
+			right := p.x() + boxWidth
+			if p.Part == nil {
+				fmt.Fprintf(&b, `<path d="M%d %d H%d" fill="none" stroke="#9aa0a6" stroke-width="1.2"/>`+"\n", p.x(), p.y, right)
+			}
+			for _, q := range p.to {
+				mid := right + gapX/2
+				fmt.Fprintf(&b, `<path d="M%d %d C%d %d %d %d %d %d" fill="none" stroke="#9aa0a6" stroke-width="1.2"/>`+"\n", right, p.y, mid, p.y, mid, q.y, q.x(), q.y)
+			}
+		}
 	}
 	for _, c := range columns {
 		for _, p := range c {
-			bx := boxes[p.Name]
+			if p.Part == nil {
+				continue
+			}
 			fill, line := colours(p.State)
-			text := labels(p)
+			text, top := labels(*p.Part), p.y-boxHeight/2
 			fmt.Fprintf(&b, `<g><title>%s</title><rect x="%d" y="%d" width="%d" height="%d" rx="6" fill="%s" stroke="%s"/>`,
-				html.EscapeString(p.Name+", "+p.State+" "+p.Note), bx.x, bx.y, boxWidth, boxHeight, fill, line)
-			fmt.Fprintf(&b, `<text x="%d" y="%d" font-weight="600">%s</text><text x="%d" y="%d" fill="%s">%s</text></g>`+"\n",
-				bx.x+10, bx.y+18, html.EscapeString(text[0]), bx.x+10, bx.y+34, line, html.EscapeString(text[1]))
+				html.EscapeString(strings.TrimSpace(p.Name+", "+p.State+" "+p.Note)), p.x(), top, boxWidth, boxHeight, fill, line)
+			fmt.Fprintf(&b, `<text x="%d" y="%d" font-weight="600">%s</text><text x="%d" y="%d" font-size="11" fill="%s">%s</text></g>`+"\n",
+				p.x()+10, top+18, html.EscapeString(text[0]), p.x()+10, top+34, line, html.EscapeString(text[1]))
 		}
 	}
 	b.WriteString("</svg>\n")
@@ -191,55 +206,113 @@ func open(b *strings.Builder, width, height int, title string) {
 	fmt.Fprintf(b, `<rect width="100%%" height="100%%" fill="#ffffff"/><text x="%d" y="34" font-size="16" font-weight="600">%s</text>`+"\n", margin, html.EscapeString(title))
 }
 
-// layers sorts the parts into columns by the longest chain of needs, and each
-// column so that lines cross little: by the mean row of what a part needs.
-func layers(parts []Part) [][]Part {
-	by := map[string]Part{}
-	for _, p := range parts {
-		by[p.Name] = p
+// layout puts the parts into columns by the longest chain of needs, each as far
+// right as what needs it allows, and gives every line a lane in the columns that
+// it passes, so that none runs behind a box. Each column is ordered so that
+// lines cross little.
+func layout(parts []Part) [][]*place {
+	by := map[string]*place{}
+	for i := range parts {
+		by[parts[i].Name] = &place{Part: &parts[i]}
 	}
-	depth := map[string]int{}
-	var deep func(string) int
-	deep = func(name string) int {
-		if d, ok := depth[name]; ok {
-			return d
+	lines := edges(parts)
+	// Twice through all lines for each part is enough for the longest chain.
+	for range parts {
+		for _, e := range lines {
+			by[e.to].column = max(by[e.to].column, by[e.from].column+1)
 		}
-		d := 0
-		for _, n := range by[name].Needs {
-			if _, known := by[n]; known {
-				d = max(d, deep(n)+1)
+	}
+	for range parts {
+		next := map[string]int{}
+		for _, e := range lines {
+			if c, ok := next[e.from]; !ok || by[e.to].column-1 < c {
+				next[e.from] = by[e.to].column - 1
 			}
 		}
-		depth[name] = d
-		return d
+		for name, c := range next {
+			by[name].column = c
+		}
 	}
-	var columns [][]Part
-	for _, p := range parts {
-		d := deep(p.Name)
-		for len(columns) <= d {
+	var columns [][]*place
+	put := func(p *place) {
+		for len(columns) <= p.column {
 			columns = append(columns, nil)
 		}
-		columns[d] = append(columns[d], p)
+		columns[p.column] = append(columns[p.column], p)
 	}
-	row := map[string]float64{}
-	for _, c := range columns {
-		slices.SortStableFunc(c, func(a, b Part) int { return cmp.Compare(mean(row, a.Needs), mean(row, b.Needs)) })
-		for i, p := range c {
-			row[p.Name] = (float64(i) + 0.5) / float64(len(c))
+	for i := range parts {
+		put(by[parts[i].Name])
+	}
+	lanes := map[string]*place{}
+	for _, e := range lines {
+		at, to := by[e.from], by[e.to]
+		for at.column+1 < to.column {
+			key := fmt.Sprint(e.from, " ", at.column+1)
+			lane := lanes[key]
+			if lane == nil {
+				lane = &place{column: at.column + 1}
+				lanes[key] = lane
+				put(lane)
+				join(at, lane)
+			}
+			at = lane
+		}
+		join(at, to)
+	}
+	arrange(columns)
+	for range 6 {
+		for _, c := range columns {
+			order(c, func(p *place) []*place { return p.from })
+			arrange(columns)
+		}
+		for _, c := range slices.Backward(columns) {
+			order(c, func(p *place) []*place { return p.to })
+			arrange(columns)
 		}
 	}
 	return columns
 }
 
-func mean(row map[string]float64, names []string) float64 {
-	sum, n := 0.0, 0
-	for _, name := range names {
-		if r, ok := row[name]; ok {
-			sum, n = sum+r, n+1
+func join(from, to *place) {
+	from.to, to.from = append(from.to, to), append(to.from, from)
+}
+
+// order sorts a column by the mean height of each place's neighbours on a side;
+// what has none stays about where it is.
+func order(column []*place, beside func(*place) []*place) {
+	wish := map[*place]float64{}
+	for _, p := range column {
+		wish[p] = float64(p.y)
+		if neighbours := beside(p); len(neighbours) > 0 {
+			sum := 0
+			for _, n := range neighbours {
+				sum += n.y
+			}
+			wish[p] = float64(sum) / float64(len(neighbours))
 		}
 	}
-	if n == 0 {
-		return 0.5
+	slices.SortStableFunc(column, func(a, b *place) int { return cmp.Compare(wish[a], wish[b]) })
+}
+
+// arrange gives every place its height, each column centred.
+func arrange(columns [][]*place) {
+	tallest := 0
+	for _, c := range columns {
+		tallest = max(tallest, extent(c))
 	}
-	return sum / float64(n)
+	for _, c := range columns {
+		y := titleHeight + margin + (tallest-extent(c))/2
+		for _, p := range c {
+			p.y = y + p.height()/2
+			y += p.height() + gapY
+		}
+	}
+}
+
+func extent(column []*place) int {
+	sum := 0
+	for _, p := range column {
+		sum += p.height() + gapY
+	}
+	return sum - gapY
 }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -100,6 +102,63 @@ func TestNeedsStandLeftOfWhatNeedsThemAndNothingOverlaps(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestNoLineRunsBehindABox(t *testing.T) {
+	t.Parallel()
+	long := append(slices.Clone(parts), picture.Part{Name: "alone"},
+		picture.Part{Name: "service", Needs: []string{"database", "balancer", "alone"}}, picture.Part{Name: "balancer", Needs: []string{"vpc"}},
+		picture.Part{Name: "record", Needs: []string{"service", "group2"}}, picture.Part{Name: "group2", Needs: []string{"vpc"}},
+		picture.Part{Name: "other", Needs: []string{"group2", "subnet"}})
+	var b bytes.Buffer
+	if err := picture.SVG(&b, "stack book", long); err != nil {
+		t.Fatal(err)
+	}
+	all := parse(t, b.String())
+	lines := 0
+	for _, e := range all {
+		if e.name != "path" {
+			continue
+		}
+		lines++
+		for _, at := range points(t, e.attrs["d"]) {
+			for _, o := range all {
+				if o.name != "rect" || o.attrs["rx"] != "6" {
+					continue
+				}
+				x, y, w, h := o.number(t, "x"), o.number(t, "y"), o.number(t, "width"), o.number(t, "height")
+				if at[0] > x+1 && at[0] < x+w-1 && at[1] > y && at[1] < y+h {
+					t.Fatalf("the line %s runs behind the box at %g, %g", e.attrs["d"], x, y)
+				}
+			}
+		}
+	}
+	if lines < 10 {
+		t.Errorf("only %d lines", lines)
+	}
+}
+
+// points are some places on a line: a horizontal one, or a curve.
+func points(t *testing.T, d string) [][2]float64 {
+	t.Helper()
+	var x, y, x1, y1, x2, y2, x3, y3 float64
+	var out [][2]float64
+	if _, err := fmt.Sscanf(d, "M%g %g H%g", &x, &y, &x3); err == nil {
+		for i := range 21 {
+			out = append(out, [2]float64{x + (x3-x)*float64(i)/20, y})
+		}
+		return out
+	}
+	if _, err := fmt.Sscanf(d, "M%g %g C%g %g %g %g %g %g", &x, &y, &x1, &y1, &x2, &y2, &x3, &y3); err != nil {
+		t.Fatalf("path %q: %v", d, err)
+	}
+	for i := range 21 {
+		u := float64(i) / 20
+		v := 1 - u
+		at := func(a, b, c, d float64) float64 { return v*v*v*a + 3*v*v*u*b + 3*v*u*u*c + u*u*u*d }
+		out = append(out, [2]float64{at(x, x1, x2, x3), at(y, y1, y2, y3)})
+	}
+	return out
 }
 
 func TestNeedsThatFollowFromOthersAreNotDrawn(t *testing.T) {

@@ -48,8 +48,8 @@ func Timeline(w io.Writer, title string, spans []Span) error {
 	height := top + len(spans)*rowHeight + margin
 	var b strings.Builder
 	open(&b, nameWidth+barArea+resultWidth+2*margin, height, title)
-	fmt.Fprintf(&b, `<g fill="#5f6368" font-size="11"><rect x="%d" y="18" width="12" height="12" rx="2" fill="#d93025"/><text x="%d" y="28">critical path</text></g>`+"\n",
-		nameWidth+barArea+margin, nameWidth+barArea+margin+18)
+	fmt.Fprintf(&b, `<g fill="#5f6368" font-size="11"><rect x="%d" y="18" width="12" height="12" rx="2" fill="#d93025"/><text x="%d" y="28">critical path</text><rect x="%d" y="18" width="12" height="12" rx="2" fill="#202124"/><text x="%d" y="28">failed</text></g>`+"\n",
+		nameWidth+barArea+margin, nameWidth+barArea+margin+18, nameWidth+barArea+margin+106, nameWidth+barArea+margin+124)
 	for _, tick := range ticks(total) {
 		x := margin + nameWidth + at(first.Add(tick))
 		fmt.Fprintf(&b, `<path d="M%.1f %d V%d" stroke="#e8eaed"/><text x="%.1f" y="%d" fill="#5f6368" font-size="10" text-anchor="middle">%s</text>`+"\n",
@@ -63,6 +63,9 @@ func Timeline(w io.Writer, title string, spans []Span) error {
 		}
 		if s.Critical {
 			fill, weight = "#d93025", "600"
+		}
+		if s.Failed {
+			fill = "#202124"
 		}
 		result := s.Action + ", " + short(s.End.Sub(s.Start))
 		if s.Failed {
@@ -103,5 +106,9 @@ func short(d time.Duration) string {
 	case d < time.Minute:
 		return d.Round(100 * time.Millisecond).String()
 	}
-	return d.Round(time.Second).String()
+	text := d.Round(time.Second).String()
+	if strings.HasSuffix(text, "m0s") {
+		return strings.TrimSuffix(text, "0s")
+	}
+	return text
 }

@@ -30,6 +30,9 @@ type Intent struct {
 	// Account, when set, is the only account that may be changed, and
 	// OnlyRegion the only region.
 	Account, OnlyRegion string
+	// Caller, when set, is who is asking, as Identify told before: Account is
+	// then the caller's, and need not be asked for again.
+	Caller string
 	// Restore is Spec.Restore.
 	Restore string
 	// ImageArch is the architecture of a ready image, "" when it is built to
@@ -94,10 +97,12 @@ func Preflight(ctx context.Context, c Clients, in Intent) (Environment, error) {
 	if in.OnlyRegion != "" && in.Region != in.OnlyRegion {
 		return Environment{}, fmt.Errorf("this is region %s, and only %s may be changed: choose it with --region or AWS_REGION", in.Region, in.OnlyRegion)
 	}
-	env := Environment{Region: in.Region, Zones: in.Deployed.Zones}
+	env := Environment{Account: in.Account, Caller: in.Caller, Region: in.Region, Zones: in.Deployed.Zones}
 	var err error
-	if env.Account, env.Caller, err = Identify(ctx, c, in.Region); err != nil {
-		return env, err
+	if env.Caller == "" {
+		if env.Account, env.Caller, err = Identify(ctx, c, in.Region); err != nil {
+			return env, err
+		}
 	}
 	if in.Account != "" && env.Account != in.Account {
 		return env, fmt.Errorf("this is account %s, and only %s may be changed: choose its credentials with AWS_PROFILE", env.Account, in.Account)
@@ -111,9 +116,9 @@ func Preflight(ctx context.Context, c Clients, in Intent) (Environment, error) {
 		errs     [4]error
 		wg       sync.WaitGroup
 	)
-	wg.Go(func() { zones, errs[0] = openZones(ctx, c.EC2, in.Region) })
 	settled := in.settled()
 	if !settled {
+		wg.Go(func() { zones, errs[0] = openZones(ctx, c.EC2, in.Region) })
 		wg.Go(func() { offered, errs[1] = readOffers(ctx, c.RDS, in.Settings.DBClass) })
 	}
 	if in.Restore != "" {

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bookctl/bookctl/internal/picture"
+	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+func newGraph(s streams, g *globals) *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use:   "graph",
+		Short: "Draw the stack with the state of each part",
+		Long: `Draw what the stack is made of, what needs what, and the state of each part: as
+SVG for a browser, as Mermaid for a Markdown page, or as DOT for Graphviz.`,
+		Example: `  bookctl graph > stack.svg
+  bookctl graph --format mermaid
+  bookctl graph --format dot`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			if format != "svg" && format != "mermaid" && format != "dot" {
+				return usageError{fmt.Errorf("--format %q: choose svg, mermaid or dot", format)}
+			}
+			return drawGraph(ctx, s, g, format)
+		},
+	}
+	cmd.Flags().StringVar(&format, "format", "svg", "svg, mermaid or dot")
+	complete(cmd, "format", "svg", "mermaid", "dot")
+	return cmd
+}
+
+func drawGraph(ctx context.Context, s streams, g *globals, format string) error {
+	t, err := connect(ctx, s, g)
+	if err != nil {
+		return err
+	}
+	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
+	if err != nil {
+		return fmt.Errorf("read what is deployed: %w", err)
+	}
+	spec := provision.Spec{
+		Stack: g.stack, Version: version(), Settings: have.Settings, Running: have.Running, Zones: have.Zones, Deployed: &have,
+	}
+	if spec.Zones[0] == "" || spec.Zones[1] == "" {
+		spec.Zones = [2]string{"a", "b"} // nothing is made in them
+	}
+	stack, err := provision.NewStack(t.clients, spec)
+	if err != nil {
+		return err
+	}
+	resources := stack.Resources()
+	found := graph.Observe(ctx, resources, graph.Options{Owner: g.stack, Transient: provision.Transient})
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	parts := make([]picture.Part, 0, len(found))
+	var errs []error
+	for i, f := range found {
+		if f.Phase == graph.Absent && f.Unwanted {
+			continue // an option that was not chosen
+		}
+		part := picture.Part{Name: f.Name, State: stateOf(f, g.stack), Note: f.Note}
+		_, needs := graph.Describe(resources[i])
+		part.Needs = append([]string{}, needs...) // never nil: JSON's readers want a list
+		if part.State == "drifted" {
+			part.Note = graph.Fields(f.Drift)
+		}
+		if f.Err != nil {
+			part.Note = firstLine(f.Err.Error())
+			errs = append(errs, fmt.Errorf("%s: %w", f.Name, f.Err))
+		}
+		parts = append(parts, part)
+	}
+	if len(errs) == len(found) {
+		return errors.Join(errs...) // a picture of nothing helps nobody
+	}
+	if g.output == "json" {
+		return json.NewEncoder(s.out).Encode(map[string]any{
+			"schema": schema, "type": "graph", "stack": g.stack, "account": t.account, "region": t.region, "parts": parts,
+		})
+	}
+	title := fmt.Sprintf("Stack %s in %s", g.stack, t.place)
+	switch format {
+	case "mermaid":
+		return picture.Mermaid(s.out, parts)
+	case "dot":
+		return picture.DOT(s.out, title, parts)
+	}
+	return picture.SVG(s.out, title, parts)
+}
+
+// stateOf is a finding in the one word that a picture colours.
+func stateOf(f graph.Finding, owner string) string {
+	switch {
+	case f.Err != nil:
+		return "unknown"
+	case f.Phase == graph.Absent:
+		return string(graph.Absent)
+	case f.Owner != owner:
+		return "not ours"
+	case f.Phase == graph.Ready && len(f.Drift) > 0:
+		return "drifted"
+	}
+	return string(f.Phase)
+}
+
+// writeTimeline draws where the time of a run went.
+func writeTimeline(file, title string, report graph.Report) (err error) {
+	critical := map[string]bool{}
+	for _, name := range report.CriticalPath() {
+		critical[name] = true
+	}
+	var spans []picture.Span
+	for _, s := range report.Steps {
+		spans = append(spans, picture.Span{
+			Name: s.Name, Action: string(s.Action), Start: s.Start, End: s.End, Critical: critical[s.Name], Failed: s.Err != nil,
+		})
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return fmt.Errorf("write the timeline: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return picture.Timeline(f, title, spans)
+}

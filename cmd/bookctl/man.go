@@ -1,0 +1,59 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
+	"github.com/spf13/pflag"
+)
+
+func newMan(s streams, g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:     "man DIR",
+		Short:   "Write the manual pages",
+		Long:    "Write a manual page for each command into a directory, which is made if it is missing.",
+		Example: "  bookctl man man1 && man ./man1/bookctl-up.1",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := os.MkdirAll(args[0], 0o755); err != nil {
+				return fmt.Errorf("make the directory for the manual pages: %w", err)
+			}
+			header := &doc.GenManHeader{Section: "1", Source: "bookctl " + version(), Manual: "bookctl"}
+			root := cmd.Root()
+			root.DisableAutoGenTag = true // the header has the date already
+			if err := doc.GenManTree(root, header, args[0]); err != nil {
+				return fmt.Errorf("write the manual pages: %w", err)
+			}
+			if g.output == "json" {
+				return json.NewEncoder(s.out).Encode(map[string]string{"schema": schema, "type": "manual", "dir": args[0]})
+			}
+			if !g.quiet {
+				fmt.Fprintf(s.err, "manual pages written to %s\n", args[0])
+			}
+			return nil
+		},
+	}
+}
+
+// environmentName is the variable that stands in for a flag that is not given.
+func environmentName(flag string) string {
+	return "BOOKCTL_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// nameEnvironment adds each flag's variable to its help.
+func nameEnvironment(cmd *cobra.Command) {
+	add := func(f *pflag.Flag) {
+		if name := " [" + environmentName(f.Name) + "]"; f.Name != "help" && !strings.HasSuffix(f.Usage, name) {
+			f.Usage += name
+		}
+	}
+	cmd.LocalNonPersistentFlags().VisitAll(add)
+	cmd.PersistentFlags().VisitAll(add)
+	for _, sub := range cmd.Commands() {
+		nameEnvironment(sub)
+	}
+}
