@@ -31,6 +31,8 @@ type adapter struct {
 	short map[string]func(next http.Handler) http.Handler
 	// bodies is the size of all request bodies in memory.
 	bodies atomic.Int64
+	// working is how many requests are worked on.
+	working atomic.Int64
 }
 
 const (
@@ -39,6 +41,11 @@ const (
 	// maxBodies bounds the memory of request bodies, of which JSON takes several
 	// times as much while it is read.
 	maxBodies = 8 << 20
+	// maxWorking is how many requests are worked on at once. More than that wait
+	// for a database that does not keep up, and are better served by another
+	// task. Those whose body has not arrived don't count, or slow clients could
+	// keep all others out.
+	maxWorking = 2048
 )
 
 func (a *adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
@@ -80,6 +87,11 @@ func (a *adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 				return
 			}
 			r.Body = &bytesBody{bytes.NewReader(text), text}
+		}
+		defer a.working.Add(-1)
+		if a.working.Add(1) > maxWorking {
+			writeError(w, &Error{Code: Overloaded, Message: "too many requests at once"})
+			return
 		}
 		next.ServeHTTP(w, r)
 	})

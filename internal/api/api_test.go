@@ -19,7 +19,7 @@ import (
 // TestAPI runs everything that needs no fault on one database.
 func TestAPI(t *testing.T) {
 	t.Parallel()
-	s := serve(t, startPostgres(t, nil))
+	s := serve(t, newDatabase(t))
 	for name, test := range map[string]func(*testing.T, *service){
 		"a stored book is found by its name and number":     storeAndFind,
 		"any name works in the path":                        anyName,
@@ -503,7 +503,7 @@ func quoted(t *testing.T, text string) string {
 // Tasks that start at the same time on an empty database migrate it once.
 func TestTasksStartingTogetherMigrateOnce(t *testing.T) {
 	t.Parallel()
-	db := startPostgres(t, nil)
+	db := newDatabase(t)
 	var all []*service
 	for range 5 {
 		all = append(all, start(t, db))

@@ -42,7 +42,7 @@ const (
 // BenchmarkBesidePgbench is what `make bench` runs. It prints a table.
 func BenchmarkBesidePgbench(b *testing.B) {
 	pgbench := findPgbench(b)
-	db := startPostgres(b, nil)
+	db := startPostgres(b)
 	api := run(b, db, "DB_SSLMODE=disable")
 	awaitReady(b, api.url, api.log)
 	fmt.Printf("%9s  %-6s  %10s  %10s  %6s  %9s  %8s  %8s  %12s\n", "rows", "", "pgbench/s", "bookapi/s", "ratio", "CPU ratio", "p50", "p99", "pipelined/s")

@@ -188,7 +188,7 @@ func (b *browser) screenshot(name string) {
 func TestTheDocsPageTriesOutTheAPIInABrowserWithoutInternet(t *testing.T) {
 	t.Parallel()
 	b := openBrowser(t)
-	s := serve(t, startPostgres(t, nil))
+	s := serve(t, newDatabase(t))
 	b.open(s.url + "/docs")
 	b.screenshot("docs")
 	b.click("#create-book summary")
@@ -225,7 +225,7 @@ func TestTheDocsPageTriesOutTheAPIInABrowserWithoutInternet(t *testing.T) {
 func TestTheHomePageAddsABookInABrowser(t *testing.T) {
 	t.Parallel()
 	b := openBrowser(t)
-	s := serve(t, startPostgres(t, nil))
+	s := serve(t, newDatabase(t))
 	b.open(s.url)
 	b.fill("#name", "A Browser's Book")
 	b.fill("#author", "Me & <you>")

@@ -189,7 +189,7 @@ func text(r *rand.Rand, s *schema) string {
 // every answer is one that the document describes.
 func TestEveryAnswerToGeneratedRequestsMatchesTheDocument(t *testing.T) {
 	t.Parallel()
-	s := serve(t, startPostgres(t, nil))
+	s := serve(t, newDatabase(t))
 	var d document
 	s.send(t, "GET", "/openapi.json", "").want(t, 200).decode(t, &d)
 	type call struct {
@@ -313,7 +313,7 @@ func FuzzCreate(f *testing.F) {
 	} {
 		f.Add([]byte(body))
 	}
-	s := serve(f, startPostgres(f, nil))
+	s := serve(f, newDatabase(f))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		a := s.send(t, "POST", "/books", string(body))
 		switch {

@@ -15,10 +15,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// maxInFlight is how many requests are worked on at once. More than that wait
-// for a database that does not keep up, and are better served by another task.
-const maxInFlight = 2048
-
 // record is a response with what the log and the metrics say about it.
 type record struct {
 	http.ResponseWriter
@@ -51,8 +47,7 @@ func (r *record) Write(text []byte) (int, error) {
 // Unwrap is for http.ResponseController.
 func (r *record) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// observe gives each request an id, bounds how many there are, logs and counts
-// them, and turns a panic into an answer.
+// observe gives each request an id, logs and counts it, and turns a panic into an answer.
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -64,7 +59,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			// So that the client goes elsewhere before the listener closes.
 			header["Connection"] = closeConnection
 		}
-		in := s.meter.inFlight.Add(1)
+		s.meter.inFlight.Add(1)
 		defer func() {
 			s.meter.inFlight.Add(-1)
 			if p := recover(); p != nil {
@@ -75,10 +70,6 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			}
 			s.report(r, rec, time.Since(start))
 		}()
-		if in > maxInFlight && !probe(r.URL.Path) {
-			writeError(rec, &Error{Code: Overloaded, Message: "too many requests at once"})
-			return
-		}
 		next.ServeHTTP(rec, s.trace(rec, r))
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -29,75 +30,120 @@ import (
 
 const password = "correct horse? battery=staple;'$1"
 
-// dbServer is a PostgreSQL of our own.
+// dbServer is a database on a PostgreSQL of our own.
 type dbServer struct {
 	*postgres.Server
 	port     int
+	name     string // of the database
 	rootCert string
 	settings postgres.Settings
 }
 
-// startPostgres runs a server with a user "book". Its data goes away with the
-// test.
-func startPostgres(tb testing.TB, parameters map[string]string) *dbServer {
+// startPostgres runs a server that the test may break. Its data goes away with
+// the test.
+func startPostgres(tb testing.TB) *dbServer {
 	tb.Helper()
 	if testing.Short() {
 		tb.Skip("starts PostgreSQL")
 	}
-	state := tb.TempDir()
-	// As root the server runs as another user, who must be let in.
-	if err := os.Chmod(filepath.Dir(state), 0o711); err != nil {
-		tb.Fatal(err)
-	}
-	engine, err := postgres.Open(context.Background(), state)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	s, stop, err := newPostgres(tb.TempDir())
 	tb.Cleanup(func() {
-		if err := engine.Close(context.Background()); err != nil {
+		if err := stop(); err != nil {
 			tb.Error(err)
 		}
 	})
-	ca, err := authority.Open(tb.TempDir())
 	if err != nil {
-		tb.Fatal(err)
-	}
-	cert, err := ca.Issue("localhost", "127.0.0.1")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	server, err := engine.Server("books")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if err := server.Create(context.Background()); err != nil {
-		tb.Fatal(err)
-	}
-	s := &dbServer{Server: server, rootCert: ca.BundleFile(), settings: postgres.Settings{Cert: cert.Cert, Key: cert.Key, Parameters: parameters}}
-	if s.port, err = server.Start(context.Background(), s.settings); err != nil {
-		tb.Fatal(err)
-	}
-	s.settings.Port = s.port
-	verifier, err := postgres.NewVerifier(password)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if err := server.EnsureMaster(context.Background(), postgres.Master{User: "book", Password: verifier, Database: "books"}); err != nil {
 		tb.Fatal(err)
 	}
 	return s
 }
 
+// newPostgres runs a server with a user and a database. stop is never nil.
+func newPostgres(state string) (s *dbServer, stop func() error, err error) {
+	stop = func() error { return nil }
+	ctx := context.Background()
+	// As root the server runs as another user, who must be let in.
+	if err := errors.Join(os.Chmod(filepath.Dir(state), 0o711), os.Chmod(state, 0o711)); err != nil {
+		return nil, stop, err
+	}
+	engine, err := postgres.Open(ctx, state)
+	if err != nil {
+		return nil, stop, err
+	}
+	stop = func() error { return engine.Close(ctx) }
+	ca, err := authority.Open(filepath.Join(state, "authority"))
+	if err != nil {
+		return nil, stop, err
+	}
+	cert, err := ca.Issue("localhost", "127.0.0.1")
+	if err != nil {
+		return nil, stop, err
+	}
+	server, err := engine.Server("books")
+	if err != nil {
+		return nil, stop, err
+	}
+	if err := server.Create(ctx); err != nil {
+		return nil, stop, err
+	}
+	s = &dbServer{Server: server, name: "books", rootCert: ca.BundleFile(), settings: postgres.Settings{
+		Cert: cert.Cert, Key: cert.Key, Parameters: map[string]string{"max_connections": "200"},
+	}}
+	if s.port, err = server.Start(ctx, s.settings); err != nil {
+		return nil, stop, err
+	}
+	s.settings.Port = s.port
+	verifier, err := postgres.NewVerifier(password)
+	if err != nil {
+		return nil, stop, err
+	}
+	return s, stop, server.EnsureMaster(ctx, postgres.Master{User: "book", Password: verifier, Database: s.name})
+}
+
+// shared is the server of all tests that break nothing.
+var shared struct {
+	once   sync.Once
+	dir    string
+	server *dbServer
+	stop   func() error
+	err    error
+	made   atomic.Int64
+}
+
+// newDatabase is an empty database on the shared server.
+func newDatabase(tb testing.TB) *dbServer {
+	tb.Helper()
+	if testing.Short() {
+		tb.Skip("starts PostgreSQL")
+	}
+	shared.once.Do(func() {
+		if shared.dir, shared.err = os.MkdirTemp("", "bookapi-test-"); shared.err == nil {
+			state := filepath.Join(shared.dir, "state")
+			if shared.err = os.Mkdir(state, 0o711); shared.err == nil {
+				shared.server, shared.stop, shared.err = newPostgres(state)
+			}
+		}
+	})
+	if shared.err != nil {
+		tb.Fatal(shared.err)
+	}
+	own := *shared.server
+	name := "books_" + strconv.FormatInt(shared.made.Add(1), 10)
+	own.exec(tb, "CREATE DATABASE "+name)
+	own.name = name
+	return &own
+}
+
 func (s *dbServer) database() api.Database {
 	return api.Database{
-		Host: "localhost", Port: s.port, Name: "books", User: "book", Password: password,
+		Host: "localhost", Port: s.port, Name: s.name, User: "book", Password: password,
 		SSLMode: "verify-full", RootCert: s.rootCert, Connections: 10,
 	}
 }
 
 func (s *dbServer) connect(tb testing.TB) *pgx.Conn {
 	tb.Helper()
-	config, err := pgx.ParseConfig(fmt.Sprintf("host=127.0.0.1 port=%d user=book dbname=books sslmode=disable", s.port))
+	config, err := pgx.ParseConfig(fmt.Sprintf("host=127.0.0.1 port=%d user=book dbname=%s sslmode=disable", s.port, s.name))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -207,6 +253,7 @@ type answer struct {
 	status int
 	header http.Header
 	body   string
+	closes bool // the connection
 }
 
 // send makes a request; headers are "Name: value" strings.
@@ -236,7 +283,7 @@ func send(client *http.Client, method, url, body string, headers ...string) (ans
 		return answer{}, err
 	}
 	text, err := io.ReadAll(response.Body)
-	return answer{response.StatusCode, response.Header, string(text)}, errors.Join(err, response.Body.Close())
+	return answer{response.StatusCode, response.Header, string(text), response.Close}, errors.Join(err, response.Body.Close())
 }
 
 type book struct {
@@ -280,6 +327,7 @@ var program = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	programDir.Store(dir)
 	path := filepath.Join(dir, "bookapi")
 	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "../../cmd/bookapi")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -289,10 +337,19 @@ var program = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
+// programDir is where it was built, once it was.
+var programDir atomic.Value
+
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := program(); err == nil && strings.Contains(path, "bookapi-test-") {
-		_ = os.RemoveAll(filepath.Dir(path))
+	if dir := programDir.Load(); dir != nil {
+		_ = os.RemoveAll(dir.(string)) // a temporary directory
+	}
+	if shared.stop != nil {
+		if err := errors.Join(shared.stop(), os.RemoveAll(shared.dir)); err != nil {
+			fmt.Fprintln(os.Stderr, "stop the shared database:", err)
+			code = 1
+		}
 	}
 	os.Exit(code)
 }
@@ -340,7 +397,7 @@ func run(tb testing.TB, db *dbServer, more ...string) *process {
 
 func environment(db *dbServer) []string {
 	return []string{
-		"DB_HOST=localhost", "DB_PORT=" + strconv.Itoa(db.port), "DB_NAME=books", "DB_USERNAME=book", "DB_PASSWORD=" + password,
+		"DB_HOST=localhost", "DB_PORT=" + strconv.Itoa(db.port), "DB_NAME=" + db.name, "DB_USERNAME=book", "DB_PASSWORD=" + password,
 		"DB_SSLROOTCERT=" + db.rootCert,
 	}
 }

@@ -56,7 +56,7 @@ func newCollector(t *testing.T) *collector {
 func TestRequestsArePartOfTheClientsTrace(t *testing.T) {
 	t.Parallel()
 	c := newCollector(t)
-	s := serve(t, startPostgres(t, nil), func(o *api.Options) {
+	s := serve(t, newDatabase(t), func(o *api.Options) {
 		o.Traces = api.Traces{URL: c.URL + "/v1/traces", Headers: map[string]string{"X-Key": "k v"}}
 	})
 	const traceID = "0af7651916cd43dd8448eb211c80319c"
