@@ -210,10 +210,9 @@ func checkQuery(u *url.URL) *huma.ErrorModel {
 // checkBody refuses what is not JSON, or whose strings encoding/json would mend
 // in silence: bytes that are not UTF-8, and halves of surrogate pairs.
 func checkBody(contentType string, text []byte) *huma.ErrorModel {
-	media := "application/json" // when nothing is said
-	if contentType != "" {
-		var err error
-		if media, _, err = mime.ParseMediaType(contentType); err != nil || media != "application/json" && media != "application/merge-patch+json" {
+	if contentType != "" { // without one it is taken for JSON
+		media, _, err := mime.ParseMediaType(contentType)
+		if err != nil || media != "application/json" && media != "application/merge-patch+json" {
 			return problem(http.StatusUnsupportedMediaType, "the request body must be application/json")
 		}
 	}

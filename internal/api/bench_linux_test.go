@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,7 +28,7 @@ import (
 // mean something elsewhere.
 const (
 	clients = 16
-	turn    = 4 * time.Second
+	turn    = 2 * time.Second
 	rounds  = 2
 )
 
@@ -65,6 +66,27 @@ func BenchmarkBesidePgbench(b *testing.B) {
 		})
 	}
 	fmt.Printf("resident memory at most: %d MB\n", peakMemory(b, api.Process.Pid)>>20)
+	fmt.Printf("first answer after the start: %s\n", startup(b, db).Round(time.Millisecond))
+}
+
+// startup is the time from the start of the process to its first answer.
+func startup(b *testing.B, db *dbServer) time.Duration {
+	var took []time.Duration
+	for range 11 {
+		start := time.Now()
+		p := run(b, db)
+		for {
+			if _, err := send(http.DefaultClient, http.MethodGet, p.url+"/healthz", ""); err == nil {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		took = append(took, time.Since(start))
+		_ = p.Process.Kill() // it runs
+		<-p.done
+	}
+	slices.Sort(took)
+	return took[len(took)/2]
 }
 
 // compare prints one line. CPU ratio compares the processor time that a request

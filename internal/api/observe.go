@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -135,13 +136,14 @@ func requestID(r *http.Request) string {
 }
 
 func plainID(id string) bool {
-	for i := range len(id) {
-		c := id[i]
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.') {
+	odd := func(c rune) bool {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == '.':
 			return false
 		}
+		return true
 	}
-	return id != "" && len(id) <= 64
+	return id != "" && len(id) <= 64 && strings.IndexFunc(id, odd) < 0
 }
 
 // named gives the operation of a handler that is not in the OpenAPI document.

@@ -116,7 +116,7 @@ func otlpValues(attributes []attribute.KeyValue) []otlpValue {
 		case attribute.FLOAT64:
 			value = map[string]float64{"doubleValue": a.Value.AsFloat64()}
 		default:
-			value = map[string]string{"stringValue": a.Value.Emit()}
+			value = map[string]string{"stringValue": a.Value.String()}
 		}
 		values = append(values, otlpValue{string(a.Key), value})
 	}
