@@ -112,6 +112,30 @@ func TestAVPCIsBornWithItsDefaultsAndKeptByWhatIsInIt(t *testing.T) {
 	}
 }
 
+func TestAttributesAreChangedOneByOne(t *testing.T) {
+	t.Parallel()
+	n, ctx := newNetwork(t, localcloud.Config{}), t.Context()
+	yes := &types.AttributeBooleanValue{Value: aws.Bool(true)}
+	hostnames := func() bool {
+		return *must[*ec2.DescribeVpcAttributeOutput](t)(n.DescribeVpcAttribute(ctx, &ec2.DescribeVpcAttributeInput{VpcId: n.vpc, Attribute: types.VpcAttributeNameEnableDnsHostnames})).EnableDnsHostnames.Value
+	}
+	if hostnames() {
+		t.Error("a new VPC has DNS hostnames")
+	}
+	must[*ec2.ModifyVpcAttributeOutput](t)(n.ModifyVpcAttribute(ctx, &ec2.ModifyVpcAttributeInput{VpcId: n.vpc, EnableDnsHostnames: yes}))
+	if !hostnames() {
+		t.Error("DNS hostnames are still off")
+	}
+	_, err := n.ModifyVpcAttribute(ctx, &ec2.ModifyVpcAttributeInput{VpcId: n.vpc, EnableDnsHostnames: yes, EnableDnsSupport: yes})
+	refused(t, err, "InvalidParameterCombination", "multiple attribute types")
+	must[*ec2.ModifySubnetAttributeOutput](t)(n.ModifySubnetAttribute(ctx, &ec2.ModifySubnetAttributeInput{SubnetId: n.subnet, MapPublicIpOnLaunch: yes}))
+	if s := must[*ec2.DescribeSubnetsOutput](t)(n.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{SubnetIds: []string{*n.subnet}})).Subnets[0]; !*s.MapPublicIpOnLaunch {
+		t.Error("the subnet gives no public addresses")
+	}
+	_, err = n.DeleteVpc(ctx, &ec2.DeleteVpcInput{VpcId: n.vpc, DryRun: aws.Bool(true)})
+	refused(t, err, "DryRunOperation", "would have succeeded")
+}
+
 func TestRangesAreCheckedAndAreNaturalKeys(t *testing.T) {
 	t.Parallel()
 	n, ctx := newNetwork(t, localcloud.Config{VPCs: 2}), t.Context()

@@ -422,3 +422,50 @@ func serverPID(t *testing.T, conn *pgx.Conn) (pid int) {
 	}
 	return pid
 }
+
+func TestBackupsAreRetainedWhenAskedAndStoppedInstancesStart(t *testing.T) {
+	t.Parallel()
+	d, ctx := newDatabases(t, localcloud.Config{}), t.Context()
+	in := wanted("book")
+	in.BackupRetentionPeriod = aws.Int32(1)
+	d.create(t, in)
+	resource := d.describe(t, "book").DbiResourceId
+	must[*rds.CreateDBSnapshotOutput](t)(d.CreateDBSnapshot(ctx, &rds.CreateDBSnapshotInput{DBInstanceIdentifier: aws.String("book"), DBSnapshotIdentifier: aws.String("mine")}))
+	_, err := d.CreateDBSnapshot(ctx, &rds.CreateDBSnapshotInput{DBInstanceIdentifier: aws.String("book"), DBSnapshotIdentifier: aws.String("mine")})
+	refused(t, err, "DBSnapshotAlreadyExists", "mine")
+	d.await(t, "book", "available")
+
+	must[*rds.StopDBInstanceOutput](t)(d.StopDBInstance(ctx, &rds.StopDBInstanceInput{DBInstanceIdentifier: aws.String("book")}))
+	d.await(t, "book", "stopped")
+	if _, err := d.connect(t, "book", masterPassword, "verify-full"); err == nil {
+		t.Error("a stopped database answers")
+	}
+	must[*rds.StartDBInstanceOutput](t)(d.StartDBInstance(ctx, &rds.StartDBInstanceInput{DBInstanceIdentifier: aws.String("book")}))
+	d.await(t, "book", "available")
+	d.login(t, "book")
+
+	must[*rds.DeleteDBInstanceOutput](t)(d.DeleteDBInstance(ctx, &rds.DeleteDBInstanceInput{DBInstanceIdentifier: aws.String("book"), SkipFinalSnapshot: aws.Bool(true), DeleteAutomatedBackups: aws.Bool(false)}))
+	d.await(t, "book", "")
+	retained := must[*rds.DescribeDBInstanceAutomatedBackupsOutput](t)(d.DescribeDBInstanceAutomatedBackups(ctx, &rds.DescribeDBInstanceAutomatedBackupsInput{DbiResourceId: resource})).DBInstanceAutomatedBackups
+	if len(retained) != 1 || *retained[0].Status != "retained" || len(d.snapshots(t, "automated")) != 1 || len(d.snapshots(t, "manual")) != 1 {
+		t.Fatalf("kept: %+v and %+v", retained, d.snapshots(t, "automated"))
+	}
+	must[*rds.DeleteDBInstanceAutomatedBackupOutput](t)(d.DeleteDBInstanceAutomatedBackup(ctx, &rds.DeleteDBInstanceAutomatedBackupInput{DbiResourceId: resource}))
+	if left := d.snapshots(t, "automated"); len(left) != 0 {
+		t.Errorf("automated snapshots outlive their backup: %+v", left)
+	}
+}
+
+func TestADatabaseCanBeDeletedWhileItIsMade(t *testing.T) {
+	t.Parallel()
+	d, ctx := newDatabases(t, localcloud.Config{Latencies: localcloud.Latencies{DBCreate: time.Hour, Interface: time.Hour}}), t.Context()
+	must[*rds.CreateDBInstanceOutput](t)(d.CreateDBInstance(ctx, wanted("book")))
+	must[*rds.DeleteDBInstanceOutput](t)(d.DeleteDBInstance(ctx, &rds.DeleteDBInstanceInput{DBInstanceIdentifier: aws.String("book"), SkipFinalSnapshot: aws.Bool(true)}))
+	d.await(t, "book", "")
+	lingering := must[*ec2.DescribeNetworkInterfacesOutput](t)(d.ec2.DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{})).NetworkInterfaces
+	if len(lingering) != 1 || *lingering[0].RequesterId != "amazon-rds" || *lingering[0].Attachment.InstanceOwnerId != "amazon-rds" {
+		t.Fatalf("lingering interfaces: %+v", lingering)
+	}
+	_, err := d.ec2.DeleteSubnet(ctx, &ec2.DeleteSubnetInput{SubnetId: lingering[0].SubnetId})
+	refused(t, err, "DependencyViolation", "has dependencies and cannot be deleted")
+}
