@@ -15,15 +15,6 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-func named(tags []types.Tag, otherwise string) string {
-	for _, t := range tags {
-		if *t.Key == "Name" {
-			return *t.Value
-		}
-	}
-	return otherwise
-}
-
 // image is a ready image, which nothing has to be built or pushed for.
 const image = "registry.example.com/bookapi@sha256:4bcf2c8e2e0d2b0c4b1f9f3e0a3d4d2a6f6c35f1a9a7d3c1d3b0b8e5a1c2d3e4"
 
@@ -60,6 +51,14 @@ func destroy(t *testing.T, endpoint string) {
 	}
 }
 
+// purge removes the snapshots that destroys have kept.
+func purge(t *testing.T, endpoint string) {
+	t.Helper()
+	if _, err := provision.PurgeSnapshots(t.Context(), (&wire{}).clients(endpoint).RDS, "book", nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // upKilledAt starts an up that is killed at its n-th write.
 func upKilledAt(t *testing.T, endpoint string, n int, answers bool) {
 	t.Helper()
@@ -90,6 +89,7 @@ func TestStackIsMadeOnceAndLeavesNothingBehind(t *testing.T) {
 		t.Error("the first up wrote nothing")
 	}
 	want := []string{
+		"automated backup of book-database, active",
 		"cluster book-cluster",
 		"database book-database available db.t4g.micro 20 GiB books public=false encrypted=true backups=7 groups [book-sg-database@book-vpc]",
 		"db parameter group book-database postgres17 [rds.force_ssl=1]",
@@ -116,6 +116,7 @@ func TestStackIsMadeOnceAndLeavesNothingBehind(t *testing.T) {
 		"rule book-sg-task@book-vpc egress=true tcp 5432 10.0.11.0/24",
 		"secret book/database deleted=false map[dbname:books engine:postgres host:book-database.aaaaaaaaaa.us-east-1.rds.amazonaws.com password:32 port:5432 username:bookapi]",
 		"service book-service FARGATE 1 tasks in [book-subnet-public-a book-subnet-public-b] groups [book-sg-task@book-vpc] public=ENABLED targets book-tasks",
+		"snapshot of book-database, automated, available",
 		"subnet book-subnet-private-a book-vpc 10.0.10.0/24 us-east-1a public=false",
 		"subnet book-subnet-private-b book-vpc 10.0.11.0/24 us-east-1b public=false",
 		"subnet book-subnet-public-a book-vpc 10.0.0.0/24 us-east-1a public=true",
@@ -137,6 +138,11 @@ func TestStackIsMadeOnceAndLeavesNothingBehind(t *testing.T) {
 		t.Errorf("the second up wrote %v", writes)
 	}
 	destroy(t, endpoint)
+	kept := added(before, census(t, endpoint))
+	if diff := cmp.Diff([]string{"snapshot of book-database, manual, available"}, kept); diff != "" {
+		t.Errorf("destroy keeps (-want +got):\n%s", diff)
+	}
+	purge(t, endpoint)
 	if diff := cmp.Diff(before, census(t, endpoint)); diff != "" {
 		t.Errorf("after destroy the account differs (-before +after):\n%s", diff)
 	}
@@ -156,6 +162,7 @@ func TestKilledAtSomeWrites(t *testing.T) {
 	total := len(slices.DeleteFunc(writes, func(w string) bool { return w == "CreateServiceLinkedRole" }))
 	whole := census(t, endpoint)
 	destroy(t, endpoint)
+	purge(t, endpoint)
 	if total < 40 {
 		t.Fatalf("an up makes only %d writes", total)
 	}
@@ -170,6 +177,7 @@ func TestKilledAtSomeWrites(t *testing.T) {
 			}
 		}
 		destroy(t, endpoint)
+		purge(t, endpoint)
 		if diff := cmp.Diff(empty, census(t, endpoint)); diff != "" {
 			t.Fatalf("killed at write %d, then destroyed: left behind (-before +after):\n%s", n, diff)
 		}
@@ -250,6 +258,7 @@ func TestOthersInTheAccountAreLeftAsTheyAre(t *testing.T) {
 	before := census(t, endpoint)
 	up(t, endpoint)
 	destroy(t, endpoint)
+	purge(t, endpoint)
 	if diff := cmp.Diff(before, census(t, endpoint)); diff != "" {
 		t.Errorf("after up and destroy (-before +after):\n%s", diff)
 	}
