@@ -82,7 +82,9 @@ var (
 
 // probe says whether a path is one that tells how the service is, which it must
 // do under any load.
-func probe(path string) bool { return path == "/healthz" || path == "/readyz" || path == "/metrics" }
+func probe(path string) bool {
+	return path == "/healthz" || path == "/readyz" || path == "/startupz" || path == "/metrics"
+}
 
 // report logs and counts a request that has been answered.
 func (s *Server) report(r *http.Request, rec *record, took time.Duration) {

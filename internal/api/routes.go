@@ -33,6 +33,7 @@ func (s *Server) routes() http.Handler {
 	s.register(api)
 	router.Get("/healthz", named("healthz", s.healthz))
 	router.Get("/readyz", named("readyz", s.readyz))
+	router.Get("/startupz", named("startupz", s.startupz))
 	router.Get("/metrics", named("metrics", s.meter.show))
 	router.Get("/docs", named("docs", docs))
 	router.Get("/docs.js", named("docs", asset("docs.js", "text/javascript; charset=utf-8")))
@@ -65,6 +66,18 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeText(w, "ready\n")
+}
+
+// startupz is for whoever decides whether a new release comes up: it fails
+// until the database was there once, and never afterwards, so that a release
+// that can't reach the database replaces nothing, and an outage of the database
+// ends no task.
+func (s *Server) startupz(w http.ResponseWriter, _ *http.Request) {
+	if !s.migrated.Load() {
+		writeError(w, &Error{Code: Unavailable, Message: "waiting for the database"})
+		return
+	}
+	writeText(w, "started\n")
 }
 
 // ready says why requests should not be sent here, nil when they should.

@@ -124,7 +124,7 @@ func TestStackIsMadeOnceAndLeavesNothingBehind(t *testing.T) {
 		"table book-route-table-private book-vpc routes [10.0.0.0/16>local] subnets [book-subnet-private-a book-subnet-private-b]",
 		"table book-route-table-public book-vpc routes [0.0.0.0/0>book-internet-gateway 10.0.0.0/16>local] subnets [book-subnet-public-a book-subnet-public-b]",
 		"table main book-vpc routes [10.0.0.0/16>local] subnets []",
-		"target group book-tasks ip HTTP 8080 /healthz every 5 s, 2 times",
+		"target group book-tasks ip HTTP 8080 /startupz every 5 s, 2 times",
 		"task definition book-bookapi ACTIVE 256/512 " + image + " user=65532:65532 readonly=true [DB_HOST=book-database.us-east-1.rds.amazonaws.com DB_NAME=books DB_PORT=5432 " +
 			"DB_SSLMODE=verify-full PORT=8080 TASK_CPU=256 TASK_MEMORY=512 DB_PASSWORD from :book/database:password:: DB_USERNAME from :book/database:username::]",
 		"vpc book-vpc 10.0.0.0/16",

@@ -41,7 +41,7 @@ func (t *TargetGroup) groupName() string { return t.name("tasks") }
 // up: a check that asks the database would have every task replaced when the
 // database is out.
 var targetHealthCheck = map[string]string{
-	"health-check-path":     "/healthz",
+	"health-check-path":     "/startupz", // and not /readyz: an outage of the database must not recycle every task
 	"health-check-protocol": "HTTP",
 	"health-check-interval": "5",
 	"health-check-timeout":  "3",
