@@ -75,6 +75,12 @@ type Event struct {
 
 // Diagnosis is the evidence of why a service does not come up.
 type Diagnosis struct {
+	// Wanted is the task definition that does not come up, such as
+	// "book-bookapi:7", and Serving the one that serves meanwhile; "" is none.
+	Wanted  string `json:"wanted,omitempty"`
+	Serving string `json:"serving,omitempty"`
+	// Database is the database's state in RDS's word; "" where it is not known.
+	Database string `json:"database,omitempty"`
 	// Stopped are the tasks that stopped lately, the last one first. ECS
 	// forgets them after an hour.
 	Stopped []Task `json:"stopped,omitempty"`
@@ -104,6 +110,17 @@ func (s *Stack) Diagnose(ctx context.Context) (Diagnosis, error) {
 	live, err := s.service.describe(ctx)
 	note(err)
 	d.Events = lastEvents(live, 5)
+	d.Wanted = short(s.service.definition.ID())
+	if live != nil {
+		if old := deployment(live, func(p types.Deployment) bool {
+			return p.RunningCount > 0 && short(aws.ToString(p.TaskDefinition)) != d.Wanted
+		}); old != nil {
+			d.Serving = short(aws.ToString(old.TaskDefinition))
+		}
+	}
+	if db := s.database.last.Load(); db != nil {
+		d.Database = aws.ToString(db.DBInstanceStatus)
+	}
 	d.Stopped, err = s.service.tasks(ctx, types.DesiredStatusStopped)
 	note(err)
 	d.Targets, err = s.targets.health(ctx)

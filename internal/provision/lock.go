@@ -189,6 +189,19 @@ func AcquireLock(ctx context.Context, client *ssm.Client, stack, holder string, 
 	return nil, fmt.Errorf("lock stack %s: too many runs want it at once; try again", stack)
 }
 
+// LockHolder says who holds a stack's lock, or nil when a run could have it: it
+// is free, or its holder is dead. It makes reads only.
+func LockHolder(ctx context.Context, client *ssm.Client, stack string) (*LockedError, error) {
+	last, err := lastClaim(ctx, client, lockPath(stack))
+	if err != nil {
+		return nil, fmt.Errorf("look at the lock of stack %s: %w", stack, err)
+	}
+	if last == nil || last.expired() || last.dead() {
+		return nil, nil
+	}
+	return &LockedError{Stack: stack, Holder: last.Holder, Since: last.since, Expires: last.touched.Add(last.Lease)}, nil
+}
+
 func (l *Lock) put(ctx context.Context, stack, name string, c claim) error {
 	value, err := json.Marshal(c)
 	if err != nil {

@@ -75,7 +75,7 @@ var grants = []grant{
 		resources: []string{"arn:{p}:secretsmanager:{r}:{a}:secret:{s}/database-*"}},
 
 	{why: "ReadLogs", service: "logs", actions: "DescribeLogGroups", resources: []string{"arn:{p}:logs:{r}:{a}:log-group:*"}},
-	{why: "Logs", service: "logs", actions: "CreateLogGroup DeleteLogGroup GetLogEvents ListTagsForResource PutRetentionPolicy TagResource",
+	{why: "Logs", service: "logs", actions: "CreateLogGroup DeleteLogGroup FilterLogEvents GetLogEvents ListTagsForResource PutRetentionPolicy TagResource",
 		resources: []string{
 			"arn:{p}:logs:{r}:{a}:log-group:/bookctl/{s}", "arn:{p}:logs:{r}:{a}:log-group:/bookctl/{s}:*",
 			"arn:{p}:logs:{r}:{a}:log-group:/aws/rds/instance/{s}-database/*",
@@ -89,12 +89,15 @@ var grants = []grant{
 		resources: []string{"arn:{p}:ecr:{r}:{a}:repository/{s}/bookapi"}},
 
 	{why: "ReadContainers", service: "ecs", actions: "DeregisterTaskDefinition DescribeTaskDefinition ListTaskDefinitions ListTasks"},
-	{why: "Containers", service: "ecs", actions: "CreateCluster CreateService DeleteCluster DeleteService DeleteTaskDefinitions DescribeClusters DescribeServices DescribeTasks " +
+	{why: "Containers", service: "ecs", actions: "CreateCluster CreateService DeleteCluster DeleteService DeleteTaskDefinitions DescribeClusters DescribeServices DescribeTasks ExecuteCommand " +
 		"RegisterTaskDefinition StopTask TagResource UpdateService",
 		resources: []string{
 			"arn:{p}:ecs:{r}:{a}:cluster/{s}-cluster", "arn:{p}:ecs:{r}:{a}:service/{s}-cluster/{s}-service",
 			"arn:{p}:ecs:{r}:{a}:task-definition/{s}-bookapi:*", "arn:{p}:ecs:{r}:{a}:task/{s}-cluster/*",
 		}},
+
+	{why: "Tunnel", service: "ssm", actions: "StartSession",
+		resources: []string{"arn:{p}:ecs:{r}:{a}:task/{s}-cluster/*", "arn:{p}:ssm:{r}::document/AWS-StartPortForwardingSessionToRemoteHost"}},
 
 	{why: "ReadScaling", service: "application-autoscaling", actions: "DescribeScalableTargets DescribeScalingPolicies"},
 	{why: "Scaling", service: "application-autoscaling", actions: "DeleteScalingPolicy DeregisterScalableTarget PutScalingPolicy RegisterScalableTarget TagResource",

@@ -411,6 +411,11 @@ func (s *Service) Update(ctx context.Context, changes []graph.Change) error {
 	if !changed {
 		return nil
 	}
+	if in.TaskDefinition != nil {
+		if err := s.markServed(ctx); err != nil {
+			return err
+		}
+	}
 	out, err := s.ecs.UpdateService(ctx, in)
 	if err != nil {
 		return fmt.Errorf("update %s of service %s: %w", graph.Fields(changes), s.serviceName(), err)

@@ -210,6 +210,8 @@ type Deployed struct {
 	Settings
 	// Running is the reference of the image that tasks run, built or ready.
 	Running string `json:"running,omitempty"`
+	// RolledBackFrom is the revision that a rollback to Running left, or "".
+	RolledBackFrom string `json:"rolledBackFrom,omitempty"`
 	// Zones are the two availability zones of the subnets; empty where there
 	// are none yet.
 	Zones [2]string `json:"zones"`
@@ -303,6 +305,7 @@ func readTask(ctx context.Context, c Clients, who identity, d *Deployed) (func()
 		return nil, nil
 	}
 	return func() {
+		d.RolledBackFrom = tags[tagRolledBack]
 		if n := number(aws.ToString(live.Cpu)); n != nil {
 			d.CPU = *n
 		}

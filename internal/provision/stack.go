@@ -41,6 +41,9 @@ type Spec struct {
 	Source ImageSource
 	// Running is the image that is deployed; see Deployed.
 	Running string
+	// RolledBackFrom is the revision that this run goes back from, for a record
+	// of it; "" is for a run that doesn't.
+	RolledBackFrom string
 	// Deployed, where it was just read, answers the first looks at what it saw,
 	// so that nothing is asked twice. Nil is fine.
 	Deployed *Deployed
@@ -130,6 +133,10 @@ type Stack struct {
 // graph.Up, graph.Observe and graph.Destroy.
 func (s *Stack) Resources() []Resource { return s.resources }
 
+// Balancing returns the part by which the stack is reached, for a look at its
+// URL alone.
+func (s *Stack) Balancing() []Resource { return []Resource{s.balancer} }
+
 // Options are what graph must know to run the stack: whose it is, and what AWS's
 // errors mean. The caller adds Guard and Observe.
 func (s *Stack) Options() graph.Options {
@@ -156,6 +163,9 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		return nil, err
 	}
 	who := identity{stack: spec.Stack, version: spec.Version, settings: spec.record()}
+	if spec.RolledBackFrom != "" {
+		who.settings["task-definition"] = map[string]string{tagRolledBack: spec.RolledBackFrom}
+	}
 	seen := &glances{}
 	if spec.Deployed != nil && spec.Deployed.seen != nil {
 		seen = spec.Deployed.seen

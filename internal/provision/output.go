@@ -1,0 +1,98 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+)
+
+// OutputLine is a line that a task wrote.
+type OutputLine struct {
+	Time time.Time `json:"time"`
+	// Task is the id of the task.
+	Task string `json:"task"`
+	Text string `json:"text"`
+}
+
+// Output reads what the tasks of a stack wrote, as far as CloudWatch has it.
+type Output struct {
+	logs  *cloudwatchlogs.Client
+	group string
+	task  string
+	from  time.Time
+	seen  map[string]time.Time // event ids of the overlap
+}
+
+// lateness is how long after its time a line may still come: CloudWatch takes
+// lines in from each task on its own.
+const lateness = 10 * time.Second
+
+// ReadOutput reads the output of a stack's tasks from a time on. Task, when it
+// is not empty, is the beginning of the id of the only task to read.
+func ReadOutput(c *cloudwatchlogs.Client, stack, task string, since time.Time) *Output {
+	return &Output{
+		logs: c, group: newLogGroup(identity{stack: stack}, c, 0).groupName(), task: task, from: since, seen: map[string]time.Time{},
+	}
+}
+
+// Next returns, in their order, the lines that came since the last call, and
+// none when there is no output yet.
+func (o *Output) Next(ctx context.Context, each func(OutputLine) error) error {
+	in := &cloudwatchlogs.FilterLogEventsInput{LogGroupName: &o.group, StartTime: aws.Int64(o.from.UnixMilli())}
+	if o.task != "" {
+		in.LogStreamNamePrefix = aws.String(logStream(o.task))
+	}
+	newest := o.from
+	pages := cloudwatchlogs.NewFilterLogEventsPaginator(o.logs, in)
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if isCode(err, "ResourceNotFoundException") {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read log group %s: %w", o.group, err)
+		}
+		for _, e := range page.Events {
+			at, id := time.UnixMilli(aws.ToInt64(e.Timestamp)), aws.ToString(e.EventId)
+			if _, known := o.seen[id]; known {
+				continue
+			}
+			o.seen[id] = at
+			if at.After(newest) {
+				newest = at
+			}
+			stream := aws.ToString(e.LogStreamName)
+			err := each(OutputLine{Time: at.UTC(), Task: stream[strings.LastIndexByte(stream, '/')+1:], Text: strings.TrimRight(aws.ToString(e.Message), "\n")})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	if from := newest.Add(-lateness); from.After(o.from) {
+		o.from = from
+		for id, at := range o.seen {
+			if at.Before(from) {
+				delete(o.seen, id)
+			}
+		}
+	}
+	return nil
+}
+
+// Happenings are what ECS tells of a stack's service, the newest first: its
+// events, of which it keeps the last hundred, and the tasks that stopped within
+// the last hour. Found is false when there is no service.
+func Happenings(ctx context.Context, c Clients, stack string) (events []Event, stopped []Task, found bool, err error) {
+	in := containers{identity: identity{stack: stack}, ecs: c.ECS}
+	s := &Service{containers: in, cluster: &Cluster{containers: in}}
+	live, err := s.describe(ctx)
+	if live == nil || err != nil {
+		return nil, nil, false, err
+	}
+	stopped, err = s.tasks(ctx, "STOPPED")
+	return lastEvents(live, len(live.Events)), stopped, true, err
+}

@@ -1,0 +1,246 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	ecrtypes "github.com/aws/aws-sdk-go-v2/service/ecr/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// tagServed is on a task definition whose rollout was completed. ECS keeps no
+// such record with it, and a revision that never became healthy looks like any
+// other: without the tag, going back could go to one that failed.
+const tagServed = "bookctl:served"
+
+// tagRolledBack is on a task definition that a rollback made, and names the
+// revision that was left.
+const tagRolledBack = "bookctl:rolled-back-from"
+
+// Release is one revision of the stack's task definition.
+type Release struct {
+	Revision int32 `json:"revision"`
+	// Image is the reference that its tasks run.
+	Image   string    `json:"image"`
+	Created time.Time `json:"created"`
+	// Served says that its rollout was completed once.
+	Served bool `json:"served"`
+	// Serving says that it is what the service runs, or is rolling out.
+	Serving bool `json:"serving"`
+}
+
+// mostReleases is how far back Releases looks: the repository keeps ten images.
+const mostReleases = 20
+
+// Releases lists the newest releases of a stack, the newest first. It makes
+// reads only.
+func Releases(ctx context.Context, c Clients, stack string) ([]Release, error) {
+	if err := CheckStackName(stack); err != nil {
+		return nil, err
+	}
+	in := containers{identity: identity{stack: stack}, ecs: c.ECS}
+	live, err := (&Service{containers: in, cluster: &Cluster{containers: in}}).describe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t := TaskDefinition{containers: in}
+	arns, err := t.list(ctx, types.TaskDefinitionStatusActive)
+	if err != nil {
+		return nil, err
+	}
+	arns = arns[:min(len(arns), mostReleases)]
+	var (
+		all  = make([]*Release, len(arns))
+		errs = make([]error, len(arns))
+		wg   sync.WaitGroup
+	)
+	for i, arn := range arns {
+		wg.Go(func() {
+			def, tags, err := t.describe(ctx, arn)
+			if err != nil || def == nil || tags[TagStack] != stack {
+				errs[i] = err
+				return
+			}
+			r := &Release{Revision: def.Revision, Created: aws.ToTime(def.RegisteredAt), Image: imageOf(def), Served: tags[tagServed] != ""}
+			if live != nil && aws.ToString(live.TaskDefinition) == arn {
+				r.Serving = true
+				r.Served = r.Served || completed(live) == arn
+			}
+			all[i] = r
+		})
+	}
+	wg.Wait()
+	var out []Release
+	for _, r := range all {
+		if r != nil {
+			out = append(out, *r)
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
+// imageOf is what the books container of a definition runs.
+func imageOf(def *types.TaskDefinition) string {
+	for _, k := range def.ContainerDefinitions {
+		if aws.ToString(k.Name) == containerName {
+			return aws.ToString(k.Image)
+		}
+	}
+	return ""
+}
+
+// completed returns the task definition whose rollout the service has
+// completed and still has in the first place, or "".
+func completed(live *types.Service) string {
+	p := deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Status) == "PRIMARY" })
+	if p == nil || p.RolloutState != types.DeploymentRolloutStateCompleted {
+		return ""
+	}
+	return aws.ToString(p.TaskDefinition)
+}
+
+// markServed notes on the release that is about to be replaced that it has
+// served, if it has. It is a help for a later rollback and no reason to stop a
+// rollout: a revision that takes no tags any more is let be.
+func (s *Service) markServed(ctx context.Context) error {
+	live := s.last.Load()
+	if live == nil {
+		return nil
+	}
+	arn := completed(live)
+	if arn == "" || arn == s.definition.ID() {
+		return nil
+	}
+	_, err := s.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: &arn, Tags: ecsTags(map[string]string{tagServed: "true"})})
+	if err != nil && !isCode(err, "InvalidParameterException", "ClientException", "ResourceNotFoundException") {
+		return fmt.Errorf("note on %s that it has served: %w", short(arn), err)
+	}
+	return nil
+}
+
+// ErrNeverServed is wrapped by the error of RollbackTarget when the newest
+// release is not the one that serves, so that the one before serves already.
+var ErrNeverServed = errors.New("never served")
+
+// RollbackTarget chooses the release to go back to from what Releases returned:
+// the revision that is asked for, or for 0 the newest one before what serves
+// that has served and runs another image.
+func RollbackTarget(releases []Release, revision int32) (Release, error) {
+	at := slices.IndexFunc(releases, func(r Release) bool { return r.Serving })
+	if at < 0 {
+		return Release{}, errors.New("no release serves: there is nothing to go back from")
+	}
+	serving := releases[at]
+	if revision != 0 {
+		i := slices.IndexFunc(releases, func(r Release) bool { return r.Revision == revision })
+		if i < 0 {
+			return Release{}, fmt.Errorf("there is no revision %d; there are %s", revision, revisions(releases))
+		}
+		return releases[i], nil
+	}
+	if at > 0 && !releases[0].Served && releases[0].Image != serving.Image {
+		return serving, fmt.Errorf("revision %d %w", releases[0].Revision, ErrNeverServed)
+	}
+	for _, r := range releases[at+1:] {
+		if r.Served && r.Image != serving.Image {
+			return r, nil
+		}
+	}
+	return Release{}, fmt.Errorf("no release before revision %d has served with another image", serving.Revision)
+}
+
+func revisions(releases []Release) string {
+	var out []string
+	for _, r := range releases {
+		out = append(out, fmt.Sprint(r.Revision))
+	}
+	return strings.Join(out, ", ")
+}
+
+// CheckImage says whether an image that the stack's own repository held is
+// still there: it keeps the last ten. Images from elsewhere are not asked for.
+func CheckImage(ctx context.Context, client *ecr.Client, stack, image string) error {
+	repository := (&Repository{identity: identity{stack: stack}}).repositoryName()
+	_, digest, own := strings.Cut(image, "/"+repository+"@")
+	if !own {
+		return nil
+	}
+	_, err := client.DescribeImages(ctx, &ecr.DescribeImagesInput{RepositoryName: &repository, ImageIds: []ecrtypes.ImageIdentifier{{ImageDigest: &digest}}})
+	if isCode(err, "ImageNotFoundException", "RepositoryNotFoundException") {
+		return fmt.Errorf("image %s is no longer in repository %s, which keeps the last ten", digest, repository)
+	}
+	if err != nil {
+		return fmt.Errorf("describe image %s: %w", digest, err)
+	}
+	return nil
+}
+
+// Restart replaces every task of the service by a new one of the same release,
+// without a gap, and returns when the new ones serve. Tasks read the secret
+// when they start. Progress, which may be nil, is told what ECS says.
+func Restart(ctx context.Context, c Clients, stack string, progress func(string)) error {
+	in := containers{identity: identity{stack: stack}, ecs: c.ECS}
+	s := &Service{Node: graph.Named("service", 0), containers: in, cluster: &Cluster{containers: in}}
+	live, err := s.describe(ctx)
+	if err != nil {
+		return err
+	}
+	if live == nil {
+		return fmt.Errorf("stack %s has no service; make it with 'bookctl up'", stack)
+	}
+	if ecsTagMap(live.Tags)[TagStack] != stack {
+		return fmt.Errorf("service %s: %w %s", s.serviceName(), graph.ErrForeign, stack)
+	}
+	out, err := s.ecs.UpdateService(ctx, &ecs.UpdateServiceInput{
+		Cluster: aws.String(s.cluster.clusterName()), Service: aws.String(s.serviceName()), ForceNewDeployment: true,
+	})
+	if err != nil {
+		return fmt.Errorf("restart service %s: %w", s.serviceName(), err)
+	}
+	s.join(out.Service)
+	return s.restarted(ctx, progress)
+}
+
+// restarted waits for the rollout that this run started.
+func (s *Service) restarted(ctx context.Context, progress func(string)) error {
+	for pause, said := 100*time.Millisecond, ""; ; pause = min(pause*3/2, 5*time.Second) {
+		live, err := s.describe(ctx)
+		if err != nil {
+			return err
+		}
+		if live == nil {
+			return fmt.Errorf("service %s is gone", s.serviceName())
+		}
+		own := deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Id) == s.deployment })
+		note := fmt.Sprintf("%d/%d running", live.RunningCount, live.DesiredCount)
+		switch {
+		case own == nil && time.Since(s.sent) > settleTime:
+			return fmt.Errorf("service %s: deployment %s was replaced by another", s.serviceName(), s.deployment)
+		case own != nil && own.RolloutState == types.DeploymentRolloutStateFailed:
+			return fmt.Errorf("service %s: the restart failed: %s", s.serviceName(), aws.ToString(own.RolloutStateReason))
+		case own != nil && own.RolloutState == types.DeploymentRolloutStateCompleted && own.RunningCount >= own.DesiredCount:
+			return nil
+		case own != nil:
+			note = fmt.Sprintf("%d/%d new tasks running", own.RunningCount, own.DesiredCount)
+		}
+		if note != said && progress != nil {
+			progress(note)
+			said = note
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(pause):
+		}
+	}
+}

@@ -1,0 +1,183 @@
+package provision
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// Connection is where the stack's database is, and as whom to ask for it.
+type Connection struct {
+	Host     string `json:"host"`
+	Port     int32  `json:"port"`
+	Database string `json:"database"`
+	Username string `json:"username"`
+	// Version is the version of PostgreSQL, and State RDS's word.
+	Version string `json:"version"`
+	State   string `json:"state"`
+}
+
+// ReadConnection reads where a stack's database is. It makes one read, and not
+// of the secret.
+func ReadConnection(ctx context.Context, c Clients, stack string) (Connection, error) {
+	d := databases{identity: identity{stack: stack}, rds: c.RDS}
+	db, err := d.instance(ctx)
+	if err != nil {
+		return Connection{}, err
+	}
+	if db == nil {
+		return Connection{}, fmt.Errorf("stack %s has no database", stack)
+	}
+	if rdsTagMap(db.TagList)[TagStack] != stack {
+		return Connection{}, fmt.Errorf("database %s: %w %s", d.databaseName(), graph.ErrForeign, stack)
+	}
+	out := Connection{
+		Database: aws.ToString(db.DBName), Username: aws.ToString(db.MasterUsername),
+		Version: aws.ToString(db.EngineVersion), State: aws.ToString(db.DBInstanceStatus),
+	}
+	if e := db.Endpoint; e != nil {
+		out.Host, out.Port = aws.ToString(e.Address), aws.ToInt32(e.Port)
+	}
+	return out, nil
+}
+
+// ReadPassword reads the database's password from the secret, for a person who
+// asked to see it.
+func ReadPassword(ctx context.Context, c Clients, stack string) (string, error) {
+	s := newSecret(identity{stack: stack}, c.Secrets, "", "")
+	found, _, err := readCredentials(ctx, c.Secrets, s.secretName())
+	return found.Password, err
+}
+
+// Session is a way into a task, which AWS's session-manager-plugin walks.
+type Session struct {
+	// Response is AWS's answer as the plugin takes it. It holds a token.
+	Response string
+	// Request is what was asked for, as the plugin takes it.
+	Request string
+	// Region is where, and Endpoint the address of Systems Manager there.
+	Region, Endpoint string
+}
+
+// String hides the token.
+func (s Session) String() string { return s.Request }
+
+// answer is what the plugin needs of AWS's answer.
+type answer struct {
+	SessionID  *string `json:"SessionId"`
+	TokenValue *string
+	StreamURL  *string `json:"StreamUrl"`
+}
+
+// ErrNoExec is wrapped by the error for a stack whose tasks take no commands.
+var ErrNoExec = errors.New("its tasks take no commands")
+
+// Exec starts a command in a running task: the one whose id begins with task, or
+// any for "".
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-exec.html
+func Exec(ctx context.Context, c Clients, stack, task, command string) (Session, error) {
+	s, t, err := enter(ctx, c, stack, task)
+	if err != nil {
+		return Session{}, err
+	}
+	out, err := c.ECS.ExecuteCommand(ctx, &ecs.ExecuteCommandInput{
+		Cluster: aws.String(s.cluster.clusterName()), Task: t.TaskArn, Container: aws.String(containerName), Command: &command, Interactive: true,
+	})
+	if err != nil {
+		return Session{}, fmt.Errorf("run a command in task %s: %w", short(aws.ToString(t.TaskArn)), err)
+	}
+	if out.Session == nil {
+		return Session{}, fmt.Errorf("run a command in task %s: ECS gave no session", short(aws.ToString(t.TaskArn)))
+	}
+	return newSession(c, answer{out.Session.SessionId, out.Session.TokenValue, out.Session.StreamUrl}, ssm.StartSessionInput{Target: s.target(t)})
+}
+
+// Tunnel forwards a port of this machine through a running task to the stack's
+// database.
+// https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-working-with-sessions-start.html#sessions-remote-port-forwarding
+func Tunnel(ctx context.Context, c Clients, stack, task string, to Connection, port int) (Session, error) {
+	s, t, err := enter(ctx, c, stack, task)
+	if err != nil {
+		return Session{}, err
+	}
+	in := ssm.StartSessionInput{
+		Target: s.target(t), DocumentName: aws.String("AWS-StartPortForwardingSessionToRemoteHost"),
+		Parameters: map[string][]string{
+			"host": {to.Host}, "portNumber": {strconv.Itoa(int(to.Port))}, "localPortNumber": {strconv.Itoa(port)},
+		},
+	}
+	out, err := c.SSM.StartSession(ctx, &in)
+	if err != nil {
+		return Session{}, fmt.Errorf("open a tunnel through task %s: %w", short(aws.ToString(t.TaskArn)), err)
+	}
+	return newSession(c, answer{out.SessionId, out.TokenValue, out.StreamUrl}, in)
+}
+
+func newSession(c Clients, a answer, in ssm.StartSessionInput) (Session, error) {
+	response, err := json.Marshal(a)
+	if err != nil {
+		return Session{}, err
+	}
+	request, err := json.Marshal(in)
+	if err != nil {
+		return Session{}, err
+	}
+	region := c.SSM.Options().Region
+	domain := "amazonaws.com"
+	if strings.HasPrefix(region, "cn-") {
+		domain += ".cn"
+	}
+	return Session{Response: string(response), Request: string(request), Region: region, Endpoint: "https://ssm." + region + "." + domain}, nil
+}
+
+// enter finds a running task that takes commands.
+func enter(ctx context.Context, c Clients, stack, prefix string) (*Service, types.Task, error) {
+	in := containers{identity: identity{stack: stack}, ecs: c.ECS}
+	s := &Service{containers: in, cluster: &Cluster{containers: in}}
+	list, err := c.ECS.ListTasks(ctx, &ecs.ListTasksInput{
+		Cluster: aws.String(s.cluster.clusterName()), ServiceName: aws.String(s.serviceName()), DesiredStatus: types.DesiredStatusRunning,
+	})
+	if isCode(err, "ClusterNotFoundException", "ServiceNotFoundException") || err == nil && len(list.TaskArns) == 0 {
+		return nil, types.Task{}, fmt.Errorf("no task of stack %s is running", stack)
+	}
+	if err != nil {
+		return nil, types.Task{}, fmt.Errorf("list the tasks of service %s: %w", s.serviceName(), err)
+	}
+	described, err := c.ECS.DescribeTasks(ctx, &ecs.DescribeTasksInput{Cluster: aws.String(s.cluster.clusterName()), Tasks: list.TaskArns})
+	if err != nil {
+		return nil, types.Task{}, fmt.Errorf("describe the tasks of service %s: %w", s.serviceName(), err)
+	}
+	for _, t := range described.Tasks {
+		if aws.ToString(t.LastStatus) != "RUNNING" || !strings.HasPrefix(short(aws.ToString(t.TaskArn)), prefix) {
+			continue
+		}
+		if !t.EnableExecuteCommand {
+			return nil, types.Task{}, fmt.Errorf("stack %s: %w", stack, ErrNoExec)
+		}
+		return s, t, nil
+	}
+	if prefix != "" {
+		return nil, types.Task{}, fmt.Errorf("no running task of stack %s has an id that begins with %q", stack, prefix)
+	}
+	return nil, types.Task{}, fmt.Errorf("no task of stack %s is running yet", stack)
+}
+
+// target is a task's container as Systems Manager calls it.
+func (s *Service) target(t types.Task) *string {
+	for _, k := range t.Containers {
+		if aws.ToString(k.Name) == containerName {
+			return aws.String(fmt.Sprintf("ecs:%s_%s_%s", s.cluster.clusterName(), short(aws.ToString(t.TaskArn)), aws.ToString(k.RuntimeId)))
+		}
+	}
+	return nil
+}

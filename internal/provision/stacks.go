@@ -1,0 +1,141 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// Summary is one stack among all of an account and region.
+type Summary struct {
+	Stack string `json:"stack"`
+	// State is "ready", "deploying", "failed", "partial" (not all of it is
+	// there), or "destroyed" when nothing but snapshots is left.
+	State string `json:"state"`
+	// Created is when the oldest part that tells was made; zero when none does.
+	Created  time.Time `json:"created,omitzero"`
+	Running  int32     `json:"running"`
+	Desired  int32     `json:"desired"`
+	Database string    `json:"database,omitempty"`
+	// Snapshots are those that persist without the stack, and GiB their size.
+	Snapshots int   `json:"snapshots"`
+	GiB       int32 `json:"snapshotGib"`
+	// Settings are those that cost.
+	Settings Settings `json:"-"`
+}
+
+// Stacks lists the stacks of the account and region. They are found by the tag
+// of their VPC, which is made first and goes last, and of the snapshots that
+// outlive them: two calls, and four more for each stack.
+func Stacks(ctx context.Context, c Clients) ([]Summary, error) {
+	all := map[string]*Summary{}
+	vpcs := ec2.NewDescribeVpcsPaginator(c.EC2, &ec2.DescribeVpcsInput{
+		Filters: []ec2types.Filter{{Name: aws.String("tag-key"), Values: []string{TagStack}}},
+	})
+	for vpcs.HasMorePages() {
+		page, err := vpcs.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("describe the stacks' VPCs: %w", err)
+		}
+		for _, v := range page.Vpcs {
+			if name := tagMap(v.Tags)[TagStack]; CheckStackName(name) == nil {
+				all[name] = &Summary{Stack: name, Settings: DefaultSettings()}
+			}
+		}
+	}
+	var (
+		wg   sync.WaitGroup
+		mu   sync.Mutex
+		errs []error
+		slot = make(chan struct{}, 8) // as many at once as no account minds
+	)
+	for _, s := range all {
+		wg.Go(func() {
+			slot <- struct{}{}
+			defer func() { <-slot }()
+			if err := s.read(ctx, c); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, err)
+			}
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	// RDS can't filter by tag.
+	snapshots := rds.NewDescribeDBSnapshotsPaginator(c.RDS, &rds.DescribeDBSnapshotsInput{SnapshotType: aws.String("manual")})
+	for snapshots.HasMorePages() {
+		page, err := snapshots.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("describe the snapshots of all stacks: %w", err)
+		}
+		for _, x := range page.DBSnapshots {
+			name := rdsTagMap(x.TagList)[TagStack]
+			if CheckStackName(name) != nil {
+				continue
+			}
+			if all[name] == nil {
+				all[name] = &Summary{Stack: name, State: "destroyed"}
+			}
+			all[name].Snapshots++
+			all[name].GiB += aws.ToInt32(x.AllocatedStorage)
+		}
+	}
+	var out []Summary
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		out = append(out, *all[name])
+	}
+	return out, nil
+}
+
+// read fills in how the stack is, and its settings as far as they cost.
+func (s *Summary) read(ctx context.Context, c Clients) error {
+	who := identity{stack: s.Stack}
+	d := Deployed{Settings: s.Settings, seen: &glances{}}
+	for _, read := range []func(context.Context, Clients, identity, *Deployed) (func(), error){readService, readTask, readDatabase} {
+		write, err := read(ctx, c, who, &d)
+		if err != nil {
+			return err
+		}
+		if write != nil {
+			write()
+		}
+	}
+	s.Settings = d.Settings
+	service, db := d.seen.service.what, d.seen.instance.what
+	if db != nil {
+		s.Database, s.Created = aws.ToString(db.DBInstanceStatus), aws.ToTime(db.InstanceCreateTime)
+	}
+	s.State = "partial"
+	if service == nil {
+		return nil
+	}
+	s.Running, s.Desired = service.RunningCount, service.DesiredCount
+	if at := aws.ToTime(service.CreatedAt); s.Created.IsZero() || at.Before(s.Created) {
+		s.Created = at
+	}
+	p := serviceStatus(service)
+	switch {
+	case db == nil:
+	case p.Rollout == "FAILED" || databasePhase(s.Database) == graph.Broken:
+		s.State = "failed"
+	case p.Rollout == "IN_PROGRESS" || s.Running < s.Desired || databasePhase(s.Database) != graph.Ready:
+		s.State = "deploying"
+	default:
+		s.State = "ready"
+	}
+	return nil
+}
