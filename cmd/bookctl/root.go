@@ -69,7 +69,9 @@ brackets; the flag comes first.
 	f.BoolVarP(&g.verbose, "verbose", "v", false, "print every AWS call with its duration")
 	f.BoolVar(&g.noColor, "no-color", false, "no colours (also: NO_COLOR)")
 	root.AddCommand(
-		newUp(s, g), newPlan(s, g), newGraph(s, g), newDestroy(s, g), newVersion(s, g), newLocal(s, g), newMan(s, g),
+		newUp(s, g), newPlan(s, g), newStatus(s, g), newRollback(s, g), newDestroy(s, g),
+		newLogs(s, g), newEvents(s, g), newOpen(s, g), newExec(s, g), newDB(s, g),
+		newList(s, g), newGraph(s, g), newPolicy(s, g), newVersion(s, g), newLocal(s, g), newMan(s, g),
 	)
 	complete(root, "output", "text", "json")
 	nameEnvironment(root)

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bookctl/bookctl/internal/provision"
+)
+
+func newLogs(s streams, g *globals) *cobra.Command {
+	var (
+		follow bool
+		since  time.Duration
+		task   string
+	)
+	cmd := &cobra.Command{
+		Use:   "logs",
+		Short: "Print what the tasks write",
+		Long: `Print what the tasks of the stack wrote, oldest first, each line with its time
+and the beginning of its task's id. Output is kept for 14 days, also of tasks
+that are gone.`,
+		Example: `  bookctl logs --since 10m
+  bookctl logs --follow
+  bookctl logs --task 3f2a --output json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			if since < 0 {
+				return usageError{fmt.Errorf("--since %s: give how far back to look, for example 10m", since)}
+			}
+			t, err := connect(ctx, s, g)
+			if err != nil {
+				return err
+			}
+			return logs(ctx, s, g, provision.ReadOutput(t.clients.Logs, g.stack, task, time.Now().Add(-since)), follow)
+		},
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what comes, until interrupted")
+	cmd.Flags().DurationVar(&since, "since", time.Hour, "how far back to look")
+	cmd.Flags().StringVar(&task, "task", "", "only of the task whose id begins so")
+	return cmd
+}
+
+// followPause is how often --follow asks. CloudWatch shows a line some seconds
+// after it was written, and bills no reads of this kind.
+const followPause = time.Second
+
+func logs(ctx context.Context, s streams, g *globals, output *provision.Output, follow bool) error {
+	lines := 0
+	print := func(l provision.OutputLine) error {
+		lines++
+		if g.output == "json" {
+			return json.NewEncoder(s.out).Encode(struct {
+				Schema string `json:"schema"`
+				Type   string `json:"type"`
+				provision.OutputLine
+			}{schema, "log", l})
+		}
+		_, err := fmt.Fprintf(s.out, "%s %s %s\n", l.Time.Format(time.RFC3339), shortID(l.Task), l.Text)
+		return err
+	}
+	for {
+		if err := output.Next(ctx, print); err != nil && ctx.Err() == nil {
+			return err
+		}
+		if !follow {
+			if lines == 0 && !g.quiet {
+				fmt.Fprintln(s.err, "no output; --since 24h looks further back, and 'bookctl events' tells why no task runs")
+			}
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			if errors.Is(context.Cause(ctx), errInterrupted) {
+				return nil // that is how it ends
+			}
+			return context.Cause(ctx)
+		case <-time.After(followPause):
+		}
+	}
+}

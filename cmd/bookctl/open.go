@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+func newOpen(s streams, g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "open [PATH]",
+		Short: "Open the service in a browser, or print its URL",
+		Long: `Print the service's URL, and open it: with the program that BROWSER names, or
+on a terminal with the system's browser.`,
+		Example: `  bookctl open
+  bookctl open /docs
+  curl $(BROWSER= bookctl open)/books`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			url, err := stackURL(ctx, s, g)
+			if err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				url += "/" + strings.TrimPrefix(args[0], "/")
+			}
+			if _, err := fmt.Fprintln(s.out, url); err != nil {
+				return err
+			}
+			browser := browserOf(s)
+			if browser == nil {
+				return nil
+			}
+			open := exec.CommandContext(ctx, browser[0], append(browser[1:], url)...)
+			open.Stderr = s.err
+			if err := open.Run(); err != nil {
+				return advised{fmt.Errorf("open the browser %s: %w", browser[0], err), "set BROWSER to another program, or to nothing to have the URL printed alone"}
+			}
+			return nil
+		},
+	}
+}
+
+// stackURL finds where the stack answers.
+func stackURL(ctx context.Context, s streams, g *globals) (string, error) {
+	t, err := connect(ctx, s, g)
+	if err != nil {
+		return "", err
+	}
+	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
+	if err != nil {
+		return "", fmt.Errorf("read what is deployed: %w", err)
+	}
+	stack, err := provision.NewStack(t.clients, provision.Spec{
+		Stack: g.stack, Settings: have.Settings, Running: have.Running, Zones: [2]string{"a", "b"}, Deployed: &have,
+	})
+	if err != nil {
+		return "", err
+	}
+	for _, f := range graph.Observe(ctx, stack.Balancing(), stack.Options()) {
+		if f.Err != nil {
+			return "", fmt.Errorf("%s: %w", f.Name, f.Err)
+		}
+	}
+	if url := stack.URL(); url != "" {
+		return url, nil
+	}
+	return "", advised{fmt.Errorf("stack %s has no URL yet", g.stack), "'bookctl up' makes it"}
+}
+
+// browserOf is the command that opens a page, or nil where there is none to be
+// used: a script that reads the URL wants no window.
+func browserOf(s streams) []string {
+	if b, set := os.LookupEnv("BROWSER"); set {
+		return strings.Fields(b)
+	}
+	if !isTerminal(s.out) {
+		return nil
+	}
+	switch runtime.GOOS {
+	case "darwin":
+		return []string{"open"}
+	case "windows":
+		return []string{"rundll32", "url.dll,FileProtocolHandler"}
+	}
+	if os.Getenv("DISPLAY") == "" && os.Getenv("WAYLAND_DISPLAY") == "" {
+		return nil
+	}
+	if path, err := exec.LookPath("xdg-open"); err == nil {
+		return []string{path}
+	}
+	return nil
+}

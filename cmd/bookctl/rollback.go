@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bookctl/bookctl/internal/provision"
+)
+
+func newRollback(s streams, g *globals) *cobra.Command {
+	var to int32
+	cmd := &cobra.Command{
+		Use:   "rollback",
+		Short: "Go back to the release before",
+		Long: `Run the image of the release before again: the newest one that has served and
+runs another image. All other settings stay as they are. It goes the way of
+'bookctl up', so no request fails, and it succeeds only when the old release
+serves again. Migrations of the database are not undone; each release's are
+made so that the one before can serve beside them.
+
+The next 'bookctl up' from source deploys the source again.`,
+		Example: `  bookctl rollback
+  bookctl rollback --to 5`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			if to < 0 {
+				return usageError{fmt.Errorf("--to %d: revisions count from 1", to)}
+			}
+			return rollback(ctx, s, g, to)
+		},
+	}
+	cmd.Flags().Int32Var(&to, "to", 0, "go to the image of this revision")
+	return cmd
+}
+
+func rollback(ctx context.Context, s streams, g *globals, to int32) error {
+	begun := time.Now()
+	rep := newReporter(ctx, s, g)
+	defer rep.close()
+	t, err := connect(ctx, s, g)
+	if err != nil {
+		return err
+	}
+	releases, err := provision.Releases(ctx, t.clients, g.stack)
+	if err != nil {
+		return err
+	}
+	aim, err := provision.RollbackTarget(releases, to)
+	if errors.Is(err, provision.ErrNeverServed) {
+		rep.note("%v; revision %d, the one before, serves: nothing to do. --to goes further back", err, aim.Revision)
+		return nil
+	}
+	if err != nil {
+		return advised{err, "'bookctl up --image …' runs any other image"}
+	}
+	if err := provision.CheckImage(ctx, t.clients.ECR, g.stack, aim.Image); err != nil {
+		return advised{err, "build that release from its source: 'bookctl up --source DIR'"}
+	}
+	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
+	if err != nil {
+		return fmt.Errorf("read what is deployed: %w", err)
+	}
+	left := ""
+	for _, r := range releases {
+		if r.Serving && r.Image != aim.Image {
+			left = strconv.Itoa(int(r.Revision))
+		}
+	}
+	settings := have.Settings
+	settings.Image = aim.Image
+	p := &preparation{target: t, have: have, spec: provision.Spec{
+		Stack: g.stack, Version: version(), Settings: settings, Running: have.Running, Zones: have.Zones, RolledBackFrom: left, Wait: true,
+	}}
+	rep.note("stack %s in %s: back to the image of revision %d, of %s", g.stack, t.place, aim.Revision, ago(aim.Created))
+	stack, report, err := p.run(ctx, s, g, rep)
+	rep.close()
+	if err != nil {
+		return diagnosed(ctx, s, stack, err)
+	}
+	if g.output == "json" {
+		return json.NewEncoder(s.out).Encode(map[string]any{
+			"schema": schema, "type": "result", "command": "rollback", "stack": g.stack, "account": t.account, "region": t.region,
+			"url": stack.URL(), "image": aim.Image, "of": aim.Revision, "from": left, "seconds": time.Since(begun).Seconds(),
+		})
+	}
+	return p.summary(s, g, stack, report, time.Since(begun))
+}
