@@ -45,6 +45,7 @@ brackets; the flag comes first.
 		Example: `  bookctl up --local              # try it here, without an account
   bookctl plan                    # what 'up' would do, and what it would cost
   bookctl up                      # make or mend the stack 'book'
+  bookctl status                  # what exists, whether it is healthy and why not
   bookctl graph > stack.svg       # a picture of what exists and how each part is
   bookctl destroy                 # remove it all, keep a final snapshot of the data`,
 		SilenceErrors: true,
