@@ -60,15 +60,17 @@ func TestALiveViewFitsItsTerminalAndLeavesNoTrace(t *testing.T) {
 		}
 		shows("0/1 running")
 		shows("of about 1m15s")
-		shows("29 of 31, ")
+		m.mu.Lock()
+		m.wrapped = false // by what was noted before the view began, which may be long
+		m.mu.Unlock()
 		fits()
 		for _, c := range []int{60, 140, cols} {
 			m.resize(c, 20)
 			before := m.screen()
 			until(t, "the view is drawn again", func() bool { return m.screen() != before })
-			shows("29 of 31, ")
+			shows("0/1 running")
 			fits()
-			if n := strings.Count(m.screen(), "29 of 31, "); n != 1 {
+			if n := len(whole.FindAllString(m.screen(), -1)); n != 1 {
 				t.Errorf("after a resize to %d columns the view is there %d times:\n%s", c, n, m.screen())
 			}
 		}
@@ -77,7 +79,7 @@ func TestALiveViewFitsItsTerminalAndLeavesNoTrace(t *testing.T) {
 			t.Errorf("exit code %d after Ctrl-C, want 130", code)
 		}
 		text := m.text()
-		if strings.Contains(text, "29 of 31") || !strings.Contains(text, "run the same command again") {
+		if whole.MatchString(text) || !strings.Contains(text, "run the same command again") {
 			t.Errorf("the terminal after Ctrl-C:\n%s", text)
 		}
 	}
@@ -102,5 +104,8 @@ func TestALiveViewFitsItsTerminalAndLeavesNoTrace(t *testing.T) {
 		t.Errorf("exit code %d, to a pipe:\n%q", r.code, r.err)
 	}
 }
+
+// whole is the line of the view that is about the run.
+var whole = regexp.MustCompile(`(?m)^\d+ of \d+, `)
 
 var colour = regexp.MustCompile(`\x1b\[[0-9;]*[1-9][0-9;]*m`)
