@@ -522,6 +522,37 @@ func TestTasksStartingTogetherMigrateOnce(t *testing.T) {
 	}
 }
 
+// A task that has reached the database and not yet migrated it says that it is
+// not ready, and not that it is broken.
+func TestBeforeTheSchemaIsThereRequestsAreAskedToComeAgain(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t)
+	conn := db.connect(t)
+	ctx := context.Background()
+	// Another task is at it: the key is that of MigrationLock.
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, api.MigrationLock); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, db)
+	for method, path := range map[string]string{"POST": "/books", "GET": "/books/Dune"} {
+		a := s.send(t, method, path, `{"name":"Dune","author":"Frank Herbert"}`, "Content-Type: application/json")
+		if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
+			t.Errorf("%s %s before the schema: %d, Retry-After %q: %s", method, path, a.status, a.header.Get("Retry-After"), a.body)
+		}
+	}
+	if err := tx.Rollback(ctx); err != nil {
+		t.Fatal(err)
+	}
+	s.await(t)
+	if a := s.send(t, "POST", "/books", `{"name":"Dune","author":"Frank Herbert"}`, "Content-Type: application/json"); a.status != http.StatusCreated {
+		t.Errorf("POST with the schema: %d %s", a.status, a.body)
+	}
+}
+
 func TestAWrongConfigurationIsAnErrorAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := api.New(api.Options{Database: api.Database{Host: "h", Port: 1, SSLMode: "verify-full", RootCert: "/does/not/exist"}})

@@ -19,9 +19,9 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// migrationLock is the key of the advisory lock that tasks starting at the same
+// MigrationLock is the key of the advisory lock that tasks starting at the same
 // time queue up for. Any number does, as long as all releases use the same.
-const migrationLock = 0x626f6f6b // "book"
+const MigrationLock = 0x626f6f6b // "book"
 
 // migration is one forward step of the schema.
 type migration struct {
@@ -88,7 +88,7 @@ func (m migration) apply(ctx context.Context, conn *pgx.Conn) (ran bool, err err
 	// Whoever waits for a table lock makes everybody behind it wait as well; so
 	// a step gives up soon, and is tried again, while an old release serves.
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(migrationLock)); err != nil {
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(MigrationLock)); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '3s';

@@ -13,7 +13,7 @@ import (
 
 func (s *Server) routes() http.Handler {
 	router := chi.NewRouter()
-	router.Use(headAsGet)
+	router.Use(headAsGet, s.opened)
 	router.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, problem(http.StatusNotFound, "there is nothing at this path"))
 	})
@@ -41,6 +41,19 @@ func (s *Server) routes() http.Handler {
 	router.Get("/", named("home", s.home))
 	router.Post("/", named("home", s.addFromHome))
 	return s.observe(router)
+}
+
+// opened answers requests for books only when there is a schema to keep them
+// in: until then the database's own answer would read as a fault of ours.
+func (s *Server) opened(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		needs := strings.HasPrefix(r.URL.Path, "/books") || r.URL.Path == "/" && r.Method == http.MethodPost
+		if needs && !s.migrated.Load() {
+			writeError(w, &Error{Code: Unavailable, Message: "waiting for the database"})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // headAsGet answers HEAD as GET; net/http leaves out the body. It is chi's
