@@ -72,6 +72,10 @@ func judge(err error) verdict {
 	if errors.As(err, &a) {
 		v.next = a.next
 	}
+	var why explained
+	if errors.As(err, &why) {
+		v.next = why.next
+	}
 	var (
 		usage usageError
 		lock  *provision.LockedError
@@ -88,10 +92,7 @@ func judge(err error) verdict {
 	case errors.As(err, &lock):
 		v.code = exitLocked
 	case errors.As(err, &api) && denied(api.ErrorCode()), noCredentials(err):
-		v.code = exitAuth
-		if v.next == "" {
-			v.next = authAdvice(err, api)
-		}
+		v.code = exitAuth // clarified says what to do
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, graph.ErrTimeout):
 		if v.next == "" {
 			v.next = "run the same command again: it goes on where this one stopped; 'bookctl status' says what is missing"
@@ -126,18 +127,6 @@ func noCredentials(err error) bool {
 		strings.Contains(err.Error(), "get credentials:") || strings.Contains(err.Error(), "failed to retrieve credentials")
 }
 
-func authAdvice(err error, api smithy.APIError) string {
-	switch {
-	case noCredentials(err):
-		return "sign in with 'aws sso login' or set AWS_PROFILE, or try 'bookctl up --local', which needs no account"
-	case api != nil && (strings.HasPrefix(api.ErrorCode(), "ExpiredToken") || api.ErrorCode() == "RequestExpired"):
-		return "the credentials have expired: sign in again and run the same command, which goes on where this one stopped"
-	case api != nil && (strings.HasPrefix(api.ErrorCode(), "AccessDenied") || api.ErrorCode() == "UnauthorizedOperation"):
-		return "allow the action that is named; 'bookctl policy' prints the least policy that is needed"
-	}
-	return "check the credentials with 'aws sts get-caller-identity'"
-}
-
 // explain tells what went wrong, once, and returns the exit code.
 func explain(s streams, cmd *cobra.Command, err error) int {
 	var done exitError
@@ -147,6 +136,7 @@ func explain(s streams, cmd *cobra.Command, err error) int {
 	if strings.HasPrefix(err.Error(), "unknown command") || strings.HasPrefix(err.Error(), "accepts ") {
 		err = mistyped(cmd, err)
 	}
+	err = clarified(err)
 	v := judge(err)
 	if v.code == exitUsage && v.next == "" {
 		v.next = fmt.Sprintf("'%s --help' shows what can be said", cmd.CommandPath())

@@ -83,7 +83,7 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	stack, report, err := p.run(ctx, s, g, rep)
 	rep.close()
 	if err != nil {
-		return diagnosed(ctx, s, stack, err)
+		return diagnosed(ctx, stack, err)
 	}
 	if g.output == "json" {
 		return json.NewEncoder(s.out).Encode(map[string]any{

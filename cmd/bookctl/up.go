@@ -148,7 +148,7 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 		}
 	}
 	if err != nil {
-		return diagnosed(ctx, s, stack, err)
+		return diagnosed(ctx, stack, err)
 	}
 	return p.summary(s, g, stack, report, time.Since(begun))
 }

@@ -92,6 +92,10 @@ type Diagnosis struct {
 	Output []string `json:"output,omitempty"`
 }
 
+// diagnosedEvents is how many events a diagnosis takes: several for each task
+// that failed before the rollout was given up.
+const diagnosedEvents = 40
+
 // diagnosedLines is how much output a diagnosis shows.
 const diagnosedLines = 20
 
@@ -109,7 +113,7 @@ func (s *Stack) Diagnose(ctx context.Context) (Diagnosis, error) {
 	}
 	live, err := s.service.describe(ctx)
 	note(err)
-	d.Events = lastEvents(live, 5)
+	d.Events = lastEvents(live, diagnosedEvents)
 	d.Wanted = short(s.service.definition.ID())
 	if live != nil {
 		if old := deployment(live, func(p types.Deployment) bool {

@@ -1,0 +1,405 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/smithy-go"
+
+	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// explanation says why a run failed: what happened, what shows it, and what to
+// do. Its zero value knows nothing better than the error itself.
+type explanation struct {
+	// text is the cause with its evidence, a paragraph in words for people.
+	text string
+	next string
+}
+
+// explained is an error with its explanation, which is what people are told.
+type explained struct {
+	error
+	explanation
+}
+
+func (e explained) Error() string { return e.text }
+func (e explained) Unwrap() error { return e.error }
+
+// diagnosed explains why up failed. For that it asks what became of the service's
+// tasks, also when the run's own time is over.
+func diagnosed(ctx context.Context, stack *provision.Stack, err error) error {
+	if stack == nil || errors.Is(context.Cause(ctx), errInterrupted) || provision.Expired(err) {
+		return err
+	}
+	service := slices.ContainsFunc(graph.Failures(err), func(f *graph.Error) bool { return f.Node == "service" })
+	if !service {
+		return err // clarified does the rest
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+	defer cancel()
+	d, _ := stack.Diagnose(ctx) // what can't be read is left out, and the failure is told all the same
+	if x := why(d, err); x.text != "" {
+		return explained{err, x}
+	}
+	return err
+}
+
+// clarified explains an error that nobody has explained yet.
+func clarified(err error) error {
+	var (
+		done explained
+		said advised
+	)
+	if errors.As(err, &done) || errors.As(err, &said) || errors.Is(err, errInterrupted) {
+		return err
+	}
+	if x := why(provision.Diagnosis{}, err); x.text != "" {
+		return explained{err, x}
+	}
+	return err
+}
+
+// why finds the cause of a failure in the error and, for a service that does not
+// come up, in the evidence.
+func why(d provision.Diagnosis, err error) explanation {
+	failures := graph.Failures(err)
+	for i, f := range failures {
+		x := ofCall(f, "make or find "+f.Node)
+		if x.text == "" && f.Node == "service" && d.Wanted != "" {
+			x = ofService(d)
+		}
+		if x.text == "" {
+			continue
+		}
+		for _, other := range slices.Delete(slices.Clone(failures), i, i+1) {
+			x.text += "\nAlso: " + other.Error()
+		}
+		return x
+	}
+	if len(failures) > 0 {
+		return explanation{}
+	}
+	return ofCall(err, "")
+}
+
+// ofCall explains what AWS answered to a call. Doing is what it was for.
+func ofCall(err error, doing string) explanation {
+	var (
+		api     smithy.APIError
+		unknown *net.DNSError
+	)
+	switch {
+	case errors.Is(err, graph.ErrForeign):
+		return explanation{capital(err.Error()) + ". It has the name that this stack needs, and without the stack's tag it is not touched.",
+			"choose another name with --stack, or remove that thing yourself"}
+	case noCredentials(err):
+		return explanation{"There are no AWS credentials: neither the environment, nor the profile, nor this machine gives any.",
+			"sign in with 'aws sso login' or 'aws configure', or set AWS_PROFILE; 'bookctl up --local' needs no account"}
+	case errors.As(err, &unknown) && strings.Contains(unknown.Name, "amazonaws.com"):
+		return explanation{fmt.Sprintf("There is no address for %s: either no such region, or no network.", unknown.Name),
+			"check --region (AWS_REGION) and the network"}
+	case !errors.As(err, &api):
+		return explanation{}
+	}
+	code, message := api.ErrorCode(), strings.TrimSpace(api.ErrorMessage())
+	if _, denied := provision.Denied(err); denied {
+		return ofDenial(err, message)
+	}
+	if q, ok := quotas[code]; ok {
+		return ofQuota(q, code, message)
+	}
+	switch code {
+	case "ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired":
+		return explanation{"The AWS credentials have expired" + during(doing) + ": " + message,
+			"sign in again and run the same command, which goes on where this one stopped"}
+	case "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "AuthFailure", "InvalidAccessKeyId":
+		return explanation{"AWS does not know these credentials (" + code + "): " + message + " They are mistyped, deleted, or of an account that has not enabled this region.",
+			"check them with 'aws sts get-caller-identity', and the region with 'aws account list-regions'"}
+	case "OptInRequired", "SubscriptionRequiredException":
+		return explanation{"The account is not signed up for this service or region (" + code + "): " + message,
+			"enable the region in the account's settings, or choose another with --region"}
+	case "InsufficientDBInstanceCapacity", "InsufficientDBInstanceCapacityFault", "InsufficientInstanceCapacity":
+		return explanation{"AWS has no capacity for this database now (" + code + "): " + message,
+			"try again later, or choose another class with --db-class or another region with --region"}
+	case "EntityAlreadyExists", "DBInstanceAlreadyExists", "DBSubnetGroupAlreadyExists", "DBSubnetGroupAlreadyExistsFault", "DBParameterGroupAlreadyExists",
+		"RepositoryAlreadyExistsException", "DuplicateLoadBalancerName", "DuplicateTargetGroupName", "ResourceExistsException", "ResourceAlreadyExistsException", "InvalidGroup.Duplicate":
+		return explanation{"The name is taken" + during(doing) + " (" + code + "): " + message,
+			"choose another name with --stack, or remove that thing yourself"}
+	}
+	if protected.MatchString(message) {
+		return explanation{"AWS keeps it, since its deletion protection is on (" + code + "): " + message,
+			"'bookctl up --protect=false' turns the protection off; then run the same command again"}
+	}
+	return explanation{}
+}
+
+var protected = regexp.MustCompile(`(?i)deletion protection|delete protected`)
+
+func during(doing string) string {
+	if doing == "" {
+		return ""
+	}
+	return ", to " + doing
+}
+
+var (
+	deniedAction   = regexp.MustCompile(`not authorized to perform: ([a-z0-9-]+:[A-Za-z0-9]+)`)
+	deniedResource = regexp.MustCompile(`on resource: (\S+)`)
+	encodedMessage = regexp.MustCompile(`\s*Encoded authorization failure message: \S+`)
+)
+
+// ofDenial names the action and the resource. AWS's message names the action that
+// was missing, such as iam:PassRole, which need not be the call's own.
+func ofDenial(err error, message string) explanation {
+	message = encodedMessage.ReplaceAllString(message, "")
+	action, _ := provision.Denied(err)
+	if m := deniedAction.FindStringSubmatch(message); m != nil {
+		action = m[1]
+	}
+	text := "AWS does not allow " + cmp.Or(action, "this call")
+	if m := deniedResource.FindStringSubmatch(message); m != nil {
+		text += " on " + strings.TrimRight(m[1], ".,")
+	}
+	next := "allow the action; 'bookctl policy' prints the least policy that is needed"
+	if strings.Contains(message, "service control policy") {
+		next = "ask whoever manages the organization: its service control policy denies it, and no policy in the account can allow it"
+	}
+	return explanation{text + ": " + message, next}
+}
+
+// quota is a limit of an account that can be raised.
+type quota struct{ name, service, code string }
+
+// quotas are those that a stack can meet, by the error that says so.
+// https://docs.aws.amazon.com/general/latest/gr/aws_service_limits.html
+var quotas = map[string]quota{
+	"VpcLimitExceeded":                   {"VPCs per Region", "vpc", "L-F678F1CE"},
+	"InternetGatewayLimitExceeded":       {"Internet gateways per Region", "vpc", "L-A4707A72"},
+	"SubnetLimitExceeded":                {"Subnets per VPC", "vpc", "L-407747CB"},
+	"RouteTableLimitExceeded":            {"Route tables per VPC", "vpc", "L-589F43AA"},
+	"SecurityGroupLimitExceeded":         {"VPC security groups per Region", "vpc", "L-E79EC296"},
+	"InstanceQuotaExceeded":              {"DB instances", "rds", "L-7B6409FD"},
+	"StorageQuotaExceeded":               {"Total storage for all DB instances", "rds", "L-7ADDB58A"},
+	"SnapshotQuotaExceeded":              {"Manual DB instance snapshots", "rds", "L-272F1212"},
+	"DBSubnetGroupQuotaExceeded":         {"DB subnet groups", "rds", "L-48C6BF61"},
+	"DBParameterGroupQuotaExceeded":      {"Parameter groups", "rds", "L-DE55804A"},
+	"TooManyLoadBalancers":               {"Application Load Balancers per Region", "elasticloadbalancing", "L-53DA6B97"},
+	"TooManyTargetGroups":                {"Target Groups per Region", "elasticloadbalancing", "L-B22855CB"},
+	"LimitExceeded":                      {"Roles per account", "iam", "L-FE177D64"},
+	"ServiceQuotaExceededException":      {},
+	"LimitExceededException":             {},
+	"RulesPerSecurityGroupLimitExceeded": {"Inbound or outbound rules per security group", "vpc", "L-0EA8095F"},
+}
+
+var fargateQuota = quota{"Fargate On-Demand vCPU resource count", "fargate", "L-3032A538"}
+
+func ofQuota(q quota, code, message string) explanation {
+	if q.code == "" {
+		return explanation{fmt.Sprintf("A quota of the account is reached (%s): %s", code, message),
+			"remove what is not needed any more, or ask for more in the console under Service Quotas"}
+	}
+	return explanation{fmt.Sprintf("The account's quota %q is reached (%s): %s", q.name, code, message), q.raise()}
+}
+
+func (q quota) raise() string {
+	return fmt.Sprintf("remove what is not needed any more, or ask for more: aws service-quotas request-service-quota-increase --service-code %s --quota-code %s --desired-value N", q.service, q.code)
+}
+
+// ofService explains why a release did not come up.
+func ofService(d provision.Diagnosis) explanation {
+	_, revision, _ := strings.Cut(d.Wanted, ":")
+	s := story{d: d, next: "mend it and run 'bookctl up' again"}
+	s.say("Revision %s never became healthy.", revision)
+	var culprit provision.Task
+	if i := slices.IndexFunc(d.Stopped, func(t provision.Task) bool { return t.Revision == d.Wanted }); i >= 0 {
+		culprit = d.Stopped[i]
+	}
+	s.tell(culprit)
+	if d.Serving != "" {
+		_, serving, _ := strings.Cut(d.Serving, ":")
+		s.say("Revision %s is still serving.", serving)
+	} else {
+		s.say("Nothing serves yet.")
+	}
+	return explanation{strings.Join(s.words, " "), s.next}
+}
+
+// story is an explanation on its way.
+type story struct {
+	d     provision.Diagnosis
+	words []string
+	next  string
+}
+
+func (s *story) say(format string, args ...any) {
+	s.words = append(s.words, fmt.Sprintf(format, args...))
+}
+
+// tell finds what became of the release's last task. What AWS says outright comes
+// before what can be inferred.
+func (s *story) tell(t provision.Task) {
+	reasons := t.Reason
+	if !strings.Contains(reasons, t.ContainerReason) {
+		reasons = strings.TrimSpace(reasons + " " + t.ContainerReason)
+	}
+	event := func(text string) string {
+		for _, e := range s.d.Events {
+			if strings.Contains(e.Message, text) {
+				return e.Message
+			}
+		}
+		return ""
+	}
+	name := "Task " + shortID(t.ID)
+	switch {
+	case strings.Contains(reasons, "CannotPull"):
+		s.say("%s could not pull its image: %s.", name, sentence(reasons))
+		s.next = "check that the image exists, that the tasks may pull it, and that it is for their architecture (--arch); without an image of your own, 'bookctl up --image build' builds one"
+	case strings.Contains(reasons, "ResourceInitializationError") && strings.Contains(reasons, "secret") && deniedText.MatchString(reasons):
+		s.say("%s was not allowed to read the database's secret: %s.", name, sentence(reasons))
+		s.next = "'bookctl up' mends the execution role; if it is denied elsewhere, look at the secret's own policy and the organization's"
+	case strings.Contains(reasons, "ResourceInitializationError"):
+		s.say("%s could not be prepared: %s.", name, sentence(reasons))
+		s.next = "'bookctl plan' shows whether routes, rules or roles were changed by hand; 'bookctl up' mends them"
+	case event("limit on the number of vCPUs") != "" || strings.Contains(reasons, "limit on the number of vCPUs"):
+		s.say("The account's quota %q is reached: %s", fargateQuota.name, cmp.Or(event("limit on the number of vCPUs"), reasons))
+		s.next = fargateQuota.raise()
+	case strings.Contains(reasons, "Capacity is unavailable") || event("Capacity is unavailable") != "":
+		s.say("AWS has no capacity for its tasks now: %s", cmp.Or(event("Capacity is unavailable"), reasons))
+		s.next = "try again later, or with another --arch or a smaller --cpu"
+	case strings.Contains(reasons, "OutOfMemory") || t.ExitCode != nil && *t.ExitCode == 137 && strings.Contains(reasons, "emory"):
+		s.say("%s ran out of memory: %s.", name, sentence(reasons))
+		s.next = "give the tasks more with --memory"
+	case s.databaseReason() != "":
+		s.say("It can't reach the database: %q.", s.databaseReason())
+		if s.d.Database != "" {
+			s.say("RDS says that the database is %s.", s.d.Database)
+		}
+		s.health(t, name)
+		s.next = "'bookctl status' tells how the database is; 'bookctl up' mends its rules, its password and the secret"
+	case t.ExitCode != nil && !strings.Contains(reasons, "health checks"):
+		s.crash(t, name, reasons)
+	default:
+		s.health(t, name)
+		s.output()
+		s.next = "'bookctl logs' shows what the tasks write; mend it and run 'bookctl up' again"
+	}
+}
+
+var deniedText = regexp.MustCompile(`AccessDenied|not authorized|access denied`)
+
+// crash tells of a program that ended, and what it said last.
+func (s *story) crash(t provision.Task, name, reasons string) {
+	after := ""
+	if !t.Started.IsZero() && t.Stopped.After(t.Started) {
+		after = fmt.Sprintf(" after %.0f s", t.Stopped.Sub(t.Started).Seconds())
+	}
+	s.say("%s exited %d%s.", name, *t.ExitCode, after)
+	if reasons != "" && !strings.HasPrefix(reasons, "Essential container") {
+		s.say("%s.", sentence(reasons))
+	}
+	s.output()
+	if cause := s.likely(); cause != "" {
+		s.say("Likely cause: %s.", cause)
+	}
+	s.next = "'bookctl logs --task " + shortID(t.ID) + "' shows all that it wrote; mend it and run 'bookctl up' again"
+}
+
+// health tells of checks that fail, with what was answered.
+func (s *story) health(t provision.Task, name string) {
+	for _, x := range s.d.Targets {
+		if x.Health == "unhealthy" && x.Description != "" {
+			s.say("The load balancer's health check of /startupz fails: %s.", sentence(x.Description))
+			return
+		}
+	}
+	for _, e := range s.d.Events {
+		if m := unhealthyEvent.FindStringSubmatch(e.Message); m != nil {
+			s.say("The load balancer's health check of /startupz fails: %s.", sentence(m[1]))
+			return
+		}
+	}
+	switch {
+	case t.Reason != "":
+		s.say("%s was stopped: %s.", name, sentence(t.Reason))
+	case len(s.d.Events) > 0:
+		s.say("ECS says: %s.", sentence(s.d.Events[0].Message))
+	}
+}
+
+// unhealthyEvent is how ECS tells of a target that fails its health checks:
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html
+var unhealthyEvent = regexp.MustCompile(`is unhealthy in .*due to \(reason (.*)\)`)
+
+func (s *story) output() {
+	if last := lastOutput(s.d.Output, 3); last != "" {
+		s.say("Last output: %q.", last)
+	}
+}
+
+// likely reads the cause from what the program wrote last.
+func (s *story) likely() string {
+	text := strings.Join(s.d.Output, "\n")
+	if m := unset.FindStringSubmatch(text); m != nil {
+		return m[1] + " unset"
+	}
+	switch {
+	case strings.Contains(text, "exec format error"):
+		return "the image is for another architecture than the tasks (--arch)"
+	case strings.Contains(text, "address already in use"):
+		return "its port is in use in the container"
+	case strings.Contains(text, "permission denied"):
+		return "it may not do what it tries: tasks run as an unprivileged user, with a read-only file system"
+	case strings.Contains(text, "panic: ") || strings.Contains(text, "fatal error: "):
+		return "a bug that ends the program (panic)"
+	}
+	return ""
+}
+
+var unset = regexp.MustCompile(`\b([A-Z][A-Z0-9_]+) is not set`)
+
+// databaseReason is why bookapi waits for the database, as it logs it.
+func (s *story) databaseReason() string {
+	for _, line := range slices.Backward(s.d.Output) {
+		var l struct{ Msg, Reason string }
+		if json.Unmarshal([]byte(line), &l) != nil {
+			continue
+		}
+		switch l.Msg {
+		case "the database is ready":
+			return ""
+		case "waiting for the database":
+			return l.Reason
+		}
+	}
+	return ""
+}
+
+// lastOutput is the end of what a task wrote; structured lines by their words.
+func lastOutput(lines []string, n int) string {
+	lines = lines[max(0, len(lines)-n):]
+	var out []string
+	for _, line := range lines {
+		var l struct{ Msg, Reason, Error string }
+		if json.Unmarshal([]byte(line), &l) == nil && l.Msg != "" {
+			line = l.Msg + prefixed(": ", cmp.Or(l.Error, l.Reason), "")
+		}
+		if line = strings.TrimSpace(line); line != "" {
+			out = append(out, line)
+		}
+	}
+	return strings.Join(out, "; ")
+}
+
+// sentence is text that a full stop can follow.
+func sentence(text string) string { return strings.TrimRight(strings.TrimSpace(text), ". ") }

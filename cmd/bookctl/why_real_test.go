@@ -1,0 +1,182 @@
+package main_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// changing are the parts of a message that differ from run to run.
+var changing = []struct {
+	pattern *regexp.Regexp
+	to      string
+}{
+	{regexp.MustCompile(`(127\.0\.0\.1|localhost):\d\d\d+`), "HOST:PORT"},
+	{regexp.MustCompile(`[0-9a-f]{64}`), "DIGEST"},
+	{regexp.MustCompile(`[0-9a-f]{32}`), "TASK"},
+	{regexp.MustCompile(`--[Tt]ask [0-9a-f]{8}`), "--task TASK8"},
+	{regexp.MustCompile(`[Tt]ask [0-9a-f]{8}`), "Task TASK8"},
+	{regexp.MustCompile(`after \d+ s`), "after N s"},
+	{regexp.MustCompile(`RequestID: [0-9a-f-]+`), "RequestID: ID"},
+	{regexp.MustCompile(`targetgroup/book-tasks/[0-9a-f]+`), "targetgroup/book-tasks/ID"},
+	{regexp.MustCompile(`ecs-svc/\d+`), "ecs-svc/N"},
+	{regexp.MustCompile(`secret:book/database-\w+`), "secret:book/database-ID"},
+	{regexp.MustCompile(`vpc-[0-9a-f]+`), "vpc-ID"},
+	{regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d .*\n`), ""}, // the report of the run
+}
+
+// toldAs holds what a failed command said at its end against a golden file.
+// UPDATE_SCRIPTS=1 writes it anew, for a person to look at.
+func toldAs(t *testing.T, name string, r result, code int) {
+	t.Helper()
+	if r.code != code {
+		t.Errorf("%s: exit code %d, want %d\n%s%s", name, r.code, code, r.out, r.err)
+	}
+	got := r.err
+	for _, c := range changing {
+		got = c.pattern.ReplaceAllString(got, c.to)
+	}
+	file := filepath.Join("testdata", "failures", name+".golden")
+	if os.Getenv("UPDATE_SCRIPTS") != "" {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-golden +told):\n%s", name, diff)
+	}
+}
+
+// faults switches what goes wrong in this shell's cloud.
+func (s *shell) faults(json string) {
+	s.t.Helper()
+	var info struct{ Endpoint string }
+	decode(s.t, s.must("local", "status", "--output", "json"), &info)
+	if code, body := call(s.t, http.MethodPut, info.Endpoint+"/_bookctl/faults", json); code >= 300 {
+		s.t.Fatalf("set faults: %d %s", code, body)
+	}
+}
+
+// badSource is bookapi with something wrong: code that runs when it starts, and
+// a word of its routes replaced.
+func badSource(t *testing.T, code, word, by string) string {
+	t.Helper()
+	dir := changedSource(t)
+	text := "package main\n\nimport \"os\"\n\nfunc init() {\n\t_ = os.Args\n" + code + "\n}\n"
+	if err := os.WriteFile(filepath.Join(dir, "cmd/bookapi/changed.go"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	routes := filepath.Join(dir, "internal/api/routes.go")
+	was, err := os.ReadFile(routes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(routes, []byte(replaced(string(was), word, by)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// underBadReleases brings one bad release after another to a stack under load:
+// each fails, is explained, and costs no request.
+func underBadReleases(t *testing.T, releases func(s *shell, bad func(name string, args ...string))) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	needAWS(t)
+	t.Parallel()
+	s := newShell(t)
+	load := startLoad(t, s.up()+"/books", 2)
+	releases(s, func(name string, args ...string) {
+		t.Helper()
+		toldAs(t, name, s.run(append([]string{"up", "--local", "--quiet"}, args...)...), 1)
+	})
+	if requests, failures := load.stop(); requests < 100 || len(failures) > 0 {
+		t.Errorf("%d requests, %d failed: %v", requests, len(failures), failures[:min(5, len(failures))])
+	}
+	r := s.run("status", "--local")
+	if r.code != 0 || !strings.Contains(r.out, "book-bookapi:1, rollout") || !strings.Contains(r.out, "task-definition: book-bookapi:1 → ") {
+		t.Errorf("status after it all: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	r = s.run("rollback", "--local")
+	if r.code != 0 || !strings.Contains(r.err, "revision 1, the one before, serves") {
+		t.Errorf("rollback where nothing is to be done: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+}
+
+func TestAReleaseThatNeverStartsIsExplainedAndTheOldOneServesOn(t *testing.T) {
+	underBadReleases(t, func(s *shell, bad func(string, ...string)) {
+		bad("unpullable", "--image", "127.0.0.1:1/nothing@sha256:"+strings.Repeat("0", 64))
+		bad("crash", "--image", "build", "--source", badSource(t, "\tif len(os.Args) == 1 {\n\t\tprintln(\"bookapi: GREETING is not set\")\n\t\tos.Exit(3)\n\t}", "", ""))
+		s.aws("iam", "put-role-policy", "--role-name", "book-execution-role", "--policy-name", "lockdown", "--policy-document",
+			`{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"secretsmanager:GetSecretValue","Resource":"*"}]}`)
+		bad("secret-denied", "--source", changedSource(t))
+	})
+}
+
+func TestAReleaseThatFailsItsHealthCheckIsExplainedAndTheOldOneServesOn(t *testing.T) {
+	underBadReleases(t, func(_ *shell, bad func(string, ...string)) {
+		bad("unhealthy", "--source", badSource(t, "", "/startupz", "/elsewhere"))
+	})
+}
+
+func TestAReleaseThatCannotReachTheDatabaseIsExplainedAndTheOldOneServesOn(t *testing.T) {
+	underBadReleases(t, func(_ *shell, bad func(string, ...string)) {
+		bad("database", "--source", badSource(t, "\t_ = os.Setenv(\"DB_PORT\", \"1\")", "", ""))
+	})
+}
+
+// TestWhatStopsANewStackIsExplained fails for real in the ways that need no
+// service.
+func TestWhatStopsANewStackIsExplained(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	needAWS(t)
+	t.Parallel()
+	s := newShell(t)
+	s.must("local", "start")
+	up := func(name string, code int, args ...string) {
+		t.Helper()
+		toldAs(t, name, s.run(append([]string{"up", "--local", "--quiet"}, args...)...), code)
+	}
+	up("wrong-account", 64, "--account", "111122223333")
+	up("wrong-region", 64, "--region", "eu-central-1")
+	s.faults(`{"zonesWithoutClass": {"us-east-1a": ["*"], "us-east-1b": ["*"], "us-east-1c": ["*"], "us-east-1d": ["*"], "us-east-1e": ["*"], "us-east-1f": ["*"]}}`)
+	up("no-capacity", 1, "--db-version", "15")
+	s.faults(`{"deny": ["ecs:CreateService"]}`)
+	up("access-denied", 4)
+	s.faults(`{}`)
+	s.aws("ecr", "create-repository", "--repository-name", "other/bookapi")
+	up("name-taken", 1, "--stack", "other")
+	for i := range 3 {
+		s.aws("ec2", "create-vpc", "--cidr-block", fmt.Sprintf("10.%d.0.0/16", i+1))
+	}
+	up("quota", 1, "--stack", "third")
+	s.faults(`{"expireAfter": 12}`)
+	up("expired", 4)
+	s.faults(`{}`)
+	s.up("--protect", "--wait=false")
+	toldAs(t, "protected", s.run("destroy", "--local", "--yes", "--quiet"), 1)
+	s.up("--protect=false", "--wait=false")
+	s.must("destroy", "--local", "--yes", "--quiet")
+}
+
+func replaced(text, word, by string) string {
+	if word == "" {
+		return text
+	}
+	return strings.ReplaceAll(text, word, by)
+}
