@@ -1,8 +1,17 @@
-.PHONY: test check bench
+.PHONY: try build test check bench bench-deploy bench-speed
+
+try: build ## deploy the books API on this machine, and use it
+	.ci/setup run
+	@set -e; url=$$(bin/bookctl up --local); \
+	set -x; curl -fsS -H 'Content-Type: application/json' -d '{"name":"Dune","author":"Frank Herbert"}' $$url/books; \
+	curl -fsS $$url/books/Dune
+
+build: ## bin/bookctl
+	go build -o bin/bookctl ./cmd/bookctl
 
 test: ## install what is missing, then every test under the race detector
 	.ci/setup
-	go test -race -timeout 20m ./...
+	go test -race -timeout 40m ./...
 
 check: ## what CI runs
 	.ci/run

@@ -47,6 +47,8 @@ func scripts(t *testing.T, pattern string, env []string) {
 			e.Setenv("AWS_ACCESS_KEY_ID", "script")
 			e.Setenv("AWS_SECRET_ACCESS_KEY", "script")
 			e.Setenv("AWS_REGION", "us-east-1")
+			e.Setenv("AWS_DEFAULT_REGION", "us-east-1") // which version 1 of the AWS CLI reads
+			e.Setenv("AWS_PAGER", "")
 			e.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 			if endpoint := e.Getenv("AWS_ENDPOINT_URL"); endpoint != "" {
 				wire := watchWire(t, endpoint)
