@@ -18,3 +18,10 @@ check: ## what CI runs
 
 bench: ## bookapi beside pgbench, in one run, with the ratios
 	go test ./internal/api -run '^$$' -bench BesidePgbench -benchtime 1x -timeout 15m
+
+
+bench-deploy: ## bookctl beside Terraform, against one emulator (TF_PEER and TF_PLUGIN_DIR name Terraform's part)
+	go test ./cmd/bookctl -run '^$$' -bench Deploy -benchtime 1x -timeout 20m
+
+bench-speed: ## up and destroy by the longest chain of AWS's own waits, on a local cloud as slow as AWS
+	go test ./cmd/bookctl -run '^$$' -bench Speed -benchtime 1x -timeout 20m

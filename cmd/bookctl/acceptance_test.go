@@ -368,7 +368,7 @@ func (l *load) stop() (int64, []string) {
 }
 
 // changedSource is a copy of this module in which bookapi says something else.
-func changedSource(t *testing.T) string {
+func changedSource(t testing.TB) string {
 	t.Helper()
 	root, err := filepath.Abs("../..")
 	if err != nil {

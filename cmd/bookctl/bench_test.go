@@ -14,9 +14,11 @@ import (
 // BenchmarkDeploy deploys an equivalent stack with bookctl and with Terraform,
 // in turn, against one emulator, and prints both. Terraform's part needs
 // TF_PEER (a folder with main.tf and run.sh) and TF_PLUGIN_DIR (a filesystem
-// mirror of its provider); without them only bookctl is measured.
+// mirror of its provider); without them only bookctl is measured. The image is
+// a ready one in both: the emulator has no registry to push to.
 func BenchmarkDeploy(b *testing.B) {
 	wire := watchWire(b, startMoto(b))
+	image := readyImage(b)
 	env := append(os.Environ(), "AWS_ENDPOINT_URL="+wire.url, "AWS_ACCESS_KEY_ID=bench", "AWS_SECRET_ACCESS_KEY=bench", "AWS_REGION=us-east-1")
 	type figure struct {
 		seconds float64
@@ -35,7 +37,7 @@ func BenchmarkDeploy(b *testing.B) {
 	}
 	for b.Loop() {
 		ours := map[string]figure{
-			"up":       bookctl("up", "--wait=false"),
+			"up":       bookctl("up", "--wait=false", "--image", image),
 			"no-op up": bookctl("up", "--wait=false"),
 			"destroy":  bookctl("destroy", "--purge-snapshots", "--yes"),
 		}

@@ -18,7 +18,7 @@ import (
 
 // readyImage puts an image that says it is for amd64 into a registry of its own
 // and returns the reference.
-func readyImage(t *testing.T) string {
+func readyImage(t testing.TB) string {
 	t.Helper()
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	t.Cleanup(server.Close)

@@ -31,7 +31,7 @@ const (
 	earlyShare = 5
 	// expectShare is the pause around the expected end, as a share of the
 	// expected time.
-	expectShare = 40
+	expectShare = 100
 )
 
 func newPoller(patience, settle, expect time.Duration) *poller {

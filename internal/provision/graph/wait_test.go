@@ -15,11 +15,11 @@ func TestTheEndOfAWaitIsNoticedSoonWithFewLooks(t *testing.T) {
 		late           float64 // at most, as a share of the wait
 		looks          int     // at most
 	}{
-		{"as expected", 5 * time.Minute, 5 * time.Minute, 0.03, 80},
-		{"twice as long", 5 * time.Minute, 10 * time.Minute, 0.03, 110},
+		{"as expected", 5 * time.Minute, 5 * time.Minute, 0.01, 100},
+		{"twice as long", 5 * time.Minute, 10 * time.Minute, 0.03, 170},
 		{"half as long", 5 * time.Minute, 150 * time.Second, 0.06, 60},
 		{"hundredth, unannounced", 5 * time.Minute, 3 * time.Second, 0.21, 35},
-		{"scaled to a hundredth", 3 * time.Second, 3 * time.Second, 0.03, 80},
+		{"scaled to a hundredth", 3 * time.Second, 3 * time.Second, 0.01, 100},
 		{"nothing expected", 0, 5 * time.Minute, 0.04, 250},
 	} {
 		var clock time.Duration
