@@ -19,7 +19,6 @@ check: ## what CI runs
 bench: ## bookapi beside pgbench, in one run, with the ratios
 	go test ./internal/api -run '^$$' -bench BesidePgbench -benchtime 1x -timeout 15m
 
-
 bench-deploy: ## bookctl beside Terraform, against one emulator (TF_PEER and TF_PLUGIN_DIR name Terraform's part)
 	go test ./cmd/bookctl -run '^$$' -bench Deploy -benchtime 1x -timeout 20m
 
