@@ -38,7 +38,7 @@ on a terminal with the system's browser.`,
 				return err
 			}
 			browser := browserOf(s)
-			if browser == nil {
+			if len(browser) == 0 {
 				return nil
 			}
 			open := exec.CommandContext(ctx, browser[0], append(browser[1:], url)...)
@@ -78,7 +78,7 @@ func stackURL(ctx context.Context, s streams, g *globals) (string, error) {
 	return "", advised{fmt.Errorf("stack %s has no URL yet", g.stack), "'bookctl up' makes it"}
 }
 
-// browserOf is the command that opens a page, or nil where there is none to be
+// browserOf is the command that opens a page, or nothing where there is none to be
 // used: a script that reads the URL wants no window.
 func browserOf(s streams) []string {
 	if b, set := os.LookupEnv("BROWSER"); set {

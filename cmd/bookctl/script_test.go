@@ -91,6 +91,8 @@ func scripts(t *testing.T, pattern string, env []string) {
 					ts.Fatalf("%v", err)
 				}
 			},
+			// json FILE: every line is as docs/output.schema.json says.
+			"json": func(ts *testscript.TestScript, _ bool, args []string) { ts.Check(fitsSchema(ts.ReadFile(args[0]))) },
 			// plain FILE: it has no control code.
 			"plain": func(ts *testscript.TestScript, _ bool, args []string) {
 				if strings.ContainsFunc(ts.ReadFile(args[0]), func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' }) {

@@ -154,7 +154,9 @@ func readStatus(ctx context.Context, t *target, g *globals) (*statusOutput, erro
 		snapshots              []provision.Snapshot
 		holder                 *provision.LockedError
 	)
-	wg.Go(func() { snapshots, snapshotErr = provision.Snapshots(ctx, t.clients.RDS, g.stack) })
+	if !have.Found {
+		wg.Go(func() { snapshots, snapshotErr = provision.Snapshots(ctx, t.clients.RDS, g.stack) })
+	}
 	wg.Go(func() { holder, lockedErr = provision.LockHolder(ctx, t.clients.SSM, g.stack) })
 	var found []graph.Finding
 	if have.Found {
@@ -165,7 +167,9 @@ func readStatus(ctx context.Context, t *target, g *globals) (*statusOutput, erro
 	if err := errors.Join(err, snapshotErr, lockedErr); err != nil {
 		return nil, err
 	}
-	out.Snapshots = append(out.Snapshots, snapshots...)
+	if out.Snapshots = append(out.Snapshots, snapshots...); out.Snapshots == nil {
+		out.Snapshots = []provision.Snapshot{}
+	}
 	if holder != nil {
 		out.Lock = &lockInfo{holder.Holder, holder.Since}
 	}
@@ -186,6 +190,7 @@ func readStatus(ctx context.Context, t *target, g *globals) (*statusOutput, erro
 
 // observe looks at every resource, and asks what only a status needs.
 func (o *statusOutput) observe(ctx context.Context, t *target, g *globals, have provision.Deployed) ([]graph.Finding, error) {
+	have.HintTags(ctx, t.clients.Tagging, g.stack)
 	spec := provision.Spec{
 		Stack: g.stack, Version: version(), Settings: have.Settings, Running: have.Running, Zones: have.Zones, Deployed: &have, Wait: true,
 	}
@@ -197,6 +202,9 @@ func (o *statusOutput) observe(ctx context.Context, t *target, g *globals, have 
 		return nil, err
 	}
 	found := graph.Observe(ctx, stack.Resources(), stack.Options())
+	if o.Snapshots, err = stack.Snapshots(ctx); err != nil {
+		return nil, err
+	}
 	var errs []error
 	for _, f := range found {
 		if f.Err != nil {

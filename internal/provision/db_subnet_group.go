@@ -22,6 +22,9 @@ type databases struct {
 
 // tagsOf lists the tags of what has no tags in its description.
 func (d databases) tagsOf(ctx context.Context, arn *string) (map[string]string, error) {
+	if tags, ok := d.hinted(arn); ok {
+		return tags, nil
+	}
 	out, err := d.rds.ListTagsForResource(ctx, &rds.ListTagsForResourceInput{ResourceName: arn})
 	if err != nil {
 		return nil, fmt.Errorf("list the tags of %s: %w", aws.ToString(arn), err)

@@ -54,16 +54,20 @@ func (l *LogGroup) Find(ctx context.Context) (graph.State, error) {
 			}
 			// The ARN for tagging is the one without the trailing ":*".
 			arn := strings.TrimSuffix(aws.ToString(g.Arn), ":*")
-			out, err := l.logs.ListTagsForResource(ctx, &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: &arn})
-			if isCode(err, "ResourceNotFoundException") {
-				return absent, nil
-			}
-			if err != nil {
-				return graph.State{}, fmt.Errorf("list the tags of %s: %w", name, err)
+			tags, hinted := l.hinted(&arn)
+			if !hinted {
+				out, err := l.logs.ListTagsForResource(ctx, &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: &arn})
+				if isCode(err, "ResourceNotFoundException") {
+					return absent, nil
+				}
+				if err != nil {
+					return graph.State{}, fmt.Errorf("list the tags of %s: %w", name, err)
+				}
+				tags = out.Tags
 			}
 			return graph.State{
-				Phase: graph.Ready, ID: arn, Owner: out.Tags[TagStack],
-				Drift: logGroupDrift(out.Tags, aws.ToInt32(g.RetentionInDays), l.tags(l.Name()), l.days),
+				Phase: graph.Ready, ID: arn, Owner: tags[TagStack],
+				Drift: logGroupDrift(tags, aws.ToInt32(g.RetentionInDays), l.tags(l.Name()), l.days),
 			}, nil
 		}
 	}

@@ -104,6 +104,8 @@ var grants = []grant{
 		resources: []string{"arn:{p}:application-autoscaling:{r}:{a}:scalable-target/*"},
 		when:      condition{"StringEqualsIfExists": {"application-autoscaling:service-namespace": {"ecs"}}}},
 
+	{why: "ReadTags", service: "tag", actions: "GetResources"}, // for status
+
 	{why: "ReadRoles", service: "iam", actions: "ListRoles"},
 	{why: "Roles", service: "iam", actions: "CreateRole DeleteRole DeleteRolePolicy DetachRolePolicy GetRole GetRolePolicy ListAttachedRolePolicies ListRolePolicies PutRolePolicy " +
 		"TagRole UpdateAssumeRolePolicy", resources: stackRoles},

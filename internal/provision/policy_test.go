@@ -56,7 +56,7 @@ func (p policyDocument) actions() map[string]bool {
 // iamNames maps the SDK's packages to IAM's names for the services.
 var iamNames = map[string]string{
 	"applicationautoscaling": "application-autoscaling", "cloudwatchlogs": "logs", "elasticloadbalancingv2": "elasticloadbalancing",
-	"ec2": "ec2", "ecr": "ecr", "ecs": "ecs", "iam": "iam", "pricing": "pricing", "rds": "rds", "secretsmanager": "secretsmanager", "ssm": "ssm", "sts": "sts",
+	"ec2": "ec2", "ecr": "ecr", "ecs": "ecs", "iam": "iam", "pricing": "pricing", "rds": "rds", "resourcegroupstaggingapi": "tag", "secretsmanager": "secretsmanager", "ssm": "ssm", "sts": "sts",
 }
 
 // implied are the actions that AWS checks and that are no calls of their own:

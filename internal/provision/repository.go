@@ -62,16 +62,20 @@ func (r *Repository) Find(ctx context.Context) (graph.State, error) {
 	}
 	repo := out.Repositories[0]
 	r.uri.Store(aws.String(aws.ToString(repo.RepositoryUri)))
-	tags, err := r.ecr.ListTagsForResource(ctx, &ecr.ListTagsForResourceInput{ResourceArn: repo.RepositoryArn})
-	if err != nil {
-		return graph.State{}, fmt.Errorf("list the tags of repository %s: %w", name, err)
+	tags, hinted := r.hinted(repo.RepositoryArn)
+	if !hinted {
+		out, err := r.ecr.ListTagsForResource(ctx, &ecr.ListTagsForResourceInput{ResourceArn: repo.RepositoryArn})
+		if err != nil {
+			return graph.State{}, fmt.Errorf("list the tags of repository %s: %w", name, err)
+		}
+		tags = readTags(out.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })
 	}
 	policy, err := r.ecr.GetLifecyclePolicy(ctx, &ecr.GetLifecyclePolicyInput{RepositoryName: &name})
 	if err != nil && !isCode(err, "LifecyclePolicyNotFoundException") {
 		return graph.State{}, fmt.Errorf("get the lifecycle policy of repository %s: %w", name, err)
 	}
 	live := liveRepository{
-		tags:    readTags(tags.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value }),
+		tags:    tags,
 		scan:    repo.ImageScanningConfiguration != nil && repo.ImageScanningConfiguration.ScanOnPush,
 		mutable: string(repo.ImageTagMutability),
 	}

@@ -54,12 +54,19 @@ type Snapshot struct {
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Tagging.html
 func Snapshots(ctx context.Context, client *rds.Client, stack string) ([]Snapshot, error) {
 	d := databases{identity: identity{stack: stack}, rds: client}
-	name := aws.String(d.databaseName())
-	var found []candidate
 	db, err := d.instance(ctx)
 	if err != nil {
 		return nil, err
 	}
+	return snapshotsBeside(ctx, client, stack, db, true)
+}
+
+// snapshotsBeside is Snapshots where the instance, if any, is known; without the
+// retained backups unless they are asked for.
+func snapshotsBeside(ctx context.Context, client *rds.Client, stack string, db *types.DBInstance, retained bool) ([]Snapshot, error) {
+	d := databases{identity: identity{stack: stack}, rds: client}
+	name := aws.String(d.databaseName())
+	var found []candidate
 	if db != nil {
 		found = append(found, candidate{owner: rdsTagMap(db.TagList)[TagStack], Snapshot: Snapshot{Resource: aws.ToString(db.DbiResourceId)}})
 	}
@@ -72,6 +79,9 @@ func Snapshots(ctx context.Context, client *rds.Client, stack string) ([]Snapsho
 		for _, s := range page.DBSnapshots {
 			found = append(found, snapshotOf(stack, s))
 		}
+	}
+	if !retained {
+		return ofStack(stack, found), nil
 	}
 	backups := rds.NewDescribeDBInstanceAutomatedBackupsPaginator(client, &rds.DescribeDBInstanceAutomatedBackupsInput{DBInstanceIdentifier: name})
 	for backups.HasMorePages() {

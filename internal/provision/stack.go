@@ -14,6 +14,7 @@ import (
 	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
+	"github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -88,6 +89,7 @@ type Clients struct {
 	Secrets *secretsmanager.Client
 	SSM     *ssm.Client
 	STS     *sts.Client
+	Tagging *resourcegroupstaggingapi.Client
 }
 
 // NewClients makes the clients from one configuration.
@@ -104,6 +106,7 @@ func NewClients(c aws.Config) Clients {
 		Secrets: secretsmanager.NewFromConfig(c),
 		SSM:     ssm.NewFromConfig(c),
 		STS:     sts.NewFromConfig(c),
+		Tagging: resourcegroupstaggingapi.NewFromConfig(c),
 	}
 }
 
@@ -170,6 +173,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	if spec.Deployed != nil && spec.Deployed.seen != nil {
 		seen = spec.Deployed.seen
 	}
+	who.hints = seen.tags
 	n := newNetwork(who, c.EC2, seen)
 
 	vpc := newVPC(n, "10.0.0.0/16")

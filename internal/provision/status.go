@@ -116,6 +116,13 @@ func (s *Stack) Status(ctx context.Context) (Status, error) {
 	return out, errors.Join(errs...)
 }
 
+// Snapshots lists the snapshots of the stack's database, oldest first, with what
+// graph.Observe saw of it. Backups retained of a database that was there before
+// are not among them; the function Snapshots lists those too.
+func (s *Stack) Snapshots(ctx context.Context) ([]Snapshot, error) {
+	return snapshotsBeside(ctx, s.database.rds, s.spec.Stack, s.database.last.Load(), false)
+}
+
 func serviceStatus(live *types.Service) ServiceStatus {
 	out := ServiceStatus{
 		Found: true, Desired: live.DesiredCount, Running: live.RunningCount, Pending: live.PendingCount,

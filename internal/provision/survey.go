@@ -92,5 +92,6 @@ type glances struct {
 	targets    glance[targets]
 	instance   glance[*rdstypes.DBInstance]
 	subnets    glance[[]ec2types.Subnet]
+	tags       map[string]map[string]string // by ARN; see HintTags
 	uses       struct{ ecs, elb, rds bool } // the stack has things of the service
 }

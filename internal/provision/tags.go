@@ -43,6 +43,8 @@ type identity struct {
 	version string
 	// settings are further tags by resource: what the user chose for it.
 	settings map[string]map[string]string
+	// hints are tags that are known already, by ARN; see HintTags.
+	hints map[string]map[string]string
 }
 
 // name returns the deterministic name of a thing of the stack.

@@ -1,0 +1,107 @@
+package main_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestScriptsAgainstTheLocalCloud runs testdata/local, each script with a cloud
+// of its own.
+func TestScriptsAgainstTheLocalCloud(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	needAWS(t)
+	source, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	env := []string{"SOURCE=" + source, "BOOKCTL_LOCAL_DIR=" + filepath.Join(dir, "cloud"), "BROWSER="}
+	goEnv, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache := strings.Fields(string(goEnv))
+	env = append(env, "GOCACHE="+cache[0], "GOMODCACHE="+cache[1], "GOFLAGS=-mod=mod")
+	t.Cleanup(func() {
+		stop := exec.Command(program, "local", "stop", "--purge")
+		stop.Env = append(os.Environ(), env...)
+		if out, err := stop.CombinedOutput(); err != nil {
+			t.Errorf("local stop: %v\n%s", err, out)
+		}
+	})
+	scripts(t, "testdata/local/*.txtar", env)
+}
+
+// TestReleasesAndPasswordsChangeWithoutAFailedRequest goes back to the release
+// before and gives the database a new password, both under load; and holds
+// status to its calls.
+func TestReleasesAndPasswordsChangeWithoutAFailedRequest(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	needAWS(t)
+	t.Parallel()
+	s := newShell(t)
+	url := s.up()
+	s.up("--source", changedSource(t), "--count", "2")
+	if code, body := call(t, "POST", url+"/books", `{"name":"Dune","author":"Frank Herbert"}`); code != http.StatusCreated {
+		t.Fatalf("POST: %d %s", code, body)
+	}
+	load := startLoad(t, url+"/books/Dune", 8)
+
+	before := s.secret(t)
+	out := s.must("db", "rotate-password", "--local", "--output", "json")
+	if err := fitsSchema(out); err != nil {
+		t.Error(err)
+	}
+	after := s.secret(t)
+	if before.Password == after.Password {
+		t.Error("the password is the same")
+	}
+	if got := s.psql(t, after, "select author from books where name = 'Dune'"); got != "Frank Herbert" {
+		t.Errorf("psql with the new password: %q", got)
+	}
+
+	out = s.must("rollback", "--local", "--output", "json")
+	if err := fitsSchema(out); err != nil {
+		t.Error(err)
+	}
+	if requests, failures := load.stop(); requests < 100 || len(failures) > 0 {
+		t.Errorf("%d requests, %d failed: %v", requests, len(failures), failures[:min(5, len(failures))])
+	}
+	r := s.run("status", "--local")
+	if r.code != 0 || !strings.Contains(r.out, "2/2 running, book-bookapi:3") || !strings.Contains(r.out, "rolled back from revision 2") {
+		t.Errorf("after the rollback: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+
+	t.Run("status makes few calls, all reads", func(t *testing.T) {
+		var info struct{ Endpoint, Region string }
+		decode(t, s.must("local", "status", "--output", "json"), &info)
+		wire := watchWire(t, info.Endpoint)
+		cmd := s.command("status")
+		cmd.Env = append(cmd.Env, "AWS_ENDPOINT_URL="+wire.url, "AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local", "AWS_REGION="+info.Region)
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "about $") {
+			t.Fatalf("status: %v\n%s", err, out)
+		}
+		reads, writes := wire.take()
+		if len(writes) > 0 || len(reads) >= mostStatusCalls || len(reads) < 20 {
+			t.Errorf("%d reads, %d writes: %s %s", len(reads), len(writes), fmt.Sprint(reads), fmt.Sprint(writes))
+		}
+	})
+
+	// A second way back is the way forward again.
+	if r := s.run("rollback", "--local", "--to", "99"); r.code != 1 || !strings.Contains(r.err, "there are 3, 2, 1") {
+		t.Errorf("rollback to what is not there: exit code %d\n%s", r.code, r.err)
+	}
+}
+
+// mostStatusCalls bounds what a status asks of AWS.
+const mostStatusCalls = 40

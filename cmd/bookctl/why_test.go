@@ -1,0 +1,84 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/smithy-go"
+
+	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+func TestWhyNamesCauseEvidenceAndNextStep(t *testing.T) {
+	t.Parallel()
+	call := func(service, operation, code, message string) error {
+		return &smithy.OperationError{ServiceID: service, OperationName: operation, Err: &smithy.GenericAPIError{Code: code, Message: message}}
+	}
+	failed := func(node string, err error) error { return &graph.Error{Node: node, Op: "create", Err: err} }
+	broken := failed("service", fmt.Errorf("%w: rolled back", graph.ErrBroken))
+	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	exit := func(code int32) *int32 { return &code }
+	service := func(change func(*provision.Diagnosis, *provision.Task)) provision.Diagnosis {
+		task := provision.Task{ID: "3f2a6c0011223344", Revision: "book-bookapi:7", Started: began, Stopped: began.Add(4 * time.Second)}
+		d := provision.Diagnosis{Wanted: "book-bookapi:7", Serving: "book-bookapi:6"}
+		change(&d, &task)
+		d.Stopped = []provision.Task{{ID: "old", Revision: "book-bookapi:6", ExitCode: exit(0)}, task}
+		return d
+	}
+	for name, tc := range map[string]struct {
+		d    provision.Diagnosis
+		err  error
+		says []string
+		next string
+	}{
+		"crash": {service(func(d *provision.Diagnosis, t *provision.Task) {
+			t.ExitCode, t.Reason, d.Output = exit(1), "Essential container in task exited", []string{"bookapi: environment: DB_HOST is not set"}
+		}), broken, []string{"Revision 7 never became healthy. Task 3f2a6c00 exited 1 after 4 s.", "Likely cause: DB_HOST unset.", "Revision 6 is still serving."}, "logs --task 3f2a6c00"},
+		"out of memory": {service(func(_ *provision.Diagnosis, t *provision.Task) {
+			t.ExitCode, t.ContainerReason = exit(137), "OutOfMemoryError: Container killed due to memory usage"
+		}), broken, []string{"ran out of memory"}, "--memory"},
+		"no capacity for tasks": {service(func(d *provision.Diagnosis, _ *provision.Task) {
+			d.Events = []provision.Event{{Message: "(service book-service) was unable to place a task. Reason: Capacity is unavailable at this time."}}
+		}), broken, []string{"AWS has no capacity for its tasks now"}, "try again later"},
+		"quota of tasks": {service(func(d *provision.Diagnosis, _ *provision.Task) {
+			d.Events = []provision.Event{{Message: "You've reached the limit on the number of vCPUs you can run concurrently"}}
+		}), broken, []string{"Fargate On-Demand vCPU resource count"}, "--quota-code L-3032A538"},
+		"health check by target": {service(func(d *provision.Diagnosis, _ *provision.Task) {
+			d.Serving, d.Targets = "", []provision.Target{{Health: "unhealthy", Description: "Health checks failed with these codes: [502]"}}
+		}), broken, []string{"Health checks failed with these codes: [502].", "Nothing serves yet."}, "bookctl logs"},
+		"passed role": {provision.Diagnosis{}, failed("service", call("ECS", "CreateService", "AccessDeniedException",
+			"User: u is not authorized to perform: iam:PassRole on resource: arn:aws:iam::1:role/book-task-role because no identity-based policy allows the iam:PassRole action")),
+			[]string{"does not allow iam:PassRole on arn:aws:iam::1:role/book-task-role"}, "bookctl policy"},
+		"denied by the organization": {provision.Diagnosis{}, call("EC2", "CreateVpc", "UnauthorizedOperation",
+			"You are not authorized to perform this operation with an explicit deny in a service control policy. Encoded authorization failure message: abcdef"),
+			[]string{"does not allow ec2:CreateVpc"}, "service control policy"},
+		"quota of an unknown kind": {provision.Diagnosis{}, failed("repository", call("ECR", "CreateRepository", "LimitExceededException", "too many")), []string{"A quota of the account is reached (LimitExceededException): too many"}, "Service Quotas"},
+		"invalid credentials":      {provision.Diagnosis{}, call("STS", "GetCallerIdentity", "InvalidClientTokenId", "The security token is invalid."), []string{"does not know these credentials"}, "aws sts get-caller-identity"},
+		"missing credentials":      {provision.Diagnosis{}, errors.New("get identity: get credentials: failed to refresh cached credentials, no EC2 IMDS role found"), []string{"There are no AWS credentials"}, "--local"},
+		"no such region":           {provision.Diagnosis{}, fmt.Errorf("ask: %w", &net.DNSError{Name: "sts.eu-nowhere-1.amazonaws.com", Err: "no such host"}), []string{"no such region"}, "--region"},
+		"name taken":               {provision.Diagnosis{}, failed("execution-role", call("IAM", "CreateRole", "EntityAlreadyExists", "Role with name book-execution-role already exists.")), []string{"The name is taken", "book-execution-role"}, "--stack"},
+		"protected by hand":        {provision.Diagnosis{}, failed("load-balancer", call("Elastic Load Balancing v2", "DeleteLoadBalancer", "OperationNotPermitted", "Load balancer 'x' cannot be deleted because deletion protection is enabled")), []string{"its deletion protection is on"}, "--protect=false"},
+	} {
+		x := why(tc.d, tc.err)
+		for _, want := range tc.says {
+			if !strings.Contains(x.text, want) {
+				t.Errorf("%s: %q is not in %q", name, want, x.text)
+			}
+		}
+		if !strings.Contains(x.next, tc.next) {
+			t.Errorf("%s: next: %q", name, x.next)
+		}
+	}
+	if x := why(provision.Diagnosis{}, errors.New("something else")); x.text != "" {
+		t.Errorf("an unknown error is explained: %q", x.text)
+	}
+	both := why(provision.Diagnosis{}, errors.Join(failed("vpc", call("EC2", "CreateVpc", "VpcLimitExceeded", "full")), failed("secret", errors.New("odd"))))
+	if !strings.Contains(both.text, "VPCs per Region") || !strings.Contains(both.text, "\nAlso: secret: odd") {
+		t.Errorf("of two failures: %q", both.text)
+	}
+}
