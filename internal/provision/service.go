@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -207,9 +208,20 @@ func failures(live *types.Service) (n int32) {
 
 func lastEvent(live *types.Service) string {
 	for _, e := range live.Events { // newest first
-		return aws.ToString(e.Message)
+		return plainEvent(aws.ToString(e.Message))
 	}
 	return ""
+}
+
+var (
+	eventService = regexp.MustCompile(`^\(service [^)]*\) `)
+	eventARN     = regexp.MustCompile(`arn:aws[a-z-]*:elasticloadbalancing:[^ )]*:(?:targetgroup|loadbalancer)/([^/ )]+)[^ )]*`)
+)
+
+// plainEvent is an event of the service without the service's own name, and
+// with names where it has ARNs.
+func plainEvent(message string) string {
+	return eventARN.ReplaceAllString(eventService.ReplaceAllString(message, ""), "$1")
 }
 
 // short is a task definition's ARN without all that is the same for all.
