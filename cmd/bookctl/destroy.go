@@ -77,7 +77,7 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	if err != nil {
 		return err
 	}
-	end := destruction{place: t.place}
+	end := destruction{place: t.place, free: t.local}
 	rep.begin(stack.Resources())
 	options := stack.Options()
 	options.Guard, options.Observe = lock.Guard, rep.event
@@ -153,6 +153,7 @@ func ago(t time.Time) string {
 // destruction is how a destroy ended.
 type destruction struct {
 	place, region string
+	free          bool // what is kept costs nothing
 	removed       int
 	purged        []provision.Snapshot
 	kept          []provision.Snapshot
@@ -205,6 +206,9 @@ func (d destruction) print(s streams, g *globals) error {
 
 // price is what the kept snapshots cost, where that is known.
 func (d destruction) price() string {
+	if d.free {
+		return ""
+	}
 	total := 0.0
 	for _, k := range d.kept {
 		month, err := provision.SnapshotCost(d.region, k.GiB)
