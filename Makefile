@@ -11,7 +11,7 @@ build: ## bin/bookctl
 
 test: ## install what is missing, then every test under the race detector
 	.ci/setup
-	go test -race -timeout 40m ./...
+	go test -race -p 1 -timeout 40m ./...
 
 check: ## what CI runs
 	.ci/run
