@@ -39,6 +39,9 @@ func (u *upFlags) add(f *pflag.FlagSet) {
 	f.Int32Var(&u.Min, "min", 0, "fewest tasks when the load is low (with --max)")
 	f.Int32Var(&u.Max, "max", 0, "most tasks when the load is high; 0 keeps the count fixed")
 	f.Int32Var(&u.Port, "port", d.Port, "port that the load balancer serves (--local: any free one)")
+	f.StringVar(&u.Domain, "domain", "", "serve HTTPS under this name, whose zone is in Route 53: certificate and record are made")
+	f.StringVar(&u.Certificate, "certificate", "", "serve HTTPS with this certificate of ACM (its ARN)")
+	f.Int32Var(&u.HTTPSPort, "https-port", d.HTTPSPort, "port of HTTPS (--local: any free one)")
 	f.StringVar(&u.DBClass, "db-class", d.DBClass, "class of the database instance")
 	f.Int32Var(&u.DBStorage, "db-storage", d.DBStorage, "storage of the database, in GiB; it can't shrink")
 	f.BoolVar(&u.DBMultiAZ, "db-multi-az", false, "keep a standby of the database in another zone")
@@ -62,6 +65,9 @@ func (u *upFlags) over(f *pflag.FlagSet, s *provision.Settings) {
 		"min":            func() { s.Min = u.Min },
 		"max":            func() { s.Max = u.Max },
 		"port":           func() { s.Port = u.Port },
+		"domain":         func() { s.Domain = strings.ToLower(strings.TrimSuffix(u.Domain, ".")) },
+		"certificate":    func() { s.Certificate = u.Certificate },
+		"https-port":     func() { s.HTTPSPort = u.HTTPSPort },
 		"db-class":       func() { s.DBClass = u.DBClass },
 		"db-storage":     func() { s.DBStorage = u.DBStorage },
 		"db-max-storage": func() { s.DBMaxStorage = u.DBMaxStorage },
@@ -231,6 +237,11 @@ func prepare(ctx context.Context, s streams, g *globals, u *upFlags, flags *pfla
 		}
 	}
 	u.over(flags, &want)
+	if t.local && want.Secure() && !have.Secure() && !flags.Changed("https-port") {
+		if want.HTTPSPort, err = freePort(); err != nil {
+			return nil, err
+		}
+	}
 	if err := want.Check(); err != nil {
 		return nil, usageError{err}
 	}

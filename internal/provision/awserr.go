@@ -72,6 +72,12 @@ var passing = []struct{ code, text, reason string }{
 	{"ClusterContainsServicesException", "", "the service is still draining"},
 	{"UpdateInProgressException", "", "the cluster is being changed"},
 
+	// https://docs.aws.amazon.com/acm/latest/APIReference/API_DeleteCertificate.html
+	{"ResourceInUseException", "ertificate", "a load balancer still uses the certificate"},
+
+	// https://docs.aws.amazon.com/Route53/latest/APIReference/API_ChangeResourceRecordSets.html
+	{"PriorRequestNotComplete", "", "another change of the hosted zone is on its way"},
+
 	// https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DeleteTargetGroup.html
 	{"ResourceInUse", "", "a load balancer still uses it"},
 	{"LoadBalancerNotFound", "", "the load balancer is not visible yet"},
@@ -147,6 +153,7 @@ func Expired(err error) bool { return isCode(err, expired...) }
 // actionPrefixes are the names that IAM has for the services.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
 var actionPrefixes = map[string]string{
+	"ACM":                       "acm",
 	"Application Auto Scaling":  "application-autoscaling",
 	"CloudWatch Logs":           "logs",
 	"EC2":                       "ec2",
@@ -155,6 +162,7 @@ var actionPrefixes = map[string]string{
 	"Elastic Load Balancing v2": "elasticloadbalancing",
 	"IAM":                       "iam",
 	"RDS":                       "rds",
+	"Route 53":                  "route53",
 	"SSM":                       "ssm",
 	"STS":                       "sts",
 	"Secrets Manager":           "secretsmanager",

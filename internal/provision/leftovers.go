@@ -70,7 +70,7 @@ func Leftovers(ctx context.Context, c Clients, stack string) ([]Leftover, error)
 		errs []error
 	)
 	for _, list := range []func(context.Context) ([]Leftover, error){
-		s.network, s.balancing, s.containers, s.scaling, s.databases, s.secrets, s.logs, s.images, s.roles,
+		s.network, s.balancing, s.containers, s.scaling, s.databases, s.secrets, s.logs, s.images, s.roles, s.certificates,
 	} {
 		wg.Go(func() {
 			found, err := list(ctx)
@@ -266,6 +266,15 @@ func (s search) balancing(ctx context.Context) ([]Leftover, error) {
 		}
 	}
 	return out, nil
+}
+
+func (s search) certificates(ctx context.Context) ([]Leftover, error) {
+	all, err := ownCertificates(ctx, s.ACM, s.stack)
+	var out []Leftover
+	for _, c := range all {
+		out = append(out, Leftover{Service: "acm", Type: "certificate", ID: c.arn})
+	}
+	return out, err
 }
 
 func (s search) containers(ctx context.Context) ([]Leftover, error) {

@@ -34,12 +34,21 @@ type Listener struct {
 type listenerSpec struct {
 	port     int32
 	protocol types.ProtocolEnum
+	// certificate, for HTTPS, returns its ARN.
+	certificate func() string
+	// redirect, when not 0, is the port to which the listener sends clients for
+	// HTTPS, instead of serving them.
+	redirect int32
 }
 
-func newListener(b balancing, name string, lb *LoadBalancer, targets *TargetGroup, want listenerSpec, main bool, beside ...string) *Listener {
+// tlsPolicy takes TLS 1.2 with forward secrecy and 1.3, and nothing older:
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/describe-ssl-policies.html
+const tlsPolicy = "ELBSecurityPolicy-TLS13-1-2-2021-06"
+
+func newListener(b balancing, name string, lb *LoadBalancer, targets *TargetGroup, want listenerSpec, main bool, beside []string, needs ...graph.Finder) *Listener {
 	// It needs the load balancer's ARN, not its active state.
 	return &Listener{
-		Node: graph.Named(name, 10*time.Minute, graph.Made(lb), targets), balancing: b,
+		Node: graph.Named(name, 10*time.Minute, append([]graph.Finder{graph.Made(lb), targets}, needs...)...), balancing: b,
 		lb: lb, targets: targets, want: want, main: main, beside: beside,
 	}
 }
@@ -50,6 +59,7 @@ type liveListener struct {
 	port     int32
 	protocol string
 	action   string
+	secured  string            // certificate and TLS policy
 	extra    map[string]string // ARN of each stranger's, and what it does
 }
 
@@ -99,7 +109,7 @@ func (l *Listener) Find(ctx context.Context) (graph.State, error) {
 	ours := all[at]
 	live := liveListener{
 		tags: tags[aws.ToString(ours.ListenerArn)], port: aws.ToInt32(ours.Port), protocol: string(ours.Protocol),
-		action: describeActions(ours.DefaultActions), extra: map[string]string{},
+		action: describeActions(ours.DefaultActions), secured: describeTLS(ours.Certificates, ours.SslPolicy), extra: map[string]string{},
 	}
 	for i, x := range all {
 		if l.main && i != at && !slices.Contains(l.beside, named(x)) {
@@ -124,18 +134,51 @@ func describeActions(actions []types.Action) string {
 			for _, t := range a.ForwardConfig.TargetGroups {
 				text += " " + aws.ToString(t.TargetGroupArn)
 			}
+		case a.RedirectConfig != nil:
+			r := a.RedirectConfig
+			text += fmt.Sprintf(" %s %s:%s (%s)", r.StatusCode, aws.ToString(r.Protocol), aws.ToString(r.Port), aws.ToString(r.Host)+aws.ToString(r.Path)+aws.ToString(r.Query))
 		}
 		out = append(out, text)
 	}
 	return strings.Join(out, ", ")
 }
 
+// describeTLS says in words with what a listener is secured; "" for none. Only
+// with a certificate does a policy mean anything.
+func describeTLS(certificates []types.Certificate, policy *string) string {
+	if len(certificates) == 0 {
+		return ""
+	}
+	var out []string
+	for _, c := range certificates {
+		out = append(out, aws.ToString(c.CertificateArn))
+	}
+	if p := aws.ToString(policy); p != "" {
+		out = append(out, p)
+	}
+	return strings.Join(out, ", ")
+}
+
+// tls returns the certificate and the policy, or nothing for plain HTTP.
+func (l *Listener) tls() ([]types.Certificate, *string) {
+	if l.want.certificate == nil {
+		return nil, nil
+	}
+	return []types.Certificate{{CertificateArn: aws.String(l.want.certificate())}}, aws.String(tlsPolicy)
+}
+
 func (l *Listener) actions() []types.Action {
+	if l.want.redirect != 0 {
+		return []types.Action{{Type: types.ActionTypeEnumRedirect, RedirectConfig: &types.RedirectActionConfig{
+			StatusCode: types.RedirectActionStatusCodeEnumHttp301, Protocol: aws.String("HTTPS"), Port: aws.String(strconv.Itoa(int(l.want.redirect))),
+			Host: aws.String("#{host}"), Path: aws.String("/#{path}"), Query: aws.String("#{query}"),
+		}}}
+	}
 	return []types.Action{{Type: types.ActionTypeEnumForward, TargetGroupArn: aws.String(l.targets.ID())}}
 }
 
 func (l *Listener) wanted() liveListener {
-	return liveListener{tags: l.tags(l.Name()), port: l.want.port, protocol: string(l.want.protocol), action: describeActions(l.actions())}
+	return liveListener{tags: l.tags(l.Name()), port: l.want.port, protocol: string(l.want.protocol), action: describeActions(l.actions()), secured: describeTLS(l.tls())}
 }
 
 const extraListener = "extra listener "
@@ -151,6 +194,9 @@ func listenerDrift(live, want liveListener) []graph.Change {
 	if live.action != want.action {
 		out = append(out, graph.Change{Field: "default-action", Have: live.action, Want: want.action})
 	}
+	if live.secured != want.secured {
+		out = append(out, graph.Change{Field: "tls", Have: live.secured, Want: want.secured})
+	}
 	for arn, what := range live.extra {
 		out = append(out, graph.Change{Field: extraListener + arn, Have: what})
 	}
@@ -161,7 +207,9 @@ func listenerDrift(live, want liveListener) []graph.Change {
 // Create makes the listener. A port takes one listener, so that a repeated call
 // can't make a second.
 func (l *Listener) Create(ctx context.Context) (string, error) {
+	certificates, policy := l.tls()
 	out, err := l.elb.CreateListener(ctx, &elb.CreateListenerInput{
+		Certificates: certificates, SslPolicy: policy,
 		LoadBalancerArn: aws.String(l.lb.ID()), Port: &l.want.port, Protocol: l.want.protocol,
 		DefaultActions: l.actions(), Tags: elbTags(l.tags(l.Name())),
 	})
@@ -187,10 +235,12 @@ func (l *Listener) Update(ctx context.Context, changes []graph.Change) error {
 			return err
 		}
 	}
-	if !hasField(changes, "port") && !hasField(changes, "protocol") && !hasField(changes, "default-action") {
+	if !hasField(changes, "port") && !hasField(changes, "protocol") && !hasField(changes, "default-action") && !hasField(changes, "tls") {
 		return nil
 	}
+	certificates, policy := l.tls()
 	_, err := l.elb.ModifyListener(ctx, &elb.ModifyListenerInput{
+		Certificates: certificates, SslPolicy: policy,
 		ListenerArn: aws.String(l.ID()), Port: &l.want.port, Protocol: l.want.protocol, DefaultActions: l.actions(),
 	})
 	if err != nil {

@@ -58,9 +58,12 @@ type LoadBalancer struct {
 	group     *SecurityGroup
 	subnets   []*Subnet
 	protected bool
-	dns       atomic.Pointer[string]
+	answers   atomic.Pointer[dnsName]
 	seen      *glance[balancer]
 }
+
+// dnsName is where a load balancer answers, and the hosted zone of that name.
+type dnsName struct{ name, zone string }
 
 // balancer is a load balancer with its tags, or none.
 type balancer struct {
@@ -90,10 +93,22 @@ func (l *LoadBalancer) Expect() time.Duration { return 150 * time.Second }
 // DNSName returns the name that the load balancer answers to, or "" before it
 // is known.
 func (l *LoadBalancer) DNSName() string {
-	if p := l.dns.Load(); p != nil {
-		return *p
+	if p := l.answers.Load(); p != nil {
+		return p.name
 	}
 	return ""
+}
+
+// hostedZoneID is the zone of DNSName, which an alias to it needs.
+func (l *LoadBalancer) hostedZoneID() string {
+	if p := l.answers.Load(); p != nil {
+		return p.zone
+	}
+	return ""
+}
+
+func (l *LoadBalancer) noteName(live *types.LoadBalancer) {
+	l.answers.Store(&dnsName{aws.ToString(live.DNSName), aws.ToString(live.CanonicalHostedZoneId)})
 }
 
 // liveLoadBalancer is what drift compares.
@@ -126,7 +141,7 @@ func (l *LoadBalancer) Find(ctx context.Context) (graph.State, error) {
 	for _, z := range lb.AvailabilityZones {
 		live.subnets = append(live.subnets, aws.ToString(z.SubnetId))
 	}
-	l.dns.Store(aws.String(aws.ToString(lb.DNSName)))
+	l.noteName(lb)
 	st := graph.State{ID: arn, Owner: live.tags[TagStack], Phase: graph.Ready, Drift: loadBalancerDrift(live, l.wanted())}
 	if lb.State != nil {
 		st.Note = strings.TrimSpace(string(lb.State.Code) + " " + aws.ToString(lb.State.Reason))
@@ -236,6 +251,7 @@ func (l *LoadBalancer) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("create load balancer %s: %w", l.loadBalancerName(), err)
 	}
+	l.noteName(&out.LoadBalancers[0])
 	return aws.ToString(out.LoadBalancers[0].LoadBalancerArn), nil
 }
 

@@ -58,6 +58,12 @@ var grants = []grant{
 			"arn:{p}:elasticloadbalancing:{r}:{a}:targetgroup/{s}-tasks/*",
 		}},
 
+	{why: "ReadCertificates", service: "acm", actions: "DescribeCertificate ListCertificates ListTagsForCertificate"},
+	{why: "NewCertificate", service: "acm", actions: "RequestCertificate", when: tagging},
+	{why: "Certificate", service: "acm", actions: "AddTagsToCertificate DeleteCertificate", resources: []string{"arn:{p}:acm:{r}:{a}:certificate/*"}, when: ours},
+	{why: "FindZone", service: "route53", actions: "ListHostedZonesByName ListResourceRecordSets"},
+	{why: "Records", service: "route53", actions: "ChangeResourceRecordSets", resources: []string{"arn:{p}:route53:::hostedzone/*"}},
+
 	{why: "ReadDatabases", service: "rds", actions: "DescribeDBInstanceAutomatedBackups DescribeDBInstances DescribeDBParameterGroups DescribeDBParameters DescribeDBSnapshots " +
 		"DescribeDBSubnetGroups DescribeOrderableDBInstanceOptions ListTagsForResource"},
 	{why: "Database", service: "rds", actions: "AddTagsToResource CreateDBInstance CreateDBParameterGroup CreateDBSubnetGroup DeleteDBInstance DeleteDBParameterGroup " +
@@ -161,11 +167,16 @@ func Policy(account, region, stack string) ([]byte, error) {
 		return nil, fmt.Errorf("region %q: name one such as eu-central-1", region)
 	}
 	fill := strings.NewReplacer("{p}", partition(region), "{r}", region, "{a}", account, "{s}", stack).Replace
-	var statements []PolicyStatement
+	// Whatever knows no resource is one statement: a role has 10240 characters.
+	statements := []PolicyStatement{{Sid: "Everywhere", Effect: "Allow", Resource: []string{"*"}}}
 	for _, g := range grants {
 		s := PolicyStatement{Sid: g.why, Effect: "Allow", Resource: []string{"*"}}
 		for _, a := range strings.Fields(g.actions) {
 			s.Action = append(s.Action, g.service+":"+a)
+		}
+		if g.resources == nil && g.when == nil {
+			statements[0].Action = append(statements[0].Action, s.Action...)
+			continue
 		}
 		slices.Sort(s.Action)
 		if g.resources != nil {
@@ -189,6 +200,7 @@ func Policy(account, region, stack string) ([]byte, error) {
 		}
 		statements = append(statements, s)
 	}
+	slices.Sort(statements[0].Action)
 	text, err := json.MarshalIndent(map[string]any{"Version": "2012-10-17", "Statement": statements}, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("write the policy: %w", err)

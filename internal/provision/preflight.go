@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/acm"
+	acmtypes "github.com/aws/aws-sdk-go-v2/service/acm/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
@@ -108,6 +110,10 @@ func Preflight(ctx context.Context, c Clients, in Intent) (Environment, error) {
 		return env, fmt.Errorf("this is account %s, and only %s may be changed: choose its credentials with AWS_PROFILE", env.Account, in.Account)
 	}
 
+	if err := checkHTTPS(ctx, c, in); err != nil {
+		return env, err
+	}
+
 	var (
 		zones    []string
 		offered  offers
@@ -155,6 +161,33 @@ func Preflight(ctx context.Context, c Clients, in Intent) (Environment, error) {
 	}
 	err = offered.choose(&env, in.Settings, zones)
 	return env, err
+}
+
+// checkHTTPS looks for what HTTPS stands on, before the rest is made, where it
+// is new to the stack.
+func checkHTTPS(ctx context.Context, c Clients, in Intent) error {
+	have, want := in.Deployed.Settings, in.Settings
+	if have.Secure() && (want.Domain != have.Domain || !want.Secure()) {
+		return fmt.Errorf("this stack is served by HTTPS as %q, which can't be changed or taken off: make another stack for %q", have.Domain, want.Domain)
+	}
+	if want.Domain != have.Domain {
+		if _, err := (&hostedZone{client: c.Route53, domain: want.Domain}).find(ctx); err != nil {
+			return err
+		}
+	}
+	if want.Certificate == have.Certificate || want.Certificate == "" {
+		return nil
+	}
+	out, err := c.ACM.DescribeCertificate(ctx, &acm.DescribeCertificateInput{CertificateArn: &want.Certificate})
+	switch {
+	case isCode(err, "ResourceNotFoundException"):
+		return fmt.Errorf("certificate %s: there is none in this account and region", want.Certificate)
+	case err != nil:
+		return fmt.Errorf("describe certificate %s: %w", want.Certificate, err)
+	case out.Certificate.Status != acmtypes.CertificateStatusIssued:
+		return fmt.Errorf("certificate %s is %s: a load balancer takes it when it is ISSUED", want.Certificate, out.Certificate.Status)
+	}
+	return nil
 }
 
 // settled says that the database exists as it is wanted, so that it doesn't

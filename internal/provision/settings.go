@@ -38,6 +38,15 @@ type Settings struct {
 	Max int32 `json:"max"`
 	// Port is the port that the load balancer serves.
 	Port int32 `json:"port"`
+	// Domain is the name under which the stack is served by HTTPS, "" for none.
+	// Its zone must be in Route 53. A stack keeps its domain.
+	Domain string `json:"domain,omitempty"`
+	// Certificate is the ARN of an ACM certificate to serve HTTPS with. Empty
+	// with a Domain means that the stack gets one of its own.
+	Certificate string `json:"certificate,omitempty"`
+	// HTTPSPort is the port of HTTPS, where there is a Domain or a Certificate.
+	// Port then redirects to it.
+	HTTPSPort int32 `json:"httpsPort"`
 	// DBClass is the class of the database instance, for example db.t4g.micro.
 	DBClass string `json:"dbClass"`
 	// DBStorage is the storage of the database in GiB.
@@ -66,10 +75,13 @@ type Settings struct {
 // DefaultSettings are those of a new stack.
 func DefaultSettings() Settings {
 	return Settings{
-		CPU: 256, Memory: 512, Arch: "amd64", Count: 1, Port: 80,
+		CPU: 256, Memory: 512, Arch: "amd64", Count: 1, Port: 80, HTTPSPort: 443,
 		DBClass: "db.t4g.micro", DBStorage: 20, BackupDays: 7,
 	}
 }
+
+// Secure says whether the stack is served by HTTPS.
+func (s Settings) Secure() bool { return s.Domain != "" || s.Certificate != "" }
 
 // fargate says how much memory, in MiB, tasks of each CPU size may have.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html#fargate-tasks-size
@@ -114,6 +126,8 @@ func joined(numbers []int32) string {
 var (
 	databaseClass   = regexp.MustCompile(`^db\.[a-z0-9-]+\.[a-z0-9]+$`)
 	databaseVersion = regexp.MustCompile(`^[1-9][0-9](\.[0-9]{1,2})?$`)
+	domainName      = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])$`)
+	certificateARN  = regexp.MustCompile(`^arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/[A-Za-z0-9-]+$`)
 	imageReference  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
 )
 
@@ -136,6 +150,13 @@ func (s Settings) Check() error {
 		return fmt.Errorf("architecture %q: choose amd64 or arm64", s.Arch)
 	case s.Port < 1 || s.Port > 65535:
 		return fmt.Errorf("port %d: choose one from 1 to 65535", s.Port)
+	case s.Domain != "" && (!domainName.MatchString(s.Domain) || len(s.Domain) > 64):
+		// https://docs.aws.amazon.com/acm/latest/APIReference/API_RequestCertificate.html
+		return fmt.Errorf("domain %q: give a name such as api.example.com, in lower case and of at most 64 characters", s.Domain)
+	case s.Certificate != "" && !certificateARN.MatchString(s.Certificate):
+		return fmt.Errorf("certificate %q: give the ARN of a certificate in ACM (arn:aws:acm:…:certificate/…)", s.Certificate)
+	case s.Secure() && (s.HTTPSPort < 1 || s.HTTPSPort > 65535 || s.HTTPSPort == s.Port):
+		return fmt.Errorf("HTTPS port %d: choose one from 1 to 65535 that is not the port %d of HTTP", s.HTTPSPort, s.Port)
 	case s.Count < 1 || s.Count > mostTasks:
 		return fmt.Errorf("count %d: choose 1 to %d tasks", s.Count, mostTasks)
 	case s.Max == 0 && s.Min != 0:
@@ -183,6 +204,9 @@ const (
 	tagInsights   = "bookctl:db-insights"
 	tagBackupDays = "bookctl:backup-days"
 	tagProtect    = "bookctl:protect"
+	tagDomain     = "bookctl:domain"
+	tagCert       = "bookctl:certificate"
+	tagHTTPSPort  = "bookctl:https-port"
 )
 
 // record returns the tags that hold the settings, by resource. Those of a task
@@ -191,9 +215,13 @@ const (
 func (s Settings) record() map[string]map[string]string {
 	n := func(v int32) string { return strconv.Itoa(int(v)) }
 	b := strconv.FormatBool
+	balancer := map[string]string{tagPort: n(s.Port)}
+	if s.Secure() {
+		balancer[tagDomain], balancer[tagCert], balancer[tagHTTPSPort] = s.Domain, s.Certificate, n(s.HTTPSPort)
+	}
 	return map[string]map[string]string{
 		"service":       {tagCount: n(s.Count), tagMin: n(s.Min), tagMax: n(s.Max), tagExec: b(s.Exec)},
-		"load-balancer": {tagPort: n(s.Port)},
+		"load-balancer": balancer,
 		"database": {
 			tagMaxStorage: n(s.DBMaxStorage), tagDBVersion: s.dbVersion(), tagInsights: b(s.DBInsights),
 			tagClass: s.DBClass, tagStorage: n(s.DBStorage), tagMultiAZ: b(s.DBMultiAZ), tagBackupDays: n(s.BackupDays), tagProtect: b(s.Protect),
@@ -412,6 +440,7 @@ func readLoadBalancer(ctx context.Context, c Clients, who identity, d *Deployed)
 		if port != 0 {
 			d.Port = port
 		}
+		d.Domain, d.Certificate, d.HTTPSPort = tags[tagDomain], tags[tagCert], tagNumber(tags, tagHTTPSPort, d.HTTPSPort)
 	}, nil
 }
 

@@ -3,8 +3,10 @@ package provision
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/acm"
 	"github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -15,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
+	"github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -78,6 +81,7 @@ const postgresPort = 5432
 // Clients are the AWS clients that a stack is made with. Each resource is given
 // only its own.
 type Clients struct {
+	ACM     *acm.Client
 	Scaling *applicationautoscaling.Client
 	EC2     *ec2.Client
 	ECR     *ecr.Client
@@ -86,6 +90,7 @@ type Clients struct {
 	IAM     *iam.Client
 	Logs    *cloudwatchlogs.Client
 	RDS     *rds.Client
+	Route53 *route53.Client
 	Secrets *secretsmanager.Client
 	SSM     *ssm.Client
 	STS     *sts.Client
@@ -95,6 +100,7 @@ type Clients struct {
 // NewClients makes the clients from one configuration.
 func NewClients(c aws.Config) Clients {
 	return Clients{
+		ACM:     acm.NewFromConfig(c),
 		Scaling: applicationautoscaling.NewFromConfig(c),
 		EC2:     ec2.NewFromConfig(c),
 		ECR:     ecr.NewFromConfig(c),
@@ -103,6 +109,7 @@ func NewClients(c aws.Config) Clients {
 		IAM:     iam.NewFromConfig(c),
 		Logs:    cloudwatchlogs.NewFromConfig(c),
 		RDS:     rds.NewFromConfig(c),
+		Route53: route53.NewFromConfig(c),
 		Secrets: secretsmanager.NewFromConfig(c),
 		SSM:     ssm.NewFromConfig(c),
 		STS:     sts.NewFromConfig(c),
@@ -153,10 +160,17 @@ func (s *Stack) URL() string {
 	if host == "" {
 		return ""
 	}
-	if s.spec.Port == 80 {
-		return "http://" + host
+	scheme, port, usual := "http", s.spec.Port, int32(80)
+	if s.spec.Secure() {
+		scheme, port, usual = "https", s.spec.HTTPSPort, 443
 	}
-	return fmt.Sprintf("http://%s:%d", host, s.spec.Port)
+	if s.spec.Domain != "" {
+		host = s.spec.Domain
+	}
+	if port == usual {
+		return scheme + "://" + host
+	}
+	return fmt.Sprintf("%s://%s:%d", scheme, host, port)
 }
 
 // NewStack wires all resources of a stack, in the order in which they are
@@ -190,11 +204,15 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	// rule that points at a group which is made later is an address range
 	// instead, so that the groups don't form a cycle.
 	lb := newSecurityGroup(n, "sg-load-balancer", "Load balancer of the stack", vpc, nil, func() []rule {
-		return []rule{
+		rules := []rule{
 			{port: spec.Port, peer: anywhere},
 			{egress: true, port: containerPort, peer: publicA.want.cidr},
 			{egress: true, port: containerPort, peer: publicB.want.cidr},
 		}
+		if spec.Secure() {
+			rules = append(rules, rule{port: spec.HTTPSPort, peer: anywhere})
+		}
+		return rules
 	})
 	task := newSecurityGroup(n, "sg-task", "Tasks of the stack", vpc, []graph.Finder{lb}, func() []rule {
 		return []rule{
@@ -262,7 +280,27 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	balance := balancing{identity: who, elb: c.ELB}
 	balancer := newLoadBalancer(balance, elbRole, gateway, lb, spec.Protect, publicA, publicB)
 	targets := newTargetGroup(balance, vpc, containerPort)
-	listener := newListener(balance, "listener", balancer, targets, listenerSpec{port: spec.Port, protocol: elbtypes.ProtocolEnumHttp}, true)
+	plain := listenerSpec{port: spec.Port, protocol: elbtypes.ProtocolEnumHttp}
+	var https []Resource // what the service is served by besides
+	var redirected []graph.Finder
+	if spec.Secure() {
+		secure := listenerSpec{port: spec.HTTPSPort, protocol: elbtypes.ProtocolEnumHttps, certificate: func() string { return spec.Certificate }}
+		zone := &hostedZone{client: c.Route53, domain: spec.Domain}
+		var needs []graph.Finder
+		if spec.Certificate == "" {
+			certificate := newCertificate(who, c.ACM, zone, spec.Domain)
+			secure.certificate = certificate.ID
+			https, needs = append(https, certificate), append(needs, certificate)
+		}
+		secured := newListener(balance, "listener-https", balancer, targets, secure, false, nil, needs...)
+		https = append(https, secured)
+		if spec.Domain != "" {
+			https = append(https, newDNSRecord(who, zone, balancer, spec.Domain))
+		}
+		// Nobody is sent to where nobody answers yet.
+		plain.redirect, redirected = spec.HTTPSPort, []graph.Finder{secured}
+	}
+	listener := newListener(balance, "listener", balancer, targets, plain, true, []string{"listener-https"}, redirected...)
 	cluster := newCluster(run, ecsRole)
 	definition := newTaskDefinition(run, image, executionRole, taskRole, secret, logGroup, db, taskSpec{
 		cpu: spec.CPU, memory: spec.Memory, arch: spec.Arch, port: containerPort, exec: spec.Exec,
@@ -274,14 +312,14 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	targets.seen, balancer.seen, db.seen, definition.seen, service.seen = &seen.targets, &seen.balancer, &seen.instance, &seen.definition, &seen.service
 	scale := newScaling(who, c.Scaling, scalingRole, service, balancer, targets, limits)
 
+	resources := slices.Concat([]Resource{
+		vpc, gateway, publicA, publicB, privateA, privateB, public, private, lb, task, database,
+		ecsRole, elbRole, rdsRole, scalingRole,
+		secret, dbSubnets, dbParameters, dbLogs, db, logGroup, repository, image, executionRole, taskRole,
+		balancer, targets,
+	}, https, []Resource{listener, cluster, definition, service, scale})
 	return &Stack{
-		spec: spec,
-		resources: []Resource{
-			vpc, gateway, publicA, publicB, privateA, privateB, public, private, lb, task, database,
-			ecsRole, elbRole, rdsRole, scalingRole,
-			secret, dbSubnets, dbParameters, dbLogs, db, logGroup, repository, image, executionRole, taskRole,
-			balancer, targets, listener, cluster, definition, service, scale,
-		},
+		spec: spec, resources: resources,
 		logGroup: logGroup, repository: repository, image: image, database: db, balancer: balancer, targets: targets, service: service,
 	}, nil
 }

@@ -1,0 +1,157 @@
+package main_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// records are the zone's, but for those that every zone has.
+func (s *shell) records(t *testing.T, zone string) map[string]string {
+	t.Helper()
+	var out struct {
+		ResourceRecordSets []struct {
+			Name, Type  string
+			AliasTarget struct{ DNSName string }
+		}
+	}
+	decode(t, s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", zone), &out)
+	all := map[string]string{}
+	for _, r := range out.ResourceRecordSets {
+		if r.Type != "NS" && r.Type != "SOA" {
+			all[r.Type] = r.Name
+		}
+	}
+	return all
+}
+
+func TestADomainIsServedByHTTPSAndLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	s := newShell(t)
+	s.must("local", "start")
+	const domain = "api.example.com"
+	if r := s.run("up", "--local", "--domain", domain); r.code == 0 || !strings.Contains(r.err, "no public hosted zone") {
+		t.Fatalf("without a hosted zone: exit code %d\n%s", r.code, r.err)
+	}
+	var made struct{ HostedZone struct{ ID string } }
+	decode(t, s.aws("route53", "create-hosted-zone", "--name", "example.com", "--caller-reference", "1"), &made)
+	zone := strings.TrimPrefix(made.HostedZone.ID, "/hostedzone/")
+
+	at := s.up("--domain", domain)
+	u, err := url.Parse(at)
+	if err != nil || u.Scheme != "https" || u.Hostname() != domain {
+		t.Fatalf("up says %q: %v", at, err)
+	}
+	var info struct{ TrustBundle string }
+	decode(t, s.must("local", "status", "--output", "json"), &info)
+	bundle, err := os.ReadFile(info.TrustBundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(bundle)
+	dialled := &net.Dialer{}
+	client := func(limits *tls.Config) *http.Client {
+		limits.RootCAs = roots
+		return &http.Client{
+			Transport: &http.Transport{TLSClientConfig: limits, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				_, port, err := net.SplitHostPort(address)
+				if err != nil {
+					return nil, err
+				}
+				return dialled.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port)) // in place of DNS
+			}},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
+	}
+	get := func(c *http.Client, url string) (*http.Response, error) {
+		resp, err := c.Get(url)
+		if err != nil {
+			return nil, err
+		}
+		defer resp.Body.Close() //nolint:errcheck // it was read to its end
+		_, err = io.Copy(io.Discard, resp.Body)
+		return resp, err
+	}
+	resp, err := get(client(&tls.Config{MinVersion: tls.VersionTLS12}), at+"/books")
+	if err != nil || resp.StatusCode != http.StatusOK || resp.TLS == nil || resp.TLS.PeerCertificates[0].VerifyHostname(domain) != nil {
+		t.Fatalf("GET %s/books: %+v %v", at, resp, err)
+	}
+	if _, err := get(client(&tls.Config{MaxVersion: tls.VersionTLS11}), at+"/books"); err == nil { //nolint:gosec // it must be refused
+		t.Error("TLS 1.1 is spoken")
+	}
+	var listeners struct {
+		Listeners []struct {
+			Port      int
+			Protocol  string
+			SslPolicy string
+		}
+	}
+	var balancers struct {
+		LoadBalancers []struct{ LoadBalancerArn string }
+	}
+	decode(t, s.aws("elbv2", "describe-load-balancers"), &balancers)
+	decode(t, s.aws("elbv2", "describe-listeners", "--load-balancer-arn", balancers.LoadBalancers[0].LoadBalancerArn), &listeners)
+	plain := ""
+	for _, l := range listeners.Listeners {
+		if l.Protocol == "HTTP" {
+			plain = "http://" + net.JoinHostPort(domain, strconv.Itoa(l.Port)) + "/books?author=x"
+		} else if l.SslPolicy != "ELBSecurityPolicy-TLS13-1-2-2021-06" {
+			t.Errorf("the TLS policy is %q", l.SslPolicy)
+		}
+	}
+	resp, err = get(client(&tls.Config{MinVersion: tls.VersionTLS12}), plain)
+	if err != nil || resp.StatusCode != http.StatusMovedPermanently || resp.Header.Get("Location") != at+"/books?author=x" {
+		t.Errorf("GET %s: %+v %v", plain, resp, err)
+	}
+	if r := s.records(t, zone); r["A"] != domain+"." || !strings.HasPrefix(r["CNAME"], "_") {
+		t.Errorf("the zone has %v", r)
+	}
+	if r := s.run("up", "--local", "--output", "json"); !strings.Contains(r.out, `"apiWrites":0`) {
+		t.Errorf("a second up without flags writes: %s%s", r.out, r.err)
+	}
+	if r := s.run("up", "--local", "--domain", "other.example.com"); r.code == 0 || !strings.Contains(r.err, "can't be changed") {
+		t.Errorf("another domain: exit code %d\n%s", r.code, r.err)
+	}
+	s.must("destroy", "--local", "--yes", "--purge-snapshots")
+	if r := s.records(t, zone); len(r) > 0 {
+		t.Errorf("destroy leaves %v in the zone", r)
+	}
+	if out := s.aws("acm", "list-certificates"); strings.Contains(out, "arn:") {
+		t.Errorf("destroy leaves %s", out)
+	}
+}
+
+func TestARecordOfTheDomainThatLeadsElsewhereIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	s := newShell(t)
+	s.must("local", "start")
+	var made struct{ HostedZone struct{ ID string } }
+	decode(t, s.aws("route53", "create-hosted-zone", "--name", "example.com", "--caller-reference", "1"), &made)
+	s.aws("route53", "change-resource-record-sets", "--hosted-zone-id", made.HostedZone.ID, "--change-batch",
+		`{"Changes":[{"Action":"CREATE","ResourceRecordSet":{"Name":"api.example.com","Type":"A","TTL":60,"ResourceRecords":[{"Value":"192.0.2.1"}]}}]}`)
+	before := s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", made.HostedZone.ID)
+	if r := s.run("up", "--local", "--domain", "api.example.com"); r.code == 0 || !strings.Contains(r.err, "does not belong to this stack") {
+		t.Errorf("exit code %d\n%s", r.code, r.err)
+	}
+	if after := s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", made.HostedZone.ID); after != before {
+		t.Errorf("the zone was changed from\n%s\nto\n%s", before, after)
+	}
+	if out := s.aws("ec2", "describe-vpcs", "--filters", "Name=tag:bookctl:stack,Values=book"); strings.Contains(out, "vpc-") {
+		t.Error("something was made all the same")
+	}
+}

@@ -1,0 +1,241 @@
+package provision
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/acm"
+	"github.com/aws/aws-sdk-go-v2/service/acm/types"
+	r53types "github.com/aws/aws-sdk-go-v2/service/route53/types"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// Certificate is the stack's TLS certificate, which ACM issues once a record
+// in the domain's zone proves that the domain is ours, and then renews by itself
+// for as long as that record stands. It is found by its domain and its tags.
+type Certificate struct {
+	graph.Node
+	identity
+	acm    *acm.Client
+	zone   *hostedZone
+	domain string
+}
+
+func newCertificate(i identity, client *acm.Client, zone *hostedZone, domain string) *Certificate {
+	// ACM looks for the record now and then: minutes as a rule, and half an hour
+	// at times. https://docs.aws.amazon.com/acm/latest/userguide/dns-validation.html
+	return &Certificate{Node: graph.Named("certificate", time.Hour), identity: i, acm: client, zone: zone, domain: domain}
+}
+
+// Expect returns the usual time from the record to the certificate.
+func (c *Certificate) Expect() time.Duration { return 2 * time.Minute }
+
+const validationRecord = "validation-record"
+
+// Find looks the certificate up by its domain and its tags.
+func (c *Certificate) Find(ctx context.Context) (graph.State, error) {
+	all, err := ownCertificates(ctx, c.acm, c.stack)
+	if err != nil {
+		return graph.State{}, err
+	}
+	var live *ownCertificate
+	for i := range all {
+		if all[i].domain == c.domain {
+			live = &all[i]
+		}
+	}
+	if live == nil {
+		return absent, nil
+	}
+	detail, err := c.describe(ctx, live.arn)
+	if isCode(err, "ResourceNotFoundException") {
+		return absent, nil
+	}
+	if err != nil {
+		return graph.State{}, err
+	}
+	st := graph.State{Phase: graph.Ready, ID: live.arn, Owner: c.stack, Note: strings.ToLower(string(detail.Status)), Drift: tagDrift(live.tags, c.tags(c.Name()))}
+	switch detail.Status {
+	case types.CertificateStatusIssued:
+	case types.CertificateStatusPendingValidation:
+		record := validation(detail)
+		if record == nil {
+			st.Phase, st.Note = graph.Pending, "ACM has not said yet which record proves the domain"
+			return st, nil
+		}
+		have, err := c.zone.record(ctx, *record.Name, record.Type)
+		if err != nil {
+			return graph.State{}, err
+		}
+		if !sameRecord(have, record) {
+			st.Drift = append(st.Drift, graph.Change{Field: validationRecord, Want: *record.Name})
+			return st, nil
+		}
+		st.Phase, st.Note = graph.Pending, "waiting for ACM to see the record "+*record.Name
+	default:
+		st.Phase, st.Note = graph.Broken, string(detail.Status)+" "+string(detail.FailureReason)+
+			": remove it with 'aws acm delete-certificate --certificate-arn "+live.arn+"' and run 'bookctl up' again"
+	}
+	return st, nil
+}
+
+func (c *Certificate) describe(ctx context.Context, arn string) (*types.CertificateDetail, error) {
+	out, err := c.acm.DescribeCertificate(ctx, &acm.DescribeCertificateInput{CertificateArn: &arn})
+	if err != nil {
+		return nil, fmt.Errorf("describe certificate %s: %w", arn, err)
+	}
+	return out.Certificate, nil
+}
+
+// validation is the record that ACM asks for, or nil while it has not said.
+func validation(c *types.CertificateDetail) *r53types.ResourceRecordSet {
+	for _, o := range c.DomainValidationOptions {
+		if r := o.ResourceRecord; r != nil {
+			return &r53types.ResourceRecordSet{
+				Name: r.Name, Type: r53types.RRType(r.Type), TTL: aws.Int64(300), ResourceRecords: []r53types.ResourceRecord{{Value: r.Value}},
+			}
+		}
+	}
+	return nil
+}
+
+// Create requests the certificate. The token makes a repeated call answer with
+// the same one.
+func (c *Certificate) Create(ctx context.Context) (string, error) {
+	sum := sha256.Sum256([]byte(c.stack + " " + c.domain))
+	out, err := c.acm.RequestCertificate(ctx, &acm.RequestCertificateInput{
+		DomainName: &c.domain, ValidationMethod: types.ValidationMethodDns, IdempotencyToken: aws.String(hex.EncodeToString(sum[:16])),
+		Tags: acmTags(c.tags(c.Name())),
+	})
+	if err != nil {
+		return "", fmt.Errorf("request a certificate for %s: %w", c.domain, err)
+	}
+	return aws.ToString(out.CertificateArn), nil
+}
+
+func acmTags(tags map[string]string) []types.Tag {
+	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
+}
+
+// Update mends tags and makes the record that proves the domain.
+func (c *Certificate) Update(ctx context.Context, changes []graph.Change) error {
+	arn := c.ID()
+	if hasTagDrift(changes) {
+		_, err := c.acm.AddTagsToCertificate(ctx, &acm.AddTagsToCertificateInput{CertificateArn: &arn, Tags: acmTags(c.tags(c.Name()))})
+		if err != nil {
+			return fmt.Errorf("tag certificate %s: %w", arn, err)
+		}
+	}
+	if !hasField(changes, validationRecord) {
+		return nil
+	}
+	detail, err := c.describe(ctx, arn)
+	if err != nil {
+		return err
+	}
+	return c.zone.change(ctx, r53types.ChangeActionUpsert, validation(detail))
+}
+
+// Delete removes the record and then the certificate. ACM asks for the same
+// record for every certificate that the account has for a domain, and renews by
+// it: where there is another, the record stays.
+// https://docs.aws.amazon.com/acm/latest/userguide/dns-validation.html
+func (c *Certificate) Delete(ctx context.Context) error {
+	arn := c.ID()
+	detail, err := c.describe(ctx, arn)
+	if isCode(err, "ResourceNotFoundException") {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	shared, err := c.shared(ctx)
+	if err != nil {
+		return err
+	}
+	if record := validation(detail); record != nil && !shared {
+		have, err := c.zone.record(ctx, *record.Name, record.Type)
+		if err != nil {
+			return err
+		}
+		if sameRecord(have, record) {
+			if err := c.zone.change(ctx, r53types.ChangeActionDelete, have); err != nil {
+				return err
+			}
+		}
+	}
+	_, err = c.acm.DeleteCertificate(ctx, &acm.DeleteCertificateInput{CertificateArn: &arn})
+	if err != nil && !isCode(err, "ResourceNotFoundException") {
+		return fmt.Errorf("delete certificate %s: %w", arn, err)
+	}
+	return nil
+}
+
+// shared says whether the account has another certificate that names the
+// domain, or stands for it.
+func (c *Certificate) shared(ctx context.Context) (bool, error) {
+	all, err := listCertificates(ctx, c.acm)
+	for _, x := range all {
+		if aws.ToString(x.CertificateArn) == c.ID() {
+			continue
+		}
+		for _, name := range append(x.SubjectAlternativeNameSummaries, aws.ToString(x.DomainName)) {
+			if strings.TrimPrefix(name, "*.") == c.domain {
+				return true, err
+			}
+		}
+	}
+	return false, err
+}
+
+// ownCertificate is a certificate of a stack.
+type ownCertificate struct {
+	arn, domain string
+	tags        map[string]string
+}
+
+// ownCertificates are those that carry the stack's tag.
+func ownCertificates(ctx context.Context, client *acm.Client, stack string) ([]ownCertificate, error) {
+	all, err := listCertificates(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	var out []ownCertificate
+	for _, x := range all {
+		tags, err := client.ListTagsForCertificate(ctx, &acm.ListTagsForCertificateInput{CertificateArn: x.CertificateArn})
+		if isCode(err, "ResourceNotFoundException") {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list the tags of certificate %s: %w", aws.ToString(x.CertificateArn), err)
+		}
+		own := ownCertificate{
+			arn: aws.ToString(x.CertificateArn), domain: aws.ToString(x.DomainName),
+			tags: readTags(tags.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value }),
+		}
+		if own.tags[TagStack] == stack {
+			out = append(out, own)
+		}
+	}
+	return out, nil
+}
+
+// listCertificates lists what ACM has in the account and region.
+func listCertificates(ctx context.Context, client *acm.Client) ([]types.CertificateSummary, error) {
+	var out []types.CertificateSummary
+	pages := acm.NewListCertificatesPaginator(client, &acm.ListCertificatesInput{})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("list the certificates: %w", err)
+		}
+		out = append(out, page.CertificateSummaryList...)
+	}
+	return out, nil
+}

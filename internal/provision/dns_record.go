@@ -1,0 +1,159 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/route53"
+	"github.com/aws/aws-sdk-go-v2/service/route53/types"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// ErrNoZone is wrapped by the error of a domain that no public hosted zone of
+// the account is for.
+var ErrNoZone = errors.New("Route 53 has no public hosted zone for it in this account")
+
+// hostedZone is the Route 53 zone that a domain's records go into. It is looked
+// up when it is first asked for. The zone is its owner's, and never changed but
+// for the records of the domain.
+type hostedZone struct {
+	client *route53.Client
+	domain string
+
+	mu sync.Mutex
+	id string
+}
+
+// find returns the id of the zone with the longest name that the domain ends in.
+func (z *hostedZone) find(ctx context.Context) (string, error) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if z.id != "" {
+		return z.id, nil
+	}
+	for name := z.domain; strings.Contains(name, "."); _, name, _ = strings.Cut(name, ".") {
+		out, err := z.client.ListHostedZonesByName(ctx, &route53.ListHostedZonesByNameInput{DNSName: aws.String(name)})
+		if err != nil {
+			return "", fmt.Errorf("look for the hosted zone of %s: %w", z.domain, err)
+		}
+		var ids []string
+		for _, x := range out.HostedZones { // in order of names, from this one on
+			if aws.ToString(x.Name) == name+"." && (x.Config == nil || !x.Config.PrivateZone) {
+				ids = append(ids, strings.TrimPrefix(aws.ToString(x.Id), "/hostedzone/"))
+			}
+		}
+		switch len(ids) {
+		case 0:
+		case 1:
+			z.id = ids[0]
+			return z.id, nil
+		default:
+			return "", fmt.Errorf("domain %s: there are %d hosted zones %s (%s), and only one of them can be the one that the world asks: delete the others", z.domain, len(ids), name, strings.Join(ids, ", "))
+		}
+	}
+	return "", fmt.Errorf("domain %s: %w: make one, or leave --domain out and point the domain to the load balancer yourself, with --certificate", z.domain, ErrNoZone)
+}
+
+// record returns the record of that name and type, or nil.
+func (z *hostedZone) record(ctx context.Context, name string, kind types.RRType) (*types.ResourceRecordSet, error) {
+	id, err := z.find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out, err := z.client.ListResourceRecordSets(ctx, &route53.ListResourceRecordSetsInput{
+		HostedZoneId: &id, StartRecordName: &name, StartRecordType: kind, MaxItems: aws.Int32(1),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for record %s in hosted zone %s: %w", name, id, err)
+	}
+	for _, r := range out.ResourceRecordSets {
+		if dotted(aws.ToString(r.Name)) == dotted(name) && r.Type == kind {
+			return &r, nil
+		}
+	}
+	return nil, nil
+}
+
+// change makes or removes a record.
+func (z *hostedZone) change(ctx context.Context, action types.ChangeAction, record *types.ResourceRecordSet) error {
+	id, err := z.find(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = z.client.ChangeResourceRecordSets(ctx, &route53.ChangeResourceRecordSetsInput{
+		HostedZoneId: &id, ChangeBatch: &types.ChangeBatch{Changes: []types.Change{{Action: action, ResourceRecordSet: record}}},
+	})
+	if err != nil {
+		return fmt.Errorf("%s record %s in hosted zone %s: %w", strings.ToLower(string(action)), aws.ToString(record.Name), id, err)
+	}
+	return nil
+}
+
+// dotted is a DNS name as Route 53 writes it.
+func dotted(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) + "." }
+
+// sameRecord compares the values of records, whatever their time to live is.
+func sameRecord(have, want *types.ResourceRecordSet) bool {
+	value := func(r types.ResourceRecord) string { return dotted(aws.ToString(r.Value)) }
+	return have != nil && slices.EqualFunc(have.ResourceRecords, want.ResourceRecords, func(x, y types.ResourceRecord) bool { return value(x) == value(y) })
+}
+
+// DNSRecord is the alias by which the domain leads to the load balancer. A
+// record carries no tags: it is ours if it leads to our load balancer, and one
+// that leads anywhere else is a stranger's, which is refused and left alone.
+type DNSRecord struct {
+	graph.Node
+	stack  string
+	zone   *hostedZone
+	lb     *LoadBalancer
+	domain string
+}
+
+func newDNSRecord(i identity, zone *hostedZone, lb *LoadBalancer, domain string) *DNSRecord {
+	return &DNSRecord{Node: graph.Named("dns-record", 10*time.Minute, graph.Made(lb)), stack: i.stack, zone: zone, lb: lb, domain: domain}
+}
+
+// Find looks the record up by the domain.
+func (d *DNSRecord) Find(ctx context.Context) (graph.State, error) {
+	have, err := d.zone.record(ctx, d.domain, types.RRTypeA)
+	if err != nil && errors.Is(err, ErrNoZone) && d.lb.DNSName() == "" {
+		return absent, nil // nothing of it is there, and nothing can be made
+	}
+	if have == nil || err != nil {
+		return absent, err
+	}
+	st := graph.State{Phase: graph.Ready, ID: d.domain}
+	if a := have.AliasTarget; a != nil && d.lb.DNSName() != "" && dotted(strings.TrimPrefix(aws.ToString(a.DNSName), "dualstack.")) == dotted(d.lb.DNSName()) {
+		st.Owner = d.stack
+	} else {
+		st.Note = "the domain leads elsewhere; take its A record away first"
+	}
+	return st, nil
+}
+
+func (d *DNSRecord) alias() *types.ResourceRecordSet {
+	return &types.ResourceRecordSet{Name: &d.domain, Type: types.RRTypeA, AliasTarget: &types.AliasTarget{
+		DNSName: aws.String(d.lb.DNSName()), HostedZoneId: aws.String(d.lb.hostedZoneID()), EvaluateTargetHealth: false,
+	}}
+}
+
+// Create makes the record, unless somebody else has made one since.
+func (d *DNSRecord) Create(ctx context.Context) (string, error) {
+	return d.domain, d.zone.change(ctx, types.ChangeActionCreate, d.alias())
+}
+
+// Delete removes the record as it is.
+func (d *DNSRecord) Delete(ctx context.Context) error {
+	have, err := d.zone.record(ctx, d.domain, types.RRTypeA)
+	if have == nil || err != nil {
+		return err
+	}
+	return d.zone.change(ctx, types.ChangeActionDelete, have)
+}
