@@ -102,7 +102,7 @@ func TestARolloutIsOverWhenTheRunsOwnDeploymentServes(t *testing.T) {
 		note        string // contained
 		failed      string
 	}{
-		"on its way":                 {"new", 0, 1, []types.Deployment{rollout("new", "PRIMARY", wanted, running), rollout("old", "ACTIVE", before, "COMPLETED")}, graph.Pending, "1/2 running, reason of new., last event: (service x) has started 1 tasks", ""},
+		"on its way":                 {"new", 0, 1, []types.Deployment{rollout("new", "PRIMARY", wanted, running), rollout("old", "ACTIVE", before, "COMPLETED")}, graph.Pending, "1/2 running, reason of new., last event: has started 1 tasks", ""},
 		"done":                       {"new", 0, 2, []types.Deployment{rollout("new", "PRIMARY", wanted, "COMPLETED")}, graph.Ready, "2/2 running", ""},
 		"a task short":               {"new", 0, 1, []types.Deployment{rollout("new", "PRIMARY", wanted, "COMPLETED")}, graph.Pending, "1/2 running", ""},
 		"found done":                 {"", 0, 2, []types.Deployment{rollout("new", "PRIMARY", wanted, "COMPLETED")}, graph.Ready, "2/2 running", ""},
@@ -176,7 +176,7 @@ func TestTargetGroupDrift(t *testing.T) {
 	want := liveTargetGroup{tags: ownTags, kind: "ip", vpc: "vpc-1", protocol: "HTTP", port: 8080, check: targetHealthCheck, attributes: targetAttributes}
 	for drift, change := range map[string]func(*liveTargetGroup){
 		"": func(*liveTargetGroup) {},
-		"health-check-path: / → /healthz; healthy-threshold: 5 → 2": func(l *liveTargetGroup) {
+		"health-check-path: / → /startupz; healthy-threshold: 5 → 2": func(l *liveTargetGroup) {
 			l.check["health-check-path"], l.check["healthy-threshold"] = "/", "5"
 		},
 		"deregistration_delay.timeout_seconds: 300 → 10": func(l *liveTargetGroup) { l.attributes[deregistrationDelay] = "300" },
