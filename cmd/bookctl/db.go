@@ -73,11 +73,11 @@ func connection(ctx context.Context, s streams, g *globals, show bool) error {
 			Type   string `json:"type"`
 			Stack  string `json:"stack"`
 			provision.Connection
-			Secret  string `json:"secret"`
+			Secret  string `json:"secret"` //nolint:gosec // the name of the secret
 			SSLMode string `json:"sslmode"`
 			// Authorities is the file, or the address of it, to verify the server by.
 			Authorities string `json:"authorities"`
-			Password    string `json:"password,omitempty"`
+			Password    string `json:"password,omitempty"` //nolint:gosec // asked for, on a terminal
 		}{schema, "database", g.stack, c, g.stack + "/database", "verify-full", bundle, password})
 	}
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)

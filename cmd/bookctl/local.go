@@ -71,7 +71,7 @@ func startLocalCloud(ctx context.Context, dir string, args []string) (localcloud
 	if err != nil {
 		return localcloud.Info{}, fmt.Errorf("open the local cloud's log: %w", err)
 	}
-	defer log.Close() //nolint:errcheck // the child has its own
+	defer log.Close()
 	begun, _ := log.Seek(0, io.SeekEnd)
 	cmd := exec.Command(self, append([]string{"local", "serve", "--dir", dir}, args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
@@ -102,7 +102,7 @@ func lastWords(file string, from int64) string {
 	if err != nil {
 		return err.Error()
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	text, err := io.ReadAll(io.NewSectionReader(f, from, 64<<10))
 	if err != nil {
 		return err.Error()
@@ -204,7 +204,7 @@ func (c *cloudFlags) read() (localcloud.Faults, localcloud.Latencies, error) {
 	if err != nil {
 		return faults, latencies, err
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	faults, err = localcloud.ParseFaults(f)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", c.faults, err)
@@ -323,7 +323,7 @@ func newLocalLogs(s streams) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("read the local cloud's log: %w", err)
 			}
-			defer f.Close() //nolint:errcheck // only read
+			defer f.Close()
 			_, err = io.Copy(s.out, f)
 			return err
 		},

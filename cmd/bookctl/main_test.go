@@ -36,7 +36,7 @@ func buildAndRun(m *testing.M) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a leftover in the system's temporary directory
+	defer os.RemoveAll(dir)
 	// Tasks and databases of the local cloud run as other users.
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return 0, err
@@ -160,7 +160,7 @@ func call(t *testing.T, method, url, body string) (int, string) {
 	if err != nil {
 		t.Fatalf("%s %s: %v", method, url, err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was read to its end
+	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)

@@ -406,6 +406,6 @@ func freePort(b *testing.B) int32 {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // nothing was written
+	defer l.Close()
 	return int32(l.Addr().(*net.TCPAddr).Port)
 }

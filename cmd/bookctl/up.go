@@ -284,7 +284,7 @@ func freePort() (int32, error) {
 	if err != nil {
 		return 0, fmt.Errorf("find a free port: %w", err)
 	}
-	defer l.Close() //nolint:errcheck // nothing was written
+	defer l.Close()
 	return int32(l.Addr().(*net.TCPAddr).Port), nil
 }
 

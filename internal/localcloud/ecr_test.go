@@ -86,7 +86,11 @@ func TestARepositoryKeepsWhatItsLifecycleSays(t *testing.T) {
 	worked(client.DeleteRepository(ctx, &ecr.DeleteRepositoryInput{RepositoryName: created.RepositoryName, Force: true}))(t)
 	_, err = client.DescribeRepositories(ctx, &ecr.DescribeRepositoriesInput{RepositoryNames: []string{"book/api"}})
 	refused(t, err, "RepositoryNotFoundException", "book/api")
-	resp := worked(http.Get("http://" + aws.ToString(created.RepositoryUri)[:strings.Index(*created.RepositoryUri, "/")] + "/v2/book/api/manifests/v3"))(t)
+	host, _, _ := strings.Cut(*created.RepositoryUri, "/")
+	resp, err := http.Get("http://" + host + "/v2/book/api/manifests/v3")
+	if err != nil {
+		t.Fatal(err)
+	}
 	_ = resp.Body.Close()
 	if resp.StatusCode != http.StatusNotFound {
 		t.Errorf("an image of a deleted repository: %s", resp.Status)

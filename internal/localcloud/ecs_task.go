@@ -87,7 +87,7 @@ func (c *Cloud) assumable(d *ecsDefinition) error {
 		}
 		r, ok := c.roleByARN(*role)
 		if !ok || !c.roleUsable(*role) || !strings.Contains(r.Trust, "ecs-tasks.amazonaws.com") {
-			return fmt.Errorf("ECS was unable to assume the role '%s' that was provided for this task. Please verify that the role being passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this role.", *role) //nolint:staticcheck // AWS's own words
+			return fmt.Errorf("ECS was unable to assume the role '%s' that was provided for this task. Please verify that the role being passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this role.", *role) //nolint:staticcheck,revive // AWS's own words
 		}
 	}
 	return nil

@@ -477,7 +477,8 @@ func TestTasksAreReplacedAfterARestart(t *testing.T) {
 	if left := must[[]string](t)(filepath.Glob(filepath.Join(dir, "tasks", "*.pid"))); len(left) != 0 {
 		t.Errorf("a closed cloud left %q", left)
 	}
-	if _, err := http.Get(s.url); err == nil {
+	if resp, err := http.Get(s.url); err == nil {
+		_ = resp.Body.Close()
 		t.Error("a closed cloud serves")
 	}
 	s.cloud = openCloud(t, localcloud.Config{StateDir: dir})

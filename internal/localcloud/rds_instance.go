@@ -560,7 +560,7 @@ func (a rdsAPI) ModifyDBInstance(_ context.Context, in *rds.ModifyDBInstanceInpu
 		if i.ID == db.Interface {
 			i.Groups = slices.Clone(next.Groups)
 			if next.Public && i.PublicIP == "" {
-				i.PublicIP = ec2API{a.Cloud}.publicAddress()
+				i.PublicIP = ec2API(a).publicAddress()
 			} else if !next.Public {
 				i.PublicIP = ""
 			}

@@ -84,8 +84,8 @@ func Timeline(w io.Writer, title string, spans []Span) error {
 // ticks are round times that cut the whole into at most ten parts.
 func ticks(total time.Duration) []time.Duration {
 	step := 10 * time.Millisecond
-	for _, factor := range []time.Duration{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 3000, 6000, 12000, 30000, 60000} {
-		step = factor * 10 * time.Millisecond
+	for _, centiseconds := range []int64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 3000, 6000, 12000, 30000, 60000} {
+		step = time.Duration(centiseconds * int64(10*time.Millisecond))
 		if total/step < 10 {
 			break
 		}

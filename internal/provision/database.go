@@ -19,10 +19,10 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// TagSecretVersion, on the database, holds the version of the secret whose
+// TagSecretVersion is the tag of the database that holds the version of the secret whose
 // password the database was last given. RDS never tells a password, so this is
 // how one that differs from the secret is seen; a version id gives nothing away.
-const TagSecretVersion = "bookctl:secret-version"
+const TagSecretVersion = "bookctl:secret-version" //nolint:gosec // the name of a tag
 
 // Database is the stack's RDS PostgreSQL instance: encrypted, private, backed
 // up, with TLS forced by its parameter group.

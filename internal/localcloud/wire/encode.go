@@ -151,7 +151,7 @@ func (e *encoder) given(b *binding, v reflect.Value, top bool) []boundField {
 		if f.index < 0 || f.member.At != "" {
 			continue
 		}
-		if absent(v.Field(f.index)) && !(top && v.Field(f.index).Kind() == reflect.Slice && f.member.Of != Blob) {
+		if absent(v.Field(f.index)) && (!top || v.Field(f.index).Kind() != reflect.Slice || f.member.Of == Blob) {
 			continue
 		}
 		fields = append(fields, f)
