@@ -68,16 +68,16 @@ func connection(ctx context.Context, s streams, g *globals, show bool) error {
 		}
 	}
 	if g.output == "json" {
-		return json.NewEncoder(s.out).Encode(struct {
+		return json.NewEncoder(s.out).Encode(struct { //nolint:gosec // the secret is a name, and the password was asked for on a terminal
 			Schema string `json:"schema"`
 			Type   string `json:"type"`
 			Stack  string `json:"stack"`
 			provision.Connection
-			Secret  string `json:"secret"` //nolint:gosec // the name of the secret
+			Secret  string `json:"secret"`
 			SSLMode string `json:"sslmode"`
 			// Authorities is the file, or the address of it, to verify the server by.
 			Authorities string `json:"authorities"`
-			Password    string `json:"password,omitempty"` //nolint:gosec // asked for, on a terminal
+			Password    string `json:"password,omitempty"`
 		}{schema, "database", g.stack, c, g.stack + "/database", "verify-full", bundle, password})
 	}
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)

@@ -89,7 +89,7 @@ func (a fargateAgent) openStream(group, stream string, create bool) error {
 		return failed(err)
 	}
 	if g == nil {
-		return failed(fmt.Errorf("ResourceNotFoundException: The specified log group does not exist.")) //nolint:revive // AWS's own words
+		return failed(fmt.Errorf("ResourceNotFoundException: The specified log group does not exist.")) //nolint:revive,staticcheck // AWS's own words
 	}
 	if g.Streams[stream] == nil {
 		a.addStream(g, stream)
