@@ -88,6 +88,10 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 			rep.note("%s is not this stack's and was left alone", step.Name)
 		}
 	}
+	end.took = time.Since(begun)
+	if heldUp(err) {
+		return errors.Join(err, end.unfinished(ctx, s, g, t))
+	}
 	if err != nil {
 		return err
 	}
@@ -95,6 +99,9 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	var swept []provision.Leftover
 	swept, end.left, err = provision.Sweep(ctx, t.clients, g.stack, sweepPatience, lock.Guard)
 	end.removed += len(swept)
+	if errors.Is(err, context.DeadlineExceeded) { // of --timeout
+		return errors.Join(err, end.unfinished(ctx, s, g, t))
+	}
 	if err != nil {
 		return err
 	}
@@ -109,6 +116,29 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	rep.close()
 	end.region, end.took = t.region, time.Since(begun)
 	return end.print(s, g)
+}
+
+// heldUp says that time ran out because something would not go, and not that a
+// call failed.
+func heldUp(err error) bool {
+	failures := graph.Failures(err)
+	for _, f := range failures {
+		if !errors.Is(f, graph.ErrTimeout) && !errors.Is(f, context.DeadlineExceeded) {
+			return false
+		}
+	}
+	return len(failures) > 0
+}
+
+// unfinished tells what is left of a stack and who holds it.
+func (d destruction) unfinished(ctx context.Context, s streams, g *globals, t *target) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	var err error
+	if d.left, err = provision.Leftovers(ctx, t.clients, g.stack); err != nil {
+		return err
+	}
+	return d.print(s, g)
 }
 
 // sweepPatience is how long the sweep goes on while something holds what is

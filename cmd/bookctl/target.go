@@ -12,7 +12,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -77,14 +76,7 @@ var regionName = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d$`)
 
 func (t *target) configure(ctx context.Context, g *globals) (aws.Config, error) {
 	options := []func(*config.LoadOptions) error{
-		// A large account is throttled at times; a deploy is worth some patience.
-		config.WithRetryer(func() aws.Retryer {
-			return retry.NewAdaptiveMode(func(o *retry.AdaptiveModeOptions) {
-				o.StandardOptions = append(o.StandardOptions, func(o *retry.StandardOptions) {
-					o.MaxAttempts, o.MaxBackoff, o.RateLimiter = 10, 10*time.Second, unlimited{}
-				})
-			})
-		}),
+		config.WithRetryer(func() aws.Retryer { return provision.NewRetryer(10 * time.Second) }),
 		config.WithAppID("bookctl-" + strings.ReplaceAll(version(), "/", "-")),
 	}
 	if !t.local {
@@ -117,16 +109,6 @@ func (t *target) configure(ctx context.Context, g *globals) (aws.Config, error) 
 	}
 	return cfg, nil
 }
-
-// unlimited lets the SDK retry for as long as its attempts last: its default
-// token bucket is shared by all calls of a client and would run dry when a run
-// of thirty resources is throttled.
-type unlimited struct{}
-
-func (unlimited) GetToken(context.Context, uint) (func() error, error) {
-	return func() error { return nil }, nil
-}
-func (unlimited) AddTokens(uint) error { return nil }
 
 // journal counts the API calls of a run and, with --verbose, prints them.
 type journal struct {

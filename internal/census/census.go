@@ -7,6 +7,7 @@ package census
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -18,12 +19,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	ecrtypes "github.com/aws/aws-sdk-go-v2/service/ecr/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	secrettypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 )
 
@@ -127,6 +130,11 @@ func Take(ctx context.Context, cfg aws.Config) ([]string, error) {
 	for _, s := range secrets.SecretList {
 		// The value is there to be checked, and its password never to be shown.
 		v, err := all.Secrets.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: s.ARN})
+		var none *secrettypes.ResourceNotFoundException
+		if errors.As(err, &none) {
+			add("secret %s deleted=%t without a value", *s.Name, s.DeletedDate != nil)
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("census: %w", err)
 		}
@@ -149,11 +157,16 @@ func Take(ctx context.Context, cfg aws.Config) ([]string, error) {
 		return nil, fmt.Errorf("census: %w", err)
 	}
 	for _, r := range repos.Repositories {
+		policy := "no policy"
 		p, err := all.ECR.GetLifecyclePolicy(ctx, &ecr.GetLifecyclePolicyInput{RepositoryName: r.RepositoryName})
-		if err != nil {
+		var none *ecrtypes.LifecyclePolicyNotFoundException
+		switch {
+		case err == nil:
+			policy = *p.LifecyclePolicyText
+		case !errors.As(err, &none):
 			return nil, fmt.Errorf("census: %w", err)
 		}
-		add("repository %s %s scan=%t %s", *r.RepositoryName, r.ImageTagMutability, r.ImageScanningConfiguration.ScanOnPush, *p.LifecyclePolicyText)
+		add("repository %s %s scan=%t %s", *r.RepositoryName, r.ImageTagMutability, r.ImageScanningConfiguration.ScanOnPush, policy)
 	}
 	dbSubnets, err := all.RDS.DescribeDBSubnetGroups(ctx, &rds.DescribeDBSubnetGroupsInput{})
 	if err != nil {

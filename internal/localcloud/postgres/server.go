@@ -28,6 +28,8 @@ const (
 	killSignal = syscall.SIGKILL
 	// fastStop makes PostgreSQL end its sessions and shut down in good order.
 	fastStop = syscall.SIGINT
+	// immediateStop makes it end at once and write nothing more.
+	immediateStop = syscall.SIGQUIT
 	// stopPatience is how long a good shutdown may take before it is killed,
 	// which costs a recovery at the next start and no data.
 	stopPatience = 30 * time.Second
@@ -343,6 +345,9 @@ func (s *Server) Reload(settings Settings) error {
 func (s *Server) Delete(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.running() {
+		s.proc.Stop(ctx, immediateStop, stopPatience) // what it would write goes anyway
+	}
 	err := s.stop(ctx)
 	if err == nil {
 		err = s.stopStray(ctx)

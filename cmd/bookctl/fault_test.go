@@ -1,0 +1,427 @@
+package main_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	ecrtypes "github.com/aws/aws-sdk-go-v2/service/ecr/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
+	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	secrettypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+	"github.com/google/go-cmp/cmp"
+
+	accounts "github.com/bookctl/bookctl/internal/census"
+)
+
+// byHand is somebody else at work in the shell's local cloud.
+type byHand struct {
+	*testing.T
+	aws.Config
+	endpoint string
+}
+
+// byHand starts the local cloud with what goes wrong in it.
+func (s *shell) byHand(t *testing.T, faults map[string]any, flags ...string) *byHand {
+	t.Helper()
+	args := append([]string{"local", "start"}, flags...)
+	if faults != nil {
+		file := filepath.Join(s.dir, "faults.json")
+		text, err := json.Marshal(faults)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, "--faults", file)
+	}
+	s.must(args...)
+	var info struct{ Endpoint string }
+	decode(t, s.must("local", "status", "--output", "json"), &info)
+	return &byHand{t, aws.Config{
+		Region: "us-east-1", BaseEndpoint: &info.Endpoint, Credentials: credentials.NewStaticCredentialsProvider("hand", "hand", ""),
+	}, info.Endpoint}
+}
+
+// faults replaces what goes wrong from now on.
+func (h *byHand) faults(f map[string]any) {
+	h.Helper()
+	text, err := json.Marshal(f)
+	if err != nil {
+		h.Fatal(err)
+	}
+	if code, body := call(h.T, http.MethodPut, h.endpoint+"/_bookctl/faults", string(text)); code != http.StatusOK {
+		h.Fatalf("set faults: %d %s", code, body)
+	}
+}
+
+func (h *byHand) census() []string {
+	h.Helper()
+	out, err := accounts.Take(h.Context(), h.Config)
+	if err != nil {
+		h.Fatal(err)
+	}
+	return out
+}
+
+// same holds the account against an earlier census.
+func (h *byHand) same(what string, before []string) {
+	h.Helper()
+	if diff := cmp.Diff(before, h.census()); diff != "" {
+		h.Errorf("%s (-before +after):\n%s", what, diff)
+	}
+}
+
+func (h *byHand) must(err error) {
+	h.Helper()
+	if err != nil {
+		h.Fatal(err)
+	}
+}
+
+// ok drops the answer of a call that has to succeed.
+func ok[T any](_ T, err error) error { return err }
+
+func (h *byHand) group(name string) ec2types.SecurityGroup {
+	h.Helper()
+	out, err := ec2.NewFromConfig(h.Config).DescribeSecurityGroups(h.Context(), &ec2.DescribeSecurityGroupsInput{
+		Filters: []ec2types.Filter{{Name: aws.String("group-name"), Values: []string{name}}},
+	})
+	h.must(err)
+	return out.SecurityGroups[0]
+}
+
+func (h *byHand) table(name string) ec2types.RouteTable {
+	h.Helper()
+	out, err := ec2.NewFromConfig(h.Config).DescribeRouteTables(h.Context(), &ec2.DescribeRouteTablesInput{
+		Filters: []ec2types.Filter{{Name: aws.String("tag:Name"), Values: []string{name}}},
+	})
+	h.must(err)
+	return out.RouteTables[0]
+}
+
+// says checks an exit code, and what was printed to standard error.
+func (r result) says(t *testing.T, code int, pieces ...string) {
+	t.Helper()
+	if r.code != code {
+		t.Errorf("exit code %d instead of %d:\n%s%s", r.code, code, r.out, r.err)
+		return
+	}
+	for _, p := range pieces {
+		if !strings.Contains(r.err, p) {
+			t.Errorf("%q is not said:\n%s", p, r.err)
+		}
+	}
+}
+
+// TestDriftByHandIsListedAndMended changes a running stack behind bookctl's
+// back, in every service.
+func TestDriftByHandIsListedAndMended(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	s.up()
+	time.Sleep(time.Second) // for the first backup to be over
+	before := h.census()
+	network, balancing, ctx := ec2.NewFromConfig(h.Config), elb.NewFromConfig(h.Config), t.Context()
+
+	group := h.group("book-sg-database")
+	h.must(ok(network.RevokeSecurityGroupIngress(ctx, &ec2.RevokeSecurityGroupIngressInput{GroupId: group.GroupId, IpPermissions: group.IpPermissions})))
+	h.must(ok(network.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{GroupId: group.GroupId, IpPermissions: []ec2types.IpPermission{{
+		IpProtocol: aws.String("tcp"), FromPort: aws.Int32(22), ToPort: aws.Int32(22), IpRanges: []ec2types.IpRange{{CidrIp: aws.String("0.0.0.0/0")}},
+	}}})))
+	table := h.table("book-route-table-public")
+	h.must(ok(network.DisassociateRouteTable(ctx, &ec2.DisassociateRouteTableInput{AssociationId: table.Associations[0].RouteTableAssociationId})))
+	h.must(ok(network.DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{*table.RouteTableId}, Tags: []ec2types.Tag{{Key: aws.String("Name")}}})))
+	h.must(ok(ecs.NewFromConfig(h.Config).UpdateService(ctx, &ecs.UpdateServiceInput{
+		Cluster: aws.String("book-cluster"), Service: aws.String("book-service"), DesiredCount: aws.Int32(3),
+	})))
+	db := rds.NewFromConfig(h.Config)
+	h.must(ok(db.ModifyDBParameterGroup(ctx, &rds.ModifyDBParameterGroupInput{DBParameterGroupName: aws.String("book-database"), Parameters: []rdstypes.Parameter{
+		{ParameterName: aws.String("rds.force_ssl"), ParameterValue: aws.String("0"), ApplyMethod: rdstypes.ApplyMethodImmediate},
+	}})))
+	until(t, "the database is made public", func() bool {
+		_, err := db.ModifyDBInstance(ctx, &rds.ModifyDBInstanceInput{
+			DBInstanceIdentifier: aws.String("book-database"), PubliclyAccessible: aws.Bool(true), ApplyImmediately: aws.Bool(true),
+		})
+		return err == nil
+	})
+	balancers, err := balancing.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{Names: []string{"book-lb"}})
+	h.must(err)
+	h.must(ok(balancing.CreateListener(ctx, &elb.CreateListenerInput{
+		LoadBalancerArn: balancers.LoadBalancers[0].LoadBalancerArn, Port: aws.Int32(openPort(t)), Protocol: elbtypes.ProtocolEnumHttp,
+		DefaultActions: []elbtypes.Action{{Type: elbtypes.ActionTypeEnumFixedResponse, FixedResponseConfig: &elbtypes.FixedResponseActionConfig{StatusCode: aws.String("200")}}},
+	})))
+
+	drift := []string{"sg-database", "route-table-public", "service", "count", "db-parameter-group", "rds.force_ssl", "database", "public", "listener"}
+	status := s.run("status", "--local")
+	for _, d := range drift {
+		if !strings.Contains(status.out+status.err, d) {
+			t.Errorf("status does not tell of %s:\n%s%s", d, status.out, status.err)
+		}
+	}
+	r := s.run("up", "--local")
+	r.says(t, 0, drift...)
+	until(t, "the database and its tasks are settled", func() bool { return slices.Equal(before, h.census()) })
+	h.same("up did not mend it all", before)
+	s.run("up", "--local").says(t, 0, "0 changed")
+}
+
+func openPort(t *testing.T) int32 {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() //nolint:errcheck // nothing was written
+	return int32(l.Addr().(*net.TCPAddr).Port)
+}
+
+// TestThingsOfOthersAreNeverTouched fills the account with things of our names
+// that are not ours, and with another stack's.
+func TestThingsOfOthersAreNeverTouched(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	for _, owner := range []string{"", "other"} {
+		h.plant(owner)
+	}
+	before := h.census()
+	r := s.run("up", "--local", "--image", "127.0.0.1:1/none@sha256:"+strings.Repeat("a", 64), "--arch", runtime.GOARCH)
+	r.says(t, 1, "secret", "repository", "log-group", "execution-role", "cluster", "load-balancer", "target-group", "db-parameter-group", "db-subnet-group")
+	h.same("up touched what is not the stack's", before)
+	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0)
+	h.same("destroy touched what is not the stack's", before)
+}
+
+// plant makes a thing of every type with the names of stack book, owned by
+// nobody or by another stack.
+func (h *byHand) plant(owner string) {
+	h.Helper()
+	ctx := h.Context()
+	tag := func(add func(k, v *string)) {
+		if owner != "" {
+			add(aws.String("bookctl:stack"), &owner)
+		}
+	}
+	names := []ec2types.Tag{{Key: aws.String("Name"), Value: aws.String("book-vpc")}}
+	tag(func(k, v *string) { names = append(names, ec2types.Tag{Key: k, Value: v}) })
+	network := ec2.NewFromConfig(h.Config)
+	vpc, err := network.CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: aws.String("10.0.0.0/16"), TagSpecifications: []ec2types.TagSpecification{{ResourceType: ec2types.ResourceTypeVpc, Tags: names}}})
+	h.must(err)
+	var subnets []string
+	for i, zone := range []string{"us-east-1a", "us-east-1b"} {
+		subnet, err := network.CreateSubnet(ctx, &ec2.CreateSubnetInput{
+			VpcId: vpc.Vpc.VpcId, CidrBlock: aws.String(fmt.Sprintf("10.0.%d.0/24", i)), AvailabilityZone: &zone,
+			TagSpecifications: []ec2types.TagSpecification{{ResourceType: ec2types.ResourceTypeSubnet, Tags: names}},
+		})
+		h.must(err)
+		subnets = append(subnets, *subnet.Subnet.SubnetId)
+	}
+	h.must(ok(network.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{GroupName: aws.String("book-sg-task"), Description: aws.String("x"), VpcId: vpc.Vpc.VpcId})))
+	gateway, err := network.CreateInternetGateway(ctx, &ec2.CreateInternetGatewayInput{TagSpecifications: []ec2types.TagSpecification{{ResourceType: ec2types.ResourceTypeInternetGateway, Tags: names}}})
+	h.must(err)
+	h.must(ok(network.AttachInternetGateway(ctx, &ec2.AttachInternetGatewayInput{InternetGatewayId: gateway.InternetGateway.InternetGatewayId, VpcId: vpc.Vpc.VpcId})))
+	h.must(ok(network.CreateRouteTable(ctx, &ec2.CreateRouteTableInput{VpcId: vpc.Vpc.VpcId, TagSpecifications: []ec2types.TagSpecification{{ResourceType: ec2types.ResourceTypeRouteTable, Tags: names}}})))
+	if owner != "" {
+		return // of what follows, a name can be taken only once
+	}
+	secret := `{"password":"somebody else's"}`
+	h.must(ok(secretsmanager.NewFromConfig(h.Config).CreateSecret(ctx, &secretsmanager.CreateSecretInput{
+		Name: aws.String("book/database"), SecretString: &secret, Tags: []secrettypes.Tag{{Key: aws.String("bookctl:stack"), Value: aws.String("other")}},
+	})))
+	h.must(ok(ecr.NewFromConfig(h.Config).CreateRepository(ctx, &ecr.CreateRepositoryInput{
+		RepositoryName: aws.String("book/bookapi"), Tags: []ecrtypes.Tag{{Key: aws.String("Name"), Value: aws.String("book-repository")}},
+	})))
+	h.must(ok(cloudwatchlogs.NewFromConfig(h.Config).CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: aws.String("/bookctl/book")})))
+	trust := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
+	roles := iam.NewFromConfig(h.Config)
+	for _, name := range []string{"book-execution-role", "book-task-role"} {
+		h.must(ok(roles.CreateRole(ctx, &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: &trust})))
+	}
+	h.must(ok(ecs.NewFromConfig(h.Config).CreateCluster(ctx, &ecs.CreateClusterInput{
+		ClusterName: aws.String("book-cluster"), Tags: []ecstypes.Tag{{Key: aws.String("bookctl:stack"), Value: aws.String("other")}},
+	})))
+	balancing := elb.NewFromConfig(h.Config)
+	h.must(ok(balancing.CreateLoadBalancer(ctx, &elb.CreateLoadBalancerInput{Name: aws.String("book-lb"), Subnets: subnets})))
+	h.must(ok(balancing.CreateTargetGroup(ctx, &elb.CreateTargetGroupInput{
+		Name: aws.String("book-tasks"), Port: aws.Int32(8080), Protocol: elbtypes.ProtocolEnumHttp, TargetType: elbtypes.TargetTypeEnumIp, VpcId: vpc.Vpc.VpcId,
+	})))
+	db := rds.NewFromConfig(h.Config)
+	engines, err := db.DescribeDBEngineVersions(ctx, &rds.DescribeDBEngineVersionsInput{Engine: aws.String("postgres")})
+	h.must(err)
+	h.must(ok(db.CreateDBParameterGroup(ctx, &rds.CreateDBParameterGroupInput{
+		DBParameterGroupName: aws.String("book-database"), DBParameterGroupFamily: engines.DBEngineVersions[0].DBParameterGroupFamily, Description: aws.String("x"),
+	})))
+	h.must(ok(db.CreateDBSubnetGroup(ctx, &rds.CreateDBSubnetGroupInput{
+		DBSubnetGroupName: aws.String("book-database"), DBSubnetGroupDescription: aws.String("x"), SubnetIds: subnets,
+	})))
+}
+
+// TestTwoRunsAndACtrlC lets a second run meet a first one, which is then
+// interrupted, and killed, and goes on.
+func TestTwoRunsAndACtrlC(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil, "--latencies", "aws", "--scale", "0.02") // a database takes 5 s
+	before := h.census()
+	first := s.begin(t, "up", "--local")
+	until(t, "the first run makes a database", func() bool {
+		return strings.Contains(strings.Join(h.census(), "\n"), "database book-database creating")
+	})
+	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 5, fmt.Sprintf("pid %d", first.Process.Pid))
+	h.must(first.Process.Signal(syscall.SIGINT))
+	first.end(t).says(t, 130, "run the same command again")
+
+	// The next one is killed: its lock must stop nobody on this machine.
+	second := s.begin(t, "up", "--local")
+	time.Sleep(1500 * time.Millisecond)
+	h.must(second.Process.Kill())
+	second.end(t)
+	s.up()
+	third := s.begin(t, "destroy", "--local", "--yes", "--purge-snapshots")
+	time.Sleep(1500 * time.Millisecond)
+	h.must(third.Process.Kill())
+	third.end(t)
+	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, " 0 left")
+	h.same("the account differs after all that", before)
+}
+
+// running is a command that runs.
+type running struct {
+	*exec.Cmd
+	out, err bytes.Buffer
+}
+
+func (s *shell) begin(t *testing.T, args ...string) *running {
+	t.Helper()
+	r := &running{Cmd: s.command(args...)}
+	r.Stdout, r.Stderr = &r.out, &r.err
+	if err := r.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// end waits for the command.
+func (r *running) end(t *testing.T) result {
+	t.Helper()
+	timer := time.AfterFunc(2*time.Minute, func() { _ = r.Process.Kill() }) // it is too late already
+	defer timer.Stop()
+	_ = r.Wait() // the exit code tells
+	return result{out: r.out.String(), err: r.err.String(), code: r.ProcessState.ExitCode()}
+}
+
+// TestDestroySaysWhatHoldsItAndGoesOn keeps protection, a failing snapshot and
+// somebody's network interface in the way of a destroy, one after the other.
+func TestDestroySaysWhatHoldsItAndGoesOn(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, map[string]any{"roleSeconds": 3, "interfaceSeconds": 2, "noServiceLinkedRoles": true})
+	before := h.census()
+	// A new account without roles, in which roles take a while and interfaces linger.
+	s.up("--protect")
+	whole := h.census()
+	s.run("destroy", "--local", "--yes").says(t, 1, "protected", "--protect=false")
+	h.same("a protected stack was touched", whole)
+	s.up("--protect=false")
+
+	subnets, err := ec2.NewFromConfig(h.Config).DescribeSubnets(t.Context(), &ec2.DescribeSubnetsInput{
+		Filters: []ec2types.Filter{{Name: aws.String("tag:Name"), Values: []string{"book-subnet-private-b"}}},
+	})
+	h.must(err)
+	held, err := ec2.NewFromConfig(h.Config).CreateNetworkInterface(t.Context(), &ec2.CreateNetworkInterfaceInput{
+		SubnetId: subnets.Subnets[0].SubnetId, Description: aws.String("of the accounting department"),
+	})
+	h.must(err)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(s.run("local", "logs").out)
+		}
+	})
+	s.run("destroy", "--local", "--yes", "--purge-snapshots", "--timeout", "30s").says(t, 6, *held.NetworkInterface.NetworkInterfaceId, "accounting department", *subnets.Subnets[0].SubnetId)
+	h.must(ok(ec2.NewFromConfig(h.Config).DeleteNetworkInterface(t.Context(), &ec2.DeleteNetworkInterfaceInput{NetworkInterfaceId: held.NetworkInterface.NetworkInterfaceId})))
+	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, " 0 left")
+	h.same("the account differs after destroy", before)
+}
+
+// TestRefusalsOfAWSEndARunAtOnce denies an action, expires the credentials and
+// takes the database class away.
+func TestRefusalsOfAWSEndARunAtOnce(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	before := h.census()
+	image := []string{"up", "--local", "--wait=false", "--arch", runtime.GOARCH, "--image", "127.0.0.1:1/none@sha256:" + strings.Repeat("a", 64)}
+
+	without := []string{"db.t4g.micro"}
+	h.faults(map[string]any{"zonesWithoutClass": map[string]any{"us-east-1a": without, "us-east-1c": without}})
+	s.run(image...).says(t, 1, "db.t4g.micro", "one zone")
+	h.same("a stack without a database class was begun", before)
+
+	h.faults(map[string]any{"deny": []string{"rds:CreateDBInstance"}})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	s.within(ctx, t, image...).says(t, 4, "rds:CreateDBInstance", "bookctl policy")
+
+	h.faults(map[string]any{"expireAfter": 60})
+	s.within(ctx, t, image...).says(t, 4, "expired", "sign in again")
+	h.faults(map[string]any{"expireAfter": 30})
+	s.within(ctx, t, "destroy", "--local", "--yes", "--purge-snapshots").says(t, 4, "expired", "sign in again")
+
+	h.faults(map[string]any{})
+	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, " 0 left")
+	h.same("the account differs after all that", before)
+}
+
+// within runs a command that has to end by itself before ctx does.
+func (s *shell) within(ctx context.Context, t *testing.T, args ...string) result {
+	t.Helper()
+	r := s.begin(t, args...)
+	stop := context.AfterFunc(ctx, func() {
+		t.Errorf("bookctl %s goes on and on", strings.Join(args, " "))
+		_ = r.Process.Kill() // it may have ended just now
+	})
+	defer stop()
+	return r.end(t)
+}

@@ -1,0 +1,409 @@
+package kill_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	accounts "github.com/bookctl/bookctl/internal/census"
+	"github.com/bookctl/bookctl/internal/localcloud"
+	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// appImage builds the program of testdata/app into an image, once.
+var appImage = sync.OnceValues(func() (v1.Image, error) {
+	dir, err := os.MkdirTemp("", "app")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }() // the system clears what is left
+	program := filepath.Join(dir, "bookapi")
+	build := exec.Command("go", "build", "-o", program, "./testdata/app")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build the app: %w: %s", err, out)
+	}
+	content, err := os.ReadFile(program)
+	if err != nil {
+		return nil, err
+	}
+	var text bytes.Buffer
+	w := tar.NewWriter(&text)
+	if err := w.WriteHeader(&tar.Header{Name: "bookapi", Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(content))}); err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(content); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(text.Bytes())), nil
+	}, tarball.WithCompressionLevel(1), tarball.WithCompressedCaching)
+	if err != nil {
+		return nil, err
+	}
+	image, err := mutate.AppendLayers(empty.Image, layer)
+	if err != nil {
+		return nil, err
+	}
+	file, err := image.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	file = file.DeepCopy()
+	file.OS, file.Architecture, file.Config = "linux", runtime.GOARCH, v1.Config{Entrypoint: []string{"/bookapi"}}
+	return mutate.ConfigFile(image, file)
+})
+
+// source is the image of the app, pushed over a wire: as one write, which can be
+// the last.
+type source struct {
+	image v1.Image
+	wire  *wire
+}
+
+func (s source) Digest(context.Context) (string, error) {
+	d, err := s.image.Digest()
+	return d.String(), err
+}
+
+func (s source) Push(ctx context.Context, repository string, login provision.RegistryLogin) error {
+	tag, err := name.NewTag(repository + ":v1")
+	if err != nil {
+		return err
+	}
+	return s.wire.carry("Push", func() error {
+		return remote.Write(tag, s.image, remote.WithContext(ctx), remote.WithAuth(&authn.Basic{Username: login.Username, Password: login.Password}))
+	})
+}
+
+// account is a local cloud that holds at most one stack, and nothing else.
+type account struct {
+	*localcloud.Cloud
+	spec  provision.Spec
+	retry func() aws.Retryer // of all runs; nil is none
+	// empty and whole are the censuses without a stack and with a healthy one.
+	empty, whole []string
+	// ups and destroys are the writes of a first up and of a destroy.
+	ups, destroys int
+}
+
+// openAccount opens a cloud for the length of a test.
+func openAccount(t *testing.T, cfg localcloud.Config) *account {
+	t.Helper()
+	cfg.StateDir = t.TempDir()
+	// The users of databases and containers must get through.
+	for _, d := range []string{cfg.StateDir, filepath.Dir(cfg.StateDir)} {
+		if err := os.Chmod(d, 0o711); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := localcloud.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	a := &account{Cloud: c, spec: provision.Spec{
+		Stack: "book", Version: "test", Zones: [2]string{"us-east-1a", "us-east-1b"}, Settings: provision.DefaultSettings(), Wait: true,
+		SkipFinalSnapshot: true,
+	}}
+	a.spec.Arch = runtime.GOARCH
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.spec.Port = int32(l.Addr().(*net.TCPAddr).Port)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	env, err := provision.Preflight(t.Context(), (&wire{}).clients(c), provision.Intent{Stack: a.spec.Stack, Settings: a.spec.Settings, Region: "us-east-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.spec.DBVersion = env.DBVersion
+	if err := a.learn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// learn makes a stack and removes it, undisturbed.
+func (a *account) learn(ctx context.Context) (err error) {
+	if a.empty, err = a.census(ctx); err != nil {
+		return err
+	}
+	w := &wire{}
+	if err := a.up(ctx, w); err != nil {
+		return err
+	}
+	a.ups = len(w.written())
+	if a.whole, err = a.census(ctx); err != nil {
+		return err
+	}
+	w = &wire{}
+	if err := a.destroy(ctx, w); err != nil {
+		return err
+	}
+	a.destroys = len(w.written())
+	return nil
+}
+
+// census lists what there is, but for what differs between two equal stacks: the
+// port of a database, the subnet of a task, and how far the first backup is.
+func (a *account) census(ctx context.Context) ([]string, error) {
+	faults := a.Faults()
+	a.SetFaults(localcloud.Faults{}) // it is to tell the truth
+	defer a.SetFaults(faults)
+	out, err := accounts.Take(ctx, (&wire{}).config(a.Cloud))
+	for i, line := range out {
+		line = varies.ReplaceAllString(line, "$1")
+		if strings.HasPrefix(line, "network interface") {
+			line = strings.Replace(line, "public-b", "public-a", 1)
+		}
+		if strings.Contains(line, "automated, ") {
+			line = strings.TrimSuffix(strings.TrimSuffix(line, "creating"), "available")
+		}
+		if strings.HasPrefix(line, "database ") {
+			line = strings.Replace(line, " backing-up ", " available ", 1)
+		}
+		out[i] = line
+	}
+	slices.Sort(out)
+	return out, err
+}
+
+var varies = regexp.MustCompile(`(DB_PORT=| port:)\d+`)
+
+// up runs up over the wire, and returns its error.
+func (a *account) up(ctx context.Context, w *wire) error {
+	image, err := appImage()
+	if err != nil {
+		return err
+	}
+	spec := a.spec
+	spec.Source = source{image, w}
+	s, err := provision.NewStack(w.clients(a.Cloud), spec)
+	if err != nil {
+		return err
+	}
+	_, err = graph.Up(ctx, s.Resources(), s.Options())
+	return err
+}
+
+// destroy runs all that 'bookctl destroy --purge-snapshots' does over the wire.
+func (a *account) destroy(ctx context.Context, w *wire) error {
+	c := w.clients(a.Cloud)
+	s, err := provision.NewStack(c, a.spec)
+	if err != nil {
+		return err
+	}
+	if _, err := graph.Destroy(ctx, s.Resources(), s.Options()); err != nil {
+		return err
+	}
+	_, left, err := provision.Sweep(ctx, c, a.spec.Stack, time.Minute, nil)
+	if err != nil {
+		return err
+	}
+	left = slices.DeleteFunc(left, func(l provision.Leftover) bool { return l.Kept })
+	if len(left) > 0 {
+		return fmt.Errorf("left: %v", left)
+	}
+	_, err = provision.PurgeSnapshots(ctx, c.RDS, a.spec.Stack, nil)
+	return err
+}
+
+// killed starts a run that is killed at its n-th write, and returns that write,
+// or "" when the run ended before.
+func (a *account) killed(ctx context.Context, run func(context.Context, *wire) error, n int, side side) (string, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w := &wire{dieAt: n, side: side, killed: cancel, retry: a.retry}
+	err := run(ctx, w)
+	switch writes := w.written(); {
+	case len(writes) >= n && err == nil:
+		return "", fmt.Errorf("the run survived being killed at write %d, %s", n, writes[n-1])
+	case len(writes) >= n:
+		return writes[n-1], nil
+	case err != nil:
+		return "", fmt.Errorf("not killed, and yet: %w", err)
+	}
+	return "", nil
+}
+
+// heal is an up that has to succeed and to leave one of each, after which there
+// is nothing to do.
+func (a *account) heal(ctx context.Context) error {
+	if err := a.up(ctx, &wire{retry: a.retry}); err != nil {
+		return fmt.Errorf("up: %w", err)
+	}
+	now, err := a.census(ctx)
+	if err != nil {
+		return err
+	}
+	if diff := cmp.Diff(a.whole, now); diff != "" {
+		return fmt.Errorf("up left not one of each (-want +got):\n%s", diff)
+	}
+	again := &wire{retry: a.retry}
+	if err := a.up(ctx, again); err != nil {
+		return fmt.Errorf("another up: %w", err)
+	}
+	if w := again.written(); len(w) > 0 {
+		return fmt.Errorf("another up wrote %v", w)
+	}
+	return nil
+}
+
+// vanish is a destroy that has to succeed and to leave nothing.
+func (a *account) vanish(ctx context.Context) error {
+	if err := a.destroy(ctx, &wire{retry: a.retry}); err != nil {
+		return fmt.Errorf("destroy: %w", err)
+	}
+	now, err := a.census(ctx)
+	if err != nil {
+		return err
+	}
+	if diff := cmp.Diff(a.empty, now); diff != "" {
+		return fmt.Errorf("destroy left something behind (-before +after):\n%s", diff)
+	}
+	return nil
+}
+
+// side is where a run is cut off.
+type side bool
+
+const (
+	beforeSent side = false // the write never arrives
+	afterDone  side = true  // the write is done, and its answer never arrives
+)
+
+func (s side) String() string {
+	if s {
+		return "killed after"
+	}
+	return "killed before"
+}
+
+// wire is the connection of one run to the cloud. It keeps a journal of the
+// writes, and can die like a process that is killed.
+type wire struct {
+	mu     sync.Mutex
+	writes []string
+	dieAt  int // the number of the write at which it dies, 0 for never
+	side   side
+	killed func() // is told of the death
+	dead   bool
+	retry  func() aws.Retryer
+}
+
+var (
+	reads     = regexp.MustCompile("^(Describe|Get|List)")
+	errKilled = errors.New("killed")
+)
+
+func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	// The JSON services name the action in a header, the others in the form.
+	_, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	if action == "" {
+		form, err := url.ParseQuery(string(body))
+		if err != nil {
+			return nil, err
+		}
+		action = form.Get("Action")
+	}
+	if reads.MatchString(action) {
+		action = ""
+	}
+	var resp *http.Response
+	err = w.carry(action, func() error {
+		resp, err = http.DefaultTransport.RoundTrip(r)
+		return err
+	})
+	if err != nil && resp != nil {
+		_ = resp.Body.Close() // nobody reads it any more
+		resp = nil
+	}
+	return resp, err
+}
+
+// carry lets a call pass, "" for a read, or dies of it.
+func (w *wire) carry(write string, call func() error) error {
+	w.mu.Lock()
+	die, dead := false, w.dead
+	if !dead && write != "" {
+		w.writes = append(w.writes, write)
+		die = len(w.writes) == w.dieAt
+		w.dead = die
+	}
+	w.mu.Unlock()
+	if die {
+		defer w.killed()
+	}
+	if dead || die && w.side == beforeSent {
+		return errKilled
+	}
+	if err := call(); err != nil || !die {
+		return err
+	}
+	return errKilled
+}
+
+func (w *wire) written() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.writes)
+}
+
+func (w *wire) clients(c *localcloud.Cloud) provision.Clients {
+	return provision.NewClients(w.config(c))
+}
+
+func (w *wire) config(c *localcloud.Cloud) aws.Config {
+	retry := w.retry
+	if retry == nil {
+		retry = func() aws.Retryer { return aws.NopRetryer{} } // a killed process does not try again
+	}
+	return aws.Config{
+		Region: "us-east-1", BaseEndpoint: aws.String(c.Endpoint()), Retryer: retry,
+		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
+		HTTPClient:  &http.Client{Transport: w},
+	}
+}
