@@ -192,6 +192,9 @@ func (r *RouteTable) associate(ctx context.Context, subnet string) error {
 		}
 	}
 	_, err = r.ec2.AssociateRouteTable(ctx, &ec2.AssociateRouteTableInput{RouteTableId: aws.String(r.ID()), SubnetId: &subnet})
+	if isCode(err, "Resource.AlreadyAssociated") {
+		return nil // by a call whose answer was lost; the next look tells with which table
+	}
 	if err != nil {
 		return fmt.Errorf("associate %s with %s: %w", subnet, r.ID(), err)
 	}

@@ -169,10 +169,32 @@ func (g *SecurityGroup) Create(ctx context.Context) (string, error) {
 		VpcId:             aws.String(g.vpc.ID()),
 		TagSpecifications: g.onCreate(types.ResourceTypeSecurityGroup, g.Name()),
 	}, throttlesOnly)
+	if isCode(err, "InvalidGroup.Duplicate") {
+		return g.namesake(ctx, err)
+	}
 	if err != nil {
 		return "", fmt.Errorf("create security group %s: %w", g.name(g.Name()), err)
 	}
 	return aws.ToString(out.GroupId), nil
+}
+
+// namesake finds the group that has the name already: ours, made by a call
+// whose answer was lost and not shown by its tags in time, or a stranger's.
+func (g *SecurityGroup) namesake(ctx context.Context, duplicate error) (string, error) {
+	name := g.name(g.Name())
+	out, err := g.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{
+		{Name: aws.String("vpc-id"), Values: []string{g.vpc.ID()}}, {Name: aws.String("group-name"), Values: []string{name}},
+	}})
+	if err != nil {
+		return "", fmt.Errorf("look for the security group that is called %s: %w", name, err)
+	}
+	for _, x := range out.SecurityGroups {
+		if tags := tagMap(x.Tags); tags[TagStack] != g.stack || tags[TagResource] != g.Name() {
+			return "", fmt.Errorf("security group %s (%s): %w", name, aws.ToString(x.GroupId), graph.ErrForeign)
+		}
+		return aws.ToString(x.GroupId), nil
+	}
+	return "", fmt.Errorf("create security group %s, which exists and is not visible yet: %w", name, duplicate)
 }
 
 // Update adds the missing rules before it revokes those that are too many, so
