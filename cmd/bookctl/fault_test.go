@@ -201,7 +201,7 @@ func openPort(t *testing.T) int32 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // nothing was written
+	defer l.Close()
 	return int32(l.Addr().(*net.TCPAddr).Port)
 }
 

@@ -80,15 +80,15 @@ func TestADomainIsServedByHTTPSAndLeavesNothingBehind(t *testing.T) {
 		if err != nil {
 			return nil, err
 		}
-		defer resp.Body.Close() //nolint:errcheck // it was read to its end
+		defer resp.Body.Close()
 		_, err = io.Copy(io.Discard, resp.Body)
 		return resp, err
 	}
-	resp, err := get(client(&tls.Config{MinVersion: tls.VersionTLS12}), at+"/books")
+	resp, err := get(client(&tls.Config{MinVersion: tls.VersionTLS12}), at+"/books") //nolint:bodyclose // get does
 	if err != nil || resp.StatusCode != http.StatusOK || resp.TLS == nil || resp.TLS.PeerCertificates[0].VerifyHostname(domain) != nil {
 		t.Fatalf("GET %s/books: %+v %v", at, resp, err)
 	}
-	if _, err := get(client(&tls.Config{MaxVersion: tls.VersionTLS11}), at+"/books"); err == nil { //nolint:gosec // it must be refused
+	if _, err := get(client(&tls.Config{MaxVersion: tls.VersionTLS11}), at+"/books"); err == nil { //nolint:gosec,bodyclose // it must be refused; get closes
 		t.Error("TLS 1.1 is spoken")
 	}
 	var listeners struct {
@@ -111,7 +111,7 @@ func TestADomainIsServedByHTTPSAndLeavesNothingBehind(t *testing.T) {
 			t.Errorf("the TLS policy is %q", l.SslPolicy)
 		}
 	}
-	resp, err = get(client(&tls.Config{MinVersion: tls.VersionTLS12}), plain)
+	resp, err = get(client(&tls.Config{MinVersion: tls.VersionTLS12}), plain) //nolint:bodyclose // get does
 	if err != nil || resp.StatusCode != http.StatusMovedPermanently || resp.Header.Get("Location") != at+"/books?author=x" {
 		t.Errorf("GET %s: %+v %v", plain, resp, err)
 	}

@@ -188,13 +188,14 @@ func (g *SecurityGroup) namesake(ctx context.Context, duplicate error) (string, 
 	if err != nil {
 		return "", fmt.Errorf("look for the security group that is called %s: %w", name, err)
 	}
-	for _, x := range out.SecurityGroups {
-		if tags := tagMap(x.Tags); tags[TagStack] != g.stack || tags[TagResource] != g.Name() {
-			return "", fmt.Errorf("security group %s (%s): %w", name, aws.ToString(x.GroupId), graph.ErrForeign)
-		}
-		return aws.ToString(x.GroupId), nil
+	if len(out.SecurityGroups) == 0 {
+		return "", fmt.Errorf("create security group %s, which exists and is not visible yet: %w", name, duplicate)
 	}
-	return "", fmt.Errorf("create security group %s, which exists and is not visible yet: %w", name, duplicate)
+	live := out.SecurityGroups[0] // a name is unique in its VPC
+	if tags := tagMap(live.Tags); tags[TagStack] != g.stack || tags[TagResource] != g.Name() {
+		return "", fmt.Errorf("security group %s (%s): %w", name, aws.ToString(live.GroupId), graph.ErrForeign)
+	}
+	return aws.ToString(live.GroupId), nil
 }
 
 // Update adds the missing rules before it revokes those that are too many, so

@@ -354,7 +354,7 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	var resp *http.Response
 	err = w.carry(action, func() error {
-		resp, err = http.DefaultTransport.RoundTrip(r)
+		resp, err = http.DefaultTransport.RoundTrip(r) //nolint:bodyclose // who asked does, or it is closed below
 		return err
 	})
 	if err != nil && resp != nil {
