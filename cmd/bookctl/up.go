@@ -229,9 +229,11 @@ func prepare(ctx context.Context, s streams, g *globals, u *upFlags, flags *pfla
 		return nil, fmt.Errorf("read what is deployed: %w", err)
 	}
 	want := have.Settings
-	if !have.Found && t.local {
-		// Tasks run on this machine, beside whatever else listens here.
+	// Tasks run on this machine, beside whatever else listens here.
+	if t.local && have.Running == "" {
 		want.Arch = runtime.GOARCH
+	}
+	if t.local && !have.Balanced {
 		if want.Port, err = freePort(); err != nil {
 			return nil, err
 		}

@@ -234,6 +234,8 @@ type Deployed struct {
 	// Found says that something of the stack exists that settings are read
 	// from. Without it Settings are the defaults.
 	Found bool `json:"found"`
+	// Balanced says that there is a load balancer, whose port Settings have.
+	Balanced bool `json:"balanced"`
 	// Settings are those that the stack was last given.
 	Settings
 	// Running is the reference of the image that tasks run, built or ready.
@@ -436,6 +438,7 @@ func readLoadBalancer(ctx context.Context, c Clients, who identity, d *Deployed)
 		}
 	}
 	return func() {
+		d.Balanced = true
 		d.seen.uses.elb = true
 		if port != 0 {
 			d.Port = port
