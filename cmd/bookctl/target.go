@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bookctl/bookctl/internal/provision"
@@ -76,6 +77,8 @@ var regionName = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d$`)
 
 func (t *target) configure(ctx context.Context, g *globals) (aws.Config, error) {
 	options := []func(*config.LoadOptions) error{
+		// What the SDK has to say of connections is no news to the user.
+		config.WithLogger(logging.Nop{}),
 		config.WithRetryer(func() aws.Retryer { return provision.NewRetryer(10 * time.Second) }),
 		config.WithAppID("bookctl-" + strings.ReplaceAll(version(), "/", "-")),
 	}
