@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
 )
 
 // TestScriptsAgainstTheLocalCloud runs testdata/local, each script with a cloud
@@ -37,7 +39,7 @@ func TestScriptsAgainstTheLocalCloud(t *testing.T) {
 			t.Errorf("local stop: %v\n%s", err, out)
 		}
 	})
-	scripts(t, "testdata/local/*.txtar", env)
+	scripts(t, "testdata/local/*.txtar", func(e *testscript.Env) { e.Vars = append(e.Vars, env...) })
 }
 
 // TestReleasesAndPasswordsChangeWithoutAFailedRequest goes back to the release

@@ -27,21 +27,29 @@ func TestScriptsAgainstMoto(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
-	scripts(t, "testdata/script/moto*.txtar", []string{"AWS_ENDPOINT_URL=" + startMoto(t), "IMAGE=" + readyImage(t)})
+	image := readyImage(t)
+	scripts(t, "testdata/script/moto*.txtar", func(e *testscript.Env) {
+		// An account each: they run side by side, on stacks of one name.
+		wire := watchWire(t, startMoto(t))
+		e.Setenv("AWS_ENDPOINT_URL", wire.url)
+		e.Setenv("IMAGE", image)
+		e.Values[wireKey{}] = wire
+	})
 }
 
-func scripts(t *testing.T, pattern string, env []string) {
+// wireKey is where a script's environment holds what watches its AWS.
+type wireKey struct{}
+
+func scripts(t *testing.T, pattern string, prepare func(*testscript.Env)) {
 	t.Helper()
 	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scripts %s: %v", pattern, err)
 	}
-	type wireKey struct{}
 	testscript.Run(t, testscript.Params{
 		Files:         files,
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 		Setup: func(e *testscript.Env) error {
-			e.Vars = append(e.Vars, env...)
 			e.Setenv("PATH", filepath.Dir(program)+string(filepath.ListSeparator)+os.Getenv("PATH"))
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("AWS_ACCESS_KEY_ID", "script")
@@ -50,10 +58,8 @@ func scripts(t *testing.T, pattern string, env []string) {
 			e.Setenv("AWS_DEFAULT_REGION", "us-east-1") // which version 1 of the AWS CLI reads
 			e.Setenv("AWS_PAGER", "")
 			e.Setenv("AWS_EC2_METADATA_DISABLED", "true")
-			if endpoint := e.Getenv("AWS_ENDPOINT_URL"); endpoint != "" {
-				wire := watchWire(t, endpoint)
-				e.Setenv("AWS_ENDPOINT_URL", wire.url)
-				e.Values[wireKey{}] = wire
+			if prepare != nil {
+				prepare(e)
 			}
 			return nil
 		},
@@ -91,8 +97,6 @@ func scripts(t *testing.T, pattern string, env []string) {
 					ts.Fatalf("%v", err)
 				}
 			},
-			// json FILE: every line is as docs/output.schema.json says.
-			"json": func(ts *testscript.TestScript, _ bool, args []string) { ts.Check(fitsSchema(ts.ReadFile(args[0]))) },
 			// plain FILE: it has no control code.
 			"plain": func(ts *testscript.TestScript, _ bool, args []string) {
 				if strings.ContainsFunc(ts.ReadFile(args[0]), func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' }) {
