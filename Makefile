@@ -19,6 +19,7 @@ check: ## what CI runs
 bench: ## bookapi beside pgbench, in one run, with the ratios
 	go test ./internal/api -run '^$$' -bench BesidePgbench -benchtime 1x -timeout 15m
 
+bench-deploy: export TF_PEER := $(abspath $(TF_PEER))
 bench-deploy: ## bookctl beside Terraform, against one emulator (TF_PEER and TF_PLUGIN_DIR name Terraform's part)
 	go test ./cmd/bookctl -run '^$$' -bench Deploy -benchtime 1x -timeout 20m
 
