@@ -2,6 +2,8 @@ module github.com/bookctl/bookctl
 
 go 1.26.8
 
+toolchain go1.26.10
+
 require (
 	charm.land/bubbletea/v2 v2.1.1
 	github.com/aws/aws-sdk-go-v2/config v1.33.18
