@@ -105,7 +105,7 @@ func routeDrift(live, want liveRoutes, tags map[string]string) []graph.Change {
 	}
 	for id := range want.subnets {
 		if !live.subnets[id] {
-			out = append(out, graph.Change{Field: "association " + id, Want: "associated"})
+			out = append(out, graph.Change{Field: "association: " + id, Want: "associated"})
 		}
 	}
 	sortChanges(out)
