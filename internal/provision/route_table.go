@@ -95,6 +95,10 @@ func (r *RouteTable) wanted() liveRoutes {
 	return w
 }
 
+// associationField begins the field that says which subnet is not with the
+// table.
+const associationField = "association: "
+
 func routeDrift(live, want liveRoutes, tags map[string]string) []graph.Change {
 	out := tagDrift(live.tags, tags)
 	if live.vpc != want.vpc {
@@ -105,7 +109,7 @@ func routeDrift(live, want liveRoutes, tags map[string]string) []graph.Change {
 	}
 	for id := range want.subnets {
 		if !live.subnets[id] {
-			out = append(out, graph.Change{Field: "association: " + id, Want: "associated"})
+			out = append(out, graph.Change{Field: associationField + id, Want: "associated"})
 		}
 	}
 	sortChanges(out)
@@ -137,7 +141,7 @@ func (r *RouteTable) Update(ctx context.Context, changes []graph.Change) error {
 		}
 	}
 	for _, s := range r.subnets {
-		if !hasField(changes, "association "+s.ID()) {
+		if !hasField(changes, associationField+s.ID()) {
 			continue
 		}
 		if err := r.associate(ctx, s.ID()); err != nil {
