@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -465,6 +466,25 @@ func TestConfigurationErrorsNameTheVariableAndNoSecret(t *testing.T) {
 	}
 	if err := exec.Command(path, "serve").Run(); err == nil {
 		t.Error("an unknown argument was taken")
+	}
+}
+
+func TestTheRuntimeFitsTheTasksShare(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t)
+	for share, want := range map[string][]string{
+		"256":  {"go_sched_gomaxprocs_threads 1\n", "go_gc_gomemlimit_bytes 4.8318382e+08\n"}, // nine tenths of 512 MiB
+		"1025": {fmt.Sprintf("go_sched_gomaxprocs_threads %d\n", min(2, runtime.NumCPU()))},
+	} {
+		p := run(t, db, "TASK_CPU="+share, "TASK_MEMORY=512")
+		awaitReady(t, p.url, p.log)
+		s := service{url: p.url}
+		text := s.send(t, "GET", "/metrics", "").want(t, 200).body
+		for _, line := range want {
+			if !strings.Contains(text, line) {
+				t.Errorf("%s units of CPU: no %q in\n%s", share, line, text)
+			}
+		}
 	}
 }
 

@@ -84,12 +84,15 @@ func (m *meter) show(w http.ResponseWriter, _ *http.Request) {
 	one("bookapi_pool_connections_max", "gauge", "Most connections to the database.", float64(pool.MaxConns()))
 	one("bookapi_pool_waits_total", "counter", "Statements that had to wait for a connection.", float64(pool.EmptyAcquireCount()))
 	samples := []metrics.Sample{{Name: "/sched/goroutines:goroutines"}, {Name: "/memory/classes/heap/objects:bytes"},
-		{Name: "/memory/classes/total:bytes"}, {Name: "/gc/cycles/total:gc-cycles"}}
+		{Name: "/memory/classes/total:bytes"}, {Name: "/gc/cycles/total:gc-cycles"},
+		{Name: "/sched/gomaxprocs:threads"}, {Name: "/gc/gomemlimit:bytes"}}
 	metrics.Read(samples)
 	one("go_goroutines", "gauge", "Goroutines that exist.", float64(samples[0].Value.Uint64()))
 	one("go_memory_heap_bytes", "gauge", "Memory of live and not yet swept objects.", float64(samples[1].Value.Uint64()))
 	one("go_memory_total_bytes", "gauge", "Memory mapped by the Go runtime.", float64(samples[2].Value.Uint64()))
 	one("go_gc_cycles_total", "counter", "Completed collections of garbage.", float64(samples[3].Value.Uint64()))
+	one("go_sched_gomaxprocs_threads", "gauge", "Threads that run Go code at once.", float64(samples[4].Value.Uint64()))
+	one("go_gc_gomemlimit_bytes", "gauge", "Memory that the Go runtime keeps to.", float64(samples[5].Value.Uint64()))
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	_, _ = w.Write([]byte(text.String())) // the client has gone
 }

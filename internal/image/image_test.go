@@ -128,6 +128,23 @@ func TestAnImageHoldsTheProgramAndItsCertificatesAndNothingElse(t *testing.T) {
 	}
 }
 
+// A task's start begins with the pull, and 15 MB is the promise.
+func TestBookapisImageIsSmall(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("compiles bookapi")
+	}
+	size := 0
+	_, content := files(t, build(t, "../..", "amd64").OCI)
+	for _, file := range content {
+		size += len(file)
+	}
+	t.Logf("%d bytes", size)
+	if size == 0 || size >= 15_000_000 {
+		t.Errorf("%d bytes unpacked, want fewer than 15 MB", size)
+	}
+}
+
 func TestTheCertificatesAreValidAndKnowTheRegions(t *testing.T) {
 	t.Parallel()
 	_, content := files(t, build(t, copyHello(t), "amd64").OCI)
