@@ -139,6 +139,23 @@ func Ambiguous(err error) bool {
 	return errors.As(err, &sent) || errors.As(err, &answer) || errors.Is(err, context.DeadlineExceeded)
 }
 
+// taken are the codes of a name, an address range or a port that something has
+// already.
+var taken = []string{
+	"InvalidGroup.Duplicate", "InvalidSubnet.Conflict", "DuplicateLoadBalancerName", "DuplicateTargetGroupName", "DuplicateListener",
+	"RepositoryAlreadyExistsException", "EntityAlreadyExists", "ResourceAlreadyExistsException", "ResourceExistsException",
+	"DBInstanceAlreadyExists", "DBParameterGroupAlreadyExists", "DBSubnetGroupAlreadyExists",
+}
+
+// Exists says that a create call was refused because such a thing is there
+// already. It may be a stranger's, and it may be the stack's own, made by a call
+// whose answer was lost (the SDK sends such a call once more by itself) and not
+// visible yet, or by a run that was cut off.
+func Exists(err error) bool {
+	// https://docs.aws.amazon.com/Route53/latest/APIReference/API_ChangeResourceRecordSets.html
+	return isCode(err, taken...) || says(err, "InvalidChangeBatch", "already exists")
+}
+
 // expired are the codes of credentials that were good once, or never were:
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/CommonErrors.html
 var expired = []string{

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 
 	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
 // answering returns clients of a server that answers every call alike.
@@ -44,6 +46,7 @@ func TestErrorsAreTakenForWhatTheyAre(t *testing.T) {
 	t.Parallel()
 	type verdict struct {
 		transient, ambiguous, expired bool
+		exists                        bool
 		denied                        string
 	}
 	for name, test := range map[string]struct {
@@ -54,6 +57,7 @@ func TestErrorsAreTakenForWhatTheyAre(t *testing.T) {
 		"role not known": {jsonError(400, "InvalidParameterException", "Unable to assume the service linked role. Please verify that the ECS service linked role exists."), verdict{transient: true}},
 		"plainly wrong":  {jsonError(400, "InvalidParameterException", "cpu is wrong"), verdict{}},
 		"denied":         {jsonError(400, "AccessDeniedException", "no"), verdict{denied: "ecs:DeleteCluster"}},
+		"taken":          {jsonError(400, "ResourceAlreadyExistsException", "The specified log group already exists"), verdict{exists: true}},
 		"expired":        {jsonError(400, "ExpiredTokenException", "The security token included in the request is expired"), verdict{expired: true}},
 		"server error":   {jsonError(500, "ServerException", "oops"), verdict{ambiguous: true}},
 		"unreadable":     {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, verdict{ambiguous: true}},
@@ -64,6 +68,7 @@ func TestErrorsAreTakenForWhatTheyAre(t *testing.T) {
 		_, got.transient = provision.Transient(err)
 		got.ambiguous, got.expired = provision.Ambiguous(err), provision.Expired(err)
 		got.denied, _ = provision.Denied(err)
+		got.exists = provision.Exists(err)
 		if err == nil || got != test.want {
 			t.Errorf("%s: %+v, want %+v for %v", name, got, test.want, err)
 		}
@@ -89,5 +94,42 @@ func TestErrorsAreTakenForWhatTheyAre(t *testing.T) {
 	}
 	if _, ok := provision.Transient(nil); ok || provision.Ambiguous(nil) || provision.Ambiguous(errors.New("ours")) {
 		t.Error("what is no AWS error is taken for one")
+	}
+}
+
+// TestNothingIsMadeTwiceByARepeatedCall loses the answer to create calls that
+// make another thing each time, and throttles them first.
+func TestNothingIsMadeTwiceByARepeatedCall(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int32
+	c := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		switch body, _ := io.ReadAll(r.Body); {
+		case strings.Contains(string(body), "Action=Describe"):
+			_, _ = io.WriteString(w, `<DescribeVpcsResponse><vpcSet/></DescribeVpcsResponse>`)
+		case calls.Add(1) == 1:
+			w.WriteHeader(503)
+			_, _ = io.WriteString(w, `<Response><Errors><Error><Code>RequestLimitExceeded</Code><Message>x</Message></Error></Errors></Response>`)
+		default:
+			panic(http.ErrAbortHandler)
+		}
+	})
+	c.EC2 = ec2.New(c.EC2.Options(), func(o *ec2.Options) { o.Retryer = provision.NewRetryer(time.Millisecond) })
+	spec := provision.Spec{Stack: "book", Zones: [2]string{"us-east-1a", "us-east-1b"}, Settings: provision.DefaultSettings()}
+	spec.Arch, spec.DBVersion = "amd64", "17.4"
+	s, err := provision.NewStack(c, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range s.Resources() {
+		if name, _ := graph.Describe(r); name != "vpc" && name != "internet-gateway" && name != "route-table-public" {
+			continue
+		}
+		calls.Store(0)
+		if _, err := r.Create(t.Context()); !provision.Ambiguous(err) {
+			t.Errorf("an answer that was lost: %v", err)
+		}
+		if n := calls.Load(); n != 2 {
+			t.Errorf("the call was sent %d times; once more after it was throttled is two", n)
+		}
 	}
 }

@@ -553,15 +553,15 @@ func (d *Database) Delete(ctx context.Context) error {
 				return fmt.Errorf("let snapshots of database %s carry its tags: %w", *d.identifier(), err)
 			}
 		}
+		// The call may be done and its answer lost: the name is noted before,
+		// and kept when the call is sent again.
 		name := finalSnapshotName(d.stack, aws.ToString(db.DbiResourceId), d.now())
-		in.SkipFinalSnapshot, in.FinalDBSnapshotIdentifier = aws.Bool(false), &name
+		d.final.CompareAndSwap(nil, &name)
+		in.SkipFinalSnapshot, in.FinalDBSnapshotIdentifier = aws.Bool(false), d.final.Load()
 	}
 	_, err = d.rds.DeleteDBInstance(ctx, in)
 	if err != nil && !isCode(err, "DBInstanceNotFound") {
 		return fmt.Errorf("delete database %s: %w", *d.identifier(), err)
-	}
-	if err == nil {
-		d.final.Store(in.FinalDBSnapshotIdentifier)
 	}
 	return nil
 }

@@ -90,6 +90,9 @@ func (z *hostedZone) change(ctx context.Context, action types.ChangeAction, reco
 	_, err = z.client.ChangeResourceRecordSets(ctx, &route53.ChangeResourceRecordSetsInput{
 		HostedZoneId: &id, ChangeBatch: &types.ChangeBatch{Changes: []types.Change{{Action: action, ResourceRecordSet: record}}},
 	})
+	if action == types.ChangeActionDelete && says(err, "InvalidChangeBatch", "not found") {
+		return nil // removed by a call whose answer was lost
+	}
 	if err != nil {
 		return fmt.Errorf("%s record %s in hosted zone %s: %w", strings.ToLower(string(action)), aws.ToString(record.Name), id, err)
 	}

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
@@ -81,14 +80,8 @@ func (n network) all() []types.Filter {
 	return []types.Filter{{Name: aws.String("tag:" + TagStack), Values: []string{n.stack}}}
 }
 
-// throttlesOnly makes the SDK retry nothing but throttles. It is for create
-// calls that have neither a client token nor a natural key: the SDK would
-// otherwise answer a lost connection by making a second thing.
-func throttlesOnly(o *ec2.Options) {
-	o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
-		r.Retryables = []retry.IsErrorRetryable{retry.RetryableErrorCode{Codes: retry.DefaultThrottleErrorCodes}}
-	})
-}
+// throttlesOnly is for the create calls of EC2, which take no client token.
+func throttlesOnly(o *ec2.Options) { o.Retryer = onlyThrottles{o.Retryer} }
 
 // onCreate are the tags in the shape that EC2's create calls take.
 func (n network) onCreate(t types.ResourceType, resource string) []types.TagSpecification {

@@ -351,25 +351,38 @@ func (l *Lock) renew(ctx context.Context, stack string) error {
 		if err != nil && !isCode(err, "ParameterAlreadyExists") {
 			return fmt.Errorf("keep stack %s locked: %w", stack, err)
 		}
-		if err == nil {
-			l.name, l.claimed, l.leased = path+l.claimed.Token, c, false
+		if err != nil {
+			// Another run has it, or ours was done and its answer lost.
+			last, err := lastClaim(ctx, l.ssm, path)
+			if err != nil {
+				return fmt.Errorf("keep stack %s locked: %w", stack, err)
+			}
+			if last == nil || last.Token != c.Token {
+				return l.lose(ctx, stack, last)
+			}
 		}
+		l.name, l.claimed, l.leased = path+l.claimed.Token, c, false
 	}
 	last, err := lastClaim(ctx, l.ssm, path)
 	if err != nil {
 		return fmt.Errorf("keep stack %s locked: %w", stack, err)
 	}
 	if last == nil || last.Token != l.claimed.Token {
-		who := "nobody any more"
-		if last != nil {
-			who = last.Holder
-		}
-		l.lost = fmt.Errorf("stack %s: %w (now held by %s)", stack, ErrLockLost, who)
-		l.discard(ctx, last)
-		return l.lost
+		return l.lose(ctx, stack, last)
 	}
 	l.renewed = begun
 	return nil
+}
+
+// lose notes that the lock is another's.
+func (l *Lock) lose(ctx context.Context, stack string, last *seen) error {
+	who := "nobody any more"
+	if last != nil {
+		who = last.Holder
+	}
+	l.lost = fmt.Errorf("stack %s: %w (now held by %s)", stack, ErrLockLost, who)
+	l.discard(ctx, last)
+	return l.lost
 }
 
 // discard removes what is left of a lost claim, unless the chain needs it.

@@ -11,13 +11,27 @@ import (
 // NewRetryer returns how calls are repeated that AWS throttles or does not
 // answer: a large account is throttled at times, and a deploy is worth some
 // patience. The pause between two tries grows up to longest.
+//
+// It is the SDK's standard mode. The adaptive one also holds back calls that
+// nobody has refused: where one call in five is throttled, it comes down to a
+// call in two seconds, which all resources of a service share, and their looks
+// at what they wait for keep their writes waiting.
 // https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
 func NewRetryer(longest time.Duration) aws.Retryer {
-	return retry.NewAdaptiveMode(func(o *retry.AdaptiveModeOptions) {
-		o.StandardOptions = append(o.StandardOptions, func(o *retry.StandardOptions) {
-			o.MaxAttempts, o.MaxBackoff, o.RateLimiter = 10, longest, unlimited{}
-		})
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts, o.MaxBackoff, o.RateLimiter = 10, longest, unlimited{}
 	})
+}
+
+// onlyThrottles repeats no call but one that AWS refused to look at for coming
+// too fast. It is for calls that make another thing each time, without a client
+// token or a name that is unique: the SDK would otherwise answer a lost
+// connection by making a second one.
+type onlyThrottles struct{ aws.Retryer }
+
+func (r onlyThrottles) IsErrorRetryable(err error) bool {
+	throttled := retry.IsErrorThrottles(retry.DefaultThrottles).IsErrorThrottle(err)
+	return throttled == aws.TrueTernary && r.Retryer.IsErrorRetryable(err)
 }
 
 // unlimited lets the SDK retry for as long as its attempts last: its default

@@ -147,7 +147,9 @@ func (r *Role) Update(ctx context.Context, changes []graph.Change) error {
 	}
 	var err error
 	if text := r.inline(); text == "" {
-		_, err = r.iam.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: r.roleName(), PolicyName: aws.String(inlineName)})
+		if _, err = r.iam.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: r.roleName(), PolicyName: aws.String(inlineName)}); isCode(err, "NoSuchEntity") {
+			err = nil
+		}
 	} else {
 		_, err = r.iam.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: r.roleName(), PolicyName: aws.String(inlineName), PolicyDocument: &text})
 	}

@@ -159,9 +159,14 @@ func (r *RouteTable) route(ctx context.Context) error {
 	dest, id := aws.String(anywhere), t.RouteTableId
 	switch have := defaultRoute(t); {
 	case r.gateway == nil:
-		_, err = r.ec2.DeleteRoute(ctx, &ec2.DeleteRouteInput{RouteTableId: id, DestinationCidrBlock: dest})
+		if _, err = r.ec2.DeleteRoute(ctx, &ec2.DeleteRouteInput{RouteTableId: id, DestinationCidrBlock: dest}); notFound(err) {
+			err = nil
+		}
 	case have == nil:
 		_, err = r.ec2.CreateRoute(ctx, &ec2.CreateRouteInput{RouteTableId: id, DestinationCidrBlock: dest, GatewayId: aws.String(r.gateway.ID())})
+		if isCode(err, "RouteAlreadyExists") {
+			err = nil // by a call whose answer was lost; the next look tells where it leads
+		}
 	default:
 		_, err = r.ec2.ReplaceRoute(ctx, &ec2.ReplaceRouteInput{RouteTableId: id, DestinationCidrBlock: dest, GatewayId: aws.String(r.gateway.ID())})
 	}

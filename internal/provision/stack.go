@@ -150,7 +150,7 @@ func (s *Stack) Balancing() []Resource { return []Resource{s.balancer} }
 // Options are what graph must know to run the stack: whose it is, and what AWS's
 // errors mean. The caller adds Guard and Observe.
 func (s *Stack) Options() graph.Options {
-	return graph.Options{Owner: s.spec.Stack, Transient: Transient, Ambiguous: Ambiguous, Fatal: Expired}
+	return graph.Options{Owner: s.spec.Stack, Transient: Transient, Ambiguous: Ambiguous, Exists: Exists, Fatal: Expired}
 }
 
 // URL returns where the stack answers, or "" before the load balancer is there.

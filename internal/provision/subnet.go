@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -93,10 +94,37 @@ func (s *Subnet) Create(ctx context.Context) (string, error) {
 		AvailabilityZone:  &s.want.zone,
 		TagSpecifications: s.onCreate(types.ResourceTypeSubnet, s.Name()),
 	}, throttlesOnly)
+	if isCode(err, "InvalidSubnet.Conflict") {
+		return s.occupant(ctx, err)
+	}
 	if err != nil {
 		return "", fmt.Errorf("create subnet %s in %s: %w", s.want.cidr, s.want.zone, err)
 	}
 	return aws.ToString(out.Subnet.SubnetId), nil
+}
+
+// occupant finds the subnet that has the range, or some of it, already: ours,
+// made by a call whose answer was lost, or a stranger's.
+func (s *Subnet) occupant(ctx context.Context, conflict error) (string, error) {
+	out, err := s.ec2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: []string{s.vpc.ID()}}}})
+	if err != nil {
+		return "", fmt.Errorf("look for the subnet that has some of %s: %w", s.want.cidr, err)
+	}
+	want, err := netip.ParsePrefix(s.want.cidr)
+	if err != nil {
+		return "", fmt.Errorf("range of %s: %w", s.Name(), err)
+	}
+	for _, live := range out.Subnets {
+		have, err := netip.ParsePrefix(aws.ToString(live.CidrBlock))
+		if err != nil || !have.Overlaps(want) {
+			continue
+		}
+		if tags := tagMap(live.Tags); tags[TagStack] != s.stack || tags[TagResource] != s.Name() {
+			return "", fmt.Errorf("subnet %s, which has %s: %w", aws.ToString(live.SubnetId), have, graph.ErrForeign)
+		}
+		return aws.ToString(live.SubnetId), nil
+	}
+	return "", fmt.Errorf("create subnet %s in %s, which is taken by one that is not visible yet: %w", s.want.cidr, s.want.zone, conflict)
 }
 
 // Update mends tags and whether addresses are public.

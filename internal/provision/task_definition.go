@@ -315,13 +315,14 @@ func taskDrift(live *types.TaskDefinition, tags map[string]string, want *ecs.Reg
 	return out
 }
 
-// Create registers the first revision.
+// Create registers the first revision. Each call makes another one: after a
+// lost answer the engine looks whether it is there.
 func (t *TaskDefinition) Create(ctx context.Context) (string, error) {
 	in := t.definition()
 	tags := t.tags(t.Name())
 	tags[tagSpec] = digestOf(in)
 	in.Tags = ecsTags(tags)
-	out, err := t.ecs.RegisterTaskDefinition(ctx, in)
+	out, err := t.ecs.RegisterTaskDefinition(ctx, in, func(o *ecs.Options) { o.Retryer = onlyThrottles{o.Retryer} })
 	if err != nil {
 		return "", fmt.Errorf("register task definition %s: %w", t.family(), err)
 	}

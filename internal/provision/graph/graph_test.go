@@ -371,6 +371,27 @@ func (u *unanswered) Create(ctx context.Context) (string, error) {
 	return "", errNoAnswer
 }
 
+// TestWhatExistsAlreadyIsLookedForAndThenOursOrAStrangers refuses a create
+// because of something that no look has shown yet.
+func TestWhatExistsAlreadyIsLookedForAndThenOursOrAStrangers(t *testing.T) {
+	t.Parallel()
+	o := us
+	errTaken := errors.New("the name is taken")
+	o.Exists = func(err error) bool { return errors.Is(err, errTaken) }
+	for owner, want := range map[string]error{"us": nil, "them": graph.ErrForeign} {
+		w := newWorld()
+		w.put("a", graph.State{Phase: graph.Ready, ID: "id-a", Owner: owner})
+		w.fail["create a"] = []error{errTaken}
+		_, err := graph.Up(t.Context(), []graph.Maker{&hidden{thing: w.thing("a"), looks: 4}}, o)
+		if !errors.Is(err, want) {
+			t.Errorf("a thing of %s: %v, want %v", owner, err, want)
+		}
+		if got := w.calls(); !slices.Equal(got, []string{"create a"}) {
+			t.Errorf("a thing of %s: calls %v, want one create", owner, got)
+		}
+	}
+}
+
 func TestAFatalErrorEndsEveryWait(t *testing.T) {
 	t.Parallel()
 	w := newWorld()

@@ -24,6 +24,11 @@ type Options struct {
 	// looked up for Settle before it is sent again, so that nothing is made
 	// twice; other calls can be repeated. Nil: no error is.
 	Ambiguous func(error) bool
+	// Exists says that a create was refused because such a thing is there
+	// already. Where no look has shown it yet, it is looked for like one whose
+	// create call ended ambiguously: then it is ours, or a stranger's. Nil: no
+	// error does.
+	Exists func(error) bool
 	// Fatal says that an error will meet every other step as well, as expired
 	// credentials do: every wait ends at once. Nil: no error is.
 	Fatal func(error) bool
@@ -58,6 +63,8 @@ func (o Options) passing(err error) (reason string, ok bool) {
 }
 
 func (o Options) ambiguous(err error) bool { return o.Ambiguous != nil && o.Ambiguous(err) }
+
+func (o Options) exists(err error) bool { return o.Exists != nil && o.Exists(err) }
 
 func (o Options) poller(f Finder, patience time.Duration) *poller {
 	var expect time.Duration
@@ -370,7 +377,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 		st      = seen
 		look    = s.touched.Load() || seen.Phase != Ready // an untouched, finished thing need not be looked at again
 		created bool
-		unsure  bool     // a create ended without telling whether it was done
+		doubt   string   // why it may be there although it is not seen; "" for no reason to think so
 		mended  []Change // the drift that the last Update was given
 	)
 	fail := func(op string, err error) error {
@@ -405,8 +412,8 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 				note = "not visible yet"
 				break
 			}
-			if unsure && !p.settled() {
-				note = "no answer to the create call, looking whether it was made"
+			if doubt != "" && !p.settled() {
+				note = doubt
 				break
 			}
 			s.Action = Created
@@ -425,10 +432,15 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 				continue
 			}
 			reason, ok := r.o.passing(err)
-			if !ok {
+			doubt = ""
+			switch {
+			case r.o.exists(err):
+				reason, doubt = "it exists already", "it exists already, looking whose it is"
+				p.restart()
+			case !ok:
 				return fail("create", err)
-			}
-			if unsure = r.o.ambiguous(err); unsure {
+			case r.o.ambiguous(err):
+				doubt = "no answer to the create call, looking whether it was made"
 				p.restart()
 			}
 			note = reason
@@ -472,6 +484,10 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 			reason, ok := r.o.passing(err)
 			if !ok {
 				return fail("update", err)
+			}
+			if r.o.ambiguous(err) {
+				mended = st.Drift // it may have been carried out, and show soon
+				p.restart()
 			}
 			note = reason
 		case Leaving:
