@@ -20,7 +20,7 @@ type network struct {
 	ec2     *ec2.Client
 	subnets *survey[types.Subnet]
 	tables  *survey[types.RouteTable]
-	groups  *survey[types.SecurityGroup]
+	groups  *survey[types.SecurityGroup] // those of the VPC
 }
 
 func newNetwork(i identity, client *ec2.Client, seen *glances) network {
@@ -37,13 +37,6 @@ func newNetwork(i identity, client *ec2.Client, seen *glances) network {
 			return nil, fmt.Errorf("describe route tables: %w", err)
 		}
 		return out.RouteTables, nil
-	})
-	n.groups = newSurvey(func(ctx context.Context) ([]types.SecurityGroup, error) {
-		out, err := n.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: n.all()})
-		if err != nil {
-			return nil, fmt.Errorf("describe security groups: %w", err)
-		}
-		return out.SecurityGroups, nil
 	})
 	return n
 }

@@ -137,7 +137,7 @@ func (s search) network(ctx context.Context) ([]Leftover, error) {
 		return fail("security groups", err)
 	}
 	for _, x := range groups.SecurityGroups {
-		if aws.ToString(x.GroupName) != "default" { // it goes with its VPC
+		if aws.ToString(x.GroupName) != defaultGroup { // it goes with its VPC
 			add("security group", x.GroupId)
 		}
 	}

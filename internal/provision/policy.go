@@ -48,6 +48,10 @@ var grants = []grant{
 		"CreateRoute CreateTags DeleteInternetGateway DeleteRoute DeleteRouteTable DeleteSecurityGroup DeleteSubnet DeleteVpc DetachInternetGateway DisassociateRouteTable " +
 		"ModifySubnetAttribute ModifyVpcAttribute ReplaceRoute ReplaceRouteTableAssociation RevokeSecurityGroupEgress RevokeSecurityGroupIngress",
 		resources: networkParts("internet-gateway", "route-table", "security-group", "subnet", "vpc"), when: ours},
+	// The default group of a VPC can't be told from others' by a tag: it has none
+	// when it is made. What is nobody's may be closed, and nothing else.
+	{why: "CloseDefaultGroup", service: "ec2", actions: "RevokeSecurityGroupEgress RevokeSecurityGroupIngress", resources: networkParts("security-group"),
+		when: condition{"Null": {"aws:ResourceTag/" + TagStack: {"true"}}}},
 
 	{why: "ReadBalancing", service: "elasticloadbalancing", actions: "DescribeListeners DescribeLoadBalancerAttributes DescribeLoadBalancers DescribeTags " +
 		"DescribeTargetGroupAttributes DescribeTargetGroups DescribeTargetHealth"},

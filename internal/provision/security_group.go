@@ -68,11 +68,33 @@ func (g *SecurityGroup) Find(ctx context.Context) (graph.State, error) {
 		return absent, err
 	}
 	id, tags := aws.ToString(sg.GroupId), tagMap(sg.Tags)
-	live := append(asRules(false, sg.IpPermissions), asRules(true, sg.IpPermissionsEgress)...)
 	return graph.State{
 		Phase: graph.Ready, ID: id, Owner: tags[TagStack],
-		Drift: append(tagDrift(tags, g.tags(g.Name())), ruleDrift(live, g.rules())...),
+		Drift: append(tagDrift(tags, g.tags(g.Name())), ruleDrift(liveRules(*sg), g.rules())...),
 	}, nil
+}
+
+// surveyGroups looks at the groups of the VPC by one call: the stack's, and the
+// default one, which has no tag to be found by.
+func surveyGroups(n network, vpc *VPC) *survey[types.SecurityGroup] {
+	return newSurvey(func(ctx context.Context) ([]types.SecurityGroup, error) {
+		if vpc.ID() == "" {
+			return nil, nil
+		}
+		out, err := n.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{
+			Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: []string{vpc.ID()}}},
+		})
+		if err != nil {
+			return nil, fmt.Errorf("describe the security groups of %s: %w", vpc.ID(), err)
+		}
+		return slices.DeleteFunc(out.SecurityGroups, func(x types.SecurityGroup) bool {
+			return tagMap(x.Tags)[TagStack] != n.stack && aws.ToString(x.GroupName) != defaultGroup
+		}), nil
+	})
+}
+
+func liveRules(sg types.SecurityGroup) []liveRule {
+	return append(asRules(false, sg.IpPermissions), asRules(true, sg.IpPermissionsEgress)...)
 }
 
 // asRules takes permissions, which hold several peers each, apart.
@@ -214,10 +236,15 @@ func (g *SecurityGroup) Update(ctx context.Context, changes []graph.Change) erro
 			return fmt.Errorf("allow %s in %s: %w", r, g.ID(), err)
 		}
 	}
+	return g.revokeExtra(ctx, g.ID(), changes)
+}
+
+// revokeExtra revokes those of a group's rules that the changes say are too many.
+func (n network) revokeExtra(ctx context.Context, group string, changes []graph.Change) error {
 	if !slices.ContainsFunc(changes, func(c graph.Change) bool { return strings.HasPrefix(c.Field, extraRule) }) {
 		return nil
 	}
-	live, err := g.describeRules(ctx, g.ID())
+	live, err := n.describeRules(ctx, group)
 	if err != nil {
 		return err
 	}
@@ -226,8 +253,8 @@ func (g *SecurityGroup) Update(ctx context.Context, changes []graph.Change) erro
 		if !hasField(changes, extraRule+l.String()) {
 			continue
 		}
-		if err := g.revoke(ctx, l.egress, r.SecurityGroupRuleId); err != nil && !isCode(err, "InvalidPermission.NotFound") {
-			return fmt.Errorf("revoke %s in %s: %w", l, g.ID(), err)
+		if err := n.revoke(ctx, group, l.egress, r.SecurityGroupRuleId); err != nil && !isCode(err, "InvalidPermission.NotFound") {
+			return fmt.Errorf("revoke %s in %s: %w", l, group, err)
 		}
 	}
 	return nil
@@ -253,13 +280,13 @@ func (g *SecurityGroup) authorize(ctx context.Context, r rule) error {
 	return err
 }
 
-func (g *SecurityGroup) revoke(ctx context.Context, egress bool, rule *string) error {
-	id, ids := aws.String(g.ID()), []string{aws.ToString(rule)}
+func (n network) revoke(ctx context.Context, group string, egress bool, rule *string) error {
+	ids := []string{aws.ToString(rule)}
 	var err error
 	if egress {
-		_, err = g.ec2.RevokeSecurityGroupEgress(ctx, &ec2.RevokeSecurityGroupEgressInput{GroupId: id, SecurityGroupRuleIds: ids})
+		_, err = n.ec2.RevokeSecurityGroupEgress(ctx, &ec2.RevokeSecurityGroupEgressInput{GroupId: &group, SecurityGroupRuleIds: ids})
 	} else {
-		_, err = g.ec2.RevokeSecurityGroupIngress(ctx, &ec2.RevokeSecurityGroupIngressInput{GroupId: id, SecurityGroupRuleIds: ids})
+		_, err = n.ec2.RevokeSecurityGroupIngress(ctx, &ec2.RevokeSecurityGroupIngressInput{GroupId: &group, SecurityGroupRuleIds: ids})
 	}
 	return err
 }
@@ -273,7 +300,7 @@ func (g *SecurityGroup) Delete(ctx context.Context) error {
 	}
 	for _, r := range live {
 		l := asRule(r)
-		if err := g.revoke(ctx, l.egress, r.SecurityGroupRuleId); err != nil && !notFound(err) {
+		if err := g.revoke(ctx, g.ID(), l.egress, r.SecurityGroupRuleId); err != nil && !notFound(err) {
 			return fmt.Errorf("revoke %s in %s: %w", l, g.ID(), err)
 		}
 	}
@@ -283,9 +310,9 @@ func (g *SecurityGroup) Delete(ctx context.Context) error {
 	return nil
 }
 
-func (g *SecurityGroup) describeRules(ctx context.Context, id string) ([]types.SecurityGroupRule, error) {
+func (n network) describeRules(ctx context.Context, id string) ([]types.SecurityGroupRule, error) {
 	var out []types.SecurityGroupRule
-	pages := ec2.NewDescribeSecurityGroupRulesPaginator(g.ec2, &ec2.DescribeSecurityGroupRulesInput{
+	pages := ec2.NewDescribeSecurityGroupRulesPaginator(n.ec2, &ec2.DescribeSecurityGroupRulesInput{
 		Filters: []types.Filter{{Name: aws.String("group-id"), Values: []string{id}}},
 	})
 	for pages.HasMorePages() {

@@ -191,6 +191,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	n := newNetwork(who, c.EC2, seen)
 
 	vpc := newVPC(n, "10.0.0.0/16")
+	n.groups = surveyGroups(n, vpc)
 	gateway := newInternetGateway(n, vpc)
 	publicA := newSubnet(n, "subnet-public-a", vpc, subnetSpec{"10.0.0.0/24", spec.Zones[0], true})
 	publicB := newSubnet(n, "subnet-public-b", vpc, subnetSpec{"10.0.1.0/24", spec.Zones[1], true})
@@ -225,6 +226,8 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	database := newSecurityGroup(n, "sg-database", "Database of the stack", vpc, []graph.Finder{task}, func() []rule {
 		return []rule{{port: postgresPort, peer: task.ID()}}
 	})
+
+	closed := newDefaultGroup(n, vpc)
 
 	linked := newLinkedRoles(who, c.IAM)
 	ecsRole := newServiceLinkedRole(linked, "ecs", "ecs.amazonaws.com", true, seen.uses.ecs)
@@ -313,7 +316,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	scale := newScaling(who, c.Scaling, scalingRole, service, balancer, targets, limits)
 
 	resources := slices.Concat([]Resource{
-		vpc, gateway, publicA, publicB, privateA, privateB, public, private, lb, task, database,
+		vpc, gateway, publicA, publicB, privateA, privateB, public, private, lb, task, database, closed,
 		ecsRole, elbRole, rdsRole, scalingRole,
 		secret, dbSubnets, dbParameters, dbLogs, db, logGroup, repository, image, executionRole, taskRole,
 		balancer, targets,
