@@ -111,7 +111,70 @@ func only[T any](kind string, found []T, id func(T) string) (*T, error) {
 	for _, f := range found {
 		ids = append(ids, id(f))
 	}
-	return nil, fmt.Errorf("%d of the stack's %s exist where one should: %s; delete all but the one in use", len(found), kind, strings.Join(ids, ", "))
+	return nil, fmt.Errorf("%d of the stack's %s exist where one should: %s; delete all but one", len(found), kind, strings.Join(ids, ", "))
+}
+
+// oneOf returns the thing in use of several of a kind of which one should exist,
+// and the ids of the others, which are bare. A run that is cut off right after
+// a create call without a client token leaves one that the next run can't see
+// yet, and makes once more. While none is in use, the current one (made in this
+// run, or "") counts. Two in use are an error, as from only.
+func oneOf[T any](kind, current string, found []T, id func(T) string, used func(T) (bool, error)) (one *T, bare []string, err error) {
+	if len(found) < 2 {
+		one, err = only(kind, found, id)
+		return one, nil, err
+	}
+	slices.SortFunc(found, func(a, b T) int { return strings.Compare(id(a), id(b)) })
+	var inUse []T
+	for i, f := range found {
+		in, err := used(f)
+		if err != nil {
+			return nil, nil, err
+		}
+		if in {
+			inUse = append(inUse, f)
+		}
+		if one == nil || id(f) == current {
+			one = &found[i]
+		}
+	}
+	if inUse != nil {
+		if one, err = only(kind+" in use", inUse, id); err != nil {
+			return nil, nil, err
+		}
+	}
+	for _, f := range found {
+		if id(f) != id(*one) {
+			bare = append(bare, id(f))
+		}
+	}
+	return one, bare, nil
+}
+
+// duplicateField begins the field of a thing that is one too many.
+const duplicateField = "duplicate: "
+
+func duplicates(bare []string) []graph.Change {
+	var out []graph.Change
+	for _, id := range bare {
+		out = append(out, graph.Change{Field: duplicateField + id, Have: id})
+	}
+	return out
+}
+
+// removeDuplicates removes what is drift as one too many. EC2 refuses it for
+// what is in use after all.
+func removeDuplicates(changes []graph.Change, remove func(id *string) error) error {
+	for _, c := range changes {
+		id, ok := strings.CutPrefix(c.Field, duplicateField)
+		if !ok {
+			continue
+		}
+		if err := remove(&id); err != nil && !notFound(err) {
+			return fmt.Errorf("remove %s, which is one too many: %w", id, err)
+		}
+	}
+	return nil
 }
 
 var absent = graph.State{Phase: graph.Absent}

@@ -32,13 +32,14 @@ func (g *InternetGateway) Find(ctx context.Context) (graph.State, error) {
 	if err != nil {
 		return graph.State{}, fmt.Errorf("describe internet gateways: %w", err)
 	}
-	gw, err := only("internet gateways", out.InternetGateways, func(x types.InternetGateway) string { return aws.ToString(x.InternetGatewayId) })
+	gw, bare, err := oneOf("internet gateways", g.ID(), out.InternetGateways, func(x types.InternetGateway) string { return aws.ToString(x.InternetGatewayId) },
+		func(x types.InternetGateway) (bool, error) { return len(x.Attachments) > 0, nil })
 	if gw == nil || err != nil {
 		return absent, err
 	}
 	tags := tagMap(gw.Tags)
 	st := graph.State{Phase: graph.Ready, ID: aws.ToString(gw.InternetGatewayId), Owner: tags[TagStack]}
-	st.Drift = gatewayDrift(tags, attachedTo(gw), g.vpc.ID(), g.tags(g.Name()))
+	st.Drift = append(gatewayDrift(tags, attachedTo(gw), g.vpc.ID(), g.tags(g.Name())), duplicates(bare)...)
 	return st, nil
 }
 
@@ -73,8 +74,15 @@ func (g *InternetGateway) Create(ctx context.Context) (string, error) {
 	return aws.ToString(out.InternetGateway.InternetGatewayId), nil
 }
 
-// Update mends tags and the attachment.
+// Update mends tags and the attachment, and removes a second gateway.
 func (g *InternetGateway) Update(ctx context.Context, changes []graph.Change) error {
+	err := removeDuplicates(changes, func(other *string) error {
+		_, err := g.ec2.DeleteInternetGateway(ctx, &ec2.DeleteInternetGatewayInput{InternetGatewayId: other})
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	if hasTagDrift(changes) {
 		if err := g.retag(ctx, g.ID(), g.Name()); err != nil {
 			return err

@@ -51,7 +51,8 @@ func (r *RouteTable) Find(ctx context.Context) (graph.State, error) {
 		return graph.State{}, err
 	}
 	ours := named(all, r.Name(), func(x types.RouteTable) []types.Tag { return x.Tags })
-	t, err := only("route tables", ours, func(x types.RouteTable) string { return aws.ToString(x.RouteTableId) })
+	t, bare, err := oneOf("route tables", r.ID(), ours, func(x types.RouteTable) string { return aws.ToString(x.RouteTableId) },
+		func(x types.RouteTable) (bool, error) { return len(x.Associations) > 0 || defaultRoute(&x) != nil, nil })
 	if t == nil || err != nil {
 		return absent, err
 	}
@@ -63,14 +64,17 @@ func (r *RouteTable) Find(ctx context.Context) (graph.State, error) {
 		live.subnets[aws.ToString(a.SubnetId)] = true
 	}
 	st := graph.State{Phase: graph.Ready, ID: aws.ToString(t.RouteTableId), Owner: live.tags[TagStack]}
-	st.Drift = routeDrift(live, r.wanted(), r.tags(r.Name()))
+	st.Drift = append(routeDrift(live, r.wanted(), r.tags(r.Name())), duplicates(bare)...)
 	return st, nil
 }
 
 func (r *RouteTable) table(ctx context.Context) (*types.RouteTable, error) {
-	out, err := r.ec2.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{Filters: r.owned(r.Name())})
+	out, err := r.ec2.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{RouteTableIds: []string{r.ID()}})
+	if notFound(err) {
+		return nil, nil
+	}
 	if err != nil {
-		return nil, fmt.Errorf("describe route tables: %w", err)
+		return nil, fmt.Errorf("describe %s: %w", r.ID(), err)
 	}
 	return only("route tables", out.RouteTables, func(x types.RouteTable) string { return aws.ToString(x.RouteTableId) })
 }
@@ -128,8 +132,16 @@ func (r *RouteTable) Create(ctx context.Context) (string, error) {
 	return aws.ToString(out.RouteTable.RouteTableId), nil
 }
 
-// Update mends tags, the default route and the associations.
+// Update mends tags, the default route and the associations, and removes a
+// second table.
 func (r *RouteTable) Update(ctx context.Context, changes []graph.Change) error {
+	err := removeDuplicates(changes, func(other *string) error {
+		_, err := r.ec2.DeleteRouteTable(ctx, &ec2.DeleteRouteTableInput{RouteTableId: other})
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	if hasTagDrift(changes) {
 		if err := r.retag(ctx, r.ID(), r.Name()); err != nil {
 			return err

@@ -372,6 +372,10 @@ func (t *TaskDefinition) Delete(ctx context.Context) error {
 			return fmt.Errorf("delete task definitions %s: %w", t.family(), err)
 		}
 		for _, f := range out.Failures {
+			// It may have gone by a call whose answer was lost.
+			if live, _, err := t.describe(ctx, aws.ToString(f.Arn)); live == nil && err == nil {
+				continue
+			}
 			return fmt.Errorf("delete task definition %s: %s %s", aws.ToString(f.Arn), aws.ToString(f.Reason), aws.ToString(f.Detail))
 		}
 	}

@@ -38,7 +38,8 @@ func (v *VPC) Find(ctx context.Context) (graph.State, error) {
 	if err != nil {
 		return graph.State{}, fmt.Errorf("describe VPCs: %w", err)
 	}
-	vpc, err := only("VPCs", out.Vpcs, func(x types.Vpc) string { return aws.ToString(x.VpcId) })
+	vpc, bare, err := oneOf("VPCs", v.ID(), out.Vpcs, func(x types.Vpc) string { return aws.ToString(x.VpcId) },
+		func(x types.Vpc) (bool, error) { return v.inhabited(ctx, x.VpcId) })
 	if vpc == nil || err != nil {
 		return absent, err
 	}
@@ -54,8 +55,23 @@ func (v *VPC) Find(ctx context.Context) (graph.State, error) {
 	if vpc.State == types.VpcStatePending {
 		st.Phase = graph.Pending
 	}
-	st.Drift = vpcDrift(live, v.cidr, v.tags(v.Name()))
+	st.Drift = append(vpcDrift(live, v.cidr, v.tags(v.Name())), duplicates(bare)...)
 	return st, nil
+}
+
+// inhabited says whether a VPC has a subnet or a way out.
+func (v *VPC) inhabited(ctx context.Context, id *string) (bool, error) {
+	subnets, err := v.ec2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: []string{*id}}}})
+	if err != nil {
+		return false, fmt.Errorf("describe the subnets of %s: %w", *id, err)
+	}
+	gateways, err := v.ec2.DescribeInternetGateways(ctx, &ec2.DescribeInternetGatewaysInput{
+		Filters: []types.Filter{{Name: aws.String("attachment.vpc-id"), Values: []string{*id}}},
+	})
+	if err != nil {
+		return false, fmt.Errorf("describe the internet gateways of %s: %w", *id, err)
+	}
+	return len(subnets.Subnets)+len(gateways.InternetGateways) > 0, nil
 }
 
 func (v *VPC) attribute(ctx context.Context, id string, name types.VpcAttributeName) (bool, error) {
@@ -99,10 +115,17 @@ func (v *VPC) Create(ctx context.Context) (string, error) {
 	return aws.ToString(out.Vpc.VpcId), nil
 }
 
-// Update mends tags and DNS attributes. ModifyVpcAttribute takes one attribute
+// Update mends tags and DNS attributes, and removes a second VPC. ModifyVpcAttribute takes one attribute
 // a call.
 func (v *VPC) Update(ctx context.Context, changes []graph.Change) error {
 	id, yes := v.ID(), &types.AttributeBooleanValue{Value: aws.Bool(true)}
+	err := removeDuplicates(changes, func(other *string) error {
+		_, err := v.ec2.DeleteVpc(ctx, &ec2.DeleteVpcInput{VpcId: other})
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	if hasTagDrift(changes) {
 		if err := v.retag(ctx, id, v.Name()); err != nil {
 			return err

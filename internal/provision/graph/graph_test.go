@@ -491,11 +491,20 @@ func TestDestroyWaitsForWhatIsBusyAndKeepsTheParentsOfWhatFails(t *testing.T) {
 	p := w.thing("p")
 	q := w.thing("q", p)
 	up(t, a, b, p, q)
-	w.fail["delete b"] = []error{errBusy}
+	w.fail["delete b"] = []error{errBusy, errBusy, errBusy}
 	w.fail["delete q"] = []error{errors.New("deletion protected")}
 	o := us
 	o.Transient = busy
+	told := 0
+	o.Observe = func(e graph.Event) {
+		if e.Node == "b" && e.Kind == graph.Deleting {
+			told++
+		}
+	}
 	_, err := graph.Destroy(t.Context(), []graph.Remover{a, b, p, q}, o)
+	if told != 1 {
+		t.Errorf("it was told %d times that b is being deleted", told)
+	}
 	if f := graph.Failures(err); len(f) != 1 || f[0].Node != "q" {
 		t.Errorf("failures %v", f)
 	}

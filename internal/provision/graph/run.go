@@ -210,6 +210,7 @@ type step struct {
 	touched atomic.Bool // this or something it needs was changed in this run
 	failed  bool        // this or something that it waited for failed
 	notes   string
+	said    string // the last call that was reported
 }
 
 func (s *step) setMade(id string) {
@@ -348,6 +349,15 @@ func (r *run) event(s *step, e Event) {
 	r.o.Observe(e)
 }
 
+// calling reports a call that is about to be sent, unless it is only the same
+// again: what something holds is tried twice a second for minutes.
+func (r *run) calling(s *step, e Event) {
+	if said := fmt.Sprint(e.Kind, e.Changes); said != s.said {
+		s.said = said
+		r.event(s, e)
+	}
+}
+
 func (r *run) waiting(s *step, note string) {
 	if note != s.notes {
 		s.notes = note
@@ -418,7 +428,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 			}
 			s.Action = Created
 			s.touched.Store(true)
-			r.event(s, Event{Kind: Creating})
+			r.calling(s, Event{Kind: Creating})
 			err := r.call(ctx, func(ctx context.Context) error {
 				id, err := m.Create(ctx)
 				if err == nil {
@@ -474,7 +484,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 				}
 			}
 			s.touched.Store(true)
-			r.event(s, Event{Kind: Updating, Changes: st.Drift})
+			r.calling(s, Event{Kind: Updating, Changes: st.Drift})
 			err := r.call(ctx, func(ctx context.Context) error { return u.Update(ctx, st.Drift) })
 			if err == nil {
 				mended = st.Drift
@@ -522,7 +532,7 @@ func (r *run) remove(ctx context.Context, rem Remover, s *step, seen Finding) er
 		p    = r.o.poller(nil, s.n.patience)
 		st   = seen.State
 		look = seen.Err != nil || seen.Phase != Absent
-		sent bool
+		sent *string // the id of what was last asked to go
 	)
 	fail := func(op string, err error) error {
 		return &Error{Node: s.Name, Op: op, ID: s.ID, Err: err, Last: st}
@@ -552,13 +562,13 @@ func (r *run) remove(ctx context.Context, rem Remover, s *step, seen Finding) er
 			return nil
 		}
 		note := st.Note
-		if st.Phase != Leaving && (!sent || p.settled()) {
+		if st.Phase != Leaving && (sent == nil || *sent != st.ID || p.settled()) {
 			s.Action = Deleted
 			s.touched.Store(true)
-			r.event(s, Event{Kind: Deleting, Note: note})
+			r.calling(s, Event{Kind: Deleting, Note: note})
 			err := r.call(ctx, rem.Delete)
 			if err == nil {
-				sent = true
+				sent = &st.ID
 				p.restart()
 				continue
 			}

@@ -49,8 +49,8 @@ func TestKilledInAStorm(t *testing.T) {
 	)
 	for range min(2*workers, seeds) {
 		a := openAccount(t, localcloud.Config{})
-		// A tenth of the pause that users have: there is nobody here to be spared.
-		a.retry = func() aws.Retryer { return provision.NewRetryer(time.Second) }
+		// A hundredth of the pause that users have: there is nobody here to be spared.
+		a.retry = func() aws.Retryer { return provision.NewRetryer(100 * time.Millisecond) }
 		wg.Go(func() {
 			for !t.Failed() {
 				i := next.Add(1) - 1
