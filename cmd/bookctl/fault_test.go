@@ -5,13 +5,16 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -425,3 +428,207 @@ func (s *shell) within(ctx context.Context, t *testing.T, args ...string) result
 	defer stop()
 	return r.end(t)
 }
+
+// TestWhatNeedsReplacingIsRefusedWithNothingTouched has somebody replace the
+// target group by one on another port.
+func TestWhatNeedsReplacingIsRefusedWithNothingTouched(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	image := []string{"--wait=false", "--arch", runtime.GOARCH, "--image", "127.0.0.1:1/none@sha256:" + strings.Repeat("a", 64)}
+	s.up(image...)
+	ctx, balancing := t.Context(), elb.NewFromConfig(h.Config)
+	h.must(ok(ecs.NewFromConfig(h.Config).DeleteService(ctx, &ecs.DeleteServiceInput{Cluster: aws.String("book-cluster"), Service: aws.String("book-service"), Force: aws.Bool(true)})))
+	balancers, err := balancing.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{Names: []string{"book-lb"}})
+	h.must(err)
+	listeners, err := balancing.DescribeListeners(ctx, &elb.DescribeListenersInput{LoadBalancerArn: balancers.LoadBalancers[0].LoadBalancerArn})
+	h.must(err)
+	h.must(ok(balancing.DeleteListener(ctx, &elb.DeleteListenerInput{ListenerArn: listeners.Listeners[0].ListenerArn})))
+	groups, err := balancing.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{Names: []string{"book-tasks"}})
+	h.must(err)
+	old := groups.TargetGroups[0]
+	tags, err := balancing.DescribeTags(ctx, &elb.DescribeTagsInput{ResourceArns: []string{*old.TargetGroupArn}})
+	h.must(err)
+	h.must(ok(balancing.DeleteTargetGroup(ctx, &elb.DeleteTargetGroupInput{TargetGroupArn: old.TargetGroupArn})))
+	h.must(ok(balancing.CreateTargetGroup(ctx, &elb.CreateTargetGroupInput{
+		Name: old.TargetGroupName, Port: aws.Int32(9090), Protocol: old.Protocol, TargetType: old.TargetType, VpcId: old.VpcId, Tags: tags.TagDescriptions[0].Tags,
+	})))
+	before := h.census()
+	if status := s.run("status", "--local"); !strings.Contains(status.out, "refuses, with nothing touched, what can't be changed in place: target-group port: 9090 → 8080") {
+		t.Errorf("status does not tell of the port:\n%s%s", status.out, status.err)
+	}
+	s.run("up", "--local").says(t, 1, "target-group", "port: 9090 → 8080", "can't be changed in place", "nothing was touched")
+	h.same("up touched something beside what it refused", before)
+	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, " 0 left")
+}
+
+// TestAFailedFinalSnapshotLeavesTheDatabase makes the snapshot of a destroy
+// fail.
+func TestAFailedFinalSnapshotLeavesTheDatabase(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	before := h.census()
+	s.up("--wait=false", "--arch", runtime.GOARCH, "--image", "127.0.0.1:1/none@sha256:"+strings.Repeat("a", 64))
+	h.faults(map[string]any{"snapshotsFail": true})
+	s.run("destroy", "--local", "--yes").says(t, 1, "final snapshot book-final-", "it failed", "no final snapshot can be taken", "left as they are", "--purge-snapshots")
+	h.faults(map[string]any{})
+	left := strings.Join(h.census(), "\n")
+	for _, thing := range []string{"database book-database", "secret book/database", "db subnet group book-database", "subnet book-subnet-private-a", "vpc book-vpc"} {
+		if !strings.Contains(left, thing) {
+			t.Errorf("%s is gone:\n%s", thing, left)
+		}
+	}
+	s.run("destroy", "--local", "--yes").says(t, 1, "no final snapshot can be taken", "--purge-snapshots")
+	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, " 0 left")
+	h.same("the account differs after destroy", before)
+}
+
+// TestAPasswordThatDriftedIsMendedByOneRestart changes the password in the
+// secret by hand, and then that of the database, while the service is used.
+func TestAPasswordThatDriftedIsMendedByOneRestart(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	url := s.up()
+	if code, body := call(t, "POST", url+"/books", `{"name":"Dune","author":"Frank Herbert"}`); code != http.StatusCreated {
+		t.Fatalf("POST: %d %s", code, body)
+	}
+	load := startLoad(t, url+"/books/Dune", 4)
+	task := s.tasks(t)
+
+	value := s.secret(t)
+	value.Password = strings.Repeat("Hand", 8)
+	h.must(ok(secretsmanager.NewFromConfig(h.Config).PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{
+		SecretId: aws.String("book/database"), SecretString: aws.String(fmt.Sprintf(
+			`{"engine":"postgres","host":%q,"port":%d,"dbname":%q,"username":%q,"password":%q}`, value.Host, value.Port, value.DBName, value.Username, value.Password)),
+	})))
+	if status := s.run("status", "--local"); strings.Count(status.out+status.err, "password: that of another version of the secret") != 2 {
+		t.Errorf("status does not tell of the password of database and service:\n%s%s", status.out, status.err)
+	}
+	r := s.run("up", "--local")
+	r.says(t, 0, "2 mended")
+	if strings.Contains(r.out+r.err, value.Password) {
+		t.Error("up printed the password")
+	}
+	if got := s.psql(t, s.secret(t), "select author from books where name = 'Dune'"); got != "Frank Herbert" {
+		t.Errorf("psql with the secret's password: %q", got)
+	}
+	until(t, "the old task is gone", func() bool { return len(s.tasks(t)) == 1 })
+	next := s.tasks(t)
+	for pid := range task {
+		if _, same := next[pid]; same {
+			t.Error("the task that has the old password was not replaced")
+		}
+	}
+	s.run("up", "--local").says(t, 0, "0 changed")
+
+	// RDS tells nobody a password: what was done to the database itself shows
+	// in nothing but refused logins, and a rotation mends it.
+	h.must(ok(rds.NewFromConfig(h.Config).ModifyDBInstance(t.Context(), &rds.ModifyDBInstanceInput{
+		DBInstanceIdentifier: aws.String("book-database"), MasterUserPassword: aws.String("of-the-database-only"), ApplyImmediately: aws.Bool(true),
+	})))
+	until(t, "the database is available", func() bool {
+		return strings.Contains(strings.Join(h.census(), "\n"), "database book-database available")
+	})
+	s.must("db", "rotate-password", "--local")
+	if got := s.psql(t, s.secret(t), "select 1"); got != "1" {
+		t.Errorf("psql after the rotation: %q", got)
+	}
+	s.run("up", "--local").says(t, 0, "0 changed")
+	if requests, failures := load.stop(); requests < 100 || len(failures) > 0 {
+		t.Errorf("%d requests, %d failed: %v", requests, len(failures), failures[:min(5, len(failures))])
+	}
+}
+
+// TestASecondCtrlCAndKillsAtAnyTimeLeaveNothingBehind cuts runs off without
+// asking for their patience: the next up heals, and destroy leaves nothing.
+func TestASecondCtrlCAndKillsAtAnyTimeLeaveNothingBehind(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil, "--latencies", "aws", "--scale", "0.005") // a database takes a second
+	before := h.census()
+	image := []string{"up", "--local", "--wait=false", "--arch", runtime.GOARCH, "--image", "127.0.0.1:1/none@sha256:" + strings.Repeat("a", 64)}
+
+	// The calls in flight take longer than anybody waits.
+	h.faults(map[string]any{"throttle": 1, "only": []string{"ec2:CreateVpc"}})
+	first := s.begin(t, image...)
+	until(t, "the run is at work", func() bool { return strings.Contains(strings.Join(h.census(), "\n"), "cluster book-cluster") })
+	h.must(first.Process.Signal(syscall.SIGINT))
+	ended := make(chan result, 1)
+	go func() { ended <- first.end(t) }()
+	select {
+	case <-ended:
+		t.Error("the first Ctrl-C did not wait for the call in flight")
+	case <-time.After(300 * time.Millisecond):
+		h.must(first.Process.Signal(syscall.SIGINT))
+		r := <-ended
+		r.says(t, 130, "Ctrl-C again leaves at once")
+		if strings.Contains(r.err, "next:") {
+			t.Errorf("after a second Ctrl-C the run went on to its end:\n%s", r.err)
+		}
+	}
+	h.faults(map[string]any{})
+
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv("BOOKCTL_SEED"); text != "" {
+		var err error
+		seed, err = strconv.ParseUint(text, 10, 64)
+		h.must(err)
+	}
+	random := rand.New(rand.NewPCG(seed, 0))
+	t.Logf("BOOKCTL_SEED=%d", seed)
+	var whole []string
+	for round := range 4 {
+		for range 1 + random.IntN(2) {
+			run := s.begin(t, image...)
+			time.Sleep(time.Duration(random.IntN(3000)) * time.Millisecond)
+			h.must(run.Process.Kill())
+			run.end(t)
+		}
+		if round%2 == 0 {
+			s.run(image...).says(t, 0)
+			now := settled(h.census())
+			if whole == nil {
+				whole = now
+			}
+			if diff := cmp.Diff(whole, now); diff != "" {
+				t.Errorf("round %d: up left not one of each (-want +got):\n%s", round, diff)
+			}
+		}
+		s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, " 0 left")
+		h.same(fmt.Sprintf("round %d left something behind", round), before)
+	}
+}
+
+// settled is a census without what differs between two equal stacks and from
+// one moment to the next: ports, tasks that come and go, the first backup.
+func settled(census []string) []string {
+	var out []string
+	for _, line := range census {
+		if strings.HasPrefix(line, "network interface") {
+			continue
+		}
+		line = ports.ReplaceAllString(line, "$1")
+		line = strings.TrimSuffix(strings.Replace(line, "database backing-up ", "database available ", 1), "creating")
+		if strings.Contains(line, "automated, ") {
+			line = strings.TrimSuffix(line, "available")
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+var ports = regexp.MustCompile(`(DB_PORT=| port:|HTTP |tcp )\d+`)

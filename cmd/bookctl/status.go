@@ -397,7 +397,18 @@ func (o *statusOutput) text() string {
 	for i, d := range o.Drift {
 		row(label(i, "Drift"), "%s: %s", d.Resource, changesText(d.Changes))
 	}
-	if len(o.Drift) > 0 {
+	var refused []string
+	for _, d := range o.Drift {
+		for _, c := range d.Changes {
+			if c.Refused != "" {
+				refused = append(refused, d.Resource+" "+c.String()+" ("+c.Refused+")")
+			}
+		}
+	}
+	switch {
+	case refused != nil:
+		row("", "'bookctl up' refuses, with nothing touched, what can't be changed in place: %s", strings.Join(refused, "; "))
+	case len(o.Drift) > 0:
 		row("", "'bookctl up' mends it, and 'bookctl plan' says how")
 	}
 	for i, e := range o.Service.Events {

@@ -287,6 +287,10 @@ func (s *story) tell(t provision.Task) {
 		}
 		s.health(t, name)
 		s.next = "'bookctl status' tells how the database is; 'bookctl up' mends its rules, its password and the secret"
+		if strings.Contains(s.databaseReason(), "28P01") {
+			// RDS tells nobody which password a database has, so up can't see it.
+			s.next = "'bookctl up' if the secret was changed by hand; 'bookctl db rotate-password' if the database was: it gives both a new one"
+		}
 	case t.ExitCode != nil && !strings.Contains(reasons, "health checks"):
 		s.crash(t, name, reasons)
 	default:

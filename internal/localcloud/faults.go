@@ -57,6 +57,10 @@ type Faults struct {
 	// zone name; "*" is all classes.
 	// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Troubleshooting.html#CHAP_Troubleshooting.Capacity
 	ZonesWithoutClass map[string][]string `json:"zonesWithoutClass,omitempty"`
+	// SnapshotsFail makes every snapshot of a database end as "failed"; an
+	// instance that was to be deleted after it is not.
+	// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBInstance.html
+	SnapshotsFail bool `json:"snapshotsFail,omitempty"`
 	// ExpireAfter is the number of calls after which the credentials have
 	// expired, until faults are set again; 0 is never.
 	// https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html

@@ -539,6 +539,9 @@ func (a rdsAPI) takeSnapshots(ctx context.Context, resource string) error {
 			case <-latency:
 			}
 		}
+		if err == nil && a.Faults().SnapshotsFail {
+			err = errors.New("the faults say that it fails")
+		}
 		if ctx.Err() != nil {
 			return ctx.Err() // it stays to be taken
 		}

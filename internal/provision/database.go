@@ -20,8 +20,10 @@ import (
 )
 
 // TagSecretVersion is the tag of the database that holds the version of the secret whose
-// password the database was last given. RDS never tells a password, so this is
-// how one that differs from the secret is seen; a version id gives nothing away.
+// password the database was last given, and of the service with which its tasks
+// were started. RDS never tells a password, and a task reads the secret when it
+// starts and never again, so this is how one that differs from the secret is
+// seen; a version id gives nothing away.
 const TagSecretVersion = "bookctl:secret-version" //nolint:gosec // the name of a tag
 
 // Database is the stack's RDS PostgreSQL instance: encrypted, private, backed
@@ -43,6 +45,8 @@ type Database struct {
 	now        func() time.Time
 
 	endpoint atomic.Pointer[endpoint]
+	// version is the current version of the secret, as Find last saw it.
+	version atomic.Pointer[string]
 	// final is the final snapshot that this run has asked for, or saw being
 	// taken: the instance counts as gone only when that is complete.
 	final atomic.Pointer[string]
@@ -116,6 +120,15 @@ func (d *Database) Endpoint() (host string, port int32) {
 	return "", 0
 }
 
+// secretVersion is the version of the secret that tasks are to be started with,
+// or "" while there is none.
+func (d *Database) secretVersion() string {
+	if v := d.version.Load(); v != nil {
+		return *v
+	}
+	return ""
+}
+
 // liveDatabase is what drift compares.
 type liveDatabase struct {
 	databaseSpec
@@ -187,6 +200,12 @@ func (d *Database) Find(ctx context.Context) (graph.State, error) {
 			return graph.State{}, err
 		}
 	}
+	if st.Phase != graph.Leaving && d.final.Load() != nil {
+		// It was to go and stays: its snapshot may have failed.
+		if _, err := d.gone(ctx); errors.Is(err, ErrWouldLoseData) {
+			return graph.State{}, err
+		}
+	}
 	want := liveDatabase{
 		databaseSpec: d.want, tags: d.tags(d.Name()), groups: []string{d.group.ID()},
 		parameters: d.parameters.groupName(), subnets: d.subnets.groupName(), logs: []string{exportedLog},
@@ -201,6 +220,7 @@ func (d *Database) Find(ctx context.Context) (graph.State, error) {
 			return graph.State{}, err
 		}
 		want.secretVersion = version
+		d.version.Store(&version)
 		live.connection, want.connection = c.connection(), d.connected(c, db).connection()
 	}
 	st.Drift = databaseDrift(live, want)
@@ -625,7 +645,7 @@ func (d *Database) gone(ctx context.Context) (graph.State, error) {
 	case "available":
 		return absent, nil
 	case "failed":
-		return graph.State{}, fmt.Errorf("final snapshot %s: %w: it failed; nothing more of the database is removed", *name, ErrWouldLoseData)
+		return graph.State{}, fmt.Errorf("final snapshot %s: %w: it failed; the database and what it needs are left as they are. 'aws rds describe-events --source-type db-snapshot' tells why; --purge-snapshots removes it with its data", *name, ErrWouldLoseData)
 	default:
 		leaving.Note = fmt.Sprintf("final snapshot %s: %s, %d%%", *name, aws.ToString(s.Status), aws.ToInt32(s.PercentProgress))
 		return leaving, nil

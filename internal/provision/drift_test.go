@@ -46,7 +46,7 @@ func TestTagDrift(t *testing.T) {
 func TestServiceDrift(t *testing.T) {
 	t.Parallel()
 	want := liveService{
-		tags: ownTags, definition: "arn:aws:ecs:r:1:task-definition/book-bookapi:7", launch: "FARGATE", desired: 2, recordedCount: "2",
+		tags: ownTags, definition: "arn:aws:ecs:r:1:task-definition/book-bookapi:7", launch: "FARGATE", desired: 2, recordedCount: "2", secretVersion: "v2",
 		subnets: []string{"subnet-a", "subnet-b"}, groups: []string{"sg-1"}, publicAddress: "ENABLED", targets: "tg bookapi:8080", propagate: "SERVICE",
 		rollout: describeRollout(rolloutConfiguration(), aws.Int32(gracePeriod), true),
 	}
@@ -74,6 +74,7 @@ func TestServiceDrift(t *testing.T) {
 		"on instances":                  {want, func(l *liveService) { l.launch = "EC2" }, "launch-type: EC2 → FARGATE refused"},
 		"tags not propagated":           {want, func(l *liveService) { l.propagate = "NONE" }, "propagate-tags: NONE → SERVICE"},
 		"can be entered":                {want, func(l *liveService) { l.exec = true }, "exec: true → false"},
+		"older password":                {want, func(l *liveService) { l.secretVersion = "v1" }, "password: that of another version of the secret → the secret's"},
 		"failed before":                 {want, func(l *liveService) { l.failedRollout = "tasks failed to start" }, "deployment: failed: tasks failed to start → another try"},
 	} {
 		live := test.want

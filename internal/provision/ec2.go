@@ -117,9 +117,13 @@ func only[T any](kind string, found []T, id func(T) string) (*T, error) {
 // oneOf returns the thing in use of several of a kind of which one should exist,
 // and the ids of the others, which are bare. A run that is cut off right after
 // a create call without a client token leaves one that the next run can't see
-// yet, and makes once more. While none is in use, the current one (made in this
-// run, or "") counts. Two in use are an error, as from only.
-func oneOf[T any](kind, current string, found []T, id func(T) string, used func(T) (bool, error)) (one *T, bare []string, err error) {
+// yet, and makes once more. While none is in use, the one made in this run (or
+// "") counts, and until that is seen, there is none. Two in use are an error,
+// as from only.
+func oneOf[T any](kind, made string, found []T, id func(T) string, used func(T) (bool, error)) (one *T, bare []string, err error) {
+	if made != "" && !slices.ContainsFunc(found, func(x T) bool { return id(x) == made }) {
+		return nil, nil, nil
+	}
 	if len(found) < 2 {
 		one, err = only(kind, found, id)
 		return one, nil, err
@@ -134,7 +138,7 @@ func oneOf[T any](kind, current string, found []T, id func(T) string, used func(
 		if in {
 			inUse = append(inUse, f)
 		}
-		if one == nil || id(f) == current {
+		if one == nil || id(f) == made {
 			one = &found[i]
 		}
 	}
@@ -162,9 +166,9 @@ func duplicates(bare []string) []graph.Change {
 	return out
 }
 
-// removeDuplicates removes what is drift as one too many. EC2 refuses it for
-// what is in use after all.
-func removeDuplicates(changes []graph.Change, remove func(id *string) error) error {
+// removeDuplicates removes what is drift as one too many, be it the one made in
+// this run. EC2 refuses it for what is in use after all.
+func removeDuplicates(changes []graph.Change, made *string, remove func(id *string) error) error {
 	for _, c := range changes {
 		id, ok := strings.CutPrefix(c.Field, duplicateField)
 		if !ok {
@@ -172,6 +176,9 @@ func removeDuplicates(changes []graph.Change, remove func(id *string) error) err
 		}
 		if err := remove(&id); err != nil && !notFound(err) {
 			return fmt.Errorf("remove %s, which is one too many: %w", id, err)
+		}
+		if id == *made {
+			*made = ""
 		}
 	}
 	return nil

@@ -17,7 +17,8 @@ import (
 type InternetGateway struct {
 	graph.Node
 	network
-	vpc *VPC
+	vpc  *VPC
+	made string // in this run
 }
 
 func newInternetGateway(n network, vpc *VPC) *InternetGateway {
@@ -32,7 +33,7 @@ func (g *InternetGateway) Find(ctx context.Context) (graph.State, error) {
 	if err != nil {
 		return graph.State{}, fmt.Errorf("describe internet gateways: %w", err)
 	}
-	gw, bare, err := oneOf("internet gateways", g.ID(), out.InternetGateways, func(x types.InternetGateway) string { return aws.ToString(x.InternetGatewayId) },
+	gw, bare, err := oneOf("internet gateways", g.made, out.InternetGateways, func(x types.InternetGateway) string { return aws.ToString(x.InternetGatewayId) },
 		func(x types.InternetGateway) (bool, error) { return len(x.Attachments) > 0, nil })
 	if gw == nil || err != nil {
 		return absent, err
@@ -71,12 +72,13 @@ func (g *InternetGateway) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("create internet gateway: %w", err)
 	}
-	return aws.ToString(out.InternetGateway.InternetGatewayId), nil
+	g.made = aws.ToString(out.InternetGateway.InternetGatewayId)
+	return g.made, nil
 }
 
 // Update mends tags and the attachment, and removes a second gateway.
 func (g *InternetGateway) Update(ctx context.Context, changes []graph.Change) error {
-	err := removeDuplicates(changes, func(other *string) error {
+	err := removeDuplicates(changes, &g.made, func(other *string) error {
 		_, err := g.ec2.DeleteInternetGateway(ctx, &ec2.DeleteInternetGatewayInput{InternetGatewayId: other})
 		return err
 	})

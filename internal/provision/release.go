@@ -187,7 +187,8 @@ func CheckImage(ctx context.Context, client *ecr.Client, stack, image string) er
 
 // Restart replaces every task of the service by a new one of the same release,
 // without a gap, and returns when the new ones serve. Tasks read the secret
-// when they start. Progress, which may be nil, is told what ECS says.
+// when they start, so the service then carries the version that the database
+// notes. Progress, which may be nil, is told what ECS says.
 func Restart(ctx context.Context, c Clients, stack string, progress func(string)) error {
 	in := containers{identity: identity{stack: stack}, ecs: c.ECS}
 	s := &Service{Node: graph.Named("service", 0), containers: in, cluster: &Cluster{containers: in}}
@@ -208,6 +209,17 @@ func Restart(ctx context.Context, c Clients, stack string, progress func(string)
 		return fmt.Errorf("restart service %s: %w", s.serviceName(), err)
 	}
 	s.join(out.Service)
+	db, err := databases{identity: s.identity, rds: c.RDS}.instance(ctx)
+	if err != nil {
+		return err
+	}
+	if db != nil {
+		if v := rdsTagMap(db.TagList)[TagSecretVersion]; v != "" {
+			if err := s.noteVersion(ctx, aws.ToString(live.ServiceArn), v); err != nil {
+				return err
+			}
+		}
+	}
 	return s.restarted(ctx, progress)
 }
 

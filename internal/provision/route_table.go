@@ -23,6 +23,7 @@ type RouteTable struct {
 	vpc     *VPC
 	gateway *InternetGateway // nil: isolated
 	subnets []*Subnet
+	made    string // in this run
 }
 
 func newRouteTable(n network, name string, vpc *VPC, gateway *InternetGateway, subnets ...*Subnet) *RouteTable {
@@ -51,7 +52,7 @@ func (r *RouteTable) Find(ctx context.Context) (graph.State, error) {
 		return graph.State{}, err
 	}
 	ours := named(all, r.Name(), func(x types.RouteTable) []types.Tag { return x.Tags })
-	t, bare, err := oneOf("route tables", r.ID(), ours, func(x types.RouteTable) string { return aws.ToString(x.RouteTableId) },
+	t, bare, err := oneOf("route tables", r.made, ours, func(x types.RouteTable) string { return aws.ToString(x.RouteTableId) },
 		func(x types.RouteTable) (bool, error) { return len(x.Associations) > 0 || defaultRoute(&x) != nil, nil })
 	if t == nil || err != nil {
 		return absent, err
@@ -129,13 +130,14 @@ func (r *RouteTable) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("create route table: %w", err)
 	}
-	return aws.ToString(out.RouteTable.RouteTableId), nil
+	r.made = aws.ToString(out.RouteTable.RouteTableId)
+	return r.made, nil
 }
 
 // Update mends tags, the default route and the associations, and removes a
 // second table.
 func (r *RouteTable) Update(ctx context.Context, changes []graph.Change) error {
-	err := removeDuplicates(changes, func(other *string) error {
+	err := removeDuplicates(changes, &r.made, func(other *string) error {
 		_, err := r.ec2.DeleteRouteTable(ctx, &ec2.DeleteRouteTableInput{RouteTableId: other})
 		return err
 	})

@@ -87,6 +87,7 @@ type liveService struct {
 	rollout       map[string]string // how rollouts go; nil where the answer does not say
 	failedRollout string            // why the rollout of exactly this failed before this run
 	recordedCount string
+	secretVersion string // of the secret, that the tasks were started with
 	bounds        bounds
 }
 
@@ -244,6 +245,7 @@ func asLiveService(live *types.Service, tags map[string]string) liveService {
 	l := liveService{
 		tags: tags, definition: aws.ToString(live.TaskDefinition), launch: string(live.LaunchType), desired: live.DesiredCount,
 		propagate: string(live.PropagateTags), exec: live.EnableExecuteCommand, recordedCount: tags[tagCount],
+		secretVersion: tags[TagSecretVersion],
 	}
 	if n := live.NetworkConfiguration; n != nil && n.AwsvpcConfiguration != nil {
 		l.subnets, l.groups = n.AwsvpcConfiguration.Subnets, n.AwsvpcConfiguration.SecurityGroups
@@ -301,7 +303,7 @@ func (s *Service) wanted() liveService {
 		desired: s.want.count, bounds: s.want.bounds, recordedCount: strconv.Itoa(int(s.want.count)),
 		subnets: n.Subnets, groups: n.SecurityGroups, publicAddress: string(n.AssignPublicIp),
 		targets: describeTargets(s.balancers()), propagate: string(types.PropagateTagsService), exec: s.want.exec,
-		rollout: describeRollout(rolloutConfiguration(), aws.Int32(gracePeriod), true),
+		rollout: describeRollout(rolloutConfiguration(), aws.Int32(gracePeriod), true), secretVersion: s.definition.database.secretVersion(),
 	}
 }
 
@@ -343,6 +345,9 @@ func serviceDrift(live, want liveService) []graph.Change {
 	if live.rollout != nil {
 		out = append(out, attributeDrift(live.rollout, want.rollout)...)
 	}
+	if want.secretVersion != "" && live.secretVersion != want.secretVersion {
+		add("password", "that of another version of the secret", "the secret's")
+	}
 	if live.failedRollout != "" && len(out) == 0 {
 		add("deployment", "failed: "+live.failedRollout, "another try")
 	}
@@ -361,6 +366,9 @@ func (s *Service) Create(ctx context.Context) (string, error) {
 		DeploymentConfiguration: rolloutConfiguration(), HealthCheckGracePeriodSeconds: aws.Int32(gracePeriod),
 		PropagateTags: types.PropagateTagsService, EnableECSManagedTags: true, EnableExecuteCommand: s.want.exec,
 		Tags: ecsTags(s.tags(s.Name())),
+	}
+	if v := s.definition.database.secretVersion(); v != "" {
+		in.Tags = append(in.Tags, types.Tag{Key: aws.String(TagSecretVersion), Value: &v})
 	}
 	text, err := json.Marshal(in) //nolint:gosec // the token is made of it and not in it yet
 	if err != nil {
@@ -412,6 +420,7 @@ func (s *Service) Update(ctx context.Context, changes []graph.Change) error {
 		// Only new tasks can be entered, or no longer be.
 		"exec":       func() { in.EnableExecuteCommand, in.ForceNewDeployment = &s.want.exec, true },
 		"deployment": func() { in.ForceNewDeployment = true },
+		"password":   func() { in.ForceNewDeployment = true },
 	}
 	changed := false
 	for _, c := range changes {
@@ -433,6 +442,19 @@ func (s *Service) Update(ctx context.Context, changes []graph.Change) error {
 		return fmt.Errorf("update %s of service %s: %w", graph.Fields(changes), s.serviceName(), err)
 	}
 	s.join(out.Service)
+	if hasField(changes, "password") {
+		return s.noteVersion(ctx, s.ID(), s.definition.database.secretVersion())
+	}
+	return nil
+}
+
+// noteVersion notes which version of the secret the tasks were started with. It
+// is done last: cut off before, the next run starts them once more.
+func (s *Service) noteVersion(ctx context.Context, arn, version string) error {
+	_, err := s.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: &arn, Tags: ecsTags(map[string]string{TagSecretVersion: version})})
+	if err != nil {
+		return fmt.Errorf("note the secret's version on service %s: %w", s.serviceName(), err)
+	}
 	return nil
 }
 

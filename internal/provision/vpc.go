@@ -19,6 +19,7 @@ type VPC struct {
 	graph.Node
 	network
 	cidr string
+	made string // in this run
 }
 
 func newVPC(n network, cidr string) *VPC {
@@ -38,7 +39,7 @@ func (v *VPC) Find(ctx context.Context) (graph.State, error) {
 	if err != nil {
 		return graph.State{}, fmt.Errorf("describe VPCs: %w", err)
 	}
-	vpc, bare, err := oneOf("VPCs", v.ID(), out.Vpcs, func(x types.Vpc) string { return aws.ToString(x.VpcId) },
+	vpc, bare, err := oneOf("VPCs", v.made, out.Vpcs, func(x types.Vpc) string { return aws.ToString(x.VpcId) },
 		func(x types.Vpc) (bool, error) { return v.inhabited(ctx, x.VpcId) })
 	if vpc == nil || err != nil {
 		return absent, err
@@ -112,14 +113,15 @@ func (v *VPC) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("create VPC: %w", err)
 	}
-	return aws.ToString(out.Vpc.VpcId), nil
+	v.made = aws.ToString(out.Vpc.VpcId)
+	return v.made, nil
 }
 
 // Update mends tags and DNS attributes, and removes a second VPC. ModifyVpcAttribute takes one attribute
 // a call.
 func (v *VPC) Update(ctx context.Context, changes []graph.Change) error {
 	id, yes := v.ID(), &types.AttributeBooleanValue{Value: aws.Bool(true)}
-	err := removeDuplicates(changes, func(other *string) error {
+	err := removeDuplicates(changes, &v.made, func(other *string) error {
 		_, err := v.ec2.DeleteVpc(ctx, &ec2.DeleteVpcInput{VpcId: other})
 		return err
 	})

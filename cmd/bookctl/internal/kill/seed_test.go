@@ -1,7 +1,3 @@
-//go:build storm
-
-// Not green yet: run it with -tags storm until it is, then drop the tag.
-
 package kill_test
 
 import (
