@@ -379,7 +379,11 @@ func TestDestroySaysWhatHoldsItAndGoesOn(t *testing.T) {
 			t.Log(s.run("local", "logs").out)
 		}
 	})
-	s.run("destroy", "--local", "--yes", "--purge-snapshots", "--timeout", "30s").says(t, 6, *held.NetworkInterface.NetworkInterfaceId, "accounting department", *subnets.Subnets[0].SubnetId)
+	r := s.run("destroy", "--local", "--yes", "--purge-snapshots", "--timeout", "30s")
+	if n := len(regexp.MustCompile(`subnet-private-b +deleting\n`).FindAllString(r.err, -1)); n != 1 {
+		t.Errorf("it is said %d times that the subnet is being deleted:\n%s", n, r.err)
+	}
+	r.says(t, 6, *held.NetworkInterface.NetworkInterfaceId, "accounting department", *subnets.Subnets[0].SubnetId)
 	h.must(ok(ec2.NewFromConfig(h.Config).DeleteNetworkInterface(t.Context(), &ec2.DeleteNetworkInterfaceInput{NetworkInterfaceId: held.NetworkInterface.NetworkInterfaceId})))
 	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, " 0 left")
 	h.same("the account differs after destroy", before)
