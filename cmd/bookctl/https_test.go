@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -33,6 +34,89 @@ func (s *shell) records(t *testing.T, zone string) map[string]string {
 	return all
 }
 
+// trusting is a client that trusts the local cloud's authority, follows no
+// redirect, and finds every name on this machine.
+func (s *shell) trusting(t *testing.T, limits *tls.Config) *http.Client {
+	t.Helper()
+	var info struct{ TrustBundle string }
+	decode(t, s.must("local", "status", "--output", "json"), &info)
+	bundle, err := os.ReadFile(info.TrustBundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	limits.RootCAs = x509.NewCertPool()
+	limits.RootCAs.AppendCertsFromPEM(bundle)
+	dialled := &net.Dialer{}
+	return &http.Client{
+		Transport: &http.Transport{TLSClientConfig: limits, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			_, port, err := net.SplitHostPort(address)
+			if err != nil {
+				return nil, err
+			}
+			return dialled.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port)) // in place of DNS
+		}},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// TestACertificateThatIsThereServesHTTPS brings a certificate of the user's own,
+// which the stack uses and leaves alone.
+func TestACertificateThatIsThereServesHTTPS(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	needAWS(t)
+	s := newShell(t)
+	s.must("local", "start")
+	const domain = "books.example.org"
+	var zone struct{ HostedZone struct{ ID string } }
+	decode(t, s.aws("route53", "create-hosted-zone", "--name", "example.org", "--caller-reference", "1"), &zone)
+	var requested struct{ CertificateArn string }
+	decode(t, s.aws("acm", "request-certificate", "--domain-name", domain, "--validation-method", "DNS"), &requested)
+	arn := requested.CertificateArn
+
+	if r := s.run("up", "--local", "--certificate", arn); r.code == 0 {
+		t.Errorf("a certificate that is not issued is taken: %s%s", r.out, r.err)
+	}
+	var detail struct {
+		Certificate struct {
+			DomainValidationOptions []struct {
+				ResourceRecord struct{ Name, Type, Value string }
+			}
+		}
+	}
+	decode(t, s.aws("acm", "describe-certificate", "--certificate-arn", arn), &detail)
+	proof := detail.Certificate.DomainValidationOptions[0].ResourceRecord
+	s.aws("route53", "change-resource-record-sets", "--hosted-zone-id", zone.HostedZone.ID, "--change-batch",
+		`{"Changes":[{"Action":"CREATE","ResourceRecordSet":{"Name":"`+proof.Name+`","Type":"`+proof.Type+`","TTL":60,"ResourceRecords":[{"Value":"`+proof.Value+`"}]}}]}`)
+
+	at := s.up("--certificate", arn)
+	u, err := url.Parse(at)
+	if err != nil || u.Scheme != "https" {
+		t.Fatalf("up says %q: %v", at, err)
+	}
+	u.Host = net.JoinHostPort(domain, u.Port()) // which the user's own record leads there
+	resp, err := s.trusting(t, &tls.Config{MinVersion: tls.VersionTLS12}).Get(u.String() + "/books")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK || resp.TLS == nil || resp.TLS.PeerCertificates[0].VerifyHostname(domain) != nil {
+		t.Errorf("GET %s/books: %+v", u, resp)
+	}
+	if r := s.run("up", "--local", "--output", "json"); !strings.Contains(r.out, `"apiWrites":0`) {
+		t.Errorf("a second up without flags writes: %s%s", r.out, r.err)
+	}
+	s.must("destroy", "--local", "--yes", "--purge-snapshots")
+	if r := s.records(t, zone.HostedZone.ID); len(r) != 1 || r["CNAME"] != proof.Name {
+		t.Errorf("the user's zone has %v after destroy", r)
+	}
+	if out := s.aws("acm", "list-certificates"); !strings.Contains(out, arn) {
+		t.Errorf("destroy took the user's certificate: %s", out)
+	}
+}
+
 func TestADomainIsServedByHTTPSAndLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -53,28 +137,7 @@ func TestADomainIsServedByHTTPSAndLeavesNothingBehind(t *testing.T) {
 	if err != nil || u.Scheme != "https" || u.Hostname() != domain {
 		t.Fatalf("up says %q: %v", at, err)
 	}
-	var info struct{ TrustBundle string }
-	decode(t, s.must("local", "status", "--output", "json"), &info)
-	bundle, err := os.ReadFile(info.TrustBundle)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(bundle)
-	dialled := &net.Dialer{}
-	client := func(limits *tls.Config) *http.Client {
-		limits.RootCAs = roots
-		return &http.Client{
-			Transport: &http.Transport{TLSClientConfig: limits, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-				_, port, err := net.SplitHostPort(address)
-				if err != nil {
-					return nil, err
-				}
-				return dialled.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port)) // in place of DNS
-			}},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		}
-	}
+	client := func(limits *tls.Config) *http.Client { return s.trusting(t, limits) }
 	get := func(c *http.Client, url string) (*http.Response, error) {
 		resp, err := c.Get(url)
 		if err != nil {
@@ -118,8 +181,17 @@ func TestADomainIsServedByHTTPSAndLeavesNothingBehind(t *testing.T) {
 	if r := s.records(t, zone); r["A"] != domain+"." || !strings.HasPrefix(r["CNAME"], "_") {
 		t.Errorf("the zone has %v", r)
 	}
-	if r := s.run("up", "--local", "--output", "json"); !strings.Contains(r.out, `"apiWrites":0`) {
-		t.Errorf("a second up without flags writes: %s%s", r.out, r.err)
+	reads := regexp.MustCompile(`"apiReads":\d+,"apiWrites":0`)
+	alone := reads.FindString(s.run("up", "--local", "--output", "json").out)
+	if alone == "" {
+		t.Error("a second up without flags writes")
+	}
+	// Certificates of others are not looked at, however many there are.
+	for _, name := range []string{"a", "b", "c"} {
+		s.aws("acm", "request-certificate", "--domain-name", name+".example.com", "--validation-method", "DNS")
+	}
+	if among := reads.FindString(s.run("up", "--local", "--output", "json").out); among != alone {
+		t.Errorf("beside other certificates, up makes %s calls instead of %s", among, alone)
 	}
 	if r := s.run("up", "--local", "--domain", "other.example.com"); r.code == 0 || !strings.Contains(r.err, "can't be changed") {
 		t.Errorf("another domain: exit code %d\n%s", r.code, r.err)
@@ -128,7 +200,7 @@ func TestADomainIsServedByHTTPSAndLeavesNothingBehind(t *testing.T) {
 	if r := s.records(t, zone); len(r) > 0 {
 		t.Errorf("destroy leaves %v in the zone", r)
 	}
-	if out := s.aws("acm", "list-certificates"); strings.Contains(out, "arn:") {
+	if out := s.aws("acm", "list-certificates"); strings.Contains(out, domain) || strings.Count(out, `"CertificateArn"`) != 3 {
 		t.Errorf("destroy leaves %s", out)
 	}
 }

@@ -229,7 +229,9 @@ func newLocalServe(s streams) *cobra.Command {
 			}
 			err = localcloud.Run(cmd.Context(), localcloud.Config{
 				StateDir: dir, Version: version(), Port: behaviour.port, Faults: faults, Latencies: latencies,
-				Log: slog.New(slog.NewTextHandler(s.err, nil)),
+				// Scaling looks once a second, for the minute of AWS's metrics.
+				ScalingMinute: time.Duration(behaviour.scale * float64(time.Second)),
+				Log:           slog.New(slog.NewTextHandler(s.err, nil)),
 			}, nil)
 			if errors.Is(err, errInterrupted) || cmd.Context().Err() != nil && errors.Is(err, context.Canceled) {
 				return nil // that is how it is stopped

@@ -40,19 +40,14 @@ const validationRecord = "validation-record"
 
 // Find looks the certificate up by its domain and its tags.
 func (c *Certificate) Find(ctx context.Context) (graph.State, error) {
-	all, err := ownCertificates(ctx, c.acm, c.stack)
+	all, err := ownCertificates(ctx, c.acm, c.stack, c.domain)
 	if err != nil {
 		return graph.State{}, err
 	}
-	var live *ownCertificate
-	for i := range all {
-		if all[i].domain == c.domain {
-			live = &all[i]
-		}
-	}
-	if live == nil {
+	if len(all) == 0 {
 		return absent, nil
 	}
+	live := all[len(all)-1]
 	detail, err := c.describe(ctx, live.arn)
 	if isCode(err, "ResourceNotFoundException") {
 		return absent, nil
@@ -196,18 +191,23 @@ func (c *Certificate) shared(ctx context.Context) (bool, error) {
 
 // ownCertificate is a certificate of a stack.
 type ownCertificate struct {
-	arn, domain string
-	tags        map[string]string
+	arn  string
+	tags map[string]string
 }
 
-// ownCertificates are those that carry the stack's tag.
-func ownCertificates(ctx context.Context, client *acm.Client, stack string) ([]ownCertificate, error) {
+// ownCertificates are those that carry the stack's tag, of one domain or, for "",
+// of any. ACM lists no tags and finds nothing by them: each candidate is asked
+// for its own.
+func ownCertificates(ctx context.Context, client *acm.Client, stack, domain string) ([]ownCertificate, error) {
 	all, err := listCertificates(ctx, client)
 	if err != nil {
 		return nil, err
 	}
 	var out []ownCertificate
 	for _, x := range all {
+		if domain != "" && aws.ToString(x.DomainName) != domain {
+			continue
+		}
 		tags, err := client.ListTagsForCertificate(ctx, &acm.ListTagsForCertificateInput{CertificateArn: x.CertificateArn})
 		if isCode(err, "ResourceNotFoundException") {
 			continue
@@ -216,7 +216,7 @@ func ownCertificates(ctx context.Context, client *acm.Client, stack string) ([]o
 			return nil, fmt.Errorf("list the tags of certificate %s: %w", aws.ToString(x.CertificateArn), err)
 		}
 		own := ownCertificate{
-			arn: aws.ToString(x.CertificateArn), domain: aws.ToString(x.DomainName),
+			arn:  aws.ToString(x.CertificateArn),
 			tags: readTags(tags.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value }),
 		}
 		if own.tags[TagStack] == stack {

@@ -269,7 +269,7 @@ func (s search) balancing(ctx context.Context) ([]Leftover, error) {
 }
 
 func (s search) certificates(ctx context.Context) ([]Leftover, error) {
-	all, err := ownCertificates(ctx, s.ACM, s.stack)
+	all, err := ownCertificates(ctx, s.ACM, s.stack, "")
 	var out []Leftover
 	for _, c := range all {
 		out = append(out, Leftover{Service: "acm", Type: "certificate", ID: c.arn})
