@@ -62,8 +62,8 @@ func Open(ctx context.Context, stateDir string) (*Engine, error) {
 // Version is that of the installed PostgreSQL, such as "17.6".
 func (e *Engine) Version() string { return e.version }
 
-// Home is the directory of all data. It goes away with the last database and
-// snapshot.
+// Home is the directory of all data. It goes away when the engine is closed
+// without a database or snapshot.
 func (e *Engine) Home() string { return e.home }
 
 // namePattern is RDS's for identifiers, widened by the colon that the names of
@@ -85,7 +85,8 @@ func (e *Engine) Server(name string) (*Server, error) {
 	return s, nil
 }
 
-// Close stops every server and keeps the data.
+// Close stops every server and keeps the data. Where there is none, the files
+// that new servers begin with go, too.
 func (e *Engine) Close(ctx context.Context) error {
 	e.mu.Lock()
 	servers := make([]*Server, 0, len(e.servers))
@@ -99,6 +100,8 @@ func (e *Engine) Close(ctx context.Context) error {
 		wait.Go(func() { errs[i] = s.Stop(ctx) })
 	}
 	wait.Wait()
+	errs = append(errs, e.dropTemplate())
+	_ = os.Remove(e.home) // fails if it is not empty, and so in use
 	return errors.Join(errs...)
 }
 
@@ -118,17 +121,14 @@ func (e *Engine) DeleteSnapshot(name string) error {
 	return e.discard(dir)
 }
 
-// discard removes dir, and with the last of them the home.
+// discard removes dir, and with the last of its kind the directory of all. The
+// template stays while the engine is open: whoever made one stack may make
+// another, and making it anew takes longer than all else.
 func (e *Engine) discard(dir string) error {
-	err := os.RemoveAll(dir)
-	if err == nil {
-		_ = os.Remove(filepath.Dir(dir)) // fails if it is not empty, and so in use
-		err = e.dropTemplate()
-	}
-	if err != nil {
+	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("remove database files: %w", err)
 	}
-	_ = os.Remove(e.home) // as above
+	_ = os.Remove(filepath.Dir(dir)) // fails if it is not empty, and so in use
 	return nil
 }
 

@@ -184,6 +184,9 @@ func TestSnapshotHoldsWhatWasThereAndNothingLater(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := c.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := os.Stat(c.Home()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("with all databases and snapshots gone, %s is still there", c.Home())
 	}

@@ -54,7 +54,7 @@ func (e *Engine) copyTemplate(ctx context.Context, to string) error {
 	return e.copyTree(ctx, e.template(), to)
 }
 
-// dropTemplate removes the template with the last data, unless it is in use.
+// dropTemplate removes the template if there is no data, unless it is in use.
 func (e *Engine) dropTemplate() error {
 	for _, dir := range []string{"instances", "snapshots"} {
 		if _, err := os.Stat(filepath.Join(e.home, dir)); !errors.Is(err, fs.ErrNotExist) {
