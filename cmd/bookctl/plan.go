@@ -255,6 +255,8 @@ func (o planOutput) print(w io.Writer, place string, all bool) error {
 			fmt.Fprint(&b, "      "+c.String())
 			if c.Refused != "" {
 				fmt.Fprint(&b, " (refused: "+c.Refused+")")
+			} else if c.Downtime != "" {
+				fmt.Fprint(&b, " ("+c.Downtime+")")
 			}
 			fmt.Fprintln(&b)
 		}

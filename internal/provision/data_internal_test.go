@@ -136,6 +136,40 @@ func TestDatabaseDrift(t *testing.T) {
 	}
 }
 
+// TestWhatTakesTheDatabaseAwayIsSaid goes by the table of settings in RDS's
+// guide: what is not named there as an outage must not frighten anybody.
+func TestWhatTakesTheDatabaseAwayIsSaid(t *testing.T) {
+	t.Parallel()
+	base := databaseSpec{version: "17.4", class: "db.t4g.micro", storage: 20, backups: 7}
+	for name, c := range map[string]struct {
+		live, want func(*databaseSpec)
+		says       string
+	}{
+		"class":                 {want: func(d *databaseSpec) { d.class = "db.t4g.small" }, says: "some minutes"},
+		"class with a standby":  {live: func(d *databaseSpec) { d.multiAZ = true }, want: func(d *databaseSpec) { d.multiAZ, d.class = true, "db.t4g.small" }, says: "its standby takes over"},
+		"minor version":         {want: func(d *databaseSpec) { d.version = "17.9" }, says: "some minutes"},
+		"major version":         {want: func(d *databaseSpec) { d.version = "18" }},
+		"backups off":           {want: func(d *databaseSpec) { d.backups = 0 }, says: "some minutes"},
+		"more backups":          {want: func(d *databaseSpec) { d.backups = 14 }},
+		"storage and its limit": {want: func(d *databaseSpec) { d.storage, d.maxStorage = 30, 100 }},
+		"a standby":             {want: func(d *databaseSpec) { d.multiAZ = true }},
+		"insights, protection":  {want: func(d *databaseSpec) { d.insights, d.protected = true, true }},
+	} {
+		live, want := liveDatabase{databaseSpec: base, encrypted: true}, liveDatabase{databaseSpec: base, encrypted: true}
+		if c.live != nil {
+			c.live(&live.databaseSpec)
+		}
+		c.want(&want.databaseSpec)
+		said := ""
+		for _, d := range databaseDrift(live, want) {
+			said += d.Downtime
+		}
+		if (said == "") != (c.says == "") || !strings.Contains(said, c.says) {
+			t.Errorf("%s: said %q, want %q", name, said, c.says)
+		}
+	}
+}
+
 func TestSnapshotsOfANamesakeAreSpared(t *testing.T) {
 	t.Parallel()
 	found := []candidate{

@@ -317,8 +317,28 @@ func databaseDrift(live, want liveDatabase) []graph.Change {
 		out = append(out, graph.Change{Field: "password", Have: "that of another version of the secret", Want: "the secret's"})
 	}
 	add("secret-connection", live.connection, want.connection, "")
+	for i := range out {
+		out[i].Downtime = downtime(out[i], live)
+	}
 	sortChanges(out)
 	return out
+}
+
+// downtime says how long the database is away for a change. RDS applies it to a
+// standby first and then fails over to that, but for versions, which both get at
+// once:
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_ModifyInstance.Settings.html
+func downtime(c graph.Change, live liveDatabase) string {
+	none := days(0)
+	switch {
+	case c.Refused != "":
+		return ""
+	case c.Field == "class" && live.multiAZ:
+		return "the database is away for one or two minutes, while its standby takes over"
+	case c.Field == "class", c.Field == "version", c.Field == "backup-retention" && (c.Have == none || c.Want == none):
+		return "the database is away for some minutes meanwhile"
+	}
+	return ""
 }
 
 // versionDrift compares versions of PostgreSQL. RDS raises the minor by itself,

@@ -32,6 +32,9 @@ type Change struct {
 	// Refused, when set, says why the field can't be changed in place. The
 	// engine then touches nothing and reports the field.
 	Refused string `json:"refused,omitempty"`
+	// Downtime, when set, says what does not serve while the field is changed,
+	// and for how long.
+	Downtime string `json:"downtime,omitempty"`
 }
 
 // String renders the change as "field: have → want".
