@@ -1,4 +1,4 @@
-.PHONY: try build test check bench bench-deploy bench-speed
+.PHONY: try build test check bench bench-deploy bench-speed bench-growth
 
 try: build ## deploy the books API on this machine, and use it
 	.ci/setup run
@@ -25,3 +25,6 @@ bench-deploy: ## bookctl beside Terraform, against one emulator (TF_PEER and TF_
 
 bench-speed: ## up and destroy by the longest chain of AWS's own waits, on a local cloud as slow as AWS
 	go test ./cmd/bookctl -run '^$$' -bench Speed -benchtime 1x -timeout 20m
+
+bench-growth: ## 50 stacks in one account: the calls and the time of one of them, alone and among the others
+	go test ./cmd/bookctl -run '^$$' -bench Growth -benchtime 1x -timeout 30m

@@ -62,6 +62,7 @@ type onWire struct {
 	mu     sync.Mutex
 	reads  []string
 	writes []string
+	waited time.Duration // for the endpoint's answers, all together
 }
 
 var readingAction = regexp.MustCompile("^(Describe|Get|List|BatchGet|BatchCheck|Filter)")
@@ -86,7 +87,11 @@ func watchWire(t testing.TB, endpoint string) *onWire {
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		w.note(r, body)
+		begun := time.Now()
 		proxy.ServeHTTP(rw, r)
+		w.mu.Lock()
+		w.waited += time.Since(begun)
+		w.mu.Unlock()
 	}))
 	t.Cleanup(server.Close)
 	w.url = server.URL
