@@ -9,6 +9,8 @@ import (
 	"testing"
 	"text/tabwriter"
 	"time"
+
+	"github.com/bookctl/bookctl/internal/moto"
 )
 
 // BenchmarkDeploy deploys an equivalent stack with bookctl and with Terraform,
@@ -17,7 +19,7 @@ import (
 // mirror of its provider); without them only bookctl is measured. The image is
 // a ready one in both: the emulator has no registry to push to.
 func BenchmarkDeploy(b *testing.B) {
-	wire := watchWire(b, startMoto(b))
+	wire := watchWire(b, moto.Start(b))
 	image := readyImage(b)
 	env := append(os.Environ(), "AWS_ENDPOINT_URL="+wire.url, "AWS_ACCESS_KEY_ID=bench", "AWS_SECRET_ACCESS_KEY=bench", "AWS_REGION=us-east-1")
 	type figure struct {

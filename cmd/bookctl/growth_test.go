@@ -12,6 +12,8 @@ import (
 	"testing"
 	"text/tabwriter"
 	"time"
+
+	"github.com/bookctl/bookctl/internal/moto"
 )
 
 const (
@@ -28,7 +30,7 @@ const (
 // so gets slower as it fills, as AWS does not: beside the time is how long it
 // took for an answer.
 func BenchmarkGrowth(b *testing.B) {
-	endpoint, image := startMoto(b), readyImage(b)
+	endpoint, image := moto.Start(b), readyImage(b)
 	type figure struct {
 		calls           int
 		seconds, answer float64

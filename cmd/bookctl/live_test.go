@@ -14,6 +14,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/bookctl/bookctl/internal/moto"
 )
 
 // readyImage puts an image that says it is for amd64 into a registry of its own
@@ -42,7 +44,7 @@ func TestALiveViewFitsItsTerminalAndLeavesNoTrace(t *testing.T) {
 		t.Skip("slow")
 	}
 	// moto never starts a task: up waits for as long as it is let.
-	s := newShell(t, "AWS_ENDPOINT_URL="+startMoto(t), "AWS_ACCESS_KEY_ID=t", "AWS_SECRET_ACCESS_KEY=t", "AWS_REGION=us-east-1", "TERM=xterm-256color")
+	s := newShell(t, "AWS_ENDPOINT_URL="+moto.Start(t), "AWS_ACCESS_KEY_ID=t", "AWS_SECRET_ACCESS_KEY=t", "AWS_REGION=us-east-1", "TERM=xterm-256color")
 	image := readyImage(t)
 	for _, cols := range []int{80, 200} {
 		m := openTerminal(t, s.command("up", "--image", image), cols, 24)

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/bookctl/bookctl/internal/moto"
 )
 
 // TestScripts runs testdata/script: what a command prints, and its exit code.
@@ -30,7 +32,7 @@ func TestScriptsAgainstMoto(t *testing.T) {
 	image := readyImage(t)
 	scripts(t, "testdata/script/moto*.txtar", func(e *testscript.Env) {
 		// An account each: they run side by side, on stacks of one name.
-		wire := watchWire(t, startMoto(t))
+		wire := watchWire(t, moto.Start(t))
 		e.Setenv("AWS_ENDPOINT_URL", wire.url)
 		e.Setenv("IMAGE", image)
 		e.Values[wireKey{}] = wire

@@ -27,6 +27,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
+
+	"github.com/bookctl/bookctl/internal/moto"
 )
 
 // TestTheStackHoldsItsSecurityRules makes a stack on two endpoints and asks them
@@ -40,7 +42,7 @@ func TestTheStackHoldsItsSecurityRules(t *testing.T) {
 	documented := heldRules(t)
 	t.Run("moto", func(t *testing.T) {
 		t.Parallel()
-		endpoint, image := startMoto(t), readyImage(t)
+		endpoint, image := moto.Start(t), readyImage(t)
 		// moto has no Performance Insights.
 		holds(t, endpoint, documented, []string{"--protect", "--db-multi-az"}, func(args ...string) {
 			cmd := exec.Command(program, append([]string{"up", "--wait=false", "--image", image}, args...)...)

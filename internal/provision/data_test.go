@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -81,7 +82,7 @@ func TestDataOutlivesTheStack(t *testing.T) {
 		t.Skip("slow")
 	}
 	t.Parallel()
-	endpoint := startMoto(t)
+	endpoint := moto.Start(t)
 	d := data{t, endpoint, (&wire{}).clients(endpoint)}
 	ctx := t.Context()
 	up(t, endpoint)
@@ -237,7 +238,7 @@ func TestDataOutlivesTheStack(t *testing.T) {
 
 func TestPreflightGuardsAccountAndRegion(t *testing.T) {
 	t.Parallel()
-	endpoint := startMoto(t)
+	endpoint := moto.Start(t)
 	w := &wire{}
 	c := w.clients(endpoint)
 	in := provision.Intent{Stack: "book", Settings: provision.DefaultSettings(), Region: "us-east-1"}

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
+	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
@@ -39,7 +40,7 @@ func (w *wire) silence(dead bool) {
 // TestLock uses one emulator for all: their stacks differ.
 func TestLock(t *testing.T) {
 	t.Parallel()
-	endpoint := startMoto(t)
+	endpoint := moto.Start(t)
 	for name, test := range map[string]func(*testing.T, string){
 		"two runs exclude each other":               twoRunsExcludeEachOther,
 		"a dead holder's lock is taken over by one": deadHoldersLockIsTakenOverByOne,

@@ -22,6 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -179,7 +180,7 @@ func TestEverythingSentIsAllowed(t *testing.T) {
 		t.Skip("slow")
 	}
 	t.Parallel()
-	endpoint := startMoto(t)
+	endpoint := moto.Start(t)
 	a := &auditor{sent: map[string]bool{}}
 	c := provision.NewClients(aws.Config{
 		Region: "us-east-1", BaseEndpoint: &endpoint, HTTPClient: &http.Client{Transport: a},

@@ -10,6 +10,7 @@ import (
 	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -18,7 +19,7 @@ import (
 // by hand, and lets a run that is told nothing mend them.
 func TestASettingIsKeptAndAChangeByHandIsNot(t *testing.T) {
 	t.Parallel()
-	endpoint, ctx := startMoto(t), t.Context()
+	endpoint, ctx := moto.Start(t), t.Context()
 	w := &wire{}
 	c := w.clients(endpoint)
 	must := func(err error) {
@@ -117,7 +118,7 @@ func TestASettingIsKeptAndAChangeByHandIsNot(t *testing.T) {
 // TestAHealthyStackIsReadInFewCalls counts on the wire what plan and status ask.
 func TestAHealthyStackIsReadInFewCalls(t *testing.T) {
 	t.Parallel()
-	endpoint, ctx := startMoto(t), t.Context()
+	endpoint, ctx := moto.Start(t), t.Context()
 	up(t, endpoint)
 	w := &wire{}
 	have, err := provision.ReadDeployed(ctx, w.clients(endpoint), "book")

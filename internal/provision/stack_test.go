@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -83,7 +84,7 @@ func added(before, now []string) []string {
 
 func TestStackIsMadeOnceAndLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
-	endpoint := startMoto(t)
+	endpoint := moto.Start(t)
 	before := census(t, endpoint)
 	if writes := up(t, endpoint); len(writes) == 0 {
 		t.Error("the first up wrote nothing")
@@ -154,7 +155,7 @@ func TestKilledAtSomeWrites(t *testing.T) {
 		t.Skip("slow")
 	}
 	t.Parallel()
-	endpoint := startMoto(t)
+	endpoint := moto.Start(t)
 	empty := census(t, endpoint)
 	writes := up(t, endpoint)
 	// The roles of the services are made once in an account.
@@ -185,7 +186,7 @@ func TestKilledAtSomeWrites(t *testing.T) {
 
 func TestDriftByHandIsMended(t *testing.T) {
 	t.Parallel()
-	endpoint := startMoto(t)
+	endpoint := moto.Start(t)
 	up(t, endpoint)
 	whole := census(t, endpoint)
 	c, ctx := (&wire{}).clients(endpoint).EC2, t.Context()
@@ -249,7 +250,7 @@ func TestDriftByHandIsMended(t *testing.T) {
 
 func TestOthersInTheAccountAreLeftAsTheyAre(t *testing.T) {
 	t.Parallel()
-	endpoint := startMoto(t)
+	endpoint := moto.Start(t)
 	c, ctx := (&wire{}).clients(endpoint).EC2, t.Context()
 	// A VPC of the same name and range, without our tags or with another
 	// stack's, and a gateway in it.
