@@ -73,8 +73,9 @@ func judge(err error) verdict {
 		v.next = a.next
 	}
 	var why explained
+	cause := err // in its own words, which noCredentials reads
 	if errors.As(err, &why) {
-		v.next = why.next
+		v.next, cause = why.next, why.error
 	}
 	var (
 		usage usageError
@@ -91,7 +92,7 @@ func judge(err error) verdict {
 		}
 	case errors.As(err, &lock):
 		v.code = exitLocked
-	case errors.As(err, &api) && denied(api.ErrorCode()), noCredentials(err):
+	case errors.As(err, &api) && denied(api.ErrorCode()), noCredentials(cause):
 		v.code = exitAuth // clarified says what to do
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, graph.ErrTimeout):
 		if v.next == "" {

@@ -133,6 +133,12 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	rep := newReporter(ctx, s, g)
 	defer rep.close()
 	if g.local {
+		if _, err := localCloud(ctx); err != nil && flags.Changed("port") && u.Port > 0 && u.Port <= 65535 {
+			// Before a cloud is started, which a refused port would leave running.
+			if err := portIsFree(u.Port); err != nil {
+				return err
+			}
+		}
 		if err := ensureLocalCloud(ctx, rep); err != nil {
 			return err
 		}
