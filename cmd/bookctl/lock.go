@@ -23,8 +23,21 @@ func holdLock(ctx context.Context, s streams, t *target, g *globals, doing strin
 	if err != nil {
 		return nil, err
 	}
-	return &held{lock, s}, nil
+	h := &held{lock, s}
+	if lock.AfterDead() {
+		select {
+		case <-ctx.Done():
+			h.release(ctx)
+			return nil, context.Cause(ctx)
+		case <-time.After(untilVisible):
+		}
+	}
+	return h, nil
 }
+
+// untilVisible is how long a run waits that follows one which was cut off, lest
+// it makes again, or leaves, what it can't see yet.
+const untilVisible = 3 * time.Second
 
 // holder is what another run is told of this one.
 func holder(doing string) string {

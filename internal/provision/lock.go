@@ -68,6 +68,8 @@ type Lock struct {
 	o       LockOptions
 	claimed claim
 	name    string // of the parameter that holds the claim
+	// afterDead says that the last holder was dead; see AfterDead.
+	afterDead bool
 
 	mu      sync.Mutex
 	renewed time.Time // when the last successful touch was begun
@@ -151,21 +153,25 @@ func AcquireLock(ctx context.Context, client *ssm.Client, stack, holder string, 
 	l.claimed = claim{Holder: holder, Lease: l.o.Lease, Machine: machine(), Process: os.Getpid()}
 	path := lockPath(stack)
 	name := firstClaim
-	for range 20 { // every turn but the last met another run's change
+	l.claimed.Token = rand.Text()
+	for turn := range 20 { // every turn but the last met another run's change
 		begun := l.o.Now()
-		l.claimed.Token = rand.Text()
 		err := l.put(ctx, stack, name, l.claimed)
 		if err != nil && !isCode(err, "ParameterAlreadyExists") {
 			return nil, fmt.Errorf("lock stack %s: %w", stack, err)
 		}
 		made := err == nil
-		last, err := lastClaim(ctx, client, path)
+		look := lastClaim
+		if made {
+			look = visibleClaim(name)
+		}
+		last, err := look(ctx, client, path)
 		if err != nil {
 			return nil, fmt.Errorf("lock stack %s: %w", stack, err)
 		}
 		if last != nil && last.Token == l.claimed.Token {
 			// It is ours, perhaps by a call whose answer was lost.
-			l.name, l.renewed = path+name, begun
+			l.name, l.renewed, l.afterDead = path+name, begun, name != firstClaim
 			life, stop := context.WithCancel(context.WithoutCancel(ctx))
 			l.stop = stop
 			go l.live(life, stack)
@@ -176,10 +182,15 @@ func AcquireLock(ctx context.Context, client *ssm.Client, stack, holder string, 
 			if err := l.remove(ctx, path+name); err != nil {
 				return nil, fmt.Errorf("lock stack %s: %w", stack, err)
 			}
+			l.claimed.Token = rand.Text() // one is used once
 		}
 		name = firstClaim
 		if last == nil {
-			continue // released in the meantime
+			// Released in the meantime, or not visible yet.
+			if err := sleep(ctx, time.Duration(turn)*50*time.Millisecond); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		if !o.Force && !last.expired() && !last.dead() {
 			return nil, &LockedError{Stack: stack, Holder: last.Holder, Since: last.since, Expires: last.touched.Add(last.Lease)}
@@ -188,6 +199,11 @@ func AcquireLock(ctx context.Context, client *ssm.Client, stack, holder string, 
 	}
 	return nil, fmt.Errorf("lock stack %s: too many runs want it at once; try again", stack)
 }
+
+// AfterDead says that the lock was taken over from a run that did not give it
+// back, so that what that run made last may not be visible yet.
+// https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
+func (l *Lock) AfterDead() bool { return l.afterDead }
 
 // LockHolder says who holds a stack's lock, or nil when a run could have it: it
 // is free, or its holder is dead. It makes reads only.
@@ -274,6 +290,32 @@ func lastClaim(ctx context.Context, client *ssm.Client, path string) (*seen, err
 	return nil, nil
 }
 
+// visibleClaim is lastClaim for one who knows that a claim of that name was
+// made: while the chain ends just before it, it is not visible yet.
+func visibleClaim(name string) func(context.Context, *ssm.Client, string) (*seen, error) {
+	return func(ctx context.Context, client *ssm.Client, path string) (*seen, error) {
+		for pause := 20 * time.Millisecond; ; pause *= 2 {
+			last, err := lastClaim(ctx, client, path)
+			hidden := last == nil && name == firstClaim || last != nil && last.Token == name
+			if err != nil || !hidden || pause > 5*time.Second {
+				return last, err
+			}
+			if err := sleep(ctx, pause); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
+}
+
 // seen is a claim, looked at when the service's clock said now.
 type seen struct {
 	claim
@@ -339,7 +381,7 @@ func (l *Lock) renew(ctx context.Context, stack string) error {
 	if l.lost != nil {
 		return l.lost
 	}
-	path, begun := lockPath(stack), l.o.Now()
+	path, begun, look := lockPath(stack), l.o.Now(), lastClaim
 	if l.fresh() {
 		if err := l.touch(ctx, stack); err != nil {
 			return fmt.Errorf("keep stack %s locked: %w", stack, err)
@@ -353,7 +395,7 @@ func (l *Lock) renew(ctx context.Context, stack string) error {
 		}
 		if err != nil {
 			// Another run has it, or ours was done and its answer lost.
-			last, err := lastClaim(ctx, l.ssm, path)
+			last, err := visibleClaim(l.claimed.Token)(ctx, l.ssm, path)
 			if err != nil {
 				return fmt.Errorf("keep stack %s locked: %w", stack, err)
 			}
@@ -362,8 +404,9 @@ func (l *Lock) renew(ctx context.Context, stack string) error {
 			}
 		}
 		l.name, l.claimed, l.leased = path+l.claimed.Token, c, false
+		look = visibleClaim(strings.TrimPrefix(l.name, path))
 	}
-	last, err := lastClaim(ctx, l.ssm, path)
+	last, err := look(ctx, l.ssm, path)
 	if err != nil {
 		return fmt.Errorf("keep stack %s locked: %w", stack, err)
 	}
