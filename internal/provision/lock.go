@@ -154,8 +154,8 @@ func AcquireLock(ctx context.Context, client *ssm.Client, stack, holder string, 
 	path := lockPath(stack)
 	name := firstClaim
 	l.claimed.Token = rand.Text()
+	begun := l.o.Now()     // before the first call that can have made it
 	for turn := range 20 { // every turn but the last met another run's change
-		begun := l.o.Now()
 		err := l.put(ctx, stack, name, l.claimed)
 		if err != nil && !isCode(err, "ParameterAlreadyExists") {
 			return nil, fmt.Errorf("lock stack %s: %w", stack, err)
@@ -182,7 +182,7 @@ func AcquireLock(ctx context.Context, client *ssm.Client, stack, holder string, 
 			if err := l.remove(ctx, path+name); err != nil {
 				return nil, fmt.Errorf("lock stack %s: %w", stack, err)
 			}
-			l.claimed.Token = rand.Text() // one is used once
+			l.claimed.Token, begun = rand.Text(), l.o.Now() // one is used once
 		}
 		name = firstClaim
 		if last == nil {
