@@ -2,10 +2,12 @@ package main_test
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -40,6 +42,29 @@ func TestScriptsAgainstTheLocalCloud(t *testing.T) {
 		}
 	})
 	scripts(t, "testdata/local/*.txtar", func(e *testscript.Env) { e.Vars = append(e.Vars, env...) })
+}
+
+func TestARefusedUpStartsNoLocalCloud(t *testing.T) {
+	t.Parallel()
+	s := newShell(t)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }() // nobody is on it
+	port := strconv.Itoa(taken.Addr().(*net.TCPAddr).Port)
+	for want, args := range map[string][]string{
+		"port " + port + " is in use": {"--port", port},
+		"cpu 3":                       {"--cpu", "3"},
+	} {
+		r := s.run(append([]string{"up", "--local"}, args...)...)
+		if r.code != 64 || r.out != "" || !strings.Contains(r.err, want) || !strings.Contains(r.err, "\nnext: ") {
+			t.Errorf("up --local %s: exit %d, %q, %s", args, r.code, r.out, r.err)
+		}
+		if status := s.run("local", "status"); !strings.Contains(status.out+status.err, "not running") {
+			t.Errorf("up --local %s left a local cloud: %s%s", args, status.out, status.err)
+		}
+	}
 }
 
 // TestReleasesAndPasswordsChangeWithoutAFailedRequest goes back to the release

@@ -101,6 +101,9 @@ type planCost struct {
 }
 
 func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.FlagSet, live bool) error {
+	if err := u.check(flags); err != nil {
+		return err
+	}
 	p, err := prepare(ctx, s, g, u, flags)
 	if err != nil {
 		return err

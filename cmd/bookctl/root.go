@@ -87,7 +87,7 @@ func settle(cmd *cobra.Command, g *globals) error {
 			return
 		}
 		name := environmentName(f.Name)
-		if v, ok := os.LookupEnv(name); ok {
+		if v := os.Getenv(name); v != "" { // an empty one is not set
 			if err := cmd.Flags().Set(f.Name, v); err != nil {
 				errs = append(errs, fmt.Errorf("%s=%q: %w", name, v, err))
 			}

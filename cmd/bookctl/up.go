@@ -88,6 +88,16 @@ func (u *upFlags) over(f *pflag.FlagSet, s *provision.Settings) {
 	}
 }
 
+// check refuses what is plainly wrong, which needs no cloud to be told.
+func (u *upFlags) check(f *pflag.FlagSet) error {
+	s := provision.DefaultSettings()
+	u.over(f, &s)
+	if err := s.Check(); err != nil && !f.Changed("min") { // whose --max may be deployed
+		return usageError{err}
+	}
+	return nil
+}
+
 func newUp(s streams, g *globals) *cobra.Command {
 	var (
 		u    upFlags
@@ -132,6 +142,9 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	begun := time.Now()
 	rep := newReporter(ctx, s, g)
 	defer rep.close()
+	if err := u.check(flags); err != nil {
+		return err
+	}
 	if g.local {
 		if _, err := localCloud(ctx); err != nil && flags.Changed("port") && u.Port > 0 && u.Port <= 65535 {
 			// Before a cloud is started, which a refused port would leave running.
@@ -220,12 +233,6 @@ type preparation struct {
 // prepare checks everything that can be checked in seconds and would otherwise
 // fail in minutes. It makes no change.
 func prepare(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.FlagSet) (*preparation, error) {
-	// What is plainly wrong needs no cloud to be told.
-	early := provision.DefaultSettings()
-	u.over(flags, &early)
-	if err := early.Check(); err != nil && !flags.Changed("min") {
-		return nil, usageError{err}
-	}
 	t, err := connect(ctx, s, g)
 	if err != nil {
 		return nil, err
