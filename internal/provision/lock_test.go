@@ -209,7 +209,7 @@ func holdsUnderManyInterleavings(t *testing.T, endpoint string) {
 		wg.Go(func() {
 			for entered.Load() < 25 && time.Since(begun) < 25*time.Second {
 				w := &wire{}
-				l, err := provision.AcquireLock(ctx, w.clients(endpoint).SSM, "many", "run", provision.LockOptions{Lease: 2 * time.Second})
+				l, err := provision.AcquireLock(ctx, w.clients(endpoint).SSM, "many", "run", provision.LockOptions{Lease: 5 * time.Second})
 				var locked *provision.LockedError
 				if errors.As(err, &locked) {
 					time.Sleep(time.Duration(50+rand.IntN(150)) * time.Millisecond)

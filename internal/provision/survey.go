@@ -62,7 +62,7 @@ type glance[T any] struct {
 
 // glanceAge is how long a glance is good for. Whoever waited for longer, for a
 // lock or an answer to a question, has to look again.
-const glanceAge = 5 * time.Second
+const glanceAge = 10 * time.Second
 
 func (g *glance[T]) put(what T) {
 	g.mu.Lock()
