@@ -184,12 +184,15 @@ func AcquireLock(ctx context.Context, client *ssm.Client, stack, holder string, 
 			}
 			l.claimed.Token, begun = rand.Text(), l.o.Now() // one is used once
 		}
-		name = firstClaim
-		if last == nil {
-			// Released in the meantime, or not visible yet.
+		if last == nil || !made && last.Token == name {
+			// Released in the meantime; or the claim that is in the way is not
+			// visible yet, such as the last one of a run that was cut off.
 			if err := sleep(ctx, time.Duration(turn)*50*time.Millisecond); err != nil {
 				return nil, err
 			}
+		}
+		name = firstClaim
+		if last == nil {
 			continue
 		}
 		if !o.Force && !last.expired() && !last.dead() {

@@ -27,6 +27,7 @@ type parameterStore struct {
 	clock  time.Time
 	values map[string]string
 	since  map[string]time.Time
+	hidden map[string]time.Time // from reads, until then
 
 	accepted int
 	broken   []string
@@ -119,7 +120,7 @@ func (p *parameterStore) answer(target string, body []byte, sent time.Time) (int
 	}
 	found := []parameter{}
 	read := func(name string) {
-		if v, ok := p.values[name]; ok {
+		if v, ok := p.values[name]; ok && time.Now().After(p.hidden[name]) {
 			found = append(found, parameter{name, v, float64(p.since[name].UnixMilli()) / 1000})
 		}
 	}
@@ -153,6 +154,39 @@ func (p *parameterStore) answer(target string, body []byte, sent time.Time) (int
 	return 200, string(text), p.clock
 }
 
+// TestALockIsTakenOverFromARunWhoseClaimIsNotVisibleYet has a run cut off right
+// after it took the lock over from a dead one.
+func TestALockIsTakenOverFromARunWhoseClaimIsNotVisibleYet(t *testing.T) {
+	t.Parallel()
+	cloud := &parameterStore{clock: time.Now().Round(0).Truncate(time.Second), values: map[string]string{}, since: map[string]time.Time{}, hidden: map[string]time.Time{}}
+	client := cloud.client()
+	for _, name := range []string{"A", "B", "C"} {
+		before := len(cloud.values)
+		if _, err := provision.AcquireLock(t.Context(), client, "book", name, provision.LockOptions{Now: cloud.now}); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if h := cloud.holder(); h != name || len(cloud.values) <= before {
+			t.Errorf("the lock is held by %s, want %s", h, name)
+		}
+		if name == "B" {
+			for claim, text := range cloud.values {
+				if strings.Contains(text, `"B"`) {
+					cloud.hidden[claim] = time.Now().Add(500 * time.Millisecond)
+				}
+			}
+		}
+		cloud.jump(time.Hour)
+	}
+}
+
+// client is one whose calls all end in the store.
+func (p *parameterStore) client() *ssm.Client {
+	return ssm.NewFromConfig(aws.Config{
+		Region: "us-east-1", HTTPClient: &http.Client{Transport: p}, BaseEndpoint: aws.String("http://parameters.test"),
+		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+	})
+}
+
 // TestASuspendedHolderCantWriteAfterTakeover lets runs be suspended anywhere,
 // for minutes of the cloud's time: before a call, after the guard, in a
 // release. Nothing that one of them sends may be accepted once another has the
@@ -161,10 +195,7 @@ func TestASuspendedHolderCantWriteAfterTakeover(t *testing.T) {
 	t.Parallel()
 	cloud := &parameterStore{clock: time.Now().Round(0).Truncate(time.Second), values: map[string]string{}, since: map[string]time.Time{}}
 	ctx := t.Context()
-	client := ssm.NewFromConfig(aws.Config{
-		Region: "us-east-1", HTTPClient: &http.Client{Transport: cloud}, BaseEndpoint: aws.String("http://parameters.test"),
-		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), Retryer: func() aws.Retryer { return aws.NopRetryer{} },
-	})
+	client := cloud.client()
 	done := make(chan struct{})
 	var clock, runs sync.WaitGroup
 	clock.Go(func() {
