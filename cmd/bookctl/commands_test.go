@@ -130,5 +130,59 @@ func TestReleasesAndPasswordsChangeWithoutAFailedRequest(t *testing.T) {
 	}
 }
 
+// TestWhatIsWatchedIsShownAsItHappens follows the logs and the status, both of
+// which end by Ctrl-C as they should.
+func TestWhatIsWatchedIsShownAsItHappens(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	needAWS(t)
+	t.Parallel()
+	s := newShell(t)
+	url := s.up()
+	watch := func(args ...string) (shows func(string) func() bool, end func()) {
+		t.Helper()
+		out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := s.command(args...)
+		cmd.Stdout, cmd.Stderr = out, out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		shows = func(want string) func() bool {
+			return func() bool {
+				text, err := os.ReadFile(out.Name())
+				return err == nil && strings.Contains(string(text), want)
+			}
+		}
+		return shows, func() {
+			t.Helper()
+			if err := cmd.Process.Signal(os.Interrupt); err != nil {
+				t.Error(err)
+			}
+			if err := cmd.Wait(); err != nil {
+				t.Errorf("%s, interrupted: %v", args, err)
+			}
+			if err := out.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	logs, endLogs := watch("logs", "--local", "--follow")
+	status, endStatus := watch("status", "--local", "--watch", "--interval", "1s")
+	until(t, "the status shows the stack", status("1/1 running"))
+	if status("Drift")() || logs("/books/followed")() {
+		t.Error("what has not happened yet is shown")
+	}
+	call(t, "GET", url+"/books/followed", "")
+	s.aws("ecs", "update-service", "--cluster", "book-cluster", "--service", "book-service", "--desired-count", "2")
+	until(t, "the logs show the request", logs("/books/followed"))
+	until(t, "the status shows the drift", status("Drift      service: count: 2 → 1"))
+	endLogs()
+	endStatus()
+}
+
 // mostStatusCalls bounds what a status asks of AWS.
 const mostStatusCalls = 40
