@@ -113,7 +113,7 @@ func ofCall(err error, doing string) explanation {
 	}
 	code, message := api.ErrorCode(), strings.TrimSpace(api.ErrorMessage())
 	if _, denied := provision.Denied(err); denied {
-		return ofDenial(err, message)
+		return ofDenial(err, message, doing)
 	}
 	if q, ok := quotas[code]; ok {
 		return ofQuota(q, code, message)
@@ -158,9 +158,10 @@ var (
 	encodedMessage = regexp.MustCompile(`\s*Encoded authorization failure message: \S+`)
 )
 
-// ofDenial names the action and the resource. AWS's message names the action that
-// was missing, such as iam:PassRole, which need not be the call's own.
-func ofDenial(err error, message string) explanation {
+// ofDenial names the action and the resource, or where AWS names none, which one
+// of the stack's it was for. AWS's message names the action that was missing, such
+// as iam:PassRole, which need not be the call's own.
+func ofDenial(err error, message, doing string) explanation {
 	message = encodedMessage.ReplaceAllString(message, "")
 	action, _ := provision.Denied(err)
 	if m := deniedAction.FindStringSubmatch(message); m != nil {
@@ -169,6 +170,8 @@ func ofDenial(err error, message string) explanation {
 	text := "AWS does not allow " + cmp.Or(action, "this call")
 	if m := deniedResource.FindStringSubmatch(message); m != nil {
 		text += " on " + strings.TrimRight(m[1], ".,")
+	} else {
+		text += during(doing)
 	}
 	next := "allow the action; 'bookctl policy' prints the least policy that is needed"
 	if strings.Contains(message, "service control policy") {
