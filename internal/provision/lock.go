@@ -466,10 +466,16 @@ func (l *Lock) touch(ctx context.Context, stack string) error {
 func (l *Lock) Guard(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.lost == nil && l.fresh() {
-		return nil
+	for range 5 {
+		if l.lost == nil && l.fresh() {
+			return nil
+		}
+		// The answers may come so late that what they say is half a lease old.
+		if err := l.renew(ctx, l.stackOf()); err != nil {
+			return err
+		}
 	}
-	return l.renew(ctx, l.stackOf())
+	return fmt.Errorf("keep stack %s locked: AWS answers too slowly", l.stackOf())
 }
 
 // Release unlocks the stack and leaves nothing behind, also of holders that

@@ -96,7 +96,7 @@ func dawdle() {
 // suspend stops a run for up to half an hour of the cloud's time, at times.
 func suspend() {
 	if rand.IntN(5) == 0 {
-		time.Sleep(time.Duration(rand.IntN(30)) * time.Millisecond)
+		time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
 	}
 }
 
@@ -204,7 +204,7 @@ func TestASuspendedHolderCantWriteAfterTakeover(t *testing.T) {
 			case <-done:
 				return
 			case <-time.After(time.Millisecond):
-				cloud.jump(time.Duration(rand.IntN(100)) * time.Second)
+				cloud.jump(time.Duration(rand.IntN(40)) * time.Second)
 			}
 		}
 	})
