@@ -211,9 +211,20 @@ func TestDestroyKeepsOneSnapshotAndNamesIt(t *testing.T) {
 	if id := *out.DBSnapshots[0].DBSnapshotIdentifier; !strings.Contains(r.err, id) {
 		t.Errorf("the output does not name snapshot %s:\n%s", id, r.err)
 	}
+	s.must("local", "stop") // and come back with an account that is empty but for that
+	if r := s.run("up", "--local", "--restore", "none-such"); r.code == 0 {
+		t.Error("a snapshot that is not there was restored")
+	}
 	url = s.up("--restore", "latest")
 	if code, body := call(t, "GET", url+"/books/Emma", ""); code != http.StatusOK || !strings.Contains(body, "Jane Austen") {
 		t.Errorf("after the restore: %d %s", code, body)
+	}
+	if r := s.run("up", "--local", "--restore", "latest"); r.code != 0 || !strings.Contains(r.err, "--restore changes nothing") {
+		t.Errorf("a restore over a database: exit code %d\n%s", r.code, r.err)
+	}
+	s.must("destroy", "--local", "--yes")
+	if r := s.run("up", "--local"); r.code != 0 || !strings.Contains(r.err, "note: the database starts empty, and the stack has kept data (2, ") {
+		t.Errorf("an empty database beside snapshots: exit code %d\n%s", r.code, r.err)
 	}
 }
 

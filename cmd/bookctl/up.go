@@ -164,6 +164,9 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	for _, w := range p.warnings {
 		rep.note("note: %s", w)
 	}
+	if err := p.noteData(ctx, rep); err != nil {
+		return err
+	}
 	p.spec.Wait = wait
 	stack, report, err := p.run(ctx, s, g, rep)
 	rep.close()
@@ -176,6 +179,24 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 		return diagnosed(ctx, stack, err)
 	}
 	return p.summary(s, g, stack, report, time.Since(begun))
+}
+
+// noteData says where the data comes from, when that may not be what is meant.
+func (p *preparation) noteData(ctx context.Context, rep reporter) error {
+	switch {
+	case p.have.Database && p.spec.Restore != "":
+		rep.note("note: the database is there already, and --restore changes nothing of it; to start from a snapshot, destroy the stack first")
+	case !p.have.Database && p.spec.Restore == "":
+		kept, err := provision.Snapshots(ctx, p.target.clients.RDS, p.spec.Stack)
+		if err != nil {
+			return fmt.Errorf("look for snapshots of the stack: %w", err)
+		}
+		if len(kept) > 0 {
+			rep.note("note: the database starts empty, and the stack has kept data (%d, the newest %s); 'bookctl up --restore latest' in its place starts from that",
+				len(kept), kept[len(kept)-1].ID)
+		}
+	}
+	return nil
 }
 
 // run makes what is missing. A run that finds nothing to do takes no lock and
@@ -207,7 +228,29 @@ func (p *preparation) run(ctx context.Context, s streams, g *globals, rep report
 	options.Guard, options.Observe = lock.Guard, rep.event
 	rep.begin(stack.Resources())
 	report, err := graph.Up(ctx, stack.Resources(), options)
+	if err == nil && lock.AfterDead() {
+		stack, err = p.lookAgain(ctx, stack, options, &report)
+	}
 	return stack, report, err
+}
+
+// lookAgain is the end of an up behind a run that was cut off: what that run made
+// last may be visible only now.
+func (p *preparation) lookAgain(ctx context.Context, last *provision.Stack, options graph.Options, report *graph.Report) (*provision.Stack, error) {
+	stack, err := provision.NewStack(p.target.clients, p.spec)
+	if err != nil {
+		return last, usageError{err}
+	}
+	if upToDate(graph.Observe(ctx, stack.Resources(), options)) {
+		return last, nil
+	}
+	more, err := graph.Up(ctx, stack.Resources(), options)
+	for i, step := range more.Steps {
+		if step.Action != graph.None && i < len(report.Steps) {
+			report.Steps[i] = step
+		}
+	}
+	return stack, err
 }
 
 // upToDate says whether everything is there, ours and as it is wanted.

@@ -188,8 +188,12 @@ func (a ecsAPI) RegisterTaskDefinition(_ context.Context, in *ecs.RegisterTaskDe
 			d.HealthCheck = &h
 		}
 	}
+	// Each by itself: an empty one is not in the state that was kept.
 	if a.state.ECS.Revisions == nil {
-		a.state.ECS.Revisions, a.state.ECS.Definitions = map[string]int32{}, map[string]*ecsDefinition{}
+		a.state.ECS.Revisions = map[string]int32{}
+	}
+	if a.state.ECS.Definitions == nil {
+		a.state.ECS.Definitions = map[string]*ecsDefinition{}
 	}
 	a.state.ECS.Revisions[family]++
 	d := &ecsDefinition{

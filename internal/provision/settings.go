@@ -236,6 +236,8 @@ type Deployed struct {
 	Found bool `json:"found"`
 	// Balanced says that there is a load balancer, whose port Settings have.
 	Balanced bool `json:"balanced"`
+	// Database says that there is a database of the stack.
+	Database bool `json:"database"`
 	// Settings are those that the stack was last given.
 	Settings
 	// Running is the reference of the image that tasks run, built or ready.
@@ -376,6 +378,7 @@ func readDatabase(ctx context.Context, c Clients, who identity, d *Deployed) (fu
 	}
 	return func() {
 		d.seen.uses.rds = true
+		d.Database = true
 		d.DBClass = aws.ToString(live.DBInstanceClass)
 		if class, ok := tags[tagClass]; ok {
 			d.DBClass = class

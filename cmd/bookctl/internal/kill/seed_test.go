@@ -75,6 +75,11 @@ func (a *account) weathers(ctx context.Context, seed uint64) error {
 	if err != nil {
 		return err
 	}
+	// Behind a run that was cut off, bookctl's up looks once more at its end: what
+	// that run made last may show only then.
+	if err := a.up(ctx, &wire{retry: a.retry}); err != nil {
+		return fmt.Errorf("an up killed at write %d, %s: up: %w", n, write, err)
+	}
 	if err := a.heal(ctx); err != nil {
 		return fmt.Errorf("an up killed at write %d, %s: %w", n, write, err)
 	}
