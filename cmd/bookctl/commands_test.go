@@ -35,7 +35,7 @@ func TestScriptsAgainstTheLocalCloud(t *testing.T) {
 	cache := strings.Fields(string(goEnv))
 	env = append(env, "GOCACHE="+cache[0], "GOMODCACHE="+cache[1], "GOFLAGS=-mod=mod")
 	t.Cleanup(func() {
-		stop := exec.Command(program, "local", "stop", "--purge")
+		stop := exec.Command(program, "local", "stop", "--purge", "--yes")
 		stop.Env = append(os.Environ(), env...)
 		if out, err := stop.CombinedOutput(); err != nil {
 			t.Errorf("local stop: %v\n%s", err, out)
@@ -169,6 +169,13 @@ func TestWhatIsWatchedIsShownAsItHappens(t *testing.T) {
 				t.Error(err)
 			}
 		}
+	}
+	// Before any of it: what would take all data is asked for, and here is nobody to ask.
+	if r := s.run("local", "stop", "--purge"); r.code != 64 || !strings.Contains(r.err, "--yes") {
+		t.Errorf("local stop --purge: exit code %d, %s", r.code, r.err)
+	}
+	if code, _ := call(t, "GET", url+"/healthz", ""); code != http.StatusOK {
+		t.Errorf("after a purge that nobody confirmed: %d", code)
 	}
 	logs, endLogs := watch("logs", "--local", "--follow")
 	status, endStatus := watch("status", "--local", "--watch", "--interval", "1s")

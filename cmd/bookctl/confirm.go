@@ -16,21 +16,22 @@ func isTerminal(stream any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// confirm asks for the stack's name before something that can't be undone.
+// confirm asks for a word, which is said to be what, before something that can't
+// be undone.
 // Without a terminal there is nobody to ask, and --yes must have been said.
-func confirm(s streams, g *globals, question string) error {
+func confirm(s streams, g *globals, question, what, word string) error {
 	if g.yes {
 		return nil
 	}
 	if !isTerminal(s.in) {
 		return advised{usageError{errors.New("there is no terminal to ask on")}, "add --yes if it is meant"}
 	}
-	fmt.Fprintf(s.err, "%s\nType the stack's name (%s) to go on: ", question, g.stack)
+	fmt.Fprintf(s.err, "%s\nType %s (%s) to go on: ", question, what, word)
 	line, err := bufio.NewReader(s.in).ReadString('\n')
 	if err != nil {
 		return fmt.Errorf("read the answer: %w", err)
 	}
-	if strings.TrimSpace(line) != g.stack {
+	if strings.TrimSpace(line) != word {
 		return errors.New("not confirmed: nothing was touched")
 	}
 	return nil

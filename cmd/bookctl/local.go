@@ -121,7 +121,7 @@ balancer. 'bookctl up --local' starts it; it needs no account and costs nothing.
 		Example: `  bookctl local start
   eval "$(bookctl local env)"; aws ecs list-clusters
   bookctl local aws rds describe-db-instances
-  bookctl local stop --purge`,
+  bookctl local stop --purge --yes`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -254,6 +254,12 @@ func newLocalStop(s streams, g *globals) *cobra.Command {
 			dir, err := localDir()
 			if err != nil {
 				return err
+			}
+			if _, err := os.Stat(dir); err == nil && purge {
+				question := "This removes the local cloud in " + dir + " with every database and snapshot in it, those of all stacks."
+				if err := confirm(s, g, question, "the word", "purge"); err != nil {
+					return err
+				}
 			}
 			ran, err := localcloud.Stop(cmd.Context(), dir)
 			if err != nil {

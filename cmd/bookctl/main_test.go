@@ -81,7 +81,7 @@ func newShell(t *testing.T, env ...string) *shell {
 	}, env...)}
 	t.Cleanup(func() {
 		s.t = t
-		if r := s.run("local", "stop", "--purge"); r.code != 0 {
+		if r := s.run("local", "stop", "--purge", "--yes"); r.code != 0 {
 			t.Errorf("local stop: %s", r.err)
 		}
 		if err := os.RemoveAll(dir); err != nil {
