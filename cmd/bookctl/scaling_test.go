@@ -59,7 +59,7 @@ func TestTheLoadScalesTheServiceAndIsNoDrift(t *testing.T) {
 	reaches(1)
 	noDrift(1)
 	// Without bounds the number is the user's again.
-	s.up("--min", "0", "--max", "0", "--count", "2")
+	s.up("--max", "0", "--count", "2")
 	if desired, _ := tasks(); desired != 2 {
 		t.Errorf("after --min 0 --max 0 --count 2 there are %d", desired)
 	}

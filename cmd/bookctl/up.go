@@ -57,13 +57,18 @@ func (u *upFlags) add(f *pflag.FlagSet) {
 // over lays what was said over what is deployed.
 func (u *upFlags) over(f *pflag.FlagSet, s *provision.Settings) {
 	set := map[string]func(){
-		"image":          func() { s.Image = strings.TrimSpace(u.Image) },
-		"cpu":            func() { s.CPU = u.CPU },
-		"memory":         func() { s.Memory = u.Memory },
-		"arch":           func() { s.Arch = u.Arch },
-		"count":          func() { s.Count = u.Count },
-		"min":            func() { s.Min = u.Min },
-		"max":            func() { s.Max = u.Max },
+		"image":  func() { s.Image = strings.TrimSpace(u.Image) },
+		"cpu":    func() { s.CPU = u.CPU },
+		"memory": func() { s.Memory = u.Memory },
+		"arch":   func() { s.Arch = u.Arch },
+		"count":  func() { s.Count = u.Count },
+		"min":    func() { s.Min = u.Min },
+		"max": func() {
+			s.Max = u.Max
+			if u.Max == 0 { // no scaling, so no bounds
+				s.Min = 0
+			}
+		},
 		"port":           func() { s.Port = u.Port },
 		"domain":         func() { s.Domain = strings.ToLower(strings.TrimSuffix(u.Domain, ".")) },
 		"certificate":    func() { s.Certificate = u.Certificate },
