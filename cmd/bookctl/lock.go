@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
 // held is the stack's lock, held by this run.
@@ -25,11 +26,9 @@ func holdLock(ctx context.Context, s streams, t *target, g *globals, doing strin
 	}
 	h := &held{lock, s}
 	if lock.AfterDead() {
-		select {
-		case <-ctx.Done():
+		if err := graph.Sleep(ctx, untilVisible); err != nil {
 			h.release(ctx)
-			return nil, context.Cause(ctx)
-		case <-time.After(untilVisible):
+			return nil, err
 		}
 	}
 	return h, nil

@@ -749,10 +749,8 @@ func (d databases) passwordApplied(ctx context.Context) error {
 		if (p == nil || p.MasterUserPassword == nil) && aws.ToString(db.DBInstanceStatus) == "available" {
 			return nil
 		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(pause):
+		if err := graph.Sleep(ctx, pause); err != nil {
+			return err
 		}
 	}
 }

@@ -496,10 +496,8 @@ func Sweep(ctx context.Context, c Clients, stack string, patience time.Duration,
 		if progress {
 			pause = 100 * time.Millisecond
 		}
-		select {
-		case <-ctx.Done():
-			return removed, left, context.Cause(ctx)
-		case <-time.After(pause):
+		if err := graph.Sleep(ctx, pause); err != nil {
+			return removed, left, err
 		}
 	}
 }

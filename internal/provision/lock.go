@@ -18,6 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/aws/smithy-go/middleware"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
 // Lock keeps other runs from changing the same stack. It is made of standard
@@ -187,7 +189,7 @@ func AcquireLock(ctx context.Context, client *ssm.Client, stack, holder string, 
 		if last == nil || !made && last.Token == name {
 			// Released in the meantime; or the claim that is in the way is not
 			// visible yet, such as the last one of a run that was cut off.
-			if err := sleep(ctx, time.Duration(turn)*50*time.Millisecond); err != nil {
+			if err := graph.Sleep(ctx, time.Duration(turn)*50*time.Millisecond); err != nil {
 				return nil, err
 			}
 		}
@@ -303,19 +305,10 @@ func visibleClaim(name string) func(context.Context, *ssm.Client, string) (*seen
 			if err != nil || !hidden || pause > 5*time.Second {
 				return last, err
 			}
-			if err := sleep(ctx, pause); err != nil {
+			if err := graph.Sleep(ctx, pause); err != nil {
 				return nil, err
 			}
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(d):
-		return nil
 	}
 }
 

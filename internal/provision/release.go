@@ -249,10 +249,8 @@ func (s *Service) restarted(ctx context.Context, progress func(string)) error {
 			progress(note)
 			said = note
 		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(pause):
+		if err := graph.Sleep(ctx, pause); err != nil {
+			return err
 		}
 	}
 }

@@ -123,7 +123,7 @@ func findPatiently(ctx context.Context, r Finder, o Options) (State, error) {
 		if _, ok := o.passing(err); !ok {
 			return st, err
 		}
-		if sleep(ctx, pause) != nil {
+		if Sleep(ctx, pause) != nil {
 			return st, err
 		}
 	}

@@ -60,7 +60,7 @@ func (p *poller) pause(ctx context.Context) error {
 		return ErrTimeout
 	}
 	d := max(minPause, 4*p.took, pace(time.Since(p.since), p.expect))
-	return sleep(ctx, min(d, maxPause, left))
+	return Sleep(ctx, min(d, maxPause, left))
 }
 
 // pace returns the pause after a wait of so long, of an expected length.
@@ -81,7 +81,8 @@ func (p *poller) explain(err error, note string) error {
 	return fmt.Errorf("%w after %s: %s", err, time.Since(p.start).Round(time.Second), note)
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
+// Sleep waits for d, or until ctx ends: the error is then its cause.
+func Sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
