@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,6 +33,7 @@ import (
 
 	accounts "github.com/bookctl/bookctl/internal/census"
 	"github.com/bookctl/bookctl/internal/localcloud"
+	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -329,27 +329,14 @@ type wire struct {
 	retry  func() aws.Retryer
 }
 
-var (
-	reads     = regexp.MustCompile("^(Describe|Get|List)")
-	errKilled = errors.New("killed")
-)
+var errKilled = errors.New("killed")
 
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
-	body, err := io.ReadAll(r.Body)
+	action, reads, err := moto.Call(r)
 	if err != nil {
 		return nil, err
 	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	// The JSON services name the action in a header, the others in the form.
-	_, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
-	if action == "" {
-		form, err := url.ParseQuery(string(body))
-		if err != nil {
-			return nil, err
-		}
-		action = form.Get("Action")
-	}
-	if reads.MatchString(action) {
+	if reads {
 		action = ""
 	}
 	var resp *http.Response
