@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -178,6 +179,14 @@ func until(t *testing.T, what string, condition func() bool) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	t.Fatalf("not within 30 s: %s", what)
+}
+
+// noImage is the reference of an image that is nowhere.
+var noImage = "127.0.0.1:1/none@sha256:" + strings.Repeat("a", 64)
+
+// imageless are the flags of an up that is about all but the tasks.
+func imageless() []string {
+	return []string{"--wait=false", "--arch", runtime.GOARCH, "--image", noImage}
 }
 
 // proc is a process: its program, arguments and parent.

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -57,7 +56,7 @@ func TestTheStackHoldsItsSecurityRules(t *testing.T) {
 		s := newShell(t)
 		h := s.byHand(t, nil)
 		holds(t, h.endpoint, documented, []string{"--protect", "--db-multi-az", "--db-insights"}, func(args ...string) {
-			s.must(append([]string{"up", "--local", "--wait=false", "--arch", runtime.GOARCH, "--image", "127.0.0.1:1/none@sha256:" + strings.Repeat("a", 64)}, args...)...)
+			s.up(append(imageless(), args...)...)
 		})
 	})
 }
