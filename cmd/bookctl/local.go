@@ -43,14 +43,21 @@ func localCloud(ctx context.Context) (localcloud.Info, error) {
 	return info, nil
 }
 
-// ensureLocalCloud starts the local cloud when it is not running.
-func ensureLocalCloud(ctx context.Context, rep reporter) error {
+// ensureLocalCloud starts the local cloud when it is not running, and not when
+// the port that the stack is to have (0: any) is taken: the refused run would
+// leave it behind.
+func ensureLocalCloud(ctx context.Context, rep reporter, port int32) error {
 	dir, err := localDir()
 	if err != nil {
 		return err
 	}
 	if _, running, err := localcloud.Running(ctx, dir); err != nil || running {
 		return err
+	}
+	if port > 0 && port <= 65535 { // prepare has words for any other
+		if err := portIsFree(port); err != nil {
+			return err
+		}
 	}
 	rep.note("starting the local cloud in %s", dir)
 	_, err = startLocalCloud(ctx, dir, nil)

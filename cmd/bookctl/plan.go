@@ -109,9 +109,9 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 		return err
 	}
 	p.spec.Deployed = &p.have // seen a moment ago, and nothing happens in between
-	stack, err := provision.NewStack(p.target.clients, p.spec)
+	stack, err := p.stack()
 	if err != nil {
-		return usageError{err}
+		return err
 	}
 	resources := stack.Resources()
 	found := graph.Observe(ctx, resources, graph.Options{Owner: g.stack, Transient: provision.Transient})

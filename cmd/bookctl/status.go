@@ -399,10 +399,8 @@ func (o *statusOutput) text() string {
 	}
 	var refused []string
 	for _, d := range o.Drift {
-		for _, c := range d.Changes {
-			if c.Refused != "" {
-				refused = append(refused, d.Resource+" "+c.String()+" ("+c.Refused+")")
-			}
+		for _, change := range graph.Refused(d.Changes) {
+			refused = append(refused, d.Resource+" "+change)
 		}
 	}
 	switch {

@@ -151,13 +151,11 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 		return err
 	}
 	if g.local {
-		if _, err := localCloud(ctx); err != nil && flags.Changed("port") && u.Port > 0 && u.Port <= 65535 {
-			// Before a cloud is started, which a refused port would leave running.
-			if err := portIsFree(u.Port); err != nil {
-				return err
-			}
+		port := int32(0)
+		if flags.Changed("port") {
+			port = u.Port
 		}
-		if err := ensureLocalCloud(ctx, rep); err != nil {
+		if err := ensureLocalCloud(ctx, rep, port); err != nil {
 			return err
 		}
 	}
@@ -204,12 +202,21 @@ func (p *preparation) noteData(ctx context.Context, rep reporter) error {
 	return nil
 }
 
+// stack is the stack that is wanted; nothing of it has been looked at yet.
+func (p *preparation) stack() (*provision.Stack, error) {
+	stack, err := provision.NewStack(p.target.clients, p.spec)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return stack, nil
+}
+
 // run makes what is missing. A run that finds nothing to do takes no lock and
 // so makes no call that changes anything.
 func (p *preparation) run(ctx context.Context, s streams, g *globals, rep reporter) (*provision.Stack, graph.Report, error) {
-	stack, err := provision.NewStack(p.target.clients, p.spec)
+	stack, err := p.stack()
 	if err != nil {
-		return nil, graph.Report{}, usageError{err}
+		return nil, graph.Report{}, err
 	}
 	found := graph.Observe(ctx, stack.Resources(), stack.Options())
 	if upToDate(found) {
@@ -226,8 +233,8 @@ func (p *preparation) run(ctx context.Context, s streams, g *globals, rep report
 	defer lock.release(ctx)
 	// Another run may have been at work until now: look anew.
 	p.spec.Deployed = nil
-	if stack, err = provision.NewStack(p.target.clients, p.spec); err != nil {
-		return nil, graph.Report{}, usageError{err}
+	if stack, err = p.stack(); err != nil {
+		return nil, graph.Report{}, err
 	}
 	options := stack.Options()
 	options.Guard, options.Observe = lock.Guard, rep.event
@@ -242,16 +249,16 @@ func (p *preparation) run(ctx context.Context, s streams, g *globals, rep report
 // lookAgain is the end of an up behind a run that was cut off: what that run made
 // last may be visible only now.
 func (p *preparation) lookAgain(ctx context.Context, last *provision.Stack, options graph.Options, report *graph.Report) (*provision.Stack, error) {
-	stack, err := provision.NewStack(p.target.clients, p.spec)
+	stack, err := p.stack()
 	if err != nil {
-		return last, usageError{err}
+		return last, err
 	}
 	if upToDate(graph.Observe(ctx, stack.Resources(), options)) {
 		return last, nil
 	}
 	more, err := graph.Up(ctx, stack.Resources(), options)
 	for i, step := range more.Steps {
-		if step.Action != graph.None && i < len(report.Steps) {
+		if step.Action != graph.None {
 			report.Steps[i] = step
 		}
 	}

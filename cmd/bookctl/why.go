@@ -131,8 +131,8 @@ func ofCall(err error, doing string) explanation {
 	case "InsufficientDBInstanceCapacity", "InsufficientDBInstanceCapacityFault", "InsufficientInstanceCapacity":
 		return explanation{"AWS has no capacity for this database now (" + code + "): " + message,
 			"try again later, or choose another class with --db-class or another region with --region"}
-	case "EntityAlreadyExists", "DBInstanceAlreadyExists", "DBSubnetGroupAlreadyExists", "DBSubnetGroupAlreadyExistsFault", "DBParameterGroupAlreadyExists",
-		"RepositoryAlreadyExistsException", "DuplicateLoadBalancerName", "DuplicateTargetGroupName", "ResourceExistsException", "ResourceAlreadyExistsException", "InvalidGroup.Duplicate":
+	}
+	if provision.NameTaken(err) {
 		return explanation{"The name is taken" + during(doing) + " (" + code + "): " + message,
 			"choose another name with --stack, or remove that thing yourself"}
 	}

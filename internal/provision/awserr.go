@@ -139,13 +139,16 @@ func Ambiguous(err error) bool {
 	return errors.As(err, &sent) || errors.As(err, &answer) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// taken are the codes of a name, an address range or a port that something has
-// already.
+// taken are the codes of a name that something has already.
 var taken = []string{
-	"InvalidGroup.Duplicate", "InvalidSubnet.Conflict", "DuplicateLoadBalancerName", "DuplicateTargetGroupName", "DuplicateListener",
+	"InvalidGroup.Duplicate", "DuplicateLoadBalancerName", "DuplicateTargetGroupName",
 	"RepositoryAlreadyExistsException", "EntityAlreadyExists", "ResourceAlreadyExistsException", "ResourceExistsException",
-	"DBInstanceAlreadyExists", "DBParameterGroupAlreadyExists", "DBSubnetGroupAlreadyExists",
+	"DBInstanceAlreadyExists", "DBParameterGroupAlreadyExists", "DBSubnetGroupAlreadyExists", "DBSubnetGroupAlreadyExistsFault",
 }
+
+// NameTaken says that a create call was refused because something has the name
+// already.
+func NameTaken(err error) bool { return isCode(err, taken...) }
 
 // Exists says that a create call was refused because such a thing is there
 // already. It may be a stranger's, and it may be the stack's own, made by a call
@@ -153,7 +156,7 @@ var taken = []string{
 // visible yet, or by a run that was cut off.
 func Exists(err error) bool {
 	// https://docs.aws.amazon.com/Route53/latest/APIReference/API_ChangeResourceRecordSets.html
-	return isCode(err, taken...) || says(err, "InvalidChangeBatch", "already exists")
+	return NameTaken(err) || isCode(err, "InvalidSubnet.Conflict", "DuplicateListener") || says(err, "InvalidChangeBatch", "already exists")
 }
 
 // expired are the codes of credentials that were good once, or never were:

@@ -192,14 +192,21 @@ func Failures(err error) []*Error {
 }
 
 func refusal(changes []Change) error {
-	var parts []string
-	for _, c := range changes {
-		if c.Refused != "" {
-			parts = append(parts, fmt.Sprintf("%s (%s)", c, c.Refused))
-		}
-	}
+	parts := Refused(changes)
 	if parts == nil {
 		return nil
 	}
 	return fmt.Errorf("%w: %s", ErrRefused, strings.Join(parts, "; "))
+}
+
+// Refused are those of the changes that can't be made in place, each with the
+// reason; nil when there are none.
+func Refused(changes []Change) []string {
+	var out []string
+	for _, c := range changes {
+		if c.Refused != "" {
+			out = append(out, fmt.Sprintf("%s (%s)", c, c.Refused))
+		}
+	}
+	return out
 }
