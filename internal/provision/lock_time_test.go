@@ -28,6 +28,7 @@ type parameterStore struct {
 	values map[string]string
 	since  map[string]time.Time
 	hidden map[string]time.Time // from reads, until then
+	late   time.Duration        // every answer comes by so much too late
 
 	accepted int
 	broken   []string
@@ -81,6 +82,7 @@ func (p *parameterStore) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	status, answer, date := p.answer(r.Header.Get("X-Amz-Target"), body, sent)
 	dawdle()
+	p.jump(p.late)
 	return &http.Response{
 		StatusCode: status, Request: r, Body: io.NopCloser(strings.NewReader(answer)),
 		Header: http.Header{"Content-Type": {"application/x-amz-json-1.1"}, "Date": {date.UTC().Format(http.TimeFormat)}},
@@ -94,9 +96,12 @@ func dawdle() {
 }
 
 // suspend stops a run for up to half an hour of the cloud's time, at times.
-func suspend() {
-	if rand.IntN(5) == 0 {
-		time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
+func (p *parameterStore) suspend() {
+	if rand.IntN(5) != 0 {
+		return
+	}
+	for until := p.now().Add(time.Duration(rand.IntN(30*60)) * time.Second); p.now().Before(until); {
+		time.Sleep(time.Millisecond)
 	}
 }
 
@@ -179,6 +184,26 @@ func TestALockIsTakenOverFromARunWhoseClaimIsNotVisibleYet(t *testing.T) {
 	}
 }
 
+// TestAGuardLetsNothingThroughOnALateAnswer has AWS say that the lock is ours
+// when that is too long ago to be relied on.
+func TestAGuardLetsNothingThroughOnALateAnswer(t *testing.T) {
+	t.Parallel()
+	cloud := &parameterStore{clock: time.Now().Round(0).Truncate(time.Second), values: map[string]string{}, since: map[string]time.Time{}}
+	l, err := provision.AcquireLock(t.Context(), cloud.client(), "book", "A", provision.LockOptions{Now: cloud.now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cloud.jump(6 * time.Minute) // half the lease is over
+	cloud.late = 4 * time.Minute
+	if err := l.Guard(t.Context()); err == nil || errors.Is(err, provision.ErrLockLost) {
+		t.Errorf("on late answers: %v", err)
+	}
+	cloud.late = 0
+	if err := l.Guard(t.Context()); err != nil {
+		t.Errorf("on answers in time: %v", err)
+	}
+}
+
 // client is one whose calls all end in the store.
 func (p *parameterStore) client() *ssm.Client {
 	return ssm.NewFromConfig(aws.Config{
@@ -220,7 +245,7 @@ func TestASuspendedHolderCantWriteAfterTakeover(t *testing.T) {
 				}
 				entered.Add(1)
 				for range rand.IntN(6) {
-					suspend()
+					cloud.suspend()
 					err := l.Guard(ctx)
 					if errors.Is(err, provision.ErrLockLost) {
 						lost.Add(1)
@@ -230,14 +255,14 @@ func TestASuspendedHolderCantWriteAfterTakeover(t *testing.T) {
 						continue
 					}
 					sent := cloud.now() // signed right after the guard
-					suspend()
+					cloud.suspend()
 					cloud.write(name, sent)
 				}
 				if rand.IntN(4) == 0 {
 					died.Add(1)
 					continue
 				}
-				suspend()
+				cloud.suspend()
 				_ = l.Release(ctx) // may come too late, or find the lock another's
 			}
 		})
