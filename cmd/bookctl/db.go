@@ -230,24 +230,28 @@ func rotatePassword(ctx context.Context, s streams, g *globals) error {
 	if err != nil {
 		return err
 	}
-	lock, err := holdLock(ctx, s, t, g, "db rotate-password")
+	run := provision.Run{
+		Clients: t.clients, Spec: provision.Spec{Stack: g.stack}, Holder: holder("db rotate-password"), Lock: lockOptions(), Unlocked: unlocked(s),
+	}
+	err = run.Hold(ctx, func(lock *provision.Lock) error {
+		rep.note("stack %s in %s: a new password for secret and database", g.stack, t.place)
+		if err := lock.Guard(ctx); err != nil {
+			return err
+		}
+		if err := provision.RotatePassword(ctx, t.clients, g.stack); err != nil {
+			return err
+		}
+		rep.note("new tasks that know it")
+		if err := lock.Guard(ctx); err != nil {
+			return err
+		}
+		if err := provision.Restart(ctx, t.clients, g.stack, func(note string) { rep.note("%s", note) }); err != nil {
+			return advised{err, "secret and database have the new password; 'bookctl db rotate-password' again restarts the tasks"}
+		}
+		return nil
+	})
 	if err != nil {
 		return err
-	}
-	defer lock.release(ctx)
-	rep.note("stack %s in %s: a new password for secret and database", g.stack, t.place)
-	if err := lock.Guard(ctx); err != nil {
-		return err
-	}
-	if err := provision.RotatePassword(ctx, t.clients, g.stack); err != nil {
-		return err
-	}
-	rep.note("new tasks that know it")
-	if err := lock.Guard(ctx); err != nil {
-		return err
-	}
-	if err := provision.Restart(ctx, t.clients, g.stack, func(note string) { rep.note("%s", note) }); err != nil {
-		return advised{err, "secret and database have the new password; 'bookctl db rotate-password' again restarts the tasks"}
 	}
 	rep.close()
 	if g.output == "json" {

@@ -62,28 +62,18 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 		return err
 	}
 	rep.note("destroying stack %s in %s", g.stack, t.place)
-	lock, err := holdLock(ctx, s, t, g, "destroy")
-	if err != nil {
-		return err
-	}
-	defer lock.release(ctx)
 	spec := provision.Spec{
-		Stack: g.stack, Version: version(), Settings: have.Settings, Running: have.Running, Zones: have.Zones, SkipFinalSnapshot: purge,
+		Stack: g.stack, Version: version(), Settings: have.Settings, Running: have.Running, Zones: have.Zones,
 	}
 	if spec.Zones[0] == "" || spec.Zones[1] == "" {
 		spec.Zones = [2]string{"a", "b"} // of a part of a stack: nothing is made in them
 	}
-	stack, err := provision.NewStack(t.clients, spec)
-	if err != nil {
-		return err
+	run := provision.Run{
+		Clients: t.clients, Spec: spec, Holder: holder("destroy"), Lock: lockOptions(), Begin: rep.begin, Observe: rep.event, Unlocked: unlocked(s),
 	}
 	end := destruction{place: t.place, free: t.local}
-	rep.begin(stack.Resources())
-	options := stack.Options()
-	options.Guard, options.Observe = lock.Guard, rep.event
-	report, err := graph.Destroy(ctx, stack.Resources(), options)
-	end.removed = report.Count(graph.Deleted)
-	for _, step := range report.Steps {
+	end.Removal, err = run.Destroy(ctx, purge, sweepPatience)
+	for _, step := range end.Report.Steps {
 		if step.Action == graph.Foreign {
 			rep.note("%s is not this stack's and was left alone", step.Name)
 		}
@@ -93,24 +83,6 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 		return errors.Join(err, end.unfinished(ctx, s, g, t))
 	}
 	if err != nil {
-		return err
-	}
-	// The graph knows what it made; the services know what is there.
-	var swept []provision.Leftover
-	swept, end.left, err = provision.Sweep(ctx, t.clients, g.stack, sweepPatience, lock.Guard)
-	end.removed += len(swept)
-	if errors.Is(err, context.DeadlineExceeded) { // of --timeout
-		return errors.Join(err, end.unfinished(ctx, s, g, t))
-	}
-	if err != nil {
-		return err
-	}
-	if purge {
-		if end.purged, err = provision.PurgeSnapshots(ctx, t.clients.RDS, g.stack, lock.Guard); err != nil {
-			return err
-		}
-	}
-	if end.kept, err = provision.Snapshots(ctx, t.clients.RDS, g.stack); err != nil {
 		return err
 	}
 	rep.close()
@@ -127,7 +99,7 @@ func heldUp(err error) bool {
 			return false
 		}
 	}
-	return len(failures) > 0
+	return len(failures) > 0 || errors.Is(err, context.DeadlineExceeded) // of --timeout
 }
 
 // unfinished tells what is left of a stack and who holds it.
@@ -135,7 +107,7 @@ func (d destruction) unfinished(ctx context.Context, s streams, g *globals, t *t
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	var err error
-	if d.left, err = provision.Leftovers(ctx, t.clients, g.stack); err != nil {
+	if d.Left, err = provision.Leftovers(ctx, t.clients, g.stack); err != nil {
 		return err
 	}
 	return d.print(s, g)
@@ -182,18 +154,15 @@ func ago(t time.Time) string {
 
 // destruction is how a destroy ended.
 type destruction struct {
+	provision.Removal
 	place, region string
 	free          bool // what is kept costs nothing
-	removed       int
-	purged        []provision.Snapshot
-	kept          []provision.Snapshot
-	left          []provision.Leftover
 	took          time.Duration
 }
 
 func (d destruction) print(s streams, g *globals) error {
 	var left, inert []provision.Leftover
-	for _, l := range d.left {
+	for _, l := range d.Left {
 		if l.Kept {
 			inert = append(inert, l)
 		} else {
@@ -206,27 +175,27 @@ func (d destruction) print(s streams, g *globals) error {
 	}
 	if g.output == "json" {
 		err := json.NewEncoder(s.out).Encode(map[string]any{
-			"schema": schema, "type": "result", "command": "destroy", "stack": g.stack, "removed": d.removed, "left": left,
-			"keptByAWS": inert, "snapshotsRemoved": d.purged, "snapshotsKept": d.kept, "seconds": d.took.Seconds(),
+			"schema": schema, "type": "result", "command": "destroy", "stack": g.stack, "removed": d.Removed(), "left": left,
+			"keptByAWS": inert, "snapshotsRemoved": d.Purged, "snapshotsKept": d.Kept, "seconds": d.took.Seconds(),
 		})
 		return errors.Join(err, end)
 	}
 	if g.quiet && end == nil {
 		return nil
 	}
-	fmt.Fprintf(s.err, "%d removed, %d left, %s.\n", d.removed, len(left), rounded(d.took))
+	fmt.Fprintf(s.err, "%d removed, %d left, %s.\n", d.Removed(), len(left), rounded(d.took))
 	for _, l := range left {
 		fmt.Fprintf(s.err, "  left: %s\n", l)
 	}
 	for _, l := range inert {
 		fmt.Fprintf(s.err, "  kept by AWS, at no cost: %s\n", l)
 	}
-	if len(d.purged) > 0 {
-		fmt.Fprintf(s.err, "Snapshots and backups removed:\n%s\n", snapshotLines(d.purged))
+	if len(d.Purged) > 0 {
+		fmt.Fprintf(s.err, "Snapshots and backups removed:\n%s\n", snapshotLines(d.Purged))
 	}
-	if len(d.kept) > 0 {
+	if len(d.Kept) > 0 {
 		fmt.Fprintf(s.err, "Kept, with your data, in %s%s:\n%s\n'bookctl up --restore latest' makes the stack anew from it; 'bookctl destroy --purge-snapshots' deletes it.\n",
-			d.place, d.price(), snapshotLines(d.kept))
+			d.place, d.price(), snapshotLines(d.Kept))
 	}
 	if end != nil {
 		fmt.Fprintln(s.err, "next: run the same command again when what holds them is gone; it goes on where this one stopped")
@@ -240,7 +209,7 @@ func (d destruction) price() string {
 		return ""
 	}
 	total := 0.0
-	for _, k := range d.kept {
+	for _, k := range d.Kept {
 		month, err := provision.SnapshotCost(d.region, k.GiB)
 		if err != nil {
 			return ""

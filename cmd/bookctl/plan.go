@@ -109,7 +109,7 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 		return err
 	}
 	p.spec.Deployed = &p.have // seen a moment ago, and nothing happens in between
-	stack, err := p.stack()
+	stack, err := provision.NewStack(p.target.clients, p.spec)
 	if err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 		Stack: g.stack, Version: version(), Settings: settings, Running: have.Running, Zones: have.Zones, RolledBackFrom: left, Wait: true,
 	}}
 	rep.note("stack %s in %s: back to the image of revision %d, of %s", g.stack, t.place, aim.Revision, ago(aim.Created))
-	stack, report, err := p.run(ctx, s, g, rep)
+	stack, report, err := p.run(ctx, s, rep, "rollback")
 	rep.close()
 	if err != nil {
 		return diagnosed(ctx, stack, err)

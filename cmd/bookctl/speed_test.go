@@ -306,8 +306,9 @@ func (c *slowCloud) rest(b *testing.B) {
 	}
 }
 
-// locked does what up and destroy do around the run of the graph.
-func (c *slowCloud) locked(b *testing.B, spec func(provision.Deployed) provision.Spec, run func(*provision.Stack, graph.Options) (graph.Report, error)) (graph.Report, []provision.Resource) {
+// run is what up and destroy find out before they begin. parts is set when it
+// has the lock.
+func (c *slowCloud) run(b *testing.B, spec func(provision.Deployed) provision.Spec, parts *[]provision.Resource) provision.Run {
 	b.Helper()
 	ctx := b.Context()
 	must := func(err error) {
@@ -324,16 +325,10 @@ func (c *slowCloud) locked(b *testing.B, spec func(provision.Deployed) provision
 	env, err := provision.Preflight(ctx, c.clients, provision.Intent{Stack: "book", Settings: want.Settings, Deployed: have, Region: c.region, Account: account, Caller: caller})
 	must(err)
 	want.Stack, want.Version, want.Zones, want.DBVersion, want.Running = "book", "bench", env.Zones, env.DBVersion, have.Running
-	lock, err := provision.AcquireLock(ctx, c.clients.SSM, "book", "bench", provision.LockOptions{Version: "bench"})
-	must(err)
-	stack, err := provision.NewStack(c.clients, want)
-	must(err)
-	o := stack.Options()
-	o.Guard, o.Pace = lock.Guard, clockScale
-	report, err := run(stack, o)
-	must(err)
-	must(lock.Release(ctx))
-	return report, stack.Resources()
+	return provision.Run{
+		Clients: c.clients, Spec: want, Holder: "bench", Lock: provision.LockOptions{Version: "bench"}, Pace: clockScale,
+		Begin: func(all []provision.Resource) { *parts = all },
+	}
 }
 
 func (c *slowCloud) up(b *testing.B, source provision.ImageSource) (graph.Report, []provision.Resource) {
@@ -346,17 +341,23 @@ func (c *slowCloud) up(b *testing.B, source provision.ImageSource) (graph.Report
 		}
 		return provision.Spec{Settings: s, Source: source, Wait: true}
 	}
-	return c.locked(b, spec, func(s *provision.Stack, o graph.Options) (graph.Report, error) {
-		return graph.Up(b.Context(), s.Resources(), o)
-	})
+	var parts []provision.Resource
+	_, report, err := c.run(b, spec, &parts).Up(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	return report, parts
 }
 
 func (c *slowCloud) destroy(b *testing.B) (graph.Report, []provision.Resource) {
 	b.Helper()
 	spec := func(have provision.Deployed) provision.Spec { return provision.Spec{Settings: have.Settings} }
-	return c.locked(b, spec, func(s *provision.Stack, o graph.Options) (graph.Report, error) {
-		return graph.Destroy(b.Context(), s.Resources(), o)
-	})
+	var parts []provision.Resource
+	removal, err := c.run(b, spec, &parts).Destroy(b.Context(), false, time.Minute)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return removal.Report, parts
 }
 
 // built is an image that was built beforehand: the compiler's time is this

@@ -171,7 +171,7 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 		return err
 	}
 	p.spec.Wait = wait
-	stack, report, err := p.run(ctx, s, g, rep)
+	stack, report, err := p.run(ctx, s, rep, "up")
 	rep.close()
 	if line != "" {
 		if err := writeTimeline(line, "bookctl up, stack "+g.stack, report); err != nil {
@@ -202,78 +202,13 @@ func (p *preparation) noteData(ctx context.Context, rep reporter) error {
 	return nil
 }
 
-// stack is the stack that is wanted; nothing of it has been looked at yet.
-func (p *preparation) stack() (*provision.Stack, error) {
-	stack, err := provision.NewStack(p.target.clients, p.spec)
-	if err != nil {
-		return nil, usageError{err}
+// run makes what is missing.
+func (p *preparation) run(ctx context.Context, s streams, rep reporter, doing string) (*provision.Stack, graph.Report, error) {
+	run := provision.Run{
+		Clients: p.target.clients, Spec: p.spec, Holder: holder(doing), Lock: lockOptions(),
+		Begin: rep.begin, Observe: rep.event, Unlocked: unlocked(s),
 	}
-	return stack, nil
-}
-
-// run makes what is missing. A run that finds nothing to do takes no lock and
-// so makes no call that changes anything.
-func (p *preparation) run(ctx context.Context, s streams, g *globals, rep reporter) (*provision.Stack, graph.Report, error) {
-	stack, err := p.stack()
-	if err != nil {
-		return nil, graph.Report{}, err
-	}
-	found := graph.Observe(ctx, stack.Resources(), stack.Options())
-	if upToDate(found) {
-		report := graph.Report{}
-		for _, f := range found {
-			report.Steps = append(report.Steps, graph.Step{Name: f.Name, ID: f.ID, Action: graph.None})
-		}
-		return stack, report, nil
-	}
-	lock, err := holdLock(ctx, s, p.target, g, "up")
-	if err != nil {
-		return stack, graph.Report{}, err
-	}
-	defer lock.release(ctx)
-	// Another run may have been at work until now: look anew.
-	p.spec.Deployed = nil
-	if stack, err = p.stack(); err != nil {
-		return nil, graph.Report{}, err
-	}
-	options := stack.Options()
-	options.Guard, options.Observe = lock.Guard, rep.event
-	rep.begin(stack.Resources())
-	report, err := graph.Up(ctx, stack.Resources(), options)
-	if err == nil && lock.AfterDead() {
-		stack, err = p.lookAgain(ctx, stack, options, &report)
-	}
-	return stack, report, err
-}
-
-// lookAgain is the end of an up behind a run that was cut off: what that run made
-// last may be visible only now.
-func (p *preparation) lookAgain(ctx context.Context, last *provision.Stack, options graph.Options, report *graph.Report) (*provision.Stack, error) {
-	stack, err := p.stack()
-	if err != nil {
-		return last, err
-	}
-	if upToDate(graph.Observe(ctx, stack.Resources(), options)) {
-		return last, nil
-	}
-	more, err := graph.Up(ctx, stack.Resources(), options)
-	for i, step := range more.Steps {
-		if step.Action != graph.None {
-			report.Steps[i] = step
-		}
-	}
-	return stack, err
-}
-
-// upToDate says whether everything is there, ours and as it is wanted.
-func upToDate(found []graph.Finding) bool {
-	for _, f := range found {
-		done := f.Phase == graph.Ready || f.Phase == graph.Absent && f.Unwanted
-		if f.Err != nil || !done || len(f.Drift) > 0 {
-			return false
-		}
-	}
-	return true
+	return run.Up(ctx)
 }
 
 // preparation is what up and plan find out before anything is touched.

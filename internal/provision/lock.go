@@ -91,6 +91,10 @@ type LockOptions struct {
 	Version string
 	// Force takes the lock over from a holder that is alive.
 	Force bool
+	// Settle is how long the lock is held before it is given to a run that took
+	// it over, lest the run makes again, or leaves, what its predecessor made
+	// and what can't be seen yet; see UntilVisible.
+	Settle time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -104,6 +108,9 @@ func (o LockOptions) withDefaults() LockOptions {
 	}
 	return o
 }
+
+// UntilVisible is the Settle of a run against AWS.
+const UntilVisible = 3 * time.Second
 
 // claim is the value of a parameter.
 type claim struct {
@@ -177,6 +184,11 @@ func AcquireLock(ctx context.Context, client *ssm.Client, stack, holder string, 
 			life, stop := context.WithCancel(context.WithoutCancel(ctx))
 			l.stop = stop
 			go l.live(life, stack)
+			if l.afterDead {
+				if err := graph.Sleep(ctx, l.o.Settle); err != nil {
+					return nil, errors.Join(err, l.Release(context.WithoutCancel(ctx)))
+				}
+			}
 			return l, nil
 		}
 		if made && name != firstClaim {
@@ -221,6 +233,16 @@ func LockHolder(ctx context.Context, client *ssm.Client, stack string) (*LockedE
 		return nil, nil
 	}
 	return &LockedError{Stack: stack, Holder: last.Holder, Since: last.since, Expires: last.touched.Add(last.Lease)}, nil
+}
+
+// lockLeft says whether a run left its lock behind: it was cut off. With force,
+// any run counts as cut off. It makes reads only.
+func lockLeft(ctx context.Context, client *ssm.Client, stack string, force bool) (bool, error) {
+	last, err := lastClaim(ctx, client, lockPath(stack))
+	if err != nil {
+		return false, fmt.Errorf("look at the lock of stack %s: %w", stack, err)
+	}
+	return last != nil && (force || last.expired() || last.dead()), nil
 }
 
 func (l *Lock) put(ctx context.Context, stack, name string, c claim) error {

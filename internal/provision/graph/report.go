@@ -3,6 +3,7 @@ package graph
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -95,6 +96,22 @@ func (r Report) Step(name string) (Step, bool) {
 		}
 	}
 	return Step{}, false
+}
+
+// Followed is the report of this run and of one right after it: what a step did
+// is what it did last, unless that was nothing.
+func (r Report) Followed(by Report) Report {
+	out := Report{Steps: slices.Clone(r.Steps)}
+	for _, s := range by.Steps {
+		i := slices.IndexFunc(out.Steps, func(t Step) bool { return t.Name == s.Name })
+		switch {
+		case i < 0:
+			out.Steps = append(out.Steps, s)
+		case s.Action != None || s.Err != nil || s.Skipped != "":
+			out.Steps[i] = s
+		}
+	}
+	return out
 }
 
 // CriticalPath walks back from the step that ended last through the need that

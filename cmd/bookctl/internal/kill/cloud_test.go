@@ -35,7 +35,6 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/provision"
-	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
 // appImage builds the program of testdata/app into an image, once.
@@ -112,6 +111,8 @@ type account struct {
 	*localcloud.Cloud
 	spec  provision.Spec
 	retry func() aws.Retryer // of all runs; nil is none
+	// settle is provision.UntilVisible, as fast as things show in this cloud.
+	settle time.Duration
 	// empty and whole are the censuses without a stack and with a healthy one.
 	empty, whole []string
 	// ups and destroys are the writes of a first up and of a destroy.
@@ -138,9 +139,7 @@ func openAccount(t *testing.T, cfg localcloud.Config) *account {
 		}
 	})
 	a := &account{Cloud: c, spec: provision.Spec{
-		Stack: "book", Version: "test", Zones: [2]string{"us-east-1a", "us-east-1b"}, Settings: provision.DefaultSettings(), Wait: true,
-		SkipFinalSnapshot: true,
-	}}
+		Stack: "book", Version: "test", Zones: [2]string{"us-east-1a", "us-east-1b"}, Settings: provision.DefaultSettings(), Wait: true}}
 	a.spec.Arch = runtime.GOARCH
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -208,7 +207,7 @@ func (a *account) census(ctx context.Context) ([]string, error) {
 
 var varies = regexp.MustCompile(`(DB_PORT=| port:)\d+`)
 
-// up runs up over the wire, and returns its error.
+// up does what 'bookctl up' does over the wire, and returns its error.
 func (a *account) up(ctx context.Context, w *wire) error {
 	image, err := appImage()
 	if err != nil {
@@ -216,34 +215,30 @@ func (a *account) up(ctx context.Context, w *wire) error {
 	}
 	spec := a.spec
 	spec.Source = source{image, w}
-	s, err := provision.NewStack(w.clients(a.Cloud), spec)
-	if err != nil {
-		return err
-	}
-	_, err = graph.Up(ctx, s.Resources(), s.Options())
+	_, _, err = a.run(w, spec).Up(ctx)
 	return err
 }
 
-// destroy runs all that 'bookctl destroy --purge-snapshots' does over the wire.
+// destroy does what 'bookctl destroy --purge-snapshots' does over the wire.
 func (a *account) destroy(ctx context.Context, w *wire) error {
-	c := w.clients(a.Cloud)
-	s, err := provision.NewStack(c, a.spec)
+	done, err := a.run(w, a.spec).Destroy(ctx, true, time.Minute)
 	if err != nil {
 		return err
 	}
-	if _, err := graph.Destroy(ctx, s.Resources(), s.Options()); err != nil {
-		return err
-	}
-	_, left, err := provision.Sweep(ctx, c, a.spec.Stack, time.Minute, nil)
-	if err != nil {
-		return err
-	}
-	left = slices.DeleteFunc(left, func(l provision.Leftover) bool { return l.Kept })
+	left := slices.DeleteFunc(done.Left, func(l provision.Leftover) bool { return l.Kept })
 	if len(left) > 0 {
 		return fmt.Errorf("left: %v", left)
 	}
-	_, err = provision.PurgeSnapshots(ctx, c.RDS, a.spec.Stack, nil)
-	return err
+	return nil
+}
+
+// run is a run over the wire. It takes a lock that it finds from its holder,
+// who is known to be dead here and, being this same process, can't be told to
+// be.
+func (a *account) run(w *wire, spec provision.Spec) provision.Run {
+	return provision.Run{
+		Clients: w.clients(a.Cloud), Spec: spec, Holder: "test", Lock: provision.LockOptions{Version: spec.Version, Force: true, Settle: a.settle},
+	}
 }
 
 // killed starts a run that is killed at its n-th write, and returns that write,

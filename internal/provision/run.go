@@ -1,0 +1,185 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// Run changes a stack as one of many who might: under the stack's lock, and
+// with an eye for what a run left behind that was cut off.
+type Run struct {
+	Clients Clients
+	Spec    Spec
+	// Holder is what others are told of this run; see AcquireLock.
+	Holder string
+	Lock   LockOptions
+	// Pace is graph.Options.Pace; 0 means 1.
+	Pace float64
+	// Begin, which may be nil, is told the parts once the lock is held.
+	Begin func([]Resource)
+	// Observe, which may be nil, is told what happens.
+	Observe func(graph.Event)
+	// Unlocked, which may be nil, is told why the lock could not be given back.
+	// It ends by itself then.
+	Unlocked func(error)
+}
+
+// Hold does something under the stack's lock.
+func (r Run) Hold(ctx context.Context, do func(*Lock) error) error {
+	lock, err := AcquireLock(ctx, r.Clients.SSM, r.Spec.Stack, r.Holder, r.Lock)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		// Also when the run was interrupted.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+		defer cancel()
+		if err := lock.Release(ctx); err != nil && !errors.Is(err, ErrLockLost) && r.Unlocked != nil {
+			r.Unlocked(err)
+		}
+	}()
+	return do(lock)
+}
+
+func (r Run) options(s *Stack, lock *Lock) graph.Options {
+	o := s.Options()
+	o.Guard, o.Observe, o.Pace = lock.Guard, r.Observe, r.Pace
+	return o
+}
+
+// Up makes what is missing of the stack and mends what drifted. A run that finds
+// nothing to do takes no lock, and makes no call that changes anything. Behind a
+// run that was cut off it looks once more at its end: what that run made last
+// may show only then.
+//
+// The stack that it returns is as it was last seen, also with an error.
+func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
+	stack, err := NewStack(r.Clients, r.Spec)
+	if err != nil {
+		return nil, graph.Report{}, err
+	}
+	type answer struct {
+		left bool
+		err  error
+	}
+	lock := make(chan answer, 1)
+	go func() {
+		left, err := lockLeft(ctx, r.Clients.SSM, r.Spec.Stack, r.Lock.Force)
+		lock <- answer{left, err}
+	}()
+	found := graph.Observe(ctx, stack.Resources(), stack.Options())
+	cutOff := <-lock
+	if cutOff.err != nil {
+		return stack, graph.Report{}, cutOff.err
+	}
+	if !cutOff.left && upToDate(found) {
+		report := graph.Report{}
+		for _, f := range found {
+			report.Steps = append(report.Steps, graph.Step{Name: f.Name, ID: f.ID, Action: graph.None})
+		}
+		return stack, report, nil
+	}
+	var report graph.Report
+	err = r.Hold(ctx, func(lock *Lock) error {
+		// Another run may have been at work until now: look anew.
+		r.Spec.Deployed = nil
+		if stack, err = NewStack(r.Clients, r.Spec); err != nil {
+			return err
+		}
+		if r.Begin != nil {
+			r.Begin(stack.Resources())
+		}
+		if report, err = graph.Up(ctx, stack.Resources(), r.options(stack, lock)); err != nil || !lock.AfterDead() {
+			return err
+		}
+		again, err := NewStack(r.Clients, r.Spec)
+		if err != nil {
+			return err
+		}
+		if upToDate(graph.Observe(ctx, again.Resources(), again.Options())) {
+			return nil
+		}
+		stack = again
+		more, err := graph.Up(ctx, stack.Resources(), r.options(stack, lock))
+		report = report.Followed(more)
+		return err
+	})
+	return stack, report, err
+}
+
+// upToDate says whether everything is there, ours and as it is wanted.
+func upToDate(found []graph.Finding) bool {
+	for _, f := range found {
+		done := f.Phase == graph.Ready || f.Phase == graph.Absent && f.Unwanted
+		if f.Err != nil || !done || len(f.Drift) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Removal is what a destroy did.
+type Removal struct {
+	// Report is what the graph removed, and Swept what it did not know.
+	Report graph.Report
+	Swept  []Leftover
+	// Left is what the services still list.
+	Left []Leftover
+	// Purged and Kept are the snapshots and backups that went, and that stay.
+	Purged, Kept []Snapshot
+}
+
+// Removed is the number of things that went.
+func (r Removal) Removed() int { return r.Report.Count(graph.Deleted) + len(r.Swept) }
+
+// Destroy removes the stack and, with purge, its snapshots and backups, for
+// which no final one is taken then. The graph knows what it made, and the
+// services know what is there: what they list besides is removed as well, and
+// while something holds it, for as long as patience. Behind a run that was cut
+// off it goes round until there was nothing to do: what that run made last may
+// show only later.
+//
+// The removal that it returns with an error is what was done so far.
+func (r Run) Destroy(ctx context.Context, purge bool, patience time.Duration) (Removal, error) {
+	r.Spec.SkipFinalSnapshot = purge
+	var done Removal
+	err := r.Hold(ctx, func(lock *Lock) error {
+		for round := 0; ; round++ {
+			stack, err := NewStack(r.Clients, r.Spec)
+			if err != nil {
+				return err
+			}
+			if round == 0 && r.Begin != nil {
+				r.Begin(stack.Resources())
+			}
+			before := done.Removed()
+			report, err := graph.Destroy(ctx, stack.Resources(), r.options(stack, lock))
+			done.Report = done.Report.Followed(report)
+			if err != nil {
+				return err
+			}
+			swept, left, err := Sweep(ctx, r.Clients, r.Spec.Stack, patience, lock.Guard)
+			done.Swept, done.Left = append(done.Swept, swept...), left
+			if err != nil {
+				return err
+			}
+			if purge {
+				purged, err := PurgeSnapshots(ctx, r.Clients.RDS, r.Spec.Stack, lock.Guard)
+				done.Purged = append(done.Purged, purged...)
+				if err != nil {
+					return err
+				}
+			}
+			if !lock.AfterDead() || round > 0 && done.Removed() == before {
+				break
+			}
+		}
+		var err error
+		done.Kept, err = Snapshots(ctx, r.Clients.RDS, r.Spec.Stack)
+		return err
+	})
+	return done, err
+}
