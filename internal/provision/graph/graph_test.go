@@ -513,6 +513,41 @@ func TestDestroyWaitsForWhatIsBusyAndKeepsTheParentsOfWhatFails(t *testing.T) {
 	}
 }
 
+// holding is a thing that can't go while another is there.
+type holding struct {
+	*thing
+	user string
+}
+
+func (h holding) Delete(ctx context.Context) error {
+	if slices.Contains(h.w.names(), h.user) {
+		return errBusy
+	}
+	return h.thing.Delete(ctx)
+}
+
+// A run that was cut off just before may have made what can't be seen at first.
+func TestDestroyRemovesWhatIsSeenLateAndHoldsWhatItNeeds(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	a := holding{w.thing("a"), "b"}
+	b := &hidden{thing: w.thing("b", a), looks: 3}
+	w.put("a", a.birth)
+	w.put("b", b.birth)
+	o := us
+	o.Transient = busy
+	r, err := graph.Destroy(t.Context(), []graph.Remover{a, b}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := w.calls(), []string{"delete b", "delete a"}; !slices.Equal(got, want) {
+		t.Errorf("calls %v, want %v", got, want)
+	}
+	if r.Count(graph.Deleted) != 2 || len(w.names()) > 0 {
+		t.Errorf("left %v, report %+v", w.names(), r)
+	}
+}
+
 func TestCancelLetsTheCallInFlightFinishAndStartsNoOther(t *testing.T) {
 	t.Parallel()
 	w := newWorld()

@@ -189,11 +189,10 @@ func Destroy[F Finder](ctx context.Context, resources []F, o Options) (Report, e
 	r := newRun(o)
 	for i, f := range resources {
 		r.add(f, func(ctx context.Context, s *step) error {
-			rem, ok := any(f).(Remover)
-			if !ok {
+			if s.remover == nil {
 				return nil
 			}
-			return r.remove(ctx, rem, s, found[i])
+			return r.remove(ctx, s, found[i])
 		})
 	}
 	return r.walk(ctx, true)
@@ -211,6 +210,11 @@ type step struct {
 	failed  bool        // this or something that it waited for failed
 	notes   string
 	said    string // the last call that was reported
+
+	// Of a removal.
+	remover Remover    // nil for what goes with a parent
+	users   []*step    // what needs this
+	second  sync.Mutex // held by who looks at this a second time
 }
 
 func (s *step) setMade(id string) {
@@ -242,6 +246,7 @@ func (r *run) add(f Finder, do func(context.Context, *step) error) {
 	s := &step{n: f.node(), do: do, made: make(chan struct{}), done: make(chan struct{})}
 	s.Name, s.Action = s.n.name, None
 	_, s.Needs = Describe(f)
+	s.remover, _ = f.(Remover)
 	r.steps, r.by[s.n] = append(r.steps, s), s
 }
 
@@ -259,6 +264,7 @@ func (r *run) walk(ctx context.Context, reverse bool) (Report, error) {
 			}
 			if reverse {
 				waits[t] = append(waits[t], wait{on: s})
+				t.users = append(t.users, s)
 			} else {
 				waits[s] = append(waits[s], wait{on: t, made: d.made})
 			}
@@ -527,12 +533,14 @@ func (s *step) seen(st State) {
 	}
 }
 
-func (r *run) remove(ctx context.Context, rem Remover, s *step, seen Finding) error {
+func (r *run) remove(ctx context.Context, s *step, seen Finding) error {
 	var (
-		p    = r.o.poller(nil, s.n.patience)
-		st   = seen.State
-		look = seen.Err != nil || seen.Phase != Absent
-		sent *string // the id of what was last asked to go
+		p     = r.o.poller(nil, s.n.patience)
+		rem   = s.remover
+		st    = seen.State
+		look  = seen.Err != nil || seen.Phase != Absent
+		sent  *string   // the id of what was last asked to go
+		again time.Time // when to look once more at what may hold it
 	)
 	fail := func(op string, err error) error {
 		return &Error{Node: s.Name, Op: op, ID: s.ID, Err: err, Last: st}
@@ -577,6 +585,12 @@ func (r *run) remove(ctx context.Context, rem Remover, s *step, seen Finding) er
 				return fail("delete", err)
 			}
 			note = reason
+			if now := time.Now(); now.After(again) {
+				if err := r.removeLate(ctx, s.users); err != nil {
+					return fail("delete", err)
+				}
+				again = now.Add(max(now.Sub(p.start), minPause)) // ever more rarely
+			}
 		}
 		if st.Phase == Leaving {
 			s.Action = Deleted
@@ -587,4 +601,32 @@ func (r *run) remove(ctx context.Context, rem Remover, s *step, seen Finding) er
 			return fail("wait", p.explain(err, note))
 		}
 	}
+}
+
+// removeLate removes those of the steps that were not there before and are now:
+// what a run made that was cut off just before this one may be seen late, and
+// holds what it needs.
+func (r *run) removeLate(ctx context.Context, steps []*step) error {
+	for _, s := range steps {
+		if err := r.removeIfLate(ctx, s); err != nil {
+			return fmt.Errorf("%s, which needs it: %w", s.Name, err)
+		}
+	}
+	return nil
+}
+
+func (r *run) removeIfLate(ctx context.Context, s *step) error {
+	if s.remover == nil || !s.second.TryLock() {
+		return nil // or somebody else is at it
+	}
+	defer s.second.Unlock()
+	if s.Action != None {
+		return nil
+	}
+	if err := r.remove(ctx, s, Finding{State: State{Phase: Pending}}); err != nil || s.Action != Deleted {
+		return err
+	}
+	s.End = time.Now()
+	r.event(s, Event{Kind: Done})
+	return nil
 }
