@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -18,11 +20,13 @@ func newRollback(s streams, g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rollback",
 		Short: "Go back to the release before",
-		Long: `Run the image of the release before again: the newest one that has served and
-runs another image. All other settings stay as they are. It goes the way of
-'bookctl up', so no request fails, and it succeeds only when the old release
-serves again. Migrations of the database are not undone; each release's are
-made so that the one before can serve beside them.
+		Long: `Run the image of the release before again: the one that served before what serves
+now, and runs another image. A second rollback goes further back, and never
+forward again to what the first one left; --to goes to any revision. All other
+settings stay as they are. It goes the way of 'bookctl up', so no request fails,
+and it succeeds only when the old release serves again. Migrations of the
+database are not undone; each release's are made so that the one before can
+serve beside them.
 
 The next 'bookctl up' from source deploys the source again.`,
 		Example: `  bookctl rollback
@@ -58,6 +62,9 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 		rep.note("%v; revision %d, the one before, serves: nothing to do. --to goes further back", err, aim.Revision)
 		return nil
 	}
+	if errors.Is(err, provision.ErrOldest) && aim.Left != 0 {
+		return advised{err, fmt.Sprintf("'bookctl rollback --to %d' runs the release again that a rollback left, and 'bookctl up' deploys the source", aim.Left)}
+	}
 	if err != nil {
 		return advised{err, "'bookctl up --image …' runs any other image"}
 	}
@@ -68,19 +75,22 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	if err != nil {
 		return fmt.Errorf("read what is deployed: %w", err)
 	}
-	left := ""
-	for _, r := range releases {
-		if r.Serving && r.Image != aim.Image {
-			left = strconv.Itoa(int(r.Revision))
-		}
+	serving := releases[slices.IndexFunc(releases, func(r provision.Release) bool { return r.Serving })]
+	left, from := int32(0), ""
+	if serving.Image != aim.Image {
+		left, from = serving.Revision, strconv.Itoa(int(serving.Revision))
 	}
 	settings := have.Settings
 	settings.Image = aim.Image
 	p := &preparation{target: t, have: have, spec: provision.Spec{
-		Stack: g.stack, Version: version(), Settings: settings, Running: have.Running, Zones: have.Zones, RolledBackFrom: left, Wait: true,
+		Stack: g.stack, Version: version(), Settings: settings, Running: have.Running, Zones: have.Zones, Wait: true,
+		RolledBackFrom: left, Repeats: cmp.Or(aim.Repeats, aim.Revision),
 	}}
-	rep.note("stack %s in %s: back to the image of revision %d, of %s", g.stack, t.place, aim.Revision, ago(aim.Created))
+	rep.note("stack %s in %s: from revision %d to the release of revision %d, made %s", g.stack, t.place, serving.Revision, aim.Revision, ago(aim.Created))
 	stack, report, err := p.run(ctx, s, rep, "rollback")
+	if err == nil {
+		err = t.answers(ctx, rep, stack.URL())
+	}
 	rep.close()
 	if err != nil {
 		return diagnosed(ctx, stack, err)
@@ -88,7 +98,7 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	if g.output == "json" {
 		return json.NewEncoder(s.out).Encode(map[string]any{
 			"schema": schema, "type": "result", "command": "rollback", "stack": g.stack, "account": t.account, "region": t.region,
-			"url": stack.URL(), "image": aim.Image, "of": aim.Revision, "from": left, "seconds": time.Since(begun).Seconds(),
+			"url": stack.URL(), "image": aim.Image, "of": aim.Revision, "from": from, "seconds": time.Since(begun).Seconds(),
 		})
 	}
 	return p.summary(s, g, stack, report, time.Since(begun))

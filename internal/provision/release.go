@@ -27,6 +27,11 @@ const tagServed = "bookctl:served"
 // revision that was left.
 const tagRolledBack = "bookctl:rolled-back-from"
 
+// tagRelease is on a task definition that a rollback made, and names the
+// revision of the release that it repeats: the revision itself is new, and what
+// it runs is not.
+const tagRelease = "bookctl:release"
+
 // Release is one revision of the stack's task definition.
 type Release struct {
 	Revision int32 `json:"revision"`
@@ -37,6 +42,11 @@ type Release struct {
 	Served bool `json:"served"`
 	// Serving says that it is what the service runs, or is rolling out.
 	Serving bool `json:"serving"`
+	// Repeats is the revision of the release that a rollback made this one of; 0
+	// for one that no rollback made.
+	Repeats int32 `json:"repeats,omitempty"`
+	// Left is the revision that the rollback went back from; 0 likewise.
+	Left int32 `json:"left,omitempty"`
 }
 
 // mostReleases is how far back Releases looks: the repository keeps ten images.
@@ -71,7 +81,10 @@ func Releases(ctx context.Context, c Clients, stack string) ([]Release, error) {
 				errs[i] = err
 				return
 			}
-			r := &Release{Revision: def.Revision, Created: aws.ToTime(def.RegisteredAt), Image: imageOf(def), Served: tags[tagServed] != ""}
+			r := &Release{
+				Revision: def.Revision, Created: aws.ToTime(def.RegisteredAt), Image: imageOf(def), Served: tags[tagServed] != "",
+				Repeats: tagNumber(tags, tagRelease, 0), Left: tagNumber(tags, tagRolledBack, 0),
+			}
 			if live != nil && aws.ToString(live.TaskDefinition) == arn {
 				r.Serving = true
 				r.Served = r.Served || completed(live) == arn
@@ -132,9 +145,15 @@ func (s *Service) markServed(ctx context.Context) error {
 // release is not the one that serves, so that the one before serves already.
 var ErrNeverServed = errors.New("never served")
 
+// ErrOldest is wrapped by the error of RollbackTarget when there is no older
+// release to go back to.
+var ErrOldest = errors.New("is the oldest release that has served")
+
 // RollbackTarget chooses the release to go back to from what Releases returned:
-// the revision that is asked for, or for 0 the newest one before what serves
-// that has served and runs another image.
+// the revision that is asked for, or for 0 the one that served before what serves
+// now and runs another image. What a rollback left is not among them, so that one
+// rollback after another goes further and further back, and never forward. With
+// ErrNeverServed and ErrOldest it returns what serves.
 func RollbackTarget(releases []Release, revision int32) (Release, error) {
 	at := slices.IndexFunc(releases, func(r Release) bool { return r.Serving })
 	if at < 0 {
@@ -151,12 +170,31 @@ func RollbackTarget(releases []Release, revision int32) (Release, error) {
 	if at > 0 && !releases[0].Served && releases[0].Image != serving.Image {
 		return serving, fmt.Errorf("revision %d %w", releases[0].Revision, ErrNeverServed)
 	}
-	for _, r := range releases[at+1:] {
-		if r.Served && r.Image != serving.Image {
-			return r, nil
+	line := lineage(releases[at:])
+	if len(line) < 2 {
+		return serving, fmt.Errorf("revision %d %w", line[0].Revision, ErrOldest)
+	}
+	return line[len(line)-2], nil
+}
+
+// lineage is what led to the newest of the releases: each that served, the first
+// of them first, without those that a rollback left. A change of settings alone is
+// no release.
+func lineage(releases []Release) []Release {
+	var line []Release
+	for _, r := range slices.Backward(releases) {
+		if !r.Served && !r.Serving {
+			continue
+		}
+		if i := slices.IndexFunc(line, func(old Release) bool { return old.Revision == r.Repeats }); i >= 0 {
+			line = line[:i+1]
+			continue
+		}
+		if len(line) == 0 || line[len(line)-1].Image != r.Image {
+			line = append(line, r)
 		}
 	}
-	return Release{}, fmt.Errorf("no release before revision %d has served with another image", serving.Revision)
+	return line
 }
 
 func revisions(releases []Release) string {

@@ -45,9 +45,10 @@ type Spec struct {
 	Source ImageSource
 	// Running is the image that is deployed; see Deployed.
 	Running string
-	// RolledBackFrom is the revision that this run goes back from, for a record
-	// of it; "" is for a run that doesn't.
-	RolledBackFrom string
+	// RolledBackFrom is the revision that this run goes back from, and Repeats
+	// that of the release which it goes back to, for a record of it; 0 is for a
+	// run that doesn't.
+	RolledBackFrom, Repeats int32
 	// Deployed, where it was just read, answers the first looks at what it saw,
 	// so that nothing is asked twice. Nil is fine.
 	Deployed *Deployed
@@ -180,8 +181,8 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		return nil, err
 	}
 	who := identity{stack: spec.Stack, version: spec.Version, settings: spec.record()}
-	if spec.RolledBackFrom != "" {
-		who.settings["task-definition"] = map[string]string{tagRolledBack: spec.RolledBackFrom}
+	if spec.RolledBackFrom != 0 {
+		who.settings["task-definition"] = map[string]string{tagRolledBack: decimal(&spec.RolledBackFrom), tagRelease: decimal(&spec.Repeats)}
 	}
 	seen := &glances{}
 	if spec.Deployed != nil && spec.Deployed.seen != nil {
