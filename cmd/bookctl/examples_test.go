@@ -56,13 +56,19 @@ func typed(root *cobra.Command, args []string) error {
 
 func TestASettledCommandLineHasItsEnvironmentInTheHelp(t *testing.T) {
 	t.Parallel()
-	var out strings.Builder
-	if code := run(context.Background(), []string{"up", "--help"}, streams{in: strings.NewReader(""), out: &out, err: io.Discard}); code != exitOK {
-		t.Fatalf("exit code %d", code)
-	}
-	for _, flag := range []string{"stack", "region", "output", "count", "db-class", "timeline"} {
-		if !strings.Contains(out.String(), "["+environmentName(flag)+"]") {
-			t.Errorf("the help of up does not name %s", environmentName(flag))
+	for command, variables := range map[string][]string{
+		"up":          {"STACK", "REGION", "OUTPUT", "COUNT", "PORT", "DB_CLASS", "TIMELINE"},
+		"local start": {"STACK", "LOCAL_PORT", "LOCAL_FAULTS"},
+		"db tunnel":   {"STACK", "DB_LOCAL_PORT"},
+	} {
+		var out strings.Builder
+		if code := run(context.Background(), append(strings.Fields(command), "--help"), streams{in: strings.NewReader(""), out: &out, err: io.Discard}); code != exitOK {
+			t.Fatalf("exit code %d", code)
+		}
+		for _, v := range variables {
+			if !strings.Contains(out.String(), "[BOOKCTL_"+v+"]") {
+				t.Errorf("the help of %s does not name BOOKCTL_%s", command, v)
+			}
 		}
 	}
 }

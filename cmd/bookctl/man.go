@@ -39,15 +39,21 @@ func newMan(s streams, g *globals) *cobra.Command {
 	}
 }
 
-// environmentName is the variable that stands in for a flag that is not given.
-func environmentName(flag string) string {
-	return "BOOKCTL_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+// environmentName is the variable that stands in for a flag that is not given. A
+// flag of a command below another one has that one's name in it: the port of
+// 'local start' is another thing than the port of 'up'.
+func environmentName(cmd *cobra.Command, f *pflag.Flag) string {
+	name := f.Name
+	if group := cmd.Parent(); group != nil && group.HasParent() && cmd.LocalNonPersistentFlags().Lookup(name) == f {
+		name = group.Name() + "-" + name
+	}
+	return "BOOKCTL_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
 // nameEnvironment adds each flag's variable to its help.
 func nameEnvironment(cmd *cobra.Command) {
 	add := func(f *pflag.Flag) {
-		if name := " [" + environmentName(f.Name) + "]"; f.Name != "help" && !strings.HasSuffix(f.Usage, name) {
+		if name := " [" + environmentName(cmd, f) + "]"; f.Name != "help" && !strings.HasSuffix(f.Usage, name) {
 			f.Usage += name
 		}
 	}

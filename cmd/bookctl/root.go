@@ -86,7 +86,7 @@ func settle(cmd *cobra.Command, g *globals) error {
 		if f.Changed || f.Name == "help" {
 			return
 		}
-		name := environmentName(f.Name)
+		name := environmentName(cmd, f)
 		if v := os.Getenv(name); v != "" { // an empty one is not set
 			if err := cmd.Flags().Set(f.Name, v); err != nil {
 				errs = append(errs, fmt.Errorf("%s=%q: %w", name, v, err))
