@@ -127,6 +127,13 @@ func Running(ctx context.Context, stateDir string) (Info, bool, error) {
 	return answered, true, nil
 }
 
+// Kept says whether the state directory holds anything of a cloud; before that,
+// nothing was ever made in it.
+func Kept(stateDir string) bool {
+	_, err := os.Stat((&Cloud{cfg: Config{StateDir: stateDir}}).stateFile())
+	return err == nil
+}
+
 // Stop ends the cloud of the state directory in good order and returns when it
 // and all its databases and tasks are gone. It says whether there was one.
 func Stop(ctx context.Context, stateDir string) (bool, error) {

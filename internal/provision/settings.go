@@ -138,46 +138,60 @@ const mostTasks = 5000
 // Check says, in one line, what AWS would refuse of the settings, and what it
 // takes instead.
 func (s Settings) Check() error {
-	sizes, ok := fargate[s.CPU]
-	switch {
-	case s.Image != "" && !imageReference.MatchString(s.Image):
-		return fmt.Errorf("image %q: give a reference such as registry.example.com/bookapi:1.2 or …@sha256:…", s.Image)
-	case !ok:
-		return fmt.Errorf("cpu %d: Fargate takes %s", s.CPU, joined(slices.Sorted(maps.Keys(fargate))))
-	case !sizes.allow(s.Memory):
-		return fmt.Errorf("memory %d: with cpu %d Fargate takes %s", s.Memory, s.CPU, sizes)
-	case s.Arch != "amd64" && s.Arch != "arm64":
-		return fmt.Errorf("architecture %q: choose amd64 or arm64", s.Arch)
-	case s.Port < 1 || s.Port > 65535:
-		return fmt.Errorf("port %d: choose one from 1 to 65535", s.Port)
-	case s.Domain != "" && (!domainName.MatchString(s.Domain) || len(s.Domain) > 64):
-		// https://docs.aws.amazon.com/acm/latest/APIReference/API_RequestCertificate.html
-		return fmt.Errorf("domain %q: give a name such as api.example.com, in lower case and of at most 64 characters", s.Domain)
-	case s.Certificate != "" && !certificateARN.MatchString(s.Certificate):
-		return fmt.Errorf("certificate %q: give the ARN of a certificate in ACM (arn:aws:acm:…:certificate/…)", s.Certificate)
-	case s.Secure() && (s.HTTPSPort < 1 || s.HTTPSPort > 65535 || s.HTTPSPort == s.Port):
-		return fmt.Errorf("HTTPS port %d: choose one from 1 to 65535 that is not the port %d of HTTP", s.HTTPSPort, s.Port)
-	case s.Count < 1 || s.Count > mostTasks:
-		return fmt.Errorf("count %d: choose 1 to %d tasks", s.Count, mostTasks)
-	case s.Max == 0 && s.Min != 0:
-		return fmt.Errorf("min %d without max: give both to scale by load, or neither", s.Min)
-	case s.Max != 0 && (s.Min < 1 || s.Min > s.Max || s.Max > mostTasks):
-		return fmt.Errorf("min %d, max %d: choose 1 to %d tasks, and min not above max", s.Min, s.Max, mostTasks)
-	case s.Max != 0 && (s.Count < s.Min || s.Count > s.Max):
-		return fmt.Errorf("count %d: choose one from min %d to max %d", s.Count, s.Min, s.Max)
-	case !databaseClass.MatchString(s.DBClass):
-		return fmt.Errorf("database class %q: name one such as db.t4g.micro", s.DBClass)
-	case s.DBStorage < 20 || s.DBStorage > 65536:
-		return fmt.Errorf("database storage %d GiB: gp3 storage is 20 to 65536 GiB", s.DBStorage)
-	// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_PIOPS.Autoscaling.html
-	case s.DBMaxStorage != 0 && (int64(s.DBMaxStorage)*10 < int64(s.DBStorage)*11 || s.DBMaxStorage > 65536):
-		return fmt.Errorf("database storage limit %d GiB: RDS wants it a tenth or more above the storage (%d GiB), and at most 65536 GiB", s.DBMaxStorage, s.DBStorage)
-	case s.DBVersion != "" && !databaseVersion.MatchString(s.DBVersion):
-		return fmt.Errorf("database version %q: name a version of PostgreSQL such as 17 or 17.4", s.DBVersion)
-	case s.BackupDays < 1 || s.BackupDays > 35:
-		return fmt.Errorf("backup retention %d days: RDS keeps backups for 1 to 35 days", s.BackupDays)
+	return s.CheckOf(func(string) bool { return true })
+}
+
+// CheckOf is Check by those demands alone that are about nothing but what was said,
+// whatever the rest is. Settings are named as the flags of up are.
+func (s Settings) CheckOf(said func(setting string) bool) error {
+	for _, d := range s.demands() {
+		if d.broken && !slices.ContainsFunc(strings.Fields(d.about), func(name string) bool { return !said(name) }) {
+			return errors.New(d.text)
+		}
 	}
 	return nil
+}
+
+// demand is one that AWS makes of settings.
+type demand struct {
+	about  string // the settings that it is about
+	broken bool
+	text   string
+}
+
+func (s Settings) demands() []demand {
+	var out []demand
+	refuse := func(about string, broken bool, format string, args ...any) {
+		out = append(out, demand{about, broken, fmt.Sprintf(format, args...)})
+	}
+	sizes, ok := fargate[s.CPU]
+	refuse("image", s.Image != "" && !imageReference.MatchString(s.Image), "image %q: give a reference such as registry.example.com/bookapi:1.2 or …@sha256:…", s.Image)
+	refuse("cpu", !ok, "cpu %d: Fargate takes %s", s.CPU, joined(slices.Sorted(maps.Keys(fargate))))
+	refuse("memory", !slices.ContainsFunc(slices.Collect(maps.Values(fargate)), func(m memorySizes) bool { return m.allow(s.Memory) }),
+		"memory %d: Fargate takes 512, or 1024 to 122880 in steps that depend on the cpu", s.Memory)
+	refuse("cpu memory", ok && !sizes.allow(s.Memory), "memory %d: with cpu %d Fargate takes %s", s.Memory, s.CPU, sizes)
+	refuse("arch", s.Arch != "amd64" && s.Arch != "arm64", "architecture %q: choose amd64 or arm64", s.Arch)
+	refuse("port", s.Port < 1 || s.Port > 65535, "port %d: choose one from 1 to 65535", s.Port)
+	// https://docs.aws.amazon.com/acm/latest/APIReference/API_RequestCertificate.html
+	refuse("domain", s.Domain != "" && (!domainName.MatchString(s.Domain) || len(s.Domain) > 64),
+		"domain %q: give a name such as api.example.com, in lower case and of at most 64 characters", s.Domain)
+	refuse("certificate", s.Certificate != "" && !certificateARN.MatchString(s.Certificate),
+		"certificate %q: give the ARN of a certificate in ACM (arn:aws:acm:…:certificate/…)", s.Certificate)
+	refuse("https-port port", s.Secure() && (s.HTTPSPort < 1 || s.HTTPSPort > 65535 || s.HTTPSPort == s.Port),
+		"HTTPS port %d: choose one from 1 to 65535 that is not the port %d of HTTP", s.HTTPSPort, s.Port)
+	refuse("count", s.Count < 1 || s.Count > mostTasks, "count %d: choose 1 to %d tasks", s.Count, mostTasks)
+	refuse("min max", s.Max == 0 && s.Min != 0, "min %d without max: give both to scale by load, or neither", s.Min)
+	refuse("min max", s.Max != 0 && (s.Min < 1 || s.Min > s.Max || s.Max > mostTasks),
+		"min %d, max %d: choose 1 to %d tasks, and min not above max", s.Min, s.Max, mostTasks)
+	refuse("min max count", s.Max != 0 && (s.Count < s.Min || s.Count > s.Max), "count %d: choose one from min %d to max %d", s.Count, s.Min, s.Max)
+	refuse("db-class", !databaseClass.MatchString(s.DBClass), "database class %q: name one such as db.t4g.micro", s.DBClass)
+	refuse("db-storage", s.DBStorage < 20 || s.DBStorage > 65536, "database storage %d GiB: gp3 storage is 20 to 65536 GiB", s.DBStorage)
+	// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_PIOPS.Autoscaling.html
+	refuse("db-storage db-max-storage", s.DBMaxStorage != 0 && (int64(s.DBMaxStorage)*10 < int64(s.DBStorage)*11 || s.DBMaxStorage > 65536),
+		"database storage limit %d GiB: RDS wants it a tenth or more above the storage (%d GiB), and at most 65536 GiB", s.DBMaxStorage, s.DBStorage)
+	refuse("db-version", s.DBVersion != "" && !databaseVersion.MatchString(s.DBVersion), "database version %q: name a version of PostgreSQL such as 17 or 17.4", s.DBVersion)
+	refuse("backup-days", s.BackupDays < 1 || s.BackupDays > 35, "backup retention %d days: RDS keeps backups for 1 to 35 days", s.BackupDays)
+	return out
 }
 
 // dbVersion is DBVersion or its default.
@@ -242,8 +256,6 @@ type Deployed struct {
 	Settings
 	// Running is the reference of the image that tasks run, built or ready.
 	Running string `json:"running,omitempty"`
-	// RolledBackFrom is the revision that a rollback to Running left, or "".
-	RolledBackFrom string `json:"rolledBackFrom,omitempty"`
 	// Zones are the two availability zones of the subnets; empty where there
 	// are none yet.
 	Zones [2]string `json:"zones"`
@@ -337,7 +349,6 @@ func readTask(ctx context.Context, c Clients, who identity, d *Deployed) (func()
 		return nil, nil
 	}
 	return func() {
-		d.RolledBackFrom = tags[tagRolledBack]
 		if n := number(aws.ToString(live.Cpu)); n != nil {
 			d.CPU = *n
 		}
