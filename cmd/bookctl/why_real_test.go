@@ -99,14 +99,20 @@ func underBadReleases(t *testing.T, releases func(s *shell, bad func(name string
 	t.Parallel()
 	s := newShell(t)
 	load := startLoad(t, s.up()+"/books", 2)
+	digest := regexp.MustCompile(`sha256:[0-9a-f]{64}`).FindString(s.must("status", "--local"))
 	releases(s, func(name string, args ...string) {
 		t.Helper()
 		toldAs(t, name, s.run(append([]string{"up", "--local", "--quiet"}, args...)...), 1)
 	})
 	load.unharmed(t)
 	r := s.run("status", "--local")
-	if r.code != 0 || !strings.Contains(r.out, "book-bookapi:1, rollout") || !strings.Contains(r.out, "task-definition: book-bookapi:1 → ") {
-		t.Errorf("status after it all: exit code %d\n%s%s", r.code, r.out, r.err)
+	if r.code != 0 || !strings.Contains(r.out, "book-bookapi:1, rollout") || !strings.Contains(r.out, " never became healthy, and ECS went back to this one") ||
+		!strings.Contains(r.out, digest+", pushed ") || strings.Contains(r.out, "Drift      service") {
+		t.Errorf("status after it all, which began with image %s: exit code %d\n%s%s", digest, r.code, r.out, r.err)
+	}
+	r = s.run("status", "--local", "--output", "json")
+	if r.code != 0 || !strings.Contains(r.out, digest) || !strings.Contains(r.out, `"failed":true`) {
+		t.Errorf("status as JSON: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
 	r = s.run("rollback", "--local")
 	if r.code != 0 || !strings.Contains(r.err, "revision 1, the one before, serves") {

@@ -72,28 +72,76 @@ func (m *Image) Find(ctx context.Context) (graph.State, error) {
 		}
 		ref = uri + "@" + digest
 	}
-	digest, own := m.inRepository(ref)
 	if ref == "" {
-		return absent, nil
+		// Nothing runs and nothing is to be built, as status looks at a stack that
+		// an up was cut off at: what that pushed is the stack's image.
+		var err error
+		if ref, err = m.newest(ctx); ref == "" || err != nil {
+			return absent, err
+		}
 	}
+	digest, own := m.inRepository(ref)
 	st := graph.State{Phase: graph.Ready, ID: ref, Owner: m.stack}
 	if !own {
 		return st, nil // in a registry that is not ours to ask
 	}
+	at, err := m.pushedAt(ctx, digest)
+	if at == nil || err != nil {
+		// The reference is known before the push, so that plan can name it.
+		return graph.State{Phase: graph.Absent, ID: ref}, err
+	}
+	m.pushed.Store(at)
+	return st, nil
+}
+
+// pushedAt is when an image came into the stack's repository; nil for one that is
+// not there.
+func (m *Image) pushedAt(ctx context.Context, digest string) (*time.Time, error) {
 	out, err := m.ecr.DescribeImages(ctx, &ecr.DescribeImagesInput{
 		RepositoryName: aws.String(m.repository.repositoryName()), ImageIds: []types.ImageIdentifier{{ImageDigest: &digest}},
 	})
 	if isCode(err, "ImageNotFoundException", "RepositoryNotFoundException") {
-		// The reference is known before the push, so that plan can name it.
-		return graph.State{Phase: graph.Absent, ID: ref}, nil
+		return nil, nil
 	}
 	if err != nil {
-		return graph.State{}, fmt.Errorf("describe image %s: %w", digest, err)
+		return nil, fmt.Errorf("describe image %s: %w", digest, err)
 	}
+	at := &time.Time{}
 	for _, d := range out.ImageDetails {
-		m.pushed.Store(d.ImagePushedAt)
+		if d.ImagePushedAt != nil {
+			at = d.ImagePushedAt
+		}
 	}
-	return st, nil
+	return at, nil
+}
+
+// newest is the reference of the image that was pushed last into the stack's
+// repository, or "".
+func (m *Image) newest(ctx context.Context) (string, error) {
+	uri := m.repository.URI()
+	if uri == "" {
+		return "", nil
+	}
+	var newest types.ImageDetail
+	pages := ecr.NewDescribeImagesPaginator(m.ecr, &ecr.DescribeImagesInput{RepositoryName: aws.String(m.repository.repositoryName())})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if isCode(err, "RepositoryNotFoundException") {
+			return "", nil
+		}
+		if err != nil {
+			return "", fmt.Errorf("describe the images of %s: %w", uri, err)
+		}
+		for _, d := range page.ImageDetails {
+			if newest.ImageDigest == nil || aws.ToTime(d.ImagePushedAt).After(aws.ToTime(newest.ImagePushedAt)) {
+				newest = d
+			}
+		}
+	}
+	if newest.ImageDigest == nil {
+		return "", nil
+	}
+	return uri + "@" + *newest.ImageDigest, nil
 }
 
 // inRepository returns the digest of a reference into the stack's repository.

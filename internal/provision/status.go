@@ -3,6 +3,8 @@ package provision
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -17,6 +19,10 @@ type Status struct {
 	Targets  []Target        `json:"targets"`
 	Database *DatabaseStatus `json:"database,omitempty"`
 	Image    ImageStatus     `json:"image"`
+	// RolledBackFrom is the revision that a rollback to what runs left, or "".
+	RolledBackFrom string `json:"rolledBackFrom,omitempty"`
+	// Newer is the newest release where the service runs an older one.
+	Newer *NewerRelease `json:"newer,omitempty"`
 }
 
 // ServiceStatus is how the service is doing.
@@ -57,7 +63,20 @@ type DatabaseStatus struct {
 	Protected  bool      `json:"protected"`
 }
 
-// ImageStatus is what the tasks run.
+// NewerRelease is a release that was made after the one which the service runs,
+// and does not run.
+type NewerRelease struct {
+	// Revision is its task definition, such as "book-bookapi:8".
+	Revision string    `json:"revision"`
+	Image    string    `json:"image,omitempty"`
+	Created  time.Time `json:"created"`
+	// Failed says that ECS gave its rollout up and went back; else its rollout
+	// never began.
+	Failed bool `json:"failed"`
+}
+
+// ImageStatus is what the service runs, or rolls out; before there is a service,
+// what it is to run.
 type ImageStatus struct {
 	Reference string `json:"reference,omitempty"`
 	// Pushed is when it came into the stack's repository; zero for an image
@@ -93,6 +112,7 @@ func (s *Stack) Status(ctx context.Context) (Status, error) {
 		var err error
 		out.Tasks, err = s.service.tasks(ctx, types.DesiredStatusRunning)
 		note(err)
+		note(s.released(ctx, live, &out))
 	}
 	var err error
 	out.Targets, err = s.targets.health(ctx)
@@ -114,6 +134,43 @@ func (s *Stack) Status(ctx context.Context) (Status, error) {
 		out.Database = &d
 	}
 	return out, errors.Join(errs...)
+}
+
+// released says which release the service runs, and of the newest one where that
+// is another.
+func (s *Stack) released(ctx context.Context, live *types.Service, out *Status) error {
+	newest := s.service.definition.last.Load()
+	if newest == nil {
+		return nil
+	}
+	arn := aws.ToString(live.TaskDefinition)
+	if arn == aws.ToString(newest.live.TaskDefinitionArn) {
+		out.RolledBackFrom = newest.tags[tagRolledBack]
+		return nil
+	}
+	def, tags, err := s.service.definition.describe(ctx, arn)
+	if def == nil || err != nil {
+		return err
+	}
+	made := aws.ToTime(newest.live.RegisteredAt)
+	out.Newer = &NewerRelease{
+		Revision: short(aws.ToString(newest.live.TaskDefinitionArn)), Image: imageOf(newest.live), Created: made,
+		// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html
+		Failed: slices.ContainsFunc(live.Events, func(e types.ServiceEvent) bool {
+			return aws.ToTime(e.CreatedAt).After(made) && strings.Contains(aws.ToString(e.Message), "deployment failed")
+		}),
+	}
+	out.RolledBackFrom = tags[tagRolledBack]
+	out.Image = ImageStatus{Reference: imageOf(def)}
+	digest, own := s.image.inRepository(out.Image.Reference)
+	if !own {
+		return nil
+	}
+	at, err := s.image.pushedAt(ctx, digest)
+	if at != nil {
+		out.Image.Pushed = *at
+	}
+	return err
 }
 
 // Snapshots lists the snapshots of the stack's database, oldest first, with what

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -32,6 +33,7 @@ type TaskDefinition struct {
 	want              taskSpec
 	region, container string
 	seen              *glance[revision]
+	last              atomic.Pointer[revision] // the newest, as it was found
 }
 
 // revision is a task definition with its tags, or none.
@@ -75,6 +77,7 @@ func (t *TaskDefinition) Find(ctx context.Context) (graph.State, error) {
 	if live == nil || err != nil {
 		return absent, err
 	}
+	t.last.Store(&revision{live, tags})
 	return graph.State{
 		Phase: graph.Ready, ID: aws.ToString(live.TaskDefinitionArn), Owner: tags[TagStack],
 		Note:  "revision " + strconv.Itoa(int(live.Revision)),
