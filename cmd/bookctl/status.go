@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -103,10 +103,8 @@ type statusOutput struct {
 	// Answer is what the URL answers; nil when it was not asked.
 	Answer *answer `json:"answer,omitempty"`
 	provision.Status
-	// RolledBackFrom is the revision that 'bookctl rollback' left.
-	RolledBackFrom string               `json:"rolledBackFrom,omitempty"`
-	Snapshots      []provision.Snapshot `json:"snapshots"`
-	Drift          []drifted            `json:"drift"`
+	Snapshots []provision.Snapshot `json:"snapshots"`
+	Drift     []drifted            `json:"drift"`
 	// Monthly is what the stack costs a month in US dollars; nil when unknown.
 	Monthly *float64  `json:"monthlyCost,omitempty"`
 	Lock    *lockInfo `json:"lock,omitempty"`
@@ -114,15 +112,6 @@ type statusOutput struct {
 	place string
 	now   time.Time
 	found bool
-}
-
-// answer is how the URL answers.
-type answer struct {
-	// Path was asked for: the one that answers only with the database.
-	Path         string  `json:"path"`
-	Code         int     `json:"code,omitempty"`
-	Milliseconds float64 `json:"milliseconds"`
-	Error        string  `json:"error,omitempty"`
 }
 
 // drifted is a resource that is not as it was asked for.
@@ -160,7 +149,6 @@ func readStatus(ctx context.Context, t *target, g *globals) (*statusOutput, erro
 	wg.Go(func() { holder, lockedErr = provision.LockHolder(ctx, t.clients.SSM, g.stack) })
 	var found []graph.Finding
 	if have.Found {
-		out.RolledBackFrom = have.RolledBackFrom
 		found, err = out.observe(ctx, t, g, have)
 	}
 	wg.Wait()
@@ -178,7 +166,7 @@ func readStatus(ctx context.Context, t *target, g *globals) (*statusOutput, erro
 		return out, nil
 	}
 	if out.URL != "" {
-		out.Answer = ask(ctx, out.URL)
+		out.Answer = t.ask(ctx, out.URL)
 	}
 	if lines, err := provision.Cost(have.Settings, t.region); err == nil && !t.local {
 		total := provision.Total(lines)
@@ -225,47 +213,6 @@ func (o *statusOutput) observe(ctx context.Context, t *target, g *globals, have 
 	return found, nil
 }
 
-// patienceOfAsking is how long the URL has to answer.
-const patienceOfAsking = 5 * time.Second
-
-// ask asks the service whether it serves, as a client does.
-func ask(ctx context.Context, url string) *answer {
-	ctx, cancel := context.WithTimeout(ctx, patienceOfAsking)
-	defer cancel()
-	a := &answer{Path: "/readyz"}
-	begun := time.Now()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+a.Path, nil)
-	if err != nil {
-		a.Error = err.Error()
-		return a
-	}
-	client := http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}}
-	resp, err := client.Do(req)
-	a.Milliseconds = float64(time.Since(begun).Microseconds()) / 1000
-	if err != nil {
-		a.Error = reasonOf(err)
-		return a
-	}
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20)) // only the code counts
-	_ = resp.Body.Close()
-	a.Code = resp.StatusCode
-	return a
-}
-
-// reasonOf is an HTTP client's error without the address, which is said anyway.
-func reasonOf(err error) string {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return "no answer within " + patienceOfAsking.String()
-	}
-	for {
-		inner := errors.Unwrap(err)
-		if inner == nil {
-			return err.Error()
-		}
-		err = inner
-	}
-}
-
 // judge finds what is wrong, and what differs from what was asked for.
 func (o *statusOutput) judge(found []graph.Finding) {
 	problem := func(format string, args ...any) { o.Problems = append(o.Problems, fmt.Sprintf(format, args...)) }
@@ -284,8 +231,8 @@ func (o *statusOutput) judge(found []graph.Finding) {
 		case f.Phase == graph.Broken:
 			problem("%s is broken: %s", f.Name, f.Note)
 		}
-		if len(f.Drift) > 0 {
-			o.Drift = append(o.Drift, drifted{f.Name, f.Drift})
+		if changes := o.unreleased(f); len(changes) > 0 {
+			o.Drift = append(o.Drift, drifted{f.Name, changes})
 		}
 	}
 	s := o.Service
@@ -317,15 +264,19 @@ func (o *statusOutput) judge(found []graph.Finding) {
 	if d := o.Database; d != nil && !servingDatabase[d.State] {
 		problem("the database is %s", d.State)
 	}
-	if a := o.Answer; a != nil {
-		switch {
-		case a.Error != "":
-			problem("%s does not answer: %s", o.URL, a.Error)
-		case a.Code >= 500:
-			problem("%s answers %d: the service runs, and can't serve", o.URL+a.Path, a.Code)
-		}
+	if a := o.Answer; a != nil && !a.Ready {
+		problem("%s", a.complaint())
 	}
 	o.Healthy = len(o.Problems) == 0
+}
+
+// unreleased is the drift of a part but for a release that failed, which is no
+// drift, but told as what it is.
+func (o *statusOutput) unreleased(f graph.Finding) []graph.Change {
+	if o.Newer == nil || !o.Newer.Failed || f.Name != "service" {
+		return f.Drift
+	}
+	return slices.DeleteFunc(slices.Clone(f.Drift), func(c graph.Change) bool { return c.Field == "task-definition" })
 }
 
 // servingDatabase are the states in which RDS's databases take connections.
@@ -443,7 +394,7 @@ func (o *statusOutput) rows(row func(string, string, ...any)) {
 	case a == nil:
 		row("URL", "none yet")
 	case a.Error != "":
-		row("URL", "%s does not answer: %s", o.URL, a.Error)
+		row("URL", "%s", a.complaint())
 	default:
 		row("URL", "%s answers %d in %.0f ms", o.URL, a.Code, a.Milliseconds)
 	}
@@ -500,6 +451,13 @@ func (o *statusOutput) rows(row func(string, string, ...any)) {
 		row("Image", "%s", text)
 		if o.RolledBackFrom != "" {
 			row("", "rolled back from revision %s; 'bookctl up' deploys the source again", o.RolledBackFrom)
+		}
+		if n := o.Newer; n != nil {
+			became := "was made and never rolled out; 'bookctl up' goes on with it"
+			if n.Failed {
+				became = "never became healthy, and ECS went back to this one; 'bookctl events' tells why, and the next 'bookctl up' tries again"
+			}
+			row("", "%s, made %s, %s", n.Revision, ago(n.Created), became)
 		}
 	}
 	if o.Monthly != nil {

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -33,7 +35,10 @@ type target struct {
 	// place is how the target is called in messages.
 	place string
 	local bool
-	calls *journal
+	// authorities are those whose certificates the service may have; nil are
+	// this machine's.
+	authorities *x509.CertPool
+	calls       *journal
 }
 
 // connect finds the target and makes sure that it is the one that is meant. No
@@ -99,6 +104,9 @@ func (t *target) configure(ctx context.Context, g *globals) (aws.Config, error) 
 	if g.region != "" && g.region != info.Region {
 		return aws.Config{}, usageError{fmt.Errorf("the local cloud is region %s, and --region asks for %s", info.Region, g.region)}
 	}
+	if t.authorities, err = trusting(info.TrustBundle); err != nil {
+		return aws.Config{}, fmt.Errorf("read whom the local cloud's certificates are of: %w", err)
+	}
 	// What the user's own configuration says is for AWS and stays out of this.
 	options = append(options,
 		config.WithRegion(info.Region),
@@ -111,6 +119,20 @@ func (t *target) configure(ctx context.Context, g *globals) (aws.Config, error) 
 		return cfg, fmt.Errorf("configure the local cloud: %w", err)
 	}
 	return cfg, nil
+}
+
+// trusting are this machine's certificate authorities and those in a file.
+func trusting(bundle string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(bundle)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	pool.AppendCertsFromPEM(pem)
+	return pool, nil
 }
 
 // journal counts the API calls of a run and, with --verbose, prints them.

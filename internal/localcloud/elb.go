@@ -1213,13 +1213,10 @@ func (c *Cloud) restoreBalancers() {
 		}
 		a := elbAPI{c}
 		for arn, l := range c.state.ELB.Listeners {
-			cert, err := a.secure(l.Protocol, l.Certificates, aws.ToString(l.SslPolicy))
-			if err == nil {
-				err = c.bind(l, cert)
-			}
-			if err != nil {
-				// The others are of use without it, and the next start tries again.
+			if err := a.serve(l); err != nil {
+				// The others are of use without it.
 				c.log.Error("a listener does not serve", "listener", arn, "error", err)
+				c.spawn(func(ctx context.Context) { c.serveLater(ctx, arn) })
 			}
 		}
 		for _, lb := range c.state.ELB.LoadBalancers {
@@ -1227,6 +1224,32 @@ func (c *Cloud) restoreBalancers() {
 		}
 		c.configureListeners()
 	})
+}
+
+// serve binds the port of a listener that was there before the cloud was.
+func (a elbAPI) serve(l *elbListener) error {
+	cert, err := a.secure(l.Protocol, l.Certificates, aws.ToString(l.SslPolicy))
+	if err != nil {
+		return err
+	}
+	return a.bind(l, cert)
+}
+
+// serveLater waits until the program that has taken a listener's port meanwhile
+// gives it free, or the listener is changed to another, or gone.
+func (c *Cloud) serveLater(ctx context.Context, arn string) {
+	for over := false; !over && c.pauseUnless(ctx, nil, time.Second); {
+		c.update(func() {
+			l := c.state.ELB.Listeners[arn]
+			if over = ctx.Err() != nil || l == nil || c.live.ELB.listeners[arn] != nil; over {
+				return
+			}
+			if over = (elbAPI{c}).serve(l) == nil; over {
+				c.log.Info("a listener serves again", "listener", arn)
+				c.configureListeners()
+			}
+		})
+	}
 }
 
 // closeBalancers ends all listeners and health checks. It takes the lock.
