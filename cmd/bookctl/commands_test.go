@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -64,6 +65,137 @@ func TestARefusedUpStartsNoLocalCloud(t *testing.T) {
 		if status := s.run("local", "status"); !strings.Contains(status.out+status.err, "not running") {
 			t.Errorf("up --local %s left a local cloud: %s%s", args, status.out, status.err)
 		}
+	}
+}
+
+// stranger is a program that is not ours, and has a port of this machine (0: any).
+func stranger(t *testing.T, port string) (at string, leave func()) {
+	t.Helper()
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.NotFoundHandler()}
+	go func() { _ = server.Serve(l) }() // ends by Close
+	leave = func() { _ = server.Close() }
+	t.Cleanup(leave)
+	_, at, _ = net.SplitHostPort(l.Addr().String())
+	return at, leave
+}
+
+func TestAPortThatAnotherProgramHasIsRefusedWithNothingChanged(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	needAWS(t)
+	t.Parallel()
+	s := newShell(t)
+	taken, _ := stranger(t, "0")
+	refused := func(command string, args ...string) {
+		t.Helper()
+		r := s.run(append([]string{command, "--local"}, args...)...)
+		if r.code != 64 || !strings.Contains(r.err, "is in use on this machine") || !strings.Contains(r.err, "\nnext: choose another with --port") {
+			t.Errorf("%s %s: exit %d, %s%s", command, args, r.code, r.out, r.err)
+		}
+	}
+	s.must("local", "start")
+	nothing := s.inventory()
+	refused("up", append(imageless(), "--port", taken)...)
+	if diff := cmp.Diff(nothing, s.inventory()); diff != "" {
+		t.Errorf("a first up changed (-before +after):\n%s", diff)
+	}
+
+	url := s.up(imageless()...)
+	refused("up", "--wait=false", "--port", taken)
+	refused("plan", "--port", taken)
+	if r := s.run("up", "--local", "--wait=false"); r.code != 0 || !strings.Contains(r.err, "0 changed") || strings.TrimSpace(r.out) != url {
+		t.Errorf("up after a refused change of the port: exit %d, %s%s", r.code, r.out, r.err)
+	}
+
+	// The port goes between two runs: its listener is taken away, and another
+	// program comes.
+	var arns []string
+	balancers := s.aws("elbv2", "describe-load-balancers", "--query", "LoadBalancers[].LoadBalancerArn")
+	decode(t, balancers, &arns)
+	decode(t, s.aws("elbv2", "describe-listeners", "--load-balancer-arn", arns[0], "--query", "Listeners[].ListenerArn"), &arns)
+	s.aws("elbv2", "delete-listener", "--listener-arn", arns[0])
+	_, leave := stranger(t, url[strings.LastIndex(url, ":")+1:])
+	before := s.inventory()
+	refused("up", "--wait=false")
+	if diff := cmp.Diff(before, s.inventory()); diff != "" {
+		t.Errorf("an up whose port was taken meanwhile changed (-before +after):\n%s", diff)
+	}
+	leave()
+	if got := s.up("--wait=false"); got != url {
+		t.Errorf("with the port free again the URL is %s and not %s", got, url)
+	}
+}
+
+func TestAnotherProgramsAnswerIsNotTakenForTheServices(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	url := s.up()
+	s.must("local", "stop")
+	port := url[strings.LastIndex(url, ":")+1:]
+	_, leave := stranger(t, port)
+	s.must("local", "start")
+	until(t, "the task is back", func() bool { return strings.Contains(s.run("status", "--local").out, "1/1 running") })
+	complaint := "something other than bookapi answers on port " + port + ": " + url + "/readyz says 404"
+	if r := s.run("status", "--local"); r.code != 3 || !strings.Contains(r.out, complaint) {
+		t.Errorf("status: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	if r := s.run("status", "--local", "--output", "json"); r.code != 3 || !strings.Contains(r.out, `"ready":false,"code":404`) {
+		t.Errorf("status as JSON: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	if r := s.run("up", "--local"); r.code != 1 || r.out != "" || !strings.Contains(r.err, complaint) || !strings.Contains(r.err, "\nnext: end that program, or ") {
+		t.Errorf("up: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	leave()
+	until(t, "the load balancer has its port again", func() bool { return s.run("status", "--local").code == 0 })
+}
+
+// TestThePortOfTheCloudIsNotThatOfAStack sets both by the environment, where
+// they have a name each.
+func TestThePortOfTheCloudIsNotThatOfAStack(t *testing.T) {
+	t.Parallel()
+	free, leave := stranger(t, "0")
+	taken, _ := stranger(t, "0")
+	leave()
+	s := newShell(t, "BOOKCTL_PORT="+taken, "BOOKCTL_LOCAL_PORT="+free)
+	if out := s.must("local", "start"); !strings.HasPrefix(out, "http://127.0.0.1:"+free+"\n") {
+		t.Errorf("the local cloud serves at %s", out)
+	}
+	if r := s.run(append([]string{"up", "--local"}, imageless()...)...); r.code != 64 || !strings.Contains(r.err, "port "+taken+" is in use") {
+		t.Errorf("up: exit code %d, %s", r.code, r.err)
+	}
+}
+
+// TestAFlagIsCheckedBesideWhatIsDeployed gives a task more CPU, which the memory
+// that it has by default would be too little for.
+func TestAFlagIsCheckedBesideWhatIsDeployed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	// Nothing is deployed, so the memory is the default; and no cloud is started
+	// to find that out.
+	if r := s.run("up", "--local", "--cpu", "1024"); r.code != 64 || !strings.Contains(r.err, "memory 512: with cpu 1024 Fargate takes 2048 to 8192") {
+		t.Errorf("a first up: exit code %d, %s", r.code, r.err)
+	}
+	if status := s.run("local", "status"); !strings.Contains(status.out+status.err, "not running") {
+		t.Errorf("a refused up left a local cloud: %s%s", status.out, status.err)
+	}
+	s.up(append(imageless(), "--memory", "2048")...)
+	s.up("--wait=false", "--cpu", "1024")
+	if r := s.run("up", "--local", "--cpu", "4096"); r.code != 64 || !strings.Contains(r.err, "memory 2048: with cpu 4096 Fargate takes") {
+		t.Errorf("an up that does not fit: exit code %d, %s", r.code, r.err)
+	}
+	if r := s.run("plan", "--local", "--image", noImage, "--memory", "3072"); r.code != 2 || !strings.Contains(r.out, "memory: 2048 → 3072") {
+		t.Errorf("plan: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
 }
 
@@ -122,9 +254,21 @@ func TestReleasesAndPasswordsChangeWithoutAFailedRequest(t *testing.T) {
 		}
 	})
 
-	// A second way back is the way forward again.
-	if r := s.run("rollback", "--local", "--to", "99"); r.code != 1 || !strings.Contains(r.err, "there are 3, 2, 1") {
-		t.Errorf("rollback to what is not there: exit code %d\n%s", r.code, r.err)
+	// Another way back is not the way forward again, which has to be asked for.
+	for _, tc := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{nil, 1, "bookctl: revision 1 is the oldest release that has served\nnext: 'bookctl rollback --to 2'"},
+		{[]string{"--to", "99"}, 1, "there are 3, 2, 1"},
+		{[]string{"--to", "2"}, 0, "from revision 3 to the release of revision 2, made just now"},
+		{nil, 0, "from revision 4 to the release of revision 1, made just now"},
+		{nil, 1, "bookctl: revision 1 is the oldest release that has served\nnext: 'bookctl rollback --to 4'"},
+	} {
+		if r := s.run(append([]string{"rollback", "--local"}, tc.args...)...); r.code != tc.code || !strings.Contains(r.err, tc.says) {
+			t.Errorf("rollback %s: exit code %d\n%s", tc.args, r.code, r.err)
+		}
 	}
 }
 

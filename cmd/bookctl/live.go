@@ -67,14 +67,18 @@ func (l *live) begin(resources []provision.Resource) {
 
 func (l *live) note(format string, args ...any) { l.above(fmt.Sprintf(format, args...)) }
 
+func (l *live) build(b build) { l.note("%s", b) }
+
 // above prints a line that stays.
 func (l *live) above(text string) {
 	l.mu.Lock()
-	drawing := l.ended != nil && !l.closed
+	drawing, closed := l.ended != nil, l.closed
 	l.mu.Unlock()
-	if drawing {
+	switch {
+	case closed: // a build that goes on beside a run which has failed
+	case drawing:
 		l.program.Println(text)
-	} else {
+	default:
 		fmt.Fprintln(l.out, text)
 	}
 }

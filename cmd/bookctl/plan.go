@@ -101,10 +101,14 @@ type planCost struct {
 }
 
 func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.FlagSet, live bool) error {
-	if err := u.check(flags); err != nil {
+	if err := u.check(flags, false); err != nil {
 		return err
 	}
-	p, err := prepare(ctx, s, g, u, flags)
+	p, err := prepare(ctx, s, g, u, flags, func(b build) {
+		if !g.quiet && g.output != "json" { // a plan is one object
+			fmt.Fprintln(s.err, b)
+		}
+	})
 	if err != nil {
 		return err
 	}
@@ -127,6 +131,9 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 		out.Resources = append(out.Resources, foresee(resources[i], f, g.stack))
 	}
 	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if err := p.portsAreFree(found); err != nil {
 		return err
 	}
 	followRelease(out.Resources)

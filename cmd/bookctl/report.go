@@ -19,6 +19,8 @@ import (
 type reporter interface {
 	// note is a line of its own: where the run is, what it found.
 	note(format string, args ...any)
+	// build tells of the image that is built meanwhile.
+	build(build)
 	// begin says which resources the events that follow are of.
 	begin(resources []provision.Resource)
 	event(graph.Event)
@@ -53,6 +55,7 @@ func newReporter(ctx context.Context, s streams, g *globals) reporter {
 type silent struct{}
 
 func (silent) note(string, ...any)        {}
+func (silent) build(build)                {}
 func (silent) begin([]provision.Resource) {}
 func (silent) event(graph.Event)          {}
 func (silent) close()                     {}
@@ -93,6 +96,8 @@ func (l *lines) note(format string, args ...any) {
 	defer l.mu.Unlock()
 	l.print(l.now(), fmt.Sprintf(format, args...))
 }
+
+func (l *lines) build(b build) { l.note("%s", b) }
 
 func (l *lines) begin(resources []provision.Resource) {
 	l.mu.Lock()
@@ -145,10 +150,27 @@ func (l *lines) close() {
 type jsonLines struct {
 	out   *json.Encoder
 	total int
+
+	mu     sync.Mutex // the build is told of from beside the run
+	closed bool
 }
 
 func (j *jsonLines) note(format string, args ...any) {
 	j.encode(map[string]any{"type": "note", "time": time.Now().UTC(), "text": fmt.Sprintf(format, args...)})
+}
+
+func (j *jsonLines) build(b build) {
+	v := map[string]any{"type": "build", "time": time.Now().UTC(), "state": b.state, "arch": b.arch}
+	if b.state != "begun" {
+		v["seconds"] = b.took.Seconds()
+	}
+	if b.digest != "" {
+		v["digest"] = b.digest
+	}
+	if b.err != nil {
+		v["error"] = b.err.Error()
+	}
+	j.encode(v)
 }
 
 func (j *jsonLines) begin(resources []provision.Resource) { j.total = len(resources) }
@@ -174,11 +196,20 @@ func (j *jsonLines) event(e graph.Event) {
 }
 
 func (j *jsonLines) encode(v map[string]any) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return
+	}
 	v["schema"] = schema
 	_ = j.out.Encode(v) // a closed pipe has nobody to tell
 }
 
-func (j *jsonLines) close() {}
+func (j *jsonLines) close() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.closed = true
+}
 
 // changesText is what differs, in words: in full where that is short, and else
 // as what kinds of things differ, for a group with a dozen rules would fill a

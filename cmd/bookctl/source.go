@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -20,9 +21,29 @@ type source struct {
 	build func() (*image.Image, error)
 }
 
+// build is an image on its way, or done.
+type build struct {
+	state  string // "begun", "done" or "failed"
+	arch   string
+	took   time.Duration
+	digest string
+	err    error
+}
+
+// String says it in words.
+func (b build) String() string {
+	switch b.state {
+	case "done":
+		return fmt.Sprintf("built bookapi in %s: %s", rounded(b.took), b.digest)
+	case "failed":
+		return fmt.Sprintf("building bookapi failed after %s", rounded(b.took)) // the error says why
+	}
+	return "building bookapi for " + b.arch + " …"
+}
+
 // newSource finds the source and begins to build in the background: the
-// compiler is done long before the database is.
-func newSource(ctx context.Context, dir, arch string) (*source, error) {
+// compiler is done long before the database is. Tell hears of it.
+func newSource(ctx context.Context, dir, arch string, tell func(build)) (*source, error) {
 	if dir == "" {
 		dir = "."
 	}
@@ -34,8 +55,16 @@ func newSource(ctx context.Context, dir, arch string) (*source, error) {
 	if user, err := os.UserCacheDir(); err == nil {
 		cache = filepath.Join(user, "bookctl")
 	}
+	tell(build{state: "begun", arch: arch})
 	s := &source{build: sync.OnceValues(func() (*image.Image, error) {
-		return image.Build(ctx, image.Source{Dir: root, Arch: arch, Cache: cache})
+		begun := time.Now()
+		built, err := image.Build(ctx, image.Source{Dir: root, Arch: arch, Cache: cache})
+		if err != nil {
+			tell(build{state: "failed", arch: arch, took: time.Since(begun), err: err})
+			return nil, err
+		}
+		tell(build{state: "done", arch: arch, took: time.Since(begun), digest: built.Digest})
+		return built, nil
 	})}
 	go func() { _, _ = s.build() }() // whoever asks gets the error
 	return s, nil

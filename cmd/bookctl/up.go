@@ -8,13 +8,16 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/bookctl/bookctl/internal/image"
+	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -93,11 +96,13 @@ func (u *upFlags) over(f *pflag.FlagSet, s *provision.Settings) {
 	}
 }
 
-// check refuses what is plainly wrong, which needs no cloud to be told.
-func (u *upFlags) check(f *pflag.FlagSet) error {
+// check refuses what is plainly wrong, which needs no cloud to be told. What is
+// not said is not known before the cloud is asked what is deployed, unless
+// nothing is: then it is the default.
+func (u *upFlags) check(f *pflag.FlagSet, nothing bool) error {
 	s := provision.DefaultSettings()
 	u.over(f, &s)
-	if err := s.Check(); err != nil && !f.Changed("min") { // whose --max may be deployed
+	if err := s.CheckOf(func(setting string) bool { return nothing || f.Changed(setting) }); err != nil {
 		return usageError{err}
 	}
 	return nil
@@ -147,7 +152,15 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	begun := time.Now()
 	rep := newReporter(ctx, s, g)
 	defer rep.close()
-	if err := u.check(flags); err != nil {
+	fresh := false
+	if g.local {
+		dir, err := localDir()
+		if err != nil {
+			return err
+		}
+		fresh = !localcloud.Kept(dir)
+	}
+	if err := u.check(flags, fresh); err != nil {
 		return err
 	}
 	if g.local {
@@ -159,7 +172,7 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 			return err
 		}
 	}
-	p, err := prepare(ctx, s, g, u, flags)
+	p, err := prepare(ctx, s, g, u, flags, rep.build)
 	if err != nil {
 		return err
 	}
@@ -172,6 +185,9 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	}
 	p.spec.Wait = wait
 	stack, report, err := p.run(ctx, s, rep, "up")
+	if err == nil && wait {
+		err = p.target.answers(ctx, rep, stack.URL())
+	}
 	rep.close()
 	if line != "" {
 		if err := writeTimeline(line, "bookctl up, stack "+g.stack, report); err != nil {
@@ -206,7 +222,7 @@ func (p *preparation) noteData(ctx context.Context, rep reporter) error {
 func (p *preparation) run(ctx context.Context, s streams, rep reporter, doing string) (*provision.Stack, graph.Report, error) {
 	run := provision.Run{
 		Clients: p.target.clients, Spec: p.spec, Holder: holder(doing), Lock: lockOptions(),
-		Begin: rep.begin, Observe: rep.event, Unlocked: unlocked(s),
+		Allow: p.portsAreFree, Begin: rep.begin, Observe: rep.event, Unlocked: unlocked(s),
 	}
 	return run.Up(ctx)
 }
@@ -221,8 +237,8 @@ type preparation struct {
 }
 
 // prepare checks everything that can be checked in seconds and would otherwise
-// fail in minutes. It makes no change.
-func prepare(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.FlagSet) (*preparation, error) {
+// fail in minutes. It makes no change. Tell hears of the image that is built.
+func prepare(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.FlagSet, tell func(build)) (*preparation, error) {
 	t, err := connect(ctx, s, g)
 	if err != nil {
 		return nil, err
@@ -250,11 +266,6 @@ func prepare(ctx context.Context, s streams, g *globals, u *upFlags, flags *pfla
 	if err := want.Check(); err != nil {
 		return nil, usageError{err}
 	}
-	if t.local && flags.Changed("port") && want.Port != have.Port {
-		if err := portIsFree(want.Port); err != nil {
-			return nil, err
-		}
-	}
 	p := &preparation{target: t, have: have}
 	imageArch := ""
 	if want.Image != "" && flags.Changed("image") {
@@ -277,11 +288,33 @@ func prepare(ctx context.Context, s streams, g *globals, u *upFlags, flags *pfla
 		if !image.HasDatabaseCA(t.region) {
 			return nil, usageError{fmt.Errorf("the image that bookctl builds does not trust the databases of region %s: choose another region, or an image with --image that does", t.region)}
 		}
-		if p.spec.Source, err = newSource(ctx, u.source, want.Arch); err != nil {
+		if p.spec.Source, err = newSource(ctx, u.source, want.Arch, tell); err != nil {
 			return nil, err
 		}
 	}
 	return p, nil
+}
+
+// portsAreFree refuses a run whose load balancer is to listen on a port of this
+// machine that another program has, while nothing is changed yet: the port is
+// recorded and opened before the listener takes it. The ports that it has
+// already are its own.
+func (p *preparation) portsAreFree(found []graph.Finding) error {
+	if !p.target.local {
+		return nil
+	}
+	ports := map[string]int32{"listener": p.spec.Port, "listener-https": p.spec.HTTPSPort}
+	for _, f := range found {
+		port, listens := ports[f.Name]
+		moves := slices.ContainsFunc(f.Drift, func(c graph.Change) bool { return c.Field == "port" })
+		if !listens || f.Err != nil || f.Phase != graph.Absent && !moves {
+			continue
+		}
+		if err := portIsFree(port); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func freePort() (int32, error) {
@@ -293,10 +326,19 @@ func freePort() (int32, error) {
 	return int32(l.Addr().(*net.TCPAddr).Port), nil
 }
 
+// portIsFree says why the local cloud can't serve localhost on a port. Its load
+// balancers listen on the IPv4 address, and who has the port of the IPv6 one
+// would answer in their place.
 func portIsFree(port int32) error {
 	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err == nil {
-		return l.Close()
+		_ = l.Close() // nobody has come by
+		if l, err = net.Listen("tcp", fmt.Sprintf("[::1]:%d", port)); err == nil {
+			return l.Close()
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return nil // there is no IPv6 here
+		}
 	}
 	if errors.Is(err, os.ErrPermission) {
 		return advised{usageError{fmt.Errorf("port %d can't be used by this user", port)}, "choose one above 1023 with --port, or none at all"}

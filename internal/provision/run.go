@@ -18,6 +18,9 @@ type Run struct {
 	Lock   LockOptions
 	// Pace is graph.Options.Pace; 0 means 1.
 	Pace float64
+	// Allow, which may be nil, is shown what Up found, before anything is changed.
+	// Its error refuses the run.
+	Allow func([]graph.Finding) error
 	// Begin, which may be nil, is told the parts once the lock is held.
 	Begin func([]Resource)
 	// Observe, which may be nil, is told what happens.
@@ -74,6 +77,11 @@ func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
 	cutOff := <-lock
 	if cutOff.err != nil {
 		return stack, graph.Report{}, cutOff.err
+	}
+	if r.Allow != nil {
+		if err := r.Allow(found); err != nil {
+			return stack, graph.Report{}, err
+		}
 	}
 	if !cutOff.left && upToDate(found) {
 		report := graph.Report{}
