@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
@@ -41,8 +42,8 @@ only for --show-password, and only on a terminal.`,
 
 func connection(ctx context.Context, s streams, g *globals, show bool) error {
 	if show && !isTerminal(s.out) {
-		return advised{usageError{errors.New("--show-password shows it on a terminal only, and the output is none")},
-			"programs read the secret themselves: 'aws secretsmanager get-secret-value --secret-id " + g.stack + "/database'"}
+		return advice.With(usageError{errors.New("--show-password shows it on a terminal only, and the output is none")},
+			"programs read the secret themselves: 'aws secretsmanager get-secret-value --secret-id "+g.stack+"/database'")
 	}
 	t, err := connect(ctx, s, g)
 	if err != nil {
@@ -50,10 +51,10 @@ func connection(ctx context.Context, s streams, g *globals, show bool) error {
 	}
 	c, err := provision.ReadConnection(ctx, t.clients, g.stack)
 	if err != nil {
-		return advised{err, "'bookctl up' makes it"}
+		return lacking(ctx, t, g, err, "'bookctl up' makes it")
 	}
 	bundle := "the bundle of https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
-	reach := "from within the stack's network; from here by 'bookctl db tunnel'"
+	reach := g.aimed("from within the stack's network; from here by 'bookctl db tunnel'")
 	if t.local {
 		info, err := localCloud(ctx)
 		if err != nil {
@@ -143,13 +144,16 @@ func tunnel(ctx context.Context, s streams, g *globals, task string, port int) e
 	}
 	c, err := provision.ReadConnection(ctx, t.clients, g.stack)
 	if err != nil {
-		return advised{err, "'bookctl up' makes it"}
+		return lacking(ctx, t, g, err, "'bookctl up' makes it")
 	}
 	if c.Host == "" {
-		return advised{fmt.Errorf("the database is %s and has no address yet", c.State), "wait until 'bookctl status' says that it is available"}
+		return advice.With(fmt.Errorf("the database is %s and has no address yet", c.State), "wait until 'bookctl status' says that it is available")
 	}
 	if t.local {
-		fmt.Fprintln(s.err, "no tunnel is needed: the database of a local stack listens on this machine")
+		g.tell(s, "no tunnel is needed: the database of a local stack listens on this machine")
+		if g.output == "json" {
+			return tunnelEnd(s, g, c.Host, int(c.Port))
+		}
 		_, err := fmt.Fprintln(s.out, net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))))
 		return err
 	}
@@ -162,10 +166,20 @@ func tunnel(ctx context.Context, s streams, g *globals, task string, port int) e
 	}
 	session, err := provision.Tunnel(ctx, t.clients, g.stack, task, c, port)
 	if err != nil {
-		return execAdvice(err)
+		return lacking(ctx, t, g, err, execAdvice(err))
+	}
+	if g.output == "json" {
+		if err := tunnelEnd(s, g, "127.0.0.1", port); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintf(s.err, "psql 'host=%s hostaddr=127.0.0.1 port=%d dbname=%s user=%s sslmode=verify-full sslrootcert=FILE'\n", c.Host, port, c.Database, c.Username)
 	return walk(ctx, s, plugin, session)
+}
+
+// tunnelEnd prints, for programs, where the near end of a tunnel is.
+func tunnelEnd(s streams, g *globals, host string, port int) error {
+	return json.NewEncoder(s.out).Encode(map[string]any{"schema": schema, "type": "tunnel", "stack": g.stack, "host": host, "port": port})
 }
 
 func newDBSnapshots(s streams, g *globals) *cobra.Command {
@@ -239,14 +253,14 @@ func rotatePassword(ctx context.Context, s streams, g *globals) error {
 			return err
 		}
 		if err := provision.RotatePassword(ctx, t.clients, g.stack); err != nil {
-			return err
+			return lacking(ctx, t, g, err, advice.Of(err))
 		}
 		rep.note("new tasks that know it")
 		if err := lock.Guard(ctx); err != nil {
 			return err
 		}
 		if err := provision.Restart(ctx, t.clients, g.stack, func(note string) { rep.note("%s", note) }); err != nil {
-			return advised{err, "secret and database have the new password; 'bookctl db rotate-password' again restarts the tasks"}
+			return advice.With(err, "secret and database have the new password; 'bookctl db rotate-password' again restarts the tasks")
 		}
 		return nil
 	})
@@ -259,8 +273,6 @@ func rotatePassword(ctx context.Context, s streams, g *globals) error {
 			"schema": schema, "type": "result", "command": "db rotate-password", "stack": g.stack, "seconds": time.Since(begun).Seconds(),
 		})
 	}
-	if !g.quiet {
-		fmt.Fprintf(s.err, "The database has a new password, and all tasks know it, %s.\n", rounded(time.Since(begun)))
-	}
+	g.tell(s, "The database has a new password, and all tasks know it, %s.", rounded(time.Since(begun)))
 	return nil
 }

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -49,7 +51,10 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 		return fmt.Errorf("read what is deployed: %w", err)
 	}
 	if have.Found && have.Protect {
-		return advised{fmt.Errorf("stack %s is protected against deletion", g.stack), "'bookctl up --protect=false' turns the protection off"}
+		return advice.With(fmt.Errorf("stack %s is protected against deletion", g.stack), "'bookctl up --protect=false' turns the protection off")
+	}
+	if err := refuseLocked(ctx, t, g); err != nil {
+		return err
 	}
 	if err := provision.CheckDestroy(ctx, t.clients.RDS, g.stack, purge); err != nil {
 		return err
@@ -71,7 +76,7 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	run := provision.Run{
 		Clients: t.clients, Spec: spec, Holder: holder("destroy"), Lock: lockOptions(), Begin: rep.begin, Observe: rep.event, Unlocked: unlocked(s),
 	}
-	end := destruction{place: t.place, free: t.local}
+	end := destruction{place: t.place, free: t.local, before: snapshots}
 	end.Removal, err = run.Destroy(ctx, purge, sweepPatience)
 	for _, step := range end.Report.Steps {
 		if step.Action == graph.Foreign {
@@ -87,6 +92,9 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	}
 	rep.close()
 	end.region, end.took = t.region, time.Since(begun)
+	if end.Removed() == 0 && len(end.Left)+len(end.Purged) == 0 {
+		end.nothing = noteAbsence(ctx, t, g)
+	}
 	return end.print(s, g)
 }
 
@@ -142,7 +150,7 @@ func ago(t time.Time) string {
 	case t.IsZero():
 		return "time unknown"
 	case d < 2*time.Minute:
-		return "just now"
+		return fmt.Sprintf("%d s ago", max(int(d.Seconds()), 0))
 	case d < 2*time.Hour:
 		return fmt.Sprintf("%d minutes ago", int(d.Minutes()))
 	case d < 48*time.Hour:
@@ -156,7 +164,9 @@ func ago(t time.Time) string {
 type destruction struct {
 	provision.Removal
 	place, region string
-	free          bool // what is kept costs nothing
+	free          bool   // what is kept costs nothing
+	nothing       string // why nothing was removed, if so
+	before        []provision.Snapshot
 	took          time.Duration
 }
 
@@ -183,7 +193,11 @@ func (d destruction) print(s streams, g *globals) error {
 	if g.quiet && end == nil {
 		return nil
 	}
-	fmt.Fprintf(s.err, "%d removed, %d left, %s.\n", d.Removed(), len(left), rounded(d.took))
+	if d.nothing != "" {
+		fmt.Fprintln(s.err, d.nothing)
+	} else {
+		fmt.Fprintf(s.err, "%d removed, %d left%s, %s.\n", d.Removed(), len(left), d.taken(), rounded(d.took))
+	}
 	for _, l := range left {
 		fmt.Fprintf(s.err, "  left: %s\n", l)
 	}
@@ -194,13 +208,23 @@ func (d destruction) print(s streams, g *globals) error {
 		fmt.Fprintf(s.err, "Snapshots and backups removed:\n%s\n", snapshotLines(d.Purged))
 	}
 	if len(d.Kept) > 0 {
-		fmt.Fprintf(s.err, "Kept, with your data, in %s%s:\n%s\n'bookctl up --restore latest' makes the stack anew from it; 'bookctl destroy --purge-snapshots' deletes it.\n",
-			d.place, d.price(), snapshotLines(d.Kept))
+		fmt.Fprintf(s.err, "Kept, with your data, in %s%s:\n%s\n%s\n", d.place, d.price(), snapshotLines(d.Kept),
+			g.aimed("'bookctl up --restore latest' makes the stack anew from it; 'bookctl destroy --purge-snapshots' deletes it."))
 	}
 	if end != nil {
 		fmt.Fprintln(s.err, "next: run the same command again when what holds them is gone; it goes on where this one stopped")
 	}
 	return end
+}
+
+// taken says that this run had a final snapshot taken, if it did.
+func (d destruction) taken() string {
+	for _, k := range d.Kept {
+		if k.Kind == provision.FinalSnapshot && !slices.ContainsFunc(d.before, func(b provision.Snapshot) bool { return b.ID == k.ID }) {
+			return ", a final snapshot taken"
+		}
+	}
+	return ""
 }
 
 // price is what the kept snapshots cost, where that is known.

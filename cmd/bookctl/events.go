@@ -32,7 +32,7 @@ why tasks stopped within the last hour, which is as long as ECS remembers.`,
 				return err
 			}
 			if !found {
-				return advised{fmt.Errorf("stack %s has no service", g.stack), "'bookctl status' says what there is, and 'bookctl up' makes it"}
+				return lacking(ctx, t, g, fmt.Errorf("stack %s has no service", g.stack), "'bookctl status' says what there is, and 'bookctl up' makes it")
 			}
 			for _, task := range stopped {
 				events = append(events, provision.Event{Time: task.Stopped, Message: task.String()})
@@ -42,7 +42,7 @@ why tasks stopped within the last hour, which is as long as ECS remembers.`,
 				if g.output == "json" {
 					err = json.NewEncoder(s.out).Encode(map[string]any{"schema": schema, "type": "happening", "time": e.Time.UTC(), "message": e.Message})
 				} else {
-					_, err = fmt.Fprintf(s.out, "%s %s\n", e.Time.UTC().Format(time.RFC3339), e.Message)
+					_, err = fmt.Fprintf(s.out, "%s %s\n", e.Time.UTC().Format(time.RFC3339), brief(e.Message))
 				}
 				if err != nil {
 					return err

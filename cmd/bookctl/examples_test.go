@@ -16,7 +16,7 @@ var example = regexp.MustCompile(`bookctl( [^|;&#)>]*|$)`)
 func TestEveryExampleInTheHelpCanBeTyped(t *testing.T) {
 	t.Parallel()
 	tree := func() *cobra.Command {
-		return newRoot(streams{in: strings.NewReader(""), out: io.Discard, err: io.Discard})
+		return newRoot(streams{in: strings.NewReader(""), out: io.Discard, err: io.Discard}, &globals{})
 	}
 	seen := 0
 	var walk func(*cobra.Command)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
@@ -30,7 +31,7 @@ in it. A ready image (--image) may have one.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := deadline(cmd.Context(), g)
 			defer cancel()
-			if err := noSessionsHere(g, "exec", "its tasks are processes of this machine, and 'bookctl logs --local' shows what they write"); err != nil {
+			if err := noSessionsHere(g, "exec", "its tasks are processes of this machine, and 'bookctl logs' shows what they write"); err != nil {
 				return err
 			}
 			plugin, err := findPlugin(ctx)
@@ -43,7 +44,7 @@ in it. A ready image (--image) may have one.`,
 			}
 			session, err := provision.Exec(ctx, t.clients, g.stack, task, strings.Join(args, " "))
 			if err != nil {
-				return execAdvice(err)
+				return lacking(ctx, t, g, err, execAdvice(err))
 			}
 			return walk(ctx, s, plugin, session)
 		},
@@ -57,14 +58,14 @@ func noSessionsHere(g *globals, what, instead string) error {
 	if !g.local {
 		return nil
 	}
-	return advised{usageError{fmt.Errorf("the local cloud has no sessions of Systems Manager, which %s needs", what)}, instead}
+	return advice.With(usageError{fmt.Errorf("the local cloud has no sessions of Systems Manager, which %s needs", what)}, instead)
 }
 
-func execAdvice(err error) error {
+func execAdvice(err error) string {
 	if errors.Is(err, provision.ErrNoExec) {
-		return advised{err, "'bookctl up --exec' starts them anew so that they do"}
+		return "'bookctl up --exec' starts them anew so that they do"
 	}
-	return err
+	return "'bookctl status' tells how the tasks are"
 }
 
 // pluginName is AWS's own program for sessions.
@@ -81,20 +82,20 @@ func findPlugin(ctx context.Context) (string, error) {
 	const install = "install it: https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-working-with-install-plugin.html"
 	path, err := exec.LookPath(pluginName)
 	if err != nil {
-		return "", advised{fmt.Errorf("%s is not installed on this machine, and only it can open a session", pluginName), install}
+		return "", advice.With(fmt.Errorf("%s is not installed on this machine, and only it can open a session", pluginName), install)
 	}
 	out, err := exec.CommandContext(ctx, path, "--version").Output()
 	if err != nil {
-		return "", advised{fmt.Errorf("ask %s for its version: %w", path, err), install}
+		return "", advice.With(fmt.Errorf("ask %s for its version: %w", path, err), install)
 	}
 	var have [3]int
 	if _, err := fmt.Sscanf(string(out), "%d.%d.%d", &have[0], &have[1], &have[2]); err != nil {
-		return "", advised{fmt.Errorf("%s says that it is version %q", path, strings.TrimSpace(string(out))), install}
+		return "", advice.With(fmt.Errorf("%s says that it is version %q", path, strings.TrimSpace(string(out))), install)
 	}
 	for i, n := range firstPlugin {
 		if have[i] != n {
 			if have[i] < n {
-				return "", advised{fmt.Errorf("%s is version %s, too old to be given a session safely", path, strings.TrimSpace(string(out))), install}
+				return "", advice.With(fmt.Errorf("%s is version %s, too old to be given a session safely", path, strings.TrimSpace(string(out))), install)
 			}
 			break
 		}

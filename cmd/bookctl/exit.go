@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go"
 	"github.com/spf13/cobra"
 
+	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -51,14 +53,6 @@ type exitError struct{ code int }
 
 func (e exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 
-// advised is an error with what to do next.
-type advised struct {
-	error
-	next string
-}
-
-func (e advised) Unwrap() error { return e.error }
-
 // verdict is what an error means to a script (code) and to a person (next).
 type verdict struct {
 	code int
@@ -67,32 +61,28 @@ type verdict struct {
 
 // judge finds the meaning of an error.
 func judge(err error) verdict {
-	v := verdict{code: exitFailed}
-	var a advised
-	if errors.As(err, &a) {
-		v.next = a.next
-	}
+	v := verdict{code: exitFailed, next: advice.Of(err)}
 	var why explained
 	cause := err // in its own words, which noCredentials reads
 	if errors.As(err, &why) {
 		v.next, cause = why.next, why.error
 	}
 	var (
-		usage usageError
-		lock  *provision.LockedError
-		api   smithy.APIError
+		usage   usageError
+		lock    *provision.LockedError
+		api     smithy.APIError
+		profile config.SharedConfigProfileNotExistError
 	)
 	switch {
 	case errors.As(err, &usage):
 		v.code = exitUsage
 	case errors.Is(err, errInterrupted):
 		v.code = exitCancelled
-		if v.next == "" {
-			v.next = "what was made is kept: run the same command again to go on, or 'bookctl destroy' to remove it"
-		}
 	case errors.As(err, &lock):
 		v.code = exitLocked
-	case errors.As(err, &api) && denied(api.ErrorCode()), noCredentials(cause):
+		v.next = fmt.Sprintf("wait until that run is over, as 'bookctl status' tells, and run the same command again; if it is dead, its lock ends by itself at %s",
+			lock.Expires.UTC().Format("15:04:05Z"))
+	case errors.As(err, &api) && denied(api.ErrorCode()), errors.As(err, &profile), noCredentials(cause):
 		v.code = exitAuth // clarified says what to do
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, graph.ErrTimeout):
 		if v.next == "" {
@@ -128,27 +118,46 @@ func noCredentials(err error) bool {
 		strings.Contains(err.Error(), "get credentials:") || strings.Contains(err.Error(), "failed to retrieve credentials")
 }
 
+// interrupted says how a command that was cut off can be gone on with. Those that
+// only look leave nothing to go on with.
+func interrupted(cmd *cobra.Command) string {
+	switch cmd.Name() {
+	case "up":
+		return "what was made is kept: run the same command again to go on, or 'bookctl destroy' to remove it"
+	case "destroy":
+		return "what is gone is gone, and the rest is as it was: run the same command again to go on"
+	case "rollback", "rotate-password":
+		return "run the same command again to go on"
+	}
+	return ""
+}
+
 // explain tells what went wrong, once, and returns the exit code.
-func explain(s streams, cmd *cobra.Command, err error) int {
+func explain(s streams, g *globals, cmd *cobra.Command, err error) int {
 	var done exitError
 	if errors.As(err, &done) {
 		return done.code
 	}
 	if strings.HasPrefix(err.Error(), "unknown command") || strings.HasPrefix(err.Error(), "accepts ") {
-		err = mistyped(cmd, err)
+		err = mistyped(g, cmd, err)
 	}
 	err = clarified(err)
 	v := judge(err)
+	if errors.Is(err, errInterrupted) && v.next == "" {
+		v.next = interrupted(cmd)
+	}
 	if v.code == exitUsage && v.next == "" {
 		v.next = fmt.Sprintf("'%s --help' shows what can be said", cmd.CommandPath())
 	}
+	text := g.aimed(err.Error())
+	v.next = g.aimed(v.next)
 	if o := cmd.Flag("output"); o != nil && o.Value.String() == "json" {
 		_ = json.NewEncoder(s.out).Encode(map[string]any{ // a closed pipe has nobody to tell
-			"schema": schema, "type": "error", "error": err.Error(), "next": v.next, "exit": v.code,
+			"schema": schema, "type": "error", "error": text, "next": v.next, "exit": v.code,
 		})
 		return v.code
 	}
-	for i, line := range messages(err) {
+	for i, line := range messages(text) {
 		if i == 0 {
 			line = "bookctl: " + line
 		} else {
@@ -163,6 +172,6 @@ func explain(s streams, cmd *cobra.Command, err error) int {
 }
 
 // messages splits joined errors into a line each.
-func messages(err error) []string {
-	return strings.Split(strings.TrimSpace(err.Error()), "\n")
+func messages(text string) []string {
+	return strings.Split(strings.TrimSpace(text), "\n")
 }

@@ -306,9 +306,16 @@ func TestTwoRunsAndACtrlC(t *testing.T) {
 	until(t, "the first run makes a database", func() bool {
 		return strings.Contains(strings.Join(h.census(), "\n"), "database book-database creating")
 	})
-	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 5, fmt.Sprintf("pid %d", first.Process.Pid))
+	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 5, fmt.Sprintf("pid %d", first.Process.Pid), "\nnext: wait until that run is over, as 'bookctl status --local' tells")
+	// It does not build first what it could not deploy: here is nothing to build it from.
+	refused := s.run("up", "--local", "--source", t.TempDir())
+	refused.says(t, 5, "\nnext: wait until")
 	h.must(first.Process.Signal(syscall.SIGINT))
-	first.end(t).says(t, 130, "run the same command again")
+	stopped := first.end(t)
+	stopped.says(t, 130, "left under way", "service                  not started", "'bookctl destroy --local' to remove it")
+	if strings.Contains(stopped.err, "failed") {
+		t.Errorf("what waited is said to have failed:\n%s", stopped.err)
+	}
 
 	// The next one is killed: its lock must stop nobody on this machine.
 	second := s.begin(t, "up", "--local")

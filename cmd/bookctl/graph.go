@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/picture"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
@@ -114,8 +115,43 @@ func stateOf(f graph.Finding, owner string) string {
 	return string(f.Phase)
 }
 
-// writeTimeline draws where the time of a run went.
-func writeTimeline(file, title string, report graph.Report) (err error) {
+// timeline is the file that a run's timeline goes to; without a file, nothing does.
+type timeline struct {
+	file *os.File
+	// made says that this run made the file, and drawn that it holds a picture.
+	made, drawn bool
+}
+
+// openTimeline opens the file before the run begins: after minutes it would be too
+// late to learn that it can't be written.
+func openTimeline(file string) (*timeline, error) {
+	if file == "" {
+		return &timeline{}, nil
+	}
+	_, before := os.Stat(file)
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, advice.With(usageError{fmt.Errorf("write the timeline: %w", err)}, "name a file that can be written with --timeline")
+	}
+	return &timeline{file: f, made: errors.Is(before, os.ErrNotExist)}, nil
+}
+
+// drop leaves no empty file behind where there was no run to draw.
+func (t *timeline) drop() {
+	if t.file == nil || t.drawn {
+		return
+	}
+	_ = t.file.Close() // nothing was written
+	if t.made {
+		_ = os.Remove(t.file.Name())
+	}
+}
+
+// draw draws where the time of a run went, if it came to anything.
+func (t *timeline) draw(title string, report graph.Report) (err error) {
+	if t.file == nil || len(report.Steps) == 0 {
+		return nil
+	}
 	critical := map[string]bool{}
 	for _, name := range report.CriticalPath() {
 		critical[name] = true
@@ -126,10 +162,16 @@ func writeTimeline(file, title string, report graph.Report) (err error) {
 			Name: s.Name, Action: string(s.Action), Start: s.Start, End: s.End, Critical: critical[s.Name], Failed: s.Err != nil,
 		})
 	}
-	f, err := os.Create(file)
-	if err != nil {
-		return fmt.Errorf("write the timeline: %w", err)
+	t.drawn = true
+	defer func() {
+		if err = errors.Join(err, t.file.Close()); err != nil {
+			err = fmt.Errorf("write the timeline: %w", err)
+		}
+	}()
+	if info, err := t.file.Stat(); err == nil && info.Mode().IsRegular() { // and no pipe
+		if err := t.file.Truncate(0); err != nil { // an earlier run's may be longer
+			return err
+		}
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	return picture.Timeline(f, title, spans)
+	return picture.Timeline(t.file, title, spans)
 }

@@ -110,6 +110,8 @@ func age(t time.Time) string {
 	switch d := time.Since(t); {
 	case t.IsZero():
 		return "-"
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%ds", max(int(d.Seconds()), 0))
 	case d < time.Hour:
 		return fmt.Sprintf("%dm", int(d.Minutes()))
 	case d < 48*time.Hour:

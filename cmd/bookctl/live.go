@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -93,9 +92,6 @@ func (l *live) event(e graph.Event) {
 			text = l.paint(yellow, "mended") + "  " + e.Node + ": " + changesText(e.Changes)
 		}
 	case graph.Failed:
-		if errors.Is(e.Err, errInterrupted) {
-			break // the last line says so already
-		}
 		text = l.paint(red, "failed") + "  " + e.Err.Error()
 		if !strings.HasPrefix(e.Err.Error(), e.Node) {
 			text = l.paint(red, "failed") + "  " + e.Node + ": " + e.Err.Error()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/localcloud"
 )
 
@@ -38,7 +40,7 @@ func localCloud(ctx context.Context) (localcloud.Info, error) {
 		return info, err
 	}
 	if !running {
-		return info, advised{errors.New("the local cloud is not running"), "'bookctl local start' starts it; so does 'bookctl up --local'"}
+		return info, advice.With(errors.New("the local cloud is not running"), "'bookctl local start' starts it; so does 'bookctl up --local'")
 	}
 	return info, nil
 }
@@ -97,24 +99,34 @@ func startLocalCloud(ctx context.Context, dir string, args []string) (localcloud
 		case <-ctx.Done():
 			return info, fmt.Errorf("wait for the local cloud: %w", context.Cause(ctx))
 		case err := <-ended:
-			return info, advised{fmt.Errorf("the local cloud did not start (%w): %s", err, lastWords(localcloud.LogFile(dir), begun)), "its log is " + localcloud.LogFile(dir)}
+			words, next := lastWords(localcloud.LogFile(dir), begun)
+			return info, advice.With(fmt.Errorf("the local cloud did not start (%w): %s", err, words), next)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
-// lastWords is what a log got since a place in it.
-func lastWords(file string, from int64) string {
+// lastWords is how a local cloud explained itself in its log, since a place in
+// it, and what it said is to be done.
+func lastWords(file string, from int64) (words, next string) {
+	next = "look at its log, " + file
 	f, err := os.Open(file)
 	if err != nil {
-		return err.Error()
+		return err.Error(), next
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.NewSectionReader(f, from, 64<<10))
 	if err != nil {
-		return err.Error()
+		return err.Error(), next
 	}
-	return strings.TrimSpace(string(text))
+	words = strings.TrimSpace(string(text))
+	if _, said, explained := strings.Cut(words, "bookctl: "); explained {
+		words = said
+		if why, step, ok := strings.Cut(said, "\nnext: "); ok {
+			words, next = why, step
+		}
+	}
+	return words, next
 }
 
 func newLocal(s streams, g *globals) *cobra.Command {
@@ -132,7 +144,7 @@ balancer. 'bookctl up --local' starts it; it needs no account and costs nothing.
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newLocalStart(s, g), newLocalServe(s), newLocalStop(s, g), newLocalStatus(s, g), newLocalLogs(s), newLocalEnv(s, g), newLocalAWS(s))
+	cmd.AddCommand(newLocalStart(s, g), newLocalServe(s), newLocalStop(s, g), newLocalStatus(s, g), newLocalLogs(s, g), newLocalEnv(s, g), newLocalAWS(s))
 	return cmd
 }
 
@@ -157,7 +169,7 @@ func newLocalStart(s streams, g *globals) *cobra.Command {
 			}
 			if running {
 				if cmd.Flags().NFlag() > 0 && behaviour != (cloudFlags{scale: 1}) {
-					return advised{errors.New("the local cloud is running already"), "'bookctl local stop' first, to start it with other settings"}
+					return advice.With(errors.New("the local cloud is running already"), "'bookctl local stop' first, to start it with other settings")
 				}
 			} else if info, err = startLocalCloud(cmd.Context(), dir, behaviour.args()); err != nil {
 				return err
@@ -324,7 +336,7 @@ func printInfo(s streams, g *globals, info localcloud.Info, dir string) error {
 	return err
 }
 
-func newLocalLogs(s streams) *cobra.Command {
+func newLocalLogs(s streams, g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "logs",
 		Short: "Print its own log",
@@ -339,8 +351,18 @@ func newLocalLogs(s streams) *cobra.Command {
 				return fmt.Errorf("read the local cloud's log: %w", err)
 			}
 			defer f.Close()
-			_, err = io.Copy(s.out, f)
-			return err
+			if g.output != "json" {
+				_, err = io.Copy(s.out, f)
+				return err
+			}
+			out, lines := json.NewEncoder(s.out), bufio.NewScanner(f)
+			lines.Buffer(nil, 1<<20) // what a process said last may be long
+			for lines.Scan() {
+				if err := out.Encode(map[string]string{"schema": schema, "type": "localLog", "text": lines.Text()}); err != nil {
+					return err
+				}
+			}
+			return lines.Err()
 		},
 	}
 }
@@ -408,7 +430,7 @@ func newLocalAWS(s streams) *cobra.Command {
 				return exitError{exit.ExitCode()}
 			}
 			if errors.Is(err, exec.ErrNotFound) {
-				return advised{errors.New("the AWS CLI is not installed"), "install it, or use another AWS tool with 'bookctl local env'"}
+				return advice.With(errors.New("the AWS CLI is not installed"), "install it, or use another AWS tool with 'bookctl local env'")
 			}
 			return err
 		},

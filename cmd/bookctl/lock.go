@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/user"
@@ -11,6 +12,17 @@ import (
 // lockOptions are those of every run.
 func lockOptions() provision.LockOptions {
 	return provision.LockOptions{Version: version(), Settle: provision.UntilVisible}
+}
+
+// refuseLocked says that another run is at work on the stack before this one
+// builds or asks for anything. It only looks: the run's own claim decides, and
+// tells what can't be looked at.
+func refuseLocked(ctx context.Context, t *target, g *globals) error {
+	holder, err := provision.LockHolder(ctx, t.clients.SSM, g.stack)
+	if err != nil || holder == nil {
+		return nil //nolint:nilerr // see above
+	}
+	return holder
 }
 
 // holder is what another run is told of this one.

@@ -38,7 +38,7 @@ that are gone.`,
 			if err != nil {
 				return err
 			}
-			return logs(ctx, s, g, provision.ReadOutput(t.clients.Logs, g.stack, task, time.Now().Add(-since)), follow)
+			return logs(ctx, s, t, g, provision.ReadOutput(t.clients.Logs, g.stack, task, time.Now().Add(-since)), follow)
 		},
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what comes, until interrupted")
@@ -51,7 +51,7 @@ that are gone.`,
 // after it was written, and bills no reads of this kind.
 const followPause = time.Second
 
-func logs(ctx context.Context, s streams, g *globals, output *provision.Output, follow bool) error {
+func logs(ctx context.Context, s streams, t *target, g *globals, output *provision.Output, follow bool) error {
 	lines := 0
 	print := func(l provision.OutputLine) error {
 		lines++
@@ -65,13 +65,18 @@ func logs(ctx context.Context, s streams, g *globals, output *provision.Output, 
 		_, err := fmt.Fprintf(s.out, "%s %s %s\n", l.Time.Format(time.RFC3339), shortID(l.Task), l.Text)
 		return err
 	}
-	for {
+	for looks := 0; ; looks++ {
 		if err := output.Next(ctx, print); err != nil && ctx.Err() == nil {
 			return err
 		}
+		if looks == 0 && lines == 0 && ctx.Err() == nil {
+			if have, err := provision.ReadDeployed(ctx, t.clients, g.stack); err == nil && !have.Found {
+				return lacking(ctx, t, g, fmt.Errorf("stack %s has no tasks, and so no output", g.stack), "'bookctl up' makes it")
+			}
+		}
 		if !follow {
-			if lines == 0 && !g.quiet {
-				fmt.Fprintln(s.err, "no output; --since 24h looks further back, and 'bookctl events' tells why no task runs")
+			if lines == 0 {
+				g.tell(s, "no output; --since 24h looks further back, and 'bookctl events' tells why no task runs")
 			}
 			return nil
 		}

@@ -41,7 +41,8 @@ type streams struct {
 
 // run runs one command line and returns the exit code.
 func run(ctx context.Context, args []string, s streams) int {
-	root := newRoot(s)
+	g := &globals{line: args}
+	root := newRoot(s, g)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
@@ -50,5 +51,5 @@ func run(ctx context.Context, args []string, s streams) int {
 	if errors.Is(context.Cause(ctx), errInterrupted) && errors.Is(err, context.Canceled) {
 		err = errInterrupted // and not the list of the calls that it cut off
 	}
-	return explain(s, cmd, err)
+	return explain(s, g, cmd, err)
 }

@@ -121,7 +121,9 @@ func (s *shell) run(args ...string) result {
 			s.t.Errorf("bookctl %s: %v", strings.Join(args, " "), err)
 		}
 	}
-	return result{out: out.String(), err: errs.String(), code: cmd.ProcessState.ExitCode()}
+	r := result{out: out.String(), err: errs.String(), code: cmd.ProcessState.ExitCode()}
+	r.aimed(s.t, args)
+	return r
 }
 
 // must runs a command that has to succeed, and returns its standard output.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -19,7 +21,7 @@ func newOpen(s streams, g *globals) *cobra.Command {
 		Use:   "open [PATH]",
 		Short: "Open the service in a browser, or print its URL",
 		Long: `Print the service's URL, and open it: with the program that BROWSER names, or
-on a terminal with the system's browser.`,
+on a terminal with the system's browser. With --output json it is only printed.`,
 		Example: `  bookctl open
   bookctl open /docs
   curl $(BROWSER= bookctl open)/books`,
@@ -34,6 +36,9 @@ on a terminal with the system's browser.`,
 			if len(args) == 1 {
 				url += "/" + strings.TrimPrefix(args[0], "/")
 			}
+			if g.output == "json" {
+				return json.NewEncoder(s.out).Encode(map[string]string{"schema": schema, "type": "url", "stack": g.stack, "url": url})
+			}
 			if _, err := fmt.Fprintln(s.out, url); err != nil {
 				return err
 			}
@@ -44,7 +49,7 @@ on a terminal with the system's browser.`,
 			open := exec.CommandContext(ctx, browser[0], append(browser[1:], url)...)
 			open.Stderr = s.err
 			if err := open.Run(); err != nil {
-				return advised{fmt.Errorf("open the browser %s: %w", browser[0], err), "set BROWSER to another program, or to nothing to have the URL printed alone"}
+				return advice.With(fmt.Errorf("open the browser %s: %w", browser[0], err), "set BROWSER to another program, or to nothing to have the URL printed alone")
 			}
 			return nil
 		},
@@ -75,7 +80,7 @@ func stackURL(ctx context.Context, s streams, g *globals) (string, error) {
 	if url := stack.URL(); url != "" {
 		return url, nil
 	}
-	return "", advised{fmt.Errorf("stack %s has no URL yet", g.stack), "'bookctl up' makes it"}
+	return "", lacking(ctx, t, g, fmt.Errorf("stack %s has no URL yet", g.stack), "'bookctl up' makes it")
 }
 
 // browserOf is the command that opens a page, or nothing where there is none to be

@@ -104,9 +104,13 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 	if err := u.check(flags, false); err != nil {
 		return err
 	}
-	p, err := prepare(ctx, s, g, u, flags, func(b build) {
-		if !g.quiet && g.output != "json" { // a plan is one object
-			fmt.Fprintln(s.err, b)
+	t, err := connect(ctx, s, g)
+	if err != nil {
+		return err
+	}
+	p, err := prepare(ctx, t, g, u, flags, func(b build) {
+		if g.output != "json" { // a plan is one object
+			g.tell(s, "%s", b)
 		}
 	})
 	if err != nil {
@@ -152,7 +156,7 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 	if g.output == "json" {
 		err = json.NewEncoder(s.out).Encode(out)
 	} else {
-		err = out.print(s.out, p.target.place, g.verbose)
+		err = out.print(s.out, p.target.place, g)
 	}
 	switch {
 	case err != nil:
@@ -178,7 +182,7 @@ func foresee(r graph.Maker, f graph.Finding, owner string) planned {
 	case f.Owner != owner:
 		p.Action, p.Note = planRefuse, graph.ErrForeign.Error()
 	case f.Phase == graph.Broken:
-		p.Action, p.Note = planRefuse, "broken: "+f.Note
+		p.Action, p.Note = planRefuse, "broken: "+f.Note+prefixed("; ", f.Next, "")
 	case len(f.Drift) == 0:
 		p.Note = f.Note
 	case refused(f.Drift) || !mendable:
@@ -249,11 +253,11 @@ func (p *preparation) cost(ctx context.Context, live bool) (planCost, error) {
 
 var planSigns = map[string]string{planCreate: "+", planChange: "~", planRefuse: "!", planKeep: " "}
 
-func (o planOutput) print(w io.Writer, place string, all bool) error {
+func (o planOutput) print(w io.Writer, place string, g *globals) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Stack %s in %s\n\n", o.Stack, place)
 	for _, r := range o.Resources {
-		if r.Action == planKeep && !all {
+		if r.Action == planKeep && !g.verbose {
 			continue
 		}
 		line := fmt.Sprintf("  %s %-27s %s", planSigns[r.Action], r.Resource, r.Action)
@@ -284,7 +288,7 @@ func (o planOutput) print(w io.Writer, place string, all bool) error {
 	case o.Create+o.Change > 0:
 		fmt.Fprintln(&b, "\nNothing was changed. 'bookctl up' with the same flags does it.")
 	}
-	_, err := io.WriteString(w, b.String())
+	_, err := io.WriteString(w, g.aimed(b.String()))
 	return err
 }
 

@@ -61,7 +61,7 @@ func (p *progress) add(e graph.Event) {
 		p.at(e).doing, p.at(e).note = "deleting", ""
 	case graph.Waiting:
 		p.at(e).note = e.Note
-	case graph.Done, graph.Unchanged, graph.Failed, graph.Skipped:
+	case graph.Done, graph.Unchanged, graph.Failed, graph.Skipped, graph.Stopped:
 		p.counts[p.outcome(e)]++
 		p.over[e.Node] = true
 		p.active = slices.DeleteFunc(p.active, func(a *activity) bool { return a.name == e.Node })
@@ -73,8 +73,12 @@ func (p *progress) outcome(e graph.Event) string {
 	switch a := p.find(e.Node); {
 	case e.Kind == graph.Failed:
 		return "failed"
+	case e.Kind == graph.Skipped && e.Note == "":
+		return "not started"
 	case e.Kind == graph.Skipped:
 		return "skipped"
+	case e.Kind == graph.Stopped:
+		return "under way"
 	case e.Kind == graph.Unchanged:
 		return "as they were"
 	case p.created[e.Node]:
@@ -110,7 +114,7 @@ func (p *progress) at(e graph.Event) *activity {
 // outcomes counts what is over, in words: "19 created, 2 as they were".
 func (p *progress) outcomes() string {
 	var parts []string
-	for _, outcome := range []string{"created", "mended", "removed", "as they were", "failed", "skipped"} {
+	for _, outcome := range []string{"created", "mended", "removed", "as they were", "failed", "skipped", "under way", "not started"} {
 		if n := p.counts[outcome]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, outcome))
 		}
@@ -190,7 +194,7 @@ func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 func (p *progress) describe(e graph.Event) string {
 	took := ""
 	if e.Elapsed >= 100*time.Millisecond {
-		took = " in " + rounded(e.Elapsed)
+		took = rounded(e.Elapsed)
 	}
 	switch e.Kind {
 	case graph.Creating:
@@ -211,11 +215,16 @@ func (p *progress) describe(e graph.Event) string {
 		}
 		return "waiting: " + e.Note
 	case graph.Done:
-		return "done" + took
+		return "done" + prefixed(" in ", took, "")
 	case graph.Failed:
 		return "failed: " + e.Err.Error()
 	case graph.Skipped:
+		if e.Note == "" {
+			return "not started"
+		}
 		return "skipped, since " + e.Note + " failed"
+	case graph.Stopped:
+		return "left under way" + prefixed(" after ", took, "") + prefixed(": ", e.Note, "")
 	}
 	return ""
 }

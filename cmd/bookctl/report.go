@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -40,6 +41,28 @@ func stopping(ctx context.Context) string {
 // newReporter chooses how a run is told: to a program, not at all, live on a
 // terminal, or line by line. The end of ctx is told too.
 func newReporter(ctx context.Context, s streams, g *globals) reporter {
+	return worded{plainReporter(ctx, s, g), g}
+}
+
+// worded is a report in the words of this run: its commands act on the run's
+// stack, and ids are as long as people need them.
+type worded struct {
+	reporter
+	g *globals
+}
+
+func (w worded) note(format string, args ...any) {
+	w.reporter.note("%s", w.g.aimed(fmt.Sprintf(format, args...)))
+}
+
+func (w worded) event(e graph.Event) {
+	if e.Note = w.g.aimed(e.Note); w.g.output != "json" {
+		e.Note = brief(e.Note)
+	}
+	w.reporter.event(e)
+}
+
+func plainReporter(ctx context.Context, s streams, g *globals) reporter {
 	p := progress{usual: !g.local} // here things take no time that AWS's figures could foretell
 	switch {
 	case g.output == "json":
@@ -241,6 +264,20 @@ func changesText(changes []graph.Change) string {
 		}
 	}
 	return strings.Join(kinds, ", ")
+}
+
+var (
+	longID = regexp.MustCompile(`\b[0-9a-f]{32}\b`)
+	arn    = regexp.MustCompile(`\barn:[a-z-]+:[a-z0-9-]+:[a-z0-9-]*:[0-9]*:(?:[a-z-]+[/:])?([^\s,;)]*[^\s,;).:])`)
+	digest = regexp.MustCompile(`\bsha256:[0-9a-f]{64}\b`)
+)
+
+// brief shortens what AWS writes at length, ids of tasks to what shortID gives
+// and ARNs to the name of the thing.
+func brief(text string) string {
+	text = arn.ReplaceAllString(text, "$1")
+	text = digest.ReplaceAllStringFunc(text, func(d string) string { return d[:len("sha256:")+12] })
+	return longID.ReplaceAllStringFunc(text, shortID)
 }
 
 // rounded is a duration as people say it: 340ms, 4.2s, 3m10s.

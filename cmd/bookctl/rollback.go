@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
@@ -63,13 +64,13 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 		return nil
 	}
 	if errors.Is(err, provision.ErrOldest) && aim.Left != 0 {
-		return advised{err, fmt.Sprintf("'bookctl rollback --to %d' runs the release again that a rollback left, and 'bookctl up' deploys the source", aim.Left)}
+		return advice.With(err, fmt.Sprintf("'bookctl rollback --to %d' runs the release again that a rollback left, and 'bookctl up' deploys the source", aim.Left))
 	}
 	if err != nil {
-		return advised{err, "'bookctl up --image …' runs any other image"}
+		return advice.With(err, "'bookctl up --image …' runs any other image")
 	}
 	if err := provision.CheckImage(ctx, t.clients.ECR, g.stack, aim.Image); err != nil {
-		return advised{err, "build that release from its source: 'bookctl up --source DIR'"}
+		return advice.With(err, "build that release from its source: 'bookctl up --source DIR'")
 	}
 	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
 	if err != nil {

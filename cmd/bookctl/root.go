@@ -24,10 +24,14 @@ type globals struct {
 	quiet   bool
 	verbose bool
 	noColor bool
+
+	// given are the values of the targetFlags that were given as flags, and not
+	// by the environment, and line is the whole command line.
+	given map[string]string
+	line  []string
 }
 
-func newRoot(s streams) *cobra.Command {
-	g := &globals{}
+func newRoot(s streams, g *globals) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "bookctl",
 		Short: "From nothing to a database-backed HTTP service on AWS, and back",
@@ -57,7 +61,7 @@ brackets; the flag comes first.
 	root.SetIn(s.in)
 	root.SetOut(s.out)
 	root.SetErr(s.err)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return badFlag(err) })
 	f := root.PersistentFlags()
 	f.StringVarP(&g.stack, "stack", "s", "book", "name of the stack")
 	f.StringVar(&g.region, "region", "", "AWS region (default: that of the AWS configuration)")
@@ -81,6 +85,12 @@ brackets; the flag comes first.
 
 // settle fills flags from the environment and checks the global ones.
 func settle(cmd *cobra.Command, g *globals) error {
+	g.given = map[string]string{}
+	for _, name := range targetFlags {
+		if f := cmd.Flag(name); f != nil && f.Changed {
+			g.given[name] = f.Value.String()
+		}
+	}
 	var errs []error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		if f.Changed || f.Name == "help" {
@@ -89,7 +99,7 @@ func settle(cmd *cobra.Command, g *globals) error {
 		name := environmentName(cmd, f)
 		if v := os.Getenv(name); v != "" { // an empty one is not set
 			if err := cmd.Flags().Set(f.Name, v); err != nil {
-				errs = append(errs, fmt.Errorf("%s=%q: %w", name, v, err))
+				errs = append(errs, unfit(name, v, f, err))
 			}
 		}
 	})

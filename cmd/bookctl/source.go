@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/image"
 	"github.com/bookctl/bookctl/internal/provision"
 )
@@ -104,7 +105,7 @@ func pinImage(ctx context.Context, ref, arch string) (pinned, of string, err err
 	case err != nil && digested:
 		return ref, "", nil
 	case err != nil:
-		return "", "", advised{fmt.Errorf("look at image %s: %w", ref, err), "check the reference; an image in a registry that asks for a login has to be named by its digest (…@sha256:…)"}
+		return "", "", advice.With(fmt.Errorf("look at image %s: %w", ref, err), "check the reference; an image in a registry that asks for a login has to be named by its digest (…@sha256:…)")
 	case len(info.Architectures) == 0 || slices.Contains(info.Architectures, arch):
 		return info.Reference, arch, nil
 	}

@@ -229,7 +229,7 @@ func (o *statusOutput) judge(found []graph.Finding) {
 		case f.Phase == graph.Leaving:
 			problem("%s is being deleted", f.Name)
 		case f.Phase == graph.Broken:
-			problem("%s is broken: %s", f.Name, f.Note)
+			problem("%s is broken: %s%s", f.Name, f.Note, prefixed("; ", f.Next, ""))
 		}
 		if changes := o.unreleased(f); len(changes) > 0 {
 			o.Drift = append(o.Drift, drifted{f.Name, changes})
@@ -312,7 +312,7 @@ func (o *statusOutput) show(w io.Writer, g *globals) error {
 	if g.output == "json" {
 		err = json.NewEncoder(w).Encode(o)
 	} else {
-		_, err = io.WriteString(w, o.text())
+		_, err = io.WriteString(w, g.aimed(o.text()))
 	}
 	if err != nil {
 		return fmt.Errorf("print the status: %w", err)
@@ -362,7 +362,7 @@ func (o *statusOutput) text() string {
 	}
 	for i, e := range o.Service.Events {
 		if i < 3 {
-			row(label(i, "Events"), "%s %s", e.Time.UTC().Format("15:04:05Z"), e.Message)
+			row(label(i, "Events"), "%s %s", e.Time.UTC().Format("15:04:05Z"), brief(e.Message))
 		}
 	}
 	switch {

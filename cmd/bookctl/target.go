@@ -16,10 +16,10 @@ import (
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
 
+	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
@@ -52,24 +52,21 @@ func connect(ctx context.Context, s streams, g *globals) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Region == "" {
-		return nil, advised{usageError{errors.New("no AWS region is set")}, "name one with --region or AWS_REGION, for example --region eu-central-1"}
-	}
-	if !regionName.MatchString(cfg.Region) {
-		return nil, usageError{fmt.Errorf("region %q: AWS regions are called like eu-central-1", cfg.Region)}
-	}
 	cfg.APIOptions = append(cfg.APIOptions, t.calls.watch)
 	t.region, t.config, t.clients = cfg.Region, cfg, provision.NewClients(cfg)
-	who, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
-	if err != nil {
-		return nil, fmt.Errorf("ask AWS who is calling: %w", err)
+	t.account, t.caller, err = provision.Identify(ctx, t.clients, t.region)
+	switch {
+	case errors.Is(err, provision.ErrNoRegion):
+		return nil, advice.With(usageError{err}, "name one with --region or AWS_REGION, for example --region eu-central-1"+orHere(ctx))
+	case errors.Is(err, provision.ErrRegionName):
+		return nil, usageError{err}
+	case err != nil:
+		return nil, err
 	}
-	t.account, t.caller = aws.ToString(who.Account), aws.ToString(who.Arn)
 	if g.account != "" && g.account != t.account {
-		return nil, advised{
+		return nil, advice.With(
 			usageError{fmt.Errorf("the credentials are of account %s, and --account asks for %s", t.account, g.account)},
-			"use the credentials of the account that is meant (AWS_PROFILE)",
-		}
+			"use the credentials of the account that is meant (AWS_PROFILE)")
 	}
 	t.place = fmt.Sprintf("account %s, region %s", t.account, t.region)
 	if t.local {
@@ -78,7 +75,13 @@ func connect(ctx context.Context, s streams, g *globals) (*target, error) {
 	return t, nil
 }
 
-var regionName = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d$`)
+// orHere reminds somebody who names no place in AWS of the cloud that runs here.
+func orHere(ctx context.Context) string {
+	if _, err := localCloud(ctx); err != nil {
+		return ""
+	}
+	return "; or say --local, for the cloud that runs on this machine"
+}
 
 func (t *target) configure(ctx context.Context, g *globals) (aws.Config, error) {
 	options := []func(*config.LoadOptions) error{
@@ -92,8 +95,12 @@ func (t *target) configure(ctx context.Context, g *globals) (aws.Config, error) 
 			options = append(options, config.WithRegion(g.region))
 		}
 		cfg, err := config.LoadDefaultConfig(ctx, options...)
+		var unknown config.SharedConfigProfileNotExistError
+		if errors.As(err, &unknown) {
+			return cfg, err // why has the words for it
+		}
 		if err != nil {
-			return cfg, advised{fmt.Errorf("read the AWS configuration: %w", err), "check AWS_PROFILE and ~/.aws/config"}
+			return cfg, advice.With(fmt.Errorf("read the AWS configuration: %w", err), "check AWS_PROFILE and ~/.aws/config")
 		}
 		return cfg, nil
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/image"
 	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/provision"
@@ -163,6 +164,11 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	if err := u.check(flags, fresh); err != nil {
 		return err
 	}
+	picture, err := openTimeline(line)
+	if err != nil {
+		return err
+	}
+	defer picture.drop()
 	if g.local {
 		port := int32(0)
 		if flags.Changed("port") {
@@ -172,7 +178,14 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 			return err
 		}
 	}
-	p, err := prepare(ctx, s, g, u, flags, rep.build)
+	t, err := connect(ctx, s, g)
+	if err != nil {
+		return err
+	}
+	if err := refuseLocked(ctx, t, g); err != nil {
+		return err
+	}
+	p, err := prepare(ctx, t, g, u, flags, rep.build)
 	if err != nil {
 		return err
 	}
@@ -189,13 +202,12 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 		err = p.target.answers(ctx, rep, stack.URL())
 	}
 	rep.close()
-	if line != "" {
-		if err := writeTimeline(line, "bookctl up, stack "+g.stack, report); err != nil {
-			return err
-		}
-	}
+	drawn := picture.draw("bookctl up, stack "+g.stack, report)
 	if err != nil {
-		return diagnosed(ctx, stack, err)
+		return errors.Join(diagnosed(ctx, stack, err), drawn)
+	}
+	if drawn != nil {
+		return drawn
 	}
 	return p.summary(s, g, stack, report, time.Since(begun))
 }
@@ -238,11 +250,7 @@ type preparation struct {
 
 // prepare checks everything that can be checked in seconds and would otherwise
 // fail in minutes. It makes no change. Tell hears of the image that is built.
-func prepare(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.FlagSet, tell func(build)) (*preparation, error) {
-	t, err := connect(ctx, s, g)
-	if err != nil {
-		return nil, err
-	}
+func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pflag.FlagSet, tell func(build)) (*preparation, error) {
 	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
 	if err != nil {
 		return nil, fmt.Errorf("read what is deployed: %w", err)
@@ -286,7 +294,7 @@ func prepare(ctx context.Context, s streams, g *globals, u *upFlags, flags *pfla
 	}
 	if want.Image == "" {
 		if !image.HasDatabaseCA(t.region) {
-			return nil, usageError{fmt.Errorf("the image that bookctl builds does not trust the databases of region %s: choose another region, or an image with --image that does", t.region)}
+			return nil, advice.With(usageError{fmt.Errorf("the image that bookctl builds does not trust the databases of region %s", t.region)}, "choose another region, or an image with --image that does")
 		}
 		if p.spec.Source, err = newSource(ctx, u.source, want.Arch, tell); err != nil {
 			return nil, err
@@ -341,9 +349,9 @@ func portIsFree(port int32) error {
 		}
 	}
 	if errors.Is(err, os.ErrPermission) {
-		return advised{usageError{fmt.Errorf("port %d can't be used by this user", port)}, "choose one above 1023 with --port, or none at all"}
+		return advice.With(usageError{fmt.Errorf("port %d can't be used by this user", port)}, "choose one above 1023 with --port, or none at all")
 	}
-	return advised{usageError{fmt.Errorf("port %d is in use on this machine", port)}, "choose another with --port, or none at all: a free one is found"}
+	return advice.With(usageError{fmt.Errorf("port %d is in use on this machine", port)}, "choose another with --port, or none at all: a free one is found")
 }
 
 // summary says what was done, and the URL alone on the last line.

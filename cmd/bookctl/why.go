@@ -12,8 +12,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go"
 
+	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -56,11 +58,9 @@ func diagnosed(ctx context.Context, stack *provision.Stack, err error) error {
 
 // clarified explains an error that nobody has explained yet.
 func clarified(err error) error {
-	var (
-		done explained
-		said advised
-	)
-	if errors.As(err, &done) || errors.As(err, &said) || errors.Is(err, errInterrupted) {
+	var done explained
+	said := advice.Of(err) != "" && len(graph.Failures(err)) == 0 // of several failures one may know its own advice
+	if errors.As(err, &done) || said || errors.Is(err, errInterrupted) {
 		return err
 	}
 	if x := why(provision.Diagnosis{}, err); x.text != "" {
@@ -97,11 +97,15 @@ func ofCall(err error, doing string) explanation {
 	var (
 		api     smithy.APIError
 		unknown *net.DNSError
+		profile config.SharedConfigProfileNotExistError
 	)
 	switch {
 	case errors.Is(err, graph.ErrForeign):
 		return explanation{capital(err.Error()) + ". It has the name that this stack needs, and without the stack's tag it is not touched.",
 			"choose another name with --stack, or remove that thing yourself"}
+	case errors.As(err, &profile):
+		return explanation{fmt.Sprintf("There is no AWS profile %q, which AWS_PROFILE names, in the AWS configuration of this user.", profile.Profile),
+			"set AWS_PROFILE to one that 'aws configure list-profiles' shows, or make it with 'aws configure --profile " + shellWord(profile.Profile) + "'; 'bookctl up --local' needs no account"}
 	case noCredentials(err):
 		return explanation{"There are no AWS credentials: neither the environment, nor the profile, nor this machine gives any.",
 			"sign in with 'aws sso login' or 'aws configure', or set AWS_PROFILE; 'bookctl up --local' needs no account"}
@@ -215,7 +219,7 @@ func ofQuota(q quota, code, message string) explanation {
 }
 
 func (q quota) raise() string {
-	return fmt.Sprintf("remove what is not needed any more, or ask for more: aws service-quotas request-service-quota-increase --service-code %s --quota-code %s --desired-value N", q.service, q.code)
+	return fmt.Sprintf("remove what is not needed any more, or ask for more: 'aws service-quotas request-service-quota-increase --service-code %s --quota-code %s --desired-value N'", q.service, q.code)
 }
 
 // ofService explains why a release did not come up.

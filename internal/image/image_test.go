@@ -29,6 +29,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
+	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/image"
 	"github.com/bookctl/bookctl/internal/localcloud/registry"
 	"github.com/bookctl/bookctl/internal/localcloud/task"
@@ -308,7 +309,7 @@ func TestInspectSaysWhatAReadyImageIsFor(t *testing.T) {
 	if err != nil || !slices.Equal(got.Architectures, []string{"amd64", "arm64"}) {
 		t.Errorf("an index: %+v, %v", got, err)
 	}
-	if _, err := image.Inspect(t.Context(), r.name+":none", nil); err == nil || !strings.Contains(err.Error(), "check its name and tag") {
+	if _, err := image.Inspect(t.Context(), r.name+":none", nil); err == nil || !strings.Contains(advice.Of(err), "check its name and tag") {
 		t.Errorf("a tag that is not there: %v", err)
 	}
 }
@@ -350,7 +351,7 @@ func TestFailuresSayWhatToDo(t *testing.T) {
 		{ended, image.Source{Dir: hello, Arch: "amd64"}, context.Canceled, "build the image"},
 	} {
 		_, err := image.Build(c.ctx, c.source)
-		if err == nil || !strings.Contains(err.Error(), c.want) || c.is != nil && !errors.Is(err, c.is) {
+		if err == nil || !strings.Contains(err.Error()+advice.Of(err), c.want) || c.is != nil && !errors.Is(err, c.is) {
 			t.Errorf("%+v: error %v, want %q in it and %v", c.source, err, c.want, c.is)
 		}
 	}
@@ -375,7 +376,7 @@ func TestFailuresSayWhatToDo(t *testing.T) {
 func TestWithoutGoTheNextStepIsSaid(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	_, err := image.Build(t.Context(), image.Source{Dir: "testdata/hello", Arch: "amd64"})
-	if !errors.Is(err, image.ErrNoGo) || !strings.Contains(err.Error(), "--image REF") {
+	if !errors.Is(err, image.ErrNoGo) || !strings.Contains(advice.Of(err), "--image REF") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -402,7 +403,7 @@ func TestTheSourceIsFoundFromWithinAClone(t *testing.T) {
 	if got, err := image.FindSource("."); err != nil || got != root {
 		t.Errorf("found %q, %v; want %q", got, err, root)
 	}
-	if _, err := image.FindSource(copyHello(t)); !errors.Is(err, image.ErrNoSource) || !strings.Contains(err.Error(), "--source DIR") || !strings.Contains(err.Error(), "--image REF") {
+	if _, err := image.FindSource(copyHello(t)); !errors.Is(err, image.ErrNoSource) || !strings.Contains(advice.Of(err), "--source DIR") || !strings.Contains(advice.Of(err), "--image REF") {
 		t.Errorf("outside of a clone: %v", err)
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/bookctl/bookctl/internal/advice"
 )
 
 const (
@@ -57,7 +59,7 @@ func FindSource(dir string) (string, error) {
 			return at, nil
 		}
 		if at == filepath.Dir(at) {
-			return "", fmt.Errorf("%w in %s or above it: run in a clone of %s, or name one with --source DIR, or use a ready image with --image REF", ErrNoSource, start, modulePath)
+			return "", advice.With(fmt.Errorf("%w in %s or above it", ErrNoSource, start), "run in a clone of "+modulePath+", or name one with --source DIR, or use a ready image with --image REF")
 		}
 	}
 }
@@ -89,7 +91,7 @@ func (s Source) check() error {
 	}
 	info, err := os.Stat(filepath.Join(s.Dir, filepath.FromSlash(program)))
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
-		return fmt.Errorf("%w: %s has no %s: name a clone of %s with --source DIR, or use a ready image with --image REF", ErrNoSource, s.Dir, program, modulePath)
+		return advice.With(fmt.Errorf("%w: %s has no %s", ErrNoSource, s.Dir, program), "name a clone of "+modulePath+" with --source DIR, or use a ready image with --image REF")
 	}
 	return err
 }
@@ -98,7 +100,7 @@ func (s Source) check() error {
 func (s Source) compile(ctx context.Context) ([]byte, error) {
 	tool, err := exec.LookPath("go")
 	if err != nil {
-		return nil, fmt.Errorf("%w: install Go from https://go.dev/dl, or use a ready image with --image REF", ErrNoGo)
+		return nil, advice.With(ErrNoGo, "install Go from https://go.dev/dl, or use a ready image with --image REF")
 	}
 	dir, err := os.MkdirTemp("", "bookctl-image-")
 	if err != nil {

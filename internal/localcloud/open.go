@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/localcloud/authority"
 	"github.com/bookctl/bookctl/internal/localcloud/postgres"
 	"github.com/bookctl/bookctl/internal/localcloud/process"
@@ -136,7 +137,7 @@ func (c *Cloud) listen() (net.Listener, error) {
 	l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("the local cloud's port %d is in use by another program: end that program, or choose a port with --port: %w", port, err)
+		return nil, advice.With(fmt.Errorf("the local cloud's port %d is in use by another program: %w", port, err), "end that program, or choose another port: 'bookctl local start --port N'")
 	case err != nil:
 		return nil, fmt.Errorf("listen for the local cloud: %w", err)
 	}

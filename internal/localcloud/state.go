@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/bookctl/bookctl/internal/advice"
 )
 
 // state is everything that survives a restart, a field per service; each is
@@ -46,7 +48,7 @@ func (c *Cloud) load() error {
 		return fmt.Errorf("read the local cloud's state: %w", err)
 	}
 	if err := json.Unmarshal(text, &c.state); err != nil {
-		return fmt.Errorf("read the local cloud's state %s: %w; 'bookctl local stop --purge' removes it", c.stateFile(), err)
+		return advice.With(fmt.Errorf("read the local cloud's state %s: %w", c.stateFile(), err), "'bookctl local stop --purge' removes it")
 	}
 	return nil
 }

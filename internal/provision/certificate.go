@@ -74,8 +74,8 @@ func (c *Certificate) Find(ctx context.Context) (graph.State, error) {
 		}
 		st.Phase, st.Note = graph.Pending, "waiting for ACM to see the record "+*record.Name
 	default:
-		st.Phase, st.Note = graph.Broken, string(detail.Status)+" "+string(detail.FailureReason)+
-			": remove it with 'aws acm delete-certificate --certificate-arn "+live.arn+"' and run 'bookctl up' again"
+		st.Phase, st.Note = graph.Broken, string(detail.Status)+" "+string(detail.FailureReason)
+		st.Next = "'aws acm delete-certificate --certificate-arn " + live.arn + "' removes it; then run the same command again"
 	}
 	return st, nil
 }

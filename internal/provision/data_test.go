@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
@@ -255,7 +256,7 @@ func TestPreflightGuardsAccountAndRegion(t *testing.T) {
 	}{
 		"account":         {func(i *provision.Intent) { i.Account = "999999999999" }, "AWS_PROFILE"},
 		"region":          {func(i *provision.Intent) { i.OnlyRegion = "eu-west-1" }, "--region"},
-		"no region":       {func(i *provision.Intent) { i.Region = "" }, "--region"},
+		"no region":       {func(i *provision.Intent) { i.Region = "" }, "no AWS region is set"},
 		"bad region":      {func(i *provision.Intent) { i.Region = "Frankfurt" }, "eu-central-1"},
 		"architecture":    {func(i *provision.Intent) { i.ImageArch = "arm64" }, "--arch arm64"},
 		"bad settings":    {func(i *provision.Intent) { i.Settings.CPU = 300 }, "cpu 300"},
@@ -265,7 +266,7 @@ func TestPreflightGuardsAccountAndRegion(t *testing.T) {
 		bad := in
 		c2.change(&bad)
 		_, err := provision.Preflight(t.Context(), c, bad)
-		if err == nil || !strings.Contains(err.Error(), c2.want) || strings.Contains(err.Error(), "\n") {
+		if err == nil || !strings.Contains(err.Error()+advice.Of(err), c2.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want one line with %q", name, err, c2.want)
 		}
 	}

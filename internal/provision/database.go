@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -200,10 +201,13 @@ func (d *Database) Find(ctx context.Context) (graph.State, error) {
 			return graph.State{}, err
 		}
 	}
-	if st.Phase != graph.Leaving && d.final.Load() != nil {
-		// It was to go and stays: its snapshot may have failed.
-		if _, err := d.gone(ctx); errors.Is(err, ErrWouldLoseData) {
-			return graph.State{}, err
+	if d.final.Load() != nil {
+		snapshot, err := d.gone(ctx)
+		switch {
+		case errors.Is(err, ErrWouldLoseData) && st.Phase != graph.Leaving:
+			return graph.State{}, err // it was to go and stays: its snapshot may have failed
+		case err == nil && snapshot.Note != "":
+			st.Note += ", " + snapshot.Note
 		}
 	}
 	want := liveDatabase{
@@ -225,7 +229,7 @@ func (d *Database) Find(ctx context.Context) (graph.State, error) {
 	}
 	st.Drift = databaseDrift(live, want)
 	if st.Phase == graph.Broken {
-		st.Note += advice(status)
+		st.Next = d.remedy(status)
 		if status == "storage-full" && hasField(st.Drift, "storage") {
 			st.Phase = graph.Ready // more storage is what mends it
 		}
@@ -262,23 +266,23 @@ func databasePhase(status string) graph.Phase {
 	return graph.Pending
 }
 
-// advice says what gets a database out of a broken status.
-func advice(status string) string {
+// remedy is what gets the database out of a broken status.
+func (d databases) remedy(status string) string {
 	switch status {
 	case "stopped":
-		return ": somebody stopped it; start it with 'aws rds start-db-instance'"
+		return "somebody stopped it: 'aws rds start-db-instance --db-instance-identifier " + d.databaseName() + "' starts it"
 	case "storage-full":
-		return ": give it more with --db-storage"
+		return "give it more storage: 'bookctl up --db-storage N'"
 	case "insufficient-capacity":
-		return ": AWS has no such instance free in its zone; try again later, or another --db-class"
+		return "AWS has no such instance free in its zone: try again later, or with another --db-class"
 	case "incompatible-network":
-		return ": RDS can't find addresses or its subnet group; see the events of the database"
+		return "RDS can't find addresses or its subnet group: 'aws rds describe-events --source-type db-instance --source-identifier " + d.databaseName() + "' tells more"
 	case "incompatible-parameters":
-		return ": it does not start with its parameters; undo what was changed in its parameter group"
+		return "it does not start with its parameters: undo what was changed in its parameter group"
 	case "inaccessible-encryption-credentials", "inaccessible-encryption-credentials-recoverable":
-		return ": its KMS key is disabled or gone; enable the key and start the database"
+		return "its KMS key is disabled or gone: enable the key and start the database"
 	}
-	return ": it does not recover by itself; 'bookctl up --restore' makes a new one from a snapshot once this one is removed"
+	return "it does not recover by itself: once it is removed, 'bookctl up --restore latest' makes a new one from the newest snapshot"
 }
 
 func databaseDrift(live, want liveDatabase) []graph.Change {
@@ -576,7 +580,7 @@ func (d *Database) Delete(ctx context.Context) error {
 	if db == nil || err != nil {
 		return err
 	}
-	if err := removable(db, d.fate.skipSnapshot); err != nil {
+	if err := d.removable(db, d.fate.skipSnapshot); err != nil {
 		return err
 	}
 	in := &rds.DeleteDBInstanceInput{
@@ -619,15 +623,15 @@ var ErrProtected = errors.New("deletion protection is on")
 var ErrWouldLoseData = errors.New("no final snapshot can be taken")
 
 // removable says why the instance must not be deleted.
-func removable(db *types.DBInstance, skipSnapshot bool) error {
+func (d databases) removable(db *types.DBInstance, skipSnapshot bool) error {
 	name, status := aws.ToString(db.DBInstanceIdentifier), aws.ToString(db.DBInstanceStatus)
 	if aws.ToBool(db.DeletionProtection) {
-		return fmt.Errorf("database %s: %w; turn it off with 'bookctl up --protect=false' first", name, ErrProtected)
+		return advice.With(fmt.Errorf("database %s: %w", name, ErrProtected), "'bookctl up --protect=false' turns it off; then run the same command again")
 	}
 	// RDS deletes some of these only without a final snapshot:
 	// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBInstance.html
 	if !skipSnapshot && status != "storage-full" && databasePhase(status) == graph.Broken {
-		return fmt.Errorf("database %s is %q: %w in that state%s; to remove it with its data, use --purge-snapshots", name, status, ErrWouldLoseData, advice(status))
+		return advice.With(fmt.Errorf("database %s is %q: %w in that state", name, status, ErrWouldLoseData), d.remedy(status)+"; or 'bookctl destroy --purge-snapshots' removes it with its data")
 	}
 	return nil
 }
@@ -642,7 +646,7 @@ func CheckDestroy(ctx context.Context, client *rds.Client, stack string, skipSna
 	if err != nil || db == nil || rdsTagMap(db.TagList)[TagStack] != stack {
 		return err
 	}
-	return removable(db, skipSnapshot)
+	return d.removable(db, skipSnapshot)
 }
 
 // gone tells Absent from "gone, and the final snapshot is still being written".
@@ -665,7 +669,8 @@ func (d *Database) gone(ctx context.Context) (graph.State, error) {
 	case "available":
 		return absent, nil
 	case "failed":
-		return graph.State{}, fmt.Errorf("final snapshot %s: %w: it failed; the database and what it needs are left as they are. 'aws rds describe-events --source-type db-snapshot' tells why; --purge-snapshots removes it with its data", *name, ErrWouldLoseData)
+		return graph.State{}, advice.With(fmt.Errorf("final snapshot %s: %w: it failed; the database and what it needs are left as they are", *name, ErrWouldLoseData),
+			"'aws rds describe-events --source-type db-snapshot' tells why; 'bookctl destroy --purge-snapshots' removes it with its data")
 	default:
 		leaving.Note = fmt.Sprintf("final snapshot %s: %s, %d%%", *name, aws.ToString(s.Status), aws.ToInt32(s.PercentProgress))
 		return leaving, nil
@@ -702,7 +707,7 @@ func RotatePassword(ctx context.Context, c Clients, stack string) error {
 		return err
 	}
 	if db == nil {
-		return fmt.Errorf("stack %s has no database; make it with 'bookctl up'", stack)
+		return advice.With(fmt.Errorf("stack %s has no database", stack), "'bookctl up' makes it")
 	}
 	if rdsTagMap(db.TagList)[TagStack] != stack {
 		return fmt.Errorf("database %s: %w %s", d.databaseName(), graph.ErrForeign, stack)
@@ -729,7 +734,7 @@ func RotatePassword(ctx context.Context, c Clients, stack string) error {
 		return err
 	}
 	if err := d.setPassword(ctx, c.Secrets, s.secretName(), aws.ToString(db.DBInstanceArn)); err != nil {
-		return fmt.Errorf("%w; the secret has the new password: 'bookctl up' gives it to the database", err)
+		return advice.With(err, "the secret has the new password already: 'bookctl up' gives it to the database")
 	}
 	return d.passwordApplied(ctx)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
 
+	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -174,9 +175,9 @@ func repositoryARN(ref string) string {
 func (m *Image) Create(ctx context.Context) (string, error) {
 	if m.source == nil {
 		if m.ready == "" {
-			return "", errors.New("no image to run: give one, or the source to build it from")
+			return "", advice.With(errors.New("there is no image to run"), "'bookctl up --image build' builds one")
 		}
-		return "", fmt.Errorf("image %s is no longer in the repository: give another one, or the source to build it from", m.ready)
+		return "", advice.With(fmt.Errorf("image %s is no longer in the repository", m.ready), "'bookctl up --image build' builds one anew")
 	}
 	digest, err := m.source.Digest(ctx)
 	if err != nil {

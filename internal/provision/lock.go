@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/aws/smithy-go/middleware"
 
+	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -135,8 +136,7 @@ type LockedError struct {
 }
 
 func (e *LockedError) Error() string {
-	return fmt.Sprintf("stack %s is locked by %s since %s; wait for it to end (if it is dead, its lock ends at %s)",
-		e.Stack, e.Holder, e.Since.UTC().Format("15:04:05Z"), e.Expires.UTC().Format("15:04:05Z"))
+	return fmt.Sprintf("stack %s is locked since %s by %s", e.Stack, e.Since.UTC().Format("15:04:05Z"), e.Holder)
 }
 
 // ErrLockLost is wrapped by the error of a run that another one has taken the
@@ -214,7 +214,7 @@ func AcquireLock(ctx context.Context, client *ssm.Client, stack, holder string, 
 		}
 		name = last.Token
 	}
-	return nil, fmt.Errorf("lock stack %s: too many runs want it at once; try again", stack)
+	return nil, advice.With(fmt.Errorf("lock stack %s: too many runs want it at once", stack), "run the same command again")
 }
 
 // AfterDead says that the lock was taken over from a run that did not give it
@@ -298,7 +298,7 @@ func lastClaim(ctx context.Context, client *ssm.Client, path string) (*seen, err
 	for ok {
 		var c seen
 		if err := json.Unmarshal([]byte(p.value), &c.claim); err != nil || c.Token == "" {
-			return nil, fmt.Errorf("parameter below %s is not a lock of bookctl: remove it", path)
+			return nil, advice.With(fmt.Errorf("parameter below %s is not a lock of bookctl", path), "look at it with 'aws ssm get-parameters-by-path --path "+path+"', and remove it")
 		}
 		c.since, c.touched = p.at, p.at
 		next, lease := path+c.Token, path+c.Token+".lease"

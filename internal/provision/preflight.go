@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,6 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/bookctl/bookctl/internal/advice"
 )
 
 // Intent is what a run is about to do, as far as Preflight must know.
@@ -58,24 +59,25 @@ type Environment struct {
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-// Identify says who is asking and where. Its error is one line with the next
-// step, for want of credentials or of a region.
+// ErrNoRegion is the error of Identify when no region is set, and ErrRegionName
+// is wrapped by that of one that can't be a region.
+var (
+	ErrNoRegion   = errors.New("no AWS region is set")
+	ErrRegionName = errors.New("AWS regions are called like eu-central-1")
+)
+
+// Identify says which account is asked, and by whom (an ARN), in the region that
+// the clients are configured for. Where no such place can be, it asks nobody.
 func Identify(ctx context.Context, c Clients, region string) (account, caller string, err error) {
 	if region == "" {
-		return "", "", errors.New("no region: give --region or set AWS_REGION")
+		return "", "", ErrNoRegion
 	}
 	if !regionName.MatchString(region) {
-		return "", "", fmt.Errorf("region %q: name one such as eu-central-1", region)
+		return "", "", fmt.Errorf("region %q: %w", region, ErrRegionName)
 	}
 	out, err := c.STS.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
-	var unknown *net.DNSError
-	switch {
-	case errors.As(err, &unknown):
-		return "", "", fmt.Errorf("can't find %s: is there such a region as %s, and a network? %w", unknown.Name, region, err)
-	case err != nil && code(err) == "" && strings.Contains(err.Error(), "credentials"):
-		return "", "", fmt.Errorf("no credentials: run 'aws configure' or 'aws sso login', or set AWS_PROFILE: %w", err)
-	case err != nil:
-		return "", "", fmt.Errorf("ask AWS who you are: %w", err)
+	if err != nil {
+		return "", "", fmt.Errorf("ask AWS who is calling: %w", err)
 	}
 	return aws.ToString(out.Account), aws.ToString(out.Arn), nil
 }
@@ -94,10 +96,10 @@ func Preflight(ctx context.Context, c Clients, in Intent) (Environment, error) {
 		return Environment{}, err
 	}
 	if in.ImageArch != "" && in.ImageArch != in.Settings.Arch {
-		return Environment{}, fmt.Errorf("the image is for %s and the tasks are %s: use --arch %s, or an image for %s", in.ImageArch, in.Settings.Arch, in.ImageArch, in.Settings.Arch)
+		return Environment{}, advice.With(fmt.Errorf("the image is for %s and the tasks are %s", in.ImageArch, in.Settings.Arch), fmt.Sprintf("say --arch %s, or give an image for %s", in.ImageArch, in.Settings.Arch))
 	}
 	if in.OnlyRegion != "" && in.Region != in.OnlyRegion {
-		return Environment{}, fmt.Errorf("this is region %s, and only %s may be changed: choose it with --region or AWS_REGION", in.Region, in.OnlyRegion)
+		return Environment{}, advice.With(fmt.Errorf("this is region %s, and only %s may be changed", in.Region, in.OnlyRegion), "choose it with --region or AWS_REGION")
 	}
 	env := Environment{Account: in.Account, Caller: in.Caller, Region: in.Region, Zones: in.Deployed.Zones}
 	var err error
@@ -107,7 +109,7 @@ func Preflight(ctx context.Context, c Clients, in Intent) (Environment, error) {
 		}
 	}
 	if in.Account != "" && env.Account != in.Account {
-		return env, fmt.Errorf("this is account %s, and only %s may be changed: choose its credentials with AWS_PROFILE", env.Account, in.Account)
+		return env, advice.With(fmt.Errorf("this is account %s, and only %s may be changed", env.Account, in.Account), "choose its credentials with AWS_PROFILE")
 	}
 
 	if err := checkHTTPS(ctx, c, in); err != nil {
@@ -151,7 +153,7 @@ func Preflight(ctx context.Context, c Clients, in Intent) (Environment, error) {
 		env.DBVersion = major(snapshot.Version)
 	}
 	if snapshot != nil && major(snapshot.Version) != major(env.DBVersion) {
-		return env, fmt.Errorf("snapshot %s is of PostgreSQL %s, and the database is to be %s: leave --db-version out", snapshot.ID, snapshot.Version, env.DBVersion)
+		return env, advice.With(fmt.Errorf("snapshot %s is of PostgreSQL %s, and the database is to be %s", snapshot.ID, snapshot.Version, env.DBVersion), "leave --db-version out")
 	}
 	if vpcs >= defaultVPCs {
 		env.Warnings = append(env.Warnings, fmt.Sprintf("%s has %d VPCs already, and the quota is %d unless it was raised (Service Quotas, 'VPCs per Region', L-F678F1CE)", in.Region, vpcs, defaultVPCs))
@@ -168,7 +170,7 @@ func Preflight(ctx context.Context, c Clients, in Intent) (Environment, error) {
 func checkHTTPS(ctx context.Context, c Clients, in Intent) error {
 	have, want := in.Deployed.Settings, in.Settings
 	if have.Secure() && (want.Domain != have.Domain || !want.Secure()) {
-		return fmt.Errorf("this stack is served by HTTPS as %q, which can't be changed or taken off: make another stack for %q", have.Domain, want.Domain)
+		return advice.With(fmt.Errorf("this stack is served by HTTPS as %q, which can't be changed or taken off", have.Domain), "make another stack for the other name, with --stack")
 	}
 	if want.Domain != have.Domain {
 		if _, err := (&hostedZone{client: c.Route53, domain: want.Domain}).find(ctx); err != nil {
@@ -224,7 +226,7 @@ func openZones(ctx context.Context, client *ec2.Client, region string) ([]string
 		{Name: aws.String("zone-type"), Values: []string{"availability-zone"}},
 	}})
 	if isCode(err, "OptInRequired", "AuthFailure") {
-		return nil, fmt.Errorf("region %s can't be used: enable it for the account (AWS console, Account, AWS Regions): %w", region, err)
+		return nil, advice.With(fmt.Errorf("region %s can't be used: %w", region, err), "enable it for the account (AWS console, Account, AWS Regions), or choose another with --region")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list the zones of %s: %w", region, err)
@@ -237,7 +239,7 @@ func openZones(ctx context.Context, client *ec2.Client, region string) ([]string
 	}
 	slices.Sort(names)
 	if len(names) < 2 {
-		return nil, fmt.Errorf("region %s has %d open zones, and a stack needs two: choose another region", region, len(names))
+		return nil, advice.With(fmt.Errorf("region %s has %d open zones, and a stack needs two", region, len(names)), "choose another with --region")
 	}
 	return names, nil
 }
@@ -289,7 +291,7 @@ func (o offers) choose(env *Environment, s Settings, open []string) error {
 		return pickZones(env, open, "", "")
 	}
 	if len(o.options) == 0 {
-		return fmt.Errorf("database class %s is not offered for PostgreSQL in %s: choose another with --db-class, such as db.t4g.micro", o.class, env.Region)
+		return advice.With(fmt.Errorf("database class %s is not offered for PostgreSQL in %s", o.class, env.Region), "choose another with --db-class, such as db.t4g.micro")
 	}
 	if env.DBVersion == "" {
 		env.DBVersion = o.newest()
@@ -315,11 +317,11 @@ func (o offers) choose(env *Environment, s Settings, open []string) error {
 	slices.Sort(zones)
 	switch {
 	case zones == nil:
-		return fmt.Errorf("PostgreSQL %s is not offered as %s in %s: --db-version may be %s", env.DBVersion, o.class, env.Region, strings.Join(o.majors(), ", "))
+		return advice.With(fmt.Errorf("PostgreSQL %s is not offered as %s in %s", env.DBVersion, o.class, env.Region), "choose a --db-version that is: "+strings.Join(o.majors(), ", "))
 	case s.DBMultiAZ && !multi:
-		return fmt.Errorf("database class %s can't have a standby in %s: leave --db-multi-az out or choose another --db-class", o.class, env.Region)
+		return advice.With(fmt.Errorf("database class %s can't have a standby in %s", o.class, env.Region), "leave --db-multi-az out, or choose another --db-class")
 	case s.DBInsights && !insights:
-		return fmt.Errorf("database class %s has no Performance Insights in %s: leave --db-insights out or choose another --db-class", o.class, env.Region)
+		return advice.With(fmt.Errorf("database class %s has no Performance Insights in %s", o.class, env.Region), "leave --db-insights out, or choose another --db-class")
 	case most != 0 && max(s.DBStorage, s.DBMaxStorage) > most:
 		return fmt.Errorf("database class %s takes at most %d GiB of storage in %s", o.class, most, env.Region)
 	}
@@ -340,7 +342,7 @@ func pickZones(env *Environment, zones []string, class, version string) error {
 			}
 		}
 		if env.Zones[i] == "" {
-			return fmt.Errorf("database class %s with PostgreSQL %s is offered in one zone of %s only (%s), and a stack needs two: choose another --db-class or region", class, version, env.Region, strings.Join(zones, ", "))
+			return advice.With(fmt.Errorf("database class %s with PostgreSQL %s is offered in one zone of %s only (%s), and a stack needs two", class, version, env.Region, strings.Join(zones, ", ")), "choose another --db-class or --region")
 		}
 	}
 	return nil

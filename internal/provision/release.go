@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
+	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -235,7 +236,7 @@ func Restart(ctx context.Context, c Clients, stack string, progress func(string)
 		return err
 	}
 	if live == nil {
-		return fmt.Errorf("stack %s has no service; make it with 'bookctl up'", stack)
+		return advice.With(fmt.Errorf("stack %s has no service", stack), "'bookctl up' makes it")
 	}
 	if ecsTagMap(live.Tags)[TagStack] != stack {
 		return fmt.Errorf("service %s: %w %s", s.serviceName(), graph.ErrForeign, stack)

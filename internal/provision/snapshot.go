@@ -10,6 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
+
+	"github.com/bookctl/bookctl/internal/advice"
 )
 
 // SnapshotKind says how a snapshot came about, and so how it is removed.
@@ -165,11 +167,11 @@ func SnapshotToRestore(ctx context.Context, client *rds.Client, stack, which str
 				return s, nil
 			}
 		}
-		return Snapshot{}, fmt.Errorf("stack %s has no snapshot to restore; leave --restore out for an empty database", stack)
+		return Snapshot{}, advice.With(fmt.Errorf("stack %s has no snapshot to restore", stack), "leave --restore out for an empty database")
 	}
 	out, err := client.DescribeDBSnapshots(ctx, &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: &which})
 	if isCode(err, "DBSnapshotNotFound") || err == nil && len(out.DBSnapshots) == 0 {
-		return Snapshot{}, fmt.Errorf("there is no snapshot %s in this region; list them with 'aws rds describe-db-snapshots'", which)
+		return Snapshot{}, advice.With(fmt.Errorf("there is no snapshot %s in this region", which), "'bookctl db snapshots' lists those of the stack")
 	}
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("describe snapshot %s: %w", which, err)
@@ -180,7 +182,7 @@ func SnapshotToRestore(ctx context.Context, client *rds.Client, stack, which str
 	}
 	s := snapshotOf(stack, live).Snapshot
 	if s.Status != "available" {
-		return Snapshot{}, fmt.Errorf("snapshot %s is %q; it can be restored when it is available", which, s.Status)
+		return Snapshot{}, advice.With(fmt.Errorf("snapshot %s is %q", which, s.Status), "wait until it is available, as 'bookctl db snapshots' tells")
 	}
 	return s, nil
 }

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/bookctl/bookctl/internal/advice"
 )
 
 // ErrNotInstalled is wrapped by the error of Open on a machine without
@@ -52,7 +54,7 @@ func findBinaries(ctx context.Context) (string, error) {
 	if runtime.GOOS == "darwin" {
 		how = "brew install postgresql"
 	}
-	return "", fmt.Errorf("%w: install it with `%s`, or put its programs on PATH", ErrNotInstalled, how)
+	return "", advice.With(ErrNotInstalled, fmt.Sprintf("install it with '%s', or put its programs on PATH", how))
 }
 
 func complete(dir string) bool {

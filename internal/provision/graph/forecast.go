@@ -55,7 +55,7 @@ func (f *Forecast) Add(e Event) {
 	switch e.Kind {
 	case Creating, Updating:
 		o.changing = true
-	case Done, Unchanged, Failed, Skipped:
+	case Done, Unchanged, Failed, Skipped, Stopped:
 		o.end = e.Time
 	}
 }

@@ -563,6 +563,34 @@ func TestCancelLetsTheCallInFlightFinishAndStartsNoOther(t *testing.T) {
 	}
 }
 
+func TestAStoppedRunTellsWhatWasUnderWayAndWhatWasNotBegun(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.put("slow", graph.State{Phase: graph.Pending, ID: "id-slow", Owner: "us", Note: "starting"})
+	slow := w.thing("slow")
+	child := w.thing("child", slow)
+	grandchild := w.thing("grandchild", child)
+	ctx, cancel := context.WithCancel(t.Context())
+	last := map[string]graph.Event{}
+	o := us
+	o.Observe = func(e graph.Event) {
+		if last[e.Node] = e; e.Kind == graph.Waiting {
+			cancel()
+		}
+	}
+	if _, err := graph.Up(ctx, []graph.Maker{slow, child, grandchild}, o); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if e := last["slow"]; e.Kind != graph.Stopped || e.Note != "starting" {
+		t.Errorf("of what was waited for is told %+v", e)
+	}
+	for _, name := range []string{"child", "grandchild"} {
+		if e := last[name]; e.Kind != graph.Skipped || e.Note != "" {
+			t.Errorf("of %s, which was not begun, is told %+v", name, e)
+		}
+	}
+}
+
 // cancelling is interrupted while its Create is under way.
 type cancelling struct {
 	*thing

@@ -27,8 +27,12 @@ const (
 	Unchanged Kind = "unchanged"
 	// Failed is sent when the step failed; Event.Err says how.
 	Failed Kind = "failed"
-	// Skipped is sent when something that the step needs failed.
+	// Skipped is sent when something that the step needs failed, which Event.Note
+	// names, or, without a note, when the run was stopped before the step began.
 	Skipped Kind = "skipped"
+	// Stopped is sent when the run was stopped while the step waited: what it asked
+	// for goes on without it. It did not fail.
+	Stopped Kind = "stopped"
 )
 
 // Event is one thing that happened to one resource.
@@ -68,7 +72,8 @@ type Step struct {
 	Made time.Time
 	End  time.Time
 	Err  error
-	// Skipped names the need that failed, when the step was never started.
+	// Skipped names the need that failed or was stopped, when the step was never
+	// started.
 	Skipped string
 }
 

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/bookctl/bookctl/internal/advice"
 )
 
 // Options are a run's dependencies. The zero value works: no owner is checked,
@@ -208,6 +210,7 @@ type step struct {
 	done    chan struct{}
 	touched atomic.Bool // this or something it needs was changed in this run
 	failed  bool        // this or something that it waited for failed
+	stopped bool        // likewise, since the run was stopped
 	notes   string
 	said    string // the last call that was reported
 
@@ -305,8 +308,12 @@ func (r *run) runStep(ctx context.Context, s *step, waits []wait) {
 			continue
 		}
 		if w.on.failed {
-			s.failed, s.Skipped = true, w.on.Name
-			r.event(s, Event{Kind: Skipped, Note: w.on.Name})
+			s.failed, s.stopped, s.Skipped = true, w.on.stopped, w.on.Name
+			note := w.on.Name
+			if s.stopped {
+				note = ""
+			}
+			r.event(s, Event{Kind: Skipped, Note: note})
 			return
 		}
 		if w.on.touched.Load() {
@@ -314,13 +321,17 @@ func (r *run) runStep(ctx context.Context, s *step, waits []wait) {
 		}
 	}
 	if ctx.Err() != nil {
-		s.failed, s.Skipped = true, "cancelled"
+		s.failed, s.stopped, s.Skipped = true, true, "cancelled"
+		r.event(s, Event{Kind: Skipped})
 		return
 	}
 	s.Start = time.Now()
 	err := s.do(ctx, s)
 	s.End = time.Now()
 	switch {
+	case err != nil && stopped(ctx, err):
+		s.failed, s.stopped, s.Err = true, true, err
+		r.event(s, Event{Kind: Stopped, Note: s.notes})
 	case err != nil:
 		s.failed, s.Err = true, err
 		if r.o.Fatal != nil && r.o.Fatal(err) {
@@ -332,6 +343,13 @@ func (r *run) runStep(ctx context.Context, s *step, waits []wait) {
 	default:
 		r.event(s, Event{Kind: Done, Changes: s.Changes})
 	}
+}
+
+// stopped says that a step ended because the run was told to, and not because its
+// time was over, which is a failure of what it waited for.
+func stopped(ctx context.Context, err error) bool {
+	cause := context.Cause(ctx)
+	return cause != nil && !errors.Is(cause, context.DeadlineExceeded) && (errors.Is(err, cause) || errors.Is(err, context.Canceled))
 }
 
 // whenMade returns the channel of a weak need, and nil (which blocks) for others.
@@ -462,7 +480,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 			note = reason
 		case Broken:
 			s.seen(st)
-			return fail("wait", fmt.Errorf("%w: %s", ErrBroken, st.Note))
+			return fail("wait", advice.With(fmt.Errorf("%w: %s", ErrBroken, st.Note), st.Next))
 		case Pending:
 			s.seen(st)
 		case Ready:

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/pflag"
+)
+
+// unfit says of a value that a flag does not take what is wanted in its place,
+// in words and not in those of Go's parsers. Of says where the value was given:
+// the flag, or the variable that stands in for it.
+func unfit(of, value string, f *pflag.Flag, err error) error {
+	wanted := ""
+	switch f.Value.Type() {
+	case "int", "int32":
+		wanted = "a whole number"
+		if errors.Is(err, strconv.ErrRange) {
+			wanted = "a smaller number"
+		}
+	case "float64":
+		wanted = "a number, such as 0.1"
+	case "duration":
+		wanted = "a time, such as 90s, 30m or 24h"
+	case "bool":
+		wanted = "true or false"
+	default:
+		return usageError{fmt.Errorf("%s %q: %w", of, value, err)}
+	}
+	return usageError{fmt.Errorf("%s %q: give %s", of, value, wanted)}
+}
+
+// badFlag turns pflag's complaint about a command line into ours.
+func badFlag(err error) error {
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		f := invalid.GetFlag()
+		return unfit("--"+f.Name, invalid.GetValue(), f, err)
+	}
+	return usageError{err}
+}
