@@ -92,10 +92,7 @@ func (l *live) event(e graph.Event) {
 			text = l.paint(yellow, "mended") + "  " + e.Node + ": " + changesText(e.Changes)
 		}
 	case graph.Failed:
-		text = l.paint(red, "failed") + "  " + e.Err.Error()
-		if !strings.HasPrefix(e.Err.Error(), e.Node) {
-			text = l.paint(red, "failed") + "  " + e.Node + ": " + e.Err.Error()
-		}
+		text = l.paint(red, "failed") + "  " + e.Node + ": " + failure(e.Err)
 	}
 	l.mu.Unlock()
 	if text != "" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -190,6 +191,23 @@ func listed(names []string) string {
 
 func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
+// longestFailure is how much of an error a line of the report shows: its end, or
+// the explanation, tells all of it.
+const longestFailure = 160
+
+// failure is an error for a line that names its resource already.
+func failure(err error) string {
+	var of *graph.Error
+	if errors.As(err, &of) {
+		err = of.Err
+	}
+	text := []rune(strings.TrimPrefix(firstLine(err.Error()), graph.ErrBroken.Error()+": "))
+	if len(text) > longestFailure {
+		return string(text[:longestFailure-1]) + "…"
+	}
+	return string(text)
+}
+
 // describe is an event in words, or "" for one that says nothing new.
 func (p *progress) describe(e graph.Event) string {
 	took := ""
@@ -217,7 +235,7 @@ func (p *progress) describe(e graph.Event) string {
 	case graph.Done:
 		return "done" + prefixed(" in ", took, "")
 	case graph.Failed:
-		return "failed: " + e.Err.Error()
+		return "failed: " + failure(e.Err)
 	case graph.Skipped:
 		if e.Note == "" {
 			return "not started"

@@ -227,11 +227,7 @@ func ofService(d provision.Diagnosis) explanation {
 	_, revision, _ := strings.Cut(d.Wanted, ":")
 	s := story{d: d, next: "mend it and run 'bookctl up' again"}
 	s.say("Revision %s never became healthy.", revision)
-	var culprit provision.Task
-	if i := slices.IndexFunc(d.Stopped, func(t provision.Task) bool { return t.Revision == d.Wanted }); i >= 0 {
-		culprit = d.Stopped[i]
-	}
-	s.tell(culprit)
+	s.tell(*cmp.Or(d.Culprit(), &provision.Task{}))
 	if d.Serving != "" {
 		_, serving, _ := strings.Cut(d.Serving, ":")
 		s.say("Revision %s is still serving.", serving)
@@ -352,15 +348,17 @@ func (s *story) health(t provision.Task, name string) {
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html
 var unhealthyEvent = regexp.MustCompile(`is unhealthy in .*due to \(reason (.*)\)`)
 
+// output quotes what the program said that tells most.
 func (s *story) output() {
-	if last := lastOutput(s.d.Output, 3); last != "" {
-		s.say("Last output: %q.", last)
+	if lines := telling(s.d.Output); lines != nil {
+		s.say("Last output: %s.", strings.Join(lines, ", "))
 	}
 }
 
 // likely reads the cause from what the program wrote last.
 func (s *story) likely() string {
-	text := strings.Join(s.d.Output, "\n")
+	last := s.d.Output[max(0, len(s.d.Output)-20):] // before that it may have said anything
+	text := strings.Join(append(telling(s.d.Output), last...), "\n")
 	if m := unset.FindStringSubmatch(text); m != nil {
 		return m[1] + " unset"
 	}
@@ -396,20 +394,72 @@ func (s *story) databaseReason() string {
 	return ""
 }
 
-// lastOutput is the end of what a task wrote; structured lines by their words.
-func lastOutput(lines []string, n int) string {
-	lines = lines[max(0, len(lines)-n):]
+// A program that the Go runtime ends says why in one line, and then at length
+// where each of its goroutines was.
+var (
+	ending    = regexp.MustCompile(`^(panic: |fatal error: |SIG[A-Z]+: )`)
+	goroutine = regexp.MustCompile(`^goroutine \d+.*\[`)
+	codeLine  = regexp.MustCompile(`^\s+(\S+\.go:\d+)`)
+	erring    = regexp.MustCompile(`(?i)^(error|fatal|critical)\b|\blevel=(error|fatal)\b`)
+)
+
+// telling picks from what a program wrote the lines that say why it ended, each
+// in quotes: that of a panic, with its place, and the last error. Where it said
+// neither, its last lines have to do.
+func telling(lines []string) []string {
 	var out []string
-	for _, line := range lines {
-		var l struct{ Msg, Reason, Error string }
-		if json.Unmarshal([]byte(line), &l) == nil && l.Msg != "" {
-			line = l.Msg + prefixed(": ", cmp.Or(l.Error, l.Reason), "")
-		}
-		if line = strings.TrimSpace(line); line != "" {
-			out = append(out, line)
+	before := lines
+	if at := slices.IndexFunc(lines, ending.MatchString); at >= 0 {
+		out, before = []string{quoted(lines[at]) + place(lines[at+1:])}, lines[:at]
+	}
+	for _, line := range slices.Backward(before) {
+		if text, is := message(line); is || erring.MatchString(text) {
+			return append(out, quoted(text))
 		}
 	}
-	return strings.Join(out, "; ")
+	if out != nil {
+		return out
+	}
+	for _, line := range slices.Backward(lines) {
+		if text, _ := message(line); text != "" && len(out) < 3 {
+			out = append(out, quoted(text))
+		}
+	}
+	slices.Reverse(out)
+	return out
+}
+
+// message is a line's words, also of a structured one, of which the level may say
+// that it is an error.
+func message(line string) (text string, isError bool) {
+	var l struct{ Level, Msg, Reason, Error string }
+	if json.Unmarshal([]byte(line), &l) == nil && l.Msg != "" {
+		return l.Msg + prefixed(": ", cmp.Or(l.Error, l.Reason), ""), l.Level == "ERROR"
+	}
+	return strings.TrimSpace(line), false
+}
+
+// place is where a panic happened: the first frame of its trace that is not the
+// runtime's own, or "".
+func place(after []string) string {
+	inTrace := false
+	for _, line := range after {
+		inTrace = inTrace || goroutine.MatchString(line)
+		if m := codeLine.FindStringSubmatch(line); inTrace && m != nil && !strings.Contains(m[1], "runtime/") {
+			return " at " + m[1]
+		}
+	}
+	return ""
+}
+
+// longestQuote is how much of one line is quoted.
+const longestQuote = 200
+
+func quoted(line string) string {
+	if text := []rune(line); len(text) > longestQuote {
+		line = string(text[:longestQuote-1]) + "…"
+	}
+	return fmt.Sprintf("%q", line)
 }
 
 // sentence is text that a full stop can follow.

@@ -73,7 +73,7 @@ func (s *shell) faults(json string) {
 func badSource(t *testing.T, code, word, by string) string {
 	t.Helper()
 	dir := changedSource(t)
-	text := "package main\n\nimport \"os\"\n\nfunc init() {\n\t_ = os.Args\n" + code + "\n}\n"
+	text := "package main\n\nimport (\n\t\"os\"\n\t\"runtime\"\n)\n\nfunc init() {\n\t_, _ = os.Args, runtime.GOOS\n" + code + "\n}\n"
 	if err := os.WriteFile(filepath.Join(dir, "cmd/bookapi/changed.go"), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -120,10 +120,23 @@ func underBadReleases(t *testing.T, releases func(s *shell, bad func(name string
 	}
 }
 
+// panics is code that ends bookapi among many goroutines, each with its trace.
+const panics = `	if len(os.Args) > 1 {
+		return
+	}
+	for range 50 {
+		go func() { select {} }()
+	}
+	runtime.Gosched()
+	println("error: the shelf is empty")
+	var shelf map[string]int
+	shelf["Dune"]++`
+
 func TestAReleaseThatNeverStartsIsExplainedAndTheOldOneServesOn(t *testing.T) {
 	underBadReleases(t, func(s *shell, bad func(string, ...string)) {
 		bad("unpullable", "--image", "127.0.0.1:1/nothing@sha256:"+strings.Repeat("0", 64))
 		bad("crash", "--image", "build", "--source", badSource(t, "\tif len(os.Args) == 1 {\n\t\tprintln(\"bookapi: GREETING is not set\")\n\t\tos.Exit(3)\n\t}", "", ""))
+		bad("panic", "--source", badSource(t, panics, "", ""))
 		s.aws("iam", "put-role-policy", "--role-name", "book-execution-role", "--policy-name", "lockdown", "--policy-document",
 			`{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"secretsmanager:GetSecretValue","Resource":"*"}]}`)
 		bad("secret-denied", "--source", changedSource(t))

@@ -27,7 +27,7 @@ func TestWhyNamesCauseEvidenceAndNextStep(t *testing.T) {
 		task := provision.Task{ID: "3f2a6c0011223344", Revision: "book-bookapi:7", Started: began, Stopped: began.Add(4 * time.Second)}
 		d := provision.Diagnosis{Wanted: "book-bookapi:7", Serving: "book-bookapi:6"}
 		change(&d, &task)
-		d.Stopped = []provision.Task{{ID: "old", Revision: "book-bookapi:6", ExitCode: exit(0)}, task}
+		d.Stopped = append(d.Stopped, provision.Task{ID: "old", Revision: "book-bookapi:6", ExitCode: exit(0)}, task)
 		return d
 	}
 	for name, tc := range map[string]struct {
@@ -39,6 +39,26 @@ func TestWhyNamesCauseEvidenceAndNextStep(t *testing.T) {
 		"crash": {service(func(d *provision.Diagnosis, t *provision.Task) {
 			t.ExitCode, t.Reason, d.Output = exit(1), "Essential container in task exited", []string{"bookapi: environment: DB_HOST is not set"}
 		}), broken, []string{"Revision 7 never became healthy. Task 3f2a6c00 exited 1 after 4 s.", "Likely cause: DB_HOST unset.", "Revision 6 is still serving."}, "logs --task 3f2a6c00"},
+		"panic": {service(func(d *provision.Diagnosis, t *provision.Task) {
+			t.ExitCode, t.Reason = exit(2), "Essential container in task exited"
+			d.Output = []string{`{"level":"INFO","msg":"starting"}`, `{"level":"ERROR","msg":"migrate","error":"no such table"}`, "panic: assignment to entry in nil map", "",
+				"goroutine 1 [running]:", "runtime.gopanic(...)", "\t/go/src/runtime/panic.go:770 +0x1", "main.main()", "\tgithub.com/x/cmd/bookapi/main.go:12 +0x9f"}
+			for i := range 40 {
+				d.Output = append(d.Output, "", fmt.Sprintf("goroutine %d [sleep]:", i+2), "main.wait()", "\tgithub.com/x/cmd/bookapi/wait.go:7 +0x9f")
+			}
+		}), broken, []string{
+			`Last output: "panic: assignment to entry in nil map" at github.com/x/cmd/bookapi/main.go:12, "migrate: no such table". Likely cause: a bug that ends the program (panic).`,
+		}, "logs --task 3f2a6c00"},
+		"what ECS stopped by itself is no culprit": {service(func(d *provision.Diagnosis, t *provision.Task) {
+			t.ExitCode, t.ContainerReason = exit(1), ""
+			scaledIn := *t
+			scaledIn.ID, scaledIn.Reason = "00000000ffffffff", "Scaling activity initiated by (deployment ecs-svc/1)"
+			scaledIn.ExitCode = exit(143)
+			d.Stopped = []provision.Task{scaledIn}
+		}), broken, []string{"Task 3f2a6c00 exited 1 after 4 s. Revision 6"}, "logs --task 3f2a6c00"},
+		"a line that would fill a screen": {service(func(d *provision.Diagnosis, t *provision.Task) {
+			t.ExitCode, d.Output = exit(1), []string{"fatal error: " + strings.Repeat("x", 5000)}
+		}), broken, []string{strings.Repeat("x", 186) + "…\"."}, "logs --task 3f2a6c00"},
 		"out of memory": {service(func(_ *provision.Diagnosis, t *provision.Task) {
 			t.ExitCode, t.ContainerReason = exit(137), "OutOfMemoryError: Container killed due to memory usage"
 		}), broken, []string{"ran out of memory"}, "--memory"},
@@ -73,6 +93,9 @@ func TestWhyNamesCauseEvidenceAndNextStep(t *testing.T) {
 		if !strings.Contains(x.next, tc.next) {
 			t.Errorf("%s: next: %q", name, x.next)
 		}
+	}
+	if text := failure(failed("service", fmt.Errorf("%w: rolled back to book-bookapi:1: %s", graph.ErrBroken, strings.Repeat("y", 300)))); len([]rune(text)) != longestFailure || !strings.HasPrefix(text, "rolled back to book-bookapi:1: yyy") {
+		t.Errorf("a line of the report: %q", text)
 	}
 	if x := why(provision.Diagnosis{}, errors.New("something else")); x.text != "" {
 		t.Errorf("an unknown error is explained: %q", x.text)

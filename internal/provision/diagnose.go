@@ -50,12 +50,18 @@ func (t Task) String() string {
 		}
 	}
 	for _, reason := range []string{t.Reason, t.ContainerReason} {
-		if reason != "" {
+		// That a container ended is all that this one says.
+		if reason != "" && (t.ExitCode == nil || !strings.HasPrefix(reason, "Essential container")) {
 			out += ", " + reason
 		}
 	}
 	return out
 }
+
+// ScaledIn says that ECS stopped the task because it wanted fewer of its
+// release: a consequence, and no cause of anything.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
+func (t Task) ScaledIn() bool { return strings.HasPrefix(t.Reason, "Scaling activity initiated by") }
 
 // Target is one address that the load balancer sends requests to.
 type Target struct {
@@ -87,17 +93,29 @@ type Diagnosis struct {
 	// Events are the service's last events, the last one first.
 	Events  []Event  `json:"events,omitempty"`
 	Targets []Target `json:"targets,omitempty"`
-	// Output are the last lines of the task that stopped last, or else of the
-	// one that started last.
+	// Output are the last lines of the Culprit, or else of the release's last
+	// task.
 	Output []string `json:"output,omitempty"`
+}
+
+// Culprit is the last task of the wanted release that stopped for a reason of its
+// own, or nil. Those of the release before stop in the course of every rollout.
+func (d Diagnosis) Culprit() *Task { return culprit(d.Stopped, d.Wanted) }
+
+func culprit(stopped []Task, revision string) *Task {
+	if i := slices.IndexFunc(stopped, func(t Task) bool { return t.Revision == revision && !t.ScaledIn() }); i >= 0 {
+		return &stopped[i]
+	}
+	return nil
 }
 
 // diagnosedEvents is how many events a diagnosis takes: several for each task
 // that failed before the rollout was given up.
 const diagnosedEvents = 40
 
-// diagnosedLines is how much output a diagnosis shows.
-const diagnosedLines = 20
+// diagnosedLines is how much output a diagnosis takes: a Go program that panics
+// says why before it lists its goroutines, ten lines each.
+const diagnosedLines = 1000
 
 // Diagnose gathers why the service does not come up. What can't be read is left
 // out and reported in the error; what could be is there all the same.
@@ -129,21 +147,26 @@ func (s *Stack) Diagnose(ctx context.Context) (Diagnosis, error) {
 	note(err)
 	d.Targets, err = s.targets.health(ctx)
 	note(err)
-	last := ""
-	if t := s.service.culprit(d.Stopped); t != nil {
-		last = t.ID
-	} else {
-		running, err := s.service.tasks(ctx, types.DesiredStatusRunning)
-		note(err)
-		if len(running) > 0 {
-			last = running[0].ID
-		}
-	}
-	if last != "" {
+	if last := s.lastTask(ctx, d, note); last != "" {
 		d.Output, err = s.logGroup.tail(ctx, logStream(last), diagnosedLines)
 		note(err)
 	}
 	return d, errors.Join(errs...)
+}
+
+// lastTask is the id of the task whose output tells most of the wanted release.
+func (s *Stack) lastTask(ctx context.Context, d Diagnosis, note func(error)) string {
+	if t := d.Culprit(); t != nil {
+		return t.ID
+	}
+	running, err := s.service.tasks(ctx, types.DesiredStatusRunning)
+	note(err)
+	for _, t := range slices.Concat(running, d.Stopped) {
+		if t.Revision == d.Wanted {
+			return t.ID
+		}
+	}
+	return ""
 }
 
 func lastEvents(live *types.Service, n int) []Event {
@@ -161,22 +184,11 @@ func lastEvents(live *types.Service, n int) []Event {
 // effort: what it can't read must not end a rollout that may still succeed.
 func (s *Service) evidence(ctx context.Context) string {
 	stopped, err := s.tasks(ctx, types.DesiredStatusStopped)
-	t := s.culprit(stopped)
+	t := culprit(stopped, short(s.definition.ID()))
 	if err != nil || t == nil {
 		return ""
 	}
 	return "; " + t.String()
-}
-
-// culprit is the last stopped task of the wanted release, since those of the
-// one before stop in the course of every rollout.
-func (s *Service) culprit(stopped []Task) *Task {
-	for i, t := range stopped {
-		if t.Revision == short(s.definition.ID()) {
-			return &stopped[i]
-		}
-	}
-	return nil
 }
 
 // tasks returns the service's tasks with the wanted status, the last one first.

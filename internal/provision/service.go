@@ -108,7 +108,7 @@ func (s *Service) Find(ctx context.Context) (graph.State, error) {
 	var failed string
 	st.Phase, st.Note, failed = s.progress(live)
 	if st.Phase != graph.Ready && failures(live) > 0 && s.ours.Load() {
-		st.Note += s.evidence(ctx)
+		st.Note = strings.TrimSuffix(st.Note, ".") + s.evidence(ctx)
 	}
 	if st.Phase == graph.Broken {
 		return st, nil
@@ -153,7 +153,7 @@ func (s *Service) progress(live *types.Service) (phase graph.Phase, note, failed
 	if !s.wait || primary == nil {
 		return graph.Ready, note, ""
 	}
-	if reason := aws.ToString(primary.RolloutStateReason); primary.RolloutState != types.DeploymentRolloutStateCompleted && reason != "" {
+	if reason := aws.ToString(primary.RolloutStateReason); primary.RolloutState != types.DeploymentRolloutStateCompleted && reason != "" && !inProgress.MatchString(reason) {
 		note += ", " + lowerFirst(reason)
 	}
 	if e := lastEvent(live); e != "" && primary.RolloutState == types.DeploymentRolloutStateInProgress {
@@ -192,6 +192,9 @@ func (s *Service) progress(live *types.Service) (phase graph.Phase, note, failed
 	s.deployment = id
 	return graph.Pending, note, ""
 }
+
+// inProgress is the reason of a rollout that has none yet.
+var inProgress = regexp.MustCompile(`^ECS deployment \S+ in progress\.?$`)
 
 func deployment(live *types.Service, is func(types.Deployment) bool) *types.Deployment {
 	if i := slices.IndexFunc(live.Deployments, is); i >= 0 {
