@@ -180,6 +180,13 @@ func TestTheMainJob(t *testing.T) {
 	if left := s.programs(t); len(left) > 0 {
 		t.Errorf("after destroy there still run: %v", left)
 	}
+	s.must("local", "stop")
+	for _, kind := range []string{"postgres", "images", "tasks/*", "logs/*", "registry/blobs/sha256/*"} {
+		left, err := filepath.Glob(filepath.Join(s.dir, ".local/state/bookctl/local", kind))
+		if err != nil || len(left) > 0 {
+			t.Errorf("after destroy and stop there are still %v, %v", left, err)
+		}
+	}
 }
 
 // TestDestroyKeepsOneSnapshotAndNamesIt is the default: the data survives.

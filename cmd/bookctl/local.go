@@ -274,9 +274,8 @@ func newLocalStop(s streams, g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, err := os.Stat(dir); err == nil && purge {
-				question := "This removes the local cloud in " + dir + " with every database and snapshot in it, those of all stacks."
-				if err := confirm(s, g, question, "the word", "purge"); err != nil {
+			if purge {
+				if err := confirmPurge(s, g, dir); err != nil {
 					return err
 				}
 			}
@@ -300,6 +299,16 @@ func newLocalStop(s streams, g *globals) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&purge, "purge", false, "also remove everything in it, databases and snapshots included")
 	return cmd
+}
+
+// confirmPurge asks before everything is removed, if there is anything.
+func confirmPurge(s streams, g *globals, dir string) error {
+	kept, err := localcloud.Kept(dir)
+	if err != nil || len(kept) == 0 {
+		return err
+	}
+	question := "This removes the local cloud in " + dir + " with every database and snapshot in it, those of all stacks: " + strings.Join(kept, ", ") + "."
+	return confirm(s, g, question, "the word", "purge")
 }
 
 func newLocalStatus(s streams, g *globals) *cobra.Command {

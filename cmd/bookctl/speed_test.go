@@ -273,6 +273,10 @@ func openSlowCloud(b *testing.B) *slowCloud {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = os.RemoveAll(dir) }) // what is left lies in the system's temporary directory
+	// The users of databases and containers must get through.
+	if err := os.Chmod(dir, 0o711); err != nil {
+		b.Fatal(err)
+	}
 	latencies := localcloud.TypicalLatencies()
 	latencies.Scale = clockScale
 	c, err := localcloud.Open(b.Context(), localcloud.Config{StateDir: dir, Latencies: latencies})

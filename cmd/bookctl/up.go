@@ -159,7 +159,7 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 		if err != nil {
 			return err
 		}
-		fresh = !localcloud.Kept(dir)
+		fresh = !localcloud.Used(dir)
 	}
 	if err := u.check(flags, fresh); err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 
 // BenchmarkCall is one API call from the SDK through the wire and back.
 func BenchmarkCall(b *testing.B) {
-	c, err := localcloud.Open(b.Context(), localcloud.Config{StateDir: b.TempDir()})
+	c, err := localcloud.Open(b.Context(), localcloud.Config{StateDir: stateDir(b)})
 	if err != nil {
 		b.Fatal(err)
 	}

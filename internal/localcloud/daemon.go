@@ -128,9 +128,8 @@ func Running(ctx context.Context, stateDir string) (Info, bool, error) {
 	return answered, true, nil
 }
 
-// Kept says whether the state directory holds anything of a cloud; before that,
-// nothing was ever made in it.
-func Kept(stateDir string) bool {
+// Used says whether anything was ever made in the cloud of the state directory.
+func Used(stateDir string) bool {
 	_, err := os.Stat((&Cloud{cfg: Config{StateDir: stateDir}}).stateFile())
 	return err == nil
 }

@@ -64,7 +64,7 @@ func waitRunning(t *testing.T, dir string) localcloud.Info {
 
 func TestACloudInTheBackgroundIsFoundAndStopped(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "state")
+	dir := filepath.Join(stateDir(t), "state")
 	if _, running, err := localcloud.Running(t.Context(), dir); running || err != nil {
 		t.Fatalf("there is a cloud before there is one: %t, %v", running, err)
 	}
@@ -99,7 +99,7 @@ func TestACloudInTheBackgroundIsFoundAndStopped(t *testing.T) {
 
 func TestAKilledCloudIsNoneAndComesBack(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "state")
+	dir := filepath.Join(stateDir(t), "state")
 	cmd := startDaemon(t, dir)
 	before := waitRunning(t, dir)
 	if err := cmd.Process.Kill(); err != nil {

@@ -106,7 +106,7 @@ func newStage(t *testing.T, cfg localcloud.Config) *stage {
 // openDir is a directory that the users of containers can enter.
 func openDir(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
+	dir := stateDir(t)
 	for _, d := range []string{dir, filepath.Dir(dir)} {
 		if err := os.Chmod(d, 0o711); err != nil {
 			t.Fatal(err)
@@ -335,10 +335,9 @@ func TestAServiceKeepsItsTasksAndLeavesNothing(t *testing.T) {
 	}
 
 	s.update(t, ecs.UpdateServiceInput{DesiredCount: aws.Int32(1)})
-	s.until(t, "scaled in", func(d types.Service) bool { return d.RunningCount == 1 && len(s.interfaces(t)) == 3 })
-	if len(s.output(t)) == 0 || !slices.Contains(s.output(t), "stopped in good order") {
-		t.Errorf("output %q", s.output(t))
-	}
+	s.until(t, "scaled in, in good order", func(d types.Service) bool {
+		return d.RunningCount == 1 && len(s.interfaces(t)) == 3 && slices.Contains(s.output(t), "stopped in good order")
+	})
 
 	_, err := s.ecs.DeleteService(ctx, &ecs.DeleteServiceInput{Cluster: aws.String(stageName), Service: aws.String(stageName)})
 	refused(t, err, "InvalidParameterException", "scaled above 0")

@@ -178,7 +178,7 @@ func portOf(t *testing.T, url string) (port int) {
 
 func TestAListenerServesAndComesBackAfterARestart(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir := stateDir(t)
 	c, err := localcloud.Open(t.Context(), localcloud.Config{StateDir: dir})
 	if err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 
 func TestLogsAreFoundByTimeStreamAndWords(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir := stateDir(t)
 	c, err := localcloud.Open(t.Context(), localcloud.Config{StateDir: dir})
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -184,7 +185,15 @@ func (c *Cloud) Close(ctx context.Context) error {
 	c.closeDatabases(ctx)
 	c.work.Wait()
 	err = errors.Join(err, c.engine.Close(ctx))
-	c.update(func() {})
+	served := false
+	c.update(func() {
+		for _, s := range c.state.ECS.Services {
+			served = served || s.Status != ecsInactive
+		}
+	})
+	if !served { // what its tasks would run is pulled again for the next
+		err = errors.Join(err, c.images.Clear())
+	}
 	c.unlock()
 	if err != nil {
 		return fmt.Errorf("close the local cloud: %w", err)
@@ -192,42 +201,50 @@ func (c *Cloud) Close(ctx context.Context) error {
 	return nil
 }
 
-// Purge removes everything of a closed cloud. One that is open is refused with
-// ErrInUse.
-func Purge(stateDir string) error {
-	if _, err := os.Stat(stateDir); errors.Is(err, fs.ErrNotExist) {
-		return nil
+// Kept are the directories that Purge would remove: the state's, that which lies
+// apart from it for users who can't enter it (see process.Home), and those of
+// clouds whose own state directory somebody has removed, which are of no use
+// without it.
+func Kept(stateDir string) ([]string, error) {
+	apart, err := process.Apart(stateDir)
+	if err != nil {
+		return nil, err
 	}
-	c := &Cloud{cfg: Config{StateDir: stateDir}}
-	if err := c.lockState(); err != nil {
+	orphans, err := process.Orphans()
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, dir := range append([]string{stateDir, apart}, orphans...) {
+		if _, err := os.Stat(dir); err == nil && !slices.Contains(out, dir) {
+			out = append(out, dir)
+		}
+	}
+	return out, nil
+}
+
+// Purge removes everything of a closed cloud, and all else that Kept names. A
+// cloud that is open is refused with ErrInUse.
+func Purge(stateDir string) error {
+	dirs, err := Kept(stateDir)
+	if err != nil {
 		return err
 	}
-	defer c.unlock()
-	var errs []error
-	for _, name := range []string{"postgres", "nobody"} {
-		user, err := process.Unprivileged(name)
-		if err != nil {
-			continue // no data of a user that does not exist
+	if _, err := os.Stat(stateDir); err == nil {
+		c := &Cloud{cfg: Config{StateDir: stateDir}}
+		if err := c.lockState(); err != nil {
+			return err
 		}
-		errs = append(errs, purgeHome(stateDir, user))
+		defer c.unlock()
 	}
-	errs = append(errs, purgeHome(stateDir, process.Numeric(containerUser, containerUser)), os.RemoveAll(stateDir))
+	var errs []error
+	for _, dir := range dirs {
+		errs = append(errs, os.RemoveAll(dir))
+	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("remove the local cloud's state: %w", err)
 	}
 	return nil
-}
-
-// purgeHome removes the user's directory where it lies outside the state's.
-func purgeHome(stateDir string, user process.User) error {
-	home, err := process.Home(stateDir, user)
-	if err != nil {
-		return err
-	}
-	if abs, err := filepath.Abs(stateDir); err != nil || home == abs {
-		return err
-	}
-	return os.RemoveAll(home)
 }
 
 // lockState makes sure of being the only cloud of the state directory. The

@@ -17,11 +17,22 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud"
 )
 
+// stateDir is a place for a cloud that the users of its databases and containers
+// can get through to, so that it has all of its files there.
+func stateDir(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // openCloud is a cloud of its own for the test.
 func openCloud(t *testing.T, cfg localcloud.Config) *localcloud.Cloud {
 	t.Helper()
 	if cfg.StateDir == "" {
-		cfg.StateDir = t.TempDir()
+		cfg.StateDir = stateDir(t)
 	}
 	c, err := localcloud.Open(t.Context(), cfg)
 	if err != nil {
@@ -49,7 +60,7 @@ const trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal
 
 func TestACloudKeepsItsStateAndItsPortOverARestart(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir := stateDir(t)
 	first, err := localcloud.Open(t.Context(), localcloud.Config{StateDir: dir})
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +89,7 @@ func TestACloudKeepsItsStateAndItsPortOverARestart(t *testing.T) {
 
 func TestAStateDirectoryHasOneCloud(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir := stateDir(t)
 	openCloud(t, localcloud.Config{StateDir: dir})
 	if c, err := localcloud.Open(t.Context(), localcloud.Config{StateDir: dir}); !errors.Is(err, localcloud.ErrInUse) {
 		t.Errorf("a second cloud opened: %v, %v", c, err)
@@ -95,30 +106,44 @@ func TestATakenPortIsSaid(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = l.Close() }()
-	_, err = localcloud.Open(t.Context(), localcloud.Config{StateDir: t.TempDir(), Port: l.Addr().(*net.TCPAddr).Port})
+	_, err = localcloud.Open(t.Context(), localcloud.Config{StateDir: stateDir(t), Port: l.Addr().(*net.TCPAddr).Port})
 	if err == nil || !strings.Contains(err.Error(), "is in use by another program") {
 		t.Errorf("the error is %v", err)
 	}
 }
 
+// TestPurgeLeavesNothing also where other users can't enter the state directory,
+// as a test's own, or where somebody has removed it before.
 func TestPurgeLeavesNothing(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "state")
-	c, err := localcloud.Open(t.Context(), localcloud.Config{StateDir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	bundle := c.TrustBundle()
-	if err := c.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := localcloud.Purge(dir); err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range []string{dir, bundle} {
-		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("%s is still there: %v", path, err)
-		}
+	for name, removed := range map[string]bool{"a state directory": false, "one that is gone": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), "state")
+			c, err := localcloud.Open(t.Context(), localcloud.Config{StateDir: dir})
+			if err != nil {
+				t.Fatal(err)
+			}
+			bundle := c.TrustBundle()
+			if err := c.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			purged := dir
+			if removed {
+				if err := os.RemoveAll(dir); err != nil {
+					t.Fatal(err)
+				}
+				purged = filepath.Join(t.TempDir(), "another")
+			}
+			if err := localcloud.Purge(purged); err != nil {
+				t.Fatal(err)
+			}
+			for _, path := range []string{dir, bundle} {
+				if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("%s is still there: %v", path, err)
+				}
+			}
+		})
 	}
 }
 

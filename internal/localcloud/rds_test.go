@@ -189,7 +189,7 @@ func TestADatabaseLivesBacksUpLeavesASnapshotAndComesBack(t *testing.T) {
 
 func TestModifyChangesPasswordClassAndProtection(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir := stateDir(t)
 	d, ctx := newDatabases(t, localcloud.Config{StateDir: dir}), t.Context()
 	d.create(t, wanted("book"))
 	const password = "another-Password"
@@ -291,7 +291,7 @@ func TestParametersReachTheServer(t *testing.T) {
 
 func TestADatabaseSurvivesItsServerAndItsCloud(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir := stateDir(t)
 	cloud, err := localcloud.Open(t.Context(), localcloud.Config{StateDir: dir})
 	if err != nil {
 		t.Fatal(err)

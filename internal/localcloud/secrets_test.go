@@ -15,7 +15,7 @@ import (
 
 func TestASecretsValuesMoveThroughTheirStages(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir := stateDir(t)
 	c, ctx := secretsmanager.NewFromConfig(clientConfig(openCloud(t, localcloud.Config{StateDir: dir}))), t.Context()
 	create := &secretsmanager.CreateSecretInput{Name: aws.String("book/database"), ClientRequestToken: aws.String("11111111-1111-1111-1111-111111111111")}
 	made := must[*secretsmanager.CreateSecretOutput](t)(c.CreateSecret(ctx, create))

@@ -3,7 +3,9 @@ package process
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -79,23 +81,68 @@ func (u User) Mkdir(path string, perm os.FileMode) error {
 // can't enter.
 const systemHome = "/var/lib/bookctl"
 
+// originFile says in a directory of systemHome which state directory it is of.
+const originFile = "origin"
+
 // Home is where files for the user's programs go: below stateDir if the user
-// can enter it. Otherwise (a root whose home is closed to others) it is a
-// directory of the system's, named by a hash of stateDir. It is made if missing.
+// can enter it, and otherwise (a root whose home is closed to others) Apart. It
+// is made if missing.
 func Home(stateDir string, u User) (string, error) {
 	abs, err := filepath.Abs(stateDir)
 	if err != nil {
 		return "", fmt.Errorf("resolve state directory: %w", err)
 	}
-	dir := abs
-	if !u.canEnter(abs) {
-		sum := sha256.Sum256([]byte(abs))
-		dir = filepath.Join(systemHome, hex.EncodeToString(sum[:6]))
+	if u.canEnter(abs) {
+		if err := os.MkdirAll(abs, 0o755); err != nil {
+			return "", fmt.Errorf("make data directory: %w", err)
+		}
+		return abs, nil
+	}
+	dir, err := Apart(abs)
+	if err != nil {
+		return "", err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("make data directory: %w", err)
 	}
+	if err := os.WriteFile(filepath.Join(dir, originFile), []byte(abs), 0o600); err != nil {
+		return "", fmt.Errorf("note what the data directory is of: %w", err)
+	}
 	return dir, nil
+}
+
+// Apart is the directory of the system's that stands in for a state directory
+// which other users can't enter: it is named by a hash of that. It need not exist.
+func Apart(stateDir string) (string, error) {
+	abs, err := filepath.Abs(stateDir)
+	if err != nil {
+		return "", fmt.Errorf("resolve state directory: %w", err)
+	}
+	sum := sha256.Sum256([]byte(abs))
+	return filepath.Join(systemHome, hex.EncodeToString(sum[:6])), nil
+}
+
+// Orphans are the directories that Home made apart from state directories which
+// somebody has removed. One of which the directory above is gone as well may only
+// be on a disk that is not mounted now.
+func Orphans() ([]string, error) {
+	origins, err := filepath.Glob(filepath.Join(systemHome, "*", originFile))
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, file := range origins {
+		of, err := os.ReadFile(file)
+		if err != nil {
+			continue // gone meanwhile, or another user's
+		}
+		_, gone := os.Stat(string(of))
+		_, above := os.Stat(filepath.Dir(string(of)))
+		if errors.Is(gone, fs.ErrNotExist) && above == nil {
+			out = append(out, filepath.Dir(file))
+		}
+	}
+	return out, nil
 }
 
 // canEnter says whether the user may pass through every directory of path.
