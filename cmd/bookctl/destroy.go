@@ -56,7 +56,7 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	if err := refuseLocked(ctx, t, g); err != nil {
 		return err
 	}
-	if err := provision.CheckDestroy(ctx, t.clients.RDS, g.stack, purge); err != nil {
+	if err := provision.CheckDestroy(ctx, t.clients, g.stack, purge); err != nil {
 		return err
 	}
 	snapshots, err := provision.Snapshots(ctx, t.clients.RDS, g.stack)

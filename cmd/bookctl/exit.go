@@ -94,7 +94,7 @@ func judge(err error) verdict {
 		}
 	case errors.Is(err, graph.ErrRefused):
 		if v.next == "" {
-			v.next = "nothing was touched; undo the change by hand, or 'bookctl destroy' and 'bookctl up' to make the stack anew"
+			v.next = "nothing was touched: leave out the flag that asks for it, or undo what was changed by hand; 'bookctl destroy' and then 'bookctl up' make the stack anew"
 		}
 	}
 	return v

@@ -180,7 +180,7 @@ func foresee(r graph.Maker, f graph.Finding, owner string) planned {
 	case f.Phase == graph.Leaving:
 		p.Action, p.Note = planCreate, "when the one that is being deleted is gone"
 	case f.Owner != owner:
-		p.Action, p.Note = planRefuse, graph.ErrForeign.Error()
+		p.Action, p.Note, p.Changes = planRefuse, graph.ErrForeign.Error(), nil // it is not to be like ours
 	case f.Phase == graph.Broken:
 		p.Action, p.Note = planRefuse, "broken: "+f.Note+prefixed("; ", f.Next, "")
 	case len(f.Drift) == 0:

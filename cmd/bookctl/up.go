@@ -308,14 +308,14 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 // recorded and opened before the listener takes it. The ports that it has
 // already are its own.
 func (p *preparation) portsAreFree(found []graph.Finding) error {
-	if !p.target.local {
-		return nil
+	if !p.target.local || slices.ContainsFunc(found, func(f graph.Finding) bool { return f.Err != nil }) {
+		return nil // a listener whose load balancer can't be looked at seems absent
 	}
 	ports := map[string]int32{"listener": p.spec.Port, "listener-https": p.spec.HTTPSPort}
 	for _, f := range found {
 		port, listens := ports[f.Name]
 		moves := slices.ContainsFunc(f.Drift, func(c graph.Change) bool { return c.Field == "port" })
-		if !listens || f.Err != nil || f.Phase != graph.Absent && !moves {
+		if !listens || f.Phase != graph.Absent && !moves {
 			continue
 		}
 		if err := portIsFree(port); err != nil {

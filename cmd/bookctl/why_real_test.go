@@ -24,6 +24,7 @@ var changing = []struct {
 	{regexp.MustCompile(`[Tt]ask [0-9a-f]{8}`), "Task TASK8"},
 	{regexp.MustCompile(`after \d+ s`), "after N s"},
 	{regexp.MustCompile(`RequestID: [0-9a-f-]+`), "RequestID: ID"},
+	{regexp.MustCompile(`loadbalancer/app/book-lb/[0-9a-f]+`), "loadbalancer/app/book-lb/ID"},
 	{regexp.MustCompile(`targetgroup/book-tasks/[0-9a-f]+`), "targetgroup/book-tasks/ID"},
 	{regexp.MustCompile(`ecs-svc/\d+`), "ecs-svc/N"},
 	{regexp.MustCompile(`secret:book/database-\w+`), "secret:book/database-ID"},
@@ -189,6 +190,41 @@ func TestWhatStopsANewStackIsExplained(t *testing.T) {
 	toldAs(t, "protected", s.run("destroy", "--local", "--yes", "--quiet"), 1)
 	s.up("--protect=false", "--wait=false")
 	s.must("destroy", "--local", "--yes", "--quiet")
+}
+
+// TestWhatStandsInTheWayIsTold meets what can't be changed in place, a stranger's
+// thing of the stack's name, and AWS's own protection against deletion.
+func TestWhatStandsInTheWayIsTold(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	needAWS(t)
+	t.Parallel()
+	s := newShell(t)
+	s.up(append(imageless(), "--db-storage", "30")...)
+	plan := func(name string, args ...string) {
+		t.Helper()
+		r := s.run(append([]string{"plan", "--local"}, args...)...)
+		toldAs(t, name, result{err: r.out + r.err, code: r.code}, 1)
+	}
+	plan("plan-refused", "--db-storage", "20", "--count", "2")
+	toldAs(t, "refused", s.run("up", "--local", "--quiet", "--db-storage", "20", "--count", "2"), 1)
+	s.aws("ecr", "create-repository", "--repository-name", "other/bookapi")
+	plan("plan-foreign", append(imageless()[1:], "--stack", "other")...)
+
+	protect := func(on string) {
+		t.Helper()
+		until(t, "the database can be modified", func() bool {
+			return s.run("local", "aws", "rds", "modify-db-instance", "--db-instance-identifier", "book-database", "--"+on, "--apply-immediately").code == 0
+		})
+	}
+	protect("deletion-protection")
+	toldAs(t, "protected-by-hand", s.run("destroy", "--local", "--yes", "--quiet"), 1)
+	protect("no-deletion-protection")
+	s.aws("elbv2", "modify-load-balancer-attributes", "--load-balancer-arn",
+		strings.TrimSpace(s.aws("elbv2", "describe-load-balancers", "--names", "book-lb", "--query", "LoadBalancers[0].LoadBalancerArn", "--output", "text")),
+		"--attributes", "Key=deletion_protection.enabled,Value=true")
+	toldAs(t, "protected-balancer", s.run("destroy", "--local", "--yes", "--quiet"), 1)
 }
 
 func replaced(text, word, by string) string {

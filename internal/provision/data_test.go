@@ -143,18 +143,18 @@ func TestDataOutlivesTheStack(t *testing.T) {
 		d.must(err)
 	}
 	protect(true)
-	if err := provision.CheckDestroy(ctx, d.c.RDS, "book", false); !errors.Is(err, provision.ErrProtected) || !strings.Contains(err.Error(), "--protect=false") {
+	if err := provision.CheckDestroy(ctx, d.c, "book", false); !errors.Is(err, provision.ErrProtected) || !strings.Contains(advice.Of(err), "--protect=false") {
 		t.Errorf("a protected database: %v", err)
 	}
 	protect(false)
-	d.must(provision.CheckDestroy(ctx, d.c.RDS, "book", false))
+	d.must(provision.CheckDestroy(ctx, d.c, "book", false))
 	// Stopped: a final snapshot is not possible.
 	_, err = d.c.RDS.StopDBInstance(ctx, &rds.StopDBInstanceInput{DBInstanceIdentifier: aws.String("book-database")})
 	d.must(err)
-	if err := provision.CheckDestroy(ctx, d.c.RDS, "book", false); !errors.Is(err, provision.ErrWouldLoseData) {
+	if err := provision.CheckDestroy(ctx, d.c, "book", false); !errors.Is(err, provision.ErrWouldLoseData) {
 		t.Errorf("a stopped database: %v", err)
 	}
-	if err := provision.CheckDestroy(ctx, d.c.RDS, "book", true); err != nil {
+	if err := provision.CheckDestroy(ctx, d.c, "book", true); err != nil {
 		t.Errorf("a stopped database whose data may go: %v", err)
 	}
 	if err := d.end(spec()); !errors.Is(err, provision.ErrWouldLoseData) {

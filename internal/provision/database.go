@@ -622,11 +622,15 @@ var ErrProtected = errors.New("deletion protection is on")
 // final snapshot.
 var ErrWouldLoseData = errors.New("no final snapshot can be taken")
 
+func protected(what string) error {
+	return advice.With(fmt.Errorf("%s: %w", what, ErrProtected), "'bookctl up --protect=false' turns it off; then run the same command again")
+}
+
 // removable says why the instance must not be deleted.
 func (d databases) removable(db *types.DBInstance, skipSnapshot bool) error {
 	name, status := aws.ToString(db.DBInstanceIdentifier), aws.ToString(db.DBInstanceStatus)
 	if aws.ToBool(db.DeletionProtection) {
-		return advice.With(fmt.Errorf("database %s: %w", name, ErrProtected), "'bookctl up --protect=false' turns it off; then run the same command again")
+		return protected("database " + name)
 	}
 	// RDS deletes some of these only without a final snapshot:
 	// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBInstance.html
@@ -637,16 +641,22 @@ func (d databases) removable(db *types.DBInstance, skipSnapshot bool) error {
 }
 
 // CheckDestroy says, before anything is touched, why a stack must not be
-// destroyed: its database is protected (ErrProtected), or could leave no final
-// snapshot although one is wanted (ErrWouldLoseData). A database that is not
-// this stack's is no reason: it is left alone.
-func CheckDestroy(ctx context.Context, client *rds.Client, stack string, skipSnapshot bool) error {
-	d := databases{identity: identity{stack: stack}, rds: client}
+// destroyed: its database or load balancer is protected (ErrProtected), or the
+// database could leave no final snapshot although one is wanted
+// (ErrWouldLoseData). What is not this stack's is no reason: it is left alone.
+func CheckDestroy(ctx context.Context, c Clients, stack string, skipSnapshot bool) error {
+	who := identity{stack: stack}
+	d := databases{identity: who, rds: c.RDS}
 	db, err := d.instance(ctx)
-	if err != nil || db == nil || rdsTagMap(db.TagList)[TagStack] != stack {
+	if err != nil {
 		return err
 	}
-	return d.removable(db, skipSnapshot)
+	if db != nil && rdsTagMap(db.TagList)[TagStack] == stack {
+		if err := d.removable(db, skipSnapshot); err != nil {
+			return err
+		}
+	}
+	return (&LoadBalancer{balancing: balancing{identity: who, elb: c.ELB}}).removable(ctx)
 }
 
 // gone tells Absent from "gone, and the final snapshot is still being written".

@@ -207,6 +207,27 @@ func (l *LoadBalancer) wanted() liveLoadBalancer {
 	return w
 }
 
+// removable says why the load balancer must not be deleted, if it is the stack's.
+func (l *LoadBalancer) removable(ctx context.Context) error {
+	lb, tags, err := l.describe(ctx)
+	if lb == nil || err != nil || tags[TagStack] != l.stack {
+		return err
+	}
+	out, err := l.elb.DescribeLoadBalancerAttributes(ctx, &elb.DescribeLoadBalancerAttributesInput{LoadBalancerArn: lb.LoadBalancerArn})
+	if isCode(err, "LoadBalancerNotFound") {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("describe the attributes of load balancer %s: %w", l.loadBalancerName(), err)
+	}
+	for _, a := range out.Attributes {
+		if aws.ToString(a.Key) == deletionProtection && aws.ToString(a.Value) == "true" {
+			return protected("load balancer " + l.loadBalancerName())
+		}
+	}
+	return nil
+}
+
 func loadBalancerDrift(live, want liveLoadBalancer) []graph.Change {
 	out := tagDrift(live.tags, want.tags)
 	if live.scheme != want.scheme {
