@@ -109,7 +109,7 @@ func (t *target) answers(ctx context.Context, rep reporter, base string) error {
 		case a.Ready:
 			return nil
 		case a.Error == "" && a.Code < http.StatusInternalServerError:
-			return advice.With(errors.New(a.complaint()), "end that program, or move the stack with 'bookctl up --port', and look again with 'bookctl status'")
+			return advice.With(errors.New(a.complaint()), "end that program, or move the stack with 'bookctl up --port N', and look again with 'bookctl status'")
 		case tries == 1:
 			rep.note("note: the release serves, and from here %s; 'bookctl status' asks again", a.complaint())
 			return nil

@@ -452,12 +452,11 @@ func (o *statusOutput) rows(row func(string, string, ...any)) {
 		if o.RolledBackFrom != "" {
 			row("", "rolled back from revision %s; 'bookctl up' deploys the source again", o.RolledBackFrom)
 		}
-		if n := o.Newer; n != nil {
-			became := "was made and never rolled out; 'bookctl up' goes on with it"
-			if n.Failed {
-				became = "never became healthy, and ECS went back to this one; 'bookctl events' tells why, and the next 'bookctl up' tries again"
-			}
-			row("", "%s, made %s, %s", n.Revision, ago(n.Created), became)
+		if n := o.Newer; n != nil && n.Failed {
+			row("", "%s, made %s, never became healthy, and ECS went back to this one;", n.Revision, ago(n.Created))
+			row("", "'bookctl events' tells why, and the next 'bookctl up' tries again")
+		} else if n != nil {
+			row("", "%s, made %s, was never rolled out; 'bookctl up' goes on with it", n.Revision, ago(n.Created))
 		}
 	}
 	if o.Monthly != nil {

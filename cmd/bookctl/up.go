@@ -185,11 +185,11 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	if err := refuseLocked(ctx, t, g); err != nil {
 		return err
 	}
+	rep.note("stack %s in %s", g.stack, t.place)
 	p, err := prepare(ctx, t, g, u, flags, rep.build)
 	if err != nil {
 		return err
 	}
-	rep.note("stack %s in %s", g.stack, p.target.place)
 	for _, w := range p.warnings {
 		rep.note("note: %s", w)
 	}

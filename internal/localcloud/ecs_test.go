@@ -1,14 +1,11 @@
 package localcloud_test
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -28,60 +25,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/bookctl/bookctl/internal/localcloud"
+	"github.com/bookctl/bookctl/internal/tinyimage"
 )
 
-// appImage builds the program of testdata/app into an image, once.
-var appImage = sync.OnceValues(func() (v1.Image, error) {
-	dir, err := os.MkdirTemp("", "app")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = os.RemoveAll(dir) }() // the system clears what is left
-	program := filepath.Join(dir, "app")
-	build := exec.Command("go", "build", "-o", program, "./testdata/app")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build the app: %w: %s", err, out)
-	}
-	content, err := os.ReadFile(program)
-	if err != nil {
-		return nil, err
-	}
-	var text bytes.Buffer
-	w := tar.NewWriter(&text)
-	if err := w.WriteHeader(&tar.Header{Name: "app", Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(content))}); err != nil {
-		return nil, err
-	}
-	if _, err := w.Write(content); err != nil {
-		return nil, err
-	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(text.Bytes())), nil
-	}, tarball.WithCompressionLevel(1))
-	if err != nil {
-		return nil, err
-	}
-	image, err := mutate.AppendLayers(empty.Image, layer)
-	if err != nil {
-		return nil, err
-	}
-	file, err := image.ConfigFile()
-	if err != nil {
-		return nil, err
-	}
-	file = file.DeepCopy()
-	file.OS, file.Architecture, file.Config = "linux", runtime.GOARCH, v1.Config{Entrypoint: []string{"/app"}}
-	return mutate.ConfigFile(image, file)
-})
+// appImage is the program of testdata/app as an image, built once.
+var appImage = sync.OnceValues(func() (v1.Image, error) { return tinyimage.Build("testdata/app", "app") })
 
 // stage is an account with all that a service needs, and no service yet.
 type stage struct {

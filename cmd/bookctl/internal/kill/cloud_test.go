@@ -1,16 +1,12 @@
 package kill_test
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -26,63 +22,17 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	accounts "github.com/bookctl/bookctl/internal/census"
 	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/tinyimage"
 )
 
-// appImage builds the program of testdata/app into an image, once.
-var appImage = sync.OnceValues(func() (v1.Image, error) {
-	dir, err := os.MkdirTemp("", "app")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = os.RemoveAll(dir) }() // the system clears what is left
-	program := filepath.Join(dir, "bookapi")
-	build := exec.Command("go", "build", "-o", program, "./testdata/app")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build the app: %w: %s", err, out)
-	}
-	content, err := os.ReadFile(program)
-	if err != nil {
-		return nil, err
-	}
-	var text bytes.Buffer
-	w := tar.NewWriter(&text)
-	if err := w.WriteHeader(&tar.Header{Name: "bookapi", Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(content))}); err != nil {
-		return nil, err
-	}
-	if _, err := w.Write(content); err != nil {
-		return nil, err
-	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(text.Bytes())), nil
-	}, tarball.WithCompressionLevel(1), tarball.WithCompressedCaching)
-	if err != nil {
-		return nil, err
-	}
-	image, err := mutate.AppendLayers(empty.Image, layer)
-	if err != nil {
-		return nil, err
-	}
-	file, err := image.ConfigFile()
-	if err != nil {
-		return nil, err
-	}
-	file = file.DeepCopy()
-	file.OS, file.Architecture, file.Config = "linux", runtime.GOARCH, v1.Config{Entrypoint: []string{"/bookapi"}}
-	return mutate.ConfigFile(image, file)
-})
+// appImage is the program of testdata/app as an image, built once.
+var appImage = sync.OnceValues(func() (v1.Image, error) { return tinyimage.Build("testdata/app", "bookapi") })
 
 // source is the image of the app, pushed over a wire: as one write, which can be
 // the last.
