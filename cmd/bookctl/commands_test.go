@@ -260,11 +260,11 @@ func TestReleasesAndPasswordsChangeWithoutAFailedRequest(t *testing.T) {
 		code int
 		says string
 	}{
-		{nil, 1, "bookctl: revision 1 is the oldest release that has served\nnext: 'bookctl rollback --to 2'"},
+		{nil, 1, "bookctl: revision 1 is the oldest release that has served\nnext: 'bookctl rollback --local --to 2'"},
 		{[]string{"--to", "99"}, 1, "there are 3, 2, 1"},
-		{[]string{"--to", "2"}, 0, "from revision 3 to the release of revision 2, made just now"},
-		{nil, 0, "from revision 4 to the release of revision 1, made just now"},
-		{nil, 1, "bookctl: revision 1 is the oldest release that has served\nnext: 'bookctl rollback --to 4'"},
+		{[]string{"--to", "2"}, 0, "from revision 3 to the release of revision 2, made "},
+		{nil, 0, "from revision 4 to the release of revision 1, made "},
+		{nil, 1, "bookctl: revision 1 is the oldest release that has served\nnext: 'bookctl rollback --local --to 4'"},
 	} {
 		if r := s.run(append([]string{"rollback", "--local"}, tc.args...)...); r.code != tc.code || !strings.Contains(r.err, tc.says) {
 			t.Errorf("rollback %s: exit code %d\n%s", tc.args, r.code, r.err)
