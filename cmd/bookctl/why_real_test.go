@@ -174,6 +174,14 @@ func TestWhatStopsANewStackIsExplained(t *testing.T) {
 	up("wrong-region", 64, "--region", "eu-central-1")
 	s.faults(`{"zonesWithoutClass": {"us-east-1a": ["*"], "us-east-1b": ["*"], "us-east-1c": ["*"], "us-east-1d": ["*"], "us-east-1e": ["*"], "us-east-1f": ["*"]}}`)
 	up("no-capacity", 1, "--db-version", "15")
+	// What an up got to before it was refused is there, and is not told as missing.
+	s.faults(`{"deny": ["rds:CreateDBInstance"]}`)
+	if r := s.run("up", "--local"); r.code != 4 {
+		t.Errorf("up without the right to make a database: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	if r := s.run("status", "--local"); r.code != 3 || !strings.Contains(r.out, "database is missing") || strings.Contains(r.out, "image is missing") {
+		t.Errorf("status of half a stack: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
 	s.faults(`{"deny": ["ecs:CreateService"]}`)
 	up("access-denied", 4)
 	s.faults(`{}`)
