@@ -9,10 +9,14 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
 // errInterrupted is the cause of a run that the user stopped.
@@ -39,6 +43,28 @@ type streams struct {
 	err io.Writer
 }
 
+// cutOff is the error of a run that was interrupted: that it was, and what failed
+// besides. The calls that it cut off and the waits that it left are no failures.
+func cutOff(err error) error {
+	interrupted := func(err error) bool { return errors.Is(err, context.Canceled) || errors.Is(err, errInterrupted) }
+	if !interrupted(err) {
+		return err
+	}
+	var left []string
+	var failed []error
+	for _, f := range graph.Failures(err) {
+		if interrupted(f) {
+			left = append(left, f.Node)
+		} else {
+			failed = append(failed, f)
+		}
+	}
+	if left == nil {
+		return errors.Join(append([]error{errInterrupted}, failed...)...)
+	}
+	return errors.Join(append([]error{fmt.Errorf("%w; still under way: %s", errInterrupted, strings.Join(left, ", "))}, failed...)...)
+}
+
 // run runs one command line and returns the exit code.
 func run(ctx context.Context, args []string, s streams) int {
 	g := &globals{line: args}
@@ -48,8 +74,8 @@ func run(ctx context.Context, args []string, s streams) int {
 	if err == nil {
 		return exitOK
 	}
-	if errors.Is(context.Cause(ctx), errInterrupted) && errors.Is(err, context.Canceled) {
-		err = errInterrupted // and not the list of the calls that it cut off
+	if errors.Is(context.Cause(ctx), errInterrupted) {
+		err = cutOff(err)
 	}
 	return explain(s, g, cmd, err)
 }

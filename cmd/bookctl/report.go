@@ -270,12 +270,14 @@ var (
 	longID = regexp.MustCompile(`\b[0-9a-f]{32}\b`)
 	arn    = regexp.MustCompile(`\barn:[a-z-]+:[a-z0-9-]+:[a-z0-9-]*:[0-9]*:(?:[a-z-]+[/:])?([^\s,;)]*[^\s,;).:])`)
 	digest = regexp.MustCompile(`\bsha256:[0-9a-f]{64}\b`)
+	suffix = regexp.MustCompile(`/[0-9a-f]{16}\b`) // of load balancers and target groups
+	number = regexp.MustCompile(`\b(ecs-svc/\d{8})\d+`)
 )
 
 // brief shortens what AWS writes at length, ids of tasks to what shortID gives
 // and ARNs to the name of the thing.
 func brief(text string) string {
-	text = arn.ReplaceAllString(text, "$1")
+	text = number.ReplaceAllString(suffix.ReplaceAllString(arn.ReplaceAllString(text, "$1"), ""), "$1")
 	text = digest.ReplaceAllStringFunc(text, func(d string) string { return d[:len("sha256:")+12] })
 	return longID.ReplaceAllStringFunc(text, shortID)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -37,6 +38,9 @@ func (b build) String() string {
 	case "done":
 		return fmt.Sprintf("built bookapi in %s: %s", rounded(b.took), b.digest)
 	case "failed":
+		if errors.Is(b.err, context.Canceled) {
+			return "building bookapi was cut off after " + rounded(b.took)
+		}
 		return fmt.Sprintf("building bookapi failed after %s", rounded(b.took)) // the error says why
 	}
 	return "building bookapi for " + b.arch + " …"
