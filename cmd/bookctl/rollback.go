@@ -67,10 +67,10 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 		return advice.With(err, fmt.Sprintf("'bookctl rollback --to %d' runs the release again that a rollback left, and 'bookctl up' deploys the source", aim.Left))
 	}
 	if err != nil {
-		return advice.With(err, "'bookctl up --image …' runs any other image")
+		return lacking(ctx, t, g, err, "'bookctl up --image …' runs any other image")
 	}
 	if err := provision.CheckImage(ctx, t.clients.ECR, g.stack, aim.Image); err != nil {
-		return advice.With(err, "build that release from its source: 'bookctl up --source DIR'")
+		return lacking(ctx, t, g, err, "build that release from its source: 'bookctl up --source DIR'")
 	}
 	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
 	if err != nil {

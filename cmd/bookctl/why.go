@@ -102,7 +102,7 @@ func ofCall(err error, doing string) explanation {
 	switch {
 	case errors.Is(err, graph.ErrForeign):
 		return explanation{capital(err.Error()) + ". It has the name that this stack needs, and without the stack's tag it is not touched.",
-			"choose another name with --stack, or remove that thing yourself"}
+			cmp.Or(advice.Of(err), "choose another name with --stack, or remove that thing yourself")}
 	case errors.As(err, &profile):
 		return explanation{fmt.Sprintf("There is no AWS profile %q, which AWS_PROFILE names, in the AWS configuration of this user.", profile.Profile),
 			"set AWS_PROFILE to one that 'aws configure list-profiles' shows, or make it with 'aws configure --profile " + shellWord(profile.Profile) + "'; 'bookctl up --local' needs no account"}

@@ -350,7 +350,7 @@ func downtime(c graph.Change, live liveDatabase) string {
 func versionDrift(live, want string) []graph.Change {
 	c := graph.Change{Field: "version", Have: live, Want: want}
 	if major(live) != major(want) {
-		c.Refused = "a new major version needs a new database: destroy keeps a snapshot, and 'up --restore latest' starts from it"
+		c.Refused = "a new major version needs a new database: 'bookctl destroy' keeps a snapshot, and 'bookctl up --restore latest' starts from it"
 		return []graph.Change{c}
 	}
 	if minor(live) < minor(want) {

@@ -136,7 +136,7 @@ func (d *DNSRecord) Find(ctx context.Context) (graph.State, error) {
 	if a := have.AliasTarget; a != nil && d.lb.DNSName() != "" && dotted(strings.TrimPrefix(aws.ToString(a.DNSName), "dualstack.")) == dotted(d.lb.DNSName()) {
 		st.Owner = d.stack
 	} else {
-		st.Note = "the domain leads elsewhere; take its A record away first"
+		st.Note, st.Next = "the domain leads elsewhere", "take the A record of the domain away first, or choose another with --domain"
 	}
 	return st, nil
 }

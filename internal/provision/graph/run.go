@@ -167,7 +167,7 @@ func (o Options) acceptable(r Maker, f Finding) error {
 		return nil
 	}
 	if o.foreign(f.State) {
-		return fail("own", ErrForeign)
+		return fail("own", advice.With(ErrForeign, f.Next))
 	}
 	if err := refusal(f.Drift); err != nil {
 		return fail("refuse", err)
@@ -434,7 +434,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 		}
 		look = true
 		if r.o.foreign(st) && st.Phase != Leaving {
-			return fail("own", ErrForeign)
+			return fail("own", advice.With(ErrForeign, st.Next))
 		}
 		note := st.Note
 		switch st.Phase {

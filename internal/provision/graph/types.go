@@ -75,7 +75,8 @@ type State struct {
 	// Note is the cloud's own words, for progress lines and timeouts:
 	// "backing-up", "1/2 running".
 	Note string
-	// Next is what to do about one that is Broken, as advice.With takes it.
+	// Next is what to do about one that is Broken or a stranger's, as advice.With
+	// takes it; empty where nothing better is known than what goes for all.
 	Next string
 }
 
