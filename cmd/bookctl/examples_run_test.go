@@ -21,6 +21,7 @@ type exampleRun struct {
 // exampleRuns are all on one local cloud: the environment says --local and --yes.
 var exampleRuns = []exampleRun{
 	{line: "bookctl local start --faults faults.json --latencies aws --scale 0.01", says: "account 000000000000"},
+	{line: "bookctl local stop --purge --yes", says: "stopped"},
 	{line: "bookctl local start", says: "account 000000000000"},
 	{line: "bookctl version --output json", says: `"version"`},
 	{line: "bookctl man man1 && man ./man1/bookctl-up.1", says: "bookctl-up"},
@@ -59,7 +60,6 @@ var exampleRuns = []exampleRun{
 	{line: "bookctl destroy", says: "a final snapshot taken"},
 	{line: "bookctl db snapshots", says: "book-final-"},
 	{line: "bookctl up --restore latest", says: "created"},
-	{line: "bookctl local stop --purge --yes", says: "stopped"},
 }
 
 // onlyParsed are the examples that no local cloud can run, with the reason.
