@@ -107,6 +107,10 @@ func TestAPortThatAnotherProgramHasIsRefusedWithNothingChanged(t *testing.T) {
 
 	url := s.up(imageless()...)
 	refused("up", "--wait=false", "--port", taken)
+	if six, err := net.Listen("tcp", "[::1]:0"); err == nil { // localhost is this one as well, where there is IPv6
+		t.Cleanup(func() { _ = six.Close() })
+		refused("up", "--wait=false", "--port", strconv.Itoa(six.Addr().(*net.TCPAddr).Port))
+	}
 	refused("plan", "--port", taken)
 	if r := s.run("up", "--local", "--wait=false"); r.code != 0 || !strings.Contains(r.err, "0 changed") || strings.TrimSpace(r.out) != url {
 		t.Errorf("up after a refused change of the port: exit %d, %s%s", r.code, r.out, r.err)

@@ -191,9 +191,9 @@ func listed(names []string) string {
 
 func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
-// longestFailure is how much of an error a line of the report shows: its end, or
-// the explanation, tells all of it.
-const longestFailure = 160
+// longestNews is how much of what AWS says a line of the report shows. What
+// failed is told in full at the end.
+const longestNews = 160
 
 // failure is an error for a line that names its resource already.
 func failure(err error) string {
@@ -201,11 +201,7 @@ func failure(err error) string {
 	if errors.As(err, &of) {
 		err = of.Err
 	}
-	text := []rune(strings.TrimPrefix(firstLine(err.Error()), graph.ErrBroken.Error()+": "))
-	if len(text) > longestFailure {
-		return string(text[:longestFailure-1]) + "…"
-	}
-	return string(text)
+	return cut(strings.TrimPrefix(firstLine(err.Error()), graph.ErrBroken.Error()+": "), longestNews)
 }
 
 // describe is an event in words, or "" for one that says nothing new.
@@ -231,7 +227,7 @@ func (p *progress) describe(e graph.Event) string {
 		if e.Note == "" {
 			return ""
 		}
-		return "waiting: " + e.Note
+		return "waiting: " + cut(e.Note, longestNews)
 	case graph.Done:
 		return "done" + prefixed(" in ", took, "")
 	case graph.Failed:

@@ -282,6 +282,14 @@ func brief(text string) string {
 	return longID.ReplaceAllStringFunc(text, shortID)
 }
 
+// cut is the beginning of a text, of so many characters at most.
+func cut(text string, most int) string {
+	if r := []rune(text); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return text
+}
+
 // rounded is a duration as people say it: 340ms, 4.2s, 3m10s.
 func rounded(d time.Duration) string {
 	switch {

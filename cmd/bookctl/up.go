@@ -325,13 +325,19 @@ func (p *preparation) portsAreFree(found []graph.Finding) error {
 	return nil
 }
 
+// freePort finds a port that localhost can be served on.
 func freePort() (int32, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
+	for tries := 10; ; tries-- {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return 0, fmt.Errorf("find a free port: %w", err)
+		}
+		port := int32(l.Addr().(*net.TCPAddr).Port)
+		_ = l.Close() // nobody has come by
+		if err := portIsFree(port); err == nil || tries == 0 {
+			return port, err
+		}
 	}
-	defer l.Close()
-	return int32(l.Addr().(*net.TCPAddr).Port), nil
 }
 
 // portIsFree says why the local cloud can't serve localhost on a port. Its load

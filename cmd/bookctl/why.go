@@ -269,6 +269,9 @@ func (s *story) tell(t provision.Task) {
 		s.say("%s could not pull its image: %s.", name, sentence(reasons))
 		s.next = "check that the image exists, that the tasks may pull it, and that it is for their architecture (--arch); without an image of your own, 'bookctl up --image build' builds one"
 	case strings.Contains(reasons, "ResourceInitializationError") && strings.Contains(reasons, "secret") && deniedText.MatchString(reasons):
+		if _, said, ok := strings.Cut(reasons, "AccessDeniedException: "); ok {
+			reasons = said // before it stands how ECS came to ask
+		}
 		s.say("%s was not allowed to read the database's secret: %s.", name, sentence(reasons))
 		s.next = "'bookctl up' mends the execution role; if it is denied elsewhere, look at the secret's own policy and the organization's"
 	case strings.Contains(reasons, "ResourceInitializationError"):
@@ -455,12 +458,7 @@ func place(after []string) string {
 // longestQuote is how much of one line is quoted.
 const longestQuote = 200
 
-func quoted(line string) string {
-	if text := []rune(line); len(text) > longestQuote {
-		line = string(text[:longestQuote-1]) + "…"
-	}
-	return fmt.Sprintf("%q", line)
-}
+func quoted(line string) string { return fmt.Sprintf("%q", cut(line, longestQuote)) }
 
 // sentence is text that a full stop can follow.
 func sentence(text string) string { return strings.TrimRight(strings.TrimSpace(text), ". ") }

@@ -94,7 +94,7 @@ func TestWhyNamesCauseEvidenceAndNextStep(t *testing.T) {
 			t.Errorf("%s: next: %q", name, x.next)
 		}
 	}
-	if text := failure(failed("service", fmt.Errorf("%w: rolled back to book-bookapi:1: %s", graph.ErrBroken, strings.Repeat("y", 300)))); len([]rune(text)) != longestFailure || !strings.HasPrefix(text, "rolled back to book-bookapi:1: yyy") {
+	if text := failure(failed("service", fmt.Errorf("%w: rolled back to book-bookapi:1: %s", graph.ErrBroken, strings.Repeat("y", 300)))); len([]rune(text)) != longestNews || !strings.HasPrefix(text, "rolled back to book-bookapi:1: yyy") {
 		t.Errorf("a line of the report: %q", text)
 	}
 	if x := why(provision.Diagnosis{}, errors.New("something else")); x.text != "" {
