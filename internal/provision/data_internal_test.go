@@ -7,6 +7,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
+
+	"github.com/bookctl/bookctl/internal/advice"
 )
 
 // offer is what a region offers of one version: "17.4 gp3 a b c".
@@ -39,7 +41,7 @@ func TestVersionAndZonesAreChosenFromWhatIsOffered(t *testing.T) {
 		"one zone only":             {offered: []string{"17.4 gp3 b"}, err: "one zone"},
 		"gp3 in one zone only":      {offered: []string{"17.4 gp3 b", "17.4 gp2 a b c"}, err: "one zone"},
 		"no such class":             {err: "--db-class"},
-		"no such version":           {offered: []string{"15.9 gp3 a b", "17.4 gp3 a b"}, want: "16", err: "may be 17, 15"},
+		"no such version":           {offered: []string{"15.9 gp3 a b", "17.4 gp3 a b"}, want: "16", err: "that is: 17, 15"},
 		"no such minor":             {offered: []string{"17.4 gp3 a b"}, want: "17.9", err: "not offered"},
 		"zones of a deployed stack": {offered: []string{"17.4 gp3 a b"}, have: [2]string{"r-1b", "r-1c"}, zones: [2]string{"r-1b", "r-1c"}, version: "17"},
 		"half a deployed stack":     {offered: []string{"17.4 gp3 a b"}, have: [2]string{"r-1b", ""}, zones: [2]string{"r-1b", "r-1a"}, version: "17"},
@@ -58,8 +60,8 @@ func TestVersionAndZonesAreChosenFromWhatIsOffered(t *testing.T) {
 		err := o.choose(&env, s, open)
 		switch {
 		case c.err != "":
-			if err == nil || !strings.Contains(err.Error(), c.err) || strings.Contains(err.Error(), "\n") {
-				t.Errorf("%s: error %v, want one line with %q", name, err, c.err)
+			if err == nil || !strings.Contains(err.Error()+"; "+advice.Of(err), c.err) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s: error %v (next: %s), want one line with %q", name, err, advice.Of(err), c.err)
 			}
 		case err != nil:
 			t.Errorf("%s: %v", name, err)
