@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -91,14 +93,7 @@ func openAccount(t *testing.T, cfg localcloud.Config) *account {
 	a := &account{Cloud: c, spec: provision.Spec{
 		Stack: "book", Version: "test", Zones: [2]string{"us-east-1a", "us-east-1b"}, Settings: provision.DefaultSettings(), Wait: true}}
 	a.spec.Arch = runtime.GOARCH
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.spec.Port = int32(l.Addr().(*net.TCPAddr).Port)
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	a.spec.Port = nextPort(t)
 	env, err := provision.Preflight(t.Context(), (&wire{}).clients(c), provision.Intent{Stack: a.spec.Stack, Settings: a.spec.Settings, Region: "us-east-1"})
 	if err != nil {
 		t.Fatal(err)
@@ -108,6 +103,31 @@ func openAccount(t *testing.T, cfg localcloud.Config) *account {
 		t.Fatal(err)
 	}
 	return a
+}
+
+// ports are the numbers that nextPort tries: below those that the system gives
+// to outgoing connections, one of which could have the port while no stack does.
+var ports atomic.Int32
+
+// nextPort is a port of this machine that is free and that no other cloud of
+// this process gets.
+func nextPort(t *testing.T) int32 {
+	t.Helper()
+	const first, many = 20000, 10000
+	ports.CompareAndSwap(0, 1+rand.Int32N(many))
+	for range many {
+		port := first + ports.Add(1)%many
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return port
+	}
+	t.Fatal("no port is free")
+	return 0
 }
 
 // learn makes a stack and removes it, undisturbed.
@@ -165,30 +185,37 @@ func (a *account) up(ctx context.Context, w *wire) error {
 	}
 	spec := a.spec
 	spec.Source = source{image, w}
-	_, _, err = a.run(w, spec).Up(ctx)
-	return err
+	return a.run(w, spec, func(r provision.Run) error {
+		_, _, err := r.Up(ctx)
+		return err
+	})
 }
 
 // destroy does what 'bookctl destroy --purge-snapshots' does over the wire.
 func (a *account) destroy(ctx context.Context, w *wire) error {
-	done, err := a.run(w, a.spec).Destroy(ctx, true, time.Minute)
-	if err != nil {
-		return err
-	}
-	left := slices.DeleteFunc(done.Left, func(l provision.Leftover) bool { return l.Kept })
-	if len(left) > 0 {
-		return fmt.Errorf("left: %v", left)
-	}
-	return nil
+	return a.run(w, a.spec, func(r provision.Run) error {
+		done, err := r.Destroy(ctx, true, time.Minute)
+		if err != nil {
+			return err
+		}
+		left := slices.DeleteFunc(done.Left, func(l provision.Leftover) bool { return l.Kept })
+		if len(left) > 0 {
+			return fmt.Errorf("left: %v", left)
+		}
+		return nil
+	})
 }
 
-// run is a run over the wire. It takes a lock that it finds from its holder,
-// who is known to be dead here and, being this same process, can't be told to
-// be.
-func (a *account) run(w *wire, spec provision.Spec) provision.Run {
-	return provision.Run{
+// run does something over the wire, and fails also when the lock can't be given
+// back. It takes a lock that it finds from its holder, who is known to be dead
+// here and, being this same process, can't be told to be.
+func (a *account) run(w *wire, spec provision.Spec, do func(provision.Run) error) error {
+	var unlocked error
+	err := do(provision.Run{
 		Clients: w.clients(a.Cloud), Spec: spec, Holder: "test", Lock: provision.LockOptions{Version: spec.Version, Force: true, Settle: a.settle},
-	}
+		Unlocked: func(err error) { unlocked = err },
+	})
+	return errors.Join(err, unlocked)
 }
 
 // killed starts a run that is killed at its n-th write, and returns that write,
