@@ -99,16 +99,17 @@ func reasonOf(err error) string {
 }
 
 // answers is the end of a run that waited for its release: what AWS says of it
-// is one thing, and what a client meets another. Another program's answer is a
-// failure. None at all need not be one, since the name of a new load balancer
-// takes its time to be known, and a firewall may stand before this machine.
+// is one thing, and what a client meets another. On this machine, another
+// program's answer is a failure. None at all need not be one, nor anything that
+// is met on the way to AWS: the name of a new load balancer takes its time to be
+// known, and a proxy or a firewall may stand before this machine.
 func (t *target) answers(ctx context.Context, rep reporter, base string) error {
 	for tries := 3; ; tries-- {
 		a := t.ask(ctx, base)
 		switch {
 		case a.Ready:
 			return nil
-		case a.Error == "" && a.Code < http.StatusInternalServerError:
+		case t.local && a.Error == "" && a.Code < http.StatusInternalServerError:
 			return advice.With(errors.New(a.complaint()), "end that program, or move the stack with 'bookctl up --port N', and look again with 'bookctl status'")
 		case tries == 1:
 			rep.note("note: the release serves, and from here %s; 'bookctl status' asks again", a.complaint())
