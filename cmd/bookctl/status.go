@@ -132,6 +132,11 @@ func readStatus(ctx context.Context, t *target, g *globals) (*statusOutput, erro
 	if err != nil {
 		return nil, fmt.Errorf("read what is deployed: %w", err)
 	}
+	if !have.Found { // what tells how it was set up; something may be there all the same
+		if have.Found, err = provision.Exist(ctx, t.clients, g.stack); err != nil {
+			return nil, err
+		}
+	}
 	out := &statusOutput{
 		Schema: schema, Type: "status", Stack: g.stack, Account: t.account, Region: t.region,
 		Problems: []string{}, Snapshots: []provision.Snapshot{}, Drift: []drifted{}, place: t.place, now: time.Now(), found: have.Found,

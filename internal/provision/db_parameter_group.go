@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -16,7 +17,7 @@ import (
 type DBParameterGroup struct {
 	graph.Node
 	databases
-	family string
+	family string // "" for any that is there, or else the default version's
 }
 
 func newDBParameterGroup(d databases, family string) *DBParameterGroup {
@@ -66,7 +67,7 @@ func (g *DBParameterGroup) Find(ctx context.Context) (graph.State, error) {
 
 func parameterDrift(tags map[string]string, family, tls string, wantTags map[string]string, wantFamily string) []graph.Change {
 	out := tagDrift(tags, wantTags)
-	if family != wantFamily {
+	if wantFamily != "" && family != wantFamily {
 		out = append(out, graph.Change{Field: "family", Have: family, Want: wantFamily, Refused: "a parameter group keeps its family"})
 	}
 	if tls != "1" {
@@ -79,7 +80,7 @@ func parameterDrift(tags map[string]string, family, tls string, wantTags map[str
 // Create makes the group with the family's defaults.
 func (g *DBParameterGroup) Create(ctx context.Context) (string, error) {
 	out, err := g.rds.CreateDBParameterGroup(ctx, &rds.CreateDBParameterGroupInput{
-		DBParameterGroupName: aws.String(g.groupName()), DBParameterGroupFamily: &g.family,
+		DBParameterGroupName: aws.String(g.groupName()), DBParameterGroupFamily: aws.String(cmp.Or(g.family, "postgres"+DefaultDBVersion)),
 		Description: aws.String("Settings of bookctl stack " + g.stack), Tags: rdsTags(g.tags(g.Name())),
 	})
 	if err != nil {

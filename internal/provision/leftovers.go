@@ -89,6 +89,16 @@ func Leftovers(ctx context.Context, c Clients, stack string) ([]Leftover, error)
 	return out, errors.Join(errs...)
 }
 
+// Exist says whether anything is there of a stack. A run that was cut off early
+// leaves parts by which ReadDeployed can't tell how it was set up.
+func Exist(ctx context.Context, c Clients, stack string) (bool, error) {
+	left, err := Leftovers(ctx, c, stack)
+	if err != nil {
+		return false, fmt.Errorf("look for parts of stack %s: %w", stack, err)
+	}
+	return slices.ContainsFunc(left, func(l Leftover) bool { return !l.Kept }), nil
+}
+
 // search is a look for the things of a stack.
 type search struct {
 	identity

@@ -362,9 +362,17 @@ func machine() string {
 	return string(bytes.TrimSpace(boot)) + " " + space
 }
 
+// running says whether a process is at work. One that has ended and that its
+// parent has not asked after (Z) still has an entry:
+// https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
 func running(process int) bool {
-	_, err := os.Stat(fmt.Sprintf("/proc/%d", process))
-	return !errors.Is(err, os.ErrNotExist)
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", process))
+	if err != nil {
+		return !errors.Is(err, os.ErrNotExist)
+	}
+	// The state follows the name, which stands in brackets and may hold any.
+	state := bytes.TrimSpace(stat[bytes.LastIndexByte(stat, ')')+1:])
+	return !bytes.HasPrefix(state, []byte("Z")) && !bytes.HasPrefix(state, []byte("X"))
 }
 
 // live shows a sign of life ten times a lease.

@@ -240,7 +240,11 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	data := databases{identity: who, rds: c.RDS}
 	dbSubnets := newDBSubnetGroup(data, rdsRole, privateA, privateB)
 	want := databaseSpecOf(spec.Settings)
-	dbParameters := newDBParameterGroup(data, want.family())
+	family := want.family()
+	if spec.DBVersion == "" { // not settled yet, so that the family of one that is there is right
+		family = ""
+	}
+	dbParameters := newDBParameterGroup(data, family)
 	dbLogs := newDatabaseLogGroup(who, c.Logs, logDays)
 	db := newDatabase(data, c.Secrets, secret, database, dbSubnets, dbParameters, dbLogs, want, databaseFate{
 		restore: spec.Restore, skipSnapshot: spec.SkipFinalSnapshot,

@@ -13,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
+	tagapi "github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
+	tagtypes "github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi/types"
 
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -36,8 +38,9 @@ type Summary struct {
 }
 
 // Stacks lists the stacks of the account and region. They are found by the tag
-// of their VPC, which is made first and goes last, and of the snapshots that
-// outlive them: two calls, and four more for each stack.
+// of their VPC, which is made first and goes last, of the snapshots that outlive
+// them, and of the cluster and the secret, which are made beside the VPC and may
+// be all there is: three calls, and four more for each stack.
 func Stacks(ctx context.Context, c Clients) ([]Summary, error) {
 	all := map[string]*Summary{}
 	vpcs := ec2.NewDescribeVpcsPaginator(c.EC2, &ec2.DescribeVpcsInput{
@@ -52,6 +55,19 @@ func Stacks(ctx context.Context, c Clients) ([]Summary, error) {
 			if name := tagMap(v.Tags)[TagStack]; CheckStackName(name) == nil {
 				all[name] = &Summary{Stack: name, Settings: DefaultSettings()}
 			}
+		}
+	}
+	for _, name := range tagged(ctx, c.Tagging) {
+		if all[name] != nil {
+			continue
+		}
+		// The tagging API lists what is gone, too.
+		there, err := Exist(ctx, c, name)
+		if err != nil {
+			return nil, err
+		}
+		if there {
+			all[name] = &Summary{Stack: name, Settings: DefaultSettings()}
 		}
 	}
 	var (
@@ -99,6 +115,30 @@ func Stacks(ctx context.Context, c Clients) ([]Summary, error) {
 		out = append(out, *all[name])
 	}
 	return out, nil
+}
+
+// tagged are the names of stacks that have a cluster or a secret, or had one not
+// long ago. That the tagging API can't be asked is no failure: it only finds what
+// has no VPC.
+func tagged(ctx context.Context, client *tagapi.Client) []string {
+	var out []string
+	pages := tagapi.NewGetResourcesPaginator(client, &tagapi.GetResourcesInput{
+		TagFilters: []tagtypes.TagFilter{{Key: aws.String(TagStack)}}, ResourceTypeFilters: []string{"ecs:cluster", "secretsmanager:secret"},
+		ResourcesPerPage: aws.Int32(100),
+	})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx, func(o *tagapi.Options) { o.Retryer = aws.NopRetryer{} })
+		if err != nil {
+			break
+		}
+		for _, r := range page.ResourceTagMappingList {
+			name := readTags(r.Tags, func(t tagtypes.Tag) (*string, *string) { return t.Key, t.Value })[TagStack]
+			if CheckStackName(name) == nil && !slices.Contains(out, name) {
+				out = append(out, name)
+			}
+		}
+	}
+	return out
 }
 
 // read fills in how the stack is, and its settings as far as they cost.
