@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -54,9 +55,11 @@ func TestARefusedUpStartsNoLocalCloud(t *testing.T) {
 	}
 	defer func() { _ = taken.Close() }() // nobody is on it
 	port := strconv.Itoa(taken.Addr().(*net.TCPAddr).Port)
+	other := map[string]string{"amd64": "arm64", "arm64": "amd64"}[runtime.GOARCH]
 	for want, args := range map[string][]string{
-		"port " + port + " is in use": {"--port", port},
-		"cpu 3":                       {"--cpu", "3"},
+		"can't run tasks for " + other: {"--arch", other},
+		"port " + port + " is in use":  {"--port", port},
+		"cpu 3":                        {"--cpu", "3"},
 	} {
 		r := s.run(append([]string{"up", "--local"}, args...)...)
 		if r.code != 64 || r.out != "" || !strings.Contains(r.err, want) || !strings.Contains(r.err, "\nnext: ") {

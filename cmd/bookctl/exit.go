@@ -138,7 +138,7 @@ func explain(s streams, g *globals, cmd *cobra.Command, err error) int {
 	if errors.As(err, &done) {
 		return done.code
 	}
-	if strings.HasPrefix(err.Error(), "unknown command") || strings.HasPrefix(err.Error(), "accepts ") {
+	if strings.HasPrefix(err.Error(), "unknown command") || strings.HasPrefix(err.Error(), "accepts ") || strings.HasPrefix(err.Error(), "requires at least ") {
 		err = mistyped(g, cmd, err)
 	}
 	err = clarified(err)

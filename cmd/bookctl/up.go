@@ -164,6 +164,11 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	if err := u.check(flags, fresh); err != nil {
 		return err
 	}
+	if g.local && flags.Changed("arch") {
+		if err := runsHere(u.Arch); err != nil {
+			return err
+		}
+	}
 	picture, err := openTimeline(line)
 	if err != nil {
 		return err
@@ -274,6 +279,11 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	if err := want.Check(); err != nil {
 		return nil, usageError{err}
 	}
+	if t.local {
+		if err := runsHere(want.Arch); err != nil {
+			return nil, err
+		}
+	}
 	p := &preparation{target: t, have: have}
 	imageArch := ""
 	if want.Image != "" && flags.Changed("image") {
@@ -323,6 +333,15 @@ func (p *preparation) portsAreFree(found []graph.Finding) error {
 		}
 	}
 	return nil
+}
+
+// runsHere refuses tasks that are not for this machine, where those of the local
+// cloud run.
+func runsHere(arch string) error {
+	if arch == runtime.GOARCH {
+		return nil
+	}
+	return advice.With(usageError{fmt.Errorf("this machine is %s, and can't run tasks for %s", runtime.GOARCH, arch)}, "say --arch "+runtime.GOARCH)
 }
 
 // freePort finds a port that localhost can be served on.

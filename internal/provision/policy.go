@@ -53,6 +53,9 @@ var grants = []grant{
 	{why: "CloseDefaultGroup", service: "ec2", actions: "RevokeSecurityGroupEgress RevokeSecurityGroupIngress", resources: networkParts("security-group"),
 		when: condition{"Null": {"aws:ResourceTag/" + TagStack: {"true"}}}},
 
+	// Without it, status asks more, and list misses a stack that has no VPC.
+	{why: "FindTagged", service: "tag", actions: "GetResources"},
+
 	{why: "ReadBalancing", service: "elasticloadbalancing", actions: "DescribeListeners DescribeLoadBalancerAttributes DescribeLoadBalancers DescribeTags " +
 		"DescribeTargetGroupAttributes DescribeTargetGroups DescribeTargetHealth"},
 	{why: "Balancing", service: "elasticloadbalancing", actions: "AddTags CreateListener CreateLoadBalancer CreateTargetGroup DeleteListener DeleteLoadBalancer DeleteTargetGroup " +
