@@ -122,20 +122,9 @@ func Stacks(ctx context.Context, c Clients) ([]Summary, error) {
 // has no VPC.
 func tagged(ctx context.Context, client *tagapi.Client) []string {
 	var out []string
-	pages := tagapi.NewGetResourcesPaginator(client, &tagapi.GetResourcesInput{
-		TagFilters: []tagtypes.TagFilter{{Key: aws.String(TagStack)}}, ResourceTypeFilters: []string{"ecs:cluster", "secretsmanager:secret"},
-		ResourcesPerPage: aws.Int32(100),
-	})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx, func(o *tagapi.Options) { o.Retryer = aws.NopRetryer{} })
-		if err != nil {
-			break
-		}
-		for _, r := range page.ResourceTagMappingList {
-			name := readTags(r.Tags, func(t tagtypes.Tag) (*string, *string) { return t.Key, t.Value })[TagStack]
-			if CheckStackName(name) == nil && !slices.Contains(out, name) {
-				out = append(out, name)
-			}
+	for _, tags := range taggedThings(ctx, client, tagtypes.TagFilter{Key: aws.String(TagStack)}, "ecs:cluster", "secretsmanager:secret") {
+		if name := tags[TagStack]; CheckStackName(name) == nil && !slices.Contains(out, name) {
+			out = append(out, name)
 		}
 	}
 	return out

@@ -2,6 +2,7 @@ package provision
 
 import (
 	"context"
+	"iter"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -18,20 +19,30 @@ import (
 // is that everything is as it should be: whatever it misses, or tells otherwise,
 // the service itself is asked. That it can't be asked at all is no failure.
 func (d *Deployed) HintTags(ctx context.Context, client *tagapi.Client, stack string) {
-	var found []types.ResourceTagMapping
-	pages := tagapi.NewGetResourcesPaginator(client, &tagapi.GetResourcesInput{
-		TagFilters: []types.TagFilter{{Key: aws.String(TagStack), Values: []string{stack}}}, ResourcesPerPage: aws.Int32(100),
-	})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx, func(o *tagapi.Options) { o.Retryer = aws.NopRetryer{} })
-		if err != nil {
-			break
-		}
-		found = append(found, page.ResourceTagMappingList...)
-	}
 	d.seen.tags = map[string]map[string]string{}
-	for _, r := range found {
-		d.seen.tags[aws.ToString(r.ResourceARN)] = readTags(r.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })
+	for arn, tags := range taggedThings(ctx, client, types.TagFilter{Key: aws.String(TagStack), Values: []string{stack}}) {
+		d.seen.tags[arn] = tags
+	}
+}
+
+// taggedThings yields, by ARN, the tags of what the tagging API lists with a tag,
+// of some types or of all. Where the API can't be asked it ends early.
+func taggedThings(ctx context.Context, client *tagapi.Client, filter types.TagFilter, kinds ...string) iter.Seq2[string, map[string]string] {
+	return func(yield func(string, map[string]string) bool) {
+		pages := tagapi.NewGetResourcesPaginator(client, &tagapi.GetResourcesInput{
+			TagFilters: []types.TagFilter{filter}, ResourceTypeFilters: kinds, ResourcesPerPage: aws.Int32(100),
+		})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx, func(o *tagapi.Options) { o.Retryer = aws.NopRetryer{} })
+			if err != nil {
+				return
+			}
+			for _, r := range page.ResourceTagMappingList {
+				if !yield(aws.ToString(r.ResourceARN), readTags(r.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })) {
+					return
+				}
+			}
+		}
 	}
 }
 
