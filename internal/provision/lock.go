@@ -209,8 +209,8 @@ func AcquireLock(ctx context.Context, client *ssm.Client, stack, holder string, 
 		if last == nil {
 			continue
 		}
-		if !o.Force && !last.expired() && !last.dead() {
-			return nil, &LockedError{Stack: stack, Holder: last.Holder, Since: last.since, Expires: last.touched.Add(last.Lease)}
+		if !o.Force && !last.left() {
+			return nil, last.locked(stack)
 		}
 		name = last.Token
 	}
@@ -229,10 +229,10 @@ func LockHolder(ctx context.Context, client *ssm.Client, stack string) (*LockedE
 	if err != nil {
 		return nil, fmt.Errorf("look at the lock of stack %s: %w", stack, err)
 	}
-	if last == nil || last.expired() || last.dead() {
+	if last == nil || last.left() {
 		return nil, nil
 	}
-	return &LockedError{Stack: stack, Holder: last.Holder, Since: last.since, Expires: last.touched.Add(last.Lease)}, nil
+	return last.locked(stack), nil
 }
 
 // lockLeft says whether a run left its lock behind: it was cut off. With force,
@@ -242,7 +242,7 @@ func lockLeft(ctx context.Context, client *ssm.Client, stack string, force bool)
 	if err != nil {
 		return false, fmt.Errorf("look at the lock of stack %s: %w", stack, err)
 	}
-	return last != nil && (force || last.expired() || last.dead()), nil
+	return last != nil && (force || last.left()), nil
 }
 
 func (l *Lock) put(ctx context.Context, stack, name string, c claim) error {
@@ -338,6 +338,14 @@ func visibleClaim(name string) func(context.Context, *ssm.Client, string) (*seen
 type seen struct {
 	claim
 	now time.Time
+}
+
+// left says that the holder no longer counts: its lock can be taken over.
+func (s seen) left() bool { return s.expired() || s.dead() }
+
+// locked is what another run is told of the holder.
+func (s seen) locked(stack string) *LockedError {
+	return &LockedError{Stack: stack, Holder: s.Holder, Since: s.since, Expires: s.touched.Add(s.Lease)}
 }
 
 func (s seen) expired() bool { return s.now.Sub(s.touched) > s.Lease }

@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/bookctl/bookctl/internal/provision/graph"
@@ -64,26 +65,23 @@ func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
 	if err != nil {
 		return nil, graph.Report{}, err
 	}
-	type answer struct {
-		left bool
-		err  error
-	}
-	lock := make(chan answer, 1)
-	go func() {
-		left, err := lockLeft(ctx, r.Clients.SSM, r.Spec.Stack, r.Lock.Force)
-		lock <- answer{left, err}
-	}()
+	var (
+		wg      sync.WaitGroup
+		cutOff  bool
+		lockErr error
+	)
+	wg.Go(func() { cutOff, lockErr = lockLeft(ctx, r.Clients.SSM, r.Spec.Stack, r.Lock.Force) })
 	found := graph.Observe(ctx, stack.Resources(), stack.Options())
-	cutOff := <-lock
-	if cutOff.err != nil {
-		return stack, graph.Report{}, cutOff.err
+	wg.Wait()
+	if lockErr != nil {
+		return stack, graph.Report{}, lockErr
 	}
 	if r.Allow != nil {
 		if err := r.Allow(found); err != nil {
 			return stack, graph.Report{}, err
 		}
 	}
-	if !cutOff.left && upToDate(found) {
+	if !cutOff && upToDate(found) {
 		report := graph.Report{}
 		for _, f := range found {
 			report.Steps = append(report.Steps, graph.Step{Name: f.Name, ID: f.ID, Action: graph.None})
