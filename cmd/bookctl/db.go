@@ -244,10 +244,7 @@ func rotatePassword(ctx context.Context, s streams, g *globals) error {
 	if err != nil {
 		return err
 	}
-	run := provision.Run{
-		Clients: t.clients, Spec: provision.Spec{Stack: g.stack}, Holder: holder("db rotate-password"), Lock: lockOptions(), Unlocked: unlocked(s),
-	}
-	err = run.Hold(ctx, func(lock *provision.Lock) error {
+	err = changing(s, t, provision.Spec{Stack: g.stack}, "db rotate-password").Hold(ctx, func(lock *provision.Lock) error {
 		rep.note("stack %s in %s: a new password for secret and database", g.stack, t.place)
 		if err := lock.Guard(ctx); err != nil {
 			return err

@@ -73,9 +73,8 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	if spec.Zones[0] == "" || spec.Zones[1] == "" {
 		spec.Zones = [2]string{"a", "b"} // of a part of a stack: nothing is made in them
 	}
-	run := provision.Run{
-		Clients: t.clients, Spec: spec, Holder: holder("destroy"), Lock: lockOptions(), Begin: rep.begin, Observe: rep.event, Unlocked: unlocked(s),
-	}
+	run := changing(s, t, spec, "destroy")
+	run.Begin, run.Observe = rep.begin, rep.event
 	end := destruction{place: t.place, free: t.local, before: snapshots}
 	end.Removal, err = run.Destroy(ctx, purge, sweepPatience)
 	for _, step := range end.Report.Steps {

@@ -9,9 +9,14 @@ import (
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
-// lockOptions are those of every run.
-func lockOptions() provision.LockOptions {
-	return provision.LockOptions{Version: version(), Settle: provision.UntilVisible}
+// changing is a run that changes a stack, under its lock.
+func changing(s streams, t *target, spec provision.Spec, doing string) provision.Run {
+	return provision.Run{
+		Clients: t.clients, Spec: spec, Holder: holder(doing), Lock: provision.LockOptions{Version: version(), Settle: provision.UntilVisible},
+		Unlocked: func(err error) {
+			fmt.Fprintf(s.err, "bookctl: %v\nnext: nothing; the lock ends by itself in some minutes\n", err)
+		},
+	}
 }
 
 // refuseLocked says that another run is at work on the stack before this one
@@ -36,11 +41,4 @@ func holder(doing string) string {
 		host = "an unnamed machine"
 	}
 	return fmt.Sprintf("%s on %s (bookctl %s, pid %d)", name, host, doing, os.Getpid())
-}
-
-// unlocked tells why the lock could not be given back.
-func unlocked(s streams) func(error) {
-	return func(err error) {
-		fmt.Fprintf(s.err, "bookctl: %v\nnext: nothing; the lock ends by itself in some minutes\n", err)
-	}
 }

@@ -237,10 +237,8 @@ func (p *preparation) noteData(ctx context.Context, rep reporter) error {
 
 // run makes what is missing.
 func (p *preparation) run(ctx context.Context, s streams, rep reporter, doing string) (*provision.Stack, graph.Report, error) {
-	run := provision.Run{
-		Clients: p.target.clients, Spec: p.spec, Holder: holder(doing), Lock: lockOptions(),
-		Allow: p.portsAreFree, Begin: rep.begin, Observe: rep.event, Unlocked: unlocked(s),
-	}
+	run := changing(s, p.target, p.spec, doing)
+	run.Allow, run.Begin, run.Observe = p.portsAreFree, rep.begin, rep.event
 	return run.Up(ctx)
 }
 
