@@ -447,6 +447,12 @@ func wrongPaths(t *testing.T, s *service) {
 	if allow := a.header.Get("Allow"); allow != "GET, HEAD, POST" {
 		t.Errorf("Allow: %s", allow)
 	}
+	// Without an id it is the path of a book named "id/".
+	for _, method := range []string{"PUT", "PATCH", "DELETE"} {
+		if allow := s.send(t, method, "/books/id/", "{}").want(t, 405).header.Get("Allow"); allow != "GET, HEAD" {
+			t.Errorf("Allow: %s", allow)
+		}
+	}
 	if head := s.send(t, "HEAD", "/healthz", "").want(t, 200); head.body != "" {
 		t.Errorf("HEAD has the body %q", head.body)
 	}

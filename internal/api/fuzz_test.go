@@ -213,6 +213,7 @@ func TestEveryAnswerToGeneratedRequestsMatchesTheDocument(t *testing.T) {
 	for range fuzzRequests {
 		c := calls[random.IntN(len(calls))]
 		path, query, headers := c.path, url.Values{}, []string(nil)
+		elsewhere := false
 		for _, p := range c.Parameters {
 			if !p.Required && random.IntN(3) == 0 {
 				continue
@@ -223,6 +224,8 @@ func TestEveryAnswerToGeneratedRequestsMatchesTheDocument(t *testing.T) {
 			}
 			switch p.In {
 			case "path":
+				// Without an id, "/books/id/" is the path of a book named "id/".
+				elsewhere = elsewhere || value == ""
 				path = strings.Replace(path, "{"+p.Name+"}", url.PathEscape(value), 1)
 			case "query":
 				query.Set(p.Name, value)
@@ -254,6 +257,12 @@ func TestEveryAnswerToGeneratedRequestsMatchesTheDocument(t *testing.T) {
 			t.Fatalf("%s %s: %v", c.method, path, err)
 		}
 		seen[fmt.Sprint(a.status)]++
+		if elsewhere && a.status == http.StatusMethodNotAllowed {
+			if allow := a.header.Get("Allow"); allow != "GET, HEAD" || c.method == http.MethodGet {
+				t.Errorf("%s %q is not allowed, while these are: %q", c.method, path, allow)
+			}
+			continue
+		}
 		if wrong := d.matches(c.operation, a); wrong != nil {
 			t.Errorf("%s %q %.200q %q\n  answered %d %.300s\n  %s", c.method, path, body, headers, a.status, a.body, strings.Join(wrong, "\n  "))
 		}
