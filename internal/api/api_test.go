@@ -32,7 +32,6 @@ func TestAPI(t *testing.T) {
 		"pages hold every book once":                        paging,
 		"the prefix search ignores case":                    prefixes,
 		"concurrent inserts and lookups don't mix":          concurrency,
-		"programs are greeted, browsers see a page":         homePage,
 		"every answer has an id, and the log has it too":    requestIDs,
 		"metrics count what happened":                       metricsShown,
 		"wrong paths and methods are problems too":          wrongPaths,
@@ -370,7 +369,10 @@ func concurrency(t *testing.T, s *service) {
 	wait.Wait()
 }
 
-func homePage(t *testing.T, s *service) {
+// The page lists the newest books, so it has a service to itself.
+func TestProgramsAreGreetedAndBrowsersSeeAPage(t *testing.T) {
+	t.Parallel()
+	s := serve(t, newDatabase(t))
 	if a := s.send(t, "GET", "/", "").want(t, 200); a.body != "Hello, World!" || a.header.Get("Vary") != "Accept" {
 		t.Errorf("greeting: %v", a)
 	}
