@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -140,7 +141,11 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 	if err := p.portsAreFree(found); err != nil {
 		return err
 	}
-	followRelease(out.Resources)
+	released, err := stack.Released(ctx)
+	if err != nil {
+		return fmt.Errorf("read which release serves: %w", err)
+	}
+	followRelease(out.Resources, released)
 	for _, r := range out.Resources {
 		*map[string]*int{planCreate: &out.Create, planChange: &out.Change, planRefuse: &out.Refuse, planKeep: &out.Keep}[r.Action]++
 	}
@@ -202,20 +207,49 @@ func refused(changes []graph.Change) bool {
 	return false
 }
 
-// followRelease says that the service rolls out a task definition that is to be
-// changed: until then there is no revision that it could be seen to lack.
-func followRelease(resources []planned) {
+// followRelease tells of a release as it will be seen: from the image that
+// serves, which after a failed release is not that of the newest revision, and to a
+// revision that has no number yet. The service rolls it out, and until it is made
+// can't be seen to lack it.
+func followRelease(resources []planned, now provision.ReleaseStatus) {
+	failed := ""
+	if now.Newer != nil && now.Newer.Failed {
+		failed = now.Newer.Revision + " never became healthy"
+	}
 	release := false
-	for i, r := range resources {
-		switch r.Resource {
+	for i := range resources {
+		switch r := &resources[i]; r.Resource {
 		case "task-definition":
-			release = r.Action == planChange || r.Action == planCreate
+			if release = r.Action == planChange || r.Action == planCreate; release && failed != "" {
+				r.Note = failed + "; the change is from what serves"
+				r.Changes = fromServing(r.Changes, now.Image.Reference)
+			}
 		case "service":
-			if release && r.Action == planKeep {
-				resources[i].Action, resources[i].Note = planChange, "rolls the new release out"
+			rolls := slices.IndexFunc(r.Changes, func(c graph.Change) bool { return c.Field == "task-definition" })
+			switch {
+			case release && rolls >= 0:
+				r.Changes[rolls].Want = "the new revision"
+			case release && r.Action == planKeep:
+				r.Action, r.Note = planChange, "rolls the new release out"
+			case rolls >= 0 && failed != "":
+				r.Note = failed + ", and is tried again"
 			}
 		}
 	}
+}
+
+// fromServing gives the change of the image from the one that serves, and leaves
+// it out where that one is wanted again.
+func fromServing(changes []graph.Change, image string) []graph.Change {
+	at := slices.IndexFunc(changes, func(c graph.Change) bool { return c.Field == "image" })
+	if at < 0 {
+		return changes
+	}
+	changes = slices.Clone(changes)
+	if changes[at].Have = image; changes[at].Want == image {
+		return slices.Delete(changes, at, at+1)
+	}
+	return changes
 }
 
 // cost is what the stack costs as it is and as it would be. That a price is not

@@ -115,6 +115,12 @@ func underBadReleases(t *testing.T, releases func(s *shell, bad func(name string
 	if r.code != 0 || !strings.Contains(r.out, digest) || !strings.Contains(r.out, `"failed":true`) {
 		t.Errorf("status as JSON: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
+	r = s.run("plan", "--local", "--image", "127.0.0.1:1/other@sha256:"+strings.Repeat("1", 64))
+	for _, want := range []string{digest + " → 127.0.0.1:1/other@", "book-bookapi:1 → the new revision", " never became healthy; the change is from what serves"} {
+		if r.code != 2 || !strings.Contains(r.out, want) {
+			t.Errorf("plan does not say %q: exit code %d\n%s%s", want, r.code, r.out, r.err)
+		}
+	}
 	r = s.run("rollback", "--local")
 	if r.code != 0 || !strings.Contains(r.err, "revision 1, the one before, serves") {
 		t.Errorf("rollback where nothing is to be done: exit code %d\n%s%s", r.code, r.out, r.err)

@@ -18,7 +18,12 @@ type Status struct {
 	Tasks    []Task          `json:"tasks"`
 	Targets  []Target        `json:"targets"`
 	Database *DatabaseStatus `json:"database,omitempty"`
-	Image    ImageStatus     `json:"image"`
+	ReleaseStatus
+}
+
+// ReleaseStatus is which release the service runs, or rolls out.
+type ReleaseStatus struct {
+	Image ImageStatus `json:"image"`
 	// RolledBackFrom is the revision that a rollback to what runs left, or "".
 	RolledBackFrom string `json:"rolledBackFrom,omitempty"`
 	// Newer is the newest release where the service runs an older one.
@@ -97,24 +102,20 @@ func (s *Stack) Status(ctx context.Context) (Status, error) {
 			errs = append(errs, err)
 		}
 	}
-	out := Status{URL: s.URL(), Image: ImageStatus{Reference: s.image.ID()}}
-	if at := s.image.pushed.Load(); at != nil {
-		out.Image.Pushed = *at
-	}
+	out := Status{URL: s.URL()}
 	live := s.service.last.Load()
+	var err error
 	if live == nil {
-		var err error
 		live, err = s.service.describe(ctx)
 		note(err)
 	}
 	if live != nil {
 		out.Service = serviceStatus(live)
-		var err error
 		out.Tasks, err = s.service.tasks(ctx, types.DesiredStatusRunning)
 		note(err)
-		note(s.released(ctx, live, &out))
 	}
-	var err error
+	out.ReleaseStatus, err = s.released(ctx, live)
+	note(err)
 	out.Targets, err = s.targets.health(ctx)
 	note(err)
 	db := s.database.last.Load()
@@ -136,21 +137,29 @@ func (s *Stack) Status(ctx context.Context) (Status, error) {
 	return out, errors.Join(errs...)
 }
 
-// released says which release the service runs, and of the newest one where that
-// is another.
-func (s *Stack) released(ctx context.Context, live *types.Service, out *Status) error {
+// Released says which release the service runs, with what graph.Observe saw of
+// it on the same Stack.
+func (s *Stack) Released(ctx context.Context) (ReleaseStatus, error) {
+	return s.released(ctx, s.service.last.Load())
+}
+
+func (s *Stack) released(ctx context.Context, live *types.Service) (ReleaseStatus, error) {
+	out := ReleaseStatus{Image: ImageStatus{Reference: s.image.ID()}}
+	if at := s.image.pushed.Load(); at != nil {
+		out.Image.Pushed = *at
+	}
 	newest := s.service.definition.last.Load()
-	if newest == nil {
-		return nil
+	if newest == nil || live == nil {
+		return out, nil
 	}
 	arn := aws.ToString(live.TaskDefinition)
 	if arn == aws.ToString(newest.live.TaskDefinitionArn) {
 		out.RolledBackFrom = newest.tags[tagRolledBack]
-		return nil
+		return out, nil
 	}
 	def, tags, err := s.service.definition.describe(ctx, arn)
 	if def == nil || err != nil {
-		return err
+		return out, err
 	}
 	made := aws.ToTime(newest.live.RegisteredAt)
 	out.Newer = &NewerRelease{
@@ -164,13 +173,13 @@ func (s *Stack) released(ctx context.Context, live *types.Service, out *Status) 
 	out.Image = ImageStatus{Reference: imageOf(def)}
 	digest, own := s.image.inRepository(out.Image.Reference)
 	if !own {
-		return nil
+		return out, nil
 	}
 	at, err := s.image.pushedAt(ctx, digest)
 	if at != nil {
 		out.Image.Pushed = *at
 	}
-	return err
+	return out, err
 }
 
 // Snapshots lists the snapshots of the stack's database, oldest first, with what
