@@ -52,7 +52,7 @@ func connect(ctx context.Context, s streams, g *globals) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.APIOptions = append(cfg.APIOptions, t.calls.watch)
+	cfg.APIOptions = append(cfg.APIOptions, t.calls.watch, provision.EndPauses)
 	t.region, t.config, t.clients = cfg.Region, cfg, provision.NewClients(cfg)
 	t.account, t.caller, err = provision.Identify(ctx, t.clients, t.region)
 	switch {

@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -24,6 +25,10 @@ type onWire struct {
 	waited time.Duration // for the endpoint's answers, all together
 }
 
+// sdkAttempt is an attempt after the first, by the header in which the SDKs count
+// them.
+var sdkAttempt = regexp.MustCompile(`\battempt=([2-9]|\d\d)`)
+
 // watchWire puts a proxy in front of an endpoint that keeps a journal.
 func watchWire(t testing.TB, endpoint string) *onWire {
 	t.Helper()
@@ -42,7 +47,9 @@ func watchWire(t testing.TB, endpoint string) *onWire {
 			http.Error(rw, err.Error(), http.StatusBadGateway)
 			return
 		}
-		if !strings.HasPrefix(r.URL.Path, "/v2/") { // the image registry is no AWS API
+		// The image registry is no AWS API, and a call that is tried again, say on
+		// another connection, is one call.
+		if again := sdkAttempt.MatchString(r.Header.Get("Amz-Sdk-Request")); !again && !strings.HasPrefix(r.URL.Path, "/v2/") {
 			w.note(action, reads)
 		}
 		begun := time.Now()

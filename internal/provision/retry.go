@@ -2,10 +2,14 @@ package provision
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/smithy-go/middleware"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
 // NewRetryer returns how calls are repeated that AWS throttles or does not
@@ -21,6 +25,38 @@ func NewRetryer(longest time.Duration) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts, o.MaxBackoff, o.RateLimiter = 10, longest, unlimited{}
 	})
+}
+
+// EndPauses makes the end of a run end the pause before a mutating call is tried
+// again, and never an attempt, whose outcome nobody would know. Without it somebody
+// who stops a run that AWS throttles would wait for half a minute of attempts.
+func EndPauses(stack *middleware.Stack) error {
+	type wholeKey struct{}
+	const retries = "Retry" // what the SDK calls its own
+	if _, there := stack.Finalize.Get(retries); !there {
+		return nil
+	}
+	pauses := middleware.FinalizeMiddlewareFunc("bookctl-pauses", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+		run := graph.RunOf(ctx)
+		if run == nil {
+			return next.HandleFinalize(ctx, in)
+		}
+		pausing, end := context.WithCancel(context.WithValue(ctx, wholeKey{}, ctx))
+		defer end()
+		defer context.AfterFunc(run, end)()
+		return next.HandleFinalize(pausing, in)
+	})
+	attempts := middleware.FinalizeMiddlewareFunc("bookctl-attempts", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+		whole, paused := ctx.Value(wholeKey{}).(context.Context)
+		if !paused {
+			return next.HandleFinalize(ctx, in)
+		}
+		attempt, end := context.WithCancel(context.WithoutCancel(ctx))
+		defer end()
+		defer context.AfterFunc(whole, end)()
+		return next.HandleFinalize(attempt, in)
+	})
+	return errors.Join(stack.Finalize.Insert(pauses, retries, middleware.Before), stack.Finalize.Insert(attempts, retries, middleware.After))
 }
 
 // onlyThrottles repeats no call but one that AWS refused to look at for coming

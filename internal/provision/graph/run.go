@@ -150,7 +150,8 @@ func Up[M Maker](ctx context.Context, resources []M, o Options) (Report, error) 
 		return r.report, errors.Join(errs...)
 	}
 	for i, m := range resources {
-		r.add(m, func(ctx context.Context, s *step) error { return r.up(ctx, m, s, found[i].State) })
+		s := r.add(m, func(ctx context.Context, s *step) error { return r.up(ctx, m, s, found[i].State) })
+		s.idle = found[i].Phase == Absent && found[i].Unwanted
 	}
 	return r.walk(ctx, false)
 }
@@ -209,6 +210,7 @@ type step struct {
 	madeSet sync.Once
 	done    chan struct{}
 	touched atomic.Bool // this or something it needs was changed in this run
+	idle    bool        // it is an option that nobody asked for, and is not there
 	failed  bool        // this or something that it waited for failed
 	stopped bool        // likewise, since the run was stopped
 	notes   string
@@ -245,12 +247,13 @@ func newRun(o Options) *run {
 	return &run{o: o, by: map[*node]*step{}}
 }
 
-func (r *run) add(f Finder, do func(context.Context, *step) error) {
+func (r *run) add(f Finder, do func(context.Context, *step) error) *step {
 	s := &step{n: f.node(), do: do, made: make(chan struct{}), done: make(chan struct{})}
 	s.Name, s.Action = s.n.name, None
 	_, s.Needs = Describe(f)
 	s.remover, _ = f.(Remover)
 	r.steps, r.by[s.n] = append(r.steps, s), s
+	return s
 }
 
 // walk runs every step when what it waits for is over: its needs, or, in
@@ -308,7 +311,12 @@ func (r *run) runStep(ctx context.Context, s *step, waits []wait) {
 			continue
 		}
 		if w.on.failed {
-			s.failed, s.stopped, s.Skipped = true, w.on.stopped, w.on.Name
+			s.failed, s.stopped = true, w.on.stopped
+			if s.idle {
+				r.event(s, Event{Kind: Unchanged})
+				return
+			}
+			s.Skipped = w.on.Name
 			note := w.on.Name
 			if s.stopped {
 				note = ""
@@ -389,6 +397,16 @@ func (r *run) waiting(s *step, note string) {
 	}
 }
 
+type runKey struct{}
+
+// RunOf returns the context of the run that a mutating call is part of, and nil
+// outside of one. The call's own does not end with it; what a call does between
+// two attempts may.
+func RunOf(ctx context.Context) context.Context {
+	run, _ := ctx.Value(runKey{}).(context.Context)
+	return run
+}
+
 // call runs a mutating call to its end, even when the run is cancelled: a call
 // cut off in flight has an outcome that nobody knows.
 func (r *run) call(ctx context.Context, f func(context.Context) error) error {
@@ -400,7 +418,7 @@ func (r *run) call(ctx context.Context, f func(context.Context) error) error {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.o.CallTimeout)
+	ctx, cancel := context.WithTimeout(context.WithValue(context.WithoutCancel(ctx), runKey{}, ctx), r.o.CallTimeout)
 	defer cancel()
 	return f(ctx)
 }
