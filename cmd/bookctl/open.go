@@ -29,7 +29,11 @@ on a terminal with the system's browser. With --output json it is only printed.`
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := deadline(cmd.Context(), g)
 			defer cancel()
-			url, err := stackURL(ctx, s, g)
+			t, err := connect(ctx, s, g)
+			if err != nil {
+				return err
+			}
+			url, err := stackURL(ctx, t, g)
 			if err != nil {
 				return err
 			}
@@ -57,11 +61,7 @@ on a terminal with the system's browser. With --output json it is only printed.`
 }
 
 // stackURL finds where the stack answers.
-func stackURL(ctx context.Context, s streams, g *globals) (string, error) {
-	t, err := connect(ctx, s, g)
-	if err != nil {
-		return "", err
-	}
+func stackURL(ctx context.Context, t *target, g *globals) (string, error) {
 	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
 	if err != nil {
 		return "", fmt.Errorf("read what is deployed: %w", err)

@@ -54,6 +54,9 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	if err != nil {
 		return err
 	}
+	if err := refuseLocked(ctx, t, g); err != nil {
+		return err
+	}
 	releases, err := provision.Releases(ctx, t.clients, g.stack)
 	if err != nil {
 		return err
@@ -61,7 +64,15 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	aim, err := provision.RollbackTarget(releases, to)
 	if errors.Is(err, provision.ErrNeverServed) {
 		rep.note("%v; revision %d, the one before, serves: nothing to do. --to goes further back", err, aim.Revision)
-		return nil
+		rep.close()
+		if g.output != "json" {
+			return nil
+		}
+		url, err := stackURL(ctx, t, g)
+		if err != nil {
+			return err
+		}
+		return rolledBack(s, g, t, url, aim, "", time.Since(begun))
 	}
 	if errors.Is(err, provision.ErrOldest) && aim.Left != 0 {
 		return advice.With(err, fmt.Sprintf("'bookctl rollback --to %d' runs the release again that a rollback left, and 'bookctl up' deploys the source", aim.Left))
@@ -79,7 +90,10 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	serving := releases[slices.IndexFunc(releases, func(r provision.Release) bool { return r.Serving })]
 	left, from := int32(0), ""
 	if serving.Image != aim.Image {
-		left, from = serving.Revision, strconv.Itoa(int(serving.Revision))
+		from = strconv.Itoa(int(serving.Revision))
+		if cmp.Or(aim.Repeats, aim.Revision) < cmp.Or(serving.Repeats, serving.Revision) { // it goes back indeed
+			left = serving.Revision
+		}
 	}
 	settings := have.Settings
 	settings.Image = aim.Image
@@ -88,19 +102,27 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 		RolledBackFrom: left, Repeats: cmp.Or(aim.Repeats, aim.Revision),
 	}}
 	rep.note("stack %s in %s: from revision %d to the release of revision %d, made %s", g.stack, t.place, serving.Revision, aim.Revision, ago(aim.Created))
+	if !aim.Served && !aim.Serving {
+		rep.note("note: revision %d is not known to have ever been healthy; if it is not now, ECS goes back to revision %d", aim.Revision, serving.Revision)
+	}
 	stack, report, err := p.run(ctx, s, rep, "rollback")
 	if err == nil {
 		err = t.answers(ctx, rep, stack.URL())
 	}
 	rep.close()
 	if err != nil {
-		return diagnosed(ctx, stack, err)
+		return diagnosed(ctx, stack, err, "go to another release with 'bookctl rollback --to N', or deploy the source with 'bookctl up'")
 	}
 	if g.output == "json" {
-		return json.NewEncoder(s.out).Encode(map[string]any{
-			"schema": schema, "type": "result", "command": "rollback", "stack": g.stack, "account": t.account, "region": t.region,
-			"url": stack.URL(), "image": aim.Image, "of": aim.Revision, "from": from, "seconds": time.Since(begun).Seconds(),
-		})
+		return rolledBack(s, g, t, stack.URL(), aim, from, time.Since(begun))
 	}
 	return p.summary(s, g, stack, report, time.Since(begun))
+}
+
+// rolledBack is the result of a rollback for programs.
+func rolledBack(s streams, g *globals, t *target, url string, aim provision.Release, from string, took time.Duration) error {
+	return json.NewEncoder(s.out).Encode(map[string]any{
+		"schema": schema, "type": "result", "command": "rollback", "stack": g.stack, "account": t.account, "region": t.region,
+		"url": url, "image": aim.Image, "of": aim.Revision, "from": from, "seconds": took.Seconds(),
+	})
 }

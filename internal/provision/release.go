@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -172,10 +173,13 @@ func RollbackTarget(releases []Release, revision int32) (Release, error) {
 		return serving, fmt.Errorf("revision %d %w", releases[0].Revision, ErrNeverServed)
 	}
 	line := lineage(releases[at:])
-	if len(line) < 2 {
-		return serving, fmt.Errorf("revision %d %w", line[0].Revision, ErrOldest)
+	switch {
+	case len(line) > 1:
+		return line[len(line)-2], nil
+	case line[0].Revision != cmp.Or(serving.Repeats, serving.Revision):
+		return serving, fmt.Errorf("revision %d runs the image of revision %d, which %w", serving.Revision, line[0].Revision, ErrOldest)
 	}
-	return line[len(line)-2], nil
+	return serving, fmt.Errorf("revision %d %w", line[0].Revision, ErrOldest)
 }
 
 // lineage is what led to the newest of the releases: each that served, the first
