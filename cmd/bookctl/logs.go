@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,7 +39,7 @@ that are gone.`,
 			if err != nil {
 				return err
 			}
-			return logs(ctx, s, t, g, provision.ReadOutput(t.clients.Logs, g.stack, task, time.Now().Add(-since)), follow)
+			return logs(ctx, s, t, g, provision.ReadOutput(t.clients.Logs, g.stack, task, time.Now().Add(-since)), follow, quiet{task, since})
 		},
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what comes, until interrupted")
@@ -51,7 +52,13 @@ that are gone.`,
 // after it was written, and bills no reads of this kind.
 const followPause = time.Second
 
-func logs(ctx context.Context, s streams, t *target, g *globals, output *provision.Output, follow bool) error {
+// quiet is what was asked for, where there is no output.
+type quiet struct {
+	task  string
+	since time.Duration
+}
+
+func logs(ctx context.Context, s streams, t *target, g *globals, output *provision.Output, follow bool, q quiet) error {
 	lines := 0
 	print := func(l provision.OutputLine) error {
 		lines++
@@ -76,7 +83,7 @@ func logs(ctx context.Context, s streams, t *target, g *globals, output *provisi
 		}
 		if !follow {
 			if lines == 0 {
-				g.tell(s, "no output; --since 24h looks further back, and 'bookctl events' tells why no task runs")
+				return q.explain(ctx, s, t, g)
 			}
 			return nil
 		}
@@ -89,4 +96,29 @@ func logs(ctx context.Context, s streams, t *target, g *globals, output *provisi
 		case <-time.After(followPause):
 		}
 	}
+}
+
+// explain says why there is no output: tasks wrote nothing, or are not there.
+func (q quiet) explain(ctx context.Context, s streams, t *target, g *globals) error {
+	tasks, err := provision.Tasks(ctx, t.clients, g.stack)
+	if err != nil {
+		return err
+	}
+	var ids []string
+	for _, task := range tasks {
+		if strings.HasPrefix(task.ID, q.task) {
+			g.tell(s, "no output in the last %s; --since looks further back", minutes(q.since))
+			return nil
+		}
+		ids = append(ids, shortID(task.ID))
+	}
+	switch {
+	case q.task == "":
+		g.tell(s, "no output, since no task runs: 'bookctl events' tells why; --since looks further back")
+	case ids == nil:
+		g.tell(s, "no task's id begins with %s, and none runs: 'bookctl events' tells why; --since looks further back", q.task)
+	default:
+		g.tell(s, "no task's id begins with %s; there are %s. --since finds older ones", q.task, strings.Join(ids, ", "))
+	}
+	return nil
 }

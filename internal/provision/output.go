@@ -8,6 +8,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 )
 
 // OutputLine is a line that a task wrote.
@@ -95,4 +96,20 @@ func Happenings(ctx context.Context, c Clients, stack string) (events []Event, s
 	}
 	stopped, err = s.tasks(ctx, "STOPPED")
 	return lastEvents(live, len(live.Events)), stopped, true, err
+}
+
+// Tasks are those of a stack's service that run and those that stopped within the
+// last hour.
+func Tasks(ctx context.Context, c Clients, stack string) ([]Task, error) {
+	in := containers{identity: identity{stack: stack}, ecs: c.ECS}
+	s := &Service{containers: in, cluster: &Cluster{containers: in}}
+	var all []Task
+	for _, desired := range []types.DesiredStatus{types.DesiredStatusRunning, types.DesiredStatusStopped} {
+		tasks, err := s.tasks(ctx, desired)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, tasks...)
+	}
+	return all, nil
 }
