@@ -11,6 +11,10 @@ import (
 // which a message gives them.
 var targetFlags = []string{"local", "stack", "region", "account"}
 
+// deployFlags are those of up that say what to deploy and that no stack keeps: left
+// out of the next one, it would deploy something else, or an empty database.
+var deployFlags = []string{"source", "restore"}
+
 // inMessage is a command in a message.
 var inMessage = regexp.MustCompile(`'(bookctl|aws) ([^'\n]+)'`)
 
@@ -54,6 +58,14 @@ func (g *globals) aim(words []string) []string {
 			add = append(add, "--local="+value)
 		default:
 			add = append(add, "--"+flag, shellWord(value))
+		}
+	}
+	if verb == "up" || verb == "plan" {
+		ready := slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, "--image") }) && !slices.Contains(words, "build")
+		for _, flag := range deployFlags {
+			if value, given := g.given[flag]; given && !said(flag) && (flag != "source" || !ready) {
+				add = append(add, "--"+flag, shellWord(value))
+			}
 		}
 	}
 	end := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, "-") })

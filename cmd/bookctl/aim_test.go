@@ -16,7 +16,7 @@ var ofNoStack = regexp.MustCompile(`^(local|man|version|help|completion|list)\b|
 // shell they have to act on the same stack of the same cloud.
 func (r result) aimed(t *testing.T, args []string) {
 	t.Helper()
-	var flags []string
+	var flags, deploys []string
 	for i, a := range args {
 		switch a {
 		case "--":
@@ -25,12 +25,19 @@ func (r result) aimed(t *testing.T, args []string) {
 			flags = append(flags, a)
 		case "--stack", "-s":
 			flags = append(flags, "--stack "+args[i+1])
+		case "--source":
+			deploys = append(deploys, "--source "+args[i+1])
 		}
 	}
 	for _, m := range printed.FindAllStringSubmatch(r.out+r.err, -1) {
 		for _, flag := range flags {
 			if !ofNoStack.MatchString(m[1]) && !strings.Contains(m[1], flag) {
 				t.Errorf("bookctl %s tells of %s, which is not of the same stack and cloud", strings.Join(args, " "), m[0])
+			}
+		}
+		for _, flag := range deploys {
+			if strings.HasPrefix(m[1], "up ") && !strings.Contains(m[1], "--image …") && !strings.Contains(m[1], flag) {
+				t.Errorf("bookctl %s tells of %s, which deploys another source", strings.Join(args, " "), m[0])
 			}
 		}
 	}

@@ -70,7 +70,7 @@ func (a *answer) complaint() string {
 	case a.Error != "":
 		return fmt.Sprintf("%s does not answer: %s", a.url, a.Error)
 	case a.Code >= http.StatusInternalServerError:
-		return fmt.Sprintf("%s answers %d: the service runs, and can't serve", a.url+a.Path, a.Code)
+		return fmt.Sprintf("%s answers %d: no task can serve", a.url+a.Path, a.Code)
 	}
 	return fmt.Sprintf("something other than bookapi answers on port %s: %s says %d, and not %q", portOf(a.url), a.url+a.Path, a.Code, readyText)
 }

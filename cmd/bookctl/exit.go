@@ -120,9 +120,12 @@ func noCredentials(err error) bool {
 
 // interrupted says how a command that was cut off can be gone on with. Those that
 // only look leave nothing to go on with.
-func interrupted(cmd *cobra.Command) string {
+func interrupted(cmd *cobra.Command, g *globals) string {
 	switch cmd.Name() {
 	case "up":
+		if g.live {
+			return "what was made or changed is kept: run the same command again to go on"
+		}
 		return "what was made is kept: run the same command again to go on, or 'bookctl destroy' to remove it"
 	case "destroy":
 		return "what is gone is gone, and the rest is as it was: run the same command again to go on"
@@ -144,7 +147,7 @@ func explain(s streams, g *globals, cmd *cobra.Command, err error) int {
 	err = clarified(err)
 	v := judge(err)
 	if errors.Is(err, errInterrupted) && v.next == "" {
-		v.next = interrupted(cmd)
+		v.next = interrupted(cmd, g)
 	}
 	if v.code == exitUsage && v.next == "" {
 		v.next = fmt.Sprintf("'%s --help' shows what can be said", cmd.CommandPath())

@@ -323,6 +323,20 @@ func TestTwoRunsAndACtrlC(t *testing.T) {
 	h.must(second.Process.Kill())
 	second.end(t)
 	s.up()
+	// One that changes what serves is told of by the others, and does not offer to remove it.
+	s.faults(`{"only": ["ecs:UpdateService"], "throttle": 1}`)
+	update := s.begin(t, "up", "--local", "--count", "2")
+	until(t, "the update holds the lock", func() bool { return strings.Contains(s.run("status", "--local").out, "Another run is at work") })
+	if r := s.run("rollback", "--local", "--to", "1"); r.code != 5 || strings.Contains(r.err, "from revision") {
+		t.Errorf("rollback beside an update: exit code %d\n%s", r.code, r.err)
+	}
+	h.must(update.Process.Signal(syscall.SIGINT))
+	updated := update.end(t)
+	updated.says(t, 130, "what was made or changed is kept: run the same command again")
+	if strings.Contains(updated.err, "destroy") {
+		t.Errorf("an interrupted update offers to remove the stack:\n%s", updated.err)
+	}
+	s.faults(`{}`)
 	third := s.begin(t, "destroy", "--local", "--yes", "--purge-snapshots")
 	time.Sleep(1500 * time.Millisecond)
 	h.must(third.Process.Kill())

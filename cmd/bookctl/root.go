@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,8 +26,10 @@ type globals struct {
 	verbose bool
 	noColor bool
 
-	// given are the values of the targetFlags that were given as flags, and not
-	// by the environment, and line is the whole command line.
+	// live says that a service was there when the run began.
+	live bool
+	// given are the values of the targetFlags and deployFlags that were given as
+	// flags, and not by the environment, and line is the whole command line.
 	given map[string]string
 	line  []string
 }
@@ -86,7 +89,7 @@ brackets; the flag comes first.
 // settle fills flags from the environment and checks the global ones.
 func settle(cmd *cobra.Command, g *globals) error {
 	g.given = map[string]string{}
-	for _, name := range targetFlags {
+	for _, name := range slices.Concat(targetFlags, deployFlags) {
 		if f := cmd.Flag(name); f != nil && f.Changed {
 			g.given[name] = f.Value.String()
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -269,7 +270,8 @@ func (o *statusOutput) judge(found []graph.Finding) {
 	if d := o.Database; d != nil && !servingDatabase[d.State] {
 		problem("the database is %s", d.State)
 	}
-	if a := o.Answer; a != nil && !a.Ready {
+	// Without a service, the load balancer's 503 says nothing new.
+	if a := o.Answer; a != nil && !a.Ready && (s.Found || a.Code < http.StatusInternalServerError) {
 		problem("%s", a.complaint())
 	}
 	o.Healthy = len(o.Problems) == 0
@@ -360,6 +362,7 @@ func (o *statusOutput) text() string {
 		}
 	}
 	switch {
+	case o.Lock != nil: // told at the end
 	case refused != nil:
 		row("", "'bookctl up' refuses, with nothing touched, what can't be changed in place: %s", strings.Join(refused, "; "))
 	case len(o.Drift) > 0:
@@ -370,16 +373,20 @@ func (o *statusOutput) text() string {
 			row(label(i, "Events"), "%s %s", e.Time.UTC().Format("15:04:05Z"), brief(e.Message))
 		}
 	}
+	if o.found && !o.Healthy {
+		fmt.Fprintln(&b, "Not healthy:")
+		for _, p := range o.Problems {
+			fmt.Fprintln(&b, "  - "+p)
+		}
+	}
 	switch {
+	case o.Lock != nil:
+		fmt.Fprintln(&b, "Another run is at work on the stack; 'bookctl status --watch' shows when it is over.")
 	case !o.found && len(o.Snapshots) > 0:
 		fmt.Fprintln(&b, "'bookctl up --restore latest' makes the stack anew with the data of the newest snapshot.")
 	case !o.found:
 		fmt.Fprintln(&b, "'bookctl up' makes it.")
 	case !o.Healthy:
-		fmt.Fprintln(&b, "Not healthy:")
-		for _, p := range o.Problems {
-			fmt.Fprintln(&b, "  - "+p)
-		}
 		fmt.Fprintln(&b, "'bookctl logs' and 'bookctl events' tell more; 'bookctl up' makes what is missing and mends what drifted.")
 	}
 	return b.String()

@@ -209,7 +209,7 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	rep.close()
 	drawn := picture.draw("bookctl up, stack "+g.stack, report)
 	if err != nil {
-		return errors.Join(diagnosed(ctx, stack, err), drawn)
+		return errors.Join(diagnosed(ctx, stack, err, "mend it and run 'bookctl up' again"), drawn)
 	}
 	if drawn != nil {
 		return drawn
@@ -258,6 +258,7 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	if err != nil {
 		return nil, fmt.Errorf("read what is deployed: %w", err)
 	}
+	g.live = have.Running != ""
 	want := have.Settings
 	// Tasks run on this machine, beside whatever else listens here.
 	if t.local && have.Running == "" {

@@ -38,8 +38,9 @@ func (e explained) Error() string { return e.text }
 func (e explained) Unwrap() error { return e.error }
 
 // diagnosed explains why up failed. For that it asks what became of the service's
-// tasks, also when the run's own time is over.
-func diagnosed(ctx context.Context, stack *provision.Stack, err error) error {
+// tasks, also when the run's own time is over. Again is how to go on once the
+// release is mended.
+func diagnosed(ctx context.Context, stack *provision.Stack, err error, again string) error {
 	if stack == nil || errors.Is(context.Cause(ctx), errInterrupted) || provision.Expired(err) {
 		return err
 	}
@@ -50,7 +51,7 @@ func diagnosed(ctx context.Context, stack *provision.Stack, err error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 	defer cancel()
 	d, _ := stack.Diagnose(ctx) // what can't be read is left out, and the failure is told all the same
-	if x := why(d, err); x.text != "" {
+	if x := why(d, err, again); x.text != "" {
 		return explained{err, x}
 	}
 	return err
@@ -63,7 +64,7 @@ func clarified(err error) error {
 	if errors.As(err, &done) || said || errors.Is(err, errInterrupted) {
 		return err
 	}
-	if x := why(provision.Diagnosis{}, err); x.text != "" {
+	if x := why(provision.Diagnosis{}, err, ""); x.text != "" {
 		return explained{err, x}
 	}
 	return err
@@ -71,12 +72,12 @@ func clarified(err error) error {
 
 // why finds the cause of a failure in the error and, for a service that does not
 // come up, in the evidence.
-func why(d provision.Diagnosis, err error) explanation {
+func why(d provision.Diagnosis, err error, again string) explanation {
 	failures := graph.Failures(err)
 	for i, f := range failures {
 		x := ofCall(f, "make or find "+f.Node)
 		if x.text == "" && f.Node == "service" && d.Wanted != "" {
-			x = ofService(d)
+			x = ofService(d, again)
 		}
 		if x.text == "" {
 			continue
@@ -223,9 +224,9 @@ func (q quota) raise() string {
 }
 
 // ofService explains why a release did not come up.
-func ofService(d provision.Diagnosis) explanation {
+func ofService(d provision.Diagnosis, again string) explanation {
 	_, revision, _ := strings.Cut(d.Wanted, ":")
-	s := story{d: d, next: "mend it and run 'bookctl up' again"}
+	s := story{d: d, again: again, next: again}
 	s.say("Revision %s never became healthy.", revision)
 	s.tell(*cmp.Or(d.Culprit(), &provision.Task{}))
 	if d.Serving != "" {
@@ -241,6 +242,7 @@ func ofService(d provision.Diagnosis) explanation {
 type story struct {
 	d     provision.Diagnosis
 	words []string
+	again string
 	next  string
 }
 
@@ -302,7 +304,7 @@ func (s *story) tell(t provision.Task) {
 	default:
 		s.health(t, name)
 		s.output()
-		s.next = "'bookctl logs' shows what the tasks write; mend it and run 'bookctl up' again"
+		s.next = "'bookctl logs' shows what the tasks write; " + s.again
 	}
 }
 
@@ -322,7 +324,7 @@ func (s *story) crash(t provision.Task, name, reasons string) {
 	if cause := s.likely(); cause != "" {
 		s.say("Likely cause: %s.", cause)
 	}
-	s.next = "'bookctl logs --task " + shortID(t.ID) + "' shows all that it wrote; mend it and run 'bookctl up' again"
+	s.next = "'bookctl logs --task " + shortID(t.ID) + "' shows all that it wrote; " + s.again
 }
 
 // health tells of checks that fail, with what was answered.

@@ -29,6 +29,7 @@ var changing = []struct {
 	{regexp.MustCompile(`ecs-svc/\d+`), "ecs-svc/N"},
 	{regexp.MustCompile(`secret:book/database-\w+`), "secret:book/database-ID"},
 	{regexp.MustCompile(`vpc-[0-9a-f]+`), "vpc-ID"},
+	{regexp.MustCompile(`--source [^'\s]+`), "--source DIR"},
 	{regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d .*\n`), ""}, // the report of the run
 }
 
@@ -125,6 +126,10 @@ func underBadReleases(t *testing.T, releases func(s *shell, bad func(name string
 	if r.code != 0 || !strings.Contains(r.err, "revision 1, the one before, serves") {
 		t.Errorf("rollback where nothing is to be done: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
+	r = s.run("rollback", "--local", "--output", "json")
+	if err := fitsSchema(r.out); err != nil || r.code != 0 || !strings.Contains(r.out, `"type":"result"`) {
+		t.Errorf("the same as JSON: exit code %d, %v\n%s%s", r.code, err, r.out, r.err)
+	}
 }
 
 // panics is code that ends bookapi among many goroutines, each with its trace.
@@ -143,6 +148,11 @@ func TestAReleaseThatNeverStartsIsExplainedAndTheOldOneServesOn(t *testing.T) {
 	underBadReleases(t, func(s *shell, bad func(string, ...string)) {
 		bad("unpullable", "--image", "127.0.0.1:1/nothing@sha256:"+strings.Repeat("0", 64))
 		bad("crash", "--image", "build", "--source", badSource(t, "\tif len(os.Args) == 1 {\n\t\tprintln(\"bookapi: GREETING is not set\")\n\t\tos.Exit(3)\n\t}", "", ""))
+		r := s.run("rollback", "--local", "--to", "3")
+		r.says(t, 1, "revision 3 is not known to have ever been healthy; if it is not now, ECS goes back to revision 1", "Revision 3 never became healthy")
+		if !strings.Contains(r.err, "go to another release with 'bookctl rollback --local --to N'") || strings.Contains(r.err, "mend it") {
+			t.Errorf("what is next after a rollback that failed:\n%s", r.err)
+		}
 		bad("panic", "--source", badSource(t, panics, "", ""))
 		s.aws("iam", "put-role-policy", "--role-name", "book-execution-role", "--policy-name", "lockdown", "--policy-document",
 			`{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"secretsmanager:GetSecretValue","Resource":"*"}]}`)

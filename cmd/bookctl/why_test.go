@@ -84,7 +84,7 @@ func TestWhyNamesCauseEvidenceAndNextStep(t *testing.T) {
 		"name taken":               {provision.Diagnosis{}, failed("execution-role", call("IAM", "CreateRole", "EntityAlreadyExists", "Role with name book-execution-role already exists.")), []string{"The name is taken", "book-execution-role"}, "--stack"},
 		"protected by hand":        {provision.Diagnosis{}, failed("load-balancer", call("Elastic Load Balancing v2", "DeleteLoadBalancer", "OperationNotPermitted", "Load balancer 'x' cannot be deleted because deletion protection is enabled")), []string{"its deletion protection is on"}, "--protect=false"},
 	} {
-		x := why(tc.d, tc.err)
+		x := why(tc.d, tc.err, "mend it and run 'bookctl up' again")
 		for _, want := range tc.says {
 			if !strings.Contains(x.text, want) {
 				t.Errorf("%s: %q is not in %q", name, want, x.text)
@@ -97,10 +97,10 @@ func TestWhyNamesCauseEvidenceAndNextStep(t *testing.T) {
 	if text := failure(failed("service", fmt.Errorf("%w: rolled back to book-bookapi:1: %s", graph.ErrBroken, strings.Repeat("y", 300)))); len([]rune(text)) != longestNews || !strings.HasPrefix(text, "rolled back to book-bookapi:1: yyy") {
 		t.Errorf("a line of the report: %q", text)
 	}
-	if x := why(provision.Diagnosis{}, errors.New("something else")); x.text != "" {
+	if x := why(provision.Diagnosis{}, errors.New("something else"), ""); x.text != "" {
 		t.Errorf("an unknown error is explained: %q", x.text)
 	}
-	both := why(provision.Diagnosis{}, errors.Join(failed("vpc", call("EC2", "CreateVpc", "VpcLimitExceeded", "full")), failed("secret", errors.New("odd"))))
+	both := why(provision.Diagnosis{}, errors.Join(failed("vpc", call("EC2", "CreateVpc", "VpcLimitExceeded", "full")), failed("secret", errors.New("odd"))), "")
 	if !strings.Contains(both.text, "VPCs per Region") || !strings.Contains(both.text, "\nAlso: secret: odd") {
 		t.Errorf("of two failures: %q", both.text)
 	}
