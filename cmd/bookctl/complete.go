@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,20 +21,29 @@ func complete(cmd *cobra.Command, flag string, values ...string) {
 	}
 }
 
-var unknownCommand = regexp.MustCompile(`^unknown command "([^"]*)"`)
+var unknownCommand = regexp.MustCompile(`^unknown command "([^"]*)" for "([^"]*)"`)
+
+// argumentCount mends how cobra counts.
+var argumentCount = strings.NewReplacer("1 arg(s)", "1 argument", "arg(s)", "arguments")
 
 // mistyped turns cobra's complaint about a command line into ours, with what
 // may have been meant.
 func mistyped(g *globals, cmd *cobra.Command, err error) error {
 	first, _, _ := strings.Cut(err.Error(), "\n")
-	usage := usageError{errors.New(first)}
 	m := unknownCommand.FindStringSubmatch(first)
 	if m == nil {
-		return usage
+		said := cmd.CommandPath() + " " + argumentCount.Replace(first)
+		return advice.With(usageError{errors.New(said)}, fmt.Sprintf("it is used as '%s'", strings.TrimSuffix(cmd.UseLine(), " [flags]")))
 	}
-	cmd.SuggestionsMinimumDistance = 2
+	usage := usageError{errors.New(first)}
+	if cmd.Name() == "help" { // of what comes after it
+		cmd = cmd.Root()
+		for _, word := range strings.Fields(m[2])[1:] {
+			cmd, _, _ = cmd.Find([]string{word}) // it was found before
+		}
+	}
 	var meant []string
-	for _, name := range cmd.SuggestionsFor(m[1]) {
+	for _, name := range alike(m[1], cmd.Commands()) {
 		meant = append(meant, "'bookctl "+g.instead(m[1], name)+"'")
 	}
 	if meant == nil {
@@ -42,11 +52,35 @@ func mistyped(g *globals, cmd *cobra.Command, err error) error {
 	return advice.With(usage, "did you mean "+strings.Join(meant, " or ")+"?")
 }
 
+// alike are the names of the commands that a mistyped one may mean: those that
+// other tools call so, or else those that are spelt much like it.
+func alike(typed string, commands []*cobra.Command) []string {
+	among := &cobra.Command{SuggestionsMinimumDistance: min(2, len(typed)/2)}
+	var other []string
+	for _, c := range commands {
+		if slices.Contains(c.SuggestFor, typed) {
+			other = append(other, c.Name())
+		}
+		among.AddCommand(&cobra.Command{Use: c.Name(), Hidden: c.Hidden, Run: c.Run, RunE: c.RunE})
+	}
+	if other != nil {
+		return other
+	}
+	return among.SuggestionsFor(typed)
+}
+
 // instead is the command line with another word in place of a mistyped one.
 func (g *globals) instead(typed, meant string) string {
 	words := slices.Clone(g.line)
-	if i := slices.Index(words, typed); i >= 0 {
-		words[i] = meant
+	for i, w := range words {
+		if w == typed {
+			words[i] = meant
+			break
+		}
+		if value, is := strings.CutPrefix(w, typed+"="); is {
+			words[i] = meant + "=" + value
+			break
+		}
 	}
 	for i, w := range words {
 		words[i] = shellWord(w)

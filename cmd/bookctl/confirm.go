@@ -34,7 +34,7 @@ func confirm(s streams, g *globals, question, what, word string) error {
 		return fmt.Errorf("read the answer: %w", err)
 	}
 	if strings.TrimSpace(line) != word {
-		return errors.New("not confirmed: nothing was touched")
+		return advice.With(errors.New("not confirmed: nothing was touched"), fmt.Sprintf("type %s to go on, or say --yes, which asks nothing", word))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -118,6 +119,16 @@ func noCredentials(err error) bool {
 		strings.Contains(err.Error(), "get credentials:") || strings.Contains(err.Error(), "failed to retrieve credentials")
 }
 
+// outOfTime says of a look that --timeout cut off what it was for. Of a run, the
+// engine tells what it waited for.
+func outOfTime(g *globals, err error) error {
+	if g.timeout <= 0 || !errors.Is(err, context.DeadlineExceeded) || graph.Failures(err) != nil || strings.Contains(err.Error(), "--timeout") {
+		return err
+	}
+	doing, _, _ := strings.Cut(err.Error(), ": operation error")
+	return advice.With(fmt.Errorf("--timeout %s is over: %s: %w", g.timeout, doing, context.DeadlineExceeded), "give it more time with --timeout")
+}
+
 // interrupted says how a command that was cut off can be gone on with. Those that
 // only look leave nothing to go on with.
 func interrupted(cmd *cobra.Command, g *globals) string {
@@ -144,7 +155,7 @@ func explain(s streams, g *globals, cmd *cobra.Command, err error) int {
 	if strings.HasPrefix(err.Error(), "unknown command") || strings.HasPrefix(err.Error(), "accepts ") || strings.HasPrefix(err.Error(), "requires at least ") {
 		err = mistyped(g, cmd, err)
 	}
-	err = clarified(err)
+	err = clarified(outOfTime(g, err))
 	v := judge(err)
 	if errors.Is(err, errInterrupted) && v.next == "" {
 		v.next = interrupted(cmd, g)
@@ -154,7 +165,7 @@ func explain(s streams, g *globals, cmd *cobra.Command, err error) int {
 	}
 	text := g.aimed(err.Error())
 	v.next = g.aimed(v.next)
-	if o := cmd.Flag("output"); o != nil && o.Value.String() == "json" {
+	if g.wantsJSON() {
 		_ = json.NewEncoder(s.out).Encode(map[string]any{ // a closed pipe has nobody to tell
 			"schema": schema, "type": "error", "error": text, "next": v.next, "exit": v.code,
 		})
@@ -172,6 +183,26 @@ func explain(s streams, g *globals, cmd *cobra.Command, err error) int {
 		fmt.Fprintln(s.err, "next: "+v.next)
 	}
 	return v.code
+}
+
+// wantsJSON says whether the output is to be JSON, also where the command line was
+// not read to its end: an error of it is for a program too.
+func (g *globals) wantsJSON() bool {
+	said := os.Getenv("BOOKCTL_OUTPUT")
+	for i, w := range g.line {
+		value, is := strings.CutPrefix(w, "--output=")
+		switch {
+		case is:
+			said = value
+		case (w == "--output" || w == "-o") && i+1 < len(g.line):
+			said = g.line[i+1]
+		case strings.HasPrefix(w, "-o") && len(w) > 2:
+			said = strings.TrimPrefix(w[2:], "=")
+		case w == "--":
+			return said == "json"
+		}
+	}
+	return said == "json"
 }
 
 // messages splits joined errors into a line each.

@@ -36,6 +36,9 @@ func localCloud(ctx context.Context) (localcloud.Info, error) {
 		return localcloud.Info{}, err
 	}
 	info, running, err := localcloud.Running(ctx, dir)
+	if err == nil {
+		err = context.Cause(ctx) // nobody can be asked then
+	}
 	if err != nil {
 		return info, err
 	}

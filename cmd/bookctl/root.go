@@ -34,6 +34,17 @@ type globals struct {
 	line  []string
 }
 
+// calledElsewhere are the names that other tools have for what commands do.
+var calledElsewhere = map[string][]string{
+	"up":      {"deploy", "apply", "create", "launch", "start"},
+	"destroy": {"delete", "down", "rm", "remove", "teardown"},
+	"status":  {"ps", "info", "show", "get", "describe"},
+	"list":    {"ls", "stacks"},
+	"plan":    {"diff", "preview"},
+	"logs":    {"log", "tail"},
+	"exec":    {"ssh", "shell", "run"},
+}
+
 func newRoot(s streams, g *globals) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "bookctl",
@@ -64,7 +75,7 @@ brackets; the flag comes first.
 	root.SetIn(s.in)
 	root.SetOut(s.out)
 	root.SetErr(s.err)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return badFlag(err) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return badFlag(g, cmd, err) })
 	f := root.PersistentFlags()
 	f.StringVarP(&g.stack, "stack", "s", "book", "name of the stack")
 	f.StringVar(&g.region, "region", "", "AWS region (default: that of the AWS configuration)")
@@ -81,8 +92,18 @@ brackets; the flag comes first.
 		newLogs(s, g), newEvents(s, g), newOpen(s, g), newExec(s, g), newDB(s, g),
 		newList(s, g), newGraph(s, g), newPolicy(s, g), newVersion(s, g), newLocal(s, g), newMan(s, g),
 	)
+	for name, others := range calledElsewhere {
+		cmd, _, err := root.Find([]string{name})
+		if err != nil {
+			panic(err) // the table above names no command that is not there
+		}
+		cmd.SuggestFor = others
+	}
 	complete(root, "output", "text", "json")
 	nameEnvironment(root)
+	root.SetHelpCommand(newHelp())
+	root.Version = version()
+	root.SetVersionTemplate(versionLine() + "\n")
 	return root
 }
 
@@ -96,7 +117,7 @@ func settle(cmd *cobra.Command, g *globals) error {
 	}
 	var errs []error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if f.Changed || f.Name == "help" {
+		if f.Changed || f.Name == "help" || f.Name == "version" {
 			return
 		}
 		name := environmentName(cmd, f)

@@ -109,7 +109,7 @@ func pinImage(ctx context.Context, ref, arch string) (pinned, of string, err err
 	case err != nil && digested:
 		return ref, "", nil
 	case err != nil:
-		return "", "", advice.With(fmt.Errorf("look at image %s: %w", ref, err), "check the reference; an image in a registry that asks for a login has to be named by its digest (…@sha256:…)")
+		return "", "", advice.With(err, "check the reference; an image in a registry that asks for a login has to be named by its digest (…@sha256:…)")
 	case len(info.Architectures) == 0 || slices.Contains(info.Architectures, arch):
 		return info.Reference, arch, nil
 	}

@@ -146,7 +146,7 @@ func deadline(ctx context.Context, g *globals) (context.Context, context.CancelF
 	if g.timeout <= 0 {
 		return context.WithCancel(ctx)
 	}
-	return context.WithTimeoutCause(ctx, g.timeout, fmt.Errorf("%w: --timeout %s is over", context.DeadlineExceeded, g.timeout))
+	return context.WithTimeoutCause(ctx, g.timeout, advice.With(fmt.Errorf("--timeout %s is over: %w", g.timeout, context.DeadlineExceeded), "give it more time with --timeout, and run the same command again: it goes on where this one stopped"))
 }
 
 func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.FlagSet, wait bool, line string) error {

@@ -4,8 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/bookctl/bookctl/internal/advice"
 )
 
 // unfit says of a value that a flag does not take what is wanted in its place,
@@ -32,11 +36,28 @@ func unfit(of, value string, f *pflag.Flag, err error) error {
 }
 
 // badFlag turns pflag's complaint about a command line into ours.
-func badFlag(err error) error {
-	var invalid *pflag.InvalidValueError
-	if errors.As(err, &invalid) {
+func badFlag(g *globals, cmd *cobra.Command, err error) error {
+	var (
+		invalid *pflag.InvalidValueError
+		unknown *pflag.NotExistError
+	)
+	switch {
+	case errors.As(err, &invalid):
 		f := invalid.GetFlag()
 		return unfit("--"+f.Name, invalid.GetValue(), f, err)
+	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
+		var flags []*cobra.Command
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			flags = append(flags, &cobra.Command{Use: f.Name, Hidden: f.Hidden, Run: func(*cobra.Command, []string) {}})
+		})
+		typed := unknown.GetSpecifiedName()
+		var meant []string
+		for _, name := range alike(typed, flags) {
+			meant = append(meant, "'bookctl "+g.instead("--"+typed, "--"+name)+"'")
+		}
+		if meant != nil {
+			return advice.With(usageError{err}, "did you mean "+strings.Join(meant, " or ")+"?")
+		}
 	}
 	return usageError{err}
 }

@@ -55,11 +55,11 @@ type Image struct {
 }
 
 // Build compiles the source and lays the image. It writes nothing but
-// caches: the go tool's and Source.Cache. The errors are ErrNoSource, ErrNoGo and the compiler's.
+// caches: the go tool's and Source.Cache. The errors are ErrNoSource, ErrNoGo and ErrCompile.
 func Build(ctx context.Context, source Source) (*Image, error) {
 	image, err := build(ctx, source)
 	if err != nil {
-		return nil, fmt.Errorf("build the image of bookapi: %w", err)
+		return nil, fmt.Errorf("build bookapi: %w", err)
 	}
 	return image, nil
 }

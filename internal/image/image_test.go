@@ -348,7 +348,7 @@ func TestFailuresSayWhatToDo(t *testing.T) {
 		{t.Context(), image.Source{Dir: hello, Arch: "amd64", Version: "1 -X main.x=y"}, nil, "may hold only"},
 		{t.Context(), image.Source{Dir: t.TempDir(), Arch: "amd64"}, image.ErrNoSource, "--source DIR"},
 		{t.Context(), image.Source{Dir: broken, Arch: "amd64"}, nil, "broken.go:2"},
-		{ended, image.Source{Dir: hello, Arch: "amd64"}, context.Canceled, "build the image"},
+		{ended, image.Source{Dir: hello, Arch: "amd64"}, context.Canceled, "build bookapi"},
 	} {
 		_, err := image.Build(c.ctx, c.source)
 		if err == nil || !strings.Contains(err.Error()+advice.Of(err), c.want) || c.is != nil && !errors.Is(err, c.is) {

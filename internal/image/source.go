@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/bookctl/bookctl/internal/advice"
 )
@@ -29,6 +30,8 @@ const (
 var (
 	// ErrNoSource says that there is no source of bookapi.
 	ErrNoSource = errors.New("no source of bookapi")
+	// ErrCompile is wrapped by what the compiler says of a source.
+	ErrCompile = errors.New("the source does not compile")
 	// ErrNoGo says that the go tool is missing.
 	ErrNoGo = errors.New("the go tool is not on PATH")
 )
@@ -53,6 +56,9 @@ func FindSource(dir string) (string, error) {
 	start, err := filepath.Abs(dir)
 	if err != nil {
 		return "", fmt.Errorf("find the source of bookapi: %w", err)
+	}
+	if info, err := os.Stat(start); err != nil || !info.IsDir() {
+		return "", advice.With(fmt.Errorf("%w: there is no directory %s", ErrNoSource, start), "name a clone of "+modulePath+" with --source DIR, or use a ready image with --image REF")
 	}
 	for at := start; ; at = filepath.Dir(at) {
 		if name, err := moduleOf(at); err == nil && name == modulePath {
@@ -112,13 +118,23 @@ func (s Source) compile(ctx context.Context) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, tool, "build", "-o", out, "./"+program)
 	cmd.Dir = s.Dir
 	cmd.Env = s.compilerEnv(os.Environ())
+	// Told to stop, go tidies up behind itself; its compilers, which hold the output
+	// open, are not waited for.
+	cmd.Cancel = func() error {
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			return cmd.Process.Kill() // Windows knows no other way
+		}
+		return nil
+	}
+	cmd.WaitDelay = 2 * time.Second
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, fmt.Errorf("go build ./%s in %s: %w\n%s", program, s.Dir, err, tail(output.String(), 20))
+		return nil, advice.With(fmt.Errorf("%w in %s: 'go build ./%s': %w\n%s", ErrCompile, s.Dir, program, err, tail(output.String(), 20)),
+			"mend the source and run the same command again")
 	}
 	binary, err := os.ReadFile(out)
 	if err == nil && !bytes.Equal(binary, kept) {

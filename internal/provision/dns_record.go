@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/aws/aws-sdk-go-v2/service/route53/types"
 
+	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -58,7 +59,8 @@ func (z *hostedZone) find(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("domain %s: there are %d hosted zones %s (%s), and only one of them can be the one that the world asks: delete the others", z.domain, len(ids), name, strings.Join(ids, ", "))
 		}
 	}
-	return "", fmt.Errorf("domain %s: %w: make one, or leave --domain out and point the domain to the load balancer yourself, with --certificate", z.domain, ErrNoZone)
+	return "", advice.With(fmt.Errorf("domain %s: %w", z.domain, ErrNoZone),
+		"make one, or leave --domain out and point the domain to the load balancer yourself, with --certificate")
 }
 
 // record returns the record of that name and type, or nil.

@@ -69,7 +69,7 @@ func (m *Image) Find(ctx context.Context) (graph.State, error) {
 		}
 		digest, err := m.source.Digest(ctx)
 		if err != nil {
-			return graph.State{}, fmt.Errorf("build the image: %w", err)
+			return graph.State{}, err // it says that it built
 		}
 		ref = uri + "@" + digest
 	}
@@ -181,7 +181,7 @@ func (m *Image) Create(ctx context.Context) (string, error) {
 	}
 	digest, err := m.source.Digest(ctx)
 	if err != nil {
-		return "", fmt.Errorf("build the image: %w", err)
+		return "", err
 	}
 	login, err := m.login(ctx)
 	if err != nil {

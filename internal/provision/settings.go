@@ -167,9 +167,9 @@ func (s Settings) demands() []demand {
 	sizes, ok := fargate[s.CPU]
 	refuse("image", s.Image != "" && !imageReference.MatchString(s.Image), "image %q: give a reference such as registry.example.com/bookapi:1.2 or …@sha256:…", s.Image)
 	refuse("cpu", !ok, "cpu %d: Fargate takes %s", s.CPU, joined(slices.Sorted(maps.Keys(fargate))))
+	refuse("cpu memory", ok && !sizes.allow(s.Memory), "memory %d: with cpu %d Fargate takes %s", s.Memory, s.CPU, sizes)
 	refuse("memory", !slices.ContainsFunc(slices.Collect(maps.Values(fargate)), func(m memorySizes) bool { return m.allow(s.Memory) }),
 		"memory %d: Fargate takes 512, or 1024 to 122880 in steps that depend on the cpu", s.Memory)
-	refuse("cpu memory", ok && !sizes.allow(s.Memory), "memory %d: with cpu %d Fargate takes %s", s.Memory, s.CPU, sizes)
 	refuse("arch", s.Arch != "amd64" && s.Arch != "arm64", "architecture %q: choose amd64 or arm64", s.Arch)
 	refuse("port", s.Port < 1 || s.Port > 65535, "port %d: choose one from 1 to 65535", s.Port)
 	// https://docs.aws.amazon.com/acm/latest/APIReference/API_RequestCertificate.html
@@ -181,7 +181,8 @@ func (s Settings) demands() []demand {
 		"HTTPS port %d: choose one from 1 to 65535 that is not the port %d of HTTP", s.HTTPSPort, s.Port)
 	refuse("count", s.Count < 1 || s.Count > mostTasks, "count %d: choose 1 to %d tasks", s.Count, mostTasks)
 	refuse("min max", s.Max == 0 && s.Min != 0, "min %d without max: give both to scale by load, or neither", s.Min)
-	refuse("min max", s.Max != 0 && (s.Min < 1 || s.Min > s.Max || s.Max > mostTasks),
+	refuse("min max", s.Max != 0 && s.Min == 0, "max %d without min: give both to scale by load, or neither", s.Max)
+	refuse("min max", s.Max != 0 && s.Min != 0 && (s.Min < 1 || s.Min > s.Max || s.Max > mostTasks),
 		"min %d, max %d: choose 1 to %d tasks, and min not above max", s.Min, s.Max, mostTasks)
 	refuse("min max count", s.Max != 0 && (s.Count < s.Min || s.Count > s.Max), "count %d: choose one from min %d to max %d", s.Count, s.Min, s.Max)
 	refuse("db-class", !databaseClass.MatchString(s.DBClass), "database class %q: name one such as db.t4g.micro", s.DBClass)
