@@ -68,7 +68,7 @@ func (g *DBParameterGroup) Find(ctx context.Context) (graph.State, error) {
 func parameterDrift(tags map[string]string, family, tls string, wantTags map[string]string, wantFamily string) []graph.Change {
 	out := tagDrift(tags, wantTags)
 	if wantFamily != "" && family != wantFamily {
-		out = append(out, graph.Change{Field: "family", Have: family, Want: wantFamily, Refused: "a parameter group keeps its family"})
+		out = append(out, graph.Change{Field: "family", Have: family, Want: wantFamily})
 	}
 	if tls != "1" {
 		out = append(out, graph.Change{Field: forceTLS, Have: tls, Want: "1"})
@@ -90,14 +90,24 @@ func (g *DBParameterGroup) Create(ctx context.Context) (string, error) {
 }
 
 // Update mends tags and parameters. rds.force_ssl is dynamic: it takes effect
-// without a reboot.
+// without a reboot. A group keeps its family for good, so one of another major
+// version is replaced: it is left of a database that is gone, since one that is
+// there has a version of the group's family, and RDS deletes no group in use.
 func (g *DBParameterGroup) Update(ctx context.Context, changes []graph.Change) error {
-	if hasTagDrift(changes) {
+	anew := hasField(changes, "family")
+	if anew {
+		if err := g.Delete(ctx); err != nil {
+			return err
+		}
+		if _, err := g.Create(ctx); err != nil {
+			return err
+		}
+	} else if hasTagDrift(changes) {
 		if err := g.retag(ctx, g.ID(), g.Name()); err != nil {
 			return err
 		}
 	}
-	if hasField(changes, forceTLS) {
+	if anew || hasField(changes, forceTLS) {
 		_, err := g.rds.ModifyDBParameterGroup(ctx, &rds.ModifyDBParameterGroupInput{
 			DBParameterGroupName: aws.String(g.groupName()),
 			Parameters: []types.Parameter{{

@@ -9,6 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
+	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bookctl/bookctl/internal/moto"
@@ -49,6 +51,42 @@ func destroy(t *testing.T, endpoint string) {
 	s := wired(t, &wire{}, endpoint, spec())
 	if _, err := graph.Destroy(t.Context(), s.Resources(), s.Options()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestAParameterGroupOfAMajorVersionThatNothingUsesIsReplaced(t *testing.T) {
+	t.Parallel()
+	endpoint := moto.Start(t)
+	client := (&wire{}).clients(endpoint).RDS
+	_, err := client.CreateDBParameterGroup(t.Context(), &rds.CreateDBParameterGroupInput{
+		DBParameterGroupName: aws.String("book-database"), DBParameterGroupFamily: aws.String("postgres13"), Description: aws.String("left of a database"),
+		Tags: []rdstypes.Tag{{Key: aws.String(provision.TagStack), Value: aws.String("book")}, {Key: aws.String(provision.TagResource), Value: aws.String("db-parameter-group")}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := spec()
+	want.DBVersion = "16"
+	for run := range 2 {
+		w := &wire{}
+		s := wired(t, w, endpoint, want)
+		group := slices.DeleteFunc(s.Resources(), func(r provision.Resource) bool {
+			name, _ := graph.Describe(r)
+			return name != "db-parameter-group"
+		})
+		if _, err := graph.Up(t.Context(), group, s.Options()); err != nil {
+			t.Fatal(err)
+		}
+		if writes := w.written(); (run == 1) != (len(writes) == 0) {
+			t.Errorf("run %d writes %v", run, writes)
+		}
+	}
+	out, err := client.DescribeDBParameterGroups(t.Context(), &rds.DescribeDBParameterGroupsInput{DBParameterGroupName: aws.String("book-database")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if family := aws.ToString(out.DBParameterGroups[0].DBParameterGroupFamily); family != "postgres16" {
+		t.Errorf("the group is of family %s", family)
 	}
 }
 
