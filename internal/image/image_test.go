@@ -81,9 +81,22 @@ func TestACachedProgramIsUsedOnlyWhileItIsCurrentAndWhole(t *testing.T) {
 			t.Errorf("from a cache that is %s: %s, want %s", name, got, want)
 		}
 	}
+	var old []string // of clones that are gone
+	for i := range 10 {
+		name := filepath.Join(source.Cache, fmt.Sprintf("bookapi-of-old-%d", i))
+		at := time.Now().Add(-time.Duration(i+1) * time.Hour)
+		if err := errors.Join(os.WriteFile(name, nil, 0o644), os.Chtimes(name, at, at)); err != nil {
+			t.Fatal(err)
+		}
+		old = append(old, name)
+	}
 	change(t, source.Dir)
 	if got := digest(); got == want {
 		t.Error("the cached program was used for another source")
+	}
+	newest := slices.Sorted(slices.Values(append(old[:7:7], kept[0])))
+	if left, err := filepath.Glob(filepath.Join(source.Cache, "*")); err != nil || !slices.Equal(left, newest) {
+		t.Errorf("the cache keeps %q, %v; want the newest eight: %q", left, err, newest)
 	}
 }
 

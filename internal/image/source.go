@@ -3,6 +3,7 @@ package image
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -183,6 +184,30 @@ func (s Source) keep(program []byte) {
 	_, err = partial.Write(slices.Concat(sum[:], program))
 	if errors.Join(err, partial.Close()) != nil || os.Rename(partial.Name(), path) != nil {
 		_ = os.Remove(partial.Name()) // a rest is no harm
+	}
+	forget(filepath.Dir(path), mostKept)
+}
+
+// mostKept is how many programs a cache keeps: of as many clones and architectures.
+const mostKept = 8
+
+// forget removes all but the newest of the programs in a cache. A run that reads
+// one has it open, or builds it anew.
+func forget(dir string, most int) {
+	names, err := filepath.Glob(filepath.Join(dir, "bookapi-*"))
+	if err != nil {
+		return
+	}
+	age := func(name string) time.Duration {
+		info, err := os.Stat(name)
+		if err != nil {
+			return 0 // another run was first
+		}
+		return time.Since(info.ModTime())
+	}
+	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(age(a), age(b)) })
+	for _, name := range names[min(most, len(names)):] {
+		_ = os.Remove(name) // it stays then
 	}
 }
 
