@@ -4,7 +4,9 @@ try: build ## deploy the books API on this machine, and use it
 	.ci/setup run
 	@set -e; url=$$(bin/bookctl up --local); \
 	set -x; curl -fsS -H 'Content-Type: application/json' -d '{"name":"Dune","author":"Frank Herbert"}' $$url/books; \
-	curl -fsS $$url/books/Dune
+	curl -fsS $$url/books/Dune; \
+	set +x; echo; echo; echo "Open $$url in a browser. How it is: bin/bookctl status --local"; \
+	echo "To remove it: bin/bookctl destroy --local; to end the local cloud: bin/bookctl local stop"
 
 build: ## bin/bookctl
 	go build -o bin/bookctl ./cmd/bookctl

@@ -18,12 +18,18 @@ var deployFlags = []string{"source", "restore"}
 // inMessage is a command in a message.
 var inMessage = regexp.MustCompile(`'(bookctl|aws) ([^'\n]+)'`)
 
+// beyondLocal is advice that needs more of AWS than the local cloud has.
+var beyondLocal = regexp.MustCompile(`, or ask for more: 'aws service-quotas [^']*'`)
+
 // aimed makes the commands in a message act on the stack and the cloud of this
 // run. Messages give them in single quotes as they are typed for the default
 // stack, 'bookctl up'; pasted by somebody who said --local --stack demo, that
 // would make another stack, elsewhere. What the environment says stays said, so
 // only what was given by flag is added.
 func (g *globals) aimed(message string) string {
+	if g.local {
+		message = beyondLocal.ReplaceAllString(message, "")
+	}
 	return inMessage.ReplaceAllStringFunc(message, func(quoted string) string {
 		program, rest, _ := strings.Cut(strings.Trim(quoted, "'"), " ")
 		words := strings.Fields(rest)

@@ -91,6 +91,7 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	}
 	rep.close()
 	end.region, end.took = t.region, time.Since(begun)
+	end.Purged = append(end.Purged, gone(snapshots, end.Purged, end.Kept)...)
 	if end.Removed() == 0 && len(end.Left)+len(end.Purged) == 0 {
 		end.nothing = noteAbsence(ctx, t, g)
 	}
@@ -170,7 +171,7 @@ type destruction struct {
 }
 
 func (d destruction) print(s streams, g *globals) error {
-	var left, inert []provision.Leftover
+	left, inert := []provision.Leftover{}, []provision.Leftover{} // not null as JSON
 	for _, l := range d.Left {
 		if l.Kept {
 			inert = append(inert, l)
@@ -185,7 +186,7 @@ func (d destruction) print(s streams, g *globals) error {
 	if g.output == "json" {
 		err := json.NewEncoder(s.out).Encode(map[string]any{
 			"schema": schema, "type": "result", "command": "destroy", "stack": g.stack, "removed": d.Removed(), "left": left,
-			"keptByAWS": inert, "snapshotsRemoved": d.Purged, "snapshotsKept": d.Kept, "seconds": d.took.Seconds(),
+			"keptByAWS": inert, "snapshotsRemoved": some(d.Purged), "snapshotsKept": some(d.Kept), "seconds": d.took.Seconds(),
 		})
 		return errors.Join(err, end)
 	}
@@ -208,12 +209,37 @@ func (d destruction) print(s streams, g *globals) error {
 	}
 	if len(d.Kept) > 0 {
 		fmt.Fprintf(s.err, "Kept, with your data, in %s%s:\n%s\n%s\n", d.place, d.price(), snapshotLines(d.Kept),
-			g.aimed("'bookctl up --restore latest' makes the stack anew from it; 'bookctl destroy --purge-snapshots' deletes it."))
+			g.aimed(onward(len(d.Kept))))
 	}
 	if end != nil {
 		fmt.Fprintln(s.err, "next: run the same command again when what holds them is gone; it goes on where this one stopped")
 	}
 	return end
+}
+
+// some is a list that is not null as JSON.
+func some(all []provision.Snapshot) []provision.Snapshot {
+	if all == nil {
+		return []provision.Snapshot{}
+	}
+	return all
+}
+
+// gone are the snapshots and backups that were there before and are no more: the
+// automated ones go with their database.
+func gone(before, removed, kept []provision.Snapshot) []provision.Snapshot {
+	still := slices.Concat(removed, kept)
+	return slices.DeleteFunc(slices.Clone(before), func(b provision.Snapshot) bool {
+		return slices.ContainsFunc(still, func(x provision.Snapshot) bool { return x.ID == b.ID && x.Kind == b.Kind })
+	})
+}
+
+// onward says what can be done with what is kept.
+func onward(kept int) string {
+	if kept == 1 {
+		return "'bookctl up --restore latest' makes the stack anew from it; 'bookctl destroy --purge-snapshots' deletes it."
+	}
+	return "'bookctl up --restore latest' makes the stack anew from the newest, and --restore ID from another; 'bookctl destroy --purge-snapshots' deletes all of them."
 }
 
 // taken says that this run had a final snapshot taken, if it did.

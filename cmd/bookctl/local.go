@@ -282,6 +282,9 @@ func newLocalStop(s streams, g *globals) *cobra.Command {
 					return err
 				}
 			}
+			if _, running, err := localcloud.Running(cmd.Context(), dir); err == nil && running && !g.quiet && g.output != "json" {
+				fmt.Fprintln(s.err, "stopping the local cloud: its tasks finish what they serve, and its databases shut down …")
+			}
 			ran, err := localcloud.Stop(cmd.Context(), dir)
 			if err != nil {
 				return err
@@ -295,13 +298,25 @@ func newLocalStop(s streams, g *globals) *cobra.Command {
 				return json.NewEncoder(s.out).Encode(map[string]any{"schema": schema, "type": "local", "running": false, "stopped": ran, "dir": dir})
 			}
 			if !g.quiet {
-				fmt.Fprintln(s.err, map[bool]string{true: "stopped", false: "it was not running"}[ran])
+				fmt.Fprintln(s.err, g.aimed(stopped(ran, purge)))
 			}
 			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&purge, "purge", false, "also remove everything in it, databases and snapshots included")
 	return cmd
+}
+
+// stopped says what became of the local cloud.
+func stopped(ran, purged bool) string {
+	text := "it was not running"
+	if ran {
+		text = "stopped"
+	}
+	if purged {
+		return text + ", and removed with all that was in it"
+	}
+	return text + "; what is in it is kept: 'bookctl local start' goes on with it, and 'bookctl local stop --purge' removes it"
 }
 
 // confirmPurge asks before everything is removed, if there is anything.

@@ -149,10 +149,15 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 	for _, r := range out.Resources {
 		*map[string]*int{planCreate: &out.Create, planChange: &out.Change, planRefuse: &out.Refuse, planKeep: &out.Keep}[r.Action]++
 	}
-	if !g.quiet {
-		for _, w := range p.warnings {
-			fmt.Fprintln(s.err, "note: "+w)
-		}
+	data, err := p.dataNote(ctx)
+	if err != nil {
+		return err
+	}
+	if data != "" {
+		p.warnings = append(p.warnings, data)
+	}
+	for _, w := range p.warnings {
+		g.tell(s, "note: %s", w)
 	}
 	if out.Cost, err = p.cost(ctx, live); err != nil {
 		return err

@@ -44,6 +44,7 @@ func TestALogSaysNowAndThenWhatIsWaitedFor(t *testing.T) {
 	beat(60 * time.Second) // too early
 	at(70*time.Second, graph.Event{Node: "load-balancer", Kind: graph.Failed, Err: errors.New("no quota")})
 	at(71*time.Second, graph.Event{Node: "listener", Kind: graph.Skipped, Note: "load-balancer"})
+	at(71*time.Second, graph.Event{Node: "service-alarm", Kind: graph.Skipped, Note: "listener"})
 	at(72*time.Second, graph.Event{Node: "cluster", Kind: graph.Stopped, Elapsed: 3 * time.Second, Note: "PROVISIONING"})
 	at(73*time.Second, graph.Event{Node: "service", Kind: graph.Skipped})
 	beat(190 * time.Second)
@@ -59,11 +60,11 @@ func TestALogSaysNowAndThenWhatIsWaitedFor(t *testing.T) {
 12:00:10 database                 waiting: backing-up
 12:00:50 Creating load-balancer, 49s; database goes on beside it. 1 of 31, 50s.
 12:01:10 load-balancer            failed: no quota
-12:01:11 listener                 skipped, since load-balancer failed
 12:01:12 cluster                  left under way after 3s: PROVISIONING
 12:01:13 service                  not started
-12:03:10 Creating database, 3m10s: backing-up. 5 of 31, 3m10s.
+12:03:10 Creating database, 3m10s: backing-up. 6 of 31, 3m10s.
 12:03:20 database                 done in 3m20s
+12:05:00 not begun, since something that they need failed: listener, service-alarm
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)

@@ -95,6 +95,7 @@ type lines struct {
 	mu       sync.Mutex
 	progress progress
 	last     time.Time // when the last line was printed
+	skipped  []string  // what never began, since what it needs failed
 	closed   bool
 	stop     []func()
 }
@@ -155,6 +156,10 @@ func (l *lines) event(e graph.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.progress.add(e)
+	if e.Kind == graph.Skipped && e.Note != "" { // told at the end, all in one
+		l.skipped = append(l.skipped, e.Node)
+		return
+	}
 	if text := l.progress.describe(e); text != "" {
 		l.print(e.Time, fmt.Sprintf("%-24s %s", e.Node, text))
 	}
@@ -163,6 +168,10 @@ func (l *lines) event(e graph.Event) {
 func (l *lines) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.skipped != nil {
+		l.print(l.now(), "not begun, since something that they need failed: "+strings.Join(l.skipped, ", "))
+		l.skipped = nil
+	}
 	l.closed = true
 	for _, stop := range l.stop {
 		stop()

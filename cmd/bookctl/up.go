@@ -198,8 +198,12 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	for _, w := range p.warnings {
 		rep.note("note: %s", w)
 	}
-	if err := p.noteData(ctx, rep); err != nil {
+	data, err := p.dataNote(ctx)
+	if err != nil {
 		return err
+	}
+	if data != "" {
+		rep.note("note: %s", data)
 	}
 	p.spec.Wait = wait
 	stack, report, err := p.run(ctx, s, rep, "up")
@@ -217,22 +221,32 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	return p.summary(s, g, stack, report, time.Since(begun))
 }
 
-// noteData says where the data comes from, when that may not be what is meant.
-func (p *preparation) noteData(ctx context.Context, rep reporter) error {
+// dataNote says where the data of a new database comes from, and that --restore
+// does nothing to one that is there; "" where there is nothing to say.
+func (p *preparation) dataNote(ctx context.Context) (string, error) {
 	switch {
 	case p.have.Database && p.spec.Restore != "":
-		rep.note("note: the database is there already, and --restore changes nothing of it; to start from a snapshot, destroy the stack first")
-	case !p.have.Database && p.spec.Restore == "":
-		kept, err := provision.Snapshots(ctx, p.target.clients.RDS, p.spec.Stack)
+		return "the database is there already, and --restore changes nothing of it; to start from a snapshot, destroy the stack first", nil
+	case p.have.Database:
+		return "", nil
+	case p.spec.Restore != "":
+		from, err := provision.SnapshotToRestore(ctx, p.target.clients.RDS, p.spec.Stack, p.spec.Restore)
 		if err != nil {
-			return fmt.Errorf("look for snapshots of the stack: %w", err)
+			return "", err
 		}
-		if len(kept) > 0 {
-			rep.note("note: the database starts empty, and the stack has kept data (%d, the newest %s); 'bookctl up --restore latest' in its place starts from that",
-				len(kept), kept[len(kept)-1].ID)
-		}
+		// What latest means is settled: a snapshot that comes meanwhile is not meant.
+		p.spec.Restore = from.ID
+		return fmt.Sprintf("the database starts with the data of snapshot %s (%s, %d GiB, made %s)", from.ID, from.Kind, from.GiB, ago(from.Created)), nil
 	}
-	return nil
+	kept, err := provision.Snapshots(ctx, p.target.clients.RDS, p.spec.Stack)
+	if err != nil {
+		return "", fmt.Errorf("look for snapshots of the stack: %w", err)
+	}
+	if len(kept) == 0 {
+		return "", nil
+	}
+	return fmt.Sprintf("the database starts empty, and the stack has kept data (%d, the newest %s); 'bookctl up --restore latest' in its place starts from that",
+		len(kept), kept[len(kept)-1].ID), nil
 }
 
 // run makes what is missing.

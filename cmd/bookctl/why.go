@@ -219,8 +219,9 @@ func ofQuota(q quota, code, message string) explanation {
 	return explanation{fmt.Sprintf("The account's quota %q is reached (%s): %s", q.name, code, message), q.raise()}
 }
 
+// raise says how to go on. The local cloud has quotas, and nobody to raise them.
 func (q quota) raise() string {
-	return fmt.Sprintf("remove what is not needed any more, or ask for more: 'aws service-quotas request-service-quota-increase --service-code %s --quota-code %s --desired-value N'", q.service, q.code)
+	return fmt.Sprintf("remove what is not needed any more ('bookctl list' shows the stacks), or ask for more: 'aws service-quotas request-service-quota-increase --service-code %s --quota-code %s --desired-value N'", q.service, q.code)
 }
 
 // ofService explains why a release did not come up.
