@@ -5,7 +5,7 @@ try: build ## deploy the books API on this machine, and use it
 	@set -e; url=$$(bin/bookctl up --local); \
 	set -x; curl -fsS -H 'Content-Type: application/json' -d '{"name":"Dune","author":"Frank Herbert"}' $$url/books; \
 	curl -fsS $$url/books/Dune; \
-	set +x; echo; echo; echo "Open $$url in a browser. How it is: bin/bookctl status --local"; \
+	{ set +x; } 2>/dev/null; echo; echo "Open $$url in a browser. How it is: bin/bookctl status --local"; \
 	echo "To remove it: bin/bookctl destroy --local; to end the local cloud: bin/bookctl local stop"
 
 build: ## bin/bookctl
