@@ -153,7 +153,7 @@ func TestTheMainJob(t *testing.T) {
 	t.Run("a new release rolls without a failed request", func(t *testing.T) {
 		s.t = t
 		old := s.tasks(t)
-		load := startLoad(t, url+"/books/Dune", 8)
+		load := startLoad(t, url+"/books/Dune", 8, 5*time.Millisecond)
 		s.up("--source", changedSource(t))
 		load.unharmed(t)
 		now := s.tasks(t)
@@ -343,7 +343,7 @@ type load struct {
 	failures []string
 }
 
-func startLoad(t *testing.T, url string, clients int) *load {
+func startLoad(t *testing.T, url string, clients int, pause time.Duration) *load {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	l := &load{cancel: cancel}
@@ -362,7 +362,7 @@ func startLoad(t *testing.T, url string, clients int) *load {
 				case resp.StatusCode != http.StatusOK:
 					l.fail(resp.Status)
 				}
-				time.Sleep(2 * time.Millisecond)
+				time.Sleep(pause)
 			}
 		})
 	}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -221,7 +222,7 @@ func TestReleasesAndPasswordsChangeWithoutAFailedRequest(t *testing.T) {
 	if code, body := call(t, "POST", url+"/books", `{"name":"Dune","author":"Frank Herbert"}`); code != http.StatusCreated {
 		t.Fatalf("POST: %d %s", code, body)
 	}
-	load := startLoad(t, url+"/books/Dune", 8)
+	load := startLoad(t, url+"/books/Dune", 8, 5*time.Millisecond)
 
 	before := s.secret(t)
 	out := s.must("db", "rotate-password", "--local", "--output", "json")

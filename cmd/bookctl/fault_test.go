@@ -553,7 +553,7 @@ func TestAPasswordThatDriftedIsMendedByOneRestart(t *testing.T) {
 	if code, body := call(t, "POST", url+"/books", `{"name":"Dune","author":"Frank Herbert"}`); code != http.StatusCreated {
 		t.Fatalf("POST: %d %s", code, body)
 	}
-	load := startLoad(t, url+"/books/Dune", 4)
+	load := startLoad(t, url+"/books/Dune", 4, 5*time.Millisecond)
 	task := s.tasks(t)
 
 	value := s.secret(t)

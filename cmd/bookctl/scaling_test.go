@@ -47,7 +47,7 @@ func TestTheLoadScalesTheServiceAndIsNoDrift(t *testing.T) {
 		}
 	}
 	// Some hundreds of requests a second, where one target may have one hundred.
-	load := startLoad(t, url+"/books", 8)
+	load := startLoad(t, url+"/books", 8, 2*time.Millisecond)
 	reaches(3)
 	noDrift(3)
 	if out := s.must("status", "--local"); !strings.Contains(out, "3/3 running") {

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -100,7 +101,7 @@ func underBadReleases(t *testing.T, releases func(s *shell, bad func(name string
 	needAWS(t)
 	t.Parallel()
 	s := newShell(t)
-	load := startLoad(t, s.up()+"/books", 2)
+	load := startLoad(t, s.up()+"/books", 2, 20*time.Millisecond) // for minutes
 	digest := regexp.MustCompile(`sha256:[0-9a-f]{64}`).FindString(s.must("status", "--local"))
 	releases(s, func(name string, args ...string) {
 		t.Helper()
