@@ -1,4 +1,4 @@
-.PHONY: try build test check bench bench-deploy bench-speed bench-growth
+.PHONY: try build test check release-check bench bench-deploy bench-speed bench-growth
 
 try: build ## deploy the books API on this machine, and use it
 	.ci/setup run
@@ -17,6 +17,11 @@ test: ## install what is missing, then every test under the race detector
 
 check: ## what CI runs
 	.ci/run
+
+release-check: ## how a release is made, and the example workflow of users
+	.ci/setup release
+	.tools/goreleaser check
+	.tools/actionlint docs/examples/deploy.yml
 
 bench: ## bookapi beside pgbench, in one run, with the ratios
 	go test ./internal/api -run '^$$' -bench BesidePgbench -benchtime 1x -timeout 15m
