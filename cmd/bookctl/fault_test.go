@@ -610,10 +610,19 @@ func TestASecondCtrlCAndKillsAtAnyTimeLeaveNothingBehind(t *testing.T) {
 	before := h.census()
 	image := append([]string{"up", "--local"}, imageless()...)
 
-	// The calls in flight take longer than anybody waits.
-	h.faults(map[string]any{"throttle": 1, "only": []string{"ec2:CreateVpc"}})
-	first := s.begin(t, image...)
-	until(t, "the run is at work", func() bool { return strings.Contains(strings.Join(h.census(), "\n"), "cluster book-cluster") })
+	// A call in flight takes longer than anybody waits.
+	wire := watchWire(t, h.endpoint)
+	held, release := wire.hold("CreateVpc")
+	defer release()
+	first := &running{Cmd: s.command(append([]string{"up"}, imageless()...)...)}
+	first.Env = append(first.Env, "AWS_ENDPOINT_URL="+wire.url, "AWS_ACCESS_KEY_ID=hand", "AWS_SECRET_ACCESS_KEY=hand", "AWS_REGION=us-east-1")
+	first.Stdout, first.Stderr = &first.out, &first.err
+	h.must(first.Start())
+	select {
+	case <-held:
+	case <-time.After(time.Minute):
+		t.Fatalf("the run does not make a VPC:\n%s", first.err.String())
+	}
 	h.must(first.Process.Signal(syscall.SIGINT))
 	ended := make(chan result, 1)
 	go func() { ended <- first.end(t) }()

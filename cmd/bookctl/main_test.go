@@ -174,13 +174,13 @@ func call(t *testing.T, method, url, body string) (int, string) {
 // until waits for a condition that comes about by itself.
 func until(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for range 600 {
+	for range 1200 {
 		if condition() {
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	t.Fatalf("not within 30 s: %s", what)
+	t.Fatalf("not within a minute: %s", what)
 }
 
 // noImage is the reference of an image that is nowhere.

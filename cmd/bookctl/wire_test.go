@@ -1,6 +1,8 @@
 package main_test
 
 import (
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -23,6 +25,7 @@ type onWire struct {
 	reads  []string
 	writes []string
 	waited time.Duration // for the endpoint's answers, all together
+	held   func(action string)
 }
 
 // sdkAttempt is an attempt after the first, by the header in which the SDKs count
@@ -40,7 +43,7 @@ func watchWire(t testing.TB, endpoint string) *onWire {
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(to)
 		r.Out.Host = r.In.Host // signatures are of it
-	}}
+	}, ErrorLog: log.New(io.Discard, "", 0)} // a program that was killed is no news
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		action, reads, err := moto.Call(r)
 		if err != nil {
@@ -52,6 +55,7 @@ func watchWire(t testing.TB, endpoint string) *onWire {
 		if again := sdkAttempt.MatchString(r.Header.Get("Amz-Sdk-Request")); !again && !strings.HasPrefix(r.URL.Path, "/v2/") {
 			w.note(action, reads)
 		}
+		w.wait(action)
 		begun := time.Now()
 		proxy.ServeHTTP(rw, r)
 		w.mu.Lock()
@@ -61,6 +65,31 @@ func watchWire(t testing.TB, endpoint string) *onWire {
 	t.Cleanup(server.Close)
 	w.url = server.URL
 	return w
+}
+
+// hold keeps the next calls of an action on their way until release. It tells when
+// one has come.
+func (w *onWire) hold(action string) (held <-chan struct{}, release func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	came, gate := make(chan struct{}), make(chan struct{})
+	tell := sync.OnceFunc(func() { close(came) })
+	w.held = func(a string) {
+		if a == action {
+			tell()
+			<-gate
+		}
+	}
+	return came, sync.OnceFunc(func() { close(gate) })
+}
+
+func (w *onWire) wait(action string) {
+	w.mu.Lock()
+	held := w.held
+	w.mu.Unlock()
+	if held != nil {
+		held(action)
+	}
 }
 
 func (w *onWire) note(action string, reads bool) {
