@@ -48,7 +48,9 @@ func (g *globals) aim(words []string) []string {
 		return words // of no stack
 	}
 	said := func(flag string) bool {
-		return slices.ContainsFunc(words, func(w string) bool { return w == "--"+flag || strings.HasPrefix(w, "--"+flag+"=") })
+		return slices.ContainsFunc(words, func(w string) bool {
+			return w == "--"+flag || strings.HasPrefix(w, "--"+flag+"=") || flag == "stack" && strings.HasPrefix(w, "-s")
+		})
 	}
 	elsewhere := said("local") && !g.local
 	var add []string

@@ -70,7 +70,7 @@ func monthly(t *target, s provision.Summary) *float64 {
 		return nil
 	}
 	snapshots, err := provision.SnapshotCost(t.region, s.GiB)
-	if err != nil || s.State == "partial" {
+	if err != nil || s.State == "partial" || s.State == "destroying" {
 		return nil
 	}
 	if s.State == "destroyed" {

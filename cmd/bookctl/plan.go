@@ -69,6 +69,8 @@ type planned struct {
 	ID       string         `json:"id,omitempty"`
 	Changes  []graph.Change `json:"changes,omitempty"`
 	Note     string         `json:"note,omitempty"`
+
+	stops bool // and does not keep the rest from being done
 }
 
 // planOutput is the plan as JSON; see docs/output.schema.json.
@@ -192,7 +194,7 @@ func foresee(r graph.Maker, f graph.Finding, owner string) planned {
 	case f.Owner != owner:
 		p.Action, p.Note, p.Changes = planRefuse, graph.ErrForeign.Error(), nil // it is not to be like ours
 	case f.Phase == graph.Broken:
-		p.Action, p.Note = planRefuse, "broken: "+f.Note+prefixed("; ", f.Next, "")
+		p.Action, p.Note, p.stops = planRefuse, "broken: "+f.Note+prefixed("; ", f.Next, ""), true
 	case len(f.Drift) == 0:
 		p.Note = f.Note
 	case refused(f.Drift) || !mendable:
@@ -322,13 +324,35 @@ func (o planOutput) print(w io.Writer, place string, g *globals) error {
 	fmt.Fprintln(&b)
 	o.Cost.print(&b)
 	switch {
-	case o.Refuse > 0:
+	case slices.ContainsFunc(o.Resources, func(r planned) bool { return r.Action == planRefuse && !r.stops }):
 		fmt.Fprintln(&b, "\nNothing was changed, and 'bookctl up' would change nothing: what is marked with ! comes first.")
+	case o.Refuse > 0:
+		fmt.Fprintf(&b, "\nNothing was changed. '%s' does what it can, and fails for what is marked with !.\n", g.upLine())
 	case o.Create+o.Change > 0:
-		fmt.Fprintln(&b, "\nNothing was changed. 'bookctl up' with the same flags does it.")
+		fmt.Fprintf(&b, "\nNothing was changed. '%s' does it.\n", g.upLine())
 	}
 	_, err := io.WriteString(w, g.aimed(b.String()))
 	return err
+}
+
+// upLine is the command line of this plan as one of up, to be typed next.
+func (g *globals) upLine() string {
+	var words []string
+	skip, verb := false, false
+	for _, w := range g.line {
+		flag, _, valued := strings.Cut(w, "=")
+		switch own := slices.Contains([]string{"--price", "--output", "-o"}, flag); {
+		case skip:
+			skip = false
+		case own:
+			skip = !valued
+		case w == "plan" && !verb:
+			words, verb = append(words, "up"), true
+		default:
+			words = append(words, shellWord(w))
+		}
+	}
+	return "bookctl " + strings.Join(words, " ")
 }
 
 // print writes the cost line by line, as it is and as it would be.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -105,9 +106,12 @@ func pinImage(ctx context.Context, ref, arch string) (pinned, of string, err err
 	}
 	info, err := image.Inspect(ctx, ref, nil)
 	_, digested := parsed.(name.Digest)
+	var nowhere *net.DNSError
 	switch {
 	case err != nil && digested:
 		return ref, "", nil
+	case errors.As(err, &nowhere):
+		return "", "", advice.With(fmt.Errorf("image %s: there is no address for %s", ref, nowhere.Name), "check the name of the registry, and the network")
 	case err != nil:
 		return "", "", advice.With(err, "check the reference; an image in a registry that asks for a login has to be named by its digest (…@sha256:…)")
 	case len(info.Architectures) == 0 || slices.Contains(info.Architectures, arch):

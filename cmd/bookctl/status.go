@@ -221,11 +221,12 @@ func (o *statusOutput) observe(ctx context.Context, t *target, g *globals, have 
 
 // judge finds what is wrong, and what differs from what was asked for.
 func (o *statusOutput) judge(found []graph.Finding) {
+	broken := false // the database is told of already
 	problem := func(format string, args ...any) { o.Problems = append(o.Problems, fmt.Sprintf(format, args...)) }
 	for _, f := range found {
 		switch {
 		case f.Phase == graph.Absent && !f.Unwanted:
-			problem("%s is missing", f.Name)
+			problem("%s", f.Name+missing)
 			continue
 		case f.Phase == graph.Absent:
 			continue
@@ -235,6 +236,7 @@ func (o *statusOutput) judge(found []graph.Finding) {
 		case f.Phase == graph.Leaving:
 			problem("%s is being deleted", f.Name)
 		case f.Phase == graph.Broken:
+			broken = broken || f.Name == "database"
 			problem("%s is broken: %s%s", f.Name, f.Note, prefixed("; ", f.Next, ""))
 		}
 		if changes := o.unreleased(f); len(changes) > 0 {
@@ -267,7 +269,7 @@ func (o *statusOutput) judge(found []graph.Finding) {
 			problem("no task is healthy behind the load balancer")
 		}
 	}
-	if d := o.Database; d != nil && !servingDatabase[d.State] {
+	if d := o.Database; d != nil && !servingDatabase[d.State] && !broken {
 		problem("the database is %s", d.State)
 	}
 	// Without a service, the load balancer's 503 says nothing new.
@@ -276,6 +278,9 @@ func (o *statusOutput) judge(found []graph.Finding) {
 	}
 	o.Healthy = len(o.Problems) == 0
 }
+
+// missing is behind the name of what is not there.
+const missing = " is missing"
 
 // unreleased is the drift of a part but for a release that failed, which is no
 // drift, but told as what it is.
@@ -387,7 +392,11 @@ func (o *statusOutput) text() string {
 	case !o.found:
 		fmt.Fprintln(&b, "'bookctl up' makes it.")
 	case !o.Healthy:
-		fmt.Fprintln(&b, "'bookctl logs' and 'bookctl events' tell more; 'bookctl up' makes what is missing and mends what drifted.")
+		next := "'bookctl logs' and 'bookctl events' tell more; 'bookctl up' makes what is missing and mends what drifted"
+		if slices.ContainsFunc(o.Problems, func(p string) bool { return strings.HasSuffix(p, missing) }) { // a destroy may have been cut off
+			next += "; 'bookctl destroy' removes what is there"
+		}
+		fmt.Fprintln(&b, next+".")
 	}
 	return b.String()
 }
@@ -415,6 +424,9 @@ func (o *statusOutput) rows(row func(string, string, ...any)) {
 		text := fmt.Sprintf("%d/%d running, %s", s.Running, s.Desired, s.Revision)
 		if rollout != "" {
 			text += ", rollout " + rollout
+		}
+		if s.Max != 0 {
+			text += fmt.Sprintf(", scales from %d to %d", s.Min, s.Max)
 		}
 		row("Service", "%s, began %s", text, ago(s.Started))
 	} else {

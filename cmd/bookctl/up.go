@@ -319,7 +319,11 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 		if !image.HasDatabaseCA(t.region) {
 			return nil, advice.With(usageError{fmt.Errorf("the image that bookctl builds does not trust the databases of region %s", t.region)}, "choose another region, or an image with --image that does")
 		}
-		if p.spec.Source, err = newSource(ctx, u.source, want.Arch, tell); err != nil {
+		p.spec.Source, err = newSource(ctx, u.source, want.Arch, tell)
+		if errors.Is(err, image.ErrNoSource) && have.Running != "" {
+			return nil, advice.With(err, "run in a clone of the source or name one with --source DIR; or keep the image that runs, with --image "+have.Running)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

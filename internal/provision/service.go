@@ -102,7 +102,10 @@ func (s *Service) Find(ctx context.Context) (graph.State, error) {
 	s.ours.Store(tags[TagStack] == s.stack)
 	st := graph.State{ID: aws.ToString(live.ServiceArn), Owner: tags[TagStack]}
 	if aws.ToString(live.Status) == "DRAINING" {
-		st.Phase, st.Note = graph.Leaving, plural(live.RunningCount, "task")+" still running"
+		st.Phase, st.Note = graph.Leaving, "draining"
+		if live.RunningCount > 0 {
+			st.Note = plural(live.RunningCount, "task") + " still running"
+		}
 		return st, nil
 	}
 	var failed string

@@ -22,8 +22,8 @@ import (
 // Summary is one stack among all of an account and region.
 type Summary struct {
 	Stack string `json:"stack"`
-	// State is "ready", "deploying", "failed", "partial" (not all of it is
-	// there), or "destroyed" when nothing but snapshots is left.
+	// State is "ready", "deploying", "failed", "partial" (not all of it is there),
+	// "destroying", or "destroyed" when nothing but snapshots is left.
 	State string `json:"state"`
 	// Created is when the oldest part that tells was made; zero when none does.
 	Created  time.Time `json:"created,omitzero"`
@@ -149,6 +149,10 @@ func (s *Summary) read(ctx context.Context, c Clients) error {
 		s.Database, s.Created = aws.ToString(db.DBInstanceStatus), aws.ToTime(db.InstanceCreateTime)
 	}
 	s.State = "partial"
+	going := s.Database == "deleting" || service != nil && aws.ToString(service.Status) == "DRAINING"
+	if going {
+		s.State = "destroying"
+	}
 	if service == nil {
 		return nil
 	}
@@ -158,7 +162,7 @@ func (s *Summary) read(ctx context.Context, c Clients) error {
 	}
 	p := serviceStatus(service)
 	switch {
-	case db == nil:
+	case db == nil, going:
 	case p.Rollout == "FAILED" || databasePhase(s.Database) == graph.Broken:
 		s.State = "failed"
 	case p.Rollout == "IN_PROGRESS" || s.Running < s.Desired || databasePhase(s.Database) != graph.Ready:

@@ -36,6 +36,9 @@ type ServiceStatus struct {
 	Desired int32 `json:"desired"`
 	Running int32 `json:"running"`
 	Pending int32 `json:"pending"`
+	// Min and Max are what scaling keeps the tasks between; zero without it.
+	Min int32 `json:"min,omitempty"`
+	Max int32 `json:"max,omitempty"`
 	// Revision is the task definition of the newest rollout.
 	Revision string `json:"revision,omitempty"`
 	// Rollout is IN_PROGRESS, COMPLETED or FAILED, and Reason ECS's words.
@@ -111,6 +114,7 @@ func (s *Stack) Status(ctx context.Context) (Status, error) {
 	}
 	if live != nil {
 		out.Service = serviceStatus(live)
+		out.Service.Min, out.Service.Max = s.spec.Min, s.spec.Max
 		out.Tasks, err = s.service.tasks(ctx, types.DesiredStatusRunning)
 		note(err)
 	}
