@@ -4,4 +4,4 @@ package kill_test
 
 // stride leaves out most kill points, which take the race detector too long; CI
 // runs all of them without it.
-const stride = 5
+const stride = 8
