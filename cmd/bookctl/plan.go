@@ -151,13 +151,6 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 	for _, r := range out.Resources {
 		*map[string]*int{planCreate: &out.Create, planChange: &out.Change, planRefuse: &out.Refuse, planKeep: &out.Keep}[r.Action]++
 	}
-	data, err := p.dataNote(ctx)
-	if err != nil {
-		return err
-	}
-	if data != "" {
-		p.warnings = append(p.warnings, data)
-	}
 	for _, w := range p.warnings {
 		g.tell(s, "note: %s", w)
 	}

@@ -232,11 +232,8 @@ func (p *progress) describe(e graph.Event) string {
 		return "done" + prefixed(" in ", took, "")
 	case graph.Failed:
 		return "failed: " + failure(e.Err)
-	case graph.Skipped:
-		if e.Note == "" {
-			return "not started"
-		}
-		return "skipped, since " + e.Note + " failed"
+	case graph.Skipped: // by the end of the run; lines tells of the others in one
+		return "not started"
 	case graph.Stopped:
 		return "left under way" + prefixed(" after ", took, "") + prefixed(": ", e.Note, "")
 	}

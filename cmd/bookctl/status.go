@@ -113,6 +113,8 @@ type statusOutput struct {
 	place string
 	now   time.Time
 	found bool
+	// partial says that something of the stack is missing.
+	partial bool
 }
 
 // drifted is a resource that is not as it was asked for.
@@ -226,7 +228,8 @@ func (o *statusOutput) judge(found []graph.Finding) {
 	for _, f := range found {
 		switch {
 		case f.Phase == graph.Absent && !f.Unwanted:
-			problem("%s", f.Name+missing)
+			o.partial = true
+			problem("%s is missing", f.Name)
 			continue
 		case f.Phase == graph.Absent:
 			continue
@@ -278,9 +281,6 @@ func (o *statusOutput) judge(found []graph.Finding) {
 	}
 	o.Healthy = len(o.Problems) == 0
 }
-
-// missing is behind the name of what is not there.
-const missing = " is missing"
 
 // unreleased is the drift of a part but for a release that failed, which is no
 // drift, but told as what it is.
@@ -393,7 +393,7 @@ func (o *statusOutput) text() string {
 		fmt.Fprintln(&b, "'bookctl up' makes it.")
 	case !o.Healthy:
 		next := "'bookctl logs' and 'bookctl events' tell more; 'bookctl up' makes what is missing and mends what drifted"
-		if slices.ContainsFunc(o.Problems, func(p string) bool { return strings.HasSuffix(p, missing) }) { // a destroy may have been cut off
+		if o.partial { // a destroy may have been cut off
 			next += "; 'bookctl destroy' removes what is there"
 		}
 		fmt.Fprintln(&b, next+".")

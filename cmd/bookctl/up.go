@@ -198,13 +198,6 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	for _, w := range p.warnings {
 		rep.note("note: %s", w)
 	}
-	data, err := p.dataNote(ctx)
-	if err != nil {
-		return err
-	}
-	if data != "" {
-		rep.note("note: %s", data)
-	}
 	p.spec.Wait = wait
 	stack, report, err := p.run(ctx, s, rep, "up")
 	if err == nil && wait {
@@ -223,19 +216,13 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 
 // dataNote says where the data of a new database comes from, and that --restore
 // does nothing to one that is there; "" where there is nothing to say.
-func (p *preparation) dataNote(ctx context.Context) (string, error) {
+func (p *preparation) dataNote(ctx context.Context, from *provision.Snapshot) (string, error) {
 	switch {
-	case p.have.Database && p.spec.Restore != "":
+	case p.have.Database && from != nil:
 		return "the database is there already, and --restore changes nothing of it; to start from a snapshot, destroy the stack first", nil
 	case p.have.Database:
 		return "", nil
-	case p.spec.Restore != "":
-		from, err := provision.SnapshotToRestore(ctx, p.target.clients.RDS, p.spec.Stack, p.spec.Restore)
-		if err != nil {
-			return "", err
-		}
-		// What latest means is settled: a snapshot that comes meanwhile is not meant.
-		p.spec.Restore = from.ID
+	case from != nil:
 		return fmt.Sprintf("the database starts with the data of snapshot %s (%s, %d GiB, made %s)", from.ID, from.Kind, from.GiB, ago(from.Created)), nil
 	}
 	kept, err := provision.Snapshots(ctx, p.target.clients.RDS, p.spec.Stack)
@@ -314,6 +301,17 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	want.DBVersion = env.DBVersion
 	p.spec = provision.Spec{
 		Stack: g.stack, Version: version(), Settings: want, Running: have.Running, Zones: env.Zones, Restore: u.restore, Deployed: &have,
+	}
+	if env.Snapshot != nil {
+		// What latest means is settled: a snapshot that comes meanwhile is not meant.
+		p.spec.Restore = env.Snapshot.ID
+	}
+	data, err := p.dataNote(ctx, env.Snapshot)
+	if err != nil {
+		return nil, err
+	}
+	if data != "" {
+		p.warnings = append(p.warnings, data)
 	}
 	if want.Image == "" {
 		if !image.HasDatabaseCA(t.region) {

@@ -55,6 +55,8 @@ type Environment struct {
 	// DBVersion is the version of PostgreSQL to use: what was asked for, what
 	// is deployed or in the snapshot, or what the region offers.
 	DBVersion string `json:"dbVersion"`
+	// Snapshot is the one that Intent.Restore means; nil without it.
+	Snapshot *Snapshot `json:"snapshot,omitempty"`
 	// Warnings are what may fail later and can't be told now.
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -144,7 +146,7 @@ func Preflight(ctx context.Context, c Clients, in Intent) (Environment, error) {
 		return env, err
 	}
 
-	env.DBVersion = in.Settings.DBVersion
+	env.DBVersion, env.Snapshot = in.Settings.DBVersion, snapshot
 	switch {
 	case env.DBVersion != "":
 	case in.Deployed.Found && in.Deployed.DBVersion != "":
