@@ -82,8 +82,17 @@ func (g *globals) instead(typed, meant string) string {
 			break
 		}
 	}
+	return shellLine(words)
+}
+
+// also is the command line with one word more.
+func (g *globals) also(word string) string { return shellLine(append(slices.Clone(g.line), word)) }
+
+// shellLine is a command line as it is typed.
+func shellLine(words []string) string {
+	quoted := make([]string, len(words))
 	for i, w := range words {
-		words[i] = shellWord(w)
+		quoted[i] = shellWord(w)
 	}
-	return strings.Join(words, " ")
+	return strings.Join(quoted, " ")
 }

@@ -26,7 +26,7 @@ func confirm(s streams, g *globals, question, what, word string) error {
 		return nil
 	}
 	if !isTerminal(s.in) {
-		return advice.With(usageError{errors.New("there is no terminal to ask on")}, "add --yes if it is meant")
+		return advice.With(usageError{errors.New("there is no terminal to ask on")}, "if it is meant: 'bookctl "+g.also("--yes")+"'")
 	}
 	fmt.Fprintf(s.err, "%s\nType %s (%s) to go on: ", question, what, word)
 	line, err := bufio.NewReader(s.in).ReadString('\n')

@@ -312,7 +312,7 @@ func TestTwoRunsAndACtrlC(t *testing.T) {
 	refused.says(t, 5, "\nnext: wait until")
 	h.must(first.Process.Signal(syscall.SIGINT))
 	stopped := first.end(t)
-	stopped.says(t, 130, "left under way", "service                  not started", "bookctl: interrupted; still under way: ", "'bookctl destroy --local' to remove it")
+	stopped.says(t, 130, "left under way", "service                  not started", "bookctl: interrupted while at work on ", "'bookctl destroy --local' to remove it")
 	if strings.Contains(stopped.err, "failed") {
 		t.Errorf("what waited is said to have failed:\n%s", stopped.err)
 	}

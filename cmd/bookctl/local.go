@@ -20,10 +20,14 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud"
 )
 
-// localDir is where the local cloud keeps its state: BOOKCTL_LOCAL_DIR, or the
+// localDirVariable names the directory of the local cloud, for which there is no
+// flag.
+const localDirVariable = "BOOKCTL_LOCAL_DIR"
+
+// localDir is where the local cloud keeps its state: localDirVariable, or the
 // user's state directory.
 func localDir() (string, error) {
-	if dir := os.Getenv("BOOKCTL_LOCAL_DIR"); dir != "" {
+	if dir := os.Getenv(localDirVariable); dir != "" {
 		return filepath.Abs(dir)
 	}
 	return localcloud.DefaultStateDir()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
@@ -98,7 +99,8 @@ func logs(ctx context.Context, s streams, t *target, g *globals, output *provisi
 	}
 }
 
-// explain says why there is no output: tasks wrote nothing, or are not there.
+// explain says why there is no output: tasks wrote nothing, or are not there. To
+// ask for a task that there is not is an error.
 func (q quiet) explain(ctx context.Context, s streams, t *target, g *globals) error {
 	tasks, err := provision.Tasks(ctx, t.clients, g.stack)
 	if err != nil {
@@ -112,13 +114,13 @@ func (q quiet) explain(ctx context.Context, s streams, t *target, g *globals) er
 		}
 		ids = append(ids, shortID(task.ID))
 	}
-	switch {
-	case q.task == "":
+	if q.task == "" {
 		g.tell(s, "no output, since no task runs: 'bookctl events' tells why; --since looks further back")
-	case ids == nil:
-		g.tell(s, "no task's id begins with %s, and none runs: 'bookctl events' tells why; --since looks further back", q.task)
-	default:
-		g.tell(s, "no task's id begins with %s; there are %s. --since finds older ones", q.task, strings.Join(ids, ", "))
+		return nil
 	}
-	return nil
+	none := fmt.Errorf("no task's id begins with %s, and none of such wrote in the last %s", q.task, minutes(q.since))
+	if ids == nil {
+		return advice.With(none, "no task runs: 'bookctl events' tells why; --since looks further back")
+	}
+	return advice.With(none, "there are "+strings.Join(ids, ", ")+"; --since looks further back")
 }

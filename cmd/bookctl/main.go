@@ -50,19 +50,19 @@ func cutOff(err error) error {
 	if !interrupted(err) {
 		return err
 	}
-	var left []string
+	var at []string
 	var failed []error
 	for _, f := range graph.Failures(err) {
 		if interrupted(f) {
-			left = append(left, f.Node)
+			at = append(at, f.Node)
 		} else {
 			failed = append(failed, f)
 		}
 	}
-	if left == nil {
+	if at == nil {
 		return errors.Join(append([]error{errInterrupted}, failed...)...)
 	}
-	return errors.Join(append([]error{fmt.Errorf("%w; still under way: %s", errInterrupted, strings.Join(left, ", "))}, failed...)...)
+	return errors.Join(append([]error{fmt.Errorf("%w while at work on %s", errInterrupted, strings.Join(at, ", "))}, failed...)...)
 }
 
 // run runs one command line and returns the exit code.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -48,6 +49,31 @@ func environmentName(cmd *cobra.Command, f *pflag.Flag) string {
 		name = group.Name() + "-" + name
 	}
 	return "BOOKCTL_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+}
+
+// foreignVariables are those of the environment that look like ours and are not: a
+// mistyped BOOKCTL_STACK would otherwise mean another stack without a word.
+func foreignVariables(root *cobra.Command) []string {
+	known := map[string]bool{}
+	var learn func(*cobra.Command)
+	learn = func(cmd *cobra.Command) {
+		note := func(f *pflag.Flag) { known[environmentName(cmd, f)] = true }
+		cmd.LocalFlags().VisitAll(note)
+		cmd.InheritedFlags().VisitAll(note)
+		for _, sub := range cmd.Commands() {
+			learn(sub)
+		}
+	}
+	learn(root)
+	var out []string
+	for _, v := range os.Environ() {
+		name, value, _ := strings.Cut(v, "=")
+		if strings.HasPrefix(name, "BOOKCTL_") && value != "" && !known[name] && name != localDirVariable {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // nameEnvironment adds each flag's variable to its help.

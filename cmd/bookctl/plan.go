@@ -220,9 +220,14 @@ func followRelease(resources []planned, now provision.ReleaseStatus) {
 	for i := range resources {
 		switch r := &resources[i]; r.Resource {
 		case "task-definition":
-			if release = r.Action == planChange || r.Action == planCreate; release && failed != "" {
+			release = r.Action == planCreate || r.Action == planChange && provision.NewRelease(r.Changes)
+			switch {
+			case failed == "":
+			case release:
 				r.Note = failed + "; the change is from what serves"
 				r.Changes = fromServing(r.Changes, now.Image.Reference)
+			case r.Action == planChange:
+				r.Note = failed + ", and is withdrawn: what serves is what is wanted"
 			}
 		case "service":
 			rolls := slices.IndexFunc(r.Changes, func(c graph.Change) bool { return c.Field == "task-definition" })
@@ -258,6 +263,9 @@ func (p *preparation) cost(ctx context.Context, live bool) (planCost, error) {
 	c := planCost{Currency: "USD", Now: []provision.Line{}, Then: []provision.Line{}}
 	if p.target.local {
 		c.Unknown = "what runs on this machine costs nothing"
+		if lines, err := provision.Cost(p.spec.Settings, p.target.region); err == nil {
+			c.Unknown += fmt.Sprintf("; on AWS, in %s, it would be about $%.2f a month", p.target.region, provision.Total(lines))
+		}
 		return c, nil
 	}
 	ask := func(s provision.Settings) ([]provision.Line, error) { return provision.Cost(s, p.target.region) }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -78,7 +79,7 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 		return advice.With(err, fmt.Sprintf("'bookctl rollback --to %d' runs the release again that a rollback left, and 'bookctl up' deploys the source", aim.Left))
 	}
 	if err != nil {
-		return lacking(ctx, t, g, err, "'bookctl up --image …' runs any other image")
+		return lacking(ctx, t, g, err, "'bookctl up' with --image runs any other image")
 	}
 	if err := provision.CheckImage(ctx, t.clients.ECR, g.stack, aim.Image); err != nil {
 		return lacking(ctx, t, g, err, "build that release from its source: 'bookctl up --source DIR'")
@@ -101,7 +102,8 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 		Stack: g.stack, Version: version(), Settings: settings, Running: have.Running, Zones: have.Zones, Wait: true,
 		RolledBackFrom: left, Repeats: cmp.Or(aim.Repeats, aim.Revision),
 	}}
-	rep.note("stack %s in %s: from revision %d to the release of revision %d, made %s", g.stack, t.place, serving.Revision, aim.Revision, ago(aim.Created))
+	rep.note("stack %s in %s: from revision %d to the release of revision %d, made %s, image %s", g.stack, t.place,
+		serving.Revision, aim.Revision, ago(aim.Created), briefImage(aim.Image))
 	if !aim.Served && !aim.Serving {
 		rep.note("note: revision %d is not known to have ever been healthy; if it is not now, ECS goes back to revision %d", aim.Revision, serving.Revision)
 	}
@@ -117,6 +119,12 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 		return rolledBack(s, g, t, stack.URL(), aim, from, time.Since(begun))
 	}
 	return p.summary(s, g, stack, report, time.Since(begun))
+}
+
+// briefImage is as much of an image's reference as tells it from others.
+func briefImage(reference string) string {
+	_, digest, _ := strings.Cut(reference, "@")
+	return brief(firstOf(digest, reference))
 }
 
 // rolledBack is the result of a rollback for programs.

@@ -69,7 +69,7 @@ brackets; the flag comes first.
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			return settle(cmd, g)
+			return settle(s, cmd, g)
 		},
 	}
 	root.SetIn(s.in)
@@ -108,7 +108,7 @@ brackets; the flag comes first.
 }
 
 // settle fills flags from the environment and checks the global ones.
-func settle(cmd *cobra.Command, g *globals) error {
+func settle(s streams, cmd *cobra.Command, g *globals) error {
 	g.given = map[string]string{}
 	for _, name := range slices.Concat(targetFlags, deployFlags) {
 		if f := cmd.Flag(name); f != nil && f.Changed {
@@ -129,6 +129,9 @@ func settle(cmd *cobra.Command, g *globals) error {
 	})
 	if err := errors.Join(errs...); err != nil {
 		return usageError{err}
+	}
+	for _, name := range foreignVariables(cmd.Root()) {
+		g.tell(s, "note: %s stands for no flag of bookctl, and is ignored", name)
 	}
 	if g.output != "text" && g.output != "json" {
 		return usageError{fmt.Errorf("--output %q: choose text or json", g.output)}

@@ -113,8 +113,9 @@ type statusOutput struct {
 	place string
 	now   time.Time
 	found bool
-	// partial says that something of the stack is missing.
-	partial bool
+	// partial says that something of the stack is missing, and broken that something
+	// is in a state that no up mends.
+	partial, broken bool
 }
 
 // drifted is a resource that is not as it was asked for.
@@ -223,7 +224,7 @@ func (o *statusOutput) observe(ctx context.Context, t *target, g *globals, have 
 
 // judge finds what is wrong, and what differs from what was asked for.
 func (o *statusOutput) judge(found []graph.Finding) {
-	broken := false // the database is told of already
+	told := false // of the database already
 	problem := func(format string, args ...any) { o.Problems = append(o.Problems, fmt.Sprintf(format, args...)) }
 	for _, f := range found {
 		switch {
@@ -239,7 +240,7 @@ func (o *statusOutput) judge(found []graph.Finding) {
 		case f.Phase == graph.Leaving:
 			problem("%s is being deleted", f.Name)
 		case f.Phase == graph.Broken:
-			broken = broken || f.Name == "database"
+			o.broken, told = true, told || f.Name == "database"
 			problem("%s is broken: %s%s", f.Name, f.Note, prefixed("; ", f.Next, ""))
 		}
 		if changes := o.unreleased(f); len(changes) > 0 {
@@ -272,7 +273,7 @@ func (o *statusOutput) judge(found []graph.Finding) {
 			problem("no task is healthy behind the load balancer")
 		}
 	}
-	if d := o.Database; d != nil && !servingDatabase[d.State] && !broken {
+	if d := o.Database; d != nil && !servingDatabase[d.State] && !told {
 		problem("the database is %s", d.State)
 	}
 	// Without a service, the load balancer's 503 says nothing new.
@@ -393,6 +394,9 @@ func (o *statusOutput) text() string {
 		fmt.Fprintln(&b, "'bookctl up' makes it.")
 	case !o.Healthy:
 		next := "'bookctl logs' and 'bookctl events' tell more; 'bookctl up' makes what is missing and mends what drifted"
+		if o.broken {
+			next = "'bookctl logs' and 'bookctl events' tell more; what is broken comes first, and then 'bookctl up' mends the rest"
+		}
 		if o.partial { // a destroy may have been cut off
 			next += "; 'bookctl destroy' removes what is there"
 		}

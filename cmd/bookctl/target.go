@@ -109,7 +109,7 @@ func (t *target) configure(ctx context.Context, g *globals) (aws.Config, error) 
 		return aws.Config{}, err
 	}
 	if g.region != "" && g.region != info.Region {
-		return aws.Config{}, usageError{fmt.Errorf("the local cloud is region %s, and --region asks for %s", info.Region, g.region)}
+		return aws.Config{}, advice.With(usageError{fmt.Errorf("the local cloud is region %s, and --region asks for %s", info.Region, g.region)}, "leave --region out, or --local")
 	}
 	if t.authorities, err = trusting(info.TrustBundle); err != nil {
 		return aws.Config{}, fmt.Errorf("read whom the local cloud's certificates are of: %w", err)

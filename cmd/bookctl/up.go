@@ -319,7 +319,7 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 		}
 		p.spec.Source, err = newSource(ctx, u.source, want.Arch, tell)
 		if errors.Is(err, image.ErrNoSource) && have.Running != "" {
-			return nil, advice.With(err, "run in a clone of the source or name one with --source DIR; or keep the image that runs, with --image "+have.Running)
+			return nil, advice.With(err, "run in a clone of the source or name one with --source DIR; or keep the image that was deployed last, with --image "+have.Running)
 		}
 		if err != nil {
 			return nil, err

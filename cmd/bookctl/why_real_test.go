@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -130,6 +131,33 @@ func underBadReleases(t *testing.T, releases func(s *shell, bad func(name string
 	r = s.run("rollback", "--local", "--output", "json")
 	if err := fitsSchema(r.out); err != nil || r.code != 0 || !strings.Contains(r.out, `"type":"result"`) {
 		t.Errorf("the same as JSON: exit code %d, %v\n%s%s", r.code, err, r.out, r.err)
+	}
+	takenBack(s, digest)
+}
+
+// takenBack deploys the source of what serves again, after releases that failed: no
+// task is replaced for it, and nothing of the failed ones is left to come back.
+func takenBack(s *shell, digest string) {
+	s.t.Helper()
+	if r := s.run("plan", "--local", "--image", "build"); r.code != 2 || !strings.Contains(r.out, " never became healthy, and is withdrawn: what serves is what is wanted") ||
+		strings.Contains(r.out, "~ service ") {
+		s.t.Errorf("plan of what serves: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	serving := func() map[int]string {
+		tasks := s.tasks(s.t)
+		maps.DeleteFunc(tasks, func(_ int, line string) bool { return !strings.Contains(line, strings.TrimPrefix(digest, "sha256:")) })
+		return tasks
+	}
+	before := serving()
+	s.must("up", "--local", "--quiet", "--image", "build")
+	if after := serving(); len(before) == 0 || !maps.Equal(before, after) {
+		s.t.Errorf("up of what serves replaced tasks: %v, then %v", before, after)
+	}
+	if r := s.run("status", "--local"); r.code != 0 || !strings.Contains(r.out, "book-bookapi:1, rollout") || !strings.Contains(r.out, digest) || strings.Contains(r.out, "never became healthy") {
+		s.t.Errorf("status after that: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	if r := s.run("plan", "--local"); r.code != 0 {
+		s.t.Errorf("plan after that: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
 }
 

@@ -71,18 +71,125 @@ func (t *TaskDefinition) family() string { return t.name("bookapi") }
 
 // Find takes the newest revision that is ours. One that is to be replaced shows
 // as drift; so does a family with nothing but deregistered revisions, which ECS
-// keeps until they are deleted as well.
+// keeps until they are deleted as well. Where what serves is what is wanted, and
+// the newer ones never served, it is that one, and the drift is that they are
+// there: another revision like it would replace healthy tasks for nothing.
 func (t *TaskDefinition) Find(ctx context.Context) (graph.State, error) {
 	live, tags, err := t.newest(ctx)
 	if live == nil || err != nil {
 		return absent, err
 	}
 	t.last.Store(&revision{live, tags})
+	use, drift, err := t.inUse(ctx, revision{live, tags})
+	if err != nil {
+		return absent, err
+	}
 	return graph.State{
-		Phase: graph.Ready, ID: aws.ToString(live.TaskDefinitionArn), Owner: tags[TagStack],
-		Note:  "revision " + strconv.Itoa(int(live.Revision)),
-		Drift: taskDrift(live, tags, t.definition(), t.tags(t.Name())),
+		Phase: graph.Ready, ID: aws.ToString(use.live.TaskDefinitionArn), Owner: use.tags[TagStack],
+		Note: "revision " + strconv.Itoa(int(use.live.Revision)), Drift: drift,
 	}, nil
+}
+
+// inUse returns the revision to go by, and what differs from what is wanted: the
+// newest, or the one that serves where nothing new has to be registered for it.
+func (t *TaskDefinition) inUse(ctx context.Context, newest revision) (revision, []graph.Change, error) {
+	want, wantTags := t.definition(), t.tags(t.Name())
+	drift := taskDrift(newest.live, newest.tags, want, wantTags)
+	if newest.tags[TagStack] != t.stack || newest.live.Revision == 1 || !NewRelease(drift) {
+		return newest, drift, nil
+	}
+	serving, err := t.serving(ctx)
+	if err != nil {
+		return newest, nil, err
+	}
+	if serving.live == nil || serving.tags[TagStack] != t.stack || serving.live.Revision >= newest.live.Revision {
+		return newest, drift, nil
+	}
+	its := taskDrift(serving.live, serving.tags, want, wantTags)
+	if NewRelease(its) {
+		return newest, drift, nil
+	}
+	failed, err := t.neverServed(ctx, serving.live.Revision)
+	if failed == nil || err != nil {
+		return newest, drift, err
+	}
+	number := func(r revision) string { return strconv.Itoa(int(r.live.Revision)) }
+	return serving, append(its, graph.Change{Field: fieldNewest, Have: number(newest), Want: number(serving)}), nil
+}
+
+// fieldNewest is the drift that revisions which never served are newer than the
+// one that serves and is wanted. What a stack was last given is read from the
+// newest, so they have to go.
+const fieldNewest = "newest-revision"
+
+// NewRelease says whether changes of the task definition take another revision.
+func NewRelease(changes []graph.Change) bool {
+	return slices.ContainsFunc(changes, func(c graph.Change) bool { return c.Field != fieldNewest && !strings.HasPrefix(c.Field, "tag ") })
+}
+
+// serving returns the revision that the stack's service runs, or goes back to, or
+// none where it has not served yet.
+func (t *TaskDefinition) serving(ctx context.Context) (revision, error) {
+	s := Service{Node: graph.Named("service", 0), containers: t.containers, cluster: &Cluster{containers: t.containers}}
+	live, err := s.describe(ctx)
+	if live == nil || err != nil {
+		return revision{}, err
+	}
+	def, tags, err := t.describe(ctx, aws.ToString(live.TaskDefinition))
+	if err != nil || tags[tagServed] == "" && completed(live) == "" {
+		return revision{}, err
+	}
+	return revision{def, tags}, nil
+}
+
+// neverServed returns the ARNs of the stack's revisions that are newer than one,
+// or nil where one of them has served: that is a release to go back to.
+func (t *TaskDefinition) neverServed(ctx context.Context, than int32) ([]string, error) {
+	arns, err := t.list(ctx, types.TaskDefinitionStatusActive)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, arn := range arns {
+		live, tags, err := t.describe(ctx, arn)
+		switch {
+		case err != nil:
+			return nil, err
+		case live == nil || tags[TagStack] != t.stack:
+		case live.Revision <= than:
+			return out, nil // the newest come first
+		case tags[tagServed] != "":
+			return nil, nil
+		default:
+			out = append(out, arn)
+		}
+	}
+	return out, nil
+}
+
+// withdraw deregisters the revisions that are newer than the one that serves.
+func (t *TaskDefinition) withdraw(ctx context.Context) error {
+	number, err := strconv.Atoi(t.ID()[strings.LastIndexByte(t.ID(), ':')+1:])
+	if err != nil {
+		return fmt.Errorf("task definition %s has no revision: %w", t.ID(), err)
+	}
+	arns, err := t.neverServed(ctx, int32(number)) //nolint:gosec // ECS counts in this type
+	if err != nil {
+		return err
+	}
+	for _, arn := range arns {
+		if err := t.deregister(ctx, arn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *TaskDefinition) deregister(ctx context.Context, arn string) error {
+	if _, err := t.ecs.DeregisterTaskDefinition(ctx, &ecs.DeregisterTaskDefinitionInput{TaskDefinition: &arn}); err != nil {
+		return fmt.Errorf("deregister %s: %w", arn, err)
+	}
+	return nil
 }
 
 // newest returns the newest revision that carries our tags; a family without
@@ -332,13 +439,22 @@ func (t *TaskDefinition) Create(ctx context.Context) (string, error) {
 	return aws.ToString(out.TaskDefinition.TaskDefinitionArn), nil
 }
 
-// Update registers another revision, or mends the tags of the newest.
+// Update registers another revision, or mends the tags of the one there is, and
+// withdraws what is newer and never served.
 func (t *TaskDefinition) Update(ctx context.Context, changes []graph.Change) error {
-	if slices.ContainsFunc(changes, func(c graph.Change) bool { return !strings.HasPrefix(c.Field, "tag ") }) {
+	if NewRelease(changes) {
 		_, err := t.Create(ctx)
 		return err
 	}
-	return t.retag(ctx, t.ID(), t.Name())
+	if hasTagDrift(changes) {
+		if err := t.retag(ctx, t.ID(), t.Name()); err != nil {
+			return err
+		}
+	}
+	if hasField(changes, fieldNewest) {
+		return t.withdraw(ctx)
+	}
+	return nil
 }
 
 // Delete deregisters our revisions and deletes them; deregistered alone they
@@ -364,8 +480,8 @@ func (t *TaskDefinition) Delete(ctx context.Context) error {
 			if status == types.TaskDefinitionStatusInactive {
 				continue
 			}
-			if _, err := t.ecs.DeregisterTaskDefinition(ctx, &ecs.DeregisterTaskDefinitionInput{TaskDefinition: &arn}); err != nil {
-				return fmt.Errorf("deregister %s: %w", arn, err)
+			if err := t.deregister(ctx, arn); err != nil {
+				return err
 			}
 		}
 	}

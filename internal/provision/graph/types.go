@@ -37,8 +37,12 @@ type Change struct {
 	Downtime string `json:"downtime,omitempty"`
 }
 
-// String renders the change as "field: have → want".
+// String renders the change as "field: have → want"; a field that ends with its
+// only value, as that of a rule in a set does, says all by itself.
 func (c Change) String() string {
+	if strings.HasSuffix(c.Field, ": "+c.Have+c.Want) && c.Have+c.Want != "" {
+		return c.Field
+	}
 	return fmt.Sprintf("%s: %s → %s", c.Field, blank(c.Have), blank(c.Want))
 }
 
