@@ -338,7 +338,7 @@ func TestTwoRunsAndACtrlC(t *testing.T) {
 	}
 	s.faults(`{}`)
 	third := s.begin(t, "destroy", "--local", "--yes", "--purge-snapshots")
-	time.Sleep(1500 * time.Millisecond)
+	until(t, "the list tells of the third run", func() bool { return regexp.MustCompile(`(?m)^book +destroying `).MatchString(s.run("list", "--local").out) })
 	h.must(third.Process.Kill())
 	// Nobody has asked after it yet, as in a container whose first process never does.
 	until(t, "the third run is dead", func() bool {
@@ -348,6 +348,28 @@ func TestTwoRunsAndACtrlC(t *testing.T) {
 	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, " 0 left")
 	third.end(t)
 	h.same("the account differs after all that", before)
+}
+
+// TestACtrlCEndsTheBuild interrupts an up whose compiler has nothing cached and
+// so is far from its end.
+func TestACtrlCEndsTheBuild(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t, "GOCACHE="+t.TempDir())
+	s.must("local", "start")
+	up := s.begin(t, "up", "--local")
+	until(t, "the run is at work", func() bool { return strings.Contains(s.run("status", "--local").out, "Another run is at work") })
+	if err := up.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	r := up.end(t)
+	r.says(t, 130, "building bookapi was cut off after ", "bookctl: interrupted")
+	if strings.Contains(r.err, "built bookapi") {
+		t.Errorf("the build went on to its end:\n%s", r.err)
+	}
+	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, " 0 left")
 }
 
 // running is a command that runs.

@@ -280,6 +280,34 @@ func TestWhatStandsInTheWayIsTold(t *testing.T) {
 	toldAs(t, "protected-balancer", s.run("destroy", "--local", "--yes", "--quiet"), 1)
 }
 
+// TestAStoppedDatabaseComesFirst stops the database, which no up starts again.
+func TestAStoppedDatabaseComesFirst(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	needAWS(t)
+	t.Parallel()
+	s := newShell(t)
+	s.up(imageless()...)
+	s.aws("rds", "stop-db-instance", "--db-instance-identifier", "book-database")
+	const start = "'bookctl local aws rds start-db-instance --db-instance-identifier book-database' starts it"
+	until(t, "the database is stopped", func() bool { return strings.Contains(s.run("status", "--local").out, "Database   stopped") })
+	r := s.run("status", "--local")
+	if r.code != 3 || strings.Count(r.out, start) != 1 || !strings.Contains(r.out, "what is broken comes first") || strings.Contains(r.out, "makes what is missing") {
+		t.Errorf("status of a stopped database: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	r = s.run("plan", "--local", "--count", "2")
+	for _, want := range []string{"! database ", start, "~ service ", "count: 1 → 2", "'bookctl up --local --count 2' does what it can, and fails for what is marked with !."} {
+		if r.code != 1 || !strings.Contains(r.out, want) {
+			t.Errorf("plan beside a stopped database does not say %q: exit code %d\n%s%s", want, r.code, r.out, r.err)
+		}
+	}
+	s.run("up", "--local", "--wait=false").says(t, 1, start)
+	s.aws("rds", "start-db-instance", "--db-instance-identifier", "book-database")
+	s.up("--wait=false")
+	s.must("destroy", "--local", "--yes", "--quiet", "--purge-snapshots")
+}
+
 func replaced(text, word, by string) string {
 	if word == "" {
 		return text
