@@ -199,6 +199,11 @@ func (o *statusOutput) observe(ctx context.Context, t *target, g *globals, have 
 		return nil, err
 	}
 	found := graph.Observe(ctx, stack.Resources(), stack.Options())
+	for i := range found {
+		if found[i].Name == "sg-load-balancer" && !have.Balanced {
+			found[i].Drift = nil // the port of its rule is recorded with the load balancer
+		}
+	}
 	if o.Snapshots, err = stack.Snapshots(ctx); err != nil {
 		return nil, err
 	}

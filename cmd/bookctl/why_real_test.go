@@ -289,7 +289,9 @@ func TestAStoppedDatabaseComesFirst(t *testing.T) {
 	t.Parallel()
 	s := newShell(t)
 	s.up(imageless()...)
-	s.aws("rds", "stop-db-instance", "--db-instance-identifier", "book-database")
+	until(t, "the database can be stopped", func() bool {
+		return s.run("local", "aws", "rds", "stop-db-instance", "--db-instance-identifier", "book-database").code == 0
+	})
 	const start = "'bookctl local aws rds start-db-instance --db-instance-identifier book-database' starts it"
 	until(t, "the database is stopped", func() bool { return strings.Contains(s.run("status", "--local").out, "Database   stopped") })
 	r := s.run("status", "--local")
@@ -305,6 +307,13 @@ func TestAStoppedDatabaseComesFirst(t *testing.T) {
 	s.run("up", "--local", "--wait=false").says(t, 1, start)
 	s.aws("rds", "start-db-instance", "--db-instance-identifier", "book-database")
 	s.up("--wait=false")
+
+	// Without the load balancer nothing tells which port its group is to let in.
+	s.aws("elbv2", "delete-load-balancer", "--load-balancer-arn",
+		s.aws("elbv2", "describe-load-balancers", "--names", "book-lb", "--query", "LoadBalancers[0].LoadBalancerArn", "--output", "text"))
+	if r := s.run("status", "--local"); r.code != 3 || !strings.Contains(r.out, "load-balancer is missing") || strings.Contains(r.out, "sg-load-balancer") {
+		t.Errorf("status without the load balancer: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
 	s.must("destroy", "--local", "--yes", "--quiet", "--purge-snapshots")
 }
 

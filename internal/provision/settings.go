@@ -15,6 +15,7 @@ import (
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 
+	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -136,7 +137,7 @@ var (
 const mostTasks = 5000
 
 // Check says, in one line, what AWS would refuse of the settings, and what it
-// takes instead.
+// takes instead. Its advice names the flags.
 func (s Settings) Check() error {
 	return s.CheckOf(func(string) bool { return true })
 }
@@ -146,7 +147,7 @@ func (s Settings) Check() error {
 func (s Settings) CheckOf(said func(setting string) bool) error {
 	for _, d := range s.demands() {
 		if d.broken && !slices.ContainsFunc(strings.Fields(d.about), func(name string) bool { return !said(name) }) {
-			return errors.New(d.text)
+			return advice.With(errors.New(d.text), "choose with --"+strings.Join(strings.Fields(d.about), " and --"))
 		}
 	}
 	return nil
