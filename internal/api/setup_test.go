@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,13 +41,13 @@ type dbServer struct {
 }
 
 // startPostgres runs a server that the test may break. Its data goes away with
-// the test.
-func startPostgres(tb testing.TB) *dbServer {
+// the test. Parameters are further ones, names and values in turn.
+func startPostgres(tb testing.TB, parameters ...string) *dbServer {
 	tb.Helper()
 	if testing.Short() {
 		tb.Skip("starts PostgreSQL")
 	}
-	s, stop, err := newPostgres(tb.TempDir())
+	s, stop, err := newPostgres(tb.TempDir(), parameters...)
 	tb.Cleanup(func() {
 		if err := stop(); err != nil {
 			tb.Error(err)
@@ -59,7 +60,7 @@ func startPostgres(tb testing.TB) *dbServer {
 }
 
 // newPostgres runs a server with a user and a database. stop is never nil.
-func newPostgres(state string) (s *dbServer, stop func() error, err error) {
+func newPostgres(state string, parameters ...string) (s *dbServer, stop func() error, err error) {
 	stop = func() error { return nil }
 	ctx := context.Background()
 	// As root the server runs as another user, who must be let in.
@@ -89,6 +90,9 @@ func newPostgres(state string) (s *dbServer, stop func() error, err error) {
 	s = &dbServer{Server: server, name: "books", rootCert: ca.BundleFile(), settings: postgres.Settings{
 		Cert: cert.Cert, Key: cert.Key, Parameters: map[string]string{"max_connections": "200"},
 	}}
+	for pair := range slices.Chunk(parameters, 2) {
+		s.settings.Parameters[pair[0]] = pair[1]
+	}
 	if s.port, err = server.Start(ctx, s.settings); err != nil {
 		return nil, stop, err
 	}
