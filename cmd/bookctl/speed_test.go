@@ -38,7 +38,7 @@ const clockScale = 0.25
 func BenchmarkSpeed(b *testing.B) {
 	first, second := buildScaled(b, "first"), buildScaled(b, "second")
 	for b.Loop() {
-		cloud := openSlowCloud(b)
+		cloud := openSlowCloud(b, 0)
 		var text bytes.Buffer
 		table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "\tlimit s\ttook s\tratio\tcritical path of the run")
@@ -262,11 +262,12 @@ func savings(b *testing.B, c *slowCloud) string {
 
 // slowCloud is a local cloud that takes its time.
 type slowCloud struct {
-	clients provision.Clients
-	region  string
+	clients          provision.Clients
+	region, endpoint string
 }
 
-func openSlowCloud(b *testing.B) *slowCloud {
+// openSlowCloud opens one with a quota of VPCs, that of a new account for 0.
+func openSlowCloud(b *testing.B, vpcs int) *slowCloud {
 	b.Helper()
 	dir, err := os.MkdirTemp("", "bookctl-speed-")
 	if err != nil {
@@ -279,7 +280,7 @@ func openSlowCloud(b *testing.B) *slowCloud {
 	}
 	latencies := localcloud.TypicalLatencies()
 	latencies.Scale = clockScale
-	c, err := localcloud.Open(b.Context(), localcloud.Config{StateDir: dir, Latencies: latencies})
+	c, err := localcloud.Open(b.Context(), localcloud.Config{StateDir: dir, Latencies: latencies, VPCs: vpcs})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -288,7 +289,7 @@ func openSlowCloud(b *testing.B) *slowCloud {
 			b.Error(err)
 		}
 	})
-	return &slowCloud{region: "us-east-1", clients: provision.NewClients(aws.Config{
+	return &slowCloud{region: "us-east-1", endpoint: c.Endpoint(), clients: provision.NewClients(aws.Config{
 		Region: "us-east-1", BaseEndpoint: aws.String(c.Endpoint()), HTTPClient: &http.Client{},
 		Credentials: awscredentials.NewStaticCredentialsProvider("bench", "bench", ""),
 	})}
