@@ -39,7 +39,11 @@ func lacking(ctx context.Context, t *target, g *globals, err error, next string)
 	case len(stacks) > 0:
 		return advice.With(fmt.Errorf("there is no stack %s in %s", g.stack, t.place), "name one that is there with --stack: "+stackNames(stacks)+"; or 'bookctl up' makes this one")
 	}
-	return advice.With(fmt.Errorf("there is no stack %s in %s, nor any other", g.stack, t.place), "'bookctl up' makes it; if it is elsewhere, say so with --region, AWS_PROFILE or --local")
+	elsewhere := "--region, AWS_PROFILE or --local"
+	if t.local {
+		elsewhere = "--local=false"
+	}
+	return advice.With(fmt.Errorf("there is no stack %s in %s, nor any other", g.stack, t.place), "'bookctl up' makes it; if it is elsewhere, say so with "+elsewhere)
 }
 
 func stackNames(stacks []provision.Summary) string {

@@ -24,8 +24,8 @@ var beyondLocal = regexp.MustCompile(`, or ask for more: 'aws service-quotas [^'
 // aimed makes the commands in a message act on the stack and the cloud of this
 // run. Messages give them in single quotes as they are typed for the default
 // stack, 'bookctl up'; pasted by somebody who said --local --stack demo, that
-// would make another stack, elsewhere. What the environment says stays said, so
-// only what was given by flag is added.
+// would make another stack, elsewhere. What the environment says is added too: it
+// may have been said for this one command.
 func (g *globals) aimed(message string) string {
 	if g.local {
 		message = beyondLocal.ReplaceAllString(message, "")

@@ -72,6 +72,24 @@ func TestARefusedUpStartsNoLocalCloud(t *testing.T) {
 	}
 }
 
+// TestAPlanLeavesNothingBehind plans a stack that needs no image yet.
+func TestAPlanLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	temporary := t.TempDir()
+	s := newShell(t, "TMPDIR="+temporary)
+	s.must("local", "start")
+	if r := s.run("plan", "--local"); r.code != 2 || !strings.Contains(r.out, "Nothing was changed") {
+		t.Errorf("plan: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	left, err := os.ReadDir(temporary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(left) > 0 {
+		t.Errorf("a plan left %v", left)
+	}
+}
+
 // stranger is a program that is not ours, and has a port of this machine (0: any).
 func stranger(t *testing.T, port string) (at string, leave func()) {
 	t.Helper()
@@ -268,11 +286,11 @@ func TestReleasesAndPasswordsChangeWithoutAFailedRequest(t *testing.T) {
 		code int
 		says string
 	}{
-		{nil, 1, "bookctl: revision 1 is the oldest release that has served\nnext: 'bookctl rollback --local --to 2'"},
-		{[]string{"--to", "99"}, 1, "there are 3, 2, 1"},
+		{nil, 1, "bookctl: revision 1 is the oldest release of this stack that is left\nnext: 'bookctl rollback --local --to 2'"},
+		{[]string{"--to", "99"}, 1, "what is left: 3, 2, 1"},
 		{[]string{"--to", "2"}, 0, "from revision 3 to the release of revision 2, made "},
 		{nil, 0, "from revision 4 to the release of revision 1, made "},
-		{nil, 1, "bookctl: revision 1 is the oldest release that has served\nnext: 'bookctl rollback --local --to 4'"},
+		{nil, 1, "bookctl: revision 1 is the oldest release of this stack that is left\nnext: 'bookctl rollback --local --to 4'"},
 	} {
 		if r := s.run(append([]string{"rollback", "--local"}, tc.args...)...); r.code != tc.code || !strings.Contains(r.err, tc.says) {
 			t.Errorf("rollback %s: exit code %d\n%s", tc.args, r.code, r.err)

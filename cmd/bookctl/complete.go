@@ -55,7 +55,7 @@ func mistyped(g *globals, cmd *cobra.Command, err error) error {
 // alike are the names of the commands that a mistyped one may mean: those that
 // other tools call so, or else those that are spelt much like it.
 func alike(typed string, commands []*cobra.Command) []string {
-	among := &cobra.Command{SuggestionsMinimumDistance: min(2, len(typed)/2)}
+	among := &cobra.Command{SuggestionsMinimumDistance: min(2, max(1, len(typed)/3))}
 	var other []string
 	for _, c := range commands {
 		if slices.Contains(c.SuggestFor, typed) {

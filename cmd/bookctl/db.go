@@ -42,7 +42,7 @@ only for --show-password, and only on a terminal.`,
 
 func connection(ctx context.Context, s streams, g *globals, show bool) error {
 	if show && !isTerminal(s.out) {
-		return advice.With(usageError{errors.New("--show-password shows it on a terminal only, and the output is none")},
+		return advice.With(usageError{errors.New("--show-password shows it on a terminal only, and this output is not one")},
 			"programs read the secret themselves: 'aws secretsmanager get-secret-value --secret-id "+g.stack+"/database'")
 	}
 	t, err := connect(ctx, s, g)

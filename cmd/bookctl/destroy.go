@@ -63,7 +63,7 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	if err != nil {
 		return err
 	}
-	if err := confirm(s, g, destroyQuestion(g, t, snapshots, purge), "the stack's name", g.stack); err != nil {
+	if err := confirm(ctx, s, g, destroyQuestion(g, t, snapshots, purge), "the stack's name", g.stack); err != nil {
 		return err
 	}
 	rep.note("destroying stack %s in %s", g.stack, t.place)

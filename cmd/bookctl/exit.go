@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go"
@@ -95,7 +96,7 @@ func judge(err error) verdict {
 		}
 	case errors.Is(err, graph.ErrRefused):
 		if v.next == "" {
-			v.next = "nothing was touched: leave out the flag that asks for it, or undo what was changed by hand; 'bookctl destroy' and then 'bookctl up' make the stack anew"
+			v.next = "nothing was touched: leave out the flag that asks for it, or undo what was changed by hand; else the stack has to be made anew, with its data: 'bookctl destroy', which keeps a snapshot, and then 'bookctl up --restore latest'"
 		}
 	}
 	return v
@@ -126,8 +127,21 @@ func outOfTime(g *globals, err error) error {
 		return err
 	}
 	doing, _, _ := strings.Cut(err.Error(), ": operation error")
-	return advice.With(fmt.Errorf("--timeout %s is over: %s: %w", g.timeout, doing, context.DeadlineExceeded), "give it more time with --timeout")
+	doing, _ = strings.CutSuffix(doing, ": "+context.DeadlineExceeded.Error())
+	return advice.With(overtime{g.timeout, doing}, "give it more time with --timeout")
 }
+
+// overtime is the end of --timeout: a context.DeadlineExceeded in other words.
+type overtime struct {
+	after time.Duration
+	doing string // what was cut off, where that is known
+}
+
+func (o overtime) Error() string {
+	return fmt.Sprintf("--timeout %s is over%s", o.after, prefixed(": ", o.doing, ""))
+}
+
+func (o overtime) Unwrap() error { return context.DeadlineExceeded }
 
 // interrupted says how a command that was cut off can be gone on with. Those that
 // only look leave nothing to go on with.
@@ -157,7 +171,7 @@ func explain(s streams, g *globals, cmd *cobra.Command, err error) int {
 	}
 	err = clarified(outOfTime(g, err))
 	v := judge(err)
-	if errors.Is(err, errInterrupted) && v.next == "" {
+	if errors.Is(err, errInterrupted) && !errors.Is(err, errUntouched) && v.next == "" {
 		v.next = interrupted(cmd, g)
 	}
 	if v.code == exitUsage && v.next == "" {

@@ -338,7 +338,9 @@ func TestTwoRunsAndACtrlC(t *testing.T) {
 	}
 	s.faults(`{}`)
 	third := s.begin(t, "destroy", "--local", "--yes", "--purge-snapshots")
-	until(t, "the list tells of the third run", func() bool { return regexp.MustCompile(`(?m)^book +destroying `).MatchString(s.run("list", "--local").out) })
+	until(t, "the list tells of the third run", func() bool {
+		return regexp.MustCompile(`(?m)^book +destroying `).MatchString(s.run("list", "--local").out)
+	})
 	h.must(third.Process.Kill())
 	// Nobody has asked after it yet, as in a container whose first process never does.
 	until(t, "the third run is dead", func() bool {

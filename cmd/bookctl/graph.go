@@ -59,6 +59,9 @@ func drawGraph(ctx context.Context, s streams, g *globals, format string) error 
 	if err != nil {
 		return err
 	}
+	if !have.Found {
+		g.tell(s, "note: there is no stack %s in %s; this is how it would be", g.stack, t.place)
+	}
 	resources := stack.Resources()
 	found := graph.Observe(ctx, resources, graph.Options{Owner: g.stack, Transient: provision.Transient})
 	if err := ctx.Err(); err != nil {
@@ -148,7 +151,7 @@ func (t *timeline) drop() {
 }
 
 // draw draws where the time of a run went, if it came to anything.
-func (t *timeline) draw(title string, report graph.Report) (err error) {
+func (t *timeline) draw(title string, report graph.Report, before ...picture.Span) (err error) {
 	if t.file == nil || len(report.Steps) == 0 {
 		return nil
 	}
@@ -156,7 +159,10 @@ func (t *timeline) draw(title string, report graph.Report) (err error) {
 	for _, name := range report.CriticalPath() {
 		critical[name] = true
 	}
-	var spans []picture.Span
+	spans := before
+	for i := range spans { // the image waits for its build
+		spans[i].Critical = critical["image"]
+	}
 	for _, s := range report.Steps {
 		spans = append(spans, picture.Span{
 			Name: s.Name, Action: string(s.Action), Start: s.Start, End: s.End, Critical: critical[s.Name], Failed: s.Err != nil,

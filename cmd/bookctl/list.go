@@ -54,7 +54,7 @@ those of which only snapshots are left.`,
 				return nil
 			}
 			w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "STACK\tSTATE\tTASKS\tDATABASE\tAGE\tA MONTH\tSNAPSHOTS")
+			fmt.Fprintln(w, "STACK\tSTATE\tTASKS\tDATABASE\tAGE\tA MONTH\tKEPT SNAPSHOTS")
 			for _, x := range stacks {
 				fmt.Fprintf(w, "%s\t%s\t%d/%d\t%s\t%s\t%s\t%s\n", x.Stack, x.State, x.Running, x.Desired, orDash(x.Database), age(x.Created), cost(x.Monthly), kept(x.Summary))
 			}

@@ -107,6 +107,31 @@ func TestALiveViewFitsItsTerminalAndLeavesNoTrace(t *testing.T) {
 	}
 }
 
+// TestACtrlCAtAQuestionTouchesNothing stops a destroy that asks, and answers it
+// wrongly, and not at all.
+func TestACtrlCAtAQuestionTouchesNothing(t *testing.T) {
+	t.Parallel()
+	s := newShell(t, "TERM=xterm-256color")
+	s.must("local", "start")
+	for keys, want := range map[string]struct {
+		code int
+		says string
+	}{
+		"\x03":     {130, "bookctl: interrupted: nothing was touched"},
+		"\x04":     {1, "bookctl: not confirmed: nothing was touched"},
+		"yes\n":    {1, "bookctl: not confirmed: nothing was touched"},
+		"book\n":   {0, "Nothing to remove"},
+		" book \n": {0, "Nothing to remove"},
+	} {
+		m := openTerminal(t, s.command("destroy", "--local"), 200, 24)
+		until(t, "the question is asked", func() bool { return strings.Contains(m.screen(), "to go on:") })
+		m.press(keys)
+		if code := m.wait(); code != want.code || !strings.Contains(m.text(), want.says) || strings.Contains(m.text(), "what is gone is gone") {
+			t.Errorf("%q: exit code %d\n%s", keys, code, m.text())
+		}
+	}
+}
+
 // whole is the line of the view that is about the run.
 var whole = regexp.MustCompile(`(?m)^\d+ of \d+, `)
 

@@ -282,7 +282,7 @@ func newLocalStop(s streams, g *globals) *cobra.Command {
 				return err
 			}
 			if purge {
-				if err := confirmPurge(s, g, dir); err != nil {
+				if err := confirmPurge(cmd.Context(), s, g, dir); err != nil {
 					return err
 				}
 			}
@@ -324,13 +324,13 @@ func stopped(ran, purged bool) string {
 }
 
 // confirmPurge asks before everything is removed, if there is anything.
-func confirmPurge(s streams, g *globals, dir string) error {
+func confirmPurge(ctx context.Context, s streams, g *globals, dir string) error {
 	kept, err := localcloud.Kept(dir)
 	if err != nil || len(kept) == 0 {
 		return err
 	}
 	question := "This removes the local cloud in " + dir + " with every database and snapshot in it, those of all stacks: " + strings.Join(kept, ", ") + "."
-	return confirm(s, g, question, "the word", "purge")
+	return confirm(ctx, s, g, question, "the word", "purge")
 }
 
 func newLocalStatus(s streams, g *globals) *cobra.Command {

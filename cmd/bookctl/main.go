@@ -47,7 +47,7 @@ type streams struct {
 // besides. The calls that it cut off and the waits that it left are no failures.
 func cutOff(err error) error {
 	interrupted := func(err error) bool { return errors.Is(err, context.Canceled) || errors.Is(err, errInterrupted) }
-	if !interrupted(err) {
+	if !interrupted(err) || errors.Is(err, errUntouched) {
 		return err
 	}
 	var at []string

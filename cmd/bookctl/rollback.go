@@ -63,8 +63,12 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 		return err
 	}
 	aim, err := provision.RollbackTarget(releases, to)
-	if errors.Is(err, provision.ErrNeverServed) {
-		rep.note("%v; revision %d, the one before, serves: nothing to do. --to goes further back", err, aim.Revision)
+	if never := errors.Is(err, provision.ErrNeverServed); never || err == nil && aim.Serving && aim.Served {
+		if never {
+			rep.note("%v; revision %d, the one before, serves: nothing to do. --to goes further back", err, aim.Revision)
+		} else {
+			rep.note("revision %d serves already: nothing to do", aim.Revision)
+		}
 		rep.close()
 		if g.output != "json" {
 			return nil
@@ -75,11 +79,13 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 		}
 		return rolledBack(s, g, t, url, aim, "", time.Since(begun))
 	}
-	if errors.Is(err, provision.ErrOldest) && aim.Left != 0 {
-		return advice.With(err, fmt.Sprintf("'bookctl rollback --to %d' runs the release again that a rollback left, and 'bookctl up' deploys the source", aim.Left))
+	if errors.Is(err, provision.ErrOldest) {
+		if i := slices.IndexFunc(releases, func(r provision.Release) bool { return r.Served && r.Image != aim.Image }); i >= 0 {
+			return advice.With(err, fmt.Sprintf("'bookctl rollback --to %d' runs the newest other release again, and 'bookctl up' deploys the source", releases[i].Revision))
+		}
 	}
 	if err != nil {
-		return lacking(ctx, t, g, err, "'bookctl up' with --image runs any other image")
+		return lacking(ctx, t, g, err, "'bookctl up --image REFERENCE' runs any other image, and 'bookctl up' deploys the source")
 	}
 	if err := provision.CheckImage(ctx, t.clients.ECR, g.stack, aim.Image); err != nil {
 		return lacking(ctx, t, g, err, "build that release from its source: 'bookctl up --source DIR'")

@@ -28,8 +28,8 @@ type globals struct {
 
 	// live says that a service was there when the run began.
 	live bool
-	// given are the values of the targetFlags and deployFlags that were given as
-	// flags, and not by the environment, and line is the whole command line.
+	// given are the values of the targetFlags and deployFlags that were given, as
+	// flags or by the environment, and line is the whole command line.
 	given map[string]string
 	line  []string
 }
@@ -109,12 +109,6 @@ brackets; the flag comes first.
 
 // settle fills flags from the environment and checks the global ones.
 func settle(s streams, cmd *cobra.Command, g *globals) error {
-	g.given = map[string]string{}
-	for _, name := range slices.Concat(targetFlags, deployFlags) {
-		if f := cmd.Flag(name); f != nil && f.Changed {
-			g.given[name] = f.Value.String()
-		}
-	}
 	var errs []error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		if f.Changed || f.Name == "help" || f.Name == "version" {
@@ -129,6 +123,12 @@ func settle(s streams, cmd *cobra.Command, g *globals) error {
 	})
 	if err := errors.Join(errs...); err != nil {
 		return usageError{err}
+	}
+	g.given = map[string]string{}
+	for _, name := range slices.Concat(targetFlags, deployFlags) {
+		if f := cmd.Flag(name); f != nil && f.Changed {
+			g.given[name] = f.Value.String()
+		}
 	}
 	for _, name := range foreignVariables(cmd.Root()) {
 		g.tell(s, "note: %s stands for no flag of bookctl, and is ignored", name)

@@ -16,12 +16,18 @@ import (
 
 	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/image"
+	"github.com/bookctl/bookctl/internal/picture"
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
 // source is the image of bookapi, built from source when it is first asked for.
 type source struct {
 	build func() (*image.Image, error)
+	stop  context.CancelFunc
+	done  chan struct{} // is closed when what begin began is over
+
+	mu           sync.Mutex
+	began, ended time.Time // the build
 }
 
 // build is an image on its way, or done.
@@ -47,8 +53,7 @@ func (b build) String() string {
 	return "building bookapi for " + b.arch + " …"
 }
 
-// newSource finds the source and begins to build in the background: the
-// compiler is done long before the database is. Tell hears of it.
+// newSource finds the source. Tell hears of its build.
 func newSource(ctx context.Context, dir, arch string, tell func(build)) (*source, error) {
 	if dir == "" {
 		dir = "."
@@ -61,9 +66,16 @@ func newSource(ctx context.Context, dir, arch string, tell func(build)) (*source
 	if user, err := os.UserCacheDir(); err == nil {
 		cache = filepath.Join(user, "bookctl")
 	}
-	tell(build{state: "begun", arch: arch})
-	s := &source{build: sync.OnceValues(func() (*image.Image, error) {
+	ctx, stop := context.WithCancel(ctx)
+	s := &source{stop: stop, done: make(chan struct{})}
+	s.build = sync.OnceValues(func() (*image.Image, error) {
+		tell(build{state: "begun", arch: arch})
 		begun := time.Now()
+		defer func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.began, s.ended = begun, time.Now()
+		}()
 		built, err := image.Build(ctx, image.Source{Dir: root, Arch: arch, Cache: cache})
 		if err != nil {
 			tell(build{state: "failed", arch: arch, took: time.Since(begun), err: err})
@@ -71,10 +83,38 @@ func newSource(ctx context.Context, dir, arch string, tell func(build)) (*source
 		}
 		tell(build{state: "done", arch: arch, took: time.Since(begun), digest: built.Digest})
 		return built, nil
-	})}
-	go func() { _, _ = s.build() }() // whoever asks gets the error
+	})
 	return s, nil
 }
+
+// begin builds in the background: the compiler is done long before the database
+// is. The build is ended by end, which waits until nothing of it is left.
+func (s *source) begin() (end func()) {
+	go func() {
+		defer close(s.done)
+		_, _ = s.build() // whoever asks gets the error
+	}()
+	return func() {
+		s.stop()
+		<-s.done
+	}
+}
+
+// spans is the build in a timeline, if it is over. A nil source has none.
+func (s *source) spans() []picture.Span {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.began.IsZero() {
+		return nil
+	}
+	return []picture.Span{{Name: buildSpan, Action: "built", Start: s.began, End: s.ended}}
+}
+
+// buildSpan is how the build is called in a timeline.
+const buildSpan = "build"
 
 // Digest builds the image, if that is still to do.
 func (s *source) Digest(context.Context) (string, error) {
@@ -111,7 +151,7 @@ func pinImage(ctx context.Context, ref, arch string) (pinned, of string, err err
 	case err != nil && digested:
 		return ref, "", nil
 	case errors.As(err, &nowhere):
-		return "", "", advice.With(fmt.Errorf("image %s: there is no address for %s", ref, nowhere.Name), "check the name of the registry, and the network")
+		return "", "", advice.With(fmt.Errorf("image %s: there is no address for %s", ref, nowhere.Name), "check the name of the registry, which is Docker Hub where none is said, and the network")
 	case err != nil:
 		return "", "", advice.With(err, "check the reference; an image in a registry that asks for a login has to be named by its digest (…@sha256:…)")
 	case len(info.Architectures) == 0 || slices.Contains(info.Architectures, arch):

@@ -483,7 +483,7 @@ func (o *statusOutput) rows(row func(string, string, ...any)) {
 		}
 		row("Image", "%s", text)
 		if o.RolledBackFrom != "" {
-			row("", "rolled back from revision %s; 'bookctl up' deploys the source again", o.RolledBackFrom)
+			row("", "rolled back from revision %s; 'bookctl up' deploys what the source builds", o.RolledBackFrom)
 		}
 		if n := o.Newer; n != nil && n.Failed {
 			row("", "%s, made %s, never became healthy, and ECS went back to this one;", n.Revision, ago(n.Created))

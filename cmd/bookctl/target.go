@@ -16,6 +16,7 @@ import (
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
 
@@ -174,8 +175,11 @@ func (j *journal) record(service, operation string, took time.Duration, err erro
 		return
 	}
 	result := ""
-	if err != nil {
-		// The error's text, never the input: inputs hold passwords.
+	var answer smithy.APIError
+	switch { // the error's text, never the input: inputs hold passwords
+	case errors.As(err, &answer):
+		result = "  " + answer.ErrorCode() + prefixed(": ", firstLine(answer.ErrorMessage()), "")
+	case err != nil:
 		result = "  " + firstLine(err.Error())
 	}
 	fmt.Fprintf(j.trace, "%s aws %s %s %s%s\n", time.Now().Format(time.TimeOnly), service, operation, rounded(took), result)

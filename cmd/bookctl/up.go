@@ -146,7 +146,7 @@ func deadline(ctx context.Context, g *globals) (context.Context, context.CancelF
 	if g.timeout <= 0 {
 		return context.WithCancel(ctx)
 	}
-	return context.WithTimeoutCause(ctx, g.timeout, advice.With(fmt.Errorf("--timeout %s is over: %w", g.timeout, context.DeadlineExceeded), "give it more time with --timeout, and run the same command again: it goes on where this one stopped"))
+	return context.WithTimeoutCause(ctx, g.timeout, advice.With(overtime{after: g.timeout}, "give it more time with --timeout, and run the same command again: it goes on where this one stopped"))
 }
 
 func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.FlagSet, wait bool, line string) error {
@@ -198,13 +198,16 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	for _, w := range p.warnings {
 		rep.note("note: %s", w)
 	}
+	if p.source != nil {
+		defer p.source.begin()()
+	}
 	p.spec.Wait = wait
 	stack, report, err := p.run(ctx, s, rep, "up")
 	if err == nil && wait {
 		err = p.target.answers(ctx, rep, stack.URL())
 	}
 	rep.close()
-	drawn := picture.draw("bookctl up, stack "+g.stack, report)
+	drawn := picture.draw("bookctl up, stack "+g.stack, report, p.source.spans()...)
 	if err != nil {
 		return errors.Join(diagnosed(ctx, stack, err, "mend it and run 'bookctl up' again"), drawn)
 	}
@@ -248,6 +251,7 @@ type preparation struct {
 	target *target
 	have   provision.Deployed
 	spec   provision.Spec
+	source *source // nil where a ready image is deployed
 	// warnings are what may fail later and can't be told now.
 	warnings []string
 }
@@ -317,13 +321,14 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 		if !image.HasDatabaseCA(t.region) {
 			return nil, advice.With(usageError{fmt.Errorf("the image that bookctl builds does not trust the databases of region %s", t.region)}, "choose another region, or an image with --image that does")
 		}
-		p.spec.Source, err = newSource(ctx, u.source, want.Arch, tell)
+		p.source, err = newSource(ctx, u.source, want.Arch, tell)
 		if errors.Is(err, image.ErrNoSource) && have.Running != "" {
 			return nil, advice.With(err, "run in a clone of the source or name one with --source DIR; or keep the image that was deployed last, with --image "+have.Running)
 		}
 		if err != nil {
 			return nil, err
 		}
+		p.spec.Source = p.source
 	}
 	return p, nil
 }

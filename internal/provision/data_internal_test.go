@@ -113,7 +113,7 @@ func TestDatabaseDrift(t *testing.T) {
 		"secret has a new version":      {want: func(d *liveDatabase) { d.secretVersion = "v2" }, fields: []string{"password"}},
 		"no note of a version":          {live: func(d *liveDatabase) { d.secretVersion = "" }, fields: []string{"password"}},
 		"secret not read":               {want: func(d *liveDatabase) { d.secretVersion = "" }},
-		"secret names another host":     {live: func(d *liveDatabase) { d.connection = "x" }, fields: []string{"secret-connection"}},
+		"secret names another host":     {live: func(d *liveDatabase) { d.connection = "x" }, fields: []string{"address-in-secret"}},
 		"groups":                        {live: func(d *liveDatabase) { d.groups = []string{"sg-2", "sg-1"} }, fields: []string{"security-groups"}},
 		"moved to another subnets":      {live: func(d *liveDatabase) { d.subnets = "x" }, fields: []string{"subnet-group"}, refused: true},
 		"log exports off":               {live: func(d *liveDatabase) { d.logs = nil }, fields: []string{"log-exports"}},

@@ -195,6 +195,10 @@ func (d *Database) Find(ctx context.Context) (graph.State, error) {
 	st := graph.State{
 		Phase: databasePhase(status), ID: aws.ToString(db.DBInstanceArn), Owner: live.tags[TagStack], Note: status,
 	}
+	if p := db.PendingModifiedValues; st.Phase == graph.Ready && p != nil && p.MasterUserPassword != nil {
+		// Until RDS has set it, in the background, tasks would be refused.
+		st.Phase, st.Note = graph.Pending, status+", the password is not set yet"
+	}
 	if st.Phase == graph.Leaving && d.final.Load() == nil && !d.fate.skipSnapshot && st.Owner == d.stack {
 		// An earlier run asked for the removal: its snapshot is waited for too.
 		if err := d.adoptFinal(ctx, aws.ToString(db.DbiResourceId)); err != nil {
@@ -301,7 +305,7 @@ func databaseDrift(live, want liveDatabase) []graph.Change {
 		add("storage", gib(live.storage), gib(want.storage), "")
 	case want.storage < live.storage && live.storage > want.maxStorage:
 		// Below the limit RDS itself has grown it, which is what was asked for.
-		add("storage", gib(live.storage), gib(want.storage), "RDS storage can't shrink")
+		add("storage", gib(live.storage), gib(want.storage), "RDS storage can't shrink, not even by a restore")
 	}
 	add("storage-limit", limit(live.maxStorage), limit(want.maxStorage), "")
 	add("backup-retention", days(live.backups), days(want.backups), "")
@@ -320,7 +324,7 @@ func databaseDrift(live, want liveDatabase) []graph.Change {
 	if want.secretVersion != "" && live.secretVersion != want.secretVersion {
 		out = append(out, graph.Change{Field: "password", Have: "that of another version of the secret", Want: "the secret's"})
 	}
-	add("secret-connection", live.connection, want.connection, "")
+	add("address-in-secret", live.connection, want.connection, "")
 	for i := range out {
 		out[i].Downtime = downtime(out[i], live)
 	}
@@ -475,7 +479,7 @@ func (d *Database) Update(ctx context.Context, changes []graph.Change) error {
 			return err
 		}
 	}
-	if hasField(changes, "secret-connection") {
+	if hasField(changes, "address-in-secret") {
 		if err := d.fillSecret(ctx, hasField(changes, "password")); err != nil {
 			return err
 		}

@@ -149,7 +149,7 @@ var ErrNeverServed = errors.New("never served")
 
 // ErrOldest is wrapped by the error of RollbackTarget when there is no older
 // release to go back to.
-var ErrOldest = errors.New("is the oldest release that has served")
+var ErrOldest = errors.New("is the oldest release of this stack that is left")
 
 // RollbackTarget chooses the release to go back to from what Releases returned:
 // the revision that is asked for, or for 0 the one that served before what serves
@@ -165,7 +165,7 @@ func RollbackTarget(releases []Release, revision int32) (Release, error) {
 	if revision != 0 {
 		i := slices.IndexFunc(releases, func(r Release) bool { return r.Revision == revision })
 		if i < 0 {
-			return Release{}, fmt.Errorf("there is no revision %d; there are %s", revision, revisions(releases))
+			return Release{}, fmt.Errorf("there is no revision %d; what is left: %s", revision, revisions(releases))
 		}
 		return releases[i], nil
 	}
