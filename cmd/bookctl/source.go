@@ -110,11 +110,8 @@ func (s *source) spans() []picture.Span {
 	if s.began.IsZero() {
 		return nil
 	}
-	return []picture.Span{{Name: buildSpan, Action: "built", Start: s.began, End: s.ended}}
+	return []picture.Span{{Name: "build", Action: "built", Start: s.began, End: s.ended}}
 }
-
-// buildSpan is how the build is called in a timeline.
-const buildSpan = "build"
 
 // Digest builds the image, if that is still to do.
 func (s *source) Digest(context.Context) (string, error) {
