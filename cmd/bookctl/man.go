@@ -55,16 +55,7 @@ func environmentName(cmd *cobra.Command, f *pflag.Flag) string {
 // mistyped BOOKCTL_STACK would otherwise mean another stack without a word.
 func foreignVariables(root *cobra.Command) []string {
 	known := map[string]bool{}
-	var learn func(*cobra.Command)
-	learn = func(cmd *cobra.Command) {
-		note := func(f *pflag.Flag) { known[environmentName(cmd, f)] = true }
-		cmd.LocalFlags().VisitAll(note)
-		cmd.InheritedFlags().VisitAll(note)
-		for _, sub := range cmd.Commands() {
-			learn(sub)
-		}
-	}
-	learn(root)
+	eachFlag(root, func(name string, _ *pflag.Flag) { known[name] = true })
 	var out []string
 	for _, v := range os.Environ() {
 		name, value, _ := strings.Cut(v, "=")
@@ -78,14 +69,20 @@ func foreignVariables(root *cobra.Command) []string {
 
 // nameEnvironment adds each flag's variable to its help.
 func nameEnvironment(cmd *cobra.Command) {
-	add := func(f *pflag.Flag) {
-		if name := " [" + environmentName(cmd, f) + "]"; f.Name != "help" && !strings.HasSuffix(f.Usage, name) {
+	eachFlag(cmd, func(variable string, f *pflag.Flag) {
+		if name := " [" + variable + "]"; f.Name != "help" && !strings.HasSuffix(f.Usage, name) {
 			f.Usage += name
 		}
-	}
-	cmd.LocalNonPersistentFlags().VisitAll(add)
-	cmd.PersistentFlags().VisitAll(add)
+	})
+}
+
+// eachFlag visits the flags of a command and of all below it, with the variable of
+// each.
+func eachFlag(cmd *cobra.Command, visit func(variable string, f *pflag.Flag)) {
+	here := func(f *pflag.Flag) { visit(environmentName(cmd, f), f) }
+	cmd.LocalNonPersistentFlags().VisitAll(here)
+	cmd.PersistentFlags().VisitAll(here)
 	for _, sub := range cmd.Commands() {
-		nameEnvironment(sub)
+		eachFlag(sub, visit)
 	}
 }

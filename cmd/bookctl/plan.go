@@ -350,10 +350,10 @@ func (g *globals) upLine() string {
 		case w == "plan" && !verb:
 			words, verb = append(words, "up"), true
 		default:
-			words = append(words, shellWord(w))
+			words = append(words, w)
 		}
 	}
-	return "bookctl " + strings.Join(words, " ")
+	return "bookctl " + shellLine(words)
 }
 
 // print writes the cost line by line, as it is and as it would be.

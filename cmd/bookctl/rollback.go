@@ -109,7 +109,7 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 		RolledBackFrom: left, Repeats: cmp.Or(aim.Repeats, aim.Revision),
 	}}
 	rep.note("stack %s in %s: from revision %d to the release of revision %d, made %s, image %s", g.stack, t.place,
-		serving.Revision, aim.Revision, ago(aim.Created), briefImage(aim.Image))
+		serving.Revision, aim.Revision, ago(aim.Created), brief(digestOf(aim.Image)))
 	if !aim.Served && !aim.Serving {
 		rep.note("note: revision %d is not known to have ever been healthy; if it is not now, ECS goes back to revision %d", aim.Revision, serving.Revision)
 	}
@@ -127,10 +127,10 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	return p.summary(s, g, stack, report, time.Since(begun))
 }
 
-// briefImage is as much of an image's reference as tells it from others.
-func briefImage(reference string) string {
+// digestOf is as much of an image's reference as tells it from others.
+func digestOf(reference string) string {
 	_, digest, _ := strings.Cut(reference, "@")
-	return brief(firstOf(digest, reference))
+	return firstOf(digest, reference)
 }
 
 // rolledBack is the result of a rollback for programs.

@@ -24,7 +24,6 @@ import (
 type source struct {
 	build func() (*image.Image, error)
 	stop  context.CancelFunc
-	done  chan struct{} // is closed when what begin began is over
 
 	mu           sync.Mutex
 	began, ended time.Time // the build
@@ -67,7 +66,7 @@ func newSource(ctx context.Context, dir, arch string, tell func(build)) (*source
 		cache = filepath.Join(user, "bookctl")
 	}
 	ctx, stop := context.WithCancel(ctx)
-	s := &source{stop: stop, done: make(chan struct{})}
+	s := &source{stop: stop}
 	s.build = sync.OnceValues(func() (*image.Image, error) {
 		tell(build{state: "begun", arch: arch})
 		begun := time.Now()
@@ -90,13 +89,14 @@ func newSource(ctx context.Context, dir, arch string, tell func(build)) (*source
 // begin builds in the background: the compiler is done long before the database
 // is. The build is ended by end, which waits until nothing of it is left.
 func (s *source) begin() (end func()) {
+	done := make(chan struct{})
 	go func() {
-		defer close(s.done)
+		defer close(done)
 		_, _ = s.build() // whoever asks gets the error
 	}()
 	return func() {
 		s.stop()
-		<-s.done
+		<-done
 	}
 }
 

@@ -476,8 +476,7 @@ func (o *statusOutput) rows(row func(string, string, ...any)) {
 		row("Database", "missing")
 	}
 	if ref := o.Image.Reference; ref != "" {
-		_, digest, _ := strings.Cut(ref, "@")
-		text := firstOf(digest, ref)
+		text := digestOf(ref)
 		if !o.Image.Pushed.IsZero() {
 			text += ", pushed " + ago(o.Image.Pushed)
 		}

@@ -195,7 +195,7 @@ func (d *Database) Find(ctx context.Context) (graph.State, error) {
 	st := graph.State{
 		Phase: databasePhase(status), ID: aws.ToString(db.DBInstanceArn), Owner: live.tags[TagStack], Note: status,
 	}
-	if p := db.PendingModifiedValues; st.Phase == graph.Ready && p != nil && p.MasterUserPassword != nil {
+	if st.Phase == graph.Ready && passwordPending(db) {
 		// Until RDS has set it, in the background, tasks would be refused.
 		st.Phase, st.Note = graph.Pending, status+", the password is not set yet"
 	}
@@ -753,6 +753,12 @@ func RotatePassword(ctx context.Context, c Clients, stack string) error {
 	return d.passwordApplied(ctx)
 }
 
+// passwordPending says whether RDS has yet to set the password it was given.
+func passwordPending(db *types.DBInstance) bool {
+	p := db.PendingModifiedValues
+	return p != nil && p.MasterUserPassword != nil
+}
+
 // passwordApplied waits until no password is pending: RDS sets it in the
 // background, usually within a minute.
 func (d databases) passwordApplied(ctx context.Context) error {
@@ -764,8 +770,7 @@ func (d databases) passwordApplied(ctx context.Context) error {
 		if db == nil {
 			return fmt.Errorf("database %s is gone", d.databaseName())
 		}
-		p := db.PendingModifiedValues
-		if (p == nil || p.MasterUserPassword == nil) && aws.ToString(db.DBInstanceStatus) == "available" {
+		if !passwordPending(db) && aws.ToString(db.DBInstanceStatus) == "available" {
 			return nil
 		}
 		if err := graph.Sleep(ctx, pause); err != nil {

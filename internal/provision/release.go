@@ -61,7 +61,7 @@ func Releases(ctx context.Context, c Clients, stack string) ([]Release, error) {
 		return nil, err
 	}
 	in := containers{identity: identity{stack: stack}, ecs: c.ECS}
-	live, err := (&Service{containers: in, cluster: &Cluster{containers: in}}).describe(ctx)
+	live, err := in.service().describe(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +234,7 @@ func CheckImage(ctx context.Context, client *ecr.Client, stack, image string) er
 // notes. Progress, which may be nil, is told what ECS says.
 func Restart(ctx context.Context, c Clients, stack string, progress func(string)) error {
 	in := containers{identity: identity{stack: stack}, ecs: c.ECS}
-	s := &Service{Node: graph.Named("service", 0), containers: in, cluster: &Cluster{containers: in}}
+	s := in.service()
 	live, err := s.describe(ctx)
 	if err != nil {
 		return err

@@ -67,6 +67,11 @@ func newService(c containers, cluster *Cluster, definition *TaskDefinition, list
 	}
 }
 
+// service is the stack's service as far as it takes to look at it, outside a graph.
+func (c containers) service() *Service {
+	return &Service{Node: graph.Named("service", 0), containers: c, cluster: &Cluster{containers: c}}
+}
+
 func (s *Service) serviceName() string { return s.name("service") }
 
 // Expect returns the usual time of a first rollout: pull, start, health checks.

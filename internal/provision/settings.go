@@ -16,7 +16,6 @@ import (
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 
 	"github.com/bookctl/bookctl/internal/advice"
-	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
 // Settings are what a user chooses of a stack. What is not chosen keeps what is
@@ -146,8 +145,9 @@ func (s Settings) Check() error {
 // whatever the rest is. Settings are named as the flags of up are.
 func (s Settings) CheckOf(said func(setting string) bool) error {
 	for _, d := range s.demands() {
-		if d.broken && !slices.ContainsFunc(strings.Fields(d.about), func(name string) bool { return !said(name) }) {
-			return advice.With(errors.New(d.text), "choose with --"+strings.Join(strings.Fields(d.about), " and --"))
+		about := strings.Fields(d.about)
+		if d.broken && !slices.ContainsFunc(about, func(name string) bool { return !said(name) }) {
+			return advice.With(errors.New(d.text), "choose with --"+strings.Join(about, " and --"))
 		}
 	}
 	return nil
@@ -319,8 +319,7 @@ func tagBool(tags map[string]string, key string, otherwise bool) bool {
 
 func readService(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
 	in := containers{identity: who, ecs: c.ECS}
-	s := Service{Node: graph.Named("service", 0), containers: in, cluster: &Cluster{containers: in}}
-	live, err := s.describe(ctx)
+	live, err := in.service().describe(ctx)
 	if err != nil {
 		return nil, err
 	}

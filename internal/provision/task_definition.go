@@ -130,8 +130,7 @@ func NewRelease(changes []graph.Change) bool {
 // serving returns the revision that the stack's service runs, or goes back to, or
 // none where it has not served yet.
 func (t *TaskDefinition) serving(ctx context.Context) (revision, error) {
-	s := Service{Node: graph.Named("service", 0), containers: t.containers, cluster: &Cluster{containers: t.containers}}
-	live, err := s.describe(ctx)
+	live, err := t.service().describe(ctx)
 	if live == nil || err != nil {
 		return revision{}, err
 	}
