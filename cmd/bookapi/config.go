@@ -70,11 +70,14 @@ func readConfig(get func(string) string) (config, error) {
 		memory: e.number("TASK_MEMORY", 0, 16, 1<<24),
 		drain:  defaultDrain,
 		database: api.Database{
-			Host: e.required("DB_HOST"), Name: e.required("DB_NAME"),
+			Host: get("DB_HOST"), Name: e.required("DB_NAME"),
 			User: e.required("DB_USERNAME"), Password: e.required("DB_PASSWORD"),
 			SSLMode: get("DB_SSLMODE"), RootCert: get("DB_SSLROOTCERT"),
 			Connections: e.number("DB_POOL", defaultPool, 2, 1000),
 		},
+	}
+	if c.database.Host == "" {
+		c.database.Locate = e.hostInSecret()
 	}
 	if e.required("DB_PORT") != "" {
 		c.database.Port = e.number("DB_PORT", 0, 1, 65535)

@@ -27,9 +27,16 @@ const (
 	connectionLife = 30 * time.Minute
 )
 
+// ErrNoHost says that it is not known yet where the database is.
+var ErrNoHost = errors.New("the database has no address yet")
+
 // Database says where the database is.
 type Database struct {
 	Host, Name, User, Password string
+	// Locate says the host where Host is empty, that of a database which may
+	// still be in the making: its error is ErrNoHost until then. It is asked
+	// for each new connection, so it should remember.
+	Locate func(context.Context) (string, error)
 	// Port of the server, 1 to 65535.
 	Port int
 	// SSLMode is libpq's: verify-full, verify-ca, require or disable
@@ -44,9 +51,18 @@ type Database struct {
 
 // open makes the pool. It does not connect yet.
 func (d Database) open() (*pgxpool.Pool, error) {
-	config, err := d.config()
+	config, err := d.config(d.Host)
 	if err != nil {
 		return nil, err
+	}
+	if d.Host == "" {
+		config.BeforeConnect = func(ctx context.Context, login *pgx.ConnConfig) error {
+			located, err := d.located(ctx)
+			if err == nil {
+				*login = *located.ConnConfig
+			}
+			return err
+		}
 	}
 	pool, err := pgxpool.NewWithConfig(context.Background(), config)
 	if err != nil {
@@ -55,7 +71,20 @@ func (d Database) open() (*pgxpool.Pool, error) {
 	return pool, nil
 }
 
-func (d Database) config() (*pgxpool.Config, error) {
+// located is config with the host that is known by now.
+func (d Database) located(ctx context.Context) (*pgxpool.Config, error) {
+	host, err := d.Host, error(nil)
+	if host == "" {
+		ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+		defer cancel()
+		if host, err = d.Locate(ctx); err != nil {
+			return nil, fmt.Errorf("find the database: %w", err)
+		}
+	}
+	return d.config(host)
+}
+
+func (d Database) config(host string) (*pgxpool.Config, error) {
 	if d.RootCert != "" && d.verifies() {
 		pem, err := os.ReadFile(d.RootCert)
 		if err != nil {
@@ -66,7 +95,7 @@ func (d Database) config() (*pgxpool.Config, error) {
 		}
 	}
 	settings := map[string]string{
-		"host": d.Host, "port": strconv.Itoa(d.Port), "dbname": d.Name, "user": d.User, "sslmode": d.SSLMode,
+		"host": host, "port": strconv.Itoa(d.Port), "dbname": d.Name, "user": d.User, "sslmode": d.SSLMode,
 	}
 	if d.RootCert != "" && d.verifies() {
 		settings["sslrootcert"] = d.RootCert

@@ -57,7 +57,7 @@ func readMigrations(files fs.FS) ([]migration, error) {
 // turns by an advisory lock. A schema that is newer than this release, as after
 // a roll-back, is left alone.
 func (d Database) migrate(ctx context.Context) (applied []string, err error) {
-	config, err := d.config()
+	config, err := d.located(ctx)
 	if err != nil {
 		return nil, err
 	}

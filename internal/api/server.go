@@ -139,6 +139,9 @@ func (s *Server) shutdown() error {
 const (
 	firstPause = 100 * time.Millisecond
 	lastPause  = 5 * time.Second
+	// hostPause is the last one while it is not known yet where the database is:
+	// a new stack waits for nothing else then.
+	hostPause = time.Second
 )
 
 // migrationPatience is how long an attempt to migrate may take, the wait for
@@ -165,6 +168,9 @@ func (s *Server) prepare(ctx context.Context) {
 		if why := reason(err); why != logged && !errors.Is(err, context.Canceled) {
 			s.log.Warn("waiting for the database", "reason", why)
 			logged = why
+		}
+		if errors.Is(err, ErrNoHost) {
+			pause = min(pause, hostPause)
 		}
 		select {
 		case <-ctx.Done():

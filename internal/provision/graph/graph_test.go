@@ -199,6 +199,56 @@ func TestAMadeNeedIsMetBeforeItIsReady(t *testing.T) {
 	}
 }
 
+func TestWhatIsWaitedForBesideANeedEndsWhenThatFails(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	database := w.thing("database")
+	database.birth.Phase = graph.Pending
+	service := w.thing("service", graph.Made(database))
+	service.birth.Phase = graph.Pending
+	after := w.thing("after", service)
+	o := us
+	o.Observe = func(e graph.Event) {
+		if e.Node == "service" && e.Kind == graph.Creating {
+			w.put("database", graph.State{Phase: graph.Broken, ID: "id-database", Owner: "us", Note: "no room"})
+		}
+	}
+	r, err := graph.Up(t.Context(), []graph.Maker{database, service, after}, o)
+	if err == nil || !strings.Contains(err.Error(), "no room") || strings.Contains(err.Error(), "service") {
+		t.Errorf("error %v, want the database's alone", err)
+	}
+	for _, name := range []string{"service", "after"} {
+		if s, _ := r.Step(name); s.Skipped == "" || s.Err != nil {
+			t.Errorf("step %+v", s)
+		}
+	}
+	if s, _ := r.Step("service"); s.Skipped != "database" || s.Action != graph.Created {
+		t.Errorf("step %+v", s)
+	}
+}
+
+func TestPatienceBeginsWhenTheNeedIsReady(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	database := w.thing("database")
+	database.birth.Phase = graph.Pending
+	service := w.thing("service")
+	service.Node = graph.Named("service", 300*time.Millisecond, graph.Made(database))
+	service.birth.Phase = graph.Pending
+	go func() {
+		time.Sleep(600 * time.Millisecond) // twice its patience
+		w.put("database", graph.State{Phase: graph.Ready, ID: "id-database", Owner: "us"})
+	}()
+	r, err := graph.Up(t.Context(), []graph.Maker{database, service}, us)
+	if !errors.Is(err, graph.ErrTimeout) {
+		t.Fatalf("error %v, want the service's patience to end", err)
+	}
+	s, _ := r.Step("service")
+	if took := s.End.Sub(s.Start); took < 800*time.Millisecond {
+		t.Errorf("it was waited for %s", took)
+	}
+}
+
 func TestDriftIsMendedInPlace(t *testing.T) {
 	t.Parallel()
 	w := newWorld()

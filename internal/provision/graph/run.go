@@ -214,7 +214,9 @@ type step struct {
 	failed  bool        // this or something that it waited for failed
 	stopped bool        // likewise, since the run was stopped
 	notes   string
-	said    string // the last call that was reported
+	said    string        // the last call that was reported
+	weak    []*step       // what was only made when this began
+	wake    chan struct{} // closed when all of that is ready
 
 	// Of a removal.
 	remover Remover    // nil for what goes with a parent
@@ -248,7 +250,7 @@ func newRun(o Options) *run {
 }
 
 func (r *run) add(f Finder, do func(context.Context, *step) error) *step {
-	s := &step{n: f.node(), do: do, made: make(chan struct{}), done: make(chan struct{})}
+	s := &step{n: f.node(), do: do, made: make(chan struct{}), done: make(chan struct{}), wake: make(chan struct{})}
 	s.Name, s.Action = s.n.name, None
 	_, s.Needs = Describe(f)
 	s.remover, _ = f.(Remover)
@@ -305,10 +307,15 @@ func (r *run) runStep(ctx context.Context, s *step, waits []wait) {
 		select {
 		case <-w.on.done:
 		case <-w.whenMade():
-			if w.on.touched.Load() {
-				s.touched.Store(true)
+			select {
+			case <-w.on.done:
+			default:
+				s.weak = append(s.weak, w.on)
+				if w.on.touched.Load() {
+					s.touched.Store(true)
+				}
+				continue
 			}
-			continue
 		}
 		if w.on.failed {
 			s.failed, s.stopped = true, w.on.stopped
@@ -334,9 +341,21 @@ func (r *run) runStep(ctx context.Context, s *step, waits []wait) {
 		return
 	}
 	s.Start = time.Now()
-	err := s.do(ctx, s)
+	work, end := context.WithCancelCause(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		s.watchWeak(work, end)
+	}()
+	err := s.do(work, s)
+	lost := lostNeed(work)
+	end(nil)
+	<-watched
 	s.End = time.Now()
 	switch {
+	case err != nil && lost != nil:
+		s.failed, s.Skipped = true, lost.Name
+		r.event(s, Event{Kind: Skipped, Note: lost.Name})
 	case err != nil && stopped(ctx, err):
 		s.failed, s.stopped, s.Err = true, true, err
 		r.event(s, Event{Kind: Stopped, Note: s.notes})
@@ -351,6 +370,39 @@ func (r *run) runStep(ctx context.Context, s *step, waits []wait) {
 	default:
 		r.event(s, Event{Kind: Done, Changes: s.Changes})
 	}
+}
+
+// watchWeak ends the work of a step when something fails that was only made when
+// the step began, and wakes it when all of that is ready.
+func (s *step) watchWeak(work context.Context, end context.CancelCauseFunc) {
+	for _, on := range s.weak {
+		select {
+		case <-work.Done():
+			return
+		case <-on.done:
+		}
+		if on.failed {
+			if !on.stopped { // else work is over, too
+				end(needLost{on})
+			}
+			return
+		}
+	}
+	close(s.wake)
+}
+
+// needLost is why a step ends whose weak need failed.
+type needLost struct{ on *step }
+
+func (l needLost) Error() string { return l.on.Name + " failed" }
+
+// lostNeed is the need whose failure ended the work, or nil.
+func lostNeed(work context.Context) *step {
+	var l needLost
+	if errors.As(context.Cause(work), &l) {
+		return l.on
+	}
+	return nil
 }
 
 // stopped says that a step ended because the run was told to, and not because its
@@ -434,6 +486,9 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 	)
 	fail := func(op string, err error) error {
 		return &Error{Node: s.Name, Op: op, ID: s.ID, Err: err, Last: st}
+	}
+	if len(s.weak) > 0 {
+		p.wake = s.wake
 	}
 	for {
 		if look {

@@ -165,7 +165,8 @@ type made struct{ Finder }
 
 // Made weakens a need: the dependant starts as soon as f has an id, while f is
 // still on its way to Ready. A listener, for one, needs the load balancer's
-// ARN and not its active state.
+// ARN and not its active state. When f fails after that, so does the dependant;
+// its patience counts from when f is Ready.
 func Made(f Finder) Finder { return made{f} }
 
 // Expector is a resource that knows how long it typically takes on the real

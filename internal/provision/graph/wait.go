@@ -18,6 +18,10 @@ type poller struct {
 	settle   time.Duration
 	expect   time.Duration // from since until the end; 0: not known
 	took     time.Duration // the last Find
+	// wake is closed when what this needs is ready that was only made when it
+	// began. That has a patience of its own, so the wait begins anew then. Nil
+	// for nothing to wait for.
+	wake <-chan struct{}
 }
 
 const (
@@ -56,11 +60,23 @@ func (p *poller) settled() bool { return time.Since(p.since) > p.settle }
 // run is cancelled, and ErrTimeout when patience has run out.
 func (p *poller) pause(ctx context.Context) error {
 	left := p.patience - time.Since(p.start)
+	if p.wake != nil {
+		left = maxPause
+	}
 	if left <= 0 {
 		return ErrTimeout
 	}
 	d := max(minPause, 4*p.took, pace(time.Since(p.since), p.expect))
-	return Sleep(ctx, min(d, maxPause, left))
+	t := time.NewTimer(min(d, maxPause, left))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-p.wake:
+		p.wake, p.start, p.since = nil, time.Now(), time.Now()
+	case <-t.C:
+	}
+	return nil
 }
 
 // pace returns the pause after a wait of so long, of an expected length.

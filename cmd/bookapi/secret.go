@@ -1,0 +1,74 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"github.com/bookctl/bookctl/internal/api"
+)
+
+// agentAddress is where ECS gives a container the credentials of its task's role
+// (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html).
+const agentAddress = "http://169.254.170.2"
+
+// hostInSecret makes what asks the secret for the database's host. The secret has
+// the keys that AWS gives those of RDS, of which only host is looked at: the
+// password is ECS's to hand over.
+func (e *environment) hostInSecret() func(context.Context) (string, error) {
+	id := e.get("DB_SECRET_ARN")
+	if id == "" {
+		e.problems = append(e.problems, "DB_HOST is not set, nor DB_SECRET_ARN")
+		return nil
+	}
+	secret, err := arn.Parse(id)
+	if err != nil || secret.Service != "secretsmanager" || secret.Region == "" {
+		e.problems = append(e.problems, "DB_SECRET_ARN must be the ARN of a secret in Secrets Manager")
+		return nil
+	}
+	role := e.get("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+	if relative := e.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"); relative != "" {
+		role = agentAddress + relative
+	}
+	if role == "" {
+		e.problems = append(e.problems, "DB_SECRET_ARN needs the credentials that ECS gives to tasks: AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is not set")
+		return nil
+	}
+	config := aws.Config{Region: secret.Region, Credentials: aws.NewCredentialsCache(endpointcreds.New(role))}
+	if url := cmp.Or(e.get("AWS_ENDPOINT_URL_SECRETS_MANAGER"), e.get("AWS_ENDPOINT_URL")); url != "" {
+		config.BaseEndpoint = &url
+	}
+	client := secretsmanager.NewFromConfig(config)
+	var (
+		mu   sync.Mutex
+		host string
+	)
+	return func(ctx context.Context) (string, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if host != "" {
+			return host, nil
+		}
+		out, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &id})
+		if err != nil {
+			return "", fmt.Errorf("read DB_SECRET_ARN: %w", err)
+		}
+		var value struct{ Host string }
+		if json.Unmarshal([]byte(aws.ToString(out.SecretString)), &value) != nil {
+			return "", errors.New("read DB_SECRET_ARN: it is not JSON") // the decoder's error could hold a piece of it
+		}
+		if value.Host == "" {
+			return "", api.ErrNoHost
+		}
+		host = value.Host
+		return host, nil
+	}
+}
