@@ -17,9 +17,10 @@ import (
 const rdsBundle = "/etc/ssl/certs/rds-global-bundle.pem"
 
 const (
-	defaultPort  = 8080
-	defaultPool  = 10
-	defaultDrain = 5 * time.Second
+	defaultPort         = 8080
+	defaultPool         = 10
+	defaultDatabasePort = 5432
+	defaultDrain        = 5 * time.Second
 )
 
 // config is what the environment says.
@@ -76,10 +77,11 @@ func readConfig(get func(string) string) (config, error) {
 			Connections: e.number("DB_POOL", defaultPool, 2, 1000),
 		},
 	}
-	if c.database.Host == "" {
-		c.database.Locate = e.hostInSecret()
-	}
-	if e.required("DB_PORT") != "" {
+	switch {
+	case c.database.Host == "":
+		c.database.Locate = e.addressInSecret()
+		c.database.Port = defaultDatabasePort // until it is known
+	case e.required("DB_PORT") != "":
 		c.database.Port = e.number("DB_PORT", 0, 1, 65535)
 	}
 	switch c.database.SSLMode {

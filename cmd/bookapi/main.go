@@ -1,8 +1,8 @@
 // Command bookapi serves the books API, configured by its environment:
 //
 //	DB_HOST, DB_PORT, DB_NAME, DB_USERNAME, DB_PASSWORD   the database; all required
-//	DB_SECRET_ARN    in place of DB_HOST, while the database is still being made: the
-//	                 secret of AWS Secrets Manager that says its host once it is there
+//	DB_SECRET_ARN    in place of DB_HOST and DB_PORT, of a database that is still being
+//	                 made: the secret in AWS Secrets Manager that says both once it is there
 //	DB_SSLMODE       verify-full (default), verify-ca, require or disable
 //	DB_SSLROOTCERT   PEM file of the database's authorities; default: those of
 //	                 Amazon RDS where the image has them, else the system's

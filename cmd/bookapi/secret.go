@@ -20,10 +20,10 @@ import (
 // (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html).
 const agentAddress = "http://169.254.170.2"
 
-// hostInSecret makes what asks the secret for the database's host. The secret has
-// the keys that AWS gives those of RDS, of which only host is looked at: the
-// password is ECS's to hand over.
-func (e *environment) hostInSecret() func(context.Context) (string, error) {
+// addressInSecret makes what asks the secret where the database is. The secret has
+// the keys that AWS gives those of RDS, of which only host and port are looked at:
+// the password is ECS's to hand over.
+func (e *environment) addressInSecret() func(context.Context) (string, int, error) {
 	id := e.get("DB_SECRET_ARN")
 	if id == "" {
 		e.problems = append(e.problems, "DB_HOST is not set, nor DB_SECRET_ARN")
@@ -48,27 +48,28 @@ func (e *environment) hostInSecret() func(context.Context) (string, error) {
 	}
 	client := secretsmanager.NewFromConfig(config)
 	var (
-		mu   sync.Mutex
-		host string
+		mu    sync.Mutex
+		value struct {
+			Host string
+			Port int
+		}
 	)
-	return func(ctx context.Context) (string, error) {
+	return func(ctx context.Context) (string, int, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		if host != "" {
-			return host, nil
+		if value.Host != "" {
+			return value.Host, value.Port, nil
 		}
 		out, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &id})
 		if err != nil {
-			return "", fmt.Errorf("read DB_SECRET_ARN: %w", err)
+			return "", 0, fmt.Errorf("read DB_SECRET_ARN: %w", err)
 		}
-		var value struct{ Host string }
 		if json.Unmarshal([]byte(aws.ToString(out.SecretString)), &value) != nil {
-			return "", errors.New("read DB_SECRET_ARN: it is not JSON") // the decoder's error could hold a piece of it
+			return "", 0, errors.New("read DB_SECRET_ARN: it is not JSON") // the decoder's error could hold a piece of it
 		}
 		if value.Host == "" {
-			return "", api.ErrNoHost
+			return "", 0, api.ErrNoAddress
 		}
-		host = value.Host
-		return host, nil
+		return value.Host, value.Port, nil
 	}
 }

@@ -27,18 +27,18 @@ const (
 	connectionLife = 30 * time.Minute
 )
 
-// ErrNoHost says that it is not known yet where the database is.
-var ErrNoHost = errors.New("the database has no address yet")
+// ErrNoAddress says that it is not known yet where the database is.
+var ErrNoAddress = errors.New("the database has no address yet")
 
 // Database says where the database is.
 type Database struct {
 	Host, Name, User, Password string
-	// Locate says the host where Host is empty, that of a database which may
-	// still be in the making: its error is ErrNoHost until then. It is asked
-	// for each new connection, so it should remember.
-	Locate func(context.Context) (string, error)
 	// Port of the server, 1 to 65535.
 	Port int
+	// Locate says host and port where Host is empty, those of a database which
+	// may still be in the making: its error is ErrNoAddress until then. It is
+	// asked for each new connection, so it should remember.
+	Locate func(context.Context) (host string, port int, err error)
 	// SSLMode is libpq's: verify-full, verify-ca, require or disable
 	// (https://www.postgresql.org/docs/current/libpq-ssl.html).
 	SSLMode string
@@ -51,7 +51,7 @@ type Database struct {
 
 // open makes the pool. It does not connect yet.
 func (d Database) open() (*pgxpool.Pool, error) {
-	config, err := d.config(d.Host)
+	config, err := d.config()
 	if err != nil {
 		return nil, err
 	}
@@ -71,20 +71,20 @@ func (d Database) open() (*pgxpool.Pool, error) {
 	return pool, nil
 }
 
-// located is config with the host that is known by now.
+// located is config with the address that is known by now.
 func (d Database) located(ctx context.Context) (*pgxpool.Config, error) {
-	host, err := d.Host, error(nil)
-	if host == "" {
+	if d.Host == "" {
 		ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 		defer cancel()
-		if host, err = d.Locate(ctx); err != nil {
+		var err error
+		if d.Host, d.Port, err = d.Locate(ctx); err != nil {
 			return nil, fmt.Errorf("find the database: %w", err)
 		}
 	}
-	return d.config(host)
+	return d.config()
 }
 
-func (d Database) config(host string) (*pgxpool.Config, error) {
+func (d Database) config() (*pgxpool.Config, error) {
 	if d.RootCert != "" && d.verifies() {
 		pem, err := os.ReadFile(d.RootCert)
 		if err != nil {
@@ -95,7 +95,7 @@ func (d Database) config(host string) (*pgxpool.Config, error) {
 		}
 	}
 	settings := map[string]string{
-		"host": host, "port": strconv.Itoa(d.Port), "dbname": d.Name, "user": d.User, "sslmode": d.SSLMode,
+		"host": d.Host, "port": strconv.Itoa(d.Port), "dbname": d.Name, "user": d.User, "sslmode": d.SSLMode,
 	}
 	if d.RootCert != "" && d.verifies() {
 		settings["sslrootcert"] = d.RootCert

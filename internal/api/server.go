@@ -139,9 +139,9 @@ func (s *Server) shutdown() error {
 const (
 	firstPause = 100 * time.Millisecond
 	lastPause  = 5 * time.Second
-	// hostPause is the last one while it is not known yet where the database is:
+	// addressPause is the last one while it is not known yet where the database is:
 	// a new stack waits for nothing else then.
-	hostPause = time.Second
+	addressPause = time.Second
 )
 
 // migrationPatience is how long an attempt to migrate may take, the wait for
@@ -169,8 +169,8 @@ func (s *Server) prepare(ctx context.Context) {
 			s.log.Warn("waiting for the database", "reason", why)
 			logged = why
 		}
-		if errors.Is(err, ErrNoHost) {
-			pause = min(pause, hostPause)
+		if errors.Is(err, ErrNoAddress) {
+			pause = min(pause, addressPause)
 		}
 		select {
 		case <-ctx.Done():

@@ -303,7 +303,8 @@ func Take(ctx context.Context, cfg aws.Config) ([]string, error) {
 			c := d.TaskDefinition.ContainerDefinitions[0]
 			var env []string
 			for _, e := range c.Environment {
-				env = append(env, *e.Name+"="+regexp.MustCompile(`\.[a-z0-9]+\.us-east-1\.rds`).ReplaceAllString(*e.Value, ".us-east-1.rds"))
+				value := regexp.MustCompile(`\.[a-z0-9]+\.us-east-1\.rds`).ReplaceAllString(*e.Value, ".us-east-1.rds")
+				env = append(env, *e.Name+"="+regexp.MustCompile(`^arn:.*:secret:(.*)-[A-Za-z0-9]{6}$`).ReplaceAllString(value, "$1"))
 			}
 			for _, e := range c.Secrets {
 				env = append(env, *e.Name+" from "+regexp.MustCompile(`^.*:secret:|-[A-Za-z0-9]{6}:`).ReplaceAllString(*e.ValueFrom, ":"))

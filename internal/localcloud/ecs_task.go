@@ -61,6 +61,7 @@ type runningTask struct {
 	stopping   chan struct{} // closed when it is to stop
 	stop       sync.Once
 	containers map[string]*task.Container // by name; filled before RUNNING
+	role       taskRole
 }
 
 // taskSpec is a task to be started.
@@ -144,7 +145,7 @@ func (c *Cloud) startTask(spec taskSpec) (*ecsTask, error) {
 		c.state.ECS.Tasks = map[string]*ecsTask{}
 	}
 	c.state.ECS.Tasks[id] = t
-	r := &runningTask{stopping: make(chan struct{}), containers: map[string]*task.Container{}}
+	r := &runningTask{stopping: make(chan struct{}), containers: map[string]*task.Container{}, role: newTaskRole(d.TaskRoleArn, id)}
 	c.live.ECS.tasks[id] = r
 	c.spawn(func(ctx context.Context) { c.runTask(ctx, t, r) })
 	return t, nil
@@ -341,6 +342,9 @@ func (c *Cloud) containerSpec(agent fargateAgent, t *ecsTask, d types.ContainerD
 		},
 		PIDFile: filepath.Join(c.pidDir(), t.ID+"-"+*d.Name+".pid"),
 		Output:  func(string) {},
+	}
+	if r := c.live.ECS.tasks[t.ID]; r != nil {
+		maps.Copy(spec.Environment, c.roleEnvironment(r.role))
 	}
 	for _, e := range d.Environment {
 		spec.Environment[aws.ToString(e.Name)] = aws.ToString(e.Value)

@@ -272,15 +272,15 @@ func TestAServiceKeepsItsTasksAndLeavesNothing(t *testing.T) {
 		t.Errorf("network interfaces of two tasks and a load balancer: %q", s.interfaces(t))
 	}
 
-	// One that ends by itself is replaced. Only a task that is registered is one
-	// that listens, to what it is told to as well.
-	registered := strings.Count(events(d), ") registered ")
+	// One that ends by itself is replaced. Only a task that serves is sure to
+	// listen, to what it is told to as well.
+	steady := strings.Count(events(d), "steady state")
 	if resp, err := http.Get(s.url + "exit?code=7"); err == nil {
 		_ = resp.Body.Close()
 	}
 	s.until(t, "replaced", func(d types.Service) bool {
 		stopped := s.tasks(t, types.DesiredStatusStopped)
-		return len(stopped) == 1 && *stopped[0].LastStatus == "STOPPED" && completed(d) && strings.Count(events(d), ") registered ") > registered
+		return len(stopped) == 1 && *stopped[0].LastStatus == "STOPPED" && completed(d) && strings.Count(events(d), "steady state") > steady
 	})
 	stopped := s.tasks(t, types.DesiredStatusStopped)[0]
 	if *stopped.StoppedReason != "Essential container in task exited" || stopped.StopCode != types.TaskStopCodeEssentialContainerExited || aws.ToInt32(stopped.Containers[0].ExitCode) != 7 {

@@ -72,7 +72,8 @@ func loopbackHost(hostport string) bool {
 
 // scope is the credential scope of a signed request
 // (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-signing-elements.html).
-// The signature itself is not checked: every credential is good here.
+// The signature itself is not checked: every credential is good here, but for
+// those of a task, which may do what its role may.
 type scope struct{ key, region, service string }
 
 func credentialScope(r *http.Request) (scope, error) {
@@ -142,7 +143,7 @@ func (c *Cloud) serveAPI(w http.ResponseWriter, r *http.Request) {
 	call.Action = iamPrefix(s.signing) + ":" + call.Operation
 	o, known := s.operations[call.Operation]
 	call.Writes = known && o.writes()
-	done := c.perform(r, s, o, &call, body)
+	done := c.perform(r, sc, s, o, &call, body)
 	if done.err != nil {
 		call.Code = codeOf(done.err)
 	}
@@ -173,7 +174,7 @@ type outcome struct {
 }
 
 // perform does the work of a call between the faults around it.
-func (c *Cloud) perform(r *http.Request, s service, o operation, call *Call, body []byte) outcome {
+func (c *Cloud) perform(r *http.Request, sc scope, s service, o operation, call *Call, body []byte) outcome {
 	ctx := r.Context()
 	if d := c.cfg.Latencies.Call; d > 0 && !c.pause(ctx, d) {
 		return outcome{err: ctx.Err(), lost: true}
@@ -194,7 +195,7 @@ func (c *Cloud) perform(r *http.Request, s service, o operation, call *Call, bod
 	if err := s.table.Decode(call.Operation, r, body, input); err != nil {
 		return outcome{err: err}
 	}
-	output, err := c.run(ctx, o, input)
+	output, err := c.run(ctx, sc, o, call.Action, input)
 	if c.cfg.After != nil {
 		done := *call
 		if err != nil {
@@ -208,7 +209,7 @@ func (c *Cloud) perform(r *http.Request, s service, o operation, call *Call, bod
 }
 
 // run calls the operation with the lock held and saves what it changed.
-func (c *Cloud) run(ctx context.Context, o operation, input any) (output any, err error) {
+func (c *Cloud) run(ctx context.Context, sc scope, o operation, action string, input any) (output any, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer func() {
@@ -217,6 +218,9 @@ func (c *Cloud) run(ctx context.Context, o operation, input any) (output any, er
 			err = fmt.Errorf("the local cloud failed inside %s: %v", o.name, p)
 		}
 	}()
+	if err := c.mayCall(sc.key, action, input); err != nil {
+		return nil, err
+	}
 	output, err = o.call(ctx, input)
 	if o.writes() {
 		c.rememberTagged()
@@ -337,7 +341,14 @@ func (c *Cloud) control(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(v) // the client may be gone
 	}
-	switch r.Method + " " + strings.TrimPrefix(r.URL.Path, "/_bookctl/") {
+	path := strings.TrimPrefix(r.URL.Path, "/_bookctl/")
+	if of, ok := strings.CutPrefix(path, credentialsPath); ok && r.Method == http.MethodGet {
+		if credentials, ok := c.serveCredentials(of); ok {
+			answer(credentials)
+			return
+		}
+	}
+	switch r.Method + " " + path {
 	case "GET health":
 		answer(c.info())
 	case "GET faults":

@@ -48,6 +48,8 @@ type Database struct {
 	endpoint atomic.Pointer[endpoint]
 	// version is the current version of the secret, as Find last saw it.
 	version atomic.Pointer[string]
+	// serves says that the last Find saw it serve, with its address in the secret.
+	serves atomic.Bool
 	// final is the final snapshot that this run has asked for, or saw being
 	// taken: the instance counts as gone only when that is complete.
 	final atomic.Pointer[string]
@@ -169,6 +171,7 @@ func (d *Database) Find(ctx context.Context) (graph.State, error) {
 	d.last.Store(db)
 	if db == nil {
 		d.endpoint.Store(nil)
+		d.serves.Store(false)
 		return d.gone(ctx)
 	}
 	live := liveDatabase{
@@ -231,6 +234,7 @@ func (d *Database) Find(ctx context.Context) (graph.State, error) {
 		d.version.Store(&version)
 		live.connection, want.connection = c.connection(), d.connected(c, db).connection()
 	}
+	d.serves.Store(st.Phase == graph.Ready && want.connection != "" && live.connection == want.connection)
 	st.Drift = databaseDrift(live, want)
 	if st.Phase == graph.Broken {
 		st.Next = d.remedy(status)

@@ -15,14 +15,13 @@ import (
 )
 
 // Role is a role that tasks run under: the execution role, which may fetch
-// exactly this stack's image, secret and log, or the task role, which may do
-// nothing.
+// exactly this stack's image, secret and log, or the task role, which may read
+// the secret.
 type Role struct {
 	graph.Node
 	identity
 	iam *iam.Client
-	// permissions are asked when the things that they name have ARNs; nil
-	// means none.
+	// permissions are asked when the things that they name have ARNs.
 	permissions func() []statement
 }
 
@@ -56,12 +55,7 @@ func newRole(i identity, client *iam.Client, name string, needs []graph.Finder, 
 
 func (r *Role) roleName() *string { return aws.String(r.name(r.Name())) }
 
-func (r *Role) inline() string {
-	if r.permissions == nil {
-		return ""
-	}
-	return policy(r.permissions()...)
-}
+func (r *Role) inline() string { return policy(r.permissions()...) }
 
 // Find looks the role up by its name.
 func (r *Role) Find(ctx context.Context) (graph.State, error) {
@@ -107,7 +101,7 @@ func roleDrift(live liveRole, inline string, tags map[string]string) []graph.Cha
 	if !sameJSON(live.trust, assumedByTasks) {
 		out = append(out, graph.Change{Field: "trust", Have: live.trust, Want: assumedByTasks})
 	}
-	if live.inline != inline && !sameJSON(live.inline, inline) {
+	if !sameJSON(live.inline, inline) {
 		out = append(out, graph.Change{Field: "permissions", Have: live.inline, Want: inline})
 	}
 	sortChanges(out)
@@ -145,14 +139,7 @@ func (r *Role) Update(ctx context.Context, changes []graph.Change) error {
 	if !hasField(changes, "permissions") {
 		return nil
 	}
-	var err error
-	if text := r.inline(); text == "" {
-		if _, err = r.iam.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: r.roleName(), PolicyName: aws.String(inlineName)}); isCode(err, "NoSuchEntity") {
-			err = nil
-		}
-	} else {
-		_, err = r.iam.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: r.roleName(), PolicyName: aws.String(inlineName), PolicyDocument: &text})
-	}
+	_, err := r.iam.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: r.roleName(), PolicyName: aws.String(inlineName), PolicyDocument: aws.String(r.inline())})
 	if err != nil {
 		return fail("set the permissions", err)
 	}

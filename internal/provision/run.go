@@ -81,6 +81,7 @@ func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
 			return stack, graph.Report{}, err
 		}
 	}
+	r.Spec.beside = stack.canBeginBeside()
 	if !cutOff && upToDate(found) {
 		report := graph.Report{}
 		for _, f := range found {

@@ -51,6 +51,12 @@ type serviceSpec struct {
 	exec   bool
 }
 
+// What is mended when tasks that were begun beside their database serve.
+const (
+	fieldGrace         = "grace-period"
+	fieldSecretVersion = "secret-version"
+)
+
 // settleTime is how long a rollout that was just accepted may stay unseen.
 const settleTime = 15 * time.Second
 
@@ -58,6 +64,9 @@ func newService(c containers, cluster *Cluster, definition *TaskDefinition, list
 	// ECS refuses a target group that no load balancer uses, so the listener
 	// comes first; without the route a task could not pull its image.
 	needs := []graph.Finder{cluster, definition, listener, routes, targets, group}
+	if definition.beside {
+		needs = append(needs, graph.Made(definition.database))
+	}
 	for _, s := range subnets {
 		needs = append(needs, s)
 	}
@@ -94,6 +103,8 @@ type liveService struct {
 	recordedCount string
 	secretVersion string // of the secret, that the tasks were started with
 	bounds        bounds
+	beside        bool // the tasks were begun beside the database
+	awaits        bool // and have not served yet
 }
 
 // Find looks the service up by its name in the cluster.
@@ -123,6 +134,13 @@ func (s *Service) Find(ctx context.Context) (graph.State, error) {
 	}
 	have := asLiveService(live, tags)
 	have.failedRollout = failed
+	if have.beside {
+		if !s.definition.database.serves.Load() { // loaded first: what is wanted follows from what it saw
+			st.Phase, st.Note = graph.Pending, st.Note+", the tasks wait for the database"
+			have.awaits = true
+		}
+		have.awaits = have.awaits || completed(live) == ""
+	}
 	if st.Drift = serviceDrift(have, s.wanted()); len(st.Drift) > 0 {
 		st.Phase = graph.Ready // a rollout on its way can be changed, and need not end first
 	}
@@ -256,7 +274,7 @@ func asLiveService(live *types.Service, tags map[string]string) liveService {
 	l := liveService{
 		tags: tags, definition: aws.ToString(live.TaskDefinition), launch: string(live.LaunchType), desired: live.DesiredCount,
 		propagate: string(live.PropagateTags), exec: live.EnableExecuteCommand, recordedCount: tags[tagCount],
-		secretVersion: tags[TagSecretVersion],
+		secretVersion: tags[TagSecretVersion], beside: aws.ToInt32(live.HealthCheckGracePeriodSeconds) == besideGrace,
 	}
 	if n := live.NetworkConfiguration; n != nil && n.AwsvpcConfiguration != nil {
 		l.subnets, l.groups = n.AwsvpcConfiguration.Subnets, n.AwsvpcConfiguration.SecurityGroups
@@ -289,7 +307,7 @@ func describeRollout(c *types.DeploymentConfiguration, grace *int32, managedTags
 		"circuit-breaker": breaker,
 		"minimum-healthy": decimal(c.MinimumHealthyPercent) + " %",
 		"maximum-running": decimal(c.MaximumPercent) + " %",
-		"grace-period":    decimal(grace) + " s",
+		fieldGrace:        decimal(grace) + " s",
 		"managed-tags":    strconv.FormatBool(managedTags),
 	}
 }
@@ -303,9 +321,16 @@ func rolloutConfiguration() *types.DeploymentConfiguration {
 	}
 }
 
-// gracePeriod is how long a task may fail health checks after its start, in
-// seconds. bookapi answers /healthz within one; migrations may hold it longer.
-const gracePeriod = 30
+const (
+	// gracePeriod is how long a task may fail health checks after its start, in
+	// seconds. bookapi answers /healthz within one; migrations may hold it longer.
+	gracePeriod = 30
+	// besideGrace is the same for tasks that are begun beside their database: more
+	// than that may take. It is also how a later run knows them. Once they serve it
+	// is set to gracePeriod, which starts no deployment
+	// (https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html).
+	besideGrace = 2 * 60 * 60
+)
 
 func (s *Service) wanted() liveService {
 	n := s.network().AwsvpcConfiguration
@@ -354,9 +379,18 @@ func serviceDrift(live, want liveService) []graph.Change {
 	add("propagate-tags", live.propagate, want.propagate)
 	add("exec", strconv.FormatBool(live.exec), strconv.FormatBool(want.exec))
 	if live.rollout != nil {
-		out = append(out, attributeDrift(live.rollout, want.rollout)...)
+		for _, c := range attributeDrift(live.rollout, want.rollout) {
+			if c.Field != fieldGrace || !live.awaits {
+				out = append(out, c)
+			}
+		}
 	}
-	if want.secretVersion != "" && live.secretVersion != want.secretVersion {
+	switch {
+	case want.secretVersion == "" || live.secretVersion == want.secretVersion || live.awaits:
+	case live.beside && live.secretVersion == "":
+		// They were started with the first version, and only the address was added to it.
+		add(fieldSecretVersion, "", "noted")
+	default:
 		add("password", "that of another version of the secret", "the secret's")
 	}
 	if live.failedRollout != "" && len(out) == 0 {
@@ -378,7 +412,9 @@ func (s *Service) Create(ctx context.Context) (string, error) {
 		PropagateTags: types.PropagateTagsService, EnableECSManagedTags: true, EnableExecuteCommand: s.want.exec,
 		Tags: ecsTags(s.tags(s.Name())),
 	}
-	if v := s.definition.database.secretVersion(); v != "" {
+	if s.definition.awaits() {
+		in.HealthCheckGracePeriodSeconds = aws.Int32(besideGrace)
+	} else if v := s.definition.database.secretVersion(); v != "" {
 		in.Tags = append(in.Tags, types.Tag{Key: aws.String(TagSecretVersion), Value: &v})
 	}
 	text, err := json.Marshal(in) //nolint:gosec // the token is made of it and not in it yet
@@ -412,6 +448,11 @@ func (s *Service) Update(ctx context.Context, changes []graph.Change) error {
 			return err
 		}
 	}
+	if hasField(changes, fieldSecretVersion) { // before the grace period, by which it is known that a note will do
+		if err := s.noteVersion(ctx, s.ID(), s.definition.database.secretVersion()); err != nil {
+			return err
+		}
+	}
 	in := &ecs.UpdateServiceInput{Cluster: aws.String(s.cluster.clusterName()), Service: aws.String(s.serviceName())}
 	network := func() { in.NetworkConfiguration = s.network() }
 	rollout := func() { in.DeploymentConfiguration = rolloutConfiguration() }
@@ -426,7 +467,7 @@ func (s *Service) Update(ctx context.Context, changes []graph.Change) error {
 		"circuit-breaker": rollout,
 		"minimum-healthy": rollout,
 		"maximum-running": rollout,
-		"grace-period":    func() { in.HealthCheckGracePeriodSeconds = aws.Int32(gracePeriod) },
+		fieldGrace:        func() { in.HealthCheckGracePeriodSeconds = aws.Int32(gracePeriod) },
 		"managed-tags":    func() { in.EnableECSManagedTags = aws.Bool(true) },
 		// Only new tasks can be entered, or no longer be.
 		"exec":       func() { in.EnableExecuteCommand, in.ForceNewDeployment = &s.want.exec, true },

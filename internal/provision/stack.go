@@ -58,6 +58,9 @@ type Spec struct {
 	// Restore, when there is no database yet, is the snapshot that it is made
 	// from: the id of one, or "latest" for the stack's newest.
 	Restore string
+	// beside has tasks begun while the database is made; Run.Up sets it. It says how
+	// things are made and not how they should be: what is there is right either way.
+	beside bool
 	// SkipFinalSnapshot lets destroy lose the data: no snapshot is taken when
 	// the database goes.
 	SkipFinalSnapshot bool
@@ -152,6 +155,20 @@ func (s *Stack) Balancing() []Resource { return []Resource{s.balancer} }
 // errors mean. The caller adds Guard and Observe.
 func (s *Stack) Options() graph.Options {
 	return graph.Options{Owner: s.spec.Stack, Transient: Transient, Ambiguous: Ambiguous, Exists: Exists, Fatal: Expired}
+}
+
+// canBeginBeside says whether tasks can be begun while the database is made, of a
+// stack that was just looked at. They save the time that an image takes to be
+// fetched and started, and ask the secret where the database is: so the image has
+// to be one that does, as those built by bookctl. What is restored has an old
+// password at first. And what serves already is not to be served by tasks that
+// nobody has seen healthy, so this is for the first release of a stack alone.
+func (s *Stack) canBeginBeside() bool {
+	if !s.spec.Wait || s.spec.Source == nil || s.spec.Image != "" || s.spec.Restore != "" || s.database.serves.Load() {
+		return false
+	}
+	live := s.service.last.Load()
+	return live == nil || aws.ToInt32(live.HealthCheckGracePeriodSeconds) == besideGrace
 }
 
 // URL returns where the stack answers, or "" before the load balancer is there.
@@ -272,17 +289,19 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 			{Effect: "Allow", Action: []string{"logs:CreateLogStream", "logs:PutLogEvents"}, Resource: []string{logGroup.ID() + ":*"}},
 		}
 	})
-	var mayTask func() []statement
-	if spec.Exec {
-		// The channel of ECS Exec knows no resources:
-		// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html#ecs-exec-required-iam-permissions
-		mayTask = func() []statement {
-			return []statement{{Effect: "Allow", Resource: []string{"*"}, Action: []string{
+	taskRole := newRole(who, c.IAM, "task-role", []graph.Finder{secret}, func() []statement {
+		// Tasks that are begun beside their database learn from the secret where it
+		// is; what else is in that, they have in their environment.
+		may := []statement{{Effect: "Allow", Action: []string{"secretsmanager:GetSecretValue"}, Resource: []string{secret.ID()}}}
+		if spec.Exec {
+			// The channel of ECS Exec knows no resources:
+			// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html#ecs-exec-required-iam-permissions
+			may = append(may, statement{Effect: "Allow", Resource: []string{"*"}, Action: []string{
 				"ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel",
-			}}}
+			}})
 		}
-	}
-	taskRole := newRole(who, c.IAM, "task-role", nil, mayTask)
+		return may
+	})
 
 	run := containers{identity: who, ecs: c.ECS}
 	balance := balancing{identity: who, elb: c.ELB}
@@ -310,7 +329,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	}
 	listener := newListener(balance, "listener", balancer, targets, plain, true, []string{"listener-https"}, redirected...)
 	cluster := newCluster(run, ecsRole)
-	definition := newTaskDefinition(run, image, executionRole, taskRole, secret, logGroup, db, taskSpec{
+	definition := newTaskDefinition(run, image, executionRole, taskRole, secret, logGroup, db, spec.beside, taskSpec{
 		cpu: spec.CPU, memory: spec.Memory, arch: spec.Arch, port: containerPort, exec: spec.Exec,
 	})
 	limits := bounds{min: spec.Min, max: spec.Max}

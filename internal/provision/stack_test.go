@@ -144,7 +144,7 @@ func TestStackIsMadeOnceAndLeavesNothingBehind(t *testing.T) {
 		"log group /bookctl/book 14 days",
 		"repository book/bookapi IMMUTABLE scan=true " + `{"rules":[{"rulePriority":1,"description":"Keep the last 10 images","selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":10},"action":{"type":"expire"}}]}`,
 		"role book-execution-role policies [bookctl]",
-		"role book-task-role policies []",
+		"role book-task-role policies [bookctl]",
 		"rule book-sg-database@book-vpc egress=false tcp 5432 book-sg-task@book-vpc",
 		"rule book-sg-load-balancer@book-vpc egress=false tcp 80 0.0.0.0/0",
 		"rule book-sg-load-balancer@book-vpc egress=true tcp 8080 10.0.0.0/24",
@@ -165,7 +165,7 @@ func TestStackIsMadeOnceAndLeavesNothingBehind(t *testing.T) {
 		"table main book-vpc routes [10.0.0.0/16>local] subnets []",
 		"target group book-tasks ip HTTP 8080 /startupz every 5 s, 2 times",
 		"task definition book-bookapi ACTIVE 256/512 " + image + " user=65532:65532 readonly=true [DB_HOST=book-database.us-east-1.rds.amazonaws.com DB_NAME=books DB_PORT=5432 " +
-			"DB_SSLMODE=verify-full PORT=8080 TASK_CPU=256 TASK_MEMORY=512 DB_PASSWORD from :book/database:password:: DB_USERNAME from :book/database:username::]",
+			"DB_SECRET_ARN=book/database DB_SSLMODE=verify-full PORT=8080 TASK_CPU=256 TASK_MEMORY=512 DB_PASSWORD from :book/database:password:: DB_USERNAME from :book/database:username::]",
 		"vpc book-vpc 10.0.0.0/16",
 	}
 	got := added(before, census(t, endpoint))

@@ -32,6 +32,7 @@ type TaskDefinition struct {
 	database          *Database
 	want              taskSpec
 	region, container string
+	beside            bool // the database is made meanwhile; see Spec.beside
 	seen              *glance[revision]
 	last              atomic.Pointer[revision] // the newest, as it was found
 }
@@ -53,19 +54,36 @@ type taskSpec struct {
 // containerName is the name of the one container of a task.
 const containerName = "bookapi"
 
+// What tells a task where its database is: the first two, or in a revision that
+// was made beside the database only the secret.
+const (
+	envHost   = "DB_HOST"
+	envPort   = "DB_PORT"
+	envSecret = "DB_SECRET_ARN"
+)
+
+func isAddress(variable string) bool { return variable == envHost || variable == envPort }
+
 // tagSpec holds a digest of what a revision was registered with.
 const tagSpec = "bookctl:spec"
 
 // bookapiUser is the user, and group, that the image runs as: "nonroot".
 const bookapiUser = "65532"
 
-func newTaskDefinition(c containers, image *Image, execution, task *Role, secret *Secret, logs *LogGroup, database *Database, want taskSpec) *TaskDefinition {
+func newTaskDefinition(c containers, image *Image, execution, task *Role, secret *Secret, logs *LogGroup, database *Database, beside bool, want taskSpec) *TaskDefinition {
+	made := graph.Finder(database)
+	if beside {
+		made = graph.Made(database)
+	}
 	return &TaskDefinition{
-		Node:       graph.Named("task-definition", 5*time.Minute, image, execution, task, secret, logs, database),
-		containers: c, image: image, execution: execution, task: task, secret: secret, logs: logs, database: database,
+		Node:       graph.Named("task-definition", 5*time.Minute, image, execution, task, secret, logs, made),
+		containers: c, image: image, execution: execution, task: task, secret: secret, logs: logs, database: database, beside: beside,
 		want: want, container: containerName, region: c.ecs.Options().Region,
 	}
 }
+
+// awaits says that tasks begun now have to wait until the database says where it is.
+func (t *TaskDefinition) awaits() bool { return t.beside && !t.database.serves.Load() }
 
 func (t *TaskDefinition) family() string { return t.name("bookapi") }
 
@@ -274,18 +292,16 @@ func (t *TaskDefinition) definition() *ecs.RegisterTaskDefinitionInput {
 		arch = types.CPUArchitectureArm64
 	}
 	cpu, memory := strconv.Itoa(int(t.want.cpu)), strconv.Itoa(int(t.want.memory))
-	host, dbPort := t.database.Endpoint()
-	if host == "" {
-		dbPort = postgresPort
-	}
 	env := map[string]string{
-		"DB_HOST":     host,
-		"DB_PORT":     strconv.Itoa(int(dbPort)),
-		"DB_NAME":     t.secret.initial.DBName,
-		"DB_SSLMODE":  "verify-full",
-		"PORT":        strconv.Itoa(int(t.want.port)),
-		"TASK_CPU":    cpu, // bookapi fits its threads and memory to these
-		"TASK_MEMORY": memory,
+		"DB_NAME":       t.secret.initial.DBName,
+		"DB_SSLMODE":    "verify-full",
+		envSecret:       t.secret.ID(),
+		"PORT":          strconv.Itoa(int(t.want.port)),
+		"TASK_CPU":      cpu, // bookapi fits its threads and memory to these
+		"TASK_MEMORY":   memory,
+	}
+	if host, port := t.database.Endpoint(); host != "" && !t.awaits() {
+		env[envHost], env[envPort] = host, strconv.Itoa(int(port))
 	}
 	// ECS takes one key of a secret by "ARN:key:version-stage:version-id":
 	// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html
@@ -332,10 +348,14 @@ func (t *TaskDefinition) definition() *ecs.RegisterTaskDefinitionInput {
 }
 
 // digestOf identifies a definition. What is unset does not count, so that a
-// field that a newer SDK knows of changes nothing.
+// field that a newer SDK knows of changes nothing; nor does the database's
+// address, which need not be in it.
 func digestOf(d *ecs.RegisterTaskDefinitionInput) string {
 	bare := *d
-	bare.Tags = nil
+	bare.Tags, bare.ContainerDefinitions = nil, slices.Clone(d.ContainerDefinitions)
+	for i, c := range bare.ContainerDefinitions {
+		bare.ContainerDefinitions[i].Environment = slices.DeleteFunc(slices.Clone(c.Environment), func(p types.KeyValuePair) bool { return isAddress(aws.ToString(p.Name)) })
+	}
 	text, err := json.Marshal(bare)
 	if err != nil {
 		panic(err) // plain structs always encode
@@ -412,7 +432,10 @@ func taskDrift(live *types.TaskDefinition, tags map[string]string, want *ecs.Reg
 	}
 	haveEnv := env(have.Environment)
 	for k, v := range env(w.Environment) {
-		if k != "TASK_CPU" && k != "TASK_MEMORY" { // they follow cpu and memory
+		switch {
+		case k == "TASK_CPU" || k == "TASK_MEMORY": // they follow cpu and memory
+		case isAddress(k) && haveEnv[k] == "" && haveEnv[envSecret] != "": // its tasks ask the secret
+		default:
 			add("environment "+k, haveEnv[k], v)
 		}
 	}

@@ -1,0 +1,87 @@
+package localcloud
+
+import (
+	"crypto/subtle"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+)
+
+// taskRole is what a task may be under its task role: a path to fetch
+// credentials by, and the access key that they have
+// (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html).
+type taskRole struct {
+	arn, path, key, session string
+}
+
+// credentialsLife is how long credentials are good for; tasks fetch new ones.
+const credentialsLife = 6 * time.Hour
+
+const credentialsPath = "credentials/"
+
+// newTaskRole makes what a task of the definition gets, nothing without a role.
+func newTaskRole(arn *string, task string) taskRole {
+	if arn == nil {
+		return taskRole{}
+	}
+	return taskRole{arn: *arn, path: uuid(), key: "ASIA" + strings.ToUpper(hexDigits(16)), session: task}
+}
+
+// environment is by which the AWS SDKs in a container find the credentials, and
+// the cloud itself.
+func (c *Cloud) roleEnvironment(r taskRole) map[string]string {
+	if r.arn == "" {
+		return nil
+	}
+	return map[string]string{
+		"AWS_CONTAINER_CREDENTIALS_FULL_URI": c.endpoint() + "/_bookctl/" + credentialsPath + r.path,
+		"AWS_ENDPOINT_URL":                   c.endpoint(),
+	}
+}
+
+// serveCredentials answers a container that asks for its role's.
+func (c *Cloud) serveCredentials(path string) (answer map[string]string, ok bool) {
+	c.read(func() {
+		for _, t := range c.live.ECS.tasks {
+			if t.role.arn != "" && subtle.ConstantTimeCompare([]byte(t.role.path), []byte(path)) == 1 {
+				ok = true
+				answer = map[string]string{
+					"RoleArn": t.role.arn, "AccessKeyId": t.role.key, "SecretAccessKey": hexDigits(40), "Token": hexDigits(64),
+					"Expiration": c.now().Add(credentialsLife).UTC().Format(time.RFC3339),
+				}
+			}
+		}
+	})
+	return answer, ok
+}
+
+// mayCall is nil when a call is not a task's, or its role allows it. The lock is
+// held.
+func (c *Cloud) mayCall(key, action string, input any) error {
+	for _, t := range c.live.ECS.tasks {
+		if t.role.arn == "" || t.role.key != key {
+			continue
+		}
+		resource := "*"
+		if in, ok := input.(*secretsmanager.GetSecretValueInput); ok {
+			resource = aws.ToString(in.SecretId)
+			if s, err := (secretsAPI{c}).secret(in.SecretId); err == nil {
+				resource = s.ARN
+			}
+		}
+		role, ok := c.roleByARN(t.role.arn)
+		if ok && c.roleUsable(t.role.arn) && role.allows(action, resource) {
+			return nil
+		}
+		return &apiError{
+			status: http.StatusBadRequest, code: "AccessDeniedException",
+			message: fmt.Sprintf("User: arn:aws:sts::%s:assumed-role/%s/%s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action",
+				c.cfg.Account, role.Name, t.role.session, action, resource, action),
+		}
+	}
+	return nil
+}
