@@ -717,4 +717,4 @@ func settled(census []string) []string {
 	return out
 }
 
-var ports = regexp.MustCompile(`(DB_PORT=| port:|HTTP |tcp )\d+`)
+var ports = regexp.MustCompile(`DB_HOST=\S+ |DB_PORT=\d+ |( port:|HTTP |tcp )\d+`)

@@ -136,7 +136,7 @@ func (s *Service) Find(ctx context.Context) (graph.State, error) {
 	have.failedRollout = failed
 	if have.beside {
 		if !s.definition.database.serves.Load() { // loaded first: what is wanted follows from what it saw
-			st.Phase, st.Note = graph.Pending, st.Note+", the tasks wait for the database"
+			st.Phase, st.Note = graph.Pending, fmt.Sprintf("%d/%d running, they wait for the database", live.RunningCount, live.DesiredCount)
 			have.awaits = true
 		}
 		have.awaits = have.awaits || completed(live) == ""

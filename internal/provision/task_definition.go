@@ -59,7 +59,7 @@ const containerName = "bookapi"
 const (
 	envHost   = "DB_HOST"
 	envPort   = "DB_PORT"
-	envSecret = "DB_SECRET_ARN"
+	envSecret = "DB_SECRET_ARN" //nolint:gosec // the name of a variable
 )
 
 func isAddress(variable string) bool { return variable == envHost || variable == envPort }

@@ -355,7 +355,7 @@ func (r *run) runStep(ctx context.Context, s *step, waits []wait) {
 	switch {
 	case err != nil && lost != nil:
 		s.failed, s.Skipped = true, lost.Name
-		r.event(s, Event{Kind: Skipped, Note: lost.Name})
+		r.event(s, Event{Kind: Stopped, Note: lost.Name + " failed"})
 	case err != nil && stopped(ctx, err):
 		s.failed, s.stopped, s.Err = true, true, err
 		r.event(s, Event{Kind: Stopped, Note: s.notes})

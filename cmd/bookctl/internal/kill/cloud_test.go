@@ -175,7 +175,7 @@ func (a *account) census(ctx context.Context) ([]string, error) {
 	return out, err
 }
 
-var varies = regexp.MustCompile(`(DB_PORT=| port:)\d+`)
+var varies = regexp.MustCompile(`DB_HOST=\S+ |DB_PORT=\d+ |( port:)\d+`)
 
 // up does what 'bookctl up' does over the wire, and returns its error.
 func (a *account) up(ctx context.Context, w *wire) error {
