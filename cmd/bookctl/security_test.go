@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -137,6 +138,8 @@ type described struct {
 	target     elbtypes.TargetGroup
 	repository ecrtypes.Repository
 	retention  map[string]int32 // of log groups, in days
+	routes     []ec2types.Route
+	listeners  []elbtypes.Listener
 	roles      map[string]describedRole
 }
 
@@ -203,6 +206,11 @@ func describeStack(t *testing.T, endpoint, stack string) *described {
 	for _, s := range subnets.Subnets {
 		d.subnets[*s.SubnetId] = s
 	}
+	tables, err := network.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{Filters: within})
+	must(err)
+	for _, table := range tables.RouteTables {
+		d.routes = append(d.routes, table.Routes...)
+	}
 	data := rds.NewFromConfig(cfg)
 	dbs, err := data.DescribeDBInstances(ctx, &rds.DescribeDBInstancesInput{DBInstanceIdentifier: aws.String(stack + "-database")})
 	must(err)
@@ -228,6 +236,9 @@ func describeStack(t *testing.T, endpoint, stack string) *described {
 	for _, a := range attributes.Attributes {
 		d.attributes[*a.Key] = *a.Value
 	}
+	listeners, err := balance.DescribeListeners(ctx, &elb.DescribeListenersInput{LoadBalancerArn: d.balancer.LoadBalancerArn})
+	must(err)
+	d.listeners = listeners.Listeners
 	targets, err := balance.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{Names: []string{stack + "-tasks"}})
 	must(err)
 	d.target = need(t, targets.TargetGroups, "the target group")
@@ -354,7 +365,7 @@ var securityRules = []securityRule{
 			return unless(description != "", "a rule of %s for %d %s has no description", group, aws.ToInt32(p.FromPort), cidr)
 		})
 	}},
-	{ids: "CKV_AWS_24 CKV_AWS_25 CKV_AWS_277", broken: func(d *described) string {
+	{ids: "CKV_AWS_24 CKV_AWS_25 CKV_AWS_277 AWS-0107", broken: func(d *described) string {
 		return d.rules(func(group string, egress bool, p ec2types.IpPermission, cidr, _ string) string {
 			world := !egress && cidr == internet
 			return unless(!world || *p.IpProtocol == "tcp" && *p.FromPort == *p.ToPort && *p.FromPort != 22 && *p.FromPort != 3389, "%s lets the world in at %s %d", group, *p.IpProtocol, aws.ToInt32(p.FromPort))
@@ -374,6 +385,22 @@ var securityRules = []securityRule{
 			}
 		}
 		return ""
+	}},
+	{ids: "CKV_AWS_130 AWS-0164", broken: func(d *described) string {
+		for id, s := range d.subnets {
+			if aws.ToBool(s.MapPublicIpOnLaunch) {
+				return "what is started in " + id + " gets a public address"
+			}
+		}
+		return ""
+	}},
+	{ids: "CKV2_AWS_35 CKV2_AWS_44", broken: func(d *described) string {
+		for _, r := range d.routes {
+			if to := aws.ToString(r.GatewayId); to != "local" && !strings.HasPrefix(to, "igw-") {
+				return "a route leads to " + to + aws.ToString(r.InstanceId) + aws.ToString(r.VpcPeeringConnectionId)
+			}
+		}
+		return unless(len(d.routes) > 0, "there are no routes")
 	}},
 	// The database.
 	{ids: "CKV_AWS_16 AWS-0080", broken: func(d *described) string {
@@ -407,6 +434,11 @@ var securityRules = []securityRule{
 	{ids: "CKV_AWS_129", broken: func(d *described) string {
 		return unless(slices.Contains(d.db.EnabledCloudwatchLogsExports, "postgresql"), "it exports the logs %v", d.db.EnabledCloudwatchLogsExports)
 	}},
+	{ids: "CKV_AWS_250", broken: func(d *described) string {
+		major, _, _ := strings.Cut(*d.db.EngineVersion, ".")
+		n, err := strconv.Atoi(major)
+		return unless(err == nil && n >= 14, "it is PostgreSQL %s", *d.db.EngineVersion)
+	}},
 	// Tasks.
 	{ids: "CKV_AWS_336", broken: func(d *described) string {
 		return unless(aws.ToBool(d.container().ReadonlyRootFilesystem), "the root file system can be written to")
@@ -422,7 +454,7 @@ var securityRules = []securityRule{
 		env, secret := map[string]string{}, map[string]bool{}
 		for _, e := range d.container().Environment {
 			env[*e.Name] = *e.Value
-			if regexp.MustCompile(`(?i)passw|secret|token|key`).MatchString(*e.Name) {
+			if regexp.MustCompile(`(?i)passw|secret|token|key`).MatchString(*e.Name) && !strings.HasPrefix(*e.Value, "arn:") {
 				return *e.Name + " is in clear"
 			}
 		}
@@ -450,6 +482,14 @@ var securityRules = []securityRule{
 	{ids: "CKV_AWS_261", broken: func(d *described) string {
 		return unless(aws.ToBool(d.target.HealthCheckEnabled) && aws.ToString(d.target.HealthCheckPath) != "/", "it checks %q", aws.ToString(d.target.HealthCheckPath))
 	}},
+	{ids: "CKV2_AWS_81", broken: func(d *described) string {
+		for _, l := range d.listeners {
+			if m := l.MutualAuthentication; m != nil && aws.ToString(m.Mode) == "verify" && aws.ToString(m.TrustStoreArn) == "" {
+				return "a listener verifies clients by no trust store"
+			}
+		}
+		return unless(len(d.listeners) > 0, "there are no listeners")
+	}},
 	// Image and logs.
 	{ids: "CKV_AWS_163 AWS-0030", broken: func(d *described) string {
 		c := d.repository.ImageScanningConfiguration
@@ -467,7 +507,7 @@ var securityRules = []securityRule{
 		return ""
 	}},
 	// Roles.
-	{ids: "CKV_AWS_60 CKV_AWS_61", broken: func(d *described) string {
+	{ids: "CKV_AWS_60 CKV_AWS_61 CKV_AWS_358 CKV_AWS_393", broken: func(d *described) string {
 		for name, r := range d.roles {
 			for _, s := range r.trust {
 				if len(s.Principal) != 1 || !slices.Equal(s.Principal["Service"], words{"ecs-tasks.amazonaws.com"}) {
@@ -477,19 +517,21 @@ var securityRules = []securityRule{
 		}
 		return ""
 	}},
-	{ids: "CKV_AWS_62 CKV_AWS_63 CKV_AWS_274 CKV2_AWS_40 CKV2_AWS_56", broken: func(d *described) string {
-		if r := d.roles["task-role"]; len(r.inline)+r.attached > 0 {
-			return "the task role may do something"
+	{ids: "CKV_AWS_1 CKV_AWS_49 CKV_AWS_62 CKV_AWS_63 CKV_AWS_274 CKV_AWS_275 CKV2_AWS_40 CKV2_AWS_56 AWS-0345", broken: func(d *described) string {
+		if r := d.roles["task-role"]; len(r.inline) != 1 || !slices.Equal(r.inline[0].Action, words{"secretsmanager:GetSecretValue"}) {
+			return fmt.Sprintf("the task role may %v", r.inline)
 		}
-		if n := d.roles["execution-role"].attached; n > 0 {
-			return "the execution role has managed policies"
+		for name, r := range d.roles {
+			if r.attached > 0 {
+				return "the " + name + " has managed policies"
+			}
 		}
 		return d.statements(func(role string, s allowed) string {
 			wild := slices.ContainsFunc(s.Action, func(a string) bool { return strings.Contains(a, "*") || strings.HasPrefix(a, "iam:") })
 			return unless(!wild && s.NotAction == nil && s.NotResource == nil, "%s may %v", role, s.Action)
 		})
 	}},
-	{ids: "CKV_AWS_107 CKV_AWS_108 CKV_AWS_109 CKV_AWS_110 CKV_AWS_111 CKV_AWS_286 CKV_AWS_287 CKV_AWS_288 CKV_AWS_289 CKV_AWS_290 CKV_AWS_355 AWS-0057 AWS-0342", broken: func(d *described) string {
+	{ids: "CKV_AWS_107 CKV_AWS_108 CKV_AWS_109 CKV_AWS_110 CKV_AWS_111 CKV_AWS_283 CKV_AWS_286 CKV_AWS_287 CKV_AWS_288 CKV_AWS_289 CKV_AWS_290 CKV_AWS_355 CKV_AWS_356 AWS-0057 AWS-0342", broken: func(d *described) string {
 		return d.statements(func(role string, s allowed) string {
 			for _, r := range s.Resource {
 				// A log group's streams are named by what follows it.

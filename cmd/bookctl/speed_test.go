@@ -116,10 +116,17 @@ type waits struct {
 	only []string
 	// weak are the needs that are met by the id alone.
 	weak map[string]string
+	// joins are what a resource waits for after its step, and then for how long yet.
+	joins map[string]join
 	// backwards is a removal, in which linger says whose network interfaces
 	// keep a resource, for how long after their owner.
 	backwards bool
 	linger    map[string][]string
+}
+
+type join struct {
+	on   string
+	then time.Duration
 }
 
 var typical = localcloud.TypicalLatencies()
@@ -137,10 +144,19 @@ const (
 func firstUp() waits {
 	return waits{
 		step: map[string]time.Duration{
-			"database": typical.DBCreate, "load-balancer": typical.LoadBalancer, "service": typical.TaskStart + healthy,
+			"database": typical.DBCreate, "load-balancer": typical.LoadBalancer, "service": typical.TaskStart,
 		},
-		weak: map[string]string{"listener": "load-balancer"},
+		weak:  map[string]string{"listener": "load-balancer", "task-definition": "database", "service": "database"},
+		joins: map[string]join{"service": {"database", healthy}},
 	}
+}
+
+// tasksAfter is firstUp with tasks that begin when the database is there.
+func tasksAfter() waits {
+	w := firstUp()
+	w.step["service"] += healthy
+	w.weak, w.joins = map[string]string{"listener": "load-balancer"}, nil
+	return w
 }
 
 func nextImage() waits {
@@ -201,6 +217,12 @@ func (w waits) longest(resources []provision.Resource) (time.Duration, []string)
 		if w.only == nil || slices.Contains(w.only, name) {
 			ends[name] += scaleCalls*typical.Call + w.step[name]
 		}
+		if j, ok := w.joins[name]; ok {
+			if ends[j.on] > ends[name] {
+				ends[name], from[name] = ends[j.on], j.on
+			}
+			ends[name] += j.then
+		}
 		if ends[name] > ends[last] {
 			last = name
 		}
@@ -232,14 +254,18 @@ func savings(b *testing.B, c *slowCloud) string {
 		return w
 	}
 	line("wait for the first backup", firstUp(), changed(firstUp(), map[string]time.Duration{"database": typical.DBCreate + typical.DBBackup}))
-	strong := firstUp()
-	strong.weak = nil
-	line("wait for an active load balancer before the listener", firstUp(), strong)
+	line("tasks after the database", firstUp(), tasksAfter())
+	active := func(w waits) waits {
+		w.weak = maps.Clone(w.weak)
+		delete(w.weak, "listener")
+		return w
+	}
+	line("wait for an active load balancer before the listener", firstUp(), active(firstUp()))
 	quick := changed(firstUp(), map[string]time.Duration{"database": 0})
-	strong = quick
-	strong.weak = nil
-	line("the same where the database is there already", quick, strong)
-	line("health checks 30 s apart, five times", firstUp(), changed(firstUp(), map[string]time.Duration{"service": typical.TaskStart + 4*30*time.Second}))
+	line("the same where the database is there already", quick, active(quick))
+	rare := firstUp()
+	rare.joins = map[string]join{"service": {"database", 4 * 30 * time.Second}}
+	line("health checks 30 s apart, five times", firstUp(), rare)
 	held := func(delay time.Duration) waits { // by a client that keeps its connection
 		return changed(nextImage(), map[string]time.Duration{"service": nextImage().step["service"] + delay})
 	}
@@ -251,6 +277,9 @@ func savings(b *testing.B, c *slowCloud) string {
 	}
 	for _, d := range serial.step {
 		total += d
+	}
+	for _, j := range serial.joins {
+		total += j.then
 	}
 	limit, _ := serial.longest(stack.Resources())
 	fmt.Fprintf(table, "one after the other\t%.1f\t→ %.1f\t\n", total.Seconds(), limit.Seconds())
@@ -376,13 +405,13 @@ func (i built) Push(ctx context.Context, repository string, login provision.Regi
 	return err
 }
 
-// buildScaled builds bookapi with a draining that is scaled as the cloud is.
+// buildScaled builds bookapi with pauses of its own that are scaled as the cloud is.
 func buildScaled(b *testing.B, name string) built {
 	b.Helper()
 	dir := changedSource(b)
 	edit := func(file string, old, new string) {
 		b.Helper()
-		path := filepath.Join(dir, "cmd/bookapi", file)
+		path := filepath.Join(dir, file)
 		text, err := os.ReadFile(path)
 		if err != nil {
 			b.Fatal(err)
@@ -395,8 +424,9 @@ func buildScaled(b *testing.B, name string) built {
 			b.Fatal(err)
 		}
 	}
-	edit("config.go", "defaultDrain = 5 * time.Second", fmt.Sprintf("defaultDrain = %d", int64(clockScale*float64(draining))))
-	edit("changed.go", `"changed"`, fmt.Sprintf("%q", name))
+	edit("internal/api/server.go", "addressPause = time.Second", fmt.Sprintf("addressPause = %d", int64(clockScale*float64(time.Second))))
+	edit("cmd/bookapi/config.go", "= 5 * time.Second", fmt.Sprintf("= %d", int64(clockScale*float64(draining))))
+	edit("cmd/bookapi/changed.go", `"changed"`, fmt.Sprintf("%q", name))
 	begun := time.Now()
 	i, err := image.Build(b.Context(), image.Source{Dir: dir, Arch: runtime.GOARCH, Cache: b.TempDir()})
 	if err != nil {

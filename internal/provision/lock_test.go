@@ -134,9 +134,10 @@ func deadHoldersLockIsTakenOverByOne(t *testing.T, endpoint string) {
 	var won atomic.Int32
 	var winner atomic.Pointer[provision.Lock]
 	var wg sync.WaitGroup
+	var turn sync.Mutex
 	for range 12 {
 		wg.Go(func() {
-			l, err := provision.AcquireLock(ctx, (&wire{}).clients(endpoint).SSM, "dead", "contender", provision.LockOptions{Lease: time.Minute})
+			l, err := provision.AcquireLock(ctx, (&wire{turn: &turn}).clients(endpoint).SSM, "dead", "contender", provision.LockOptions{Lease: time.Minute})
 			var locked *provision.LockedError
 			switch {
 			case err == nil:

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -14,8 +13,8 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// Subnet is one subnet in one zone. A public one gives addresses to what is
-// started in it.
+// Subnet is one subnet in one zone. None gives public addresses by itself: the
+// load balancer brings its own, and the service asks for those of its tasks.
 type Subnet struct {
 	graph.Node
 	network
@@ -24,9 +23,8 @@ type Subnet struct {
 }
 
 type subnetSpec struct {
-	cidr   string
-	zone   string
-	public bool
+	cidr string
+	zone string
 }
 
 func newSubnet(n network, name string, vpc *VPC, want subnetSpec) *Subnet {
@@ -36,8 +34,9 @@ func newSubnet(n network, name string, vpc *VPC, want subnetSpec) *Subnet {
 // liveSubnet is what drift compares.
 type liveSubnet struct {
 	subnetSpec
-	tags map[string]string
-	vpc  string
+	tags   map[string]string
+	vpc    string
+	public bool // it gives addresses
 }
 
 // Find looks the subnet up by its tags.
@@ -53,12 +52,12 @@ func (s *Subnet) Find(ctx context.Context) (graph.State, error) {
 	}
 	live := liveSubnet{
 		subnetSpec: subnetSpec{
-			cidr:   aws.ToString(sub.CidrBlock),
-			zone:   aws.ToString(sub.AvailabilityZone),
-			public: aws.ToBool(sub.MapPublicIpOnLaunch),
+			cidr: aws.ToString(sub.CidrBlock),
+			zone: aws.ToString(sub.AvailabilityZone),
 		},
-		tags: tagMap(sub.Tags),
-		vpc:  aws.ToString(sub.VpcId),
+		tags:   tagMap(sub.Tags),
+		vpc:    aws.ToString(sub.VpcId),
+		public: aws.ToBool(sub.MapPublicIpOnLaunch),
 	}
 	st := graph.State{Phase: graph.Ready, ID: aws.ToString(sub.SubnetId), Owner: live.tags[TagStack], Note: string(sub.State)}
 	if sub.State == types.SubnetStatePending {
@@ -78,8 +77,8 @@ func subnetDrift(live liveSubnet, want subnetSpec, vpc string, tags map[string]s
 			out = append(out, graph.Change{Field: f.field, Have: f.have, Want: f.want, Refused: fixed})
 		}
 	}
-	if live.public != want.public {
-		out = append(out, graph.Change{Field: "public-addresses", Have: strconv.FormatBool(live.public), Want: strconv.FormatBool(want.public)})
+	if live.public {
+		out = append(out, graph.Change{Field: "public-addresses", Have: "true", Want: "false"})
 	}
 	sortChanges(out)
 	return out
@@ -127,7 +126,7 @@ func (s *Subnet) occupant(ctx context.Context, conflict error) (string, error) {
 	return "", fmt.Errorf("create subnet %s in %s, which is taken by one that is not visible yet: %w", s.want.cidr, s.want.zone, conflict)
 }
 
-// Update mends tags and whether addresses are public.
+// Update mends tags, and that addresses are public.
 func (s *Subnet) Update(ctx context.Context, changes []graph.Change) error {
 	id := s.ID()
 	if hasTagDrift(changes) {
@@ -136,7 +135,7 @@ func (s *Subnet) Update(ctx context.Context, changes []graph.Change) error {
 		}
 	}
 	if hasField(changes, "public-addresses") {
-		in := &ec2.ModifySubnetAttributeInput{SubnetId: &id, MapPublicIpOnLaunch: &types.AttributeBooleanValue{Value: &s.want.public}}
+		in := &ec2.ModifySubnetAttributeInput{SubnetId: &id, MapPublicIpOnLaunch: &types.AttributeBooleanValue{Value: aws.Bool(false)}}
 		if _, err := s.ec2.ModifySubnetAttribute(ctx, in); err != nil {
 			return fmt.Errorf("set public addresses of %s: %w", id, err)
 		}
