@@ -25,6 +25,7 @@ type onWire struct {
 	reads  []string
 	writes []string
 	waited time.Duration // for the endpoint's answers, all together
+	bytes  int64         // of the answers' bodies
 	held   func(action string)
 }
 
@@ -43,6 +44,9 @@ func watchWire(t testing.TB, endpoint string) *onWire {
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(to)
 		r.Out.Host = r.In.Host // signatures are of it
+	}, ModifyResponse: func(r *http.Response) error {
+		r.Body = counting{r.Body, w}
+		return nil
 	}, ErrorLog: log.New(io.Discard, "", 0)} // a program that was killed is no news
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		action, reads, err := moto.Call(r)
@@ -65,6 +69,20 @@ func watchWire(t testing.TB, endpoint string) *onWire {
 	t.Cleanup(server.Close)
 	w.url = server.URL
 	return w
+}
+
+// counting is an answer's body whose length is counted as it is read.
+type counting struct {
+	io.ReadCloser
+	w *onWire
+}
+
+func (c counting) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	c.w.bytes += int64(n)
+	return n, err
 }
 
 // hold keeps the next calls of an action on their way until release. It tells when
