@@ -199,6 +199,38 @@ func TestAMadeNeedIsMetBeforeItIsReady(t *testing.T) {
 	}
 }
 
+func TestTheCriticalPathLeadsThroughWhatWasWaitedForBeside(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	database := w.thing("database")
+	database.birth.Phase = graph.Pending
+	definition := w.thing("definition", graph.Made(database))
+	service := w.thing("service", definition, graph.Made(database))
+	service.birth.Phase = graph.Pending
+	o := us
+	soon := func(name string) {
+		go func() {
+			time.Sleep(100 * time.Millisecond)
+			w.put(name, graph.State{Phase: graph.Ready, ID: "id-" + name, Owner: "us"})
+		}()
+	}
+	o.Observe = func(e graph.Event) {
+		switch {
+		case e.Node == "service" && e.Kind == graph.Creating:
+			soon("database")
+		case e.Node == "database" && e.Kind == graph.Done:
+			soon("service")
+		}
+	}
+	r, err := graph.Up(t.Context(), []graph.Maker{database, definition, service}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := r.CriticalPath(), []string{"database", "service"}; !slices.Equal(got, want) {
+		t.Errorf("path %v, want %v", got, want)
+	}
+}
+
 func TestWhatIsWaitedForBesideANeedEndsWhenThatFails(t *testing.T) {
 	t.Parallel()
 	w := newWorld()

@@ -30,8 +30,8 @@ const (
 	// Skipped is sent when something that the step needs failed, which Event.Note
 	// names, or, without a note, when the run was stopped before the step began.
 	Skipped Kind = "skipped"
-	// Stopped is sent when the run was stopped while the step waited: what it asked
-	// for goes on without it. It did not fail.
+	// Stopped is sent when the run was stopped, or something that was Made failed,
+	// while the step waited: what it asked for goes on without it. It did not fail.
 	Stopped Kind = "stopped"
 )
 
@@ -71,9 +71,11 @@ type Step struct {
 	// Made is when the id was known, which is what Made needs wait for.
 	Made time.Time
 	End  time.Time
-	Err  error
+	// Joined names the last Made need for whose end the step was still waiting.
+	Joined string
+	Err    error
 	// Skipped names the need that failed or was stopped, when the step was never
-	// started.
+	// started or could not go on without it.
 	Skipped string
 }
 
@@ -134,6 +136,10 @@ func (r Report) CriticalPath() []string {
 	for last.Name != "" {
 		path = append([]string{last.Name}, path...)
 		var prev Step
+		if last.Joined != "" {
+			last = by[last.Joined]
+			continue
+		}
 		for _, n := range last.Needs {
 			// A need that ended after this one started was only needed made.
 			if s := by[n]; released(s, last).After(released(prev, last)) {

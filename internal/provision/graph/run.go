@@ -604,6 +604,9 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 		if err := p.pause(ctx); err != nil {
 			return fail("wait", p.explain(err, note))
 		}
+		if p.woken && s.Joined == "" {
+			s.Joined = slices.MaxFunc(s.weak, func(x, y *step) int { return x.End.Compare(y.End) }).Name
+		}
 	}
 }
 

@@ -21,7 +21,8 @@ type poller struct {
 	// wake is closed when what this needs is ready that was only made when it
 	// began. That has a patience of its own, so the wait begins anew then. Nil
 	// for nothing to wait for.
-	wake <-chan struct{}
+	wake  <-chan struct{}
+	woken bool // while it waited
 }
 
 const (
@@ -73,6 +74,7 @@ func (p *poller) pause(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-p.wake:
+		p.woken = true
 		p.wake, p.start, p.since = nil, time.Now(), time.Now()
 	case <-t.C:
 	}
