@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +19,10 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/registry"
+
+	"github.com/bookctl/bookctl/internal/image"
 	"github.com/bookctl/bookctl/internal/moto"
 )
 
@@ -34,27 +42,38 @@ const (
 // for each call, so the time of a run there says nothing. The local cloud answers alike however
 // much there is, and takes as long as AWS, scaled: there the time is to stay flat.
 // Stacks that serve are not free there, though: each is a PostgreSQL and a bookapi
-// of this machine. All but one are given an image that was built before, as
-// compilers at work side by side are this machine's affair as well.
+// of this machine. They are given an image that was built before, as compilers at
+// work side by side are this machine's affair as well.
 func BenchmarkGrowth(b *testing.B) {
 	b.Run("emulator", func(b *testing.B) {
 		// The emulator starts no task to wait for.
 		growth{endpoint: moto.Start(b), up: []string{"up", "--wait=false", "--image", readyImage(b)}, again: []string{"up", "--wait=false"}, emulator: true}.run(b)
 	})
 	b.Run("local", func(b *testing.B) {
-		source, err := filepath.Abs("../..")
-		if err != nil {
-			b.Fatal(err)
-		}
 		cloud := openSlowCloud(b, growthStacks+4)
 		// Without --local each has port 80, which this machine has but once.
-		g := growth{endpoint: cloud.endpoint, up: []string{"up", "--source", source}, again: []string{"up"}}
-		if _, err := g.bookctl(b, "image", g.first(b)...); err != nil {
-			b.Fatal(err)
-		}
-		g.up = []string{"up", "--image", cloud.image(b, "image")}
-		g.run(b)
+		growth{endpoint: cloud.endpoint, up: []string{"up", "--arch", runtime.GOARCH, "--image", builtImage(b)}, again: []string{"up"}}.run(b)
 	})
+}
+
+// builtImage puts bookapi into a registry of its own and returns the reference.
+func builtImage(b *testing.B) string {
+	b.Helper()
+	source, err := filepath.Abs("../..")
+	if err != nil {
+		b.Fatal(err)
+	}
+	i, err := image.Build(b.Context(), image.Source{Dir: source, Arch: runtime.GOARCH, Cache: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	b.Cleanup(server.Close)
+	repository := strings.TrimPrefix(server.URL, "http://") + "/bookapi"
+	if _, err := image.Push(b.Context(), i, repository, authn.Anonymous, nil); err != nil {
+		b.Fatal(err)
+	}
+	return repository + "@" + i.Digest
 }
 
 // growth is one account to fill.

@@ -217,8 +217,8 @@ func (p *progress) describe(e graph.Event) string {
 		}
 		return "creating"
 	case graph.Updating:
-		if p.created[e.Node] {
-			return "completing it: " + changesText(e.Changes)
+		if p.created[e.Node] { // all that a new thing lacks, which is no drift
+			return ""
 		}
 		return "updating " + changesText(e.Changes)
 	case graph.Deleting:

@@ -34,9 +34,11 @@ func TestALogSaysNowAndThenWhatIsWaitedFor(t *testing.T) {
 	at(0, graph.Event{Node: "database", Kind: graph.Creating})
 	at(time.Second, graph.Event{Node: "load-balancer", Kind: graph.Creating})
 	at(2*time.Second, graph.Event{Node: "sg-task", Kind: graph.Creating})
-	at(3*time.Second, graph.Event{Node: "sg-task", Kind: graph.Updating, Changes: []graph.Change{
+	rules := []graph.Change{
 		{Field: "rule missing: tcp 443 to 0.0.0.0/0"}, {Field: "rule missing: tcp 5432 to 10.0.10.0/24"}, {Field: "rule too many: sgr-1"},
-	}})
+	}
+	at(3*time.Second, graph.Event{Node: "sg-task", Kind: graph.Updating, Changes: rules}) // it is new, and gets its rules
+	at(3*time.Second, graph.Event{Node: "sg-database", Kind: graph.Updating, Changes: rules})
 	at(4*time.Second, graph.Event{Node: "sg-task", Kind: graph.Done, Elapsed: 2 * time.Second})
 	at(10*time.Second, graph.Event{Node: "database", Kind: graph.Waiting, Note: "backing-up"})
 	beat(20 * time.Second) // too early
@@ -55,7 +57,7 @@ func TestALogSaysNowAndThenWhatIsWaitedFor(t *testing.T) {
 	want := `12:00:00 database                 creating
 12:00:01 load-balancer            creating
 12:00:02 sg-task                  creating
-12:00:03 sg-task                  completing it: 2 rules missing, 1 rule too many
+12:00:03 sg-database              updating 2 rules missing, 1 rule too many
 12:00:04 sg-task                  done in 2s
 12:00:10 database                 waiting: backing-up
 12:00:50 Creating load-balancer, 49s; database goes on beside it. 1 of 31, 50s.

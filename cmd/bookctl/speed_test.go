@@ -324,16 +324,6 @@ func openSlowCloud(b *testing.B, vpcs int) *slowCloud {
 	})}
 }
 
-// image is the reference of the image that a stack runs.
-func (c *slowCloud) image(b *testing.B, stack string) string {
-	b.Helper()
-	have, err := provision.ReadDeployed(b.Context(), c.clients, stack)
-	if err != nil || have.Running == "" {
-		b.Fatalf("stack %s runs %q: %v", stack, have.Running, err)
-	}
-	return have.Running
-}
-
 // rest waits until nothing is on its way: RDS removes no instance before its
 // backup has ended.
 func (c *slowCloud) rest(b *testing.B) {
