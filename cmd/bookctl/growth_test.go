@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math/rand/v2"
 	"net"
 	"net/http/httptest"
 	"os"
@@ -13,8 +14,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -117,16 +120,26 @@ func (g growth) first(b *testing.B) []string {
 	if g.emulator {
 		return g.up
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
+	for {
+		port := strconv.Itoa(int(stackPorts().Add(1)))
+		l, err := net.Listen("tcp", "127.0.0.1:"+port)
+		if err != nil {
+			continue
+		}
+		if err := l.Close(); err != nil {
+			b.Fatal(err)
+		}
+		return append(slices.Clone(g.up), "--port", port)
 	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	if err := l.Close(); err != nil {
-		b.Fatal(err)
-	}
-	return append(slices.Clone(g.up), "--port", port)
 }
+
+// stackPorts counts below the ports that the system gives to outgoing connections,
+// one of which could have a stack's before its load balancer does.
+var stackPorts = sync.OnceValue(func() *atomic.Int32 {
+	var n atomic.Int32
+	n.Store(20000 + rand.Int32N(8000))
+	return &n
+})
 
 // life is every command on one stack, from nothing to nothing.
 func (g growth) life(b *testing.B, stack string) []figure {

@@ -293,12 +293,12 @@ func (t *TaskDefinition) definition() *ecs.RegisterTaskDefinitionInput {
 	}
 	cpu, memory := strconv.Itoa(int(t.want.cpu)), strconv.Itoa(int(t.want.memory))
 	env := map[string]string{
-		"DB_NAME":       t.secret.initial.DBName,
-		"DB_SSLMODE":    "verify-full",
-		envSecret:       t.secret.ID(),
-		"PORT":          strconv.Itoa(int(t.want.port)),
-		"TASK_CPU":      cpu, // bookapi fits its threads and memory to these
-		"TASK_MEMORY":   memory,
+		"DB_NAME":     t.secret.initial.DBName,
+		"DB_SSLMODE":  "verify-full",
+		envSecret:     t.secret.ID(),
+		"PORT":        strconv.Itoa(int(t.want.port)),
+		"TASK_CPU":    cpu, // bookapi fits its threads and memory to these
+		"TASK_MEMORY": memory,
 	}
 	if host, port := t.database.Endpoint(); host != "" && !t.awaits() {
 		env[envHost], env[envPort] = host, strconv.Itoa(int(port))
