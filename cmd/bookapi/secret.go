@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/smithy-go"
 
 	"github.com/bookctl/bookctl/internal/api"
 )
@@ -48,28 +49,35 @@ func (e *environment) addressInSecret() func(context.Context) (string, int, erro
 	}
 	client := secretsmanager.NewFromConfig(config)
 	var (
-		mu    sync.Mutex
-		value struct {
-			Host string
-			Port int
-		}
+		mu   sync.Mutex
+		host string
+		port int
 	)
 	return func(ctx context.Context) (string, int, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		if value.Host != "" {
-			return value.Host, value.Port, nil
+		if host != "" {
+			return host, port, nil
 		}
 		out, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &id})
 		if err != nil {
+			var refused smithy.APIError
+			if errors.As(err, &refused) { // without the id of the request, which differs each time
+				err = fmt.Errorf("%s: %s", refused.ErrorCode(), refused.ErrorMessage())
+			}
 			return "", 0, fmt.Errorf("read DB_SECRET_ARN: %w", err)
 		}
+		var value struct {
+			Host string
+			Port int
+		}
 		if json.Unmarshal([]byte(aws.ToString(out.SecretString)), &value) != nil {
-			return "", 0, errors.New("read DB_SECRET_ARN: it is not JSON") // the decoder's error could hold a piece of it
+			return "", 0, errors.New("read DB_SECRET_ARN: it is not the JSON that says host and port") // the decoder's error could hold a piece of it
 		}
 		if value.Host == "" {
 			return "", 0, api.ErrNoAddress
 		}
-		return value.Host, value.Port, nil
+		host, port = value.Host, value.Port
+		return host, port, nil
 	}
 }

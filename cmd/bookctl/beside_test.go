@@ -48,6 +48,9 @@ func (h *byHand) databaseStatus() string {
 	return *out.DBInstances[0].DBInstanceStatus
 }
 
+// slow are flags of a local cloud in which a database takes 15 s.
+var slow = []string{"--latencies", "aws", "--scale", "0.06"}
+
 // awaitBeside waits until a task runs whose database is still being made.
 func (h *byHand) awaitBeside() {
 	h.Helper()
@@ -69,7 +72,7 @@ func TestTasksBeginBesideTheirDatabase(t *testing.T) {
 	}
 	t.Parallel()
 	s := newShell(t)
-	h := s.byHand(t, nil, "--latencies", "aws", "--scale", "0.06") // a database takes 15 s
+	h := s.byHand(t, nil, slow...)
 	before := h.census()
 	first := s.begin(t, "up", "--local")
 	h.awaitBeside()
@@ -166,6 +169,68 @@ func denied(t *testing.T, action string, err error) {
 	}
 }
 
+// TestAPasswordThatChangesWhileTasksWaitReachesThem changes it behind a first up
+// that was killed: the tasks that wait were started with the one before.
+func TestAPasswordThatChangesWhileTasksWaitReachesThem(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	for name, change := range map[string]func(*testing.T, *shell, *byHand){
+		"by a rotation": func(_ *testing.T, s *shell, _ *byHand) { s.must("db", "rotate-password", "--local") },
+		"by hand": func(t *testing.T, s *shell, h *byHand) {
+			secrets := secretsmanager.NewFromConfig(h.Config)
+			have, err := secrets.GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: aws.String("book/database")})
+			h.must(err)
+			var value map[string]any
+			decode(t, *have.SecretString, &value)
+			value["password"] = "another-one-of-at-least-20-characters"
+			text, err := json.Marshal(value)
+			h.must(err)
+			_, err = secrets.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: have.ARN, SecretString: aws.String(string(text))})
+			h.must(err)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newShell(t)
+			h := s.byHand(t, nil, slow...)
+			first := s.begin(t, "up", "--local")
+			h.awaitBeside()
+			h.must(first.Process.Kill())
+			first.end(t)
+			until(t, "the database is available", func() bool { return h.databaseStatus() == "available" })
+			change(t, s, h)
+			url := s.up()
+			if code, body := call(t, "POST", url+"/books", `{"name":"Dune","author":"Frank Herbert"}`); code != http.StatusCreated {
+				t.Errorf("POST: %d %s", code, body)
+			}
+			if service, _ := h.serviceOf(); aws.ToInt32(service.HealthCheckGracePeriodSeconds) != 30 {
+				t.Errorf("the grace period is still %d s", aws.ToInt32(service.HealthCheckGracePeriodSeconds))
+			}
+			s.run("up", "--local").says(t, 0, "0 changed")
+		})
+	}
+}
+
+// TestAFirstReleaseThatNeverGetsHealthyIsEnded holds that the time which tasks are
+// given beside their database ends soon after that serves.
+func TestAFirstReleaseThatNeverGetsHealthyIsEnded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, map[string]any{"tasks": map[string]any{"unhealthy": true}}, slow...)
+	before := h.census()
+	s.run("up", "--local").says(t, 1, "Revision 1 never became healthy", "circuit breaker")
+	if service, _ := h.serviceOf(); aws.ToInt32(service.HealthCheckGracePeriodSeconds) != 30 {
+		t.Errorf("the grace period is still %d s", aws.ToInt32(service.HealthCheckGracePeriodSeconds))
+	}
+	s.must("destroy", "--local", "--yes", "--purge-snapshots")
+	h.same("the account differs after destroy", before)
+}
+
 // TestTheWaitForADatabaseEndsWithIt lets the run lose sight of the database that
 // its tasks wait for.
 func TestTheWaitForADatabaseEndsWithIt(t *testing.T) {
@@ -174,7 +239,7 @@ func TestTheWaitForADatabaseEndsWithIt(t *testing.T) {
 	}
 	t.Parallel()
 	s := newShell(t)
-	h := s.byHand(t, nil, "--latencies", "aws", "--scale", "0.06")
+	h := s.byHand(t, nil, slow...)
 	before := h.census()
 	first := s.begin(t, "up", "--local")
 	h.awaitBeside()

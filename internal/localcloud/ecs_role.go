@@ -23,12 +23,15 @@ const credentialsLife = 6 * time.Hour
 
 const credentialsPath = "credentials/"
 
+// taskKey begins the access keys of tasks, which end with their tasks.
+const taskKey = "ASIATASK"
+
 // newTaskRole makes what a task of the definition gets, nothing without a role.
 func newTaskRole(arn *string, task string) taskRole {
 	if arn == nil {
 		return taskRole{}
 	}
-	return taskRole{arn: *arn, path: uuid(), key: "ASIA" + strings.ToUpper(hexDigits(16)), session: task}
+	return taskRole{arn: *arn, path: uuid(), key: taskKey + strings.ToUpper(hexDigits(12)), session: task}
 }
 
 // environment is by which the AWS SDKs in a container find the credentials, and
@@ -82,6 +85,9 @@ func (c *Cloud) mayCall(key, action string, input any) error {
 			message: fmt.Sprintf("User: arn:aws:sts::%s:assumed-role/%s/%s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action",
 				c.cfg.Account, role.Name, t.role.session, action, resource, action),
 		}
+	}
+	if strings.HasPrefix(key, taskKey) {
+		return &apiError{status: http.StatusBadRequest, code: "UnrecognizedClientException", message: "The security token included in the request is invalid."}
 	}
 	return nil
 }

@@ -269,13 +269,15 @@ func (c *Cloud) checkHealth(s *ecsService) (changed bool) {
 		if *t.LastStatus != taskRunning {
 			continue
 		}
+		// Checks of the container as well as those of its targets:
+		// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateService.html
+		if time.Since(*t.StartedAt) < c.graceOf(grace) {
+			continue
+		}
 		if t.HealthStatus == types.HealthStatusUnhealthy {
 			c.serviceEvent(t.Service, "(task %s) failed container health checks.", t.ID)
 			c.failTask(t, types.TaskStopCodeServiceSchedulerInitiated, "Task failed container health checks")
 			changed = true
-			continue
-		}
-		if time.Since(*t.StartedAt) < c.graceOf(grace) {
 			continue
 		}
 		for _, target := range t.Targets {

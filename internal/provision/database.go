@@ -46,10 +46,13 @@ type Database struct {
 	now        func() time.Time
 
 	endpoint atomic.Pointer[endpoint]
-	// version is the current version of the secret, as Find last saw it.
+	// version is the current version of the secret, as Find last saw it; before the
+	// instance serves, the one that it was made with.
 	version atomic.Pointer[string]
-	// serves says that the last Find saw it serve, with its address in the secret.
-	serves atomic.Bool
+	// serves says that the last Find saw it serve, with its address in the secret,
+	// and servedAt when one first did.
+	serves   atomic.Bool
+	servedAt atomic.Pointer[time.Time]
 	// final is the final snapshot that this run has asked for, or saw being
 	// taken: the instance counts as gone only when that is complete.
 	final atomic.Pointer[string]
@@ -234,7 +237,14 @@ func (d *Database) Find(ctx context.Context) (graph.State, error) {
 		d.version.Store(&version)
 		live.connection, want.connection = c.connection(), d.connected(c, db).connection()
 	}
-	d.serves.Store(st.Phase == graph.Ready && want.connection != "" && live.connection == want.connection)
+	serves := st.Phase == graph.Ready && want.connection != "" && live.connection == want.connection
+	if serves {
+		now := d.now()
+		d.servedAt.CompareAndSwap(nil, &now)
+	} else if st.Phase == graph.Pending && live.secretVersion != "" {
+		d.version.Store(&live.secretVersion)
+	}
+	d.serves.Store(serves)
 	st.Drift = databaseDrift(live, want)
 	if st.Phase == graph.Broken {
 		st.Next = d.remedy(status)
@@ -433,6 +443,7 @@ func (d *Database) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("create database %s: %w", *d.identifier(), err)
 	}
+	d.version.Store(&version)
 	return aws.ToString(out.DBInstance.DBInstanceArn), nil
 }
 
@@ -473,6 +484,27 @@ func (d *Database) restore(ctx context.Context) (string, error) {
 // credentials reads the secret, and which version of it that is.
 func (d *Database) credentials(ctx context.Context) (credentials, string, error) {
 	return readCredentials(ctx, d.secrets, d.secret.secretName())
+}
+
+// samePassword says whether two versions of the secret hold the same password.
+// One that Secrets Manager no longer has, as it keeps only the last two, is taken
+// for another.
+func (d *Database) samePassword(ctx context.Context, x, y string) (bool, error) {
+	if x == "" || y == "" {
+		return false, nil
+	}
+	var passwords []string
+	for _, version := range []string{x, y} {
+		c, _, err := readVersion(ctx, d.secrets, d.secret.secretName(), &version)
+		if isCode(err, "ResourceNotFoundException") {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		passwords = append(passwords, c.Password)
+	}
+	return passwords[0] == passwords[1], nil
 }
 
 // Update mends tags and settings, at once and not in the next maintenance
@@ -748,6 +780,10 @@ func RotatePassword(ctx context.Context, c Clients, stack string) error {
 	if current.Password, err = s.random(ctx); err != nil {
 		return err
 	}
+	// A run that was cut off may not have put the address into it yet.
+	if e := db.Endpoint; e != nil {
+		current.Host, current.Port = aws.ToString(e.Address), int(aws.ToInt32(e.Port))
+	}
 	if _, err := s.put(ctx, current); err != nil {
 		return err
 	}
@@ -785,7 +821,12 @@ func (d databases) passwordApplied(ctx context.Context) error {
 
 // readCredentials reads a secret, and which version of it is current.
 func readCredentials(ctx context.Context, secrets *secretsmanager.Client, name string) (credentials, string, error) {
-	out, err := secrets.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &name})
+	return readVersion(ctx, secrets, name, nil)
+}
+
+// readVersion reads a version of a secret, the current one for nil.
+func readVersion(ctx context.Context, secrets *secretsmanager.Client, name string, version *string) (credentials, string, error) {
+	out, err := secrets.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &name, VersionId: version})
 	if err != nil {
 		return credentials{}, "", fmt.Errorf("read secret %s: %w", name, err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -83,8 +84,14 @@ func (c containers) service() *Service {
 
 func (s *Service) serviceName() string { return s.name("service") }
 
-// Expect returns the usual time of a first rollout: pull, start, health checks.
-func (s *Service) Expect() time.Duration { return 75 * time.Second }
+// Expect returns the usual time of a first rollout: pull, start, health checks; or
+// of the database and the checks, where that is made meanwhile.
+func (s *Service) Expect() time.Duration {
+	if s.definition != nil && s.definition.awaits() {
+		return s.definition.database.Expect() + 15*time.Second
+	}
+	return 75 * time.Second
+}
 
 // liveService is what drift compares.
 type liveService struct {
@@ -104,7 +111,48 @@ type liveService struct {
 	secretVersion string // of the secret, that the tasks were started with
 	bounds        bounds
 	beside        bool // the tasks were begun beside the database
-	awaits        bool // and have not served yet
+	awaits        bool // and are still to be given time
+	samePassword  bool // secretVersion's is the current one
+}
+
+// besideDatabase finds out how far tasks are that were begun beside their database,
+// whatever the run waits for otherwise. They are given time until the database
+// serves, and then besideConnect until the load balancer finds them healthy; after
+// that ECS deals with them as with all others. ECS calling the rollout completed is
+// not enough: no page of AWS's says what that means while health checks are ignored.
+func (s *Service) besideDatabase(ctx context.Context, live *types.Service, have *liveService, st *graph.State) error {
+	database := s.definition.database
+	if !database.serves.Load() {
+		have.awaits = true
+		st.Phase, st.Note = graph.Pending, fmt.Sprintf("%d/%d running, they wait for the database", live.RunningCount, live.DesiredCount)
+		return nil
+	}
+	if version := database.secretVersion(); have.secretVersion != version {
+		var err error
+		if have.samePassword, err = database.samePassword(ctx, have.secretVersion, version); err != nil {
+			return err
+		}
+		if !have.samePassword {
+			return nil // they are to be replaced
+		}
+	}
+	if time.Since(*database.servedAt.Load()) > besideConnect {
+		return nil
+	}
+	targets, err := s.targets.health(ctx)
+	if err != nil {
+		return err
+	}
+	healthy := int32(0)
+	for _, t := range targets {
+		if t.Health == string(elbtypes.TargetHealthStateEnumHealthy) {
+			healthy++
+		}
+	}
+	if have.awaits = healthy < live.DesiredCount || completed(live) == ""; have.awaits {
+		st.Phase = graph.Pending
+	}
+	return nil
 }
 
 // Find looks the service up by its name in the cluster.
@@ -124,23 +172,21 @@ func (s *Service) Find(ctx context.Context) (graph.State, error) {
 		}
 		return st, nil
 	}
+	have := asLiveService(live, tags)
 	var failed string
 	st.Phase, st.Note, failed = s.progress(live)
+	if have.beside && st.Phase != graph.Broken {
+		if err := s.besideDatabase(ctx, live, &have, &st); err != nil {
+			return graph.State{}, err
+		}
+	}
 	if st.Phase != graph.Ready && failures(live) > 0 && s.ours.Load() {
 		st.Note = strings.TrimSuffix(st.Note, ".") + s.evidence(ctx)
 	}
 	if st.Phase == graph.Broken {
 		return st, nil
 	}
-	have := asLiveService(live, tags)
 	have.failedRollout = failed
-	if have.beside {
-		if !s.definition.database.serves.Load() { // loaded first: what is wanted follows from what it saw
-			st.Phase, st.Note = graph.Pending, fmt.Sprintf("%d/%d running, they wait for the database", live.RunningCount, live.DesiredCount)
-			have.awaits = true
-		}
-		have.awaits = have.awaits || completed(live) == ""
-	}
 	if st.Drift = serviceDrift(have, s.wanted()); len(st.Drift) > 0 {
 		st.Phase = graph.Ready // a rollout on its way can be changed, and need not end first
 	}
@@ -330,6 +376,10 @@ const (
 	// is set to gracePeriod, which starts no deployment
 	// (https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html).
 	besideGrace = 2 * 60 * 60
+	// besideConnect is how long they have to be healthy, from when this run first
+	// saw the database serve: a connection, the migrations of an empty database,
+	// and two health checks.
+	besideConnect = time.Minute
 )
 
 func (s *Service) wanted() liveService {
@@ -387,9 +437,8 @@ func serviceDrift(live, want liveService) []graph.Change {
 	}
 	switch {
 	case want.secretVersion == "" || live.secretVersion == want.secretVersion || live.awaits:
-	case live.beside && live.secretVersion == "":
-		// They were started with the first version, and only the address was added to it.
-		add(fieldSecretVersion, "", "noted")
+	case live.samePassword: // only the address was added to it
+		add(fieldSecretVersion, "that without the address", "the current one")
 	default:
 		add("password", "that of another version of the secret", "the secret's")
 	}
@@ -414,7 +463,8 @@ func (s *Service) Create(ctx context.Context) (string, error) {
 	}
 	if s.definition.awaits() {
 		in.HealthCheckGracePeriodSeconds = aws.Int32(besideGrace)
-	} else if v := s.definition.database.secretVersion(); v != "" {
+	}
+	if v := s.definition.database.secretVersion(); v != "" {
 		in.Tags = append(in.Tags, types.Tag{Key: aws.String(TagSecretVersion), Value: &v})
 	}
 	text, err := json.Marshal(in) //nolint:gosec // the token is made of it and not in it yet

@@ -167,8 +167,11 @@ func (s *Stack) canBeginBeside() bool {
 	if !s.spec.Wait || s.spec.Source == nil || s.spec.Image != "" || s.spec.Restore != "" || s.database.serves.Load() {
 		return false
 	}
+	if db := s.database.last.Load(); db != nil && rdsTagMap(db.TagList)[TagSecretVersion] == "" {
+		return false // it is being restored
+	}
 	live := s.service.last.Load()
-	return live == nil || aws.ToInt32(live.HealthCheckGracePeriodSeconds) == besideGrace
+	return live == nil || aws.ToInt32(live.HealthCheckGracePeriodSeconds) == besideGrace && completed(live) == ""
 }
 
 // URL returns where the stack answers, or "" before the load balancer is there.

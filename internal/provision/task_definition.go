@@ -54,8 +54,8 @@ type taskSpec struct {
 // containerName is the name of the one container of a task.
 const containerName = "bookapi"
 
-// What tells a task where its database is: the first two, or in a revision that
-// was made beside the database only the secret.
+// What tells a task where its database is. A revision that was made beside the
+// database has the secret only.
 const (
 	envHost   = "DB_HOST"
 	envPort   = "DB_PORT"

@@ -353,7 +353,7 @@ func (r *run) runStep(ctx context.Context, s *step, waits []wait) {
 	<-watched
 	s.End = time.Now()
 	switch {
-	case err != nil && lost != nil:
+	case lost != nil && (errors.As(err, &needLost{}) || errors.Is(err, context.Canceled)):
 		s.failed, s.Skipped = true, lost.Name
 		r.event(s, Event{Kind: Stopped, Note: lost.Name + " failed"})
 	case err != nil && stopped(ctx, err):
@@ -373,7 +373,8 @@ func (r *run) runStep(ctx context.Context, s *step, waits []wait) {
 }
 
 // watchWeak ends the work of a step when something fails that was only made when
-// the step began, and wakes it when all of that is ready.
+// the step began, and wakes it when all of that is ready. It waits for one after
+// the other; no resource has two.
 func (s *step) watchWeak(work context.Context, end context.CancelCauseFunc) {
 	for _, on := range s.weak {
 		select {
