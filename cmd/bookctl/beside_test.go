@@ -221,9 +221,9 @@ func TestAFirstReleaseThatNeverGetsHealthyIsEnded(t *testing.T) {
 	}
 	t.Parallel()
 	s := newShell(t)
-	h := s.byHand(t, map[string]any{"tasks": map[string]any{"unhealthy": true}}, slow...)
+	h := s.byHand(t, nil, slow...)
 	before := h.census()
-	s.run("up", "--local").says(t, 1, "Revision 1 never became healthy", "circuit breaker")
+	s.run("up", "--local", "--source", badSource(t, "", "/startupz", "/elsewhere")).says(t, 1, "Revision 1 never became healthy", "circuit breaker")
 	if service, _ := h.serviceOf(); aws.ToInt32(service.HealthCheckGracePeriodSeconds) != 30 {
 		t.Errorf("the grace period is still %d s", aws.ToInt32(service.HealthCheckGracePeriodSeconds))
 	}
