@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -315,7 +316,7 @@ func (c *Cloud) pullTask(ctx context.Context, t *ecsTask) (specs map[string]task
 		return nil, nil, err
 	}
 	for name, d := range definitions {
-		image, err := c.images.Pull(ctx, *d.Image, task.Platform(platform))
+		image, err := c.pullImage(ctx, *d.Image, platform)
 		if err != nil {
 			c.update(func() { t.setContainer(name, func(d *types.Container) { d.Reason = aws.String(err.Error()) }) })
 			return nil, nil, err
@@ -327,6 +328,13 @@ func (c *Cloud) pullTask(ctx context.Context, t *ecsTask) (specs map[string]task
 	}
 	c.update(func() { t.PullStoppedAt = aws.Time(c.now()) })
 	return specs, definitions, nil
+}
+
+func (c *Cloud) pullImage(ctx context.Context, reference, platform string) (*task.Image, error) {
+	if c.Faults().Tasks.Unpullable {
+		return nil, fmt.Errorf("CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref %s: %s: not found", reference, reference)
+	}
+	return c.images.Pull(ctx, reference, task.Platform(platform))
 }
 
 // containerSpec is a container as its definition says, but for the image. The
@@ -390,6 +398,9 @@ func (c *Cloud) startContainers(t *ecsTask, r *runningTask, specs map[string]tas
 			c.update(func() { t.setContainer(name, func(d *types.Container) { d.Reason = aws.String(err.Error()) }) })
 			return err
 		}
+		if c.Faults().Tasks.Crash {
+			_ = container.Signal(syscall.SIGKILL) // it may have ended by itself
+		}
 		c.update(func() { r.containers[name] = container })
 		go func() { <-container.Done(); exited <- name }() // ends with the container, which always is ended
 	}
@@ -415,10 +426,10 @@ func (c *Cloud) registerTask(t *ecsTask, r *runningTask) {
 	groups := map[string]int{}
 	for _, target := range t.Targets {
 		tg, container := c.state.ELB.TargetGroups[target.Group], r.containers[target.Container]
-		if tg == nil || container == nil || *t.DesiredStatus == taskStopped {
+		if tg == nil || container == nil || *t.DesiredStatus == taskStopped || c.live.ELB.groups[target.Group] == nil { // that of a closing cloud
 			continue
 		}
-		c.register(tg, balancer.Target{ID: t.Address, Port: target.Port, Addr: loopback(container.Port), Zone: *t.AvailabilityZone})
+		c.register(tg, balancer.Target{ID: t.Address, Port: target.Port, Addr: loopback(container.Port), Zone: *t.AvailabilityZone, Sick: c.Faults().Tasks.Unhealthy})
 		groups[target.Group]++
 	}
 	for group, n := range groups {

@@ -413,6 +413,26 @@ func TestABadReleaseIsRolledBackAndSaysWhy(t *testing.T) {
 	}
 }
 
+func TestTasksGoWrongAsTheFaultsSay(t *testing.T) {
+	t.Parallel()
+	for reason, faults := range map[string]localcloud.TaskFaults{
+		"Essential container in task exited": {Crash: true},
+		"Task failed ELB health checks":      {Unhealthy: true},
+		"CannotPullContainerError: ":         {Unpullable: true},
+	} {
+		t.Run(reason, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, localcloud.Config{Latencies: localcloud.Latencies{Scale: 0.01}, Faults: localcloud.Faults{Tasks: faults}})
+			s.create(t, s.definition(t, "serve", "good", nil), 1)
+			s.until(t, "a task stopped for "+reason, func(types.Service) bool {
+				return slices.ContainsFunc(s.tasks(t, types.DesiredStatusStopped), func(t types.Task) bool {
+					return strings.HasPrefix(aws.ToString(t.StoppedReason), reason)
+				})
+			})
+		})
+	}
+}
+
 func TestTasksAreReplacedAfterARestart(t *testing.T) {
 	t.Parallel()
 	dir := openDir(t)

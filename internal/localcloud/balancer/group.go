@@ -38,6 +38,8 @@ type Target struct {
 	Addr string
 	// Zone is the availability zone that is reported.
 	Zone string
+	// Sick makes every health check fail, whatever the target answers.
+	Sick bool
 }
 
 // Health is a target with what the checks say of it.
@@ -372,7 +374,7 @@ func (g *Group) probe(ctx context.Context, settings Settings, t Target) (reason,
 		addr = net.JoinHostPort(host, strconv.Itoa(settings.CheckPort))
 	}
 	at, err := url.Parse("http://" + addr + settings.Path)
-	if err != nil || addr == "" {
+	if err != nil || addr == "" || t.Sick {
 		return "Target.FailedHealthChecks", "Health checks failed"
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
