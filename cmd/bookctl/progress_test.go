@@ -39,6 +39,7 @@ func TestALogSaysNowAndThenWhatIsWaitedFor(t *testing.T) {
 	}
 	at(3*time.Second, graph.Event{Node: "sg-task", Kind: graph.Updating, Changes: rules}) // it is new, and gets its rules
 	at(3*time.Second, graph.Event{Node: "sg-database", Kind: graph.Updating, Changes: rules})
+	at(3*time.Second, graph.Event{Node: "sg-database", Kind: graph.Done})
 	at(4*time.Second, graph.Event{Node: "sg-task", Kind: graph.Done, Elapsed: 2 * time.Second})
 	at(10*time.Second, graph.Event{Node: "database", Kind: graph.Waiting, Note: "backing-up"})
 	beat(20 * time.Second) // too early
@@ -58,13 +59,14 @@ func TestALogSaysNowAndThenWhatIsWaitedFor(t *testing.T) {
 12:00:01 load-balancer            creating
 12:00:02 sg-task                  creating
 12:00:03 sg-database              updating 2 rules missing, 1 rule too many
+12:00:03 sg-database              done
 12:00:04 sg-task                  done in 2s
 12:00:10 database                 waiting: backing-up
-12:00:50 Creating load-balancer, 49s; database goes on beside it. 1 of 31, 50s.
+12:00:50 Creating load-balancer, 49s; database goes on beside it. 2 of 31, 50s.
 12:01:10 load-balancer            failed: no quota
 12:01:12 cluster                  left under way after 3s: PROVISIONING
 12:01:13 service                  not started
-12:03:10 Creating database, 3m10s: backing-up. 6 of 31, 3m10s.
+12:03:10 Creating database, 3m10s: backing-up. 7 of 31, 3m10s.
 12:03:20 database                 done in 3m20s
 12:05:00 not begun, since something that they need failed: listener, service-alarm
 `
