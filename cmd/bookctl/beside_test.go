@@ -49,9 +49,9 @@ func (h *byHand) databaseStatus() string {
 	return *out.DBInstances[0].DBInstanceStatus
 }
 
-// slow are flags of a local cloud in which a database takes 38 s, which is longer
+// slow are flags of a local cloud in which a database takes 25 s, which is longer
 // than the compiler does beside other tests.
-var slow = []string{"--latencies", "aws", "--scale", "0.15"}
+var slow = []string{"--latencies", "aws", "--scale", "0.1"}
 
 // awaitBeside waits until a task runs whose database is still being made.
 func (h *byHand) awaitBeside() {
