@@ -45,8 +45,9 @@ const (
 // for each call, so the time of a run there says nothing. The local cloud answers alike however
 // much there is, and takes as long as AWS, scaled: there the time is to stay flat.
 // Stacks that serve are not free there, though: each is a PostgreSQL and a bookapi
-// of this machine. They are given an image that was built before, as compilers at
-// work side by side are this machine's affair as well.
+// of this machine. So those that nothing is done with are left without tasks, and
+// have all else. They are given an image that was built before, as
+// compilers at work side by side are this machine's affair as well.
 func BenchmarkGrowth(b *testing.B) {
 	b.Run("emulator", func(b *testing.B) {
 		// The emulator starts no task to wait for.
@@ -55,7 +56,9 @@ func BenchmarkGrowth(b *testing.B) {
 	b.Run("local", func(b *testing.B) {
 		cloud := openSlowCloud(b, growthStacks+4)
 		// Without --local each has port 80, which this machine has but once.
-		growth{endpoint: cloud.endpoint, up: []string{"up", "--arch", runtime.GOARCH, "--image", builtImage(b)}, again: []string{"up"}}.run(b)
+		growth{
+			endpoint: cloud.endpoint, up: []string{"up", "--arch", runtime.GOARCH, "--image", builtImage(b)}, again: []string{"up"}, rest: cloud.putToRest,
+		}.run(b)
 	})
 }
 
@@ -83,6 +86,8 @@ func builtImage(b *testing.B) string {
 type growth struct {
 	endpoint  string
 	up, again []string // the first up of a stack, and one that has nothing to do
+	// rest, which may be nil, takes the tasks from a stack and leaves all else.
+	rest func(*testing.B, string)
 	// emulator says that the account begins without service-linked roles, that status
 	// finds no stack healthy, and that all load balancers can have the same port.
 	emulator bool
@@ -182,6 +187,11 @@ func (g growth) run(b *testing.B) {
 		var waves []string
 		for first := 1; first <= growthStacks; first += growthAtOnce {
 			made := g.wave(b, first)
+			for i := range growthAtOnce {
+				if g.rest != nil {
+					g.rest(b, fmt.Sprintf("s%d", first+i))
+				}
+			}
 			calls, seconds := make([]int, growthAtOnce), make([]float64, growthAtOnce)
 			for i, f := range made {
 				calls[i], seconds[i] = f.calls, f.seconds

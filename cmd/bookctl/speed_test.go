@@ -18,6 +18,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awscredentials "github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/google/go-containerregistry/pkg/authn"
 
@@ -322,6 +323,18 @@ func openSlowCloud(b *testing.B, vpcs int) *slowCloud {
 		Region: "us-east-1", BaseEndpoint: aws.String(c.Endpoint()), HTTPClient: &http.Client{},
 		Credentials: awscredentials.NewStaticCredentialsProvider("bench", "bench", ""),
 	})}
+}
+
+// putToRest leaves a stack without a task. Its database costs nothing that anybody
+// notices while nobody asks it.
+func (c *slowCloud) putToRest(b *testing.B, stack string) {
+	b.Helper()
+	_, err := c.clients.ECS.UpdateService(b.Context(), &ecs.UpdateServiceInput{
+		Cluster: aws.String(stack + "-cluster"), Service: aws.String(stack + "-service"), DesiredCount: aws.Int32(0),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
 }
 
 // rest waits until nothing is on its way: RDS removes no instance before its
