@@ -65,6 +65,17 @@ func (h *byHand) awaitBeside() {
 	}
 }
 
+// beginBeside starts a first up in a slow cloud, and returns when its task waits for
+// the database. before is the census of the empty account.
+func (s *shell) beginBeside(t *testing.T) (h *byHand, before []string, up *running) {
+	t.Helper()
+	h = s.byHand(t, nil, slow...)
+	before = h.census()
+	up = s.begin(t, "up", "--local")
+	h.awaitBeside()
+	return h, before, up
+}
+
 // TestTasksBeginBesideTheirDatabase kills a first up while its tasks wait for the
 // database. The next one goes on with the same tasks, and what it leaves is a stack
 // like any other.
@@ -74,10 +85,7 @@ func TestTasksBeginBesideTheirDatabase(t *testing.T) {
 	}
 	t.Parallel()
 	s := newShell(t)
-	h := s.byHand(t, nil, slow...)
-	before := h.census()
-	first := s.begin(t, "up", "--local")
-	h.awaitBeside()
+	h, before, first := s.beginBeside(t)
 	if r := s.run("status", "--local"); r.code != 3 || !strings.Contains(r.out, "creating") || strings.Contains(r.out, "service: ") || strings.Contains(r.out, "task-definition: ") {
 		t.Errorf("status: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
@@ -196,9 +204,7 @@ func TestAPasswordThatChangesWhileTasksWaitReachesThem(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newShell(t)
-			h := s.byHand(t, nil, slow...)
-			first := s.begin(t, "up", "--local")
-			h.awaitBeside()
+			h, _, first := s.beginBeside(t)
 			h.must(first.Process.Kill())
 			first.end(t)
 			for begun := time.Now(); h.databaseStatus() != "available"; time.Sleep(100 * time.Millisecond) {
@@ -245,10 +251,7 @@ func TestTheWaitForADatabaseEndsWithIt(t *testing.T) {
 	}
 	t.Parallel()
 	s := newShell(t)
-	h := s.byHand(t, nil, slow...)
-	before := h.census()
-	first := s.begin(t, "up", "--local")
-	h.awaitBeside()
+	h, before, first := s.beginBeside(t)
 	h.faults(map[string]any{"deny": []string{"rds:DescribeDBInstances"}})
 	r := first.end(t)
 	r.says(t, 4, "database                 failed", "rds:DescribeDBInstances", "service                  left under way after ", ": database failed")

@@ -4,11 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"log"
 	"math/rand/v2"
 	"net"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,7 +20,6 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/registry"
 
 	"github.com/bookctl/bookctl/internal/image"
 	"github.com/bookctl/bookctl/internal/moto"
@@ -73,9 +69,7 @@ func builtImage(b *testing.B) string {
 	if err != nil {
 		b.Fatal(err)
 	}
-	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
-	b.Cleanup(server.Close)
-	repository := strings.TrimPrefix(server.URL, "http://") + "/bookapi"
+	repository := openRegistry(b) + "/bookapi"
 	if _, err := image.Push(b.Context(), i, repository, authn.Anonymous, nil); err != nil {
 		b.Fatal(err)
 	}

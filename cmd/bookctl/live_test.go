@@ -18,13 +18,20 @@ import (
 	"github.com/bookctl/bookctl/internal/moto"
 )
 
+// openRegistry serves an empty registry until the end of the test, and returns its
+// host and port.
+func openRegistry(t testing.TB) string {
+	t.Helper()
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://")
+}
+
 // readyImage puts an image that says it is for amd64 into a registry of its own
 // and returns the reference.
 func readyImage(t testing.TB) string {
 	t.Helper()
-	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
-	t.Cleanup(server.Close)
-	ref, err := name.ParseReference(strings.TrimPrefix(server.URL, "http://") + "/bookapi:1")
+	ref, err := name.ParseReference(openRegistry(t) + "/bookapi:1")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,17 +39,7 @@ func TestItWaitsUntilItsSecretSaysWhereTheDatabaseIs(t *testing.T) {
 	}
 	p := run(t, db, "DB_HOST=", "DB_PORT=", "DB_SECRET_ARN="+*made.ARN, "AWS_ENDPOINT_URL="+endpoint, "AWS_CONTAINER_CREDENTIALS_FULL_URI="+agent(t))
 	s := service{url: p.url}
-	began := time.Now()
-	for {
-		if resp, err := http.Get(p.url + "/healthz"); err == nil {
-			_ = resp.Body.Close()
-			break
-		}
-		if time.Since(began) > 30*time.Second {
-			t.Fatalf("it does not answer:\n%s", p.log)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	awaitOK(t, p.url+"/healthz", p.log)
 	time.Sleep(2500 * time.Millisecond) // some attempts
 	for _, path := range []string{"/startupz", "/readyz", "/books/Dune"} {
 		s.send(t, "GET", path, "").want(t, 503)

@@ -238,8 +238,14 @@ func (s *service) await(tb testing.TB) {
 
 func awaitReady(tb testing.TB, url string, log fmt.Stringer) {
 	tb.Helper()
+	awaitOK(tb, url+"/readyz", log)
+}
+
+// awaitOK waits until an address answers with 200.
+func awaitOK(tb testing.TB, address string, log fmt.Stringer) {
+	tb.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		response, err := http.Get(url + "/readyz")
+		response, err := http.Get(address)
 		if err == nil {
 			_ = response.Body.Close()
 			if response.StatusCode == http.StatusOK {
@@ -247,7 +253,7 @@ func awaitReady(tb testing.TB, url string, log fmt.Stringer) {
 			}
 		}
 		if time.Now().After(deadline) {
-			tb.Fatalf("not ready after a minute: %v\n%s", err, log)
+			tb.Fatalf("%s is not well after a minute: %v\n%s", address, err, log)
 		}
 	}
 }

@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// fargateAgent acts for a task under its execution role. The lock is held while
-// it is used.
+// fargateAgent acts for a task under one of its roles: the agent itself under the
+// execution role, and the task's own programs under the task role. The lock is
+// held while it is used.
 type fargateAgent struct {
 	*Cloud
 	role    iamRole
@@ -16,10 +17,10 @@ type fargateAgent struct {
 	session string // what the agent is called in errors
 }
 
-func (c *Cloud) agent(d *ecsDefinition, task string) fargateAgent {
+func (c *Cloud) agent(role *string, task string) fargateAgent {
 	a := fargateAgent{Cloud: c}
-	if d.ExecutionRoleArn != nil {
-		a.role, a.hasRole = c.roleByARN(*d.ExecutionRoleArn)
+	if role != nil {
+		a.role, a.hasRole = c.roleByARN(*role)
 		a.session = fmt.Sprintf("arn:aws:sts::%s:assumed-role/%s/%s", c.cfg.Account, a.role.Name, task)
 	}
 	return a
@@ -29,9 +30,13 @@ func (c *Cloud) agent(d *ecsDefinition, task string) fargateAgent {
 // in IAM's words.
 func (a fargateAgent) check(action, resource string) error {
 	if !a.hasRole || !a.role.allows(action, resource) {
-		return fmt.Errorf("AccessDeniedException: User: %s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action", a.session, action, resource, action)
+		return fmt.Errorf("AccessDeniedException: %s", a.refusal(action, resource))
 	}
 	return nil
+}
+
+func (a fargateAgent) refusal(action, resource string) string {
+	return fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action", a.session, action, resource, action)
 }
 
 // secret fetches a value for a container's environment.

@@ -2,7 +2,6 @@ package localcloud
 
 import (
 	"crypto/subtle"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -15,7 +14,7 @@ import (
 // credentials by, and the access key that they have
 // (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html).
 type taskRole struct {
-	arn, path, key, session string
+	arn, path, key string
 }
 
 // credentialsLife is how long credentials are good for; tasks fetch new ones.
@@ -27,14 +26,14 @@ const credentialsPath = "credentials/"
 const taskKey = "ASIATASK"
 
 // newTaskRole makes what a task of the definition gets, nothing without a role.
-func newTaskRole(arn *string, task string) taskRole {
+func newTaskRole(arn *string) taskRole {
 	if arn == nil {
 		return taskRole{}
 	}
-	return taskRole{arn: *arn, path: uuid(), key: taskKey + strings.ToUpper(hexDigits(12)), session: task}
+	return taskRole{arn: *arn, path: uuid(), key: taskKey + strings.ToUpper(hexDigits(12))}
 }
 
-// environment is by which the AWS SDKs in a container find the credentials, and
+// roleEnvironment is by which the AWS SDKs in a container find the credentials, and
 // the cloud itself.
 func (c *Cloud) roleEnvironment(r taskRole) map[string]string {
 	if r.arn == "" {
@@ -65,7 +64,7 @@ func (c *Cloud) serveCredentials(path string) (answer map[string]string, ok bool
 // mayCall is nil when a call is not a task's, or its role allows it. The lock is
 // held.
 func (c *Cloud) mayCall(key, action string, input any) error {
-	for _, t := range c.live.ECS.tasks {
+	for id, t := range c.live.ECS.tasks {
 		if t.role.arn == "" || t.role.key != key {
 			continue
 		}
@@ -76,15 +75,11 @@ func (c *Cloud) mayCall(key, action string, input any) error {
 				resource = s.ARN
 			}
 		}
-		role, ok := c.roleByARN(t.role.arn)
-		if ok && c.roleUsable(t.role.arn) && role.allows(action, resource) {
+		program := c.agent(&t.role.arn, id)
+		if c.roleUsable(t.role.arn) && program.check(action, resource) == nil {
 			return nil
 		}
-		return &apiError{
-			status: http.StatusBadRequest, code: "AccessDeniedException",
-			message: fmt.Sprintf("User: arn:aws:sts::%s:assumed-role/%s/%s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action",
-				c.cfg.Account, role.Name, t.role.session, action, resource, action),
-		}
+		return &apiError{status: http.StatusBadRequest, code: "AccessDeniedException", message: program.refusal(action, resource)}
 	}
 	if strings.HasPrefix(key, taskKey) {
 		return &apiError{status: http.StatusBadRequest, code: "UnrecognizedClientException", message: "The security token included in the request is invalid."}

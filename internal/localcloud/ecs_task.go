@@ -146,7 +146,7 @@ func (c *Cloud) startTask(spec taskSpec) (*ecsTask, error) {
 		c.state.ECS.Tasks = map[string]*ecsTask{}
 	}
 	c.state.ECS.Tasks[id] = t
-	r := &runningTask{stopping: make(chan struct{}), containers: map[string]*task.Container{}, role: newTaskRole(d.TaskRoleArn, id)}
+	r := &runningTask{stopping: make(chan struct{}), containers: map[string]*task.Container{}, role: newTaskRole(d.TaskRoleArn)}
 	c.live.ECS.tasks[id] = r
 	c.spawn(func(ctx context.Context) { c.runTask(ctx, t, r) })
 	return t, nil
@@ -303,7 +303,7 @@ func (c *Cloud) pullTask(ctx context.Context, t *ecsTask) (specs map[string]task
 		if p := d.RuntimePlatform; p != nil {
 			platform = string(p.CpuArchitecture)
 		}
-		agent := c.agent(d, t.ID)
+		agent := c.agent(d.ExecutionRoleArn, t.ID)
 		for _, def := range d.ContainerDefinitions {
 			var spec task.Spec
 			if spec, err = c.containerSpec(agent, t, def); err != nil {

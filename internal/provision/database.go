@@ -259,10 +259,7 @@ func (d *Database) Find(ctx context.Context) (graph.State, error) {
 func (d *Database) connected(c credentials, db *types.DBInstance) credentials {
 	c.Engine = d.secret.initial.Engine
 	c.Username, c.DBName = aws.ToString(db.MasterUsername), aws.ToString(db.DBName)
-	if e := db.Endpoint; e != nil {
-		c.Host, c.Port = aws.ToString(e.Address), int(aws.ToInt32(e.Port))
-	}
-	return c
+	return c.at(db.Endpoint)
 }
 
 // databasePhase sorts RDS's statuses:
@@ -781,10 +778,7 @@ func RotatePassword(ctx context.Context, c Clients, stack string) error {
 		return err
 	}
 	// A run that was cut off may not have put the address into it yet.
-	if e := db.Endpoint; e != nil {
-		current.Host, current.Port = aws.ToString(e.Address), int(aws.ToInt32(e.Port))
-	}
-	if _, err := s.put(ctx, current); err != nil {
+	if _, err := s.put(ctx, current.at(db.Endpoint)); err != nil {
 		return err
 	}
 	if err := d.setPassword(ctx, c.Secrets, s.secretName(), aws.ToString(db.DBInstanceArn)); err != nil {

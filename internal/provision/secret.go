@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
@@ -41,6 +42,14 @@ type credentials struct {
 // connection is everything but the password, for comparing and showing.
 func (c credentials) connection() string {
 	return fmt.Sprintf("%s://%s@%s:%d/%s", c.Engine, c.Username, c.Host, c.Port, c.DBName)
+}
+
+// at is c with the address of an instance, where RDS says it already.
+func (c credentials) at(e *rdstypes.Endpoint) credentials {
+	if e != nil {
+		c.Host, c.Port = aws.ToString(e.Address), int(aws.ToInt32(e.Port))
+	}
+	return c
 }
 
 // String keeps the password out of whatever might print credentials.

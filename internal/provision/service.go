@@ -115,6 +115,12 @@ type liveService struct {
 	samePassword  bool // secretVersion's is the current one
 }
 
+// begunBeside says whether tasks were begun beside their database and are not yet
+// treated as all others.
+func begunBeside(live *types.Service) bool {
+	return aws.ToInt32(live.HealthCheckGracePeriodSeconds) == besideGrace
+}
+
 // besideDatabase finds out how far tasks are that were begun beside their database,
 // whatever the run waits for otherwise. They are given time until the database
 // serves, and then besideConnect until the load balancer finds them healthy; after
@@ -320,7 +326,7 @@ func asLiveService(live *types.Service, tags map[string]string) liveService {
 	l := liveService{
 		tags: tags, definition: aws.ToString(live.TaskDefinition), launch: string(live.LaunchType), desired: live.DesiredCount,
 		propagate: string(live.PropagateTags), exec: live.EnableExecuteCommand, recordedCount: tags[tagCount],
-		secretVersion: tags[TagSecretVersion], beside: aws.ToInt32(live.HealthCheckGracePeriodSeconds) == besideGrace,
+		secretVersion: tags[TagSecretVersion], beside: begunBeside(live),
 	}
 	if n := live.NetworkConfiguration; n != nil && n.AwsvpcConfiguration != nil {
 		l.subnets, l.groups = n.AwsvpcConfiguration.Subnets, n.AwsvpcConfiguration.SecurityGroups

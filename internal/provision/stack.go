@@ -171,7 +171,7 @@ func (s *Stack) canBeginBeside() bool {
 		return false // it is being restored
 	}
 	live := s.service.last.Load()
-	return live == nil || aws.ToInt32(live.HealthCheckGracePeriodSeconds) == besideGrace && completed(live) == ""
+	return live == nil || begunBeside(live) && completed(live) == ""
 }
 
 // URL returns where the stack answers, or "" before the load balancer is there.
