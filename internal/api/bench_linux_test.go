@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -255,6 +255,10 @@ func runPgbench(b *testing.B, pgbench string, db *dbServer, rows int, script str
 func load(b *testing.B, url string, n int, d time.Duration, request func([]byte, *rand.Rand) []byte, answerEnd string) (int, []time.Duration) {
 	// A thread in a raw system call keeps its place in the scheduler.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU() + 2))
+	address, err := netip.ParseAddrPort(strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		b.Fatal(err)
+	}
 	var all [2][]time.Duration
 	var wait sync.WaitGroup
 	for thread := range all {
@@ -262,7 +266,7 @@ func load(b *testing.B, url string, n int, d time.Duration, request func([]byte,
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
 			var err error
-			if all[thread], err = poll(strings.TrimPrefix(url, "http://"), n/len(all), time.Now().Add(d), request, answerEnd); err != nil {
+			if all[thread], err = poll(address, n/len(all), time.Now().Add(d), request, answerEnd); err != nil {
 				b.Error(err)
 			}
 		})
@@ -273,7 +277,7 @@ func load(b *testing.B, url string, n int, d time.Duration, request func([]byte,
 }
 
 // poll is one thread of load.
-func poll(address string, n int, end time.Time, request func([]byte, *rand.Rand) []byte, answerEnd string) (took []time.Duration, err error) {
+func poll(address netip.AddrPort, n int, end time.Time, request func([]byte, *rand.Rand) []byte, answerEnd string) (took []time.Duration, err error) {
 	random, suffix := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), []byte(answerEnd)
 	queue, err := syscall.EpollCreate1(0)
 	if err != nil {
@@ -282,17 +286,18 @@ func poll(address string, n int, end time.Time, request func([]byte, *rand.Rand)
 	defer func() { err = errors.Join(err, syscall.Close(queue)) }()
 	started := map[int32]time.Time{}
 	for range n {
-		conn, err := net.Dial("tcp", address)
+		// Not Go's own: its runtime polls those too, and would be woken each time.
+		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 		if err != nil {
 			return nil, err
 		}
-		defer func() { _ = conn.Close() }() // the file below is the one in use
-		file, err := conn.(*net.TCPConn).File()
-		if err != nil {
+		defer func() { err = errors.Join(err, syscall.Close(fd)) }()
+		if err := syscall.Connect(fd, &syscall.SockaddrInet4{Addr: address.Addr().As4(), Port: int(address.Port())}); err != nil {
 			return nil, err
 		}
-		defer func() { _ = file.Close() }() // all was read
-		fd := int(file.Fd())
+		if err := syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1); err != nil {
+			return nil, err
+		}
 		if err := syscall.EpollCtl(queue, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(fd)}); err != nil {
 			return nil, err
 		}
