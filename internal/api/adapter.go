@@ -25,10 +25,8 @@ import (
 // bodies together.
 type adapter struct {
 	router chi.Router
-	// short are shorter ways for some operations, by id. One serves what is
-	// plainly valid and hands everything else to the next handler, which is
-	// huma's; so there is one validation, whichever way a request takes.
-	short map[string]func(next http.Handler) http.Handler
+	// shortCreate is a shorter way to store a book, see short.go.
+	shortCreate func(next http.Handler) http.Handler
 	// bodies is the size of all request bodies in memory.
 	bodies atomic.Int64
 	// working is how many requests are worked on.
@@ -71,13 +69,10 @@ func (a *adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 		}
 		handler(ctx)
 	})
-	if shorten := a.short[op.OperationID]; shorten != nil {
-		next = shorten(next)
+	if op.OperationID == createBook {
+		next = a.shortCreate(next)
 	}
-	a.router.MethodFunc(op.Method, pattern, func(w http.ResponseWriter, r *http.Request) {
-		if record, ok := w.(*record); ok {
-			record.operation = op.OperationID
-		}
+	a.router.MethodFunc(op.Method, pattern, named(op.OperationID, func(w http.ResponseWriter, r *http.Request) {
 		if op.RequestBody != nil {
 			body := &budgeted{from: r.Body, used: &a.bodies}
 			defer body.release()
@@ -88,13 +83,18 @@ func (a *adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 			}
 			r.Body = &bytesBody{bytes.NewReader(text), text}
 		}
-		defer a.working.Add(-1)
-		if a.working.Add(1) > maxWorking {
-			writeError(w, &Error{Code: Overloaded, Message: "too many requests at once"})
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+		a.work(w, r, next)
+	}))
+}
+
+// work has a request served, unless there are too many.
+func (a *adapter) work(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	defer a.working.Add(-1)
+	if a.working.Add(1) > maxWorking {
+		writeError(w, &Error{Code: Overloaded, Message: "too many requests at once"})
+		return
+	}
+	next.ServeHTTP(w, r)
 }
 
 func (a *adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.router.ServeHTTP(w, r) }

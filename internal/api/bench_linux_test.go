@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,6 +52,7 @@ func BenchmarkBesidePgbench(b *testing.B) {
 	db := startPostgres(b, "shared_buffers", sharedBuffers)
 	api := run(b, db, "DB_SSLMODE=disable", "TASK_CPU=256", "TASK_MEMORY=512") // as a default task has them
 	awaitReady(b, api.url, api.log)
+	api.log.keepNoMore() // 10 MB a second, for whose memory the machine has work, too
 	empty, _ := load(b, api.url, clients, turn, func(to []byte, _ *rand.Rand) []byte {
 		return append(to, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"...)
 	}, "ok\n")
@@ -255,6 +257,8 @@ func runPgbench(b *testing.B, pgbench string, db *dbServer, rows int, script str
 func load(b *testing.B, url string, n int, d time.Duration, request func([]byte, *rand.Rand) []byte, answerEnd string) (int, []time.Duration) {
 	// A thread in a raw system call keeps its place in the scheduler.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU() + 2))
+	// And garbage can't be collected before it returns.
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	address, err := netip.ParseAddrPort(strings.TrimPrefix(url, "http://"))
 	if err != nil {
 		b.Fatal(err)

@@ -26,11 +26,8 @@ func (s *Server) routes() http.Handler {
 	config.Info.Description = "Store books, and find them again."
 	// No page and no schemas of huma's: its page needs the internet.
 	config.DocsPath, config.SchemasPath, config.CreateHooks = "", "", nil
-	api := huma.NewAPI(config, &adapter{router: router, short: map[string]func(http.Handler) http.Handler{
-		bookByName: s.shortLookup,
-		createBook: s.shortCreate,
-	}})
-	s.register(api)
+	adapter := &adapter{router: router, shortCreate: s.shortCreate}
+	s.register(huma.NewAPI(config, adapter))
 	router.Get("/healthz", named("healthz", s.healthz))
 	router.Get("/readyz", named("readyz", s.readyz))
 	router.Get("/startupz", named("startupz", s.startupz))
@@ -40,7 +37,7 @@ func (s *Server) routes() http.Handler {
 	router.Get("/style.css", named("docs", asset("style.css", "text/css; charset=utf-8")))
 	router.Get("/", named("home", s.home))
 	router.Post("/", named("home", s.addFromHome))
-	return s.observe(router)
+	return s.observe(s.shortLookup(adapter, router))
 }
 
 // opened answers requests for books only when there is a schema to keep them

@@ -193,39 +193,3 @@ func (s *Server) tidy(ctx context.Context) {
 		}
 	}
 }
-
-// limit closes connections above max as they come.
-func limit(l net.Listener, max int64) net.Listener { return &limited{Listener: l, max: max} }
-
-type limited struct {
-	net.Listener
-	max  int64
-	open atomic.Int64
-}
-
-func (l *limited) Accept() (net.Conn, error) {
-	for {
-		conn, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		if l.open.Add(1) <= l.max {
-			return &counted{Conn: conn, open: &l.open}, nil
-		}
-		l.open.Add(-1)
-		_ = conn.Close() // refused
-	}
-}
-
-type counted struct {
-	net.Conn
-	open   *atomic.Int64
-	closed atomic.Bool
-}
-
-func (c *counted) Close() error {
-	if c.closed.CompareAndSwap(false, true) {
-		c.open.Add(-1)
-	}
-	return c.Conn.Close()
-}

@@ -178,12 +178,23 @@ type service struct {
 type syncBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
+	full bool
 }
 
 func (b *syncBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.full {
+		return len(p), nil
+	}
 	return b.text.Write(p)
+}
+
+// keepNoMore drops what is written from now on.
+func (b *syncBuffer) keepNoMore() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.full = true
 }
 
 func (b *syncBuffer) String() string {

@@ -81,9 +81,9 @@ func (s *Store) withRead(ctx context.Context, do func(context.Context, *pgx.Conn
 
 // Lookup is the first book of that name.
 func (s *Store) Lookup(ctx context.Context, name string) (*Book, error) {
-	ctx, end := span(ctx, "lookup")
+	_, end := span(ctx, "lookup")
 	defer end()
-	book, err := s.lookups.do(ctx, name)
+	book, err := s.lookups.do(name)
 	if err == nil && book == nil {
 		err = &Error{Code: NotFound, Message: "no book has this name"}
 	}
@@ -92,9 +92,9 @@ func (s *Store) Lookup(ctx context.Context, name string) (*Book, error) {
 
 // Insert stores a book; it returns after the commit.
 func (s *Store) Insert(ctx context.Context, book NewBook) (*Book, error) {
-	ctx, end := span(ctx, "insert")
+	_, end := span(ctx, "insert")
 	defer end()
-	return s.inserts.do(ctx, book)
+	return s.inserts.do(book)
 }
 
 // Ping says whether the database answers and would take a write.

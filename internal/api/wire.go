@@ -39,10 +39,12 @@ var binaryFormat = []int16{1}
 
 // query runs a statement that is prepared once per connection.
 func query(ctx context.Context, conn *pgx.Conn, name, sql string, params ...[]byte) (*pgconn.ResultReader, error) {
-	if _, err := conn.Prepare(ctx, name, sql); err != nil { // no round trip after the first
+	statement, err := conn.Prepare(ctx, name, sql) // no round trip after the first
+	if err != nil {
 		return nil, err
 	}
-	return conn.PgConn().ExecPrepared(ctx, name, params, binaryFormat, binaryFormat), nil
+	// It knows its columns, so the database need not describe them each time.
+	return conn.PgConn().ExecStatement(ctx, statement, params, binaryFormat, binaryFormat), nil
 }
 
 func int64At(column []byte) int64 { return int64(binary.BigEndian.Uint64(column)) }
