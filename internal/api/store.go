@@ -42,12 +42,16 @@ func (s *Store) close() {
 	s.pool.Close()
 }
 
-// withConn runs do on a connection of the pool within the time of a query.
+// withConn runs do on a connection of the pool within the time of a query, or of
+// ctx if it has one.
 func (s *Store) withConn(ctx context.Context, do func(context.Context, *pgx.Conn) error) error {
 	ctx, end := span(ctx, "database")
 	defer end()
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
+	if _, limited := ctx.Deadline(); !limited {
+		var cancel func()
+		ctx, cancel = context.WithTimeout(ctx, queryTimeout)
+		defer cancel()
+	}
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return failure(err)
