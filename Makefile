@@ -13,7 +13,7 @@ build: ## bin/bookctl
 
 test: ## install what is missing, then every test under the race detector
 	.ci/setup
-	go test -race -p 1 -timeout 40m ./...
+	go test -race -p 1 -parallel 3 -timeout 40m ./...
 
 check: ## what CI runs
 	.ci/run

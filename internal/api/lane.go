@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -22,8 +23,13 @@ const (
 type lanes[In, Out any] struct {
 	queue chan *job[In, Out]
 	// run serves a batch by setting each job's answer.
-	run  func(context.Context, []*job[In, Out])
-	wait sync.WaitGroup
+	run func(context.Context, []*job[In, Out])
+	// halves is for batches of which one is worked on at a time: one takes at most
+	// half of the requests under way, so that this process has the other half to
+	// work on meanwhile. Else they gather in one, and process and database take
+	// turns at being idle.
+	halves bool
+	wait   sync.WaitGroup
 }
 
 // job is one request's part of a batch.
@@ -46,9 +52,18 @@ func (l *lanes[In, Out]) start(n int) {
 func (l *lanes[In, Out]) loop() {
 	batch := make([]*job[In, Out], 0, maxBatch)
 	for first := range l.queue {
+		// The requests of the batch before are the other half, those that are read
+		// but not here yet are let in first.
+		most, before := maxBatch, len(batch)
+		if l.halves {
+			if len(l.queue) < before/2 {
+				runtime.Gosched()
+			}
+			most = min(most, (before+1+len(l.queue)+1)/2)
+		}
 		batch = append(batch[:0], first)
 	more:
-		for len(batch) < maxBatch {
+		for len(batch) < most {
 			select {
 			case next, open := <-l.queue:
 				if !open {

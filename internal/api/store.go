@@ -28,7 +28,7 @@ const (
 
 func newStore(pool *pgxpool.Pool) *Store {
 	s := &Store{pool: pool}
-	s.lookups.run = s.lookup
+	s.lookups.run, s.lookups.halves = s.lookup, true
 	s.inserts.run = s.insert
 	s.lookups.start(lookupLanes)
 	s.inserts.start(insertLanes)
