@@ -24,10 +24,10 @@ type lanes[In, Out any] struct {
 	queue chan *job[In, Out]
 	// run serves a batch by setting each job's answer.
 	run func(context.Context, []*job[In, Out])
-	// halves is for batches of which one is worked on at a time: one takes at most
-	// half of the requests under way, so that this process has the other half to
-	// work on meanwhile. Else they gather in one, and process and database take
-	// turns at being idle.
+	// halves is for a lane that is alone: its batches take at most half of the
+	// requests under way, so that this process has the other half to work on
+	// meanwhile. Else all gather in one, and process and database take turns at
+	// being idle.
 	halves bool
 	wait   sync.WaitGroup
 }
@@ -52,13 +52,12 @@ func (l *lanes[In, Out]) start(n int) {
 func (l *lanes[In, Out]) loop() {
 	batch := make([]*job[In, Out], 0, maxBatch)
 	for first := range l.queue {
-		// The requests of the batch before are the other half, those that are read
-		// but not here yet are let in first.
 		most, before := maxBatch, len(batch)
 		if l.halves {
 			if len(l.queue) < before/2 {
-				runtime.Gosched()
+				runtime.Gosched() // lets in what has been read and is not here yet
 			}
+			// Under way are these, and the ones just answered, or those after them.
 			most = min(most, (before+1+len(l.queue)+1)/2)
 		}
 		batch = append(batch[:0], first)
