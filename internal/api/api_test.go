@@ -493,9 +493,13 @@ func bothWays(t *testing.T, s *service) {
 			t.Errorf("headers differ:\n%s", diff)
 		}
 	}
-	a, b := s.send(t, "GET", "/books/neither", ""), s.send(t, "GET", "/books/neither?x=1", "")
-	if a.body != b.body {
-		t.Errorf("problems differ: %s and %s", a.body, b.body)
+	for _, path := range []string{
+		"neither", "", "batch", "id", "id/", "id/1", "id/1/2", "id%2F1", "%69d/1", "ids", "a/b", "a%2Fb", "a//b", "/a", "a/", "./a", "../books", "%2e%2e/a", "%00", "%ff", "+", "%2B", "a;b", "%3F",
+	} {
+		a, b := s.send(t, "GET", "/books/"+path, ""), s.send(t, "GET", "/books/"+path+"?x=1", "")
+		if a.status != b.status || a.body != b.body {
+			t.Errorf("%s: answers differ: %d %s and %d %s", path, a.status, a.body, b.status, b.body)
+		}
 	}
 }
 

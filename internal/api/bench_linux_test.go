@@ -49,10 +49,12 @@ const (
 // BenchmarkBesidePgbench is what `make bench` runs. It prints a table.
 func BenchmarkBesidePgbench(b *testing.B) {
 	pgbench := findPgbench(b)
+	// A client that collects garbage takes the machine from the server.
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	db := startPostgres(b, "shared_buffers", sharedBuffers)
 	api := run(b, db, "DB_SSLMODE=disable", "TASK_CPU=256", "TASK_MEMORY=512") // as a default task has them
 	awaitReady(b, api.url, api.log)
-	api.log.keepNoMore() // 10 MB a second, for whose memory the machine has work, too
+	api.log.keepNoMore() // 10 MB a second: to keep it would cost the machine
 	empty, _ := load(b, api.url, clients, turn, func(to []byte, _ *rand.Rand) []byte {
 		return append(to, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"...)
 	}, "ok\n")
@@ -78,6 +80,7 @@ func BenchmarkBesidePgbench(b *testing.B) {
 // called most, in this process, for a profile that the compiler goes by.
 func BenchmarkProfile(b *testing.B) {
 	const rows = 1_000
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // as bookapi has it
 	db := startPostgres(b)
 	s := serve(b, db)
 	s.log.keepNoMore()
@@ -282,8 +285,6 @@ func runPgbench(b *testing.B, pgbench string, db *dbServer, rows int, script str
 func load(b *testing.B, url string, n int, d time.Duration, request func([]byte, *rand.Rand) []byte, answerEnd string) (int, []time.Duration) {
 	// A thread in a raw system call keeps its place in the scheduler.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU() + 2))
-	// And garbage can't be collected before it returns.
-	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	address, err := netip.ParseAddrPort(strings.TrimPrefix(url, "http://"))
 	if err != nil {
 		b.Fatal(err)
@@ -315,18 +316,11 @@ func poll(address netip.AddrPort, n int, end time.Time, request func([]byte, *ra
 	defer func() { err = errors.Join(err, syscall.Close(queue)) }()
 	started := map[int32]time.Time{}
 	for range n {
-		// Not Go's own: its runtime polls those too, and would be woken each time.
-		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+		fd, err := dialRaw(address)
 		if err != nil {
 			return nil, err
 		}
-		defer func() { err = errors.Join(err, syscall.Close(fd)) }()
-		if err := syscall.Connect(fd, &syscall.SockaddrInet4{Addr: address.Addr().As4(), Port: int(address.Port())}); err != nil {
-			return nil, err
-		}
-		if err := syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1); err != nil {
-			return nil, err
-		}
+		defer func() { _ = syscall.Close(fd) }() // all was read
 		if err := syscall.EpollCtl(queue, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(fd)}); err != nil {
 			return nil, err
 		}
@@ -373,6 +367,23 @@ func poll(address netip.AddrPort, n int, end time.Time, request func([]byte, *ra
 		}
 	}
 	return took, nil
+}
+
+// dialRaw connects a socket that is not Go's own: its runtime polls those, and
+// would be woken each time, too.
+func dialRaw(address netip.AddrPort) (fd int, err error) {
+	fd, err = syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	err = syscall.Connect(fd, &syscall.SockaddrInet4{Addr: address.Addr().As4(), Port: int(address.Port())})
+	if err == nil {
+		err = syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
+	}
+	if err != nil {
+		return 0, errors.Join(err, syscall.Close(fd))
+	}
+	return fd, nil
 }
 
 // cursorAt is the cursor after so many rows.

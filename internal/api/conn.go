@@ -37,26 +37,26 @@ func (l *limited) Accept() (net.Conn, error) {
 //
 // While a handler runs, net/http reads a byte ahead, in a goroutine of its own,
 // to cancel the request of a client that hangs up. Here that would do harm: pgx
-// closes the connection to the database of a statement that is cancelled. A
-// statement ends after queryTimeout anyhow.
+// closes the connection to the database of a statement that is cancelled. The
+// work of a request ends after queryTimeout anyhow.
 //
-// And for each request it sets eight deadlines, most of which no clock ever
-// reaches.
+// And for each request it sets eight deadlines, most of which never expire.
 type conn struct {
 	net.Conn
 	open   *atomic.Int64
 	closed atomic.Bool
 
-	spared      bool // whether the last read was of one byte, and not made
+	spared      atomic.Bool // the last read was of one byte, and skipped
 	read, write deadline
 }
 
-// Read does not make a read of one byte, but makes the next: a reader that means
-// it, as bufio's at the end of its buffer, asks again.
+// Read skips a read of one byte, but not two in a row: a reader that means it, as
+// bufio's at the end of its buffer, asks again.
 func (c *conn) Read(p []byte) (n int, err error) {
-	if c.spared = len(p) == 1 && !c.spared; c.spared {
+	if len(p) == 1 && !c.spared.Swap(true) {
 		return 0, nil
 	}
+	c.spared.Store(false)
 	for {
 		n, err = c.Conn.Read(p)
 		if n > 0 || !c.read.early(err, c.Conn.SetReadDeadline) {
@@ -76,11 +76,27 @@ func (c *conn) Write(p []byte) (n int, err error) {
 	}
 }
 
-func (c *conn) SetReadDeadline(t time.Time) error  { return c.read.change(t, c.Conn.SetReadDeadline) }
+// SetReadDeadline also ends what is a row of reads: net/http calls it before it
+// reads ahead, whether it has read since the last time or had a request in hand.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	c.spared.Store(false)
+	return c.read.change(t, c.Conn.SetReadDeadline)
+}
+
 func (c *conn) SetWriteDeadline(t time.Time) error { return c.write.change(t, c.Conn.SetWriteDeadline) }
 
 func (c *conn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+// CloseWrite lets net/http end an answer before it closes, so that a client that
+// still sends gets to read it.
+func (c *conn) CloseWrite() error {
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return half.CloseWrite()
 }
 
 func (c *conn) Close() error {
@@ -90,8 +106,8 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// deadline is one that is put off without a word to the connection, which may
-// so find a time-out that is too early.
+// deadline may be put off without telling the connection, whose time-out can
+// then come too early.
 type deadline struct {
 	mu          sync.Mutex
 	wanted, set time.Time // zero for none

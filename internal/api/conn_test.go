@@ -17,12 +17,13 @@ import (
 func TestAClientThatHangsUpCostsNoConnectionToTheDatabase(t *testing.T) {
 	t.Parallel()
 	s := serve(t, newDatabase(t))
-	admin := s.db.connect(t)
-	if _, err := admin.Exec(t.Context(), `BEGIN; LOCK TABLE books IN ACCESS EXCLUSIVE MODE`); err != nil {
+	locker, admin := s.db.connect(t), s.db.connect(t)
+	if _, err := locker.Exec(t.Context(), `BEGIN; LOCK TABLE books IN ACCESS EXCLUSIVE MODE`); err != nil {
 		t.Fatal(err)
 	}
 	client := dialService(t, s)
-	client.send(t, "GET /books?limit=1 HTTP/1.1\r\nHost: a\r\n\r\n")
+	// The second one is read ahead of the first one's answer.
+	client.send(t, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /books?limit=1 HTTP/1.1\r\nHost: a\r\n\r\n")
 	var waiting int
 	eventually(t, "waiting", func() bool {
 		return admin.QueryRow(t.Context(), `SELECT pid FROM pg_stat_activity
@@ -32,8 +33,12 @@ func TestAClientThatHangsUpCostsNoConnectionToTheDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(500 * time.Millisecond) // for the server to do what it should not
-	if _, err := admin.Exec(t.Context(), `ROLLBACK`); err != nil {
+	if _, err := locker.Exec(t.Context(), `ROLLBACK`); err != nil {
 		t.Fatal(err)
+	}
+	eventually(t, "answered", func() bool { return strings.Contains(s.log.String(), `"operation":"list-books"`) })
+	if !strings.Contains(s.log.String(), `"operation":"list-books","status":200`) {
+		t.Errorf("log: %s", s.log)
 	}
 	eventually(t, "idle", func() bool {
 		var state string
@@ -55,8 +60,8 @@ func TestRequestsMayComeInAnyPieces(t *testing.T) {
 		client.wantOK(t)
 		client.wantOK(t)
 	})
-	// net/http has room for 4,096 bytes of a line: so its next read is of one byte,
-	// as it is when it reads ahead, or of two.
+	// net/http has room for 4,096 bytes of a line. With 4,095 of them there, its next
+	// read is of one byte, as it is when it reads ahead.
 	for _, first := range []int{1, len(get) + 4094, len(get) + 4095, len(get) + 4096} {
 		client := dialService(t, s)
 		text := get + "X: " + strings.Repeat("x", 5000) + "\r\n\r\n"
@@ -108,6 +113,9 @@ func dialService(t *testing.T, s *service) *rawClient {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() }) // the test may have closed it
+	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
 	return &rawClient{c, bufio.NewReader(c)}
 }
 

@@ -19,7 +19,7 @@ const (
 // lanes run the work of concurrent requests in batches. A lane that is free
 // takes a request as soon as it comes, so a lone one never waits for company;
 // while all are busy, requests gather, and the next free lane takes what is
-// there as one batch. So batches grow exactly with the load.
+// there, or half of it, as one batch. So batches grow with the load.
 type lanes[In, Out any] struct {
 	queue chan *job[In, Out]
 	// run serves a batch by setting each job's answer.
@@ -57,7 +57,7 @@ func (l *lanes[In, Out]) loop() {
 			if len(l.queue) < before/2 {
 				runtime.Gosched() // lets in what has been read and is not here yet
 			}
-			// Under way are these, and the ones just answered, or those after them.
+			// Under way are those here, and about as many as were just answered.
 			most = min(most, (before+1+len(l.queue)+1)/2)
 		}
 		batch = append(batch[:0], first)

@@ -128,7 +128,7 @@ func (s *Server) report(r *http.Request, rec *record, start time.Time) {
 	// Past the Logger, which would look for the line of code that logs.
 	line := slog.NewRecord(end, level, "request", 0)
 	line.AddAttrs(attrs...)
-	_ = s.log.Handler().Handle(context.Background(), line) // as the Logger does
+	_ = s.log.Handler().Handle(context.Background(), line) // the Logger drops its error, too
 }
 
 // requestID is the client's own id, if it sent one that can go into a log, or a

@@ -15,7 +15,7 @@ import (
 // huma's; so there is one validation, whichever way a request takes. See doc.go
 // for what they save.
 
-// shortLookup is even before the router, which copies each request.
+// shortLookup runs before the router, which copies each request.
 func (s *Server) shortLookup(a *adapter, next http.Handler) http.Handler {
 	lookup := http.Handler(named(bookByName, func(w http.ResponseWriter, r *http.Request) {
 		book, err := s.store.Lookup(r.Context(), nameIn(r.URL))

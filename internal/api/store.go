@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -18,8 +19,8 @@ type Store struct {
 	inserts lanes[NewBook, *Book]
 }
 
-// The number of lanes. One for lookups makes the largest batches, and so takes
-// the least processor time; two for inserts let one batch gather while another
+// The number of lanes. One for lookups makes larger batches than two, and so takes
+// less processor time; two for inserts let one batch gather while another
 // waits for the disk.
 const (
 	lookupLanes = 1
@@ -42,16 +43,20 @@ func (s *Store) close() {
 	s.pool.Close()
 }
 
-// withConn runs do on a connection of the pool within the time of a query, or of
-// ctx if it has one.
+// inTime bounds ctx by the time of a query, if nothing has done so yet.
+func inTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	if end, bound := ctx.Deadline(); bound && time.Until(end) <= queryTimeout {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, queryTimeout)
+}
+
+// withConn runs do on a connection of the pool within the time of a query.
 func (s *Store) withConn(ctx context.Context, do func(context.Context, *pgx.Conn) error) error {
 	ctx, end := span(ctx, "database")
 	defer end()
-	if _, limited := ctx.Deadline(); !limited {
-		var cancel func()
-		ctx, cancel = context.WithTimeout(ctx, queryTimeout)
-		defer cancel()
-	}
+	ctx, cancel := inTime(ctx)
+	defer cancel()
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return failure(err)
@@ -69,10 +74,12 @@ func (s *Store) withConn(ctx context.Context, do func(context.Context, *pgx.Conn
 	return nil
 }
 
-// withRead is withConn for what may be done twice: a connection that turned out
-// to be dead, as all of them are after a restart of the database, is no reason
-// to fail.
+// withRead is withConn for what may be done twice within that time: a connection
+// that turned out to be dead, as all of them are after a restart of the database,
+// is no reason to fail.
 func (s *Store) withRead(ctx context.Context, do func(context.Context, *pgx.Conn) error) error {
+	ctx, cancel := inTime(ctx)
+	defer cancel()
 	var err error
 	for range 2 {
 		var known *Error
