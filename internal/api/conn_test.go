@@ -133,6 +133,7 @@ func (c *rawClient) wantOK(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, err := io.ReadAll(answer.Body)
+	_ = answer.Body.Close() // read to its end
 	if err != nil || answer.StatusCode != http.StatusOK || string(text) != "ok\n" {
 		t.Errorf("%s: %q, %v", answer.Status, text, err)
 	}
