@@ -25,7 +25,7 @@ func (l *limited) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		if l.open.Add(1) <= l.max {
-			return &conn{Conn: inner, open: &l.open}, nil
+			return &conn{Conn: direct(inner), open: &l.open}, nil
 		}
 		l.open.Add(-1)
 		_ = inner.Close() // refused

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -120,6 +121,14 @@ func (d Database) config() (*pgxpool.Config, error) {
 		"enable_seqscan": "off",
 		// One plan per statement and connection, made once.
 		"plan_cache_mode": "force_generic_plan",
+	}
+	dial := config.ConnConfig.DialFunc
+	config.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return direct(c), nil
 	}
 	config.MaxConns = int32(max(2, d.Connections))
 	config.MinIdleConns = 1

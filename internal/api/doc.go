@@ -15,8 +15,9 @@
 // alone, so that a bad one fails by itself.
 //
 // HTTP is the larger half of the rest. A connection of our own (conn.go) spares
-// net/http what it does for nobody; lookups go past the router; and the compiler
-// goes by a profile (cmd/bookapi/default.pgo, which make profile takes).
+// net/http what it does for nobody; reads and writes spare Go's scheduler what it
+// does for calls that block (socket_linux.go); lookups go past the router; and the
+// compiler goes by a profile (cmd/bookapi/default.pgo, which make profile takes).
 //
 // The two operations that are called most have short ways around huma
 // (short.go), which reads a body twice, into maps and then into types, and
