@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"runtime/metrics"
 	"slices"
@@ -19,6 +20,7 @@ import (
 // why it is not Prometheus's own library.
 type meter struct {
 	pool     *pgxpool.Pool
+	log      slog.Handler
 	inFlight atomic.Int64
 	series   sync.Map // *series by outcome
 }
@@ -35,20 +37,23 @@ var bounds = [...]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5,
 // series is a histogram of durations. Each request is in one bucket only; they
 // are summed up when they are shown.
 type series struct {
+	log     slog.Handler // whose lines tell the outcome, encoded once
 	buckets [len(bounds) + 1]atomic.Uint64
 	nanos   atomic.Int64
 }
 
-func (m *meter) observe(operation string, status int, took time.Duration) {
+func (m *meter) observe(operation string, status int, took time.Duration) *series {
 	key := outcome{operation, status}
 	found, ok := m.series.Load(key)
 	if !ok {
-		found, _ = m.series.LoadOrStore(key, &series{})
+		log := m.log.WithAttrs([]slog.Attr{slog.String("operation", operation), slog.Int("status", status)})
+		found, _ = m.series.LoadOrStore(key, &series{log: log})
 	}
 	s := found.(*series)
 	at, _ := slices.BinarySearch(bounds[:], took.Seconds())
 	s.buckets[at].Add(1)
 	s.nanos.Add(int64(took))
+	return s
 }
 
 func (m *meter) show(w http.ResponseWriter, _ *http.Request) {

@@ -96,7 +96,7 @@ func (s *Server) report(r *http.Request, rec *record, start time.Time) {
 	if rec.status == 0 {
 		rec.status = http.StatusOK
 	}
-	s.meter.observe(rec.operation, rec.status, took)
+	series := s.meter.observe(rec.operation, rec.status, took)
 	rec.endSpan(r)
 	level := slog.LevelInfo
 	switch {
@@ -110,25 +110,32 @@ func (s *Server) report(r *http.Request, rec *record, start time.Time) {
 	if !s.log.Enabled(context.Background(), level) {
 		return
 	}
-	attrs := []slog.Attr{
+	// Past the Logger, which would look for the line of code that logs. A Record
+	// has room for five attributes.
+	line := slog.NewRecord(end, level, "request", 0)
+	line.AddAttrs(
 		slog.String("id", rec.id),
 		slog.String("method", r.Method),
-		slog.String("path", r.URL.EscapedPath()),
-		slog.String("operation", rec.operation),
-		slog.Int("status", rec.status),
+		slog.String("path", path(r)),
 		slog.Int64("bytes", rec.bytes),
-		slog.Float64("ms", float64(took.Microseconds())/1000),
-	}
+		slog.Int64("duration_us", took.Microseconds()), // slog takes long for a fraction
+	)
 	if rec.span != nil {
-		attrs = append(attrs, slog.String("trace_id", rec.span.SpanContext().TraceID().String()))
+		line.AddAttrs(slog.String("trace_id", rec.span.SpanContext().TraceID().String()))
 	}
 	if rec.err != nil {
-		attrs = append(attrs, slog.String("error", rec.err.Error()))
+		line.AddAttrs(slog.String("error", rec.err.Error()))
 	}
-	// Past the Logger, which would look for the line of code that logs.
-	line := slog.NewRecord(end, level, "request", 0)
-	line.AddAttrs(attrs...)
-	_ = s.log.Handler().Handle(context.Background(), line) // the Logger drops its error, too
+	_ = series.log.Handle(context.Background(), line) // the Logger drops its error, too
+}
+
+// path is that of a request as it came, without the query.
+func path(r *http.Request) string {
+	if strings.HasPrefix(r.RequestURI, "/") {
+		path, _, _ := strings.Cut(r.RequestURI, "?")
+		return path
+	}
+	return r.URL.EscapedPath()
 }
 
 // requestID is the client's own id, if it sent one that can go into a log, or a

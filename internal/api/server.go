@@ -76,7 +76,7 @@ func New(options Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{options: options, log: options.Log, store: newStore(pool), meter: &meter{pool: pool}}
+	s := &Server{options: options, log: options.Log, store: newStore(pool), meter: &meter{pool: pool, log: options.Log.Handler()}}
 	if options.Traces.URL != "" {
 		s.tracing = options.Traces.provider(s.log)
 	}
