@@ -22,6 +22,8 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // The benchmark compares bookapi with pgbench in one run on one machine: the
@@ -52,9 +54,9 @@ func BenchmarkBesidePgbench(b *testing.B) {
 	// A client that collects garbage takes the machine from the server.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	db := startPostgres(b, "shared_buffers", sharedBuffers)
-	api := run(b, db, "DB_SSLMODE=disable", "TASK_CPU=256", "TASK_MEMORY=512") // as a default task has them
-	awaitReady(b, api.url, api.log)
-	api.log.keepNoMore() // 10 MB a second: to keep it would cost the machine
+	// Its log is 10 MB a second, which a reader here would take from the machine.
+	api := launch(b, db, nil, "DB_SSLMODE=disable", "TASK_CPU=256", "TASK_MEMORY=512") // as a default task has them
+	awaitReady(b, api.url, new(syncBuffer))
 	empty, _ := load(b, api.url, clients, turn, func(to []byte, _ *rand.Rand) []byte {
 		return append(to, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"...)
 	}, "ok\n")
@@ -262,6 +264,7 @@ func runPgbench(b *testing.B, pgbench string, db *dbServer, rows int, script str
 		"-h", "127.0.0.1", "-p", strconv.Itoa(db.port), "-U", "book", "books")
 	cmd.Env = append(os.Environ(), "PGPASSWORD="+password, "PGSSLMODE=disable",
 		"PGOPTIONS=-c enable_seqscan=off -c plan_cache_mode=force_generic_plan")
+	defer batch(b)() // it inherits that
 	out, err := cmd.CombinedOutput()
 	turns, all := progress.FindAllSubmatch(out, -1), transactions.FindSubmatch(out)
 	if err != nil || len(turns) <= warmTurns(rows) || all == nil {
@@ -293,8 +296,7 @@ func load(b *testing.B, url string, n int, d time.Duration, request func([]byte,
 	var wait sync.WaitGroup
 	for thread := range all {
 		wait.Go(func() {
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
+			defer batch(b)()
 			var err error
 			if all[thread], err = poll(address, n/len(all), time.Now().Add(d), request, answerEnd); err != nil {
 				b.Error(err)
@@ -304,6 +306,26 @@ func load(b *testing.B, url string, n int, d time.Duration, request func([]byte,
 	wait.Wait()
 	took := slices.Concat(all[:]...)
 	return len(took), took
+}
+
+// batch runs this goroutine on a thread of its own, by the scheduling policy for
+// batch work (sched(7)), until the function that it returns is called. Both clients
+// run so. Else each answer stops the process that sends it, on the same processor,
+// for the client to read it, while the other processor idles; a client on another
+// machine does no such thing.
+func batch(b *testing.B) (end func()) {
+	b.Helper()
+	runtime.LockOSThread()
+	set := func(policy uint32) {
+		if err := unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: policy}, 0); err != nil {
+			b.Error(err)
+		}
+	}
+	set(unix.SCHED_BATCH)
+	return func() {
+		set(unix.SCHED_NORMAL)
+		runtime.UnlockOSThread()
+	}
 }
 
 // poll is one thread of load.

@@ -386,6 +386,15 @@ type process struct {
 // run starts the program with the database's environment and some more.
 func run(tb testing.TB, db *dbServer, more ...string) *process {
 	tb.Helper()
+	log := &syncBuffer{}
+	p := launch(tb, db, log, more...)
+	p.log = log
+	return p
+}
+
+// launch is run with a log that goes elsewhere; nil is nowhere.
+func launch(tb testing.TB, db *dbServer, log io.Writer, more ...string) *process {
+	tb.Helper()
 	path, err := program()
 	if err != nil {
 		tb.Fatal(err)
@@ -398,10 +407,10 @@ func run(tb testing.TB, db *dbServer, more ...string) *process {
 	if err := l.Close(); err != nil {
 		tb.Fatal(err)
 	}
-	p := &process{Cmd: exec.Command(path), url: "http://127.0.0.1:" + strconv.Itoa(port), log: &syncBuffer{}, done: make(chan struct{})}
+	p := &process{Cmd: exec.Command(path), url: "http://127.0.0.1:" + strconv.Itoa(port), done: make(chan struct{})}
 	p.Env = append(environment(db), "PORT="+strconv.Itoa(port))
 	p.Env = append(p.Env, more...)
-	p.Stderr = p.log
+	p.Stderr = log
 	if err := p.Start(); err != nil {
 		tb.Fatal(err)
 	}
