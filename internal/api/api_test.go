@@ -415,6 +415,11 @@ func requestIDs(t *testing.T, s *service) {
 		Status                  int
 		Ms                      float64
 	}
+	// A terminal would take this for the beginning of a control sequence.
+	s.send(t, "GET", "/books/\u009bx?q", "").want(t, 404)
+	if log := s.log.String(); !strings.Contains(log, `"path":"/books/%C2%9Bx"`) {
+		t.Errorf("the path of a request is not in the log as it should be: %s", log)
+	}
 	for text := range strings.Lines(s.log.String()) {
 		if strings.Contains(text, `"id":"my-id.1"`) {
 			if err := json.Unmarshal([]byte(text), &line); err != nil {

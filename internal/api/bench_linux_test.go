@@ -264,8 +264,11 @@ func runPgbench(b *testing.B, pgbench string, db *dbServer, rows int, script str
 		"-h", "127.0.0.1", "-p", strconv.Itoa(db.port), "-U", "book", "books")
 	cmd.Env = append(os.Environ(), "PGPASSWORD="+password, "PGSSLMODE=disable",
 		"PGOPTIONS=-c enable_seqscan=off -c plan_cache_mode=force_generic_plan")
-	defer batch(b)() // it inherits that
-	out, err := cmd.CombinedOutput()
+	var out []byte
+	err := asBatch(func() (err error) {
+		out, err = cmd.CombinedOutput()
+		return err
+	})
 	turns, all := progress.FindAllSubmatch(out, -1), transactions.FindSubmatch(out)
 	if err != nil || len(turns) <= warmTurns(rows) || all == nil {
 		b.Fatalf("pgbench: %v\n%s", err, out)
@@ -296,9 +299,10 @@ func load(b *testing.B, url string, n int, d time.Duration, request func([]byte,
 	var wait sync.WaitGroup
 	for thread := range all {
 		wait.Go(func() {
-			defer batch(b)()
-			var err error
-			if all[thread], err = poll(address, n/len(all), time.Now().Add(d), request, answerEnd); err != nil {
+			if err := asBatch(func() (err error) {
+				all[thread], err = poll(address, n/len(all), time.Now().Add(d), request, answerEnd)
+				return err
+			}); err != nil {
 				b.Error(err)
 			}
 		})
@@ -308,24 +312,25 @@ func load(b *testing.B, url string, n int, d time.Duration, request func([]byte,
 	return len(took), took
 }
 
-// batch runs this goroutine on a thread of its own, by the scheduling policy for
-// batch work (sched(7)), until the function that it returns is called. Both clients
-// run so. Else each answer stops the process that sends it, on the same processor,
-// for the client to read it, while the other processor idles; a client on another
-// machine does no such thing.
-func batch(b *testing.B) (end func()) {
-	b.Helper()
-	runtime.LockOSThread()
-	set := func(policy uint32) {
-		if err := unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: policy}, 0); err != nil {
-			b.Error(err)
+// asBatch has f done, and what it starts, by the scheduling policy for batch work
+// (sched(7)). Both clients run so. Else an answer stops the process that sends it,
+// on the same processor, for the client to read it, while the other processor
+// idles; a client on another machine does no such thing.
+func asBatch(f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // for good: so the thread ends here, and its policy with it
+		attr, err := unix.SchedGetAttr(0, 0)
+		if err == nil {
+			attr.Policy = unix.SCHED_BATCH
+			err = unix.SchedSetAttr(0, attr, 0)
 		}
-	}
-	set(unix.SCHED_BATCH)
-	return func() {
-		set(unix.SCHED_NORMAL)
-		runtime.UnlockOSThread()
-	}
+		if err == nil {
+			err = f()
+		}
+		done <- err
+	}()
+	return <-done
 }
 
 // poll is one thread of load.

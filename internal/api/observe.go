@@ -118,7 +118,7 @@ func (s *Server) report(r *http.Request, rec *record, start time.Time) {
 		slog.String("method", r.Method),
 		slog.String("path", path(r)),
 		slog.Int64("bytes", rec.bytes),
-		slog.Int64("duration_us", took.Microseconds()), // slog takes long for a fraction
+		slog.Float64("ms", float64(took.Microseconds())/1000),
 	)
 	if rec.span != nil {
 		line.AddAttrs(slog.String("trace_id", rec.span.SpanContext().TraceID().String()))
@@ -129,9 +129,10 @@ func (s *Server) report(r *http.Request, rec *record, start time.Time) {
 	_ = series.log.Handle(context.Background(), line) // the Logger drops its error, too
 }
 
-// path is that of a request as it came, without the query.
+// path is the request's, as URL.EscapedPath has it.
 func path(r *http.Request) string {
-	if strings.HasPrefix(r.RequestURI, "/") {
+	// Without a RawPath what came is the encoding that EscapedPath would make.
+	if r.URL.RawPath == "" && strings.HasPrefix(r.RequestURI, "/") {
 		path, _, _ := strings.Cut(r.RequestURI, "?")
 		return path
 	}

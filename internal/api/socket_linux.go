@@ -14,9 +14,11 @@ import (
 //
 // The scheduler is told of system calls because they may block. These don't, the
 // socket being in non-blocking mode; but on a machine that is busy each is
-// interrupted now and then, and when one has taken 20 µs, the scheduler hands its
-// share of the processor to another thread, and for a millisecond looks every 20 µs
-// whether to do so again (runtime.sysmon). That was a tenth of a lookup.
+// interrupted now and then. When runtime.sysmon sees the same call twice, 20 µs
+// apart, it hands the caller's share of Go's processors to another thread, if no
+// other share is free, as with a GOMAXPROCS of 1 none is; and then looks every 20 µs
+// for a millisecond. That was a tenth of a lookup. The price is that the garbage
+// collector waits for a call to return before it stops the world.
 type socket struct {
 	*net.TCPConn
 	in, out transfer
@@ -42,7 +44,10 @@ func (s *socket) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	n, err := s.in.once(p)
+	s.in.mu.Lock()
+	defer s.in.mu.Unlock()
+	n, err := s.once(&s.in, p)
+	raceRead(p[:n])
 	if n == 0 && err == nil {
 		return 0, io.EOF
 	}
@@ -50,22 +55,44 @@ func (s *socket) Read(p []byte) (int, error) {
 }
 
 func (s *socket) Write(p []byte) (n int, err error) {
+	s.out.mu.Lock()
+	defer s.out.mu.Unlock()
+	raceWrite(p)
 	for n < len(p) && err == nil {
 		var more int
-		more, err = s.out.once(p[n:])
+		if more, err = s.once(&s.out, p[n:]); more == 0 && err == nil {
+			err = io.ErrUnexpectedEOF
+		}
 		n += more
 	}
 	return n, err
 }
 
+// once moves at least a byte of p, which must have one, or says why not; at the
+// end of the stream it moves none. Its errors are those of a net.Conn. The caller
+// holds t.mu.
+func (s *socket) once(t *transfer, p []byte) (int, error) {
+	t.text, t.n, t.err = p, 0, 0
+	err := t.wait(t.try)
+	t.text = nil
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		op.Op = t.name // it calls itself raw-read, which net/http does not know
+	}
+	if err == nil && t.err != 0 {
+		err = &net.OpError{Op: t.name, Net: "tcp", Source: s.LocalAddr(), Addr: s.RemoteAddr(), Err: os.NewSyscallError(t.name, t.err)}
+	}
+	return t.n, err
+}
+
 // transfer is one direction of a socket.
 type transfer struct {
+	mu   sync.Mutex // for one reader or writer at a time
 	name string
 	call uintptr
 	wait func(func(fd uintptr) bool) error // until its function says that it is done, or the deadline
 	try  func(fd uintptr) bool             // made once, rather than for each transfer
 
-	mu   sync.Mutex // guards what try works on
+	// What try works on.
 	text []byte
 	n    int
 	err  syscall.Errno
@@ -89,21 +116,4 @@ func (t *transfer) start(name string, call uintptr, wait func(func(fd uintptr) b
 			}
 		}
 	}
-}
-
-// once moves at least a byte of p, which must have one, or says why not; at the
-// end of the stream it moves none. Its errors are those of a net.Conn.
-func (t *transfer) once(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.text, t.n, t.err = p, 0, 0
-	err := t.wait(t.try)
-	t.text = nil
-	if op := (*net.OpError)(nil); errors.As(err, &op) {
-		op.Op = t.name // it calls itself raw-read, which net/http does not know
-	}
-	if err == nil && t.err != 0 {
-		err = &net.OpError{Op: t.name, Net: "tcp", Err: os.NewSyscallError(t.name, t.err)}
-	}
-	return t.n, err
 }

@@ -43,6 +43,9 @@ func TestALargeWriteIsWhole(t *testing.T) {
 	if n, err := ours.Write(text); n != len(text) || err != nil {
 		t.Fatalf("wrote %d of %d: %v", n, len(text), err)
 	}
+	if err := ours.Close(); err != nil {
+		t.Fatal(err)
+	}
 	if got := <-read; !bytes.Equal(got, text) {
 		t.Errorf("%d of %d bytes arrived, or others", len(got), len(text))
 	}

@@ -1,0 +1,6 @@
+//go:build linux && !race
+
+package api
+
+func raceRead([]byte)  {}
+func raceWrite([]byte) {}
