@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -415,8 +416,12 @@ func requestIDs(t *testing.T, s *service) {
 		Status                  int
 		Ms                      float64
 	}
-	// A terminal would take this for the beginning of a control sequence.
-	s.send(t, "GET", "/books/\u009bx?q", "").want(t, 404)
+	// A terminal would take it for the beginning of a control sequence.
+	raw := dialService(t, s)
+	raw.send(t, "GET /books/\u009bx?q HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+	if _, err := io.Copy(io.Discard, raw); err != nil {
+		t.Fatal(err)
+	}
 	if log := s.log.String(); !strings.Contains(log, `"path":"/books/%C2%9Bx"`) {
 		t.Errorf("the path of a request is not in the log as it should be: %s", log)
 	}
