@@ -411,11 +411,6 @@ func requestIDs(t *testing.T, s *service) {
 	if len(made) != 16 || made == s.send(t, "GET", "/", "").header.Get("X-Request-Id") {
 		t.Errorf("id %q", made)
 	}
-	var line struct {
-		Method, Path, Operation string
-		Status                  int
-		Ms                      float64
-	}
 	// A terminal would take it for the beginning of a control sequence.
 	raw := dialService(t, s)
 	raw.send(t, "GET /books/\u009bx?q HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
@@ -424,6 +419,11 @@ func requestIDs(t *testing.T, s *service) {
 	}
 	if log := s.log.String(); !strings.Contains(log, `"path":"/books/%C2%9Bx"`) {
 		t.Errorf("the path of a request is not in the log as it should be: %s", log)
+	}
+	var line struct {
+		Method, Path, Operation string
+		Status                  int
+		Ms                      float64
 	}
 	for text := range strings.Lines(s.log.String()) {
 		if strings.Contains(text, `"id":"my-id.1"`) {

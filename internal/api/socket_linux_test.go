@@ -2,7 +2,6 @@ package api
 
 import (
 	"net"
-	"strconv"
 	"testing"
 )
 
@@ -14,15 +13,7 @@ func TestConnectionsSpareTheScheduler(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = l.Close() }() // it has served
-	host, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	number, err := strconv.Atoi(port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := Database{Host: host, Port: number, SSLMode: "disable"}.config()
+	config, err := Database{Host: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port, SSLMode: "disable"}.config()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -70,7 +70,7 @@ func (rec *record) endSpan(r *http.Request) {
 	rec.span.SetName(r.Method + " " + rec.operation)
 	rec.span.SetAttributes(
 		attribute.String("http.request.method", r.Method),
-		attribute.String("url.path", r.URL.EscapedPath()),
+		attribute.String("url.path", path(r)),
 		attribute.Int("http.response.status_code", rec.status),
 		attribute.String("request.id", rec.id),
 	)
