@@ -3,26 +3,34 @@ package main_test
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"testing"
 )
 
-// TestTheTestsThatReliabilityNamesExist holds docs/reliability.md against the
-// tests of the module.
-func TestTheTestsThatReliabilityNamesExist(t *testing.T) {
+// TestTheTestsThatTheDocumentsNameExist holds the tests that the documents name
+// against those of the module.
+func TestTheTestsThatTheDocumentsNameExist(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../docs/reliability.md")
+	documents, err := filepath.Glob("../../docs/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	named := regexp.MustCompile("`(Test[A-Za-z0-9]+)`").FindAllSubmatch(text, -1)
-	if len(named) < 10 {
-		t.Fatalf("only %d tests are named", len(named))
-	}
-	for _, n := range named {
-		find := exec.Command("grep", "-rqF", "--include=*_test.go", "func "+string(n[1])+"(", "../..")
-		if err := find.Run(); err != nil {
-			t.Errorf("docs/reliability.md names %s, which does not exist", n[1])
+	total := 0
+	for _, document := range documents {
+		text, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
 		}
+		for _, named := range regexp.MustCompile("`(Test[A-Za-z0-9]+)`").FindAllSubmatch(text, -1) {
+			total++
+			find := exec.Command("grep", "-rqF", "--include=*_test.go", "func "+string(named[1])+"(", "../..")
+			if err := find.Run(); err != nil {
+				t.Errorf("%s names %s, which does not exist", filepath.Base(document), named[1])
+			}
+		}
+	}
+	if total < 10 {
+		t.Fatalf("only %d tests are named", total)
 	}
 }
