@@ -102,8 +102,7 @@ brackets; the flag comes first.
 	complete(root, "output", "text", "json")
 	nameEnvironment(root)
 	root.SetHelpCommand(newHelp())
-	root.Version = version()
-	root.SetVersionTemplate(versionLine() + "\n")
+	answerVersion(root)
 	return root
 }
 

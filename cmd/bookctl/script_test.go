@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"os/exec"
@@ -107,4 +108,21 @@ func scripts(t *testing.T, pattern string, prepare func(*testscript.Env)) {
 			},
 		},
 	})
+}
+
+// TestNothingCallsMethodsByName holds that the linker can leave out what is not
+// used. A package that finds methods by name at run time, as text/template does,
+// makes it keep every operation of every AWS client.
+func TestNothingCallsMethodsByName(t *testing.T) {
+	t.Parallel()
+	binary, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// An operation of EC2 that bookctl has no use for.
+	for _, name := range []string{"text/template.(*Template).Execute", "ec2.(*Client).CreateVpnGateway"} {
+		if bytes.Contains(binary, []byte(name)) {
+			t.Errorf("%s is linked into bookctl, which has %d MB", name, len(binary)>>20)
+		}
+	}
 }
