@@ -40,6 +40,8 @@ type target struct {
 	// this machine's.
 	authorities *x509.CertPool
 	calls       *journal
+	// emulator is AWS's own, where the endpoint is one; nil is for all else.
+	emulator *emulator
 }
 
 // connect finds the target and makes sure that it is the one that is meant. No
@@ -62,7 +64,7 @@ func connect(ctx context.Context, s streams, g *globals) (*target, error) {
 	case errors.Is(err, provision.ErrRegionName):
 		return nil, usageError{err}
 	case err != nil:
-		return nil, err
+		return nil, t.emulator.unanswered(err)
 	}
 	if g.account != "" && g.account != t.account {
 		return nil, advice.With(
@@ -70,6 +72,9 @@ func connect(ctx context.Context, s streams, g *globals) (*target, error) {
 			"use the credentials of the account that is meant (AWS_PROFILE)")
 	}
 	t.place = fmt.Sprintf("account %s, region %s", t.account, t.region)
+	if t.emulator != nil {
+		t.place = fmt.Sprintf("AWS Emulator (%s, by the files in %s), %s", t.emulator.endpoint, t.emulator.directory, t.place)
+	}
 	if t.local {
 		t.place = "the local cloud (" + *cfg.BaseEndpoint + ")"
 	}
@@ -92,6 +97,18 @@ func (t *target) configure(ctx context.Context, g *globals) (aws.Config, error) 
 		config.WithAppID("bookctl-" + strings.ReplaceAll(version(), "/", "-")),
 	}
 	if !t.local {
+		home, err := os.UserHomeDir()
+		if err == nil {
+			t.emulator, err = findEmulator(os.Getenv("AWS_ENDPOINT_URL"), home)
+		}
+		if err != nil {
+			return aws.Config{}, err
+		}
+		if t.emulator != nil {
+			cfg := t.emulator.config(g.region)
+			cfg.Retryer = func() aws.Retryer { return provision.NewRetryer(10 * time.Second) }
+			return cfg, nil
+		}
 		if g.region != "" {
 			options = append(options, config.WithRegion(g.region))
 		}

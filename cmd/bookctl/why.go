@@ -113,7 +113,12 @@ func ofCall(err error, doing string) explanation {
 	case errors.As(err, &unknown) && strings.Contains(unknown.Name, "amazonaws.com"):
 		return explanation{fmt.Sprintf("There is no address for %s: either no such region, or no network.", unknown.Name),
 			"check --region (AWS_REGION) and the network"}
-	case !errors.As(err, &api):
+	}
+	if service, operation, lacking := provision.Lacking(err); lacking {
+		return explanation{fmt.Sprintf("The endpoint lacks the call %s %s%s (it answered 501)", service, operation, during(doing)) + answered(err) + ".",
+			"use a newer version of what answers there, or another endpoint (AWS_ENDPOINT_URL); 'bookctl up --local' needs none"}
+	}
+	if !errors.As(err, &api) {
 		return explanation{}
 	}
 	code, message := api.ErrorCode(), strings.TrimSpace(api.ErrorMessage())
@@ -146,6 +151,15 @@ func ofCall(err error, doing string) explanation {
 			"'bookctl up --protect=false' turns the protection off; then run the same command again"}
 	}
 	return explanation{}
+}
+
+// answered is what an endpoint answered in words, if it did.
+func answered(err error) string {
+	var api smithy.APIError
+	if !errors.As(err, &api) {
+		return ""
+	}
+	return prefixed(": ", strings.TrimRight(strings.TrimSpace(api.ErrorMessage()), "."), "")
 }
 
 var protected = regexp.MustCompile(`(?i)deletion protection|delete protected`)

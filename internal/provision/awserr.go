@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -131,12 +132,28 @@ func Ambiguous(err error) bool {
 	switch {
 	case err == nil:
 		return false
+	case errors.As(err, &response) && response.HTTPStatusCode() == http.StatusNotImplemented:
+		return false
 	case errors.As(err, &response) && response.HTTPStatusCode() >= 400:
 		return response.HTTPStatusCode() >= 500
 	case code(err) != "":
 		return false
 	}
 	return errors.As(err, &sent) || errors.As(err, &answer) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// Lacking returns the call that an endpoint has not, such as "ECS" and
+// "CreateService": it answered 501, as AWS's own emulator does
+// (https://docs.aws.amazon.com/emulator/latest/userguide/what-is-service.html).
+func Lacking(err error) (service, operation string, ok bool) {
+	var (
+		response *awshttp.ResponseError
+		call     *smithy.OperationError
+	)
+	if !errors.As(err, &response) || response.HTTPStatusCode() != http.StatusNotImplemented || !errors.As(err, &call) {
+		return "", "", false
+	}
+	return call.Service(), call.Operation(), true
 }
 
 // taken are the codes of a name that something has already.
