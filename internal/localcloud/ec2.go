@@ -20,13 +20,14 @@ import (
 
 // ec2State is what EC2 keeps.
 type ec2State struct {
-	VPCs       []*ec2VPC       `json:"vpcs,omitempty"`
-	Subnets    []*ec2Subnet    `json:"subnets,omitempty"`
-	Gateways   []*ec2Gateway   `json:"gateways,omitempty"`
-	Tables     []*ec2Table     `json:"tables,omitempty"`
-	Groups     []*ec2Group     `json:"groups,omitempty"`
-	ACLs       []*ec2ACL       `json:"acls,omitempty"`
-	Interfaces []*ec2Interface `json:"interfaces,omitempty"`
+	VPCs        []*ec2VPC         `json:"vpcs,omitempty"`
+	Subnets     []*ec2Subnet      `json:"subnets,omitempty"`
+	Gateways    []*ec2Gateway     `json:"gateways,omitempty"`
+	Tables      []*ec2Table       `json:"tables,omitempty"`
+	Groups      []*ec2Group       `json:"groups,omitempty"`
+	ACLs        []*ec2ACL         `json:"acls,omitempty"`
+	DHCPOptions []*ec2DHCPOptions `json:"dhcpOptions,omitempty"`
+	Interfaces  []*ec2Interface   `json:"interfaces,omitempty"`
 	// Tokens are the client tokens seen.
 	Tokens map[string]ec2Token `json:"tokens,omitempty"`
 	// Started says that the account has been given its default VPC, which may
@@ -67,14 +68,15 @@ type ec2Kind struct {
 }
 
 var (
-	kindVPC       = ec2Kind{"vpc", "InvalidVpcID", "vpc ID", types.ResourceTypeVpc}
-	kindSubnet    = ec2Kind{"subnet", "InvalidSubnetID", "subnet ID", types.ResourceTypeSubnet}
-	kindGateway   = ec2Kind{"igw", "InvalidInternetGatewayID", "internetGateway ID", types.ResourceTypeInternetGateway}
-	kindTable     = ec2Kind{"rtb", "InvalidRouteTableID", "routeTable ID", types.ResourceTypeRouteTable}
-	kindGroup     = ec2Kind{"sg", "InvalidGroup", "security group", types.ResourceTypeSecurityGroup}
-	kindRule      = ec2Kind{"sgr", "InvalidSecurityGroupRuleId", "security group rule ID", types.ResourceTypeSecurityGroupRule}
-	kindACL       = ec2Kind{"acl", "InvalidNetworkAclID", "networkAcl ID", types.ResourceTypeNetworkAcl}
-	kindInterface = ec2Kind{"eni", "InvalidNetworkInterfaceID", "networkInterface ID", types.ResourceTypeNetworkInterface}
+	kindVPC         = ec2Kind{"vpc", "InvalidVpcID", "vpc ID", types.ResourceTypeVpc}
+	kindSubnet      = ec2Kind{"subnet", "InvalidSubnetID", "subnet ID", types.ResourceTypeSubnet}
+	kindGateway     = ec2Kind{"igw", "InvalidInternetGatewayID", "internetGateway ID", types.ResourceTypeInternetGateway}
+	kindTable       = ec2Kind{"rtb", "InvalidRouteTableID", "routeTable ID", types.ResourceTypeRouteTable}
+	kindGroup       = ec2Kind{"sg", "InvalidGroup", "security group", types.ResourceTypeSecurityGroup}
+	kindRule        = ec2Kind{"sgr", "InvalidSecurityGroupRuleId", "security group rule ID", types.ResourceTypeSecurityGroupRule}
+	kindACL         = ec2Kind{"acl", "InvalidNetworkAclID", "networkAcl ID", types.ResourceTypeNetworkAcl}
+	kindDHCPOptions = ec2Kind{"dopt", "InvalidDhcpOptionsID", "dhcpOptions ID", types.ResourceTypeDhcpOptions}
+	kindInterface   = ec2Kind{"eni", "InvalidNetworkInterfaceID", "networkInterface ID", types.ResourceTypeNetworkInterface}
 )
 
 func (k ec2Kind) notFound(id string) error {
@@ -98,11 +100,15 @@ type ec2API struct{ *Cloud }
 func (c *Cloud) ec2Service() service {
 	a := ec2API{c}
 	return service{model: "ec2", signing: "ec2", protocol: protocolEC2, operations: operations(
+		ec2op("AssociateDhcpOptions", a.AssociateDhcpOptions),
 		ec2op("AssociateRouteTable", a.AssociateRouteTable),
 		ec2op("AttachInternetGateway", a.AttachInternetGateway),
 		ec2op("AuthorizeSecurityGroupEgress", a.AuthorizeSecurityGroupEgress),
 		ec2op("AuthorizeSecurityGroupIngress", a.AuthorizeSecurityGroupIngress),
+		ec2op("CreateDhcpOptions", a.CreateDhcpOptions),
 		ec2op("CreateInternetGateway", a.CreateInternetGateway),
+		ec2op("CreateNetworkAcl", a.CreateNetworkAcl),
+		ec2op("CreateNetworkAclEntry", a.CreateNetworkAclEntry),
 		ec2op("CreateNetworkInterface", a.CreateNetworkInterface),
 		ec2op("CreateRoute", a.CreateRoute),
 		ec2op("CreateRouteTable", a.CreateRouteTable),
@@ -110,7 +116,10 @@ func (c *Cloud) ec2Service() service {
 		ec2op("CreateSubnet", a.CreateSubnet),
 		ec2op("CreateTags", a.CreateTags),
 		ec2op("CreateVpc", a.CreateVpc),
+		ec2op("DeleteDhcpOptions", a.DeleteDhcpOptions),
 		ec2op("DeleteInternetGateway", a.DeleteInternetGateway),
+		ec2op("DeleteNetworkAcl", a.DeleteNetworkAcl),
+		ec2op("DeleteNetworkAclEntry", a.DeleteNetworkAclEntry),
 		ec2op("DeleteNetworkInterface", a.DeleteNetworkInterface),
 		ec2op("DeleteRoute", a.DeleteRoute),
 		ec2op("DeleteRouteTable", a.DeleteRouteTable),
@@ -121,6 +130,7 @@ func (c *Cloud) ec2Service() service {
 		ec2op("DescribeAccountAttributes", a.DescribeAccountAttributes),
 		ec2op("DescribeAddresses", a.DescribeAddresses),
 		ec2op("DescribeAvailabilityZones", a.DescribeAvailabilityZones),
+		ec2op("DescribeDhcpOptions", a.DescribeDhcpOptions),
 		ec2op("DescribeInstances", a.DescribeInstances),
 		ec2op("DescribeInternetGateways", a.DescribeInternetGateways),
 		ec2op("DescribeNatGateways", a.DescribeNatGateways),
@@ -142,6 +152,8 @@ func (c *Cloud) ec2Service() service {
 		ec2op("DisassociateRouteTable", a.DisassociateRouteTable),
 		ec2op("ModifySubnetAttribute", a.ModifySubnetAttribute),
 		ec2op("ModifyVpcAttribute", a.ModifyVpcAttribute),
+		ec2op("ReplaceNetworkAclAssociation", a.ReplaceNetworkAclAssociation),
+		ec2op("ReplaceNetworkAclEntry", a.ReplaceNetworkAclEntry),
 		ec2op("ReplaceRoute", a.ReplaceRoute),
 		ec2op("ReplaceRouteTableAssociation", a.ReplaceRouteTableAssociation),
 		ec2op("RevokeSecurityGroupEgress", a.RevokeSecurityGroupEgress),
@@ -356,6 +368,7 @@ func (a ec2API) tagged(yield func(ec2Kind, *ec2Thing) bool) {
 		each(kindTable, len(s.Tables), func(i int) *ec2Thing { return &s.Tables[i].ec2Thing }) &&
 		each(kindGroup, len(s.Groups), func(i int) *ec2Thing { return &s.Groups[i].ec2Thing }) &&
 		each(kindACL, len(s.ACLs), func(i int) *ec2Thing { return &s.ACLs[i].ec2Thing }) &&
+		each(kindDHCPOptions, len(s.DHCPOptions), func(i int) *ec2Thing { return &s.DHCPOptions[i].ec2Thing }) &&
 		each(kindInterface, len(s.Interfaces), func(i int) *ec2Thing { return &s.Interfaces[i].ec2Thing })
 }
 
@@ -378,7 +391,7 @@ func (a ec2API) things(ids []string) ([]*ec2Thing, error) {
 			}
 		}
 		if found == nil {
-			for _, kind := range []ec2Kind{kindVPC, kindSubnet, kindGateway, kindTable, kindGroup, kindRule, kindACL, kindInterface} {
+			for _, kind := range []ec2Kind{kindVPC, kindSubnet, kindGateway, kindTable, kindGroup, kindRule, kindACL, kindDHCPOptions, kindInterface} {
 				if kind.prefix == prefix {
 					return nil, kind.notFound(id)
 				}

@@ -151,5 +151,8 @@ func (a ec2API) DeleteSubnet(_ context.Context, in *ec2.DeleteSubnetInput) (*ec2
 	for _, t := range st.Tables {
 		t.Associations = slices.DeleteFunc(t.Associations, func(x ec2Association) bool { return x.Subnet == s.ID })
 	}
+	for _, l := range st.ACLs {
+		delete(l.Subnets, s.ID)
+	}
 	return &ec2.DeleteSubnetOutput{}, nil
 }

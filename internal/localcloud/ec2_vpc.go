@@ -24,20 +24,21 @@ type ec2VPC struct {
 	Default      bool   `json:"default,omitempty"`
 	DNSSupport   bool   `json:"dnsSupport,omitempty"`
 	DNSHostnames bool   `json:"dnsHostnames,omitempty"`
+	DHCPOptions  string `json:"dhcpOptions,omitempty"` // "" is the account's first set
 }
 
 func (v *ec2VPC) fields() map[string][]string {
 	isDefault := []string{strconv.FormatBool(v.Default)}
 	return map[string][]string{
 		"vpc-id": {v.ID}, "cidr": {v.CIDR}, "cidr-block-association.cidr-block": {v.CIDR}, "state": {"available"},
-		"is-default": isDefault, "isDefault": isDefault, "dhcp-options-id": {"default"},
+		"is-default": isDefault, "isDefault": isDefault, "dhcp-options-id": {v.DHCPOptions},
 	}
 }
 
 func (a ec2API) vpc(v *ec2VPC) types.Vpc {
 	return types.Vpc{
 		VpcId: aws.String(v.ID), CidrBlock: aws.String(v.CIDR), State: types.VpcStateAvailable, IsDefault: aws.Bool(v.Default),
-		OwnerId: aws.String(a.cfg.Account), InstanceTenancy: types.TenancyDefault, DhcpOptionsId: aws.String("default"), Tags: ec2Tags(v.Tags),
+		OwnerId: aws.String(a.cfg.Account), InstanceTenancy: types.TenancyDefault, DhcpOptionsId: aws.String(a.dhcpOptionsOf(v)), Tags: ec2Tags(v.Tags),
 		CidrBlockAssociationSet: []types.VpcCidrBlockAssociation{{
 			AssociationId: aws.String(v.Association), CidrBlock: aws.String(v.CIDR),
 			CidrBlockState: &types.VpcCidrBlockState{State: types.VpcCidrBlockStateCodeAssociated},
@@ -92,7 +93,7 @@ func (a ec2API) makeVPC(cidr string, tags map[string]string) *ec2VPC {
 		{ec2Thing: ec2Thing{ID: newID("sgr")}, Protocol: "-1", From: -1, To: -1, Group: g.ID},
 		allowAllEgress(),
 	}
-	s.ACLs = append(s.ACLs, &ec2ACL{ec2Thing: ec2Thing{ID: newID("acl")}, VPC: v.ID})
+	s.ACLs = append(s.ACLs, newACL(v.ID, true, nil))
 	return v
 }
 
@@ -104,6 +105,13 @@ func (c *Cloud) startNetwork() {
 	c.update(func() {
 		s := &c.state.EC2
 		s.Interfaces = slices.DeleteFunc(s.Interfaces, func(i *ec2Interface) bool { return i.Released })
+		a.defaultDHCPOptions()
+		for i, l := range s.ACLs {
+			if len(l.Entries) == 0 { // of a local cloud that knew default ones only
+				s.ACLs[i] = newACL(l.VPC, true, l.Tags)
+				s.ACLs[i].ID = l.ID
+			}
+		}
 		if s.Started {
 			return
 		}
@@ -188,6 +196,7 @@ func (a ec2API) DeleteVpc(_ context.Context, in *ec2.DeleteVpcInput) (*ec2.Delet
 	if slices.ContainsFunc(s.Subnets, func(x *ec2Subnet) bool { return x.VPC == v.ID }) ||
 		slices.ContainsFunc(s.Gateways, func(x *ec2Gateway) bool { return x.VPC == v.ID }) ||
 		slices.ContainsFunc(s.Tables, func(x *ec2Table) bool { return x.VPC == v.ID && !x.main() }) ||
+		slices.ContainsFunc(s.ACLs, func(x *ec2ACL) bool { return x.VPC == v.ID && !x.Default }) ||
 		slices.ContainsFunc(s.Groups, func(x *ec2Group) bool { return x.VPC == v.ID && x.Name != defaultGroup }) {
 		return nil, fail("DependencyViolation", "The vpc '%s' has dependencies and cannot be deleted.", v.ID)
 	}
@@ -196,49 +205,4 @@ func (a ec2API) DeleteVpc(_ context.Context, in *ec2.DeleteVpcInput) (*ec2.Delet
 	s.Groups = slices.DeleteFunc(s.Groups, func(x *ec2Group) bool { return x.VPC == v.ID })
 	s.ACLs = slices.DeleteFunc(s.ACLs, func(x *ec2ACL) bool { return x.VPC == v.ID })
 	return &ec2.DeleteVpcOutput{}, nil
-}
-
-// ec2ACL is the default network ACL of a VPC; there is no other here.
-type ec2ACL struct {
-	ec2Thing
-	VPC string `json:"vpc"`
-}
-
-func (l *ec2ACL) fields() map[string][]string {
-	return map[string][]string{"network-acl-id": {l.ID}, "vpc-id": {l.VPC}, "default": {"true"}}
-}
-
-func (a ec2API) DescribeNetworkAcls(_ context.Context, in *ec2.DescribeNetworkAclsInput) (*ec2.DescribeNetworkAclsOutput, error) {
-	found, err := items(a, kindACL, a.state.EC2.ACLs, in.NetworkAclIds, in.Filters)
-	if err != nil {
-		return nil, err
-	}
-	page, next, err := ec2Page(found, in.MaxResults, in.NextToken)
-	if err != nil {
-		return nil, err
-	}
-	out := &ec2.DescribeNetworkAclsOutput{NextToken: next, NetworkAcls: []types.NetworkAcl{}}
-	for _, l := range page {
-		acl := types.NetworkAcl{
-			NetworkAclId: aws.String(l.ID), VpcId: aws.String(l.VPC), IsDefault: aws.Bool(true), OwnerId: aws.String(a.cfg.Account), Tags: ec2Tags(l.Tags),
-		}
-		for _, egress := range []bool{false, true} {
-			for _, e := range []types.NetworkAclEntry{
-				{RuleNumber: aws.Int32(100), RuleAction: types.RuleActionAllow},
-				{RuleNumber: aws.Int32(32767), RuleAction: types.RuleActionDeny},
-			} {
-				e.CidrBlock, e.Protocol, e.Egress = aws.String("0.0.0.0/0"), aws.String("-1"), aws.Bool(egress)
-				acl.Entries = append(acl.Entries, e)
-			}
-		}
-		for _, sub := range a.state.EC2.Subnets {
-			if sub.VPC == l.VPC {
-				acl.Associations = append(acl.Associations, types.NetworkAclAssociation{
-					NetworkAclAssociationId: aws.String("aclassoc-" + sub.ID[len("subnet-"):]), NetworkAclId: aws.String(l.ID), SubnetId: aws.String(sub.ID),
-				})
-			}
-		}
-		out.NetworkAcls = append(out.NetworkAcls, acl)
-	}
-	return out, nil
 }

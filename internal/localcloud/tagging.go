@@ -198,6 +198,9 @@ func (c *Cloud) taggedEC2() []taggedThing {
 	for _, t := range s.ACLs {
 		add("network-acl", t.thing())
 	}
+	for _, t := range s.DHCPOptions {
+		add("dhcp-options", t.thing())
+	}
 	for _, t := range s.Interfaces {
 		add("network-interface", t.thing())
 	}
