@@ -147,7 +147,9 @@ func (a rdsAPI) DescribeDBParameters(_ context.Context, in *rds.DescribeDBParame
 		if p.Name == forceTLS {
 			source = "system"
 		}
-		if v, ok := g.Values[p.Name]; ok {
+		// What is set to its own default counts as never set
+		// (hashicorp/terraform-provider-aws #593, #3182, #23335).
+		if v, ok := g.Values[p.Name]; ok && v != aws.ToString(x.ParameterValue) {
 			source = "user"
 			x.ParameterValue = aws.String(v)
 		}

@@ -279,13 +279,29 @@ func TestParametersReachTheServer(t *testing.T) {
 	}
 	_, err = d.DeleteDBParameterGroup(ctx, &rds.DeleteDBParameterGroupInput{DBParameterGroupName: aws.String("mine")})
 	refused(t, err, "InvalidDBParameterGroupState", "mine")
-	var user []types.Parameter
-	pages := rds.NewDescribeDBParametersPaginator(d.Client, &rds.DescribeDBParametersInput{DBParameterGroupName: aws.String("mine"), Source: aws.String("user")})
-	for pages.HasMorePages() {
-		user = append(user, must[*rds.DescribeDBParametersOutput](t)(pages.NextPage(ctx)).Parameters...)
+	describe := func(in rds.DescribeDBParametersInput) (out []types.Parameter) {
+		t.Helper()
+		in.DBParameterGroupName = aws.String("mine")
+		pages := rds.NewDescribeDBParametersPaginator(d.Client, &in)
+		for pages.HasMorePages() {
+			out = append(out, must[*rds.DescribeDBParametersOutput](t)(pages.NextPage(ctx)).Parameters...)
+		}
+		return out
 	}
+	user := describe(rds.DescribeDBParametersInput{Source: aws.String("user")})
 	if len(user) != 2 || *user[1].ParameterName != "rds.force_ssl" || *user[1].ParameterValue != "0" {
 		t.Errorf("parameters set: %+v", user)
+	}
+	// One that is set to its own default was never set, as RDS tells it.
+	if err := set("rds.force_ssl", "1", "immediate"); err != nil {
+		t.Fatal(err)
+	}
+	if user := describe(rds.DescribeDBParametersInput{Source: aws.String("user")}); len(user) != 1 || *user[0].ParameterName != "max_connections" {
+		t.Errorf("parameters set: %+v", user)
+	}
+	named := describe(rds.DescribeDBParametersInput{Filters: []types.Filter{{Name: aws.String("parameter-name"), Values: []string{"rds.force_ssl"}}}})
+	if len(named) != 1 || *named[0].ParameterValue != "1" || *named[0].Source == "user" {
+		t.Errorf("the parameter by its name: %+v", named)
 	}
 }
 

@@ -504,14 +504,16 @@ func (d *Database) samePassword(ctx context.Context, x, y string) (bool, error) 
 	return passwords[0] == passwords[1], nil
 }
 
-// Update mends tags and settings, at once and not in the next maintenance
-// window.
+// Update changes settings, at once and not in the next maintenance window, and
+// then the tags: a setting that RDS refuses is not to be taken for a deployed one.
 func (d *Database) Update(ctx context.Context, changes []graph.Change) error {
-	if hasTagDrift(changes) {
-		if err := d.retag(ctx, d.ID(), d.Name()); err != nil {
-			return err
-		}
+	if err := d.change(ctx, changes); err != nil || !hasTagDrift(changes) {
+		return err
 	}
+	return d.retag(ctx, d.ID(), d.Name())
+}
+
+func (d *Database) change(ctx context.Context, changes []graph.Change) error {
 	if hasField(changes, "address-in-secret") {
 		if err := d.fillSecret(ctx, hasField(changes, "password")); err != nil {
 			return err

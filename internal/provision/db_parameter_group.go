@@ -31,7 +31,11 @@ func (g *DBParameterGroup) groupName() string { return g.name("database") }
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/PostgreSQL.Concepts.General.SSL.html
 const forceTLS = "rds.force_ssl"
 
-// Find looks the group up by its name, and the parameters set in it.
+// Find looks the group up by its name, and the parameter that it is there for.
+//
+// That is asked for by its own name, whatever its source: a parameter that is set
+// to its family's default is never one of the source "user"
+// (hashicorp/terraform-provider-aws #593, #3182, #23335).
 func (g *DBParameterGroup) Find(ctx context.Context) (graph.State, error) {
 	name := aws.String(g.groupName())
 	out, err := g.rds.DescribeDBParameterGroups(ctx, &rds.DescribeDBParameterGroupsInput{DBParameterGroupName: name})
@@ -47,7 +51,9 @@ func (g *DBParameterGroup) Find(ctx context.Context) (graph.State, error) {
 		return graph.State{}, err
 	}
 	tls := ""
-	pages := rds.NewDescribeDBParametersPaginator(g.rds, &rds.DescribeDBParametersInput{DBParameterGroupName: name, Source: aws.String("user")})
+	pages := rds.NewDescribeDBParametersPaginator(g.rds, &rds.DescribeDBParametersInput{
+		DBParameterGroupName: name, Filters: []types.Filter{{Name: aws.String("parameter-name"), Values: []string{forceTLS}}},
+	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {

@@ -188,7 +188,7 @@ func removeDuplicates(changes []graph.Change, made *string, remove func(id *stri
 var absent = graph.State{Phase: graph.Absent}
 
 func hasTagDrift(changes []graph.Change) bool {
-	return slices.ContainsFunc(changes, func(c graph.Change) bool { return strings.HasPrefix(c.Field, "tag ") })
+	return slices.ContainsFunc(changes, func(c graph.Change) bool { return strings.HasPrefix(c.Field, fieldTag) })
 }
 
 func hasField(changes []graph.Change, field string) bool {

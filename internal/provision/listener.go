@@ -60,6 +60,7 @@ type liveListener struct {
 	protocol string
 	action   string
 	secured  string            // certificate and TLS policy
+	recorded []graph.Change    // how the load balancer's tags differ that hold the settings of its listeners
 	extra    map[string]string // ARN of each stranger's, and what it does
 }
 
@@ -115,6 +116,9 @@ func (l *Listener) Find(ctx context.Context) (graph.State, error) {
 		if l.main && i != at && !slices.Contains(l.beside, named(x)) {
 			live.extra[aws.ToString(x.ListenerArn)] = fmt.Sprintf("%s %d %s", x.Protocol, aws.ToInt32(x.Port), describeActions(x.DefaultActions))
 		}
+	}
+	if l.main { // the last one to be changed
+		live.recorded = l.recordDrift(tags[l.lb.ID()], byListener)
 	}
 	return graph.State{
 		Phase: graph.Ready, ID: aws.ToString(ours.ListenerArn), Owner: l.stack,
@@ -197,6 +201,7 @@ func listenerDrift(live, want liveListener) []graph.Change {
 	if live.secured != want.secured {
 		out = append(out, graph.Change{Field: "tls", Have: live.secured, Want: want.secured})
 	}
+	out = append(out, live.recorded...)
 	for arn, what := range live.extra {
 		out = append(out, graph.Change{Field: extraListener + arn, Have: what})
 	}
@@ -235,16 +240,22 @@ func (l *Listener) Update(ctx context.Context, changes []graph.Change) error {
 			return err
 		}
 	}
-	if !hasField(changes, "port") && !hasField(changes, "protocol") && !hasField(changes, "default-action") && !hasField(changes, "tls") {
+	if hasField(changes, "port") || hasField(changes, "protocol") || hasField(changes, "default-action") || hasField(changes, "tls") {
+		certificates, policy := l.tls()
+		_, err := l.elb.ModifyListener(ctx, &elb.ModifyListenerInput{
+			Certificates: certificates, SslPolicy: policy,
+			ListenerArn: aws.String(l.ID()), Port: &l.want.port, Protocol: l.want.protocol, DefaultActions: l.actions(),
+		})
+		if err != nil {
+			return fmt.Errorf("modify %s of the listener of %s: %w", graph.Fields(changes), l.lb.loadBalancerName(), err)
+		}
+	}
+	if !hasRecordDrift(changes) {
 		return nil
 	}
-	certificates, policy := l.tls()
-	_, err := l.elb.ModifyListener(ctx, &elb.ModifyListenerInput{
-		Certificates: certificates, SslPolicy: policy,
-		ListenerArn: aws.String(l.ID()), Port: &l.want.port, Protocol: l.want.protocol, DefaultActions: l.actions(),
-	})
+	_, err := l.elb.AddTags(ctx, &elb.AddTagsInput{ResourceArns: []string{l.lb.ID()}, Tags: elbTags(l.settings[byListener])})
 	if err != nil {
-		return fmt.Errorf("modify %s of the listener of %s: %w", graph.Fields(changes), l.lb.loadBalancerName(), err)
+		return fmt.Errorf("record the settings of the listener on %s: %w", l.lb.loadBalancerName(), err)
 	}
 	return nil
 }

@@ -267,7 +267,7 @@ func (l *LoadBalancer) Create(ctx context.Context) (string, error) {
 	want := l.wanted()
 	out, err := l.elb.CreateLoadBalancer(ctx, &elb.CreateLoadBalancerInput{
 		Name: aws.String(l.loadBalancerName()), Type: types.LoadBalancerTypeEnumApplication, Scheme: types.LoadBalancerSchemeEnumInternetFacing,
-		SecurityGroups: want.groups, Subnets: want.subnets, Tags: elbTags(want.tags),
+		SecurityGroups: want.groups, Subnets: want.subnets, Tags: elbTags(l.newTags(l.Name(), byListener)),
 	})
 	if err != nil {
 		return "", fmt.Errorf("create load balancer %s: %w", l.loadBalancerName(), err)

@@ -7,11 +7,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	scaling "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/applicationautoscaling/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
 
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -27,6 +29,8 @@ type Scaling struct {
 	lb      *LoadBalancer
 	targets *TargetGroup
 	want    bounds
+	// recorded says that this run has written the bounds to the service's tags.
+	recorded atomic.Bool
 }
 
 // bounds are the least and the most tasks; zero means no scaling.
@@ -68,6 +72,10 @@ type liveScaling struct {
 // Find looks up the scaling of the service.
 func (s *Scaling) Find(ctx context.Context) (graph.State, error) {
 	none := graph.State{Phase: graph.Absent, Unwanted: s.want.max == 0}
+	recorded := s.unrecorded()
+	if s.want.max == 0 && len(recorded) > 0 { // else the next run would take the old bounds for wanted
+		none = graph.State{Phase: graph.Ready, ID: *s.resourceID(), Owner: s.stack, Drift: recorded}
+	}
 	out, err := s.scaling.DescribeScalableTargets(ctx, &scaling.DescribeScalableTargetsInput{
 		ServiceNamespace: types.ServiceNamespaceEcs, ResourceIds: []string{*s.resourceID()}, ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
 	})
@@ -98,7 +106,30 @@ func (s *Scaling) Find(ctx context.Context) (graph.State, error) {
 	if id == "" {
 		id = *s.resourceID()
 	}
-	return graph.State{Phase: graph.Ready, ID: id, Owner: s.stack, Note: live.String(), Drift: scalingDrift(live, s.wanted())}, nil
+	return graph.State{Phase: graph.Ready, ID: id, Owner: s.stack, Note: live.String(), Drift: append(scalingDrift(live, s.wanted()), recorded...)}, nil
+}
+
+// unrecorded are the bounds that the service's tags are yet to be given: they are
+// written when they are in force.
+func (s *Scaling) unrecorded() []graph.Change {
+	live := s.service.last.Load()
+	if live == nil || !s.service.ours.Load() || s.recorded.Load() {
+		return nil
+	}
+	tags := ecsTagMap(live.Tags)
+	if tags[tagMax] == "" && s.want.max == 0 {
+		return nil
+	}
+	return s.recordDrift(tags, byScaling)
+}
+
+func (s *Scaling) record(ctx context.Context) error {
+	_, err := s.service.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: aws.String(s.service.ID()), Tags: ecsTags(s.settings[byScaling])})
+	if err != nil {
+		return fmt.Errorf("record the bounds of %s: %w", s.service.serviceName(), err)
+	}
+	s.recorded.Store(true)
+	return nil
 }
 
 func describePolicy(c *types.TargetTrackingScalingPolicyConfiguration) string {
@@ -184,8 +215,15 @@ func (s *Scaling) register(ctx context.Context, tags map[string]string) (string,
 	return aws.ToString(out.ScalableTargetARN), nil
 }
 
-// Update mends bounds and policies, or ends the scaling.
+// Update mends bounds and policies, or ends the scaling, and records that.
 func (s *Scaling) Update(ctx context.Context, changes []graph.Change) error {
+	if err := s.change(ctx, changes); err != nil || !hasRecordDrift(changes) {
+		return err
+	}
+	return s.record(ctx)
+}
+
+func (s *Scaling) change(ctx context.Context, changes []graph.Change) error {
 	if s.want.max == 0 {
 		return s.Delete(ctx)
 	}

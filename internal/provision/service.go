@@ -465,7 +465,7 @@ func (s *Service) Create(ctx context.Context) (string, error) {
 		DeploymentController:    &types.DeploymentController{Type: types.DeploymentControllerTypeEcs},
 		DeploymentConfiguration: rolloutConfiguration(), HealthCheckGracePeriodSeconds: aws.Int32(gracePeriod),
 		PropagateTags: types.PropagateTagsService, EnableECSManagedTags: true, EnableExecuteCommand: s.want.exec,
-		Tags: ecsTags(s.tags(s.Name())),
+		Tags: ecsTags(s.newTags(s.Name(), byScaling)),
 	}
 	if s.definition.awaits() {
 		in.HealthCheckGracePeriodSeconds = aws.Int32(besideGrace)
@@ -497,13 +497,16 @@ func (s *Service) join(live *types.Service) {
 	}
 }
 
-// Update mends tags and all the rest in one call, which makes one rollout.
+// Update changes all in one call, which makes one rollout, and then the tags: a
+// setting that ECS refuses is not to be taken for a deployed one.
 func (s *Service) Update(ctx context.Context, changes []graph.Change) error {
-	if hasTagDrift(changes) {
-		if err := s.retag(ctx, s.ID(), s.Name()); err != nil {
-			return err
-		}
+	if err := s.change(ctx, changes); err != nil || !hasTagDrift(changes) {
+		return err
 	}
+	return s.retag(ctx, s.ID(), s.Name())
+}
+
+func (s *Service) change(ctx context.Context, changes []graph.Change) error {
 	if hasField(changes, fieldSecretVersion) { // before the grace period, by which it is known that a note will do
 		if err := s.noteVersion(ctx, s.ID(), s.definition.database.secretVersion()); err != nil {
 			return err

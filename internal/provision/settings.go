@@ -225,6 +225,14 @@ const (
 	tagHTTPSPort  = "bookctl:https-port"
 )
 
+// A setting counts as deployed when AWS has taken it: its tag is written with the
+// thing when that is made, and after the change from then on. What one resource
+// carries out for another is written by the one that does it.
+const (
+	byListener = "load-balancer by listener"
+	byScaling  = "service by scaling"
+)
+
 // record returns the tags that hold the settings, by resource. Those of a task
 // (image, CPU, memory, architecture) are not among them: a task definition that
 // is tagged ours can't be changed by hand.
@@ -236,8 +244,9 @@ func (s Settings) record() map[string]map[string]string {
 		balancer[tagDomain], balancer[tagCert], balancer[tagHTTPSPort] = s.Domain, s.Certificate, n(s.HTTPSPort)
 	}
 	return map[string]map[string]string{
-		"service":       {tagCount: n(s.Count), tagMin: n(s.Min), tagMax: n(s.Max), tagExec: b(s.Exec)},
-		"load-balancer": balancer,
+		"service":  {tagCount: n(s.Count), tagExec: b(s.Exec)},
+		byScaling:  {tagMin: n(s.Min), tagMax: n(s.Max)},
+		byListener: balancer,
 		"database": {
 			tagMaxStorage: n(s.DBMaxStorage), tagDBVersion: s.dbVersion(), tagInsights: b(s.DBInsights),
 			tagClass: s.DBClass, tagStorage: n(s.DBStorage), tagMultiAZ: b(s.DBMultiAZ), tagBackupDays: n(s.BackupDays), tagProtect: b(s.Protect),

@@ -62,6 +62,36 @@ func (i identity) tags(resource string) map[string]string {
 	return tags
 }
 
+// newTags are those that a thing is made with: its own, and the settings of it that
+// another resource of the stack carries out and keeps from then on.
+func (i identity) newTags(resource, by string) map[string]string {
+	tags := i.tags(resource)
+	maps.Copy(tags, i.settings[by])
+	return tags
+}
+
+// fieldRecorded is what the field of a setting's tag begins with that another
+// resource than the tagged one writes.
+const fieldRecorded = "recorded "
+
+// recordDrift compares the tags of the settings that a resource carries out for
+// another one, which has the tags.
+func (i identity) recordDrift(live map[string]string, by string) []graph.Change {
+	out := tagDrift(live, i.settings[by])
+	for n := range out {
+		out[n].Field = fieldRecorded + strings.TrimPrefix(out[n].Field, fieldTag)
+	}
+	return out
+}
+
+// fieldTag is what the field of a tag begins with.
+const fieldTag = "tag "
+
+// hasRecordDrift says whether there is drift of the kind of recordDrift.
+func hasRecordDrift(changes []graph.Change) bool {
+	return slices.ContainsFunc(changes, func(c graph.Change) bool { return strings.HasPrefix(c.Field, fieldRecorded) })
+}
+
 // tagDrift compares tags. A tag that we do not set is its owner's business, and
 // a version is written when the thing is made and not chased afterwards: an
 // upgrade of bookctl alone must not change anything.
@@ -69,7 +99,7 @@ func tagDrift(live, want map[string]string) []graph.Change {
 	var out []graph.Change
 	for k, v := range want {
 		if have, ok := live[k]; have != v && (k != TagVersion || !ok) {
-			out = append(out, graph.Change{Field: "tag " + k, Have: have, Want: v})
+			out = append(out, graph.Change{Field: fieldTag + k, Have: have, Want: v})
 		}
 	}
 	sortChanges(out)
