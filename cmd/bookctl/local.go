@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/localcloud"
+	"github.com/bookctl/bookctl/internal/localcloud/access"
 )
 
 // localDirVariable names the directory of the local cloud, for which there is no
@@ -55,7 +57,7 @@ func localCloud(ctx context.Context) (localcloud.Info, error) {
 // ensureLocalCloud starts the local cloud when it is not running, and not when
 // the port that the stack is to have (0: any) is taken: the refused run would
 // leave it behind.
-func ensureLocalCloud(ctx context.Context, rep reporter, port int32) error {
+func ensureLocalCloud(ctx context.Context, rep reporter, region string, port int32) error {
 	dir, err := localDir()
 	if err != nil {
 		return err
@@ -69,7 +71,7 @@ func ensureLocalCloud(ctx context.Context, rep reporter, port int32) error {
 		}
 	}
 	rep.note("starting the local cloud in %s", dir)
-	_, err = startLocalCloud(ctx, dir, nil)
+	_, err = startLocalCloud(ctx, dir, []string{"--in", region})
 	return err
 }
 
@@ -158,16 +160,24 @@ balancer. 'bookctl up --local' starts it; it needs no account and costs nothing.
 func newLocalStart(s streams, g *globals) *cobra.Command {
 	var behaviour cloudFlags
 	cmd := &cobra.Command{
-		Use:     "start",
-		Short:   "Start it in the background",
-		Example: "  bookctl local start --faults faults.json --latencies aws --scale 0.01",
-		Args:    cobra.NoArgs,
+		Use:   "start",
+		Short: "Start it in the background",
+		Long: `Start the local cloud in the background. With --policy it judges each call by
+IAM policies, as AWS does, so that a missing permission shows here first. Tasks
+have their own roles, and the access key "root" may do everything.
+
+With --region a new local cloud is in that region; it stays there.`,
+		Example: `  bookctl local start --faults faults.json --latencies aws --scale 0.01
+  bookctl policy --local > policy.json; bookctl local stop; bookctl local start --policy policy.json
+  bookctl local start --region eu-central-1`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			behaviour.region = g.region
 			dir, err := localDir()
 			if err != nil {
 				return err
 			}
-			if _, _, err := behaviour.read(); err != nil {
+			if _, err := behaviour.config(); err != nil {
 				return usageError{err}
 			}
 			info, running, err := localcloud.Running(cmd.Context(), dir)
@@ -175,7 +185,10 @@ func newLocalStart(s streams, g *globals) *cobra.Command {
 				return err
 			}
 			if running {
-				if cmd.Flags().NFlag() > 0 && behaviour != (cloudFlags{scale: 1}) {
+				if behaviour.region == info.Region {
+					behaviour.region = ""
+				}
+				if cmd.Flags().NFlag() > 0 && !reflect.DeepEqual(behaviour, cloudFlags{scale: 1}) {
 					return advice.With(errors.New("the local cloud is running already"), "'bookctl local stop' first, to start it with other settings")
 				}
 			} else if info, err = startLocalCloud(cmd.Context(), dir, behaviour.args()); err != nil {
@@ -194,48 +207,81 @@ type cloudFlags struct {
 	latencies string
 	scale     float64
 	port      int
+	policies  []string
+	region    string
 }
 
 func (c *cloudFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&c.faults, "faults", "", "JSON file of what goes wrong (docs/faults.md)")
 	cmd.Flags().StringVar(&c.latencies, "latencies", "", "'aws' makes things take as long as they do on AWS")
 	cmd.Flags().Float64Var(&c.scale, "scale", 1, "multiply the latencies by this")
+	cmd.Flags().StringArrayVar(&c.policies, "policy", nil, "file or directory of IAM policies by which each call is judged (repeatable)")
 	cmd.Flags().IntVar(&c.port, "port", 0, "port of all its services (default: the one it had before, or any free one)")
 }
 
 func (c *cloudFlags) args() []string {
-	return []string{"--faults", c.faults, "--latencies", c.latencies, "--scale", fmt.Sprint(c.scale), "--port", fmt.Sprint(c.port)}
+	args := []string{"--faults", c.faults, "--latencies", c.latencies, "--scale", fmt.Sprint(c.scale), "--port", fmt.Sprint(c.port), "--in", c.region}
+	for _, path := range c.policies {
+		args = append(args, "--policy", path)
+	}
+	return args
 }
 
-func (c *cloudFlags) read() (localcloud.Faults, localcloud.Latencies, error) {
-	var (
-		faults    localcloud.Faults
-		latencies localcloud.Latencies
-	)
+// config is what the flags say of how the cloud is to be.
+func (c *cloudFlags) config() (cfg localcloud.Config, err error) {
+	cfg = localcloud.Config{Port: c.port, Region: c.region}
 	switch c.latencies {
 	case "":
 	case "aws":
-		latencies = localcloud.TypicalLatencies()
+		cfg.Latencies = localcloud.TypicalLatencies()
 	default:
-		return faults, latencies, fmt.Errorf("--latencies %q: there is only aws", c.latencies)
+		return cfg, fmt.Errorf("--latencies %q: there is only aws", c.latencies)
 	}
 	if c.scale < 0 {
-		return faults, latencies, errors.New("--scale can't be negative")
+		return cfg, errors.New("--scale can't be negative")
 	}
-	latencies.Scale = c.scale
-	if c.faults == "" {
-		return faults, latencies, nil
+	cfg.Latencies.Scale = c.scale
+	if cfg.Policies, err = readPolicies(c.policies); err != nil || c.faults == "" {
+		return cfg, err
 	}
 	f, err := os.Open(c.faults)
 	if err != nil {
-		return faults, latencies, err
+		return cfg, err
 	}
 	defer f.Close()
-	faults, err = localcloud.ParseFaults(f)
-	if err != nil {
-		err = fmt.Errorf("%s: %w", c.faults, err)
+	if cfg.Faults, err = localcloud.ParseFaults(f); err != nil {
+		return cfg, fmt.Errorf("%s: %w", c.faults, err)
 	}
-	return faults, latencies, err
+	return cfg, nil
+}
+
+// readPolicies reads policy documents from files, and from all files of
+// directories that end in .json. It is nil for no path: nobody is judged then.
+func readPolicies(paths []string) ([]access.Policy, error) {
+	var policies []access.Policy
+	for _, path := range paths {
+		files := []string{path}
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			if files, err = filepath.Glob(filepath.Join(path, "*.json")); err != nil || len(files) == 0 {
+				return nil, fmt.Errorf("--policy %s: there is no .json file in it", path)
+			}
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				return nil, fmt.Errorf("--policy: %w", err)
+			}
+			p, err := access.Parse(text)
+			if err != nil {
+				return nil, fmt.Errorf("--policy %s: %w", file, err)
+			}
+			if odd := p.Unsupported(); len(odd) > 0 {
+				return nil, fmt.Errorf("--policy %s: the local cloud does not evaluate %s", file, strings.Join(odd, ", "))
+			}
+			policies = append(policies, p)
+		}
+	}
+	return policies, nil
 }
 
 func newLocalServe(s streams) *cobra.Command {
@@ -249,16 +295,14 @@ func newLocalServe(s streams) *cobra.Command {
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			faults, latencies, err := behaviour.read()
+			cfg, err := behaviour.config()
 			if err != nil {
 				return usageError{err}
 			}
-			err = localcloud.Run(cmd.Context(), localcloud.Config{
-				StateDir: dir, Version: version(), Port: behaviour.port, Faults: faults, Latencies: latencies,
-				// Scaling looks once a second, for the minute of AWS's metrics.
-				ScalingMinute: time.Duration(behaviour.scale * float64(time.Second)),
-				Log:           slog.New(slog.NewTextHandler(s.err, nil)),
-			}, nil)
+			cfg.StateDir, cfg.Version, cfg.Log = dir, version(), slog.New(slog.NewTextHandler(s.err, nil))
+			// Scaling looks once a second, for the minute of AWS's metrics.
+			cfg.ScalingMinute = time.Duration(behaviour.scale * float64(time.Second))
+			err = localcloud.Run(cmd.Context(), cfg, nil)
 			if errors.Is(err, errInterrupted) || cmd.Context().Err() != nil && errors.Is(err, context.Canceled) {
 				return nil // that is how it is stopped
 			}
@@ -266,6 +310,7 @@ func newLocalServe(s streams) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "state directory")
+	cmd.Flags().StringVar(&behaviour.region, "in", "", "region")
 	behaviour.add(cmd)
 	return cmd
 }

@@ -179,7 +179,7 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 		if flags.Changed("port") {
 			port = u.Port
 		}
-		if err := ensureLocalCloud(ctx, rep, port); err != nil {
+		if err := ensureLocalCloud(ctx, rep, g.region, port); err != nil {
 			return err
 		}
 	}

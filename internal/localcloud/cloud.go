@@ -9,9 +9,11 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/bookctl/bookctl/internal/localcloud/access"
 	"github.com/bookctl/bookctl/internal/localcloud/authority"
 	"github.com/bookctl/bookctl/internal/localcloud/postgres"
 	"github.com/bookctl/bookctl/internal/localcloud/registry"
@@ -25,7 +27,8 @@ type Config struct {
 	StateDir string
 	// Account is the account's number, 000000000000 when empty.
 	Account string
-	// Region is the one region there is, us-east-1 when empty.
+	// Region is the one region there is; empty is the one that this state
+	// directory had before, or us-east-1.
 	Region string
 	// Latencies are how long things take; the zero value adds nothing to what
 	// the real things need.
@@ -47,6 +50,12 @@ type Config struct {
 	// Journal is told of every call after it; nil for nobody. It may be called
 	// by several goroutines at once, as may Before and After.
 	Journal func(Call)
+	// Policies, if not nil, are what the deployer may do: all callers but the
+	// tasks, which have roles, and those with the access key "root".
+	Policies []access.Policy
+	// Watch is told what each judged call asks of IAM, before it is done; nil for
+	// nobody. It is called with the cloud locked, and must not call it.
+	Watch func(Asked)
 	// Before and After are asked before and after the work of each call. Their
 	// error ends the connection without an answer, as a crash on the way would.
 	Before, After func(Call) error
@@ -120,11 +129,43 @@ func hexDigits(n int) string {
 
 // arn names a thing of this account and region.
 func (c *Cloud) arn(service, resource string) string {
-	region := c.cfg.Region
-	if service == "iam" {
-		region = "" // IAM is global
+	region, account := c.cfg.Region, c.cfg.Account
+	switch service {
+	case "iam", "sts":
+		region = "" // they are global
+	case "route53":
+		region, account = "", ""
 	}
-	return fmt.Sprintf("arn:aws:%s:%s:%s:%s", service, region, c.cfg.Account, resource)
+	return fmt.Sprintf("arn:%s:%s:%s:%s:%s", partitionOf(c.cfg.Region).name, service, region, account, resource)
+}
+
+// partition is a part of AWS with accounts of its own.
+type partition struct {
+	name string
+	// global is the region that its services without regions sign for.
+	global string
+}
+
+// partitions are by how the names of their regions begin
+// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html); all
+// other regions are of the partition "aws".
+var partitions = map[string]partition{
+	"cn-":      {"aws-cn", "cn-north-1"},
+	"eusc-":    {"aws-eusc", "eusc-de-east-1"},
+	"us-gov-":  {"aws-us-gov", "us-gov-west-1"},
+	"us-iso-":  {"aws-iso", "us-iso-east-1"},
+	"us-isob-": {"aws-iso-b", "us-isob-east-1"},
+	"eu-isoe-": {"aws-iso-e", "eu-isoe-west-1"},
+	"us-isof-": {"aws-iso-f", "us-isof-south-1"},
+}
+
+func partitionOf(region string) partition {
+	for prefix, p := range partitions {
+		if strings.HasPrefix(region, prefix) {
+			return p
+		}
+	}
+	return partition{"aws", "us-east-1"}
 }
 
 // zones are the availability zones of the region.

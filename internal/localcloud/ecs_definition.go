@@ -202,7 +202,7 @@ func (a ecsAPI) RegisterTaskDefinition(_ context.Context, in *ecs.RegisterTaskDe
 			Cpu: aws.String(cpu), Memory: aws.String(memory), ExecutionRoleArn: in.ExecutionRoleArn, TaskRoleArn: in.TaskRoleArn, NetworkMode: in.NetworkMode,
 			RequiresCompatibilities: in.RequiresCompatibilities, Compatibilities: []types.Compatibility{types.CompatibilityEc2, types.CompatibilityFargate},
 			RuntimePlatform: in.RuntimePlatform, Volumes: slices.Clone(in.Volumes), EphemeralStorage: in.EphemeralStorage,
-			PlacementConstraints: []types.TaskDefinitionPlacementConstraint{}, RegisteredAt: aws.Time(a.now()), RegisteredBy: aws.String("arn:aws:iam::" + a.cfg.Account + ":root"),
+			PlacementConstraints: []types.TaskDefinitionPlacementConstraint{}, RegisteredAt: aws.Time(a.now()), RegisteredBy: aws.String(a.arn("iam", "root")),
 		},
 		Tags: ecsTags(in.Tags),
 	}

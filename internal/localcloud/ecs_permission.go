@@ -1,10 +1,10 @@
 package localcloud
 
 import (
-	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
+
+	"github.com/bookctl/bookctl/internal/localcloud/access"
 )
 
 // fargateAgent acts for a task under one of its roles: the agent itself under the
@@ -21,7 +21,7 @@ func (c *Cloud) agent(role *string, task string) fargateAgent {
 	a := fargateAgent{Cloud: c}
 	if role != nil {
 		a.role, a.hasRole = c.roleByARN(*role)
-		a.session = fmt.Sprintf("arn:aws:sts::%s:assumed-role/%s/%s", c.cfg.Account, a.role.Name, task)
+		a.session = c.arn("sts", "assumed-role/"+a.role.Name+"/"+task)
 	}
 	return a
 }
@@ -106,73 +106,27 @@ func (a fargateAgent) openStream(group, stream string, create bool) error {
 // (https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AmazonECSTaskExecutionRolePolicy.html).
 const executionPolicy = `{"Statement":[{"Effect":"Allow","Action":["ecr:GetAuthorizationToken","ecr:BatchCheckLayerAvailability","ecr:GetDownloadUrlForLayer","ecr:BatchGetImage","logs:CreateLogStream","logs:PutLogEvents"],"Resource":"*"}]}`
 
-// managedPolicies are the documents of the managed policies that are known; a
-// role gets nothing of others.
+// managedPolicies are the documents of the managed policies that are known, by
+// what follows "policy/" in their ARNs; a role gets nothing of others.
 var managedPolicies = map[string]string{
-	"arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy": executionPolicy,
-	"arn:aws:iam::aws:policy/AdministratorAccess":                           `{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`,
+	"service-role/AmazonECSTaskExecutionRolePolicy": executionPolicy,
+	"AdministratorAccess":                           `{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`,
 }
 
-// allows evaluates the role's policies: a denial wins. Conditions are taken for
-// fulfilled in a denial and for not fulfilled in an allowance, the safe side.
+// allows evaluates the role's policies.
 func (r iamRole) allows(action, resource string) bool {
-	var documents []string
-	for _, text := range r.Policies {
-		documents = append(documents, text)
+	var policies []access.Policy
+	add := func(document string) {
+		if p, err := access.Parse([]byte(document)); err == nil {
+			policies = append(policies, p)
+		}
+	}
+	for _, document := range r.Policies {
+		add(document)
 	}
 	for _, arn := range r.Attached {
-		documents = append(documents, managedPolicies[arn])
+		_, name, _ := strings.Cut(arn, ":policy/")
+		add(managedPolicies[name])
 	}
-	allowed := false
-	for _, text := range documents {
-		for _, s := range policyStatements(text) {
-			if !s.matches(action, resource) {
-				continue
-			}
-			if s.Effect == "Deny" {
-				return false
-			}
-			allowed = allowed || len(s.Condition) == 0
-		}
-	}
-	return allowed
-}
-
-type policyStatement struct {
-	Effect                                   string
-	Action, NotAction, Resource, NotResource words
-	Condition                                map[string]json.RawMessage
-}
-
-// policyStatements reads a document that IAM has checked already.
-func policyStatements(text string) []policyStatement {
-	var many struct{ Statement []policyStatement }
-	if json.Unmarshal([]byte(text), &many) == nil {
-		return many.Statement
-	}
-	var one struct{ Statement policyStatement }
-	if json.Unmarshal([]byte(text), &one) == nil {
-		return []policyStatement{one.Statement}
-	}
-	return nil
-}
-
-func (s policyStatement) matches(action, resource string) bool {
-	anyOf := func(patterns words, text string) bool {
-		return slices.ContainsFunc(patterns, func(p string) bool { return wildcard(p, text) })
-	}
-	lower := func(patterns words) (out words) {
-		for _, p := range patterns {
-			out = append(out, strings.ToLower(p))
-		}
-		return out
-	}
-	action = strings.ToLower(action)
-	if len(s.NotAction) > 0 && anyOf(lower(s.NotAction), action) || len(s.Action) > 0 && !anyOf(lower(s.Action), action) {
-		return false
-	}
-	if len(s.NotResource) > 0 {
-		return !anyOf(s.NotResource, resource)
-	}
-	return anyOf(s.Resource, resource)
+	return access.Decide(policies, access.Request{Action: action, Resource: resource}) == access.Allowed
 }

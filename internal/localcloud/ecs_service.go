@@ -348,7 +348,7 @@ func (a ecsAPI) describeService(s *ecsService, tags bool) types.Service {
 	primary := s.Deployments[0]
 	d := types.Service{
 		ServiceArn: aws.String(a.serviceARN(s)), ServiceName: aws.String(s.Name), ClusterArn: aws.String(a.clusterARN(s.Cluster)), Status: aws.String(s.Status),
-		CreatedAt: aws.Time(s.Created), CreatedBy: aws.String("arn:aws:iam::" + a.cfg.Account + ":root"), DesiredCount: s.Desired,
+		CreatedAt: aws.Time(s.Created), CreatedBy: aws.String(a.arn("iam", "root")), DesiredCount: s.Desired,
 		DeploymentConfiguration: &s.Rollout, DeploymentController: &types.DeploymentController{Type: types.DeploymentControllerTypeEcs},
 		EnableECSManagedTags: s.ManagedTags, EnableExecuteCommand: s.Exec, HealthCheckGracePeriodSeconds: s.Grace, LaunchType: types.LaunchTypeFargate,
 		LoadBalancers: slices.Clone(primary.Balancers), NetworkConfiguration: networkOf(primary), PlatformFamily: aws.String("Linux"),

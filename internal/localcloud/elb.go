@@ -176,7 +176,8 @@ func (a elbAPI) CreateLoadBalancer(_ context.Context, in *elb.CreateLoadBalancer
 	if !a.hasServiceLinkedRole("elasticloadbalancing.amazonaws.com") {
 		// What a deployer without the permission to make the role meets in a new
 		// account: https://github.com/kubernetes/kops/issues/16218.
-		return nil, &apiError{http.StatusForbidden, "AccessDenied", fmt.Sprintf("User: arn:aws:iam::%[1]s:user/bookctl is not authorized to perform: iam:CreateServiceLinkedRole on resource: arn:aws:iam::%[1]s:role/aws-service-role/elasticloadbalancing.amazonaws.com/AWSServiceRoleForElasticLoadBalancing", a.cfg.Account)}
+		return nil, &apiError{http.StatusForbidden, "AccessDenied", fmt.Sprintf("User: %s is not authorized to perform: iam:CreateServiceLinkedRole on resource: %s",
+			a.callerARN(), a.arn("iam", "role/aws-service-role/elasticloadbalancing.amazonaws.com/AWSServiceRoleForElasticLoadBalancing"))}
 	}
 	subnets := in.Subnets
 	for _, m := range in.SubnetMappings {

@@ -203,7 +203,11 @@ func (p protocol) expired() error {
 }
 
 func (p protocol) denied(caller, action string) error {
-	message := fmt.Sprintf("User: %s is not authorized to perform: %s because no identity-based policy allows the %s action", caller, action, action)
+	return p.refused(fmt.Sprintf("User: %s is not authorized to perform: %s because no identity-based policy allows the %s action", caller, action, action))
+}
+
+// refused is an error for what IAM does not allow.
+func (p protocol) refused(message string) error {
 	switch p {
 	case protocolEC2:
 		return &apiError{http.StatusForbidden, "UnauthorizedOperation", "You are not authorized to perform this operation. " + message}

@@ -129,6 +129,11 @@ func (c *Cloud) putRole(r iamRole) {
 	c.state.IAM.Roles[r.Name] = r
 }
 
+// managedARN names one of AWS's own policies.
+func (c *Cloud) managedARN(name string) string {
+	return "arn:" + partitionOf(c.cfg.Region).name + ":iam::aws:policy/" + name
+}
+
 func roleID() string { return "AROA" + strings.ToUpper(hexDigits(18))[:17] }
 
 // role finds a role for an API call.
@@ -382,7 +387,7 @@ func (a iamAPI) AttachRolePolicy(_ context.Context, in *iam.AttachRolePolicyInpu
 		return nil, err
 	}
 	arn := aws.ToString(in.PolicyArn)
-	if !strings.HasPrefix(arn, "arn:aws:iam::aws:policy/") {
+	if !strings.HasPrefix(arn, a.managedARN("")) {
 		return nil, fail("NoSuchEntity", "Policy %s does not exist or is not attachable.", arn)
 	}
 	if !slices.Contains(r.Attached, arn) {
@@ -416,7 +421,7 @@ func (a iamAPI) ListAttachedRolePolicies(_ context.Context, in *iam.ListAttached
 	}
 	var all []types.AttachedPolicy
 	for _, arn := range r.Attached {
-		path := strings.TrimPrefix(arn, "arn:aws:iam::aws:policy")
+		path := "/" + strings.TrimPrefix(arn, a.managedARN(""))
 		if !strings.HasPrefix(path, aws.ToString(in.PathPrefix)) {
 			continue
 		}

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/bookctl/bookctl/internal/localcloud/access"
 )
 
 // policyKind is what a policy is attached to.
@@ -40,10 +42,10 @@ func checkPolicy(document string, kind policyKind) error {
 	type statement struct {
 		Sid                     string
 		Effect                  string
-		Action, NotAction       words
-		Resource, NotResource   words
+		Action, NotAction       access.Words
+		Resource, NotResource   access.Words
 		Principal, NotPrincipal json.RawMessage
-		Condition               map[string]map[string]words
+		Condition               map[string]map[string]access.Words
 	}
 	var statements []statement
 	if text := bytes.TrimSpace(policy.Statement); len(text) > 0 && text[0] == '{' {
@@ -92,25 +94,6 @@ func checkPolicy(document string, kind policyKind) error {
 			}
 		}
 	}
-	return nil
-}
-
-// words is a string or a list of strings; both are written in policies.
-type words []string
-
-func (w *words) UnmarshalJSON(text []byte) error {
-	if len(text) > 0 && text[0] == '[' {
-		return json.Unmarshal(text, (*[]string)(w))
-	}
-	var one any
-	if err := json.Unmarshal(text, &one); err != nil {
-		return err
-	}
-	if s, ok := one.(string); ok {
-		*w = words{s}
-		return nil
-	}
-	*w = words{string(text)} // conditions also take numbers and booleans
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"syscall"
@@ -41,7 +42,6 @@ const containerUser = 65532
 // Close ends the cloud.
 func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	cfg.Account = cmp.Or(cfg.Account, "000000000000")
-	cfg.Region = cmp.Or(cfg.Region, "us-east-1")
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -65,6 +65,9 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 		return nil, err
 	}
 	if err := c.load(); err != nil {
+		return nil, err
+	}
+	if c.cfg.Region, err = c.region(); err != nil {
 		return nil, err
 	}
 	home, err := process.Home(cfg.StateDir, process.Numeric(containerUser, containerUser))
@@ -132,6 +135,26 @@ func (c *Cloud) loadServices() error {
 	return nil
 }
 
+// region is the one that the cloud is in. What was made in one stays there: its
+// ARNs are in the state.
+func (c *Cloud) region() (string, error) {
+	had := c.state.Region
+	if had == "" && c.state.Port != 0 {
+		had = "us-east-1" // the state is of a version that had no other
+	}
+	if c.cfg.Region != "" && had != "" && c.cfg.Region != had {
+		return "", advice.With(fmt.Errorf("the local cloud in %s is region %s, and can't be %s", c.cfg.StateDir, had, c.cfg.Region),
+			"leave --region out, or remove all that is in it: 'bookctl local stop --purge'; BOOKCTL_LOCAL_DIR names a directory for another one")
+	}
+	region := cmp.Or(c.cfg.Region, had, "us-east-1")
+	if !regionName.MatchString(region) {
+		return "", advice.With(fmt.Errorf("region %q is no name of a region", region), "name one such as eu-central-1")
+	}
+	return region, nil
+}
+
+var regionName = regexp.MustCompile(`^[a-z]{2,4}(-[a-z]+)+-[0-9]+$`)
+
 // listen binds the endpoint to the port that clients already know.
 func (c *Cloud) listen() (net.Listener, error) {
 	port := cmp.Or(c.cfg.Port, c.state.Port)
@@ -152,7 +175,7 @@ func (c *Cloud) seed() {
 		if c.state.Port == 0 && !c.cfg.Faults.NoServiceLinkedRoles {
 			c.seedServiceLinkedRoles()
 		}
-		c.state.Port = c.port
+		c.state.Port, c.state.Region = c.port, c.cfg.Region
 	})
 }
 

@@ -419,7 +419,7 @@ func (c *Cloud) cname(name string) string {
 func (c *Cloud) taggedRoute53() []taggedThing {
 	var all []taggedThing
 	for _, z := range c.state.Route53.Zones {
-		all = append(all, taggedThing{"arn:aws:route53:::hostedzone/" + z.ID, z.Tags})
+		all = append(all, taggedThing{c.arn("route53", "hostedzone/"+z.ID), z.Tags})
 	}
 	return all
 }

@@ -393,7 +393,7 @@ func (a secretsAPI) version(secretID, id, stage *string) (*secret, *secretVersio
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html
 func (c *Cloud) secretField(valueFrom string) (string, error) {
 	const doing = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: "
-	if !strings.HasPrefix(valueFrom, "arn:aws:secretsmanager:") {
+	if !strings.HasPrefix(valueFrom, "arn:"+partitionOf(c.cfg.Region).name+":secretsmanager:") {
 		name := valueFrom
 		if rest, ok := strings.CutPrefix(valueFrom, c.arn("ssm", "parameter")); ok {
 			name = rest

@@ -49,7 +49,9 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case r.URL.Path == "/v2" || strings.HasPrefix(r.URL.Path, "/v2/"):
-		c.registry.ServeHTTP(w, r)
+		if c.mayTransfer(w, r) {
+			c.registry.ServeHTTP(w, r)
+		}
 	case strings.HasPrefix(r.URL.Path, "/_bookctl/"):
 		c.control(w, r)
 	default:
@@ -103,8 +105,8 @@ func credentialScope(r *http.Request) (scope, error) {
 	return scope{}, incomplete
 }
 
-// global are the services with one endpoint for all regions, which sign for
-// us-east-1 wherever the client is; STS has both kinds.
+// global are the services with one endpoint for all regions of a partition,
+// which sign for one of them wherever the client is; STS has both kinds.
 var global = []string{"iam", "route53", "pricing", "sts"}
 
 // serveAPI answers one AWS call.
@@ -116,7 +118,7 @@ func (c *Cloud) serveAPI(w http.ResponseWriter, r *http.Request) {
 	if err == nil && !known {
 		err = fail("UnknownService", "The local cloud has no service %q; it has %s", sc.service, strings.Join(c.serviceNames(), ", "))
 	}
-	if err == nil && sc.region != c.cfg.Region && (sc.region != "us-east-1" || !slices.Contains(global, sc.service)) {
+	if err == nil && sc.region != c.cfg.Region && (sc.region != partitionOf(c.cfg.Region).global || !slices.Contains(global, sc.service)) {
 		err = &apiError{
 			status: http.StatusForbidden, code: "SignatureDoesNotMatch",
 			message: fmt.Sprintf("Credential should be scoped to a valid region: the local cloud is %s, the request is for %s.", c.cfg.Region, sc.region),
@@ -195,7 +197,7 @@ func (c *Cloud) perform(r *http.Request, sc scope, s service, o operation, call 
 	if err := s.table.Decode(call.Operation, r, body, input); err != nil {
 		return outcome{err: err}
 	}
-	output, err := c.run(ctx, sc, o, call.Action, input)
+	output, err := c.run(ctx, sc, s, o, *call, input)
 	if c.cfg.After != nil {
 		done := *call
 		if err != nil {
@@ -209,7 +211,7 @@ func (c *Cloud) perform(r *http.Request, sc scope, s service, o operation, call 
 }
 
 // run calls the operation with the lock held and saves what it changed.
-func (c *Cloud) run(ctx context.Context, sc scope, o operation, action string, input any) (output any, err error) {
+func (c *Cloud) run(ctx context.Context, sc scope, s service, o operation, call Call, input any) (output any, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer func() {
@@ -218,7 +220,10 @@ func (c *Cloud) run(ctx context.Context, sc scope, o operation, action string, i
 			err = fmt.Errorf("the local cloud failed inside %s: %v", o.name, p)
 		}
 	}()
-	if err := c.mayCall(sc.key, action, input); err != nil {
+	if err := c.mayCall(sc.key, call.Action, input); err != nil {
+		return nil, err
+	}
+	if err := c.mayDeploy(sc.key, s, call, input); err != nil {
 		return nil, err
 	}
 	output, err = o.call(ctx, input)

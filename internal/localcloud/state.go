@@ -15,6 +15,7 @@ import (
 // defined in its service's file. Secrets are in it only encrypted.
 type state struct {
 	Port        int              `json:"port"` // of the endpoint
+	Region      string           `json:"region,omitempty"`
 	ACM         acmState         `json:"acm"`
 	EC2         ec2State         `json:"ec2"`
 	ECR         ecrState         `json:"ecr"`

@@ -1,0 +1,608 @@
+package judge
+
+import (
+	"cmp"
+	"maps"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/applicationautoscaling/types"
+	"github.com/aws/aws-sdk-go-v2/service/route53"
+)
+
+// rule is a part of what a call asks.
+type rule func(*ask)
+
+// table are the rules by action. What an operation of the local cloud asks is
+// here; a test holds that none is missing, and holds the names of actions,
+// resources and condition keys against the published data. What the service
+// authorization reference does not have names its source here.
+var table = spreadOut(map[string][]rule{
+	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscertificatemanager.html
+	"acm:ListCertificates": {everywhere},
+	"acm:DeleteCertificate DescribeCertificate ListTagsForCertificate": {on("", "CertificateArn")},
+	"acm:AddTagsToCertificate RemoveTagsFromCertificate":               {on("", "CertificateArn", request)},
+	"acm:RequestCertificate": {
+		everywhereWith(request, key("acm:DomainNames", "DomainName"), key("acm:ValidationMethod", "ValidationMethod")),
+		newTags("certificate/*"),
+	},
+
+	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsapplicationautoscaling.html
+	"application-autoscaling:DescribeScalableTargets DescribeScalingActivities DescribeScalingPolicies": {everywhere},
+	"application-autoscaling:RegisterScalableTarget":                                                    {target(request), madeByItself("ecs.application-autoscaling.amazonaws.com"), scaledService},
+	"application-autoscaling:PutScalingPolicy":                                                          {target(), scaledService, alarms("PutMetricAlarm", "DescribeAlarms")},
+	"application-autoscaling:DeleteScalingPolicy":                                                       {target(), alarms("DescribeAlarms", "DeleteAlarms")},
+	"application-autoscaling:DeregisterScalableTarget":                                                  {target(), alarms("DeleteAlarms")},
+	"application-autoscaling:ListTagsForResource":                                                       {on("", "ResourceARN")},
+	"application-autoscaling:TagResource UntagResource":                                                 {on("", "ResourceARN", request)},
+
+	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
+	"ec2:DescribeAccountAttributes DescribeAddresses DescribeAvailabilityZones DescribeInstances DescribeInternetGateways DescribeNatGateways " +
+		"DescribeNetworkAcls DescribeNetworkInterfaces DescribeRegions DescribeRouteTables DescribeSecurityGroupRules DescribeSecurityGroups " +
+		"DescribeSnapshots DescribeSubnets DescribeTags DescribeVolumes DescribeVpcEndpoints DescribeVpcs": {everywhere},
+	"ec2:DeleteVpc DescribeVpcAttribute ModifyVpcAttribute": {on("vpc/", "VpcId")},
+	"ec2:CreateVpc":                                             {made("vpc/*")},
+	"ec2:CreateInternetGateway":                                 {made("internet-gateway/*")},
+	"ec2:CreateRouteTable":                                      {made("route-table/*"), on("vpc/", "VpcId")},
+	"ec2:CreateSecurityGroup":                                   {made("security-group/*"), on("vpc/", "VpcId")},
+	"ec2:CreateSubnet":                                          {made("subnet/*"), on("vpc/", "VpcId")},
+	"ec2:CreateNetworkInterface":                                {made("network-interface/*"), on("subnet/", "SubnetId"), on("security-group/", "Groups")},
+	"ec2:DeleteNetworkInterface":                                {on("network-interface/", "NetworkInterfaceId")},
+	"ec2:DetachNetworkInterface":                                {made("network-interface/*")}, // and on the instance, of which there are none here
+	"ec2:AttachInternetGateway DetachInternetGateway":           {on("internet-gateway/", "InternetGatewayId"), on("vpc/", "VpcId")},
+	"ec2:DeleteInternetGateway":                                 {on("internet-gateway/", "InternetGatewayId")},
+	"ec2:CreateRoute DeleteRoute DeleteRouteTable ReplaceRoute": {on("route-table/", "RouteTableId")},
+	"ec2:AssociateRouteTable":                                   {on("route-table/", "RouteTableId"), on("subnet/", "SubnetId")},
+	"ec2:DisassociateRouteTable":                                {association},
+	"ec2:ReplaceRouteTableAssociation":                          {on("route-table/", "RouteTableId"), association},
+	"ec2:DeleteSubnet ModifySubnetAttribute":                    {on("subnet/", "SubnetId")},
+	"ec2:DeleteSecurityGroup RevokeSecurityGroupEgress RevokeSecurityGroupIngress": {on("security-group/", "GroupId")},
+	"ec2:AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress":               {on("security-group/", "GroupId"), newRules},
+	"ec2:CreateTags DeleteTags": {ec2Things},
+
+	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html
+	"ecr:GetAuthorizationToken": {everywhere},
+	"ecr:CreateRepository":      {named("repository/", "RepositoryName")},
+	"ecr:DescribeRepositories":  {onOr("repository/", "RepositoryNames", "*")},
+	"ecr:BatchDeleteImage BatchGetImage DeleteLifecyclePolicy DeleteRepository DescribeImageScanFindings DescribeImages GetLifecyclePolicy ListImages " +
+		"PutImageScanningConfiguration PutImageTagMutability PutLifecyclePolicy StartImageScan": {on("repository/", "RepositoryName")},
+	"ecr:ListTagsForResource":       {on("", "ResourceArn")},
+	"ecr:TagResource UntagResource": {on("", "ResourceArn", request)},
+
+	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
+	"ecs:DeregisterTaskDefinition DescribeTaskDefinition ListClusters ListTaskDefinitionFamilies ListTaskDefinitions": {everywhere},
+	"ecs:CreateCluster":                       {named("cluster/", "ClusterName"), madeByItself("ecs.amazonaws.com")},
+	"ecs:DeleteCluster UpdateClusterSettings": {on("cluster/", "Cluster")},
+	"ecs:DescribeClusters":                    {onOr("cluster/", "Clusters", "default")},
+	"ecs:ListServices":                        {everywhereWith(cluster)},
+	"ecs:ListTasks":                           {inCluster("container-instance/", "", "*")},
+	"ecs:CreateService":                       {inCluster("service/", "ServiceName", "", request), newECSTags("service/", "ServiceName"), passes, madeByItself("ecs.amazonaws.com")},
+	"ecs:DeleteService":                       {inCluster("service/", "Service", "")},
+	"ecs:UpdateService":                       {inCluster("service/", "Service", ""), passes},
+	"ecs:DescribeServices":                    {inCluster("service/", "Services", "")},
+	"ecs:DescribeTasks":                       {inCluster("task/", "Tasks", "")},
+	"ecs:StopTask":                            {inCluster("task/", "Task", "")},
+	"ecs:ExecuteCommand":                      {on("cluster/", "Cluster"), inCluster("task/", "Task", "", key("ecs:container-name", "Container"))},
+	"ecs:RegisterTaskDefinition":              {taskDefinition, rolesOfTasks},
+	"ecs:RunTask":                             {on("task-definition/", "TaskDefinition", request, cluster), passes},
+	"ecs:DeleteTaskDefinitions":               {on("task-definition/", "TaskDefinitions")},
+	"ecs:ListTagsForResource":                 {on("", "ResourceArn")},
+	"ecs:TagResource UntagResource":           {on("", "ResourceArn", request)},
+
+	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awselasticloadbalancingv2.html
+	"elasticloadbalancing:DescribeAccountLimits DescribeListenerAttributes DescribeListenerCertificates DescribeListeners DescribeLoadBalancerAttributes DescribeLoadBalancers DescribeRules " +
+		"DescribeSSLPolicies DescribeTags DescribeTargetGroupAttributes DescribeTargetGroups DescribeTargetHealth": {everywhere},
+	"elasticloadbalancing:CreateTargetGroup": {balancing("targetgroup/", "Name")},
+	"elasticloadbalancing:CreateLoadBalancer": {
+		balancing("loadbalancer/app/", "Name"), madeByItself("elasticloadbalancing.amazonaws.com"),
+		// https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/elb-api-permissions.html
+		also("ec2:DescribeAccountAttributes", "ec2:DescribeAddresses", "ec2:DescribeInternetGateways", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs"),
+	},
+	"elasticloadbalancing:CreateListener":                                  {on("", "LoadBalancerArn", request), newListenerTags},
+	"elasticloadbalancing:DeleteLoadBalancer ModifyLoadBalancerAttributes": {on("", "LoadBalancerArn")},
+	"elasticloadbalancing:SetIpAddressType":                                {on("", "LoadBalancerArn")},
+	"elasticloadbalancing:SetSecurityGroups":                               {on("", "LoadBalancerArn"), also("ec2:DescribeSecurityGroups")},
+	"elasticloadbalancing:SetSubnets":                                      {on("", "LoadBalancerArn"), also("ec2:DescribeSubnets")},
+	"elasticloadbalancing:DeleteListener ModifyListener ModifyListenerAttributes AddListenerCertificates RemoveListenerCertificates": {on("", "ListenerArn")},
+	"elasticloadbalancing:CreateRule":            {on("", "ListenerArn", request)},
+	"elasticloadbalancing:DeleteRule ModifyRule": {on("", "RuleArn")},
+	"elasticloadbalancing:SetRulePriorities":     {on("", "RulePriorities.RuleArn")},
+	"elasticloadbalancing:DeleteTargetGroup DeregisterTargets ModifyTargetGroup ModifyTargetGroupAttributes RegisterTargets": {on("", "TargetGroupArn")},
+	"elasticloadbalancing:AddTags RemoveTags": {on("", "ResourceArns", request)},
+
+	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
+	"iam:ListRoles": {everywhere},
+	"iam:GetRole GetRolePolicy ListAttachedRolePolicies ListInstanceProfilesForRole ListRolePolicies ListRoleTags " +
+		"DeleteRole DeleteRolePolicy DeleteRolePermissionsBoundary PutRolePolicy UpdateAssumeRolePolicy UpdateRole": {on("role/", "RoleName")},
+	"iam:CreateRole":                         {named("role/", "RoleName", key("iam:PermissionsBoundary", "PermissionsBoundary"))},
+	"iam:PutRolePermissionsBoundary":         {on("role/", "RoleName", key("iam:PermissionsBoundary", "PermissionsBoundary"))},
+	"iam:AttachRolePolicy DetachRolePolicy":  {on("role/", "RoleName", key("iam:PolicyARN", "PolicyArn"))},
+	"iam:TagRole UntagRole":                  {on("role/", "RoleName", request)},
+	"iam:CreateServiceLinkedRole":            {serviceLinkedRole},
+	"iam:DeleteServiceLinkedRole":            {on("role/", "RoleName")},
+	"iam:GetServiceLinkedRoleDeletionStatus": {everywhere},
+
+	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatchlogs.html
+	"logs:DescribeLogGroups": {logGroups},
+	"logs:CreateLogGroup":    {logGroup(request), newLogTags},
+	"logs:DeleteLogGroup DeleteRetentionPolicy DescribeLogStreams FilterLogEvents ListTagsLogGroup PutRetentionPolicy": {logGroup()},
+	"logs:TagLogGroup UntagLogGroup":                                 {logGroup(request)},
+	"logs:CreateLogStream DeleteLogStream GetLogEvents PutLogEvents": {logStream},
+	"logs:ListTagsForResource":                                       {on("", "ResourceArn")},
+	"logs:TagResource UntagResource":                                 {on("", "ResourceArn", request)},
+
+	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonrds.html
+	"rds:DescribeAccountAttributes DescribeCertificates DescribeDBEngineVersions DescribeEngineDefaultParameters DescribeEvents DescribeOrderableDBInstanceOptions": {everywhere},
+	"rds:DescribePendingMaintenanceActions":  {onOr("", "ResourceIdentifier", "db:*")},
+	"rds:DescribeDBInstances":                {onOr("db:", "DBInstanceIdentifier", "*")},
+	"rds:DescribeDBInstanceAutomatedBackups": {onOr("db:", "DBInstanceIdentifier", "*")},
+	"rds:DescribeDBParameterGroups":          {onOr("pg:", "DBParameterGroupName", "*")},
+	"rds:DescribeDBSubnetGroups":             {onOr("subgrp:", "DBSubnetGroupName", "*")},
+	"rds:DescribeDBSnapshots":                {onOr("snapshot:", "DBSnapshotIdentifier", "*"), on("db:", "DBInstanceIdentifier")},
+	"rds:DescribeDBParameters ModifyDBParameterGroup ResetDBParameterGroup DeleteDBParameterGroup": {on("pg:", "DBParameterGroupName")},
+	"rds:CreateDBParameterGroup":                  {named("pg:", "DBParameterGroupName")},
+	"rds:CreateDBSubnetGroup":                     {named("subgrp:", "DBSubnetGroupName")},
+	"rds:DeleteDBSubnetGroup ModifyDBSubnetGroup": {on("subgrp:", "DBSubnetGroupName")},
+	"rds:CreateDBInstance": {
+		named("db:", "DBInstanceIdentifier", key("rds:PubliclyAccessible", "PubliclyAccessible")),
+		on("subgrp:", "DBSubnetGroupName"), onOr("pg:", "DBParameterGroupName", "default*"), onOr("og:", "OptionGroupName", "default:*"), madeByItself("rds.amazonaws.com"),
+	},
+	"rds:RestoreDBInstanceFromDBSnapshot": {
+		named("db:", "DBInstanceIdentifier", key("rds:PubliclyAccessible", "PubliclyAccessible")), on("snapshot:", "DBSnapshotIdentifier"),
+		on("subgrp:", "DBSubnetGroupName"), onOr("pg:", "DBParameterGroupName", "default*"), onOr("og:", "OptionGroupName", "default:*"), madeByItself("rds.amazonaws.com"),
+	},
+	"rds:ModifyDBInstance":                         {on("db:", "DBInstanceIdentifier"), on("pg:", "DBParameterGroupName"), on("subgrp:", "DBSubnetGroupName"), on("og:", "OptionGroupName")},
+	"rds:RebootDBInstance StartDBInstance":         {on("db:", "DBInstanceIdentifier")},
+	"rds:StopDBInstance":                           {on("db:", "DBInstanceIdentifier"), snapshotOf("DBSnapshotIdentifier")},
+	"rds:DeleteDBInstance":                         {on("db:", "DBInstanceIdentifier"), snapshotOf("FinalDBSnapshotIdentifier")},
+	"rds:CreateDBSnapshot":                         {named("snapshot:", "DBSnapshotIdentifier"), on("db:", "DBInstanceIdentifier", request)},
+	"rds:CopyDBSnapshot":                           {named("snapshot:", "TargetDBSnapshotIdentifier"), on("snapshot:", "SourceDBSnapshotIdentifier")},
+	"rds:DeleteDBSnapshot":                         {on("snapshot:", "DBSnapshotIdentifier")},
+	"rds:DeleteDBInstanceAutomatedBackup":          {automatedBackup},
+	"rds:ListTagsForResource":                      {on("", "ResourceName")},
+	"rds:AddTagsToResource RemoveTagsFromResource": {on("", "ResourceName", request)},
+
+	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonroute53.html
+	"route53:ListHostedZones ListHostedZonesByName CreateHostedZone": {everywhere},
+	"route53:GetHostedZone DeleteHostedZone":                         {zone("Id")},
+	"route53:ListResourceRecordSets":                                 {zone("HostedZoneId")},
+	"route53:ChangeResourceRecordSets":                               {records},
+	"route53:GetChange":                                              {change},
+	"route53:ListTagsForResource ChangeTagsForResource":              {zone("ResourceId")},
+
+	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecretsmanager.html
+	"secretsmanager:GetRandomPassword ListSecrets": {everywhere},
+	"secretsmanager:CreateSecret":                  {newSecret},
+	"secretsmanager:DeleteResourcePolicy DeleteSecret DescribeSecret GetResourcePolicy GetSecretValue ListSecretVersionIds PutResourcePolicy PutSecretValue RestoreSecret " +
+		"UpdateSecret UpdateSecretVersionStage": {secret()},
+	"secretsmanager:TagResource UntagResource": {secret(request)},
+
+	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssystemsmanager.html
+	"ssm:DescribeParameters": {everywhere},
+	"ssm:PutParameter":       {parameterNamed},
+	"ssm:DeleteParameter GetParameter GetParameterHistory LabelParameterVersion": {parameter("Name")},
+	"ssm:DeleteParameters GetParameters":                                         {parameter("Names")},
+	"ssm:GetParametersByPath":                                                    {parameter("Path")},
+	"ssm:ListTagsForResource":                                                    {parameter("ResourceId")},
+	"ssm:AddTagsToResource RemoveTagsFromResource":                               {parameter("ResourceId", request)},
+	"ssm:StartSession":                                                           {session},
+
+	"sts:GetCallerIdentity": {}, // needs none: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
+
+	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonresourcegrouptaggingapi.html
+	"tag:GetResources GetTagKeys GetTagValues": {everywhere},
+
+	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awspricelist.html
+	"pricing:DescribeServices GetAttributeValues GetProducts": {everywhere},
+})
+
+// spreadOut gives each action of "service:One Two" its own line.
+func spreadOut(short map[string][]rule) map[string][]rule {
+	out := map[string][]rule{}
+	for actions, rules := range short {
+		service, names, _ := strings.Cut(actions, ":")
+		for name := range strings.FieldsSeq(names) {
+			out[service+":"+name] = rules
+		}
+	}
+	return out
+}
+
+// keysOf are condition keys that a rule gives.
+type keysOf func(*ask) keys
+
+func gather(a *ask, of []keysOf) keys {
+	out := keys{}
+	for _, f := range of {
+		maps.Copy(out, f(a))
+	}
+	return out
+}
+
+// request are the tags of the request.
+func request(a *ask) keys { return a.given() }
+
+// key is a condition key that has the value of a field.
+func key(name, field string) keysOf {
+	return func(a *ask) keys { return keys{name: a.texts(field)} }
+}
+
+// everywhere is for actions that know no resource.
+func everywhere(a *ask) { a.own("*", nil) }
+
+func everywhereWith(of ...keysOf) rule {
+	return func(a *ask) { a.own("*", gather(a, of)) }
+}
+
+// on asks on each resource that a field names.
+func on(kind, field string, of ...keysOf) rule {
+	return func(a *ask) {
+		for _, v := range a.texts(field) {
+			a.own(a.arn(a.service, kind, v), gather(a, of))
+		}
+	}
+}
+
+// onOr is on, and otherwise on what is there without the field.
+func onOr(kind, field, otherwise string) rule {
+	return func(a *ask) {
+		on(kind, field)(a)
+		if len(a.texts(field)) == 0 {
+			a.own(a.arn(a.service, kind, otherwise), nil)
+		}
+	}
+}
+
+// also asks for other actions that know no resource.
+func also(actions ...string) rule {
+	return func(a *ask) {
+		for _, action := range actions {
+			a.add(action, "*", nil)
+		}
+	}
+}
+
+// taggers are the actions that AWS checks too when something is made with tags,
+// and the condition key that has the creating action.
+var taggers = map[string]struct{ action, creator string }{
+	"acm":                     {"AddTagsToCertificate", ""},
+	"application-autoscaling": {"TagResource", ""},
+	"ec2":                     {"CreateTags", "ec2:CreateAction"},
+	"ecr":                     {"TagResource", ""},
+	"ecs":                     {"TagResource", "ecs:CreateAction"},
+	"elasticloadbalancing":    {"AddTags", "elasticloadbalancing:CreateAction"},
+	"iam":                     {"TagRole", ""},
+	"logs":                    {"TagResource", ""},
+	"rds":                     {"AddTagsToResource", ""},
+	"secretsmanager":          {"TagResource", ""},
+	"ssm":                     {"AddTagsToResource", ""},
+}
+
+// tagNew asks for the tags that something new is made with.
+func (a *ask) tagNew(resource string) {
+	given := a.given()
+	if len(given) == 0 {
+		return
+	}
+	t := taggers[a.service]
+	if t.creator != "" {
+		given[t.creator] = []string{a.operation}
+	}
+	a.add(a.service+":"+t.action, resource, given)
+}
+
+func newTags(resource string) rule {
+	return func(a *ask) { a.tagNew(a.ARN(a.service, resource)) }
+}
+
+// made asks on what has no name before it is there.
+func made(resource string) rule {
+	return func(a *ask) {
+		arn := a.ARN(a.service, resource)
+		a.own(arn, a.given())
+		a.tagNew(arn)
+	}
+}
+
+// named asks on what a field gives its name to.
+func named(kind, field string, of ...keysOf) rule {
+	return func(a *ask) {
+		arn := a.arn(a.service, kind, a.text(field))
+		all := a.given()
+		maps.Copy(all, gather(a, of))
+		a.own(arn, all)
+		a.tagNew(arn)
+	}
+}
+
+// madeByItself asks for the service-linked role that a call makes in an account
+// which lacks it.
+func madeByItself(service string) rule {
+	return func(a *ask) {
+		if arn, lacking := a.Lacks(service); lacking {
+			a.add("iam:CreateServiceLinkedRole", arn, keys{"iam:AWSServiceName": {service}})
+		}
+	}
+}
+
+func serviceLinkedRole(a *ask) {
+	arn, _ := a.Lacks(a.text("AWSServiceName"))
+	a.own(arn, keys{"iam:AWSServiceName": a.texts("AWSServiceName")})
+}
+
+// target asks on the scalable target of a resource id, whose name nobody knows
+// before it is registered.
+func target(of ...keysOf) rule {
+	return func(a *ask) {
+		arn := cmp.Or(a.Target(a.text("ResourceId")), a.ARN("application-autoscaling", "scalable-target/*"))
+		all := gather(a, of)
+		all["application-autoscaling:service-namespace"] = a.texts("ServiceNamespace")
+		all["application-autoscaling:scalable-dimension"] = a.texts("ScalableDimension")
+		a.own(arn, all)
+		if len(of) > 0 {
+			a.tagNew(arn)
+		}
+	}
+}
+
+// scaledService and alarms ask for what Application Auto Scaling does in the
+// caller's name
+// (https://docs.aws.amazon.com/autoscaling/application/userguide/security_iam_id-based-policy-examples.html).
+func scaledService(a *ask) {
+	if id, ok := strings.CutPrefix(a.text("ResourceId"), "service/"); ok {
+		a.add("ecs:DescribeServices", a.ARN("ecs", "service/"+id), nil)
+		a.add("ecs:UpdateService", a.ARN("ecs", "service/"+id), nil)
+	}
+}
+
+func alarms(actions ...string) rule {
+	return func(a *ask) {
+		if a.has("PolicyType") && a.text("PolicyType") != "" && a.text("PolicyType") != string(types.PolicyTypeTargetTrackingScaling) {
+			return
+		}
+		for _, action := range actions {
+			name := "TargetTracking-" + a.text("ResourceId") + "-AlarmHigh-*"
+			if action == "DescribeAlarms" {
+				name = "*" // it asks by a prefix
+			}
+			a.add("cloudwatch:"+action, a.ARN("cloudwatch", "alarm:"+name), nil)
+		}
+	}
+}
+
+func association(a *ask) {
+	for _, arn := range a.Association(a.text("AssociationId")) {
+		a.own(arn, nil)
+	}
+}
+
+// newRules asks for the rules of a security group, which are things with tags of
+// their own.
+func newRules(a *ask) {
+	arn := a.ARN("ec2", "security-group-rule/*")
+	if given := a.given(); len(given) > 0 {
+		a.own(arn, given)
+		a.tagNew(arn)
+	}
+}
+
+func ec2Things(a *ask) {
+	for _, id := range a.texts("Resources") {
+		a.own(a.ARN("ec2", ec2Kind(id)+"/"+id), a.given())
+	}
+}
+
+// ec2Kind is how ARNs call the kind of thing that an id is of.
+func ec2Kind(id string) string {
+	prefix, _, _ := strings.Cut(id, "-")
+	switch prefix {
+	case "igw":
+		return "internet-gateway"
+	case "rtb":
+		return "route-table"
+	case "sg":
+		return "security-group"
+	case "sgr":
+		return "security-group-rule"
+	case "eni":
+		return "network-interface"
+	case "acl":
+		return "network-acl"
+	}
+	return prefix
+}
+
+// cluster is the condition key of what is in a cluster.
+func cluster(a *ask) keys {
+	return keys{"ecs:cluster": {a.arn("ecs", "cluster/", cmp.Or(a.text("Cluster"), "default"))}}
+}
+
+// inCluster asks on what a field names in a cluster, by its name, id or ARN.
+func inCluster(kind, field, otherwise string, of ...keysOf) rule {
+	return func(a *ask) {
+		names := []string{otherwise}
+		if field != "" {
+			names = a.texts(field)
+		}
+		all := gather(a, append(of, cluster))
+		of := cmp.Or(a.text("Cluster"), "default")
+		for _, name := range names {
+			a.own(a.arn("ecs", kind+of[strings.LastIndex(of, "/")+1:]+"/", name), all)
+		}
+	}
+}
+
+func newECSTags(kind, field string) rule {
+	return func(a *ask) {
+		of := cmp.Or(a.text("Cluster"), "default")
+		a.tagNew(a.ARN("ecs", kind+of[strings.LastIndex(of, "/")+1:]+"/"+a.text(field)))
+	}
+}
+
+// taskDefinition asks on the family. The revision is not known, and the tags are
+// asked for without one (https://github.com/aws/aws-cdk/issues/25768).
+func taskDefinition(a *ask) {
+	a.own(a.ARN("ecs", "task-definition/"+a.text("Family")+":*"), a.given())
+	a.tagNew(a.ARN("ecs", "task-definition/"+a.text("Family")))
+	a.tagNew(a.ARN("ecs", "task-definition/"+a.text("Family")+":*"))
+}
+
+// rolesOfTasks asks whether the roles may be passed to tasks.
+func rolesOfTasks(a *ask) {
+	for _, field := range []string{"ExecutionRoleArn", "TaskRoleArn"} {
+		for _, role := range a.texts(field) {
+			a.add("iam:PassRole", a.arn("iam", "role/", role), keys{"iam:PassedToService": {"ecs-tasks.amazonaws.com"}})
+		}
+	}
+}
+
+// passes asks the same where the roles are those of a task definition
+// (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/security-iam-roles.html).
+func passes(a *ask) {
+	for _, role := range a.Roles(a.text("TaskDefinition")) {
+		a.add("iam:PassRole", a.arn("iam", "role/", role), keys{"iam:PassedToService": {"ecs-tasks.amazonaws.com"}})
+	}
+}
+
+// balancing asks on a load balancer or target group, whose ARN ends with an id
+// that nobody knows before.
+func balancing(kind, field string) rule {
+	return func(a *ask) {
+		arn := a.ARN(a.service, kind+a.text(field)+"/*")
+		a.own(arn, a.given())
+		a.tagNew(arn)
+	}
+}
+
+// newListenerTags asks on the listener, whose ARN begins with its load balancer's.
+func newListenerTags(a *ask) {
+	a.tagNew(strings.Replace(a.text("LoadBalancerArn"), ":loadbalancer/", ":listener/", 1) + "/*")
+}
+
+// logGroup asks on a group. AWS's errors name it with ":log-stream:" behind it,
+// the reference without (https://github.com/aws/aws-cdk/issues/18850).
+func logGroup(of ...keysOf) rule {
+	return func(a *ask) {
+		name := a.text("LogGroupName")
+		if a.has("LogGroupIdentifier") && name == "" {
+			name = a.text("LogGroupIdentifier")
+		}
+		arn := strings.TrimSuffix(a.arn("logs", "log-group:", name), ":*")
+		a.own(arn, gather(a, of))
+		a.own(arn+":log-stream:", gather(a, of))
+	}
+}
+
+func logGroups(a *ask) { a.own(a.ARN("logs", "log-group::log-stream:"), nil) }
+
+func newLogTags(a *ask) { a.tagNew(a.ARN("logs", "log-group:"+a.text("LogGroupName"))) }
+
+func logStream(a *ask) {
+	a.own(a.ARN("logs", "log-group:"+a.text("LogGroupName")+":log-stream:"+a.text("LogStreamName")), nil)
+}
+
+// snapshotOf asks for a snapshot that a call makes of the instance first.
+func snapshotOf(field string) rule {
+	return func(a *ask) {
+		if name := a.text(field); name != "" {
+			snapshot := a.arn("rds", "snapshot:", name)
+			a.add("rds:CreateDBSnapshot", a.arn("rds", "db:", a.text("DBInstanceIdentifier")), nil)
+			a.add("rds:CreateDBSnapshot", snapshot, nil)
+			a.add("rds:AddTagsToResource", snapshot, nil)
+		}
+	}
+}
+
+func automatedBackup(a *ask) {
+	a.own(cmp.Or(a.Backups(cmp.Or(a.text("DbiResourceId"), a.text("DBInstanceAutomatedBackupsArn"))), a.ARN("rds", "auto-backup:*")), nil)
+}
+
+// zone asks on a hosted zone, whose id may have a path before it.
+func zone(field string) rule {
+	return func(a *ask) {
+		id := a.text(field)
+		a.own(a.ARN("route53", "hostedzone/"+id[strings.LastIndex(id, "/")+1:]), nil)
+	}
+}
+
+// records asks on the zone, with what changes
+// (https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/specifying-rrset-conditions.html).
+func records(a *ask) {
+	in, ok := a.input.Addr().Interface().(*route53.ChangeResourceRecordSetsInput)
+	if !ok || in.ChangeBatch == nil {
+		return
+	}
+	of := keys{}
+	for _, c := range in.ChangeBatch.Changes {
+		name := strings.ToLower(strings.TrimSuffix(strings.ReplaceAll(*c.ResourceRecordSet.Name, `\052`, "*"), "."))
+		for k, v := range map[string]string{"NormalizedRecordNames": name, "RecordTypes": string(c.ResourceRecordSet.Type), "Actions": string(c.Action)} {
+			of["route53:ChangeResourceRecordSets"+k] = append(of["route53:ChangeResourceRecordSets"+k], v)
+		}
+	}
+	id := a.text("HostedZoneId")
+	a.own(a.ARN("route53", "hostedzone/"+id[strings.LastIndex(id, "/")+1:]), of)
+}
+
+func change(a *ask) {
+	id := a.text("Id")
+	a.own(a.ARN("route53", "change/"+id[strings.LastIndex(id, "/")+1:]), nil)
+}
+
+// newSecret asks with a suffix that Secrets Manager has yet to choose: a policy
+// without one does not do (https://github.com/iann0036/iam-dataset/pull/22).
+func newSecret(a *ask) {
+	of := a.given()
+	of["secretsmanager:Name"] = a.texts("Name")
+	arn := a.ARN("secretsmanager", "secret:"+a.text("Name")+"-*")
+	a.own(arn, of)
+	a.tagNew(arn)
+}
+
+// secret asks on the ARN that it has. One that does not exist is asked for by
+// its name (https://github.com/ministackorg/ministack/pull/1737), and with a
+// made-up suffix (https://github.com/jenkinsci/aws-secrets-manager-credentials-provider-plugin/issues/74).
+func secret(of ...keysOf) rule {
+	return func(a *ask) {
+		id := a.text("SecretId")
+		all := gather(a, of)
+		all["secretsmanager:SecretId"] = []string{id}
+		if arn := a.Secret(id); arn != "" {
+			a.own(arn, all)
+			return
+		}
+		arn := a.arn("secretsmanager", "secret:", id)
+		a.own(arn, all)
+		a.own(arn+"-*", all)
+	}
+}
+
+func parameterARN(a *ask, name string) string {
+	return a.arn("ssm", "parameter/", strings.TrimPrefix(name, "/"))
+}
+
+func parameter(field string, of ...keysOf) rule {
+	return func(a *ask) {
+		for _, name := range a.texts(field) {
+			a.own(parameterARN(a, name), gather(a, of))
+		}
+	}
+}
+
+func parameterNamed(a *ask) {
+	arn := parameterARN(a, a.text("Name"))
+	a.own(arn, a.given())
+	a.tagNew(arn)
+}
+
+// session asks on the task that it leads to and on the document that says how
+// (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-exec.html).
+func session(a *ask) {
+	if cluster, task, ok := strings.Cut(strings.TrimPrefix(a.text("Target"), "ecs:"), "_"); ok {
+		id, _, _ := strings.Cut(task, "_")
+		a.own(a.ARN("ecs", "task/"+cluster+"/"+id), nil)
+	}
+	if name := a.text("DocumentName"); name != "" {
+		arn := strings.SplitN(a.ARN("ssm", ""), ":", 6)
+		arn[4], arn[5] = "", "document/"+name // AWS's own are nobody's
+		a.own(strings.Join(arn, ":"), nil)
+	}
+}
