@@ -41,10 +41,19 @@ type Faults struct {
 	// https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
 	HiddenReads   int     `json:"hiddenReads,omitempty"`
 	HiddenSeconds float64 `json:"hiddenSeconds,omitempty"`
-	// RoleSeconds is how long a new role can't be assumed yet, if longer than
+	// RoleSeconds is how long a new role can't be assumed or passed yet, and a
+	// service does not know of its service-linked role, if longer than
 	// Latencies.RoleUsable.
 	// https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
 	RoleSeconds float64 `json:"roleSeconds,omitempty"`
+	// ParameterSeconds is how long the name of a deleted parameter can't be used
+	// again, if longer than Latencies.ParameterName.
+	// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DeleteParameter.html
+	ParameterSeconds float64 `json:"parameterSeconds,omitempty"`
+	// TooManyUpdates is the share of writes of parameters that meet another one of
+	// the same parameter.
+	// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html
+	TooManyUpdates float64 `json:"tooManyUpdates,omitempty"`
 	// InterfaceSeconds is how long a network interface outlives its owner, if
 	// longer than Latencies.Interface, and holds its subnet and groups.
 	// https://docs.aws.amazon.com/vpc/latest/userguide/delete-vpc.html
@@ -105,12 +114,12 @@ func ParseFaults(r io.Reader) (Faults, error) {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return Faults{}, errors.New("read faults: there is more than one JSON object")
 	}
-	for name, share := range map[string]float64{"throttle": f.Throttle, "serverErrors": f.ServerErrors, "lostResponses": f.LostResponses} {
+	for name, share := range map[string]float64{"throttle": f.Throttle, "serverErrors": f.ServerErrors, "lostResponses": f.LostResponses, "tooManyUpdates": f.TooManyUpdates} {
 		if share < 0 || share > 1 {
 			return Faults{}, fmt.Errorf("read faults: %s is %v; a share of calls is between 0 and 1", name, share)
 		}
 	}
-	if f.HiddenReads < 0 || f.ExpireAfter < 0 || f.HiddenSeconds < 0 || f.RoleSeconds < 0 || f.InterfaceSeconds < 0 {
+	if f.HiddenReads < 0 || f.ExpireAfter < 0 || f.HiddenSeconds < 0 || f.RoleSeconds < 0 || f.ParameterSeconds < 0 || f.InterfaceSeconds < 0 {
 		return Faults{}, errors.New("read faults: a number is negative")
 	}
 	return f, nil

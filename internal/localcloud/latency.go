@@ -30,6 +30,8 @@ type Latencies struct {
 	Interface time.Duration `json:"interface,omitempty"`
 	// RoleUsable is how long a new role can't be assumed.
 	RoleUsable time.Duration `json:"roleUsable,omitempty"`
+	// ParameterName is how long the name of a deleted parameter can't be used again.
+	ParameterName time.Duration `json:"parameterName,omitempty"`
 	// Certificate is the time until a certificate is issued.
 	Certificate time.Duration `json:"certificate,omitempty"`
 }
@@ -62,6 +64,8 @@ func TypicalLatencies() Latencies {
 		Interface: 60 * time.Second,
 		// 5 to 10 s by trial: https://github.com/ansible-collections/community.aws/issues/710
 		RoleUsable: 8 * time.Second,
+		// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DeleteParameter.html
+		ParameterName: 30 * time.Second,
 		// Minutes, once the record is there:
 		// https://docs.aws.amazon.com/acm/latest/userguide/dns-validation.html
 		Certificate: 120 * time.Second,

@@ -18,6 +18,8 @@ import (
 // ssmState is what SSM's parameter store keeps.
 type ssmState struct {
 	Parameters []*parameter `json:"parameters,omitempty"`
+	// Gone is when parameters were deleted, by name.
+	Gone map[string]time.Time `json:"gone,omitempty"`
 }
 
 type parameter struct {
@@ -154,7 +156,13 @@ func (a ssmAPI) PutParameter(_ context.Context, in *ssm.PutParameterInput) (*ssm
 			return nil, fail("ParameterPatternMismatchException", "Parameter value, cannot be validated against allowedPattern: %s", *in.AllowedPattern)
 		}
 	}
+	if a.tooManyUpdates() {
+		return nil, fail("TooManyUpdates", "")
+	}
 	at := slices.IndexFunc(a.state.SSM.Parameters, func(p *parameter) bool { return p.Name == name })
+	if at < 0 && !a.nameFree(name) {
+		return nil, fail("TooManyUpdates", "Failed to create the parameter since stale tags associated to the name detected. Please retry in a while or change a parameter name.")
+	}
 	if at < 0 {
 		switch in.Type {
 		case types.ParameterTypeString, types.ParameterTypeStringList, types.ParameterTypeSecureString:
@@ -385,7 +393,32 @@ func (a ssmAPI) LabelParameterVersion(_ context.Context, in *ssm.LabelParameterV
 	return out, nil
 }
 
+// nameFree says whether the last parameter of a name was deleted long enough ago:
+// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DeleteParameter.html,
+// in the words of https://github.com/awslabs/aws-orbit-workbench/issues/1170
+func (a ssmAPI) nameFree(name string) bool {
+	wait := max(a.cfg.Latencies.scaled(a.cfg.Latencies.ParameterName), seconds(a.Faults().ParameterSeconds))
+	for n, at := range a.state.SSM.Gone {
+		if time.Since(at) >= wait {
+			delete(a.state.SSM.Gone, n)
+		}
+	}
+	_, gone := a.state.SSM.Gone[name]
+	return !gone
+}
+
+// tooManyUpdates says whether a write meets another one of the same parameter.
+func (c *Cloud) tooManyUpdates() bool {
+	c.faulty.Lock()
+	defer c.faulty.Unlock()
+	return hit(c.faults.Seed, "busy", "ssm:PutParameter", c.calls["ssm:PutParameter"]) < c.faults.TooManyUpdates
+}
+
 func (a ssmAPI) remove(p *parameter) {
+	if a.state.SSM.Gone == nil {
+		a.state.SSM.Gone = map[string]time.Time{}
+	}
+	a.state.SSM.Gone[p.Name] = a.now()
 	a.state.SSM.Parameters = slices.DeleteFunc(a.state.SSM.Parameters, func(x *parameter) bool { return x == p })
 }
 

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
@@ -73,4 +74,26 @@ func TestParametersAreFoundByPathTagAndVersion(t *testing.T) {
 	must[*ssm.DeleteParameterOutput](t)(c.DeleteParameter(ctx, &ssm.DeleteParameterInput{Name: aws.String("/a/one")}))
 	_, err := c.GetParameter(ctx, &ssm.GetParameterInput{Name: aws.String("/a/one")})
 	refused(t, err, "ParameterNotFound", "")
+}
+
+// TestTheNameOfADeletedParameterIsNotFreeAtOnce makes a parameter again.
+func TestTheNameOfADeletedParameterIsNotFreeAtOnce(t *testing.T) {
+	t.Parallel()
+	cloud := openCloud(t, localcloud.Config{Faults: localcloud.Faults{ParameterSeconds: 0.5}})
+	c, ctx := ssm.NewFromConfig(once(cloud)), t.Context()
+	put := func() error {
+		_, err := c.PutParameter(ctx, &ssm.PutParameterInput{Name: aws.String("/a"), Type: types.ParameterTypeString, Value: aws.String("1")})
+		return err
+	}
+	if err := put(); err != nil {
+		t.Fatal(err)
+	}
+	must[*ssm.DeleteParametersOutput](t)(c.DeleteParameters(ctx, &ssm.DeleteParametersInput{Names: []string{"/a"}}))
+	refused(t, put(), "TooManyUpdates", "stale tags")
+	time.Sleep(600 * time.Millisecond)
+	if err := put(); err != nil {
+		t.Errorf("after a while: %v", err)
+	}
+	cloud.SetFaults(localcloud.Faults{TooManyUpdates: 1})
+	refused(t, put(), "TooManyUpdates", "")
 }

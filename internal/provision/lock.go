@@ -30,19 +30,26 @@ import (
 //
 // The parameters, all below /bookctl/STACK/lock/:
 //
-//	first      a claim, while the stack is locked
-//	TOKEN      the claim that took over from the claim with that token
+//	first      a claim, as long as there is a stack
+//	TOKEN      the claim that came after the claim with that token
 //	TOKEN.lease  touched by the holder of that claim while it works
 //
-// A claim is never changed: it names its holder and has a random token. The
-// last claim of the chain that starts at "first" holds the lock. To take it
-// over is to make the name that the last claim's token gives, which only one
-// of many can do, and which can't hit another claim: a token is used once. So
-// it doesn't matter how old a view a contender acts on:
+// A claim names its holder and has a random token. The last claim of the chain
+// that starts at "first" holds the lock, unless it says that it is released. To
+// take the lock, from a released claim or from a dead holder, is to make the name
+// that the last claim's token gives, which only one of many can do, and which
+// can't hit another claim: a token is used once. Only "first" is ever written
+// anew: its holder's release puts a released claim with a new token in its place,
+// and then removes the rest. So no name is made twice, which AWS refuses for 30
+// seconds after a deletion; only a destroy removes "first", and an up right
+// after it waits.
+// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DeleteParameter.html
+//
+// So it doesn't matter how old a view a contender acts on:
 //
 //   - Two make "first", or two take over from one claim: one of them fails.
-//   - A contender sees a claim expired, sleeps, and meanwhile the lock is taken
-//     over, released and taken anew: what it makes then hangs on a token that
+//   - A contender sees a claim released or expired, sleeps, and meanwhile the lock
+//     is taken, released and taken anew: what it makes then hangs on a token that
 //     is in no chain. It looks again from "first", sees that it isn't the last,
 //     and removes what it made.
 //   - The holder sleeps past its lease (SIGSTOP, a closed laptop): Guard lets
@@ -51,13 +58,16 @@ import (
 //   - The holder is suspended between Guard and sending: AWS refuses a request
 //     whose signature is older than five minutes, and Guard passes nothing in
 //     the second half of a lease, which is five minutes or more. The touch of a
-//     lease has a name of its own and can hit nobody else's; "first" is removed
-//     under the same rule as any other write.
+//     lease has a name of its own and can hit nobody else's; "first" is written
+//     or removed under the same rule as anything else.
 //     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-signing-elements.html
 //   - It is killed: its claim expires. On the same machine it is known to be
-//     dead at once.
-//   - It is killed while it releases: "first" goes first, so that the lock is
-//     free; the rest hangs on nothing, and the next release sweeps it.
+//     dead at once; what it sent last may still come in, and write "first". So
+//     who takes over from it looks again after a while whether it is still last.
+//   - It is killed while it releases: "first" is written before the rest goes, so
+//     that the lock is free; the rest hangs on nothing, and the next release
+//     sweeps it. What a release sweeps is what was there before it wrote "first":
+//     a claim that comes after that is not among it.
 //
 // Ages are differences of the service's own times (LastModifiedDate and the
 // Date of the answer), and a holder measures its lease by its own clock from
@@ -80,6 +90,7 @@ type Lock struct {
 	stop    context.CancelFunc
 	stopped chan struct{}
 	leased  bool // the lease parameter exists
+	clear   bool // nothing is to be left of the lock
 }
 
 // LockOptions tune a lock. The zero value is what runs use.
@@ -121,6 +132,8 @@ type claim struct {
 	// Machine and Process tell whether the holder is known to be dead.
 	Machine string `json:"machine,omitempty"`
 	Process int    `json:"process,omitempty"`
+	// Released says that nobody holds the lock.
+	Released bool `json:"released,omitempty"`
 
 	since, touched time.Time // by the service's clock
 }
@@ -128,7 +141,8 @@ type claim struct {
 // LockedError says that another run is at work on the stack.
 type LockedError struct {
 	Stack string
-	// Holder is what the other run said of itself.
+	// Holder is what the other run said of itself, "" where several ask for the
+	// lock at the same time and none can be told to have it.
 	Holder string
 	// Since is when it took the lock, and Expires when the lock can be taken
 	// over unless it shows another sign of life; both by AWS's clock.
@@ -136,7 +150,19 @@ type LockedError struct {
 }
 
 func (e *LockedError) Error() string {
+	if e.Holder == "" {
+		return fmt.Sprintf("stack %s: other runs ask for its lock at the same time", e.Stack)
+	}
 	return fmt.Sprintf("stack %s is locked since %s by %s", e.Stack, e.Since.UTC().Format("15:04:05Z"), e.Holder)
+}
+
+// Next says how to go on.
+func (e *LockedError) Next() string {
+	if e.Holder == "" {
+		return "run the same command again"
+	}
+	return fmt.Sprintf("wait until that run is over, as 'bookctl status' tells, and run the same command again; if it is dead, its lock ends by itself at %s",
+		e.Expires.UTC().Format("15:04:05Z"))
 }
 
 // ErrLockLost is wrapped by the error of a run that another one has taken the
@@ -161,12 +187,15 @@ func AcquireLock(ctx context.Context, client *ssm.Client, stack, holder string, 
 	l := &Lock{ssm: client, o: o.withDefaults(), stopped: make(chan struct{})}
 	l.claimed = claim{Holder: holder, Lease: l.o.Lease, Machine: machine(), Process: os.Getpid()}
 	path := lockPath(stack)
-	name := firstClaim
+	name, afterDead := firstClaim, false
 	l.claimed.Token = rand.Text()
-	begun := l.o.Now()     // before the first call that can have made it
-	for turn := range 20 { // every turn but the last met another run's change
+	begun := l.o.Now() // before the first call that can have made it
+	deadline := time.Now().Add(acquirePatience)
+	for turn := 0; time.Now().Before(deadline); turn++ { // every turn but the last met another run's change
 		err := l.put(ctx, stack, name, l.claimed)
-		if err != nil && !isCode(err, "ParameterAlreadyExists") {
+		// Another run writes the same name just now, or it was deleted a moment ago.
+		busy := isCode(err, "TooManyUpdates")
+		if err != nil && !busy && !isCode(err, "ParameterAlreadyExists") {
 			return nil, fmt.Errorf("lock stack %s: %w", stack, err)
 		}
 		made := err == nil
@@ -180,14 +209,13 @@ func AcquireLock(ctx context.Context, client *ssm.Client, stack, holder string, 
 		}
 		if last != nil && last.Token == l.claimed.Token {
 			// It is ours, perhaps by a call whose answer was lost.
-			l.name, l.renewed, l.afterDead = path+name, begun, name != firstClaim
-			life, stop := context.WithCancel(context.WithoutCancel(ctx))
-			l.stop = stop
-			go l.live(life, stack)
-			if l.afterDead {
-				if err := graph.Sleep(ctx, l.o.Settle); err != nil {
-					return nil, errors.Join(err, l.Release(context.WithoutCancel(ctx)))
-				}
+			l.name, l.renewed, l.afterDead = path+name, begun, afterDead
+			err := l.settle(ctx, stack)
+			if errors.Is(err, ErrLockLost) {
+				return AcquireLock(ctx, client, stack, holder, o)
+			}
+			if err != nil {
+				return nil, err
 			}
 			return l, nil
 		}
@@ -201,7 +229,7 @@ func AcquireLock(ctx context.Context, client *ssm.Client, stack, holder string, 
 		if last == nil || !made && last.Token == name {
 			// Released in the meantime; or the claim that is in the way is not
 			// visible yet, such as the last one of a run that was cut off.
-			if err := graph.Sleep(ctx, time.Duration(turn)*50*time.Millisecond); err != nil {
+			if err := graph.Sleep(ctx, min(time.Duration(turn)*50*time.Millisecond, 2*time.Second)); err != nil {
 				return nil, err
 			}
 		}
@@ -212,9 +240,40 @@ func AcquireLock(ctx context.Context, client *ssm.Client, stack, holder string, 
 		if !o.Force && !last.left() {
 			return nil, last.locked(stack)
 		}
-		name = last.Token
+		name, afterDead = last.Token, !last.Released
 	}
-	return nil, advice.With(fmt.Errorf("lock stack %s: too many runs want it at once", stack), "run the same command again")
+	return nil, &LockedError{Stack: stack}
+}
+
+// acquirePatience is how long a run tries to get a lock that nobody is seen to
+// have: more than the 30 s for which a deleted name can't be made again.
+const acquirePatience = time.Minute
+
+// settle begins the life of a lock that was just taken. One that was taken over
+// from a run which did not give it back is looked at once more after a while:
+// what that run sent last may have come in since.
+func (l *Lock) settle(ctx context.Context, stack string) error {
+	life, stop := context.WithCancel(context.WithoutCancel(ctx))
+	l.stop = stop
+	go l.live(life, stack)
+	if !l.afterDead || l.o.Settle == 0 {
+		return nil
+	}
+	giveBack := func(err error) error { return errors.Join(err, l.Release(context.WithoutCancel(ctx))) }
+	if err := graph.Sleep(ctx, l.o.Settle); err != nil {
+		return giveBack(err)
+	}
+	last, err := lastClaim(ctx, l.ssm, lockPath(stack))
+	if err != nil {
+		return giveBack(fmt.Errorf("lock stack %s: %w", stack, err))
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if last == nil || last.Token != l.claimed.Token {
+		stop()
+		return l.lose(ctx, stack, last)
+	}
+	return nil
 }
 
 // AfterDead says that the lock was taken over from a run that did not give it
@@ -242,7 +301,7 @@ func lockLeft(ctx context.Context, client *ssm.Client, stack string, force bool)
 	if err != nil {
 		return false, fmt.Errorf("look at the lock of stack %s: %w", stack, err)
 	}
-	return last != nil && (force || last.left()), nil
+	return last != nil && !last.Released && (force || last.left()), nil
 }
 
 func (l *Lock) put(ctx context.Context, stack, name string, c claim) error {
@@ -259,6 +318,20 @@ func (l *Lock) put(ctx context.Context, stack, name string, c claim) error {
 
 func (l *Lock) tags(stack string) []types.Tag {
 	return writeTags(identity{stack: stack, version: l.o.Version}.tags("lock"), func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
+}
+
+// patiently repeats a write that AWS refuses while another one of the same name is
+// on its way.
+func patiently(ctx context.Context, write func() error) error {
+	for pause := 50 * time.Millisecond; ; pause *= 2 {
+		err := write()
+		if !isCode(err, "TooManyUpdates") || pause > 5*time.Second {
+			return err
+		}
+		if err := graph.Sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
 }
 
 // touched is a claim or lease as the service tells it.
@@ -340,8 +413,8 @@ type seen struct {
 	now time.Time
 }
 
-// left says that the holder no longer counts: its lock can be taken over.
-func (s seen) left() bool { return s.expired() || s.dead() }
+// left says that the holder no longer counts: its lock can be taken.
+func (s seen) left() bool { return s.Released || s.expired() || s.dead() }
 
 // locked is what another run is told of the holder.
 func (s seen) locked(stack string) *LockedError {
@@ -423,7 +496,7 @@ func (l *Lock) renew(ctx context.Context, stack string) error {
 	} else {
 		c := l.claimed
 		c.Token = rand.Text()
-		err := l.put(ctx, stack, l.claimed.Token, c)
+		err := patiently(ctx, func() error { return l.put(ctx, stack, l.claimed.Token, c) })
 		if err != nil && !isCode(err, "ParameterAlreadyExists") {
 			return fmt.Errorf("keep stack %s locked: %w", stack, err)
 		}
@@ -454,7 +527,7 @@ func (l *Lock) renew(ctx context.Context, stack string) error {
 // lose notes that the lock is another's.
 func (l *Lock) lose(ctx context.Context, stack string, last *seen) error {
 	who := "nobody any more"
-	if last != nil {
+	if last != nil && !last.Released {
 		who = last.Holder
 	}
 	l.lost = fmt.Errorf("stack %s: %w (now held by %s)", stack, ErrLockLost, who)
@@ -465,7 +538,7 @@ func (l *Lock) lose(ctx context.Context, stack string, last *seen) error {
 // discard removes what is left of a lost claim, unless the chain needs it.
 func (l *Lock) discard(ctx context.Context, last *seen) {
 	names := []string{lockPath(l.stackOf()) + l.claimed.Token + ".lease"}
-	if last == nil && !strings.HasSuffix(l.name, "/"+firstClaim) {
+	if (last == nil || last.Released) && !strings.HasSuffix(l.name, "/"+firstClaim) {
 		names = append(names, l.name)
 	}
 	_ = l.remove(ctx, names...) // the next release sweeps what stays
@@ -484,7 +557,10 @@ func (l *Lock) touch(ctx context.Context, stack string) error {
 	} else {
 		in.Tags = l.tags(stack)
 	}
-	_, err := l.ssm.PutParameter(ctx, in)
+	err := patiently(ctx, func() error {
+		_, err := l.ssm.PutParameter(ctx, in)
+		return err
+	})
 	if err == nil || isCode(err, "ParameterAlreadyExists") {
 		l.leased = true
 		return nil
@@ -509,9 +585,12 @@ func (l *Lock) Guard(ctx context.Context) error {
 	return fmt.Errorf("keep stack %s locked: AWS answers too slowly", l.stackOf())
 }
 
-// Release unlocks the stack and leaves nothing behind, also of holders that
-// died. It fails with ErrLockLost when the lock is another's by now, which then
-// is left alone.
+// Clear makes Release leave nothing of the lock: there is no stack any more.
+func (l *Lock) Clear() { l.clear = true }
+
+// Release unlocks the stack and sweeps what holders left that died. A released
+// claim stays, unless Clear was called. It fails with ErrLockLost when the lock is
+// another's by now, which then is left alone.
 func (l *Lock) Release(ctx context.Context) error {
 	l.stop()
 	<-l.stopped
@@ -521,8 +600,8 @@ func (l *Lock) Release(ctx context.Context) error {
 	stack := l.stackOf()
 	path := lockPath(stack)
 	// Nothing but the chain to this claim can matter to anyone: all that is
-	// there now may go, "first" before the rest.
-	names := []string{path + firstClaim}
+	// there now may go, once "first" says that the lock is free.
+	var names []string
 	pages := ssm.NewGetParametersByPathPaginator(l.ssm, &ssm.GetParametersByPathInput{Path: aws.String(strings.TrimSuffix(path, "/"))})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
@@ -530,7 +609,7 @@ func (l *Lock) Release(ctx context.Context) error {
 			return fmt.Errorf("unlock stack %s: %w", stack, err)
 		}
 		for _, p := range page.Parameters {
-			if n := aws.ToString(p.Name); n != names[0] {
+			if n := aws.ToString(p.Name); n != path+firstClaim {
 				names = append(names, n)
 			}
 		}
@@ -540,14 +619,38 @@ func (l *Lock) Release(ctx context.Context) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if slices.Contains(names, path+l.claimed.Token) {
+		last, err := lastClaim(ctx, l.ssm, path)
+		if err != nil {
+			return fmt.Errorf("unlock stack %s: %w", stack, err)
+		}
+		return l.lose(ctx, stack, last)
+	}
 	l.lost = errors.New("the lock was released")
-	if err := l.remove(ctx, names[0]); err != nil {
+	if err := l.free(ctx, path+firstClaim); err != nil {
 		return fmt.Errorf("unlock stack %s: %w", stack, err)
 	}
-	if err := l.remove(ctx, names[1:]...); err != nil {
+	if err := l.remove(ctx, names...); err != nil {
 		return fmt.Errorf("sweep the lock of stack %s: %w", stack, err)
 	}
 	return nil
+}
+
+// free ends the chain: "first" says that nobody holds the lock, or is removed.
+func (l *Lock) free(ctx context.Context, first string) error {
+	if l.clear {
+		return l.remove(ctx, first)
+	}
+	value, err := json.Marshal(claim{Token: rand.Text(), Released: true})
+	if err != nil {
+		return err
+	}
+	return patiently(ctx, func() error {
+		_, err := l.ssm.PutParameter(ctx, &ssm.PutParameterInput{
+			Name: &first, Type: types.ParameterTypeString, Value: aws.String(string(value)), Overwrite: aws.Bool(true),
+		})
+		return err
+	})
 }
 
 // remove deletes parameters; those that don't exist are no error.

@@ -3,6 +3,7 @@ package provision_test
 import (
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -95,15 +96,25 @@ func twoRunsExcludeEachOther(t *testing.T, endpoint string) {
 	if err := first.Guard(ctx); err == nil {
 		t.Error("a released lock still allows writes")
 	}
-	if left := lockParameters(t, endpoint, "alone"); left != nil {
+	if left := lockParameters(t, endpoint, "alone"); !slices.Equal(left, []string{"/bookctl/alone/lock/first"}) {
 		t.Errorf("release left %v", left)
+	}
+	if holder, err := provision.LockHolder(ctx, (&wire{}).clients(endpoint).SSM, "alone"); holder != nil || err != nil {
+		t.Errorf("a released lock is held by %+v, %v", holder, err)
 	}
 	again, err := run("bob")
 	if err != nil {
 		t.Fatalf("a released lock can't be taken: %v", err)
 	}
+	if again.AfterDead() {
+		t.Error("the lock that was given back counts as a dead run's")
+	}
+	again.Clear()
 	if err := again.Release(ctx); err != nil {
 		t.Error(err)
+	}
+	if left := lockParameters(t, endpoint, "alone"); left != nil {
+		t.Errorf("of a stack that is no more, release left %v", left)
 	}
 }
 
@@ -166,7 +177,7 @@ func deadHoldersLockIsTakenOverByOne(t *testing.T, endpoint string) {
 	if err := l.Release(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if left := lockParameters(t, endpoint, "dead"); left != nil {
+	if left := lockParameters(t, endpoint, "dead"); !slices.Equal(left, []string{"/bookctl/dead/lock/first"}) {
 		t.Errorf("release left %v", left)
 	}
 }
@@ -190,7 +201,7 @@ func holderThatSleptGoesOnIfNobodyCame(t *testing.T, endpoint string) {
 	if err := l.Release(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if left := lockParameters(t, endpoint, "slept"); left != nil {
+	if left := lockParameters(t, endpoint, "slept"); !slices.Equal(left, []string{"/bookctl/slept/lock/first"}) {
 		t.Errorf("release left %v", left)
 	}
 }

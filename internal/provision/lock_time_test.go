@@ -21,17 +21,29 @@ import (
 
 // parameterStore is Parameter Store with a clock that jumps, and a network that
 // holds requests and answers back for as long as it likes: what no emulator can
-// be made to do. It refuses signatures older than five minutes, as AWS does.
+// be made to do. As AWS does, it refuses signatures older than five minutes, the
+// name of a parameter for 30 seconds after its deletion, and at times one of two
+// writes of the same name at once.
 type parameterStore struct {
 	mu     sync.Mutex
 	clock  time.Time
 	values map[string]string
 	since  map[string]time.Time
 	hidden map[string]time.Time // from reads, until then
-	late   time.Duration        // every answer comes by so much too late
+	gone   map[string]time.Time // when a parameter was deleted
+	busy   int                  // every so many writes is refused for another one; 0 for none
+	writes int
+	late   time.Duration // every answer comes by so much too late
 
 	accepted int
 	broken   []string
+}
+
+func newParameterStore() *parameterStore {
+	return &parameterStore{
+		clock: time.Now().Round(0).Truncate(time.Second), values: map[string]string{}, since: map[string]time.Time{},
+		hidden: map[string]time.Time{}, gone: map[string]time.Time{},
+	}
 }
 
 func (p *parameterStore) now() time.Time {
@@ -68,7 +80,10 @@ func (p *parameterStore) holder() string {
 		if json.Unmarshal([]byte(p.values[name]), &claim) != nil {
 			return who
 		}
-		who, name = claim.Holder, path+claim.Token
+		if who = claim.Holder; who == "" {
+			who = "nobody"
+		}
+		name = path + claim.Token
 	}
 }
 
@@ -131,6 +146,12 @@ func (p *parameterStore) answer(target string, body []byte, sent time.Time) (int
 	}
 	switch _, op, _ := strings.Cut(target, "."); op {
 	case "PutParameter":
+		if p.writes++; p.busy != 0 && p.writes%p.busy == 0 {
+			return 400, `{"__type":"TooManyUpdates"}`, p.clock
+		}
+		if at, ok := p.gone[in.Name]; ok && p.clock.Sub(at) < 30*time.Second {
+			return 400, `{"__type":"TooManyUpdates","message":"Failed to create the parameter since stale tags associated to the name detected."}`, p.clock
+		}
 		if _, there := p.values[in.Name]; there && !in.Overwrite {
 			return 400, `{"__type":"ParameterAlreadyExists"}`, p.clock
 		}
@@ -138,6 +159,9 @@ func (p *parameterStore) answer(target string, body []byte, sent time.Time) (int
 		return 200, `{"Version":1}`, p.clock
 	case "DeleteParameters":
 		for _, n := range in.Names {
+			if _, there := p.values[n]; there {
+				p.gone[n] = p.clock
+			}
 			delete(p.values, n)
 		}
 		return 200, `{}`, p.clock
@@ -163,7 +187,7 @@ func (p *parameterStore) answer(target string, body []byte, sent time.Time) (int
 // after it took the lock over from a dead one.
 func TestALockIsTakenOverFromARunWhoseClaimIsNotVisibleYet(t *testing.T) {
 	t.Parallel()
-	cloud := &parameterStore{clock: time.Now().Round(0).Truncate(time.Second), values: map[string]string{}, since: map[string]time.Time{}, hidden: map[string]time.Time{}}
+	cloud := newParameterStore()
 	client := cloud.client()
 	for _, name := range []string{"A", "B", "C"} {
 		before := len(cloud.values)
@@ -188,7 +212,7 @@ func TestALockIsTakenOverFromARunWhoseClaimIsNotVisibleYet(t *testing.T) {
 // when that is too long ago to be relied on.
 func TestAGuardLetsNothingThroughOnALateAnswer(t *testing.T) {
 	t.Parallel()
-	cloud := &parameterStore{clock: time.Now().Round(0).Truncate(time.Second), values: map[string]string{}, since: map[string]time.Time{}}
+	cloud := newParameterStore()
 	l, err := provision.AcquireLock(t.Context(), cloud.client(), "book", "A", provision.LockOptions{Now: cloud.now})
 	if err != nil {
 		t.Fatal(err)
@@ -201,6 +225,95 @@ func TestAGuardLetsNothingThroughOnALateAnswer(t *testing.T) {
 	cloud.late = 0
 	if err := l.Guard(t.Context()); err != nil {
 		t.Errorf("on answers in time: %v", err)
+	}
+}
+
+// TestACommandRightAfterAnotherGetsTheLock has no time pass between two runs, in
+// which AWS would let a deleted name be made again.
+func TestACommandRightAfterAnotherGetsTheLock(t *testing.T) {
+	t.Parallel()
+	cloud := newParameterStore()
+	for _, name := range []string{"A", "B", "C"} {
+		begun := time.Now()
+		l, err := provision.AcquireLock(t.Context(), cloud.client(), "book", name, provision.LockOptions{Now: cloud.now})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if h := cloud.holder(); h != name {
+			t.Errorf("the lock is held by %s, want %s", h, name)
+		}
+		if err := l.Release(t.Context()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if took := time.Since(begun); took > 5*time.Second {
+			t.Errorf("%s took %s", name, took)
+		}
+	}
+}
+
+// TestAnUpRightAfterADestroyWaitsForTheName removes the lock altogether: its name
+// can't be made again for 30 s.
+func TestAnUpRightAfterADestroyWaitsForTheName(t *testing.T) {
+	t.Parallel()
+	cloud := newParameterStore()
+	l, err := provision.AcquireLock(t.Context(), cloud.client(), "book", "A", provision.LockOptions{Now: cloud.now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Clear()
+	if err := l.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(cloud.values) != 0 {
+		t.Errorf("a destroy leaves %v", cloud.values)
+	}
+	time.AfterFunc(time.Second, func() { cloud.jump(31 * time.Second) })
+	if _, err := provision.AcquireLock(t.Context(), cloud.client(), "book", "B", provision.LockOptions{Now: cloud.now}); err != nil {
+		t.Fatal(err)
+	}
+	if h := cloud.holder(); h != "B" {
+		t.Errorf("the lock is held by %s", h)
+	}
+}
+
+// TestARunThatWasCutOffLosesWhatItSentLast has the last call of a dead run free the
+// lock after another run took it over.
+func TestARunThatWasCutOffLosesWhatItSentLast(t *testing.T) {
+	t.Parallel()
+	cloud := newParameterStore()
+	if _, err := provision.AcquireLock(t.Context(), cloud.client(), "book", "A", provision.LockOptions{Now: cloud.now}); err != nil {
+		t.Fatal(err)
+	}
+	cloud.jump(time.Hour)
+	time.AfterFunc(300*time.Millisecond, func() {
+		cloud.mu.Lock()
+		defer cloud.mu.Unlock()
+		cloud.values["/bookctl/book/lock/first"] = `{"token":"late","released":true}`
+	})
+	l, err := provision.AcquireLock(t.Context(), cloud.client(), "book", "B", provision.LockOptions{Now: cloud.now, Settle: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h := cloud.holder(); h != "B" {
+		t.Errorf("the lock is held by %s, and B believes that it has it", h)
+	}
+	if err := l.Guard(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestContentionIsToldAsALock has no write come through.
+func TestContentionIsToldAsALock(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	cloud := newParameterStore()
+	cloud.busy = 1
+	_, err := provision.AcquireLock(t.Context(), cloud.client(), "book", "A", provision.LockOptions{Now: cloud.now})
+	var locked *provision.LockedError
+	if !errors.As(err, &locked) {
+		t.Errorf("told %v", err)
 	}
 }
 
@@ -218,7 +331,8 @@ func (p *parameterStore) client() *ssm.Client {
 // lock.
 func TestASuspendedHolderCantWriteAfterTakeover(t *testing.T) {
 	t.Parallel()
-	cloud := &parameterStore{clock: time.Now().Round(0).Truncate(time.Second), values: map[string]string{}, since: map[string]time.Time{}}
+	cloud := newParameterStore()
+	cloud.busy = 7
 	ctx := t.Context()
 	client := cloud.client()
 	done := make(chan struct{})
@@ -263,6 +377,9 @@ func TestASuspendedHolderCantWriteAfterTakeover(t *testing.T) {
 					continue
 				}
 				cloud.suspend()
+				if rand.IntN(4) == 0 {
+					l.Clear()
+				}
 				_ = l.Release(ctx) // may come too late, or find the lock another's
 			}
 		})

@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -183,6 +184,9 @@ func (r Run) Destroy(ctx context.Context, purge bool, patience time.Duration) (R
 			if !lock.AfterDead() || round > 0 && done.Removed() == before {
 				break
 			}
+		}
+		if !slices.ContainsFunc(done.Left, func(l Leftover) bool { return !l.Kept }) {
+			lock.Clear()
 		}
 		var err error
 		done.Kept, err = Snapshots(ctx, r.Clients.RDS, r.Spec.Stack)
