@@ -1,6 +1,7 @@
 package localcloud
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -26,17 +27,20 @@ type acmState struct {
 // certificate is requested, validated when all its records are in a hosted zone,
 // and then issued.
 type certificate struct {
-	ARN       string            `json:"arn"`
-	Domain    string            `json:"domain"`
-	Names     []string          `json:"names"` // the domain among them
-	Token     string            `json:"token,omitempty"`
-	Tags      map[string]string `json:"tags,omitempty"`
-	Created   time.Time         `json:"created"`
-	Validated time.Time         `json:"validated,omitzero"`
-	Issued    time.Time         `json:"issued,omitzero"`
-	Expires   time.Time         `json:"expires,omitzero"`
-	Chain     string            `json:"chain,omitempty"` // PEM
-	Sealed    string            `json:"sealed,omitempty"`
+	ARN    string   `json:"arn"`
+	Domain string   `json:"domain"`
+	Names  []string `json:"names"` // the domain among them
+	// Key is the kind of key that was asked for, RSA_2048 when empty. The local
+	// cloud's own are all of one kind.
+	Key       types.KeyAlgorithm `json:"key,omitempty"`
+	Token     string             `json:"token,omitempty"`
+	Tags      map[string]string  `json:"tags,omitempty"`
+	Created   time.Time          `json:"created"`
+	Validated time.Time          `json:"validated,omitzero"`
+	Issued    time.Time          `json:"issued,omitzero"`
+	Expires   time.Time          `json:"expires,omitzero"`
+	Chain     string             `json:"chain,omitempty"` // PEM
+	Sealed    string             `json:"sealed,omitempty"`
 }
 
 type acmAPI struct{ *Cloud }
@@ -83,7 +87,7 @@ func (a acmAPI) RequestCertificate(_ context.Context, in *acm.RequestCertificate
 			return &acm.RequestCertificateOutput{CertificateArn: aws.String(have.ARN)}, nil
 		}
 	}
-	cert := &certificate{ARN: a.arn("acm", "certificate/"+requestID()), Domain: names[0], Names: names, Token: token, Created: a.now(), Tags: map[string]string{}}
+	cert := &certificate{ARN: a.arn("acm", "certificate/"+requestID()), Domain: names[0], Names: names, Key: in.KeyAlgorithm, Token: token, Created: a.now(), Tags: map[string]string{}}
 	for _, t := range in.Tags {
 		cert.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
 	}
@@ -165,7 +169,7 @@ func (a acmAPI) DescribeCertificate(_ context.Context, in *acm.DescribeCertifica
 	out := &types.CertificateDetail{
 		CertificateArn: aws.String(cert.ARN), DomainName: aws.String(cert.Domain), SubjectAlternativeNames: slices.Clone(cert.Names),
 		Status: cert.status(), Type: types.CertificateTypeAmazonIssued, CreatedAt: aws.Time(cert.Created),
-		KeyAlgorithm: types.KeyAlgorithmEcPrime256v1, RenewalEligibility: types.RenewalEligibilityIneligible,
+		KeyAlgorithm: cert.key(), RenewalEligibility: types.RenewalEligibilityIneligible,
 		InUseBy: a.certificateUsers(cert.ARN),
 	}
 	if !cert.Issued.IsZero() {
@@ -184,6 +188,8 @@ func (a acmAPI) DescribeCertificate(_ context.Context, in *acm.DescribeCertifica
 	return &acm.DescribeCertificateOutput{Certificate: out}, nil
 }
 
+func (cert *certificate) key() types.KeyAlgorithm { return cmp.Or(cert.Key, types.KeyAlgorithmRsa2048) }
+
 func (cert *certificate) status() types.CertificateStatus {
 	if cert.Issued.IsZero() {
 		return types.CertificateStatusPendingValidation
@@ -194,15 +200,20 @@ func (cert *certificate) status() types.CertificateStatus {
 func (a acmAPI) ListCertificates(_ context.Context, in *acm.ListCertificatesInput) (*acm.ListCertificatesOutput, error) {
 	a.settleCertificates()
 	out := &acm.ListCertificatesOutput{}
+	// https://docs.aws.amazon.com/acm/latest/APIReference/API_Filters.html
+	keys := []types.KeyAlgorithm{types.KeyAlgorithmRsa1024, types.KeyAlgorithmRsa2048}
+	if in.Includes != nil && len(in.Includes.KeyTypes) > 0 {
+		keys = in.Includes.KeyTypes
+	}
 	for _, arn := range slices.Sorted(maps.Keys(a.state.ACM.Certificates)) {
 		cert := a.state.ACM.Certificates[arn]
-		if !a.visible(arn) || len(in.CertificateStatuses) > 0 && !slices.Contains(in.CertificateStatuses, cert.status()) {
+		if !a.visible(arn) || !slices.Contains(keys, cert.key()) || len(in.CertificateStatuses) > 0 && !slices.Contains(in.CertificateStatuses, cert.status()) {
 			continue
 		}
 		out.CertificateSummaryList = append(out.CertificateSummaryList, types.CertificateSummary{
 			CertificateArn: aws.String(arn), DomainName: aws.String(cert.Domain), Status: cert.status(), CreatedAt: aws.Time(cert.Created),
 			SubjectAlternativeNameSummaries: slices.Clone(cert.Names), Type: types.CertificateTypeAmazonIssued,
-			KeyAlgorithm: types.KeyAlgorithmEcPrime256v1, InUse: aws.Bool(len(a.certificateUsers(arn)) > 0),
+			KeyAlgorithm: cert.key(), InUse: aws.Bool(len(a.certificateUsers(arn)) > 0),
 		})
 	}
 	return out, nil

@@ -93,6 +93,27 @@ func TestACertificateIsIssuedOnceItsRecordIsInTheZone(t *testing.T) {
 	}
 }
 
+// TestCertificatesAreListedByTheirKeys asks for certificates as somebody does who
+// does not know that ACM leaves some out.
+func TestCertificatesAreListedByTheirKeys(t *testing.T) {
+	t.Parallel()
+	certificates := acm.NewFromConfig(once(openCloud(t, localcloud.Config{})))
+	for _, key := range []acmtypes.KeyAlgorithm{"", acmtypes.KeyAlgorithmEcPrime256v1} {
+		_, err := certificates.RequestCertificate(t.Context(), &acm.RequestCertificateInput{
+			DomainName: aws.String("api.example.com"), ValidationMethod: acmtypes.ValidationMethodDns, KeyAlgorithm: key,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for want, includes := range map[int]*acmtypes.Filters{1: nil, 2: {KeyTypes: acmtypes.KeyAlgorithm("").Values()}} {
+		out, err := certificates.ListCertificates(t.Context(), &acm.ListCertificatesInput{Includes: includes})
+		if err != nil || len(out.CertificateSummaryList) != want {
+			t.Errorf("with %+v, %d certificates are listed instead of %d: %v", includes, len(out.CertificateSummaryList), want, err)
+		}
+	}
+}
+
 func TestRecordsAreChangedAsRoute53Allows(t *testing.T) {
 	t.Parallel()
 	d := newDNS(t, openCloud(t, localcloud.Config{}))

@@ -226,10 +226,12 @@ func ownCertificates(ctx context.Context, client *acm.Client, stack, domain stri
 	return out, nil
 }
 
-// listCertificates lists what ACM has in the account and region.
+// listCertificates lists what ACM has in the account and region, of every kind of
+// key: unasked, it lists those of RSA with 1024 and 2048 bits alone.
+// https://docs.aws.amazon.com/acm/latest/APIReference/API_Filters.html
 func listCertificates(ctx context.Context, client *acm.Client) ([]types.CertificateSummary, error) {
 	var out []types.CertificateSummary
-	pages := acm.NewListCertificatesPaginator(client, &acm.ListCertificatesInput{})
+	pages := acm.NewListCertificatesPaginator(client, &acm.ListCertificatesInput{Includes: &types.Filters{KeyTypes: types.KeyAlgorithm("").Values()}})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
