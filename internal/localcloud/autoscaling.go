@@ -20,6 +20,14 @@ type autoScalingState struct {
 	Targets    map[string]*scalableTarget      `json:"targets,omitempty"`  // by resource id
 	Policies   map[string]*types.ScalingPolicy `json:"policies,omitempty"` // by resource id and name
 	Activities []types.ScalingActivity         `json:"activities,omitempty"`
+	Scheduled  map[string]*scheduledAction     `json:"scheduled,omitempty"` // likewise
+}
+
+// scheduledAction sets the bounds of a target at a time.
+type scheduledAction struct {
+	types.ScheduledAction
+	Due  time.Time // of at(…), the one schedule that the local cloud keeps
+	Done bool
 }
 
 type scalableTarget struct {
@@ -61,6 +69,7 @@ func (c *Cloud) autoScalingService() service {
 	return service{model: "application-autoscaling", signing: "application-autoscaling", protocol: protocolJSON, operations: operations(
 		op("RegisterScalableTarget", a.RegisterScalableTarget), op("DeregisterScalableTarget", a.DeregisterScalableTarget),
 		op("DescribeScalableTargets", a.DescribeScalableTargets), op("PutScalingPolicy", a.PutScalingPolicy), op("DeleteScalingPolicy", a.DeleteScalingPolicy),
+		op("PutScheduledAction", a.PutScheduledAction), op("DeleteScheduledAction", a.DeleteScheduledAction), op("DescribeScheduledActions", a.DescribeScheduledActions),
 		op("DescribeScalingPolicies", a.DescribeScalingPolicies), op("DescribeScalingActivities", a.DescribeScalingActivities),
 		op("TagResource", a.TagResource), op("UntagResource", a.UntagResource), op("ListTagsForResource", a.ListTagsForResource),
 	)}
@@ -123,6 +132,72 @@ func (a autoScalingAPI) RegisterScalableTarget(_ context.Context, in *scaling.Re
 	return &scaling.RegisterScalableTargetOutput{ScalableTargetARN: t.ScalableTargetARN}, nil
 }
 
+// PutScheduledAction makes or replaces a time at which the bounds change.
+// https://docs.aws.amazon.com/autoscaling/application/APIReference/API_PutScheduledAction.html
+func (a autoScalingAPI) PutScheduledAction(_ context.Context, in *scaling.PutScheduledActionInput) (*scaling.PutScheduledActionOutput, error) {
+	if err := checkDimension(in.ServiceNamespace, in.ScalableDimension); err != nil {
+		return nil, err
+	}
+	id, name := aws.ToString(in.ResourceId), aws.ToString(in.ScheduledActionName)
+	if a.state.AutoScaling.Targets[id] == nil {
+		return nil, noTarget(in.ResourceId)
+	}
+	x := &scheduledAction{ScheduledAction: types.ScheduledAction{
+		CreationTime: aws.Time(a.now()), ResourceId: in.ResourceId, Schedule: in.Schedule, ScheduledActionARN: aws.String(a.arn("autoscaling", "scheduledAction:"+uuid()+":resource/ecs/"+id+":scheduledActionName/"+name)),
+		ScheduledActionName: in.ScheduledActionName, ServiceNamespace: in.ServiceNamespace, ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
+		ScalableTargetAction: in.ScalableTargetAction, Timezone: in.Timezone, StartTime: in.StartTime, EndTime: in.EndTime,
+	}}
+	at, ok := strings.CutPrefix(strings.TrimSuffix(aws.ToString(in.Schedule), ")"), "at(")
+	if ok {
+		var err error
+		if x.Due, err = time.Parse("2006-01-02T15:04:05", at); err != nil {
+			return nil, fail("ValidationException", "Schedule is not valid: %s", aws.ToString(in.Schedule))
+		}
+	} else if x.Done = true; !strings.HasPrefix(aws.ToString(in.Schedule), "cron(") && !strings.HasPrefix(aws.ToString(in.Schedule), "rate(") {
+		return nil, fail("ValidationException", "Schedule is not valid: %s", aws.ToString(in.Schedule))
+	}
+	if a.state.AutoScaling.Scheduled == nil {
+		a.state.AutoScaling.Scheduled = map[string]*scheduledAction{}
+	}
+	a.state.AutoScaling.Scheduled[id+"\x00"+name] = x
+	return &scaling.PutScheduledActionOutput{}, nil
+}
+
+// DeleteScheduledAction removes one.
+func (a autoScalingAPI) DeleteScheduledAction(_ context.Context, in *scaling.DeleteScheduledActionInput) (*scaling.DeleteScheduledActionOutput, error) {
+	key := aws.ToString(in.ResourceId) + "\x00" + aws.ToString(in.ScheduledActionName)
+	if a.state.AutoScaling.Scheduled[key] == nil {
+		return nil, fail("ObjectNotFoundException", "No scheduled action found for service namespace: ecs, resource ID: %s, scheduled action name: %s", aws.ToString(in.ResourceId), aws.ToString(in.ScheduledActionName))
+	}
+	delete(a.state.AutoScaling.Scheduled, key)
+	return &scaling.DeleteScheduledActionOutput{}, nil
+}
+
+// DescribeScheduledActions lists them, also those whose time is over.
+func (a autoScalingAPI) DescribeScheduledActions(_ context.Context, in *scaling.DescribeScheduledActionsInput) (*scaling.DescribeScheduledActionsOutput, error) {
+	out := &scaling.DescribeScheduledActionsOutput{ScheduledActions: []types.ScheduledAction{}}
+	for _, key := range slices.Sorted(maps.Keys(a.state.AutoScaling.Scheduled)) {
+		if x := a.state.AutoScaling.Scheduled[key]; in.ResourceId == nil || *in.ResourceId == *x.ResourceId {
+			out.ScheduledActions = append(out.ScheduledActions, x.ScheduledAction)
+		}
+	}
+	return out, nil
+}
+
+// keepSchedules sets the bounds whose time has come. The lock is held.
+func (c *Cloud) keepSchedules() (changed bool) {
+	for _, x := range c.state.AutoScaling.Scheduled {
+		t := c.state.AutoScaling.Targets[*x.ResourceId]
+		if x.Done || t == nil || x.ScalableTargetAction == nil || c.now().Before(x.Due) {
+			continue
+		}
+		t.MinCapacity = overlay(x.ScalableTargetAction.MinCapacity, t.MinCapacity)
+		t.MaxCapacity = overlay(x.ScalableTargetAction.MaxCapacity, t.MaxCapacity)
+		x.Done, changed = true, true
+	}
+	return changed
+}
+
 func noTarget(id *string) error {
 	return fail("ObjectNotFoundException", "No scalable target found for service namespace: ecs, resource ID: %s, scalable dimension: ecs:service:DesiredCount", aws.ToString(id))
 }
@@ -134,6 +209,7 @@ func (a autoScalingAPI) DeregisterScalableTarget(_ context.Context, in *scaling.
 		return nil, noTarget(in.ResourceId)
 	}
 	delete(a.state.AutoScaling.Targets, id)
+	maps.DeleteFunc(a.state.AutoScaling.Scheduled, func(_ string, x *scheduledAction) bool { return *x.ResourceId == id })
 	maps.DeleteFunc(a.state.AutoScaling.Policies, func(_ string, p *types.ScalingPolicy) bool { return *p.ResourceId == id })
 	return &scaling.DeregisterScalableTargetOutput{}, nil
 }
@@ -284,7 +360,7 @@ func (c *Cloud) runScaling(ctx context.Context) {
 	samples := map[string]*scalingSample{}
 	for c.pauseUnless(ctx, nil, c.minute()) {
 		c.mu.Lock()
-		changed := false
+		changed := c.keepSchedules()
 		for id, t := range c.state.AutoScaling.Targets {
 			if samples[id] == nil {
 				samples[id] = &scalingSample{cpu: map[string]time.Duration{}}

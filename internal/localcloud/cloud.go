@@ -168,11 +168,6 @@ func partitionOf(region string) partition {
 	return partition{"aws", "us-east-1"}
 }
 
-// zones are the availability zones of the region.
-func (c *Cloud) zones() []string {
-	return []string{c.cfg.Region + "a", c.cfg.Region + "b", c.cfg.Region + "c"}
-}
-
 // now is the time that goes into states, without the monotonic part, which a
 // saved state loses.
 func (c *Cloud) now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }

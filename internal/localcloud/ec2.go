@@ -28,6 +28,7 @@ type ec2State struct {
 	ACLs        []*ec2ACL         `json:"acls,omitempty"`
 	DHCPOptions []*ec2DHCPOptions `json:"dhcpOptions,omitempty"`
 	Interfaces  []*ec2Interface   `json:"interfaces,omitempty"`
+	Attached    []*ec2Attached    `json:"attached,omitempty"`
 	// Tokens are the client tokens seen.
 	Tokens map[string]ec2Token `json:"tokens,omitempty"`
 	// Started says that the account has been given its default VPC, which may
@@ -100,13 +101,17 @@ type ec2API struct{ *Cloud }
 func (c *Cloud) ec2Service() service {
 	a := ec2API{c}
 	return service{model: "ec2", signing: "ec2", protocol: protocolEC2, operations: operations(
+		ec2op("AcceptVpcPeeringConnection", a.AcceptVpcPeeringConnection),
 		ec2op("AssociateDhcpOptions", a.AssociateDhcpOptions),
 		ec2op("AssociateRouteTable", a.AssociateRouteTable),
 		ec2op("AttachInternetGateway", a.AttachInternetGateway),
+		ec2op("AttachVpnGateway", a.AttachVpnGateway),
 		ec2op("AuthorizeSecurityGroupEgress", a.AuthorizeSecurityGroupEgress),
 		ec2op("AuthorizeSecurityGroupIngress", a.AuthorizeSecurityGroupIngress),
 		ec2op("CreateDhcpOptions", a.CreateDhcpOptions),
+		ec2op("CreateEgressOnlyInternetGateway", a.CreateEgressOnlyInternetGateway),
 		ec2op("CreateInternetGateway", a.CreateInternetGateway),
+		ec2op("CreateNatGateway", a.CreateNatGateway),
 		ec2op("CreateNetworkAcl", a.CreateNetworkAcl),
 		ec2op("CreateNetworkAclEntry", a.CreateNetworkAclEntry),
 		ec2op("CreateNetworkInterface", a.CreateNetworkInterface),
@@ -115,9 +120,15 @@ func (c *Cloud) ec2Service() service {
 		ec2op("CreateSecurityGroup", a.CreateSecurityGroup),
 		ec2op("CreateSubnet", a.CreateSubnet),
 		ec2op("CreateTags", a.CreateTags),
+		ec2op("CreateTransitGatewayVpcAttachment", a.CreateTransitGatewayVpcAttachment),
 		ec2op("CreateVpc", a.CreateVpc),
+		ec2op("CreateVpcEndpoint", a.CreateVpcEndpoint),
+		ec2op("CreateVpcPeeringConnection", a.CreateVpcPeeringConnection),
+		ec2op("CreateVpnGateway", a.CreateVpnGateway),
 		ec2op("DeleteDhcpOptions", a.DeleteDhcpOptions),
+		ec2op("DeleteEgressOnlyInternetGateway", a.DeleteEgressOnlyInternetGateway),
 		ec2op("DeleteInternetGateway", a.DeleteInternetGateway),
+		ec2op("DeleteNatGateway", a.DeleteNatGateway),
 		ec2op("DeleteNetworkAcl", a.DeleteNetworkAcl),
 		ec2op("DeleteNetworkAclEntry", a.DeleteNetworkAclEntry),
 		ec2op("DeleteNetworkInterface", a.DeleteNetworkInterface),
@@ -126,11 +137,16 @@ func (c *Cloud) ec2Service() service {
 		ec2op("DeleteSecurityGroup", a.DeleteSecurityGroup),
 		ec2op("DeleteSubnet", a.DeleteSubnet),
 		ec2op("DeleteTags", a.DeleteTags),
+		ec2op("DeleteTransitGatewayVpcAttachment", a.DeleteTransitGatewayVpcAttachment),
 		ec2op("DeleteVpc", a.DeleteVpc),
+		ec2op("DeleteVpcEndpoints", a.DeleteVpcEndpoints),
+		ec2op("DeleteVpcPeeringConnection", a.DeleteVpcPeeringConnection),
+		ec2op("DeleteVpnGateway", a.DeleteVpnGateway),
 		ec2op("DescribeAccountAttributes", a.DescribeAccountAttributes),
 		ec2op("DescribeAddresses", a.DescribeAddresses),
 		ec2op("DescribeAvailabilityZones", a.DescribeAvailabilityZones),
 		ec2op("DescribeDhcpOptions", a.DescribeDhcpOptions),
+		ec2op("DescribeEgressOnlyInternetGateways", a.DescribeEgressOnlyInternetGateways),
 		ec2op("DescribeInstances", a.DescribeInstances),
 		ec2op("DescribeInternetGateways", a.DescribeInternetGateways),
 		ec2op("DescribeNatGateways", a.DescribeNatGateways),
@@ -143,12 +159,16 @@ func (c *Cloud) ec2Service() service {
 		ec2op("DescribeSnapshots", a.DescribeSnapshots),
 		ec2op("DescribeSubnets", a.DescribeSubnets),
 		ec2op("DescribeTags", a.DescribeTags),
+		ec2op("DescribeTransitGatewayVpcAttachments", a.DescribeTransitGatewayVpcAttachments),
 		ec2op("DescribeVolumes", a.DescribeVolumes),
 		ec2op("DescribeVpcAttribute", a.DescribeVpcAttribute),
 		ec2op("DescribeVpcEndpoints", a.DescribeVpcEndpoints),
+		ec2op("DescribeVpcPeeringConnections", a.DescribeVpcPeeringConnections),
 		ec2op("DescribeVpcs", a.DescribeVpcs),
+		ec2op("DescribeVpnGateways", a.DescribeVpnGateways),
 		ec2op("DetachInternetGateway", a.DetachInternetGateway),
 		ec2op("DetachNetworkInterface", a.DetachNetworkInterface),
+		ec2op("DetachVpnGateway", a.DetachVpnGateway),
 		ec2op("DisassociateRouteTable", a.DisassociateRouteTable),
 		ec2op("ModifySubnetAttribute", a.ModifySubnetAttribute),
 		ec2op("ModifyVpcAttribute", a.ModifyVpcAttribute),
@@ -369,7 +389,19 @@ func (a ec2API) tagged(yield func(ec2Kind, *ec2Thing) bool) {
 		each(kindGroup, len(s.Groups), func(i int) *ec2Thing { return &s.Groups[i].ec2Thing }) &&
 		each(kindACL, len(s.ACLs), func(i int) *ec2Thing { return &s.ACLs[i].ec2Thing }) &&
 		each(kindDHCPOptions, len(s.DHCPOptions), func(i int) *ec2Thing { return &s.DHCPOptions[i].ec2Thing }) &&
-		each(kindInterface, len(s.Interfaces), func(i int) *ec2Thing { return &s.Interfaces[i].ec2Thing })
+		each(kindInterface, len(s.Interfaces), func(i int) *ec2Thing { return &s.Interfaces[i].ec2Thing }) &&
+		a.taggedAttached(yield)
+}
+
+func (a ec2API) taggedAttached(yield func(ec2Kind, *ec2Thing) bool) bool {
+	for _, kind := range attachedKinds {
+		for _, x := range a.attached(kind) {
+			if !yield(kind, &x.ec2Thing) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // things finds what is to be tagged; it fails before anything is.
@@ -377,9 +409,8 @@ func (a ec2API) things(ids []string) ([]*ec2Thing, error) {
 	var out []*ec2Thing
 	for _, id := range ids {
 		var found *ec2Thing
-		prefix, _, _ := strings.Cut(id, "-")
 		for kind, t := range a.tagged {
-			if kind.prefix == prefix && t.ID == id && a.visible(id) {
+			if kind.check(id) == nil && t.ID == id && a.visible(id) {
 				found = t
 			}
 		}
@@ -391,8 +422,8 @@ func (a ec2API) things(ids []string) ([]*ec2Thing, error) {
 			}
 		}
 		if found == nil {
-			for _, kind := range []ec2Kind{kindVPC, kindSubnet, kindGateway, kindTable, kindGroup, kindRule, kindACL, kindDHCPOptions, kindInterface} {
-				if kind.prefix == prefix {
+			for _, kind := range append([]ec2Kind{kindVPC, kindSubnet, kindGateway, kindTable, kindGroup, kindRule, kindACL, kindDHCPOptions, kindInterface}, attachedKinds...) {
+				if kind.check(id) == nil {
 					return nil, kind.notFound(id)
 				}
 			}

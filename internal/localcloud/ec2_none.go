@@ -19,20 +19,12 @@ func (a ec2API) DescribeInstances(context.Context, *ec2.DescribeInstancesInput) 
 	return &ec2.DescribeInstancesOutput{}, nil
 }
 
-func (a ec2API) DescribeNatGateways(context.Context, *ec2.DescribeNatGatewaysInput) (*ec2.DescribeNatGatewaysOutput, error) {
-	return &ec2.DescribeNatGatewaysOutput{}, nil
-}
-
 func (a ec2API) DescribeSnapshots(context.Context, *ec2.DescribeSnapshotsInput) (*ec2.DescribeSnapshotsOutput, error) {
 	return &ec2.DescribeSnapshotsOutput{}, nil
 }
 
 func (a ec2API) DescribeVolumes(context.Context, *ec2.DescribeVolumesInput) (*ec2.DescribeVolumesOutput, error) {
 	return &ec2.DescribeVolumesOutput{}, nil
-}
-
-func (a ec2API) DescribeVpcEndpoints(context.Context, *ec2.DescribeVpcEndpointsInput) (*ec2.DescribeVpcEndpointsOutput, error) {
-	return &ec2.DescribeVpcEndpointsOutput{}, nil
 }
 
 func (a ec2API) DescribeAccountAttributes(_ context.Context, in *ec2.DescribeAccountAttributesInput) (*ec2.DescribeAccountAttributesOutput, error) {

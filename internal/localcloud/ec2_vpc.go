@@ -197,7 +197,8 @@ func (a ec2API) DeleteVpc(_ context.Context, in *ec2.DeleteVpcInput) (*ec2.Delet
 		slices.ContainsFunc(s.Gateways, func(x *ec2Gateway) bool { return x.VPC == v.ID }) ||
 		slices.ContainsFunc(s.Tables, func(x *ec2Table) bool { return x.VPC == v.ID && !x.main() }) ||
 		slices.ContainsFunc(s.ACLs, func(x *ec2ACL) bool { return x.VPC == v.ID && !x.Default }) ||
-		slices.ContainsFunc(s.Groups, func(x *ec2Group) bool { return x.VPC == v.ID && x.Name != defaultGroup }) {
+		slices.ContainsFunc(s.Groups, func(x *ec2Group) bool { return x.VPC == v.ID && x.Name != defaultGroup }) ||
+		a.holdsVPC(v.ID) {
 		return nil, fail("DependencyViolation", "The vpc '%s' has dependencies and cannot be deleted.", v.ID)
 	}
 	s.VPCs = slices.DeleteFunc(s.VPCs, func(x *ec2VPC) bool { return x == v })

@@ -54,11 +54,48 @@ func knownFilters(filters []types.Filter, fields map[string][]string) error {
 	return nil
 }
 
+// zones are the availability zones of the region.
+func (c *Cloud) zones() []string {
+	return []string{c.cfg.Region + "a", c.cfg.Region + "b", c.cfg.Region + "c"}
+}
+
+// zoneNumbers are the numbers in the ids of the zones a, b and c where they are not
+// 1, 2 and 3: which zone has which name differs by account.
+// https://docs.aws.amazon.com/ram/latest/userguide/working-with-az-ids.html
+var zoneNumbers = map[string][]int{"us-west-1": {2, 1, 3}, "ap-northeast-1": {3, 1, 4}, "cn-north-1": {4, 2, 1}}
+
+// fargateZones are the zones that Fargate serves, in regions where it does not serve
+// all: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/AWS_Fargate-Regions.html
+var fargateZones = map[string][]string{
+	"us-west-1": {"usw1-az1", "usw1-az3"}, "ap-northeast-1": {"apne1-az1", "apne1-az2", "apne1-az4"}, "cn-north-1": {"cnn1-az1", "cnn1-az2"},
+}
+
+// fargateServes says whether Fargate places tasks in a zone.
+func (c *Cloud) fargateServes(zone string) bool {
+	served, some := fargateZones[c.cfg.Region]
+	return !some || slices.Contains(served, c.zoneID(zone))
+}
+
 // zoneID is the account-independent name of a zone: us-east-1a is use1-az1 here.
 func (c *Cloud) zoneID(zone string) string {
-	n := slices.Index(c.zones(), zone)
-	r := c.cfg.Region
-	return fmt.Sprintf("%s%s-az%d", shortRegion(r), r[len(r)-1:], n+1)
+	r, numbers := c.cfg.Region, zoneNumbers[c.cfg.Region]
+	if numbers == nil {
+		numbers = []int{1, 2, 3}
+	}
+	return fmt.Sprintf("%s%s-az%d", shortRegion(r), r[len(r)-1:], numbers[slices.Index(c.zones(), zone)])
+}
+
+// extension is a zone that is no availability zone, and shown where an account has
+// opted in to it.
+type extension struct{ name, id, kind string }
+
+// extensions are those of the account.
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_AvailabilityZone.html
+func (c *Cloud) extensions() []extension {
+	if c.cfg.Region != "us-west-2" {
+		return nil
+	}
+	return []extension{{"us-west-2-lax-1a", "usw2-lax1-az1", "local-zone"}, {"us-west-2-wl1-las-wlz-1", "usw2-wl1-las-wlz1", "wavelength-zone"}}
 }
 
 // shortRegion makes us-east-1 to use, and ap-southeast-2 to apse.
@@ -89,30 +126,38 @@ func shortRegion(region string) string {
 }
 
 func (a ec2API) DescribeAvailabilityZones(_ context.Context, in *ec2.DescribeAvailabilityZonesInput) (*ec2.DescribeAvailabilityZonesOutput, error) {
+	all := []types.AvailabilityZone{}
+	add := func(name, id, kind, group string, opted types.AvailabilityZoneOptInStatus) {
+		all = append(all, types.AvailabilityZone{
+			ZoneName: aws.String(name), ZoneId: aws.String(id), RegionName: aws.String(a.cfg.Region), State: types.AvailabilityZoneStateAvailable,
+			ZoneType: aws.String(kind), OptInStatus: opted, GroupName: aws.String(group), NetworkBorderGroup: aws.String(a.cfg.Region),
+		})
+	}
+	for _, name := range a.zones() {
+		add(name, a.zoneID(name), "availability-zone", a.cfg.Region+"-zg-1", types.AvailabilityZoneOptInStatusOptInNotRequired)
+	}
+	for _, x := range a.extensions() {
+		add(x.name, x.id, x.kind, x.name[:len(x.name)-1], types.AvailabilityZoneOptInStatusOptedIn)
+	}
 	for _, name := range in.ZoneNames {
-		if !slices.Contains(a.zones(), name) {
+		if !slices.ContainsFunc(all, func(z types.AvailabilityZone) bool { return *z.ZoneName == name }) {
 			return nil, fail("InvalidParameterValue", "Invalid availability zone: [%s]", name)
 		}
 	}
 	out := &ec2.DescribeAvailabilityZonesOutput{AvailabilityZones: []types.AvailabilityZone{}}
-	for _, name := range a.zones() {
-		id, region := a.zoneID(name), a.cfg.Region
+	for _, z := range all {
 		fields := map[string][]string{
-			"zone-name": {name}, "zone-id": {id}, "region-name": {region}, "state": {"available"}, "zone-type": {"availability-zone"},
-			"opt-in-status": {"opt-in-not-required"}, "group-name": {region + "-zg-1"}, "group-long-name": {}, "message": {},
+			"zone-name": {*z.ZoneName}, "zone-id": {*z.ZoneId}, "region-name": {a.cfg.Region}, "state": {"available"}, "zone-type": {*z.ZoneType},
+			"opt-in-status": {string(z.OptInStatus)}, "group-name": {*z.GroupName}, "group-long-name": {}, "message": {},
 			"parent-zone-id": {}, "parent-zone-name": {},
 		}
 		if err := knownFilters(in.Filters, fields); err != nil {
 			return nil, err
 		}
-		if len(in.ZoneNames) > 0 && !slices.Contains(in.ZoneNames, name) || len(in.ZoneIds) > 0 && !slices.Contains(in.ZoneIds, id) || !ec2Match(in.Filters, nil, fields) {
+		if len(in.ZoneNames) > 0 && !slices.Contains(in.ZoneNames, *z.ZoneName) || len(in.ZoneIds) > 0 && !slices.Contains(in.ZoneIds, *z.ZoneId) || !ec2Match(in.Filters, nil, fields) {
 			continue
 		}
-		out.AvailabilityZones = append(out.AvailabilityZones, types.AvailabilityZone{
-			ZoneName: aws.String(name), ZoneId: aws.String(id), RegionName: aws.String(region), State: types.AvailabilityZoneStateAvailable,
-			ZoneType: aws.String("availability-zone"), OptInStatus: types.AvailabilityZoneOptInStatusOptInNotRequired,
-			GroupName: aws.String(region + "-zg-1"), NetworkBorderGroup: aws.String(region),
-		})
+		out.AvailabilityZones = append(out.AvailabilityZones, z)
 	}
 	return out, nil
 }

@@ -107,7 +107,7 @@ func (a ecsAPI) CreateCluster(_ context.Context, in *ecs.CreateClusterInput) (*e
 	if !ecsName.MatchString(name) {
 		return nil, fail("InvalidParameterException", "Identifier is for cluster. Invalid characters: %s", name)
 	}
-	if !a.hasServiceLinkedRole("ecs.amazonaws.com") {
+	if !a.linkedRoleUsable("ecs.amazonaws.com") {
 		// The first call in a new account: https://github.com/1Password/scim-examples/issues/356.
 		return nil, fail("InvalidParameterException", "Unable to assume the service linked role. Please verify that the ECS service linked role exists.")
 	}

@@ -150,6 +150,20 @@ func checkContainers(containers []types.ContainerDefinition, role *string) error
 	return nil
 }
 
+// mayPass refuses a role that IAM does not know everywhere yet, in the words for one
+// that the caller may not pass: https://github.com/terraform-aws-modules/terraform-aws-ecs/issues/414
+func (a ecsAPI) mayPass(roles ...*string) error {
+	for _, arn := range roles {
+		if arn == nil {
+			continue
+		}
+		if _, made := a.roleByARN(*arn); made && !a.roleUsable(*arn) {
+			return fail("AccessDeniedException", "User: %s is not authorized to perform: iam:PassRole on resource: %s because no identity-based policy allows the iam:PassRole action", a.callerARN(), *arn)
+		}
+	}
+	return nil
+}
+
 // RegisterTaskDefinition makes a new revision, at each call.
 func (a ecsAPI) RegisterTaskDefinition(_ context.Context, in *ecs.RegisterTaskDefinitionInput) (*ecs.RegisterTaskDefinitionOutput, error) {
 	family := aws.ToString(in.Family)
@@ -170,6 +184,9 @@ func (a ecsAPI) RegisterTaskDefinition(_ context.Context, in *ecs.RegisterTaskDe
 		return nil, err
 	}
 	if err := checkContainers(in.ContainerDefinitions, in.ExecutionRoleArn); err != nil {
+		return nil, err
+	}
+	if err := a.mayPass(in.ExecutionRoleArn, in.TaskRoleArn); err != nil {
 		return nil, err
 	}
 	containers := slices.Clone(in.ContainerDefinitions)

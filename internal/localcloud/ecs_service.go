@@ -165,11 +165,14 @@ func (a ecsAPI) CreateService(_ context.Context, in *ecs.CreateServiceInput) (*e
 	if err := checkExisting(in.LaunchType, in.SchedulingStrategy); err != nil {
 		return nil, err
 	}
-	if !a.hasServiceLinkedRole("ecs.amazonaws.com") {
+	if !a.linkedRoleUsable("ecs.amazonaws.com") {
 		return nil, fail("InvalidParameterException", "Unable to assume the service linked role. Please verify that the ECS service linked role exists.")
 	}
 	d, err := a.usable(in.TaskDefinition)
 	if err != nil {
+		return nil, err
+	}
+	if err := a.mayPass(d.ExecutionRoleArn, d.TaskRoleArn); err != nil {
 		return nil, err
 	}
 	network, err := a.awsvpc(in.NetworkConfiguration)
@@ -235,6 +238,9 @@ func (a ecsAPI) UpdateService(_ context.Context, in *ecs.UpdateServiceInput) (*e
 	d := a.definition(primary.Definition)
 	if in.TaskDefinition != nil {
 		if d, err = a.usable(in.TaskDefinition); err != nil {
+			return nil, err
+		}
+		if err := a.mayPass(d.ExecutionRoleArn, d.TaskRoleArn); err != nil {
 			return nil, err
 		}
 		next.Definition = *d.TaskDefinitionArn

@@ -3,6 +3,7 @@ package localcloud
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -99,6 +100,9 @@ func (c *Cloud) assumable(d *ecsDefinition) error {
 func (c *Cloud) startTask(spec taskSpec) (*ecsTask, error) {
 	d := spec.definition
 	subnetID := spec.network.Subnets[len(c.state.ECS.Tasks)%len(spec.network.Subnets)]
+	if subnet, ok := c.subnetByID(subnetID); ok && !c.fargateServes(subnet.Zone) {
+		return nil, errors.New("Internal error") //nolint:staticcheck,revive // AWS's own words, and all of them
+	}
 	attachment := uuid()
 	i, err := c.attachInterface(interfaceSpec{
 		SubnetID: subnetID, Groups: spec.network.SecurityGroups, Description: c.arn("ecs", "attachment/"+attachment),

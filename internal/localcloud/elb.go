@@ -173,7 +173,7 @@ func (a elbAPI) CreateLoadBalancer(_ context.Context, in *elb.CreateLoadBalancer
 	if in.Type != "" && in.Type != types.LoadBalancerTypeEnumApplication {
 		return nil, fail("ValidationError", "The local cloud has application load balancers only, not '%s'", in.Type)
 	}
-	if !a.hasServiceLinkedRole("elasticloadbalancing.amazonaws.com") {
+	if !a.linkedRoleUsable("elasticloadbalancing.amazonaws.com") {
 		// What a deployer without the permission to make the role meets in a new
 		// account: https://github.com/kubernetes/kops/issues/16218.
 		return nil, &apiError{http.StatusForbidden, "AccessDenied", fmt.Sprintf("User: %s is not authorized to perform: iam:CreateServiceLinkedRole on resource: %s",

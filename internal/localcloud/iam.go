@@ -93,6 +93,13 @@ func (c *Cloud) hasServiceLinkedRole(service string) bool {
 	return ok
 }
 
+// linkedRoleUsable says whether the account has the role of that service, and the
+// service knows of it yet.
+func (c *Cloud) linkedRoleUsable(service string) bool {
+	r, ok := c.state.IAM.Roles[serviceLinkedRoles[service]]
+	return ok && c.roleUsable(r.ARN)
+}
+
 // serviceLinkedRoles are the roles' names by service
 // (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_aws-services-that-work-with-iam.html).
 var serviceLinkedRoles = map[string]string{
@@ -106,7 +113,9 @@ var serviceLinkedRoles = map[string]string{
 // before.
 func (c *Cloud) seedServiceLinkedRoles() {
 	for service := range serviceLinkedRoles {
-		c.makeServiceLinkedRole(service, "")
+		r := c.makeServiceLinkedRole(service, "")
+		r.Created = r.Created.AddDate(-1, 0, 0) // and is known everywhere
+		c.putRole(r)
 	}
 }
 

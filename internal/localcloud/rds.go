@@ -126,7 +126,7 @@ func onlyKnown(input any, known ...string) error {
 // nothing in RDS (crossplane-contrib/provider-aws #479), and lets the files of
 // new databases be made ahead.
 func (a rdsAPI) ready() error {
-	if !a.hasServiceLinkedRole("rds.amazonaws.com") {
+	if !a.linkedRoleUsable("rds.amazonaws.com") {
 		return fail("InvalidParameterValue", "Unable to create the resource. Verify that you have permission to create service linked role. Otherwise wait and try again later")
 	}
 	a.prepare()

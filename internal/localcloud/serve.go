@@ -105,6 +105,34 @@ func credentialScope(r *http.Request) (scope, error) {
 	return scope{}, incomplete
 }
 
+// stale refuses a request that was signed more than five minutes ago, or in the
+// future, in the words of the service's kind.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-signing-elements.html
+func (p protocol) stale(signed string, now time.Time) error {
+	const form, tolerance = "20060102T150405Z", 5 * time.Minute
+	at, err := time.Parse(form, signed)
+	if err != nil || now.Sub(at).Abs() <= tolerance {
+		return nil // without a date there is nothing to go by
+	}
+	past := now.After(at)
+	if p == protocolEC2 && past {
+		return &apiError{http.StatusBadRequest, "RequestExpired", "Request has expired."}
+	}
+	if p == protocolEC2 {
+		// https://github.com/aws/aws-sdk-java/issues/519
+		return &apiError{http.StatusUnauthorized, "AuthFailure", "AWS was not able to validate the provided access credentials"}
+	}
+	// https://github.com/EngineerBetter/control-tower/issues/51
+	message := fmt.Sprintf("Signature expired: %s is now earlier than %s (%s - 5 min.)", signed, now.Add(-tolerance).UTC().Format(form), now.UTC().Format(form))
+	if !past {
+		message = fmt.Sprintf("Signature not yet current: %s is still later than %s (%s + 5 min.)", signed, now.Add(tolerance).UTC().Format(form), now.UTC().Format(form))
+	}
+	if p == protocolJSON {
+		return &apiError{http.StatusBadRequest, "InvalidSignatureException", message}
+	}
+	return &apiError{http.StatusForbidden, "SignatureDoesNotMatch", message}
+}
+
 // global are the services with one endpoint for all regions of a partition,
 // which sign for one of them wherever the client is; STS has both kinds.
 var global = []string{"iam", "route53", "pricing", "sts"}
@@ -123,6 +151,9 @@ func (c *Cloud) serveAPI(w http.ResponseWriter, r *http.Request) {
 			status: http.StatusForbidden, code: "SignatureDoesNotMatch",
 			message: fmt.Sprintf("Credential should be scoped to a valid region: the local cloud is %s, the request is for %s.", c.cfg.Region, sc.region),
 		}
+	}
+	if err == nil {
+		err = s.protocol.stale(r.Header.Get("X-Amz-Date"), started)
 	}
 	if err != nil {
 		c.answerError(w, c.guess(s, r), err, id)

@@ -107,6 +107,37 @@ func TestRequestsThatNobodyServesAreToldWhy(t *testing.T) {
 	}
 }
 
+// TestASignatureOfAnotherTimeIsRefused signs by a clock that is an hour off.
+func TestASignatureOfAnotherTimeIsRefused(t *testing.T) {
+	t.Parallel()
+	c := openCloud(t, localcloud.Config{})
+	for _, tc := range []struct {
+		service, body, target string
+		off                   time.Duration
+		status                int
+		says                  string
+	}{
+		{"ec2", "Action=DescribeVpcs&Version=2016-11-15", "", -time.Hour, 400, "<Code>RequestExpired</Code>"},
+		{"ec2", "Action=DescribeVpcs&Version=2016-11-15", "", time.Hour, 401, "<Code>AuthFailure</Code>"},
+		{"ec2", "Action=DescribeVpcs&Version=2016-11-15", "", -4 * time.Minute, 200, "vpc-"},
+		{"sts", "Action=GetCallerIdentity&Version=2011-06-15", "", -time.Hour, 403, "Signature expired: "},
+		{"iam", "Action=ListRoles&Version=2010-05-08", "", time.Hour, 403, "Signature not yet current: "},
+		{"ecs", "{}", "AmazonEC2ContainerServiceV20141113.ListClusters", -time.Hour, 400, "InvalidSignatureException"},
+	} {
+		status, body := request(t, c, http.MethodPost, "/", tc.body, func(r *http.Request) {
+			r.Header.Set("Authorization", signed("us-east-1", tc.service))
+			r.Header.Set("X-Amz-Date", time.Now().Add(tc.off).UTC().Format("20060102T150405Z"))
+			if tc.target != "" {
+				r.Header.Set("X-Amz-Target", tc.target)
+				r.Header.Set("Content-Type", "application/x-amz-json-1.1")
+			}
+		})
+		if status != tc.status || !strings.Contains(body, tc.says) {
+			t.Errorf("%s, %s off: the answer is %d %s; want %d that says %q", tc.service, tc.off, status, body, tc.status, tc.says)
+		}
+	}
+}
+
 func TestAGlobalServiceIsSignedForUsEast1FromEveryRegion(t *testing.T) {
 	t.Parallel()
 	c := openCloud(t, localcloud.Config{Region: "eu-west-1"})

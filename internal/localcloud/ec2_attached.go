@@ -1,0 +1,397 @@
+package localcloud
+
+import (
+	"context"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+)
+
+// ec2Attached is something that others put into a VPC or attach to it: it carries
+// nothing here, and holds the VPC, and its interfaces hold their subnets and groups.
+// https://docs.aws.amazon.com/vpc/latest/userguide/delete-vpc.html
+type ec2Attached struct {
+	ec2Thing
+	Prefix  string   `json:"prefix"` // of its kind
+	VPC     string   `json:"vpc,omitempty"`
+	Peer    string   `json:"peer,omitempty"` // the other VPC
+	Subnets []string `json:"subnets,omitempty"`
+	Groups  []string `json:"groups,omitempty"`
+	Service string   `json:"service,omitempty"`
+	Gateway string   `json:"gateway,omitempty"` // the transit gateway
+	State   string   `json:"state"`
+	// Interfaces are the ids of its network interfaces.
+	Interfaces []string `json:"interfaces,omitempty"`
+}
+
+var (
+	kindEndpoint = ec2Kind{"vpce", "InvalidVpcEndpointId", "Vpc Endpoint Id", types.ResourceTypeVpcEndpoint}
+	kindNAT      = ec2Kind{"nat", "NatGateway", "NatGateway", types.ResourceTypeNatgateway}
+	kindPeering  = ec2Kind{"pcx", "InvalidVpcPeeringConnectionID", "vpcPeeringConnection ID", types.ResourceTypeVpcPeeringConnection}
+	kindVPN      = ec2Kind{"vgw", "InvalidVpnGatewayID", "vpnGateway ID", types.ResourceTypeVpnGateway}
+	kindTransit  = ec2Kind{"tgw-attach", "InvalidTransitGatewayAttachmentID", "Transit Gateway Attachment", types.ResourceTypeTransitGatewayAttachment}
+	kindEgress   = ec2Kind{"eigw", "InvalidGatewayID", "egressOnlyInternetGateway ID", types.ResourceTypeEgressOnlyInternetGateway}
+)
+
+// attachedKinds are the kinds of ec2Attached.
+var attachedKinds = []ec2Kind{kindEndpoint, kindNAT, kindPeering, kindVPN, kindTransit, kindEgress}
+
+func (x *ec2Attached) fields() map[string][]string {
+	return map[string][]string{
+		"vpc-id": {x.VPC}, "attachment.vpc-id": {x.VPC}, "requester-vpc-info.vpc-id": {x.VPC}, "accepter-vpc-info.vpc-id": {x.Peer},
+		"state": {x.State}, "status-code": {x.State}, "subnet-id": x.Subnets, "service-name": {x.Service}, "transit-gateway-id": {x.Gateway},
+	}
+}
+
+// attached are those of one kind.
+func (a ec2API) attached(kind ec2Kind) []*ec2Attached {
+	var out []*ec2Attached
+	for _, x := range a.state.EC2.Attached {
+		if x.Prefix == kind.prefix {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// attach makes one, with an interface in each of its subnets.
+func (a ec2API) attach(kind ec2Kind, x ec2Attached, interfaces, description string, specs []types.TagSpecification) (*ec2Attached, error) {
+	tags, err := onCreate(kind, specs)
+	if err != nil {
+		return nil, err
+	}
+	if x.VPC != "" {
+		if _, err := item(a, kindVPC, a.state.EC2.VPCs, x.VPC); err != nil {
+			return nil, err
+		}
+	}
+	x.ec2Thing, x.Prefix = ec2Thing{newID(kind.prefix), tags}, kind.prefix
+	for _, id := range x.Subnets {
+		i, err := a.attachInterface(interfaceSpec{SubnetID: id, Groups: x.Groups, Description: description + x.ID, RequesterID: "amazon-aws", InterfaceType: interfaces})
+		if err != nil {
+			return nil, err
+		}
+		x.Interfaces = append(x.Interfaces, i.ID)
+	}
+	a.state.EC2.Attached = append(a.state.EC2.Attached, &x)
+	a.born(x.ID)
+	return &x, nil
+}
+
+// detach removes one with its interfaces, which linger.
+func (a ec2API) detach(kind ec2Kind, id *string) (*ec2Attached, error) {
+	x, err := item(a, kind, a.attached(kind), aws.ToString(id))
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range x.Interfaces {
+		a.releaseInterface(i)
+	}
+	a.state.EC2.Attached = slices.DeleteFunc(a.state.EC2.Attached, func(y *ec2Attached) bool { return y == x })
+	return x, nil
+}
+
+// holdsVPC says whether something that was attached keeps a VPC.
+func (a ec2API) holdsVPC(id string) bool {
+	return slices.ContainsFunc(a.state.EC2.Attached, func(x *ec2Attached) bool { return x.VPC == id || x.Peer == id })
+}
+
+func (a ec2API) subnetVPC(id *string) (string, error) {
+	s, err := item(a, kindSubnet, a.state.EC2.Subnets, aws.ToString(id))
+	if err != nil {
+		return "", err
+	}
+	return s.VPC, nil
+}
+
+func (a ec2API) endpointOf(x *ec2Attached) types.VpcEndpoint {
+	out := types.VpcEndpoint{
+		VpcEndpointId: aws.String(x.ID), VpcId: aws.String(x.VPC), ServiceName: aws.String(x.Service), State: types.State(x.State), OwnerId: aws.String(a.cfg.Account),
+		SubnetIds: x.Subnets, NetworkInterfaceIds: x.Interfaces, Tags: ec2Tags(x.Tags), VpcEndpointType: types.VpcEndpointTypeGateway,
+	}
+	if x.Subnets != nil {
+		out.VpcEndpointType = types.VpcEndpointTypeInterface
+	}
+	for _, g := range x.Groups {
+		out.Groups = append(out.Groups, types.SecurityGroupIdentifier{GroupId: aws.String(g)})
+	}
+	return out
+}
+
+// CreateVpcEndpoint makes a gateway endpoint, or an interface endpoint in subnets.
+func (a ec2API) CreateVpcEndpoint(_ context.Context, in *ec2.CreateVpcEndpointInput) (*ec2.CreateVpcEndpointOutput, error) {
+	x, err := a.attach(kindEndpoint, ec2Attached{VPC: aws.ToString(in.VpcId), Service: aws.ToString(in.ServiceName), Subnets: in.SubnetIds, Groups: in.SecurityGroupIds, State: "available"},
+		"vpc_endpoint", "VPC Endpoint Interface ", in.TagSpecifications)
+	if err != nil {
+		return nil, err
+	}
+	out := a.endpointOf(x)
+	return &ec2.CreateVpcEndpointOutput{VpcEndpoint: &out}, nil
+}
+
+// DeleteVpcEndpoints removes endpoints.
+func (a ec2API) DeleteVpcEndpoints(_ context.Context, in *ec2.DeleteVpcEndpointsInput) (*ec2.DeleteVpcEndpointsOutput, error) {
+	for _, id := range in.VpcEndpointIds {
+		if _, err := a.detach(kindEndpoint, &id); err != nil {
+			return nil, err
+		}
+	}
+	return &ec2.DeleteVpcEndpointsOutput{}, nil
+}
+
+// DescribeVpcEndpoints lists endpoints.
+func (a ec2API) DescribeVpcEndpoints(_ context.Context, in *ec2.DescribeVpcEndpointsInput) (*ec2.DescribeVpcEndpointsOutput, error) {
+	found, err := items(a, kindEndpoint, a.attached(kindEndpoint), in.VpcEndpointIds, in.Filters)
+	if err != nil {
+		return nil, err
+	}
+	out := &ec2.DescribeVpcEndpointsOutput{VpcEndpoints: []types.VpcEndpoint{}}
+	for _, x := range found {
+		out.VpcEndpoints = append(out.VpcEndpoints, a.endpointOf(x))
+	}
+	return out, nil
+}
+
+func natOf(x *ec2Attached) types.NatGateway {
+	return types.NatGateway{
+		NatGatewayId: aws.String(x.ID), VpcId: aws.String(x.VPC), SubnetId: aws.String(x.Subnets[0]), State: types.NatGatewayState(x.State),
+		ConnectivityType: types.ConnectivityTypePrivate, Tags: ec2Tags(x.Tags),
+	}
+}
+
+// CreateNatGateway makes a private NAT gateway.
+func (a ec2API) CreateNatGateway(_ context.Context, in *ec2.CreateNatGatewayInput) (*ec2.CreateNatGatewayOutput, error) {
+	if in.ConnectivityType != types.ConnectivityTypePrivate {
+		return nil, fail("InvalidParameterValue", "The local cloud has private NAT gateways only: it has no elastic addresses")
+	}
+	vpc, err := a.subnetVPC(in.SubnetId)
+	if err != nil {
+		return nil, err
+	}
+	x, err := a.attach(kindNAT, ec2Attached{VPC: vpc, Subnets: []string{aws.ToString(in.SubnetId)}, State: "available"}, "nat_gateway", "Interface for NAT Gateway ", in.TagSpecifications)
+	if err != nil {
+		return nil, err
+	}
+	out := natOf(x)
+	return &ec2.CreateNatGatewayOutput{NatGateway: &out}, nil
+}
+
+// DeleteNatGateway removes one.
+func (a ec2API) DeleteNatGateway(_ context.Context, in *ec2.DeleteNatGatewayInput) (*ec2.DeleteNatGatewayOutput, error) {
+	x, err := a.detach(kindNAT, in.NatGatewayId)
+	if err != nil {
+		return nil, err
+	}
+	return &ec2.DeleteNatGatewayOutput{NatGatewayId: aws.String(x.ID)}, nil
+}
+
+// DescribeNatGateways lists NAT gateways.
+func (a ec2API) DescribeNatGateways(_ context.Context, in *ec2.DescribeNatGatewaysInput) (*ec2.DescribeNatGatewaysOutput, error) {
+	found, err := items(a, kindNAT, a.attached(kindNAT), in.NatGatewayIds, in.Filter)
+	if err != nil {
+		return nil, err
+	}
+	out := &ec2.DescribeNatGatewaysOutput{NatGateways: []types.NatGateway{}}
+	for _, x := range found {
+		out.NatGateways = append(out.NatGateways, natOf(x))
+	}
+	return out, nil
+}
+
+func (a ec2API) peeringOf(x *ec2Attached) types.VpcPeeringConnection {
+	side := func(vpc string) *types.VpcPeeringConnectionVpcInfo {
+		return &types.VpcPeeringConnectionVpcInfo{VpcId: aws.String(vpc), OwnerId: aws.String(a.cfg.Account), Region: aws.String(a.cfg.Region)}
+	}
+	return types.VpcPeeringConnection{
+		VpcPeeringConnectionId: aws.String(x.ID), RequesterVpcInfo: side(x.VPC), AccepterVpcInfo: side(x.Peer), Tags: ec2Tags(x.Tags),
+		Status: &types.VpcPeeringConnectionStateReason{Code: types.VpcPeeringConnectionStateReasonCode(x.State)},
+	}
+}
+
+// CreateVpcPeeringConnection asks for a connection of two VPCs of the account.
+func (a ec2API) CreateVpcPeeringConnection(_ context.Context, in *ec2.CreateVpcPeeringConnectionInput) (*ec2.CreateVpcPeeringConnectionOutput, error) {
+	if _, err := item(a, kindVPC, a.state.EC2.VPCs, aws.ToString(in.PeerVpcId)); err != nil {
+		return nil, err
+	}
+	x, err := a.attach(kindPeering, ec2Attached{VPC: aws.ToString(in.VpcId), Peer: aws.ToString(in.PeerVpcId), State: "pending-acceptance"}, "", "", in.TagSpecifications)
+	if err != nil {
+		return nil, err
+	}
+	out := a.peeringOf(x)
+	return &ec2.CreateVpcPeeringConnectionOutput{VpcPeeringConnection: &out}, nil
+}
+
+// AcceptVpcPeeringConnection makes it active.
+func (a ec2API) AcceptVpcPeeringConnection(_ context.Context, in *ec2.AcceptVpcPeeringConnectionInput) (*ec2.AcceptVpcPeeringConnectionOutput, error) {
+	x, err := item(a, kindPeering, a.attached(kindPeering), aws.ToString(in.VpcPeeringConnectionId))
+	if err != nil {
+		return nil, err
+	}
+	x.State = "active"
+	out := a.peeringOf(x)
+	return &ec2.AcceptVpcPeeringConnectionOutput{VpcPeeringConnection: &out}, nil
+}
+
+// DeleteVpcPeeringConnection removes one.
+func (a ec2API) DeleteVpcPeeringConnection(_ context.Context, in *ec2.DeleteVpcPeeringConnectionInput) (*ec2.DeleteVpcPeeringConnectionOutput, error) {
+	_, err := a.detach(kindPeering, in.VpcPeeringConnectionId)
+	return &ec2.DeleteVpcPeeringConnectionOutput{Return: aws.Bool(true)}, err
+}
+
+// DescribeVpcPeeringConnections lists connections.
+func (a ec2API) DescribeVpcPeeringConnections(_ context.Context, in *ec2.DescribeVpcPeeringConnectionsInput) (*ec2.DescribeVpcPeeringConnectionsOutput, error) {
+	found, err := items(a, kindPeering, a.attached(kindPeering), in.VpcPeeringConnectionIds, in.Filters)
+	if err != nil {
+		return nil, err
+	}
+	out := &ec2.DescribeVpcPeeringConnectionsOutput{VpcPeeringConnections: []types.VpcPeeringConnection{}}
+	for _, x := range found {
+		out.VpcPeeringConnections = append(out.VpcPeeringConnections, a.peeringOf(x))
+	}
+	return out, nil
+}
+
+func vpnOf(x *ec2Attached) types.VpnGateway {
+	out := types.VpnGateway{VpnGatewayId: aws.String(x.ID), State: types.VpnStateAvailable, Type: types.GatewayTypeIpsec1, Tags: ec2Tags(x.Tags), VpcAttachments: []types.VpcAttachment{}}
+	if x.VPC != "" {
+		out.VpcAttachments = []types.VpcAttachment{{VpcId: aws.String(x.VPC), State: types.AttachmentStatusAttached}}
+	}
+	return out
+}
+
+// CreateVpnGateway makes a VPN gateway that is attached to nothing.
+func (a ec2API) CreateVpnGateway(_ context.Context, in *ec2.CreateVpnGatewayInput) (*ec2.CreateVpnGatewayOutput, error) {
+	x, err := a.attach(kindVPN, ec2Attached{State: "available"}, "", "", in.TagSpecifications)
+	if err != nil {
+		return nil, err
+	}
+	out := vpnOf(x)
+	return &ec2.CreateVpnGatewayOutput{VpnGateway: &out}, nil
+}
+
+// AttachVpnGateway attaches one to a VPC.
+func (a ec2API) AttachVpnGateway(_ context.Context, in *ec2.AttachVpnGatewayInput) (*ec2.AttachVpnGatewayOutput, error) {
+	x, err := item(a, kindVPN, a.attached(kindVPN), aws.ToString(in.VpnGatewayId))
+	if err != nil {
+		return nil, err
+	}
+	v, err := item(a, kindVPC, a.state.EC2.VPCs, aws.ToString(in.VpcId))
+	if err != nil {
+		return nil, err
+	}
+	x.VPC = v.ID
+	return &ec2.AttachVpnGatewayOutput{VpcAttachment: &types.VpcAttachment{VpcId: aws.String(v.ID), State: types.AttachmentStatusAttached}}, nil
+}
+
+// DetachVpnGateway takes one off its VPC.
+func (a ec2API) DetachVpnGateway(_ context.Context, in *ec2.DetachVpnGatewayInput) (*ec2.DetachVpnGatewayOutput, error) {
+	x, err := item(a, kindVPN, a.attached(kindVPN), aws.ToString(in.VpnGatewayId))
+	if err != nil {
+		return nil, err
+	}
+	x.VPC = ""
+	return &ec2.DetachVpnGatewayOutput{}, nil
+}
+
+// DeleteVpnGateway removes one that is attached to nothing.
+func (a ec2API) DeleteVpnGateway(_ context.Context, in *ec2.DeleteVpnGatewayInput) (*ec2.DeleteVpnGatewayOutput, error) {
+	if x, err := item(a, kindVPN, a.attached(kindVPN), aws.ToString(in.VpnGatewayId)); err == nil && x.VPC != "" {
+		return nil, fail("IncorrectState", "The vpnGateway '%s' is in use", x.ID)
+	}
+	_, err := a.detach(kindVPN, in.VpnGatewayId)
+	return &ec2.DeleteVpnGatewayOutput{}, err
+}
+
+// DescribeVpnGateways lists VPN gateways.
+func (a ec2API) DescribeVpnGateways(_ context.Context, in *ec2.DescribeVpnGatewaysInput) (*ec2.DescribeVpnGatewaysOutput, error) {
+	found, err := items(a, kindVPN, a.attached(kindVPN), in.VpnGatewayIds, in.Filters)
+	if err != nil {
+		return nil, err
+	}
+	out := &ec2.DescribeVpnGatewaysOutput{VpnGateways: []types.VpnGateway{}}
+	for _, x := range found {
+		out.VpnGateways = append(out.VpnGateways, vpnOf(x))
+	}
+	return out, nil
+}
+
+func (a ec2API) transitOf(x *ec2Attached) types.TransitGatewayVpcAttachment {
+	return types.TransitGatewayVpcAttachment{
+		TransitGatewayAttachmentId: aws.String(x.ID), TransitGatewayId: aws.String(x.Gateway), VpcId: aws.String(x.VPC), VpcOwnerId: aws.String(a.cfg.Account),
+		SubnetIds: x.Subnets, State: types.TransitGatewayAttachmentState(x.State), Tags: ec2Tags(x.Tags),
+	}
+}
+
+// CreateTransitGatewayVpcAttachment attaches a VPC to a transit gateway, which may be
+// anybody's: the local cloud knows none.
+func (a ec2API) CreateTransitGatewayVpcAttachment(_ context.Context, in *ec2.CreateTransitGatewayVpcAttachmentInput) (*ec2.CreateTransitGatewayVpcAttachmentOutput, error) {
+	x, err := a.attach(kindTransit, ec2Attached{VPC: aws.ToString(in.VpcId), Subnets: in.SubnetIds, Gateway: aws.ToString(in.TransitGatewayId), State: "available"},
+		"transit_gateway", "Network Interface for Transit Gateway Attachment ", in.TagSpecifications)
+	if err != nil {
+		return nil, err
+	}
+	out := a.transitOf(x)
+	return &ec2.CreateTransitGatewayVpcAttachmentOutput{TransitGatewayVpcAttachment: &out}, nil
+}
+
+// DeleteTransitGatewayVpcAttachment removes one.
+func (a ec2API) DeleteTransitGatewayVpcAttachment(_ context.Context, in *ec2.DeleteTransitGatewayVpcAttachmentInput) (*ec2.DeleteTransitGatewayVpcAttachmentOutput, error) {
+	x, err := a.detach(kindTransit, in.TransitGatewayAttachmentId)
+	if err != nil {
+		return nil, err
+	}
+	out := a.transitOf(x)
+	out.State = types.TransitGatewayAttachmentStateDeleting
+	return &ec2.DeleteTransitGatewayVpcAttachmentOutput{TransitGatewayVpcAttachment: &out}, nil
+}
+
+// DescribeTransitGatewayVpcAttachments lists attachments.
+func (a ec2API) DescribeTransitGatewayVpcAttachments(_ context.Context, in *ec2.DescribeTransitGatewayVpcAttachmentsInput) (*ec2.DescribeTransitGatewayVpcAttachmentsOutput, error) {
+	found, err := items(a, kindTransit, a.attached(kindTransit), in.TransitGatewayAttachmentIds, in.Filters)
+	if err != nil {
+		return nil, err
+	}
+	out := &ec2.DescribeTransitGatewayVpcAttachmentsOutput{TransitGatewayVpcAttachments: []types.TransitGatewayVpcAttachment{}}
+	for _, x := range found {
+		out.TransitGatewayVpcAttachments = append(out.TransitGatewayVpcAttachments, a.transitOf(x))
+	}
+	return out, nil
+}
+
+func egressOf(x *ec2Attached) types.EgressOnlyInternetGateway {
+	return types.EgressOnlyInternetGateway{
+		EgressOnlyInternetGatewayId: aws.String(x.ID), Tags: ec2Tags(x.Tags),
+		Attachments: []types.InternetGatewayAttachment{{VpcId: aws.String(x.VPC), State: types.AttachmentStatusAttached}},
+	}
+}
+
+// CreateEgressOnlyInternetGateway makes one, attached from birth.
+func (a ec2API) CreateEgressOnlyInternetGateway(_ context.Context, in *ec2.CreateEgressOnlyInternetGatewayInput) (*ec2.CreateEgressOnlyInternetGatewayOutput, error) {
+	x, err := a.attach(kindEgress, ec2Attached{VPC: aws.ToString(in.VpcId), State: "attached"}, "", "", in.TagSpecifications)
+	if err != nil {
+		return nil, err
+	}
+	out := egressOf(x)
+	return &ec2.CreateEgressOnlyInternetGatewayOutput{EgressOnlyInternetGateway: &out}, nil
+}
+
+// DeleteEgressOnlyInternetGateway removes one.
+func (a ec2API) DeleteEgressOnlyInternetGateway(_ context.Context, in *ec2.DeleteEgressOnlyInternetGatewayInput) (*ec2.DeleteEgressOnlyInternetGatewayOutput, error) {
+	_, err := a.detach(kindEgress, in.EgressOnlyInternetGatewayId)
+	return &ec2.DeleteEgressOnlyInternetGatewayOutput{ReturnCode: aws.Bool(true)}, err
+}
+
+// DescribeEgressOnlyInternetGateways lists them; only tags filter them.
+func (a ec2API) DescribeEgressOnlyInternetGateways(_ context.Context, in *ec2.DescribeEgressOnlyInternetGatewaysInput) (*ec2.DescribeEgressOnlyInternetGatewaysOutput, error) {
+	found, err := items(a, kindEgress, a.attached(kindEgress), in.EgressOnlyInternetGatewayIds, in.Filters)
+	if err != nil {
+		return nil, err
+	}
+	out := &ec2.DescribeEgressOnlyInternetGatewaysOutput{EgressOnlyInternetGateways: []types.EgressOnlyInternetGateway{}}
+	for _, x := range found {
+		out.EgressOnlyInternetGateways = append(out.EgressOnlyInternetGateways, egressOf(x))
+	}
+	return out, nil
+}
