@@ -82,8 +82,7 @@ func judge(err error) verdict {
 		v.code = exitCancelled
 	case errors.As(err, &lock):
 		v.code = exitLocked
-		v.next = fmt.Sprintf("wait until that run is over, as 'bookctl status' tells, and run the same command again; if it is dead, its lock ends by itself at %s",
-			lock.Expires.UTC().Format("15:04:05Z"))
+		v.next = lock.Next()
 	case errors.As(err, &api) && denied(api.ErrorCode()), errors.As(err, &profile), noCredentials(cause):
 		v.code = exitAuth // clarified says what to do
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, graph.ErrTimeout):
@@ -180,9 +179,9 @@ func explain(s streams, g *globals, cmd *cobra.Command, err error) int {
 	text := g.aimed(err.Error())
 	v.next = g.aimed(v.next)
 	if g.wantsJSON() {
-		_ = json.NewEncoder(s.out).Encode(map[string]any{ // a closed pipe has nobody to tell
-			"schema": schema, "type": "error", "error": text, "next": v.next, "exit": v.code,
-		})
+		answer := map[string]any{"schema": schema, "type": "error", "error": text, "next": v.next, "exit": v.code}
+		inFull(err, answer)
+		_ = json.NewEncoder(s.out).Encode(answer) // a closed pipe has nobody to tell
 		return v.code
 	}
 	for i, line := range messages(text) {
@@ -195,6 +194,9 @@ func explain(s streams, g *globals, cmd *cobra.Command, err error) int {
 	}
 	if v.next != "" {
 		fmt.Fprintln(s.err, "next: "+v.next)
+	}
+	if g.verbose {
+		printInFull(s.err, err)
 	}
 	return v.code
 }

@@ -4,6 +4,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	autoscaling "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
+	scalingtypes "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
 )
 
 // TestTheLoadScalesTheServiceAndIsNoDrift drives the number of tasks up and lets
@@ -60,5 +65,48 @@ func TestTheLoadScalesTheServiceAndIsNoDrift(t *testing.T) {
 	s.up("--max", "0", "--count", "2")
 	if desired, _ := tasks(); desired != 2 {
 		t.Errorf("after --min 0 --max 0 --count 2 there are %d", desired)
+	}
+}
+
+// TestABoundThatMovesLeavesTheTasksAlone has five tasks that the load has made, a
+// bound that moves, and somebody's schedule.
+func TestABoundThatMovesLeavesTheTasksAlone(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	s.up(append(imageless(), "--min", "1", "--max", "6")...)
+	services, scaler, ctx := ecs.NewFromConfig(h.Config), autoscaling.NewFromConfig(h.Config), t.Context()
+	set := func(n int32) {
+		t.Helper()
+		h.must(ok(services.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: aws.String("book-cluster"), Service: aws.String("book-service"), DesiredCount: &n})))
+	}
+	desired := func() int32 {
+		t.Helper()
+		out, err := services.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: aws.String("book-cluster"), Services: []string{"book-service"}})
+		h.must(err)
+		return out.Services[0].DesiredCount
+	}
+	set(5)
+	s.up(append(imageless(), "--min", "2")...)
+	if n := desired(); n != 5 {
+		t.Errorf("with --min 2, five tasks become %d", n)
+	}
+	s.up(append(imageless(), "--max", "4")...)
+	if n := desired(); n != 4 {
+		t.Errorf("with --max 4, five tasks become %d", n)
+	}
+	id := aws.String("service/book-cluster/book-service")
+	h.must(ok(scaler.PutScheduledAction(ctx, &autoscaling.PutScheduledActionInput{
+		ServiceNamespace: scalingtypes.ServiceNamespaceEcs, ResourceId: id, ScalableDimension: scalingtypes.ScalableDimensionECSServiceDesiredCount,
+		ScheduledActionName: aws.String("morning"), Schedule: aws.String("at(" + time.Now().UTC().Add(time.Second).Format("2006-01-02T15:04:05") + ")"),
+		ScalableTargetAction: &scalingtypes.ScalableTargetAction{MinCapacity: aws.Int32(7), MaxCapacity: aws.Int32(9)},
+	})))
+	until(t, "the schedule has changed the bounds", func() bool { return desired() == 7 })
+	s.run(append([]string{"up", "--local"}, imageless()...)...).says(t, 0, "0 changed")
+	if n := desired(); n != 7 {
+		t.Errorf("of the seven tasks of the schedule, up leaves %d", n)
 	}
 }

@@ -92,6 +92,9 @@ func (u *upFlags) over(f *pflag.FlagSet, s *provision.Settings) {
 			apply()
 		}
 	})
+	if s.Max != 0 && !f.Changed("count") { // a bound that moves takes along where scaling starts
+		s.Count = min(max(s.Count, s.Min), max(s.Min, s.Max))
+	}
 	if s.Image == "build" {
 		s.Image = ""
 	}

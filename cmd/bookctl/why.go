@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"regexp"
 	"slices"
@@ -32,10 +33,43 @@ type explanation struct {
 type explained struct {
 	error
 	explanation
+	// evidence is what the explanation of a service stands on, nil for all else.
+	evidence *provision.Diagnosis
 }
 
 func (e explained) Error() string { return e.text }
 func (e explained) Unwrap() error { return e.error }
+
+// inFull adds to an answer for a program what an explanation was made of: the error
+// in AWS's own words, and what ECS says of a service.
+func inFull(err error, answer map[string]any) {
+	var x explained
+	if !errors.As(err, &x) {
+		return
+	}
+	answer["cause"] = x.error.Error()
+	if x.evidence != nil {
+		answer["evidence"] = x.evidence
+	}
+}
+
+// printInFull prints the same for people who asked for all.
+func printInFull(w io.Writer, err error) {
+	var x explained
+	if !errors.As(err, &x) {
+		return
+	}
+	fmt.Fprintf(w, "cause: %v\n", x.error)
+	if x.evidence == nil {
+		return
+	}
+	for _, e := range x.evidence.Events {
+		fmt.Fprintf(w, "event: %s %s\n", e.Time.UTC().Format(time.RFC3339), e.Message)
+	}
+	for _, t := range x.evidence.Stopped {
+		fmt.Fprintf(w, "stopped: %s\n", t)
+	}
+}
 
 // diagnosed explains why up failed. For that it asks what became of the service's
 // tasks, also when the run's own time is over. Again is how to go on once the
@@ -44,18 +78,22 @@ func diagnosed(ctx context.Context, stack *provision.Stack, err error, again str
 	if stack == nil || errors.Is(context.Cause(ctx), errInterrupted) || provision.Expired(err) {
 		return err
 	}
-	service := slices.ContainsFunc(graph.Failures(err), func(f *graph.Error) bool { return f.Node == "service" })
-	if !service {
+	if !slices.ContainsFunc(graph.Failures(err), didNotComeUp) {
 		return err // clarified does the rest
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 	defer cancel()
 	d, _ := stack.Diagnose(ctx) // what can't be read is left out, and the failure is told all the same
 	if x := why(d, err, again); x.text != "" {
-		return explained{err, x}
+		return explained{err, x, &d}
 	}
 	return err
 }
+
+// didNotComeUp says that the service was made or changed and then was not what was
+// waited for. A call for it that AWS refused, and drift that bookctl refuses, are
+// told as what they are.
+func didNotComeUp(f *graph.Error) bool { return f.Node == "service" && f.Op == "wait" }
 
 // clarified explains an error that nobody has explained yet.
 func clarified(err error) error {
@@ -65,7 +103,7 @@ func clarified(err error) error {
 		return err
 	}
 	if x := why(provision.Diagnosis{}, err, ""); x.text != "" {
-		return explained{err, x}
+		return explained{err, x, nil}
 	}
 	return err
 }
@@ -76,7 +114,7 @@ func why(d provision.Diagnosis, err error, again string) explanation {
 	failures := graph.Failures(err)
 	for i, f := range failures {
 		x := ofCall(f, "make or find "+f.Node)
-		if x.text == "" && f.Node == "service" && d.Wanted != "" {
+		if x.text == "" && didNotComeUp(f) && d.Wanted != "" {
 			x = ofService(d, again)
 		}
 		if x.text == "" {
@@ -128,6 +166,12 @@ func ofCall(err error, doing string) explanation {
 	if q, ok := quotas[code]; ok {
 		return ofQuota(q, code, message)
 	}
+	if strings.Contains(message, aboveLimit) {
+		return ofQuota(fargateQuota, code, message)
+	}
+	if x := ofClock(err, code, message, time.Now()); x.text != "" {
+		return x
+	}
 	switch code {
 	case "ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired":
 		return explanation{"The AWS credentials have expired" + during(doing) + ": " + message,
@@ -161,6 +205,34 @@ func answered(err error) string {
 	}
 	return prefixed(": ", strings.TrimRight(strings.TrimSpace(api.ErrorMessage()), "."), "")
 }
+
+// ofClock explains a refusal that comes of this machine's clock: AWS takes no
+// signature that is more than five minutes old, or of the future, and few of its
+// codes say so. The SDK corrects the time of its signatures by itself, so this is
+// what it could not correct.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html
+func ofClock(err error, code, message string, now time.Time) explanation {
+	off, known := provision.ClockOff(err, now)
+	switch code {
+	case "RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed", "SignatureDoesNotMatch", "InvalidSignatureException", "AuthFailure":
+	default:
+		return explanation{}
+	}
+	const next = "set the clock of this machine (NTP), and run the same command again; the credentials are not at fault"
+	switch {
+	case known && off.Abs() > provision.ClockTolerance:
+		way := "fast"
+		if off < 0 {
+			way = "slow"
+		}
+		return explanation{fmt.Sprintf("The clock of this machine is %s %s, and AWS takes no signature of such a time (%s): %s", rounded(off.Abs()), way, code, message), next}
+	case signatureTime.MatchString(message):
+		return explanation{fmt.Sprintf("The clock of this machine is wrong, and AWS takes no signature of such a time (%s): %s", code, message), next}
+	}
+	return explanation{}
+}
+
+var signatureTime = regexp.MustCompile(`(?i)signature (expired|not yet current)|too large a time skew|difference between the request time`)
 
 var protected = regexp.MustCompile(`(?i)deletion protection|delete protected`)
 
@@ -223,6 +295,12 @@ var quotas = map[string]quota{
 	"RulesPerSecurityGroupLimitExceeded": {"Inbound or outbound rules per security group", "vpc", "L-0EA8095F"},
 }
 
+// aboveLimit is how ECS says that a task is larger than the account may run, as new
+// accounts find. https://github.com/dask/dask-cloudprovider/pull/300
+const aboveLimit = "configuration is above your limit"
+
+// fargateQuota is the one of Fargate's that a task can meet.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html
 var fargateQuota = quota{"Fargate On-Demand vCPU resource count", "fargate", "L-3032A538"}
 
 func ofQuota(q quota, code, message string) explanation {
@@ -241,9 +319,9 @@ func (q quota) raise() string {
 // ofService explains why a release did not come up.
 func ofService(d provision.Diagnosis, again string) explanation {
 	_, revision, _ := strings.Cut(d.Wanted, ":")
-	s := story{d: d, again: again, next: again}
-	s.say("Revision %s never became healthy.", revision)
+	s := story{d: d, again: again, next: again, outcome: "never became healthy"}
 	s.tell(*cmp.Or(d.Culprit(), &provision.Task{}))
+	s.words = append([]string{fmt.Sprintf("Revision %s %s.", revision, s.outcome)}, s.words...)
 	if d.Serving != "" {
 		_, serving, _ := strings.Cut(d.Serving, ":")
 		s.say("Revision %s is still serving.", serving)
@@ -259,7 +337,14 @@ type story struct {
 	words []string
 	again string
 	next  string
+	// outcome is what became of the release, in words that follow its name.
+	outcome string
 }
+
+const (
+	notStarted = "could not be started"
+	notPlaced  = "could not be placed"
+)
 
 func (s *story) say(format string, args ...any) {
 	s.words = append(s.words, fmt.Sprintf(format, args...))
@@ -280,26 +365,44 @@ func (s *story) tell(t provision.Task) {
 		}
 		return ""
 	}
+	// said is where ECS says it, of this task or in the events of the rollout.
+	said := func(text string) string {
+		if strings.Contains(reasons, text) {
+			return reasons
+		}
+		if t.ExitCode != nil {
+			return "" // a program that ran and ended was placed
+		}
+		return event(text)
+	}
 	name := "Task " + shortID(t.ID)
 	switch {
 	case strings.Contains(reasons, "CannotPull"):
+		s.outcome = notStarted
 		s.say("%s could not pull its image: %s.", name, sentence(reasons))
 		s.next = "check that the image exists, that the tasks may pull it, and that it is for their architecture (--arch); without an image of your own, 'bookctl up --image build' builds one"
 	case strings.Contains(reasons, "ResourceInitializationError") && strings.Contains(reasons, "secret") && deniedText.MatchString(reasons):
 		if _, said, ok := strings.Cut(reasons, "AccessDeniedException: "); ok {
 			reasons = said // before it stands how ECS came to ask
 		}
+		s.outcome = notStarted
 		s.say("%s was not allowed to read the database's secret: %s.", name, sentence(reasons))
 		s.next = "'bookctl up' mends the execution role; if it is denied elsewhere, look at the secret's own policy and the organization's"
 	case strings.Contains(reasons, "ResourceInitializationError"):
+		s.outcome = notStarted
 		s.say("%s could not be prepared: %s.", name, sentence(reasons))
 		s.next = "'bookctl plan' shows whether routes, rules or roles were changed by hand; 'bookctl up' mends them"
-	case event("limit on the number of vCPUs") != "" || strings.Contains(reasons, "limit on the number of vCPUs"):
-		s.say("The account's quota %q is reached: %s", fargateQuota.name, cmp.Or(event("limit on the number of vCPUs"), reasons))
+	case said("limit on the number of vCPUs") != "" || said(aboveLimit) != "":
+		s.outcome = notPlaced
+		s.say("The account's quota %q is reached: %s.", fargateQuota.name, sentence(cmp.Or(said("limit on the number of vCPUs"), said(aboveLimit))))
 		s.next = fargateQuota.raise()
-	case strings.Contains(reasons, "Capacity is unavailable") || event("Capacity is unavailable") != "":
-		s.say("AWS has no capacity for its tasks now: %s", cmp.Or(event("Capacity is unavailable"), reasons))
+	case said("Capacity is unavailable") != "":
+		s.outcome = notPlaced
+		s.say("AWS has no capacity for its tasks now: %s.", sentence(said("Capacity is unavailable")))
 		s.next = "try again later, or with another --arch or a smaller --cpu"
+	case t.ID == "" && said("unable to place a task") != "":
+		s.outcome = notPlaced
+		s.unplaced(said("unable to place a task"))
 	case strings.Contains(reasons, "OutOfMemory") || t.ExitCode != nil && *t.ExitCode == 137 && strings.Contains(reasons, "emory"):
 		s.say("%s ran out of memory: %s.", name, sentence(reasons))
 		s.next = "give the tasks more with --memory"
@@ -320,6 +423,29 @@ func (s *story) tell(t provision.Task) {
 		s.health(t, name)
 		s.output()
 		s.next = "'bookctl logs' shows what the tasks write; " + s.again
+	}
+}
+
+// unplaced tells of tasks that ECS finds no place for. "Internal error" is all that
+// it says of a zone which Fargate does not serve.
+func (s *story) unplaced(event string) {
+	s.say("ECS says: %s.", sentence(event))
+	var zones, unserved []string
+	for _, z := range s.d.Zones {
+		zones = append(zones, z.String())
+		if z.Unserved {
+			unserved = append(unserved, z.String())
+		}
+	}
+	switch {
+	case unserved != nil:
+		s.say("Fargate does not serve zone %s.", strings.Join(unserved, " and "))
+		s.next = "make the stack anew, in zones that Fargate serves: 'bookctl destroy', which keeps a snapshot, and then 'bookctl up --restore latest'"
+	case zones != nil:
+		s.say("The tasks are to run in %s.", strings.Join(zones, " and "))
+		s.next = "try again later; where it stays so, ask AWS Support whether Fargate serves these zones"
+	default:
+		s.next = "try again later"
 	}
 }
 

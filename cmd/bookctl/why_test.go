@@ -4,11 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
@@ -20,7 +23,7 @@ func TestWhyNamesCauseEvidenceAndNextStep(t *testing.T) {
 		return &smithy.OperationError{ServiceID: service, OperationName: operation, Err: &smithy.GenericAPIError{Code: code, Message: message}}
 	}
 	failed := func(node string, err error) error { return &graph.Error{Node: node, Op: "create", Err: err} }
-	broken := failed("service", fmt.Errorf("%w: rolled back", graph.ErrBroken))
+	broken := &graph.Error{Node: "service", Op: "wait", Err: fmt.Errorf("%w: rolled back", graph.ErrBroken)}
 	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	exit := func(code int32) *int32 { return &code }
 	service := func(change func(*provision.Diagnosis, *provision.Task)) provision.Diagnosis {
@@ -64,7 +67,20 @@ func TestWhyNamesCauseEvidenceAndNextStep(t *testing.T) {
 		}), broken, []string{"ran out of memory"}, "--memory"},
 		"no capacity for tasks": {service(func(d *provision.Diagnosis, _ *provision.Task) {
 			d.Events = []provision.Event{{Message: "(service book-service) was unable to place a task. Reason: Capacity is unavailable at this time."}}
-		}), broken, []string{"AWS has no capacity for its tasks now"}, "try again later"},
+		}), broken, []string{"Revision 7 could not be placed. AWS has no capacity for its tasks now"}, "try again later"},
+		"an old event is no reason of a program that ended": {service(func(d *provision.Diagnosis, t *provision.Task) {
+			t.ExitCode = exit(1)
+			d.Events = []provision.Event{{Message: "(service book-service) was unable to place a task. Reason: Capacity is unavailable at this time."}}
+		}), broken, []string{"Revision 7 never became healthy. Task 3f2a6c00 exited 1"}, "logs --task 3f2a6c00"},
+		"a zone without Fargate": {provision.Diagnosis{
+			Wanted: "book-bookapi:7", Zones: []provision.Zone{{Name: "us-west-1a", ID: "usw1-az2", Unserved: true}, {Name: "us-west-1b", ID: "usw1-az1"}},
+			Events: []provision.Event{{Message: "(service book-service) was unable to place a task. Reason: Internal error."}},
+		}, broken, []string{"Revision 7 could not be placed.", "Reason: Internal error.", "Fargate does not serve zone us-west-1a (usw1-az2)."}, "bookctl destroy"},
+		"an image that can't be pulled": {service(func(_ *provision.Diagnosis, t *provision.Task) {
+			t.Started, t.Reason = time.Time{}, "CannotPullContainerError: pull image manifest has been retried 1 time(s)"
+		}), broken, []string{"Revision 7 could not be started. Task 3f2a6c00 could not pull its image"}, "--image build"},
+		"a task above the account's limit": {provision.Diagnosis{Wanted: "book-bookapi:7"}, failed("service", call("ECS", "CreateService", "ClientException",
+			"The requested CPU configuration is above your limit")), []string{"Fargate On-Demand vCPU resource count", "above your limit"}, "--quota-code L-3032A538"},
 		"quota of tasks": {service(func(d *provision.Diagnosis, _ *provision.Task) {
 			d.Events = []provision.Event{{Message: "You've reached the limit on the number of vCPUs you can run concurrently"}}
 		}), broken, []string{"Fargate On-Demand vCPU resource count"}, "--quota-code L-3032A538"},
@@ -100,8 +116,48 @@ func TestWhyNamesCauseEvidenceAndNextStep(t *testing.T) {
 	if x := why(provision.Diagnosis{}, errors.New("something else"), ""); x.text != "" {
 		t.Errorf("an unknown error is explained: %q", x.text)
 	}
+	for _, op := range []string{"create", "update", "refuse", "find"} {
+		refused := &graph.Error{Node: "service", Op: op, Err: call("ECS", "UpdateService", "InvalidParameterException", "No.")}
+		if x := why(provision.Diagnosis{Wanted: "book-bookapi:7"}, refused, ""); x.text != "" {
+			t.Errorf("%s of the service that AWS refused is told as %q", op, x.text)
+		}
+	}
 	both := why(provision.Diagnosis{}, errors.Join(failed("vpc", call("EC2", "CreateVpc", "VpcLimitExceeded", "full")), failed("secret", errors.New("odd"))), "")
 	if !strings.Contains(both.text, "VPCs per Region") || !strings.Contains(both.text, "\nAlso: secret: odd") {
 		t.Errorf("of two failures: %q", both.text)
+	}
+}
+
+// TestTheClockIsToldFromTheCredentials explains refusals that are about the time of
+// a signature, and those that are not.
+func TestTheClockIsToldFromTheCredentials(t *testing.T) {
+	t.Parallel()
+	refused := func(code, message string, ahead time.Duration) error {
+		response := &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusBadRequest, Header: http.Header{}}}
+		if ahead != 0 {
+			response.Header.Set("Date", time.Now().Add(-ahead).UTC().Format(http.TimeFormat))
+		}
+		return &smithy.OperationError{ServiceID: "EC2", OperationName: "DescribeVpcs", Err: &awshttp.ResponseError{
+			ResponseError: &smithyhttp.ResponseError{Response: response, Err: &smithy.GenericAPIError{Code: code, Message: message}},
+		}}
+	}
+	for name, c := range map[string]struct {
+		err  error
+		says string
+	}{
+		"EC2, slow":           {refused("RequestExpired", "Request has expired.", -time.Hour), "clock of this machine is 1h0m"},
+		"EC2, fast":           {refused("AuthFailure", "AWS was not able to validate the provided access credentials", time.Hour), "fast, and AWS takes no signature"},
+		"by its words":        {refused("SignatureDoesNotMatch", "Signature expired: 20191029T154623Z is now earlier than 20191029T163344Z (20191029T164844Z - 15 min.)", 0), "clock of this machine is wrong"},
+		"JSON, by its words":  {refused("InvalidSignatureException", "Signature not yet current: 20191029T154623Z is still later than 20191029T143344Z", 0), "clock of this machine is wrong"},
+		"expired credentials": {refused("RequestExpired", "Request has expired.", time.Second), "credentials have expired"},
+		"mistyped key":        {refused("SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided.", time.Second), "does not know these credentials"},
+	} {
+		x := why(provision.Diagnosis{}, c.err, "")
+		if !strings.Contains(x.text, c.says) {
+			t.Errorf("%s: %q", name, x.text)
+		}
+		if clock := strings.Contains(x.text, "clock"); clock != strings.Contains(x.next, "NTP") {
+			t.Errorf("%s: next: %q", name, x.next)
+		}
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
+	"time"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
@@ -65,6 +67,8 @@ var passing = []struct{ code, text, reason string }{
 	{"InvalidParameterException", "does not have an associated load balancer", "the listener is not visible yet"},
 	{"InvalidParameterException", "Creation of service was not idempotent", "the service is not visible yet"},
 	{"InvalidParameterException", "Unable to Start a service that is still Draining", "the last service of that name is still draining"},
+	// https://github.com/hashicorp/terraform-provider-aws/issues/9777
+	{"ClientException", "Too many concurrent attempts to create a new revision", "another revision is being registered"},
 	{"ClusterNotFoundException", "", "the cluster is not visible yet"},
 	{"ServiceNotFoundException", "", "the service is not visible yet"},
 	{"ServiceNotActiveException", "", "the service is not active yet"},
@@ -117,6 +121,34 @@ func Transient(err error) (reason string, ok bool) {
 		// unknown to the next call.
 		// https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
 		return "not visible yet", true
+	}
+	return "", false
+}
+
+// unsettled are the errors that pass by themselves where this run has just made
+// something, and are failures otherwise: the code, words of the message, and what
+// was made, by the end of its name.
+var unsettled = []struct{ code, text, made, reason string }{
+	// https://github.com/terraform-aws-modules/terraform-aws-ecs/issues/414
+	{"AccessDeniedException", "iam:PassRole", "-role", "the role is not known everywhere yet"},
+	// hashicorp/terraform-provider-aws, internal/service/ecs retries it as well.
+	{"ClientException", "Role is not valid", "-role", "the role is not known everywhere yet"},
+	// RDS: https://github.com/hashicorp/terraform-provider-aws/pull/10100
+	{"InvalidParameterValue", "wait and try again later", "service-linked-role-rds", "the service-linked role is not known everywhere yet"},
+	// A service that does not see its role yet makes it itself, as far as the caller may.
+	// https://github.com/kubernetes/kops/issues/16218
+	{"AccessDenied", "iam:CreateServiceLinkedRole", "service-linked-role-elb", "the service-linked role is not known everywhere yet"},
+	{"ResourceNotFoundException", "secret", "secret", "the secret is not visible yet"},
+	{"ResourceNotFoundException", "log group", "log-group", "the log group is not visible yet"},
+}
+
+// JustMade says whether an error passes by itself since this run has just made the
+// named resources, and how to call it in the meantime.
+func JustMade(err error, made []string) (reason string, ok bool) {
+	for _, u := range unsettled {
+		if says(err, u.code, u.text) && slices.ContainsFunc(made, func(name string) bool { return strings.HasSuffix(name, u.made) }) {
+			return u.reason, true
+		}
 	}
 	return "", false
 }
@@ -181,6 +213,24 @@ func Exists(err error) bool {
 var expired = []string{
 	"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired",
 	"InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure", "InvalidAccessKeyId", "SignatureDoesNotMatch",
+}
+
+// ClockTolerance is how far a clock may be off before AWS refuses its signatures:
+// five minutes, and the SDK corrects it from four on.
+const ClockTolerance = 4 * time.Minute
+
+// ClockOff says by how much this machine's clock is ahead of AWS's, by the Date of
+// the answer that an error came with; known is false where it came with none.
+func ClockOff(err error, now time.Time) (off time.Duration, known bool) {
+	var response *awshttp.ResponseError
+	if !errors.As(err, &response) || response.Response == nil || response.Response.Response == nil {
+		return 0, false
+	}
+	date, err := http.ParseTime(response.Response.Header.Get("Date"))
+	if err != nil {
+		return 0, false
+	}
+	return now.Sub(date), true
 }
 
 // Expired says that the credentials are expired or invalid, so that no further

@@ -55,6 +55,7 @@ func TestErrorsAreTakenForWhatTheyAre(t *testing.T) {
 	}{
 		"busy":           {jsonError(400, "ClusterContainsTasksException", "tasks"), verdict{transient: true}},
 		"role not known": {jsonError(400, "InvalidParameterException", "Unable to assume the service linked role. Please verify that the ECS service linked role exists."), verdict{transient: true}},
+		"revision":       {jsonError(400, "ClientException", "Too many concurrent attempts to create a new revision of the specified family."), verdict{transient: true}},
 		"plainly wrong":  {jsonError(400, "InvalidParameterException", "cpu is wrong"), verdict{}},
 		"denied":         {jsonError(400, "AccessDeniedException", "no"), verdict{denied: "ecs:DeleteCluster"}},
 		"taken":          {jsonError(400, "ResourceAlreadyExistsException", "The specified log group already exists"), verdict{exists: true}},
@@ -94,6 +95,31 @@ func TestErrorsAreTakenForWhatTheyAre(t *testing.T) {
 	}
 	if _, ok := provision.Transient(nil); ok || provision.Ambiguous(nil) || provision.Ambiguous(errors.New("ours")) {
 		t.Error("what is no AWS error is taken for one")
+	}
+}
+
+// TestWhatWasJustMadeIsTriedAgain takes the words of a thing that is not known
+// everywhere yet for passing only where the run made the thing.
+func TestWhatWasJustMadeIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	passRole := jsonError(400, "AccessDeniedException", "User: arn:aws:iam::123456789012:user/ci is not authorized to perform: iam:PassRole on resource: arn:aws:iam::123456789012:role/book-task-role")
+	for name, test := range map[string]struct {
+		answer http.HandlerFunc
+		made   []string
+		passes bool
+	}{
+		"a role that was made":         {passRole, []string{"vpc", "task-role"}, true},
+		"a role that was there":        {passRole, []string{"vpc", "secret"}, false},
+		"another action":               {jsonError(400, "AccessDeniedException", "not authorized to perform: ecs:CreateService"), []string{"task-role"}, false},
+		"a linked role that was made":  {jsonError(400, "InvalidParameterValue", "Unable to create the resource. Verify that you have permission to create service linked role. Otherwise wait and try again later"), []string{"service-linked-role-rds"}, true},
+		"a linked role that was there": {jsonError(400, "InvalidParameterValue", "Unable to create the resource. Verify that you have permission to create service linked role. Otherwise wait and try again later"), []string{"service-linked-role-elb"}, false},
+		"a secret that was made":       {jsonError(400, "ResourceNotFoundException", "Secrets Manager can't find the specified secret."), []string{"secret"}, true},
+		"a log group that was made":    {jsonError(400, "ResourceNotFoundException", "The specified log group does not exist."), []string{"db-log-group"}, true},
+	} {
+		_, err := answering(t, test.answer).ECS.DeleteCluster(t.Context(), &ecs.DeleteClusterInput{Cluster: aws.String("x")})
+		if reason, passes := provision.JustMade(err, test.made); passes != test.passes || passes != (reason != "") {
+			t.Errorf("%s: %v passes: %t %q", name, err, passes, reason)
+		}
 	}
 }
 

@@ -79,6 +79,17 @@ type Event struct {
 	Message string    `json:"message"`
 }
 
+// Zone is an availability zone.
+type Zone struct {
+	Name string `json:"name"`
+	// ID means the same zone in every account; the name does not.
+	ID string `json:"id"`
+	// Unserved says that Fargate places no tasks there.
+	Unserved bool `json:"unserved,omitempty"`
+}
+
+func (z Zone) String() string { return z.Name + " (" + z.ID + ")" }
+
 // Diagnosis is the evidence of why a service does not come up.
 type Diagnosis struct {
 	// Wanted is the task definition that does not come up, such as
@@ -87,6 +98,8 @@ type Diagnosis struct {
 	Serving string `json:"serving,omitempty"`
 	// Database is the database's state in RDS's word; "" where it is not known.
 	Database string `json:"database,omitempty"`
+	// Zones are those that tasks are placed in.
+	Zones []Zone `json:"zones,omitempty"`
 	// Stopped are the tasks that stopped lately, the last one first. ECS
 	// forgets them after an hour.
 	Stopped []Task `json:"stopped,omitempty"`
@@ -134,6 +147,10 @@ func (s *Stack) Diagnose(ctx context.Context) (Diagnosis, error) {
 	d.Events = lastEvents(live, diagnosedEvents)
 	d.Wanted = short(s.service.definition.ID())
 	if live != nil {
+		// What happened before the rollout is no reason of it.
+		if own := deployment(live, func(p types.Deployment) bool { return short(aws.ToString(p.TaskDefinition)) == d.Wanted }); own != nil && own.CreatedAt != nil {
+			d.Events = slices.DeleteFunc(d.Events, func(e Event) bool { return e.Time.Before(*own.CreatedAt) })
+		}
 		if old := deployment(live, func(p types.Deployment) bool {
 			return p.RunningCount > 0 && short(aws.ToString(p.TaskDefinition)) != d.Wanted
 		}); old != nil {
@@ -142,6 +159,12 @@ func (s *Stack) Diagnose(ctx context.Context) (Diagnosis, error) {
 	}
 	if db := s.database.last.Load(); db != nil {
 		d.Database = aws.ToString(db.DBInstanceStatus)
+	}
+	for _, sub := range s.service.subnets {
+		if x := sub.last.Load(); x != nil {
+			id := aws.ToString(x.AvailabilityZoneId)
+			d.Zones = append(d.Zones, Zone{aws.ToString(x.AvailabilityZone), id, !fargateServes(sub.ec2.Options().Region, id)})
+		}
 	}
 	d.Stopped, err = s.service.tasks(ctx, types.DesiredStatusStopped)
 	note(err)

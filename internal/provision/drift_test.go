@@ -51,18 +51,20 @@ func TestServiceDrift(t *testing.T) {
 		rollout: describeRollout(rolloutConfiguration(), aws.Int32(gracePeriod), true),
 	}
 	scaled := want
-	scaled.bounds = bounds{min: 2, max: 4}
+	scaled.bounds, scaled.inForce = bounds{min: 2, max: 4}, bounds{min: 2, max: 4}
 	for name, test := range map[string]struct {
 		want   liveService
 		change func(*liveService)
 		drift  string
 	}{
-		"the same":              {want, func(*liveService) {}, ""},
-		"order":                 {want, func(l *liveService) { l.subnets = []string{"subnet-b", "subnet-a"} }, ""},
-		"a release":             {want, func(l *liveService) { l.definition = "x/book-bookapi:6" }, "task-definition: book-bookapi:6 → book-bookapi:7"},
-		"scaled by hand":        {want, func(l *liveService) { l.desired = 5 }, "count: 5 → 2"},
+		"the same":                           {want, func(*liveService) {}, ""},
+		"order":                              {want, func(l *liveService) { l.subnets = []string{"subnet-b", "subnet-a"} }, ""},
+		"a release":                          {want, func(l *liveService) { l.definition = "x/book-bookapi:6" }, "task-definition: book-bookapi:6 → book-bookapi:7"},
+		"scaled by hand":                     {want, func(l *liveService) { l.desired = 5 }, "count: 5 → 2"},
+		"a bound that moves, with the count": {scaled, func(l *liveService) { l.desired, l.recordedCount = 3, "1" }, ""},
+		"a count within the bounds of a schedule": {scaled, func(l *liveService) { l.desired, l.inForce = 9, bounds{min: 8, max: 9} }, ""},
 		"scaled by load":        {scaled, func(l *liveService) { l.desired = 4 }, ""},
-		"scaled out of bounds":  {scaled, func(l *liveService) { l.desired = 5 }, "count: 5 → 2"},
+		"scaled out of bounds":  {scaled, func(l *liveService) { l.desired = 5 }, "count: 5 → 4"},
 		"another count wanted":  {scaled, func(l *liveService) { l.desired, l.recordedCount = 3, "3" }, "count: 3 → 2"},
 		"another subnet, group": {want, func(l *liveService) { l.subnets, l.groups = []string{"subnet-a"}, nil }, "security-groups: (none) → sg-1; subnets: subnet-a → subnet-a subnet-b"},
 		"no public address":     {want, func(l *liveService) { l.publicAddress = "DISABLED" }, "public-address: DISABLED → ENABLED"},

@@ -112,12 +112,10 @@ var grants = []grant{
 	{why: "Tunnel", service: "ssm", actions: "StartSession",
 		resources: []string{"arn:{p}:ecs:{r}:{a}:task/{s}-cluster/*", "arn:{p}:ssm:{r}::document/AWS-StartPortForwardingSessionToRemoteHost"}},
 
-	{why: "ReadScaling", service: "application-autoscaling", actions: "DescribeScalableTargets DescribeScalingPolicies"},
+	{why: "ReadScaling", service: "application-autoscaling", actions: "DescribeScalableTargets DescribeScalingPolicies DescribeScheduledActions"},
 	{why: "Scaling", service: "application-autoscaling", actions: "DeleteScalingPolicy DeregisterScalableTarget PutScalingPolicy RegisterScalableTarget TagResource",
 		resources: []string{"arn:{p}:application-autoscaling:{r}:{a}:scalable-target/*"},
 		when:      condition{"StringEqualsIfExists": {"application-autoscaling:service-namespace": {"ecs"}}}},
-
-	{why: "ReadTags", service: "tag", actions: "GetResources"}, // for status
 
 	{why: "ReadRoles", service: "iam", actions: "ListRoles"},
 	{why: "Roles", service: "iam", actions: "CreateRole DeleteRole DeleteRolePolicy DetachRolePolicy GetRole GetRolePolicy ListAttachedRolePolicies ListRolePolicies PutRolePolicy " +

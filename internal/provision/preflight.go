@@ -221,8 +221,24 @@ func countVPCs(ctx context.Context, client *ec2.Client) (int, error) {
 	return n, nil
 }
 
-// openZones are the availability zones that may be used, without local and
-// wavelength zones.
+// fargateZones are the zones that Fargate serves, by their ids, which mean the same
+// in every account, in regions where it does not serve all.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/AWS_Fargate-Regions.html
+var fargateZones = map[string][]string{
+	"us-west-1":      {"usw1-az1", "usw1-az3"},
+	"ap-northeast-1": {"apne1-az1", "apne1-az2", "apne1-az4"},
+	"cn-north-1":     {"cnn1-az1", "cnn1-az2"},
+}
+
+// fargateServes says whether Fargate places tasks in the zone of that id.
+func fargateServes(region, zoneID string) bool {
+	served, some := fargateZones[region]
+	return !some || zoneID == "" || slices.Contains(served, zoneID)
+}
+
+// openZones are the availability zones that may be used: without Local and
+// Wavelength Zones, which are listed once an account opted in to them, and without
+// those that Fargate does not serve.
 func openZones(ctx context.Context, client *ec2.Client, region string) ([]string, error) {
 	out, err := client.DescribeAvailabilityZones(ctx, &ec2.DescribeAvailabilityZonesInput{Filters: []ec2types.Filter{
 		{Name: aws.String("zone-type"), Values: []string{"availability-zone"}},
@@ -233,13 +249,23 @@ func openZones(ctx context.Context, client *ec2.Client, region string) ([]string
 	if err != nil {
 		return nil, fmt.Errorf("list the zones of %s: %w", region, err)
 	}
-	var names []string
+	var names, unserved []string
 	for _, z := range out.AvailabilityZones {
-		if z.State == ec2types.AvailabilityZoneStateAvailable {
-			names = append(names, aws.ToString(z.ZoneName))
+		name, id := aws.ToString(z.ZoneName), aws.ToString(z.ZoneId)
+		// An endpoint that does not know the filter lists all.
+		ordinary := z.ZoneType == nil || *z.ZoneType == "availability-zone"
+		switch {
+		case z.State != ec2types.AvailabilityZoneStateAvailable || !ordinary:
+		case !fargateServes(region, id):
+			unserved = append(unserved, name+" ("+id+")")
+		default:
+			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
+	if len(names) < 2 && unserved != nil {
+		return nil, advice.With(fmt.Errorf("region %s has %d open zones that Fargate serves, and a stack needs two; it does not serve %s", region, len(names), strings.Join(unserved, ", ")), "choose another with --region")
+	}
 	if len(names) < 2 {
 		return nil, advice.With(fmt.Errorf("region %s has %d open zones, and a stack needs two", region, len(names)), "choose another with --region")
 	}

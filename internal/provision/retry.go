@@ -24,7 +24,19 @@ import (
 func NewRetryer(longest time.Duration) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts, o.MaxBackoff, o.RateLimiter = 10, longest, unlimited{}
+		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(clockIsOff)}, o.Retryables...)
 	})
+}
+
+// clockIsOff says that a call was refused for the time of its signature. The SDK
+// signs the next one by AWS's clock, which it has from the answer, and does not
+// know that RequestExpired, which EC2 answers, calls for it.
+// https://github.com/aws/aws-sdk-go-v2/blob/main/aws/retry/middleware.go
+func clockIsOff(err error) aws.Ternary {
+	if off, known := ClockOff(err, time.Now()); known && off.Abs() > ClockTolerance && isCode(err, "RequestExpired") {
+		return aws.TrueTernary
+	}
+	return aws.UnknownTernary
 }
 
 // EndPauses makes the end of a run end the pause before a mutating call is tried

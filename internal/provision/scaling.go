@@ -43,6 +43,12 @@ func (b bounds) String() string {
 	return fmt.Sprintf("%d to %d", b.min, b.max)
 }
 
+// include says whether a number of tasks is within the bounds.
+func (b bounds) include(n int32) bool { return n >= b.min && n <= b.max }
+
+// nearest is the number within the bounds that is nearest to another one.
+func (b bounds) nearest(n int32) int32 { return min(max(n, b.min), b.max) }
+
 const (
 	// busyCPU is the share of its CPU, in per cent, that a task may use on
 	// average before there are more tasks.
@@ -89,7 +95,15 @@ func (s *Scaling) Find(ctx context.Context) (graph.State, error) {
 		return none, nil // a part of a stranger's service
 	}
 	target := out.ScalableTargets[0]
-	live := liveScaling{bounds: bounds{min: aws.ToInt32(target.MinCapacity), max: aws.ToInt32(target.MaxCapacity)}, policies: map[string]string{}}
+	live := liveScaling{bounds: boundsOf(target), policies: map[string]string{}}
+	want := s.wanted()
+	if want.max != 0 && live.bounds != want.bounds {
+		if by, err := s.setBySchedule(ctx, live.bounds); err != nil {
+			return graph.State{}, err
+		} else if by {
+			want.bounds = live.bounds
+		}
+	}
 	pages := scaling.NewDescribeScalingPoliciesPaginator(s.scaling, &scaling.DescribeScalingPoliciesInput{
 		ServiceNamespace: types.ServiceNamespaceEcs, ResourceId: s.resourceID(), ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
 	})
@@ -106,7 +120,7 @@ func (s *Scaling) Find(ctx context.Context) (graph.State, error) {
 	if id == "" {
 		id = *s.resourceID()
 	}
-	return graph.State{Phase: graph.Ready, ID: id, Owner: s.stack, Note: live.String(), Drift: append(scalingDrift(live, s.wanted()), recorded...)}, nil
+	return graph.State{Phase: graph.Ready, ID: id, Owner: s.stack, Note: live.String(), Drift: append(scalingDrift(live, want), recorded...)}, nil
 }
 
 // unrecorded are the bounds that the service's tags are yet to be given: they are
@@ -130,6 +144,49 @@ func (s *Scaling) record(ctx context.Context) error {
 	}
 	s.recorded.Store(true)
 	return nil
+}
+
+func boundsOf(t types.ScalableTarget) bounds {
+	return bounds{min: aws.ToInt32(t.MinCapacity), max: aws.ToInt32(t.MaxCapacity)}
+}
+
+// setBySchedule says whether bounds that are not the wanted ones are those of
+// somebody's schedule, which changes them at its times and is no drift.
+// https://docs.aws.amazon.com/autoscaling/application/userguide/scheduled-scaling-policy-overview.html
+func (s *Scaling) setBySchedule(ctx context.Context, live bounds) (bool, error) {
+	least, most := live.min == s.want.min, live.max == s.want.max
+	pages := scaling.NewDescribeScheduledActionsPaginator(s.scaling, &scaling.DescribeScheduledActionsInput{
+		ServiceNamespace: types.ServiceNamespaceEcs, ResourceId: s.resourceID(), ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
+	})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return false, fmt.Errorf("describe the scheduled scaling of %s: %w", s.service.serviceName(), err)
+		}
+		for _, a := range page.ScheduledActions {
+			if set := a.ScalableTargetAction; set != nil {
+				least = least || set.MinCapacity != nil && *set.MinCapacity == live.min
+				most = most || set.MaxCapacity != nil && *set.MaxCapacity == live.max
+			}
+		}
+	}
+	return least && most, nil
+}
+
+// inForce are the bounds that the number of tasks has to be within: the wanted
+// ones, or those that a schedule has set.
+func (s *Scaling) inForce(ctx context.Context) (bounds, error) {
+	out, err := s.scaling.DescribeScalableTargets(ctx, &scaling.DescribeScalableTargetsInput{
+		ServiceNamespace: types.ServiceNamespaceEcs, ResourceIds: []string{*s.resourceID()}, ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
+	})
+	if err != nil || len(out.ScalableTargets) == 0 {
+		return s.want, err
+	}
+	live := boundsOf(out.ScalableTargets[0])
+	if by, err := s.setBySchedule(ctx, live); err != nil || !by {
+		return s.want, err
+	}
+	return live, nil
 }
 
 func describePolicy(c *types.TargetTrackingScalingPolicyConfiguration) string {

@@ -182,11 +182,22 @@ func contains(rules []rule, r rule) bool {
 	return false
 }
 
+// groupName is the name of the group. EC2 takes none that begins with "sg-", as
+// those of a stack sg would.
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html
+func (g *SecurityGroup) groupName() string {
+	name := g.name(g.Name())
+	if strings.HasPrefix(name, "sg-") {
+		return "stack-" + name
+	}
+	return name
+}
+
 // Create makes the group, with the allow-all egress rule that AWS gives every
 // new group; Update then revokes it. Name and VPC are the natural key.
 func (g *SecurityGroup) Create(ctx context.Context) (string, error) {
 	out, err := g.ec2.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{
-		GroupName:         aws.String(g.name(g.Name())),
+		GroupName:         aws.String(g.groupName()),
 		Description:       &g.description,
 		VpcId:             aws.String(g.vpc.ID()),
 		TagSpecifications: g.onCreate(types.ResourceTypeSecurityGroup, g.Name()),
@@ -195,7 +206,7 @@ func (g *SecurityGroup) Create(ctx context.Context) (string, error) {
 		return g.namesake(ctx, err)
 	}
 	if err != nil {
-		return "", fmt.Errorf("create security group %s: %w", g.name(g.Name()), err)
+		return "", fmt.Errorf("create security group %s: %w", g.groupName(), err)
 	}
 	return aws.ToString(out.GroupId), nil
 }
@@ -203,7 +214,7 @@ func (g *SecurityGroup) Create(ctx context.Context) (string, error) {
 // namesake finds the group that has the name already: ours, made by a call
 // whose answer was lost and not shown by its tags in time, or a stranger's.
 func (g *SecurityGroup) namesake(ctx context.Context, duplicate error) (string, error) {
-	name := g.name(g.Name())
+	name := g.groupName()
 	out, err := g.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{
 		{Name: aws.String("vpc-id"), Values: []string{g.vpc.ID()}}, {Name: aws.String("group-name"), Values: []string{name}},
 	}})

@@ -35,8 +35,9 @@ type Service struct {
 	subnets    []*Subnet
 	want       serviceSpec
 	seen       *glance[*types.Service]
-	wait       bool        // for the rollout to be over
-	ours       atomic.Bool // the service found is the stack's
+	inForce    func(context.Context) (bounds, error) // the bounds of scaling; nil outside a stack
+	wait       bool                                  // for the rollout to be over
+	ours       atomic.Bool                           // the service found is the stack's
 	last       atomic.Pointer[types.Service]
 
 	mu         sync.Mutex
@@ -110,9 +111,10 @@ type liveService struct {
 	recordedCount string
 	secretVersion string // of the secret, that the tasks were started with
 	bounds        bounds
-	beside        bool // the tasks were begun beside the database
-	awaits        bool // and are still to be given time
-	samePassword  bool // secretVersion's is the current one
+	inForce       bounds // the wanted ones, or those that a schedule has set
+	beside        bool   // the tasks were begun beside the database
+	awaits        bool   // and are still to be given time
+	samePassword  bool   // secretVersion's is the current one
 }
 
 // begunBeside says whether tasks were begun beside their database and are not yet
@@ -193,6 +195,12 @@ func (s *Service) Find(ctx context.Context) (graph.State, error) {
 		return st, nil
 	}
 	have.failedRollout = failed
+	have.inForce = s.want.bounds
+	if have.inForce.max != 0 && !have.inForce.include(live.DesiredCount) && s.inForce != nil {
+		if have.inForce, err = s.inForce(ctx); err != nil {
+			return graph.State{}, fmt.Errorf("look for the bounds of service %s: %w", s.serviceName(), err)
+		}
+	}
 	if st.Drift = serviceDrift(have, s.wanted()); len(st.Drift) > 0 {
 		st.Phase = graph.Ready // a rollout on its way can be changed, and need not end first
 	}
@@ -422,12 +430,7 @@ func serviceDrift(live, want liveService) []graph.Change {
 		out = append(out, graph.Change{Field: "launch-type", Have: live.launch, Want: want.launch, Refused: "a service keeps its launch type"})
 	}
 	add("task-definition", short(live.definition), short(want.definition))
-	// Between the bounds the number is the scaler's, unless another one was
-	// asked for than before.
-	scaled := want.bounds.max != 0 && live.desired >= want.bounds.min && live.desired <= want.bounds.max
-	if !scaled || live.recordedCount != "" && live.recordedCount != want.recordedCount {
-		add("count", strconv.Itoa(int(live.desired)), strconv.Itoa(int(want.desired)))
-	}
+	add("count", strconv.Itoa(int(live.desired)), strconv.Itoa(int(wantedCount(live, want))))
 	out = append(out, setDrift("subnets", live.subnets, want.subnets)...)
 	out = append(out, setDrift("security-groups", live.groups, want.groups)...)
 	add("public-address", live.publicAddress, want.publicAddress)
@@ -453,6 +456,20 @@ func serviceDrift(live, want liveService) []graph.Change {
 	}
 	sortChanges(out)
 	return out
+}
+
+// wantedCount is how many tasks there are to be. Between the bounds the number is the
+// scaler's, unless another one was asked for than before; the one before may have
+// moved with a bound, which asks for nothing.
+func wantedCount(live, want liveService) int32 {
+	if want.bounds.max == 0 {
+		return want.desired
+	}
+	before, err := strconv.ParseInt(live.recordedCount, 10, 32)
+	if err == nil && want.desired != int32(before) && want.desired != want.bounds.nearest(int32(before)) {
+		return want.desired
+	}
+	return live.inForce.nearest(live.desired)
 }
 
 // Create makes the service. The client token follows from what is asked for, so
@@ -517,7 +534,7 @@ func (s *Service) change(ctx context.Context, changes []graph.Change) error {
 	rollout := func() { in.DeploymentConfiguration = rolloutConfiguration() }
 	set := map[string]func(){
 		"task-definition": func() { in.TaskDefinition = aws.String(s.definition.ID()) },
-		"count":           func() { in.DesiredCount = &s.want.count },
+		"count":           func() {}, // see below
 		"subnets":         network,
 		"security-groups": network,
 		"public-address":  network,
@@ -538,6 +555,9 @@ func (s *Service) change(ctx context.Context, changes []graph.Change) error {
 		if f, ok := set[c.Field]; ok {
 			f()
 			changed = true
+		}
+		if n, err := strconv.ParseInt(c.Want, 10, 32); err == nil && c.Field == "count" {
+			in.DesiredCount = aws.Int32(int32(n))
 		}
 	}
 	if !changed {

@@ -154,7 +154,7 @@ func (s *Stack) Balancing() []Resource { return []Resource{s.balancer} }
 // Options are what graph must know to run the stack: whose it is, and what AWS's
 // errors mean. The caller adds Guard and Observe.
 func (s *Stack) Options() graph.Options {
-	return graph.Options{Owner: s.spec.Stack, Transient: Transient, Ambiguous: Ambiguous, Exists: Exists, Fatal: Expired}
+	return graph.Options{Owner: s.spec.Stack, Transient: Transient, JustMade: JustMade, Ambiguous: Ambiguous, Exists: Exists, Fatal: Expired}
 }
 
 // canBeginBeside says whether tasks can be begun while the database is made, of a
@@ -341,6 +341,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	}, spec.Wait, publicA, publicB)
 	targets.seen, balancer.seen, db.seen, definition.seen, service.seen = &seen.targets, &seen.balancer, &seen.instance, &seen.definition, &seen.service
 	scale := newScaling(who, c.Scaling, scalingRole, service, balancer, targets, limits)
+	service.inForce = scale.inForce
 
 	resources := slices.Concat([]Resource{
 		vpc, gateway, publicA, publicB, privateA, privateB, public, private, lb, task, database, closed,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -20,6 +21,7 @@ type Subnet struct {
 	network
 	vpc  *VPC
 	want subnetSpec
+	last atomic.Pointer[types.Subnet] // as it was found
 }
 
 type subnetSpec struct {
@@ -50,6 +52,7 @@ func (s *Subnet) Find(ctx context.Context) (graph.State, error) {
 	if sub == nil || err != nil {
 		return absent, err
 	}
+	s.last.Store(sub)
 	live := liveSubnet{
 		subnetSpec: subnetSpec{
 			cidr: aws.ToString(sub.CidrBlock),

@@ -711,3 +711,40 @@ func TestTheCriticalPathIsTheChainOfWaits(t *testing.T) {
 		t.Errorf("path %v, want %v", got, want)
 	}
 }
+
+// TestWhatIsNotUsableYetIsTriedAgainForAWhile has a role that was just made, or was
+// there, refused to the one who needs it.
+func TestWhatIsNotUsableYetIsTriedAgainForAWhile(t *testing.T) {
+	t.Parallel()
+	denied := errors.New("denied")
+	for name, c := range map[string]struct {
+		there       bool
+		propagation time.Duration
+		refusals    int
+		fails       bool
+	}{
+		"just made": {refusals: 2}, "was there": {there: true, refusals: 2, fails: true}, "for too long": {propagation: 300 * time.Millisecond, refusals: 100, fails: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld()
+			role := &thing{graph.Named("role", time.Minute), w, graph.State{Phase: graph.Ready, ID: "r"}}
+			user := &thing{graph.Named("user", time.Minute, role), w, graph.State{Phase: graph.Ready, ID: "u"}}
+			if c.there {
+				w.put("role", graph.State{Phase: graph.Ready, ID: "r"})
+			}
+			for range c.refusals {
+				w.fail["create user"] = append(w.fail["create user"], denied)
+			}
+			_, err := graph.Up(t.Context(), []graph.Maker{role, user}, graph.Options{
+				Propagation: c.propagation,
+				JustMade: func(err error, made []string) (string, bool) {
+					return "not known yet", errors.Is(err, denied) && slices.Contains(made, "role")
+				},
+			})
+			if c.fails != errors.Is(err, denied) || !c.fails && err != nil {
+				t.Errorf("up ends with %v", err)
+			}
+		})
+	}
+}

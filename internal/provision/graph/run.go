@@ -21,6 +21,12 @@ type Options struct {
 	// Transient says whether an error passes by itself, and in which words to
 	// report it meanwhile. Only such errors are retried. Nil: none is.
 	Transient func(error) (reason string, ok bool)
+	// JustMade says whether an error passes by itself where this run has just made
+	// the named resources, as that of a role which is not known everywhere yet
+	// does, and in which words to report it meanwhile. Nil: none does.
+	JustMade func(err error, made []string) (reason string, ok bool)
+	// Propagation is how long something counts as just made. Zero means two minutes.
+	Propagation time.Duration
 	// Ambiguous says that the error leaves open whether the call was carried
 	// out: no answer came, or one that tells nothing. A create that ended so is
 	// looked up for Settle before it is sent again, so that nothing is made
@@ -237,6 +243,26 @@ type run struct {
 	report Report
 	mu     sync.Mutex
 	end    context.CancelCauseFunc // ends every wait
+	born   sync.Map                // what this run created: when, by name
+}
+
+// passing says whether an error passes by itself, also since something was just
+// made, and in which words.
+func (r *run) passing(err error) (reason string, ok bool) {
+	if reason, ok = r.o.passing(err); ok || r.o.JustMade == nil {
+		return reason, ok
+	}
+	var made []string
+	r.born.Range(func(name, at any) bool {
+		if time.Since(at.(time.Time)) < r.o.Propagation {
+			made = append(made, name.(string))
+		}
+		return true
+	})
+	if made == nil {
+		return "", false
+	}
+	return r.o.JustMade(err, made)
 }
 
 func newRun(o Options) *run {
@@ -245,6 +271,9 @@ func newRun(o Options) *run {
 	}
 	if o.Settle == 0 {
 		o.Settle = 15 * time.Second
+	}
+	if o.Propagation == 0 {
+		o.Propagation = 2 * time.Minute
 	}
 	return &run{o: o, by: map[*node]*step{}}
 }
@@ -495,7 +524,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 		if look {
 			var err error
 			if st, err = p.find(ctx, m); err != nil {
-				reason, ok := r.o.passing(err)
+				reason, ok := r.passing(err)
 				if !ok {
 					return fail("find", err)
 				}
@@ -531,6 +560,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 				id, err := m.Create(ctx)
 				if err == nil {
 					created = true
+					r.born.Store(s.Name, time.Now())
 					s.seen(State{ID: id})
 				}
 				return err
@@ -539,7 +569,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 				p.restart()
 				continue
 			}
-			reason, ok := r.o.passing(err)
+			reason, ok := r.passing(err)
 			doubt = ""
 			switch {
 			case r.o.exists(err):
@@ -589,7 +619,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 				p.restart()
 				continue
 			}
-			reason, ok := r.o.passing(err)
+			reason, ok := r.passing(err)
 			if !ok {
 				return fail("update", err)
 			}
