@@ -70,7 +70,8 @@ type planned struct {
 	Changes  []graph.Change `json:"changes,omitempty"`
 	Note     string         `json:"note,omitempty"`
 
-	stops bool // and does not keep the rest from being done
+	kept  string // what is left as it is though it differs
+	stops bool   // and does not keep the rest from being done
 }
 
 // planOutput is the plan as JSON; see docs/output.schema.json.
@@ -190,12 +191,26 @@ func foresee(r graph.Maker, f graph.Finding, owner string) planned {
 		p.Action, p.Note, p.stops = planRefuse, "broken: "+f.Note+prefixed("; ", f.Next, ""), true
 	case len(f.Drift) == 0:
 		p.Note = f.Note
+		p.kept = keptText(f.Kept)
 	case refused(f.Drift) || !mendable:
 		p.Action, p.Note = planRefuse, graph.ErrRefused.Error()
 	default:
 		p.Action = planChange
+		p.kept = keptText(f.Kept)
+	}
+	if p.kept != "" {
+		p.Note = p.kept
 	}
 	return p
+}
+
+// keptText says what differs and is left as it is, and why; "" for nothing.
+func keptText(kept []graph.Change) string {
+	var out []string
+	for _, c := range kept {
+		out = append(out, fmt.Sprintf("%s stays %s (%s is recorded): %s", c.Field, c.Have, c.Want, c.Refused))
+	}
+	return strings.Join(out, "; ")
 }
 
 func refused(changes []graph.Change) bool {
@@ -299,7 +314,7 @@ func (o planOutput) print(w io.Writer, place string, g *globals) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Stack %s in %s\n\n", o.Stack, place)
 	for _, r := range o.Resources {
-		if r.Action == planKeep && !g.verbose {
+		if r.Action == planKeep && r.kept == "" && !g.verbose {
 			continue
 		}
 		line := fmt.Sprintf("  %s %-27s %s", planSigns[r.Action], r.Resource, r.Action)

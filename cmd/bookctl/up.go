@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -53,6 +54,7 @@ func (u *upFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&u.DBVersion, "db-version", "", "version of PostgreSQL, such as 17 or 17.4 (default: "+provision.DefaultDBVersion+", or the newest that the region has)")
 	f.BoolVar(&u.DBInsights, "db-insights", false, "record the database's load by query (Performance Insights)")
 	f.Int32Var(&u.BackupDays, "backup-days", d.BackupDays, "keep automated backups for this many days")
+	f.Int32Var(&u.LogDays, "log-days", d.LogDays, "keep the logs of tasks and database for this many days")
 	f.BoolVar(&u.Protect, "protect", false, "turn deletion protection on; destroy then refuses")
 	f.BoolVar(&u.Exec, "exec", false, "allow 'bookctl exec' into the tasks")
 	f.StringVar(&u.restore, "restore", "", "make a new database from a snapshot of the stack: its id, or latest")
@@ -84,6 +86,7 @@ func (u *upFlags) over(f *pflag.FlagSet, s *provision.Settings) {
 		"db-insights":    func() { s.DBInsights = u.DBInsights },
 		"db-multi-az":    func() { s.DBMultiAZ = u.DBMultiAZ },
 		"backup-days":    func() { s.BackupDays = u.BackupDays },
+		"log-days":       func() { s.LogDays = u.LogDays },
 		"protect":        func() { s.Protect = u.Protect },
 		"exec":           func() { s.Exec = u.Exec },
 	}
@@ -98,6 +101,13 @@ func (u *upFlags) over(f *pflag.FlagSet, s *provision.Settings) {
 	if s.Image == "build" {
 		s.Image = ""
 	}
+}
+
+// said are the flags that were given.
+func said(f *pflag.FlagSet) map[string]bool {
+	out := map[string]bool{}
+	f.Visit(func(flag *pflag.Flag) { out[flag.Name] = true })
+	return out
 }
 
 // check refuses what is plainly wrong, which needs no cloud to be told. What is
@@ -209,6 +219,9 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	if err == nil && wait {
 		err = p.target.answers(ctx, rep, stack.URL())
 	}
+	for _, c := range stack.Kept() {
+		rep.note("note: %s", c)
+	}
 	rep.close()
 	drawn := picture.draw("bookctl up, stack "+g.stack, report, p.source.spans()...)
 	if err != nil {
@@ -218,6 +231,37 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 		return drawn
 	}
 	return p.summary(s, g, stack, report, time.Since(begun))
+}
+
+// restored lays over the settings what the database of a snapshot was, and what was
+// said over that. The note is what it was, and what of it is given up.
+func restored(u *upFlags, flags *pflag.FlagSet, from provision.Snapshot, want *provision.Settings) (note string) {
+	had, unknown := from.Restored(*want)
+	*want = had
+	u.over(flags, want)
+	yes := func(on bool) string { return map[bool]string{true: "yes", false: "no"}[on] }
+	var kept, changed []string
+	add := func(what, have, want string) {
+		if kept = append(kept, what+" "+have); have != want {
+			changed = append(changed, fmt.Sprintf("%s %s, not %s", what, want, have))
+		}
+	}
+	number := func(n int32) string { return strconv.Itoa(int(n)) }
+	add("class", had.DBClass, want.DBClass)
+	add("GiB", number(had.DBStorage), number(want.DBStorage))
+	add("growth to GiB", number(had.DBMaxStorage), number(want.DBMaxStorage))
+	add("standby", yes(had.DBMultiAZ), yes(want.DBMultiAZ))
+	add("Performance Insights", yes(had.DBInsights), yes(want.DBInsights))
+	add("days of backups", number(had.BackupDays), number(want.BackupDays))
+	add("deletion protection", yes(had.Protect), yes(want.Protect))
+	note = "it is made as it was then: " + strings.Join(kept, ", ")
+	if changed != nil {
+		note += "; but, as this command says: " + strings.Join(changed, ", ")
+	}
+	if unknown != nil {
+		note += "; the snapshot does not tell its " + strings.Join(unknown, ", ") + ": there the defaults are taken"
+	}
+	return note
 }
 
 // dataNote says where the data of a new database comes from, and that --restore
@@ -245,7 +289,15 @@ func (p *preparation) dataNote(ctx context.Context, from *provision.Snapshot) (s
 // run makes what is missing.
 func (p *preparation) run(ctx context.Context, s streams, rep reporter, doing string) (*provision.Stack, graph.Report, error) {
 	run := changing(s, p.target, p.spec, doing)
-	run.Allow, run.Begin, run.Observe = p.portsAreFree, rep.begin, rep.event
+	run.Begin, run.Observe = rep.begin, rep.event
+	run.Allow = func(found []graph.Finding) error {
+		for _, f := range found {
+			if text := keptText(f.Kept); text != "" {
+				rep.note("note: %s: %s", f.Name, text)
+			}
+		}
+		return p.portsAreFree(found)
+	}
 	return run.Up(ctx)
 }
 
@@ -278,6 +330,19 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 		}
 	}
 	u.over(flags, &want)
+	var (
+		from *provision.Snapshot
+		asIt string
+	)
+	if u.restore != "" {
+		s, err := provision.SnapshotToRestore(ctx, t.clients.RDS, g.stack, u.restore)
+		if err != nil {
+			return nil, err
+		}
+		if from = &s; !have.Database {
+			asIt = restored(u, flags, s, &want)
+		}
+	}
 	if t.local && want.Secure() && !have.Secure() && !flags.Changed("https-port") {
 		if want.HTTPSPort, err = freePort(); err != nil {
 			return nil, err
@@ -299,7 +364,7 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 		}
 	}
 	env, err := provision.Preflight(ctx, t.clients, provision.Intent{
-		Stack: g.stack, Settings: want, Deployed: have, Region: t.region, Account: t.account, Caller: t.caller, Restore: u.restore, ImageArch: imageArch,
+		Stack: g.stack, Settings: want, Deployed: have, Region: t.region, Account: t.account, Caller: t.caller, Restore: u.restore, Snapshot: from, ImageArch: imageArch,
 	})
 	if err != nil {
 		return nil, err
@@ -308,6 +373,7 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	want.DBVersion = env.DBVersion
 	p.spec = provision.Spec{
 		Stack: g.stack, Version: version(), Settings: want, Running: have.Running, Zones: env.Zones, Restore: u.restore, Deployed: &have,
+		Said: said(flags),
 	}
 	if env.Snapshot != nil {
 		// What latest means is settled: a snapshot that comes meanwhile is not meant.
@@ -319,6 +385,9 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	}
 	if data != "" {
 		p.warnings = append(p.warnings, data)
+	}
+	if asIt != "" {
+		p.warnings = append(p.warnings, asIt)
 	}
 	if want.Image == "" {
 		if !image.HasDatabaseCA(t.region) {

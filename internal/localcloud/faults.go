@@ -70,6 +70,10 @@ type Faults struct {
 	// instance that was to be deleted after it is not.
 	// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBInstance.html
 	SnapshotsFail bool `json:"snapshotsFail,omitempty"`
+	// StorageOptimizing refuses every change of a database's storage, as RDS does for
+	// six hours and more after the last one.
+	// https://repost.aws/knowledge-center/rds-autoscaling-low-free-storage
+	StorageOptimizing bool `json:"storageOptimizing,omitempty"`
 	// ExpireAfter is the number of calls after which the credentials have
 	// expired, until faults are set again; 0 is never.
 	// https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html

@@ -15,7 +15,12 @@ type Latencies struct {
 	// DBCreate is the time an instance is "creating", DBBackup the time of its
 	// first backup ("backing-up"), DBModify and DBDelete those of their states,
 	// DBSnapshot that of a snapshot.
-	DBCreate   time.Duration `json:"dbCreate,omitempty"`
+	DBCreate time.Duration `json:"dbCreate,omitempty"`
+	// DBModifyStart is how long an instance stays available after a change that RDS
+	// has taken, and DBOptimize how long it takes no further one of the storage.
+	DBModifyStart time.Duration `json:"dbModifyStart,omitempty"`
+	DBOptimize    time.Duration `json:"dbOptimize,omitempty"`
+
 	DBBackup   time.Duration `json:"dbBackup,omitempty"`
 	DBModify   time.Duration `json:"dbModify,omitempty"`
 	DBDelete   time.Duration `json:"dbDelete,omitempty"`
@@ -49,7 +54,13 @@ func TypicalLatencies() Latencies {
 		DBDelete: 150 * time.Second,
 		// A change that needs no restart, and a snapshot of little data: about
 		// as long as the instance's shorter steps.
-		DBModify:   60 * time.Second,
+		DBModify: 60 * time.Second,
+		// What tools wait for a change to begin:
+		// https://github.com/hashicorp/terraform-provider-aws/blob/main/internal/service/rds/instance.go
+		DBModifyStart: 30 * time.Second,
+		// "Six hours or until storage optimization has completed":
+		// https://repost.aws/knowledge-center/rds-autoscaling-low-free-storage
+		DBOptimize: 6 * time.Hour,
 		DBSnapshot: 120 * time.Second,
 		// 141 to 190 s; one log of many:
 		// https://github.com/DataBiosphere/azul/pull/5780 has 2m54s.

@@ -84,6 +84,8 @@ type dbInstance struct {
 	GroupPending  bool `json:"groupPending,omitempty"`
 	// Pending is what a modification has yet to change.
 	Pending dbPending `json:"pending,omitzero"`
+	// Optimized is until when no change of the storage is taken after the last.
+	Optimized time.Time `json:"optimized,omitzero"`
 	// KeepBackups is for an instance that is being deleted.
 	KeepBackups bool `json:"keepBackups,omitempty"`
 	// Final is the snapshot without which it is not deleted.
@@ -245,6 +247,54 @@ func checkStorage(kind string, gib int32) error {
 	return nil
 }
 
+// stripedGiB is from where on gp3 storage is striped over four volumes, and has more
+// IOPS and throughput: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Storage.html#gp3-storage
+const stripedGiB = 400
+
+// gp3Baseline is what gp3 storage of a size has where nothing else is asked for.
+func gp3Baseline(gib int32) (iops, throughput int32) {
+	if gib < stripedGiB {
+		return 3000, 125
+	}
+	return 12000, 500
+}
+
+// checkIOPS has the rules of gp3 in the words of RDS, for storage that gets the size.
+// Named says that the request names IOPS or throughput, iops what it will have
+// (hashicorp/terraform-provider-aws #28160, #28382, #28589, #33512).
+func checkIOPS(kind string, gib int32, named bool, iops int32) error {
+	if kind != "gp3" {
+		return nil
+	}
+	least, _ := gp3Baseline(gib)
+	switch {
+	case gib < stripedGiB && named:
+		return fail("InvalidParameterCombination", "You can't specify IOPS or storage throughput for engine postgres and a storage size less than %d.", stripedGiB)
+	case gib >= stripedGiB && iops < least:
+		return fail("InvalidParameterCombination", "Invalid iops value for engine name postgres and storage type gp3: %d", iops)
+	}
+	return nil
+}
+
+// withBaseline gives gp3 storage what it has by its size, where nothing else was
+// asked for.
+func (db *dbInstance) withBaseline() {
+	if db.StorageType != "gp3" {
+		return
+	}
+	iops, throughput := gp3Baseline(db.Storage)
+	db.IOPS, db.Throughput = max(db.IOPS, iops), max(db.Throughput, throughput)
+}
+
+// checkLimit has RDS's rule for the limit of growth, which is none where it is the
+// size itself.
+func checkLimit(limit, gib int32) error {
+	if limit != 0 && limit != gib && int64(limit)*10 < int64(gib)*11 {
+		return fail("InvalidParameterCombination", "The maximum allocated storage must be increased by at least 10 percent.")
+	}
+	return nil
+}
+
 func checkBackups(days int32) error {
 	if days < 0 || days > mostBackups {
 		return fail("InvalidParameterValue", "Invalid backup retention period: %d. Must be between 0 and %d.", days, mostBackups)
@@ -301,6 +351,11 @@ func (a rdsAPI) CreateDBInstance(_ context.Context, in *rds.CreateDBInstanceInpu
 		Protected: aws.ToBool(in.DeletionProtection), CopyTags: aws.ToBool(in.CopyTagsToSnapshot), AutoMinor: value(in.AutoMinorVersionUpgrade, true),
 		Insights: aws.ToBool(in.EnablePerformanceInsights), InsightsDays: value(in.PerformanceInsightsRetentionPeriod, 7), Logs: slices.Clone(in.EnableCloudwatchLogsExports),
 	}
+	if named := in.Iops != nil || in.StorageThroughput != nil; named {
+		if err := checkIOPS(db.StorageType, db.Storage, true, db.IOPS); err != nil {
+			return nil, err
+		}
+	}
 	if db.Encrypted {
 		db.KMSKey = value(in.KmsKeyId, a.arn("kms", "key/00000000-0000-4000-8000-000000000000"))
 	}
@@ -347,6 +402,10 @@ func (a rdsAPI) place(db *dbInstance, p placement) error {
 	if db.MostStorage != 0 && db.MostStorage <= db.Storage {
 		return fail("InvalidParameterCombination", "Max storage size must be greater than storage size")
 	}
+	if err := checkLimit(db.MostStorage, db.Storage); err != nil {
+		return err
+	}
+	db.withBaseline()
 	if db.Tags, err = addRDSTags(nil, p.tags); err != nil {
 		return err
 	}
@@ -481,9 +540,24 @@ func (a rdsAPI) ModifyDBInstance(_ context.Context, in *rds.ModifyDBInstanceInpu
 		if size != db.Storage && size*10 < db.Storage*11 {
 			return nil, fail("InvalidParameterCombination", "Invalid storage modification - the value requested should be at least 10 percent more than the current storage size.")
 		}
+		named := in.Iops != nil || in.StorageThroughput != nil
+		switch {
+		case size == db.Storage && kind == db.StorageType:
+		case a.Faults().StorageOptimizing || a.now().Before(db.Optimized):
+			// hashicorp/terraform-provider-aws #12493
+			return nil, fail("InvalidParameterCombination", "You can't currently modify the storage of this DB instance because the previous storage change is being optimized.")
+		case kind == "gp3" && db.StorageType == "gp3" && db.Storage >= stripedGiB && in.Iops == nil:
+			return nil, fail("InvalidParameterCombination", "You must specify both the storage size and iops when modifying the storage size or iops on a DB instance that has iops.")
+		}
+		if err := checkIOPS(kind, size, named, value(in.Iops, db.IOPS)); err != nil {
+			return nil, err
+		}
 		pending.Storage, pending.StorageType = changed(size, db.Storage), changed(kind, db.StorageType)
 	}
 	if in.Iops != nil {
+		if err := checkIOPS(value(in.StorageType, db.StorageType), value(in.AllocatedStorage, db.Storage), true, *in.Iops); err != nil {
+			return nil, err
+		}
 		pending.IOPS = changed(*in.Iops, db.IOPS)
 	}
 	if in.StorageThroughput != nil {
@@ -526,6 +600,9 @@ func (a rdsAPI) ModifyDBInstance(_ context.Context, in *rds.ModifyDBInstanceInpu
 	}
 	if in.MaxAllocatedStorage != nil {
 		next.MostStorage = *in.MaxAllocatedStorage
+		if err := checkLimit(next.MostStorage, max(db.Storage, pending.Storage)); err != nil {
+			return nil, err
+		}
 		if next.MostStorage <= max(db.Storage, pending.Storage) {
 			next.MostStorage = 0 // the size itself turns growth off
 		}
@@ -570,7 +647,8 @@ func (a rdsAPI) ModifyDBInstance(_ context.Context, in *rds.ModifyDBInstanceInpu
 	pending.Now = pending.Now || aws.ToBool(in.ApplyImmediately)
 	*db = next
 	if db.Pending.any() && (db.Pending.Now || db.Pending.Verifier != "") {
-		if db.Status != dbBackingUp {
+		// On AWS it stays available for a while, and only the pending values tell.
+		if db.Status != dbBackingUp && a.cfg.Latencies.DBModifyStart == 0 {
 			db.Status = db.Pending.status()
 		}
 		a.beginWork(db.Resource, a.modify)

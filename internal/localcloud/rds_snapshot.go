@@ -51,7 +51,13 @@ func (a rdsAPI) describeSnapshot(s *dbSnapshot) types.DBSnapshot {
 		AllocatedStorage: aws.Int32(db.Storage), StorageType: aws.String(db.StorageType), AvailabilityZone: aws.String(db.Zone), Encrypted: aws.Bool(db.Encrypted),
 		KmsKeyId: given(db.KMSKey), LicenseModel: aws.String(rdsLicense), MasterUsername: aws.String(db.User), Port: aws.Int32(int32(db.Port)), PercentProgress: &progress,
 		OptionGroupName: aws.String("default:postgres-" + a.major()), IAMDatabaseAuthenticationEnabled: aws.Bool(false), TagList: rdsTags(s.Tags),
-		SnapshotTarget: aws.String("region"), SourceDBSnapshotIdentifier: given(s.Original),
+		SnapshotTarget: aws.String("region"), SourceDBSnapshotIdentifier: given(s.Original), BackupRetentionPeriod: aws.Int32(db.Backups),
+	}
+	if db.IOPS > 0 {
+		out.Iops = aws.Int32(db.IOPS)
+	}
+	if db.Throughput > 0 {
+		out.StorageThroughput = aws.Int32(db.Throughput)
 	}
 	if !db.Created.IsZero() {
 		out.InstanceCreateTime = aws.Time(db.Created)
@@ -286,6 +292,10 @@ func (a rdsAPI) RestoreDBInstanceFromDBSnapshot(_ context.Context, in *rds.Resto
 		return nil, fail("InvalidParameterValue", "Invalid DB engine: %s. The local cloud has postgres", *in.Engine)
 	}
 	was := s.Instance
+	// Without IOPS in the request they are those of the snapshot.
+	if err := checkIOPS(value(in.StorageType, was.StorageType), value(in.AllocatedStorage, was.Storage), in.Iops != nil || in.StorageThroughput != nil, value(in.Iops, was.IOPS)); err != nil {
+		return nil, err
+	}
 	if in.AllocatedStorage != nil && *in.AllocatedStorage < was.Storage {
 		return nil, fail("InvalidParameterCombination", "The allocated storage can't be less than the snapshot's %d GiB.", was.Storage)
 	}
@@ -354,6 +364,9 @@ func (a rdsAPI) DescribeDBInstanceAutomatedBackups(_ context.Context, in *rds.De
 	}
 	if len(all) == 0 && in.DbiResourceId != nil {
 		return nil, fail("DBInstanceAutomatedBackupNotFound", "Automated backup for resource ID %s not found.", *in.DbiResourceId)
+	}
+	if len(all) == 0 && in.DBInstanceIdentifier != nil { // the model allows it, and no page says that it is never so
+		return nil, fail("DBInstanceAutomatedBackupNotFound", "Automated backup for %s not found.", *in.DBInstanceIdentifier)
 	}
 	page, next, err := rdsPage(all, in.MaxRecords, in.Marker)
 	if err != nil {

@@ -226,6 +226,9 @@ func (a rdsAPI) back(ctx context.Context, resource string) {
 
 // modify makes the pending changes.
 func (a rdsAPI) modify(ctx context.Context, resource string) {
+	if start := a.cfg.Latencies.DBModifyStart; start > 0 && !a.pause(ctx, start) {
+		return
+	}
 	latency := a.after(a.cfg.Latencies.DBModify)
 	var todo dbPending
 	a.edit(resource, func(db *dbInstance) {
@@ -278,7 +281,7 @@ func (a rdsAPI) modified(db *dbInstance, todo dbPending) {
 		done("DB instance class")
 	}
 	if todo.Storage != 0 {
-		db.Storage = todo.Storage
+		db.Storage, db.Optimized = todo.Storage, a.now().Add(a.cfg.Latencies.scaled(a.cfg.Latencies.DBOptimize))
 		left.Storage = changed(left.Storage, todo.Storage)
 		done("allocated storage")
 	}
@@ -295,6 +298,7 @@ func (a rdsAPI) modified(db *dbInstance, todo dbPending) {
 		db.Throughput = todo.Throughput
 		left.Throughput = changed(left.Throughput, todo.Throughput)
 	}
+	db.withBaseline()
 	if todo.MultiAZ != nil {
 		db.MultiAZ, db.SecondZone, left.MultiAZ = *todo.MultiAZ, "", nil
 		if db.MultiAZ {

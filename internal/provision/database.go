@@ -42,6 +42,7 @@ type Database struct {
 	subnets    *DBSubnetGroup
 	parameters *DBParameterGroup
 	want       databaseSpec
+	said       map[string]bool // the settings that this run was told
 	fate       databaseFate
 	now        func() time.Time
 
@@ -56,8 +57,12 @@ type Database struct {
 	// final is the final snapshot that this run has asked for, or saw being
 	// taken: the instance counts as gone only when that is complete.
 	final atomic.Pointer[string]
-	seen  *glance[*types.DBInstance]
-	last  atomic.Pointer[types.DBInstance]
+	// sent says that RDS took a change of this run, and busy that it took none of
+	// the storage, in its words.
+	sent atomic.Bool
+	busy atomic.Pointer[string]
+	seen *glance[*types.DBInstance]
+	last atomic.Pointer[types.DBInstance]
 }
 
 type endpoint struct {
@@ -101,11 +106,11 @@ func major(version string) string {
 // exportedLog is the log that RDS sends to CloudWatch.
 const exportedLog = "postgresql"
 
-func newDatabase(d databases, secrets *secretsmanager.Client, secret *Secret, group *SecurityGroup, subnets *DBSubnetGroup, parameters *DBParameterGroup, logs *LogGroup, want databaseSpec, fate databaseFate) *Database {
+func newDatabase(d databases, secrets *secretsmanager.Client, secret *Secret, group *SecurityGroup, subnets *DBSubnetGroup, parameters *DBParameterGroup, logs *LogGroup, want databaseSpec, said map[string]bool, fate databaseFate) *Database {
 	return &Database{
 		Node:      graph.Named("database", 60*time.Minute, secret, group, subnets, parameters, logs),
 		databases: d, secrets: secrets, secret: secret, group: group, subnets: subnets, parameters: parameters,
-		want: want, fate: fate, now: time.Now,
+		want: want, said: said, fate: fate, now: time.Now,
 	}
 }
 
@@ -138,6 +143,8 @@ func (d *Database) secretVersion() string {
 // liveDatabase is what drift compares.
 type liveDatabase struct {
 	databaseSpec
+	// scheduled is what it is to become in its maintenance window; nil for no change.
+	scheduled         *databaseSpec
 	tags              map[string]string
 	public, encrypted bool
 	copyTags, minor   bool
@@ -201,6 +208,20 @@ func (d *Database) Find(ctx context.Context) (graph.State, error) {
 	st := graph.State{
 		Phase: databasePhase(status), ID: aws.ToString(db.DBInstanceArn), Owner: live.tags[TagStack], Note: status,
 	}
+	if next := coming(live.databaseSpec, db.PendingModifiedValues); next != live.databaseSpec {
+		// After a change the instance stays available for a while before it is
+		// modifying. What is pending else waits for the maintenance window, unless a
+		// change of this run takes it along.
+		switch {
+		case st.Phase == graph.Ready && !d.sent.Load():
+			live.scheduled = &next
+		case st.Phase == graph.Ready:
+			st.Phase, st.Note = graph.Pending, status+", pending: "+pendingText(live.databaseSpec, next)
+			live.databaseSpec = next
+		default:
+			live.databaseSpec = next
+		}
+	}
 	if st.Phase == graph.Ready && passwordPending(db) {
 		// Until RDS has set it, in the background, tasks would be refused.
 		st.Phase, st.Note = graph.Pending, status+", the password is not set yet"
@@ -245,6 +266,7 @@ func (d *Database) Find(ctx context.Context) (graph.State, error) {
 		d.version.Store(&live.secretVersion)
 	}
 	d.serves.Store(serves)
+	st.Kept = d.settle(&live, &want)
 	st.Drift = databaseDrift(live, want)
 	if st.Phase == graph.Broken {
 		st.Next = d.remedy(status)
@@ -310,17 +332,14 @@ func databaseDrift(live, want liveDatabase) []graph.Change {
 	flag := func(field string, have, want bool, refused string) {
 		add(field, strconv.FormatBool(have), strconv.FormatBool(want), refused)
 	}
-	add("class", live.class, want.class, "")
-	switch {
-	case want.storage > live.storage:
-		add("storage", gib(live.storage), gib(want.storage), "")
-	case want.storage < live.storage && live.storage > want.maxStorage:
-		// Below the limit RDS itself has grown it, which is what was asked for.
-		add("storage", gib(live.storage), gib(want.storage), "RDS storage can't shrink, not even by a restore")
+	next := live.databaseSpec
+	if live.scheduled != nil {
+		next = *live.scheduled
 	}
-	add("storage-limit", limit(live.maxStorage), limit(want.maxStorage), "")
-	add("backup-retention", days(live.backups), days(want.backups), "")
-	flag("multi-az", live.multiAZ, want.multiAZ, "")
+	add("class", withPending(live.class, next.class), want.class, "")
+	out = append(out, storageDrift(live, want)...)
+	add("backup-retention", withPending(days(live.backups), days(next.backups)), days(want.backups), "")
+	add("multi-az", withPending(strconv.FormatBool(live.multiAZ), strconv.FormatBool(next.multiAZ)), strconv.FormatBool(want.multiAZ), "")
 	flag("deletion-protection", live.protected, want.protected, "")
 	flag("insights", live.insights, want.insights, "")
 	flag("public", live.public, want.public, "")
@@ -459,6 +478,7 @@ func (d *Database) restore(ctx context.Context) (string, error) {
 		DBSnapshotIdentifier:        &s.ID,
 		DBInstanceClass:             &d.want.class,
 		AllocatedStorage:            &d.want.storage,
+		Iops:                        iopsFor("gp3", d.want.storage, s.iops), // else it is that of the snapshot
 		StorageType:                 aws.String("gp3"),
 		DBSubnetGroupName:           aws.String(d.subnets.groupName()),
 		DBParameterGroupName:        aws.String(d.parameters.groupName()),
@@ -510,7 +530,15 @@ func (d *Database) Update(ctx context.Context, changes []graph.Change) error {
 	if err := d.change(ctx, changes); err != nil || !hasTagDrift(changes) {
 		return err
 	}
-	return d.retag(ctx, d.ID(), d.Name())
+	tags := d.tags(d.Name())
+	if d.busy.Load() != nil {
+		delete(tags, tagStorage)
+	}
+	_, err := d.rds.AddTagsToResource(ctx, &rds.AddTagsToResourceInput{ResourceName: aws.String(d.ID()), Tags: rdsTags(tags)})
+	if err != nil {
+		return fmt.Errorf("tag database %s: %w", *d.identifier(), err)
+	}
+	return nil
 }
 
 func (d *Database) change(ctx context.Context, changes []graph.Change) error {
@@ -519,16 +547,23 @@ func (d *Database) change(ctx context.Context, changes []graph.Change) error {
 			return err
 		}
 	}
+	live := d.last.Load()
+	if live == nil {
+		live = &types.DBInstance{}
+	}
 	in := &rds.ModifyDBInstanceInput{DBInstanceIdentifier: d.identifier(), ApplyImmediately: aws.Bool(true)}
-	noLimit := d.want.maxStorage
-	if noLimit == 0 {
-		noLimit = d.want.storage // which is how RDS is told not to grow it
+	most := d.want.maxStorage
+	if most == 0 {
+		most = max(d.want.storage, aws.ToInt32(live.AllocatedStorage)) // which is how RDS is told not to grow it
 	}
 	set := map[string]func(){
-		"version":             func() { in.EngineVersion = &d.want.version },
-		"class":               func() { in.DBInstanceClass = &d.want.class },
-		"storage":             func() { in.AllocatedStorage = &d.want.storage },
-		"storage-limit":       func() { in.MaxAllocatedStorage = &noLimit },
+		"version": func() { in.EngineVersion = &d.want.version },
+		"class":   func() { in.DBInstanceClass = &d.want.class },
+		"storage": func() {
+			in.AllocatedStorage = &d.want.storage
+			in.Iops = iopsFor(aws.ToString(live.StorageType), d.want.storage, aws.ToInt32(live.Iops))
+		},
+		"storage-limit":       func() { in.MaxAllocatedStorage = &most },
 		"backup-retention":    func() { in.BackupRetentionPeriod = &d.want.backups },
 		"multi-az":            func() { in.MultiAZ = &d.want.multiAZ },
 		"deletion-protection": func() { in.DeletionProtection = &d.want.protected },
@@ -542,16 +577,29 @@ func (d *Database) change(ctx context.Context, changes []graph.Change) error {
 			in.CloudwatchLogsExportConfiguration = &types.CloudwatchLogsExportConfiguration{EnableLogTypes: []string{exportedLog}}
 		},
 	}
-	modify := false
+	modify, more := false, false // more than the storage
 	for _, c := range changes {
 		if f, ok := set[c.Field]; ok {
 			f()
-			modify = true
+			modify, more = true, more || c.Field != "storage"
 		}
 	}
 	if modify {
-		if _, err := d.rds.ModifyDBInstance(ctx, in); err != nil {
+		_, err := d.rds.ModifyDBInstance(ctx, in)
+		if in.AllocatedStorage != nil && optimizing(err) {
+			// That passes after hours, and the rest need not wait for it.
+			words := err.Error()
+			d.busy.Store(&words)
+			if err = nil; more {
+				in.AllocatedStorage, in.Iops = nil, nil
+				_, err = d.rds.ModifyDBInstance(ctx, in)
+			}
+		}
+		if err != nil {
 			return fmt.Errorf("modify %s of database %s: %w", graph.Fields(changes), *d.identifier(), err)
+		}
+		if more || d.busy.Load() == nil {
+			d.sent.Store(true)
 		}
 	}
 	if hasField(changes, "password") {

@@ -380,7 +380,7 @@ func (s search) secrets(ctx context.Context) ([]Leftover, error) {
 
 func (s search) logs(ctx context.Context) ([]Leftover, error) {
 	var out []Leftover
-	for _, l := range []*LogGroup{newLogGroup(s.identity, s.Logs, 0), newDatabaseLogGroup(s.identity, s.Logs, 0)} {
+	for _, l := range []*LogGroup{newLogGroup(s.identity, s.Logs, logRetention{}), newDatabaseLogGroup(s.identity, s.Logs, logRetention{})} {
 		name := l.groupName()
 		groups, err := s.Logs.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &name})
 		if err != nil {

@@ -57,10 +57,14 @@ type LoadBalancer struct {
 	balancing
 	group     *SecurityGroup
 	subnets   []*Subnet
-	protected bool
+	protected protection
 	answers   atomic.Pointer[dnsName]
 	seen      *glance[balancer]
 }
+
+// protection is whether deletion is to be protected against, and whether the run was
+// told so: what was turned on by hand stays on, unless it was told otherwise.
+type protection struct{ on, said bool }
 
 // dnsName is where a load balancer answers, and the hosted zone of that name.
 type dnsName struct{ name, zone string }
@@ -71,7 +75,7 @@ type balancer struct {
 	tags map[string]string
 }
 
-func newLoadBalancer(b balancing, linked *ServiceLinkedRole, gateway *InternetGateway, group *SecurityGroup, protected bool, subnets ...*Subnet) *LoadBalancer {
+func newLoadBalancer(b balancing, linked *ServiceLinkedRole, gateway *InternetGateway, group *SecurityGroup, protected protection, subnets ...*Subnet) *LoadBalancer {
 	// A load balancer that faces the internet is refused in a VPC without a
 	// gateway.
 	needs := []graph.Finder{linked, gateway, group}
@@ -142,7 +146,13 @@ func (l *LoadBalancer) Find(ctx context.Context) (graph.State, error) {
 		live.subnets = append(live.subnets, aws.ToString(z.SubnetId))
 	}
 	l.noteName(lb)
-	st := graph.State{ID: arn, Owner: live.tags[TagStack], Phase: graph.Ready, Drift: loadBalancerDrift(live, l.wanted())}
+	st := graph.State{ID: arn, Owner: live.tags[TagStack], Phase: graph.Ready}
+	want := l.wanted()
+	if live.attributes[deletionProtection] == "true" && !l.protected.on && !l.protected.said {
+		st.Kept = []graph.Change{{Field: deletionProtection, Have: "true", Want: "false", Refused: unprotecting}}
+		want.attributes[deletionProtection] = "true"
+	}
+	st.Drift = loadBalancerDrift(live, want)
 	if lb.State != nil {
 		st.Note = strings.TrimSpace(string(lb.State.Code) + " " + aws.ToString(lb.State.Reason))
 		switch lb.State.Code {
@@ -198,7 +208,7 @@ func (l *LoadBalancer) wanted() liveLoadBalancer {
 		attributes: map[string]string{
 			dropInvalidHeaders: "true",
 			idleTimeout:        "60", // bookapi keeps idle connections for longer
-			deletionProtection: strconv.FormatBool(l.protected),
+			deletionProtection: strconv.FormatBool(l.protected.on),
 		},
 	}
 	for _, s := range l.subnets {

@@ -20,20 +20,31 @@ type LogGroup struct {
 	identity
 	logs  *cloudwatchlogs.Client
 	group string
-	days  int32
+	want  logRetention
 }
 
-func newLogGroup(i identity, logs *cloudwatchlogs.Client, days int32) *LogGroup {
-	return &LogGroup{Node: graph.Named("log-group", 5*time.Minute), identity: i, logs: logs, group: "/bookctl/" + i.stack, days: days}
+// logRetention is how long a group is to keep what it holds. What a group keeps for
+// longer is left as it is, unless the run was told a time: a shorter one deletes.
+type logRetention struct {
+	days int32
+	said bool
+}
+
+// logRetentions are the days that CloudWatch Logs takes:
+// https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
+var logRetentions = []int32{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
+
+func newLogGroup(i identity, logs *cloudwatchlogs.Client, want logRetention) *LogGroup {
+	return &LogGroup{Node: graph.Named("log-group", 5*time.Minute), identity: i, logs: logs, group: "/bookctl/" + i.stack, want: want}
 }
 
 // newDatabaseLogGroup makes the group to which RDS sends PostgreSQL's log. Left
 // to itself RDS makes the group, without tags, to be kept for ever, and leaves
 // it behind: https://github.com/hashicorp/terraform-provider-aws/issues/5348
-func newDatabaseLogGroup(i identity, logs *cloudwatchlogs.Client, days int32) *LogGroup {
+func newDatabaseLogGroup(i identity, logs *cloudwatchlogs.Client, want logRetention) *LogGroup {
 	return &LogGroup{
 		Node: graph.Named("db-log-group", 5*time.Minute), identity: i, logs: logs,
-		group: "/aws/rds/instance/" + i.name("database") + "/postgresql", days: days,
+		group: "/aws/rds/instance/" + i.name("database") + "/postgresql", want: want,
 	}
 }
 
@@ -65,26 +76,38 @@ func (l *LogGroup) Find(ctx context.Context) (graph.State, error) {
 				}
 				tags = out.Tags
 			}
-			return graph.State{
-				Phase: graph.Ready, ID: arn, Owner: tags[TagStack],
-				Drift: logGroupDrift(tags, aws.ToInt32(g.RetentionInDays), l.tags(l.Name()), l.days),
-			}, nil
+			live, want := aws.ToInt32(g.RetentionInDays), l.want.days
+			st := graph.State{Phase: graph.Ready, ID: arn, Owner: tags[TagStack]}
+			// A group that was never told a time keeps for ever, too.
+			byHand := live > want || live == 0 && tags[tagLogDays] != ""
+			if byHand && !l.want.said {
+				st.Kept = []graph.Change{{
+					Field: "retention", Have: retentionText(live), Want: retentionText(want),
+					Refused: fmt.Sprintf("it deletes what is older; --log-days %d allows it", want),
+				}}
+				want = live
+			}
+			st.Drift = logGroupDrift(tags, live, l.tags(l.Name()), want)
+			return st, nil
 		}
 	}
 	return absent, nil
 }
 
-func logGroupDrift(tags map[string]string, days int32, wantTags map[string]string, want int32) []graph.Change {
+func logGroupDrift(tags map[string]string, live int32, wantTags map[string]string, want int32) []graph.Change {
 	out := tagDrift(tags, wantTags)
-	if days != want {
-		have := "for ever"
-		if days != 0 {
-			have = strconv.Itoa(int(days)) + " days"
-		}
-		out = append(out, graph.Change{Field: "retention", Have: have, Want: strconv.Itoa(int(want)) + " days"})
+	if live != want {
+		out = append(out, graph.Change{Field: "retention", Have: retentionText(live), Want: retentionText(want)})
 	}
 	sortChanges(out)
 	return out
+}
+
+func retentionText(n int32) string {
+	if n == 0 {
+		return "for ever"
+	}
+	return days(n)
 }
 
 // Create makes the group, which then keeps for ever until Update.
@@ -104,9 +127,14 @@ func (l *LogGroup) Update(ctx context.Context, changes []graph.Change) error {
 		}
 	}
 	if hasField(changes, "retention") {
-		_, err := l.logs.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: aws.String(l.groupName()), RetentionInDays: &l.days})
+		_, err := l.logs.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: aws.String(l.groupName()), RetentionInDays: &l.want.days})
 		if err != nil {
 			return fmt.Errorf("set the retention of log group %s: %w", l.groupName(), err)
+		}
+		// By this tag "for ever" that was set by hand is told from what was never set.
+		set := map[string]string{tagLogDays: strconv.Itoa(int(l.want.days))}
+		if _, err := l.logs.TagResource(ctx, &cloudwatchlogs.TagResourceInput{ResourceArn: aws.String(l.ID()), Tags: set}); err != nil {
+			return fmt.Errorf("tag log group %s: %w", l.groupName(), err)
 		}
 	}
 	return nil

@@ -36,7 +36,7 @@ const lateness = 10 * time.Second
 // is not empty, is the beginning of the id of the only task to read.
 func ReadOutput(c *cloudwatchlogs.Client, stack, task string, since time.Time) *Output {
 	return &Output{
-		logs: c, group: newLogGroup(identity{stack: stack}, c, 0).groupName(), task: task, from: since, seen: map[string]time.Time{},
+		logs: c, group: newLogGroup(identity{stack: stack}, c, logRetention{}).groupName(), task: task, from: since, seen: map[string]time.Time{},
 	}
 }
 

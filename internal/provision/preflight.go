@@ -36,8 +36,10 @@ type Intent struct {
 	// Caller, when set, is who is asking, as Identify told before: Account is
 	// then the caller's, and need not be asked for again.
 	Caller string
-	// Restore is Spec.Restore.
-	Restore string
+	// Restore is Spec.Restore, and Snapshot the one that it means, where it was read
+	// already.
+	Restore  string
+	Snapshot *Snapshot
 	// ImageArch is the architecture of a ready image, "" when it is built to
 	// fit or not known.
 	ImageArch string
@@ -121,7 +123,7 @@ func Preflight(ctx context.Context, c Clients, in Intent) (Environment, error) {
 	var (
 		zones    []string
 		offered  offers
-		snapshot *Snapshot
+		snapshot = in.Snapshot
 		vpcs     int
 		errs     [4]error
 		wg       sync.WaitGroup
@@ -131,7 +133,7 @@ func Preflight(ctx context.Context, c Clients, in Intent) (Environment, error) {
 		wg.Go(func() { zones, errs[0] = openZones(ctx, c.EC2, in.Region) })
 		wg.Go(func() { offered, errs[1] = readOffers(ctx, c.RDS, in.Settings.DBClass) })
 	}
-	if in.Restore != "" {
+	if in.Restore != "" && snapshot == nil {
 		wg.Go(func() {
 			var s Snapshot
 			s, errs[2] = SnapshotToRestore(ctx, c.RDS, in.Stack, in.Restore)
@@ -156,6 +158,9 @@ func Preflight(ctx context.Context, c Clients, in Intent) (Environment, error) {
 	}
 	if snapshot != nil && major(snapshot.Version) != major(env.DBVersion) {
 		return env, advice.With(fmt.Errorf("snapshot %s is of PostgreSQL %s, and the database is to be %s", snapshot.ID, snapshot.Version, env.DBVersion), "leave --db-version out")
+	}
+	if snapshot != nil && !in.Deployed.Database && in.Settings.DBStorage < snapshot.GiB {
+		return env, advice.With(fmt.Errorf("database storage %d GiB: snapshot %s is of %d GiB, and RDS storage can't shrink", in.Settings.DBStorage, snapshot.ID, snapshot.GiB), "leave --db-storage out, or give at least as much")
 	}
 	if vpcs >= defaultVPCs {
 		env.Warnings = append(env.Warnings, fmt.Sprintf("%s has %d VPCs already, and the quota is %d unless it was raised (Service Quotas, 'VPCs per Region', L-F678F1CE)", in.Region, vpcs, defaultVPCs))

@@ -201,7 +201,11 @@ func (s *Service) Find(ctx context.Context) (graph.State, error) {
 			return graph.State{}, fmt.Errorf("look for the bounds of service %s: %w", s.serviceName(), err)
 		}
 	}
-	if st.Drift = serviceDrift(have, s.wanted()); len(st.Drift) > 0 {
+	want := s.wanted()
+	if _, recorded := tags[tagLogDays]; !recorded && want.tags[tagLogDays] == strconv.Itoa(int(DefaultSettings().LogDays)) {
+		delete(want.tags, tagLogDays) // a stack of before that setting has the default
+	}
+	if st.Drift = serviceDrift(have, want); len(st.Drift) > 0 {
 		st.Phase = graph.Ready // a rollout on its way can be changed, and need not end first
 	}
 	return st, nil

@@ -65,6 +65,8 @@ type Settings struct {
 	DBMultiAZ bool `json:"dbMultiAZ"`
 	// BackupDays is how long automated backups are kept.
 	BackupDays int32 `json:"backupDays"`
+	// LogDays is how long the output of tasks and database is kept.
+	LogDays int32 `json:"logDays"`
 	// Protect turns the deletion protection of database and load balancer on.
 	Protect bool `json:"protect"`
 	// Exec lets commands be run in the tasks, whose file system is then
@@ -76,7 +78,7 @@ type Settings struct {
 func DefaultSettings() Settings {
 	return Settings{
 		CPU: 256, Memory: 512, Arch: "amd64", Count: 1, Port: 80, HTTPSPort: 443,
-		DBClass: "db.t4g.micro", DBStorage: 20, BackupDays: 7,
+		DBClass: "db.t4g.micro", DBStorage: 20, BackupDays: 7, LogDays: 14,
 	}
 }
 
@@ -193,6 +195,7 @@ func (s Settings) demands() []demand {
 		"database storage limit %d GiB: RDS wants it a tenth or more above the storage (%d GiB), and at most 65536 GiB", s.DBMaxStorage, s.DBStorage)
 	refuse("db-version", s.DBVersion != "" && !databaseVersion.MatchString(s.DBVersion), "database version %q: name a version of PostgreSQL such as 17 or 17.4", s.DBVersion)
 	refuse("backup-days", s.BackupDays < 1 || s.BackupDays > 35, "backup retention %d days: RDS keeps backups for 1 to 35 days", s.BackupDays)
+	refuse("log-days", !slices.Contains(logRetentions, s.LogDays), "log retention %d days: CloudWatch Logs takes %s", s.LogDays, joined(logRetentions))
 	return out
 }
 
@@ -219,6 +222,7 @@ const (
 	tagDBVersion  = "bookctl:db-version"
 	tagInsights   = "bookctl:db-insights"
 	tagBackupDays = "bookctl:backup-days"
+	tagLogDays    = "bookctl:log-days"
 	tagProtect    = "bookctl:protect"
 	tagDomain     = "bookctl:domain"
 	tagCert       = "bookctl:certificate"
@@ -244,7 +248,8 @@ func (s Settings) record() map[string]map[string]string {
 		balancer[tagDomain], balancer[tagCert], balancer[tagHTTPSPort] = s.Domain, s.Certificate, n(s.HTTPSPort)
 	}
 	return map[string]map[string]string{
-		"service":  {tagCount: n(s.Count), tagExec: b(s.Exec)},
+		// The groups of the logs are ready before the service.
+		"service":  {tagCount: n(s.Count), tagExec: b(s.Exec), tagLogDays: n(s.LogDays)},
 		byScaling:  {tagMin: n(s.Min), tagMax: n(s.Max)},
 		byListener: balancer,
 		"database": {
@@ -345,6 +350,9 @@ func readService(ctx context.Context, c Clients, who identity, d *Deployed) (fun
 		d.Count = max(1, tagNumber(tags, tagCount, live.DesiredCount))
 		d.Min, d.Max = tagNumber(tags, tagMin, 0), tagNumber(tags, tagMax, 0)
 		d.Exec = tagBool(tags, tagExec, live.EnableExecuteCommand)
+		if n := tagNumber(tags, tagLogDays, d.LogDays); slices.Contains(logRetentions, n) {
+			d.LogDays = n
+		}
 	}, nil
 }
 

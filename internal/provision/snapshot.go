@@ -44,6 +44,51 @@ type Snapshot struct {
 	Version string `json:"version"`
 	// Resource is the immutable id of the instance that it was taken of.
 	Resource string `json:"resource"`
+
+	// What a restore takes over: the tags that the instance had, and what the
+	// snapshot itself says.
+	tags          map[string]string
+	iops, backups int32
+}
+
+// Restored lays over s what the snapshot's database was, as far as the snapshot
+// tells, and names the settings that it does not tell. Its tags are those of its
+// instance at that time; the size, which can't shrink, and the days of backups are
+// its own, since they may have been raised by hand or by RDS.
+func (s Snapshot) Restored(settings Settings) (_ Settings, unknown []string) {
+	known := func(setting, tag string) bool {
+		_, ok := s.tags[tag]
+		if !ok {
+			unknown = append(unknown, setting)
+		}
+		return ok
+	}
+	if known("class", tagClass) {
+		settings.DBClass = s.tags[tagClass]
+	}
+	if known("standby", tagMultiAZ) {
+		settings.DBMultiAZ = tagBool(s.tags, tagMultiAZ, settings.DBMultiAZ)
+	}
+	if known("Performance Insights", tagInsights) {
+		settings.DBInsights = tagBool(s.tags, tagInsights, settings.DBInsights)
+	}
+	if known("deletion protection", tagProtect) {
+		settings.Protect = tagBool(s.tags, tagProtect, settings.Protect)
+	}
+	if known("growth limit", tagMaxStorage) {
+		settings.DBMaxStorage = tagNumber(s.tags, tagMaxStorage, settings.DBMaxStorage)
+	}
+	if s.backups > 0 || known("days of backups", tagBackupDays) {
+		settings.BackupDays = max(tagNumber(s.tags, tagBackupDays, 0), s.backups)
+	}
+	settings.DBStorage = max(tagNumber(s.tags, tagStorage, 0), s.GiB, DefaultSettings().DBStorage)
+	if settings.DBMaxStorage != 0 && settings.DBMaxStorage < nextStorage(settings.DBStorage) {
+		settings.DBMaxStorage = nextStorage(settings.DBStorage) // it had grown to its limit
+	}
+	if settings.DBVersion = major(s.Version); major(s.tags[tagDBVersion]) == settings.DBVersion {
+		settings.DBVersion = s.tags[tagDBVersion]
+	}
+	return settings, unknown
 }
 
 // Snapshots lists every snapshot and retained backup of a stack, oldest first.
@@ -88,6 +133,10 @@ func snapshotsBeside(ctx context.Context, client *rds.Client, stack string, db *
 	backups := rds.NewDescribeDBInstanceAutomatedBackupsPaginator(client, &rds.DescribeDBInstanceAutomatedBackupsInput{DBInstanceIdentifier: name})
 	for backups.HasMorePages() {
 		page, err := backups.NextPage(ctx)
+		// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DescribeDBInstanceAutomatedBackups.html
+		if isCode(err, "DBInstanceAutomatedBackupNotFound") {
+			break
+		}
 		if err != nil {
 			return nil, fmt.Errorf("describe the automated backups of %s: %w", *name, err)
 		}
@@ -108,6 +157,7 @@ func snapshotOf(stack string, s types.DBSnapshot) candidate {
 	out := Snapshot{
 		ID: aws.ToString(s.DBSnapshotIdentifier), Kind: ManualSnapshot, Status: aws.ToString(s.Status), Created: aws.ToTime(s.SnapshotCreateTime),
 		GiB: aws.ToInt32(s.AllocatedStorage), Version: aws.ToString(s.EngineVersion), Resource: aws.ToString(s.DbiResourceId),
+		tags: rdsTagMap(s.TagList), iops: aws.ToInt32(s.Iops), backups: aws.ToInt32(s.BackupRetentionPeriod),
 	}
 	switch {
 	case aws.ToString(s.SnapshotType) == "automated":
@@ -179,6 +229,10 @@ func SnapshotToRestore(ctx context.Context, client *rds.Client, stack, which str
 	live := out.DBSnapshots[0]
 	if e := aws.ToString(live.Engine); e != "postgres" {
 		return Snapshot{}, fmt.Errorf("snapshot %s is of %s; bookapi needs one of postgres", which, e)
+	}
+	if live.Encrypted != nil && !*live.Encrypted {
+		return Snapshot{}, advice.With(fmt.Errorf("snapshot %s is not encrypted, and a database made from it never would be", which),
+			"copy it with a key, 'aws rds copy-db-snapshot --kms-key-id alias/aws/rds …', and restore the copy")
 	}
 	s := snapshotOf(stack, live).Snapshot
 	if s.Status != "available" {

@@ -61,6 +61,10 @@ type Spec struct {
 	// beside has tasks begun while the database is made; Run.Up sets it. It says how
 	// things are made and not how they should be: what is there is right either way.
 	beside bool
+	// Said are the settings that this run was told, as up's flags are called. What
+	// was set by hand and protects more than what is recorded stays, unless the
+	// run was told otherwise.
+	Said map[string]bool
 	// SkipFinalSnapshot lets destroy lose the data: no snapshot is taken when
 	// the database goes.
 	SkipFinalSnapshot bool
@@ -125,9 +129,6 @@ func NewClients(c aws.Config) Clients {
 // the region offers it.
 const DefaultDBVersion = "17"
 
-// logDays is how long the tasks' output is kept.
-const logDays = 14
-
 // Stack is a stack's resources, wired together.
 type Stack struct {
 	spec      Spec
@@ -150,6 +151,19 @@ func (s *Stack) Resources() []Resource { return s.resources }
 // Balancing returns the part by which the stack is reached, for a look at its
 // URL alone.
 func (s *Stack) Balancing() []Resource { return []Resource{s.balancer} }
+
+// Kept says what this run was to change and could not yet, which is no failure: AWS
+// takes it later.
+func (s *Stack) Kept() []string {
+	if s.database.busy.Load() == nil {
+		return nil
+	}
+	have := int32(0)
+	if live := s.database.last.Load(); live != nil {
+		have = aws.ToInt32(live.AllocatedStorage)
+	}
+	return []string{fmt.Sprintf("the storage of the database stays %s for now, and is not %s: %s", gib(have), gib(s.database.want.storage), stillOptimizing)}
+}
 
 // Options are what graph must know to run the stack: whose it is, and what AWS's
 // errors mean. The caller adds Guard and Observe.
@@ -265,11 +279,12 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		family = ""
 	}
 	dbParameters := newDBParameterGroup(data, family)
-	dbLogs := newDatabaseLogGroup(who, c.Logs, logDays)
-	db := newDatabase(data, c.Secrets, secret, database, dbSubnets, dbParameters, dbLogs, want, databaseFate{
+	retention := logRetention{days: spec.LogDays, said: spec.Said["log-days"]}
+	dbLogs := newDatabaseLogGroup(who, c.Logs, retention)
+	db := newDatabase(data, c.Secrets, secret, database, dbSubnets, dbParameters, dbLogs, want, spec.Said, databaseFate{
 		restore: spec.Restore, skipSnapshot: spec.SkipFinalSnapshot,
 	})
-	logGroup := newLogGroup(who, c.Logs, logDays)
+	logGroup := newLogGroup(who, c.Logs, retention)
 	repository := newRepository(who, c.ECR)
 	source, ready := spec.Source, spec.Image
 	if ready != "" {
@@ -308,7 +323,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 
 	run := containers{identity: who, ecs: c.ECS}
 	balance := balancing{identity: who, elb: c.ELB}
-	balancer := newLoadBalancer(balance, elbRole, gateway, lb, spec.Protect, publicA, publicB)
+	balancer := newLoadBalancer(balance, elbRole, gateway, lb, protection{on: spec.Protect, said: spec.Said["protect"]}, publicA, publicB)
 	targets := newTargetGroup(balance, vpc, containerPort)
 	plain := listenerSpec{port: spec.Port, protocol: elbtypes.ProtocolEnumHttp}
 	var https []Resource // what the service is served by besides

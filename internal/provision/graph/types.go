@@ -72,6 +72,10 @@ type State struct {
 	Owner string
 	// Drift is live against desired; empty means that there is nothing to do.
 	Drift []Change
+	// Kept are the fields in which it differs and is left as it is: what was set by
+	// hand protects more than what was asked for, or AWS does not take the change
+	// yet. Refused says why, and what to do about it.
+	Kept []Change
 	// Unwanted says that Absent is as it should be: the thing is an option that
 	// was not chosen. When it is there all the same, Drift says so, and Update
 	// takes it away.

@@ -1,0 +1,181 @@
+package provision
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/rds/types"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+const (
+	// stripedGiB is from where on gp3 storage of PostgreSQL is striped over four
+	// volumes, and stripedIOPS what it has then at the least:
+	// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Storage.html#gp3-storage
+	stripedGiB  = 400
+	stripedIOPS = 12000
+)
+
+// iopsFor are the IOPS that a change to so much storage has to name, or nil where it
+// must name none. On gp3 both depend on the size that it is changed to: below 400 GiB
+// naming them is refused, and from there on not naming them, or those of less
+// (hashicorp/terraform-provider-aws #28160, #28382, #28589).
+func iopsFor(kind string, storage, have int32) *int32 {
+	switch kind {
+	case "gp3", "":
+		if storage < stripedGiB {
+			return nil
+		}
+		return aws.Int32(max(stripedIOPS, have))
+	case "io1", "io2":
+		return &have
+	}
+	return nil
+}
+
+// nextStorage is the least that storage can be raised to. One AWS page says that RDS
+// refuses less than a tenth more, and another that it rounds it up:
+// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_ModifyDBInstance.html
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_PIOPS.ModifyingExisting.html
+func nextStorage(gib int32) int32 { return int32((int64(gib)*11 + 9) / 10) }
+
+// optimizing says that RDS refuses another change of storage until it is done with
+// the last one, which takes six hours or more
+// (hashicorp/terraform-provider-aws #12493 has the message;
+// https://repost.aws/knowledge-center/rds-autoscaling-low-free-storage).
+func optimizing(err error) bool {
+	return says(err, "InvalidParameterCombination", "being optimized") || says(err, "InvalidDBInstanceState", "being optimized")
+}
+
+// coming is what an instance will be when RDS has made the changes that are pending.
+func coming(live databaseSpec, p *types.PendingModifiedValues) databaseSpec {
+	if p == nil {
+		return live
+	}
+	if p.DBInstanceClass != nil {
+		live.class = *p.DBInstanceClass
+	}
+	if p.AllocatedStorage != nil {
+		live.storage = *p.AllocatedStorage
+	}
+	if p.MultiAZ != nil {
+		live.multiAZ = *p.MultiAZ
+	}
+	if p.BackupRetentionPeriod != nil {
+		live.backups = *p.BackupRetentionPeriod
+	}
+	return live
+}
+
+// Why what protects more than was asked for is kept, as graph.State.Kept has it.
+const (
+	unprotecting = "turning it off would let a destroy delete it; --protect=false allows that"
+	unstanding   = "turning it off would take the standby away; --db-multi-az=false allows that"
+	// stillOptimizing is why a change of the storage waits for another run.
+	stillOptimizing = "RDS is optimizing the last change of it, which takes six hours or more; the same command changes it then"
+	unrecording     = "turning it off would delete what it recorded; --db-insights=false allows that"
+)
+
+// settle makes the wanted database the live one where that is not to be changed
+// without being told to. What only grows is the new least: it was grown by RDS, by
+// hand or in a snapshot. What protects data more than is recorded was raised by hand,
+// and is reported.
+func (d *Database) settle(live, want *liveDatabase) (kept []graph.Change) {
+	keep := func(field, have, wanted, why string) {
+		kept = append(kept, graph.Change{Field: field, Have: have, Want: wanted, Refused: why})
+	}
+	byHand := func(setting, tag string) bool {
+		recorded, ok := live.tags[tag]
+		return !d.said[setting] && (!ok || recorded == want.tags[tag])
+	}
+	next := live.databaseSpec
+	if live.scheduled != nil {
+		next = *live.scheduled
+	}
+	if b := max(live.backups, next.backups); b > want.backups && byHand("backup-days", tagBackupDays) {
+		keep("backup-retention", days(b), days(want.backups), fmt.Sprintf("turning it back would delete backups; --backup-days %d allows that", want.backups))
+		want.backups, next.backups = live.backups, live.backups
+	}
+	if !want.multiAZ && (live.multiAZ || next.multiAZ) && byHand("db-multi-az", tagMultiAZ) {
+		keep("multi-az", "true", "false", unstanding)
+		want.multiAZ, next.multiAZ = live.multiAZ, live.multiAZ
+	}
+	if !want.protected && live.protected && byHand("protect", tagProtect) {
+		keep("deletion-protection", "true", "false", unprotecting)
+		want.protected = true
+	}
+	if !want.insights && live.insights && byHand("db-insights", tagInsights) {
+		keep("insights", "true", "false", unrecording)
+		want.insights = true
+	}
+	if words := d.busy.Load(); words != nil && want.storage > live.storage {
+		keep("storage", gib(live.storage), gib(want.storage), stillOptimizing)
+		want.storage = live.storage
+		if recorded, ok := live.tags[tagStorage]; ok {
+			want.tags[tagStorage] = recorded
+		} else {
+			delete(want.tags, tagStorage)
+		}
+	}
+	if grown := max(live.storage, next.storage); !d.said["db-storage"] && want.storage < nextStorage(grown) {
+		want.storage, next.storage = live.storage, live.storage
+	}
+	if want.maxStorage != 0 && !d.said["db-max-storage"] && want.maxStorage < nextStorage(max(live.storage, want.storage)) {
+		want.maxStorage = live.maxStorage // it was outgrown, and RDS takes no such limit
+	}
+	if live.scheduled != nil {
+		live.scheduled = &next
+	}
+	return kept
+}
+
+// storageDrift compares storage and the limit of its growth.
+func storageDrift(live, want liveDatabase) (out []graph.Change) {
+	c := graph.Change{Field: "storage", Have: gib(live.storage), Want: gib(want.storage)}
+	switch least := nextStorage(live.storage); {
+	case want.storage > live.storage && want.storage < least:
+		c.Refused = fmt.Sprintf("RDS takes a tenth more or nothing: choose --db-storage %d or more", least)
+		out = append(out, c)
+	case want.storage > live.storage:
+		out = append(out, c)
+	case want.storage < live.storage && live.storage > want.maxStorage:
+		// Below the limit RDS itself has grown it, which is what was asked for.
+		c.Refused = "RDS storage can't shrink, not even by a restore"
+		out = append(out, c)
+	}
+	if live.maxStorage == want.maxStorage {
+		return out
+	}
+	c = graph.Change{Field: "storage-limit", Have: limit(live.maxStorage), Want: limit(want.maxStorage)}
+	if least := nextStorage(max(live.storage, want.storage)); want.maxStorage != 0 && want.maxStorage < least {
+		c.Refused = fmt.Sprintf("RDS wants it a tenth or more above the storage: choose --db-max-storage %d or more, or 0 for none", least)
+	}
+	return append(out, c)
+}
+
+// withPending adds to a value the one that is pending for the maintenance window.
+func withPending(have, next string) string {
+	if have == next {
+		return have
+	}
+	return have + ", " + next + " pending"
+}
+
+// pendingText says what RDS has taken and not made yet.
+func pendingText(live, next databaseSpec) string {
+	var out []string
+	add := func(have, next string) {
+		if have != next {
+			out = append(out, have+" → "+next)
+		}
+	}
+	add(live.class, next.class)
+	add(gib(live.storage), gib(next.storage))
+	add(days(live.backups), days(next.backups))
+	if live.multiAZ != next.multiAZ {
+		out = append(out, fmt.Sprintf("multi-az %t → %t", live.multiAZ, next.multiAZ))
+	}
+	return strings.Join(out, ", ")
+}

@@ -1,0 +1,165 @@
+package provision
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
+)
+
+func TestAChangeOfStorageNamesIOPSWhereItMust(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		kind          string
+		storage, have int32
+		want          int32 // 0 for none
+	}{
+		{"gp3", 399, 3000, 0},
+		{"gp3", 400, 3000, 12000},
+		{"gp3", 65536, 12000, 12000},
+		{"gp3", 500, 16000, 16000},
+		{"", 399, 0, 0},
+		{"gp2", 500, 0, 0},
+		{"io1", 100, 1000, 1000},
+		{"io2", 500, 20000, 20000},
+	} {
+		got := int32(0)
+		if p := iopsFor(c.kind, c.storage, c.have); p != nil {
+			got = *p
+		}
+		if got != c.want {
+			t.Errorf("%s of %d GiB with %d IOPS: %d, want %d", c.kind, c.storage, c.have, got, c.want)
+		}
+	}
+	for have, want := range map[int32]int32{20: 22, 25: 28, 30: 33, 100: 110, 65536: 72090} {
+		if got := nextStorage(have); got != want || got*10 < have*11 || (got-1)*10 >= have*11 {
+			t.Errorf("after %d GiB: %d, want %d", have, got, want)
+		}
+	}
+}
+
+// TestWhatIsKeptIsNotTurnedBack goes over what a database may be beside what is
+// recorded, without and with a run that was told so.
+func TestWhatIsKeptIsNotTurnedBack(t *testing.T) {
+	t.Parallel()
+	all := map[string]bool{"backup-days": true, "db-multi-az": true, "protect": true, "db-insights": true, "db-storage": true, "db-max-storage": true}
+	for name, c := range map[string]struct {
+		live    func(*liveDatabase)
+		want    func(*databaseSpec)
+		kept    string // fields
+		drift   string
+		told    string // the drift where the run was told all
+		refused string // what a refused drift names then
+	}{
+		"as recorded":           {},
+		"longer backups":        {live: func(d *liveDatabase) { d.backups = 30 }, kept: "backup-retention", told: "backup-retention"},
+		"shorter backups":       {live: func(d *liveDatabase) { d.backups = 1 }, drift: "backup-retention", told: "backup-retention"},
+		"a standby":             {live: func(d *liveDatabase) { d.multiAZ = true }, kept: "multi-az", told: "multi-az"},
+		"protected":             {live: func(d *liveDatabase) { d.protected = true }, kept: "deletion-protection", told: "deletion-protection"},
+		"insights":              {live: func(d *liveDatabase) { d.insights = true }, kept: "insights", told: "insights"},
+		"longer backups coming": {live: func(d *liveDatabase) { d.scheduled = spec30Days(d.databaseSpec) }, kept: "backup-retention", told: "backup-retention"},
+		"recorded and wanted otherwise": {
+			live: func(d *liveDatabase) { d.backups, d.tags[tagBackupDays] = 30, "30" }, drift: "backup-retention tag bookctl:backup-days", told: "backup-retention tag bookctl:backup-days",
+		},
+		"grown by hand":           {live: func(d *liveDatabase) { d.storage = 30 }, told: "storage", refused: "can't shrink"},
+		"grown by RDS":            {live: func(d *liveDatabase) { d.storage, d.maxStorage = 90, 100 }, want: func(d *databaseSpec) { d.maxStorage = 100 }},
+		"grown to its limit":      {live: func(d *liveDatabase) { d.storage, d.maxStorage = 100, 100 }, want: func(d *databaseSpec) { d.maxStorage = 100 }},
+		"a little too small":      {want: func(d *databaseSpec) { d.storage = 21 }, told: "storage", refused: "--db-storage 22"},
+		"more than a tenth more":  {want: func(d *databaseSpec) { d.storage = 22 }, drift: "storage", told: "storage"},
+		"grown past its limit":    {live: func(d *liveDatabase) { d.storage, d.maxStorage = 60, 200 }, want: func(d *databaseSpec) { d.maxStorage = 50 }, told: "storage storage-limit", refused: "--db-max-storage 66"},
+		"another class scheduled": {live: func(d *liveDatabase) { d.scheduled = specClass(d.databaseSpec, "db.t4g.small") }, drift: "class", told: "class"},
+	} {
+		for _, said := range []map[string]bool{nil, all} {
+			base := databaseSpec{version: "17.4", class: "db.t4g.micro", storage: 20, backups: 7}
+			tags := func() map[string]string {
+				return map[string]string{tagBackupDays: "7", tagMultiAZ: "false", tagProtect: "false", tagInsights: "false", tagStorage: "20", tagMaxStorage: "0"}
+			}
+			live, want := liveDatabase{databaseSpec: base, tags: tags(), encrypted: true}, liveDatabase{databaseSpec: base, tags: tags()}
+			if c.live != nil {
+				c.live(&live)
+			}
+			if c.want != nil {
+				c.want(&want.databaseSpec)
+			}
+			d := &Database{said: said}
+			var kept, drift []string
+			refused := ""
+			for _, x := range d.settle(&live, &want) {
+				kept = append(kept, x.Field)
+				if x.Refused == "" || !strings.Contains(x.Refused, "--") {
+					t.Errorf("%s: %s is kept, and no flag is named: %q", name, x.Field, x.Refused)
+				}
+			}
+			for _, x := range databaseDrift(live, want) {
+				drift, refused = append(drift, x.Field), refused+x.Refused
+			}
+			wantKept, wantDrift := c.kept, c.drift
+			if said != nil {
+				wantKept, wantDrift = "", c.told
+			}
+			if got := strings.Join(kept, " "); got != wantKept {
+				t.Errorf("%s (told: %t): kept %q, want %q", name, said != nil, got, wantKept)
+			}
+			if got := strings.Join(drift, " "); got != wantDrift {
+				t.Errorf("%s (told: %t): drift %q, want %q", name, said != nil, got, wantDrift)
+			}
+			if said == nil && refused != "" || said != nil && !strings.Contains(refused, c.refused) || said != nil && c.refused == "" && refused != "" {
+				t.Errorf("%s (told: %t): refused %q, want %q where it was told", name, said != nil, refused, c.refused)
+			}
+		}
+	}
+}
+
+func spec30Days(d databaseSpec) *databaseSpec {
+	d.backups = 30
+	return &d
+}
+
+func specClass(d databaseSpec, class string) *databaseSpec {
+	d.class = class
+	return &d
+}
+
+func TestPendingValuesAreWhatAnInstanceWillBe(t *testing.T) {
+	t.Parallel()
+	live := databaseSpec{version: "17.4", class: "db.t4g.micro", storage: 20, backups: 7}
+	next := coming(live, &rdstypes.PendingModifiedValues{
+		DBInstanceClass: aws.String("db.t4g.small"), AllocatedStorage: aws.Int32(30), MultiAZ: aws.Bool(true), BackupRetentionPeriod: aws.Int32(9),
+	})
+	if want := (databaseSpec{version: "17.4", class: "db.t4g.small", storage: 30, backups: 9, multiAZ: true}); next != want {
+		t.Errorf("it will be %+v, want %+v", next, want)
+	}
+	if got, want := pendingText(live, next), "db.t4g.micro → db.t4g.small, 20 GiB → 30 GiB, 7 days → 9 days, multi-az false → true"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if same := coming(live, nil); same != live {
+		t.Errorf("with nothing pending: %+v", same)
+	}
+}
+
+func TestARestoreTakesOverWhatTheSnapshotTells(t *testing.T) {
+	t.Parallel()
+	tags := map[string]string{
+		tagClass: "db.t4g.small", tagStorage: "20", tagMaxStorage: "100", tagMultiAZ: "true", tagInsights: "true", tagBackupDays: "7", tagProtect: "false", tagDBVersion: "17",
+	}
+	got, unknown := Snapshot{GiB: 30, Version: "17.4", tags: tags, backups: 30}.Restored(DefaultSettings())
+	want := DefaultSettings()
+	want.DBClass, want.DBStorage, want.DBMaxStorage, want.DBMultiAZ, want.DBInsights, want.BackupDays, want.DBVersion = "db.t4g.small", 30, 100, true, true, 30, "17"
+	if got != want || unknown != nil {
+		t.Errorf("restored: %+v, unknown %v; want %+v", got, unknown, want)
+	}
+	if err := got.Check(); err != nil {
+		t.Error(err)
+	}
+	tags[tagMaxStorage] = "30"
+	if got, _ := (Snapshot{GiB: 30, Version: "17.4", tags: tags}).Restored(DefaultSettings()); got.Check() != nil {
+		t.Errorf("a database that had grown to its limit can't be restored: %v", got.Check())
+	}
+	got, unknown = Snapshot{GiB: 5, Version: "16.3"}.Restored(DefaultSettings())
+	want = DefaultSettings()
+	want.DBVersion = "16"
+	if got != want || len(unknown) != 6 {
+		t.Errorf("of a snapshot without tags: %+v, unknown %q", got, unknown)
+	}
+}
