@@ -289,6 +289,9 @@ func (c *Cloud) certificateUsers(arn string) []string {
 				users[aws.ToString(l.LoadBalancerArn)] = true
 			}
 		}
+		if slices.Contains(l.Extra, arn) {
+			users[aws.ToString(l.LoadBalancerArn)] = true
+		}
 	}
 	return slices.Sorted(maps.Keys(users))
 }

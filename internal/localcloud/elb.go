@@ -30,6 +30,7 @@ type elbState struct {
 	LoadBalancers map[string]*elbLoadBalancer `json:"loadBalancers,omitempty"`
 	TargetGroups  map[string]*elbTargetGroup  `json:"targetGroups,omitempty"`
 	Listeners     map[string]*elbListener     `json:"listeners,omitempty"`
+	Rules         map[string]*elbRule         `json:"rules,omitempty"`
 }
 
 type elbLoadBalancer struct {
@@ -48,7 +49,9 @@ type elbTargetGroup struct {
 
 type elbListener struct {
 	types.Listener
-	Tags map[string]string
+	Attributes map[string]string // those that were set
+	Extra      []string          // certificates besides the default one
+	Tags       map[string]string
 }
 
 // elbLive is what runs behind ELBv2, by ARN.
@@ -64,13 +67,17 @@ func (c *Cloud) elbService() service {
 	return service{model: "elbv2", signing: "elasticloadbalancing", protocol: protocolQuery, operations: operations(
 		op("CreateLoadBalancer", a.CreateLoadBalancer), op("DeleteLoadBalancer", a.DeleteLoadBalancer), op("DescribeLoadBalancers", a.DescribeLoadBalancers),
 		op("DescribeLoadBalancerAttributes", a.DescribeLoadBalancerAttributes), op("ModifyLoadBalancerAttributes", a.ModifyLoadBalancerAttributes),
-		op("SetSecurityGroups", a.SetSecurityGroups), op("SetSubnets", a.SetSubnets),
+		op("SetSecurityGroups", a.SetSecurityGroups), op("SetSubnets", a.SetSubnets), op("SetIpAddressType", a.SetIpAddressType),
 		op("CreateTargetGroup", a.CreateTargetGroup), op("DeleteTargetGroup", a.DeleteTargetGroup), op("DescribeTargetGroups", a.DescribeTargetGroups),
 		op("ModifyTargetGroup", a.ModifyTargetGroup),
 		op("DescribeTargetGroupAttributes", a.DescribeTargetGroupAttributes), op("ModifyTargetGroupAttributes", a.ModifyTargetGroupAttributes),
 		op("RegisterTargets", a.RegisterTargets), op("DeregisterTargets", a.DeregisterTargets), op("DescribeTargetHealth", a.DescribeTargetHealth),
 		op("CreateListener", a.CreateListener), op("DeleteListener", a.DeleteListener), op("DescribeListeners", a.DescribeListeners), op("ModifyListener", a.ModifyListener),
-		op("DescribeListenerCertificates", a.DescribeListenerCertificates), op("DescribeRules", a.DescribeRules), op("DescribeSSLPolicies", a.DescribeSSLPolicies),
+		op("DescribeListenerAttributes", a.DescribeListenerAttributes), op("ModifyListenerAttributes", a.ModifyListenerAttributes),
+		op("DescribeListenerCertificates", a.DescribeListenerCertificates), op("AddListenerCertificates", a.AddListenerCertificates),
+		op("RemoveListenerCertificates", a.RemoveListenerCertificates), op("DescribeSSLPolicies", a.DescribeSSLPolicies),
+		op("CreateRule", a.CreateRule), op("DeleteRule", a.DeleteRule), op("DescribeRules", a.DescribeRules), op("ModifyRule", a.ModifyRule),
+		op("SetRulePriorities", a.SetRulePriorities), op("DescribeAccountLimits", a.DescribeAccountLimits),
 		op("AddTags", a.AddTags), op("RemoveTags", a.RemoveTags), op("DescribeTags", a.DescribeTags),
 	)}
 }
@@ -321,7 +328,7 @@ func (a elbAPI) DeleteLoadBalancer(_ context.Context, in *elb.DeleteLoadBalancer
 
 // DescribeLoadBalancers lists load balancers, or those asked for.
 func (a elbAPI) DescribeLoadBalancers(_ context.Context, in *elb.DescribeLoadBalancersInput) (*elb.DescribeLoadBalancersOutput, error) {
-	out := &elb.DescribeLoadBalancersOutput{LoadBalancers: []types.LoadBalancer{}}
+	var all []types.LoadBalancer
 	found := map[string]bool{}
 	for _, arn := range slices.Sorted(maps.Keys(a.state.ELB.LoadBalancers)) {
 		lb := a.state.ELB.LoadBalancers[arn]
@@ -329,12 +336,28 @@ func (a elbAPI) DescribeLoadBalancers(_ context.Context, in *elb.DescribeLoadBal
 			continue
 		}
 		found[arn], found[*lb.LoadBalancerName] = true, true
-		out.LoadBalancers = append(out.LoadBalancers, lb.LoadBalancer)
+		all = append(all, lb.LoadBalancer)
 	}
 	if missing := lacking(found, in.LoadBalancerArns, in.Names); len(missing) > 0 {
 		return nil, fail("LoadBalancerNotFound", "Load balancers '[%s]' not found", strings.Join(missing, ", "))
 	}
-	return out, nil
+	page, next, err := elbPage(all, in.Marker, in.PageSize)
+	return &elb.DescribeLoadBalancersOutput{LoadBalancers: page, NextMarker: next}, err
+}
+
+// elbPage is a page of at most 400, as many as AWS gives unasked.
+func elbPage[T any](all []T, marker *string, size *int32) ([]T, *string, error) {
+	limit := 400
+	if size != nil {
+		if limit = int(*size); limit < 1 || limit > 400 {
+			return nil, nil, fail("ValidationError", "1 validation error detected: Value '%d' at 'pageSize' failed to satisfy constraint: Member must have value between 1 and 400", limit)
+		}
+	}
+	page, next, err := pageOf(all, marker, limit, fail("ValidationError", "Invalid marker"))
+	if len(page) == 0 {
+		page = []T{} // an empty list, not none
+	}
+	return page, next, err
 }
 
 // asked says whether a list, of which an empty one means everything, names it.
@@ -438,6 +461,45 @@ func (a elbAPI) SetSubnets(_ context.Context, in *elb.SetSubnetsInput) (*elb.Set
 	}
 	lb.AvailabilityZones = zones
 	return &elb.SetSubnetsOutput{AvailabilityZones: zones, IpAddressType: lb.IpAddressType}, nil
+}
+
+// SetIpAddressType changes a load balancer's addresses, of which the local cloud
+// has one type.
+func (a elbAPI) SetIpAddressType(_ context.Context, in *elb.SetIpAddressTypeInput) (*elb.SetIpAddressTypeOutput, error) {
+	lb, err := a.loadBalancer(in.LoadBalancerArn)
+	if err != nil {
+		return nil, err
+	}
+	switch in.IpAddressType {
+	case types.IpAddressTypeIpv4:
+	case types.IpAddressTypeDualstack, types.IpAddressTypeDualstackWithoutPublicIpv4:
+		// Its subnets have no IPv6 blocks: what AWS says of such ones.
+		return nil, fail("InvalidSubnet", "You must specify subnets with an associated IPv6 CIDR block.")
+	default:
+		return nil, fail("ValidationError", "'%s' is not a valid IP address type", in.IpAddressType)
+	}
+	lb.IpAddressType = in.IpAddressType
+	return &elb.SetIpAddressTypeOutput{IpAddressType: in.IpAddressType}, nil
+}
+
+// DescribeAccountLimits lists the quotas of a new account
+// (https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html).
+func (a elbAPI) DescribeAccountLimits(_ context.Context, in *elb.DescribeAccountLimitsInput) (*elb.DescribeAccountLimitsOutput, error) {
+	var all []types.Limit
+	for _, l := range []struct {
+		name string
+		most int
+	}{
+		{"application-load-balancers", 50}, {"target-groups", 3000}, {"targets-per-application-load-balancer", 1000},
+		{"listeners-per-application-load-balancer", 50}, {"rules-per-application-load-balancer", maxRules},
+		{"condition-values-per-alb-rule", maxRuleValues}, {"condition-wildcards-per-alb-rule", 6},
+		{"certificates-per-application-load-balancer", maxExtraCertificates}, {"target-groups-per-action-on-application-load-balancer", 5},
+		{"target-groups-per-application-load-balancer", 100}, {"targets-per-availability-zone-per-application-load-balancer", 1000},
+	} {
+		all = append(all, types.Limit{Name: aws.String(l.name), Max: aws.String(strconv.Itoa(l.most))})
+	}
+	page, next, err := elbPage(all, in.Marker, in.PageSize)
+	return &elb.DescribeAccountLimitsOutput{Limits: page, NextMarker: next}, err
 }
 
 // checkHealthCheck is about the settings of a group's health checks.
@@ -591,7 +653,7 @@ func (a elbAPI) DescribeTargetGroups(_ context.Context, in *elb.DescribeTargetGr
 			return nil, err
 		}
 	}
-	out := &elb.DescribeTargetGroupsOutput{TargetGroups: []types.TargetGroup{}}
+	var all []types.TargetGroup
 	found := map[string]bool{}
 	for _, arn := range slices.Sorted(maps.Keys(a.state.ELB.TargetGroups)) {
 		tg := a.state.ELB.TargetGroups[arn]
@@ -600,12 +662,13 @@ func (a elbAPI) DescribeTargetGroups(_ context.Context, in *elb.DescribeTargetGr
 			continue
 		}
 		found[arn], found[*tg.TargetGroupName] = true, true
-		out.TargetGroups = append(out.TargetGroups, tg.TargetGroup)
+		all = append(all, tg.TargetGroup)
 	}
 	if len(lacking(found, in.TargetGroupArns, in.Names)) > 0 {
 		return nil, fail("TargetGroupNotFound", "One or more target groups not found")
 	}
-	return out, nil
+	page, next, err := elbPage(all, in.Marker, in.PageSize)
+	return &elb.DescribeTargetGroupsOutput{TargetGroups: page, NextMarker: next}, err
 }
 
 // ModifyTargetGroup changes a group's health checks.
@@ -759,32 +822,21 @@ func (a elbAPI) DescribeTargetHealth(_ context.Context, in *elb.DescribeTargetHe
 	return out, nil
 }
 
-// actions checks and completes a listener's default actions.
+// actions checks and completes what a listener or a rule does.
 func (a elbAPI) actions(in []types.Action, loadBalancer string) ([]types.Action, error) {
 	if len(in) != 1 {
-		return nil, fail("ValidationError", "A listener has exactly one default action here, not %d", len(in))
+		return nil, fail("ValidationError", "A listener and a rule have exactly one action here, not %d", len(in))
 	}
 	action := in[0]
 	switch action.Type {
 	case types.ActionTypeEnumForward:
-		arn := aws.ToString(action.TargetGroupArn)
-		if f := action.ForwardConfig; f != nil && len(f.TargetGroups) > 0 {
-			if len(f.TargetGroups) > 1 {
-				return nil, fail("ValidationError", "The local cloud forwards to one target group, not to %d", len(f.TargetGroups))
-			}
-			arn = aws.ToString(f.TargetGroups[0].TargetGroupArn)
+		forward, err := a.forwardTo(action, loadBalancer)
+		if err != nil {
+			return nil, err
 		}
-		tg := a.state.ELB.TargetGroups[arn]
-		if tg == nil {
-			return nil, fail("TargetGroupNotFound", "Target groups '%s' not found", arn)
-		}
-		if len(tg.LoadBalancerArns) > 0 && !slices.Contains(tg.LoadBalancerArns, loadBalancer) {
-			return nil, fail("TargetGroupAssociationLimit", "The following target groups cannot be associated with more than one load balancer: %s", arn)
-		}
-		action.TargetGroupArn = aws.String(arn)
-		action.ForwardConfig = &types.ForwardActionConfig{
-			TargetGroups:                []types.TargetGroupTuple{{TargetGroupArn: aws.String(arn), Weight: aws.Int32(1)}},
-			TargetGroupStickinessConfig: &types.TargetGroupStickinessConfig{Enabled: aws.Bool(false)},
+		action.ForwardConfig, action.TargetGroupArn = forward, nil
+		if len(forward.TargetGroups) == 1 {
+			action.TargetGroupArn = forward.TargetGroups[0].TargetGroupArn
 		}
 	case types.ActionTypeEnumRedirect:
 		if action.RedirectConfig == nil || action.RedirectConfig.StatusCode == "" {
@@ -803,6 +855,42 @@ func (a elbAPI) actions(in []types.Action, loadBalancer string) ([]types.Action,
 		return nil, fail("ValidationError", "The local cloud knows no action of type '%s'", action.Type)
 	}
 	return []types.Action{action}, nil
+}
+
+// forwardTo checks and completes the target groups of an action, which may name
+// one group in either of two places, or up to five with their weights.
+func (a elbAPI) forwardTo(action types.Action, loadBalancer string) (*types.ForwardActionConfig, error) {
+	tuples := []types.TargetGroupTuple{{TargetGroupArn: action.TargetGroupArn}}
+	if f := action.ForwardConfig; f != nil {
+		if s := f.TargetGroupStickinessConfig; s != nil && aws.ToBool(s.Enabled) {
+			return nil, fail("ValidationError", "The local cloud's load balancers have no sticky sessions")
+		}
+		if len(f.TargetGroups) > 0 {
+			tuples = slices.Clone(f.TargetGroups)
+		}
+		if action.TargetGroupArn != nil && (len(tuples) != 1 || aws.ToString(tuples[0].TargetGroupArn) != *action.TargetGroupArn) {
+			return nil, fail("ValidationError", "You cannot specify both a target group ARN and a forward config with other target groups")
+		}
+	}
+	if len(tuples) > 5 {
+		return nil, fail("TooManyTargetGroups", "The maximum number of target groups per forward action is 5")
+	}
+	for i, t := range tuples {
+		arn := aws.ToString(t.TargetGroupArn)
+		tg := a.state.ELB.TargetGroups[arn]
+		if tg == nil {
+			return nil, fail("TargetGroupNotFound", "Target groups '%s' not found", arn)
+		}
+		if len(tg.LoadBalancerArns) > 0 && !slices.Contains(tg.LoadBalancerArns, loadBalancer) {
+			return nil, fail("TargetGroupAssociationLimit", "The following target groups cannot be associated with more than one load balancer: %s", arn)
+		}
+		weight := aws.ToInt32(overlay(t.Weight, aws.Int32(1)))
+		if weight < 0 || weight > 999 {
+			return nil, fail("ValidationError", "The weight of a target group must be between 0 and 999, not %d", weight)
+		}
+		tuples[i].Weight = aws.Int32(weight)
+	}
+	return &types.ForwardActionConfig{TargetGroups: tuples, TargetGroupStickinessConfig: &types.TargetGroupStickinessConfig{Enabled: aws.Bool(false)}}, nil
 }
 
 // policies are the TLS policies that are accepted; the listeners here always
@@ -894,8 +982,16 @@ func (a elbAPI) CreateListener(_ context.Context, in *elb.CreateListenerInput) (
 }
 
 func sameActions(x, y []types.Action) bool {
+	weights := func(a types.Action) (all []string) {
+		if a.ForwardConfig != nil {
+			for _, t := range a.ForwardConfig.TargetGroups {
+				all = append(all, fmt.Sprint(*t.TargetGroupArn, *t.Weight))
+			}
+		}
+		return all
+	}
 	return slices.EqualFunc(x, y, func(x, y types.Action) bool {
-		return x.Type == y.Type && aws.ToString(x.TargetGroupArn) == aws.ToString(y.TargetGroupArn) && fmt.Sprint(plainAction(x)) == fmt.Sprint(plainAction(y))
+		return x.Type == y.Type && slices.Equal(weights(x), weights(y)) && fmt.Sprint(plainAction(x)) == fmt.Sprint(plainAction(y))
 	})
 }
 
@@ -905,7 +1001,7 @@ func sameCertificates(x, y []types.Certificate) bool {
 	})
 }
 
-// plainAction is an action as values, without its target group.
+// plainAction is an action as values, without its target groups.
 func plainAction(a types.Action) (redirect balancer.Redirect, fixed balancer.Fixed) {
 	if r := a.RedirectConfig; r != nil {
 		code, _ := strconv.Atoi(strings.TrimPrefix(string(r.StatusCode), "HTTP_")) // an enum
@@ -948,30 +1044,30 @@ func (c *Cloud) configureListeners() {
 		l := c.state.ELB.Listeners[arn]
 		lb := c.state.ELB.LoadBalancers[*l.LoadBalancerArn]
 		active := lb.State.Code == types.LoadBalancerStateEnumActive
-		var action balancer.Action
-		redirect, fixed := plainAction(l.DefaultActions[0])
-		switch l.DefaultActions[0].Type {
-		case types.ActionTypeEnumForward:
-			tg := *l.DefaultActions[0].TargetGroupArn
-			action.Forward = c.live.ELB.groups[tg]
-			inUse[tg] = inUse[tg] || active
-			if !slices.Contains(users[tg], *l.LoadBalancerArn) {
-				users[tg] = append(users[tg], *l.LoadBalancerArn)
+		do := func(actions []types.Action) balancer.Action {
+			for _, tg := range forwards(actions[0]) {
+				inUse[tg] = inUse[tg] || active
+				if !slices.Contains(users[tg], *l.LoadBalancerArn) {
+					users[tg] = append(users[tg], *l.LoadBalancerArn)
+				}
 			}
-		case types.ActionTypeEnumRedirect:
-			action.Redirect = &redirect
-		default:
-			action.Fixed = &fixed
+			return c.liveAction(actions[0])
+		}
+		action := do(l.DefaultActions)
+		idle, _ := strconv.Atoi(lb.Attributes["idle_timeout.timeout_seconds"]) // checked when it was set
+		options := balancer.Options{
+			IdleTimeout:        time.Duration(idle) * time.Second,
+			DropInvalidHeaders: lb.Attributes["routing.http.drop_invalid_header_fields.enabled"] == "true",
+			Header:             l.header(), HideServer: l.Attributes[serverEnabled] == "false",
+		}
+		for _, r := range c.rulesOf(arn) {
+			options.Rules = append(options.Rules, balancer.Rule{Match: match(r.Conditions), Action: do(r.Actions)})
 		}
 		if !active {
-			action = balancer.Action{Fixed: &balancer.Fixed{Code: http.StatusServiceUnavailable}}
+			action, options.Rules = balancer.Action{Fixed: &balancer.Fixed{Code: http.StatusServiceUnavailable}}, nil
 		}
-		idle, _ := strconv.Atoi(lb.Attributes["idle_timeout.timeout_seconds"]) // checked when it was set
 		if running := c.live.ELB.listeners[arn]; running != nil {
-			running.Configure(action, balancer.Options{
-				IdleTimeout:        time.Duration(idle) * time.Second,
-				DropInvalidHeaders: lb.Attributes["routing.http.drop_invalid_header_fields.enabled"] == "true",
-			})
+			running.Configure(action, options)
 		}
 	}
 	for arn, tg := range c.state.ELB.TargetGroups {
@@ -980,9 +1076,38 @@ func (c *Cloud) configureListeners() {
 	}
 }
 
-// dropListener forgets a listener and gives its port free.
+// forwards are the target groups of an action.
+func forwards(a types.Action) (groups []string) {
+	if a.Type == types.ActionTypeEnumForward {
+		for _, t := range a.ForwardConfig.TargetGroups {
+			groups = append(groups, *t.TargetGroupArn)
+		}
+	}
+	return groups
+}
+
+// liveAction is what runs for an action.
+func (c *Cloud) liveAction(a types.Action) balancer.Action {
+	redirect, fixed := plainAction(a)
+	switch a.Type {
+	case types.ActionTypeEnumRedirect:
+		return balancer.Action{Redirect: &redirect}
+	case types.ActionTypeEnumFixedResponse:
+		return balancer.Action{Fixed: &fixed}
+	}
+	var action balancer.Action
+	for _, t := range a.ForwardConfig.TargetGroups {
+		action.Split = append(action.Split, balancer.Share{Group: c.live.ELB.groups[*t.TargetGroupArn], Weight: int(*t.Weight)})
+	}
+	return action
+}
+
+// dropListener forgets a listener with its rules and gives its port free.
 func (c *Cloud) dropListener(arn string) {
 	delete(c.state.ELB.Listeners, arn)
+	for _, r := range c.rulesOf(arn) {
+		delete(c.state.ELB.Rules, *r.RuleArn)
+	}
 	c.unbind(arn)
 }
 
@@ -1016,19 +1141,20 @@ func (a elbAPI) DescribeListeners(_ context.Context, in *elb.DescribeListenersIn
 			return nil, err
 		}
 	}
-	out := &elb.DescribeListenersOutput{Listeners: []types.Listener{}}
+	var all []types.Listener
 	found := map[string]bool{}
 	for _, arn := range slices.Sorted(maps.Keys(a.state.ELB.Listeners)) {
 		l := a.state.ELB.Listeners[arn]
 		if asked(in.ListenerArns, arn) && (in.LoadBalancerArn == nil || *l.LoadBalancerArn == *in.LoadBalancerArn) && a.visible(arn) {
 			found[arn] = true
-			out.Listeners = append(out.Listeners, l.Listener)
+			all = append(all, l.Listener)
 		}
 	}
 	if len(lacking(found, in.ListenerArns)) > 0 {
 		return nil, fail("ListenerNotFound", "One or more listeners not found")
 	}
-	return out, nil
+	page, next, err := elbPage(all, in.Marker, in.PageSize)
+	return &elb.DescribeListenersOutput{Listeners: page, NextMarker: next}, err
 }
 
 // ModifyListener changes a listener; a new port or protocol binds anew.
@@ -1037,7 +1163,7 @@ func (a elbAPI) ModifyListener(_ context.Context, in *elb.ModifyListenerInput) (
 	if err != nil {
 		return nil, err
 	}
-	next := &elbListener{Listener: l.Listener, Tags: l.Tags}
+	next := &elbListener{Listener: l.Listener, Attributes: l.Attributes, Extra: l.Extra, Tags: l.Tags}
 	next.Port, next.Protocol = overlay(in.Port, l.Port), cmp.Or(in.Protocol, l.Protocol)
 	next.SslPolicy = overlay(in.SslPolicy, l.SslPolicy)
 	if len(in.Certificates) > 0 {
@@ -1045,7 +1171,7 @@ func (a elbAPI) ModifyListener(_ context.Context, in *elb.ModifyListenerInput) (
 	}
 	switch {
 	case next.Protocol == types.ProtocolEnumHttp:
-		next.Certificates, next.SslPolicy = nil, nil
+		next.Certificates, next.SslPolicy, next.Extra = nil, nil, nil
 	case next.SslPolicy == nil:
 		next.SslPolicy = aws.String(policies[0])
 	}
@@ -1066,7 +1192,7 @@ func (a elbAPI) ModifyListener(_ context.Context, in *elb.ModifyListenerInput) (
 	switch running := a.live.ELB.listeners[*l.ListenerArn]; {
 	case running != nil && *next.Port == *l.Port && next.Protocol == l.Protocol:
 		if cert != nil {
-			running.SetCertificate(cert)
+			running.SetCertificates(cert)
 		}
 	case *next.Port == *l.Port:
 		a.unbind(*l.ListenerArn) // the port can't be bound twice
@@ -1083,33 +1209,13 @@ func (a elbAPI) ModifyListener(_ context.Context, in *elb.ModifyListenerInput) (
 		}
 	}
 	*l = *next
+	if len(l.Extra) > 0 {
+		if err := a.showCertificates(l); err != nil {
+			return nil, err
+		}
+	}
 	a.configureListeners()
 	return &elb.ModifyListenerOutput{Listeners: []types.Listener{l.Listener}}, nil
-}
-
-// DescribeListenerCertificates lists the default certificate.
-func (a elbAPI) DescribeListenerCertificates(_ context.Context, in *elb.DescribeListenerCertificatesInput) (*elb.DescribeListenerCertificatesOutput, error) {
-	l, err := a.listener(in.ListenerArn)
-	if err != nil {
-		return nil, err
-	}
-	out := &elb.DescribeListenerCertificatesOutput{Certificates: []types.Certificate{}}
-	for _, c := range l.Certificates {
-		out.Certificates = append(out.Certificates, types.Certificate{CertificateArn: c.CertificateArn, IsDefault: aws.Bool(true)})
-	}
-	return out, nil
-}
-
-// DescribeRules lists the default rule, the only one here.
-func (a elbAPI) DescribeRules(_ context.Context, in *elb.DescribeRulesInput) (*elb.DescribeRulesOutput, error) {
-	l, err := a.listener(in.ListenerArn)
-	if err != nil {
-		return nil, err
-	}
-	return &elb.DescribeRulesOutput{Rules: []types.Rule{{
-		RuleArn:  aws.String(strings.Replace(*l.ListenerArn, ":listener/", ":listener-rule/", 1) + "/" + digestName(*l.ListenerArn)[:16]),
-		Priority: aws.String("default"), IsDefault: aws.Bool(true), Conditions: []types.RuleCondition{}, Actions: l.DefaultActions,
-	}}}, nil
 }
 
 // DescribeSSLPolicies lists the names of the TLS policies.
@@ -1150,6 +1256,13 @@ func (a elbAPI) tagsOf(arn string) (map[string]string, error) {
 		}
 		return tg.Tags, nil
 	}
+	if strings.Contains(arn, ":listener-rule/") {
+		r := a.state.ELB.Rules[arn]
+		if r == nil || !a.visible(arn) {
+			return nil, fail("RuleNotFound", "One or more rules not found")
+		}
+		return r.Tags, nil
+	}
 	l, err := a.listener(&arn)
 	if err != nil {
 		return nil, err
@@ -1157,7 +1270,7 @@ func (a elbAPI) tagsOf(arn string) (map[string]string, error) {
 	return l.Tags, nil
 }
 
-// AddTags tags load balancers, target groups and listeners.
+// AddTags tags load balancers, target groups, listeners and rules.
 func (a elbAPI) AddTags(_ context.Context, in *elb.AddTagsInput) (*elb.AddTagsOutput, error) {
 	for _, arn := range in.ResourceArns {
 		tags, err := a.tagsOf(arn)
@@ -1233,7 +1346,10 @@ func (a elbAPI) serve(l *elbListener) error {
 	if err != nil {
 		return err
 	}
-	return a.bind(l, cert)
+	if err := a.bind(l, cert); err != nil || len(l.Extra) == 0 {
+		return err
+	}
+	return a.showCertificates(l)
 }
 
 // serveLater waits until the program that has taken a listener's port meanwhile

@@ -256,6 +256,9 @@ func (c *Cloud) taggedELB() []taggedThing {
 	for arn, l := range c.state.ELB.Listeners {
 		all = append(all, taggedThing{arn, l.Tags})
 	}
+	for arn, r := range c.state.ELB.Rules {
+		all = append(all, taggedThing{arn, r.Tags})
+	}
 	return all
 }
 

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -35,7 +36,8 @@ const (
 	closePatience = 5 * time.Second
 )
 
-// Options are a load balancer's attributes.
+// Options are the attributes of a load balancer and of its listener, and the
+// listener's rules.
 type Options struct {
 	// IdleTimeout is how long a target may take to begin its answer, and a
 	// client's connection may be idle. AWS's default is 60 s.
@@ -43,13 +45,44 @@ type Options struct {
 	// DropInvalidHeaders removes header fields whose names hold anything but
 	// letters, digits and hyphens.
 	DropInvalidHeaders bool
+	// Header is set on every answer, over what the target says.
+	Header map[string]string
+	// HideServer removes the header field Server from every answer.
+	HideServer bool
+	// Rules are tried in their order before the listener's action.
+	Rules []Rule
 }
 
 // Action is what a listener does with a request; exactly one field is set.
 type Action struct {
 	Forward  *Group
+	Split    []Share
 	Redirect *Redirect
 	Fixed    *Fixed
+}
+
+// Share is the part of the requests that a group gets, among others.
+type Share struct {
+	Group  *Group
+	Weight int
+}
+
+// group is where a request is forwarded to, nil for nowhere.
+func (a Action) group() *Group {
+	total := 0
+	for _, s := range a.Split {
+		total += s.Weight
+	}
+	if total == 0 {
+		return a.Forward
+	}
+	at := mathrand.IntN(total)
+	for _, s := range a.Split {
+		if at -= s.Weight; at < 0 {
+			return s.Group
+		}
+	}
+	return nil // not reached: the weights are more than what was drawn
 }
 
 // Redirect sends the client elsewhere. The fields may hold AWS's placeholders
@@ -74,7 +107,7 @@ type Listener struct {
 	secure   bool
 	port     string
 	config   atomic.Pointer[config]
-	cert     atomic.Pointer[tls.Certificate]
+	certs    atomic.Pointer[[]*tls.Certificate]
 }
 
 type config struct {
@@ -101,10 +134,10 @@ func Listen(port int, cert *tls.Certificate, action Action, options Options) (*L
 		MaxHeaderBytes:    64 << 10,
 	}
 	if cert != nil {
-		l.cert.Store(cert)
+		l.SetCertificates(cert)
 		l.server.TLSConfig = &tls.Config{
 			MinVersion:     tls.VersionTLS12,
-			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return l.cert.Load(), nil },
+			GetCertificate: l.certificate,
 		}
 		go func() { _ = l.server.ServeTLS(bound, "", "") }() // ends by Close, with http.ErrServerClosed
 	} else {
@@ -118,8 +151,19 @@ func (l *Listener) Configure(action Action, options Options) {
 	l.config.Store(&config{action, options})
 }
 
-// SetCertificate replaces an HTTPS listener's certificate.
-func (l *Listener) SetCertificate(cert *tls.Certificate) { l.cert.Store(cert) }
+// SetCertificates replaces an HTTPS listener's certificates. The first one is
+// for the clients whose name no other one has.
+func (l *Listener) SetCertificates(certs ...*tls.Certificate) { l.certs.Store(&certs) }
+
+func (l *Listener) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	all := *l.certs.Load()
+	for _, cert := range all {
+		if hello.SupportsCertificate(cert) == nil {
+			return cert, nil
+		}
+	}
+	return all[0], nil
+}
 
 // Addr is the bound address.
 func (l *Listener) Addr() string { return l.listener.Addr().String() }
@@ -136,26 +180,69 @@ func (l *Listener) Close() {
 	}
 }
 
-// ServeHTTP does with the request what the listener's action says.
+// ServeHTTP does with the request what the first rule that it meets says, or
+// else the listener's action.
 func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := l.config.Load()
-	switch {
-	case c.action.Redirect != nil:
-		w.Header().Set("Server", "awselb/2.0")
-		http.Redirect(w, r, l.redirect(c.action.Redirect, r), c.action.Redirect.Code)
-	case c.action.Fixed != nil:
-		w.Header().Set("Server", "awselb/2.0")
-		if c.action.Fixed.ContentType != "" {
-			w.Header().Set("Content-Type", c.action.Fixed.ContentType)
+	action := c.action
+	for _, rule := range c.options.Rules {
+		if rule.Match(r) {
+			action = rule.Action
+			break
 		}
-		w.WriteHeader(c.action.Fixed.Code)
-		_, _ = io.WriteString(w, c.action.Fixed.Body) // the client may have gone
-	case c.action.Forward != nil:
-		l.forward(w, r, c)
+	}
+	if c.options.HideServer || len(c.options.Header) > 0 {
+		w = &dressed{ResponseWriter: w, options: &c.options}
+	}
+	switch {
+	case action.Redirect != nil:
+		w.Header().Set("Server", "awselb/2.0")
+		http.Redirect(w, r, l.redirect(action.Redirect, r), action.Redirect.Code)
+	case action.Fixed != nil:
+		w.Header().Set("Server", "awselb/2.0")
+		if action.Fixed.ContentType != "" {
+			w.Header().Set("Content-Type", action.Fixed.ContentType)
+		}
+		w.WriteHeader(action.Fixed.Code)
+		_, _ = io.WriteString(w, action.Fixed.Body) // the client may have gone
 	default:
+		if group := action.group(); group != nil {
+			l.forward(w, r, group, c.options)
+			return
+		}
 		refuse(w, http.StatusServiceUnavailable)
 	}
 }
+
+// dressed changes an answer's header as the listener's attributes say.
+type dressed struct {
+	http.ResponseWriter
+	options *Options
+	done    bool
+}
+
+func (d *dressed) WriteHeader(code int) {
+	if !d.done && code >= 200 { // the final one
+		d.done = true
+		for name, value := range d.options.Header {
+			d.Header().Set(name, value)
+		}
+		if d.options.HideServer {
+			d.Header().Del("Server")
+		}
+	}
+	d.ResponseWriter.WriteHeader(code)
+}
+
+func (d *dressed) Write(text []byte) (int, error) {
+	if !d.done {
+		d.WriteHeader(http.StatusOK)
+	}
+	return d.ResponseWriter.Write(text)
+}
+
+// Unwrap is for http.ResponseController.
+func (d *dressed) Unwrap() http.ResponseWriter { return d.ResponseWriter }
 
 // refuse answers as AWS's load balancers do of themselves.
 func refuse(w http.ResponseWriter, code int) {
@@ -201,18 +288,18 @@ func (l *Listener) protocol() string {
 	return "http"
 }
 
-func (l *Listener) forward(w http.ResponseWriter, r *http.Request, c *config) {
-	t := c.action.Forward.pick()
+func (l *Listener) forward(w http.ResponseWriter, r *http.Request, group *Group, options Options) {
+	t := group.pick()
 	if t == nil {
 		refuse(w, http.StatusServiceUnavailable)
 		return
 	}
-	defer c.action.Forward.release(t)
+	defer group.release(t)
 	if t.Addr == "" {
 		refuse(w, http.StatusBadGateway)
 		return
 	}
-	if c.options.DropInvalidHeaders {
+	if options.DropInvalidHeaders {
 		for name := range r.Header {
 			if !validHeader(name) {
 				delete(r.Header, name)
@@ -220,7 +307,7 @@ func (l *Listener) forward(w http.ResponseWriter, r *http.Request, c *config) {
 		}
 	}
 	proxy := &httputil.ReverseProxy{
-		Transport: timed{t.transport, c.options.IdleTimeout},
+		Transport: timed{t.transport, options.IdleTimeout},
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(&url.URL{Scheme: "http", Host: t.Addr})
 			p.Out.Host = p.In.Host // a load balancer passes it on
