@@ -170,6 +170,7 @@ func (c *Cloud) ec2Service() service {
 		ec2op("DetachNetworkInterface", a.DetachNetworkInterface),
 		ec2op("DetachVpnGateway", a.DetachVpnGateway),
 		ec2op("DisassociateRouteTable", a.DisassociateRouteTable),
+		ec2op("ModifySecurityGroupRules", a.ModifySecurityGroupRules),
 		ec2op("ModifySubnetAttribute", a.ModifySubnetAttribute),
 		ec2op("ModifyVpcAttribute", a.ModifyVpcAttribute),
 		ec2op("ReplaceNetworkAclAssociation", a.ReplaceNetworkAclAssociation),
@@ -178,6 +179,8 @@ func (c *Cloud) ec2Service() service {
 		ec2op("ReplaceRouteTableAssociation", a.ReplaceRouteTableAssociation),
 		ec2op("RevokeSecurityGroupEgress", a.RevokeSecurityGroupEgress),
 		ec2op("RevokeSecurityGroupIngress", a.RevokeSecurityGroupIngress),
+		ec2op("UpdateSecurityGroupRuleDescriptionsEgress", a.UpdateSecurityGroupRuleDescriptionsEgress),
+		ec2op("UpdateSecurityGroupRuleDescriptionsIngress", a.UpdateSecurityGroupRuleDescriptionsIngress),
 	)}
 }
 

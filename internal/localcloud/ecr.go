@@ -32,6 +32,7 @@ type ecrRepository struct {
 	Mutability string            `json:"mutability"`
 	Encryption string            `json:"encryption"`
 	Lifecycle  string            `json:"lifecycle,omitempty"`
+	Policy     string            `json:"policy,omitempty"`
 	Evaluated  time.Time         `json:"evaluated,omitzero"` // the lifecycle
 	Tags       map[string]string `json:"tags,omitempty"`
 }
@@ -46,7 +47,8 @@ func (c *Cloud) ecrService() service {
 		op("PutLifecyclePolicy", a.PutLifecyclePolicy), op("GetLifecyclePolicy", a.GetLifecyclePolicy), op("DeleteLifecyclePolicy", a.DeleteLifecyclePolicy),
 		op("DescribeImages", a.DescribeImages), op("ListImages", a.ListImages), op("BatchGetImage", a.BatchGetImage), op("BatchDeleteImage", a.BatchDeleteImage),
 		op("StartImageScan", a.StartImageScan), op("DescribeImageScanFindings", a.DescribeImageScanFindings),
-		op("GetAuthorizationToken", a.GetAuthorizationToken),
+		op("GetAuthorizationToken", a.GetAuthorizationToken), op("BatchCheckLayerAvailability", a.BatchCheckLayerAvailability),
+		op("SetRepositoryPolicy", a.SetRepositoryPolicy), op("GetRepositoryPolicy", a.GetRepositoryPolicy), op("DeleteRepositoryPolicy", a.DeleteRepositoryPolicy),
 		op("TagResource", a.TagResource), op("UntagResource", a.UntagResource), op("ListTagsForResource", a.ListTagsForResource),
 	)}
 }

@@ -23,14 +23,19 @@ type ecsState struct {
 	Revisions   map[string]int32          `json:"revisions,omitempty"`   // the last of each family, which are never used again
 	Services    map[string]*ecsService    `json:"services,omitempty"`    // by cluster/name
 	Tasks       map[string]*ecsTask       `json:"tasks,omitempty"`       // by id
+	Account     map[string]string         `json:"account,omitempty"`     // settings that were changed
 }
 
 type ecsCluster struct {
 	Name     string                 `json:"name"`
 	Status   string                 `json:"status"`
 	Settings []types.ClusterSetting `json:"settings,omitempty"`
-	Tags     map[string]string      `json:"tags,omitempty"`
-	Deleted  time.Time              `json:"deleted,omitzero"`
+	// Providers and Strategy are what tasks run on that name nothing else.
+	Providers     []string                             `json:"providers,omitempty"`
+	Strategy      []types.CapacityProviderStrategyItem `json:"strategy,omitempty"`
+	Configuration *types.ClusterConfiguration          `json:"configuration,omitempty"`
+	Tags          map[string]string                    `json:"tags,omitempty"`
+	Deleted       time.Time                            `json:"deleted,omitzero"`
 }
 
 // The states of clusters, services and deployments.
@@ -59,7 +64,9 @@ func (c *Cloud) ecsService() service {
 	a := ecsAPI{c}
 	return service{model: "ecs", signing: "ecs", protocol: protocolJSON, operations: operations(
 		op("CreateCluster", a.CreateCluster), op("DeleteCluster", a.DeleteCluster), op("DescribeClusters", a.DescribeClusters), op("ListClusters", a.ListClusters),
-		op("UpdateClusterSettings", a.UpdateClusterSettings),
+		op("UpdateClusterSettings", a.UpdateClusterSettings), op("UpdateCluster", a.UpdateCluster), op("PutClusterCapacityProviders", a.PutClusterCapacityProviders),
+		op("ListAccountSettings", a.ListAccountSettings), op("PutAccountSetting", a.PutAccountSetting), op("PutAccountSettingDefault", a.PutAccountSettingDefault),
+		op("DeleteAccountSetting", a.DeleteAccountSetting),
 		op("RegisterTaskDefinition", a.RegisterTaskDefinition), op("DeregisterTaskDefinition", a.DeregisterTaskDefinition),
 		op("DeleteTaskDefinitions", a.DeleteTaskDefinitions), op("DescribeTaskDefinition", a.DescribeTaskDefinition),
 		op("ListTaskDefinitions", a.ListTaskDefinitions), op("ListTaskDefinitionFamilies", a.ListTaskDefinitionFamilies),
@@ -113,7 +120,13 @@ func (a ecsAPI) CreateCluster(_ context.Context, in *ecs.CreateClusterInput) (*e
 	}
 	cl := a.state.ECS.Clusters[name]
 	if cl == nil || cl.Status != ecsActive {
-		cl = &ecsCluster{Name: name, Status: ecsActive, Settings: in.Settings, Tags: ecsTags(in.Tags)}
+		cl = &ecsCluster{Name: name, Status: ecsActive, Settings: in.Settings, Configuration: in.Configuration, Tags: ecsTags(in.Tags)}
+		if err := cl.provide(in.CapacityProviders, in.DefaultCapacityProviderStrategy); err != nil {
+			return nil, err
+		}
+		if in.ServiceConnectDefaults != nil {
+			return nil, fail("InvalidParameterException", "The local cloud has no Service Connect")
+		}
 		if len(cl.Settings) == 0 {
 			cl.Settings = []types.ClusterSetting{{Name: types.ClusterSettingNameContainerInsights, Value: aws.String("disabled")}}
 		}
@@ -123,14 +136,24 @@ func (a ecsAPI) CreateCluster(_ context.Context, in *ecs.CreateClusterInput) (*e
 		a.state.ECS.Clusters[name] = cl
 		a.born(a.clusterARN(name))
 	}
-	described := a.describeCluster(cl, true)
+	described := a.describeCluster(cl, types.ClusterFieldTags, types.ClusterFieldSettings, types.ClusterFieldConfigurations)
 	return &ecs.CreateClusterOutput{Cluster: &described}, nil
 }
 
-func (a ecsAPI) describeCluster(cl *ecsCluster, tags bool) types.Cluster {
+// describeCluster describes a cluster. What is not asked for is left out or
+// empty, as on AWS
+// (https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeClusters.html).
+func (a ecsAPI) describeCluster(cl *ecsCluster, include ...types.ClusterField) types.Cluster {
 	d := types.Cluster{
-		ClusterArn: aws.String(a.clusterARN(cl.Name)), ClusterName: aws.String(cl.Name), Status: aws.String(cl.Status), Settings: cl.Settings,
-		CapacityProviders: []string{}, DefaultCapacityProviderStrategy: []types.CapacityProviderStrategyItem{}, Statistics: []types.KeyValuePair{}, Tags: []types.Tag{},
+		ClusterArn: aws.String(a.clusterARN(cl.Name)), ClusterName: aws.String(cl.Name), Status: aws.String(cl.Status), Settings: []types.ClusterSetting{},
+		CapacityProviders: append([]string{}, cl.Providers...), DefaultCapacityProviderStrategy: append([]types.CapacityProviderStrategyItem{}, cl.Strategy...),
+		Statistics: []types.KeyValuePair{}, Tags: []types.Tag{},
+	}
+	if slices.Contains(include, types.ClusterFieldSettings) {
+		d.Settings = cl.Settings
+	}
+	if slices.Contains(include, types.ClusterFieldConfigurations) {
+		d.Configuration = cl.Configuration
 	}
 	for _, s := range a.state.ECS.Services {
 		if s.Cluster == cl.Name && s.Status == ecsActive {
@@ -146,7 +169,7 @@ func (a ecsAPI) describeCluster(cl *ecsCluster, tags bool) types.Cluster {
 			d.PendingTasksCount++
 		}
 	}
-	if tags {
+	if slices.Contains(include, types.ClusterFieldTags) {
 		d.Tags = writeECSTags(cl.Tags)
 	}
 	return d
@@ -170,7 +193,7 @@ func (a ecsAPI) DeleteCluster(_ context.Context, in *ecs.DeleteClusterInput) (*e
 		}
 	}
 	cl.Status, cl.Deleted = ecsInactive, a.now()
-	described := a.describeCluster(cl, true)
+	described := a.describeCluster(cl, types.ClusterFieldTags)
 	return &ecs.DeleteClusterOutput{Cluster: &described}, nil
 }
 
@@ -187,7 +210,7 @@ func (a ecsAPI) DescribeClusters(_ context.Context, in *ecs.DescribeClustersInpu
 			out.Failures = append(out.Failures, types.Failure{Arn: aws.String(a.clusterARN(lastPart(name))), Reason: aws.String("MISSING")})
 			continue
 		}
-		out.Clusters = append(out.Clusters, a.describeCluster(cl, slices.Contains(in.Include, types.ClusterFieldTags)))
+		out.Clusters = append(out.Clusters, a.describeCluster(cl, in.Include...))
 	}
 	return out, nil
 }
@@ -212,7 +235,7 @@ func (a ecsAPI) UpdateClusterSettings(_ context.Context, in *ecs.UpdateClusterSe
 		return nil, err
 	}
 	cl.Settings = slices.Clone(in.Settings)
-	described := a.describeCluster(cl, false)
+	described := a.describeCluster(cl, types.ClusterFieldSettings)
 	return &ecs.UpdateClusterSettingsOutput{Cluster: &described}, nil
 }
 

@@ -27,6 +27,7 @@ type ecsService struct {
 	PropagateTags types.PropagateTags
 	ManagedTags   bool
 	Exec          bool
+	Rebalancing   types.AvailabilityZoneRebalancing
 	Tags          map[string]string
 
 	// Deployments begin with the primary one. None is changed in place, since
@@ -198,7 +199,10 @@ func (a ecsAPI) CreateService(_ context.Context, in *ecs.CreateServiceInput) (*e
 	s := &ecsService{
 		Name: name, Cluster: cl.Name, Status: ecsActive, Created: a.now(), Token: aws.ToString(in.ClientToken), Desired: aws.ToInt32(in.DesiredCount),
 		Rollout: config, Grace: in.HealthCheckGracePeriodSeconds, PropagateTags: in.PropagateTags, ManagedTags: in.EnableECSManagedTags,
-		Exec: in.EnableExecuteCommand, Tags: ecsTags(in.Tags),
+		Exec: in.EnableExecuteCommand, Rebalancing: cmp.Or(in.AvailabilityZoneRebalancing, types.AvailabilityZoneRebalancingEnabled), Tags: ecsTags(in.Tags),
+	}
+	if err := s.checkRebalancing(); err != nil {
+		return nil, err
 	}
 	if len(in.LoadBalancers) > 0 {
 		s.Grace = overlay(s.Grace, aws.Int32(0))
@@ -212,6 +216,16 @@ func (a ecsAPI) CreateService(_ context.Context, in *ecs.CreateServiceInput) (*e
 	a.wakeScheduler()
 	described := a.describeService(s, true)
 	return &ecs.CreateServiceOutput{Service: &described}, nil
+}
+
+// checkRebalancing refuses what
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-rebalancing.html
+// rules out: a task of the other zone starts before one is stopped.
+func (s *ecsService) checkRebalancing() error {
+	if s.Rebalancing == types.AvailabilityZoneRebalancingEnabled && *s.Rollout.MaximumPercent <= 100 {
+		return fail("InvalidParameterException", "availabilityZoneRebalancing can't be ENABLED when maximumPercent is 100 or less.")
+	}
+	return nil
 }
 
 // deploy puts a new deployment in front of the others.
@@ -271,6 +285,11 @@ func (a ecsAPI) UpdateService(_ context.Context, in *ecs.UpdateServiceInput) (*e
 	if in.DesiredCount != nil && *in.DesiredCount < 0 {
 		return nil, fail("InvalidParameterException", "desiredCount has to be 0 or more.")
 	}
+	proposed := ecsService{Rollout: config, Rebalancing: cmp.Or(in.AvailabilityZoneRebalancing, s.Rebalancing, types.AvailabilityZoneRebalancingDisabled)}
+	if err := proposed.checkRebalancing(); err != nil {
+		return nil, err
+	}
+	s.Rebalancing = proposed.Rebalancing
 	exec := aws.ToBool(overlay(in.EnableExecuteCommand, &s.Exec))
 	s.Rollout, s.Grace, s.Desired = config, overlay(in.HealthCheckGracePeriodSeconds, s.Grace), *overlay(in.DesiredCount, &s.Desired)
 	s.PropagateTags, s.ManagedTags = cmp.Or(in.PropagateTags, s.PropagateTags), *overlay(in.EnableECSManagedTags, &s.ManagedTags)
@@ -359,7 +378,7 @@ func (a ecsAPI) describeService(s *ecsService, tags bool) types.Service {
 		EnableECSManagedTags: s.ManagedTags, EnableExecuteCommand: s.Exec, HealthCheckGracePeriodSeconds: s.Grace, LaunchType: types.LaunchTypeFargate,
 		LoadBalancers: slices.Clone(primary.Balancers), NetworkConfiguration: networkOf(primary), PlatformFamily: aws.String("Linux"),
 		PlatformVersion: aws.String(cmp.Or(primary.Platform, "LATEST")), PropagateTags: cmp.Or(s.PropagateTags, types.PropagateTagsNone),
-		SchedulingStrategy: types.SchedulingStrategyReplica, TaskDefinition: aws.String(primary.Definition), Events: slices.Clone(s.Events),
+		SchedulingStrategy: types.SchedulingStrategyReplica, AvailabilityZoneRebalancing: cmp.Or(s.Rebalancing, types.AvailabilityZoneRebalancingDisabled), TaskDefinition: aws.String(primary.Definition), Events: slices.Clone(s.Events),
 		PlacementConstraints: []types.PlacementConstraint{}, PlacementStrategy: []types.PlacementStrategy{}, ServiceRegistries: []types.ServiceRegistry{},
 		RoleArn: aws.String(a.arn("iam", "role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS")), Tags: []types.Tag{},
 	}

@@ -78,6 +78,7 @@ func (c *Cloud) elbService() service {
 		op("RemoveListenerCertificates", a.RemoveListenerCertificates), op("DescribeSSLPolicies", a.DescribeSSLPolicies),
 		op("CreateRule", a.CreateRule), op("DeleteRule", a.DeleteRule), op("DescribeRules", a.DescribeRules), op("ModifyRule", a.ModifyRule),
 		op("SetRulePriorities", a.SetRulePriorities), op("DescribeAccountLimits", a.DescribeAccountLimits),
+		op("DescribeCapacityReservation", a.DescribeCapacityReservation), op("ModifyCapacityReservation", a.ModifyCapacityReservation),
 		op("AddTags", a.AddTags), op("RemoveTags", a.RemoveTags), op("DescribeTags", a.DescribeTags),
 	)}
 }
@@ -480,6 +481,27 @@ func (a elbAPI) SetIpAddressType(_ context.Context, in *elb.SetIpAddressTypeInpu
 	}
 	lb.IpAddressType = in.IpAddressType
 	return &elb.SetIpAddressTypeOutput{IpAddressType: in.IpAddressType}, nil
+}
+
+// DescribeCapacityReservation says that nothing is reserved.
+func (a elbAPI) DescribeCapacityReservation(_ context.Context, in *elb.DescribeCapacityReservationInput) (*elb.DescribeCapacityReservationOutput, error) {
+	if _, err := a.loadBalancer(in.LoadBalancerArn); err != nil {
+		return nil, err
+	}
+	return &elb.DescribeCapacityReservationOutput{CapacityReservationState: []types.ZonalCapacityReservationState{}, DecreaseRequestsRemaining: aws.Int32(2)}, nil
+}
+
+// ModifyCapacityReservation reserves nothing, as in an account that has no quota
+// for it
+// (https://docs.aws.amazon.com/elasticloadbalancing/latest/application/capacity-unit-reservation.html).
+func (a elbAPI) ModifyCapacityReservation(_ context.Context, in *elb.ModifyCapacityReservationInput) (*elb.ModifyCapacityReservationOutput, error) {
+	if _, err := a.loadBalancer(in.LoadBalancerArn); err != nil {
+		return nil, err
+	}
+	if m := in.MinimumLoadBalancerCapacity; m != nil && aws.ToInt32(m.CapacityUnits) > 0 {
+		return nil, fail("CapacityUnitsLimitExceeded", "The local cloud's load balancers have no capacity to reserve")
+	}
+	return &elb.ModifyCapacityReservationOutput{CapacityReservationState: []types.ZonalCapacityReservationState{}, DecreaseRequestsRemaining: aws.Int32(2)}, nil
 }
 
 // DescribeAccountLimits lists the quotas of a new account

@@ -51,7 +51,7 @@ func (c *Cloud) iamService() service {
 		op("DeleteRolePolicy", a.DeleteRolePolicy),
 		op("DeleteServiceLinkedRole", a.DeleteServiceLinkedRole),
 		op("DetachRolePolicy", a.DetachRolePolicy),
-		op("GetRole", a.GetRole),
+		op("GetUser", a.GetUser), op("GetRole", a.GetRole),
 		op("GetRolePolicy", a.GetRolePolicy),
 		op("GetServiceLinkedRoleDeletionStatus", a.GetServiceLinkedRoleDeletionStatus),
 		op("ListAttachedRolePolicies", a.ListAttachedRolePolicies),

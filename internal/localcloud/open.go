@@ -104,6 +104,7 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	})
 	// Tasks come last: they pull from the registry and talk to the databases.
 	c.restoreDatabases()
+	c.spawn(c.runExports)
 	c.restoreBalancers()
 	c.restoreTasks()
 	return c, nil

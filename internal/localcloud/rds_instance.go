@@ -69,6 +69,7 @@ type dbInstance struct {
 	Insights       bool     `json:"insights,omitempty"`
 	InsightsDays   int32    `json:"insightsDays,omitempty"`
 	Logs           []string `json:"logs,omitempty"`
+	Exported       int64    `json:"exported,omitempty"`  // bytes of the log that CloudWatch has
 	Interface      string   `json:"interface,omitempty"` // its id
 	Port           int      `json:"port,omitempty"`
 

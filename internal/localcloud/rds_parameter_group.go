@@ -1,6 +1,7 @@
 package localcloud
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -21,6 +22,8 @@ type dbParameterGroup struct {
 	Tags        map[string]string `json:"tags,omitempty"`
 	// Values are those set by the user.
 	Values map[string]string `json:"values,omitempty"`
+	// Methods are how the user had values applied, which reads back.
+	Methods map[string]types.ApplyMethod `json:"methods,omitempty"`
 }
 
 func (g *dbParameterGroup) key() string { return "pg:" + g.Name }
@@ -154,6 +157,9 @@ func (a rdsAPI) DescribeDBParameters(_ context.Context, in *rds.DescribeDBParame
 			x.ParameterValue = aws.String(v)
 		}
 		x.Source = aws.String(source)
+		if method := g.Methods[p.Name]; source == "user" && method != "" {
+			x.ApplyMethod = method
+		}
 		match, err := rdsMatch(in.Filters, map[string]string{"parameter-name": p.Name})
 		if err != nil {
 			return nil, err
@@ -237,6 +243,10 @@ func (a rdsAPI) ModifyDBParameterGroup(_ context.Context, in *rds.ModifyDBParame
 	if values == nil {
 		values = map[string]string{}
 	}
+	methods := maps.Clone(g.Methods)
+	if methods == nil {
+		methods = map[string]types.ApplyMethod{}
+	}
 	for _, p := range in.Parameters {
 		static, err := checkParameter(known, p)
 		if err != nil {
@@ -246,13 +256,14 @@ func (a rdsAPI) ModifyDBParameterGroup(_ context.Context, in *rds.ModifyDBParame
 			return nil, fail("InvalidParameterCombination", "cannot use immediate apply method for static parameter")
 		}
 		values[*p.ParameterName] = aws.ToString(p.ParameterValue)
+		methods[*p.ParameterName] = cmp.Or(p.ApplyMethod, types.ApplyMethodPendingReboot)
 		if p.ApplyMethod == types.ApplyMethodImmediate {
 			now[*p.ParameterName] = aws.String(aws.ToString(p.ParameterValue))
 		} else {
 			later = true
 		}
 	}
-	g.Values = values
+	g.Values, g.Methods = values, methods
 	a.applyParameters(g, now, later)
 	return &rds.ModifyDBParameterGroupOutput{DBParameterGroupName: aws.String(g.Name)}, nil
 }

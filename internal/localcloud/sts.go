@@ -18,12 +18,12 @@ func (c *Cloud) stsService() service {
 }
 
 // callerARN is everybody: the local cloud has one user.
-func (c *Cloud) callerARN() string { return c.arn("iam", "user/local") }
+func (c *Cloud) callerARN() string { return c.arn("iam", "user/"+localUser) }
 
 func (a stsAPI) GetCallerIdentity(context.Context, *sts.GetCallerIdentityInput) (*sts.GetCallerIdentityOutput, error) {
 	return &sts.GetCallerIdentityOutput{
 		Account: aws.String(a.cfg.Account),
 		Arn:     aws.String(a.callerARN()),
-		UserId:  aws.String("AIDALOCALCLOUDUSER000"),
+		UserId:  aws.String(localUserID),
 	}, nil
 }

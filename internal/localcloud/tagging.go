@@ -22,6 +22,8 @@ func (c *Cloud) taggingService() service {
 			op("GetResources", a.GetResources),
 			op("GetTagKeys", a.GetTagKeys),
 			op("GetTagValues", a.GetTagValues),
+			op("TagResources", a.TagResources),
+			op("UntagResources", a.UntagResources),
 		),
 	}
 }

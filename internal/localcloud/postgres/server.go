@@ -200,6 +200,9 @@ func (s *Server) configure(settings Settings) error {
 		"shared_buffers = 32MB",
 		"timezone = UTC",
 		"log_timezone = UTC",
+		// RDS's own, which can't be changed there:
+		// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_LogAccess.Concepts.PostgreSQL.overview.parameter-groups.html
+		"log_line_prefix = '%t:%r:%u@%d:[%p]:'",
 		"password_encryption = scram-sha-256",
 		"ssl = on",
 		"ssl_cert_file = " + quote(filepath.Join(s.dir, "server.crt")),

@@ -1,0 +1,223 @@
+package localcloud
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
+	"github.com/aws/aws-sdk-go-v2/service/rds/types"
+)
+
+const (
+	// rdsLogFile is the one log file of an instance. RDS begins a new one each
+	// hour, error/postgresql.log.2026-11-29-10.
+	rdsLogFile = "error/postgresql.log"
+	// rdsLogType is that log as an export to CloudWatch calls it.
+	rdsLogType = "postgresql"
+	// exportTick is how often a log is looked at for new lines. RDS takes seconds.
+	exportTick = 200 * time.Millisecond
+	// mostExported is what is read of a log at once.
+	mostExported = 1 << 20
+	// logPage is how much of a log an answer has, as RDS's
+	// (https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DownloadDBLogFilePortion.html).
+	logPage = 1 << 20
+)
+
+// logGroupOf is where RDS sends an instance's log: the instance's name and the
+// log's, with a stream for the instance
+// (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_LogAccess.Concepts.PostgreSQL.html).
+func logGroupOf(db *dbInstance) (group, stream string) {
+	return "/aws/rds/instance/" + db.ID + "/" + rdsLogType, db.ID + ".0"
+}
+
+// runExports sends the logs of the instances that export them, until ctx ends.
+func (c *Cloud) runExports(ctx context.Context) {
+	tick := time.NewTicker(exportTick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			c.exportLogs()
+		}
+	}
+}
+
+// logFileOf is the file that an instance's server writes its log to, "" for one
+// that can have no server.
+func (c *Cloud) logFileOf(db *dbInstance) string {
+	server, err := c.engine.Server(db.Resource)
+	if err != nil {
+		return ""
+	}
+	return server.LogFile()
+}
+
+// exportLogs sends what has been written since the last look. It takes the lock.
+func (c *Cloud) exportLogs() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, db := range c.state.RDS.Instances {
+		file := c.logFileOf(db)
+		info, err := os.Stat(file)
+		if err != nil || info.Size() == db.Exported {
+			continue
+		}
+		if !slices.Contains(db.Logs, rdsLogType) {
+			// What is written before it is exported never is.
+			db.Exported = info.Size()
+			continue
+		}
+		if info.Size() < db.Exported {
+			db.Exported = 0 // a new file
+		}
+		text, err := readPart(file, db.Exported, mostExported)
+		if err != nil {
+			c.log.Error("a database's log could not be read", "database", db.ID, "error", err)
+			continue
+		}
+		text = text[:bytes.LastIndexByte(text, '\n')+1] // a line that is not whole comes next time
+		if len(text) == 0 {
+			continue
+		}
+		db.Exported += int64(len(text))
+		c.dirty = true
+		group, stream := logGroupOf(db)
+		for _, record := range logRecords(string(text)) {
+			if err := c.exportRecord(group, stream, record); err != nil {
+				c.log.Error("a line of a database's log was lost", "database", db.ID, "error", err)
+			}
+		}
+	}
+	c.save()
+}
+
+// exportRecord adds a record to the group, which RDS makes when it is missing.
+func (c *Cloud) exportRecord(group, stream, record string) error {
+	g := c.state.Logs.Groups[group]
+	if g == nil {
+		g = &logGroup{Name: group, Created: c.now().UnixMilli(), Tags: map[string]string{}, Streams: map[string]*logStream{}}
+		if c.state.Logs.Groups == nil {
+			c.state.Logs.Groups = map[string]*logGroup{}
+		}
+		c.state.Logs.Groups[group] = g
+	}
+	s := g.Streams[stream]
+	if s == nil {
+		s = c.addStream(g, stream)
+	}
+	return c.appendEvent(g, s, stream, cmp.Or(recordTime(record), c.now().UnixMilli()), record)
+}
+
+// logRecords are a log's lines, of which those that begin with a tab belong to
+// the one before.
+func logRecords(text string) (records []string) {
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\r\n")
+		if strings.HasPrefix(line, "\t") && len(records) > 0 {
+			records[len(records)-1] += "\n" + line
+			continue
+		}
+		if line != "" {
+			records = append(records, line)
+		}
+	}
+	return records
+}
+
+// recordTime is when a record was written, 0 if it does not say.
+func recordTime(record string) int64 {
+	const layout = "2006-01-02 15:04:05 MST"
+	if len(record) < len(layout) {
+		return 0
+	}
+	t, err := time.Parse(layout, record[:len(layout)])
+	if err != nil {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func readPart(file string, from, most int64) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // only read
+	return io.ReadAll(io.NewSectionReader(f, from, most))
+}
+
+// DescribeDBLogFiles lists the log of an instance.
+func (a rdsAPI) DescribeDBLogFiles(_ context.Context, in *rds.DescribeDBLogFilesInput) (*rds.DescribeDBLogFilesOutput, error) {
+	db, err := a.instance(in.DBInstanceIdentifier)
+	if err != nil {
+		return nil, err
+	}
+	out := &rds.DescribeDBLogFilesOutput{DescribeDBLogFiles: []types.DescribeDBLogFilesDetails{}}
+	info, err := os.Stat(a.logFileOf(db))
+	if err != nil || !strings.Contains(rdsLogFile, aws.ToString(in.FilenameContains)) || info.Size() < aws.ToInt64(in.FileSize) || info.ModTime().UnixMilli() < aws.ToInt64(in.FileLastWritten) {
+		return out, nil
+	}
+	out.DescribeDBLogFiles = append(out.DescribeDBLogFiles, types.DescribeDBLogFilesDetails{
+		LogFileName: aws.String(rdsLogFile), LastWritten: aws.Int64(info.ModTime().UnixMilli()), Size: aws.Int64(info.Size()),
+	})
+	return out, nil
+}
+
+// DownloadDBLogFilePortion reads a log from a marker on: "0" is its beginning,
+// and without one only the last lines are sent.
+func (a rdsAPI) DownloadDBLogFilePortion(_ context.Context, in *rds.DownloadDBLogFilePortionInput) (*rds.DownloadDBLogFilePortionOutput, error) {
+	db, err := a.instance(in.DBInstanceIdentifier)
+	if err != nil {
+		return nil, err
+	}
+	missing := fail("DBLogFileNotFoundFault", "DBLog File: %s, is not found on the DB instance", aws.ToString(in.LogFileName))
+	if aws.ToString(in.LogFileName) != rdsLogFile {
+		return nil, missing
+	}
+	file := a.logFileOf(db)
+	info, err := os.Stat(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, missing
+	}
+	if err != nil {
+		return nil, err
+	}
+	lines := 10000
+	if in.NumberOfLines != nil {
+		lines = int(*in.NumberOfLines)
+	}
+	from := max(0, info.Size()-logPage)
+	if in.Marker != nil {
+		if from, err = strconv.ParseInt(*in.Marker, 10, 64); err != nil || from < 0 {
+			return nil, fail("InvalidParameterValue", "Invalid marker: %s", *in.Marker)
+		}
+	}
+	text, err := readPart(file, min(from, info.Size()), logPage)
+	if err != nil {
+		return nil, err
+	}
+	parts := strings.SplitAfter(string(text), "\n")
+	if in.Marker == nil {
+		parts = parts[max(0, len(parts)-1-lines):] // the last is what follows the last line
+		from = info.Size() - int64(len(strings.Join(parts, "")))
+	} else if len(parts) > lines {
+		parts = parts[:lines]
+	}
+	data := strings.Join(parts, "")
+	end := min(from, info.Size()) + int64(len(data))
+	return &rds.DownloadDBLogFilePortionOutput{
+		LogFileData: aws.String(data), Marker: aws.String(strconv.FormatInt(end, 10)), AdditionalDataPending: aws.Bool(end < info.Size()),
+	}, nil
+}
