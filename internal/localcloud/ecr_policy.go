@@ -7,6 +7,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/access"
 )
 
 func (a ecrAPI) withPolicy(name *string) (*ecrRepository, error) {
@@ -24,16 +26,21 @@ func (a ecrAPI) withPolicy(name *string) (*ecrRepository, error) {
 // kept and not asked at pulls: the local cloud is one account.
 func checkRepositoryPolicy(text string) error {
 	bad := fail("InvalidParameterException", "Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Invalid repository policy provided'")
-	if !json.Valid([]byte(text)) {
+	var document struct {
+		Statement []struct {
+			Effect                  string
+			Principal, NotPrincipal json.RawMessage
+			Action, NotAction       access.Words
+			Resource, NotResource   access.Words
+		}
+	}
+	if json.Unmarshal([]byte(text), &document) != nil || len(document.Statement) == 0 {
 		return bad
 	}
-	statements := policyStatements(text)
-	if len(statements) == 0 {
-		return bad
-	}
-	for _, s := range statements {
+	for _, s := range document.Statement {
 		// A repository's policy has principals, and its resource is the repository.
-		if s.Effect != "Allow" && s.Effect != "Deny" || len(s.Action)+len(s.NotAction) == 0 || len(s.Resource)+len(s.NotResource) > 0 {
+		if s.Effect != "Allow" && s.Effect != "Deny" || len(s.Principal)+len(s.NotPrincipal) == 0 ||
+			len(s.Action)+len(s.NotAction) == 0 || len(s.Resource)+len(s.NotResource) > 0 {
 			return bad
 		}
 	}

@@ -55,41 +55,45 @@ var table = spreadOut(map[string][]rule{
 	"ec2:DisassociateRouteTable":                                {association},
 	"ec2:ReplaceRouteTableAssociation":                          {on("route-table/", "RouteTableId"), association},
 	"ec2:DeleteSubnet ModifySubnetAttribute":                    {on("subnet/", "SubnetId")},
-	"ec2:DeleteSecurityGroup RevokeSecurityGroupEgress RevokeSecurityGroupIngress": {on("security-group/", "GroupId")},
-	"ec2:AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress":               {on("security-group/", "GroupId"), newRules},
-	"ec2:CreateTags DeleteTags": {ec2Things},
+	"ec2:DeleteSecurityGroup RevokeSecurityGroupEgress RevokeSecurityGroupIngress":             {on("security-group/", "GroupId")},
+	"ec2:AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress":                           {on("security-group/", "GroupId"), newRules},
+	"ec2:UpdateSecurityGroupRuleDescriptionsEgress UpdateSecurityGroupRuleDescriptionsIngress": {on("security-group/", "GroupId")},
+	"ec2:ModifySecurityGroupRules": {on("security-group/", "GroupId"), on("security-group-rule/", "SecurityGroupRules.SecurityGroupRuleId")},
+	"ec2:CreateTags DeleteTags":    {ec2Things},
 
 	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html
 	"ecr:GetAuthorizationToken": {everywhere},
 	"ecr:CreateRepository":      {named("repository/", "RepositoryName")},
 	"ecr:DescribeRepositories":  {onOr("repository/", "RepositoryNames", "*")},
-	"ecr:BatchDeleteImage BatchGetImage DeleteLifecyclePolicy DeleteRepository DescribeImageScanFindings DescribeImages GetLifecyclePolicy ListImages " +
+	"ecr:BatchCheckLayerAvailability BatchDeleteImage BatchGetImage DeleteLifecyclePolicy DeleteRepository DeleteRepositoryPolicy DescribeImageScanFindings DescribeImages " +
+		"GetLifecyclePolicy GetRepositoryPolicy ListImages SetRepositoryPolicy " +
 		"PutImageScanningConfiguration PutImageTagMutability PutLifecyclePolicy StartImageScan": {on("repository/", "RepositoryName")},
 	"ecr:ListTagsForResource":       {on("", "ResourceArn")},
 	"ecr:TagResource UntagResource": {on("", "ResourceArn", request)},
 
 	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
 	"ecs:DeregisterTaskDefinition DescribeTaskDefinition ListClusters ListTaskDefinitionFamilies ListTaskDefinitions": {everywhere},
-	"ecs:CreateCluster":                       {named("cluster/", "ClusterName"), madeByItself("ecs.amazonaws.com")},
-	"ecs:DeleteCluster UpdateClusterSettings": {on("cluster/", "Cluster")},
-	"ecs:DescribeClusters":                    {onOr("cluster/", "Clusters", "default")},
-	"ecs:ListServices":                        {everywhereWith(cluster)},
-	"ecs:ListTasks":                           {inCluster("container-instance/", "", "*")},
-	"ecs:CreateService":                       {inCluster("service/", "ServiceName", "", request), newECSTags("service/", "ServiceName"), passes, madeByItself("ecs.amazonaws.com")},
-	"ecs:DeleteService":                       {inCluster("service/", "Service", "")},
-	"ecs:UpdateService":                       {inCluster("service/", "Service", ""), passes},
-	"ecs:DescribeServices":                    {inCluster("service/", "Services", "")},
-	"ecs:DescribeTasks":                       {inCluster("task/", "Tasks", "")},
-	"ecs:StopTask":                            {inCluster("task/", "Task", "")},
-	"ecs:ExecuteCommand":                      {on("cluster/", "Cluster"), inCluster("task/", "Task", "", key("ecs:container-name", "Container"))},
-	"ecs:RegisterTaskDefinition":              {taskDefinition, rolesOfTasks},
-	"ecs:RunTask":                             {on("task-definition/", "TaskDefinition", request, cluster), passes},
-	"ecs:DeleteTaskDefinitions":               {on("task-definition/", "TaskDefinitions")},
-	"ecs:ListTagsForResource":                 {on("", "ResourceArn")},
-	"ecs:TagResource UntagResource":           {on("", "ResourceArn", request)},
+	"ecs:CreateCluster": {named("cluster/", "ClusterName"), madeByItself("ecs.amazonaws.com")},
+	"ecs:DeleteCluster PutClusterCapacityProviders UpdateCluster UpdateClusterSettings":       {on("cluster/", "Cluster")},
+	"ecs:DeleteAccountSetting ListAccountSettings PutAccountSetting PutAccountSettingDefault": {everywhere},
+	"ecs:DescribeClusters":          {onOr("cluster/", "Clusters", "default")},
+	"ecs:ListServices":              {everywhereWith(cluster)},
+	"ecs:ListTasks":                 {inCluster("container-instance/", "", "*")},
+	"ecs:CreateService":             {inCluster("service/", "ServiceName", "", request), newECSTags("service/", "ServiceName"), passes, madeByItself("ecs.amazonaws.com")},
+	"ecs:DeleteService":             {inCluster("service/", "Service", "")},
+	"ecs:UpdateService":             {inCluster("service/", "Service", ""), passes},
+	"ecs:DescribeServices":          {inCluster("service/", "Services", "")},
+	"ecs:DescribeTasks":             {inCluster("task/", "Tasks", "")},
+	"ecs:StopTask":                  {inCluster("task/", "Task", "")},
+	"ecs:ExecuteCommand":            {on("cluster/", "Cluster"), inCluster("task/", "Task", "", key("ecs:container-name", "Container"))},
+	"ecs:RegisterTaskDefinition":    {taskDefinition, rolesOfTasks},
+	"ecs:RunTask":                   {on("task-definition/", "TaskDefinition", request, cluster), passes},
+	"ecs:DeleteTaskDefinitions":     {on("task-definition/", "TaskDefinitions")},
+	"ecs:ListTagsForResource":       {on("", "ResourceArn")},
+	"ecs:TagResource UntagResource": {on("", "ResourceArn", request)},
 
 	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awselasticloadbalancingv2.html
-	"elasticloadbalancing:DescribeAccountLimits DescribeListenerAttributes DescribeListenerCertificates DescribeListeners DescribeLoadBalancerAttributes DescribeLoadBalancers DescribeRules " +
+	"elasticloadbalancing:DescribeAccountLimits DescribeCapacityReservation DescribeListenerAttributes DescribeListenerCertificates DescribeListeners DescribeLoadBalancerAttributes DescribeLoadBalancers DescribeRules " +
 		"DescribeSSLPolicies DescribeTags DescribeTargetGroupAttributes DescribeTargetGroups DescribeTargetHealth": {everywhere},
 	"elasticloadbalancing:CreateTargetGroup": {balancing("targetgroup/", "Name")},
 	"elasticloadbalancing:CreateLoadBalancer": {
@@ -97,11 +101,11 @@ var table = spreadOut(map[string][]rule{
 		// https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/elb-api-permissions.html
 		also("ec2:DescribeAccountAttributes", "ec2:DescribeAddresses", "ec2:DescribeInternetGateways", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs"),
 	},
-	"elasticloadbalancing:CreateListener":                                  {on("", "LoadBalancerArn", request), newListenerTags},
-	"elasticloadbalancing:DeleteLoadBalancer ModifyLoadBalancerAttributes": {on("", "LoadBalancerArn")},
-	"elasticloadbalancing:SetIpAddressType":                                {on("", "LoadBalancerArn")},
-	"elasticloadbalancing:SetSecurityGroups":                               {on("", "LoadBalancerArn"), also("ec2:DescribeSecurityGroups")},
-	"elasticloadbalancing:SetSubnets":                                      {on("", "LoadBalancerArn"), also("ec2:DescribeSubnets")},
+	"elasticloadbalancing:CreateListener": {on("", "LoadBalancerArn", request), newListenerTags},
+	"elasticloadbalancing:DeleteLoadBalancer ModifyCapacityReservation ModifyLoadBalancerAttributes": {on("", "LoadBalancerArn")},
+	"elasticloadbalancing:SetIpAddressType":                                                          {on("", "LoadBalancerArn")},
+	"elasticloadbalancing:SetSecurityGroups":                                                         {on("", "LoadBalancerArn"), also("ec2:DescribeSecurityGroups")},
+	"elasticloadbalancing:SetSubnets":                                                                {on("", "LoadBalancerArn"), also("ec2:DescribeSubnets")},
 	"elasticloadbalancing:DeleteListener ModifyListener ModifyListenerAttributes AddListenerCertificates RemoveListenerCertificates": {on("", "ListenerArn")},
 	"elasticloadbalancing:CreateRule":            {on("", "ListenerArn", request)},
 	"elasticloadbalancing:DeleteRule ModifyRule": {on("", "RuleArn")},
@@ -111,6 +115,7 @@ var table = spreadOut(map[string][]rule{
 
 	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
 	"iam:ListRoles": {everywhere},
+	"iam:GetUser":   {onOr("user/", "UserName", "*")},
 	"iam:GetRole GetRolePolicy ListAttachedRolePolicies ListInstanceProfilesForRole ListRolePolicies ListRoleTags " +
 		"DeleteRole DeleteRolePolicy DeleteRolePermissionsBoundary PutRolePolicy UpdateAssumeRolePolicy UpdateRole": {on("role/", "RoleName")},
 	"iam:CreateRole":                         {named("role/", "RoleName", key("iam:PermissionsBoundary", "PermissionsBoundary"))},
@@ -150,16 +155,18 @@ var table = spreadOut(map[string][]rule{
 		named("db:", "DBInstanceIdentifier", key("rds:PubliclyAccessible", "PubliclyAccessible")), on("snapshot:", "DBSnapshotIdentifier"),
 		on("subgrp:", "DBSubnetGroupName"), onOr("pg:", "DBParameterGroupName", "default*"), onOr("og:", "OptionGroupName", "default:*"), madeByItself("rds.amazonaws.com"),
 	},
-	"rds:ModifyDBInstance":                         {on("db:", "DBInstanceIdentifier"), on("pg:", "DBParameterGroupName"), on("subgrp:", "DBSubnetGroupName"), on("og:", "OptionGroupName")},
-	"rds:RebootDBInstance StartDBInstance":         {on("db:", "DBInstanceIdentifier")},
-	"rds:StopDBInstance":                           {on("db:", "DBInstanceIdentifier"), snapshotOf("DBSnapshotIdentifier")},
-	"rds:DeleteDBInstance":                         {on("db:", "DBInstanceIdentifier"), snapshotOf("FinalDBSnapshotIdentifier")},
-	"rds:CreateDBSnapshot":                         {named("snapshot:", "DBSnapshotIdentifier"), on("db:", "DBInstanceIdentifier", request)},
-	"rds:CopyDBSnapshot":                           {named("snapshot:", "TargetDBSnapshotIdentifier"), on("snapshot:", "SourceDBSnapshotIdentifier")},
-	"rds:DeleteDBSnapshot":                         {on("snapshot:", "DBSnapshotIdentifier")},
-	"rds:DeleteDBInstanceAutomatedBackup":          {automatedBackup},
-	"rds:ListTagsForResource":                      {on("", "ResourceName")},
-	"rds:AddTagsToResource RemoveTagsFromResource": {on("", "ResourceName", request)},
+	"rds:ModifyDBInstance": {on("db:", "DBInstanceIdentifier"), on("pg:", "DBParameterGroupName"), on("subgrp:", "DBSubnetGroupName"), on("og:", "OptionGroupName")},
+	"rds:DescribeDBLogFiles DescribeValidDBInstanceModifications DownloadDBLogFilePortion": {on("db:", "DBInstanceIdentifier")},
+	"rds:DescribeDBSnapshotAttributes ModifyDBSnapshot":                                    {on("snapshot:", "DBSnapshotIdentifier")},
+	"rds:RebootDBInstance StartDBInstance":                                                 {on("db:", "DBInstanceIdentifier")},
+	"rds:StopDBInstance":                                                                   {on("db:", "DBInstanceIdentifier"), snapshotOf("DBSnapshotIdentifier")},
+	"rds:DeleteDBInstance":                                                                 {on("db:", "DBInstanceIdentifier"), snapshotOf("FinalDBSnapshotIdentifier")},
+	"rds:CreateDBSnapshot":                                                                 {named("snapshot:", "DBSnapshotIdentifier"), on("db:", "DBInstanceIdentifier", request)},
+	"rds:CopyDBSnapshot":                                                                   {named("snapshot:", "TargetDBSnapshotIdentifier"), on("snapshot:", "SourceDBSnapshotIdentifier")},
+	"rds:DeleteDBSnapshot":                                                                 {on("snapshot:", "DBSnapshotIdentifier")},
+	"rds:DeleteDBInstanceAutomatedBackup":                                                  {automatedBackup},
+	"rds:ListTagsForResource":                                                              {on("", "ResourceName")},
+	"rds:AddTagsToResource RemoveTagsFromResource":                                         {on("", "ResourceName", request)},
 
 	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonroute53.html
 	"route53:ListHostedZones ListHostedZonesByName CreateHostedZone": {everywhere},
@@ -190,6 +197,7 @@ var table = spreadOut(map[string][]rule{
 
 	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonresourcegrouptaggingapi.html
 	"tag:GetResources GetTagKeys GetTagValues": {everywhere},
+	"tag:TagResources UntagResources":          {everywhere}, // and the service's own, which is not asked here
 
 	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awspricelist.html
 	"pricing:DescribeServices GetAttributeValues GetProducts": {everywhere},
@@ -477,6 +485,31 @@ func balancing(kind, field string) rule {
 func newListenerTags(a *ask) {
 	a.tagNew(strings.Replace(a.text("LoadBalancerArn"), ":loadbalancer/", ":listener/", 1) + "/*")
 }
+
+// ownTagging asks for the service's own permission on each resource, as the
+// tagging API does
+// (https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_TagResources.html).
+func ownTagging(actions map[string]string) rule {
+	return func(a *ask) {
+		for _, arn := range a.texts("ResourceARNList") {
+			if parts := strings.SplitN(arn, ":", 6); len(parts) == 6 {
+				a.add(parts[2]+":"+cmp.Or(actions[parts[2]], actions[""]), arn, nil)
+			}
+		}
+	}
+}
+
+// What services call their tagging, "" for most of them.
+var (
+	addsTags = map[string]string{
+		"": "TagResource", "acm": "AddTagsToCertificate", "ec2": "CreateTags", "elasticloadbalancing": "AddTags", "rds": "AddTagsToResource",
+		"route53": "ChangeTagsForResource", "ssm": "AddTagsToResource",
+	}
+	removesTags = map[string]string{
+		"": "UntagResource", "acm": "RemoveTagsFromCertificate", "ec2": "DeleteTags", "elasticloadbalancing": "RemoveTags", "rds": "RemoveTagsFromResource",
+		"route53": "ChangeTagsForResource", "ssm": "RemoveTagsFromResource",
+	}
+)
 
 // logGroup asks on a group. AWS's errors name it with ":log-stream:" behind it,
 // the reference without (https://github.com/aws/aws-cdk/issues/18850).
