@@ -35,7 +35,7 @@ const exitCodes = `Exit codes:
   0    done; for plan: nothing to do; for status: healthy
   1    failed
   2    plan: there are changes
-  3    status: not healthy
+  3    status: not healthy; local: the local cloud does not run
   4    no valid credentials, or not allowed
   5    another run holds the stack
   6    destroy: something is left
@@ -80,6 +80,8 @@ func judge(err error) verdict {
 		v.code = exitUsage
 	case errors.Is(err, errInterrupted):
 		v.code = exitCancelled
+	case errors.Is(err, errNotRunning):
+		v.code = exitUnhealthy
 	case errors.As(err, &lock):
 		v.code = exitLocked
 		v.next = lock.Next()

@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +38,9 @@ func localDir() (string, error) {
 	return localcloud.DefaultStateDir()
 }
 
+// errNotRunning is of commands that need the local cloud, and start none.
+var errNotRunning = errors.New("the local cloud is not running")
+
 // localCloud finds the running local cloud.
 func localCloud(ctx context.Context) (localcloud.Info, error) {
 	dir, err := localDir()
@@ -49,7 +55,7 @@ func localCloud(ctx context.Context) (localcloud.Info, error) {
 		return info, err
 	}
 	if !running {
-		return info, advice.With(errors.New("the local cloud is not running"), "'bookctl local start' starts it; so does 'bookctl up --local'")
+		return info, advice.With(errNotRunning, "'bookctl local start' starts it; so does 'bookctl up --local'")
 	}
 	return info, nil
 }
@@ -448,21 +454,68 @@ func newLocalLogs(s streams, g *globals) *cobra.Command {
 func localEnvironment(info localcloud.Info) []string {
 	return []string{
 		"AWS_ENDPOINT_URL=" + info.Endpoint,
-		"AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local", "AWS_SESSION_TOKEN=",
+		"AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local",
 		"AWS_REGION=" + info.Region, "AWS_DEFAULT_REGION=" + info.Region,
 	}
 }
 
+// otherwise lists the variables of an environment that would lead an AWS tool
+// elsewhere than localEnvironment does: a profile wins over keys in the AWS CLI
+// and in SDKs, a token goes with other keys, and an endpoint of one service wins
+// over the one of all
+// (https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html).
+func otherwise(environment []string) []string {
+	names := []string{"AWS_DEFAULT_PROFILE", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_USE_DUALSTACK_ENDPOINT", "AWS_USE_FIPS_ENDPOINT"}
+	for _, v := range environment {
+		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "AWS_ENDPOINT_URL_") && plainName.MatchString(name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// plainName is a variable's name that a shell takes as it is.
+var plainName = regexp.MustCompile(`^[A-Z0-9_]+$`)
+
+// shells write a variable, the end of one, and the function that passes the
+// address to every command of the AWS CLI.
+var shells = map[string]struct {
+	quote               func(string) string
+	set, unset, wrapper string
+}{
+	"sh": {
+		func(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" },
+		"export %s=%s", "unset %s", `aws() { command aws --endpoint-url %s "$@"; }`,
+	},
+	"fish": {
+		func(s string) string { return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'" },
+		"set -gx %s %s", "set -e %s", "function aws; command aws --endpoint-url %s $argv; end",
+	},
+	"powershell": {
+		func(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" },
+		"$Env:%s = %s", "Remove-Item -ErrorAction Ignore Env:%s", "function aws { & (Get-Command -CommandType Application aws)[0] --endpoint-url %s @args }",
+	},
+}
+
 func newLocalEnv(s streams, g *globals) *cobra.Command {
-	return &cobra.Command{
+	var syntax string
+	cmd := &cobra.Command{
 		Use:   "env",
 		Short: "Print the environment that points AWS tools at it",
 		Long: `Print the environment that points AWS tools at the local cloud, for a shell to
-evaluate. The AWS CLI's rds command ignores AWS_ENDPOINT_URL before version
-2.13; the function that is printed too passes the address to every command.`,
-		Example: `  eval "$(bookctl local env)"; aws rds describe-db-instances`,
-		Args:    cobra.NoArgs,
+evaluate. Variables that would lead a tool elsewhere, such as AWS_PROFILE, are
+unset. The AWS CLI's rds command ignores AWS_ENDPOINT_URL before version 2.13;
+the function that is printed too passes the address to every command.
+When no local cloud runs, nothing is printed and the exit code is 3.`,
+		Example: `  eval "$(bookctl local env)"; aws rds describe-db-instances
+  bookctl local env --shell fish | source`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			shell, known := shells[syntax]
+			if !known {
+				return usageError{fmt.Errorf("--shell %q: there are %s", syntax, strings.Join(slices.Sorted(maps.Keys(shells)), ", "))}
+			}
 			info, err := localCloud(cmd.Context())
 			if err != nil {
 				return err
@@ -473,17 +526,23 @@ evaluate. The AWS CLI's rds command ignores AWS_ENDPOINT_URL before version
 					name, value, _ := strings.Cut(v, "=")
 					variables[name] = value
 				}
-				return json.NewEncoder(s.out).Encode(map[string]any{"schema": schema, "type": "environment", "variables": variables})
+				return json.NewEncoder(s.out).Encode(map[string]any{"schema": schema, "type": "environment", "variables": variables, "unset": otherwise(os.Environ())})
+			}
+			var text strings.Builder
+			for _, name := range otherwise(os.Environ()) {
+				fmt.Fprintf(&text, shell.unset+"\n", name)
 			}
 			for _, v := range localEnvironment(info) {
-				if _, err := fmt.Fprintln(s.out, "export "+v); err != nil {
-					return err
-				}
+				name, value, _ := strings.Cut(v, "=")
+				fmt.Fprintf(&text, shell.set+"\n", name, shell.quote(value))
 			}
-			_, err = fmt.Fprintf(s.out, "aws() { command aws --endpoint-url %s \"$@\"; }\n", info.Endpoint)
+			fmt.Fprintf(&text, shell.wrapper+"\n", shell.quote(info.Endpoint))
+			_, err = io.WriteString(s.out, text.String())
 			return err
 		},
 	}
+	cmd.Flags().StringVar(&syntax, "shell", "sh", "fish, powershell or sh")
+	return cmd
 }
 
 func newLocalAWS(s streams) *cobra.Command {
@@ -498,7 +557,12 @@ func newLocalAWS(s streams) *cobra.Command {
 				return err
 			}
 			aws := exec.CommandContext(cmd.Context(), "aws", append([]string{"--endpoint-url", info.Endpoint}, args...)...)
-			aws.Env = append(os.Environ(), localEnvironment(info)...)
+			unset := otherwise(os.Environ())
+			aws.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
+				name, _, _ := strings.Cut(v, "=")
+				return slices.Contains(unset, name)
+			})
+			aws.Env = append(aws.Env, localEnvironment(info)...)
 			aws.Stdin, aws.Stdout, aws.Stderr = s.in, s.out, s.err
 			err = aws.Run()
 			var exit *exec.ExitError

@@ -79,3 +79,42 @@ func TestAccountSettings(t *testing.T) {
 		t.Errorf("the settings in force are %v", got)
 	}
 }
+
+func TestAServiceIsRebalancedUnlessItSaysOtherwise(t *testing.T) {
+	t.Parallel()
+	g := newGround(t, openCloud(t, localcloud.Config{}))
+	client := ecs.NewFromConfig(clientConfig(g.cloud))
+	ctx := t.Context()
+	must[*ecs.CreateClusterOutput](t)(client.CreateCluster(ctx, &ecs.CreateClusterInput{ClusterName: aws.String("books")}))
+	definition := must[*ecs.RegisterTaskDefinitionOutput](t)(client.RegisterTaskDefinition(ctx, &ecs.RegisterTaskDefinitionInput{
+		Family: aws.String("books"), NetworkMode: types.NetworkModeAwsvpc, RequiresCompatibilities: []types.Compatibility{types.CompatibilityFargate},
+		Cpu: aws.String("256"), Memory: aws.String("512"),
+		ContainerDefinitions: []types.ContainerDefinition{{Name: aws.String("app"), Image: aws.String("example.com/app"), Essential: aws.Bool(true)}},
+	})).TaskDefinition.TaskDefinitionArn
+	create := func(name string, set types.AvailabilityZoneRebalancing, config *types.DeploymentConfiguration) error {
+		_, err := client.CreateService(ctx, &ecs.CreateServiceInput{
+			Cluster: aws.String("books"), ServiceName: &name, TaskDefinition: definition, DesiredCount: aws.Int32(0), LaunchType: types.LaunchTypeFargate,
+			AvailabilityZoneRebalancing: set, DeploymentConfiguration: config,
+			NetworkConfiguration: &types.NetworkConfiguration{AwsvpcConfiguration: &types.AwsVpcConfiguration{Subnets: g.subnets}},
+		})
+		return err
+	}
+	narrow := &types.DeploymentConfiguration{MinimumHealthyPercent: aws.Int32(0), MaximumPercent: aws.Int32(100)}
+	refused(t, create("narrow", "", narrow), "InvalidParameterException", "availabilityZoneRebalancing")
+	for name, set := range map[string]types.AvailabilityZoneRebalancing{"plain": "", "off": types.AvailabilityZoneRebalancingDisabled} {
+		if err := create(name, set, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(name string) types.AvailabilityZoneRebalancing {
+		out := must[*ecs.DescribeServicesOutput](t)(client.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: aws.String("books"), Services: []string{name}}))
+		return out.Services[0].AvailabilityZoneRebalancing
+	}
+	if plain, off := read("plain"), read("off"); plain != types.AvailabilityZoneRebalancingEnabled || off != types.AvailabilityZoneRebalancingDisabled {
+		t.Errorf("unsaid it is %q, and DISABLED reads back as %q", plain, off)
+	}
+	must[*ecs.UpdateServiceOutput](t)(client.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: aws.String("books"), Service: aws.String("off"), DesiredCount: aws.Int32(0)}))
+	if off := read("off"); off != types.AvailabilityZoneRebalancingDisabled {
+		t.Errorf("an update that does not say made it %q", off)
+	}
+}

@@ -493,7 +493,7 @@ func ownTagging(actions map[string]string) rule {
 	return func(a *ask) {
 		for _, arn := range a.texts("ResourceARNList") {
 			if parts := strings.SplitN(arn, ":", 6); len(parts) == 6 {
-				a.add(parts[2]+":"+cmp.Or(actions[parts[2]], actions[""]), arn, nil)
+				a.add(parts[2]+":"+cmp.Or(actions[parts[2]], actions[""]), arn, a.given())
 			}
 		}
 	}
