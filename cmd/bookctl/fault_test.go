@@ -270,7 +270,7 @@ func (h *byHand) plant(owner string) {
 	h.must(ok(cloudwatchlogs.NewFromConfig(h.Config).CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: aws.String("/bookctl/book")})))
 	trust := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
 	roles := iam.NewFromConfig(h.Config)
-	for _, name := range []string{"book-execution-role", "book-task-role"} {
+	for _, name := range []string{"book-us-east-1-execution-role", "book-us-east-1-task-role"} {
 		h.must(ok(roles.CreateRole(ctx, &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: &trust})))
 	}
 	h.must(ok(ecs.NewFromConfig(h.Config).CreateCluster(ctx, &ecs.CreateClusterInput{

@@ -253,7 +253,7 @@ func describeStack(t *testing.T, endpoint, stack string) *described {
 	}
 	access := iam.NewFromConfig(cfg)
 	for _, name := range []string{"execution-role", "task-role"} {
-		d.roles[name] = describeRole(ctx, t, access, stack+"-"+name)
+		d.roles[name] = describeRole(ctx, t, access, stack+"-us-east-1-"+name)
 	}
 	return d
 }

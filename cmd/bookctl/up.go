@@ -57,6 +57,7 @@ func (u *upFlags) add(f *pflag.FlagSet) {
 	f.Int32Var(&u.LogDays, "log-days", d.LogDays, "keep the logs of tasks and database for this many days")
 	f.BoolVar(&u.Protect, "protect", false, "turn deletion protection on; destroy then refuses")
 	f.BoolVar(&u.Exec, "exec", false, "allow 'bookctl exec' into the tasks")
+	f.StringVar(&u.Boundary, "permissions-boundary", "", "permissions boundary of the roles (the ARN of a policy); 'none' takes it off")
 	f.StringVar(&u.restore, "restore", "", "make a new database from a snapshot of the stack: its id, or latest")
 }
 
@@ -75,20 +76,21 @@ func (u *upFlags) over(f *pflag.FlagSet, s *provision.Settings) {
 				s.Min = 0
 			}
 		},
-		"port":           func() { s.Port = u.Port },
-		"domain":         func() { s.Domain = strings.ToLower(strings.TrimSuffix(u.Domain, ".")) },
-		"certificate":    func() { s.Certificate = u.Certificate },
-		"https-port":     func() { s.HTTPSPort = u.HTTPSPort },
-		"db-class":       func() { s.DBClass = u.DBClass },
-		"db-storage":     func() { s.DBStorage = u.DBStorage },
-		"db-max-storage": func() { s.DBMaxStorage = u.DBMaxStorage },
-		"db-version":     func() { s.DBVersion = u.DBVersion },
-		"db-insights":    func() { s.DBInsights = u.DBInsights },
-		"db-multi-az":    func() { s.DBMultiAZ = u.DBMultiAZ },
-		"backup-days":    func() { s.BackupDays = u.BackupDays },
-		"log-days":       func() { s.LogDays = u.LogDays },
-		"protect":        func() { s.Protect = u.Protect },
-		"exec":           func() { s.Exec = u.Exec },
+		"port":                 func() { s.Port = u.Port },
+		"domain":               func() { s.Domain = strings.ToLower(strings.TrimSuffix(u.Domain, ".")) },
+		"certificate":          func() { s.Certificate = u.Certificate },
+		"https-port":           func() { s.HTTPSPort = u.HTTPSPort },
+		"db-class":             func() { s.DBClass = u.DBClass },
+		"db-storage":           func() { s.DBStorage = u.DBStorage },
+		"db-max-storage":       func() { s.DBMaxStorage = u.DBMaxStorage },
+		"db-version":           func() { s.DBVersion = u.DBVersion },
+		"db-insights":          func() { s.DBInsights = u.DBInsights },
+		"db-multi-az":          func() { s.DBMultiAZ = u.DBMultiAZ },
+		"backup-days":          func() { s.BackupDays = u.BackupDays },
+		"log-days":             func() { s.LogDays = u.LogDays },
+		"protect":              func() { s.Protect = u.Protect },
+		"exec":                 func() { s.Exec = u.Exec },
+		"permissions-boundary": func() { s.Boundary = strings.TrimSpace(u.Boundary) },
 	}
 	f.Visit(func(flag *pflag.Flag) {
 		if apply, ok := set[flag.Name]; ok {
@@ -100,6 +102,9 @@ func (u *upFlags) over(f *pflag.FlagSet, s *provision.Settings) {
 	}
 	if s.Image == "build" {
 		s.Image = ""
+	}
+	if s.Boundary == "none" {
+		s.Boundary = ""
 	}
 }
 

@@ -32,6 +32,12 @@ type hostedZone struct {
 	id string
 }
 
+// HostedZone returns the id of the public hosted zone that the records of a domain
+// go into.
+func HostedZone(ctx context.Context, c Clients, domain string) (string, error) {
+	return (&hostedZone{client: c.Route53, domain: domain}).find(ctx)
+}
+
 // find returns the id of the zone with the longest name that the domain ends in.
 func (z *hostedZone) find(ctx context.Context) (string, error) {
 	z.mu.Lock()

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -152,22 +151,6 @@ func (m *Image) inRepository(ref string) (digest string, ok bool) {
 		return "", false
 	}
 	return strings.CutPrefix(ref, uri+"@")
-}
-
-var registryHost = regexp.MustCompile(`^(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.(amazonaws\.com(?:\.cn)?)/([^:@]+)`)
-
-// repositoryARN returns the ARN of the ECR repository that a reference points
-// into, or "" for another registry.
-func repositoryARN(ref string) string {
-	m := registryHost.FindStringSubmatch(ref)
-	if m == nil {
-		return ""
-	}
-	partition := "aws"
-	if strings.HasSuffix(m[3], ".cn") {
-		partition = "aws-cn"
-	}
-	return fmt.Sprintf("arn:%s:ecr:%s:%s:repository/%s", partition, m[2], m[1], m[4])
 }
 
 // Create pushes the image. A repeated push sends only the layers that are

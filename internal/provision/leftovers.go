@@ -20,8 +20,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
-	"github.com/aws/aws-sdk-go-v2/service/iam"
-	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	secrettypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
@@ -62,7 +60,7 @@ func Leftovers(ctx context.Context, c Clients, stack string) ([]Leftover, error)
 	if err := CheckStackName(stack); err != nil {
 		return nil, err
 	}
-	s := search{identity: identity{stack: stack}, Clients: c}
+	s := search{identity: identity{stack: stack, region: c.IAM.Options().Region}, Clients: c}
 	var (
 		mu   sync.Mutex
 		wg   sync.WaitGroup
@@ -439,18 +437,14 @@ func (s search) images(ctx context.Context) ([]Leftover, error) {
 
 func (s search) roles(ctx context.Context) ([]Leftover, error) {
 	var out []Leftover
-	for _, thing := range []string{"execution-role", "task-role"} {
-		name := s.name(thing)
-		r, err := s.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
-		if isCode(err, "NoSuchEntity") {
-			continue
-		}
+	for _, thing := range []string{executionRoleName, taskRoleName} {
+		r := &Role{Node: graph.Named(thing, 0), identity: s.identity, iam: s.IAM}
+		live, err := r.lookup(ctx)
 		if err != nil {
-			return out, fmt.Errorf("get role %s: %w", name, err)
+			return out, err
 		}
-		tags := readTags(r.Role.Tags, func(t iamtypes.Tag) (*string, *string) { return t.Key, t.Value })
-		if tags[TagStack] == s.stack {
-			out = append(out, Leftover{Service: "iam", Type: "role", ID: name})
+		if live != nil && s.ownerOfRole(roleTags(live)) == s.stack {
+			out = append(out, Leftover{Service: "iam", Type: "role", ID: *r.roleName()})
 		}
 	}
 	return out, nil

@@ -1,150 +1,31 @@
 package provision
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 )
 
-// grant allows actions on resources. In resources, "{p}", "{r}", "{a}" and
-// "{s}" stand for partition, region, account and stack; none means all, where
-// IAM knows no resources for the actions.
-type grant struct {
-	why       string // becomes the statement's Sid
-	actions   string // separated by spaces, without the service
-	service   string
-	resources []string
-	when      condition
+// PolicyScope says where a policy holds and what for.
+type PolicyScope struct {
+	Account, Region, Stack string
+	// Boundary is the ARN of a policy that the stack's roles must have as their
+	// permissions boundary; "" for none. Without one, whoever holds the policy can
+	// give the roles any permission, and assume them.
+	Boundary string
+	// Domain is the name that the stack is served under, and Zone the id of its
+	// hosted zone; both are empty for a stack without.
+	Domain, Zone string
 }
 
-// condition is an IAM condition block: operator, key, values.
-type condition map[string]map[string][]string
-
-// ours holds for what has the stack's tag, and tagging for requests that give
-// it to what they make.
-var (
-	ours    = condition{"StringEquals": {"aws:ResourceTag/" + TagStack: {"{s}"}}}
-	tagging = condition{"StringEquals": {"aws:RequestTag/" + TagStack: {"{s}"}}}
-)
-
-// grants are all that bookctl asks of AWS, from the service authorization
-// reference, which says for each action what resources and conditions it knows:
-// https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
-//
-// Actions that only read and know no resource are allowed on all. Every other
-// one is bound to the names that a stack gives, or to its tag. GetCallerIdentity
-// needs no permission.
-var grants = []grant{
-	{why: "ReadNetwork", service: "ec2", actions: "DescribeAvailabilityZones DescribeInternetGateways DescribeNetworkInterfaces DescribeRouteTables " +
-		"DescribeSecurityGroupRules DescribeSecurityGroups DescribeSubnets DescribeVpcAttribute DescribeVpcs"},
-	{why: "MakeNetwork", service: "ec2", actions: "CreateInternetGateway CreateRouteTable CreateSecurityGroup CreateSubnet CreateVpc",
-		resources: networkParts("internet-gateway", "route-table", "security-group", "subnet", "vpc"), when: tagging},
-	{why: "MakeInOwnNetwork", service: "ec2", actions: "CreateRouteTable CreateSecurityGroup CreateSubnet", resources: networkParts("vpc"), when: ours},
-	{why: "TagNewNetwork", service: "ec2", actions: "CreateTags", resources: networkParts("internet-gateway", "route-table", "security-group", "subnet", "vpc"),
-		when: condition{"StringEquals": {"ec2:CreateAction": {"CreateInternetGateway", "CreateRouteTable", "CreateSecurityGroup", "CreateSubnet", "CreateVpc"}}}},
-	{why: "ChangeOwnNetwork", service: "ec2", actions: "AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress " +
-		"CreateRoute CreateTags DeleteInternetGateway DeleteRoute DeleteRouteTable DeleteSecurityGroup DeleteSubnet DeleteVpc DetachInternetGateway DisassociateRouteTable " +
-		"ModifySubnetAttribute ModifyVpcAttribute ReplaceRoute ReplaceRouteTableAssociation RevokeSecurityGroupEgress RevokeSecurityGroupIngress",
-		resources: networkParts("internet-gateway", "route-table", "security-group", "subnet", "vpc"), when: ours},
-	// The default group of a VPC can't be told from others' by a tag: it has none
-	// when it is made. What is nobody's may be closed, and nothing else.
-	{why: "CloseDefaultGroup", service: "ec2", actions: "RevokeSecurityGroupEgress RevokeSecurityGroupIngress", resources: networkParts("security-group"),
-		when: condition{"Null": {"aws:ResourceTag/" + TagStack: {"true"}}}},
-
-	// Without it, status asks more, and list misses a stack that has no VPC.
-	{why: "FindTagged", service: "tag", actions: "GetResources"},
-
-	{why: "ReadBalancing", service: "elasticloadbalancing", actions: "DescribeListeners DescribeLoadBalancerAttributes DescribeLoadBalancers DescribeTags " +
-		"DescribeTargetGroupAttributes DescribeTargetGroups DescribeTargetHealth"},
-	{why: "Balancing", service: "elasticloadbalancing", actions: "AddTags CreateListener CreateLoadBalancer CreateTargetGroup DeleteListener DeleteLoadBalancer DeleteTargetGroup " +
-		"ModifyListener ModifyLoadBalancerAttributes ModifyTargetGroup ModifyTargetGroupAttributes SetSecurityGroups SetSubnets",
-		resources: []string{
-			"arn:{p}:elasticloadbalancing:{r}:{a}:loadbalancer/app/{s}-lb/*", "arn:{p}:elasticloadbalancing:{r}:{a}:listener/app/{s}-lb/*",
-			"arn:{p}:elasticloadbalancing:{r}:{a}:targetgroup/{s}-tasks/*",
-		}},
-
-	{why: "ReadCertificates", service: "acm", actions: "DescribeCertificate ListCertificates ListTagsForCertificate"},
-	{why: "NewCertificate", service: "acm", actions: "RequestCertificate", when: tagging},
-	{why: "Certificate", service: "acm", actions: "AddTagsToCertificate DeleteCertificate", resources: []string{"arn:{p}:acm:{r}:{a}:certificate/*"}, when: ours},
-	{why: "FindZone", service: "route53", actions: "ListHostedZonesByName ListResourceRecordSets"},
-	{why: "Records", service: "route53", actions: "ChangeResourceRecordSets", resources: []string{"arn:{p}:route53:::hostedzone/*"}},
-
-	{why: "ReadDatabases", service: "rds", actions: "DescribeDBInstanceAutomatedBackups DescribeDBInstances DescribeDBParameterGroups DescribeDBParameters DescribeDBSnapshots " +
-		"DescribeDBSubnetGroups DescribeOrderableDBInstanceOptions ListTagsForResource"},
-	{why: "Database", service: "rds", actions: "AddTagsToResource CreateDBInstance CreateDBParameterGroup CreateDBSubnetGroup DeleteDBInstance DeleteDBParameterGroup " +
-		"DeleteDBSubnetGroup ModifyDBInstance ModifyDBParameterGroup ModifyDBSubnetGroup RestoreDBInstanceFromDBSnapshot",
-		resources: []string{
-			"arn:{p}:rds:{r}:{a}:db:{s}-database", "arn:{p}:rds:{r}:{a}:pg:{s}-database", "arn:{p}:rds:{r}:{a}:subgrp:{s}-database",
-			"arn:{p}:rds:{r}:{a}:snapshot:{s}-final-*", "arn:{p}:rds:{r}:{a}:og:default:*",
-		}},
-	{why: "RestoreSnapshots", service: "rds", actions: "RestoreDBInstanceFromDBSnapshot", resources: []string{"arn:{p}:rds:{r}:{a}:snapshot:*"}},
-	{why: "PurgeOwnSnapshots", service: "rds", actions: "DeleteDBInstanceAutomatedBackup DeleteDBSnapshot",
-		resources: []string{"arn:{p}:rds:{r}:{a}:snapshot:*", "arn:{p}:rds:{r}:{a}:auto-backup:*"}, when: ours},
-
-	{why: "ReadSecrets", service: "secretsmanager", actions: "GetRandomPassword ListSecrets"},
-	{why: "Secret", service: "secretsmanager", actions: "CreateSecret DeleteSecret DescribeSecret GetSecretValue PutSecretValue RestoreSecret TagResource",
-		resources: []string{"arn:{p}:secretsmanager:{r}:{a}:secret:{s}/database-*"}},
-
-	{why: "ReadLogs", service: "logs", actions: "DescribeLogGroups", resources: []string{"arn:{p}:logs:{r}:{a}:log-group:*"}},
-	{why: "Logs", service: "logs", actions: "CreateLogGroup DeleteLogGroup FilterLogEvents GetLogEvents ListTagsForResource PutRetentionPolicy TagResource",
-		resources: []string{
-			"arn:{p}:logs:{r}:{a}:log-group:/bookctl/{s}", "arn:{p}:logs:{r}:{a}:log-group:/bookctl/{s}:*",
-			"arn:{p}:logs:{r}:{a}:log-group:/aws/rds/instance/{s}-database/*",
-		}},
-
-	{why: "ImagesLogin", service: "ecr", actions: "GetAuthorizationToken"},
-	// The last line is for the registry, which speaks its own protocol.
-	{why: "Images", service: "ecr", actions: "CreateRepository DeleteRepository DescribeImages DescribeRepositories GetLifecyclePolicy ListTagsForResource " +
-		"PutImageScanningConfiguration PutImageTagMutability PutLifecyclePolicy TagResource " +
-		registryActions,
-		resources: []string{"arn:{p}:ecr:{r}:{a}:repository/{s}/bookapi"}},
-
-	{why: "ReadContainers", service: "ecs", actions: "DeregisterTaskDefinition DescribeTaskDefinition ListTaskDefinitions ListTasks"},
-	{why: "Containers", service: "ecs", actions: "CreateCluster CreateService DeleteCluster DeleteService DeleteTaskDefinitions DescribeClusters DescribeServices DescribeTasks ExecuteCommand " +
-		"RegisterTaskDefinition StopTask TagResource UpdateService",
-		resources: []string{
-			"arn:{p}:ecs:{r}:{a}:cluster/{s}-cluster", "arn:{p}:ecs:{r}:{a}:service/{s}-cluster/{s}-service",
-			"arn:{p}:ecs:{r}:{a}:task-definition/{s}-bookapi:*", "arn:{p}:ecs:{r}:{a}:task/{s}-cluster/*",
-		}},
-
-	{why: "Tunnel", service: "ssm", actions: "StartSession",
-		resources: []string{"arn:{p}:ecs:{r}:{a}:task/{s}-cluster/*", "arn:{p}:ssm:{r}::document/AWS-StartPortForwardingSessionToRemoteHost"}},
-
-	{why: "ReadScaling", service: "application-autoscaling", actions: "DescribeScalableTargets DescribeScalingPolicies DescribeScheduledActions"},
-	{why: "Scaling", service: "application-autoscaling", actions: "DeleteScalingPolicy DeregisterScalableTarget PutScalingPolicy RegisterScalableTarget TagResource",
-		resources: []string{"arn:{p}:application-autoscaling:{r}:{a}:scalable-target/*"},
-		when:      condition{"StringEqualsIfExists": {"application-autoscaling:service-namespace": {"ecs"}}}},
-
-	{why: "ReadRoles", service: "iam", actions: "ListRoles"},
-	{why: "Roles", service: "iam", actions: "CreateRole DeleteRole DeleteRolePolicy DetachRolePolicy GetRole GetRolePolicy ListAttachedRolePolicies ListRolePolicies PutRolePolicy " +
-		"TagRole UpdateAssumeRolePolicy", resources: stackRoles},
-	{why: "PassRolesToTasks", service: "iam", actions: "PassRole", resources: stackRoles,
-		when: condition{"StringEquals": {"iam:PassedToService": {"ecs-tasks.amazonaws.com"}}}},
-	{why: "NewAccount", service: "iam", actions: "CreateServiceLinkedRole", resources: []string{"arn:{p}:iam::{a}:role/aws-service-role/*"},
-		when: condition{"StringEquals": {"iam:AWSServiceName": {
-			"ecs.amazonaws.com", "ecs.application-autoscaling.amazonaws.com", "elasticloadbalancing.amazonaws.com", "rds.amazonaws.com",
-		}}}},
-
-	{why: "Prices", service: "pricing", actions: "GetProducts"}, // for --price live
-
-	{why: "Lock", service: "ssm", actions: "AddTagsToResource DeleteParameters GetParameters GetParametersByPath PutParameter",
-		resources: []string{"arn:{p}:ssm:{r}:{a}:parameter/bookctl/{s}/lock", "arn:{p}:ssm:{r}:{a}:parameter/bookctl/{s}/lock/*"}},
-}
-
-// registryActions are what pushing an image takes:
-// https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html
-const registryActions = "BatchCheckLayerAvailability BatchGetImage CompleteLayerUpload GetDownloadUrlForLayer InitiateLayerUpload PutImage UploadLayerPart"
-
-var stackRoles = []string{"arn:{p}:iam::{a}:role/{s}-execution-role", "arn:{p}:iam::{a}:role/{s}-task-role"}
-
-func networkParts(kinds ...string) []string {
-	var out []string
-	for _, k := range kinds {
-		out = append(out, "arn:{p}:ec2:{r}:{a}:"+k+"/*")
-	}
-	return out
+// PolicyDocument is an IAM policy.
+type PolicyDocument struct {
+	Version   string            `json:"Version"`
+	Statement []PolicyStatement `json:"Statement"`
 }
 
 // PolicyStatement is a statement of an IAM policy.
@@ -156,31 +37,150 @@ type PolicyStatement struct {
 	Condition map[string]map[string][]string `json:"Condition,omitempty"`
 }
 
-var accountNumber = regexp.MustCompile(`^[0-9]{12}$`)
+// JSON is the policy as IAM takes it, indented.
+func (d PolicyDocument) JSON() []byte {
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(d); err != nil {
+		panic(err) // strings, lists and maps of strings always encode
+	}
+	return text.Bytes()
+}
 
-// Policy returns the least IAM policy, as indented JSON, with which a stack can
-// be made, changed, looked at and destroyed: it allows nothing on what belongs
-// to other stacks, but for reads that IAM can't narrow.
-func Policy(account, region, stack string) ([]byte, error) {
-	if err := CheckStackName(stack); err != nil {
-		return nil, err
+// Size is the policy's number of characters as IAM counts them, without white
+// space.
+func (d PolicyDocument) Size() int {
+	n := len(`{"Version":"2012-10-17","Statement":[]}`) + max(len(d.Statement)-1, 0)
+	for _, s := range d.Statement {
+		n += s.size()
 	}
-	if !accountNumber.MatchString(account) {
-		return nil, fmt.Errorf("account %q: give its 12 digits", account)
+	return n
+}
+
+func (s PolicyStatement) size() int {
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(s); err != nil {
+		panic(err) // as in JSON
 	}
-	if !regionName.MatchString(region) {
-		return nil, fmt.Errorf("region %q: name one such as eu-central-1", region)
+	return text.Len() - len("\n") // names, ARNs and tags: there is no other
+}
+
+// MaxPolicySize is how large a managed policy may be.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+const MaxPolicySize = 6144
+
+// Managed returns the statements as documents that each fit into a managed policy,
+// as few as it takes: each is filled as far as it goes before the next is begun.
+func (d PolicyDocument) Managed() []PolicyDocument {
+	var out []PolicyDocument
+	for left := d.Statement; len(left) > 0; {
+		chosen := fullest(left, MaxPolicySize-PolicyDocument{}.Size())
+		doc := PolicyDocument{Version: d.Version}
+		var rest []PolicyStatement
+		for i, s := range left {
+			if chosen[i] {
+				doc.Statement = append(doc.Statement, s)
+			} else {
+				rest = append(rest, s)
+			}
+		}
+		if doc.Statement == nil { // larger than any document
+			doc.Statement, rest = left[:1], left[1:]
+		}
+		out, left = append(out, doc), rest
 	}
-	fill := strings.NewReplacer("{p}", partition(region), "{r}", region, "{a}", account, "{s}", stack).Replace
-	// Whatever knows no resource is one statement: a role has 10240 characters.
-	statements := []PolicyStatement{{Sid: "Everywhere", Effect: "Allow", Resource: []string{"*"}}}
+	return out
+}
+
+// fullest chooses statements that together fill the room as far as any do.
+func fullest(statements []PolicyStatement, room int) map[int]bool {
+	// last[n] is the last of some statements that have n characters in all.
+	const none, nothing = -1, -2
+	last := slices.Repeat([]int{none}, room+1)
+	last[0] = nothing
+	size := make([]int, len(statements))
+	for i, s := range statements {
+		size[i] = s.size() + len(",")
+		for n := room; n >= size[i]; n-- {
+			if last[n] == none && last[n-size[i]] != none {
+				last[n] = i
+			}
+		}
+	}
+	n := room
+	for last[n] == none {
+		n--
+	}
+	chosen := map[int]bool{}
+	for ; last[n] != nothing; n -= size[last[n]] {
+		chosen[last[n]] = true
+	}
+	return chosen
+}
+
+var (
+	accountNumber = regexp.MustCompile(`^[0-9]{12}$`)
+	zoneID        = regexp.MustCompile(`^[A-Z0-9]{1,32}$`)
+)
+
+func (s PolicyScope) check() error {
+	if err := CheckStackName(s.Stack); err != nil {
+		return err
+	}
+	if !accountNumber.MatchString(s.Account) {
+		return fmt.Errorf("account %q: give its 12 digits", s.Account)
+	}
+	if !isRegionName(s.Region) {
+		return fmt.Errorf("region %q: name one such as eu-central-1", s.Region)
+	}
+	if err := checkBoundary(s.Boundary); err != nil {
+		return err
+	}
+	if (s.Domain == "") != (s.Zone == "") {
+		return errors.New("a domain needs the id of its hosted zone, and a zone the domain")
+	}
+	if s.Domain != "" && !domainName.MatchString(s.Domain) {
+		return fmt.Errorf("domain %q: give a name such as api.example.com", s.Domain)
+	}
+	if s.Zone != "" && !zoneID.MatchString(s.Zone) {
+		return fmt.Errorf("hosted zone %q: give its id, such as Z1D633PJN98FT9", s.Zone)
+	}
+	return nil
+}
+
+// PolicyARN is the ARN of a managed policy of the account.
+func (s PolicyScope) PolicyARN(name string) string {
+	return "arn:" + partitionOf(s.Region).name + ":iam::" + s.Account + ":policy/" + name
+}
+
+// Policy returns the least policy with which a stack can be made, changed, looked
+// at and destroyed: it allows nothing on what belongs to other stacks, but for
+// reads that IAM can't narrow.
+func Policy(scope PolicyScope) (PolicyDocument, error) {
+	if err := scope.check(); err != nil {
+		return PolicyDocument{}, err
+	}
+	fill := strings.NewReplacer(
+		"{p}", partitionOf(scope.Region).name, "{r}", scope.Region, "{a}", scope.Account, "{s}", scope.Stack,
+		"{boundary}", scope.Boundary, "{domain}", scope.Domain, "{zone}", scope.Zone,
+	).Replace
+	// Whatever knows no resource is one statement, which saves room.
+	everywhere := PolicyStatement{Sid: "Everywhere", Effect: "Allow", Resource: []string{"*"}}
+	doc := PolicyDocument{Version: "2012-10-17", Statement: []PolicyStatement{everywhere}}
 	for _, g := range grants {
+		if !g.applies(scope) {
+			continue
+		}
 		s := PolicyStatement{Sid: g.why, Effect: "Allow", Resource: []string{"*"}}
 		for _, a := range strings.Fields(g.actions) {
 			s.Action = append(s.Action, g.service+":"+a)
 		}
 		if g.resources == nil && g.when == nil {
-			statements[0].Action = append(statements[0].Action, s.Action...)
+			doc.Statement[0].Action = append(doc.Statement[0].Action, s.Action...)
 			continue
 		}
 		slices.Sort(s.Action)
@@ -190,36 +190,26 @@ func Policy(account, region, stack string) ([]byte, error) {
 				s.Resource = append(s.Resource, fill(r))
 			}
 		}
-		for op, keys := range g.when {
-			for key, values := range keys {
-				for _, v := range values {
-					if s.Condition == nil {
-						s.Condition = condition{}
-					}
-					if s.Condition[op] == nil {
-						s.Condition[op] = map[string][]string{}
-					}
-					s.Condition[op][key] = append(s.Condition[op][key], fill(v))
-				}
-			}
-		}
-		statements = append(statements, s)
+		s.Condition = g.when.filled(fill)
+		doc.Statement = append(doc.Statement, s)
 	}
-	slices.Sort(statements[0].Action)
-	text, err := json.MarshalIndent(map[string]any{"Version": "2012-10-17", "Statement": statements}, "", "  ")
-	if err != nil {
-		return nil, fmt.Errorf("write the policy: %w", err)
-	}
-	return append(text, '\n'), nil
+	slices.Sort(doc.Statement[0].Action)
+	return doc, nil
 }
 
-// partition is the part of AWS that a region is in.
-func partition(region string) string {
-	switch {
-	case strings.HasPrefix(region, "cn-"):
-		return "aws-cn"
-	case strings.HasPrefix(region, "us-gov-"):
-		return "aws-us-gov"
+// filled is the condition with its placeholders replaced, nil for none.
+func (c condition) filled(fill func(string) string) condition {
+	if c == nil {
+		return nil
 	}
-	return "aws"
+	out := condition{}
+	for operator, keys := range c {
+		out[operator] = map[string][]string{}
+		for key, values := range keys {
+			for _, v := range values {
+				out[operator][key] = append(out[operator][key], fill(v))
+			}
+		}
+	}
+	return out
 }

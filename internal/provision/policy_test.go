@@ -27,28 +27,35 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-type policyDocument struct {
-	Statement []provision.PolicyStatement
+const boundary = "arn:aws:iam::123456789012:policy/limits"
+
+// policyScopes are the kinds of policies that there are for stack book.
+func policyScopes() map[string]provision.PolicyScope {
+	base := provision.PolicyScope{Account: "123456789012", Region: "us-east-1", Stack: "book"}
+	named, bounded := base, base
+	named.Domain, named.Zone = "api.example.com", "Z1D633PJN98FT9"
+	bounded.Boundary = boundary
+	return map[string]provision.PolicyScope{"plain": base, "with a domain": named, "with a boundary": bounded}
 }
 
-func policyOf(t *testing.T) policyDocument {
+func policyOf(t *testing.T, scope provision.PolicyScope) provision.PolicyDocument {
 	t.Helper()
-	text, err := provision.Policy("123456789012", "us-east-1", "book")
+	doc, err := provision.Policy(scope)
 	if err != nil {
-		t.Fatal(err)
-	}
-	var doc policyDocument
-	if err := json.Unmarshal(text, &doc); err != nil {
 		t.Fatal(err)
 	}
 	return doc
 }
 
-func (p policyDocument) actions() map[string]bool {
+// allowedActions are those of all kinds of policies.
+func allowedActions(t *testing.T) map[string]bool {
+	t.Helper()
 	out := map[string]bool{}
-	for _, s := range p.Statement {
-		for _, a := range s.Action {
-			out[a] = true
+	for _, scope := range policyScopes() {
+		for _, s := range policyOf(t, scope).Statement {
+			for _, a := range s.Action {
+				out[a] = true
+			}
 		}
 	}
 	return out
@@ -60,10 +67,14 @@ var iamNames = map[string]string{
 	"ec2": "ec2", "ecr": "ecr", "ecs": "ecs", "iam": "iam", "pricing": "pricing", "rds": "rds", "resourcegroupstaggingapi": "tag", "secretsmanager": "secretsmanager", "ssm": "ssm", "sts": "sts",
 }
 
-// implied are the actions that AWS checks and that are no calls of their own:
-// tags given on creation, a role passed to a task, the registry's protocol.
+// implied are the actions that AWS checks and that are no calls of the code: tags
+// given on creation, a role passed to a task, the registry's protocol, and what
+// services and programs ask for with the caller's permissions.
 var implied = []string{
-	"ssm:AddTagsToResource", "application-autoscaling:TagResource", "iam:PassRole",
+	"ssm:AddTagsToResource", "application-autoscaling:TagResource", "iam:PassRole", "rds:CreateDBSnapshot",
+	"ec2:DescribeAccountAttributes", "ec2:DescribeAddresses", // by the load balancer
+	"cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms", "cloudwatch:PutMetricAlarm", // by target tracking
+	"ssm:ResumeSession", "ssm:TerminateSession", "ssmmessages:OpenDataChannel", // by the session-manager-plugin
 	"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload", "ecr:GetDownloadUrlForLayer",
 	"ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart",
 }
@@ -137,7 +148,7 @@ func TestThePolicyIsWhatTheCodeCanSend(t *testing.T) {
 	for _, a := range free {
 		delete(want, a)
 	}
-	got := policyOf(t).actions()
+	got := allowedActions(t)
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(got))); diff != "" {
 		t.Errorf("the policy differs from what the code can send (-sent +allowed):\n%s", diff)
 	}
@@ -213,7 +224,7 @@ func TestEverythingSentIsAllowed(t *testing.T) {
 	_, err = provision.Leftovers(ctx, c, "book")
 	must(err)
 	must(lock.Release(ctx))
-	allowed := policyOf(t).actions()
+	allowed := allowedActions(t)
 	if len(a.sent) < 80 {
 		t.Errorf("only %d actions were sent", len(a.sent))
 	}
@@ -229,44 +240,167 @@ var reading = regexp.MustCompile(`:(Describe|List|Get)`)
 
 func TestThePolicyIsNarrow(t *testing.T) {
 	t.Parallel()
-	text, err := provision.Policy("123456789012", "us-east-1", "book")
-	if err != nil {
-		t.Fatal(err)
+	for name, scope := range policyScopes() {
+		doc := policyOf(t, scope)
+		for _, s := range doc.Statement {
+			for _, a := range s.Action {
+				if strings.Contains(a, "*") {
+					t.Errorf("%s, %s: wildcard action %s", name, s.Sid, a)
+				}
+				// ECS knows no resource for DeregisterTaskDefinition, ACM none for a
+				// certificate that is only asked for, but the tag that it will have, and
+				// a channel can be opened only with its session's token.
+				free := a == "ecs:DeregisterTaskDefinition" || a == "ssmmessages:OpenDataChannel" ||
+					a == "acm:RequestCertificate" && s.Condition["StringEquals"]["aws:RequestTag/bookctl:stack"] != nil
+				if slices.Contains(s.Resource, "*") && !reading.MatchString(a) && !free {
+					t.Errorf("%s, %s: %s is allowed on everything", name, s.Sid, a)
+				}
+				if a == "iam:PassRole" && s.Condition["StringEquals"]["iam:PassedToService"] == nil {
+					t.Errorf("%s, %s: roles are passed to any service", name, s.Sid)
+				}
+				if a == "secretsmanager:GetSecretValue" {
+					for _, r := range s.Resource {
+						if !strings.HasPrefix(r, "arn:aws:secretsmanager:us-east-1:123456789012:secret:book/database") {
+							t.Errorf("%s, %s: reads secret %s", name, s.Sid, r)
+						}
+					}
+				}
+				if strings.HasPrefix(a, "route53:") && scope.Domain == "" || a == "acm:RequestCertificate" && scope.Domain == "" {
+					t.Errorf("%s, %s: %s is allowed without a domain", name, s.Sid, a)
+				}
+				if strings.HasPrefix(a, "route53:Change") {
+					if diff := cmp.Diff([]string{"arn:aws:route53:::hostedzone/" + scope.Zone}, s.Resource); diff != "" {
+						t.Errorf("%s, %s: records of other zones:\n%s", name, s.Sid, diff)
+					}
+				}
+			}
+		}
+		if m := regexp.MustCompile(`[^$]\{[a-z]+\}`).FindString(string(doc.JSON())); m != "" {
+			t.Errorf("%s: the placeholder %s was left", name, m)
+		}
 	}
-	for _, s := range policyOf(t).Statement {
+	good := policyScopes()["plain"]
+	for what, spoil := range map[string]func(*provision.PolicyScope){
+		"a short account":       func(s *provision.PolicyScope) { s.Account = "123" },
+		"no region":             func(s *provision.PolicyScope) { s.Region = "here" },
+		"a stack's name":        func(s *provision.PolicyScope) { s.Stack = "Book" },
+		"a boundary":            func(s *provision.PolicyScope) { s.Boundary = "limits" },
+		"a domain without zone": func(s *provision.PolicyScope) { s.Domain = "api.example.com" },
+		"a zone's path":         func(s *provision.PolicyScope) { s.Domain, s.Zone = "api.example.com", "/hostedzone/Z1" },
+	} {
+		bad := good
+		spoil(&bad)
+		if _, err := provision.Policy(bad); err == nil {
+			t.Errorf("%s that is wrong was accepted: %+v", what, bad)
+		}
+	}
+}
+
+// TestWhoHoldsABoundedPolicyCannotOutgrowIt holds every action that gives a role
+// permissions, or somebody a role, against the boundary.
+func TestWhoHoldsABoundedPolicyCannotOutgrowIt(t *testing.T) {
+	t.Parallel()
+	gives := regexp.MustCompile(`^iam:(CreateRole|PutRole.*|AttachRole.*|UpdateAssumeRolePolicy|UpdateRole|CreatePolicy.*|SetDefault.*|DeleteRolePermissionsBoundary)$`)
+	found := 0
+	for _, s := range policyOf(t, policyScopes()["with a boundary"]).Statement {
 		for _, a := range s.Action {
-			if strings.Contains(a, "*") {
-				t.Errorf("%s: wildcard action %s", s.Sid, a)
+			if !gives.MatchString(a) {
+				continue
 			}
-			// ECS knows no resource for DeregisterTaskDefinition, and ACM none for a
-			// certificate that is only asked for, but the tag that it will have.
-			asked := a == "acm:RequestCertificate" && s.Condition["StringEquals"]["aws:RequestTag/bookctl:stack"] != nil
-			if slices.Contains(s.Resource, "*") && !reading.MatchString(a) && a != "ecs:DeregisterTaskDefinition" && !asked {
-				t.Errorf("%s allows %s on everything", s.Sid, a)
-			}
-			if a == "iam:PassRole" && s.Condition["StringEquals"]["iam:PassedToService"] == nil {
-				t.Errorf("%s passes roles to any service", s.Sid)
-			}
-			if a == "secretsmanager:GetSecretValue" && !cmp.Equal(s.Resource, []string{"arn:aws:secretsmanager:us-east-1:123456789012:secret:book/database-*"}) {
-				t.Errorf("%s reads secrets %v", s.Sid, s.Resource)
+			found++
+			if diff := cmp.Diff([]string{boundary}, s.Condition["StringEquals"]["iam:PermissionsBoundary"]); diff != "" || a == "iam:DeleteRolePermissionsBoundary" {
+				t.Errorf("%s is allowed without the boundary:\n%s", a, diff)
 			}
 		}
 	}
-	if bytes.Contains(text, []byte("{")) && regexp.MustCompile(`\{[pras]\}`).Match(text) {
-		t.Error("a placeholder was left in the policy")
+	if found != 4 {
+		t.Errorf("%d actions that give permissions, want 4", found)
 	}
-	// An inline policy of a role may have 10240 characters without white space:
-	// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
-	var dense bytes.Buffer
-	if err := json.Compact(&dense, text); err != nil {
+}
+
+// TestThePolicyFitsEverywhere makes the policies of every region there is, for the
+// shortest and the longest names.
+func TestThePolicyFitsEverywhere(t *testing.T) {
+	t.Parallel()
+	most := 0
+	for _, region := range sdkRegions(t) {
+		for _, n := range []int{1, 4, 7, 10, 13, 16, 20} {
+			stack := strings.Repeat("a", n)
+			for _, domain := range []string{"", strings.Repeat("a", 60) + ".com"} {
+				for _, limits := range []string{"", "arn:aws-us-gov:iam::123456789012:policy/" + strings.Repeat("a", 200)} {
+					scope := provision.PolicyScope{Account: "123456789012", Region: region, Stack: stack, Domain: domain, Boundary: limits}
+					if domain != "" {
+						scope.Zone = strings.Repeat("Z", 32)
+					}
+					doc, err := provision.Policy(scope)
+					if err != nil {
+						t.Fatal(err)
+					}
+					split := doc.Managed()
+					var sids []string
+					for _, d := range split {
+						if n := dense(t, d); n > 6144 || n != d.Size() {
+							t.Errorf("%+v: a document of %d characters, said to be %d", scope, n, d.Size())
+						}
+						for _, s := range d.Statement {
+							sids = append(sids, s.Sid)
+						}
+					}
+					frame := provision.PolicyDocument{}.Size() + 1 // what another document takes by itself
+					if fewer := len(split) - 1; doc.Size()+(fewer-1)*frame <= fewer*6144 {
+						t.Errorf("%+v: %d documents for %d characters", scope, len(split), doc.Size())
+					}
+					slices.Sort(sids)
+					if len(sids) != len(doc.Statement) || len(slices.Compact(sids)) != len(doc.Statement) {
+						t.Errorf("%+v: the documents have other statements than the policy: %v", scope, sids)
+					}
+					most = max(most, doc.Size())
+				}
+			}
+		}
+	}
+	t.Logf("at most %d characters", most)
+}
+
+// dense is how many characters of a policy IAM counts.
+func dense(t *testing.T, d provision.PolicyDocument) int {
+	t.Helper()
+	var text bytes.Buffer
+	if err := json.Compact(&text, d.JSON()); err != nil {
 		t.Fatal(err)
 	}
-	if dense.Len() > 10240 {
-		t.Errorf("the policy has %d characters", dense.Len())
+	return text.Len()
+}
+
+// TestNamesEndWhereTheStacksNamesEnd gives stacks names that begin with another's:
+// what one's policy names is not the other's.
+func TestNamesEndWhereTheStacksNamesEnd(t *testing.T) {
+	t.Parallel()
+	stacks := []string{"b", "book", "book-a", "book-database", "book-final", "book-final-a", "book-lb", "book-service", "book-us-east-1", "book-us-east-1-task"}
+	type named struct{ sid, pattern string }
+	of := map[string][]named{}
+	for _, stack := range stacks {
+		for _, s := range policyOf(t, provision.PolicyScope{Account: "123456789012", Region: "us-east-1", Stack: stack}).Statement {
+			if s.Condition["StringEquals"]["aws:ResourceTag/bookctl:stack"] != nil || s.Condition["StringEqualsIfExists"]["aws:ResourceTag/bookctl:stack"] != nil {
+				continue // bound by the tag
+			}
+			for _, r := range s.Resource {
+				if strings.Contains(r, stack) {
+					of[stack] = append(of[stack], named{s.Sid, r})
+				}
+			}
+		}
 	}
-	for _, bad := range [][3]string{{"123", "us-east-1", "book"}, {"123456789012", "here", "book"}, {"123456789012", "us-east-1", "Book"}} {
-		if _, err := provision.Policy(bad[0], bad[1], bad[2]); err == nil {
-			t.Errorf("%v was accepted", bad)
+	for _, mine := range stacks {
+		for _, m := range of[mine] {
+			match := regexp.MustCompile("^" + strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(m.pattern)) + "$")
+			for _, theirs := range stacks {
+				for _, x := range of[theirs] {
+					if name := strings.NewReplacer("*", "x1", "?", "x").Replace(x.pattern); mine != theirs && match.MatchString(name) {
+						t.Errorf("stack %s may do %s on %s of stack %s", mine, m.sid, name, theirs)
+					}
+				}
+			}
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -76,7 +75,7 @@ func Identify(ctx context.Context, c Clients, region string) (account, caller st
 	if region == "" {
 		return "", "", ErrNoRegion
 	}
-	if !regionName.MatchString(region) {
+	if !isRegionName(region) {
 		return "", "", fmt.Errorf("region %q: %w", region, ErrRegionName)
 	}
 	out, err := c.STS.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
@@ -85,8 +84,6 @@ func Identify(ctx context.Context, c Clients, region string) (account, caller st
 	}
 	return aws.ToString(out.Account), aws.ToString(out.Arn), nil
 }
-
-var regionName = regexp.MustCompile(`^[a-z]{2,3}(-[a-z]+)+-[0-9]{1,2}$`)
 
 // Preflight finds out in seconds, by reads alone, what would otherwise fail
 // after minutes, and where a stack goes. Every failing check is a line of its

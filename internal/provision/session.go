@@ -133,11 +133,7 @@ func newSession(c Clients, a answer, in ssm.StartSessionInput) (Session, error) 
 		return Session{}, err
 	}
 	region := c.SSM.Options().Region
-	domain := "amazonaws.com"
-	if strings.HasPrefix(region, "cn-") {
-		domain += ".cn"
-	}
-	return Session{Response: string(response), Request: string(request), Region: region, Endpoint: "https://ssm." + region + "." + domain}, nil
+	return Session{Response: string(response), Request: string(request), Region: region, Endpoint: "https://ssm." + region + "." + partitionOf(region).suffix}, nil
 }
 
 // enter finds a running task that takes commands.

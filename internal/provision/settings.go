@@ -16,6 +16,7 @@ import (
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 
 	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
 // Settings are what a user chooses of a stack. What is not chosen keeps what is
@@ -72,6 +73,9 @@ type Settings struct {
 	// Exec lets commands be run in the tasks, whose file system is then
 	// writable.
 	Exec bool `json:"exec"`
+	// Boundary is the ARN of the policy that is the permissions boundary of the
+	// stack's roles, "" for none.
+	Boundary string `json:"permissionsBoundary,omitempty"`
 }
 
 // DefaultSettings are those of a new stack.
@@ -130,6 +134,7 @@ var (
 	databaseVersion = regexp.MustCompile(`^[1-9][0-9](\.[0-9]{1,2})?$`)
 	domainName      = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])$`)
 	certificateARN  = regexp.MustCompile(`^arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/[A-Za-z0-9-]+$`)
+	boundaryARN     = regexp.MustCompile(`^arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/[A-Za-z0-9+=.@_/-]+$`)
 	imageReference  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
 )
 
@@ -194,6 +199,7 @@ func (s Settings) demands() []demand {
 	refuse("db-storage db-max-storage", s.DBMaxStorage != 0 && (int64(s.DBMaxStorage)*10 < int64(s.DBStorage)*11 || s.DBMaxStorage > 65536),
 		"database storage limit %d GiB: RDS wants it a tenth or more above the storage (%d GiB), and at most 65536 GiB", s.DBMaxStorage, s.DBStorage)
 	refuse("db-version", s.DBVersion != "" && !databaseVersion.MatchString(s.DBVersion), "database version %q: name a version of PostgreSQL such as 17 or 17.4", s.DBVersion)
+	refuse("permissions-boundary", checkBoundary(s.Boundary) != nil, "%v", checkBoundary(s.Boundary))
 	refuse("backup-days", s.BackupDays < 1 || s.BackupDays > 35, "backup retention %d days: RDS keeps backups for 1 to 35 days", s.BackupDays)
 	refuse("log-days", !slices.Contains(logRetentions, s.LogDays), "log retention %d days: CloudWatch Logs takes %s", s.LogDays, joined(logRetentions))
 	return out
@@ -227,6 +233,7 @@ const (
 	tagDomain     = "bookctl:domain"
 	tagCert       = "bookctl:certificate"
 	tagHTTPSPort  = "bookctl:https-port"
+	tagBoundary   = "bookctl:permissions-boundary"
 )
 
 // A setting counts as deployed when AWS has taken it: its tag is written with the
@@ -249,14 +256,25 @@ func (s Settings) record() map[string]map[string]string {
 	}
 	return map[string]map[string]string{
 		// The groups of the logs are ready before the service.
-		"service":  {tagCount: n(s.Count), tagExec: b(s.Exec), tagLogDays: n(s.LogDays)},
-		byScaling:  {tagMin: n(s.Min), tagMax: n(s.Max)},
-		byListener: balancer,
+		"service":         {tagCount: n(s.Count), tagExec: b(s.Exec), tagLogDays: n(s.LogDays)},
+		byScaling:         {tagMin: n(s.Min), tagMax: n(s.Max)},
+		byListener:        balancer,
+		executionRoleName: {tagBoundary: s.Boundary},
+		taskRoleName:      {tagBoundary: s.Boundary},
 		"database": {
 			tagMaxStorage: n(s.DBMaxStorage), tagDBVersion: s.dbVersion(), tagInsights: b(s.DBInsights),
 			tagClass: s.DBClass, tagStorage: n(s.DBStorage), tagMultiAZ: b(s.DBMultiAZ), tagBackupDays: n(s.BackupDays), tagProtect: b(s.Protect),
 		},
 	}
+}
+
+// checkBoundary says what is wrong with the ARN of a permissions boundary; "" is
+// none. It is recorded in a tag, which takes 256 characters and no comma.
+func checkBoundary(arn string) error {
+	if arn != "" && (!boundaryARN.MatchString(arn) || len(arn) > 256) {
+		return fmt.Errorf("permissions boundary %q: give the ARN of a policy (arn:aws:iam::ACCOUNT:policy/NAME) of at most 256 characters and without a comma", arn)
+	}
+	return nil
 }
 
 // Deployed is what there is of a stack.
@@ -287,7 +305,7 @@ func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error
 	}
 	var (
 		d    = Deployed{Settings: DefaultSettings(), seen: &glances{}}
-		who  = identity{stack: stack}
+		who  = identity{stack: stack, region: c.IAM.Options().Region}
 		mu   sync.Mutex
 		wg   sync.WaitGroup
 		errs []error
@@ -299,6 +317,7 @@ func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error
 		func() (func(), error) { return readDatabase(ctx, c, who, &d) },
 		func() (func(), error) { return readLoadBalancer(ctx, c, who, &d) },
 		func() (func(), error) { return readZones(ctx, c, who, &d) },
+		func() (func(), error) { return readRole(ctx, c, who, &d) },
 	} {
 		wg.Go(func() {
 			write, err := read()
@@ -477,6 +496,24 @@ func readLoadBalancer(ctx context.Context, c Clients, who identity, d *Deployed)
 		}
 		d.Domain, d.Certificate, d.HTTPSPort = tags[tagDomain], tags[tagCert], tagNumber(tags, tagHTTPSPort, d.HTTPSPort)
 	}, nil
+}
+
+// readRole reads the boundary of the roles from the tag, so that one that was
+// taken off by hand is put back.
+func readRole(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
+	live, err := (&Role{Node: graph.Named(executionRoleName, 0), identity: who, iam: c.IAM}).lookup(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d.seen.role.put(live)
+	if live == nil || who.ownerOfRole(roleTags(live)) != who.stack {
+		return nil, nil
+	}
+	boundary, ok := roleTags(live)[tagBoundary]
+	if !ok {
+		boundary = boundaryOf(live)
+	}
+	return func() { d.Boundary = boundary }, nil
 }
 
 func readZones(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {

@@ -214,7 +214,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	if err := spec.check(); err != nil {
 		return nil, err
 	}
-	who := identity{stack: spec.Stack, version: spec.Version, settings: spec.record()}
+	who := identity{stack: spec.Stack, version: spec.Version, settings: spec.record(), region: c.IAM.Options().Region}
 	if spec.RolledBackFrom != 0 {
 		who.settings["task-definition"] = map[string]string{tagRolledBack: decimal(&spec.RolledBackFrom), tagRelease: decimal(&spec.Repeats)}
 	}
@@ -293,7 +293,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		ready = spec.Running
 	}
 	image := newImage(who, c.ECR, repository, source, ready)
-	executionRole := newRole(who, c.IAM, "execution-role", []graph.Finder{secret, logGroup, repository}, func() []statement {
+	executionRole := newRole(who, c.IAM, executionRoleName, spec.Boundary, secret, []graph.Finder{logGroup, repository}, func() []statement {
 		images := []string{repository.ID()}
 		if arn := repositoryARN(ready); arn != "" && arn != repository.ID() {
 			images = append(images, arn)
@@ -307,7 +307,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 			{Effect: "Allow", Action: []string{"logs:CreateLogStream", "logs:PutLogEvents"}, Resource: []string{logGroup.ID() + ":*"}},
 		}
 	})
-	taskRole := newRole(who, c.IAM, "task-role", []graph.Finder{secret}, func() []statement {
+	taskRole := newRole(who, c.IAM, taskRoleName, spec.Boundary, secret, nil, func() []statement {
 		// Tasks that are begun beside their database learn from the secret where it
 		// is; what else is in that, they have in their environment.
 		may := []statement{{Effect: "Allow", Action: []string{"secretsmanager:GetSecretValue"}, Resource: []string{secret.ID()}}}
@@ -355,6 +355,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		count: spec.Count, bounds: limits, port: containerPort, exec: spec.Exec,
 	}, spec.Wait, publicA, publicB)
 	targets.seen, balancer.seen, db.seen, definition.seen, service.seen = &seen.targets, &seen.balancer, &seen.instance, &seen.definition, &seen.service
+	executionRole.seen = &seen.role
 	scale := newScaling(who, c.Scaling, scalingRole, service, balancer, targets, limits)
 	service.inForce = scale.inForce
 

@@ -7,6 +7,7 @@ import (
 
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 )
 
@@ -92,6 +93,7 @@ type glances struct {
 	targets    glance[targets]
 	instance   glance[*rdstypes.DBInstance]
 	subnets    glance[[]ec2types.Subnet]
+	role       glance[*iamtypes.Role]       // the execution role
 	tags       map[string]map[string]string // by ARN; see HintTags
 	uses       struct{ ecs, elb, rds bool } // the stack has things of the service
 }

@@ -18,6 +18,9 @@ const (
 	TagResource = "bookctl:resource"
 	// TagVersion holds the version of bookctl that made or last mended it.
 	TagVersion = "bookctl:version"
+	// TagRegion holds the region of a stack's things that are the same in all of
+	// them: roles. It is a part of the mark of ownership there.
+	TagRegion = "bookctl:region"
 	// tagName is what the AWS console shows as the name of EC2 things.
 	tagName = "Name"
 )
@@ -41,6 +44,8 @@ func CheckStackName(name string) error {
 type identity struct {
 	stack   string
 	version string
+	// region is told by the names and tags of what AWS has once for all regions.
+	region string
 	// settings are further tags by resource: what the user chose for it.
 	settings map[string]map[string]string
 	// hints are tags that are known already, by ARN; see HintTags.

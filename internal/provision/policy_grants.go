@@ -1,0 +1,210 @@
+package provision
+
+// grant allows actions on resources. In resources and conditions, "{p}", "{r}",
+// "{a}" and "{s}" stand for partition, region, account and stack, "{boundary}",
+// "{domain}" and "{zone}" for those of the scope; no resources means all, where
+// IAM knows none for the actions.
+type grant struct {
+	why       string // becomes the statement's Sid
+	actions   string // separated by spaces, without the service
+	service   string
+	resources []string
+	when      condition
+	only      policyNeed // "" for always
+}
+
+// policyNeed is when a grant belongs into a policy.
+type policyNeed string
+
+const (
+	withDomain      policyNeed = "domain"
+	withBoundary    policyNeed = "boundary"
+	withoutBoundary policyNeed = "no boundary"
+)
+
+func (g grant) applies(s PolicyScope) bool {
+	switch g.only {
+	case withDomain:
+		return s.Domain != ""
+	case withBoundary:
+		return s.Boundary != ""
+	case withoutBoundary:
+		return s.Boundary == ""
+	}
+	return true
+}
+
+// condition is an IAM condition block: operator, key, values.
+type condition map[string]map[string][]string
+
+const (
+	stackTag   = "aws:ResourceTag/" + TagStack
+	stackGiven = "aws:RequestTag/" + TagStack
+)
+
+var (
+	// ours holds for what has the stack's tag, and tagging for requests that give it
+	// to what they make.
+	ours    = condition{"StringEquals": {stackTag: {"{s}"}}}
+	tagging = condition{"StringEquals": {stackGiven: {"{s}"}}}
+	// noOthers holds for what has no stack's tag or ours: what has no tag yet when it
+	// is made, and no name that ends where the stack's names end. A snapshot
+	// book-final-… can be one of a stack called book-final.
+	noOthers = condition{"StringEqualsIfExists": {stackTag: {"{s}"}}}
+	// bounded holds for roles that have the boundary, and for calls that give it.
+	bounded = condition{"StringEquals": {"iam:PermissionsBoundary": {"{boundary}"}}}
+)
+
+// grants are all that bookctl asks of AWS, from the service authorization
+// reference, which says for each action what resources and conditions it knows:
+// https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
+// It is not all: what AWS checks besides is in docs/aws.md, with its sources.
+//
+// Actions that only read and know no resource are allowed on all. Every other
+// one is bound to the names that a stack gives, or to its tag. GetCallerIdentity
+// needs no permission.
+var grants = []grant{
+	// The load balancer's service asks with the caller's permissions for what the
+	// code does not: addresses and attributes of the account.
+	{why: "ReadNetwork", service: "ec2", actions: "DescribeAccountAttributes DescribeAddresses DescribeAvailabilityZones DescribeInternetGateways DescribeNetworkInterfaces " +
+		"DescribeRouteTables DescribeSecurityGroupRules DescribeSecurityGroups DescribeSubnets DescribeVpcAttribute DescribeVpcs"},
+	{why: "NewVPC", service: "ec2", actions: "CreateVpc", resources: networkParts("vpc"), when: tagging},
+	{why: "NewNetwork", service: "ec2", actions: "CreateInternetGateway CreateRouteTable CreateSecurityGroup CreateSubnet",
+		resources: networkParts("internet-gateway", "route-table", "security-group", "subnet"), when: tagging},
+	{why: "NewInOwnVPC", service: "ec2", actions: "CreateRouteTable CreateSecurityGroup CreateSubnet", resources: networkParts("vpc"), when: ours},
+	{why: "TagNewNetwork", service: "ec2", actions: "CreateTags", resources: networkParts("*"),
+		when: condition{"StringEquals": {"ec2:CreateAction": {"CreateInternetGateway", "CreateRouteTable", "CreateSecurityGroup", "CreateSubnet", "CreateVpc"}}}},
+	{why: "OwnNetwork", service: "ec2", actions: "AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress " +
+		"CreateRoute CreateTags DeleteInternetGateway DeleteRoute DeleteRouteTable DeleteSecurityGroup DeleteSubnet DeleteVpc DetachInternetGateway DisassociateRouteTable " +
+		"ModifySubnetAttribute ModifyVpcAttribute ReplaceRoute ReplaceRouteTableAssociation RevokeSecurityGroupEgress RevokeSecurityGroupIngress",
+		resources: networkParts("*"), when: ours},
+	// The default group of a VPC can't be told from others' by a tag: it has none
+	// when it is made. What is nobody's may be closed, and nothing else.
+	{why: "CloseDefaultGroup", service: "ec2", actions: "RevokeSecurityGroupEgress RevokeSecurityGroupIngress", resources: networkParts("security-group"),
+		when: condition{"Null": {stackTag: {"true"}}}},
+
+	// Without it, status asks more, and list misses a stack that has no VPC.
+	{why: "FindTagged", service: "tag", actions: "GetResources"},
+
+	{why: "ReadBalancing", service: "elasticloadbalancing", actions: "DescribeListeners DescribeLoadBalancerAttributes DescribeLoadBalancers DescribeTags " +
+		"DescribeTargetGroupAttributes DescribeTargetGroups DescribeTargetHealth"},
+	{why: "Balancing", service: "elasticloadbalancing", actions: "AddTags CreateListener CreateLoadBalancer CreateTargetGroup DeleteListener DeleteLoadBalancer DeleteTargetGroup " +
+		"ModifyListener ModifyLoadBalancerAttributes ModifyTargetGroup ModifyTargetGroupAttributes SetSecurityGroups SetSubnets",
+		resources: []string{
+			"arn:{p}:elasticloadbalancing:{r}:{a}:loadbalancer/app/{s}-lb/*", "arn:{p}:elasticloadbalancing:{r}:{a}:listener/app/{s}-lb/*",
+			"arn:{p}:elasticloadbalancing:{r}:{a}:targetgroup/{s}-tasks/*",
+		}},
+
+	{why: "ReadCertificates", service: "acm", actions: "DescribeCertificate ListCertificates ListTagsForCertificate"},
+	{why: "NewCertificate", service: "acm", only: withDomain, actions: "RequestCertificate", when: condition{
+		"StringEquals": tagging["StringEquals"], "ForAllValues:StringEquals": {"acm:DomainNames": {"{domain}"}},
+	}},
+	// Also asked of a request that carries tags, when the certificate has none.
+	{why: "TagCertificate", service: "acm", only: withDomain, actions: "AddTagsToCertificate", resources: certificates, when: condition{
+		"StringEquals": tagging["StringEquals"], "StringEqualsIfExists": noOthers["StringEqualsIfExists"],
+	}},
+	{why: "Certificate", service: "acm", actions: "DeleteCertificate", resources: certificates, when: ours},
+	{why: "FindZone", service: "route53", only: withDomain, actions: "ListHostedZonesByName"},
+	{why: "ReadRecords", service: "route53", only: withDomain, actions: "ListResourceRecordSets", resources: hostedZones},
+	// The name itself and the record that proves it to ACM.
+	{why: "Records", service: "route53", only: withDomain, actions: "ChangeResourceRecordSets", resources: hostedZones, when: condition{
+		"ForAllValues:StringLike": {"route53:ChangeResourceRecordSetsNormalizedRecordNames": {"{domain}", "_*.{domain}"}},
+	}},
+
+	{why: "ReadDatabases", service: "rds", actions: "DescribeDBInstanceAutomatedBackups DescribeDBInstances DescribeDBParameterGroups DescribeDBParameters DescribeDBSnapshots " +
+		"DescribeDBSubnetGroups DescribeOrderableDBInstanceOptions ListTagsForResource"},
+	{why: "Database", service: "rds", actions: "AddTagsToResource CreateDBInstance CreateDBParameterGroup CreateDBSnapshot CreateDBSubnetGroup DeleteDBInstance DeleteDBParameterGroup " +
+		"DeleteDBSubnetGroup ModifyDBInstance ModifyDBParameterGroup ModifyDBSubnetGroup RestoreDBInstanceFromDBSnapshot",
+		resources: []string{
+			"arn:{p}:rds:{r}:{a}:db:{s}-database", "arn:{p}:rds:{r}:{a}:pg:{s}-database", "arn:{p}:rds:{r}:{a}:subgrp:{s}-database", "arn:{p}:rds:{r}:{a}:og:default:*",
+		}},
+	// Deleting a database takes these two for its final snapshot, to which it copies
+	// the tags.
+	{why: "FinalSnapshot", service: "rds", actions: "AddTagsToResource CreateDBSnapshot", resources: []string{"arn:{p}:rds:{r}:{a}:snapshot:{s}-final-*"}, when: noOthers},
+	{why: "OwnSnapshots", service: "rds", actions: "DeleteDBInstanceAutomatedBackup DeleteDBSnapshot RestoreDBInstanceFromDBSnapshot",
+		resources: []string{"arn:{p}:rds:{r}:{a}:snapshot:*", "arn:{p}:rds:{r}:{a}:auto-backup:*"}, when: ours},
+
+	{why: "ReadSecrets", service: "secretsmanager", actions: "GetRandomPassword ListSecrets"},
+	// The ARN of a secret ends with six characters that it gets when it is made.
+	{why: "Secret", service: "secretsmanager", actions: "CreateSecret DeleteSecret DescribeSecret GetSecretValue PutSecretValue RestoreSecret TagResource",
+		resources: []string{"arn:{p}:secretsmanager:{r}:{a}:secret:{s}/database", "arn:{p}:secretsmanager:{r}:{a}:secret:{s}/database-??????"}},
+
+	{why: "ReadLogs", service: "logs", actions: "DescribeLogGroups", resources: []string{"arn:{p}:logs:{r}:{a}:log-group:*"}},
+	{why: "Logs", service: "logs", actions: "CreateLogGroup DeleteLogGroup FilterLogEvents GetLogEvents ListTagsForResource PutRetentionPolicy TagResource",
+		resources: []string{
+			"arn:{p}:logs:{r}:{a}:log-group:/bookctl/{s}", "arn:{p}:logs:{r}:{a}:log-group:/bookctl/{s}:*",
+			"arn:{p}:logs:{r}:{a}:log-group:/aws/rds/instance/{s}-database/*",
+		}},
+
+	{why: "ImagesLogin", service: "ecr", actions: "GetAuthorizationToken"},
+	// The last line is for the registry, which speaks its own protocol.
+	{why: "Images", service: "ecr", actions: "CreateRepository DeleteRepository DescribeImages DescribeRepositories GetLifecyclePolicy ListTagsForResource " +
+		"PutImageScanningConfiguration PutImageTagMutability PutLifecyclePolicy TagResource " +
+		registryActions,
+		resources: []string{"arn:{p}:ecr:{r}:{a}:repository/{s}/bookapi"}},
+
+	{why: "ReadContainers", service: "ecs", actions: "DeregisterTaskDefinition DescribeTaskDefinition ListTaskDefinitions ListTasks"},
+	// A revision that is being registered has no number yet: its tags are asked for
+	// by the name of the family alone.
+	{why: "Containers", service: "ecs", actions: "CreateCluster CreateService DeleteCluster DeleteService DeleteTaskDefinitions DescribeClusters DescribeServices DescribeTasks ExecuteCommand " +
+		"RegisterTaskDefinition StopTask TagResource UpdateService",
+		resources: []string{
+			"arn:{p}:ecs:{r}:{a}:cluster/{s}-cluster", "arn:{p}:ecs:{r}:{a}:service/{s}-cluster/{s}-service",
+			"arn:{p}:ecs:{r}:{a}:task-definition/{s}-bookapi", "arn:{p}:ecs:{r}:{a}:task-definition/{s}-bookapi:*", "arn:{p}:ecs:{r}:{a}:task/{s}-cluster/*",
+		}},
+
+	{why: "Tunnel", service: "ssm", actions: "StartSession",
+		resources: []string{"arn:{p}:ecs:{r}:{a}:task/{s}-cluster/*", "arn:{p}:ssm:{r}::document/AWS-StartPortForwardingSessionToRemoteHost"}},
+	// What AWS's session-manager-plugin asks for. Only who has a session's token can
+	// open its channel.
+	{why: "Channel", service: "ssmmessages", actions: "OpenDataChannel"},
+	{why: "OwnSessions", service: "ssm", actions: "ResumeSession TerminateSession", resources: []string{"arn:{p}:ssm:{r}:{a}:session/${aws:userid}-*"}},
+
+	{why: "ReadScaling", service: "application-autoscaling", actions: "DescribeScalableTargets DescribeScalingPolicies DescribeScheduledActions"},
+	// The ARN of a scalable target says nothing of its service. Whoever registers one
+	// needs ecs:UpdateService on the service as well.
+	{why: "NewScaling", service: "application-autoscaling", actions: "RegisterScalableTarget TagResource", resources: scalableTargets, when: tagging},
+	{why: "Scaling", service: "application-autoscaling", actions: "DeleteScalingPolicy DeregisterScalableTarget PutScalingPolicy RegisterScalableTarget",
+		resources: scalableTargets, when: ours},
+	// Target tracking makes its alarms with the caller's permissions.
+	{why: "ReadAlarms", service: "cloudwatch", actions: "DescribeAlarms"},
+	{why: "Alarms", service: "cloudwatch", actions: "DeleteAlarms PutMetricAlarm",
+		resources: []string{"arn:{p}:cloudwatch:{r}:{a}:alarm:TargetTracking-service/{s}-cluster/{s}-service-*"}},
+
+	{why: "ReadRoles", service: "iam", actions: "ListRoles"},
+	{why: "Roles", service: "iam", actions: "DeleteRole DeleteRolePolicy DetachRolePolicy GetRole GetRolePolicy ListAttachedRolePolicies ListRolePolicies TagRole", resources: stackRoles},
+	{why: "ChangeRoles", service: "iam", only: withoutBoundary, resources: stackRoles,
+		actions: "CreateRole DeleteRolePermissionsBoundary PutRolePermissionsBoundary PutRolePolicy UpdateAssumeRolePolicy"},
+	{why: "ChangeBoundedRoles", service: "iam", only: withBoundary, resources: stackRoles, when: bounded,
+		actions: "CreateRole PutRolePermissionsBoundary PutRolePolicy UpdateAssumeRolePolicy"},
+	{why: "PassRolesToTasks", service: "iam", actions: "PassRole", resources: stackRoles,
+		when: condition{"StringEquals": {"iam:PassedToService": {"ecs-tasks.amazonaws.com"}}}},
+	{why: "NewAccount", service: "iam", actions: "CreateServiceLinkedRole", resources: []string{"arn:{p}:iam::{a}:role/aws-service-role/*"},
+		when: condition{"StringEquals": {"iam:AWSServiceName": {
+			"ecs.amazonaws.com", "ecs.application-autoscaling.amazonaws.com", "elasticloadbalancing.amazonaws.com", "rds.amazonaws.com",
+		}}}},
+
+	{why: "Prices", service: "pricing", actions: "GetProducts"}, // for --price live
+
+	{why: "Lock", service: "ssm", actions: "AddTagsToResource DeleteParameters GetParameters GetParametersByPath PutParameter",
+		resources: []string{"arn:{p}:ssm:{r}:{a}:parameter/bookctl/{s}/lock", "arn:{p}:ssm:{r}:{a}:parameter/bookctl/{s}/lock/*"}},
+}
+
+// registryActions are what pushing an image takes:
+// https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html
+const registryActions = "BatchCheckLayerAvailability BatchGetImage CompleteLayerUpload GetDownloadUrlForLayer InitiateLayerUpload PutImage UploadLayerPart"
+
+var (
+	stackRoles      = []string{"arn:{p}:iam::{a}:role/{s}-{r}-execution-role", "arn:{p}:iam::{a}:role/{s}-{r}-task-role"}
+	certificates    = []string{"arn:{p}:acm:{r}:{a}:certificate/*"}
+	hostedZones     = []string{"arn:{p}:route53:::hostedzone/{zone}"}
+	scalableTargets = []string{"arn:{p}:application-autoscaling:{r}:{a}:scalable-target/*"}
+)
+
+func networkParts(kinds ...string) []string {
+	var out []string
+	for _, k := range kinds {
+		out = append(out, "arn:{p}:ec2:{r}:{a}:"+k+"/*")
+	}
+	return out
+}
