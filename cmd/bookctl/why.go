@@ -148,7 +148,7 @@ func ofCall(err error, doing string) explanation {
 	case noCredentials(err):
 		return explanation{"There are no AWS credentials: neither the environment, nor the profile, nor this machine gives any.",
 			"sign in with 'aws sso login' or 'aws configure', or set AWS_PROFILE; 'bookctl up --local' needs no account"}
-	case errors.As(err, &unknown) && strings.Contains(unknown.Name, "amazonaws.com"):
+	case errors.As(err, &unknown) && provision.IsServiceHost(unknown.Name):
 		return explanation{fmt.Sprintf("There is no address for %s: either no such region, or no network.", unknown.Name),
 			"check --region (AWS_REGION) and the network"}
 	}
@@ -388,6 +388,9 @@ func (s *story) tell(t provision.Task) {
 		s.outcome = notStarted
 		s.say("%s was not allowed to read the database's secret: %s.", name, sentence(reasons))
 		s.next = "'bookctl up' mends the execution role; if it is denied elsewhere, look at the secret's own policy and the organization's"
+		if strings.Contains(reasons, "no permissions boundary") {
+			s.next = "extend the permissions boundary of the stack's roles, or give them another with 'bookctl up --permissions-boundary ARN'"
+		}
 	case strings.Contains(reasons, "ResourceInitializationError"):
 		s.outcome = notStarted
 		s.say("%s could not be prepared: %s.", name, sentence(reasons))

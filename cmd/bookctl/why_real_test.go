@@ -183,9 +183,7 @@ func TestAReleaseThatNeverStartsIsExplainedAndTheOldOneServesOn(t *testing.T) {
 			t.Errorf("what is next after a rollback that failed:\n%s", r.err)
 		}
 		bad("panic", "--source", badSource(t, panics, "", ""))
-		s.aws("iam", "put-role-policy", "--role-name", "book-us-east-1-execution-role", "--policy-name", "lockdown", "--policy-document",
-			`{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"secretsmanager:GetSecretValue","Resource":"*"}]}`)
-		bad("secret-denied", "--source", changedSource(t))
+		bad("secret-denied", "--source", changedSource(t), "--permissions-boundary", "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy")
 	})
 }
 

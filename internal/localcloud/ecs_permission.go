@@ -29,14 +29,15 @@ func (c *Cloud) agent(role *string, task string) fargateAgent {
 // check is nil when the role may do the action on the resource, else an error
 // in IAM's words.
 func (a fargateAgent) check(action, resource string) error {
-	if !a.hasRole || !a.role.allows(action, resource) {
+	if ok, _ := a.allowed(action, resource); !a.hasRole || !ok {
 		return fmt.Errorf("AccessDeniedException: %s", a.refusal(action, resource))
 	}
 	return nil
 }
 
 func (a fargateAgent) refusal(action, resource string) string {
-	return fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action", a.session, action, resource, action)
+	_, why := a.allowed(action, resource)
+	return fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s because %s allows the %s action", a.session, action, resource, why, action)
 }
 
 // secret fetches a value for a container's environment.
@@ -113,20 +114,40 @@ var managedPolicies = map[string]string{
 	"AdministratorAccess":                           `{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`,
 }
 
-// allows evaluates the role's policies.
-func (r iamRole) allows(action, resource string) bool {
+// trustsTasks says whether tasks of a cluster can have the role. ECS says for
+// whom it asks, and names a task
+// (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html).
+func (c *Cloud) trustsTasks(r iamRole, cluster string) bool {
+	trust, err := access.Parse([]byte(r.Trust))
+	return err == nil && access.Trusts(trust, "ecs-tasks.amazonaws.com", map[string][]string{
+		"aws:SourceAccount": {c.cfg.Account}, "aws:SourceArn": {c.taskARN(cluster, "new")},
+	})
+}
+
+// allowed evaluates the role's policies: its boundary must allow what they allow.
+func (a fargateAgent) allowed(action, resource string) (ok bool, why string) {
 	var policies []access.Policy
-	add := func(document string) {
-		if p, err := access.Parse([]byte(document)); err == nil {
-			policies = append(policies, p)
-		}
+	for _, document := range a.role.Policies {
+		policies = append(policies, parsed(document)...)
 	}
-	for _, document := range r.Policies {
-		add(document)
+	for _, arn := range a.role.Attached {
+		policies = append(policies, parsed(a.managedDocument(arn))...)
 	}
-	for _, arn := range r.Attached {
-		_, name, _ := strings.Cut(arn, ":policy/")
-		add(managedPolicies[name])
+	r := access.Request{Action: action, Resource: resource}
+	if access.Decide(policies, r) != access.Allowed {
+		return false, "no identity-based policy"
 	}
-	return access.Decide(policies, access.Request{Action: action, Resource: resource}) == access.Allowed
+	if arn := a.role.Boundary; arn != "" && access.Decide(parsed(a.managedDocument(arn)), r) != access.Allowed {
+		return false, "no permissions boundary"
+	}
+	return true, ""
+}
+
+// parsed is a policy that IAM has checked already, nothing for none.
+func parsed(document string) []access.Policy {
+	p, err := access.Parse([]byte(document))
+	if err != nil {
+		return nil
+	}
+	return []access.Policy{p}
 }

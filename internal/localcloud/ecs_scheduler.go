@@ -380,7 +380,7 @@ func (c *Cloud) startTasks(s *ecsService, w crew) bool {
 	if d == nil {
 		return false
 	}
-	if err := c.assumable(d); err != nil {
+	if err := c.assumable(d, s.Cluster); err != nil {
 		c.launchFailed(s, "failed to launch a task with (error %s).", err)
 		return true
 	}

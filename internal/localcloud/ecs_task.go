@@ -83,13 +83,13 @@ type taskSpec struct {
 func (c *Cloud) taskARN(cluster, id string) string { return c.arn("ecs", "task/"+cluster+"/"+id) }
 
 // assumable says whether ECS can assume a task's roles.
-func (c *Cloud) assumable(d *ecsDefinition) error {
+func (c *Cloud) assumable(d *ecsDefinition, cluster string) error {
 	for _, role := range []*string{d.ExecutionRoleArn, d.TaskRoleArn} {
 		if role == nil {
 			continue
 		}
 		r, ok := c.roleByARN(*role)
-		if !ok || !c.roleUsable(*role) || !strings.Contains(r.Trust, "ecs-tasks.amazonaws.com") {
+		if !ok || !c.roleUsable(*role) || !c.trustsTasks(r, cluster) {
 			return fmt.Errorf("ECS was unable to assume the role '%s' that was provided for this task. Please verify that the role being passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this role.", *role) //nolint:staticcheck,revive // AWS's own words
 		}
 	}
@@ -678,7 +678,7 @@ func (a ecsAPI) RunTask(_ context.Context, in *ecs.RunTaskInput) (*ecs.RunTaskOu
 	if count < 1 || count > 10 {
 		return nil, fail("InvalidParameterException", "Invalid count: %d. Must be between 1 and 10.", count)
 	}
-	if err := a.assumable(d); err != nil {
+	if err := a.assumable(d, cl.Name); err != nil {
 		return nil, fail("ClientException", "%s", err)
 	}
 	token := aws.ToString(in.ClientToken)

@@ -19,6 +19,8 @@ import (
 // iamState is what IAM keeps.
 type iamState struct {
 	Roles map[string]iamRole `json:"roles"` // by name
+	// Policies are the customer's own managed policies, by ARN.
+	Policies map[string]iamPolicy `json:"policies,omitempty"`
 }
 
 // iamRole is a role with its inline policies and attachments.
@@ -45,13 +47,19 @@ func (c *Cloud) iamService() service {
 	a := iamAPI{c}
 	return service{model: "iam", signing: "iam", protocol: protocolQuery, operations: operations(
 		op("AttachRolePolicy", a.AttachRolePolicy),
+		op("CreatePolicy", a.CreatePolicy),
 		op("CreateRole", a.CreateRole),
 		op("CreateServiceLinkedRole", a.CreateServiceLinkedRole),
+		op("DeletePolicy", a.DeletePolicy),
 		op("DeleteRole", a.DeleteRole),
+		op("DeleteRolePermissionsBoundary", a.DeleteRolePermissionsBoundary),
 		op("DeleteRolePolicy", a.DeleteRolePolicy),
 		op("DeleteServiceLinkedRole", a.DeleteServiceLinkedRole),
 		op("DetachRolePolicy", a.DetachRolePolicy),
-		op("GetUser", a.GetUser), op("GetRole", a.GetRole),
+		op("GetPolicy", a.GetPolicy),
+		op("GetPolicyVersion", a.GetPolicyVersion),
+		op("GetUser", a.GetUser),
+		op("GetRole", a.GetRole),
 		op("GetRolePolicy", a.GetRolePolicy),
 		op("GetServiceLinkedRoleDeletionStatus", a.GetServiceLinkedRoleDeletionStatus),
 		op("ListAttachedRolePolicies", a.ListAttachedRolePolicies),
@@ -59,6 +67,7 @@ func (c *Cloud) iamService() service {
 		op("ListRolePolicies", a.ListRolePolicies),
 		op("ListRoleTags", a.ListRoleTags),
 		op("ListRoles", a.ListRoles),
+		op("PutRolePermissionsBoundary", a.PutRolePermissionsBoundary),
 		op("PutRolePolicy", a.PutRolePolicy),
 		op("TagRole", a.TagRole),
 		op("UntagRole", a.UntagRole),
@@ -188,6 +197,9 @@ func (a iamAPI) CreateRole(_ context.Context, in *iam.CreateRoleInput) (*iam.Cre
 		return nil, fail("ValidationError", "1 validation error detected: Value '%d' at 'maxSessionDuration' failed to satisfy constraint: Member must be between 3600 and 43200", session)
 	}
 	if err := checkPolicy(aws.ToString(in.AssumeRolePolicyDocument), trustPolicy); err != nil {
+		return nil, err
+	}
+	if err := a.checkBoundary(in.PermissionsBoundary); err != nil {
 		return nil, err
 	}
 	tags, err := retag(nil, in.Tags)
@@ -345,7 +357,7 @@ func (a iamAPI) PutRolePolicy(_ context.Context, in *iam.PutRolePolicyInput) (*i
 	r.Policies[aws.ToString(in.PolicyName)] = *in.PolicyDocument
 	size := 0
 	for _, document := range r.Policies {
-		size += len(strings.Join(strings.Fields(document), "")) // blanks don't count
+		size += policySize(document)
 	}
 	if size > 10240 {
 		return nil, fail("LimitExceeded", "Maximum policy size of 10240 bytes exceeded for role %s", r.Name)
@@ -388,15 +400,13 @@ func (a iamAPI) ListRolePolicies(_ context.Context, in *iam.ListRolePoliciesInpu
 	return &iam.ListRolePoliciesOutput{PolicyNames: page, IsTruncated: next != nil, Marker: next}, err
 }
 
-// AttachRolePolicy takes every name that may be one of AWS's own policies; the
-// local cloud has no customer-managed ones.
 func (a iamAPI) AttachRolePolicy(_ context.Context, in *iam.AttachRolePolicyInput) (*iam.AttachRolePolicyOutput, error) {
 	r, err := a.change(in.RoleName)
 	if err != nil {
 		return nil, err
 	}
 	arn := aws.ToString(in.PolicyArn)
-	if !strings.HasPrefix(arn, a.managedARN("")) {
+	if !a.attachable(arn) {
 		return nil, fail("NoSuchEntity", "Policy %s does not exist or is not attachable.", arn)
 	}
 	if !slices.Contains(r.Attached, arn) {
@@ -430,7 +440,7 @@ func (a iamAPI) ListAttachedRolePolicies(_ context.Context, in *iam.ListAttached
 	}
 	var all []types.AttachedPolicy
 	for _, arn := range r.Attached {
-		path := "/" + strings.TrimPrefix(arn, a.managedARN(""))
+		_, path, _ := strings.Cut(arn, ":policy")
 		if !strings.HasPrefix(path, aws.ToString(in.PathPrefix)) {
 			continue
 		}

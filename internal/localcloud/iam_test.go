@@ -143,3 +143,52 @@ func TestRolesAreListedInPages(t *testing.T) {
 		t.Errorf("one key in two cases: %q", got)
 	}
 }
+
+func TestABoundaryLimitsWhatARoleMayDo(t *testing.T) {
+	t.Parallel()
+	c := openCloud(t, localcloud.Config{})
+	client := iam.NewFromConfig(once(c))
+	document := func(text string) *string { return &text }
+	create := func(name, text string) (*string, error) {
+		out, err := client.CreatePolicy(t.Context(), &iam.CreatePolicyInput{PolicyName: &name, PolicyDocument: &text})
+		if err != nil {
+			return nil, err
+		}
+		return out.Policy.Arn, nil
+	}
+	arn, err := create("limits", policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := strings.Replace(policy, "logs:PutLogEvents", "logs:"+strings.Repeat("P", 6144), 1)
+	if _, err := create("long", long); code(err) != "LimitExceeded" || !strings.Contains(err.Error(), "PolicySize: 6144") {
+		t.Errorf("a policy of more than 6144 characters: %v", err)
+	}
+	if _, err := create("spaced", strings.Replace(policy, "{", "{"+strings.Repeat(" ", 6144), 1)); err != nil {
+		t.Errorf("a policy with 6144 blanks: %v", err)
+	}
+	trust := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
+	_, err = client.CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: aws.String("a"), AssumeRolePolicyDocument: document(trust), PermissionsBoundary: aws.String(*arn + "x")})
+	if got := code(err); got != "NoSuchEntity" {
+		t.Errorf("a boundary that does not exist: %q", got)
+	}
+	if _, err := client.CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: aws.String("a"), AssumeRolePolicyDocument: document(trust), PermissionsBoundary: arn}); err != nil {
+		t.Fatal(err)
+	}
+	remove := func() string {
+		_, err := client.DeletePolicy(t.Context(), &iam.DeletePolicyInput{PolicyArn: arn})
+		return code(err)
+	}
+	if got := remove(); got != "DeleteConflict" {
+		t.Errorf("deletion of a policy that bounds a role: %q", got)
+	}
+	for range 2 {
+		_, err = client.DeleteRolePermissionsBoundary(t.Context(), &iam.DeleteRolePermissionsBoundaryInput{RoleName: aws.String("a")})
+	}
+	if got := code(err); got != "NoSuchEntity" {
+		t.Errorf("taking off a boundary twice: %q", got)
+	}
+	if got := remove(); got != "" {
+		t.Errorf("deletion of a policy that nothing has: %q", got)
+	}
+}

@@ -41,6 +41,11 @@ func partitionOf(region string) partition {
 	return partitions[0]
 }
 
+// IsServiceHost says whether a host's name is that of an AWS service.
+func IsServiceHost(name string) bool {
+	return slices.ContainsFunc(partitions, func(p partition) bool { return strings.HasSuffix(name, "."+p.suffix) })
+}
+
 // regionName is loose: what AWS adds is not to be refused. The length leaves room
 // for the names of roles, which hold it.
 var regionName = regexp.MustCompile(`^[a-z]{2,8}(-[a-z]+)+-[0-9]{1,2}$`)

@@ -51,6 +51,8 @@ type statement struct {
 	Effect                                   string
 	Action, NotAction, Resource, NotResource Words
 	Condition                                map[string]map[string]Words
+	// Principal is who a trust policy is about.
+	Principal json.RawMessage
 }
 
 // Parse reads a policy document.

@@ -118,13 +118,15 @@ var table = spreadOut(map[string][]rule{
 	"iam:GetUser":   {onOr("user/", "UserName", "*")},
 	"iam:GetRole GetRolePolicy ListAttachedRolePolicies ListInstanceProfilesForRole ListRolePolicies ListRoleTags " +
 		"DeleteRole DeleteRolePolicy DeleteRolePermissionsBoundary PutRolePolicy UpdateAssumeRolePolicy UpdateRole": {on("role/", "RoleName")},
-	"iam:CreateRole":                         {named("role/", "RoleName", key("iam:PermissionsBoundary", "PermissionsBoundary"))},
-	"iam:PutRolePermissionsBoundary":         {on("role/", "RoleName", key("iam:PermissionsBoundary", "PermissionsBoundary"))},
-	"iam:AttachRolePolicy DetachRolePolicy":  {on("role/", "RoleName", key("iam:PolicyARN", "PolicyArn"))},
-	"iam:TagRole UntagRole":                  {on("role/", "RoleName", request)},
-	"iam:CreateServiceLinkedRole":            {serviceLinkedRole},
-	"iam:DeleteServiceLinkedRole":            {on("role/", "RoleName")},
-	"iam:GetServiceLinkedRoleDeletionStatus": {everywhere},
+	"iam:CreateRole":                              {named("role/", "RoleName", key("iam:PermissionsBoundary", "PermissionsBoundary"))},
+	"iam:PutRolePermissionsBoundary":              {on("role/", "RoleName", key("iam:PermissionsBoundary", "PermissionsBoundary"))},
+	"iam:AttachRolePolicy DetachRolePolicy":       {on("role/", "RoleName", key("iam:PolicyARN", "PolicyArn"))},
+	"iam:CreatePolicy":                            {named("policy/", "PolicyName")},
+	"iam:DeletePolicy GetPolicy GetPolicyVersion": {on("policy/", "PolicyArn")},
+	"iam:TagRole UntagRole":                       {on("role/", "RoleName", request)},
+	"iam:CreateServiceLinkedRole":                 {serviceLinkedRole},
+	"iam:DeleteServiceLinkedRole":                 {on("role/", "RoleName")},
+	"iam:GetServiceLinkedRoleDeletionStatus":      {everywhere},
 
 	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatchlogs.html
 	"logs:DescribeLogGroups": {logGroups},
