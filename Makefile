@@ -1,4 +1,4 @@
-.PHONY: try build test check release-check bench profile bench-deploy bench-speed bench-growth
+.PHONY: try build test check release-check bench profile bench-deploy bench-speed bench-growth conformance conformance-aws
 
 try: build ## deploy the books API on this machine, and use it
 	.ci/setup run
@@ -38,3 +38,10 @@ bench-speed: ## up and destroy by the longest chain of AWS's own waits, on a loc
 
 bench-growth: ## 50 stacks in one account: the calls and the time of one of them, alone and among the others
 	go test ./cmd/bookctl -run '^$$' -bench Growth -benchtime 1x -timeout 30m
+
+conformance: ## take a stack through its life on ENDPOINT (a URL, or local) and report what that answers
+	@test -n "$(ENDPOINT)" || { echo "say ENDPOINT=http://127.0.0.1:5000, or ENDPOINT=local" >&2; exit 64; }
+	go run ./cmd/conformance -endpoint "$(ENDPOINT)" $(FLAGS)
+
+conformance-aws: ## the same in the AWS account of your credentials: it costs money, and asks before
+	go run ./cmd/conformance -endpoint aws -report conformance-aws.md $(FLAGS)

@@ -1,0 +1,289 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	scaling "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
+	scalingtypes "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	secretstypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/smithy-go"
+)
+
+// byHand works on the account by the SDK alone, so that what it finds does not hang on
+// the code that made it.
+type byHand struct {
+	ec2     *ec2.Client
+	ecr     *ecr.Client
+	ecs     *ecs.Client
+	elb     *elb.Client
+	iam     *iam.Client
+	logs    *cloudwatchlogs.Client
+	rds     *rds.Client
+	scaling *scaling.Client
+	secrets *secretsmanager.Client
+	ssm     *ssm.Client
+}
+
+// NewHands returns Hands that call what cfg names.
+func NewHands(cfg aws.Config) Hands {
+	return byHand{
+		ec2: ec2.NewFromConfig(cfg), ecr: ecr.NewFromConfig(cfg), ecs: ecs.NewFromConfig(cfg), elb: elb.NewFromConfig(cfg), iam: iam.NewFromConfig(cfg),
+		logs: cloudwatchlogs.NewFromConfig(cfg), rds: rds.NewFromConfig(cfg), scaling: scaling.NewFromConfig(cfg), secrets: secretsmanager.NewFromConfig(cfg), ssm: ssm.NewFromConfig(cfg),
+	}
+}
+
+// Drift changes one thing each of the load balancer, the logs and the network, none of
+// which harms what serves.
+func (h byHand) Drift(ctx context.Context, stack string) ([]string, error) {
+	groups, err := h.elb.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{Names: []string{stack + "-tasks"}})
+	if err != nil || len(groups.TargetGroups) == 0 {
+		return nil, errors.Join(errors.New("find the target group"), err)
+	}
+	_, err = h.elb.ModifyTargetGroup(ctx, &elb.ModifyTargetGroupInput{TargetGroupArn: groups.TargetGroups[0].TargetGroupArn, HealthCheckIntervalSeconds: aws.Int32(30)})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := h.logs.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: aws.String("/bookctl/" + stack), RetentionInDays: aws.Int32(7)}); err != nil {
+		return nil, err
+	}
+	own, err := h.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: append(owned(stack), ec2types.Filter{Name: aws.String("tag:bookctl:resource"), Values: []string{"sg-task"}})})
+	if err != nil || len(own.SecurityGroups) == 0 {
+		return nil, errors.Join(errors.New("find the tasks' security group"), err)
+	}
+	_, err = h.ec2.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{GroupId: own.SecurityGroups[0].GroupId, IpPermissions: []ec2types.IpPermission{{
+		IpProtocol: aws.String("tcp"), FromPort: aws.Int32(22), ToPort: aws.Int32(22), IpRanges: []ec2types.IpRange{{CidrIp: aws.String("192.0.2.0/24")}},
+	}}})
+	return []string{"health-check-interval", "retention", "rule too many"}, err
+}
+
+func owned(stack string) []ec2types.Filter {
+	return []ec2types.Filter{{Name: aws.String("tag:bookctl:stack"), Values: []string{stack}}}
+}
+
+// Inventory asks each service for what has the stack's tag or its names.
+func (h byHand) Inventory(ctx context.Context, stack string) (found, unknown []string) {
+	for _, kind := range []struct {
+		name string
+		list func(context.Context, string) ([]string, error)
+	}{
+		{"network", h.network}, {"load balancers", h.balancers}, {"databases", h.databases}, {"snapshots", h.snapshots}, {"containers", h.containers},
+		{"scaling", h.scalings}, {"repositories", h.repositories}, {"secrets", h.secretNames}, {"log groups", h.logGroups}, {"roles", h.roles}, {"lock", h.locks},
+	} {
+		all, err := kind.list(ctx, stack)
+		var api smithy.APIError
+		if errors.As(err, &api) && (strings.Contains(api.ErrorCode(), "NotFound") || strings.HasSuffix(api.ErrorCode(), "NotFoundFault")) {
+			err = nil
+		}
+		if err != nil {
+			unknown = append(unknown, fmt.Sprintf("%s: %v", kind.name, err))
+		}
+		found = append(found, all...)
+	}
+	return found, unknown
+}
+
+func (h byHand) network(ctx context.Context, stack string) (out []string, err error) {
+	vpcs, err := h.ec2.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{Filters: owned(stack)})
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range vpcs.Vpcs {
+		out = append(out, "vpc "+aws.ToString(x.VpcId))
+	}
+	subnets, err := h.ec2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: owned(stack)})
+	if err != nil {
+		return out, err
+	}
+	for _, x := range subnets.Subnets {
+		out = append(out, "subnet "+aws.ToString(x.SubnetId))
+	}
+	groups, err := h.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: owned(stack)})
+	if err != nil {
+		return out, err
+	}
+	for _, x := range groups.SecurityGroups {
+		out = append(out, "security group "+aws.ToString(x.GroupId))
+	}
+	tables, err := h.ec2.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{Filters: owned(stack)})
+	if err != nil {
+		return out, err
+	}
+	for _, x := range tables.RouteTables {
+		out = append(out, "route table "+aws.ToString(x.RouteTableId))
+	}
+	gateways, err := h.ec2.DescribeInternetGateways(ctx, &ec2.DescribeInternetGatewaysInput{Filters: owned(stack)})
+	if err != nil {
+		return out, err
+	}
+	for _, x := range gateways.InternetGateways {
+		out = append(out, "internet gateway "+aws.ToString(x.InternetGatewayId))
+	}
+	return out, nil
+}
+
+func (h byHand) balancers(ctx context.Context, stack string) (out []string, err error) {
+	balancers, err := h.elb.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{Names: []string{stack + "-lb"}})
+	if err == nil {
+		for _, x := range balancers.LoadBalancers {
+			out = append(out, "load balancer "+aws.ToString(x.LoadBalancerName))
+		}
+	}
+	groups, groupErr := h.elb.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{Names: []string{stack + "-tasks"}})
+	if groupErr == nil {
+		for _, x := range groups.TargetGroups {
+			out = append(out, "target group "+aws.ToString(x.TargetGroupName))
+		}
+	}
+	return out, errors.Join(err, groupErr)
+}
+
+func (h byHand) databases(ctx context.Context, stack string) (out []string, err error) {
+	name := stack + "-database"
+	instances, err := h.rds.DescribeDBInstances(ctx, &rds.DescribeDBInstancesInput{DBInstanceIdentifier: &name})
+	if err == nil {
+		for _, x := range instances.DBInstances {
+			out = append(out, "database "+aws.ToString(x.DBInstanceIdentifier))
+		}
+	}
+	groups, groupErr := h.rds.DescribeDBSubnetGroups(ctx, &rds.DescribeDBSubnetGroupsInput{DBSubnetGroupName: &name})
+	if groupErr == nil {
+		for _, x := range groups.DBSubnetGroups {
+			out = append(out, "database subnet group "+aws.ToString(x.DBSubnetGroupName))
+		}
+	}
+	parameters, parameterErr := h.rds.DescribeDBParameterGroups(ctx, &rds.DescribeDBParameterGroupsInput{DBParameterGroupName: &name})
+	if parameterErr == nil {
+		for _, x := range parameters.DBParameterGroups {
+			out = append(out, "database parameter group "+aws.ToString(x.DBParameterGroupName))
+		}
+	}
+	return out, errors.Join(err, groupErr, parameterErr)
+}
+
+func (h byHand) snapshots(ctx context.Context, stack string) (out []string, err error) {
+	all, err := h.rds.DescribeDBSnapshots(ctx, &rds.DescribeDBSnapshotsInput{DBInstanceIdentifier: aws.String(stack + "-database")})
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range all.DBSnapshots {
+		out = append(out, "snapshot "+aws.ToString(x.DBSnapshotIdentifier))
+	}
+	return out, nil
+}
+
+func (h byHand) containers(ctx context.Context, stack string) (out []string, err error) {
+	clusters, err := h.ecs.DescribeClusters(ctx, &ecs.DescribeClustersInput{Clusters: []string{stack + "-cluster"}})
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range clusters.Clusters {
+		if aws.ToString(x.Status) != "INACTIVE" { // which ECS remembers for a while
+			out = append(out, "cluster "+aws.ToString(x.ClusterName))
+		}
+	}
+	definitions, err := h.ecs.ListTaskDefinitions(ctx, &ecs.ListTaskDefinitionsInput{FamilyPrefix: aws.String(stack + "-bookapi")})
+	if err != nil {
+		return out, err
+	}
+	for _, arn := range definitions.TaskDefinitionArns {
+		out = append(out, "task definition "+arn[strings.LastIndexByte(arn, '/')+1:])
+	}
+	return out, nil
+}
+
+func (h byHand) scalings(ctx context.Context, stack string) (out []string, err error) {
+	all, err := h.scaling.DescribeScalableTargets(ctx, &scaling.DescribeScalableTargetsInput{
+		ServiceNamespace: scalingtypes.ServiceNamespaceEcs, ResourceIds: []string{"service/" + stack + "-cluster/" + stack + "-service"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range all.ScalableTargets {
+		out = append(out, "scaling of "+aws.ToString(x.ResourceId))
+	}
+	return out, nil
+}
+
+func (h byHand) repositories(ctx context.Context, stack string) (out []string, err error) {
+	all, err := h.ecr.DescribeRepositories(ctx, &ecr.DescribeRepositoriesInput{RepositoryNames: []string{stack + "/bookapi"}})
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range all.Repositories {
+		out = append(out, "repository "+aws.ToString(x.RepositoryName))
+	}
+	return out, nil
+}
+
+func (h byHand) secretNames(ctx context.Context, stack string) (out []string, err error) {
+	all, err := h.secrets.ListSecrets(ctx, &secretsmanager.ListSecretsInput{
+		Filters: []secretstypes.Filter{{Key: secretstypes.FilterNameStringTypeName, Values: []string{stack + "/"}}}, IncludePlannedDeletion: aws.Bool(true),
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range all.SecretList {
+		if strings.HasPrefix(aws.ToString(x.Name), stack+"/") && x.DeletedDate == nil {
+			out = append(out, "secret "+aws.ToString(x.Name))
+		}
+	}
+	return out, nil
+}
+
+func (h byHand) logGroups(ctx context.Context, stack string) (out []string, err error) {
+	for _, prefix := range []string{"/bookctl/" + stack, "/aws/rds/instance/" + stack + "-database/"} {
+		all, err := h.logs.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &prefix})
+		if err != nil {
+			return out, err
+		}
+		for _, x := range all.LogGroups {
+			if name := aws.ToString(x.LogGroupName); name == prefix || strings.HasPrefix(name, strings.TrimSuffix(prefix, "/")+"/") {
+				out = append(out, "log group "+name)
+			}
+		}
+	}
+	return out, nil
+}
+
+func (h byHand) roles(ctx context.Context, stack string) (out []string, err error) {
+	for in := (&iam.ListRolesInput{}); ; {
+		page, err := h.iam.ListRoles(ctx, in)
+		if err != nil {
+			return out, err
+		}
+		for _, x := range page.Roles {
+			if name := aws.ToString(x.RoleName); strings.HasPrefix(name, stack+"-") {
+				out = append(out, "role "+name)
+			}
+		}
+		if !page.IsTruncated {
+			return out, nil
+		}
+		in.Marker = page.Marker
+	}
+}
+
+func (h byHand) locks(ctx context.Context, stack string) (out []string, err error) {
+	all, err := h.ssm.GetParametersByPath(ctx, &ssm.GetParametersByPathInput{Path: aws.String("/bookctl/" + stack), Recursive: aws.Bool(true)})
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range all.Parameters {
+		out = append(out, "parameter "+aws.ToString(x.Name))
+	}
+	return out, nil
+}

@@ -1,0 +1,165 @@
+package conformance
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Report is what was tried and what the endpoint answered.
+type Report struct {
+	// Where names the endpoint and the region, and Version bookctl's own.
+	Where, Version string
+	Stack          string
+	Began          time.Time
+	Took           time.Duration
+	Steps          []Step
+	// Left is what an inventory found at the end, and Unlisted what it could not list.
+	Left, Unlisted []string
+
+	calls    map[string]*callStats
+	errors   map[string]int      // by call, code and message
+	statuses map[string][]string // by resource, in their order, with the time of each
+}
+
+// callStats are the calls of one operation.
+type callStats struct {
+	count, failed int
+	slowest       time.Duration
+}
+
+// Failed says whether a step failed.
+func (r Report) Failed() bool {
+	return slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Err != nil })
+}
+
+func (s Step) verdict() string {
+	switch {
+	case s.Skipped:
+		return "skipped"
+	case s.Err != nil:
+		return "FAILED: " + s.Err.Error()
+	}
+	return "ok"
+}
+
+// callLine is how bookctl --verbose tells a call: the time, the service, the operation,
+// how long it took, and the error, if it was one.
+var callLine = regexp.MustCompile(`^\d\d:\d\d:\d\d aws (.+) ([A-Z][A-Za-z0-9]+) ([0-9.]+(?:µs|ms|s)|[0-9hm.]+s)(?:  (.*))?$`)
+
+// learn takes from a run of bookctl what the endpoint answered.
+func (r *Report) learn(out Output) {
+	if r.calls == nil {
+		r.calls, r.errors, r.statuses = map[string]*callStats{}, map[string]int{}, map[string][]string{}
+	}
+	for line := range strings.Lines(out.Stderr) {
+		m := callLine.FindStringSubmatch(strings.TrimSpace(line))
+		if m == nil {
+			continue
+		}
+		name := m[1] + " " + m[2]
+		c := r.calls[name]
+		if c == nil {
+			c = &callStats{}
+			r.calls[name] = c
+		}
+		c.count++
+		if took, err := time.ParseDuration(m[3]); err == nil {
+			c.slowest = max(c.slowest, took)
+		}
+		if m[4] != "" {
+			c.failed++
+			r.errors[name+"\x00"+mask(m[4])]++
+		}
+	}
+	for line := range strings.Lines(out.Stdout) {
+		var e struct {
+			Type, Resource, Kind, Note string
+			ElapsedSeconds             float64
+		}
+		if json.Unmarshal([]byte(line), &e) != nil || e.Type != "event" || e.Note == "" {
+			continue
+		}
+		said := r.statuses[e.Resource]
+		text := mask(e.Note)
+		if len(said) == 0 || !strings.HasSuffix(said[len(said)-1], " "+text) {
+			r.statuses[e.Resource] = append(said, fmt.Sprintf("%.0f s %s", e.ElapsedSeconds, text))
+		}
+	}
+}
+
+// What of an answer is nobody's business: account numbers, access keys, and the ids
+// that AWS gives out.
+var (
+	accountNumber = regexp.MustCompile(`\b\d{12}\b`)
+	accessKey     = regexp.MustCompile(`\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b`)
+	requestID     = regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b`)
+	longID        = regexp.MustCompile(`\b([a-z]{2,8})-[0-9a-f]{8,17}\b`)
+	address       = regexp.MustCompile(`\b\d{1,3}(?:\.\d{1,3}){3}\b`)
+)
+
+// mask takes out of a text what tells whose account it is of.
+func mask(text string) string {
+	text = requestID.ReplaceAllString(text, "UUID") // before the account, whose digits it may have
+	text = accountNumber.ReplaceAllString(text, "ACCOUNT")
+	text = accessKey.ReplaceAllString(text, "ACCESSKEY")
+	text = longID.ReplaceAllString(text, "$1-ID")
+	return address.ReplaceAllStringFunc(text, func(a string) string {
+		if strings.HasPrefix(a, "127.") || strings.HasPrefix(a, "10.") || a == "0.0.0.0" {
+			return a
+		}
+		return "ADDRESS"
+	})
+}
+
+// cell makes a text fit into a table of Markdown.
+func cell(text string) string {
+	text = strings.Join(strings.Fields(strings.ReplaceAll(mask(text), "|", `\|`)), " ")
+	return cmp.Or(text, "–")
+}
+
+// Markdown writes the report so that it can be pasted into docs/aws.md.
+func (r Report) Markdown() string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("### Conformance: %s, %s", cell(r.Where), r.Began.Format("2006-01-02"))
+	line("")
+	line("bookctl %s, stack `%s`, %s in all.", cmp.Or(r.Version, "of unknown version"), r.Stack, r.Took.Round(time.Second))
+	line("")
+	line("| Step | Result | Took | Note |\n|---|---|---|---|")
+	for _, s := range r.Steps {
+		line("| %s | %s | %s | %s |", s.Name, cell(s.verdict()), s.Took.Round(100*time.Millisecond), cell(s.Note))
+	}
+	if len(r.Left) > 0 {
+		line("\nLeft behind: %s", cell(strings.Join(r.Left, ", ")))
+	}
+	if len(r.Unlisted) > 0 {
+		line("\nCould not be listed: %s", cell(strings.Join(r.Unlisted, "; ")))
+	}
+	if len(r.errors) > 0 {
+		line("\n| Call | Answered | Times |\n|---|---|---|")
+		for _, k := range slices.Sorted(maps.Keys(r.errors)) {
+			name, text, _ := strings.Cut(k, "\x00")
+			line("| %s | %s | %d |", name, cell(text), r.errors[k])
+		}
+	}
+	if len(r.statuses) > 0 {
+		line("\n| Resource | Its words, in their order, by the time since its step began |\n|---|---|")
+		for _, k := range slices.Sorted(maps.Keys(r.statuses)) {
+			line("| %s | %s |", k, cell(strings.Join(r.statuses[k], "; ")))
+		}
+	}
+	if len(r.calls) > 0 {
+		line("\n| Call | Times | Errors | Slowest |\n|---|---|---|---|")
+		for _, k := range slices.Sorted(maps.Keys(r.calls)) {
+			c := r.calls[k]
+			line("| %s | %d | %d | %s |", k, c.count, c.failed, c.slowest.Round(time.Millisecond))
+		}
+	}
+	return b.String()
+}
