@@ -59,6 +59,9 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	if err := provision.CheckDestroy(ctx, t.clients, g.stack, purge); err != nil {
 		return err
 	}
+	if err := provision.CheckHolders(ctx, t.clients.EC2, g.stack); err != nil {
+		return err
+	}
 	snapshots, err := provision.Snapshots(ctx, t.clients.RDS, g.stack)
 	if err != nil {
 		return err

@@ -415,6 +415,10 @@ func TestDestroySaysWhatHoldsItAndGoesOn(t *testing.T) {
 	before := h.census()
 	// A new account without roles, in which roles take a while and interfaces linger.
 	s.up("--protect")
+	until(t, "the first backup is over", func() bool {
+		out, err := rds.NewFromConfig(h.Config).DescribeDBInstances(t.Context(), &rds.DescribeDBInstancesInput{})
+		return err == nil && *out.DBInstances[0].DBInstanceStatus == "available"
+	})
 	whole := h.census()
 	s.run("destroy", "--local", "--yes").says(t, 1, "protected", "--protect=false")
 	h.same("a protected stack was touched", whole)
@@ -424,23 +428,120 @@ func TestDestroySaysWhatHoldsItAndGoesOn(t *testing.T) {
 		Filters: []ec2types.Filter{{Name: aws.String("tag:Name"), Values: []string{"book-subnet-private-b"}}},
 	})
 	h.must(err)
-	held, err := ec2.NewFromConfig(h.Config).CreateNetworkInterface(t.Context(), &ec2.CreateNetworkInterfaceInput{
-		SubnetId: subnets.Subnets[0].SubnetId, Description: aws.String("of the accounting department"),
-	})
-	h.must(err)
+	network := ec2.NewFromConfig(h.Config)
+	hold := func() *string {
+		t.Helper()
+		held, err := network.CreateNetworkInterface(t.Context(), &ec2.CreateNetworkInterfaceInput{
+			SubnetId: subnets.Subnets[0].SubnetId, Description: aws.String("of the accounting department"),
+		})
+		h.must(err)
+		return held.NetworkInterface.NetworkInterfaceId
+	}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log(s.run("local", "logs").out)
 		}
 	})
-	r := s.run("destroy", "--local", "--yes", "--purge-snapshots", "--timeout", "30s")
+	held := hold()
+	whole = h.census()
+	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 1, *held, "accounting department", *subnets.Subnets[0].SubnetId, "nothing was touched")
+	h.same("a stack that is held was touched", whole)
+	h.must(ok(network.DeleteNetworkInterface(t.Context(), &ec2.DeleteNetworkInterfaceInput{NetworkInterfaceId: held})))
+
+	// One that comes when the destroy is on its way.
+	destroy := s.begin(t, "destroy", "--local", "--yes", "--purge-snapshots", "--timeout", "40s")
+	until(t, "the destroy is on its way", func() bool {
+		out, err := rds.NewFromConfig(h.Config).DescribeDBInstances(t.Context(), &rds.DescribeDBInstancesInput{})
+		return err == nil && (len(out.DBInstances) == 0 || *out.DBInstances[0].DBInstanceStatus == "deleting")
+	})
+	held = hold()
+	r := destroy.end(t)
 	if n := len(regexp.MustCompile(`subnet-private-b +deleting\n`).FindAllString(r.err, -1)); n != 1 {
 		t.Errorf("it is said %d times that the subnet is being deleted:\n%s", n, r.err)
 	}
-	r.says(t, 6, *held.NetworkInterface.NetworkInterfaceId, "accounting department", *subnets.Subnets[0].SubnetId)
-	h.must(ok(ec2.NewFromConfig(h.Config).DeleteNetworkInterface(t.Context(), &ec2.DeleteNetworkInterfaceInput{NetworkInterfaceId: held.NetworkInterface.NetworkInterfaceId})))
+	r.says(t, 6, *held, "accounting department", *subnets.Subnets[0].SubnetId)
+	h.must(ok(ec2.NewFromConfig(h.Config).DeleteNetworkInterface(t.Context(), &ec2.DeleteNetworkInterfaceInput{NetworkInterfaceId: held})))
 	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, " 0 left")
 	h.same("the account differs after destroy", before)
+}
+
+// TestDestroyNamesWhatHoldsItBeforeItTouchesAnything puts into the stack's network
+// what others put there.
+func TestDestroyNamesWhatHoldsItBeforeItTouchesAnything(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	empty := h.census()
+	s.up(imageless()[0:]...)
+	network, ctx := ec2.NewFromConfig(h.Config), t.Context()
+	group := h.group("book-sg-task")
+	vpc := group.VpcId
+	vpcs, err := network.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{Filters: []ec2types.Filter{{Name: aws.String("is-default"), Values: []string{"true"}}}})
+	h.must(err)
+	team := func(kind ec2types.ResourceType) []ec2types.TagSpecification {
+		return []ec2types.TagSpecification{{ResourceType: kind, Tags: []ec2types.Tag{{Key: aws.String("team"), Value: aws.String("reporting")}}}}
+	}
+	held := map[string]string{}
+	sg, err := network.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{VpcId: vpc, GroupName: aws.String("reports"), Description: aws.String("reports"), TagSpecifications: team(ec2types.ResourceTypeSecurityGroup)})
+	h.must(err)
+	held["security group"] = *sg.GroupId
+	h.must(ok(network.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{GroupId: sg.GroupId, IpPermissions: []ec2types.IpPermission{{
+		IpProtocol: aws.String("tcp"), FromPort: aws.Int32(80), ToPort: aws.Int32(80), UserIdGroupPairs: []ec2types.UserIdGroupPair{{GroupId: group.GroupId}},
+	}}})))
+	subnet, err := network.CreateSubnet(ctx, &ec2.CreateSubnetInput{VpcId: vpc, CidrBlock: aws.String("10.0.99.0/24"), TagSpecifications: team(ec2types.ResourceTypeSubnet)})
+	h.must(err)
+	held["subnet"] = *subnet.Subnet.SubnetId
+	table, err := network.CreateRouteTable(ctx, &ec2.CreateRouteTableInput{VpcId: vpc, TagSpecifications: team(ec2types.ResourceTypeRouteTable)})
+	h.must(err)
+	held["route table"] = *table.RouteTable.RouteTableId
+	endpoint, err := network.CreateVpcEndpoint(ctx, &ec2.CreateVpcEndpointInput{VpcId: vpc, ServiceName: aws.String("com.amazonaws.us-east-1.s3"), TagSpecifications: team(ec2types.ResourceTypeVpcEndpoint)})
+	h.must(err)
+	held["VPC endpoint"] = *endpoint.VpcEndpoint.VpcEndpointId
+	nat, err := network.CreateNatGateway(ctx, &ec2.CreateNatGatewayInput{SubnetId: subnet.Subnet.SubnetId, ConnectivityType: ec2types.ConnectivityTypePrivate, TagSpecifications: team(ec2types.ResourceTypeNatgateway)})
+	h.must(err)
+	held["NAT gateway"] = *nat.NatGateway.NatGatewayId
+	peering, err := network.CreateVpcPeeringConnection(ctx, &ec2.CreateVpcPeeringConnectionInput{VpcId: vpcs.Vpcs[0].VpcId, PeerVpcId: vpc, TagSpecifications: team(ec2types.ResourceTypeVpcPeeringConnection)})
+	h.must(err)
+	held["VPC peering connection"] = *peering.VpcPeeringConnection.VpcPeeringConnectionId
+	vpn, err := network.CreateVpnGateway(ctx, &ec2.CreateVpnGatewayInput{Type: ec2types.GatewayTypeIpsec1, TagSpecifications: team(ec2types.ResourceTypeVpnGateway)})
+	h.must(err)
+	h.must(ok(network.AttachVpnGateway(ctx, &ec2.AttachVpnGatewayInput{VpcId: vpc, VpnGatewayId: vpn.VpnGateway.VpnGatewayId})))
+	held["VPN gateway"] = *vpn.VpnGateway.VpnGatewayId
+	transit, err := network.CreateTransitGatewayVpcAttachment(ctx, &ec2.CreateTransitGatewayVpcAttachmentInput{VpcId: vpc, SubnetIds: []string{*subnet.Subnet.SubnetId}, TransitGatewayId: aws.String("tgw-1"), TagSpecifications: team(ec2types.ResourceTypeTransitGatewayAttachment)})
+	h.must(err)
+	held["transit gateway attachment"] = *transit.TransitGatewayVpcAttachment.TransitGatewayAttachmentId
+	egress, err := network.CreateEgressOnlyInternetGateway(ctx, &ec2.CreateEgressOnlyInternetGatewayInput{VpcId: vpc, TagSpecifications: team(ec2types.ResourceTypeEgressOnlyInternetGateway)})
+	h.must(err)
+	held["egress-only internet gateway"] = *egress.EgressOnlyInternetGateway.EgressOnlyInternetGatewayId
+
+	before := h.census()
+	r := s.run("destroy", "--local", "--yes")
+	r.says(t, 1, "nothing was touched", "refers to "+*group.GroupId)
+	for kind, id := range held {
+		if !regexp.MustCompile(regexp.QuoteMeta(kind+" "+id) + ` \(.*tags team=reporting\)`).MatchString(r.err) {
+			t.Errorf("%s %s is not named with its tags:\n%s", kind, id, r.err)
+		}
+	}
+	if n := strings.Count(r.err, "tags team=reporting"); n != len(held) {
+		t.Errorf("%d things are named, and %d hold the stack:\n%s", n, len(held), r.err)
+	}
+	h.same("the destroy that is held touched something", before)
+
+	h.must(ok(network.DeleteEgressOnlyInternetGateway(ctx, &ec2.DeleteEgressOnlyInternetGatewayInput{EgressOnlyInternetGatewayId: egress.EgressOnlyInternetGateway.EgressOnlyInternetGatewayId})))
+	h.must(ok(network.DeleteTransitGatewayVpcAttachment(ctx, &ec2.DeleteTransitGatewayVpcAttachmentInput{TransitGatewayAttachmentId: transit.TransitGatewayVpcAttachment.TransitGatewayAttachmentId})))
+	h.must(ok(network.DetachVpnGateway(ctx, &ec2.DetachVpnGatewayInput{VpcId: vpc, VpnGatewayId: vpn.VpnGateway.VpnGatewayId})))
+	h.must(ok(network.DeleteVpcPeeringConnection(ctx, &ec2.DeleteVpcPeeringConnectionInput{VpcPeeringConnectionId: peering.VpcPeeringConnection.VpcPeeringConnectionId})))
+	h.must(ok(network.DeleteNatGateway(ctx, &ec2.DeleteNatGatewayInput{NatGatewayId: nat.NatGateway.NatGatewayId})))
+	h.must(ok(network.DeleteVpcEndpoints(ctx, &ec2.DeleteVpcEndpointsInput{VpcEndpointIds: []string{held["VPC endpoint"]}})))
+	h.must(ok(network.DeleteRouteTable(ctx, &ec2.DeleteRouteTableInput{RouteTableId: table.RouteTable.RouteTableId})))
+	h.must(ok(network.DeleteSubnet(ctx, &ec2.DeleteSubnetInput{SubnetId: subnet.Subnet.SubnetId})))
+	h.must(ok(network.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: sg.GroupId})))
+	h.must(ok(network.DeleteVpnGateway(ctx, &ec2.DeleteVpnGatewayInput{VpnGatewayId: vpn.VpnGateway.VpnGatewayId})))
+	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, " 0 left")
+	h.same("the account differs after destroy", empty)
 }
 
 // TestRefusalsOfAWSEndARunAtOnce denies an action, expires the credentials and

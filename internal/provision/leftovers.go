@@ -164,6 +164,16 @@ func (s search) network(ctx context.Context) ([]Leftover, error) {
 			}
 		}
 	}
+	holders, err := n.holders(ctx, ids)
+	if err != nil {
+		return out, err
+	}
+	for i, l := range out {
+		at := slices.IndexFunc(holders, func(h Holder) bool { return slices.Contains(h.Holds, l.ID) })
+		if l.HeldBy == "" && at >= 0 {
+			out[i].HeldBy = holders[at].String()
+		}
+	}
 	return out, nil
 }
 

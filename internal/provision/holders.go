@@ -1,0 +1,438 @@
+package provision
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/bookctl/bookctl/internal/advice"
+)
+
+// Holder is something that is not the stack's and keeps its network from being
+// removed.
+type Holder struct {
+	Kind string `json:"kind"` // in words: "VPC endpoint"
+	ID   string `json:"id"`
+	// What tells more of it: its name, or what it is of.
+	What string `json:"what,omitempty"`
+	// Where says how it holds the network: "is in vpc-1".
+	Where string            `json:"where"`
+	Owner string            `json:"owner,omitempty"` // the account
+	Tags  map[string]string `json:"tags,omitempty"`
+	// Holds are the ids of what it keeps from being removed.
+	Holds []string `json:"holds"`
+}
+
+func (h Holder) String() string {
+	var about []string
+	if h.What != "" {
+		about = append(about, h.What)
+	}
+	if h.Owner != "" {
+		about = append(about, "account "+h.Owner)
+	}
+	if len(h.Tags) > 0 {
+		var tags []string
+		for _, k := range slices.Sorted(maps.Keys(h.Tags)) {
+			tags = append(tags, k+"="+h.Tags[k])
+		}
+		about = append(about, "tags "+strings.Join(tags, " "))
+	}
+	text := h.Kind + " " + h.ID
+	if about != nil {
+		text += " (" + strings.Join(about, ", ") + ")"
+	}
+	return text + " " + h.Where
+}
+
+// HeldError says that a stack can't be destroyed since others use its network.
+type HeldError struct {
+	Stack   string
+	Holders []Holder
+}
+
+func (e *HeldError) Error() string {
+	lines := []string{fmt.Sprintf("stack %s can't be destroyed, and nothing was touched: its network is held by what is not its own", e.Stack)}
+	for _, h := range e.Holders {
+		lines = append(lines, "  "+h.String())
+	}
+	return strings.Join(lines, "\n")
+}
+
+// CheckHolders finds what would hold a destroy until its time is over, before
+// anything is touched: DeleteVpc, DeleteSubnet and DeleteSecurityGroup answer
+// DependencyViolation, and do not say by whom.
+// https://docs.aws.amazon.com/vpc/latest/userguide/delete-vpc.html
+func CheckHolders(ctx context.Context, client *ec2.Client, stack string) error {
+	if err := CheckStackName(stack); err != nil {
+		return err
+	}
+	n := network{identity: identity{stack: stack}, ec2: client}
+	vpcs, err := client.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{Filters: n.all()})
+	if err != nil {
+		return fmt.Errorf("look for the VPC of stack %s: %w", stack, err)
+	}
+	var ids []string
+	for _, v := range vpcs.Vpcs {
+		ids = append(ids, aws.ToString(v.VpcId))
+	}
+	holders, err := n.holders(ctx, ids)
+	if err != nil {
+		return err
+	}
+	if holders == nil {
+		return nil
+	}
+	return advice.With(&HeldError{stack, holders}, "delete them, or take them out of the stack's network, and run the same command again")
+}
+
+// holders finds what is not the stack's in or at its VPCs. What can't be asked for,
+// since the caller may not or the endpoint knows no such thing, holds nothing that
+// could be told.
+func (n network) holders(ctx context.Context, vpcs []string) ([]Holder, error) {
+	if len(vpcs) == 0 {
+		return nil, nil
+	}
+	groups, err := n.groupsOf(ctx, vpcs)
+	if err != nil {
+		return nil, err
+	}
+	s := holderSearch{network: n, vpcs: vpcs, groups: groups}
+	var (
+		mu  sync.Mutex
+		wg  sync.WaitGroup
+		out []Holder
+	)
+	for _, find := range []func(context.Context) ([]Holder, error){
+		s.strangeGroups, s.subnets, s.tables, s.acls, s.interfaces, s.endpoints, s.natGateways, s.peerings, s.vpnGateways, s.transitAttachments, s.egressGateways,
+	} {
+		wg.Go(func() {
+			found, err := find(ctx)
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			out = append(out, found...)
+		})
+	}
+	wg.Wait()
+	slices.SortFunc(out, func(a, b Holder) int { return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.ID, b.ID)) })
+	return out, errors.Join(ctx.Err())
+}
+
+// groupsOf are the security groups in VPCs.
+func (n network) groupsOf(ctx context.Context, vpcs []string) ([]types.SecurityGroup, error) {
+	out, err := n.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{filter("vpc-id", vpcs...)}})
+	if err != nil {
+		return nil, fmt.Errorf("describe the security groups of %s: %w", strings.Join(vpcs, ", "), err)
+	}
+	return out.SecurityGroups, nil
+}
+
+func filter(name string, values ...string) types.Filter {
+	return types.Filter{Name: &name, Values: values}
+}
+
+// holderSearch is a look for holders.
+type holderSearch struct {
+	network
+	vpcs   []string
+	groups []types.SecurityGroup // those of the VPCs
+}
+
+func (s holderSearch) ours(tags []types.Tag) bool { return tagMap(tags)[TagStack] == s.stack }
+
+// holder makes one that is in a VPC, or at it.
+func (s holderSearch) holder(kind string, id *string, what string, tags []types.Tag, owner *string, where string, holds ...string) Holder {
+	return Holder{Kind: kind, ID: aws.ToString(id), What: what, Where: where, Owner: aws.ToString(owner), Tags: tagMap(tags), Holds: holds}
+}
+
+// own are the ids of the stack's groups.
+func (s holderSearch) own() []string {
+	var out []string
+	for _, g := range s.groups {
+		if s.ours(g.Tags) || aws.ToString(g.GroupName) == defaultGroup {
+			out = append(out, aws.ToString(g.GroupId))
+		}
+	}
+	return out
+}
+
+// strangeGroups are those in the VPCs, and those elsewhere (of a peered VPC) that
+// name one of the stack's in a rule.
+func (s holderSearch) strangeGroups(ctx context.Context) ([]Holder, error) {
+	own := s.own()
+	var out []Holder
+	for _, g := range s.groups {
+		if id := aws.ToString(g.GroupId); !slices.Contains(own, id) {
+			where, holds := "is in "+aws.ToString(g.VpcId), []string{aws.ToString(g.VpcId)}
+			if named := refersTo(g, own); named != nil {
+				where, holds = where+" and refers to "+strings.Join(named, ", "), append(holds, named...)
+			}
+			out = append(out, s.holder("security group", g.GroupId, fmt.Sprintf("%q", aws.ToString(g.GroupName)), g.Tags, g.OwnerId, where, holds...))
+		}
+	}
+	if own == nil {
+		return out, nil
+	}
+	for _, direction := range []string{"ip-permission.group-id", "egress.ip-permission.group-id"} {
+		found, err := s.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{filter(direction, own...)}})
+		if err != nil {
+			return out, err
+		}
+		for _, g := range found.SecurityGroups {
+			known := slices.Contains(s.vpcs, aws.ToString(g.VpcId)) || slices.ContainsFunc(out, func(h Holder) bool { return h.ID == aws.ToString(g.GroupId) })
+			named := refersTo(g, own)
+			if known || named == nil {
+				continue
+			}
+			out = append(out, s.holder("security group", g.GroupId, fmt.Sprintf("%q", aws.ToString(g.GroupName)), g.Tags, g.OwnerId,
+				"of "+aws.ToString(g.VpcId)+" refers to "+strings.Join(named, ", "), named...))
+		}
+	}
+	return out, nil
+}
+
+// refersTo are those of the groups that a group's rules name.
+func refersTo(g types.SecurityGroup, groups []string) []string {
+	var out []string
+	for _, p := range append(slices.Clone(g.IpPermissions), g.IpPermissionsEgress...) {
+		for _, pair := range p.UserIdGroupPairs {
+			if id := aws.ToString(pair.GroupId); slices.Contains(groups, id) && !slices.Contains(out, id) {
+				out = append(out, id)
+			}
+		}
+	}
+	return out
+}
+
+func (s holderSearch) subnets(ctx context.Context) ([]Holder, error) {
+	found, err := s.ec2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: []types.Filter{filter("vpc-id", s.vpcs...)}})
+	if err != nil {
+		return nil, err
+	}
+	var out []Holder
+	for _, x := range found.Subnets {
+		if !s.ours(x.Tags) {
+			out = append(out, s.holder("subnet", x.SubnetId, aws.ToString(x.CidrBlock), x.Tags, x.OwnerId, "is in "+aws.ToString(x.VpcId), aws.ToString(x.VpcId)))
+		}
+	}
+	return out, nil
+}
+
+func (s holderSearch) tables(ctx context.Context) ([]Holder, error) {
+	found, err := s.ec2.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{Filters: []types.Filter{filter("vpc-id", s.vpcs...)}})
+	if err != nil {
+		return nil, err
+	}
+	var out []Holder
+	for _, x := range found.RouteTables {
+		if s.ours(x.Tags) || slices.ContainsFunc(x.Associations, func(a types.RouteTableAssociation) bool { return aws.ToBool(a.Main) }) {
+			continue
+		}
+		out = append(out, s.holder("route table", x.RouteTableId, "", x.Tags, x.OwnerId, "is in "+aws.ToString(x.VpcId), aws.ToString(x.VpcId)))
+	}
+	return out, nil
+}
+
+func (s holderSearch) acls(ctx context.Context) ([]Holder, error) {
+	found, err := s.ec2.DescribeNetworkAcls(ctx, &ec2.DescribeNetworkAclsInput{Filters: []types.Filter{filter("vpc-id", s.vpcs...)}})
+	if err != nil {
+		return nil, err
+	}
+	var out []Holder
+	for _, x := range found.NetworkAcls {
+		if !aws.ToBool(x.IsDefault) && !s.ours(x.Tags) {
+			out = append(out, s.holder("network ACL", x.NetworkAclId, "", x.Tags, x.OwnerId, "is in "+aws.ToString(x.VpcId), aws.ToString(x.VpcId)))
+		}
+	}
+	return out, nil
+}
+
+// interfaces are those that none of the stack's own parts has, nor anything else
+// that is found by itself.
+func (s holderSearch) interfaces(ctx context.Context) ([]Holder, error) {
+	own := s.own()
+	var out []Holder
+	pages := ec2.NewDescribeNetworkInterfacesPaginator(s.ec2, &ec2.DescribeNetworkInterfacesInput{Filters: []types.Filter{filter("vpc-id", s.vpcs...)}})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return out, err
+		}
+		for _, x := range page.NetworkInterfaces {
+			holds := []string{aws.ToString(x.SubnetId), aws.ToString(x.VpcId)}
+			for _, g := range x.Groups {
+				holds = append(holds, aws.ToString(g.GroupId))
+			}
+			if s.ours(x.TagSet) || s.belongs(x, func(group string) bool { return slices.Contains(own, group) }) {
+				continue
+			}
+			what := interfaceOwner(aws.ToString(x.Description), aws.ToString(x.RequesterId), string(x.InterfaceType))
+			out = append(out, s.holder("network interface", x.NetworkInterfaceId, "of "+what, x.TagSet, x.OwnerId, "is in "+aws.ToString(x.SubnetId), holds...))
+		}
+	}
+	return out, nil
+}
+
+// belongs says whether an interface is of the stack's load balancer, tasks or
+// database, or of something that is a holder itself.
+func (s holderSearch) belongs(x types.NetworkInterface, own func(string) bool) bool {
+	switch x.InterfaceType {
+	case types.NetworkInterfaceTypeNatGateway, types.NetworkInterfaceTypeVpcEndpoint, types.NetworkInterfaceTypeTransitGateway:
+		return true
+	}
+	description := aws.ToString(x.Description)
+	if strings.HasPrefix(description, "ELB app/"+s.name("lb")+"/") {
+		return true
+	}
+	if !aws.ToBool(x.RequesterManaged) {
+		return false
+	}
+	of := interfaceOwner(description, "", "")
+	return (of == "a database" || of == "a task") && slices.ContainsFunc(x.Groups, func(g types.GroupIdentifier) bool { return own(aws.ToString(g.GroupId)) })
+}
+
+func (s holderSearch) endpoints(ctx context.Context) ([]Holder, error) {
+	var out []Holder
+	pages := ec2.NewDescribeVpcEndpointsPaginator(s.ec2, &ec2.DescribeVpcEndpointsInput{Filters: []types.Filter{filter("vpc-id", s.vpcs...)}})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return out, err
+		}
+		for _, x := range page.VpcEndpoints {
+			if gone(string(x.State)) {
+				continue
+			}
+			holds := append([]string{aws.ToString(x.VpcId)}, x.SubnetIds...)
+			for _, g := range x.Groups {
+				holds = append(holds, aws.ToString(g.GroupId))
+			}
+			out = append(out, s.holder("VPC endpoint", x.VpcEndpointId, aws.ToString(x.ServiceName), x.Tags, x.OwnerId, "is in "+aws.ToString(x.VpcId), holds...))
+		}
+	}
+	return out, nil
+}
+
+// gone says whether the state of something is one in which it holds nothing.
+func gone(state string) bool {
+	switch strings.ToLower(state) {
+	case "deleted", "deleting", "detached", "rejected", "failed", "expired":
+		return true
+	}
+	return false
+}
+
+func (s holderSearch) natGateways(ctx context.Context) ([]Holder, error) {
+	var out []Holder
+	pages := ec2.NewDescribeNatGatewaysPaginator(s.ec2, &ec2.DescribeNatGatewaysInput{Filter: []types.Filter{filter("vpc-id", s.vpcs...)}})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return out, err
+		}
+		for _, x := range page.NatGateways {
+			if !gone(string(x.State)) {
+				out = append(out, s.holder("NAT gateway", x.NatGatewayId, "", x.Tags, nil, "is in "+aws.ToString(x.SubnetId), aws.ToString(x.VpcId), aws.ToString(x.SubnetId)))
+			}
+		}
+	}
+	return out, nil
+}
+
+// peerings end with one of their VPCs by one of AWS's documents, and hold it by
+// another: either way somebody loses a connection.
+// https://docs.aws.amazon.com/vpc/latest/peering/delete-vpc-peering-connection.html
+// https://repost.aws/knowledge-center/troubleshoot-dependency-error-delete-vpc
+func (s holderSearch) peerings(ctx context.Context) ([]Holder, error) {
+	var out []Holder
+	for _, side := range []string{"requester-vpc-info.vpc-id", "accepter-vpc-info.vpc-id"} {
+		pages := ec2.NewDescribeVpcPeeringConnectionsPaginator(s.ec2, &ec2.DescribeVpcPeeringConnectionsInput{Filters: []types.Filter{filter(side, s.vpcs...)}})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				return out, err
+			}
+			for _, x := range page.VpcPeeringConnections {
+				if x.Status != nil && gone(string(x.Status.Code)) {
+					continue
+				}
+				here, there := x.RequesterVpcInfo, x.AccepterVpcInfo
+				if side != "requester-vpc-info.vpc-id" {
+					here, there = there, here
+				}
+				if here == nil || there == nil {
+					continue
+				}
+				out = append(out, s.holder("VPC peering connection", x.VpcPeeringConnectionId, "with "+aws.ToString(there.VpcId), x.Tags, there.OwnerId,
+					"is of "+aws.ToString(here.VpcId), aws.ToString(here.VpcId)))
+			}
+		}
+	}
+	return out, nil
+}
+
+func (s holderSearch) vpnGateways(ctx context.Context) ([]Holder, error) {
+	found, err := s.ec2.DescribeVpnGateways(ctx, &ec2.DescribeVpnGatewaysInput{Filters: []types.Filter{filter("attachment.vpc-id", s.vpcs...)}})
+	if err != nil {
+		return nil, err
+	}
+	var out []Holder
+	for _, x := range found.VpnGateways {
+		for _, a := range x.VpcAttachments {
+			if vpc := aws.ToString(a.VpcId); slices.Contains(s.vpcs, vpc) && !gone(string(a.State)) {
+				out = append(out, s.holder("VPN gateway", x.VpnGatewayId, "", x.Tags, nil, "is attached to "+vpc, vpc))
+			}
+		}
+	}
+	return out, nil
+}
+
+func (s holderSearch) transitAttachments(ctx context.Context) ([]Holder, error) {
+	var out []Holder
+	pages := ec2.NewDescribeTransitGatewayVpcAttachmentsPaginator(s.ec2, &ec2.DescribeTransitGatewayVpcAttachmentsInput{Filters: []types.Filter{filter("vpc-id", s.vpcs...)}})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return out, err
+		}
+		for _, x := range page.TransitGatewayVpcAttachments {
+			if !gone(string(x.State)) {
+				out = append(out, s.holder("transit gateway attachment", x.TransitGatewayAttachmentId, "of "+aws.ToString(x.TransitGatewayId), x.Tags, x.VpcOwnerId,
+					"is at "+aws.ToString(x.VpcId), append([]string{aws.ToString(x.VpcId)}, x.SubnetIds...)...))
+			}
+		}
+	}
+	return out, nil
+}
+
+// egressGateways can't be searched by their VPC.
+func (s holderSearch) egressGateways(ctx context.Context) ([]Holder, error) {
+	var out []Holder
+	pages := ec2.NewDescribeEgressOnlyInternetGatewaysPaginator(s.ec2, &ec2.DescribeEgressOnlyInternetGatewaysInput{})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return out, err
+		}
+		for _, x := range page.EgressOnlyInternetGateways {
+			for _, a := range x.Attachments {
+				if vpc := aws.ToString(a.VpcId); slices.Contains(s.vpcs, vpc) && !gone(string(a.State)) {
+					out = append(out, s.holder("egress-only internet gateway", x.EgressOnlyInternetGatewayId, "", x.Tags, nil, "is attached to "+vpc, vpc))
+				}
+			}
+		}
+	}
+	return out, nil
+}
