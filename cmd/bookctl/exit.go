@@ -108,7 +108,7 @@ func denied(code string) bool {
 	switch code {
 	case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthFailure",
 		"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidClientTokenId",
-		"UnrecognizedClientException", "SignatureDoesNotMatch", "OptInRequired":
+		"UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidSignatureException", "RequestTimeTooSkewed", "OptInRequired":
 		return true
 	}
 	return false

@@ -465,6 +465,32 @@ func TestDestroySaysWhatHoldsItAndGoesOn(t *testing.T) {
 	h.same("the account differs after destroy", before)
 }
 
+// TestAStackGoesWhereFargateServes makes one in a region whose first zone Fargate does
+// not serve.
+func TestAStackGoesWhereFargateServes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil, "--region", "us-west-1")
+	h.Region = "us-west-1"
+	s.up()
+	out, err := ec2.NewFromConfig(h.Config).DescribeSubnets(t.Context(), &ec2.DescribeSubnetsInput{
+		Filters: []ec2types.Filter{{Name: aws.String("tag:bookctl:stack"), Values: []string{"book"}}},
+	})
+	h.must(err)
+	if len(out.Subnets) != 4 {
+		t.Errorf("there are %d subnets", len(out.Subnets))
+	}
+	for _, x := range out.Subnets {
+		if id := *x.AvailabilityZoneId; id != "usw1-az1" && id != "usw1-az3" {
+			t.Errorf("a subnet is in %s (%s)", *x.AvailabilityZone, id)
+		}
+	}
+	s.must("destroy", "--local", "--yes", "--purge-snapshots")
+}
+
 // TestDestroyNamesWhatHoldsItBeforeItTouchesAnything puts into the stack's network
 // what others put there.
 func TestDestroyNamesWhatHoldsItBeforeItTouchesAnything(t *testing.T) {

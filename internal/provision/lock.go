@@ -56,10 +56,11 @@ import (
 //     nothing through, and it may only go on by taking over from itself, by the
 //     same one name for which the others compete.
 //   - The holder is suspended between Guard and sending: AWS refuses a request
-//     whose signature is older than five minutes, and Guard passes nothing in
-//     the second half of a lease, which is five minutes or more. The touch of a
-//     lease has a name of its own and can hit nobody else's; "first" is written
-//     or removed under the same rule as anything else.
+//     whose signature is older than five minutes, a call is tried again, with a
+//     new signature, for two minutes at most (EndPauses), and Guard passes nothing
+//     in the last seven minutes of a lease of ten. The touch of a lease has a name
+//     of its own and can hit nobody else's; "first" is written or removed under the
+//     same rule as anything else.
 //     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-signing-elements.html
 //   - It is killed: its claim expires. On the same machine it is known to be
 //     dead at once; what it sent last may still come in, and write "first". So
@@ -96,8 +97,8 @@ type Lock struct {
 // LockOptions tune a lock. The zero value is what runs use.
 type LockOptions struct {
 	// Lease is how long a claim outlives the last sign of life of its holder;
-	// 0 means ten minutes. Below that, AWS's own five minutes for a signature
-	// no longer cover a holder that is suspended between a check and a call.
+	// 0 means ten minutes. Below that, AWS's own five minutes for a signature and
+	// the two for which a call is tried no longer fit between a check and the end.
 	Lease time.Duration
 	// Version is the version of bookctl, for TagVersion.
 	Version string
@@ -480,7 +481,8 @@ func (l *Lock) age() time.Duration {
 	return max(now.Sub(l.renewed), now.Round(0).Sub(l.renewed.Round(0)))
 }
 
-func (l *Lock) fresh() bool { return l.age() < l.o.Lease/2 }
+// fresh says whether what is sent now is over before the lease is: see Lock.
+func (l *Lock) fresh() bool { return l.age() < l.o.Lease*3/10 }
 
 // renew touches the lease, or, when it is too old for that, takes over from
 // itself.
@@ -577,7 +579,7 @@ func (l *Lock) Guard(ctx context.Context) error {
 		if l.lost == nil && l.fresh() {
 			return nil
 		}
-		// The answers may come so late that what they say is half a lease old.
+		// The answers may come so late that what they say is too old.
 		if err := l.renew(ctx, l.stackOf()); err != nil {
 			return err
 		}

@@ -122,6 +122,7 @@ func namesOf(t *testing.T, s *Stack) map[string][]string {
 // keeps for itself.
 func TestEveryNameIsOneThatAWSTakes(t *testing.T) {
 	t.Parallel()
+	clients := NewClients(aws.Config{Region: "us-east-1"})
 	for _, stack := range []string{
 		"a", "book", "sg", "sg-x", "s", "internal2", "internals", "internal", "internal-x", "aws", "aws-x", "amazon", "ssm", "rds", "default", "ecs", "alexa", "root", "a-b-c-d-e-f-g-h-i-j",
 		"a1-b2-c3-d4-e5-f6-g7", "elb", "awsreserved", "x-final", "sgx", "arn", "abcdefghijklmnopqrst", "a-0-1-2-3-4-5-6-7-8", strings.Repeat("z", 20), "s3",
@@ -134,7 +135,7 @@ func TestEveryNameIsOneThatAWSTakes(t *testing.T) {
 		}
 		settings := DefaultSettings()
 		settings.Domain, settings.Max, settings.Min = "books.example.com", 2, 1
-		s, err := NewStack(NewClients(aws.Config{Region: "us-east-1"}), Spec{Stack: stack, Zones: [2]string{"a", "b"}, Settings: settings})
+		s, err := NewStack(clients, Spec{Stack: stack, Zones: [2]string{"a", "b"}, Settings: settings})
 		if err != nil {
 			t.Fatal(err)
 		}

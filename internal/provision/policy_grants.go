@@ -68,6 +68,9 @@ var grants = []grant{
 	// code does not: addresses and attributes of the account.
 	{why: "ReadNetwork", service: "ec2", actions: "DescribeAccountAttributes DescribeAddresses DescribeAvailabilityZones DescribeInternetGateways DescribeNetworkInterfaces " +
 		"DescribeRouteTables DescribeSecurityGroupRules DescribeSecurityGroups DescribeSubnets DescribeVpcAttribute DescribeVpcs"},
+	// Without it, destroy finds only by waiting what holds the network.
+	{why: "FindHolders", service: "ec2", actions: "DescribeEgressOnlyInternetGateways DescribeNatGateways DescribeNetworkAcls DescribeTransitGatewayVpcAttachments " +
+		"DescribeVpcEndpoints DescribeVpcPeeringConnections DescribeVpnGateways"},
 	{why: "NewVPC", service: "ec2", actions: "CreateVpc", resources: networkParts("vpc"), when: tagging},
 	{why: "NewNetwork", service: "ec2", actions: "CreateInternetGateway CreateRouteTable CreateSecurityGroup CreateSubnet",
 		resources: networkParts("internet-gateway", "route-table", "security-group", "subnet"), when: tagging},

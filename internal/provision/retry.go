@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -42,8 +43,21 @@ func clockIsOff(err error) aws.Ternary {
 // EndPauses makes the end of a run end the pause before a mutating call is tried
 // again, and never an attempt, whose outcome nobody would know. Without it somebody
 // who stops a run that AWS throttles would wait for half a minute of attempts.
-func EndPauses(stack *middleware.Stack) error {
+//
+// Nor is a call tried again long after it began, as on a machine that was suspended
+// in a pause: each attempt is signed anew, and the lock was asked before the first.
+func EndPauses(stack *middleware.Stack) error { return endPauses(stack, time.Now) }
+
+// lastAttempt is how long after its beginning a call may be tried again; see Lock.
+const lastAttempt = 2 * time.Minute
+
+// errTooLate ends a call that would be tried again too late. Whether it was carried
+// out is not known.
+var errTooLate = fmt.Errorf("the call began more than %s ago, and is not sent again: %w", lastAttempt, context.DeadlineExceeded)
+
+func endPauses(stack *middleware.Stack, now func() time.Time) error {
 	type wholeKey struct{}
+	type begunKey struct{}
 	const retries = "Retry" // what the SDK calls its own
 	if _, there := stack.Finalize.Get(retries); !there {
 		return nil
@@ -53,7 +67,8 @@ func EndPauses(stack *middleware.Stack) error {
 		if run == nil {
 			return next.HandleFinalize(ctx, in)
 		}
-		pausing, end := context.WithCancel(context.WithValue(ctx, wholeKey{}, ctx))
+		whole := context.WithValue(ctx, begunKey{}, now().Round(0)) // the wall clock goes on while the machine sleeps
+		pausing, end := context.WithCancel(context.WithValue(whole, wholeKey{}, whole))
 		defer end()
 		defer context.AfterFunc(run, end)()
 		return next.HandleFinalize(pausing, in)
@@ -62,6 +77,9 @@ func EndPauses(stack *middleware.Stack) error {
 		whole, paused := ctx.Value(wholeKey{}).(context.Context)
 		if !paused {
 			return next.HandleFinalize(ctx, in)
+		}
+		if begun, ok := whole.Value(begunKey{}).(time.Time); ok && now().Round(0).Sub(begun) > lastAttempt {
+			return middleware.FinalizeOutput{}, middleware.Metadata{}, errTooLate
 		}
 		attempt, end := context.WithCancel(context.WithoutCancel(ctx))
 		defer end()
