@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -67,17 +69,32 @@ func (e *environment) addressInSecret() func(context.Context) (string, int, erro
 			}
 			return "", 0, fmt.Errorf("read DB_SECRET_ARN: %w", err)
 		}
-		var value struct {
-			Host string
-			Port int
-		}
-		if json.Unmarshal([]byte(aws.ToString(out.SecretString)), &value) != nil {
-			return "", 0, errors.New("read DB_SECRET_ARN: it is not the JSON that says host and port") // the decoder's error could hold a piece of it
-		}
-		if value.Host == "" {
-			return "", 0, api.ErrNoAddress
-		}
-		host, port = value.Host, value.Port
-		return host, port, nil
+		host, port, err = parseAddress(aws.ToString(out.SecretString))
+		return host, port, err
 	}
+}
+
+// parseAddress reads host and port from a secret's value. People edit it: the port may
+// be a string, as in AWS's own examples, or missing, which means PostgreSQL's, and a
+// password in plain text tells no address.
+func parseAddress(text string) (host string, port int, err error) {
+	if !strings.HasPrefix(strings.TrimSpace(text), "{") {
+		return "", 0, api.ErrNoAddress
+	}
+	var value struct {
+		Host string
+		Port json.RawMessage
+	}
+	number := 5432
+	err = json.Unmarshal([]byte(text), &value)
+	if digits := strings.Trim(string(value.Port), `"`); err == nil && digits != "" && digits != "null" {
+		number, err = strconv.Atoi(digits)
+	}
+	if err != nil {
+		return "", 0, errors.New("read DB_SECRET_ARN: it is not the JSON that says host and port") // the decoder's error could hold a piece of it
+	}
+	if value.Host == "" {
+		return "", 0, api.ErrNoAddress
+	}
+	return value.Host, number, nil
 }

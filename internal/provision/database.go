@@ -2,7 +2,6 @@ package provision
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -86,6 +85,7 @@ type databaseSpec struct {
 type databaseFate struct {
 	restore      string // a snapshot, "latest", or "" for an empty database
 	skipSnapshot bool
+	leaving      bool // it is only to be removed, which needs nothing of the secret
 }
 
 func databaseSpecOf(s Settings) databaseSpec {
@@ -249,14 +249,22 @@ func (d *Database) Find(ctx context.Context) (graph.State, error) {
 	if db.Endpoint != nil && aws.ToString(db.Endpoint.Address) != "" {
 		d.endpoint.Store(&endpoint{host: *db.Endpoint.Address, port: aws.ToInt32(db.Endpoint.Port)})
 	}
-	if st.Phase == graph.Ready && st.Owner == d.stack && d.secret.valued.Load() {
+	var unusable graph.Change // the password in the secret
+	if st.Phase == graph.Ready && st.Owner == d.stack && d.secret.valued.Load() && !d.fate.leaving {
 		c, version, err := d.credentials(ctx)
-		if err != nil {
+		switch {
+		case errors.Is(err, errNoPassword):
+			unusable = graph.Change{Field: "password", Have: "in no form that can be read", Want: "the secret's", Refused: err.Error()}
+		case err != nil:
 			return graph.State{}, err
+		default:
+			want.secretVersion = version
+			d.version.Store(&version)
+			live.connection, want.connection = c.connection(), d.connected(c, db).connection()
+			if why := badPassword(c.Password); why != "" && live.secretVersion != version {
+				unusable = graph.Change{Field: "password", Have: "one that RDS refuses", Want: "the secret's", Refused: why}
+			}
 		}
-		want.secretVersion = version
-		d.version.Store(&version)
-		live.connection, want.connection = c.connection(), d.connected(c, db).connection()
 	}
 	serves := st.Phase == graph.Ready && want.connection != "" && live.connection == want.connection
 	if serves {
@@ -268,6 +276,11 @@ func (d *Database) Find(ctx context.Context) (graph.State, error) {
 	d.serves.Store(serves)
 	st.Kept = d.settle(&live, &want)
 	st.Drift = databaseDrift(live, want)
+	if unusable.Field != "" {
+		st.Drift = append(slices.DeleteFunc(st.Drift, func(c graph.Change) bool { return c.Field == unusable.Field }), unusable)
+		sortChanges(st.Drift)
+		st.Next = newPassword
+	}
 	if st.Phase == graph.Broken {
 		st.Next = d.remedy(status)
 		if status == "storage-full" && hasField(st.Drift, "storage") {
@@ -421,9 +434,13 @@ func (d *Database) Create(ctx context.Context) (string, error) {
 		return d.restore(ctx)
 	}
 	c, version, err := d.credentials(ctx)
-	if err != nil {
-		return "", err
+	if err == nil && badPassword(c.Password) != "" {
+		err = fmt.Errorf("the password in secret %s: %s", d.secret.secretName(), badPassword(c.Password))
 	}
+	if err != nil {
+		return "", advice.With(err, "put a password into it, plain or as JSON: 'aws secretsmanager put-secret-value --secret-id "+d.secret.secretName()+" --secret-string …'")
+	}
+	c = d.secret.complete(c)
 	tags := d.tags(d.Name())
 	tags[TagSecretVersion] = version
 	in := &rds.CreateDBInstanceInput{
@@ -513,7 +530,7 @@ func (d *Database) samePassword(ctx context.Context, x, y string) (bool, error) 
 	var passwords []string
 	for _, version := range []string{x, y} {
 		c, _, err := readVersion(ctx, d.secrets, d.secret.secretName(), &version)
-		if isCode(err, "ResourceNotFoundException") {
+		if isCode(err, "ResourceNotFoundException") || errors.Is(err, errNoPassword) {
 			return false, nil
 		}
 		if err != nil {
@@ -616,6 +633,9 @@ func (d databases) setPassword(ctx context.Context, secrets *secretsmanager.Clie
 	if err != nil {
 		return err
 	}
+	if why := badPassword(c.Password); why != "" {
+		return advice.With(fmt.Errorf("set the password of database %s: %s", d.databaseName(), why), newPassword)
+	}
 	_, err = d.rds.ModifyDBInstance(ctx, &rds.ModifyDBInstanceInput{
 		DBInstanceIdentifier: aws.String(d.databaseName()), ApplyImmediately: aws.Bool(true), MasterUserPassword: &c.Password,
 	})
@@ -691,6 +711,10 @@ func (d *Database) Delete(ctx context.Context) error {
 		in.SkipFinalSnapshot, in.FinalDBSnapshotIdentifier = aws.Bool(false), d.final.Load()
 	}
 	_, err = d.rds.DeleteDBInstance(ctx, in)
+	if aws.ToString(db.DBInstanceStatus) == "stopped" && isCode(err, "InvalidDBInstanceState") {
+		// Else that would pass by itself: not while nobody starts it.
+		return advice.With(fmt.Errorf("delete database %s, which is stopped: %v", *d.identifier(), err), d.remedy("stopped"))
+	}
 	if err != nil && !isCode(err, "DBInstanceNotFound") {
 		return fmt.Errorf("delete database %s: %w", *d.identifier(), err)
 	}
@@ -719,12 +743,27 @@ func (d databases) removable(db *types.DBInstance, skipSnapshot bool) error {
 	if aws.ToBool(db.DeletionProtection) {
 		return protected("database " + name)
 	}
-	// RDS deletes some of these only without a final snapshot:
-	// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBInstance.html
-	if !skipSnapshot && status != "storage-full" && databasePhase(status) == graph.Broken {
+	if skipSnapshot {
+		return nil
+	}
+	if status == "stopped" && !aws.ToBool(db.CopyTagsToSnapshot) {
+		// Nothing of a stopped instance can be changed.
+		return advice.With(fmt.Errorf("database %s is stopped, and its snapshot would not carry the stack's tags: %w that would be found again", name, ErrWouldLoseData), d.remedy(status))
+	}
+	if snapshotless[status] {
 		return advice.With(fmt.Errorf("database %s is %q: %w in that state", name, status, ErrWouldLoseData), d.remedy(status)+"; or 'bookctl destroy --purge-snapshots' removes it with its data")
 	}
 	return nil
+}
+
+// snapshotless are the statuses in which RDS takes no final snapshot: those that the
+// guide names, and what stands on a key or a restore that is of no use. A stopped
+// instance and one whose storage is full do leave one.
+// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBInstance.html
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_DeleteInstance.html
+var snapshotless = map[string]bool{
+	"failed": true, "incompatible-restore": true, "incompatible-network": true, "restore-error": true,
+	"inaccessible-encryption-credentials": true, "inaccessible-encryption-credentials-recoverable": true,
 }
 
 // CheckDestroy says, before anything is touched, why a stack must not be
@@ -820,13 +859,20 @@ func RotatePassword(ctx context.Context, c Clients, stack string) error {
 	if st.Phase == graph.Absent || st.Owner != stack {
 		return fmt.Errorf("secret %s: %w %s", s.secretName(), graph.ErrForeign, stack)
 	}
+	if hasField(st.Drift, "deletion") {
+		if _, err := c.Secrets.RestoreSecret(ctx, &secretsmanager.RestoreSecretInput{SecretId: aws.String(s.secretName())}); err != nil {
+			return fmt.Errorf("restore secret %s: %w", s.secretName(), err)
+		}
+	}
+	// Whatever is in it, or is not, a rotation makes it right.
 	current, _, err := readCredentials(ctx, c.Secrets, s.secretName())
-	if err != nil {
+	if err != nil && !errors.Is(err, errNoPassword) && !isCode(err, "ResourceNotFoundException") {
 		return err
 	}
 	if current.Password, err = s.random(ctx); err != nil {
 		return err
 	}
+	current.Engine, current.Username, current.DBName = s.initial.Engine, aws.ToString(db.MasterUsername), aws.ToString(db.DBName)
 	// A run that was cut off may not have put the address into it yet.
 	if _, err := s.put(ctx, current.at(db.Endpoint)); err != nil {
 		return err
@@ -874,10 +920,9 @@ func readVersion(ctx context.Context, secrets *secretsmanager.Client, name strin
 	if err != nil {
 		return credentials{}, "", fmt.Errorf("read secret %s: %w", name, err)
 	}
-	var c credentials
-	if json.Unmarshal([]byte(aws.ToString(out.SecretString)), &c) != nil || c.Password == "" {
-		// Its text, and so the decoder's error, could hold the password.
-		return credentials{}, "", fmt.Errorf("secret %s does not hold the JSON that bookctl writes", name)
+	c, err := parseCredentials(aws.ToString(out.SecretString))
+	if err != nil {
+		return c, "", advice.With(fmt.Errorf("secret %s: %w", name, err), newPassword)
 	}
 	return c, aws.ToString(out.VersionId), nil
 }

@@ -152,7 +152,7 @@ func (r Removal) Removed() int { return r.Report.Count(graph.Deleted) + len(r.Sw
 //
 // The removal that it returns with an error is what was done so far.
 func (r Run) Destroy(ctx context.Context, purge bool, patience time.Duration) (Removal, error) {
-	r.Spec.SkipFinalSnapshot = purge
+	r.Spec.SkipFinalSnapshot, r.Spec.leaving = purge, true
 	var done Removal
 	err := r.Hold(ctx, func(lock *Lock) error {
 		for round := 0; ; round++ {

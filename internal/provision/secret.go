@@ -1,15 +1,14 @@
 package provision
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
@@ -26,37 +25,6 @@ type Secret struct {
 	// valued says that the last Find saw a value.
 	valued atomic.Bool
 }
-
-// credentials is the JSON in the secret, with the keys that AWS's own rotation
-// functions use:
-// https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_secret_json_structure.html
-type credentials struct {
-	Engine   string `json:"engine"`
-	Host     string `json:"host"`
-	Port     int    `json:"port"`
-	DBName   string `json:"dbname"`
-	Username string `json:"username"`
-	Password string `json:"password"`
-}
-
-// connection is everything but the password, for comparing and showing.
-func (c credentials) connection() string {
-	return fmt.Sprintf("%s://%s@%s:%d/%s", c.Engine, c.Username, c.Host, c.Port, c.DBName)
-}
-
-// at is c with the address of an instance, where RDS says it already.
-func (c credentials) at(e *rdstypes.Endpoint) credentials {
-	if e != nil {
-		c.Host, c.Port = aws.ToString(e.Address), int(aws.ToInt32(e.Port))
-	}
-	return c
-}
-
-// String keeps the password out of whatever might print credentials.
-func (c credentials) String() string { return c.connection() }
-
-// GoString does the same for %#v.
-func (c credentials) GoString() string { return c.connection() }
 
 func newSecret(i identity, secrets *secretsmanager.Client, dbname, username string) *Secret {
 	return &Secret{
@@ -138,6 +106,12 @@ func (s *Secret) Update(ctx context.Context, changes []graph.Change) error {
 	return nil
 }
 
+// complete is c with the names that it lacks.
+func (s *Secret) complete(c credentials) credentials {
+	c.Engine, c.DBName, c.Username = cmp.Or(c.Engine, s.initial.Engine), cmp.Or(c.DBName, s.initial.DBName), cmp.Or(c.Username, s.initial.Username)
+	return c
+}
+
 func (s *Secret) generate(ctx context.Context) error {
 	value := s.initial
 	var err error
@@ -163,12 +137,12 @@ func (s *Secret) random(ctx context.Context) (string, error) {
 
 // put writes a value and returns its version.
 func (s *Secret) put(ctx context.Context, value credentials) (version string, err error) {
-	text, err := json.Marshal(value) //nolint:gosec // for Secrets Manager, and nobody else
+	text, err := value.value()
 	if err != nil {
 		return "", fmt.Errorf("encode secret %s: %w", s.secretName(), err)
 	}
 	out, err := s.secrets.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{
-		SecretId: aws.String(s.secretName()), SecretString: aws.String(string(text)),
+		SecretId: aws.String(s.secretName()), SecretString: &text,
 	})
 	if err != nil {
 		return "", fmt.Errorf("put the value of secret %s: %w", s.secretName(), err)

@@ -61,6 +61,8 @@ type Spec struct {
 	// beside has tasks begun while the database is made; Run.Up sets it. It says how
 	// things are made and not how they should be: what is there is right either way.
 	beside bool
+	// leaving says that the stack is only to be removed; Run.Destroy sets it.
+	leaving bool
 	// Said are the settings that this run was told, as up's flags are called. What
 	// was set by hand and protects more than what is recorded stays, unless the
 	// run was told otherwise.
@@ -282,7 +284,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	retention := logRetention{days: spec.LogDays, said: spec.Said["log-days"]}
 	dbLogs := newDatabaseLogGroup(who, c.Logs, retention)
 	db := newDatabase(data, c.Secrets, secret, database, dbSubnets, dbParameters, dbLogs, want, spec.Said, databaseFate{
-		restore: spec.Restore, skipSnapshot: spec.SkipFinalSnapshot,
+		restore: spec.Restore, skipSnapshot: spec.SkipFinalSnapshot, leaving: spec.leaving,
 	})
 	logGroup := newLogGroup(who, c.Logs, retention)
 	repository := newRepository(who, c.ECR)

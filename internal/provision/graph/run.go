@@ -177,7 +177,7 @@ func (o Options) acceptable(r Maker, f Finding) error {
 		return fail("own", advice.With(ErrForeign, f.Next))
 	}
 	if err := refusal(f.Drift); err != nil {
-		return fail("refuse", err)
+		return fail("refuse", advice.With(err, f.Next))
 	}
 	if _, ok := r.(Updater); !ok && len(f.Drift) > 0 {
 		return fail("refuse", fmt.Errorf("%w: %s", ErrRefused, Fields(f.Drift)))
@@ -593,7 +593,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 				return nil
 			}
 			if err := refusal(st.Drift); err != nil {
-				return fail("refuse", err)
+				return fail("refuse", advice.With(err, st.Next))
 			}
 			u, ok := m.(Updater)
 			if !ok {

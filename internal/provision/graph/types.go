@@ -83,7 +83,8 @@ type State struct {
 	// Note is the cloud's own words, for progress lines and timeouts:
 	// "backing-up", "1/2 running".
 	Note string
-	// Next is what to do about one that is Broken or a stranger's, as advice.With
+	// Next is what to do about one that is Broken, a stranger's or has drift that is
+	// refused, as advice.With
 	// takes it; empty where nothing better is known than what goes for all.
 	Next string
 }
