@@ -52,8 +52,9 @@ func (b build) String() string {
 	return "building bookapi for " + b.arch + " …"
 }
 
-// newSource finds the source. Tell hears of its build.
-func newSource(ctx context.Context, dir, arch string, tell func(build)) (*source, error) {
+// newSource finds the source. Tell hears of its build. The image trusts the
+// authorities for databases, beside those that it knows.
+func newSource(ctx context.Context, dir, arch string, authorities []byte, tell func(build)) (*source, error) {
 	if dir == "" {
 		dir = "."
 	}
@@ -75,7 +76,7 @@ func newSource(ctx context.Context, dir, arch string, tell func(build)) (*source
 			defer s.mu.Unlock()
 			s.began, s.ended = begun, time.Now()
 		}()
-		built, err := image.Build(ctx, image.Source{Dir: root, Arch: arch, Cache: cache})
+		built, err := image.Build(ctx, image.Source{Dir: root, Arch: arch, Authorities: authorities, Cache: cache})
 		if err != nil {
 			tell(build{state: "failed", arch: arch, took: time.Since(begun), err: err})
 			return nil, err

@@ -29,6 +29,9 @@ type upFlags struct {
 	provision.Settings
 	source  string
 	restore string
+	dbCA    string
+	// authorities are the certificates of dbCA.
+	authorities []byte
 }
 
 // add defines the flags. Their defaults are shown and never applied: what is
@@ -58,6 +61,7 @@ func (u *upFlags) add(f *pflag.FlagSet) {
 	f.BoolVar(&u.Protect, "protect", false, "turn deletion protection on; destroy then refuses")
 	f.BoolVar(&u.Exec, "exec", false, "allow 'bookctl exec' into the tasks")
 	f.StringVar(&u.Boundary, "permissions-boundary", "", "permissions boundary of the roles (the ARN of a policy); 'none' takes it off")
+	f.StringVar(&u.dbCA, "db-ca", "", "let the image trust the authorities in this file (PEM) for databases too; say it at each up that builds")
 	f.StringVar(&u.restore, "restore", "", "make a new database from a snapshot of the stack: its id, or latest")
 }
 
@@ -123,6 +127,21 @@ func (u *upFlags) check(f *pflag.FlagSet, nothing bool) error {
 	u.over(f, &s)
 	if err := s.CheckOf(func(setting string) bool { return nothing || f.Changed(setting) }); err != nil {
 		return usageError{err}
+	}
+	return u.readAuthorities()
+}
+
+// readAuthorities reads the file of --db-ca, if there is one.
+func (u *upFlags) readAuthorities() error {
+	if u.dbCA == "" {
+		return nil
+	}
+	text, err := os.ReadFile(u.dbCA)
+	if err == nil {
+		u.authorities, err = image.ParseAuthorities(text)
+	}
+	if err != nil {
+		return advice.With(usageError{fmt.Errorf("--db-ca %s: %w", u.dbCA, err)}, "give a file of certificate authorities in PEM, as https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html names them")
 	}
 	return nil
 }
@@ -394,11 +413,16 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	if asIt != "" {
 		p.warnings = append(p.warnings, asIt)
 	}
+	if want.Image != "" && u.authorities != nil {
+		return nil, advice.With(usageError{errors.New("--db-ca is for the image that bookctl builds, and a ready image has to trust the stack's databases by itself")},
+			"leave --db-ca out, or build with --image build")
+	}
 	if want.Image == "" {
-		if !image.HasDatabaseCA(t.region) {
-			return nil, advice.With(usageError{fmt.Errorf("the image that bookctl builds does not trust the databases of region %s", t.region)}, "choose another region, or an image with --image that does")
+		if u.authorities == nil && !image.HasDatabaseCA(t.region) {
+			return nil, advice.With(usageError{fmt.Errorf("the image that bookctl builds does not trust the databases of region %s", t.region)},
+				"give the region's authorities with --db-ca FILE (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html has them), or an image with --image that trusts them")
 		}
-		p.source, err = newSource(ctx, u.source, want.Arch, tell)
+		p.source, err = newSource(ctx, u.source, want.Arch, u.authorities, tell)
 		if errors.Is(err, image.ErrNoSource) && have.Running != "" {
 			return nil, advice.With(err, "run in a clone of the source or name one with --source DIR; or keep the image that was deployed last, with --image "+have.Running)
 		}

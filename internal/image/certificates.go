@@ -2,8 +2,11 @@ package image
 
 import (
 	"bytes"
+	"crypto/x509"
 	_ "embed" // for the certificates of RDS
 	"encoding/pem"
+	"errors"
+	"fmt"
 	"regexp"
 
 	"golang.org/x/crypto/x509roots/fallback/bundle"
@@ -18,6 +21,31 @@ var rdsBundle []byte
 // region that it does not know, bookapi could not connect.
 func HasDatabaseCA(region string) bool {
 	return regexp.MustCompile(`(?m)^# ` + regexp.QuoteMeta(region) + ` RSA2048 G1$`).Match(rdsBundle)
+}
+
+// ParseAuthorities reads certificate authorities from PEM, to be added to those that
+// the image trusts for databases. What else the text holds is left out.
+func ParseAuthorities(text []byte) ([]byte, error) {
+	var out bytes.Buffer
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			return nil, fmt.Errorf("it holds a %s, and only certificates are taken", block.Type)
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("read a certificate of it: %w", err)
+		}
+		if !c.IsCA {
+			return nil, fmt.Errorf("%s is no certificate authority", c.Subject)
+		}
+		if err := pem.Encode(&out, &pem.Block{Type: block.Type, Bytes: block.Bytes}); err != nil {
+			return nil, err
+		}
+	}
+	if out.Len() == 0 {
+		return nil, errors.New("it holds no certificate in PEM")
+	}
+	return out.Bytes(), nil
 }
 
 // publicRoots is Mozilla's list of certificate authorities as the Go project

@@ -82,7 +82,7 @@ func build(ctx context.Context, source Source) (*Image, error) {
 		{"/etc/group", 0o644, group},
 		{"/etc/passwd", 0o644, passwd},
 		{rootsPath, 0o644, roots},
-		{RDSBundlePath, 0o644, rdsBundle},
+		{RDSBundlePath, 0o644, slices.Concat(rdsBundle, source.Authorities)},
 	})
 	if err != nil {
 		return nil, err

@@ -4,12 +4,16 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/x509"
 	"debug/elf"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -568,4 +572,33 @@ func get(ctx context.Context, url string) (string, error) {
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	return string(body), err
+}
+
+func TestOnlyAuthoritiesAreAddedForDatabases(t *testing.T) {
+	t.Parallel()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate := func(authority bool) []byte {
+		c := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: authority, BasicConstraintsValid: true}
+		der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	}
+	good := certificate(true)
+	got, err := image.ParseAuthorities(append([]byte("# a region's\n"), append(good, good...)...))
+	if err != nil || !bytes.Equal(got, append(bytes.Clone(good), good...)) {
+		t.Errorf("two authorities: %q, %v", got, err)
+	}
+	for name, text := range map[string][]byte{
+		"nothing": nil, "no PEM": []byte("words"), "a server's": certificate(false),
+		"a key": pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: []byte{1}}), "broken": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte{1}}),
+	} {
+		if got, err := image.ParseAuthorities(text); err == nil {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
 }

@@ -46,6 +46,9 @@ type Source struct {
 	// Version is what the program says that it is, and a label of the image; so
 	// it changes the digest. It may be empty.
 	Version string
+	// Authorities are, as PEM, what the image trusts for databases beside those that
+	// it knows; see ParseAuthorities.
+	Authorities []byte
 	// Cache is a directory that keeps the program, so that the next build of an
 	// unchanged source need not link it. It is made if missing; empty for none.
 	Cache string
