@@ -40,6 +40,7 @@ func (a ec2API) subnet(s *ec2Subnet) types.Subnet {
 		}
 	}
 	return types.Subnet{
+		BlockPublicAccessStates: openToTheInternet(), Ipv6CidrBlockAssociationSet: []types.SubnetIpv6CidrBlockAssociation{},
 		SubnetId: aws.String(s.ID), VpcId: aws.String(s.VPC), State: types.SubnetStateAvailable, OwnerId: aws.String(a.cfg.Account),
 		SubnetArn:        aws.String(a.arn("ec2", "subnet/"+s.ID)),
 		AvailabilityZone: aws.String(s.Zone), AvailabilityZoneId: aws.String(a.zoneID(s.Zone)), CidrBlock: aws.String(s.CIDR),

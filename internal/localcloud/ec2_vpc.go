@@ -43,6 +43,7 @@ func (a ec2API) vpc(v *ec2VPC) types.Vpc {
 			AssociationId: aws.String(v.Association), CidrBlock: aws.String(v.CIDR),
 			CidrBlockState: &types.VpcCidrBlockState{State: types.VpcCidrBlockStateCodeAssociated},
 		}},
+		BlockPublicAccessStates: openToTheInternet(),
 	}
 }
 
@@ -145,6 +146,12 @@ func (a ec2API) DescribeVpcs(_ context.Context, in *ec2.DescribeVpcsInput) (*ec2
 		out.Vpcs = append(out.Vpcs, a.vpc(v))
 	}
 	return out, nil
+}
+
+// openToTheInternet is what an account without a block says of its VPCs and
+// subnets (https://docs.aws.amazon.com/vpc/latest/userguide/security-vpc-bpa.html).
+func openToTheInternet() *types.BlockPublicAccessStates {
+	return &types.BlockPublicAccessStates{InternetGatewayBlockMode: types.BlockPublicAccessModeOff}
 }
 
 func (a ec2API) DescribeVpcAttribute(_ context.Context, in *ec2.DescribeVpcAttributeInput) (*ec2.DescribeVpcAttributeOutput, error) {

@@ -822,6 +822,15 @@ func (a elbAPI) DescribeTargetHealth(_ context.Context, in *elb.DescribeTargetHe
 		d := types.TargetHealthDescription{
 			HealthCheckPort: aws.String(checkPort), Target: &types.TargetDescription{Id: aws.String(h.ID), Port: aws.Int32(int32(h.Port))},
 			TargetHealth: &types.TargetHealth{State: types.TargetHealthStateEnum(h.State), Reason: types.TargetHealthReasonEnum(h.Reason)},
+			// Nobody has shifted a zone's traffic away:
+			// https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_AdministrativeOverride.html
+			AdministrativeOverride: &types.AdministrativeOverride{
+				State: types.TargetAdministrativeOverrideStateEnumNoOverride, Reason: types.TargetAdministrativeOverrideReasonEnumNoOverrideEngaged,
+				Description: aws.String("No override is currently active on target"),
+			},
+		}
+		if slices.Contains(in.Include, types.DescribeTargetHealthInputIncludeEnumAnomaly) || slices.Contains(in.Include, types.DescribeTargetHealthInputIncludeEnumAll) {
+			d.AnomalyDetection = &types.AnomalyDetection{Result: types.AnomalyResultEnumNormal, MitigationInEffect: types.MitigationInEffectEnumNo}
 		}
 		if h.Zone != "" {
 			d.Target.AvailabilityZone = aws.String(h.Zone)

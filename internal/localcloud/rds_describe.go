@@ -1,12 +1,34 @@
 package localcloud
 
 import (
+	"cmp"
 	"context"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 )
+
+// supported is the engine support that an instance has unless it says otherwise
+// (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/extended-support.html).
+const supported = "open-source-rds-extended-support"
+
+// certificateLife is how long an instance's server certificate is good for.
+const certificateLife = 365 * 24 * time.Hour
+
+// describeUnset says what RDS tells of things that this instance has not
+// (https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DBInstance.html).
+func (db *dbInstance) describeUnset(out *types.DBInstance) {
+	out.AssociatedRoles, out.DBSecurityGroups, out.DomainMemberships = []types.DBInstanceRole{}, []types.DBSecurityGroupMembership{}, []types.DomainMembership{}
+	out.ReadReplicaDBInstanceIdentifiers = []string{}
+	out.ActivityStreamStatus, out.DatabaseInsightsMode = types.ActivityStreamStatusStopped, types.DatabaseInsightsModeStandard
+	out.CustomerOwnedIpEnabled, out.DedicatedLogVolume, out.IsStorageConfigUpgradeAvailable = aws.Bool(false), aws.Bool(false), aws.Bool(false)
+	out.EngineLifecycleSupport = aws.String(cmp.Or(db.Lifecycle, supported))
+	if !db.Created.IsZero() {
+		out.CertificateDetails.ValidTill = aws.Time(db.Created.Add(certificateLife))
+	}
+}
 
 // DescribeAccountAttributes lists the quotas of a new account with what is used
 // (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Limits.html).

@@ -69,6 +69,7 @@ type dbInstance struct {
 	Insights       bool     `json:"insights,omitempty"`
 	InsightsDays   int32    `json:"insightsDays,omitempty"`
 	Logs           []string `json:"logs,omitempty"`
+	Lifecycle      string   `json:"lifecycle,omitempty"` // engine support, "" for the default
 	Exported       int64    `json:"exported,omitempty"`  // bytes of the log that CloudWatch has
 	Interface      string   `json:"interface,omitempty"` // its id
 	Port           int      `json:"port,omitempty"`
@@ -142,6 +143,7 @@ func (a rdsAPI) describeInstance(db *dbInstance) types.DBInstance {
 		OptionGroupMemberships: []types.OptionGroupMembership{{OptionGroupName: aws.String("default:postgres-" + a.major()), Status: aws.String("in-sync")}},
 		KmsKeyId:               given(db.KMSKey), SecondaryAvailabilityZone: given(db.SecondZone),
 	}
+	db.describeUnset(&out)
 	if db.MostStorage > 0 {
 		out.MaxAllocatedStorage = aws.Int32(db.MostStorage)
 	}
@@ -350,7 +352,7 @@ func (a rdsAPI) CreateDBInstance(_ context.Context, in *rds.CreateDBInstanceInpu
 		MultiAZ: aws.ToBool(in.MultiAZ), Public: aws.ToBool(in.PubliclyAccessible), Backups: value(in.BackupRetentionPeriod, 1),
 		BackupWindow: value(in.PreferredBackupWindow, "04:00-04:30"), Window: value(in.PreferredMaintenanceWindow, "sun:05:00-sun:05:30"),
 		Protected: aws.ToBool(in.DeletionProtection), CopyTags: aws.ToBool(in.CopyTagsToSnapshot), AutoMinor: value(in.AutoMinorVersionUpgrade, true),
-		Insights: aws.ToBool(in.EnablePerformanceInsights), InsightsDays: value(in.PerformanceInsightsRetentionPeriod, 7), Logs: slices.Clone(in.EnableCloudwatchLogsExports),
+		Insights: aws.ToBool(in.EnablePerformanceInsights), InsightsDays: value(in.PerformanceInsightsRetentionPeriod, 7), Logs: slices.Clone(in.EnableCloudwatchLogsExports), Lifecycle: aws.ToString(in.EngineLifecycleSupport),
 	}
 	if named := in.Iops != nil || in.StorageThroughput != nil; named {
 		if err := checkIOPS(db.StorageType, db.Storage, true, db.IOPS); err != nil {

@@ -1,6 +1,7 @@
 package localcloud
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -305,7 +306,7 @@ func (a rdsAPI) RestoreDBInstanceFromDBSnapshot(_ context.Context, in *rds.Resto
 		Version: a.engine.Version(), DBName: was.DBName, User: was.User, MultiAZ: aws.ToBool(in.MultiAZ), Public: aws.ToBool(in.PubliclyAccessible),
 		Backups: value(in.BackupRetentionPeriod, was.Backups), BackupWindow: value(in.PreferredBackupWindow, was.BackupWindow), Window: was.Window,
 		Protected: aws.ToBool(in.DeletionProtection), CopyTags: aws.ToBool(in.CopyTagsToSnapshot), AutoMinor: value(in.AutoMinorVersionUpgrade, was.AutoMinor),
-		Logs: slices.Clone(in.EnableCloudwatchLogsExports), Source: s.Key,
+		Logs: slices.Clone(in.EnableCloudwatchLogsExports), Lifecycle: cmp.Or(aws.ToString(in.EngineLifecycleSupport), was.Lifecycle), Source: s.Key,
 	}
 	if err := a.place(db, placement{
 		id: in.DBInstanceIdentifier, subnetGroup: in.DBSubnetGroupName, parameterGroup: in.DBParameterGroupName, groups: in.VpcSecurityGroupIds,
