@@ -161,7 +161,8 @@ func released(s, by Step) time.Time {
 // Error is a failure of one resource.
 type Error struct {
 	Node string
-	// Op is "find", "create", "update", "delete", "wait", "refuse" or "own".
+	// Op is "find", "create", "update", "delete", "wait", "refuse" or "own", or
+	// "fault" for a Panic.
 	Op  string
 	ID  string
 	Err error
@@ -192,6 +193,14 @@ var ErrRefused = errors.New("can't be changed in place")
 // ErrBroken is wrapped by the error of a step whose resource reports that it
 // will not become ready.
 var ErrBroken = errors.New("broken")
+
+// Panic is the error of a step that met a fault of this program.
+type Panic struct {
+	Value any
+	Stack []byte
+}
+
+func (p *Panic) Error() string { return fmt.Sprintf("a fault of bookctl itself: %v", p.Value) }
 
 // Failures returns the resource errors joined in err, sorted by name.
 func Failures(err error) []*Error {

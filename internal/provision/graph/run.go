@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -49,7 +50,8 @@ type Options struct {
 	// run is cancelled, so that its outcome is known. Zero means two minutes.
 	CallTimeout time.Duration
 	// Settle is how long what was accepted may stay unseen before it is sent
-	// again. Zero means 15 seconds.
+	// again; after that it is sent more rarely, and after three times not at
+	// all. Zero means 15 seconds.
 	Settle time.Duration
 	// Pace scales what an Expector expects, for a cloud that is slower or
 	// faster than the real one. It changes how often is asked, and nothing
@@ -65,6 +67,10 @@ func (o Options) passing(err error) (reason string, ok bool) {
 		}
 	}
 	if o.ambiguous(err) {
+		var said interface{ Reason() string }
+		if errors.As(err, &said) {
+			return said.Reason(), true
+		}
 		return "no answer", true
 	}
 	return "", false
@@ -112,7 +118,11 @@ func Observe[F Finder](ctx context.Context, resources []F, o Options) []Finding 
 					<-done[j]
 				}
 			}
-			st, err := findPatiently(ctx, r, o)
+			var st State
+			err := guarded(func() (err error) {
+				st, err = findPatiently(ctx, r, o)
+				return err
+			})
 			n.setID(st.ID)
 			out[i].State, out[i].Err = st, err
 		})
@@ -121,11 +131,13 @@ func Observe[F Finder](ctx context.Context, resources []F, o Options) []Finding 
 	return out
 }
 
-// findPatiently retries a Find whose error passes by itself a few times.
+// findPatiently retries a Find whose error passes by itself a few times. After one
+// that took long it does not: then the SDK has tried often, or waited long.
 func findPatiently(ctx context.Context, r Finder, o Options) (State, error) {
 	for pause := 100 * time.Millisecond; ; pause *= 2 {
+		begun := time.Now()
 		st, err := r.Find(ctx)
-		if err == nil || pause > 3*time.Second {
+		if err == nil || pause > 3*time.Second || time.Since(begun) > maxPause {
 			return st, err
 		}
 		if _, ok := o.passing(err); !ok {
@@ -376,7 +388,10 @@ func (r *run) runStep(ctx context.Context, s *step, waits []wait) {
 		defer close(watched)
 		s.watchWeak(work, end)
 	}()
-	err := s.do(work, s)
+	err := guarded(func() error { return s.do(work, s) })
+	if p, ok := err.(*Panic); ok { //nolint:errorlint // what guarded made, which nobody has wrapped
+		err = &Error{Node: s.Name, Op: "fault", ID: s.ID, Err: p}
+	}
 	lost := lostNeed(work)
 	end(nil)
 	<-watched
@@ -479,6 +494,17 @@ func (r *run) waiting(s *step, note string) {
 	}
 }
 
+// guarded turns a panic in what a resource does into its error: the other
+// resources go on, and it is told which one it was.
+func guarded(do func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &Panic{Value: p, Stack: debug.Stack()}
+		}
+	}()
+	return do()
+}
+
 type runKey struct{}
 
 // RunOf returns the context of the run that a mutating call is part of, and nil
@@ -511,8 +537,9 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 		st      = seen
 		look    = s.touched.Load() || seen.Phase != Ready // an untouched, finished thing need not be looked at again
 		created bool
-		doubt   string   // why it may be there although it is not seen; "" for no reason to think so
-		mended  []Change // the drift that the last Update was given
+		doubt   string // why it may be there although it is not seen; "" for no reason to think so
+		mended  accepted
+		first   time.Time // when the first Update was sent
 	)
 	fail := func(op string, err error) error {
 		return &Error{Node: s.Name, Op: op, ID: s.ID, Err: err, Last: st}
@@ -546,6 +573,9 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 				return nil
 			}
 			if created {
+				if waited := time.Since(p.since); waited > longestUnseen(r.o.Settle) {
+					return fail("wait", neverSeen(waited))
+				}
 				note = "not visible yet"
 				break
 			}
@@ -599,9 +629,16 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 			if !ok {
 				return fail("refuse", fmt.Errorf("%w: %s", ErrRefused, Fields(st.Drift)))
 			}
-			if sentAlready(mended, st.Drift) && !p.settled() {
+			send, ineffective := mended.next(st.Drift, time.Since(p.since), r.o.Settle)
+			if ineffective != nil {
+				return fail("update", notShown(ineffective, time.Since(first)))
+			}
+			if !send {
 				note = "waiting for " + Fields(st.Drift)
 				break
+			}
+			if first.IsZero() {
+				first = time.Now()
 			}
 			if s.Action == None {
 				s.Action = Updated
@@ -615,7 +652,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 			r.calling(s, Event{Kind: Updating, Changes: st.Drift})
 			err := r.call(ctx, func(ctx context.Context) error { return u.Update(ctx, st.Drift) })
 			if err == nil {
-				mended = st.Drift
+				mended.add(st.Drift)
 				p.restart()
 				continue
 			}
@@ -624,7 +661,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 				return fail("update", err)
 			}
 			if r.o.ambiguous(err) {
-				mended = st.Drift // it may have been carried out, and show soon
+				mended.uncertain(st.Drift)
 				p.restart()
 			}
 			note = reason
@@ -641,17 +678,6 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 	}
 }
 
-// sentAlready says that all of the drift was in what was sent last: it may take
-// a while to show.
-func sentAlready(sent, drift []Change) bool {
-	for _, c := range drift {
-		if !slices.Contains(sent, c) {
-			return false
-		}
-	}
-	return true
-}
-
 func (s *step) seen(st State) {
 	if st.ID != "" {
 		s.setMade(st.ID)
@@ -665,6 +691,8 @@ func (r *run) remove(ctx context.Context, s *step, seen Finding) error {
 		st    = seen.State
 		look  = seen.Err != nil || seen.Phase != Absent
 		sent  *string   // the id of what was last asked to go
+		tries int       // how often it was
+		first time.Time // when it first was
 		again time.Time // when to look once more at what may hold it
 	)
 	fail := func(op string, err error) error {
@@ -695,13 +723,20 @@ func (r *run) remove(ctx context.Context, s *step, seen Finding) error {
 			return nil
 		}
 		note := st.Note
-		if st.Phase != Leaving && (sent == nil || *sent != st.ID || p.settled()) {
+		if sent == nil || *sent != st.ID {
+			tries, first = 0, time.Now()
+		}
+		if st.Phase != Leaving && (tries == 0 || time.Since(p.since) > unseen(tries, r.o.Settle)) {
+			if tries == mostTries {
+				return fail("delete", notGone(time.Since(first)))
+			}
 			s.Action = Deleted
 			s.touched.Store(true)
 			r.calling(s, Event{Kind: Deleting, Note: note})
 			err := r.call(ctx, rem.Delete)
 			if err == nil {
 				sent = &st.ID
+				tries++
 				p.restart()
 				continue
 			}

@@ -44,8 +44,16 @@ func newPoller(patience, settle, expect time.Duration) *poller {
 	return &poller{start: now, since: now, patience: patience, settle: settle, expect: expect}
 }
 
+// find looks, for as long as patience lasts: an endpoint that takes the call and
+// does not answer ends the step like any other that is not done in time.
 func (p *poller) find(ctx context.Context, f Finder) (State, error) {
 	begun := time.Now()
+	if p.wake == nil {
+		var cancel context.CancelFunc
+		// What was just sent is looked at, however long that took.
+		ctx, cancel = context.WithTimeout(ctx, max(p.patience-time.Since(p.start), p.settle))
+		defer cancel()
+	}
 	st, err := f.Find(ctx)
 	p.took = time.Since(begun)
 	return st, err
