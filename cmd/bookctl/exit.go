@@ -74,6 +74,7 @@ func judge(err error) verdict {
 		lock    *provision.LockedError
 		api     smithy.APIError
 		profile config.SharedConfigProfileNotExistError
+		auth    authError
 	)
 	switch {
 	case errors.As(err, &usage):
@@ -85,7 +86,7 @@ func judge(err error) verdict {
 	case errors.As(err, &lock):
 		v.code = exitLocked
 		v.next = lock.Next()
-	case errors.As(err, &api) && denied(api.ErrorCode()), errors.As(err, &profile), noCredentials(cause):
+	case errors.As(err, &api) && denied(api.ErrorCode()), errors.As(err, &profile), errors.As(err, &auth), noCredentials(cause):
 		v.code = exitAuth // clarified says what to do
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, graph.ErrTimeout):
 		if v.next == "" {
@@ -112,13 +113,6 @@ func denied(code string) bool {
 		return true
 	}
 	return false
-}
-
-// noCredentials recognises the SDK's word for having found none; it has no type
-// for it.
-func noCredentials(err error) bool {
-	return strings.Contains(err.Error(), "failed to refresh cached credentials") ||
-		strings.Contains(err.Error(), "get credentials:") || strings.Contains(err.Error(), "failed to retrieve credentials")
 }
 
 // outOfTime says of a look that --timeout cut off what it was for. Of a run, the
@@ -197,11 +191,18 @@ func explain(s streams, g *globals, cmd *cobra.Command, err error) int {
 	if v.next != "" {
 		fmt.Fprintln(s.err, "next: "+v.next)
 	}
+	var fault *graph.Panic
 	if g.verbose {
 		printInFull(s.err, err)
+		if errors.As(err, &fault) {
+			fmt.Fprintf(s.err, "%s", fault.Stack)
+		}
 	}
 	return v.code
 }
+
+// faultNext is what to do about a fault of bookctl itself.
+const faultNext = "run the same command again with --verbose, and report what it prints, which ends with where the fault is; what was made is kept"
 
 // wantsJSON says whether the output is to be JSON, also where the command line was
 // not read to its end: an error of it is for a program too.

@@ -13,8 +13,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
+
+	"github.com/spf13/cobra"
 
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -67,10 +70,13 @@ func cutOff(err error) error {
 
 // run runs one command line and returns the exit code.
 func run(ctx context.Context, args []string, s streams) int {
-	g := &globals{line: args}
+	return runWith(ctx, &globals{line: args}, s)
+}
+
+func runWith(ctx context.Context, g *globals, s streams) int {
 	root := newRoot(s, g)
-	root.SetArgs(args)
-	cmd, err := root.ExecuteContextC(ctx)
+	root.SetArgs(g.line)
+	cmd, err := execute(ctx, root)
 	if err == nil {
 		return exitOK
 	}
@@ -78,4 +84,16 @@ func run(ctx context.Context, args []string, s streams) int {
 		err = cutOff(err)
 	}
 	return explain(s, g, cmd, err)
+}
+
+// execute runs the command. A panic is an error of it: what Go makes of one is exit
+// code 2, which means that a plan has changes.
+func execute(ctx context.Context, root *cobra.Command) (cmd *cobra.Command, err error) {
+	cmd = root
+	defer func() {
+		if p := recover(); p != nil {
+			err = &graph.Panic{Value: p, Stack: debug.Stack()}
+		}
+	}()
+	return root.ExecuteContextC(ctx)
 }

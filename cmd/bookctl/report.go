@@ -41,7 +41,9 @@ func stopping(ctx context.Context) string {
 // newReporter chooses how a run is told: to a program, not at all, live on a
 // terminal, or line by line. The end of ctx is told too.
 func newReporter(ctx context.Context, s streams, g *globals) reporter {
-	return worded{plainReporter(ctx, s, g), g}
+	w := worded{plainReporter(ctx, s, g), g}
+	g.answers.Slow = unanswered(w.note)
+	return w
 }
 
 // worded is a report in the words of this run: its commands act on the run's

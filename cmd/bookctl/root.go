@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -26,6 +27,10 @@ type globals struct {
 	verbose bool
 	noColor bool
 
+	// answers bounds how long an answer may take.
+	answers provision.Answers
+	// config, where it is not nil, is used in place of the user's AWS configuration.
+	config *aws.Config
 	// live says that a service was there when the run began.
 	live bool
 	// given are the values of the targetFlags and deployFlags that were given, as

@@ -14,7 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
-	"github.com/aws/aws-sdk-go-v2/config"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
@@ -51,11 +51,14 @@ func connect(ctx context.Context, s streams, g *globals) (*target, error) {
 	if g.verbose {
 		t.calls.trace = s.err
 	}
-	cfg, err := t.configure(ctx, g)
+	cfg, err := t.configure(ctx, s, g)
 	if err != nil {
 		return nil, err
 	}
-	cfg.APIOptions = append(cfg.APIOptions, t.calls.watch, provision.EndPauses)
+	if g.answers.Slow == nil {
+		g.answers.Slow = unanswered(func(format string, args ...any) { g.tell(s, format, args...) })
+	}
+	cfg.APIOptions = append(cfg.APIOptions, t.calls.watch, g.answers.Watch, provision.EndPauses)
 	t.region, t.config, t.clients = cfg.Region, cfg, provision.NewClients(cfg)
 	t.account, t.caller, err = provision.Identify(ctx, t.clients, t.region)
 	switch {
@@ -64,7 +67,7 @@ func connect(ctx context.Context, s streams, g *globals) (*target, error) {
 	case errors.Is(err, provision.ErrRegionName):
 		return nil, usageError{err}
 	case err != nil:
-		return nil, t.emulator.unanswered(err)
+		return nil, unreached(t.emulator.unanswered(err))
 	}
 	if g.account != "" && g.account != t.account {
 		return nil, advice.With(
@@ -89,39 +92,47 @@ func orHere(ctx context.Context) string {
 	return "; or say --local, for the cloud that runs on this machine"
 }
 
-func (t *target) configure(ctx context.Context, g *globals) (aws.Config, error) {
-	options := []func(*config.LoadOptions) error{
-		// What the SDK has to say of connections is no news to the user.
-		config.WithLogger(logging.Nop{}),
-		config.WithRetryer(func() aws.Retryer { return provision.NewRetryer(10 * time.Second) }),
-		config.WithAppID("bookctl-" + strings.ReplaceAll(version(), "/", "-")),
+// unanswered tells of calls that are not answered yet.
+func unanswered(note func(format string, args ...any)) func(service, operation string, waited time.Duration) {
+	return func(service, operation string, waited time.Duration) {
+		note("waiting for %s to answer %s, %s", service, operation, rounded(waited))
 	}
-	if !t.local {
-		home, err := os.UserHomeDir()
-		if err == nil {
-			t.emulator, err = findEmulator(os.Getenv("AWS_ENDPOINT_URL"), home)
-		}
-		if err != nil {
-			return aws.Config{}, err
-		}
-		if t.emulator != nil {
-			cfg := t.emulator.config(g.region)
-			cfg.Retryer = func() aws.Retryer { return provision.NewRetryer(10 * time.Second) }
-			return cfg, nil
-		}
-		if g.region != "" {
-			options = append(options, config.WithRegion(g.region))
-		}
-		cfg, err := config.LoadDefaultConfig(ctx, options...)
-		var unknown config.SharedConfigProfileNotExistError
-		if errors.As(err, &unknown) {
-			return cfg, err // why has the words for it
-		}
-		if err != nil {
-			return cfg, advice.With(fmt.Errorf("read the AWS configuration: %w", err), "check AWS_PROFILE and ~/.aws/config")
-		}
+}
+
+func (t *target) configure(ctx context.Context, s streams, g *globals) (aws.Config, error) {
+	switch {
+	case g.config != nil:
+		return g.config.Copy(), nil
+	case t.local:
+		return t.localConfig(ctx, g)
+	}
+	home, err := os.UserHomeDir()
+	if err == nil {
+		t.emulator, err = findEmulator(os.Getenv("AWS_ENDPOINT_URL"), home)
+	}
+	if err != nil {
+		return aws.Config{}, err
+	}
+	if t.emulator != nil {
+		cfg := t.emulator.config(g.region)
+		cfg.Retryer = retryer
 		return cfg, nil
 	}
+	cfg, err := loadConfig(ctx, s, g)
+	if err != nil {
+		return cfg, err
+	}
+	return cfg, signIn(ctx, cfg)
+}
+
+func retryer() aws.Retryer { return provision.NewRetryer(10 * time.Second) }
+
+func appID() string { return "bookctl-" + strings.ReplaceAll(version(), "/", "-") }
+
+// localConfig is for the local cloud. It is made by hand: what the SDK would read
+// of the user's environment and files is for AWS, and stays out of this, also where
+// it is wrong.
+func (t *target) localConfig(ctx context.Context, g *globals) (aws.Config, error) {
 	info, err := localCloud(ctx)
 	if err != nil {
 		return aws.Config{}, err
@@ -132,18 +143,10 @@ func (t *target) configure(ctx context.Context, g *globals) (aws.Config, error) 
 	if t.authorities, err = trusting(info.TrustBundle); err != nil {
 		return aws.Config{}, fmt.Errorf("read whom the local cloud's certificates are of: %w", err)
 	}
-	// What the user's own configuration says is for AWS and stays out of this.
-	options = append(options,
-		config.WithRegion(info.Region),
-		config.WithBaseEndpoint(info.Endpoint),
-		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("local", "local", "")),
-		config.WithSharedConfigFiles([]string{}), config.WithSharedCredentialsFiles([]string{}),
-	)
-	cfg, err := config.LoadDefaultConfig(ctx, options...)
-	if err != nil {
-		return cfg, fmt.Errorf("configure the local cloud: %w", err)
-	}
-	return cfg, nil
+	return aws.Config{
+		Region: info.Region, BaseEndpoint: &info.Endpoint, Logger: logging.Nop{}, Retryer: retryer, AppID: appID(),
+		Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""), HTTPClient: awshttp.NewBuildableClient(),
+	}, nil
 }
 
 // trusting are this machine's certificate authorities and those in a file.

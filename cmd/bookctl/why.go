@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -137,8 +138,14 @@ func ofCall(err error, doing string) explanation {
 		api     smithy.APIError
 		unknown *net.DNSError
 		profile config.SharedConfigProfileNotExistError
+		fault   *graph.Panic
+		trust   *tls.CertificateVerificationError
 	)
 	switch {
+	case errors.Is(err, graph.ErrNotShown):
+		return explanation{capital(err.Error()) + ".", advice.Of(err)}
+	case errors.As(err, &fault):
+		return explanation{capital(err.Error()) + ".", faultNext}
 	case errors.Is(err, graph.ErrForeign):
 		return explanation{capital(err.Error()) + ". It has the name that this stack needs, and without the stack's tag it is not touched.",
 			cmp.Or(advice.Of(err), "choose another name with --stack, or remove that thing yourself")}
@@ -146,8 +153,9 @@ func ofCall(err error, doing string) explanation {
 		return explanation{fmt.Sprintf("There is no AWS profile %q, which AWS_PROFILE names, in the AWS configuration of this user.", profile.Profile),
 			"set AWS_PROFILE to one that 'aws configure list-profiles' shows, or make it with 'aws configure --profile " + shellWord(profile.Profile) + "'; 'bookctl up --local' needs no account"}
 	case noCredentials(err):
-		return explanation{"There are no AWS credentials: neither the environment, nor the profile, nor this machine gives any.",
-			"sign in with 'aws sso login' or 'aws configure', or set AWS_PROFILE; 'bookctl up --local' needs no account"}
+		return ofCredentials(err)
+	case errors.As(err, &trust):
+		return untrusted(trust)
 	case errors.As(err, &unknown) && provision.IsServiceHost(unknown.Name):
 		return explanation{fmt.Sprintf("There is no address for %s: either no such region, or no network.", unknown.Name),
 			"check --region (AWS_REGION) and the network"}

@@ -280,6 +280,7 @@ type offers struct {
 	// silent says that the endpoint names no offers at all, as emulators do,
 	// rather than none of this class.
 	silent  bool
+	others  []string // the classes that are offered, where this one is not
 	options []rdstypes.OrderableDBInstanceOption
 }
 
@@ -302,13 +303,37 @@ func readOffers(ctx context.Context, client *rds.Client, class string) (offers, 
 		return o, nil
 	}
 	some, err := client.DescribeOrderableDBInstanceOptions(ctx, &rds.DescribeOrderableDBInstanceOptionsInput{
-		Engine: aws.String("postgres"), Vpc: aws.Bool(true), MaxRecords: aws.Int32(20),
+		Engine: aws.String("postgres"), Vpc: aws.Bool(true), MaxRecords: aws.Int32(1000),
 	})
 	if err != nil {
 		return o, fmt.Errorf("ask what databases can be had: %w", err)
 	}
 	o.silent = len(some.OrderableDBInstanceOptions) == 0
+	for _, x := range some.OrderableDBInstanceOptions {
+		if c := aws.ToString(x.DBInstanceClass); !slices.Contains(o.others, c) {
+			o.others = append(o.others, c)
+		}
+	}
 	return o, nil
+}
+
+// alternatives are some classes that are offered, those that cost little first.
+func (o offers) alternatives() string {
+	const enough = 8
+	all := slices.Sorted(slices.Values(o.others))
+	slices.SortStableFunc(all, func(a, b string) int {
+		little := func(c string) int {
+			if strings.HasPrefix(c, "db.t") {
+				return 0
+			}
+			return 1
+		}
+		return little(a) - little(b)
+	})
+	if len(all) > enough {
+		return strings.Join(all[:enough], ", ") + " …"
+	}
+	return strings.Join(all, ", ")
 }
 
 // choose settles version and zones, and says why it can't.
@@ -321,7 +346,7 @@ func (o offers) choose(env *Environment, s Settings, open []string) error {
 		return pickZones(env, open, "", "")
 	}
 	if len(o.options) == 0 {
-		return advice.With(fmt.Errorf("database class %s is not offered for PostgreSQL in %s", o.class, env.Region), "choose another with --db-class, such as db.t4g.micro")
+		return advice.With(fmt.Errorf("database class %s is not offered for PostgreSQL in %s", o.class, env.Region), "choose one with --db-class that is: "+o.alternatives())
 	}
 	if env.DBVersion == "" {
 		env.DBVersion = o.newest()
@@ -330,22 +355,31 @@ func (o offers) choose(env *Environment, s Settings, open []string) error {
 		zones           []string
 		multi, insights bool
 		most            int32
+		elsewhere       []string // zones that the stack can't have
+		offered         bool
 	)
 	for _, x := range o.options {
 		if !fits(aws.ToString(x.EngineVersion), env.DBVersion) || aws.ToString(x.StorageType) != "gp3" && o.has("gp3") {
 			continue
 		}
+		offered = true
 		multi = multi || aws.ToBool(x.MultiAZCapable)
 		insights = insights || aws.ToBool(x.SupportsPerformanceInsights)
 		most = max(most, aws.ToInt32(x.MaxStorageSize))
 		for _, z := range x.AvailabilityZones {
-			if n := aws.ToString(z.Name); slices.Contains(open, n) && !slices.Contains(zones, n) {
+			switch n := aws.ToString(z.Name); {
+			case !slices.Contains(open, n):
+				elsewhere = append(elsewhere, n)
+			case !slices.Contains(zones, n):
 				zones = append(zones, n)
 			}
 		}
 	}
 	slices.Sort(zones)
 	switch {
+	case zones == nil && offered:
+		return advice.With(fmt.Errorf("PostgreSQL %s as %s is offered in no zone of %s that a stack can have: it is in %s, and open are %s", env.DBVersion, o.class, env.Region,
+			cmp.Or(strings.Join(slices.Compact(slices.Sorted(slices.Values(elsewhere))), ", "), "none"), strings.Join(open, ", ")), "choose another --db-class or --region")
 	case zones == nil:
 		return advice.With(fmt.Errorf("PostgreSQL %s is not offered as %s in %s", env.DBVersion, o.class, env.Region), "choose a --db-version that is: "+strings.Join(o.majors(), ", "))
 	case s.DBMultiAZ && !multi:

@@ -42,7 +42,14 @@ func (r Run) Hold(ctx context.Context, do func(*Lock) error) error {
 		// Also when the run was interrupted.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 		defer cancel()
-		if err := lock.Release(ctx); err != nil && !errors.Is(err, ErrLockLost) && r.Unlocked != nil {
+		// A lock that stays keeps the next run out for minutes.
+		var err error
+		for pause := 500 * time.Millisecond; pause <= 2*time.Second; pause *= 2 {
+			if err = lock.Release(ctx); err == nil || errors.Is(err, ErrLockLost) || Expired(err) || graph.Sleep(ctx, pause) != nil {
+				break
+			}
+		}
+		if err != nil && !errors.Is(err, ErrLockLost) && r.Unlocked != nil {
 			r.Unlocked(err)
 		}
 	}()

@@ -85,6 +85,9 @@ func (s *Scaling) Find(ctx context.Context) (graph.State, error) {
 	out, err := s.scaling.DescribeScalableTargets(ctx, &scaling.DescribeScalableTargetsInput{
 		ServiceNamespace: types.ServiceNamespaceEcs, ResourceIds: []string{*s.resourceID()}, ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
 	})
+	if err != nil && s.want.max == 0 && !Expired(err) && ctx.Err() == nil {
+		return none, nil // nobody asked for scaling, and there need not be such a service
+	}
 	if err != nil {
 		return graph.State{}, fmt.Errorf("describe the scaling of %s: %w", s.service.serviceName(), err)
 	}

@@ -100,17 +100,32 @@ func (s Snapshot) Restored(settings Settings) (_ Settings, unknown []string) {
 // carry the stack's tag, which they do because the instance copies its tags:
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Tagging.html
 func Snapshots(ctx context.Context, client *rds.Client, stack string) ([]Snapshot, error) {
+	return snapshotsOf(ctx, client, stack, backupsIfTold)
+}
+
+func snapshotsOf(ctx context.Context, client *rds.Client, stack string, retained retainedBackups) ([]Snapshot, error) {
 	d := databases{identity: identity{stack: stack}, rds: client}
 	db, err := d.instance(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return snapshotsBeside(ctx, client, stack, db, true)
+	return snapshotsBeside(ctx, client, stack, db, retained)
 }
 
-// snapshotsBeside is Snapshots where the instance, if any, is known; without the
-// retained backups unless they are asked for.
-func snapshotsBeside(ctx context.Context, client *rds.Client, stack string, db *types.DBInstance, retained bool) ([]Snapshot, error) {
+// retainedBackups says what a list of snapshots is to have of the backups that RDS
+// retains of instances that are gone.
+type retainedBackups int
+
+const (
+	withoutBackups retainedBackups = iota
+	// backupsIfTold has them where RDS tells of them; not every endpoint does.
+	backupsIfTold
+	// withBackups has them all, or is an error.
+	withBackups
+)
+
+// snapshotsBeside is Snapshots where the instance, if any, is known.
+func snapshotsBeside(ctx context.Context, client *rds.Client, stack string, db *types.DBInstance, retained retainedBackups) ([]Snapshot, error) {
 	d := databases{identity: identity{stack: stack}, rds: client}
 	name := aws.String(d.databaseName())
 	var found []candidate
@@ -127,7 +142,7 @@ func snapshotsBeside(ctx context.Context, client *rds.Client, stack string, db *
 			found = append(found, snapshotOf(stack, s))
 		}
 	}
-	if !retained {
+	if retained == withoutBackups {
 		return ofStack(stack, found), nil
 	}
 	backups := rds.NewDescribeDBInstanceAutomatedBackupsPaginator(client, &rds.DescribeDBInstanceAutomatedBackupsInput{DBInstanceIdentifier: name})
@@ -136,6 +151,9 @@ func snapshotsBeside(ctx context.Context, client *rds.Client, stack string, db *
 		// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DescribeDBInstanceAutomatedBackups.html
 		if isCode(err, "DBInstanceAutomatedBackupNotFound") {
 			break
+		}
+		if err != nil && retained == backupsIfTold && !Expired(err) && ctx.Err() == nil {
+			break // without them a run goes on
 		}
 		if err != nil {
 			return nil, fmt.Errorf("describe the automated backups of %s: %w", *name, err)
@@ -246,7 +264,7 @@ func SnapshotToRestore(ctx context.Context, client *rds.Client, stack, which str
 // it removed. What a namesake left is spared; see Snapshots. A snapshot that is
 // still being written can't be deleted: the error says so.
 func PurgeSnapshots(ctx context.Context, client *rds.Client, stack string, guard func(context.Context) error) ([]Snapshot, error) {
-	all, err := Snapshots(ctx, client, stack)
+	all, err := snapshotsOf(ctx, client, stack, withBackups)
 	if err != nil {
 		return nil, err
 	}

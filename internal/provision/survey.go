@@ -20,6 +20,7 @@ type survey[T any] struct {
 	mu    sync.Mutex
 	had   bool
 	all   []T
+	err   error // of that call, which all first looks share
 	asked map[string]bool
 }
 
@@ -45,12 +46,10 @@ func (s *survey[T]) first(ctx context.Context, who string) (all []T, first bool,
 	}
 	s.asked[who] = true
 	if !s.had {
-		if all, err = s.read(ctx); err != nil {
-			return nil, true, err
-		}
-		s.all, s.had = all, true
+		s.all, s.err = s.read(ctx)
+		s.had = true
 	}
-	return s.all, true, nil
+	return s.all, true, s.err
 }
 
 // glance is what ReadDeployed saw of one thing. The first look of the resource

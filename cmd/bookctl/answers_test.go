@@ -1,0 +1,266 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/bookctl/bookctl/internal/census"
+	"github.com/bookctl/bookctl/internal/moto"
+	"github.com/bookctl/bookctl/internal/provision"
+)
+
+// odd is an endpoint that answers each call oddly when it comes for the first time,
+// and rightly from then on.
+type odd struct {
+	url   string
+	fault string
+
+	mu     sync.Mutex
+	known  map[string]string // by call, the invocation that was answered oddly
+	broken []string          // since the last take
+}
+
+// faults are how a call is answered. Those whose work is done are answered so
+// afterwards.
+var oddFaults = map[string]struct{ done bool }{
+	"empty":   {done: true},  // an empty document
+	"blank":   {done: true},  // no byte at all
+	"hung":    {done: true},  // nothing, ever
+	"unknown": {done: false}, // an error that nobody knows
+	"page":    {done: false}, // HTML
+	"lacking": {done: false}, // 501
+}
+
+func newOdd(t *testing.T, endpoint, fault string, only func(action string, reads bool) bool) *odd {
+	t.Helper()
+	to, err := url.Parse(endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &odd{fault: fault, known: map[string]string{}}
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(to)
+		r.Out.Host = r.In.Host
+	}, ErrorLog: log.New(io.Discard, "", 0)}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		action, reads, err := moto.Call(r)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		if !only(action, reads) || !o.breaks(action, r.Header.Get("Amz-Sdk-Invocation-Id")) {
+			proxy.ServeHTTP(w, r)
+			return
+		}
+		target := r.Header.Get("X-Amz-Target")
+		if oddFaults[fault].done {
+			proxy.ServeHTTP(httptest.NewRecorder(), r)
+		}
+		o.answer(w, r, target != "", strings.Contains(r.Header.Get("Authorization"), "/ec2/"))
+	}))
+	t.Cleanup(server.CloseClientConnections)
+	t.Cleanup(server.Close)
+	o.url = server.URL
+	return o
+}
+
+// breaks says whether the call is to be answered oddly: the first of its action is,
+// with all its attempts.
+func (o *odd) breaks(action, invocation string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	first, met := o.known[action]
+	if !met {
+		o.known[action] = invocation
+		o.broken = append(o.broken, action)
+		return true
+	}
+	return first == invocation
+}
+
+// take returns what was answered oddly since the last take.
+func (o *odd) take() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	out := o.broken
+	o.broken = nil
+	slices.Sort(out)
+	return out
+}
+
+func (o *odd) answer(w http.ResponseWriter, r *http.Request, json, ec2 bool) {
+	switch o.fault {
+	case "hung":
+		<-r.Context().Done()
+	case "blank":
+		w.WriteHeader(http.StatusOK)
+	case "page":
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, "<!DOCTYPE html>\n<html><body>Sign in to the guest network</body></html>")
+	case "lacking":
+		http.Error(w, "not implemented", http.StatusNotImplemented)
+	case "empty":
+		if json {
+			fmt.Fprint(w, "{}")
+		} else {
+			fmt.Fprint(w, "<?xml version=\"1.0\"?>\n<Response></Response>")
+		}
+	case "unknown":
+		w.WriteHeader(http.StatusBadRequest)
+		switch {
+		case json:
+			fmt.Fprint(w, `{"__type":"NeverHeardOfException","message":"a new kind"}`)
+		case ec2:
+			fmt.Fprint(w, `<Response><Errors><Error><Code>NeverHeardOf</Code><Message>a new kind</Message></Error></Errors></Response>`)
+		default:
+			fmt.Fprint(w, `<ErrorResponse><Error><Type>Sender</Type><Code>NeverHeardOf</Code><Message>a new kind</Message></Error></ErrorResponse>`)
+		}
+	}
+}
+
+// run runs a command line against the endpoint.
+func (o *odd) run(ctx context.Context, args ...string) (code int, out, errs string) {
+	var stdout, stderr bytes.Buffer
+	cfg := oddConfig(o.url)
+	limit := 30 * time.Second
+	if o.fault == "hung" {
+		limit = 2 * time.Second
+	}
+	g := &globals{line: args, answers: provision.Answers{Limit: limit}, config: &cfg}
+	code = runWith(ctx, g, streams{in: strings.NewReader(""), out: &stdout, err: &stderr})
+	return code, stdout.String(), stderr.String()
+}
+
+// advisory are reads whose answer only adds something: without it a run goes on.
+var advisory = []string{"GetResources", "DescribeDBInstanceAutomatedBackups", "DescribeScalableTargets"}
+
+// TestNoAnswerIsTakenForGranted answers each distinct call of plan, up, status and
+// destroy oddly when it first comes. A command says which call failed and exits with
+// the code for that, and the same command again goes on, until there is no new call:
+// then everything is there once, and later gone.
+func TestNoAnswerIsTakenForGranted(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	for _, fault := range slices.Sorted(maps.Keys(oddFaults)) {
+		t.Run(fault, func(t *testing.T) {
+			endpoint := moto.Start(t)
+			// The emulator's first answers take long.
+			newOdd(t, endpoint, "", func(string, bool) bool { return false }).run(t.Context(), "plan")
+			up := []string{"up", "--wait=false", "--arch", runtime.GOARCH, "--image", "127.0.0.1:1/none@sha256:" + strings.Repeat("a", 64)}
+			for _, c := range []struct {
+				args  []string
+				codes []int // of success
+			}{
+				{[]string{"plan"}, []int{exitChanges}},
+				{up, []int{exitOK}},
+				{[]string{"plan"}, []int{exitOK}},
+				{[]string{"status"}, []int{exitOK, exitUnhealthy}}, // moto starts no task
+				{[]string{"list"}, []int{exitOK}},
+				{[]string{"destroy", "--yes"}, []int{exitOK}},
+			} {
+				o := newOdd(t, endpoint, fault, func(string, bool) bool { return true })
+				o.untilItWorks(t, c.args, c.codes)
+				if c.args[0] == "up" {
+					once(t, endpoint)
+				}
+			}
+			left, err := census.Take(t.Context(), oddConfig(endpoint))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, x := range left {
+				if strings.Contains(x, "book") && !strings.Contains(x, "snapshot") {
+					t.Errorf("left after destroy: %s", x)
+				}
+			}
+		})
+	}
+}
+
+// untilItWorks runs a command again and again while it meets calls that it has not
+// met before.
+func (o *odd) untilItWorks(t *testing.T, args []string, success []int) {
+	t.Helper()
+	for n := 0; ; n++ {
+		begun := time.Now()
+		code, out, errs := o.run(t.Context(), args...)
+		broken := o.take()
+		what := fmt.Sprintf("%s, run %d, exit code %d after %s, odd answers to %v:\n%s", strings.Join(args, " "), n, code, time.Since(begun).Round(time.Millisecond), broken, errs)
+		if strings.Contains(errs, "fault of bookctl") || strings.Contains(errs, "goroutine ") {
+			t.Errorf("a panic: %s", what)
+		}
+		essential := slices.DeleteFunc(slices.Clone(broken), func(a string) bool { return slices.Contains(advisory, a) })
+		if slices.Contains(success, code) {
+			if len(broken) == 0 {
+				return
+			}
+			if len(essential) > 0 && o.fault != "hung" && o.fault != "empty" && o.fault != "blank" {
+				t.Errorf("it goes on as if it had been answered: %s", what)
+			}
+			continue
+		}
+		if n > 40 {
+			t.Fatalf("no end: %s", what)
+		}
+		if code != exitFailed && code != exitAuth {
+			t.Errorf("the wrong exit code: %s", what)
+		}
+		if len(broken) == 0 {
+			t.Fatalf("it fails although all is answered: %s", what)
+		}
+		if !slices.ContainsFunc(essential, func(a string) bool { return strings.Contains(errs+out, a) }) {
+			t.Errorf("the call is not named: %s", what)
+		}
+		if o.fault != "unknown" && !strings.Contains(errs, "next: ") {
+			t.Errorf("it is not said what to do: %s", what)
+		}
+	}
+}
+
+// once checks that there is one of each of the things that have no name of their
+// own, and of which a call that is sent again makes a second.
+func once(t *testing.T, endpoint string) {
+	t.Helper()
+	c := ec2.NewFromConfig(oddConfig(endpoint))
+	ours := []types.Filter{{Name: aws.String("tag:bookctl:stack"), Values: []string{"book"}}}
+	vpcs, err := c.DescribeVpcs(t.Context(), &ec2.DescribeVpcsInput{Filters: ours})
+	if err != nil || len(vpcs.Vpcs) != 1 {
+		t.Errorf("%d VPCs, want one: %v", len(vpcs.Vpcs), err)
+	}
+	gateways, err := c.DescribeInternetGateways(t.Context(), &ec2.DescribeInternetGatewaysInput{Filters: ours})
+	if err != nil || len(gateways.InternetGateways) != 1 {
+		t.Errorf("%d gateways, want one: %v", len(gateways.InternetGateways), err)
+	}
+	tables, err := c.DescribeRouteTables(t.Context(), &ec2.DescribeRouteTablesInput{Filters: ours})
+	if err != nil || len(tables.RouteTables) != 2 {
+		t.Errorf("%d route tables, want two: %v", len(tables.RouteTables), err)
+	}
+}
+
+func oddConfig(endpoint string) aws.Config {
+	return aws.Config{
+		Region: "us-east-1", BaseEndpoint: &endpoint, Retryer: retryer,
+		Credentials: credentials.NewStaticCredentialsProvider("odd", "odd", ""),
+	}
+}

@@ -1,0 +1,239 @@
+package provision
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/bookctl/bookctl/internal/advice"
+)
+
+// Answers bounds how long AWS may take to answer, and refuses what is no answer.
+// The SDK waits without an end for one that does not come, and takes an empty
+// document for an answer. The zero value works.
+type Answers struct {
+	// Limit is how long an answer to one attempt may take. Zero means 30 s: AWS
+	// answers the slowest of the calls that bookctl makes within a few.
+	Limit time.Duration
+	// Slow, which may be nil, is told of a call that is not answered yet, after a
+	// third of the limit and then as often again.
+	Slow func(service, operation string, waited time.Duration)
+
+	mu     sync.Mutex
+	silent map[string]bool // hosts that let all attempts of a call wait
+}
+
+const (
+	answerLimit = 30 * time.Second
+	// unansweredTries is how often a call is sent that gets no answer. Behind one
+	// that got none, the host's other calls are sent once.
+	unansweredTries = 3
+)
+
+func (a *Answers) limit() time.Duration {
+	if a.Limit == 0 {
+		return answerLimit
+	}
+	return a.Limit
+}
+
+// tries counts the attempts of one call, for all who see it.
+type tries struct{ n int }
+
+type triesKey struct{}
+
+// Watch is the SDK middleware that does it, for aws.Config.APIOptions.
+func (a *Answers) Watch(stack *middleware.Stack) error {
+	const retries = "Retry" // what the SDK calls its own
+	if _, there := stack.Finalize.Get(retries); !there {
+		return nil // presigning, which sends nothing
+	}
+	whole := middleware.FinalizeMiddlewareFunc("bookctl-answers", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+		defer a.tell(awsmiddleware.GetServiceID(ctx), awsmiddleware.GetOperationName(ctx))()
+		return next.HandleFinalize(context.WithValue(ctx, triesKey{}, &tries{}), in)
+	})
+	attempt := middleware.FinalizeMiddlewareFunc("bookctl-answer", a.attempt)
+	complete := middleware.InitializeMiddlewareFunc("bookctl-complete", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+		out, meta, err := next.HandleInitialize(ctx, in)
+		if err == nil {
+			if member := missing(out.Result); member != "" {
+				err = incomplete("the answer lacks " + member)
+			} else {
+				err = unfiltered(in.Parameters, out.Result)
+			}
+		}
+		return out, meta, err
+	})
+	return errors.Join(
+		stack.Initialize.Add(complete, middleware.After),
+		stack.Finalize.Insert(whole, retries, middleware.Before),
+		stack.Finalize.Insert(attempt, retries, middleware.After),
+		stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("bookctl-document", document), middleware.After),
+	)
+}
+
+// tell says that a call waits, until what it returns is called.
+func (a *Answers) tell(service, operation string) (end func()) {
+	if a.Slow == nil {
+		return func() {}
+	}
+	var (
+		begun = time.Now()
+		every = a.limit() / 3
+		timer *time.Timer
+		mu    sync.Mutex
+		over  bool
+	)
+	mu.Lock()
+	defer mu.Unlock()
+	timer = time.AfterFunc(every, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if over {
+			return
+		}
+		a.Slow(service, operation, time.Since(begun))
+		timer.Reset(every)
+	})
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		over = true
+		timer.Stop()
+	}
+}
+
+// attempt ends an attempt that is not answered in time.
+func (a *Answers) attempt(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+	made, _ := ctx.Value(triesKey{}).(*tries)
+	if made == nil {
+		made = &tries{}
+	}
+	made.n++
+	limited, cancel := context.WithTimeout(ctx, a.limit())
+	defer cancel()
+	out, meta, err := next.HandleFinalize(limited, in)
+	if err == nil || limited.Err() == nil || errors.Is(ctx.Err(), context.Canceled) {
+		return out, meta, err
+	}
+	host := ""
+	if r, ok := in.Request.(*smithyhttp.Request); ok && r.URL != nil {
+		host = r.URL.Host
+	}
+	silence := &NoAnswerError{
+		Service: awsmiddleware.GetServiceID(ctx), Operation: awsmiddleware.GetOperationName(ctx),
+		Host: host, Limit: a.limit(), Tries: made.n,
+	}
+	if ctx.Err() != nil {
+		silence.cause = context.Cause(ctx) // a step's time, or the run's, was over before
+		return out, meta, silence
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	silence.again = made.n < unansweredTries && !a.silent[host]
+	if !silence.again {
+		if a.silent == nil {
+			a.silent = map[string]bool{}
+		}
+		a.silent[host] = true
+	}
+	return out, meta, silence
+}
+
+// NoAnswerError is that of a call which was sent and not answered in time. Nobody
+// knows whether it was carried out.
+type NoAnswerError struct {
+	Service, Operation, Host string
+	// Limit is how long each of the Tries was waited for.
+	Limit time.Duration
+	Tries int
+
+	again bool
+	cause error // what ended the wait before the limit, or nil
+}
+
+func (e *NoAnswerError) Error() string {
+	if e.cause != nil {
+		return "no answer: " + e.cause.Error()
+	}
+	text := fmt.Sprintf("no answer from %s within %s", e.Host, e.Limit)
+	if e.Tries > 1 {
+		text += fmt.Sprintf(", tried %d times", e.Tries)
+	}
+	return text
+}
+
+// Reason is how the engine tells of it while it goes on waiting.
+func (e *NoAnswerError) Reason() string {
+	return fmt.Sprintf("no answer from %s to %s", e.Service, e.Operation)
+}
+
+// RetryableError tells the SDK whether to try again.
+func (e *NoAnswerError) RetryableError() bool { return e.again }
+
+// Unwrap makes it one of the connection's errors, which are ambiguous.
+func (e *NoAnswerError) Unwrap() []error {
+	sent := &smithyhttp.RequestSendError{Err: errors.New("no answer")}
+	if e.cause != nil {
+		return []error{sent, e.cause}
+	}
+	return []error{sent, advice.With(errors.New("no answer"),
+		"check the network and the endpoint (AWS_ENDPOINT_URL), and run the same command again: it goes on where this one stopped")}
+}
+
+// IncompleteError is that of a call whose answer is none.
+type IncompleteError struct{ text string }
+
+func (e *IncompleteError) Error() string { return e.text }
+
+func incomplete(text string) error {
+	return advice.With(&IncompleteError{text},
+		"AWS does not answer so: check the endpoint (AWS_ENDPOINT_URL) and what is between it and this machine; then run the same command again, which finds what was made")
+}
+
+var (
+	webPage = regexp.MustCompile(`(?i)^(<\?xml[^>]*\?>)?\s*(<!doctype html|<html|<head|<body)`)
+	// childless is an XML document of a root alone. The answers of EC2 and of the
+	// Query protocol have at least a request id:
+	// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/making-api-requests.html
+	childless = regexp.MustCompile(`^(<\?xml[^>]*\?>)?\s*<[^>]+?(/>|>\s*</[^>]+>)\s*$`)
+	reads     = regexp.MustCompile(`^(Describe|Get|List)`)
+)
+
+// document refuses a body that is no answer: a web page, and for a read nothing
+// at all. Where there are no things, AWS says so by an empty list.
+func document(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
+	out, meta, err := next.HandleDeserialize(ctx, in)
+	response, ok := out.RawResponse.(*smithyhttp.Response)
+	if err != nil || !ok || response.Body == nil {
+		return out, meta, err
+	}
+	const enough = 512 // to see what it is
+	body := bufio.NewReaderSize(response.Body, enough)
+	begin, short := body.Peek(enough)
+	response.Body = struct {
+		io.Reader
+		io.Closer
+	}{body, response.Body}
+	begin = bytes.TrimSpace(begin)
+	switch {
+	case webPage.Match(begin):
+		return out, meta, incomplete("the answer is a web page (" + strings.TrimSpace(response.Status) + ")")
+	case response.StatusCode >= http.StatusMultipleChoices || !errors.Is(short, io.EOF):
+	case reads.MatchString(awsmiddleware.GetOperationName(ctx)) && (len(begin) == 0 || childless.Match(begin)):
+		return out, meta, incomplete("the answer is empty")
+	}
+	return out, meta, nil
+}

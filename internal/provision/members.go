@@ -1,0 +1,221 @@
+package provision
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/acm"
+	acmtypes "github.com/aws/aws-sdk-go-v2/service/acm/types"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	ecrtypes "github.com/aws/aws-sdk-go-v2/service/ecr/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
+	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/bookctl/bookctl/internal/advice"
+)
+
+// missing names the member that an answer lacks although AWS always gives it, or
+// is "". The SDK checks no answer against its model, and what reads one may take
+// these for granted: what was made, the id of each thing that is listed, and of
+// what was asked for by name either the thing or why not.
+func missing(answer any) string {
+	switch a := answer.(type) {
+	case *acm.RequestCertificateOutput:
+		return unless(has(a.CertificateArn), "CertificateArn")
+	case *acm.DescribeCertificateOutput:
+		if a.Certificate == nil {
+			return "Certificate"
+		}
+		return unless(all(a.Certificate.DomainValidationOptions, func(o acmtypes.DomainValidation) bool {
+			return o.ResourceRecord == nil || has(o.ResourceRecord.Name) && has(o.ResourceRecord.Value)
+		}), "ResourceRecord.Name")
+
+	case *ec2.CreateVpcOutput:
+		return unless(a.Vpc != nil && has(a.Vpc.VpcId), "Vpc.VpcId")
+	case *ec2.CreateSubnetOutput:
+		return unless(a.Subnet != nil && has(a.Subnet.SubnetId), "Subnet.SubnetId")
+	case *ec2.CreateInternetGatewayOutput:
+		return unless(a.InternetGateway != nil && has(a.InternetGateway.InternetGatewayId), "InternetGateway.InternetGatewayId")
+	case *ec2.CreateRouteTableOutput:
+		return unless(a.RouteTable != nil && has(a.RouteTable.RouteTableId), "RouteTable.RouteTableId")
+	case *ec2.CreateSecurityGroupOutput:
+		return unless(has(a.GroupId), "GroupId")
+	case *ec2.DescribeVpcsOutput:
+		return unless(all(a.Vpcs, func(x ec2types.Vpc) bool { return has(x.VpcId) }), "VpcId")
+	case *ec2.DescribeSubnetsOutput:
+		return unless(all(a.Subnets, func(x ec2types.Subnet) bool { return has(x.SubnetId) }), "SubnetId")
+	case *ec2.DescribeInternetGatewaysOutput:
+		return unless(all(a.InternetGateways, func(x ec2types.InternetGateway) bool { return has(x.InternetGatewayId) }), "InternetGatewayId")
+	case *ec2.DescribeRouteTablesOutput:
+		return unless(all(a.RouteTables, func(x ec2types.RouteTable) bool { return has(x.RouteTableId) }), "RouteTableId")
+	case *ec2.DescribeSecurityGroupsOutput:
+		return unless(all(a.SecurityGroups, func(x ec2types.SecurityGroup) bool { return has(x.GroupId) }), "GroupId")
+
+	case *ecr.CreateRepositoryOutput:
+		return unless(a.Repository != nil && has(a.Repository.RepositoryArn), "repository.repositoryArn")
+	case *ecr.DescribeRepositoriesOutput:
+		return unless(all(a.Repositories, func(x ecrtypes.Repository) bool { return has(x.RepositoryArn) && has(x.RepositoryUri) }), "repositoryArn")
+
+	case *ecs.CreateClusterOutput:
+		return unless(a.Cluster != nil && has(a.Cluster.ClusterArn), "cluster.clusterArn")
+	case *ecs.DescribeClustersOutput:
+		// What is not there is among the failures:
+		// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeClusters.html
+		return unless(len(a.Clusters)+len(a.Failures) > 0 && all(a.Clusters, func(x ecstypes.Cluster) bool { return has(x.ClusterArn) }), "clusters")
+	case *ecs.CreateServiceOutput:
+		return unless(a.Service != nil && has(a.Service.ServiceArn), "service.serviceArn")
+	case *ecs.DescribeServicesOutput:
+		return unless(len(a.Services)+len(a.Failures) > 0 && all(a.Services, func(x ecstypes.Service) bool { return has(x.ServiceArn) }), "services")
+	case *ecs.RegisterTaskDefinitionOutput:
+		return unless(a.TaskDefinition != nil && has(a.TaskDefinition.TaskDefinitionArn), "taskDefinition.taskDefinitionArn")
+	case *ecs.DescribeTaskDefinitionOutput:
+		return unless(a.TaskDefinition != nil && has(a.TaskDefinition.TaskDefinitionArn), "taskDefinition.taskDefinitionArn")
+	case *ecs.DescribeTasksOutput:
+		return unless(len(a.Tasks)+len(a.Failures) > 0, "tasks")
+
+	case *elb.CreateLoadBalancerOutput:
+		return unless(len(a.LoadBalancers) > 0 && has(a.LoadBalancers[0].LoadBalancerArn), "LoadBalancers.LoadBalancerArn")
+	case *elb.CreateTargetGroupOutput:
+		return unless(len(a.TargetGroups) > 0 && has(a.TargetGroups[0].TargetGroupArn), "TargetGroups.TargetGroupArn")
+	case *elb.CreateListenerOutput:
+		return unless(len(a.Listeners) > 0 && has(a.Listeners[0].ListenerArn), "Listeners.ListenerArn")
+	case *elb.DescribeLoadBalancersOutput:
+		return unless(all(a.LoadBalancers, func(x elbtypes.LoadBalancer) bool { return has(x.LoadBalancerArn) }), "LoadBalancerArn")
+	case *elb.DescribeTargetGroupsOutput:
+		return unless(all(a.TargetGroups, func(x elbtypes.TargetGroup) bool { return has(x.TargetGroupArn) }), "TargetGroupArn")
+	case *elb.DescribeListenersOutput:
+		return unless(all(a.Listeners, func(x elbtypes.Listener) bool { return has(x.ListenerArn) }), "ListenerArn")
+
+	case *iam.CreateRoleOutput:
+		return unless(a.Role != nil && has(a.Role.Arn), "Role.Arn")
+	case *iam.GetRoleOutput:
+		return unless(a.Role != nil && has(a.Role.Arn), "Role.Arn")
+	case *iam.CreateServiceLinkedRoleOutput:
+		return unless(a.Role != nil, "Role")
+	case *iam.ListRolesOutput:
+		return unless(all(a.Roles, func(x iamtypes.Role) bool { return has(x.RoleName) }), "RoleName")
+
+	case *rds.CreateDBInstanceOutput:
+		return unless(a.DBInstance != nil && has(a.DBInstance.DBInstanceArn), "DBInstance.DBInstanceArn")
+	case *rds.RestoreDBInstanceFromDBSnapshotOutput:
+		return unless(a.DBInstance != nil && has(a.DBInstance.DBInstanceArn), "DBInstance.DBInstanceArn")
+	case *rds.CreateDBParameterGroupOutput:
+		return unless(a.DBParameterGroup != nil && has(a.DBParameterGroup.DBParameterGroupArn), "DBParameterGroup.DBParameterGroupArn")
+	case *rds.CreateDBSubnetGroupOutput:
+		return unless(a.DBSubnetGroup != nil && has(a.DBSubnetGroup.DBSubnetGroupArn), "DBSubnetGroup.DBSubnetGroupArn")
+	case *rds.DescribeDBInstancesOutput:
+		return unless(all(a.DBInstances, func(x rdstypes.DBInstance) bool { return has(x.DBInstanceArn) && has(x.DBInstanceStatus) }), "DBInstanceArn")
+	case *rds.DescribeDBParameterGroupsOutput:
+		return unless(all(a.DBParameterGroups, func(x rdstypes.DBParameterGroup) bool { return has(x.DBParameterGroupArn) }), "DBParameterGroupArn")
+	case *rds.DescribeDBSubnetGroupsOutput:
+		return unless(all(a.DBSubnetGroups, func(x rdstypes.DBSubnetGroup) bool { return has(x.DBSubnetGroupArn) }), "DBSubnetGroupArn")
+	case *rds.DescribeDBSnapshotsOutput:
+		return unless(all(a.DBSnapshots, func(x rdstypes.DBSnapshot) bool { return has(x.DBSnapshotIdentifier) }), "DBSnapshotIdentifier")
+
+	case *secretsmanager.CreateSecretOutput:
+		return unless(has(a.ARN), "ARN")
+	case *secretsmanager.DescribeSecretOutput:
+		return unless(has(a.ARN), "ARN")
+	case *secretsmanager.GetRandomPasswordOutput:
+		return unless(has(a.RandomPassword), "RandomPassword")
+	case *secretsmanager.GetSecretValueOutput:
+		return unless(has(a.VersionId), "VersionId")
+	case *secretsmanager.PutSecretValueOutput:
+		return unless(has(a.VersionId), "VersionId")
+
+	case *ssm.GetParametersByPathOutput:
+		return unless(all(a.Parameters, func(x ssmtypes.Parameter) bool { return has(x.Name) }), "Name")
+	case *sts.GetCallerIdentityOutput:
+		return unless(has(a.Account) && has(a.Arn), "Account")
+	}
+	return ""
+}
+
+func unless(there bool, member string) string {
+	if there {
+		return ""
+	}
+	return member
+}
+
+func has(s *string) bool { return aws.ToString(s) != "" }
+
+func all[T any](list []T, ok func(T) bool) bool {
+	for _, x := range list {
+		if !ok(x) {
+			return false
+		}
+	}
+	return true
+}
+
+// unfiltered says that an endpoint did not keep to the tags that EC2 was asked for,
+// as emulators do: what it lists besides is a stranger's, such as the default VPC.
+func unfiltered(input, answer any) error {
+	var (
+		filters []ec2types.Filter
+		id      string
+	)
+	switch a := answer.(type) {
+	case *ec2.DescribeVpcsOutput:
+		if in, ok := input.(*ec2.DescribeVpcsInput); ok {
+			filters = in.Filters
+			id = stray(filters, a.Vpcs, func(x ec2types.Vpc) (*string, []ec2types.Tag) { return x.VpcId, x.Tags })
+		}
+	case *ec2.DescribeSubnetsOutput:
+		if in, ok := input.(*ec2.DescribeSubnetsInput); ok {
+			filters = in.Filters
+			id = stray(filters, a.Subnets, func(x ec2types.Subnet) (*string, []ec2types.Tag) { return x.SubnetId, x.Tags })
+		}
+	case *ec2.DescribeInternetGatewaysOutput:
+		if in, ok := input.(*ec2.DescribeInternetGatewaysInput); ok {
+			filters = in.Filters
+			id = stray(filters, a.InternetGateways, func(x ec2types.InternetGateway) (*string, []ec2types.Tag) { return x.InternetGatewayId, x.Tags })
+		}
+	case *ec2.DescribeRouteTablesOutput:
+		if in, ok := input.(*ec2.DescribeRouteTablesInput); ok {
+			filters = in.Filters
+			id = stray(filters, a.RouteTables, func(x ec2types.RouteTable) (*string, []ec2types.Tag) { return x.RouteTableId, x.Tags })
+		}
+	case *ec2.DescribeSecurityGroupsOutput:
+		if in, ok := input.(*ec2.DescribeSecurityGroupsInput); ok {
+			filters = in.Filters
+			id = stray(filters, a.SecurityGroups, func(x ec2types.SecurityGroup) (*string, []ec2types.Tag) { return x.GroupId, x.Tags })
+		}
+	}
+	if id == "" {
+		return nil
+	}
+	return advice.With(&IncompleteError{"the endpoint ignores filters: it lists " + id + ", which does not have the tags that were asked for"},
+		"nothing was touched: use an endpoint that filters by tag, as AWS does; 'bookctl up --local' needs none")
+}
+
+// stray is the id of the first thing without a tag that was filtered by, or "".
+func stray[T any](filters []ec2types.Filter, list []T, of func(T) (*string, []ec2types.Tag)) string {
+	for _, f := range filters {
+		key, byTag := strings.CutPrefix(aws.ToString(f.Name), "tag:")
+		if !byTag {
+			continue
+		}
+		for _, x := range list {
+			id, tags := of(x)
+			if !slices.Contains(f.Values, tagMap(tags)[key]) {
+				return aws.ToString(id)
+			}
+		}
+	}
+	return ""
+}
