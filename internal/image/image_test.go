@@ -518,7 +518,9 @@ type repository struct {
 
 type immutable struct{}
 
-func (immutable) Repository(string) (exists, immutable bool) { return true, true }
+func (immutable) Repository(string) (exists bool, immutable func(string) bool) {
+	return true, func(string) bool { return true }
+}
 
 func (immutable) Pushed(string) {}
 

@@ -4,10 +4,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -30,6 +29,7 @@ type ecrRepository struct {
 	Created    time.Time         `json:"created"`
 	ScanOnPush bool              `json:"scanOnPush,omitempty"`
 	Mutability string            `json:"mutability"`
+	Excluded   []string          `json:"excluded,omitempty"` // from the mutability: patterns of tags
 	Encryption string            `json:"encryption"`
 	Lifecycle  string            `json:"lifecycle,omitempty"`
 	Policy     string            `json:"policy,omitempty"`
@@ -45,7 +45,7 @@ func (c *Cloud) ecrService() service {
 		op("CreateRepository", a.CreateRepository), op("DeleteRepository", a.DeleteRepository), op("DescribeRepositories", a.DescribeRepositories),
 		op("PutImageScanningConfiguration", a.PutImageScanningConfiguration), op("PutImageTagMutability", a.PutImageTagMutability),
 		op("PutLifecyclePolicy", a.PutLifecyclePolicy), op("GetLifecyclePolicy", a.GetLifecyclePolicy), op("DeleteLifecyclePolicy", a.DeleteLifecyclePolicy),
-		op("DescribeImages", a.DescribeImages), op("ListImages", a.ListImages), op("BatchGetImage", a.BatchGetImage), op("BatchDeleteImage", a.BatchDeleteImage),
+		op("DescribeImages", a.DescribeImages), op("ListImages", a.ListImages), op("BatchGetImage", a.BatchGetImage), op("BatchDeleteImage", a.BatchDeleteImage), op("PutImage", a.PutImage),
 		op("StartImageScan", a.StartImageScan), op("DescribeImageScanFindings", a.DescribeImageScanFindings),
 		op("GetAuthorizationToken", a.GetAuthorizationToken), op("BatchCheckLayerAvailability", a.BatchCheckLayerAvailability),
 		op("SetRepositoryPolicy", a.SetRepositoryPolicy), op("GetRepositoryPolicy", a.GetRepositoryPolicy), op("DeleteRepositoryPolicy", a.DeleteRepositoryPolicy),
@@ -59,13 +59,58 @@ type repositoryRules struct{ *Cloud }
 var _ registry.Rules = repositoryRules{}
 
 // Repository takes the lock.
-func (r repositoryRules) Repository(name string) (exists, immutable bool) {
+func (r repositoryRules) Repository(name string) (exists bool, immutable func(tag string) bool) {
 	r.read(func() {
 		if repo := r.state.ECR.Repositories[name]; repo != nil {
-			exists, immutable = true, repo.Mutability == string(types.ImageTagMutabilityImmutable)
+			exists, immutable = true, repo.immutable()
 		}
 	})
 	return exists, immutable
+}
+
+// immutable says which tags stay with their image. It needs no lock.
+func (r *ecrRepository) immutable() func(tag string) bool {
+	mutability, excluded := types.ImageTagMutability(r.Mutability), slices.Clone(r.Excluded)
+	return func(tag string) bool {
+		exception := slices.ContainsFunc(excluded, func(p string) bool { return wildcard(p, tag) })
+		switch mutability {
+		case types.ImageTagMutabilityImmutable:
+			return true
+		case types.ImageTagMutabilityImmutableWithExclusion:
+			return !exception
+		case types.ImageTagMutabilityMutableWithExclusion:
+			return exception
+		default:
+			return false
+		}
+	}
+}
+
+// setMutability checks and takes what a request says of its tags.
+func (r *ecrRepository) setMutability(mutability types.ImageTagMutability, excluded []types.ImageTagMutabilityExclusionFilter) error {
+	mutability = cmp.Or(mutability, types.ImageTagMutabilityMutable)
+	invalid := func(format string, args ...any) error {
+		return fail("InvalidParameterException", "Invalid parameter at 'imageTagMutability' failed to satisfy constraint: '%s'", fmt.Sprintf(format, args...))
+	}
+	with := mutability == types.ImageTagMutabilityImmutableWithExclusion || mutability == types.ImageTagMutabilityMutableWithExclusion
+	switch {
+	case !slices.Contains(mutability.Values(), mutability):
+		return invalid("Member must satisfy enum value set: %v", mutability.Values())
+	case with != (len(excluded) > 0):
+		return invalid("imageTagMutabilityExclusionFilters go with *_WITH_EXCLUSION, and it with them")
+	}
+	r.Mutability, r.Excluded = string(mutability), nil
+	for _, e := range excluded {
+		r.Excluded = append(r.Excluded, aws.ToString(e.Filter))
+	}
+	return nil
+}
+
+func (r *ecrRepository) exclusions() (out []types.ImageTagMutabilityExclusionFilter) {
+	for _, pattern := range r.Excluded {
+		out = append(out, types.ImageTagMutabilityExclusionFilter{Filter: &pattern, FilterType: types.ImageTagMutabilityExclusionFilterTypeWildcard})
+	}
+	return out
 }
 
 // Pushed applies the lifecycle policy, which AWS does within a day. It takes the
@@ -98,7 +143,7 @@ func (a ecrAPI) describe(r *ecrRepository) types.Repository {
 		RepositoryArn: aws.String(a.repositoryARN(r.Name)), RepositoryName: aws.String(r.Name),
 		RepositoryUri:              aws.String(strings.TrimPrefix(a.endpoint(), "http://") + "/" + r.Name),
 		ImageScanningConfiguration: &types.ImageScanningConfiguration{ScanOnPush: r.ScanOnPush},
-		ImageTagMutability:         types.ImageTagMutability(r.Mutability),
+		ImageTagMutability:         types.ImageTagMutability(r.Mutability), ImageTagMutabilityExclusionFilters: r.exclusions(),
 		EncryptionConfiguration:    &types.EncryptionConfiguration{EncryptionType: types.EncryptionType(r.Encryption)},
 	}
 }
@@ -114,13 +159,12 @@ func (a ecrAPI) CreateRepository(_ context.Context, in *ecr.CreateRepositoryInpu
 	if a.state.ECR.Repositories[name] != nil {
 		return nil, fail("RepositoryAlreadyExistsException", "The repository with name '%s' already exists in the registry with id '%s'", name, a.cfg.Account)
 	}
-	mutability := cmp.Or(in.ImageTagMutability, types.ImageTagMutabilityMutable)
-	if mutability != types.ImageTagMutabilityMutable && mutability != types.ImageTagMutabilityImmutable {
-		return nil, fail("InvalidParameterException", "Invalid parameter at 'imageTagMutability' failed to satisfy constraint: 'the local cloud knows MUTABLE and IMMUTABLE'")
-	}
 	r := &ecrRepository{
-		Name: name, Created: a.now(), Mutability: string(mutability), Encryption: string(types.EncryptionTypeAes256),
+		Name: name, Created: a.now(), Encryption: string(types.EncryptionTypeAes256),
 		ScanOnPush: in.ImageScanningConfiguration != nil && in.ImageScanningConfiguration.ScanOnPush, Tags: map[string]string{},
+	}
+	if err := r.setMutability(in.ImageTagMutability, in.ImageTagMutabilityExclusionFilters); err != nil {
+		return nil, err
 	}
 	if e := in.EncryptionConfiguration; e != nil && e.EncryptionType != "" {
 		r.Encryption = string(e.EncryptionType)
@@ -197,180 +241,13 @@ func (a ecrAPI) PutImageTagMutability(_ context.Context, in *ecr.PutImageTagMuta
 	if err != nil {
 		return nil, err
 	}
-	r.Mutability = string(in.ImageTagMutability)
-	return &ecr.PutImageTagMutabilityOutput{RegistryId: aws.String(a.cfg.Account), RepositoryName: aws.String(r.Name), ImageTagMutability: in.ImageTagMutability}, nil
-}
-
-// lifecyclePolicy is as in
-// https://docs.aws.amazon.com/AmazonECR/latest/userguide/lifecycle_policy_parameters.html.
-type lifecyclePolicy struct {
-	Rules []lifecycleRule `json:"rules"`
-}
-
-type lifecycleRule struct {
-	RulePriority int    `json:"rulePriority"`
-	Description  string `json:"description"`
-	Selection    struct {
-		TagStatus      string   `json:"tagStatus"`
-		TagPrefixList  []string `json:"tagPrefixList"`
-		TagPatternList []string `json:"tagPatternList"`
-		CountType      string   `json:"countType"`
-		CountUnit      string   `json:"countUnit"`
-		CountNumber    int      `json:"countNumber"`
-	} `json:"selection"`
-	Action struct {
-		Type string `json:"type"`
-	} `json:"action"`
-}
-
-func parseLifecycle(text string) (lifecyclePolicy, error) {
-	var p lifecyclePolicy
-	bad := func(format string, args ...any) (lifecyclePolicy, error) {
-		return p, fail("InvalidParameterException", "Invalid parameter at 'LifecyclePolicyText' failed to satisfy constraint: 'Lifecycle policy validation failure: %s'", fmt.Sprintf(format, args...))
-	}
-	if err := json.Unmarshal([]byte(text), &p); err != nil {
-		return bad("string is not valid JSON")
-	}
-	if len(p.Rules) == 0 {
-		return bad(`object has missing required properties (["rules"])`)
-	}
-	seen := map[int]bool{}
-	for _, r := range p.Rules {
-		s := r.Selection
-		tagged := len(s.TagPrefixList)+len(s.TagPatternList) > 0
-		switch {
-		case r.RulePriority < 1:
-			return bad("rulePriority: numeric instance is lower than the required minimum (minimum: 1, found: %d)", r.RulePriority)
-		case seen[r.RulePriority]:
-			return bad("Rule priorities must be unique: %d", r.RulePriority)
-		case !slices.Contains([]string{"tagged", "untagged", "any"}, s.TagStatus):
-			return bad(`instance value ("%s") not found in enum (possible values: ["any","tagged","untagged"])`, s.TagStatus)
-		case s.TagStatus == "tagged" && !tagged:
-			return bad("tagged selection needs tagPrefixList or tagPatternList")
-		case s.TagStatus != "tagged" && tagged:
-			return bad("tagPrefixList and tagPatternList go with tagStatus tagged only")
-		case s.CountType == "sinceImagePushed" && s.CountUnit != "days", s.CountType == "imageCountMoreThan" && s.CountUnit != "":
-			return bad("countUnit goes with countType sinceImagePushed and is days")
-		case s.CountType != "imageCountMoreThan" && s.CountType != "sinceImagePushed":
-			return bad(`instance value ("%s") not found in enum (possible values: ["imageCountMoreThan","sinceImagePushed"])`, s.CountType)
-		case s.CountNumber < 1:
-			return bad("countNumber: numeric instance is lower than the required minimum (minimum: 1, found: %d)", s.CountNumber)
-		case r.Action.Type != "expire":
-			return bad(`instance value ("%s") not found in enum (possible values: ["expire"])`, r.Action.Type)
-		}
-		seen[r.RulePriority] = true
-	}
-	slices.SortFunc(p.Rules, func(x, y lifecycleRule) int { return x.RulePriority - y.RulePriority })
-	return p, nil
-}
-
-func (r lifecycleRule) selects(image registry.Image) bool {
-	switch r.Selection.TagStatus {
-	case "untagged":
-		return len(image.Tags) == 0
-	case "any":
-		return true
-	}
-	for _, tag := range image.Tags {
-		for _, prefix := range r.Selection.TagPrefixList {
-			if strings.HasPrefix(tag, prefix) {
-				return true
-			}
-		}
-		for _, pattern := range r.Selection.TagPatternList {
-			if ok, err := path.Match(pattern, tag); err == nil && ok {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// expire applies a repository's policy. A rule of lower priority does not touch
-// what one of higher priority has selected.
-func (c *Cloud) expire(r *ecrRepository) {
-	if r.Lifecycle == "" {
-		return
-	}
-	policy, err := parseLifecycle(r.Lifecycle)
-	if err != nil {
-		return // checked when it was put
-	}
-	r.Evaluated = c.now()
-	selected := map[string]bool{}
-	for _, rule := range policy.Rules {
-		var images []registry.Image
-		for _, image := range c.registry.Images(r.Name) {
-			if !selected[image.Digest] && rule.selects(image) {
-				images = append(images, image)
-				selected[image.Digest] = true
-			}
-		}
-		var gone []registry.Image
-		switch n := rule.Selection.CountNumber; rule.Selection.CountType {
-		case "imageCountMoreThan":
-			slices.SortStableFunc(images, func(x, y registry.Image) int { return x.Pushed.Compare(y.Pushed) })
-			gone = images[:max(0, len(images)-n)]
-		case "sinceImagePushed":
-			for _, image := range images {
-				if image.Pushed.Before(c.now().AddDate(0, 0, -n)) {
-					gone = append(gone, image)
-				}
-			}
-		}
-		for _, image := range gone {
-			if _, err := c.registry.Delete(r.Name, image.Digest); err != nil {
-				c.log.Error("an expired image could not be removed", "repository", r.Name, "error", err)
-			}
-		}
-	}
-}
-
-// PutLifecyclePolicy sets the policy and applies it.
-func (a ecrAPI) PutLifecyclePolicy(_ context.Context, in *ecr.PutLifecyclePolicyInput) (*ecr.PutLifecyclePolicyOutput, error) {
-	r, err := a.repository(in.RepositoryName)
-	if err != nil {
+	if err := r.setMutability(in.ImageTagMutability, in.ImageTagMutabilityExclusionFilters); err != nil {
 		return nil, err
 	}
-	if _, err := parseLifecycle(aws.ToString(in.LifecyclePolicyText)); err != nil {
-		return nil, err
-	}
-	r.Lifecycle = aws.ToString(in.LifecyclePolicyText)
-	a.expire(r)
-	return &ecr.PutLifecyclePolicyOutput{RegistryId: aws.String(a.cfg.Account), RepositoryName: aws.String(r.Name), LifecyclePolicyText: aws.String(r.Lifecycle)}, nil
-}
-
-func (a ecrAPI) lifecycle(name *string) (*ecrRepository, error) {
-	r, err := a.repository(name)
-	if err != nil {
-		return nil, err
-	}
-	if r.Lifecycle == "" {
-		return nil, fail("LifecyclePolicyNotFoundException", "Lifecycle policy does not exist for the repository with name '%s' in the registry with id '%s'", r.Name, a.cfg.Account)
-	}
-	return r, nil
-}
-
-// GetLifecyclePolicy returns the policy as it was put.
-func (a ecrAPI) GetLifecyclePolicy(_ context.Context, in *ecr.GetLifecyclePolicyInput) (*ecr.GetLifecyclePolicyOutput, error) {
-	r, err := a.lifecycle(in.RepositoryName)
-	if err != nil {
-		return nil, err
-	}
-	return &ecr.GetLifecyclePolicyOutput{
-		RegistryId: aws.String(a.cfg.Account), RepositoryName: aws.String(r.Name), LifecyclePolicyText: aws.String(r.Lifecycle), LastEvaluatedAt: aws.Time(r.Evaluated),
+	return &ecr.PutImageTagMutabilityOutput{
+		RegistryId: aws.String(a.cfg.Account), RepositoryName: aws.String(r.Name),
+		ImageTagMutability: in.ImageTagMutability, ImageTagMutabilityExclusionFilters: r.exclusions(),
 	}, nil
-}
-
-// DeleteLifecyclePolicy removes the policy.
-func (a ecrAPI) DeleteLifecyclePolicy(_ context.Context, in *ecr.DeleteLifecyclePolicyInput) (*ecr.DeleteLifecyclePolicyOutput, error) {
-	r, err := a.lifecycle(in.RepositoryName)
-	if err != nil {
-		return nil, err
-	}
-	out := &ecr.DeleteLifecyclePolicyOutput{RegistryId: aws.String(a.cfg.Account), RepositoryName: aws.String(r.Name), LifecyclePolicyText: aws.String(r.Lifecycle), LastEvaluatedAt: aws.Time(r.Evaluated)}
-	r.Lifecycle = ""
-	return out, nil
 }
 
 // findImage looks for a digest or a tag.
@@ -523,6 +400,13 @@ func (a ecrAPI) BatchDeleteImage(_ context.Context, in *ecr.BatchDeleteImageInpu
 			continue
 		}
 		tags := image.Tags
+		if goes := id.ImageTag == nil || len(tags) == 1; goes && registry.Referenced(a.registry.Images(r.Name))[image.Digest] {
+			out.Failures = append(out.Failures, types.ImageFailure{
+				FailureCode: types.ImageFailureCodeImageReferencedByManifestList, ImageId: &id,
+				FailureReason: aws.String("Requested image referenced by manifest list"),
+			})
+			continue
+		}
 		if id.ImageTag != nil {
 			tags = []string{*id.ImageTag}
 			_, err = a.registry.Untag(r.Name, *id.ImageTag)
@@ -540,6 +424,39 @@ func (a ecrAPI) BatchDeleteImage(_ context.Context, in *ecr.BatchDeleteImageInpu
 		}
 	}
 	return out, nil
+}
+
+// PutImage puts a manifest, or a tag on one that is there. Its layers have to be
+// there already.
+func (a ecrAPI) PutImage(_ context.Context, in *ecr.PutImageInput) (*ecr.PutImageOutput, error) {
+	r, err := a.repository(in.RepositoryName)
+	if err != nil {
+		return nil, err
+	}
+	image, err := registry.NewImage([]byte(aws.ToString(in.ImageManifest)), aws.ToString(in.ImageManifestMediaType), aws.ToString(in.ImageTag))
+	if err != nil {
+		return nil, fail("InvalidParameterException", "Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Invalid JSON syntax'")
+	}
+	if in.ImageDigest != nil && *in.ImageDigest != image.Digest {
+		return nil, fail("ImageDigestDoesNotMatchException", "The specified image digest '%s' does not match the calculated image digest '%s'", *in.ImageDigest, image.Digest)
+	}
+	switch err := a.registry.Put(r.Name, image, r.immutable()); {
+	case errors.Is(err, registry.ErrImmutable):
+		return nil, fail("ImageTagAlreadyExistsException", "The image tag '%s' already exists in the '%s' repository and cannot be overwritten because the tag is immutable.", *in.ImageTag, r.Name)
+	case errors.Is(err, registry.ErrSame):
+		return nil, fail("ImageAlreadyExistsException", "Image with digest '%s' and tag '%s' already exists in the repository with name '%s' in registry with id '%s'",
+			image.Digest, aws.ToString(in.ImageTag), r.Name, a.cfg.Account)
+	case errors.Is(err, registry.ErrIncomplete):
+		return nil, fail("LayersNotFoundException", "%s", err.Error())
+	case err != nil:
+		return nil, err
+	}
+	a.expire(r)
+	return &ecr.PutImageOutput{Image: &types.Image{
+		ImageId:       &types.ImageIdentifier{ImageDigest: aws.String(image.Digest), ImageTag: in.ImageTag},
+		ImageManifest: in.ImageManifest, ImageManifestMediaType: aws.String(image.MediaType),
+		RegistryId: aws.String(a.cfg.Account), RepositoryName: aws.String(r.Name),
+	}}, nil
 }
 
 // StartImageScan finishes at once and finds nothing: there is no list of

@@ -59,9 +59,9 @@ func (i Image) Size() int64 {
 
 // Rules are asked at each push and pull.
 type Rules interface {
-	// Repository says whether a repository exists and whether its tags may be
-	// moved.
-	Repository(name string) (exists, immutable bool)
+	// Repository says whether a repository exists and which of its tags may not
+	// be put again.
+	Repository(name string) (exists bool, immutable func(tag string) bool)
 	// Pushed is told of an image that has come, before the push is answered.
 	Pushed(name string)
 }
@@ -76,8 +76,66 @@ type Registry struct {
 	images map[string][]*Image // by repository, oldest first
 }
 
-// ErrImmutable refuses a push that would move a tag.
-var ErrImmutable = errors.New("tag invalid: the image tag already exists in the repository and cannot be overwritten because the tag is immutable")
+var (
+	// ErrImmutable refuses a push to a tag that is there and immutable, also one of
+	// the same image (https://github.com/aws/containers-roadmap/issues/2179).
+	ErrImmutable = errors.New("tag invalid: the image tag already exists in the repository and cannot be overwritten because the tag is immutable")
+	// ErrSame says that an image is there already, with its tag.
+	ErrSame = errors.New("the image exists already")
+	// ErrIncomplete is wrapped by the error of a manifest that refers to what is
+	// not there.
+	ErrIncomplete = errors.New("is missing")
+)
+
+// NewImage is an image of now, with the tag unless that is empty.
+func NewImage(manifest []byte, mediaType, tag string) (Image, error) {
+	sum, _, err := v1.SHA256(bytes.NewReader(manifest))
+	if err != nil {
+		return Image{}, err
+	}
+	if mediaType == "" {
+		var says struct {
+			MediaType string `json:"mediaType"`
+		}
+		if err := json.Unmarshal(manifest, &says); err != nil {
+			return Image{}, err
+		}
+		mediaType = says.MediaType
+	}
+	image := Image{Digest: sum.String(), MediaType: mediaType, Pushed: time.Now().UTC(), Manifest: manifest}
+	if tag != "" {
+		image.Tags = []string{tag}
+	}
+	return image, nil
+}
+
+// Referenced are the digests that the indexes among images refer to.
+func Referenced(images []Image) map[string]bool {
+	out := map[string]bool{}
+	for _, image := range images {
+		if !types.MediaType(image.MediaType).IsIndex() {
+			continue
+		}
+		index, err := v1.ParseIndexManifest(bytes.NewReader(image.Manifest))
+		if err != nil {
+			continue // checked when it was put
+		}
+		for _, part := range index.Manifests {
+			out[part.Digest.String()] = true
+		}
+	}
+	return out
+}
+
+// Put puts an image, or its tag on the one that is there, whose time stays
+// (https://github.com/aws/containers-roadmap/issues/2746). The errors are
+// ErrImmutable, ErrSame and ErrIncomplete.
+func (r *Registry) Put(repository string, image Image, immutable func(tag string) bool) error {
+	if err := r.complete(repository, image); err != nil {
+		return err
+	}
+	return r.put(repository, image, immutable)
+}
 
 // Open loads the images of dir.
 func Open(dir string, rules Rules) (*Registry, error) {
@@ -285,39 +343,36 @@ func (r *Registry) getManifest(w http.ResponseWriter, repository, reference stri
 
 var tagPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 
-func (r *Registry) putManifest(w http.ResponseWriter, req *http.Request, repository, reference string, immutable bool) {
+func (r *Registry) putManifest(w http.ResponseWriter, req *http.Request, repository, reference string, immutable func(tag string) bool) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, maxManifest))
 	if err != nil {
 		refuse(w, http.StatusBadRequest, "MANIFEST_INVALID", err.Error())
 		return
 	}
-	sum, _, err := v1.SHA256(bytes.NewReader(body))
+	tag := reference
+	if strings.Contains(reference, ":") {
+		tag = ""
+	}
+	image, err := NewImage(body, req.Header.Get("Content-Type"), tag)
 	if err != nil {
 		refuse(w, http.StatusBadRequest, "MANIFEST_INVALID", err.Error())
 		return
 	}
-	image := Image{Digest: sum.String(), MediaType: req.Header.Get("Content-Type"), Pushed: time.Now().UTC(), Manifest: body}
 	switch {
-	case strings.Contains(reference, ":"):
-		if reference != image.Digest {
-			refuse(w, http.StatusBadRequest, "DIGEST_INVALID", "The provided digest does not match the uploaded content.")
-			return
-		}
-	case tagPattern.MatchString(reference):
-		image.Tags = []string{reference}
-	default:
+	case tag == "" && reference != image.Digest:
+		refuse(w, http.StatusBadRequest, "DIGEST_INVALID", "The provided digest does not match the uploaded content.")
+		return
+	case tag != "" && !tagPattern.MatchString(tag):
 		refuse(w, http.StatusBadRequest, "TAG_INVALID", "The manifest tag is not valid.")
 		return
 	}
-	if err := r.complete(repository, image); err != nil {
+	switch err := r.Put(repository, image, immutable); {
+	case errors.Is(err, ErrIncomplete):
 		refuse(w, http.StatusBadRequest, "MANIFEST_BLOB_UNKNOWN", err.Error())
-		return
-	}
-	switch err := r.put(repository, image, immutable); {
 	case errors.Is(err, ErrImmutable):
 		refuse(w, http.StatusBadRequest, "TAG_INVALID", fmt.Sprintf(
 			"The image tag '%s' already exists in the '%s' repository and cannot be overwritten because the tag is immutable.", reference, repository))
-	case err != nil:
+	case err != nil && !errors.Is(err, ErrSame):
 		refuse(w, http.StatusInternalServerError, "UNKNOWN", err.Error())
 	default:
 		r.rules.Pushed(repository)
@@ -337,7 +392,7 @@ func (r *Registry) complete(repository string, image Image) error {
 		have := r.Images(repository)
 		for _, part := range index.Manifests {
 			if !slices.ContainsFunc(have, func(i Image) bool { return i.Digest == part.Digest.String() }) {
-				return fmt.Errorf("manifest %s is missing", part.Digest)
+				return fmt.Errorf("manifest %s %w", part.Digest, ErrIncomplete)
 			}
 		}
 		return nil
@@ -351,40 +406,44 @@ func (r *Registry) complete(repository string, image Image) error {
 			continue // layers of foreign hosts are not pushed
 		}
 		if _, err := os.Stat(filepath.Join(r.dir, "blobs", "sha256", part.Digest.Hex)); err != nil {
-			return fmt.Errorf("blob %s is missing", part.Digest)
+			return fmt.Errorf("blob %s %w", part.Digest, ErrIncomplete)
 		}
 	}
 	return nil
 }
 
-func (r *Registry) put(repository string, image Image, immutable bool) error {
+func (r *Registry) put(repository string, image Image, immutable func(tag string) bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var same *Image
 	for _, have := range r.images[repository] {
 		if have.Digest == image.Digest {
 			same = have
-			continue
 		}
 		for _, tag := range image.Tags {
 			i := slices.Index(have.Tags, tag)
-			if i < 0 {
-				continue
-			}
-			if immutable {
+			switch {
+			case i < 0:
+			case immutable(tag):
 				return ErrImmutable
+			case have != same:
+				have.Tags = slices.Delete(have.Tags, i, i+1)
 			}
-			have.Tags = slices.Delete(have.Tags, i, i+1)
 		}
 	}
 	if same == nil {
 		r.images[repository] = append(r.images[repository], &image)
 		return r.save()
 	}
+	news := false
 	for _, tag := range image.Tags {
 		if !slices.Contains(same.Tags, tag) {
 			same.Tags = append(same.Tags, tag)
+			news = true
 		}
+	}
+	if !news {
+		return ErrSame
 	}
 	return r.save()
 }

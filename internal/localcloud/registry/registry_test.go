@@ -21,11 +21,11 @@ type rules struct {
 	repositories map[string]bool // name to immutable
 }
 
-func (r *rules) Repository(name string) (exists, immutable bool) {
+func (r *rules) Repository(name string) (exists bool, immutable func(string) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	immutable, exists = r.repositories[name]
-	return exists, immutable
+	fixed, exists := r.repositories[name]
+	return exists, func(string) bool { return fixed }
 }
 
 func (r *rules) Pushed(string) {}

@@ -212,7 +212,9 @@ type world struct {
 
 type anything struct{}
 
-func (anything) Repository(string) (exists, immutable bool) { return true, false }
+func (anything) Repository(string) (exists bool, immutable func(string) bool) {
+	return true, func(string) bool { return false }
+}
 func (anything) Pushed(string)                              {}
 
 func newWorld(t *testing.T) *world {
