@@ -80,15 +80,12 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 		return rolledBack(s, g, t, url, aim, "", time.Since(begun))
 	}
 	if errors.Is(err, provision.ErrOldest) {
-		if i := slices.IndexFunc(releases, func(r provision.Release) bool { return r.Served && r.Image != aim.Image }); i >= 0 {
+		if i := slices.IndexFunc(releases, func(r provision.Release) bool { return r.Served && !r.Gone && r.Image != aim.Image }); i >= 0 {
 			return advice.With(err, fmt.Sprintf("'bookctl rollback --to %d' runs the newest other release again, and 'bookctl up' deploys the source", releases[i].Revision))
 		}
 	}
 	if err != nil {
-		return lacking(ctx, t, g, err, "'bookctl up --image REFERENCE' runs any other image, and 'bookctl up' deploys the source")
-	}
-	if err := provision.CheckImage(ctx, t.clients.ECR, g.stack, aim.Image); err != nil {
-		return lacking(ctx, t, g, err, "build that release from its source: 'bookctl up --source DIR'")
+		return lacking(ctx, t, g, err, "'bookctl up --image REFERENCE' runs any other image, and 'bookctl up --source DIR' builds a release anew")
 	}
 	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
 	if err != nil {

@@ -233,6 +233,8 @@ func (o *statusOutput) judge(found []graph.Finding) {
 	problem := func(format string, args ...any) { o.Problems = append(o.Problems, fmt.Sprintf(format, args...)) }
 	for _, f := range found {
 		switch {
+		case f.Phase == graph.Absent && f.Name == "image" && o.Service.Found && o.Image.Gone:
+			continue // told below, with what it means
 		case f.Phase == graph.Absent && !f.Unwanted:
 			o.partial = true
 			problem("%s is missing", f.Name)
@@ -256,6 +258,9 @@ func (o *statusOutput) judge(found []graph.Finding) {
 	if s.Found {
 		if s.Running < s.Desired {
 			problem("%d of %d tasks are running%s", s.Running, s.Desired, o.lastEvent())
+		}
+		if o.Image.Gone {
+			problem("the image that the service runs, %s, is no longer in the stack's repository, and no new task can start", digestOf(o.Image.Reference))
 		}
 		if s.Rollout == "FAILED" {
 			problem("the rollout of %s failed: %s", s.Revision, s.Reason)
@@ -401,6 +406,9 @@ func (o *statusOutput) text() string {
 		next := "'bookctl logs' and 'bookctl events' tell more; 'bookctl up' makes what is missing and mends what drifted"
 		if o.broken {
 			next = "'bookctl logs' and 'bookctl events' tell more; what is broken comes first, and then 'bookctl up' mends the rest"
+		}
+		if o.Image.Gone {
+			next = "'bookctl up' pushes what the source builds, or 'bookctl rollback' goes to a release whose image is there; 'bookctl logs' and 'bookctl events' tell more"
 		}
 		if o.partial { // a destroy may have been cut off
 			next += "; 'bookctl destroy' removes what is there"

@@ -144,7 +144,7 @@ func (a ecrAPI) describe(r *ecrRepository) types.Repository {
 		RepositoryUri:              aws.String(strings.TrimPrefix(a.endpoint(), "http://") + "/" + r.Name),
 		ImageScanningConfiguration: &types.ImageScanningConfiguration{ScanOnPush: r.ScanOnPush},
 		ImageTagMutability:         types.ImageTagMutability(r.Mutability), ImageTagMutabilityExclusionFilters: r.exclusions(),
-		EncryptionConfiguration:    &types.EncryptionConfiguration{EncryptionType: types.EncryptionType(r.Encryption)},
+		EncryptionConfiguration: &types.EncryptionConfiguration{EncryptionType: types.EncryptionType(r.Encryption)},
 	}
 }
 

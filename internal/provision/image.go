@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -45,15 +46,17 @@ type Image struct {
 	identity
 	ecr        *ecr.Client
 	repository *Repository
+	served     servedImages
 	source     ImageSource // nil: there is nothing to build
 	ready      string      // reference of an image that is there; "" is none
 	pushed     atomic.Pointer[time.Time]
+	kept       atomic.Bool // it is marked as one that served, or not in the stack's repository
 }
 
-func newImage(i identity, client *ecr.Client, repository *Repository, source ImageSource, ready string) *Image {
+func newImage(i identity, client *ecr.Client, repository *Repository, served servedImages, source ImageSource, ready string) *Image {
 	return &Image{
 		Node: graph.Named("image", 20*time.Minute, repository), identity: i, ecr: client,
-		repository: repository, source: source, ready: ready,
+		repository: repository, served: served, source: source, ready: ready,
 	}
 }
 
@@ -83,20 +86,22 @@ func (m *Image) Find(ctx context.Context) (graph.State, error) {
 	digest, own := m.inRepository(ref)
 	st := graph.State{Phase: graph.Ready, ID: ref, Owner: m.stack}
 	if !own {
+		m.kept.Store(true)
 		return st, nil // in a registry that is not ours to ask
 	}
-	at, err := m.pushedAt(ctx, digest)
-	if at == nil || err != nil {
+	detail, err := m.describe(ctx, digest)
+	if detail == nil || err != nil {
 		// The reference is known before the push, so that plan can name it.
 		return graph.State{Phase: graph.Absent, ID: ref}, err
 	}
-	m.pushed.Store(at)
+	m.pushed.Store(aws.Time(aws.ToTime(detail.ImagePushedAt)))
+	m.kept.Store(slices.Contains(detail.ImageTags, servedTag(digest)))
 	return st, nil
 }
 
-// pushedAt is when an image came into the stack's repository; nil for one that is
-// not there.
-func (m *Image) pushedAt(ctx context.Context, digest string) (*time.Time, error) {
+// describe returns an image of the stack's repository; nil for one that is not
+// there.
+func (m *Image) describe(ctx context.Context, digest string) (*types.ImageDetail, error) {
 	out, err := m.ecr.DescribeImages(ctx, &ecr.DescribeImagesInput{
 		RepositoryName: aws.String(m.repository.repositoryName()), ImageIds: []types.ImageIdentifier{{ImageDigest: &digest}},
 	})
@@ -106,13 +111,22 @@ func (m *Image) pushedAt(ctx context.Context, digest string) (*time.Time, error)
 	if err != nil {
 		return nil, fmt.Errorf("describe image %s: %w", digest, err)
 	}
-	at := &time.Time{}
 	for _, d := range out.ImageDetails {
-		if d.ImagePushedAt != nil {
-			at = d.ImagePushedAt
+		return &d, nil
+	}
+	return nil, nil
+}
+
+// keep marks the image as one that serves.
+func (m *Image) keep(ctx context.Context) error {
+	digest, own := m.inRepository(m.ID())
+	if own {
+		if err := m.served.keep(ctx, digest); err != nil {
+			return err
 		}
 	}
-	return at, nil
+	m.kept.Store(true)
+	return nil
 }
 
 // newest is the reference of the image that was pushed last into the stack's
@@ -122,20 +136,14 @@ func (m *Image) newest(ctx context.Context) (string, error) {
 	if uri == "" {
 		return "", nil
 	}
+	images, err := m.served.all(ctx)
+	if err != nil {
+		return "", err
+	}
 	var newest types.ImageDetail
-	pages := ecr.NewDescribeImagesPaginator(m.ecr, &ecr.DescribeImagesInput{RepositoryName: aws.String(m.repository.repositoryName())})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if isCode(err, "RepositoryNotFoundException") {
-			return "", nil
-		}
-		if err != nil {
-			return "", fmt.Errorf("describe the images of %s: %w", uri, err)
-		}
-		for _, d := range page.ImageDetails {
-			if newest.ImageDigest == nil || aws.ToTime(d.ImagePushedAt).After(aws.ToTime(newest.ImagePushedAt)) {
-				newest = d
-			}
+	for _, d := range images {
+		if newest.ImageDigest == nil || aws.ToTime(d.ImagePushedAt).After(aws.ToTime(newest.ImagePushedAt)) {
+			newest = d
 		}
 	}
 	if newest.ImageDigest == nil {
@@ -168,6 +176,10 @@ func (m *Image) Create(ctx context.Context) (string, error) {
 	}
 	login, err := m.login(ctx)
 	if err != nil {
+		return "", err
+	}
+	// A push may be what removes another image.
+	if err := m.served.keepServing(ctx); err != nil {
 		return "", err
 	}
 	if err := m.source.Push(ctx, m.repository.URI(), login); err != nil {

@@ -141,7 +141,7 @@ var grants = []grant{
 
 	{why: "ImagesLogin", service: "ecr", actions: "GetAuthorizationToken"},
 	// The last line is for the registry, which speaks its own protocol.
-	{why: "Images", service: "ecr", actions: "CreateRepository DeleteRepository DescribeImages DescribeRepositories GetLifecyclePolicy ListTagsForResource " +
+	{why: "Images", service: "ecr", actions: "BatchDeleteImage CreateRepository DeleteRepository DescribeImages DescribeRepositories GetLifecyclePolicy ListTagsForResource " +
 		"PutImageScanningConfiguration PutImageTagMutability PutLifecyclePolicy TagResource " +
 		registryActions,
 		resources: []string{"arn:{p}:ecr:{r}:{a}:repository/{s}/bookapi"}},

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	ecrtypes "github.com/aws/aws-sdk-go-v2/service/ecr/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
@@ -49,9 +48,12 @@ type Release struct {
 	Repeats int32 `json:"repeats,omitempty"`
 	// Left is the revision that the rollback went back from; 0 likewise.
 	Left int32 `json:"left,omitempty"`
+	// Gone says that its image is no longer in the stack's repository.
+	Gone bool `json:"gone,omitempty"`
 }
 
-// mostReleases is how far back Releases looks: the repository keeps ten images.
+// mostReleases is how far back Releases looks from the one that serves: the
+// repository keeps the images of ten.
 const mostReleases = 20
 
 // Releases lists the newest releases of a stack, the newest first. It makes
@@ -61,16 +63,38 @@ func Releases(ctx context.Context, c Clients, stack string) ([]Release, error) {
 		return nil, err
 	}
 	in := containers{identity: identity{stack: stack}, ecs: c.ECS}
-	live, err := in.service().describe(ctx)
+	out, err := in.releases(ctx)
 	if err != nil {
 		return nil, err
 	}
-	t := TaskDefinition{containers: in}
+	repository := servedImages{containers: in, ecr: c.ECR}
+	images, err := repository.all(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i, r := range out {
+		_, digest, own := strings.Cut(r.Image, "/"+repository.repositoryName()+"@")
+		out[i].Gone = own && !slices.ContainsFunc(images, func(d ecrtypes.ImageDetail) bool { return aws.ToString(d.ImageDigest) == digest })
+	}
+	return out, nil
+}
+
+// releases are those that Releases lists, without a look at their images.
+func (c containers) releases(ctx context.Context) ([]Release, error) {
+	live, err := c.service().describe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t := TaskDefinition{containers: c}
 	arns, err := t.list(ctx, types.TaskDefinitionStatusActive)
 	if err != nil {
 		return nil, err
 	}
-	arns = arns[:min(len(arns), mostReleases)]
+	serving := 0 // behind any number of releases that failed
+	if live != nil {
+		serving = max(0, slices.Index(arns, aws.ToString(live.TaskDefinition)))
+	}
+	arns = arns[:min(len(arns), serving+mostReleases)]
 	var (
 		all  = make([]*Release, len(arns))
 		errs = make([]error, len(arns))
@@ -79,7 +103,7 @@ func Releases(ctx context.Context, c Clients, stack string) ([]Release, error) {
 	for i, arn := range arns {
 		wg.Go(func() {
 			def, tags, err := t.describe(ctx, arn)
-			if err != nil || def == nil || tags[TagStack] != stack {
+			if err != nil || def == nil || tags[TagStack] != c.stack {
 				errs[i] = err
 				return
 			}
@@ -154,8 +178,8 @@ var ErrOldest = errors.New("is the oldest release of this stack that is left")
 // RollbackTarget chooses the release to go back to from what Releases returned:
 // the revision that is asked for, or for 0 the one that served before what serves
 // now and runs another image. What a rollback left is not among them, so that one
-// rollback after another goes further and further back, and never forward. With
-// ErrNeverServed and ErrOldest it returns what serves.
+// rollback after another goes further and further back, and never forward; nor is
+// one whose image is gone. With ErrNeverServed and ErrOldest it returns what serves.
 func RollbackTarget(releases []Release, revision int32) (Release, error) {
 	at := slices.IndexFunc(releases, func(r Release) bool { return r.Serving })
 	if at < 0 {
@@ -164,8 +188,11 @@ func RollbackTarget(releases []Release, revision int32) (Release, error) {
 	serving := releases[at]
 	if revision != 0 {
 		i := slices.IndexFunc(releases, func(r Release) bool { return r.Revision == revision })
-		if i < 0 {
+		switch {
+		case i < 0:
 			return Release{}, fmt.Errorf("there is no revision %d; what is left: %s", revision, revisions(releases))
+		case releases[i].Gone:
+			return Release{}, fmt.Errorf("the image of revision %d is no longer in the repository, which keeps the last %d that served; what is left: %s", revision, mostServed, revisions(releases))
 		}
 		return releases[i], nil
 	}
@@ -173,9 +200,14 @@ func RollbackTarget(releases []Release, revision int32) (Release, error) {
 		return serving, fmt.Errorf("revision %d %w", releases[0].Revision, ErrNeverServed)
 	}
 	line := lineage(releases[at:])
+	for _, r := range slices.Backward(line[:len(line)-1]) {
+		if !r.Gone {
+			return r, nil
+		}
+	}
 	switch {
 	case len(line) > 1:
-		return line[len(line)-2], nil
+		return serving, fmt.Errorf("the images of the releases before revision %d are no longer in the repository: it %w", line[len(line)-1].Revision, ErrOldest)
 	case line[0].Revision != cmp.Or(serving.Repeats, serving.Revision):
 		return serving, fmt.Errorf("revision %d runs the image of revision %d, which %w", serving.Revision, line[0].Revision, ErrOldest)
 	}
@@ -205,27 +237,11 @@ func lineage(releases []Release) []Release {
 func revisions(releases []Release) string {
 	var out []string
 	for _, r := range releases {
-		out = append(out, fmt.Sprint(r.Revision))
+		if !r.Gone {
+			out = append(out, fmt.Sprint(r.Revision))
+		}
 	}
 	return strings.Join(out, ", ")
-}
-
-// CheckImage says whether an image that the stack's own repository held is
-// still there: it keeps the last ten. Images from elsewhere are not asked for.
-func CheckImage(ctx context.Context, client *ecr.Client, stack, image string) error {
-	repository := (&Repository{identity: identity{stack: stack}}).repositoryName()
-	_, digest, own := strings.Cut(image, "/"+repository+"@")
-	if !own {
-		return nil
-	}
-	_, err := client.DescribeImages(ctx, &ecr.DescribeImagesInput{RepositoryName: &repository, ImageIds: []ecrtypes.ImageIdentifier{{ImageDigest: &digest}}})
-	if isCode(err, "ImageNotFoundException", "RepositoryNotFoundException") {
-		return fmt.Errorf("image %s is no longer in repository %s, which keeps the last ten", digest, repository)
-	}
-	if err != nil {
-		return fmt.Errorf("describe image %s: %w", digest, err)
-	}
-	return nil
 }
 
 // Restart replaces every task of the service by a new one of the same release,

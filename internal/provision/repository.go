@@ -16,19 +16,24 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// Repository holds the stack's images: scanned when pushed, tags immutable,
-// the last ten kept.
+// Repository holds the stack's images: scanned when pushed, tags immutable, and
+// kept as long as lifecycle says.
 type Repository struct {
 	graph.Node
 	identity
-	ecr *ecr.Client
-	uri atomic.Pointer[string]
+	ecr    *ecr.Client
+	served servedImages
+	uri    atomic.Pointer[string]
 }
 
-const keepTen = `{"rules":[{"rulePriority":1,"description":"Keep the last 10 images","selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":10},"action":{"type":"expire"}}]}`
+// lifecycle keeps what served, of which servedImages marks as much as is to be
+// kept, and of all the rest what is among the newest.
+const lifecycle = `{"rules":[` +
+	`{"rulePriority":1,"description":"Keep the images that served: bookctl marks the last 10","selection":{"tagStatus":"tagged","tagPrefixList":["` + servedPrefix + `"],"countType":"imageCountMoreThan","countNumber":100},"action":{"type":"expire"}},` +
+	`{"rulePriority":2,"description":"Remove all others but the newest 5","selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":5},"action":{"type":"expire"}}]}`
 
-func newRepository(i identity, client *ecr.Client) *Repository {
-	return &Repository{Node: graph.Named("repository", 5*time.Minute), identity: i, ecr: client}
+func newRepository(i identity, client *ecr.Client, served servedImages) *Repository {
+	return &Repository{Node: graph.Named("repository", 5*time.Minute), identity: i, ecr: client, served: served}
 }
 
 func (r *Repository) repositoryName() string { return r.stack + "/bookapi" }
@@ -96,8 +101,8 @@ func repositoryDrift(live liveRepository, tags map[string]string) []graph.Change
 	if live.mutable != string(types.ImageTagMutabilityImmutable) {
 		out = append(out, graph.Change{Field: "tag-mutability", Have: live.mutable, Want: string(types.ImageTagMutabilityImmutable)})
 	}
-	if !sameJSON(live.lifecycle, keepTen) {
-		out = append(out, graph.Change{Field: "lifecycle", Have: live.lifecycle, Want: "keep the last 10"})
+	if !sameJSON(live.lifecycle, lifecycle) {
+		out = append(out, graph.Change{Field: "lifecycle", Have: live.lifecycle, Want: "keep what served, and the newest 5"})
 	}
 	sortChanges(out)
 	return out
@@ -151,7 +156,10 @@ func (r *Repository) Update(ctx context.Context, changes []graph.Change) error {
 		}
 	}
 	if hasField(changes, "lifecycle") {
-		_, err := r.ecr.PutLifecyclePolicy(ctx, &ecr.PutLifecyclePolicyInput{RepositoryName: name, LifecyclePolicyText: aws.String(keepTen)})
+		if err := r.served.keepServing(ctx); err != nil { // or the new rules might take it
+			return err
+		}
+		_, err := r.ecr.PutLifecyclePolicy(ctx, &ecr.PutLifecyclePolicyInput{RepositoryName: name, LifecyclePolicyText: aws.String(lifecycle)})
 		if err != nil {
 			return fail("set the lifecycle", err)
 		}

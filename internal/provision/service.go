@@ -59,6 +59,10 @@ const (
 	fieldSecretVersion = "secret-version"
 )
 
+// fieldKept is mended when a release serves: its image is marked, so that it is
+// not removed. No run ends without, and the next one mends what was cut off here.
+const fieldKept = "image-kept"
+
 // settleTime is how long a rollout that was just accepted may stay unseen.
 const settleTime = 15 * time.Second
 
@@ -115,6 +119,7 @@ type liveService struct {
 	beside        bool   // the tasks were begun beside the database
 	awaits        bool   // and are still to be given time
 	samePassword  bool   // secretVersion's is the current one
+	kept          bool   // its image is marked as one that served, or need not be
 }
 
 // begunBeside says whether tasks were begun beside their database and are not yet
@@ -195,6 +200,7 @@ func (s *Service) Find(ctx context.Context) (graph.State, error) {
 		return st, nil
 	}
 	have.failedRollout = failed
+	have.kept = s.definition.image.kept.Load() || st.Phase != graph.Ready || have.awaits || completed(live) != s.definition.ID()
 	have.inForce = s.want.bounds
 	if have.inForce.max != 0 && !have.inForce.include(live.DesiredCount) && s.inForce != nil {
 		if have.inForce, err = s.inForce(ctx); err != nil {
@@ -455,6 +461,9 @@ func serviceDrift(live, want liveService) []graph.Change {
 	default:
 		add("password", "that of another version of the secret", "the secret's")
 	}
+	if !live.kept && len(out) == 0 {
+		add(fieldKept, "false", "true")
+	}
 	if live.failedRollout != "" && len(out) == 0 {
 		add("deployment", "failed: "+live.failedRollout, "another try")
 	}
@@ -532,6 +541,9 @@ func (s *Service) change(ctx context.Context, changes []graph.Change) error {
 		if err := s.noteVersion(ctx, s.ID(), s.definition.database.secretVersion()); err != nil {
 			return err
 		}
+	}
+	if hasField(changes, fieldKept) {
+		return s.definition.image.keep(ctx) // it never comes with others
 	}
 	in := &ecs.UpdateServiceInput{Cluster: aws.String(s.cluster.clusterName()), Service: aws.String(s.serviceName())}
 	network := func() { in.NetworkConfiguration = s.network() }

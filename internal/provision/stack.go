@@ -287,14 +287,16 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		restore: spec.Restore, skipSnapshot: spec.SkipFinalSnapshot, leaving: spec.leaving,
 	})
 	logGroup := newLogGroup(who, c.Logs, retention)
-	repository := newRepository(who, c.ECR)
+	run := containers{identity: who, ecs: c.ECS}
+	served := servedImages{containers: run, ecr: c.ECR}
+	repository := newRepository(who, c.ECR, served)
 	source, ready := spec.Source, spec.Image
 	if ready != "" {
 		source = nil
 	} else if source == nil {
 		ready = spec.Running
 	}
-	image := newImage(who, c.ECR, repository, source, ready)
+	image := newImage(who, c.ECR, repository, served, source, ready)
 	executionRole := newRole(who, c.IAM, executionRoleName, spec.Boundary, secret, []graph.Finder{logGroup, repository}, func() []statement {
 		images := []string{repository.ID()}
 		if arn := repositoryARN(ready); arn != "" && arn != repository.ID() {
@@ -323,7 +325,6 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		return may
 	})
 
-	run := containers{identity: who, ecs: c.ECS}
 	balance := balancing{identity: who, elb: c.ELB}
 	balancer := newLoadBalancer(balance, elbRole, gateway, lb, protection{on: spec.Protect, said: spec.Said["protect"]}, publicA, publicB)
 	targets := newTargetGroup(balance, vpc, containerPort)

@@ -90,6 +90,9 @@ type ImageStatus struct {
 	// Pushed is when it came into the stack's repository; zero for an image
 	// from elsewhere.
 	Pushed time.Time `json:"pushed,omitzero"`
+	// Gone says that it is no longer in the stack's repository, so that no new
+	// task can start.
+	Gone bool `json:"gone,omitempty"`
 }
 
 // statusEvents is how many of the service's events a status shows.
@@ -151,6 +154,8 @@ func (s *Stack) released(ctx context.Context, live *types.Service) (ReleaseStatu
 	out := ReleaseStatus{Image: ImageStatus{Reference: s.image.ID()}}
 	if at := s.image.pushed.Load(); at != nil {
 		out.Image.Pushed = *at
+	} else if _, own := s.image.inRepository(out.Image.Reference); own {
+		out.Image.Gone = true
 	}
 	newest := s.service.definition.last.Load()
 	if newest == nil || live == nil {
@@ -179,11 +184,14 @@ func (s *Stack) released(ctx context.Context, live *types.Service) (ReleaseStatu
 	if !own {
 		return out, nil
 	}
-	at, err := s.image.pushedAt(ctx, digest)
-	if at != nil {
-		out.Image.Pushed = *at
+	detail, err := s.image.describe(ctx, digest)
+	if err != nil {
+		return out, err
 	}
-	return out, err
+	if out.Image.Gone = detail == nil; detail != nil {
+		out.Image.Pushed = aws.ToTime(detail.ImagePushedAt)
+	}
+	return out, nil
 }
 
 // Snapshots lists the snapshots of the stack's database, oldest first, with what

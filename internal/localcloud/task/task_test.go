@@ -215,7 +215,7 @@ type anything struct{}
 func (anything) Repository(string) (exists bool, immutable func(string) bool) {
 	return true, func(string) bool { return false }
 }
-func (anything) Pushed(string)                              {}
+func (anything) Pushed(string) {}
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
