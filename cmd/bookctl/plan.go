@@ -112,11 +112,12 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 	if err != nil {
 		return err
 	}
-	p, err := prepare(ctx, t, g, u, flags, func(b build) {
+	tell := func(format string, args ...any) {
 		if g.output != "json" { // a plan is one object
-			g.tell(s, "%s", b)
+			g.tell(s, format, args...)
 		}
-	})
+	}
+	p, err := prepare(ctx, t, g, u, flags, tell, func(b build) { tell("%s", b) })
 	if err != nil {
 		return err
 	}

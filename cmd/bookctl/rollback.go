@@ -100,7 +100,7 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 		}
 	}
 	settings := have.Settings
-	settings.Image = aim.Image
+	settings.Image, settings.RegistrySecret = aim.Image, aim.RegistrySecret
 	p := &preparation{target: t, have: have, spec: provision.Spec{
 		Stack: g.stack, Version: version(), Settings: settings, Running: have.Running, Zones: have.Zones, Wait: true,
 		RolledBackFrom: left, Repeats: cmp.Or(aim.Repeats, aim.Revision),

@@ -7,12 +7,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/image"
@@ -134,26 +133,35 @@ func (s *source) Push(ctx context.Context, repository string, login provision.Re
 }
 
 // pinImage resolves a ready image to its digest, so that what is deployed can't
-// change under its tag, and finds the architecture that it is for: the tasks'
-// own if it is for that too, or "" when the registry doesn't let us look, which
-// need not mean that it refuses the tasks.
-func pinImage(ctx context.Context, ref, arch string) (pinned, of string, err error) {
-	parsed, err := image.ParseReference(ref)
-	if err != nil {
-		return "", "", usageError{err}
+// change under its tag, and finds the architectures that it is for: none when they
+// can't be told. It refuses what tasks could not pull. Note hears why it takes long.
+func pinImage(ctx context.Context, t *target, want provision.Settings, note func(string, ...any)) (pinned string, archs []string, err error) {
+	if _, err := image.ParseReference(want.Image); err != nil {
+		return "", nil, usageError{err}
 	}
-	info, err := image.Inspect(ctx, ref, nil)
-	_, digested := parsed.(name.Digest)
+	lookup := image.Lookup{TasksLogIn: want.RegistrySecret != "", Tell: func(text string) { note("%s", text) }}
+	if !t.local {
+		lookup.ECR = t.loginToECR
+	}
+	info, err := lookup.Inspect(ctx, want.Image)
 	var nowhere *net.DNSError
 	switch {
-	case err != nil && digested:
-		return ref, "", nil
 	case errors.As(err, &nowhere):
-		return "", "", advice.With(fmt.Errorf("image %s: there is no address for %s", ref, nowhere.Name), "check the name of the registry, which is Docker Hub where none is said, and the network")
-	case err != nil:
-		return "", "", advice.With(err, "check the reference; an image in a registry that asks for a login has to be named by its digest (…@sha256:…)")
-	case len(info.Architectures) == 0 || slices.Contains(info.Architectures, arch):
-		return info.Reference, arch, nil
+		return "", nil, advice.With(fmt.Errorf("image %s: there is no address for %s", want.Image, nowhere.Name), "check the name of the registry, which is Docker Hub where none is said, and the network")
+	case err != nil && advice.Of(err) == "":
+		return "", nil, advice.With(err, "check the reference, and the network")
 	}
-	return info.Reference, info.Architectures[0], nil
+	return info.Reference, info.Architectures, err
+}
+
+// loginToECR logs in to a registry of ECR in any account and region, with the
+// credentials of the run.
+func (t *target) loginToECR(ctx context.Context, registry string) (authn.Authenticator, error) {
+	options := t.clients.ECR.Options()
+	options.Region = image.ECRRegion(registry)
+	login, err := provision.LogIn(ctx, ecr.New(options))
+	if err != nil {
+		return nil, err
+	}
+	return authn.FromConfig(authn.AuthConfig{Username: login.Username, Password: login.Password}), nil
 }

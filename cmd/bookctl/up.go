@@ -39,6 +39,7 @@ type upFlags struct {
 func (u *upFlags) add(f *pflag.FlagSet) {
 	d := provision.DefaultSettings()
 	f.StringVar(&u.Image, "image", "", "run this ready image instead of building one; 'build' goes back to building")
+	f.StringVar(&u.RegistrySecret, "registry-secret", "", "pull --image with the login in this secret (its ARN); 'none' goes back to pulling without")
 	f.StringVar(&u.source, "source", "", "build bookapi from this directory (default: the one you are in)")
 	f.Int32Var(&u.CPU, "cpu", d.CPU, "CPU of a task, in 1/1024 of a CPU")
 	f.Int32Var(&u.Memory, "memory", d.Memory, "memory of a task, in MiB")
@@ -67,8 +68,11 @@ func (u *upFlags) add(f *pflag.FlagSet) {
 
 // over lays what was said over what is deployed.
 func (u *upFlags) over(f *pflag.FlagSet, s *provision.Settings) {
+	was := s.Image
 	set := map[string]func(){
-		"image":  func() { s.Image = strings.TrimSpace(u.Image) },
+		"image":           func() { s.Image = strings.TrimSpace(u.Image) },
+		"registry-secret": func() { s.RegistrySecret = u.RegistrySecret },
+
 		"cpu":    func() { s.CPU = u.CPU },
 		"memory": func() { s.Memory = u.Memory },
 		"arch":   func() { s.Arch = u.Arch },
@@ -109,6 +113,10 @@ func (u *upFlags) over(f *pflag.FlagSet, s *provision.Settings) {
 	}
 	if s.Boundary == "none" {
 		s.Boundary = ""
+	}
+	// A login is sent to the registry that it was given for, and to no other.
+	if s.RegistrySecret == "none" || !f.Changed("registry-secret") && image.RegistryOf(s.Image) != image.RegistryOf(was) {
+		s.RegistrySecret = ""
 	}
 }
 
@@ -228,7 +236,7 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 		return err
 	}
 	rep.note("stack %s in %s", g.stack, t.place)
-	p, err := prepare(ctx, t, g, u, flags, rep.build)
+	p, err := prepare(ctx, t, g, u, flags, rep.note, rep.build)
 	if err != nil {
 		return err
 	}
@@ -336,8 +344,9 @@ type preparation struct {
 }
 
 // prepare checks everything that can be checked in seconds and would otherwise
-// fail in minutes. It makes no change. Tell hears of the image that is built.
-func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pflag.FlagSet, tell func(build)) (*preparation, error) {
+// fail in minutes. It makes no change. Note hears why it takes long, and tell of
+// the image that is built.
+func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pflag.FlagSet, note func(string, ...any), tell func(build)) (*preparation, error) {
 	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
 	if err != nil {
 		return nil, fmt.Errorf("read what is deployed: %w", err)
@@ -381,14 +390,14 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 		}
 	}
 	p := &preparation{target: t, have: have}
-	imageArch := ""
-	if want.Image != "" && flags.Changed("image") {
-		if want.Image, imageArch, err = pinImage(ctx, want.Image, want.Arch); err != nil {
+	var archs []string
+	if want.Image != "" && (flags.Changed("image") || flags.Changed("registry-secret")) {
+		if want.Image, archs, err = pinImage(ctx, t, want, note); err != nil {
 			return nil, err
 		}
 	}
 	env, err := provision.Preflight(ctx, t.clients, provision.Intent{
-		Stack: g.stack, Settings: want, Deployed: have, Region: t.region, Account: t.account, Caller: t.caller, Restore: u.restore, Snapshot: from, ImageArch: imageArch,
+		Stack: g.stack, Settings: want, Deployed: have, Region: t.region, Account: t.account, Caller: t.caller, Restore: u.restore, Snapshot: from, ImageArchs: archs,
 	})
 	if err != nil {
 		return nil, err

@@ -389,6 +389,9 @@ func (s *story) tell(t provision.Task) {
 		s.outcome = notStarted
 		s.say("%s could not pull its image: %s.", name, sentence(reasons))
 		s.next = "check that the image exists, that the tasks may pull it, and that it is for their architecture (--arch); without an image of your own, 'bookctl up --image build' builds one"
+	case strings.Contains(reasons, "registry auth from asm"):
+		s.say("%s could not log in to the registry of its image: %s.", name, sentence(reasons))
+		s.next = `check the secret of --registry-secret: it has to exist, to be {"username":"…","password":"…"}, and to let the execution role read it`
 	case strings.Contains(reasons, "ResourceInitializationError") && strings.Contains(reasons, "secret") && deniedText.MatchString(reasons):
 		if _, said, ok := strings.Cut(reasons, "AccessDeniedException: "); ok {
 			reasons = said // before it stands how ECS came to ask

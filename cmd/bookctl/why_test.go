@@ -65,6 +65,10 @@ func TestWhyNamesCauseEvidenceAndNextStep(t *testing.T) {
 		"out of memory": {service(func(_ *provision.Diagnosis, t *provision.Task) {
 			t.ExitCode, t.ContainerReason = exit(137), "OutOfMemoryError: Container killed due to memory usage"
 		}), broken, []string{"ran out of memory"}, "--memory"},
+		"the login of the image's registry": {service(func(_ *provision.Diagnosis, t *provision.Task) {
+			t.Reason = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: unable to get registry auth from asm: " +
+				"service call has been retried 1 time(s): asm fetching secret from the service for registry: AccessDeniedException: User: u is not authorized to perform: secretsmanager:GetSecretValue"
+		}), broken, []string{"Task 3f2a6c00 could not log in to the registry of its image"}, "--registry-secret"},
 		"no capacity for tasks": {service(func(d *provision.Diagnosis, _ *provision.Task) {
 			d.Events = []provision.Event{{Message: "(service book-service) was unable to place a task. Reason: Capacity is unavailable at this time."}}
 		}), broken, []string{"Revision 7 could not be placed. AWS has no capacity for its tasks now"}, "try again later"},

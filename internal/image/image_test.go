@@ -263,7 +263,7 @@ func TestAnImageRunsAsATask(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pulled, err := images.Pull(t.Context(), pushed.Reference, v1.Platform{OS: "linux", Architecture: runtime.GOARCH})
+	pulled, err := images.Pull(t.Context(), pushed.Reference, v1.Platform{OS: "linux", Architecture: runtime.GOARCH}, task.Login{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +308,7 @@ func TestInspectSaysWhatAReadyImageIsFor(t *testing.T) {
 		}
 		want := image.Info{Reference: pushed.Reference, Digest: built.Digest, Architectures: []string{arch}}
 		for _, ref := range []string{pushed.Reference, r.name + ":" + pushed.Tag} {
-			got, err := image.Inspect(t.Context(), ref, nil)
+			got, err := (image.Lookup{}).Inspect(t.Context(), ref)
 			if diff := cmp.Diff(want, got); err != nil || diff != "" {
 				t.Errorf("%s: %v, want → got:\n%s", ref, err, diff)
 			}
@@ -322,11 +322,11 @@ func TestInspectSaysWhatAReadyImageIsFor(t *testing.T) {
 	if err := remote.WriteIndex(tag, index); err != nil {
 		t.Fatal(err)
 	}
-	got, err := image.Inspect(t.Context(), tag.String(), nil)
+	got, err := (image.Lookup{}).Inspect(t.Context(), tag.String())
 	if err != nil || !slices.Equal(got.Architectures, []string{"amd64", "arm64"}) {
 		t.Errorf("an index: %+v, %v", got, err)
 	}
-	if _, err := image.Inspect(t.Context(), r.name+":none", nil); err == nil || !strings.Contains(advice.Of(err), "check its name and tag") {
+	if _, err := (image.Lookup{}).Inspect(t.Context(), r.name+":none"); err == nil || !strings.Contains(advice.Of(err), "check its name and tag") {
 		t.Errorf("a tag that is not there: %v", err)
 	}
 }

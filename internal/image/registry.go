@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -89,92 +88,6 @@ func exists(ctx context.Context, ref name.Digest, auth authn.Authenticator) (boo
 	return err == nil, err
 }
 
-// Info is a ready image.
-type Info struct {
-	// Reference pins the image: repository@digest.
-	Reference string
-	// Digest is that of the manifest or, for an image of several platforms, of
-	// their index.
-	Digest string
-	// Architectures are those of Linux that it is for, as OCI names them: amd64,
-	// arm64. None of them means that Fargate can't run it.
-	Architectures []string
-}
-
-// ParseReference checks a reference without asking its registry.
-func ParseReference(ref string) (name.Reference, error) {
-	parsed, err := name.ParseReference(ref)
-	if err != nil {
-		return nil, fmt.Errorf("%q is no image reference: want REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@sha256:DIGEST", ref)
-	}
-	return parsed, nil
-}
-
-// Inspect resolves a reference to a digest and reads what the image is for. auth
-// may be nil for a public registry.
-func Inspect(ctx context.Context, ref string, auth authn.Authenticator) (Info, error) {
-	parsed, err := ParseReference(ref)
-	if err != nil {
-		return Info{}, err
-	}
-	options := []remote.Option{remote.WithContext(ctx), remote.WithAuth(orAnonymous(auth))}
-	got, err := remote.Get(parsed, options...)
-	if err != nil {
-		return Info{}, registryError("read image", ref, err)
-	}
-	info := Info{Reference: pin(parsed, got.Digest), Digest: got.Digest.String()}
-	platforms, err := platforms(got)
-	if err != nil {
-		return Info{}, registryError("read image", ref, err)
-	}
-	for _, p := range platforms {
-		if p.OS == "linux" && !slices.Contains(info.Architectures, p.Architecture) {
-			info.Architectures = append(info.Architectures, p.Architecture)
-		}
-	}
-	slices.Sort(info.Architectures)
-	return info, nil
-}
-
-func platforms(got *remote.Descriptor) ([]v1.Platform, error) {
-	var out []v1.Platform
-	if !got.MediaType.IsIndex() {
-		image, err := got.Image()
-		if err != nil {
-			return nil, err
-		}
-		config, err := image.ConfigFile()
-		if err != nil {
-			return nil, err
-		}
-		return append(out, v1.Platform{OS: config.OS, Architecture: config.Architecture}), nil
-	}
-	index, err := got.ImageIndex()
-	if err != nil {
-		return nil, err
-	}
-	manifest, err := index.IndexManifest()
-	if err != nil {
-		return nil, err
-	}
-	for _, part := range manifest.Manifests {
-		if part.Platform != nil {
-			out = append(out, *part.Platform)
-		}
-	}
-	return out, nil
-}
-
-// pin names an image by its digest. Docker Hub goes by the name that container
-// runtimes know, not by that of its API.
-func pin(ref name.Reference, digest v1.Hash) string {
-	repository := ref.Context().Name()
-	if rest, ok := strings.CutPrefix(repository, name.DefaultRegistry+"/"); ok {
-		repository = "docker.io/" + rest
-	}
-	return repository + "@" + digest.String()
-}
-
 func orAnonymous(auth authn.Authenticator) authn.Authenticator {
 	if auth == nil {
 		return authn.Anonymous
@@ -190,6 +103,8 @@ func isStatus(err error, codes ...int) bool {
 // registryError adds the next step where the answer suggests one.
 func registryError(doing, what string, err error) error {
 	switch {
+	case err == nil:
+		return nil
 	case isStatus(err, http.StatusUnauthorized, http.StatusForbidden):
 		return fmt.Errorf("%s %s: the registry refused the credentials, or they may not do this: %w", doing, what, err)
 	case isStatus(err, http.StatusNotFound):

@@ -111,6 +111,8 @@ func checkContainers(containers []types.ContainerDefinition, role *string) error
 			return fail("ClientException", "Container.image should not be null or empty.")
 		case len(d.Secrets) > 0 && role == nil:
 			return fail("ClientException", "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.")
+		case d.RepositoryCredentials != nil && role == nil:
+			return fail("ClientException", "When you are specifying 'repositoryCredentials', you must also specify a value for 'executionRoleArn'.")
 		case ecrImage.MatchString(*d.Image) && role == nil:
 			return fail("ClientException", "Fargate requires task definition to have execution role ARN to support ECR images.")
 		case aws.ToInt32(d.StopTimeout) > 120:

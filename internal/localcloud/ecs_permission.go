@@ -1,10 +1,16 @@
 package localcloud
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
 	"github.com/bookctl/bookctl/internal/localcloud/access"
+	"github.com/bookctl/bookctl/internal/localcloud/task"
 )
 
 // fargateAgent acts for a task under one of its roles: the agent itself under the
@@ -52,6 +58,28 @@ func (a fargateAgent) secret(valueFrom string) (string, error) {
 		return "", fmt.Errorf("ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret %s from secrets manager: %w", arn, err)
 	}
 	return a.secretField(valueFrom)
+}
+
+// registryLogin fetches the login of a private registry, which is a secret of two
+// keys (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/private-auth.html).
+func (a fargateAgent) registryLogin(c *types.RepositoryCredentials) (task.Login, error) {
+	if c == nil || aws.ToString(c.CredentialsParameter) == "" {
+		return task.Login{}, nil
+	}
+	const failed = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: unable to get registry auth from asm: service call has been retried 1 time(s): %w"
+	arn := *c.CredentialsParameter
+	if err := a.check("secretsmanager:GetSecretValue", arn); err != nil {
+		return task.Login{}, fmt.Errorf(failed, err)
+	}
+	text, err := a.secretField(arn)
+	if err != nil {
+		return task.Login{}, err // which says all that
+	}
+	var login task.Login
+	if json.Unmarshal([]byte(text), &login) != nil || login.Username == "" || login.Password == "" {
+		return task.Login{}, fmt.Errorf(failed, errors.New("unable to unmarshal secret value, or it has no username and password")) // never the value
+	}
+	return login, nil
 }
 
 // mayPull checks what an image of this registry needs.

@@ -295,6 +295,7 @@ func (c *Cloud) pauseUnless(ctx context.Context, stop <-chan struct{}, d time.Du
 // the task's stopped reason. Secrets are only in what it returns.
 func (c *Cloud) pullTask(ctx context.Context, t *ecsTask) (specs map[string]task.Spec, definitions map[string]types.ContainerDefinition, err error) {
 	var platform string
+	logins := map[string]task.Login{}
 	specs, definitions = map[string]task.Spec{}, map[string]types.ContainerDefinition{}
 	c.update(func() {
 		t.setStatus(taskPending)
@@ -314,13 +315,16 @@ func (c *Cloud) pullTask(ctx context.Context, t *ecsTask) (specs map[string]task
 				return
 			}
 			specs[*def.Name], definitions[*def.Name] = spec, def
+			if logins[*def.Name], err = agent.registryLogin(def.RepositoryCredentials); err != nil {
+				return
+			}
 		}
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	for name, d := range definitions {
-		image, err := c.pullImage(ctx, *d.Image, platform)
+		image, err := c.pullImage(ctx, *d.Image, platform, logins[name])
 		if err != nil {
 			c.update(func() { t.setContainer(name, func(d *types.Container) { d.Reason = aws.String(err.Error()) }) })
 			return nil, nil, err
@@ -334,11 +338,11 @@ func (c *Cloud) pullTask(ctx context.Context, t *ecsTask) (specs map[string]task
 	return specs, definitions, nil
 }
 
-func (c *Cloud) pullImage(ctx context.Context, reference, platform string) (*task.Image, error) {
+func (c *Cloud) pullImage(ctx context.Context, reference, platform string, login task.Login) (*task.Image, error) {
 	if c.Faults().Tasks.Unpullable {
 		return nil, fmt.Errorf("CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref %s: %s: not found", reference, reference)
 	}
-	return c.images.Pull(ctx, reference, task.Platform(platform))
+	return c.images.Pull(ctx, reference, task.Platform(platform), login)
 }
 
 // containerSpec is a container as its definition says, but for the image. The

@@ -258,7 +258,7 @@ func TestPreflightGuardsAccountAndRegion(t *testing.T) {
 		"region":          {func(i *provision.Intent) { i.OnlyRegion = "eu-west-1" }, "--region"},
 		"no region":       {func(i *provision.Intent) { i.Region = "" }, "no AWS region is set"},
 		"bad region":      {func(i *provision.Intent) { i.Region = "Frankfurt" }, "eu-central-1"},
-		"architecture":    {func(i *provision.Intent) { i.ImageArch = "arm64" }, "--arch arm64"},
+		"architecture":    {func(i *provision.Intent) { i.ImageArchs = []string{"arm64"} }, "--arch arm64"},
 		"bad settings":    {func(i *provision.Intent) { i.Settings.CPU = 300 }, "cpu 300"},
 		"no such restore": {func(i *provision.Intent) { i.Restore = "gone" }, "no snapshot gone"},
 		"nothing latest":  {func(i *provision.Intent) { i.Restore = "latest" }, "no snapshot to restore"},

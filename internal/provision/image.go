@@ -188,8 +188,12 @@ func (m *Image) Create(ctx context.Context) (string, error) {
 	return m.repository.URI() + "@" + digest, nil
 }
 
-func (m *Image) login(ctx context.Context) (RegistryLogin, error) {
-	out, err := m.ecr.GetAuthorizationToken(ctx, &ecr.GetAuthorizationTokenInput{})
+func (m *Image) login(ctx context.Context) (RegistryLogin, error) { return LogIn(ctx, m.ecr) }
+
+// LogIn gives a login for the registries of ECR in the client's region, for as far
+// as the caller may use them.
+func LogIn(ctx context.Context, client *ecr.Client) (RegistryLogin, error) {
+	out, err := client.GetAuthorizationToken(ctx, &ecr.GetAuthorizationTokenInput{})
 	if err != nil {
 		return RegistryLogin{}, fmt.Errorf("log in to the registry: %w", err)
 	}

@@ -39,9 +39,9 @@ type Intent struct {
 	// already.
 	Restore  string
 	Snapshot *Snapshot
-	// ImageArch is the architecture of a ready image, "" when it is built to
-	// fit or not known.
-	ImageArch string
+	// ImageArchs are the architectures of a ready image; none when it is built to
+	// fit or they are not known.
+	ImageArchs []string
 }
 
 // Environment is where a stack is, or will be.
@@ -96,8 +96,8 @@ func Preflight(ctx context.Context, c Clients, in Intent) (Environment, error) {
 	if err := in.Settings.Check(); err != nil {
 		return Environment{}, err
 	}
-	if in.ImageArch != "" && in.ImageArch != in.Settings.Arch {
-		return Environment{}, advice.With(fmt.Errorf("the image is for %s and the tasks are %s", in.ImageArch, in.Settings.Arch), fmt.Sprintf("say --arch %s, or give an image for %s", in.ImageArch, in.Settings.Arch))
+	if err := in.checkArch(); err != nil {
+		return Environment{}, err
 	}
 	if in.OnlyRegion != "" && in.Region != in.OnlyRegion {
 		return Environment{}, advice.With(fmt.Errorf("this is region %s, and only %s may be changed", in.Region, in.OnlyRegion), "choose it with --region or AWS_REGION")
@@ -167,6 +167,20 @@ func Preflight(ctx context.Context, c Clients, in Intent) (Environment, error) {
 	}
 	err = offered.choose(&env, in.Settings, zones)
 	return env, err
+}
+
+// checkArch refuses a ready image that tasks can't run.
+func (in Intent) checkArch() error {
+	if len(in.ImageArchs) == 0 || slices.Contains(in.ImageArchs, in.Settings.Arch) {
+		return nil
+	}
+	next := "give an image for " + in.Settings.Arch
+	for _, arch := range in.ImageArchs {
+		if arch == "amd64" || arch == "arm64" { // what Fargate has
+			next = fmt.Sprintf("say --arch %s, or %s", arch, next)
+		}
+	}
+	return advice.With(fmt.Errorf("the image is for %s and the tasks are %s", strings.Join(in.ImageArchs, ", "), in.Settings.Arch), next)
 }
 
 // checkHTTPS looks for what HTTPS stands on, before the rest is made, where it

@@ -48,6 +48,8 @@ type Release struct {
 	Repeats int32 `json:"repeats,omitempty"`
 	// Left is the revision that the rollback went back from; 0 likewise.
 	Left int32 `json:"left,omitempty"`
+	// RegistrySecret is Settings.RegistrySecret of it.
+	RegistrySecret string `json:"-"`
 	// Gone says that its image is no longer in the stack's repository.
 	Gone bool `json:"gone,omitempty"`
 }
@@ -109,7 +111,7 @@ func (c containers) releases(ctx context.Context) ([]Release, error) {
 			}
 			r := &Release{
 				Revision: def.Revision, Created: aws.ToTime(def.RegisteredAt), Image: imageOf(def), Served: tags[tagServed] != "",
-				Repeats: tagNumber(tags, tagRelease, 0), Left: tagNumber(tags, tagRolledBack, 0),
+				Repeats: tagNumber(tags, tagRelease, 0), Left: tagNumber(tags, tagRolledBack, 0), RegistrySecret: registrySecretOf(container(def)),
 			}
 			if live != nil && aws.ToString(live.TaskDefinition) == arn {
 				r.Serving = true
@@ -130,12 +132,17 @@ func (c containers) releases(ctx context.Context) ([]Release, error) {
 
 // imageOf is what the books container of a definition runs.
 func imageOf(def *types.TaskDefinition) string {
+	return aws.ToString(container(def).Image)
+}
+
+// container is the books container of a definition.
+func container(def *types.TaskDefinition) types.ContainerDefinition {
 	for _, k := range def.ContainerDefinitions {
 		if aws.ToString(k.Name) == containerName {
-			return aws.ToString(k.Image)
+			return k
 		}
 	}
-	return ""
+	return types.ContainerDefinition{}
 }
 
 // completed returns the task definition whose rollout the service has

@@ -25,6 +25,9 @@ type Settings struct {
 	// Image is the reference of a ready image. Empty means that the image is
 	// built from source, or else that the deployed one is kept.
 	Image string `json:"image,omitempty"`
+	// RegistrySecret is the ARN of a secret with the login by which tasks pull
+	// Image: {"username":…,"password":…}. Empty means that they pull it without.
+	RegistrySecret string `json:"registrySecret,omitempty"`
 	// CPU of a task in units of 1/1024 of a CPU.
 	CPU int32 `json:"cpu"`
 	// Memory of a task in MiB.
@@ -135,6 +138,7 @@ var (
 	domainName      = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])$`)
 	certificateARN  = regexp.MustCompile(`^arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/[A-Za-z0-9-]+$`)
 	boundaryARN     = regexp.MustCompile(`^arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/[A-Za-z0-9+=.@_/-]+$`)
+	secretARN       = regexp.MustCompile(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+$`)
 	imageReference  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
 )
 
@@ -174,6 +178,11 @@ func (s Settings) demands() []demand {
 	}
 	sizes, ok := fargate[s.CPU]
 	refuse("image", s.Image != "" && !imageReference.MatchString(s.Image), "image %q: give a reference such as registry.example.com/bookapi:1.2 or …@sha256:…", s.Image)
+	refuse("registry-secret", s.RegistrySecret != "" && !secretARN.MatchString(s.RegistrySecret),
+		"registry secret %q: give the ARN of a secret in Secrets Manager (arn:aws:secretsmanager:…:secret:…)", s.RegistrySecret)
+	// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/private-auth.html
+	refuse("registry-secret image", s.RegistrySecret != "" && (s.Image == "" || repositoryARN(s.Image) != ""),
+		"a registry secret goes with an image of a registry outside of AWS: from ECR tasks pull by their execution role")
 	refuse("cpu", !ok, "cpu %d: Fargate takes %s", s.CPU, joined(slices.Sorted(maps.Keys(fargate))))
 	refuse("cpu memory", ok && !sizes.allow(s.Memory), "memory %d: with cpu %d Fargate takes %s", s.Memory, s.CPU, sizes)
 	refuse("memory", !slices.ContainsFunc(slices.Collect(maps.Values(fargate)), func(m memorySizes) bool { return m.allow(s.Memory) }),
@@ -406,6 +415,7 @@ func readTask(ctx context.Context, c Clients, who identity, d *Deployed) (func()
 			// A built one is in the stack's own repository.
 			if r := (&Repository{identity: who}).repositoryName(); !strings.Contains(d.Running, "/"+r+"@") {
 				d.Image = d.Running
+				d.RegistrySecret = registrySecretOf(k)
 			}
 		}
 	}, nil

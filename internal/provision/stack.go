@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/acm"
@@ -210,6 +211,24 @@ func (s *Stack) URL() string {
 	return fmt.Sprintf("%s://%s:%d", scheme, host, port)
 }
 
+// registryLogin lets the execution role read the secret of a registry, and use
+// whatever key it is encrypted with for that alone
+// (https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html).
+func registryLogin(secret string) []statement {
+	if secret == "" {
+		return nil
+	}
+	part := strings.SplitN(secret, ":", 6) // arn, partition, service, region, account
+	return []statement{
+		{Effect: "Allow", Action: []string{"secretsmanager:GetSecretValue"}, Resource: []string{secret}},
+		{Effect: "Allow", Action: []string{"kms:Decrypt"}, Resource: []string{fmt.Sprintf("arn:%s:kms:%s:%s:key/*", part[1], part[3], part[4])},
+			Condition: condition{"StringEquals": {
+				"kms:ViaService":                  {"secretsmanager." + part[3] + "." + partitionOf(part[3]).suffix},
+				"kms:EncryptionContext:SecretARN": {secret},
+			}}},
+	}
+}
+
 // NewStack wires all resources of a stack, in the order in which they are
 // needed. Nothing is called before the graph is run.
 func NewStack(c Clients, spec Spec) (*Stack, error) {
@@ -302,14 +321,14 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		if arn := repositoryARN(ready); arn != "" && arn != repository.ID() {
 			images = append(images, arn)
 		}
-		return []statement{
+		return append(registryLogin(spec.RegistrySecret), []statement{
 			// GetAuthorizationToken knows no resources:
 			// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html
 			{Effect: "Allow", Action: []string{"ecr:GetAuthorizationToken"}, Resource: []string{"*"}},
 			{Effect: "Allow", Action: []string{"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}, Resource: images},
 			{Effect: "Allow", Action: []string{"secretsmanager:GetSecretValue"}, Resource: []string{secret.ID()}},
 			{Effect: "Allow", Action: []string{"logs:CreateLogStream", "logs:PutLogEvents"}, Resource: []string{logGroup.ID() + ":*"}},
-		}
+		}...)
 	})
 	taskRole := newRole(who, c.IAM, taskRoleName, spec.Boundary, secret, nil, func() []statement {
 		// Tasks that are begun beside their database learn from the secret where it
@@ -351,7 +370,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	listener := newListener(balance, "listener", balancer, targets, plain, true, []string{"listener-https"}, redirected...)
 	cluster := newCluster(run, ecsRole)
 	definition := newTaskDefinition(run, image, executionRole, taskRole, secret, logGroup, db, spec.beside, taskSpec{
-		cpu: spec.CPU, memory: spec.Memory, arch: spec.Arch, port: containerPort, exec: spec.Exec,
+		cpu: spec.CPU, memory: spec.Memory, arch: spec.Arch, port: containerPort, exec: spec.Exec, registrySecret: spec.RegistrySecret,
 	})
 	limits := bounds{min: spec.Min, max: spec.Max}
 	service := newService(run, cluster, definition, listener, public, targets, task, serviceSpec{

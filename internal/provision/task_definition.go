@@ -49,6 +49,9 @@ type taskSpec struct {
 	arch        string // "amd64" or "arm64"
 	port        int32
 	exec        bool
+	// registrySecret is the ARN of the secret with the login of the image's
+	// registry, or "".
+	registrySecret string
 }
 
 // containerName is the name of the one container of a task.
@@ -308,6 +311,10 @@ func (t *TaskDefinition) definition() *ecs.RegisterTaskDefinitionInput {
 	secret := func(name, key string) types.Secret {
 		return types.Secret{Name: &name, ValueFrom: aws.String(t.secret.ID() + ":" + key + "::")}
 	}
+	var login *types.RepositoryCredentials
+	if t.want.registrySecret != "" {
+		login = &types.RepositoryCredentials{CredentialsParameter: &t.want.registrySecret}
+	}
 	return &ecs.RegisterTaskDefinitionInput{
 		Family:                  aws.String(t.family()),
 		NetworkMode:             types.NetworkModeAwsvpc,
@@ -321,7 +328,9 @@ func (t *TaskDefinition) definition() *ecs.RegisterTaskDefinitionInput {
 			Name:      &t.container,
 			Image:     aws.String(t.image.ID()),
 			Essential: aws.Bool(true),
-			User:      aws.String(bookapiUser + ":" + bookapiUser),
+
+			RepositoryCredentials: login,
+			User:                  aws.String(bookapiUser + ":" + bookapiUser),
 			// The agent behind ECS Exec writes to the root file system:
 			// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-exec.html
 			ReadonlyRootFilesystem: aws.Bool(!t.want.exec),
@@ -369,6 +378,15 @@ func digestOf(d *ecs.RegisterTaskDefinitionInput) string {
 	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:12])
+}
+
+// registrySecretOf is the ARN of the secret by which a container's image is pulled,
+// or "".
+func registrySecretOf(d types.ContainerDefinition) string {
+	if d.RepositoryCredentials == nil {
+		return ""
+	}
+	return aws.ToString(d.RepositoryCredentials.CredentialsParameter)
 }
 
 func withoutUnset(v any) any {
@@ -422,6 +440,7 @@ func taskDrift(live *types.TaskDefinition, tags map[string]string, want *ecs.Reg
 	}
 	w := want.ContainerDefinitions[0]
 	add("image", aws.ToString(have.Image), aws.ToString(w.Image))
+	add("registry-secret", registrySecretOf(have), registrySecretOf(w))
 	add("cpu", aws.ToString(live.Cpu), aws.ToString(want.Cpu))
 	add("memory", aws.ToString(live.Memory), aws.ToString(want.Memory))
 	if live.RuntimePlatform != nil {

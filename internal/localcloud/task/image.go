@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
@@ -66,22 +67,35 @@ func (c *Images) Clear() error {
 	return nil
 }
 
-// Pull makes an image's files ready. Its error reads as the stopped reason of a
+// Login opens a private registry.
+type Login struct {
+	Username string `json:"username"`
+	Password string `json:"password"`
+}
+
+// String hides the password from whatever prints a login.
+func (l Login) String() string { return l.Username + ":***" }
+
+// Pull makes an image's files ready; the zero login is none. Its error reads as the stopped reason of a
 // task whose image can't be pulled.
-func (c *Images) Pull(ctx context.Context, reference string, platform v1.Platform) (*Image, error) {
-	image, err := c.pull(ctx, reference, platform)
+func (c *Images) Pull(ctx context.Context, reference string, platform v1.Platform, login Login) (*Image, error) {
+	image, err := c.pull(ctx, reference, platform, login)
 	if err != nil {
 		return nil, pullError(reference, platform, err)
 	}
 	return image, nil
 }
 
-func (c *Images) pull(ctx context.Context, reference string, platform v1.Platform) (*Image, error) {
+func (c *Images) pull(ctx context.Context, reference string, platform v1.Platform, login Login) (*Image, error) {
 	ref, err := name.ParseReference(reference)
 	if err != nil {
 		return nil, err
 	}
-	remoteImage, err := remote.Image(ref, remote.WithContext(ctx), remote.WithPlatform(platform))
+	auth := authn.Anonymous
+	if login != (Login{}) {
+		auth = &authn.Basic{Username: login.Username, Password: login.Password}
+	}
+	remoteImage, err := remote.Image(ref, remote.WithContext(ctx), remote.WithPlatform(platform), remote.WithAuth(auth))
 	if err != nil {
 		return nil, err
 	}

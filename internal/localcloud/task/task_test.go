@@ -152,7 +152,7 @@ func TestFailuresReadAsECSWordsThem(t *testing.T) {
 	platform := v1.Platform{OS: "linux", Architecture: runtime.GOARCH}
 	other := v1.Platform{OS: "linux", Architecture: "riscv64"}
 	pull := func(ref string, platform v1.Platform) error {
-		_, err := w.images.Pull(t.Context(), ref, platform)
+		_, err := w.images.Pull(t.Context(), ref, platform, task.Login{})
 		return err
 	}
 	for _, c := range []struct {
@@ -168,7 +168,7 @@ func TestFailuresReadAsECSWordsThem(t *testing.T) {
 			t.Errorf("error %v, want %q in it", c.err, c.want)
 		}
 	}
-	image, err := w.images.Pull(t.Context(), w.host+"/app:v1", platform)
+	image, err := w.images.Pull(t.Context(), w.host+"/app:v1", platform, task.Login{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func TestHostileLayersStayInside(t *testing.T) {
 		ref := fmt.Sprintf("%s/app:hostile%d", w.host, i)
 		write(t, ref, layer(t, entries, nil), v1.Config{})
 		// Refused or kept inside: both are safe, writing outside is not.
-		_, err := w.images.Pull(t.Context(), ref, v1.Platform{OS: "linux", Architecture: runtime.GOARCH})
+		_, err := w.images.Pull(t.Context(), ref, v1.Platform{OS: "linux", Architecture: runtime.GOARCH}, task.Login{})
 		t.Logf("hostile layer %d: %v", i, err)
 		if _, err := os.Lstat(outside); err == nil {
 			t.Fatalf("hostile layer %d wrote %s", i, outside)
@@ -305,7 +305,7 @@ func write(t *testing.T, ref string, layer v1.Layer, config v1.Config) {
 
 func (w *world) run(t *testing.T, ref string, spec task.Spec) (*task.Container, *output) {
 	t.Helper()
-	image, err := w.images.Pull(t.Context(), w.host+"/"+ref, v1.Platform{OS: "linux", Architecture: runtime.GOARCH})
+	image, err := w.images.Pull(t.Context(), w.host+"/"+ref, v1.Platform{OS: "linux", Architecture: runtime.GOARCH}, task.Login{})
 	if err != nil {
 		t.Fatal(err)
 	}
