@@ -42,6 +42,11 @@ those of which only snapshots are left.`,
 			for _, f := range found {
 				stacks = append(stacks, listedStack{f, monthly(t, f)})
 			}
+			for _, x := range stacks {
+				if x.Denied != "" {
+					g.tell(s, "note: how stack %s is can't be told: these credentials are not allowed %s on it; 'bookctl policy --stack %s' prints a policy that is", x.Stack, x.Denied, x.Stack)
+				}
+			}
 			if g.output == "json" {
 				return json.NewEncoder(s.out).Encode(map[string]any{
 					"schema": schema, "type": "list", "account": t.account, "region": t.region, "stacks": stacks,
@@ -70,7 +75,7 @@ func monthly(t *target, s provision.Summary) *float64 {
 		return nil
 	}
 	snapshots, err := provision.SnapshotCost(t.region, s.GiB)
-	if err != nil || s.State == "partial" || s.State == "destroying" {
+	if err != nil || s.State == "partial" || s.State == "destroying" || s.State == "unknown" {
 		return nil
 	}
 	if s.State == "destroyed" {

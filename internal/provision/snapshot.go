@@ -2,6 +2,7 @@ package provision
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -268,7 +269,10 @@ func PurgeSnapshots(ctx context.Context, client *rds.Client, stack string, guard
 	if err != nil {
 		return nil, err
 	}
-	var removed []Snapshot
+	var (
+		removed []Snapshot
+		refused []error
+	)
 	for _, s := range all {
 		if s.Kind == AutomatedSnapshot {
 			continue
@@ -283,10 +287,15 @@ func PurgeSnapshots(ctx context.Context, client *rds.Client, stack string, guard
 		} else {
 			_, err = client.DeleteDBSnapshot(ctx, &rds.DeleteDBSnapshotInput{DBSnapshotIdentifier: &s.ID})
 		}
+		if _, denied := Denied(err); denied {
+			// A copy without tags is not in the policy: by its name it can be anybody's.
+			refused = append(refused, fmt.Errorf("delete %s %s: %w", s.Kind, s.ID, err))
+			continue
+		}
 		if err != nil && !isCode(err, "DBSnapshotNotFound", "DBInstanceAutomatedBackupNotFound") {
 			return removed, fmt.Errorf("delete %s %s: %w", s.Kind, s.ID, err)
 		}
 		removed = append(removed, s)
 	}
-	return removed, nil
+	return removed, errors.Join(refused...)
 }

@@ -23,7 +23,8 @@ import (
 type Summary struct {
 	Stack string `json:"stack"`
 	// State is "ready", "deploying", "failed", "partial" (not all of it is there),
-	// "destroying", or "destroyed" when nothing but snapshots is left.
+	// "destroying", "destroyed" when nothing but snapshots is left, or "unknown"
+	// when the caller may not look.
 	State string `json:"state"`
 	// Created is when the oldest part that tells was made; zero when none does.
 	Created  time.Time `json:"created,omitzero"`
@@ -35,6 +36,18 @@ type Summary struct {
 	GiB       int32 `json:"snapshotGib"`
 	// Settings are those that cost.
 	Settings Settings `json:"-"`
+	// Denied is what the caller may not do and would have to, to know the state.
+	Denied string `json:"denied,omitempty"`
+}
+
+// unseen marks a stack that the caller may not look at; it says whether that was
+// the error.
+func (s *Summary) unseen(err error) bool {
+	action, denied := Denied(err)
+	if denied {
+		s.State, s.Denied = "unknown", action
+	}
+	return denied
 }
 
 // Stacks lists the stacks of the account and region. They are found by the tag
@@ -62,12 +75,13 @@ func Stacks(ctx context.Context, c Clients) ([]Summary, error) {
 			continue
 		}
 		// The tagging API lists what is gone, too.
+		found := &Summary{Stack: name, Settings: DefaultSettings()}
 		there, err := Exist(ctx, c, name)
-		if err != nil {
+		if err != nil && !found.unseen(err) {
 			return nil, err
 		}
-		if there {
-			all[name] = &Summary{Stack: name, Settings: DefaultSettings()}
+		if there || err != nil {
+			all[name] = found
 		}
 	}
 	var (
@@ -80,7 +94,10 @@ func Stacks(ctx context.Context, c Clients) ([]Summary, error) {
 		wg.Go(func() {
 			slot <- struct{}{}
 			defer func() { <-slot }()
-			if err := s.read(ctx, c); err != nil {
+			if s.State != "" {
+				return // it may not be looked at
+			}
+			if err := s.read(ctx, c); err != nil && !s.unseen(err) {
 				mu.Lock()
 				defer mu.Unlock()
 				errs = append(errs, err)

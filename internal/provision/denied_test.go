@@ -1,0 +1,94 @@
+package provision_test
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
+	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
+
+	"github.com/bookctl/bookctl/internal/moto"
+	"github.com/bookctl/bookctl/internal/provision"
+)
+
+// refusing answers requests whose body has a text as IAM has them answered that
+// allows them not.
+type refusing struct{ text, answer string }
+
+func (r refusing) RoundTrip(req *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	if text := req.Header.Get("X-Amz-Target") + string(body); strings.Contains(text, r.text) {
+		return &http.Response{
+			StatusCode: http.StatusForbidden, Header: http.Header{"Content-Type": {"application/x-amz-json-1.1"}},
+			Body: io.NopCloser(strings.NewReader(r.answer)), Request: req,
+		}, nil
+	}
+	req.Body = io.NopCloser(bytes.NewReader(body))
+	return fresh.RoundTrip(req)
+}
+
+func refusingClients(endpoint string, r refusing) provision.Clients {
+	cfg := (&wire{}).config(endpoint)
+	cfg.HTTPClient = &http.Client{Transport: r}
+	return provision.NewClients(cfg)
+}
+
+// TestListGoesOnWithoutWhatItMayNotSee lists a stack whose service the caller may
+// not describe, as under another stack's policy.
+func TestListGoesOnWithoutWhatItMayNotSee(t *testing.T) {
+	t.Parallel()
+	endpoint := moto.Start(t)
+	_, err := (&wire{}).clients(endpoint).EC2.CreateVpc(t.Context(), &ec2.CreateVpcInput{CidrBlock: aws.String("10.0.0.0/16"), TagSpecifications: []ec2types.TagSpecification{{
+		ResourceType: ec2types.ResourceTypeVpc, Tags: []ec2types.Tag{{Key: aws.String(provision.TagStack), Value: aws.String("other")}},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := refusingClients(endpoint, refusing{"DescribeServices", `{"__type":"AccessDeniedException","message":"User: u is not authorized to perform: ecs:DescribeServices"}`})
+	found, err := provision.Stacks(t.Context(), c)
+	if err != nil || len(found) != 1 || found[0].Stack != "other" || found[0].State != "unknown" || found[0].Denied != "ecs:DescribeServices" {
+		t.Errorf("the list is %+v, %v", found, err)
+	}
+}
+
+// TestAPurgeGoesOnPastWhatItMayNotDelete has a copy without tags of the stack's own
+// snapshot, which the policy does not name.
+func TestAPurgeGoesOnPastWhatItMayNotDelete(t *testing.T) {
+	t.Parallel()
+	endpoint, ctx := moto.Start(t), t.Context()
+	c := (&wire{}).clients(endpoint)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	tags := []rdstypes.Tag{{Key: aws.String(provision.TagStack), Value: aws.String("book")}}
+	_, err := c.RDS.CreateDBInstance(ctx, &rds.CreateDBInstanceInput{
+		DBInstanceIdentifier: aws.String("book-database"), DBInstanceClass: aws.String("db.t4g.micro"), Engine: aws.String("postgres"), AllocatedStorage: aws.Int32(20),
+		MasterUsername: aws.String("bookapi"), MasterUserPassword: aws.String("password-of-a-test"), Tags: tags,
+	})
+	must(err)
+	for _, id := range []string{"a-copy", "b-own"} {
+		of := tags
+		if id == "a-copy" {
+			of = nil
+		}
+		_, err := c.RDS.CreateDBSnapshot(ctx, &rds.CreateDBSnapshotInput{DBInstanceIdentifier: aws.String("book-database"), DBSnapshotIdentifier: &id, Tags: of})
+		must(err)
+	}
+	denied := `<ErrorResponse><Error><Code>AccessDenied</Code><Message>not authorized to perform: rds:DeleteDBSnapshot</Message></Error></ErrorResponse>`
+	removed, err := provision.PurgeSnapshots(ctx, refusingClients(endpoint, refusing{"Action=DeleteDBSnapshot&DBSnapshotIdentifier=a-copy", denied}).RDS, "book", nil)
+	if len(removed) != 1 || removed[0].ID != "b-own" || err == nil || !strings.Contains(err.Error(), "a-copy") {
+		t.Errorf("removed %+v, %v", removed, err)
+	}
+}
