@@ -427,7 +427,7 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 			"leave --db-ca out, or build with --image build")
 	}
 	if want.Image == "" {
-		if u.authorities == nil && !image.HasDatabaseCA(t.region) {
+		if !t.local && u.authorities == nil && !image.HasDatabaseCA(t.region) { // the local cloud shows its tasks its own
 			return nil, advice.With(usageError{fmt.Errorf("the image that bookctl builds does not trust the databases of region %s", t.region)},
 				"give the region's authorities with --db-ca FILE (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html has them), or an image with --image that trusts them")
 		}

@@ -2,6 +2,7 @@ package localcloud
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -64,7 +65,11 @@ func (c *Cloud) verdict(requests []access.Request) (*access.Request, string) {
 		return nil, ""
 	}
 	for _, r := range requests {
-		if d := access.Decide(c.cfg.Policies, r); d != access.Allowed {
+		of := access.Request{Action: r.Action, Resource: r.Resource, Context: map[string][]string{
+			"aws:userid": {localUserID}, "aws:username": {"local"}, "aws:PrincipalArn": {c.callerARN()}, "aws:PrincipalAccount": {c.cfg.Account},
+		}}
+		maps.Copy(of.Context, r.Context)
+		if d := access.Decide(c.cfg.Policies, of); d != access.Allowed {
 			return &r, judge.Refusal(c.callerARN(), r, d)
 		}
 	}

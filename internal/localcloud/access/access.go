@@ -4,8 +4,8 @@
 //
 // It evaluates identity-based policies of one account, as
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
-// says. Policy variables and the operators for dates, addresses and binary
-// values are not evaluated; Policy.Unsupported names them.
+// says. The operators for dates, addresses and binary values are not evaluated;
+// Policy.Unsupported names them.
 package access
 
 import (
@@ -84,21 +84,9 @@ func Parse(document []byte) (Policy, error) {
 func (p Policy) Unsupported() []string {
 	found := map[string]bool{}
 	for _, s := range p.statements {
-		for operator, keys := range s.Condition {
+		for operator := range s.Condition {
 			if _, ok := operatorOf(operator); !ok {
 				found[operator] = true
-			}
-			for _, values := range keys {
-				for _, v := range values {
-					if strings.Contains(v, "${") {
-						found[v] = true
-					}
-				}
-			}
-		}
-		for _, r := range slices.Concat(s.Resource, s.NotResource) {
-			if strings.Contains(r, "${") {
-				found[r] = true
 			}
 		}
 	}
@@ -115,7 +103,7 @@ func Decide(policies []Policy, r Request) Decision {
 	for _, p := range policies {
 		for _, s := range p.statements {
 			deny := s.Effect == "Deny"
-			if !s.about(r) || !s.conditions(context, deny) {
+			if !s.about(r, context) || !s.conditions(context, deny) {
 				continue
 			}
 			if deny {
@@ -128,13 +116,16 @@ func Decide(policies []Policy, r Request) Decision {
 }
 
 // about says whether the statement is about the action and the resource.
-func (s statement) about(r Request) bool {
+func (s statement) about(r Request, context map[string][]string) bool {
 	action := strings.ToLower(r.Action)
 	fits := func(pattern string) bool { return Matches(strings.ToLower(pattern), action) }
 	if len(s.NotAction) > 0 && slices.ContainsFunc(s.NotAction, fits) || len(s.Action) > 0 && !slices.ContainsFunc(s.Action, fits) {
 		return false
 	}
-	named := func(pattern string) bool { return matchesARN(pattern, r.Resource) }
+	named := func(pattern string) bool {
+		filled, ok := fill(pattern, context)
+		return ok && matchesARN(filled, r.Resource)
+	}
 	if len(s.NotResource) > 0 {
 		return !slices.ContainsFunc(s.NotResource, named)
 	}
@@ -154,12 +145,44 @@ func (s statement) conditions(context map[string][]string, unknown bool) bool {
 		}
 		for key, values := range keys {
 			have, present := context[strings.ToLower(key)]
-			if !op.holds(have, present, values) {
+			filled := make([]string, 0, len(values))
+			for _, v := range values {
+				if f, ok := fill(v, context); ok {
+					filled = append(filled, f)
+				}
+			}
+			if !op.holds(have, present, filled) {
 				return false
 			}
 		}
 	}
 	return true
+}
+
+// fill puts the request's values for policy variables. It is false when the
+// request has none for one of them, with which nothing fits
+// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html).
+func fill(text string, context map[string][]string) (string, bool) {
+	var out strings.Builder
+	for {
+		before, rest, found := strings.Cut(text, "${")
+		out.WriteString(before)
+		if !found {
+			return out.String(), true
+		}
+		name, after, _ := strings.Cut(rest, "}")
+		name, otherwise, optional := strings.Cut(name, ",")
+		values := context[strings.ToLower(strings.TrimSpace(name))]
+		switch {
+		case len(values) == 1:
+			out.WriteString(values[0])
+		case optional:
+			out.WriteString(strings.Trim(otherwise, " '"))
+		default:
+			return "", false
+		}
+		text = after
+	}
 }
 
 // set is how an operator treats keys with several values:

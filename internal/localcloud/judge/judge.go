@@ -128,7 +128,10 @@ func (a *ask) add(action, resource string, of keys) {
 	service, _, _ := strings.Cut(action, ":")
 	for key, value := range a.Tags(resource) {
 		r.Context["aws:ResourceTag/"+key] = []string{value}
-		r.Context[service+":ResourceTag/"+key] = []string{value}
+		switch service {
+		case "ec2", "ecr", "ecs", "elasticloadbalancing", "iam": // have a key of their own for the same
+			r.Context[service+":ResourceTag/"+key] = []string{value}
+		}
 	}
 	if service == "iam" && action != "iam:CreateRole" && r.Context["iam:PermissionsBoundary"] == nil {
 		if boundary := a.Boundary(resource); boundary != "" {

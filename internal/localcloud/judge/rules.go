@@ -587,7 +587,7 @@ func change(a *ask) {
 func newSecret(a *ask) {
 	of := a.given()
 	of["secretsmanager:Name"] = a.texts("Name")
-	arn := a.ARN("secretsmanager", "secret:"+a.text("Name")+"-*")
+	arn := a.ARN("secretsmanager", "secret:"+a.text("Name")+"-??????")
 	a.own(arn, of)
 	a.tagNew(arn)
 }
@@ -606,7 +606,7 @@ func secret(of ...keysOf) rule {
 		}
 		arn := a.arn("secretsmanager", "secret:", id)
 		a.own(arn, all)
-		a.own(arn+"-*", all)
+		a.own(arn+"-??????", all)
 	}
 }
 
