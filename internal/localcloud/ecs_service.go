@@ -28,7 +28,9 @@ type ecsService struct {
 	ManagedTags   bool
 	Exec          bool
 	Rebalancing   types.AvailabilityZoneRebalancing
-	Tags          map[string]string
+	// Capacity, where there is any, stands in the place of the launch type.
+	Capacity []types.CapacityProviderStrategyItem `json:",omitempty"`
+	Tags     map[string]string
 
 	// Deployments begin with the primary one. None is changed in place, since
 	// Completed is a copy.
@@ -127,6 +129,17 @@ func rollout(in *types.DeploymentConfiguration, have types.DeploymentConfigurati
 		return have, fail("InvalidParameterException", "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments.")
 	}
 	return have, nil
+}
+
+// checkCapacity takes the capacity providers of Fargate, whose tasks run here as all
+// others do.
+func checkCapacity(strategy []types.CapacityProviderStrategyItem) error {
+	for _, c := range strategy {
+		if p := aws.ToString(c.CapacityProvider); p != "FARGATE" && p != "FARGATE_SPOT" {
+			return fail("InvalidParameterException", "The specified capacity provider '%s' was not found.", p)
+		}
+	}
+	return nil
 }
 
 func checkExisting(launch types.LaunchType, strategy types.SchedulingStrategy) error {
@@ -290,6 +303,12 @@ func (a ecsAPI) UpdateService(_ context.Context, in *ecs.UpdateServiceInput) (*e
 		return nil, err
 	}
 	s.Rebalancing = proposed.Rebalancing
+	if in.CapacityProviderStrategy != nil {
+		if err := checkCapacity(in.CapacityProviderStrategy); err != nil {
+			return nil, err
+		}
+		s.Capacity = in.CapacityProviderStrategy // an empty list goes back to the launch type
+	}
 	exec := aws.ToBool(overlay(in.EnableExecuteCommand, &s.Exec))
 	s.Rollout, s.Grace, s.Desired = config, overlay(in.HealthCheckGracePeriodSeconds, s.Grace), *overlay(in.DesiredCount, &s.Desired)
 	s.PropagateTags, s.ManagedTags = cmp.Or(in.PropagateTags, s.PropagateTags), *overlay(in.EnableECSManagedTags, &s.ManagedTags)
@@ -384,6 +403,9 @@ func (a ecsAPI) describeService(s *ecsService, tags bool) types.Service {
 	}
 	config := s.Rollout
 	d.DeploymentConfiguration = &config
+	if len(s.Capacity) > 0 {
+		d.CapacityProviderStrategy, d.LaunchType = s.Capacity, ""
+	}
 	if tags {
 		d.Tags = writeECSTags(s.Tags)
 	}

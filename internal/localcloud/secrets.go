@@ -34,6 +34,9 @@ type secret struct {
 	Changed     time.Time         `json:"changed"`
 	// Deletion is when it goes for good; zero: it was not deleted.
 	Deletion time.Time `json:"deletion,omitzero"`
+	// Rotating says that Rotation, the ARN of a function, is to replace its value.
+	Rotating bool   `json:"rotating,omitempty"`
+	Rotation string `json:"rotation,omitempty"`
 	// Token is the client token it was created with.
 	Token    string           `json:"token,omitempty"`
 	Versions []*secretVersion `json:"versions,omitempty"`
@@ -60,6 +63,7 @@ type secretsAPI struct{ *Cloud }
 func (c *Cloud) secretsService() service {
 	a := secretsAPI{c}
 	return service{model: "secretsmanager", signing: "secretsmanager", protocol: protocolJSON, operations: operations(
+		op("CancelRotateSecret", a.CancelRotateSecret),
 		op("CreateSecret", a.CreateSecret),
 		op("DeleteResourcePolicy", a.DeleteResourcePolicy),
 		op("DeleteSecret", a.DeleteSecret),
@@ -72,6 +76,7 @@ func (c *Cloud) secretsService() service {
 		op("PutResourcePolicy", a.PutResourcePolicy),
 		op("PutSecretValue", a.PutSecretValue),
 		op("RestoreSecret", a.RestoreSecret),
+		op("RotateSecret", a.RotateSecret),
 		op("TagResource", a.TagResource),
 		op("UntagResource", a.UntagResource),
 		op("UpdateSecret", a.UpdateSecret),
@@ -468,7 +473,35 @@ func (a secretsAPI) DescribeSecret(_ context.Context, in *secretsmanager.Describ
 	return &secretsmanager.DescribeSecretOutput{
 		ARN: aws.String(s.ARN), Name: aws.String(s.Name), Description: given(s.Description), KmsKeyId: given(s.KMSKey), CreatedDate: aws.Time(s.Created),
 		LastChangedDate: aws.Time(s.Changed), DeletedDate: s.deletion(), Tags: secretTags(s.Tags), VersionIdsToStages: s.stages(),
+		RotationEnabled: aws.Bool(s.Rotating), RotationLambdaARN: given(s.Rotation),
 	}, nil
+}
+
+// RotateSecret notes by what function a secret is to be rotated. The local cloud has
+// no functions, so none runs.
+func (a secretsAPI) RotateSecret(_ context.Context, in *secretsmanager.RotateSecretInput) (*secretsmanager.RotateSecretOutput, error) {
+	s, err := a.usable(in.SecretId)
+	if err != nil {
+		return nil, err
+	}
+	if in.RotationLambdaARN == nil && s.Rotation == "" {
+		return nil, fail("InvalidRequestException", "No Lambda rotation function ARN is associated with this secret.")
+	}
+	if aws.ToBool(in.RotateImmediately) || in.RotateImmediately == nil {
+		return nil, fail("InvalidRequestException", "The local cloud has no functions: say RotateImmediately false")
+	}
+	s.Rotating, s.Rotation = true, aws.ToString(overlay(in.RotationLambdaARN, &s.Rotation))
+	return &secretsmanager.RotateSecretOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name)}, nil
+}
+
+// CancelRotateSecret turns the rotation off, and remembers the function.
+func (a secretsAPI) CancelRotateSecret(_ context.Context, in *secretsmanager.CancelRotateSecretInput) (*secretsmanager.CancelRotateSecretOutput, error) {
+	s, err := a.usable(in.SecretId)
+	if err != nil {
+		return nil, err
+	}
+	s.Rotating = false
+	return &secretsmanager.CancelRotateSecretOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name)}, nil
 }
 
 func (a secretsAPI) ListSecretVersionIds(_ context.Context, in *secretsmanager.ListSecretVersionIdsInput) (*secretsmanager.ListSecretVersionIdsOutput, error) {

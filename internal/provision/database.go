@@ -1,9 +1,11 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -154,6 +156,8 @@ type liveDatabase struct {
 	logs              []string
 	secretVersion     string // whose password it has
 	connection        string // what the secret says of it, without the password
+	port              string // "" where it is not compared
+	managed           string // the secret by which RDS itself sets the password; "" for none
 }
 
 // instance fetches the live instance, or nil.
@@ -193,6 +197,12 @@ func (d *Database) Find(ctx context.Context) (graph.State, error) {
 			backups: aws.ToInt32(db.BackupRetentionPeriod), multiAZ: aws.ToBool(db.MultiAZ),
 			protected: aws.ToBool(db.DeletionProtection), insights: aws.ToBool(db.PerformanceInsightsEnabled),
 		},
+	}
+	if portOfItsOwn(db.Endpoint) {
+		live.port = decimal(db.Endpoint.Port)
+	}
+	if m := db.MasterUserSecret; m != nil {
+		live.managed = cmp.Or(aws.ToString(m.SecretArn), "RDS's own")
 	}
 	for _, g := range db.VpcSecurityGroups {
 		live.groups = append(live.groups, aws.ToString(g.VpcSecurityGroupId))
@@ -294,7 +304,21 @@ func (d *Database) Find(ctx context.Context) (graph.State, error) {
 func (d *Database) connected(c credentials, db *types.DBInstance) credentials {
 	c.Engine = d.secret.initial.Engine
 	c.Username, c.DBName = aws.ToString(db.MasterUsername), aws.ToString(db.DBName)
-	return c.at(db.Endpoint)
+	c = c.at(db.Endpoint)
+	if portOfItsOwn(db.Endpoint) {
+		c.Port = postgresPort // to which it goes back, where somebody has moved it
+	}
+	return c
+}
+
+// portOfItsOwn says whether a database answers at an address of its own. One on this
+// machine is an emulator's, and has whichever port was free.
+func portOfItsOwn(e *types.Endpoint) bool {
+	if e == nil || aws.ToString(e.Address) == "" || aws.ToInt32(e.Port) == 0 {
+		return false
+	}
+	address, err := netip.ParseAddr(*e.Address)
+	return *e.Address != "localhost" && (err != nil || !address.IsLoopback())
 }
 
 // databasePhase sorts RDS's statuses:
@@ -350,6 +374,11 @@ func databaseDrift(live, want liveDatabase) []graph.Change {
 		next = *live.scheduled
 	}
 	add("class", withPending(live.class, next.class), want.class, "")
+	if live.port != "" {
+		// The security groups let nobody through to another one.
+		add("port", live.port, strconv.Itoa(postgresPort), "")
+	}
+	add("password-managed-by", live.managed, "", "RDS sets the password by itself, and the tasks have that of the stack's secret: turn it off with 'aws rds modify-db-instance --no-manage-master-user-password' and a new password, and then 'bookctl db rotate-password'")
 	out = append(out, storageDrift(live, want)...)
 	add("backup-retention", withPending(days(live.backups), days(next.backups)), days(want.backups), "")
 	add("multi-az", withPending(strconv.FormatBool(live.multiAZ), strconv.FormatBool(next.multiAZ)), strconv.FormatBool(want.multiAZ), "")
@@ -386,6 +415,8 @@ func downtime(c graph.Change, live liveDatabase) string {
 		return ""
 	case c.Field == "class" && live.multiAZ:
 		return "the database is away for one or two minutes, while its standby takes over"
+	case c.Field == "port":
+		return "the database restarts meanwhile"
 	case c.Field == "class", c.Field == "version", c.Field == "backup-retention" && (c.Have == none || c.Want == none):
 		return "the database is away for some minutes meanwhile"
 	}
@@ -582,6 +613,7 @@ func (d *Database) change(ctx context.Context, changes []graph.Change) error {
 		},
 		"storage-limit":       func() { in.MaxAllocatedStorage = &most },
 		"backup-retention":    func() { in.BackupRetentionPeriod = &d.want.backups },
+		"port":                func() { in.DBPortNumber = aws.Int32(postgresPort) },
 		"multi-az":            func() { in.MultiAZ = &d.want.multiAZ },
 		"deletion-protection": func() { in.DeletionProtection = &d.want.protected },
 		"insights":            func() { in.EnablePerformanceInsights = &d.want.insights },

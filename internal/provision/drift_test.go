@@ -224,9 +224,10 @@ func TestScalingDrift(t *testing.T) {
 		live, want liveScaling
 	}{
 		{"", want, want},
-		{"tasks: 1 to 4 → 2 to 4", liveScaling{bounds{1, 4}, want.policies}, want},
-		{"policy cpu: C 90 → C 60", liveScaling{want.bounds, map[string]string{"cpu": "C 90"}}, want},
-		{"policy cpu: (none) → C 60; policy theirs: D 1 → (none)", liveScaling{want.bounds, map[string]string{"theirs": "D 1"}}, want},
+		{"tasks: 1 to 4 → 2 to 4", liveScaling{bounds: bounds{1, 4}, policies: want.policies}, want},
+		{"policy cpu: C 90 → C 60", liveScaling{bounds: want.bounds, policies: map[string]string{"cpu": "C 90"}}, want},
+		{"policy cpu: (none) → C 60; policy theirs: D 1 → (none)", liveScaling{bounds: want.bounds, policies: map[string]string{"theirs": "D 1"}}, want},
+		{"suspended: out → (none)", liveScaling{bounds: want.bounds, policies: want.policies, suspended: "out"}, want},
 		{"tasks: 2 to 4 → (none)", want, liveScaling{policies: map[string]string{}}},
 	} {
 		if got := shown(scalingDrift(test.live, test.want)); got != test.drift {

@@ -22,6 +22,7 @@ type network struct {
 	subnets *survey[types.Subnet]
 	tables  *survey[types.RouteTable]
 	groups  *survey[types.SecurityGroup] // those of the VPC
+	acls    *survey[types.NetworkAcl]    // those of the VPC
 }
 
 func newNetwork(i identity, client *ec2.Client, seen *glances) network {

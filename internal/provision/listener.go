@@ -61,6 +61,8 @@ type liveListener struct {
 	action   string
 	secured  string            // certificate and TLS policy
 	recorded []graph.Change    // how the load balancer's tags differ that hold the settings of its listeners
+	clients  string            // what of them is asked for
+	rules    map[string]string // ARN of each rule before the default action, and what it does
 	extra    map[string]string // ARN of each stranger's, and what it does
 }
 
@@ -110,7 +112,11 @@ func (l *Listener) Find(ctx context.Context) (graph.State, error) {
 	ours := all[at]
 	live := liveListener{
 		tags: tags[aws.ToString(ours.ListenerArn)], port: aws.ToInt32(ours.Port), protocol: string(ours.Protocol),
-		action: describeActions(ours.DefaultActions), secured: describeTLS(ours.Certificates, ours.SslPolicy), extra: map[string]string{},
+		action: describeActions(ours.DefaultActions), secured: describeTLS(ours.Certificates, ours.SslPolicy),
+		clients: describeClients(ours.MutualAuthentication), extra: map[string]string{},
+	}
+	if live.rules, err = l.rules(ctx, ours.ListenerArn); err != nil {
+		return graph.State{}, err
 	}
 	for i, x := range all {
 		if l.main && i != at && !slices.Contains(l.beside, named(x)) {
@@ -126,17 +132,68 @@ func (l *Listener) Find(ctx context.Context) (graph.State, error) {
 	}, nil
 }
 
+// rules are those of a listener that are asked before its default action. A listener
+// of bookctl's has none: one that somebody made takes requests away from the tasks.
+func (l *Listener) rules(ctx context.Context, listener *string) (map[string]string, error) {
+	out := map[string]string{}
+	for in := (&elb.DescribeRulesInput{ListenerArn: listener}); ; {
+		page, err := l.elb.DescribeRules(ctx, in)
+		if isCode(err, "ListenerNotFound") {
+			return out, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("describe the rules of the listener on port %d of %s: %w", l.want.port, l.lb.loadBalancerName(), err)
+		}
+		for _, r := range page.Rules {
+			if !aws.ToBool(r.IsDefault) {
+				out[aws.ToString(r.RuleArn)] = describeRule(r)
+			}
+		}
+		if page.NextMarker == nil {
+			return out, nil
+		}
+		in.Marker = page.NextMarker
+	}
+}
+
+func describeRule(r types.Rule) string {
+	var when []string
+	for _, c := range r.Conditions {
+		values := c.Values
+		switch {
+		case c.PathPatternConfig != nil:
+			values = c.PathPatternConfig.Values
+		case c.HostHeaderConfig != nil:
+			values = c.HostHeaderConfig.Values
+		}
+		when = append(when, aws.ToString(c.Field)+" "+strings.Join(values, " or "))
+	}
+	return fmt.Sprintf("%s: %s for %s", aws.ToString(r.Priority), describeActions(r.Actions), strings.Join(when, ", "))
+}
+
+// describeClients says what a listener asks of its clients' certificates; "" for
+// nothing.
+func describeClients(m *types.MutualAuthenticationAttributes) string {
+	if m == nil || aws.ToString(m.Mode) == "off" {
+		return ""
+	}
+	return aws.ToString(m.Mode)
+}
+
 // describeActions says in one word per action what a listener does.
 func describeActions(actions []types.Action) string {
 	var out []string
 	for _, a := range actions {
 		text := string(a.Type)
 		switch {
-		case a.TargetGroupArn != nil:
+		case a.TargetGroupArn != nil && a.ForwardConfig == nil:
 			text += " " + *a.TargetGroupArn
 		case a.ForwardConfig != nil:
 			for _, t := range a.ForwardConfig.TargetGroups {
 				text += " " + aws.ToString(t.TargetGroupArn)
+			}
+			if s := a.ForwardConfig.TargetGroupStickinessConfig; s != nil && aws.ToBool(s.Enabled) {
+				text += " (sticky)"
 			}
 		case a.RedirectConfig != nil:
 			r := a.RedirectConfig
@@ -185,7 +242,10 @@ func (l *Listener) wanted() liveListener {
 	return liveListener{tags: l.tags(l.Name()), port: l.want.port, protocol: string(l.want.protocol), action: describeActions(l.actions()), secured: describeTLS(l.tls())}
 }
 
-const extraListener = "extra listener "
+const (
+	extraListener = "extra listener "
+	extraRuleOf   = "extra rule "
+)
 
 func listenerDrift(live, want liveListener) []graph.Change {
 	out := tagDrift(live.tags, want.tags)
@@ -202,6 +262,12 @@ func listenerDrift(live, want liveListener) []graph.Change {
 		out = append(out, graph.Change{Field: "tls", Have: live.secured, Want: want.secured})
 	}
 	out = append(out, live.recorded...)
+	if live.clients != want.clients {
+		out = append(out, graph.Change{Field: "mutual-authentication", Have: live.clients, Want: want.clients})
+	}
+	for arn, what := range live.rules {
+		out = append(out, graph.Change{Field: extraRuleOf + arn, Have: what})
+	}
 	for arn, what := range live.extra {
 		out = append(out, graph.Change{Field: extraListener + arn, Have: what})
 	}
@@ -227,12 +293,15 @@ func (l *Listener) Create(ctx context.Context) (string, error) {
 // Update closes what should not be open, then mends tags, port and action.
 func (l *Listener) Update(ctx context.Context, changes []graph.Change) error {
 	for _, c := range changes {
-		arn, ok := strings.CutPrefix(c.Field, extraListener)
-		if !ok {
-			continue
+		if arn, ok := strings.CutPrefix(c.Field, extraListener); ok {
+			if err := l.remove(ctx, arn); err != nil {
+				return err
+			}
 		}
-		if err := l.remove(ctx, arn); err != nil {
-			return err
+		if arn, ok := strings.CutPrefix(c.Field, extraRuleOf); ok {
+			if _, err := l.elb.DeleteRule(ctx, &elb.DeleteRuleInput{RuleArn: &arn}); err != nil && !isCode(err, "RuleNotFound") {
+				return fmt.Errorf("delete rule %s: %w", arn, err)
+			}
 		}
 	}
 	if hasTagDrift(changes) {
@@ -240,12 +309,16 @@ func (l *Listener) Update(ctx context.Context, changes []graph.Change) error {
 			return err
 		}
 	}
-	if hasField(changes, "port") || hasField(changes, "protocol") || hasField(changes, "default-action") || hasField(changes, "tls") {
+	if hasField(changes, "port") || hasField(changes, "protocol") || hasField(changes, "default-action") || hasField(changes, "tls") || hasField(changes, "mutual-authentication") {
 		certificates, policy := l.tls()
-		_, err := l.elb.ModifyListener(ctx, &elb.ModifyListenerInput{
+		in := &elb.ModifyListenerInput{
 			Certificates: certificates, SslPolicy: policy,
 			ListenerArn: aws.String(l.ID()), Port: &l.want.port, Protocol: l.want.protocol, DefaultActions: l.actions(),
-		})
+		}
+		if hasField(changes, "mutual-authentication") {
+			in.MutualAuthentication = &types.MutualAuthenticationAttributes{Mode: aws.String("off")}
+		}
+		_, err := l.elb.ModifyListener(ctx, in)
 		if err != nil {
 			return fmt.Errorf("modify %s of the listener of %s: %w", graph.Fields(changes), l.lb.loadBalancerName(), err)
 		}

@@ -119,6 +119,7 @@ func (l *LoadBalancer) noteName(live *types.LoadBalancer) {
 type liveLoadBalancer struct {
 	tags       map[string]string
 	scheme     string
+	addresses  string // of IP
 	groups     []string
 	subnets    []string
 	attributes map[string]string
@@ -139,7 +140,7 @@ func (l *LoadBalancer) Find(ctx context.Context) (graph.State, error) {
 		return graph.State{}, fmt.Errorf("describe the attributes of load balancer %s: %w", l.loadBalancerName(), err)
 	}
 	live := liveLoadBalancer{
-		tags: tags, scheme: string(lb.Scheme), groups: lb.SecurityGroups,
+		tags: tags, scheme: string(lb.Scheme), addresses: string(lb.IpAddressType), groups: lb.SecurityGroups,
 		attributes: readTags(attributes.Attributes, func(a types.LoadBalancerAttribute) (*string, *string) { return a.Key, a.Value }),
 	}
 	for _, z := range lb.AvailabilityZones {
@@ -202,9 +203,26 @@ const (
 	deletionProtection = "deletion_protection.enabled"
 )
 
+// balancerDefaults are the attributes that decide what reaches the tasks, and stay as
+// AWS sets them.
+var balancerDefaults = map[string]string{
+	"client_keep_alive.seconds":                                "3600",
+	"ipv6.deny_all_igw_traffic":                                "false",
+	"load_balancing.cross_zone.enabled":                        "true",
+	"routing.http.desync_mitigation_mode":                      "defensive",
+	"routing.http.preserve_host_header.enabled":                "false",
+	"routing.http.x_amzn_tls_version_and_cipher_suite.enabled": "false",
+	"routing.http.xff_client_port.enabled":                     "false",
+	"routing.http.xff_header_processing.mode":                  "append",
+	"routing.http2.enabled":                                    "true",
+	"waf.fail_open.enabled":                                    "false",
+	"zonal_shift.config.enabled":                               "false",
+}
+
 func (l *LoadBalancer) wanted() liveLoadBalancer {
 	w := liveLoadBalancer{
 		tags: l.tags(l.Name()), scheme: string(types.LoadBalancerSchemeEnumInternetFacing), groups: []string{l.group.ID()},
+		addresses: string(types.IpAddressTypeIpv4),
 		attributes: map[string]string{
 			dropInvalidHeaders: "true",
 			idleTimeout:        "60", // bookapi keeps idle connections for longer
@@ -243,9 +261,13 @@ func loadBalancerDrift(live, want liveLoadBalancer) []graph.Change {
 	if live.scheme != want.scheme {
 		out = append(out, graph.Change{Field: "scheme", Have: live.scheme, Want: want.scheme, Refused: "a load balancer keeps its scheme"})
 	}
+	if live.addresses != want.addresses && live.addresses != "" {
+		out = append(out, graph.Change{Field: "address-type", Have: live.addresses, Want: want.addresses})
+	}
 	out = append(out, setDrift("security-groups", live.groups, want.groups)...)
 	out = append(out, setDrift("subnets", live.subnets, want.subnets)...)
 	out = append(out, attributeDrift(live.attributes, want.attributes)...)
+	out = append(out, defaultDrift(live.attributes, balancerDefaults)...)
 	sortChanges(out)
 	return out
 }
@@ -265,6 +287,18 @@ func attributeDrift(have, want map[string]string) []graph.Change {
 	for _, k := range slices.Sorted(maps.Keys(want)) {
 		if have[k] != want[k] {
 			out = append(out, graph.Change{Field: k, Have: have[k], Want: want[k]})
+		}
+	}
+	return out
+}
+
+// defaultDrift compares attributes that stay as AWS sets them, where they are
+// reported: regions and emulators learn of new ones at different times.
+func defaultDrift(have, defaults map[string]string) []graph.Change {
+	var out []graph.Change
+	for _, k := range slices.Sorted(maps.Keys(defaults)) {
+		if v, said := have[k]; said && v != "" && v != defaults[k] {
+			out = append(out, graph.Change{Field: k, Have: v, Want: defaults[k]})
 		}
 	}
 	return out
@@ -307,10 +341,17 @@ func (l *LoadBalancer) Update(ctx context.Context, changes []graph.Change) error
 			return fail("subnets", err)
 		}
 	}
+	if hasField(changes, "address-type") {
+		if _, err := l.elb.SetIpAddressType(ctx, &elb.SetIpAddressTypeInput{LoadBalancerArn: arn, IpAddressType: types.IpAddressTypeIpv4}); err != nil {
+			return fail("address type", err)
+		}
+	}
 	var set []types.LoadBalancerAttribute
-	for _, k := range slices.Sorted(maps.Keys(want.attributes)) {
-		if hasField(changes, k) {
-			set = append(set, types.LoadBalancerAttribute{Key: &k, Value: aws.String(want.attributes[k])})
+	for _, attributes := range []map[string]string{want.attributes, balancerDefaults} {
+		for _, k := range slices.Sorted(maps.Keys(attributes)) {
+			if hasField(changes, k) {
+				set = append(set, types.LoadBalancerAttribute{Key: &k, Value: aws.String(attributes[k])})
+			}
 		}
 	}
 	if set == nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -88,6 +89,12 @@ func (l *LogGroup) Find(ctx context.Context) (graph.State, error) {
 				want = live
 			}
 			st.Drift = logGroupDrift(tags, live, l.tags(l.Name()), want)
+			if g.LogGroupClass == types.LogGroupClassDelivery {
+				st.Drift = append(st.Drift, graph.Change{
+					Field: "class", Have: string(g.LogGroupClass), Want: string(types.LogGroupClassStandard),
+					Refused: "it takes no output of tasks, and a log group keeps its class: delete it, and the next 'bookctl up' makes it anew",
+				})
+			}
 			return st, nil
 		}
 	}

@@ -66,7 +66,7 @@ var (
 var grants = []grant{
 	// The load balancer's service asks with the caller's permissions for what the
 	// code does not: addresses and attributes of the account.
-	{why: "ReadNetwork", service: "ec2", actions: "DescribeAccountAttributes DescribeAddresses DescribeAvailabilityZones DescribeInternetGateways DescribeNetworkInterfaces " +
+	{why: "ReadNetwork", service: "ec2", actions: "DescribeAccountAttributes DescribeAddresses DescribeAvailabilityZones DescribeDhcpOptions DescribeInternetGateways DescribeNetworkAcls DescribeNetworkInterfaces " +
 		"DescribeRouteTables DescribeSecurityGroupRules DescribeSecurityGroups DescribeSubnets DescribeVpcAttribute DescribeVpcs"},
 	// Without it, destroy finds only by waiting what holds the network.
 	{why: "FindHolders", service: "ec2", actions: "DescribeEgressOnlyInternetGateways DescribeNatGateways DescribeNetworkAcls DescribeTransitGatewayVpcAttachments " +
@@ -86,15 +86,21 @@ var grants = []grant{
 	{why: "CloseDefaultGroup", service: "ec2", actions: "RevokeSecurityGroupEgress RevokeSecurityGroupIngress", resources: networkParts("security-group"),
 		when: condition{"Null": {stackTag: {"true"}}}},
 
+	// Nor have the VPC's network ACL and the account's DHCP options a tag.
+	{why: "OpenDefaultACL", service: "ec2", actions: "AssociateDhcpOptions CreateNetworkAclEntry DeleteNetworkAclEntry ReplaceNetworkAclAssociation",
+		resources: networkParts("dhcp-options", "network-acl"), when: condition{"Null": {stackTag: {"true"}}}},
+	{why: "MoveToDefaultACL", service: "ec2", actions: "AssociateDhcpOptions ReplaceNetworkAclAssociation", resources: networkParts("subnet", "vpc"), when: ours},
+
 	// Without it, status asks more, and list misses a stack that has no VPC.
 	{why: "FindTagged", service: "tag", actions: "GetResources"},
 
-	{why: "ReadBalancing", service: "elasticloadbalancing", actions: "DescribeListeners DescribeLoadBalancerAttributes DescribeLoadBalancers DescribeTags " +
+	{why: "ReadBalancing", service: "elasticloadbalancing", actions: "DescribeListeners DescribeLoadBalancerAttributes DescribeLoadBalancers DescribeRules DescribeTags " +
 		"DescribeTargetGroupAttributes DescribeTargetGroups DescribeTargetHealth"},
-	{why: "Balancing", service: "elasticloadbalancing", actions: "AddTags CreateListener CreateLoadBalancer CreateTargetGroup DeleteListener DeleteLoadBalancer DeleteTargetGroup " +
-		"ModifyListener ModifyLoadBalancerAttributes ModifyTargetGroup ModifyTargetGroupAttributes SetSecurityGroups SetSubnets",
+	{why: "Balancing", service: "elasticloadbalancing", actions: "AddTags CreateListener CreateLoadBalancer CreateTargetGroup DeleteListener DeleteLoadBalancer DeleteRule DeleteTargetGroup " +
+		"ModifyListener ModifyLoadBalancerAttributes ModifyTargetGroup ModifyTargetGroupAttributes SetIpAddressType SetSecurityGroups SetSubnets",
 		resources: []string{
 			"arn:{p}:elasticloadbalancing:{r}:{a}:loadbalancer/app/{s}-lb/*", "arn:{p}:elasticloadbalancing:{r}:{a}:listener/app/{s}-lb/*",
+			"arn:{p}:elasticloadbalancing:{r}:{a}:listener-rule/app/{s}-lb/*",
 			"arn:{p}:elasticloadbalancing:{r}:{a}:targetgroup/{s}-tasks/*",
 		}},
 
@@ -129,7 +135,7 @@ var grants = []grant{
 
 	{why: "ReadSecrets", service: "secretsmanager", actions: "GetRandomPassword ListSecrets"},
 	// The ARN of a secret ends with six characters that it gets when it is made.
-	{why: "Secret", service: "secretsmanager", actions: "CreateSecret DeleteSecret DescribeSecret GetSecretValue PutSecretValue RestoreSecret TagResource",
+	{why: "Secret", service: "secretsmanager", actions: "CancelRotateSecret CreateSecret DeleteSecret DescribeSecret GetSecretValue PutSecretValue RestoreSecret TagResource",
 		resources: []string{"arn:{p}:secretsmanager:{r}:{a}:secret:{s}/database", "arn:{p}:secretsmanager:{r}:{a}:secret:{s}/database-??????"}},
 
 	{why: "ReadLogs", service: "logs", actions: "DescribeLogGroups", resources: []string{"arn:{p}:logs:{r}:{a}:log-group:*"}},

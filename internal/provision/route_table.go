@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -41,8 +42,9 @@ func newRouteTable(n network, name string, vpc *VPC, gateway *InternetGateway, s
 type liveRoutes struct {
 	tags    map[string]string
 	vpc     string
-	out     string          // the gateway of the default route, "" for none
-	subnets map[string]bool // associated
+	out     string            // where the default route leads, "" for none
+	extra   map[string]string // destination of each other route, and where it leads
+	subnets map[string]bool   // associated
 }
 
 // Find looks the table up by its tags.
@@ -57,9 +59,14 @@ func (r *RouteTable) Find(ctx context.Context) (graph.State, error) {
 	if t == nil || err != nil {
 		return absent, err
 	}
-	live := liveRoutes{tags: tagMap(t.Tags), vpc: aws.ToString(t.VpcId), subnets: map[string]bool{}}
-	if route := defaultRoute(t); route != nil {
-		live.out = aws.ToString(route.GatewayId)
+	live := liveRoutes{tags: tagMap(t.Tags), vpc: aws.ToString(t.VpcId), extra: map[string]string{}, subnets: map[string]bool{}}
+	for _, route := range t.Routes {
+		switch to := aws.ToString(route.DestinationCidrBlock); {
+		case to == anywhere:
+			live.out = leadsTo(route)
+		case to != "" && route.Origin == types.RouteOriginCreateRoute && aws.ToString(route.GatewayId) != "local":
+			live.extra[to] = leadsTo(route)
+		}
 	}
 	for _, a := range t.Associations {
 		live.subnets[aws.ToString(a.SubnetId)] = true
@@ -89,6 +96,24 @@ func defaultRoute(t *types.RouteTable) *types.Route {
 	return nil
 }
 
+// leadsTo is the target of a route. A blackhole's is gone, or no longer of the VPC.
+func leadsTo(r types.Route) string {
+	to := ""
+	for _, target := range []*string{
+		r.GatewayId, r.NatGatewayId, r.TransitGatewayId, r.VpcPeeringConnectionId, r.EgressOnlyInternetGatewayId,
+		r.CarrierGatewayId, r.LocalGatewayId, r.CoreNetworkArn, r.OdbNetworkArn, r.NetworkInterfaceId, r.InstanceId,
+	} {
+		if target != nil {
+			to = *target
+			break
+		}
+	}
+	if r.State == types.RouteStateBlackhole {
+		to += " (blackhole)"
+	}
+	return to
+}
+
 func (r *RouteTable) wanted() liveRoutes {
 	w := liveRoutes{vpc: r.vpc.ID(), subnets: map[string]bool{}}
 	if r.gateway != nil {
@@ -99,6 +124,10 @@ func (r *RouteTable) wanted() liveRoutes {
 	}
 	return w
 }
+
+// extraRoute begins the field of a route that nobody asked for: it takes traffic away
+// from where it is to go, or opens a way that should not be.
+const extraRoute = "extra route: "
 
 // associationField begins the field that says which subnet is not with the
 // table.
@@ -111,6 +140,9 @@ func routeDrift(live, want liveRoutes, tags map[string]string) []graph.Change {
 	}
 	if live.out != want.out {
 		out = append(out, graph.Change{Field: "default-route", Have: live.out, Want: want.out})
+	}
+	for to, target := range live.extra {
+		out = append(out, graph.Change{Field: extraRoute + to, Have: target})
 	}
 	for id := range want.subnets {
 		if !live.subnets[id] {
@@ -152,6 +184,15 @@ func (r *RouteTable) Update(ctx context.Context, changes []graph.Change) error {
 	if hasField(changes, "default-route") {
 		if err := r.route(ctx); err != nil {
 			return err
+		}
+	}
+	for _, c := range changes {
+		to, ok := strings.CutPrefix(c.Field, extraRoute)
+		if !ok {
+			continue
+		}
+		if _, err := r.ec2.DeleteRoute(ctx, &ec2.DeleteRouteInput{RouteTableId: aws.String(r.ID()), DestinationCidrBlock: &to}); err != nil && !notFound(err) {
+			return fmt.Errorf("delete the route of %s to %s: %w", r.ID(), to, err)
 		}
 	}
 	for _, s := range r.subnets {

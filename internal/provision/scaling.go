@@ -72,7 +72,8 @@ func (s *Scaling) resourceID() *string {
 // liveScaling is what drift compares.
 type liveScaling struct {
 	bounds
-	policies map[string]string
+	suspended string // what of it is
+	policies  map[string]string
 }
 
 // Find looks up the scaling of the service.
@@ -107,6 +108,7 @@ func (s *Scaling) Find(ctx context.Context) (graph.State, error) {
 			want.bounds = live.bounds
 		}
 	}
+	live.suspended = describeSuspension(target.SuspendedState)
 	pages := scaling.NewDescribeScalingPoliciesPaginator(s.scaling, &scaling.DescribeScalingPoliciesInput{
 		ServiceNamespace: types.ServiceNamespaceEcs, ResourceId: s.resourceID(), ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
 	})
@@ -192,12 +194,43 @@ func (s *Scaling) inForce(ctx context.Context) (bounds, error) {
 	return live, nil
 }
 
+// describeSuspension says what of a scaling somebody has suspended; "" for nothing.
+func describeSuspension(s *types.SuspendedState) string {
+	if s == nil {
+		return ""
+	}
+	var out []string
+	for _, x := range []struct {
+		what string
+		is   *bool
+	}{{"in", s.DynamicScalingInSuspended}, {"out", s.DynamicScalingOutSuspended}, {"by schedule", s.ScheduledScalingSuspended}} {
+		if aws.ToBool(x.is) {
+			out = append(out, x.what)
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
 func describePolicy(c *types.TargetTrackingScalingPolicyConfiguration) string {
 	if c == nil || c.PredefinedMetricSpecification == nil {
 		return "not target tracking of a predefined metric"
 	}
 	m := c.PredefinedMetricSpecification
-	return strings.TrimSpace(fmt.Sprintf("%s %g %s", m.PredefinedMetricType, aws.ToFloat64(c.TargetValue), aws.ToString(m.ResourceLabel)))
+	text := strings.TrimSpace(fmt.Sprintf("%s %g %s", m.PredefinedMetricType, aws.ToFloat64(c.TargetValue), aws.ToString(m.ResourceLabel)))
+	if aws.ToBool(c.DisableScaleIn) {
+		text += ", only out"
+	}
+	for _, x := range []struct {
+		what    string
+		seconds *int32
+	}{{"out", c.ScaleOutCooldown}, {"in", c.ScaleInCooldown}} {
+		// ECS's default, which AWS reports or leaves out:
+		// https://docs.aws.amazon.com/autoscaling/application/APIReference/API_TargetTrackingScalingPolicyConfiguration.html
+		if x.seconds != nil && *x.seconds != 300 {
+			text += fmt.Sprintf(", %d s between scaling %s", *x.seconds, x.what)
+		}
+	}
+	return text
 }
 
 // policies are the wanted policies by name.
@@ -243,6 +276,9 @@ func scalingDrift(live, want liveScaling) []graph.Change {
 	if live.bounds != want.bounds {
 		out = append(out, graph.Change{Field: "tasks", Have: live.String(), Want: want.String()})
 	}
+	if live.suspended != "" {
+		out = append(out, graph.Change{Field: "suspended", Have: live.suspended})
+	}
 	names := map[string]bool{}
 	for _, m := range []map[string]string{live.policies, want.policies} {
 		for name := range m {
@@ -265,9 +301,11 @@ func (s *Scaling) Create(ctx context.Context) (string, error) {
 
 // register sets the bounds. It takes tags only for what is not registered yet.
 func (s *Scaling) register(ctx context.Context, tags map[string]string) (string, error) {
+	no := aws.Bool(false)
 	out, err := s.scaling.RegisterScalableTarget(ctx, &scaling.RegisterScalableTargetInput{
 		ServiceNamespace: types.ServiceNamespaceEcs, ResourceId: s.resourceID(), ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
 		MinCapacity: &s.want.min, MaxCapacity: &s.want.max, Tags: tags,
+		SuspendedState: &types.SuspendedState{DynamicScalingInSuspended: no, DynamicScalingOutSuspended: no, ScheduledScalingSuspended: no},
 	})
 	if err != nil {
 		return "", fmt.Errorf("scale %s from %s: %w", s.service.serviceName(), s.want, err)
@@ -287,7 +325,7 @@ func (s *Scaling) change(ctx context.Context, changes []graph.Change) error {
 	if s.want.max == 0 {
 		return s.Delete(ctx)
 	}
-	if hasField(changes, "tasks") {
+	if hasField(changes, "tasks") || hasField(changes, "suspended") {
 		if _, err := s.register(ctx, nil); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -52,6 +53,15 @@ func (s *Secret) Find(ctx context.Context) (graph.State, error) {
 		st.Drift = append(st.Drift, graph.Change{Field: "deletion", Have: "scheduled", Want: "none"})
 		st.Note = "scheduled for deletion"
 	}
+	if aws.ToBool(out.RotationEnabled) {
+		st.Drift = append(st.Drift, graph.Change{Field: "rotation", Have: cmp.Or(aws.ToString(out.RotationLambdaARN), "on"), Want: "off"})
+	}
+	if k := aws.ToString(out.KmsKeyId); k != "" && !strings.HasSuffix(k, "alias/aws/secretsmanager") {
+		st.Drift = append(st.Drift, graph.Change{
+			Field: "kms-key", Have: k, Want: "AWS's own",
+			Refused: "the tasks' execution role may not decrypt with it, so no task would start: 'aws secretsmanager update-secret --secret-id " + s.secretName() + " --kms-key-id alias/aws/secretsmanager' goes back",
+		})
+	}
 	s.valued.Store(hasCurrent(out.VersionIdsToStages) && out.DeletedDate == nil)
 	if !hasCurrent(out.VersionIdsToStages) {
 		st.Drift = append(st.Drift, graph.Change{Field: "value", Want: "generated"})
@@ -98,6 +108,13 @@ func (s *Secret) Update(ctx context.Context, changes []graph.Change) error {
 	if hasTagDrift(changes) {
 		if _, err := s.secrets.TagResource(ctx, &secretsmanager.TagResourceInput{SecretId: id, Tags: secretTags(s.tags(s.Name()))}); err != nil {
 			return fmt.Errorf("tag secret %s: %w", s.secretName(), err)
+		}
+	}
+	if hasField(changes, "rotation") {
+		// Whoever rotates the password leaves running tasks with the last one; 'bookctl db
+		// rotate-password' replaces them.
+		if _, err := s.secrets.CancelRotateSecret(ctx, &secretsmanager.CancelRotateSecretInput{SecretId: id}); err != nil {
+			return fmt.Errorf("turn off the rotation of secret %s: %w", s.secretName(), err)
 		}
 	}
 	if hasField(changes, "value") {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -39,6 +40,7 @@ type Service struct {
 	wait       bool                                  // for the rollout to be over
 	ours       atomic.Bool                           // the service found is the stack's
 	last       atomic.Pointer[types.Service]
+	sickSince  atomic.Pointer[time.Time] // when a look first found no healthy target
 
 	mu         sync.Mutex
 	deployment string    // id of the rollout that this run started or joined
@@ -111,6 +113,7 @@ type liveService struct {
 	propagate     string
 	exec          bool
 	rollout       map[string]string // how rollouts go; nil where the answer does not say
+	foreign       map[string]string // what somebody else has set, and bookctl never does
 	failedRollout string            // why the rollout of exactly this failed before this run
 	recordedCount string
 	secretVersion string // of the secret, that the tasks were started with
@@ -211,10 +214,46 @@ func (s *Service) Find(ctx context.Context) (graph.State, error) {
 	if _, recorded := tags[tagLogDays]; !recorded && want.tags[tagLogDays] == strconv.Itoa(int(DefaultSettings().LogDays)) {
 		delete(want.tags, tagLogDays) // a stack of before that setting has the default
 	}
+	if st.Phase == graph.Ready && s.wait && s.ours.Load() && completed(live) != "" && live.DesiredCount > 0 {
+		if err := s.awaitHealthy(ctx, &st); err != nil {
+			return graph.State{}, err
+		}
+	}
 	if st.Drift = serviceDrift(have, want); len(st.Drift) > 0 {
+		s.sickSince.Store(nil)
 		st.Phase = graph.Ready // a rollout on its way can be changed, and need not end first
 	}
 	return st, nil
+}
+
+// sickPatience is how long a service that ECS calls complete may have no healthy
+// target, before a run gives it up: time for a task that ECS replaces to be pulled,
+// started and checked.
+const sickPatience = 5 * time.Minute
+
+// awaitHealthy holds a service back that ECS calls complete while the load balancer
+// finds none of its tasks healthy: it does not serve, whatever its rollout says.
+func (s *Service) awaitHealthy(ctx context.Context, st *graph.State) error {
+	targets, err := s.targets.health(ctx)
+	if err != nil {
+		return err
+	}
+	why := "no target is registered"
+	for _, t := range targets {
+		switch t.Health {
+		case string(elbtypes.TargetHealthStateEnumHealthy), string(elbtypes.TargetHealthStateEnumUnavailable):
+			s.sickSince.Store(nil)
+			return nil
+		}
+		why = strings.TrimSuffix("target "+t.Address+" is "+t.Health+": "+t.Description, ": ")
+	}
+	now := time.Now()
+	s.sickSince.CompareAndSwap(nil, &now)
+	st.Phase, st.Note = graph.Pending, st.Note+", and none is healthy: "+why
+	if time.Since(*s.sickSince.Load()) > sickPatience {
+		st.Phase = graph.Broken
+	}
+	return nil
 }
 
 // describe returns the service, or nil when there is none. An INACTIVE one is
@@ -344,7 +383,7 @@ func asLiveService(live *types.Service, tags map[string]string) liveService {
 	l := liveService{
 		tags: tags, definition: aws.ToString(live.TaskDefinition), launch: string(live.LaunchType), desired: live.DesiredCount,
 		propagate: string(live.PropagateTags), exec: live.EnableExecuteCommand, recordedCount: tags[tagCount],
-		secretVersion: tags[TagSecretVersion], beside: begunBeside(live),
+		secretVersion: tags[TagSecretVersion], beside: begunBeside(live), foreign: describeForeign(live),
 	}
 	if n := live.NetworkConfiguration; n != nil && n.AwsvpcConfiguration != nil {
 		l.subnets, l.groups = n.AwsvpcConfiguration.Subnets, n.AwsvpcConfiguration.SecurityGroups
@@ -360,9 +399,66 @@ func asLiveService(live *types.Service, tags map[string]string) liveService {
 func describeTargets(balancers []types.LoadBalancer) string {
 	var out []string
 	for _, b := range balancers {
-		out = append(out, fmt.Sprintf("%s %s:%d", aws.ToString(b.TargetGroupArn), aws.ToString(b.ContainerName), aws.ToInt32(b.ContainerPort)))
+		text := fmt.Sprintf("%s %s:%d", aws.ToString(b.TargetGroupArn)+aws.ToString(b.LoadBalancerName), aws.ToString(b.ContainerName), aws.ToInt32(b.ContainerPort))
+		if a := b.AdvancedConfiguration; a != nil {
+			text += " beside " + aws.ToString(a.AlternateTargetGroupArn)
+		}
+		out = append(out, text)
 	}
 	return strings.Join(out, ", ")
+}
+
+// What a service can have that bookctl never gives it, and that decides where its
+// tasks run, how they are replaced and who reaches them.
+const (
+	fieldCapacity   = "capacity-providers"
+	fieldPlatform   = "platform-version"
+	fieldController = "deployment-controller"
+	fieldStrategy   = "deployment-strategy"
+	fieldAlarms     = "deployment-alarms"
+	fieldHooks      = "lifecycle-hooks"
+	fieldRegistries = "service-registries"
+	fieldConnect    = "service-connect"
+	fieldLattice    = "vpc-lattice"
+)
+
+// describeForeign says which of those a service has.
+func describeForeign(live *types.Service) map[string]string {
+	out := map[string]string{}
+	for _, c := range live.CapacityProviderStrategy {
+		out[fieldCapacity] = strings.TrimSpace(out[fieldCapacity] + " " + aws.ToString(c.CapacityProvider))
+	}
+	// 1.4.0 has been LATEST since 2020; secrets by their key need it:
+	// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/platform-fargate.html
+	if v := aws.ToString(live.PlatformVersion); v != "" && v != "LATEST" && v != "1.4.0" {
+		out[fieldPlatform] = v
+	}
+	if c := live.DeploymentController; c != nil && c.Type != "" && c.Type != types.DeploymentControllerTypeEcs {
+		out[fieldController] = string(c.Type)
+	}
+	if c := live.DeploymentConfiguration; c != nil {
+		if c.Strategy != "" && c.Strategy != types.DeploymentStrategyRolling {
+			out[fieldStrategy] = string(c.Strategy)
+		}
+		if c.Alarms != nil && c.Alarms.Enable {
+			out[fieldAlarms] = strings.TrimSpace("on " + strings.Join(c.Alarms.AlarmNames, " "))
+		}
+		if n := len(c.LifecycleHooks); n > 0 {
+			out[fieldHooks] = strconv.Itoa(n)
+		}
+	}
+	for _, r := range live.ServiceRegistries {
+		out[fieldRegistries] = strings.TrimSpace(out[fieldRegistries] + " " + aws.ToString(r.RegistryArn))
+	}
+	if p := deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Status) == "PRIMARY" }); p != nil {
+		if c := p.ServiceConnectConfiguration; c != nil && c.Enabled {
+			out[fieldConnect] = strings.TrimSpace("on " + aws.ToString(c.Namespace))
+		}
+		for _, l := range p.VpcLatticeConfigurations {
+			out[fieldLattice] = strings.TrimSpace(out[fieldLattice] + " " + aws.ToString(l.TargetGroupArn))
+		}
+	}
+	return out
 }
 
 func describeRollout(c *types.DeploymentConfiguration, grace *int32, managedTags bool) map[string]string {
@@ -436,7 +532,10 @@ func serviceDrift(live, want liveService) []graph.Change {
 			out = append(out, graph.Change{Field: field, Have: have, Want: want})
 		}
 	}
-	if live.launch != want.launch {
+	for _, field := range slices.Sorted(maps.Keys(live.foreign)) {
+		add(field, live.foreign[field], "")
+	}
+	if live.launch != want.launch && live.foreign[fieldCapacity] == "" { // with a strategy there is no launch type
 		out = append(out, graph.Change{Field: "launch-type", Have: live.launch, Want: want.launch, Refused: "a service keeps its launch type"})
 	}
 	add("task-definition", short(live.definition), short(want.definition))
@@ -547,7 +646,13 @@ func (s *Service) change(ctx context.Context, changes []graph.Change) error {
 	}
 	in := &ecs.UpdateServiceInput{Cluster: aws.String(s.cluster.clusterName()), Service: aws.String(s.serviceName())}
 	network := func() { in.NetworkConfiguration = s.network() }
-	rollout := func() { in.DeploymentConfiguration = rolloutConfiguration() }
+	foreign := func() *types.DeploymentConfiguration {
+		if in.DeploymentConfiguration == nil {
+			in.DeploymentConfiguration = rolloutConfiguration()
+		}
+		return in.DeploymentConfiguration
+	}
+	rollout := func() { foreign() }
 	set := map[string]func(){
 		"task-definition": func() { in.TaskDefinition = aws.String(s.definition.ID()) },
 		"count":           func() {}, // see below
@@ -561,6 +666,18 @@ func (s *Service) change(ctx context.Context, changes []graph.Change) error {
 		"maximum-running": rollout,
 		fieldGrace:        func() { in.HealthCheckGracePeriodSeconds = aws.Int32(gracePeriod) },
 		"managed-tags":    func() { in.EnableECSManagedTags = aws.Bool(true) },
+		// An empty list goes back to the launch type, and starts no deployment.
+		fieldCapacity: func() {
+			in.CapacityProviderStrategy, in.ForceNewDeployment = []types.CapacityProviderStrategyItem{}, true
+		},
+		fieldPlatform:   func() { in.PlatformVersion = aws.String("LATEST") },
+		fieldController: func() { in.DeploymentController = &types.DeploymentController{Type: types.DeploymentControllerTypeEcs} },
+		fieldStrategy:   func() { foreign().Strategy = types.DeploymentStrategyRolling },
+		fieldAlarms:     func() { foreign().Alarms = &types.DeploymentAlarms{AlarmNames: []string{}} },
+		fieldHooks:      func() { foreign().LifecycleHooks = []types.DeploymentLifecycleHook{} },
+		fieldRegistries: func() { in.ServiceRegistries = []types.ServiceRegistry{} },
+		fieldConnect:    func() { in.ServiceConnectConfiguration = &types.ServiceConnectConfiguration{} },
+		fieldLattice:    func() { in.VpcLatticeConfigurations = []types.VpcLatticeConfiguration{} },
 		// Only new tasks can be entered, or no longer be.
 		"exec":       func() { in.EnableExecuteCommand, in.ForceNewDeployment = &s.want.exec, true },
 		"deployment": func() { in.ForceNewDeployment = true },

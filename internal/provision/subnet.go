@@ -22,6 +22,9 @@ type Subnet struct {
 	vpc  *VPC
 	want subnetSpec
 	last atomic.Pointer[types.Subnet] // as it was found
+	// astray says that the last look found it with another network ACL than the
+	// VPC's own: one look that finds it there is enough.
+	looked, astray atomic.Bool
 }
 
 type subnetSpec struct {
@@ -38,7 +41,8 @@ type liveSubnet struct {
 	subnetSpec
 	tags   map[string]string
 	vpc    string
-	public bool // it gives addresses
+	public bool   // it gives addresses
+	acl    string // of somebody's choice; "" for the VPC's own
 }
 
 // Find looks the subnet up by its tags.
@@ -62,12 +66,49 @@ func (s *Subnet) Find(ctx context.Context) (graph.State, error) {
 		vpc:    aws.ToString(sub.VpcId),
 		public: aws.ToBool(sub.MapPublicIpOnLaunch),
 	}
+	if !s.looked.Swap(true) || s.astray.Load() {
+		if live.acl, err = s.otherACL(ctx, aws.ToString(sub.SubnetId)); err != nil {
+			return graph.State{}, err
+		}
+		s.astray.Store(live.acl != "")
+	}
 	st := graph.State{Phase: graph.Ready, ID: aws.ToString(sub.SubnetId), Owner: live.tags[TagStack], Note: string(sub.State)}
 	if sub.State == types.SubnetStatePending {
 		st.Phase = graph.Pending
 	}
 	st.Drift = subnetDrift(live, s.want, s.vpc.ID(), s.tags(s.Name()))
 	return st, nil
+}
+
+// otherACL is the network ACL that a subnet is with, if it is not the VPC's own.
+func (s *Subnet) otherACL(ctx context.Context, id string) (string, error) {
+	all, err := s.acls.look(ctx, s.Name())
+	if err != nil {
+		return "", err
+	}
+	acl, _ := association(all, id)
+	if own := defaultACL(all); own == nil || acl == aws.ToString(own.NetworkAclId) {
+		return "", nil
+	}
+	return acl, nil
+}
+
+// withOwnACL moves the subnet to the VPC's own network ACL.
+func (s *Subnet) withOwnACL(ctx context.Context) error {
+	all, err := s.acls.look(ctx, s.Name())
+	if err != nil {
+		return err
+	}
+	_, from := association(all, s.ID())
+	to := defaultACL(all)
+	if from == "" || to == nil {
+		return nil
+	}
+	in := &ec2.ReplaceNetworkAclAssociationInput{AssociationId: &from, NetworkAclId: to.NetworkAclId}
+	if _, err := s.ec2.ReplaceNetworkAclAssociation(ctx, in); err != nil && !notFound(err) {
+		return fmt.Errorf("move %s to network ACL %s: %w", s.ID(), aws.ToString(to.NetworkAclId), err)
+	}
+	return nil
 }
 
 func subnetDrift(live liveSubnet, want subnetSpec, vpc string, tags map[string]string) []graph.Change {
@@ -82,6 +123,9 @@ func subnetDrift(live liveSubnet, want subnetSpec, vpc string, tags map[string]s
 	}
 	if live.public {
 		out = append(out, graph.Change{Field: "public-addresses", Have: "true", Want: "false"})
+	}
+	if live.acl != "" {
+		out = append(out, graph.Change{Field: "network-acl", Have: live.acl, Want: "the VPC's default"})
 	}
 	sortChanges(out)
 	return out
@@ -142,6 +186,9 @@ func (s *Subnet) Update(ctx context.Context, changes []graph.Change) error {
 		if _, err := s.ec2.ModifySubnetAttribute(ctx, in); err != nil {
 			return fmt.Errorf("set public addresses of %s: %w", id, err)
 		}
+	}
+	if hasField(changes, "network-acl") {
+		return s.withOwnACL(ctx)
 	}
 	return nil
 }

@@ -41,7 +41,9 @@ func (t *TargetGroup) groupName() string { return t.name("tasks") }
 // up: a check that asks the database would have every task replaced when the
 // database is out.
 var targetHealthCheck = map[string]string{
+	"health-check":          "true",
 	"health-check-path":     "/startupz", // and not /readyz: an outage of the database must not recycle every task
+	"health-check-port":     "traffic-port",
 	"health-check-protocol": "HTTP",
 	"health-check-interval": "5",
 	"health-check-timeout":  "3",
@@ -58,11 +60,26 @@ const deregistrationDelay = "deregistration_delay.timeout_seconds"
 // ended, instead of after 300 s.
 var targetAttributes = map[string]string{deregistrationDelay: "10"}
 
+// targetDefaults are the attributes that decide which task gets a request, and stay
+// as AWS sets them. An endpoint that does not report one has not changed it.
+var targetDefaults = map[string]string{
+	"load_balancing.algorithm.type":                                                  "round_robin",
+	"load_balancing.algorithm.anomaly_mitigation":                                    "off",
+	"load_balancing.cross_zone.enabled":                                              "use_load_balancer_configuration",
+	"slow_start.duration_seconds":                                                    "0",
+	"stickiness.enabled":                                                             "false",
+	"target_group_health.dns_failover.minimum_healthy_targets.count":                 "1",
+	"target_group_health.dns_failover.minimum_healthy_targets.percentage":            "off",
+	"target_group_health.unhealthy_state_routing.minimum_healthy_targets.count":      "1",
+	"target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage": "off",
+}
+
 // liveTargetGroup is what drift compares.
 type liveTargetGroup struct {
 	tags              map[string]string
 	kind, vpc         string
-	protocol          string
+	protocol, version string // of HTTP
+	addresses         string // of IP
 	port              int32
 	check, attributes map[string]string
 }
@@ -83,7 +100,10 @@ func (t *TargetGroup) Find(ctx context.Context) (graph.State, error) {
 	}
 	live := liveTargetGroup{
 		tags: tags, kind: string(tg.TargetType), vpc: aws.ToString(tg.VpcId), protocol: string(tg.Protocol), port: aws.ToInt32(tg.Port),
+		version: aws.ToString(tg.ProtocolVersion), addresses: string(tg.IpAddressType),
 		check: map[string]string{
+			"health-check":          strconv.FormatBool(tg.HealthCheckEnabled == nil || *tg.HealthCheckEnabled),
+			"health-check-port":     aws.ToString(tg.HealthCheckPort),
 			"health-check-path":     aws.ToString(tg.HealthCheckPath),
 			"health-check-protocol": string(tg.HealthCheckProtocol),
 			"health-check-interval": decimal(tg.HealthCheckIntervalSeconds),
@@ -95,6 +115,9 @@ func (t *TargetGroup) Find(ctx context.Context) (graph.State, error) {
 	}
 	if tg.Matcher != nil {
 		live.check["healthy-codes"] = aws.ToString(tg.Matcher.HttpCode)
+		if tg.Matcher.GrpcCode != nil {
+			live.check["healthy-codes"] += " and of gRPC " + *tg.Matcher.GrpcCode
+		}
 	}
 	return graph.State{Phase: graph.Ready, ID: arn, Owner: live.tags[TagStack], Drift: targetGroupDrift(live, t.wanted())}, nil
 }
@@ -141,6 +164,7 @@ func number(s string) *int32 {
 func (t *TargetGroup) wanted() liveTargetGroup {
 	return liveTargetGroup{
 		tags: t.tags(t.Name()), kind: string(types.TargetTypeEnumIp), vpc: t.vpc.ID(), protocol: string(types.ProtocolEnumHttp), port: t.port,
+		version: "HTTP1", addresses: string(types.TargetGroupIpAddressTypeEnumIpv4),
 		check: targetHealthCheck, attributes: targetAttributes,
 	}
 }
@@ -155,9 +179,16 @@ func targetGroupDrift(live, want liveTargetGroup) []graph.Change {
 	fixed("target type", live.kind, want.kind)
 	fixed("vpc", live.vpc, want.vpc)
 	fixed("protocol", live.protocol, want.protocol)
+	if live.version != "" { // older emulators don't say
+		fixed("protocol-version", live.version, want.version)
+	}
+	if live.addresses != "" {
+		fixed("address-type", live.addresses, want.addresses)
+	}
 	fixed("port", strconv.Itoa(int(live.port)), strconv.Itoa(int(want.port)))
 	out = append(out, attributeDrift(live.check, want.check)...)
 	out = append(out, attributeDrift(live.attributes, want.attributes)...)
+	out = append(out, defaultDrift(live.attributes, targetDefaults)...)
 	sortChanges(out)
 	return out
 }
@@ -168,7 +199,7 @@ func (t *TargetGroup) Create(ctx context.Context) (string, error) {
 	out, err := t.elb.CreateTargetGroup(ctx, &elb.CreateTargetGroupInput{
 		Name: aws.String(t.groupName()), TargetType: types.TargetTypeEnumIp, VpcId: aws.String(t.vpc.ID()),
 		Protocol: types.ProtocolEnumHttp, Port: &t.port,
-		HealthCheckEnabled: aws.Bool(true), HealthCheckPath: aws.String(c["health-check-path"]), HealthCheckProtocol: types.ProtocolEnumHttp,
+		HealthCheckEnabled: aws.Bool(true), HealthCheckPath: aws.String(c["health-check-path"]), HealthCheckProtocol: types.ProtocolEnumHttp, HealthCheckPort: aws.String(c["health-check-port"]),
 		HealthCheckIntervalSeconds: number(c["health-check-interval"]), HealthCheckTimeoutSeconds: number(c["health-check-timeout"]),
 		HealthyThresholdCount: number(c["healthy-threshold"]), UnhealthyThresholdCount: number(c["unhealthy-threshold"]),
 		Matcher: &types.Matcher{HttpCode: aws.String(c["healthy-codes"])}, Tags: elbTags(t.tags(t.Name())),
@@ -190,7 +221,7 @@ func (t *TargetGroup) Update(ctx context.Context, changes []graph.Change) error 
 	if slices.ContainsFunc(changes, func(c graph.Change) bool { return targetHealthCheck[c.Field] != "" }) {
 		c := targetHealthCheck
 		_, err := t.elb.ModifyTargetGroup(ctx, &elb.ModifyTargetGroupInput{
-			TargetGroupArn: arn, HealthCheckEnabled: aws.Bool(true), HealthCheckPath: aws.String(c["health-check-path"]), HealthCheckProtocol: types.ProtocolEnumHttp,
+			TargetGroupArn: arn, HealthCheckEnabled: aws.Bool(true), HealthCheckPath: aws.String(c["health-check-path"]), HealthCheckProtocol: types.ProtocolEnumHttp, HealthCheckPort: aws.String(c["health-check-port"]),
 			HealthCheckIntervalSeconds: number(c["health-check-interval"]), HealthCheckTimeoutSeconds: number(c["health-check-timeout"]),
 			HealthyThresholdCount: number(c["healthy-threshold"]), UnhealthyThresholdCount: number(c["unhealthy-threshold"]),
 			Matcher: &types.Matcher{HttpCode: aws.String(c["healthy-codes"])},
@@ -200,9 +231,11 @@ func (t *TargetGroup) Update(ctx context.Context, changes []graph.Change) error 
 		}
 	}
 	var set []types.TargetGroupAttribute
-	for _, k := range slices.Sorted(maps.Keys(targetAttributes)) {
-		if hasField(changes, k) {
-			set = append(set, types.TargetGroupAttribute{Key: &k, Value: aws.String(targetAttributes[k])})
+	for _, want := range []map[string]string{targetAttributes, targetDefaults} {
+		for _, k := range slices.Sorted(maps.Keys(want)) {
+			if hasField(changes, k) {
+				set = append(set, types.TargetGroupAttribute{Key: &k, Value: aws.String(want[k])})
+			}
 		}
 	}
 	if set == nil {

@@ -38,7 +38,7 @@ var table = spreadOut(map[string][]rule{
 	"application-autoscaling:TagResource UntagResource":                                                 {on("", "ResourceARN", request)},
 
 	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
-	"ec2:DescribeAccountAttributes DescribeAddresses DescribeAvailabilityZones DescribeInstances DescribeInternetGateways DescribeNatGateways " +
+	"ec2:DescribeAccountAttributes DescribeAddresses DescribeAvailabilityZones DescribeDhcpOptions DescribeInstances DescribeInternetGateways DescribeNatGateways " +
 		"DescribeNetworkAcls DescribeNetworkInterfaces DescribeRegions DescribeRouteTables DescribeSecurityGroupRules DescribeSecurityGroups " +
 		"DescribeSnapshots DescribeSubnets DescribeTags DescribeVolumes DescribeVpcEndpoints DescribeVpcs": {everywhere},
 	"ec2:DeleteVpc DescribeVpcAttribute ModifyVpcAttribute": {on("vpc/", "VpcId")},
@@ -81,6 +81,11 @@ var table = spreadOut(map[string][]rule{
 	"ec2:UpdateSecurityGroupRuleDescriptionsEgress UpdateSecurityGroupRuleDescriptionsIngress": {on("security-group/", "GroupId")},
 	"ec2:ModifySecurityGroupRules": {on("security-group/", "GroupId"), on("security-group-rule/", "SecurityGroupRules.SecurityGroupRuleId")},
 	"ec2:CreateTags DeleteTags":    {ec2Things},
+	"ec2:AssociateDhcpOptions":     {on("dhcp-options/", "DhcpOptionsId"), on("vpc/", "VpcId")},
+	"ec2:CreateDhcpOptions":        {made("dhcp-options/*")},
+	"ec2:DeleteDhcpOptions":        {on("dhcp-options/", "DhcpOptionsId")},
+	"ec2:CreateNetworkAcl":         {made("network-acl/*"), on("vpc/", "VpcId")},
+	"ec2:CreateNetworkAclEntry DeleteNetworkAcl DeleteNetworkAclEntry ReplaceNetworkAclAssociation ReplaceNetworkAclEntry": {on("network-acl/", "NetworkAclId")},
 
 	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html
 	"ecr:GetAuthorizationToken": {everywhere},
@@ -202,7 +207,7 @@ var table = spreadOut(map[string][]rule{
 	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecretsmanager.html
 	"secretsmanager:GetRandomPassword ListSecrets": {everywhere},
 	"secretsmanager:CreateSecret":                  {newSecret},
-	"secretsmanager:DeleteResourcePolicy DeleteSecret DescribeSecret GetResourcePolicy GetSecretValue ListSecretVersionIds PutResourcePolicy PutSecretValue RestoreSecret " +
+	"secretsmanager:CancelRotateSecret DeleteResourcePolicy DeleteSecret DescribeSecret GetResourcePolicy GetSecretValue ListSecretVersionIds PutResourcePolicy PutSecretValue RestoreSecret RotateSecret " +
 		"UpdateSecret UpdateSecretVersionStage": {secret()},
 	"secretsmanager:TagResource UntagResource": {secret(request)},
 
