@@ -102,6 +102,8 @@ func TestDatabaseDrift(t *testing.T) {
 		"storage can't shrink":          {live: func(d *liveDatabase) { d.storage = 30 }, fields: []string{"storage"}, refused: true},
 		"grown by RDS":                  {live: func(d *liveDatabase) { d.storage, d.maxStorage = 30, 100 }, want: func(d *liveDatabase) { d.maxStorage = 100 }},
 		"a growth limit":                {want: func(d *liveDatabase) { d.maxStorage = 100 }, fields: []string{"storage-limit"}},
+		"on another port":               {live: func(d *liveDatabase) { d.port = "5433" }, fields: []string{"port"}},
+		"a password that RDS sets":      {live: func(d *liveDatabase) { d.managed = "arn" }, fields: []string{"password-managed-by"}, refused: true},
 		"made public":                   {live: func(d *liveDatabase) { d.public = true }, fields: []string{"public"}},
 		"never encrypted":               {live: func(d *liveDatabase) { d.encrypted = false }, fields: []string{"encrypted"}, refused: true},
 		"tags not copied":               {live: func(d *liveDatabase) { d.copyTags = false }, fields: []string{"copy-tags"}},
