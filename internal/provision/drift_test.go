@@ -46,7 +46,7 @@ func TestTagDrift(t *testing.T) {
 func TestServiceDrift(t *testing.T) {
 	t.Parallel()
 	want := liveService{
-		tags: ownTags, definition: "arn:aws:ecs:r:1:task-definition/book-bookapi:7", launch: "FARGATE", desired: 2, recordedCount: "2", secretVersion: "v2",
+		tags: ownTags, definition: "arn:aws:ecs:r:1:task-definition/book-bookapi:7", launch: "FARGATE", desired: 2, recordedCount: "2", secretVersion: "v2", kept: true,
 		subnets: []string{"subnet-a", "subnet-b"}, groups: []string{"sg-1"}, publicAddress: "ENABLED", targets: "tg bookapi:8080", propagate: "SERVICE",
 		rollout: describeRollout(rolloutConfiguration(), aws.Int32(gracePeriod), true),
 	}
