@@ -81,11 +81,6 @@ var table = spreadOut(map[string][]rule{
 	"ec2:UpdateSecurityGroupRuleDescriptionsEgress UpdateSecurityGroupRuleDescriptionsIngress": {on("security-group/", "GroupId")},
 	"ec2:ModifySecurityGroupRules": {on("security-group/", "GroupId"), on("security-group-rule/", "SecurityGroupRules.SecurityGroupRuleId")},
 	"ec2:CreateTags DeleteTags":    {ec2Things},
-	"ec2:AssociateDhcpOptions":     {on("dhcp-options/", "DhcpOptionsId"), on("vpc/", "VpcId")},
-	"ec2:CreateDhcpOptions":        {made("dhcp-options/*")},
-	"ec2:DeleteDhcpOptions":        {on("dhcp-options/", "DhcpOptionsId")},
-	"ec2:CreateNetworkAcl":         {made("network-acl/*"), on("vpc/", "VpcId")},
-	"ec2:CreateNetworkAclEntry DeleteNetworkAcl DeleteNetworkAclEntry ReplaceNetworkAclAssociation ReplaceNetworkAclEntry": {on("network-acl/", "NetworkAclId")},
 
 	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html
 	"ecr:GetAuthorizationToken": {everywhere},
