@@ -57,9 +57,9 @@ var table = spreadOut(map[string][]rule{
 	"ec2:DisassociateRouteTable":                                {association},
 	"ec2:ReplaceRouteTableAssociation":                          {on("route-table/", "RouteTableId"), association},
 	"ec2:DeleteSubnet ModifySubnetAttribute":                    {on("subnet/", "SubnetId")},
-	"ec2:DeleteSecurityGroup RevokeSecurityGroupEgress RevokeSecurityGroupIngress":                                                                      {on("security-group/", "GroupId")},
-	"ec2:AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress":                                                                                    {on("security-group/", "GroupId"), newRules},
-	"ec2:DescribeDhcpOptions DescribeEgressOnlyInternetGateways DescribeTransitGatewayVpcAttachments DescribeVpcPeeringConnections DescribeVpnGateways": {everywhere},
+	"ec2:DeleteSecurityGroup RevokeSecurityGroupEgress RevokeSecurityGroupIngress":                                                  {on("security-group/", "GroupId")},
+	"ec2:AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress":                                                                {on("security-group/", "GroupId"), newRules},
+	"ec2:DescribeEgressOnlyInternetGateways DescribeTransitGatewayVpcAttachments DescribeVpcPeeringConnections DescribeVpnGateways": {everywhere},
 	"ec2:CreateDhcpOptions":               {made("dhcp-options/*")},
 	"ec2:AssociateDhcpOptions":            {on("dhcp-options/", "DhcpOptionsId"), on("vpc/", "VpcId")},
 	"ec2:DeleteDhcpOptions":               {on("dhcp-options/", "DhcpOptionsId")},
@@ -220,7 +220,8 @@ var table = spreadOut(map[string][]rule{
 
 	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonresourcegrouptaggingapi.html
 	"tag:GetResources GetTagKeys GetTagValues": {everywhere},
-	"tag:TagResources UntagResources":          {everywhere}, // and the service's own, which is not asked here
+	"tag:TagResources":                         {everywhere, ownTagging(addsTags)},
+	"tag:UntagResources":                       {everywhere, ownTagging(removesTags)},
 
 	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awspricelist.html
 	"pricing:DescribeServices GetAttributeValues GetProducts": {everywhere},
@@ -232,6 +233,9 @@ func spreadOut(short map[string][]rule) map[string][]rule {
 	for actions, rules := range short {
 		service, names, _ := strings.Cut(actions, ":")
 		for name := range strings.FieldsSeq(names) {
+			if _, twice := out[service+":"+name]; twice {
+				panic(service + ":" + name + " has two rules") // a mistake in the table
+			}
 			out[service+":"+name] = rules
 		}
 	}
