@@ -145,7 +145,7 @@ func TestTheImageInUseIsKept(t *testing.T) {
 		repository.push(true)
 	}
 	s.up("--source", changedSource(t))
-	all, marked = repository.kept()
+	_, marked = repository.kept()
 	if len(marked) != 10 || !slices.Contains(marked, first) || slices.Contains(marked, oldest) {
 		t.Errorf("%d images are marked, want 10 with %s and without %s: %v", len(marked), first, oldest, marked)
 	}

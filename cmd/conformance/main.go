@@ -125,11 +125,8 @@ func locate(ctx context.Context, endpoint, program, dir string) (place, error) {
 		at.config, at.tasks, at.name = cfg, true, "AWS, "+cfg.Region
 		return at, err
 	}
-	at.env = append(at.env, "AWS_ENDPOINT_URL="+endpoint)
-	for _, x := range []string{"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION=us-east-1"} {
-		// An emulator takes any keys, and yours are not for it.
-		at.env = append(at.env, x)
-	}
+	// An emulator takes any keys, and yours are not for it.
+	at.env = append(at.env, "AWS_ENDPOINT_URL="+endpoint, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION=us-east-1")
 	at.config = aws.Config{Region: "us-east-1", BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")}
 	return at, nil
 }
@@ -278,7 +275,7 @@ func write(path, text string) error {
 		_, err := io.WriteString(os.Stdout, text)
 		return err
 	}
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil { //nolint:gosec // for everybody to read
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	fmt.Fprintln(os.Stderr, "The report is in "+path)

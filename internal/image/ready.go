@@ -131,18 +131,18 @@ func (l Lookup) get(ctx context.Context, ref name.Reference, options ...remote.O
 	if !isStatus(err, refusals...) {
 		return got, registryError("read image", ref.Name(), err)
 	}
-	secret := "give tasks a login with --registry-secret ARN, or use an image that needs none, such as one in ECR"
+	login := "give tasks a login with --registry-secret ARN, or use an image that needs none, such as one in ECR"
 	auth, loginErr := l.login(ctx, ref)
 	if auth == nil {
 		if isStatus(err, http.StatusNotFound) {
 			return nil, registryError("read image", ref.Name(), err)
 		}
-		return nil, advice.With(fmt.Errorf("read image %s: registry %s asks for a login, and tasks have none%s: %w", ref.Name(), registry, because(loginErr), err), secret)
+		return nil, advice.With(fmt.Errorf("read image %s: registry %s asks for a login, and tasks have none%s: %w", ref.Name(), registry, because(loginErr), err), login)
 	}
-	if got, err = with(auth); err != nil {
+	if _, err = with(auth); err != nil {
 		return nil, registryError("read image", ref.Name(), err)
 	}
-	return nil, advice.With(fmt.Errorf("image %s can be read with this machine's login for %s, and not without: tasks have no login and could not pull it", ref.Name(), registry), secret)
+	return nil, advice.With(fmt.Errorf("image %s can be read with this machine's login for %s, and not without: tasks have no login and could not pull it", ref.Name(), registry), login)
 }
 
 // refusals are the answers to those who should log in. Some registries hide what
@@ -162,7 +162,7 @@ func (l Lookup) getECR(ctx context.Context, ref name.Reference, with func(authn.
 		err = fmt.Errorf("%w: %w", errUnknown, err)
 	} else {
 		var got *remote.Descriptor
-		if got, err = with(auth); err == nil {
+		if _, err = with(auth); err == nil {
 			return got, nil
 		}
 	}

@@ -101,7 +101,7 @@ func (c *Cloud) startTask(spec taskSpec) (*ecsTask, error) {
 	d := spec.definition
 	subnetID := spec.network.Subnets[len(c.state.ECS.Tasks)%len(spec.network.Subnets)]
 	if subnet, ok := c.subnetByID(subnetID); ok && !c.fargateServes(subnet.Zone) {
-		return nil, errors.New("Internal error") //nolint:staticcheck,revive // AWS's own words, and all of them
+		return nil, errors.New("Internal error") //nolint:staticcheck // AWS's own words, and all of them
 	}
 	attachment := uuid()
 	i, err := c.attachInterface(interfaceSpec{

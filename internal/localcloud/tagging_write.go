@@ -90,91 +90,91 @@ func (a taggingAPI) retag(ctx context.Context, arn string, add map[string]string
 			tags = append(tags, acmtypes.Tag{Key: &k, Value: &v})
 		}
 		if len(tags) > 0 {
-			_, err = acmAPI{a.Cloud}.AddTagsToCertificate(ctx, &acm.AddTagsToCertificateInput{CertificateArn: &arn, Tags: tags})
+			_, err = acmAPI(a).AddTagsToCertificate(ctx, &acm.AddTagsToCertificateInput{CertificateArn: &arn, Tags: tags})
 			return err
 		}
 		for _, k := range remove {
 			tags = append(tags, acmtypes.Tag{Key: &k})
 		}
-		_, err = acmAPI{a.Cloud}.RemoveTagsFromCertificate(ctx, &acm.RemoveTagsFromCertificateInput{CertificateArn: &arn, Tags: tags})
+		_, err = acmAPI(a).RemoveTagsFromCertificate(ctx, &acm.RemoveTagsFromCertificateInput{CertificateArn: &arn, Tags: tags})
 	case "ec2":
 		var tags []ec2types.Tag
 		for k, v := range keys {
 			tags = append(tags, ec2types.Tag{Key: &k, Value: &v})
 		}
 		if len(tags) > 0 {
-			_, err = ec2API{a.Cloud}.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: tags})
+			_, err = ec2API(a).CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: tags})
 			return err
 		}
 		for _, k := range remove {
 			tags = append(tags, ec2types.Tag{Key: &k})
 		}
-		_, err = ec2API{a.Cloud}.DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{id}, Tags: tags})
+		_, err = ec2API(a).DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{id}, Tags: tags})
 	case "ecr":
 		var tags []ecrtypes.Tag
 		for k, v := range keys {
 			tags = append(tags, ecrtypes.Tag{Key: &k, Value: &v})
 		}
 		if len(tags) > 0 {
-			_, err = ecrAPI{a.Cloud}.TagResource(ctx, &ecr.TagResourceInput{ResourceArn: &arn, Tags: tags})
+			_, err = ecrAPI(a).TagResource(ctx, &ecr.TagResourceInput{ResourceArn: &arn, Tags: tags})
 			return err
 		}
-		_, err = ecrAPI{a.Cloud}.UntagResource(ctx, &ecr.UntagResourceInput{ResourceArn: &arn, TagKeys: remove})
+		_, err = ecrAPI(a).UntagResource(ctx, &ecr.UntagResourceInput{ResourceArn: &arn, TagKeys: remove})
 	case "ecs":
 		var tags []ecstypes.Tag
 		for k, v := range keys {
 			tags = append(tags, ecstypes.Tag{Key: &k, Value: &v})
 		}
 		if len(tags) > 0 {
-			_, err = ecsAPI{a.Cloud}.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: &arn, Tags: tags})
+			_, err = ecsAPI(a).TagResource(ctx, &ecs.TagResourceInput{ResourceArn: &arn, Tags: tags})
 			return err
 		}
-		_, err = ecsAPI{a.Cloud}.UntagResource(ctx, &ecs.UntagResourceInput{ResourceArn: &arn, TagKeys: remove})
+		_, err = ecsAPI(a).UntagResource(ctx, &ecs.UntagResourceInput{ResourceArn: &arn, TagKeys: remove})
 	case "elasticloadbalancing":
 		var tags []elbtypes.Tag
 		for k, v := range keys {
 			tags = append(tags, elbtypes.Tag{Key: &k, Value: &v})
 		}
 		if len(tags) > 0 {
-			_, err = elbAPI{a.Cloud}.AddTags(ctx, &elb.AddTagsInput{ResourceArns: []string{arn}, Tags: tags})
+			_, err = elbAPI(a).AddTags(ctx, &elb.AddTagsInput{ResourceArns: []string{arn}, Tags: tags})
 			return err
 		}
-		_, err = elbAPI{a.Cloud}.RemoveTags(ctx, &elb.RemoveTagsInput{ResourceArns: []string{arn}, TagKeys: remove})
+		_, err = elbAPI(a).RemoveTags(ctx, &elb.RemoveTagsInput{ResourceArns: []string{arn}, TagKeys: remove})
 	case "logs":
 		if len(add) > 0 {
-			_, err = logsAPI{a.Cloud}.TagResource(ctx, &cloudwatchlogs.TagResourceInput{ResourceArn: &arn, Tags: add})
+			_, err = logsAPI(a).TagResource(ctx, &cloudwatchlogs.TagResourceInput{ResourceArn: &arn, Tags: add})
 			return err
 		}
-		_, err = logsAPI{a.Cloud}.UntagResource(ctx, &cloudwatchlogs.UntagResourceInput{ResourceArn: &arn, TagKeys: remove})
+		_, err = logsAPI(a).UntagResource(ctx, &cloudwatchlogs.UntagResourceInput{ResourceArn: &arn, TagKeys: remove})
 	case "rds":
 		var tags []rdstypes.Tag
 		for k, v := range keys {
 			tags = append(tags, rdstypes.Tag{Key: &k, Value: &v})
 		}
 		if len(tags) > 0 {
-			_, err = rdsAPI{a.Cloud}.AddTagsToResource(ctx, &rds.AddTagsToResourceInput{ResourceName: &arn, Tags: tags})
+			_, err = rdsAPI(a).AddTagsToResource(ctx, &rds.AddTagsToResourceInput{ResourceName: &arn, Tags: tags})
 			return err
 		}
-		_, err = rdsAPI{a.Cloud}.RemoveTagsFromResource(ctx, &rds.RemoveTagsFromResourceInput{ResourceName: &arn, TagKeys: remove})
+		_, err = rdsAPI(a).RemoveTagsFromResource(ctx, &rds.RemoveTagsFromResourceInput{ResourceName: &arn, TagKeys: remove})
 	case "route53":
 		in := &route53.ChangeTagsForResourceInput{ResourceType: route53types.TagResourceTypeHostedzone, ResourceId: &id, RemoveTagKeys: remove}
 		for k, v := range keys {
 			in.AddTags = append(in.AddTags, route53types.Tag{Key: &k, Value: &v})
 		}
-		_, err = route53API{a.Cloud}.ChangeTagsForResource(ctx, in)
+		_, err = route53API(a).ChangeTagsForResource(ctx, in)
 	case "secretsmanager":
 		var tags []secretstypes.Tag
 		for k, v := range keys {
 			tags = append(tags, secretstypes.Tag{Key: &k, Value: &v})
 		}
 		if len(tags) > 0 {
-			_, err = secretsAPI{a.Cloud}.TagResource(ctx, &secretsmanager.TagResourceInput{SecretId: &arn, Tags: tags})
+			_, err = secretsAPI(a).TagResource(ctx, &secretsmanager.TagResourceInput{SecretId: &arn, Tags: tags})
 			return err
 		}
-		_, err = secretsAPI{a.Cloud}.UntagResource(ctx, &secretsmanager.UntagResourceInput{SecretId: &arn, TagKeys: remove})
+		_, err = secretsAPI(a).UntagResource(ctx, &secretsmanager.UntagResourceInput{SecretId: &arn, TagKeys: remove})
 	case "ssm":
 		name := arn
-		if p := (ssmAPI{a.Cloud}).find(arn); p != nil {
+		if p := ssmAPI(a).find(arn); p != nil {
 			name = p.Name
 		}
 		var tags []ssmtypes.Tag
@@ -182,10 +182,10 @@ func (a taggingAPI) retag(ctx context.Context, arn string, add map[string]string
 			tags = append(tags, ssmtypes.Tag{Key: &k, Value: &v})
 		}
 		if len(tags) > 0 {
-			_, err = ssmAPI{a.Cloud}.AddTagsToResource(ctx, &ssm.AddTagsToResourceInput{ResourceType: ssmtypes.ResourceTypeForTaggingParameter, ResourceId: &name, Tags: tags})
+			_, err = ssmAPI(a).AddTagsToResource(ctx, &ssm.AddTagsToResourceInput{ResourceType: ssmtypes.ResourceTypeForTaggingParameter, ResourceId: &name, Tags: tags})
 			return err
 		}
-		_, err = ssmAPI{a.Cloud}.RemoveTagsFromResource(ctx, &ssm.RemoveTagsFromResourceInput{ResourceType: ssmtypes.ResourceTypeForTaggingParameter, ResourceId: &name, TagKeys: remove})
+		_, err = ssmAPI(a).RemoveTagsFromResource(ctx, &ssm.RemoveTagsFromResourceInput{ResourceType: ssmtypes.ResourceTypeForTaggingParameter, ResourceId: &name, TagKeys: remove})
 	default:
 		return fail("InvalidParameterException", "The service %s is not served by the local cloud's tagging API", parts[2])
 	}

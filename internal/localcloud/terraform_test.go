@@ -51,7 +51,7 @@ func TestTerraformMakesChangesAndDestroysAStack(t *testing.T) {
 		"TF_VAR_engine="+*engines.DBEngineVersions[0].MajorEngineVersion)
 	run := func(want int, args ...string) {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), program, append(args, "-no-color")...) //nolint:gosec // found in PATH
+		cmd := exec.CommandContext(t.Context(), program, append(args, "-no-color")...)
 		cmd.Dir, cmd.Env = dir, environment
 		out, err := cmd.CombinedOutput()
 		code := 0

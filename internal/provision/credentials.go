@@ -124,4 +124,4 @@ func badPassword(password string) string {
 }
 
 // newPassword is what to do about a secret whose password is of no use.
-const newPassword = "'bookctl db rotate-password' gives secret and database a new password"
+const newPassword = "'bookctl db rotate-password' gives secret and database a new password" //nolint:gosec // a command, not a password

@@ -744,8 +744,9 @@ func (d *Database) Delete(ctx context.Context) error {
 	}
 	_, err = d.rds.DeleteDBInstance(ctx, in)
 	if aws.ToString(db.DBInstanceStatus) == "stopped" && isCode(err, "InvalidDBInstanceState") {
-		// Else that would pass by itself: not while nobody starts it.
-		return advice.With(fmt.Errorf("delete database %s, which is stopped: %v", *d.identifier(), err), d.remedy("stopped"))
+		// Not wrapped, or it would be taken for an error that passes by itself:
+		// this one does not while nobody starts the database.
+		return advice.With(fmt.Errorf("delete database %s, which is stopped: %s", *d.identifier(), err.Error()), d.remedy("stopped"))
 	}
 	if err != nil && !isCode(err, "DBInstanceNotFound") {
 		return fmt.Errorf("delete database %s: %w", *d.identifier(), err)

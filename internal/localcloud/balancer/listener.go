@@ -76,7 +76,7 @@ func (a Action) group() *Group {
 	if total == 0 {
 		return a.Forward
 	}
-	at := mathrand.IntN(total)
+	at := mathrand.IntN(total) //nolint:gosec // which target answers is no secret
 	for _, s := range a.Split {
 		if at -= s.Weight; at < 0 {
 			return s.Group
