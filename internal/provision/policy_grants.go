@@ -75,12 +75,12 @@ var grants = []grant{
 	{why: "NewNetwork", service: "ec2", actions: "CreateInternetGateway CreateRouteTable CreateSecurityGroup CreateSubnet",
 		resources: networkParts("internet-gateway", "route-table", "security-group", "subnet"), when: tagging},
 	{why: "NewInOwnVPC", service: "ec2", actions: "CreateRouteTable CreateSecurityGroup CreateSubnet", resources: networkParts("vpc"), when: ours},
-	{why: "TagNewNetwork", service: "ec2", actions: "CreateTags", resources: networkParts("*"),
+	{why: "TagNewNetwork", service: "ec2", actions: "CreateTags", resources: allOfEC2,
 		when: condition{"StringEquals": {"ec2:CreateAction": {"CreateInternetGateway", "CreateRouteTable", "CreateSecurityGroup", "CreateSubnet", "CreateVpc"}}}},
 	{why: "OwnNetwork", service: "ec2", actions: "AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress " +
 		"CreateRoute CreateTags DeleteInternetGateway DeleteRoute DeleteRouteTable DeleteSecurityGroup DeleteSubnet DeleteVpc DetachInternetGateway DisassociateRouteTable " +
 		"ModifySubnetAttribute ModifyVpcAttribute ReplaceRoute ReplaceRouteTableAssociation RevokeSecurityGroupEgress RevokeSecurityGroupIngress",
-		resources: networkParts("*"), when: ours},
+		resources: allOfEC2, when: ours},
 	// The default group of a VPC can't be told from others' by a tag: it has none
 	// when it is made. What is nobody's may be closed, and nothing else.
 	{why: "CloseDefaultGroup", service: "ec2", actions: "RevokeSecurityGroupEgress RevokeSecurityGroupIngress", resources: networkParts("security-group"),
@@ -138,7 +138,7 @@ var grants = []grant{
 	{why: "Secret", service: "secretsmanager", actions: "CancelRotateSecret CreateSecret DeleteSecret DescribeSecret GetSecretValue PutSecretValue RestoreSecret TagResource",
 		resources: []string{"arn:{p}:secretsmanager:{r}:{a}:secret:{s}/database", "arn:{p}:secretsmanager:{r}:{a}:secret:{s}/database-??????"}},
 
-	{why: "ReadLogs", service: "logs", actions: "DescribeLogGroups", resources: []string{"arn:{p}:logs:{r}:{a}:log-group:*"}},
+	{why: "ReadLogs", service: "logs", actions: "DescribeLogGroups"},
 	{why: "Logs", service: "logs", actions: "CreateLogGroup DeleteLogGroup FilterLogEvents GetLogEvents ListTagsForResource PutRetentionPolicy TagResource",
 		resources: []string{
 			"arn:{p}:logs:{r}:{a}:log-group:/bookctl/{s}", "arn:{p}:logs:{r}:{a}:log-group:/bookctl/{s}:*",
@@ -204,6 +204,7 @@ var grants = []grant{
 const registryActions = "BatchCheckLayerAvailability BatchGetImage CompleteLayerUpload GetDownloadUrlForLayer InitiateLayerUpload PutImage UploadLayerPart"
 
 var (
+	allOfEC2        = []string{"arn:{p}:ec2:{r}:{a}:*"}
 	stackRoles      = []string{"arn:{p}:iam::{a}:role/{s}-{r}-execution-role", "arn:{p}:iam::{a}:role/{s}-{r}-task-role"}
 	certificates    = []string{"arn:{p}:acm:{r}:{a}:certificate/*"}
 	hostedZones     = []string{"arn:{p}:route53:::hostedzone/{zone}"}

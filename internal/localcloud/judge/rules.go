@@ -552,7 +552,12 @@ func logGroup(of ...keysOf) rule {
 	}
 }
 
-func logGroups(a *ask) { a.own(a.ARN("logs", "log-group::log-stream:"), nil) }
+// logGroups asks without a resource, as the reference has it, and with that of
+// AWS's errors (https://github.com/hashicorp/terraform-provider-aws/issues/8804).
+func logGroups(a *ask) {
+	a.own("*", nil)
+	a.own(a.ARN("logs", "log-group::log-stream:"), nil)
+}
 
 func newLogTags(a *ask) { a.tagNew(a.ARN("logs", "log-group:"+a.text("LogGroupName"))) }
 
