@@ -13,7 +13,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -88,12 +87,11 @@ func runWith(ctx context.Context, g *globals, s streams) int {
 
 // execute runs the command. A panic is an error of it: what Go makes of one is exit
 // code 2, which means that a plan has changes.
-func execute(ctx context.Context, root *cobra.Command) (cmd *cobra.Command, err error) {
-	cmd = root
-	defer func() {
-		if p := recover(); p != nil {
-			err = &graph.Panic{Value: p, Stack: debug.Stack()}
-		}
-	}()
-	return root.ExecuteContextC(ctx)
+func execute(ctx context.Context, root *cobra.Command) (*cobra.Command, error) {
+	cmd := root
+	err := graph.Guarded(func() (err error) {
+		cmd, err = root.ExecuteContextC(ctx)
+		return err
+	})
+	return cmd, err
 }

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -147,21 +146,25 @@ func readStatus(ctx context.Context, t *target, g *globals) (*statusOutput, erro
 	}
 	out.Tasks, out.Targets = []provision.Task{}, []provision.Target{}
 	var (
-		wg                     sync.WaitGroup
-		snapshotErr, lockedErr error
-		snapshots              []provision.Snapshot
-		holder                 *provision.LockedError
+		beside    graph.Group
+		snapshots []provision.Snapshot
+		holder    *provision.LockedError
 	)
 	if !have.Found {
-		wg.Go(func() { snapshots, snapshotErr = provision.Snapshots(ctx, t.clients.RDS, g.stack) })
+		beside.Go(func() (err error) {
+			snapshots, err = provision.Snapshots(ctx, t.clients.RDS, g.stack)
+			return err
+		})
 	}
-	wg.Go(func() { holder, lockedErr = provision.LockHolder(ctx, t.clients.SSM, g.stack) })
+	beside.Go(func() (err error) {
+		holder, err = provision.LockHolder(ctx, t.clients.SSM, g.stack)
+		return err
+	})
 	var found []graph.Finding
 	if have.Found {
 		found, err = out.observe(ctx, t, g, have)
 	}
-	wg.Wait()
-	if err := errors.Join(err, snapshotErr, lockedErr); err != nil {
+	if err := errors.Join(err, beside.Wait()); err != nil {
 		return nil, err
 	}
 	if out.Snapshots = append(out.Snapshots, snapshots...); out.Snapshots == nil {

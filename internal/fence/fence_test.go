@@ -98,3 +98,16 @@ func TestPrintingAndExitingAreTheCommands(t *testing.T) {
 		t.Fatalf("grep: %v\n%s", err, out)
 	}
 }
+
+// TestWhatRunsBesideIsGuarded keeps bare goroutines out of provisioning: a panic in
+// one ends the program with exit code 2, which a plan means changes by.
+func TestWhatRunsBesideIsGuarded(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command("grep", "-rnE", `\bgo func\(|\bsync\.WaitGroup\b`, "--include=*.go", "--exclude=*_test.go", "--exclude-dir=graph", "../provision")
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		t.Errorf("use graph.Group:\n%s", out)
+	} else if cmd.ProcessState.ExitCode() != 1 {
+		t.Fatalf("grep: %v\n%s", err, out)
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
 // Holder is something that is not the stack's and keeps its network from being
@@ -108,26 +109,27 @@ func (n network) holders(ctx context.Context, vpcs []string) ([]Holder, error) {
 	}
 	s := holderSearch{network: n, vpcs: vpcs, groups: groups}
 	var (
-		mu  sync.Mutex
-		wg  sync.WaitGroup
-		out []Holder
+		mu   sync.Mutex
+		each graph.Group
+		out  []Holder
 	)
 	for _, find := range []func(context.Context) ([]Holder, error){
 		s.strangeGroups, s.subnets, s.tables, s.acls, s.interfaces, s.endpoints, s.natGateways, s.peerings, s.vpnGateways, s.transitAttachments, s.egressGateways,
 	} {
-		wg.Go(func() {
+		each.Go(func() error {
 			found, err := find(ctx)
 			if err != nil {
-				return
+				return nil
 			}
 			mu.Lock()
 			defer mu.Unlock()
 			out = append(out, found...)
+			return nil
 		})
 	}
-	wg.Wait()
+	err = each.Wait()
 	slices.SortFunc(out, func(a, b Holder) int { return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.ID, b.ID)) })
-	return out, errors.Join(ctx.Err())
+	return out, errors.Join(err, ctx.Err())
 }
 
 // groupsOf are the security groups in VPCs.

@@ -3,7 +3,6 @@ package provision
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -63,28 +62,25 @@ func Leftovers(ctx context.Context, c Clients, stack string) ([]Leftover, error)
 	s := search{identity: identity{stack: stack, region: c.IAM.Options().Region}, Clients: c}
 	var (
 		mu   sync.Mutex
-		wg   sync.WaitGroup
+		each graph.Group
 		out  []Leftover
-		errs []error
 	)
 	for _, list := range []func(context.Context) ([]Leftover, error){
 		s.network, s.balancing, s.containers, s.scaling, s.databases, s.secrets, s.logs, s.images, s.roles, s.certificates,
 	} {
-		wg.Go(func() {
+		each.Go(func() error {
 			found, err := list(ctx)
 			mu.Lock()
 			defer mu.Unlock()
 			out = append(out, found...)
-			if err != nil {
-				errs = append(errs, err)
-			}
+			return err
 		})
 	}
-	wg.Wait()
+	err := each.Wait()
 	slices.SortFunc(out, func(a, b Leftover) int {
 		return cmp.Or(strings.Compare(a.Service, b.Service), strings.Compare(a.Type, b.Type), strings.Compare(a.ID, b.ID))
 	})
-	return out, errors.Join(errs...)
+	return out, err
 }
 
 // Exist says whether anything is there of a stack. A run that was cut off early

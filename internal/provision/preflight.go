@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/acm"
@@ -19,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
 // Intent is what a run is about to do, as far as Preflight must know.
@@ -122,26 +122,33 @@ func Preflight(ctx context.Context, c Clients, in Intent) (Environment, error) {
 		offered  offers
 		snapshot = in.Snapshot
 		vpcs     int
-		errs     [4]error
-		wg       sync.WaitGroup
+		reads    graph.Group
 	)
 	settled := in.settled()
 	if !settled {
-		wg.Go(func() { zones, errs[0] = openZones(ctx, c.EC2, in.Region) })
-		wg.Go(func() { offered, errs[1] = readOffers(ctx, c.RDS, in.Settings.DBClass) })
+		reads.Go(func() (err error) {
+			zones, err = openZones(ctx, c.EC2, in.Region)
+			return err
+		})
+		reads.Go(func() (err error) {
+			offered, err = readOffers(ctx, c.RDS, in.Settings.DBClass)
+			return err
+		})
 	}
 	if in.Restore != "" && snapshot == nil {
-		wg.Go(func() {
-			var s Snapshot
-			s, errs[2] = SnapshotToRestore(ctx, c.RDS, in.Stack, in.Restore)
+		reads.Go(func() error {
+			s, err := SnapshotToRestore(ctx, c.RDS, in.Stack, in.Restore)
 			snapshot = &s
+			return err
 		})
 	}
 	if in.Deployed.Zones == [2]string{} {
-		wg.Go(func() { vpcs, errs[3] = countVPCs(ctx, c.EC2) })
+		reads.Go(func() (err error) {
+			vpcs, err = countVPCs(ctx, c.EC2)
+			return err
+		})
 	}
-	wg.Wait()
-	if err := errors.Join(errs[:]...); err != nil {
+	if err := reads.Wait(); err != nil {
 		return env, err
 	}
 

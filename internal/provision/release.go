@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -99,15 +98,13 @@ func (c containers) releases(ctx context.Context) ([]Release, error) {
 	arns = arns[:min(len(arns), serving+mostReleases)]
 	var (
 		all  = make([]*Release, len(arns))
-		errs = make([]error, len(arns))
-		wg   sync.WaitGroup
+		each graph.Group
 	)
 	for i, arn := range arns {
-		wg.Go(func() {
+		each.Go(func() error {
 			def, tags, err := t.describe(ctx, arn)
 			if err != nil || def == nil || tags[TagStack] != c.stack {
-				errs[i] = err
-				return
+				return err
 			}
 			r := &Release{
 				Revision: def.Revision, Created: aws.ToTime(def.RegisteredAt), Image: imageOf(def), Served: tags[tagServed] != "",
@@ -118,16 +115,17 @@ func (c containers) releases(ctx context.Context) ([]Release, error) {
 				r.Served = r.Served || completed(live) == arn
 			}
 			all[i] = r
+			return nil
 		})
 	}
-	wg.Wait()
+	err = each.Wait()
 	var out []Release
 	for _, r := range all {
 		if r != nil {
 			out = append(out, *r)
 		}
 	}
-	return out, errors.Join(errs...)
+	return out, err
 }
 
 // imageOf is what the books container of a definition runs.

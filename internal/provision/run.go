@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/bookctl/bookctl/internal/provision/graph"
@@ -74,15 +73,16 @@ func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
 		return nil, graph.Report{}, err
 	}
 	var (
-		wg      sync.WaitGroup
-		cutOff  bool
-		lockErr error
+		beside graph.Group
+		cutOff bool
 	)
-	wg.Go(func() { cutOff, lockErr = lockLeft(ctx, r.Clients.SSM, r.Spec.Stack, r.Lock.Force) })
+	beside.Go(func() (err error) {
+		cutOff, err = lockLeft(ctx, r.Clients.SSM, r.Spec.Stack, r.Lock.Force)
+		return err
+	})
 	found := graph.Observe(ctx, stack.Resources(), stack.Options())
-	wg.Wait()
-	if lockErr != nil {
-		return stack, graph.Report{}, lockErr
+	if err := beside.Wait(); err != nil {
+		return stack, graph.Report{}, err
 	}
 	if r.Allow != nil {
 		if err := r.Allow(found); err != nil {

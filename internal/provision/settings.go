@@ -316,8 +316,7 @@ func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error
 		d    = Deployed{Settings: DefaultSettings(), seen: &glances{}}
 		who  = identity{stack: stack, region: c.IAM.Options().Region}
 		mu   sync.Mutex
-		wg   sync.WaitGroup
-		errs []error
+		each graph.Group
 	)
 	// Each reader looks on its own, and writes when it has all that it needs.
 	for _, read := range []func() (func(), error){
@@ -328,21 +327,19 @@ func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error
 		func() (func(), error) { return readZones(ctx, c, who, &d) },
 		func() (func(), error) { return readRole(ctx, c, who, &d) },
 	} {
-		wg.Go(func() {
+		each.Go(func() error {
 			write, err := read()
 			mu.Lock()
 			defer mu.Unlock()
-			if err != nil {
-				errs = append(errs, err)
-			}
 			if write != nil {
 				d.Found = true
 				write()
 			}
+			return err
 		})
 	}
-	wg.Wait()
-	return d, errors.Join(errs...)
+	err := each.Wait()
+	return d, err
 }
 
 func tagNumber(tags map[string]string, key string, otherwise int32) int32 {

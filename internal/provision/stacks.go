@@ -2,11 +2,9 @@ package provision
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -85,27 +83,23 @@ func Stacks(ctx context.Context, c Clients) ([]Summary, error) {
 		}
 	}
 	var (
-		wg   sync.WaitGroup
-		mu   sync.Mutex
-		errs []error
+		each graph.Group
 		slot = make(chan struct{}, 8) // as many at once as no account minds
 	)
 	for _, s := range all {
-		wg.Go(func() {
+		each.Go(func() error {
 			slot <- struct{}{}
 			defer func() { <-slot }()
 			if s.State != "" {
-				return // it may not be looked at
+				return nil // it may not be looked at
 			}
 			if err := s.read(ctx, c); err != nil && !s.unseen(err) {
-				mu.Lock()
-				defer mu.Unlock()
-				errs = append(errs, err)
+				return err
 			}
+			return nil
 		})
 	}
-	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
+	if err := each.Wait(); err != nil {
 		return nil, err
 	}
 	// RDS can't filter by tag.

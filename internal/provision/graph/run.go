@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -119,7 +118,7 @@ func Observe[F Finder](ctx context.Context, resources []F, o Options) []Finding 
 				}
 			}
 			var st State
-			err := guarded(func() (err error) {
+			err := Guarded(func() (err error) {
 				st, err = findPatiently(ctx, r, o)
 				return err
 			})
@@ -388,8 +387,8 @@ func (r *run) runStep(ctx context.Context, s *step, waits []wait) {
 		defer close(watched)
 		s.watchWeak(work, end)
 	}()
-	err := guarded(func() error { return s.do(work, s) })
-	if p, ok := err.(*Panic); ok { //nolint:errorlint // what guarded made, which nobody has wrapped
+	err := Guarded(func() error { return s.do(work, s) })
+	if p, ok := err.(*Panic); ok { //nolint:errorlint // what Guarded made, which nobody has wrapped
 		err = &Error{Node: s.Name, Op: "fault", ID: s.ID, Err: p}
 	}
 	lost := lostNeed(work)
@@ -492,17 +491,6 @@ func (r *run) waiting(s *step, note string) {
 		s.notes = note
 		r.event(s, Event{Kind: Waiting, Note: note})
 	}
-}
-
-// guarded turns a panic in what a resource does into its error: the other
-// resources go on, and it is told which one it was.
-func guarded(do func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = &Panic{Value: p, Stack: debug.Stack()}
-		}
-	}()
-	return do()
 }
 
 type runKey struct{}
