@@ -38,15 +38,19 @@ type odd struct {
 	broken []string          // since the last take
 }
 
-// oddFaults are how a call is answered: after its work is done, or in its place.
-// Under those that look like success, whole runs are made.
-var oddFaults = map[string]struct{ done, whole bool }{
-	"empty":   {done: true, whole: true}, // an empty document
-	"blank":   {done: true, whole: true}, // no byte at all
-	"hung":    {done: true},              // nothing, ever
-	"unknown": {},                        // an error that nobody knows
-	"page":    {},                        // HTML
-	"lacking": {},                        // 501
+// oddFaults are how a call is answered, after its work is done or in its place, and
+// the commands that are held against it. Under those that look like success whole
+// lives of a stack are led.
+var oddFaults = map[string]struct {
+	done     bool
+	commands []string
+}{
+	"empty":   {true, []string{"plan", "up", "plan", "status", "list", "destroy"}}, // an empty document
+	"blank":   {true, []string{"plan", "up", "plan", "status", "list", "destroy"}}, // no byte at all
+	"hung":    {true, []string{"plan", "destroy"}},                                 // nothing, ever
+	"unknown": {false, []string{"plan"}},                                           // an error that nobody knows
+	"page":    {false, []string{"plan"}},                                           // HTML
+	"lacking": {false, []string{"plan", "destroy"}},                                // 501
 }
 
 func newOdd(t *testing.T, endpoint, fault string, only func(action string, reads bool) bool) *odd {
@@ -154,38 +158,55 @@ func (o *odd) run(ctx context.Context, args ...string) (code int, out, errs stri
 // advisory are reads whose answer only adds something: without it a run goes on.
 var advisory = []string{"GetResources", "DescribeDBInstanceAutomatedBackups", "DescribeScalableTargets"}
 
-// TestNoAnswerIsTakenForGranted answers each distinct call of plan, up, status and
-// list oddly when it first comes. A command says which call failed and exits with the
-// code for that, and the same command again goes on, until there is no new call: then
-// everything is there once.
+// TestNoAnswerIsTakenForGranted answers each distinct call of plan, up, status, list
+// and destroy oddly when it first comes. A command says which call failed and exits
+// with the code for that, and the same command again goes on, until there is no new
+// call: then everything is there once, or nothing is left.
 func TestNoAnswerIsTakenForGranted(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
 	t.Parallel()
+	endpoint := moto.Start(t)
+	plain := newOdd(t, endpoint, "", func(string, bool) bool { return false })
+	plain.run(t.Context(), "plan") // the emulator's first answers take long
 	for _, fault := range slices.Sorted(maps.Keys(oddFaults)) {
 		t.Run(fault, func(t *testing.T) {
-			endpoint := moto.Start(t)
-			// The emulator's first answers take long.
-			newOdd(t, endpoint, "", func(string, bool) bool { return false }).run(t.Context(), "plan")
-			up := []string{"up", "--wait=false", "--arch", runtime.GOARCH, "--image", "127.0.0.1:1/none@sha256:" + strings.Repeat("a", 64)}
-			for _, c := range []struct {
-				args  []string
-				codes []int // of success
-			}{
-				{[]string{"plan"}, []int{exitChanges}},
-				{up, []int{exitOK}},
-				{[]string{"plan"}, []int{exitOK}},
-				{[]string{"status"}, []int{exitOK, exitUnhealthy}}, // moto starts no task
-				{[]string{"list"}, []int{exitOK}},
-			} {
-				if !oddFaults[fault].whole && c.args[0] != "plan" {
-					break
+			stack := []string{"--stack", fault}
+			up := append([]string{"up", "--wait=false", "--arch", runtime.GOARCH, "--image", "127.0.0.1:1/none@sha256:" + strings.Repeat("a", 64)}, stack...)
+			made := false
+			for _, command := range oddFaults[fault].commands {
+				args, codes := append([]string{command}, stack...), []int{exitOK}
+				switch command {
+				case "plan":
+					if !made {
+						codes = []int{exitChanges}
+					}
+				case "up":
+					args, made = up, true
+				case "list":
+					args = []string{"list"}
+				case "status":
+					codes = append(codes, exitUnhealthy) // moto starts no task
+				case "destroy":
+					args = append(args, "--yes")
+					if !made {
+						if code, _, errs := plain.run(t.Context(), up...); code != exitOK {
+							t.Fatal(errs)
+						}
+					}
 				}
+				begun := time.Now()
 				o := newOdd(t, endpoint, fault, func(string, bool) bool { return true })
-				o.untilItWorks(t, c.args, c.codes)
-				if c.args[0] == "up" {
-					once(t, endpoint)
+				runs := o.untilItWorks(t, args, codes)
+				t.Logf("%s: %d runs in %s", command, runs, time.Since(begun).Round(time.Millisecond))
+				switch command {
+				case "up":
+					once(t, endpoint, fault)
+				case "destroy":
+					if code, out, errs := plain.run(t.Context(), args...); code != exitOK || !strings.Contains(errs, "0 removed") && !strings.Contains(errs, "nothing") {
+						t.Errorf("something is left behind the last destroy: exit code %d\n%s%s", code, out, errs)
+					}
 				}
 			}
 		})
@@ -194,7 +215,7 @@ func TestNoAnswerIsTakenForGranted(t *testing.T) {
 
 // untilItWorks runs a command again and again while it meets calls that it has not
 // met before.
-func (o *odd) untilItWorks(t *testing.T, args []string, success []int) {
+func (o *odd) untilItWorks(t *testing.T, args []string, success []int) int {
 	t.Helper()
 	for n := 0; ; n++ {
 		begun := time.Now()
@@ -209,7 +230,7 @@ func (o *odd) untilItWorks(t *testing.T, args []string, success []int) {
 		essential := slices.DeleteFunc(slices.Clone(broken), func(a string) bool { return slices.Contains(advisory, a) })
 		if slices.Contains(success, code) {
 			if len(broken) == 0 {
-				return
+				return n + 1
 			}
 			if len(essential) > 0 && o.fault != "hung" && o.fault != "empty" && o.fault != "blank" {
 				t.Errorf("it goes on as if it had been answered: %s", what)
@@ -236,10 +257,10 @@ func (o *odd) untilItWorks(t *testing.T, args []string, success []int) {
 
 // once checks that there is one of each of the things that have no name of their
 // own, and of which a call that is sent again makes a second.
-func once(t *testing.T, endpoint string) {
+func once(t *testing.T, endpoint, stack string) {
 	t.Helper()
 	c := ec2.NewFromConfig(oddConfig(endpoint))
-	ours := []types.Filter{{Name: aws.String("tag:bookctl:stack"), Values: []string{"book"}}}
+	ours := []types.Filter{{Name: aws.String("tag:bookctl:stack"), Values: []string{stack}}}
 	vpcs, err := c.DescribeVpcs(t.Context(), &ec2.DescribeVpcsInput{Filters: ours})
 	if err != nil || len(vpcs.Vpcs) != 1 {
 		t.Errorf("%d VPCs, want one: %v", len(vpcs.Vpcs), err)

@@ -297,7 +297,7 @@ func (p *preparation) cost(ctx context.Context, live bool) (planCost, error) {
 	}
 	var err error
 	if c.Then, err = ask(p.spec.Settings); err == nil && p.have.Found {
-		c.Now, err = ask(p.have.Settings)
+		c.Now, err = p.have.CostNow(ask)
 	}
 	if errors.Is(err, provision.ErrNoPrice) {
 		return planCost{Currency: "USD", Now: []provision.Line{}, Then: []provision.Line{}, Unknown: err.Error()}, nil

@@ -402,7 +402,7 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	if err != nil {
 		return nil, err
 	}
-	p.warnings = env.Warnings
+	p.warnings = append(env.Warnings, have.Lost(want)...)
 	want.DBVersion = env.DBVersion
 	p.spec = provision.Spec{
 		Stack: g.stack, Version: version(), Settings: want, Running: have.Running, Zones: env.Zones, Restore: u.restore, Deployed: &have,

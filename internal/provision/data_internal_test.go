@@ -32,6 +32,7 @@ func TestVersionAndZonesAreChosenFromWhatIsOffered(t *testing.T) {
 		version string
 		err     string
 		change  func(*Settings)
+		others  []string
 	}{
 		"the default version":       {offered: []string{"15.9 gp3 a b", "17.4 gp3 a b", "18.1 gp3 a b"}, zones: [2]string{"r-1a", "r-1b"}, version: "17"},
 		"the newest where no 17":    {offered: []string{"9.6 gp3 a b", "15.9 gp3 a b", "14.2 gp3 a b"}, zones: [2]string{"r-1a", "r-1b"}, version: "15"},
@@ -40,7 +41,8 @@ func TestVersionAndZonesAreChosenFromWhatIsOffered(t *testing.T) {
 		"zones that are closed":     {offered: []string{"17.4 gp3 a d e c"}, zones: [2]string{"r-1a", "r-1c"}, version: "17"},
 		"one zone only":             {offered: []string{"17.4 gp3 b"}, err: "one zone"},
 		"gp3 in one zone only":      {offered: []string{"17.4 gp3 b", "17.4 gp2 a b c"}, err: "one zone"},
-		"no such class":             {err: "--db-class"},
+		"no such class":             {others: []string{"db.m5.large", "db.t4g.small", "db.r6g.large"}, err: "that is: db.t4g.small, db.m5.large, db.r6g.large"},
+		"no common zone":            {offered: []string{"17.4 gp3 d e"}, err: "in no zone of r-1 that a stack can have: it is in r-1d, r-1e, and open are r-1a, r-1b, r-1c"},
 		"no such version":           {offered: []string{"15.9 gp3 a b", "17.4 gp3 a b"}, want: "16", err: "that is: 17, 15"},
 		"no such minor":             {offered: []string{"17.4 gp3 a b"}, want: "17.9", err: "not offered"},
 		"zones of a deployed stack": {offered: []string{"17.4 gp3 a b"}, have: [2]string{"r-1b", "r-1c"}, zones: [2]string{"r-1b", "r-1c"}, version: "17"},
@@ -48,7 +50,7 @@ func TestVersionAndZonesAreChosenFromWhatIsOffered(t *testing.T) {
 		"no insights":               {offered: []string{"17.4 gp3 a b"}, change: func(s *Settings) { s.DBInsights = true }, err: "--db-insights"},
 		"too much storage":          {offered: []string{"17.4 gp3 a b"}, change: func(s *Settings) { s.DBMaxStorage = 70000 }, err: "at most 65536"},
 	} {
-		o := offers{class: "db.t4g.micro"}
+		o := offers{class: "db.t4g.micro", others: c.others}
 		for _, x := range c.offered {
 			o.options = append(o.options, offer(x))
 		}

@@ -303,7 +303,8 @@ type Deployed struct {
 	// are none yet.
 	Zones [2]string `json:"zones"`
 
-	seen *glances
+	seen   *glances
+	exists existing
 }
 
 // ReadDeployed reads what a stack was last given, from the tags and else the
@@ -372,6 +373,7 @@ func readService(ctx context.Context, c Clients, who identity, d *Deployed) (fun
 	}
 	return func() {
 		d.seen.uses.ecs = true
+		d.exists.service, d.exists.tasks = true, live.DesiredCount
 		d.Count = max(1, tagNumber(tags, tagCount, live.DesiredCount))
 		d.Min, d.Max = tagNumber(tags, tagMin, 0), tagNumber(tags, tagMax, 0)
 		d.Exec = tagBool(tags, tagExec, live.EnableExecuteCommand)
@@ -392,6 +394,7 @@ func readTask(ctx context.Context, c Clients, who identity, d *Deployed) (func()
 		return nil, nil
 	}
 	return func() {
+		d.exists.served = tags[tagServed] != ""
 		if n := number(aws.ToString(live.Cpu)); n != nil {
 			d.CPU = *n
 		}
@@ -434,6 +437,8 @@ func readDatabase(ctx context.Context, c Clients, who identity, d *Deployed) (fu
 	return func() {
 		d.seen.uses.rds = true
 		d.Database = true
+		d.exists.class, d.exists.gib = aws.ToString(live.DBInstanceClass), aws.ToInt32(live.AllocatedStorage)
+		d.exists.multiAZ, d.exists.backedUp = aws.ToBool(live.MultiAZ), aws.ToInt32(live.BackupRetentionPeriod)
 		d.DBClass = aws.ToString(live.DBInstanceClass)
 		if class, ok := tags[tagClass]; ok {
 			d.DBClass = class

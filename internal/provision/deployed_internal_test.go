@@ -1,0 +1,72 @@
+package provision
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// whole is a stack of two tasks that serves.
+func whole() Deployed {
+	d := Deployed{Found: true, Balanced: true, Database: true, Settings: DefaultSettings()}
+	d.Count = 2
+	d.exists = existing{service: true, tasks: 2, served: true, class: d.DBClass, gib: d.DBStorage, backedUp: d.BackupDays}
+	return d
+}
+
+func TestCostNowIsOfWhatExists(t *testing.T) {
+	t.Parallel()
+	ask := func(s Settings) ([]Line, error) { return Cost(s, "us-east-1") }
+	cost := func(change func(*Deployed)) map[string]Line {
+		d := whole()
+		change(&d)
+		lines, err := d.CostNow(ask)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := map[string]Line{}
+		for _, l := range lines {
+			out[l.Item] = l
+		}
+		return out
+	}
+	all := cost(func(*Deployed) {})
+	if plain, err := ask(whole().Settings); err != nil || len(plain) != len(all) || Total(plain) == 0 {
+		t.Fatalf("a whole stack costs %v, want %v (%v)", all, plain, err)
+	}
+	noDatabase := cost(func(d *Deployed) { d.Database, d.exists.class, d.exists.gib = false, "", 0 })
+	if _, there := noDatabase["database storage"]; there || len(noDatabase) != len(all)-3 {
+		t.Errorf("without a database: %v", noDatabase)
+	}
+	noBalancer := cost(func(d *Deployed) { d.Balanced = false })
+	if _, there := noBalancer["load balancer"]; there || noBalancer["public addresses"].Monthly != all["public addresses"].Monthly/2 {
+		t.Errorf("without a load balancer: %v", noBalancer)
+	}
+	if none := cost(func(d *Deployed) { d.exists.service, d.exists.tasks = false, 0 }); none["tasks"].Monthly != 0 || none["public addresses"].Monthly != all["public addresses"].Monthly/2 {
+		t.Errorf("without a service: %v", none)
+	}
+	grown := cost(func(d *Deployed) { d.exists.gib = 2 * d.DBStorage })
+	if grown["database storage"].Monthly != 2*all["database storage"].Monthly {
+		t.Errorf("with twice the storage that is recorded: %v", grown["database storage"])
+	}
+}
+
+func TestWhatADeletedPartRecordedIsSaidToBeLost(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*Deployed)
+		want   []string // what each line has
+	}{
+		"whole":            {func(*Deployed) {}, nil},
+		"never whole":      {func(d *Deployed) { d.Balanced, d.exists.served, d.exists.service = false, false, false }, nil},
+		"no load balancer": {func(d *Deployed) { d.Balanced = false }, []string{"the load balancer is gone, and with it the settings that it recorded; it is made with --port 80, no --domain, no --certificate"}},
+		"no service":       {func(d *Deployed) { d.exists.service = false }, []string{"--count 1, no --max"}},
+		"no database":      {func(d *Deployed) { d.Database = false }, []string{"--db-class db.t4g.micro"}},
+	} {
+		d := whole()
+		c.change(&d)
+		if got := d.Lost(DefaultSettings()); !slices.EqualFunc(got, c.want, strings.Contains) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
