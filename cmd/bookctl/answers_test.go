@@ -204,7 +204,7 @@ func TestNoAnswerIsTakenForGranted(t *testing.T) {
 				case "up":
 					once(t, endpoint, fault)
 				case "destroy":
-					if code, out, errs := plain.run(t.Context(), args...); code != exitOK || !strings.Contains(errs, "0 removed") && !strings.Contains(errs, "nothing") {
+					if code, out, errs := plain.run(t.Context(), args...); code != exitOK || !strings.Contains(errs, "Nothing to remove") {
 						t.Errorf("something is left behind the last destroy: exit code %d\n%s%s", code, out, errs)
 					}
 				}
@@ -251,6 +251,75 @@ func (o *odd) untilItWorks(t *testing.T, args []string, success []int) int {
 		}
 		if o.fault != "unknown" && !strings.Contains(errs, "next: ") {
 			t.Errorf("it is not said what to do: %s", what)
+		}
+	}
+}
+
+// TestEveryCommandEndsWhereNothingAnswers runs each command against an endpoint that
+// accepts calls and answers none of them, or none but who calls. The limit of one
+// attempt is a hundredth of what it is otherwise.
+func TestEveryCommandEndsWhereNothingAnswers(t *testing.T) {
+	t.Parallel()
+	for _, identified := range []bool{false, true} {
+		for _, args := range [][]string{{"plan"}, {"up"}, {"status"}, {"list"}, {"destroy", "--yes"}} {
+			t.Run(fmt.Sprintf("%s, identified %t", args[0], identified), func(t *testing.T) {
+				t.Parallel()
+				var (
+					mu   sync.Mutex
+					hung []string
+				)
+				server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					action, _, err := moto.Call(r)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if identified && action == "GetCallerIdentity" {
+						fmt.Fprint(w, `<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::123456789012:user/u</Arn><UserId>u</UserId><Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>`)
+						return
+					}
+					mu.Lock()
+					hung = append(hung, action)
+					mu.Unlock()
+					<-r.Context().Done()
+				}))
+				t.Cleanup(func() {
+					server.CloseClientConnections()
+					server.Close()
+				})
+				const limit = 300 * time.Millisecond
+				cfg := oddConfig(server.URL)
+				var stdout, stderr bytes.Buffer
+				line := append(slices.Clone(args), "--image", "127.0.0.1:1/none@sha256:"+strings.Repeat("a", 64))
+				if args[0] != "up" && args[0] != "plan" {
+					line = args
+				}
+				begun := time.Now()
+				code := runWith(t.Context(), &globals{line: line, answers: provision.Answers{Limit: limit}, config: &cfg}, streams{in: strings.NewReader(""), out: &stdout, err: &stderr})
+				took := time.Since(begun)
+				text := stderr.String()
+				if code != exitFailed {
+					t.Errorf("exit code %d, want %d", code, exitFailed)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if !slices.ContainsFunc(hung, func(call string) bool { return strings.Contains(text, call) }) {
+					t.Errorf("none of the calls that hung is named: %v", hung)
+				}
+				if named := strings.Contains(text, "GetCallerIdentity"); named == identified {
+					t.Errorf("GetCallerIdentity is named: %t", named)
+				}
+				if !strings.Contains(text, "no answer from "+strings.TrimPrefix(server.URL, "http://")+" within 300ms") || !strings.Contains(text, "next: check the network and the endpoint") {
+					t.Error("it is not said that nothing answered, and what to do")
+				}
+				// Three attempts with their pauses, and what is asked behind them once.
+				if took > 15*time.Second {
+					t.Errorf("it took %s", took)
+				}
+				if t.Failed() {
+					t.Logf("%s%s", stdout.String(), text)
+				}
+			})
 		}
 	}
 }

@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -19,6 +20,9 @@ type InternetGateway struct {
 	network
 	vpc  *VPC
 	made string // in this run
+	// attached is the VPC that it was last seen at. The stack's own is not known where
+	// looking for that one failed, and then nothing would ever detach the gateway.
+	attached atomic.Pointer[string]
 }
 
 func newInternetGateway(n network, vpc *VPC) *InternetGateway {
@@ -38,9 +42,11 @@ func (g *InternetGateway) Find(ctx context.Context) (graph.State, error) {
 	if gw == nil || err != nil {
 		return absent, err
 	}
+	at := attachedTo(gw)
+	g.attached.Store(&at)
 	tags := tagMap(gw.Tags)
 	st := graph.State{Phase: graph.Ready, ID: aws.ToString(gw.InternetGatewayId), Owner: tags[TagStack]}
-	st.Drift = append(gatewayDrift(tags, attachedTo(gw), g.vpc.ID(), g.tags(g.Name())), duplicates(bare)...)
+	st.Drift = append(gatewayDrift(tags, at, g.vpc.ID(), g.tags(g.Name())), duplicates(bare)...)
 	return st, nil
 }
 
@@ -103,7 +109,11 @@ func (g *InternetGateway) Update(ctx context.Context, changes []graph.Change) er
 
 // Delete detaches the gateway from the stack's VPC and removes it.
 func (g *InternetGateway) Delete(ctx context.Context) error {
-	if vpc := g.vpc.ID(); vpc != "" {
+	vpc := g.vpc.ID()
+	if seen := g.attached.Load(); seen != nil && *seen != "" {
+		vpc = *seen
+	}
+	if vpc != "" {
 		_, err := g.ec2.DetachInternetGateway(ctx, &ec2.DetachInternetGatewayInput{
 			InternetGatewayId: aws.String(g.ID()), VpcId: &vpc,
 		})
