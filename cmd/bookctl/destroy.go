@@ -85,6 +85,9 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 			rep.note("%s is not this stack's and was left alone", step.Name)
 		}
 	}
+	for _, what := range end.Spared {
+		rep.note("%s", what)
+	}
 	end.took = time.Since(begun)
 	if heldUp(err) {
 		return errors.Join(err, end.unfinished(ctx, s, g, t))

@@ -5,12 +5,16 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/acm"
 	"github.com/aws/aws-sdk-go-v2/service/acm/types"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	r53types "github.com/aws/aws-sdk-go-v2/service/route53/types"
 
 	"github.com/bookctl/bookctl/internal/provision/graph"
@@ -23,14 +27,17 @@ type Certificate struct {
 	graph.Node
 	identity
 	acm    *acm.Client
+	ec2    *ec2.Client // names the regions
 	zone   *hostedZone
 	domain string
+
+	spared atomic.Pointer[string] // why Delete kept the record
 }
 
-func newCertificate(i identity, client *acm.Client, zone *hostedZone, domain string) *Certificate {
+func newCertificate(i identity, client *acm.Client, regions *ec2.Client, zone *hostedZone, domain string) *Certificate {
 	// ACM looks for the record now and then: minutes as a rule, and half an hour
 	// at times. https://docs.aws.amazon.com/acm/latest/userguide/dns-validation.html
-	return &Certificate{Node: graph.Named("certificate", time.Hour), identity: i, acm: client, zone: zone, domain: domain}
+	return &Certificate{Node: graph.Named("certificate", time.Hour), identity: i, acm: client, ec2: regions, zone: zone, domain: domain}
 }
 
 // Expect returns the usual time from the record to the certificate.
@@ -138,8 +145,9 @@ func (c *Certificate) Update(ctx context.Context, changes []graph.Change) error 
 }
 
 // Delete removes the record and then the certificate. ACM asks for the same
-// record for every certificate that the account has for a domain, and renews by
-// it: where there is another, the record stays.
+// record for every certificate that the account has for a domain, in whatever
+// region, and renews by it: where there is another, or may be, the record stays. It
+// costs nothing.
 // https://docs.aws.amazon.com/acm/latest/userguide/dns-validation.html
 func (c *Certificate) Delete(ctx context.Context) error {
 	arn := c.ID()
@@ -150,19 +158,9 @@ func (c *Certificate) Delete(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	shared, err := c.shared(ctx)
-	if err != nil {
-		return err
-	}
-	if record := validation(detail); record != nil && !shared {
-		have, err := c.zone.record(ctx, *record.Name, record.Type)
-		if err != nil {
+	if record := validation(detail); record != nil {
+		if err := c.deleteRecord(ctx, record); err != nil {
 			return err
-		}
-		if sameRecord(have, record) {
-			if err := c.zone.change(ctx, r53types.ChangeActionDelete, have); err != nil {
-				return err
-			}
 		}
 	}
 	_, err = c.acm.DeleteCertificate(ctx, &acm.DeleteCertificateInput{CertificateArn: &arn})
@@ -172,21 +170,84 @@ func (c *Certificate) Delete(ctx context.Context) error {
 	return nil
 }
 
-// shared says whether the account has another certificate that names the
-// domain, or stands for it.
-func (c *Certificate) shared(ctx context.Context) (bool, error) {
-	all, err := listCertificates(ctx, c.acm)
-	for _, x := range all {
-		if aws.ToString(x.CertificateArn) == c.ID() {
+func (c *Certificate) deleteRecord(ctx context.Context, record *r53types.ResourceRecordSet) error {
+	have, err := c.zone.record(ctx, *record.Name, record.Type)
+	if err != nil || !sameRecord(have, record) {
+		return err
+	}
+	why, err := c.shared(ctx)
+	if err != nil {
+		return err
+	}
+	if why != "" {
+		why = fmt.Sprintf("record %s was kept, by which ACM renews certificates of %s: %s", *record.Name, c.domain, why)
+		c.spared.Store(&why)
+		return nil
+	}
+	return c.zone.change(ctx, r53types.ChangeActionDelete, have)
+}
+
+// regionsPatience is how long all regions together may take to answer.
+const regionsPatience = 30 * time.Second
+
+// shared says where the account has, or may have, another certificate that is
+// validated by the same record, or "" when there is none.
+func (c *Certificate) shared(ctx context.Context) (string, error) {
+	home := c.acm.Options().Region
+	if other, err := c.another(ctx, home); err != nil || other {
+		return "there is another one in " + home, err
+	}
+	asking, cancel := context.WithTimeout(ctx, regionsPatience)
+	defer cancel()
+	enabled, err := c.ec2.DescribeRegions(asking, &ec2.DescribeRegionsInput{}) // those that the account may use
+	if err != nil {
+		return "other regions may have one, and can't be listed: " + err.Error(), ctx.Err()
+	}
+	var (
+		wg      sync.WaitGroup
+		mu      sync.Mutex
+		found   []string
+		silent  []string
+		refusal error
+	)
+	for _, r := range enabled.Regions {
+		region := aws.ToString(r.RegionName)
+		if region == home || region == "" {
 			continue
 		}
-		for _, name := range append(x.SubjectAlternativeNameSummaries, aws.ToString(x.DomainName)) {
-			if strings.TrimPrefix(name, "*.") == c.domain {
-				return true, err
+		wg.Go(func() {
+			other, err := c.another(asking, region)
+			mu.Lock()
+			defer mu.Unlock()
+			if other {
+				found = append(found, region)
 			}
-		}
+			if err != nil {
+				silent, refusal = append(silent, region), err
+			}
+		})
 	}
-	return false, err
+	wg.Wait()
+	slices.Sort(found)
+	slices.Sort(silent)
+	switch {
+	case len(found) > 0:
+		return "there is another one in " + strings.Join(found, ", "), nil
+	case len(silent) > 0:
+		return fmt.Sprintf("there may be another one in %s, which can't be asked: %v", strings.Join(silent, ", "), refusal), ctx.Err()
+	}
+	return "", nil
+}
+
+// another says whether a region has another certificate that names the domain, or
+// stands for it. One with more names than ACM lists may.
+func (c *Certificate) another(ctx context.Context, region string) (bool, error) {
+	all, err := listCertificates(ctx, c.acm, func(o *acm.Options) { o.Region = region })
+	return slices.ContainsFunc(all, func(x types.CertificateSummary) bool {
+		names := append(x.SubjectAlternativeNameSummaries, aws.ToString(x.DomainName))
+		return aws.ToString(x.CertificateArn) != c.ID() && (aws.ToBool(x.HasAdditionalSubjectAlternativeNames) ||
+			slices.ContainsFunc(names, func(name string) bool { return strings.TrimPrefix(name, "*.") == c.domain }))
+	}), err
 }
 
 // ownCertificate is a certificate of a stack.
@@ -229,11 +290,11 @@ func ownCertificates(ctx context.Context, client *acm.Client, stack, domain stri
 // listCertificates lists what ACM has in the account and region, of every kind of
 // key: unasked, it lists those of RSA with 1024 and 2048 bits alone.
 // https://docs.aws.amazon.com/acm/latest/APIReference/API_Filters.html
-func listCertificates(ctx context.Context, client *acm.Client) ([]types.CertificateSummary, error) {
+func listCertificates(ctx context.Context, client *acm.Client, options ...func(*acm.Options)) ([]types.CertificateSummary, error) {
 	var out []types.CertificateSummary
 	pages := acm.NewListCertificatesPaginator(client, &acm.ListCertificatesInput{Includes: &types.Filters{KeyTypes: types.KeyAlgorithm("").Values()}})
 	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+		page, err := pages.NextPage(ctx, options...)
 		if err != nil {
 			return nil, fmt.Errorf("list the certificates: %w", err)
 		}

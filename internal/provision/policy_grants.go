@@ -105,6 +105,8 @@ var grants = []grant{
 		}},
 
 	{why: "ReadCertificates", service: "acm", actions: "DescribeCertificate ListCertificates ListTagsForCertificate"},
+	// A certificate of the domain in another region is renewed by the same record.
+	{why: "FindRegions", service: "ec2", only: withDomain, actions: "DescribeRegions"},
 	{why: "NewCertificate", service: "acm", only: withDomain, actions: "RequestCertificate", when: condition{
 		"StringEquals": tagging["StringEquals"], "ForAllValues:StringEquals": {"acm:DomainNames": {"{domain}"}},
 	}},

@@ -145,6 +145,8 @@ type Removal struct {
 	Left []Leftover
 	// Purged and Kept are the snapshots and backups that went, and that stay.
 	Purged, Kept []Snapshot
+	// Spared says what stays besides, since others need it, or may.
+	Spared []string
 }
 
 // Removed is the number of things that went.
@@ -173,6 +175,7 @@ func (r Run) Destroy(ctx context.Context, purge bool, patience time.Duration) (R
 			before := done.Removed()
 			report, err := graph.Destroy(ctx, stack.Resources(), r.options(stack, lock))
 			done.Report = done.Report.Followed(report)
+			done.Spared = append(done.Spared, stack.Spared()...)
 			if err != nil {
 				return err
 			}

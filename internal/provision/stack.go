@@ -145,6 +145,8 @@ type Stack struct {
 	balancer   *LoadBalancer
 	targets    *TargetGroup
 	service    *Service
+
+	certificate *Certificate // nil without --domain, or with one that is brought along
 }
 
 // Resources returns all parts in the order in which they are needed, for
@@ -166,6 +168,14 @@ func (s *Stack) Kept() []string {
 		have = aws.ToInt32(live.AllocatedStorage)
 	}
 	return []string{fmt.Sprintf("the storage of the database stays %s for now, and is not %s: %s", gib(have), gib(s.database.want.storage), stillOptimizing)}
+}
+
+// Spared says what of the stack's a destroy kept, since others need it, or may.
+func (s *Stack) Spared() []string {
+	if s.certificate == nil || s.certificate.spared.Load() == nil {
+		return nil
+	}
+	return []string{*s.certificate.spared.Load()}
 }
 
 // Options are what graph must know to run the stack: whose it is, and what AWS's
@@ -352,13 +362,14 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	plain := listenerSpec{port: spec.Port, protocol: elbtypes.ProtocolEnumHttp}
 	var https []Resource // what the service is served by besides
 	var redirected []graph.Finder
+	var own *Certificate
 	if spec.Secure() {
 		secure := listenerSpec{port: spec.HTTPSPort, protocol: elbtypes.ProtocolEnumHttps, certificate: func() string { return spec.Certificate }}
 		zone := &hostedZone{client: c.Route53, domain: spec.Domain}
 		var needs []graph.Finder
 		if spec.Certificate == "" {
-			certificate := newCertificate(who, c.ACM, zone, spec.Domain)
-			secure.certificate = certificate.ID
+			certificate := newCertificate(who, c.ACM, c.EC2, zone, spec.Domain)
+			secure.certificate, own = certificate.ID, certificate
 			https, needs = append(https, certificate), append(needs, certificate)
 		}
 		secured := newListener(balance, "listener-https", balancer, targets, secure, false, nil, needs...)
@@ -391,6 +402,6 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	}, https, []Resource{listener, cluster, definition, service, scale})
 	return &Stack{
 		spec: spec, resources: resources,
-		logGroup: logGroup, repository: repository, image: image, database: db, balancer: balancer, targets: targets, service: service,
+		logGroup: logGroup, repository: repository, image: image, database: db, balancer: balancer, targets: targets, service: service, certificate: own,
 	}, nil
 }
