@@ -328,12 +328,22 @@ func (q quota) raise() string {
 func ofService(d provision.Diagnosis, again string) explanation {
 	_, revision, _ := strings.Cut(d.Wanted, ":")
 	s := story{d: d, again: again, next: again, outcome: "never became healthy"}
-	s.tell(*cmp.Or(d.Culprit(), &provision.Task{}))
+	culprit := cmp.Or(d.Culprit(), &provision.Task{})
+	if d.Complete {
+		s.outcome = "is deployed, and the load balancer finds none of its tasks healthy"
+		if culprit.ExitCode != nil && *culprit.ExitCode == 0 {
+			culprit = &provision.Task{} // it was stopped, by ECS or by hand, and did not fail
+		}
+	}
+	s.tell(*culprit)
 	s.words = append([]string{fmt.Sprintf("Revision %s %s.", revision, s.outcome)}, s.words...)
-	if d.Serving != "" {
-		_, serving, _ := strings.Cut(d.Serving, ":")
+	_, serving, _ := strings.Cut(d.Serving, ":")
+	switch {
+	case serving != "":
 		s.say("Revision %s is still serving.", serving)
-	} else {
+	case d.Complete:
+		s.say("Nothing serves now.")
+	default:
 		s.say("Nothing serves yet.")
 	}
 	return explanation{strings.Join(s.words, " "), s.next}
@@ -489,6 +499,10 @@ func (s *story) health(t provision.Task, name string) {
 			s.say("The load balancer's health check of /startupz fails: %s.", sentence(x.Description))
 			return
 		}
+	}
+	if s.d.Complete && len(s.d.Targets) == 0 {
+		s.say("No task is registered with the load balancer.")
+		return
 	}
 	for _, e := range s.d.Events {
 		if m := unhealthyEvent.FindStringSubmatch(e.Message); m != nil {

@@ -96,6 +96,9 @@ type Diagnosis struct {
 	// "book-bookapi:7", and Serving the one that serves meanwhile; "" is none.
 	Wanted  string `json:"wanted,omitempty"`
 	Serving string `json:"serving,omitempty"`
+	// Complete says that ECS calls the rollout of the wanted one complete: what keeps
+	// it from serving came later, or is seen by the load balancer alone.
+	Complete bool `json:"complete,omitempty"`
 	// Database is the database's state in RDS's word; "" where it is not known.
 	Database string `json:"database,omitempty"`
 	// Zones are those that tasks are placed in.
@@ -147,6 +150,7 @@ func (s *Stack) Diagnose(ctx context.Context) (Diagnosis, error) {
 	d.Events = lastEvents(live, diagnosedEvents)
 	d.Wanted = short(s.service.definition.ID())
 	if live != nil {
+		d.Complete = d.Wanted != "" && short(completed(live)) == d.Wanted
 		// What happened before the rollout is no reason of it.
 		if own := deployment(live, func(p types.Deployment) bool { return short(aws.ToString(p.TaskDefinition)) == d.Wanted }); own != nil && own.CreatedAt != nil {
 			d.Events = slices.DeleteFunc(d.Events, func(e Event) bool { return e.Time.Before(*own.CreatedAt) })
