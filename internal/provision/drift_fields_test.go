@@ -8,12 +8,16 @@ import (
 	"strings"
 	"testing"
 
+	acm "github.com/aws/aws-sdk-go-v2/service/acm/types"
 	scaling "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling/types"
 	logs "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	ec2 "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	ecr "github.com/aws/aws-sdk-go-v2/service/ecr/types"
 	ecs "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+	iam "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	rds "github.com/aws/aws-sdk-go-v2/service/rds/types"
+	route53 "github.com/aws/aws-sdk-go-v2/service/route53/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 )
 
@@ -34,7 +38,11 @@ func TestEachFieldOfAnAnswerIsComparedOrNotForAReason(t *testing.T) {
 	}{
 		{"elasticloadbalancingv2", []any{elb.TargetGroup{}, elb.LoadBalancer{}, elb.Listener{}}},
 		{"ec2", []any{ec2.Vpc{}, ec2.Subnet{}, ec2.RouteTable{}, ec2.Route{}, ec2.InternetGateway{}, ec2.NetworkAcl{}, ec2.SecurityGroup{}}},
-		{"ecs", []any{ecs.Service{}, ecs.DeploymentConfiguration{}}},
+		{"ecs", []any{ecs.Service{}, ecs.DeploymentConfiguration{}, ecs.Cluster{}, ecs.TaskDefinition{}}},
+		{"ecr", []any{ecr.Repository{}}},
+		{"iam", []any{iam.Role{}}},
+		{"acm", []any{acm.CertificateDetail{}}},
+		{"route53", []any{route53.ResourceRecordSet{}}},
 		{"applicationautoscaling", []any{scaling.ScalableTarget{}, scaling.ScalingPolicy{}}},
 		{"secretsmanager", []any{secretsmanager.DescribeSecretOutput{}}},
 		{"cloudwatchlogs", []any{logs.LogGroup{}}},
