@@ -117,9 +117,13 @@ func retentionText(n int32) string {
 	return days(n)
 }
 
-// Create makes the group, which then keeps for ever until Update.
+// Create makes the group, which then keeps for ever until Update. Its tag says that
+// no time was set yet, also where an emulator has kept the tags of an earlier group
+// of that name.
 func (l *LogGroup) Create(ctx context.Context) (string, error) {
-	_, err := l.logs.CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: aws.String(l.groupName()), Tags: l.tags(l.Name())})
+	tags := l.tags(l.Name())
+	tags[tagLogDays] = ""
+	_, err := l.logs.CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: aws.String(l.groupName()), Tags: tags})
 	if err != nil {
 		return "", fmt.Errorf("create log group %s: %w", l.groupName(), err)
 	}

@@ -142,7 +142,7 @@ func TestStackIsMadeOnceAndLeavesNothingBehind(t *testing.T) {
 		"load balancer book-lb internet-facing in [book-subnet-public-a book-subnet-public-b] groups [book-sg-load-balancer@book-vpc] drops=true idle=60 protected=false",
 		"log group /aws/rds/instance/book-database/postgresql 14 days",
 		"log group /bookctl/book 14 days",
-		"repository book/bookapi IMMUTABLE scan=true " + `{"rules":[{"rulePriority":1,"description":"Keep the last 10 images","selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":10},"action":{"type":"expire"}}]}`,
+		"repository book/bookapi IMMUTABLE scan=true " + `{"rules":[{"rulePriority":1,"description":"Keep the images that served: bookctl marks the last 10","selection":{"tagStatus":"tagged","tagPrefixList":["served-"],"countType":"imageCountMoreThan","countNumber":100},"action":{"type":"expire"}},{"rulePriority":2,"description":"Remove all others but the newest 5","selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":5},"action":{"type":"expire"}}]}`,
 		"role book-us-east-1-execution-role policies [bookctl]",
 		"role book-us-east-1-task-role policies [bookctl]",
 		"rule book-sg-database@book-vpc egress=false tcp 5432 book-sg-task@book-vpc",
