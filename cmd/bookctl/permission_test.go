@@ -304,6 +304,8 @@ func TestThePolicyStandsBeforeAnotherSimulator(t *testing.T) {
 	j.step("up", "--restore", "latest")
 	j.step("destroy", "--yes", "--purge-snapshots")
 
+	t.Run("models", func(t *testing.T) { fitModels(t, j.recorded()) })
+
 	var requests []access.Request
 	for _, a := range j.recorded() {
 		requests = append(requests, a.Requests...)
