@@ -13,9 +13,9 @@ import (
 type rule func(*ask)
 
 // table are the rules by action. What an operation of the local cloud asks is
-// here; a test holds that none is missing, and holds the names of actions,
-// resources and condition keys against the published data. What the service
-// authorization reference does not have names its source here.
+// here. Tests hold that none is missing and that each action is published; what
+// whole runs ask, with resources and condition keys, stands before a simulator of
+// IAM. What the service authorization reference does not have names its source here.
 var table = spreadOut(map[string][]rule{
 	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscertificatemanager.html
 	"acm:ListCertificates": {everywhere},
@@ -539,7 +539,7 @@ var (
 )
 
 // logGroup asks on a group. AWS's errors name it with ":log-stream:" behind it,
-// the reference without (https://github.com/aws/aws-cdk/issues/18850).
+// the reference without (https://github.com/cloudposse/terraform-aws-cicd/issues/33).
 func logGroup(of ...keysOf) rule {
 	return func(a *ask) {
 		name := a.text("LogGroupName")
