@@ -204,7 +204,7 @@ func (c *Certificate) shared(ctx context.Context) (string, error) {
 		return "other regions may have one, and can't be listed: " + err.Error(), ctx.Err()
 	}
 	var (
-		wg      sync.WaitGroup
+		asked   graph.Group
 		mu      sync.Mutex
 		found   []string
 		silent  []string
@@ -215,7 +215,7 @@ func (c *Certificate) shared(ctx context.Context) (string, error) {
 		if region == home || region == "" {
 			continue
 		}
-		wg.Go(func() {
+		asked.Go(func() error {
 			other, err := c.another(asking, region)
 			mu.Lock()
 			defer mu.Unlock()
@@ -225,9 +225,12 @@ func (c *Certificate) shared(ctx context.Context) (string, error) {
 			if err != nil {
 				silent, refusal = append(silent, region), err
 			}
+			return nil
 		})
 	}
-	wg.Wait()
+	if err := asked.Wait(); err != nil {
+		return "", err
+	}
 	slices.Sort(found)
 	slices.Sort(silent)
 	switch {
