@@ -33,11 +33,11 @@ import (
 // prints for the stack.
 type judgedRun struct {
 	*shell
-	stack, region, domain string
-	cfg                   localcloud.Config
-	info                  localcloud.Info
-	policies              []access.Policy
-	documents             []string
+	stack, region string
+	cfg           localcloud.Config
+	info          localcloud.Info
+	policies      []access.Policy
+	documents     []string
 
 	mu    sync.Mutex
 	asked []localcloud.Asked
@@ -348,8 +348,8 @@ func TestThePolicyStandsBeforeAnotherSimulator(t *testing.T) {
 		if said := answers[i].Verdict == "Allowed"; said != judged {
 			t.Errorf("%s on %s with %v: the judge says %v, the simulator %q", r.Action, r.Resource, r.Context, judged, answers[i].Verdict)
 		}
-		for _, key := range answers[i].Ignored {
-			ignored[r.Action] = append(ignored[r.Action], key)
+		if keys := answers[i].Ignored; len(keys) > 0 {
+			ignored[r.Action] = append(ignored[r.Action], keys...)
 		}
 	}
 	for gap := range dataGaps {
