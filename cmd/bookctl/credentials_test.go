@@ -163,6 +163,24 @@ func TestWhyThereAreNoCredentials(t *testing.T) {
 	}
 }
 
+// TestTheCodeOfAnMFADeviceIsAskedForOnATerminal types something that is no code, so
+// that it ends before STS is asked.
+func TestTheCodeOfAnMFADeviceIsAskedForOnATerminal(t *testing.T) {
+	t.Parallel()
+	const device = "arn:aws:iam::111122223333:mfa/ann"
+	a := newAccount(t, map[string]string{
+		"config":      "[profile p]\nrole_arn = arn:aws:iam::111122223333:role/deploy\nsource_profile = source\nmfa_serial = " + device + "\n",
+		"credentials": keys,
+	}, nil)
+	a.env = append(a.env, "AWS_PROFILE=p", "TERM=xterm")
+	m := openTerminal(t, a.command("status"), 160, 24)
+	until(t, "the code is asked for:\n"+m.screen(), func() bool { return strings.Contains(m.screen(), "Code of the MFA device "+device+":") })
+	m.press("12345\n")
+	if code := m.wait(); code != 4 || !strings.Contains(m.text(), "no code of an MFA device: it has six digits") || !strings.Contains(m.text(), "next: ") {
+		t.Errorf("exit code %d, want 4, and what is wrong with the code:\n%s", code, m.text())
+	}
+}
+
 // TestAProfileWithASpaceIsFound writes profiles as 'aws configure' does: their names
 // are in quotes in the configuration, and without in the credentials.
 func TestAProfileWithASpaceIsFound(t *testing.T) {
