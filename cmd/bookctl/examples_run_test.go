@@ -72,6 +72,11 @@ var onlyParsed = map[string]string{
 	"bookctl exec --task 3f2a -- /bin/sh":                      "likewise",
 	"bookctl logs --follow":                                    "ends by Ctrl-C only; TestWhatIsWatchedIsShownAsItHappens runs it",
 	"bookctl status --watch":                                   "likewise",
+	"bookctl local env --shell fish | source":                  "fish is not installed; TestAScriptIsPointedAtTheLocalCloud reads what is printed",
+	"bookctl local start --region eu-central-1":                "a region is for a new cloud; TestAStackGoesWhereFargateServes runs one",
+	"bookctl policy --dir policies | ROLE=deployer sh":         "needs an account; the script policy looks at what is printed",
+	"bookctl policy --local > policy.json; bookctl local stop; bookctl local start --policy policy.json": "stops the cloud of the other examples; TestAMissingPermissionIsMetBeforeAWS runs it",
+	"bookctl policy --permissions-boundary arn:aws:iam::111122223333:policy/limits":                      "needs no cloud; the script policy runs it",
 }
 
 var (

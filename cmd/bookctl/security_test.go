@@ -215,7 +215,7 @@ func describeStack(t *testing.T, endpoint, stack string) *described {
 	dbs, err := data.DescribeDBInstances(ctx, &rds.DescribeDBInstancesInput{DBInstanceIdentifier: aws.String(stack + "-database")})
 	must(err)
 	d.db = need(t, dbs.DBInstances, "the database")
-	parameters, err := data.DescribeDBParameters(ctx, &rds.DescribeDBParametersInput{DBParameterGroupName: d.db.DBParameterGroups[0].DBParameterGroupName, Source: aws.String("user")})
+	parameters, err := data.DescribeDBParameters(ctx, &rds.DescribeDBParametersInput{DBParameterGroupName: d.db.DBParameterGroups[0].DBParameterGroupName, Filters: []rdstypes.Filter{{Name: aws.String("parameter-name"), Values: []string{"rds.force_ssl"}}}})
 	must(err)
 	for _, p := range parameters.Parameters {
 		d.parameters[*p.ParameterName] = aws.ToString(p.ParameterValue)

@@ -233,7 +233,7 @@ func ofClock(err error, code, message string, now time.Time) explanation {
 		if off < 0 {
 			way = "slow"
 		}
-		return explanation{fmt.Sprintf("The clock of this machine is %s %s, and AWS takes no signature of such a time (%s): %s", rounded(off.Abs()), way, code, message), next}
+		return explanation{fmt.Sprintf("The clock of this machine is %s %s, and AWS takes no signature of such a time (%s): %s", rounded(off.Abs().Round(time.Minute)), way, code, message), next}
 	case signatureTime.MatchString(message):
 		return explanation{fmt.Sprintf("The clock of this machine is wrong, and AWS takes no signature of such a time (%s): %s", code, message), next}
 	}

@@ -30,6 +30,9 @@ func (a ec2API) DescribeRegions(_ context.Context, in *ec2.DescribeRegionsInput)
 			return nil, fail("InvalidParameterValue", "Invalid region: %s", name)
 		}
 	}
+	if len(in.RegionNames) == 0 && !aws.ToBool(in.AllRegions) {
+		all = []string{a.cfg.Region} // the one that this account has enabled
+	}
 	out := &ec2.DescribeRegionsOutput{Regions: []types.Region{}}
 	for _, name := range all {
 		endpoint := "ec2." + name + ".amazonaws.com"
