@@ -31,13 +31,13 @@ profile: ## take anew what the compiler goes by when it builds bookapi
 
 bench-deploy: export TF_PEER := $(abspath $(TF_PEER))
 bench-deploy: ## bookctl beside Terraform, against one emulator (TF_PEER and TF_PLUGIN_DIR name Terraform's part)
-	go test ./cmd/bookctl -run '^$$' -bench Deploy -benchtime 1x -timeout 20m
+	go test ./internal/cli -run '^$$' -bench Deploy -benchtime 1x -timeout 20m
 
 bench-speed: ## up and destroy by the longest chain of AWS's own waits, on a local cloud as slow as AWS
-	go test ./cmd/bookctl -run '^$$' -bench Speed -benchtime 1x -timeout 20m
+	go test ./internal/cli -run '^$$' -bench Speed -benchtime 1x -timeout 20m
 
 bench-growth: ## 50 stacks in one account: the calls and the time of one of them, alone and among the others
-	go test ./cmd/bookctl -run '^$$' -bench Growth -benchtime 1x -timeout 30m
+	go test ./internal/cli -run '^$$' -bench Growth -benchtime 1x -timeout 30m
 
 conformance: ## take a stack through its life on ENDPOINT (a URL, or local) and report what that answers
 	@test -n "$(ENDPOINT)" || { echo "say ENDPOINT=http://127.0.0.1:5000, or ENDPOINT=local" >&2; exit 64; }

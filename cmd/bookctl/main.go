@@ -1,97 +1,11 @@
 // Command bookctl takes a small team from nothing to a running,
 // database-backed HTTP service on AWS, and back to nothing.
-//
-// One file is one command. What they share: root.go (flags), target.go (which
-// cloud), report.go (what is printed while it runs) and exit.go (what an error
-// means to a person and to a script).
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"io"
 	"os"
-	"os/signal"
-	"strings"
-	"syscall"
 
-	"github.com/spf13/cobra"
-
-	"github.com/bookctl/bookctl/internal/provision/graph"
+	"github.com/bookctl/bookctl/internal/cli"
 )
 
-// errInterrupted is the cause of a run that the user stopped.
-var errInterrupted = errors.New("interrupted")
-
-func main() {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		<-signals
-		cancel(errInterrupted)
-		<-signals // the second one is not asked for patience
-		os.Exit(exitCancelled)
-	}()
-	os.Exit(run(ctx, os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
-}
-
-// streams are where a command reads and writes. Results go to out and
-// everything else to err.
-type streams struct {
-	in  io.Reader
-	out io.Writer
-	err io.Writer
-}
-
-// cutOff is the error of a run that was interrupted: that it was, and what failed
-// besides. The calls that it cut off and the waits that it left are no failures.
-func cutOff(err error) error {
-	interrupted := func(err error) bool { return errors.Is(err, context.Canceled) || errors.Is(err, errInterrupted) }
-	if !interrupted(err) || errors.Is(err, errUntouched) {
-		return err
-	}
-	var at []string
-	var failed []error
-	for _, f := range graph.Failures(err) {
-		if interrupted(f) {
-			at = append(at, f.Node)
-		} else {
-			failed = append(failed, f)
-		}
-	}
-	if at == nil {
-		return errors.Join(append([]error{errInterrupted}, failed...)...)
-	}
-	return errors.Join(append([]error{fmt.Errorf("%w while at work on %s", errInterrupted, strings.Join(at, ", "))}, failed...)...)
-}
-
-// run runs one command line and returns the exit code.
-func run(ctx context.Context, args []string, s streams) int {
-	return runWith(ctx, &globals{line: args}, s)
-}
-
-func runWith(ctx context.Context, g *globals, s streams) int {
-	root := newRoot(s, g)
-	root.SetArgs(g.line)
-	cmd, err := execute(ctx, root)
-	if err == nil {
-		return exitOK
-	}
-	if errors.Is(context.Cause(ctx), errInterrupted) {
-		err = cutOff(err)
-	}
-	return explain(s, g, cmd, err)
-}
-
-// execute runs the command. A panic is an error of it: what Go makes of one is exit
-// code 2, which means that a plan has changes.
-func execute(ctx context.Context, root *cobra.Command) (*cobra.Command, error) {
-	cmd := root
-	err := graph.Guarded(func() (err error) {
-		cmd, err = root.ExecuteContextC(ctx)
-		return err
-	})
-	return cmd, err
-}
+func main() { os.Exit(cli.Main(os.Args[1:])) }

@@ -1,0 +1,114 @@
+package architecture_test
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	module = "github.com/bookctl/bookctl/"
+	sdk    = "github.com/aws/aws-sdk-go-v2/"
+)
+
+// rule forbids every package below of, and what it imports in turn, to import
+// any package below one of the prefixes.
+type rule struct {
+	of     string
+	not    []string
+	but    []string // and packages that may be imported all the same
+	except []string // packages below of that the rule spares
+	why    string
+}
+
+var rules = []rule{
+	{
+		of: module + "internal/provision", not: []string{module + "internal/localcloud"},
+		why: "the target is an endpoint: provisioning must not be able to tell the local cloud from AWS",
+	},
+	{
+		of: module + "internal/localcloud", not: []string{module + "internal/provision"},
+		why: "an emulator that shares code with what it tests agrees with its mistakes",
+	},
+	{
+		of: module + "internal/provision/graph", not: []string{"github.com/aws/"},
+		why: "the engine knows order and waiting, and nothing of AWS",
+	},
+	{
+		of: module + "internal/provision", not: []string{module + "internal/image", "github.com/google/go-containerregistry"},
+		why: "what is deployed is an interface to it: a ready image needs no builder",
+	},
+	{
+		of: module + "internal/api", not: []string{"github.com/aws/", "github.com/spf13/cobra", module + "internal/provision", module + "internal/localcloud"},
+		why: "the service runs anywhere that has PostgreSQL, and its image stays small",
+	},
+	{
+		of: module + "cmd/bookapi", not: []string{sdk + "service", sdk + "config", "github.com/spf13/cobra", module + "internal/provision", module + "internal/localcloud"},
+		but: []string{sdk + "service/secretsmanager"},
+		why: "the service runs anywhere that has PostgreSQL, knows of AWS only where a secret may say its address, and its image stays small",
+	},
+	{
+		of: module + "internal", not: []string{"github.com/spf13/cobra", "charm.land/bubbletea"},
+		except: []string{module + "internal/cli"},
+		why:    "only the command line knows of terminals and flags",
+	},
+}
+
+func TestPackagesImportWhatTheyMay(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Deps \" \"}}", module+"...")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, out)
+	}
+	seen := 0
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		for _, r := range rules {
+			if !below(fields[0], r.of) || slices.ContainsFunc(r.except, func(p string) bool { return below(fields[0], p) }) {
+				continue
+			}
+			seen++
+			for _, dep := range fields[1:] {
+				inside := func(p string) bool { return below(dep, p) }
+				if slices.ContainsFunc(r.not, inside) && !slices.ContainsFunc(r.but, inside) {
+					t.Errorf("%s imports %s: %s", fields[0], dep, r.why)
+				}
+			}
+		}
+	}
+	if seen < len(rules) {
+		t.Errorf("%d packages were held against %d rules: the module's layout and the rules have parted", seen, len(rules))
+	}
+}
+
+func below(path, prefix string) bool {
+	return path == prefix || strings.HasPrefix(path, strings.TrimSuffix(prefix, "/")+"/")
+}
+
+// TestPrintingAndExitingAreTheCommands keeps packages from writing to the
+// process's own streams or ending it: only programs, tools and the command line may.
+func TestPrintingAndExitingAreTheCommands(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command("grep", "-rnE", `os\.Exit\(|fmt\.Print(f|ln)?\(|os\.Std(out|err)\b`, "--include=*.go", "--exclude=*_test.go", "--exclude-dir=testdata", "--exclude-dir=wiregen", "--exclude-dir=cli", "..")
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		t.Errorf("printing or exiting outside the command line:\n%s", out)
+	} else if cmd.ProcessState.ExitCode() != 1 {
+		t.Fatalf("grep: %v\n%s", err, out)
+	}
+}
+
+// TestGoroutinesAreGuarded keeps bare goroutines out of provisioning: a panic in
+// one ends the program with exit code 2, which a plan means changes by.
+func TestGoroutinesAreGuarded(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command("grep", "-rnE", `\bgo func\(|\bsync\.WaitGroup\b`, "--include=*.go", "--exclude=*_test.go", "--exclude-dir=graph", "../provision")
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		t.Errorf("use graph.Group:\n%s", out)
+	} else if cmd.ProcessState.ExitCode() != 1 {
+		t.Fatalf("grep: %v\n%s", err, out)
+	}
+}

@@ -1,0 +1,2 @@
+// Package architecture holds the rules of who may import whom, and why, as a test.
+package architecture

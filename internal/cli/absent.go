@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aws/smithy-go"
+
+	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// lacking is how a command fails that did not find its part of a stack, as err
+// says: with the next step, or where there is no such stack at all, with that,
+// for its name is then likely to be mistyped, or its cloud another.
+func lacking(ctx context.Context, t *target, g *globals, err error, next string) error {
+	var answer smithy.APIError
+	if errors.As(err, &answer) || errors.Is(err, graph.ErrForeign) {
+		return err // it could not look, or it saw enough
+	}
+	have, lookErr := provision.ReadDeployed(ctx, t.clients, g.stack)
+	if lookErr != nil || have.Found {
+		return advice.With(err, next)
+	}
+	stacks, lookErr := provision.Stacks(ctx, t.clients)
+	if lookErr != nil {
+		return advice.With(err, next)
+	}
+	here := slices.IndexFunc(stacks, func(s provision.Summary) bool { return s.Stack == g.stack })
+	switch {
+	case here >= 0 && stacks[here].State == "destroyed":
+		return advice.With(fmt.Errorf("stack %s in %s was destroyed, and its data is kept", g.stack, t.place), "'bookctl up --restore latest' makes it anew from the newest snapshot")
+	case here >= 0:
+		return advice.With(err, next)
+	case len(stacks) > 0:
+		return advice.With(fmt.Errorf("there is no stack %s in %s", g.stack, t.place), "name one that is there with --stack: "+stackNames(stacks)+"; or 'bookctl up' makes this one")
+	}
+	elsewhere := "--region, AWS_PROFILE or --local"
+	if t.local {
+		elsewhere = "--local=false"
+	}
+	return advice.With(fmt.Errorf("there is no stack %s in %s, nor any other", g.stack, t.place), "'bookctl up' makes it; if it is elsewhere, say so with "+elsewhere)
+}
+
+func stackNames(stacks []provision.Summary) string {
+	names := make([]string, len(stacks))
+	for i, s := range stacks {
+		names[i] = s.Stack
+	}
+	return strings.Join(names, ", ")
+}
+
+// noteAbsence says of a destroy that nothing was there to be removed, and what
+// may have been meant.
+func noteAbsence(ctx context.Context, t *target, g *globals) string {
+	text := fmt.Sprintf("Nothing to remove: there is no stack %s in %s", g.stack, t.place)
+	stacks, err := provision.Stacks(ctx, t.clients)
+	others := slices.DeleteFunc(stacks, func(s provision.Summary) bool { return s.Stack == g.stack })
+	switch {
+	case err != nil: // which others there are is a courtesy
+		return text + "."
+	case len(others) == 0:
+		return text + ", nor any other."
+	}
+	return text + ". There is: " + stackNames(others) + "."
+}

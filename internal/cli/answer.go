@@ -1,0 +1,122 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// answer is how the service answers at its URL, as a client sees it.
+type answer struct {
+	// Path was asked for: the one that answers only with the database.
+	Path string `json:"path"`
+	// Ready says that it is bookapi that answers, and that it serves.
+	Ready        bool    `json:"ready"`
+	Code         int     `json:"code,omitempty"`
+	Milliseconds float64 `json:"milliseconds"`
+	Error        string  `json:"error,omitempty"`
+
+	url string
+}
+
+// patienceOfAsking is how long the URL has to answer.
+const patienceOfAsking = 5 * time.Second
+
+// readyPath is where bookapi says whether it and its database serve, and
+// readyText what it then says. A code alone would not tell it from whatever else
+// may have the port.
+const readyPath, readyText = "/readyz", "ready"
+
+// ask asks the service whether it serves.
+func (t *target) ask(ctx context.Context, base string) *answer {
+	ctx, cancel := context.WithTimeout(ctx, patienceOfAsking)
+	defer cancel()
+	a := &answer{Path: readyPath, url: base}
+	begun := time.Now()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+a.Path, nil)
+	if err != nil {
+		a.Error = err.Error()
+		return a
+	}
+	client := http.Client{Transport: &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: t.authorities},
+	}}
+	resp, err := client.Do(req)
+	a.Milliseconds = float64(time.Since(begun).Microseconds()) / 1000
+	if err != nil {
+		a.Error = reasonOf(err)
+		return a
+	}
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // what was cut off is not it
+	_ = resp.Body.Close()
+	a.Code = resp.StatusCode
+	a.Ready = a.Code == http.StatusOK && strings.TrimSpace(string(text)) == readyText
+	return a
+}
+
+// complaint says what is wrong with an answer that is not Ready.
+func (a *answer) complaint() string {
+	switch {
+	case a.Error != "":
+		return fmt.Sprintf("%s does not answer: %s", a.url, a.Error)
+	case a.Code >= http.StatusInternalServerError:
+		return fmt.Sprintf("%s answers %d: no task can serve", a.url+a.Path, a.Code)
+	}
+	return fmt.Sprintf("something other than bookapi answers on port %s: %s says %d, and not %q", portOf(a.url), a.url+a.Path, a.Code, readyText)
+}
+
+// portOf is the port of a URL, also where it is the scheme's own.
+func portOf(base string) string {
+	u, err := url.Parse(base)
+	if err != nil {
+		return "?"
+	}
+	return cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+}
+
+// reasonOf is an HTTP client's error without the address, which is said anyway.
+func reasonOf(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "no answer within " + patienceOfAsking.String()
+	}
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err.Error()
+		}
+		err = inner
+	}
+}
+
+// answers is the end of a run that waited for its release: what AWS says of it
+// is one thing, and what a client meets another. On this machine, another
+// program's answer is a failure. None at all need not be one, nor anything that
+// is met on the way to AWS: the name of a new load balancer takes its time to be
+// known, and a proxy or a firewall may stand before this machine.
+func (t *target) answers(ctx context.Context, rep reporter, base string) error {
+	for tries := 3; ; tries-- {
+		a := t.ask(ctx, base)
+		switch {
+		case a.Ready:
+			return nil
+		case t.local && a.Error == "" && a.Code < http.StatusInternalServerError:
+			return advice.With(errors.New(a.complaint()), "end that program, or move the stack with 'bookctl up --port N', and look again with 'bookctl status'")
+		case tries == 1:
+			rep.note("note: the release serves, and from here %s; 'bookctl status' asks again", a.complaint())
+			return nil
+		}
+		if err := graph.Sleep(ctx, time.Second); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bookctl/bookctl/internal/advice"
+)
+
+// complete lets the shell complete a flag's value from a list.
+func complete(cmd *cobra.Command, flag string, values ...string) {
+	// It fails only for a flag that does not exist, which the first test of the
+	// command tree would show.
+	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err)
+	}
+}
+
+var unknownCommand = regexp.MustCompile(`^unknown command "([^"]*)" for "([^"]*)"`)
+
+// argumentCount mends how cobra counts.
+var argumentCount = strings.NewReplacer("1 arg(s)", "1 argument", "arg(s)", "arguments")
+
+// mistyped turns cobra's complaint about a command line into ours, with what
+// may have been meant.
+func mistyped(g *globals, cmd *cobra.Command, err error) error {
+	first, _, _ := strings.Cut(err.Error(), "\n")
+	m := unknownCommand.FindStringSubmatch(first)
+	if m == nil {
+		said := cmd.CommandPath() + " " + argumentCount.Replace(first)
+		return advice.With(usageError{errors.New(said)}, fmt.Sprintf("it is used as '%s'", strings.TrimSuffix(cmd.UseLine(), " [flags]")))
+	}
+	usage := usageError{errors.New(first)}
+	if cmd.Name() == "help" { // of what comes after it
+		cmd = cmd.Root()
+		for _, word := range strings.Fields(m[2])[1:] {
+			cmd, _, _ = cmd.Find([]string{word}) // it was found before
+		}
+	}
+	var meant []string
+	for _, name := range alike(m[1], cmd.Commands()) {
+		meant = append(meant, "'bookctl "+g.instead(m[1], name)+"'")
+	}
+	if meant == nil {
+		return usage
+	}
+	return advice.With(usage, "did you mean "+strings.Join(meant, " or ")+"?")
+}
+
+// alike are the names of the commands that a mistyped one may mean: those that
+// other tools call so, or else those that are spelt much like it.
+func alike(typed string, commands []*cobra.Command) []string {
+	among := &cobra.Command{SuggestionsMinimumDistance: min(2, max(1, len(typed)/3))}
+	var other []string
+	for _, c := range commands {
+		if slices.Contains(c.SuggestFor, typed) {
+			other = append(other, c.Name())
+		}
+		among.AddCommand(&cobra.Command{Use: c.Name(), Hidden: c.Hidden, Run: c.Run, RunE: c.RunE})
+	}
+	if other != nil {
+		return other
+	}
+	return among.SuggestionsFor(typed)
+}
+
+// instead is the command line with another word in place of a mistyped one.
+func (g *globals) instead(typed, meant string) string {
+	words := slices.Clone(g.line)
+	for i, w := range words {
+		if w == typed {
+			words[i] = meant
+			break
+		}
+		if value, is := strings.CutPrefix(w, typed+"="); is {
+			words[i] = meant + "=" + value
+			break
+		}
+	}
+	return shellLine(words)
+}
+
+// also is the command line with one word more.
+func (g *globals) also(word string) string { return shellLine(append(slices.Clone(g.line), word)) }
+
+// shellLine is a command line as it is typed.
+func shellLine(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = shellWord(w)
+	}
+	return strings.Join(quoted, " ")
+}

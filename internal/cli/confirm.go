@@ -1,0 +1,60 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+
+	"github.com/bookctl/bookctl/internal/advice"
+)
+
+// isTerminal says whether a stream is a terminal.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// errUntouched ends a command that was stopped before it did anything.
+var errUntouched = errors.New("nothing was touched")
+
+// confirm asks for a word, which is said to be what, before something that can't
+// be undone.
+// Without a terminal there is nobody to ask, and --yes must have been said.
+func confirm(ctx context.Context, s streams, g *globals, question, what, word string) error {
+	if g.yes {
+		return nil
+	}
+	if !isTerminal(s.in) {
+		return advice.With(usageError{errors.New("there is no terminal to ask on")}, "if it is meant: 'bookctl "+g.also("--yes")+"'")
+	}
+	fmt.Fprintf(s.err, "%s\nType %s (%s) to go on: ", question, what, word)
+	next := fmt.Sprintf("type %s to go on, or say --yes, which asks nothing", word)
+	answer := make(chan error, 1)
+	go func() { // which a Ctrl-C leaves behind
+		line, err := bufio.NewReader(s.in).ReadString('\n')
+		if err != nil {
+			fmt.Fprintln(s.err) // the line has no end
+		}
+		switch {
+		case strings.TrimSpace(line) == word:
+			answer <- nil
+		case err != nil && !errors.Is(err, io.EOF):
+			answer <- fmt.Errorf("read the answer: %w", err)
+		default:
+			answer <- advice.With(fmt.Errorf("not confirmed: %w", errUntouched), next)
+		}
+	}()
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		fmt.Fprintln(s.err) // behind what was typed
+		return fmt.Errorf("%w: %w", context.Cause(ctx), errUntouched)
+	}
+}

@@ -1,0 +1,292 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
+	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
+
+	"github.com/bookctl/bookctl/internal/advice"
+)
+
+// authError is one that is about who is asking, or keeps them from being asked.
+type authError struct{ error }
+
+func (e authError) Unwrap() error { return e.error }
+
+// signInLimit is how long getting credentials may take, with the typing of a code.
+const signInLimit = 3 * time.Minute
+
+// signIn gets the credentials once before anything is asked of AWS, so that what
+// keeps them away is told as that. The SDK keeps them.
+func signIn(ctx context.Context, cfg aws.Config) error {
+	if cfg.Credentials == nil || cfg.Region == "" {
+		return nil // a region is asked for first
+	}
+	ctx, cancel := context.WithTimeout(ctx, signInLimit)
+	defer cancel()
+	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
+		return authError{noAccess{err}}
+	}
+	return nil
+}
+
+// noAccess is the SDK's error of getting credentials.
+type noAccess struct{ error }
+
+func (e noAccess) Unwrap() error { return e.error }
+
+// unreached is an error of the first call to AWS: without a way to it, nobody is
+// signed in.
+func unreached(err error) error {
+	var (
+		unknown *net.DNSError
+		trust   *tls.CertificateVerificationError
+	)
+	if errors.As(err, &unknown) || errors.As(err, &trust) {
+		return authError{err}
+	}
+	return err
+}
+
+// loadConfig reads the user's AWS configuration.
+func loadConfig(ctx context.Context, s streams, g *globals) (aws.Config, error) {
+	options := []func(*config.LoadOptions) error{
+		// What the SDK has to say of connections is no news to the user.
+		config.WithLogger(logging.Nop{}),
+		config.WithRetryer(retryer),
+		config.WithAppID(appID()),
+		config.WithAssumeRoleCredentialOptions(func(o *stscreds.AssumeRoleOptions) {
+			o.TokenProvider = func() (string, error) { return askForCode(s, aws.ToString(o.SerialNumber)) }
+		}),
+	}
+	if g.region != "" {
+		options = append(options, config.WithRegion(g.region))
+	}
+	cfg, err := loadProfile(ctx, profileName(), options)
+	var unknown config.SharedConfigProfileNotExistError
+	switch {
+	case errors.As(err, &unknown):
+		return cfg, err // ofCall has the words for it
+	case err != nil:
+		return cfg, authError{misconfigured(err)}
+	}
+	return cfg, nil
+}
+
+// profileName is the profile that the environment names; "" is the default one.
+func profileName() string { return cmp.Or(os.Getenv("AWS_PROFILE"), os.Getenv("AWS_DEFAULT_PROFILE")) }
+
+// loadProfile reads the configuration. 'aws configure' writes a name that has a
+// space in quotes into the configuration, and without into the credentials, and the
+// Go SDK takes quotes for a part of the name.
+func loadProfile(ctx context.Context, profile string, options []func(*config.LoadOptions) error) (aws.Config, error) {
+	cfg, err := config.LoadDefaultConfig(ctx, options...)
+	var unknown config.SharedConfigProfileNotExistError
+	lacking := errors.As(err, &unknown)
+	if !strings.ContainsAny(profile, " \t") || !lacking && (err != nil || cfg.Region != "") {
+		return cfg, err
+	}
+	for _, quote := range []string{"'", `"`} {
+		quoted, quotedErr := config.LoadDefaultConfig(ctx, append(options, config.WithSharedConfigProfile(quote+profile+quote))...)
+		switch {
+		case quotedErr != nil:
+		case lacking:
+			return quoted, nil
+		case quoted.Region != "":
+			cfg.Region = quoted.Region
+			return cfg, nil
+		}
+	}
+	return cfg, err
+}
+
+// misconfigured is an error of reading the configuration, with what to do.
+func misconfigured(err error) error {
+	bundle := os.Getenv("AWS_CA_BUNDLE")
+	var (
+		text = err.Error()
+		file config.SharedConfigLoadError
+		path *os.PathError
+	)
+	switch {
+	case strings.Contains(text, "custom CA bundle"), bundle != "" && errors.As(err, &path) && path.Path == bundle:
+		where := cmp.Or(bundle, "ca_bundle of the profile")
+		return advice.With(fmt.Errorf("AWS_CA_BUNDLE names %s, which holds no certificates that can be read: %w", where, err),
+			"name a file of certificates in PEM with AWS_CA_BUNDLE (or ca_bundle in ~/.aws/config), or unset it")
+	case errors.As(err, &file):
+		return advice.With(fmt.Errorf("read the AWS configuration: %w", err), "mend "+file.Filename)
+	}
+	return advice.With(fmt.Errorf("read the AWS configuration: %w", err), "mend what it names, in the environment (AWS_…) or in ~/.aws/config")
+}
+
+// askForCode asks for the code of a device that a profile's mfa_serial names. A
+// code is worthless after its use, so it may be seen while it is typed.
+func askForCode(s streams, serial string) (string, error) {
+	if !isTerminal(s.in) {
+		return "", errNoTerminal
+	}
+	fmt.Fprintf(s.err, "Code of the MFA device %s: ", serial)
+	var code []byte
+	for one := make([]byte, 1); ; { // and no more than the line: what follows is for others
+		n, err := s.in.Read(one)
+		if n == 1 && one[0] != '\n' {
+			code = append(code, one[0])
+			continue
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return "", fmt.Errorf("read the code of the MFA device: %w", err)
+		}
+		break
+	}
+	text := strings.TrimSpace(string(code))
+	if !mfaCode.MatchString(text) {
+		return "", errNoCode
+	}
+	return text, nil
+}
+
+var (
+	// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+	mfaCode       = regexp.MustCompile(`^[0-9]{6}$`)
+	errNoTerminal = errors.New("the AWS profile asks for the code of an MFA device (mfa_serial), and there is no terminal to ask on")
+	errNoCode     = errors.New("that is no code of an MFA device: it has six digits")
+)
+
+// noCredentials recognises the SDK's errors of getting credentials; it has no type
+// for them.
+func noCredentials(err error) bool {
+	var none noAccess
+	return errors.As(err, &none) || strings.Contains(err.Error(), "failed to refresh cached credentials") ||
+		strings.Contains(err.Error(), "get credentials:") || strings.Contains(err.Error(), "failed to retrieve credentials")
+}
+
+// ofCredentials explains why there are no credentials. Where the SDK has a type for
+// it that is asked, and else its words.
+func ofCredentials(err error) explanation {
+	var (
+		text    = err.Error()
+		profile = profileName()
+		with    = ""
+		api     smithy.APIError
+		call    *smithy.OperationError
+		process *processcreds.ProviderError
+		sso     *ssocreds.InvalidTokenError
+		unknown *net.DNSError
+		trust   *tls.CertificateVerificationError
+		said    string
+	)
+	if profile != "" {
+		with = " --profile " + shellWord(profile)
+	}
+	if errors.As(err, &api) {
+		said = api.ErrorCode() + prefixed(": ", sentence(api.ErrorMessage()), "")
+	}
+	operation := ""
+	if errors.As(err, &call) {
+		operation = call.Operation()
+	}
+	has := func(words ...string) bool {
+		for _, w := range words {
+			if strings.Contains(text, w) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case errors.Is(err, errNoTerminal):
+		return explanation{capital(errNoTerminal.Error()) + ".",
+			"in CI use a role that needs no device, for example by OpenID Connect (AWS_WEB_IDENTITY_TOKEN_FILE); or get a session where there is a terminal, 'aws sts assume-role --serial-number … --token-code …', and hand it on as AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"}
+	case errors.Is(err, errNoCode):
+		return explanation{capital(errNoCode.Error()) + ".", "run the same command again, and type the code that the device shows"}
+	case errors.As(err, &process):
+		return explanation{"The program that credential_process names gives no credentials: " + processFault(process) + ".",
+			"run it by hand: it has to print JSON with Version 1, AccessKeyId and SecretAccessKey, and to exit 0; it stands in ~/.aws/config"}
+	case errors.As(err, &unknown):
+		return explanation{fmt.Sprintf("The AWS credentials can't be had: there is no address for %s.", unknown.Name),
+			"check the network and DNS, and the region in --region, AWS_REGION or ~/.aws/config"}
+	case errors.As(err, &trust):
+		return untrusted(trust)
+	case operation == "GetRoleCredentials" && has("ForbiddenException"):
+		return explanation{"AWS SSO does not give this user the role of the profile: " + said + ".",
+			"check sso_account_id and sso_role_name in ~/.aws/config; 'aws configure sso" + with + "' lists what there is"}
+	case errors.As(err, &sso), has("SSO token"), operation == "GetRoleCredentials", operation == "CreateToken":
+		return explanation{"The AWS SSO session has expired, or was never begun.", "'aws sso login" + with + "', and run the same command again"}
+	case has("please reauthenticate", "load login token", "validate login token"), operation == "CreateOAuth2Token":
+		return explanation{"The session of 'aws login' has expired, or was never begun.", "'aws login" + with + "', and run the same command again"}
+	case has("failed to retrieve jwt"):
+		_, why, _ := strings.Cut(text, "from provide source, ")
+		return explanation{"The web identity token can't be read: " + sentence(why) + ".",
+			"AWS_WEB_IDENTITY_TOKEN_FILE, or web_identity_token_file in ~/.aws/config, has to name a file that EKS or CI puts there; or unset it"}
+	case operation == "AssumeRoleWithWebIdentity":
+		return explanation{"AWS does not take the web identity token: " + sentence(cmp.Or(said, text)) + ".",
+			"the role's trust policy has to allow the token's issuer, audience and subject, and the token has to be fresh"}
+	case operation == "AssumeRole" && has("MultiFactorAuthentication"):
+		return explanation{"AWS does not take the code of the MFA device: " + said + ".", "run the same command again with a new code: each is good once"}
+	case operation == "AssumeRole" && said != "":
+		return explanation{"AWS does not let these credentials assume the role of the profile: " + said + ".",
+			"check role_arn and source_profile in ~/.aws/config: the role's trust policy and the source's permissions both have to allow sts:AssumeRole"}
+	case has("access disabled to EC2 IMDS"):
+	case has("EC2 IMDS role found") && !has("StatusCode: 404"):
+		return explanation{"There are no AWS credentials: neither the environment nor the profile gives any, and this machine has no metadata service (IMDS) that would.",
+			"sign in with 'aws sso login' or 'aws configure', or set AWS_PROFILE; in a container on EC2, raise the instance's metadata hop limit to 2; 'bookctl up --local' needs no account"}
+	case has("EC2 IMDS role found"):
+		return explanation{"There are no AWS credentials: neither the environment nor the profile gives any, and this EC2 instance has no role.",
+			"give the instance a role (instance profile), or set AWS_PROFILE; 'bookctl up --local' needs no account"}
+	case has("EC2 IMDS"):
+		return explanation{"The metadata service (IMDS) of this EC2 instance does not give the credentials of its role: " + sentence(cmp.Or(said, cut(lastCause(text), longestQuote))) + ".",
+			"try again; then check the instance's role and AWS_EC2_METADATA_SERVICE_ENDPOINT"}
+	case has("failed to load credentials"):
+		return explanation{"The credentials endpoint of this container (AWS_CONTAINER_CREDENTIALS_FULL_URI or …_RELATIVE_URI) gives none: " + sentence(cmp.Or(said, cut(lastCause(text), longestQuote))) + ".",
+			"check the task's role, or unset the variable"}
+	case errors.Is(err, context.DeadlineExceeded):
+		return explanation{"The AWS credentials did not come within " + signInLimit.String() + ".", "check the network, and what AWS_PROFILE names"}
+	default:
+		return explanation{"The AWS credentials can't be had: " + sentence(cut(strings.TrimPrefix(text, "failed to refresh cached credentials, "), 2*longestQuote)) + ".",
+			"check AWS_PROFILE and ~/.aws/config; 'aws sts get-caller-identity' asks the same"}
+	}
+	return explanation{"There are no AWS credentials: neither the environment, nor the profile, nor this machine gives any.",
+		"sign in with 'aws sso login' or 'aws configure', or set AWS_PROFILE; 'bookctl up --local' needs no account"}
+}
+
+// processFault says what a program did instead of giving credentials, without what
+// it printed: those may be in there.
+func processFault(err *processcreds.ProviderError) string {
+	text := err.Err.Error()
+	if strings.HasPrefix(text, "parse failed") {
+		return "it prints something else than JSON"
+	}
+	return strings.TrimPrefix(text, "error in credential_process: ")
+}
+
+// lastCause is the innermost of the SDK's errors, which it joins by commas.
+func lastCause(text string) string { return text[strings.LastIndex(text, ", ")+1:] }
+
+// untrusted explains a certificate that nobody here vouches for.
+func untrusted(trust *tls.CertificateVerificationError) explanation {
+	whom := "the server"
+	if len(trust.UnverifiedCertificates) > 0 {
+		whom = cmp.Or(trust.UnverifiedCertificates[0].Subject.CommonName, whom)
+		if names := trust.UnverifiedCertificates[0].DNSNames; len(names) > 0 {
+			whom = names[0]
+		}
+	}
+	return explanation{fmt.Sprintf("The certificate of %s is not trusted: %s.", whom, sentence(trust.Err.Error())),
+		"where a proxy of your network signs it, AWS_CA_BUNDLE has to name a file with its authority (PEM) and AWS's; else unset AWS_CA_BUNDLE"}
+}

@@ -1,0 +1,55 @@
+package cli
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/aws/smithy-go"
+)
+
+// TestWhatSTSRefuses explains errors as the SDK hands them on when it could not get
+// credentials.
+func TestWhatSTSRefuses(t *testing.T) {
+	t.Setenv("AWS_PROFILE", "p")
+	refused := func(operation, code, message string) error {
+		return &smithy.OperationError{ServiceID: "STS", OperationName: operation, Err: &smithy.GenericAPIError{Code: code, Message: message}}
+	}
+	for _, c := range []struct {
+		err        error
+		text, next string
+	}{
+		{
+			refused("AssumeRole", "AccessDenied", "User: ann is not authorized to perform: sts:AssumeRole on resource: deploy"),
+			"AWS does not let these credentials assume the role of the profile: AccessDenied: User: ann is not authorized to perform: sts:AssumeRole on resource: deploy.",
+			"check role_arn and source_profile",
+		},
+		{
+			refused("AssumeRole", "AccessDenied", "MultiFactorAuthentication failed with invalid MFA one time pass code."),
+			"AWS does not take the code of the MFA device: AccessDenied: MultiFactorAuthentication failed with invalid MFA one time pass code.",
+			"run the same command again with a new code",
+		},
+		{
+			fmt.Errorf("failed to retrieve credentials, %w", refused("AssumeRoleWithWebIdentity", "ExpiredTokenException", "Token expired")),
+			"AWS does not take the web identity token: ExpiredTokenException: Token expired.", "the role's trust policy",
+		},
+		{
+			refused("GetRoleCredentials", "ForbiddenException", "No access"),
+			"AWS SSO does not give this user the role of the profile: ForbiddenException: No access.", "check sso_account_id",
+		},
+		{
+			refused("GetRoleCredentials", "UnauthorizedException", "Session token not found or invalid"),
+			"The AWS SSO session has expired, or was never begun.", "'aws sso login --profile p'",
+		},
+		{
+			&smithy.OperationError{ServiceID: "STS", OperationName: "AssumeRole", Err: &net.DNSError{Name: "sts.mars-1.amazonaws.com", IsNotFound: true}},
+			"The AWS credentials can't be had: there is no address for sts.mars-1.amazonaws.com.", "check the network and DNS",
+		},
+	} {
+		err := clarified(authError{noAccess{fmt.Errorf("failed to refresh cached credentials, %w", c.err)}})
+		if v := judge(err); err.Error() != c.text || !strings.HasPrefix(v.next, c.next) || v.code != exitAuth {
+			t.Errorf("%v is told as\n%s\nnext: %s\nexit code %d, want 4 and\n%s\nnext: %s", c.err, err, v.next, v.code, c.text, c.next)
+		}
+	}
+}

@@ -1,0 +1,275 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/provision"
+)
+
+func newDB(s streams, g *globals) *cobra.Command {
+	var show bool
+	cmd := &cobra.Command{
+		Use:   "db",
+		Short: "Say how to reach the database; more with its commands",
+		Long: `Say where the database is and how to connect to it. On AWS it has no public
+address: 'bookctl db tunnel' reaches it through a task. The password is printed
+only for --show-password, and only on a terminal.`,
+		Example: `  bookctl db
+  bookctl db tunnel
+  bookctl db snapshots
+  bookctl db rotate-password`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			return connection(ctx, s, g, show)
+		},
+	}
+	cmd.Flags().BoolVar(&show, "show-password", false, "print the password too, on a terminal")
+	cmd.AddCommand(newDBTunnel(s, g), newDBSnapshots(s, g), newDBRotate(s, g))
+	return cmd
+}
+
+func connection(ctx context.Context, s streams, g *globals, show bool) error {
+	if show && !isTerminal(s.out) {
+		return advice.With(usageError{errors.New("--show-password shows it on a terminal only, and this output is not one")},
+			"programs read the secret themselves: 'aws secretsmanager get-secret-value --secret-id "+g.stack+"/database'")
+	}
+	t, err := connect(ctx, s, g)
+	if err != nil {
+		return err
+	}
+	c, err := provision.ReadConnection(ctx, t.clients, g.stack)
+	if err != nil {
+		return lacking(ctx, t, g, err, "'bookctl up' makes it")
+	}
+	bundle := "the bundle of https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
+	reach := g.aimed("from within the stack's network; from here by 'bookctl db tunnel'")
+	if t.local {
+		info, err := localCloud(ctx)
+		if err != nil {
+			return err
+		}
+		bundle, reach = info.TrustBundle, "from this machine"
+	}
+	password := ""
+	if show {
+		if password, err = provision.ReadPassword(ctx, t.clients, g.stack); err != nil {
+			return err
+		}
+	}
+	if g.output == "json" {
+		return json.NewEncoder(s.out).Encode(struct { //nolint:gosec // the secret is a name, and the password was asked for on a terminal
+			Schema string `json:"schema"`
+			Type   string `json:"type"`
+			Stack  string `json:"stack"`
+			provision.Connection
+			Secret  string `json:"secret"`
+			SSLMode string `json:"sslmode"`
+			// Authorities is the file, or the address of it, to verify the server by.
+			Authorities string `json:"authorities"`
+			Password    string `json:"password,omitempty"`
+		}{schema, "database", g.stack, c, g.stack + "/database", "verify-full", bundle, password})
+	}
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	row := func(name, value string) { fmt.Fprintf(w, "%s\t%s\n", name, value) }
+	row("state", c.State+", PostgreSQL "+c.Version)
+	if c.Host != "" {
+		row("address", net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))))
+	}
+	row("reachable", reach)
+	row("database", c.Database)
+	row("user", c.Username)
+	if show {
+		row("password", password)
+	} else {
+		row("password", "in the secret "+g.stack+"/database; --show-password prints it")
+	}
+	row("TLS", "sslmode=verify-full sslrootcert="+bundle)
+	return w.Flush()
+}
+
+func newDBTunnel(s streams, g *globals) *cobra.Command {
+	var (
+		port int
+		task string
+	)
+	cmd := &cobra.Command{
+		Use:   "tunnel",
+		Short: "Forward a local port to the database",
+		Long: `Forward a port of this machine to the database, through a running task. It takes
+a stack that was made with 'bookctl up --exec', and AWS's session-manager-plugin
+on this machine; it holds until interrupted.
+
+The server's certificate is for its own name, and not for localhost: connect
+with sslmode=verify-ca, or give psql the name as host and hostaddr=127.0.0.1.
+A local stack needs no tunnel: its database listens on this machine.`,
+		Example: `  bookctl db tunnel --local-port 5433`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			if port < 0 || port > 65535 {
+				return usageError{fmt.Errorf("--local-port %d: choose one up to 65535", port)}
+			}
+			return tunnel(ctx, s, g, task, port)
+		},
+	}
+	cmd.Flags().IntVar(&port, "local-port", 0, "port of this machine (default: any free one)")
+	cmd.Flags().StringVar(&task, "task", "", "go through the task whose id begins so (default: any)")
+	return cmd
+}
+
+func tunnel(ctx context.Context, s streams, g *globals, task string, port int) error {
+	plugin := ""
+	if !g.local {
+		var err error
+		if plugin, err = findPlugin(ctx); err != nil {
+			return err
+		}
+	}
+	t, err := connect(ctx, s, g)
+	if err != nil {
+		return err
+	}
+	c, err := provision.ReadConnection(ctx, t.clients, g.stack)
+	if err != nil {
+		return lacking(ctx, t, g, err, "'bookctl up' makes it")
+	}
+	if c.Host == "" {
+		return advice.With(fmt.Errorf("the database is %s and has no address yet", c.State), "wait until 'bookctl status' says that it is available")
+	}
+	if t.local {
+		g.tell(s, "no tunnel is needed: the database of a local stack listens on this machine")
+		if g.output == "json" {
+			return tunnelEnd(s, g, c.Host, int(c.Port))
+		}
+		_, err := fmt.Fprintln(s.out, net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))))
+		return err
+	}
+	if port == 0 {
+		free, err := freePort()
+		if err != nil {
+			return err
+		}
+		port = int(free)
+	}
+	session, err := provision.Tunnel(ctx, t.clients, g.stack, task, c, port)
+	if err != nil {
+		return lacking(ctx, t, g, err, execAdvice(err))
+	}
+	if g.output == "json" {
+		if err := tunnelEnd(s, g, "127.0.0.1", port); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(s.err, "psql 'host=%s hostaddr=127.0.0.1 port=%d dbname=%s user=%s sslmode=verify-full sslrootcert=FILE'\n", c.Host, port, c.Database, c.Username)
+	return walk(ctx, s, plugin, session)
+}
+
+// tunnelEnd prints, for programs, where the near end of a tunnel is.
+func tunnelEnd(s streams, g *globals, host string, port int) error {
+	return json.NewEncoder(s.out).Encode(map[string]any{"schema": schema, "type": "tunnel", "stack": g.stack, "host": host, "port": port})
+}
+
+func newDBSnapshots(s streams, g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "snapshots",
+		Short: "List the snapshots and kept backups of the stack's data",
+		Long: `List every snapshot and retained backup of the stack's database, oldest first,
+also when the stack itself is gone.`,
+		Example: `  bookctl db snapshots
+  bookctl up --restore latest`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			t, err := connect(ctx, s, g)
+			if err != nil {
+				return err
+			}
+			all, err := provision.Snapshots(ctx, t.clients.RDS, g.stack)
+			if err != nil {
+				return err
+			}
+			if g.output == "json" {
+				return json.NewEncoder(s.out).Encode(map[string]any{
+					"schema": schema, "type": "snapshots", "stack": g.stack, "snapshots": append([]provision.Snapshot{}, all...),
+				})
+			}
+			if len(all) == 0 {
+				if !g.quiet {
+					fmt.Fprintf(s.err, "stack %s has no snapshot\n", g.stack)
+				}
+				return nil
+			}
+			_, err = fmt.Fprintln(s.out, snapshotLines(all))
+			return err
+		},
+	}
+}
+
+func newDBRotate(s streams, g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "rotate-password",
+		Short: "Give the database a new password, without a failed request",
+		Long: `Give the secret and the database a new random password, and replace each task by
+one that knows it. Tasks serve on with the connections that they have until
+their successors do. Cut off anywhere, the next 'bookctl up' completes it.`,
+		Example: `  bookctl db rotate-password`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			return rotatePassword(ctx, s, g)
+		},
+	}
+}
+
+func rotatePassword(ctx context.Context, s streams, g *globals) error {
+	begun := time.Now()
+	rep := newReporter(ctx, s, g)
+	defer rep.close()
+	t, err := connect(ctx, s, g)
+	if err != nil {
+		return err
+	}
+	err = changing(s, t, provision.Spec{Stack: g.stack}, "db rotate-password").Hold(ctx, func(lock *provision.Lock) error {
+		rep.note("stack %s in %s: a new password for secret and database", g.stack, t.place)
+		if err := lock.Guard(ctx); err != nil {
+			return err
+		}
+		if err := provision.RotatePassword(ctx, t.clients, g.stack); err != nil {
+			return lacking(ctx, t, g, err, advice.Of(err))
+		}
+		rep.note("new tasks that know it")
+		if err := lock.Guard(ctx); err != nil {
+			return err
+		}
+		if err := provision.Restart(ctx, t.clients, g.stack, func(note string) { rep.note("%s", note) }); err != nil {
+			return advice.With(err, "secret and database have the new password; 'bookctl db rotate-password' again restarts the tasks")
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	rep.close()
+	if g.output == "json" {
+		return json.NewEncoder(s.out).Encode(map[string]any{
+			"schema": schema, "type": "result", "command": "db rotate-password", "stack": g.stack, "seconds": time.Since(begun).Seconds(),
+		})
+	}
+	g.tell(s, "The database has a new password, and all tasks know it, %s.", rounded(time.Since(begun)))
+	return nil
+}

@@ -1,0 +1,275 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+func newDestroy(s streams, g *globals) *cobra.Command {
+	var purge bool
+	cmd := &cobra.Command{
+		Use:   "destroy",
+		Short: "Remove the stack; a final snapshot of the data is kept",
+		Long: `Remove everything of the stack, in the order in which it can go, and then look
+at every service for what is left. A final snapshot of the database is taken
+first and kept, unless --purge-snapshots is given: then no snapshot and no
+automated backup of the stack is left either, and the data is gone.`,
+		Example: `  bookctl destroy
+  bookctl destroy --stack staging --purge-snapshots --yes`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			return destroy(ctx, s, g, purge)
+		},
+	}
+	cmd.Flags().BoolVar(&purge, "purge-snapshots", false, "keep no snapshot and no backup: the data is lost")
+	return cmd
+}
+
+func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
+	begun := time.Now()
+	rep := newReporter(ctx, s, g)
+	defer rep.close()
+	t, err := connect(ctx, s, g)
+	if err != nil {
+		return err
+	}
+	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
+	if err != nil {
+		return fmt.Errorf("read what is deployed: %w", err)
+	}
+	if have.Found && have.Protect {
+		return advice.With(fmt.Errorf("stack %s is protected against deletion", g.stack), "'bookctl up --protect=false' turns the protection off")
+	}
+	if err := refuseLocked(ctx, t, g); err != nil {
+		return err
+	}
+	if err := provision.CheckDestroy(ctx, t.clients, g.stack, purge); err != nil {
+		return err
+	}
+	if err := provision.CheckHolders(ctx, t.clients.EC2, g.stack); err != nil {
+		return err
+	}
+	snapshots, err := provision.Snapshots(ctx, t.clients.RDS, g.stack)
+	if err != nil {
+		return err
+	}
+	if err := confirm(ctx, s, g, destroyQuestion(g, t, snapshots, purge), "the stack's name", g.stack); err != nil {
+		return err
+	}
+	rep.note("destroying stack %s in %s", g.stack, t.place)
+	spec := provision.Spec{
+		Stack: g.stack, Version: version(), Settings: have.Settings, Running: have.Running, Zones: have.Zones,
+	}
+	if spec.Zones[0] == "" || spec.Zones[1] == "" {
+		spec.Zones = [2]string{"a", "b"} // of a part of a stack: nothing is made in them
+	}
+	run := changing(s, t, spec, "destroy")
+	run.Begin, run.Observe = rep.begin, rep.event
+	end := destruction{place: t.place, free: t.local, before: snapshots}
+	end.Removal, err = run.Destroy(ctx, purge, sweepPatience)
+	for _, step := range end.Report.Steps {
+		if step.Action == graph.Foreign {
+			rep.note("%s is not this stack's and was left alone", step.Name)
+		}
+	}
+	for _, what := range end.Spared {
+		rep.note("%s", what)
+	}
+	end.took = time.Since(begun)
+	if heldUp(err) {
+		return errors.Join(err, end.unfinished(ctx, s, g, t))
+	}
+	if err != nil {
+		return err
+	}
+	rep.close()
+	end.region, end.took = t.region, time.Since(begun)
+	end.Purged = append(end.Purged, gone(snapshots, end.Purged, end.Kept)...)
+	if end.Removed() == 0 && len(end.Left)+len(end.Purged) == 0 {
+		end.nothing = noteAbsence(ctx, t, g)
+	}
+	return end.print(s, g)
+}
+
+// heldUp says that time ran out because something would not go, and not that a
+// call failed.
+func heldUp(err error) bool {
+	failures := graph.Failures(err)
+	for _, f := range failures {
+		if !errors.Is(f, graph.ErrTimeout) && !errors.Is(f, context.DeadlineExceeded) {
+			return false
+		}
+	}
+	return len(failures) > 0 || errors.Is(err, context.DeadlineExceeded) // of --timeout
+}
+
+// unfinished tells what is left of a stack and who holds it.
+func (d destruction) unfinished(ctx context.Context, s streams, g *globals, t *target) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	var err error
+	if d.Left, err = provision.Leftovers(ctx, t.clients, g.stack); err != nil {
+		return err
+	}
+	return d.print(s, g)
+}
+
+// sweepPatience is how long the sweep goes on while something holds what is
+// left: network interfaces outlive their owners by some minutes.
+const sweepPatience = 10 * time.Minute
+
+func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, purge bool) string {
+	if !purge {
+		return fmt.Sprintf("Destroy stack %s in %s. A final snapshot of the database is kept.", g.stack, t.place)
+	}
+	question := fmt.Sprintf("Destroy stack %s in %s with all its data: no snapshot and no backup is kept.", g.stack, t.place)
+	if len(snapshots) > 0 {
+		question += "\nThese go too:\n" + snapshotLines(snapshots)
+	}
+	return question
+}
+
+func snapshotLines(snapshots []provision.Snapshot) string {
+	lines := make([]string, len(snapshots))
+	for i, x := range snapshots {
+		lines[i] = fmt.Sprintf("  %s (%s, %d GiB, %s)", x.ID, x.Kind, x.GiB, ago(x.Created))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// ago is how long ago something was, as people say it.
+func ago(t time.Time) string {
+	switch d := time.Since(t); {
+	case t.IsZero():
+		return "time unknown"
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%d s ago", max(int(d.Seconds()), 0))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d minutes ago", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d hours ago", int(d.Hours()))
+	default:
+		return fmt.Sprintf("%d days ago", int(d.Hours()/24))
+	}
+}
+
+// destruction is how a destroy ended.
+type destruction struct {
+	provision.Removal
+	place, region string
+	free          bool   // what is kept costs nothing
+	nothing       string // why nothing was removed, if so
+	before        []provision.Snapshot
+	took          time.Duration
+}
+
+func (d destruction) print(s streams, g *globals) error {
+	left, inert := []provision.Leftover{}, []provision.Leftover{} // not null as JSON
+	for _, l := range d.Left {
+		if l.Kept {
+			inert = append(inert, l)
+		} else {
+			left = append(left, l)
+		}
+	}
+	var end error
+	if len(left) > 0 {
+		end = exitError{exitLeft}
+	}
+	if g.output == "json" {
+		err := json.NewEncoder(s.out).Encode(map[string]any{
+			"schema": schema, "type": "result", "command": "destroy", "stack": g.stack, "removed": d.Removed(), "left": left,
+			"keptByAWS": inert, "snapshotsRemoved": some(d.Purged), "snapshotsKept": some(d.Kept), "seconds": d.took.Seconds(),
+		})
+		return errors.Join(err, end)
+	}
+	if g.quiet && end == nil {
+		return nil
+	}
+	if d.nothing != "" {
+		fmt.Fprintln(s.err, d.nothing)
+	} else {
+		fmt.Fprintf(s.err, "%d removed, %d left%s, %s.\n", d.Removed(), len(left), d.taken(), rounded(d.took))
+	}
+	for _, l := range left {
+		fmt.Fprintf(s.err, "  left: %s\n", l)
+	}
+	for _, l := range inert {
+		fmt.Fprintf(s.err, "  kept by AWS, at no cost: %s\n", l)
+	}
+	if len(d.Purged) > 0 {
+		fmt.Fprintf(s.err, "Snapshots and backups removed:\n%s\n", snapshotLines(d.Purged))
+	}
+	if len(d.Kept) > 0 {
+		fmt.Fprintf(s.err, "Kept, with your data, in %s%s:\n%s\n%s\n", d.place, d.price(), snapshotLines(d.Kept),
+			g.aimed(onward(len(d.Kept))))
+	}
+	if end != nil {
+		fmt.Fprintln(s.err, "next: run the same command again when what holds them is gone; it goes on where this one stopped")
+	}
+	return end
+}
+
+// some is a list that is not null as JSON.
+func some(all []provision.Snapshot) []provision.Snapshot {
+	if all == nil {
+		return []provision.Snapshot{}
+	}
+	return all
+}
+
+// gone are the snapshots and backups that were there before and are no more: the
+// automated ones go with their database.
+func gone(before, removed, kept []provision.Snapshot) []provision.Snapshot {
+	still := slices.Concat(removed, kept)
+	return slices.DeleteFunc(slices.Clone(before), func(b provision.Snapshot) bool {
+		return slices.ContainsFunc(still, func(x provision.Snapshot) bool { return x.ID == b.ID && x.Kind == b.Kind })
+	})
+}
+
+// onward says what can be done with what is kept.
+func onward(kept int) string {
+	if kept == 1 {
+		return "'bookctl up --restore latest' makes the stack anew from it; 'bookctl destroy --purge-snapshots' deletes it."
+	}
+	return "'bookctl up --restore latest' makes the stack anew from the newest, and --restore ID from another; 'bookctl destroy --purge-snapshots' deletes all of them."
+}
+
+// taken says that this run had a final snapshot taken, if it did.
+func (d destruction) taken() string {
+	for _, k := range d.Kept {
+		if k.Kind == provision.FinalSnapshot && !slices.ContainsFunc(d.before, func(b provision.Snapshot) bool { return b.ID == k.ID }) {
+			return ", a final snapshot taken"
+		}
+	}
+	return ""
+}
+
+// price is what the kept snapshots cost, where that is known.
+func (d destruction) price() string {
+	if d.free {
+		return ""
+	}
+	total := 0.0
+	for _, k := range d.Kept {
+		month, err := provision.SnapshotCost(d.region, k.GiB)
+		if err != nil {
+			return ""
+		}
+		total += month
+	}
+	return fmt.Sprintf(" (at most $%.2f a month)", total)
+}

@@ -1,0 +1,157 @@
+package cli
+
+import (
+	"cmp"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"github.com/bookctl/bookctl/internal/advice"
+)
+
+// emulator is what AWS Emulator writes at each start for those who call it: its
+// certificate and its keys, in ~/.aws/emulator/PORT.
+// https://docs.aws.amazon.com/emulator/latest/userguide/point-sdk-to-emulator.html
+type emulator struct {
+	endpoint  string
+	directory string
+	// authority is its certificate in PEM; empty where it wrote none.
+	authority []byte
+	// keys are those of this run of it; empty where it checks no signatures.
+	keys   aws.Credentials
+	region string
+}
+
+// findEmulator looks for the files of the AWS Emulator that an endpoint is. Nil
+// means that the endpoint is something else.
+func findEmulator(endpoint, home string) (*emulator, error) {
+	at, err := url.Parse(endpoint)
+	if err != nil || at.Scheme != "https" || !loopback(at.Hostname()) {
+		return nil, nil
+	}
+	port := at.Port()
+	if port == "" {
+		port = "443"
+	}
+	e := &emulator{endpoint: endpoint, directory: filepath.Join(home, ".aws", "emulator", port)}
+	entries, err := os.ReadDir(e.directory)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for the files of AWS Emulator: %w", err)
+	}
+	// The files that the guide names come first. It may come to name them otherwise,
+	// so that what they hold decides.
+	slices.SortStableFunc(entries, func(a, b fs.DirEntry) int { return rank(a.Name()) - rank(b.Name()) })
+	for _, entry := range entries {
+		if info, err := entry.Info(); err != nil || !info.Mode().IsRegular() || info.Size() > 1<<20 {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(e.directory, entry.Name()))
+		if err != nil {
+			return nil, fmt.Errorf("read a file of AWS Emulator: %w", err)
+		}
+		e.learn(text)
+	}
+	return e, nil
+}
+
+// rank orders the files of AWS Emulator by how likely each says what is looked for.
+func rank(name string) int {
+	switch {
+	case name == "ca.pem", name == "config", strings.HasPrefix(name, "emulator_cred"), name == "credentials":
+		return 0
+	}
+	return 1
+}
+
+func loopback(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && address.IsLoopback()
+}
+
+// What a file of AWS Emulator says, be it in the form of the AWS configuration, of
+// an environment or of JSON.
+var (
+	emulatorKeyID  = setting(`(?:aws_)?access_?key_?id`)
+	emulatorSecret = setting(`(?:aws_)?secret_?access_?key`)
+	emulatorToken  = setting(`(?:aws_)?session_?token`)
+	emulatorRegion = setting(`(?:aws_)?(?:default_)?region`)
+)
+
+func setting(name string) *regexp.Regexp {
+	return regexp.MustCompile(`(?im)(?:^|[\s{,"'])` + name + `["']?\s*[=:]\s*["']?([^\s"',}]+)`)
+}
+
+// learn takes from a file what is not known yet.
+func (e *emulator) learn(text []byte) {
+	if len(e.authority) == 0 && x509.NewCertPool().AppendCertsFromPEM(text) {
+		e.authority = text
+	}
+	said := func(what *regexp.Regexp) string {
+		if m := what.FindSubmatch(text); m != nil {
+			return string(m[1])
+		}
+		return ""
+	}
+	// Keys belong together: half of them from each of two files opens nothing.
+	if id, secret := said(emulatorKeyID), said(emulatorSecret); e.keys.AccessKeyID == "" && id != "" && secret != "" {
+		e.keys = aws.Credentials{AccessKeyID: id, SecretAccessKey: secret, SessionToken: said(emulatorToken)}
+	}
+	if e.region == "" {
+		e.region = said(emulatorRegion)
+	}
+}
+
+// config has the SDK trust the emulator's certificate and sign with its keys. What
+// the user's own configuration says is for AWS and stays out of it: their keys would
+// be refused, and are nobody's business here. So no file of theirs is read.
+func (e *emulator) config(region string) aws.Config {
+	keys := e.keys
+	if keys.AccessKeyID == "" {
+		// Started with --auth off it takes any signature, and writes no keys.
+		keys = aws.Credentials{AccessKeyID: "emulator", SecretAccessKey: "emulator"}
+	}
+	client := awshttp.NewBuildableClient()
+	if authorities := x509.NewCertPool(); authorities.AppendCertsFromPEM(e.authority) {
+		client = client.WithTransportOptions(func(t *http.Transport) {
+			t.TLSClientConfig = t.TLSClientConfig.Clone()
+			t.TLSClientConfig.RootCAs = authorities
+		})
+	}
+	return aws.Config{
+		Region:      cmp.Or(region, os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), e.region),
+		Credentials: credentials.NewStaticCredentialsProvider(keys.AccessKeyID, keys.SecretAccessKey, keys.SessionToken),
+		HTTPClient:  client, BaseEndpoint: &e.endpoint,
+	}
+}
+
+// unanswered explains what a call to the emulator failed by before there was an
+// answer to it.
+func (e *emulator) unanswered(err error) error {
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case e == nil:
+		return err
+	case errors.As(err, &unknown):
+		return advice.With(fmt.Errorf("what answers at %s is not the AWS Emulator that wrote %s: %w", e.endpoint, e.directory, unknown), "start the emulator anew, or check AWS_ENDPOINT_URL")
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return advice.With(fmt.Errorf("no AWS Emulator runs at %s, though one left its files in %s", e.endpoint, e.directory), "start it, or unset AWS_ENDPOINT_URL")
+	}
+	return err
+}

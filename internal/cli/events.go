@@ -1,0 +1,54 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bookctl/bookctl/internal/provision"
+)
+
+func newEvents(s streams, g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "events",
+		Short: "Tell what happened to the service and its tasks",
+		Long: `Tell what ECS reports of the service, oldest first: the last hundred events, and
+why tasks stopped within the last hour, which is as long as ECS remembers.`,
+		Example: `  bookctl events
+  bookctl events --output json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			t, err := connect(ctx, s, g)
+			if err != nil {
+				return err
+			}
+			events, stopped, found, err := provision.Happenings(ctx, t.clients, g.stack)
+			if err != nil {
+				return err
+			}
+			if !found {
+				return lacking(ctx, t, g, fmt.Errorf("stack %s has no service", g.stack), "'bookctl status' says what there is, and 'bookctl up' makes it")
+			}
+			for _, task := range stopped {
+				events = append(events, provision.Event{Time: task.Stopped, Message: task.String()})
+			}
+			slices.SortStableFunc(events, func(a, b provision.Event) int { return a.Time.Compare(b.Time) })
+			for _, e := range events {
+				if g.output == "json" {
+					err = json.NewEncoder(s.out).Encode(map[string]any{"schema": schema, "type": "happening", "time": e.Time.UTC(), "message": e.Message})
+				} else {
+					_, err = fmt.Fprintf(s.out, "%s %s\n", e.Time.UTC().Format(time.RFC3339), brief(e.Message))
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}

@@ -1,0 +1,173 @@
+package cli_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// exampleRun is an example of the help, as a shell runs it, in the order in which
+// a user could.
+type exampleRun struct {
+	line string
+	code int    // 0: it succeeds
+	says string // in what it prints
+}
+
+// exampleRuns are all on one local cloud: the environment says --local and --yes.
+var exampleRuns = []exampleRun{
+	{line: "bookctl local start --faults faults.json --latencies aws --scale 0.01", says: "account 000000000000"},
+	{line: "bookctl local stop --purge --yes", says: "stopped"},
+	{line: "bookctl local start", says: "account 000000000000"},
+	{line: "bookctl version --output json", says: `"version"`},
+	{line: "bookctl man man1 && man ./man1/bookctl-up.1", says: "bookctl-up"},
+	{line: "bookctl policy > policy.json"},
+	{line: "bookctl policy --stack staging --account 111122223333 --region eu-central-1", says: "111122223333"},
+	{line: "bookctl plan", code: 2, says: "to create"},
+	{line: "bookctl up --local", says: "created"},
+	{line: "curl $(bookctl up --local --quiet)/books", says: "["},
+	{line: "bookctl up", says: "0 changed"},
+	{line: "bookctl plan --count 2 --db-class db.t4g.small", code: 2, says: "count: 1 → 2"},
+	{line: "bookctl status", says: "healthy"},
+	{line: "bookctl status --output json | jq .healthy", says: "true"},
+	{line: "bookctl list", says: "book"},
+	{line: "bookctl graph > stack.svg"},
+	{line: "bookctl graph --format mermaid", says: "flowchart"},
+	{line: "bookctl graph --format dot", says: "digraph"},
+	{line: "bookctl events", says: "steady state"},
+	{line: "bookctl events --output json", says: "happening"},
+	{line: "bookctl logs --since 10m", says: "the database is ready"},
+	{line: "bookctl logs --task 3f2a --output json", code: 1, says: "no task's id begins with 3f2a"}, // ids are of chance
+	{line: "bookctl open", says: "http://localhost:"},
+	{line: "bookctl open /docs", says: "/docs"},
+	{line: "curl $(BROWSER= bookctl open)/books", says: "["},
+	{line: "bookctl db", says: "sslmode=verify-full"},
+	{line: "bookctl db tunnel", says: "no tunnel is needed"},
+	{line: "bookctl db tunnel --local-port 5433", says: "no tunnel is needed"},
+	{line: "bookctl db rotate-password", says: "new password"},
+	{line: "bookctl rollback", code: 1, says: "next:"},        // one release is none to go back from
+	{line: "bookctl rollback --to 5", code: 1, says: "next:"}, // nor a fifth
+	{line: "bookctl local aws rds describe-db-instances", says: "book-database"},
+	{line: "bookctl local aws ecs list-clusters", says: "book-cluster"},
+	{line: `eval "$(bookctl local env)"; aws ecs list-clusters`, says: "book-cluster"},
+	{line: `eval "$(bookctl local env)"; aws rds describe-db-instances`, says: "book-database"},
+	{line: "bookctl up --stack staging --count 2 --db-class db.t4g.small", says: "created"},
+	{line: "bookctl destroy --stack staging --purge-snapshots --yes", says: " 0 left"},
+	{line: "bookctl destroy", says: "a final snapshot taken"},
+	{line: "bookctl db snapshots", says: "book-final-"},
+	{line: "bookctl up --restore latest", says: "created"},
+}
+
+// onlyParsed are the examples that no local cloud can run, with the reason.
+// TestEveryExampleInTheHelpCanBeTyped parses them like all others.
+var onlyParsed = map[string]string{
+	"bookctl list --region eu-central-1 --output json":         "needs an account: the local cloud is one region",
+	"bookctl plan --price live --output json":                  "needs an account: AWS's price list",
+	"bookctl up --image registry.example.com/bookapi@sha256:…": "there is no such image",
+	"bookctl exec -- /bookapi -healthcheck":                    "needs an account: the local cloud has no sessions of Systems Manager",
+	"bookctl exec --task 3f2a -- /bin/sh":                      "likewise",
+	"bookctl logs --follow":                                    "ends by Ctrl-C only; TestWhatIsWatchedIsShownAsItHappens runs it",
+	"bookctl status --watch":                                   "likewise",
+	"bookctl local env --shell fish | source":                  "fish is not installed; TestAScriptIsPointedAtTheLocalCloud reads what is printed",
+	"bookctl local start --region eu-central-1":                "a region is for a new cloud; TestAStackGoesWhereFargateServes runs one",
+	"bookctl policy --dir policies | ROLE=deployer sh":         "needs an account; the script policy looks at what is printed",
+	"bookctl policy --local > policy.json; bookctl local stop; bookctl local start --policy policy.json": "stops the cloud of the other examples; TestAMissingPermissionIsMetBeforeAWS runs it",
+	"bookctl policy --permissions-boundary arn:aws:iam::111122223333:policy/limits":                      "needs no cloud; the script policy runs it",
+}
+
+var (
+	listedCommand = regexp.MustCompile(`(?m)^  ([a-z-]+) {2,}`)
+	section       = func(name, help string) string {
+		_, after, _ := strings.Cut(help, "\n"+name+":\n")
+		text, _, _ := strings.Cut(after, "\n\n")
+		return text
+	}
+)
+
+// examples are those of the help of a command and of all below it.
+func (s *shell) examples(command ...string) []string {
+	s.t.Helper()
+	help := s.must(append([]string{"help"}, command...)...)
+	var out []string
+	for line := range strings.Lines(section("Examples", help)) {
+		line, _, _ = strings.Cut(line, "  # ")
+		line, _, _ = strings.Cut(strings.TrimSpace(line), "   ")
+		out = append(out, line)
+	}
+	for _, m := range listedCommand.FindAllStringSubmatch(section("Available Commands", help), -1) {
+		if m[1] != "help" && m[1] != "completion" {
+			out = append(out, s.examples(append(command[:len(command):len(command)], m[1])...)...)
+		}
+	}
+	return out
+}
+
+func TestTheExamplesInTheHelpRun(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	needAWS(t)
+	t.Parallel()
+	source, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newShell(t, "BOOKCTL_LOCAL=true", "BOOKCTL_YES=true", "BOOKCTL_SOURCE="+source, "BROWSER=", "AWS_PAGER=", "MANPAGER=cat")
+	for i, v := range s.env {
+		if path, ok := strings.CutPrefix(v, "PATH="); ok {
+			s.env[i] = "PATH=" + filepath.Dir(program) + string(filepath.ListSeparator) + path
+		}
+	}
+	work := t.TempDir()
+	if err := os.WriteFile(filepath.Join(work, "faults.json"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, x := range exampleRuns {
+		known[x.line] = true
+	}
+	shown := map[string]bool{}
+	for _, line := range s.examples() {
+		shown[line] = true
+		if !known[line] && onlyParsed[line] == "" {
+			t.Errorf("the help shows %q, which no test runs", line)
+		}
+	}
+	for _, x := range exampleRuns {
+		if !shown[x.line] {
+			t.Errorf("the help does not show %q any more", x.line)
+			continue
+		}
+		if missing := notInstalled(x.line); missing != "" {
+			t.Logf("%s: %s is not installed here", x.line, missing)
+			continue
+		}
+		cmd := exec.Command("sh", "-c", x.line)
+		cmd.Dir, cmd.Env, cmd.WaitDelay = work, s.env, 5*1e9
+		out, err := cmd.CombinedOutput()
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			t.Fatalf("%s: %v", x.line, err)
+		}
+		if code := cmd.ProcessState.ExitCode(); code != x.code || !strings.Contains(string(out), x.says) {
+			t.Errorf("%s: exit code %d, want %d and %q in\n%s", x.line, code, x.code, x.says, out)
+		}
+	}
+}
+
+// notInstalled is a program of an example, and not ours, that this machine lacks.
+func notInstalled(line string) string {
+	for _, name := range []string{"curl", "jq", "man"} {
+		if !regexp.MustCompile(`(^|[|&] *)` + name + ` `).MatchString(line) {
+			continue
+		}
+		if _, err := exec.LookPath(name); err != nil {
+			return name
+		}
+	}
+	return ""
+}

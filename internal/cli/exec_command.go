@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/provision"
+)
+
+func newExec(s streams, g *globals) *cobra.Command {
+	var task string
+	cmd := &cobra.Command{
+		Use:   "exec [flags] -- COMMAND [ARGUMENT]...",
+		Short: "Run a command in a task",
+		Long: `Run a command in a running task, by ECS Exec. It takes a stack that was made with
+'bookctl up --exec', and AWS's session-manager-plugin on this machine.
+
+The image that bookctl builds holds bookapi and nothing else: there is no shell
+in it. A ready image (--image) may have one.`,
+		Example: `  bookctl exec -- /bookapi -healthcheck
+  bookctl exec --task 3f2a -- /bin/sh`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			if err := noSessionsHere(g, "exec", "its tasks are processes of this machine, and 'bookctl logs' shows what they write"); err != nil {
+				return err
+			}
+			plugin, err := findPlugin(ctx)
+			if err != nil {
+				return err
+			}
+			t, err := connect(ctx, s, g)
+			if err != nil {
+				return err
+			}
+			session, err := provision.Exec(ctx, t.clients, g.stack, task, strings.Join(args, " "))
+			if err != nil {
+				return lacking(ctx, t, g, err, execAdvice(err))
+			}
+			return walk(ctx, s, plugin, session)
+		},
+	}
+	cmd.Flags().StringVar(&task, "task", "", "the task whose id begins so (default: any)")
+	return cmd
+}
+
+// noSessionsHere refuses what the local cloud does not have.
+func noSessionsHere(g *globals, what, instead string) error {
+	if !g.local {
+		return nil
+	}
+	return advice.With(usageError{fmt.Errorf("the local cloud has no sessions of Systems Manager, which %s needs", what)}, instead)
+}
+
+func execAdvice(err error) string {
+	if errors.Is(err, provision.ErrNoExec) {
+		return "'bookctl up --exec' starts them anew so that they do"
+	}
+	return "'bookctl status' tells how the tasks are"
+}
+
+// pluginName is AWS's own program for sessions.
+const pluginName = "session-manager-plugin"
+
+// firstPlugin is the first version that takes AWS's answer from the environment.
+// In arguments, where older ones want it, its token could be read by every user
+// of this machine.
+// https://docs.aws.amazon.com/systems-manager/latest/userguide/plugin-version-history.html
+var firstPlugin = [3]int{1, 2, 536}
+
+// findPlugin looks for the plugin, before anything is asked of AWS.
+func findPlugin(ctx context.Context) (string, error) {
+	const install = "install it: https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-working-with-install-plugin.html"
+	path, err := exec.LookPath(pluginName)
+	if err != nil {
+		return "", advice.With(fmt.Errorf("%s is not installed on this machine, and only it can open a session", pluginName), install)
+	}
+	out, err := exec.CommandContext(ctx, path, "--version").Output()
+	if err != nil {
+		return "", advice.With(fmt.Errorf("ask %s for its version: %w", path, err), install)
+	}
+	var have [3]int
+	if _, err := fmt.Sscanf(string(out), "%d.%d.%d", &have[0], &have[1], &have[2]); err != nil {
+		return "", advice.With(fmt.Errorf("%s says that it is version %q", path, strings.TrimSpace(string(out))), install)
+	}
+	for i, n := range firstPlugin {
+		if have[i] != n {
+			if have[i] < n {
+				return "", advice.With(fmt.Errorf("%s is version %s, too old to be given a session safely", path, strings.TrimSpace(string(out))), install)
+			}
+			break
+		}
+	}
+	return path, nil
+}
+
+// walk hands a session to the plugin and waits for its end. Ctrl-C belongs to
+// the command in the task.
+func walk(ctx context.Context, s streams, plugin string, session provision.Session) error {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt)
+	defer signal.Stop(signals)
+	const variable = "AWS_SSM_START_SESSION_RESPONSE"
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), plugin, variable, session.Region, "StartSession", "", session.Request, session.Endpoint)
+	cmd.Env = append(os.Environ(), variable+"="+session.Response)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.in, s.out, s.err
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() > 0 {
+		return exitError{exit.ExitCode()}
+	}
+	if err != nil {
+		return fmt.Errorf("run %s: %w", pluginName, err)
+	}
+	return nil
+}

@@ -1,0 +1,230 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go"
+	"github.com/spf13/cobra"
+
+	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// The exit codes, as exitCodes tells them.
+const (
+	exitOK        = 0
+	exitFailed    = 1
+	exitChanges   = 2
+	exitUnhealthy = 3
+	exitAuth      = 4
+	exitLocked    = 5
+	exitLeft      = 6
+	exitUsage     = 64
+	exitCancelled = 130
+)
+
+const exitCodes = `Exit codes:
+  0    done; for plan: nothing to do; for status: healthy
+  1    failed
+  2    plan: there are changes
+  3    status: not healthy; local: the local cloud does not run
+  4    no valid credentials, or not allowed
+  5    another run holds the stack
+  6    destroy: something is left
+  64   the command line is wrong
+  130  interrupted`
+
+// schema names the version of the JSON output; see docs/output.schema.json.
+const schema = "bookctl/v1"
+
+// usageError is a command line that can't be meant.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// exitError carries a code and has been reported already.
+type exitError struct{ code int }
+
+func (e exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
+
+// verdict is what an error means to a script (code) and to a person (next).
+type verdict struct {
+	code int
+	next string
+}
+
+// judge finds the meaning of an error.
+func judge(err error) verdict {
+	v := verdict{code: exitFailed, next: advice.Of(err)}
+	var why explained
+	cause := err // in its own words, which noCredentials reads
+	if errors.As(err, &why) {
+		v.next, cause = why.next, why.error
+	}
+	var (
+		usage   usageError
+		lock    *provision.LockedError
+		api     smithy.APIError
+		profile config.SharedConfigProfileNotExistError
+		auth    authError
+	)
+	switch {
+	case errors.As(err, &usage):
+		v.code = exitUsage
+	case errors.Is(err, errInterrupted):
+		v.code = exitCancelled
+	case errors.Is(err, errNotRunning):
+		v.code = exitUnhealthy
+	case errors.As(err, &lock):
+		v.code = exitLocked
+		v.next = lock.Next()
+	case errors.As(err, &api) && denied(api.ErrorCode()), errors.As(err, &profile), errors.As(err, &auth), noCredentials(cause):
+		v.code = exitAuth // clarified says what to do
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, graph.ErrTimeout):
+		if v.next == "" {
+			v.next = "run the same command again: it goes on where this one stopped; 'bookctl status' says what is missing"
+		}
+	case errors.Is(err, graph.ErrForeign):
+		if v.next == "" {
+			v.next = "something else has this name: choose another with --stack, or remove that thing yourself"
+		}
+	case errors.Is(err, graph.ErrRefused):
+		if v.next == "" {
+			v.next = "nothing was touched: leave out the flag that asks for it, or undo what was changed by hand; else the stack has to be made anew, with its data: 'bookctl destroy', which keeps a snapshot, and then 'bookctl up --restore latest'"
+		}
+	}
+	return v
+}
+
+// denied says whether an AWS error code is about who is asking.
+func denied(code string) bool {
+	switch code {
+	case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthFailure",
+		"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidClientTokenId",
+		"UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidSignatureException", "RequestTimeTooSkewed", "OptInRequired":
+		return true
+	}
+	return false
+}
+
+// outOfTime says of a look that --timeout cut off what it was for. Of a run, the
+// engine tells what it waited for.
+func outOfTime(g *globals, err error) error {
+	if g.timeout <= 0 || !errors.Is(err, context.DeadlineExceeded) || graph.Failures(err) != nil || strings.Contains(err.Error(), "--timeout") {
+		return err
+	}
+	doing, _, _ := strings.Cut(err.Error(), ": operation error")
+	doing, _ = strings.CutSuffix(doing, ": "+context.DeadlineExceeded.Error())
+	return advice.With(overtime{g.timeout, doing}, "give it more time with --timeout")
+}
+
+// overtime is the end of --timeout: a context.DeadlineExceeded in other words.
+type overtime struct {
+	after time.Duration
+	doing string // what was cut off, where that is known
+}
+
+func (o overtime) Error() string {
+	return fmt.Sprintf("--timeout %s is over%s", o.after, prefixed(": ", o.doing, ""))
+}
+
+func (o overtime) Unwrap() error { return context.DeadlineExceeded }
+
+// interrupted says how a command that was cut off can be gone on with. Those that
+// only look leave nothing to go on with.
+func interrupted(cmd *cobra.Command, g *globals) string {
+	switch cmd.Name() {
+	case "up":
+		if g.live {
+			return "what was made or changed is kept: run the same command again to go on"
+		}
+		return "what was made is kept: run the same command again to go on, or 'bookctl destroy' to remove it"
+	case "destroy":
+		return "what is gone is gone, and the rest is as it was: run the same command again to go on"
+	case "rollback", "rotate-password":
+		return "run the same command again to go on"
+	}
+	return ""
+}
+
+// explain tells what went wrong, once, and returns the exit code.
+func explain(s streams, g *globals, cmd *cobra.Command, err error) int {
+	var done exitError
+	if errors.As(err, &done) {
+		return done.code
+	}
+	if strings.HasPrefix(err.Error(), "unknown command") || strings.HasPrefix(err.Error(), "accepts ") || strings.HasPrefix(err.Error(), "requires at least ") {
+		err = mistyped(g, cmd, err)
+	}
+	err = clarified(outOfTime(g, err))
+	v := judge(err)
+	if errors.Is(err, errInterrupted) && !errors.Is(err, errUntouched) && v.next == "" {
+		v.next = interrupted(cmd, g)
+	}
+	if v.code == exitUsage && v.next == "" {
+		v.next = fmt.Sprintf("'%s --help' shows what can be said", cmd.CommandPath())
+	}
+	text := g.aimed(err.Error())
+	v.next = g.aimed(v.next)
+	if g.wantsJSON() {
+		answer := map[string]any{"schema": schema, "type": "error", "error": text, "next": v.next, "exit": v.code}
+		inFull(err, answer)
+		_ = json.NewEncoder(s.out).Encode(answer) // a closed pipe has nobody to tell
+		return v.code
+	}
+	for i, line := range messages(text) {
+		if i == 0 {
+			line = "bookctl: " + line
+		} else {
+			line = "         " + line
+		}
+		fmt.Fprintln(s.err, line)
+	}
+	if v.next != "" {
+		fmt.Fprintln(s.err, "next: "+v.next)
+	}
+	var fault *graph.Panic
+	if g.verbose {
+		printInFull(s.err, err)
+		if errors.As(err, &fault) {
+			fmt.Fprintf(s.err, "%s", fault.Stack)
+		}
+	}
+	return v.code
+}
+
+// faultNext is what to do about a fault of bookctl itself.
+const faultNext = "run the same command again with --verbose, and report what it prints, which ends with where the fault is; what was made is kept"
+
+// wantsJSON says whether the output is to be JSON, also where the command line was
+// not read to its end: an error of it is for a program too.
+func (g *globals) wantsJSON() bool {
+	said := os.Getenv("BOOKCTL_OUTPUT")
+	for i, w := range g.line {
+		value, is := strings.CutPrefix(w, "--output=")
+		switch {
+		case is:
+			said = value
+		case (w == "--output" || w == "-o") && i+1 < len(g.line):
+			said = g.line[i+1]
+		case strings.HasPrefix(w, "-o") && len(w) > 2:
+			said = strings.TrimPrefix(w[2:], "=")
+		case w == "--":
+			return said == "json"
+		}
+	}
+	return said == "json"
+}
+
+// messages splits joined errors into a line each.
+func messages(text string) []string {
+	return strings.Split(strings.TrimSpace(text), "\n")
+}

@@ -1,0 +1,183 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/picture"
+	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+func newGraph(s streams, g *globals) *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use:   "graph",
+		Short: "Draw the stack with the state of each part",
+		Long: `Draw what the stack is made of, what needs what, and the state of each part: as
+SVG for a browser, as Mermaid for a Markdown page, or as DOT for Graphviz.`,
+		Example: `  bookctl graph > stack.svg
+  bookctl graph --format mermaid
+  bookctl graph --format dot`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			if format != "svg" && format != "mermaid" && format != "dot" {
+				return usageError{fmt.Errorf("--format %q: choose svg, mermaid or dot", format)}
+			}
+			return drawGraph(ctx, s, g, format)
+		},
+	}
+	cmd.Flags().StringVar(&format, "format", "svg", "svg, mermaid or dot")
+	complete(cmd, "format", "svg", "mermaid", "dot")
+	return cmd
+}
+
+func drawGraph(ctx context.Context, s streams, g *globals, format string) error {
+	t, err := connect(ctx, s, g)
+	if err != nil {
+		return err
+	}
+	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
+	if err != nil {
+		return fmt.Errorf("read what is deployed: %w", err)
+	}
+	spec := provision.Spec{
+		Stack: g.stack, Version: version(), Settings: have.Settings, Running: have.Running, Zones: have.Zones, Deployed: &have,
+	}
+	if spec.Zones[0] == "" || spec.Zones[1] == "" {
+		spec.Zones = [2]string{"a", "b"} // nothing is made in them
+	}
+	stack, err := provision.NewStack(t.clients, spec)
+	if err != nil {
+		return err
+	}
+	if !have.Found {
+		g.tell(s, "note: there is no stack %s in %s; this is how it would be", g.stack, t.place)
+	}
+	resources := stack.Resources()
+	found := graph.Observe(ctx, resources, graph.Options{Owner: g.stack, Transient: provision.Transient})
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	parts := make([]picture.Part, 0, len(found))
+	var errs []error
+	for i, f := range found {
+		if f.Phase == graph.Absent && f.Unwanted {
+			continue // an option that was not chosen
+		}
+		part := picture.Part{Name: f.Name, State: stateOf(f, g.stack), Note: f.Note}
+		_, needs := graph.Describe(resources[i])
+		part.Needs = append([]string{}, needs...) // never nil: JSON's readers want a list
+		if part.State == "drifted" {
+			part.Note = graph.Fields(f.Drift)
+		}
+		if f.Err != nil {
+			part.Note = firstLine(f.Err.Error())
+			errs = append(errs, fmt.Errorf("%s: %w", f.Name, f.Err))
+		}
+		parts = append(parts, part)
+	}
+	if len(errs) == len(found) {
+		return errors.Join(errs...) // a picture of nothing helps nobody
+	}
+	if g.output == "json" {
+		return json.NewEncoder(s.out).Encode(map[string]any{
+			"schema": schema, "type": "graph", "stack": g.stack, "account": t.account, "region": t.region, "parts": parts,
+		})
+	}
+	title := fmt.Sprintf("Stack %s in %s", g.stack, t.place)
+	switch format {
+	case "mermaid":
+		return picture.Mermaid(s.out, parts)
+	case "dot":
+		return picture.DOT(s.out, title, parts)
+	}
+	return picture.SVG(s.out, title, parts)
+}
+
+// stateOf is a finding in the one word that a picture colours.
+func stateOf(f graph.Finding, owner string) string {
+	switch {
+	case f.Err != nil:
+		return "unknown"
+	case f.Phase == graph.Absent:
+		return string(graph.Absent)
+	case f.Owner != owner:
+		return "not ours"
+	case f.Phase == graph.Ready && len(f.Drift) > 0:
+		return "drifted"
+	}
+	return string(f.Phase)
+}
+
+// timeline is the file that a run's timeline goes to; without a file, nothing does.
+type timeline struct {
+	file *os.File
+	// made says that this run made the file, and drawn that it holds a picture.
+	made, drawn bool
+}
+
+// openTimeline opens the file before the run begins: after minutes it would be too
+// late to learn that it can't be written.
+func openTimeline(file string) (*timeline, error) {
+	if file == "" {
+		return &timeline{}, nil
+	}
+	_, before := os.Stat(file)
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, advice.With(usageError{fmt.Errorf("write the timeline: %w", err)}, "name a file that can be written with --timeline")
+	}
+	return &timeline{file: f, made: errors.Is(before, os.ErrNotExist)}, nil
+}
+
+// drop leaves no empty file behind where there was no run to draw.
+func (t *timeline) drop() {
+	if t.file == nil || t.drawn {
+		return
+	}
+	_ = t.file.Close() // nothing was written
+	if t.made {
+		_ = os.Remove(t.file.Name())
+	}
+}
+
+// draw draws where the time of a run went, if it came to anything.
+func (t *timeline) draw(title string, report graph.Report, before ...picture.Span) (err error) {
+	if t.file == nil || len(report.Steps) == 0 {
+		return nil
+	}
+	critical := map[string]bool{}
+	for _, name := range report.CriticalPath() {
+		critical[name] = true
+	}
+	spans := before
+	for i := range spans { // the image waits for its build
+		spans[i].Critical = critical["image"]
+	}
+	for _, s := range report.Steps {
+		spans = append(spans, picture.Span{
+			Name: s.Name, Action: string(s.Action), Start: s.Start, End: s.End, Critical: critical[s.Name], Failed: s.Err != nil,
+		})
+	}
+	t.drawn = true
+	defer func() {
+		if err = errors.Join(err, t.file.Close()); err != nil {
+			err = fmt.Errorf("write the timeline: %w", err)
+		}
+	}()
+	if info, err := t.file.Stat(); err == nil && info.Mode().IsRegular() { // and no pipe
+		if err := t.file.Truncate(0); err != nil { // an earlier run's may be longer
+			return err
+		}
+	}
+	return picture.Timeline(t.file, title, spans)
+}

@@ -1,0 +1,232 @@
+package cli_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// records are the zone's, but for those that every zone has.
+func (s *shell) records(t *testing.T, zone string) map[string]string {
+	t.Helper()
+	var out struct {
+		ResourceRecordSets []struct {
+			Name, Type  string
+			AliasTarget struct{ DNSName string }
+		}
+	}
+	decode(t, s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", zone), &out)
+	all := map[string]string{}
+	for _, r := range out.ResourceRecordSets {
+		if r.Type != "NS" && r.Type != "SOA" {
+			all[r.Type] = r.Name
+		}
+	}
+	return all
+}
+
+// trusting is a client that trusts the local cloud's authority, follows no
+// redirect, and finds every name on this machine.
+func (s *shell) trusting(t *testing.T, limits *tls.Config) *http.Client {
+	t.Helper()
+	var info struct{ TrustBundle string }
+	decode(t, s.must("local", "status", "--output", "json"), &info)
+	bundle, err := os.ReadFile(info.TrustBundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	limits.RootCAs = x509.NewCertPool()
+	limits.RootCAs.AppendCertsFromPEM(bundle)
+	dialled := &net.Dialer{}
+	return &http.Client{
+		Transport: &http.Transport{TLSClientConfig: limits, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			_, port, err := net.SplitHostPort(address)
+			if err != nil {
+				return nil, err
+			}
+			return dialled.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port)) // in place of DNS
+		}},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// TestACertificateThatIsThereServesHTTPS brings a certificate of the user's own,
+// which the stack uses and leaves alone.
+func TestACertificateThatIsThereServesHTTPS(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	needAWS(t)
+	s := newShell(t)
+	s.must("local", "start")
+	const domain = "books.example.org"
+	var zone struct{ HostedZone struct{ ID string } }
+	decode(t, s.aws("route53", "create-hosted-zone", "--name", "example.org", "--caller-reference", "1"), &zone)
+	var requested struct{ CertificateArn string }
+	decode(t, s.aws("acm", "request-certificate", "--domain-name", domain, "--validation-method", "DNS"), &requested)
+	arn := requested.CertificateArn
+
+	if r := s.run("up", "--local", "--certificate", arn); r.code == 0 {
+		t.Errorf("a certificate that is not issued is taken: %s%s", r.out, r.err)
+	}
+	var detail struct {
+		Certificate struct {
+			DomainValidationOptions []struct {
+				ResourceRecord struct{ Name, Type, Value string }
+			}
+		}
+	}
+	decode(t, s.aws("acm", "describe-certificate", "--certificate-arn", arn), &detail)
+	proof := detail.Certificate.DomainValidationOptions[0].ResourceRecord
+	s.aws("route53", "change-resource-record-sets", "--hosted-zone-id", zone.HostedZone.ID, "--change-batch",
+		`{"Changes":[{"Action":"CREATE","ResourceRecordSet":{"Name":"`+proof.Name+`","Type":"`+proof.Type+`","TTL":60,"ResourceRecords":[{"Value":"`+proof.Value+`"}]}}]}`)
+
+	at := s.up("--certificate", arn)
+	u, err := url.Parse(at)
+	if err != nil || u.Scheme != "https" {
+		t.Fatalf("up says %q: %v", at, err)
+	}
+	u.Host = net.JoinHostPort(domain, u.Port()) // which the user's own record leads there
+	resp, err := s.trusting(t, &tls.Config{MinVersion: tls.VersionTLS12}).Get(u.String() + "/books")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK || resp.TLS == nil || resp.TLS.PeerCertificates[0].VerifyHostname(domain) != nil {
+		t.Errorf("GET %s/books: %+v", u, resp)
+	}
+	if r := s.run("up", "--local", "--output", "json"); !strings.Contains(r.out, `"apiWrites":0`) {
+		t.Errorf("a second up without flags writes: %s%s", r.out, r.err)
+	}
+	s.must("destroy", "--local", "--yes", "--purge-snapshots")
+	if r := s.records(t, zone.HostedZone.ID); len(r) != 1 || r["CNAME"] != proof.Name {
+		t.Errorf("the user's zone has %v after destroy", r)
+	}
+	if out := s.aws("acm", "list-certificates"); !strings.Contains(out, arn) {
+		t.Errorf("destroy took the user's certificate: %s", out)
+	}
+}
+
+func TestADomainIsServedByHTTPSAndLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	s := newShell(t)
+	s.must("local", "start")
+	const domain = "api.example.com"
+	if r := s.run("up", "--local", "--domain", domain); r.code == 0 || !strings.Contains(r.err, "no public hosted zone") {
+		t.Fatalf("without a hosted zone: exit code %d\n%s", r.code, r.err)
+	}
+	var made struct{ HostedZone struct{ ID string } }
+	decode(t, s.aws("route53", "create-hosted-zone", "--name", "example.com", "--caller-reference", "1"), &made)
+	zone := strings.TrimPrefix(made.HostedZone.ID, "/hostedzone/")
+
+	at := s.up("--domain", domain)
+	u, err := url.Parse(at)
+	if err != nil || u.Scheme != "https" || u.Hostname() != domain {
+		t.Fatalf("up says %q: %v", at, err)
+	}
+	client := func(limits *tls.Config) *http.Client { return s.trusting(t, limits) }
+	get := func(c *http.Client, url string) (*http.Response, error) {
+		resp, err := c.Get(url)
+		if err != nil {
+			return nil, err
+		}
+		defer resp.Body.Close()
+		_, err = io.Copy(io.Discard, resp.Body)
+		return resp, err
+	}
+	resp, err := get(client(&tls.Config{MinVersion: tls.VersionTLS12}), at+"/books") //nolint:bodyclose // get does
+	if err != nil || resp.StatusCode != http.StatusOK || resp.TLS == nil || resp.TLS.PeerCertificates[0].VerifyHostname(domain) != nil {
+		t.Fatalf("GET %s/books: %+v %v", at, resp, err)
+	}
+	if _, err := get(client(&tls.Config{MaxVersion: tls.VersionTLS11}), at+"/books"); err == nil { //nolint:bodyclose // get does; it must be refused
+		t.Error("TLS 1.1 is spoken")
+	}
+	var listeners struct {
+		Listeners []struct {
+			Port      int
+			Protocol  string
+			SslPolicy string
+		}
+	}
+	var balancers struct {
+		LoadBalancers []struct{ LoadBalancerArn string }
+	}
+	decode(t, s.aws("elbv2", "describe-load-balancers"), &balancers)
+	decode(t, s.aws("elbv2", "describe-listeners", "--load-balancer-arn", balancers.LoadBalancers[0].LoadBalancerArn), &listeners)
+	plain := ""
+	for _, l := range listeners.Listeners {
+		if l.Protocol == "HTTP" {
+			plain = "http://" + net.JoinHostPort(domain, strconv.Itoa(l.Port)) + "/books?author=x"
+		} else if l.SslPolicy != "ELBSecurityPolicy-TLS13-1-2-2021-06" {
+			t.Errorf("the TLS policy is %q", l.SslPolicy)
+		}
+	}
+	resp, err = get(client(&tls.Config{MinVersion: tls.VersionTLS12}), plain) //nolint:bodyclose // get does
+	if err != nil || resp.StatusCode != http.StatusMovedPermanently || resp.Header.Get("Location") != at+"/books?author=x" {
+		t.Errorf("GET %s: %+v %v", plain, resp, err)
+	}
+	if r := s.records(t, zone); r["A"] != domain+"." || !strings.HasPrefix(r["CNAME"], "_") {
+		t.Errorf("the zone has %v", r)
+	}
+	asked := regexp.MustCompile(`(?m)^\S+ aws ACM \S+`)
+	alone := s.run("up", "--local", "--verbose")
+	alone.says(t, 0, "0 changed")
+	count := len(asked.FindAllString(alone.err, -1))
+	if count == 0 {
+		t.Errorf("the certificate is not looked at:\n%s", alone.err)
+	}
+	// Certificates of others are not looked at, however many there are.
+	for _, name := range []string{"a", "b", "c"} {
+		s.aws("acm", "request-certificate", "--domain-name", name+".example.com", "--validation-method", "DNS")
+	}
+	among := s.run("up", "--local", "--verbose")
+	if got := len(asked.FindAllString(among.err, -1)); got != count {
+		t.Errorf("beside other certificates, up asks ACM %d times instead of %d:\n%s", got, count, among.err)
+	}
+	if r := s.run("up", "--local", "--domain", "other.example.com"); r.code == 0 || !strings.Contains(r.err, "can't be changed") {
+		t.Errorf("another domain: exit code %d\n%s", r.code, r.err)
+	}
+	s.must("destroy", "--local", "--yes", "--purge-snapshots")
+	if r := s.records(t, zone); len(r) > 0 {
+		t.Errorf("destroy leaves %v in the zone", r)
+	}
+	if out := s.aws("acm", "list-certificates"); strings.Contains(out, domain) || strings.Count(out, `"CertificateArn"`) != 3 {
+		t.Errorf("destroy leaves %s", out)
+	}
+}
+
+func TestARecordOfTheDomainThatLeadsElsewhereIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	s := newShell(t)
+	s.must("local", "start")
+	var made struct{ HostedZone struct{ ID string } }
+	decode(t, s.aws("route53", "create-hosted-zone", "--name", "example.com", "--caller-reference", "1"), &made)
+	s.aws("route53", "change-resource-record-sets", "--hosted-zone-id", made.HostedZone.ID, "--change-batch",
+		`{"Changes":[{"Action":"CREATE","ResourceRecordSet":{"Name":"api.example.com","Type":"A","TTL":60,"ResourceRecords":[{"Value":"192.0.2.1"}]}}]}`)
+	before := s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", made.HostedZone.ID)
+	if r := s.run("up", "--local", "--domain", "api.example.com"); r.code == 0 || !strings.Contains(r.err, "does not belong to this stack") {
+		t.Errorf("exit code %d\n%s", r.code, r.err)
+	}
+	if after := s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", made.HostedZone.ID); after != before {
+		t.Errorf("the zone was changed from\n%s\nto\n%s", before, after)
+	}
+	if out := s.aws("ec2", "describe-vpcs", "--filters", "Name=tag:bookctl:stack,Values=book"); strings.Contains(out, "vpc-") {
+		t.Error("something was made all the same")
+	}
+}

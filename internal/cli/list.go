@@ -1,0 +1,127 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bookctl/bookctl/internal/provision"
+)
+
+// listed stack, as JSON; see docs/output.schema.json.
+type listedStack struct {
+	provision.Summary
+	// Monthly is what it costs a month in US dollars; nil when unknown.
+	Monthly *float64 `json:"monthlyCost,omitempty"`
+}
+
+func newList(s streams, g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the stacks of the account and region",
+		Long: `List all stacks of the account and region, with their state, age and cost; also
+those of which only snapshots are left.`,
+		Example: `  bookctl list
+  bookctl list --region eu-central-1 --output json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			t, err := connect(ctx, s, g)
+			if err != nil {
+				return err
+			}
+			found, err := provision.Stacks(ctx, t.clients)
+			if err != nil {
+				return err
+			}
+			stacks := make([]listedStack, 0, len(found))
+			for _, f := range found {
+				stacks = append(stacks, listedStack{f, monthly(t, f)})
+			}
+			for _, x := range stacks {
+				if x.Denied != "" {
+					g.tell(s, "note: how stack %s is can't be told: these credentials are not allowed %s on it; 'bookctl policy --stack %s' prints a policy that is", x.Stack, x.Denied, x.Stack)
+				}
+			}
+			if g.output == "json" {
+				return json.NewEncoder(s.out).Encode(map[string]any{
+					"schema": schema, "type": "list", "account": t.account, "region": t.region, "stacks": stacks,
+				})
+			}
+			if len(stacks) == 0 {
+				if !g.quiet {
+					fmt.Fprintf(s.err, "no stack in %s\n", t.place)
+				}
+				return nil
+			}
+			w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "STACK\tSTATE\tTASKS\tDATABASE\tAGE\tA MONTH\tKEPT SNAPSHOTS")
+			for _, x := range stacks {
+				fmt.Fprintf(w, "%s\t%s\t%d/%d\t%s\t%s\t%s\t%s\n", x.Stack, x.State, x.Running, x.Desired, orDash(x.Database), age(x.Created), cost(x.Monthly), kept(x.Summary))
+			}
+			return w.Flush()
+		},
+	}
+}
+
+// monthly is what a stack costs with its snapshots, where prices are known. What
+// is not there entirely is not priced.
+func monthly(t *target, s provision.Summary) *float64 {
+	if t.local {
+		return nil
+	}
+	snapshots, err := provision.SnapshotCost(t.region, s.GiB)
+	if err != nil || s.State == "partial" || s.State == "destroying" || s.State == "unknown" {
+		return nil
+	}
+	if s.State == "destroyed" {
+		return &snapshots
+	}
+	lines, err := provision.Cost(s.Settings, t.region)
+	if err != nil {
+		return nil
+	}
+	sum := provision.Total(lines) + snapshots
+	return &sum
+}
+
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
+
+func cost(sum *float64) string {
+	if sum == nil {
+		return "-"
+	}
+	return fmt.Sprintf("$%.2f", *sum)
+}
+
+func kept(s provision.Summary) string {
+	if s.Snapshots == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%d, %d GiB", s.Snapshots, s.GiB)
+}
+
+// age is how old something is, in one unit.
+func age(t time.Time) string {
+	switch d := time.Since(t); {
+	case t.IsZero():
+		return "-"
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%ds", max(int(d.Seconds()), 0))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	default:
+		return fmt.Sprintf("%dd", int(d.Hours()/24))
+	}
+}

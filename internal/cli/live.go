@@ -1,0 +1,222 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
+
+	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// live is the report on a terminal: a line for each resource under way, a line
+// for the whole, and above them, for good, what changed or failed.
+//
+// It is drawn by bubbletea and not by mpb, because a run is lines of words that
+// come, go and change their order, and no bar has a length: here a frame is a
+// function of the progress and the size of the terminal, and bubbletea makes it
+// so, through resizing too. It is given no input, so the terminal stays as it
+// is: Ctrl-C is a signal, which main handles, and nothing has to be restored
+// when the program is killed.
+type live struct {
+	program *tea.Program
+	out     *os.File
+	colour  bool
+	unwatch func() bool
+
+	mu       sync.Mutex
+	progress progress
+	stopping string // why the run is on its way to an end, if it is
+	closed   bool
+	ended    chan struct{} // nil before the first frame
+}
+
+func newLive(ctx context.Context, out *os.File, p progress, colour bool) *live {
+	l := &live{out: out, progress: p, colour: colour}
+	l.unwatch = context.AfterFunc(ctx, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.stopping = stopping(ctx)
+	})
+	return l
+}
+
+// begin starts to draw. Until then lines are printed as they come, and a
+// question can be asked.
+func (l *live) begin(resources []provision.Resource) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.progress.begin(resources, time.Now())
+	if l.ended != nil || l.closed {
+		return
+	}
+	l.program = tea.NewProgram(frame{live: l}, tea.WithInput(nil), tea.WithOutput(l.out), tea.WithoutSignalHandler(), tea.WithFPS(20))
+	l.ended = make(chan struct{})
+	go func() {
+		defer close(l.ended)
+		_, _ = l.program.Run() // a terminal that is gone has nobody to tell
+	}()
+}
+
+func (l *live) note(format string, args ...any) { l.above(fmt.Sprintf(format, args...)) }
+
+func (l *live) build(b build) { l.note("%s", b) }
+
+// above prints a line that stays.
+func (l *live) above(text string) {
+	l.mu.Lock()
+	drawing, closed := l.ended != nil, l.closed
+	l.mu.Unlock()
+	switch {
+	case closed: // a build that goes on beside a run which has failed
+	case drawing:
+		l.program.Println(text)
+	default:
+		fmt.Fprintln(l.out, text)
+	}
+}
+
+func (l *live) event(e graph.Event) {
+	l.mu.Lock()
+	l.progress.add(e)
+	text := ""
+	switch e.Kind {
+	case graph.Done:
+		if !l.progress.created[e.Node] && len(e.Changes) > 0 {
+			text = l.paint(yellow, "mended") + "  " + e.Node + ": " + changesText(e.Changes)
+		}
+	case graph.Failed:
+		text = l.paint(red, "failed") + "  " + e.Node + ": " + failure(e.Err)
+	}
+	l.mu.Unlock()
+	if text != "" {
+		l.above(text)
+	}
+}
+
+func (l *live) close() {
+	l.mu.Lock()
+	ended, first := l.ended, !l.closed
+	l.closed = true
+	l.mu.Unlock()
+	if !first {
+		return
+	}
+	l.unwatch()
+	if ended != nil {
+		l.program.Quit()
+		<-ended
+	}
+}
+
+// The colours of a terminal's own palette, which its user chose.
+const (
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+	faint  = "2"
+)
+
+func (l *live) paint(colour, text string) string {
+	if !l.colour {
+		return text
+	}
+	return "\x1b[" + colour + "m" + text + "\x1b[0m"
+}
+
+// frame is the live view at one moment, as bubbletea asks for it.
+type frame struct {
+	live          *live
+	width, height int
+}
+
+// pace is how often elapsed times are drawn anew.
+const pace = 250 * time.Millisecond
+
+type tick time.Time
+
+func again() tea.Cmd { return tea.Tick(pace, func(t time.Time) tea.Msg { return tick(t) }) }
+
+func (f frame) Init() tea.Cmd { return again() }
+
+func (f frame) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	switch m := msg.(type) {
+	case tea.WindowSizeMsg:
+		f.width, f.height = m.Width, m.Height
+	case tick:
+		return f, again()
+	}
+	return f, nil
+}
+
+func (f frame) View() tea.View {
+	f.live.mu.Lock()
+	defer f.live.mu.Unlock()
+	if f.live.closed || f.width == 0 {
+		return tea.NewView("")
+	}
+	rows := f.live.rows(time.Now(), f.width, f.height)
+	v := tea.NewView(strings.Join(rows, "\n"))
+	// A cursor that is never hidden need not be brought back by a run that is
+	// killed.
+	v.Cursor = tea.NewCursor(0, len(rows)-1)
+	return v
+}
+
+// rows draws the view for a terminal of that size. No row is longer than the
+// terminal is wide, and there are fewer than it is high.
+func (l *live) rows(now time.Time, width, height int) []string {
+	var rows []string
+	if text := l.progress.outcomes(); text != "" {
+		rows = append(rows, l.paint(green, "✓")+" "+text)
+	}
+	active := l.progress.longest()
+	room := max(height-4, 1)
+	hidden := 0
+	if len(active) > room {
+		hidden = len(active) - (room - 1)
+		active = active[:room-1]
+	}
+	names := 0
+	for _, a := range active {
+		names = min(max(names, len(a.name)), 28)
+	}
+	for _, a := range active {
+		rows = append(rows, l.row(a, names, now, width))
+	}
+	if hidden > 0 {
+		rows = append(rows, fmt.Sprintf("  … and %d more", hidden))
+	}
+	whole := l.progress.whole(now)
+	if l.stopping != "" {
+		whole += "; " + l.paint(yellow, l.stopping)
+	}
+	rows = append(rows, whole)
+	for i, row := range rows {
+		rows[i] = ansi.Truncate(row, width, "…")
+	}
+	return rows
+}
+
+// row is one resource under way: its name, what AWS says, how long it has been
+// and how long it usually is. The note gives way on a narrow terminal.
+func (l *live) row(a *activity, names int, now time.Time, width int) string {
+	time := minutes(now.Sub(a.begun))
+	if a.usual > 0 {
+		time += l.paint(faint, " of about "+minutes(a.usual))
+	}
+	note := a.doing
+	if a.note != "" {
+		note = a.note
+	}
+	room := max(min(width, 120)-2-names-2-1-ansi.StringWidth(time), 0)
+	note = ansi.Truncate(note, room, "…")
+	pad := strings.Repeat(" ", max(room-ansi.StringWidth(note), 0))
+	return fmt.Sprintf("  %-*s  %s%s %s", names, ansi.Truncate(a.name, names, "…"), note, pad, time)
+}

@@ -1,0 +1,578 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/localcloud"
+	"github.com/bookctl/bookctl/internal/localcloud/access"
+)
+
+// localDirVariable names the directory of the local cloud, for which there is no
+// flag.
+const localDirVariable = "BOOKCTL_LOCAL_DIR"
+
+// localDir is where the local cloud keeps its state: localDirVariable, or the
+// user's state directory.
+func localDir() (string, error) {
+	if dir := os.Getenv(localDirVariable); dir != "" {
+		return filepath.Abs(dir)
+	}
+	return localcloud.DefaultStateDir()
+}
+
+// errNotRunning is of commands that need the local cloud, and start none.
+var errNotRunning = errors.New("the local cloud is not running")
+
+// localCloud finds the running local cloud.
+func localCloud(ctx context.Context) (localcloud.Info, error) {
+	dir, err := localDir()
+	if err != nil {
+		return localcloud.Info{}, err
+	}
+	info, running, err := localcloud.Running(ctx, dir)
+	if err == nil {
+		err = context.Cause(ctx) // nobody can be asked then
+	}
+	if err != nil {
+		return info, err
+	}
+	if !running {
+		return info, advice.With(errNotRunning, "'bookctl local start' starts it; so does 'bookctl up --local'")
+	}
+	return info, nil
+}
+
+// ensureLocalCloud starts the local cloud when it is not running, and not when
+// the port that the stack is to have (0: any) is taken: the refused run would
+// leave it behind.
+func ensureLocalCloud(ctx context.Context, rep reporter, region string, port int32) error {
+	dir, err := localDir()
+	if err != nil {
+		return err
+	}
+	if _, running, err := localcloud.Running(ctx, dir); err != nil || running {
+		return err
+	}
+	if port > 0 && port <= 65535 { // prepare has words for any other
+		if err := portIsFree(port); err != nil {
+			return err
+		}
+	}
+	rep.note("starting the local cloud in %s", dir)
+	_, err = startLocalCloud(ctx, dir, []string{"--in", region})
+	return err
+}
+
+// startLocalCloud runs 'bookctl local serve' in the background and waits until
+// it answers.
+func startLocalCloud(ctx context.Context, dir string, args []string) (localcloud.Info, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return localcloud.Info{}, fmt.Errorf("make the local cloud's directory: %w", err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return localcloud.Info{}, fmt.Errorf("find this program: %w", err)
+	}
+	log, err := os.OpenFile(localcloud.LogFile(dir), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return localcloud.Info{}, fmt.Errorf("open the local cloud's log: %w", err)
+	}
+	defer log.Close()
+	begun, _ := log.Seek(0, io.SeekEnd)
+	cmd := exec.Command(self, append([]string{"local", "serve", "--dir", dir}, args...)...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = background()
+	if err := cmd.Start(); err != nil {
+		return localcloud.Info{}, fmt.Errorf("start the local cloud: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for {
+		info, running, err := localcloud.Running(ctx, dir)
+		if err == nil && running {
+			return info, nil
+		}
+		select {
+		case <-ctx.Done():
+			return info, fmt.Errorf("wait for the local cloud: %w", context.Cause(ctx))
+		case err := <-ended:
+			words, next := lastWords(localcloud.LogFile(dir), begun)
+			return info, advice.With(fmt.Errorf("the local cloud did not start (%w): %s", err, words), next)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// lastWords is how a local cloud explained itself in its log, since a place in
+// it, and what it said is to be done.
+func lastWords(file string, from int64) (words, next string) {
+	next = "look at its log, " + file
+	f, err := os.Open(file)
+	if err != nil {
+		return err.Error(), next
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.NewSectionReader(f, from, 64<<10))
+	if err != nil {
+		return err.Error(), next
+	}
+	words = strings.TrimSpace(string(text))
+	if _, said, explained := strings.Cut(words, "bookctl: "); explained {
+		words = said
+		if why, step, ok := strings.Cut(said, "\nnext: "); ok {
+			words, next = why, step
+		}
+	}
+	return words, next
+}
+
+func newLocal(s streams, g *globals) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "local",
+		Short: "The cloud on this machine: start, stop, look",
+		Long: `A cloud on this machine that speaks AWS's protocols on the loopback interface.
+Behind them stand real things: a PostgreSQL process for each database, a
+process of the pushed image for each task, a reverse proxy for each load
+balancer. 'bookctl up --local' starts it; it needs no account and costs nothing.`,
+		Example: `  bookctl local start
+  eval "$(bookctl local env)"; aws ecs list-clusters
+  bookctl local aws rds describe-db-instances
+  bookctl local stop --purge --yes`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newLocalStart(s, g), newLocalServe(s), newLocalStop(s, g), newLocalStatus(s, g), newLocalLogs(s, g), newLocalEnv(s, g), newLocalAWS(s))
+	return cmd
+}
+
+func newLocalStart(s streams, g *globals) *cobra.Command {
+	var behaviour cloudFlags
+	cmd := &cobra.Command{
+		Use:   "start",
+		Short: "Start it in the background",
+		Long: `Start the local cloud in the background. With --policy it judges each call by
+IAM policies, as AWS does, so that a missing permission shows here first. Tasks
+have their own roles, and the access key "root" may do everything.
+
+With --region a new local cloud is in that region; it stays there.`,
+		Example: `  bookctl local start --faults faults.json --latencies aws --scale 0.01
+  bookctl policy --local > policy.json; bookctl local stop; bookctl local start --policy policy.json
+  bookctl local start --region eu-central-1`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			behaviour.region = g.region
+			dir, err := localDir()
+			if err != nil {
+				return err
+			}
+			if _, err := behaviour.config(); err != nil {
+				return usageError{err}
+			}
+			info, running, err := localcloud.Running(cmd.Context(), dir)
+			if err != nil {
+				return err
+			}
+			if running {
+				if behaviour.region == info.Region {
+					behaviour.region = ""
+				}
+				if cmd.Flags().NFlag() > 0 && !reflect.DeepEqual(behaviour, cloudFlags{scale: 1}) {
+					return advice.With(errors.New("the local cloud is running already"), "'bookctl local stop' first, to start it with other settings")
+				}
+			} else if info, err = startLocalCloud(cmd.Context(), dir, behaviour.args()); err != nil {
+				return err
+			}
+			return printInfo(s, g, info, dir)
+		},
+	}
+	behaviour.add(cmd)
+	return cmd
+}
+
+// cloudFlags say how the local cloud behaves.
+type cloudFlags struct {
+	faults    string
+	latencies string
+	scale     float64
+	port      int
+	policies  []string
+	region    string
+}
+
+func (c *cloudFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&c.faults, "faults", "", "JSON file of what goes wrong (docs/faults.md)")
+	cmd.Flags().StringVar(&c.latencies, "latencies", "", "'aws' makes things take as long as they do on AWS")
+	cmd.Flags().Float64Var(&c.scale, "scale", 1, "multiply the latencies by this")
+	cmd.Flags().StringArrayVar(&c.policies, "policy", nil, "file or directory of IAM policies by which each call is judged (repeatable)")
+	cmd.Flags().IntVar(&c.port, "port", 0, "port of all its services (default: the one it had before, or any free one)")
+}
+
+func (c *cloudFlags) args() []string {
+	args := []string{"--faults", c.faults, "--latencies", c.latencies, "--scale", fmt.Sprint(c.scale), "--port", fmt.Sprint(c.port), "--in", c.region}
+	for _, path := range c.policies {
+		args = append(args, "--policy", path)
+	}
+	return args
+}
+
+// config is what the flags say of how the cloud is to be.
+func (c *cloudFlags) config() (cfg localcloud.Config, err error) {
+	cfg = localcloud.Config{Port: c.port, Region: c.region}
+	switch c.latencies {
+	case "":
+	case "aws":
+		cfg.Latencies = localcloud.TypicalLatencies()
+	default:
+		return cfg, fmt.Errorf("--latencies %q: there is only aws", c.latencies)
+	}
+	if c.scale < 0 {
+		return cfg, errors.New("--scale can't be negative")
+	}
+	cfg.Latencies.Scale = c.scale
+	if cfg.Policies, err = readPolicies(c.policies); err != nil || c.faults == "" {
+		return cfg, err
+	}
+	f, err := os.Open(c.faults)
+	if err != nil {
+		return cfg, err
+	}
+	defer f.Close()
+	if cfg.Faults, err = localcloud.ParseFaults(f); err != nil {
+		return cfg, fmt.Errorf("%s: %w", c.faults, err)
+	}
+	return cfg, nil
+}
+
+// readPolicies reads policy documents from files, and from all files of
+// directories that end in .json. It is nil for no path: nobody is judged then.
+func readPolicies(paths []string) ([]access.Policy, error) {
+	var policies []access.Policy
+	for _, path := range paths {
+		files := []string{path}
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			if files, err = filepath.Glob(filepath.Join(path, "*.json")); err != nil || len(files) == 0 {
+				return nil, fmt.Errorf("--policy %s: there is no .json file in it", path)
+			}
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				return nil, fmt.Errorf("--policy: %w", err)
+			}
+			p, err := access.Parse(text)
+			if err != nil {
+				return nil, fmt.Errorf("--policy %s: %w", file, err)
+			}
+			if odd := p.Unsupported(); len(odd) > 0 {
+				return nil, fmt.Errorf("--policy %s: the local cloud does not evaluate %s", file, strings.Join(odd, ", "))
+			}
+			policies = append(policies, p)
+		}
+	}
+	return policies, nil
+}
+
+func newLocalServe(s streams) *cobra.Command {
+	var (
+		dir       string
+		behaviour cloudFlags
+	)
+	cmd := &cobra.Command{
+		Use:    "serve",
+		Short:  "Be the local cloud, in the foreground",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := behaviour.config()
+			if err != nil {
+				return usageError{err}
+			}
+			cfg.StateDir, cfg.Version, cfg.Log = dir, version(), slog.New(slog.NewTextHandler(s.err, nil))
+			// Scaling looks once a second, for the minute of AWS's metrics.
+			cfg.ScalingMinute = time.Duration(behaviour.scale * float64(time.Second))
+			err = localcloud.Run(cmd.Context(), cfg, nil)
+			if errors.Is(err, errInterrupted) || cmd.Context().Err() != nil && errors.Is(err, context.Canceled) {
+				return nil // that is how it is stopped
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", "", "state directory")
+	cmd.Flags().StringVar(&behaviour.region, "in", "", "region")
+	behaviour.add(cmd)
+	return cmd
+}
+
+func newLocalStop(s streams, g *globals) *cobra.Command {
+	var purge bool
+	cmd := &cobra.Command{
+		Use:   "stop",
+		Short: "Stop it; its state is kept",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dir, err := localDir()
+			if err != nil {
+				return err
+			}
+			if purge {
+				if err := confirmPurge(cmd.Context(), s, g, dir); err != nil {
+					return err
+				}
+			}
+			if _, running, err := localcloud.Running(cmd.Context(), dir); err == nil && running && !g.quiet && g.output != "json" {
+				fmt.Fprintln(s.err, "stopping the local cloud: its tasks finish what they serve, and its databases shut down …")
+			}
+			ran, err := localcloud.Stop(cmd.Context(), dir)
+			if err != nil {
+				return err
+			}
+			if purge {
+				if err := localcloud.Purge(dir); err != nil {
+					return err
+				}
+			}
+			if g.output == "json" {
+				return json.NewEncoder(s.out).Encode(map[string]any{"schema": schema, "type": "local", "running": false, "stopped": ran, "dir": dir})
+			}
+			if !g.quiet {
+				fmt.Fprintln(s.err, g.aimed(stopped(ran, purge)))
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&purge, "purge", false, "also remove everything in it, databases and snapshots included")
+	return cmd
+}
+
+// stopped says what became of the local cloud.
+func stopped(ran, purged bool) string {
+	text := "it was not running"
+	if ran {
+		text = "stopped"
+	}
+	if purged {
+		return text + ", and removed with all that was in it"
+	}
+	return text + "; what is in it is kept: 'bookctl local start' goes on with it, and 'bookctl local stop --purge' removes it"
+}
+
+// confirmPurge asks before everything is removed, if there is anything.
+func confirmPurge(ctx context.Context, s streams, g *globals, dir string) error {
+	kept, err := localcloud.Kept(dir)
+	if err != nil || len(kept) == 0 {
+		return err
+	}
+	question := "This removes the local cloud in " + dir + " with every database and snapshot in it, those of all stacks: " + strings.Join(kept, ", ") + "."
+	return confirm(ctx, s, g, question, "the word", "purge")
+}
+
+func newLocalStatus(s streams, g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Say whether it runs, and where",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dir, err := localDir()
+			if err != nil {
+				return err
+			}
+			info, err := localCloud(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return printInfo(s, g, info, dir)
+		},
+	}
+}
+
+func printInfo(s streams, g *globals, info localcloud.Info, dir string) error {
+	if g.output == "json" {
+		return json.NewEncoder(s.out).Encode(struct {
+			Schema string `json:"schema"`
+			Type   string `json:"type"`
+			localcloud.Info
+			Running bool   `json:"running"`
+			Dir     string `json:"dir"`
+		}{schema, "local", info, true, dir})
+	}
+	_, err := fmt.Fprintf(s.out, "%s\naccount %s, region %s, pid %d, up %s, state in %s\n",
+		info.Endpoint, info.Account, info.Region, info.PID, time.Since(info.Started).Round(time.Second), dir)
+	return err
+}
+
+func newLocalLogs(s streams, g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "logs",
+		Short: "Print its own log",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			dir, err := localDir()
+			if err != nil {
+				return err
+			}
+			f, err := os.Open(localcloud.LogFile(dir))
+			if err != nil {
+				return fmt.Errorf("read the local cloud's log: %w", err)
+			}
+			defer f.Close()
+			if g.output != "json" {
+				_, err = io.Copy(s.out, f)
+				return err
+			}
+			out, lines := json.NewEncoder(s.out), bufio.NewScanner(f)
+			lines.Buffer(nil, 1<<20) // what a process said last may be long
+			for lines.Scan() {
+				if err := out.Encode(map[string]string{"schema": schema, "type": "localLog", "text": lines.Text()}); err != nil {
+					return err
+				}
+			}
+			return lines.Err()
+		},
+	}
+}
+
+// localEnvironment points AWS tools at the local cloud. The AWS CLI of version 1
+// reads AWS_DEFAULT_REGION and not AWS_REGION.
+func localEnvironment(info localcloud.Info) []string {
+	return []string{
+		"AWS_ENDPOINT_URL=" + info.Endpoint,
+		"AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local",
+		"AWS_REGION=" + info.Region, "AWS_DEFAULT_REGION=" + info.Region,
+	}
+}
+
+// otherwise lists the variables of an environment that would lead an AWS tool
+// elsewhere than localEnvironment does: a profile wins over keys in the AWS CLI
+// and in SDKs, a token goes with other keys, and an endpoint of one service wins
+// over the one of all
+// (https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html).
+func otherwise(environment []string) []string {
+	names := []string{"AWS_DEFAULT_PROFILE", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_USE_DUALSTACK_ENDPOINT", "AWS_USE_FIPS_ENDPOINT"}
+	for _, v := range environment {
+		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "AWS_ENDPOINT_URL_") && plainName.MatchString(name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// plainName is a variable's name that a shell takes as it is.
+var plainName = regexp.MustCompile(`^[A-Z0-9_]+$`)
+
+// shells write a variable, the end of one, and the function that passes the
+// address to every command of the AWS CLI.
+var shells = map[string]struct {
+	quote               func(string) string
+	set, unset, wrapper string
+}{
+	"sh": {
+		func(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" },
+		"export %s=%s", "unset %s", `aws() { command aws --endpoint-url %s "$@"; }`,
+	},
+	"fish": {
+		func(s string) string { return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'" },
+		"set -gx %s %s", "set -e %s", "function aws; command aws --endpoint-url %s $argv; end",
+	},
+	"powershell": {
+		func(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" },
+		"$Env:%s = %s", "Remove-Item -ErrorAction Ignore Env:%s", "function aws { & (Get-Command -CommandType Application aws)[0] --endpoint-url %s @args }",
+	},
+}
+
+func newLocalEnv(s streams, g *globals) *cobra.Command {
+	var syntax string
+	cmd := &cobra.Command{
+		Use:   "env",
+		Short: "Print the environment that points AWS tools at it",
+		Long: `Print the environment that points AWS tools at the local cloud, for a shell to
+evaluate. Variables that would lead a tool elsewhere, such as AWS_PROFILE, are
+unset. The AWS CLI's rds command ignores AWS_ENDPOINT_URL before version 2.13;
+the function that is printed too passes the address to every command.
+When no local cloud runs, nothing is printed and the exit code is 3.`,
+		Example: `  eval "$(bookctl local env)"; aws rds describe-db-instances
+  bookctl local env --shell fish | source`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			shell, known := shells[syntax]
+			if !known {
+				return usageError{fmt.Errorf("--shell %q: there are %s", syntax, strings.Join(slices.Sorted(maps.Keys(shells)), ", "))}
+			}
+			info, err := localCloud(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if g.output == "json" {
+				variables := map[string]string{}
+				for _, v := range localEnvironment(info) {
+					name, value, _ := strings.Cut(v, "=")
+					variables[name] = value
+				}
+				return json.NewEncoder(s.out).Encode(map[string]any{"schema": schema, "type": "environment", "variables": variables, "unset": otherwise(os.Environ())})
+			}
+			var text strings.Builder
+			for _, name := range otherwise(os.Environ()) {
+				fmt.Fprintf(&text, shell.unset+"\n", name)
+			}
+			for _, v := range localEnvironment(info) {
+				name, value, _ := strings.Cut(v, "=")
+				fmt.Fprintf(&text, shell.set+"\n", name, shell.quote(value))
+			}
+			fmt.Fprintf(&text, shell.wrapper+"\n", shell.quote(info.Endpoint))
+			_, err = io.WriteString(s.out, text.String())
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&syntax, "shell", "sh", "fish, powershell or sh")
+	return cmd
+}
+
+func newLocalAWS(s streams) *cobra.Command {
+	return &cobra.Command{
+		Use:                "aws …",
+		Short:              "Run the AWS CLI against it",
+		Example:            "  bookctl local aws ecs list-clusters",
+		DisableFlagParsing: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			info, err := localCloud(cmd.Context())
+			if err != nil {
+				return err
+			}
+			aws := exec.CommandContext(cmd.Context(), "aws", append([]string{"--endpoint-url", info.Endpoint}, args...)...)
+			unset := otherwise(os.Environ())
+			aws.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
+				name, _, _ := strings.Cut(v, "=")
+				return slices.Contains(unset, name)
+			})
+			aws.Env = append(aws.Env, localEnvironment(info)...)
+			aws.Stdin, aws.Stdout, aws.Stderr = s.in, s.out, s.err
+			err = aws.Run()
+			var exit *exec.ExitError
+			if errors.As(err, &exit) {
+				return exitError{exit.ExitCode()}
+			}
+			if errors.Is(err, exec.ErrNotFound) {
+				return advice.With(errors.New("the AWS CLI is not installed"), "install it, or use another AWS tool with 'bookctl local env'")
+			}
+			return err
+		},
+	}
+}

@@ -1,0 +1,44 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/user"
+
+	"github.com/bookctl/bookctl/internal/provision"
+)
+
+// changing is a run that changes a stack, under its lock.
+func changing(s streams, t *target, spec provision.Spec, doing string) provision.Run {
+	return provision.Run{
+		Clients: t.clients, Spec: spec, Holder: holder(doing), Lock: provision.LockOptions{Version: version(), Settle: provision.UntilVisible},
+		Unlocked: func(err error) {
+			fmt.Fprintf(s.err, "bookctl: %v\nnext: nothing; the lock ends by itself in some minutes\n", err)
+		},
+	}
+}
+
+// refuseLocked says that another run is at work on the stack before this one
+// builds or asks for anything. It only looks: the run's own claim decides, and
+// tells what can't be looked at.
+func refuseLocked(ctx context.Context, t *target, g *globals) error {
+	holder, err := provision.LockHolder(ctx, t.clients.SSM, g.stack)
+	if err != nil || holder == nil {
+		return nil //nolint:nilerr // see above
+	}
+	return holder
+}
+
+// holder is what another run is told of this one.
+func holder(doing string) string {
+	name := "somebody"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "an unnamed machine"
+	}
+	return fmt.Sprintf("%s on %s (bookctl %s, pid %d)", name, host, doing, os.Getpid())
+}

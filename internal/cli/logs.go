@@ -1,0 +1,126 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/provision"
+)
+
+func newLogs(s streams, g *globals) *cobra.Command {
+	var (
+		follow bool
+		since  time.Duration
+		task   string
+	)
+	cmd := &cobra.Command{
+		Use:   "logs",
+		Short: "Print what the tasks write",
+		Long: `Print what the tasks of the stack wrote, oldest first, each line with its time
+and the beginning of its task's id. Output is kept for 14 days, also of tasks
+that are gone.`,
+		Example: `  bookctl logs --since 10m
+  bookctl logs --follow
+  bookctl logs --task 3f2a --output json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			if since < 0 {
+				return usageError{fmt.Errorf("--since %s: give how far back to look, for example 10m", since)}
+			}
+			t, err := connect(ctx, s, g)
+			if err != nil {
+				return err
+			}
+			return logs(ctx, s, t, g, provision.ReadOutput(t.clients.Logs, g.stack, task, time.Now().Add(-since)), follow, quiet{task, since})
+		},
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what comes, until interrupted")
+	cmd.Flags().DurationVar(&since, "since", time.Hour, "how far back to look")
+	cmd.Flags().StringVar(&task, "task", "", "only of the task whose id begins so")
+	return cmd
+}
+
+// followPause is how often --follow asks. CloudWatch shows a line some seconds
+// after it was written, and bills no reads of this kind.
+const followPause = time.Second
+
+// quiet is what was asked for, where there is no output.
+type quiet struct {
+	task  string
+	since time.Duration
+}
+
+func logs(ctx context.Context, s streams, t *target, g *globals, output *provision.Output, follow bool, q quiet) error {
+	lines := 0
+	print := func(l provision.OutputLine) error {
+		lines++
+		if g.output == "json" {
+			return json.NewEncoder(s.out).Encode(struct {
+				Schema string `json:"schema"`
+				Type   string `json:"type"`
+				provision.OutputLine
+			}{schema, "log", l})
+		}
+		_, err := fmt.Fprintf(s.out, "%s %s %s\n", l.Time.Format(time.RFC3339), shortID(l.Task), l.Text)
+		return err
+	}
+	for looks := 0; ; looks++ {
+		if err := output.Next(ctx, print); err != nil && ctx.Err() == nil {
+			return err
+		}
+		if looks == 0 && lines == 0 && ctx.Err() == nil {
+			if have, err := provision.ReadDeployed(ctx, t.clients, g.stack); err == nil && !have.Found {
+				return lacking(ctx, t, g, fmt.Errorf("stack %s has no tasks, and so no output", g.stack), "'bookctl up' makes it")
+			}
+		}
+		if !follow {
+			if lines == 0 {
+				return q.explain(ctx, s, t, g)
+			}
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			if errors.Is(context.Cause(ctx), errInterrupted) {
+				return nil // that is how it ends
+			}
+			return context.Cause(ctx)
+		case <-time.After(followPause):
+		}
+	}
+}
+
+// explain says why there is no output: tasks wrote nothing, or are not there. To
+// ask for a task that there is not is an error.
+func (q quiet) explain(ctx context.Context, s streams, t *target, g *globals) error {
+	tasks, err := provision.Tasks(ctx, t.clients, g.stack)
+	if err != nil {
+		return err
+	}
+	var ids []string
+	for _, task := range tasks {
+		if strings.HasPrefix(task.ID, q.task) {
+			g.tell(s, "no output in the last %s; --since looks further back", minutes(q.since))
+			return nil
+		}
+		ids = append(ids, shortID(task.ID))
+	}
+	if q.task == "" {
+		g.tell(s, "no output, since no task runs: 'bookctl events' tells why; --since looks further back")
+		return nil
+	}
+	none := fmt.Errorf("no task's id begins with %s, and none of such wrote in the last %s", q.task, minutes(q.since))
+	if ids == nil {
+		return advice.With(none, "no task runs: 'bookctl events' tells why; --since looks further back")
+	}
+	return advice.With(none, "there are "+strings.Join(ids, ", ")+"; --since looks further back")
+}

@@ -1,0 +1,250 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// program is the bookctl under test: the real one, built once.
+var program string
+
+func TestMain(m *testing.M) {
+	code, err := buildAndRun(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func buildAndRun(m *testing.M) (int, error) {
+	dir, err := os.MkdirTemp("", "bookctl-test-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	// Tasks and databases of the local cloud run as other users.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return 0, err
+	}
+	program = filepath.Join(dir, "bookctl")
+	args := []string{"build", "-o", program}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	out, err := exec.Command("go", append(args, "../../cmd/bookctl")...).CombinedOutput()
+	if err != nil {
+		return 0, fmt.Errorf("build bookctl: %w\n%s", err, out)
+	}
+	return m.Run(), nil
+}
+
+// shell runs bookctl with a home of its own.
+type shell struct {
+	t   *testing.T
+	dir string // the home
+	env []string
+}
+
+// newShell makes an empty home. Whatever local cloud was started in it is
+// stopped at the end of the test.
+func newShell(t *testing.T, env ...string) *shell {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "bookctl-home-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	goEnv, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache := strings.Fields(string(goEnv))
+	s := &shell{t: t, dir: dir, env: append([]string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "GOCACHE=" + cache[0], "GOMODCACHE=" + cache[1], "GOFLAGS=-mod=mod", "TZ=UTC",
+	}, env...)}
+	t.Cleanup(func() {
+		s.t = t
+		if r := s.run("local", "stop", "--purge", "--yes"); r.code != 0 {
+			t.Errorf("local stop: %s", r.err)
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// result is what a command did.
+type result struct {
+	out, err string
+	code     int
+}
+
+func (s *shell) command(args ...string) *exec.Cmd {
+	cmd := exec.Command(program, args...)
+	cmd.Env = s.env
+	// A local cloud that was left running must not keep the test's pipes open.
+	cmd.WaitDelay = 5 * time.Second
+	return cmd
+}
+
+func (s *shell) run(args ...string) result {
+	s.t.Helper()
+	var out, errs bytes.Buffer
+	cmd := s.command(args...)
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		s.t.Fatalf("bookctl %s: %v", strings.Join(args, " "), err)
+	}
+	if slices.Contains(args, "json") && !slices.Contains(args, "aws") {
+		if err := fitsSchema(out.String()); err != nil {
+			s.t.Errorf("bookctl %s: %v", strings.Join(args, " "), err)
+		}
+	}
+	r := result{out: out.String(), err: errs.String(), code: cmd.ProcessState.ExitCode()}
+	r.aimed(s.t, args)
+	return r
+}
+
+// must runs a command that has to succeed, and returns its standard output.
+func (s *shell) must(args ...string) string {
+	s.t.Helper()
+	r := s.run(args...)
+	if r.code != 0 {
+		s.t.Fatalf("bookctl %s: exit code %d\n%s%s", strings.Join(args, " "), r.code, r.out, r.err)
+	}
+	return r.out
+}
+
+// up runs up and returns the URL.
+func (s *shell) up(args ...string) string {
+	s.t.Helper()
+	out := strings.TrimSpace(s.must(append([]string{"up", "--local"}, args...)...))
+	url := out[strings.LastIndex(out, "\n")+1:]
+	if !strings.HasPrefix(url, "http") {
+		s.t.Fatalf("the last line of stdout is %q and not a URL", url)
+	}
+	return url
+}
+
+// call makes a request and returns the code and body of the answer.
+func call(t *testing.T, method, url, body string) (int, string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, url, err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}
+
+// until waits for a condition that comes about by itself.
+func until(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for range 1200 {
+		if condition() {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatalf("not within a minute: %s", what)
+}
+
+// noImage is the reference of an image that is nowhere.
+var noImage = "127.0.0.1:1/none@sha256:" + strings.Repeat("a", 64)
+
+// imageless are the flags of an up that is about all but the tasks.
+func imageless() []string {
+	return []string{"--wait=false", "--arch", runtime.GOARCH, "--image", noImage}
+}
+
+// proc is a process: its program, arguments and parent.
+type proc struct {
+	parent int
+	line   string
+}
+
+// processes lists all that run on this machine.
+func processes(t *testing.T) map[int]proc {
+	t.Helper()
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		t.Skip("no /proc here")
+	}
+	out := map[int]proc{}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		stat, err := os.ReadFile(filepath.Join("/proc", e.Name(), "stat"))
+		if err != nil {
+			continue // it has ended
+		}
+		cmdline, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+		if err != nil {
+			continue
+		}
+		// The name in the second field may hold anything; the parent comes
+		// second after it: proc(5).
+		var p proc
+		after := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		if len(after) < 2 || after[0] == "Z" {
+			continue
+		}
+		if p.parent, err = strconv.Atoi(after[1]); err != nil {
+			t.Fatal(err)
+		}
+		exe, _ := os.Readlink(filepath.Join("/proc", e.Name(), "exe")) // unreadable for the kernel's own
+		p.line = exe + " " + strings.ReplaceAll(string(cmdline), "\x00", " ")
+		out[pid] = p
+	}
+	return out
+}
+
+func kill(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func decode(t *testing.T, text string, v any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), v); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+}

@@ -1,0 +1,88 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
+	"github.com/spf13/pflag"
+)
+
+func newMan(s streams, g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:     "man DIR",
+		Short:   "Write the manual pages",
+		Long:    "Write a manual page for each command into a directory, which is made if it is missing.",
+		Example: "  bookctl man man1 && man ./man1/bookctl-up.1",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := os.MkdirAll(args[0], 0o755); err != nil {
+				return fmt.Errorf("make the directory for the manual pages: %w", err)
+			}
+			header := &doc.GenManHeader{Section: "1", Source: "bookctl " + version(), Manual: "bookctl"}
+			root := cmd.Root()
+			root.DisableAutoGenTag = true // the header has the date already
+			if err := doc.GenManTree(root, header, args[0]); err != nil {
+				return fmt.Errorf("write the manual pages: %w", err)
+			}
+			if g.output == "json" {
+				return json.NewEncoder(s.out).Encode(map[string]string{"schema": schema, "type": "manual", "dir": args[0]})
+			}
+			if !g.quiet {
+				fmt.Fprintf(s.err, "manual pages written to %s\n", args[0])
+			}
+			return nil
+		},
+	}
+}
+
+// environmentName is the variable that stands in for a flag that is not given. A
+// flag of a command below another one has that one's name in it: the port of
+// 'local start' is another thing than the port of 'up'.
+func environmentName(cmd *cobra.Command, f *pflag.Flag) string {
+	name := f.Name
+	if group := cmd.Parent(); group != nil && group.HasParent() && cmd.LocalNonPersistentFlags().Lookup(name) == f {
+		name = group.Name() + "-" + name
+	}
+	return "BOOKCTL_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+}
+
+// foreignVariables are those of the environment that look like ours and are not: a
+// mistyped BOOKCTL_STACK would otherwise mean another stack without a word.
+func foreignVariables(root *cobra.Command) []string {
+	known := map[string]bool{}
+	eachFlag(root, func(name string, _ *pflag.Flag) { known[name] = true })
+	var out []string
+	for _, v := range os.Environ() {
+		name, value, _ := strings.Cut(v, "=")
+		if strings.HasPrefix(name, "BOOKCTL_") && value != "" && !known[name] && name != localDirVariable {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// nameEnvironment adds each flag's variable to its help.
+func nameEnvironment(cmd *cobra.Command) {
+	eachFlag(cmd, func(variable string, f *pflag.Flag) {
+		if name := " [" + variable + "]"; f.Name != "help" && !strings.HasSuffix(f.Usage, name) {
+			f.Usage += name
+		}
+	})
+}
+
+// eachFlag visits the flags of a command and of all below it, with the variable of
+// each.
+func eachFlag(cmd *cobra.Command, visit func(variable string, f *pflag.Flag)) {
+	here := func(f *pflag.Flag) { visit(environmentName(cmd, f), f) }
+	cmd.LocalNonPersistentFlags().VisitAll(here)
+	cmd.PersistentFlags().VisitAll(here)
+	for _, sub := range cmd.Commands() {
+		eachFlag(sub, visit)
+	}
+}

@@ -1,0 +1,400 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/aws/aws-sdk-go-v2/service/pricing"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+func newPlan(s streams, g *globals) *cobra.Command {
+	var (
+		u      upFlags
+		prices string
+	)
+	cmd := &cobra.Command{
+		Use:   "plan",
+		Short: "Say what 'up' would do, and what the stack would cost",
+		Long: `Say what 'bookctl up' with the same flags would create, change, refuse and
+leave, and what the stack costs a month, now and then. Nothing is changed.
+
+The exit code is 0 when there is nothing to do, 2 when there are changes, and 1
+when something can't be done. Prices are from a table of the common regions;
+--price live asks the AWS Pricing API.`,
+		Example: `  bookctl plan
+  bookctl plan --count 2 --db-class db.t4g.small
+  bookctl plan --price live --output json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			if prices != "table" && prices != "live" {
+				return usageError{fmt.Errorf("--price %q: choose table or live", prices)}
+			}
+			if prices == "live" && g.local {
+				return usageError{errors.New("--price live asks AWS, and --local is not AWS: what runs here costs nothing")}
+			}
+			return plan(ctx, s, g, &u, cmd.Flags(), prices == "live")
+		},
+	}
+	u.add(cmd.Flags())
+	cmd.Flags().StringVar(&prices, "price", "table", "where prices are from: table or live")
+	complete(cmd, "price", "table", "live")
+	return cmd
+}
+
+// The verdicts of a plan on one resource.
+const (
+	planCreate = "create"
+	planChange = "change"
+	planRefuse = "refuse"
+	planKeep   = "keep"
+)
+
+// planned is what 'up' would do to one resource.
+type planned struct {
+	Resource string         `json:"resource"`
+	Action   string         `json:"action"`
+	ID       string         `json:"id,omitempty"`
+	Changes  []graph.Change `json:"changes,omitempty"`
+	Note     string         `json:"note,omitempty"`
+
+	kept  string // what is left as it is though it differs
+	stops bool   // and does not keep the rest from being done
+}
+
+// planOutput is the plan as JSON; see docs/output.schema.json.
+type planOutput struct {
+	Schema    string    `json:"schema"`
+	Type      string    `json:"type"`
+	Stack     string    `json:"stack"`
+	Account   string    `json:"account"`
+	Region    string    `json:"region"`
+	Create    int       `json:"create"`
+	Change    int       `json:"change"`
+	Refuse    int       `json:"refuse"`
+	Keep      int       `json:"keep"`
+	Resources []planned `json:"resources"`
+	Cost      planCost  `json:"cost"`
+	APIReads  int       `json:"apiReads"`
+	APIWrites int       `json:"apiWrites"`
+}
+
+// planCost is what a month costs, before and after.
+type planCost struct {
+	Currency string           `json:"currency"`
+	Now      []provision.Line `json:"now"`
+	Then     []provision.Line `json:"then"`
+	NowSum   float64          `json:"nowTotal"`
+	ThenSum  float64          `json:"thenTotal"`
+	// Source says where the prices are from, and as of when.
+	Source string `json:"source,omitempty"`
+	// Unknown says why there are no figures.
+	Unknown string `json:"unknown,omitempty"`
+}
+
+func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.FlagSet, live bool) error {
+	if err := u.check(flags, false); err != nil {
+		return err
+	}
+	t, err := connect(ctx, s, g)
+	if err != nil {
+		return err
+	}
+	tell := func(format string, args ...any) {
+		if g.output != "json" { // a plan is one object
+			g.tell(s, format, args...)
+		}
+	}
+	p, err := prepare(ctx, t, g, u, flags, tell, func(b build) { tell("%s", b) })
+	if err != nil {
+		return err
+	}
+	p.spec.Deployed = &p.have // seen a moment ago, and nothing happens in between
+	stack, err := provision.NewStack(p.target.clients, p.spec)
+	if err != nil {
+		return err
+	}
+	resources := stack.Resources()
+	found := graph.Observe(ctx, resources, graph.Options{Owner: g.stack, Transient: provision.Transient})
+	out := planOutput{
+		Schema: schema, Type: "plan", Stack: g.stack, Account: p.target.account, Region: p.target.region, Resources: []planned{},
+	}
+	var errs []error
+	for i, f := range found {
+		if f.Err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", f.Name, f.Err))
+			continue
+		}
+		out.Resources = append(out.Resources, foresee(resources[i], f, g.stack))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if err := p.portsAreFree(found); err != nil {
+		return err
+	}
+	released, err := stack.Released(ctx)
+	if err != nil {
+		return fmt.Errorf("read which release serves: %w", err)
+	}
+	followRelease(out.Resources, released)
+	for _, r := range out.Resources {
+		*map[string]*int{planCreate: &out.Create, planChange: &out.Change, planRefuse: &out.Refuse, planKeep: &out.Keep}[r.Action]++
+	}
+	for _, w := range p.warnings {
+		g.tell(s, "note: %s", w)
+	}
+	if out.Cost, err = p.cost(ctx, live); err != nil {
+		return err
+	}
+	out.APIReads, out.APIWrites = p.target.calls.counts()
+	if g.output == "json" {
+		err = json.NewEncoder(s.out).Encode(out)
+	} else {
+		err = out.print(s.out, p.target.place, g)
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("print the plan: %w", err)
+	case out.Refuse > 0:
+		return exitError{exitFailed}
+	case out.Create+out.Change > 0:
+		return exitError{exitChanges}
+	}
+	return nil
+}
+
+// foresee says what 'up' would do with what was found, as the engine does.
+func foresee(r graph.Maker, f graph.Finding, owner string) planned {
+	p := planned{Resource: f.Name, ID: f.ID, Changes: f.Drift, Action: planKeep}
+	_, mendable := r.(graph.Updater)
+	switch {
+	case f.Phase == graph.Absent && f.Unwanted:
+	case f.Phase == graph.Absent:
+		p.Action = planCreate
+	case f.Phase == graph.Leaving:
+		p.Action, p.Note = planCreate, "when the one that is being deleted is gone"
+	case f.Owner != owner:
+		p.Action, p.Note, p.Changes = planRefuse, graph.ErrForeign.Error(), nil // it is not to be like ours
+	case f.Phase == graph.Broken:
+		p.Action, p.Note, p.stops = planRefuse, "broken: "+f.Note+prefixed("; ", f.Next, ""), true
+	case len(f.Drift) == 0:
+		p.Note = f.Note
+		p.kept = keptText(f.Kept)
+	case refused(f.Drift) || !mendable:
+		p.Action, p.Note = planRefuse, graph.ErrRefused.Error()
+	default:
+		p.Action = planChange
+		p.kept = keptText(f.Kept)
+	}
+	if p.kept != "" {
+		p.Note = p.kept
+	}
+	return p
+}
+
+// keptText says what differs and is left as it is, and why; "" for nothing.
+func keptText(kept []graph.Change) string {
+	var out []string
+	for _, c := range kept {
+		out = append(out, fmt.Sprintf("%s stays %s (%s is recorded): %s", c.Field, c.Have, c.Want, c.Refused))
+	}
+	return strings.Join(out, "; ")
+}
+
+func refused(changes []graph.Change) bool {
+	for _, c := range changes {
+		if c.Refused != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// followRelease tells of a release as it will be seen: from the image that
+// serves, which after a failed release is not that of the newest revision, and to a
+// revision that has no number yet. The service rolls it out, and until it is made
+// can't be seen to lack it.
+func followRelease(resources []planned, now provision.ReleaseStatus) {
+	failed := ""
+	if now.Newer != nil && now.Newer.Failed {
+		failed = now.Newer.Revision + " never became healthy"
+	}
+	release := false
+	for i := range resources {
+		switch r := &resources[i]; r.Resource {
+		case "task-definition":
+			release = r.Action == planCreate || r.Action == planChange && provision.NewRelease(r.Changes)
+			switch {
+			case failed == "":
+			case release:
+				r.Note = failed + "; the change is from what serves"
+				r.Changes = fromServing(r.Changes, now.Image.Reference)
+			case r.Action == planChange:
+				r.Note = failed + ", and is withdrawn: what serves is what is wanted"
+			}
+		case "service":
+			rolls := slices.IndexFunc(r.Changes, func(c graph.Change) bool { return c.Field == "task-definition" })
+			switch {
+			case release && rolls >= 0:
+				r.Changes[rolls].Want = "the new revision"
+			case release && r.Action == planKeep:
+				r.Action, r.Note = planChange, "rolls the new release out"
+			case rolls >= 0 && failed != "":
+				r.Note = failed + ", and is tried again"
+			}
+		}
+	}
+}
+
+// fromServing gives the change of the image from the one that serves, and leaves
+// it out where that one is wanted again.
+func fromServing(changes []graph.Change, image string) []graph.Change {
+	at := slices.IndexFunc(changes, func(c graph.Change) bool { return c.Field == "image" })
+	if at < 0 {
+		return changes
+	}
+	changes = slices.Clone(changes)
+	if changes[at].Have = image; changes[at].Want == image {
+		return slices.Delete(changes, at, at+1)
+	}
+	return changes
+}
+
+// cost is what the stack costs as it is and as it would be. That a price is not
+// known is no failure of a plan.
+func (p *preparation) cost(ctx context.Context, live bool) (planCost, error) {
+	c := planCost{Currency: "USD", Now: []provision.Line{}, Then: []provision.Line{}}
+	if p.target.local {
+		c.Unknown = "what runs on this machine costs nothing"
+		if lines, err := provision.Cost(p.spec.Settings, p.target.region); err == nil {
+			c.Unknown += fmt.Sprintf("; on AWS, in %s, it would be about $%.2f a month", p.target.region, provision.Total(lines))
+		}
+		return c, nil
+	}
+	ask := func(s provision.Settings) ([]provision.Line, error) { return provision.Cost(s, p.target.region) }
+	if live {
+		// https://docs.aws.amazon.com/general/latest/gr/billing.html#billing-pricing
+		client := pricing.NewFromConfig(p.target.config, func(o *pricing.Options) { o.Region = "us-east-1" })
+		ask = func(s provision.Settings) ([]provision.Line, error) {
+			return provision.LiveCost(ctx, client, s, p.target.region)
+		}
+		c.Source = "prices of the AWS Pricing API"
+	} else if date, _, err := provision.PriceSource(); err == nil {
+		c.Source = "prices of " + date + ", an estimate and no offer; --price live asks AWS"
+	}
+	var err error
+	if c.Then, err = ask(p.spec.Settings); err == nil && p.have.Found {
+		c.Now, err = p.have.CostNow(ask)
+	}
+	if errors.Is(err, provision.ErrNoPrice) {
+		return planCost{Currency: "USD", Now: []provision.Line{}, Then: []provision.Line{}, Unknown: err.Error()}, nil
+	}
+	if err != nil {
+		return c, err
+	}
+	c.NowSum, c.ThenSum = provision.Total(c.Now), provision.Total(c.Then)
+	return c, nil
+}
+
+var planSigns = map[string]string{planCreate: "+", planChange: "~", planRefuse: "!", planKeep: " "}
+
+func (o planOutput) print(w io.Writer, place string, g *globals) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Stack %s in %s\n\n", o.Stack, place)
+	for _, r := range o.Resources {
+		if r.Action == planKeep && r.kept == "" && !g.verbose {
+			continue
+		}
+		line := fmt.Sprintf("  %s %-27s %s", planSigns[r.Action], r.Resource, r.Action)
+		if r.Note != "" {
+			line += ": " + r.Note
+		}
+		fmt.Fprintln(&b, line)
+		for _, c := range r.Changes {
+			fmt.Fprint(&b, "      "+c.String())
+			if c.Refused != "" {
+				fmt.Fprint(&b, " (refused: "+c.Refused+")")
+			} else if c.Downtime != "" {
+				fmt.Fprint(&b, " ("+c.Downtime+")")
+			}
+			fmt.Fprintln(&b)
+		}
+	}
+	if o.Create+o.Change+o.Refuse == 0 {
+		fmt.Fprintf(&b, "Nothing to do: %d checked.\n", o.Keep)
+	} else {
+		fmt.Fprintf(&b, "\n%d to create, %d to change, %d refused, %d as they are.\n", o.Create, o.Change, o.Refuse, o.Keep)
+	}
+	fmt.Fprintln(&b)
+	o.Cost.print(&b)
+	switch {
+	case slices.ContainsFunc(o.Resources, func(r planned) bool { return r.Action == planRefuse && !r.stops }):
+		fmt.Fprintln(&b, "\nNothing was changed, and 'bookctl up' would change nothing: what is marked with ! comes first.")
+	case o.Refuse > 0:
+		fmt.Fprintf(&b, "\nNothing was changed. '%s' does what it can, and fails for what is marked with !.\n", g.upLine())
+	case o.Create+o.Change > 0:
+		fmt.Fprintf(&b, "\nNothing was changed. '%s' does it.\n", g.upLine())
+	}
+	_, err := io.WriteString(w, g.aimed(b.String()))
+	return err
+}
+
+// upLine is the command line of this plan as one of up, to be typed next.
+func (g *globals) upLine() string {
+	var words []string
+	skip, verb := false, false
+	for _, w := range g.line {
+		flag, _, valued := strings.Cut(w, "=")
+		switch own := slices.Contains([]string{"--price", "--output", "-o"}, flag); {
+		case skip:
+			skip = false
+		case own:
+			skip = !valued
+		case w == "plan" && !verb:
+			words, verb = append(words, "up"), true
+		default:
+			words = append(words, w)
+		}
+	}
+	return "bookctl " + shellLine(words)
+}
+
+// print writes the cost line by line, as it is and as it would be.
+func (c planCost) print(b *strings.Builder) {
+	if c.Unknown != "" {
+		fmt.Fprintf(b, "Cost: %s.\n", c.Unknown)
+		return
+	}
+	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	before := map[string]float64{}
+	for _, l := range c.Now {
+		before[l.Item] = l.Monthly
+	}
+	fmt.Fprintln(table, "Cost a month\tnow\tthen\t")
+	for _, l := range c.Then {
+		fmt.Fprintf(table, "  %s\t%s\t%s\t%s\n", l.Item, dollars(before[l.Item]), dollars(l.Monthly), l.Note)
+	}
+	change := "no change"
+	if d := c.ThenSum - c.NowSum; d >= 0.005 || d <= -0.005 {
+		change = fmt.Sprintf("%+.2f", d)
+	}
+	fmt.Fprintf(table, "  total\t%s\t%s\t%s\n", dollars(c.NowSum), dollars(c.ThenSum), change)
+	_ = table.Flush() // a strings.Builder takes all
+	fmt.Fprintf(b, "%s.\n", capital(c.Source))
+}
+
+// dollars aligns sums on their point.
+func dollars(sum float64) string { return fmt.Sprintf("%8.2f", sum) }

@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bookctl/bookctl/internal/provision"
+)
+
+// policyFlags are the flags of policy.
+type policyFlags struct {
+	boundary, domain, zone, dir string
+}
+
+func newPolicy(s streams, g *globals) *cobra.Command {
+	var f policyFlags
+	cmd := &cobra.Command{
+		Use:   "policy",
+		Short: "Print the least IAM policy that bookctl needs",
+		Long: `Print, as JSON for IAM, the least policy with which the stack can be made,
+changed, looked at and destroyed. With --account and --region it asks nobody,
+and so needs no credentials; --domain without --hosted-zone asks Route 53.
+
+A managed policy of IAM has at most 6144 characters. --dir writes the policy as
+several that fit, and prints the commands that create and attach them.
+
+Without --permissions-boundary, whoever holds the policy can become
+administrator: it takes giving the stack's roles permissions, and saying who may
+assume them. With it, the policy allows that only for roles that have the
+boundary, which 'bookctl up --permissions-boundary' gives them.`,
+		Example: `  bookctl policy > policy.json
+  bookctl policy --stack staging --account 111122223333 --region eu-central-1
+  bookctl policy --dir policies | ROLE=deployer sh
+  bookctl policy --permissions-boundary arn:aws:iam::111122223333:policy/limits`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return printPolicy(cmd, s, g, f) },
+	}
+	cmd.Flags().StringVar(&f.boundary, "permissions-boundary", "", "demand this permissions boundary (the ARN of a policy) of the stack's roles")
+	cmd.Flags().StringVar(&f.domain, "domain", "", "also allow what 'up --domain' needs for this name")
+	cmd.Flags().StringVar(&f.zone, "hosted-zone", "", "id of the domain's hosted zone (default: Route 53 is asked)")
+	cmd.Flags().StringVar(&f.dir, "dir", "", "write managed policies into this directory, and print the commands that create and attach them")
+	return cmd
+}
+
+func printPolicy(cmd *cobra.Command, s streams, g *globals, f policyFlags) error {
+	scope := provision.PolicyScope{Account: g.account, Region: g.region, Stack: g.stack, Boundary: f.boundary, Domain: f.domain, Zone: f.zone}
+	if scope.Account == "" || scope.Region == "" || scope.Domain != "" && scope.Zone == "" {
+		ctx, cancel := deadline(cmd.Context(), g)
+		defer cancel()
+		t, err := connect(ctx, s, g)
+		if err != nil {
+			return err
+		}
+		scope.Account, scope.Region = t.account, t.region
+		if scope.Domain != "" && scope.Zone == "" {
+			if scope.Zone, err = provision.HostedZone(ctx, t.clients, scope.Domain); err != nil {
+				return err
+			}
+		}
+	}
+	policy, err := provision.Policy(scope)
+	if err != nil {
+		return usageError{err}
+	}
+	parts := managedPolicies(scope, policy)
+	if f.dir != "" {
+		for i := range parts {
+			if parts[i].File, err = parts[i].write(f.dir); err != nil {
+				return err
+			}
+		}
+	}
+	if scope.Boundary == "" {
+		g.tell(s, "note: whoever holds this policy can become administrator: it can give the stack's roles any permission (iam:PutRolePolicy) and say who assumes them (iam:UpdateAssumeRolePolicy); --permissions-boundary ARN bounds that")
+	}
+	switch {
+	case g.output == "json":
+		return json.NewEncoder(s.out).Encode(map[string]any{
+			"schema": schema, "type": "policy", "stack": scope.Stack, "account": scope.Account, "region": scope.Region, "policy": policy, "managed": parts,
+		})
+	case f.dir != "":
+		fmt.Fprintln(s.out, "# ROLE is the name of the role that deploys.")
+		for _, p := range parts {
+			fmt.Fprintf(s.out, "aws iam create-policy --policy-name %s --policy-document %s\n", p.Name, shellWord("file://"+p.File))
+			fmt.Fprintf(s.out, "aws iam attach-role-policy --role-name \"$ROLE\" --policy-arn %s\n", p.ARN)
+		}
+		return nil
+	}
+	if n := policy.Size(); n > provision.MaxPolicySize {
+		g.tell(s, "note: the policy has %d characters, and a managed policy takes %d: 'bookctl policy --dir DIR' writes it as %d", n, provision.MaxPolicySize, len(parts))
+	}
+	_, err = s.out.Write(policy.JSON())
+	return err
+}
+
+// managedPolicy is a part of the policy that fits into IAM.
+type managedPolicy struct {
+	Name       string `json:"name"`
+	ARN        string `json:"arn"`
+	Characters int    `json:"characters"`
+	// File is where it was written to, if so.
+	File     string                   `json:"file,omitempty"`
+	Document provision.PolicyDocument `json:"document"`
+}
+
+func managedPolicies(scope provision.PolicyScope, policy provision.PolicyDocument) []managedPolicy {
+	var out []managedPolicy
+	for i, d := range policy.Managed() {
+		name := fmt.Sprintf("bookctl-%s-%s-%d", scope.Stack, scope.Region, i+1) // IAM is global
+		out = append(out, managedPolicy{Name: name, ARN: scope.PolicyARN(name), Characters: d.Size(), Document: d})
+	}
+	return out
+}
+
+func (p managedPolicy) write(dir string) (file string, err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("write the policy: %w", err)
+	}
+	file = filepath.Join(dir, p.Name+".json")
+	if err := os.WriteFile(file, p.Document.JSON(), 0o644); err != nil {
+		return "", fmt.Errorf("write the policy: %w", err)
+	}
+	return file, nil
+}

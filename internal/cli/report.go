@@ -1,0 +1,322 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// reporter tells what happens while a run goes on.
+type reporter interface {
+	// note is a line of its own: where the run is, what it found.
+	note(format string, args ...any)
+	// build tells of the image that is built meanwhile.
+	build(build)
+	// begin says which resources the events that follow are of.
+	begin(resources []provision.Resource)
+	event(graph.Event)
+	// close ends the report; nothing is shown afterwards. It may be called twice.
+	close()
+}
+
+// stopping is what a run says that is told to stop, since it does not end at
+// once: a call cut off in flight has an outcome that nobody knows.
+func stopping(ctx context.Context) string {
+	if errors.Is(context.Cause(ctx), errInterrupted) {
+		return "interrupted: the calls in flight are finished first; Ctrl-C again leaves at once"
+	}
+	return "out of time: the calls in flight are finished first"
+}
+
+// newReporter chooses how a run is told: to a program, not at all, live on a
+// terminal, or line by line. The end of ctx is told too.
+func newReporter(ctx context.Context, s streams, g *globals) reporter {
+	w := worded{plainReporter(ctx, s, g), g}
+	g.answers.Slow = unanswered(w.note)
+	return w
+}
+
+// worded is a report in the words of this run: its commands act on the run's
+// stack, and ids are as long as people need them.
+type worded struct {
+	reporter
+	g *globals
+}
+
+func (w worded) note(format string, args ...any) {
+	w.reporter.note("%s", w.g.aimed(fmt.Sprintf(format, args...)))
+}
+
+func (w worded) event(e graph.Event) {
+	if e.Note = w.g.aimed(e.Note); w.g.output != "json" {
+		e.Note = brief(e.Note)
+	}
+	w.reporter.event(e)
+}
+
+func plainReporter(ctx context.Context, s streams, g *globals) reporter {
+	p := progress{usual: !g.local} // here things take no time that AWS's figures could foretell
+	switch {
+	case g.output == "json":
+		return &jsonLines{out: json.NewEncoder(s.out)}
+	case g.quiet:
+		return silent{}
+	case isTerminal(s.err) && os.Getenv("TERM") != "dumb" && !g.verbose: // a trace would tear the live view apart
+		return newLive(ctx, s.err.(*os.File), p, !g.noColor && os.Getenv("NO_COLOR") == "")
+	}
+	return newLines(ctx, s.err, p)
+}
+
+type silent struct{}
+
+func (silent) note(string, ...any)        {}
+func (silent) build(build)                {}
+func (silent) begin([]provision.Resource) {}
+func (silent) event(graph.Event)          {}
+func (silent) close()                     {}
+
+// lines is the report where there is no terminal: a line per event, with the
+// time of day and without control codes. While nothing happens it says now and
+// then what is being waited for, so that a log never looks hung.
+type lines struct {
+	w   io.Writer
+	now func() time.Time
+	// every is the longest time without a line.
+	every time.Duration
+
+	mu       sync.Mutex
+	progress progress
+	last     time.Time // when the last line was printed
+	skipped  []string  // what never began, since what it needs failed
+	closed   bool
+	stop     []func()
+}
+
+func newLines(ctx context.Context, w io.Writer, p progress) *lines {
+	l := &lines{w: w, now: time.Now, every: 30 * time.Second, progress: p}
+	unwatch := context.AfterFunc(ctx, func() { l.note("%s", stopping(ctx)) })
+	l.stop = append(l.stop, func() { unwatch() })
+	return l
+}
+
+func (l *lines) print(at time.Time, text string) {
+	if l.closed {
+		return
+	}
+	l.last = at
+	fmt.Fprintf(l.w, "%s %s\n", at.Format(time.TimeOnly), text)
+}
+
+func (l *lines) note(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.print(l.now(), fmt.Sprintf(format, args...))
+}
+
+func (l *lines) build(b build) { l.note("%s", b) }
+
+func (l *lines) begin(resources []provision.Resource) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.progress.begin(resources, l.now())
+	tick := time.NewTicker(l.every / 10)
+	done := make(chan struct{})
+	l.stop = append(l.stop, sync.OnceFunc(func() { tick.Stop(); close(done) }))
+	go func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				l.beat()
+			}
+		}
+	}()
+}
+
+// beat says what is being waited for, when nothing was said for long enough.
+func (l *lines) beat() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	if text := l.progress.heartbeat(now); text != "" && now.Sub(l.last) >= l.every {
+		l.print(now, text)
+	}
+}
+
+func (l *lines) event(e graph.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.progress.add(e)
+	if e.Kind == graph.Skipped && e.Note != "" { // told at the end, all in one
+		l.skipped = append(l.skipped, e.Node)
+		return
+	}
+	if text := l.progress.describe(e); text != "" {
+		l.print(e.Time, fmt.Sprintf("%-24s %s", e.Node, text))
+	}
+}
+
+func (l *lines) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.skipped != nil {
+		l.print(l.now(), "not begun, since something that they need failed: "+strings.Join(l.skipped, ", "))
+		l.skipped = nil
+	}
+	l.closed = true
+	for _, stop := range l.stop {
+		stop()
+	}
+}
+
+// jsonLines is the report for programs: a JSON object per line on stdout.
+type jsonLines struct {
+	out   *json.Encoder
+	total int
+
+	mu     sync.Mutex // the build is told of from beside the run
+	closed bool
+}
+
+func (j *jsonLines) note(format string, args ...any) {
+	j.encode(map[string]any{"type": "note", "time": time.Now().UTC(), "text": fmt.Sprintf(format, args...)})
+}
+
+func (j *jsonLines) build(b build) {
+	v := map[string]any{"type": "build", "time": time.Now().UTC(), "state": b.state, "arch": b.arch}
+	if b.state != "begun" {
+		v["seconds"] = b.took.Seconds()
+	}
+	if b.digest != "" {
+		v["digest"] = b.digest
+	}
+	if b.err != nil {
+		v["error"] = b.err.Error()
+	}
+	j.encode(v)
+}
+
+func (j *jsonLines) begin(resources []provision.Resource) { j.total = len(resources) }
+
+func (j *jsonLines) event(e graph.Event) {
+	v := map[string]any{"type": "event", "time": e.Time.UTC(), "resource": e.Node, "kind": e.Kind, "elapsedSeconds": e.Elapsed.Seconds()}
+	if j.total > 0 {
+		v["resources"] = j.total
+	}
+	if e.ID != "" {
+		v["id"] = e.ID
+	}
+	if e.Note != "" {
+		v["note"] = e.Note
+	}
+	if len(e.Changes) > 0 {
+		v["changes"] = e.Changes
+	}
+	if e.Err != nil {
+		v["error"] = e.Err.Error()
+	}
+	j.encode(v)
+}
+
+func (j *jsonLines) encode(v map[string]any) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return
+	}
+	v["schema"] = schema
+	_ = j.out.Encode(v) // a closed pipe has nobody to tell
+}
+
+func (j *jsonLines) close() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.closed = true
+}
+
+// changesText is what differs, in words: in full where that is short, and else
+// as what kinds of things differ, for a group with a dozen rules would fill a
+// screen.
+func changesText(changes []graph.Change) string {
+	var (
+		full, kinds []string
+		count       = map[string]int{}
+		long        = len(changes) > 3
+	)
+	for _, c := range changes {
+		full = append(full, c.String())
+		// A field such as "rule missing: tcp 80 from …" is one of many.
+		kind, _, many := strings.Cut(c.Field, ": ")
+		long = long || many
+		if count[kind]++; count[kind] == 1 {
+			kinds = append(kinds, kind)
+		}
+	}
+	if text := strings.Join(full, "; "); !long && len(text) <= 120 {
+		return text
+	}
+	for i, kind := range kinds {
+		if n := count[kind]; n > 1 {
+			first, rest, _ := strings.Cut(kind, " ")
+			kinds[i] = strings.TrimSpace(fmt.Sprintf("%d %ss %s", n, first, rest))
+		} else if strings.Contains(kind, " ") {
+			kinds[i] = "1 " + kind
+		}
+	}
+	return strings.Join(kinds, ", ")
+}
+
+var (
+	longID = regexp.MustCompile(`\b[0-9a-f]{32}\b`)
+	arn    = regexp.MustCompile(`\barn:[a-z-]+:[a-z0-9-]+:[a-z0-9-]*:[0-9]*:(?:[a-z-]+[/:])?([^\s,;)]*[^\s,;).:])`)
+	digest = regexp.MustCompile(`\bsha256:[0-9a-f]{64}\b`)
+	suffix = regexp.MustCompile(`/[0-9a-f]{16}\b`) // of load balancers and target groups
+	number = regexp.MustCompile(`\b(ecs-svc/\d{8})\d+`)
+)
+
+// brief shortens what AWS writes at length, ids of tasks to what shortID gives
+// and ARNs to the name of the thing.
+func brief(text string) string {
+	text = number.ReplaceAllString(suffix.ReplaceAllString(arn.ReplaceAllString(text, "$1"), ""), "$1")
+	text = digest.ReplaceAllStringFunc(text, func(d string) string { return d[:len("sha256:")+12] })
+	return longID.ReplaceAllStringFunc(text, shortID)
+}
+
+// cut is the beginning of a text, of so many characters at most.
+func cut(text string, most int) string {
+	if r := []rune(text); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return text
+}
+
+// rounded is a duration as people say it: 340ms, 4.2s, 3m10s.
+func rounded(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return d.Round(10 * time.Millisecond).String()
+	case d < time.Minute:
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return minutes(d)
+}
+
+// minutes is a duration of which seconds matter little: 7s, 3m10s, 6m.
+func minutes(d time.Duration) string {
+	text := d.Round(time.Second).String()
+	if strings.HasSuffix(text, "m0s") {
+		return strings.TrimSuffix(text, "0s")
+	}
+	return text
+}

@@ -1,0 +1,139 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/provision"
+)
+
+func newRollback(s streams, g *globals) *cobra.Command {
+	var to int32
+	cmd := &cobra.Command{
+		Use:   "rollback",
+		Short: "Go back to the release before",
+		Long: `Run the image of the release before again: the one that served before what serves
+now, and runs another image. A second rollback goes further back, and never
+forward again to what the first one left; --to goes to any revision. All other
+settings stay as they are. It goes the way of 'bookctl up', so no request fails,
+and it succeeds only when the old release serves again. Migrations of the
+database are not undone; each release's are made so that the one before can
+serve beside them.
+
+The next 'bookctl up' from source deploys the source again.`,
+		Example: `  bookctl rollback
+  bookctl rollback --to 5`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			if to < 0 {
+				return usageError{fmt.Errorf("--to %d: revisions count from 1", to)}
+			}
+			return rollback(ctx, s, g, to)
+		},
+	}
+	cmd.Flags().Int32Var(&to, "to", 0, "go to the image of this revision")
+	return cmd
+}
+
+func rollback(ctx context.Context, s streams, g *globals, to int32) error {
+	begun := time.Now()
+	rep := newReporter(ctx, s, g)
+	defer rep.close()
+	t, err := connect(ctx, s, g)
+	if err != nil {
+		return err
+	}
+	if err := refuseLocked(ctx, t, g); err != nil {
+		return err
+	}
+	releases, err := provision.Releases(ctx, t.clients, g.stack)
+	if err != nil {
+		return err
+	}
+	aim, err := provision.RollbackTarget(releases, to)
+	if never := errors.Is(err, provision.ErrNeverServed); never || err == nil && aim.Serving && aim.Served {
+		if never {
+			rep.note("%v; revision %d, the one before, serves: nothing to do. --to goes further back", err, aim.Revision)
+		} else {
+			rep.note("revision %d serves already: nothing to do", aim.Revision)
+		}
+		rep.close()
+		if g.output != "json" {
+			return nil
+		}
+		url, err := stackURL(ctx, t, g)
+		if err != nil {
+			return err
+		}
+		return rolledBack(s, g, t, url, aim, "", time.Since(begun))
+	}
+	if errors.Is(err, provision.ErrOldest) {
+		if i := slices.IndexFunc(releases, func(r provision.Release) bool { return r.Served && !r.Gone && r.Image != aim.Image }); i >= 0 {
+			return advice.With(err, fmt.Sprintf("'bookctl rollback --to %d' runs the newest other release again, and 'bookctl up' deploys the source", releases[i].Revision))
+		}
+	}
+	if err != nil {
+		return lacking(ctx, t, g, err, "'bookctl up --image REFERENCE' runs any other image, and 'bookctl up --source DIR' builds a release anew")
+	}
+	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
+	if err != nil {
+		return fmt.Errorf("read what is deployed: %w", err)
+	}
+	serving := releases[slices.IndexFunc(releases, func(r provision.Release) bool { return r.Serving })]
+	left, from := int32(0), ""
+	if serving.Image != aim.Image {
+		from = strconv.Itoa(int(serving.Revision))
+		if cmp.Or(aim.Repeats, aim.Revision) < cmp.Or(serving.Repeats, serving.Revision) { // it goes back indeed
+			left = serving.Revision
+		}
+	}
+	settings := have.Settings
+	settings.Image, settings.RegistrySecret = aim.Image, aim.RegistrySecret
+	p := &preparation{target: t, have: have, spec: provision.Spec{
+		Stack: g.stack, Version: version(), Settings: settings, Running: have.Running, Zones: have.Zones, Wait: true,
+		RolledBackFrom: left, Repeats: cmp.Or(aim.Repeats, aim.Revision),
+	}}
+	rep.note("stack %s in %s: from revision %d to the release of revision %d, made %s, image %s", g.stack, t.place,
+		serving.Revision, aim.Revision, ago(aim.Created), brief(digestOf(aim.Image)))
+	if !aim.Served && !aim.Serving {
+		rep.note("note: revision %d is not known to have ever been healthy; if it is not now, ECS goes back to revision %d", aim.Revision, serving.Revision)
+	}
+	stack, report, err := p.run(ctx, s, rep, "rollback")
+	if err == nil {
+		err = t.answers(ctx, rep, stack.URL())
+	}
+	rep.close()
+	if err != nil {
+		return diagnosed(ctx, stack, err, "go to another release with 'bookctl rollback --to N', or deploy the source with 'bookctl up'")
+	}
+	if g.output == "json" {
+		return rolledBack(s, g, t, stack.URL(), aim, from, time.Since(begun))
+	}
+	return p.summary(s, g, stack, report, time.Since(begun))
+}
+
+// digestOf is as much of an image's reference as tells it from others.
+func digestOf(reference string) string {
+	_, digest, _ := strings.Cut(reference, "@")
+	return firstOf(digest, reference)
+}
+
+// rolledBack is the result of a rollback for programs.
+func rolledBack(s streams, g *globals, t *target, url string, aim provision.Release, from string, took time.Duration) error {
+	return json.NewEncoder(s.out).Encode(map[string]any{
+		"schema": schema, "type": "result", "command": "rollback", "stack": g.stack, "account": t.account, "region": t.region,
+		"url": url, "image": aim.Image, "of": aim.Revision, "from": from, "seconds": took.Seconds(),
+	})
+}

@@ -1,0 +1,147 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/bookctl/bookctl/internal/provision"
+)
+
+// globals are the flags of every command that talks to a cloud.
+type globals struct {
+	stack   string
+	region  string
+	account string
+	local   bool
+	yes     bool
+	timeout time.Duration
+	output  string
+	quiet   bool
+	verbose bool
+	noColor bool
+
+	// answers bounds how long an answer may take.
+	answers provision.Answers
+	// config, where it is not nil, is used in place of the user's AWS configuration.
+	config *aws.Config
+	// live says that a service was there when the run began.
+	live bool
+	// given are the values of the targetFlags and deployFlags that were given, as
+	// flags or by the environment, and line is the whole command line.
+	given map[string]string
+	line  []string
+}
+
+// calledElsewhere are the names that other tools have for what commands do.
+var calledElsewhere = map[string][]string{
+	"up":      {"deploy", "apply", "create", "launch", "start"},
+	"destroy": {"delete", "down", "rm", "remove", "teardown"},
+	"status":  {"ps", "info", "show", "get", "describe"},
+	"list":    {"ls", "stacks"},
+	"plan":    {"diff", "preview"},
+	"logs":    {"log", "tail"},
+	"exec":    {"ssh", "shell", "run"},
+}
+
+func newRoot(s streams, g *globals) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "bookctl",
+		Short: "From nothing to a database-backed HTTP service on AWS, and back",
+		Long: `bookctl makes a VPC, a PostgreSQL database on RDS and a load-balanced service
+on ECS Fargate, in dependency order and without a state file: AWS is the state.
+Run 'bookctl up' again and it repairs what drifted and changes nothing else.
+
+With --local the same commands run against a cloud on this machine that needs
+no account: real PostgreSQL, real processes, a real load balancer.
+
+Every flag can be set by the environment variable that its help names in
+brackets; the flag comes first.
+
+` + exitCodes,
+		Example: `  bookctl up --local              # try it here, without an account
+  bookctl plan                    # what 'up' would do, and what it would cost
+  bookctl up                      # make or mend the stack 'book'
+  bookctl status                  # what exists, whether it is healthy and why not
+  bookctl graph > stack.svg       # a picture of what exists and how each part is
+  bookctl destroy                 # remove it all, keep a final snapshot of the data`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return settle(s, cmd, g)
+		},
+	}
+	root.SetIn(s.in)
+	root.SetOut(s.out)
+	root.SetErr(s.err)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return badFlag(g, cmd, err) })
+	f := root.PersistentFlags()
+	f.StringVarP(&g.stack, "stack", "s", "book", "name of the stack")
+	f.StringVar(&g.region, "region", "", "AWS region (default: that of the AWS configuration)")
+	f.StringVar(&g.account, "account", "", "refuse to run in any other AWS account than this")
+	f.BoolVar(&g.local, "local", false, "use the cloud on this machine instead of AWS")
+	f.BoolVarP(&g.yes, "yes", "y", false, "don't ask for confirmation")
+	f.DurationVar(&g.timeout, "timeout", 0, "give up after this time, for example 30m (default: each step has its own patience)")
+	f.StringVarP(&g.output, "output", "o", "text", "text or json")
+	f.BoolVarP(&g.quiet, "quiet", "q", false, "print nothing but results and errors")
+	f.BoolVarP(&g.verbose, "verbose", "v", false, "print every AWS call with its duration")
+	f.BoolVar(&g.noColor, "no-color", false, "no colours (also: NO_COLOR)")
+	root.AddCommand(
+		newUp(s, g), newPlan(s, g), newStatus(s, g), newRollback(s, g), newDestroy(s, g),
+		newLogs(s, g), newEvents(s, g), newOpen(s, g), newExec(s, g), newDB(s, g),
+		newList(s, g), newGraph(s, g), newPolicy(s, g), newVersion(s, g), newLocal(s, g), newMan(s, g),
+	)
+	for name, others := range calledElsewhere {
+		cmd, _, err := root.Find([]string{name})
+		if err != nil {
+			panic(err) // the table above names no command that is not there
+		}
+		cmd.SuggestFor = others
+	}
+	complete(root, "output", "text", "json")
+	nameEnvironment(root)
+	root.SetHelpCommand(newHelp())
+	answerVersion(root)
+	return root
+}
+
+// settle fills flags from the environment and checks the global ones.
+func settle(s streams, cmd *cobra.Command, g *globals) error {
+	var errs []error
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if f.Changed || f.Name == "help" || f.Name == "version" {
+			return
+		}
+		name := environmentName(cmd, f)
+		if v := os.Getenv(name); v != "" { // an empty one is not set
+			if err := cmd.Flags().Set(f.Name, v); err != nil {
+				errs = append(errs, unfit(name, v, f, err))
+			}
+		}
+	})
+	if err := errors.Join(errs...); err != nil {
+		return usageError{err}
+	}
+	g.given = map[string]string{}
+	for _, name := range slices.Concat(targetFlags, deployFlags) {
+		if f := cmd.Flag(name); f != nil && f.Changed {
+			g.given[name] = f.Value.String()
+		}
+	}
+	for _, name := range foreignVariables(cmd.Root()) {
+		g.tell(s, "note: %s stands for no flag of bookctl, and is ignored", name)
+	}
+	if g.output != "text" && g.output != "json" {
+		return usageError{fmt.Errorf("--output %q: choose text or json", g.output)}
+	}
+	if err := provision.CheckStackName(g.stack); err != nil {
+		return usageError{err}
+	}
+	return nil
+}

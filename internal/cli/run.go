@@ -1,0 +1,116 @@
+// Package cli is bookctl's command line.
+//
+// One file is one command. What they share: root.go (flags), target.go (which
+// cloud), report.go (what is printed while it runs) and exit.go (what an error
+// means to a person and to a script).
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// errInterrupted is the cause of a run that the user stopped.
+var errInterrupted = errors.New("interrupted")
+
+// Main runs the command line args, which lacks the program's name, with the
+// process's own streams and signals, and returns the exit code. A second signal
+// ends the process at once.
+func Main(args []string) int {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel(errInterrupted)
+		<-signals // the second one is not asked for patience
+		os.Exit(exitCancelled)
+	}()
+	return run(ctx, args, streams{in: os.Stdin, out: os.Stdout, err: os.Stderr})
+}
+
+// streams are where a command reads and writes. Results go to out and
+// everything else to err.
+type streams struct {
+	in  io.Reader
+	out io.Writer
+	err io.Writer
+}
+
+// cutOff is the error of a run that was interrupted: that it was, and what failed
+// besides. The calls that it cut off and the waits that it left are no failures.
+func cutOff(err error) error {
+	interrupted := func(err error) bool { return errors.Is(err, context.Canceled) || errors.Is(err, errInterrupted) }
+	if !interrupted(err) || errors.Is(err, errUntouched) {
+		return err
+	}
+	var at []string
+	var failed []error
+	for _, f := range graph.Failures(err) {
+		if interrupted(f) {
+			at = append(at, f.Node)
+		} else {
+			failed = append(failed, f)
+		}
+	}
+	if at == nil {
+		return errors.Join(append([]error{errInterrupted}, failed...)...)
+	}
+	return errors.Join(append([]error{fmt.Errorf("%w while at work on %s", errInterrupted, strings.Join(at, ", "))}, failed...)...)
+}
+
+// run runs one command line and returns the exit code.
+func run(ctx context.Context, args []string, s streams) int {
+	return runWith(ctx, &globals{line: args}, s)
+}
+
+// sharedWriter lets goroutines of a run write lines to one stream: calls that wait
+// for an answer say so while the run goes on.
+type sharedWriter struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+func (w *sharedWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.to.Write(p)
+}
+
+func runWith(ctx context.Context, g *globals, s streams) int {
+	if _, file := s.err.(*os.File); !file { // a file takes lines of several goroutines by itself
+		s.err = &sharedWriter{to: s.err}
+	}
+	root := newRoot(s, g)
+	root.SetArgs(g.line)
+	cmd, err := execute(ctx, root)
+	if err == nil {
+		return exitOK
+	}
+	if errors.Is(context.Cause(ctx), errInterrupted) {
+		err = cutOff(err)
+	}
+	return explain(s, g, cmd, err)
+}
+
+// execute runs the command. A panic is an error of it: what Go makes of one is exit
+// code 2, which means that a plan has changes.
+func execute(ctx context.Context, root *cobra.Command) (*cobra.Command, error) {
+	cmd := root
+	err := graph.Guarded(func() (err error) {
+		cmd, err = root.ExecuteContextC(ctx)
+		return err
+	})
+	return cmd, err
+}

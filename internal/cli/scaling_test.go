@@ -1,0 +1,112 @@
+package cli_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	autoscaling "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
+	scalingtypes "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+)
+
+// TestTheLoadScalesTheServiceAndIsNoDrift drives the number of tasks up and lets
+// it come down again, while plan, status and up look on.
+func TestTheLoadScalesTheServiceAndIsNoDrift(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	needAWS(t)
+	s := newShell(t)
+	s.must("local", "start", "--scale", "0.2") // five looks a second
+	url := s.up("--min", "1", "--max", "3")
+	tasks := func() (desired, running int) {
+		var out struct {
+			Services []struct{ DesiredCount, RunningCount int }
+		}
+		decode(t, s.aws("ecs", "describe-services", "--cluster", "book-cluster", "--services", "book-service"), &out)
+		return out.Services[0].DesiredCount, out.Services[0].RunningCount
+	}
+	reaches := func(want int) {
+		t.Helper()
+		desired, running := 0, 0
+		for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+			if desired, running = tasks(); desired == want && running == want {
+				return
+			}
+		}
+		t.Fatalf("%d tasks are wanted and %d run, and not %d", desired, running, want)
+	}
+	noDrift := func(tasks int) {
+		t.Helper()
+		if r := s.run("plan", "--local"); r.code != 0 || !strings.Contains(r.out, "Nothing to do") {
+			t.Errorf("with %d tasks, plan: exit code %d\n%s%s", tasks, r.code, r.out, r.err)
+		}
+		if r := s.run("status", "--local"); strings.Contains(r.out, "Drift") {
+			t.Errorf("with %d tasks, status:\n%s", tasks, r.out)
+		}
+		if r := s.run("up", "--local", "--output", "json"); r.code != 0 || !strings.Contains(r.out, `"apiWrites":0`) {
+			t.Errorf("with %d tasks, up writes: exit code %d\n%s%s", tasks, r.code, r.out, r.err)
+		}
+	}
+	// Some hundreds of requests a second, where one target may have one hundred.
+	load := startLoad(t, url+"/books", 8, 2*time.Millisecond)
+	reaches(3)
+	noDrift(3)
+	if out := s.must("status", "--local"); !strings.Contains(out, "3/3 running") {
+		t.Errorf("status:\n%s", out)
+	}
+	load.unharmed(t)
+	reaches(1)
+	noDrift(1)
+	// Without bounds the number is the user's again.
+	s.up("--max", "0", "--count", "2")
+	if desired, _ := tasks(); desired != 2 {
+		t.Errorf("after --min 0 --max 0 --count 2 there are %d", desired)
+	}
+}
+
+// TestABoundThatMovesLeavesTheTasksAlone has five tasks that the load has made, a
+// bound that moves, and somebody's schedule.
+func TestABoundThatMovesLeavesTheTasksAlone(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	s.up(append(imageless(), "--min", "1", "--max", "6")...)
+	services, scaler, ctx := ecs.NewFromConfig(h.Config), autoscaling.NewFromConfig(h.Config), t.Context()
+	set := func(n int32) {
+		t.Helper()
+		h.must(ok(services.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: aws.String("book-cluster"), Service: aws.String("book-service"), DesiredCount: &n})))
+	}
+	desired := func() int32 {
+		t.Helper()
+		out, err := services.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: aws.String("book-cluster"), Services: []string{"book-service"}})
+		h.must(err)
+		return out.Services[0].DesiredCount
+	}
+	set(5)
+	s.up(append(imageless(), "--min", "2")...)
+	if n := desired(); n != 5 {
+		t.Errorf("with --min 2, five tasks become %d", n)
+	}
+	s.up(append(imageless(), "--max", "4")...)
+	if n := desired(); n != 4 {
+		t.Errorf("with --max 4, five tasks become %d", n)
+	}
+	id := aws.String("service/book-cluster/book-service")
+	h.must(ok(scaler.PutScheduledAction(ctx, &autoscaling.PutScheduledActionInput{
+		ServiceNamespace: scalingtypes.ServiceNamespaceEcs, ResourceId: id, ScalableDimension: scalingtypes.ScalableDimensionECSServiceDesiredCount,
+		ScheduledActionName: aws.String("morning"), Schedule: aws.String("at(" + time.Now().UTC().Add(time.Second).Format("2006-01-02T15:04:05") + ")"),
+		ScalableTargetAction: &scalingtypes.ScalableTargetAction{MinCapacity: aws.Int32(7), MaxCapacity: aws.Int32(9)},
+	})))
+	until(t, "the schedule has changed the bounds", func() bool { return desired() == 7 })
+	s.run(append([]string{"up", "--local"}, imageless()...)...).says(t, 0, "0 changed")
+	if n := desired(); n != 7 {
+		t.Errorf("of the seven tasks of the schedule, up leaves %d", n)
+	}
+}

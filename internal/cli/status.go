@@ -1,0 +1,515 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+func newStatus(s streams, g *globals) *cobra.Command {
+	var (
+		watch bool
+		every time.Duration
+	)
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Say how the stack is: whether it answers, and if not, why",
+		Long: `Say how the stack is: whether its URL answers, its tasks and their health, its
+database and snapshots, what drifted from what was asked for, and what it costs
+a month. Nothing is changed, and nothing is built.
+
+The exit code is 0 when the stack is healthy and 3 when it is not, or when
+nothing is deployed. Drift alone is no ill health: 'bookctl up' mends it.`,
+		Example: `  bookctl status
+  bookctl status --watch
+  bookctl status --output json | jq .healthy`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			t, err := connect(ctx, s, g)
+			if err != nil {
+				return err
+			}
+			if watch {
+				return watchStatus(ctx, s, g, t, every)
+			}
+			out, err := readStatus(ctx, t, g)
+			if err != nil {
+				return err
+			}
+			return out.show(s.out, g)
+		},
+	}
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "look again and again, until interrupted")
+	cmd.Flags().DurationVar(&every, "interval", 5*time.Second, "how often --watch looks")
+	return cmd
+}
+
+// watchStatus shows the status anew until it is told to stop, which is how it
+// ends, and so is no failure.
+func watchStatus(ctx context.Context, s streams, g *globals, t *target, every time.Duration) error {
+	if every < time.Second {
+		return usageError{fmt.Errorf("--interval %s: a second is the shortest", every)}
+	}
+	for {
+		out, err := readStatus(ctx, t, g)
+		if ctx.Err() == nil {
+			if err != nil {
+				return err
+			}
+			if isTerminal(s.out) && g.output != "json" {
+				fmt.Fprint(s.out, "\x1b[H\x1b[2J")
+			} else if g.output != "json" {
+				fmt.Fprintln(s.out, time.Now().Format(time.TimeOnly))
+			}
+			var verdict exitError
+			if err := out.show(s.out, g); err != nil && !errors.As(err, &verdict) {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			if errors.Is(context.Cause(ctx), errInterrupted) {
+				return nil
+			}
+			return context.Cause(ctx)
+		case <-time.After(every):
+		}
+	}
+}
+
+// statusOutput is the status as JSON; see docs/output.schema.json.
+type statusOutput struct {
+	Schema  string `json:"schema"`
+	Type    string `json:"type"`
+	Stack   string `json:"stack"`
+	Account string `json:"account"`
+	Region  string `json:"region"`
+	Healthy bool   `json:"healthy"`
+	// Problems say why it is not.
+	Problems []string `json:"problems"`
+	// Answer is what the URL answers; nil when it was not asked.
+	Answer *answer `json:"answer,omitempty"`
+	provision.Status
+	Snapshots []provision.Snapshot `json:"snapshots"`
+	Drift     []drifted            `json:"drift"`
+	// Monthly is what the stack costs a month in US dollars; nil when unknown.
+	Monthly *float64  `json:"monthlyCost,omitempty"`
+	Lock    *lockInfo `json:"lock,omitempty"`
+
+	place string
+	now   time.Time
+	found bool
+	// partial says that something of the stack is missing, and broken that something
+	// is in a state that no up mends.
+	partial, broken bool
+}
+
+// drifted is a resource that is not as it was asked for.
+type drifted struct {
+	Resource string         `json:"resource"`
+	Changes  []graph.Change `json:"changes"`
+}
+
+// lockInfo is who is at work on the stack.
+type lockInfo struct {
+	Holder string    `json:"holder"`
+	Since  time.Time `json:"since"`
+}
+
+// readStatus asks for everything at once, by reads alone.
+func readStatus(ctx context.Context, t *target, g *globals) (*statusOutput, error) {
+	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
+	if err != nil {
+		return nil, fmt.Errorf("read what is deployed: %w", err)
+	}
+	if !have.Found { // what tells how it was set up; something may be there all the same
+		if have.Found, err = provision.Exist(ctx, t.clients, g.stack); err != nil {
+			return nil, err
+		}
+	}
+	out := &statusOutput{
+		Schema: schema, Type: "status", Stack: g.stack, Account: t.account, Region: t.region,
+		Problems: []string{}, Snapshots: []provision.Snapshot{}, Drift: []drifted{}, place: t.place, now: time.Now(), found: have.Found,
+	}
+	out.Tasks, out.Targets = []provision.Task{}, []provision.Target{}
+	var (
+		beside    graph.Group
+		snapshots []provision.Snapshot
+		holder    *provision.LockedError
+	)
+	if !have.Found {
+		beside.Go(func() (err error) {
+			snapshots, err = provision.Snapshots(ctx, t.clients.RDS, g.stack)
+			return err
+		})
+	}
+	beside.Go(func() (err error) {
+		holder, err = provision.LockHolder(ctx, t.clients.SSM, g.stack)
+		return err
+	})
+	var found []graph.Finding
+	if have.Found {
+		found, err = out.observe(ctx, t, g, have)
+	}
+	if err := errors.Join(err, beside.Wait()); err != nil {
+		return nil, err
+	}
+	if out.Snapshots = append(out.Snapshots, snapshots...); out.Snapshots == nil {
+		out.Snapshots = []provision.Snapshot{}
+	}
+	if holder != nil {
+		out.Lock = &lockInfo{holder.Holder, holder.Since}
+	}
+	if !have.Found {
+		out.Problems = append(out.Problems, "nothing is deployed")
+		return out, nil
+	}
+	if out.URL != "" {
+		out.Answer = t.ask(ctx, out.URL)
+	}
+	if lines, err := provision.Cost(have.Settings, t.region); err == nil && !t.local {
+		total := provision.Total(lines)
+		out.Monthly = &total
+	}
+	out.judge(found)
+	return out, nil
+}
+
+// observe looks at every resource, and asks what only a status needs.
+func (o *statusOutput) observe(ctx context.Context, t *target, g *globals, have provision.Deployed) ([]graph.Finding, error) {
+	have.HintTags(ctx, t.clients.Tagging, g.stack)
+	spec := provision.Spec{
+		Stack: g.stack, Version: version(), Settings: have.Settings, Running: have.Running, Zones: have.Zones, Deployed: &have, Wait: true,
+	}
+	if spec.Zones[0] == "" || spec.Zones[1] == "" {
+		spec.Zones = [2]string{"a", "b"} // of a part of a stack: nothing is made in them
+	}
+	stack, err := provision.NewStack(t.clients, spec)
+	if err != nil {
+		return nil, err
+	}
+	found := graph.Observe(ctx, stack.Resources(), stack.Options())
+	for i := range found {
+		if found[i].Name == "sg-load-balancer" && !have.Balanced {
+			found[i].Drift = nil // the port of its rule is recorded with the load balancer
+		}
+	}
+	if o.Snapshots, err = stack.Snapshots(ctx); err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, f := range found {
+		if f.Err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", f.Name, f.Err))
+		}
+	}
+	status, err := stack.Status(ctx)
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return nil, err
+	}
+	if status.Tasks == nil {
+		status.Tasks = o.Tasks
+	}
+	if status.Targets == nil {
+		status.Targets = o.Targets
+	}
+	o.Status = status
+	return found, nil
+}
+
+// judge finds what is wrong, and what differs from what was asked for.
+func (o *statusOutput) judge(found []graph.Finding) {
+	told := false // of the database already
+	problem := func(format string, args ...any) { o.Problems = append(o.Problems, fmt.Sprintf(format, args...)) }
+	for _, f := range found {
+		switch {
+		case f.Phase == graph.Absent && f.Name == "image" && o.Service.Found && o.Image.Gone:
+			continue // told below, with what it means
+		case f.Phase == graph.Absent && !f.Unwanted:
+			o.partial = true
+			problem("%s is missing", f.Name)
+			continue
+		case f.Phase == graph.Absent:
+			continue
+		case f.Owner != o.Stack:
+			problem("%s %s", f.Name, graph.ErrForeign)
+			continue
+		case f.Phase == graph.Leaving:
+			problem("%s is being deleted", f.Name)
+		case f.Phase == graph.Broken:
+			o.broken, told = true, told || f.Name == "database"
+			problem("%s is broken: %s%s", f.Name, f.Note, prefixed("; ", f.Next, ""))
+		}
+		if changes := o.unreleased(f); len(changes) > 0 {
+			o.Drift = append(o.Drift, drifted{f.Name, changes})
+		}
+	}
+	s := o.Service
+	if s.Found {
+		if s.Running < s.Desired {
+			problem("%d of %d tasks are running%s", s.Running, s.Desired, o.lastEvent())
+		}
+		if o.Image.Gone {
+			problem("the image that the service runs, %s, is no longer in the stack's repository, and no new task can start", digestOf(o.Image.Reference))
+		}
+		if s.Rollout == "FAILED" {
+			problem("the rollout of %s failed: %s", s.Revision, s.Reason)
+		}
+		for _, t := range o.Tasks {
+			if t.Health == "UNHEALTHY" {
+				problem("task %s fails its own health check", shortID(t.ID))
+			}
+		}
+		healthy := 0
+		for _, t := range o.Targets {
+			switch t.Health {
+			case "healthy":
+				healthy++
+			case "unhealthy":
+				problem("the load balancer finds %s unhealthy: %s", t.Address, firstOf(t.Description, t.Reason))
+			}
+		}
+		if healthy == 0 && s.Desired > 0 {
+			problem("no task is healthy behind the load balancer")
+		}
+	}
+	if d := o.Database; d != nil && !servingDatabase[d.State] && !told {
+		problem("the database is %s", d.State)
+	}
+	// Without a service, the load balancer's 503 says nothing new.
+	if a := o.Answer; a != nil && !a.Ready && (s.Found || a.Code < http.StatusInternalServerError) {
+		problem("%s", a.complaint())
+	}
+	o.Healthy = len(o.Problems) == 0
+}
+
+// unreleased is the drift of a part but for a release that failed, which is no
+// drift, but told as what it is.
+func (o *statusOutput) unreleased(f graph.Finding) []graph.Change {
+	if o.Newer == nil || !o.Newer.Failed || f.Name != "service" {
+		return f.Drift
+	}
+	return slices.DeleteFunc(slices.Clone(f.Drift), func(c graph.Change) bool { return c.Field == "task-definition" })
+}
+
+// servingDatabase are the states in which RDS's databases take connections.
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/accessing-monitoring.html#Overview.DBInstance.Status
+var servingDatabase = map[string]bool{
+	"available": true, "backing-up": true, "configuring-enhanced-monitoring": true, "configuring-log-exports": true,
+	"modifying": true, "moving-to-vpc": true, "resetting-master-credentials": true, "storage-optimization": true,
+	"storage-config-upgrade": true, "storage-initialization": true, "upgrading": true, "maintenance": true, "storage-full": false,
+}
+
+func (o *statusOutput) lastEvent() string {
+	if len(o.Service.Events) == 0 {
+		return ""
+	}
+	return ": " + o.Service.Events[0].Message
+}
+
+func firstOf(texts ...string) string {
+	for _, t := range texts {
+		if t != "" {
+			return t
+		}
+	}
+	return "no reason given"
+}
+
+// shortID is as much of a task's id as people need.
+func shortID(id string) string { return id[:min(8, len(id))] }
+
+// show prints the status and returns the verdict as exit code.
+func (o *statusOutput) show(w io.Writer, g *globals) error {
+	var err error
+	if g.output == "json" {
+		err = json.NewEncoder(w).Encode(o)
+	} else {
+		_, err = io.WriteString(w, g.aimed(o.text()))
+	}
+	if err != nil {
+		return fmt.Errorf("print the status: %w", err)
+	}
+	if !o.Healthy {
+		return exitError{exitUnhealthy}
+	}
+	return nil
+}
+
+func (o *statusOutput) text() string {
+	var b strings.Builder
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "  %-10s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	verdict := "healthy"
+	if !o.Healthy {
+		verdict = "not healthy"
+	}
+	if !o.found {
+		verdict = "nothing is deployed"
+	}
+	fmt.Fprintf(&b, "Stack %s in %s: %s\n", o.Stack, o.place, verdict)
+	if o.found {
+		o.rows(row)
+	}
+	for i, x := range o.Snapshots {
+		row(label(i, "Snapshots"), "%s (%s, %s, %d GiB, %s)", x.ID, x.Kind, x.Status, x.GiB, ago(x.Created))
+	}
+	if o.Lock != nil {
+		row("Locked", "by %s since %s", o.Lock.Holder, o.Lock.Since.UTC().Format("15:04:05Z"))
+	}
+	for i, d := range o.Drift {
+		row(label(i, "Drift"), "%s: %s", d.Resource, changesText(d.Changes))
+	}
+	var refused []string
+	for _, d := range o.Drift {
+		for _, change := range graph.Refused(d.Changes) {
+			refused = append(refused, d.Resource+" "+change)
+		}
+	}
+	switch {
+	case o.Lock != nil: // told at the end
+	case refused != nil:
+		row("", "'bookctl up' refuses, with nothing touched, what can't be changed in place: %s", strings.Join(refused, "; "))
+	case len(o.Drift) > 0:
+		row("", "'bookctl up' mends it, and 'bookctl plan' says how")
+	}
+	for i, e := range o.Service.Events {
+		if i < 3 {
+			row(label(i, "Events"), "%s %s", e.Time.UTC().Format("15:04:05Z"), brief(e.Message))
+		}
+	}
+	if o.found && !o.Healthy {
+		fmt.Fprintln(&b, "Not healthy:")
+		for _, p := range o.Problems {
+			fmt.Fprintln(&b, "  - "+p)
+		}
+	}
+	switch {
+	case o.Lock != nil:
+		fmt.Fprintln(&b, "Another run is at work on the stack; 'bookctl status --watch' shows when it is over.")
+	case !o.found && len(o.Snapshots) > 0:
+		fmt.Fprintln(&b, "'bookctl up --restore latest' makes the stack anew with the data of the newest snapshot.")
+	case !o.found:
+		fmt.Fprintln(&b, "'bookctl up' makes it.")
+	case !o.Healthy:
+		next := "'bookctl logs' and 'bookctl events' tell more; 'bookctl up' makes what is missing and mends what drifted"
+		if o.broken {
+			next = "'bookctl logs' and 'bookctl events' tell more; what is broken comes first, and then 'bookctl up' mends the rest"
+		}
+		if o.Image.Gone {
+			next = "'bookctl up' pushes what the source builds, or 'bookctl rollback' goes to a release whose image is there; 'bookctl logs' and 'bookctl events' tell more"
+		}
+		if o.partial { // a destroy may have been cut off
+			next += "; 'bookctl destroy' removes what is there"
+		}
+		fmt.Fprintln(&b, next+".")
+	}
+	return b.String()
+}
+
+// label names the first row of several.
+func label(i int, name string) string {
+	if i > 0 {
+		return ""
+	}
+	return name
+}
+
+// rows are those of what is deployed.
+func (o *statusOutput) rows(row func(string, string, ...any)) {
+	switch a := o.Answer; {
+	case a == nil:
+		row("URL", "none yet")
+	case a.Error != "":
+		row("URL", "%s", a.complaint())
+	default:
+		row("URL", "%s answers %d in %.0f ms", o.URL, a.Code, a.Milliseconds)
+	}
+	if s := o.Service; s.Found {
+		rollout := strings.ToLower(strings.ReplaceAll(s.Rollout, "_", " "))
+		text := fmt.Sprintf("%d/%d running, %s", s.Running, s.Desired, s.Revision)
+		if rollout != "" {
+			text += ", rollout " + rollout
+		}
+		if s.Max != 0 {
+			text += fmt.Sprintf(", scales from %d to %d", s.Min, s.Max)
+		}
+		row("Service", "%s, began %s", text, ago(s.Started))
+	} else {
+		row("Service", "missing")
+	}
+	for i, t := range o.Tasks {
+		started := "not started"
+		if !t.Started.IsZero() {
+			started = "started " + ago(t.Started)
+		}
+		row(label(i, "Tasks"), "%s %s, %s, %s, %s", shortID(t.ID), strings.ToLower(t.Status), strings.ToLower(t.Health), started, t.Revision)
+		if t.Reason != "" {
+			row("", "  %s", t.Reason)
+		}
+	}
+	for i, t := range o.Targets {
+		text := t.Address + " " + t.Health
+		if reason := firstOf(t.Description, t.Reason, "-"); reason != "-" {
+			text += ": " + reason
+		}
+		row(label(i, "Targets"), "%s", text)
+	}
+	if d := o.Database; d != nil {
+		zones := ""
+		if d.MultiAZ {
+			zones = ", two zones"
+		}
+		if d.Protected {
+			zones += ", protected"
+		}
+		row("Database", "%s, PostgreSQL %s, %s, %d GiB%s", d.State, d.Version, d.Class, d.Storage, zones)
+		restorable := ""
+		if !d.Restorable.IsZero() {
+			restorable = ", restorable to " + ago(d.Restorable)
+		}
+		row("Backups", "kept %d days%s%s", d.BackupDays, prefixed(", made at ", d.BackupWindow, " UTC"), restorable)
+	} else {
+		row("Database", "missing")
+	}
+	if ref := o.Image.Reference; ref != "" {
+		text := digestOf(ref)
+		if !o.Image.Pushed.IsZero() {
+			text += ", pushed " + ago(o.Image.Pushed)
+		}
+		row("Image", "%s", text)
+		if o.RolledBackFrom != "" {
+			row("", "rolled back from revision %s; 'bookctl up' deploys what the source builds", o.RolledBackFrom)
+		}
+		if n := o.Newer; n != nil && n.Failed {
+			row("", "%s, made %s, never became healthy, and ECS went back to this one;", n.Revision, ago(n.Created))
+			row("", "'bookctl events' tells why, and the next 'bookctl up' tries again")
+		} else if n != nil {
+			row("", "%s, made %s, was never rolled out; 'bookctl up' goes on with it", n.Revision, ago(n.Created))
+		}
+	}
+	if o.Monthly != nil {
+		row("Cost", "about $%.2f a month", *o.Monthly)
+	}
+}
+
+func prefixed(before, text, after string) string {
+	if text == "" {
+		return ""
+	}
+	return before + text + after
+}

@@ -1,0 +1,218 @@
+package cli
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
+	"github.com/aws/smithy-go/middleware"
+
+	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/provision"
+)
+
+// target is the account and region that a command works in.
+type target struct {
+	clients provision.Clients
+	// config is what the clients were made of.
+	config  aws.Config
+	account string
+	region  string
+	// caller is the ARN of who is asking, for the lock's holder.
+	caller string
+	// place is how the target is called in messages.
+	place string
+	local bool
+	// authorities are those whose certificates the service may have; nil are
+	// this machine's.
+	authorities *x509.CertPool
+	calls       *journal
+	// emulator is AWS's own, where the endpoint is one; nil is for all else.
+	emulator *emulator
+}
+
+// connect finds the target and makes sure that it is the one that is meant. No
+// command talks to a cloud before it has said which.
+func connect(ctx context.Context, s streams, g *globals) (*target, error) {
+	t := &target{local: g.local, calls: &journal{}}
+	if g.verbose {
+		t.calls.trace = s.err
+	}
+	cfg, err := t.configure(ctx, s, g)
+	if err != nil {
+		return nil, err
+	}
+	if g.answers.Slow == nil {
+		g.answers.Slow = unanswered(func(format string, args ...any) { g.tell(s, format, args...) })
+	}
+	cfg.APIOptions = append(cfg.APIOptions, t.calls.watch, g.answers.Watch, provision.EndPauses)
+	t.region, t.config, t.clients = cfg.Region, cfg, provision.NewClients(cfg)
+	t.account, t.caller, err = provision.Identify(ctx, t.clients, t.region)
+	switch {
+	case errors.Is(err, provision.ErrNoRegion):
+		return nil, advice.With(usageError{err}, "name one with --region or AWS_REGION, for example --region eu-central-1"+orHere(ctx))
+	case errors.Is(err, provision.ErrRegionName):
+		return nil, usageError{err}
+	case err != nil:
+		return nil, unreached(t.emulator.unanswered(err))
+	}
+	if g.account != "" && g.account != t.account {
+		return nil, advice.With(
+			usageError{fmt.Errorf("the credentials are of account %s, and --account asks for %s", t.account, g.account)},
+			"use the credentials of the account that is meant (AWS_PROFILE)")
+	}
+	t.place = fmt.Sprintf("account %s, region %s", t.account, t.region)
+	if t.emulator != nil {
+		t.place = fmt.Sprintf("AWS Emulator (%s, by the files in %s), %s", t.emulator.endpoint, t.emulator.directory, t.place)
+	}
+	if t.local {
+		t.place = "the local cloud (" + *cfg.BaseEndpoint + ")"
+	}
+	return t, nil
+}
+
+// orHere reminds somebody who names no place in AWS of the cloud that runs here.
+func orHere(ctx context.Context) string {
+	if _, err := localCloud(ctx); err != nil {
+		return ""
+	}
+	return "; or say --local, for the cloud that runs on this machine"
+}
+
+// unanswered tells of calls that are not answered yet.
+func unanswered(note func(format string, args ...any)) func(service, operation string, waited time.Duration) {
+	return func(service, operation string, waited time.Duration) {
+		note("waiting for %s to answer %s, %s", service, operation, rounded(waited))
+	}
+}
+
+func (t *target) configure(ctx context.Context, s streams, g *globals) (aws.Config, error) {
+	switch {
+	case g.config != nil:
+		return g.config.Copy(), nil
+	case t.local:
+		return t.localConfig(ctx, g)
+	}
+	home, err := os.UserHomeDir()
+	if err == nil {
+		t.emulator, err = findEmulator(os.Getenv("AWS_ENDPOINT_URL"), home)
+	}
+	if err != nil {
+		return aws.Config{}, err
+	}
+	if t.emulator != nil {
+		cfg := t.emulator.config(g.region)
+		cfg.Retryer = retryer
+		return cfg, nil
+	}
+	cfg, err := loadConfig(ctx, s, g)
+	if err != nil {
+		return cfg, err
+	}
+	return cfg, signIn(ctx, cfg)
+}
+
+func retryer() aws.Retryer { return provision.NewRetryer(10 * time.Second) }
+
+func appID() string { return "bookctl-" + strings.ReplaceAll(version(), "/", "-") }
+
+// localConfig is for the local cloud. It is made by hand: what the SDK would read
+// of the user's environment and files is for AWS, and stays out of this, also where
+// it is wrong.
+func (t *target) localConfig(ctx context.Context, g *globals) (aws.Config, error) {
+	info, err := localCloud(ctx)
+	if err != nil {
+		return aws.Config{}, err
+	}
+	if g.region != "" && g.region != info.Region {
+		return aws.Config{}, advice.With(usageError{fmt.Errorf("the local cloud is region %s, and --region asks for %s", info.Region, g.region)}, "leave --region out, or --local")
+	}
+	if t.authorities, err = trusting(info.TrustBundle); err != nil {
+		return aws.Config{}, fmt.Errorf("read whom the local cloud's certificates are of: %w", err)
+	}
+	return aws.Config{
+		Region: info.Region, BaseEndpoint: &info.Endpoint, Logger: logging.Nop{}, Retryer: retryer, AppID: appID(),
+		Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""), HTTPClient: awshttp.NewBuildableClient(),
+	}, nil
+}
+
+// trusting are this machine's certificate authorities and those in a file.
+func trusting(bundle string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(bundle)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	pool.AppendCertsFromPEM(pem)
+	return pool, nil
+}
+
+// journal counts the API calls of a run and, with --verbose, prints them.
+type journal struct {
+	mu     sync.Mutex
+	trace  io.Writer
+	reads  int
+	writes int
+}
+
+var reading = regexp.MustCompile(`^(Describe|Get|List|BatchGet|BatchCheck|Filter|Lookup)`)
+
+// watch is the SDK middleware that feeds the journal.
+func (j *journal) watch(stack *middleware.Stack) error {
+	return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("bookctl-journal", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+		begun := time.Now()
+		out, meta, err := next.HandleInitialize(ctx, in)
+		j.record(awsmiddleware.GetServiceID(ctx), awsmiddleware.GetOperationName(ctx), time.Since(begun), err)
+		return out, meta, err
+	}), middleware.After)
+}
+
+func (j *journal) record(service, operation string, took time.Duration, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if reading.MatchString(operation) {
+		j.reads++
+	} else {
+		j.writes++
+	}
+	if j.trace == nil {
+		return
+	}
+	result := ""
+	var answer smithy.APIError
+	switch { // the error's text, never the input: inputs hold passwords
+	case errors.As(err, &answer):
+		result = "  " + answer.ErrorCode() + prefixed(": ", firstLine(answer.ErrorMessage()), "")
+	case err != nil:
+		result = "  " + firstLine(err.Error())
+	}
+	fmt.Fprintf(j.trace, "%s aws %s %s %s%s\n", time.Now().Format(time.TimeOnly), service, operation, rounded(took), result)
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}
+
+// counts are the calls so far.
+func (j *journal) counts() (reads, writes int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.reads, j.writes
+}

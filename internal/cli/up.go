@@ -1,0 +1,532 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/image"
+	"github.com/bookctl/bookctl/internal/localcloud"
+	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// upFlags are the flags of up and plan: what a user can choose of a stack.
+type upFlags struct {
+	provision.Settings
+	source  string
+	restore string
+	dbCA    string
+	// authorities are the certificates of dbCA.
+	authorities []byte
+}
+
+// add defines the flags. Their defaults are shown and never applied: what is
+// not said keeps what is deployed.
+func (u *upFlags) add(f *pflag.FlagSet) {
+	d := provision.DefaultSettings()
+	f.StringVar(&u.Image, "image", "", "run this ready image instead of building one; 'build' goes back to building")
+	f.StringVar(&u.RegistrySecret, "registry-secret", "", "pull --image with the login in this secret (its ARN); 'none' goes back to pulling without")
+	f.StringVar(&u.source, "source", "", "build bookapi from this directory (default: the one you are in)")
+	f.Int32Var(&u.CPU, "cpu", d.CPU, "CPU of a task, in 1/1024 of a CPU")
+	f.Int32Var(&u.Memory, "memory", d.Memory, "memory of a task, in MiB")
+	f.StringVar(&u.Arch, "arch", d.Arch, "architecture of the tasks: amd64 or arm64")
+	f.Int32Var(&u.Count, "count", d.Count, "number of tasks")
+	f.Int32Var(&u.Min, "min", 0, "fewest tasks when the load is low (with --max)")
+	f.Int32Var(&u.Max, "max", 0, "most tasks when the load is high; 0 keeps the count fixed")
+	f.Int32Var(&u.Port, "port", d.Port, "port that the load balancer serves (--local: any free one)")
+	f.StringVar(&u.Domain, "domain", "", "serve HTTPS under this name, whose zone is in Route 53: certificate and record are made")
+	f.StringVar(&u.Certificate, "certificate", "", "serve HTTPS with this certificate of ACM (its ARN)")
+	f.Int32Var(&u.HTTPSPort, "https-port", d.HTTPSPort, "port of HTTPS (--local: any free one)")
+	f.StringVar(&u.DBClass, "db-class", d.DBClass, "class of the database instance")
+	f.Int32Var(&u.DBStorage, "db-storage", d.DBStorage, "storage of the database, in GiB; it can't shrink")
+	f.BoolVar(&u.DBMultiAZ, "db-multi-az", false, "keep a standby of the database in another zone")
+	f.Int32Var(&u.DBMaxStorage, "db-max-storage", 0, "let the storage grow up to this many GiB; 0 keeps it fixed")
+	f.StringVar(&u.DBVersion, "db-version", "", "version of PostgreSQL, such as 17 or 17.4 (default: "+provision.DefaultDBVersion+", or the newest that the region has)")
+	f.BoolVar(&u.DBInsights, "db-insights", false, "record the database's load by query (Performance Insights)")
+	f.Int32Var(&u.BackupDays, "backup-days", d.BackupDays, "keep automated backups for this many days")
+	f.Int32Var(&u.LogDays, "log-days", d.LogDays, "keep the logs of tasks and database for this many days")
+	f.BoolVar(&u.Protect, "protect", false, "turn deletion protection on; destroy then refuses")
+	f.BoolVar(&u.Exec, "exec", false, "allow 'bookctl exec' into the tasks")
+	f.StringVar(&u.Boundary, "permissions-boundary", "", "permissions boundary of the roles (the ARN of a policy); 'none' takes it off")
+	f.StringVar(&u.dbCA, "db-ca", "", "let the image trust the authorities in this file (PEM) for databases too; say it at each up that builds")
+	f.StringVar(&u.restore, "restore", "", "make a new database from a snapshot of the stack: its id, or latest")
+}
+
+// over lays what was said over what is deployed.
+func (u *upFlags) over(f *pflag.FlagSet, s *provision.Settings) {
+	was := s.Image
+	set := map[string]func(){
+		"image":           func() { s.Image = strings.TrimSpace(u.Image) },
+		"registry-secret": func() { s.RegistrySecret = u.RegistrySecret },
+
+		"cpu":    func() { s.CPU = u.CPU },
+		"memory": func() { s.Memory = u.Memory },
+		"arch":   func() { s.Arch = u.Arch },
+		"count":  func() { s.Count = u.Count },
+		"min":    func() { s.Min = u.Min },
+		"max": func() {
+			s.Max = u.Max
+			if u.Max == 0 { // no scaling, so no bounds
+				s.Min = 0
+			}
+		},
+		"port":                 func() { s.Port = u.Port },
+		"domain":               func() { s.Domain = strings.ToLower(strings.TrimSuffix(u.Domain, ".")) },
+		"certificate":          func() { s.Certificate = u.Certificate },
+		"https-port":           func() { s.HTTPSPort = u.HTTPSPort },
+		"db-class":             func() { s.DBClass = u.DBClass },
+		"db-storage":           func() { s.DBStorage = u.DBStorage },
+		"db-max-storage":       func() { s.DBMaxStorage = u.DBMaxStorage },
+		"db-version":           func() { s.DBVersion = u.DBVersion },
+		"db-insights":          func() { s.DBInsights = u.DBInsights },
+		"db-multi-az":          func() { s.DBMultiAZ = u.DBMultiAZ },
+		"backup-days":          func() { s.BackupDays = u.BackupDays },
+		"log-days":             func() { s.LogDays = u.LogDays },
+		"protect":              func() { s.Protect = u.Protect },
+		"exec":                 func() { s.Exec = u.Exec },
+		"permissions-boundary": func() { s.Boundary = strings.TrimSpace(u.Boundary) },
+	}
+	f.Visit(func(flag *pflag.Flag) {
+		if apply, ok := set[flag.Name]; ok {
+			apply()
+		}
+	})
+	if s.Max != 0 && !f.Changed("count") { // a bound that moves takes along where scaling starts
+		s.Count = min(max(s.Count, s.Min), max(s.Min, s.Max))
+	}
+	if s.Image == "build" {
+		s.Image = ""
+	}
+	if s.Boundary == "none" {
+		s.Boundary = ""
+	}
+	// A login is sent to the registry that it was given for, and to no other.
+	if s.RegistrySecret == "none" || !f.Changed("registry-secret") && image.RegistryOf(s.Image) != image.RegistryOf(was) {
+		s.RegistrySecret = ""
+	}
+}
+
+// said are the flags that were given.
+func said(f *pflag.FlagSet) map[string]bool {
+	out := map[string]bool{}
+	f.Visit(func(flag *pflag.Flag) { out[flag.Name] = true })
+	return out
+}
+
+// check refuses what is plainly wrong, which needs no cloud to be told. What is
+// not said is not known before the cloud is asked what is deployed, unless
+// nothing is: then it is the default.
+func (u *upFlags) check(f *pflag.FlagSet, nothing bool) error {
+	s := provision.DefaultSettings()
+	u.over(f, &s)
+	if err := s.CheckOf(func(setting string) bool { return nothing || f.Changed(setting) }); err != nil {
+		return usageError{err}
+	}
+	return u.readAuthorities()
+}
+
+// readAuthorities reads the file of --db-ca, if there is one.
+func (u *upFlags) readAuthorities() error {
+	if u.dbCA == "" {
+		return nil
+	}
+	text, err := os.ReadFile(u.dbCA)
+	if err == nil {
+		u.authorities, err = image.ParseAuthorities(text)
+	}
+	if err != nil {
+		return advice.With(usageError{fmt.Errorf("--db-ca %s: %w", u.dbCA, err)}, "give a file of certificate authorities in PEM, as https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html names them")
+	}
+	return nil
+}
+
+func newUp(s streams, g *globals) *cobra.Command {
+	var (
+		u    upFlags
+		wait bool
+		line string
+	)
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Make the stack, or mend what drifted",
+		Long: `Make whatever of the stack is missing, mend what drifted and change nothing
+else. A flag that is not given keeps what is deployed. The URL stands alone on
+the last line of standard output; everything else goes to standard error.
+
+up succeeds only when its own release is the one that serves. Interrupted
+anywhere, the next up goes on.`,
+		Example: `  bookctl up --local
+  curl $(bookctl up --local --quiet)/books
+  bookctl up --stack staging --count 2 --db-class db.t4g.small
+  bookctl up --image registry.example.com/bookapi@sha256:…`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			return up(ctx, s, g, &u, cmd.Flags(), wait, line)
+		},
+	}
+	u.add(cmd.Flags())
+	cmd.Flags().BoolVar(&wait, "wait", true, "wait until the release is healthy")
+	cmd.Flags().StringVar(&line, "timeline", "", "write a picture of where the time went to this file (SVG)")
+	return cmd
+}
+
+// deadline bounds a run by --timeout.
+func deadline(ctx context.Context, g *globals) (context.Context, context.CancelFunc) {
+	if g.timeout <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, g.timeout, advice.With(overtime{after: g.timeout}, "give it more time with --timeout, and run the same command again: it goes on where this one stopped"))
+}
+
+func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.FlagSet, wait bool, line string) error {
+	begun := time.Now()
+	rep := newReporter(ctx, s, g)
+	defer rep.close()
+	fresh := false
+	if g.local {
+		dir, err := localDir()
+		if err != nil {
+			return err
+		}
+		fresh = !localcloud.Used(dir)
+	}
+	if err := u.check(flags, fresh); err != nil {
+		return err
+	}
+	if g.local && flags.Changed("arch") {
+		if err := runsHere(u.Arch); err != nil {
+			return err
+		}
+	}
+	picture, err := openTimeline(line)
+	if err != nil {
+		return err
+	}
+	defer picture.drop()
+	if g.local {
+		port := int32(0)
+		if flags.Changed("port") {
+			port = u.Port
+		}
+		if err := ensureLocalCloud(ctx, rep, g.region, port); err != nil {
+			return err
+		}
+	}
+	t, err := connect(ctx, s, g)
+	if err != nil {
+		return err
+	}
+	if err := refuseLocked(ctx, t, g); err != nil {
+		return err
+	}
+	rep.note("stack %s in %s", g.stack, t.place)
+	p, err := prepare(ctx, t, g, u, flags, rep.note, rep.build)
+	if err != nil {
+		return err
+	}
+	for _, w := range p.warnings {
+		rep.note("note: %s", w)
+	}
+	if p.source != nil {
+		defer p.source.begin()()
+	}
+	p.spec.Wait = wait
+	stack, report, err := p.run(ctx, s, rep, "up")
+	if err == nil && wait {
+		err = p.target.answers(ctx, rep, stack.URL())
+	}
+	for _, c := range stack.Kept() {
+		rep.note("note: %s", c)
+	}
+	rep.close()
+	drawn := picture.draw("bookctl up, stack "+g.stack, report, p.source.spans()...)
+	if err != nil {
+		return errors.Join(diagnosed(ctx, stack, err, "mend it and run 'bookctl up' again"), drawn)
+	}
+	if drawn != nil {
+		return drawn
+	}
+	return p.summary(s, g, stack, report, time.Since(begun))
+}
+
+// restored lays over the settings what the database of a snapshot was, and what was
+// said over that. The note is what it was, and what of it is given up.
+func restored(u *upFlags, flags *pflag.FlagSet, from provision.Snapshot, want *provision.Settings) (note string) {
+	had, unknown := from.Restored(*want)
+	*want = had
+	u.over(flags, want)
+	yes := func(on bool) string { return map[bool]string{true: "yes", false: "no"}[on] }
+	var kept, changed []string
+	add := func(what, have, want string) {
+		if kept = append(kept, what+" "+have); have != want {
+			changed = append(changed, fmt.Sprintf("%s %s, not %s", what, want, have))
+		}
+	}
+	number := func(n int32) string { return strconv.Itoa(int(n)) }
+	add("class", had.DBClass, want.DBClass)
+	add("GiB", number(had.DBStorage), number(want.DBStorage))
+	add("growth to GiB", number(had.DBMaxStorage), number(want.DBMaxStorage))
+	add("standby", yes(had.DBMultiAZ), yes(want.DBMultiAZ))
+	add("Performance Insights", yes(had.DBInsights), yes(want.DBInsights))
+	add("days of backups", number(had.BackupDays), number(want.BackupDays))
+	add("deletion protection", yes(had.Protect), yes(want.Protect))
+	note = "it is made as it was then: " + strings.Join(kept, ", ")
+	if changed != nil {
+		note += "; but, as this command says: " + strings.Join(changed, ", ")
+	}
+	if unknown != nil {
+		note += "; the snapshot does not tell its " + strings.Join(unknown, ", ") + ": there the defaults are taken"
+	}
+	return note
+}
+
+// dataNote says where the data of a new database comes from, and that --restore
+// does nothing to one that is there; "" where there is nothing to say.
+func (p *preparation) dataNote(ctx context.Context, from *provision.Snapshot) (string, error) {
+	switch {
+	case p.have.Database && from != nil:
+		return "the database is there already, and --restore changes nothing of it; to start from a snapshot, destroy the stack first", nil
+	case p.have.Database:
+		return "", nil
+	case from != nil:
+		return fmt.Sprintf("the database starts with the data of snapshot %s (%s, %d GiB, made %s)", from.ID, from.Kind, from.GiB, ago(from.Created)), nil
+	}
+	kept, err := provision.Snapshots(ctx, p.target.clients.RDS, p.spec.Stack)
+	if err != nil {
+		return "", fmt.Errorf("look for snapshots of the stack: %w", err)
+	}
+	if len(kept) == 0 {
+		return "", nil
+	}
+	return fmt.Sprintf("the database starts empty, and the stack has kept data (%d, the newest %s); 'bookctl up --restore latest' in its place starts from that",
+		len(kept), kept[len(kept)-1].ID), nil
+}
+
+// run makes what is missing.
+func (p *preparation) run(ctx context.Context, s streams, rep reporter, doing string) (*provision.Stack, graph.Report, error) {
+	run := changing(s, p.target, p.spec, doing)
+	run.Begin, run.Observe = rep.begin, rep.event
+	run.Allow = func(found []graph.Finding) error {
+		for _, f := range found {
+			if text := keptText(f.Kept); text != "" {
+				rep.note("note: %s: %s", f.Name, text)
+			}
+		}
+		return p.portsAreFree(found)
+	}
+	return run.Up(ctx)
+}
+
+// preparation is what up and plan find out before anything is touched.
+type preparation struct {
+	target *target
+	have   provision.Deployed
+	spec   provision.Spec
+	source *source // nil where a ready image is deployed
+	// warnings are what may fail later and can't be told now.
+	warnings []string
+}
+
+// prepare checks everything that can be checked in seconds and would otherwise
+// fail in minutes. It makes no change. Note hears why it takes long, and tell of
+// the image that is built.
+func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pflag.FlagSet, note func(string, ...any), tell func(build)) (*preparation, error) {
+	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
+	if err != nil {
+		return nil, fmt.Errorf("read what is deployed: %w", err)
+	}
+	g.live = have.Running != ""
+	want := have.Settings
+	// Tasks run on this machine, beside whatever else listens here.
+	if t.local && have.Running == "" {
+		want.Arch = runtime.GOARCH
+	}
+	if t.local && !have.Balanced {
+		if want.Port, err = freePort(); err != nil {
+			return nil, err
+		}
+	}
+	u.over(flags, &want)
+	var (
+		from *provision.Snapshot
+		asIt string
+	)
+	if u.restore != "" {
+		s, err := provision.SnapshotToRestore(ctx, t.clients.RDS, g.stack, u.restore)
+		if err != nil {
+			return nil, err
+		}
+		if from = &s; !have.Database {
+			asIt = restored(u, flags, s, &want)
+		}
+	}
+	if t.local && want.Secure() && !have.Secure() && !flags.Changed("https-port") {
+		if want.HTTPSPort, err = freePort(); err != nil {
+			return nil, err
+		}
+	}
+	if err := want.Check(); err != nil {
+		return nil, usageError{err}
+	}
+	if t.local {
+		if err := runsHere(want.Arch); err != nil {
+			return nil, err
+		}
+	}
+	p := &preparation{target: t, have: have}
+	var archs []string
+	if want.Image != "" && (flags.Changed("image") || flags.Changed("registry-secret")) {
+		if want.Image, archs, err = pinImage(ctx, t, want, note); err != nil {
+			return nil, err
+		}
+	}
+	env, err := provision.Preflight(ctx, t.clients, provision.Intent{
+		Stack: g.stack, Settings: want, Deployed: have, Region: t.region, Account: t.account, Caller: t.caller, Restore: u.restore, Snapshot: from, ImageArchs: archs,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.warnings = append(env.Warnings, have.Lost(want)...)
+	want.DBVersion = env.DBVersion
+	p.spec = provision.Spec{
+		Stack: g.stack, Version: version(), Settings: want, Running: have.Running, Zones: env.Zones, Restore: u.restore, Deployed: &have,
+		Said: said(flags),
+	}
+	if env.Snapshot != nil {
+		// What latest means is settled: a snapshot that comes meanwhile is not meant.
+		p.spec.Restore = env.Snapshot.ID
+	}
+	data, err := p.dataNote(ctx, env.Snapshot)
+	if err != nil {
+		return nil, err
+	}
+	if data != "" {
+		p.warnings = append(p.warnings, data)
+	}
+	if asIt != "" {
+		p.warnings = append(p.warnings, asIt)
+	}
+	if want.Image != "" && u.authorities != nil {
+		return nil, advice.With(usageError{errors.New("--db-ca is for the image that bookctl builds, and a ready image has to trust the stack's databases by itself")},
+			"leave --db-ca out, or build with --image build")
+	}
+	if want.Image == "" {
+		if !t.local && u.authorities == nil && !image.HasDatabaseCA(t.region) { // the local cloud shows its tasks its own
+			return nil, advice.With(usageError{fmt.Errorf("the image that bookctl builds does not trust the databases of region %s", t.region)},
+				"give the region's authorities with --db-ca FILE (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html has them), or an image with --image that trusts them")
+		}
+		p.source, err = newSource(ctx, u.source, want.Arch, u.authorities, tell)
+		if errors.Is(err, image.ErrNoSource) && have.Running != "" {
+			return nil, advice.With(err, "run in a clone of the source or name one with --source DIR; or keep the image that was deployed last, with --image "+have.Running)
+		}
+		if err != nil {
+			return nil, err
+		}
+		p.spec.Source = p.source
+	}
+	return p, nil
+}
+
+// portsAreFree refuses a run whose load balancer is to listen on a port of this
+// machine that another program has, while nothing is changed yet: the port is
+// recorded and opened before the listener takes it. The ports that it has
+// already are its own.
+func (p *preparation) portsAreFree(found []graph.Finding) error {
+	if !p.target.local || slices.ContainsFunc(found, func(f graph.Finding) bool { return f.Err != nil }) {
+		return nil // a listener whose load balancer can't be looked at seems absent
+	}
+	ports := map[string]int32{"listener": p.spec.Port, "listener-https": p.spec.HTTPSPort}
+	for _, f := range found {
+		port, listens := ports[f.Name]
+		moves := slices.ContainsFunc(f.Drift, func(c graph.Change) bool { return c.Field == "port" })
+		if !listens || f.Phase != graph.Absent && !moves {
+			continue
+		}
+		if err := portIsFree(port); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runsHere refuses tasks that are not for this machine, where those of the local
+// cloud run.
+func runsHere(arch string) error {
+	if arch == runtime.GOARCH {
+		return nil
+	}
+	return advice.With(usageError{fmt.Errorf("this machine is %s, and can't run tasks for %s", runtime.GOARCH, arch)}, "say --arch "+runtime.GOARCH)
+}
+
+// freePort finds a port that localhost can be served on.
+func freePort() (int32, error) {
+	for tries := 10; ; tries-- {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return 0, fmt.Errorf("find a free port: %w", err)
+		}
+		port := int32(l.Addr().(*net.TCPAddr).Port)
+		_ = l.Close() // nobody has come by
+		if err := portIsFree(port); err == nil || tries == 0 {
+			return port, err
+		}
+	}
+}
+
+// portIsFree says why the local cloud can't serve localhost on a port. Its load
+// balancers listen on the IPv4 address, and who has the port of the IPv6 one
+// would answer in their place.
+func portIsFree(port int32) error {
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err == nil {
+		_ = l.Close() // nobody has come by
+		if l, err = net.Listen("tcp", fmt.Sprintf("[::1]:%d", port)); err == nil {
+			return l.Close()
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return nil // there is no IPv6 here
+		}
+	}
+	if errors.Is(err, os.ErrPermission) {
+		return advice.With(usageError{fmt.Errorf("port %d can't be used by this user", port)}, "choose one above 1023 with --port, or none at all")
+	}
+	return advice.With(usageError{fmt.Errorf("port %d is in use on this machine", port)}, "choose another with --port, or none at all: a free one is found")
+}
+
+// summary says what was done, and the URL alone on the last line.
+func (p *preparation) summary(s streams, g *globals, stack *provision.Stack, report graph.Report, took time.Duration) error {
+	reads, writes := p.target.calls.counts()
+	created, updated := report.Count(graph.Created), report.Count(graph.Updated)
+	if g.output == "json" {
+		return json.NewEncoder(s.out).Encode(map[string]any{
+			"schema": schema, "type": "result", "command": "up", "stack": g.stack, "account": p.target.account, "region": p.target.region,
+			"url": stack.URL(), "created": created, "updated": updated, "checked": len(report.Steps),
+			"apiReads": reads, "apiWrites": writes, "seconds": took.Seconds(),
+		})
+	}
+	if !g.quiet {
+		if created+updated == 0 {
+			fmt.Fprintf(s.err, "Up to date: %d checked, 0 changed, %s.\n", len(report.Steps), rounded(took))
+		} else {
+			fmt.Fprintf(s.err, "%d created, %d mended, %d as they were, %s.\n", created, updated, len(report.Steps)-created-updated, rounded(took))
+		}
+	}
+	_, err := fmt.Fprintln(s.out, stack.URL())
+	return err
+}

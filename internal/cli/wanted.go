@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/bookctl/bookctl/internal/advice"
+)
+
+// unfit says of a value that a flag does not take what is wanted in its place,
+// in words and not in those of Go's parsers. Of says where the value was given:
+// the flag, or the variable that stands in for it.
+func unfit(of, value string, f *pflag.Flag, err error) error {
+	wanted := ""
+	switch f.Value.Type() {
+	case "int", "int32":
+		wanted = "a whole number"
+		if errors.Is(err, strconv.ErrRange) {
+			wanted = "a smaller number"
+		}
+	case "float64":
+		wanted = "a number, such as 0.1"
+	case "duration":
+		wanted = "a time, such as 90s, 30m or 24h"
+	case "bool":
+		wanted = "true or false"
+	default:
+		return usageError{fmt.Errorf("%s %q: %w", of, value, err)}
+	}
+	return usageError{fmt.Errorf("%s %q: give %s", of, value, wanted)}
+}
+
+// badFlag turns pflag's complaint about a command line into ours.
+func badFlag(g *globals, cmd *cobra.Command, err error) error {
+	var (
+		invalid *pflag.InvalidValueError
+		unknown *pflag.NotExistError
+	)
+	switch {
+	case errors.As(err, &invalid):
+		f := invalid.GetFlag()
+		return unfit("--"+f.Name, invalid.GetValue(), f, err)
+	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
+		var flags []*cobra.Command
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			flags = append(flags, &cobra.Command{Use: f.Name, Hidden: f.Hidden, Run: func(*cobra.Command, []string) {}})
+		})
+		typed := unknown.GetSpecifiedName()
+		var meant []string
+		for _, name := range alike(typed, flags) {
+			meant = append(meant, "'bookctl "+g.instead("--"+typed, "--"+name)+"'")
+		}
+		if meant != nil {
+			return advice.With(usageError{err}, "did you mean "+strings.Join(meant, " or ")+"?")
+		}
+	}
+	return usageError{err}
+}

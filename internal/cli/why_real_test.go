@@ -1,0 +1,323 @@
+package cli_test
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// changing are the parts of a message that differ from run to run.
+var changing = []struct {
+	pattern *regexp.Regexp
+	to      string
+}{
+	{regexp.MustCompile(`(127\.0\.0\.1|localhost):\d\d\d+`), "HOST:PORT"},
+	{regexp.MustCompile(`[0-9a-f]{64}`), "DIGEST"},
+	{regexp.MustCompile(`[0-9a-f]{32}`), "TASK"},
+	{regexp.MustCompile(`--[Tt]ask [0-9a-f]{8}`), "--task TASK8"},
+	{regexp.MustCompile(`[Tt]ask [0-9a-f]{8}`), "Task TASK8"},
+	{regexp.MustCompile(`after \d+ s`), "after N s"},
+	{regexp.MustCompile(`RequestID: [0-9a-f-]+`), "RequestID: ID"},
+	{regexp.MustCompile(`loadbalancer/app/book-lb/[0-9a-f]+`), "loadbalancer/app/book-lb/ID"},
+	{regexp.MustCompile(`targetgroup/book-tasks/[0-9a-f]+`), "targetgroup/book-tasks/ID"},
+	{regexp.MustCompile(`ecs-svc/\d+`), "ecs-svc/N"},
+	{regexp.MustCompile(`secret:book/database-\w+`), "secret:book/database-ID"},
+	{regexp.MustCompile(`vpc-[0-9a-f]+`), "vpc-ID"},
+	{regexp.MustCompile(`--source [^'\s]+`), "--source DIR"},
+	{regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d .*\n`), ""}, // the report of the run
+}
+
+// toldAs holds what a failed command said at its end against a golden file.
+// UPDATE_SCRIPTS=1 writes it anew, for a person to look at.
+func toldAs(t *testing.T, name string, r result, code int) {
+	t.Helper()
+	if r.code != code {
+		t.Errorf("%s: exit code %d, want %d\n%s%s", name, r.code, code, r.out, r.err)
+	}
+	got := r.err
+	for _, c := range changing {
+		got = c.pattern.ReplaceAllString(got, c.to)
+	}
+	file := filepath.Join("testdata", "failures", name+".golden")
+	if os.Getenv("UPDATE_SCRIPTS") != "" {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-golden +told):\n%s", name, diff)
+	}
+}
+
+// faults switches what goes wrong in this shell's cloud.
+func (s *shell) faults(json string) {
+	s.t.Helper()
+	var info struct{ Endpoint string }
+	decode(s.t, s.must("local", "status", "--output", "json"), &info)
+	if code, body := call(s.t, http.MethodPut, info.Endpoint+"/_bookctl/faults", json); code >= 300 {
+		s.t.Fatalf("set faults: %d %s", code, body)
+	}
+}
+
+// badSource is bookapi with something wrong: code that runs when it starts, and
+// a word of its routes replaced.
+func badSource(t *testing.T, code, word, by string) string {
+	t.Helper()
+	dir := changedSource(t)
+	text := "package main\n\nimport (\n\t\"os\"\n\t\"runtime\"\n)\n\nfunc init() {\n\t_, _ = os.Args, runtime.GOOS\n" + code + "\n}\n"
+	if err := os.WriteFile(filepath.Join(dir, "cmd/bookapi/changed.go"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	routes := filepath.Join(dir, "internal/api/routes.go")
+	was, err := os.ReadFile(routes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(routes, []byte(replaced(string(was), word, by)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// underBadReleases brings one bad release after another to a stack under load:
+// each fails, is explained, and costs no request.
+func underBadReleases(t *testing.T, releases func(s *shell, bad func(name string, args ...string))) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	needAWS(t)
+	t.Parallel()
+	s := newShell(t)
+	load := startLoad(t, s.up()+"/books", 2, 20*time.Millisecond) // for minutes
+	digest := regexp.MustCompile(`sha256:[0-9a-f]{64}`).FindString(s.must("status", "--local"))
+	releases(s, func(name string, args ...string) {
+		t.Helper()
+		toldAs(t, name, s.run(append([]string{"up", "--local", "--quiet"}, args...)...), 1)
+	})
+	load.unharmed(t)
+	r := s.run("status", "--local")
+	if r.code != 0 || !strings.Contains(r.out, "book-bookapi:1, rollout") || !strings.Contains(r.out, " never became healthy, and ECS went back to this one") ||
+		!strings.Contains(r.out, digest+", pushed ") || strings.Contains(r.out, "Drift      service") {
+		t.Errorf("status after it all, which began with image %s: exit code %d\n%s%s", digest, r.code, r.out, r.err)
+	}
+	r = s.run("status", "--local", "--output", "json")
+	if r.code != 0 || !strings.Contains(r.out, digest) || !strings.Contains(r.out, `"failed":true`) {
+		t.Errorf("status as JSON: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	r = s.run("plan", "--local", "--image", "127.0.0.1:1/other@sha256:"+strings.Repeat("1", 64))
+	for _, want := range []string{digest + " → 127.0.0.1:1/other@", "book-bookapi:1 → the new revision", " never became healthy; the change is from what serves"} {
+		if r.code != 2 || !strings.Contains(r.out, want) {
+			t.Errorf("plan does not say %q: exit code %d\n%s%s", want, r.code, r.out, r.err)
+		}
+	}
+	r = s.run("rollback", "--local")
+	if r.code != 0 || !strings.Contains(r.err, "revision 1, the one before, serves") {
+		t.Errorf("rollback where nothing is to be done: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	r = s.run("rollback", "--local", "--output", "json")
+	if err := fitsSchema(r.out); err != nil || r.code != 0 || !strings.Contains(r.out, `"type":"result"`) {
+		t.Errorf("the same as JSON: exit code %d, %v\n%s%s", r.code, err, r.out, r.err)
+	}
+	takenBack(s, digest)
+}
+
+// takenBack deploys the source of what serves again, after releases that failed: no
+// task is replaced for it, and nothing of the failed ones is left to come back.
+func takenBack(s *shell, digest string) {
+	s.t.Helper()
+	if r := s.run("plan", "--local", "--image", "build"); r.code != 2 || !strings.Contains(r.out, " never became healthy, and is withdrawn: what serves is what is wanted") ||
+		strings.Contains(r.out, "~ service ") {
+		s.t.Errorf("plan of what serves: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	serving := func() map[int]string {
+		tasks := s.tasks(s.t)
+		maps.DeleteFunc(tasks, func(_ int, line string) bool { return !strings.Contains(line, strings.TrimPrefix(digest, "sha256:")) })
+		return tasks
+	}
+	before := serving()
+	s.must("up", "--local", "--quiet", "--image", "build")
+	if after := serving(); len(before) == 0 || !maps.Equal(before, after) {
+		s.t.Errorf("up of what serves replaced tasks: %v, then %v", before, after)
+	}
+	if r := s.run("status", "--local"); r.code != 0 || !strings.Contains(r.out, "book-bookapi:1, rollout") || !strings.Contains(r.out, digest) || strings.Contains(r.out, "never became healthy") {
+		s.t.Errorf("status after that: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	if r := s.run("plan", "--local"); r.code != 0 {
+		s.t.Errorf("plan after that: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+}
+
+// panics is code that ends bookapi among many goroutines, each with its trace.
+const panics = `	if len(os.Args) > 1 {
+		return
+	}
+	for range 50 {
+		go func() { select {} }()
+	}
+	runtime.Gosched()
+	println("error: the shelf is empty")
+	var shelf map[string]int
+	shelf["Dune"]++`
+
+func TestAReleaseThatNeverStartsIsExplainedAndTheOldOneServesOn(t *testing.T) {
+	underBadReleases(t, func(s *shell, bad func(string, ...string)) {
+		bad("unpullable", "--image", "127.0.0.1:1/nothing@sha256:"+strings.Repeat("0", 64))
+		bad("crash", "--image", "build", "--source", badSource(t, "\tif len(os.Args) == 1 {\n\t\tprintln(\"bookapi: GREETING is not set\")\n\t\tos.Exit(3)\n\t}", "", ""))
+		r := s.run("rollback", "--local", "--to", "3")
+		r.says(t, 1, "revision 3 is not known to have ever been healthy; if it is not now, ECS goes back to revision 1", "Revision 3 never became healthy")
+		if !strings.Contains(r.err, "go to another release with 'bookctl rollback --local --to N'") || strings.Contains(r.err, "mend it") {
+			t.Errorf("what is next after a rollback that failed:\n%s", r.err)
+		}
+		bad("panic", "--source", badSource(t, panics, "", ""))
+		bad("secret-denied", "--source", changedSource(t), "--permissions-boundary", "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy")
+	})
+}
+
+func TestAReleaseThatFailsItsHealthCheckIsExplainedAndTheOldOneServesOn(t *testing.T) {
+	underBadReleases(t, func(_ *shell, bad func(string, ...string)) {
+		bad("unhealthy", "--source", badSource(t, "", "/startupz", "/elsewhere"))
+	})
+}
+
+func TestAReleaseThatCannotReachTheDatabaseIsExplainedAndTheOldOneServesOn(t *testing.T) {
+	underBadReleases(t, func(_ *shell, bad func(string, ...string)) {
+		bad("database", "--source", badSource(t, "\t_ = os.Setenv(\"DB_PORT\", \"1\")", "", ""))
+	})
+}
+
+// TestWhatStopsANewStackIsExplained fails for real in the ways that need no
+// service.
+func TestWhatStopsANewStackIsExplained(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	needAWS(t)
+	t.Parallel()
+	s := newShell(t)
+	s.must("local", "start")
+	up := func(name string, code int, args ...string) {
+		t.Helper()
+		toldAs(t, name, s.run(append([]string{"up", "--local", "--quiet"}, args...)...), code)
+	}
+	up("wrong-account", 64, "--account", "111122223333")
+	up("wrong-region", 64, "--region", "eu-central-1")
+	s.faults(`{"zonesWithoutClass": {"us-east-1a": ["*"], "us-east-1b": ["*"], "us-east-1c": ["*"], "us-east-1d": ["*"], "us-east-1e": ["*"], "us-east-1f": ["*"]}}`)
+	up("no-capacity", 1, "--db-version", "15")
+	// What an up got to before it was refused is there, and is not told as missing.
+	s.faults(`{"deny": ["rds:CreateDBInstance"]}`)
+	if r := s.run("up", "--local"); r.code != 4 {
+		t.Errorf("up without the right to make a database: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	if r := s.run("status", "--local"); r.code != 3 || !strings.Contains(r.out, "database is missing") || strings.Contains(r.out, "image is missing") {
+		t.Errorf("status of half a stack: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	s.faults(`{"deny": ["ecs:CreateService"]}`)
+	up("access-denied", 4)
+	s.faults(`{}`)
+	s.aws("ecr", "create-repository", "--repository-name", "other/bookapi")
+	up("name-taken", 1, "--stack", "other")
+	for i := range 3 {
+		s.aws("ec2", "create-vpc", "--cidr-block", fmt.Sprintf("10.%d.0.0/16", i+1))
+	}
+	up("quota", 1, "--stack", "third")
+	s.faults(`{"expireAfter": 12}`)
+	up("expired", 4)
+	s.faults(`{}`)
+	s.up("--protect", "--wait=false")
+	toldAs(t, "protected", s.run("destroy", "--local", "--yes", "--quiet"), 1)
+	s.up("--protect=false", "--wait=false")
+	s.must("destroy", "--local", "--yes", "--quiet")
+}
+
+// TestWhatStandsInTheWayIsTold meets what can't be changed in place, a stranger's
+// thing of the stack's name, and AWS's own protection against deletion.
+func TestWhatStandsInTheWayIsTold(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	needAWS(t)
+	t.Parallel()
+	s := newShell(t)
+	s.up(append(imageless(), "--db-storage", "30")...)
+	plan := func(name string, args ...string) {
+		t.Helper()
+		r := s.run(append([]string{"plan", "--local"}, args...)...)
+		toldAs(t, name, result{err: r.out + r.err, code: r.code}, 1)
+	}
+	plan("plan-refused", "--db-storage", "20", "--count", "2")
+	toldAs(t, "refused", s.run("up", "--local", "--quiet", "--db-storage", "20", "--count", "2"), 1)
+	s.aws("ecr", "create-repository", "--repository-name", "other/bookapi")
+	plan("plan-foreign", append(imageless()[1:], "--stack", "other")...)
+
+	protect := func(on string) {
+		t.Helper()
+		until(t, "the database can be modified", func() bool {
+			return s.run("local", "aws", "rds", "modify-db-instance", "--db-instance-identifier", "book-database", "--"+on, "--apply-immediately").code == 0
+		})
+	}
+	protect("deletion-protection")
+	toldAs(t, "protected-by-hand", s.run("destroy", "--local", "--yes", "--quiet"), 1)
+	protect("no-deletion-protection")
+	s.aws("elbv2", "modify-load-balancer-attributes", "--load-balancer-arn",
+		strings.TrimSpace(s.aws("elbv2", "describe-load-balancers", "--names", "book-lb", "--query", "LoadBalancers[0].LoadBalancerArn", "--output", "text")),
+		"--attributes", "Key=deletion_protection.enabled,Value=true")
+	toldAs(t, "protected-balancer", s.run("destroy", "--local", "--yes", "--quiet"), 1)
+}
+
+// TestAStoppedDatabaseComesFirst stops the database, which no up starts again.
+func TestAStoppedDatabaseComesFirst(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	needAWS(t)
+	t.Parallel()
+	s := newShell(t)
+	s.up(imageless()...)
+	until(t, "the database can be stopped", func() bool {
+		return s.run("local", "aws", "rds", "stop-db-instance", "--db-instance-identifier", "book-database").code == 0
+	})
+	const start = "'bookctl local aws rds start-db-instance --db-instance-identifier book-database' starts it"
+	until(t, "the database is stopped", func() bool { return strings.Contains(s.run("status", "--local").out, "Database   stopped") })
+	r := s.run("status", "--local")
+	if r.code != 3 || strings.Count(r.out, start) != 1 || !strings.Contains(r.out, "what is broken comes first") || strings.Contains(r.out, "makes what is missing") {
+		t.Errorf("status of a stopped database: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	r = s.run("plan", "--local", "--count", "2")
+	for _, want := range []string{"! database ", start, "~ service ", "count: 1 → 2", "'bookctl up --local --count 2' does what it can, and fails for what is marked with !."} {
+		if r.code != 1 || !strings.Contains(r.out, want) {
+			t.Errorf("plan beside a stopped database does not say %q: exit code %d\n%s%s", want, r.code, r.out, r.err)
+		}
+	}
+	s.run("up", "--local", "--wait=false").says(t, 1, start)
+	s.aws("rds", "start-db-instance", "--db-instance-identifier", "book-database")
+	s.up("--wait=false")
+
+	// Without the load balancer nothing tells which port its group is to let in.
+	s.aws("elbv2", "delete-load-balancer", "--load-balancer-arn",
+		s.aws("elbv2", "describe-load-balancers", "--names", "book-lb", "--query", "LoadBalancers[0].LoadBalancerArn", "--output", "text"))
+	if r := s.run("status", "--local"); r.code != 3 || !strings.Contains(r.out, "load-balancer is missing") || strings.Contains(r.out, "sg-load-balancer") {
+		t.Errorf("status without the load balancer: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	s.must("destroy", "--local", "--yes", "--quiet", "--purge-snapshots")
+}
+
+func replaced(text, word, by string) string {
+	if word == "" {
+		return text
+	}
+	return strings.ReplaceAll(text, word, by)
+}

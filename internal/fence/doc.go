@@ -1,2 +1,0 @@
-// Package fence holds the rules of who may import whom, and why, as a test.
-package fence
