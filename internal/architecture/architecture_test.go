@@ -49,6 +49,15 @@ var rules = []rule{
 		why: "the service runs anywhere that has PostgreSQL, knows of AWS only where a secret may say its address, and its image stays small",
 	},
 	{
+		of: module + "internal/naming", not: []string{"github.com/aws/", module},
+		why: "what things are called depends on nothing else, so that everybody may ask it",
+	},
+	{
+		of: module + "internal/partition", not: []string{"github.com/aws/", module},
+		except: []string{module + "internal/partition/partitiontest"},
+		why:    "regions and partitions are facts about AWS that need no client",
+	},
+	{
 		of: module + "internal", not: []string{"github.com/spf13/cobra", "charm.land/bubbletea"},
 		except: []string{module + "internal/cli"},
 		why:    "only the command line knows of terminals and flags",
@@ -95,6 +104,20 @@ func TestPrintingAndExitingAreTheCommands(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	if err == nil {
 		t.Errorf("printing or exiting outside the command line:\n%s", out)
+	} else if cmd.ProcessState.ExitCode() != 1 {
+		t.Fatalf("grep: %v\n%s", err, out)
+	}
+}
+
+// TestNamesComeFromNaming keeps resources from building the names of things by
+// themselves: package naming has them all, and its test checks them against AWS's
+// rules.
+func TestNamesComeFromNaming(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command("grep", "-rnEi", `stack ?\+ ?"[-/][a-z]|"[-/a-z]+[-/]" ?\+ ?([a-z]+\.)?stack\b`, "--include=*.go", "--exclude=*_test.go", "../provision")
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		t.Errorf("use a method of naming.Names:\n%s", out)
 	} else if cmd.ProcessState.ExitCode() != 1 {
 		t.Fatalf("grep: %v\n%s", err, out)
 	}

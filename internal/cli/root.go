@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
@@ -140,7 +141,7 @@ func settle(s streams, cmd *cobra.Command, g *globals) error {
 	if g.output != "text" && g.output != "json" {
 		return usageError{fmt.Errorf("--output %q: choose text or json", g.output)}
 	}
-	if err := provision.CheckStackName(g.stack); err != nil {
+	if err := naming.CheckStack(g.stack); err != nil {
 		return usageError{err}
 	}
 	return nil

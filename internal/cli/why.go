@@ -18,6 +18,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/partition"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -156,7 +157,7 @@ func ofCall(err error, doing string) explanation {
 		return ofCredentials(err)
 	case errors.As(err, &trust):
 		return untrusted(trust)
-	case errors.As(err, &unknown) && provision.IsServiceHost(unknown.Name):
+	case errors.As(err, &unknown) && partition.IsServiceHost(unknown.Name):
 		return explanation{fmt.Sprintf("There is no address for %s: either no such region, or no network.", unknown.Name),
 			"check --region (AWS_REGION) and the network"}
 	}

@@ -45,7 +45,7 @@ func newCluster(c containers, linked *ServiceLinkedRole) *Cluster {
 	return &Cluster{Node: graph.Named("cluster", 10*time.Minute, linked), containers: c}
 }
 
-func (c *Cluster) clusterName() string { return c.name("cluster") }
+func (c *Cluster) clusterName() string { return c.names().Cluster() }
 
 // Find looks the cluster up by its name. An INACTIVE one is what ECS remembers
 // of a deleted one.

@@ -116,7 +116,7 @@ func newDatabase(d databases, secrets *secretsmanager.Client, secret *Secret, gr
 	}
 }
 
-func (d databases) databaseName() string { return d.name("database") }
+func (d databases) databaseName() string { return d.names().Database() }
 
 func (d *Database) identifier() *string { return aws.String(d.databaseName()) }
 
@@ -738,7 +738,7 @@ func (d *Database) Delete(ctx context.Context) error {
 		}
 		// The call may be done and its answer lost: the name is noted before,
 		// and kept when the call is sent again.
-		name := finalSnapshotName(d.stack, aws.ToString(db.DbiResourceId), d.now())
+		name := d.names().FinalSnapshot(aws.ToString(db.DbiResourceId), d.now())
 		d.final.CompareAndSwap(nil, &name)
 		in.SkipFinalSnapshot, in.FinalDBSnapshotIdentifier = aws.Bool(false), d.final.Load()
 	}
@@ -752,10 +752,6 @@ func (d *Database) Delete(ctx context.Context) error {
 		return fmt.Errorf("delete database %s: %w", *d.identifier(), err)
 	}
 	return nil
-}
-
-func finalSnapshotName(stack, resource string, now time.Time) string {
-	return finalPrefix(stack, resource) + now.UTC().Format("20060102-150405")
 }
 
 // ErrProtected is wrapped by the error of a destroy that deletion protection

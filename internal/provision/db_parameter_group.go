@@ -24,7 +24,7 @@ func newDBParameterGroup(d databases, family string) *DBParameterGroup {
 	return &DBParameterGroup{Node: graph.Named("db-parameter-group", 5*time.Minute), databases: d, family: family}
 }
 
-func (g *DBParameterGroup) groupName() string { return g.name("database") }
+func (g *DBParameterGroup) groupName() string { return g.names().DBParameterGroup() }
 
 // forceTLS is the parameter that refuses connections in the clear. It is on by
 // default since PostgreSQL 15, and set all the same, so that it shows:

@@ -63,7 +63,7 @@ func newDBSubnetGroup(d databases, linked *ServiceLinkedRole, subnets ...*Subnet
 	return &DBSubnetGroup{Node: graph.Named("db-subnet-group", 5*time.Minute, needs...), databases: d, subnets: subnets}
 }
 
-func (g *DBSubnetGroup) groupName() string { return g.name("database") }
+func (g *DBSubnetGroup) groupName() string { return g.names().DBSubnetGroup() }
 
 // Find looks the group up by its name.
 func (g *DBSubnetGroup) Find(ctx context.Context) (graph.State, error) {

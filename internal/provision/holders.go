@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -74,7 +75,7 @@ func (e *HeldError) Error() string {
 // DependencyViolation, and do not say by whom.
 // https://docs.aws.amazon.com/vpc/latest/userguide/delete-vpc.html
 func CheckHolders(ctx context.Context, client *ec2.Client, stack string) error {
-	if err := CheckStackName(stack); err != nil {
+	if err := naming.CheckStack(stack); err != nil {
 		return err
 	}
 	n := network{identity: identity{stack: stack}, ec2: client}
@@ -295,7 +296,7 @@ func (s holderSearch) belongs(x types.NetworkInterface, own func(string) bool) b
 		return true
 	}
 	description := aws.ToString(x.Description)
-	if strings.HasPrefix(description, "ELB app/"+s.name("lb")+"/") {
+	if strings.HasPrefix(description, "ELB app/"+s.names().LoadBalancer()+"/") {
 		return true
 	}
 	if !aws.ToBool(x.RequesterManaged) {

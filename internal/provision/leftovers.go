@@ -22,6 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	secrettypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
+	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -56,7 +57,7 @@ func (l Leftover) String() string {
 // Snapshots are not in the list (see Snapshots), nor is the lock, which its
 // Release removes.
 func Leftovers(ctx context.Context, c Clients, stack string) ([]Leftover, error) {
-	if err := CheckStackName(stack); err != nil {
+	if err := naming.CheckStack(stack); err != nil {
 		return nil, err
 	}
 	s := search{identity: identity{stack: stack, region: c.IAM.Options().Region}, Clients: c}
@@ -292,8 +293,7 @@ func (s search) certificates(ctx context.Context) ([]Leftover, error) {
 }
 
 func (s search) containers(ctx context.Context) ([]Leftover, error) {
-	in := containers{identity: s.identity, ecs: s.ECS}
-	name := (&Cluster{containers: in}).clusterName()
+	name := s.names().Cluster()
 	clusters, err := s.ECS.DescribeClusters(ctx, &ecs.DescribeClustersInput{Clusters: []string{name}, Include: []ecstypes.ClusterField{ecstypes.ClusterFieldTags}})
 	if err != nil {
 		return nil, fmt.Errorf("describe cluster %s: %w", name, err)
@@ -304,7 +304,7 @@ func (s search) containers(ctx context.Context) ([]Leftover, error) {
 			out = append(out, Leftover{Service: "ecs", Type: "cluster", ID: aws.ToString(x.ClusterArn)})
 		}
 	}
-	t := &TaskDefinition{containers: in}
+	t := &TaskDefinition{containers: containers{identity: s.identity, ecs: s.ECS}}
 	for _, status := range []ecstypes.TaskDefinitionStatus{ecstypes.TaskDefinitionStatusActive, ecstypes.TaskDefinitionStatusInactive, ecstypes.TaskDefinitionStatusDeleteInProgress} {
 		arns, err := t.list(ctx, status)
 		if err != nil {
@@ -318,8 +318,7 @@ func (s search) containers(ctx context.Context) ([]Leftover, error) {
 }
 
 func (s search) scaling(ctx context.Context) ([]Leftover, error) {
-	in := containers{identity: s.identity}
-	id := "service/" + (&Cluster{containers: in}).clusterName() + "/" + (&Service{containers: in}).serviceName()
+	id := s.names().ScalableTarget()
 	targets, err := s.Scaling.DescribeScalableTargets(ctx, &scaling.DescribeScalableTargetsInput{
 		ServiceNamespace: scalingtypes.ServiceNamespaceEcs, ResourceIds: []string{id},
 	})
@@ -384,8 +383,7 @@ func (s search) secrets(ctx context.Context) ([]Leftover, error) {
 
 func (s search) logs(ctx context.Context) ([]Leftover, error) {
 	var out []Leftover
-	for _, l := range []*LogGroup{newLogGroup(s.identity, s.Logs, logRetention{}), newDatabaseLogGroup(s.identity, s.Logs, logRetention{})} {
-		name := l.groupName()
+	for _, name := range []string{s.names().LogGroup(), s.names().DatabaseLogGroup()} {
 		groups, err := s.Logs.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &name})
 		if err != nil {
 			return out, fmt.Errorf("describe log group %s: %w", name, err)
@@ -418,23 +416,23 @@ func (s search) logs(ctx context.Context) ([]Leftover, error) {
 }
 
 func (s search) images(ctx context.Context) ([]Leftover, error) {
-	r := &Repository{identity: s.identity, ecr: s.ECR}
-	out, err := s.ECR.DescribeRepositories(ctx, &ecr.DescribeRepositoriesInput{RepositoryNames: []string{r.repositoryName()}})
+	name := s.names().Repository()
+	out, err := s.ECR.DescribeRepositories(ctx, &ecr.DescribeRepositoriesInput{RepositoryNames: []string{name}})
 	if isCode(err, "RepositoryNotFoundException") {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("describe repository %s: %w", r.repositoryName(), err)
+		return nil, fmt.Errorf("describe repository %s: %w", name, err)
 	}
 	var left []Leftover
 	for _, x := range out.Repositories {
 		tags, err := s.ECR.ListTagsForResource(ctx, &ecr.ListTagsForResourceInput{ResourceArn: x.RepositoryArn})
 		if err != nil {
-			return left, fmt.Errorf("list the tags of repository %s: %w", r.repositoryName(), err)
+			return left, fmt.Errorf("list the tags of repository %s: %w", name, err)
 		}
 		for _, t := range tags.Tags {
 			if aws.ToString(t.Key) == TagStack && aws.ToString(t.Value) == s.stack {
-				left = append(left, Leftover{Service: "ecr", Type: "repository", ID: r.repositoryName()})
+				left = append(left, Leftover{Service: "ecr", Type: "repository", ID: name})
 			}
 		}
 	}
@@ -443,7 +441,7 @@ func (s search) images(ctx context.Context) ([]Leftover, error) {
 
 func (s search) roles(ctx context.Context) ([]Leftover, error) {
 	var out []Leftover
-	for _, thing := range []string{executionRoleName, taskRoleName} {
+	for _, thing := range []string{naming.ExecutionRole, naming.TaskRole} {
 		r := &Role{Node: graph.Named(thing, 0), identity: s.identity, iam: s.IAM}
 		live, err := r.lookup(ctx)
 		if err != nil {

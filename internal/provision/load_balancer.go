@@ -89,7 +89,7 @@ func newLoadBalancer(b balancing, linked *ServiceLinkedRole, gateway *InternetGa
 }
 
 // loadBalancerName is short, since it has 32 characters to fit into.
-func (l *LoadBalancer) loadBalancerName() string { return l.name("lb") }
+func (l *LoadBalancer) loadBalancerName() string { return l.names().LoadBalancer() }
 
 // Expect returns the usual time until active.
 func (l *LoadBalancer) Expect() time.Duration { return 150 * time.Second }

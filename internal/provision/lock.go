@@ -20,6 +20,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -170,7 +171,7 @@ func (e *LockedError) Next() string {
 // lock from. It must change nothing more.
 var ErrLockLost = errors.New("the lock was taken over by another run")
 
-func lockPath(stack string) string { return "/bookctl/" + stack + "/lock/" }
+func lockPath(stack string) string { return naming.Names{Stack: stack}.Lock() + "/" }
 
 const firstClaim = "first"
 
@@ -182,7 +183,7 @@ const firstClaim = "first"
 // since. A run that finds nothing to do needs no lock. The lock shows signs of
 // life until Release, which must be called, with a context of its own.
 func AcquireLock(ctx context.Context, client *ssm.Client, stack, holder string, o LockOptions) (*Lock, error) {
-	if err := CheckStackName(stack); err != nil {
+	if err := naming.CheckStack(stack); err != nil {
 		return nil, err
 	}
 	l := &Lock{ssm: client, o: o.withDefaults(), stopped: make(chan struct{})}

@@ -36,7 +36,7 @@ type logRetention struct {
 var logRetentions = []int32{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 
 func newLogGroup(i identity, logs *cloudwatchlogs.Client, want logRetention) *LogGroup {
-	return &LogGroup{Node: graph.Named("log-group", 5*time.Minute), identity: i, logs: logs, group: "/bookctl/" + i.stack, want: want}
+	return &LogGroup{Node: graph.Named("log-group", 5*time.Minute), identity: i, logs: logs, group: i.names().LogGroup(), want: want}
 }
 
 // newDatabaseLogGroup makes the group to which RDS sends PostgreSQL's log. Left
@@ -45,7 +45,7 @@ func newLogGroup(i identity, logs *cloudwatchlogs.Client, want logRetention) *Lo
 func newDatabaseLogGroup(i identity, logs *cloudwatchlogs.Client, want logRetention) *LogGroup {
 	return &LogGroup{
 		Node: graph.Named("db-log-group", 5*time.Minute), identity: i, logs: logs,
-		group: "/aws/rds/instance/" + i.name("database") + "/postgresql", want: want,
+		group: i.names().DatabaseLogGroup(), want: want,
 	}
 }
 

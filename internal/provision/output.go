@@ -9,6 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/bookctl/bookctl/internal/naming"
 )
 
 // OutputLine is a line that a task wrote.
@@ -36,7 +38,7 @@ const lateness = 10 * time.Second
 // is not empty, is the beginning of the id of the only task to read.
 func ReadOutput(c *cloudwatchlogs.Client, stack, task string, since time.Time) *Output {
 	return &Output{
-		logs: c, group: newLogGroup(identity{stack: stack}, c, logRetention{}).groupName(), task: task, from: since, seen: map[string]time.Time{},
+		logs: c, group: naming.Names{Stack: stack}.LogGroup(), task: task, from: since, seen: map[string]time.Time{},
 	}
 }
 

@@ -8,6 +8,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/bookctl/bookctl/internal/naming"
+	"github.com/bookctl/bookctl/internal/partition"
 )
 
 // PolicyScope says where a policy holds and what for.
@@ -128,13 +131,13 @@ var (
 )
 
 func (s PolicyScope) check() error {
-	if err := CheckStackName(s.Stack); err != nil {
+	if err := naming.CheckStack(s.Stack); err != nil {
 		return err
 	}
 	if !accountNumber.MatchString(s.Account) {
 		return fmt.Errorf("account %q: give its 12 digits", s.Account)
 	}
-	if !isRegionName(s.Region) {
+	if !partition.IsRegion(s.Region) {
 		return fmt.Errorf("region %q: name one such as eu-central-1", s.Region)
 	}
 	if err := checkBoundary(s.Boundary); err != nil {
@@ -154,7 +157,7 @@ func (s PolicyScope) check() error {
 
 // PolicyARN is the ARN of a managed policy of the account.
 func (s PolicyScope) PolicyARN(name string) string {
-	return "arn:" + partitionOf(s.Region).name + ":iam::" + s.Account + ":policy/" + name
+	return "arn:" + partition.Of(s.Region).Name + ":iam::" + s.Account + ":policy/" + name
 }
 
 // Policy returns the least policy with which a stack can be made, changed, looked
@@ -165,7 +168,7 @@ func Policy(scope PolicyScope) (PolicyDocument, error) {
 		return PolicyDocument{}, err
 	}
 	fill := strings.NewReplacer(
-		"{p}", partitionOf(scope.Region).name, "{r}", scope.Region, "{a}", scope.Account, "{s}", scope.Stack,
+		"{p}", partition.Of(scope.Region).Name, "{r}", scope.Region, "{a}", scope.Account, "{s}", scope.Stack,
 		"{boundary}", scope.Boundary, "{domain}", scope.Domain, "{zone}", scope.Zone,
 	).Replace
 	// Whatever knows no resource is one statement, which saves room.

@@ -23,6 +23,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bookctl/bookctl/internal/moto"
+	"github.com/bookctl/bookctl/internal/partition/partitiontest"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -323,7 +324,7 @@ func TestWhoHoldsABoundedPolicyCannotOutgrowIt(t *testing.T) {
 func TestThePolicyFitsEverywhere(t *testing.T) {
 	t.Parallel()
 	most := 0
-	for _, region := range sdkRegions(t) {
+	for _, region := range partitiontest.Regions(t) {
 		for _, n := range []int{1, 4, 7, 10, 13, 16, 20} {
 			stack := strings.Repeat("a", n)
 			for _, domain := range []string{"", strings.Repeat("a", 60) + ".com"} {

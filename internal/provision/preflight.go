@@ -18,6 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/naming"
+	"github.com/bookctl/bookctl/internal/partition"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -75,7 +77,7 @@ func Identify(ctx context.Context, c Clients, region string) (account, caller st
 	if region == "" {
 		return "", "", ErrNoRegion
 	}
-	if !isRegionName(region) {
+	if !partition.IsRegion(region) {
 		return "", "", fmt.Errorf("region %q: %w", region, ErrRegionName)
 	}
 	out, err := c.STS.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
@@ -90,7 +92,7 @@ func Identify(ctx context.Context, c Clients, region string) (account, caller st
 // own in the error. It does not look for things of the same name that belong
 // to others: the engine does, before it touches anything.
 func Preflight(ctx context.Context, c Clients, in Intent) (Environment, error) {
-	if err := CheckStackName(in.Stack); err != nil {
+	if err := naming.CheckStack(in.Stack); err != nil {
 		return Environment{}, err
 	}
 	if err := in.Settings.Check(); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
 	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -60,7 +61,7 @@ const mostReleases = 20
 // Releases lists the newest releases of a stack, the newest first. It makes
 // reads only.
 func Releases(ctx context.Context, c Clients, stack string) ([]Release, error) {
-	if err := CheckStackName(stack); err != nil {
+	if err := naming.CheckStack(stack); err != nil {
 		return nil, err
 	}
 	in := containers{identity: identity{stack: stack}, ecs: c.ECS}

@@ -36,7 +36,7 @@ func newRepository(i identity, client *ecr.Client, served servedImages) *Reposit
 	return &Repository{Node: graph.Named("repository", 5*time.Minute), identity: i, ecr: client, served: served}
 }
 
-func (r *Repository) repositoryName() string { return r.stack + "/bookapi" }
+func (r *Repository) repositoryName() string { return r.names().Repository() }
 
 // URI returns the name by which images are pushed and pulled, without a tag, or
 // "" before it is known.

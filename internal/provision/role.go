@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 
+	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -37,8 +38,8 @@ type Role struct {
 
 // The names of the roles in a stack.
 const (
-	executionRoleName = "execution-role"
-	taskRoleName      = "task-role"
+	executionRoleName = naming.ExecutionRole
+	taskRoleName      = naming.TaskRole
 )
 
 // statement is an allowance in an IAM policy.
@@ -70,7 +71,7 @@ func newRole(i identity, client *iam.Client, name, boundary string, secret *Secr
 	}
 }
 
-func (r *Role) roleName() *string { return aws.String(r.name(r.region + "-" + r.Name())) }
+func (r *Role) roleName() *string { return aws.String(r.names().Role(r.Name())) }
 
 func (r *Role) inline() string { return policy(r.permissions()...) }
 

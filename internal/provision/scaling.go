@@ -66,7 +66,7 @@ func newScaling(i identity, client *scaling.Client, linked *ServiceLinkedRole, s
 }
 
 func (s *Scaling) resourceID() *string {
-	return aws.String("service/" + s.service.cluster.clusterName() + "/" + s.service.serviceName())
+	return aws.String(s.names().ScalableTarget())
 }
 
 // liveScaling is what drift compares.

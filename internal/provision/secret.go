@@ -34,7 +34,7 @@ func newSecret(i identity, secrets *secretsmanager.Client, dbname, username stri
 	}
 }
 
-func (s *Secret) secretName() string { return s.stack + "/database" }
+func (s *Secret) secretName() string { return s.names().Secret() }
 
 // Find looks the secret up by its name. It does not read the value.
 func (s *Secret) Find(ctx context.Context) (graph.State, error) {

@@ -182,16 +182,7 @@ func contains(rules []rule, r rule) bool {
 	return false
 }
 
-// groupName is the name of the group. EC2 takes none that begins with "sg-", as
-// those of a stack sg would.
-// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html
-func (g *SecurityGroup) groupName() string {
-	name := g.name(g.Name())
-	if strings.HasPrefix(name, "sg-") {
-		return "stack-" + name
-	}
-	return name
-}
+func (g *SecurityGroup) groupName() string { return g.names().SecurityGroup(g.Name()) }
 
 // Create makes the group, with the allow-all egress rule that AWS gives every
 // new group; Update then revokes it. Name and VPC are the natural key.

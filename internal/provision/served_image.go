@@ -40,7 +40,7 @@ func servedTag(digest string) string {
 }
 
 func (k servedImages) repositoryName() string {
-	return (&Repository{identity: k.identity}).repositoryName()
+	return k.names().Repository()
 }
 
 // all lists the images of the stack's repository; none where that is missing.

@@ -89,7 +89,7 @@ func (c containers) service() *Service {
 	return &Service{Node: graph.Named("service", 0), containers: c, cluster: &Cluster{containers: c}}
 }
 
-func (s *Service) serviceName() string { return s.name("service") }
+func (s *Service) serviceName() string { return s.names().Service() }
 
 // Expect returns the usual time of a first rollout: pull, start, health checks; or
 // of the database and the checks, where that is made meanwhile.

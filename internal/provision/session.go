@@ -13,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
+	"github.com/bookctl/bookctl/internal/naming"
+	"github.com/bookctl/bookctl/internal/partition"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -54,8 +56,7 @@ func ReadConnection(ctx context.Context, c Clients, stack string) (Connection, e
 // ReadPassword reads the database's password from the secret, for a person who
 // asked to see it.
 func ReadPassword(ctx context.Context, c Clients, stack string) (string, error) {
-	s := newSecret(identity{stack: stack}, c.Secrets, "", "")
-	found, _, err := readCredentials(ctx, c.Secrets, s.secretName())
+	found, _, err := readCredentials(ctx, c.Secrets, naming.Names{Stack: stack}.Secret())
 	return found.Password, err
 }
 
@@ -133,7 +134,7 @@ func newSession(c Clients, a answer, in ssm.StartSessionInput) (Session, error) 
 		return Session{}, err
 	}
 	region := c.SSM.Options().Region
-	return Session{Response: string(response), Request: string(request), Region: region, Endpoint: "https://ssm." + region + "." + partitionOf(region).suffix}, nil
+	return Session{Response: string(response), Request: string(request), Region: region, Endpoint: "https://ssm." + region + "." + partition.Of(region).Suffix}, nil
 }
 
 // enter finds a running task that takes commands.

@@ -183,12 +183,4 @@ func TestWhatAWSWouldRefuseIsSaidAtOnce(t *testing.T) {
 			t.Errorf("got %v, want one line with %q", err, test.want)
 		}
 	}
-	for name, ok := range map[string]bool{
-		"book": true, "a-1-b": true, "": false, "Book": false, "1book": false, "book-": false, "a--b": false,
-		"internal": false, "internal-books": false, "internals": true, strings.Repeat("a", 20): true, strings.Repeat("a", 21): false,
-	} {
-		if err := provision.CheckStackName(name); (err == nil) != ok {
-			t.Errorf("stack name %q: %v", name, err)
-		}
-	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 
 	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/naming"
 )
 
 // SnapshotKind says how a snapshot came about, and so how it is removed.
@@ -127,8 +128,7 @@ const (
 
 // snapshotsBeside is Snapshots where the instance, if any, is known.
 func snapshotsBeside(ctx context.Context, client *rds.Client, stack string, db *types.DBInstance, retained retainedBackups) ([]Snapshot, error) {
-	d := databases{identity: identity{stack: stack}, rds: client}
-	name := aws.String(d.databaseName())
+	name := aws.String(naming.Names{Stack: stack}.Database())
 	var found []candidate
 	if db != nil {
 		found = append(found, candidate{owner: rdsTagMap(db.TagList)[TagStack], Snapshot: Snapshot{Resource: aws.ToString(db.DbiResourceId)}})
@@ -181,15 +181,10 @@ func snapshotOf(stack string, s types.DBSnapshot) candidate {
 	switch {
 	case aws.ToString(s.SnapshotType) == "automated":
 		out.Kind = AutomatedSnapshot
-	case strings.HasPrefix(out.ID, finalPrefix(stack, out.Resource)):
+	case strings.HasPrefix(out.ID, naming.Names{Stack: stack}.FinalSnapshotPrefix(out.Resource)):
 		out.Kind = FinalSnapshot
 	}
 	return candidate{owner: rdsTagMap(s.TagList)[TagStack], Snapshot: out}
-}
-
-// finalPrefix is how the name of a final snapshot of an instance begins.
-func finalPrefix(stack, resource string) string {
-	return strings.ToLower(stack + "-final-" + strings.TrimPrefix(resource, "db-") + "-")
 }
 
 // candidate is a snapshot whose owner is not settled. One without an id is the

@@ -23,6 +23,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
+	"github.com/bookctl/bookctl/internal/naming"
+	"github.com/bookctl/bookctl/internal/partition"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -32,7 +34,7 @@ type Resource = graph.Maker
 
 // Spec says which stack is wanted.
 type Spec struct {
-	// Stack is the stack's name; see CheckStackName.
+	// Stack is the stack's name; see naming.CheckStack.
 	Stack string
 	// Version is the version of bookctl, written to TagVersion.
 	Version string
@@ -74,7 +76,7 @@ type Spec struct {
 }
 
 func (s Spec) check() error {
-	if err := CheckStackName(s.Stack); err != nil {
+	if err := naming.CheckStack(s.Stack); err != nil {
 		return err
 	}
 	if s.Zones[0] == "" || s.Zones[0] == s.Zones[1] {
@@ -233,7 +235,7 @@ func registryLogin(secret string) []statement {
 		{Effect: "Allow", Action: []string{"secretsmanager:GetSecretValue"}, Resource: []string{secret}},
 		{Effect: "Allow", Action: []string{"kms:Decrypt"}, Resource: []string{fmt.Sprintf("arn:%s:kms:%s:%s:key/*", part[1], part[3], part[4])},
 			Condition: condition{"StringEquals": {
-				"kms:ViaService":                  {"secretsmanager." + part[3] + "." + partitionOf(part[3]).suffix},
+				"kms:ViaService":                  {"secretsmanager." + part[3] + "." + partition.Of(part[3]).Suffix},
 				"kms:EncryptionContext:SecretARN": {secret},
 			}}},
 	}
@@ -328,7 +330,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		ready = spec.Running
 	}
 	image := newImage(who, c.ECR, repository, served, source, ready)
-	executionRole := newRole(who, c.IAM, executionRoleName, spec.Boundary, secret, []graph.Finder{logGroup, repository}, func() []statement {
+	executionRole := newRole(who, c.IAM, naming.ExecutionRole, spec.Boundary, secret, []graph.Finder{logGroup, repository}, func() []statement {
 		images := []string{repository.ID()}
 		if arn := repositoryARN(ready); arn != "" && arn != repository.ID() {
 			images = append(images, arn)
@@ -342,7 +344,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 			{Effect: "Allow", Action: []string{"logs:CreateLogStream", "logs:PutLogEvents"}, Resource: []string{logGroup.ID() + ":*"}},
 		}...)
 	})
-	taskRole := newRole(who, c.IAM, taskRoleName, spec.Boundary, secret, nil, func() []statement {
+	taskRole := newRole(who, c.IAM, naming.TaskRole, spec.Boundary, secret, nil, func() []statement {
 		// Tasks that are begun beside their database learn from the secret where it
 		// is; what else is in that, they have in their environment.
 		may := []statement{{Effect: "Allow", Action: []string{"secretsmanager:GetSecretValue"}, Resource: []string{secret.ID()}}}

@@ -14,6 +14,7 @@ import (
 	tagapi "github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
 	tagtypes "github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi/types"
 
+	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -63,7 +64,7 @@ func Stacks(ctx context.Context, c Clients) ([]Summary, error) {
 			return nil, fmt.Errorf("describe the stacks' VPCs: %w", err)
 		}
 		for _, v := range page.Vpcs {
-			if name := tagMap(v.Tags)[TagStack]; CheckStackName(name) == nil {
+			if name := tagMap(v.Tags)[TagStack]; naming.CheckStack(name) == nil {
 				all[name] = &Summary{Stack: name, Settings: DefaultSettings()}
 			}
 		}
@@ -111,7 +112,7 @@ func Stacks(ctx context.Context, c Clients) ([]Summary, error) {
 		}
 		for _, x := range page.DBSnapshots {
 			name := rdsTagMap(x.TagList)[TagStack]
-			if CheckStackName(name) != nil {
+			if naming.CheckStack(name) != nil {
 				continue
 			}
 			if all[name] == nil {
@@ -134,7 +135,7 @@ func Stacks(ctx context.Context, c Clients) ([]Summary, error) {
 func tagged(ctx context.Context, client *tagapi.Client) []string {
 	var out []string
 	for _, tags := range taggedThings(ctx, client, tagtypes.TagFilter{Key: aws.String(TagStack)}, "ecs:cluster", "secretsmanager:secret") {
-		if name := tags[TagStack]; CheckStackName(name) == nil && !slices.Contains(out, name) {
+		if name := tags[TagStack]; naming.CheckStack(name) == nil && !slices.Contains(out, name) {
 			out = append(out, name)
 		}
 	}

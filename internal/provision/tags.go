@@ -1,44 +1,26 @@
 package provision
 
 import (
-	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// The tags that every resource of a stack carries.
+// The tags that every resource of a stack carries; package naming says what each
+// means.
 const (
-	// TagStack holds the stack's name. It is the mark of ownership.
-	TagStack = "bookctl:stack"
-	// TagResource holds the name of the resource in the stack.
-	TagResource = "bookctl:resource"
-	// TagVersion holds the version of bookctl that made or last mended it.
-	TagVersion = "bookctl:version"
-	// TagRegion holds the region of a stack's things that are the same in all of
-	// them: roles. It is a part of the mark of ownership there.
-	TagRegion = "bookctl:region"
-	// tagName is what the AWS console shows as the name of EC2 things.
-	tagName = "Name"
+	TagStack    = naming.TagStack
+	TagResource = naming.TagResource
+	TagVersion  = naming.TagVersion
+	TagRegion   = naming.TagRegion
+	tagName     = naming.TagName
 )
 
-var stackName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
-
-// CheckStackName says what is wrong with a stack's name. The length leaves room
-// for the longest derived name: load balancers allow 32 characters. They also
-// refuse names that begin with "internal-", and RDS those with a double hyphen.
-func CheckStackName(name string) error {
-	if !stackName.MatchString(name) || len(name) > 20 {
-		return fmt.Errorf("stack name %q: use 1 to 20 of a-z, 0-9 and single '-' between them, starting with a letter", name)
-	}
-	if name == "internal" || strings.HasPrefix(name, "internal-") {
-		return fmt.Errorf("stack name %q: load balancers can't be named internal-…, choose another name", name)
-	}
-	return nil
-}
+// CheckStackName is naming.CheckStack.
+func CheckStackName(name string) error { return naming.CheckStack(name) }
 
 // identity is the stack that a resource belongs to.
 type identity struct {
@@ -52,17 +34,12 @@ type identity struct {
 	hints map[string]map[string]string
 }
 
-// name returns the deterministic name of a thing of the stack.
-func (i identity) name(thing string) string { return i.stack + "-" + thing }
+// names are what the stack's things are called in AWS.
+func (i identity) names() naming.Names { return naming.Names{Stack: i.stack, Region: i.region} }
 
 // tags returns the tags of the resource called resource in the stack.
 func (i identity) tags(resource string) map[string]string {
-	tags := map[string]string{
-		TagStack:    i.stack,
-		TagResource: resource,
-		TagVersion:  i.version,
-		tagName:     i.name(resource),
-	}
+	tags := i.names().Tags(resource, i.version)
 	maps.Copy(tags, i.settings[resource])
 	return tags
 }

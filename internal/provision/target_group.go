@@ -34,7 +34,7 @@ func newTargetGroup(b balancing, vpc *VPC, port int32) *TargetGroup {
 	return &TargetGroup{Node: graph.Named("target-group", 10*time.Minute, vpc), balancing: b, vpc: vpc, port: port}
 }
 
-func (t *TargetGroup) groupName() string { return t.name("tasks") }
+func (t *TargetGroup) groupName() string { return t.names().TargetGroup() }
 
 // targetHealthCheck finds a task healthy 10 s after it answers, where the
 // defaults (30 s, five times) take 150 s, and asks only whether the process is

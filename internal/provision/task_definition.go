@@ -88,7 +88,7 @@ func newTaskDefinition(c containers, image *Image, execution, task *Role, secret
 // awaits says that tasks begun now have to wait until the database says where it is.
 func (t *TaskDefinition) awaits() bool { return t.beside && !t.database.serves.Load() }
 
-func (t *TaskDefinition) family() string { return t.name("bookapi") }
+func (t *TaskDefinition) family() string { return t.names().TaskDefinition() }
 
 // Find takes the newest revision that is ours. One that is to be replaced shows
 // as drift; so does a family with nothing but deregistered revisions, which ECS

@@ -1,11 +1,11 @@
-package provision_test
+package naming_test
 
 import (
 	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/naming"
 )
 
 // FuzzStackName holds every accepted name against the rules of those who have to
@@ -19,13 +19,14 @@ func FuzzStackName(f *testing.F) {
 	// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html
 	database := regexp.MustCompile(`\A[a-z][a-z0-9-]{0,61}[a-z0-9]\z`)
 	f.Fuzz(func(t *testing.T, name string) {
-		if provision.CheckStackName(name) != nil {
+		if naming.CheckStack(name) != nil {
 			return
 		}
-		if n := name + "-tasks"; !balancer.MatchString(n) || strings.HasPrefix(n, "internal-") {
+		names := naming.Names{Stack: name}
+		if n := names.TargetGroup(); !balancer.MatchString(n) || strings.HasPrefix(n, "internal-") {
 			t.Errorf("no load balancer can be named %q", n)
 		}
-		if n := name + "-database"; !database.MatchString(n) || strings.Contains(n, "--") {
+		if n := names.Database(); !database.MatchString(n) || strings.Contains(n, "--") {
 			t.Errorf("no database can be named %q", n)
 		}
 	})

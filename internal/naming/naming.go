@@ -1,0 +1,125 @@
+// Package naming says what the things of a stack are called in AWS, and which
+// tags mark them as the stack's.
+package naming
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Names are the names that a stack gives to its things in AWS. They depend on
+// nothing else, so a thing can be looked up and removed without knowing how it
+// was set up. The zero value is of no use: Stack is required.
+type Names struct {
+	// Stack is the stack's name; see CheckStack.
+	Stack string
+	// Region is part of the names of what AWS has once for all regions: IAM
+	// roles. Only those need it.
+	Region string
+}
+
+var stackName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
+
+// CheckStack returns an error that says what is wrong with a stack's name, or
+// nil. The length leaves room for the longest derived name: load balancers allow
+// 32 characters. Load balancers also refuse names that begin with "internal-",
+// and RDS refuses those with a double hyphen.
+func CheckStack(name string) error {
+	if !stackName.MatchString(name) || len(name) > 20 {
+		return fmt.Errorf("stack name %q: use 1 to 20 of a-z, 0-9 and single '-' between them, starting with a letter", name)
+	}
+	if name == "internal" || strings.HasPrefix(name, "internal-") {
+		return fmt.Errorf("stack name %q: load balancers can't be named internal-…, choose another name", name)
+	}
+	return nil
+}
+
+// Of is the name that a resource of the graph has in AWS where no rule asks for
+// another one: "book-subnet-public-a".
+func (n Names) Of(resource string) string { return n.Stack + "-" + resource }
+
+// SecurityGroup is the name of the security group of that resource, such as
+// "sg-task". EC2 refuses names that begin with "sg-", as those of a stack called
+// sg would.
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html
+func (n Names) SecurityGroup(resource string) string {
+	name := n.Of(resource)
+	if strings.HasPrefix(name, "sg-") {
+		return "stack-" + name
+	}
+	return name
+}
+
+// LoadBalancer is the name of the load balancer, of at most 32 characters.
+func (n Names) LoadBalancer() string { return n.Of("lb") }
+
+// TargetGroup is the name of the load balancer's target group, of at most 32
+// characters.
+func (n Names) TargetGroup() string { return n.Of("tasks") }
+
+// Database is the identifier of the database instance, and the name of its
+// parameter group and subnet group.
+func (n Names) Database() string { return n.Of("database") }
+
+// DBParameterGroup is the name of the database's parameter group.
+func (n Names) DBParameterGroup() string { return n.Database() }
+
+// DBSubnetGroup is the name of the database's subnet group.
+func (n Names) DBSubnetGroup() string { return n.Database() }
+
+// FinalSnapshotPrefix begins the names of the final snapshots of a database
+// instance. Resource is its DbiResourceId, such as "db-ABCDEF".
+func (n Names) FinalSnapshotPrefix(resource string) string {
+	return strings.ToLower(n.Stack + "-final-" + strings.TrimPrefix(resource, "db-") + "-")
+}
+
+// FinalSnapshot is the name of the snapshot that is taken of a database instance
+// when it is deleted at that time.
+func (n Names) FinalSnapshot(resource string, at time.Time) string {
+	return n.FinalSnapshotPrefix(resource) + at.UTC().Format("20060102-150405")
+}
+
+// Secret is the name of the secret that holds the database's password.
+func (n Names) Secret() string { return n.Stack + "/database" }
+
+// LogGroup is the name of the log group of the tasks.
+func (n Names) LogGroup() string { return "/bookctl/" + n.Stack }
+
+// DatabaseLogGroup is the name of the log group that RDS writes PostgreSQL's log
+// to.
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_LogAccess.Concepts.PostgreSQL.html
+func (n Names) DatabaseLogGroup() string {
+	return "/aws/rds/instance/" + n.Database() + "/postgresql"
+}
+
+// Repository is the name of the ECR repository.
+func (n Names) Repository() string { return n.Stack + "/bookapi" }
+
+// Cluster is the name of the ECS cluster.
+func (n Names) Cluster() string { return n.Of("cluster") }
+
+// Service is the name of the ECS service.
+func (n Names) Service() string { return n.Of("service") }
+
+// TaskDefinition is the family of the task definitions.
+func (n Names) TaskDefinition() string { return n.Of("bookapi") }
+
+// ScalableTarget is the id by which Application Auto Scaling knows the service.
+// https://docs.aws.amazon.com/autoscaling/application/APIReference/API_RegisterScalableTarget.html
+func (n Names) ScalableTarget() string { return "service/" + n.Cluster() + "/" + n.Service() }
+
+// Role is the name of an IAM role. It contains the region, because IAM has one
+// set of names for all regions. Resource is ExecutionRole or TaskRole.
+func (n Names) Role(resource string) string { return n.Of(n.Region + "-" + resource) }
+
+// The resources of the graph that are IAM roles.
+const (
+	ExecutionRole = "execution-role"
+	TaskRole      = "task-role"
+)
+
+// Lock is the path of the run lock in Parameter Store: its parameters are
+// directly below it. It does not end with a slash.
+func (n Names) Lock() string { return "/bookctl/" + n.Stack + "/lock" }

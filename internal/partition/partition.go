@@ -1,0 +1,59 @@
+// Package partition knows the parts that AWS is divided into, and their regions.
+package partition
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Partition is a part of AWS that shares nothing with the others: neither
+// accounts nor names.
+type Partition struct {
+	// Name is the second field of every ARN, such as "aws-cn".
+	Name string
+	// Suffix ends the host names of the services, such as "amazonaws.com".
+	Suffix  string
+	regions *regexp.Regexp
+}
+
+// partitions are all of them, the common one first. The SDK does not export its
+// own list; a test compares this one with it. The dual-stack suffix is left out,
+// because the image registry has another.
+var partitions = []Partition{
+	{"aws", "amazonaws.com", regexp.MustCompile(`^(us|eu|ap|sa|ca|me|af|il|mx)\-\w+\-\d+$`)},
+	{"aws-cn", "amazonaws.com.cn", regexp.MustCompile(`^cn\-\w+\-\d+$`)},
+	{"aws-eusc", "amazonaws.eu", regexp.MustCompile(`^eusc\-(de)\-\w+\-\d+$`)},
+	{"aws-iso", "c2s.ic.gov", regexp.MustCompile(`^us\-iso\-\w+\-\d+$`)},
+	{"aws-iso-b", "sc2s.sgov.gov", regexp.MustCompile(`^us\-isob\-\w+\-\d+$`)},
+	{"aws-iso-e", "cloud.adc-e.uk", regexp.MustCompile(`^eu\-isoe\-\w+\-\d+$`)},
+	{"aws-iso-f", "csp.hci.ic.gov", regexp.MustCompile(`^us\-isof\-\w+\-\d+$`)},
+	{"aws-us-gov", "amazonaws.com", regexp.MustCompile(`^us\-gov\-\w+\-\d+$`)},
+}
+
+// Of returns the partition of a region. A region that is newer than the list is
+// in the common partition, as in the SDK.
+func Of(region string) Partition {
+	for _, p := range partitions {
+		if p.regions.MatchString(region) {
+			return p
+		}
+	}
+	return partitions[0]
+}
+
+// IsServiceHost reports whether a host name is that of an AWS service.
+func IsServiceHost(name string) bool {
+	return slices.ContainsFunc(partitions, func(p Partition) bool { return strings.HasSuffix(name, "."+p.Suffix) })
+}
+
+// regionName is loose, so that a new region of AWS is accepted.
+var regionName = regexp.MustCompile(`^[a-z]{2,8}(-[a-z]+)+-[0-9]{1,2}$`)
+
+// longestRegion leaves room in the names of IAM roles, which contain the region.
+const longestRegion = 28
+
+// IsRegion reports whether a name has the form of a region, such as eu-central-1.
+func IsRegion(region string) bool {
+	return len(region) <= longestRegion && regionName.MatchString(region)
+}
