@@ -9,7 +9,6 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -37,31 +36,17 @@ type upFlags struct {
 // add defines the flags. Their defaults are shown and never applied: what is
 // not said keeps what is deployed.
 func (u *upFlags) add(f *pflag.FlagSet) {
-	d := provision.DefaultSettings()
-	f.StringVar(&u.Image, "image", "", "run this ready image instead of building one; 'build' goes back to building")
-	f.StringVar(&u.RegistrySecret, "registry-secret", "", "pull --image with the login in this secret (its ARN); 'none' goes back to pulling without")
+	for _, row := range provision.Table() {
+		switch v := row.Value.(type) {
+		case provision.Number:
+			f.Int32Var(v.Of(&u.Settings), row.Flag, v.Default, row.Help)
+		case provision.Text:
+			f.StringVar(v.Of(&u.Settings), row.Flag, v.Default, row.Help)
+		case provision.Switch:
+			f.BoolVar(v.Of(&u.Settings), row.Flag, false, row.Help)
+		}
+	}
 	f.StringVar(&u.source, "source", "", "build bookapi from this directory (default: the one you are in)")
-	f.Int32Var(&u.CPU, "cpu", d.CPU, "CPU of a task, in 1/1024 of a CPU")
-	f.Int32Var(&u.Memory, "memory", d.Memory, "memory of a task, in MiB")
-	f.StringVar(&u.Arch, "arch", d.Arch, "architecture of the tasks: amd64 or arm64")
-	f.Int32Var(&u.Count, "count", d.Count, "number of tasks")
-	f.Int32Var(&u.Min, "min", 0, "fewest tasks when the load is low (with --max)")
-	f.Int32Var(&u.Max, "max", 0, "most tasks when the load is high; 0 keeps the count fixed")
-	f.Int32Var(&u.Port, "port", d.Port, "port that the load balancer serves (--local: any free one)")
-	f.StringVar(&u.Domain, "domain", "", "serve HTTPS under this name, whose zone is in Route 53: certificate and record are made")
-	f.StringVar(&u.Certificate, "certificate", "", "serve HTTPS with this certificate of ACM (its ARN)")
-	f.Int32Var(&u.HTTPSPort, "https-port", d.HTTPSPort, "port of HTTPS (--local: any free one)")
-	f.StringVar(&u.DBClass, "db-class", d.DBClass, "class of the database instance")
-	f.Int32Var(&u.DBStorage, "db-storage", d.DBStorage, "storage of the database, in GiB; it can't shrink")
-	f.BoolVar(&u.DBMultiAZ, "db-multi-az", false, "keep a standby of the database in another zone")
-	f.Int32Var(&u.DBMaxStorage, "db-max-storage", 0, "let the storage grow up to this many GiB; 0 keeps it fixed")
-	f.StringVar(&u.DBVersion, "db-version", "", "version of PostgreSQL, such as 17 or 17.4 (default: "+provision.DefaultDBVersion+", or the newest that the region has)")
-	f.BoolVar(&u.DBInsights, "db-insights", false, "record the database's load by query (Performance Insights)")
-	f.Int32Var(&u.BackupDays, "backup-days", d.BackupDays, "keep automated backups for this many days")
-	f.Int32Var(&u.LogDays, "log-days", d.LogDays, "keep the logs of tasks and database for this many days")
-	f.BoolVar(&u.Protect, "protect", false, "turn deletion protection on; destroy then refuses")
-	f.BoolVar(&u.Exec, "exec", false, "allow 'bookctl exec' into the tasks")
-	f.StringVar(&u.Boundary, "permissions-boundary", "", "permissions boundary of the roles (the ARN of a policy); 'none' takes it off")
 	f.StringVar(&u.dbCA, "db-ca", "", "let the image trust the authorities in this file (PEM) for databases too; say it at each up that builds")
 	f.StringVar(&u.restore, "restore", "", "make a new database from a snapshot of the stack: its id, or latest")
 }
@@ -69,53 +54,12 @@ func (u *upFlags) add(f *pflag.FlagSet) {
 // over lays what was said over what is deployed.
 func (u *upFlags) over(f *pflag.FlagSet, s *provision.Settings) {
 	was := s.Image
-	set := map[string]func(){
-		"image":           func() { s.Image = strings.TrimSpace(u.Image) },
-		"registry-secret": func() { s.RegistrySecret = u.RegistrySecret },
-
-		"cpu":    func() { s.CPU = u.CPU },
-		"memory": func() { s.Memory = u.Memory },
-		"arch":   func() { s.Arch = u.Arch },
-		"count":  func() { s.Count = u.Count },
-		"min":    func() { s.Min = u.Min },
-		"max": func() {
-			s.Max = u.Max
-			if u.Max == 0 { // no scaling, so no bounds
-				s.Min = 0
-			}
-		},
-		"port":                 func() { s.Port = u.Port },
-		"domain":               func() { s.Domain = strings.ToLower(strings.TrimSuffix(u.Domain, ".")) },
-		"certificate":          func() { s.Certificate = u.Certificate },
-		"https-port":           func() { s.HTTPSPort = u.HTTPSPort },
-		"db-class":             func() { s.DBClass = u.DBClass },
-		"db-storage":           func() { s.DBStorage = u.DBStorage },
-		"db-max-storage":       func() { s.DBMaxStorage = u.DBMaxStorage },
-		"db-version":           func() { s.DBVersion = u.DBVersion },
-		"db-insights":          func() { s.DBInsights = u.DBInsights },
-		"db-multi-az":          func() { s.DBMultiAZ = u.DBMultiAZ },
-		"backup-days":          func() { s.BackupDays = u.BackupDays },
-		"log-days":             func() { s.LogDays = u.LogDays },
-		"protect":              func() { s.Protect = u.Protect },
-		"exec":                 func() { s.Exec = u.Exec },
-		"permissions-boundary": func() { s.Boundary = strings.TrimSpace(u.Boundary) },
-	}
-	f.Visit(func(flag *pflag.Flag) {
-		if apply, ok := set[flag.Name]; ok {
-			apply()
-		}
-	})
+	s.Overlay(u.Settings, f.Changed)
 	if s.Max != 0 && !f.Changed("count") { // a bound that moves takes along where scaling starts
 		s.Count = min(max(s.Count, s.Min), max(s.Min, s.Max))
 	}
-	if s.Image == "build" {
-		s.Image = ""
-	}
-	if s.Boundary == "none" {
-		s.Boundary = ""
-	}
 	// A login is sent to the registry that it was given for, and to no other.
-	if s.RegistrySecret == "none" || !f.Changed("registry-secret") && image.RegistryOf(s.Image) != image.RegistryOf(was) {
+	if !f.Changed("registry-secret") && image.RegistryOf(s.Image) != image.RegistryOf(was) {
 		s.RegistrySecret = ""
 	}
 }
@@ -265,27 +209,28 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	return p.summary(s, g, stack, report, time.Since(begun))
 }
 
+// yes is how a note has what is on and off.
+var yes = map[string]string{"true": "yes", "false": "no"}
+
 // restored lays over the settings what the database of a snapshot was, and what was
 // said over that. The note is what it was, and what of it is given up.
 func restored(u *upFlags, flags *pflag.FlagSet, from provision.Snapshot, want *provision.Settings) (note string) {
 	had, unknown := from.Restored(*want)
 	*want = had
 	u.over(flags, want)
-	yes := func(on bool) string { return map[bool]string{true: "yes", false: "no"}[on] }
 	var kept, changed []string
-	add := func(what, have, want string) {
-		if kept = append(kept, what+" "+have); have != want {
-			changed = append(changed, fmt.Sprintf("%s %s, not %s", what, want, have))
+	for _, row := range provision.Table() {
+		if row.Restored == "" {
+			continue
+		}
+		have, wanted := row.Value.Format(had), row.Value.Format(*want)
+		if _, onOff := row.Value.(provision.Switch); onOff {
+			have, wanted = yes[have], yes[wanted]
+		}
+		if kept = append(kept, row.Restored+" "+have); have != wanted {
+			changed = append(changed, fmt.Sprintf("%s %s, not %s", row.Restored, wanted, have))
 		}
 	}
-	number := func(n int32) string { return strconv.Itoa(int(n)) }
-	add("class", had.DBClass, want.DBClass)
-	add("GiB", number(had.DBStorage), number(want.DBStorage))
-	add("growth to GiB", number(had.DBMaxStorage), number(want.DBMaxStorage))
-	add("standby", yes(had.DBMultiAZ), yes(want.DBMultiAZ))
-	add("Performance Insights", yes(had.DBInsights), yes(want.DBInsights))
-	add("days of backups", number(had.BackupDays), number(want.BackupDays))
-	add("deletion protection", yes(had.Protect), yes(want.Protect))
 	note = "it is made as it was then: " + strings.Join(kept, ", ")
 	if changed != nil {
 		note += "; but, as this command says: " + strings.Join(changed, ", ")

@@ -580,7 +580,7 @@ func (d *Database) Update(ctx context.Context, changes []graph.Change) error {
 	}
 	tags := d.tags(d.Name())
 	if d.busy.Load() != nil {
-		delete(tags, tagStorage)
+		delete(tags, settingTag("db-storage"))
 	}
 	_, err := d.rds.AddTagsToResource(ctx, &rds.AddTagsToResourceInput{ResourceName: aws.String(d.ID()), Tags: rdsTags(tags)})
 	if err != nil {

@@ -86,37 +86,37 @@ func (d *Database) settle(live, want *liveDatabase) (kept []graph.Change) {
 	keep := func(field, have, wanted, why string) {
 		kept = append(kept, graph.Change{Field: field, Have: have, Want: wanted, Refused: why})
 	}
-	byHand := func(setting, tag string) bool {
-		recorded, ok := live.tags[tag]
-		return !d.said[setting] && (!ok || recorded == want.tags[tag])
+	byHand := func(setting string) bool {
+		recorded, ok := live.tags[settingTag(setting)]
+		return !d.said[setting] && (!ok || recorded == want.tags[settingTag(setting)])
 	}
 	next := live.databaseSpec
 	if live.scheduled != nil {
 		next = *live.scheduled
 	}
-	if b := max(live.backups, next.backups); b > want.backups && byHand("backup-days", tagBackupDays) {
+	if b := max(live.backups, next.backups); b > want.backups && byHand("backup-days") {
 		keep("backup-retention", days(b), days(want.backups), fmt.Sprintf("turning it back would delete backups; --backup-days %d allows that", want.backups))
 		want.backups, next.backups = live.backups, live.backups
 	}
-	if !want.multiAZ && (live.multiAZ || next.multiAZ) && byHand("db-multi-az", tagMultiAZ) {
+	if !want.multiAZ && (live.multiAZ || next.multiAZ) && byHand("db-multi-az") {
 		keep("multi-az", "true", "false", unstanding)
 		want.multiAZ, next.multiAZ = live.multiAZ, live.multiAZ
 	}
-	if !want.protected && live.protected && byHand("protect", tagProtect) {
+	if !want.protected && live.protected && byHand("protect") {
 		keep("deletion-protection", "true", "false", unprotecting)
 		want.protected = true
 	}
-	if !want.insights && live.insights && byHand("db-insights", tagInsights) {
+	if !want.insights && live.insights && byHand("db-insights") {
 		keep("insights", "true", "false", unrecording)
 		want.insights = true
 	}
 	if words := d.busy.Load(); words != nil && want.storage > live.storage {
 		keep("storage", gib(live.storage), gib(want.storage), stillOptimizing)
 		want.storage = live.storage
-		if recorded, ok := live.tags[tagStorage]; ok {
-			want.tags[tagStorage] = recorded
+		if recorded, ok := live.tags[settingTag("db-storage")]; ok {
+			want.tags[settingTag("db-storage")] = recorded
 		} else {
-			delete(want.tags, tagStorage)
+			delete(want.tags, settingTag("db-storage"))
 		}
 	}
 	if grown := max(live.storage, next.storage); !d.said["db-storage"] && want.storage < nextStorage(grown) {

@@ -60,7 +60,7 @@ func TestWhatIsKeptIsNotTurnedBack(t *testing.T) {
 		"insights":              {live: func(d *liveDatabase) { d.insights = true }, kept: "insights", told: "insights"},
 		"longer backups coming": {live: func(d *liveDatabase) { d.scheduled = spec30Days(d.databaseSpec) }, kept: "backup-retention", told: "backup-retention"},
 		"recorded and wanted otherwise": {
-			live: func(d *liveDatabase) { d.backups, d.tags[tagBackupDays] = 30, "30" }, drift: "backup-retention tag bookctl:backup-days", told: "backup-retention tag bookctl:backup-days",
+			live: func(d *liveDatabase) { d.backups, d.tags[settingTag("backup-days")] = 30, "30" }, drift: "backup-retention tag bookctl:backup-days", told: "backup-retention tag bookctl:backup-days",
 		},
 		"grown by hand":           {live: func(d *liveDatabase) { d.storage = 30 }, told: "storage", refused: "can't shrink"},
 		"grown by RDS":            {live: func(d *liveDatabase) { d.storage, d.maxStorage = 90, 100 }, want: func(d *databaseSpec) { d.maxStorage = 100 }},
@@ -73,7 +73,7 @@ func TestWhatIsKeptIsNotTurnedBack(t *testing.T) {
 		for _, said := range []map[string]bool{nil, all} {
 			base := databaseSpec{version: "17.4", class: "db.t4g.micro", storage: 20, backups: 7}
 			tags := func() map[string]string {
-				return map[string]string{tagBackupDays: "7", tagMultiAZ: "false", tagProtect: "false", tagInsights: "false", tagStorage: "20", tagMaxStorage: "0"}
+				return map[string]string{settingTag("backup-days"): "7", settingTag("db-multi-az"): "false", settingTag("protect"): "false", settingTag("db-insights"): "false", settingTag("db-storage"): "20", settingTag("db-max-storage"): "0"}
 			}
 			live, want := liveDatabase{databaseSpec: base, tags: tags(), encrypted: true}, liveDatabase{databaseSpec: base, tags: tags()}
 			if c.live != nil {
@@ -141,7 +141,7 @@ func TestPendingValuesAreWhatAnInstanceWillBe(t *testing.T) {
 func TestARestoreTakesOverWhatTheSnapshotTells(t *testing.T) {
 	t.Parallel()
 	tags := map[string]string{
-		tagClass: "db.t4g.small", tagStorage: "20", tagMaxStorage: "100", tagMultiAZ: "true", tagInsights: "true", tagBackupDays: "7", tagProtect: "false", tagDBVersion: "17",
+		settingTag("db-class"): "db.t4g.small", settingTag("db-storage"): "20", settingTag("db-max-storage"): "100", settingTag("db-multi-az"): "true", settingTag("db-insights"): "true", settingTag("backup-days"): "7", settingTag("protect"): "false", settingTag("db-version"): "17",
 	}
 	got, unknown := Snapshot{GiB: 30, Version: "17.4", tags: tags, backups: 30}.Restored(DefaultSettings())
 	want := DefaultSettings()
@@ -152,7 +152,7 @@ func TestARestoreTakesOverWhatTheSnapshotTells(t *testing.T) {
 	if err := got.Check(); err != nil {
 		t.Error(err)
 	}
-	tags[tagMaxStorage] = "30"
+	tags[settingTag("db-max-storage")] = "30"
 	if got, _ := (Snapshot{GiB: 30, Version: "17.4", tags: tags}).Restored(DefaultSettings()); got.Check() != nil {
 		t.Errorf("a database that had grown to its limit can't be restored: %v", got.Check())
 	}

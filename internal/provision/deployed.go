@@ -1,11 +1,74 @@
 package provision
 
 import (
+	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
 )
+
+// Deployed is what there is of a stack.
+type Deployed struct {
+	// Found says that something of the stack exists that settings are read
+	// from. Without it Settings are the defaults.
+	Found bool
+	// Balanced says that there is a load balancer, whose port Settings have.
+	Balanced bool
+	// Database says that there is a database of the stack.
+	Database bool
+	// Settings are those that the stack was last given.
+	Settings
+	// Running is the reference of the image that tasks run, built or ready.
+	Running string
+	// Zones are the two availability zones of the subnets; empty where there
+	// are none yet.
+	Zones [2]string
+
+	seen   *glances
+	exists existing
+}
+
+// ReadDeployed reads what a stack was last given, from the tags and else the
+// values of what exists and is the stack's. It makes reads only.
+func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error) {
+	if err := CheckStackName(stack); err != nil {
+		return Deployed{}, err
+	}
+	var (
+		d    = Deployed{Settings: DefaultSettings(), seen: &glances{}}
+		who  = identity{stack: stack, region: c.IAM.Options().Region}
+		mu   sync.Mutex
+		each graph.Group
+	)
+	// Each reader looks on its own, and writes when it has all that it needs.
+	for _, read := range []func() (func(), error){
+		func() (func(), error) { return readService(ctx, c, who, &d) },
+		func() (func(), error) { return readTask(ctx, c, who, &d) },
+		func() (func(), error) { return readDatabase(ctx, c, who, &d) },
+		func() (func(), error) { return readLoadBalancer(ctx, c, who, &d) },
+		func() (func(), error) { return readZones(ctx, c, who, &d) },
+		func() (func(), error) { return readRole(ctx, c, who, &d) },
+	} {
+		each.Go(func() error {
+			write, err := read()
+			mu.Lock()
+			defer mu.Unlock()
+			if write != nil {
+				d.Found = true
+				write()
+			}
+			return err
+		})
+	}
+	err := each.Wait()
+	return d, err
+}
 
 // existing is what ReadDeployed saw, whatever the tags record.
 type existing struct {
@@ -52,25 +115,189 @@ func (d Deployed) Lost(made Settings) []string {
 		return nil
 	}
 	var out []string
-	lose := func(part string, settings ...string) {
-		out = append(out, fmt.Sprintf("the %s is gone, and with it the settings that it recorded; it is made with %s", part, strings.Join(settings, ", ")))
-	}
-	or := func(flag, value string) string {
-		if value == "" || value == "0" {
-			return "no --" + flag
+	for _, part := range []struct {
+		resource, name string
+		there          bool
+	}{
+		{balancerPart, "load balancer", d.Balanced}, {servicePart, "service", d.exists.service}, {databasePart, "database", d.Database},
+	} {
+		if part.there {
+			continue
 		}
-		return "--" + flag + " " + value
-	}
-	number := func(n int32) string { return strconv.Itoa(int(n)) }
-	if !d.Balanced {
-		lose("load balancer", or("port", number(made.Port)), or("domain", made.Domain), or("certificate", made.Certificate))
-	}
-	if !d.exists.service {
-		lose("service", or("count", number(made.Count)), or("max", number(made.Max)), fmt.Sprintf("--exec=%t", made.Exec), or("log-days", number(made.LogDays)))
-	}
-	if !d.Database {
-		lose("database", or("db-class", made.DBClass), or("db-storage", number(made.DBStorage)), fmt.Sprintf("--db-multi-az=%t", made.DBMultiAZ),
-			or("backup-days", number(made.BackupDays)), fmt.Sprintf("--protect=%t", made.Protect))
+		var settings []string
+		for _, row := range Table() {
+			value := row.Value.Format(made)
+			none := value == "" || value == "0"
+			_, onOff := row.Value.(Switch)
+			switch {
+			case row.recorded.on[0] != part.resource, row.when != nil && !row.when(made) && !none:
+			case none:
+				settings = append(settings, "no --"+row.Flag)
+			case onOff:
+				settings = append(settings, "--"+row.Flag+"="+value)
+			default:
+				settings = append(settings, "--"+row.Flag+" "+value)
+			}
+		}
+		out = append(out, fmt.Sprintf("the %s is gone, and with it the settings that it recorded; it is made with %s", part.name, strings.Join(settings, ", ")))
 	}
 	return out
+}
+
+func tagNumber(tags map[string]string, key string, otherwise int32) int32 {
+	if n := number(tags[key]); n != nil {
+		return *n
+	}
+	return otherwise
+}
+
+func readService(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
+	in := containers{identity: who, ecs: c.ECS}
+	live, err := in.service().describe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d.seen.service.put(live)
+	if live == nil {
+		return nil, nil
+	}
+	tags := ecsTagMap(live.Tags)
+	if tags[TagStack] != who.stack {
+		return nil, nil
+	}
+	return func() {
+		d.seen.uses.ecs = true
+		d.exists.service, d.exists.tasks = true, live.DesiredCount
+		d.read(servicePart, tags, parts{service: live})
+	}, nil
+}
+
+func readTask(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
+	t := TaskDefinition{containers: containers{identity: who, ecs: c.ECS}}
+	live, tags, err := t.newest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d.seen.definition.put(revision{live, tags})
+	if live == nil || tags[TagStack] != who.stack {
+		return nil, nil
+	}
+	return func() {
+		d.exists.served = tags[tagServed] != ""
+		d.Running = imageOf(live)
+		ready := d.Running
+		// A built one is in the stack's own repository.
+		if r := (&Repository{identity: who}).repositoryName(); strings.Contains(ready, "/"+r+"@") {
+			ready = ""
+		}
+		d.read(definitionPart, tags, parts{definition: live, ready: ready})
+	}, nil
+}
+
+func readDatabase(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
+	live, err := databases{identity: who, rds: c.RDS}.instance(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d.seen.instance.put(live)
+	if live == nil {
+		return nil, nil
+	}
+	tags := rdsTagMap(live.TagList)
+	if tags[TagStack] != who.stack {
+		return nil, nil
+	}
+	return func() {
+		d.seen.uses.rds = true
+		d.Database = true
+		d.exists.class, d.exists.gib = aws.ToString(live.DBInstanceClass), aws.ToInt32(live.AllocatedStorage)
+		d.exists.multiAZ, d.exists.backedUp = aws.ToBool(live.MultiAZ), aws.ToInt32(live.BackupRetentionPeriod)
+		d.read(databasePart, tags, parts{database: live})
+	}, nil
+}
+
+func readLoadBalancer(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
+	b := balancing{identity: who, elb: c.ELB}
+	lb, group := LoadBalancer{balancing: b}, TargetGroup{balancing: b}
+	live, err := lb.lookup(ctx)
+	if err != nil {
+		return nil, err
+	}
+	behind, err := group.lookup(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if live == nil {
+		d.seen.balancer.put(balancer{})
+		return nil, nil
+	}
+	arns := []string{aws.ToString(live.LoadBalancerArn)}
+	if behind != nil {
+		arns = append(arns, aws.ToString(behind.TargetGroupArn))
+	}
+	all, err := b.tagsOf(ctx, arns...)
+	if isCode(err, "LoadBalancerNotFound", "TargetGroupNotFound") {
+		return nil, nil // on their way out
+	}
+	if err != nil {
+		return nil, err
+	}
+	tags := all[arns[0]]
+	d.seen.balancer.put(balancer{live, tags})
+	if behind != nil {
+		d.seen.targets.put(targets{behind, all[arns[1]]})
+	}
+	if tags[TagStack] != who.stack {
+		return nil, nil
+	}
+	var port int32
+	if !positive(tags[settingTag("port")]) {
+		listeners, err := c.ELB.DescribeListeners(ctx, &elb.DescribeListenersInput{LoadBalancerArn: live.LoadBalancerArn})
+		if err != nil {
+			return nil, fmt.Errorf("describe the listeners of %s: %w", lb.loadBalancerName(), err)
+		}
+		for _, l := range listeners.Listeners {
+			port = aws.ToInt32(l.Port)
+		}
+	}
+	return func() {
+		d.Balanced = true
+		d.seen.uses.elb = true
+		d.read(balancerPart, tags, parts{port: port})
+	}, nil
+}
+
+// readRole reads the boundary of the roles from the tag, so that one that was
+// taken off by hand is put back.
+func readRole(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
+	live, err := (&Role{Node: graph.Named(executionRoleName, 0), identity: who, iam: c.IAM}).lookup(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d.seen.role.put(live)
+	if live == nil || who.ownerOfRole(roleTags(live)) != who.stack {
+		return nil, nil
+	}
+	return func() { d.read(executionRoleName, roleTags(live), parts{role: live}) }, nil
+}
+
+func readZones(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
+	all, err := network{identity: who, ec2: c.EC2}.allSubnets(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d.seen.subnets.put(all)
+	var zones [2]string
+	for _, s := range all {
+		switch name := tagMap(s.Tags)[TagResource]; {
+		case strings.HasSuffix(name, "-a"):
+			zones[0] = aws.ToString(s.AvailabilityZone)
+		case strings.HasSuffix(name, "-b"):
+			zones[1] = aws.ToString(s.AvailabilityZone)
+		}
+	}
+	if zones == [2]string{} {
+		return nil, nil
+	}
+	return func() { d.Zones = zones }, nil
 }

@@ -80,7 +80,7 @@ func (l *LogGroup) Find(ctx context.Context) (graph.State, error) {
 			live, want := aws.ToInt32(g.RetentionInDays), l.want.days
 			st := graph.State{Phase: graph.Ready, ID: arn, Owner: tags[TagStack]}
 			// A group that was never told a time keeps for ever, too.
-			byHand := live > want || live == 0 && tags[tagLogDays] != ""
+			byHand := live > want || live == 0 && tags[settingTag("log-days")] != ""
 			if byHand && !l.want.said {
 				st.Kept = []graph.Change{{
 					Field: "retention", Have: retentionText(live), Want: retentionText(want),
@@ -122,7 +122,7 @@ func retentionText(n int32) string {
 // of that name.
 func (l *LogGroup) Create(ctx context.Context) (string, error) {
 	tags := l.tags(l.Name())
-	tags[tagLogDays] = ""
+	tags[settingTag("log-days")] = ""
 	_, err := l.logs.CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: aws.String(l.groupName()), Tags: tags})
 	if err != nil {
 		return "", fmt.Errorf("create log group %s: %w", l.groupName(), err)
@@ -143,7 +143,7 @@ func (l *LogGroup) Update(ctx context.Context, changes []graph.Change) error {
 			return fmt.Errorf("set the retention of log group %s: %w", l.groupName(), err)
 		}
 		// By this tag "for ever" that was set by hand is told from what was never set.
-		set := map[string]string{tagLogDays: strconv.Itoa(int(l.want.days))}
+		set := map[string]string{settingTag("log-days"): strconv.Itoa(int(l.want.days))}
 		if _, err := l.logs.TagResource(ctx, &cloudwatchlogs.TagResourceInput{ResourceArn: aws.String(l.ID()), Tags: set}); err != nil {
 			return fmt.Errorf("tag log group %s: %w", l.groupName(), err)
 		}

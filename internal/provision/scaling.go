@@ -136,7 +136,7 @@ func (s *Scaling) unrecorded() []graph.Change {
 		return nil
 	}
 	tags := ecsTagMap(live.Tags)
-	if tags[tagMax] == "" && s.want.max == 0 {
+	if tags[settingTag("max")] == "" && s.want.max == 0 {
 		return nil
 	}
 	return s.recordDrift(tags, byScaling)

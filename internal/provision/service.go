@@ -211,8 +211,8 @@ func (s *Service) Find(ctx context.Context) (graph.State, error) {
 		}
 	}
 	want := s.wanted()
-	if _, recorded := tags[tagLogDays]; !recorded && want.tags[tagLogDays] == strconv.Itoa(int(DefaultSettings().LogDays)) {
-		delete(want.tags, tagLogDays) // a stack of before that setting has the default
+	if _, recorded := tags[settingTag("log-days")]; !recorded && want.tags[settingTag("log-days")] == strconv.Itoa(int(DefaultSettings().LogDays)) {
+		delete(want.tags, settingTag("log-days")) // a stack of before that setting has the default
 	}
 	if st.Phase == graph.Ready && s.wait && s.ours.Load() && completed(live) != "" && live.DesiredCount > 0 {
 		if err := s.awaitHealthy(ctx, &st); err != nil {
@@ -382,7 +382,7 @@ func (s *Service) joined(id string) {
 func asLiveService(live *types.Service, tags map[string]string) liveService {
 	l := liveService{
 		tags: tags, definition: aws.ToString(live.TaskDefinition), launch: string(live.LaunchType), desired: live.DesiredCount,
-		propagate: string(live.PropagateTags), exec: live.EnableExecuteCommand, recordedCount: tags[tagCount],
+		propagate: string(live.PropagateTags), exec: live.EnableExecuteCommand, recordedCount: tags[settingTag("count")],
 		secretVersion: tags[TagSecretVersion], beside: begunBeside(live), foreign: describeForeign(live),
 	}
 	if n := live.NetworkConfiguration; n != nil && n.AwsvpcConfiguration != nil {

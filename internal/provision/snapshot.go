@@ -58,37 +58,26 @@ type Snapshot struct {
 // instance at that time; the size, which can't shrink, and the days of backups are
 // its own, since they may have been raised by hand or by RDS.
 func (s Snapshot) Restored(settings Settings) (_ Settings, unknown []string) {
-	known := func(setting, tag string) bool {
-		_, ok := s.tags[tag]
-		if !ok {
-			unknown = append(unknown, setting)
+	for _, row := range Table() {
+		if row.Restored == "" {
+			continue
 		}
-		return ok
+		recorded, known := s.tags[row.Tag()]
+		switch {
+		case row.restore != nil:
+			known = row.restore(s, &settings)
+		case known:
+			row.Value.Parse(&settings, recorded)
+		}
+		if !known {
+			unknown = append(unknown, row.Restored)
+		}
 	}
-	if known("class", tagClass) {
-		settings.DBClass = s.tags[tagClass]
-	}
-	if known("standby", tagMultiAZ) {
-		settings.DBMultiAZ = tagBool(s.tags, tagMultiAZ, settings.DBMultiAZ)
-	}
-	if known("Performance Insights", tagInsights) {
-		settings.DBInsights = tagBool(s.tags, tagInsights, settings.DBInsights)
-	}
-	if known("deletion protection", tagProtect) {
-		settings.Protect = tagBool(s.tags, tagProtect, settings.Protect)
-	}
-	if known("growth limit", tagMaxStorage) {
-		settings.DBMaxStorage = tagNumber(s.tags, tagMaxStorage, settings.DBMaxStorage)
-	}
-	if s.backups > 0 || known("days of backups", tagBackupDays) {
-		settings.BackupDays = max(tagNumber(s.tags, tagBackupDays, 0), s.backups)
-	}
-	settings.DBStorage = max(tagNumber(s.tags, tagStorage, 0), s.GiB, DefaultSettings().DBStorage)
 	if settings.DBMaxStorage != 0 && settings.DBMaxStorage < nextStorage(settings.DBStorage) {
 		settings.DBMaxStorage = nextStorage(settings.DBStorage) // it had grown to its limit
 	}
-	if settings.DBVersion = major(s.Version); major(s.tags[tagDBVersion]) == settings.DBVersion {
-		settings.DBVersion = s.tags[tagDBVersion]
+	if settings.DBVersion = major(s.Version); major(s.tags[settingTag("db-version")]) == settings.DBVersion {
+		settings.DBVersion = s.tags[settingTag("db-version")]
 	}
 	return settings, unknown
 }

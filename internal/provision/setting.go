@@ -1,0 +1,240 @@
+package provision
+
+import (
+	"strconv"
+)
+
+// Setting is a row of the table of settings (see Table): everything that there is
+// to know of one thing that a user chooses of a stack. The flags of up and plan,
+// their help, defaults, checks, tags, what is read back, JSON and
+// docs/settings.md come from it.
+type Setting struct {
+	// Flag is the flag of up and plan, without its dashes. The tag and the
+	// environment variable are called after it.
+	Flag string
+	// JSON is the name in JSON documents.
+	JSON string
+	// Value is where Settings have it, and its default: a Number, Text or Switch.
+	Value Value
+	// Help is the help text of the flag.
+	Help string
+	// Example is a value other than the default that a stack can have.
+	Example string
+	// Drives are the fields that it sets, of which resources, as drift calls them.
+	// Without a field, the resource is there or not.
+	Drives []ResourceField
+	// Costs are the items of Cost that it changes; see Line.
+	Costs []string
+	// Restored is how a message calls it that says what a restored database was;
+	// "" where a snapshot does not restore it.
+	Restored string
+
+	// check makes demands on it, in the order in which they are told.
+	check func(Settings, refusal)
+	// given takes over what was said: it brings the value into its one form, and
+	// changes what depends on it.
+	given func(*Settings)
+	// recorded is where the stack records it.
+	recorded place
+	// when says whether it is recorded; nil means always.
+	when func(Settings) bool
+	// text is what is recorded, where that is not the value as it is.
+	text func(Settings) string
+	// live reads it from what exists, for where no tag has it. Nil means that only
+	// the tag tells.
+	live func(parts, *Settings)
+	// taken says whether a recorded value counts, in settings as live read them; nil
+	// means that any does that can be read.
+	taken func(recorded string, s Settings) bool
+	// restore reads it from a snapshot and says whether that tells; nil reads the tag.
+	restore func(Snapshot, *Settings) bool
+}
+
+// ResourceField is a field of a resource, as graph.Change calls it. Its zero Field
+// stands for the whole resource.
+type ResourceField struct{ Resource, Field string }
+
+// refusal refuses settings when broken is true. About are the flags that the demand
+// is about, separated by spaces.
+type refusal func(about string, broken bool, format string, args ...any)
+
+// Tag is the key of the tag that records the setting.
+func (s Setting) Tag() string { return settingTag(s.Flag) }
+
+// settingTag is the key of the tag of the setting with that flag.
+func settingTag(flag string) string { return "bookctl:" + flag }
+
+// Recorded says in words where the stack records the setting.
+func (s Setting) Recorded() string {
+	if s.recorded.untagged {
+		return s.recorded.on[0]
+	}
+	out := "tag " + s.Tag() + " of "
+	for i, resource := range s.recorded.on {
+		if i > 0 {
+			out += ", "
+		}
+		out += resource
+	}
+	return out
+}
+
+// record is the value of the setting's tag.
+func (s Setting) record(in Settings) string {
+	if s.text != nil {
+		return s.text(in)
+	}
+	return s.Value.Format(in)
+}
+
+// Value is the kind of a setting: where Settings have it, and its default.
+type Value interface {
+	// Format is the value as text, for flags, tags and messages.
+	Format(Settings) string
+	// Get is the value as JSON has it: an int32, a string or a bool.
+	Get(Settings) any
+	// Copy sets the value in one to that in the other.
+	Copy(to *Settings, from Settings)
+	// Parse sets the value from text. It returns false, and leaves what was there,
+	// when the text is no such value.
+	Parse(s *Settings, text string) bool
+	// Reset sets the value to the default.
+	Reset(*Settings)
+}
+
+// Number is a setting that is a whole number.
+type Number struct {
+	Of      func(*Settings) *int32
+	Default int32
+}
+
+func (n Number) Format(s Settings) string         { return strconv.Itoa(int(*n.Of(&s))) }
+func (n Number) Get(s Settings) any               { return *n.Of(&s) }
+func (n Number) Copy(to *Settings, from Settings) { *n.Of(to) = *n.Of(&from) }
+func (n Number) Reset(s *Settings)                { *n.Of(s) = n.Default }
+
+func (n Number) Parse(s *Settings, text string) bool {
+	v := number(text)
+	if v != nil {
+		*n.Of(s) = *v
+	}
+	return v != nil
+}
+
+// Text is a setting that is a text. Empty means none.
+type Text struct {
+	Of      func(*Settings) *string
+	Default string
+}
+
+func (t Text) Format(s Settings) string         { return *t.Of(&s) }
+func (t Text) Get(s Settings) any               { return *t.Of(&s) }
+func (t Text) Copy(to *Settings, from Settings) { *t.Of(to) = *t.Of(&from) }
+func (t Text) Reset(s *Settings)                { *t.Of(s) = t.Default }
+
+func (t Text) Parse(s *Settings, text string) bool {
+	*t.Of(s) = text
+	return true
+}
+
+// Switch is a setting that is on or off; off is the default.
+type Switch struct {
+	Of func(*Settings) *bool
+}
+
+func (w Switch) Format(s Settings) string         { return strconv.FormatBool(*w.Of(&s)) }
+func (w Switch) Get(s Settings) any               { return *w.Of(&s) }
+func (w Switch) Copy(to *Settings, from Settings) { *w.Of(to) = *w.Of(&from) }
+func (w Switch) Reset(s *Settings)                { *w.Of(s) = false }
+
+func (w Switch) Parse(s *Settings, text string) bool {
+	v, err := strconv.ParseBool(text)
+	if err == nil {
+		*w.Of(s) = v
+	}
+	return err == nil
+}
+
+// place is where settings are recorded. Tags tell a change by hand, which is drift,
+// from the user's new wish.
+type place struct {
+	// on are the resources that record it; it is read from the first.
+	on []string
+	// by is the resource that carries the setting out for the others, and so writes
+	// their tags once that is done; "" where each writes its own.
+	by string
+	// untagged says that the resource itself is the record: a task definition that is
+	// tagged as the stack's can't be changed by hand.
+	untagged bool
+}
+
+// key names the tags of a resource that it, or another one for it, writes.
+func (p place) key(resource string) string {
+	if p.by == "" {
+		return resource
+	}
+	return resource + " by " + p.by
+}
+
+// The names of the resources that record settings for others.
+const (
+	servicePart    = "service"
+	balancerPart   = "load-balancer"
+	databasePart   = "database"
+	definitionPart = "task-definition"
+)
+
+// A setting counts as deployed when AWS has taken it: its tag is written with the
+// thing when that is made, and after the change from then on. What one resource
+// carries out for another is written by the one that does it.
+const (
+	byListener = balancerPart + " by listener"
+	byScaling  = servicePart + " by scaling"
+)
+
+// record returns the tags that hold the settings, by place.key.
+func (s Settings) record() map[string]map[string]string {
+	out := map[string]map[string]string{}
+	for _, row := range Table() {
+		if row.recorded.untagged || row.when != nil && !row.when(s) {
+			continue
+		}
+		for _, resource := range row.recorded.on {
+			key := row.recorded.key(resource)
+			if out[key] == nil {
+				out[key] = map[string]string{}
+			}
+			out[key][row.Tag()] = row.record(s)
+		}
+	}
+	return out
+}
+
+// read sets the settings that a resource records: as its tags say, or else as the
+// thing is.
+func (s *Settings) read(resource string, tags map[string]string, live parts) {
+	for _, row := range Table() {
+		if row.recorded.on[0] != resource {
+			continue
+		}
+		if row.live != nil {
+			row.live(live, s)
+		}
+		if recorded, ok := tags[row.Tag()]; ok && !row.recorded.untagged && (row.taken == nil || row.taken(recorded, *s)) {
+			row.Value.Parse(s, recorded)
+		}
+	}
+}
+
+// Overlay sets those settings to what was given that are said, by their flags.
+func (s *Settings) Overlay(given Settings, said func(flag string) bool) {
+	for _, row := range Table() {
+		if !said(row.Flag) {
+			continue
+		}
+		row.Value.Copy(s, given)
+		if row.given != nil {
+			row.given(s)
+		}
+	}
+}

@@ -1,0 +1,375 @@
+package provision
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
+)
+
+// parts are what exists of a stack and settings are read from. Whoever reads a part
+// gives that one alone.
+type parts struct {
+	service    *ecstypes.Service
+	definition *ecstypes.TaskDefinition
+	// ready is the reference of the image of definition, "" for one that bookctl built.
+	ready    string
+	database *rdstypes.DBInstance
+	// port is that of the listener, 0 where there is none.
+	port int32
+	role *iamtypes.Role
+}
+
+// Table returns the settings, a row each. To add one: a field of Settings, its row,
+// and its use where the resources are wired (see NewStack); where it costs, Cost.
+func Table() []Setting {
+	// Where settings are recorded.
+	var (
+		inDefinition = place{on: []string{definitionPart}, untagged: true}
+		onService    = place{on: []string{servicePart}}
+		onScaling    = place{on: []string{servicePart}, by: "scaling"}
+		onBalancer   = place{on: []string{balancerPart}, by: "listener"}
+		onDatabase   = place{on: []string{databasePart}}
+		onRoles      = place{on: []string{executionRoleName, taskRoleName}}
+	)
+	return []Setting{
+		{
+			Flag: "image", JSON: "image", Value: Text{Of: func(s *Settings) *string { return &s.Image }},
+			Help:    "run this ready image instead of building one; 'build' goes back to building",
+			Example: "registry.example.com/bookapi:1.2",
+			Drives:  []ResourceField{{definitionPart, "image"}},
+			check: func(s Settings, refuse refusal) {
+				refuse("image", s.Image != "" && !imageReference.MatchString(s.Image), "image %q: give a reference such as registry.example.com/bookapi:1.2 or …@sha256:…", s.Image)
+			},
+			given: func(s *Settings) {
+				if s.Image = strings.TrimSpace(s.Image); s.Image == "build" {
+					s.Image = ""
+				}
+			},
+			recorded: inDefinition,
+			live:     func(p parts, s *Settings) { s.Image = p.ready },
+		},
+		{
+			Flag: "registry-secret", JSON: "registrySecret", Value: Text{Of: func(s *Settings) *string { return &s.RegistrySecret }},
+			Help:    "pull --image with the login in this secret (its ARN); 'none' goes back to pulling without",
+			Example: "arn:aws:secretsmanager:us-east-1:123456789012:secret:registry-AbCdEf",
+			Drives:  []ResourceField{{definitionPart, "registry-secret"}},
+			check: func(s Settings, refuse refusal) {
+				refuse("registry-secret", s.RegistrySecret != "" && !secretARN.MatchString(s.RegistrySecret),
+					"registry secret %q: give the ARN of a secret in Secrets Manager (arn:aws:secretsmanager:…:secret:…)", s.RegistrySecret)
+				// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/private-auth.html
+				refuse("registry-secret image", s.RegistrySecret != "" && (s.Image == "" || repositoryARN(s.Image) != ""),
+					"a registry secret goes with an image of a registry outside of AWS: from ECR tasks pull by their execution role")
+			},
+			given: func(s *Settings) {
+				if s.RegistrySecret == "none" {
+					s.RegistrySecret = ""
+				}
+			},
+			recorded: inDefinition,
+			live: func(p parts, s *Settings) {
+				if p.ready != "" {
+					s.RegistrySecret = registrySecretOf(container(p.definition))
+				}
+			},
+		},
+		{
+			Flag: "cpu", JSON: "cpu", Value: Number{Of: func(s *Settings) *int32 { return &s.CPU }, Default: 256},
+			Help:    "CPU of a task, in 1/1024 of a CPU",
+			Example: "1024",
+			Drives:  []ResourceField{{definitionPart, "cpu"}},
+			Costs:   []string{"tasks"},
+			check: func(s Settings, refuse refusal) {
+				refuse("cpu", fargate[s.CPU].none(), "cpu %d: Fargate takes %s", s.CPU, joined(slices.Sorted(maps.Keys(fargate))))
+			},
+			recorded: inDefinition,
+			live: func(p parts, s *Settings) {
+				if n := number(aws.ToString(p.definition.Cpu)); n != nil {
+					s.CPU = *n
+				}
+			},
+		},
+		{
+			Flag: "memory", JSON: "memory", Value: Number{Of: func(s *Settings) *int32 { return &s.Memory }, Default: 512},
+			Help:    "memory of a task, in MiB",
+			Example: "1024",
+			Drives:  []ResourceField{{definitionPart, "memory"}},
+			Costs:   []string{"tasks"},
+			check: func(s Settings, refuse refusal) {
+				sizes := fargate[s.CPU]
+				refuse("cpu memory", !sizes.none() && !sizes.allow(s.Memory), "memory %d: with cpu %d Fargate takes %s", s.Memory, s.CPU, sizes)
+				refuse("memory", !slices.ContainsFunc(slices.Collect(maps.Values(fargate)), func(m memorySizes) bool { return m.allow(s.Memory) }),
+					"memory %d: Fargate takes 512, or 1024 to 122880 in steps that depend on the cpu", s.Memory)
+			},
+			recorded: inDefinition,
+			live: func(p parts, s *Settings) {
+				if n := number(aws.ToString(p.definition.Memory)); n != nil {
+					s.Memory = *n
+				}
+			},
+		},
+		{
+			Flag: "arch", JSON: "arch", Value: Text{Of: func(s *Settings) *string { return &s.Arch }, Default: "amd64"},
+			Help:    "architecture of the tasks: amd64 or arm64",
+			Example: "arm64",
+			Drives:  []ResourceField{{definitionPart, "architecture"}},
+			Costs:   []string{"tasks"},
+			check: func(s Settings, refuse refusal) {
+				refuse("arch", s.Arch != "amd64" && s.Arch != "arm64", "architecture %q: choose amd64 or arm64", s.Arch)
+			},
+			recorded: inDefinition,
+			live: func(p parts, s *Settings) {
+				if on := p.definition.RuntimePlatform; on != nil {
+					s.Arch = "amd64"
+					if on.CpuArchitecture == ecstypes.CPUArchitectureArm64 {
+						s.Arch = "arm64"
+					}
+				}
+			},
+		},
+		{
+			Flag: "port", JSON: "port", Value: Number{Of: func(s *Settings) *int32 { return &s.Port }, Default: 80},
+			Help:    "port that the load balancer serves (--local: any free one)",
+			Example: "8081",
+			Drives:  []ResourceField{{"listener", "port"}},
+			check: func(s Settings, refuse refusal) {
+				refuse("port", s.Port < 1 || s.Port > 65535, "port %d: choose one from 1 to 65535", s.Port)
+			},
+			recorded: onBalancer,
+			live: func(p parts, s *Settings) {
+				if p.port != 0 {
+					s.Port = p.port
+				}
+			},
+			taken: func(recorded string, _ Settings) bool { return positive(recorded) },
+		},
+		{
+			Flag: "domain", JSON: "domain", Value: Text{Of: func(s *Settings) *string { return &s.Domain }},
+			Help:    "serve HTTPS under this name, whose zone is in Route 53: certificate and record are made",
+			Example: "api.example.com",
+			Drives:  []ResourceField{{"certificate", ""}, {"dns-record", ""}, {"listener-https", ""}},
+			check: func(s Settings, refuse refusal) {
+				// https://docs.aws.amazon.com/acm/latest/APIReference/API_RequestCertificate.html
+				refuse("domain", s.Domain != "" && (!domainName.MatchString(s.Domain) || len(s.Domain) > 64),
+					"domain %q: give a name such as api.example.com, in lower case and of at most 64 characters", s.Domain)
+			},
+			given:    func(s *Settings) { s.Domain = strings.ToLower(strings.TrimSuffix(s.Domain, ".")) },
+			recorded: onBalancer,
+			when:     Settings.Secure,
+		},
+		{
+			Flag: "certificate", JSON: "certificate", Value: Text{Of: func(s *Settings) *string { return &s.Certificate }},
+			Help:    "serve HTTPS with this certificate of ACM (its ARN)",
+			Example: "arn:aws:acm:us-east-1:123456789012:certificate/12345678-1234-1234-1234-123456789012",
+			Drives:  []ResourceField{{"listener-https", ""}},
+			check: func(s Settings, refuse refusal) {
+				refuse("certificate", s.Certificate != "" && !certificateARN.MatchString(s.Certificate),
+					"certificate %q: give the ARN of a certificate in ACM (arn:aws:acm:…:certificate/…)", s.Certificate)
+			},
+			recorded: onBalancer,
+			when:     Settings.Secure,
+		},
+		{
+			Flag: "https-port", JSON: "httpsPort", Value: Number{Of: func(s *Settings) *int32 { return &s.HTTPSPort }, Default: 443},
+			Help:    "port of HTTPS (--local: any free one)",
+			Example: "8443",
+			Drives:  []ResourceField{{"listener-https", "port"}},
+			check: func(s Settings, refuse refusal) {
+				refuse("https-port port", s.Secure() && (s.HTTPSPort < 1 || s.HTTPSPort > 65535 || s.HTTPSPort == s.Port),
+					"HTTPS port %d: choose one from 1 to 65535 that is not the port %d of HTTP", s.HTTPSPort, s.Port)
+			},
+			recorded: onBalancer,
+			when:     Settings.Secure,
+		},
+		{
+			Flag: "count", JSON: "count", Value: Number{Of: func(s *Settings) *int32 { return &s.Count }, Default: 1},
+			Help:    "number of tasks",
+			Example: "3",
+			Drives:  []ResourceField{{servicePart, "count"}},
+			Costs:   []string{"tasks", "public addresses"},
+			check: func(s Settings, refuse refusal) {
+				refuse("count", s.Count < 1 || s.Count > mostTasks, "count %d: choose 1 to %d tasks", s.Count, mostTasks)
+			},
+			recorded: onService,
+			live:     func(p parts, s *Settings) { s.Count = max(1, p.service.DesiredCount) },
+			taken:    func(recorded string, _ Settings) bool { return positive(recorded) },
+		},
+		{
+			Flag: "max", JSON: "max", Value: Number{Of: func(s *Settings) *int32 { return &s.Max }},
+			Help:    "most tasks when the load is high; 0 keeps the count fixed",
+			Example: "6",
+			Drives:  []ResourceField{{"scaling", "tasks"}},
+			Costs:   []string{"tasks"},
+			check: func(s Settings, refuse refusal) {
+				refuse("min max", s.Max == 0 && s.Min != 0, "min %d without max: give both to scale by load, or neither", s.Min)
+				refuse("min max", s.Max != 0 && s.Min == 0, "max %d without min: give both to scale by load, or neither", s.Max)
+				refuse("min max", s.Max != 0 && s.Min != 0 && (s.Min < 1 || s.Min > s.Max || s.Max > mostTasks),
+					"min %d, max %d: choose 1 to %d tasks, and min not above max", s.Min, s.Max, mostTasks)
+				refuse("min max count", s.Max != 0 && (s.Count < s.Min || s.Count > s.Max), "count %d: choose one from min %d to max %d", s.Count, s.Min, s.Max)
+			},
+			given: func(s *Settings) {
+				if s.Max == 0 { // no scaling, so no bounds
+					s.Min = 0
+				}
+			},
+			recorded: onScaling,
+		},
+		{
+			Flag: "min", JSON: "min", Value: Number{Of: func(s *Settings) *int32 { return &s.Min }},
+			Help:     "fewest tasks when the load is low (with --max)",
+			Example:  "2",
+			Drives:   []ResourceField{{"scaling", "tasks"}},
+			recorded: onScaling,
+		},
+		{
+			Flag: "db-class", JSON: "dbClass", Value: Text{Of: func(s *Settings) *string { return &s.DBClass }, Default: "db.t4g.micro"},
+			Help:    "class of the database instance",
+			Example: "db.t4g.small",
+			Drives:  []ResourceField{{databasePart, "class"}},
+			Costs:   []string{"database"}, Restored: "class",
+			check: func(s Settings, refuse refusal) {
+				refuse("db-class", !databaseClass.MatchString(s.DBClass), "database class %q: name one such as db.t4g.micro", s.DBClass)
+			},
+			recorded: onDatabase,
+			live:     func(p parts, s *Settings) { s.DBClass = aws.ToString(p.database.DBInstanceClass) },
+		},
+		{
+			Flag: "db-storage", JSON: "dbStorage", Value: Number{Of: func(s *Settings) *int32 { return &s.DBStorage }, Default: 20},
+			Help:    "storage of the database, in GiB; it can't shrink",
+			Example: "40",
+			Drives:  []ResourceField{{databasePart, "storage"}},
+			Costs:   []string{"database storage"}, Restored: "GiB",
+			check: func(s Settings, refuse refusal) {
+				refuse("db-storage", s.DBStorage < 20 || s.DBStorage > 65536, "database storage %d GiB: gp3 storage is 20 to 65536 GiB", s.DBStorage)
+			},
+			recorded: onDatabase,
+			live:     func(p parts, s *Settings) { s.DBStorage = aws.ToInt32(p.database.AllocatedStorage) },
+			// It can't shrink, and may have been raised by hand or by RDS.
+			restore: func(from Snapshot, s *Settings) bool {
+				s.DBStorage = max(tagNumber(from.tags, settingTag("db-storage"), 0), from.GiB, DefaultSettings().DBStorage)
+				return true
+			},
+		},
+		{
+			Flag: "db-max-storage", JSON: "dbMaxStorage", Value: Number{Of: func(s *Settings) *int32 { return &s.DBMaxStorage }},
+			Help:     "let the storage grow up to this many GiB; 0 keeps it fixed",
+			Example:  "100",
+			Drives:   []ResourceField{{databasePart, "storage-limit"}},
+			Restored: "growth to GiB",
+			check: func(s Settings, refuse refusal) {
+				// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_PIOPS.Autoscaling.html
+				refuse("db-storage db-max-storage", s.DBMaxStorage != 0 && (int64(s.DBMaxStorage)*10 < int64(s.DBStorage)*11 || s.DBMaxStorage > 65536),
+					"database storage limit %d GiB: RDS wants it a tenth or more above the storage (%d GiB), and at most 65536 GiB", s.DBMaxStorage, s.DBStorage)
+			},
+			recorded: onDatabase,
+			live:     func(p parts, s *Settings) { s.DBMaxStorage = aws.ToInt32(p.database.MaxAllocatedStorage) },
+		},
+		{
+			Flag: "db-version", JSON: "dbVersion", Value: Text{Of: func(s *Settings) *string { return &s.DBVersion }},
+			Help:    "version of PostgreSQL, such as 17 or 17.4 (default: " + DefaultDBVersion + ", or the newest that the region has)",
+			Example: "17.99",
+			Drives:  []ResourceField{{databasePart, "version"}},
+			check: func(s Settings, refuse refusal) {
+				refuse("db-version", s.DBVersion != "" && !databaseVersion.MatchString(s.DBVersion), "database version %q: name a version of PostgreSQL such as 17 or 17.4", s.DBVersion)
+			},
+			recorded: onDatabase,
+			text:     Settings.dbVersion,
+			live:     func(p parts, s *Settings) { s.DBVersion = major(aws.ToString(p.database.EngineVersion)) },
+			taken:    func(recorded string, s Settings) bool { return major(recorded) == s.DBVersion },
+		},
+		{
+			Flag: "db-multi-az", JSON: "dbMultiAZ", Value: Switch{Of: func(s *Settings) *bool { return &s.DBMultiAZ }},
+			Help:    "keep a standby of the database in another zone",
+			Example: "true",
+			Drives:  []ResourceField{{databasePart, "multi-az"}},
+			Costs:   []string{"database", "database storage"}, Restored: "standby",
+			recorded: onDatabase,
+			live:     func(p parts, s *Settings) { s.DBMultiAZ = aws.ToBool(p.database.MultiAZ) },
+		},
+		{
+			Flag: "db-insights", JSON: "dbInsights", Value: Switch{Of: func(s *Settings) *bool { return &s.DBInsights }},
+			Help:     "record the database's load by query (Performance Insights)",
+			Example:  "true",
+			Drives:   []ResourceField{{databasePart, "insights"}},
+			Restored: "Performance Insights",
+			recorded: onDatabase,
+			live:     func(p parts, s *Settings) { s.DBInsights = aws.ToBool(p.database.PerformanceInsightsEnabled) },
+		},
+		{
+			Flag: "backup-days", JSON: "backupDays", Value: Number{Of: func(s *Settings) *int32 { return &s.BackupDays }, Default: 7},
+			Help:    "keep automated backups for this many days",
+			Example: "14",
+			Drives:  []ResourceField{{databasePart, "backup-retention"}},
+			Costs:   []string{"database backups"}, Restored: "days of backups",
+			check: func(s Settings, refuse refusal) {
+				refuse("backup-days", s.BackupDays < 1 || s.BackupDays > 35, "backup retention %d days: RDS keeps backups for 1 to 35 days", s.BackupDays)
+			},
+			recorded: onDatabase,
+			live:     func(p parts, s *Settings) { s.BackupDays = aws.ToInt32(p.database.BackupRetentionPeriod) },
+			restore: func(from Snapshot, s *Settings) bool {
+				recorded, ok := from.tags[settingTag("backup-days")]
+				if n := number(recorded); from.backups > 0 || ok {
+					s.BackupDays = max(aws.ToInt32(n), from.backups)
+				}
+				return from.backups > 0 || ok
+			},
+		},
+		{
+			Flag: "protect", JSON: "protect", Value: Switch{Of: func(s *Settings) *bool { return &s.Protect }},
+			Help:     "turn deletion protection on; destroy then refuses",
+			Example:  "true",
+			Drives:   []ResourceField{{databasePart, "deletion-protection"}, {balancerPart, deletionProtection}},
+			Restored: "deletion protection",
+			recorded: onDatabase,
+			live:     func(p parts, s *Settings) { s.Protect = aws.ToBool(p.database.DeletionProtection) },
+		},
+		{
+			Flag: "log-days", JSON: "logDays", Value: Number{Of: func(s *Settings) *int32 { return &s.LogDays }, Default: 14},
+			Help:    "keep the logs of tasks and database for this many days",
+			Example: "30",
+			Drives:  []ResourceField{{"log-group", "retention"}, {"db-log-group", "retention"}},
+			check: func(s Settings, refuse refusal) {
+				refuse("log-days", !slices.Contains(logRetentions, s.LogDays), "log retention %d days: CloudWatch Logs takes %s", s.LogDays, joined(logRetentions))
+			},
+			recorded: onService, // the groups are ready before it
+			taken: func(recorded string, _ Settings) bool {
+				n := number(recorded)
+				return n != nil && slices.Contains(logRetentions, *n)
+			},
+		},
+		{
+			Flag: "exec", JSON: "exec", Value: Switch{Of: func(s *Settings) *bool { return &s.Exec }},
+			Help:     "allow 'bookctl exec' into the tasks",
+			Example:  "true",
+			Drives:   []ResourceField{{servicePart, "exec"}},
+			recorded: onService,
+			live:     func(p parts, s *Settings) { s.Exec = p.service.EnableExecuteCommand },
+		},
+		{
+			Flag: "permissions-boundary", JSON: "permissionsBoundary", Value: Text{Of: func(s *Settings) *string { return &s.Boundary }},
+			Help:    "permissions boundary of the roles (the ARN of a policy); 'none' takes it off",
+			Example: "arn:aws:iam::123456789012:policy/boundary",
+			Drives:  []ResourceField{{executionRoleName, "permissions-boundary"}, {taskRoleName, "permissions-boundary"}},
+			check: func(s Settings, refuse refusal) {
+				refuse("permissions-boundary", checkBoundary(s.Boundary) != nil, "%v", checkBoundary(s.Boundary))
+			},
+			given: func(s *Settings) {
+				if s.Boundary = strings.TrimSpace(s.Boundary); s.Boundary == "none" {
+					s.Boundary = ""
+				}
+			},
+			recorded: onRoles,
+			live:     func(p parts, s *Settings) { s.Boundary = boundaryOf(p.role) },
+		},
+	}
+}
+
+// positive says whether a text is a whole number above 0.
+func positive(text string) bool {
+	n := number(text)
+	return n != nil && *n > 0
+}
