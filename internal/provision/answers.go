@@ -205,10 +205,11 @@ func incomplete(text string) error {
 
 var (
 	webPage = regexp.MustCompile(`(?i)^(<\?xml[^>]*\?>)?\s*(<!doctype html|<html|<head|<body)`)
-	// childless is an XML document of a root alone. The answers of EC2 and of the
-	// Query protocol have at least a request id:
+	// childless is a document of a root alone. The answers of EC2 and of the Query
+	// protocol have at least a request id:
 	// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/making-api-requests.html
-	childless = regexp.MustCompile(`^(<\?xml[^>]*\?>)?\s*<[^>]+?(/>|>\s*</[^>]+>)\s*$`)
+	// Those of the JSON services have a list, be it empty, or what was asked for.
+	childless = regexp.MustCompile(`^((<\?xml[^>]*\?>)?\s*<[^>]+?(/>|>\s*</[^>]+>)|\{\s*\})\s*$`)
 	reads     = regexp.MustCompile(`^(Describe|Get|List)`)
 )
 

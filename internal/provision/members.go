@@ -7,6 +7,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/acm"
 	acmtypes "github.com/aws/aws-sdk-go-v2/service/acm/types"
+	scaling "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
@@ -19,6 +21,7 @@ import (
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
+	"github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
@@ -29,8 +32,8 @@ import (
 
 // missing names the member that an answer lacks although AWS always gives it, or
 // is "". The SDK checks no answer against its model, and what reads one may take
-// these for granted: what was made, the id of each thing that is listed, and of
-// what was asked for by name either the thing or why not.
+// these for granted: what was made, a list of what there is (be it empty) with the
+// id of each thing, and of what was asked for by name either the thing or why not.
 func missing(answer any) string {
 	switch a := answer.(type) {
 	case *acm.RequestCertificateOutput:
@@ -42,6 +45,15 @@ func missing(answer any) string {
 		return unless(all(a.Certificate.DomainValidationOptions, func(o acmtypes.DomainValidation) bool {
 			return o.ResourceRecord == nil || has(o.ResourceRecord.Name) && has(o.ResourceRecord.Value)
 		}), "ResourceRecord.Name")
+	case *acm.ListCertificatesOutput:
+		return present("CertificateSummaryList", a.CertificateSummaryList)
+	case *acm.ListTagsForCertificateOutput:
+		return present("Tags", a.Tags)
+
+	case *cloudwatchlogs.DescribeLogGroupsOutput:
+		return present("logGroups", a.LogGroups)
+	case *cloudwatchlogs.ListTagsForResourceOutput:
+		return unless(a.Tags != nil, "tags")
 
 	case *ec2.CreateVpcOutput:
 		return unless(a.Vpc != nil && has(a.Vpc.VpcId), "Vpc.VpcId")
@@ -54,20 +66,38 @@ func missing(answer any) string {
 	case *ec2.CreateSecurityGroupOutput:
 		return unless(has(a.GroupId), "GroupId")
 	case *ec2.DescribeVpcsOutput:
-		return unless(all(a.Vpcs, func(x ec2types.Vpc) bool { return has(x.VpcId) }), "VpcId")
+		return listed("Vpcs", a.Vpcs, func(x ec2types.Vpc) bool { return has(x.VpcId) }, "VpcId")
 	case *ec2.DescribeSubnetsOutput:
-		return unless(all(a.Subnets, func(x ec2types.Subnet) bool { return has(x.SubnetId) }), "SubnetId")
+		return listed("Subnets", a.Subnets, func(x ec2types.Subnet) bool { return has(x.SubnetId) }, "SubnetId")
 	case *ec2.DescribeInternetGatewaysOutput:
-		return unless(all(a.InternetGateways, func(x ec2types.InternetGateway) bool { return has(x.InternetGatewayId) }), "InternetGatewayId")
+		return listed("InternetGateways", a.InternetGateways, func(x ec2types.InternetGateway) bool { return has(x.InternetGatewayId) }, "InternetGatewayId")
 	case *ec2.DescribeRouteTablesOutput:
-		return unless(all(a.RouteTables, func(x ec2types.RouteTable) bool { return has(x.RouteTableId) }), "RouteTableId")
+		return listed("RouteTables", a.RouteTables, func(x ec2types.RouteTable) bool { return has(x.RouteTableId) }, "RouteTableId")
 	case *ec2.DescribeSecurityGroupsOutput:
-		return unless(all(a.SecurityGroups, func(x ec2types.SecurityGroup) bool { return has(x.GroupId) }), "GroupId")
+		return listed("SecurityGroups", a.SecurityGroups, func(x ec2types.SecurityGroup) bool { return has(x.GroupId) }, "GroupId")
+
+	case *ec2.DescribeAvailabilityZonesOutput:
+		return present("AvailabilityZones", a.AvailabilityZones)
+	case *ec2.DescribeDhcpOptionsOutput:
+		return present("DhcpOptions", a.DhcpOptions)
+	case *ec2.DescribeNetworkAclsOutput:
+		return present("NetworkAcls", a.NetworkAcls)
+	case *ec2.DescribeNetworkInterfacesOutput:
+		return present("NetworkInterfaces", a.NetworkInterfaces)
+	case *ec2.DescribeRegionsOutput:
+		return present("Regions", a.Regions)
+	case *ec2.DescribeSecurityGroupRulesOutput:
+		return listed("SecurityGroupRules", a.SecurityGroupRules, func(x ec2types.SecurityGroupRule) bool { return has(x.SecurityGroupRuleId) }, "SecurityGroupRuleId")
 
 	case *ecr.CreateRepositoryOutput:
 		return unless(a.Repository != nil && has(a.Repository.RepositoryArn), "repository.repositoryArn")
 	case *ecr.DescribeRepositoriesOutput:
-		return unless(all(a.Repositories, func(x ecrtypes.Repository) bool { return has(x.RepositoryArn) && has(x.RepositoryUri) }), "repositoryArn")
+		return listed("Repositories", a.Repositories, func(x ecrtypes.Repository) bool { return has(x.RepositoryArn) && has(x.RepositoryUri) }, "repositoryArn")
+
+	case *ecr.DescribeImagesOutput:
+		return present("imageDetails", a.ImageDetails)
+	case *ecr.ListTagsForResourceOutput:
+		return present("tags", a.Tags)
 
 	case *ecs.CreateClusterOutput:
 		return unless(a.Cluster != nil && has(a.Cluster.ClusterArn), "cluster.clusterArn")
@@ -85,6 +115,10 @@ func missing(answer any) string {
 		return unless(a.TaskDefinition != nil && has(a.TaskDefinition.TaskDefinitionArn), "taskDefinition.taskDefinitionArn")
 	case *ecs.DescribeTasksOutput:
 		return unless(len(a.Tasks)+len(a.Failures) > 0, "tasks")
+	case *ecs.ListTaskDefinitionsOutput:
+		return present("taskDefinitionArns", a.TaskDefinitionArns)
+	case *ecs.ListTasksOutput:
+		return present("taskArns", a.TaskArns)
 
 	case *elb.CreateLoadBalancerOutput:
 		return unless(len(a.LoadBalancers) > 0 && has(a.LoadBalancers[0].LoadBalancerArn), "LoadBalancers.LoadBalancerArn")
@@ -93,11 +127,22 @@ func missing(answer any) string {
 	case *elb.CreateListenerOutput:
 		return unless(len(a.Listeners) > 0 && has(a.Listeners[0].ListenerArn), "Listeners.ListenerArn")
 	case *elb.DescribeLoadBalancersOutput:
-		return unless(all(a.LoadBalancers, func(x elbtypes.LoadBalancer) bool { return has(x.LoadBalancerArn) }), "LoadBalancerArn")
+		return listed("LoadBalancers", a.LoadBalancers, func(x elbtypes.LoadBalancer) bool { return has(x.LoadBalancerArn) }, "LoadBalancerArn")
 	case *elb.DescribeTargetGroupsOutput:
-		return unless(all(a.TargetGroups, func(x elbtypes.TargetGroup) bool { return has(x.TargetGroupArn) }), "TargetGroupArn")
+		return listed("TargetGroups", a.TargetGroups, func(x elbtypes.TargetGroup) bool { return has(x.TargetGroupArn) }, "TargetGroupArn")
 	case *elb.DescribeListenersOutput:
-		return unless(all(a.Listeners, func(x elbtypes.Listener) bool { return has(x.ListenerArn) }), "ListenerArn")
+		return listed("Listeners", a.Listeners, func(x elbtypes.Listener) bool { return has(x.ListenerArn) }, "ListenerArn")
+
+	case *elb.DescribeLoadBalancerAttributesOutput:
+		return present("Attributes", a.Attributes)
+	case *elb.DescribeRulesOutput:
+		return listed("Rules", a.Rules, func(x elbtypes.Rule) bool { return has(x.RuleArn) }, "RuleArn")
+	case *elb.DescribeTagsOutput:
+		return present("TagDescriptions", a.TagDescriptions)
+	case *elb.DescribeTargetGroupAttributesOutput:
+		return present("Attributes", a.Attributes)
+	case *elb.DescribeTargetHealthOutput:
+		return present("TargetHealthDescriptions", a.TargetHealthDescriptions)
 
 	case *iam.CreateRoleOutput:
 		return unless(a.Role != nil && has(a.Role.Arn), "Role.Arn")
@@ -106,7 +151,12 @@ func missing(answer any) string {
 	case *iam.CreateServiceLinkedRoleOutput:
 		return unless(a.Role != nil, "Role")
 	case *iam.ListRolesOutput:
-		return unless(all(a.Roles, func(x iamtypes.Role) bool { return has(x.RoleName) }), "RoleName")
+		return listed("Roles", a.Roles, func(x iamtypes.Role) bool { return has(x.RoleName) }, "RoleName")
+
+	case *iam.ListAttachedRolePoliciesOutput:
+		return present("AttachedPolicies", a.AttachedPolicies)
+	case *iam.ListRolePoliciesOutput:
+		return present("PolicyNames", a.PolicyNames)
 
 	case *rds.CreateDBInstanceOutput:
 		return unless(a.DBInstance != nil && has(a.DBInstance.DBInstanceArn), "DBInstance.DBInstanceArn")
@@ -117,13 +167,36 @@ func missing(answer any) string {
 	case *rds.CreateDBSubnetGroupOutput:
 		return unless(a.DBSubnetGroup != nil && has(a.DBSubnetGroup.DBSubnetGroupArn), "DBSubnetGroup.DBSubnetGroupArn")
 	case *rds.DescribeDBInstancesOutput:
-		return unless(all(a.DBInstances, func(x rdstypes.DBInstance) bool { return has(x.DBInstanceArn) && has(x.DBInstanceStatus) }), "DBInstanceArn")
+		return listed("DBInstances", a.DBInstances, func(x rdstypes.DBInstance) bool { return has(x.DBInstanceArn) && has(x.DBInstanceStatus) }, "DBInstanceArn")
 	case *rds.DescribeDBParameterGroupsOutput:
-		return unless(all(a.DBParameterGroups, func(x rdstypes.DBParameterGroup) bool { return has(x.DBParameterGroupArn) }), "DBParameterGroupArn")
+		return listed("DBParameterGroups", a.DBParameterGroups, func(x rdstypes.DBParameterGroup) bool { return has(x.DBParameterGroupArn) }, "DBParameterGroupArn")
 	case *rds.DescribeDBSubnetGroupsOutput:
-		return unless(all(a.DBSubnetGroups, func(x rdstypes.DBSubnetGroup) bool { return has(x.DBSubnetGroupArn) }), "DBSubnetGroupArn")
+		return listed("DBSubnetGroups", a.DBSubnetGroups, func(x rdstypes.DBSubnetGroup) bool { return has(x.DBSubnetGroupArn) }, "DBSubnetGroupArn")
 	case *rds.DescribeDBSnapshotsOutput:
-		return unless(all(a.DBSnapshots, func(x rdstypes.DBSnapshot) bool { return has(x.DBSnapshotIdentifier) }), "DBSnapshotIdentifier")
+		return listed("DBSnapshots", a.DBSnapshots, func(x rdstypes.DBSnapshot) bool { return has(x.DBSnapshotIdentifier) }, "DBSnapshotIdentifier")
+
+	case *rds.DescribeDBEngineVersionsOutput:
+		return present("DBEngineVersions", a.DBEngineVersions)
+	case *rds.DescribeDBInstanceAutomatedBackupsOutput:
+		return present("DBInstanceAutomatedBackups", a.DBInstanceAutomatedBackups)
+	case *rds.DescribeDBParametersOutput:
+		return present("Parameters", a.Parameters)
+	case *rds.DescribeOrderableDBInstanceOptionsOutput:
+		return present("OrderableDBInstanceOptions", a.OrderableDBInstanceOptions)
+	case *rds.ListTagsForResourceOutput:
+		return present("TagList", a.TagList)
+
+	case *route53.ListHostedZonesByNameOutput:
+		return present("HostedZones", a.HostedZones)
+	case *route53.ListResourceRecordSetsOutput:
+		return present("ResourceRecordSets", a.ResourceRecordSets)
+
+	case *scaling.DescribeScalableTargetsOutput:
+		return present("ScalableTargets", a.ScalableTargets)
+	case *scaling.DescribeScalingPoliciesOutput:
+		return present("ScalingPolicies", a.ScalingPolicies)
+	case *scaling.DescribeScheduledActionsOutput:
+		return present("ScheduledActions", a.ScheduledActions)
 
 	case *secretsmanager.CreateSecretOutput:
 		return unless(has(a.ARN), "ARN")
@@ -133,16 +206,33 @@ func missing(answer any) string {
 		return unless(has(a.RandomPassword), "RandomPassword")
 	case *secretsmanager.GetSecretValueOutput:
 		return unless(has(a.VersionId), "VersionId")
+	case *secretsmanager.ListSecretsOutput:
+		return present("SecretList", a.SecretList)
 	case *secretsmanager.PutSecretValueOutput:
 		return unless(has(a.VersionId), "VersionId")
 
+	case *ssm.GetParametersOutput:
+		return unless(len(a.Parameters)+len(a.InvalidParameters) > 0, "Parameters")
 	case *ssm.GetParametersByPathOutput:
-		return unless(all(a.Parameters, func(x ssmtypes.Parameter) bool { return has(x.Name) }), "Name")
+		return listed("Parameters", a.Parameters, func(x ssmtypes.Parameter) bool { return has(x.Name) }, "Name")
 	case *sts.GetCallerIdentityOutput:
 		return unless(has(a.Account) && has(a.Arn), "Account")
 	}
 	return ""
 }
+
+// listed names what a list lacks: AWS sends a member for it also where there is
+// nothing to list, and what takes the lack of one for "none there" deletes a
+// network under what is in it. Each of the things has to have what ok asks for.
+func listed[T any](member string, list []T, ok func(T) bool, of string) string {
+	if list == nil {
+		return member
+	}
+	return unless(all(list, ok), of)
+}
+
+// present is listed for what is taken as it comes.
+func present[T any](member string, list []T) string { return unless(list != nil, member) }
 
 func unless(there bool, member string) string {
 	if there {

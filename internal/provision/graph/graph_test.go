@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -592,6 +593,59 @@ func TestDestroyWaitsForWhatIsBusyAndKeepsTheParentsOfWhatFails(t *testing.T) {
 	}
 	if got := w.names(); !slices.Equal(got, []string{"p", "q"}) {
 		t.Errorf("left %v, want p and q", got)
+	}
+}
+
+// part is a thing that is found through its parent.
+type part struct {
+	*thing
+	parent *thing
+}
+
+func (p part) Find(ctx context.Context) (graph.State, error) {
+	if p.parent.ID() == "" {
+		return graph.State{Phase: graph.Absent}, nil
+	}
+	return p.thing.Find(ctx)
+}
+
+// unreadable is a thing whose first look fails.
+type unreadable struct {
+	*thing
+	looked atomic.Bool
+}
+
+func (u *unreadable) Find(ctx context.Context) (graph.State, error) {
+	if !u.looked.Swap(true) {
+		return graph.State{}, errors.New("the answer is empty")
+	}
+	return u.thing.Find(ctx)
+}
+
+// What is found through something that could not be read seems to be gone: the
+// parent would be deleted while its part is there.
+func TestDestroyTouchesNothingWhereSomethingCannotBeRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	a := &unreadable{thing: w.thing("a")}
+	b := part{w.thing("b", a), a.thing}
+	c := w.thing("c")
+	for _, x := range []*thing{a.thing, b.thing, c} {
+		w.put(x.Name(), x.birth)
+	}
+	all := []graph.Remover{a, b, c}
+	r, err := graph.Destroy(t.Context(), all, us)
+	if f := graph.Failures(err); len(f) != 1 || f[0].Node != "a" || f[0].Op != "find" {
+		t.Errorf("failures %v", err)
+	}
+	if got := w.calls(); len(got) > 0 || r.Count(graph.Deleted) > 0 {
+		t.Errorf("calls %v, report %+v", got, r)
+	}
+	if _, err := graph.Destroy(t.Context(), all, us); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.calls(); slices.Index(got, "delete b") > slices.Index(got, "delete a") || len(w.names()) > 0 {
+		t.Errorf("calls %v, left %v", got, w.names())
 	}
 }
 

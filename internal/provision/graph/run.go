@@ -159,13 +159,10 @@ func Up[M Maker](ctx context.Context, resources []M, o Options) (Report, error) 
 			errs = append(errs, err)
 		}
 	}
-	r := newRun(o)
 	if errs != nil {
-		for _, f := range found {
-			r.report.Steps = append(r.report.Steps, Step{Name: f.Name, Action: None})
-		}
-		return r.report, errors.Join(errs...)
+		return unbegun(found), errors.Join(errs...)
 	}
+	r := newRun(o)
 	for i, m := range resources {
 		s := r.add(m, func(ctx context.Context, s *step) error { return r.up(ctx, m, s, found[i].State) })
 		s.idle = found[i].Phase == Absent && found[i].Unwanted
@@ -203,19 +200,44 @@ func (o Options) foreign(st State) bool {
 // Destroy removes every Remover among the resources, each when everything that
 // needs it is gone. Other resources are passed over: they go with a parent, or
 // are not ours to delete. A stranger's thing is left and reported as Foreign.
+// It looks at everything first: if one of the Removers can't be read, nothing at
+// all is touched, since what is found through its id would seem to be gone.
 func Destroy[F Finder](ctx context.Context, resources []F, o Options) (Report, error) {
 	// Children are found through their parents' ids, so look before deleting.
 	found := Observe(ctx, resources, o)
 	r := newRun(o)
+	if err := unread(resources, found); err != nil && ctx.Err() == nil {
+		return unbegun(found), err
+	}
 	for i, f := range resources {
 		r.add(f, func(ctx context.Context, s *step) error {
 			if s.remover == nil {
 				return nil
 			}
-			return r.remove(ctx, s, found[i])
+			return r.remove(ctx, s, found[i].State)
 		})
 	}
 	return r.walk(ctx, true)
+}
+
+// unread returns the errors of the Removers that Observe could not read.
+func unread[F Finder](resources []F, found []Finding) error {
+	var errs []error
+	for i, f := range found {
+		if _, ok := any(resources[i]).(Remover); ok && f.Err != nil {
+			errs = append(errs, &Error{Node: f.Name, Op: "find", ID: f.ID, Err: f.Err, Last: f.State})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// unbegun reports a run that touched nothing.
+func unbegun(found []Finding) Report {
+	var r Report
+	for _, f := range found {
+		r.Steps = append(r.Steps, Step{Name: f.Name, Action: None})
+	}
+	return r
 }
 
 // step is a node in a run.
@@ -672,12 +694,12 @@ func (s *step) seen(st State) {
 	}
 }
 
-func (r *run) remove(ctx context.Context, s *step, seen Finding) error {
+func (r *run) remove(ctx context.Context, s *step, seen State) error {
 	var (
 		p     = r.o.poller(nil, s.n.patience)
 		rem   = s.remover
-		st    = seen.State
-		look  = seen.Err != nil || seen.Phase != Absent
+		st    = seen
+		look  = seen.Phase != Absent
 		sent  *string   // the id of what was last asked to go
 		tries int       // how often it was
 		first time.Time // when it first was
@@ -771,7 +793,7 @@ func (r *run) removeIfLate(ctx context.Context, s *step) error {
 	if s.Action != None {
 		return nil
 	}
-	if err := r.remove(ctx, s, Finding{State: State{Phase: Pending}}); err != nil || s.Action != Deleted {
+	if err := r.remove(ctx, s, State{Phase: Pending}); err != nil || s.Action != Deleted {
 		return err
 	}
 	s.End = time.Now()
