@@ -2,7 +2,6 @@ package localcloud
 
 import (
 	"cmp"
-	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
@@ -17,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/acm/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/authority"
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // acmState is what ACM keeps.
@@ -43,59 +43,58 @@ type certificate struct {
 	Sealed    string             `json:"sealed,omitempty"`
 }
 
-type acmAPI struct{ *Cloud }
+type acmAPI struct{ tx }
 
-func (c *Cloud) acmService() service {
-	a := acmAPI{c}
-	return service{model: "acm", signing: "acm", protocol: protocolJSON, operations: operations(
-		op("AddTagsToCertificate", a.AddTagsToCertificate),
-		op("DeleteCertificate", a.DeleteCertificate),
-		op("DescribeCertificate", a.DescribeCertificate),
-		op("ListCertificates", a.ListCertificates),
-		op("ListTagsForCertificate", a.ListTagsForCertificate),
-		op("RemoveTagsFromCertificate", a.RemoveTagsFromCertificate),
-		op("RequestCertificate", a.RequestCertificate),
+func (c *Cloud) acmService() kernel.Service {
+	return kernel.Service{Model: "acm", Signing: "acm", Protocol: kernel.JSON, Operations: kernel.Operations(func(t *kernel.Tx) acmAPI { return acmAPI{tx{t, c}} },
+		kernel.Op("AddTagsToCertificate", acmAPI.AddTagsToCertificate),
+		kernel.Op("DeleteCertificate", acmAPI.DeleteCertificate),
+		kernel.Op("DescribeCertificate", acmAPI.DescribeCertificate),
+		kernel.Op("ListCertificates", acmAPI.ListCertificates),
+		kernel.Op("ListTagsForCertificate", acmAPI.ListTagsForCertificate),
+		kernel.Op("RemoveTagsFromCertificate", acmAPI.RemoveTagsFromCertificate),
+		kernel.Op("RequestCertificate", acmAPI.RequestCertificate),
 	)}
 }
 
 var domainName = regexp.MustCompile(`^(\*\.)?(([A-Za-z0-9-]{0,62}[A-Za-z0-9])\.)+([A-Za-z0-9-]{1,62}[A-Za-z0-9])$`)
 
 func (a acmAPI) certificate(arn *string) (*certificate, error) {
-	cert, ok := a.state.ACM.Certificates[aws.ToString(arn)]
-	if !ok || !a.visible(cert.ARN) {
-		return nil, fail("ResourceNotFoundException", "Could not find certificate %s.", aws.ToString(arn))
+	cert, ok := a.acm().Certificates[aws.ToString(arn)]
+	if !ok || !a.Visible(cert.ARN) {
+		return nil, kernel.Fail("ResourceNotFoundException", "Could not find certificate %s.", aws.ToString(arn))
 	}
 	return cert, nil
 }
 
-func (a acmAPI) RequestCertificate(_ context.Context, in *acm.RequestCertificateInput) (*acm.RequestCertificateOutput, error) {
+func (a acmAPI) RequestCertificate(in *acm.RequestCertificateInput) (*acm.RequestCertificateOutput, error) {
 	if in.ValidationMethod != types.ValidationMethodDns {
-		return nil, fail("InvalidParameterException", "The local cloud validates by DNS only")
+		return nil, kernel.Fail("InvalidParameterException", "The local cloud validates by DNS only")
 	}
 	names := append([]string{aws.ToString(in.DomainName)}, in.SubjectAlternativeNames...)
 	for i, name := range names {
 		if !domainName.MatchString(name) {
-			return nil, fail("InvalidDomainValidationOptionsException", "The domain name %s is not valid", name)
+			return nil, kernel.Fail("InvalidDomainValidationOptionsException", "The domain name %s is not valid", name)
 		}
 		names[i] = strings.ToLower(name)
 	}
 	names = slices.Compact(names)
 	token := aws.ToString(in.IdempotencyToken)
-	for _, have := range a.state.ACM.Certificates {
+	for _, have := range a.acm().Certificates {
 		// https://docs.aws.amazon.com/acm/latest/APIReference/API_RequestCertificate.html: within an hour
 		if token != "" && have.Token == token && slices.Equal(have.Names, names) && time.Since(have.Created) < time.Hour {
 			return &acm.RequestCertificateOutput{CertificateArn: aws.String(have.ARN)}, nil
 		}
 	}
-	cert := &certificate{ARN: a.arn("acm", "certificate/"+requestID()), Domain: names[0], Names: names, Key: in.KeyAlgorithm, Token: token, Created: a.now(), Tags: map[string]string{}}
+	cert := &certificate{ARN: a.ARN("acm", "certificate/"+kernel.RequestID()), Domain: names[0], Names: names, Key: in.KeyAlgorithm, Token: token, Created: a.Now(), Tags: map[string]string{}}
 	for _, t := range in.Tags {
 		cert.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
 	}
-	if a.state.ACM.Certificates == nil {
-		a.state.ACM.Certificates = map[string]*certificate{}
+	if a.acm().Certificates == nil {
+		a.acm().Certificates = map[string]*certificate{}
 	}
-	a.state.ACM.Certificates[cert.ARN] = cert
-	a.born(cert.ARN)
+	a.acm().Certificates[cert.ARN] = cert
+	a.Born(cert.ARN)
 	a.settleCertificates() // the records may be there from an earlier one
 	return &acm.RequestCertificateOutput{CertificateArn: aws.String(cert.ARN)}, nil
 }
@@ -104,7 +103,7 @@ func (a acmAPI) RequestCertificate(_ context.Context, in *acm.RequestCertificate
 // every certificate of the account, as ACM's is.
 func (c *Cloud) validation(name string) *types.ResourceRecord {
 	name = strings.TrimPrefix(name, "*.")
-	sum := sha256.Sum256([]byte(c.cfg.Account + " " + name))
+	sum := sha256.Sum256([]byte(c.Account() + " " + name))
 	return &types.ResourceRecord{
 		Name:  aws.String("_" + hex.EncodeToString(sum[:16]) + "." + name + "."),
 		Type:  types.RecordTypeCname,
@@ -114,8 +113,8 @@ func (c *Cloud) validation(name string) *types.ResourceRecord {
 
 // settleCertificates issues the certificates whose time has come; whoever looks
 // at one calls it first.
-func (c *Cloud) settleCertificates() {
-	for _, cert := range c.state.ACM.Certificates {
+func (c tx) settleCertificates() {
+	for _, cert := range c.acm().Certificates {
 		if !cert.Issued.IsZero() {
 			continue
 		}
@@ -123,44 +122,43 @@ func (c *Cloud) settleCertificates() {
 			record := c.validation(name)
 			return dnsName(c.cname(*record.Name)) != *record.Value
 		}) {
-			cert.Validated = c.now()
-			c.dirty = true
+			cert.Validated = c.Now()
+			c.Changed()
 		}
-		if cert.Validated.IsZero() || time.Since(cert.Validated) < c.cfg.Latencies.scaled(c.cfg.Latencies.Certificate) {
+		if cert.Validated.IsZero() || time.Since(cert.Validated) < c.Scaled(c.Latencies().Certificate) {
 			continue
 		}
 		// localhost too: that is the name of every load balancer here.
 		issued, err := c.authority.Issue(append(slices.Clone(cert.Names), "localhost")...)
 		if err != nil {
-			c.log.Error("a certificate could not be issued", "certificate", cert.ARN, "error", err)
+			c.Log().Error("a certificate could not be issued", "certificate", cert.ARN, "error", err)
 			continue
 		}
-		cert.Issued, cert.Expires = c.now(), c.now().AddDate(0, 0, 395)
-		cert.Chain, cert.Sealed = string(issued.Cert), c.seal(string(issued.Key))
-		c.dirty = true
+		cert.Issued, cert.Expires = c.Now(), c.Now().AddDate(0, 0, 395)
+		cert.Chain, cert.Sealed = string(issued.Cert), c.Seal(string(issued.Key))
+		c.Changed()
 	}
-	c.save()
 }
 
 // certificateFor is the certificate of an HTTPS listener, in the words of
 // Elastic Load Balancing where there is none.
-func (c *Cloud) certificateFor(arn string) (tls.Certificate, error) {
+func (c tx) certificateFor(arn string) (tls.Certificate, error) {
 	c.settleCertificates()
-	cert, ok := c.state.ACM.Certificates[arn]
+	cert, ok := c.acm().Certificates[arn]
 	if !ok {
-		return tls.Certificate{}, fail("CertificateNotFound", "Certificate '%s' not found", arn)
+		return tls.Certificate{}, kernel.Fail("CertificateNotFound", "Certificate '%s' not found", arn)
 	}
 	if cert.Issued.IsZero() {
-		return tls.Certificate{}, fail("UnsupportedCertificate", "The certificate '%s' must have a fully-qualified domain name, a supported signature, and a supported key size.", arn)
+		return tls.Certificate{}, kernel.Fail("UnsupportedCertificate", "The certificate '%s' must have a fully-qualified domain name, a supported signature, and a supported key size.", arn)
 	}
-	key, err := c.unseal(cert.Sealed)
+	key, err := c.Unseal(cert.Sealed)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
 	return authority.Certificate{Cert: []byte(cert.Chain), Key: []byte(key)}.TLS()
 }
 
-func (a acmAPI) DescribeCertificate(_ context.Context, in *acm.DescribeCertificateInput) (*acm.DescribeCertificateOutput, error) {
+func (a acmAPI) DescribeCertificate(in *acm.DescribeCertificateInput) (*acm.DescribeCertificateOutput, error) {
 	a.settleCertificates()
 	cert, err := a.certificate(in.CertificateArn)
 	if err != nil {
@@ -197,7 +195,7 @@ func (cert *certificate) status() types.CertificateStatus {
 	return types.CertificateStatusIssued
 }
 
-func (a acmAPI) ListCertificates(_ context.Context, in *acm.ListCertificatesInput) (*acm.ListCertificatesOutput, error) {
+func (a acmAPI) ListCertificates(in *acm.ListCertificatesInput) (*acm.ListCertificatesOutput, error) {
 	a.settleCertificates()
 	out := &acm.ListCertificatesOutput{}
 	// https://docs.aws.amazon.com/acm/latest/APIReference/API_Filters.html
@@ -205,9 +203,9 @@ func (a acmAPI) ListCertificates(_ context.Context, in *acm.ListCertificatesInpu
 	if in.Includes != nil && len(in.Includes.KeyTypes) > 0 {
 		keys = in.Includes.KeyTypes
 	}
-	for _, arn := range slices.Sorted(maps.Keys(a.state.ACM.Certificates)) {
-		cert := a.state.ACM.Certificates[arn]
-		if !a.visible(arn) || !slices.Contains(keys, cert.key()) || len(in.CertificateStatuses) > 0 && !slices.Contains(in.CertificateStatuses, cert.status()) {
+	for _, arn := range slices.Sorted(maps.Keys(a.acm().Certificates)) {
+		cert := a.acm().Certificates[arn]
+		if !a.Visible(arn) || !slices.Contains(keys, cert.key()) || len(in.CertificateStatuses) > 0 && !slices.Contains(in.CertificateStatuses, cert.status()) {
 			continue
 		}
 		out.CertificateSummaryList = append(out.CertificateSummaryList, types.CertificateSummary{
@@ -219,19 +217,19 @@ func (a acmAPI) ListCertificates(_ context.Context, in *acm.ListCertificatesInpu
 	return out, nil
 }
 
-func (a acmAPI) DeleteCertificate(_ context.Context, in *acm.DeleteCertificateInput) (*acm.DeleteCertificateOutput, error) {
+func (a acmAPI) DeleteCertificate(in *acm.DeleteCertificateInput) (*acm.DeleteCertificateOutput, error) {
 	cert, err := a.certificate(in.CertificateArn)
 	if err != nil {
 		return nil, err
 	}
 	if users := a.certificateUsers(cert.ARN); len(users) > 0 {
-		return nil, fail("ResourceInUseException", "Certificate %s in account %s is in use.", cert.ARN, a.cfg.Account)
+		return nil, kernel.Fail("ResourceInUseException", "Certificate %s in account %s is in use.", cert.ARN, a.Account())
 	}
-	delete(a.state.ACM.Certificates, cert.ARN)
+	delete(a.acm().Certificates, cert.ARN)
 	return &acm.DeleteCertificateOutput{}, nil
 }
 
-func (a acmAPI) AddTagsToCertificate(_ context.Context, in *acm.AddTagsToCertificateInput) (*acm.AddTagsToCertificateOutput, error) {
+func (a acmAPI) AddTagsToCertificate(in *acm.AddTagsToCertificateInput) (*acm.AddTagsToCertificateOutput, error) {
 	cert, err := a.certificate(in.CertificateArn)
 	if err != nil {
 		return nil, err
@@ -241,13 +239,13 @@ func (a acmAPI) AddTagsToCertificate(_ context.Context, in *acm.AddTagsToCertifi
 		tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
 	}
 	if len(tags) > maxTags {
-		return nil, fail("TooManyTagsException", "A certificate can have %d tags at most", maxTags)
+		return nil, kernel.Fail("TooManyTagsException", "A certificate can have %d tags at most", maxTags)
 	}
 	cert.Tags = tags
 	return &acm.AddTagsToCertificateOutput{}, nil
 }
 
-func (a acmAPI) RemoveTagsFromCertificate(_ context.Context, in *acm.RemoveTagsFromCertificateInput) (*acm.RemoveTagsFromCertificateOutput, error) {
+func (a acmAPI) RemoveTagsFromCertificate(in *acm.RemoveTagsFromCertificateInput) (*acm.RemoveTagsFromCertificateOutput, error) {
 	cert, err := a.certificate(in.CertificateArn)
 	if err != nil {
 		return nil, err
@@ -260,7 +258,7 @@ func (a acmAPI) RemoveTagsFromCertificate(_ context.Context, in *acm.RemoveTagsF
 	return &acm.RemoveTagsFromCertificateOutput{}, nil
 }
 
-func (a acmAPI) ListTagsForCertificate(_ context.Context, in *acm.ListTagsForCertificateInput) (*acm.ListTagsForCertificateOutput, error) {
+func (a acmAPI) ListTagsForCertificate(in *acm.ListTagsForCertificateInput) (*acm.ListTagsForCertificateOutput, error) {
 	cert, err := a.certificate(in.CertificateArn)
 	if err != nil {
 		return nil, err
@@ -272,18 +270,18 @@ func (a acmAPI) ListTagsForCertificate(_ context.Context, in *acm.ListTagsForCer
 	return out, nil
 }
 
-func (c *Cloud) taggedACM() []taggedThing {
-	var all []taggedThing
-	for _, cert := range c.state.ACM.Certificates {
-		all = append(all, taggedThing{cert.ARN, cert.Tags})
+func (c tx) taggedACM() []kernel.Tagged {
+	var all []kernel.Tagged
+	for _, cert := range c.acm().Certificates {
+		all = append(all, kernel.Tagged{ARN: cert.ARN, Tags: cert.Tags})
 	}
 	return all
 }
 
 // certificateUsers are the load balancers with a listener of that certificate.
-func (c *Cloud) certificateUsers(arn string) []string {
+func (c tx) certificateUsers(arn string) []string {
 	users := map[string]bool{}
-	for _, l := range c.state.ELB.Listeners {
+	for _, l := range c.elb().Listeners {
 		for _, cert := range l.Certificates {
 			if aws.ToString(cert.CertificateArn) == arn {
 				users[aws.ToString(l.LoadBalancerArn)] = true

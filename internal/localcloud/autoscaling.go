@@ -13,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	scaling "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/applicationautoscaling/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // autoScalingState is what Application Auto Scaling keeps.
@@ -62,22 +64,21 @@ const (
 	maxActivities = 100
 )
 
-type autoScalingAPI struct{ *Cloud }
+type autoScalingAPI struct{ tx }
 
-func (c *Cloud) autoScalingService() service {
-	a := autoScalingAPI{c}
-	return service{model: "application-autoscaling", signing: "application-autoscaling", protocol: protocolJSON, operations: operations(
-		op("RegisterScalableTarget", a.RegisterScalableTarget), op("DeregisterScalableTarget", a.DeregisterScalableTarget),
-		op("DescribeScalableTargets", a.DescribeScalableTargets), op("PutScalingPolicy", a.PutScalingPolicy), op("DeleteScalingPolicy", a.DeleteScalingPolicy),
-		op("PutScheduledAction", a.PutScheduledAction), op("DeleteScheduledAction", a.DeleteScheduledAction), op("DescribeScheduledActions", a.DescribeScheduledActions),
-		op("DescribeScalingPolicies", a.DescribeScalingPolicies), op("DescribeScalingActivities", a.DescribeScalingActivities),
-		op("TagResource", a.TagResource), op("UntagResource", a.UntagResource), op("ListTagsForResource", a.ListTagsForResource),
+func (c *Cloud) autoScalingService() kernel.Service {
+	return kernel.Service{Model: "application-autoscaling", Signing: "application-autoscaling", Protocol: kernel.JSON, Operations: kernel.Operations(func(t *kernel.Tx) autoScalingAPI { return autoScalingAPI{tx{t, c}} },
+		kernel.Op("RegisterScalableTarget", autoScalingAPI.RegisterScalableTarget), kernel.Op("DeregisterScalableTarget", autoScalingAPI.DeregisterScalableTarget),
+		kernel.Op("DescribeScalableTargets", autoScalingAPI.DescribeScalableTargets), kernel.Op("PutScalingPolicy", autoScalingAPI.PutScalingPolicy), kernel.Op("DeleteScalingPolicy", autoScalingAPI.DeleteScalingPolicy),
+		kernel.Op("PutScheduledAction", autoScalingAPI.PutScheduledAction), kernel.Op("DeleteScheduledAction", autoScalingAPI.DeleteScheduledAction), kernel.Op("DescribeScheduledActions", autoScalingAPI.DescribeScheduledActions),
+		kernel.Op("DescribeScalingPolicies", autoScalingAPI.DescribeScalingPolicies), kernel.Op("DescribeScalingActivities", autoScalingAPI.DescribeScalingActivities),
+		kernel.Op("TagResource", autoScalingAPI.TagResource), kernel.Op("UntagResource", autoScalingAPI.UntagResource), kernel.Op("ListTagsForResource", autoScalingAPI.ListTagsForResource),
 	)}
 }
 
 // scaled is the service that a resource id names, or nil.
-func (c *Cloud) scaled(resource string) *ecsService {
-	s := c.state.ECS.Services[strings.TrimPrefix(resource, "service/")]
+func (c tx) scaled(resource string) *ecsService {
+	s := c.ecs().Services[strings.TrimPrefix(resource, "service/")]
 	if s == nil || s.Status != ecsActive {
 		return nil
 	}
@@ -86,24 +87,24 @@ func (c *Cloud) scaled(resource string) *ecsService {
 
 func checkDimension(namespace types.ServiceNamespace, dimension types.ScalableDimension) error {
 	if namespace != types.ServiceNamespaceEcs || dimension != "" && dimension != types.ScalableDimensionECSServiceDesiredCount {
-		return fail("ValidationException", "Unsupported service namespace, resource type or scalable dimension: the local cloud scales ECS services only")
+		return kernel.Fail("ValidationException", "Unsupported service namespace, resource type or scalable dimension: the local cloud scales ECS services only")
 	}
 	return nil
 }
 
 // RegisterScalableTarget sets between what a service may scale.
-func (a autoScalingAPI) RegisterScalableTarget(_ context.Context, in *scaling.RegisterScalableTargetInput) (*scaling.RegisterScalableTargetOutput, error) {
+func (a autoScalingAPI) RegisterScalableTarget(in *scaling.RegisterScalableTargetInput) (*scaling.RegisterScalableTargetOutput, error) {
 	if err := checkDimension(in.ServiceNamespace, in.ScalableDimension); err != nil {
 		return nil, err
 	}
 	id := aws.ToString(in.ResourceId)
-	t := a.state.AutoScaling.Targets[id]
+	t := a.autoScaling().Targets[id]
 	if t == nil {
 		if a.scaled(id) == nil {
-			return nil, fail("ValidationException", "ECS service doesn't exist: %s", id)
+			return nil, kernel.Fail("ValidationException", "ECS service doesn't exist: %s", id)
 		}
 		if in.MinCapacity == nil || in.MaxCapacity == nil {
-			return nil, fail("ValidationException", "Both minCapacity and maxCapacity are required to register a new scalable target")
+			return nil, kernel.Fail("ValidationException", "Both minCapacity and maxCapacity are required to register a new scalable target")
 		}
 		if role := "ecs.application-autoscaling.amazonaws.com"; !a.hasServiceLinkedRole(role) {
 			// Unlike ECS's this role is made by the first call
@@ -111,39 +112,39 @@ func (a autoScalingAPI) RegisterScalableTarget(_ context.Context, in *scaling.Re
 			a.makeServiceLinkedRole(role, "")
 		}
 		t = &scalableTarget{ScalableTarget: types.ScalableTarget{
-			CreationTime: aws.Time(a.now()), ResourceId: in.ResourceId, ServiceNamespace: in.ServiceNamespace, ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
-			RoleARN:           aws.String(a.arn("iam", "role/aws-service-role/ecs.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_ECSService")),
-			ScalableTargetARN: aws.String(a.arn("application-autoscaling", "scalable-target/"+hexDigits(32))),
+			CreationTime: aws.Time(a.Now()), ResourceId: in.ResourceId, ServiceNamespace: in.ServiceNamespace, ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
+			RoleARN:           aws.String(a.ARN("iam", "role/aws-service-role/ecs.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_ECSService")),
+			ScalableTargetARN: aws.String(a.ARN("application-autoscaling", "scalable-target/"+kernel.HexDigits(32))),
 			SuspendedState:    &types.SuspendedState{DynamicScalingInSuspended: aws.Bool(false), DynamicScalingOutSuspended: aws.Bool(false), ScheduledScalingSuspended: aws.Bool(false)},
 		}, TagMap: map[string]string{}}
 		maps.Copy(t.TagMap, in.Tags)
 	} else if len(in.Tags) > 0 {
-		return nil, fail("ValidationException", "Tags can only be specified when a scalable target is registered for the first time; use TagResource")
+		return nil, kernel.Fail("ValidationException", "Tags can only be specified when a scalable target is registered for the first time; use TagResource")
 	}
 	low, high := overlay(in.MinCapacity, t.MinCapacity), overlay(in.MaxCapacity, t.MaxCapacity)
 	if *low < 0 || *high < *low {
-		return nil, fail("ValidationException", "Maximum capacity cannot be less than minimum capacity")
+		return nil, kernel.Fail("ValidationException", "Maximum capacity cannot be less than minimum capacity")
 	}
 	t.MinCapacity, t.MaxCapacity, t.SuspendedState = low, high, overlay(in.SuspendedState, t.SuspendedState)
-	if a.state.AutoScaling.Targets == nil {
-		a.state.AutoScaling.Targets = map[string]*scalableTarget{}
+	if a.autoScaling().Targets == nil {
+		a.autoScaling().Targets = map[string]*scalableTarget{}
 	}
-	a.state.AutoScaling.Targets[id] = t
+	a.autoScaling().Targets[id] = t
 	return &scaling.RegisterScalableTargetOutput{ScalableTargetARN: t.ScalableTargetARN}, nil
 }
 
 // PutScheduledAction makes or replaces a time at which the bounds change.
 // https://docs.aws.amazon.com/autoscaling/application/APIReference/API_PutScheduledAction.html
-func (a autoScalingAPI) PutScheduledAction(_ context.Context, in *scaling.PutScheduledActionInput) (*scaling.PutScheduledActionOutput, error) {
+func (a autoScalingAPI) PutScheduledAction(in *scaling.PutScheduledActionInput) (*scaling.PutScheduledActionOutput, error) {
 	if err := checkDimension(in.ServiceNamespace, in.ScalableDimension); err != nil {
 		return nil, err
 	}
 	id, name := aws.ToString(in.ResourceId), aws.ToString(in.ScheduledActionName)
-	if a.state.AutoScaling.Targets[id] == nil {
+	if a.autoScaling().Targets[id] == nil {
 		return nil, noTarget(in.ResourceId)
 	}
 	x := &scheduledAction{ScheduledAction: types.ScheduledAction{
-		CreationTime: aws.Time(a.now()), ResourceId: in.ResourceId, Schedule: in.Schedule, ScheduledActionARN: aws.String(a.arn("autoscaling", "scheduledAction:"+uuid()+":resource/ecs/"+id+":scheduledActionName/"+name)),
+		CreationTime: aws.Time(a.Now()), ResourceId: in.ResourceId, Schedule: in.Schedule, ScheduledActionARN: aws.String(a.ARN("autoscaling", "scheduledAction:"+kernel.UUID()+":resource/ecs/"+id+":scheduledActionName/"+name)),
 		ScheduledActionName: in.ScheduledActionName, ServiceNamespace: in.ServiceNamespace, ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
 		ScalableTargetAction: in.ScalableTargetAction, Timezone: in.Timezone, StartTime: in.StartTime, EndTime: in.EndTime,
 	}}
@@ -151,33 +152,33 @@ func (a autoScalingAPI) PutScheduledAction(_ context.Context, in *scaling.PutSch
 	if ok {
 		var err error
 		if x.Due, err = time.Parse("2006-01-02T15:04:05", at); err != nil {
-			return nil, fail("ValidationException", "Schedule is not valid: %s", aws.ToString(in.Schedule))
+			return nil, kernel.Fail("ValidationException", "Schedule is not valid: %s", aws.ToString(in.Schedule))
 		}
 	} else if x.Done = true; !strings.HasPrefix(aws.ToString(in.Schedule), "cron(") && !strings.HasPrefix(aws.ToString(in.Schedule), "rate(") {
-		return nil, fail("ValidationException", "Schedule is not valid: %s", aws.ToString(in.Schedule))
+		return nil, kernel.Fail("ValidationException", "Schedule is not valid: %s", aws.ToString(in.Schedule))
 	}
-	if a.state.AutoScaling.Scheduled == nil {
-		a.state.AutoScaling.Scheduled = map[string]*scheduledAction{}
+	if a.autoScaling().Scheduled == nil {
+		a.autoScaling().Scheduled = map[string]*scheduledAction{}
 	}
-	a.state.AutoScaling.Scheduled[id+"\x00"+name] = x
+	a.autoScaling().Scheduled[id+"\x00"+name] = x
 	return &scaling.PutScheduledActionOutput{}, nil
 }
 
 // DeleteScheduledAction removes one.
-func (a autoScalingAPI) DeleteScheduledAction(_ context.Context, in *scaling.DeleteScheduledActionInput) (*scaling.DeleteScheduledActionOutput, error) {
+func (a autoScalingAPI) DeleteScheduledAction(in *scaling.DeleteScheduledActionInput) (*scaling.DeleteScheduledActionOutput, error) {
 	key := aws.ToString(in.ResourceId) + "\x00" + aws.ToString(in.ScheduledActionName)
-	if a.state.AutoScaling.Scheduled[key] == nil {
-		return nil, fail("ObjectNotFoundException", "No scheduled action found for service namespace: ecs, resource ID: %s, scheduled action name: %s", aws.ToString(in.ResourceId), aws.ToString(in.ScheduledActionName))
+	if a.autoScaling().Scheduled[key] == nil {
+		return nil, kernel.Fail("ObjectNotFoundException", "No scheduled action found for service namespace: ecs, resource ID: %s, scheduled action name: %s", aws.ToString(in.ResourceId), aws.ToString(in.ScheduledActionName))
 	}
-	delete(a.state.AutoScaling.Scheduled, key)
+	delete(a.autoScaling().Scheduled, key)
 	return &scaling.DeleteScheduledActionOutput{}, nil
 }
 
 // DescribeScheduledActions lists them, also those whose time is over.
-func (a autoScalingAPI) DescribeScheduledActions(_ context.Context, in *scaling.DescribeScheduledActionsInput) (*scaling.DescribeScheduledActionsOutput, error) {
+func (a autoScalingAPI) DescribeScheduledActions(in *scaling.DescribeScheduledActionsInput) (*scaling.DescribeScheduledActionsOutput, error) {
 	out := &scaling.DescribeScheduledActionsOutput{ScheduledActions: []types.ScheduledAction{}}
-	for _, key := range slices.Sorted(maps.Keys(a.state.AutoScaling.Scheduled)) {
-		if x := a.state.AutoScaling.Scheduled[key]; in.ResourceId == nil || *in.ResourceId == *x.ResourceId {
+	for _, key := range slices.Sorted(maps.Keys(a.autoScaling().Scheduled)) {
+		if x := a.autoScaling().Scheduled[key]; in.ResourceId == nil || *in.ResourceId == *x.ResourceId {
 			out.ScheduledActions = append(out.ScheduledActions, x.ScheduledAction)
 		}
 	}
@@ -185,10 +186,10 @@ func (a autoScalingAPI) DescribeScheduledActions(_ context.Context, in *scaling.
 }
 
 // keepSchedules sets the bounds whose time has come. The lock is held.
-func (c *Cloud) keepSchedules() (changed bool) {
-	for _, x := range c.state.AutoScaling.Scheduled {
-		t := c.state.AutoScaling.Targets[*x.ResourceId]
-		if x.Done || t == nil || x.ScalableTargetAction == nil || c.now().Before(x.Due) {
+func (c tx) keepSchedules() (changed bool) {
+	for _, x := range c.autoScaling().Scheduled {
+		t := c.autoScaling().Targets[*x.ResourceId]
+		if x.Done || t == nil || x.ScalableTargetAction == nil || c.Now().Before(x.Due) {
 			continue
 		}
 		t.MinCapacity = overlay(x.ScalableTargetAction.MinCapacity, t.MinCapacity)
@@ -199,103 +200,103 @@ func (c *Cloud) keepSchedules() (changed bool) {
 }
 
 func noTarget(id *string) error {
-	return fail("ObjectNotFoundException", "No scalable target found for service namespace: ecs, resource ID: %s, scalable dimension: ecs:service:DesiredCount", aws.ToString(id))
+	return kernel.Fail("ObjectNotFoundException", "No scalable target found for service namespace: ecs, resource ID: %s, scalable dimension: ecs:service:DesiredCount", aws.ToString(id))
 }
 
 // DeregisterScalableTarget ends a service's scaling with its policies.
-func (a autoScalingAPI) DeregisterScalableTarget(_ context.Context, in *scaling.DeregisterScalableTargetInput) (*scaling.DeregisterScalableTargetOutput, error) {
+func (a autoScalingAPI) DeregisterScalableTarget(in *scaling.DeregisterScalableTargetInput) (*scaling.DeregisterScalableTargetOutput, error) {
 	id := aws.ToString(in.ResourceId)
-	if a.state.AutoScaling.Targets[id] == nil {
+	if a.autoScaling().Targets[id] == nil {
 		return nil, noTarget(in.ResourceId)
 	}
-	delete(a.state.AutoScaling.Targets, id)
-	maps.DeleteFunc(a.state.AutoScaling.Scheduled, func(_ string, x *scheduledAction) bool { return *x.ResourceId == id })
-	maps.DeleteFunc(a.state.AutoScaling.Policies, func(_ string, p *types.ScalingPolicy) bool { return *p.ResourceId == id })
+	delete(a.autoScaling().Targets, id)
+	maps.DeleteFunc(a.autoScaling().Scheduled, func(_ string, x *scheduledAction) bool { return *x.ResourceId == id })
+	maps.DeleteFunc(a.autoScaling().Policies, func(_ string, p *types.ScalingPolicy) bool { return *p.ResourceId == id })
 	return &scaling.DeregisterScalableTargetOutput{}, nil
 }
 
 // DescribeScalableTargets lists what is registered.
-func (a autoScalingAPI) DescribeScalableTargets(_ context.Context, in *scaling.DescribeScalableTargetsInput) (*scaling.DescribeScalableTargetsOutput, error) {
+func (a autoScalingAPI) DescribeScalableTargets(in *scaling.DescribeScalableTargetsInput) (*scaling.DescribeScalableTargetsOutput, error) {
 	out := &scaling.DescribeScalableTargetsOutput{ScalableTargets: []types.ScalableTarget{}}
-	for _, id := range slices.Sorted(maps.Keys(a.state.AutoScaling.Targets)) {
+	for _, id := range slices.Sorted(maps.Keys(a.autoScaling().Targets)) {
 		if asked(in.ResourceIds, id) && in.ServiceNamespace == types.ServiceNamespaceEcs {
-			out.ScalableTargets = append(out.ScalableTargets, a.state.AutoScaling.Targets[id].ScalableTarget)
+			out.ScalableTargets = append(out.ScalableTargets, a.autoScaling().Targets[id].ScalableTarget)
 		}
 	}
 	return out, nil
 }
 
 // PutScalingPolicy makes or replaces a target tracking policy.
-func (a autoScalingAPI) PutScalingPolicy(_ context.Context, in *scaling.PutScalingPolicyInput) (*scaling.PutScalingPolicyOutput, error) {
+func (a autoScalingAPI) PutScalingPolicy(in *scaling.PutScalingPolicyInput) (*scaling.PutScalingPolicyOutput, error) {
 	if err := checkDimension(in.ServiceNamespace, in.ScalableDimension); err != nil {
 		return nil, err
 	}
 	id := aws.ToString(in.ResourceId)
-	if a.state.AutoScaling.Targets[id] == nil {
+	if a.autoScaling().Targets[id] == nil {
 		return nil, noTarget(in.ResourceId)
 	}
 	config := in.TargetTrackingScalingPolicyConfiguration
 	if in.PolicyType != types.PolicyTypeTargetTrackingScaling || config == nil || config.PredefinedMetricSpecification == nil {
-		return nil, fail("ValidationException", "The local cloud knows policies of type TargetTrackingScaling with a predefined metric only")
+		return nil, kernel.Fail("ValidationException", "The local cloud knows policies of type TargetTrackingScaling with a predefined metric only")
 	}
 	switch m := config.PredefinedMetricSpecification; m.PredefinedMetricType {
 	case types.MetricTypeECSServiceAverageCPUUtilization:
 	case types.MetricTypeALBRequestCountPerTarget:
 		if a.labelled(aws.ToString(m.ResourceLabel)) == "" {
-			return nil, fail("ValidationException", "Resource label %s is not valid: it has to be app/<name>/<id>/targetgroup/<name>/<id> of a load balancer and its target group", aws.ToString(m.ResourceLabel))
+			return nil, kernel.Fail("ValidationException", "Resource label %s is not valid: it has to be app/<name>/<id>/targetgroup/<name>/<id> of a load balancer and its target group", aws.ToString(m.ResourceLabel))
 		}
 	default:
-		return nil, fail("ValidationException", "The local cloud does not measure %s", m.PredefinedMetricType)
+		return nil, kernel.Fail("ValidationException", "The local cloud does not measure %s", m.PredefinedMetricType)
 	}
 	if aws.ToFloat64(config.TargetValue) <= 0 {
-		return nil, fail("ValidationException", "Target value must be greater than 0")
+		return nil, kernel.Fail("ValidationException", "Target value must be greater than 0")
 	}
 	name := aws.ToString(in.PolicyName)
-	p := a.state.AutoScaling.Policies[id+"\x00"+name]
+	p := a.autoScaling().Policies[id+"\x00"+name]
 	if p == nil {
 		alarm := func(kind string) types.Alarm {
-			n := "TargetTracking-" + id + "-" + kind + "-" + uuid()
-			return types.Alarm{AlarmName: aws.String(n), AlarmARN: aws.String(a.arn("cloudwatch", "alarm:"+n))}
+			n := "TargetTracking-" + id + "-" + kind + "-" + kernel.UUID()
+			return types.Alarm{AlarmName: aws.String(n), AlarmARN: aws.String(a.ARN("cloudwatch", "alarm:"+n))}
 		}
 		p = &types.ScalingPolicy{
-			CreationTime: aws.Time(a.now()), PolicyARN: aws.String(a.arn("autoscaling", "scalingPolicy:"+uuid()+":resource/ecs/"+id+":policyName/"+name)), PolicyName: in.PolicyName,
+			CreationTime: aws.Time(a.Now()), PolicyARN: aws.String(a.ARN("autoscaling", "scalingPolicy:"+kernel.UUID()+":resource/ecs/"+id+":policyName/"+name)), PolicyName: in.PolicyName,
 			PolicyType: in.PolicyType, ResourceId: in.ResourceId, ServiceNamespace: in.ServiceNamespace, ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
 			Alarms: []types.Alarm{alarm("AlarmHigh"), alarm("AlarmLow")},
 		}
 	}
 	p.TargetTrackingScalingPolicyConfiguration = config
-	if a.state.AutoScaling.Policies == nil {
-		a.state.AutoScaling.Policies = map[string]*types.ScalingPolicy{}
+	if a.autoScaling().Policies == nil {
+		a.autoScaling().Policies = map[string]*types.ScalingPolicy{}
 	}
-	a.state.AutoScaling.Policies[id+"\x00"+name] = p
+	a.autoScaling().Policies[id+"\x00"+name] = p
 	return &scaling.PutScalingPolicyOutput{PolicyARN: p.PolicyARN, Alarms: p.Alarms}, nil
 }
 
 // labelled is the ARN of the target group that a resource label names, or "".
-func (c *Cloud) labelled(label string) string {
+func (c tx) labelled(label string) string {
 	_, group, _ := strings.Cut(label, "/targetgroup/")
-	arn := c.arn("elasticloadbalancing", "targetgroup/"+group)
-	if c.state.ELB.TargetGroups[arn] == nil {
+	arn := c.ARN("elasticloadbalancing", "targetgroup/"+group)
+	if c.elb().TargetGroups[arn] == nil {
 		return ""
 	}
 	return arn
 }
 
 // DeleteScalingPolicy removes a policy.
-func (a autoScalingAPI) DeleteScalingPolicy(_ context.Context, in *scaling.DeleteScalingPolicyInput) (*scaling.DeleteScalingPolicyOutput, error) {
+func (a autoScalingAPI) DeleteScalingPolicy(in *scaling.DeleteScalingPolicyInput) (*scaling.DeleteScalingPolicyOutput, error) {
 	key := aws.ToString(in.ResourceId) + "\x00" + aws.ToString(in.PolicyName)
-	if a.state.AutoScaling.Policies[key] == nil {
-		return nil, fail("ObjectNotFoundException", "No scaling policy found for service namespace: ecs, resource ID: %s, scalable dimension: ecs:service:DesiredCount, policy name: %s", aws.ToString(in.ResourceId), aws.ToString(in.PolicyName))
+	if a.autoScaling().Policies[key] == nil {
+		return nil, kernel.Fail("ObjectNotFoundException", "No scaling policy found for service namespace: ecs, resource ID: %s, scalable dimension: ecs:service:DesiredCount, policy name: %s", aws.ToString(in.ResourceId), aws.ToString(in.PolicyName))
 	}
-	delete(a.state.AutoScaling.Policies, key)
+	delete(a.autoScaling().Policies, key)
 	return &scaling.DeleteScalingPolicyOutput{}, nil
 }
 
 // DescribeScalingPolicies lists policies.
-func (a autoScalingAPI) DescribeScalingPolicies(_ context.Context, in *scaling.DescribeScalingPoliciesInput) (*scaling.DescribeScalingPoliciesOutput, error) {
+func (a autoScalingAPI) DescribeScalingPolicies(in *scaling.DescribeScalingPoliciesInput) (*scaling.DescribeScalingPoliciesOutput, error) {
 	out := &scaling.DescribeScalingPoliciesOutput{ScalingPolicies: []types.ScalingPolicy{}}
-	for _, key := range slices.Sorted(maps.Keys(a.state.AutoScaling.Policies)) {
-		if p := a.state.AutoScaling.Policies[key]; asked(in.PolicyNames, *p.PolicyName) && (in.ResourceId == nil || *in.ResourceId == *p.ResourceId) {
+	for _, key := range slices.Sorted(maps.Keys(a.autoScaling().Policies)) {
+		if p := a.autoScaling().Policies[key]; asked(in.PolicyNames, *p.PolicyName) && (in.ResourceId == nil || *in.ResourceId == *p.ResourceId) {
 			out.ScalingPolicies = append(out.ScalingPolicies, *p)
 		}
 	}
@@ -303,9 +304,9 @@ func (a autoScalingAPI) DescribeScalingPolicies(_ context.Context, in *scaling.D
 }
 
 // DescribeScalingActivities lists the last activities, newest first.
-func (a autoScalingAPI) DescribeScalingActivities(_ context.Context, in *scaling.DescribeScalingActivitiesInput) (*scaling.DescribeScalingActivitiesOutput, error) {
+func (a autoScalingAPI) DescribeScalingActivities(in *scaling.DescribeScalingActivitiesInput) (*scaling.DescribeScalingActivitiesOutput, error) {
 	out := &scaling.DescribeScalingActivitiesOutput{ScalingActivities: []types.ScalingActivity{}}
-	for _, activity := range a.state.AutoScaling.Activities {
+	for _, activity := range a.autoScaling().Activities {
 		if in.ResourceId == nil || *in.ResourceId == *activity.ResourceId {
 			out.ScalingActivities = append(out.ScalingActivities, activity)
 		}
@@ -314,16 +315,16 @@ func (a autoScalingAPI) DescribeScalingActivities(_ context.Context, in *scaling
 }
 
 func (a autoScalingAPI) byARN(arn *string) (*scalableTarget, error) {
-	for _, t := range a.state.AutoScaling.Targets {
+	for _, t := range a.autoScaling().Targets {
 		if *t.ScalableTargetARN == aws.ToString(arn) {
 			return t, nil
 		}
 	}
-	return nil, fail("ResourceNotFoundException", "The scalable target could not be found: %s", aws.ToString(arn))
+	return nil, kernel.Fail("ResourceNotFoundException", "The scalable target could not be found: %s", aws.ToString(arn))
 }
 
 // TagResource tags a scalable target.
-func (a autoScalingAPI) TagResource(_ context.Context, in *scaling.TagResourceInput) (*scaling.TagResourceOutput, error) {
+func (a autoScalingAPI) TagResource(in *scaling.TagResourceInput) (*scaling.TagResourceOutput, error) {
 	t, err := a.byARN(in.ResourceARN)
 	if err != nil {
 		return nil, err
@@ -333,7 +334,7 @@ func (a autoScalingAPI) TagResource(_ context.Context, in *scaling.TagResourceIn
 }
 
 // UntagResource is the opposite of TagResource.
-func (a autoScalingAPI) UntagResource(_ context.Context, in *scaling.UntagResourceInput) (*scaling.UntagResourceOutput, error) {
+func (a autoScalingAPI) UntagResource(in *scaling.UntagResourceInput) (*scaling.UntagResourceOutput, error) {
 	t, err := a.byARN(in.ResourceARN)
 	if err != nil {
 		return nil, err
@@ -345,7 +346,7 @@ func (a autoScalingAPI) UntagResource(_ context.Context, in *scaling.UntagResour
 }
 
 // ListTagsForResource lists a scalable target's tags.
-func (a autoScalingAPI) ListTagsForResource(_ context.Context, in *scaling.ListTagsForResourceInput) (*scaling.ListTagsForResourceOutput, error) {
+func (a autoScalingAPI) ListTagsForResource(in *scaling.ListTagsForResourceInput) (*scaling.ListTagsForResourceOutput, error) {
 	t, err := a.byARN(in.ResourceARN)
 	if err != nil {
 		return nil, err
@@ -358,26 +359,25 @@ func (c *Cloud) minute() time.Duration { return cmp.Or(c.cfg.ScalingMinute, scal
 // runScaling looks at the scaled services once per minute of theirs.
 func (c *Cloud) runScaling(ctx context.Context) {
 	samples := map[string]*scalingSample{}
-	for c.pauseUnless(ctx, nil, c.minute()) {
-		c.mu.Lock()
-		changed := c.keepSchedules()
-		for id, t := range c.state.AutoScaling.Targets {
-			if samples[id] == nil {
-				samples[id] = &scalingSample{cpu: map[string]time.Duration{}}
+	for kernel.Wait(ctx, nil, c.minute()) {
+		c.read(func(c tx) {
+			changed := c.keepSchedules()
+			for id, t := range c.autoScaling().Targets {
+				if samples[id] == nil {
+					samples[id] = &scalingSample{cpu: map[string]time.Duration{}}
+				}
+				changed = c.scale(id, t, samples[id]) || changed
 			}
-			changed = c.scale(id, t, samples[id]) || changed
-		}
-		if changed {
-			c.dirty = true
-			c.save()
-			c.wakeScheduler()
-		}
-		c.mu.Unlock()
+			if changed {
+				c.Changed()
+				c.wakeScheduler()
+			}
+		})
 	}
 }
 
 // scale measures a service and changes its number of tasks. The lock is held.
-func (c *Cloud) scale(id string, t *scalableTarget, sample *scalingSample) bool {
+func (c tx) scale(id string, t *scalableTarget, sample *scalingSample) bool {
 	s := c.scaled(id)
 	if s == nil {
 		return false
@@ -387,8 +387,8 @@ func (c *Cloud) scale(id string, t *scalableTarget, sample *scalingSample) bool 
 	up, down := false, true
 	cooldown := map[bool]int32{} // by whether it is for scaling out
 	tracked := 0
-	for _, key := range slices.Sorted(maps.Keys(c.state.AutoScaling.Policies)) {
-		p := c.state.AutoScaling.Policies[key]
+	for _, key := range slices.Sorted(maps.Keys(c.autoScaling().Policies)) {
+		p := c.autoScaling().Policies[key]
 		if *p.ResourceId != id {
 			continue
 		}
@@ -445,7 +445,7 @@ func alarmCause(p *types.ScalingPolicy, alarm int) string {
 
 // cooled says whether the pause after the last change is over; 0 seconds mean
 // the default.
-func (c *Cloud) cooled(sample *scalingSample, seconds int32) bool {
+func (c tx) cooled(sample *scalingSample, seconds int32) bool {
 	pause := scalingCooldown * c.minute()
 	if seconds > 0 {
 		pause = time.Duration(float64(seconds) / 60 * float64(c.minute()))
@@ -453,7 +453,7 @@ func (c *Cloud) cooled(sample *scalingSample, seconds int32) bool {
 	return time.Since(sample.changed) >= pause
 }
 
-func (c *Cloud) setDesired(id string, s *ecsService, sample *scalingSample, n int32, cause string) bool {
+func (c tx) setDesired(id string, s *ecsService, sample *scalingSample, n int32, cause string) bool {
 	sample.high, sample.low = 0, 0
 	if n == s.Desired {
 		return false
@@ -462,17 +462,17 @@ func (c *Cloud) setDesired(id string, s *ecsService, sample *scalingSample, n in
 	s.Desired, s.Steady = n, false
 	c.serviceEvent(s.key(), "Message: Successfully set desired count to %d. Change successfully fulfilled by ecs. Cause: %s", n, cause)
 	list := append([]types.ScalingActivity{{
-		ActivityId: aws.String(uuid()), Cause: aws.String(cause), Description: aws.String(fmt.Sprintf("Setting desired count to %d.", n)), ResourceId: aws.String(id),
-		ServiceNamespace: types.ServiceNamespaceEcs, ScalableDimension: types.ScalableDimensionECSServiceDesiredCount, StartTime: aws.Time(c.now()), EndTime: aws.Time(c.now()),
+		ActivityId: aws.String(kernel.UUID()), Cause: aws.String(cause), Description: aws.String(fmt.Sprintf("Setting desired count to %d.", n)), ResourceId: aws.String(id),
+		ServiceNamespace: types.ServiceNamespaceEcs, ScalableDimension: types.ScalableDimensionECSServiceDesiredCount, StartTime: aws.Time(c.Now()), EndTime: aws.Time(c.Now()),
 		StatusCode: types.ScalingActivityStatusCodeSuccessful, StatusMessage: aws.String(fmt.Sprintf("Successfully set desired count to %d. Change successfully fulfilled by ecs.", n)),
-	}}, c.state.AutoScaling.Activities...)
-	c.state.AutoScaling.Activities = list[:min(len(list), maxActivities)]
+	}}, c.autoScaling().Activities...)
+	c.autoScaling().Activities = list[:min(len(list), maxActivities)]
 	return true
 }
 
 // utilization is the average share, in per cent, that tasks used of their CPU
 // since the last look, and how long that is ago.
-func (c *Cloud) utilization(s *ecsService, sample *scalingSample) (percent float64, elapsed time.Duration) {
+func (c tx) utilization(s *ecsService, sample *scalingSample) (percent float64, elapsed time.Duration) {
 	now := time.Now()
 	if !sample.at.IsZero() {
 		elapsed = now.Sub(sample.at)
@@ -481,8 +481,8 @@ func (c *Cloud) utilization(s *ecsService, sample *scalingSample) (percent float
 	seen := map[string]time.Duration{}
 	var sum float64
 	n := 0
-	for _, t := range c.state.ECS.Tasks {
-		r := c.live.ECS.tasks[t.ID]
+	for _, t := range c.ecs().Tasks {
+		r := c.ecsLive().tasks[t.ID]
 		if t.Service != s.key() || *t.LastStatus != taskRunning || r == nil {
 			continue
 		}
@@ -509,8 +509,8 @@ func (c *Cloud) utilization(s *ecsService, sample *scalingSample) (percent float
 
 // requestRate is how many requests a minute, a real one, each target of the
 // group had since the last look.
-func (c *Cloud) requestRate(label string, sample *scalingSample, elapsed time.Duration) float64 {
-	g := c.live.ELB.groups[c.labelled(label)]
+func (c tx) requestRate(label string, sample *scalingSample, elapsed time.Duration) float64 {
+	g := c.elbLive().groups[c.labelled(label)]
 	if g == nil {
 		return math.NaN()
 	}

@@ -1,20 +1,15 @@
 package localcloud
 
 import (
-	"context"
-	"crypto/cipher"
-	"crypto/rand"
-	"encoding/hex"
-	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/bookctl/bookctl/internal/localcloud/access"
 	"github.com/bookctl/bookctl/internal/localcloud/authority"
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/localcloud/postgres"
 	"github.com/bookctl/bookctl/internal/localcloud/registry"
 	"github.com/bookctl/bookctl/internal/localcloud/task"
@@ -61,113 +56,45 @@ type Config struct {
 	Before, After func(Call) error
 }
 
+// What the kernel defines is part of how a cloud is used.
+type (
+	Call       = kernel.Call
+	Asked      = kernel.Asked
+	Faults     = kernel.Faults
+	TaskFaults = kernel.TaskFaults
+	Latencies  = kernel.Latencies
+)
+
+// ParseFaults reads faults from JSON. A field that does not exist, a share
+// outside 0 to 1 and a negative number are errors.
+func ParseFaults(r io.Reader) (Faults, error) { return kernel.ParseFaults(r) }
+
+// TypicalLatencies are AWS's own; see kernel.TypicalLatencies.
+func TypicalLatencies() Latencies { return kernel.TypicalLatencies() }
+
 // Cloud is one account in one region.
 type Cloud struct {
+	*kernel.Kernel
 	cfg       Config
-	log       *slog.Logger
 	authority *authority.Authority
 	engine    *postgres.Engine
 	images    *task.Images
 	registry  *registry.Registry
-	handlers  map[string]service // by signing name
-	lock      *os.File           // held while open: one cloud per state directory
-	seals     cipher.AEAD        // of the secrets in the state
+	lock      *os.File // held while open: one cloud per state directory
 	server    *http.Server
-	port      int
-	started   time.Time
-
-	ctx    context.Context // ends at Close
-	cancel context.CancelFunc
-	work   sync.WaitGroup
-
-	mu    sync.Mutex // held by every operation
-	state state
-	live  live
-	dirty bool
-	// hidden are the new things that reads don't show yet, by id.
-	hidden map[string]birth
-	// ghosts are tagged things that were, by ARN; see Faults.TagGhosts.
-	ghosts map[string]map[string]string
-
-	faulty sync.Mutex // guards what follows; taken with or without mu
-	faults Faults
-	calls  map[string]uint64 // by action, since the faults were set
-	total  int
+	stores    stores
+	// wake is poked when there may be something for the scheduler to do.
+	wake chan struct{}
 }
 
-// spawn runs f beside the operations until it ends or the cloud is closed,
-// which ends ctx and waits for f. f must not hold the lock while it blocks.
-func (c *Cloud) spawn(f func(ctx context.Context)) {
-	c.work.Go(func() { f(c.ctx) })
+// tx is the cloud within a transaction.
+type tx struct {
+	*kernel.Tx
+	*Cloud
 }
 
-// update runs f with the lock held and saves the state.
-func (c *Cloud) update(f func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	f()
-	c.dirty = true
-	c.save()
-}
+// update runs f in a transaction and saves the state.
+func (c *Cloud) update(f func(tx)) { c.Update(func(t *kernel.Tx) { f(tx{t, c}) }) }
 
-// read runs f with the lock held.
-func (c *Cloud) read(f func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	f()
-}
-
-// newID makes an id as EC2 does: the prefix, a hyphen and 17 hexadecimal digits.
-func newID(prefix string) string { return prefix + "-0" + hexDigits(16) }
-
-// hexDigits is n random hexadecimal digits; n is even.
-func hexDigits(n int) string {
-	b := make([]byte, n/2)
-	_, _ = rand.Read(b) // never fails: https://pkg.go.dev/crypto/rand#Read
-	return hex.EncodeToString(b)
-}
-
-// arn names a thing of this account and region.
-func (c *Cloud) arn(service, resource string) string {
-	region, account := c.cfg.Region, c.cfg.Account
-	switch service {
-	case "iam", "sts":
-		region = "" // they are global
-	case "route53":
-		region, account = "", ""
-	}
-	return fmt.Sprintf("arn:%s:%s:%s:%s:%s", partitionOf(c.cfg.Region).name, service, region, account, resource)
-}
-
-// partition is a part of AWS with accounts of its own.
-type partition struct {
-	name string
-	// global is the region that its services without regions sign for.
-	global string
-}
-
-// partitions are by how the names of their regions begin
-// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html); all
-// other regions are of the partition "aws".
-var partitions = map[string]partition{
-	"cn-":      {"aws-cn", "cn-north-1"},
-	"eusc-":    {"aws-eusc", "eusc-de-east-1"},
-	"us-gov-":  {"aws-us-gov", "us-gov-west-1"},
-	"us-iso-":  {"aws-iso", "us-iso-east-1"},
-	"us-isob-": {"aws-iso-b", "us-isob-east-1"},
-	"eu-isoe-": {"aws-iso-e", "eu-isoe-west-1"},
-	"us-isof-": {"aws-iso-f", "us-isof-south-1"},
-}
-
-func partitionOf(region string) partition {
-	for prefix, p := range partitions {
-		if strings.HasPrefix(region, prefix) {
-			return p
-		}
-	}
-	return partition{"aws", "us-east-1"}
-}
-
-// now is the time that goes into states, without the monotonic part, which a
-// saved state loses.
-func (c *Cloud) now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
+// read runs f in a transaction.
+func (c *Cloud) read(f func(tx)) { c.View(func(t *kernel.Tx) { f(tx{t, c}) }) }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/localcloud/process"
 )
 
@@ -53,8 +54,8 @@ func infoFile(stateDir string) string { return filepath.Join(stateDir, "running.
 
 func (c *Cloud) info() Info {
 	return Info{
-		PID: os.Getpid(), Endpoint: c.endpoint(), Started: c.started, Version: c.cfg.Version,
-		Account: c.cfg.Account, Region: c.cfg.Region, TrustBundle: c.trustBundle(),
+		PID: os.Getpid(), Endpoint: c.Endpoint(), Started: c.Started(), Version: c.cfg.Version,
+		Account: c.Account(), Region: c.Region(), TrustBundle: c.trustBundle(),
 	}
 }
 
@@ -130,7 +131,7 @@ func Running(ctx context.Context, stateDir string) (Info, bool, error) {
 
 // Used says whether anything was ever made in the cloud of the state directory.
 func Used(stateDir string) bool {
-	_, err := os.Stat((&Cloud{cfg: Config{StateDir: stateDir}}).stateFile())
+	_, err := os.Stat(kernel.StateFile(stateDir))
 	return err == nil
 }
 

@@ -1,7 +1,6 @@
 package localcloud
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -16,6 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // ec2State is what EC2 keeps.
@@ -81,7 +82,7 @@ var (
 )
 
 func (k ec2Kind) notFound(id string) error {
-	return fail(k.code+".NotFound", "The %s '%s' does not exist", k.noun, id)
+	return kernel.Fail(k.code+".NotFound", "The %s '%s' does not exist", k.noun, id)
 }
 
 // check tells an id of another kind from one that is gone.
@@ -91,111 +92,110 @@ func (k ec2Kind) check(id string) error {
 		if k == kindGroup {
 			code = "InvalidGroupId"
 		}
-		return fail(code+".Malformed", "Invalid id: \"%s\" (expecting \"%s-...\")", id, k.prefix)
+		return kernel.Fail(code+".Malformed", "Invalid id: \"%s\" (expecting \"%s-...\")", id, k.prefix)
 	}
 	return nil
 }
 
-type ec2API struct{ *Cloud }
+type ec2API struct{ tx }
 
-func (c *Cloud) ec2Service() service {
-	a := ec2API{c}
-	return service{model: "ec2", signing: "ec2", protocol: protocolEC2, operations: operations(
-		ec2op("AcceptVpcPeeringConnection", a.AcceptVpcPeeringConnection),
-		ec2op("AssociateDhcpOptions", a.AssociateDhcpOptions),
-		ec2op("AssociateRouteTable", a.AssociateRouteTable),
-		ec2op("AttachInternetGateway", a.AttachInternetGateway),
-		ec2op("AttachVpnGateway", a.AttachVpnGateway),
-		ec2op("AuthorizeSecurityGroupEgress", a.AuthorizeSecurityGroupEgress),
-		ec2op("AuthorizeSecurityGroupIngress", a.AuthorizeSecurityGroupIngress),
-		ec2op("CreateDhcpOptions", a.CreateDhcpOptions),
-		ec2op("CreateEgressOnlyInternetGateway", a.CreateEgressOnlyInternetGateway),
-		ec2op("CreateInternetGateway", a.CreateInternetGateway),
-		ec2op("CreateNatGateway", a.CreateNatGateway),
-		ec2op("CreateNetworkAcl", a.CreateNetworkAcl),
-		ec2op("CreateNetworkAclEntry", a.CreateNetworkAclEntry),
-		ec2op("CreateNetworkInterface", a.CreateNetworkInterface),
-		ec2op("CreateRoute", a.CreateRoute),
-		ec2op("CreateRouteTable", a.CreateRouteTable),
-		ec2op("CreateSecurityGroup", a.CreateSecurityGroup),
-		ec2op("CreateSubnet", a.CreateSubnet),
-		ec2op("CreateTags", a.CreateTags),
-		ec2op("CreateTransitGatewayVpcAttachment", a.CreateTransitGatewayVpcAttachment),
-		ec2op("CreateVpc", a.CreateVpc),
-		ec2op("CreateVpcEndpoint", a.CreateVpcEndpoint),
-		ec2op("CreateVpcPeeringConnection", a.CreateVpcPeeringConnection),
-		ec2op("CreateVpnGateway", a.CreateVpnGateway),
-		ec2op("DeleteDhcpOptions", a.DeleteDhcpOptions),
-		ec2op("DeleteEgressOnlyInternetGateway", a.DeleteEgressOnlyInternetGateway),
-		ec2op("DeleteInternetGateway", a.DeleteInternetGateway),
-		ec2op("DeleteNatGateway", a.DeleteNatGateway),
-		ec2op("DeleteNetworkAcl", a.DeleteNetworkAcl),
-		ec2op("DeleteNetworkAclEntry", a.DeleteNetworkAclEntry),
-		ec2op("DeleteNetworkInterface", a.DeleteNetworkInterface),
-		ec2op("DeleteRoute", a.DeleteRoute),
-		ec2op("DeleteRouteTable", a.DeleteRouteTable),
-		ec2op("DeleteSecurityGroup", a.DeleteSecurityGroup),
-		ec2op("DeleteSubnet", a.DeleteSubnet),
-		ec2op("DeleteTags", a.DeleteTags),
-		ec2op("DeleteTransitGatewayVpcAttachment", a.DeleteTransitGatewayVpcAttachment),
-		ec2op("DeleteVpc", a.DeleteVpc),
-		ec2op("DeleteVpcEndpoints", a.DeleteVpcEndpoints),
-		ec2op("DeleteVpcPeeringConnection", a.DeleteVpcPeeringConnection),
-		ec2op("DeleteVpnGateway", a.DeleteVpnGateway),
-		ec2op("DescribeAccountAttributes", a.DescribeAccountAttributes),
-		ec2op("DescribeAddresses", a.DescribeAddresses),
-		ec2op("DescribeAvailabilityZones", a.DescribeAvailabilityZones),
-		ec2op("DescribeDhcpOptions", a.DescribeDhcpOptions),
-		ec2op("DescribeEgressOnlyInternetGateways", a.DescribeEgressOnlyInternetGateways),
-		ec2op("DescribeInstances", a.DescribeInstances),
-		ec2op("DescribeInternetGateways", a.DescribeInternetGateways),
-		ec2op("DescribeNatGateways", a.DescribeNatGateways),
-		ec2op("DescribeNetworkAcls", a.DescribeNetworkAcls),
-		ec2op("DescribeNetworkInterfaces", a.DescribeNetworkInterfaces),
-		ec2op("DescribeRegions", a.DescribeRegions),
-		ec2op("DescribeRouteTables", a.DescribeRouteTables),
-		ec2op("DescribeSecurityGroupRules", a.DescribeSecurityGroupRules),
-		ec2op("DescribeSecurityGroups", a.DescribeSecurityGroups),
-		ec2op("DescribeSnapshots", a.DescribeSnapshots),
-		ec2op("DescribeSubnets", a.DescribeSubnets),
-		ec2op("DescribeTags", a.DescribeTags),
-		ec2op("DescribeTransitGatewayVpcAttachments", a.DescribeTransitGatewayVpcAttachments),
-		ec2op("DescribeVolumes", a.DescribeVolumes),
-		ec2op("DescribeVpcAttribute", a.DescribeVpcAttribute),
-		ec2op("DescribeVpcEndpoints", a.DescribeVpcEndpoints),
-		ec2op("DescribeVpcPeeringConnections", a.DescribeVpcPeeringConnections),
-		ec2op("DescribeVpcs", a.DescribeVpcs),
-		ec2op("DescribeVpnGateways", a.DescribeVpnGateways),
-		ec2op("DetachInternetGateway", a.DetachInternetGateway),
-		ec2op("DetachNetworkInterface", a.DetachNetworkInterface),
-		ec2op("DetachVpnGateway", a.DetachVpnGateway),
-		ec2op("DisassociateRouteTable", a.DisassociateRouteTable),
-		ec2op("ModifySecurityGroupRules", a.ModifySecurityGroupRules),
-		ec2op("ModifySubnetAttribute", a.ModifySubnetAttribute),
-		ec2op("ModifyVpcAttribute", a.ModifyVpcAttribute),
-		ec2op("ReplaceNetworkAclAssociation", a.ReplaceNetworkAclAssociation),
-		ec2op("ReplaceNetworkAclEntry", a.ReplaceNetworkAclEntry),
-		ec2op("ReplaceRoute", a.ReplaceRoute),
-		ec2op("ReplaceRouteTableAssociation", a.ReplaceRouteTableAssociation),
-		ec2op("RevokeSecurityGroupEgress", a.RevokeSecurityGroupEgress),
-		ec2op("RevokeSecurityGroupIngress", a.RevokeSecurityGroupIngress),
-		ec2op("UpdateSecurityGroupRuleDescriptionsEgress", a.UpdateSecurityGroupRuleDescriptionsEgress),
-		ec2op("UpdateSecurityGroupRuleDescriptionsIngress", a.UpdateSecurityGroupRuleDescriptionsIngress),
+func (c *Cloud) ec2Service() kernel.Service {
+	return kernel.Service{Model: "ec2", Signing: "ec2", Protocol: kernel.EC2, Operations: kernel.Operations(func(t *kernel.Tx) ec2API { return ec2API{tx{t, c}} },
+		ec2op("AcceptVpcPeeringConnection", ec2API.AcceptVpcPeeringConnection),
+		ec2op("AssociateDhcpOptions", ec2API.AssociateDhcpOptions),
+		ec2op("AssociateRouteTable", ec2API.AssociateRouteTable),
+		ec2op("AttachInternetGateway", ec2API.AttachInternetGateway),
+		ec2op("AttachVpnGateway", ec2API.AttachVpnGateway),
+		ec2op("AuthorizeSecurityGroupEgress", ec2API.AuthorizeSecurityGroupEgress),
+		ec2op("AuthorizeSecurityGroupIngress", ec2API.AuthorizeSecurityGroupIngress),
+		ec2op("CreateDhcpOptions", ec2API.CreateDhcpOptions),
+		ec2op("CreateEgressOnlyInternetGateway", ec2API.CreateEgressOnlyInternetGateway),
+		ec2op("CreateInternetGateway", ec2API.CreateInternetGateway),
+		ec2op("CreateNatGateway", ec2API.CreateNatGateway),
+		ec2op("CreateNetworkAcl", ec2API.CreateNetworkAcl),
+		ec2op("CreateNetworkAclEntry", ec2API.CreateNetworkAclEntry),
+		ec2op("CreateNetworkInterface", ec2API.CreateNetworkInterface),
+		ec2op("CreateRoute", ec2API.CreateRoute),
+		ec2op("CreateRouteTable", ec2API.CreateRouteTable),
+		ec2op("CreateSecurityGroup", ec2API.CreateSecurityGroup),
+		ec2op("CreateSubnet", ec2API.CreateSubnet),
+		ec2op("CreateTags", ec2API.CreateTags),
+		ec2op("CreateTransitGatewayVpcAttachment", ec2API.CreateTransitGatewayVpcAttachment),
+		ec2op("CreateVpc", ec2API.CreateVpc),
+		ec2op("CreateVpcEndpoint", ec2API.CreateVpcEndpoint),
+		ec2op("CreateVpcPeeringConnection", ec2API.CreateVpcPeeringConnection),
+		ec2op("CreateVpnGateway", ec2API.CreateVpnGateway),
+		ec2op("DeleteDhcpOptions", ec2API.DeleteDhcpOptions),
+		ec2op("DeleteEgressOnlyInternetGateway", ec2API.DeleteEgressOnlyInternetGateway),
+		ec2op("DeleteInternetGateway", ec2API.DeleteInternetGateway),
+		ec2op("DeleteNatGateway", ec2API.DeleteNatGateway),
+		ec2op("DeleteNetworkAcl", ec2API.DeleteNetworkAcl),
+		ec2op("DeleteNetworkAclEntry", ec2API.DeleteNetworkAclEntry),
+		ec2op("DeleteNetworkInterface", ec2API.DeleteNetworkInterface),
+		ec2op("DeleteRoute", ec2API.DeleteRoute),
+		ec2op("DeleteRouteTable", ec2API.DeleteRouteTable),
+		ec2op("DeleteSecurityGroup", ec2API.DeleteSecurityGroup),
+		ec2op("DeleteSubnet", ec2API.DeleteSubnet),
+		ec2op("DeleteTags", ec2API.DeleteTags),
+		ec2op("DeleteTransitGatewayVpcAttachment", ec2API.DeleteTransitGatewayVpcAttachment),
+		ec2op("DeleteVpc", ec2API.DeleteVpc),
+		ec2op("DeleteVpcEndpoints", ec2API.DeleteVpcEndpoints),
+		ec2op("DeleteVpcPeeringConnection", ec2API.DeleteVpcPeeringConnection),
+		ec2op("DeleteVpnGateway", ec2API.DeleteVpnGateway),
+		ec2op("DescribeAccountAttributes", ec2API.DescribeAccountAttributes),
+		ec2op("DescribeAddresses", ec2API.DescribeAddresses),
+		ec2op("DescribeAvailabilityZones", ec2API.DescribeAvailabilityZones),
+		ec2op("DescribeDhcpOptions", ec2API.DescribeDhcpOptions),
+		ec2op("DescribeEgressOnlyInternetGateways", ec2API.DescribeEgressOnlyInternetGateways),
+		ec2op("DescribeInstances", ec2API.DescribeInstances),
+		ec2op("DescribeInternetGateways", ec2API.DescribeInternetGateways),
+		ec2op("DescribeNatGateways", ec2API.DescribeNatGateways),
+		ec2op("DescribeNetworkAcls", ec2API.DescribeNetworkAcls),
+		ec2op("DescribeNetworkInterfaces", ec2API.DescribeNetworkInterfaces),
+		ec2op("DescribeRegions", ec2API.DescribeRegions),
+		ec2op("DescribeRouteTables", ec2API.DescribeRouteTables),
+		ec2op("DescribeSecurityGroupRules", ec2API.DescribeSecurityGroupRules),
+		ec2op("DescribeSecurityGroups", ec2API.DescribeSecurityGroups),
+		ec2op("DescribeSnapshots", ec2API.DescribeSnapshots),
+		ec2op("DescribeSubnets", ec2API.DescribeSubnets),
+		ec2op("DescribeTags", ec2API.DescribeTags),
+		ec2op("DescribeTransitGatewayVpcAttachments", ec2API.DescribeTransitGatewayVpcAttachments),
+		ec2op("DescribeVolumes", ec2API.DescribeVolumes),
+		ec2op("DescribeVpcAttribute", ec2API.DescribeVpcAttribute),
+		ec2op("DescribeVpcEndpoints", ec2API.DescribeVpcEndpoints),
+		ec2op("DescribeVpcPeeringConnections", ec2API.DescribeVpcPeeringConnections),
+		ec2op("DescribeVpcs", ec2API.DescribeVpcs),
+		ec2op("DescribeVpnGateways", ec2API.DescribeVpnGateways),
+		ec2op("DetachInternetGateway", ec2API.DetachInternetGateway),
+		ec2op("DetachNetworkInterface", ec2API.DetachNetworkInterface),
+		ec2op("DetachVpnGateway", ec2API.DetachVpnGateway),
+		ec2op("DisassociateRouteTable", ec2API.DisassociateRouteTable),
+		ec2op("ModifySecurityGroupRules", ec2API.ModifySecurityGroupRules),
+		ec2op("ModifySubnetAttribute", ec2API.ModifySubnetAttribute),
+		ec2op("ModifyVpcAttribute", ec2API.ModifyVpcAttribute),
+		ec2op("ReplaceNetworkAclAssociation", ec2API.ReplaceNetworkAclAssociation),
+		ec2op("ReplaceNetworkAclEntry", ec2API.ReplaceNetworkAclEntry),
+		ec2op("ReplaceRoute", ec2API.ReplaceRoute),
+		ec2op("ReplaceRouteTableAssociation", ec2API.ReplaceRouteTableAssociation),
+		ec2op("RevokeSecurityGroupEgress", ec2API.RevokeSecurityGroupEgress),
+		ec2op("RevokeSecurityGroupIngress", ec2API.RevokeSecurityGroupIngress),
+		ec2op("UpdateSecurityGroupRuleDescriptionsEgress", ec2API.UpdateSecurityGroupRuleDescriptionsEgress),
+		ec2op("UpdateSecurityGroupRuleDescriptionsIngress", ec2API.UpdateSecurityGroupRuleDescriptionsIngress),
 	)}
 }
 
 // ec2op is op with the DryRun that every EC2 call has: it asks whether the
 // caller might, and here everybody may.
-func ec2op[I, O any](name string, f func(context.Context, *I) (*O, error)) operation {
-	return op(name, func(ctx context.Context, in *I) (*O, error) {
+func ec2op[I, O any](name string, f func(ec2API, *I) (*O, error)) kernel.Method[ec2API] {
+	return kernel.Op(name, func(a ec2API, in *I) (*O, error) {
 		var dry *bool // not every input has one
 		if f := reflect.ValueOf(in).Elem().FieldByName("DryRun"); f.IsValid() {
 			dry, _ = f.Interface().(*bool)
 		}
 		if aws.ToBool(dry) {
-			return nil, &apiError{status: http.StatusPreconditionFailed, code: "DryRunOperation", message: "Request would have succeeded, but DryRun flag is set."}
+			return nil, &kernel.Error{Status: http.StatusPreconditionFailed, Code: "DryRunOperation", Message: "Request would have succeeded, but DryRun flag is set."}
 		}
-		return f(ctx, in)
+		return f(a, in)
 	})
 }
 
@@ -206,7 +206,7 @@ func item[T ec2Item](a ec2API, kind ec2Kind, all []T, id string) (T, error) {
 		return none, err
 	}
 	for _, x := range all {
-		if x.thing().ID == id && a.visible(id) {
+		if x.thing().ID == id && a.Visible(id) {
 			return x, nil
 		}
 	}
@@ -229,17 +229,17 @@ func items[T any, P interface {
 		name := aws.ToString(f.Name)
 		_, ok := known[name]
 		if !ok && name != "owner-id" && name != "tag-key" && !strings.HasPrefix(name, "tag:") {
-			return nil, fail("InvalidParameterValue", "The filter '%s' is invalid", name)
+			return nil, kernel.Fail("InvalidParameterValue", "The filter '%s' is invalid", name)
 		}
 	}
 	var out []P
 	for _, x := range all {
 		t := x.thing()
-		if len(ids) > 0 && !slices.Contains(ids, t.ID) || len(ids) == 0 && !a.visible(t.ID) {
+		if len(ids) > 0 && !slices.Contains(ids, t.ID) || len(ids) == 0 && !a.Visible(t.ID) {
 			continue
 		}
 		fields := x.fields()
-		fields["owner-id"] = []string{a.cfg.Account}
+		fields["owner-id"] = []string{a.Account()}
 		if ec2Match(filters, t.Tags, fields) {
 			out = append(out, x)
 		}
@@ -298,11 +298,11 @@ func ec2Page[T any](all []T, limit *int32, token *string) ([]T, *string, error) 
 	n := len(all)
 	if limit != nil {
 		if *limit < 5 {
-			return nil, nil, fail("InvalidParameterValue", "Value ( %d ) for parameter maxResults is invalid. Expecting a value greater than or equal to 5.", *limit)
+			return nil, nil, kernel.Fail("InvalidParameterValue", "Value ( %d ) for parameter maxResults is invalid. Expecting a value greater than or equal to 5.", *limit)
 		}
 		n = int(min(*limit, 1000))
 	}
-	return pageOf(all, token, n, fail("InvalidPaginationToken", "The pagination token is invalid"))
+	return kernel.PageOf(all, token, n, kernel.Fail("InvalidPaginationToken", "The pagination token is invalid"))
 }
 
 // onCreate are the tags that a create call gives to what it makes.
@@ -310,7 +310,7 @@ func onCreate(kind ec2Kind, specs []types.TagSpecification) (map[string]string, 
 	tags := map[string]string{}
 	for _, s := range specs {
 		if s.ResourceType != kind.resource {
-			return nil, fail("InvalidParameterValue", "'%s' is not a valid taggable resource type for this operation.", s.ResourceType)
+			return nil, kernel.Fail("InvalidParameterValue", "'%s' is not a valid taggable resource type for this operation.", s.ResourceType)
 		}
 		if err := addTags(tags, s.Tags); err != nil {
 			return nil, err
@@ -326,16 +326,16 @@ func addTags(tags map[string]string, add []types.Tag) error {
 		k, v := aws.ToString(t.Key), aws.ToString(t.Value)
 		switch {
 		case strings.HasPrefix(strings.ToLower(k), "aws:"):
-			return fail("InvalidParameterValue", "Tag keys starting with 'aws:' are reserved for internal use")
+			return kernel.Fail("InvalidParameterValue", "Tag keys starting with 'aws:' are reserved for internal use")
 		case k == "" || len([]rune(k)) > 128:
-			return fail("InvalidParameterValue", "Tag key exceeds the maximum length of 128 characters")
+			return kernel.Fail("InvalidParameterValue", "Tag key exceeds the maximum length of 128 characters")
 		case len([]rune(v)) > 256:
-			return fail("InvalidParameterValue", "Tag value exceeds the maximum length of 256 characters")
+			return kernel.Fail("InvalidParameterValue", "Tag value exceeds the maximum length of 256 characters")
 		}
 		tags[k] = v
 	}
 	if len(tags) > 50 {
-		return fail("TagLimitExceeded", "The maximum number of Tags for a resource has been reached.")
+		return kernel.Fail("TagLimitExceeded", "The maximum number of Tags for a resource has been reached.")
 	}
 	return nil
 }
@@ -360,23 +360,23 @@ func (a ec2API) once(token *string, request any) (id string, done func(id string
 	}
 	sum := sha256.Sum256(append([]byte(reflect.TypeOf(request).String()), text...))
 	hash := hex.EncodeToString(sum[:])
-	if t, ok := a.state.EC2.Tokens[*token]; ok {
+	if t, ok := a.ec2().Tokens[*token]; ok {
 		if t.Request != hash {
-			return "", nil, fail("IdempotentParameterMismatch", "The client token you have provided is associated with a resource, and its parameters differ from those of this request.")
+			return "", nil, kernel.Fail("IdempotentParameterMismatch", "The client token you have provided is associated with a resource, and its parameters differ from those of this request.")
 		}
 		return t.ID, nil, nil
 	}
 	return "", func(id string) {
-		if a.state.EC2.Tokens == nil {
-			a.state.EC2.Tokens = map[string]ec2Token{}
+		if a.ec2().Tokens == nil {
+			a.ec2().Tokens = map[string]ec2Token{}
 		}
-		a.state.EC2.Tokens[*token] = ec2Token{Request: hash, ID: id}
+		a.ec2().Tokens[*token] = ec2Token{Request: hash, ID: id}
 	}, nil
 }
 
 // tagged is everything that has tags, with its kind.
 func (a ec2API) tagged(yield func(ec2Kind, *ec2Thing) bool) {
-	s := &a.state.EC2
+	s := a.ec2()
 	each := func(kind ec2Kind, n int, at func(int) *ec2Thing) bool {
 		for i := range n {
 			if !yield(kind, at(i)) {
@@ -413,11 +413,11 @@ func (a ec2API) things(ids []string) ([]*ec2Thing, error) {
 	for _, id := range ids {
 		var found *ec2Thing
 		for kind, t := range a.tagged {
-			if kind.check(id) == nil && t.ID == id && a.visible(id) {
+			if kind.check(id) == nil && t.ID == id && a.Visible(id) {
 				found = t
 			}
 		}
-		for _, g := range a.state.EC2.Groups {
+		for _, g := range a.ec2().Groups {
 			for _, r := range g.Rules {
 				if r.ID == id {
 					found = &r.ec2Thing
@@ -430,14 +430,14 @@ func (a ec2API) things(ids []string) ([]*ec2Thing, error) {
 					return nil, kind.notFound(id)
 				}
 			}
-			return nil, fail("InvalidID", "The ID '%s' is not valid", id)
+			return nil, kernel.Fail("InvalidID", "The ID '%s' is not valid", id)
 		}
 		out = append(out, found)
 	}
 	return out, nil
 }
 
-func (a ec2API) CreateTags(_ context.Context, in *ec2.CreateTagsInput) (*ec2.CreateTagsOutput, error) {
+func (a ec2API) CreateTags(in *ec2.CreateTagsInput) (*ec2.CreateTagsOutput, error) {
 	things, err := a.things(in.Resources)
 	if err != nil {
 		return nil, err
@@ -457,7 +457,7 @@ func (a ec2API) CreateTags(_ context.Context, in *ec2.CreateTagsInput) (*ec2.Cre
 
 // DeleteTags removes a tag whatever its value, unless one is given, and all
 // tags if none is named.
-func (a ec2API) DeleteTags(_ context.Context, in *ec2.DeleteTagsInput) (*ec2.DeleteTagsOutput, error) {
+func (a ec2API) DeleteTags(in *ec2.DeleteTagsInput) (*ec2.DeleteTagsOutput, error) {
 	things, err := a.things(in.Resources)
 	if err != nil {
 		return nil, err
@@ -476,10 +476,10 @@ func (a ec2API) DeleteTags(_ context.Context, in *ec2.DeleteTagsInput) (*ec2.Del
 	return &ec2.DeleteTagsOutput{}, nil
 }
 
-func (a ec2API) DescribeTags(_ context.Context, in *ec2.DescribeTagsInput) (*ec2.DescribeTagsOutput, error) {
+func (a ec2API) DescribeTags(in *ec2.DescribeTagsInput) (*ec2.DescribeTagsOutput, error) {
 	for _, f := range in.Filters {
 		if n := aws.ToString(f.Name); !slices.Contains([]string{"key", "value", "resource-id", "resource-type"}, n) && !strings.HasPrefix(n, "tag:") {
-			return nil, fail("InvalidParameterValue", "The filter '%s' is invalid", n)
+			return nil, kernel.Fail("InvalidParameterValue", "The filter '%s' is invalid", n)
 		}
 	}
 	var all []types.TagDescription
@@ -488,7 +488,7 @@ func (a ec2API) DescribeTags(_ context.Context, in *ec2.DescribeTagsInput) (*ec2
 			fields := map[string][]string{
 				"key": {*tag.Key}, "value": {*tag.Value}, "resource-id": {t.ID}, "resource-type": {string(kind.resource)},
 			}
-			if a.visible(t.ID) && ec2Match(in.Filters, map[string]string{*tag.Key: *tag.Value}, fields) {
+			if a.Visible(t.ID) && ec2Match(in.Filters, map[string]string{*tag.Key: *tag.Value}, fields) {
 				all = append(all, types.TagDescription{Key: tag.Key, Value: tag.Value, ResourceId: aws.String(t.ID), ResourceType: kind.resource})
 			}
 		}

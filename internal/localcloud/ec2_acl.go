@@ -1,13 +1,14 @@
 package localcloud
 
 import (
-	"context"
 	"slices"
 	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // ec2ACL is a network ACL. A subnet is with the default one of its VPC until it is
@@ -34,7 +35,7 @@ func aclEntry(number int32, action types.RuleAction, egress bool) types.NetworkA
 // newACL makes an ACL that refuses everything, or, as the default one of a VPC,
 // allows everything.
 func newACL(vpc string, isDefault bool, tags map[string]string) *ec2ACL {
-	l := &ec2ACL{ec2Thing: ec2Thing{newID("acl"), tags}, VPC: vpc, Default: isDefault}
+	l := &ec2ACL{ec2Thing: ec2Thing{kernel.NewID("acl"), tags}, VPC: vpc, Default: isDefault}
 	for _, egress := range []bool{false, true} {
 		if isDefault {
 			l.Entries = append(l.Entries, aclEntry(100, types.RuleActionAllow, egress))
@@ -51,11 +52,11 @@ func (l *ec2ACL) fields() map[string][]string {
 // aclAssociations are the ids of the associations of an ACL by subnet.
 func (a ec2API) aclAssociations(l *ec2ACL) map[string]string {
 	out := map[string]string{}
-	for _, s := range a.state.EC2.Subnets {
+	for _, s := range a.ec2().Subnets {
 		if s.VPC != l.VPC {
 			continue
 		}
-		moved := slices.ContainsFunc(a.state.EC2.ACLs, func(x *ec2ACL) bool { return x.Subnets[s.ID] != "" })
+		moved := slices.ContainsFunc(a.ec2().ACLs, func(x *ec2ACL) bool { return x.Subnets[s.ID] != "" })
 		switch {
 		case l.Subnets[s.ID] != "":
 			out[s.ID] = l.Subnets[s.ID]
@@ -68,7 +69,7 @@ func (a ec2API) aclAssociations(l *ec2ACL) map[string]string {
 
 func (a ec2API) acl(l *ec2ACL) types.NetworkAcl {
 	out := types.NetworkAcl{
-		NetworkAclId: aws.String(l.ID), VpcId: aws.String(l.VPC), IsDefault: aws.Bool(l.Default), OwnerId: aws.String(a.cfg.Account),
+		NetworkAclId: aws.String(l.ID), VpcId: aws.String(l.VPC), IsDefault: aws.Bool(l.Default), OwnerId: aws.String(a.Account()),
 		Entries: slices.Clone(l.Entries), Tags: ec2Tags(l.Tags),
 	}
 	for subnet, id := range a.aclAssociations(l) {
@@ -79,8 +80,8 @@ func (a ec2API) acl(l *ec2ACL) types.NetworkAcl {
 	return out
 }
 
-func (a ec2API) DescribeNetworkAcls(_ context.Context, in *ec2.DescribeNetworkAclsInput) (*ec2.DescribeNetworkAclsOutput, error) {
-	found, err := items(a, kindACL, a.state.EC2.ACLs, in.NetworkAclIds, in.Filters)
+func (a ec2API) DescribeNetworkAcls(in *ec2.DescribeNetworkAclsInput) (*ec2.DescribeNetworkAclsOutput, error) {
+	found, err := items(a, kindACL, a.ec2().ACLs, in.NetworkAclIds, in.Filters)
 	if err != nil {
 		return nil, err
 	}
@@ -96,8 +97,8 @@ func (a ec2API) DescribeNetworkAcls(_ context.Context, in *ec2.DescribeNetworkAc
 }
 
 // CreateNetworkAcl makes an ACL that lets nothing through.
-func (a ec2API) CreateNetworkAcl(_ context.Context, in *ec2.CreateNetworkAclInput) (*ec2.CreateNetworkAclOutput, error) {
-	v, err := item(a, kindVPC, a.state.EC2.VPCs, aws.ToString(in.VpcId))
+func (a ec2API) CreateNetworkAcl(in *ec2.CreateNetworkAclInput) (*ec2.CreateNetworkAclOutput, error) {
+	v, err := item(a, kindVPC, a.ec2().VPCs, aws.ToString(in.VpcId))
 	if err != nil {
 		return nil, err
 	}
@@ -106,74 +107,74 @@ func (a ec2API) CreateNetworkAcl(_ context.Context, in *ec2.CreateNetworkAclInpu
 		return nil, err
 	}
 	l := newACL(v.ID, false, tags)
-	a.state.EC2.ACLs = append(a.state.EC2.ACLs, l)
-	a.born(l.ID)
+	a.ec2().ACLs = append(a.ec2().ACLs, l)
+	a.Born(l.ID)
 	out := a.acl(l)
 	return &ec2.CreateNetworkAclOutput{NetworkAcl: &out}, nil
 }
 
 // DeleteNetworkAcl refuses the default ACL and one that subnets are with.
-func (a ec2API) DeleteNetworkAcl(_ context.Context, in *ec2.DeleteNetworkAclInput) (*ec2.DeleteNetworkAclOutput, error) {
-	l, err := item(a, kindACL, a.state.EC2.ACLs, aws.ToString(in.NetworkAclId))
+func (a ec2API) DeleteNetworkAcl(in *ec2.DeleteNetworkAclInput) (*ec2.DeleteNetworkAclOutput, error) {
+	l, err := item(a, kindACL, a.ec2().ACLs, aws.ToString(in.NetworkAclId))
 	if err != nil {
 		return nil, err
 	}
 	if l.Default {
-		return nil, fail("InvalidParameterValue", "cannot delete default network ACL %s", l.ID)
+		return nil, kernel.Fail("InvalidParameterValue", "cannot delete default network ACL %s", l.ID)
 	}
 	if len(a.aclAssociations(l)) > 0 {
-		return nil, fail("DependencyViolation", "The networkAcl '%s' has dependencies and cannot be deleted.", l.ID)
+		return nil, kernel.Fail("DependencyViolation", "The networkAcl '%s' has dependencies and cannot be deleted.", l.ID)
 	}
-	a.state.EC2.ACLs = slices.DeleteFunc(a.state.EC2.ACLs, func(x *ec2ACL) bool { return x == l })
+	a.ec2().ACLs = slices.DeleteFunc(a.ec2().ACLs, func(x *ec2ACL) bool { return x == l })
 	return &ec2.DeleteNetworkAclOutput{}, nil
 }
 
 // ReplaceNetworkAclAssociation moves a subnet to another ACL of its VPC.
-func (a ec2API) ReplaceNetworkAclAssociation(_ context.Context, in *ec2.ReplaceNetworkAclAssociationInput) (*ec2.ReplaceNetworkAclAssociationOutput, error) {
-	to, err := item(a, kindACL, a.state.EC2.ACLs, aws.ToString(in.NetworkAclId))
+func (a ec2API) ReplaceNetworkAclAssociation(in *ec2.ReplaceNetworkAclAssociationInput) (*ec2.ReplaceNetworkAclAssociationOutput, error) {
+	to, err := item(a, kindACL, a.ec2().ACLs, aws.ToString(in.NetworkAclId))
 	if err != nil {
 		return nil, err
 	}
-	for _, from := range a.state.EC2.ACLs {
+	for _, from := range a.ec2().ACLs {
 		for subnet, id := range a.aclAssociations(from) {
 			if id != aws.ToString(in.AssociationId) {
 				continue
 			}
 			if from.VPC != to.VPC {
-				return nil, fail("InvalidParameterValue", "Network ACL %s and subnet %s belong to different networks", to.ID, subnet)
+				return nil, kernel.Fail("InvalidParameterValue", "Network ACL %s and subnet %s belong to different networks", to.ID, subnet)
 			}
 			delete(from.Subnets, subnet)
 			if to.Subnets == nil {
 				to.Subnets = map[string]string{}
 			}
-			to.Subnets[subnet] = newID("aclassoc")
+			to.Subnets[subnet] = kernel.NewID("aclassoc")
 			return &ec2.ReplaceNetworkAclAssociationOutput{NewAssociationId: aws.String(to.Subnets[subnet])}, nil
 		}
 	}
-	return nil, fail("InvalidAssociationID.NotFound", "The association ID '%s' does not exist", aws.ToString(in.AssociationId))
+	return nil, kernel.Fail("InvalidAssociationID.NotFound", "The association ID '%s' does not exist", aws.ToString(in.AssociationId))
 }
 
 // aclEntryAt finds an entry by its number and direction; -1 for none.
 func (a ec2API) aclEntryAt(acl *string, number *int32, egress *bool) (*ec2ACL, int, error) {
-	l, err := item(a, kindACL, a.state.EC2.ACLs, aws.ToString(acl))
+	l, err := item(a, kindACL, a.ec2().ACLs, aws.ToString(acl))
 	if err != nil {
 		return nil, 0, err
 	}
 	if n := aws.ToInt32(number); n < 1 || n >= lastACLRule {
-		return nil, 0, fail("InvalidParameterValue", "Value (%d) for parameter ruleNumber is invalid. The rule number must be between 1 and 32766.", n)
+		return nil, 0, kernel.Fail("InvalidParameterValue", "Value (%d) for parameter ruleNumber is invalid. The rule number must be between 1 and 32766.", n)
 	}
 	return l, slices.IndexFunc(l.Entries, func(e types.NetworkAclEntry) bool {
 		return *e.RuleNumber == *number && *e.Egress == aws.ToBool(egress)
 	}), nil
 }
 
-func (a ec2API) CreateNetworkAclEntry(_ context.Context, in *ec2.CreateNetworkAclEntryInput) (*ec2.CreateNetworkAclEntryOutput, error) {
+func (a ec2API) CreateNetworkAclEntry(in *ec2.CreateNetworkAclEntryInput) (*ec2.CreateNetworkAclEntryOutput, error) {
 	l, at, err := a.aclEntryAt(in.NetworkAclId, in.RuleNumber, in.Egress)
 	if err != nil {
 		return nil, err
 	}
 	if at >= 0 {
-		return nil, fail("NetworkAclEntryAlreadyExists", "The network acl entry identified by %d already exists.", *in.RuleNumber)
+		return nil, kernel.Fail("NetworkAclEntryAlreadyExists", "The network acl entry identified by %d already exists.", *in.RuleNumber)
 	}
 	l.Entries = append(l.Entries, types.NetworkAclEntry{
 		RuleNumber: in.RuleNumber, RuleAction: in.RuleAction, Egress: aws.Bool(aws.ToBool(in.Egress)), CidrBlock: in.CidrBlock,
@@ -182,7 +183,7 @@ func (a ec2API) CreateNetworkAclEntry(_ context.Context, in *ec2.CreateNetworkAc
 	return &ec2.CreateNetworkAclEntryOutput{}, nil
 }
 
-func (a ec2API) ReplaceNetworkAclEntry(_ context.Context, in *ec2.ReplaceNetworkAclEntryInput) (*ec2.ReplaceNetworkAclEntryOutput, error) {
+func (a ec2API) ReplaceNetworkAclEntry(in *ec2.ReplaceNetworkAclEntryInput) (*ec2.ReplaceNetworkAclEntryOutput, error) {
 	l, at, err := a.aclEntryAt(in.NetworkAclId, in.RuleNumber, in.Egress)
 	if err != nil {
 		return nil, err
@@ -197,7 +198,7 @@ func (a ec2API) ReplaceNetworkAclEntry(_ context.Context, in *ec2.ReplaceNetwork
 	return &ec2.ReplaceNetworkAclEntryOutput{}, nil
 }
 
-func (a ec2API) DeleteNetworkAclEntry(_ context.Context, in *ec2.DeleteNetworkAclEntryInput) (*ec2.DeleteNetworkAclEntryOutput, error) {
+func (a ec2API) DeleteNetworkAclEntry(in *ec2.DeleteNetworkAclEntryInput) (*ec2.DeleteNetworkAclEntryOutput, error) {
 	l, at, err := a.aclEntryAt(in.NetworkAclId, in.RuleNumber, in.Egress)
 	if err != nil {
 		return nil, err
@@ -210,5 +211,5 @@ func (a ec2API) DeleteNetworkAclEntry(_ context.Context, in *ec2.DeleteNetworkAc
 }
 
 func noACLEntry(l *ec2ACL, number *int32) error {
-	return fail("InvalidNetworkAclEntry.NotFound", "The network acl entry identified by %d in network acl %s does not exist", *number, l.ID)
+	return kernel.Fail("InvalidNetworkAclEntry.NotFound", "The network acl entry identified by %d in network acl %s does not exist", *number, l.ID)
 }

@@ -1,12 +1,13 @@
 package localcloud
 
 import (
-	"context"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // ec2Attached is something that others put into a VPC or attach to it: it carries
@@ -48,7 +49,7 @@ func (x *ec2Attached) fields() map[string][]string {
 // attached are those of one kind.
 func (a ec2API) attached(kind ec2Kind) []*ec2Attached {
 	var out []*ec2Attached
-	for _, x := range a.state.EC2.Attached {
+	for _, x := range a.ec2().Attached {
 		if x.Prefix == kind.prefix {
 			out = append(out, x)
 		}
@@ -63,11 +64,11 @@ func (a ec2API) attach(kind ec2Kind, x ec2Attached, interfaces, description stri
 		return nil, err
 	}
 	if x.VPC != "" {
-		if _, err := item(a, kindVPC, a.state.EC2.VPCs, x.VPC); err != nil {
+		if _, err := item(a, kindVPC, a.ec2().VPCs, x.VPC); err != nil {
 			return nil, err
 		}
 	}
-	x.ec2Thing, x.Prefix = ec2Thing{newID(kind.prefix), tags}, kind.prefix
+	x.ec2Thing, x.Prefix = ec2Thing{kernel.NewID(kind.prefix), tags}, kind.prefix
 	for _, id := range x.Subnets {
 		i, err := a.attachInterface(interfaceSpec{SubnetID: id, Groups: x.Groups, Description: description + x.ID, RequesterID: "amazon-aws", InterfaceType: interfaces})
 		if err != nil {
@@ -75,8 +76,8 @@ func (a ec2API) attach(kind ec2Kind, x ec2Attached, interfaces, description stri
 		}
 		x.Interfaces = append(x.Interfaces, i.ID)
 	}
-	a.state.EC2.Attached = append(a.state.EC2.Attached, &x)
-	a.born(x.ID)
+	a.ec2().Attached = append(a.ec2().Attached, &x)
+	a.Born(x.ID)
 	return &x, nil
 }
 
@@ -89,17 +90,17 @@ func (a ec2API) detach(kind ec2Kind, id *string) (*ec2Attached, error) {
 	for _, i := range x.Interfaces {
 		a.releaseInterface(i)
 	}
-	a.state.EC2.Attached = slices.DeleteFunc(a.state.EC2.Attached, func(y *ec2Attached) bool { return y == x })
+	a.ec2().Attached = slices.DeleteFunc(a.ec2().Attached, func(y *ec2Attached) bool { return y == x })
 	return x, nil
 }
 
 // holdsVPC says whether something that was attached keeps a VPC.
 func (a ec2API) holdsVPC(id string) bool {
-	return slices.ContainsFunc(a.state.EC2.Attached, func(x *ec2Attached) bool { return x.VPC == id || x.Peer == id })
+	return slices.ContainsFunc(a.ec2().Attached, func(x *ec2Attached) bool { return x.VPC == id || x.Peer == id })
 }
 
 func (a ec2API) subnetVPC(id *string) (string, error) {
-	s, err := item(a, kindSubnet, a.state.EC2.Subnets, aws.ToString(id))
+	s, err := item(a, kindSubnet, a.ec2().Subnets, aws.ToString(id))
 	if err != nil {
 		return "", err
 	}
@@ -108,7 +109,7 @@ func (a ec2API) subnetVPC(id *string) (string, error) {
 
 func (a ec2API) endpointOf(x *ec2Attached) types.VpcEndpoint {
 	out := types.VpcEndpoint{
-		VpcEndpointId: aws.String(x.ID), VpcId: aws.String(x.VPC), ServiceName: aws.String(x.Service), State: types.State(x.State), OwnerId: aws.String(a.cfg.Account),
+		VpcEndpointId: aws.String(x.ID), VpcId: aws.String(x.VPC), ServiceName: aws.String(x.Service), State: types.State(x.State), OwnerId: aws.String(a.Account()),
 		SubnetIds: x.Subnets, NetworkInterfaceIds: x.Interfaces, Tags: ec2Tags(x.Tags), VpcEndpointType: types.VpcEndpointTypeGateway,
 	}
 	if x.Subnets != nil {
@@ -121,7 +122,7 @@ func (a ec2API) endpointOf(x *ec2Attached) types.VpcEndpoint {
 }
 
 // CreateVpcEndpoint makes a gateway endpoint, or an interface endpoint in subnets.
-func (a ec2API) CreateVpcEndpoint(_ context.Context, in *ec2.CreateVpcEndpointInput) (*ec2.CreateVpcEndpointOutput, error) {
+func (a ec2API) CreateVpcEndpoint(in *ec2.CreateVpcEndpointInput) (*ec2.CreateVpcEndpointOutput, error) {
 	x, err := a.attach(kindEndpoint, ec2Attached{VPC: aws.ToString(in.VpcId), Service: aws.ToString(in.ServiceName), Subnets: in.SubnetIds, Groups: in.SecurityGroupIds, State: "available"},
 		"vpc_endpoint", "VPC Endpoint Interface ", in.TagSpecifications)
 	if err != nil {
@@ -132,7 +133,7 @@ func (a ec2API) CreateVpcEndpoint(_ context.Context, in *ec2.CreateVpcEndpointIn
 }
 
 // DeleteVpcEndpoints removes endpoints.
-func (a ec2API) DeleteVpcEndpoints(_ context.Context, in *ec2.DeleteVpcEndpointsInput) (*ec2.DeleteVpcEndpointsOutput, error) {
+func (a ec2API) DeleteVpcEndpoints(in *ec2.DeleteVpcEndpointsInput) (*ec2.DeleteVpcEndpointsOutput, error) {
 	for _, id := range in.VpcEndpointIds {
 		if _, err := a.detach(kindEndpoint, &id); err != nil {
 			return nil, err
@@ -142,7 +143,7 @@ func (a ec2API) DeleteVpcEndpoints(_ context.Context, in *ec2.DeleteVpcEndpoints
 }
 
 // DescribeVpcEndpoints lists endpoints.
-func (a ec2API) DescribeVpcEndpoints(_ context.Context, in *ec2.DescribeVpcEndpointsInput) (*ec2.DescribeVpcEndpointsOutput, error) {
+func (a ec2API) DescribeVpcEndpoints(in *ec2.DescribeVpcEndpointsInput) (*ec2.DescribeVpcEndpointsOutput, error) {
 	found, err := items(a, kindEndpoint, a.attached(kindEndpoint), in.VpcEndpointIds, in.Filters)
 	if err != nil {
 		return nil, err
@@ -162,9 +163,9 @@ func natOf(x *ec2Attached) types.NatGateway {
 }
 
 // CreateNatGateway makes a private NAT gateway.
-func (a ec2API) CreateNatGateway(_ context.Context, in *ec2.CreateNatGatewayInput) (*ec2.CreateNatGatewayOutput, error) {
+func (a ec2API) CreateNatGateway(in *ec2.CreateNatGatewayInput) (*ec2.CreateNatGatewayOutput, error) {
 	if in.ConnectivityType != types.ConnectivityTypePrivate {
-		return nil, fail("InvalidParameterValue", "The local cloud has private NAT gateways only: it has no elastic addresses")
+		return nil, kernel.Fail("InvalidParameterValue", "The local cloud has private NAT gateways only: it has no elastic addresses")
 	}
 	vpc, err := a.subnetVPC(in.SubnetId)
 	if err != nil {
@@ -179,7 +180,7 @@ func (a ec2API) CreateNatGateway(_ context.Context, in *ec2.CreateNatGatewayInpu
 }
 
 // DeleteNatGateway removes one.
-func (a ec2API) DeleteNatGateway(_ context.Context, in *ec2.DeleteNatGatewayInput) (*ec2.DeleteNatGatewayOutput, error) {
+func (a ec2API) DeleteNatGateway(in *ec2.DeleteNatGatewayInput) (*ec2.DeleteNatGatewayOutput, error) {
 	x, err := a.detach(kindNAT, in.NatGatewayId)
 	if err != nil {
 		return nil, err
@@ -188,7 +189,7 @@ func (a ec2API) DeleteNatGateway(_ context.Context, in *ec2.DeleteNatGatewayInpu
 }
 
 // DescribeNatGateways lists NAT gateways.
-func (a ec2API) DescribeNatGateways(_ context.Context, in *ec2.DescribeNatGatewaysInput) (*ec2.DescribeNatGatewaysOutput, error) {
+func (a ec2API) DescribeNatGateways(in *ec2.DescribeNatGatewaysInput) (*ec2.DescribeNatGatewaysOutput, error) {
 	found, err := items(a, kindNAT, a.attached(kindNAT), in.NatGatewayIds, in.Filter)
 	if err != nil {
 		return nil, err
@@ -202,7 +203,7 @@ func (a ec2API) DescribeNatGateways(_ context.Context, in *ec2.DescribeNatGatewa
 
 func (a ec2API) peeringOf(x *ec2Attached) types.VpcPeeringConnection {
 	side := func(vpc string) *types.VpcPeeringConnectionVpcInfo {
-		return &types.VpcPeeringConnectionVpcInfo{VpcId: aws.String(vpc), OwnerId: aws.String(a.cfg.Account), Region: aws.String(a.cfg.Region)}
+		return &types.VpcPeeringConnectionVpcInfo{VpcId: aws.String(vpc), OwnerId: aws.String(a.Account()), Region: aws.String(a.Region())}
 	}
 	return types.VpcPeeringConnection{
 		VpcPeeringConnectionId: aws.String(x.ID), RequesterVpcInfo: side(x.VPC), AccepterVpcInfo: side(x.Peer), Tags: ec2Tags(x.Tags),
@@ -211,8 +212,8 @@ func (a ec2API) peeringOf(x *ec2Attached) types.VpcPeeringConnection {
 }
 
 // CreateVpcPeeringConnection asks for a connection of two VPCs of the account.
-func (a ec2API) CreateVpcPeeringConnection(_ context.Context, in *ec2.CreateVpcPeeringConnectionInput) (*ec2.CreateVpcPeeringConnectionOutput, error) {
-	if _, err := item(a, kindVPC, a.state.EC2.VPCs, aws.ToString(in.PeerVpcId)); err != nil {
+func (a ec2API) CreateVpcPeeringConnection(in *ec2.CreateVpcPeeringConnectionInput) (*ec2.CreateVpcPeeringConnectionOutput, error) {
+	if _, err := item(a, kindVPC, a.ec2().VPCs, aws.ToString(in.PeerVpcId)); err != nil {
 		return nil, err
 	}
 	x, err := a.attach(kindPeering, ec2Attached{VPC: aws.ToString(in.VpcId), Peer: aws.ToString(in.PeerVpcId), State: "pending-acceptance"}, "", "", in.TagSpecifications)
@@ -224,7 +225,7 @@ func (a ec2API) CreateVpcPeeringConnection(_ context.Context, in *ec2.CreateVpcP
 }
 
 // AcceptVpcPeeringConnection makes it active.
-func (a ec2API) AcceptVpcPeeringConnection(_ context.Context, in *ec2.AcceptVpcPeeringConnectionInput) (*ec2.AcceptVpcPeeringConnectionOutput, error) {
+func (a ec2API) AcceptVpcPeeringConnection(in *ec2.AcceptVpcPeeringConnectionInput) (*ec2.AcceptVpcPeeringConnectionOutput, error) {
 	x, err := item(a, kindPeering, a.attached(kindPeering), aws.ToString(in.VpcPeeringConnectionId))
 	if err != nil {
 		return nil, err
@@ -235,13 +236,13 @@ func (a ec2API) AcceptVpcPeeringConnection(_ context.Context, in *ec2.AcceptVpcP
 }
 
 // DeleteVpcPeeringConnection removes one.
-func (a ec2API) DeleteVpcPeeringConnection(_ context.Context, in *ec2.DeleteVpcPeeringConnectionInput) (*ec2.DeleteVpcPeeringConnectionOutput, error) {
+func (a ec2API) DeleteVpcPeeringConnection(in *ec2.DeleteVpcPeeringConnectionInput) (*ec2.DeleteVpcPeeringConnectionOutput, error) {
 	_, err := a.detach(kindPeering, in.VpcPeeringConnectionId)
 	return &ec2.DeleteVpcPeeringConnectionOutput{Return: aws.Bool(true)}, err
 }
 
 // DescribeVpcPeeringConnections lists connections.
-func (a ec2API) DescribeVpcPeeringConnections(_ context.Context, in *ec2.DescribeVpcPeeringConnectionsInput) (*ec2.DescribeVpcPeeringConnectionsOutput, error) {
+func (a ec2API) DescribeVpcPeeringConnections(in *ec2.DescribeVpcPeeringConnectionsInput) (*ec2.DescribeVpcPeeringConnectionsOutput, error) {
 	found, err := items(a, kindPeering, a.attached(kindPeering), in.VpcPeeringConnectionIds, in.Filters)
 	if err != nil {
 		return nil, err
@@ -262,7 +263,7 @@ func vpnOf(x *ec2Attached) types.VpnGateway {
 }
 
 // CreateVpnGateway makes a VPN gateway that is attached to nothing.
-func (a ec2API) CreateVpnGateway(_ context.Context, in *ec2.CreateVpnGatewayInput) (*ec2.CreateVpnGatewayOutput, error) {
+func (a ec2API) CreateVpnGateway(in *ec2.CreateVpnGatewayInput) (*ec2.CreateVpnGatewayOutput, error) {
 	x, err := a.attach(kindVPN, ec2Attached{State: "available"}, "", "", in.TagSpecifications)
 	if err != nil {
 		return nil, err
@@ -272,12 +273,12 @@ func (a ec2API) CreateVpnGateway(_ context.Context, in *ec2.CreateVpnGatewayInpu
 }
 
 // AttachVpnGateway attaches one to a VPC.
-func (a ec2API) AttachVpnGateway(_ context.Context, in *ec2.AttachVpnGatewayInput) (*ec2.AttachVpnGatewayOutput, error) {
+func (a ec2API) AttachVpnGateway(in *ec2.AttachVpnGatewayInput) (*ec2.AttachVpnGatewayOutput, error) {
 	x, err := item(a, kindVPN, a.attached(kindVPN), aws.ToString(in.VpnGatewayId))
 	if err != nil {
 		return nil, err
 	}
-	v, err := item(a, kindVPC, a.state.EC2.VPCs, aws.ToString(in.VpcId))
+	v, err := item(a, kindVPC, a.ec2().VPCs, aws.ToString(in.VpcId))
 	if err != nil {
 		return nil, err
 	}
@@ -286,7 +287,7 @@ func (a ec2API) AttachVpnGateway(_ context.Context, in *ec2.AttachVpnGatewayInpu
 }
 
 // DetachVpnGateway takes one off its VPC.
-func (a ec2API) DetachVpnGateway(_ context.Context, in *ec2.DetachVpnGatewayInput) (*ec2.DetachVpnGatewayOutput, error) {
+func (a ec2API) DetachVpnGateway(in *ec2.DetachVpnGatewayInput) (*ec2.DetachVpnGatewayOutput, error) {
 	x, err := item(a, kindVPN, a.attached(kindVPN), aws.ToString(in.VpnGatewayId))
 	if err != nil {
 		return nil, err
@@ -296,16 +297,16 @@ func (a ec2API) DetachVpnGateway(_ context.Context, in *ec2.DetachVpnGatewayInpu
 }
 
 // DeleteVpnGateway removes one that is attached to nothing.
-func (a ec2API) DeleteVpnGateway(_ context.Context, in *ec2.DeleteVpnGatewayInput) (*ec2.DeleteVpnGatewayOutput, error) {
+func (a ec2API) DeleteVpnGateway(in *ec2.DeleteVpnGatewayInput) (*ec2.DeleteVpnGatewayOutput, error) {
 	if x, err := item(a, kindVPN, a.attached(kindVPN), aws.ToString(in.VpnGatewayId)); err == nil && x.VPC != "" {
-		return nil, fail("IncorrectState", "The vpnGateway '%s' is in use", x.ID)
+		return nil, kernel.Fail("IncorrectState", "The vpnGateway '%s' is in use", x.ID)
 	}
 	_, err := a.detach(kindVPN, in.VpnGatewayId)
 	return &ec2.DeleteVpnGatewayOutput{}, err
 }
 
 // DescribeVpnGateways lists VPN gateways.
-func (a ec2API) DescribeVpnGateways(_ context.Context, in *ec2.DescribeVpnGatewaysInput) (*ec2.DescribeVpnGatewaysOutput, error) {
+func (a ec2API) DescribeVpnGateways(in *ec2.DescribeVpnGatewaysInput) (*ec2.DescribeVpnGatewaysOutput, error) {
 	found, err := items(a, kindVPN, a.attached(kindVPN), in.VpnGatewayIds, in.Filters)
 	if err != nil {
 		return nil, err
@@ -319,14 +320,14 @@ func (a ec2API) DescribeVpnGateways(_ context.Context, in *ec2.DescribeVpnGatewa
 
 func (a ec2API) transitOf(x *ec2Attached) types.TransitGatewayVpcAttachment {
 	return types.TransitGatewayVpcAttachment{
-		TransitGatewayAttachmentId: aws.String(x.ID), TransitGatewayId: aws.String(x.Gateway), VpcId: aws.String(x.VPC), VpcOwnerId: aws.String(a.cfg.Account),
+		TransitGatewayAttachmentId: aws.String(x.ID), TransitGatewayId: aws.String(x.Gateway), VpcId: aws.String(x.VPC), VpcOwnerId: aws.String(a.Account()),
 		SubnetIds: x.Subnets, State: types.TransitGatewayAttachmentState(x.State), Tags: ec2Tags(x.Tags),
 	}
 }
 
 // CreateTransitGatewayVpcAttachment attaches a VPC to a transit gateway, which may be
 // anybody's: the local cloud knows none.
-func (a ec2API) CreateTransitGatewayVpcAttachment(_ context.Context, in *ec2.CreateTransitGatewayVpcAttachmentInput) (*ec2.CreateTransitGatewayVpcAttachmentOutput, error) {
+func (a ec2API) CreateTransitGatewayVpcAttachment(in *ec2.CreateTransitGatewayVpcAttachmentInput) (*ec2.CreateTransitGatewayVpcAttachmentOutput, error) {
 	x, err := a.attach(kindTransit, ec2Attached{VPC: aws.ToString(in.VpcId), Subnets: in.SubnetIds, Gateway: aws.ToString(in.TransitGatewayId), State: "available"},
 		"transit_gateway", "Network Interface for Transit Gateway Attachment ", in.TagSpecifications)
 	if err != nil {
@@ -337,7 +338,7 @@ func (a ec2API) CreateTransitGatewayVpcAttachment(_ context.Context, in *ec2.Cre
 }
 
 // DeleteTransitGatewayVpcAttachment removes one.
-func (a ec2API) DeleteTransitGatewayVpcAttachment(_ context.Context, in *ec2.DeleteTransitGatewayVpcAttachmentInput) (*ec2.DeleteTransitGatewayVpcAttachmentOutput, error) {
+func (a ec2API) DeleteTransitGatewayVpcAttachment(in *ec2.DeleteTransitGatewayVpcAttachmentInput) (*ec2.DeleteTransitGatewayVpcAttachmentOutput, error) {
 	x, err := a.detach(kindTransit, in.TransitGatewayAttachmentId)
 	if err != nil {
 		return nil, err
@@ -348,7 +349,7 @@ func (a ec2API) DeleteTransitGatewayVpcAttachment(_ context.Context, in *ec2.Del
 }
 
 // DescribeTransitGatewayVpcAttachments lists attachments.
-func (a ec2API) DescribeTransitGatewayVpcAttachments(_ context.Context, in *ec2.DescribeTransitGatewayVpcAttachmentsInput) (*ec2.DescribeTransitGatewayVpcAttachmentsOutput, error) {
+func (a ec2API) DescribeTransitGatewayVpcAttachments(in *ec2.DescribeTransitGatewayVpcAttachmentsInput) (*ec2.DescribeTransitGatewayVpcAttachmentsOutput, error) {
 	found, err := items(a, kindTransit, a.attached(kindTransit), in.TransitGatewayAttachmentIds, in.Filters)
 	if err != nil {
 		return nil, err
@@ -368,7 +369,7 @@ func egressOf(x *ec2Attached) types.EgressOnlyInternetGateway {
 }
 
 // CreateEgressOnlyInternetGateway makes one, attached from birth.
-func (a ec2API) CreateEgressOnlyInternetGateway(_ context.Context, in *ec2.CreateEgressOnlyInternetGatewayInput) (*ec2.CreateEgressOnlyInternetGatewayOutput, error) {
+func (a ec2API) CreateEgressOnlyInternetGateway(in *ec2.CreateEgressOnlyInternetGatewayInput) (*ec2.CreateEgressOnlyInternetGatewayOutput, error) {
 	x, err := a.attach(kindEgress, ec2Attached{VPC: aws.ToString(in.VpcId), State: "attached"}, "", "", in.TagSpecifications)
 	if err != nil {
 		return nil, err
@@ -378,13 +379,13 @@ func (a ec2API) CreateEgressOnlyInternetGateway(_ context.Context, in *ec2.Creat
 }
 
 // DeleteEgressOnlyInternetGateway removes one.
-func (a ec2API) DeleteEgressOnlyInternetGateway(_ context.Context, in *ec2.DeleteEgressOnlyInternetGatewayInput) (*ec2.DeleteEgressOnlyInternetGatewayOutput, error) {
+func (a ec2API) DeleteEgressOnlyInternetGateway(in *ec2.DeleteEgressOnlyInternetGatewayInput) (*ec2.DeleteEgressOnlyInternetGatewayOutput, error) {
 	_, err := a.detach(kindEgress, in.EgressOnlyInternetGatewayId)
 	return &ec2.DeleteEgressOnlyInternetGatewayOutput{ReturnCode: aws.Bool(true)}, err
 }
 
 // DescribeEgressOnlyInternetGateways lists them; only tags filter them.
-func (a ec2API) DescribeEgressOnlyInternetGateways(_ context.Context, in *ec2.DescribeEgressOnlyInternetGatewaysInput) (*ec2.DescribeEgressOnlyInternetGatewaysOutput, error) {
+func (a ec2API) DescribeEgressOnlyInternetGateways(in *ec2.DescribeEgressOnlyInternetGatewaysInput) (*ec2.DescribeEgressOnlyInternetGatewaysOutput, error) {
 	found, err := items(a, kindEgress, a.attached(kindEgress), in.EgressOnlyInternetGatewayIds, in.Filters)
 	if err != nil {
 		return nil, err

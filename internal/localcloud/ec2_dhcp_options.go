@@ -1,13 +1,14 @@
 package localcloud
 
 import (
-	"context"
 	"maps"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // ec2DHCPOptions are what a VPC tells those in it, such as who resolves names. The
@@ -24,10 +25,10 @@ func (d *ec2DHCPOptions) fields() map[string][]string {
 
 // defaultDHCPOptions is the set that new VPCs have. The network is started with it.
 func (a ec2API) defaultDHCPOptions() *ec2DHCPOptions {
-	s := &a.state.EC2
+	s := a.ec2()
 	if len(s.DHCPOptions) == 0 {
-		s.DHCPOptions = append(s.DHCPOptions, &ec2DHCPOptions{ec2Thing: ec2Thing{ID: newID("dopt")}, Values: map[string][]string{
-			"domain-name": {a.cfg.Region + ".compute.internal"}, "domain-name-servers": {"AmazonProvidedDNS"},
+		s.DHCPOptions = append(s.DHCPOptions, &ec2DHCPOptions{ec2Thing: ec2Thing{ID: kernel.NewID("dopt")}, Values: map[string][]string{
+			"domain-name": {a.Region() + ".compute.internal"}, "domain-name-servers": {"AmazonProvidedDNS"},
 		}})
 	}
 	return s.DHCPOptions[0]
@@ -45,23 +46,23 @@ func dhcpOptions(account string, d *ec2DHCPOptions) types.DhcpOptions {
 	return out
 }
 
-func (a ec2API) CreateDhcpOptions(_ context.Context, in *ec2.CreateDhcpOptionsInput) (*ec2.CreateDhcpOptionsOutput, error) {
+func (a ec2API) CreateDhcpOptions(in *ec2.CreateDhcpOptionsInput) (*ec2.CreateDhcpOptionsOutput, error) {
 	tags, err := onCreate(kindDHCPOptions, in.TagSpecifications)
 	if err != nil {
 		return nil, err
 	}
-	d := &ec2DHCPOptions{ec2Thing: ec2Thing{newID("dopt"), tags}, Values: map[string][]string{}}
+	d := &ec2DHCPOptions{ec2Thing: ec2Thing{kernel.NewID("dopt"), tags}, Values: map[string][]string{}}
 	for _, c := range in.DhcpConfigurations {
 		d.Values[aws.ToString(c.Key)] = c.Values
 	}
-	a.state.EC2.DHCPOptions = append(a.state.EC2.DHCPOptions, d)
-	a.born(d.ID)
-	out := dhcpOptions(a.cfg.Account, d)
+	a.ec2().DHCPOptions = append(a.ec2().DHCPOptions, d)
+	a.Born(d.ID)
+	out := dhcpOptions(a.Account(), d)
 	return &ec2.CreateDhcpOptionsOutput{DhcpOptions: &out}, nil
 }
 
-func (a ec2API) DescribeDhcpOptions(_ context.Context, in *ec2.DescribeDhcpOptionsInput) (*ec2.DescribeDhcpOptionsOutput, error) {
-	found, err := items(a, kindDHCPOptions, a.state.EC2.DHCPOptions, in.DhcpOptionsIds, in.Filters)
+func (a ec2API) DescribeDhcpOptions(in *ec2.DescribeDhcpOptionsInput) (*ec2.DescribeDhcpOptionsOutput, error) {
+	found, err := items(a, kindDHCPOptions, a.ec2().DHCPOptions, in.DhcpOptionsIds, in.Filters)
 	if err != nil {
 		return nil, err
 	}
@@ -71,19 +72,19 @@ func (a ec2API) DescribeDhcpOptions(_ context.Context, in *ec2.DescribeDhcpOptio
 	}
 	out := &ec2.DescribeDhcpOptionsOutput{NextToken: next, DhcpOptions: []types.DhcpOptions{}}
 	for _, d := range page {
-		out.DhcpOptions = append(out.DhcpOptions, dhcpOptions(a.cfg.Account, d))
+		out.DhcpOptions = append(out.DhcpOptions, dhcpOptions(a.Account(), d))
 	}
 	return out, nil
 }
 
 // AssociateDhcpOptions gives a VPC a set, or with "default" none at all.
-func (a ec2API) AssociateDhcpOptions(_ context.Context, in *ec2.AssociateDhcpOptionsInput) (*ec2.AssociateDhcpOptionsOutput, error) {
-	v, err := item(a, kindVPC, a.state.EC2.VPCs, aws.ToString(in.VpcId))
+func (a ec2API) AssociateDhcpOptions(in *ec2.AssociateDhcpOptionsInput) (*ec2.AssociateDhcpOptionsOutput, error) {
+	v, err := item(a, kindVPC, a.ec2().VPCs, aws.ToString(in.VpcId))
 	if err != nil {
 		return nil, err
 	}
 	if id := aws.ToString(in.DhcpOptionsId); id != noDHCPOptions {
-		if _, err := item(a, kindDHCPOptions, a.state.EC2.DHCPOptions, id); err != nil {
+		if _, err := item(a, kindDHCPOptions, a.ec2().DHCPOptions, id); err != nil {
 			return nil, err
 		}
 	}
@@ -95,14 +96,14 @@ func (a ec2API) AssociateDhcpOptions(_ context.Context, in *ec2.AssociateDhcpOpt
 const noDHCPOptions = "default"
 
 // DeleteDhcpOptions removes a set that no VPC has.
-func (a ec2API) DeleteDhcpOptions(_ context.Context, in *ec2.DeleteDhcpOptionsInput) (*ec2.DeleteDhcpOptionsOutput, error) {
-	s := &a.state.EC2
+func (a ec2API) DeleteDhcpOptions(in *ec2.DeleteDhcpOptionsInput) (*ec2.DeleteDhcpOptionsOutput, error) {
+	s := a.ec2()
 	d, err := item(a, kindDHCPOptions, s.DHCPOptions, aws.ToString(in.DhcpOptionsId))
 	if err != nil {
 		return nil, err
 	}
 	if slices.ContainsFunc(s.VPCs, func(v *ec2VPC) bool { return a.dhcpOptionsOf(v) == d.ID }) {
-		return nil, fail("DependencyViolation", "The dhcpOptions '%s' has dependencies and cannot be deleted.", d.ID)
+		return nil, kernel.Fail("DependencyViolation", "The dhcpOptions '%s' has dependencies and cannot be deleted.", d.ID)
 	}
 	s.DHCPOptions = slices.DeleteFunc(s.DHCPOptions, func(x *ec2DHCPOptions) bool { return x == d })
 	return &ec2.DeleteDhcpOptionsOutput{}, nil

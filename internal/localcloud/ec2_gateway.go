@@ -1,12 +1,13 @@
 package localcloud
 
 import (
-	"context"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // ec2Gateway is an internet gateway, attached to one VPC or none.
@@ -24,7 +25,7 @@ func (g *ec2Gateway) fields() map[string][]string {
 }
 
 func (a ec2API) gateway(g *ec2Gateway) types.InternetGateway {
-	out := types.InternetGateway{InternetGatewayId: aws.String(g.ID), OwnerId: aws.String(a.cfg.Account), Tags: ec2Tags(g.Tags)}
+	out := types.InternetGateway{InternetGatewayId: aws.String(g.ID), OwnerId: aws.String(a.Account()), Tags: ec2Tags(g.Tags)}
 	if g.VPC != "" {
 		// "available" is not in AttachmentStatus, and is what EC2 answers.
 		out.Attachments = []types.InternetGatewayAttachment{{VpcId: aws.String(g.VPC), State: "available"}}
@@ -32,20 +33,20 @@ func (a ec2API) gateway(g *ec2Gateway) types.InternetGateway {
 	return out
 }
 
-func (a ec2API) CreateInternetGateway(_ context.Context, in *ec2.CreateInternetGatewayInput) (*ec2.CreateInternetGatewayOutput, error) {
+func (a ec2API) CreateInternetGateway(in *ec2.CreateInternetGatewayInput) (*ec2.CreateInternetGatewayOutput, error) {
 	tags, err := onCreate(kindGateway, in.TagSpecifications)
 	if err != nil {
 		return nil, err
 	}
-	g := &ec2Gateway{ec2Thing: ec2Thing{newID("igw"), tags}}
-	a.state.EC2.Gateways = append(a.state.EC2.Gateways, g)
-	a.born(g.ID)
+	g := &ec2Gateway{ec2Thing: ec2Thing{kernel.NewID("igw"), tags}}
+	a.ec2().Gateways = append(a.ec2().Gateways, g)
+	a.Born(g.ID)
 	out := a.gateway(g)
 	return &ec2.CreateInternetGatewayOutput{InternetGateway: &out}, nil
 }
 
-func (a ec2API) DescribeInternetGateways(_ context.Context, in *ec2.DescribeInternetGatewaysInput) (*ec2.DescribeInternetGatewaysOutput, error) {
-	found, err := items(a, kindGateway, a.state.EC2.Gateways, in.InternetGatewayIds, in.Filters)
+func (a ec2API) DescribeInternetGateways(in *ec2.DescribeInternetGatewaysInput) (*ec2.DescribeInternetGatewaysOutput, error) {
+	found, err := items(a, kindGateway, a.ec2().Gateways, in.InternetGatewayIds, in.Filters)
 	if err != nil {
 		return nil, err
 	}
@@ -61,24 +62,24 @@ func (a ec2API) DescribeInternetGateways(_ context.Context, in *ec2.DescribeInte
 }
 
 func (a ec2API) gatewayAndVPC(gateway, vpc *string) (*ec2Gateway, *ec2VPC, error) {
-	g, err := item(a, kindGateway, a.state.EC2.Gateways, aws.ToString(gateway))
+	g, err := item(a, kindGateway, a.ec2().Gateways, aws.ToString(gateway))
 	if err != nil {
 		return nil, nil, err
 	}
-	v, err := item(a, kindVPC, a.state.EC2.VPCs, aws.ToString(vpc))
+	v, err := item(a, kindVPC, a.ec2().VPCs, aws.ToString(vpc))
 	return g, v, err
 }
 
-func (a ec2API) AttachInternetGateway(_ context.Context, in *ec2.AttachInternetGatewayInput) (*ec2.AttachInternetGatewayOutput, error) {
+func (a ec2API) AttachInternetGateway(in *ec2.AttachInternetGatewayInput) (*ec2.AttachInternetGatewayOutput, error) {
 	g, v, err := a.gatewayAndVPC(in.InternetGatewayId, in.VpcId)
 	if err != nil {
 		return nil, err
 	}
 	if g.VPC != "" {
-		return nil, fail("Resource.AlreadyAssociated", "resource %s is already attached to network %s", g.ID, g.VPC)
+		return nil, kernel.Fail("Resource.AlreadyAssociated", "resource %s is already attached to network %s", g.ID, g.VPC)
 	}
-	if slices.ContainsFunc(a.state.EC2.Gateways, func(x *ec2Gateway) bool { return x.VPC == v.ID }) {
-		return nil, fail("InvalidParameterValue", "Network %s already has an internet gateway attached", v.ID)
+	if slices.ContainsFunc(a.ec2().Gateways, func(x *ec2Gateway) bool { return x.VPC == v.ID }) {
+		return nil, kernel.Fail("InvalidParameterValue", "Network %s already has an internet gateway attached", v.ID)
 	}
 	g.VPC = v.ID
 	return &ec2.AttachInternetGatewayOutput{}, nil
@@ -86,29 +87,29 @@ func (a ec2API) AttachInternetGateway(_ context.Context, in *ec2.AttachInternetG
 
 // DetachInternetGateway refuses while anything in the VPC has a public address:
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DetachInternetGateway.html
-func (a ec2API) DetachInternetGateway(_ context.Context, in *ec2.DetachInternetGatewayInput) (*ec2.DetachInternetGatewayOutput, error) {
+func (a ec2API) DetachInternetGateway(in *ec2.DetachInternetGatewayInput) (*ec2.DetachInternetGatewayOutput, error) {
 	g, v, err := a.gatewayAndVPC(in.InternetGatewayId, in.VpcId)
 	if err != nil {
 		return nil, err
 	}
 	if g.VPC != v.ID {
-		return nil, fail("Gateway.NotAttached", "resource %s is not attached to network %s", g.ID, v.ID)
+		return nil, kernel.Fail("Gateway.NotAttached", "resource %s is not attached to network %s", g.ID, v.ID)
 	}
-	if slices.ContainsFunc(a.state.EC2.Interfaces, func(i *ec2Interface) bool { return i.VPC == v.ID && i.PublicIP != "" }) {
-		return nil, fail("DependencyViolation", "Network %s has some mapped public address(es). Please unmap those public address(es) before detaching the gateway.", v.ID)
+	if slices.ContainsFunc(a.ec2().Interfaces, func(i *ec2Interface) bool { return i.VPC == v.ID && i.PublicIP != "" }) {
+		return nil, kernel.Fail("DependencyViolation", "Network %s has some mapped public address(es). Please unmap those public address(es) before detaching the gateway.", v.ID)
 	}
 	g.VPC = ""
 	return &ec2.DetachInternetGatewayOutput{}, nil
 }
 
-func (a ec2API) DeleteInternetGateway(_ context.Context, in *ec2.DeleteInternetGatewayInput) (*ec2.DeleteInternetGatewayOutput, error) {
-	g, err := item(a, kindGateway, a.state.EC2.Gateways, aws.ToString(in.InternetGatewayId))
+func (a ec2API) DeleteInternetGateway(in *ec2.DeleteInternetGatewayInput) (*ec2.DeleteInternetGatewayOutput, error) {
+	g, err := item(a, kindGateway, a.ec2().Gateways, aws.ToString(in.InternetGatewayId))
 	if err != nil {
 		return nil, err
 	}
 	if g.VPC != "" {
-		return nil, fail("DependencyViolation", "The internetGateway '%s' has dependencies and cannot be deleted.", g.ID)
+		return nil, kernel.Fail("DependencyViolation", "The internetGateway '%s' has dependencies and cannot be deleted.", g.ID)
 	}
-	a.state.EC2.Gateways = slices.DeleteFunc(a.state.EC2.Gateways, func(x *ec2Gateway) bool { return x == g })
+	a.ec2().Gateways = slices.DeleteFunc(a.ec2().Gateways, func(x *ec2Gateway) bool { return x == g })
 	return &ec2.DeleteInternetGatewayOutput{}, nil
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // reservedAddresses are AWS's own in every subnet, the first four and the last:
@@ -72,7 +74,7 @@ func (i *ec2Interface) attachmentStatus() types.AttachmentStatus {
 
 func (a ec2API) networkInterface(i *ec2Interface) types.NetworkInterface {
 	out := types.NetworkInterface{
-		NetworkInterfaceId: aws.String(i.ID), SubnetId: aws.String(i.SubnetID), VpcId: aws.String(i.VPC), OwnerId: aws.String(a.cfg.Account),
+		NetworkInterfaceId: aws.String(i.ID), SubnetId: aws.String(i.SubnetID), VpcId: aws.String(i.VPC), OwnerId: aws.String(a.Account()),
 		AvailabilityZone: aws.String(i.Zone), AvailabilityZoneId: aws.String(a.zoneID(i.Zone)), Description: aws.String(i.Description),
 		InterfaceType: types.NetworkInterfaceType(i.Type), MacAddress: aws.String(i.MAC), PrivateIpAddress: aws.String(i.PrivateIP),
 		RequesterManaged: aws.Bool(i.RequesterID != ""), SourceDestCheck: aws.Bool(true), Status: i.status(), TagSet: ec2Tags(i.Tags),
@@ -82,7 +84,7 @@ func (a ec2API) networkInterface(i *ec2Interface) types.NetworkInterface {
 	}
 	for _, id := range i.Groups {
 		g := types.GroupIdentifier{GroupId: aws.String(id)}
-		for _, x := range a.state.EC2.Groups {
+		for _, x := range a.ec2().Groups {
 			if x.ID == id {
 				g.GroupName = aws.String(x.Name)
 			}
@@ -117,24 +119,24 @@ type interfaceSpec struct {
 
 // attachInterface makes an interface that is in use by a service. The lock is
 // held.
-func (c *Cloud) attachInterface(spec interfaceSpec) (ec2Interface, error) {
+func (c tx) attachInterface(spec interfaceSpec) (ec2Interface, error) {
 	i, err := ec2API{c}.makeInterface(spec)
 	if err != nil {
 		return ec2Interface{}, err
 	}
-	i.Attachment, i.Attached = newID("eni-attach"), c.now()
+	i.Attachment, i.Attached = kernel.NewID("eni-attach"), c.Now()
 	return *i, nil
 }
 
 func (a ec2API) makeInterface(spec interfaceSpec) (*ec2Interface, error) {
-	st := &a.state.EC2
+	st := a.ec2()
 	s, err := item(a, kindSubnet, st.Subnets, spec.SubnetID)
 	if err != nil {
 		return nil, err
 	}
 	groups := slices.Clone(spec.Groups)
 	if len(groups) > quotaGroups {
-		return nil, fail("SecurityGroupsPerInterfaceLimitExceeded", "The maximum number of security groups per interface has been reached.")
+		return nil, kernel.Fail("SecurityGroupsPerInterfaceLimitExceeded", "The maximum number of security groups per interface has been reached.")
 	}
 	for _, id := range groups {
 		g, err := item(a, kindGroup, st.Groups, id)
@@ -142,7 +144,7 @@ func (a ec2API) makeInterface(spec interfaceSpec) (*ec2Interface, error) {
 			return nil, err
 		}
 		if g.VPC != s.VPC {
-			return nil, fail("InvalidParameter", "Security group %s and subnet %s belong to different networks.", g.ID, s.ID)
+			return nil, kernel.Fail("InvalidParameter", "Security group %s and subnet %s belong to different networks.", g.ID, s.ID)
 		}
 	}
 	if len(groups) == 0 {
@@ -157,7 +159,7 @@ func (a ec2API) makeInterface(spec interfaceSpec) (*ec2Interface, error) {
 		return nil, err
 	}
 	i := &ec2Interface{
-		ec2Thing: ec2Thing{ID: newID("eni")}, SubnetID: s.ID, VPC: s.VPC, Zone: s.Zone, Groups: groups, Description: spec.Description,
+		ec2Thing: ec2Thing{ID: kernel.NewID("eni")}, SubnetID: s.ID, VPC: s.VPC, Zone: s.Zone, Groups: groups, Description: spec.Description,
 		RequesterID: spec.RequesterID, Type: spec.InterfaceType, PrivateIP: address, MAC: newMAC(),
 	}
 	if i.Type == "" {
@@ -171,14 +173,14 @@ func (a ec2API) makeInterface(spec interfaceSpec) (*ec2Interface, error) {
 }
 
 func newMAC() string {
-	h := hexDigits(10)
+	h := kernel.HexDigits(10)
 	return strings.Join([]string{"0a", h[:2], h[2:4], h[4:6], h[6:8], h[8:]}, ":")
 }
 
 // freeAddress is the lowest free one.
 func (a ec2API) freeAddress(s *ec2Subnet) (string, error) {
 	taken := map[string]bool{}
-	for _, i := range a.state.EC2.Interfaces {
+	for _, i := range a.ec2().Interfaces {
 		if i.SubnetID == s.ID {
 			taken[i.PrivateIP] = true
 		}
@@ -193,31 +195,36 @@ func (a ec2API) freeAddress(s *ec2Subnet) (string, error) {
 			return address.String(), nil
 		}
 	}
-	return "", fail("InsufficientFreeAddressesInSubnet", "There are insufficient free addresses in that subnet to allocate the requested addresses: %s", s.ID)
+	return "", kernel.Fail("InsufficientFreeAddressesInSubnet", "There are insufficient free addresses in that subnet to allocate the requested addresses: %s", s.ID)
 }
 
 // publicAddress makes one of the ranges that are nobody's (RFC 5737).
 func (a ec2API) publicAddress() string {
-	n := a.state.EC2.Addresses
-	a.state.EC2.Addresses++
+	n := a.ec2().Addresses
+	a.ec2().Addresses++
 	return fmt.Sprintf("%s.%d", []string{"203.0.113", "198.51.100"}[n/254%2], n%254+1)
+}
+
+// interfaceLinger is how long a network interface outlives its owner.
+func (c *Cloud) interfaceLinger() time.Duration {
+	return max(c.Scaled(c.Latencies().Interface), kernel.Seconds(c.Faults().InterfaceSeconds))
 }
 
 // releaseInterface removes an interface whose owner is gone, at once or when it
 // has lingered. The lock is held.
-func (c *Cloud) releaseInterface(id string) {
-	remove := func() {
-		c.state.EC2.Interfaces = slices.DeleteFunc(c.state.EC2.Interfaces, func(i *ec2Interface) bool { return i.ID == id })
+func (c tx) releaseInterface(id string) {
+	remove := func(c tx) {
+		c.ec2().Interfaces = slices.DeleteFunc(c.ec2().Interfaces, func(i *ec2Interface) bool { return i.ID == id })
 	}
 	linger := c.interfaceLinger()
 	if linger == 0 {
-		remove()
+		remove(c)
 		return
 	}
-	for _, i := range c.state.EC2.Interfaces {
+	for _, i := range c.ec2().Interfaces {
 		if i.ID == id && !i.Released {
 			i.Released = true
-			c.spawn(func(ctx context.Context) {
+			c.Go(func(ctx context.Context) {
 				select {
 				case <-ctx.Done():
 				case <-time.After(linger):
@@ -228,8 +235,8 @@ func (c *Cloud) releaseInterface(id string) {
 	}
 }
 
-func (a ec2API) DescribeNetworkInterfaces(_ context.Context, in *ec2.DescribeNetworkInterfacesInput) (*ec2.DescribeNetworkInterfacesOutput, error) {
-	found, err := items(a, kindInterface, a.state.EC2.Interfaces, in.NetworkInterfaceIds, in.Filters)
+func (a ec2API) DescribeNetworkInterfaces(in *ec2.DescribeNetworkInterfacesInput) (*ec2.DescribeNetworkInterfacesOutput, error) {
+	found, err := items(a, kindInterface, a.ec2().Interfaces, in.NetworkInterfaceIds, in.Filters)
 	if err != nil {
 		return nil, err
 	}
@@ -245,7 +252,7 @@ func (a ec2API) DescribeNetworkInterfaces(_ context.Context, in *ec2.DescribeNet
 }
 
 // CreateNetworkInterface makes a customer's own interface, in use by nothing.
-func (a ec2API) CreateNetworkInterface(_ context.Context, in *ec2.CreateNetworkInterfaceInput) (*ec2.CreateNetworkInterfaceOutput, error) {
+func (a ec2API) CreateNetworkInterface(in *ec2.CreateNetworkInterfaceInput) (*ec2.CreateNetworkInterfaceOutput, error) {
 	request := *in
 	request.ClientToken = nil
 	id, done, err := a.once(in.ClientToken, request)
@@ -254,7 +261,7 @@ func (a ec2API) CreateNetworkInterface(_ context.Context, in *ec2.CreateNetworkI
 	}
 	var i *ec2Interface
 	if id != "" {
-		if i, err = item(a, kindInterface, a.state.EC2.Interfaces, id); err != nil {
+		if i, err = item(a, kindInterface, a.ec2().Interfaces, id); err != nil {
 			return nil, err
 		}
 	} else {
@@ -267,30 +274,30 @@ func (a ec2API) CreateNetworkInterface(_ context.Context, in *ec2.CreateNetworkI
 		}
 		i.Tags = tags
 		done(i.ID)
-		a.born(i.ID)
+		a.Born(i.ID)
 	}
 	out := a.networkInterface(i)
 	return &ec2.CreateNetworkInterfaceOutput{NetworkInterface: &out, ClientToken: in.ClientToken}, nil
 }
 
-func (a ec2API) DeleteNetworkInterface(_ context.Context, in *ec2.DeleteNetworkInterfaceInput) (*ec2.DeleteNetworkInterfaceOutput, error) {
-	i, err := item(a, kindInterface, a.state.EC2.Interfaces, aws.ToString(in.NetworkInterfaceId))
+func (a ec2API) DeleteNetworkInterface(in *ec2.DeleteNetworkInterfaceInput) (*ec2.DeleteNetworkInterfaceOutput, error) {
+	i, err := item(a, kindInterface, a.ec2().Interfaces, aws.ToString(in.NetworkInterfaceId))
 	if err != nil {
 		return nil, err
 	}
 	if i.Attachment != "" {
-		return nil, fail("InvalidParameterValue", "Network interface '%s' is currently in use.", i.ID)
+		return nil, kernel.Fail("InvalidParameterValue", "Network interface '%s' is currently in use.", i.ID)
 	}
-	a.state.EC2.Interfaces = slices.DeleteFunc(a.state.EC2.Interfaces, func(x *ec2Interface) bool { return x == i })
+	a.ec2().Interfaces = slices.DeleteFunc(a.ec2().Interfaces, func(x *ec2Interface) bool { return x == i })
 	return &ec2.DeleteNetworkInterfaceOutput{}, nil
 }
 
 // DetachNetworkInterface is refused for everything that can be attached here:
 // what a service has attached is its own to detach.
-func (a ec2API) DetachNetworkInterface(_ context.Context, in *ec2.DetachNetworkInterfaceInput) (*ec2.DetachNetworkInterfaceOutput, error) {
+func (a ec2API) DetachNetworkInterface(in *ec2.DetachNetworkInterfaceInput) (*ec2.DetachNetworkInterfaceOutput, error) {
 	id := aws.ToString(in.AttachmentId)
-	if slices.ContainsFunc(a.state.EC2.Interfaces, func(i *ec2Interface) bool { return i.Attachment == id }) {
-		return nil, fail("OperationNotPermitted", "You are not allowed to manage 'ela-attach' attachments.")
+	if slices.ContainsFunc(a.ec2().Interfaces, func(i *ec2Interface) bool { return i.Attachment == id }) {
+		return nil, kernel.Fail("OperationNotPermitted", "You are not allowed to manage 'ela-attach' attachments.")
 	}
-	return nil, fail("InvalidAttachmentID.NotFound", "The attachment ID '%s' does not exist", id)
+	return nil, kernel.Fail("InvalidAttachmentID.NotFound", "The attachment ID '%s' does not exist", id)
 }

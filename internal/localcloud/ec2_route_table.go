@@ -1,13 +1,14 @@
 package localcloud
 
 import (
-	"context"
 	"slices"
 	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // ec2Table is a route table. The one that is associated as main serves the
@@ -62,10 +63,10 @@ func (t *ec2Table) fields() map[string][]string {
 }
 
 func (a ec2API) table(t *ec2Table) types.RouteTable {
-	out := types.RouteTable{RouteTableId: aws.String(t.ID), VpcId: aws.String(t.VPC), OwnerId: aws.String(a.cfg.Account), Tags: ec2Tags(t.Tags)}
+	out := types.RouteTable{RouteTableId: aws.String(t.ID), VpcId: aws.String(t.VPC), OwnerId: aws.String(a.Account()), Tags: ec2Tags(t.Tags)}
 	for _, r := range t.Routes {
 		route := types.Route{DestinationCidrBlock: aws.String(r.Destination), GatewayId: aws.String(r.Gateway), Origin: r.Origin, State: types.RouteStateActive}
-		if r.Gateway != localRoute && !slices.ContainsFunc(a.state.EC2.Gateways, func(g *ec2Gateway) bool { return g.ID == r.Gateway && g.VPC == t.VPC }) {
+		if r.Gateway != localRoute && !slices.ContainsFunc(a.ec2().Gateways, func(g *ec2Gateway) bool { return g.ID == r.Gateway && g.VPC == t.VPC }) {
 			route.State = types.RouteStateBlackhole
 		}
 		out.Routes = append(out.Routes, route)
@@ -88,15 +89,15 @@ func associated() *types.RouteTableAssociationState {
 
 func (a ec2API) makeTable(v *ec2VPC, tags map[string]string) *ec2Table {
 	t := &ec2Table{
-		ec2Thing: ec2Thing{newID("rtb"), tags}, VPC: v.ID,
+		ec2Thing: ec2Thing{kernel.NewID("rtb"), tags}, VPC: v.ID,
 		Routes: []ec2Route{{Destination: v.CIDR, Gateway: localRoute, Origin: types.RouteOriginCreateRouteTable}},
 	}
-	a.state.EC2.Tables = append(a.state.EC2.Tables, t)
+	a.ec2().Tables = append(a.ec2().Tables, t)
 	return t
 }
 
 func (a ec2API) mainTable(vpc string) *ec2Table {
-	for _, t := range a.state.EC2.Tables {
+	for _, t := range a.ec2().Tables {
 		if t.VPC == vpc && t.main() {
 			return t
 		}
@@ -104,7 +105,7 @@ func (a ec2API) mainTable(vpc string) *ec2Table {
 	return nil // every VPC has one
 }
 
-func (a ec2API) CreateRouteTable(_ context.Context, in *ec2.CreateRouteTableInput) (*ec2.CreateRouteTableOutput, error) {
+func (a ec2API) CreateRouteTable(in *ec2.CreateRouteTableInput) (*ec2.CreateRouteTableOutput, error) {
 	token := in.ClientToken
 	request := *in
 	request.ClientToken = nil
@@ -113,14 +114,14 @@ func (a ec2API) CreateRouteTable(_ context.Context, in *ec2.CreateRouteTableInpu
 		return nil, err
 	}
 	if id != "" {
-		t, err := item(a, kindTable, a.state.EC2.Tables, id)
+		t, err := item(a, kindTable, a.ec2().Tables, id)
 		if err != nil {
 			return nil, err
 		}
 		out := a.table(t)
 		return &ec2.CreateRouteTableOutput{RouteTable: &out, ClientToken: token}, nil
 	}
-	v, err := item(a, kindVPC, a.state.EC2.VPCs, aws.ToString(in.VpcId))
+	v, err := item(a, kindVPC, a.ec2().VPCs, aws.ToString(in.VpcId))
 	if err != nil {
 		return nil, err
 	}
@@ -130,13 +131,13 @@ func (a ec2API) CreateRouteTable(_ context.Context, in *ec2.CreateRouteTableInpu
 	}
 	t := a.makeTable(v, tags)
 	done(t.ID)
-	a.born(t.ID)
+	a.Born(t.ID)
 	out := a.table(t)
 	return &ec2.CreateRouteTableOutput{RouteTable: &out, ClientToken: token}, nil
 }
 
-func (a ec2API) DescribeRouteTables(_ context.Context, in *ec2.DescribeRouteTablesInput) (*ec2.DescribeRouteTablesOutput, error) {
-	found, err := items(a, kindTable, a.state.EC2.Tables, in.RouteTableIds, in.Filters)
+func (a ec2API) DescribeRouteTables(in *ec2.DescribeRouteTablesInput) (*ec2.DescribeRouteTablesOutput, error) {
+	found, err := items(a, kindTable, a.ec2().Tables, in.RouteTableIds, in.Filters)
 	if err != nil {
 		return nil, err
 	}
@@ -152,28 +153,28 @@ func (a ec2API) DescribeRouteTables(_ context.Context, in *ec2.DescribeRouteTabl
 }
 
 // DeleteRouteTable refuses the main table and one that serves subnets.
-func (a ec2API) DeleteRouteTable(_ context.Context, in *ec2.DeleteRouteTableInput) (*ec2.DeleteRouteTableOutput, error) {
-	t, err := item(a, kindTable, a.state.EC2.Tables, aws.ToString(in.RouteTableId))
+func (a ec2API) DeleteRouteTable(in *ec2.DeleteRouteTableInput) (*ec2.DeleteRouteTableOutput, error) {
+	t, err := item(a, kindTable, a.ec2().Tables, aws.ToString(in.RouteTableId))
 	if err != nil {
 		return nil, err
 	}
 	if len(t.Associations) > 0 {
-		return nil, fail("DependencyViolation", "The routeTable '%s' has dependencies and cannot be deleted.", t.ID)
+		return nil, kernel.Fail("DependencyViolation", "The routeTable '%s' has dependencies and cannot be deleted.", t.ID)
 	}
-	a.state.EC2.Tables = slices.DeleteFunc(a.state.EC2.Tables, func(x *ec2Table) bool { return x == t })
+	a.ec2().Tables = slices.DeleteFunc(a.ec2().Tables, func(x *ec2Table) bool { return x == t })
 	return &ec2.DeleteRouteTableOutput{}, nil
 }
 
 // routeTo checks where a route of the table leads and finds the one that is
 // there for the destination; -1 for none.
 func (a ec2API) routeTo(table, destination *string) (*ec2Table, string, int, error) {
-	t, err := item(a, kindTable, a.state.EC2.Tables, aws.ToString(table))
+	t, err := item(a, kindTable, a.ec2().Tables, aws.ToString(table))
 	if err != nil {
 		return nil, "", 0, err
 	}
 	cidr, err := parseRange(aws.ToString(destination))
 	if err != nil {
-		return nil, "", 0, fail("InvalidParameterValue", "Value (%s) for parameter destinationCidrBlock is invalid. This is not a valid CIDR block.", aws.ToString(destination))
+		return nil, "", 0, kernel.Fail("InvalidParameterValue", "Value (%s) for parameter destinationCidrBlock is invalid. This is not a valid CIDR block.", aws.ToString(destination))
 	}
 	at := slices.IndexFunc(t.Routes, func(r ec2Route) bool { return r.Destination == cidr.String() })
 	return t, cidr.String(), at, nil
@@ -181,22 +182,22 @@ func (a ec2API) routeTo(table, destination *string) (*ec2Table, string, int, err
 
 func (a ec2API) routeGateway(t *ec2Table, id *string) (string, error) {
 	if id == nil {
-		return "", fail("InvalidParameterCombination", "The local cloud routes to internet gateways only: name one by GatewayId")
+		return "", kernel.Fail("InvalidParameterCombination", "The local cloud routes to internet gateways only: name one by GatewayId")
 	}
-	g, err := item(a, kindGateway, a.state.EC2.Gateways, *id)
+	g, err := item(a, kindGateway, a.ec2().Gateways, *id)
 	if err != nil {
 		// Routes have a code of their own for it.
-		return "", fail("InvalidGatewayID.NotFound", "The gateway ID '%s' does not exist", *id)
+		return "", kernel.Fail("InvalidGatewayID.NotFound", "The gateway ID '%s' does not exist", *id)
 	}
 	if g.VPC != t.VPC {
-		return "", fail("InvalidParameterValue", "route table %s and network gateway %s belong to different networks", t.ID, g.ID)
+		return "", kernel.Fail("InvalidParameterValue", "route table %s and network gateway %s belong to different networks", t.ID, g.ID)
 	}
 	return g.ID, nil
 }
 
 // CreateRoute adds a route. Its destination is its natural key: a second one,
 // even to the same target, is refused.
-func (a ec2API) CreateRoute(_ context.Context, in *ec2.CreateRouteInput) (*ec2.CreateRouteOutput, error) {
+func (a ec2API) CreateRoute(in *ec2.CreateRouteInput) (*ec2.CreateRouteOutput, error) {
 	t, destination, at, err := a.routeTo(in.RouteTableId, in.DestinationCidrBlock)
 	if err != nil {
 		return nil, err
@@ -206,13 +207,13 @@ func (a ec2API) CreateRoute(_ context.Context, in *ec2.CreateRouteInput) (*ec2.C
 		return nil, err
 	}
 	if at >= 0 {
-		return nil, fail("RouteAlreadyExists", "The route identified by %s already exists.", destination)
+		return nil, kernel.Fail("RouteAlreadyExists", "The route identified by %s already exists.", destination)
 	}
 	t.Routes = append(t.Routes, ec2Route{Destination: destination, Gateway: gateway, Origin: types.RouteOriginCreateRoute})
 	return &ec2.CreateRouteOutput{Return: aws.Bool(true)}, nil
 }
 
-func (a ec2API) ReplaceRoute(_ context.Context, in *ec2.ReplaceRouteInput) (*ec2.ReplaceRouteOutput, error) {
+func (a ec2API) ReplaceRoute(in *ec2.ReplaceRouteInput) (*ec2.ReplaceRouteOutput, error) {
 	t, destination, at, err := a.routeTo(in.RouteTableId, in.DestinationCidrBlock)
 	if err != nil {
 		return nil, err
@@ -222,22 +223,22 @@ func (a ec2API) ReplaceRoute(_ context.Context, in *ec2.ReplaceRouteInput) (*ec2
 		return nil, err
 	}
 	if at < 0 {
-		return nil, fail("InvalidParameterValue", "There is no route defined for '%s' in the route table. Use CreateRoute instead.", destination)
+		return nil, kernel.Fail("InvalidParameterValue", "There is no route defined for '%s' in the route table. Use CreateRoute instead.", destination)
 	}
 	t.Routes[at].Gateway = gateway
 	return &ec2.ReplaceRouteOutput{}, nil
 }
 
-func (a ec2API) DeleteRoute(_ context.Context, in *ec2.DeleteRouteInput) (*ec2.DeleteRouteOutput, error) {
+func (a ec2API) DeleteRoute(in *ec2.DeleteRouteInput) (*ec2.DeleteRouteOutput, error) {
 	t, destination, at, err := a.routeTo(in.RouteTableId, in.DestinationCidrBlock)
 	if err != nil {
 		return nil, err
 	}
 	if at < 0 {
-		return nil, fail("InvalidRoute.NotFound", "no route with destination-cidr-block %s in route table %s", destination, t.ID)
+		return nil, kernel.Fail("InvalidRoute.NotFound", "no route with destination-cidr-block %s in route table %s", destination, t.ID)
 	}
 	if t.Routes[at].Gateway == localRoute {
-		return nil, fail("InvalidParameterValue", "cannot remove local route %s in route table %s", destination, t.ID)
+		return nil, kernel.Fail("InvalidParameterValue", "cannot remove local route %s in route table %s", destination, t.ID)
 	}
 	t.Routes = slices.Delete(t.Routes, at, at+1)
 	return &ec2.DeleteRouteOutput{}, nil
@@ -246,66 +247,66 @@ func (a ec2API) DeleteRoute(_ context.Context, in *ec2.DeleteRouteInput) (*ec2.D
 // AssociateRouteTable gives a subnet a table. A subnet that has one, even this
 // one, is refused with Resource.AlreadyAssociated, as Terraform's users see it
 // (hashicorp/terraform-provider-aws #73, #38960).
-func (a ec2API) AssociateRouteTable(_ context.Context, in *ec2.AssociateRouteTableInput) (*ec2.AssociateRouteTableOutput, error) {
-	t, err := item(a, kindTable, a.state.EC2.Tables, aws.ToString(in.RouteTableId))
+func (a ec2API) AssociateRouteTable(in *ec2.AssociateRouteTableInput) (*ec2.AssociateRouteTableOutput, error) {
+	t, err := item(a, kindTable, a.ec2().Tables, aws.ToString(in.RouteTableId))
 	if err != nil {
 		return nil, err
 	}
-	s, err := item(a, kindSubnet, a.state.EC2.Subnets, aws.ToString(in.SubnetId))
+	s, err := item(a, kindSubnet, a.ec2().Subnets, aws.ToString(in.SubnetId))
 	if err != nil {
 		return nil, err
 	}
 	if s.VPC != t.VPC {
-		return nil, fail("InvalidParameterValue", "Route table %s and subnet %s belong to different networks", t.ID, s.ID)
+		return nil, kernel.Fail("InvalidParameterValue", "Route table %s and subnet %s belong to different networks", t.ID, s.ID)
 	}
-	for _, other := range a.state.EC2.Tables {
+	for _, other := range a.ec2().Tables {
 		if slices.ContainsFunc(other.Associations, func(x ec2Association) bool { return x.Subnet == s.ID }) {
-			return nil, fail("Resource.AlreadyAssociated", "the specified association for route table %s conflicts with an existing association", t.ID)
+			return nil, kernel.Fail("Resource.AlreadyAssociated", "the specified association for route table %s conflicts with an existing association", t.ID)
 		}
 	}
-	x := ec2Association{ID: newID("rtbassoc"), Subnet: s.ID}
+	x := ec2Association{ID: kernel.NewID("rtbassoc"), Subnet: s.ID}
 	t.Associations = append(t.Associations, x)
 	return &ec2.AssociateRouteTableOutput{AssociationId: aws.String(x.ID), AssociationState: associated()}, nil
 }
 
 // association finds an association, which belongs to a table.
 func (a ec2API) association(id *string) (*ec2Table, int, error) {
-	for _, t := range a.state.EC2.Tables {
+	for _, t := range a.ec2().Tables {
 		if at := slices.IndexFunc(t.Associations, func(x ec2Association) bool { return x.ID == aws.ToString(id) }); at >= 0 {
 			return t, at, nil
 		}
 	}
-	return nil, 0, fail("InvalidAssociationID.NotFound", "The association ID '%s' does not exist", aws.ToString(id))
+	return nil, 0, kernel.Fail("InvalidAssociationID.NotFound", "The association ID '%s' does not exist", aws.ToString(id))
 }
 
 // ReplaceRouteTableAssociation moves an association, main or of a subnet, to
 // another table, where it gets a new id.
-func (a ec2API) ReplaceRouteTableAssociation(_ context.Context, in *ec2.ReplaceRouteTableAssociationInput) (*ec2.ReplaceRouteTableAssociationOutput, error) {
+func (a ec2API) ReplaceRouteTableAssociation(in *ec2.ReplaceRouteTableAssociationInput) (*ec2.ReplaceRouteTableAssociationOutput, error) {
 	from, at, err := a.association(in.AssociationId)
 	if err != nil {
 		return nil, err
 	}
-	to, err := item(a, kindTable, a.state.EC2.Tables, aws.ToString(in.RouteTableId))
+	to, err := item(a, kindTable, a.ec2().Tables, aws.ToString(in.RouteTableId))
 	if err != nil {
 		return nil, err
 	}
 	if from.VPC != to.VPC {
-		return nil, fail("InvalidParameterValue", "Route table %s and association %s belong to different networks", to.ID, *in.AssociationId)
+		return nil, kernel.Fail("InvalidParameterValue", "Route table %s and association %s belong to different networks", to.ID, *in.AssociationId)
 	}
 	x := from.Associations[at]
-	x.ID = newID("rtbassoc")
+	x.ID = kernel.NewID("rtbassoc")
 	from.Associations = slices.Delete(from.Associations, at, at+1)
 	to.Associations = append(to.Associations, x)
 	return &ec2.ReplaceRouteTableAssociationOutput{NewAssociationId: aws.String(x.ID), AssociationState: associated()}, nil
 }
 
-func (a ec2API) DisassociateRouteTable(_ context.Context, in *ec2.DisassociateRouteTableInput) (*ec2.DisassociateRouteTableOutput, error) {
+func (a ec2API) DisassociateRouteTable(in *ec2.DisassociateRouteTableInput) (*ec2.DisassociateRouteTableOutput, error) {
 	t, at, err := a.association(in.AssociationId)
 	if err != nil {
 		return nil, err
 	}
 	if t.Associations[at].Main {
-		return nil, fail("InvalidParameterValue", "cannot disassociate the main route table association %s", *in.AssociationId)
+		return nil, kernel.Fail("InvalidParameterValue", "cannot disassociate the main route table association %s", *in.AssociationId)
 	}
 	t.Associations = slices.Delete(t.Associations, at, at+1)
 	return &ec2.DisassociateRouteTableOutput{}, nil

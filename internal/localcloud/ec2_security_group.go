@@ -1,7 +1,6 @@
 package localcloud
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -11,6 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 const (
@@ -48,7 +49,7 @@ type ec2Rule struct {
 // allowAllEgress is the rule that AWS gives every new group:
 // https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html
 func allowAllEgress() *ec2Rule {
-	return &ec2Rule{ec2Thing: ec2Thing{ID: newID("sgr")}, Egress: true, Protocol: "-1", From: -1, To: -1, CIDR: "0.0.0.0/0"}
+	return &ec2Rule{ec2Thing: ec2Thing{ID: kernel.NewID("sgr")}, Egress: true, Protocol: "-1", From: -1, To: -1, CIDR: "0.0.0.0/0"}
 }
 
 // same says whether two rules allow the same thing.
@@ -95,14 +96,14 @@ func (g *ec2Group) fields() map[string][]string {
 }
 
 // groupExists says whether there is a group of that id. The lock is held.
-func (c *Cloud) groupExists(id string) bool {
-	return slices.ContainsFunc(c.state.EC2.Groups, func(g *ec2Group) bool { return g.ID == id })
+func (c tx) groupExists(id string) bool {
+	return slices.ContainsFunc(c.ec2().Groups, func(g *ec2Group) bool { return g.ID == id })
 }
 
 func (a ec2API) group(g *ec2Group) types.SecurityGroup {
 	return types.SecurityGroup{
 		GroupId: aws.String(g.ID), GroupName: aws.String(g.Name), Description: aws.String(g.Description), VpcId: aws.String(g.VPC),
-		OwnerId: aws.String(a.cfg.Account), SecurityGroupArn: aws.String(a.arn("ec2", "security-group/"+g.ID)), Tags: ec2Tags(g.Tags),
+		OwnerId: aws.String(a.Account()), SecurityGroupArn: aws.String(a.ARN("ec2", "security-group/"+g.ID)), Tags: ec2Tags(g.Tags),
 		IpPermissions: a.permissions(g, false), IpPermissionsEgress: a.permissions(g, true),
 	}
 }
@@ -142,7 +143,7 @@ func (a ec2API) permissions(g *ec2Group, egress bool) []types.IpPermission {
 		case r.PrefixList != "":
 			p.PrefixListIds = append(p.PrefixListIds, types.PrefixListId{PrefixListId: aws.String(r.PrefixList), Description: description})
 		default:
-			p.UserIdGroupPairs = append(p.UserIdGroupPairs, types.UserIdGroupPair{GroupId: aws.String(r.Group), UserId: aws.String(a.cfg.Account), Description: description})
+			p.UserIdGroupPairs = append(p.UserIdGroupPairs, types.UserIdGroupPair{GroupId: aws.String(r.Group), UserId: aws.String(a.Account()), Description: description})
 		}
 	}
 	return out
@@ -150,8 +151,8 @@ func (a ec2API) permissions(g *ec2Group, egress bool) []types.IpPermission {
 
 func (a ec2API) rule(g *ec2Group, r *ec2Rule) types.SecurityGroupRule {
 	out := types.SecurityGroupRule{
-		SecurityGroupRuleId: aws.String(r.ID), SecurityGroupRuleArn: aws.String(a.arn("ec2", "security-group-rule/"+r.ID)),
-		GroupId: aws.String(g.ID), GroupOwnerId: aws.String(a.cfg.Account), IsEgress: aws.Bool(r.Egress), IpProtocol: aws.String(r.Protocol),
+		SecurityGroupRuleId: aws.String(r.ID), SecurityGroupRuleArn: aws.String(a.ARN("ec2", "security-group-rule/"+r.ID)),
+		GroupId: aws.String(g.ID), GroupOwnerId: aws.String(a.Account()), IsEgress: aws.Bool(r.Egress), IpProtocol: aws.String(r.Protocol),
 		FromPort: aws.Int32(r.From), ToPort: aws.Int32(r.To), Tags: ec2Tags(r.Tags),
 	}
 	if r.Description != "" {
@@ -165,14 +166,14 @@ func (a ec2API) rule(g *ec2Group, r *ec2Rule) types.SecurityGroupRule {
 	case r.PrefixList != "":
 		out.PrefixListId = aws.String(r.PrefixList)
 	default:
-		out.ReferencedGroupInfo = &types.ReferencedSecurityGroup{GroupId: aws.String(r.Group), UserId: aws.String(a.cfg.Account)}
+		out.ReferencedGroupInfo = &types.ReferencedSecurityGroup{GroupId: aws.String(r.Group), UserId: aws.String(a.Account())}
 	}
 	return out
 }
 
 // CreateSecurityGroup makes a group. Its name is unique within its VPC.
-func (a ec2API) CreateSecurityGroup(_ context.Context, in *ec2.CreateSecurityGroupInput) (*ec2.CreateSecurityGroupOutput, error) {
-	st := &a.state.EC2
+func (a ec2API) CreateSecurityGroup(in *ec2.CreateSecurityGroupInput) (*ec2.CreateSecurityGroupOutput, error) {
+	st := a.ec2()
 	name, description := aws.ToString(in.GroupName), aws.ToString(in.Description)
 	var vpc string
 	if in.VpcId != nil {
@@ -188,38 +189,38 @@ func (a ec2API) CreateSecurityGroup(_ context.Context, in *ec2.CreateSecurityGro
 			}
 		}
 		if vpc == "" {
-			return nil, fail("VPCIdNotSpecified", "No default VPC for this user")
+			return nil, kernel.Fail("VPCIdNotSpecified", "No default VPC for this user")
 		}
 	}
 	switch {
 	case name == "" || len(name) > 255 || strings.Trim(name, groupCharacters) != "":
-		return nil, fail("InvalidParameterValue", "Value (%s) for parameter GroupName is invalid. Character sets beyond ASCII are not supported.", name)
+		return nil, kernel.Fail("InvalidParameterValue", "Value (%s) for parameter GroupName is invalid. Character sets beyond ASCII are not supported.", name)
 	case strings.HasPrefix(name, "sg-"):
-		return nil, fail("InvalidParameterValue", "Value (%s) for parameter GroupName is invalid. Group names may not be in the format sg-*.", name)
+		return nil, kernel.Fail("InvalidParameterValue", "Value (%s) for parameter GroupName is invalid. Group names may not be in the format sg-*.", name)
 	case name == defaultGroup:
-		return nil, fail("InvalidParameterValue", "Cannot use reserved security group name: %s", name)
+		return nil, kernel.Fail("InvalidParameterValue", "Cannot use reserved security group name: %s", name)
 	case len(description) > 255 || strings.Trim(description, groupCharacters) != "":
-		return nil, fail("InvalidParameterValue", "Value (%s) for parameter GroupDescription is invalid. Character sets beyond ASCII are not supported.", description)
+		return nil, kernel.Fail("InvalidParameterValue", "Value (%s) for parameter GroupDescription is invalid. Character sets beyond ASCII are not supported.", description)
 	}
 	tags, err := onCreate(kindGroup, in.TagSpecifications)
 	if err != nil {
 		return nil, err
 	}
 	if slices.ContainsFunc(st.Groups, func(g *ec2Group) bool { return g.VPC == vpc && g.Name == name }) {
-		return nil, fail("InvalidGroup.Duplicate", "The security group '%s' already exists for VPC '%s'", name, vpc)
+		return nil, kernel.Fail("InvalidGroup.Duplicate", "The security group '%s' already exists for VPC '%s'", name, vpc)
 	}
-	g := &ec2Group{ec2Thing: ec2Thing{newID("sg"), tags}, Name: name, Description: description, VPC: vpc, Rules: []*ec2Rule{allowAllEgress()}}
+	g := &ec2Group{ec2Thing: ec2Thing{kernel.NewID("sg"), tags}, Name: name, Description: description, VPC: vpc, Rules: []*ec2Rule{allowAllEgress()}}
 	st.Groups = append(st.Groups, g)
-	a.born(g.ID)
-	return &ec2.CreateSecurityGroupOutput{GroupId: aws.String(g.ID), SecurityGroupArn: aws.String(a.arn("ec2", "security-group/"+g.ID)), Tags: ec2Tags(tags)}, nil
+	a.Born(g.ID)
+	return &ec2.CreateSecurityGroupOutput{GroupId: aws.String(g.ID), SecurityGroupArn: aws.String(a.ARN("ec2", "security-group/"+g.ID)), Tags: ec2Tags(tags)}, nil
 }
 
 // groupCharacters are those that names and descriptions in a VPC may have:
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html
 const groupCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ._-:/()#,@[]+=&;{}!$*"
 
-func (a ec2API) DescribeSecurityGroups(_ context.Context, in *ec2.DescribeSecurityGroupsInput) (*ec2.DescribeSecurityGroupsOutput, error) {
-	found, err := items(a, kindGroup, a.state.EC2.Groups, in.GroupIds, in.Filters)
+func (a ec2API) DescribeSecurityGroups(in *ec2.DescribeSecurityGroupsInput) (*ec2.DescribeSecurityGroupsOutput, error) {
+	found, err := items(a, kindGroup, a.ec2().Groups, in.GroupIds, in.Filters)
 	if err != nil {
 		return nil, err
 	}
@@ -255,9 +256,9 @@ func (r *ruleOfGroup) fields() map[string][]string {
 	return map[string][]string{"group-id": {r.group.ID}, "security-group-rule-id": {r.ID}}
 }
 
-func (a ec2API) DescribeSecurityGroupRules(_ context.Context, in *ec2.DescribeSecurityGroupRulesInput) (*ec2.DescribeSecurityGroupRulesOutput, error) {
+func (a ec2API) DescribeSecurityGroupRules(in *ec2.DescribeSecurityGroupRulesInput) (*ec2.DescribeSecurityGroupRulesOutput, error) {
 	var all []*ruleOfGroup
-	for _, g := range a.state.EC2.Groups {
+	for _, g := range a.ec2().Groups {
 		for _, r := range g.Rules {
 			all = append(all, &ruleOfGroup{r, g})
 		}
@@ -279,20 +280,20 @@ func (a ec2API) DescribeSecurityGroupRules(_ context.Context, in *ec2.DescribeSe
 
 // DeleteSecurityGroup refuses a group that an interface or another group's rule
 // still names, and the default group.
-func (a ec2API) DeleteSecurityGroup(_ context.Context, in *ec2.DeleteSecurityGroupInput) (*ec2.DeleteSecurityGroupOutput, error) {
-	st := &a.state.EC2
+func (a ec2API) DeleteSecurityGroup(in *ec2.DeleteSecurityGroupInput) (*ec2.DeleteSecurityGroupOutput, error) {
+	st := a.ec2()
 	g, err := item(a, kindGroup, st.Groups, aws.ToString(in.GroupId))
 	if err != nil {
 		return nil, err
 	}
 	if g.Name == defaultGroup {
-		return nil, fail("CannotDelete", "the specified group: \"%s\" name: \"%s\" cannot be deleted by a user", g.ID, g.Name)
+		return nil, kernel.Fail("CannotDelete", "the specified group: \"%s\" name: \"%s\" cannot be deleted by a user", g.ID, g.Name)
 	}
 	if slices.ContainsFunc(st.Interfaces, func(i *ec2Interface) bool { return slices.Contains(i.Groups, g.ID) }) ||
 		slices.ContainsFunc(st.Groups, func(x *ec2Group) bool {
 			return x != g && slices.ContainsFunc(x.Rules, func(r *ec2Rule) bool { return r.Group == g.ID })
 		}) {
-		return nil, fail("DependencyViolation", "resource %s has a dependent object", g.ID)
+		return nil, kernel.Fail("DependencyViolation", "resource %s has a dependent object", g.ID)
 	}
 	st.Groups = slices.DeleteFunc(st.Groups, func(x *ec2Group) bool { return x == g })
 	return &ec2.DeleteSecurityGroupOutput{GroupId: aws.String(g.ID), Return: aws.Bool(true)}, nil
@@ -316,14 +317,14 @@ func (a ec2API) parsePermissions(g *ec2Group, egress bool, permissions []types.I
 		for _, x := range p.IpRanges {
 			cidr, err := netip.ParsePrefix(aws.ToString(x.CidrIp))
 			if err != nil || !cidr.Addr().Is4() {
-				return nil, fail("InvalidParameterValue", "CIDR block %s is malformed", aws.ToString(x.CidrIp))
+				return nil, kernel.Fail("InvalidParameterValue", "CIDR block %s is malformed", aws.ToString(x.CidrIp))
 			}
 			add(x.Description, func(r *ec2Rule) { r.CIDR = cidr.Masked().String() })
 		}
 		for _, x := range p.Ipv6Ranges {
 			cidr, err := netip.ParsePrefix(aws.ToString(x.CidrIpv6))
 			if err != nil || !cidr.Addr().Is6() {
-				return nil, fail("InvalidParameterValue", "CIDR block %s is malformed", aws.ToString(x.CidrIpv6))
+				return nil, kernel.Fail("InvalidParameterValue", "CIDR block %s is malformed", aws.ToString(x.CidrIpv6))
 			}
 			add(x.Description, func(r *ec2Rule) { r.CIDR6 = cidr.Masked().String() })
 		}
@@ -331,18 +332,18 @@ func (a ec2API) parsePermissions(g *ec2Group, egress bool, permissions []types.I
 			add(x.Description, func(r *ec2Rule) { r.PrefixList = aws.ToString(x.PrefixListId) })
 		}
 		for _, x := range p.UserIdGroupPairs {
-			peer, err := item(a, kindGroup, a.state.EC2.Groups, aws.ToString(x.GroupId))
+			peer, err := item(a, kindGroup, a.ec2().Groups, aws.ToString(x.GroupId))
 			if err != nil {
 				return nil, err
 			}
 			if peer.VPC != g.VPC {
-				return nil, fail("InvalidGroup.NotFound", "You have specified two resources that belong to different networks.")
+				return nil, kernel.Fail("InvalidGroup.NotFound", "You have specified two resources that belong to different networks.")
 			}
 			add(x.Description, func(r *ec2Rule) { r.Group = peer.ID })
 		}
 	}
 	if len(out) == 0 {
-		return nil, fail("MissingParameter", "Either 'ipPermissions' or 'securityGroupRuleIds' should be provided.")
+		return nil, kernel.Fail("MissingParameter", "Either 'ipPermissions' or 'securityGroupRuleIds' should be provided.")
 	}
 	return out, nil
 }
@@ -355,24 +356,24 @@ func parsePorts(p types.IpPermission) (protocol string, from, to int32, err erro
 	switch protocol {
 	case "tcp", "udp", "icmp", "icmpv6":
 		if p.FromPort == nil || p.ToPort == nil {
-			return "", 0, 0, fail("InvalidParameterValue", "Invalid value 'Must specify both from and to ports with TCP/UDP.' for portRange.")
+			return "", 0, 0, kernel.Fail("InvalidParameterValue", "Invalid value 'Must specify both from and to ports with TCP/UDP.' for portRange.")
 		}
 		from, to = *p.FromPort, *p.ToPort
 		if (protocol == "tcp" || protocol == "udp") && (from < 0 || to > 65535 || from > to) {
-			return "", 0, 0, fail("InvalidParameterValue", "Invalid TCP/UDP port range (%d:%d)", from, to)
+			return "", 0, 0, kernel.Fail("InvalidParameterValue", "Invalid TCP/UDP port range (%d:%d)", from, to)
 		}
 		return protocol, from, to, nil
 	}
 	n, err := strconv.Atoi(protocol)
 	if err != nil || n < -1 || n > 255 {
-		return "", 0, 0, fail("InvalidPermission.Malformed", "Unsupported IP protocol \"%s\" - supported: [tcp, udp, icmp, icmpv6, -1, 0..255]", protocol)
+		return "", 0, 0, kernel.Fail("InvalidPermission.Malformed", "Unsupported IP protocol \"%s\" - supported: [tcp, udp, icmp, icmpv6, -1, 0..255]", protocol)
 	}
 	return protocol, -1, -1, nil // whatever ports are given mean nothing
 }
 
 // authorize adds rules, all or none.
 func (a ec2API) authorize(group *string, egress bool, permissions []types.IpPermission, specs []types.TagSpecification) ([]types.SecurityGroupRule, error) {
-	g, err := item(a, kindGroup, a.state.EC2.Groups, aws.ToString(group))
+	g, err := item(a, kindGroup, a.ec2().Groups, aws.ToString(group))
 	if err != nil {
 		return nil, err
 	}
@@ -384,12 +385,12 @@ func (a ec2API) authorize(group *string, egress bool, permissions []types.IpPerm
 	var out []types.SecurityGroupRule
 	for _, r := range rules {
 		if slices.ContainsFunc(all, r.same) {
-			return nil, fail("InvalidPermission.Duplicate", "the specified rule \"%s\" already exists", r)
+			return nil, kernel.Fail("InvalidPermission.Duplicate", "the specified rule \"%s\" already exists", r)
 		}
 		if r.Tags, err = onCreate(kindRule, specs); err != nil {
 			return nil, err
 		}
-		r.ID = newID("sgr")
+		r.ID = kernel.NewID("sgr")
 		all = append(all, r)
 		out = append(out, a.rule(g, r))
 	}
@@ -399,7 +400,7 @@ func (a ec2API) authorize(group *string, egress bool, permissions []types.IpPerm
 		}
 	}
 	if count > quotaRules {
-		return nil, fail("RulesPerSecurityGroupLimitExceeded", "The maximum number of rules per security group has been reached.")
+		return nil, kernel.Fail("RulesPerSecurityGroupLimitExceeded", "The maximum number of rules per security group has been reached.")
 	}
 	g.Rules = all
 	return out, nil
@@ -413,7 +414,7 @@ func onePermission(all []types.IpPermission, protocol *string, from, to *int32, 
 	return []types.IpPermission{{IpProtocol: protocol, FromPort: from, ToPort: to, IpRanges: []types.IpRange{{CidrIp: cidr}}}}
 }
 
-func (a ec2API) AuthorizeSecurityGroupIngress(_ context.Context, in *ec2.AuthorizeSecurityGroupIngressInput) (*ec2.AuthorizeSecurityGroupIngressOutput, error) {
+func (a ec2API) AuthorizeSecurityGroupIngress(in *ec2.AuthorizeSecurityGroupIngressInput) (*ec2.AuthorizeSecurityGroupIngressOutput, error) {
 	rules, err := a.authorize(in.GroupId, false, onePermission(in.IpPermissions, in.IpProtocol, in.FromPort, in.ToPort, in.CidrIp), in.TagSpecifications)
 	if err != nil {
 		return nil, err
@@ -421,7 +422,7 @@ func (a ec2API) AuthorizeSecurityGroupIngress(_ context.Context, in *ec2.Authori
 	return &ec2.AuthorizeSecurityGroupIngressOutput{Return: aws.Bool(true), SecurityGroupRules: rules}, nil
 }
 
-func (a ec2API) AuthorizeSecurityGroupEgress(_ context.Context, in *ec2.AuthorizeSecurityGroupEgressInput) (*ec2.AuthorizeSecurityGroupEgressOutput, error) {
+func (a ec2API) AuthorizeSecurityGroupEgress(in *ec2.AuthorizeSecurityGroupEgressInput) (*ec2.AuthorizeSecurityGroupEgressOutput, error) {
 	rules, err := a.authorize(in.GroupId, true, onePermission(in.IpPermissions, in.IpProtocol, in.FromPort, in.ToPort, in.CidrIp), in.TagSpecifications)
 	if err != nil {
 		return nil, err
@@ -431,7 +432,7 @@ func (a ec2API) AuthorizeSecurityGroupEgress(_ context.Context, in *ec2.Authoriz
 
 // revoke removes rules, all or none, given by their ids or by what they allow.
 func (a ec2API) revoke(group *string, egress bool, ids []string, permissions []types.IpPermission) ([]types.RevokedSecurityGroupRule, error) {
-	g, err := item(a, kindGroup, a.state.EC2.Groups, aws.ToString(group))
+	g, err := item(a, kindGroup, a.ec2().Groups, aws.ToString(group))
 	if err != nil {
 		return nil, err
 	}
@@ -452,7 +453,7 @@ func (a ec2API) revoke(group *string, egress bool, ids []string, permissions []t
 		for _, r := range rules {
 			at := slices.IndexFunc(g.Rules, r.same)
 			if at < 0 {
-				return nil, fail("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
+				return nil, kernel.Fail("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
 			}
 			gone = append(gone, g.Rules[at])
 		}
@@ -473,7 +474,7 @@ func (a ec2API) revoke(group *string, egress bool, ids []string, permissions []t
 	return out, nil
 }
 
-func (a ec2API) RevokeSecurityGroupIngress(_ context.Context, in *ec2.RevokeSecurityGroupIngressInput) (*ec2.RevokeSecurityGroupIngressOutput, error) {
+func (a ec2API) RevokeSecurityGroupIngress(in *ec2.RevokeSecurityGroupIngressInput) (*ec2.RevokeSecurityGroupIngressOutput, error) {
 	gone, err := a.revoke(in.GroupId, false, in.SecurityGroupRuleIds, onePermission(in.IpPermissions, in.IpProtocol, in.FromPort, in.ToPort, in.CidrIp))
 	if err != nil {
 		return nil, err
@@ -481,7 +482,7 @@ func (a ec2API) RevokeSecurityGroupIngress(_ context.Context, in *ec2.RevokeSecu
 	return &ec2.RevokeSecurityGroupIngressOutput{Return: aws.Bool(true), RevokedSecurityGroupRules: gone}, nil
 }
 
-func (a ec2API) RevokeSecurityGroupEgress(_ context.Context, in *ec2.RevokeSecurityGroupEgressInput) (*ec2.RevokeSecurityGroupEgressOutput, error) {
+func (a ec2API) RevokeSecurityGroupEgress(in *ec2.RevokeSecurityGroupEgressInput) (*ec2.RevokeSecurityGroupEgressOutput, error) {
 	gone, err := a.revoke(in.GroupId, true, in.SecurityGroupRuleIds, onePermission(in.IpPermissions, in.IpProtocol, in.FromPort, in.ToPort, in.CidrIp))
 	if err != nil {
 		return nil, err

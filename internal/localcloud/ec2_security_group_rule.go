@@ -1,18 +1,19 @@
 package localcloud
 
 import (
-	"context"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // ModifySecurityGroupRules replaces what rules allow, of all or none. A rule
 // keeps its id, its direction and its tags.
-func (a ec2API) ModifySecurityGroupRules(_ context.Context, in *ec2.ModifySecurityGroupRulesInput) (*ec2.ModifySecurityGroupRulesOutput, error) {
-	g, err := item(a, kindGroup, a.state.EC2.Groups, aws.ToString(in.GroupId))
+func (a ec2API) ModifySecurityGroupRules(in *ec2.ModifySecurityGroupRulesInput) (*ec2.ModifySecurityGroupRulesOutput, error) {
+	g, err := item(a, kindGroup, a.ec2().Groups, aws.ToString(in.GroupId))
 	if err != nil {
 		return nil, err
 	}
@@ -24,7 +25,7 @@ func (a ec2API) ModifySecurityGroupRules(_ context.Context, in *ec2.ModifySecuri
 		}
 		u := update.SecurityGroupRule
 		if u == nil {
-			return nil, fail("MissingParameter", "The request must contain the parameter SecurityGroupRule")
+			return nil, kernel.Fail("MissingParameter", "The request must contain the parameter SecurityGroupRule")
 		}
 		p := types.IpPermission{IpProtocol: u.IpProtocol, FromPort: u.FromPort, ToPort: u.ToPort}
 		given := 0
@@ -41,7 +42,7 @@ func (a ec2API) ModifySecurityGroupRules(_ context.Context, in *ec2.ModifySecuri
 			p.UserIdGroupPairs, given = []types.UserIdGroupPair{{GroupId: u.ReferencedGroupId, Description: u.Description}}, given+1
 		}
 		if given != 1 {
-			return nil, fail("InvalidParameterCombination", "Exactly one of CidrIpv4, CidrIpv6, PrefixListId and ReferencedGroupId must be specified")
+			return nil, kernel.Fail("InvalidParameterCombination", "Exactly one of CidrIpv4, CidrIpv6, PrefixListId and ReferencedGroupId must be specified")
 		}
 		parsed, err := a.parsePermissions(g, all[at].Egress, []types.IpPermission{p})
 		if err != nil {
@@ -50,7 +51,7 @@ func (a ec2API) ModifySecurityGroupRules(_ context.Context, in *ec2.ModifySecuri
 		next := parsed[0]
 		others := slices.Delete(slices.Clone(all), at, at+1)
 		if slices.ContainsFunc(others, next.same) {
-			return nil, fail("InvalidPermission.Duplicate", "the specified rule \"%s\" already exists", next)
+			return nil, kernel.Fail("InvalidPermission.Duplicate", "the specified rule \"%s\" already exists", next)
 		}
 		next.ec2Thing = all[at].ec2Thing
 		all[at] = next
@@ -61,7 +62,7 @@ func (a ec2API) ModifySecurityGroupRules(_ context.Context, in *ec2.ModifySecuri
 
 // describeRules changes the descriptions of rules, of all or none.
 func (a ec2API) describeRules(group *string, egress bool, permissions []types.IpPermission, byID []types.SecurityGroupRuleDescription) error {
-	g, err := item(a, kindGroup, a.state.EC2.Groups, aws.ToString(group))
+	g, err := item(a, kindGroup, a.ec2().Groups, aws.ToString(group))
 	if err != nil {
 		return err
 	}
@@ -86,7 +87,7 @@ func (a ec2API) describeRules(group *string, egress bool, permissions []types.Ip
 		for _, r := range rules {
 			at := slices.IndexFunc(all, r.same)
 			if at < 0 {
-				return fail("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
+				return kernel.Fail("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
 			}
 			set(at, r.Description)
 		}
@@ -95,14 +96,14 @@ func (a ec2API) describeRules(group *string, egress bool, permissions []types.Ip
 	return nil
 }
 
-func (a ec2API) UpdateSecurityGroupRuleDescriptionsIngress(_ context.Context, in *ec2.UpdateSecurityGroupRuleDescriptionsIngressInput) (*ec2.UpdateSecurityGroupRuleDescriptionsIngressOutput, error) {
+func (a ec2API) UpdateSecurityGroupRuleDescriptionsIngress(in *ec2.UpdateSecurityGroupRuleDescriptionsIngressInput) (*ec2.UpdateSecurityGroupRuleDescriptionsIngressOutput, error) {
 	if err := a.describeRules(in.GroupId, false, in.IpPermissions, in.SecurityGroupRuleDescriptions); err != nil {
 		return nil, err
 	}
 	return &ec2.UpdateSecurityGroupRuleDescriptionsIngressOutput{Return: aws.Bool(true)}, nil
 }
 
-func (a ec2API) UpdateSecurityGroupRuleDescriptionsEgress(_ context.Context, in *ec2.UpdateSecurityGroupRuleDescriptionsEgressInput) (*ec2.UpdateSecurityGroupRuleDescriptionsEgressOutput, error) {
+func (a ec2API) UpdateSecurityGroupRuleDescriptionsEgress(in *ec2.UpdateSecurityGroupRuleDescriptionsEgressInput) (*ec2.UpdateSecurityGroupRuleDescriptionsEgressOutput, error) {
 	if err := a.describeRules(in.GroupId, true, in.IpPermissions, in.SecurityGroupRuleDescriptions); err != nil {
 		return nil, err
 	}

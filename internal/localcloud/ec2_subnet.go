@@ -1,7 +1,6 @@
 package localcloud
 
 import (
-	"context"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -10,6 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // ec2Subnet is a subnet. Public says that what starts in it is given a public
@@ -34,15 +35,15 @@ func (s *ec2Subnet) fields() map[string][]string {
 
 func (a ec2API) subnet(s *ec2Subnet) types.Subnet {
 	free := 1<<(32-netip.MustParsePrefix(s.CIDR).Bits()) - reservedAddresses
-	for _, i := range a.state.EC2.Interfaces {
+	for _, i := range a.ec2().Interfaces {
 		if i.SubnetID == s.ID {
 			free--
 		}
 	}
 	return types.Subnet{
 		BlockPublicAccessStates: openToTheInternet(), Ipv6CidrBlockAssociationSet: []types.SubnetIpv6CidrBlockAssociation{},
-		SubnetId: aws.String(s.ID), VpcId: aws.String(s.VPC), State: types.SubnetStateAvailable, OwnerId: aws.String(a.cfg.Account),
-		SubnetArn:        aws.String(a.arn("ec2", "subnet/"+s.ID)),
+		SubnetId: aws.String(s.ID), VpcId: aws.String(s.VPC), State: types.SubnetStateAvailable, OwnerId: aws.String(a.Account()),
+		SubnetArn:        aws.String(a.ARN("ec2", "subnet/"+s.ID)),
 		AvailabilityZone: aws.String(s.Zone), AvailabilityZoneId: aws.String(a.zoneID(s.Zone)), CidrBlock: aws.String(s.CIDR),
 		AvailableIpAddressCount: aws.Int32(int32(free)), MapPublicIpOnLaunch: aws.Bool(s.Public), DefaultForAz: aws.Bool(s.Default),
 		AssignIpv6AddressOnCreation: aws.Bool(false), EnableDns64: aws.Bool(false), Ipv6Native: aws.Bool(false), MapCustomerOwnedIpOnLaunch: aws.Bool(false),
@@ -54,8 +55,8 @@ func (a ec2API) subnet(s *ec2Subnet) types.Subnet {
 }
 
 // subnetByID is a copy of the subnet of that id. The lock is held.
-func (c *Cloud) subnetByID(id string) (ec2Subnet, bool) {
-	for _, s := range c.state.EC2.Subnets {
+func (c tx) subnetByID(id string) (ec2Subnet, bool) {
+	for _, s := range c.ec2().Subnets {
 		if s.ID == id {
 			return *s, true
 		}
@@ -64,8 +65,8 @@ func (c *Cloud) subnetByID(id string) (ec2Subnet, bool) {
 }
 
 // CreateSubnet makes a subnet. Its range is its natural key.
-func (a ec2API) CreateSubnet(_ context.Context, in *ec2.CreateSubnetInput) (*ec2.CreateSubnetOutput, error) {
-	st := &a.state.EC2
+func (a ec2API) CreateSubnet(in *ec2.CreateSubnetInput) (*ec2.CreateSubnetOutput, error) {
+	st := a.ec2()
 	v, err := item(a, kindVPC, st.VPCs, aws.ToString(in.VpcId))
 	if err != nil {
 		return nil, err
@@ -76,7 +77,7 @@ func (a ec2API) CreateSubnet(_ context.Context, in *ec2.CreateSubnetInput) (*ec2
 	}
 	whole := netip.MustParsePrefix(v.CIDR)
 	if cidr.Bits() > 28 || cidr.Bits() < whole.Bits() || !whole.Contains(cidr.Addr()) {
-		return nil, fail("InvalidSubnet.Range", "The CIDR '%s' is invalid.", aws.ToString(in.CidrBlock))
+		return nil, kernel.Fail("InvalidSubnet.Range", "The CIDR '%s' is invalid.", aws.ToString(in.CidrBlock))
 	}
 	zone := a.zones()[0]
 	if in.AvailabilityZone != nil {
@@ -90,7 +91,7 @@ func (a ec2API) CreateSubnet(_ context.Context, in *ec2.CreateSubnetInput) (*ec2
 		}
 	}
 	if !slices.Contains(a.zones(), zone) {
-		return nil, fail("InvalidParameterValue", "Value (%s) for parameter availabilityZone is invalid. Subnets can currently only be created in the following availability zones: %s.",
+		return nil, kernel.Fail("InvalidParameterValue", "Value (%s) for parameter availabilityZone is invalid. Subnets can currently only be created in the following availability zones: %s.",
 			aws.ToString(in.AvailabilityZone)+aws.ToString(in.AvailabilityZoneId), strings.Join(a.zones(), ", "))
 	}
 	tags, err := onCreate(kindSubnet, in.TagSpecifications)
@@ -99,18 +100,18 @@ func (a ec2API) CreateSubnet(_ context.Context, in *ec2.CreateSubnetInput) (*ec2
 	}
 	for _, s := range st.Subnets {
 		if s.VPC == v.ID && netip.MustParsePrefix(s.CIDR).Overlaps(cidr) {
-			return nil, fail("InvalidSubnet.Conflict", "The CIDR '%s' conflicts with another subnet", aws.ToString(in.CidrBlock))
+			return nil, kernel.Fail("InvalidSubnet.Conflict", "The CIDR '%s' conflicts with another subnet", aws.ToString(in.CidrBlock))
 		}
 	}
-	s := &ec2Subnet{ec2Thing: ec2Thing{newID("subnet"), tags}, VPC: v.ID, Zone: zone, CIDR: cidr.String()}
+	s := &ec2Subnet{ec2Thing: ec2Thing{kernel.NewID("subnet"), tags}, VPC: v.ID, Zone: zone, CIDR: cidr.String()}
 	st.Subnets = append(st.Subnets, s)
-	a.born(s.ID)
+	a.Born(s.ID)
 	out := a.subnet(s)
 	return &ec2.CreateSubnetOutput{Subnet: &out}, nil
 }
 
-func (a ec2API) DescribeSubnets(_ context.Context, in *ec2.DescribeSubnetsInput) (*ec2.DescribeSubnetsOutput, error) {
-	found, err := items(a, kindSubnet, a.state.EC2.Subnets, in.SubnetIds, in.Filters)
+func (a ec2API) DescribeSubnets(in *ec2.DescribeSubnetsInput) (*ec2.DescribeSubnetsOutput, error) {
+	found, err := items(a, kindSubnet, a.ec2().Subnets, in.SubnetIds, in.Filters)
 	if err != nil {
 		return nil, err
 	}
@@ -125,13 +126,13 @@ func (a ec2API) DescribeSubnets(_ context.Context, in *ec2.DescribeSubnetsInput)
 	return out, nil
 }
 
-func (a ec2API) ModifySubnetAttribute(_ context.Context, in *ec2.ModifySubnetAttributeInput) (*ec2.ModifySubnetAttributeOutput, error) {
-	s, err := item(a, kindSubnet, a.state.EC2.Subnets, aws.ToString(in.SubnetId))
+func (a ec2API) ModifySubnetAttribute(in *ec2.ModifySubnetAttributeInput) (*ec2.ModifySubnetAttributeOutput, error) {
+	s, err := item(a, kindSubnet, a.ec2().Subnets, aws.ToString(in.SubnetId))
 	if err != nil {
 		return nil, err
 	}
 	if in.MapPublicIpOnLaunch == nil {
-		return nil, fail("InvalidParameterCombination", "No attributes specified.")
+		return nil, kernel.Fail("InvalidParameterCombination", "No attributes specified.")
 	}
 	s.Public = aws.ToBool(in.MapPublicIpOnLaunch.Value)
 	return &ec2.ModifySubnetAttributeOutput{}, nil
@@ -139,14 +140,14 @@ func (a ec2API) ModifySubnetAttribute(_ context.Context, in *ec2.ModifySubnetAtt
 
 // DeleteSubnet removes a subnet that no network interface is in. Its
 // association with a route table goes with it.
-func (a ec2API) DeleteSubnet(_ context.Context, in *ec2.DeleteSubnetInput) (*ec2.DeleteSubnetOutput, error) {
-	st := &a.state.EC2
+func (a ec2API) DeleteSubnet(in *ec2.DeleteSubnetInput) (*ec2.DeleteSubnetOutput, error) {
+	st := a.ec2()
 	s, err := item(a, kindSubnet, st.Subnets, aws.ToString(in.SubnetId))
 	if err != nil {
 		return nil, err
 	}
 	if slices.ContainsFunc(st.Interfaces, func(i *ec2Interface) bool { return i.SubnetID == s.ID }) {
-		return nil, fail("DependencyViolation", "The subnet '%s' has dependencies and cannot be deleted.", s.ID)
+		return nil, kernel.Fail("DependencyViolation", "The subnet '%s' has dependencies and cannot be deleted.", s.ID)
 	}
 	st.Subnets = slices.DeleteFunc(st.Subnets, func(x *ec2Subnet) bool { return x == s })
 	for _, t := range st.Tables {

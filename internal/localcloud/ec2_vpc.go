@@ -2,7 +2,6 @@ package localcloud
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -11,6 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // quotaVPCs is a new account's limit of VPCs per region, its default VPC among
@@ -38,7 +39,7 @@ func (v *ec2VPC) fields() map[string][]string {
 func (a ec2API) vpc(v *ec2VPC) types.Vpc {
 	return types.Vpc{
 		VpcId: aws.String(v.ID), CidrBlock: aws.String(v.CIDR), State: types.VpcStateAvailable, IsDefault: aws.Bool(v.Default),
-		OwnerId: aws.String(a.cfg.Account), InstanceTenancy: types.TenancyDefault, DhcpOptionsId: aws.String(a.dhcpOptionsOf(v)), Tags: ec2Tags(v.Tags),
+		OwnerId: aws.String(a.Account()), InstanceTenancy: types.TenancyDefault, DhcpOptionsId: aws.String(a.dhcpOptionsOf(v)), Tags: ec2Tags(v.Tags),
 		CidrBlockAssociationSet: []types.VpcCidrBlockAssociation{{
 			AssociationId: aws.String(v.Association), CidrBlock: aws.String(v.CIDR),
 			CidrBlockState: &types.VpcCidrBlockState{State: types.VpcCidrBlockStateCodeAssociated},
@@ -52,46 +53,46 @@ func (a ec2API) vpc(v *ec2VPC) types.Vpc {
 func parseRange(text string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(text)
 	if err != nil || !p.Addr().Is4() {
-		return p, fail("InvalidParameterValue", "Value (%s) for parameter cidrBlock is invalid. This is not a valid CIDR block.", text)
+		return p, kernel.Fail("InvalidParameterValue", "Value (%s) for parameter cidrBlock is invalid. This is not a valid CIDR block.", text)
 	}
 	return p.Masked(), nil
 }
 
 // CreateVpc makes a VPC with its main route table, default group and default
 // network ACL.
-func (a ec2API) CreateVpc(_ context.Context, in *ec2.CreateVpcInput) (*ec2.CreateVpcOutput, error) {
+func (a ec2API) CreateVpc(in *ec2.CreateVpcInput) (*ec2.CreateVpcOutput, error) {
 	cidr, err := parseRange(aws.ToString(in.CidrBlock))
 	if err != nil {
 		return nil, err
 	}
 	if cidr.Bits() < 16 || cidr.Bits() > 28 {
-		return nil, fail("InvalidVpc.Range", "The CIDR '%s' is invalid.", aws.ToString(in.CidrBlock))
+		return nil, kernel.Fail("InvalidVpc.Range", "The CIDR '%s' is invalid.", aws.ToString(in.CidrBlock))
 	}
 	tags, err := onCreate(kindVPC, in.TagSpecifications)
 	if err != nil {
 		return nil, err
 	}
-	if len(a.state.EC2.VPCs) >= cmp.Or(a.cfg.VPCs, quotaVPCs) {
-		return nil, fail("VpcLimitExceeded", "The maximum number of VPCs has been reached.")
+	if len(a.ec2().VPCs) >= cmp.Or(a.cfg.VPCs, quotaVPCs) {
+		return nil, kernel.Fail("VpcLimitExceeded", "The maximum number of VPCs has been reached.")
 	}
 	v := a.makeVPC(cidr.String(), tags)
-	a.born(v.ID)
+	a.Born(v.ID)
 	out := a.vpc(v)
 	return &ec2.CreateVpcOutput{Vpc: &out}, nil
 }
 
 func (a ec2API) makeVPC(cidr string, tags map[string]string) *ec2VPC {
-	s := &a.state.EC2
-	v := &ec2VPC{ec2Thing: ec2Thing{newID("vpc"), tags}, CIDR: cidr, Association: newID("vpc-cidr-assoc"), DNSSupport: true}
+	s := a.ec2()
+	v := &ec2VPC{ec2Thing: ec2Thing{kernel.NewID("vpc"), tags}, CIDR: cidr, Association: kernel.NewID("vpc-cidr-assoc"), DNSSupport: true}
 	s.VPCs = append(s.VPCs, v)
 	t := a.makeTable(v, nil)
-	t.Associations = []ec2Association{{ID: newID("rtbassoc"), Main: true}}
+	t.Associations = []ec2Association{{ID: kernel.NewID("rtbassoc"), Main: true}}
 	s.Groups = append(s.Groups, &ec2Group{
-		ec2Thing: ec2Thing{ID: newID("sg")}, Name: defaultGroup, Description: "default VPC security group", VPC: v.ID,
+		ec2Thing: ec2Thing{ID: kernel.NewID("sg")}, Name: defaultGroup, Description: "default VPC security group", VPC: v.ID,
 	})
 	g := s.Groups[len(s.Groups)-1]
 	g.Rules = []*ec2Rule{
-		{ec2Thing: ec2Thing{ID: newID("sgr")}, Protocol: "-1", From: -1, To: -1, Group: g.ID},
+		{ec2Thing: ec2Thing{ID: kernel.NewID("sgr")}, Protocol: "-1", From: -1, To: -1, Group: g.ID},
 		allowAllEgress(),
 	}
 	s.ACLs = append(s.ACLs, newACL(v.ID, true, nil))
@@ -102,9 +103,9 @@ func (a ec2API) makeVPC(cidr string, tags map[string]string) *ec2VPC {
 // account has: https://docs.aws.amazon.com/vpc/latest/userguide/default-vpc-components.html.
 // It also finishes what a stopped cloud had begun: lingering interfaces go.
 func (c *Cloud) startNetwork() {
-	a := ec2API{c}
-	c.update(func() {
-		s := &c.state.EC2
+	c.update(func(c tx) {
+		a := ec2API{c}
+		s := c.ec2()
 		s.Interfaces = slices.DeleteFunc(s.Interfaces, func(i *ec2Interface) bool { return i.Released })
 		a.defaultDHCPOptions()
 		for i, l := range s.ACLs {
@@ -119,21 +120,21 @@ func (c *Cloud) startNetwork() {
 		s.Started = true
 		v := a.makeVPC("172.31.0.0/16", nil)
 		v.Default, v.DNSHostnames = true, true
-		gateway := &ec2Gateway{ec2Thing: ec2Thing{ID: newID("igw")}, VPC: v.ID}
+		gateway := &ec2Gateway{ec2Thing: ec2Thing{ID: kernel.NewID("igw")}, VPC: v.ID}
 		s.Gateways = append(s.Gateways, gateway)
 		main := a.mainTable(v.ID)
 		main.Routes = append(main.Routes, ec2Route{Destination: "0.0.0.0/0", Gateway: gateway.ID, Origin: types.RouteOriginCreateRoute})
 		for n, zone := range c.zones() {
 			s.Subnets = append(s.Subnets, &ec2Subnet{
-				ec2Thing: ec2Thing{ID: newID("subnet")}, VPC: v.ID, Zone: zone, CIDR: fmt.Sprintf("172.31.%d.0/20", n*16),
+				ec2Thing: ec2Thing{ID: kernel.NewID("subnet")}, VPC: v.ID, Zone: zone, CIDR: fmt.Sprintf("172.31.%d.0/20", n*16),
 				Public: true, Default: true,
 			})
 		}
 	})
 }
 
-func (a ec2API) DescribeVpcs(_ context.Context, in *ec2.DescribeVpcsInput) (*ec2.DescribeVpcsOutput, error) {
-	found, err := items(a, kindVPC, a.state.EC2.VPCs, in.VpcIds, in.Filters)
+func (a ec2API) DescribeVpcs(in *ec2.DescribeVpcsInput) (*ec2.DescribeVpcsOutput, error) {
+	found, err := items(a, kindVPC, a.ec2().VPCs, in.VpcIds, in.Filters)
 	if err != nil {
 		return nil, err
 	}
@@ -154,8 +155,8 @@ func openToTheInternet() *types.BlockPublicAccessStates {
 	return &types.BlockPublicAccessStates{InternetGatewayBlockMode: types.BlockPublicAccessModeOff}
 }
 
-func (a ec2API) DescribeVpcAttribute(_ context.Context, in *ec2.DescribeVpcAttributeInput) (*ec2.DescribeVpcAttributeOutput, error) {
-	v, err := item(a, kindVPC, a.state.EC2.VPCs, aws.ToString(in.VpcId))
+func (a ec2API) DescribeVpcAttribute(in *ec2.DescribeVpcAttributeInput) (*ec2.DescribeVpcAttributeOutput, error) {
+	v, err := item(a, kindVPC, a.ec2().VPCs, aws.ToString(in.VpcId))
 	if err != nil {
 		return nil, err
 	}
@@ -169,33 +170,33 @@ func (a ec2API) DescribeVpcAttribute(_ context.Context, in *ec2.DescribeVpcAttri
 	case types.VpcAttributeNameEnableNetworkAddressUsageMetrics:
 		out.EnableNetworkAddressUsageMetrics = value(false)
 	default:
-		return nil, fail("InvalidParameterValue", "Value (%s) for parameter attribute is invalid. Unknown attribute.", in.Attribute)
+		return nil, kernel.Fail("InvalidParameterValue", "Value (%s) for parameter attribute is invalid. Unknown attribute.", in.Attribute)
 	}
 	return out, nil
 }
 
 // ModifyVpcAttribute takes one attribute a call.
-func (a ec2API) ModifyVpcAttribute(_ context.Context, in *ec2.ModifyVpcAttributeInput) (*ec2.ModifyVpcAttributeOutput, error) {
-	v, err := item(a, kindVPC, a.state.EC2.VPCs, aws.ToString(in.VpcId))
+func (a ec2API) ModifyVpcAttribute(in *ec2.ModifyVpcAttributeInput) (*ec2.ModifyVpcAttributeOutput, error) {
+	v, err := item(a, kindVPC, a.ec2().VPCs, aws.ToString(in.VpcId))
 	if err != nil {
 		return nil, err
 	}
 	switch support, hostnames := in.EnableDnsSupport, in.EnableDnsHostnames; {
 	case support != nil && hostnames != nil:
-		return nil, fail("InvalidParameterCombination", "Fields for multiple attribute types specified: enableDnsSupport, enableDnsHostnames")
+		return nil, kernel.Fail("InvalidParameterCombination", "Fields for multiple attribute types specified: enableDnsSupport, enableDnsHostnames")
 	case support != nil:
 		v.DNSSupport = aws.ToBool(support.Value)
 	case hostnames != nil:
 		v.DNSHostnames = aws.ToBool(hostnames.Value)
 	default:
-		return nil, fail("MissingParameter", "The request must contain the parameter enableDnsSupport or enableDnsHostnames")
+		return nil, kernel.Fail("MissingParameter", "The request must contain the parameter enableDnsSupport or enableDnsHostnames")
 	}
 	return &ec2.ModifyVpcAttributeOutput{}, nil
 }
 
 // DeleteVpc removes a VPC that has nothing in it but what it was born with.
-func (a ec2API) DeleteVpc(_ context.Context, in *ec2.DeleteVpcInput) (*ec2.DeleteVpcOutput, error) {
-	s := &a.state.EC2
+func (a ec2API) DeleteVpc(in *ec2.DeleteVpcInput) (*ec2.DeleteVpcOutput, error) {
+	s := a.ec2()
 	v, err := item(a, kindVPC, s.VPCs, aws.ToString(in.VpcId))
 	if err != nil {
 		return nil, err
@@ -206,7 +207,7 @@ func (a ec2API) DeleteVpc(_ context.Context, in *ec2.DeleteVpcInput) (*ec2.Delet
 		slices.ContainsFunc(s.ACLs, func(x *ec2ACL) bool { return x.VPC == v.ID && !x.Default }) ||
 		slices.ContainsFunc(s.Groups, func(x *ec2Group) bool { return x.VPC == v.ID && x.Name != defaultGroup }) ||
 		a.holdsVPC(v.ID) {
-		return nil, fail("DependencyViolation", "The vpc '%s' has dependencies and cannot be deleted.", v.ID)
+		return nil, kernel.Fail("DependencyViolation", "The vpc '%s' has dependencies and cannot be deleted.", v.ID)
 	}
 	s.VPCs = slices.DeleteFunc(s.VPCs, func(x *ec2VPC) bool { return x == v })
 	s.Tables = slices.DeleteFunc(s.Tables, func(x *ec2Table) bool { return x.VPC == v.ID })

@@ -1,13 +1,14 @@
 package localcloud
 
 import (
-	"context"
 	"fmt"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // regions are those that every account has switched on:
@@ -17,21 +18,21 @@ func (c *Cloud) regions() []string {
 		"ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-southeast-1", "ap-southeast-2", "ca-central-1",
 		"eu-central-1", "eu-north-1", "eu-west-1", "eu-west-2", "eu-west-3", "sa-east-1", "us-east-1", "us-east-2", "us-west-1", "us-west-2",
 	}
-	if !slices.Contains(all, c.cfg.Region) {
-		all = append(all, c.cfg.Region)
+	if !slices.Contains(all, c.Region()) {
+		all = append(all, c.Region())
 	}
 	return all
 }
 
-func (a ec2API) DescribeRegions(_ context.Context, in *ec2.DescribeRegionsInput) (*ec2.DescribeRegionsOutput, error) {
+func (a ec2API) DescribeRegions(in *ec2.DescribeRegionsInput) (*ec2.DescribeRegionsOutput, error) {
 	all := a.regions()
 	for _, name := range in.RegionNames {
 		if !slices.Contains(all, name) {
-			return nil, fail("InvalidParameterValue", "Invalid region: %s", name)
+			return nil, kernel.Fail("InvalidParameterValue", "Invalid region: %s", name)
 		}
 	}
 	if len(in.RegionNames) == 0 && !aws.ToBool(in.AllRegions) {
-		all = []string{a.cfg.Region} // the one that this account has enabled
+		all = []string{a.Region()} // the one that this account has enabled
 	}
 	out := &ec2.DescribeRegionsOutput{Regions: []types.Region{}}
 	for _, name := range all {
@@ -51,7 +52,7 @@ func (a ec2API) DescribeRegions(_ context.Context, in *ec2.DescribeRegionsInput)
 func knownFilters(filters []types.Filter, fields map[string][]string) error {
 	for _, f := range filters {
 		if _, ok := fields[aws.ToString(f.Name)]; !ok {
-			return fail("InvalidParameterValue", "The filter '%s' is invalid", aws.ToString(f.Name))
+			return kernel.Fail("InvalidParameterValue", "The filter '%s' is invalid", aws.ToString(f.Name))
 		}
 	}
 	return nil
@@ -59,7 +60,7 @@ func knownFilters(filters []types.Filter, fields map[string][]string) error {
 
 // zones are the availability zones of the region.
 func (c *Cloud) zones() []string {
-	return []string{c.cfg.Region + "a", c.cfg.Region + "b", c.cfg.Region + "c"}
+	return []string{c.Region() + "a", c.Region() + "b", c.Region() + "c"}
 }
 
 // zoneNumbers are the numbers in the ids of the zones a, b and c where they are not
@@ -75,13 +76,13 @@ var fargateZones = map[string][]string{
 
 // fargateServes says whether Fargate places tasks in a zone.
 func (c *Cloud) fargateServes(zone string) bool {
-	served, some := fargateZones[c.cfg.Region]
+	served, some := fargateZones[c.Region()]
 	return !some || slices.Contains(served, c.zoneID(zone))
 }
 
 // zoneID is the account-independent name of a zone: us-east-1a is use1-az1 here.
 func (c *Cloud) zoneID(zone string) string {
-	r, numbers := c.cfg.Region, zoneNumbers[c.cfg.Region]
+	r, numbers := c.Region(), zoneNumbers[c.Region()]
 	if numbers == nil {
 		numbers = []int{1, 2, 3}
 	}
@@ -95,7 +96,7 @@ type extension struct{ name, id, kind string }
 // extensions are those of the account.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_AvailabilityZone.html
 func (c *Cloud) extensions() []extension {
-	if c.cfg.Region != "us-west-2" {
+	if c.Region() != "us-west-2" {
 		return nil
 	}
 	return []extension{{"us-west-2-lax-1a", "usw2-lax1-az1", "local-zone"}, {"us-west-2-wl1-las-wlz-1", "usw2-wl1-las-wlz1", "wavelength-zone"}}
@@ -128,29 +129,29 @@ func shortRegion(region string) string {
 	return out
 }
 
-func (a ec2API) DescribeAvailabilityZones(_ context.Context, in *ec2.DescribeAvailabilityZonesInput) (*ec2.DescribeAvailabilityZonesOutput, error) {
+func (a ec2API) DescribeAvailabilityZones(in *ec2.DescribeAvailabilityZonesInput) (*ec2.DescribeAvailabilityZonesOutput, error) {
 	all := []types.AvailabilityZone{}
 	add := func(name, id, kind, group string, opted types.AvailabilityZoneOptInStatus) {
 		all = append(all, types.AvailabilityZone{
-			ZoneName: aws.String(name), ZoneId: aws.String(id), RegionName: aws.String(a.cfg.Region), State: types.AvailabilityZoneStateAvailable,
-			ZoneType: aws.String(kind), OptInStatus: opted, GroupName: aws.String(group), NetworkBorderGroup: aws.String(a.cfg.Region),
+			ZoneName: aws.String(name), ZoneId: aws.String(id), RegionName: aws.String(a.Region()), State: types.AvailabilityZoneStateAvailable,
+			ZoneType: aws.String(kind), OptInStatus: opted, GroupName: aws.String(group), NetworkBorderGroup: aws.String(a.Region()),
 		})
 	}
 	for _, name := range a.zones() {
-		add(name, a.zoneID(name), "availability-zone", a.cfg.Region+"-zg-1", types.AvailabilityZoneOptInStatusOptInNotRequired)
+		add(name, a.zoneID(name), "availability-zone", a.Region()+"-zg-1", types.AvailabilityZoneOptInStatusOptInNotRequired)
 	}
 	for _, x := range a.extensions() {
 		add(x.name, x.id, x.kind, x.name[:len(x.name)-1], types.AvailabilityZoneOptInStatusOptedIn)
 	}
 	for _, name := range in.ZoneNames {
 		if !slices.ContainsFunc(all, func(z types.AvailabilityZone) bool { return *z.ZoneName == name }) {
-			return nil, fail("InvalidParameterValue", "Invalid availability zone: [%s]", name)
+			return nil, kernel.Fail("InvalidParameterValue", "Invalid availability zone: [%s]", name)
 		}
 	}
 	out := &ec2.DescribeAvailabilityZonesOutput{AvailabilityZones: []types.AvailabilityZone{}}
 	for _, z := range all {
 		fields := map[string][]string{
-			"zone-name": {*z.ZoneName}, "zone-id": {*z.ZoneId}, "region-name": {a.cfg.Region}, "state": {"available"}, "zone-type": {*z.ZoneType},
+			"zone-name": {*z.ZoneName}, "zone-id": {*z.ZoneId}, "region-name": {a.Region()}, "state": {"available"}, "zone-type": {*z.ZoneType},
 			"opt-in-status": {string(z.OptInStatus)}, "group-name": {*z.GroupName}, "group-long-name": {}, "message": {},
 			"parent-zone-id": {}, "parent-zone-name": {},
 		}

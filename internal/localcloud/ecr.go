@@ -2,7 +2,6 @@ package localcloud
 
 import (
 	"cmp"
-	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
 
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/localcloud/registry"
 )
 
@@ -37,19 +37,18 @@ type ecrRepository struct {
 	Tags       map[string]string `json:"tags,omitempty"`
 }
 
-type ecrAPI struct{ *Cloud }
+type ecrAPI struct{ tx }
 
-func (c *Cloud) ecrService() service {
-	a := ecrAPI{c}
-	return service{model: "ecr", signing: "ecr", protocol: protocolJSON, operations: operations(
-		op("CreateRepository", a.CreateRepository), op("DeleteRepository", a.DeleteRepository), op("DescribeRepositories", a.DescribeRepositories),
-		op("PutImageScanningConfiguration", a.PutImageScanningConfiguration), op("PutImageTagMutability", a.PutImageTagMutability),
-		op("PutLifecyclePolicy", a.PutLifecyclePolicy), op("GetLifecyclePolicy", a.GetLifecyclePolicy), op("DeleteLifecyclePolicy", a.DeleteLifecyclePolicy),
-		op("DescribeImages", a.DescribeImages), op("ListImages", a.ListImages), op("BatchGetImage", a.BatchGetImage), op("BatchDeleteImage", a.BatchDeleteImage), op("PutImage", a.PutImage),
-		op("StartImageScan", a.StartImageScan), op("DescribeImageScanFindings", a.DescribeImageScanFindings),
-		op("GetAuthorizationToken", a.GetAuthorizationToken), op("BatchCheckLayerAvailability", a.BatchCheckLayerAvailability),
-		op("SetRepositoryPolicy", a.SetRepositoryPolicy), op("GetRepositoryPolicy", a.GetRepositoryPolicy), op("DeleteRepositoryPolicy", a.DeleteRepositoryPolicy),
-		op("TagResource", a.TagResource), op("UntagResource", a.UntagResource), op("ListTagsForResource", a.ListTagsForResource),
+func (c *Cloud) ecrService() kernel.Service {
+	return kernel.Service{Model: "ecr", Signing: "ecr", Protocol: kernel.JSON, Operations: kernel.Operations(func(t *kernel.Tx) ecrAPI { return ecrAPI{tx{t, c}} },
+		kernel.Op("CreateRepository", ecrAPI.CreateRepository), kernel.Op("DeleteRepository", ecrAPI.DeleteRepository), kernel.Op("DescribeRepositories", ecrAPI.DescribeRepositories),
+		kernel.Op("PutImageScanningConfiguration", ecrAPI.PutImageScanningConfiguration), kernel.Op("PutImageTagMutability", ecrAPI.PutImageTagMutability),
+		kernel.Op("PutLifecyclePolicy", ecrAPI.PutLifecyclePolicy), kernel.Op("GetLifecyclePolicy", ecrAPI.GetLifecyclePolicy), kernel.Op("DeleteLifecyclePolicy", ecrAPI.DeleteLifecyclePolicy),
+		kernel.Op("DescribeImages", ecrAPI.DescribeImages), kernel.Op("ListImages", ecrAPI.ListImages), kernel.Op("BatchGetImage", ecrAPI.BatchGetImage), kernel.Op("BatchDeleteImage", ecrAPI.BatchDeleteImage), kernel.Op("PutImage", ecrAPI.PutImage),
+		kernel.Op("StartImageScan", ecrAPI.StartImageScan), kernel.Op("DescribeImageScanFindings", ecrAPI.DescribeImageScanFindings),
+		kernel.Op("GetAuthorizationToken", ecrAPI.GetAuthorizationToken), kernel.Op("BatchCheckLayerAvailability", ecrAPI.BatchCheckLayerAvailability),
+		kernel.Op("SetRepositoryPolicy", ecrAPI.SetRepositoryPolicy), kernel.Op("GetRepositoryPolicy", ecrAPI.GetRepositoryPolicy), kernel.Op("DeleteRepositoryPolicy", ecrAPI.DeleteRepositoryPolicy),
+		kernel.Op("TagResource", ecrAPI.TagResource), kernel.Op("UntagResource", ecrAPI.UntagResource), kernel.Op("ListTagsForResource", ecrAPI.ListTagsForResource),
 	)}
 }
 
@@ -60,8 +59,8 @@ var _ registry.Rules = repositoryRules{}
 
 // Repository takes the lock.
 func (r repositoryRules) Repository(name string) (exists bool, immutable func(tag string) bool) {
-	r.read(func() {
-		if repo := r.state.ECR.Repositories[name]; repo != nil {
+	r.read(func(r tx) {
+		if repo := r.ecr().Repositories[name]; repo != nil {
 			exists, immutable = true, repo.immutable()
 		}
 	})
@@ -90,7 +89,7 @@ func (r *ecrRepository) immutable() func(tag string) bool {
 func (r *ecrRepository) setMutability(mutability types.ImageTagMutability, excluded []types.ImageTagMutabilityExclusionFilter) error {
 	mutability = cmp.Or(mutability, types.ImageTagMutabilityMutable)
 	invalid := func(format string, args ...any) error {
-		return fail("InvalidParameterException", "Invalid parameter at 'imageTagMutability' failed to satisfy constraint: '%s'", fmt.Sprintf(format, args...))
+		return kernel.Fail("InvalidParameterException", "Invalid parameter at 'imageTagMutability' failed to satisfy constraint: '%s'", fmt.Sprintf(format, args...))
 	}
 	with := mutability == types.ImageTagMutabilityImmutableWithExclusion || mutability == types.ImageTagMutabilityMutableWithExclusion
 	switch {
@@ -116,19 +115,19 @@ func (r *ecrRepository) exclusions() (out []types.ImageTagMutabilityExclusionFil
 // Pushed applies the lifecycle policy, which AWS does within a day. It takes the
 // lock.
 func (r repositoryRules) Pushed(name string) {
-	r.update(func() {
-		if repo := r.state.ECR.Repositories[name]; repo != nil {
+	r.update(func(r tx) {
+		if repo := r.ecr().Repositories[name]; repo != nil {
 			r.expire(repo)
 		}
 	})
 }
 
-func (c *Cloud) repositoryARN(name string) string { return c.arn("ecr", "repository/"+name) }
+func (c *Cloud) repositoryARN(name string) string { return c.ARN("ecr", "repository/"+name) }
 
 func (a ecrAPI) repository(name *string) (*ecrRepository, error) {
-	r := a.state.ECR.Repositories[aws.ToString(name)]
-	if r == nil || !a.visible(a.repositoryARN(r.Name)) {
-		return nil, fail("RepositoryNotFoundException", "The repository with name '%s' does not exist in the registry with id '%s'", aws.ToString(name), a.cfg.Account)
+	r := a.ecr().Repositories[aws.ToString(name)]
+	if r == nil || !a.Visible(a.repositoryARN(r.Name)) {
+		return nil, kernel.Fail("RepositoryNotFoundException", "The repository with name '%s' does not exist in the registry with id '%s'", aws.ToString(name), a.Account())
 	}
 	return r, nil
 }
@@ -139,9 +138,9 @@ func (a ecrAPI) repositoryByARN(arn *string) (*ecrRepository, error) {
 
 func (a ecrAPI) describe(r *ecrRepository) types.Repository {
 	return types.Repository{
-		CreatedAt: aws.Time(r.Created), RegistryId: aws.String(a.cfg.Account),
+		CreatedAt: aws.Time(r.Created), RegistryId: aws.String(a.Account()),
 		RepositoryArn: aws.String(a.repositoryARN(r.Name)), RepositoryName: aws.String(r.Name),
-		RepositoryUri:              aws.String(strings.TrimPrefix(a.endpoint(), "http://") + "/" + r.Name),
+		RepositoryUri:              aws.String(strings.TrimPrefix(a.Endpoint(), "http://") + "/" + r.Name),
 		ImageScanningConfiguration: &types.ImageScanningConfiguration{ScanOnPush: r.ScanOnPush},
 		ImageTagMutability:         types.ImageTagMutability(r.Mutability), ImageTagMutabilityExclusionFilters: r.exclusions(),
 		EncryptionConfiguration: &types.EncryptionConfiguration{EncryptionType: types.EncryptionType(r.Encryption)},
@@ -151,16 +150,16 @@ func (a ecrAPI) describe(r *ecrRepository) types.Repository {
 var repositoryName = regexp.MustCompile(`^(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*$`)
 
 // CreateRepository makes an empty repository.
-func (a ecrAPI) CreateRepository(_ context.Context, in *ecr.CreateRepositoryInput) (*ecr.CreateRepositoryOutput, error) {
+func (a ecrAPI) CreateRepository(in *ecr.CreateRepositoryInput) (*ecr.CreateRepositoryOutput, error) {
 	name := aws.ToString(in.RepositoryName)
 	if !repositoryName.MatchString(name) || len(name) < 2 || len(name) > 256 {
-		return nil, fail("InvalidParameterException", "Invalid parameter at 'repositoryName' failed to satisfy constraint: 'must satisfy regular expression '(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*''")
+		return nil, kernel.Fail("InvalidParameterException", "Invalid parameter at 'repositoryName' failed to satisfy constraint: 'must satisfy regular expression '(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*''")
 	}
-	if a.state.ECR.Repositories[name] != nil {
-		return nil, fail("RepositoryAlreadyExistsException", "The repository with name '%s' already exists in the registry with id '%s'", name, a.cfg.Account)
+	if a.ecr().Repositories[name] != nil {
+		return nil, kernel.Fail("RepositoryAlreadyExistsException", "The repository with name '%s' already exists in the registry with id '%s'", name, a.Account())
 	}
 	r := &ecrRepository{
-		Name: name, Created: a.now(), Encryption: string(types.EncryptionTypeAes256),
+		Name: name, Created: a.Now(), Encryption: string(types.EncryptionTypeAes256),
 		ScanOnPush: in.ImageScanningConfiguration != nil && in.ImageScanningConfiguration.ScanOnPush, Tags: map[string]string{},
 	}
 	if err := r.setMutability(in.ImageTagMutability, in.ImageTagMutabilityExclusionFilters); err != nil {
@@ -172,46 +171,46 @@ func (a ecrAPI) CreateRepository(_ context.Context, in *ecr.CreateRepositoryInpu
 	for _, t := range in.Tags {
 		r.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
 	}
-	if a.state.ECR.Repositories == nil {
-		a.state.ECR.Repositories = map[string]*ecrRepository{}
+	if a.ecr().Repositories == nil {
+		a.ecr().Repositories = map[string]*ecrRepository{}
 	}
-	a.state.ECR.Repositories[name] = r
-	a.born(a.repositoryARN(name))
+	a.ecr().Repositories[name] = r
+	a.Born(a.repositoryARN(name))
 	described := a.describe(r)
 	return &ecr.CreateRepositoryOutput{Repository: &described}, nil
 }
 
 // DeleteRepository removes a repository, one with images only by force.
-func (a ecrAPI) DeleteRepository(_ context.Context, in *ecr.DeleteRepositoryInput) (*ecr.DeleteRepositoryOutput, error) {
+func (a ecrAPI) DeleteRepository(in *ecr.DeleteRepositoryInput) (*ecr.DeleteRepositoryOutput, error) {
 	r, err := a.repository(in.RepositoryName)
 	if err != nil {
 		return nil, err
 	}
 	if !in.Force && len(a.registry.Images(r.Name)) > 0 {
-		return nil, fail("RepositoryNotEmptyException", "The repository with name '%s' in registry with id '%s' cannot be deleted because it still contains images", r.Name, a.cfg.Account)
+		return nil, kernel.Fail("RepositoryNotEmptyException", "The repository with name '%s' in registry with id '%s' cannot be deleted because it still contains images", r.Name, a.Account())
 	}
 	if err := a.registry.DeleteRepository(r.Name); err != nil {
 		return nil, err
 	}
-	delete(a.state.ECR.Repositories, r.Name)
+	delete(a.ecr().Repositories, r.Name)
 	described := a.describe(r)
 	return &ecr.DeleteRepositoryOutput{Repository: &described}, nil
 }
 
 // DescribeRepositories lists repositories, or those asked for.
-func (a ecrAPI) DescribeRepositories(_ context.Context, in *ecr.DescribeRepositoriesInput) (*ecr.DescribeRepositoriesOutput, error) {
+func (a ecrAPI) DescribeRepositories(in *ecr.DescribeRepositoriesInput) (*ecr.DescribeRepositoriesOutput, error) {
 	out := &ecr.DescribeRepositoriesOutput{Repositories: []types.Repository{}}
 	names := in.RepositoryNames
 	if len(names) == 0 {
-		for _, name := range slices.Sorted(maps.Keys(a.state.ECR.Repositories)) {
-			if a.visible(a.repositoryARN(name)) {
+		for _, name := range slices.Sorted(maps.Keys(a.ecr().Repositories)) {
+			if a.Visible(a.repositoryARN(name)) {
 				names = append(names, name)
 			}
 		}
 		names, out.NextToken = pageAfter(names, in.NextToken, in.MaxResults, 100)
 	}
 	for _, name := range names {
-		r := a.state.ECR.Repositories[name]
+		r := a.ecr().Repositories[name]
 		if len(in.RepositoryNames) > 0 {
 			var err error
 			if r, err = a.repository(&name); err != nil {
@@ -224,19 +223,19 @@ func (a ecrAPI) DescribeRepositories(_ context.Context, in *ecr.DescribeReposito
 }
 
 // PutImageScanningConfiguration switches scanning on push.
-func (a ecrAPI) PutImageScanningConfiguration(_ context.Context, in *ecr.PutImageScanningConfigurationInput) (*ecr.PutImageScanningConfigurationOutput, error) {
+func (a ecrAPI) PutImageScanningConfiguration(in *ecr.PutImageScanningConfigurationInput) (*ecr.PutImageScanningConfigurationOutput, error) {
 	r, err := a.repository(in.RepositoryName)
 	if err != nil {
 		return nil, err
 	}
 	r.ScanOnPush = in.ImageScanningConfiguration != nil && in.ImageScanningConfiguration.ScanOnPush
 	return &ecr.PutImageScanningConfigurationOutput{
-		RegistryId: aws.String(a.cfg.Account), RepositoryName: aws.String(r.Name), ImageScanningConfiguration: &types.ImageScanningConfiguration{ScanOnPush: r.ScanOnPush},
+		RegistryId: aws.String(a.Account()), RepositoryName: aws.String(r.Name), ImageScanningConfiguration: &types.ImageScanningConfiguration{ScanOnPush: r.ScanOnPush},
 	}, nil
 }
 
 // PutImageTagMutability fixes tags or lets them move.
-func (a ecrAPI) PutImageTagMutability(_ context.Context, in *ecr.PutImageTagMutabilityInput) (*ecr.PutImageTagMutabilityOutput, error) {
+func (a ecrAPI) PutImageTagMutability(in *ecr.PutImageTagMutabilityInput) (*ecr.PutImageTagMutabilityOutput, error) {
 	r, err := a.repository(in.RepositoryName)
 	if err != nil {
 		return nil, err
@@ -245,7 +244,7 @@ func (a ecrAPI) PutImageTagMutability(_ context.Context, in *ecr.PutImageTagMuta
 		return nil, err
 	}
 	return &ecr.PutImageTagMutabilityOutput{
-		RegistryId: aws.String(a.cfg.Account), RepositoryName: aws.String(r.Name),
+		RegistryId: aws.String(a.Account()), RepositoryName: aws.String(r.Name),
 		ImageTagMutability: in.ImageTagMutability, ImageTagMutabilityExclusionFilters: r.exclusions(),
 	}, nil
 }
@@ -268,12 +267,12 @@ func (a ecrAPI) noImage(id types.ImageIdentifier, repository string) error {
 		}
 		return *s
 	}
-	return fail("ImageNotFoundException", "The image with imageId {imageDigest:'%s', imageTag:'%s'} does not exist within the repository with name '%s' in the registry with id '%s'",
-		or(id.ImageDigest), or(id.ImageTag), repository, a.cfg.Account)
+	return kernel.Fail("ImageNotFoundException", "The image with imageId {imageDigest:'%s', imageTag:'%s'} does not exist within the repository with name '%s' in the registry with id '%s'",
+		or(id.ImageDigest), or(id.ImageTag), repository, a.Account())
 }
 
 // DescribeImages lists a repository's images, or those asked for.
-func (a ecrAPI) DescribeImages(_ context.Context, in *ecr.DescribeImagesInput) (*ecr.DescribeImagesOutput, error) {
+func (a ecrAPI) DescribeImages(in *ecr.DescribeImagesInput) (*ecr.DescribeImagesOutput, error) {
 	r, err := a.repository(in.RepositoryName)
 	if err != nil {
 		return nil, err
@@ -297,7 +296,7 @@ func (a ecrAPI) DescribeImages(_ context.Context, in *ecr.DescribeImagesInput) (
 	for _, image := range images {
 		detail := types.ImageDetail{
 			ImageDigest: aws.String(image.Digest), ImageManifestMediaType: aws.String(image.MediaType), ImagePushedAt: aws.Time(image.Pushed),
-			ImageSizeInBytes: aws.Int64(image.Size()), ImageTags: image.Tags, RegistryId: aws.String(a.cfg.Account), RepositoryName: aws.String(r.Name),
+			ImageSizeInBytes: aws.Int64(image.Size()), ImageTags: image.Tags, RegistryId: aws.String(a.Account()), RepositoryName: aws.String(r.Name),
 		}
 		if r.ScanOnPush {
 			detail.ImageScanStatus = &types.ImageScanStatus{Status: types.ScanStatusComplete, Description: aws.String("The scan was completed successfully.")}
@@ -337,7 +336,7 @@ func imagePage(images []registry.Image, token *string, limit *int32) ([]registry
 }
 
 // ListImages lists digests and tags.
-func (a ecrAPI) ListImages(_ context.Context, in *ecr.ListImagesInput) (*ecr.ListImagesOutput, error) {
+func (a ecrAPI) ListImages(in *ecr.ListImagesInput) (*ecr.ListImagesOutput, error) {
 	r, err := a.repository(in.RepositoryName)
 	if err != nil {
 		return nil, err
@@ -360,7 +359,7 @@ func (a ecrAPI) ListImages(_ context.Context, in *ecr.ListImagesInput) (*ecr.Lis
 }
 
 // BatchGetImage returns manifests.
-func (a ecrAPI) BatchGetImage(_ context.Context, in *ecr.BatchGetImageInput) (*ecr.BatchGetImageOutput, error) {
+func (a ecrAPI) BatchGetImage(in *ecr.BatchGetImageInput) (*ecr.BatchGetImageOutput, error) {
 	r, err := a.repository(in.RepositoryName)
 	if err != nil {
 		return nil, err
@@ -376,7 +375,7 @@ func (a ecrAPI) BatchGetImage(_ context.Context, in *ecr.BatchGetImageInput) (*e
 		out.Images = append(out.Images, types.Image{
 			ImageId:       &types.ImageIdentifier{ImageDigest: aws.String(image.Digest), ImageTag: id.ImageTag},
 			ImageManifest: aws.String(string(image.Manifest)), ImageManifestMediaType: aws.String(image.MediaType),
-			RegistryId: aws.String(a.cfg.Account), RepositoryName: aws.String(r.Name),
+			RegistryId: aws.String(a.Account()), RepositoryName: aws.String(r.Name),
 		})
 	}
 	return out, nil
@@ -387,7 +386,7 @@ func imageFailure(id types.ImageIdentifier) types.ImageFailure {
 }
 
 // BatchDeleteImage takes tags away, or images by their digests.
-func (a ecrAPI) BatchDeleteImage(_ context.Context, in *ecr.BatchDeleteImageInput) (*ecr.BatchDeleteImageOutput, error) {
+func (a ecrAPI) BatchDeleteImage(in *ecr.BatchDeleteImageInput) (*ecr.BatchDeleteImageOutput, error) {
 	r, err := a.repository(in.RepositoryName)
 	if err != nil {
 		return nil, err
@@ -428,26 +427,26 @@ func (a ecrAPI) BatchDeleteImage(_ context.Context, in *ecr.BatchDeleteImageInpu
 
 // PutImage puts a manifest, or a tag on one that is there. Its layers have to be
 // there already.
-func (a ecrAPI) PutImage(_ context.Context, in *ecr.PutImageInput) (*ecr.PutImageOutput, error) {
+func (a ecrAPI) PutImage(in *ecr.PutImageInput) (*ecr.PutImageOutput, error) {
 	r, err := a.repository(in.RepositoryName)
 	if err != nil {
 		return nil, err
 	}
 	image, err := registry.NewImage([]byte(aws.ToString(in.ImageManifest)), aws.ToString(in.ImageManifestMediaType), aws.ToString(in.ImageTag))
 	if err != nil {
-		return nil, fail("InvalidParameterException", "Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Invalid JSON syntax'")
+		return nil, kernel.Fail("InvalidParameterException", "Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Invalid JSON syntax'")
 	}
 	if in.ImageDigest != nil && *in.ImageDigest != image.Digest {
-		return nil, fail("ImageDigestDoesNotMatchException", "The specified image digest '%s' does not match the calculated image digest '%s'", *in.ImageDigest, image.Digest)
+		return nil, kernel.Fail("ImageDigestDoesNotMatchException", "The specified image digest '%s' does not match the calculated image digest '%s'", *in.ImageDigest, image.Digest)
 	}
 	switch err := a.registry.Put(r.Name, image, r.immutable()); {
 	case errors.Is(err, registry.ErrImmutable):
-		return nil, fail("ImageTagAlreadyExistsException", "The image tag '%s' already exists in the '%s' repository and cannot be overwritten because the tag is immutable.", *in.ImageTag, r.Name)
+		return nil, kernel.Fail("ImageTagAlreadyExistsException", "The image tag '%s' already exists in the '%s' repository and cannot be overwritten because the tag is immutable.", *in.ImageTag, r.Name)
 	case errors.Is(err, registry.ErrSame):
-		return nil, fail("ImageAlreadyExistsException", "Image with digest '%s' and tag '%s' already exists in the repository with name '%s' in registry with id '%s'",
-			image.Digest, aws.ToString(in.ImageTag), r.Name, a.cfg.Account)
+		return nil, kernel.Fail("ImageAlreadyExistsException", "Image with digest '%s' and tag '%s' already exists in the repository with name '%s' in registry with id '%s'",
+			image.Digest, aws.ToString(in.ImageTag), r.Name, a.Account())
 	case errors.Is(err, registry.ErrIncomplete):
-		return nil, fail("LayersNotFoundException", "%s", err.Error())
+		return nil, kernel.Fail("LayersNotFoundException", "%s", err.Error())
 	case err != nil:
 		return nil, err
 	}
@@ -455,19 +454,19 @@ func (a ecrAPI) PutImage(_ context.Context, in *ecr.PutImageInput) (*ecr.PutImag
 	return &ecr.PutImageOutput{Image: &types.Image{
 		ImageId:       &types.ImageIdentifier{ImageDigest: aws.String(image.Digest), ImageTag: in.ImageTag},
 		ImageManifest: in.ImageManifest, ImageManifestMediaType: aws.String(image.MediaType),
-		RegistryId: aws.String(a.cfg.Account), RepositoryName: aws.String(r.Name),
+		RegistryId: aws.String(a.Account()), RepositoryName: aws.String(r.Name),
 	}}, nil
 }
 
 // StartImageScan finishes at once and finds nothing: there is no list of
 // vulnerabilities here.
-func (a ecrAPI) StartImageScan(_ context.Context, in *ecr.StartImageScanInput) (*ecr.StartImageScanOutput, error) {
+func (a ecrAPI) StartImageScan(in *ecr.StartImageScanInput) (*ecr.StartImageScanOutput, error) {
 	image, err := a.image(in.RepositoryName, in.ImageId)
 	if err != nil {
 		return nil, err
 	}
 	return &ecr.StartImageScanOutput{
-		ImageId: &types.ImageIdentifier{ImageDigest: aws.String(image.Digest)}, RegistryId: aws.String(a.cfg.Account), RepositoryName: in.RepositoryName,
+		ImageId: &types.ImageIdentifier{ImageDigest: aws.String(image.Digest)}, RegistryId: aws.String(a.Account()), RepositoryName: in.RepositoryName,
 		ImageScanStatus: &types.ImageScanStatus{Status: types.ScanStatusInProgress},
 	}, nil
 }
@@ -488,13 +487,13 @@ func (a ecrAPI) image(repository *string, id *types.ImageIdentifier) (registry.I
 }
 
 // DescribeImageScanFindings finds nothing; see StartImageScan.
-func (a ecrAPI) DescribeImageScanFindings(_ context.Context, in *ecr.DescribeImageScanFindingsInput) (*ecr.DescribeImageScanFindingsOutput, error) {
+func (a ecrAPI) DescribeImageScanFindings(in *ecr.DescribeImageScanFindingsInput) (*ecr.DescribeImageScanFindingsOutput, error) {
 	image, err := a.image(in.RepositoryName, in.ImageId)
 	if err != nil {
 		return nil, err
 	}
 	return &ecr.DescribeImageScanFindingsOutput{
-		ImageId: &types.ImageIdentifier{ImageDigest: aws.String(image.Digest)}, RegistryId: aws.String(a.cfg.Account), RepositoryName: in.RepositoryName,
+		ImageId: &types.ImageIdentifier{ImageDigest: aws.String(image.Digest)}, RegistryId: aws.String(a.Account()), RepositoryName: in.RepositoryName,
 		ImageScanStatus: &types.ImageScanStatus{Status: types.ScanStatusComplete, Description: aws.String("The scan was completed successfully.")},
 		ImageScanFindings: &types.ImageScanFindings{
 			FindingSeverityCounts: map[string]int32{}, ImageScanCompletedAt: aws.Time(image.Pushed), VulnerabilitySourceUpdatedAt: aws.Time(image.Pushed),
@@ -504,15 +503,15 @@ func (a ecrAPI) DescribeImageScanFindings(_ context.Context, in *ecr.DescribeIma
 
 // GetAuthorizationToken gives a token that is good for twelve hours. The
 // registry listens on loopback only and takes any.
-func (a ecrAPI) GetAuthorizationToken(context.Context, *ecr.GetAuthorizationTokenInput) (*ecr.GetAuthorizationTokenOutput, error) {
+func (a ecrAPI) GetAuthorizationToken(*ecr.GetAuthorizationTokenInput) (*ecr.GetAuthorizationTokenOutput, error) {
 	return &ecr.GetAuthorizationTokenOutput{AuthorizationData: []types.AuthorizationData{{
-		AuthorizationToken: aws.String(base64.StdEncoding.EncodeToString([]byte("AWS:" + hexDigits(32)))),
-		ExpiresAt:          aws.Time(a.now().Add(12 * time.Hour)), ProxyEndpoint: aws.String(a.endpoint()),
+		AuthorizationToken: aws.String(base64.StdEncoding.EncodeToString([]byte("AWS:" + kernel.HexDigits(32)))),
+		ExpiresAt:          aws.Time(a.Now().Add(12 * time.Hour)), ProxyEndpoint: aws.String(a.Endpoint()),
 	}}}, nil
 }
 
 // TagResource tags a repository.
-func (a ecrAPI) TagResource(_ context.Context, in *ecr.TagResourceInput) (*ecr.TagResourceOutput, error) {
+func (a ecrAPI) TagResource(in *ecr.TagResourceInput) (*ecr.TagResourceOutput, error) {
 	r, err := a.repositoryByARN(in.ResourceArn)
 	if err != nil {
 		return nil, err
@@ -524,7 +523,7 @@ func (a ecrAPI) TagResource(_ context.Context, in *ecr.TagResourceInput) (*ecr.T
 }
 
 // UntagResource removes tags from a repository.
-func (a ecrAPI) UntagResource(_ context.Context, in *ecr.UntagResourceInput) (*ecr.UntagResourceOutput, error) {
+func (a ecrAPI) UntagResource(in *ecr.UntagResourceInput) (*ecr.UntagResourceOutput, error) {
 	r, err := a.repositoryByARN(in.ResourceArn)
 	if err != nil {
 		return nil, err
@@ -536,7 +535,7 @@ func (a ecrAPI) UntagResource(_ context.Context, in *ecr.UntagResourceInput) (*e
 }
 
 // ListTagsForResource lists a repository's tags.
-func (a ecrAPI) ListTagsForResource(_ context.Context, in *ecr.ListTagsForResourceInput) (*ecr.ListTagsForResourceOutput, error) {
+func (a ecrAPI) ListTagsForResource(in *ecr.ListTagsForResourceInput) (*ecr.ListTagsForResourceOutput, error) {
 	r, err := a.repositoryByARN(in.ResourceArn)
 	if err != nil {
 		return nil, err

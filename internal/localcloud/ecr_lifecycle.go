@@ -2,7 +2,6 @@ package localcloud
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/localcloud/registry"
 )
 
@@ -43,7 +43,7 @@ const mostWildcards = 4
 func parseLifecycle(text string) (lifecyclePolicy, error) {
 	var p lifecyclePolicy
 	bad := func(format string, args ...any) (lifecyclePolicy, error) {
-		return p, fail("InvalidParameterException", "Invalid parameter at 'LifecyclePolicyText' failed to satisfy constraint: 'Lifecycle policy validation failure: %s'", fmt.Sprintf(format, args...))
+		return p, kernel.Fail("InvalidParameterException", "Invalid parameter at 'LifecyclePolicyText' failed to satisfy constraint: 'Lifecycle policy validation failure: %s'", fmt.Sprintf(format, args...))
 	}
 	if err := json.Unmarshal([]byte(text), &p); err != nil {
 		return bad("string is not valid JSON")
@@ -149,7 +149,7 @@ func (p lifecyclePolicy) expired(images []registry.Image, tooOld func(image regi
 }
 
 // expire applies a repository's policy.
-func (c *Cloud) expire(r *ecrRepository) {
+func (c tx) expire(r *ecrRepository) {
 	if r.Lifecycle == "" {
 		return
 	}
@@ -157,19 +157,19 @@ func (c *Cloud) expire(r *ecrRepository) {
 	if err != nil {
 		return // checked when it was put
 	}
-	r.Evaluated = c.now()
+	r.Evaluated = c.Now()
 	gone := policy.expired(c.registry.Images(r.Name), func(image registry.Image, days int) bool {
-		return image.Pushed.Before(c.now().AddDate(0, 0, -days))
+		return image.Pushed.Before(c.Now().AddDate(0, 0, -days))
 	})
 	for _, digest := range gone {
 		if _, err := c.registry.Delete(r.Name, digest); err != nil {
-			c.log.Error("an expired image could not be removed", "repository", r.Name, "error", err)
+			c.Log().Error("an expired image could not be removed", "repository", r.Name, "error", err)
 		}
 	}
 }
 
 // PutLifecyclePolicy sets the policy and applies it.
-func (a ecrAPI) PutLifecyclePolicy(_ context.Context, in *ecr.PutLifecyclePolicyInput) (*ecr.PutLifecyclePolicyOutput, error) {
+func (a ecrAPI) PutLifecyclePolicy(in *ecr.PutLifecyclePolicyInput) (*ecr.PutLifecyclePolicyOutput, error) {
 	r, err := a.repository(in.RepositoryName)
 	if err != nil {
 		return nil, err
@@ -179,7 +179,7 @@ func (a ecrAPI) PutLifecyclePolicy(_ context.Context, in *ecr.PutLifecyclePolicy
 	}
 	r.Lifecycle = aws.ToString(in.LifecyclePolicyText)
 	a.expire(r)
-	return &ecr.PutLifecyclePolicyOutput{RegistryId: aws.String(a.cfg.Account), RepositoryName: aws.String(r.Name), LifecyclePolicyText: aws.String(r.Lifecycle)}, nil
+	return &ecr.PutLifecyclePolicyOutput{RegistryId: aws.String(a.Account()), RepositoryName: aws.String(r.Name), LifecyclePolicyText: aws.String(r.Lifecycle)}, nil
 }
 
 func (a ecrAPI) lifecycle(name *string) (*ecrRepository, error) {
@@ -188,29 +188,29 @@ func (a ecrAPI) lifecycle(name *string) (*ecrRepository, error) {
 		return nil, err
 	}
 	if r.Lifecycle == "" {
-		return nil, fail("LifecyclePolicyNotFoundException", "Lifecycle policy does not exist for the repository with name '%s' in the registry with id '%s'", r.Name, a.cfg.Account)
+		return nil, kernel.Fail("LifecyclePolicyNotFoundException", "Lifecycle policy does not exist for the repository with name '%s' in the registry with id '%s'", r.Name, a.Account())
 	}
 	return r, nil
 }
 
 // GetLifecyclePolicy returns the policy as it was put.
-func (a ecrAPI) GetLifecyclePolicy(_ context.Context, in *ecr.GetLifecyclePolicyInput) (*ecr.GetLifecyclePolicyOutput, error) {
+func (a ecrAPI) GetLifecyclePolicy(in *ecr.GetLifecyclePolicyInput) (*ecr.GetLifecyclePolicyOutput, error) {
 	r, err := a.lifecycle(in.RepositoryName)
 	if err != nil {
 		return nil, err
 	}
 	return &ecr.GetLifecyclePolicyOutput{
-		RegistryId: aws.String(a.cfg.Account), RepositoryName: aws.String(r.Name), LifecyclePolicyText: aws.String(r.Lifecycle), LastEvaluatedAt: aws.Time(r.Evaluated),
+		RegistryId: aws.String(a.Account()), RepositoryName: aws.String(r.Name), LifecyclePolicyText: aws.String(r.Lifecycle), LastEvaluatedAt: aws.Time(r.Evaluated),
 	}, nil
 }
 
 // DeleteLifecyclePolicy removes the policy.
-func (a ecrAPI) DeleteLifecyclePolicy(_ context.Context, in *ecr.DeleteLifecyclePolicyInput) (*ecr.DeleteLifecyclePolicyOutput, error) {
+func (a ecrAPI) DeleteLifecyclePolicy(in *ecr.DeleteLifecyclePolicyInput) (*ecr.DeleteLifecyclePolicyOutput, error) {
 	r, err := a.lifecycle(in.RepositoryName)
 	if err != nil {
 		return nil, err
 	}
-	out := &ecr.DeleteLifecyclePolicyOutput{RegistryId: aws.String(a.cfg.Account), RepositoryName: aws.String(r.Name), LifecyclePolicyText: aws.String(r.Lifecycle), LastEvaluatedAt: aws.Time(r.Evaluated)}
+	out := &ecr.DeleteLifecyclePolicyOutput{RegistryId: aws.String(a.Account()), RepositoryName: aws.String(r.Name), LifecyclePolicyText: aws.String(r.Lifecycle), LastEvaluatedAt: aws.Time(r.Evaluated)}
 	r.Lifecycle = ""
 	return out, nil
 }

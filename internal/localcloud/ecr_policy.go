@@ -1,7 +1,6 @@
 package localcloud
 
 import (
-	"context"
 	"encoding/json"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -9,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/access"
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 func (a ecrAPI) withPolicy(name *string) (*ecrRepository, error) {
@@ -17,7 +17,7 @@ func (a ecrAPI) withPolicy(name *string) (*ecrRepository, error) {
 		return nil, err
 	}
 	if r.Policy == "" {
-		return nil, fail("RepositoryPolicyNotFoundException", "Repository policy does not exist for the repository with name '%s' in the registry with id '%s'", r.Name, a.cfg.Account)
+		return nil, kernel.Fail("RepositoryPolicyNotFoundException", "Repository policy does not exist for the repository with name '%s' in the registry with id '%s'", r.Name, a.Account())
 	}
 	return r, nil
 }
@@ -25,7 +25,7 @@ func (a ecrAPI) withPolicy(name *string) (*ecrRepository, error) {
 // checkRepositoryPolicy is about the shape of a resource policy. Whom it names is
 // kept and not asked at pulls: the local cloud is one account.
 func checkRepositoryPolicy(text string) error {
-	bad := fail("InvalidParameterException", "Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Invalid repository policy provided'")
+	bad := kernel.Fail("InvalidParameterException", "Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Invalid repository policy provided'")
 	var document struct {
 		Statement []struct {
 			Effect                  string
@@ -48,7 +48,7 @@ func checkRepositoryPolicy(text string) error {
 }
 
 // SetRepositoryPolicy sets who else may use a repository.
-func (a ecrAPI) SetRepositoryPolicy(_ context.Context, in *ecr.SetRepositoryPolicyInput) (*ecr.SetRepositoryPolicyOutput, error) {
+func (a ecrAPI) SetRepositoryPolicy(in *ecr.SetRepositoryPolicyInput) (*ecr.SetRepositoryPolicyOutput, error) {
 	r, err := a.repository(in.RepositoryName)
 	if err != nil {
 		return nil, err
@@ -58,31 +58,31 @@ func (a ecrAPI) SetRepositoryPolicy(_ context.Context, in *ecr.SetRepositoryPoli
 		return nil, err
 	}
 	r.Policy = text
-	return &ecr.SetRepositoryPolicyOutput{RegistryId: aws.String(a.cfg.Account), RepositoryName: aws.String(r.Name), PolicyText: aws.String(text)}, nil
+	return &ecr.SetRepositoryPolicyOutput{RegistryId: aws.String(a.Account()), RepositoryName: aws.String(r.Name), PolicyText: aws.String(text)}, nil
 }
 
 // GetRepositoryPolicy returns the policy as it was set.
-func (a ecrAPI) GetRepositoryPolicy(_ context.Context, in *ecr.GetRepositoryPolicyInput) (*ecr.GetRepositoryPolicyOutput, error) {
+func (a ecrAPI) GetRepositoryPolicy(in *ecr.GetRepositoryPolicyInput) (*ecr.GetRepositoryPolicyOutput, error) {
 	r, err := a.withPolicy(in.RepositoryName)
 	if err != nil {
 		return nil, err
 	}
-	return &ecr.GetRepositoryPolicyOutput{RegistryId: aws.String(a.cfg.Account), RepositoryName: aws.String(r.Name), PolicyText: aws.String(r.Policy)}, nil
+	return &ecr.GetRepositoryPolicyOutput{RegistryId: aws.String(a.Account()), RepositoryName: aws.String(r.Name), PolicyText: aws.String(r.Policy)}, nil
 }
 
 // DeleteRepositoryPolicy removes the policy.
-func (a ecrAPI) DeleteRepositoryPolicy(_ context.Context, in *ecr.DeleteRepositoryPolicyInput) (*ecr.DeleteRepositoryPolicyOutput, error) {
+func (a ecrAPI) DeleteRepositoryPolicy(in *ecr.DeleteRepositoryPolicyInput) (*ecr.DeleteRepositoryPolicyOutput, error) {
 	r, err := a.withPolicy(in.RepositoryName)
 	if err != nil {
 		return nil, err
 	}
-	out := &ecr.DeleteRepositoryPolicyOutput{RegistryId: aws.String(a.cfg.Account), RepositoryName: aws.String(r.Name), PolicyText: aws.String(r.Policy)}
+	out := &ecr.DeleteRepositoryPolicyOutput{RegistryId: aws.String(a.Account()), RepositoryName: aws.String(r.Name), PolicyText: aws.String(r.Policy)}
 	r.Policy = ""
 	return out, nil
 }
 
 // BatchCheckLayerAvailability says which layers a repository has.
-func (a ecrAPI) BatchCheckLayerAvailability(_ context.Context, in *ecr.BatchCheckLayerAvailabilityInput) (*ecr.BatchCheckLayerAvailabilityOutput, error) {
+func (a ecrAPI) BatchCheckLayerAvailability(in *ecr.BatchCheckLayerAvailabilityInput) (*ecr.BatchCheckLayerAvailabilityOutput, error) {
 	r, err := a.repository(in.RepositoryName)
 	if err != nil {
 		return nil, err

@@ -1,7 +1,6 @@
 package localcloud
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -13,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // ecsState is what ECS keeps. The SDK's structs in it are never changed through
@@ -54,39 +55,36 @@ const ecsMemory = time.Hour
 // ecsLive is what runs behind ECS.
 type ecsLive struct {
 	tasks map[string]*runningTask // by id
-	// wake is poked when there may be something for the scheduler to do.
-	wake chan struct{}
 }
 
-type ecsAPI struct{ *Cloud }
+type ecsAPI struct{ tx }
 
-func (c *Cloud) ecsService() service {
-	a := ecsAPI{c}
-	return service{model: "ecs", signing: "ecs", protocol: protocolJSON, operations: operations(
-		op("CreateCluster", a.CreateCluster), op("DeleteCluster", a.DeleteCluster), op("DescribeClusters", a.DescribeClusters), op("ListClusters", a.ListClusters),
-		op("UpdateClusterSettings", a.UpdateClusterSettings), op("UpdateCluster", a.UpdateCluster), op("PutClusterCapacityProviders", a.PutClusterCapacityProviders),
-		op("ListAccountSettings", a.ListAccountSettings), op("PutAccountSetting", a.PutAccountSetting), op("PutAccountSettingDefault", a.PutAccountSettingDefault),
-		op("DeleteAccountSetting", a.DeleteAccountSetting),
-		op("RegisterTaskDefinition", a.RegisterTaskDefinition), op("DeregisterTaskDefinition", a.DeregisterTaskDefinition),
-		op("DeleteTaskDefinitions", a.DeleteTaskDefinitions), op("DescribeTaskDefinition", a.DescribeTaskDefinition),
-		op("ListTaskDefinitions", a.ListTaskDefinitions), op("ListTaskDefinitionFamilies", a.ListTaskDefinitionFamilies),
-		op("CreateService", a.CreateService), op("UpdateService", a.UpdateService), op("DeleteService", a.DeleteService),
-		op("DescribeServices", a.DescribeServices), op("ListServices", a.ListServices),
-		op("RunTask", a.RunTask), op("StopTask", a.StopTask), op("DescribeTasks", a.DescribeTasks), op("ListTasks", a.ListTasks),
-		op("ExecuteCommand", a.ExecuteCommand),
-		op("TagResource", a.TagResource), op("UntagResource", a.UntagResource), op("ListTagsForResource", a.ListTagsForResource),
+func (c *Cloud) ecsService() kernel.Service {
+	return kernel.Service{Model: "ecs", Signing: "ecs", Protocol: kernel.JSON, Operations: kernel.Operations(func(t *kernel.Tx) ecsAPI { return ecsAPI{tx{t, c}} },
+		kernel.Op("CreateCluster", ecsAPI.CreateCluster), kernel.Op("DeleteCluster", ecsAPI.DeleteCluster), kernel.Op("DescribeClusters", ecsAPI.DescribeClusters), kernel.Op("ListClusters", ecsAPI.ListClusters),
+		kernel.Op("UpdateClusterSettings", ecsAPI.UpdateClusterSettings), kernel.Op("UpdateCluster", ecsAPI.UpdateCluster), kernel.Op("PutClusterCapacityProviders", ecsAPI.PutClusterCapacityProviders),
+		kernel.Op("ListAccountSettings", ecsAPI.ListAccountSettings), kernel.Op("PutAccountSetting", ecsAPI.PutAccountSetting), kernel.Op("PutAccountSettingDefault", ecsAPI.PutAccountSettingDefault),
+		kernel.Op("DeleteAccountSetting", ecsAPI.DeleteAccountSetting),
+		kernel.Op("RegisterTaskDefinition", ecsAPI.RegisterTaskDefinition), kernel.Op("DeregisterTaskDefinition", ecsAPI.DeregisterTaskDefinition),
+		kernel.Op("DeleteTaskDefinitions", ecsAPI.DeleteTaskDefinitions), kernel.Op("DescribeTaskDefinition", ecsAPI.DescribeTaskDefinition),
+		kernel.Op("ListTaskDefinitions", ecsAPI.ListTaskDefinitions), kernel.Op("ListTaskDefinitionFamilies", ecsAPI.ListTaskDefinitionFamilies),
+		kernel.Op("CreateService", ecsAPI.CreateService), kernel.Op("UpdateService", ecsAPI.UpdateService), kernel.Op("DeleteService", ecsAPI.DeleteService),
+		kernel.Op("DescribeServices", ecsAPI.DescribeServices), kernel.Op("ListServices", ecsAPI.ListServices),
+		kernel.Op("RunTask", ecsAPI.RunTask), kernel.Op("StopTask", ecsAPI.StopTask), kernel.Op("DescribeTasks", ecsAPI.DescribeTasks), kernel.Op("ListTasks", ecsAPI.ListTasks),
+		kernel.Op("ExecuteCommand", ecsAPI.ExecuteCommand),
+		kernel.Op("TagResource", ecsAPI.TagResource), kernel.Op("UntagResource", ecsAPI.UntagResource), kernel.Op("ListTagsForResource", ecsAPI.ListTagsForResource),
 	)}
 }
 
 // wakeScheduler lets the scheduler look at once. The lock is held.
-func (c *Cloud) wakeScheduler() {
+func (c tx) wakeScheduler() {
 	select {
-	case c.live.ECS.wake <- struct{}{}:
+	case c.wake <- struct{}{}:
 	default: // it is about to look anyway, or does not run yet
 	}
 }
 
-func (c *Cloud) clusterARN(name string) string { return c.arn("ecs", "cluster/"+name) }
+func (c *Cloud) clusterARN(name string) string { return c.ARN("ecs", "cluster/"+name) }
 
 func lastPart(arn string) string { return arn[strings.LastIndex(arn, "/")+1:] }
 
@@ -96,9 +94,9 @@ func (a ecsAPI) cluster(nameOrARN *string) (*ecsCluster, error) {
 	if nameOrARN != nil && *nameOrARN != "" {
 		name = lastPart(*nameOrARN)
 	}
-	cl := a.state.ECS.Clusters[name]
-	if cl == nil || cl.Status != ecsActive || !a.visible(a.clusterARN(name)) {
-		return nil, fail("ClusterNotFoundException", "Cluster not found.")
+	cl := a.ecs().Clusters[name]
+	if cl == nil || cl.Status != ecsActive || !a.Visible(a.clusterARN(name)) {
+		return nil, kernel.Fail("ClusterNotFoundException", "Cluster not found.")
 	}
 	return cl, nil
 }
@@ -106,35 +104,35 @@ func (a ecsAPI) cluster(nameOrARN *string) (*ecsCluster, error) {
 var ecsName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
 
 // CreateCluster makes a cluster, or returns the active one of that name.
-func (a ecsAPI) CreateCluster(_ context.Context, in *ecs.CreateClusterInput) (*ecs.CreateClusterOutput, error) {
+func (a ecsAPI) CreateCluster(in *ecs.CreateClusterInput) (*ecs.CreateClusterOutput, error) {
 	name := aws.ToString(in.ClusterName)
 	if name == "" {
 		name = "default"
 	}
 	if !ecsName.MatchString(name) {
-		return nil, fail("InvalidParameterException", "Identifier is for cluster. Invalid characters: %s", name)
+		return nil, kernel.Fail("InvalidParameterException", "Identifier is for cluster. Invalid characters: %s", name)
 	}
 	if !a.linkedRoleUsable("ecs.amazonaws.com") {
 		// The first call in a new account: https://github.com/1Password/scim-examples/issues/356.
-		return nil, fail("InvalidParameterException", "Unable to assume the service linked role. Please verify that the ECS service linked role exists.")
+		return nil, kernel.Fail("InvalidParameterException", "Unable to assume the service linked role. Please verify that the ECS service linked role exists.")
 	}
-	cl := a.state.ECS.Clusters[name]
+	cl := a.ecs().Clusters[name]
 	if cl == nil || cl.Status != ecsActive {
 		cl = &ecsCluster{Name: name, Status: ecsActive, Settings: in.Settings, Configuration: in.Configuration, Tags: ecsTags(in.Tags)}
 		if err := cl.provide(in.CapacityProviders, in.DefaultCapacityProviderStrategy); err != nil {
 			return nil, err
 		}
 		if in.ServiceConnectDefaults != nil {
-			return nil, fail("InvalidParameterException", "The local cloud has no Service Connect")
+			return nil, kernel.Fail("InvalidParameterException", "The local cloud has no Service Connect")
 		}
 		if len(cl.Settings) == 0 {
 			cl.Settings = []types.ClusterSetting{{Name: types.ClusterSettingNameContainerInsights, Value: aws.String("disabled")}}
 		}
-		if a.state.ECS.Clusters == nil {
-			a.state.ECS.Clusters = map[string]*ecsCluster{}
+		if a.ecs().Clusters == nil {
+			a.ecs().Clusters = map[string]*ecsCluster{}
 		}
-		a.state.ECS.Clusters[name] = cl
-		a.born(a.clusterARN(name))
+		a.ecs().Clusters[name] = cl
+		a.Born(a.clusterARN(name))
 	}
 	described := a.describeCluster(cl, types.ClusterFieldTags, types.ClusterFieldSettings, types.ClusterFieldConfigurations)
 	return &ecs.CreateClusterOutput{Cluster: &described}, nil
@@ -155,12 +153,12 @@ func (a ecsAPI) describeCluster(cl *ecsCluster, include ...types.ClusterField) t
 	if slices.Contains(include, types.ClusterFieldConfigurations) {
 		d.Configuration = cl.Configuration
 	}
-	for _, s := range a.state.ECS.Services {
+	for _, s := range a.ecs().Services {
 		if s.Cluster == cl.Name && s.Status == ecsActive {
 			d.ActiveServicesCount++
 		}
 	}
-	for _, t := range a.state.ECS.Tasks {
+	for _, t := range a.ecs().Tasks {
 		switch {
 		case t.Cluster != cl.Name:
 		case *t.LastStatus == taskRunning:
@@ -176,37 +174,37 @@ func (a ecsAPI) describeCluster(cl *ecsCluster, include ...types.ClusterField) t
 }
 
 // DeleteCluster removes a cluster without services and tasks.
-func (a ecsAPI) DeleteCluster(_ context.Context, in *ecs.DeleteClusterInput) (*ecs.DeleteClusterOutput, error) {
+func (a ecsAPI) DeleteCluster(in *ecs.DeleteClusterInput) (*ecs.DeleteClusterOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range a.state.ECS.Services {
+	for _, s := range a.ecs().Services {
 		// A draining service still holds its cluster by its tasks only.
 		if s.Cluster == cl.Name && s.Status == ecsActive {
-			return nil, fail("ClusterContainsServicesException", "The Cluster cannot be deleted while Services are active.")
+			return nil, kernel.Fail("ClusterContainsServicesException", "The Cluster cannot be deleted while Services are active.")
 		}
 	}
-	for _, t := range a.state.ECS.Tasks {
+	for _, t := range a.ecs().Tasks {
 		if t.Cluster == cl.Name && *t.LastStatus != taskStopped {
-			return nil, fail("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
+			return nil, kernel.Fail("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
 		}
 	}
-	cl.Status, cl.Deleted = ecsInactive, a.now()
+	cl.Status, cl.Deleted = ecsInactive, a.Now()
 	described := a.describeCluster(cl, types.ClusterFieldTags)
 	return &ecs.DeleteClusterOutput{Cluster: &described}, nil
 }
 
 // DescribeClusters describes clusters, inactive ones too.
-func (a ecsAPI) DescribeClusters(_ context.Context, in *ecs.DescribeClustersInput) (*ecs.DescribeClustersOutput, error) {
+func (a ecsAPI) DescribeClusters(in *ecs.DescribeClustersInput) (*ecs.DescribeClustersOutput, error) {
 	names := in.Clusters
 	if len(names) == 0 {
 		names = []string{"default"}
 	}
 	out := &ecs.DescribeClustersOutput{Clusters: []types.Cluster{}, Failures: []types.Failure{}}
 	for _, name := range names {
-		cl := a.state.ECS.Clusters[lastPart(name)]
-		if cl == nil || !a.visible(a.clusterARN(cl.Name)) {
+		cl := a.ecs().Clusters[lastPart(name)]
+		if cl == nil || !a.Visible(a.clusterARN(cl.Name)) {
 			out.Failures = append(out.Failures, types.Failure{Arn: aws.String(a.clusterARN(lastPart(name))), Reason: aws.String("MISSING")})
 			continue
 		}
@@ -216,10 +214,10 @@ func (a ecsAPI) DescribeClusters(_ context.Context, in *ecs.DescribeClustersInpu
 }
 
 // ListClusters lists the active clusters.
-func (a ecsAPI) ListClusters(_ context.Context, in *ecs.ListClustersInput) (*ecs.ListClustersOutput, error) {
+func (a ecsAPI) ListClusters(in *ecs.ListClustersInput) (*ecs.ListClustersOutput, error) {
 	arns := []string{}
-	for _, name := range slices.Sorted(maps.Keys(a.state.ECS.Clusters)) {
-		if a.state.ECS.Clusters[name].Status == ecsActive && a.visible(a.clusterARN(name)) {
+	for _, name := range slices.Sorted(maps.Keys(a.ecs().Clusters)) {
+		if a.ecs().Clusters[name].Status == ecsActive && a.Visible(a.clusterARN(name)) {
 			arns = append(arns, a.clusterARN(name))
 		}
 	}
@@ -229,7 +227,7 @@ func (a ecsAPI) ListClusters(_ context.Context, in *ecs.ListClustersInput) (*ecs
 }
 
 // UpdateClusterSettings replaces settings such as Container Insights.
-func (a ecsAPI) UpdateClusterSettings(_ context.Context, in *ecs.UpdateClusterSettingsInput) (*ecs.UpdateClusterSettingsOutput, error) {
+func (a ecsAPI) UpdateClusterSettings(in *ecs.UpdateClusterSettingsInput) (*ecs.UpdateClusterSettingsOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {
 		return nil, err
@@ -257,7 +255,7 @@ func writeECSTags(tags map[string]string) []types.Tag {
 
 // tagsOf are the tags of the thing that an ARN names.
 func (a ecsAPI) tagsOf(arn *string) (map[string]string, error) {
-	_, kind, _ := strings.Cut(aws.ToString(arn), ":ecs:"+a.cfg.Region+":"+a.cfg.Account+":")
+	_, kind, _ := strings.Cut(aws.ToString(arn), ":ecs:"+a.Region()+":"+a.Account()+":")
 	kind, name, _ := strings.Cut(kind, "/")
 	switch kind {
 	case "cluster":
@@ -267,24 +265,24 @@ func (a ecsAPI) tagsOf(arn *string) (map[string]string, error) {
 		}
 		return cl.Tags, nil
 	case "task-definition":
-		if d := a.state.ECS.Definitions[name]; d != nil {
+		if d := a.ecs().Definitions[name]; d != nil {
 			return d.Tags, nil
 		}
 	case "service":
-		if s := a.state.ECS.Services[name]; s != nil && s.Status == ecsActive {
+		if s := a.ecs().Services[name]; s != nil && s.Status == ecsActive {
 			return s.Tags, nil
 		}
-		return nil, fail("ServiceNotFoundException", "Service not found.")
+		return nil, kernel.Fail("ServiceNotFoundException", "Service not found.")
 	case "task":
-		if t := a.state.ECS.Tasks[lastPart(name)]; t != nil {
+		if t := a.ecs().Tasks[lastPart(name)]; t != nil {
 			return t.TagMap, nil
 		}
 	}
-	return nil, fail("InvalidParameterException", "The specified resource %s is not found.", aws.ToString(arn))
+	return nil, kernel.Fail("InvalidParameterException", "The specified resource %s is not found.", aws.ToString(arn))
 }
 
 // TagResource tags clusters, services, tasks and task definitions.
-func (a ecsAPI) TagResource(_ context.Context, in *ecs.TagResourceInput) (*ecs.TagResourceOutput, error) {
+func (a ecsAPI) TagResource(in *ecs.TagResourceInput) (*ecs.TagResourceOutput, error) {
 	tags, err := a.tagsOf(in.ResourceArn)
 	if err != nil {
 		return nil, err
@@ -294,7 +292,7 @@ func (a ecsAPI) TagResource(_ context.Context, in *ecs.TagResourceInput) (*ecs.T
 }
 
 // UntagResource is the opposite of TagResource.
-func (a ecsAPI) UntagResource(_ context.Context, in *ecs.UntagResourceInput) (*ecs.UntagResourceOutput, error) {
+func (a ecsAPI) UntagResource(in *ecs.UntagResourceInput) (*ecs.UntagResourceOutput, error) {
 	tags, err := a.tagsOf(in.ResourceArn)
 	if err != nil {
 		return nil, err
@@ -306,7 +304,7 @@ func (a ecsAPI) UntagResource(_ context.Context, in *ecs.UntagResourceInput) (*e
 }
 
 // ListTagsForResource lists a thing's tags.
-func (a ecsAPI) ListTagsForResource(_ context.Context, in *ecs.ListTagsForResourceInput) (*ecs.ListTagsForResourceOutput, error) {
+func (a ecsAPI) ListTagsForResource(in *ecs.ListTagsForResourceInput) (*ecs.ListTagsForResourceOutput, error) {
 	tags, err := a.tagsOf(in.ResourceArn)
 	if err != nil {
 		return nil, err
@@ -316,19 +314,19 @@ func (a ecsAPI) ListTagsForResource(_ context.Context, in *ecs.ListTagsForResour
 
 // ExecuteCommand refuses: a session is Systems Manager's own protocol over a web
 // socket, which the local cloud does not speak.
-func (a ecsAPI) ExecuteCommand(_ context.Context, in *ecs.ExecuteCommandInput) (*ecs.ExecuteCommandOutput, error) {
+func (a ecsAPI) ExecuteCommand(in *ecs.ExecuteCommandInput) (*ecs.ExecuteCommandOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {
 		return nil, err
 	}
-	t := a.state.ECS.Tasks[lastPart(aws.ToString(in.Task))]
+	t := a.ecs().Tasks[lastPart(aws.ToString(in.Task))]
 	switch {
 	case t == nil || t.Cluster != cl.Name || *t.LastStatus == taskStopped:
-		return nil, fail("InvalidParameterException", "The specified task could not be found: %s", aws.ToString(in.Task))
+		return nil, kernel.Fail("InvalidParameterException", "The specified task could not be found: %s", aws.ToString(in.Task))
 	case !t.EnableExecuteCommand:
-		return nil, fail("InvalidParameterException", "The execute command failed because execute command was not enabled when the task was run or the execute command agent isn't running. Wait and try again or run a new task with execute command enabled and try again.")
+		return nil, kernel.Fail("InvalidParameterException", "The execute command failed because execute command was not enabled when the task was run or the execute command agent isn't running. Wait and try again or run a new task with execute command enabled and try again.")
 	}
-	return nil, fail("TargetNotConnectedException", "The execute command failed: the local cloud has no sessions of Systems Manager; the task is a process of this machine, see 'bookctl local status'")
+	return nil, kernel.Fail("TargetNotConnectedException", "The execute command failed: the local cloud has no sessions of Systems Manager; the task is a process of this machine, see 'bookctl local status'")
 }
 
 // decimals is n random decimal digits, the first of them not 0.
@@ -341,6 +339,6 @@ func decimals(n int) string {
 }
 
 func uuid() string {
-	h := hexDigits(32)
+	h := kernel.HexDigits(32)
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }

@@ -2,13 +2,14 @@ package localcloud
 
 import (
 	"cmp"
-	"context"
 	"maps"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // accountSettings are ECS's with what a new account has
@@ -39,8 +40,8 @@ func (a ecsAPI) accountSetting(name string) types.Setting {
 		kind = types.SettingTypeAwsManaged
 	}
 	return types.Setting{
-		Name: types.SettingName(name), Value: aws.String(cmp.Or(a.state.ECS.Account[name], accountSettings[name])),
-		PrincipalArn: aws.String("arn:aws:iam::" + a.cfg.Account + ":root"), Type: kind,
+		Name: types.SettingName(name), Value: aws.String(cmp.Or(a.ecs().Account[name], accountSettings[name])),
+		PrincipalArn: aws.String("arn:aws:iam::" + a.Account() + ":root"), Type: kind,
 	}
 }
 
@@ -48,48 +49,48 @@ func (a ecsAPI) setAccount(name types.SettingName, value string) (*types.Setting
 	otherwise, known := accountSettings[string(name)]
 	switch {
 	case !known:
-		return nil, fail("InvalidParameterException", "Setting name %s is not valid.", name)
+		return nil, kernel.Fail("InvalidParameterException", "Setting name %s is not valid.", name)
 	case name == "guardDutyActivate":
-		return nil, fail("InvalidParameterException", "The setting guardDutyActivate is managed by AWS.")
+		return nil, kernel.Fail("InvalidParameterException", "The setting guardDutyActivate is managed by AWS.")
 	case !slices.Contains(accountSettingValues(string(name)), value):
-		return nil, fail("InvalidParameterException", "Invalid value %s for setting %s. Valid values are %v.", value, name, accountSettingValues(string(name)))
+		return nil, kernel.Fail("InvalidParameterException", "Invalid value %s for setting %s. Valid values are %v.", value, name, accountSettingValues(string(name)))
 	}
-	if a.state.ECS.Account == nil {
-		a.state.ECS.Account = map[string]string{}
+	if a.ecs().Account == nil {
+		a.ecs().Account = map[string]string{}
 	}
 	if value == otherwise {
-		delete(a.state.ECS.Account, string(name))
+		delete(a.ecs().Account, string(name))
 	} else {
-		a.state.ECS.Account[string(name)] = value
+		a.ecs().Account[string(name)] = value
 	}
 	s := a.accountSetting(string(name))
 	return &s, nil
 }
 
 // PutAccountSetting sets it for the one user there is.
-func (a ecsAPI) PutAccountSetting(_ context.Context, in *ecs.PutAccountSettingInput) (*ecs.PutAccountSettingOutput, error) {
+func (a ecsAPI) PutAccountSetting(in *ecs.PutAccountSettingInput) (*ecs.PutAccountSettingOutput, error) {
 	s, err := a.setAccount(in.Name, aws.ToString(in.Value))
 	return &ecs.PutAccountSettingOutput{Setting: s}, err
 }
 
 // PutAccountSettingDefault sets it for everybody, who is the one user.
-func (a ecsAPI) PutAccountSettingDefault(_ context.Context, in *ecs.PutAccountSettingDefaultInput) (*ecs.PutAccountSettingDefaultOutput, error) {
+func (a ecsAPI) PutAccountSettingDefault(in *ecs.PutAccountSettingDefaultInput) (*ecs.PutAccountSettingDefaultOutput, error) {
 	s, err := a.setAccount(in.Name, aws.ToString(in.Value))
 	return &ecs.PutAccountSettingDefaultOutput{Setting: s}, err
 }
 
 // DeleteAccountSetting goes back to what a new account has.
-func (a ecsAPI) DeleteAccountSetting(_ context.Context, in *ecs.DeleteAccountSettingInput) (*ecs.DeleteAccountSettingOutput, error) {
+func (a ecsAPI) DeleteAccountSetting(in *ecs.DeleteAccountSettingInput) (*ecs.DeleteAccountSettingOutput, error) {
 	s, err := a.setAccount(in.Name, accountSettings[string(in.Name)])
 	return &ecs.DeleteAccountSettingOutput{Setting: s}, err
 }
 
 // ListAccountSettings lists those that were changed or, with effectiveSettings,
 // all.
-func (a ecsAPI) ListAccountSettings(_ context.Context, in *ecs.ListAccountSettingsInput) (*ecs.ListAccountSettingsOutput, error) {
+func (a ecsAPI) ListAccountSettings(in *ecs.ListAccountSettingsInput) (*ecs.ListAccountSettingsOutput, error) {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(accountSettings)) {
-		_, changed := a.state.ECS.Account[name]
+		_, changed := a.ecs().Account[name]
 		if (changed || in.EffectiveSettings) && (in.Name == "" || string(in.Name) == name) &&
 			(in.Value == nil || *in.Value == *a.accountSetting(name).Value) {
 			names = append(names, name)

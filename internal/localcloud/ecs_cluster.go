@@ -1,19 +1,20 @@
 package localcloud
 
 import (
-	"context"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // provide checks and sets what a cluster's tasks run on by default.
 func (cl *ecsCluster) provide(providers []string, strategy []types.CapacityProviderStrategyItem) error {
 	for _, p := range providers {
 		if p != "FARGATE" && p != "FARGATE_SPOT" {
-			return fail("InvalidParameterException", "The specified capacity provider '%s' was not found.", p)
+			return kernel.Fail("InvalidParameterException", "The specified capacity provider '%s' was not found.", p)
 		}
 	}
 	var completed []types.CapacityProviderStrategyItem
@@ -21,10 +22,10 @@ func (cl *ecsCluster) provide(providers []string, strategy []types.CapacityProvi
 	for _, item := range strategy {
 		name := aws.ToString(item.CapacityProvider)
 		if !slices.Contains(providers, name) {
-			return fail("InvalidParameterException", "The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster. Associate the capacity provider with the cluster and try again.")
+			return kernel.Fail("InvalidParameterException", "The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster. Associate the capacity provider with the cluster and try again.")
 		}
 		if item.Weight < 0 || item.Weight > 1000 || item.Base < 0 || item.Base > 100000 {
-			return fail("InvalidParameterException", "The weight of a capacity provider is between 0 and 1000, and its base between 0 and 100000.")
+			return kernel.Fail("InvalidParameterException", "The weight of a capacity provider is between 0 and 1000, and its base between 0 and 100000.")
 		}
 		if item.Base > 0 {
 			bases++
@@ -32,7 +33,7 @@ func (cl *ecsCluster) provide(providers []string, strategy []types.CapacityProvi
 		completed = append(completed, item)
 	}
 	if bases > 1 {
-		return fail("InvalidParameterException", "Only one capacity provider in a capacity provider strategy can have a base defined.")
+		return kernel.Fail("InvalidParameterException", "Only one capacity provider in a capacity provider strategy can have a base defined.")
 	}
 	cl.Providers, cl.Strategy = slices.Clone(providers), completed
 	return nil
@@ -40,7 +41,7 @@ func (cl *ecsCluster) provide(providers []string, strategy []types.CapacityProvi
 
 // PutClusterCapacityProviders replaces a cluster's capacity providers and its
 // default strategy.
-func (a ecsAPI) PutClusterCapacityProviders(_ context.Context, in *ecs.PutClusterCapacityProvidersInput) (*ecs.PutClusterCapacityProvidersOutput, error) {
+func (a ecsAPI) PutClusterCapacityProviders(in *ecs.PutClusterCapacityProvidersInput) (*ecs.PutClusterCapacityProvidersOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {
 		return nil, err
@@ -54,13 +55,13 @@ func (a ecsAPI) PutClusterCapacityProviders(_ context.Context, in *ecs.PutCluste
 
 // UpdateCluster changes a cluster's settings and how commands in its tasks are
 // logged.
-func (a ecsAPI) UpdateCluster(_ context.Context, in *ecs.UpdateClusterInput) (*ecs.UpdateClusterOutput, error) {
+func (a ecsAPI) UpdateCluster(in *ecs.UpdateClusterInput) (*ecs.UpdateClusterOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {
 		return nil, err
 	}
 	if in.ServiceConnectDefaults != nil {
-		return nil, fail("InvalidParameterException", "The local cloud has no Service Connect")
+		return nil, kernel.Fail("InvalidParameterException", "The local cloud has no Service Connect")
 	}
 	if len(in.Settings) > 0 {
 		cl.Settings = slices.Clone(in.Settings)

@@ -2,7 +2,6 @@ package localcloud
 
 import (
 	"cmp"
-	"context"
 	"maps"
 	"regexp"
 	"slices"
@@ -12,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 type ecsDefinition struct {
@@ -23,13 +24,13 @@ func (d *ecsDefinition) key() string { return *d.Family + ":" + strconv.Itoa(int
 
 // definition finds a task definition by family (its latest active revision),
 // family:revision or ARN. It is nil when there is none.
-func (c *Cloud) definition(name string) *ecsDefinition {
+func (c tx) definition(name string) *ecsDefinition {
 	name = lastPart(name)
 	if strings.Contains(name, ":") {
-		return c.state.ECS.Definitions[name]
+		return c.ecs().Definitions[name]
 	}
 	var latest *ecsDefinition
-	for _, d := range c.state.ECS.Definitions {
+	for _, d := range c.ecs().Definitions {
 		if *d.Family == name && d.Status == types.TaskDefinitionStatusActive && (latest == nil || d.Revision > latest.Revision) {
 			latest = d
 		}
@@ -41,10 +42,10 @@ func (c *Cloud) definition(name string) *ecsDefinition {
 func (a ecsAPI) usable(name *string) (*ecsDefinition, error) {
 	d := a.definition(aws.ToString(name))
 	if d == nil {
-		return nil, fail("ClientException", "TaskDefinition not found.")
+		return nil, kernel.Fail("ClientException", "TaskDefinition not found.")
 	}
 	if d.Status != types.TaskDefinitionStatusActive {
-		return nil, fail("ClientException", "TaskDefinition is inactive")
+		return nil, kernel.Fail("ClientException", "TaskDefinition is inactive")
 	}
 	return d, nil
 }
@@ -57,7 +58,7 @@ var fargateSizes = map[int][3]int{
 }
 
 func checkSize(cpu, memory string) error {
-	bad := fail("ClientException", "No Fargate configuration exists for given values: %s CPU, %s memory. See the Amazon ECS documentation for the valid values.", cpu, memory)
+	bad := kernel.Fail("ClientException", "No Fargate configuration exists for given values: %s CPU, %s memory. See the Amazon ECS documentation for the valid values.", cpu, memory)
 	units, err := strconv.Atoi(cpu)
 	if err != nil {
 		return bad
@@ -96,7 +97,7 @@ var ecrImage = regexp.MustCompile(`^(?:127\.0\.0\.1:\d+|\d{12}\.dkr\.ecr\.[a-z0-
 // checkContainers is what Fargate demands of a definition's containers.
 func checkContainers(containers []types.ContainerDefinition, role *string) error {
 	if len(containers) == 0 {
-		return fail("ClientException", "Container list cannot be empty.")
+		return kernel.Fail("ClientException", "Container list cannot be empty.")
 	}
 	names := map[string]bool{}
 	essential := false
@@ -104,37 +105,37 @@ func checkContainers(containers []types.ContainerDefinition, role *string) error
 		name := aws.ToString(d.Name)
 		switch {
 		case !ecsName.MatchString(name):
-			return fail("ClientException", "Container.name contains invalid characters.")
+			return kernel.Fail("ClientException", "Container.name contains invalid characters.")
 		case names[name]:
-			return fail("ClientException", "Container.name '%s' is not unique.", name)
+			return kernel.Fail("ClientException", "Container.name '%s' is not unique.", name)
 		case aws.ToString(d.Image) == "":
-			return fail("ClientException", "Container.image should not be null or empty.")
+			return kernel.Fail("ClientException", "Container.image should not be null or empty.")
 		case len(d.Secrets) > 0 && role == nil:
-			return fail("ClientException", "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.")
+			return kernel.Fail("ClientException", "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.")
 		case d.RepositoryCredentials != nil && role == nil:
-			return fail("ClientException", "When you are specifying 'repositoryCredentials', you must also specify a value for 'executionRoleArn'.")
+			return kernel.Fail("ClientException", "When you are specifying 'repositoryCredentials', you must also specify a value for 'executionRoleArn'.")
 		case ecrImage.MatchString(*d.Image) && role == nil:
-			return fail("ClientException", "Fargate requires task definition to have execution role ARN to support ECR images.")
+			return kernel.Fail("ClientException", "Fargate requires task definition to have execution role ARN to support ECR images.")
 		case aws.ToInt32(d.StopTimeout) > 120:
-			return fail("ClientException", "Invalid 'stopTimeout' value '%d': the maximum for Fargate is 120 seconds.", *d.StopTimeout)
+			return kernel.Fail("ClientException", "Invalid 'stopTimeout' value '%d': the maximum for Fargate is 120 seconds.", *d.StopTimeout)
 		}
 		names[name] = true
 		essential = essential || d.Essential == nil || *d.Essential
 		for _, m := range d.PortMappings {
 			if m.HostPort != nil && *m.HostPort != 0 && *m.HostPort != aws.ToInt32(m.ContainerPort) {
-				return fail("ClientException", "When networkMode=awsvpc, the host ports and container ports in port mappings must match.")
+				return kernel.Fail("ClientException", "When networkMode=awsvpc, the host ports and container ports in port mappings must match.")
 			}
 		}
 		if l := d.LogConfiguration; l != nil {
 			if l.LogDriver != types.LogDriverAwslogs {
-				return fail("ClientException", "The local cloud has the log driver awslogs only, not %s", l.LogDriver)
+				return kernel.Fail("ClientException", "The local cloud has the log driver awslogs only, not %s", l.LogDriver)
 			}
 			if role == nil {
-				return fail("ClientException", "Fargate requires task definition to have execution role ARN to support log driver awslogs.")
+				return kernel.Fail("ClientException", "Fargate requires task definition to have execution role ARN to support log driver awslogs.")
 			}
 			for _, option := range []string{"awslogs-group", "awslogs-region", "awslogs-stream-prefix"} {
 				if l.Options[option] == "" {
-					return fail("ClientException", "Log driver awslogs requires options: awslogs-group, awslogs-region, awslogs-stream-prefix")
+					return kernel.Fail("ClientException", "Log driver awslogs requires options: awslogs-group, awslogs-region, awslogs-stream-prefix")
 				}
 			}
 		}
@@ -142,12 +143,12 @@ func checkContainers(containers []types.ContainerDefinition, role *string) error
 			within := func(n *int32, low, high int32) bool { return n == nil || *n >= low && *n <= high }
 			if len(h.Command) < 2 || h.Command[0] != "CMD" && h.Command[0] != "CMD-SHELL" ||
 				!within(h.Interval, 5, 300) || !within(h.Timeout, 2, 60) || !within(h.Retries, 1, 10) || !within(h.StartPeriod, 0, 300) {
-				return fail("ClientException", "The health check of container '%s' is invalid: a command of CMD or CMD-SHELL, an interval of 5 to 300 s, a timeout of 2 to 60 s, 1 to 10 retries and a start period of 0 to 300 s are allowed.", name)
+				return kernel.Fail("ClientException", "The health check of container '%s' is invalid: a command of CMD or CMD-SHELL, an interval of 5 to 300 s, a timeout of 2 to 60 s, 1 to 10 retries and a start period of 0 to 300 s are allowed.", name)
 			}
 		}
 	}
 	if !essential {
-		return fail("ClientException", "A task definition must have at least one essential container")
+		return kernel.Fail("ClientException", "A task definition must have at least one essential container")
 	}
 	return nil
 }
@@ -160,26 +161,26 @@ func (a ecsAPI) mayPass(roles ...*string) error {
 			continue
 		}
 		if _, made := a.roleByARN(*arn); made && !a.roleUsable(*arn) {
-			return fail("AccessDeniedException", "User: %s is not authorized to perform: iam:PassRole on resource: %s because no identity-based policy allows the iam:PassRole action", a.callerARN(), *arn)
+			return kernel.Fail("AccessDeniedException", "User: %s is not authorized to perform: iam:PassRole on resource: %s because no identity-based policy allows the iam:PassRole action", a.CallerARN(), *arn)
 		}
 	}
 	return nil
 }
 
 // RegisterTaskDefinition makes a new revision, at each call.
-func (a ecsAPI) RegisterTaskDefinition(_ context.Context, in *ecs.RegisterTaskDefinitionInput) (*ecs.RegisterTaskDefinitionOutput, error) {
+func (a ecsAPI) RegisterTaskDefinition(in *ecs.RegisterTaskDefinitionInput) (*ecs.RegisterTaskDefinitionOutput, error) {
 	family := aws.ToString(in.Family)
 	if !ecsName.MatchString(family) {
-		return nil, fail("ClientException", "Family contains invalid characters.")
+		return nil, kernel.Fail("ClientException", "Family contains invalid characters.")
 	}
 	if in.NetworkMode != types.NetworkModeAwsvpc {
-		return nil, fail("ClientException", "Fargate only supports network mode 'awsvpc'.")
+		return nil, kernel.Fail("ClientException", "Fargate only supports network mode 'awsvpc'.")
 	}
 	if !slices.Contains(in.RequiresCompatibilities, types.CompatibilityFargate) {
-		return nil, fail("ClientException", "The local cloud runs Fargate tasks only: requiresCompatibilities has to hold FARGATE.")
+		return nil, kernel.Fail("ClientException", "The local cloud runs Fargate tasks only: requiresCompatibilities has to hold FARGATE.")
 	}
 	if in.Cpu == nil || in.Memory == nil {
-		return nil, fail("ClientException", "Fargate requires that 'cpu' and 'memory' be defined at the task level.")
+		return nil, kernel.Fail("ClientException", "Fargate requires that 'cpu' and 'memory' be defined at the task level.")
 	}
 	cpu, memory := sizeUnits(*in.Cpu, "vcpu"), sizeUnits(*in.Memory, "gb")
 	if err := checkSize(cpu, memory); err != nil {
@@ -208,34 +209,34 @@ func (a ecsAPI) RegisterTaskDefinition(_ context.Context, in *ecs.RegisterTaskDe
 		}
 	}
 	// Each by itself: an empty one is not in the state that was kept.
-	if a.state.ECS.Revisions == nil {
-		a.state.ECS.Revisions = map[string]int32{}
+	if a.ecs().Revisions == nil {
+		a.ecs().Revisions = map[string]int32{}
 	}
-	if a.state.ECS.Definitions == nil {
-		a.state.ECS.Definitions = map[string]*ecsDefinition{}
+	if a.ecs().Definitions == nil {
+		a.ecs().Definitions = map[string]*ecsDefinition{}
 	}
-	a.state.ECS.Revisions[family]++
+	a.ecs().Revisions[family]++
 	d := &ecsDefinition{
 		TaskDefinition: types.TaskDefinition{
-			Family: in.Family, Revision: a.state.ECS.Revisions[family], Status: types.TaskDefinitionStatusActive, ContainerDefinitions: containers,
+			Family: in.Family, Revision: a.ecs().Revisions[family], Status: types.TaskDefinitionStatusActive, ContainerDefinitions: containers,
 			Cpu: aws.String(cpu), Memory: aws.String(memory), ExecutionRoleArn: in.ExecutionRoleArn, TaskRoleArn: in.TaskRoleArn, NetworkMode: in.NetworkMode,
 			RequiresCompatibilities: in.RequiresCompatibilities, Compatibilities: []types.Compatibility{types.CompatibilityEc2, types.CompatibilityFargate},
 			RuntimePlatform: in.RuntimePlatform, Volumes: slices.Clone(in.Volumes), EphemeralStorage: in.EphemeralStorage,
-			PlacementConstraints: []types.TaskDefinitionPlacementConstraint{}, RegisteredAt: aws.Time(a.now()), RegisteredBy: aws.String(a.arn("iam", "root")),
+			PlacementConstraints: []types.TaskDefinitionPlacementConstraint{}, RegisteredAt: aws.Time(a.Now()), RegisteredBy: aws.String(a.ARN("iam", "root")),
 		},
 		Tags: ecsTags(in.Tags),
 	}
-	d.TaskDefinitionArn = aws.String(a.arn("ecs", "task-definition/"+d.key()))
-	a.state.ECS.Definitions[d.key()] = d
+	d.TaskDefinitionArn = aws.String(a.ARN("ecs", "task-definition/"+d.key()))
+	a.ecs().Definitions[d.key()] = d
 	described := d.TaskDefinition
 	return &ecs.RegisterTaskDefinitionOutput{TaskDefinition: &described, Tags: writeECSTags(d.Tags)}, nil
 }
 
 // DescribeTaskDefinition describes a revision that is not deleted yet.
-func (a ecsAPI) DescribeTaskDefinition(_ context.Context, in *ecs.DescribeTaskDefinitionInput) (*ecs.DescribeTaskDefinitionOutput, error) {
+func (a ecsAPI) DescribeTaskDefinition(in *ecs.DescribeTaskDefinitionInput) (*ecs.DescribeTaskDefinitionOutput, error) {
 	d := a.definition(aws.ToString(in.TaskDefinition))
 	if d == nil {
-		return nil, fail("ClientException", "Unable to describe task definition.")
+		return nil, kernel.Fail("ClientException", "Unable to describe task definition.")
 	}
 	described := d.TaskDefinition
 	out := &ecs.DescribeTaskDefinitionOutput{TaskDefinition: &described}
@@ -246,17 +247,17 @@ func (a ecsAPI) DescribeTaskDefinition(_ context.Context, in *ecs.DescribeTaskDe
 }
 
 // DeregisterTaskDefinition makes a revision inactive: what uses it goes on.
-func (a ecsAPI) DeregisterTaskDefinition(_ context.Context, in *ecs.DeregisterTaskDefinitionInput) (*ecs.DeregisterTaskDefinitionOutput, error) {
+func (a ecsAPI) DeregisterTaskDefinition(in *ecs.DeregisterTaskDefinitionInput) (*ecs.DeregisterTaskDefinitionOutput, error) {
 	name := lastPart(aws.ToString(in.TaskDefinition))
 	if !strings.Contains(name, ":") {
-		return nil, fail("InvalidParameterException", "Revision is missing: %s", name)
+		return nil, kernel.Fail("InvalidParameterException", "Revision is missing: %s", name)
 	}
 	d := a.definition(name)
 	if d == nil {
-		return nil, fail("ClientException", "The specified task definition does not exist.")
+		return nil, kernel.Fail("ClientException", "The specified task definition does not exist.")
 	}
 	if d.Status == types.TaskDefinitionStatusActive {
-		d.Status, d.DeregisteredAt = types.TaskDefinitionStatusInactive, aws.Time(a.now())
+		d.Status, d.DeregisteredAt = types.TaskDefinitionStatusInactive, aws.Time(a.Now())
 	}
 	described := d.TaskDefinition
 	return &ecs.DeregisterTaskDefinitionOutput{TaskDefinition: &described}, nil
@@ -264,13 +265,13 @@ func (a ecsAPI) DeregisterTaskDefinition(_ context.Context, in *ecs.DeregisterTa
 
 // DeleteTaskDefinitions begins the deletion of inactive revisions, which ends
 // when nothing uses them any more.
-func (a ecsAPI) DeleteTaskDefinitions(_ context.Context, in *ecs.DeleteTaskDefinitionsInput) (*ecs.DeleteTaskDefinitionsOutput, error) {
+func (a ecsAPI) DeleteTaskDefinitions(in *ecs.DeleteTaskDefinitionsInput) (*ecs.DeleteTaskDefinitionsOutput, error) {
 	if len(in.TaskDefinitions) > 10 {
-		return nil, fail("InvalidParameterException", "The number of task definitions exceeds the limit of 10.")
+		return nil, kernel.Fail("InvalidParameterException", "The number of task definitions exceeds the limit of 10.")
 	}
 	out := &ecs.DeleteTaskDefinitionsOutput{TaskDefinitions: []types.TaskDefinition{}, Failures: []types.Failure{}}
 	for _, name := range in.TaskDefinitions {
-		d := a.state.ECS.Definitions[lastPart(name)]
+		d := a.ecs().Definitions[lastPart(name)]
 		switch {
 		case d == nil:
 			out.Failures = append(out.Failures, types.Failure{Arn: aws.String(name), Reason: aws.String("The specified task definition does not exist. Specify a valid account, family, revision and try again.")})
@@ -279,7 +280,7 @@ func (a ecsAPI) DeleteTaskDefinitions(_ context.Context, in *ecs.DeleteTaskDefin
 			out.Failures = append(out.Failures, types.Failure{Arn: aws.String(name), Reason: aws.String("The specified task definition is still in ACTIVE status. Please deregister the target and try again.")})
 			continue
 		}
-		d.Status, d.DeleteRequestedAt = types.TaskDefinitionStatusDeleteInProgress, aws.Time(a.now())
+		d.Status, d.DeleteRequestedAt = types.TaskDefinitionStatusDeleteInProgress, aws.Time(a.Now())
 		out.TaskDefinitions = append(out.TaskDefinitions, d.TaskDefinition)
 	}
 	a.wakeScheduler()
@@ -288,24 +289,24 @@ func (a ecsAPI) DeleteTaskDefinitions(_ context.Context, in *ecs.DeleteTaskDefin
 
 // purgeDefinitions ends the deletions that nothing holds up and says whether
 // there were any.
-func (c *Cloud) purgeDefinitions() (changed bool) {
-	for key, d := range c.state.ECS.Definitions {
+func (c tx) purgeDefinitions() (changed bool) {
+	for key, d := range c.ecs().Definitions {
 		if d.Status != types.TaskDefinitionStatusDeleteInProgress || c.definitionInUse(*d.TaskDefinitionArn) {
 			continue
 		}
-		delete(c.state.ECS.Definitions, key)
+		delete(c.ecs().Definitions, key)
 		changed = true
 	}
 	return changed
 }
 
-func (c *Cloud) definitionInUse(arn string) bool {
-	for _, t := range c.state.ECS.Tasks {
+func (c tx) definitionInUse(arn string) bool {
+	for _, t := range c.ecs().Tasks {
 		if *t.TaskDefinitionArn == arn && *t.LastStatus != taskStopped {
 			return true
 		}
 	}
-	for _, s := range c.state.ECS.Services {
+	for _, s := range c.ecs().Services {
 		if s.Status != ecsInactive && slices.ContainsFunc(s.Deployments, func(d ecsDeployment) bool { return d.Definition == arn }) {
 			return true
 		}
@@ -314,10 +315,10 @@ func (c *Cloud) definitionInUse(arn string) bool {
 }
 
 // ListTaskDefinitions lists revisions by family and status, sorted by revision.
-func (a ecsAPI) ListTaskDefinitions(_ context.Context, in *ecs.ListTaskDefinitionsInput) (*ecs.ListTaskDefinitionsOutput, error) {
+func (a ecsAPI) ListTaskDefinitions(in *ecs.ListTaskDefinitionsInput) (*ecs.ListTaskDefinitionsOutput, error) {
 	status := cmp.Or(in.Status, types.TaskDefinitionStatusActive)
 	var list []*ecsDefinition
-	for _, d := range a.state.ECS.Definitions {
+	for _, d := range a.ecs().Definitions {
 		if d.Status == status && (in.FamilyPrefix == nil || *d.Family == *in.FamilyPrefix) {
 			list = append(list, d)
 		}
@@ -347,9 +348,9 @@ func (a ecsAPI) ListTaskDefinitions(_ context.Context, in *ecs.ListTaskDefinitio
 }
 
 // ListTaskDefinitionFamilies lists families with a revision of the status.
-func (a ecsAPI) ListTaskDefinitionFamilies(_ context.Context, in *ecs.ListTaskDefinitionFamiliesInput) (*ecs.ListTaskDefinitionFamiliesOutput, error) {
+func (a ecsAPI) ListTaskDefinitionFamilies(in *ecs.ListTaskDefinitionFamiliesInput) (*ecs.ListTaskDefinitionFamiliesOutput, error) {
 	families := map[string]bool{}
-	for _, d := range a.state.ECS.Definitions {
+	for _, d := range a.ecs().Definitions {
 		active := d.Status == types.TaskDefinitionStatusActive
 		if strings.HasPrefix(*d.Family, aws.ToString(in.FamilyPrefix)) &&
 			(in.Status == "" || in.Status == types.TaskDefinitionFamilyStatusAll || active == (in.Status == types.TaskDefinitionFamilyStatusActive)) {

@@ -17,17 +17,17 @@ import (
 // execution role, and the task's own programs under the task role. The lock is
 // held while it is used.
 type fargateAgent struct {
-	*Cloud
+	tx
 	role    iamRole
 	hasRole bool
 	session string // what the agent is called in errors
 }
 
-func (c *Cloud) agent(role *string, task string) fargateAgent {
-	a := fargateAgent{Cloud: c}
+func (c tx) agent(role *string, task string) fargateAgent {
+	a := fargateAgent{tx: c}
 	if role != nil {
 		a.role, a.hasRole = c.roleByARN(*role)
-		a.session = c.arn("sts", "assumed-role/"+a.role.Name+"/"+task)
+		a.session = c.ARN("sts", "assumed-role/"+a.role.Name+"/"+task)
 	}
 	return a
 }
@@ -84,7 +84,7 @@ func (a fargateAgent) registryLogin(c *types.RepositoryCredentials) (task.Login,
 
 // mayPull checks what an image of this registry needs.
 func (a fargateAgent) mayPull(image string) error {
-	host := strings.TrimPrefix(a.endpoint(), "http://") + "/"
+	host := strings.TrimPrefix(a.Endpoint(), "http://") + "/"
 	repository, ours := strings.CutPrefix(image, host)
 	if !ours {
 		return nil
@@ -108,16 +108,16 @@ func (a fargateAgent) openStream(group, stream string, create bool) error {
 	failed := func(err error) error {
 		return fmt.Errorf("ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed to create Cloudwatch log stream: %w : exit status 1", err)
 	}
-	g := a.state.Logs.Groups[group]
+	g := a.logs().Groups[group]
 	if g == nil && create {
 		if err := a.check("logs:CreateLogGroup", a.logGroupARN(group)); err != nil {
 			return failed(err)
 		}
-		g = &logGroup{Name: group, Created: a.now().UnixMilli(), Tags: map[string]string{}}
-		if a.state.Logs.Groups == nil {
-			a.state.Logs.Groups = map[string]*logGroup{}
+		g = &logGroup{Name: group, Created: a.Now().UnixMilli(), Tags: map[string]string{}}
+		if a.logs().Groups == nil {
+			a.logs().Groups = map[string]*logGroup{}
 		}
-		a.state.Logs.Groups[group] = g
+		a.logs().Groups[group] = g
 	}
 	if err := a.check("logs:CreateLogStream", a.logGroupARN(group)+":log-stream:"+stream); err != nil {
 		return failed(err)
@@ -148,7 +148,7 @@ var managedPolicies = map[string]string{
 func (c *Cloud) trustsTasks(r iamRole, cluster string) bool {
 	trust, err := access.Parse([]byte(r.Trust))
 	return err == nil && access.Trusts(trust, "ecs-tasks.amazonaws.com", map[string][]string{
-		"aws:SourceAccount": {c.cfg.Account}, "aws:SourceArn": {c.taskARN(cluster, "new")},
+		"aws:SourceAccount": {c.Account()}, "aws:SourceArn": {c.taskARN(cluster, "new")},
 	})
 }
 

@@ -8,6 +8,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // taskRole is what a task may be under its task role: a path to fetch
@@ -30,7 +32,7 @@ func newTaskRole(arn *string) taskRole {
 	if arn == nil {
 		return taskRole{}
 	}
-	return taskRole{arn: *arn, path: uuid(), key: taskKey + strings.ToUpper(hexDigits(12))}
+	return taskRole{arn: *arn, path: kernel.UUID(), key: taskKey + strings.ToUpper(kernel.HexDigits(12))}
 }
 
 // roleEnvironment is by which the AWS SDKs in a container find the credentials, and
@@ -40,20 +42,20 @@ func (c *Cloud) roleEnvironment(r taskRole) map[string]string {
 		return nil
 	}
 	return map[string]string{
-		"AWS_CONTAINER_CREDENTIALS_FULL_URI": c.endpoint() + "/_bookctl/" + credentialsPath + r.path,
-		"AWS_ENDPOINT_URL":                   c.endpoint(),
+		"AWS_CONTAINER_CREDENTIALS_FULL_URI": c.Endpoint() + "/_bookctl/" + credentialsPath + r.path,
+		"AWS_ENDPOINT_URL":                   c.Endpoint(),
 	}
 }
 
 // serveCredentials answers a container that asks for its role's.
 func (c *Cloud) serveCredentials(path string) (answer map[string]string, ok bool) {
-	c.read(func() {
-		for _, t := range c.live.ECS.tasks {
+	c.read(func(c tx) {
+		for _, t := range c.ecsLive().tasks {
 			if t.role.arn != "" && subtle.ConstantTimeCompare([]byte(t.role.path), []byte(path)) == 1 {
 				ok = true
 				answer = map[string]string{
-					"RoleArn": t.role.arn, "AccessKeyId": t.role.key, "SecretAccessKey": hexDigits(40), "Token": hexDigits(64),
-					"Expiration": c.now().Add(credentialsLife).UTC().Format(time.RFC3339),
+					"RoleArn": t.role.arn, "AccessKeyId": t.role.key, "SecretAccessKey": kernel.HexDigits(40), "Token": kernel.HexDigits(64),
+					"Expiration": c.Now().Add(credentialsLife).UTC().Format(time.RFC3339),
 				}
 			}
 		}
@@ -61,10 +63,15 @@ func (c *Cloud) serveCredentials(path string) (answer map[string]string, ok bool
 	return answer, ok
 }
 
-// mayCall is nil when a call is not a task's, or its role allows it. The lock is
-// held.
-func (c *Cloud) mayCall(key, action string, input any) error {
-	for id, t := range c.live.ECS.tasks {
+// taskSessions are the calls that tasks make under their roles.
+type taskSessions struct{ *Cloud }
+
+var _ kernel.Sessions = taskSessions{}
+
+// May says whether the key is a task's, and what its role says.
+func (s taskSessions) May(t *kernel.Tx, key, action string, input any) (known bool, err error) {
+	c := tx{t, s.Cloud}
+	for id, t := range c.ecsLive().tasks {
 		if t.role.arn == "" || t.role.key != key {
 			continue
 		}
@@ -77,12 +84,12 @@ func (c *Cloud) mayCall(key, action string, input any) error {
 		}
 		program := c.agent(&t.role.arn, id)
 		if c.roleUsable(t.role.arn) && program.check(action, resource) == nil {
-			return nil
+			return true, nil
 		}
-		return &apiError{status: http.StatusBadRequest, code: "AccessDeniedException", message: program.refusal(action, resource)}
+		return true, &kernel.Error{Status: http.StatusBadRequest, Code: "AccessDeniedException", Message: program.refusal(action, resource)}
 	}
 	if strings.HasPrefix(key, taskKey) {
-		return &apiError{status: http.StatusBadRequest, code: "UnrecognizedClientException", message: "The security token included in the request is invalid."}
+		return true, &kernel.Error{Status: http.StatusBadRequest, Code: "UnrecognizedClientException", Message: "The security token included in the request is invalid."}
 	}
-	return nil
+	return false, nil
 }

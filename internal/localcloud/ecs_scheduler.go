@@ -45,34 +45,33 @@ const (
 // which replaces it. It takes the lock.
 func (c *Cloud) restoreTasks() {
 	if err := os.MkdirAll(c.pidDir(), 0o700); err != nil {
-		c.log.Error("the tasks of the last run may not be found", "error", err)
+		c.Log().Error("the tasks of the last run may not be found", "error", err)
 	}
 	if err := c.images.Reap(c.pidDir()); err != nil {
-		c.log.Error("a task of the last run may still be running", "error", err)
+		c.Log().Error("a task of the last run may still be running", "error", err)
 	}
-	c.update(func() {
-		c.live.ECS.tasks = map[string]*runningTask{}
-		c.live.ECS.wake = make(chan struct{}, 1)
-		for _, t := range c.state.ECS.Tasks {
+	c.update(func(c tx) {
+		c.ecsLive().tasks = map[string]*runningTask{}
+		for _, t := range c.ecs().Tasks {
 			if *t.LastStatus == taskStopped {
 				continue
 			}
 			t.DesiredStatus, t.StopCode = aws.String(taskStopped), types.TaskStopCodeTerminationNotice
 			t.StoppedReason = aws.String("The local cloud was stopped")
 			t.setStatus(taskStopped)
-			t.StoppedAt = aws.Time(c.now())
+			t.StoppedAt = aws.Time(c.Now())
 			for _, d := range t.Containers {
 				t.setContainer(*d.Name, func(d *types.Container) { d.LastStatus = aws.String(taskStopped) })
 			}
 			c.releaseInterface(t.Interface)
 		}
-		for _, s := range c.state.ECS.Services {
+		for _, s := range c.ecs().Services {
 			s.Steady, s.Failures, s.NotBefore = false, 0, time.Time{}
 		}
 		c.wakeScheduler()
 	})
-	c.spawn(c.runScheduler)
-	c.spawn(c.runScaling)
+	c.Go(c.runScheduler)
+	c.Go(c.runScaling)
 }
 
 // closeTasks waits until all containers have ended; the context of the cloud has
@@ -80,8 +79,8 @@ func (c *Cloud) restoreTasks() {
 func (c *Cloud) closeTasks(ctx context.Context) {
 	for {
 		var left []*task.Container
-		c.read(func() {
-			for _, r := range c.live.ECS.tasks {
+		c.read(func(c tx) {
+			for _, r := range c.ecsLive().tasks {
 				left = append(left, slices.Collect(maps.Values(r.containers))...)
 			}
 		})
@@ -107,40 +106,39 @@ func (c *Cloud) runScheduler(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-c.live.ECS.wake: // made before this began
+		case <-c.wake:
 		case <-tick.C:
 		}
-		c.mu.Lock()
-		if ctx.Err() == nil && c.schedule() {
-			c.dirty = true
-			c.save()
-		}
-		c.mu.Unlock()
+		c.read(func(c tx) {
+			if ctx.Err() == nil && c.schedule() {
+				c.Changed()
+			}
+		})
 	}
 }
 
 // schedule looks at everything once and says whether it changed anything. The
 // lock is held.
-func (c *Cloud) schedule() (changed bool) {
-	for _, key := range slices.Sorted(maps.Keys(c.state.ECS.Services)) {
-		s := c.state.ECS.Services[key]
+func (c tx) schedule() (changed bool) {
+	for _, key := range slices.Sorted(maps.Keys(c.ecs().Services)) {
+		s := c.ecs().Services[key]
 		switch {
 		case s.Status != ecsInactive:
 			changed = c.scheduleService(s) || changed
 		case time.Since(s.Gone) > ecsMemory:
-			delete(c.state.ECS.Services, key)
+			delete(c.ecs().Services, key)
 			changed = true
 		}
 	}
-	for id, t := range c.state.ECS.Tasks {
+	for id, t := range c.ecs().Tasks {
 		if *t.LastStatus == taskStopped && time.Since(aws.ToTime(t.StoppedAt)) > ecsMemory {
-			delete(c.state.ECS.Tasks, id)
+			delete(c.ecs().Tasks, id)
 			changed = true
 		}
 	}
-	for name, cl := range c.state.ECS.Clusters {
+	for name, cl := range c.ecs().Clusters {
 		if cl.Status == ecsInactive && time.Since(cl.Deleted) > ecsMemory {
-			delete(c.state.ECS.Clusters, name)
+			delete(c.ecs().Clusters, name)
 			changed = true
 		}
 	}
@@ -157,9 +155,9 @@ type crew struct {
 	leaving int
 }
 
-func (c *Cloud) crew(s *ecsService) crew {
+func (c tx) crew(s *ecsService) crew {
 	w := crew{ready: map[*ecsTask]bool{}}
-	for _, t := range c.state.ECS.Tasks {
+	for _, t := range c.ecs().Tasks {
 		if t.Service != s.key() || *t.LastStatus == taskStopped {
 			continue
 		}
@@ -193,7 +191,7 @@ func (w crew) readyOf(tasks []*ecsTask) (n int) {
 
 // scheduleService brings a service one step nearer to what is wanted of it and
 // says whether it changed anything.
-func (c *Cloud) scheduleService(s *ecsService) (changed bool) {
+func (c tx) scheduleService(s *ecsService) (changed bool) {
 	if c.checkHealth(s) {
 		changed = true
 	}
@@ -226,13 +224,13 @@ func (s *ecsService) deploymentIndex(id string) int {
 }
 
 // proven says whether something vouches for a ready task.
-func (c *Cloud) proven(t *ecsTask) bool {
+func (c tx) proven(t *ecsTask) bool {
 	return len(t.Targets) > 0 || t.HealthStatus == types.HealthStatusHealthy
 }
 
 // ready says whether a task counts as healthy: it runs, its own health check if
 // it has one passes, and so do those of its load balancers.
-func (c *Cloud) ready(t *ecsTask) bool {
+func (c tx) ready(t *ecsTask) bool {
 	if *t.LastStatus != taskRunning {
 		return false
 	}
@@ -249,8 +247,8 @@ func (c *Cloud) ready(t *ecsTask) bool {
 	return true
 }
 
-func (c *Cloud) targetHealth(t *ecsTask, target taskTarget) (balancer.Health, bool) {
-	g := c.live.ELB.groups[target.Group]
+func (c tx) targetHealth(t *ecsTask, target taskTarget) (balancer.Health, bool) {
+	g := c.elbLive().groups[target.Group]
 	if g == nil {
 		return balancer.Health{}, false
 	}
@@ -263,7 +261,7 @@ func (c *Cloud) targetHealth(t *ecsTask, target taskTarget) (balancer.Health, bo
 }
 
 // checkHealth stops the tasks that fail their health checks.
-func (c *Cloud) checkHealth(s *ecsService) (changed bool) {
+func (c tx) checkHealth(s *ecsService) (changed bool) {
 	grace := time.Duration(aws.ToInt32(s.Grace)) * time.Second
 	for _, t := range c.crew(s).staying {
 		if *t.LastStatus != taskRunning {
@@ -295,19 +293,19 @@ func (c *Cloud) checkHealth(s *ecsService) (changed bool) {
 
 // countFailure notes the failure of a service's task and puts the next start
 // off. The lock is held.
-func (c *Cloud) countFailure(t *ecsTask) {
-	s := c.state.ECS.Services[t.Service]
+func (c tx) countFailure(t *ecsTask) {
+	s := c.ecs().Services[t.Service]
 	if s == nil {
 		return
 	}
 	if i := s.deploymentIndex(t.Deployment); i >= 0 {
 		s.Deployments[i].Failed++
-		s.Deployments[i].Updated = c.now()
+		s.Deployments[i].Updated = c.Now()
 	}
 	s.Failures++
 	s.Steady = false
 	if s.Failures >= patientFailures {
-		s.NotBefore = c.now().Add(backoff(firstPause, s.Failures-patientFailures))
+		s.NotBefore = c.Now().Add(backoff(firstPause, s.Failures-patientFailures))
 	}
 	if s.Failures == patientFailures {
 		c.serviceEvent(t.Service, "is unable to consistently start tasks successfully. For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.")
@@ -327,20 +325,20 @@ func breakerThreshold(desired int32) int32 {
 // breakCircuit fails a deployment whose tasks fail and goes back to the last one
 // that completed: ECS takes that one up again under its own id, and its tasks
 // which still serve stay.
-func (c *Cloud) breakCircuit(s *ecsService) bool {
+func (c tx) breakCircuit(s *ecsService) bool {
 	breaker := s.Rollout.DeploymentCircuitBreaker
 	failed := s.Deployments[0]
 	if breaker == nil || !breaker.Enable || s.Status != ecsActive || failed.State != types.DeploymentRolloutStateInProgress || failed.Failed < breakerThreshold(s.Desired) {
 		return false
 	}
-	failed.State, failed.Reason, failed.Updated = types.DeploymentRolloutStateFailed, "ECS deployment circuit breaker: tasks failed to start.", c.now()
+	failed.State, failed.Reason, failed.Updated = types.DeploymentRolloutStateFailed, "ECS deployment circuit breaker: tasks failed to start.", c.Now()
 	s.Deployments[0] = failed
 	c.serviceEvent(s.key(), "(deployment %s) deployment failed: tasks failed to start.", failed.ID)
 	if !breaker.Rollback || s.Completed == nil || s.Completed.ID == failed.ID {
 		return true
 	}
 	back := *s.Completed
-	back.State, back.Reason, back.Updated = types.DeploymentRolloutStateInProgress, "ECS deployment circuit breaker: rolling back to deploymentId "+back.ID+".", c.now()
+	back.State, back.Reason, back.Updated = types.DeploymentRolloutStateInProgress, "ECS deployment circuit breaker: rolling back to deploymentId "+back.ID+".", c.Now()
 	back.Failed = 0
 	others := slices.DeleteFunc(slices.Clone(s.Deployments), func(d ecsDeployment) bool { return d.ID == back.ID })
 	s.Deployments = append([]ecsDeployment{back}, others...)
@@ -350,7 +348,7 @@ func (c *Cloud) breakCircuit(s *ecsService) bool {
 }
 
 // drainService stops the tasks of a deleted service.
-func (c *Cloud) drainService(s *ecsService, w crew) bool {
+func (c tx) drainService(s *ecsService, w crew) bool {
 	for _, t := range w.staying {
 		c.stopTask(t, types.TaskStopCodeServiceSchedulerInitiated, "Scaling activity initiated by (deployment "+s.Deployments[0].ID+")")
 	}
@@ -360,15 +358,15 @@ func (c *Cloud) drainService(s *ecsService, w crew) bool {
 	if w.leaving > 0 {
 		return false
 	}
-	s.Status, s.Gone = ecsInactive, c.now()
+	s.Status, s.Gone = ecsInactive, c.Now()
 	return true
 }
 
 // startTasks starts what is missing of the primary deployment, as far as the
 // maximum lets it.
-func (c *Cloud) startTasks(s *ecsService, w crew) bool {
+func (c tx) startTasks(s *ecsService, w crew) bool {
 	primary := s.Deployments[0]
-	if primary.State == types.DeploymentRolloutStateFailed || c.now().Before(s.NotBefore) {
+	if primary.State == types.DeploymentRolloutStateFailed || c.Now().Before(s.NotBefore) {
 		return false
 	}
 	limit := int(*s.Rollout.MaximumPercent) * int(s.Desired) / 100
@@ -407,7 +405,7 @@ func (c *Cloud) startTasks(s *ecsService, w crew) bool {
 	return true
 }
 
-func (c *Cloud) taskTags(s *ecsService, d *ecsDefinition) map[string]string {
+func (c tx) taskTags(s *ecsService, d *ecsDefinition) map[string]string {
 	tags := map[string]string{}
 	switch s.PropagateTags {
 	case types.PropagateTagsService:
@@ -422,18 +420,18 @@ func (c *Cloud) taskTags(s *ecsService, d *ecsDefinition) map[string]string {
 }
 
 // launchFailed notes a task that could not be made.
-func (c *Cloud) launchFailed(s *ecsService, format string, err error) {
+func (c tx) launchFailed(s *ecsService, format string, err error) {
 	c.serviceEvent(s.key(), format, err)
 	s.Failures++
-	s.NotBefore = c.now().Add(backoff(launchPause, s.Failures-1))
+	s.NotBefore = c.Now().Add(backoff(launchPause, s.Failures-1))
 	if s.Failures >= patientLaunches {
 		s.Deployments[0].Failed++
-		s.Deployments[0].Updated = c.now()
+		s.Deployments[0].Updated = c.Now()
 	}
 }
 
 // stopOld stops tasks of former deployments, as far as the minimum lets it.
-func (c *Cloud) stopOld(s *ecsService, w crew) bool {
+func (c tx) stopOld(s *ecsService, w crew) bool {
 	primary := s.Deployments[0]
 	if primary.State == types.DeploymentRolloutStateFailed || len(w.old) == 0 {
 		return false
@@ -464,7 +462,7 @@ func (c *Cloud) stopOld(s *ecsService, w crew) bool {
 }
 
 // stopSurplus scales in: first what does not serve, then the youngest.
-func (c *Cloud) stopSurplus(s *ecsService, w crew) bool {
+func (c tx) stopSurplus(s *ecsService, w crew) bool {
 	surplus := len(w.new) - int(s.Desired)
 	if surplus <= 0 {
 		return false
@@ -482,7 +480,7 @@ func (c *Cloud) stopSurplus(s *ecsService, w crew) bool {
 	return c.stopForScaling(s, candidates[:surplus])
 }
 
-func (c *Cloud) stopForScaling(s *ecsService, stop []*ecsTask) bool {
+func (c tx) stopForScaling(s *ecsService, stop []*ecsTask) bool {
 	if len(stop) == 0 {
 		return false
 	}
@@ -497,11 +495,11 @@ func (c *Cloud) stopForScaling(s *ecsService, stop []*ecsTask) bool {
 
 // settle notes that a service has reached its steady state and forgets former
 // deployments.
-func (c *Cloud) settle(s *ecsService, w crew) (changed bool) {
+func (c tx) settle(s *ecsService, w crew) (changed bool) {
 	primary := s.Deployments[0]
 	steady := len(w.new) == int(s.Desired) && w.readyOf(w.new) == len(w.new) && len(w.old) == 0 && w.leaving == 0
 	if steady && primary.State == types.DeploymentRolloutStateInProgress {
-		primary.State, primary.Reason, primary.Updated = types.DeploymentRolloutStateCompleted, "ECS deployment "+primary.ID+" completed.", c.now()
+		primary.State, primary.Reason, primary.Updated = types.DeploymentRolloutStateCompleted, "ECS deployment "+primary.ID+" completed.", c.Now()
 		s.Deployments[0] = primary
 		completed := primary
 		s.Completed = &completed
@@ -518,7 +516,7 @@ func (c *Cloud) settle(s *ecsService, w crew) (changed bool) {
 	kept := []ecsDeployment{s.Deployments[0]}
 	for _, d := range s.Deployments[1:] {
 		used := false
-		for _, t := range c.state.ECS.Tasks {
+		for _, t := range c.ecs().Tasks {
 			used = used || t.Deployment == d.ID && t.Service == s.key() && *t.LastStatus != taskStopped
 		}
 		shown := d.State == types.DeploymentRolloutStateFailed && (!s.Steady || time.Since(d.Updated) < failedShown)

@@ -2,7 +2,6 @@ package localcloud
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 type ecsService struct {
@@ -63,18 +64,18 @@ type ecsDeployment struct {
 // maxEvents is how many events of a service ECS shows.
 const maxEvents = 100
 
-func (c *Cloud) serviceARN(s *ecsService) string { return c.arn("ecs", "service/"+s.key()) }
+func (c *Cloud) serviceARN(s *ecsService) string { return c.ARN("ecs", "service/"+s.key()) }
 
 func (s *ecsService) key() string { return s.Cluster + "/" + s.Name }
 
 // serviceEvent adds an event to a service; a task without one has no service.
 // The lock is held.
-func (c *Cloud) serviceEvent(service, format string, args ...any) {
-	s := c.state.ECS.Services[service]
+func (c tx) serviceEvent(service, format string, args ...any) {
+	s := c.ecs().Services[service]
 	if s == nil {
 		return
 	}
-	e := types.ServiceEvent{Id: aws.String(uuid()), CreatedAt: aws.Time(c.now()), Message: aws.String("(service " + s.Name + ") " + fmt.Sprintf(format, args...))}
+	e := types.ServiceEvent{Id: aws.String(kernel.UUID()), CreatedAt: aws.Time(c.Now()), Message: aws.String("(service " + s.Name + ") " + fmt.Sprintf(format, args...))}
 	s.Events = append([]types.ServiceEvent{e}, s.Events[:min(len(s.Events), maxEvents-1)]...)
 }
 
@@ -83,9 +84,9 @@ func (a ecsAPI) service(cluster, name *string) (*ecsService, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := a.state.ECS.Services[cl.Name+"/"+lastPart(aws.ToString(name))]
-	if s == nil || !a.visible(a.serviceARN(s)) {
-		return nil, fail("ServiceNotFoundException", "Service not found.")
+	s := a.ecs().Services[cl.Name+"/"+lastPart(aws.ToString(name))]
+	if s == nil || !a.Visible(a.serviceARN(s)) {
+		return nil, kernel.Fail("ServiceNotFoundException", "Service not found.")
 	}
 	return s, nil
 }
@@ -93,19 +94,19 @@ func (a ecsAPI) service(cluster, name *string) (*ecsService, error) {
 // balancers checks a service's load balancers against its definition.
 func (a ecsAPI) balancers(list []types.LoadBalancer, d *ecsDefinition) error {
 	for _, b := range list {
-		tg := a.state.ELB.TargetGroups[aws.ToString(b.TargetGroupArn)]
+		tg := a.elb().TargetGroups[aws.ToString(b.TargetGroupArn)]
 		if tg == nil {
-			return fail("InvalidParameterException", "Unable to assume role and validate the specified targetGroupArn. Please verify that the ECS service role being passed has the proper permissions.")
+			return kernel.Fail("InvalidParameterException", "Unable to assume role and validate the specified targetGroupArn. Please verify that the ECS service role being passed has the proper permissions.")
 		}
 		if len(tg.LoadBalancerArns) == 0 {
-			return fail("InvalidParameterException", "The target group with targetGroupArn %s does not have an associated load balancer.", *tg.TargetGroupArn)
+			return kernel.Fail("InvalidParameterException", "The target group with targetGroupArn %s does not have an associated load balancer.", *tg.TargetGroupArn)
 		}
 		i := slices.IndexFunc(d.ContainerDefinitions, func(c types.ContainerDefinition) bool { return *c.Name == aws.ToString(b.ContainerName) })
 		if i < 0 {
-			return fail("InvalidParameterException", "The container %s does not exist in the task definition.", aws.ToString(b.ContainerName))
+			return kernel.Fail("InvalidParameterException", "The container %s does not exist in the task definition.", aws.ToString(b.ContainerName))
 		}
 		if !slices.ContainsFunc(d.ContainerDefinitions[i].PortMappings, func(m types.PortMapping) bool { return aws.ToInt32(m.ContainerPort) == aws.ToInt32(b.ContainerPort) }) {
-			return fail("InvalidParameterException", "The container %s did not have a container port %d defined.", aws.ToString(b.ContainerName), aws.ToInt32(b.ContainerPort))
+			return kernel.Fail("InvalidParameterException", "The container %s did not have a container port %d defined.", aws.ToString(b.ContainerName), aws.ToInt32(b.ContainerPort))
 		}
 	}
 	return nil
@@ -118,15 +119,15 @@ func rollout(in *types.DeploymentConfiguration, have types.DeploymentConfigurati
 		have.MaximumPercent = overlay(in.MaximumPercent, have.MaximumPercent)
 		have.DeploymentCircuitBreaker = overlay(in.DeploymentCircuitBreaker, have.DeploymentCircuitBreaker)
 		if in.Strategy != "" && in.Strategy != types.DeploymentStrategyRolling {
-			return have, fail("InvalidParameterException", "The local cloud knows rolling deployments only, not %s", in.Strategy)
+			return have, kernel.Fail("InvalidParameterException", "The local cloud knows rolling deployments only, not %s", in.Strategy)
 		}
 	}
 	low, high := *have.MinimumHealthyPercent, *have.MaximumPercent
 	if low < 0 || high < 1 || high > 200 {
-		return have, fail("InvalidParameterException", "minimumHealthyPercent has to be 0 or more and maximumPercent between 1 and 200.")
+		return have, kernel.Fail("InvalidParameterException", "minimumHealthyPercent has to be 0 or more and maximumPercent between 1 and 200.")
 	}
 	if low >= 100 && high <= 100 {
-		return have, fail("InvalidParameterException", "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments.")
+		return have, kernel.Fail("InvalidParameterException", "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments.")
 	}
 	return have, nil
 }
@@ -136,7 +137,7 @@ func rollout(in *types.DeploymentConfiguration, have types.DeploymentConfigurati
 func checkCapacity(strategy []types.CapacityProviderStrategyItem) error {
 	for _, c := range strategy {
 		if p := aws.ToString(c.CapacityProvider); p != "FARGATE" && p != "FARGATE_SPOT" {
-			return fail("InvalidParameterException", "The specified capacity provider '%s' was not found.", p)
+			return kernel.Fail("InvalidParameterException", "The specified capacity provider '%s' was not found.", p)
 		}
 	}
 	return nil
@@ -144,43 +145,43 @@ func checkCapacity(strategy []types.CapacityProviderStrategyItem) error {
 
 func checkExisting(launch types.LaunchType, strategy types.SchedulingStrategy) error {
 	if launch != "" && launch != types.LaunchTypeFargate {
-		return fail("InvalidParameterException", "The local cloud has the launch type FARGATE only, not %s", launch)
+		return kernel.Fail("InvalidParameterException", "The local cloud has the launch type FARGATE only, not %s", launch)
 	}
 	if strategy != "" && strategy != types.SchedulingStrategyReplica {
-		return fail("InvalidParameterException", "The scheduling strategy DAEMON is not supported with Fargate.")
+		return kernel.Fail("InvalidParameterException", "The scheduling strategy DAEMON is not supported with Fargate.")
 	}
 	return nil
 }
 
 // CreateService makes a service, which then starts tasks.
-func (a ecsAPI) CreateService(_ context.Context, in *ecs.CreateServiceInput) (*ecs.CreateServiceOutput, error) {
+func (a ecsAPI) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {
 		return nil, err
 	}
 	name := aws.ToString(in.ServiceName)
 	if !ecsName.MatchString(name) {
-		return nil, fail("InvalidParameterException", "Invalid service name: %s", name)
+		return nil, kernel.Fail("InvalidParameterException", "Invalid service name: %s", name)
 	}
 	if len(aws.ToString(in.ClientToken)) > 36 {
-		return nil, fail("InvalidParameterException", "clientToken is longer than 36 characters.")
+		return nil, kernel.Fail("InvalidParameterException", "clientToken is longer than 36 characters.")
 	}
-	if have := a.state.ECS.Services[cl.Name+"/"+name]; have != nil {
+	if have := a.ecs().Services[cl.Name+"/"+name]; have != nil {
 		switch {
 		case have.Status == ecsActive && have.Token != "" && have.Token == aws.ToString(in.ClientToken):
 			described := a.describeService(have, true)
 			return &ecs.CreateServiceOutput{Service: &described}, nil
 		case have.Status == ecsActive:
-			return nil, fail("InvalidParameterException", "Creation of service was not idempotent.")
+			return nil, kernel.Fail("InvalidParameterException", "Creation of service was not idempotent.")
 		case have.Status == ecsDraining:
-			return nil, fail("InvalidParameterException", "Unable to Start a service that is still Draining.")
+			return nil, kernel.Fail("InvalidParameterException", "Unable to Start a service that is still Draining.")
 		}
 	}
 	if err := checkExisting(in.LaunchType, in.SchedulingStrategy); err != nil {
 		return nil, err
 	}
 	if !a.linkedRoleUsable("ecs.amazonaws.com") {
-		return nil, fail("InvalidParameterException", "Unable to assume the service linked role. Please verify that the ECS service linked role exists.")
+		return nil, kernel.Fail("InvalidParameterException", "Unable to assume the service linked role. Please verify that the ECS service linked role exists.")
 	}
 	d, err := a.usable(in.TaskDefinition)
 	if err != nil {
@@ -197,7 +198,7 @@ func (a ecsAPI) CreateService(_ context.Context, in *ecs.CreateServiceInput) (*e
 		return nil, err
 	}
 	if in.HealthCheckGracePeriodSeconds != nil && len(in.LoadBalancers) == 0 {
-		return nil, fail("InvalidParameterException", "Health check grace period is only valid for services configured to use load balancers")
+		return nil, kernel.Fail("InvalidParameterException", "Health check grace period is only valid for services configured to use load balancers")
 	}
 	config, err := rollout(in.DeploymentConfiguration, types.DeploymentConfiguration{
 		MinimumHealthyPercent: aws.Int32(100), MaximumPercent: aws.Int32(200), Strategy: types.DeploymentStrategyRolling,
@@ -207,10 +208,10 @@ func (a ecsAPI) CreateService(_ context.Context, in *ecs.CreateServiceInput) (*e
 		return nil, err
 	}
 	if aws.ToInt32(in.DesiredCount) < 0 {
-		return nil, fail("InvalidParameterException", "desiredCount has to be 0 or more.")
+		return nil, kernel.Fail("InvalidParameterException", "desiredCount has to be 0 or more.")
 	}
 	s := &ecsService{
-		Name: name, Cluster: cl.Name, Status: ecsActive, Created: a.now(), Token: aws.ToString(in.ClientToken), Desired: aws.ToInt32(in.DesiredCount),
+		Name: name, Cluster: cl.Name, Status: ecsActive, Created: a.Now(), Token: aws.ToString(in.ClientToken), Desired: aws.ToInt32(in.DesiredCount),
 		Rollout: config, Grace: in.HealthCheckGracePeriodSeconds, PropagateTags: in.PropagateTags, ManagedTags: in.EnableECSManagedTags,
 		Exec: in.EnableExecuteCommand, Rebalancing: cmp.Or(in.AvailabilityZoneRebalancing, types.AvailabilityZoneRebalancingEnabled), Tags: ecsTags(in.Tags),
 	}
@@ -221,11 +222,11 @@ func (a ecsAPI) CreateService(_ context.Context, in *ecs.CreateServiceInput) (*e
 		s.Grace = overlay(s.Grace, aws.Int32(0))
 	}
 	s.deploy(a.Cloud, ecsDeployment{Definition: *d.TaskDefinitionArn, Network: *network, Balancers: in.LoadBalancers, Platform: platform(in.PlatformVersion)})
-	if a.state.ECS.Services == nil {
-		a.state.ECS.Services = map[string]*ecsService{}
+	if a.ecs().Services == nil {
+		a.ecs().Services = map[string]*ecsService{}
 	}
-	a.state.ECS.Services[s.key()] = s
-	a.born(a.serviceARN(s))
+	a.ecs().Services[s.key()] = s
+	a.Born(a.serviceARN(s))
 	a.wakeScheduler()
 	described := a.describeService(s, true)
 	return &ecs.CreateServiceOutput{Service: &described}, nil
@@ -236,7 +237,7 @@ func (a ecsAPI) CreateService(_ context.Context, in *ecs.CreateServiceInput) (*e
 // rules out: a task of the other zone starts before one is stopped.
 func (s *ecsService) checkRebalancing() error {
 	if s.Rebalancing == types.AvailabilityZoneRebalancingEnabled && *s.Rollout.MaximumPercent <= 100 {
-		return fail("InvalidParameterException", "availabilityZoneRebalancing can't be ENABLED when maximumPercent is 100 or less.")
+		return kernel.Fail("InvalidParameterException", "availabilityZoneRebalancing can't be ENABLED when maximumPercent is 100 or less.")
 	}
 	return nil
 }
@@ -244,7 +245,7 @@ func (s *ecsService) checkRebalancing() error {
 // deploy puts a new deployment in front of the others.
 func (s *ecsService) deploy(c *Cloud, d ecsDeployment) {
 	d.ID = "ecs-svc/" + decimals(19)
-	d.Created, d.Updated = c.now(), c.now()
+	d.Created, d.Updated = c.Now(), c.Now()
 	d.State, d.Reason, d.Failed = types.DeploymentRolloutStateInProgress, "ECS deployment "+d.ID+" in progress.", 0
 	s.Deployments = append([]ecsDeployment{d}, s.Deployments...)
 	s.Failures, s.NotBefore, s.Steady = 0, time.Time{}, false
@@ -252,13 +253,13 @@ func (s *ecsService) deploy(c *Cloud, d ecsDeployment) {
 
 // UpdateService changes a service. What its tasks are made of makes a new
 // deployment.
-func (a ecsAPI) UpdateService(_ context.Context, in *ecs.UpdateServiceInput) (*ecs.UpdateServiceOutput, error) {
+func (a ecsAPI) UpdateService(in *ecs.UpdateServiceInput) (*ecs.UpdateServiceOutput, error) {
 	s, err := a.service(in.Cluster, in.Service)
 	if err != nil {
 		return nil, err
 	}
 	if s.Status != ecsActive {
-		return nil, fail("ServiceNotActiveException", "Service was not ACTIVE.")
+		return nil, kernel.Fail("ServiceNotActiveException", "Service was not ACTIVE.")
 	}
 	primary := s.Deployments[0]
 	next := primary
@@ -273,7 +274,7 @@ func (a ecsAPI) UpdateService(_ context.Context, in *ecs.UpdateServiceInput) (*e
 		next.Definition = *d.TaskDefinitionArn
 	}
 	if d == nil {
-		return nil, fail("ClientException", "TaskDefinition not found.")
+		return nil, kernel.Fail("ClientException", "TaskDefinition not found.")
 	}
 	if in.NetworkConfiguration != nil {
 		network, err := a.awsvpc(in.NetworkConfiguration)
@@ -296,7 +297,7 @@ func (a ecsAPI) UpdateService(_ context.Context, in *ecs.UpdateServiceInput) (*e
 		return nil, err
 	}
 	if in.DesiredCount != nil && *in.DesiredCount < 0 {
-		return nil, fail("InvalidParameterException", "desiredCount has to be 0 or more.")
+		return nil, kernel.Fail("InvalidParameterException", "desiredCount has to be 0 or more.")
 	}
 	proposed := ecsService{Rollout: config, Rebalancing: cmp.Or(in.AvailabilityZoneRebalancing, s.Rebalancing, types.AvailabilityZoneRebalancingDisabled)}
 	if err := proposed.checkRebalancing(); err != nil {
@@ -333,16 +334,16 @@ func sameBalancers(x, y []types.LoadBalancer) bool {
 }
 
 // DeleteService lets a service drain, one that is not scaled to 0 only by force.
-func (a ecsAPI) DeleteService(_ context.Context, in *ecs.DeleteServiceInput) (*ecs.DeleteServiceOutput, error) {
+func (a ecsAPI) DeleteService(in *ecs.DeleteServiceInput) (*ecs.DeleteServiceOutput, error) {
 	s, err := a.service(in.Cluster, in.Service)
 	if err != nil {
 		return nil, err
 	}
 	if s.Status == ecsInactive {
-		return nil, fail("ServiceNotActiveException", "Service was not ACTIVE.")
+		return nil, kernel.Fail("ServiceNotActiveException", "Service was not ACTIVE.")
 	}
 	if !aws.ToBool(in.Force) && s.Desired > 0 {
-		return nil, fail("InvalidParameterException", "The service cannot be stopped while it is scaled above 0.")
+		return nil, kernel.Fail("InvalidParameterException", "The service cannot be stopped while it is scaled above 0.")
 	}
 	s.Status, s.Desired = ecsDraining, 0
 	a.wakeScheduler()
@@ -351,19 +352,19 @@ func (a ecsAPI) DeleteService(_ context.Context, in *ecs.DeleteServiceInput) (*e
 }
 
 // DescribeServices describes services, for a while also those that are gone.
-func (a ecsAPI) DescribeServices(_ context.Context, in *ecs.DescribeServicesInput) (*ecs.DescribeServicesOutput, error) {
+func (a ecsAPI) DescribeServices(in *ecs.DescribeServicesInput) (*ecs.DescribeServicesOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {
 		return nil, err
 	}
 	if len(in.Services) == 0 || len(in.Services) > 10 {
-		return nil, fail("InvalidParameterException", "Services must have between 1 and 10 entries.")
+		return nil, kernel.Fail("InvalidParameterException", "Services must have between 1 and 10 entries.")
 	}
 	out := &ecs.DescribeServicesOutput{Services: []types.Service{}, Failures: []types.Failure{}}
 	for _, name := range in.Services {
-		s := a.state.ECS.Services[cl.Name+"/"+lastPart(name)]
-		if s == nil || !a.visible(a.serviceARN(s)) {
-			out.Failures = append(out.Failures, types.Failure{Arn: aws.String(a.arn("ecs", "service/"+cl.Name+"/"+lastPart(name))), Reason: aws.String("MISSING")})
+		s := a.ecs().Services[cl.Name+"/"+lastPart(name)]
+		if s == nil || !a.Visible(a.serviceARN(s)) {
+			out.Failures = append(out.Failures, types.Failure{Arn: aws.String(a.ARN("ecs", "service/"+cl.Name+"/"+lastPart(name))), Reason: aws.String("MISSING")})
 			continue
 		}
 		out.Services = append(out.Services, a.describeService(s, slices.Contains(in.Include, types.ServiceFieldTags)))
@@ -372,14 +373,14 @@ func (a ecsAPI) DescribeServices(_ context.Context, in *ecs.DescribeServicesInpu
 }
 
 // ListServices lists a cluster's services that are not gone.
-func (a ecsAPI) ListServices(_ context.Context, in *ecs.ListServicesInput) (*ecs.ListServicesOutput, error) {
+func (a ecsAPI) ListServices(in *ecs.ListServicesInput) (*ecs.ListServicesOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {
 		return nil, err
 	}
 	arns := []string{}
-	for _, key := range slices.Sorted(maps.Keys(a.state.ECS.Services)) {
-		if s := a.state.ECS.Services[key]; s.Cluster == cl.Name && s.Status != ecsInactive && a.visible(a.serviceARN(s)) {
+	for _, key := range slices.Sorted(maps.Keys(a.ecs().Services)) {
+		if s := a.ecs().Services[key]; s.Cluster == cl.Name && s.Status != ecsInactive && a.Visible(a.serviceARN(s)) {
 			arns = append(arns, a.serviceARN(s))
 		}
 	}
@@ -392,14 +393,14 @@ func (a ecsAPI) describeService(s *ecsService, tags bool) types.Service {
 	primary := s.Deployments[0]
 	d := types.Service{
 		ServiceArn: aws.String(a.serviceARN(s)), ServiceName: aws.String(s.Name), ClusterArn: aws.String(a.clusterARN(s.Cluster)), Status: aws.String(s.Status),
-		CreatedAt: aws.Time(s.Created), CreatedBy: aws.String(a.arn("iam", "root")), DesiredCount: s.Desired,
+		CreatedAt: aws.Time(s.Created), CreatedBy: aws.String(a.ARN("iam", "root")), DesiredCount: s.Desired,
 		DeploymentConfiguration: &s.Rollout, DeploymentController: &types.DeploymentController{Type: types.DeploymentControllerTypeEcs},
 		EnableECSManagedTags: s.ManagedTags, EnableExecuteCommand: s.Exec, HealthCheckGracePeriodSeconds: s.Grace, LaunchType: types.LaunchTypeFargate,
 		LoadBalancers: slices.Clone(primary.Balancers), NetworkConfiguration: networkOf(primary), PlatformFamily: aws.String("Linux"),
 		PlatformVersion: aws.String(cmp.Or(primary.Platform, "LATEST")), PropagateTags: cmp.Or(s.PropagateTags, types.PropagateTagsNone),
 		SchedulingStrategy: types.SchedulingStrategyReplica, AvailabilityZoneRebalancing: cmp.Or(s.Rebalancing, types.AvailabilityZoneRebalancingDisabled), TaskDefinition: aws.String(primary.Definition), Events: slices.Clone(s.Events),
 		PlacementConstraints: []types.PlacementConstraint{}, PlacementStrategy: []types.PlacementStrategy{}, ServiceRegistries: []types.ServiceRegistry{},
-		RoleArn: aws.String(a.arn("iam", "role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS")), Tags: []types.Tag{},
+		RoleArn: aws.String(a.ARN("iam", "role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS")), Tags: []types.Tag{},
 	}
 	config := s.Rollout
 	d.DeploymentConfiguration = &config
@@ -425,7 +426,7 @@ func (a ecsAPI) describeService(s *ecsService, tags bool) types.Service {
 				described.DesiredCount = s.Desired
 			}
 		}
-		for _, t := range a.state.ECS.Tasks {
+		for _, t := range a.ecs().Tasks {
 			if t.Service != s.key() || t.Deployment != x.ID {
 				continue
 			}

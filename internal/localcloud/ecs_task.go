@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/balancer"
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/localcloud/task"
 )
 
@@ -80,10 +81,10 @@ type taskSpec struct {
 	platformVersion     string
 }
 
-func (c *Cloud) taskARN(cluster, id string) string { return c.arn("ecs", "task/"+cluster+"/"+id) }
+func (c *Cloud) taskARN(cluster, id string) string { return c.ARN("ecs", "task/"+cluster+"/"+id) }
 
 // assumable says whether ECS can assume a task's roles.
-func (c *Cloud) assumable(d *ecsDefinition, cluster string) error {
+func (c tx) assumable(d *ecsDefinition, cluster string) error {
 	for _, role := range []*string{d.ExecutionRoleArn, d.TaskRoleArn} {
 		if role == nil {
 			continue
@@ -97,28 +98,28 @@ func (c *Cloud) assumable(d *ecsDefinition, cluster string) error {
 }
 
 // startTask makes a task with its network interface and lets it run.
-func (c *Cloud) startTask(spec taskSpec) (*ecsTask, error) {
+func (c tx) startTask(spec taskSpec) (*ecsTask, error) {
 	d := spec.definition
-	subnetID := spec.network.Subnets[len(c.state.ECS.Tasks)%len(spec.network.Subnets)]
+	subnetID := spec.network.Subnets[len(c.ecs().Tasks)%len(spec.network.Subnets)]
 	if subnet, ok := c.subnetByID(subnetID); ok && !c.fargateServes(subnet.Zone) {
 		return nil, errors.New("Internal error") //nolint:staticcheck // AWS's own words, and all of them
 	}
-	attachment := uuid()
+	attachment := kernel.UUID()
 	i, err := c.attachInterface(interfaceSpec{
-		SubnetID: subnetID, Groups: spec.network.SecurityGroups, Description: c.arn("ecs", "attachment/"+attachment),
+		SubnetID: subnetID, Groups: spec.network.SecurityGroups, Description: c.ARN("ecs", "attachment/"+attachment),
 		RequesterID: "amazon-ecs", InterfaceType: "interface", Public: spec.network.AssignPublicIp == types.AssignPublicIpEnabled,
 	})
 	if err != nil {
 		return nil, err
 	}
 	subnet, _ := c.subnetByID(subnetID) // the interface is in it
-	id := hexDigits(32)
+	id := kernel.HexDigits(32)
 	arn := c.taskARN(spec.cluster, id)
 	t := &ecsTask{
 		Task: types.Task{
 			TaskArn: aws.String(arn), ClusterArn: aws.String(c.clusterARN(spec.cluster)), TaskDefinitionArn: d.TaskDefinitionArn,
 			LastStatus: aws.String(taskProvisioning), DesiredStatus: aws.String(taskRunning), HealthStatus: types.HealthStatusUnknown,
-			CreatedAt: aws.Time(c.now()), Cpu: d.Cpu, Memory: d.Memory, LaunchType: types.LaunchTypeFargate, PlatformVersion: aws.String(cmp.Or(spec.platformVersion, "1.4.0")),
+			CreatedAt: aws.Time(c.Now()), Cpu: d.Cpu, Memory: d.Memory, LaunchType: types.LaunchTypeFargate, PlatformVersion: aws.String(cmp.Or(spec.platformVersion, "1.4.0")),
 			PlatformFamily: aws.String("Linux"), Group: aws.String(spec.group), AvailabilityZone: aws.String(subnet.Zone), Version: 1,
 			EnableExecuteCommand: spec.exec, Overrides: &types.TaskOverride{ContainerOverrides: []types.ContainerOverride{}},
 			Attachments: []types.Attachment{{Id: aws.String(attachment), Type: aws.String("ElasticNetworkInterface"), Status: aws.String("ATTACHED"), Details: []types.KeyValuePair{
@@ -140,19 +141,19 @@ func (c *Cloud) startTask(spec taskSpec) (*ecsTask, error) {
 	}
 	for _, def := range d.ContainerDefinitions {
 		t.Containers = append(t.Containers, types.Container{
-			ContainerArn: aws.String(c.arn("ecs", "container/"+spec.cluster+"/"+id+"/"+uuid())), TaskArn: aws.String(arn), Name: def.Name, Image: def.Image,
+			ContainerArn: aws.String(c.ARN("ecs", "container/"+spec.cluster+"/"+id+"/"+kernel.UUID())), TaskArn: aws.String(arn), Name: def.Name, Image: def.Image,
 			LastStatus: aws.String(taskPending), HealthStatus: types.HealthStatusUnknown, Cpu: aws.String(strconv.Itoa(int(def.Cpu))),
 			NetworkInterfaces: []types.NetworkInterface{{AttachmentId: aws.String(attachment), PrivateIpv4Address: aws.String(i.PrivateIP)}},
 			NetworkBindings:   []types.NetworkBinding{}, RuntimeId: aws.String(id + "-" + decimals(10)),
 		})
 	}
-	if c.state.ECS.Tasks == nil {
-		c.state.ECS.Tasks = map[string]*ecsTask{}
+	if c.ecs().Tasks == nil {
+		c.ecs().Tasks = map[string]*ecsTask{}
 	}
-	c.state.ECS.Tasks[id] = t
+	c.ecs().Tasks[id] = t
 	r := &runningTask{stopping: make(chan struct{}), containers: map[string]*task.Container{}, role: newTaskRole(d.TaskRoleArn)}
-	c.live.ECS.tasks[id] = r
-	c.spawn(func(ctx context.Context) { c.runTask(ctx, t, r) })
+	c.ecsLive().tasks[id] = r
+	c.Go(func(ctx context.Context) { c.runTask(ctx, t, r) })
 	return t, nil
 }
 
@@ -175,22 +176,22 @@ func (t *ecsTask) setStatus(status string) {
 }
 
 // stopTask asks a task to stop, once: the first reason stays. The lock is held.
-func (c *Cloud) stopTask(t *ecsTask, code types.TaskStopCode, reason string) {
+func (c tx) stopTask(t *ecsTask, code types.TaskStopCode, reason string) {
 	if *t.DesiredStatus == taskStopped {
 		return
 	}
 	t.DesiredStatus = aws.String(taskStopped)
 	t.StopCode, t.StoppedReason = code, aws.String(reason)
-	t.StoppingAt = aws.Time(c.now())
+	t.StoppingAt = aws.Time(c.Now())
 	t.Version++
-	if r := c.live.ECS.tasks[t.ID]; r != nil {
+	if r := c.ecsLive().tasks[t.ID]; r != nil {
 		r.stop.Do(func() { close(r.stopping) })
 	}
 }
 
 // failTask stops a task whose end counts against its deployment. The lock is
 // held.
-func (c *Cloud) failTask(t *ecsTask, code types.TaskStopCode, reason string) {
+func (c tx) failTask(t *ecsTask, code types.TaskStopCode, reason string) {
 	if *t.DesiredStatus == taskStopped {
 		return
 	}
@@ -203,10 +204,10 @@ func (c *Cloud) failTask(t *ecsTask, code types.TaskStopCode, reason string) {
 // change. When the cloud closes it ends the containers and leaves the task as
 // it is: the next start of the cloud replaces it.
 func (c *Cloud) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
-	defer c.update(func() { delete(c.live.ECS.tasks, t.ID); c.wakeScheduler() })
+	defer c.update(func(c tx) { delete(c.ecsLive().tasks, t.ID); c.wakeScheduler() })
 	born := time.Now()
 	containers, definitions, err := c.pullTask(ctx, t)
-	if err == nil && !c.pauseUnless(ctx, r.stopping, c.cfg.Latencies.scaled(c.cfg.Latencies.TaskStart)-time.Since(born)) && ctx.Err() != nil {
+	if err == nil && !kernel.Wait(ctx, r.stopping, c.Scaled(c.Latencies().TaskStart)-time.Since(born)) && ctx.Err() != nil {
 		return
 	}
 	exited := make(chan string, len(containers))
@@ -218,12 +219,12 @@ func (c *Cloud) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
 		return
 	}
 	if err != nil {
-		c.update(func() { c.failTask(t, types.TaskStopCodeTaskFailedToStart, err.Error()) })
+		c.update(func(c tx) { c.failTask(t, types.TaskStopCodeTaskFailedToStart, err.Error()) })
 	} else if len(r.containers) > 0 {
 		checks, end := context.WithCancel(ctx)
 		for name, d := range definitions {
 			if d.HealthCheck != nil {
-				c.spawn(func(context.Context) { c.checkContainer(checks, t, r.containers[name], d) })
+				c.Go(func(context.Context) { c.checkContainer(checks, t, r.containers[name], d) })
 			}
 		}
 		for running := true; running; {
@@ -235,7 +236,7 @@ func (c *Cloud) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
 			case name := <-exited:
 				c.noteExit(t, r, name)
 				if *definitions[name].Essential {
-					c.update(func() {
+					c.update(func(c tx) {
 						c.failTask(t, types.TaskStopCodeEssentialContainerExited, "Essential container in task exited")
 					})
 				}
@@ -247,18 +248,18 @@ func (c *Cloud) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
 		}
 	}
 	if ctx.Err() == nil {
-		c.update(func() { t.setStatus(taskStopping) })
+		c.update(func(c tx) { t.setStatus(taskStopping) })
 	}
 	c.endContainers(context.WithoutCancel(ctx), t, r, definitions)
 	for name := range r.containers {
 		c.noteExit(t, r, name)
 	}
-	if ctx.Err() != nil || !c.pause(ctx, c.cfg.Latencies.TaskStop) {
+	if ctx.Err() != nil || !c.Pause(ctx, c.Latencies().TaskStop) {
 		return
 	}
-	c.update(func() {
+	c.update(func(c tx) {
 		t.setStatus(taskStopped)
-		t.StoppedAt, t.ExecutionStoppedAt = aws.Time(c.now()), aws.Time(c.now())
+		t.StoppedAt, t.ExecutionStoppedAt = aws.Time(c.Now()), aws.Time(c.Now())
 		attachments := slices.Clone(t.Attachments)
 		attachments[0].Status = aws.String("DELETED")
 		t.Attachments = attachments
@@ -278,28 +279,15 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// pauseUnless waits and says whether it did so to the end.
-func (c *Cloud) pauseUnless(ctx context.Context, stop <-chan struct{}, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-stop:
-	case <-ctx.Done():
-	}
-	return false
-}
-
 // pullTask gets all that a task needs before its containers start. Its error is
 // the task's stopped reason. Secrets are only in what it returns.
 func (c *Cloud) pullTask(ctx context.Context, t *ecsTask) (specs map[string]task.Spec, definitions map[string]types.ContainerDefinition, err error) {
 	var platform string
 	logins := map[string]task.Login{}
 	specs, definitions = map[string]task.Spec{}, map[string]types.ContainerDefinition{}
-	c.update(func() {
+	c.update(func(c tx) {
 		t.setStatus(taskPending)
-		t.Connectivity, t.ConnectivityAt, t.PullStartedAt = types.ConnectivityConnected, aws.Time(c.now()), aws.Time(c.now())
+		t.Connectivity, t.ConnectivityAt, t.PullStartedAt = types.ConnectivityConnected, aws.Time(c.Now()), aws.Time(c.Now())
 		d := c.definition(*t.TaskDefinitionArn)
 		if d == nil {
 			err = fmt.Errorf("the task definition %s is gone", *t.TaskDefinitionArn)
@@ -326,15 +314,17 @@ func (c *Cloud) pullTask(ctx context.Context, t *ecsTask) (specs map[string]task
 	for name, d := range definitions {
 		image, err := c.pullImage(ctx, *d.Image, platform, logins[name])
 		if err != nil {
-			c.update(func() { t.setContainer(name, func(d *types.Container) { d.Reason = aws.String(err.Error()) }) })
+			c.update(func(c tx) { t.setContainer(name, func(d *types.Container) { d.Reason = aws.String(err.Error()) }) })
 			return nil, nil, err
 		}
 		spec := specs[name]
 		spec.Image = image
 		specs[name] = spec
-		c.update(func() { t.setContainer(name, func(d *types.Container) { d.ImageDigest = aws.String(image.Digest) }) })
+		c.update(func(c tx) {
+			t.setContainer(name, func(d *types.Container) { d.ImageDigest = aws.String(image.Digest) })
+		})
 	}
-	c.update(func() { t.PullStoppedAt = aws.Time(c.now()) })
+	c.update(func(c tx) { t.PullStoppedAt = aws.Time(c.Now()) })
 	return specs, definitions, nil
 }
 
@@ -347,19 +337,19 @@ func (c *Cloud) pullImage(ctx context.Context, reference, platform string, login
 
 // containerSpec is a container as its definition says, but for the image. The
 // lock is held.
-func (c *Cloud) containerSpec(agent fargateAgent, t *ecsTask, d types.ContainerDefinition) (task.Spec, error) {
+func (c tx) containerSpec(agent fargateAgent, t *ecsTask, d types.ContainerDefinition) (task.Spec, error) {
 	spec := task.Spec{
 		Entrypoint: d.EntryPoint, Command: d.Command, WorkingDir: aws.ToString(d.WorkingDirectory), User: aws.ToString(d.User),
 		Environment: map[string]string{
 			// What Fargate adds of its own, and the authority of the databases
 			// here, which is not the one that images bring along.
-			"AWS_EXECUTION_ENV": "AWS_ECS_FARGATE", "AWS_REGION": c.cfg.Region, "AWS_DEFAULT_REGION": c.cfg.Region,
+			"AWS_EXECUTION_ENV": "AWS_ECS_FARGATE", "AWS_REGION": c.Region(), "AWS_DEFAULT_REGION": c.Region(),
 			"DB_SSLROOTCERT": c.trustBundle(),
 		},
 		PIDFile: filepath.Join(c.pidDir(), t.ID+"-"+*d.Name+".pid"),
 		Output:  func(string) {},
 	}
-	if r := c.live.ECS.tasks[t.ID]; r != nil {
+	if r := c.ecsLive().tasks[t.ID]; r != nil {
 		maps.Copy(spec.Environment, c.roleEnvironment(r.role))
 	}
 	for _, e := range d.Environment {
@@ -396,25 +386,25 @@ func (c *Cloud) containerSpec(agent fargateAgent, t *ecsTask, d types.ContainerD
 	return spec, nil
 }
 
-func (c *Cloud) pidDir() string { return filepath.Join(c.cfg.StateDir, "tasks") }
+func (c *Cloud) pidDir() string { return filepath.Join(c.StateDir(), "tasks") }
 
 // startContainers brings a task to RUNNING and in front of its load balancers.
 func (c *Cloud) startContainers(t *ecsTask, r *runningTask, specs map[string]task.Spec, definitions map[string]types.ContainerDefinition, exited chan<- string) error {
 	for _, name := range slices.Sorted(maps.Keys(specs)) {
 		container, err := task.Start(specs[name])
 		if err != nil {
-			c.update(func() { t.setContainer(name, func(d *types.Container) { d.Reason = aws.String(err.Error()) }) })
+			c.update(func(c tx) { t.setContainer(name, func(d *types.Container) { d.Reason = aws.String(err.Error()) }) })
 			return err
 		}
 		if c.Faults().Tasks.Crash {
 			_ = container.Signal(syscall.SIGKILL) // it may have ended by itself
 		}
-		c.update(func() { r.containers[name] = container })
+		c.update(func(c tx) { r.containers[name] = container })
 		go func() { <-container.Done(); exited <- name }() // ends with the container, which always is ended
 	}
-	c.update(func() {
+	c.update(func(c tx) {
 		t.setStatus(taskRunning)
-		t.StartedAt = aws.Time(c.now())
+		t.StartedAt = aws.Time(c.Now())
 		for name, d := range definitions {
 			t.setContainer(name, func(described *types.Container) {
 				described.LastStatus = aws.String(taskRunning)
@@ -430,11 +420,11 @@ func (c *Cloud) startContainers(t *ecsTask, r *runningTask, specs map[string]tas
 }
 
 // registerTask puts a task into its target groups. The lock is held.
-func (c *Cloud) registerTask(t *ecsTask, r *runningTask) {
+func (c tx) registerTask(t *ecsTask, r *runningTask) {
 	groups := map[string]int{}
 	for _, target := range t.Targets {
-		tg, container := c.state.ELB.TargetGroups[target.Group], r.containers[target.Container]
-		if tg == nil || container == nil || *t.DesiredStatus == taskStopped || c.live.ELB.groups[target.Group] == nil { // that of a closing cloud
+		tg, container := c.elb().TargetGroups[target.Group], r.containers[target.Container]
+		if tg == nil || container == nil || *t.DesiredStatus == taskStopped || c.elbLive().groups[target.Group] == nil { // that of a closing cloud
 			continue
 		}
 		c.register(tg, balancer.Target{ID: t.Address, Port: target.Port, Addr: loopback(container.Port), Zone: *t.AvailabilityZone, Sick: c.Faults().Tasks.Unhealthy})
@@ -449,9 +439,9 @@ func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.It
 
 // taskAddress is where a task's private address really leads, and its zone. The
 // lock is held.
-func (c *Cloud) taskAddress(address string, port int) (addr, zone string) {
-	for _, t := range c.state.ECS.Tasks {
-		r := c.live.ECS.tasks[t.ID]
+func (c tx) taskAddress(address string, port int) (addr, zone string) {
+	for _, t := range c.ecs().Tasks {
+		r := c.ecsLive().tasks[t.ID]
 		if t.Address != address || r == nil || *t.LastStatus == taskStopped {
 			continue
 		}
@@ -472,13 +462,13 @@ func (c *Cloud) taskAddress(address string, port int) (addr, zone string) {
 // flight, if there is a container that can still answer them.
 func (c *Cloud) drainTask(ctx context.Context, t *ecsTask, r *runningTask) {
 	var draining []<-chan struct{}
-	c.update(func() {
+	c.update(func(c tx) {
 		if len(t.Targets) == 0 {
 			return
 		}
 		t.setStatus(taskDeactivating)
 		for _, target := range t.Targets {
-			if tg := c.state.ELB.TargetGroups[target.Group]; tg != nil {
+			if tg := c.elb().TargetGroups[target.Group]; tg != nil {
 				draining = append(draining, c.deregister(tg, t.Address, target.Port))
 			}
 		}
@@ -528,7 +518,7 @@ func (c *Cloud) endContainers(ctx context.Context, t *ecsTask, r *runningTask, d
 // noteExit records how a container ended.
 func (c *Cloud) noteExit(t *ecsTask, r *runningTask, name string) {
 	code := int32(r.containers[name].ExitCode())
-	c.update(func() {
+	c.update(func(c tx) {
 		t.setContainer(name, func(d *types.Container) {
 			d.LastStatus, d.ExitCode = aws.String(taskStopped), aws.Int32(code)
 		})
@@ -578,18 +568,17 @@ func (c *Cloud) checkContainer(ctx context.Context, t *ecsTask, container *task.
 		case healthy:
 			status = types.HealthStatusHealthy
 		}
-		c.mu.Lock()
-		if changed := t.setHealth(*d.Name, status, c.definition(*t.TaskDefinitionArn)); changed {
-			c.dirty = true
-			c.save()
-			c.wakeScheduler()
-		}
-		c.mu.Unlock()
+		c.read(func(c tx) {
+			if t.setHealth(*d.Name, status, c.definition(*t.TaskDefinitionArn)) {
+				c.Changed()
+				c.wakeScheduler()
+			}
+		})
 		pause := min(firstCheck, interval)
 		if healthy {
 			pause = interval
 		}
-		if !c.pauseUnless(ctx, nil, pause) {
+		if !kernel.Wait(ctx, nil, pause) {
 			return
 		}
 	}
@@ -604,12 +593,12 @@ const (
 
 // checkInterval scales the interval of health checks with all that takes time.
 func (c *Cloud) checkInterval(d time.Duration) time.Duration {
-	return max(c.cfg.Latencies.scaled(d), min(d, leastInterval))
+	return max(c.Scaled(d), min(d, leastInterval))
 }
 
 // graceOf scales the time in which failing health checks are ignored.
 func (c *Cloud) graceOf(d time.Duration) time.Duration {
-	return max(c.cfg.Latencies.scaled(d), min(d, leastGrace))
+	return max(c.Scaled(d), min(d, leastGrace))
 }
 
 // setHealth notes a container's health and derives the task's: that of its
@@ -645,27 +634,27 @@ func (t *ecsTask) setHealth(container string, status types.HealthStatus, d *ecsD
 // awsvpc is the network configuration that Fargate demands.
 func (a ecsAPI) awsvpc(n *types.NetworkConfiguration) (*types.AwsVpcConfiguration, error) {
 	if n == nil || n.AwsvpcConfiguration == nil {
-		return nil, fail("InvalidParameterException", "Network Configuration must be provided when networkMode 'awsvpc' is specified.")
+		return nil, kernel.Fail("InvalidParameterException", "Network Configuration must be provided when networkMode 'awsvpc' is specified.")
 	}
 	v := n.AwsvpcConfiguration
 	if len(v.Subnets) == 0 {
-		return nil, fail("InvalidParameterException", "subnets can not be empty.")
+		return nil, kernel.Fail("InvalidParameterException", "subnets can not be empty.")
 	}
 	for _, id := range v.Subnets {
 		if _, ok := a.subnetByID(id); !ok {
-			return nil, fail("InvalidParameterException", "Error retrieving subnet information for [%s]: The subnet ID '%s' does not exist (ErrorCode: InvalidSubnetID.NotFound)", id, id)
+			return nil, kernel.Fail("InvalidParameterException", "Error retrieving subnet information for [%s]: The subnet ID '%s' does not exist (ErrorCode: InvalidSubnetID.NotFound)", id, id)
 		}
 	}
 	for _, id := range v.SecurityGroups {
 		if !a.groupExists(id) {
-			return nil, fail("InvalidParameterException", "Error retrieving security group information for [%s]: The security group '%s' does not exist (ErrorCode: InvalidGroup.NotFound)", id, id)
+			return nil, kernel.Fail("InvalidParameterException", "Error retrieving security group information for [%s]: The security group '%s' does not exist (ErrorCode: InvalidGroup.NotFound)", id, id)
 		}
 	}
 	return v, nil
 }
 
 // RunTask starts tasks that no service keeps.
-func (a ecsAPI) RunTask(_ context.Context, in *ecs.RunTaskInput) (*ecs.RunTaskOutput, error) {
+func (a ecsAPI) RunTask(in *ecs.RunTaskInput) (*ecs.RunTaskOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {
 		return nil, err
@@ -680,15 +669,15 @@ func (a ecsAPI) RunTask(_ context.Context, in *ecs.RunTaskInput) (*ecs.RunTaskOu
 	}
 	count := int(aws.ToInt32(overlay(in.Count, aws.Int32(1))))
 	if count < 1 || count > 10 {
-		return nil, fail("InvalidParameterException", "Invalid count: %d. Must be between 1 and 10.", count)
+		return nil, kernel.Fail("InvalidParameterException", "Invalid count: %d. Must be between 1 and 10.", count)
 	}
 	if err := a.assumable(d, cl.Name); err != nil {
-		return nil, fail("ClientException", "%s", err)
+		return nil, kernel.Fail("ClientException", "%s", err)
 	}
 	token := aws.ToString(in.ClientToken)
 	out := &ecs.RunTaskOutput{Tasks: []types.Task{}, Failures: []types.Failure{}}
 	if token != "" {
-		for _, t := range a.state.ECS.Tasks {
+		for _, t := range a.ecs().Tasks {
 			if t.TagMap[runToken] == token {
 				out.Tasks = append(out.Tasks, a.describeTask(t, true))
 			}
@@ -716,7 +705,7 @@ func (a ecsAPI) RunTask(_ context.Context, in *ecs.RunTaskInput) (*ecs.RunTaskOu
 			tags: own, exec: in.EnableExecuteCommand, overrides: in.Overrides, platformVersion: platform(in.PlatformVersion),
 		})
 		if err != nil {
-			return nil, fail("ClientException", "%s", err)
+			return nil, kernel.Fail("ClientException", "%s", err)
 		}
 		out.Tasks = append(out.Tasks, a.describeTask(t, true))
 	}
@@ -749,15 +738,15 @@ func (a ecsAPI) task(cluster, id *string) (*ecsTask, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := a.state.ECS.Tasks[lastPart(aws.ToString(id))]
+	t := a.ecs().Tasks[lastPart(aws.ToString(id))]
 	if t == nil || t.Cluster != cl.Name {
-		return nil, fail("InvalidParameterException", "The referenced task was not found.")
+		return nil, kernel.Fail("InvalidParameterException", "The referenced task was not found.")
 	}
 	return t, nil
 }
 
 // StopTask stops a task; its service starts another one.
-func (a ecsAPI) StopTask(_ context.Context, in *ecs.StopTaskInput) (*ecs.StopTaskOutput, error) {
+func (a ecsAPI) StopTask(in *ecs.StopTaskInput) (*ecs.StopTaskOutput, error) {
 	t, err := a.task(in.Cluster, in.Task)
 	if err != nil {
 		return nil, err
@@ -769,17 +758,17 @@ func (a ecsAPI) StopTask(_ context.Context, in *ecs.StopTaskInput) (*ecs.StopTas
 }
 
 // DescribeTasks describes tasks, also those that stopped within the last hour.
-func (a ecsAPI) DescribeTasks(_ context.Context, in *ecs.DescribeTasksInput) (*ecs.DescribeTasksOutput, error) {
+func (a ecsAPI) DescribeTasks(in *ecs.DescribeTasksInput) (*ecs.DescribeTasksOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {
 		return nil, err
 	}
 	if len(in.Tasks) == 0 || len(in.Tasks) > 100 {
-		return nil, fail("InvalidParameterException", "Tasks must have between 1 and 100 entries.")
+		return nil, kernel.Fail("InvalidParameterException", "Tasks must have between 1 and 100 entries.")
 	}
 	out := &ecs.DescribeTasksOutput{Tasks: []types.Task{}, Failures: []types.Failure{}}
 	for _, id := range in.Tasks {
-		t := a.state.ECS.Tasks[lastPart(id)]
+		t := a.ecs().Tasks[lastPart(id)]
 		if t == nil || t.Cluster != cl.Name {
 			out.Failures = append(out.Failures, types.Failure{Arn: aws.String(a.taskARN(cl.Name, lastPart(id))), Reason: aws.String("MISSING")})
 			continue
@@ -790,7 +779,7 @@ func (a ecsAPI) DescribeTasks(_ context.Context, in *ecs.DescribeTasksInput) (*e
 }
 
 // ListTasks lists the tasks that are wanted to run, or the stopped ones.
-func (a ecsAPI) ListTasks(_ context.Context, in *ecs.ListTasksInput) (*ecs.ListTasksOutput, error) {
+func (a ecsAPI) ListTasks(in *ecs.ListTasksInput) (*ecs.ListTasksOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {
 		return nil, err
@@ -798,13 +787,13 @@ func (a ecsAPI) ListTasks(_ context.Context, in *ecs.ListTasksInput) (*ecs.ListT
 	service := ""
 	if in.ServiceName != nil {
 		service = cl.Name + "/" + lastPart(*in.ServiceName)
-		if s := a.state.ECS.Services[service]; s == nil || s.Status == ecsInactive {
-			return nil, fail("ServiceNotFoundException", "Service not found.")
+		if s := a.ecs().Services[service]; s == nil || s.Status == ecsInactive {
+			return nil, kernel.Fail("ServiceNotFoundException", "Service not found.")
 		}
 	}
 	desired := string(cmp.Or(in.DesiredStatus, types.DesiredStatusRunning))
 	var arns []string
-	for _, t := range a.state.ECS.Tasks {
+	for _, t := range a.ecs().Tasks {
 		if t.Cluster == cl.Name && *t.DesiredStatus == desired && (service == "" || t.Service == service) &&
 			(in.StartedBy == nil || aws.ToString(t.StartedBy) == *in.StartedBy) &&
 			(in.Family == nil || strings.HasPrefix(lastPart(*t.TaskDefinitionArn), *in.Family+":")) {

@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/balancer"
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // elbState is what ELBv2 keeps, by ARN. The SDK's structs in it are never
@@ -60,26 +61,25 @@ type elbLive struct {
 	listeners map[string]*balancer.Listener
 }
 
-type elbAPI struct{ *Cloud }
+type elbAPI struct{ tx }
 
-func (c *Cloud) elbService() service {
-	a := elbAPI{c}
-	return service{model: "elbv2", signing: "elasticloadbalancing", protocol: protocolQuery, operations: operations(
-		op("CreateLoadBalancer", a.CreateLoadBalancer), op("DeleteLoadBalancer", a.DeleteLoadBalancer), op("DescribeLoadBalancers", a.DescribeLoadBalancers),
-		op("DescribeLoadBalancerAttributes", a.DescribeLoadBalancerAttributes), op("ModifyLoadBalancerAttributes", a.ModifyLoadBalancerAttributes),
-		op("SetSecurityGroups", a.SetSecurityGroups), op("SetSubnets", a.SetSubnets), op("SetIpAddressType", a.SetIpAddressType),
-		op("CreateTargetGroup", a.CreateTargetGroup), op("DeleteTargetGroup", a.DeleteTargetGroup), op("DescribeTargetGroups", a.DescribeTargetGroups),
-		op("ModifyTargetGroup", a.ModifyTargetGroup),
-		op("DescribeTargetGroupAttributes", a.DescribeTargetGroupAttributes), op("ModifyTargetGroupAttributes", a.ModifyTargetGroupAttributes),
-		op("RegisterTargets", a.RegisterTargets), op("DeregisterTargets", a.DeregisterTargets), op("DescribeTargetHealth", a.DescribeTargetHealth),
-		op("CreateListener", a.CreateListener), op("DeleteListener", a.DeleteListener), op("DescribeListeners", a.DescribeListeners), op("ModifyListener", a.ModifyListener),
-		op("DescribeListenerAttributes", a.DescribeListenerAttributes), op("ModifyListenerAttributes", a.ModifyListenerAttributes),
-		op("DescribeListenerCertificates", a.DescribeListenerCertificates), op("AddListenerCertificates", a.AddListenerCertificates),
-		op("RemoveListenerCertificates", a.RemoveListenerCertificates), op("DescribeSSLPolicies", a.DescribeSSLPolicies),
-		op("CreateRule", a.CreateRule), op("DeleteRule", a.DeleteRule), op("DescribeRules", a.DescribeRules), op("ModifyRule", a.ModifyRule),
-		op("SetRulePriorities", a.SetRulePriorities), op("DescribeAccountLimits", a.DescribeAccountLimits),
-		op("DescribeCapacityReservation", a.DescribeCapacityReservation), op("ModifyCapacityReservation", a.ModifyCapacityReservation),
-		op("AddTags", a.AddTags), op("RemoveTags", a.RemoveTags), op("DescribeTags", a.DescribeTags),
+func (c *Cloud) elbService() kernel.Service {
+	return kernel.Service{Model: "elbv2", Signing: "elasticloadbalancing", Protocol: kernel.Query, Operations: kernel.Operations(func(t *kernel.Tx) elbAPI { return elbAPI{tx{t, c}} },
+		kernel.Op("CreateLoadBalancer", elbAPI.CreateLoadBalancer), kernel.Op("DeleteLoadBalancer", elbAPI.DeleteLoadBalancer), kernel.Op("DescribeLoadBalancers", elbAPI.DescribeLoadBalancers),
+		kernel.Op("DescribeLoadBalancerAttributes", elbAPI.DescribeLoadBalancerAttributes), kernel.Op("ModifyLoadBalancerAttributes", elbAPI.ModifyLoadBalancerAttributes),
+		kernel.Op("SetSecurityGroups", elbAPI.SetSecurityGroups), kernel.Op("SetSubnets", elbAPI.SetSubnets), kernel.Op("SetIpAddressType", elbAPI.SetIpAddressType),
+		kernel.Op("CreateTargetGroup", elbAPI.CreateTargetGroup), kernel.Op("DeleteTargetGroup", elbAPI.DeleteTargetGroup), kernel.Op("DescribeTargetGroups", elbAPI.DescribeTargetGroups),
+		kernel.Op("ModifyTargetGroup", elbAPI.ModifyTargetGroup),
+		kernel.Op("DescribeTargetGroupAttributes", elbAPI.DescribeTargetGroupAttributes), kernel.Op("ModifyTargetGroupAttributes", elbAPI.ModifyTargetGroupAttributes),
+		kernel.Op("RegisterTargets", elbAPI.RegisterTargets), kernel.Op("DeregisterTargets", elbAPI.DeregisterTargets), kernel.Op("DescribeTargetHealth", elbAPI.DescribeTargetHealth),
+		kernel.Op("CreateListener", elbAPI.CreateListener), kernel.Op("DeleteListener", elbAPI.DeleteListener), kernel.Op("DescribeListeners", elbAPI.DescribeListeners), kernel.Op("ModifyListener", elbAPI.ModifyListener),
+		kernel.Op("DescribeListenerAttributes", elbAPI.DescribeListenerAttributes), kernel.Op("ModifyListenerAttributes", elbAPI.ModifyListenerAttributes),
+		kernel.Op("DescribeListenerCertificates", elbAPI.DescribeListenerCertificates), kernel.Op("AddListenerCertificates", elbAPI.AddListenerCertificates),
+		kernel.Op("RemoveListenerCertificates", elbAPI.RemoveListenerCertificates), kernel.Op("DescribeSSLPolicies", elbAPI.DescribeSSLPolicies),
+		kernel.Op("CreateRule", elbAPI.CreateRule), kernel.Op("DeleteRule", elbAPI.DeleteRule), kernel.Op("DescribeRules", elbAPI.DescribeRules), kernel.Op("ModifyRule", elbAPI.ModifyRule),
+		kernel.Op("SetRulePriorities", elbAPI.SetRulePriorities), kernel.Op("DescribeAccountLimits", elbAPI.DescribeAccountLimits),
+		kernel.Op("DescribeCapacityReservation", elbAPI.DescribeCapacityReservation), kernel.Op("ModifyCapacityReservation", elbAPI.ModifyCapacityReservation),
+		kernel.Op("AddTags", elbAPI.AddTags), kernel.Op("RemoveTags", elbAPI.RemoveTags), kernel.Op("DescribeTags", elbAPI.DescribeTags),
 	)}
 }
 
@@ -89,35 +89,35 @@ var elbName = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9-]{0,30}[A-Za-z0-9])?
 func checkELBName(what, name string) error {
 	switch {
 	case len(name) > 32:
-		return fail("ValidationError", "The %s name '%s' cannot be longer than '32' characters", what, name)
+		return kernel.Fail("ValidationError", "The %s name '%s' cannot be longer than '32' characters", what, name)
 	case !elbName.MatchString(name):
-		return fail("ValidationError", "The %s name '%s' must contain only alphanumeric characters or hyphens and must not begin or end with a hyphen", what, name)
+		return kernel.Fail("ValidationError", "The %s name '%s' must contain only alphanumeric characters or hyphens and must not begin or end with a hyphen", what, name)
 	case strings.HasPrefix(name, "internal-"):
-		return fail("ValidationError", "The %s name '%s' cannot begin with 'internal-'", what, name)
+		return kernel.Fail("ValidationError", "The %s name '%s' cannot begin with 'internal-'", what, name)
 	}
 	return nil
 }
 
 func (a elbAPI) loadBalancer(arn *string) (*elbLoadBalancer, error) {
-	lb := a.state.ELB.LoadBalancers[aws.ToString(arn)]
-	if lb == nil || !a.visible(*arn) {
-		return nil, fail("LoadBalancerNotFound", "Load balancer '%s' not found", aws.ToString(arn))
+	lb := a.elb().LoadBalancers[aws.ToString(arn)]
+	if lb == nil || !a.Visible(*arn) {
+		return nil, kernel.Fail("LoadBalancerNotFound", "Load balancer '%s' not found", aws.ToString(arn))
 	}
 	return lb, nil
 }
 
 func (a elbAPI) targetGroup(arn *string) (*elbTargetGroup, error) {
-	tg := a.state.ELB.TargetGroups[aws.ToString(arn)]
-	if tg == nil || !a.visible(*arn) {
-		return nil, fail("TargetGroupNotFound", "Target groups '%s' not found", aws.ToString(arn))
+	tg := a.elb().TargetGroups[aws.ToString(arn)]
+	if tg == nil || !a.Visible(*arn) {
+		return nil, kernel.Fail("TargetGroupNotFound", "Target groups '%s' not found", aws.ToString(arn))
 	}
 	return tg, nil
 }
 
 func (a elbAPI) listener(arn *string) (*elbListener, error) {
-	l := a.state.ELB.Listeners[aws.ToString(arn)]
-	if l == nil || !a.visible(*arn) {
-		return nil, fail("ListenerNotFound", "Listener '%s' not found", aws.ToString(arn))
+	l := a.elb().Listeners[aws.ToString(arn)]
+	if l == nil || !a.Visible(*arn) {
+		return nil, kernel.Fail("ListenerNotFound", "Listener '%s' not found", aws.ToString(arn))
 	}
 	return l, nil
 }
@@ -156,9 +156,9 @@ var secondsOf = map[string][2]int{
 func checkAttribute(what string, known map[string]string, key, value string) error {
 	otherwise, ok := known[key]
 	if !ok {
-		return fail("ValidationError", "%s attribute key '%s' is not recognized", what, key)
+		return kernel.Fail("ValidationError", "%s attribute key '%s' is not recognized", what, key)
 	}
-	bad := fail("ValidationError", "%s attribute value '%s' is not valid for the key '%s'", what, value, key)
+	bad := kernel.Fail("ValidationError", "%s attribute value '%s' is not valid for the key '%s'", what, value, key)
 	if bounds, ok := secondsOf[key]; ok {
 		if n, err := strconv.Atoi(value); err != nil || n < bounds[0] || n > bounds[1] {
 			return bad
@@ -167,25 +167,25 @@ func checkAttribute(what string, known map[string]string, key, value string) err
 		return bad
 	}
 	if key == "stickiness.enabled" && value == "true" {
-		return fail("ValidationError", "The local cloud's load balancers have no sticky sessions")
+		return kernel.Fail("ValidationError", "The local cloud's load balancers have no sticky sessions")
 	}
 	return nil
 }
 
 // CreateLoadBalancer makes a load balancer, or returns the one that is the same.
-func (a elbAPI) CreateLoadBalancer(_ context.Context, in *elb.CreateLoadBalancerInput) (*elb.CreateLoadBalancerOutput, error) {
+func (a elbAPI) CreateLoadBalancer(in *elb.CreateLoadBalancerInput) (*elb.CreateLoadBalancerOutput, error) {
 	name := aws.ToString(in.Name)
 	if err := checkELBName("load balancer", name); err != nil {
 		return nil, err
 	}
 	if in.Type != "" && in.Type != types.LoadBalancerTypeEnumApplication {
-		return nil, fail("ValidationError", "The local cloud has application load balancers only, not '%s'", in.Type)
+		return nil, kernel.Fail("ValidationError", "The local cloud has application load balancers only, not '%s'", in.Type)
 	}
 	if !a.linkedRoleUsable("elasticloadbalancing.amazonaws.com") {
 		// What a deployer without the permission to make the role meets in a new
 		// account: https://github.com/kubernetes/kops/issues/16218.
-		return nil, &apiError{http.StatusForbidden, "AccessDenied", fmt.Sprintf("User: %s is not authorized to perform: iam:CreateServiceLinkedRole on resource: %s",
-			a.callerARN(), a.arn("iam", "role/aws-service-role/elasticloadbalancing.amazonaws.com/AWSServiceRoleForElasticLoadBalancing"))}
+		return nil, &kernel.Error{Status: http.StatusForbidden, Code: "AccessDenied", Message: fmt.Sprintf("User: %s is not authorized to perform: iam:CreateServiceLinkedRole on resource: %s",
+			a.CallerARN(), a.ARN("iam", "role/aws-service-role/elasticloadbalancing.amazonaws.com/AWSServiceRoleForElasticLoadBalancing"))}
 	}
 	subnets := in.Subnets
 	for _, m := range in.SubnetMappings {
@@ -197,25 +197,25 @@ func (a elbAPI) CreateLoadBalancer(_ context.Context, in *elb.CreateLoadBalancer
 	}
 	for _, g := range in.SecurityGroups {
 		if !a.groupExists(g) {
-			return nil, fail("InvalidSecurityGroup", "The security group '%s' does not exist", g)
+			return nil, kernel.Fail("InvalidSecurityGroup", "The security group '%s' does not exist", g)
 		}
 	}
 	scheme := cmp.Or(in.Scheme, types.LoadBalancerSchemeEnumInternetFacing)
-	for _, have := range a.state.ELB.LoadBalancers {
+	for _, have := range a.elb().LoadBalancers {
 		if *have.LoadBalancerName != name {
 			continue
 		}
 		if have.Scheme != scheme || !sameSet(have.SecurityGroups, in.SecurityGroups) || !sameSet(slices.Collect(maps.Keys(have.Interfaces)), subnets) ||
 			have.IpAddressType != cmp.Or(in.IpAddressType, types.IpAddressTypeIpv4) {
-			return nil, fail("DuplicateLoadBalancerName", "A load balancer with the same name '%s' exists, but with different settings", name)
+			return nil, kernel.Fail("DuplicateLoadBalancerName", "A load balancer with the same name '%s' exists, but with different settings", name)
 		}
 		return &elb.CreateLoadBalancerOutput{LoadBalancers: []types.LoadBalancer{have.LoadBalancer}}, nil
 	}
-	id := hexDigits(16)
+	id := kernel.HexDigits(16)
 	lb := &elbLoadBalancer{
 		LoadBalancer: types.LoadBalancer{
-			LoadBalancerArn: aws.String(a.arn("elasticloadbalancing", "loadbalancer/app/"+name+"/"+id)), LoadBalancerName: aws.String(name),
-			AvailabilityZones: zones, CanonicalHostedZoneId: aws.String("Z35SXDOTRQ7X7K"), CreatedTime: aws.Time(a.now()), DNSName: aws.String("localhost"),
+			LoadBalancerArn: aws.String(a.ARN("elasticloadbalancing", "loadbalancer/app/"+name+"/"+id)), LoadBalancerName: aws.String(name),
+			AvailabilityZones: zones, CanonicalHostedZoneId: aws.String("Z35SXDOTRQ7X7K"), CreatedTime: aws.Time(a.Now()), DNSName: aws.String("localhost"),
 			IpAddressType: cmp.Or(in.IpAddressType, types.IpAddressTypeIpv4), Scheme: scheme, SecurityGroups: slices.Clone(in.SecurityGroups),
 			State: &types.LoadBalancerState{Code: types.LoadBalancerStateEnumProvisioning}, Type: types.LoadBalancerTypeEnumApplication, VpcId: aws.String(vpc),
 		},
@@ -227,19 +227,19 @@ func (a elbAPI) CreateLoadBalancer(_ context.Context, in *elb.CreateLoadBalancer
 			return nil, err
 		}
 	}
-	if a.state.ELB.LoadBalancers == nil {
-		a.state.ELB.LoadBalancers = map[string]*elbLoadBalancer{}
+	if a.elb().LoadBalancers == nil {
+		a.elb().LoadBalancers = map[string]*elbLoadBalancer{}
 	}
 	arn := *lb.LoadBalancerArn
-	a.state.ELB.LoadBalancers[arn] = lb
-	a.born(arn)
+	a.elb().LoadBalancers[arn] = lb
+	a.Born(arn)
 	created := lb.LoadBalancer // still provisioning, as AWS answers
-	if a.cfg.Latencies.LoadBalancer == 0 {
+	if a.Latencies().LoadBalancer == 0 {
 		a.activate(arn)
 	} else {
-		a.spawn(func(ctx context.Context) {
-			if a.pause(ctx, a.cfg.Latencies.LoadBalancer) {
-				a.update(func() { a.activate(arn) })
+		a.Go(func(ctx context.Context) {
+			if a.Pause(ctx, a.Latencies().LoadBalancer) {
+				a.update(func(c tx) { c.activate(arn) })
 			}
 		})
 	}
@@ -248,8 +248,8 @@ func (a elbAPI) CreateLoadBalancer(_ context.Context, in *elb.CreateLoadBalancer
 
 // activate ends a load balancer's provisioning: from now on its listeners serve
 // and its targets are checked.
-func (c *Cloud) activate(arn string) {
-	lb := c.state.ELB.LoadBalancers[arn]
+func (c tx) activate(arn string) {
+	lb := c.elb().LoadBalancers[arn]
 	if lb == nil {
 		return // deleted meanwhile
 	}
@@ -283,19 +283,19 @@ func (a elbAPI) zonesOf(subnets []string) (zones []types.AvailabilityZone, vpc s
 	for _, id := range subnets {
 		subnet, ok := a.subnetByID(id)
 		if !ok {
-			return nil, "", fail("SubnetNotFound", "The subnet ID '%s' does not exist", id)
+			return nil, "", kernel.Fail("SubnetNotFound", "The subnet ID '%s' does not exist", id)
 		}
 		if vpc != "" && subnet.VPC != vpc {
-			return nil, "", fail("InvalidConfigurationRequest", "All subnets must belong to the same VPC: '%s'", vpc)
+			return nil, "", kernel.Fail("InvalidConfigurationRequest", "All subnets must belong to the same VPC: '%s'", vpc)
 		}
 		if seen[subnet.Zone] {
-			return nil, "", fail("InvalidConfigurationRequest", "A load balancer cannot be attached to multiple subnets in the same Availability Zone")
+			return nil, "", kernel.Fail("InvalidConfigurationRequest", "A load balancer cannot be attached to multiple subnets in the same Availability Zone")
 		}
 		vpc, seen[subnet.Zone] = subnet.VPC, true
 		zones = append(zones, types.AvailabilityZone{SubnetId: aws.String(id), ZoneName: aws.String(subnet.Zone), LoadBalancerAddresses: []types.LoadBalancerAddress{}})
 	}
 	if len(zones) < 2 {
-		return nil, "", fail("ValidationError", "At least two subnets in two different Availability Zones must be specified")
+		return nil, "", kernel.Fail("ValidationError", "At least two subnets in two different Availability Zones must be specified")
 	}
 	return zones, vpc, nil
 }
@@ -307,40 +307,40 @@ func sameSet(a, b []string) bool {
 
 // DeleteLoadBalancer removes a load balancer with its listeners. One that does
 // not exist is no error.
-func (a elbAPI) DeleteLoadBalancer(_ context.Context, in *elb.DeleteLoadBalancerInput) (*elb.DeleteLoadBalancerOutput, error) {
+func (a elbAPI) DeleteLoadBalancer(in *elb.DeleteLoadBalancerInput) (*elb.DeleteLoadBalancerOutput, error) {
 	arn := aws.ToString(in.LoadBalancerArn)
-	lb := a.state.ELB.LoadBalancers[arn]
+	lb := a.elb().LoadBalancers[arn]
 	if lb == nil {
 		return &elb.DeleteLoadBalancerOutput{}, nil
 	}
 	if lb.Attributes["deletion_protection.enabled"] == "true" {
-		return nil, fail("OperationNotPermitted", "Load balancer '%s' cannot be deleted because deletion protection is enabled", arn)
+		return nil, kernel.Fail("OperationNotPermitted", "Load balancer '%s' cannot be deleted because deletion protection is enabled", arn)
 	}
-	for listener, l := range a.state.ELB.Listeners {
+	for listener, l := range a.elb().Listeners {
 		if *l.LoadBalancerArn == arn {
 			a.dropListener(listener)
 		}
 	}
 	a.leaveSubnets(lb)
-	delete(a.state.ELB.LoadBalancers, arn)
+	delete(a.elb().LoadBalancers, arn)
 	a.configureListeners()
 	return &elb.DeleteLoadBalancerOutput{}, nil
 }
 
 // DescribeLoadBalancers lists load balancers, or those asked for.
-func (a elbAPI) DescribeLoadBalancers(_ context.Context, in *elb.DescribeLoadBalancersInput) (*elb.DescribeLoadBalancersOutput, error) {
+func (a elbAPI) DescribeLoadBalancers(in *elb.DescribeLoadBalancersInput) (*elb.DescribeLoadBalancersOutput, error) {
 	var all []types.LoadBalancer
 	found := map[string]bool{}
-	for _, arn := range slices.Sorted(maps.Keys(a.state.ELB.LoadBalancers)) {
-		lb := a.state.ELB.LoadBalancers[arn]
-		if !asked(in.LoadBalancerArns, arn) || !asked(in.Names, *lb.LoadBalancerName) || !a.visible(arn) {
+	for _, arn := range slices.Sorted(maps.Keys(a.elb().LoadBalancers)) {
+		lb := a.elb().LoadBalancers[arn]
+		if !asked(in.LoadBalancerArns, arn) || !asked(in.Names, *lb.LoadBalancerName) || !a.Visible(arn) {
 			continue
 		}
 		found[arn], found[*lb.LoadBalancerName] = true, true
 		all = append(all, lb.LoadBalancer)
 	}
 	if missing := lacking(found, in.LoadBalancerArns, in.Names); len(missing) > 0 {
-		return nil, fail("LoadBalancerNotFound", "Load balancers '[%s]' not found", strings.Join(missing, ", "))
+		return nil, kernel.Fail("LoadBalancerNotFound", "Load balancers '[%s]' not found", strings.Join(missing, ", "))
 	}
 	page, next, err := elbPage(all, in.Marker, in.PageSize)
 	return &elb.DescribeLoadBalancersOutput{LoadBalancers: page, NextMarker: next}, err
@@ -351,10 +351,10 @@ func elbPage[T any](all []T, marker *string, size *int32) ([]T, *string, error) 
 	limit := 400
 	if size != nil {
 		if limit = int(*size); limit < 1 || limit > 400 {
-			return nil, nil, fail("ValidationError", "1 validation error detected: Value '%d' at 'pageSize' failed to satisfy constraint: Member must have value between 1 and 400", limit)
+			return nil, nil, kernel.Fail("ValidationError", "1 validation error detected: Value '%d' at 'pageSize' failed to satisfy constraint: Member must have value between 1 and 400", limit)
 		}
 	}
-	page, next, err := pageOf(all, marker, limit, fail("ValidationError", "Invalid marker"))
+	page, next, err := kernel.PageOf(all, marker, limit, kernel.Fail("ValidationError", "Invalid marker"))
 	if len(page) == 0 {
 		page = []T{} // an empty list, not none
 	}
@@ -382,7 +382,7 @@ func lbAttributes(attributes map[string]string) (out []types.LoadBalancerAttribu
 }
 
 // DescribeLoadBalancerAttributes lists all attributes.
-func (a elbAPI) DescribeLoadBalancerAttributes(_ context.Context, in *elb.DescribeLoadBalancerAttributesInput) (*elb.DescribeLoadBalancerAttributesOutput, error) {
+func (a elbAPI) DescribeLoadBalancerAttributes(in *elb.DescribeLoadBalancerAttributesInput) (*elb.DescribeLoadBalancerAttributesOutput, error) {
 	lb, err := a.loadBalancer(in.LoadBalancerArn)
 	if err != nil {
 		return nil, err
@@ -391,7 +391,7 @@ func (a elbAPI) DescribeLoadBalancerAttributes(_ context.Context, in *elb.Descri
 }
 
 // ModifyLoadBalancerAttributes changes the given ones, or none if one is wrong.
-func (a elbAPI) ModifyLoadBalancerAttributes(_ context.Context, in *elb.ModifyLoadBalancerAttributesInput) (*elb.ModifyLoadBalancerAttributesOutput, error) {
+func (a elbAPI) ModifyLoadBalancerAttributes(in *elb.ModifyLoadBalancerAttributesInput) (*elb.ModifyLoadBalancerAttributesOutput, error) {
 	lb, err := a.loadBalancer(in.LoadBalancerArn)
 	if err != nil {
 		return nil, err
@@ -409,14 +409,14 @@ func (a elbAPI) ModifyLoadBalancerAttributes(_ context.Context, in *elb.ModifyLo
 }
 
 // SetSecurityGroups replaces a load balancer's security groups.
-func (a elbAPI) SetSecurityGroups(_ context.Context, in *elb.SetSecurityGroupsInput) (*elb.SetSecurityGroupsOutput, error) {
+func (a elbAPI) SetSecurityGroups(in *elb.SetSecurityGroupsInput) (*elb.SetSecurityGroupsOutput, error) {
 	lb, err := a.loadBalancer(in.LoadBalancerArn)
 	if err != nil {
 		return nil, err
 	}
 	for _, g := range in.SecurityGroups {
 		if !a.groupExists(g) {
-			return nil, fail("InvalidSecurityGroup", "The security group '%s' does not exist", g)
+			return nil, kernel.Fail("InvalidSecurityGroup", "The security group '%s' does not exist", g)
 		}
 	}
 	lb.SecurityGroups = slices.Clone(in.SecurityGroups)
@@ -431,7 +431,7 @@ func (a elbAPI) SetSecurityGroups(_ context.Context, in *elb.SetSecurityGroupsIn
 }
 
 // SetSubnets replaces a load balancer's subnets.
-func (a elbAPI) SetSubnets(_ context.Context, in *elb.SetSubnetsInput) (*elb.SetSubnetsOutput, error) {
+func (a elbAPI) SetSubnets(in *elb.SetSubnetsInput) (*elb.SetSubnetsOutput, error) {
 	lb, err := a.loadBalancer(in.LoadBalancerArn)
 	if err != nil {
 		return nil, err
@@ -445,7 +445,7 @@ func (a elbAPI) SetSubnets(_ context.Context, in *elb.SetSubnetsInput) (*elb.Set
 		return nil, err
 	}
 	if vpc != *lb.VpcId {
-		return nil, fail("InvalidConfigurationRequest", "All subnets must belong to the same VPC: '%s'", *lb.VpcId)
+		return nil, kernel.Fail("InvalidConfigurationRequest", "All subnets must belong to the same VPC: '%s'", *lb.VpcId)
 	}
 	for _, subnet := range subnets {
 		if lb.Interfaces[subnet] == "" {
@@ -466,7 +466,7 @@ func (a elbAPI) SetSubnets(_ context.Context, in *elb.SetSubnetsInput) (*elb.Set
 
 // SetIpAddressType changes a load balancer's addresses, of which the local cloud
 // has one type.
-func (a elbAPI) SetIpAddressType(_ context.Context, in *elb.SetIpAddressTypeInput) (*elb.SetIpAddressTypeOutput, error) {
+func (a elbAPI) SetIpAddressType(in *elb.SetIpAddressTypeInput) (*elb.SetIpAddressTypeOutput, error) {
 	lb, err := a.loadBalancer(in.LoadBalancerArn)
 	if err != nil {
 		return nil, err
@@ -475,16 +475,16 @@ func (a elbAPI) SetIpAddressType(_ context.Context, in *elb.SetIpAddressTypeInpu
 	case types.IpAddressTypeIpv4:
 	case types.IpAddressTypeDualstack, types.IpAddressTypeDualstackWithoutPublicIpv4:
 		// Its subnets have no IPv6 blocks: what AWS says of such ones.
-		return nil, fail("InvalidSubnet", "You must specify subnets with an associated IPv6 CIDR block.")
+		return nil, kernel.Fail("InvalidSubnet", "You must specify subnets with an associated IPv6 CIDR block.")
 	default:
-		return nil, fail("ValidationError", "'%s' is not a valid IP address type", in.IpAddressType)
+		return nil, kernel.Fail("ValidationError", "'%s' is not a valid IP address type", in.IpAddressType)
 	}
 	lb.IpAddressType = in.IpAddressType
 	return &elb.SetIpAddressTypeOutput{IpAddressType: in.IpAddressType}, nil
 }
 
 // DescribeCapacityReservation says that nothing is reserved.
-func (a elbAPI) DescribeCapacityReservation(_ context.Context, in *elb.DescribeCapacityReservationInput) (*elb.DescribeCapacityReservationOutput, error) {
+func (a elbAPI) DescribeCapacityReservation(in *elb.DescribeCapacityReservationInput) (*elb.DescribeCapacityReservationOutput, error) {
 	if _, err := a.loadBalancer(in.LoadBalancerArn); err != nil {
 		return nil, err
 	}
@@ -494,19 +494,19 @@ func (a elbAPI) DescribeCapacityReservation(_ context.Context, in *elb.DescribeC
 // ModifyCapacityReservation reserves nothing, as in an account that has no quota
 // for it
 // (https://docs.aws.amazon.com/elasticloadbalancing/latest/application/capacity-unit-reservation.html).
-func (a elbAPI) ModifyCapacityReservation(_ context.Context, in *elb.ModifyCapacityReservationInput) (*elb.ModifyCapacityReservationOutput, error) {
+func (a elbAPI) ModifyCapacityReservation(in *elb.ModifyCapacityReservationInput) (*elb.ModifyCapacityReservationOutput, error) {
 	if _, err := a.loadBalancer(in.LoadBalancerArn); err != nil {
 		return nil, err
 	}
 	if m := in.MinimumLoadBalancerCapacity; m != nil && aws.ToInt32(m.CapacityUnits) > 0 {
-		return nil, fail("CapacityUnitsLimitExceeded", "The local cloud's load balancers have no capacity to reserve")
+		return nil, kernel.Fail("CapacityUnitsLimitExceeded", "The local cloud's load balancers have no capacity to reserve")
 	}
 	return &elb.ModifyCapacityReservationOutput{CapacityReservationState: []types.ZonalCapacityReservationState{}, DecreaseRequestsRemaining: aws.Int32(2)}, nil
 }
 
 // DescribeAccountLimits lists the quotas of a new account
 // (https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html).
-func (a elbAPI) DescribeAccountLimits(_ context.Context, in *elb.DescribeAccountLimitsInput) (*elb.DescribeAccountLimitsOutput, error) {
+func (a elbAPI) DescribeAccountLimits(in *elb.DescribeAccountLimitsInput) (*elb.DescribeAccountLimitsOutput, error) {
 	var all []types.Limit
 	for _, l := range []struct {
 		name string
@@ -528,7 +528,7 @@ func (a elbAPI) DescribeAccountLimits(_ context.Context, in *elb.DescribeAccount
 func checkHealthCheck(tg types.TargetGroup) error {
 	between := func(what string, n *int32, low, high int32) error {
 		if *n < low || *n > high {
-			return fail("ValidationError", "%s '%d' must be between %d and %d", what, *n, low, high)
+			return kernel.Fail("ValidationError", "%s '%d' must be between %d and %d", what, *n, low, high)
 		}
 		return nil
 	}
@@ -536,23 +536,23 @@ func checkHealthCheck(tg types.TargetGroup) error {
 		between("Health check interval", tg.HealthCheckIntervalSeconds, 5, 300), between("Health check timeout", tg.HealthCheckTimeoutSeconds, 2, 120),
 		between("Healthy threshold count", tg.HealthyThresholdCount, 2, 10), between("Unhealthy threshold count", tg.UnhealthyThresholdCount, 2, 10),
 	); err != nil {
-		var first *apiError
+		var first *kernel.Error
 		errors.As(err, &first)
 		return first
 	}
 	if *tg.HealthCheckTimeoutSeconds >= *tg.HealthCheckIntervalSeconds {
-		return fail("ValidationError", "Health check timeout '%d' must be smaller than the interval '%d'", *tg.HealthCheckTimeoutSeconds, *tg.HealthCheckIntervalSeconds)
+		return kernel.Fail("ValidationError", "Health check timeout '%d' must be smaller than the interval '%d'", *tg.HealthCheckTimeoutSeconds, *tg.HealthCheckIntervalSeconds)
 	}
 	if !strings.HasPrefix(*tg.HealthCheckPath, "/") || len(*tg.HealthCheckPath) > 1024 {
-		return fail("ValidationError", "Health check path '%s' must begin with a '/' character and be at most 1024 characters long", *tg.HealthCheckPath)
+		return kernel.Fail("ValidationError", "Health check path '%s' must begin with a '/' character and be at most 1024 characters long", *tg.HealthCheckPath)
 	}
 	if port := *tg.HealthCheckPort; port != "traffic-port" {
 		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-			return fail("ValidationError", "Health check port '%s' must be 'traffic-port' or a port", port)
+			return kernel.Fail("ValidationError", "Health check port '%s' must be 'traffic-port' or a port", port)
 		}
 	}
 	if !codeMatcher.MatchString(*tg.Matcher.HttpCode) {
-		return fail("ValidationError", "Health check matcher HTTP code '%s' is invalid", *tg.Matcher.HttpCode)
+		return kernel.Fail("ValidationError", "Health check matcher HTTP code '%s' is invalid", *tg.Matcher.HttpCode)
 	}
 	return nil
 }
@@ -568,22 +568,22 @@ func overlay[T any](given, have *T) *T {
 }
 
 // CreateTargetGroup makes a group, or returns the one that is the same.
-func (a elbAPI) CreateTargetGroup(_ context.Context, in *elb.CreateTargetGroupInput) (*elb.CreateTargetGroupOutput, error) {
+func (a elbAPI) CreateTargetGroup(in *elb.CreateTargetGroupInput) (*elb.CreateTargetGroupOutput, error) {
 	name := aws.ToString(in.Name)
 	if err := checkELBName("target group", name); err != nil {
 		return nil, err
 	}
 	if in.TargetType != types.TargetTypeEnumIp {
-		return nil, fail("ValidationError", "The local cloud has target groups of type 'ip' only, which is what Fargate needs, not '%s'", cmp.Or(in.TargetType, types.TargetTypeEnumInstance))
+		return nil, kernel.Fail("ValidationError", "The local cloud has target groups of type 'ip' only, which is what Fargate needs, not '%s'", cmp.Or(in.TargetType, types.TargetTypeEnumInstance))
 	}
 	if in.Protocol != types.ProtocolEnumHttp || in.HealthCheckProtocol != "" && in.HealthCheckProtocol != types.ProtocolEnumHttp {
-		return nil, fail("ValidationError", "The local cloud's target groups speak HTTP only, not '%s'", cmp.Or(in.HealthCheckProtocol, in.Protocol))
+		return nil, kernel.Fail("ValidationError", "The local cloud's target groups speak HTTP only, not '%s'", cmp.Or(in.HealthCheckProtocol, in.Protocol))
 	}
 	if p := aws.ToInt32(in.Port); p < 1 || p > 65535 {
-		return nil, fail("ValidationError", "Port '%d' must be between 1 and 65535", p)
+		return nil, kernel.Fail("ValidationError", "Port '%d' must be between 1 and 65535", p)
 	}
 	if in.VpcId == nil {
-		return nil, fail("ValidationError", "A VPC ID must be specified")
+		return nil, kernel.Fail("ValidationError", "A VPC ID must be specified")
 	}
 	matcher := &types.Matcher{HttpCode: aws.String("200")}
 	if in.Matcher != nil && in.Matcher.HttpCode != nil {
@@ -600,24 +600,24 @@ func (a elbAPI) CreateTargetGroup(_ context.Context, in *elb.CreateTargetGroupIn
 	if err := checkHealthCheck(described); err != nil {
 		return nil, err
 	}
-	for _, have := range a.state.ELB.TargetGroups {
+	for _, have := range a.elb().TargetGroups {
 		if *have.TargetGroupName != name {
 			continue
 		}
 		if !sameTargetGroup(have.TargetGroup, described) {
-			return nil, fail("DuplicateTargetGroupName", "A target group with the same name '%s' exists, but with different settings", name)
+			return nil, kernel.Fail("DuplicateTargetGroupName", "A target group with the same name '%s' exists, but with different settings", name)
 		}
 		return &elb.CreateTargetGroupOutput{TargetGroups: []types.TargetGroup{have.TargetGroup}}, nil
 	}
-	arn := a.arn("elasticloadbalancing", "targetgroup/"+name+"/"+hexDigits(16))
+	arn := a.ARN("elasticloadbalancing", "targetgroup/"+name+"/"+kernel.HexDigits(16))
 	described.TargetGroupArn = aws.String(arn)
 	tg := &elbTargetGroup{TargetGroup: described, Attributes: maps.Clone(targetGroupAttributes), Tags: elbTags(in.Tags)}
-	if a.state.ELB.TargetGroups == nil {
-		a.state.ELB.TargetGroups = map[string]*elbTargetGroup{}
+	if a.elb().TargetGroups == nil {
+		a.elb().TargetGroups = map[string]*elbTargetGroup{}
 	}
-	a.state.ELB.TargetGroups[arn] = tg
+	a.elb().TargetGroups[arn] = tg
 	a.openGroup(tg)
-	a.born(arn)
+	a.Born(arn)
 	return &elb.CreateTargetGroupOutput{TargetGroups: []types.TargetGroup{described}}, nil
 }
 
@@ -629,18 +629,18 @@ func sameTargetGroup(x, y types.TargetGroup) bool {
 }
 
 // openGroup brings a target group to life.
-func (c *Cloud) openGroup(tg *elbTargetGroup) {
-	if c.live.ELB.groups == nil {
-		c.live.ELB.groups = map[string]*balancer.Group{}
+func (c tx) openGroup(tg *elbTargetGroup) {
+	if c.elbLive().groups == nil {
+		c.elbLive().groups = map[string]*balancer.Group{}
 	}
 	g := balancer.NewGroup(c.groupSettings(tg))
 	for _, t := range tg.Targets {
 		g.Register(t)
 	}
-	c.live.ELB.groups[*tg.TargetGroupArn] = g
+	c.elbLive().groups[*tg.TargetGroupArn] = g
 }
 
-func (c *Cloud) groupSettings(tg *elbTargetGroup) balancer.Settings {
+func (c tx) groupSettings(tg *elbTargetGroup) balancer.Settings {
 	second := func(n *int32) time.Duration { return time.Duration(*n) * time.Second }
 	delay, _ := strconv.Atoi(tg.Attributes["deregistration_delay.timeout_seconds"]) // checked when it was set
 	port, _ := strconv.Atoi(*tg.HealthCheckPort)                                    // 0 for traffic-port
@@ -653,23 +653,23 @@ func (c *Cloud) groupSettings(tg *elbTargetGroup) balancer.Settings {
 
 // DeleteTargetGroup removes a group that no listener uses. One that does not
 // exist is no error.
-func (a elbAPI) DeleteTargetGroup(_ context.Context, in *elb.DeleteTargetGroupInput) (*elb.DeleteTargetGroupOutput, error) {
+func (a elbAPI) DeleteTargetGroup(in *elb.DeleteTargetGroupInput) (*elb.DeleteTargetGroupOutput, error) {
 	arn := aws.ToString(in.TargetGroupArn)
-	tg := a.state.ELB.TargetGroups[arn]
+	tg := a.elb().TargetGroups[arn]
 	if tg == nil {
 		return &elb.DeleteTargetGroupOutput{}, nil
 	}
 	if len(tg.LoadBalancerArns) > 0 {
-		return nil, fail("ResourceInUse", "Target group '%s' is currently in use by a listener or a rule", arn)
+		return nil, kernel.Fail("ResourceInUse", "Target group '%s' is currently in use by a listener or a rule", arn)
 	}
-	a.live.ELB.groups[arn].Close()
-	delete(a.live.ELB.groups, arn)
-	delete(a.state.ELB.TargetGroups, arn)
+	a.elbLive().groups[arn].Close()
+	delete(a.elbLive().groups, arn)
+	delete(a.elb().TargetGroups, arn)
 	return &elb.DeleteTargetGroupOutput{}, nil
 }
 
 // DescribeTargetGroups lists groups, or those asked for.
-func (a elbAPI) DescribeTargetGroups(_ context.Context, in *elb.DescribeTargetGroupsInput) (*elb.DescribeTargetGroupsOutput, error) {
+func (a elbAPI) DescribeTargetGroups(in *elb.DescribeTargetGroupsInput) (*elb.DescribeTargetGroupsOutput, error) {
 	if in.LoadBalancerArn != nil {
 		if _, err := a.loadBalancer(in.LoadBalancerArn); err != nil {
 			return nil, err
@@ -677,9 +677,9 @@ func (a elbAPI) DescribeTargetGroups(_ context.Context, in *elb.DescribeTargetGr
 	}
 	var all []types.TargetGroup
 	found := map[string]bool{}
-	for _, arn := range slices.Sorted(maps.Keys(a.state.ELB.TargetGroups)) {
-		tg := a.state.ELB.TargetGroups[arn]
-		if !asked(in.TargetGroupArns, arn) || !asked(in.Names, *tg.TargetGroupName) || !a.visible(arn) ||
+	for _, arn := range slices.Sorted(maps.Keys(a.elb().TargetGroups)) {
+		tg := a.elb().TargetGroups[arn]
+		if !asked(in.TargetGroupArns, arn) || !asked(in.Names, *tg.TargetGroupName) || !a.Visible(arn) ||
 			in.LoadBalancerArn != nil && !slices.Contains(tg.LoadBalancerArns, *in.LoadBalancerArn) {
 			continue
 		}
@@ -687,14 +687,14 @@ func (a elbAPI) DescribeTargetGroups(_ context.Context, in *elb.DescribeTargetGr
 		all = append(all, tg.TargetGroup)
 	}
 	if len(lacking(found, in.TargetGroupArns, in.Names)) > 0 {
-		return nil, fail("TargetGroupNotFound", "One or more target groups not found")
+		return nil, kernel.Fail("TargetGroupNotFound", "One or more target groups not found")
 	}
 	page, next, err := elbPage(all, in.Marker, in.PageSize)
 	return &elb.DescribeTargetGroupsOutput{TargetGroups: page, NextMarker: next}, err
 }
 
 // ModifyTargetGroup changes a group's health checks.
-func (a elbAPI) ModifyTargetGroup(_ context.Context, in *elb.ModifyTargetGroupInput) (*elb.ModifyTargetGroupOutput, error) {
+func (a elbAPI) ModifyTargetGroup(in *elb.ModifyTargetGroupInput) (*elb.ModifyTargetGroupOutput, error) {
 	tg, err := a.targetGroup(in.TargetGroupArn)
 	if err != nil {
 		return nil, err
@@ -712,7 +712,7 @@ func (a elbAPI) ModifyTargetGroup(_ context.Context, in *elb.ModifyTargetGroupIn
 		return nil, err
 	}
 	tg.TargetGroup = next
-	a.live.ELB.groups[*tg.TargetGroupArn].Configure(a.groupSettings(tg))
+	a.elbLive().groups[*tg.TargetGroupArn].Configure(a.groupSettings(tg))
 	return &elb.ModifyTargetGroupOutput{TargetGroups: []types.TargetGroup{next}}, nil
 }
 
@@ -724,7 +724,7 @@ func tgAttributes(attributes map[string]string) (out []types.TargetGroupAttribut
 }
 
 // DescribeTargetGroupAttributes lists all attributes.
-func (a elbAPI) DescribeTargetGroupAttributes(_ context.Context, in *elb.DescribeTargetGroupAttributesInput) (*elb.DescribeTargetGroupAttributesOutput, error) {
+func (a elbAPI) DescribeTargetGroupAttributes(in *elb.DescribeTargetGroupAttributesInput) (*elb.DescribeTargetGroupAttributesOutput, error) {
 	tg, err := a.targetGroup(in.TargetGroupArn)
 	if err != nil {
 		return nil, err
@@ -733,7 +733,7 @@ func (a elbAPI) DescribeTargetGroupAttributes(_ context.Context, in *elb.Describ
 }
 
 // ModifyTargetGroupAttributes changes the given ones, or none if one is wrong.
-func (a elbAPI) ModifyTargetGroupAttributes(_ context.Context, in *elb.ModifyTargetGroupAttributesInput) (*elb.ModifyTargetGroupAttributesOutput, error) {
+func (a elbAPI) ModifyTargetGroupAttributes(in *elb.ModifyTargetGroupAttributesInput) (*elb.ModifyTargetGroupAttributesOutput, error) {
 	tg, err := a.targetGroup(in.TargetGroupArn)
 	if err != nil {
 		return nil, err
@@ -746,32 +746,32 @@ func (a elbAPI) ModifyTargetGroupAttributes(_ context.Context, in *elb.ModifyTar
 	for _, t := range in.Attributes {
 		tg.Attributes[*t.Key] = aws.ToString(t.Value)
 	}
-	a.live.ELB.groups[*tg.TargetGroupArn].Configure(a.groupSettings(tg))
+	a.elbLive().groups[*tg.TargetGroupArn].Configure(a.groupSettings(tg))
 	return &elb.ModifyTargetGroupAttributesOutput{Attributes: tgAttributes(tg.Attributes)}, nil
 }
 
 // register adds a target. An address that no task has is served by nobody.
-func (c *Cloud) register(tg *elbTargetGroup, t balancer.Target) {
-	c.live.ELB.groups[*tg.TargetGroupArn].Register(t)
+func (c tx) register(tg *elbTargetGroup, t balancer.Target) {
+	c.elbLive().groups[*tg.TargetGroupArn].Register(t)
 	tg.Targets = slices.DeleteFunc(slices.Clone(tg.Targets), func(have balancer.Target) bool { return have.ID == t.ID && have.Port == t.Port })
 	tg.Targets = append(tg.Targets, t)
 }
 
 // deregister takes a target away; the channel is closed when it has drained.
-func (c *Cloud) deregister(tg *elbTargetGroup, id string, port int) <-chan struct{} {
+func (c tx) deregister(tg *elbTargetGroup, id string, port int) <-chan struct{} {
 	tg.Targets = slices.DeleteFunc(slices.Clone(tg.Targets), func(t balancer.Target) bool { return t.ID == id && (port == 0 || t.Port == port) })
-	return c.live.ELB.groups[*tg.TargetGroupArn].Deregister(id, port)
+	return c.elbLive().groups[*tg.TargetGroupArn].Deregister(id, port)
 }
 
 // RegisterTargets adds targets by their private addresses.
-func (a elbAPI) RegisterTargets(_ context.Context, in *elb.RegisterTargetsInput) (*elb.RegisterTargetsOutput, error) {
+func (a elbAPI) RegisterTargets(in *elb.RegisterTargetsInput) (*elb.RegisterTargetsOutput, error) {
 	tg, err := a.targetGroup(in.TargetGroupArn)
 	if err != nil {
 		return nil, err
 	}
 	for _, t := range in.Targets {
 		if _, err := netip.ParseAddr(aws.ToString(t.Id)); err != nil {
-			return nil, fail("ValidationError", "The IP address '%s' is not a valid IPv4 address", aws.ToString(t.Id))
+			return nil, kernel.Fail("ValidationError", "The IP address '%s' is not a valid IPv4 address", aws.ToString(t.Id))
 		}
 	}
 	for _, t := range in.Targets {
@@ -784,14 +784,14 @@ func (a elbAPI) RegisterTargets(_ context.Context, in *elb.RegisterTargetsInput)
 }
 
 // DeregisterTargets lets targets drain.
-func (a elbAPI) DeregisterTargets(_ context.Context, in *elb.DeregisterTargetsInput) (*elb.DeregisterTargetsOutput, error) {
+func (a elbAPI) DeregisterTargets(in *elb.DeregisterTargetsInput) (*elb.DeregisterTargetsOutput, error) {
 	tg, err := a.targetGroup(in.TargetGroupArn)
 	if err != nil {
 		return nil, err
 	}
 	for _, t := range in.Targets {
 		if !slices.ContainsFunc(tg.Targets, func(have balancer.Target) bool { return have.ID == aws.ToString(t.Id) }) {
-			return nil, fail("InvalidTarget", "The following targets are not registered: '%s'", aws.ToString(t.Id))
+			return nil, kernel.Fail("InvalidTarget", "The following targets are not registered: '%s'", aws.ToString(t.Id))
 		}
 	}
 	for _, t := range in.Targets {
@@ -801,13 +801,13 @@ func (a elbAPI) DeregisterTargets(_ context.Context, in *elb.DeregisterTargetsIn
 }
 
 // DescribeTargetHealth says how the targets are, draining ones too.
-func (a elbAPI) DescribeTargetHealth(_ context.Context, in *elb.DescribeTargetHealthInput) (*elb.DescribeTargetHealthOutput, error) {
+func (a elbAPI) DescribeTargetHealth(in *elb.DescribeTargetHealthInput) (*elb.DescribeTargetHealthOutput, error) {
 	tg, err := a.targetGroup(in.TargetGroupArn)
 	if err != nil {
 		return nil, err
 	}
 	out := &elb.DescribeTargetHealthOutput{TargetHealthDescriptions: []types.TargetHealthDescription{}}
-	health := a.live.ELB.groups[*tg.TargetGroupArn].Health()
+	health := a.elbLive().groups[*tg.TargetGroupArn].Health()
 	wanted := func(h balancer.Health, t types.TargetDescription) bool {
 		return h.ID == aws.ToString(t.Id) && (t.Port == nil || h.Port == int(*t.Port))
 	}
@@ -856,7 +856,7 @@ func (a elbAPI) DescribeTargetHealth(_ context.Context, in *elb.DescribeTargetHe
 // actions checks and completes what a listener or a rule does.
 func (a elbAPI) actions(in []types.Action, loadBalancer string) ([]types.Action, error) {
 	if len(in) != 1 {
-		return nil, fail("ValidationError", "A listener and a rule have exactly one action here, not %d", len(in))
+		return nil, kernel.Fail("ValidationError", "A listener and a rule have exactly one action here, not %d", len(in))
 	}
 	action := in[0]
 	switch action.Type {
@@ -871,7 +871,7 @@ func (a elbAPI) actions(in []types.Action, loadBalancer string) ([]types.Action,
 		}
 	case types.ActionTypeEnumRedirect:
 		if action.RedirectConfig == nil || action.RedirectConfig.StatusCode == "" {
-			return nil, fail("ValidationError", "A redirect action must have a status code")
+			return nil, kernel.Fail("ValidationError", "A redirect action must have a status code")
 		}
 		r := *action.RedirectConfig
 		r.Protocol, r.Host, r.Port = overlay(r.Protocol, aws.String("#{protocol}")), overlay(r.Host, aws.String("#{host}")), overlay(r.Port, aws.String("#{port}"))
@@ -880,10 +880,10 @@ func (a elbAPI) actions(in []types.Action, loadBalancer string) ([]types.Action,
 	case types.ActionTypeEnumFixedResponse:
 		f := action.FixedResponseConfig
 		if f == nil || !regexp.MustCompile(`^[245]\d\d$`).MatchString(aws.ToString(f.StatusCode)) {
-			return nil, fail("ValidationError", "A fixed-response action must have a status code of 2XX, 4XX or 5XX")
+			return nil, kernel.Fail("ValidationError", "A fixed-response action must have a status code of 2XX, 4XX or 5XX")
 		}
 	default:
-		return nil, fail("ValidationError", "The local cloud knows no action of type '%s'", action.Type)
+		return nil, kernel.Fail("ValidationError", "The local cloud knows no action of type '%s'", action.Type)
 	}
 	return []types.Action{action}, nil
 }
@@ -894,30 +894,30 @@ func (a elbAPI) forwardTo(action types.Action, loadBalancer string) (*types.Forw
 	tuples := []types.TargetGroupTuple{{TargetGroupArn: action.TargetGroupArn}}
 	if f := action.ForwardConfig; f != nil {
 		if s := f.TargetGroupStickinessConfig; s != nil && aws.ToBool(s.Enabled) {
-			return nil, fail("ValidationError", "The local cloud's load balancers have no sticky sessions")
+			return nil, kernel.Fail("ValidationError", "The local cloud's load balancers have no sticky sessions")
 		}
 		if len(f.TargetGroups) > 0 {
 			tuples = slices.Clone(f.TargetGroups)
 		}
 		if action.TargetGroupArn != nil && (len(tuples) != 1 || aws.ToString(tuples[0].TargetGroupArn) != *action.TargetGroupArn) {
-			return nil, fail("ValidationError", "You cannot specify both a target group ARN and a forward config with other target groups")
+			return nil, kernel.Fail("ValidationError", "You cannot specify both a target group ARN and a forward config with other target groups")
 		}
 	}
 	if len(tuples) > 5 {
-		return nil, fail("TooManyTargetGroups", "The maximum number of target groups per forward action is 5")
+		return nil, kernel.Fail("TooManyTargetGroups", "The maximum number of target groups per forward action is 5")
 	}
 	for i, t := range tuples {
 		arn := aws.ToString(t.TargetGroupArn)
-		tg := a.state.ELB.TargetGroups[arn]
+		tg := a.elb().TargetGroups[arn]
 		if tg == nil {
-			return nil, fail("TargetGroupNotFound", "Target groups '%s' not found", arn)
+			return nil, kernel.Fail("TargetGroupNotFound", "Target groups '%s' not found", arn)
 		}
 		if len(tg.LoadBalancerArns) > 0 && !slices.Contains(tg.LoadBalancerArns, loadBalancer) {
-			return nil, fail("TargetGroupAssociationLimit", "The following target groups cannot be associated with more than one load balancer: %s", arn)
+			return nil, kernel.Fail("TargetGroupAssociationLimit", "The following target groups cannot be associated with more than one load balancer: %s", arn)
 		}
 		weight := aws.ToInt32(overlay(t.Weight, aws.Int32(1)))
 		if weight < 0 || weight > 999 {
-			return nil, fail("ValidationError", "The weight of a target group must be between 0 and 999, not %d", weight)
+			return nil, kernel.Fail("ValidationError", "The weight of a target group must be between 0 and 999, not %d", weight)
 		}
 		tuples[i].Weight = aws.Int32(weight)
 	}
@@ -938,15 +938,15 @@ func (a elbAPI) secure(protocol types.ProtocolEnum, certificates []types.Certifi
 	switch protocol {
 	case types.ProtocolEnumHttp:
 		if len(certificates) > 0 {
-			return nil, fail("ValidationError", "Certificates cannot be specified for HTTP listeners")
+			return nil, kernel.Fail("ValidationError", "Certificates cannot be specified for HTTP listeners")
 		}
 		return nil, nil
 	case types.ProtocolEnumHttps:
 		if len(certificates) != 1 {
-			return nil, fail("ValidationError", "A certificate must be specified for HTTPS listeners")
+			return nil, kernel.Fail("ValidationError", "A certificate must be specified for HTTPS listeners")
 		}
 		if !slices.Contains(policies, policy) {
-			return nil, fail("SSLPolicyNotFound", "SSL policy '%s' not found", policy)
+			return nil, kernel.Fail("SSLPolicyNotFound", "SSL policy '%s' not found", policy)
 		}
 		cert, err := a.certificateFor(aws.ToString(certificates[0].CertificateArn))
 		if err != nil {
@@ -954,19 +954,19 @@ func (a elbAPI) secure(protocol types.ProtocolEnum, certificates []types.Certifi
 		}
 		return &cert, nil
 	default:
-		return nil, fail("ValidationError", "Listener protocol '%s' must be one of 'HTTPS, HTTP'", protocol)
+		return nil, kernel.Fail("ValidationError", "Listener protocol '%s' must be one of 'HTTPS, HTTP'", protocol)
 	}
 }
 
 // CreateListener binds the port on this machine, for real.
-func (a elbAPI) CreateListener(_ context.Context, in *elb.CreateListenerInput) (*elb.CreateListenerOutput, error) {
+func (a elbAPI) CreateListener(in *elb.CreateListenerInput) (*elb.CreateListenerOutput, error) {
 	lb, err := a.loadBalancer(in.LoadBalancerArn)
 	if err != nil {
 		return nil, err
 	}
 	port := aws.ToInt32(in.Port)
 	if port < 1 || port > 65535 {
-		return nil, fail("ValidationError", "Port '%d' must be between 1 and 65535", port)
+		return nil, kernel.Fail("ValidationError", "Port '%d' must be between 1 and 65535", port)
 	}
 	actions, err := a.actions(in.DefaultActions, *lb.LoadBalancerArn)
 	if err != nil {
@@ -980,19 +980,19 @@ func (a elbAPI) CreateListener(_ context.Context, in *elb.CreateListenerInput) (
 	if err != nil {
 		return nil, err
 	}
-	for _, have := range a.state.ELB.Listeners {
+	for _, have := range a.elb().Listeners {
 		if *have.LoadBalancerArn != *lb.LoadBalancerArn || *have.Port != port {
 			continue
 		}
 		if have.Protocol == in.Protocol && sameActions(have.DefaultActions, actions) && aws.ToString(have.SslPolicy) == policy && sameCertificates(have.Certificates, in.Certificates) {
 			return &elb.CreateListenerOutput{Listeners: []types.Listener{have.Listener}}, nil
 		}
-		return nil, fail("DuplicateListener", "A listener already exists on this port for this load balancer '%s'", *lb.LoadBalancerArn)
+		return nil, kernel.Fail("DuplicateListener", "A listener already exists on this port for this load balancer '%s'", *lb.LoadBalancerArn)
 	}
 	_, path, _ := strings.Cut(*lb.LoadBalancerArn, ":loadbalancer/")
 	l := &elbListener{
 		Listener: types.Listener{
-			ListenerArn: aws.String(a.arn("elasticloadbalancing", "listener/"+path+"/"+hexDigits(16))), LoadBalancerArn: lb.LoadBalancerArn,
+			ListenerArn: aws.String(a.ARN("elasticloadbalancing", "listener/"+path+"/"+kernel.HexDigits(16))), LoadBalancerArn: lb.LoadBalancerArn,
 			Port: in.Port, Protocol: in.Protocol, DefaultActions: actions, Certificates: slices.Clone(in.Certificates),
 		},
 		Tags: elbTags(in.Tags),
@@ -1003,11 +1003,11 @@ func (a elbAPI) CreateListener(_ context.Context, in *elb.CreateListenerInput) (
 	if err := a.bind(l, cert); err != nil {
 		return nil, err
 	}
-	if a.state.ELB.Listeners == nil {
-		a.state.ELB.Listeners = map[string]*elbListener{}
+	if a.elb().Listeners == nil {
+		a.elb().Listeners = map[string]*elbListener{}
 	}
-	a.state.ELB.Listeners[*l.ListenerArn] = l
-	a.born(*l.ListenerArn)
+	a.elb().Listeners[*l.ListenerArn] = l
+	a.Born(*l.ListenerArn)
 	a.configureListeners()
 	return &elb.CreateListenerOutput{Listeners: []types.Listener{l.Listener}}, nil
 }
@@ -1049,31 +1049,31 @@ func plainAction(a types.Action) (redirect balancer.Redirect, fixed balancer.Fix
 }
 
 // bind takes a listener's port of this machine.
-func (c *Cloud) bind(l *elbListener, cert *tls.Certificate) error {
+func (c tx) bind(l *elbListener, cert *tls.Certificate) error {
 	bound, err := balancer.Listen(int(*l.Port), cert, balancer.Action{Fixed: &balancer.Fixed{Code: http.StatusServiceUnavailable}}, balancer.Options{IdleTimeout: time.Minute})
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fail("InvalidConfigurationRequest", "Port %d of this machine is in use by another program, and a load balancer of the local cloud listens on it for real; choose another port", *l.Port)
+		return kernel.Fail("InvalidConfigurationRequest", "Port %d of this machine is in use by another program, and a load balancer of the local cloud listens on it for real; choose another port", *l.Port)
 	case errors.Is(err, syscall.EACCES):
-		return fail("InvalidConfigurationRequest", "Port %d of this machine is reserved for root, and a load balancer of the local cloud listens on it for real; choose a port above 1023", *l.Port)
+		return kernel.Fail("InvalidConfigurationRequest", "Port %d of this machine is reserved for root, and a load balancer of the local cloud listens on it for real; choose a port above 1023", *l.Port)
 	case err != nil:
 		return err
 	}
-	if c.live.ELB.listeners == nil {
-		c.live.ELB.listeners = map[string]*balancer.Listener{}
+	if c.elbLive().listeners == nil {
+		c.elbLive().listeners = map[string]*balancer.Listener{}
 	}
-	c.live.ELB.listeners[*l.ListenerArn] = bound
+	c.elbLive().listeners[*l.ListenerArn] = bound
 	return nil
 }
 
 // configureListeners makes what runs agree with the state, and derives which
 // load balancers use a target group.
-func (c *Cloud) configureListeners() {
+func (c tx) configureListeners() {
 	users := map[string][]string{}
 	inUse := map[string]bool{}
-	for _, arn := range slices.Sorted(maps.Keys(c.state.ELB.Listeners)) {
-		l := c.state.ELB.Listeners[arn]
-		lb := c.state.ELB.LoadBalancers[*l.LoadBalancerArn]
+	for _, arn := range slices.Sorted(maps.Keys(c.elb().Listeners)) {
+		l := c.elb().Listeners[arn]
+		lb := c.elb().LoadBalancers[*l.LoadBalancerArn]
 		active := lb.State.Code == types.LoadBalancerStateEnumActive
 		do := func(actions []types.Action) balancer.Action {
 			for _, tg := range forwards(actions[0]) {
@@ -1097,13 +1097,13 @@ func (c *Cloud) configureListeners() {
 		if !active {
 			action, options.Rules = balancer.Action{Fixed: &balancer.Fixed{Code: http.StatusServiceUnavailable}}, nil
 		}
-		if running := c.live.ELB.listeners[arn]; running != nil {
+		if running := c.elbLive().listeners[arn]; running != nil {
 			running.Configure(action, options)
 		}
 	}
-	for arn, tg := range c.state.ELB.TargetGroups {
+	for arn, tg := range c.elb().TargetGroups {
 		tg.LoadBalancerArns = append([]string{}, users[arn]...)
-		c.live.ELB.groups[arn].Use(inUse[arn])
+		c.elbLive().groups[arn].Use(inUse[arn])
 	}
 }
 
@@ -1118,7 +1118,7 @@ func forwards(a types.Action) (groups []string) {
 }
 
 // liveAction is what runs for an action.
-func (c *Cloud) liveAction(a types.Action) balancer.Action {
+func (c tx) liveAction(a types.Action) balancer.Action {
 	redirect, fixed := plainAction(a)
 	switch a.Type {
 	case types.ActionTypeEnumRedirect:
@@ -1128,32 +1128,32 @@ func (c *Cloud) liveAction(a types.Action) balancer.Action {
 	}
 	var action balancer.Action
 	for _, t := range a.ForwardConfig.TargetGroups {
-		action.Split = append(action.Split, balancer.Share{Group: c.live.ELB.groups[*t.TargetGroupArn], Weight: int(*t.Weight)})
+		action.Split = append(action.Split, balancer.Share{Group: c.elbLive().groups[*t.TargetGroupArn], Weight: int(*t.Weight)})
 	}
 	return action
 }
 
 // dropListener forgets a listener with its rules and gives its port free.
-func (c *Cloud) dropListener(arn string) {
-	delete(c.state.ELB.Listeners, arn)
+func (c tx) dropListener(arn string) {
+	delete(c.elb().Listeners, arn)
 	for _, r := range c.rulesOf(arn) {
-		delete(c.state.ELB.Rules, *r.RuleArn)
+		delete(c.elb().Rules, *r.RuleArn)
 	}
 	c.unbind(arn)
 }
 
-func (c *Cloud) unbind(arn string) {
-	running := c.live.ELB.listeners[arn]
+func (c tx) unbind(arn string) {
+	running := c.elbLive().listeners[arn]
 	if running == nil {
 		return // its port could not be bound after a restart
 	}
-	delete(c.live.ELB.listeners, arn)
+	delete(c.elbLive().listeners, arn)
 	running.Release()
-	c.spawn(func(context.Context) { running.Close() })
+	c.Go(func(context.Context) { running.Close() })
 }
 
 // DeleteListener gives the port free.
-func (a elbAPI) DeleteListener(_ context.Context, in *elb.DeleteListenerInput) (*elb.DeleteListenerOutput, error) {
+func (a elbAPI) DeleteListener(in *elb.DeleteListenerInput) (*elb.DeleteListenerOutput, error) {
 	if _, err := a.listener(in.ListenerArn); err != nil {
 		return nil, err
 	}
@@ -1163,9 +1163,9 @@ func (a elbAPI) DeleteListener(_ context.Context, in *elb.DeleteListenerInput) (
 }
 
 // DescribeListeners lists a load balancer's listeners, or those asked for.
-func (a elbAPI) DescribeListeners(_ context.Context, in *elb.DescribeListenersInput) (*elb.DescribeListenersOutput, error) {
+func (a elbAPI) DescribeListeners(in *elb.DescribeListenersInput) (*elb.DescribeListenersOutput, error) {
 	if in.LoadBalancerArn == nil && len(in.ListenerArns) == 0 {
-		return nil, fail("ValidationError", "You must specify either listener ARNs or a load balancer ARN")
+		return nil, kernel.Fail("ValidationError", "You must specify either listener ARNs or a load balancer ARN")
 	}
 	if in.LoadBalancerArn != nil {
 		if _, err := a.loadBalancer(in.LoadBalancerArn); err != nil {
@@ -1174,22 +1174,22 @@ func (a elbAPI) DescribeListeners(_ context.Context, in *elb.DescribeListenersIn
 	}
 	var all []types.Listener
 	found := map[string]bool{}
-	for _, arn := range slices.Sorted(maps.Keys(a.state.ELB.Listeners)) {
-		l := a.state.ELB.Listeners[arn]
-		if asked(in.ListenerArns, arn) && (in.LoadBalancerArn == nil || *l.LoadBalancerArn == *in.LoadBalancerArn) && a.visible(arn) {
+	for _, arn := range slices.Sorted(maps.Keys(a.elb().Listeners)) {
+		l := a.elb().Listeners[arn]
+		if asked(in.ListenerArns, arn) && (in.LoadBalancerArn == nil || *l.LoadBalancerArn == *in.LoadBalancerArn) && a.Visible(arn) {
 			found[arn] = true
 			all = append(all, l.Listener)
 		}
 	}
 	if len(lacking(found, in.ListenerArns)) > 0 {
-		return nil, fail("ListenerNotFound", "One or more listeners not found")
+		return nil, kernel.Fail("ListenerNotFound", "One or more listeners not found")
 	}
 	page, next, err := elbPage(all, in.Marker, in.PageSize)
 	return &elb.DescribeListenersOutput{Listeners: page, NextMarker: next}, err
 }
 
 // ModifyListener changes a listener; a new port or protocol binds anew.
-func (a elbAPI) ModifyListener(_ context.Context, in *elb.ModifyListenerInput) (*elb.ModifyListenerOutput, error) {
+func (a elbAPI) ModifyListener(in *elb.ModifyListenerInput) (*elb.ModifyListenerOutput, error) {
 	l, err := a.listener(in.ListenerArn)
 	if err != nil {
 		return nil, err
@@ -1215,12 +1215,12 @@ func (a elbAPI) ModifyListener(_ context.Context, in *elb.ModifyListenerInput) (
 	if err != nil {
 		return nil, err
 	}
-	for arn, other := range a.state.ELB.Listeners {
+	for arn, other := range a.elb().Listeners {
 		if arn != *l.ListenerArn && *other.LoadBalancerArn == *l.LoadBalancerArn && *other.Port == *next.Port {
-			return nil, fail("DuplicateListener", "A listener already exists on this port for this load balancer '%s'", *l.LoadBalancerArn)
+			return nil, kernel.Fail("DuplicateListener", "A listener already exists on this port for this load balancer '%s'", *l.LoadBalancerArn)
 		}
 	}
-	switch running := a.live.ELB.listeners[*l.ListenerArn]; {
+	switch running := a.elbLive().listeners[*l.ListenerArn]; {
 	case running != nil && *next.Port == *l.Port && next.Protocol == l.Protocol:
 		if cert != nil {
 			running.SetCertificates(cert)
@@ -1236,7 +1236,7 @@ func (a elbAPI) ModifyListener(_ context.Context, in *elb.ModifyListenerInput) (
 		}
 		if running != nil {
 			running.Release()
-			a.spawn(func(context.Context) { running.Close() })
+			a.Go(func(context.Context) { running.Close() })
 		}
 	}
 	*l = *next
@@ -1250,7 +1250,7 @@ func (a elbAPI) ModifyListener(_ context.Context, in *elb.ModifyListenerInput) (
 }
 
 // DescribeSSLPolicies lists the names of the TLS policies.
-func (a elbAPI) DescribeSSLPolicies(_ context.Context, in *elb.DescribeSSLPoliciesInput) (*elb.DescribeSSLPoliciesOutput, error) {
+func (a elbAPI) DescribeSSLPolicies(in *elb.DescribeSSLPoliciesInput) (*elb.DescribeSSLPoliciesOutput, error) {
 	out := &elb.DescribeSSLPoliciesOutput{}
 	for _, name := range policies {
 		if asked(in.Names, name) {
@@ -1258,7 +1258,7 @@ func (a elbAPI) DescribeSSLPolicies(_ context.Context, in *elb.DescribeSSLPolici
 		}
 	}
 	if len(out.SslPolicies) < len(in.Names) {
-		return nil, fail("SSLPolicyNotFound", "One or more SSL policies not found")
+		return nil, kernel.Fail("SSLPolicyNotFound", "One or more SSL policies not found")
 	}
 	return out, nil
 }
@@ -1288,9 +1288,9 @@ func (a elbAPI) tagsOf(arn string) (map[string]string, error) {
 		return tg.Tags, nil
 	}
 	if strings.Contains(arn, ":listener-rule/") {
-		r := a.state.ELB.Rules[arn]
-		if r == nil || !a.visible(arn) {
-			return nil, fail("RuleNotFound", "One or more rules not found")
+		r := a.elb().Rules[arn]
+		if r == nil || !a.Visible(arn) {
+			return nil, kernel.Fail("RuleNotFound", "One or more rules not found")
 		}
 		return r.Tags, nil
 	}
@@ -1302,7 +1302,7 @@ func (a elbAPI) tagsOf(arn string) (map[string]string, error) {
 }
 
 // AddTags tags load balancers, target groups, listeners and rules.
-func (a elbAPI) AddTags(_ context.Context, in *elb.AddTagsInput) (*elb.AddTagsOutput, error) {
+func (a elbAPI) AddTags(in *elb.AddTagsInput) (*elb.AddTagsOutput, error) {
 	for _, arn := range in.ResourceArns {
 		tags, err := a.tagsOf(arn)
 		if err != nil {
@@ -1314,7 +1314,7 @@ func (a elbAPI) AddTags(_ context.Context, in *elb.AddTagsInput) (*elb.AddTagsOu
 }
 
 // RemoveTags is the opposite of AddTags.
-func (a elbAPI) RemoveTags(_ context.Context, in *elb.RemoveTagsInput) (*elb.RemoveTagsOutput, error) {
+func (a elbAPI) RemoveTags(in *elb.RemoveTagsInput) (*elb.RemoveTagsOutput, error) {
 	for _, arn := range in.ResourceArns {
 		tags, err := a.tagsOf(arn)
 		if err != nil {
@@ -1328,9 +1328,9 @@ func (a elbAPI) RemoveTags(_ context.Context, in *elb.RemoveTagsInput) (*elb.Rem
 }
 
 // DescribeTags lists the tags of up to 20 things.
-func (a elbAPI) DescribeTags(_ context.Context, in *elb.DescribeTagsInput) (*elb.DescribeTagsOutput, error) {
+func (a elbAPI) DescribeTags(in *elb.DescribeTagsInput) (*elb.DescribeTagsOutput, error) {
 	if len(in.ResourceArns) > 20 {
-		return nil, fail("ValidationError", "1 validation error detected: Value at 'resourceArns' failed to satisfy constraint: Member must have length less than or equal to 20")
+		return nil, kernel.Fail("ValidationError", "1 validation error detected: Value at 'resourceArns' failed to satisfy constraint: Member must have length less than or equal to 20")
 	}
 	out := &elb.DescribeTagsOutput{TagDescriptions: []types.TagDescription{}}
 	for _, arn := range in.ResourceArns {
@@ -1351,20 +1351,20 @@ func (a elbAPI) DescribeTags(_ context.Context, in *elb.DescribeTagsInput) (*elb
 // tasks behind them are gone; the scheduler registers new ones. It takes the
 // lock.
 func (c *Cloud) restoreBalancers() {
-	c.update(func() {
-		for _, tg := range c.state.ELB.TargetGroups {
+	c.update(func(c tx) {
+		for _, tg := range c.elb().TargetGroups {
 			tg.Targets = nil
 			c.openGroup(tg)
 		}
 		a := elbAPI{c}
-		for arn, l := range c.state.ELB.Listeners {
+		for arn, l := range c.elb().Listeners {
 			if err := a.serve(l); err != nil {
 				// The others are of use without it.
-				c.log.Error("a listener does not serve", "listener", arn, "error", err)
-				c.spawn(func(ctx context.Context) { c.serveLater(ctx, arn) })
+				c.Log().Error("a listener does not serve", "listener", arn, "error", err)
+				c.Go(func(ctx context.Context) { c.serveLater(ctx, arn) })
 			}
 		}
-		for _, lb := range c.state.ELB.LoadBalancers {
+		for _, lb := range c.elb().LoadBalancers {
 			lb.State = &types.LoadBalancerState{Code: types.LoadBalancerStateEnumActive}
 		}
 		c.configureListeners()
@@ -1386,14 +1386,14 @@ func (a elbAPI) serve(l *elbListener) error {
 // serveLater waits until the program that has taken a listener's port meanwhile
 // gives it free, or the listener is changed to another, or gone.
 func (c *Cloud) serveLater(ctx context.Context, arn string) {
-	for over := false; !over && c.pauseUnless(ctx, nil, time.Second); {
-		c.update(func() {
-			l := c.state.ELB.Listeners[arn]
-			if over = ctx.Err() != nil || l == nil || c.live.ELB.listeners[arn] != nil; over {
+	for over := false; !over && kernel.Wait(ctx, nil, time.Second); {
+		c.update(func(c tx) {
+			l := c.elb().Listeners[arn]
+			if over = ctx.Err() != nil || l == nil || c.elbLive().listeners[arn] != nil; over {
 				return
 			}
 			if over = (elbAPI{c}).serve(l) == nil; over {
-				c.log.Info("a listener serves again", "listener", arn)
+				c.Log().Info("a listener serves again", "listener", arn)
 				c.configureListeners()
 			}
 		})
@@ -1404,10 +1404,10 @@ func (c *Cloud) serveLater(ctx context.Context, arn string) {
 func (c *Cloud) closeBalancers() {
 	var listeners []*balancer.Listener
 	var groups []*balancer.Group
-	c.read(func() {
-		listeners = slices.Collect(maps.Values(c.live.ELB.listeners))
-		groups = slices.Collect(maps.Values(c.live.ELB.groups))
-		c.live.ELB = elbLive{}
+	c.read(func(c tx) {
+		listeners = slices.Collect(maps.Values(c.elbLive().listeners))
+		groups = slices.Collect(maps.Values(c.elbLive().groups))
+		*c.elbLive() = elbLive{}
 	})
 	done := make(chan struct{})
 	for _, l := range listeners {

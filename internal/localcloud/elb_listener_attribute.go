@@ -1,7 +1,6 @@
 package localcloud
 
 import (
-	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -9,6 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // answerHeaders are the header fields that a listener can set on its answers, by
@@ -79,7 +80,7 @@ func listenerAttributes(l *elbListener) (out []types.ListenerAttribute) {
 }
 
 // DescribeListenerAttributes lists all attributes.
-func (a elbAPI) DescribeListenerAttributes(_ context.Context, in *elb.DescribeListenerAttributesInput) (*elb.DescribeListenerAttributesOutput, error) {
+func (a elbAPI) DescribeListenerAttributes(in *elb.DescribeListenerAttributesInput) (*elb.DescribeListenerAttributesOutput, error) {
 	l, err := a.listener(in.ListenerArn)
 	if err != nil {
 		return nil, err
@@ -88,7 +89,7 @@ func (a elbAPI) DescribeListenerAttributes(_ context.Context, in *elb.DescribeLi
 }
 
 // ModifyListenerAttributes changes the given ones, or none if one is wrong.
-func (a elbAPI) ModifyListenerAttributes(_ context.Context, in *elb.ModifyListenerAttributesInput) (*elb.ModifyListenerAttributesOutput, error) {
+func (a elbAPI) ModifyListenerAttributes(in *elb.ModifyListenerAttributesInput) (*elb.ModifyListenerAttributesOutput, error) {
 	l, err := a.listener(in.ListenerArn)
 	if err != nil {
 		return nil, err
@@ -116,9 +117,9 @@ func (a elbAPI) ModifyListenerAttributes(_ context.Context, in *elb.ModifyListen
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/application/header-modification.html.
 func checkListenerAttribute(known map[string]string, key, value string) error {
 	if _, ok := known[key]; !ok {
-		return fail("ValidationError", "Listener attribute key '%s' is not recognized", key)
+		return kernel.Fail("ValidationError", "Listener attribute key '%s' is not recognized", key)
 	}
-	bad := fail("ValidationError", "Listener attribute value '%s' is not valid for the key '%s'", value, key)
+	bad := kernel.Fail("ValidationError", "Listener attribute value '%s' is not valid for the key '%s'", value, key)
 	if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }) {
 		return bad
 	}
@@ -132,7 +133,7 @@ func checkListenerAttribute(known map[string]string, key, value string) error {
 	case key == serverEnabled:
 		return oneOf("true", "false")
 	case askedHeaders[key] != "" && value != askedHeaders[key]:
-		return fail("ValidationError", "The local cloud's listeners send no header field '%s' that could be renamed", askedHeaders[key])
+		return kernel.Fail("ValidationError", "The local cloud's listeners send no header field '%s' that could be renamed", askedHeaders[key])
 	case value == "":
 		return nil // unset
 	case strings.HasSuffix(key, ".x_content_type_options.header_value"):

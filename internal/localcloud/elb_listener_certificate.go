@@ -1,13 +1,14 @@
 package localcloud
 
 import (
-	"context"
 	"crypto/tls"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // maxExtraCertificates of a load balancer, default ones aside
@@ -16,7 +17,7 @@ const maxExtraCertificates = 25
 
 // DescribeListenerCertificates lists the default certificate and those that are
 // chosen by the name that the client asks for.
-func (a elbAPI) DescribeListenerCertificates(_ context.Context, in *elb.DescribeListenerCertificatesInput) (*elb.DescribeListenerCertificatesOutput, error) {
+func (a elbAPI) DescribeListenerCertificates(in *elb.DescribeListenerCertificatesInput) (*elb.DescribeListenerCertificatesOutput, error) {
 	l, err := a.listener(in.ListenerArn)
 	if err != nil {
 		return nil, err
@@ -34,7 +35,7 @@ func (a elbAPI) DescribeListenerCertificates(_ context.Context, in *elb.Describe
 
 // AddListenerCertificates adds a certificate to an HTTPS listener; one that it
 // has is no error.
-func (a elbAPI) AddListenerCertificates(_ context.Context, in *elb.AddListenerCertificatesInput) (*elb.AddListenerCertificatesOutput, error) {
+func (a elbAPI) AddListenerCertificates(in *elb.AddListenerCertificatesInput) (*elb.AddListenerCertificatesOutput, error) {
 	l, arns, err := a.namedCertificates(in.ListenerArn, in.Certificates)
 	if err != nil {
 		return nil, err
@@ -51,7 +52,7 @@ func (a elbAPI) AddListenerCertificates(_ context.Context, in *elb.AddListenerCe
 		out.Certificates = append(out.Certificates, types.Certificate{CertificateArn: aws.String(arn), IsDefault: aws.Bool(false)})
 	}
 	if len(extra) > maxExtraCertificates {
-		return nil, fail("TooManyCertificates", "The maximum number of certificates per load balancer has been reached")
+		return nil, kernel.Fail("TooManyCertificates", "The maximum number of certificates per load balancer has been reached")
 	}
 	l.Extra = extra
 	return out, a.showCertificates(l)
@@ -59,14 +60,14 @@ func (a elbAPI) AddListenerCertificates(_ context.Context, in *elb.AddListenerCe
 
 // RemoveListenerCertificates is the opposite; the default certificate can't go
 // this way.
-func (a elbAPI) RemoveListenerCertificates(_ context.Context, in *elb.RemoveListenerCertificatesInput) (*elb.RemoveListenerCertificatesOutput, error) {
+func (a elbAPI) RemoveListenerCertificates(in *elb.RemoveListenerCertificatesInput) (*elb.RemoveListenerCertificatesOutput, error) {
 	l, arns, err := a.namedCertificates(in.ListenerArn, in.Certificates)
 	if err != nil {
 		return nil, err
 	}
 	for _, arn := range arns {
 		if aws.ToString(l.Certificates[0].CertificateArn) == arn && !slices.Contains(l.Extra, arn) {
-			return nil, fail("OperationNotPermitted", "Default certificate '%s' cannot be removed", arn)
+			return nil, kernel.Fail("OperationNotPermitted", "Default certificate '%s' cannot be removed", arn)
 		}
 	}
 	l.Extra = slices.DeleteFunc(slices.Clone(l.Extra), func(arn string) bool { return slices.Contains(arns, arn) })
@@ -79,22 +80,22 @@ func (a elbAPI) namedCertificates(listener *string, certificates []types.Certifi
 		return nil, nil, err
 	}
 	if l.Protocol != types.ProtocolEnumHttps {
-		return nil, nil, fail("OperationNotPermitted", "Certificates cannot be specified for %s listeners", l.Protocol)
+		return nil, nil, kernel.Fail("OperationNotPermitted", "Certificates cannot be specified for %s listeners", l.Protocol)
 	}
 	if len(certificates) != 1 {
 		// https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_AddListenerCertificates.html
-		return nil, nil, fail("ValidationError", "You can specify one certificate per call")
+		return nil, nil, kernel.Fail("ValidationError", "You can specify one certificate per call")
 	}
 	c := certificates[0]
 	if c.IsDefault != nil {
-		return nil, nil, fail("ValidationError", "Do not set IsDefault")
+		return nil, nil, kernel.Fail("ValidationError", "Do not set IsDefault")
 	}
 	return l, []string{aws.ToString(c.CertificateArn)}, nil
 }
 
 // showCertificates has a running listener use what it was given.
-func (c *Cloud) showCertificates(l *elbListener) error {
-	running := c.live.ELB.listeners[*l.ListenerArn]
+func (c tx) showCertificates(l *elbListener) error {
+	running := c.elbLive().listeners[*l.ListenerArn]
 	if running == nil {
 		return nil
 	}

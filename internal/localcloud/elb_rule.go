@@ -2,7 +2,6 @@ package localcloud
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -16,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/balancer"
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // elbRule is a rule of a listener apart from its default one, which is made of
@@ -42,21 +42,21 @@ const (
 
 // rule finds a rule, but for a default one, which can't be changed by itself.
 func (a elbAPI) rule(arn *string, verb string) (*elbRule, error) {
-	if r := a.state.ELB.Rules[aws.ToString(arn)]; r != nil && a.visible(*arn) {
+	if r := a.elb().Rules[aws.ToString(arn)]; r != nil && a.Visible(*arn) {
 		return r, nil
 	}
-	for _, l := range a.state.ELB.Listeners {
+	for _, l := range a.elb().Listeners {
 		if defaultRule(l) == aws.ToString(arn) {
-			return nil, fail("OperationNotPermitted", "Default rule '%s' cannot be %s", aws.ToString(arn), verb)
+			return nil, kernel.Fail("OperationNotPermitted", "Default rule '%s' cannot be %s", aws.ToString(arn), verb)
 		}
 	}
-	return nil, fail("RuleNotFound", "One or more rules not found")
+	return nil, kernel.Fail("RuleNotFound", "One or more rules not found")
 }
 
 // rulesOf are a listener's rules in the order in which they are tried.
-func (c *Cloud) rulesOf(listener string) []*elbRule {
+func (c tx) rulesOf(listener string) []*elbRule {
 	var rules []*elbRule
-	for _, r := range c.state.ELB.Rules {
+	for _, r := range c.elb().Rules {
 		if r.Listener == listener {
 			rules = append(rules, r)
 		}
@@ -72,18 +72,18 @@ func defaultRule(l *elbListener) string {
 
 func (a elbAPI) checkPriority(listener string, priority int32, apart ...string) error {
 	if priority < 1 || priority > maxPriority {
-		return fail("ValidationError", "1 validation error detected: Value '%d' at 'priority' failed to satisfy constraint: Member must have value between 1 and %d", priority, maxPriority)
+		return kernel.Fail("ValidationError", "1 validation error detected: Value '%d' at 'priority' failed to satisfy constraint: Member must have value between 1 and %d", priority, maxPriority)
 	}
 	for _, r := range a.rulesOf(listener) {
 		if r.priority() == int(priority) && !slices.Contains(apart, *r.RuleArn) {
-			return fail("PriorityInUse", "Priority '%d' is currently in use", priority)
+			return kernel.Fail("PriorityInUse", "Priority '%d' is currently in use", priority)
 		}
 	}
 	return nil
 }
 
 // CreateRule adds a rule to a listener.
-func (a elbAPI) CreateRule(_ context.Context, in *elb.CreateRuleInput) (*elb.CreateRuleOutput, error) {
+func (a elbAPI) CreateRule(in *elb.CreateRuleInput) (*elb.CreateRuleOutput, error) {
 	l, err := a.listener(in.ListenerArn)
 	if err != nil {
 		return nil, err
@@ -92,16 +92,16 @@ func (a elbAPI) CreateRule(_ context.Context, in *elb.CreateRuleInput) (*elb.Cre
 		return nil, err
 	}
 	count := 0
-	for _, r := range a.state.ELB.Rules {
-		if *a.state.ELB.Listeners[r.Listener].LoadBalancerArn == *l.LoadBalancerArn {
+	for _, r := range a.elb().Rules {
+		if *a.elb().Listeners[r.Listener].LoadBalancerArn == *l.LoadBalancerArn {
 			count++
 		}
 	}
 	if count >= maxRules {
-		return nil, fail("TooManyRules", "The maximum number of rules per load balancer has been reached")
+		return nil, kernel.Fail("TooManyRules", "The maximum number of rules per load balancer has been reached")
 	}
 	if len(in.Transforms) > 0 {
-		return nil, fail("ValidationError", "The local cloud's rules have no transforms")
+		return nil, kernel.Fail("ValidationError", "The local cloud's rules have no transforms")
 	}
 	conditions, err := a.conditions(in.Conditions)
 	if err != nil {
@@ -113,39 +113,39 @@ func (a elbAPI) CreateRule(_ context.Context, in *elb.CreateRuleInput) (*elb.Cre
 	}
 	r := &elbRule{
 		Rule: types.Rule{
-			RuleArn: aws.String(strings.Replace(*l.ListenerArn, ":listener/", ":listener-rule/", 1) + "/" + hexDigits(16)), IsDefault: aws.Bool(false),
+			RuleArn: aws.String(strings.Replace(*l.ListenerArn, ":listener/", ":listener-rule/", 1) + "/" + kernel.HexDigits(16)), IsDefault: aws.Bool(false),
 			Priority: aws.String(strconv.Itoa(int(*in.Priority))), Conditions: conditions, Actions: actions,
 		},
 		Listener: *l.ListenerArn, Tags: elbTags(in.Tags),
 	}
-	if a.state.ELB.Rules == nil {
-		a.state.ELB.Rules = map[string]*elbRule{}
+	if a.elb().Rules == nil {
+		a.elb().Rules = map[string]*elbRule{}
 	}
-	a.state.ELB.Rules[*r.RuleArn] = r
-	a.born(*r.RuleArn)
+	a.elb().Rules[*r.RuleArn] = r
+	a.Born(*r.RuleArn)
 	a.configureListeners()
 	return &elb.CreateRuleOutput{Rules: []types.Rule{r.Rule}}, nil
 }
 
 // DeleteRule removes a rule.
-func (a elbAPI) DeleteRule(_ context.Context, in *elb.DeleteRuleInput) (*elb.DeleteRuleOutput, error) {
+func (a elbAPI) DeleteRule(in *elb.DeleteRuleInput) (*elb.DeleteRuleOutput, error) {
 	r, err := a.rule(in.RuleArn, "deleted")
 	if err != nil {
 		return nil, err
 	}
-	delete(a.state.ELB.Rules, *r.RuleArn)
+	delete(a.elb().Rules, *r.RuleArn)
 	a.configureListeners()
 	return &elb.DeleteRuleOutput{}, nil
 }
 
 // DescribeRules lists a listener's rules in the order of their priority, the
 // default one at the end, or those asked for.
-func (a elbAPI) DescribeRules(_ context.Context, in *elb.DescribeRulesInput) (*elb.DescribeRulesOutput, error) {
+func (a elbAPI) DescribeRules(in *elb.DescribeRulesInput) (*elb.DescribeRulesOutput, error) {
 	switch {
 	case in.ListenerArn == nil && len(in.RuleArns) == 0:
-		return nil, fail("ValidationError", "You must specify either listener ARN or rule ARNs")
+		return nil, kernel.Fail("ValidationError", "You must specify either listener ARN or rule ARNs")
 	case in.ListenerArn != nil && len(in.RuleArns) > 0:
-		return nil, fail("ValidationError", "You cannot specify both listener ARN and rule ARNs")
+		return nil, kernel.Fail("ValidationError", "You cannot specify both listener ARN and rule ARNs")
 	case in.ListenerArn != nil:
 		if _, err := a.listener(in.ListenerArn); err != nil {
 			return nil, err
@@ -153,14 +153,14 @@ func (a elbAPI) DescribeRules(_ context.Context, in *elb.DescribeRulesInput) (*e
 	}
 	var all []types.Rule
 	found := map[string]bool{}
-	for _, listener := range slices.Sorted(maps.Keys(a.state.ELB.Listeners)) {
-		l := a.state.ELB.Listeners[listener]
+	for _, listener := range slices.Sorted(maps.Keys(a.elb().Listeners)) {
+		l := a.elb().Listeners[listener]
 		if in.ListenerArn != nil && *in.ListenerArn != listener {
 			continue
 		}
 		rules := []types.Rule{}
 		for _, r := range a.rulesOf(listener) {
-			if a.visible(*r.RuleArn) {
+			if a.Visible(*r.RuleArn) {
 				rules = append(rules, r.Rule)
 			}
 		}
@@ -176,20 +176,20 @@ func (a elbAPI) DescribeRules(_ context.Context, in *elb.DescribeRulesInput) (*e
 		}
 	}
 	if len(lacking(found, in.RuleArns)) > 0 {
-		return nil, fail("RuleNotFound", "One or more rules not found")
+		return nil, kernel.Fail("RuleNotFound", "One or more rules not found")
 	}
 	page, next, err := elbPage(all, in.Marker, in.PageSize)
 	return &elb.DescribeRulesOutput{Rules: page, NextMarker: next}, err
 }
 
 // ModifyRule replaces a rule's conditions, its actions or both.
-func (a elbAPI) ModifyRule(_ context.Context, in *elb.ModifyRuleInput) (*elb.ModifyRuleOutput, error) {
+func (a elbAPI) ModifyRule(in *elb.ModifyRuleInput) (*elb.ModifyRuleOutput, error) {
 	r, err := a.rule(in.RuleArn, "modified")
 	if err != nil {
 		return nil, err
 	}
 	if len(in.Transforms) > 0 {
-		return nil, fail("ValidationError", "The local cloud's rules have no transforms")
+		return nil, kernel.Fail("ValidationError", "The local cloud's rules have no transforms")
 	}
 	next := r.Rule
 	if len(in.Conditions) > 0 {
@@ -198,7 +198,7 @@ func (a elbAPI) ModifyRule(_ context.Context, in *elb.ModifyRuleInput) (*elb.Mod
 		}
 	}
 	if len(in.Actions) > 0 {
-		if next.Actions, err = a.actions(in.Actions, *a.state.ELB.Listeners[r.Listener].LoadBalancerArn); err != nil {
+		if next.Actions, err = a.actions(in.Actions, *a.elb().Listeners[r.Listener].LoadBalancerArn); err != nil {
 			return nil, err
 		}
 	}
@@ -208,7 +208,7 @@ func (a elbAPI) ModifyRule(_ context.Context, in *elb.ModifyRuleInput) (*elb.Mod
 }
 
 // SetRulePriorities changes the order of rules, of all that are named or of none.
-func (a elbAPI) SetRulePriorities(_ context.Context, in *elb.SetRulePrioritiesInput) (*elb.SetRulePrioritiesOutput, error) {
+func (a elbAPI) SetRulePriorities(in *elb.SetRulePrioritiesInput) (*elb.SetRulePrioritiesOutput, error) {
 	var named []string
 	for _, p := range in.RulePriorities {
 		named = append(named, aws.ToString(p.RuleArn))
@@ -225,7 +225,7 @@ func (a elbAPI) SetRulePriorities(_ context.Context, in *elb.SetRulePrioritiesIn
 		}
 		place := fmt.Sprint(r.Listener, *p.Priority)
 		if taken[place] {
-			return nil, fail("PriorityInUse", "Priority '%d' is currently in use", *p.Priority)
+			return nil, kernel.Fail("PriorityInUse", "Priority '%d' is currently in use", *p.Priority)
 		}
 		taken[place] = true
 		rules = append(rules, r)
@@ -251,7 +251,7 @@ var (
 // (https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_RuleCondition.html).
 func (a elbAPI) conditions(in []types.RuleCondition) ([]types.RuleCondition, error) {
 	if len(in) == 0 {
-		return nil, fail("ValidationError", "A condition must be specified")
+		return nil, kernel.Fail("ValidationError", "A condition must be specified")
 	}
 	seen := map[string]bool{}
 	total := 0
@@ -259,10 +259,10 @@ func (a elbAPI) conditions(in []types.RuleCondition) ([]types.RuleCondition, err
 	for _, c := range in {
 		field := aws.ToString(c.Field)
 		if len(c.RegexValues) > 0 {
-			return nil, fail("ValidationError", "The local cloud's conditions have no regular expressions")
+			return nil, kernel.Fail("ValidationError", "The local cloud's conditions have no regular expressions")
 		}
 		if seen[field] && field != "http-header" && field != "query-string" {
-			return nil, fail("ValidationError", "A rule can only have one '%s' condition", field)
+			return nil, kernel.Fail("ValidationError", "A rule can only have one '%s' condition", field)
 		}
 		seen[field] = true
 		values, valid := c.Values, func(string) bool { return true }
@@ -281,7 +281,7 @@ func (a elbAPI) conditions(in []types.RuleCondition) ([]types.RuleCondition, err
 			c.PathPatternConfig, c.Values = &types.PathPatternConditionConfig{Values: values}, values
 		case "http-header":
 			if c.HttpHeaderConfig == nil || !headerName.MatchString(aws.ToString(c.HttpHeaderConfig.HttpHeaderName)) {
-				return nil, fail("ValidationError", "An HTTP header name must be specified for an 'http-header' condition")
+				return nil, kernel.Fail("ValidationError", "An HTTP header name must be specified for an 'http-header' condition")
 			}
 			values = c.HttpHeaderConfig.Values
 		case "http-request-method":
@@ -302,21 +302,21 @@ func (a elbAPI) conditions(in []types.RuleCondition) ([]types.RuleCondition, err
 			}
 			valid = func(cidr string) bool { _, err := netip.ParsePrefix(cidr); return err == nil }
 		default:
-			return nil, fail("ValidationError", "Condition field '%s' must be one of '[path-pattern, host-header, http-header, http-request-method, query-string, source-ip]'", field)
+			return nil, kernel.Fail("ValidationError", "Condition field '%s' must be one of '[path-pattern, host-header, http-header, http-request-method, query-string, source-ip]'", field)
 		}
 		if len(values) == 0 {
-			return nil, fail("ValidationError", "A condition value must be specified")
+			return nil, kernel.Fail("ValidationError", "A condition value must be specified")
 		}
 		for _, v := range values {
 			if v == "" || len(v) > 128 || !valid(v) {
-				return nil, fail("ValidationError", "Condition value '%s' is not valid for the field '%s'", v, field)
+				return nil, kernel.Fail("ValidationError", "Condition value '%s' is not valid for the field '%s'", v, field)
 			}
 		}
 		total += len(values)
 		out = append(out, c)
 	}
 	if total > maxRuleValues {
-		return nil, fail("ValidationError", "Rules cannot have more than %d condition values", maxRuleValues)
+		return nil, kernel.Fail("ValidationError", "Rules cannot have more than %d condition values", maxRuleValues)
 	}
 	return out, nil
 }

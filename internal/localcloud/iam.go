@@ -2,7 +2,6 @@ package localcloud
 
 import (
 	"cmp"
-	"context"
 	"maps"
 	"net/url"
 	"regexp"
@@ -14,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // iamState is what IAM keeps.
@@ -41,44 +42,43 @@ type iamRole struct {
 	Service string
 }
 
-type iamAPI struct{ *Cloud }
+type iamAPI struct{ tx }
 
-func (c *Cloud) iamService() service {
-	a := iamAPI{c}
-	return service{model: "iam", signing: "iam", protocol: protocolQuery, operations: operations(
-		op("AttachRolePolicy", a.AttachRolePolicy),
-		op("CreatePolicy", a.CreatePolicy),
-		op("CreateRole", a.CreateRole),
-		op("CreateServiceLinkedRole", a.CreateServiceLinkedRole),
-		op("DeletePolicy", a.DeletePolicy),
-		op("DeleteRole", a.DeleteRole),
-		op("DeleteRolePermissionsBoundary", a.DeleteRolePermissionsBoundary),
-		op("DeleteRolePolicy", a.DeleteRolePolicy),
-		op("DeleteServiceLinkedRole", a.DeleteServiceLinkedRole),
-		op("DetachRolePolicy", a.DetachRolePolicy),
-		op("GetPolicy", a.GetPolicy),
-		op("GetPolicyVersion", a.GetPolicyVersion),
-		op("GetUser", a.GetUser),
-		op("GetRole", a.GetRole),
-		op("GetRolePolicy", a.GetRolePolicy),
-		op("GetServiceLinkedRoleDeletionStatus", a.GetServiceLinkedRoleDeletionStatus),
-		op("ListAttachedRolePolicies", a.ListAttachedRolePolicies),
-		op("ListInstanceProfilesForRole", a.ListInstanceProfilesForRole),
-		op("ListRolePolicies", a.ListRolePolicies),
-		op("ListRoleTags", a.ListRoleTags),
-		op("ListRoles", a.ListRoles),
-		op("PutRolePermissionsBoundary", a.PutRolePermissionsBoundary),
-		op("PutRolePolicy", a.PutRolePolicy),
-		op("TagRole", a.TagRole),
-		op("UntagRole", a.UntagRole),
-		op("UpdateAssumeRolePolicy", a.UpdateAssumeRolePolicy),
-		op("UpdateRole", a.UpdateRole),
+func (c *Cloud) iamService() kernel.Service {
+	return kernel.Service{Model: "iam", Signing: "iam", Protocol: kernel.Query, Operations: kernel.Operations(func(t *kernel.Tx) iamAPI { return iamAPI{tx{t, c}} },
+		kernel.Op("AttachRolePolicy", iamAPI.AttachRolePolicy),
+		kernel.Op("CreatePolicy", iamAPI.CreatePolicy),
+		kernel.Op("CreateRole", iamAPI.CreateRole),
+		kernel.Op("CreateServiceLinkedRole", iamAPI.CreateServiceLinkedRole),
+		kernel.Op("DeletePolicy", iamAPI.DeletePolicy),
+		kernel.Op("DeleteRole", iamAPI.DeleteRole),
+		kernel.Op("DeleteRolePermissionsBoundary", iamAPI.DeleteRolePermissionsBoundary),
+		kernel.Op("DeleteRolePolicy", iamAPI.DeleteRolePolicy),
+		kernel.Op("DeleteServiceLinkedRole", iamAPI.DeleteServiceLinkedRole),
+		kernel.Op("DetachRolePolicy", iamAPI.DetachRolePolicy),
+		kernel.Op("GetPolicy", iamAPI.GetPolicy),
+		kernel.Op("GetPolicyVersion", iamAPI.GetPolicyVersion),
+		kernel.Op("GetUser", iamAPI.GetUser),
+		kernel.Op("GetRole", iamAPI.GetRole),
+		kernel.Op("GetRolePolicy", iamAPI.GetRolePolicy),
+		kernel.Op("GetServiceLinkedRoleDeletionStatus", iamAPI.GetServiceLinkedRoleDeletionStatus),
+		kernel.Op("ListAttachedRolePolicies", iamAPI.ListAttachedRolePolicies),
+		kernel.Op("ListInstanceProfilesForRole", iamAPI.ListInstanceProfilesForRole),
+		kernel.Op("ListRolePolicies", iamAPI.ListRolePolicies),
+		kernel.Op("ListRoleTags", iamAPI.ListRoleTags),
+		kernel.Op("ListRoles", iamAPI.ListRoles),
+		kernel.Op("PutRolePermissionsBoundary", iamAPI.PutRolePermissionsBoundary),
+		kernel.Op("PutRolePolicy", iamAPI.PutRolePolicy),
+		kernel.Op("TagRole", iamAPI.TagRole),
+		kernel.Op("UntagRole", iamAPI.UntagRole),
+		kernel.Op("UpdateAssumeRolePolicy", iamAPI.UpdateAssumeRolePolicy),
+		kernel.Op("UpdateRole", iamAPI.UpdateRole),
 	)}
 }
 
 // roleByARN finds the role that another service is to assume.
-func (c *Cloud) roleByARN(arn string) (iamRole, bool) {
-	for _, r := range c.state.IAM.Roles {
+func (c tx) roleByARN(arn string) (iamRole, bool) {
+	for _, r := range c.iam().Roles {
 		if r.ARN == arn {
 			return r, true
 		}
@@ -89,23 +89,23 @@ func (c *Cloud) roleByARN(arn string) (iamRole, bool) {
 // roleUsable says whether other services can assume the role yet, which they
 // can't for some seconds after its creation
 // (https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency).
-func (c *Cloud) roleUsable(arn string) bool {
+func (c tx) roleUsable(arn string) bool {
 	r, ok := c.roleByARN(arn)
-	wait := max(c.cfg.Latencies.scaled(c.cfg.Latencies.RoleUsable), seconds(c.Faults().RoleSeconds))
+	wait := max(c.Scaled(c.Latencies().RoleUsable), kernel.Seconds(c.Faults().RoleSeconds))
 	return ok && time.Since(r.Created) >= wait
 }
 
 // hasServiceLinkedRole says whether the account has the role of that service,
 // such as "ecs.amazonaws.com".
-func (c *Cloud) hasServiceLinkedRole(service string) bool {
-	_, ok := c.state.IAM.Roles[serviceLinkedRoles[service]]
+func (c tx) hasServiceLinkedRole(service string) bool {
+	_, ok := c.iam().Roles[serviceLinkedRoles[service]]
 	return ok
 }
 
 // linkedRoleUsable says whether the account has the role of that service, and the
 // service knows of it yet.
-func (c *Cloud) linkedRoleUsable(service string) bool {
-	r, ok := c.state.IAM.Roles[serviceLinkedRoles[service]]
+func (c tx) linkedRoleUsable(service string) bool {
+	r, ok := c.iam().Roles[serviceLinkedRoles[service]]
 	return ok && c.roleUsable(r.ARN)
 }
 
@@ -120,7 +120,7 @@ var serviceLinkedRoles = map[string]string{
 
 // seedServiceLinkedRoles makes the account one that has used all its services
 // before.
-func (c *Cloud) seedServiceLinkedRoles() {
+func (c tx) seedServiceLinkedRoles() {
 	for service := range serviceLinkedRoles {
 		r := c.makeServiceLinkedRole(service, "")
 		r.Created = r.Created.AddDate(-1, 0, 0) // and is known everywhere
@@ -128,37 +128,37 @@ func (c *Cloud) seedServiceLinkedRoles() {
 	}
 }
 
-func (c *Cloud) makeServiceLinkedRole(service, description string) iamRole {
+func (c tx) makeServiceLinkedRole(service, description string) iamRole {
 	name := serviceLinkedRoles[service]
 	path := "/aws-service-role/" + service + "/"
 	r := iamRole{
-		Name: name, ID: roleID(), Path: path, ARN: c.arn("iam", "role"+path+name), Description: description,
+		Name: name, ID: roleID(), Path: path, ARN: c.ARN("iam", "role"+path+name), Description: description,
 		Trust:      `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"` + service + `"},"Action":"sts:AssumeRole"}]}`,
-		MaxSession: 3600, Created: c.now(), Service: service,
+		MaxSession: 3600, Created: c.Now(), Service: service,
 	}
 	c.putRole(r)
 	return r
 }
 
-func (c *Cloud) putRole(r iamRole) {
-	if c.state.IAM.Roles == nil {
-		c.state.IAM.Roles = map[string]iamRole{}
+func (c tx) putRole(r iamRole) {
+	if c.iam().Roles == nil {
+		c.iam().Roles = map[string]iamRole{}
 	}
-	c.state.IAM.Roles[r.Name] = r
+	c.iam().Roles[r.Name] = r
 }
 
 // managedARN names one of AWS's own policies.
 func (c *Cloud) managedARN(name string) string {
-	return "arn:" + partitionOf(c.cfg.Region).name + ":iam::aws:policy/" + name
+	return "arn:" + c.Partition() + ":iam::aws:policy/" + name
 }
 
-func roleID() string { return "AROA" + strings.ToUpper(hexDigits(18))[:17] }
+func roleID() string { return "AROA" + strings.ToUpper(kernel.HexDigits(18))[:17] }
 
 // role finds a role for an API call.
 func (a iamAPI) role(name *string) (iamRole, error) {
-	r, ok := a.state.IAM.Roles[aws.ToString(name)]
-	if !ok || !a.visible(r.ARN) {
-		return iamRole{}, fail("NoSuchEntity", "The role with name %s cannot be found.", aws.ToString(name))
+	r, ok := a.iam().Roles[aws.ToString(name)]
+	if !ok || !a.Visible(r.ARN) {
+		return iamRole{}, kernel.Fail("NoSuchEntity", "The role with name %s cannot be found.", aws.ToString(name))
 	}
 	r.Tags, r.Policies, r.Attached = maps.Clone(r.Tags), maps.Clone(r.Policies), slices.Clone(r.Attached)
 	return r, nil
@@ -169,7 +169,7 @@ func (a iamAPI) role(name *string) (iamRole, error) {
 func (a iamAPI) change(name *string) (iamRole, error) {
 	r, err := a.role(name)
 	if err == nil && r.Service != "" {
-		return iamRole{}, fail("UnmodifiableEntity", "Cannot perform the operation on the protected role '%s' - this role is only modifiable by AWS", r.Name)
+		return iamRole{}, kernel.Fail("UnmodifiableEntity", "Cannot perform the operation on the protected role '%s' - this role is only modifiable by AWS", r.Name)
 	}
 	return r, err
 }
@@ -181,20 +181,20 @@ var (
 
 const maxTags = 50 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 
-func (a iamAPI) CreateRole(_ context.Context, in *iam.CreateRoleInput) (*iam.CreateRoleOutput, error) {
+func (a iamAPI) CreateRole(in *iam.CreateRoleInput) (*iam.CreateRoleOutput, error) {
 	name, path := aws.ToString(in.RoleName), cmp.Or(aws.ToString(in.Path), "/")
 	if !roleName.MatchString(name) {
-		return nil, fail("ValidationError", "The specified value for roleName is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_- and be at most 64 long")
+		return nil, kernel.Fail("ValidationError", "The specified value for roleName is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_- and be at most 64 long")
 	}
 	if !rolePath.MatchString(path) || strings.HasPrefix(path, "/aws-service-role/") {
-		return nil, fail("ValidationError", "The specified value for path is invalid.")
+		return nil, kernel.Fail("ValidationError", "The specified value for path is invalid.")
 	}
-	if _, taken := a.state.IAM.Roles[name]; taken {
-		return nil, fail("EntityAlreadyExists", "Role with name %s already exists.", name)
+	if _, taken := a.iam().Roles[name]; taken {
+		return nil, kernel.Fail("EntityAlreadyExists", "Role with name %s already exists.", name)
 	}
 	session := aws.ToInt32(in.MaxSessionDuration)
 	if session != 0 && (session < 3600 || session > 43200) {
-		return nil, fail("ValidationError", "1 validation error detected: Value '%d' at 'maxSessionDuration' failed to satisfy constraint: Member must be between 3600 and 43200", session)
+		return nil, kernel.Fail("ValidationError", "1 validation error detected: Value '%d' at 'maxSessionDuration' failed to satisfy constraint: Member must be between 3600 and 43200", session)
 	}
 	if err := checkPolicy(aws.ToString(in.AssumeRolePolicyDocument), trustPolicy); err != nil {
 		return nil, err
@@ -207,17 +207,17 @@ func (a iamAPI) CreateRole(_ context.Context, in *iam.CreateRoleInput) (*iam.Cre
 		return nil, err
 	}
 	r := iamRole{
-		Name: name, ID: roleID(), Path: path, ARN: a.arn("iam", "role"+path+name),
+		Name: name, ID: roleID(), Path: path, ARN: a.ARN("iam", "role"+path+name),
 		Description: aws.ToString(in.Description), Trust: *in.AssumeRolePolicyDocument,
 		MaxSession: cmp.Or(session, 3600), Boundary: aws.ToString(in.PermissionsBoundary),
-		Created: a.now(), Tags: tags,
+		Created: a.Now(), Tags: tags,
 	}
 	a.putRole(r)
-	a.born(r.ARN)
+	a.Born(r.ARN)
 	return &iam.CreateRoleOutput{Role: r.sdk(true)}, nil
 }
 
-func (a iamAPI) GetRole(_ context.Context, in *iam.GetRoleInput) (*iam.GetRoleOutput, error) {
+func (a iamAPI) GetRole(in *iam.GetRoleInput) (*iam.GetRoleOutput, error) {
 	r, err := a.role(in.RoleName)
 	if err != nil {
 		return nil, err
@@ -227,11 +227,11 @@ func (a iamAPI) GetRole(_ context.Context, in *iam.GetRoleInput) (*iam.GetRoleOu
 	return &iam.GetRoleOutput{Role: out}, nil
 }
 
-func (a iamAPI) ListRoles(_ context.Context, in *iam.ListRolesInput) (*iam.ListRolesOutput, error) {
+func (a iamAPI) ListRoles(in *iam.ListRolesInput) (*iam.ListRolesOutput, error) {
 	var roles []iamRole
-	for _, name := range slices.Sorted(maps.Keys(a.state.IAM.Roles)) {
-		r := a.state.IAM.Roles[name]
-		if strings.HasPrefix(r.Path, aws.ToString(in.PathPrefix)) && a.visible(r.ARN) {
+	for _, name := range slices.Sorted(maps.Keys(a.iam().Roles)) {
+		r := a.iam().Roles[name]
+		if strings.HasPrefix(r.Path, aws.ToString(in.PathPrefix)) && a.Visible(r.ARN) {
 			roles = append(roles, r)
 		}
 	}
@@ -252,14 +252,14 @@ func iamPage[T any](all []T, marker *string, size *int32) ([]T, *string, error) 
 	if marker != nil {
 		n, err := strconv.Atoi(*marker)
 		if err != nil || n < 0 || n > len(all) {
-			return nil, nil, fail("ValidationError", "Invalid Marker.")
+			return nil, nil, kernel.Fail("ValidationError", "Invalid Marker.")
 		}
 		start = n
 	}
 	n := 100
 	if size != nil {
 		if n = int(*size); n < 1 || n > 1000 {
-			return nil, nil, fail("ValidationError", "1 validation error detected: Value '%d' at 'maxItems' failed to satisfy constraint: Member must be between 1 and 1000", n)
+			return nil, nil, kernel.Fail("ValidationError", "1 validation error detected: Value '%d' at 'maxItems' failed to satisfy constraint: Member must be between 1 and 1000", n)
 		}
 	}
 	if end := start + n; end < len(all) {
@@ -268,7 +268,7 @@ func iamPage[T any](all []T, marker *string, size *int32) ([]T, *string, error) 
 	return all[start:], nil, nil
 }
 
-func (a iamAPI) UpdateRole(_ context.Context, in *iam.UpdateRoleInput) (*iam.UpdateRoleOutput, error) {
+func (a iamAPI) UpdateRole(in *iam.UpdateRoleInput) (*iam.UpdateRoleOutput, error) {
 	r, err := a.change(in.RoleName)
 	if err != nil {
 		return nil, err
@@ -283,7 +283,7 @@ func (a iamAPI) UpdateRole(_ context.Context, in *iam.UpdateRoleInput) (*iam.Upd
 	return &iam.UpdateRoleOutput{}, nil
 }
 
-func (a iamAPI) UpdateAssumeRolePolicy(_ context.Context, in *iam.UpdateAssumeRolePolicyInput) (*iam.UpdateAssumeRolePolicyOutput, error) {
+func (a iamAPI) UpdateAssumeRolePolicy(in *iam.UpdateAssumeRolePolicyInput) (*iam.UpdateAssumeRolePolicyOutput, error) {
 	r, err := a.change(in.RoleName)
 	if err != nil {
 		return nil, err
@@ -296,21 +296,21 @@ func (a iamAPI) UpdateAssumeRolePolicy(_ context.Context, in *iam.UpdateAssumeRo
 	return &iam.UpdateAssumeRolePolicyOutput{}, nil
 }
 
-func (a iamAPI) DeleteRole(_ context.Context, in *iam.DeleteRoleInput) (*iam.DeleteRoleOutput, error) {
+func (a iamAPI) DeleteRole(in *iam.DeleteRoleInput) (*iam.DeleteRoleOutput, error) {
 	r, err := a.change(in.RoleName)
 	switch {
 	case err != nil:
 		return nil, err
 	case len(r.Attached) > 0:
-		return nil, fail("DeleteConflict", "Cannot delete entity, must detach all policies first.")
+		return nil, kernel.Fail("DeleteConflict", "Cannot delete entity, must detach all policies first.")
 	case len(r.Policies) > 0:
-		return nil, fail("DeleteConflict", "Cannot delete entity, must delete policies first.")
+		return nil, kernel.Fail("DeleteConflict", "Cannot delete entity, must delete policies first.")
 	}
-	delete(a.state.IAM.Roles, r.Name)
+	delete(a.iam().Roles, r.Name)
 	return &iam.DeleteRoleOutput{}, nil
 }
 
-func (a iamAPI) TagRole(_ context.Context, in *iam.TagRoleInput) (*iam.TagRoleOutput, error) {
+func (a iamAPI) TagRole(in *iam.TagRoleInput) (*iam.TagRoleOutput, error) {
 	r, err := a.change(in.RoleName)
 	if err != nil {
 		return nil, err
@@ -322,7 +322,7 @@ func (a iamAPI) TagRole(_ context.Context, in *iam.TagRoleInput) (*iam.TagRoleOu
 	return &iam.TagRoleOutput{}, nil
 }
 
-func (a iamAPI) UntagRole(_ context.Context, in *iam.UntagRoleInput) (*iam.UntagRoleOutput, error) {
+func (a iamAPI) UntagRole(in *iam.UntagRoleInput) (*iam.UntagRoleOutput, error) {
 	r, err := a.change(in.RoleName)
 	if err != nil {
 		return nil, err
@@ -334,7 +334,7 @@ func (a iamAPI) UntagRole(_ context.Context, in *iam.UntagRoleInput) (*iam.Untag
 	return &iam.UntagRoleOutput{}, nil
 }
 
-func (a iamAPI) ListRoleTags(_ context.Context, in *iam.ListRoleTagsInput) (*iam.ListRoleTagsOutput, error) {
+func (a iamAPI) ListRoleTags(in *iam.ListRoleTagsInput) (*iam.ListRoleTagsOutput, error) {
 	r, err := a.role(in.RoleName)
 	if err != nil {
 		return nil, err
@@ -343,7 +343,7 @@ func (a iamAPI) ListRoleTags(_ context.Context, in *iam.ListRoleTagsInput) (*iam
 	return &iam.ListRoleTagsOutput{Tags: page, IsTruncated: next != nil, Marker: next}, err
 }
 
-func (a iamAPI) PutRolePolicy(_ context.Context, in *iam.PutRolePolicyInput) (*iam.PutRolePolicyOutput, error) {
+func (a iamAPI) PutRolePolicy(in *iam.PutRolePolicyInput) (*iam.PutRolePolicyOutput, error) {
 	r, err := a.change(in.RoleName)
 	if err != nil {
 		return nil, err
@@ -360,38 +360,38 @@ func (a iamAPI) PutRolePolicy(_ context.Context, in *iam.PutRolePolicyInput) (*i
 		size += policySize(document)
 	}
 	if size > 10240 {
-		return nil, fail("LimitExceeded", "Maximum policy size of 10240 bytes exceeded for role %s", r.Name)
+		return nil, kernel.Fail("LimitExceeded", "Maximum policy size of 10240 bytes exceeded for role %s", r.Name)
 	}
 	a.putRole(r)
 	return &iam.PutRolePolicyOutput{}, nil
 }
 
-func (a iamAPI) GetRolePolicy(_ context.Context, in *iam.GetRolePolicyInput) (*iam.GetRolePolicyOutput, error) {
+func (a iamAPI) GetRolePolicy(in *iam.GetRolePolicyInput) (*iam.GetRolePolicyOutput, error) {
 	r, err := a.role(in.RoleName)
 	if err != nil {
 		return nil, err
 	}
 	document, ok := r.Policies[aws.ToString(in.PolicyName)]
 	if !ok {
-		return nil, fail("NoSuchEntity", "The role policy with name %s cannot be found.", aws.ToString(in.PolicyName))
+		return nil, kernel.Fail("NoSuchEntity", "The role policy with name %s cannot be found.", aws.ToString(in.PolicyName))
 	}
 	return &iam.GetRolePolicyOutput{RoleName: &r.Name, PolicyName: in.PolicyName, PolicyDocument: aws.String(encodeDocument(document))}, nil
 }
 
-func (a iamAPI) DeleteRolePolicy(_ context.Context, in *iam.DeleteRolePolicyInput) (*iam.DeleteRolePolicyOutput, error) {
+func (a iamAPI) DeleteRolePolicy(in *iam.DeleteRolePolicyInput) (*iam.DeleteRolePolicyOutput, error) {
 	r, err := a.change(in.RoleName)
 	if err != nil {
 		return nil, err
 	}
 	if _, ok := r.Policies[aws.ToString(in.PolicyName)]; !ok {
-		return nil, fail("NoSuchEntity", "The role policy with name %s cannot be found.", aws.ToString(in.PolicyName))
+		return nil, kernel.Fail("NoSuchEntity", "The role policy with name %s cannot be found.", aws.ToString(in.PolicyName))
 	}
 	delete(r.Policies, *in.PolicyName)
 	a.putRole(r)
 	return &iam.DeleteRolePolicyOutput{}, nil
 }
 
-func (a iamAPI) ListRolePolicies(_ context.Context, in *iam.ListRolePoliciesInput) (*iam.ListRolePoliciesOutput, error) {
+func (a iamAPI) ListRolePolicies(in *iam.ListRolePoliciesInput) (*iam.ListRolePoliciesOutput, error) {
 	r, err := a.role(in.RoleName)
 	if err != nil {
 		return nil, err
@@ -400,18 +400,18 @@ func (a iamAPI) ListRolePolicies(_ context.Context, in *iam.ListRolePoliciesInpu
 	return &iam.ListRolePoliciesOutput{PolicyNames: page, IsTruncated: next != nil, Marker: next}, err
 }
 
-func (a iamAPI) AttachRolePolicy(_ context.Context, in *iam.AttachRolePolicyInput) (*iam.AttachRolePolicyOutput, error) {
+func (a iamAPI) AttachRolePolicy(in *iam.AttachRolePolicyInput) (*iam.AttachRolePolicyOutput, error) {
 	r, err := a.change(in.RoleName)
 	if err != nil {
 		return nil, err
 	}
 	arn := aws.ToString(in.PolicyArn)
 	if !a.attachable(arn) {
-		return nil, fail("NoSuchEntity", "Policy %s does not exist or is not attachable.", arn)
+		return nil, kernel.Fail("NoSuchEntity", "Policy %s does not exist or is not attachable.", arn)
 	}
 	if !slices.Contains(r.Attached, arn) {
 		if len(r.Attached) == 10 { // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
-			return nil, fail("LimitExceeded", "Cannot exceed quota for PoliciesPerRole: 10")
+			return nil, kernel.Fail("LimitExceeded", "Cannot exceed quota for PoliciesPerRole: 10")
 		}
 		r.Attached = append(r.Attached, arn)
 	}
@@ -419,21 +419,21 @@ func (a iamAPI) AttachRolePolicy(_ context.Context, in *iam.AttachRolePolicyInpu
 	return &iam.AttachRolePolicyOutput{}, nil
 }
 
-func (a iamAPI) DetachRolePolicy(_ context.Context, in *iam.DetachRolePolicyInput) (*iam.DetachRolePolicyOutput, error) {
+func (a iamAPI) DetachRolePolicy(in *iam.DetachRolePolicyInput) (*iam.DetachRolePolicyOutput, error) {
 	r, err := a.change(in.RoleName)
 	if err != nil {
 		return nil, err
 	}
 	i := slices.Index(r.Attached, aws.ToString(in.PolicyArn))
 	if i < 0 {
-		return nil, fail("NoSuchEntity", "Policy %s was not found.", aws.ToString(in.PolicyArn))
+		return nil, kernel.Fail("NoSuchEntity", "Policy %s was not found.", aws.ToString(in.PolicyArn))
 	}
 	r.Attached = slices.Delete(r.Attached, i, i+1)
 	a.putRole(r)
 	return &iam.DetachRolePolicyOutput{}, nil
 }
 
-func (a iamAPI) ListAttachedRolePolicies(_ context.Context, in *iam.ListAttachedRolePoliciesInput) (*iam.ListAttachedRolePoliciesOutput, error) {
+func (a iamAPI) ListAttachedRolePolicies(in *iam.ListAttachedRolePoliciesInput) (*iam.ListAttachedRolePoliciesOutput, error) {
 	r, err := a.role(in.RoleName)
 	if err != nil {
 		return nil, err
@@ -452,41 +452,41 @@ func (a iamAPI) ListAttachedRolePolicies(_ context.Context, in *iam.ListAttached
 
 // ListInstanceProfilesForRole is always empty: there are no instances here. Some
 // clients ask before they delete a role.
-func (a iamAPI) ListInstanceProfilesForRole(_ context.Context, in *iam.ListInstanceProfilesForRoleInput) (*iam.ListInstanceProfilesForRoleOutput, error) {
+func (a iamAPI) ListInstanceProfilesForRole(in *iam.ListInstanceProfilesForRoleInput) (*iam.ListInstanceProfilesForRoleOutput, error) {
 	_, err := a.role(in.RoleName)
 	return &iam.ListInstanceProfilesForRoleOutput{}, err
 }
 
-func (a iamAPI) CreateServiceLinkedRole(_ context.Context, in *iam.CreateServiceLinkedRoleInput) (*iam.CreateServiceLinkedRoleOutput, error) {
+func (a iamAPI) CreateServiceLinkedRole(in *iam.CreateServiceLinkedRoleInput) (*iam.CreateServiceLinkedRoleOutput, error) {
 	service := aws.ToString(in.AWSServiceName)
 	name, ok := serviceLinkedRoles[service]
 	if !ok {
-		return nil, fail("InvalidInput", "Service name %s is not one that the local cloud has a service-linked role for", service)
+		return nil, kernel.Fail("InvalidInput", "Service name %s is not one that the local cloud has a service-linked role for", service)
 	}
 	if in.CustomSuffix != nil {
-		return nil, fail("InvalidInput", "Custom suffix is not allowed for %s", service)
+		return nil, kernel.Fail("InvalidInput", "Custom suffix is not allowed for %s", service)
 	}
 	if a.hasServiceLinkedRole(service) {
-		return nil, fail("InvalidInput", "Service role name %s has been taken in this account, please try a different suffix.", name)
+		return nil, kernel.Fail("InvalidInput", "Service role name %s has been taken in this account, please try a different suffix.", name)
 	}
 	r := a.makeServiceLinkedRole(service, aws.ToString(in.Description))
 	return &iam.CreateServiceLinkedRoleOutput{Role: r.sdk(true)}, nil
 }
 
 // DeleteServiceLinkedRole deletes at once, without a look at who needs the role.
-func (a iamAPI) DeleteServiceLinkedRole(_ context.Context, in *iam.DeleteServiceLinkedRoleInput) (*iam.DeleteServiceLinkedRoleOutput, error) {
+func (a iamAPI) DeleteServiceLinkedRole(in *iam.DeleteServiceLinkedRoleInput) (*iam.DeleteServiceLinkedRoleOutput, error) {
 	r, err := a.role(in.RoleName)
 	if err != nil {
 		return nil, err
 	}
 	if r.Service == "" {
-		return nil, fail("InvalidInput", "%s is not a service-linked role", r.Name)
+		return nil, kernel.Fail("InvalidInput", "%s is not a service-linked role", r.Name)
 	}
-	delete(a.state.IAM.Roles, r.Name)
-	return &iam.DeleteServiceLinkedRoleOutput{DeletionTaskId: aws.String("task" + r.Path + r.Name + "/" + requestID())}, nil
+	delete(a.iam().Roles, r.Name)
+	return &iam.DeleteServiceLinkedRoleOutput{DeletionTaskId: aws.String("task" + r.Path + r.Name + "/" + kernel.RequestID())}, nil
 }
 
-func (a iamAPI) GetServiceLinkedRoleDeletionStatus(context.Context, *iam.GetServiceLinkedRoleDeletionStatusInput) (*iam.GetServiceLinkedRoleDeletionStatusOutput, error) {
+func (a iamAPI) GetServiceLinkedRoleDeletionStatus(*iam.GetServiceLinkedRoleDeletionStatusInput) (*iam.GetServiceLinkedRoleDeletionStatusOutput, error) {
 	return &iam.GetServiceLinkedRoleDeletionStatusOutput{Status: types.DeletionTaskStatusTypeSucceeded}, nil
 }
 
@@ -536,16 +536,16 @@ func retag(have map[string]string, add []types.Tag) (map[string]string, error) {
 		key := aws.ToString(t.Key)
 		low := strings.ToLower(key)
 		if seen[low] {
-			return nil, fail("InvalidInput", "Duplicate tag keys found. Please note that Tag keys are case insensitive.")
+			return nil, kernel.Fail("InvalidInput", "Duplicate tag keys found. Please note that Tag keys are case insensitive.")
 		}
 		if strings.HasPrefix(low, "aws:") || key == "" {
-			return nil, fail("InvalidInput", "Tag key %q is not allowed", key)
+			return nil, kernel.Fail("InvalidInput", "Tag key %q is not allowed", key)
 		}
 		seen[low] = true
 		tags[key] = aws.ToString(t.Value)
 	}
 	if len(tags) > maxTags {
-		return nil, fail("LimitExceeded", "The number of tags has reached the maximum limit of %d.", maxTags)
+		return nil, kernel.Fail("LimitExceeded", "The number of tags has reached the maximum limit of %d.", maxTags)
 	}
 	return tags, nil
 }

@@ -2,7 +2,6 @@ package localcloud
 
 import (
 	"cmp"
-	"context"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // iamPolicy is a managed policy of the account, with one version.
@@ -25,34 +26,34 @@ var policyName = regexp.MustCompile(`^[\w+=,.@-]{1,128}$`)
 
 // CreatePolicy refuses a document of more than 6,144 characters, white space not
 // counted (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html).
-func (a iamAPI) CreatePolicy(_ context.Context, in *iam.CreatePolicyInput) (*iam.CreatePolicyOutput, error) {
+func (a iamAPI) CreatePolicy(in *iam.CreatePolicyInput) (*iam.CreatePolicyOutput, error) {
 	name, path := aws.ToString(in.PolicyName), cmp.Or(aws.ToString(in.Path), "/")
 	if !policyName.MatchString(name) {
-		return nil, fail("ValidationError", "The specified value for policyName is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_- and be at most 128 long")
+		return nil, kernel.Fail("ValidationError", "The specified value for policyName is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_- and be at most 128 long")
 	}
 	if !rolePath.MatchString(path) {
-		return nil, fail("ValidationError", "The specified value for path is invalid.")
+		return nil, kernel.Fail("ValidationError", "The specified value for path is invalid.")
 	}
 	document := aws.ToString(in.PolicyDocument)
 	if err := checkPolicy(document, rolePolicy); err != nil {
 		return nil, err
 	}
 	if policySize(document) > 6144 {
-		return nil, fail("LimitExceeded", "Cannot exceed quota for PolicySize: 6144")
+		return nil, kernel.Fail("LimitExceeded", "Cannot exceed quota for PolicySize: 6144")
 	}
 	p := iamPolicy{
-		Name: name, ID: "ANPA" + roleID()[4:], Path: path, ARN: a.arn("iam", "policy"+path+name), Description: aws.ToString(in.Description),
-		Document: document, Created: a.now(),
+		Name: name, ID: "ANPA" + roleID()[4:], Path: path, ARN: a.ARN("iam", "policy"+path+name), Description: aws.ToString(in.Description),
+		Document: document, Created: a.Now(),
 	}
-	for _, other := range a.state.IAM.Policies {
+	for _, other := range a.iam().Policies {
 		if other.Name == name {
-			return nil, fail("EntityAlreadyExists", "A policy called %s already exists. Duplicate names are not allowed.", name)
+			return nil, kernel.Fail("EntityAlreadyExists", "A policy called %s already exists. Duplicate names are not allowed.", name)
 		}
 	}
-	if a.state.IAM.Policies == nil {
-		a.state.IAM.Policies = map[string]iamPolicy{}
+	if a.iam().Policies == nil {
+		a.iam().Policies = map[string]iamPolicy{}
 	}
-	a.state.IAM.Policies[p.ARN] = p
+	a.iam().Policies[p.ARN] = p
 	return &iam.CreatePolicyOutput{Policy: a.sdkPolicy(p)}, nil
 }
 
@@ -74,8 +75,8 @@ func (a iamAPI) sdkPolicy(p iamPolicy) *types.Policy {
 }
 
 // policyUses counts the roles that have the policy, and that it is the boundary of.
-func (c *Cloud) policyUses(arn string) (attached, bounding int32) {
-	for _, r := range c.state.IAM.Roles {
+func (c tx) policyUses(arn string) (attached, bounding int32) {
+	for _, r := range c.iam().Roles {
 		if slices.Contains(r.Attached, arn) {
 			attached++
 		}
@@ -87,14 +88,14 @@ func (c *Cloud) policyUses(arn string) (attached, bounding int32) {
 }
 
 func (a iamAPI) policy(arn *string) (iamPolicy, error) {
-	p, ok := a.state.IAM.Policies[aws.ToString(arn)]
+	p, ok := a.iam().Policies[aws.ToString(arn)]
 	if !ok {
-		return iamPolicy{}, fail("NoSuchEntity", "Policy %s was not found.", aws.ToString(arn))
+		return iamPolicy{}, kernel.Fail("NoSuchEntity", "Policy %s was not found.", aws.ToString(arn))
 	}
 	return p, nil
 }
 
-func (a iamAPI) GetPolicy(_ context.Context, in *iam.GetPolicyInput) (*iam.GetPolicyOutput, error) {
+func (a iamAPI) GetPolicy(in *iam.GetPolicyInput) (*iam.GetPolicyOutput, error) {
 	p, err := a.policy(in.PolicyArn)
 	if err != nil {
 		return nil, err
@@ -102,49 +103,49 @@ func (a iamAPI) GetPolicy(_ context.Context, in *iam.GetPolicyInput) (*iam.GetPo
 	return &iam.GetPolicyOutput{Policy: a.sdkPolicy(p)}, nil
 }
 
-func (a iamAPI) GetPolicyVersion(_ context.Context, in *iam.GetPolicyVersionInput) (*iam.GetPolicyVersionOutput, error) {
+func (a iamAPI) GetPolicyVersion(in *iam.GetPolicyVersionInput) (*iam.GetPolicyVersionOutput, error) {
 	p, err := a.policy(in.PolicyArn)
 	if err != nil {
 		return nil, err
 	}
 	if v := aws.ToString(in.VersionId); v != "v1" {
-		return nil, fail("NoSuchEntity", "Policy %s version %s does not exist or is not attachable.", p.ARN, v)
+		return nil, kernel.Fail("NoSuchEntity", "Policy %s version %s does not exist or is not attachable.", p.ARN, v)
 	}
 	return &iam.GetPolicyVersionOutput{PolicyVersion: &types.PolicyVersion{
 		VersionId: in.VersionId, IsDefaultVersion: true, CreateDate: &p.Created, Document: aws.String(encodeDocument(p.Document)),
 	}}, nil
 }
 
-func (a iamAPI) DeletePolicy(_ context.Context, in *iam.DeletePolicyInput) (*iam.DeletePolicyOutput, error) {
+func (a iamAPI) DeletePolicy(in *iam.DeletePolicyInput) (*iam.DeletePolicyOutput, error) {
 	p, err := a.policy(in.PolicyArn)
 	if err != nil {
 		return nil, err
 	}
 	if attached, bounding := a.policyUses(p.ARN); attached+bounding > 0 {
-		return nil, fail("DeleteConflict", "Cannot delete a policy attached to entities.")
+		return nil, kernel.Fail("DeleteConflict", "Cannot delete a policy attached to entities.")
 	}
-	delete(a.state.IAM.Policies, p.ARN)
+	delete(a.iam().Policies, p.ARN)
 	return &iam.DeletePolicyOutput{}, nil
 }
 
 // attachable says whether there is such a managed policy. Every name that may be
 // one of AWS's own is taken for one.
 func (a iamAPI) attachable(arn string) bool {
-	_, own := a.state.IAM.Policies[arn]
+	_, own := a.iam().Policies[arn]
 	return own || strings.HasPrefix(arn, a.managedARN(""))
 }
 
 // checkBoundary refuses a permissions boundary that does not exist.
 func (a iamAPI) checkBoundary(arn *string) error {
 	if arn != nil && !a.attachable(*arn) {
-		return fail("NoSuchEntity", "Scope ARN: %s does not exist or is not attachable.", *arn)
+		return kernel.Fail("NoSuchEntity", "Scope ARN: %s does not exist or is not attachable.", *arn)
 	}
 	return nil
 }
 
 // PutRolePermissionsBoundary sets how much the role's policies can allow at most
 // (https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html).
-func (a iamAPI) PutRolePermissionsBoundary(_ context.Context, in *iam.PutRolePermissionsBoundaryInput) (*iam.PutRolePermissionsBoundaryOutput, error) {
+func (a iamAPI) PutRolePermissionsBoundary(in *iam.PutRolePermissionsBoundaryInput) (*iam.PutRolePermissionsBoundaryOutput, error) {
 	r, err := a.change(in.RoleName)
 	if err != nil {
 		return nil, err
@@ -157,13 +158,13 @@ func (a iamAPI) PutRolePermissionsBoundary(_ context.Context, in *iam.PutRolePer
 	return &iam.PutRolePermissionsBoundaryOutput{}, nil
 }
 
-func (a iamAPI) DeleteRolePermissionsBoundary(_ context.Context, in *iam.DeleteRolePermissionsBoundaryInput) (*iam.DeleteRolePermissionsBoundaryOutput, error) {
+func (a iamAPI) DeleteRolePermissionsBoundary(in *iam.DeleteRolePermissionsBoundaryInput) (*iam.DeleteRolePermissionsBoundaryOutput, error) {
 	r, err := a.change(in.RoleName)
 	if err != nil {
 		return nil, err
 	}
 	if r.Boundary == "" {
-		return nil, fail("NoSuchEntity", "The role with name %s does not have a permissions boundary.", r.Name)
+		return nil, kernel.Fail("NoSuchEntity", "The role with name %s does not have a permissions boundary.", r.Name)
 	}
 	r.Boundary = ""
 	a.putRole(r)
@@ -172,8 +173,8 @@ func (a iamAPI) DeleteRolePermissionsBoundary(_ context.Context, in *iam.DeleteR
 
 // managedDocument is what a managed policy says; one of AWS's that is not known
 // here allows nothing.
-func (c *Cloud) managedDocument(arn string) string {
-	if p, ok := c.state.IAM.Policies[arn]; ok {
+func (c tx) managedDocument(arn string) string {
+	if p, ok := c.iam().Policies[arn]; ok {
 		return p.Document
 	}
 	_, name, _ := strings.Cut(arn, ":policy/")

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/bookctl/bookctl/internal/localcloud/access"
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // policyKind is what a policy is attached to.
@@ -27,7 +28,7 @@ var (
 // the actions mean
 // (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html).
 func checkPolicy(document string, kind policyKind) error {
-	malformed := func(format string, args ...any) error { return fail("MalformedPolicyDocument", format, args...) }
+	malformed := func(format string, args ...any) error { return kernel.Fail("MalformedPolicyDocument", format, args...) }
 	var policy struct {
 		Version   string
 		ID        string `json:"Id"`

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
-	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -24,6 +23,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	logs "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // logsState is what CloudWatch Logs keeps, apart from the events: those are in
@@ -70,39 +71,38 @@ const (
 	maxLogPage = 10_000
 )
 
-type logsAPI struct{ *Cloud }
+type logsAPI struct{ tx }
 
-func (c *Cloud) logsService() service {
-	a := logsAPI{c}
-	return service{model: "logs", signing: "logs", protocol: protocolJSON, operations: operations(
-		op("CreateLogGroup", a.CreateLogGroup), op("DeleteLogGroup", a.DeleteLogGroup), op("DescribeLogGroups", a.DescribeLogGroups),
-		op("PutRetentionPolicy", a.PutRetentionPolicy), op("DeleteRetentionPolicy", a.DeleteRetentionPolicy),
-		op("CreateLogStream", a.CreateLogStream), op("DeleteLogStream", a.DeleteLogStream), op("DescribeLogStreams", a.DescribeLogStreams),
-		op("PutLogEvents", a.PutLogEvents), op("GetLogEvents", a.GetLogEvents), op("FilterLogEvents", a.FilterLogEvents),
-		op("TagResource", a.TagResource), op("UntagResource", a.UntagResource), op("ListTagsForResource", a.ListTagsForResource),
-		op("TagLogGroup", a.TagLogGroup), op("UntagLogGroup", a.UntagLogGroup), op("ListTagsLogGroup", a.ListTagsLogGroup),
+func (c *Cloud) logsService() kernel.Service {
+	return kernel.Service{Model: "logs", Signing: "logs", Protocol: kernel.JSON, Operations: kernel.Operations(func(t *kernel.Tx) logsAPI { return logsAPI{tx{t, c}} },
+		kernel.Op("CreateLogGroup", logsAPI.CreateLogGroup), kernel.Op("DeleteLogGroup", logsAPI.DeleteLogGroup), kernel.Op("DescribeLogGroups", logsAPI.DescribeLogGroups),
+		kernel.Op("PutRetentionPolicy", logsAPI.PutRetentionPolicy), kernel.Op("DeleteRetentionPolicy", logsAPI.DeleteRetentionPolicy),
+		kernel.Op("CreateLogStream", logsAPI.CreateLogStream), kernel.Op("DeleteLogStream", logsAPI.DeleteLogStream), kernel.Op("DescribeLogStreams", logsAPI.DescribeLogStreams),
+		kernel.Op("PutLogEvents", logsAPI.PutLogEvents), kernel.Op("GetLogEvents", logsAPI.GetLogEvents), kernel.Op("FilterLogEvents", logsAPI.FilterLogEvents),
+		kernel.Op("TagResource", logsAPI.TagResource), kernel.Op("UntagResource", logsAPI.UntagResource), kernel.Op("ListTagsForResource", logsAPI.ListTagsForResource),
+		kernel.Op("TagLogGroup", logsAPI.TagLogGroup), kernel.Op("UntagLogGroup", logsAPI.UntagLogGroup), kernel.Op("ListTagsLogGroup", logsAPI.ListTagsLogGroup),
 	)}
 }
 
-func (c *Cloud) logGroupARN(name string) string { return c.arn("logs", "log-group:"+name) }
+func (c *Cloud) logGroupARN(name string) string { return c.ARN("logs", "log-group:"+name) }
 
 // logGroup finds a group by its name or ARN, with or without the ":*" at its end.
-func (c *Cloud) logGroup(nameOrARN string) (*logGroup, error) {
+func (c tx) logGroup(nameOrARN string) (*logGroup, error) {
 	name := strings.TrimPrefix(strings.TrimSuffix(nameOrARN, ":*"), c.logGroupARN(""))
-	if g := c.state.Logs.Groups[name]; g != nil && c.visible(c.logGroupARN(name)) {
+	if g := c.logs().Groups[name]; g != nil && c.Visible(c.logGroupARN(name)) {
 		return g, nil
 	}
-	return nil, fail("ResourceNotFoundException", "The specified log group does not exist.")
+	return nil, kernel.Fail("ResourceNotFoundException", "The specified log group does not exist.")
 }
 
-func (c *Cloud) logStream(group, name *string) (*logGroup, *logStream, error) {
+func (c tx) logStream(group, name *string) (*logGroup, *logStream, error) {
 	g, err := c.logGroup(aws.ToString(group))
 	if err != nil {
 		return nil, nil, err
 	}
 	s := g.Streams[aws.ToString(name)]
 	if s == nil {
-		return nil, nil, fail("ResourceNotFoundException", "The specified log stream does not exist.")
+		return nil, nil, kernel.Fail("ResourceNotFoundException", "The specified log stream does not exist.")
 	}
 	return g, s, nil
 }
@@ -110,24 +110,24 @@ func (c *Cloud) logStream(group, name *string) (*logGroup, *logStream, error) {
 var logGroupName = regexp.MustCompile(`^[.\-_/#A-Za-z0-9]{1,512}$`)
 
 // CreateLogGroup makes a group that keeps for ever.
-func (a logsAPI) CreateLogGroup(_ context.Context, in *logs.CreateLogGroupInput) (*logs.CreateLogGroupOutput, error) {
+func (a logsAPI) CreateLogGroup(in *logs.CreateLogGroupInput) (*logs.CreateLogGroupOutput, error) {
 	name := aws.ToString(in.LogGroupName)
 	if !logGroupName.MatchString(name) {
-		return nil, fail("InvalidParameterException", "1 validation error detected: Value '%s' at 'logGroupName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\.\\-_/#A-Za-z0-9]+", name)
+		return nil, kernel.Fail("InvalidParameterException", "1 validation error detected: Value '%s' at 'logGroupName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\.\\-_/#A-Za-z0-9]+", name)
 	}
-	if a.state.Logs.Groups[name] != nil {
-		return nil, fail("ResourceAlreadyExistsException", "The specified log group already exists")
+	if a.logs().Groups[name] != nil {
+		return nil, kernel.Fail("ResourceAlreadyExistsException", "The specified log group already exists")
 	}
-	if a.state.Logs.Groups == nil {
-		a.state.Logs.Groups = map[string]*logGroup{}
+	if a.logs().Groups == nil {
+		a.logs().Groups = map[string]*logGroup{}
 	}
-	a.state.Logs.Groups[name] = &logGroup{Name: name, Created: a.now().UnixMilli(), Tags: maps.Clone(in.Tags), Streams: map[string]*logStream{}}
-	a.born(a.logGroupARN(name))
+	a.logs().Groups[name] = &logGroup{Name: name, Created: a.Now().UnixMilli(), Tags: maps.Clone(in.Tags), Streams: map[string]*logStream{}}
+	a.Born(a.logGroupARN(name))
 	return &logs.CreateLogGroupOutput{}, nil
 }
 
 // DeleteLogGroup removes a group with what it holds.
-func (a logsAPI) DeleteLogGroup(_ context.Context, in *logs.DeleteLogGroupInput) (*logs.DeleteLogGroupOutput, error) {
+func (a logsAPI) DeleteLogGroup(in *logs.DeleteLogGroupInput) (*logs.DeleteLogGroupOutput, error) {
 	g, err := a.logGroup(aws.ToString(in.LogGroupName))
 	if err != nil {
 		return nil, err
@@ -135,23 +135,23 @@ func (a logsAPI) DeleteLogGroup(_ context.Context, in *logs.DeleteLogGroupInput)
 	if err := os.RemoveAll(a.logDir(g.Name)); err != nil {
 		return nil, fmt.Errorf("remove the events of log group %s: %w", g.Name, err)
 	}
-	delete(a.state.Logs.Groups, g.Name)
+	delete(a.logs().Groups, g.Name)
 	return &logs.DeleteLogGroupOutput{}, nil
 }
 
 // DescribeLogGroups lists groups by prefix or pattern.
-func (a logsAPI) DescribeLogGroups(_ context.Context, in *logs.DescribeLogGroupsInput) (*logs.DescribeLogGroupsOutput, error) {
+func (a logsAPI) DescribeLogGroups(in *logs.DescribeLogGroupsInput) (*logs.DescribeLogGroupsOutput, error) {
 	var names []string
-	for _, name := range slices.Sorted(maps.Keys(a.state.Logs.Groups)) {
+	for _, name := range slices.Sorted(maps.Keys(a.logs().Groups)) {
 		if strings.HasPrefix(name, aws.ToString(in.LogGroupNamePrefix)) &&
-			strings.Contains(strings.ToLower(name), strings.ToLower(aws.ToString(in.LogGroupNamePattern))) && a.visible(a.logGroupARN(name)) {
+			strings.Contains(strings.ToLower(name), strings.ToLower(aws.ToString(in.LogGroupNamePattern))) && a.Visible(a.logGroupARN(name)) {
 			names = append(names, name)
 		}
 	}
 	names, next := pageAfter(names, in.NextToken, in.Limit, 50)
 	out := &logs.DescribeLogGroupsOutput{NextToken: next}
 	for _, name := range names {
-		g := a.state.Logs.Groups[name]
+		g := a.logs().Groups[name]
 		described := types.LogGroup{
 			Arn: aws.String(a.logGroupARN(name) + ":*"), LogGroupArn: aws.String(a.logGroupARN(name)), LogGroupName: aws.String(name),
 			CreationTime: aws.Int64(g.Created), MetricFilterCount: aws.Int32(0), StoredBytes: aws.Int64(0), LogGroupClass: types.LogGroupClassStandard,
@@ -192,21 +192,21 @@ func sortedAfter(names []string, token string) int {
 var retentions = []int32{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 
 // PutRetentionPolicy sets how many days a group keeps.
-func (a logsAPI) PutRetentionPolicy(_ context.Context, in *logs.PutRetentionPolicyInput) (*logs.PutRetentionPolicyOutput, error) {
+func (a logsAPI) PutRetentionPolicy(in *logs.PutRetentionPolicyInput) (*logs.PutRetentionPolicyOutput, error) {
 	g, err := a.logGroup(aws.ToString(in.LogGroupName))
 	if err != nil {
 		return nil, err
 	}
 	days := aws.ToInt32(in.RetentionInDays)
 	if !slices.Contains(retentions, days) {
-		return nil, fail("InvalidParameterException", "1 validation error detected: Value '%d' at 'retentionInDays' failed to satisfy constraint: Member must satisfy enum value set: %v", days, retentions)
+		return nil, kernel.Fail("InvalidParameterException", "1 validation error detected: Value '%d' at 'retentionInDays' failed to satisfy constraint: Member must satisfy enum value set: %v", days, retentions)
 	}
 	g.Retention = days
 	return &logs.PutRetentionPolicyOutput{}, nil
 }
 
 // DeleteRetentionPolicy makes a group keep for ever.
-func (a logsAPI) DeleteRetentionPolicy(_ context.Context, in *logs.DeleteRetentionPolicyInput) (*logs.DeleteRetentionPolicyOutput, error) {
+func (a logsAPI) DeleteRetentionPolicy(in *logs.DeleteRetentionPolicyInput) (*logs.DeleteRetentionPolicyOutput, error) {
 	g, err := a.logGroup(aws.ToString(in.LogGroupName))
 	if err != nil {
 		return nil, err
@@ -216,28 +216,28 @@ func (a logsAPI) DeleteRetentionPolicy(_ context.Context, in *logs.DeleteRetenti
 }
 
 // CreateLogStream makes an empty stream.
-func (a logsAPI) CreateLogStream(_ context.Context, in *logs.CreateLogStreamInput) (*logs.CreateLogStreamOutput, error) {
+func (a logsAPI) CreateLogStream(in *logs.CreateLogStreamInput) (*logs.CreateLogStreamOutput, error) {
 	g, err := a.logGroup(aws.ToString(in.LogGroupName))
 	if err != nil {
 		return nil, err
 	}
 	name := aws.ToString(in.LogStreamName)
 	if name == "" || len(name) > 512 || strings.ContainsAny(name, ":*") {
-		return nil, fail("InvalidParameterException", "1 validation error detected: Value '%s' at 'logStreamName' failed to satisfy constraint: Member must satisfy regular expression pattern: [^:*]*", name)
+		return nil, kernel.Fail("InvalidParameterException", "1 validation error detected: Value '%s' at 'logStreamName' failed to satisfy constraint: Member must satisfy regular expression pattern: [^:*]*", name)
 	}
 	if g.Streams[name] != nil {
-		return nil, fail("ResourceAlreadyExistsException", "The specified log stream already exists")
+		return nil, kernel.Fail("ResourceAlreadyExistsException", "The specified log stream already exists")
 	}
 	a.addStream(g, name)
 	return &logs.CreateLogStreamOutput{}, nil
 }
 
 // addStream makes a stream and drops the oldest beyond maxLogStreams.
-func (c *Cloud) addStream(g *logGroup, name string) *logStream {
+func (c tx) addStream(g *logGroup, name string) *logStream {
 	if g.Streams == nil {
 		g.Streams = map[string]*logStream{}
 	}
-	s := &logStream{Created: c.now().UnixMilli()}
+	s := &logStream{Created: c.Now().UnixMilli()}
 	g.Streams[name] = s
 	for len(g.Streams) > maxLogStreams {
 		oldest := slices.MinFunc(slices.Collect(maps.Keys(g.Streams)), func(x, y string) int {
@@ -248,7 +248,7 @@ func (c *Cloud) addStream(g *logGroup, name string) *logStream {
 	return s
 }
 
-func (c *Cloud) dropStream(g *logGroup, name string) {
+func (c tx) dropStream(g *logGroup, name string) {
 	delete(g.Streams, name)
 	for _, file := range c.logFiles(g.Name, name) {
 		_ = os.Remove(file) // costs only space
@@ -256,7 +256,7 @@ func (c *Cloud) dropStream(g *logGroup, name string) {
 }
 
 // DeleteLogStream removes a stream with its events.
-func (a logsAPI) DeleteLogStream(_ context.Context, in *logs.DeleteLogStreamInput) (*logs.DeleteLogStreamOutput, error) {
+func (a logsAPI) DeleteLogStream(in *logs.DeleteLogStreamInput) (*logs.DeleteLogStreamOutput, error) {
 	g, _, err := a.logStream(in.LogGroupName, in.LogStreamName)
 	if err != nil {
 		return nil, err
@@ -266,13 +266,13 @@ func (a logsAPI) DeleteLogStream(_ context.Context, in *logs.DeleteLogStreamInpu
 }
 
 // DescribeLogStreams lists a group's streams by name or by their last event.
-func (a logsAPI) DescribeLogStreams(_ context.Context, in *logs.DescribeLogStreamsInput) (*logs.DescribeLogStreamsOutput, error) {
+func (a logsAPI) DescribeLogStreams(in *logs.DescribeLogStreamsInput) (*logs.DescribeLogStreamsOutput, error) {
 	g, err := a.logGroup(cmp.Or(aws.ToString(in.LogGroupName), aws.ToString(in.LogGroupIdentifier)))
 	if err != nil {
 		return nil, err
 	}
 	if in.OrderBy == types.OrderByLastEventTime && in.LogStreamNamePrefix != nil {
-		return nil, fail("InvalidParameterException", "Cannot order by LastEventTime with a logStreamNamePrefix.")
+		return nil, kernel.Fail("InvalidParameterException", "Cannot order by LastEventTime with a logStreamNamePrefix.")
 	}
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(g.Streams)) {
@@ -314,7 +314,7 @@ func (a logsAPI) DescribeLogStreams(_ context.Context, in *logs.DescribeLogStrea
 }
 
 // PutLogEvents appends events, which have to be in order.
-func (a logsAPI) PutLogEvents(_ context.Context, in *logs.PutLogEventsInput) (*logs.PutLogEventsOutput, error) {
+func (a logsAPI) PutLogEvents(in *logs.PutLogEventsInput) (*logs.PutLogEventsOutput, error) {
 	g, s, err := a.logStream(in.LogGroupName, in.LogStreamName)
 	if err != nil {
 		return nil, err
@@ -322,7 +322,7 @@ func (a logsAPI) PutLogEvents(_ context.Context, in *logs.PutLogEventsInput) (*l
 	var last int64
 	for _, e := range in.LogEvents {
 		if aws.ToInt64(e.Timestamp) < last {
-			return nil, fail("InvalidParameterException", "Log events in a single PutLogEvents request must be in chronological order.")
+			return nil, kernel.Fail("InvalidParameterException", "Log events in a single PutLogEvents request must be in chronological order.")
 		}
 		last = aws.ToInt64(e.Timestamp)
 	}
@@ -335,7 +335,7 @@ func (a logsAPI) PutLogEvents(_ context.Context, in *logs.PutLogEventsInput) (*l
 }
 
 func (c *Cloud) logDir(group string) string {
-	return filepath.Join(c.cfg.StateDir, "logs", digestName(group))
+	return filepath.Join(c.StateDir(), "logs", digestName(group))
 }
 
 // logFiles are the files of a stream, the one set aside first.
@@ -350,8 +350,8 @@ func digestName(text string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-func (c *Cloud) appendEvent(g *logGroup, s *logStream, stream string, at int64, message string) error {
-	event := logEvent{Time: at, Ingested: c.now().UnixMilli(), Message: message}
+func (c tx) appendEvent(g *logGroup, s *logStream, stream string, at int64, message string) error {
+	event := logEvent{Time: at, Ingested: c.Now().UnixMilli(), Message: message}
 	text, err := json.Marshal(event)
 	if err != nil {
 		return err
@@ -384,28 +384,28 @@ func (c *Cloud) appendEvent(g *logGroup, s *logStream, stream string, at int64, 
 // takes the lock. A line for a group that is gone is dropped, as the driver of
 // Fargate does.
 func (c *Cloud) logLine(group, stream, line string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	g := c.state.Logs.Groups[group]
-	if g == nil {
-		return
-	}
-	s := g.Streams[stream]
-	if s == nil {
-		s = c.addStream(g, stream)
-		c.dirty = true
-	}
-	if err := c.appendEvent(g, s, stream, c.now().UnixMilli(), line); err != nil {
-		c.log.Error("a line of a task was lost", "error", err)
-	}
+	c.read(func(c tx) {
+		g := c.logs().Groups[group]
+		if g == nil {
+			return
+		}
+		s := g.Streams[stream]
+		if s == nil {
+			s = c.addStream(g, stream)
+			c.Changed()
+		}
+		if err := c.appendEvent(g, s, stream, c.Now().UnixMilli(), line); err != nil {
+			c.Log().Error("a line of a task was lost", "error", err)
+		}
+	})
 }
 
 // events reads a stream. A line that a crash cut off is skipped, and so are
 // those that the group's retention has ended.
-func (c *Cloud) events(g *logGroup, stream string) ([]logEvent, error) {
+func (c tx) events(g *logGroup, stream string) ([]logEvent, error) {
 	var oldest int64
 	if g.Retention > 0 {
-		oldest = c.now().AddDate(0, 0, -int(g.Retention)).UnixMilli()
+		oldest = c.Now().AddDate(0, 0, -int(g.Retention)).UnixMilli()
 	}
 	hash := fnv.New32a()
 	_, _ = hash.Write([]byte(stream)) // never fails
@@ -443,7 +443,7 @@ func between(e logEvent, start, end *int64, endIncluded bool) bool {
 
 // GetLogEvents pages through one stream, in either direction. At its end the
 // token is the one that was given, as the API's page says.
-func (a logsAPI) GetLogEvents(_ context.Context, in *logs.GetLogEventsInput) (*logs.GetLogEventsOutput, error) {
+func (a logsAPI) GetLogEvents(in *logs.GetLogEventsInput) (*logs.GetLogEventsOutput, error) {
 	g, _, err := a.logStream(aws.String(cmp.Or(aws.ToString(in.LogGroupName), aws.ToString(in.LogGroupIdentifier))), in.LogStreamName)
 	if err != nil {
 		return nil, err
@@ -462,19 +462,19 @@ func (a logsAPI) GetLogEvents(_ context.Context, in *logs.GetLogEventsInput) (*l
 	case strings.HasPrefix(token, "f/"):
 		n, err := strconv.Atoi(token[2:])
 		if err != nil || n < 0 {
-			return nil, fail("InvalidParameterException", "The specified nextToken is invalid.")
+			return nil, kernel.Fail("InvalidParameterException", "The specified nextToken is invalid.")
 		}
 		from = min(n, len(list))
 		to = min(from+limit, len(list))
 	case strings.HasPrefix(token, "b/"):
 		n, err := strconv.Atoi(token[2:])
 		if err != nil || n < 0 {
-			return nil, fail("InvalidParameterException", "The specified nextToken is invalid.")
+			return nil, kernel.Fail("InvalidParameterException", "The specified nextToken is invalid.")
 		}
 		to = min(n, len(list))
 		from = max(0, to-limit)
 	case token != "":
-		return nil, fail("InvalidParameterException", "The specified nextToken is invalid.")
+		return nil, kernel.Fail("InvalidParameterException", "The specified nextToken is invalid.")
 	case aws.ToBool(in.StartFromHead):
 		from, to = 0, min(limit, len(list))
 	}
@@ -489,7 +489,7 @@ func (a logsAPI) GetLogEvents(_ context.Context, in *logs.GetLogEventsInput) (*l
 
 // FilterLogEvents searches the streams of a group, interleaved by time as AWS
 // has done since 2019 whatever is asked.
-func (a logsAPI) FilterLogEvents(_ context.Context, in *logs.FilterLogEventsInput) (*logs.FilterLogEventsOutput, error) {
+func (a logsAPI) FilterLogEvents(in *logs.FilterLogEventsInput) (*logs.FilterLogEventsOutput, error) {
 	g, err := a.logGroup(cmp.Or(aws.ToString(in.LogGroupName), aws.ToString(in.LogGroupIdentifier)))
 	if err != nil {
 		return nil, err
@@ -499,16 +499,16 @@ func (a logsAPI) FilterLogEvents(_ context.Context, in *logs.FilterLogEventsInpu
 		return nil, err
 	}
 	if len(in.LogStreamNames) > 0 && in.LogStreamNamePrefix != nil {
-		return nil, fail("InvalidParameterException", "You cannot specify both logStreamNames and logStreamNamePrefix.")
+		return nil, kernel.Fail("InvalidParameterException", "You cannot specify both logStreamNames and logStreamNamePrefix.")
 	}
 	for _, name := range in.LogStreamNames {
 		if g.Streams[name] == nil {
-			return nil, fail("ResourceNotFoundException", "The specified log stream does not exist.")
+			return nil, kernel.Fail("ResourceNotFoundException", "The specified log stream does not exist.")
 		}
 	}
 	after, err := base64.RawURLEncoding.DecodeString(aws.ToString(in.NextToken))
 	if err != nil {
-		return nil, fail("InvalidParameterException", "The specified nextToken is invalid.")
+		return nil, kernel.Fail("InvalidParameterException", "The specified nextToken is invalid.")
 	}
 	var list []logEvent
 	for _, name := range slices.Sorted(maps.Keys(g.Streams)) {
@@ -555,7 +555,7 @@ var patternTerm = regexp.MustCompile(`([-?]?)(?:"((?:[^"\\]|\\.)*)"|(\S+))`)
 func filterPattern(pattern string) (func(message string) bool, error) {
 	pattern = strings.TrimSpace(pattern)
 	if pattern != "" && strings.ContainsRune("{[%", rune(pattern[0])) {
-		return nil, fail("InvalidParameterException", "Invalid filter pattern: the local cloud understands patterns of terms only")
+		return nil, kernel.Fail("InvalidParameterException", "Invalid filter pattern: the local cloud understands patterns of terms only")
 	}
 	var all, none, any []string
 	for _, m := range patternTerm.FindAllStringSubmatch(pattern, -1) {
@@ -622,33 +622,33 @@ func (a logsAPI) listTags(group string) (map[string]string, error) {
 }
 
 // TagResource tags a group by its ARN.
-func (a logsAPI) TagResource(_ context.Context, in *logs.TagResourceInput) (*logs.TagResourceOutput, error) {
+func (a logsAPI) TagResource(in *logs.TagResourceInput) (*logs.TagResourceOutput, error) {
 	return &logs.TagResourceOutput{}, a.tag(aws.ToString(in.ResourceArn), in.Tags)
 }
 
 // UntagResource removes tags from a group.
-func (a logsAPI) UntagResource(_ context.Context, in *logs.UntagResourceInput) (*logs.UntagResourceOutput, error) {
+func (a logsAPI) UntagResource(in *logs.UntagResourceInput) (*logs.UntagResourceOutput, error) {
 	return &logs.UntagResourceOutput{}, a.untag(aws.ToString(in.ResourceArn), in.TagKeys)
 }
 
 // ListTagsForResource lists a group's tags.
-func (a logsAPI) ListTagsForResource(_ context.Context, in *logs.ListTagsForResourceInput) (*logs.ListTagsForResourceOutput, error) {
+func (a logsAPI) ListTagsForResource(in *logs.ListTagsForResourceInput) (*logs.ListTagsForResourceOutput, error) {
 	tags, err := a.listTags(aws.ToString(in.ResourceArn))
 	return &logs.ListTagsForResourceOutput{Tags: tags}, err
 }
 
 // TagLogGroup is the older TagResource.
-func (a logsAPI) TagLogGroup(_ context.Context, in *logs.TagLogGroupInput) (*logs.TagLogGroupOutput, error) {
+func (a logsAPI) TagLogGroup(in *logs.TagLogGroupInput) (*logs.TagLogGroupOutput, error) {
 	return &logs.TagLogGroupOutput{}, a.tag(aws.ToString(in.LogGroupName), in.Tags)
 }
 
 // UntagLogGroup is the older UntagResource.
-func (a logsAPI) UntagLogGroup(_ context.Context, in *logs.UntagLogGroupInput) (*logs.UntagLogGroupOutput, error) {
+func (a logsAPI) UntagLogGroup(in *logs.UntagLogGroupInput) (*logs.UntagLogGroupOutput, error) {
 	return &logs.UntagLogGroupOutput{}, a.untag(aws.ToString(in.LogGroupName), in.Tags)
 }
 
 // ListTagsLogGroup is the older ListTagsForResource.
-func (a logsAPI) ListTagsLogGroup(_ context.Context, in *logs.ListTagsLogGroupInput) (*logs.ListTagsLogGroupOutput, error) {
+func (a logsAPI) ListTagsLogGroup(in *logs.ListTagsLogGroupInput) (*logs.ListTagsLogGroupOutput, error) {
 	tags, err := a.listTags(aws.ToString(in.LogGroupName))
 	return &logs.ListTagsLogGroupOutput{Tags: tags}, err
 }

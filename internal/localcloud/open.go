@@ -6,7 +6,6 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,7 +14,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"syscall"
@@ -23,11 +21,14 @@ import (
 
 	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/localcloud/authority"
+	"github.com/bookctl/bookctl/internal/localcloud/judge"
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/localcloud/postgres"
 	"github.com/bookctl/bookctl/internal/localcloud/process"
 	"github.com/bookctl/bookctl/internal/localcloud/registry"
+	"github.com/bookctl/bookctl/internal/localcloud/service/sts"
+	"github.com/bookctl/bookctl/internal/localcloud/service/tagging"
 	"github.com/bookctl/bookctl/internal/localcloud/task"
-	"github.com/bookctl/bookctl/internal/localcloud/wire"
 )
 
 // ErrInUse is wrapped by the error of Open when another cloud has the state
@@ -45,11 +46,12 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Cloud{cfg: cfg, log: cfg.Log, started: time.Now().UTC(), hidden: map[string]birth{}}
-	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	c := &Cloud{cfg: cfg, wake: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
-			c.cancel()
+			if c.Kernel != nil {
+				c.Stop()
+			}
 			c.unlock()
 		}
 	}()
@@ -61,15 +63,24 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	if err := c.lockState(); err != nil {
 		return nil, err
 	}
-	if c.seals, err = openSeals(filepath.Join(cfg.StateDir, "secret.key")); err != nil {
+	seals, err := openSeals(filepath.Join(cfg.StateDir, "secret.key"))
+	if err != nil {
 		return nil, err
 	}
-	if err := c.load(); err != nil {
+	c.Kernel = kernel.New(ctx, kernel.Config{
+		StateDir: cfg.StateDir, Account: cfg.Account, Region: cfg.Region, Latencies: cfg.Latencies, Log: cfg.Log, Seals: seals,
+		Journal: cfg.Journal, Before: cfg.Before, After: cfg.After, Policies: cfg.Policies, Watch: cfg.Watch,
+	})
+	c.SetFaults(cfg.Faults)
+	c.stores = newStores(c.Kernel)
+	if err := c.Load(); err != nil {
 		return nil, err
 	}
-	if c.cfg.Region, err = c.region(); err != nil {
+	if err := c.Serve(c.services()...); err != nil {
 		return nil, err
 	}
+	c.registerTaggers()
+	c.Authorizes(taskSessions{c}, func(t *kernel.Tx) judge.World { return world{tx{t, c}} })
 	home, err := process.Home(cfg.StateDir, process.Numeric(containerUser, containerUser))
 	if err != nil {
 		return nil, err
@@ -86,79 +97,42 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	if c.registry, err = registry.Open(filepath.Join(cfg.StateDir, "registry"), repositoryRules{c}); err != nil {
 		return nil, err
 	}
-	if err := c.loadServices(); err != nil {
-		return nil, err
-	}
-	c.SetFaults(cfg.Faults)
 	listener, err := c.listen()
 	if err != nil {
 		return nil, err
 	}
-	c.seed()
+	port := listener.Addr().(*net.TCPAddr).Port
+	c.ListensOn("http://"+net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), port, func(t *kernel.Tx) {
+		if !cfg.Faults.NoServiceLinkedRoles {
+			tx{t, c}.seedServiceLinkedRoles()
+		}
+	})
 	c.startNetwork()
-	c.server = &http.Server{Handler: c, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(c.log.Handler(), slog.LevelWarn)}
-	c.work.Go(func() {
+	c.server = &http.Server{Handler: c, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(c.Log().Handler(), slog.LevelWarn)}
+	c.Go(func(context.Context) {
 		if err := c.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			c.log.Error("the endpoint failed", "error", err)
+			c.Log().Error("the endpoint failed", "error", err)
 		}
 	})
 	// Tasks come last: they pull from the registry and talk to the databases.
 	c.restoreDatabases()
-	c.spawn(c.runExports)
+	c.Go(c.runExports)
 	c.restoreBalancers()
 	c.restoreTasks()
 	return c, nil
 }
 
 // services are all there are, in the order of their names.
-func (c *Cloud) services() []service {
-	return []service{
+func (c *Cloud) services() []kernel.Service {
+	return []kernel.Service{
 		c.acmService(), c.autoScalingService(), c.ec2Service(), c.ecrService(), c.ecsService(), c.elbService(), c.iamService(),
-		c.logsService(), c.rdsService(), c.route53Service(), c.secretsService(), c.ssmService(), c.stsService(), c.taggingService(),
+		c.logsService(), c.rdsService(), c.route53Service(), c.secretsService(), c.ssmService(), sts.API(), tagging.API(),
 	}
 }
-
-func (c *Cloud) loadServices() error {
-	c.handlers = map[string]service{}
-	for _, s := range c.services() {
-		table, err := wire.Load(s.model)
-		if err != nil {
-			return err
-		}
-		for name := range s.operations {
-			if _, ok := table.Operations[name]; !ok {
-				return fmt.Errorf("operation %s of %s is missing in the wire table: add it to its list (see package wire)", name, s.model)
-			}
-		}
-		s.table = table
-		c.handlers[s.signing] = s
-	}
-	return nil
-}
-
-// region is the one that the cloud is in. What was made in one stays there: its
-// ARNs are in the state.
-func (c *Cloud) region() (string, error) {
-	had := c.state.Region
-	if had == "" && c.state.Port != 0 {
-		had = "us-east-1" // the state is of a version that had no other
-	}
-	if c.cfg.Region != "" && had != "" && c.cfg.Region != had {
-		return "", advice.With(fmt.Errorf("the local cloud in %s is region %s, and can't be %s", c.cfg.StateDir, had, c.cfg.Region),
-			"leave --region out, or remove all that is in it: 'bookctl local stop --purge'; BOOKCTL_LOCAL_DIR names a directory for another one")
-	}
-	region := cmp.Or(c.cfg.Region, had, "us-east-1")
-	if !regionName.MatchString(region) {
-		return "", advice.With(fmt.Errorf("region %q is no name of a region", region), "name one such as eu-central-1")
-	}
-	return region, nil
-}
-
-var regionName = regexp.MustCompile(`^[a-z]{2,4}(-[a-z]+)+-[0-9]+$`)
 
 // listen binds the endpoint to the port that clients already know.
 func (c *Cloud) listen() (net.Listener, error) {
-	port := cmp.Or(c.cfg.Port, c.state.Port)
+	port := cmp.Or(c.cfg.Port, c.Port())
 	l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -166,25 +140,7 @@ func (c *Cloud) listen() (net.Listener, error) {
 	case err != nil:
 		return nil, fmt.Errorf("listen for the local cloud: %w", err)
 	}
-	c.port = l.Addr().(*net.TCPAddr).Port
 	return l, nil
-}
-
-// seed makes what an account has from its birth.
-func (c *Cloud) seed() {
-	c.update(func() {
-		if c.state.Port == 0 && !c.cfg.Faults.NoServiceLinkedRoles {
-			c.seedServiceLinkedRoles()
-		}
-		c.state.Port, c.state.Region = c.port, c.cfg.Region
-	})
-}
-
-// Endpoint is the address of all services, such as "http://127.0.0.1:4567".
-func (c *Cloud) Endpoint() string { return c.endpoint() }
-
-func (c *Cloud) endpoint() string {
-	return "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(c.port))
 }
 
 // trustBundle is the file of the certificate authority that signs the databases
@@ -203,15 +159,15 @@ func (c *Cloud) Close(ctx context.Context) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = c.server.Close() // a call under way is cut off, as by a crash
 	}
-	c.cancel()
+	c.Stop()
 	c.closeTasks(ctx)
 	c.closeBalancers()
 	c.closeDatabases(ctx)
-	c.work.Wait()
+	c.Drain()
 	err = errors.Join(err, c.engine.Close(ctx))
 	served := false
-	c.update(func() {
-		for _, s := range c.state.ECS.Services {
+	c.update(func(c tx) {
+		for _, s := range c.ecs().Services {
 			served = served || s.Status != ecsInactive
 		}
 	})
@@ -314,22 +270,4 @@ func openSeals(path string) (cipher.AEAD, error) {
 		return nil, fmt.Errorf("the key of the local cloud's secrets in %s is damaged: %w", path, err)
 	}
 	return cipher.NewGCMWithRandomNonce(block)
-}
-
-// seal encrypts a secret for the state.
-func (c *Cloud) seal(secret string) string {
-	return base64.StdEncoding.EncodeToString(c.seals.Seal(nil, nil, []byte(secret), nil)) //nolint:gosec // the AEAD makes a random nonce of its own
-}
-
-// unseal decrypts what seal made.
-func (c *Cloud) unseal(sealed string) (string, error) {
-	text, err := base64.StdEncoding.DecodeString(sealed)
-	if err != nil {
-		return "", fmt.Errorf("a secret in the state is damaged: %w", err)
-	}
-	secret, err := c.seals.Open(nil, nil, text, nil)
-	if err != nil {
-		return "", errors.New("a secret in the state was encrypted with another key")
-	}
-	return string(secret), nil
 }

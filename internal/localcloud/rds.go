@@ -12,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // rdsState is what RDS keeps.
@@ -32,50 +34,49 @@ type rdsLive struct {
 	prepared bool
 }
 
-type rdsAPI struct{ *Cloud }
+type rdsAPI struct{ tx }
 
-func (c *Cloud) rdsService() service {
-	a := rdsAPI{c}
-	return service{model: "rds", signing: "rds", protocol: protocolQuery, operations: operations(
-		op("AddTagsToResource", a.AddTagsToResource),
-		op("CopyDBSnapshot", a.CopyDBSnapshot),
-		op("CreateDBInstance", a.CreateDBInstance),
-		op("CreateDBParameterGroup", a.CreateDBParameterGroup),
-		op("CreateDBSnapshot", a.CreateDBSnapshot),
-		op("CreateDBSubnetGroup", a.CreateDBSubnetGroup),
-		op("DeleteDBInstance", a.DeleteDBInstance),
-		op("DeleteDBInstanceAutomatedBackup", a.DeleteDBInstanceAutomatedBackup),
-		op("DeleteDBParameterGroup", a.DeleteDBParameterGroup),
-		op("DeleteDBSnapshot", a.DeleteDBSnapshot),
-		op("DeleteDBSubnetGroup", a.DeleteDBSubnetGroup),
-		op("DescribeAccountAttributes", a.DescribeAccountAttributes),
-		op("DescribeCertificates", a.DescribeCertificates),
-		op("DescribeDBEngineVersions", a.DescribeDBEngineVersions),
-		op("DescribeDBInstanceAutomatedBackups", a.DescribeDBInstanceAutomatedBackups),
-		op("DescribeDBInstances", a.DescribeDBInstances),
-		op("DescribeDBLogFiles", a.DescribeDBLogFiles),
-		op("DescribeDBParameterGroups", a.DescribeDBParameterGroups),
-		op("DescribeDBParameters", a.DescribeDBParameters),
-		op("DescribeDBSnapshotAttributes", a.DescribeDBSnapshotAttributes),
-		op("DescribeDBSnapshots", a.DescribeDBSnapshots),
-		op("DescribeDBSubnetGroups", a.DescribeDBSubnetGroups),
-		op("DescribeEngineDefaultParameters", a.DescribeEngineDefaultParameters),
-		op("DescribeEvents", a.DescribeEvents),
-		op("DescribeOrderableDBInstanceOptions", a.DescribeOrderableDBInstanceOptions),
-		op("DescribePendingMaintenanceActions", a.DescribePendingMaintenanceActions),
-		op("DescribeValidDBInstanceModifications", a.DescribeValidDBInstanceModifications),
-		op("DownloadDBLogFilePortion", a.DownloadDBLogFilePortion),
-		op("ListTagsForResource", a.ListTagsForResource),
-		op("ModifyDBInstance", a.ModifyDBInstance),
-		op("ModifyDBParameterGroup", a.ModifyDBParameterGroup),
-		op("ModifyDBSnapshot", a.ModifyDBSnapshot),
-		op("ModifyDBSubnetGroup", a.ModifyDBSubnetGroup),
-		op("RebootDBInstance", a.RebootDBInstance),
-		op("RemoveTagsFromResource", a.RemoveTagsFromResource),
-		op("ResetDBParameterGroup", a.ResetDBParameterGroup),
-		op("RestoreDBInstanceFromDBSnapshot", a.RestoreDBInstanceFromDBSnapshot),
-		op("StartDBInstance", a.StartDBInstance),
-		op("StopDBInstance", a.StopDBInstance),
+func (c *Cloud) rdsService() kernel.Service {
+	return kernel.Service{Model: "rds", Signing: "rds", Protocol: kernel.Query, Operations: kernel.Operations(func(t *kernel.Tx) rdsAPI { return rdsAPI{tx{t, c}} },
+		kernel.Op("AddTagsToResource", rdsAPI.AddTagsToResource),
+		kernel.Op("CopyDBSnapshot", rdsAPI.CopyDBSnapshot),
+		kernel.Op("CreateDBInstance", rdsAPI.CreateDBInstance),
+		kernel.Op("CreateDBParameterGroup", rdsAPI.CreateDBParameterGroup),
+		kernel.Op("CreateDBSnapshot", rdsAPI.CreateDBSnapshot),
+		kernel.Op("CreateDBSubnetGroup", rdsAPI.CreateDBSubnetGroup),
+		kernel.Op("DeleteDBInstance", rdsAPI.DeleteDBInstance),
+		kernel.Op("DeleteDBInstanceAutomatedBackup", rdsAPI.DeleteDBInstanceAutomatedBackup),
+		kernel.Op("DeleteDBParameterGroup", rdsAPI.DeleteDBParameterGroup),
+		kernel.Op("DeleteDBSnapshot", rdsAPI.DeleteDBSnapshot),
+		kernel.Op("DeleteDBSubnetGroup", rdsAPI.DeleteDBSubnetGroup),
+		kernel.Op("DescribeAccountAttributes", rdsAPI.DescribeAccountAttributes),
+		kernel.Op("DescribeCertificates", rdsAPI.DescribeCertificates),
+		kernel.Op("DescribeDBEngineVersions", rdsAPI.DescribeDBEngineVersions),
+		kernel.Op("DescribeDBInstanceAutomatedBackups", rdsAPI.DescribeDBInstanceAutomatedBackups),
+		kernel.Op("DescribeDBInstances", rdsAPI.DescribeDBInstances),
+		kernel.Op("DescribeDBLogFiles", rdsAPI.DescribeDBLogFiles),
+		kernel.Op("DescribeDBParameterGroups", rdsAPI.DescribeDBParameterGroups),
+		kernel.Op("DescribeDBParameters", rdsAPI.DescribeDBParameters),
+		kernel.Op("DescribeDBSnapshotAttributes", rdsAPI.DescribeDBSnapshotAttributes),
+		kernel.Op("DescribeDBSnapshots", rdsAPI.DescribeDBSnapshots),
+		kernel.Op("DescribeDBSubnetGroups", rdsAPI.DescribeDBSubnetGroups),
+		kernel.Op("DescribeEngineDefaultParameters", rdsAPI.DescribeEngineDefaultParameters),
+		kernel.Op("DescribeEvents", rdsAPI.DescribeEvents),
+		kernel.Op("DescribeOrderableDBInstanceOptions", rdsAPI.DescribeOrderableDBInstanceOptions),
+		kernel.Op("DescribePendingMaintenanceActions", rdsAPI.DescribePendingMaintenanceActions),
+		kernel.Op("DescribeValidDBInstanceModifications", rdsAPI.DescribeValidDBInstanceModifications),
+		kernel.Op("DownloadDBLogFilePortion", rdsAPI.DownloadDBLogFilePortion),
+		kernel.Op("ListTagsForResource", rdsAPI.ListTagsForResource),
+		kernel.Op("ModifyDBInstance", rdsAPI.ModifyDBInstance),
+		kernel.Op("ModifyDBParameterGroup", rdsAPI.ModifyDBParameterGroup),
+		kernel.Op("ModifyDBSnapshot", rdsAPI.ModifyDBSnapshot),
+		kernel.Op("ModifyDBSubnetGroup", rdsAPI.ModifyDBSubnetGroup),
+		kernel.Op("RebootDBInstance", rdsAPI.RebootDBInstance),
+		kernel.Op("RemoveTagsFromResource", rdsAPI.RemoveTagsFromResource),
+		kernel.Op("ResetDBParameterGroup", rdsAPI.ResetDBParameterGroup),
+		kernel.Op("RestoreDBInstanceFromDBSnapshot", rdsAPI.RestoreDBInstanceFromDBSnapshot),
+		kernel.Op("StartDBInstance", rdsAPI.StartDBInstance),
+		kernel.Op("StopDBInstance", rdsAPI.StopDBInstance),
 	)}
 }
 
@@ -84,7 +85,7 @@ func (c *Cloud) rdsService() service {
 func rdsIdentifier(parameter string, value *string) (string, error) {
 	name := strings.ToLower(aws.ToString(value))
 	if !identifierPattern.MatchString(name) || strings.Contains(name, "--") || strings.HasSuffix(name, "-") || len(name) > 255 || parameter == "DBInstanceIdentifier" && len(name) > 63 {
-		return "", fail("InvalidParameterValue", "The parameter %s is not a valid identifier. Identifiers must begin with a letter; must contain only ASCII letters, digits, and hyphens; and must not end with a hyphen or contain two consecutive hyphens.", parameter)
+		return "", kernel.Fail("InvalidParameterValue", "The parameter %s is not a valid identifier. Identifiers must begin with a letter; must contain only ASCII letters, digits, and hyphens; and must not end with a hyphen or contain two consecutive hyphens.", parameter)
 	}
 	return name, nil
 }
@@ -96,11 +97,11 @@ func rdsPage[T any](all []T, limit *int32, marker *string) ([]T, *string, error)
 	n := 100
 	if limit != nil {
 		if *limit < 20 || *limit > 100 {
-			return nil, nil, fail("InvalidParameterValue", "Invalid value %d for MaxRecords. Must be between 20 and 100", *limit)
+			return nil, nil, kernel.Fail("InvalidParameterValue", "Invalid value %d for MaxRecords. Must be between 20 and 100", *limit)
 		}
 		n = int(*limit)
 	}
-	return pageOf(all, marker, n, fail("InvalidParameterValue", "The marker is not valid: %s", aws.ToString(marker)))
+	return kernel.PageOf(all, marker, n, kernel.Fail("InvalidParameterValue", "The marker is not valid: %s", aws.ToString(marker)))
 }
 
 // rdsMatch applies filters to a thing's values; it knows the filters that are in
@@ -110,7 +111,7 @@ func rdsMatch(filters []types.Filter, fields map[string]string) (bool, error) {
 	for _, f := range filters {
 		value, known := fields[aws.ToString(f.Name)]
 		if !known {
-			return false, fail("InvalidParameterValue", "Unrecognized filter name: %s", aws.ToString(f.Name))
+			return false, kernel.Fail("InvalidParameterValue", "Unrecognized filter name: %s", aws.ToString(f.Name))
 		}
 		match = match && slices.Contains(f.Values, value)
 	}
@@ -123,7 +124,7 @@ func onlyKnown(input any, known ...string) error {
 	for i := range v.NumField() {
 		name := v.Type().Field(i).Name
 		if v.Type().Field(i).IsExported() && !v.Field(i).IsZero() && !slices.Contains(known, name) {
-			return fail("InvalidParameterCombination", "The local cloud does not serve the parameter %s", name)
+			return kernel.Fail("InvalidParameterCombination", "The local cloud does not serve the parameter %s", name)
 		}
 	}
 	return nil
@@ -134,18 +135,18 @@ func onlyKnown(input any, known ...string) error {
 // new databases be made ahead.
 func (a rdsAPI) ready() error {
 	if !a.linkedRoleUsable("rds.amazonaws.com") {
-		return fail("InvalidParameterValue", "Unable to create the resource. Verify that you have permission to create service linked role. Otherwise wait and try again later")
+		return kernel.Fail("InvalidParameterValue", "Unable to create the resource. Verify that you have permission to create service linked role. Otherwise wait and try again later")
 	}
 	a.prepare()
 	return nil
 }
 
 func (a rdsAPI) prepare() {
-	if a.live.RDS.prepared {
+	if a.rdsLive().prepared {
 		return
 	}
-	a.live.RDS.prepared = true
-	a.spawn(func(ctx context.Context) {
+	a.rdsLive().prepared = true
+	a.Go(func(ctx context.Context) {
 		// Making the database says what is wrong.
 		_ = a.engine.Prepare(ctx)
 	})
@@ -159,12 +160,12 @@ func addRDSTags(tags map[string]string, add []types.Tag) (map[string]string, err
 	for _, t := range add {
 		k := aws.ToString(t.Key)
 		if k == "" || strings.HasPrefix(strings.ToLower(k), "aws:") || strings.HasPrefix(strings.ToLower(k), "rds:") {
-			return nil, fail("InvalidParameterValue", "Tag keys must not be empty or start with aws: or rds:")
+			return nil, kernel.Fail("InvalidParameterValue", "Tag keys must not be empty or start with aws: or rds:")
 		}
 		out[k] = aws.ToString(t.Value)
 	}
 	if len(out) > 50 {
-		return nil, fail("InvalidParameterValue", "The number of tags exceeds the limit of 50")
+		return nil, kernel.Fail("InvalidParameterValue", "The number of tags exceeds the limit of 50")
 	}
 	return out, nil
 }
@@ -181,7 +182,7 @@ func rdsTags(tags map[string]string) []types.Tag {
 func (a rdsAPI) tagsOf(arn *string) (*map[string]string, error) {
 	parts := strings.SplitN(aws.ToString(arn), ":", 7)
 	if len(parts) < 7 || parts[2] != "rds" {
-		return nil, fail("InvalidParameterValue", "Invalid resource name: %s", aws.ToString(arn))
+		return nil, kernel.Fail("InvalidParameterValue", "Invalid resource name: %s", aws.ToString(arn))
 	}
 	switch name := parts[6]; parts[5] {
 	case "db":
@@ -209,10 +210,10 @@ func (a rdsAPI) tagsOf(arn *string) (*map[string]string, error) {
 		}
 		return &g.Tags, nil
 	}
-	return nil, fail("InvalidParameterValue", "Invalid resource name: %s", *arn)
+	return nil, kernel.Fail("InvalidParameterValue", "Invalid resource name: %s", *arn)
 }
 
-func (a rdsAPI) AddTagsToResource(_ context.Context, in *rds.AddTagsToResourceInput) (*rds.AddTagsToResourceOutput, error) {
+func (a rdsAPI) AddTagsToResource(in *rds.AddTagsToResourceInput) (*rds.AddTagsToResourceOutput, error) {
 	tags, err := a.tagsOf(in.ResourceName)
 	if err != nil {
 		return nil, err
@@ -225,7 +226,7 @@ func (a rdsAPI) AddTagsToResource(_ context.Context, in *rds.AddTagsToResourceIn
 	return &rds.AddTagsToResourceOutput{}, nil
 }
 
-func (a rdsAPI) RemoveTagsFromResource(_ context.Context, in *rds.RemoveTagsFromResourceInput) (*rds.RemoveTagsFromResourceOutput, error) {
+func (a rdsAPI) RemoveTagsFromResource(in *rds.RemoveTagsFromResourceInput) (*rds.RemoveTagsFromResourceOutput, error) {
 	tags, err := a.tagsOf(in.ResourceName)
 	if err != nil {
 		return nil, err
@@ -236,7 +237,7 @@ func (a rdsAPI) RemoveTagsFromResource(_ context.Context, in *rds.RemoveTagsFrom
 	return &rds.RemoveTagsFromResourceOutput{}, nil
 }
 
-func (a rdsAPI) ListTagsForResource(_ context.Context, in *rds.ListTagsForResourceInput) (*rds.ListTagsForResourceOutput, error) {
+func (a rdsAPI) ListTagsForResource(in *rds.ListTagsForResourceInput) (*rds.ListTagsForResourceOutput, error) {
 	tags, err := a.tagsOf(in.ResourceName)
 	if err != nil {
 		return nil, err
@@ -256,8 +257,8 @@ type dbEvent struct {
 // event notes one; the lock is held. The messages are RDS's:
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Events.Messages.html
 func (a rdsAPI) event(kind types.SourceType, source, category, message string) {
-	s := &a.state.RDS
-	s.Events = append(s.Events, dbEvent{source, kind, category, message, a.now()})
+	s := a.rds()
+	s.Events = append(s.Events, dbEvent{source, kind, category, message, a.Now()})
 	if len(s.Events) > 500 {
 		s.Events = slices.Clone(s.Events[len(s.Events)-500:])
 	}
@@ -265,17 +266,17 @@ func (a rdsAPI) event(kind types.SourceType, source, category, message string) {
 
 // DescribeEvents tells the events of the last hour unless another time is asked
 // for; RDS keeps them for two weeks.
-func (a rdsAPI) DescribeEvents(_ context.Context, in *rds.DescribeEventsInput) (*rds.DescribeEventsOutput, error) {
+func (a rdsAPI) DescribeEvents(in *rds.DescribeEventsInput) (*rds.DescribeEventsOutput, error) {
 	minutes := int32(60)
 	if in.Duration != nil {
 		minutes = *in.Duration
 	}
-	from := a.now().Add(-time.Duration(minutes) * time.Minute)
+	from := a.Now().Add(-time.Duration(minutes) * time.Minute)
 	if in.StartTime != nil {
 		from = *in.StartTime
 	}
 	var all []types.Event
-	for _, e := range a.state.RDS.Events {
+	for _, e := range a.rds().Events {
 		if e.Time.Before(from) || in.EndTime != nil && e.Time.After(*in.EndTime) || in.SourceIdentifier != nil && *in.SourceIdentifier != e.Source ||
 			in.SourceType != "" && in.SourceType != e.Type || len(in.EventCategories) > 0 && !slices.Contains(in.EventCategories, e.Category) {
 			continue
@@ -285,7 +286,7 @@ func (a rdsAPI) DescribeEvents(_ context.Context, in *rds.DescribeEventsInput) (
 			kind = "snapshot:"
 		}
 		all = append(all, types.Event{
-			SourceIdentifier: aws.String(e.Source), SourceType: e.Type, SourceArn: aws.String(a.arn("rds", kind+e.Source)),
+			SourceIdentifier: aws.String(e.Source), SourceType: e.Type, SourceArn: aws.String(a.ARN("rds", kind+e.Source)),
 			EventCategories: []string{e.Category}, Message: aws.String(e.Message), Date: aws.Time(e.Time),
 		})
 	}

@@ -2,12 +2,13 @@ package localcloud
 
 import (
 	"cmp"
-	"context"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // supported is the engine support that an instance has unless it says otherwise
@@ -32,8 +33,8 @@ func (db *dbInstance) describeUnset(out *types.DBInstance) {
 
 // DescribeAccountAttributes lists the quotas of a new account with what is used
 // (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Limits.html).
-func (a rdsAPI) DescribeAccountAttributes(context.Context, *rds.DescribeAccountAttributesInput) (*rds.DescribeAccountAttributesOutput, error) {
-	s := &a.state.RDS
+func (a rdsAPI) DescribeAccountAttributes(*rds.DescribeAccountAttributesInput) (*rds.DescribeAccountAttributesOutput, error) {
+	s := a.rds()
 	var storage int64
 	for _, db := range s.Instances {
 		storage += int64(db.Storage)
@@ -58,7 +59,7 @@ func (a rdsAPI) DescribeAccountAttributes(context.Context, *rds.DescribeAccountA
 }
 
 // DescribeDBSnapshotAttributes says that no other account may restore a snapshot.
-func (a rdsAPI) DescribeDBSnapshotAttributes(_ context.Context, in *rds.DescribeDBSnapshotAttributesInput) (*rds.DescribeDBSnapshotAttributesOutput, error) {
+func (a rdsAPI) DescribeDBSnapshotAttributes(in *rds.DescribeDBSnapshotAttributesInput) (*rds.DescribeDBSnapshotAttributesOutput, error) {
 	s, err := a.snapshot(in.DBSnapshotIdentifier)
 	if err != nil {
 		return nil, err
@@ -71,16 +72,16 @@ func (a rdsAPI) DescribeDBSnapshotAttributes(_ context.Context, in *rds.Describe
 
 // ModifyDBSnapshot would move a snapshot to another engine version, of which
 // there is one here.
-func (a rdsAPI) ModifyDBSnapshot(_ context.Context, in *rds.ModifyDBSnapshotInput) (*rds.ModifyDBSnapshotOutput, error) {
+func (a rdsAPI) ModifyDBSnapshot(in *rds.ModifyDBSnapshotInput) (*rds.ModifyDBSnapshotOutput, error) {
 	s, err := a.snapshot(in.DBSnapshotIdentifier)
 	if err != nil {
 		return nil, err
 	}
 	if s.Status != dbAvailable {
-		return nil, fail("InvalidDBSnapshotState", "Cannot modify the snapshot %s because it is not in the available state", s.ID)
+		return nil, kernel.Fail("InvalidDBSnapshotState", "Cannot modify the snapshot %s because it is not in the available state", s.ID)
 	}
 	if in.EngineVersion != nil && *in.EngineVersion != s.Instance.Version {
-		return nil, fail("InvalidParameterCombination", "Cannot upgrade %s from %s to %s", rdsEngine, s.Instance.Version, *in.EngineVersion)
+		return nil, kernel.Fail("InvalidParameterCombination", "Cannot upgrade %s from %s to %s", rdsEngine, s.Instance.Version, *in.EngineVersion)
 	}
 	out := a.describeSnapshot(s)
 	return &rds.ModifyDBSnapshotOutput{DBSnapshot: &out}, nil
@@ -88,9 +89,9 @@ func (a rdsAPI) ModifyDBSnapshot(_ context.Context, in *rds.ModifyDBSnapshotInpu
 
 // DescribeEngineDefaultParameters lists the parameters of a family as a new
 // group has them.
-func (a rdsAPI) DescribeEngineDefaultParameters(_ context.Context, in *rds.DescribeEngineDefaultParametersInput) (*rds.DescribeEngineDefaultParametersOutput, error) {
+func (a rdsAPI) DescribeEngineDefaultParameters(in *rds.DescribeEngineDefaultParametersInput) (*rds.DescribeEngineDefaultParametersOutput, error) {
 	if family := aws.ToString(in.DBParameterGroupFamily); family != a.family() {
-		return nil, fail("InvalidParameterValue", "ParameterGroupFamily %s is not a valid parameter group family", family)
+		return nil, kernel.Fail("InvalidParameterValue", "ParameterGroupFamily %s is not a valid parameter group family", family)
 	}
 	known, err := a.parameters()
 	if err != nil {
@@ -116,7 +117,7 @@ func (a rdsAPI) DescribeEngineDefaultParameters(_ context.Context, in *rds.Descr
 
 // DescribeValidDBInstanceModifications lists the storage that an instance may be
 // given.
-func (a rdsAPI) DescribeValidDBInstanceModifications(_ context.Context, in *rds.DescribeValidDBInstanceModificationsInput) (*rds.DescribeValidDBInstanceModificationsOutput, error) {
+func (a rdsAPI) DescribeValidDBInstanceModifications(in *rds.DescribeValidDBInstanceModificationsInput) (*rds.DescribeValidDBInstanceModificationsOutput, error) {
 	db, err := a.instance(in.DBInstanceIdentifier)
 	if err != nil {
 		return nil, err

@@ -1,7 +1,6 @@
 package localcloud
 
 import (
-	"context"
 	"slices"
 	"strings"
 	"time"
@@ -9,6 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 const (
@@ -47,22 +48,22 @@ func (a rdsAPI) classZones(class string) []string {
 
 // major is the major version of the PostgreSQL that is installed, which is the
 // only one offered.
-func (a rdsAPI) major() string {
+func (a *Cloud) major() string {
 	major, _, _ := strings.Cut(a.engine.Version(), ".")
 	return major
 }
 
-func (a rdsAPI) family() string { return rdsEngine + a.major() }
+func (a *Cloud) family() string { return rdsEngine + a.major() }
 
 // version is the full version that a version in a request means.
 func (a rdsAPI) version(asked *string) (string, error) {
 	if asked == nil || *asked == a.major() || *asked == a.engine.Version() {
 		return a.engine.Version(), nil
 	}
-	return "", fail("InvalidParameterCombination", "Cannot find version %s for postgres", *asked)
+	return "", kernel.Fail("InvalidParameterCombination", "Cannot find version %s for postgres", *asked)
 }
 
-func (a rdsAPI) DescribeDBEngineVersions(_ context.Context, in *rds.DescribeDBEngineVersionsInput) (*rds.DescribeDBEngineVersionsOutput, error) {
+func (a rdsAPI) DescribeDBEngineVersions(in *rds.DescribeDBEngineVersionsInput) (*rds.DescribeDBEngineVersionsOutput, error) {
 	a.prepare()
 	out := &rds.DescribeDBEngineVersionsOutput{DBEngineVersions: []types.DBEngineVersion{}}
 	if in.Engine != nil && *in.Engine != rdsEngine || in.DBParameterGroupFamily != nil && *in.DBParameterGroupFamily != a.family() {
@@ -87,10 +88,10 @@ func (a rdsAPI) DescribeDBEngineVersions(_ context.Context, in *rds.DescribeDBEn
 	return out, nil
 }
 
-func (a rdsAPI) DescribeOrderableDBInstanceOptions(_ context.Context, in *rds.DescribeOrderableDBInstanceOptionsInput) (*rds.DescribeOrderableDBInstanceOptionsOutput, error) {
+func (a rdsAPI) DescribeOrderableDBInstanceOptions(in *rds.DescribeOrderableDBInstanceOptionsInput) (*rds.DescribeOrderableDBInstanceOptionsOutput, error) {
 	a.prepare()
 	if aws.ToString(in.Engine) != rdsEngine {
-		return nil, fail("InvalidParameterValue", "Invalid DB engine: %s. The local cloud has postgres", aws.ToString(in.Engine))
+		return nil, kernel.Fail("InvalidParameterValue", "Invalid DB engine: %s. The local cloud has postgres", aws.ToString(in.Engine))
 	}
 	var all []types.OrderableDBInstanceOption
 	if _, err := a.version(in.EngineVersion); err == nil && (in.LicenseModel == nil || *in.LicenseModel == rdsLicense) {
@@ -117,11 +118,11 @@ func (a rdsAPI) DescribeOrderableDBInstanceOptions(_ context.Context, in *rds.De
 	limit := 100
 	if in.MaxRecords != nil {
 		if *in.MaxRecords < 20 || *in.MaxRecords > 10000 {
-			return nil, fail("InvalidParameterValue", "Invalid value %d for MaxRecords. Must be between 20 and 10000", *in.MaxRecords)
+			return nil, kernel.Fail("InvalidParameterValue", "Invalid value %d for MaxRecords. Must be between 20 and 10000", *in.MaxRecords)
 		}
 		limit = int(*in.MaxRecords)
 	}
-	page, next, err := pageOf(all, in.Marker, limit, fail("InvalidParameterValue", "The marker is not valid: %s", aws.ToString(in.Marker)))
+	page, next, err := kernel.PageOf(all, in.Marker, limit, kernel.Fail("InvalidParameterValue", "The marker is not valid: %s", aws.ToString(in.Marker)))
 	if err != nil {
 		return nil, err
 	}
@@ -130,20 +131,20 @@ func (a rdsAPI) DescribeOrderableDBInstanceOptions(_ context.Context, in *rds.De
 
 // DescribeCertificates lists the authority by the name of Amazon's default one;
 // the certificates are the local cloud's own.
-func (a rdsAPI) DescribeCertificates(_ context.Context, in *rds.DescribeCertificatesInput) (*rds.DescribeCertificatesOutput, error) {
+func (a rdsAPI) DescribeCertificates(in *rds.DescribeCertificatesInput) (*rds.DescribeCertificatesOutput, error) {
 	if in.CertificateIdentifier != nil && *in.CertificateIdentifier != rdsCA {
-		return nil, fail("CertificateNotFound", "Certificate not found: %s", *in.CertificateIdentifier)
+		return nil, kernel.Fail("CertificateNotFound", "Certificate not found: %s", *in.CertificateIdentifier)
 	}
 	return &rds.DescribeCertificatesOutput{
 		DefaultCertificateForNewLaunches: aws.String(rdsCA),
 		Certificates: []types.Certificate{{
-			CertificateIdentifier: aws.String(rdsCA), CertificateType: aws.String("CA"), CertificateArn: aws.String(a.arn("rds", "cert:"+rdsCA)),
+			CertificateIdentifier: aws.String(rdsCA), CertificateType: aws.String("CA"), CertificateArn: aws.String(a.ARN("rds", "cert:"+rdsCA)),
 			ValidFrom: aws.Time(time.Date(2021, 5, 21, 0, 0, 0, 0, time.UTC)), ValidTill: aws.Time(time.Date(2061, 5, 21, 0, 0, 0, 0, time.UTC)),
 		}},
 	}, nil
 }
 
 // DescribePendingMaintenanceActions lists none: nothing here ages.
-func (a rdsAPI) DescribePendingMaintenanceActions(context.Context, *rds.DescribePendingMaintenanceActionsInput) (*rds.DescribePendingMaintenanceActionsOutput, error) {
+func (a rdsAPI) DescribePendingMaintenanceActions(*rds.DescribePendingMaintenanceActionsInput) (*rds.DescribePendingMaintenanceActionsOutput, error) {
 	return &rds.DescribePendingMaintenanceActionsOutput{}, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/localcloud/postgres"
 )
 
@@ -120,17 +121,17 @@ func (db *dbInstance) runs() bool {
 
 // instance finds an instance by its name or its resource id.
 func (a rdsAPI) instance(name *string) (*dbInstance, error) {
-	for _, db := range a.state.RDS.Instances {
-		if (strings.EqualFold(db.ID, aws.ToString(name)) || db.Resource == aws.ToString(name)) && a.visible(db.Resource) {
+	for _, db := range a.rds().Instances {
+		if (strings.EqualFold(db.ID, aws.ToString(name)) || db.Resource == aws.ToString(name)) && a.Visible(db.Resource) {
 			return db, nil
 		}
 	}
-	return nil, fail("DBInstanceNotFound", "DBInstance %s not found.", aws.ToString(name))
+	return nil, kernel.Fail("DBInstanceNotFound", "DBInstance %s not found.", aws.ToString(name))
 }
 
 func (a rdsAPI) describeInstance(db *dbInstance) types.DBInstance {
 	out := types.DBInstance{
-		DBInstanceIdentifier: aws.String(db.ID), DbiResourceId: aws.String(db.Resource), DBInstanceArn: aws.String(a.arn("rds", "db:"+db.ID)),
+		DBInstanceIdentifier: aws.String(db.ID), DbiResourceId: aws.String(db.Resource), DBInstanceArn: aws.String(a.ARN("rds", "db:"+db.ID)),
 		DBInstanceStatus: aws.String(db.Status), DBInstanceClass: aws.String(db.Class), Engine: aws.String(rdsEngine), EngineVersion: aws.String(db.Version),
 		LicenseModel: aws.String(rdsLicense), AllocatedStorage: aws.Int32(db.Storage), StorageType: aws.String(db.StorageType), StorageEncrypted: aws.Bool(db.Encrypted),
 		MasterUsername: aws.String(db.User), DBName: given(db.DBName), AvailabilityZone: aws.String(db.Zone), MultiAZ: aws.Bool(db.MultiAZ),
@@ -169,14 +170,14 @@ func (a rdsAPI) describeInstance(db *dbInstance) types.DBInstance {
 		status = "pending-reboot"
 	}
 	out.DBParameterGroups = []types.DBParameterGroupStatus{{DBParameterGroupName: aws.String(db.ParameterGroup), ParameterApplyStatus: aws.String(status)}}
-	for _, g := range a.state.RDS.SubnetGroups {
+	for _, g := range a.rds().SubnetGroups {
 		if g.Name == db.SubnetGroup {
 			x := a.describeSubnetGroup(g)
 			out.DBSubnetGroup = &x
 		}
 	}
 	if db.Backups > 0 {
-		for _, s := range a.state.RDS.Snapshots {
+		for _, s := range a.rds().Snapshots {
 			if s.Instance.Resource == db.Resource && s.Type == snapshotAutomated && s.Status == dbAvailable {
 				out.LatestRestorableTime = aws.Time(s.Created)
 			}
@@ -199,7 +200,7 @@ func (db *dbInstance) pendingValues() *types.PendingModifiedValues {
 	return out
 }
 
-func (a rdsAPI) DescribeDBInstances(_ context.Context, in *rds.DescribeDBInstancesInput) (*rds.DescribeDBInstancesOutput, error) {
+func (a rdsAPI) DescribeDBInstances(in *rds.DescribeDBInstancesInput) (*rds.DescribeDBInstancesOutput, error) {
 	all := []types.DBInstance{}
 	if in.DBInstanceIdentifier != nil {
 		db, err := a.instance(in.DBInstanceIdentifier)
@@ -208,12 +209,12 @@ func (a rdsAPI) DescribeDBInstances(_ context.Context, in *rds.DescribeDBInstanc
 		}
 		all = append(all, a.describeInstance(db))
 	} else {
-		for _, db := range a.state.RDS.Instances {
+		for _, db := range a.rds().Instances {
 			match, err := rdsMatch(in.Filters, map[string]string{"db-instance-id": db.ID, "dbi-resource-id": db.Resource, "engine": rdsEngine, "db-cluster-id": "", "domain": ""})
 			if err != nil {
 				return nil, err
 			}
-			if match && a.visible(db.Resource) {
+			if match && a.Visible(db.Resource) {
 				all = append(all, a.describeInstance(db))
 			}
 		}
@@ -231,21 +232,21 @@ var masterName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]{0,62}$`)
 func checkPassword(password string) error {
 	switch {
 	case len(password) < 8:
-		return fail("InvalidParameterValue", "The parameter MasterUserPassword is not a valid password because it is shorter than 8 characters.")
+		return kernel.Fail("InvalidParameterValue", "The parameter MasterUserPassword is not a valid password because it is shorter than 8 characters.")
 	case len(password) > 128:
-		return fail("InvalidParameterValue", "The parameter MasterUserPassword is not a valid password because it is longer than 128 characters.")
+		return kernel.Fail("InvalidParameterValue", "The parameter MasterUserPassword is not a valid password because it is longer than 128 characters.")
 	case strings.ContainsFunc(password, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`/@"`, r) }):
-		return fail("InvalidParameterValue", "The parameter MasterUserPassword is not a valid password. Only printable ASCII characters besides '/', '@', '\"', ' ' may be used.")
+		return kernel.Fail("InvalidParameterValue", "The parameter MasterUserPassword is not a valid password. Only printable ASCII characters besides '/', '@', '\"', ' ' may be used.")
 	}
 	return nil
 }
 
 func checkStorage(kind string, gib int32) error {
 	if !slices.Contains([]string{"gp2", "gp3", "io1", "io2"}, kind) {
-		return fail("InvalidParameterValue", "Invalid storage type: %s", kind)
+		return kernel.Fail("InvalidParameterValue", "Invalid storage type: %s", kind)
 	}
 	if gib < leastGiB || gib > mostGiB {
-		return fail("InvalidParameterValue", "Invalid storage size for engine name postgres and storage type %s: %d", kind, gib)
+		return kernel.Fail("InvalidParameterValue", "Invalid storage size for engine name postgres and storage type %s: %d", kind, gib)
 	}
 	return nil
 }
@@ -272,9 +273,9 @@ func checkIOPS(kind string, gib int32, named bool, iops int32) error {
 	least, _ := gp3Baseline(gib)
 	switch {
 	case gib < stripedGiB && named:
-		return fail("InvalidParameterCombination", "You can't specify IOPS or storage throughput for engine postgres and a storage size less than %d.", stripedGiB)
+		return kernel.Fail("InvalidParameterCombination", "You can't specify IOPS or storage throughput for engine postgres and a storage size less than %d.", stripedGiB)
 	case gib >= stripedGiB && iops < least:
-		return fail("InvalidParameterCombination", "Invalid iops value for engine name postgres and storage type gp3: %d", iops)
+		return kernel.Fail("InvalidParameterCombination", "Invalid iops value for engine name postgres and storage type gp3: %d", iops)
 	}
 	return nil
 }
@@ -293,14 +294,14 @@ func (db *dbInstance) withBaseline() {
 // size itself.
 func checkLimit(limit, gib int32) error {
 	if limit != 0 && limit != gib && int64(limit)*10 < int64(gib)*11 {
-		return fail("InvalidParameterCombination", "The maximum allocated storage must be increased by at least 10 percent.")
+		return kernel.Fail("InvalidParameterCombination", "The maximum allocated storage must be increased by at least 10 percent.")
 	}
 	return nil
 }
 
 func checkBackups(days int32) error {
 	if days < 0 || days > mostBackups {
-		return fail("InvalidParameterValue", "Invalid backup retention period: %d. Must be between 0 and %d.", days, mostBackups)
+		return kernel.Fail("InvalidParameterValue", "Invalid backup retention period: %d. Must be between 0 and %d.", days, mostBackups)
 	}
 	return nil
 }
@@ -314,7 +315,7 @@ func value[T any](p *T, otherwise T) T {
 }
 
 // CreateDBInstance makes an instance. Its name is unique in account and region.
-func (a rdsAPI) CreateDBInstance(_ context.Context, in *rds.CreateDBInstanceInput) (*rds.CreateDBInstanceOutput, error) {
+func (a rdsAPI) CreateDBInstance(in *rds.CreateDBInstanceInput) (*rds.CreateDBInstanceOutput, error) {
 	if err := onlyKnown(in, "DBInstanceIdentifier", "DBInstanceClass", "Engine", "EngineVersion", "AllocatedStorage", "MaxAllocatedStorage", "StorageType", "Iops",
 		"StorageThroughput", "StorageEncrypted", "KmsKeyId", "DBName", "MasterUsername", "MasterUserPassword", "DBSubnetGroupName", "DBParameterGroupName",
 		"VpcSecurityGroupIds", "AvailabilityZone", "MultiAZ", "PubliclyAccessible", "BackupRetentionPeriod", "PreferredBackupWindow", "PreferredMaintenanceWindow",
@@ -326,7 +327,7 @@ func (a rdsAPI) CreateDBInstance(_ context.Context, in *rds.CreateDBInstanceInpu
 		return nil, err
 	}
 	if aws.ToString(in.Engine) != rdsEngine {
-		return nil, fail("InvalidParameterValue", "Invalid DB engine: %s. The local cloud has postgres", aws.ToString(in.Engine))
+		return nil, kernel.Fail("InvalidParameterValue", "Invalid DB engine: %s. The local cloud has postgres", aws.ToString(in.Engine))
 	}
 	version, err := a.version(in.EngineVersion)
 	if err != nil {
@@ -335,13 +336,13 @@ func (a rdsAPI) CreateDBInstance(_ context.Context, in *rds.CreateDBInstanceInpu
 	user, password, name := aws.ToString(in.MasterUsername), aws.ToString(in.MasterUserPassword), aws.ToString(in.DBName)
 	switch {
 	case in.AllocatedStorage == nil:
-		return nil, fail("MissingParameter", "The request must contain the parameter AllocatedStorage")
+		return nil, kernel.Fail("MissingParameter", "The request must contain the parameter AllocatedStorage")
 	case !masterName.MatchString(user):
-		return nil, fail("InvalidParameterValue", "The parameter MasterUsername is not a valid identifier: it must begin with a letter and contain only letters, digits and underscores, 63 at most.")
+		return nil, kernel.Fail("InvalidParameterValue", "The parameter MasterUsername is not a valid identifier: it must begin with a letter and contain only letters, digits and underscores, 63 at most.")
 	case slices.Contains([]string{"admin", "rdsadmin", "rds_superuser", "user", "public", "current_user"}, strings.ToLower(user)):
-		return nil, fail("InvalidParameterValue", "MasterUsername %s cannot be used as it is a reserved word used by the engine", user)
+		return nil, kernel.Fail("InvalidParameterValue", "MasterUsername %s cannot be used as it is a reserved word used by the engine", user)
 	case name != "" && !masterName.MatchString(name):
-		return nil, fail("InvalidParameterValue", "DBName must begin with a letter and contain only alphanumeric characters.")
+		return nil, kernel.Fail("InvalidParameterValue", "DBName must begin with a letter and contain only alphanumeric characters.")
 	}
 	if err := checkPassword(password); err != nil {
 		return nil, err
@@ -360,7 +361,7 @@ func (a rdsAPI) CreateDBInstance(_ context.Context, in *rds.CreateDBInstanceInpu
 		}
 	}
 	if db.Encrypted {
-		db.KMSKey = value(in.KmsKeyId, a.arn("kms", "key/00000000-0000-4000-8000-000000000000"))
+		db.KMSKey = value(in.KmsKeyId, a.ARN("kms", "key/00000000-0000-4000-8000-000000000000"))
 	}
 	if db.Verifier, err = postgres.NewVerifier(password); err != nil {
 		return nil, err
@@ -390,11 +391,11 @@ func (a rdsAPI) place(db *dbInstance, p placement) error {
 		return err
 	}
 	db.ID = id
-	if slices.ContainsFunc(a.state.RDS.Instances, func(x *dbInstance) bool { return x.ID == id }) {
-		return fail("DBInstanceAlreadyExists", "DB instance already exists")
+	if slices.ContainsFunc(a.rds().Instances, func(x *dbInstance) bool { return x.ID == id }) {
+		return kernel.Fail("DBInstanceAlreadyExists", "DB instance already exists")
 	}
 	if !slices.Contains(dbClasses(), db.Class) {
-		return fail("InvalidParameterValue", "Invalid DB Instance class: %s", db.Class)
+		return kernel.Fail("InvalidParameterValue", "Invalid DB Instance class: %s", db.Class)
 	}
 	if err := checkStorage(db.StorageType, db.Storage); err != nil {
 		return err
@@ -403,7 +404,7 @@ func (a rdsAPI) place(db *dbInstance, p placement) error {
 		return err
 	}
 	if db.MostStorage != 0 && db.MostStorage <= db.Storage {
-		return fail("InvalidParameterCombination", "Max storage size must be greater than storage size")
+		return kernel.Fail("InvalidParameterCombination", "Max storage size must be greater than storage size")
 	}
 	if err := checkLimit(db.MostStorage, db.Storage); err != nil {
 		return err
@@ -418,7 +419,7 @@ func (a rdsAPI) place(db *dbInstance, p placement) error {
 		return err
 	}
 	if parameters.Family != a.family() {
-		return fail("InvalidParameterCombination", "The Parameter Group %s with DBParameterGroupFamily %s can't be used for this instance. Please use a Parameter Group with DBParameterGroupFamily %s", group, parameters.Family, a.family())
+		return kernel.Fail("InvalidParameterCombination", "The Parameter Group %s with DBParameterGroupFamily %s can't be used for this instance. Please use a Parameter Group with DBParameterGroupFamily %s", group, parameters.Family, a.family())
 	}
 	db.ParameterGroup, db.Applied = parameters.Name, parameters.Values
 	var subnets *dbSubnetGroup
@@ -447,21 +448,21 @@ func (a rdsAPI) place(db *dbInstance, p placement) error {
 	db.Interface, db.Groups = i.ID, slices.Clone(i.Groups)
 	db.Resource = "db-" + randomText(26, capitals+digits)
 	db.Status = dbCreating
-	a.state.RDS.Instances = append(a.state.RDS.Instances, db)
-	a.born(db.Resource)
-	a.beginWork(db.Resource, a.create)
+	a.rds().Instances = append(a.rds().Instances, db)
+	a.Born(db.Resource)
+	a.beginWork(db.Resource, a.service().create)
 	return nil
 }
 
 // checkGroups wants security groups of the VPC; none means its default one.
 func (a rdsAPI) checkGroups(ids []string, vpc string) ([]string, error) {
 	for _, id := range ids {
-		at := slices.IndexFunc(a.state.EC2.Groups, func(g *ec2Group) bool { return g.ID == id })
-		if at < 0 || !a.visible(id) {
-			return nil, fail("InvalidParameterValue", "Invalid security group , groupId= %s, groupName=.", id)
+		at := slices.IndexFunc(a.ec2().Groups, func(g *ec2Group) bool { return g.ID == id })
+		if at < 0 || !a.Visible(id) {
+			return nil, kernel.Fail("InvalidParameterValue", "Invalid security group , groupId= %s, groupName=.", id)
 		}
-		if g := a.state.EC2.Groups[at]; g.VPC != vpc {
-			return nil, fail("InvalidParameterCombination", "The DB instance and EC2 security group are in different VPCs. The DB instance is in %s and the EC2 security group is in %s", vpc, g.VPC)
+		if g := a.ec2().Groups[at]; g.VPC != vpc {
+			return nil, kernel.Fail("InvalidParameterCombination", "The DB instance and EC2 security group are in different VPCs. The DB instance is in %s and the EC2 security group is in %s", vpc, g.VPC)
 		}
 	}
 	return slices.Clone(ids), nil
@@ -480,11 +481,11 @@ func (a rdsAPI) chooseSubnet(db *dbInstance, group *dbSubnetGroup, zone *string)
 	at := 0
 	if zone != nil {
 		if db.MultiAZ {
-			return "", fail("InvalidParameterCombination", "Requesting a specific availability zone is not valid for Multi-AZ instances.")
+			return "", kernel.Fail("InvalidParameterCombination", "Requesting a specific availability zone is not valid for Multi-AZ instances.")
 		}
 		if at = slices.Index(zones, *zone); at < 0 {
 			// As hashicorp/terraform-provider-aws #20712 shows it.
-			return "", fail("InvalidVPCNetworkStateFault", "Cannot create a %s database instance because there is not a subnet in %s, the targeted availability zone. Create a new subnet in %s and target that availability zone again, or retry the launch with no availability zone, or choose from these availability zones: %s.", db.Class, *zone, *zone, strings.Join(zones, ", "))
+			return "", kernel.Fail("InvalidVPCNetworkStateFault", "Cannot create a %s database instance because there is not a subnet in %s, the targeted availability zone. Create a new subnet in %s and target that availability zone again, or retry the launch with no availability zone, or choose from these availability zones: %s.", db.Class, *zone, *zone, strings.Join(zones, ", "))
 		}
 	}
 	need := 1
@@ -493,7 +494,7 @@ func (a rdsAPI) chooseSubnet(db *dbInstance, group *dbSubnetGroup, zone *string)
 	}
 	if len(zones) < need {
 		// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Troubleshooting.html#CHAP_Troubleshooting.Capacity
-		return "", fail("InsufficientDBInstanceCapacity", "DB instance class %s is not available in enough availability zones of DB subnet group %s: it is in [%s], and %d needed.", db.Class, group.Name, strings.Join(zones, ", "), need)
+		return "", kernel.Fail("InsufficientDBInstanceCapacity", "DB instance class %s is not available in enough availability zones of DB subnet group %s: it is in [%s], and %d needed.", db.Class, group.Name, strings.Join(zones, ", "), need)
 	}
 	db.Zone = zones[at]
 	if db.MultiAZ {
@@ -506,7 +507,7 @@ func (a rdsAPI) chooseSubnet(db *dbInstance, group *dbSubnetGroup, zone *string)
 // modifying, now or, without ApplyImmediately, in a maintenance window that
 // never comes here. It is refused unless the instance is up; a modification
 // during a backup is done after it (integr8ly/cloud-resource-operator PR #186).
-func (a rdsAPI) ModifyDBInstance(_ context.Context, in *rds.ModifyDBInstanceInput) (*rds.ModifyDBInstanceOutput, error) {
+func (a rdsAPI) ModifyDBInstance(in *rds.ModifyDBInstanceInput) (*rds.ModifyDBInstanceOutput, error) {
 	if err := onlyKnown(in, "DBInstanceIdentifier", "ApplyImmediately", "DBInstanceClass", "AllocatedStorage", "MaxAllocatedStorage", "StorageType", "Iops", "StorageThroughput",
 		"MultiAZ", "BackupRetentionPeriod", "MasterUserPassword", "VpcSecurityGroupIds", "DBParameterGroupName", "DeletionProtection", "PubliclyAccessible",
 		"CopyTagsToSnapshot", "AutoMinorVersionUpgrade", "PreferredBackupWindow", "PreferredMaintenanceWindow", "EngineVersion", "EnablePerformanceInsights",
@@ -518,16 +519,16 @@ func (a rdsAPI) ModifyDBInstance(_ context.Context, in *rds.ModifyDBInstanceInpu
 		return nil, err
 	}
 	if !slices.Contains([]string{dbAvailable, dbBackingUp, dbBadParameter}, db.Status) {
-		return nil, fail("InvalidDBInstanceState", "Database instance is not in available state.")
+		return nil, kernel.Fail("InvalidDBInstanceState", "Database instance is not in available state.")
 	}
 	next := *db
 	pending := &next.Pending
 	if in.DBInstanceClass != nil {
 		if !slices.Contains(dbClasses(), *in.DBInstanceClass) {
-			return nil, fail("InvalidParameterValue", "Invalid DB Instance class: %s", *in.DBInstanceClass)
+			return nil, kernel.Fail("InvalidParameterValue", "Invalid DB Instance class: %s", *in.DBInstanceClass)
 		}
 		if !slices.Contains(a.classZones(*in.DBInstanceClass), db.Zone) {
-			return nil, fail("InsufficientDBInstanceCapacity", "DB instance class %s is not available in availability zone %s.", *in.DBInstanceClass, db.Zone)
+			return nil, kernel.Fail("InsufficientDBInstanceCapacity", "DB instance class %s is not available in availability zone %s.", *in.DBInstanceClass, db.Zone)
 		}
 		pending.Class = changed(*in.DBInstanceClass, db.Class)
 	}
@@ -537,20 +538,20 @@ func (a rdsAPI) ModifyDBInstance(_ context.Context, in *rds.ModifyDBInstanceInpu
 			return nil, err
 		}
 		if size < db.Storage {
-			return nil, fail("InvalidParameterCombination", "Invalid storage size: the allocated storage of %s is %d GiB and can't be decreased to %d GiB.", db.ID, db.Storage, size)
+			return nil, kernel.Fail("InvalidParameterCombination", "Invalid storage size: the allocated storage of %s is %d GiB and can't be decreased to %d GiB.", db.ID, db.Storage, size)
 		}
 		// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_ModifyDBInstance.html
 		if size != db.Storage && size*10 < db.Storage*11 {
-			return nil, fail("InvalidParameterCombination", "Invalid storage modification - the value requested should be at least 10 percent more than the current storage size.")
+			return nil, kernel.Fail("InvalidParameterCombination", "Invalid storage modification - the value requested should be at least 10 percent more than the current storage size.")
 		}
 		named := in.Iops != nil || in.StorageThroughput != nil
 		switch {
 		case size == db.Storage && kind == db.StorageType:
-		case a.Faults().StorageOptimizing || a.now().Before(db.Optimized):
+		case a.Faults().StorageOptimizing || a.Now().Before(db.Optimized):
 			// hashicorp/terraform-provider-aws #12493
-			return nil, fail("InvalidParameterCombination", "You can't currently modify the storage of this DB instance because the previous storage change is being optimized.")
+			return nil, kernel.Fail("InvalidParameterCombination", "You can't currently modify the storage of this DB instance because the previous storage change is being optimized.")
 		case kind == "gp3" && db.StorageType == "gp3" && db.Storage >= stripedGiB && in.Iops == nil:
-			return nil, fail("InvalidParameterCombination", "You must specify both the storage size and iops when modifying the storage size or iops on a DB instance that has iops.")
+			return nil, kernel.Fail("InvalidParameterCombination", "You must specify both the storage size and iops when modifying the storage size or iops on a DB instance that has iops.")
 		}
 		if err := checkIOPS(kind, size, named, value(in.Iops, db.IOPS)); err != nil {
 			return nil, err
@@ -612,7 +613,7 @@ func (a rdsAPI) ModifyDBInstance(_ context.Context, in *rds.ModifyDBInstanceInpu
 	}
 	if in.VpcSecurityGroupIds != nil {
 		vpc := ""
-		for _, i := range a.state.EC2.Interfaces {
+		for _, i := range a.ec2().Interfaces {
 			if i.ID == db.Interface {
 				vpc = i.VPC
 			}
@@ -636,7 +637,7 @@ func (a rdsAPI) ModifyDBInstance(_ context.Context, in *rds.ModifyDBInstanceInpu
 		slices.Sort(next.Logs)
 		next.Logs = slices.Compact(next.Logs)
 	}
-	for _, i := range a.state.EC2.Interfaces {
+	for _, i := range a.ec2().Interfaces {
 		if i.ID == db.Interface {
 			i.Groups = slices.Clone(next.Groups)
 			if next.Public && i.PublicIP == "" {
@@ -651,10 +652,10 @@ func (a rdsAPI) ModifyDBInstance(_ context.Context, in *rds.ModifyDBInstanceInpu
 	*db = next
 	if db.Pending.any() && (db.Pending.Now || db.Pending.Verifier != "") {
 		// On AWS it stays available for a while, and only the pending values tell.
-		if db.Status != dbBackingUp && a.cfg.Latencies.DBModifyStart == 0 {
+		if db.Status != dbBackingUp && a.Latencies().DBModifyStart == 0 {
 			db.Status = db.Pending.status()
 		}
-		a.beginWork(db.Resource, a.modify)
+		a.beginWork(db.Resource, a.service().modify)
 	}
 	out := a.describeInstance(db)
 	return &rds.ModifyDBInstanceOutput{DBInstance: &out}, nil
@@ -681,12 +682,12 @@ func (p dbPending) status() string {
 
 func (a rdsAPI) available(db *dbInstance) error {
 	if db.Status != dbAvailable {
-		return fail("InvalidDBInstanceState", "Instance %s is not in available state.", db.ID)
+		return kernel.Fail("InvalidDBInstanceState", "Instance %s is not in available state.", db.ID)
 	}
 	return nil
 }
 
-func (a rdsAPI) RebootDBInstance(_ context.Context, in *rds.RebootDBInstanceInput) (*rds.RebootDBInstanceOutput, error) {
+func (a rdsAPI) RebootDBInstance(in *rds.RebootDBInstanceInput) (*rds.RebootDBInstanceOutput, error) {
 	db, err := a.instance(in.DBInstanceIdentifier)
 	if err != nil {
 		return nil, err
@@ -698,19 +699,19 @@ func (a rdsAPI) RebootDBInstance(_ context.Context, in *rds.RebootDBInstanceInpu
 	}
 	if aws.ToBool(in.ForceFailover) {
 		if !db.MultiAZ {
-			return nil, fail("InvalidParameterCombination", "ForceFailover cannot be set for Single-AZ instance %s", db.ID)
+			return nil, kernel.Fail("InvalidParameterCombination", "ForceFailover cannot be set for Single-AZ instance %s", db.ID)
 		}
 		db.Zone, db.SecondZone = db.SecondZone, db.Zone
 		a.event(types.SourceTypeDbInstance, db.ID, "failover", "Multi-AZ instance failover started.")
 	}
 	db.Status = dbRebooting
 	failover := aws.ToBool(in.ForceFailover)
-	a.beginWork(db.Resource, func(ctx context.Context, resource string) { a.reboot(ctx, resource, failover) })
+	a.beginWork(db.Resource, func(ctx context.Context, resource string) { a.service().reboot(ctx, resource, failover) })
 	out := a.describeInstance(db)
 	return &rds.RebootDBInstanceOutput{DBInstance: &out}, nil
 }
 
-func (a rdsAPI) StopDBInstance(_ context.Context, in *rds.StopDBInstanceInput) (*rds.StopDBInstanceOutput, error) {
+func (a rdsAPI) StopDBInstance(in *rds.StopDBInstanceInput) (*rds.StopDBInstanceOutput, error) {
 	if err := onlyKnown(in, "DBInstanceIdentifier"); err != nil {
 		return nil, err
 	}
@@ -722,28 +723,28 @@ func (a rdsAPI) StopDBInstance(_ context.Context, in *rds.StopDBInstanceInput) (
 		return nil, err
 	}
 	db.Status = dbStopping
-	a.beginWork(db.Resource, a.stop)
+	a.beginWork(db.Resource, a.service().stop)
 	out := a.describeInstance(db)
 	return &rds.StopDBInstanceOutput{DBInstance: &out}, nil
 }
 
-func (a rdsAPI) StartDBInstance(_ context.Context, in *rds.StartDBInstanceInput) (*rds.StartDBInstanceOutput, error) {
+func (a rdsAPI) StartDBInstance(in *rds.StartDBInstanceInput) (*rds.StartDBInstanceOutput, error) {
 	db, err := a.instance(in.DBInstanceIdentifier)
 	if err != nil {
 		return nil, err
 	}
 	if db.Status != dbStopped {
-		return nil, fail("InvalidDBInstanceState", "Instance %s is not stopped or incompatible-network state, its current state is %s.", db.ID, db.Status)
+		return nil, kernel.Fail("InvalidDBInstanceState", "Instance %s is not stopped or incompatible-network state, its current state is %s.", db.ID, db.Status)
 	}
 	db.Status = dbStarting
-	a.beginWork(db.Resource, a.start)
+	a.beginWork(db.Resource, a.service().start)
 	out := a.describeInstance(db)
 	return &rds.StartDBInstanceOutput{DBInstance: &out}, nil
 }
 
 // DeleteDBInstance begins the deletion, with a final snapshot unless that is
 // skipped. https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBInstance.html
-func (a rdsAPI) DeleteDBInstance(_ context.Context, in *rds.DeleteDBInstanceInput) (*rds.DeleteDBInstanceOutput, error) {
+func (a rdsAPI) DeleteDBInstance(in *rds.DeleteDBInstanceInput) (*rds.DeleteDBInstanceOutput, error) {
 	db, err := a.instance(in.DBInstanceIdentifier)
 	if err != nil {
 		return nil, err
@@ -751,13 +752,13 @@ func (a rdsAPI) DeleteDBInstance(_ context.Context, in *rds.DeleteDBInstanceInpu
 	skip := aws.ToBool(in.SkipFinalSnapshot)
 	switch {
 	case db.Status == dbDeleting:
-		return nil, fail("InvalidDBInstanceState", "Instance %s is already being deleted.", db.ID)
+		return nil, kernel.Fail("InvalidDBInstanceState", "Instance %s is already being deleted.", db.ID)
 	case db.Protected:
-		return nil, fail("InvalidParameterCombination", "Cannot delete protected DB Instance, please disable deletion protection and try again.")
+		return nil, kernel.Fail("InvalidParameterCombination", "Cannot delete protected DB Instance, please disable deletion protection and try again.")
 	case skip && in.FinalDBSnapshotIdentifier != nil:
-		return nil, fail("InvalidParameterCombination", "You cannot specify both FinalDBSnapshotIdentifier and SkipFinalSnapshot")
+		return nil, kernel.Fail("InvalidParameterCombination", "You cannot specify both FinalDBSnapshotIdentifier and SkipFinalSnapshot")
 	case !skip && in.FinalDBSnapshotIdentifier == nil:
-		return nil, fail("InvalidParameterCombination", "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.")
+		return nil, kernel.Fail("InvalidParameterCombination", "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.")
 	case !skip:
 		s, err := a.newSnapshot(db, "FinalDBSnapshotIdentifier", in.FinalDBSnapshotIdentifier, []string{dbAvailable, dbStopped})
 		if err != nil {
@@ -768,7 +769,7 @@ func (a rdsAPI) DeleteDBInstance(_ context.Context, in *rds.DeleteDBInstanceInpu
 	db.Status = dbDeleting
 	db.KeepBackups = in.DeleteAutomatedBackups != nil && !*in.DeleteAutomatedBackups
 	a.endWork(db.Resource)
-	a.beginWork(db.Resource, a.remove)
+	a.beginWork(db.Resource, a.service().remove)
 	out := a.describeInstance(db)
 	return &rds.DeleteDBInstanceOutput{DBInstance: &out}, nil
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 const (
@@ -49,7 +51,7 @@ func (c *Cloud) runExports(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			c.exportLogs()
+			c.read(tx.exportLogs)
 		}
 	}
 }
@@ -64,11 +66,9 @@ func (c *Cloud) logFileOf(db *dbInstance) string {
 	return server.LogFile()
 }
 
-// exportLogs sends what has been written since the last look. It takes the lock.
-func (c *Cloud) exportLogs() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, db := range c.state.RDS.Instances {
+// exportLogs sends what has been written since the last look.
+func (c tx) exportLogs() {
+	for _, db := range c.rds().Instances {
 		file := c.logFileOf(db)
 		info, err := os.Stat(file)
 		if err != nil || info.Size() == db.Exported {
@@ -84,7 +84,7 @@ func (c *Cloud) exportLogs() {
 		}
 		text, err := readPart(file, db.Exported, mostExported)
 		if err != nil {
-			c.log.Error("a database's log could not be read", "database", db.ID, "error", err)
+			c.Log().Error("a database's log could not be read", "database", db.ID, "error", err)
 			continue
 		}
 		text = text[:bytes.LastIndexByte(text, '\n')+1] // a line that is not whole comes next time
@@ -92,32 +92,31 @@ func (c *Cloud) exportLogs() {
 			continue
 		}
 		db.Exported += int64(len(text))
-		c.dirty = true
+		c.Changed()
 		group, stream := logGroupOf(db)
 		for _, record := range logRecords(string(text)) {
 			if err := c.exportRecord(group, stream, record); err != nil {
-				c.log.Error("a line of a database's log was lost", "database", db.ID, "error", err)
+				c.Log().Error("a line of a database's log was lost", "database", db.ID, "error", err)
 			}
 		}
 	}
-	c.save()
 }
 
 // exportRecord adds a record to the group, which RDS makes when it is missing.
-func (c *Cloud) exportRecord(group, stream, record string) error {
-	g := c.state.Logs.Groups[group]
+func (c tx) exportRecord(group, stream, record string) error {
+	g := c.logs().Groups[group]
 	if g == nil {
-		g = &logGroup{Name: group, Created: c.now().UnixMilli(), Tags: map[string]string{}, Streams: map[string]*logStream{}}
-		if c.state.Logs.Groups == nil {
-			c.state.Logs.Groups = map[string]*logGroup{}
+		g = &logGroup{Name: group, Created: c.Now().UnixMilli(), Tags: map[string]string{}, Streams: map[string]*logStream{}}
+		if c.logs().Groups == nil {
+			c.logs().Groups = map[string]*logGroup{}
 		}
-		c.state.Logs.Groups[group] = g
+		c.logs().Groups[group] = g
 	}
 	s := g.Streams[stream]
 	if s == nil {
 		s = c.addStream(g, stream)
 	}
-	return c.appendEvent(g, s, stream, cmp.Or(recordTime(record), c.now().UnixMilli()), record)
+	return c.appendEvent(g, s, stream, cmp.Or(recordTime(record), c.Now().UnixMilli()), record)
 }
 
 // logRecords are a log's lines, of which those that begin with a tab belong to
@@ -159,7 +158,7 @@ func readPart(file string, from, most int64) ([]byte, error) {
 }
 
 // DescribeDBLogFiles lists the log of an instance.
-func (a rdsAPI) DescribeDBLogFiles(_ context.Context, in *rds.DescribeDBLogFilesInput) (*rds.DescribeDBLogFilesOutput, error) {
+func (a rdsAPI) DescribeDBLogFiles(in *rds.DescribeDBLogFilesInput) (*rds.DescribeDBLogFilesOutput, error) {
 	db, err := a.instance(in.DBInstanceIdentifier)
 	if err != nil {
 		return nil, err
@@ -177,12 +176,12 @@ func (a rdsAPI) DescribeDBLogFiles(_ context.Context, in *rds.DescribeDBLogFiles
 
 // DownloadDBLogFilePortion reads a log from a marker on: "0" is its beginning,
 // and without one only the last lines are sent.
-func (a rdsAPI) DownloadDBLogFilePortion(_ context.Context, in *rds.DownloadDBLogFilePortionInput) (*rds.DownloadDBLogFilePortionOutput, error) {
+func (a rdsAPI) DownloadDBLogFilePortion(in *rds.DownloadDBLogFilePortionInput) (*rds.DownloadDBLogFilePortionOutput, error) {
 	db, err := a.instance(in.DBInstanceIdentifier)
 	if err != nil {
 		return nil, err
 	}
-	missing := fail("DBLogFileNotFoundFault", "DBLog File: %s, is not found on the DB instance", aws.ToString(in.LogFileName))
+	missing := kernel.Fail("DBLogFileNotFoundFault", "DBLog File: %s, is not found on the DB instance", aws.ToString(in.LogFileName))
 	if aws.ToString(in.LogFileName) != rdsLogFile {
 		return nil, missing
 	}
@@ -201,7 +200,7 @@ func (a rdsAPI) DownloadDBLogFilePortion(_ context.Context, in *rds.DownloadDBLo
 	from := max(0, info.Size()-logPage)
 	if in.Marker != nil {
 		if from, err = strconv.ParseInt(*in.Marker, 10, 64); err != nil || from < 0 {
-			return nil, fail("InvalidParameterValue", "Invalid marker: %s", *in.Marker)
+			return nil, kernel.Fail("InvalidParameterValue", "Invalid marker: %s", *in.Marker)
 		}
 	}
 	text, err := readPart(file, min(from, info.Size()), logPage)

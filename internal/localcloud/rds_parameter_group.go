@@ -2,7 +2,6 @@ package localcloud
 
 import (
 	"cmp"
-	"context"
 	"maps"
 	"slices"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/localcloud/postgres"
 )
 
@@ -32,7 +32,7 @@ func (g *dbParameterGroup) key() string { return "pg:" + g.Name }
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/PostgreSQL.Concepts.General.SSL.html
 const forceTLS = "rds.force_ssl"
 
-func (a rdsAPI) forceTLSByDefault() string {
+func (a *Cloud) forceTLSByDefault() string {
 	if major, err := strconv.Atoi(a.major()); err == nil && major >= 15 {
 		return "1"
 	}
@@ -65,48 +65,48 @@ func (a rdsAPI) defaultGroupName() string { return "default." + a.family() }
 // parameterGroup finds a group. The default one is there without being made.
 func (a rdsAPI) parameterGroup(name *string) (*dbParameterGroup, error) {
 	want := strings.ToLower(aws.ToString(name))
-	for _, g := range a.state.RDS.ParameterGroups {
-		if g.Name == want && a.visible(g.key()) {
+	for _, g := range a.rds().ParameterGroups {
+		if g.Name == want && a.Visible(g.key()) {
 			return g, nil
 		}
 	}
 	if want == a.defaultGroupName() {
 		return &dbParameterGroup{Name: want, Family: a.family(), Description: "Default parameter group for " + a.family()}, nil
 	}
-	return nil, fail("DBParameterGroupNotFound", "DBParameterGroup not found: %s", aws.ToString(name))
+	return nil, kernel.Fail("DBParameterGroupNotFound", "DBParameterGroup not found: %s", aws.ToString(name))
 }
 
 func (a rdsAPI) describeParameterGroup(g *dbParameterGroup) types.DBParameterGroup {
 	return types.DBParameterGroup{
 		DBParameterGroupName: aws.String(g.Name), DBParameterGroupFamily: aws.String(g.Family), Description: aws.String(g.Description),
-		DBParameterGroupArn: aws.String(a.arn("rds", g.key())),
+		DBParameterGroupArn: aws.String(a.ARN("rds", g.key())),
 	}
 }
 
-func (a rdsAPI) CreateDBParameterGroup(_ context.Context, in *rds.CreateDBParameterGroupInput) (*rds.CreateDBParameterGroupOutput, error) {
+func (a rdsAPI) CreateDBParameterGroup(in *rds.CreateDBParameterGroupInput) (*rds.CreateDBParameterGroupOutput, error) {
 	a.prepare()
 	name, err := rdsIdentifier("DBParameterGroupName", in.DBParameterGroupName)
 	if err != nil {
 		return nil, err
 	}
 	if family := aws.ToString(in.DBParameterGroupFamily); family != a.family() {
-		return nil, fail("InvalidParameterValue", "ParameterGroupFamily %s is not a valid parameter group family", family)
+		return nil, kernel.Fail("InvalidParameterValue", "ParameterGroupFamily %s is not a valid parameter group family", family)
 	}
-	if slices.ContainsFunc(a.state.RDS.ParameterGroups, func(g *dbParameterGroup) bool { return g.Name == name }) {
-		return nil, fail("DBParameterGroupAlreadyExists", "Parameter group %s already exists", name)
+	if slices.ContainsFunc(a.rds().ParameterGroups, func(g *dbParameterGroup) bool { return g.Name == name }) {
+		return nil, kernel.Fail("DBParameterGroupAlreadyExists", "Parameter group %s already exists", name)
 	}
 	tags, err := addRDSTags(nil, in.Tags)
 	if err != nil {
 		return nil, err
 	}
 	g := &dbParameterGroup{Name: name, Family: a.family(), Description: aws.ToString(in.Description), Tags: tags, Values: map[string]string{}}
-	a.state.RDS.ParameterGroups = append(a.state.RDS.ParameterGroups, g)
-	a.born(g.key())
+	a.rds().ParameterGroups = append(a.rds().ParameterGroups, g)
+	a.Born(g.key())
 	out := a.describeParameterGroup(g)
 	return &rds.CreateDBParameterGroupOutput{DBParameterGroup: &out}, nil
 }
 
-func (a rdsAPI) DescribeDBParameterGroups(_ context.Context, in *rds.DescribeDBParameterGroupsInput) (*rds.DescribeDBParameterGroupsOutput, error) {
+func (a rdsAPI) DescribeDBParameterGroups(in *rds.DescribeDBParameterGroupsInput) (*rds.DescribeDBParameterGroupsOutput, error) {
 	all := []types.DBParameterGroup{}
 	if in.DBParameterGroupName != nil {
 		g, err := a.parameterGroup(in.DBParameterGroupName)
@@ -121,8 +121,8 @@ func (a rdsAPI) DescribeDBParameterGroups(_ context.Context, in *rds.DescribeDBP
 			return nil, err
 		}
 		all = append(all, a.describeParameterGroup(g))
-		for _, g := range a.state.RDS.ParameterGroups {
-			if a.visible(g.key()) {
+		for _, g := range a.rds().ParameterGroups {
+			if a.Visible(g.key()) {
 				all = append(all, a.describeParameterGroup(g))
 			}
 		}
@@ -134,7 +134,7 @@ func (a rdsAPI) DescribeDBParameterGroups(_ context.Context, in *rds.DescribeDBP
 	return &rds.DescribeDBParameterGroupsOutput{DBParameterGroups: page, Marker: next}, nil
 }
 
-func (a rdsAPI) DescribeDBParameters(_ context.Context, in *rds.DescribeDBParametersInput) (*rds.DescribeDBParametersOutput, error) {
+func (a rdsAPI) DescribeDBParameters(in *rds.DescribeDBParametersInput) (*rds.DescribeDBParametersOutput, error) {
 	g, err := a.parameterGroup(in.DBParameterGroupName)
 	if err != nil {
 		return nil, err
@@ -205,11 +205,11 @@ func checkParameter(known []postgres.Parameter, p types.Parameter) (static bool,
 	name, value := aws.ToString(p.ParameterName), aws.ToString(p.ParameterValue)
 	at := slices.IndexFunc(known, func(k postgres.Parameter) bool { return k.Name == name })
 	if at < 0 {
-		return false, fail("InvalidParameterValue", "Could not find parameter with name: %s", name)
+		return false, kernel.Fail("InvalidParameterValue", "Could not find parameter with name: %s", name)
 	}
 	k := known[at]
 	if ownParameters(name) {
-		return false, fail("InvalidParameterValue", "The parameter %s cannot be modified.", name)
+		return false, kernel.Fail("InvalidParameterValue", "The parameter %s cannot be modified.", name)
 	}
 	ok := true
 	switch k.Type {
@@ -222,7 +222,7 @@ func checkParameter(known []postgres.Parameter, p types.Parameter) (static bool,
 		ok = err == nil && err1 == nil && err2 == nil && number >= least && number <= most
 	}
 	if !ok || strings.ContainsAny(value, "\n\r\x00") {
-		return false, fail("InvalidParameterValue", "Invalid parameter value: %s for: %s allowed values are: %s", value, name, aws.ToString(describeParameter(k).AllowedValues))
+		return false, kernel.Fail("InvalidParameterValue", "Invalid parameter value: %s for: %s allowed values are: %s", value, name, aws.ToString(describeParameter(k).AllowedValues))
 	}
 	return k.Static, nil
 }
@@ -230,7 +230,7 @@ func checkParameter(known []postgres.Parameter, p types.Parameter) (static bool,
 // ModifyDBParameterGroup sets parameters, all or none. Dynamic ones take effect
 // at once if asked to, static ones at the next reboot.
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_WorkingWithParamGroups.Modifying.html
-func (a rdsAPI) ModifyDBParameterGroup(_ context.Context, in *rds.ModifyDBParameterGroupInput) (*rds.ModifyDBParameterGroupOutput, error) {
+func (a rdsAPI) ModifyDBParameterGroup(in *rds.ModifyDBParameterGroupInput) (*rds.ModifyDBParameterGroupOutput, error) {
 	g, err := a.changeableGroup(in.DBParameterGroupName)
 	if err != nil {
 		return nil, err
@@ -253,7 +253,7 @@ func (a rdsAPI) ModifyDBParameterGroup(_ context.Context, in *rds.ModifyDBParame
 			return nil, err
 		}
 		if static && p.ApplyMethod == types.ApplyMethodImmediate {
-			return nil, fail("InvalidParameterCombination", "cannot use immediate apply method for static parameter")
+			return nil, kernel.Fail("InvalidParameterCombination", "cannot use immediate apply method for static parameter")
 		}
 		values[*p.ParameterName] = aws.ToString(p.ParameterValue)
 		methods[*p.ParameterName] = cmp.Or(p.ApplyMethod, types.ApplyMethodPendingReboot)
@@ -268,7 +268,7 @@ func (a rdsAPI) ModifyDBParameterGroup(_ context.Context, in *rds.ModifyDBParame
 	return &rds.ModifyDBParameterGroupOutput{DBParameterGroupName: aws.String(g.Name)}, nil
 }
 
-func (a rdsAPI) ResetDBParameterGroup(_ context.Context, in *rds.ResetDBParameterGroupInput) (*rds.ResetDBParameterGroupOutput, error) {
+func (a rdsAPI) ResetDBParameterGroup(in *rds.ResetDBParameterGroupInput) (*rds.ResetDBParameterGroupOutput, error) {
 	g, err := a.changeableGroup(in.DBParameterGroupName)
 	if err != nil {
 		return nil, err
@@ -298,7 +298,7 @@ func (a rdsAPI) changeableGroup(name *string) (*dbParameterGroup, error) {
 		return nil, err
 	}
 	if strings.HasPrefix(g.Name, "default.") {
-		return nil, fail("InvalidParameterValue", "The parameter group %s is a default parameter group and cannot be modified.", g.Name)
+		return nil, kernel.Fail("InvalidParameterValue", "The parameter group %s is a default parameter group and cannot be modified.", g.Name)
 	}
 	return g, nil
 }
@@ -306,7 +306,7 @@ func (a rdsAPI) changeableGroup(name *string) (*dbParameterGroup, error) {
 // applyParameters gives the servers of a group its new values, nil for the
 // default; later says that some wait for a reboot.
 func (a rdsAPI) applyParameters(g *dbParameterGroup, now map[string]*string, later bool) {
-	for _, db := range a.state.RDS.Instances {
+	for _, db := range a.rds().Instances {
 		if db.ParameterGroup != g.Name {
 			continue
 		}
@@ -330,17 +330,17 @@ func (a rdsAPI) applyParameters(g *dbParameterGroup, now map[string]*string, lat
 	}
 }
 
-func (a rdsAPI) DeleteDBParameterGroup(_ context.Context, in *rds.DeleteDBParameterGroupInput) (*rds.DeleteDBParameterGroupOutput, error) {
+func (a rdsAPI) DeleteDBParameterGroup(in *rds.DeleteDBParameterGroupInput) (*rds.DeleteDBParameterGroupOutput, error) {
 	g, err := a.parameterGroup(in.DBParameterGroupName)
 	if err != nil {
 		return nil, err
 	}
 	if strings.HasPrefix(g.Name, "default.") {
-		return nil, fail("InvalidParameterValue", "The parameter group %s is a default parameter group and cannot be deleted.", g.Name)
+		return nil, kernel.Fail("InvalidParameterValue", "The parameter group %s is a default parameter group and cannot be deleted.", g.Name)
 	}
-	if slices.ContainsFunc(a.state.RDS.Instances, func(db *dbInstance) bool { return db.ParameterGroup == g.Name }) {
-		return nil, fail("InvalidDBParameterGroupState", "One or more database instances are still members of this parameter group %s, so the group cannot be deleted", g.Name)
+	if slices.ContainsFunc(a.rds().Instances, func(db *dbInstance) bool { return db.ParameterGroup == g.Name }) {
+		return nil, kernel.Fail("InvalidDBParameterGroupState", "One or more database instances are still members of this parameter group %s, so the group cannot be deleted", g.Name)
 	}
-	a.state.RDS.ParameterGroups = slices.DeleteFunc(a.state.RDS.ParameterGroups, func(x *dbParameterGroup) bool { return x == g })
+	a.rds().ParameterGroups = slices.DeleteFunc(a.rds().ParameterGroups, func(x *dbParameterGroup) bool { return x == g })
 	return &rds.DeleteDBParameterGroupOutput{}, nil
 }

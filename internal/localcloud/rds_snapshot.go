@@ -10,6 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 const (
@@ -32,12 +34,12 @@ type dbSnapshot struct {
 }
 
 func (a rdsAPI) snapshot(name *string) (*dbSnapshot, error) {
-	for _, s := range a.state.RDS.Snapshots {
-		if (strings.EqualFold(s.ID, aws.ToString(name)) || a.arn("rds", "snapshot:"+s.ID) == aws.ToString(name)) && a.visible(s.Key) {
+	for _, s := range a.rds().Snapshots {
+		if (strings.EqualFold(s.ID, aws.ToString(name)) || a.ARN("rds", "snapshot:"+s.ID) == aws.ToString(name)) && a.Visible(s.Key) {
 			return s, nil
 		}
 	}
-	return nil, fail("DBSnapshotNotFound", "DBSnapshot not found: %s", aws.ToString(name))
+	return nil, kernel.Fail("DBSnapshotNotFound", "DBSnapshot not found: %s", aws.ToString(name))
 }
 
 func (a rdsAPI) describeSnapshot(s *dbSnapshot) types.DBSnapshot {
@@ -47,7 +49,7 @@ func (a rdsAPI) describeSnapshot(s *dbSnapshot) types.DBSnapshot {
 		progress = 0
 	}
 	out := types.DBSnapshot{
-		DBSnapshotIdentifier: aws.String(s.ID), DBSnapshotArn: aws.String(a.arn("rds", "snapshot:"+s.ID)), SnapshotType: aws.String(s.Type), Status: aws.String(s.Status),
+		DBSnapshotIdentifier: aws.String(s.ID), DBSnapshotArn: aws.String(a.ARN("rds", "snapshot:"+s.ID)), SnapshotType: aws.String(s.Type), Status: aws.String(s.Status),
 		DBInstanceIdentifier: aws.String(db.ID), DbiResourceId: aws.String(db.Resource), Engine: aws.String(rdsEngine), EngineVersion: aws.String(db.Version),
 		AllocatedStorage: aws.Int32(db.Storage), StorageType: aws.String(db.StorageType), AvailabilityZone: aws.String(db.Zone), Encrypted: aws.Bool(db.Encrypted),
 		KmsKeyId: given(db.KMSKey), LicenseModel: aws.String(rdsLicense), MasterUsername: aws.String(db.User), Port: aws.Int32(int32(db.Port)), PercentProgress: &progress,
@@ -66,7 +68,7 @@ func (a rdsAPI) describeSnapshot(s *dbSnapshot) types.DBSnapshot {
 	if s.Status == dbAvailable { // RDS gives the time when it is complete
 		out.SnapshotCreateTime, out.OriginalSnapshotCreateTime = aws.Time(s.Created), aws.Time(s.Created)
 	}
-	for _, g := range a.state.RDS.SubnetGroups {
+	for _, g := range a.rds().SubnetGroups {
 		if g.Name == db.SubnetGroup {
 			out.VpcId = aws.String(g.VPC)
 		}
@@ -75,10 +77,10 @@ func (a rdsAPI) describeSnapshot(s *dbSnapshot) types.DBSnapshot {
 }
 
 func (a rdsAPI) addSnapshot(db *dbInstance, id, kind string, tags map[string]string) *dbSnapshot {
-	s := &dbSnapshot{ID: id, Key: "snapshot-" + hexDigits(16), Type: kind, Status: dbCreating, Created: a.now(), Instance: *db, Tags: tags}
+	s := &dbSnapshot{ID: id, Key: "snapshot-" + kernel.HexDigits(16), Type: kind, Status: dbCreating, Created: a.Now(), Instance: *db, Tags: tags}
 	s.Instance.Verifier, s.Instance.Pending.Verifier = "", ""
-	a.state.RDS.Snapshots = append(a.state.RDS.Snapshots, s)
-	a.born(s.Key)
+	a.rds().Snapshots = append(a.rds().Snapshots, s)
+	a.Born(s.Key)
 	return s
 }
 
@@ -90,11 +92,11 @@ func (a rdsAPI) newSnapshot(db *dbInstance, parameter string, name *string, stat
 	if err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(a.state.RDS.Snapshots, func(s *dbSnapshot) bool { return s.ID == id }) {
-		return nil, fail("DBSnapshotAlreadyExists", "Cannot create the snapshot because a snapshot with the identifier %s already exists.", id)
+	if slices.ContainsFunc(a.rds().Snapshots, func(s *dbSnapshot) bool { return s.ID == id }) {
+		return nil, kernel.Fail("DBSnapshotAlreadyExists", "Cannot create the snapshot because a snapshot with the identifier %s already exists.", id)
 	}
 	if !slices.Contains(states, db.Status) {
-		return nil, fail("InvalidDBInstanceState", "Cannot create a snapshot because the database instance %s is not currently in the available state.", db.ID)
+		return nil, kernel.Fail("InvalidDBInstanceState", "Cannot create a snapshot because the database instance %s is not currently in the available state.", db.ID)
 	}
 	tags := map[string]string{}
 	if db.CopyTags {
@@ -110,9 +112,9 @@ func (a rdsAPI) newSnapshot(db *dbInstance, parameter string, name *string, stat
 // newBackup begins an automated snapshot, named as RDS names them. The lock is
 // held.
 func (a rdsAPI) newBackup(db *dbInstance) {
-	id := "rds:" + db.ID + "-" + a.now().Format("2006-01-02-15-04")
-	for n := 0; slices.ContainsFunc(a.state.RDS.Snapshots, func(s *dbSnapshot) bool { return s.ID == id }); n++ {
-		id = "rds:" + db.ID + "-" + a.now().Add(time.Duration(n)*time.Minute).Format("2006-01-02-15-04")
+	id := "rds:" + db.ID + "-" + a.Now().Format("2006-01-02-15-04")
+	for n := 0; slices.ContainsFunc(a.rds().Snapshots, func(s *dbSnapshot) bool { return s.ID == id }); n++ {
+		id = "rds:" + db.ID + "-" + a.Now().Add(time.Duration(n)*time.Minute).Format("2006-01-02-15-04")
 	}
 	tags := map[string]string{}
 	if db.CopyTags {
@@ -128,7 +130,7 @@ func (a rdsAPI) newBackup(db *dbInstance) {
 // dropBackups removes an instance's automated snapshots. The lock is held.
 func (a rdsAPI) dropBackups(resource string) {
 	var keys []string
-	a.state.RDS.Snapshots = slices.DeleteFunc(a.state.RDS.Snapshots, func(s *dbSnapshot) bool {
+	a.rds().Snapshots = slices.DeleteFunc(a.rds().Snapshots, func(s *dbSnapshot) bool {
 		drop := s.Instance.Resource == resource && s.Type == snapshotAutomated
 		if drop {
 			keys = append(keys, s.Key)
@@ -143,17 +145,17 @@ func (a rdsAPI) discard(keys ...string) {
 	if len(keys) == 0 {
 		return
 	}
-	a.spawn(func(context.Context) {
+	a.Go(func(context.Context) {
 		for _, key := range keys {
 			if err := a.engine.DeleteSnapshot(key); err != nil {
-				a.log.Error("a snapshot's data could not be removed", "snapshot", key, "error", err)
+				a.Log().Error("a snapshot's data could not be removed", "snapshot", key, "error", err)
 			}
 		}
 	})
 }
 
 // CreateDBSnapshot takes a snapshot, for which the instance is backing up.
-func (a rdsAPI) CreateDBSnapshot(_ context.Context, in *rds.CreateDBSnapshotInput) (*rds.CreateDBSnapshotOutput, error) {
+func (a rdsAPI) CreateDBSnapshot(in *rds.CreateDBSnapshotInput) (*rds.CreateDBSnapshotOutput, error) {
 	db, err := a.instance(in.DBInstanceIdentifier)
 	if err != nil {
 		return nil, err
@@ -164,17 +166,17 @@ func (a rdsAPI) CreateDBSnapshot(_ context.Context, in *rds.CreateDBSnapshotInpu
 	}
 	tags, err := addRDSTags(s.Tags, in.Tags)
 	if err != nil {
-		a.state.RDS.Snapshots = slices.DeleteFunc(a.state.RDS.Snapshots, func(x *dbSnapshot) bool { return x == s })
+		a.rds().Snapshots = slices.DeleteFunc(a.rds().Snapshots, func(x *dbSnapshot) bool { return x == s })
 		return nil, err
 	}
 	s.Tags = tags
 	db.Status = dbBackingUp
-	a.beginWork(db.Resource, a.back)
+	a.beginWork(db.Resource, a.service().back)
 	out := a.describeSnapshot(s)
 	return &rds.CreateDBSnapshotOutput{DBSnapshot: &out}, nil
 }
 
-func (a rdsAPI) DescribeDBSnapshots(_ context.Context, in *rds.DescribeDBSnapshotsInput) (*rds.DescribeDBSnapshotsOutput, error) {
+func (a rdsAPI) DescribeDBSnapshots(in *rds.DescribeDBSnapshotsInput) (*rds.DescribeDBSnapshotsOutput, error) {
 	all := []types.DBSnapshot{}
 	if in.DBSnapshotIdentifier != nil {
 		s, err := a.snapshot(in.DBSnapshotIdentifier)
@@ -183,7 +185,7 @@ func (a rdsAPI) DescribeDBSnapshots(_ context.Context, in *rds.DescribeDBSnapsho
 		}
 		all = append(all, a.describeSnapshot(s))
 	} else {
-		for _, s := range a.state.RDS.Snapshots {
+		for _, s := range a.rds().Snapshots {
 			db := s.Instance
 			match, err := rdsMatch(in.Filters, map[string]string{
 				"db-instance-id": db.ID, "db-snapshot-id": s.ID, "dbi-resource-id": db.Resource, "snapshot-type": s.Type, "engine": rdsEngine,
@@ -191,7 +193,7 @@ func (a rdsAPI) DescribeDBSnapshots(_ context.Context, in *rds.DescribeDBSnapsho
 			if err != nil {
 				return nil, err
 			}
-			if match && a.visible(s.Key) && (in.DBInstanceIdentifier == nil || strings.EqualFold(*in.DBInstanceIdentifier, db.ID)) &&
+			if match && a.Visible(s.Key) && (in.DBInstanceIdentifier == nil || strings.EqualFold(*in.DBInstanceIdentifier, db.ID)) &&
 				(in.DbiResourceId == nil || *in.DbiResourceId == db.Resource) && (in.SnapshotType == nil || *in.SnapshotType == s.Type) {
 				all = append(all, a.describeSnapshot(s))
 			}
@@ -206,29 +208,29 @@ func (a rdsAPI) DescribeDBSnapshots(_ context.Context, in *rds.DescribeDBSnapsho
 
 // DeleteDBSnapshot removes a manual snapshot; automated ones go with their
 // instance or its retained backup.
-func (a rdsAPI) DeleteDBSnapshot(_ context.Context, in *rds.DeleteDBSnapshotInput) (*rds.DeleteDBSnapshotOutput, error) {
+func (a rdsAPI) DeleteDBSnapshot(in *rds.DeleteDBSnapshotInput) (*rds.DeleteDBSnapshotOutput, error) {
 	s, err := a.snapshot(in.DBSnapshotIdentifier)
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case s.Type == snapshotAutomated:
-		return nil, fail("InvalidDBSnapshotState", "Only manual snapshots may be deleted: %s is an automated one.", s.ID)
+		return nil, kernel.Fail("InvalidDBSnapshotState", "Only manual snapshots may be deleted: %s is an automated one.", s.ID)
 	case s.Status == dbCreating:
-		return nil, fail("InvalidDBSnapshotState", "Cannot delete the snapshot because it is not currently in the available or failed state.")
-	case slices.ContainsFunc(a.state.RDS.Instances, func(db *dbInstance) bool { return db.Source == s.Key }):
-		return nil, fail("InvalidDBSnapshotState", "Cannot delete the snapshot %s because an instance is being restored from it.", s.ID)
+		return nil, kernel.Fail("InvalidDBSnapshotState", "Cannot delete the snapshot because it is not currently in the available or failed state.")
+	case slices.ContainsFunc(a.rds().Instances, func(db *dbInstance) bool { return db.Source == s.Key }):
+		return nil, kernel.Fail("InvalidDBSnapshotState", "Cannot delete the snapshot %s because an instance is being restored from it.", s.ID)
 	}
 	out := a.describeSnapshot(s)
 	out.Status = aws.String("deleted")
-	a.state.RDS.Snapshots = slices.DeleteFunc(a.state.RDS.Snapshots, func(x *dbSnapshot) bool { return x == s })
+	a.rds().Snapshots = slices.DeleteFunc(a.rds().Snapshots, func(x *dbSnapshot) bool { return x == s })
 	a.event(types.SourceTypeDbSnapshot, s.ID, "deletion", "Deleted manual snapshot")
 	a.discard(s.Key)
 	return &rds.DeleteDBSnapshotOutput{DBSnapshot: &out}, nil
 }
 
 // CopyDBSnapshot makes a manual snapshot of any other.
-func (a rdsAPI) CopyDBSnapshot(_ context.Context, in *rds.CopyDBSnapshotInput) (*rds.CopyDBSnapshotOutput, error) {
+func (a rdsAPI) CopyDBSnapshot(in *rds.CopyDBSnapshotInput) (*rds.CopyDBSnapshotOutput, error) {
 	if err := onlyKnown(in, "SourceDBSnapshotIdentifier", "TargetDBSnapshotIdentifier", "CopyTags", "Tags", "KmsKeyId"); err != nil {
 		return nil, err
 	}
@@ -237,14 +239,14 @@ func (a rdsAPI) CopyDBSnapshot(_ context.Context, in *rds.CopyDBSnapshotInput) (
 		return nil, err
 	}
 	if from.Status != dbAvailable {
-		return nil, fail("InvalidDBSnapshotState", "Cannot copy the snapshot because it is not currently in the available state.")
+		return nil, kernel.Fail("InvalidDBSnapshotState", "Cannot copy the snapshot because it is not currently in the available state.")
 	}
 	id, err := rdsIdentifier("TargetDBSnapshotIdentifier", in.TargetDBSnapshotIdentifier)
 	if err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(a.state.RDS.Snapshots, func(s *dbSnapshot) bool { return s.ID == id }) {
-		return nil, fail("DBSnapshotAlreadyExists", "Cannot create the snapshot because a snapshot with the identifier %s already exists.", id)
+	if slices.ContainsFunc(a.rds().Snapshots, func(s *dbSnapshot) bool { return s.ID == id }) {
+		return nil, kernel.Fail("DBSnapshotAlreadyExists", "Cannot create the snapshot because a snapshot with the identifier %s already exists.", id)
 	}
 	tags, err := addRDSTags(nil, in.Tags)
 	if err == nil && aws.ToBool(in.CopyTags) {
@@ -254,17 +256,17 @@ func (a rdsAPI) CopyDBSnapshot(_ context.Context, in *rds.CopyDBSnapshotInput) (
 		return nil, err
 	}
 	s := a.addSnapshot(&from.Instance, id, snapshotManual, tags)
-	s.Original = a.arn("rds", "snapshot:"+from.ID)
-	source, key := from.Key, s.Key
-	a.spawn(func(ctx context.Context) {
-		latency := a.after(a.cfg.Latencies.DBSnapshot)
-		err := a.engine.CopySnapshot(ctx, source, key)
+	s.Original = a.ARN("rds", "snapshot:"+from.ID)
+	source, key, servers := from.Key, s.Key, a.service()
+	a.Go(func(ctx context.Context) {
+		latency := servers.after(a.Latencies().DBSnapshot)
+		err := servers.engine.CopySnapshot(ctx, source, key)
 		select {
 		case <-ctx.Done():
 			return
 		case <-latency:
 		}
-		a.update(func() { a.taken(key, err) })
+		servers.update(func(a rdsAPI) { a.taken(key, err) })
 	})
 	out := a.describeSnapshot(s)
 	return &rds.CopyDBSnapshotOutput{DBSnapshot: &out}, nil
@@ -272,7 +274,7 @@ func (a rdsAPI) CopyDBSnapshot(_ context.Context, in *rds.CopyDBSnapshotInput) (
 
 // RestoreDBInstanceFromDBSnapshot makes an instance with the snapshot's data,
 // users and passwords.
-func (a rdsAPI) RestoreDBInstanceFromDBSnapshot(_ context.Context, in *rds.RestoreDBInstanceFromDBSnapshotInput) (*rds.RestoreDBInstanceFromDBSnapshotOutput, error) {
+func (a rdsAPI) RestoreDBInstanceFromDBSnapshot(in *rds.RestoreDBInstanceFromDBSnapshotInput) (*rds.RestoreDBInstanceFromDBSnapshotOutput, error) {
 	if err := onlyKnown(in, "DBInstanceIdentifier", "DBSnapshotIdentifier", "DBInstanceClass", "DBSubnetGroupName", "DBParameterGroupName", "VpcSecurityGroupIds",
 		"PubliclyAccessible", "MultiAZ", "AvailabilityZone", "StorageType", "Iops", "StorageThroughput", "AllocatedStorage", "CopyTagsToSnapshot", "DeletionProtection",
 		"AutoMinorVersionUpgrade", "BackupRetentionPeriod", "PreferredBackupWindow", "EnableCloudwatchLogsExports", "Tags", "Engine", "Port", "LicenseModel",
@@ -287,10 +289,10 @@ func (a rdsAPI) RestoreDBInstanceFromDBSnapshot(_ context.Context, in *rds.Resto
 		return nil, err
 	}
 	if s.Status != dbAvailable {
-		return nil, fail("InvalidDBSnapshotState", "Cannot restore from the snapshot because it is not currently in the available state.")
+		return nil, kernel.Fail("InvalidDBSnapshotState", "Cannot restore from the snapshot because it is not currently in the available state.")
 	}
 	if in.Engine != nil && *in.Engine != rdsEngine {
-		return nil, fail("InvalidParameterValue", "Invalid DB engine: %s. The local cloud has postgres", *in.Engine)
+		return nil, kernel.Fail("InvalidParameterValue", "Invalid DB engine: %s. The local cloud has postgres", *in.Engine)
 	}
 	was := s.Instance
 	// Without IOPS in the request they are those of the snapshot.
@@ -298,7 +300,7 @@ func (a rdsAPI) RestoreDBInstanceFromDBSnapshot(_ context.Context, in *rds.Resto
 		return nil, err
 	}
 	if in.AllocatedStorage != nil && *in.AllocatedStorage < was.Storage {
-		return nil, fail("InvalidParameterCombination", "The allocated storage can't be less than the snapshot's %d GiB.", was.Storage)
+		return nil, kernel.Fail("InvalidParameterCombination", "The allocated storage can't be less than the snapshot's %d GiB.", was.Storage)
 	}
 	db := &dbInstance{
 		Class: value(in.DBInstanceClass, was.Class), Storage: value(in.AllocatedStorage, was.Storage), StorageType: value(in.StorageType, was.StorageType),
@@ -321,12 +323,12 @@ func (a rdsAPI) RestoreDBInstanceFromDBSnapshot(_ context.Context, in *rds.Resto
 
 // backupARN names the automated backups of an instance.
 func (a rdsAPI) backupARN(db *dbInstance) string {
-	return a.arn("rds", "auto-backup:ab-"+strings.ToLower(strings.TrimPrefix(db.Resource, "db-")))
+	return a.ARN("rds", "auto-backup:ab-"+strings.ToLower(strings.TrimPrefix(db.Resource, "db-")))
 }
 
 // DescribeDBInstanceAutomatedBackups lists what is kept of instances with
 // backups, and of deleted ones whose backups were retained.
-func (a rdsAPI) DescribeDBInstanceAutomatedBackups(_ context.Context, in *rds.DescribeDBInstanceAutomatedBackupsInput) (*rds.DescribeDBInstanceAutomatedBackupsOutput, error) {
+func (a rdsAPI) DescribeDBInstanceAutomatedBackups(in *rds.DescribeDBInstanceAutomatedBackupsInput) (*rds.DescribeDBInstanceAutomatedBackupsOutput, error) {
 	all := []types.DBInstanceAutomatedBackup{}
 	add := func(db *dbInstance, status string) error {
 		match, err := rdsMatch(in.Filters, map[string]string{"db-instance-id": db.ID, "dbi-resource-id": db.Resource, "status": status})
@@ -339,10 +341,10 @@ func (a rdsAPI) DescribeDBInstanceAutomatedBackups(_ context.Context, in *rds.De
 			return nil
 		}
 		b := types.DBInstanceAutomatedBackup{
-			DBInstanceAutomatedBackupsArn: aws.String(arn), DBInstanceArn: aws.String(a.arn("rds", "db:"+db.ID)), DBInstanceIdentifier: aws.String(db.ID),
+			DBInstanceAutomatedBackupsArn: aws.String(arn), DBInstanceArn: aws.String(a.ARN("rds", "db:"+db.ID)), DBInstanceIdentifier: aws.String(db.ID),
 			DbiResourceId: aws.String(db.Resource), Status: aws.String(status), BackupRetentionPeriod: aws.Int32(db.Backups), AllocatedStorage: aws.Int32(db.Storage),
 			Engine: aws.String(rdsEngine), EngineVersion: aws.String(db.Version), Encrypted: aws.Bool(db.Encrypted), KmsKeyId: given(db.KMSKey), LicenseModel: aws.String(rdsLicense),
-			MasterUsername: aws.String(db.User), Region: aws.String(a.cfg.Region), StorageType: aws.String(db.StorageType), AvailabilityZone: aws.String(db.Zone),
+			MasterUsername: aws.String(db.User), Region: aws.String(a.Region()), StorageType: aws.String(db.StorageType), AvailabilityZone: aws.String(db.Zone),
 			BackupTarget: aws.String("region"), TagList: rdsTags(db.Tags),
 		}
 		if !db.Created.IsZero() {
@@ -351,23 +353,23 @@ func (a rdsAPI) DescribeDBInstanceAutomatedBackups(_ context.Context, in *rds.De
 		all = append(all, b)
 		return nil
 	}
-	for _, db := range a.state.RDS.Instances {
+	for _, db := range a.rds().Instances {
 		if db.Backups > 0 {
 			if err := add(db, "active"); err != nil {
 				return nil, err
 			}
 		}
 	}
-	for _, db := range a.state.RDS.Retained {
+	for _, db := range a.rds().Retained {
 		if err := add(db, "retained"); err != nil {
 			return nil, err
 		}
 	}
 	if len(all) == 0 && in.DbiResourceId != nil {
-		return nil, fail("DBInstanceAutomatedBackupNotFound", "Automated backup for resource ID %s not found.", *in.DbiResourceId)
+		return nil, kernel.Fail("DBInstanceAutomatedBackupNotFound", "Automated backup for resource ID %s not found.", *in.DbiResourceId)
 	}
 	if len(all) == 0 && in.DBInstanceIdentifier != nil { // the model allows it, and no page says that it is never so
-		return nil, fail("DBInstanceAutomatedBackupNotFound", "Automated backup for %s not found.", *in.DBInstanceIdentifier)
+		return nil, kernel.Fail("DBInstanceAutomatedBackupNotFound", "Automated backup for %s not found.", *in.DBInstanceIdentifier)
 	}
 	page, next, err := rdsPage(all, in.MaxRecords, in.Marker)
 	if err != nil {
@@ -378,19 +380,19 @@ func (a rdsAPI) DescribeDBInstanceAutomatedBackups(_ context.Context, in *rds.De
 
 // DeleteDBInstanceAutomatedBackup removes what was retained of a deleted
 // instance.
-func (a rdsAPI) DeleteDBInstanceAutomatedBackup(_ context.Context, in *rds.DeleteDBInstanceAutomatedBackupInput) (*rds.DeleteDBInstanceAutomatedBackupOutput, error) {
+func (a rdsAPI) DeleteDBInstanceAutomatedBackup(in *rds.DeleteDBInstanceAutomatedBackupInput) (*rds.DeleteDBInstanceAutomatedBackupOutput, error) {
 	is := func(db *dbInstance) bool {
 		return db.Resource == aws.ToString(in.DbiResourceId) || a.backupARN(db) == aws.ToString(in.DBInstanceAutomatedBackupsArn)
 	}
-	if slices.ContainsFunc(a.state.RDS.Instances, is) {
-		return nil, fail("InvalidDBInstanceAutomatedBackupState", "The automated backups of an existing instance can't be deleted: set its retention to 0.")
+	if slices.ContainsFunc(a.rds().Instances, is) {
+		return nil, kernel.Fail("InvalidDBInstanceAutomatedBackupState", "The automated backups of an existing instance can't be deleted: set its retention to 0.")
 	}
-	at := slices.IndexFunc(a.state.RDS.Retained, is)
+	at := slices.IndexFunc(a.rds().Retained, is)
 	if at < 0 {
-		return nil, fail("DBInstanceAutomatedBackupNotFound", "Automated backup not found: %s%s", aws.ToString(in.DbiResourceId), aws.ToString(in.DBInstanceAutomatedBackupsArn))
+		return nil, kernel.Fail("DBInstanceAutomatedBackupNotFound", "Automated backup not found: %s%s", aws.ToString(in.DbiResourceId), aws.ToString(in.DBInstanceAutomatedBackupsArn))
 	}
-	db := a.state.RDS.Retained[at]
-	a.state.RDS.Retained = slices.Delete(a.state.RDS.Retained, at, at+1)
+	db := a.rds().Retained[at]
+	a.rds().Retained = slices.Delete(a.rds().Retained, at, at+1)
 	a.dropBackups(db.Resource)
 	return &rds.DeleteDBInstanceAutomatedBackupOutput{DBInstanceAutomatedBackup: &types.DBInstanceAutomatedBackup{
 		DBInstanceAutomatedBackupsArn: aws.String(a.backupARN(db)), DBInstanceIdentifier: aws.String(db.ID), DbiResourceId: aws.String(db.Resource), Status: aws.String("deleting"),

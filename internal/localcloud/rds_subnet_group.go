@@ -1,13 +1,14 @@
 package localcloud
 
 import (
-	"context"
 	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 type dbSubnetGroup struct {
@@ -22,17 +23,17 @@ func (g *dbSubnetGroup) key() string { return "subgrp:" + g.Name }
 
 func (a rdsAPI) subnetGroup(name *string) (*dbSubnetGroup, error) {
 	want := strings.ToLower(aws.ToString(name))
-	for _, g := range a.state.RDS.SubnetGroups {
-		if g.Name == want && a.visible(g.key()) {
+	for _, g := range a.rds().SubnetGroups {
+		if g.Name == want && a.Visible(g.key()) {
 			return g, nil
 		}
 	}
-	return nil, fail("DBSubnetGroupNotFoundFault", "DB subnet group '%s' does not exist.", aws.ToString(name))
+	return nil, kernel.Fail("DBSubnetGroupNotFoundFault", "DB subnet group '%s' does not exist.", aws.ToString(name))
 }
 
 func (a rdsAPI) describeSubnetGroup(g *dbSubnetGroup) types.DBSubnetGroup {
 	out := types.DBSubnetGroup{
-		DBSubnetGroupName: aws.String(g.Name), DBSubnetGroupDescription: aws.String(g.Description), DBSubnetGroupArn: aws.String(a.arn("rds", g.key())),
+		DBSubnetGroupName: aws.String(g.Name), DBSubnetGroupDescription: aws.String(g.Description), DBSubnetGroupArn: aws.String(a.ARN("rds", g.key())),
 		VpcId: aws.String(g.VPC), SubnetGroupStatus: aws.String("Complete"), SupportedNetworkTypes: []string{"IPV4"},
 	}
 	for _, id := range g.Subnets {
@@ -52,11 +53,11 @@ func (a rdsAPI) checkSubnets(ids []string) (string, error) {
 	vpc, zones := "", []string{}
 	for _, id := range ids {
 		s, ok := a.subnetByID(id)
-		if !ok || !a.visible(id) {
-			return "", fail("InvalidSubnet", "Some input subnets in :[%s] are invalid.", id)
+		if !ok || !a.Visible(id) {
+			return "", kernel.Fail("InvalidSubnet", "Some input subnets in :[%s] are invalid.", id)
 		}
 		if vpc != "" && s.VPC != vpc {
-			return "", fail("InvalidParameterValue", "The DB subnet group contains subnets of different VPCs: %s, %s", vpc, s.VPC)
+			return "", kernel.Fail("InvalidParameterValue", "The DB subnet group contains subnets of different VPCs: %s, %s", vpc, s.VPC)
 		}
 		vpc = s.VPC
 		if !slices.Contains(zones, s.Zone) {
@@ -64,21 +65,21 @@ func (a rdsAPI) checkSubnets(ids []string) (string, error) {
 		}
 	}
 	if len(zones) < 2 {
-		return "", fail("DBSubnetGroupDoesNotCoverEnoughAZs", "The DB subnet group doesn't meet Availability Zone (AZ) coverage requirement. Current AZ coverage: %s. Add subnets to cover at least 2 AZs.", strings.Join(zones, ", "))
+		return "", kernel.Fail("DBSubnetGroupDoesNotCoverEnoughAZs", "The DB subnet group doesn't meet Availability Zone (AZ) coverage requirement. Current AZ coverage: %s. Add subnets to cover at least 2 AZs.", strings.Join(zones, ", "))
 	}
 	return vpc, nil
 }
 
-func (a rdsAPI) CreateDBSubnetGroup(_ context.Context, in *rds.CreateDBSubnetGroupInput) (*rds.CreateDBSubnetGroupOutput, error) {
+func (a rdsAPI) CreateDBSubnetGroup(in *rds.CreateDBSubnetGroupInput) (*rds.CreateDBSubnetGroupOutput, error) {
 	if err := a.ready(); err != nil {
 		return nil, err
 	}
 	name := strings.ToLower(aws.ToString(in.DBSubnetGroupName))
 	if name == "" || name == "default" || len(name) > 255 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789._- ") != "" {
-		return nil, fail("InvalidParameterValue", "The parameter DBSubnetGroupName is not a valid name: %s", aws.ToString(in.DBSubnetGroupName))
+		return nil, kernel.Fail("InvalidParameterValue", "The parameter DBSubnetGroupName is not a valid name: %s", aws.ToString(in.DBSubnetGroupName))
 	}
-	if slices.ContainsFunc(a.state.RDS.SubnetGroups, func(g *dbSubnetGroup) bool { return g.Name == name }) {
-		return nil, fail("DBSubnetGroupAlreadyExists", "The DB subnet group '%s' already exists.", name)
+	if slices.ContainsFunc(a.rds().SubnetGroups, func(g *dbSubnetGroup) bool { return g.Name == name }) {
+		return nil, kernel.Fail("DBSubnetGroupAlreadyExists", "The DB subnet group '%s' already exists.", name)
 	}
 	vpc, err := a.checkSubnets(in.SubnetIds)
 	if err != nil {
@@ -89,13 +90,13 @@ func (a rdsAPI) CreateDBSubnetGroup(_ context.Context, in *rds.CreateDBSubnetGro
 		return nil, err
 	}
 	g := &dbSubnetGroup{Name: name, Description: aws.ToString(in.DBSubnetGroupDescription), VPC: vpc, Subnets: slices.Clone(in.SubnetIds), Tags: tags}
-	a.state.RDS.SubnetGroups = append(a.state.RDS.SubnetGroups, g)
-	a.born(g.key())
+	a.rds().SubnetGroups = append(a.rds().SubnetGroups, g)
+	a.Born(g.key())
 	out := a.describeSubnetGroup(g)
 	return &rds.CreateDBSubnetGroupOutput{DBSubnetGroup: &out}, nil
 }
 
-func (a rdsAPI) DescribeDBSubnetGroups(_ context.Context, in *rds.DescribeDBSubnetGroupsInput) (*rds.DescribeDBSubnetGroupsOutput, error) {
+func (a rdsAPI) DescribeDBSubnetGroups(in *rds.DescribeDBSubnetGroupsInput) (*rds.DescribeDBSubnetGroupsOutput, error) {
 	all := []types.DBSubnetGroup{}
 	if in.DBSubnetGroupName != nil {
 		g, err := a.subnetGroup(in.DBSubnetGroupName)
@@ -104,8 +105,8 @@ func (a rdsAPI) DescribeDBSubnetGroups(_ context.Context, in *rds.DescribeDBSubn
 		}
 		all = append(all, a.describeSubnetGroup(g))
 	} else {
-		for _, g := range a.state.RDS.SubnetGroups {
-			if a.visible(g.key()) {
+		for _, g := range a.rds().SubnetGroups {
+			if a.Visible(g.key()) {
 				all = append(all, a.describeSubnetGroup(g))
 			}
 		}
@@ -118,7 +119,7 @@ func (a rdsAPI) DescribeDBSubnetGroups(_ context.Context, in *rds.DescribeDBSubn
 }
 
 // ModifyDBSubnetGroup replaces the subnets. One that an instance is in stays.
-func (a rdsAPI) ModifyDBSubnetGroup(_ context.Context, in *rds.ModifyDBSubnetGroupInput) (*rds.ModifyDBSubnetGroupOutput, error) {
+func (a rdsAPI) ModifyDBSubnetGroup(in *rds.ModifyDBSubnetGroupInput) (*rds.ModifyDBSubnetGroupOutput, error) {
 	g, err := a.subnetGroup(in.DBSubnetGroupName)
 	if err != nil {
 		return nil, err
@@ -128,12 +129,12 @@ func (a rdsAPI) ModifyDBSubnetGroup(_ context.Context, in *rds.ModifyDBSubnetGro
 		return nil, err
 	}
 	if vpc != g.VPC {
-		return nil, fail("InvalidParameterValue", "The new subnets are in another VPC than the DB subnet group: %s, %s", vpc, g.VPC)
+		return nil, kernel.Fail("InvalidParameterValue", "The new subnets are in another VPC than the DB subnet group: %s, %s", vpc, g.VPC)
 	}
-	for _, db := range a.state.RDS.Instances {
-		for _, i := range a.state.EC2.Interfaces {
+	for _, db := range a.rds().Instances {
+		for _, i := range a.ec2().Interfaces {
 			if db.SubnetGroup == g.Name && i.ID == db.Interface && !slices.Contains(in.SubnetIds, i.SubnetID) {
-				return nil, fail("SubnetAlreadyInUse", "Some of the subnets to be deleted are currently in use: %s by %s", i.SubnetID, db.ID)
+				return nil, kernel.Fail("SubnetAlreadyInUse", "Some of the subnets to be deleted are currently in use: %s by %s", i.SubnetID, db.ID)
 			}
 		}
 	}
@@ -145,17 +146,17 @@ func (a rdsAPI) ModifyDBSubnetGroup(_ context.Context, in *rds.ModifyDBSubnetGro
 	return &rds.ModifyDBSubnetGroupOutput{DBSubnetGroup: &out}, nil
 }
 
-func (a rdsAPI) DeleteDBSubnetGroup(_ context.Context, in *rds.DeleteDBSubnetGroupInput) (*rds.DeleteDBSubnetGroupOutput, error) {
+func (a rdsAPI) DeleteDBSubnetGroup(in *rds.DeleteDBSubnetGroupInput) (*rds.DeleteDBSubnetGroupOutput, error) {
 	g, err := a.subnetGroup(in.DBSubnetGroupName)
 	if err != nil {
 		return nil, err
 	}
-	for _, db := range a.state.RDS.Instances {
+	for _, db := range a.rds().Instances {
 		if db.SubnetGroup == g.Name {
-			return nil, fail("InvalidDBSubnetGroupStateFault", "Cannot delete the subnet group '%s' because at least one database instance: %s is still using it.", g.Name, db.ID)
+			return nil, kernel.Fail("InvalidDBSubnetGroupStateFault", "Cannot delete the subnet group '%s' because at least one database instance: %s is still using it.", g.Name, db.ID)
 		}
 	}
-	a.state.RDS.SubnetGroups = slices.DeleteFunc(a.state.RDS.SubnetGroups, func(x *dbSubnetGroup) bool { return x == g })
+	a.rds().SubnetGroups = slices.DeleteFunc(a.rds().SubnetGroups, func(x *dbSubnetGroup) bool { return x == g })
 	return &rds.DeleteDBSubnetGroupOutput{}, nil
 }
 
@@ -166,15 +167,15 @@ func (a rdsAPI) defaultSubnetGroup() (*dbSubnetGroup, error) {
 		return g, nil
 	}
 	g := &dbSubnetGroup{Name: name, Description: "default"}
-	for _, s := range a.state.EC2.Subnets {
+	for _, s := range a.ec2().Subnets {
 		if s.Default {
 			g.VPC = s.VPC
 			g.Subnets = append(g.Subnets, s.ID)
 		}
 	}
 	if g.VPC == "" {
-		return nil, fail("InvalidVPCNetworkStateFault", "No default subnet detected in VPC. Please contact AWS Support to recreate default Subnets.")
+		return nil, kernel.Fail("InvalidVPCNetworkStateFault", "No default subnet detected in VPC. Please contact AWS Support to recreate default Subnets.")
 	}
-	a.state.RDS.SubnetGroups = append(a.state.RDS.SubnetGroups, g)
+	a.rds().SubnetGroups = append(a.rds().SubnetGroups, g)
 	return g, nil
 }

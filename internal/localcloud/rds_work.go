@@ -22,17 +22,26 @@ type dbWork struct {
 	done chan struct{}
 }
 
+// rdsService is RDS outside of transactions: what its servers do takes time.
+type rdsService struct{ *Cloud }
+
+func (a rdsService) update(f func(rdsAPI)) { a.Cloud.update(func(c tx) { f(rdsAPI{c}) }) }
+
+func (a rdsService) read(f func(rdsAPI)) { a.Cloud.read(func(c tx) { f(rdsAPI{c}) }) }
+
+func (a rdsAPI) service() rdsService { return rdsService{a.Cloud} }
+
 // beginWork lets change run after what is under way. The lock is held.
 func (a rdsAPI) beginWork(resource string, change func(ctx context.Context, resource string)) {
-	if a.live.RDS.work == nil {
-		a.live.RDS.work = map[string]*dbWork{}
+	if a.rdsLive().work == nil {
+		a.rdsLive().work = map[string]*dbWork{}
 	}
-	before := a.live.RDS.work[resource]
-	ctx, stop := context.WithCancel(a.ctx)
+	before := a.rdsLive().work[resource]
+	ctx, stop := context.WithCancel(a.Context())
 	watching, rest := context.WithCancel(ctx)
 	w := &dbWork{stop: stop, rest: rest, done: make(chan struct{})}
-	a.live.RDS.work[resource] = w
-	a.spawn(func(context.Context) {
+	a.rdsLive().work[resource] = w
+	a.Go(func(context.Context) {
 		defer close(w.done)
 		defer stop()
 		if before != nil {
@@ -40,13 +49,13 @@ func (a rdsAPI) beginWork(resource string, change func(ctx context.Context, reso
 			<-before.done
 		}
 		change(ctx, resource)
-		a.watch(watching, resource)
+		a.service().watch(watching, resource)
 	})
 }
 
 // endWork cuts off what is under way. The lock is held.
 func (a rdsAPI) endWork(resource string) {
-	if w := a.live.RDS.work[resource]; w != nil {
+	if w := a.rdsLive().work[resource]; w != nil {
 		w.stop()
 	}
 }
@@ -54,17 +63,17 @@ func (a rdsAPI) endWork(resource string) {
 // restoreDatabases brings back what a stopped cloud had running, and goes on
 // with what it had begun.
 func (c *Cloud) restoreDatabases() {
-	a := rdsAPI{c}
-	c.read(func() {
-		for _, db := range c.state.RDS.Instances {
-			change := a.start
+	c.read(func(c tx) {
+		a := rdsAPI{c}
+		for _, db := range c.rds().Instances {
+			change := a.service().start
 			switch db.Status {
 			case dbCreating:
-				change = a.create
+				change = a.service().create
 			case dbDeleting:
-				change = a.remove
+				change = a.service().remove
 			case dbStopping:
-				change = a.stop
+				change = a.service().stop
 			case dbStopped, dbFailed, dbBadRestore:
 				continue
 			}
@@ -78,25 +87,25 @@ func (c *Cloud) restoreDatabases() {
 func (c *Cloud) closeDatabases(context.Context) {}
 
 // after is closed when a latency that began now is over.
-func (a rdsAPI) after(d time.Duration) <-chan time.Time {
-	return time.After(a.cfg.Latencies.scaled(d))
+func (a rdsService) after(d time.Duration) <-chan time.Time {
+	return time.After(a.Scaled(d))
 }
 
 // edit runs f on an instance that still exists, with the lock held, and saves.
-func (a rdsAPI) edit(resource string, f func(*dbInstance)) {
-	a.update(func() {
-		for _, db := range a.state.RDS.Instances {
+func (a rdsService) edit(resource string, f func(a rdsAPI, db *dbInstance)) {
+	a.update(func(a rdsAPI) {
+		for _, db := range a.rds().Instances {
 			if db.Resource == resource {
-				f(db)
+				f(a, db)
 			}
 		}
 	})
 }
 
 // look is a copy of an instance.
-func (a rdsAPI) look(resource string) (db dbInstance) {
-	a.read(func() {
-		for _, x := range a.state.RDS.Instances {
+func (a rdsService) look(resource string) (db dbInstance) {
+	a.read(func(a rdsAPI) {
+		for _, x := range a.rds().Instances {
 			if x.Resource == resource {
 				db = *x
 			}
@@ -106,19 +115,19 @@ func (a rdsAPI) look(resource string) (db dbInstance) {
 }
 
 // broken notes that a change went wrong, unless it was cut off.
-func (a rdsAPI) broken(ctx context.Context, resource, status, what string, err error) {
+func (a rdsService) broken(ctx context.Context, resource, status, what string, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	a.log.Error(what, "database", resource, "error", err)
-	a.edit(resource, func(db *dbInstance) {
+	a.Log().Error(what, "database", resource, "error", err)
+	a.edit(resource, func(a rdsAPI, db *dbInstance) {
 		db.Status = status
 		a.event(types.SourceTypeDbInstance, db.ID, "failure", eventText(what, err))
 	})
 }
 
 // serverSettings are what the instance's server runs with.
-func (a rdsAPI) serverSettings(db dbInstance) (postgres.Settings, error) {
+func (a rdsService) serverSettings(db dbInstance) (postgres.Settings, error) {
 	cert, err := a.authority.Issue("localhost", "127.0.0.1")
 	if err != nil {
 		return postgres.Settings{}, err
@@ -138,7 +147,7 @@ func (a rdsAPI) serverSettings(db dbInstance) (postgres.Settings, error) {
 
 // up runs the instance's server if it does not run, on the port that its clients
 // know, or on another one if that is taken by now.
-func (a rdsAPI) up(ctx context.Context, resource string) (*postgres.Server, error) {
+func (a rdsService) up(ctx context.Context, resource string) (*postgres.Server, error) {
 	server, err := a.engine.Server(resource)
 	if err != nil || server.Running() {
 		return server, err
@@ -158,13 +167,13 @@ func (a rdsAPI) up(ctx context.Context, resource string) (*postgres.Server, erro
 	if err != nil {
 		return nil, err
 	}
-	a.edit(resource, func(db *dbInstance) { db.Port = port })
+	a.edit(resource, func(a rdsAPI, db *dbInstance) { db.Port = port })
 	return server, nil
 }
 
 // create makes the server, and then the first backup.
-func (a rdsAPI) create(ctx context.Context, resource string) {
-	latency := a.after(a.cfg.Latencies.DBCreate)
+func (a rdsService) create(ctx context.Context, resource string) {
+	latency := a.after(a.Latencies().DBCreate)
 	db := a.look(resource)
 	failed := dbFailed
 	if db.Source != "" {
@@ -179,8 +188,8 @@ func (a rdsAPI) create(ctx context.Context, resource string) {
 		return
 	case <-latency:
 	}
-	a.edit(resource, func(db *dbInstance) {
-		db.Status, db.Created, db.Verifier, db.Source = dbAvailable, a.now(), "", ""
+	a.edit(resource, func(a rdsAPI, db *dbInstance) {
+		db.Status, db.Created, db.Verifier, db.Source = dbAvailable, a.Now(), "", ""
 		a.event(types.SourceTypeDbInstance, db.ID, "creation", "DB instance created")
 		if db.Backups > 0 {
 			a.newBackup(db)
@@ -189,7 +198,7 @@ func (a rdsAPI) create(ctx context.Context, resource string) {
 	a.back(ctx, resource)
 }
 
-func (a rdsAPI) make(ctx context.Context, db dbInstance) error {
+func (a rdsService) make(ctx context.Context, db dbInstance) error {
 	server, err := a.engine.Server(db.Resource)
 	if err != nil {
 		return err
@@ -212,12 +221,12 @@ func (a rdsAPI) make(ctx context.Context, db dbInstance) error {
 
 // back takes the snapshots that are to be taken, while the instance serves, and
 // makes it available.
-func (a rdsAPI) back(ctx context.Context, resource string) {
+func (a rdsService) back(ctx context.Context, resource string) {
 	_ = a.takeSnapshots(ctx, resource) // a failed snapshot says so itself
 	if ctx.Err() != nil {
 		return
 	}
-	a.edit(resource, func(db *dbInstance) {
+	a.edit(resource, func(a rdsAPI, db *dbInstance) {
 		if db.Status == dbBackingUp {
 			db.Status = dbAvailable
 		}
@@ -225,13 +234,13 @@ func (a rdsAPI) back(ctx context.Context, resource string) {
 }
 
 // modify makes the pending changes.
-func (a rdsAPI) modify(ctx context.Context, resource string) {
-	if start := a.cfg.Latencies.DBModifyStart; start > 0 && !a.pause(ctx, start) {
+func (a rdsService) modify(ctx context.Context, resource string) {
+	if start := a.Latencies().DBModifyStart; start > 0 && !a.Pause(ctx, start) {
 		return
 	}
-	latency := a.after(a.cfg.Latencies.DBModify)
+	latency := a.after(a.Latencies().DBModify)
 	var todo dbPending
-	a.edit(resource, func(db *dbInstance) {
+	a.edit(resource, func(a rdsAPI, db *dbInstance) {
 		todo = db.Pending
 		if !todo.Now {
 			todo = dbPending{Verifier: todo.Verifier}
@@ -239,7 +248,7 @@ func (a rdsAPI) modify(ctx context.Context, resource string) {
 		db.Status = db.Pending.status()
 	})
 	if !todo.any() {
-		a.edit(resource, func(db *dbInstance) { db.Status = dbAvailable })
+		a.edit(resource, func(a rdsAPI, db *dbInstance) { db.Status = dbAvailable })
 		return
 	}
 	if err := a.change(ctx, resource, todo); err != nil {
@@ -251,13 +260,13 @@ func (a rdsAPI) modify(ctx context.Context, resource string) {
 		return
 	case <-latency:
 	}
-	a.edit(resource, func(db *dbInstance) { a.modified(db, todo) })
+	a.edit(resource, func(a rdsAPI, db *dbInstance) { a.modified(db, todo) })
 	a.back(ctx, resource)
 }
 
 // change does what the server has to do with a modification: a new class is a
 // new machine.
-func (a rdsAPI) change(ctx context.Context, resource string, todo dbPending) error {
+func (a rdsService) change(ctx context.Context, resource string, todo dbPending) error {
 	if todo.Class != "" {
 		if err := a.restart(ctx, resource); err != nil {
 			return err
@@ -281,7 +290,7 @@ func (a rdsAPI) modified(db *dbInstance, todo dbPending) {
 		done("DB instance class")
 	}
 	if todo.Storage != 0 {
-		db.Storage, db.Optimized = todo.Storage, a.now().Add(a.cfg.Latencies.scaled(a.cfg.Latencies.DBOptimize))
+		db.Storage, db.Optimized = todo.Storage, a.Now().Add(a.Scaled(a.Latencies().DBOptimize))
 		left.Storage = changed(left.Storage, todo.Storage)
 		done("allocated storage")
 	}
@@ -332,8 +341,8 @@ func (a rdsAPI) modified(db *dbInstance, todo dbPending) {
 }
 
 // restart gives the server its group's parameters.
-func (a rdsAPI) restart(ctx context.Context, resource string) error {
-	a.edit(resource, func(db *dbInstance) {
+func (a rdsService) restart(ctx context.Context, resource string) error {
+	a.edit(resource, func(a rdsAPI, db *dbInstance) {
 		if g, err := a.parameterGroup(&db.ParameterGroup); err == nil {
 			db.Applied = g.Values
 		}
@@ -355,18 +364,18 @@ func (a rdsAPI) restart(ctx context.Context, resource string) error {
 	} else if _, err := a.up(ctx, resource); err != nil {
 		return err
 	}
-	a.edit(resource, func(db *dbInstance) {
+	a.edit(resource, func(a rdsAPI, db *dbInstance) {
 		a.event(types.SourceTypeDbInstance, db.ID, "availability", "DB instance restarted")
 	})
 	return nil
 }
 
-func (a rdsAPI) reboot(ctx context.Context, resource string, failover bool) {
+func (a rdsService) reboot(ctx context.Context, resource string, failover bool) {
 	if err := a.restart(ctx, resource); err != nil {
 		a.broken(ctx, resource, dbBadParameter, "The DB instance could not be rebooted", err)
 		return
 	}
-	a.edit(resource, func(db *dbInstance) {
+	a.edit(resource, func(a rdsAPI, db *dbInstance) {
 		db.Status = dbAvailable
 		if failover {
 			a.event(types.SourceTypeDbInstance, db.ID, "failover", "Multi-AZ instance failover completed")
@@ -375,12 +384,12 @@ func (a rdsAPI) reboot(ctx context.Context, resource string, failover bool) {
 }
 
 // start brings a server back that was stopped, on purpose or with the cloud.
-func (a rdsAPI) start(ctx context.Context, resource string) {
+func (a rdsService) start(ctx context.Context, resource string) {
 	if _, err := a.up(ctx, resource); err != nil {
 		a.broken(ctx, resource, dbFailed, "The DB instance could not be started", err)
 		return
 	}
-	a.edit(resource, func(db *dbInstance) {
+	a.edit(resource, func(a rdsAPI, db *dbInstance) {
 		if db.Status == dbStarting {
 			a.event(types.SourceTypeDbInstance, db.ID, "notification", "DB instance started")
 		}
@@ -394,7 +403,7 @@ func (a rdsAPI) start(ctx context.Context, resource string) {
 	}
 }
 
-func (a rdsAPI) stop(ctx context.Context, resource string) {
+func (a rdsService) stop(ctx context.Context, resource string) {
 	server, err := a.engine.Server(resource)
 	if err == nil {
 		err = server.Stop(ctx)
@@ -403,7 +412,7 @@ func (a rdsAPI) stop(ctx context.Context, resource string) {
 		a.broken(ctx, resource, dbFailed, "The DB instance could not be stopped", err)
 		return
 	}
-	a.edit(resource, func(db *dbInstance) {
+	a.edit(resource, func(a rdsAPI, db *dbInstance) {
 		db.Status = dbStopped
 		a.event(types.SourceTypeDbInstance, db.ID, "notification", "DB instance stopped")
 	})
@@ -411,8 +420,8 @@ func (a rdsAPI) stop(ctx context.Context, resource string) {
 
 // remove deletes the instance once its final snapshot, if there is to be one,
 // is complete. Without it nothing is deleted.
-func (a rdsAPI) remove(ctx context.Context, resource string) {
-	latency := a.after(a.cfg.Latencies.DBDelete)
+func (a rdsService) remove(ctx context.Context, resource string) {
+	latency := a.after(a.Latencies().DBDelete)
 	server, err := a.engine.Server(resource)
 	if err == nil {
 		err = a.takeSnapshots(ctx, resource)
@@ -433,8 +442,8 @@ func (a rdsAPI) remove(ctx context.Context, resource string) {
 		return
 	case <-latency:
 	}
-	a.update(func() {
-		s := &a.state.RDS
+	a.update(func(a rdsAPI) {
+		s := a.rds()
 		at := slices.IndexFunc(s.Instances, func(db *dbInstance) bool { return db.Resource == resource })
 		if at < 0 {
 			return
@@ -453,7 +462,7 @@ func (a rdsAPI) remove(ctx context.Context, resource string) {
 
 // watch brings the server back when it dies by itself, as RDS recovers an
 // instance, until the next work begins.
-func (a rdsAPI) watch(ctx context.Context, resource string) {
+func (a rdsService) watch(ctx context.Context, resource string) {
 	for failures := 0; failures < 3; {
 		db := a.look(resource)
 		if ctx.Err() != nil || !db.runs() {
@@ -473,8 +482,8 @@ func (a rdsAPI) watch(ctx context.Context, resource string) {
 				return
 			}
 		}
-		a.log.Warn("a database's server has died; bringing it back", "database", db.ID)
-		a.edit(resource, func(db *dbInstance) {
+		a.Log().Warn("a database's server has died; bringing it back", "database", db.ID)
+		a.edit(resource, func(a rdsAPI, db *dbInstance) {
 			a.event(types.SourceTypeDbInstance, db.ID, "recovery", "Recovery of the DB instance has started. Recovery time will vary with the amount of data to be recovered.")
 		})
 		if _, err = a.up(ctx, resource); err != nil {
@@ -485,7 +494,7 @@ func (a rdsAPI) watch(ctx context.Context, resource string) {
 			continue
 		}
 		failures = 0
-		a.edit(resource, func(db *dbInstance) {
+		a.edit(resource, func(a rdsAPI, db *dbInstance) {
 			a.event(types.SourceTypeDbInstance, db.ID, "recovery", "Recovery of the DB instance is complete.")
 		})
 	}
@@ -493,9 +502,9 @@ func (a rdsAPI) watch(ctx context.Context, resource string) {
 
 // reload gives a running server the applied parameters without a restart. The
 // lock is held.
-func (a rdsAPI) reload(db *dbInstance) {
-	resource := db.Resource
-	a.spawn(func(context.Context) {
+func (t rdsAPI) reload(db *dbInstance) {
+	resource, a := db.Resource, t.service()
+	t.Go(func(context.Context) {
 		server, err := a.engine.Server(resource)
 		if err != nil || !server.Running() {
 			return // it starts with them
@@ -505,17 +514,17 @@ func (a rdsAPI) reload(db *dbInstance) {
 			err = server.Reload(settings)
 		}
 		if err != nil {
-			a.log.Error("a database could not take its parameters up", "database", resource, "error", err)
+			a.Log().Error("a database could not take its parameters up", "database", resource, "error", err)
 		}
 	})
 }
 
 // takeSnapshots takes the instance's snapshots that are being created, one
 // after the other.
-func (a rdsAPI) takeSnapshots(ctx context.Context, resource string) error {
+func (a rdsService) takeSnapshots(ctx context.Context, resource string) error {
 	var todo []dbSnapshot
-	a.read(func() {
-		for _, s := range a.state.RDS.Snapshots {
+	a.read(func(a rdsAPI) {
+		for _, s := range a.rds().Snapshots {
 			if s.Instance.Resource == resource && s.Status == dbCreating {
 				todo = append(todo, *s)
 			}
@@ -523,9 +532,9 @@ func (a rdsAPI) takeSnapshots(ctx context.Context, resource string) error {
 	})
 	var errs []error
 	for _, s := range todo {
-		d := a.cfg.Latencies.DBSnapshot
+		d := a.Latencies().DBSnapshot
 		if s.Type == snapshotAutomated {
-			d = a.cfg.Latencies.DBBackup
+			d = a.Latencies().DBBackup
 		}
 		latency := a.after(d)
 		var err error
@@ -550,17 +559,17 @@ func (a rdsAPI) takeSnapshots(ctx context.Context, resource string) error {
 			return ctx.Err() // it stays to be taken
 		}
 		if err != nil {
-			a.log.Error("a snapshot failed", "snapshot", s.ID, "error", err)
+			a.Log().Error("a snapshot failed", "snapshot", s.ID, "error", err)
 			errs = append(errs, err)
 		}
-		a.update(func() { a.taken(s.Key, err) })
+		a.update(func(a rdsAPI) { a.taken(s.Key, err) })
 	}
 	return errors.Join(errs...)
 }
 
 // taken notes how a snapshot ended.
 func (a rdsAPI) taken(key string, err error) {
-	for _, s := range a.state.RDS.Snapshots {
+	for _, s := range a.rds().Snapshots {
 		if s.Key != key {
 			continue
 		}
@@ -569,7 +578,7 @@ func (a rdsAPI) taken(key string, err error) {
 			a.event(types.SourceTypeDbSnapshot, s.ID, "failure", eventText("The snapshot failed", err))
 			continue
 		}
-		s.Status, s.Created = dbAvailable, a.now()
+		s.Status, s.Created = dbAvailable, a.Now()
 		message := "Manual snapshot created"
 		if s.Type == snapshotAutomated {
 			message = "Automated snapshot created"

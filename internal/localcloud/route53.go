@@ -2,7 +2,6 @@ package localcloud
 
 import (
 	"cmp"
-	"context"
 	"maps"
 	"slices"
 	"strconv"
@@ -11,6 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/aws/aws-sdk-go-v2/service/route53/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // route53State is what Route 53 keeps.
@@ -39,21 +40,20 @@ type dnsRecord struct {
 	Alias  *types.AliasTarget `json:"alias,omitempty"`
 }
 
-type route53API struct{ *Cloud }
+type route53API struct{ tx }
 
-func (c *Cloud) route53Service() service {
-	a := route53API{c}
-	return service{model: "route53", signing: "route53", protocol: protocolRESTXML, operations: operations(
-		op("ChangeResourceRecordSets", a.ChangeResourceRecordSets),
-		op("ChangeTagsForResource", a.ChangeTagsForResource),
-		op("CreateHostedZone", a.CreateHostedZone),
-		op("DeleteHostedZone", a.DeleteHostedZone),
-		op("GetChange", a.GetChange),
-		op("GetHostedZone", a.GetHostedZone),
-		op("ListHostedZones", a.ListHostedZones),
-		op("ListHostedZonesByName", a.ListHostedZonesByName),
-		op("ListResourceRecordSets", a.ListResourceRecordSets),
-		op("ListTagsForResource", a.ListTagsForResource),
+func (c *Cloud) route53Service() kernel.Service {
+	return kernel.Service{Model: "route53", Signing: "route53", Protocol: kernel.RESTXML, Operations: kernel.Operations(func(t *kernel.Tx) route53API { return route53API{tx{t, c}} },
+		kernel.Op("ChangeResourceRecordSets", route53API.ChangeResourceRecordSets),
+		kernel.Op("ChangeTagsForResource", route53API.ChangeTagsForResource),
+		kernel.Op("CreateHostedZone", route53API.CreateHostedZone),
+		kernel.Op("DeleteHostedZone", route53API.DeleteHostedZone),
+		kernel.Op("GetChange", route53API.GetChange),
+		kernel.Op("GetHostedZone", route53API.GetHostedZone),
+		kernel.Op("ListHostedZones", route53API.ListHostedZones),
+		kernel.Op("ListHostedZonesByName", route53API.ListHostedZonesByName),
+		kernel.Op("ListResourceRecordSets", route53API.ListResourceRecordSets),
+		kernel.Op("ListTagsForResource", route53API.ListTagsForResource),
 	)}
 }
 
@@ -77,37 +77,37 @@ var nameServers = []string{"ns-1.awsdns-local.org", "ns-2.awsdns-local.net"}
 
 func (a route53API) zone(id *string) (*dnsZone, error) {
 	short := strings.TrimPrefix(aws.ToString(id), "/hostedzone/")
-	z, ok := a.state.Route53.Zones[short]
-	if !ok || !a.visible(z.ID) {
-		return nil, &apiError{status: 404, code: "NoSuchHostedZone", message: "No hosted zone found with ID: " + short}
+	z, ok := a.route53().Zones[short]
+	if !ok || !a.Visible(z.ID) {
+		return nil, &kernel.Error{Status: 404, Code: "NoSuchHostedZone", Message: "No hosted zone found with ID: " + short}
 	}
 	return z, nil
 }
 
 // change makes the record of a change, which is in sync at once.
 func (a route53API) change(comment *string) *types.ChangeInfo {
-	if a.state.Route53.Changes == nil {
-		a.state.Route53.Changes = map[string]bool{}
+	if a.route53().Changes == nil {
+		a.route53().Changes = map[string]bool{}
 	}
-	id := "C" + strings.ToUpper(hexDigits(20))
-	a.state.Route53.Changes[id] = true
-	return &types.ChangeInfo{Id: aws.String("/change/" + id), Status: types.ChangeStatusInsync, SubmittedAt: aws.Time(a.now()), Comment: comment}
+	id := "C" + strings.ToUpper(kernel.HexDigits(20))
+	a.route53().Changes[id] = true
+	return &types.ChangeInfo{Id: aws.String("/change/" + id), Status: types.ChangeStatusInsync, SubmittedAt: aws.Time(a.Now()), Comment: comment}
 }
 
-func (a route53API) CreateHostedZone(_ context.Context, in *route53.CreateHostedZoneInput) (*route53.CreateHostedZoneOutput, error) {
+func (a route53API) CreateHostedZone(in *route53.CreateHostedZoneInput) (*route53.CreateHostedZoneOutput, error) {
 	if in.VPC != nil || in.DelegationSetId != nil || in.HostedZoneConfig != nil && in.HostedZoneConfig.PrivateZone {
-		return nil, fail("InvalidInput", "The local cloud has public hosted zones only")
+		return nil, kernel.Fail("InvalidInput", "The local cloud has public hosted zones only")
 	}
 	name := dnsName(aws.ToString(in.Name))
 	if !strings.Contains(strings.TrimSuffix(name, "."), ".") {
-		return nil, fail("InvalidDomainName", "The domain name %s is not valid", aws.ToString(in.Name))
+		return nil, kernel.Fail("InvalidDomainName", "The domain name %s is not valid", aws.ToString(in.Name))
 	}
-	for _, z := range a.state.Route53.Zones {
+	for _, z := range a.route53().Zones {
 		if z.Reference == aws.ToString(in.CallerReference) {
-			return nil, &apiError{status: 409, code: "HostedZoneAlreadyExists", message: "A hosted zone has already been created with the specified caller reference."}
+			return nil, &kernel.Error{Status: 409, Code: "HostedZoneAlreadyExists", Message: "A hosted zone has already been created with the specified caller reference."}
 		}
 	}
-	z := &dnsZone{ID: "Z" + strings.ToUpper(hexDigits(20)), Name: name, Reference: aws.ToString(in.CallerReference)}
+	z := &dnsZone{ID: "Z" + strings.ToUpper(kernel.HexDigits(20)), Name: name, Reference: aws.ToString(in.CallerReference)}
 	if in.HostedZoneConfig != nil {
 		z.Comment = aws.ToString(in.HostedZoneConfig.Comment)
 	}
@@ -115,11 +115,11 @@ func (a route53API) CreateHostedZone(_ context.Context, in *route53.CreateHosted
 		{Name: name, Type: types.RRTypeNs, TTL: 172800, Values: nameServers},
 		{Name: name, Type: types.RRTypeSoa, TTL: 900, Values: []string{nameServers[0] + ". awsdns-hostmaster.amazon.com. 1 7200 900 1209600 86400"}},
 	}
-	if a.state.Route53.Zones == nil {
-		a.state.Route53.Zones = map[string]*dnsZone{}
+	if a.route53().Zones == nil {
+		a.route53().Zones = map[string]*dnsZone{}
 	}
-	a.state.Route53.Zones[z.ID] = z
-	a.born(z.ID)
+	a.route53().Zones[z.ID] = z
+	a.Born(z.ID)
 	return &route53.CreateHostedZoneOutput{
 		HostedZone: z.sdk(), ChangeInfo: a.change(nil),
 		DelegationSet: &types.DelegationSet{NameServers: nameServers},
@@ -138,7 +138,7 @@ func (z *dnsZone) sdk() *types.HostedZone {
 	return out
 }
 
-func (a route53API) GetHostedZone(_ context.Context, in *route53.GetHostedZoneInput) (*route53.GetHostedZoneOutput, error) {
+func (a route53API) GetHostedZone(in *route53.GetHostedZoneInput) (*route53.GetHostedZoneOutput, error) {
 	z, err := a.zone(in.Id)
 	if err != nil {
 		return nil, err
@@ -146,21 +146,21 @@ func (a route53API) GetHostedZone(_ context.Context, in *route53.GetHostedZoneIn
 	return &route53.GetHostedZoneOutput{HostedZone: z.sdk(), DelegationSet: &types.DelegationSet{NameServers: nameServers}}, nil
 }
 
-func (a route53API) DeleteHostedZone(_ context.Context, in *route53.DeleteHostedZoneInput) (*route53.DeleteHostedZoneOutput, error) {
+func (a route53API) DeleteHostedZone(in *route53.DeleteHostedZoneInput) (*route53.DeleteHostedZoneOutput, error) {
 	z, err := a.zone(in.Id)
 	if err != nil {
 		return nil, err
 	}
 	if len(z.Records) > 2 {
-		return nil, fail("HostedZoneNotEmpty", "The specified hosted zone contains non-required resource record sets and so cannot be deleted.")
+		return nil, kernel.Fail("HostedZoneNotEmpty", "The specified hosted zone contains non-required resource record sets and so cannot be deleted.")
 	}
-	delete(a.state.Route53.Zones, z.ID)
+	delete(a.route53().Zones, z.ID)
 	return &route53.DeleteHostedZoneOutput{ChangeInfo: a.change(nil)}, nil
 }
 
 // sorted are the visible zones by name, then id.
 func (a route53API) sorted() []*dnsZone {
-	zones := slices.DeleteFunc(slices.Collect(maps.Values(a.state.Route53.Zones)), func(z *dnsZone) bool { return !a.visible(z.ID) })
+	zones := slices.DeleteFunc(slices.Collect(maps.Values(a.route53().Zones)), func(z *dnsZone) bool { return !a.Visible(z.ID) })
 	slices.SortFunc(zones, func(x, y *dnsZone) int { return cmp.Or(dnsOrder(x.Name, y.Name), cmp.Compare(x.ID, y.ID)) })
 	return zones
 }
@@ -173,12 +173,12 @@ func pageSize(n *int32) (int, error) {
 		return maxZones, nil
 	}
 	if size < 1 {
-		return 0, fail("InvalidInput", "maxitems must be at least 1")
+		return 0, kernel.Fail("InvalidInput", "maxitems must be at least 1")
 	}
 	return size, nil
 }
 
-func (a route53API) ListHostedZones(_ context.Context, in *route53.ListHostedZonesInput) (*route53.ListHostedZonesOutput, error) {
+func (a route53API) ListHostedZones(in *route53.ListHostedZonesInput) (*route53.ListHostedZonesOutput, error) {
 	size, err := pageSize(in.MaxItems)
 	if err != nil {
 		return nil, err
@@ -199,7 +199,7 @@ func (a route53API) ListHostedZones(_ context.Context, in *route53.ListHostedZon
 	return out, nil
 }
 
-func (a route53API) ListHostedZonesByName(_ context.Context, in *route53.ListHostedZonesByNameInput) (*route53.ListHostedZonesByNameOutput, error) {
+func (a route53API) ListHostedZonesByName(in *route53.ListHostedZonesByNameInput) (*route53.ListHostedZonesByNameOutput, error) {
 	size, err := pageSize(in.MaxItems)
 	if err != nil {
 		return nil, err
@@ -222,7 +222,7 @@ func (a route53API) ListHostedZonesByName(_ context.Context, in *route53.ListHos
 }
 
 // ChangeResourceRecordSets does all of a batch or nothing.
-func (a route53API) ChangeResourceRecordSets(_ context.Context, in *route53.ChangeResourceRecordSetsInput) (*route53.ChangeResourceRecordSetsOutput, error) {
+func (a route53API) ChangeResourceRecordSets(in *route53.ChangeResourceRecordSetsInput) (*route53.ChangeResourceRecordSetsOutput, error) {
 	z, err := a.zone(in.HostedZoneId)
 	if err != nil {
 		return nil, err
@@ -239,7 +239,7 @@ func (a route53API) ChangeResourceRecordSets(_ context.Context, in *route53.Chan
 		}
 	}
 	if len(wrong) > 0 {
-		return nil, fail("InvalidChangeBatch", "[%s]", strings.Join(wrong, ", "))
+		return nil, kernel.Fail("InvalidChangeBatch", "[%s]", strings.Join(wrong, ", "))
 	}
 	slices.SortFunc(records, func(x, y dnsRecord) int { return cmp.Or(dnsOrder(x.Name, y.Name), cmp.Compare(x.Type, y.Type)) })
 	z.Records = records
@@ -256,17 +256,17 @@ func (z *dnsZone) record(in *types.ResourceRecordSet) (dnsRecord, error) {
 	switch {
 	case in.SetIdentifier != nil || in.Weight != nil || in.Region != "" || in.Failover != "" || in.GeoLocation != nil ||
 		in.MultiValueAnswer != nil || in.CidrRoutingConfig != nil || in.GeoProximityLocation != nil || in.HealthCheckId != nil:
-		return r, fail("InvalidInput", "The local cloud has simple routing only")
+		return r, kernel.Fail("InvalidInput", "The local cloud has simple routing only")
 	case r.Name != z.Name && !strings.HasSuffix(r.Name, "."+z.Name):
-		return r, fail("InvalidChangeBatch", "[RRSet with DNS name %s is not permitted in zone %s]", r.Name, z.Name)
+		return r, kernel.Fail("InvalidChangeBatch", "[RRSet with DNS name %s is not permitted in zone %s]", r.Name, z.Name)
 	case (r.Alias == nil) == (len(r.Values) == 0):
-		return r, fail("InvalidInput", "Invalid XML ; exactly one of [AliasTarget, ResourceRecords] must be given for %s", r.Name)
+		return r, kernel.Fail("InvalidInput", "Invalid XML ; exactly one of [AliasTarget, ResourceRecords] must be given for %s", r.Name)
 	case r.Alias != nil && in.TTL != nil:
-		return r, fail("InvalidInput", "An alias has no TTL: %s", r.Name)
+		return r, kernel.Fail("InvalidInput", "An alias has no TTL: %s", r.Name)
 	case r.Alias == nil && in.TTL == nil:
-		return r, fail("InvalidInput", "Missing field 'TTL' in %s", r.Name)
+		return r, kernel.Fail("InvalidInput", "Missing field 'TTL' in %s", r.Name)
 	case r.Type == types.RRTypeCname && r.Name == z.Name:
-		return r, fail("InvalidChangeBatch", "[RRSet of type CNAME with DNS name %s is not permitted at apex in zone %s]", r.Name, z.Name)
+		return r, kernel.Fail("InvalidChangeBatch", "[RRSet of type CNAME with DNS name %s is not permitted at apex in zone %s]", r.Name, z.Name)
 	}
 	return r, nil
 }
@@ -316,7 +316,7 @@ func (r dnsRecord) equal(other dnsRecord) bool {
 	return r.TTL == other.TTL && slices.Equal(r.Values, other.Values)
 }
 
-func (a route53API) ListResourceRecordSets(_ context.Context, in *route53.ListResourceRecordSetsInput) (*route53.ListResourceRecordSetsOutput, error) {
+func (a route53API) ListResourceRecordSets(in *route53.ListResourceRecordSetsInput) (*route53.ListResourceRecordSetsOutput, error) {
 	z, err := a.zone(in.HostedZoneId)
 	if err != nil {
 		return nil, err
@@ -353,13 +353,13 @@ func (a route53API) ListResourceRecordSets(_ context.Context, in *route53.ListRe
 	return out, nil
 }
 
-func (a route53API) GetChange(_ context.Context, in *route53.GetChangeInput) (*route53.GetChangeOutput, error) {
+func (a route53API) GetChange(in *route53.GetChangeInput) (*route53.GetChangeOutput, error) {
 	id := strings.TrimPrefix(aws.ToString(in.Id), "/change/")
-	if !a.state.Route53.Changes[id] {
-		return nil, &apiError{status: 404, code: "NoSuchChange", message: "Could not find resource with ID: " + id}
+	if !a.route53().Changes[id] {
+		return nil, &kernel.Error{Status: 404, Code: "NoSuchChange", Message: "Could not find resource with ID: " + id}
 	}
 	return &route53.GetChangeOutput{ChangeInfo: &types.ChangeInfo{
-		Id: aws.String("/change/" + id), Status: types.ChangeStatusInsync, SubmittedAt: aws.Time(a.now()),
+		Id: aws.String("/change/" + id), Status: types.ChangeStatusInsync, SubmittedAt: aws.Time(a.Now()),
 	}}, nil
 }
 
@@ -367,12 +367,12 @@ func (a route53API) GetChange(_ context.Context, in *route53.GetChangeInput) (*r
 // with tags, are not served.
 func (a route53API) tagZone(kind types.TagResourceType, id *string) (*dnsZone, error) {
 	if kind != types.TagResourceTypeHostedzone {
-		return nil, fail("InvalidInput", "The local cloud has no %ss", kind)
+		return nil, kernel.Fail("InvalidInput", "The local cloud has no %ss", kind)
 	}
 	return a.zone(id)
 }
 
-func (a route53API) ChangeTagsForResource(_ context.Context, in *route53.ChangeTagsForResourceInput) (*route53.ChangeTagsForResourceOutput, error) {
+func (a route53API) ChangeTagsForResource(in *route53.ChangeTagsForResourceInput) (*route53.ChangeTagsForResourceOutput, error) {
 	z, err := a.tagZone(in.ResourceType, in.ResourceId)
 	if err != nil {
 		return nil, err
@@ -387,12 +387,12 @@ func (a route53API) ChangeTagsForResource(_ context.Context, in *route53.ChangeT
 		z.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
 	}
 	if len(z.Tags) > 10 { // https://docs.aws.amazon.com/Route53/latest/APIReference/API_ChangeTagsForResource.html
-		return nil, fail("InvalidInput", "A hosted zone can have %s tags at most", strconv.Itoa(10))
+		return nil, kernel.Fail("InvalidInput", "A hosted zone can have %s tags at most", strconv.Itoa(10))
 	}
 	return &route53.ChangeTagsForResourceOutput{}, nil
 }
 
-func (a route53API) ListTagsForResource(_ context.Context, in *route53.ListTagsForResourceInput) (*route53.ListTagsForResourceOutput, error) {
+func (a route53API) ListTagsForResource(in *route53.ListTagsForResourceInput) (*route53.ListTagsForResourceOutput, error) {
 	z, err := a.tagZone(in.ResourceType, in.ResourceId)
 	if err != nil {
 		return nil, err
@@ -405,8 +405,8 @@ func (a route53API) ListTagsForResource(_ context.Context, in *route53.ListTagsF
 }
 
 // cname is the value of a CNAME record in any zone, "" if there is none.
-func (c *Cloud) cname(name string) string {
-	for _, z := range c.state.Route53.Zones {
+func (c tx) cname(name string) string {
+	for _, z := range c.route53().Zones {
 		for _, r := range z.Records {
 			if r.Type == types.RRTypeCname && r.Name == dnsName(name) && len(r.Values) == 1 {
 				return r.Values[0]
@@ -416,10 +416,10 @@ func (c *Cloud) cname(name string) string {
 	return ""
 }
 
-func (c *Cloud) taggedRoute53() []taggedThing {
-	var all []taggedThing
-	for _, z := range c.state.Route53.Zones {
-		all = append(all, taggedThing{c.arn("route53", "hostedzone/"+z.ID), z.Tags})
+func (c tx) taggedRoute53() []kernel.Tagged {
+	var all []kernel.Tagged
+	for _, z := range c.route53().Zones {
+		all = append(all, kernel.Tagged{ARN: c.ARN("route53", "hostedzone/"+z.ID), Tags: z.Tags})
 	}
 	return all
 }

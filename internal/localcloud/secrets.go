@@ -1,7 +1,6 @@
 package localcloud
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
@@ -16,6 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // secretsState is what Secrets Manager keeps.
@@ -58,29 +59,28 @@ const (
 	stagePrevious = "AWSPREVIOUS"
 )
 
-type secretsAPI struct{ *Cloud }
+type secretsAPI struct{ tx }
 
-func (c *Cloud) secretsService() service {
-	a := secretsAPI{c}
-	return service{model: "secretsmanager", signing: "secretsmanager", protocol: protocolJSON, operations: operations(
-		op("CancelRotateSecret", a.CancelRotateSecret),
-		op("CreateSecret", a.CreateSecret),
-		op("DeleteResourcePolicy", a.DeleteResourcePolicy),
-		op("DeleteSecret", a.DeleteSecret),
-		op("DescribeSecret", a.DescribeSecret),
-		op("GetRandomPassword", a.GetRandomPassword),
-		op("GetResourcePolicy", a.GetResourcePolicy),
-		op("GetSecretValue", a.GetSecretValue),
-		op("ListSecretVersionIds", a.ListSecretVersionIds),
-		op("ListSecrets", a.ListSecrets),
-		op("PutResourcePolicy", a.PutResourcePolicy),
-		op("PutSecretValue", a.PutSecretValue),
-		op("RestoreSecret", a.RestoreSecret),
-		op("RotateSecret", a.RotateSecret),
-		op("TagResource", a.TagResource),
-		op("UntagResource", a.UntagResource),
-		op("UpdateSecret", a.UpdateSecret),
-		op("UpdateSecretVersionStage", a.UpdateSecretVersionStage),
+func (c *Cloud) secretsService() kernel.Service {
+	return kernel.Service{Model: "secretsmanager", Signing: "secretsmanager", Protocol: kernel.JSON, Operations: kernel.Operations(func(t *kernel.Tx) secretsAPI { return secretsAPI{tx{t, c}} },
+		kernel.Op("CancelRotateSecret", secretsAPI.CancelRotateSecret),
+		kernel.Op("CreateSecret", secretsAPI.CreateSecret),
+		kernel.Op("DeleteResourcePolicy", secretsAPI.DeleteResourcePolicy),
+		kernel.Op("DeleteSecret", secretsAPI.DeleteSecret),
+		kernel.Op("DescribeSecret", secretsAPI.DescribeSecret),
+		kernel.Op("GetRandomPassword", secretsAPI.GetRandomPassword),
+		kernel.Op("GetResourcePolicy", secretsAPI.GetResourcePolicy),
+		kernel.Op("GetSecretValue", secretsAPI.GetSecretValue),
+		kernel.Op("ListSecretVersionIds", secretsAPI.ListSecretVersionIds),
+		kernel.Op("ListSecrets", secretsAPI.ListSecrets),
+		kernel.Op("PutResourcePolicy", secretsAPI.PutResourcePolicy),
+		kernel.Op("PutSecretValue", secretsAPI.PutSecretValue),
+		kernel.Op("RestoreSecret", secretsAPI.RestoreSecret),
+		kernel.Op("RotateSecret", secretsAPI.RotateSecret),
+		kernel.Op("TagResource", secretsAPI.TagResource),
+		kernel.Op("UntagResource", secretsAPI.UntagResource),
+		kernel.Op("UpdateSecret", secretsAPI.UpdateSecret),
+		kernel.Op("UpdateSecretVersionStage", secretsAPI.UpdateSecretVersionStage),
 	)}
 }
 
@@ -91,38 +91,38 @@ var secretSuffix = regexp.MustCompile(`-[A-Za-z0-9]{6}$`)
 // secret finds a secret by its name, its ARN or its ARN without the suffix.
 func (a secretsAPI) secret(id *string) (*secret, error) {
 	a.expire()
-	for _, s := range a.state.Secrets.Secrets {
-		if (s.Name == *id || s.ARN == *id || secretSuffix.ReplaceAllString(s.ARN, "") == *id) && a.visible(s.ARN) {
+	for _, s := range a.secrets().Secrets {
+		if (s.Name == *id || s.ARN == *id || secretSuffix.ReplaceAllString(s.ARN, "") == *id) && a.Visible(s.ARN) {
 			return s, nil
 		}
 	}
-	return nil, fail("ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
+	return nil, kernel.Fail("ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
 }
 
 // usable is secret for what a deleted one does not allow.
 func (a secretsAPI) usable(id *string) (*secret, error) {
 	s, err := a.secret(id)
 	if err == nil && !s.Deletion.IsZero() {
-		return nil, fail("InvalidRequestException", "You can't perform this operation on the secret because it was marked for deletion.")
+		return nil, kernel.Fail("InvalidRequestException", "You can't perform this operation on the secret because it was marked for deletion.")
 	}
 	return s, err
 }
 
 // expire removes the secrets whose recovery window is over.
 func (a secretsAPI) expire() {
-	a.state.Secrets.Secrets = slices.DeleteFunc(a.state.Secrets.Secrets, func(s *secret) bool {
-		return !s.Deletion.IsZero() && a.now().After(s.Deletion)
+	a.secrets().Secrets = slices.DeleteFunc(a.secrets().Secrets, func(s *secret) bool {
+		return !s.Deletion.IsZero() && a.Now().After(s.Deletion)
 	})
 }
 
 var secretName = regexp.MustCompile(`^[A-Za-z0-9/_+=.@-]{1,512}$`)
 
 // CreateSecret makes a secret, with a first version if it is given a value.
-func (a secretsAPI) CreateSecret(_ context.Context, in *secretsmanager.CreateSecretInput) (*secretsmanager.CreateSecretOutput, error) {
+func (a secretsAPI) CreateSecret(in *secretsmanager.CreateSecretInput) (*secretsmanager.CreateSecretOutput, error) {
 	a.expire()
 	name := aws.ToString(in.Name)
 	if !secretName.MatchString(name) {
-		return nil, fail("ValidationException", "Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!")
+		return nil, kernel.Fail("ValidationException", "Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!")
 	}
 	tags := map[string]string{}
 	if err := addSecretTags(tags, in.Tags); err != nil {
@@ -133,28 +133,28 @@ func (a secretsAPI) CreateSecret(_ context.Context, in *secretsmanager.CreateSec
 		return nil, err
 	}
 	token := aws.ToString(in.ClientRequestToken)
-	for _, s := range a.state.Secrets.Secrets {
+	for _, s := range a.secrets().Secrets {
 		if s.Name != name {
 			continue
 		}
 		if !s.Deletion.IsZero() {
 			// Not ResourceExistsException, as LocalStack once answered (its #6530).
-			return nil, fail("InvalidRequestException", "You can't create this secret because a secret with this name is already scheduled for deletion.")
+			return nil, kernel.Fail("InvalidRequestException", "You can't create this secret because a secret with this name is already scheduled for deletion.")
 		}
 		if token == "" || s.Token != token || value != nil && a.repeated(s, token, value) != nil {
-			return nil, fail("ResourceExistsException", "The operation failed because the secret %s already exists.", name)
+			return nil, kernel.Fail("ResourceExistsException", "The operation failed because the secret %s already exists.", name)
 		}
 		return created(s), nil // a repeated request
 	}
 	s := &secret{
-		ARN: a.arn("secretsmanager", "secret:"+name+"-"+randomText(6, letters+capitals+digits)), Name: name, Tags: tags, Token: token,
-		Description: aws.ToString(in.Description), KMSKey: aws.ToString(in.KmsKeyId), Created: a.now(), Changed: a.now(),
+		ARN: a.ARN("secretsmanager", "secret:"+name+"-"+randomText(6, letters+capitals+digits)), Name: name, Tags: tags, Token: token,
+		Description: aws.ToString(in.Description), KMSKey: aws.ToString(in.KmsKeyId), Created: a.Now(), Changed: a.Now(),
 	}
 	if value != nil {
 		a.addVersion(s, token, value, nil)
 	}
-	a.state.Secrets.Secrets = append(a.state.Secrets.Secrets, s)
-	a.born(s.ARN)
+	a.secrets().Secrets = append(a.secrets().Secrets, s)
+	a.Born(s.ARN)
 	return created(s), nil
 }
 
@@ -176,9 +176,9 @@ func (a secretsAPI) value(text *string, binary []byte) (*secretValue, error) {
 	const most = 65536 // bytes: https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
 	switch {
 	case text != nil && binary != nil:
-		return nil, fail("InvalidParameterException", "You can't specify both a binary secret value and a string secret value in the same secret.")
+		return nil, kernel.Fail("InvalidParameterException", "You can't specify both a binary secret value and a string secret value in the same secret.")
 	case text != nil && len(*text) > most || len(binary) > most:
-		return nil, fail("InvalidParameterException", "The secret value can't be larger than %d bytes.", most)
+		return nil, kernel.Fail("InvalidParameterException", "The secret value can't be larger than %d bytes.", most)
 	case text != nil:
 		return &secretValue{text: *text}, nil
 	case binary != nil:
@@ -194,7 +194,7 @@ func (a secretsAPI) repeated(s *secret, token string, value *secretValue) error 
 		if v.ID != token {
 			continue
 		}
-		text, err := a.unseal(v.Sealed)
+		text, err := a.Unseal(v.Sealed)
 		if err != nil {
 			return fmt.Errorf("unseal secret %s: %w", s.Name, err)
 		}
@@ -202,17 +202,17 @@ func (a secretsAPI) repeated(s *secret, token string, value *secretValue) error 
 			return nil
 		}
 	}
-	return fail("ResourceExistsException", "You can't use ClientRequestToken %s because that value is already in use for a version of secret %s.", token, s.ARN)
+	return kernel.Fail("ResourceExistsException", "You can't use ClientRequestToken %s because that value is already in use for a version of secret %s.", token, s.ARN)
 }
 
 // addVersion puts a value in, as the current one unless other stages are given.
 // Without a token it gets an id of its own.
 func (a secretsAPI) addVersion(s *secret, token string, value *secretValue, stages []string) *secretVersion {
 	if token == "" {
-		h := hexDigits(32)
+		h := kernel.HexDigits(32)
 		token = strings.Join([]string{h[:8], h[8:12], h[12:16], h[16:20], h[20:]}, "-")
 	}
-	v := &secretVersion{ID: token, Sealed: a.seal(value.text), Binary: value.binary, Created: a.now()}
+	v := &secretVersion{ID: token, Sealed: a.Seal(value.text), Binary: value.binary, Created: a.Now()}
 	s.Versions = append(s.Versions, v)
 	if len(stages) == 0 || len(s.Versions) == 1 && !slices.Contains(stages, stageCurrent) {
 		stages = append([]string{stageCurrent}, stages...)
@@ -220,7 +220,7 @@ func (a secretsAPI) addVersion(s *secret, token string, value *secretValue, stag
 	for _, stage := range stages {
 		s.stage(stage, v)
 	}
-	s.Changed = a.now()
+	s.Changed = a.Now()
 	// Versions without a stage are deprecated and go in time.
 	for len(s.Versions) > 100 {
 		at := slices.IndexFunc(s.Versions, func(v *secretVersion) bool { return len(v.Stages) == 0 })
@@ -261,7 +261,7 @@ func (s *secret) stage(stage string, to *secretVersion) {
 
 // PutSecretValue adds a version. Its id is the client token, so that a repeated
 // request does nothing.
-func (a secretsAPI) PutSecretValue(_ context.Context, in *secretsmanager.PutSecretValueInput) (*secretsmanager.PutSecretValueOutput, error) {
+func (a secretsAPI) PutSecretValue(in *secretsmanager.PutSecretValueInput) (*secretsmanager.PutSecretValueOutput, error) {
 	s, err := a.usable(in.SecretId)
 	if err != nil {
 		return nil, err
@@ -271,7 +271,7 @@ func (a secretsAPI) PutSecretValue(_ context.Context, in *secretsmanager.PutSecr
 		return nil, err
 	}
 	if v == nil {
-		return nil, fail("InvalidRequestException", "You must provide either SecretString or SecretBinary.")
+		return nil, kernel.Fail("InvalidRequestException", "You must provide either SecretString or SecretBinary.")
 	}
 	return &secretsmanager.PutSecretValueOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name), VersionId: aws.String(v.ID), VersionStages: slices.Clone(v.Stages)}, nil
 }
@@ -291,7 +291,7 @@ func (a secretsAPI) put(s *secret, token, text *string, binary []byte, stages []
 	return a.addVersion(s, id, value, stages), nil
 }
 
-func (a secretsAPI) UpdateSecret(_ context.Context, in *secretsmanager.UpdateSecretInput) (*secretsmanager.UpdateSecretOutput, error) {
+func (a secretsAPI) UpdateSecret(in *secretsmanager.UpdateSecretInput) (*secretsmanager.UpdateSecretOutput, error) {
 	s, err := a.usable(in.SecretId)
 	if err != nil {
 		return nil, err
@@ -306,7 +306,7 @@ func (a secretsAPI) UpdateSecret(_ context.Context, in *secretsmanager.UpdateSec
 	if in.KmsKeyId != nil {
 		s.KMSKey = *in.KmsKeyId
 	}
-	s.Changed = a.now()
+	s.Changed = a.Now()
 	out := &secretsmanager.UpdateSecretOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name)}
 	if v != nil {
 		out.VersionId = aws.String(v.ID)
@@ -314,7 +314,7 @@ func (a secretsAPI) UpdateSecret(_ context.Context, in *secretsmanager.UpdateSec
 	return out, nil
 }
 
-func (a secretsAPI) UpdateSecretVersionStage(_ context.Context, in *secretsmanager.UpdateSecretVersionStageInput) (*secretsmanager.UpdateSecretVersionStageOutput, error) {
+func (a secretsAPI) UpdateSecretVersionStage(in *secretsmanager.UpdateSecretVersionStageInput) (*secretsmanager.UpdateSecretVersionStageOutput, error) {
 	s, err := a.usable(in.SecretId)
 	if err != nil {
 		return nil, err
@@ -322,11 +322,11 @@ func (a secretsAPI) UpdateSecretVersionStage(_ context.Context, in *secretsmanag
 	stage := aws.ToString(in.VersionStage)
 	from := s.staged(stage)
 	if from != nil && (in.RemoveFromVersionId == nil || *in.RemoveFromVersionId != from.ID) {
-		return nil, fail("InvalidParameterException", "The parameter RemoveFromVersionId can't be empty. Staging label %s is currently attached to version %s, so you must explicitly reference that version in RemoveFromVersionId.", stage, from.ID)
+		return nil, kernel.Fail("InvalidParameterException", "The parameter RemoveFromVersionId can't be empty. Staging label %s is currently attached to version %s, so you must explicitly reference that version in RemoveFromVersionId.", stage, from.ID)
 	}
 	if in.MoveToVersionId == nil {
 		if stage == stageCurrent {
-			return nil, fail("InvalidParameterException", "You can only move staging label %s to a different secret version. It can't be completely removed.", stage)
+			return nil, kernel.Fail("InvalidParameterException", "You can only move staging label %s to a different secret version. It can't be completely removed.", stage)
 		}
 		if from != nil {
 			from.Stages = slices.DeleteFunc(slices.Clone(from.Stages), func(x string) bool { return x == stage })
@@ -334,20 +334,20 @@ func (a secretsAPI) UpdateSecretVersionStage(_ context.Context, in *secretsmanag
 	} else {
 		at := slices.IndexFunc(s.Versions, func(v *secretVersion) bool { return v.ID == *in.MoveToVersionId })
 		if at < 0 {
-			return nil, fail("ResourceNotFoundException", "Secrets Manager can't find the specified secret version: %s.", *in.MoveToVersionId)
+			return nil, kernel.Fail("ResourceNotFoundException", "Secrets Manager can't find the specified secret version: %s.", *in.MoveToVersionId)
 		}
 		s.stage(stage, s.Versions[at])
 	}
-	s.Changed = a.now()
+	s.Changed = a.Now()
 	return &secretsmanager.UpdateSecretVersionStageOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name)}, nil
 }
 
-func (a secretsAPI) GetSecretValue(_ context.Context, in *secretsmanager.GetSecretValueInput) (*secretsmanager.GetSecretValueOutput, error) {
+func (a secretsAPI) GetSecretValue(in *secretsmanager.GetSecretValueInput) (*secretsmanager.GetSecretValueOutput, error) {
 	s, v, err := a.version(in.SecretId, in.VersionId, in.VersionStage)
 	if err != nil {
 		return nil, err
 	}
-	text, err := a.unseal(v.Sealed)
+	text, err := a.Unseal(v.Sealed)
 	if err != nil {
 		return nil, fmt.Errorf("unseal secret %s: %w", s.Name, err)
 	}
@@ -375,12 +375,12 @@ func (a secretsAPI) version(secretID, id, stage *string) (*secret, *secretVersio
 		for _, v := range s.Versions {
 			if v.ID == *id {
 				if stage != nil && !slices.Contains(v.Stages, *stage) {
-					return nil, nil, fail("InvalidRequestException", "You provided a VersionStage that is not associated to the provided VersionId.")
+					return nil, nil, kernel.Fail("InvalidRequestException", "You provided a VersionStage that is not associated to the provided VersionId.")
 				}
 				return s, v, nil
 			}
 		}
-		return nil, nil, fail("ResourceNotFoundException", "Secrets Manager can't find the specified secret value for VersionId: %s", *id)
+		return nil, nil, kernel.Fail("ResourceNotFoundException", "Secrets Manager can't find the specified secret value for VersionId: %s", *id)
 	}
 	label := stageCurrent
 	if stage != nil && *stage != "" {
@@ -388,7 +388,7 @@ func (a secretsAPI) version(secretID, id, stage *string) (*secret, *secretVersio
 	}
 	v := s.staged(label)
 	if v == nil {
-		return nil, nil, fail("ResourceNotFoundException", "Secrets Manager can't find the specified secret value for staging label: %s", label)
+		return nil, nil, kernel.Fail("ResourceNotFoundException", "Secrets Manager can't find the specified secret value for staging label: %s", label)
 	}
 	return s, v, nil
 }
@@ -396,11 +396,11 @@ func (a secretsAPI) version(secretID, id, stage *string) (*secret, *secretVersio
 // secretField is the value that ECS gives to a container: a secret's or one key
 // of its JSON, or an SSM parameter's. Errors are in ECS's words. The lock is held.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html
-func (c *Cloud) secretField(valueFrom string) (string, error) {
+func (c tx) secretField(valueFrom string) (string, error) {
 	const doing = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: "
-	if !strings.HasPrefix(valueFrom, "arn:"+partitionOf(c.cfg.Region).name+":secretsmanager:") {
+	if !strings.HasPrefix(valueFrom, "arn:"+c.Partition()+":secretsmanager:") {
 		name := valueFrom
-		if rest, ok := strings.CutPrefix(valueFrom, c.arn("ssm", "parameter")); ok {
+		if rest, ok := strings.CutPrefix(valueFrom, c.ARN("ssm", "parameter")); ok {
 			name = rest
 		}
 		value, err := ssmAPI{c}.value(name)
@@ -412,7 +412,7 @@ func (c *Cloud) secretField(valueFrom string) (string, error) {
 	parts := strings.Split(valueFrom, ":")
 	id := strings.Join(parts[:min(7, len(parts))], ":")
 	parts = append(parts[min(7, len(parts)):], "", "", "") // key, stage and version, none by default
-	out, err := secretsAPI{c}.GetSecretValue(context.Background(), &secretsmanager.GetSecretValueInput{
+	out, err := secretsAPI{c}.GetSecretValue(&secretsmanager.GetSecretValueInput{
 		SecretId: &id, VersionStage: given(parts[1]), VersionId: given(parts[2]),
 	})
 	if err != nil {
@@ -465,7 +465,7 @@ func (s *secret) deletion() *time.Time {
 	return aws.Time(s.Deletion)
 }
 
-func (a secretsAPI) DescribeSecret(_ context.Context, in *secretsmanager.DescribeSecretInput) (*secretsmanager.DescribeSecretOutput, error) {
+func (a secretsAPI) DescribeSecret(in *secretsmanager.DescribeSecretInput) (*secretsmanager.DescribeSecretOutput, error) {
 	s, err := a.secret(in.SecretId)
 	if err != nil {
 		return nil, err
@@ -479,23 +479,23 @@ func (a secretsAPI) DescribeSecret(_ context.Context, in *secretsmanager.Describ
 
 // RotateSecret notes by what function a secret is to be rotated. The local cloud has
 // no functions, so none runs.
-func (a secretsAPI) RotateSecret(_ context.Context, in *secretsmanager.RotateSecretInput) (*secretsmanager.RotateSecretOutput, error) {
+func (a secretsAPI) RotateSecret(in *secretsmanager.RotateSecretInput) (*secretsmanager.RotateSecretOutput, error) {
 	s, err := a.usable(in.SecretId)
 	if err != nil {
 		return nil, err
 	}
 	if in.RotationLambdaARN == nil && s.Rotation == "" {
-		return nil, fail("InvalidRequestException", "No Lambda rotation function ARN is associated with this secret.")
+		return nil, kernel.Fail("InvalidRequestException", "No Lambda rotation function ARN is associated with this secret.")
 	}
 	if aws.ToBool(in.RotateImmediately) || in.RotateImmediately == nil {
-		return nil, fail("InvalidRequestException", "The local cloud has no functions: say RotateImmediately false")
+		return nil, kernel.Fail("InvalidRequestException", "The local cloud has no functions: say RotateImmediately false")
 	}
 	s.Rotating, s.Rotation = true, aws.ToString(overlay(in.RotationLambdaARN, &s.Rotation))
 	return &secretsmanager.RotateSecretOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name)}, nil
 }
 
 // CancelRotateSecret turns the rotation off, and remembers the function.
-func (a secretsAPI) CancelRotateSecret(_ context.Context, in *secretsmanager.CancelRotateSecretInput) (*secretsmanager.CancelRotateSecretOutput, error) {
+func (a secretsAPI) CancelRotateSecret(in *secretsmanager.CancelRotateSecretInput) (*secretsmanager.CancelRotateSecretOutput, error) {
 	s, err := a.usable(in.SecretId)
 	if err != nil {
 		return nil, err
@@ -504,7 +504,7 @@ func (a secretsAPI) CancelRotateSecret(_ context.Context, in *secretsmanager.Can
 	return &secretsmanager.CancelRotateSecretOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name)}, nil
 }
 
-func (a secretsAPI) ListSecretVersionIds(_ context.Context, in *secretsmanager.ListSecretVersionIdsInput) (*secretsmanager.ListSecretVersionIdsOutput, error) {
+func (a secretsAPI) ListSecretVersionIds(in *secretsmanager.ListSecretVersionIdsInput) (*secretsmanager.ListSecretVersionIdsOutput, error) {
 	s, err := a.secret(in.SecretId)
 	if err != nil {
 		return nil, err
@@ -525,19 +525,19 @@ func secretsPage[T any](all []T, limit *int32, token *string) ([]T, *string, err
 	if limit != nil {
 		n = int(min(max(*limit, 1), 100))
 	}
-	return pageOf(all, token, n, fail("InvalidNextTokenException", "The NextToken value is invalid."))
+	return kernel.PageOf(all, token, n, kernel.Fail("InvalidNextTokenException", "The NextToken value is invalid."))
 }
 
-func (a secretsAPI) ListSecrets(_ context.Context, in *secretsmanager.ListSecretsInput) (*secretsmanager.ListSecretsOutput, error) {
+func (a secretsAPI) ListSecrets(in *secretsmanager.ListSecretsInput) (*secretsmanager.ListSecretsOutput, error) {
 	a.expire()
 	var all []types.SecretListEntry
-	for _, s := range a.state.Secrets.Secrets {
-		if !s.Deletion.IsZero() && !aws.ToBool(in.IncludePlannedDeletion) || !a.visible(s.ARN) {
+	for _, s := range a.secrets().Secrets {
+		if !s.Deletion.IsZero() && !aws.ToBool(in.IncludePlannedDeletion) || !a.Visible(s.ARN) {
 			continue
 		}
 		match := true
 		for _, f := range in.Filters {
-			ok, err := s.matches(f, a.cfg.Region)
+			ok, err := s.matches(f, a.Region())
 			if err != nil {
 				return nil, err
 			}
@@ -581,7 +581,7 @@ func (s *secret) matches(f types.Filter, region string) (bool, error) {
 		have = append(strings.Fields(s.Description), s.Name)
 		have = slices.AppendSeq(slices.AppendSeq(have, maps.Keys(s.Tags)), maps.Values(s.Tags))
 	default:
-		return false, fail("InvalidParameterException", "Invalid filter key: %s", f.Key)
+		return false, kernel.Fail("InvalidParameterException", "Invalid filter key: %s", f.Key)
 	}
 	return slices.ContainsFunc(f.Values, func(want string) bool {
 		want, negated := strings.CutPrefix(want, "!")
@@ -597,15 +597,15 @@ func (s *secret) matches(f types.Filter, region string) (bool, error) {
 // DeleteSecret schedules the deletion, or removes the secret at once by force:
 // then even one that does not exist is no error.
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html
-func (a secretsAPI) DeleteSecret(_ context.Context, in *secretsmanager.DeleteSecretInput) (*secretsmanager.DeleteSecretOutput, error) {
+func (a secretsAPI) DeleteSecret(in *secretsmanager.DeleteSecretInput) (*secretsmanager.DeleteSecretOutput, error) {
 	force, days := aws.ToBool(in.ForceDeleteWithoutRecovery), int64(30)
 	if in.RecoveryWindowInDays != nil {
 		days = *in.RecoveryWindowInDays
 		if force {
-			return nil, fail("InvalidParameterException", "You can't use ForceDeleteWithoutRecovery in conjunction with RecoveryWindowInDays.")
+			return nil, kernel.Fail("InvalidParameterException", "You can't use ForceDeleteWithoutRecovery in conjunction with RecoveryWindowInDays.")
 		}
 		if days < 7 || days > 30 {
-			return nil, fail("InvalidParameterException", "The RecoveryWindowInDays value must be between 7 and 30 days (inclusive).")
+			return nil, kernel.Fail("InvalidParameterException", "The RecoveryWindowInDays value must be between 7 and 30 days (inclusive).")
 		}
 	}
 	s, err := a.secret(in.SecretId)
@@ -613,24 +613,24 @@ func (a secretsAPI) DeleteSecret(_ context.Context, in *secretsmanager.DeleteSec
 		if err != nil {
 			arn := *in.SecretId
 			if !strings.HasPrefix(arn, "arn:") {
-				arn = a.arn("secretsmanager", "secret:"+arn)
+				arn = a.ARN("secretsmanager", "secret:"+arn)
 			}
-			return &secretsmanager.DeleteSecretOutput{ARN: &arn, Name: in.SecretId, DeletionDate: aws.Time(a.now())}, nil
+			return &secretsmanager.DeleteSecretOutput{ARN: &arn, Name: in.SecretId, DeletionDate: aws.Time(a.Now())}, nil
 		}
-		a.state.Secrets.Secrets = slices.DeleteFunc(a.state.Secrets.Secrets, func(x *secret) bool { return x == s })
-		return &secretsmanager.DeleteSecretOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name), DeletionDate: aws.Time(a.now())}, nil
+		a.secrets().Secrets = slices.DeleteFunc(a.secrets().Secrets, func(x *secret) bool { return x == s })
+		return &secretsmanager.DeleteSecretOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name), DeletionDate: aws.Time(a.Now())}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	if !s.Deletion.IsZero() {
-		return nil, fail("InvalidRequestException", "You can't perform this operation on the secret because it was already scheduled for deletion.")
+		return nil, kernel.Fail("InvalidRequestException", "You can't perform this operation on the secret because it was already scheduled for deletion.")
 	}
-	s.Deletion = a.now().AddDate(0, 0, int(days))
+	s.Deletion = a.Now().AddDate(0, 0, int(days))
 	return &secretsmanager.DeleteSecretOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name), DeletionDate: s.deletion()}, nil
 }
 
-func (a secretsAPI) RestoreSecret(_ context.Context, in *secretsmanager.RestoreSecretInput) (*secretsmanager.RestoreSecretOutput, error) {
+func (a secretsAPI) RestoreSecret(in *secretsmanager.RestoreSecretInput) (*secretsmanager.RestoreSecretOutput, error) {
 	s, err := a.secret(in.SecretId)
 	if err != nil {
 		return nil, err
@@ -643,12 +643,12 @@ func addSecretTags(tags map[string]string, add []types.Tag) error {
 	for _, t := range add {
 		k := aws.ToString(t.Key)
 		if k == "" || len([]rune(k)) > 128 || len([]rune(aws.ToString(t.Value))) > 256 || strings.HasPrefix(strings.ToLower(k), "aws:") {
-			return fail("InvalidParameterException", "Invalid tag key or value: keys have 1 to 128 characters and don't start with aws:, values at most 256.")
+			return kernel.Fail("InvalidParameterException", "Invalid tag key or value: keys have 1 to 128 characters and don't start with aws:, values at most 256.")
 		}
 		tags[k] = aws.ToString(t.Value)
 	}
 	if len(tags) > 50 {
-		return fail("InvalidParameterException", "A secret can have up to 50 tags.")
+		return kernel.Fail("InvalidParameterException", "A secret can have up to 50 tags.")
 	}
 	return nil
 }
@@ -661,7 +661,7 @@ func secretTags(tags map[string]string) []types.Tag {
 	return out
 }
 
-func (a secretsAPI) TagResource(_ context.Context, in *secretsmanager.TagResourceInput) (*secretsmanager.TagResourceOutput, error) {
+func (a secretsAPI) TagResource(in *secretsmanager.TagResourceInput) (*secretsmanager.TagResourceOutput, error) {
 	s, err := a.usable(in.SecretId)
 	if err != nil {
 		return nil, err
@@ -677,7 +677,7 @@ func (a secretsAPI) TagResource(_ context.Context, in *secretsmanager.TagResourc
 	return &secretsmanager.TagResourceOutput{}, nil
 }
 
-func (a secretsAPI) UntagResource(_ context.Context, in *secretsmanager.UntagResourceInput) (*secretsmanager.UntagResourceOutput, error) {
+func (a secretsAPI) UntagResource(in *secretsmanager.UntagResourceInput) (*secretsmanager.UntagResourceOutput, error) {
 	s, err := a.usable(in.SecretId)
 	if err != nil {
 		return nil, err
@@ -688,7 +688,7 @@ func (a secretsAPI) UntagResource(_ context.Context, in *secretsmanager.UntagRes
 	return &secretsmanager.UntagResourceOutput{}, nil
 }
 
-func (a secretsAPI) GetResourcePolicy(_ context.Context, in *secretsmanager.GetResourcePolicyInput) (*secretsmanager.GetResourcePolicyOutput, error) {
+func (a secretsAPI) GetResourcePolicy(in *secretsmanager.GetResourcePolicyInput) (*secretsmanager.GetResourcePolicyOutput, error) {
 	s, err := a.usable(in.SecretId)
 	if err != nil {
 		return nil, err
@@ -696,19 +696,19 @@ func (a secretsAPI) GetResourcePolicy(_ context.Context, in *secretsmanager.GetR
 	return &secretsmanager.GetResourcePolicyOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name), ResourcePolicy: given(s.Policy)}, nil
 }
 
-func (a secretsAPI) PutResourcePolicy(_ context.Context, in *secretsmanager.PutResourcePolicyInput) (*secretsmanager.PutResourcePolicyOutput, error) {
+func (a secretsAPI) PutResourcePolicy(in *secretsmanager.PutResourcePolicyInput) (*secretsmanager.PutResourcePolicyOutput, error) {
 	s, err := a.usable(in.SecretId)
 	if err != nil {
 		return nil, err
 	}
 	if !json.Valid([]byte(aws.ToString(in.ResourcePolicy))) {
-		return nil, fail("MalformedPolicyDocumentException", "This resource policy contains invalid Json")
+		return nil, kernel.Fail("MalformedPolicyDocumentException", "This resource policy contains invalid Json")
 	}
 	s.Policy = *in.ResourcePolicy
 	return &secretsmanager.PutResourcePolicyOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name)}, nil
 }
 
-func (a secretsAPI) DeleteResourcePolicy(_ context.Context, in *secretsmanager.DeleteResourcePolicyInput) (*secretsmanager.DeleteResourcePolicyOutput, error) {
+func (a secretsAPI) DeleteResourcePolicy(in *secretsmanager.DeleteResourcePolicyInput) (*secretsmanager.DeleteResourcePolicyOutput, error) {
 	s, err := a.usable(in.SecretId)
 	if err != nil {
 		return nil, err
@@ -727,13 +727,13 @@ const (
 // GetRandomPassword makes a password of the character types that are not
 // excluded, with one of each unless that is not required.
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetRandomPassword.html
-func (a secretsAPI) GetRandomPassword(_ context.Context, in *secretsmanager.GetRandomPasswordInput) (*secretsmanager.GetRandomPasswordOutput, error) {
+func (a secretsAPI) GetRandomPassword(in *secretsmanager.GetRandomPasswordInput) (*secretsmanager.GetRandomPasswordOutput, error) {
 	length := int64(32)
 	if in.PasswordLength != nil {
 		length = *in.PasswordLength
 	}
 	if length < 1 || length > 4096 {
-		return nil, fail("InvalidParameterException", "InvalidPasswordLength: the password length must be between 1 and 4096.")
+		return nil, kernel.Fail("InvalidParameterException", "InvalidPasswordLength: the password length must be between 1 and 4096.")
 	}
 	var kinds []string
 	for _, k := range []struct {
@@ -754,12 +754,12 @@ func (a secretsAPI) GetRandomPassword(_ context.Context, in *secretsmanager.GetR
 		}
 	}
 	if len(kinds) == 0 {
-		return nil, fail("InvalidParameterException", "You can't exclude all character types and characters.")
+		return nil, kernel.Fail("InvalidParameterException", "You can't exclude all character types and characters.")
 	}
 	var password []byte
 	if in.RequireEachIncludedType == nil || *in.RequireEachIncludedType {
 		if int(length) < len(kinds) {
-			return nil, fail("InvalidParameterException", "The password length is too short to include each of the %d included types.", len(kinds))
+			return nil, kernel.Fail("InvalidParameterException", "The password length is too short to include each of the %d included types.", len(kinds))
 		}
 		for _, k := range kinds {
 			password = append(password, randomText(1, k)...)

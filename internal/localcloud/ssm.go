@@ -1,7 +1,6 @@
 package localcloud
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"regexp"
@@ -13,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
 // ssmState is what SSM's parameter store keeps.
@@ -41,33 +42,32 @@ type parameterVersion struct {
 
 func (p *parameter) current() parameterVersion { return p.Versions[len(p.Versions)-1] }
 
-type ssmAPI struct{ *Cloud }
+type ssmAPI struct{ tx }
 
-func (c *Cloud) ssmService() service {
-	a := ssmAPI{c}
-	return service{model: "ssm", signing: "ssm", protocol: protocolJSON, operations: operations(
-		op("AddTagsToResource", a.AddTagsToResource),
-		op("DeleteParameter", a.DeleteParameter),
-		op("DeleteParameters", a.DeleteParameters),
-		op("DescribeParameters", a.DescribeParameters),
-		op("GetParameter", a.GetParameter),
-		op("GetParameterHistory", a.GetParameterHistory),
-		op("GetParameters", a.GetParameters),
-		op("GetParametersByPath", a.GetParametersByPath),
-		op("LabelParameterVersion", a.LabelParameterVersion),
-		op("ListTagsForResource", a.ListTagsForResource),
-		op("PutParameter", a.PutParameter),
-		op("RemoveTagsFromResource", a.RemoveTagsFromResource),
+func (c *Cloud) ssmService() kernel.Service {
+	return kernel.Service{Model: "ssm", Signing: "ssm", Protocol: kernel.JSON, Operations: kernel.Operations(func(t *kernel.Tx) ssmAPI { return ssmAPI{tx{t, c}} },
+		kernel.Op("AddTagsToResource", ssmAPI.AddTagsToResource),
+		kernel.Op("DeleteParameter", ssmAPI.DeleteParameter),
+		kernel.Op("DeleteParameters", ssmAPI.DeleteParameters),
+		kernel.Op("DescribeParameters", ssmAPI.DescribeParameters),
+		kernel.Op("GetParameter", ssmAPI.GetParameter),
+		kernel.Op("GetParameterHistory", ssmAPI.GetParameterHistory),
+		kernel.Op("GetParameters", ssmAPI.GetParameters),
+		kernel.Op("GetParametersByPath", ssmAPI.GetParametersByPath),
+		kernel.Op("LabelParameterVersion", ssmAPI.LabelParameterVersion),
+		kernel.Op("ListTagsForResource", ssmAPI.ListTagsForResource),
+		kernel.Op("PutParameter", ssmAPI.PutParameter),
+		kernel.Op("RemoveTagsFromResource", ssmAPI.RemoveTagsFromResource),
 	)}
 }
 
 func (a ssmAPI) parameterARN(name string) string {
-	return a.arn("ssm", "parameter/"+strings.TrimPrefix(name, "/"))
+	return a.ARN("ssm", "parameter/"+strings.TrimPrefix(name, "/"))
 }
 
 func (a ssmAPI) find(name string) *parameter {
-	for _, p := range a.state.SSM.Parameters {
-		if (p.Name == name || a.parameterARN(p.Name) == name) && a.visible(a.parameterARN(p.Name)) {
+	for _, p := range a.ssm().Parameters {
+		if (p.Name == name || a.parameterARN(p.Name) == name) && a.Visible(a.parameterARN(p.Name)) {
 			return p
 		}
 	}
@@ -87,10 +87,10 @@ func (a ssmAPI) selected(text string) (*parameter, parameterVersion, string, err
 					return p, v, ":" + selector, nil
 				}
 			}
-			return nil, parameterVersion{}, "", fail("ParameterVersionNotFound", "Systems Manager could not find version %s of %s. Verify the version and try again.", selector, p.Name)
+			return nil, parameterVersion{}, "", kernel.Fail("ParameterVersionNotFound", "Systems Manager could not find version %s of %s. Verify the version and try again.", selector, p.Name)
 		}
 	}
-	return nil, parameterVersion{}, "", fail("ParameterNotFound", "")
+	return nil, parameterVersion{}, "", kernel.Fail("ParameterNotFound", "")
 }
 
 // value is a parameter's current value, for tasks. The lock is held.
@@ -99,7 +99,7 @@ func (a ssmAPI) value(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return a.unseal(v.Sealed)
+	return a.Unseal(v.Sealed)
 }
 
 func (a ssmAPI) parameter(p *parameter, v parameterVersion, selector string, decrypt *bool) (types.Parameter, error) {
@@ -118,7 +118,7 @@ func (a ssmAPI) clear(p *parameter, v parameterVersion, decrypt *bool) (string, 
 	if p.Type == types.ParameterTypeSecureString && !aws.ToBool(decrypt) {
 		return v.Sealed, nil
 	}
-	value, err := a.unseal(v.Sealed)
+	value, err := a.Unseal(v.Sealed)
 	if err != nil {
 		return "", fmt.Errorf("unseal parameter %s: %w", p.Name, err)
 	}
@@ -130,66 +130,66 @@ var parameterName = regexp.MustCompile(`^[A-Za-z0-9_./-]+$`)
 // PutParameter makes a parameter or, only with Overwrite, a new version of it.
 // Without it one caller of several wins, which makes it a lock.
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html
-func (a ssmAPI) PutParameter(_ context.Context, in *ssm.PutParameterInput) (*ssm.PutParameterOutput, error) {
+func (a ssmAPI) PutParameter(in *ssm.PutParameterInput) (*ssm.PutParameterOutput, error) {
 	name, value := aws.ToString(in.Name), aws.ToString(in.Value)
 	overwrite := aws.ToBool(in.Overwrite)
 	switch first := strings.ToLower(strings.TrimPrefix(name, "/")); {
 	case !parameterName.MatchString(name), len(name) > 1011, strings.Contains(name, "/") && !strings.HasPrefix(name, "/"), strings.HasSuffix(name, "/"):
-		return nil, fail("ValidationException", "Parameter name must be a fully qualified name.")
+		return nil, kernel.Fail("ValidationException", "Parameter name must be a fully qualified name.")
 	case strings.HasPrefix(first, "aws"), strings.HasPrefix(first, "ssm"):
-		return nil, fail("ValidationException", "Parameter name: can't be prefixed with \"aws\" or \"ssm\" (case-insensitive). If formed as a path, it can consist of sub-paths divided by slash symbol; each sub-path can be formed as a mix of letters, numbers and the following 3 symbols .-_")
+		return nil, kernel.Fail("ValidationException", "Parameter name: can't be prefixed with \"aws\" or \"ssm\" (case-insensitive). If formed as a path, it can consist of sub-paths divided by slash symbol; each sub-path can be formed as a mix of letters, numbers and the following 3 symbols .-_")
 	case strings.Count(name, "/") > 15:
-		return nil, fail("HierarchyLevelLimitExceededException", "A hierarchy can have a maximum of 15 levels.")
+		return nil, kernel.Fail("HierarchyLevelLimitExceededException", "A hierarchy can have a maximum of 15 levels.")
 	case value == "":
-		return nil, fail("ValidationException", "1 validation error detected: Value '' at 'value' failed to satisfy constraint: Member must have length greater than or equal to 1.")
+		return nil, kernel.Fail("ValidationException", "1 validation error detected: Value '' at 'value' failed to satisfy constraint: Member must have length greater than or equal to 1.")
 	case len(value) > 4096 && in.Tier != types.ParameterTierAdvanced || len(value) > 8192:
-		return nil, fail("ValidationException", "Standard tier parameters support a maximum parameter value of 4096 characters.")
+		return nil, kernel.Fail("ValidationException", "Standard tier parameters support a maximum parameter value of 4096 characters.")
 	case overwrite && len(in.Tags) > 0:
-		return nil, fail("ValidationException", "Invalid request: tags and overwrite can't be used together. To create a parameter with tags, please remove overwrite flag. To update tags for an existing parameter, please use AddTagsToResource or RemoveTagsFromResource.")
+		return nil, kernel.Fail("ValidationException", "Invalid request: tags and overwrite can't be used together. To create a parameter with tags, please remove overwrite flag. To update tags for an existing parameter, please use AddTagsToResource or RemoveTagsFromResource.")
 	}
 	if in.AllowedPattern != nil {
 		pattern, err := regexp.Compile(*in.AllowedPattern)
 		if err != nil {
-			return nil, fail("InvalidAllowedPatternException", "The pattern %s is not valid.", *in.AllowedPattern)
+			return nil, kernel.Fail("InvalidAllowedPatternException", "The pattern %s is not valid.", *in.AllowedPattern)
 		}
 		if !pattern.MatchString(value) {
-			return nil, fail("ParameterPatternMismatchException", "Parameter value, cannot be validated against allowedPattern: %s", *in.AllowedPattern)
+			return nil, kernel.Fail("ParameterPatternMismatchException", "Parameter value, cannot be validated against allowedPattern: %s", *in.AllowedPattern)
 		}
 	}
 	if a.tooManyUpdates() {
-		return nil, fail("TooManyUpdates", "")
+		return nil, kernel.Fail("TooManyUpdates", "")
 	}
-	at := slices.IndexFunc(a.state.SSM.Parameters, func(p *parameter) bool { return p.Name == name })
+	at := slices.IndexFunc(a.ssm().Parameters, func(p *parameter) bool { return p.Name == name })
 	if at < 0 && !a.nameFree(name) {
-		return nil, fail("TooManyUpdates", "Failed to create the parameter since stale tags associated to the name detected. Please retry in a while or change a parameter name.")
+		return nil, kernel.Fail("TooManyUpdates", "Failed to create the parameter since stale tags associated to the name detected. Please retry in a while or change a parameter name.")
 	}
 	if at < 0 {
 		switch in.Type {
 		case types.ParameterTypeString, types.ParameterTypeStringList, types.ParameterTypeSecureString:
 		default:
-			return nil, fail("ValidationException", "A parameter type is required when you create a parameter.")
+			return nil, kernel.Fail("ValidationException", "A parameter type is required when you create a parameter.")
 		}
 		tags := map[string]string{}
 		for _, t := range in.Tags {
 			tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
 		}
 		p := &parameter{Name: name, Type: in.Type, Description: aws.ToString(in.Description), Tags: tags}
-		p.Versions = []parameterVersion{{Number: 1, Sealed: a.seal(value), Changed: a.now()}}
-		a.state.SSM.Parameters = append(a.state.SSM.Parameters, p)
-		a.born(a.parameterARN(name))
+		p.Versions = []parameterVersion{{Number: 1, Sealed: a.Seal(value), Changed: a.Now()}}
+		a.ssm().Parameters = append(a.ssm().Parameters, p)
+		a.Born(a.parameterARN(name))
 		return &ssm.PutParameterOutput{Version: 1, Tier: types.ParameterTierStandard}, nil
 	}
 	if !overwrite {
-		return nil, fail("ParameterAlreadyExists", "The parameter already exists. To overwrite this value, set the overwrite option in the request to true.")
+		return nil, kernel.Fail("ParameterAlreadyExists", "The parameter already exists. To overwrite this value, set the overwrite option in the request to true.")
 	}
-	p := a.state.SSM.Parameters[at]
+	p := a.ssm().Parameters[at]
 	if in.Type != "" {
 		p.Type = in.Type
 	}
 	if in.Description != nil {
 		p.Description = *in.Description
 	}
-	v := parameterVersion{Number: p.current().Number + 1, Sealed: a.seal(value), Changed: a.now()}
+	v := parameterVersion{Number: p.current().Number + 1, Sealed: a.Seal(value), Changed: a.Now()}
 	p.Versions = append(p.Versions, v)
 	if len(p.Versions) > 100 { // the oldest goes
 		p.Versions = p.Versions[1:]
@@ -197,7 +197,7 @@ func (a ssmAPI) PutParameter(_ context.Context, in *ssm.PutParameterInput) (*ssm
 	return &ssm.PutParameterOutput{Version: v.Number, Tier: types.ParameterTierStandard}, nil
 }
 
-func (a ssmAPI) GetParameter(_ context.Context, in *ssm.GetParameterInput) (*ssm.GetParameterOutput, error) {
+func (a ssmAPI) GetParameter(in *ssm.GetParameterInput) (*ssm.GetParameterOutput, error) {
 	p, v, selector, err := a.selected(aws.ToString(in.Name))
 	if err != nil {
 		return nil, err
@@ -206,7 +206,7 @@ func (a ssmAPI) GetParameter(_ context.Context, in *ssm.GetParameterInput) (*ssm
 	return &ssm.GetParameterOutput{Parameter: &out}, err
 }
 
-func (a ssmAPI) GetParameters(_ context.Context, in *ssm.GetParametersInput) (*ssm.GetParametersOutput, error) {
+func (a ssmAPI) GetParameters(in *ssm.GetParametersInput) (*ssm.GetParametersOutput, error) {
 	out := &ssm.GetParametersOutput{Parameters: []types.Parameter{}, InvalidParameters: []string{}}
 	for _, name := range in.Names {
 		p, v, selector, err := a.selected(name)
@@ -227,13 +227,13 @@ func ssmPage[T any](all []T, limit *int32, usual int, token *string) ([]T, *stri
 	if limit != nil && *limit > 0 {
 		usual = int(min(*limit, 50))
 	}
-	return pageOf(all, token, usual, fail("InvalidNextToken", "The specified token is not valid."))
+	return kernel.PageOf(all, token, usual, kernel.Fail("InvalidNextToken", "The specified token is not valid."))
 }
 
-func (a ssmAPI) GetParametersByPath(_ context.Context, in *ssm.GetParametersByPathInput) (*ssm.GetParametersByPathOutput, error) {
+func (a ssmAPI) GetParametersByPath(in *ssm.GetParametersByPathInput) (*ssm.GetParametersByPathOutput, error) {
 	path := aws.ToString(in.Path)
 	if !strings.HasPrefix(path, "/") {
-		return nil, fail("ValidationException", "The parameter doesn't meet the parameter name requirements. The parameter name must begin with a forward slash \"/\".")
+		return nil, kernel.Fail("ValidationException", "The parameter doesn't meet the parameter name requirements. The parameter name must begin with a forward slash \"/\".")
 	}
 	path = strings.TrimSuffix(path, "/") + "/"
 	var all []types.Parameter
@@ -264,7 +264,7 @@ func (a ssmAPI) GetParametersByPath(_ context.Context, in *ssm.GetParametersByPa
 
 // sorted are all visible parameters in the order of their names.
 func (a ssmAPI) sorted() []*parameter {
-	all := slices.DeleteFunc(slices.Clone(a.state.SSM.Parameters), func(p *parameter) bool { return !a.visible(a.parameterARN(p.Name)) })
+	all := slices.DeleteFunc(slices.Clone(a.ssm().Parameters), func(p *parameter) bool { return !a.Visible(a.parameterARN(p.Name)) })
 	slices.SortFunc(all, func(x, y *parameter) int { return strings.Compare(x.Name, y.Name) })
 	return all
 }
@@ -281,7 +281,7 @@ func (a ssmAPI) matches(p *parameter, filters []types.ParameterStringFilter) (bo
 		case "Contains":
 			compare = strings.Contains
 		default:
-			return false, fail("InvalidFilterOption", "The following filter option is not valid: %s. Valid options include: [BeginsWith, Equals, Contains].", option)
+			return false, kernel.Fail("InvalidFilterOption", "The following filter option is not valid: %s. Valid options include: [BeginsWith, Equals, Contains].", option)
 		}
 		var have []string
 		tag, isTag := strings.CutPrefix(key, "tag:")
@@ -311,7 +311,7 @@ func (a ssmAPI) matches(p *parameter, filters []types.ParameterStringFilter) (bo
 				return ok && (recursive || !strings.Contains(rest, "/"))
 			}
 		default:
-			return false, fail("InvalidFilterKey", "The following filter key is not valid: %s. Valid filter keys include: [Path, Name, Type, KeyId, Tier].", key)
+			return false, kernel.Fail("InvalidFilterKey", "The following filter key is not valid: %s. Valid filter keys include: [Path, Name, Type, KeyId, Tier].", key)
 		}
 		if !slices.ContainsFunc(f.Values, func(want string) bool {
 			return slices.ContainsFunc(have, func(h string) bool { return compare(h, want) })
@@ -322,7 +322,7 @@ func (a ssmAPI) matches(p *parameter, filters []types.ParameterStringFilter) (bo
 	return true, nil
 }
 
-func (a ssmAPI) DescribeParameters(_ context.Context, in *ssm.DescribeParametersInput) (*ssm.DescribeParametersOutput, error) {
+func (a ssmAPI) DescribeParameters(in *ssm.DescribeParametersInput) (*ssm.DescribeParametersOutput, error) {
 	filters := in.ParameterFilters
 	for _, f := range in.Filters { // the older form
 		filters = append(filters, types.ParameterStringFilter{Key: aws.String(string(f.Key)), Values: f.Values})
@@ -347,10 +347,10 @@ func (a ssmAPI) DescribeParameters(_ context.Context, in *ssm.DescribeParameters
 	return &ssm.DescribeParametersOutput{Parameters: page, NextToken: next}, nil
 }
 
-func (a ssmAPI) GetParameterHistory(_ context.Context, in *ssm.GetParameterHistoryInput) (*ssm.GetParameterHistoryOutput, error) {
+func (a ssmAPI) GetParameterHistory(in *ssm.GetParameterHistoryInput) (*ssm.GetParameterHistoryOutput, error) {
 	p := a.find(aws.ToString(in.Name))
 	if p == nil {
-		return nil, fail("ParameterNotFound", "")
+		return nil, kernel.Fail("ParameterNotFound", "")
 	}
 	var all []types.ParameterHistory
 	for _, v := range p.Versions {
@@ -370,10 +370,10 @@ func (a ssmAPI) GetParameterHistory(_ context.Context, in *ssm.GetParameterHisto
 	return &ssm.GetParameterHistoryOutput{Parameters: page, NextToken: next}, nil
 }
 
-func (a ssmAPI) LabelParameterVersion(_ context.Context, in *ssm.LabelParameterVersionInput) (*ssm.LabelParameterVersionOutput, error) {
+func (a ssmAPI) LabelParameterVersion(in *ssm.LabelParameterVersionInput) (*ssm.LabelParameterVersionOutput, error) {
 	p := a.find(aws.ToString(in.Name))
 	if p == nil {
-		return nil, fail("ParameterNotFound", "")
+		return nil, kernel.Fail("ParameterNotFound", "")
 	}
 	number := p.current().Number
 	if in.ParameterVersion != nil {
@@ -381,7 +381,7 @@ func (a ssmAPI) LabelParameterVersion(_ context.Context, in *ssm.LabelParameterV
 	}
 	at := slices.IndexFunc(p.Versions, func(v parameterVersion) bool { return v.Number == number })
 	if at < 0 {
-		return nil, fail("ParameterVersionNotFound", "Systems Manager could not find version %d of %s. Verify the version and try again.", number, p.Name)
+		return nil, kernel.Fail("ParameterVersionNotFound", "Systems Manager could not find version %d of %s. Verify the version and try again.", number, p.Name)
 	}
 	out := &ssm.LabelParameterVersionOutput{ParameterVersion: number, InvalidLabels: []string{}}
 	for _, label := range in.Labels {
@@ -397,41 +397,39 @@ func (a ssmAPI) LabelParameterVersion(_ context.Context, in *ssm.LabelParameterV
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DeleteParameter.html,
 // in the words of https://github.com/awslabs/aws-orbit-workbench/issues/1170
 func (a ssmAPI) nameFree(name string) bool {
-	wait := max(a.cfg.Latencies.scaled(a.cfg.Latencies.ParameterName), seconds(a.Faults().ParameterSeconds))
-	for n, at := range a.state.SSM.Gone {
+	wait := max(a.Scaled(a.Latencies().ParameterName), kernel.Seconds(a.Faults().ParameterSeconds))
+	for n, at := range a.ssm().Gone {
 		if time.Since(at) >= wait {
-			delete(a.state.SSM.Gone, n)
+			delete(a.ssm().Gone, n)
 		}
 	}
-	_, gone := a.state.SSM.Gone[name]
+	_, gone := a.ssm().Gone[name]
 	return !gone
 }
 
 // tooManyUpdates says whether a write meets another one of the same parameter.
-func (c *Cloud) tooManyUpdates() bool {
-	c.faulty.Lock()
-	defer c.faulty.Unlock()
-	return hit(c.faults.Seed, "busy", "ssm:PutParameter", c.calls["ssm:PutParameter"]) < c.faults.TooManyUpdates
+func (c tx) tooManyUpdates() bool {
+	return c.Hits("busy", "ssm:PutParameter", c.Faults().TooManyUpdates)
 }
 
 func (a ssmAPI) remove(p *parameter) {
-	if a.state.SSM.Gone == nil {
-		a.state.SSM.Gone = map[string]time.Time{}
+	if a.ssm().Gone == nil {
+		a.ssm().Gone = map[string]time.Time{}
 	}
-	a.state.SSM.Gone[p.Name] = a.now()
-	a.state.SSM.Parameters = slices.DeleteFunc(a.state.SSM.Parameters, func(x *parameter) bool { return x == p })
+	a.ssm().Gone[p.Name] = a.Now()
+	a.ssm().Parameters = slices.DeleteFunc(a.ssm().Parameters, func(x *parameter) bool { return x == p })
 }
 
-func (a ssmAPI) DeleteParameter(_ context.Context, in *ssm.DeleteParameterInput) (*ssm.DeleteParameterOutput, error) {
+func (a ssmAPI) DeleteParameter(in *ssm.DeleteParameterInput) (*ssm.DeleteParameterOutput, error) {
 	p := a.find(aws.ToString(in.Name))
 	if p == nil {
-		return nil, fail("ParameterNotFound", "")
+		return nil, kernel.Fail("ParameterNotFound", "")
 	}
 	a.remove(p)
 	return &ssm.DeleteParameterOutput{}, nil
 }
 
-func (a ssmAPI) DeleteParameters(_ context.Context, in *ssm.DeleteParametersInput) (*ssm.DeleteParametersOutput, error) {
+func (a ssmAPI) DeleteParameters(in *ssm.DeleteParametersInput) (*ssm.DeleteParametersOutput, error) {
 	out := &ssm.DeleteParametersOutput{DeletedParameters: []string{}, InvalidParameters: []string{}}
 	for _, name := range in.Names {
 		if p := a.find(name); p != nil {
@@ -446,16 +444,16 @@ func (a ssmAPI) DeleteParameters(_ context.Context, in *ssm.DeleteParametersInpu
 
 func (a ssmAPI) tagged(kind types.ResourceTypeForTagging, id *string) (*parameter, error) {
 	if kind != types.ResourceTypeForTaggingParameter {
-		return nil, fail("InvalidResourceType", "The local cloud tags resources of type Parameter only, not %s.", kind)
+		return nil, kernel.Fail("InvalidResourceType", "The local cloud tags resources of type Parameter only, not %s.", kind)
 	}
 	p := a.find(aws.ToString(id))
 	if p == nil {
-		return nil, fail("InvalidResourceId", "The resource ID is not valid. Verify that you entered the correct ID and try again.")
+		return nil, kernel.Fail("InvalidResourceId", "The resource ID is not valid. Verify that you entered the correct ID and try again.")
 	}
 	return p, nil
 }
 
-func (a ssmAPI) AddTagsToResource(_ context.Context, in *ssm.AddTagsToResourceInput) (*ssm.AddTagsToResourceOutput, error) {
+func (a ssmAPI) AddTagsToResource(in *ssm.AddTagsToResourceInput) (*ssm.AddTagsToResourceOutput, error) {
 	p, err := a.tagged(in.ResourceType, in.ResourceId)
 	if err != nil {
 		return nil, err
@@ -469,7 +467,7 @@ func (a ssmAPI) AddTagsToResource(_ context.Context, in *ssm.AddTagsToResourceIn
 	return &ssm.AddTagsToResourceOutput{}, nil
 }
 
-func (a ssmAPI) RemoveTagsFromResource(_ context.Context, in *ssm.RemoveTagsFromResourceInput) (*ssm.RemoveTagsFromResourceOutput, error) {
+func (a ssmAPI) RemoveTagsFromResource(in *ssm.RemoveTagsFromResourceInput) (*ssm.RemoveTagsFromResourceOutput, error) {
 	p, err := a.tagged(in.ResourceType, in.ResourceId)
 	if err != nil {
 		return nil, err
@@ -480,7 +478,7 @@ func (a ssmAPI) RemoveTagsFromResource(_ context.Context, in *ssm.RemoveTagsFrom
 	return &ssm.RemoveTagsFromResourceOutput{}, nil
 }
 
-func (a ssmAPI) ListTagsForResource(_ context.Context, in *ssm.ListTagsForResourceInput) (*ssm.ListTagsForResourceOutput, error) {
+func (a ssmAPI) ListTagsForResource(in *ssm.ListTagsForResourceInput) (*ssm.ListTagsForResourceOutput, error) {
 	p, err := a.tagged(in.ResourceType, in.ResourceId)
 	if err != nil {
 		return nil, err

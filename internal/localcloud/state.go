@@ -1,75 +1,60 @@
 package localcloud
 
-import (
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
+import "github.com/bookctl/bookctl/internal/localcloud/kernel"
 
-	"github.com/bookctl/bookctl/internal/advice"
-)
-
-// state is everything that survives a restart, a field per service; each is
-// defined in its service's file. Secrets are in it only encrypted.
-type state struct {
-	Port        int              `json:"port"` // of the endpoint
-	Region      string           `json:"region,omitempty"`
-	ACM         acmState         `json:"acm"`
-	EC2         ec2State         `json:"ec2"`
-	ECR         ecrState         `json:"ecr"`
-	ECS         ecsState         `json:"ecs"`
-	ELB         elbState         `json:"elb"`
-	IAM         iamState         `json:"iam"`
-	Logs        logsState        `json:"logs"`
-	RDS         rdsState         `json:"rds"`
-	Route53     route53State     `json:"route53"`
-	AutoScaling autoScalingState `json:"autoScaling"`
-	Secrets     secretsState     `json:"secrets"`
-	SSM         ssmState         `json:"ssm"`
+// stores is everything that survives a restart, one store per service, each
+// defined in its service's file; secrets are in it only encrypted. The live ones
+// are what runs behind it and is started anew.
+type stores struct {
+	acm         *kernel.Store[acmState]
+	ec2         *kernel.Store[ec2State]
+	ecr         *kernel.Store[ecrState]
+	ecs         *kernel.Store[ecsState]
+	elb         *kernel.Store[elbState]
+	iam         *kernel.Store[iamState]
+	logs        *kernel.Store[logsState]
+	rds         *kernel.Store[rdsState]
+	route53     *kernel.Store[route53State]
+	autoScaling *kernel.Store[autoScalingState]
+	secrets     *kernel.Store[secretsState]
+	ssm         *kernel.Store[ssmState]
+	ecsLive     *kernel.Store[ecsLive]
+	elbLive     *kernel.Store[elbLive]
+	rdsLive     *kernel.Store[rdsLive]
 }
 
-// live is what runs behind the state and is started anew after a restart, a
-// field per service that has such things.
-type live struct {
-	ECS ecsLive
-	ELB elbLive
-	RDS rdsLive
+func newStores(k *kernel.Kernel) stores {
+	return stores{
+		acm:         kernel.Saved[acmState](k, "acm"),
+		ec2:         kernel.Saved[ec2State](k, "ec2"),
+		ecr:         kernel.Saved[ecrState](k, "ecr"),
+		ecs:         kernel.Saved[ecsState](k, "ecs"),
+		elb:         kernel.Saved[elbState](k, "elb"),
+		iam:         kernel.Saved[iamState](k, "iam"),
+		logs:        kernel.Saved[logsState](k, "logs"),
+		rds:         kernel.Saved[rdsState](k, "rds"),
+		route53:     kernel.Saved[route53State](k, "route53"),
+		autoScaling: kernel.Saved[autoScalingState](k, "autoScaling"),
+		secrets:     kernel.Saved[secretsState](k, "secrets"),
+		ssm:         kernel.Saved[ssmState](k, "ssm"),
+		ecsLive:     kernel.Live[ecsLive](k),
+		elbLive:     kernel.Live[elbLive](k),
+		rdsLive:     kernel.Live[rdsLive](k),
+	}
 }
 
-func (c *Cloud) stateFile() string { return filepath.Join(c.cfg.StateDir, "state.json") }
-
-func (c *Cloud) load() error {
-	text, err := os.ReadFile(c.stateFile())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read the local cloud's state: %w", err)
-	}
-	if err := json.Unmarshal(text, &c.state); err != nil {
-		return advice.With(fmt.Errorf("read the local cloud's state %s: %w", c.stateFile(), err), "'bookctl local stop --purge' removes it")
-	}
-	return nil
-}
-
-// save writes the state if it has changed; the lock is held. A cloud that can't
-// save goes on: what it says is still true for as long as it runs.
-func (c *Cloud) save() {
-	if !c.dirty {
-		return
-	}
-	text, err := json.Marshal(c.state)
-	if err == nil {
-		tmp := c.stateFile() + ".new"
-		if err = os.WriteFile(tmp, text, 0o600); err == nil {
-			err = os.Rename(tmp, c.stateFile())
-		}
-	}
-	if err != nil {
-		c.log.Error("the state could not be saved", "error", err)
-		return
-	}
-	c.dirty = false
-}
+func (c tx) acm() *acmState                 { return c.stores.acm.In(c.Tx) }
+func (c tx) ec2() *ec2State                 { return c.stores.ec2.In(c.Tx) }
+func (c tx) ecr() *ecrState                 { return c.stores.ecr.In(c.Tx) }
+func (c tx) ecs() *ecsState                 { return c.stores.ecs.In(c.Tx) }
+func (c tx) elb() *elbState                 { return c.stores.elb.In(c.Tx) }
+func (c tx) iam() *iamState                 { return c.stores.iam.In(c.Tx) }
+func (c tx) logs() *logsState               { return c.stores.logs.In(c.Tx) }
+func (c tx) rds() *rdsState                 { return c.stores.rds.In(c.Tx) }
+func (c tx) route53() *route53State         { return c.stores.route53.In(c.Tx) }
+func (c tx) autoScaling() *autoScalingState { return c.stores.autoScaling.In(c.Tx) }
+func (c tx) secrets() *secretsState         { return c.stores.secrets.In(c.Tx) }
+func (c tx) ssm() *ssmState                 { return c.stores.ssm.In(c.Tx) }
+func (c tx) ecsLive() *ecsLive              { return c.stores.ecsLive.In(c.Tx) }
+func (c tx) elbLive() *elbLive              { return c.stores.elbLive.In(c.Tx) }
+func (c tx) rdsLive() *rdsLive              { return c.stores.rdsLive.In(c.Tx) }

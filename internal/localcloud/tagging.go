@@ -1,190 +1,138 @@
 package localcloud
 
 import (
-	"context"
-	"maps"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	tagapi "github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
-	"github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi/types"
+	"github.com/aws/aws-sdk-go-v2/service/acm"
+	acmtypes "github.com/aws/aws-sdk-go-v2/service/acm/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	ecrtypes "github.com/aws/aws-sdk-go-v2/service/ecr/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
+	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
+	"github.com/aws/aws-sdk-go-v2/service/route53"
+	route53types "github.com/aws/aws-sdk-go-v2/service/route53/types"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	secretstypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-type taggingAPI struct{ *Cloud }
-
-func (c *Cloud) taggingService() service {
-	a := taggingAPI{c}
-	return service{
-		model: "resourcegroupstaggingapi", signing: "tagging", protocol: protocolJSON,
-		operations: operations(
-			op("GetResources", a.GetResources),
-			op("GetTagKeys", a.GetTagKeys),
-			op("GetTagValues", a.GetTagValues),
-			op("TagResources", a.TagResources),
-			op("UntagResources", a.UntagResources),
-		),
+// registerTaggers tells the kernel how each service lists and tags its resources.
+func (c *Cloud) registerTaggers() {
+	register := func(service string, list func(tx) []kernel.Tagged, add func(tx, string, map[string]string) error, remove func(tx, string, []string) error) {
+		c.Tags(service, kernel.Tagger{
+			List:   func(t *kernel.Tx) []kernel.Tagged { return list(tx{t, c}) },
+			Add:    func(t *kernel.Tx, arn string, tags map[string]string) error { return add(tx{t, c}, arn, tags) },
+			Remove: func(t *kernel.Tx, arn string, keys []string) error { return remove(tx{t, c}, arn, keys) },
+		})
 	}
-}
-
-// taggedThing is what the tagging API knows of a resource.
-type taggedThing struct {
-	ARN  string
-	Tags map[string]string
-}
-
-// kind is how a filter calls the type of the thing: "rds:db", "ec2:vpc".
-func (t taggedThing) kind() string {
-	parts := strings.SplitN(t.ARN, ":", 6)
-	if len(parts) < 6 {
-		return ""
-	}
-	resource, _, _ := strings.Cut(strings.ReplaceAll(parts[5], ":", "/"), "/")
-	return parts[2] + ":" + resource
-}
-
-// tagged are the things with tags, by ARN, as the faults let the tagging API see
-// them.
-func (c *Cloud) tagged() []taggedThing {
-	f := c.Faults()
-	all := c.taggedNow()
-	if f.TagGhosts {
-		for arn, tags := range c.ghosts {
-			if _, alive := all[arn]; !alive {
-				all[arn] = tags
-			}
+	register("acm", tx.taggedACM, func(c tx, arn string, tags map[string]string) error {
+		_, err := acmAPI{c}.AddTagsToCertificate(&acm.AddTagsToCertificateInput{CertificateArn: &arn, Tags: kernel.TagList(tags, func(k, v *string) acmtypes.Tag { return acmtypes.Tag{Key: k, Value: v} })})
+		return err
+	}, func(c tx, arn string, keys []string) error {
+		_, err := acmAPI{c}.RemoveTagsFromCertificate(&acm.RemoveTagsFromCertificateInput{CertificateArn: &arn, Tags: kernel.KeyList(keys, func(k *string) acmtypes.Tag { return acmtypes.Tag{Key: k} })})
+		return err
+	})
+	register("ec2", tx.taggedEC2, func(c tx, arn string, tags map[string]string) error {
+		_, err := ec2API{c}.CreateTags(&ec2.CreateTagsInput{Resources: []string{resourceID(arn)}, Tags: kernel.TagList(tags, func(k, v *string) ec2types.Tag { return ec2types.Tag{Key: k, Value: v} })})
+		return err
+	}, func(c tx, arn string, keys []string) error {
+		_, err := ec2API{c}.DeleteTags(&ec2.DeleteTagsInput{Resources: []string{resourceID(arn)}, Tags: kernel.KeyList(keys, func(k *string) ec2types.Tag { return ec2types.Tag{Key: k} })})
+		return err
+	})
+	register("ecr", tx.taggedECR, func(c tx, arn string, tags map[string]string) error {
+		_, err := ecrAPI{c}.TagResource(&ecr.TagResourceInput{ResourceArn: &arn, Tags: kernel.TagList(tags, func(k, v *string) ecrtypes.Tag { return ecrtypes.Tag{Key: k, Value: v} })})
+		return err
+	}, func(c tx, arn string, keys []string) error {
+		_, err := ecrAPI{c}.UntagResource(&ecr.UntagResourceInput{ResourceArn: &arn, TagKeys: keys})
+		return err
+	})
+	register("ecs", tx.taggedECS, func(c tx, arn string, tags map[string]string) error {
+		_, err := ecsAPI{c}.TagResource(&ecs.TagResourceInput{ResourceArn: &arn, Tags: kernel.TagList(tags, func(k, v *string) ecstypes.Tag { return ecstypes.Tag{Key: k, Value: v} })})
+		return err
+	}, func(c tx, arn string, keys []string) error {
+		_, err := ecsAPI{c}.UntagResource(&ecs.UntagResourceInput{ResourceArn: &arn, TagKeys: keys})
+		return err
+	})
+	register("elasticloadbalancing", tx.taggedELB, func(c tx, arn string, tags map[string]string) error {
+		_, err := elbAPI{c}.AddTags(&elb.AddTagsInput{ResourceArns: []string{arn}, Tags: kernel.TagList(tags, func(k, v *string) elbtypes.Tag { return elbtypes.Tag{Key: k, Value: v} })})
+		return err
+	}, func(c tx, arn string, keys []string) error {
+		_, err := elbAPI{c}.RemoveTags(&elb.RemoveTagsInput{ResourceArns: []string{arn}, TagKeys: keys})
+		return err
+	})
+	register("logs", tx.taggedLogs, func(c tx, arn string, tags map[string]string) error {
+		_, err := logsAPI{c}.TagResource(&cloudwatchlogs.TagResourceInput{ResourceArn: &arn, Tags: tags})
+		return err
+	}, func(c tx, arn string, keys []string) error {
+		_, err := logsAPI{c}.UntagResource(&cloudwatchlogs.UntagResourceInput{ResourceArn: &arn, TagKeys: keys})
+		return err
+	})
+	register("rds", tx.taggedRDS, func(c tx, arn string, tags map[string]string) error {
+		_, err := rdsAPI{c}.AddTagsToResource(&rds.AddTagsToResourceInput{ResourceName: &arn, Tags: kernel.TagList(tags, func(k, v *string) rdstypes.Tag { return rdstypes.Tag{Key: k, Value: v} })})
+		return err
+	}, func(c tx, arn string, keys []string) error {
+		_, err := rdsAPI{c}.RemoveTagsFromResource(&rds.RemoveTagsFromResourceInput{ResourceName: &arn, TagKeys: keys})
+		return err
+	})
+	register("secretsmanager", tx.taggedSecrets, func(c tx, arn string, tags map[string]string) error {
+		_, err := secretsAPI{c}.TagResource(&secretsmanager.TagResourceInput{SecretId: &arn, Tags: kernel.TagList(tags, func(k, v *string) secretstypes.Tag { return secretstypes.Tag{Key: k, Value: v} })})
+		return err
+	}, func(c tx, arn string, keys []string) error {
+		_, err := secretsAPI{c}.UntagResource(&secretsmanager.UntagResourceInput{SecretId: &arn, TagKeys: keys})
+		return err
+	})
+	register("route53", tx.taggedRoute53, func(c tx, arn string, tags map[string]string) error {
+		in := &route53.ChangeTagsForResourceInput{ResourceType: route53types.TagResourceTypeHostedzone, ResourceId: aws.String(resourceID(arn))}
+		in.AddTags = kernel.TagList(tags, func(k, v *string) route53types.Tag { return route53types.Tag{Key: k, Value: v} })
+		_, err := route53API{c}.ChangeTagsForResource(in)
+		return err
+	}, func(c tx, arn string, keys []string) error {
+		in := &route53.ChangeTagsForResourceInput{ResourceType: route53types.TagResourceTypeHostedzone, ResourceId: aws.String(resourceID(arn)), RemoveTagKeys: keys}
+		_, err := route53API{c}.ChangeTagsForResource(in)
+		return err
+	})
+	parameter := func(c tx, arn string) *string {
+		if p := (ssmAPI{c}).find(arn); p != nil {
+			return &p.Name
 		}
+		return &arn
 	}
-	var list []taggedThing
-	for i, arn := range slices.Sorted(maps.Keys(all)) {
-		if f.TagGaps && i%2 == 1 {
-			continue
-		}
-		list = append(list, taggedThing{ARN: arn, Tags: all[arn]})
-	}
-	return list
+	register("ssm", tx.taggedSSM, func(c tx, arn string, tags map[string]string) error {
+		in := &ssm.AddTagsToResourceInput{ResourceType: ssmtypes.ResourceTypeForTaggingParameter, ResourceId: parameter(c, arn)}
+		in.Tags = kernel.TagList(tags, func(k, v *string) ssmtypes.Tag { return ssmtypes.Tag{Key: k, Value: v} })
+		_, err := ssmAPI{c}.AddTagsToResource(in)
+		return err
+	}, func(c tx, arn string, keys []string) error {
+		in := &ssm.RemoveTagsFromResourceInput{ResourceType: ssmtypes.ResourceTypeForTaggingParameter, ResourceId: parameter(c, arn), TagKeys: keys}
+		_, err := ssmAPI{c}.RemoveTagsFromResource(in)
+		return err
+	})
 }
 
-// taggedNow are the things of every service that have tags. Roles are none of
-// them: the tagging API does not list them
-// (https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/supported-services.html).
-func (c *Cloud) taggedNow() map[string]map[string]string {
-	all := map[string]map[string]string{}
-	for _, t := range slices.Concat(c.taggedThings()...) {
-		if len(t.Tags) > 0 {
-			all[t.ARN] = maps.Clone(t.Tags)
-		}
-	}
-	return all
+// resourceID is what follows the type of a resource in an ARN.
+func resourceID(arn string) string {
+	parts := strings.SplitN(arn, ":", 6)
+	_, id, _ := strings.Cut(parts[len(parts)-1], "/")
+	return id
 }
 
-// rememberTagged keeps what may become a ghost; it runs after every write.
-func (c *Cloud) rememberTagged() {
-	if !c.Faults().TagGhosts {
-		return
-	}
-	if c.ghosts == nil {
-		c.ghosts = map[string]map[string]string{}
-	}
-	maps.Copy(c.ghosts, c.taggedNow())
-}
-
-func (a taggingAPI) GetResources(_ context.Context, in *tagapi.GetResourcesInput) (*tagapi.GetResourcesOutput, error) {
-	if a.Faults().TagCrash {
-		return nil, &apiError{status: 500, code: "InternalServiceException", message: "The request processing failed because of an unknown error, exception, or failure."}
-	}
-	if len(in.ResourceARNList) > 0 && (len(in.TagFilters) > 0 || len(in.ResourceTypeFilters) > 0) {
-		return nil, fail("InvalidParameterException", "ResourceARNList cannot be combined with filters")
-	}
-	var found []types.ResourceTagMapping
-	for _, t := range a.tagged() {
-		if !wanted(in, t) {
-			continue
-		}
-		m := types.ResourceTagMapping{ResourceARN: aws.String(t.ARN)}
-		for _, key := range slices.Sorted(maps.Keys(t.Tags)) {
-			m.Tags = append(m.Tags, types.Tag{Key: aws.String(key), Value: aws.String(t.Tags[key])})
-		}
-		found = append(found, m)
-	}
-	start, size := 0, 50
-	if token := aws.ToString(in.PaginationToken); token != "" {
-		n, err := strconv.Atoi(token)
-		if err != nil || n < 0 || n > len(found) {
-			return nil, fail("PaginationTokenExpiredException", "The pagination token is not valid")
-		}
-		start = n
-	}
-	if in.ResourcesPerPage != nil {
-		if size = int(*in.ResourcesPerPage); size < 1 || size > 100 {
-			return nil, fail("InvalidParameterException", "ResourcesPerPage must be between 1 and 100")
-		}
-	}
-	out := &tagapi.GetResourcesOutput{PaginationToken: aws.String("")}
-	if end := start + size; end < len(found) {
-		out.ResourceTagMappingList, out.PaginationToken = found[start:end], aws.String(strconv.Itoa(end))
-	} else {
-		out.ResourceTagMappingList = found[start:]
-	}
-	return out, nil
-}
-
-// wanted says whether the thing passes all filters: of each tag filter the key,
-// with one of its values if it has any.
-func wanted(in *tagapi.GetResourcesInput, t taggedThing) bool {
-	if len(in.ResourceARNList) > 0 && !slices.Contains(in.ResourceARNList, t.ARN) {
-		return false
-	}
-	if len(in.ResourceTypeFilters) > 0 && !slices.ContainsFunc(in.ResourceTypeFilters, func(kind string) bool {
-		return t.kind() == kind || strings.HasPrefix(t.kind(), kind+":")
-	}) {
-		return false
-	}
-	for _, f := range in.TagFilters {
-		value, ok := t.Tags[aws.ToString(f.Key)]
-		if !ok || len(f.Values) > 0 && !slices.Contains(f.Values, value) {
-			return false
-		}
-	}
-	return true
-}
-
-func (a taggingAPI) GetTagKeys(context.Context, *tagapi.GetTagKeysInput) (*tagapi.GetTagKeysOutput, error) {
-	keys := map[string]bool{}
-	for _, t := range a.tagged() {
-		for key := range t.Tags {
-			keys[key] = true
-		}
-	}
-	return &tagapi.GetTagKeysOutput{TagKeys: slices.Sorted(maps.Keys(keys)), PaginationToken: aws.String("")}, nil
-}
-
-func (a taggingAPI) GetTagValues(_ context.Context, in *tagapi.GetTagValuesInput) (*tagapi.GetTagValuesOutput, error) {
-	values := map[string]bool{}
-	for _, t := range a.tagged() {
-		if value, ok := t.Tags[aws.ToString(in.Key)]; ok {
-			values[value] = true
-		}
-	}
-	return &tagapi.GetTagValuesOutput{TagValues: slices.Sorted(maps.Keys(values)), PaginationToken: aws.String("")}, nil
-}
-
-// taggedThings are the resources of the services that the tagging API covers, a
-// list per service.
-func (c *Cloud) taggedThings() [][]taggedThing {
-	return [][]taggedThing{
-		c.taggedACM(), c.taggedEC2(), c.taggedECR(), c.taggedECS(), c.taggedELB(),
-		c.taggedLogs(), c.taggedRDS(), c.taggedRoute53(), c.taggedSecrets(), c.taggedSSM(),
-	}
-}
-
-func (c *Cloud) taggedEC2() []taggedThing {
-	var all []taggedThing
+func (c tx) taggedEC2() []kernel.Tagged {
+	var all []kernel.Tagged
 	add := func(kind string, t *ec2Thing) {
-		all = append(all, taggedThing{c.arn("ec2", kind+"/"+t.ID), t.Tags})
+		all = append(all, kernel.Tagged{ARN: c.ARN("ec2", kind+"/"+t.ID), Tags: t.Tags})
 	}
-	s := &c.state.EC2
+	s := c.ec2()
 	for _, t := range s.VPCs {
 		add("vpc", t.thing())
 	}
@@ -215,61 +163,61 @@ func (c *Cloud) taggedEC2() []taggedThing {
 	return all
 }
 
-func (c *Cloud) taggedECR() []taggedThing {
-	var all []taggedThing
-	for _, r := range c.state.ECR.Repositories {
-		all = append(all, taggedThing{c.arn("ecr", "repository/"+r.Name), r.Tags})
+func (c tx) taggedECR() []kernel.Tagged {
+	var all []kernel.Tagged
+	for _, r := range c.ecr().Repositories {
+		all = append(all, kernel.Tagged{ARN: c.ARN("ecr", "repository/"+r.Name), Tags: r.Tags})
 	}
 	return all
 }
 
-func (c *Cloud) taggedLogs() []taggedThing {
-	var all []taggedThing
-	for _, g := range c.state.Logs.Groups {
-		all = append(all, taggedThing{c.arn("logs", "log-group:"+g.Name), g.Tags})
+func (c tx) taggedLogs() []kernel.Tagged {
+	var all []kernel.Tagged
+	for _, g := range c.logs().Groups {
+		all = append(all, kernel.Tagged{ARN: c.ARN("logs", "log-group:"+g.Name), Tags: g.Tags})
 	}
 	return all
 }
 
-func (c *Cloud) taggedSecrets() []taggedThing {
-	var all []taggedThing
-	for _, s := range c.state.Secrets.Secrets {
-		all = append(all, taggedThing{s.ARN, s.Tags})
+func (c tx) taggedSecrets() []kernel.Tagged {
+	var all []kernel.Tagged
+	for _, s := range c.secrets().Secrets {
+		all = append(all, kernel.Tagged{ARN: s.ARN, Tags: s.Tags})
 	}
 	return all
 }
 
-func (c *Cloud) taggedSSM() []taggedThing {
-	var all []taggedThing
-	for _, p := range c.state.SSM.Parameters {
-		all = append(all, taggedThing{ssmAPI{c}.parameterARN(p.Name), p.Tags})
+func (c tx) taggedSSM() []kernel.Tagged {
+	var all []kernel.Tagged
+	for _, p := range c.ssm().Parameters {
+		all = append(all, kernel.Tagged{ARN: ssmAPI{c}.parameterARN(p.Name), Tags: p.Tags})
 	}
 	return all
 }
 
-func (c *Cloud) taggedELB() []taggedThing {
-	var all []taggedThing
-	for arn, b := range c.state.ELB.LoadBalancers {
-		all = append(all, taggedThing{arn, b.Tags})
+func (c tx) taggedELB() []kernel.Tagged {
+	var all []kernel.Tagged
+	for arn, b := range c.elb().LoadBalancers {
+		all = append(all, kernel.Tagged{ARN: arn, Tags: b.Tags})
 	}
-	for arn, g := range c.state.ELB.TargetGroups {
-		all = append(all, taggedThing{arn, g.Tags})
+	for arn, g := range c.elb().TargetGroups {
+		all = append(all, kernel.Tagged{ARN: arn, Tags: g.Tags})
 	}
-	for arn, l := range c.state.ELB.Listeners {
-		all = append(all, taggedThing{arn, l.Tags})
+	for arn, l := range c.elb().Listeners {
+		all = append(all, kernel.Tagged{ARN: arn, Tags: l.Tags})
 	}
-	for arn, r := range c.state.ELB.Rules {
-		all = append(all, taggedThing{arn, r.Tags})
+	for arn, r := range c.elb().Rules {
+		all = append(all, kernel.Tagged{ARN: arn, Tags: r.Tags})
 	}
 	return all
 }
 
-func (c *Cloud) taggedRDS() []taggedThing {
-	var all []taggedThing
+func (c tx) taggedRDS() []kernel.Tagged {
+	var all []kernel.Tagged
 	add := func(resource string, tags map[string]string) {
-		all = append(all, taggedThing{c.arn("rds", resource), tags})
+		all = append(all, kernel.Tagged{ARN: c.ARN("rds", resource), Tags: tags})
 	}
-	s := &c.state.RDS
+	s := c.rds()
 	for _, db := range s.Instances {
 		add("db:"+db.ID, db.Tags)
 	}
@@ -287,25 +235,25 @@ func (c *Cloud) taggedRDS() []taggedThing {
 
 // taggedECS has the deregistered task definitions too, as AWS's list has, and
 // neither clusters and services that are gone nor stopped tasks.
-func (c *Cloud) taggedECS() []taggedThing {
-	var all []taggedThing
-	s := &c.state.ECS
+func (c tx) taggedECS() []kernel.Tagged {
+	var all []kernel.Tagged
+	s := c.ecs()
 	for _, cluster := range s.Clusters {
 		if cluster.Deleted.IsZero() {
-			all = append(all, taggedThing{c.arn("ecs", "cluster/"+cluster.Name), cluster.Tags})
+			all = append(all, kernel.Tagged{ARN: c.ARN("ecs", "cluster/"+cluster.Name), Tags: cluster.Tags})
 		}
 	}
 	for _, service := range s.Services {
 		if service.Gone.IsZero() {
-			all = append(all, taggedThing{c.arn("ecs", "service/"+service.key()), service.Tags})
+			all = append(all, kernel.Tagged{ARN: c.ARN("ecs", "service/"+service.key()), Tags: service.Tags})
 		}
 	}
 	for _, definition := range s.Definitions {
-		all = append(all, taggedThing{aws.ToString(definition.TaskDefinitionArn), definition.Tags})
+		all = append(all, kernel.Tagged{ARN: aws.ToString(definition.TaskDefinitionArn), Tags: definition.Tags})
 	}
 	for _, task := range s.Tasks {
 		if aws.ToString(task.LastStatus) != "STOPPED" {
-			all = append(all, taggedThing{aws.ToString(task.TaskArn), task.TagMap})
+			all = append(all, kernel.Tagged{ARN: aws.ToString(task.TaskArn), Tags: task.TagMap})
 		}
 	}
 	return all

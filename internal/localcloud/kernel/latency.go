@@ -1,9 +1,6 @@
-package localcloud
+package kernel
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // Latencies are how long AWS takes for what is instant here. Zero fields add
 // nothing.
@@ -80,24 +77,5 @@ func TypicalLatencies() Latencies {
 		// Minutes, once the record is there:
 		// https://docs.aws.amazon.com/acm/latest/userguide/dns-validation.html
 		Certificate: 120 * time.Second,
-	}
-}
-
-func (l Latencies) scaled(d time.Duration) time.Duration {
-	if l.Scale == 0 {
-		return d
-	}
-	return time.Duration(float64(d) * l.Scale)
-}
-
-// pause waits for a latency, and says whether the cloud is still open.
-func (c *Cloud) pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(c.cfg.Latencies.scaled(d))
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
 	}
 }

@@ -1,4 +1,4 @@
-package localcloud
+package kernel
 
 import (
 	"encoding/binary"
@@ -130,48 +130,57 @@ func ParseFaults(r io.Reader) (Faults, error) {
 }
 
 // Faults are those in force.
-func (c *Cloud) Faults() Faults {
-	c.faulty.Lock()
-	defer c.faulty.Unlock()
-	return c.faults
+func (e *Env) Faults() Faults {
+	e.faulty.Lock()
+	defer e.faulty.Unlock()
+	return e.faults
 }
 
 // SetFaults replaces the faults and begins to count calls anew.
-func (c *Cloud) SetFaults(f Faults) {
-	c.faulty.Lock()
-	defer c.faulty.Unlock()
-	c.faults, c.calls, c.total = f, map[string]uint64{}, 0
+func (e *Env) SetFaults(f Faults) {
+	e.faulty.Lock()
+	defer e.faulty.Unlock()
+	e.faults, e.calls, e.total = f, map[string]uint64{}, 0
 }
 
-// verdict is what the faults do to one call.
-type verdict struct {
+// injected is what the faults do to one call.
+type injected struct {
 	err  error // instead of the work
 	lose bool  // the answer, after the work
 }
 
-func (c *Cloud) judge(s service, call Call) verdict {
-	c.faulty.Lock()
-	defer c.faulty.Unlock()
-	f := c.faults
-	c.total++
-	c.calls[call.Action]++
-	n := c.calls[call.Action]
-	if f.ExpireAfter > 0 && c.total > f.ExpireAfter {
-		return verdict{err: s.protocol.expired()}
+// inject counts a call and decides what the faults do to it.
+func (e *Env) inject(p Protocol, action string) injected {
+	e.faulty.Lock()
+	defer e.faulty.Unlock()
+	f := e.faults
+	e.total++
+	e.calls[action]++
+	n := e.calls[action]
+	if f.ExpireAfter > 0 && e.total > f.ExpireAfter {
+		return injected{err: p.expired()}
 	}
-	if slices.Contains(f.Deny, call.Action) {
-		return verdict{err: s.protocol.denied(c.callerARN(), call.Action)}
+	if slices.Contains(f.Deny, action) {
+		return injected{err: p.denied(e.CallerARN(), action)}
 	}
-	if len(f.Only) > 0 && !slices.Contains(f.Only, call.Action) {
-		return verdict{}
+	if len(f.Only) > 0 && !slices.Contains(f.Only, action) {
+		return injected{}
 	}
 	switch {
-	case hit(f.Seed, "throttle", call.Action, n) < f.Throttle:
-		return verdict{err: s.protocol.throttled()}
-	case hit(f.Seed, "error", call.Action, n) < f.ServerErrors:
-		return verdict{err: s.protocol.broken()}
+	case hit(f.Seed, "throttle", action, n) < f.Throttle:
+		return injected{err: p.throttled()}
+	case hit(f.Seed, "error", action, n) < f.ServerErrors:
+		return injected{err: p.failed()}
 	}
-	return verdict{lose: hit(f.Seed, "lose", call.Action, n) < f.LostResponses}
+	return injected{lose: hit(f.Seed, "lose", action, n) < f.LostResponses}
+}
+
+// Hits says whether a share of the action's calls, picked by the seed as all
+// faults are, hits the present one. kind tells such shares of one action apart.
+func (e *Env) Hits(kind, action string, share float64) bool {
+	e.faulty.Lock()
+	defer e.faulty.Unlock()
+	return hit(e.faults.Seed, kind, action, e.calls[action]) < share
 }
 
 // hit is a number from 0 to 1 that depends on nothing but its arguments.
@@ -188,84 +197,81 @@ func hit(seed uint64, kind, action string, n uint64) float64 {
 	return float64(x>>11) / (1 << 53)
 }
 
-func (p protocol) throttled() error {
+func (p Protocol) throttled() error {
 	switch p {
-	case protocolEC2:
-		return &apiError{http.StatusServiceUnavailable, "RequestLimitExceeded", "Request limit exceeded."}
-	case protocolJSON:
-		return fail("ThrottlingException", "Rate exceeded")
+	case EC2:
+		return &Error{http.StatusServiceUnavailable, "RequestLimitExceeded", "Request limit exceeded."}
+	case JSON:
+		return Fail("ThrottlingException", "Rate exceeded")
 	}
-	return fail("Throttling", "Rate exceeded")
+	return Fail("Throttling", "Rate exceeded")
 }
 
-func (p protocol) broken() error {
-	if p == protocolEC2 {
-		return &apiError{http.StatusInternalServerError, "InternalError", "An internal error has occurred"}
+func (p Protocol) failed() error {
+	if p == EC2 {
+		return &Error{http.StatusInternalServerError, "InternalError", "An internal error has occurred"}
 	}
-	return &apiError{http.StatusInternalServerError, "InternalFailure", "The request processing has failed because of an unknown error, exception or failure."}
+	return &Error{http.StatusInternalServerError, "InternalFailure", "The request processing has failed because of an unknown error, exception or failure."}
 }
 
-func (p protocol) expired() error {
+func (p Protocol) expired() error {
 	switch p {
-	case protocolEC2:
-		return &apiError{http.StatusBadRequest, "RequestExpired", "Request has expired."}
-	case protocolJSON:
-		return fail("ExpiredTokenException", "The security token included in the request is expired")
+	case EC2:
+		return &Error{http.StatusBadRequest, "RequestExpired", "Request has expired."}
+	case JSON:
+		return Fail("ExpiredTokenException", "The security token included in the request is expired")
 	}
-	return &apiError{http.StatusForbidden, "ExpiredToken", "The security token included in the request is expired"}
+	return &Error{http.StatusForbidden, "ExpiredToken", "The security token included in the request is expired"}
 }
 
-func (p protocol) denied(caller, action string) error {
+func (p Protocol) denied(caller, action string) error {
 	return p.refused(fmt.Sprintf("User: %s is not authorized to perform: %s because no identity-based policy allows the %s action", caller, action, action))
 }
 
 // refused is an error for what IAM does not allow.
-func (p protocol) refused(message string) error {
+func (p Protocol) refused(message string) error {
 	switch p {
-	case protocolEC2:
-		return &apiError{http.StatusForbidden, "UnauthorizedOperation", "You are not authorized to perform this operation. " + message}
-	case protocolJSON:
-		return fail("AccessDeniedException", "%s", message)
+	case EC2:
+		return &Error{http.StatusForbidden, "UnauthorizedOperation", "You are not authorized to perform this operation. " + message}
+	case JSON:
+		return Fail("AccessDeniedException", "%s", message)
 	}
-	return &apiError{http.StatusForbidden, "AccessDenied", message}
+	return &Error{http.StatusForbidden, "AccessDenied", message}
 }
 
-// birth is a thing that is hidden still.
+// birth is a resource that is hidden still.
 type birth struct {
 	at    time.Time
 	reads int
 }
 
-// born says that a thing was created just now; every Create calls it.
-func (c *Cloud) born(id string) {
-	f := c.Faults()
+// Born says that a resource was created just now; every Create calls it.
+func (tx *Tx) Born(id string) {
+	f := tx.Faults()
 	if f.HiddenReads > 0 || f.HiddenSeconds > 0 {
-		c.hidden[id] = birth{at: time.Now(), reads: f.HiddenReads}
+		tx.kernel.hidden[id] = birth{at: time.Now(), reads: f.HiddenReads}
 	}
 }
 
-// visible says whether a read shows the thing, and counts as one read of it.
-func (c *Cloud) visible(id string) bool {
-	b, ok := c.hidden[id]
+// Visible says whether a read shows the resource, and counts as one read of it.
+func (tx *Tx) Visible(id string) bool {
+	hidden := tx.kernel.hidden
+	b, ok := hidden[id]
 	if !ok {
 		return true
 	}
-	f := c.Faults()
+	f := tx.Faults()
 	if b.reads > 0 && f.HiddenReads > 0 {
 		b.reads--
-		c.hidden[id] = b
+		hidden[id] = b
 		return false
 	}
-	if time.Since(b.at) < seconds(f.HiddenSeconds) {
+	if time.Since(b.at) < Seconds(f.HiddenSeconds) {
 		return false
 	}
-	delete(c.hidden, id)
+	delete(hidden, id)
 	return true
 }
 
-func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
-
-// interfaceLinger is how long a network interface outlives its owner.
-func (c *Cloud) interfaceLinger() time.Duration {
-	return max(c.cfg.Latencies.scaled(c.cfg.Latencies.Interface), seconds(c.Faults().InterfaceSeconds))
-}
+// Seconds is a number of seconds of Faults as a duration.
+func Seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

@@ -1,4 +1,4 @@
-package localcloud
+package kernel
 
 import (
 	"encoding/base64"
@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// pageOf cuts the page that a token asks for out of a whole list, limit things
+// PageOf cuts the page that a token asks for out of a whole list, limit things
 // at most, and makes the token of the next one, nil at the end. A token that
 // was not made here is answered by bad.
-func pageOf[T any](all []T, token *string, limit int, bad error) (page []T, next *string, err error) {
+func PageOf[T any](all []T, token *string, limit int, bad error) (page []T, next *string, err error) {
 	start := 0
 	if token != nil && *token != "" {
 		text, err := base64.URLEncoding.DecodeString(*token)

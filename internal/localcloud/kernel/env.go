@@ -1,0 +1,173 @@
+package kernel
+
+import (
+	"context"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Env is what may be used with and without the lock: who and where the cloud is,
+// its clock, faults and latencies, and the key of its secrets.
+type Env struct {
+	stateDir, account, region, endpoint string
+	latencies                           Latencies
+	log                                 *slog.Logger
+	seals                               cipher.AEAD // of the secrets in the state
+
+	faulty sync.Mutex // guards what follows
+	faults Faults
+	calls  map[string]uint64 // by action, since the faults were set
+	total  int
+}
+
+// Account is the account's number.
+func (e *Env) Account() string { return e.account }
+
+// Region is the one region there is.
+func (e *Env) Region() string { return e.region }
+
+// Endpoint is the address of all services, such as "http://127.0.0.1:4567". It is
+// empty until Kernel.ListensOn.
+func (e *Env) Endpoint() string { return e.endpoint }
+
+// StateDir is the directory of all that survives a restart.
+func (e *Env) StateDir() string { return e.stateDir }
+
+// Log is where the cloud reports on itself.
+func (e *Env) Log() *slog.Logger { return e.log }
+
+// Now is the time that goes into states, without the monotonic part, which a
+// saved state loses.
+func (e *Env) Now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
+
+// ARN names a resource of this account and region.
+func (e *Env) ARN(service, resource string) string {
+	region, account := e.region, e.account
+	switch service {
+	case "iam", "sts":
+		region = "" // they are global
+	case "route53":
+		region, account = "", ""
+	}
+	return fmt.Sprintf("arn:%s:%s:%s:%s:%s", e.Partition(), service, region, account, resource)
+}
+
+// The user and the user id of everybody who is not a task: the local cloud has
+// one user.
+const (
+	LocalUser   = "local"
+	LocalUserID = "AIDALOCALCLOUDUSER000"
+)
+
+// CallerARN is the ARN of that user.
+func (e *Env) CallerARN() string { return e.ARN("iam", "user/"+LocalUser) }
+
+// Partition is the part of AWS that the region is in, such as "aws-cn".
+func (e *Env) Partition() string { return partitionOf(e.region).name }
+
+// partition is a part of AWS with accounts of its own.
+type partition struct {
+	name string
+	// global is the region that its services without regions sign for.
+	global string
+}
+
+// partitions are by how the names of their regions begin
+// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html); all
+// other regions are of the partition "aws".
+var partitions = map[string]partition{
+	"cn-":      {"aws-cn", "cn-north-1"},
+	"eusc-":    {"aws-eusc", "eusc-de-east-1"},
+	"us-gov-":  {"aws-us-gov", "us-gov-west-1"},
+	"us-iso-":  {"aws-iso", "us-iso-east-1"},
+	"us-isob-": {"aws-iso-b", "us-isob-east-1"},
+	"eu-isoe-": {"aws-iso-e", "eu-isoe-west-1"},
+	"us-isof-": {"aws-iso-f", "us-isof-south-1"},
+}
+
+func partitionOf(region string) partition {
+	for prefix, p := range partitions {
+		if strings.HasPrefix(region, prefix) {
+			return p
+		}
+	}
+	return partition{"aws", "us-east-1"}
+}
+
+// Latencies are how long things take, not yet scaled.
+func (e *Env) Latencies() Latencies { return e.latencies }
+
+// Scaled is a duration as Latencies.Scale changes it.
+func (e *Env) Scaled(d time.Duration) time.Duration {
+	if e.latencies.Scale == 0 {
+		return d
+	}
+	return time.Duration(float64(d) * e.latencies.Scale)
+}
+
+// Pause waits for a latency, and says whether ctx is still alive after it.
+func (e *Env) Pause(ctx context.Context, d time.Duration) bool { return Wait(ctx, nil, e.Scaled(d)) }
+
+// Wait waits for d and says whether it did so to the end: not when ctx ends or
+// stop, which may be nil, is closed before.
+func Wait(ctx context.Context, stop <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-stop:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// Seal encrypts a secret for the state.
+func (e *Env) Seal(secret string) string {
+	return base64.StdEncoding.EncodeToString(e.seals.Seal(nil, nil, []byte(secret), nil)) //nolint:gosec // the AEAD makes a random nonce of its own
+}
+
+// Unseal decrypts what Seal made.
+func (e *Env) Unseal(sealed string) (string, error) {
+	text, err := base64.StdEncoding.DecodeString(sealed)
+	if err != nil {
+		return "", fmt.Errorf("a secret in the state is damaged: %w", err)
+	}
+	secret, err := e.seals.Open(nil, nil, text, nil)
+	if err != nil {
+		return "", errors.New("a secret in the state was encrypted with another key")
+	}
+	return string(secret), nil
+}
+
+// NewID makes an id as EC2 does: the prefix, a hyphen and 17 hexadecimal digits.
+func NewID(prefix string) string { return prefix + "-0" + HexDigits(16) }
+
+// HexDigits is n random hexadecimal digits; n is even.
+func HexDigits(n int) string {
+	b := make([]byte, n/2)
+	_, _ = rand.Read(b) // never fails: https://pkg.go.dev/crypto/rand#Read
+	return hex.EncodeToString(b)
+}
+
+// UUID is random hexadecimal digits in the form of a UUID.
+func UUID() string {
+	h := HexDigits(32)
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}
+
+// RequestID is random like AWS's: a version 4 UUID.
+func RequestID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails: https://pkg.go.dev/crypto/rand#Read
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}

@@ -1,0 +1,118 @@
+package kernel
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"github.com/bookctl/bookctl/internal/advice"
+)
+
+// StateFile is where the state of a directory is kept.
+func StateFile(stateDir string) string { return filepath.Join(stateDir, "state.json") }
+
+// place is where a cloud is: its endpoint's port and its region, which stand in
+// the state file beside the stores.
+type place struct {
+	Port   int    `json:"port"`
+	Region string `json:"region,omitempty"`
+}
+
+// Load reads the saved state into the stores, and finds the region. A new
+// directory has none yet, which is no error.
+func (k *Kernel) Load() error {
+	if err := k.read(); err != nil {
+		return err
+	}
+	had := k.place.Region
+	if had == "" && k.place.Port != 0 {
+		had = "us-east-1" // the state is of a version that had no other
+	}
+	if k.region != "" && had != "" && k.region != had {
+		return advice.With(fmt.Errorf("the local cloud in %s is region %s, and can't be %s", k.stateDir, had, k.region),
+			"leave --region out, or remove all that is in it: 'bookctl local stop --purge'; BOOKCTL_LOCAL_DIR names a directory for another one")
+	}
+	k.region = cmp.Or(k.region, had, "us-east-1")
+	if !regionName.MatchString(k.region) {
+		return advice.With(fmt.Errorf("region %q is no name of a region", k.region), "name one such as eu-central-1")
+	}
+	return nil
+}
+
+var regionName = regexp.MustCompile(`^[a-z]{2,4}(-[a-z]+)+-[0-9]+$`)
+
+func (k *Kernel) read() error {
+	file := StateFile(k.stateDir)
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the local cloud's state: %w", err)
+	}
+	failed := func(err error) error {
+		return advice.With(fmt.Errorf("read the local cloud's state %s: %w", file, err), "'bookctl local stop --purge' removes it")
+	}
+	var parts map[string]json.RawMessage
+	if err := json.Unmarshal(text, &parts); err != nil {
+		return failed(err)
+	}
+	if err := json.Unmarshal(text, &k.place); err != nil {
+		return failed(err)
+	}
+	delete(parts, "port")
+	delete(parts, "region")
+	for name, part := range parts {
+		s, known := k.stores[name]
+		if !known {
+			return failed(fmt.Errorf("it is of another version of bookctl: this one has no service %q", name))
+		}
+		if err := json.Unmarshal(part, s.pointer()); err != nil {
+			return failed(fmt.Errorf("the state of %s: %w", name, err))
+		}
+	}
+	return nil
+}
+
+// save writes the state; the lock is held. A cloud that can't save goes on: what
+// it answers is still true for as long as it runs.
+func (k *Kernel) save() {
+	parts := map[string]any{"port": k.place.Port}
+	if k.place.Region != "" {
+		parts["region"] = k.place.Region
+	}
+	for name, s := range k.stores {
+		parts[name] = s.pointer()
+	}
+	text, err := json.Marshal(parts)
+	if err == nil {
+		file := StateFile(k.stateDir)
+		if err = os.WriteFile(file+".new", text, 0o600); err == nil {
+			err = os.Rename(file+".new", file)
+		}
+	}
+	k.dirty = err != nil
+	if err != nil {
+		k.log.Error("the state could not be saved", "error", err)
+	}
+}
+
+// Port is the port that clients of the saved state know, 0 for a new one.
+func (k *Kernel) Port() int { return k.place.Port }
+
+// ListensOn notes the endpoint, once and before the first call. seed, which may be
+// nil, makes what an account has from the start, in a state that is new.
+func (k *Kernel) ListensOn(endpoint string, port int, seed func(*Tx)) {
+	k.endpoint = endpoint
+	k.Update(func(tx *Tx) {
+		if k.place.Port == 0 && seed != nil {
+			seed(tx)
+		}
+		k.place = place{Port: port, Region: k.region}
+	})
+}

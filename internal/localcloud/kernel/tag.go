@@ -1,0 +1,113 @@
+package kernel
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Tagged is a resource with its tags.
+type Tagged struct {
+	ARN  string
+	Tags map[string]string
+}
+
+// Kind is how a filter of the tagging API calls the resource's type: "rds:db",
+// "ec2:vpc".
+func (t Tagged) Kind() string {
+	parts := strings.SplitN(t.ARN, ":", 6)
+	if len(parts) < 6 {
+		return ""
+	}
+	resource, _, _ := strings.Cut(strings.ReplaceAll(parts[5], ":", "/"), "/")
+	return parts[2] + ":" + resource
+}
+
+// Tagger lists and tags one service's resources, for the tagging API and for
+// policies with conditions on tags.
+type Tagger struct {
+	// List is every resource that the tagging API covers.
+	List func(*Tx) []Tagged
+	// Add and Remove change the tags of one resource as the service's own calls
+	// do, with their errors.
+	Add    func(tx *Tx, arn string, tags map[string]string) error
+	Remove func(tx *Tx, arn string, keys []string) error
+}
+
+// Tags registers the tagger of the service that has this name in ARNs.
+func (k *Kernel) Tags(service string, t Tagger) { k.taggers[service] = t }
+
+// Tagger is that of the service with this name in ARNs, if it has one.
+func (tx *Tx) Tagger(service string) (Tagger, bool) {
+	t, ok := tx.kernel.taggers[service]
+	return t, ok
+}
+
+// Tagged are all resources with tags by their ARNs, as the faults let the tagging
+// API see them.
+func (tx *Tx) Tagged() []Tagged {
+	f := tx.Faults()
+	all := tx.tags()
+	if f.TagGhosts {
+		for arn, tags := range tx.kernel.deleted {
+			if _, alive := all[arn]; !alive {
+				all[arn] = tags
+			}
+		}
+	}
+	var list []Tagged
+	for i, arn := range slices.Sorted(maps.Keys(all)) {
+		if f.TagGaps && i%2 == 1 {
+			continue
+		}
+		list = append(list, Tagged{ARN: arn, Tags: all[arn]})
+	}
+	return list
+}
+
+// TagsOf are the tags of a resource that a tagger lists, nil for none.
+func (tx *Tx) TagsOf(arn string) map[string]string { return tx.tags()[arn] }
+
+// tags are those of every resource that has some.
+func (tx *Tx) tags() map[string]map[string]string {
+	all := map[string]map[string]string{}
+	for _, tagger := range tx.kernel.taggers {
+		for _, t := range tagger.List(tx) {
+			if len(t.Tags) > 0 {
+				all[t.ARN] = maps.Clone(t.Tags)
+			}
+		}
+	}
+	return all
+}
+
+// rememberTags keeps what Faults.TagGhosts lists after its deletion; it runs after
+// every write.
+func (tx *Tx) rememberTags() {
+	if !tx.Faults().TagGhosts {
+		return
+	}
+	if tx.kernel.deleted == nil {
+		tx.kernel.deleted = map[string]map[string]string{}
+	}
+	maps.Copy(tx.kernel.deleted, tx.tags())
+}
+
+// TagList makes a service's own type of tags, sorted by key.
+func TagList[T any](tags map[string]string, tag func(key, value *string) T) []T {
+	list := make([]T, 0, len(tags))
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		value := tags[key]
+		list = append(list, tag(&key, &value))
+	}
+	return list
+}
+
+// KeyList makes tags of keys alone, for the calls that take such to remove them.
+func KeyList[T any](keys []string, tag func(key *string) T) []T {
+	list := make([]T, 0, len(keys))
+	for _, key := range keys {
+		list = append(list, tag(&key))
+	}
+	return list
+}

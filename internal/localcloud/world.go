@@ -1,0 +1,85 @@
+package localcloud
+
+import (
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/bookctl/bookctl/internal/localcloud/judge"
+)
+
+// world is how the account stands, for the policies.
+type world struct{ c tx }
+
+var _ judge.World = world{}
+
+func (w world) ARN(service, resource string) string { return w.c.ARN(service, resource) }
+
+func (w world) Tags(arn string) map[string]string {
+	if role, ok := w.c.roleByARN(arn); ok {
+		return role.Tags
+	}
+	for _, t := range w.c.autoScaling().Targets {
+		if aws.ToString(t.ScalableTargetARN) == arn {
+			return t.TagMap
+		}
+	}
+	return w.c.TagsOf(arn)
+}
+
+func (w world) Boundary(arn string) string {
+	role, _ := w.c.roleByARN(arn)
+	return role.Boundary
+}
+
+func (w world) Lacks(service string) (string, bool) {
+	return w.c.ARN("iam", "role/aws-service-role/"+service+"/"+serviceLinkedRoles[service]), !w.c.hasServiceLinkedRole(service)
+}
+
+func (w world) Secret(name string) string {
+	if s, err := (secretsAPI{w.c}).secret(&name); err == nil {
+		return s.ARN
+	}
+	return ""
+}
+
+func (w world) Target(resource string) string {
+	if t := w.c.autoScaling().Targets[resource]; t != nil {
+		return aws.ToString(t.ScalableTargetARN)
+	}
+	return ""
+}
+
+func (w world) Backups(database string) string {
+	a := rdsAPI{w.c}
+	for _, db := range slices.Concat(w.c.rds().Instances, w.c.rds().Retained) {
+		if arn := a.backupARN(db); db.Resource == database || arn == database {
+			return arn
+		}
+	}
+	return ""
+}
+
+func (w world) Association(id string) []string {
+	var ends []string
+	for _, t := range w.c.ec2().Tables {
+		for _, x := range t.Associations {
+			if x.ID != id {
+				continue
+			}
+			ends = append(ends, w.c.ARN("ec2", "route-table/"+t.ID))
+			if x.Subnet != "" {
+				ends = append(ends, w.c.ARN("ec2", "subnet/"+x.Subnet))
+			}
+		}
+	}
+	return ends
+}
+
+func (w world) Roles(definition string) []string {
+	d, err := (ecsAPI{w.c}).usable(&definition)
+	if definition == "" || err != nil {
+		return nil
+	}
+	return slices.DeleteFunc([]string{aws.ToString(d.ExecutionRoleArn), aws.ToString(d.TaskRoleArn)}, func(arn string) bool { return arn == "" })
+}
