@@ -121,11 +121,11 @@ func (a autoScalingAPI) RegisterScalableTarget(in *scaling.RegisterScalableTarge
 	} else if len(in.Tags) > 0 {
 		return nil, kernel.Fail("ValidationException", "Tags can only be specified when a scalable target is registered for the first time; use TagResource")
 	}
-	low, high := overlay(in.MinCapacity, t.MinCapacity), overlay(in.MaxCapacity, t.MaxCapacity)
+	low, high := cmp.Or(in.MinCapacity, t.MinCapacity), cmp.Or(in.MaxCapacity, t.MaxCapacity)
 	if *low < 0 || *high < *low {
 		return nil, kernel.Fail("ValidationException", "Maximum capacity cannot be less than minimum capacity")
 	}
-	t.MinCapacity, t.MaxCapacity, t.SuspendedState = low, high, overlay(in.SuspendedState, t.SuspendedState)
+	t.MinCapacity, t.MaxCapacity, t.SuspendedState = low, high, cmp.Or(in.SuspendedState, t.SuspendedState)
 	if a.autoScaling().Targets == nil {
 		a.autoScaling().Targets = map[string]*scalableTarget{}
 	}
@@ -192,8 +192,8 @@ func (c tx) keepSchedules() (changed bool) {
 		if x.Done || t == nil || x.ScalableTargetAction == nil || c.Now().Before(x.Due) {
 			continue
 		}
-		t.MinCapacity = overlay(x.ScalableTargetAction.MinCapacity, t.MinCapacity)
-		t.MaxCapacity = overlay(x.ScalableTargetAction.MaxCapacity, t.MaxCapacity)
+		t.MinCapacity = cmp.Or(x.ScalableTargetAction.MinCapacity, t.MinCapacity)
+		t.MaxCapacity = cmp.Or(x.ScalableTargetAction.MaxCapacity, t.MaxCapacity)
 		x.Done, changed = true, true
 	}
 	return changed
@@ -219,7 +219,7 @@ func (a autoScalingAPI) DeregisterScalableTarget(in *scaling.DeregisterScalableT
 func (a autoScalingAPI) DescribeScalableTargets(in *scaling.DescribeScalableTargetsInput) (*scaling.DescribeScalableTargetsOutput, error) {
 	out := &scaling.DescribeScalableTargetsOutput{ScalableTargets: []types.ScalableTarget{}}
 	for _, id := range slices.Sorted(maps.Keys(a.autoScaling().Targets)) {
-		if asked(in.ResourceIds, id) && in.ServiceNamespace == types.ServiceNamespaceEcs {
+		if kernel.Selected(in.ResourceIds, id) && in.ServiceNamespace == types.ServiceNamespaceEcs {
 			out.ScalableTargets = append(out.ScalableTargets, a.autoScaling().Targets[id].ScalableTarget)
 		}
 	}
@@ -296,7 +296,7 @@ func (a autoScalingAPI) DeleteScalingPolicy(in *scaling.DeleteScalingPolicyInput
 func (a autoScalingAPI) DescribeScalingPolicies(in *scaling.DescribeScalingPoliciesInput) (*scaling.DescribeScalingPoliciesOutput, error) {
 	out := &scaling.DescribeScalingPoliciesOutput{ScalingPolicies: []types.ScalingPolicy{}}
 	for _, key := range slices.Sorted(maps.Keys(a.autoScaling().Policies)) {
-		if p := a.autoScaling().Policies[key]; asked(in.PolicyNames, *p.PolicyName) && (in.ResourceId == nil || *in.ResourceId == *p.ResourceId) {
+		if p := a.autoScaling().Policies[key]; kernel.Selected(in.PolicyNames, *p.PolicyName) && (in.ResourceId == nil || *in.ResourceId == *p.ResourceId) {
 			out.ScalingPolicies = append(out.ScalingPolicies, *p)
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net/http"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -261,36 +260,12 @@ func ec2Match(filters []types.Filter, tags map[string]string, fields map[string]
 			have = slices.Collect(maps.Keys(tags))
 		}
 		if !slices.ContainsFunc(f.Values, func(want string) bool {
-			return slices.ContainsFunc(have, func(h string) bool { return wildcard(want, h) })
+			return slices.ContainsFunc(have, func(h string) bool { return kernel.Wildcard(want, h) })
 		}) {
 			return false
 		}
 	}
 	return true
-}
-
-// wildcard matches a filter's value: * stands for any characters and ? for one,
-// and a backslash takes their meaning away.
-func wildcard(pattern, text string) bool {
-	if !strings.ContainsAny(pattern, `*?\`) {
-		return pattern == text
-	}
-	var b strings.Builder
-	b.WriteString("(?s)^")
-	for i := 0; i < len(pattern); i++ {
-		switch c := pattern[i]; {
-		case c == '*':
-			b.WriteString(".*")
-		case c == '?':
-			b.WriteString(".")
-		case c == '\\' && i+1 < len(pattern):
-			i++
-			b.WriteString(regexp.QuoteMeta(pattern[i : i+1]))
-		default:
-			b.WriteString(regexp.QuoteMeta(string(c)))
-		}
-	}
-	return regexp.MustCompile(b.String() + "$").MatchString(text)
 }
 
 // ec2Page is a page of a Describe call. Without MaxResults there is one.

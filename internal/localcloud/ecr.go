@@ -71,7 +71,7 @@ func (r repositoryRules) Repository(name string) (exists bool, immutable func(ta
 func (r *ecrRepository) immutable() func(tag string) bool {
 	mutability, excluded := types.ImageTagMutability(r.Mutability), slices.Clone(r.Excluded)
 	return func(tag string) bool {
-		exception := slices.ContainsFunc(excluded, func(p string) bool { return wildcard(p, tag) })
+		exception := slices.ContainsFunc(excluded, func(p string) bool { return kernel.Wildcard(p, tag) })
 		switch mutability {
 		case types.ImageTagMutabilityImmutable:
 			return true
@@ -207,7 +207,7 @@ func (a ecrAPI) DescribeRepositories(in *ecr.DescribeRepositoriesInput) (*ecr.De
 				names = append(names, name)
 			}
 		}
-		names, out.NextToken = pageAfter(names, in.NextToken, in.MaxResults, 100)
+		names, out.NextToken = kernel.PageAfter(names, in.NextToken, in.MaxResults, 100)
 	}
 	for _, name := range names {
 		r := a.ecr().Repositories[name]

@@ -106,7 +106,7 @@ func (r lifecycleRule) selects(image registry.Image) bool {
 		}
 	}
 	for _, pattern := range r.Selection.TagPatternList {
-		if !has(func(tag string) bool { return wildcard(pattern, tag) }) {
+		if !has(func(tag string) bool { return kernel.Wildcard(pattern, tag) }) {
 			return false
 		}
 	}

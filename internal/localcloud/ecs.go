@@ -222,7 +222,7 @@ func (a ecsAPI) ListClusters(in *ecs.ListClustersInput) (*ecs.ListClustersOutput
 		}
 	}
 	out := &ecs.ListClustersOutput{}
-	out.ClusterArns, out.NextToken = pageAfter(arns, in.NextToken, in.MaxResults, 100)
+	out.ClusterArns, out.NextToken = kernel.PageAfter(arns, in.NextToken, in.MaxResults, 100)
 	return out, nil
 }
 

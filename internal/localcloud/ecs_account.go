@@ -100,7 +100,7 @@ func (a ecsAPI) ListAccountSettings(in *ecs.ListAccountSettingsInput) (*ecs.List
 	if in.MaxResults != 0 {
 		limit = in.MaxResults
 	}
-	names, next := pageAfter(names, in.NextToken, &limit, 10)
+	names, next := kernel.PageAfter(names, in.NextToken, &limit, 10)
 	out := &ecs.ListAccountSettingsOutput{Settings: []types.Setting{}, NextToken: next}
 	for _, name := range names {
 		out.Settings = append(out.Settings, a.accountSetting(name))

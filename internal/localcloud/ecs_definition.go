@@ -195,7 +195,7 @@ func (a ecsAPI) RegisterTaskDefinition(in *ecs.RegisterTaskDefinitionInput) (*ec
 	containers := slices.Clone(in.ContainerDefinitions)
 	for i := range containers {
 		d := &containers[i]
-		d.Essential = overlay(d.Essential, aws.Bool(true))
+		d.Essential = cmp.Or(d.Essential, aws.Bool(true))
 		mappings := slices.Clone(d.PortMappings)
 		for j := range mappings {
 			mappings[j].HostPort = mappings[j].ContainerPort
@@ -204,7 +204,7 @@ func (a ecsAPI) RegisterTaskDefinition(in *ecs.RegisterTaskDefinitionInput) (*ec
 		d.PortMappings = mappings
 		if d.HealthCheck != nil {
 			h := *d.HealthCheck
-			h.Interval, h.Timeout, h.Retries = overlay(h.Interval, aws.Int32(30)), overlay(h.Timeout, aws.Int32(5)), overlay(h.Retries, aws.Int32(3))
+			h.Interval, h.Timeout, h.Retries = cmp.Or(h.Interval, aws.Int32(30)), cmp.Or(h.Timeout, aws.Int32(5)), cmp.Or(h.Retries, aws.Int32(3))
 			d.HealthCheck = &h
 		}
 	}
@@ -358,6 +358,6 @@ func (a ecsAPI) ListTaskDefinitionFamilies(in *ecs.ListTaskDefinitionFamiliesInp
 		}
 	}
 	out := &ecs.ListTaskDefinitionFamiliesOutput{}
-	out.Families, out.NextToken = pageAfter(slices.Sorted(maps.Keys(families)), in.NextToken, in.MaxResults, 100)
+	out.Families, out.NextToken = kernel.PageAfter(slices.Sorted(maps.Keys(families)), in.NextToken, in.MaxResults, 100)
 	return out, nil
 }

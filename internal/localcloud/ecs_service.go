@@ -115,9 +115,9 @@ func (a ecsAPI) balancers(list []types.LoadBalancer, d *ecsDefinition) error {
 // rollout completes and checks how a service is updated.
 func rollout(in *types.DeploymentConfiguration, have types.DeploymentConfiguration) (types.DeploymentConfiguration, error) {
 	if in != nil {
-		have.MinimumHealthyPercent = overlay(in.MinimumHealthyPercent, have.MinimumHealthyPercent)
-		have.MaximumPercent = overlay(in.MaximumPercent, have.MaximumPercent)
-		have.DeploymentCircuitBreaker = overlay(in.DeploymentCircuitBreaker, have.DeploymentCircuitBreaker)
+		have.MinimumHealthyPercent = cmp.Or(in.MinimumHealthyPercent, have.MinimumHealthyPercent)
+		have.MaximumPercent = cmp.Or(in.MaximumPercent, have.MaximumPercent)
+		have.DeploymentCircuitBreaker = cmp.Or(in.DeploymentCircuitBreaker, have.DeploymentCircuitBreaker)
 		if in.Strategy != "" && in.Strategy != types.DeploymentStrategyRolling {
 			return have, kernel.Fail("InvalidParameterException", "The local cloud knows rolling deployments only, not %s", in.Strategy)
 		}
@@ -219,7 +219,7 @@ func (a ecsAPI) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOut
 		return nil, err
 	}
 	if len(in.LoadBalancers) > 0 {
-		s.Grace = overlay(s.Grace, aws.Int32(0))
+		s.Grace = cmp.Or(s.Grace, aws.Int32(0))
 	}
 	s.deploy(a.Cloud, ecsDeployment{Definition: *d.TaskDefinitionArn, Network: *network, Balancers: in.LoadBalancers, Platform: platform(in.PlatformVersion)})
 	if a.ecs().Services == nil {
@@ -310,9 +310,9 @@ func (a ecsAPI) UpdateService(in *ecs.UpdateServiceInput) (*ecs.UpdateServiceOut
 		}
 		s.Capacity = in.CapacityProviderStrategy // an empty list goes back to the launch type
 	}
-	exec := aws.ToBool(overlay(in.EnableExecuteCommand, &s.Exec))
-	s.Rollout, s.Grace, s.Desired = config, overlay(in.HealthCheckGracePeriodSeconds, s.Grace), *overlay(in.DesiredCount, &s.Desired)
-	s.PropagateTags, s.ManagedTags = cmp.Or(in.PropagateTags, s.PropagateTags), *overlay(in.EnableECSManagedTags, &s.ManagedTags)
+	exec := aws.ToBool(cmp.Or(in.EnableExecuteCommand, &s.Exec))
+	s.Rollout, s.Grace, s.Desired = config, cmp.Or(in.HealthCheckGracePeriodSeconds, s.Grace), *cmp.Or(in.DesiredCount, &s.Desired)
+	s.PropagateTags, s.ManagedTags = cmp.Or(in.PropagateTags, s.PropagateTags), *cmp.Or(in.EnableECSManagedTags, &s.ManagedTags)
 	// Tasks have exec from their start only, but as on AWS switching it does not
 	// replace them.
 	s.Exec = exec
@@ -385,7 +385,7 @@ func (a ecsAPI) ListServices(in *ecs.ListServicesInput) (*ecs.ListServicesOutput
 		}
 	}
 	out := &ecs.ListServicesOutput{}
-	out.ServiceArns, out.NextToken = pageAfter(arns, in.NextToken, in.MaxResults, 10)
+	out.ServiceArns, out.NextToken = kernel.PageAfter(arns, in.NextToken, in.MaxResults, 10)
 	return out, nil
 }
 

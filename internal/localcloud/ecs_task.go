@@ -667,7 +667,7 @@ func (a ecsAPI) RunTask(in *ecs.RunTaskInput) (*ecs.RunTaskOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	count := int(aws.ToInt32(overlay(in.Count, aws.Int32(1))))
+	count := int(aws.ToInt32(cmp.Or(in.Count, aws.Int32(1))))
 	if count < 1 || count > 10 {
 		return nil, kernel.Fail("InvalidParameterException", "Invalid count: %d. Must be between 1 and 10.", count)
 	}
@@ -802,7 +802,7 @@ func (a ecsAPI) ListTasks(in *ecs.ListTasksInput) (*ecs.ListTasksOutput, error) 
 	}
 	slices.Sort(arns)
 	out := &ecs.ListTasksOutput{}
-	out.TaskArns, out.NextToken = pageAfter(arns, in.NextToken, in.MaxResults, 100)
+	out.TaskArns, out.NextToken = kernel.PageAfter(arns, in.NextToken, in.MaxResults, 100)
 	if out.TaskArns == nil {
 		out.TaskArns = []string{}
 	}

@@ -333,7 +333,7 @@ func (a elbAPI) DescribeLoadBalancers(in *elb.DescribeLoadBalancersInput) (*elb.
 	found := map[string]bool{}
 	for _, arn := range slices.Sorted(maps.Keys(a.elb().LoadBalancers)) {
 		lb := a.elb().LoadBalancers[arn]
-		if !asked(in.LoadBalancerArns, arn) || !asked(in.Names, *lb.LoadBalancerName) || !a.Visible(arn) {
+		if !kernel.Selected(in.LoadBalancerArns, arn) || !kernel.Selected(in.Names, *lb.LoadBalancerName) || !a.Visible(arn) {
 			continue
 		}
 		found[arn], found[*lb.LoadBalancerName] = true, true
@@ -360,9 +360,6 @@ func elbPage[T any](all []T, marker *string, size *int32) ([]T, *string, error) 
 	}
 	return page, next, err
 }
-
-// asked says whether a list, of which an empty one means everything, names it.
-func asked(list []string, name string) bool { return len(list) == 0 || slices.Contains(list, name) }
 
 // lacking are the names of the lists that were not found.
 func lacking(found map[string]bool, lists ...[]string) (missing []string) {
@@ -559,14 +556,6 @@ func checkHealthCheck(tg types.TargetGroup) error {
 
 var codeMatcher = regexp.MustCompile(`^[2-4]\d\d(?:-[2-4]\d\d)?(?:,[2-4]\d\d(?:-[2-4]\d\d)?)*$`)
 
-// overlay takes what is given, else what there is.
-func overlay[T any](given, have *T) *T {
-	if given != nil {
-		return given
-	}
-	return have
-}
-
 // CreateTargetGroup makes a group, or returns the one that is the same.
 func (a elbAPI) CreateTargetGroup(in *elb.CreateTargetGroupInput) (*elb.CreateTargetGroupOutput, error) {
 	name := aws.ToString(in.Name)
@@ -592,10 +581,10 @@ func (a elbAPI) CreateTargetGroup(in *elb.CreateTargetGroupInput) (*elb.CreateTa
 	described := types.TargetGroup{
 		TargetGroupName: in.Name, TargetType: in.TargetType, Protocol: in.Protocol, ProtocolVersion: aws.String(cmp.Or(aws.ToString(in.ProtocolVersion), "HTTP1")),
 		Port: in.Port, VpcId: in.VpcId, IpAddressType: types.TargetGroupIpAddressTypeEnumIpv4, LoadBalancerArns: []string{},
-		HealthCheckEnabled: aws.Bool(true), HealthCheckProtocol: types.ProtocolEnumHttp, HealthCheckPort: overlay(in.HealthCheckPort, aws.String("traffic-port")),
-		HealthCheckPath: overlay(in.HealthCheckPath, aws.String("/")), HealthCheckIntervalSeconds: overlay(in.HealthCheckIntervalSeconds, aws.Int32(30)),
-		HealthCheckTimeoutSeconds: overlay(in.HealthCheckTimeoutSeconds, aws.Int32(5)), HealthyThresholdCount: overlay(in.HealthyThresholdCount, aws.Int32(5)),
-		UnhealthyThresholdCount: overlay(in.UnhealthyThresholdCount, aws.Int32(2)), Matcher: matcher,
+		HealthCheckEnabled: aws.Bool(true), HealthCheckProtocol: types.ProtocolEnumHttp, HealthCheckPort: cmp.Or(in.HealthCheckPort, aws.String("traffic-port")),
+		HealthCheckPath: cmp.Or(in.HealthCheckPath, aws.String("/")), HealthCheckIntervalSeconds: cmp.Or(in.HealthCheckIntervalSeconds, aws.Int32(30)),
+		HealthCheckTimeoutSeconds: cmp.Or(in.HealthCheckTimeoutSeconds, aws.Int32(5)), HealthyThresholdCount: cmp.Or(in.HealthyThresholdCount, aws.Int32(5)),
+		UnhealthyThresholdCount: cmp.Or(in.UnhealthyThresholdCount, aws.Int32(2)), Matcher: matcher,
 	}
 	if err := checkHealthCheck(described); err != nil {
 		return nil, err
@@ -679,7 +668,7 @@ func (a elbAPI) DescribeTargetGroups(in *elb.DescribeTargetGroupsInput) (*elb.De
 	found := map[string]bool{}
 	for _, arn := range slices.Sorted(maps.Keys(a.elb().TargetGroups)) {
 		tg := a.elb().TargetGroups[arn]
-		if !asked(in.TargetGroupArns, arn) || !asked(in.Names, *tg.TargetGroupName) || !a.Visible(arn) ||
+		if !kernel.Selected(in.TargetGroupArns, arn) || !kernel.Selected(in.Names, *tg.TargetGroupName) || !a.Visible(arn) ||
 			in.LoadBalancerArn != nil && !slices.Contains(tg.LoadBalancerArns, *in.LoadBalancerArn) {
 			continue
 		}
@@ -700,11 +689,11 @@ func (a elbAPI) ModifyTargetGroup(in *elb.ModifyTargetGroupInput) (*elb.ModifyTa
 		return nil, err
 	}
 	next := tg.TargetGroup
-	next.HealthCheckPort, next.HealthCheckPath = overlay(in.HealthCheckPort, next.HealthCheckPort), overlay(in.HealthCheckPath, next.HealthCheckPath)
-	next.HealthCheckIntervalSeconds = overlay(in.HealthCheckIntervalSeconds, next.HealthCheckIntervalSeconds)
-	next.HealthCheckTimeoutSeconds = overlay(in.HealthCheckTimeoutSeconds, next.HealthCheckTimeoutSeconds)
-	next.HealthyThresholdCount = overlay(in.HealthyThresholdCount, next.HealthyThresholdCount)
-	next.UnhealthyThresholdCount = overlay(in.UnhealthyThresholdCount, next.UnhealthyThresholdCount)
+	next.HealthCheckPort, next.HealthCheckPath = cmp.Or(in.HealthCheckPort, next.HealthCheckPort), cmp.Or(in.HealthCheckPath, next.HealthCheckPath)
+	next.HealthCheckIntervalSeconds = cmp.Or(in.HealthCheckIntervalSeconds, next.HealthCheckIntervalSeconds)
+	next.HealthCheckTimeoutSeconds = cmp.Or(in.HealthCheckTimeoutSeconds, next.HealthCheckTimeoutSeconds)
+	next.HealthyThresholdCount = cmp.Or(in.HealthyThresholdCount, next.HealthyThresholdCount)
+	next.UnhealthyThresholdCount = cmp.Or(in.UnhealthyThresholdCount, next.UnhealthyThresholdCount)
 	if in.Matcher != nil && in.Matcher.HttpCode != nil {
 		next.Matcher = in.Matcher
 	}
@@ -775,7 +764,7 @@ func (a elbAPI) RegisterTargets(in *elb.RegisterTargetsInput) (*elb.RegisterTarg
 		}
 	}
 	for _, t := range in.Targets {
-		port := int(aws.ToInt32(overlay(t.Port, tg.Port)))
+		port := int(aws.ToInt32(cmp.Or(t.Port, tg.Port)))
 		target := balancer.Target{ID: *t.Id, Port: port, Zone: aws.ToString(t.AvailabilityZone)}
 		target.Addr, target.Zone = a.taskAddress(*t.Id, port)
 		a.register(tg, target)
@@ -874,8 +863,8 @@ func (a elbAPI) actions(in []types.Action, loadBalancer string) ([]types.Action,
 			return nil, kernel.Fail("ValidationError", "A redirect action must have a status code")
 		}
 		r := *action.RedirectConfig
-		r.Protocol, r.Host, r.Port = overlay(r.Protocol, aws.String("#{protocol}")), overlay(r.Host, aws.String("#{host}")), overlay(r.Port, aws.String("#{port}"))
-		r.Path, r.Query = overlay(r.Path, aws.String("/#{path}")), overlay(r.Query, aws.String("#{query}"))
+		r.Protocol, r.Host, r.Port = cmp.Or(r.Protocol, aws.String("#{protocol}")), cmp.Or(r.Host, aws.String("#{host}")), cmp.Or(r.Port, aws.String("#{port}"))
+		r.Path, r.Query = cmp.Or(r.Path, aws.String("/#{path}")), cmp.Or(r.Query, aws.String("#{query}"))
 		action.RedirectConfig = &r
 	case types.ActionTypeEnumFixedResponse:
 		f := action.FixedResponseConfig
@@ -915,7 +904,7 @@ func (a elbAPI) forwardTo(action types.Action, loadBalancer string) (*types.Forw
 		if len(tg.LoadBalancerArns) > 0 && !slices.Contains(tg.LoadBalancerArns, loadBalancer) {
 			return nil, kernel.Fail("TargetGroupAssociationLimit", "The following target groups cannot be associated with more than one load balancer: %s", arn)
 		}
-		weight := aws.ToInt32(overlay(t.Weight, aws.Int32(1)))
+		weight := aws.ToInt32(cmp.Or(t.Weight, aws.Int32(1)))
 		if weight < 0 || weight > 999 {
 			return nil, kernel.Fail("ValidationError", "The weight of a target group must be between 0 and 999, not %d", weight)
 		}
@@ -1176,7 +1165,7 @@ func (a elbAPI) DescribeListeners(in *elb.DescribeListenersInput) (*elb.Describe
 	found := map[string]bool{}
 	for _, arn := range slices.Sorted(maps.Keys(a.elb().Listeners)) {
 		l := a.elb().Listeners[arn]
-		if asked(in.ListenerArns, arn) && (in.LoadBalancerArn == nil || *l.LoadBalancerArn == *in.LoadBalancerArn) && a.Visible(arn) {
+		if kernel.Selected(in.ListenerArns, arn) && (in.LoadBalancerArn == nil || *l.LoadBalancerArn == *in.LoadBalancerArn) && a.Visible(arn) {
 			found[arn] = true
 			all = append(all, l.Listener)
 		}
@@ -1195,8 +1184,8 @@ func (a elbAPI) ModifyListener(in *elb.ModifyListenerInput) (*elb.ModifyListener
 		return nil, err
 	}
 	next := &elbListener{Listener: l.Listener, Attributes: l.Attributes, Extra: l.Extra, Tags: l.Tags}
-	next.Port, next.Protocol = overlay(in.Port, l.Port), cmp.Or(in.Protocol, l.Protocol)
-	next.SslPolicy = overlay(in.SslPolicy, l.SslPolicy)
+	next.Port, next.Protocol = cmp.Or(in.Port, l.Port), cmp.Or(in.Protocol, l.Protocol)
+	next.SslPolicy = cmp.Or(in.SslPolicy, l.SslPolicy)
 	if len(in.Certificates) > 0 {
 		next.Certificates = slices.Clone(in.Certificates)
 	}
@@ -1253,7 +1242,7 @@ func (a elbAPI) ModifyListener(in *elb.ModifyListenerInput) (*elb.ModifyListener
 func (a elbAPI) DescribeSSLPolicies(in *elb.DescribeSSLPoliciesInput) (*elb.DescribeSSLPoliciesOutput, error) {
 	out := &elb.DescribeSSLPoliciesOutput{}
 	for _, name := range policies {
-		if asked(in.Names, name) {
+		if kernel.Selected(in.Names, name) {
 			out.SslPolicies = append(out.SslPolicies, types.SslPolicy{Name: aws.String(name), SslProtocols: []string{"TLSv1.2", "TLSv1.3"}})
 		}
 	}

@@ -169,7 +169,7 @@ func (a elbAPI) DescribeRules(in *elb.DescribeRulesInput) (*elb.DescribeRulesOut
 			Conditions: []types.RuleCondition{}, Actions: l.DefaultActions,
 		})
 		for _, r := range rules {
-			if asked(in.RuleArns, *r.RuleArn) {
+			if kernel.Selected(in.RuleArns, *r.RuleArn) {
 				found[*r.RuleArn] = true
 				all = append(all, r)
 			}

@@ -148,7 +148,7 @@ func (a logsAPI) DescribeLogGroups(in *logs.DescribeLogGroupsInput) (*logs.Descr
 			names = append(names, name)
 		}
 	}
-	names, next := pageAfter(names, in.NextToken, in.Limit, 50)
+	names, next := kernel.PageAfter(names, in.NextToken, in.Limit, 50)
 	out := &logs.DescribeLogGroupsOutput{NextToken: next}
 	for _, name := range names {
 		g := a.logs().Groups[name]
@@ -162,29 +162,6 @@ func (a logsAPI) DescribeLogGroups(in *logs.DescribeLogGroupsInput) (*logs.Descr
 		out.LogGroups = append(out.LogGroups, described)
 	}
 	return out, nil
-}
-
-// pageAfter cuts a list by a token that is the last name of the page before.
-func pageAfter(names []string, token *string, limit *int32, otherwise int) ([]string, *string) {
-	if token != nil {
-		names = names[sortedAfter(names, *token):]
-	}
-	n := otherwise
-	if limit != nil && *limit > 0 {
-		n = int(*limit)
-	}
-	if len(names) <= n {
-		return names, nil
-	}
-	return names[:n], aws.String(names[n-1])
-}
-
-func sortedAfter(names []string, token string) int {
-	i, found := slices.BinarySearch(names, token)
-	if found {
-		i++
-	}
-	return i
 }
 
 // retentions that AWS takes

@@ -134,7 +134,7 @@ func (a rdsAPI) describeInstance(db *dbInstance) types.DBInstance {
 		DBInstanceIdentifier: aws.String(db.ID), DbiResourceId: aws.String(db.Resource), DBInstanceArn: aws.String(a.ARN("rds", "db:"+db.ID)),
 		DBInstanceStatus: aws.String(db.Status), DBInstanceClass: aws.String(db.Class), Engine: aws.String(rdsEngine), EngineVersion: aws.String(db.Version),
 		LicenseModel: aws.String(rdsLicense), AllocatedStorage: aws.Int32(db.Storage), StorageType: aws.String(db.StorageType), StorageEncrypted: aws.Bool(db.Encrypted),
-		MasterUsername: aws.String(db.User), DBName: given(db.DBName), AvailabilityZone: aws.String(db.Zone), MultiAZ: aws.Bool(db.MultiAZ),
+		MasterUsername: aws.String(db.User), DBName: kernel.NonEmpty(db.DBName), AvailabilityZone: aws.String(db.Zone), MultiAZ: aws.Bool(db.MultiAZ),
 		PubliclyAccessible: aws.Bool(db.Public), BackupRetentionPeriod: aws.Int32(db.Backups), PreferredBackupWindow: aws.String(db.BackupWindow),
 		PreferredMaintenanceWindow: aws.String(db.Window), DeletionProtection: aws.Bool(db.Protected), CopyTagsToSnapshot: aws.Bool(db.CopyTags),
 		AutoMinorVersionUpgrade: aws.Bool(db.AutoMinor), PerformanceInsightsEnabled: aws.Bool(db.Insights), CACertificateIdentifier: aws.String(rdsCA),
@@ -142,7 +142,7 @@ func (a rdsAPI) describeInstance(db *dbInstance) types.DBInstance {
 		BackupTarget: aws.String("region"), IAMDatabaseAuthenticationEnabled: aws.Bool(false), DbInstancePort: aws.Int32(0),
 		EnabledCloudwatchLogsExports: slices.Clone(db.Logs), TagList: rdsTags(db.Tags), PendingModifiedValues: db.pendingValues(),
 		OptionGroupMemberships: []types.OptionGroupMembership{{OptionGroupName: aws.String("default:postgres-" + a.major()), Status: aws.String("in-sync")}},
-		KmsKeyId:               given(db.KMSKey), SecondaryAvailabilityZone: given(db.SecondZone),
+		KmsKeyId:               kernel.NonEmpty(db.KMSKey), SecondaryAvailabilityZone: kernel.NonEmpty(db.SecondZone),
 	}
 	db.describeUnset(&out)
 	if db.MostStorage > 0 {
@@ -188,7 +188,7 @@ func (a rdsAPI) describeInstance(db *dbInstance) types.DBInstance {
 
 func (db *dbInstance) pendingValues() *types.PendingModifiedValues {
 	p, out := db.Pending, &types.PendingModifiedValues{}
-	out.DBInstanceClass, out.StorageType, out.MultiAZ, out.BackupRetentionPeriod = given(p.Class), given(p.StorageType), p.MultiAZ, p.Backups
+	out.DBInstanceClass, out.StorageType, out.MultiAZ, out.BackupRetentionPeriod = kernel.NonEmpty(p.Class), kernel.NonEmpty(p.StorageType), p.MultiAZ, p.Backups
 	for to, value := range map[**int32]int32{&out.AllocatedStorage: p.Storage, &out.Iops: p.IOPS, &out.StorageThroughput: p.Throughput} {
 		if value != 0 {
 			*to = aws.Int32(value)
@@ -446,7 +446,7 @@ func (a rdsAPI) place(db *dbInstance, p placement) error {
 		return err
 	}
 	db.Interface, db.Groups = i.ID, slices.Clone(i.Groups)
-	db.Resource = "db-" + randomText(26, capitals+digits)
+	db.Resource = "db-" + kernel.RandomText(26, kernel.Capitals+kernel.Digits)
 	db.Status = dbCreating
 	a.rds().Instances = append(a.rds().Instances, db)
 	a.Born(db.Resource)

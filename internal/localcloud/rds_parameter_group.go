@@ -178,7 +178,7 @@ func (a rdsAPI) DescribeDBParameters(in *rds.DescribeDBParametersInput) (*rds.De
 func describeParameter(p postgres.Parameter) types.Parameter {
 	x := types.Parameter{
 		ParameterName: aws.String(p.Name), Description: aws.String(p.Description), IsModifiable: aws.Bool(!ownParameters(p.Name)),
-		ApplyType: aws.String("dynamic"), ApplyMethod: types.ApplyMethodPendingReboot, ParameterValue: given(p.Default),
+		ApplyType: aws.String("dynamic"), ApplyMethod: types.ApplyMethodPendingReboot, ParameterValue: kernel.NonEmpty(p.Default),
 	}
 	if p.Static {
 		x.ApplyType = aws.String("static")

@@ -52,9 +52,9 @@ func (a rdsAPI) describeSnapshot(s *dbSnapshot) types.DBSnapshot {
 		DBSnapshotIdentifier: aws.String(s.ID), DBSnapshotArn: aws.String(a.ARN("rds", "snapshot:"+s.ID)), SnapshotType: aws.String(s.Type), Status: aws.String(s.Status),
 		DBInstanceIdentifier: aws.String(db.ID), DbiResourceId: aws.String(db.Resource), Engine: aws.String(rdsEngine), EngineVersion: aws.String(db.Version),
 		AllocatedStorage: aws.Int32(db.Storage), StorageType: aws.String(db.StorageType), AvailabilityZone: aws.String(db.Zone), Encrypted: aws.Bool(db.Encrypted),
-		KmsKeyId: given(db.KMSKey), LicenseModel: aws.String(rdsLicense), MasterUsername: aws.String(db.User), Port: aws.Int32(int32(db.Port)), PercentProgress: &progress,
+		KmsKeyId: kernel.NonEmpty(db.KMSKey), LicenseModel: aws.String(rdsLicense), MasterUsername: aws.String(db.User), Port: aws.Int32(int32(db.Port)), PercentProgress: &progress,
 		OptionGroupName: aws.String("default:postgres-" + a.major()), IAMDatabaseAuthenticationEnabled: aws.Bool(false), TagList: rdsTags(s.Tags),
-		SnapshotTarget: aws.String("region"), SourceDBSnapshotIdentifier: given(s.Original), BackupRetentionPeriod: aws.Int32(db.Backups),
+		SnapshotTarget: aws.String("region"), SourceDBSnapshotIdentifier: kernel.NonEmpty(s.Original), BackupRetentionPeriod: aws.Int32(db.Backups),
 	}
 	if db.IOPS > 0 {
 		out.Iops = aws.Int32(db.IOPS)
@@ -343,7 +343,7 @@ func (a rdsAPI) DescribeDBInstanceAutomatedBackups(in *rds.DescribeDBInstanceAut
 		b := types.DBInstanceAutomatedBackup{
 			DBInstanceAutomatedBackupsArn: aws.String(arn), DBInstanceArn: aws.String(a.ARN("rds", "db:"+db.ID)), DBInstanceIdentifier: aws.String(db.ID),
 			DbiResourceId: aws.String(db.Resource), Status: aws.String(status), BackupRetentionPeriod: aws.Int32(db.Backups), AllocatedStorage: aws.Int32(db.Storage),
-			Engine: aws.String(rdsEngine), EngineVersion: aws.String(db.Version), Encrypted: aws.Bool(db.Encrypted), KmsKeyId: given(db.KMSKey), LicenseModel: aws.String(rdsLicense),
+			Engine: aws.String(rdsEngine), EngineVersion: aws.String(db.Version), Encrypted: aws.Bool(db.Encrypted), KmsKeyId: kernel.NonEmpty(db.KMSKey), LicenseModel: aws.String(rdsLicense),
 			MasterUsername: aws.String(db.User), Region: aws.String(a.Region()), StorageType: aws.String(db.StorageType), AvailabilityZone: aws.String(db.Zone),
 			BackupTarget: aws.String("region"), TagList: rdsTags(db.Tags),
 		}

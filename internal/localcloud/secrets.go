@@ -1,12 +1,11 @@
 package localcloud
 
 import (
-	"crypto/rand"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math/big"
 	"regexp"
 	"slices"
 	"strings"
@@ -147,7 +146,7 @@ func (a secretsAPI) CreateSecret(in *secretsmanager.CreateSecretInput) (*secrets
 		return created(s), nil // a repeated request
 	}
 	s := &secret{
-		ARN: a.ARN("secretsmanager", "secret:"+name+"-"+randomText(6, letters+capitals+digits)), Name: name, Tags: tags, Token: token,
+		ARN: a.ARN("secretsmanager", "secret:"+name+"-"+kernel.RandomText(6, kernel.Letters+kernel.Capitals+kernel.Digits)), Name: name, Tags: tags, Token: token,
 		Description: aws.ToString(in.Description), KMSKey: aws.ToString(in.KmsKeyId), Created: a.Now(), Changed: a.Now(),
 	}
 	if value != nil {
@@ -413,7 +412,7 @@ func (c tx) secretField(valueFrom string) (string, error) {
 	id := strings.Join(parts[:min(7, len(parts))], ":")
 	parts = append(parts[min(7, len(parts)):], "", "", "") // key, stage and version, none by default
 	out, err := secretsAPI{c}.GetSecretValue(&secretsmanager.GetSecretValueInput{
-		SecretId: &id, VersionStage: given(parts[1]), VersionId: given(parts[2]),
+		SecretId: &id, VersionStage: kernel.NonEmpty(parts[1]), VersionId: kernel.NonEmpty(parts[2]),
 	})
 	if err != nil {
 		return "", fmt.Errorf(doing+"unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret %s from secrets manager: %w", id, err)
@@ -435,14 +434,6 @@ func (c tx) secretField(valueFrom string) (string, error) {
 		text, err := json.Marshal(value)
 		return string(text), err
 	}
-}
-
-// given is a pointer to the text, nil if it is empty.
-func given(text string) *string {
-	if text == "" {
-		return nil
-	}
-	return &text
 }
 
 func (s *secret) stages() map[string][]string {
@@ -471,9 +462,9 @@ func (a secretsAPI) DescribeSecret(in *secretsmanager.DescribeSecretInput) (*sec
 		return nil, err
 	}
 	return &secretsmanager.DescribeSecretOutput{
-		ARN: aws.String(s.ARN), Name: aws.String(s.Name), Description: given(s.Description), KmsKeyId: given(s.KMSKey), CreatedDate: aws.Time(s.Created),
+		ARN: aws.String(s.ARN), Name: aws.String(s.Name), Description: kernel.NonEmpty(s.Description), KmsKeyId: kernel.NonEmpty(s.KMSKey), CreatedDate: aws.Time(s.Created),
 		LastChangedDate: aws.Time(s.Changed), DeletedDate: s.deletion(), Tags: secretTags(s.Tags), VersionIdsToStages: s.stages(),
-		RotationEnabled: aws.Bool(s.Rotating), RotationLambdaARN: given(s.Rotation),
+		RotationEnabled: aws.Bool(s.Rotating), RotationLambdaARN: kernel.NonEmpty(s.Rotation),
 	}, nil
 }
 
@@ -490,7 +481,7 @@ func (a secretsAPI) RotateSecret(in *secretsmanager.RotateSecretInput) (*secrets
 	if aws.ToBool(in.RotateImmediately) || in.RotateImmediately == nil {
 		return nil, kernel.Fail("InvalidRequestException", "The local cloud has no functions: say RotateImmediately false")
 	}
-	s.Rotating, s.Rotation = true, aws.ToString(overlay(in.RotationLambdaARN, &s.Rotation))
+	s.Rotating, s.Rotation = true, aws.ToString(cmp.Or(in.RotationLambdaARN, &s.Rotation))
 	return &secretsmanager.RotateSecretOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name)}, nil
 }
 
@@ -545,7 +536,7 @@ func (a secretsAPI) ListSecrets(in *secretsmanager.ListSecretsInput) (*secretsma
 		}
 		if match {
 			all = append(all, types.SecretListEntry{
-				ARN: aws.String(s.ARN), Name: aws.String(s.Name), Description: given(s.Description), KmsKeyId: given(s.KMSKey), CreatedDate: aws.Time(s.Created),
+				ARN: aws.String(s.ARN), Name: aws.String(s.Name), Description: kernel.NonEmpty(s.Description), KmsKeyId: kernel.NonEmpty(s.KMSKey), CreatedDate: aws.Time(s.Created),
 				LastChangedDate: aws.Time(s.Changed), DeletedDate: s.deletion(), Tags: secretTags(s.Tags), SecretVersionsToStages: s.stages(),
 			})
 		}
@@ -693,7 +684,7 @@ func (a secretsAPI) GetResourcePolicy(in *secretsmanager.GetResourcePolicyInput)
 	if err != nil {
 		return nil, err
 	}
-	return &secretsmanager.GetResourcePolicyOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name), ResourcePolicy: given(s.Policy)}, nil
+	return &secretsmanager.GetResourcePolicyOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name), ResourcePolicy: kernel.NonEmpty(s.Policy)}, nil
 }
 
 func (a secretsAPI) PutResourcePolicy(in *secretsmanager.PutResourcePolicyInput) (*secretsmanager.PutResourcePolicyOutput, error) {
@@ -717,13 +708,6 @@ func (a secretsAPI) DeleteResourcePolicy(in *secretsmanager.DeleteResourcePolicy
 	return &secretsmanager.DeleteResourcePolicyOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name)}, nil
 }
 
-const (
-	letters     = "abcdefghijklmnopqrstuvwxyz"
-	capitals    = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	digits      = "0123456789"
-	punctuation = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
-)
-
 // GetRandomPassword makes a password of the character types that are not
 // excluded, with one of each unless that is not required.
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetRandomPassword.html
@@ -740,7 +724,7 @@ func (a secretsAPI) GetRandomPassword(in *secretsmanager.GetRandomPasswordInput)
 		exclude    *bool
 		characters string
 	}{
-		{in.ExcludeLowercase, letters}, {in.ExcludeUppercase, capitals}, {in.ExcludeNumbers, digits}, {in.ExcludePunctuation, punctuation},
+		{in.ExcludeLowercase, kernel.Letters}, {in.ExcludeUppercase, kernel.Capitals}, {in.ExcludeNumbers, kernel.Digits}, {in.ExcludePunctuation, kernel.Punctuation},
 		{aws.Bool(!aws.ToBool(in.IncludeSpace)), " "},
 	} {
 		left := strings.Map(func(r rune) rune {
@@ -762,29 +746,13 @@ func (a secretsAPI) GetRandomPassword(in *secretsmanager.GetRandomPasswordInput)
 			return nil, kernel.Fail("InvalidParameterException", "The password length is too short to include each of the %d included types.", len(kinds))
 		}
 		for _, k := range kinds {
-			password = append(password, randomText(1, k)...)
+			password = append(password, kernel.RandomText(1, k)...)
 		}
 	}
-	password = append(password, randomText(int(length)-len(password), strings.Join(kinds, ""))...)
+	password = append(password, kernel.RandomText(int(length)-len(password), strings.Join(kinds, ""))...)
 	for i := len(password) - 1; i > 0; i-- { // the required ones are not at the front
-		j := randomBelow(i + 1)
+		j := kernel.RandomBelow(i + 1)
 		password[i], password[j] = password[j], password[i]
 	}
 	return &secretsmanager.GetRandomPasswordOutput{RandomPassword: aws.String(string(password))}, nil
-}
-
-func randomText(n int, of string) string {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = of[randomBelow(len(of))]
-	}
-	return string(b)
-}
-
-func randomBelow(n int) int {
-	x, err := rand.Int(rand.Reader, big.NewInt(int64(n)))
-	if err != nil { // never: https://pkg.go.dev/crypto/rand#Read
-		panic(err)
-	}
-	return int(x.Int64())
 }

@@ -109,7 +109,7 @@ func (a ssmAPI) parameter(p *parameter, v parameterVersion, selector string, dec
 	}
 	return types.Parameter{
 		ARN: aws.String(a.parameterARN(p.Name)), Name: aws.String(p.Name), Type: p.Type, Value: &value, Version: v.Number,
-		LastModifiedDate: aws.Time(v.Changed), DataType: aws.String("text"), Selector: given(selector),
+		LastModifiedDate: aws.Time(v.Changed), DataType: aws.String("text"), Selector: kernel.NonEmpty(selector),
 	}, nil
 }
 
@@ -335,7 +335,7 @@ func (a ssmAPI) DescribeParameters(in *ssm.DescribeParametersInput) (*ssm.Descri
 		}
 		if ok {
 			all = append(all, types.ParameterMetadata{
-				ARN: aws.String(a.parameterARN(p.Name)), Name: aws.String(p.Name), Type: p.Type, Description: given(p.Description), Version: p.current().Number,
+				ARN: aws.String(a.parameterARN(p.Name)), Name: aws.String(p.Name), Type: p.Type, Description: kernel.NonEmpty(p.Description), Version: p.current().Number,
 				LastModifiedDate: aws.Time(p.current().Changed), Tier: types.ParameterTierStandard, DataType: aws.String("text"),
 			})
 		}
@@ -360,7 +360,7 @@ func (a ssmAPI) GetParameterHistory(in *ssm.GetParameterHistoryInput) (*ssm.GetP
 		}
 		all = append(all, types.ParameterHistory{
 			Name: aws.String(p.Name), Type: p.Type, Value: &value, Version: v.Number, LastModifiedDate: aws.Time(v.Changed), Labels: slices.Clone(v.Labels),
-			Tier: types.ParameterTierStandard, DataType: aws.String("text"), Description: given(p.Description),
+			Tier: types.ParameterTierStandard, DataType: aws.String("text"), Description: kernel.NonEmpty(p.Description),
 		})
 	}
 	page, next, err := ssmPage(all, in.MaxResults, 50, in.NextToken)

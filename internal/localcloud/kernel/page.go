@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"encoding/base64"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -28,4 +29,27 @@ func PageOf[T any](all []T, token *string, limit int, bad error) (page []T, next
 		next = &t
 	}
 	return all[start:end], next, nil
+}
+
+// PageAfter cuts a list by a token that is the last name of the page before.
+func PageAfter(names []string, token *string, limit *int32, otherwise int) ([]string, *string) {
+	if token != nil {
+		names = names[sortedAfter(names, *token):]
+	}
+	n := otherwise
+	if limit != nil && *limit > 0 {
+		n = int(*limit)
+	}
+	if len(names) <= n {
+		return names, nil
+	}
+	return names[:n], &names[n-1]
+}
+
+func sortedAfter(names []string, token string) int {
+	i, found := slices.BinarySearch(names, token)
+	if found {
+		i++
+	}
+	return i
 }

@@ -1,0 +1,32 @@
+package kernel
+
+import (
+	"crypto/rand"
+	"math/big"
+)
+
+// Characters that random text is made of.
+const (
+	Letters     = "abcdefghijklmnopqrstuvwxyz"
+	Capitals    = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	Digits      = "0123456789"
+	Punctuation = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
+)
+
+// RandomText is n random characters of those given.
+func RandomText(n int, of string) string {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = of[RandomBelow(len(of))]
+	}
+	return string(b)
+}
+
+// RandomBelow is a random number from 0 to n-1.
+func RandomBelow(n int) int {
+	x, err := rand.Int(rand.Reader, big.NewInt(int64(n)))
+	if err != nil { // never: https://pkg.go.dev/crypto/rand#Read
+		panic(err)
+	}
+	return int(x.Int64())
+}
