@@ -12,6 +12,10 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/localcloud/postgres"
 	"github.com/bookctl/bookctl/internal/localcloud/registry"
+	"github.com/bookctl/bookctl/internal/localcloud/service/acm"
+	"github.com/bookctl/bookctl/internal/localcloud/service/route53"
+	"github.com/bookctl/bookctl/internal/localcloud/service/secretsmanager"
+	"github.com/bookctl/bookctl/internal/localcloud/service/ssm"
 	"github.com/bookctl/bookctl/internal/localcloud/task"
 )
 
@@ -83,6 +87,11 @@ type Cloud struct {
 	lock      *os.File // held while open: one cloud per state directory
 	server    *http.Server
 	stores    stores
+
+	certificates *acm.Service
+	zoneRecords  *route53.Service
+	secretValues *secretsmanager.Service
+	parameters   *ssm.Service
 	// wake is poked when there may be something for the scheduler to do.
 	wake chan struct{}
 }

@@ -60,6 +60,48 @@ func (a fargateAgent) secret(valueFrom string) (string, error) {
 	return a.secretField(valueFrom)
 }
 
+// secretField is the value that ECS gives to a container: a secret's or one key
+// of its JSON, or an SSM parameter's. Errors are in ECS's words. The lock is held.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html
+func (c tx) secretField(valueFrom string) (string, error) {
+	const doing = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: "
+	if !strings.HasPrefix(valueFrom, "arn:"+c.Partition()+":secretsmanager:") {
+		name := valueFrom
+		if rest, ok := strings.CutPrefix(valueFrom, c.ARN("ssm", "parameter")); ok {
+			name = rest
+		}
+		value, err := c.parameters.Value(c.Tx, name)
+		if err != nil {
+			return "", fmt.Errorf(doing+"unable to retrieve secrets from ssm: invalid parameters: %s", valueFrom)
+		}
+		return value, nil
+	}
+	parts := strings.Split(valueFrom, ":")
+	id := strings.Join(parts[:min(7, len(parts))], ":")
+	parts = append(parts[min(7, len(parts)):], "", "", "") // key, stage and version, none by default
+	text, err := c.secretValues.Value(c.Tx, id, parts[2], parts[1])
+	if err != nil {
+		return "", fmt.Errorf(doing+"unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret %s from secrets manager: %w", id, err)
+	}
+	if parts[0] == "" {
+		return text, nil
+	}
+	var fields map[string]any
+	if json.Unmarshal([]byte(text), &fields) != nil {
+		// Not the decoder's error, which could hold a piece of the value.
+		return "", fmt.Errorf(doing+"unable to retrieve secret from asm: secret %s is not JSON", id)
+	}
+	switch value := fields[parts[0]].(type) {
+	case nil:
+		return "", fmt.Errorf(doing+"unable to retrieve secret from asm: service call has been retried 1 time(s): retrieved secret from Secrets Manager did not contain json key %s", parts[0])
+	case string:
+		return value, nil
+	default:
+		text, err := json.Marshal(value)
+		return string(text), err
+	}
+}
+
 // registryLogin fetches the login of a private registry, which is a secret of two
 // keys (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/private-auth.html).
 func (a fargateAgent) registryLogin(c *types.RepositoryCredentials) (task.Login, error) {

@@ -78,8 +78,8 @@ func (s taskSessions) May(t *kernel.Tx, key, action string, input any) (known bo
 		resource := "*"
 		if in, ok := input.(*secretsmanager.GetSecretValueInput); ok {
 			resource = aws.ToString(in.SecretId)
-			if s, err := (secretsAPI{c}).secret(in.SecretId); err == nil {
-				resource = s.ARN
+			if arn := c.secretValues.SecretARN(c.Tx, resource); arn != "" {
+				resource = arn
 			}
 		}
 		program := c.agent(&t.role.arn, id)

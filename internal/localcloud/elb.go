@@ -937,7 +937,7 @@ func (a elbAPI) secure(protocol types.ProtocolEnum, certificates []types.Certifi
 		if !slices.Contains(policies, policy) {
 			return nil, kernel.Fail("SSLPolicyNotFound", "SSL policy '%s' not found", policy)
 		}
-		cert, err := a.certificateFor(aws.ToString(certificates[0].CertificateArn))
+		cert, err := a.certificates.Certificate(a.Tx, aws.ToString(certificates[0].CertificateArn))
 		if err != nil {
 			return nil, err
 		}
@@ -1408,4 +1408,20 @@ func (c *Cloud) closeBalancers() {
 	for _, g := range groups {
 		g.Close()
 	}
+}
+
+// certificateUsers are the load balancers with a listener of that certificate.
+func (c tx) certificateUsers(arn string) []string {
+	users := map[string]bool{}
+	for _, l := range c.elb().Listeners {
+		for _, cert := range l.Certificates {
+			if aws.ToString(cert.CertificateArn) == arn {
+				users[aws.ToString(l.LoadBalancerArn)] = true
+			}
+		}
+		if slices.Contains(l.Extra, arn) {
+			users[aws.ToString(l.LoadBalancerArn)] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(users))
 }

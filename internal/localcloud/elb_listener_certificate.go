@@ -43,7 +43,7 @@ func (a elbAPI) AddListenerCertificates(in *elb.AddListenerCertificatesInput) (*
 	extra := slices.Clone(l.Extra)
 	out := &elb.AddListenerCertificatesOutput{}
 	for _, arn := range arns {
-		if _, err := a.certificateFor(arn); err != nil {
+		if _, err := a.certificates.Certificate(a.Tx, arn); err != nil {
 			return nil, err
 		}
 		if !slices.Contains(extra, arn) {
@@ -101,7 +101,7 @@ func (c tx) showCertificates(l *elbListener) error {
 	}
 	var all []*tls.Certificate
 	for _, arn := range append([]string{aws.ToString(l.Certificates[0].CertificateArn)}, l.Extra...) {
-		cert, err := c.certificateFor(arn)
+		cert, err := c.certificates.Certificate(c.Tx, arn)
 		if err != nil {
 			return err
 		}

@@ -13,7 +13,8 @@ import (
 func TestEveryOperationHasItsPermissions(t *testing.T) {
 	t.Parallel()
 	k := kernel.New(t.Context(), kernel.Config{StateDir: t.TempDir(), Account: "000000000000", Region: "us-east-1", Log: slog.New(slog.DiscardHandler)})
-	c := &Cloud{Kernel: k, stores: newStores(k)}
+	c := &Cloud{Kernel: k}
+	c.makeServices(k)
 	total := 0
 	c.read(func(tx tx) {
 		for _, s := range c.services() {

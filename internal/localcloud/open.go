@@ -72,7 +72,7 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 		Journal: cfg.Journal, Before: cfg.Before, After: cfg.After, Policies: cfg.Policies, Watch: cfg.Watch,
 	})
 	c.SetFaults(cfg.Faults)
-	c.stores = newStores(c.Kernel)
+	c.makeServices(c.Kernel)
 	if err := c.Load(); err != nil {
 		return nil, err
 	}
@@ -125,8 +125,8 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 // services are all there are, in the order of their names.
 func (c *Cloud) services() []kernel.Service {
 	return []kernel.Service{
-		c.acmService(), c.autoScalingService(), c.ec2Service(), c.ecrService(), c.ecsService(), c.elbService(), c.iamService(),
-		c.logsService(), c.rdsService(), c.route53Service(), c.secretsService(), c.ssmService(), sts.API(), tagging.API(),
+		c.certificates.API(), c.autoScalingService(), c.ec2Service(), c.ecrService(), c.ecsService(), c.elbService(), c.iamService(),
+		c.logsService(), c.rdsService(), c.zoneRecords.API(), c.secretValues.API(), c.parameters.API(), sts.API(), tagging.API(),
 	}
 }
 

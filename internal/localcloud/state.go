@@ -6,7 +6,6 @@ import "github.com/bookctl/bookctl/internal/localcloud/kernel"
 // defined in its service's file; secrets are in it only encrypted. The live ones
 // are what runs behind it and is started anew.
 type stores struct {
-	acm         *kernel.Store[acmState]
 	ec2         *kernel.Store[ec2State]
 	ecr         *kernel.Store[ecrState]
 	ecs         *kernel.Store[ecsState]
@@ -14,10 +13,7 @@ type stores struct {
 	iam         *kernel.Store[iamState]
 	logs        *kernel.Store[logsState]
 	rds         *kernel.Store[rdsState]
-	route53     *kernel.Store[route53State]
 	autoScaling *kernel.Store[autoScalingState]
-	secrets     *kernel.Store[secretsState]
-	ssm         *kernel.Store[ssmState]
 	ecsLive     *kernel.Store[ecsLive]
 	elbLive     *kernel.Store[elbLive]
 	rdsLive     *kernel.Store[rdsLive]
@@ -25,7 +21,6 @@ type stores struct {
 
 func newStores(k *kernel.Kernel) stores {
 	return stores{
-		acm:         kernel.Saved[acmState](k, "acm"),
 		ec2:         kernel.Saved[ec2State](k, "ec2"),
 		ecr:         kernel.Saved[ecrState](k, "ecr"),
 		ecs:         kernel.Saved[ecsState](k, "ecs"),
@@ -33,17 +28,13 @@ func newStores(k *kernel.Kernel) stores {
 		iam:         kernel.Saved[iamState](k, "iam"),
 		logs:        kernel.Saved[logsState](k, "logs"),
 		rds:         kernel.Saved[rdsState](k, "rds"),
-		route53:     kernel.Saved[route53State](k, "route53"),
 		autoScaling: kernel.Saved[autoScalingState](k, "autoScaling"),
-		secrets:     kernel.Saved[secretsState](k, "secrets"),
-		ssm:         kernel.Saved[ssmState](k, "ssm"),
 		ecsLive:     kernel.Live[ecsLive](k),
 		elbLive:     kernel.Live[elbLive](k),
 		rdsLive:     kernel.Live[rdsLive](k),
 	}
 }
 
-func (c tx) acm() *acmState                 { return c.stores.acm.In(c.Tx) }
 func (c tx) ec2() *ec2State                 { return c.stores.ec2.In(c.Tx) }
 func (c tx) ecr() *ecrState                 { return c.stores.ecr.In(c.Tx) }
 func (c tx) ecs() *ecsState                 { return c.stores.ecs.In(c.Tx) }
@@ -51,10 +42,7 @@ func (c tx) elb() *elbState                 { return c.stores.elb.In(c.Tx) }
 func (c tx) iam() *iamState                 { return c.stores.iam.In(c.Tx) }
 func (c tx) logs() *logsState               { return c.stores.logs.In(c.Tx) }
 func (c tx) rds() *rdsState                 { return c.stores.rds.In(c.Tx) }
-func (c tx) route53() *route53State         { return c.stores.route53.In(c.Tx) }
 func (c tx) autoScaling() *autoScalingState { return c.stores.autoScaling.In(c.Tx) }
-func (c tx) secrets() *secretsState         { return c.stores.secrets.In(c.Tx) }
-func (c tx) ssm() *ssmState                 { return c.stores.ssm.In(c.Tx) }
 func (c tx) ecsLive() *ecsLive              { return c.stores.ecsLive.In(c.Tx) }
 func (c tx) elbLive() *elbLive              { return c.stores.elbLive.In(c.Tx) }
 func (c tx) rdsLive() *rdsLive              { return c.stores.rdsLive.In(c.Tx) }

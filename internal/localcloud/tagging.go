@@ -4,8 +4,6 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/acm"
-	acmtypes "github.com/aws/aws-sdk-go-v2/service/acm/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
@@ -17,12 +15,6 @@ import (
 	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
-	"github.com/aws/aws-sdk-go-v2/service/route53"
-	route53types "github.com/aws/aws-sdk-go-v2/service/route53/types"
-	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
-	secretstypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
@@ -36,13 +28,6 @@ func (c *Cloud) registerTaggers() {
 			Remove: func(t *kernel.Tx, arn string, keys []string) error { return remove(tx{t, c}, arn, keys) },
 		})
 	}
-	register("acm", tx.taggedACM, func(c tx, arn string, tags map[string]string) error {
-		_, err := acmAPI{c}.AddTagsToCertificate(&acm.AddTagsToCertificateInput{CertificateArn: &arn, Tags: kernel.TagList(tags, func(k, v *string) acmtypes.Tag { return acmtypes.Tag{Key: k, Value: v} })})
-		return err
-	}, func(c tx, arn string, keys []string) error {
-		_, err := acmAPI{c}.RemoveTagsFromCertificate(&acm.RemoveTagsFromCertificateInput{CertificateArn: &arn, Tags: kernel.KeyList(keys, func(k *string) acmtypes.Tag { return acmtypes.Tag{Key: k} })})
-		return err
-	})
 	register("ec2", tx.taggedEC2, func(c tx, arn string, tags map[string]string) error {
 		_, err := ec2API{c}.CreateTags(&ec2.CreateTagsInput{Resources: []string{resourceID(arn)}, Tags: kernel.TagList(tags, func(k, v *string) ec2types.Tag { return ec2types.Tag{Key: k, Value: v} })})
 		return err
@@ -83,39 +68,6 @@ func (c *Cloud) registerTaggers() {
 		return err
 	}, func(c tx, arn string, keys []string) error {
 		_, err := rdsAPI{c}.RemoveTagsFromResource(&rds.RemoveTagsFromResourceInput{ResourceName: &arn, TagKeys: keys})
-		return err
-	})
-	register("secretsmanager", tx.taggedSecrets, func(c tx, arn string, tags map[string]string) error {
-		_, err := secretsAPI{c}.TagResource(&secretsmanager.TagResourceInput{SecretId: &arn, Tags: kernel.TagList(tags, func(k, v *string) secretstypes.Tag { return secretstypes.Tag{Key: k, Value: v} })})
-		return err
-	}, func(c tx, arn string, keys []string) error {
-		_, err := secretsAPI{c}.UntagResource(&secretsmanager.UntagResourceInput{SecretId: &arn, TagKeys: keys})
-		return err
-	})
-	register("route53", tx.taggedRoute53, func(c tx, arn string, tags map[string]string) error {
-		in := &route53.ChangeTagsForResourceInput{ResourceType: route53types.TagResourceTypeHostedzone, ResourceId: aws.String(resourceID(arn))}
-		in.AddTags = kernel.TagList(tags, func(k, v *string) route53types.Tag { return route53types.Tag{Key: k, Value: v} })
-		_, err := route53API{c}.ChangeTagsForResource(in)
-		return err
-	}, func(c tx, arn string, keys []string) error {
-		in := &route53.ChangeTagsForResourceInput{ResourceType: route53types.TagResourceTypeHostedzone, ResourceId: aws.String(resourceID(arn)), RemoveTagKeys: keys}
-		_, err := route53API{c}.ChangeTagsForResource(in)
-		return err
-	})
-	parameter := func(c tx, arn string) *string {
-		if p := (ssmAPI{c}).find(arn); p != nil {
-			return &p.Name
-		}
-		return &arn
-	}
-	register("ssm", tx.taggedSSM, func(c tx, arn string, tags map[string]string) error {
-		in := &ssm.AddTagsToResourceInput{ResourceType: ssmtypes.ResourceTypeForTaggingParameter, ResourceId: parameter(c, arn)}
-		in.Tags = kernel.TagList(tags, func(k, v *string) ssmtypes.Tag { return ssmtypes.Tag{Key: k, Value: v} })
-		_, err := ssmAPI{c}.AddTagsToResource(in)
-		return err
-	}, func(c tx, arn string, keys []string) error {
-		in := &ssm.RemoveTagsFromResourceInput{ResourceType: ssmtypes.ResourceTypeForTaggingParameter, ResourceId: parameter(c, arn), TagKeys: keys}
-		_, err := ssmAPI{c}.RemoveTagsFromResource(in)
 		return err
 	})
 }
@@ -175,22 +127,6 @@ func (c tx) taggedLogs() []kernel.Tagged {
 	var all []kernel.Tagged
 	for _, g := range c.logs().Groups {
 		all = append(all, kernel.Tagged{ARN: c.ARN("logs", "log-group:"+g.Name), Tags: g.Tags})
-	}
-	return all
-}
-
-func (c tx) taggedSecrets() []kernel.Tagged {
-	var all []kernel.Tagged
-	for _, s := range c.secrets().Secrets {
-		all = append(all, kernel.Tagged{ARN: s.ARN, Tags: s.Tags})
-	}
-	return all
-}
-
-func (c tx) taggedSSM() []kernel.Tagged {
-	var all []kernel.Tagged
-	for _, p := range c.ssm().Parameters {
-		all = append(all, kernel.Tagged{ARN: ssmAPI{c}.parameterARN(p.Name), Tags: p.Tags})
 	}
 	return all
 }

@@ -36,12 +36,7 @@ func (w world) Lacks(service string) (string, bool) {
 	return w.c.ARN("iam", "role/aws-service-role/"+service+"/"+serviceLinkedRoles[service]), !w.c.hasServiceLinkedRole(service)
 }
 
-func (w world) Secret(name string) string {
-	if s, err := (secretsAPI{w.c}).secret(&name); err == nil {
-		return s.ARN
-	}
-	return ""
-}
+func (w world) Secret(name string) string { return w.c.secretValues.SecretARN(w.c.Tx, name) }
 
 func (w world) Target(resource string) string {
 	if t := w.c.autoScaling().Targets[resource]; t != nil {

@@ -1,4 +1,4 @@
-package localcloud
+package ssm
 
 import (
 	"fmt"
@@ -16,8 +16,8 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-// ssmState is what SSM's parameter store keeps.
-type ssmState struct {
+// state is what SSM's parameter store keeps.
+type state struct {
 	Parameters []*parameter `json:"parameters,omitempty"`
 	// Gone is when parameters were deleted, by name.
 	Gone map[string]time.Time `json:"gone,omitempty"`
@@ -42,31 +42,30 @@ type parameterVersion struct {
 
 func (p *parameter) current() parameterVersion { return p.Versions[len(p.Versions)-1] }
 
-type ssmAPI struct{ tx }
-
-func (c *Cloud) ssmService() kernel.Service {
-	return kernel.Service{Model: "ssm", Signing: "ssm", Protocol: kernel.JSON, Operations: kernel.Operations(func(t *kernel.Tx) ssmAPI { return ssmAPI{tx{t, c}} },
-		kernel.Op("AddTagsToResource", ssmAPI.AddTagsToResource),
-		kernel.Op("DeleteParameter", ssmAPI.DeleteParameter),
-		kernel.Op("DeleteParameters", ssmAPI.DeleteParameters),
-		kernel.Op("DescribeParameters", ssmAPI.DescribeParameters),
-		kernel.Op("GetParameter", ssmAPI.GetParameter),
-		kernel.Op("GetParameterHistory", ssmAPI.GetParameterHistory),
-		kernel.Op("GetParameters", ssmAPI.GetParameters),
-		kernel.Op("GetParametersByPath", ssmAPI.GetParametersByPath),
-		kernel.Op("LabelParameterVersion", ssmAPI.LabelParameterVersion),
-		kernel.Op("ListTagsForResource", ssmAPI.ListTagsForResource),
-		kernel.Op("PutParameter", ssmAPI.PutParameter),
-		kernel.Op("RemoveTagsFromResource", ssmAPI.RemoveTagsFromResource),
+// API is the service's operations.
+func (s *Service) API() kernel.Service {
+	return kernel.Service{Model: "ssm", Signing: "ssm", Protocol: kernel.JSON, Operations: kernel.Operations(s.in,
+		kernel.Op("AddTagsToResource", tx.AddTagsToResource),
+		kernel.Op("DeleteParameter", tx.DeleteParameter),
+		kernel.Op("DeleteParameters", tx.DeleteParameters),
+		kernel.Op("DescribeParameters", tx.DescribeParameters),
+		kernel.Op("GetParameter", tx.GetParameter),
+		kernel.Op("GetParameterHistory", tx.GetParameterHistory),
+		kernel.Op("GetParameters", tx.GetParameters),
+		kernel.Op("GetParametersByPath", tx.GetParametersByPath),
+		kernel.Op("LabelParameterVersion", tx.LabelParameterVersion),
+		kernel.Op("ListTagsForResource", tx.ListTagsForResource),
+		kernel.Op("PutParameter", tx.PutParameter),
+		kernel.Op("RemoveTagsFromResource", tx.RemoveTagsFromResource),
 	)}
 }
 
-func (a ssmAPI) parameterARN(name string) string {
+func (a tx) parameterARN(name string) string {
 	return a.ARN("ssm", "parameter/"+strings.TrimPrefix(name, "/"))
 }
 
-func (a ssmAPI) find(name string) *parameter {
-	for _, p := range a.ssm().Parameters {
+func (a tx) find(name string) *parameter {
+	for _, p := range a.state().Parameters {
 		if (p.Name == name || a.parameterARN(p.Name) == name) && a.Visible(a.parameterARN(p.Name)) {
 			return p
 		}
@@ -75,7 +74,7 @@ func (a ssmAPI) find(name string) *parameter {
 }
 
 // selected finds the version that NAME, NAME:VERSION or NAME:LABEL names.
-func (a ssmAPI) selected(text string) (*parameter, parameterVersion, string, error) {
+func (a tx) selected(text string) (*parameter, parameterVersion, string, error) {
 	if p := a.find(text); p != nil {
 		return p, p.current(), "", nil
 	}
@@ -94,7 +93,7 @@ func (a ssmAPI) selected(text string) (*parameter, parameterVersion, string, err
 }
 
 // value is a parameter's current value, for tasks. The lock is held.
-func (a ssmAPI) value(name string) (string, error) {
+func (a tx) value(name string) (string, error) {
 	_, v, _, err := a.selected(name)
 	if err != nil {
 		return "", err
@@ -102,7 +101,7 @@ func (a ssmAPI) value(name string) (string, error) {
 	return a.Unseal(v.Sealed)
 }
 
-func (a ssmAPI) parameter(p *parameter, v parameterVersion, selector string, decrypt *bool) (types.Parameter, error) {
+func (a tx) parameter(p *parameter, v parameterVersion, selector string, decrypt *bool) (types.Parameter, error) {
 	value, err := a.clear(p, v, decrypt)
 	if err != nil {
 		return types.Parameter{}, err
@@ -114,7 +113,7 @@ func (a ssmAPI) parameter(p *parameter, v parameterVersion, selector string, dec
 }
 
 // clear is the value as the caller may see it: a SecureString needs decryption.
-func (a ssmAPI) clear(p *parameter, v parameterVersion, decrypt *bool) (string, error) {
+func (a tx) clear(p *parameter, v parameterVersion, decrypt *bool) (string, error) {
 	if p.Type == types.ParameterTypeSecureString && !aws.ToBool(decrypt) {
 		return v.Sealed, nil
 	}
@@ -130,7 +129,7 @@ var parameterName = regexp.MustCompile(`^[A-Za-z0-9_./-]+$`)
 // PutParameter makes a parameter or, only with Overwrite, a new version of it.
 // Without it one caller of several wins, which makes it a lock.
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html
-func (a ssmAPI) PutParameter(in *ssm.PutParameterInput) (*ssm.PutParameterOutput, error) {
+func (a tx) PutParameter(in *ssm.PutParameterInput) (*ssm.PutParameterOutput, error) {
 	name, value := aws.ToString(in.Name), aws.ToString(in.Value)
 	overwrite := aws.ToBool(in.Overwrite)
 	switch first := strings.ToLower(strings.TrimPrefix(name, "/")); {
@@ -159,7 +158,7 @@ func (a ssmAPI) PutParameter(in *ssm.PutParameterInput) (*ssm.PutParameterOutput
 	if a.tooManyUpdates() {
 		return nil, kernel.Fail("TooManyUpdates", "")
 	}
-	at := slices.IndexFunc(a.ssm().Parameters, func(p *parameter) bool { return p.Name == name })
+	at := slices.IndexFunc(a.state().Parameters, func(p *parameter) bool { return p.Name == name })
 	if at < 0 && !a.nameFree(name) {
 		return nil, kernel.Fail("TooManyUpdates", "Failed to create the parameter since stale tags associated to the name detected. Please retry in a while or change a parameter name.")
 	}
@@ -175,14 +174,14 @@ func (a ssmAPI) PutParameter(in *ssm.PutParameterInput) (*ssm.PutParameterOutput
 		}
 		p := &parameter{Name: name, Type: in.Type, Description: aws.ToString(in.Description), Tags: tags}
 		p.Versions = []parameterVersion{{Number: 1, Sealed: a.Seal(value), Changed: a.Now()}}
-		a.ssm().Parameters = append(a.ssm().Parameters, p)
+		a.state().Parameters = append(a.state().Parameters, p)
 		a.Born(a.parameterARN(name))
 		return &ssm.PutParameterOutput{Version: 1, Tier: types.ParameterTierStandard}, nil
 	}
 	if !overwrite {
 		return nil, kernel.Fail("ParameterAlreadyExists", "The parameter already exists. To overwrite this value, set the overwrite option in the request to true.")
 	}
-	p := a.ssm().Parameters[at]
+	p := a.state().Parameters[at]
 	if in.Type != "" {
 		p.Type = in.Type
 	}
@@ -197,7 +196,7 @@ func (a ssmAPI) PutParameter(in *ssm.PutParameterInput) (*ssm.PutParameterOutput
 	return &ssm.PutParameterOutput{Version: v.Number, Tier: types.ParameterTierStandard}, nil
 }
 
-func (a ssmAPI) GetParameter(in *ssm.GetParameterInput) (*ssm.GetParameterOutput, error) {
+func (a tx) GetParameter(in *ssm.GetParameterInput) (*ssm.GetParameterOutput, error) {
 	p, v, selector, err := a.selected(aws.ToString(in.Name))
 	if err != nil {
 		return nil, err
@@ -206,7 +205,7 @@ func (a ssmAPI) GetParameter(in *ssm.GetParameterInput) (*ssm.GetParameterOutput
 	return &ssm.GetParameterOutput{Parameter: &out}, err
 }
 
-func (a ssmAPI) GetParameters(in *ssm.GetParametersInput) (*ssm.GetParametersOutput, error) {
+func (a tx) GetParameters(in *ssm.GetParametersInput) (*ssm.GetParametersOutput, error) {
 	out := &ssm.GetParametersOutput{Parameters: []types.Parameter{}, InvalidParameters: []string{}}
 	for _, name := range in.Names {
 		p, v, selector, err := a.selected(name)
@@ -230,7 +229,7 @@ func ssmPage[T any](all []T, limit *int32, usual int, token *string) ([]T, *stri
 	return kernel.PageOf(all, token, usual, kernel.Fail("InvalidNextToken", "The specified token is not valid."))
 }
 
-func (a ssmAPI) GetParametersByPath(in *ssm.GetParametersByPathInput) (*ssm.GetParametersByPathOutput, error) {
+func (a tx) GetParametersByPath(in *ssm.GetParametersByPathInput) (*ssm.GetParametersByPathOutput, error) {
 	path := aws.ToString(in.Path)
 	if !strings.HasPrefix(path, "/") {
 		return nil, kernel.Fail("ValidationException", "The parameter doesn't meet the parameter name requirements. The parameter name must begin with a forward slash \"/\".")
@@ -263,14 +262,14 @@ func (a ssmAPI) GetParametersByPath(in *ssm.GetParametersByPathInput) (*ssm.GetP
 }
 
 // sorted are all visible parameters in the order of their names.
-func (a ssmAPI) sorted() []*parameter {
-	all := slices.DeleteFunc(slices.Clone(a.ssm().Parameters), func(p *parameter) bool { return !a.Visible(a.parameterARN(p.Name)) })
+func (a tx) sorted() []*parameter {
+	all := slices.DeleteFunc(slices.Clone(a.state().Parameters), func(p *parameter) bool { return !a.Visible(a.parameterARN(p.Name)) })
 	slices.SortFunc(all, func(x, y *parameter) int { return strings.Compare(x.Name, y.Name) })
 	return all
 }
 
 // matches applies filters: https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_ParameterStringFilter.html
-func (a ssmAPI) matches(p *parameter, filters []types.ParameterStringFilter) (bool, error) {
+func (a tx) matches(p *parameter, filters []types.ParameterStringFilter) (bool, error) {
 	for _, f := range filters {
 		key := aws.ToString(f.Key)
 		compare := func(have, want string) bool { return have == want }
@@ -322,7 +321,7 @@ func (a ssmAPI) matches(p *parameter, filters []types.ParameterStringFilter) (bo
 	return true, nil
 }
 
-func (a ssmAPI) DescribeParameters(in *ssm.DescribeParametersInput) (*ssm.DescribeParametersOutput, error) {
+func (a tx) DescribeParameters(in *ssm.DescribeParametersInput) (*ssm.DescribeParametersOutput, error) {
 	filters := in.ParameterFilters
 	for _, f := range in.Filters { // the older form
 		filters = append(filters, types.ParameterStringFilter{Key: aws.String(string(f.Key)), Values: f.Values})
@@ -347,7 +346,7 @@ func (a ssmAPI) DescribeParameters(in *ssm.DescribeParametersInput) (*ssm.Descri
 	return &ssm.DescribeParametersOutput{Parameters: page, NextToken: next}, nil
 }
 
-func (a ssmAPI) GetParameterHistory(in *ssm.GetParameterHistoryInput) (*ssm.GetParameterHistoryOutput, error) {
+func (a tx) GetParameterHistory(in *ssm.GetParameterHistoryInput) (*ssm.GetParameterHistoryOutput, error) {
 	p := a.find(aws.ToString(in.Name))
 	if p == nil {
 		return nil, kernel.Fail("ParameterNotFound", "")
@@ -370,7 +369,7 @@ func (a ssmAPI) GetParameterHistory(in *ssm.GetParameterHistoryInput) (*ssm.GetP
 	return &ssm.GetParameterHistoryOutput{Parameters: page, NextToken: next}, nil
 }
 
-func (a ssmAPI) LabelParameterVersion(in *ssm.LabelParameterVersionInput) (*ssm.LabelParameterVersionOutput, error) {
+func (a tx) LabelParameterVersion(in *ssm.LabelParameterVersionInput) (*ssm.LabelParameterVersionOutput, error) {
 	p := a.find(aws.ToString(in.Name))
 	if p == nil {
 		return nil, kernel.Fail("ParameterNotFound", "")
@@ -396,14 +395,14 @@ func (a ssmAPI) LabelParameterVersion(in *ssm.LabelParameterVersionInput) (*ssm.
 // nameFree says whether the last parameter of a name was deleted long enough ago:
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DeleteParameter.html,
 // in the words of https://github.com/awslabs/aws-orbit-workbench/issues/1170
-func (a ssmAPI) nameFree(name string) bool {
+func (a tx) nameFree(name string) bool {
 	wait := max(a.Scaled(a.Latencies().ParameterName), kernel.Seconds(a.Faults().ParameterSeconds))
-	for n, at := range a.ssm().Gone {
+	for n, at := range a.state().Gone {
 		if time.Since(at) >= wait {
-			delete(a.ssm().Gone, n)
+			delete(a.state().Gone, n)
 		}
 	}
-	_, gone := a.ssm().Gone[name]
+	_, gone := a.state().Gone[name]
 	return !gone
 }
 
@@ -412,15 +411,15 @@ func (c tx) tooManyUpdates() bool {
 	return c.Hits("busy", "ssm:PutParameter", c.Faults().TooManyUpdates)
 }
 
-func (a ssmAPI) remove(p *parameter) {
-	if a.ssm().Gone == nil {
-		a.ssm().Gone = map[string]time.Time{}
+func (a tx) remove(p *parameter) {
+	if a.state().Gone == nil {
+		a.state().Gone = map[string]time.Time{}
 	}
-	a.ssm().Gone[p.Name] = a.Now()
-	a.ssm().Parameters = slices.DeleteFunc(a.ssm().Parameters, func(x *parameter) bool { return x == p })
+	a.state().Gone[p.Name] = a.Now()
+	a.state().Parameters = slices.DeleteFunc(a.state().Parameters, func(x *parameter) bool { return x == p })
 }
 
-func (a ssmAPI) DeleteParameter(in *ssm.DeleteParameterInput) (*ssm.DeleteParameterOutput, error) {
+func (a tx) DeleteParameter(in *ssm.DeleteParameterInput) (*ssm.DeleteParameterOutput, error) {
 	p := a.find(aws.ToString(in.Name))
 	if p == nil {
 		return nil, kernel.Fail("ParameterNotFound", "")
@@ -429,7 +428,7 @@ func (a ssmAPI) DeleteParameter(in *ssm.DeleteParameterInput) (*ssm.DeleteParame
 	return &ssm.DeleteParameterOutput{}, nil
 }
 
-func (a ssmAPI) DeleteParameters(in *ssm.DeleteParametersInput) (*ssm.DeleteParametersOutput, error) {
+func (a tx) DeleteParameters(in *ssm.DeleteParametersInput) (*ssm.DeleteParametersOutput, error) {
 	out := &ssm.DeleteParametersOutput{DeletedParameters: []string{}, InvalidParameters: []string{}}
 	for _, name := range in.Names {
 		if p := a.find(name); p != nil {
@@ -442,7 +441,7 @@ func (a ssmAPI) DeleteParameters(in *ssm.DeleteParametersInput) (*ssm.DeletePara
 	return out, nil
 }
 
-func (a ssmAPI) tagged(kind types.ResourceTypeForTagging, id *string) (*parameter, error) {
+func (a tx) tagged(kind types.ResourceTypeForTagging, id *string) (*parameter, error) {
 	if kind != types.ResourceTypeForTaggingParameter {
 		return nil, kernel.Fail("InvalidResourceType", "The local cloud tags resources of type Parameter only, not %s.", kind)
 	}
@@ -453,7 +452,7 @@ func (a ssmAPI) tagged(kind types.ResourceTypeForTagging, id *string) (*paramete
 	return p, nil
 }
 
-func (a ssmAPI) AddTagsToResource(in *ssm.AddTagsToResourceInput) (*ssm.AddTagsToResourceOutput, error) {
+func (a tx) AddTagsToResource(in *ssm.AddTagsToResourceInput) (*ssm.AddTagsToResourceOutput, error) {
 	p, err := a.tagged(in.ResourceType, in.ResourceId)
 	if err != nil {
 		return nil, err
@@ -467,7 +466,7 @@ func (a ssmAPI) AddTagsToResource(in *ssm.AddTagsToResourceInput) (*ssm.AddTagsT
 	return &ssm.AddTagsToResourceOutput{}, nil
 }
 
-func (a ssmAPI) RemoveTagsFromResource(in *ssm.RemoveTagsFromResourceInput) (*ssm.RemoveTagsFromResourceOutput, error) {
+func (a tx) RemoveTagsFromResource(in *ssm.RemoveTagsFromResourceInput) (*ssm.RemoveTagsFromResourceOutput, error) {
 	p, err := a.tagged(in.ResourceType, in.ResourceId)
 	if err != nil {
 		return nil, err
@@ -478,7 +477,7 @@ func (a ssmAPI) RemoveTagsFromResource(in *ssm.RemoveTagsFromResourceInput) (*ss
 	return &ssm.RemoveTagsFromResourceOutput{}, nil
 }
 
-func (a ssmAPI) ListTagsForResource(in *ssm.ListTagsForResourceInput) (*ssm.ListTagsForResourceOutput, error) {
+func (a tx) ListTagsForResource(in *ssm.ListTagsForResourceInput) (*ssm.ListTagsForResourceOutput, error) {
 	p, err := a.tagged(in.ResourceType, in.ResourceId)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package localcloud
+package route53
 
 import (
 	"cmp"
@@ -14,8 +14,8 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-// route53State is what Route 53 keeps.
-type route53State struct {
+// state is what Route 53 keeps.
+type state struct {
 	Zones map[string]*dnsZone `json:"zones,omitempty"` // by id
 	// Changes are the ids of all changes, which are in sync at once.
 	Changes map[string]bool `json:"changes,omitempty"`
@@ -40,20 +40,19 @@ type dnsRecord struct {
 	Alias  *types.AliasTarget `json:"alias,omitempty"`
 }
 
-type route53API struct{ tx }
-
-func (c *Cloud) route53Service() kernel.Service {
-	return kernel.Service{Model: "route53", Signing: "route53", Protocol: kernel.RESTXML, Operations: kernel.Operations(func(t *kernel.Tx) route53API { return route53API{tx{t, c}} },
-		kernel.Op("ChangeResourceRecordSets", route53API.ChangeResourceRecordSets),
-		kernel.Op("ChangeTagsForResource", route53API.ChangeTagsForResource),
-		kernel.Op("CreateHostedZone", route53API.CreateHostedZone),
-		kernel.Op("DeleteHostedZone", route53API.DeleteHostedZone),
-		kernel.Op("GetChange", route53API.GetChange),
-		kernel.Op("GetHostedZone", route53API.GetHostedZone),
-		kernel.Op("ListHostedZones", route53API.ListHostedZones),
-		kernel.Op("ListHostedZonesByName", route53API.ListHostedZonesByName),
-		kernel.Op("ListResourceRecordSets", route53API.ListResourceRecordSets),
-		kernel.Op("ListTagsForResource", route53API.ListTagsForResource),
+// API is the service's operations.
+func (s *Service) API() kernel.Service {
+	return kernel.Service{Model: "route53", Signing: "route53", Protocol: kernel.RESTXML, Operations: kernel.Operations(s.in,
+		kernel.Op("ChangeResourceRecordSets", tx.ChangeResourceRecordSets),
+		kernel.Op("ChangeTagsForResource", tx.ChangeTagsForResource),
+		kernel.Op("CreateHostedZone", tx.CreateHostedZone),
+		kernel.Op("DeleteHostedZone", tx.DeleteHostedZone),
+		kernel.Op("GetChange", tx.GetChange),
+		kernel.Op("GetHostedZone", tx.GetHostedZone),
+		kernel.Op("ListHostedZones", tx.ListHostedZones),
+		kernel.Op("ListHostedZonesByName", tx.ListHostedZonesByName),
+		kernel.Op("ListResourceRecordSets", tx.ListResourceRecordSets),
+		kernel.Op("ListTagsForResource", tx.ListTagsForResource),
 	)}
 }
 
@@ -75,9 +74,9 @@ func dnsOrder(a, b string) int {
 // nameServers are those of every zone here; nobody is behind them.
 var nameServers = []string{"ns-1.awsdns-local.org", "ns-2.awsdns-local.net"}
 
-func (a route53API) zone(id *string) (*dnsZone, error) {
+func (a tx) zone(id *string) (*dnsZone, error) {
 	short := strings.TrimPrefix(aws.ToString(id), "/hostedzone/")
-	z, ok := a.route53().Zones[short]
+	z, ok := a.state().Zones[short]
 	if !ok || !a.Visible(z.ID) {
 		return nil, &kernel.Error{Status: 404, Code: "NoSuchHostedZone", Message: "No hosted zone found with ID: " + short}
 	}
@@ -85,16 +84,16 @@ func (a route53API) zone(id *string) (*dnsZone, error) {
 }
 
 // change makes the record of a change, which is in sync at once.
-func (a route53API) change(comment *string) *types.ChangeInfo {
-	if a.route53().Changes == nil {
-		a.route53().Changes = map[string]bool{}
+func (a tx) change(comment *string) *types.ChangeInfo {
+	if a.state().Changes == nil {
+		a.state().Changes = map[string]bool{}
 	}
 	id := "C" + strings.ToUpper(kernel.HexDigits(20))
-	a.route53().Changes[id] = true
+	a.state().Changes[id] = true
 	return &types.ChangeInfo{Id: aws.String("/change/" + id), Status: types.ChangeStatusInsync, SubmittedAt: aws.Time(a.Now()), Comment: comment}
 }
 
-func (a route53API) CreateHostedZone(in *route53.CreateHostedZoneInput) (*route53.CreateHostedZoneOutput, error) {
+func (a tx) CreateHostedZone(in *route53.CreateHostedZoneInput) (*route53.CreateHostedZoneOutput, error) {
 	if in.VPC != nil || in.DelegationSetId != nil || in.HostedZoneConfig != nil && in.HostedZoneConfig.PrivateZone {
 		return nil, kernel.Fail("InvalidInput", "The local cloud has public hosted zones only")
 	}
@@ -102,7 +101,7 @@ func (a route53API) CreateHostedZone(in *route53.CreateHostedZoneInput) (*route5
 	if !strings.Contains(strings.TrimSuffix(name, "."), ".") {
 		return nil, kernel.Fail("InvalidDomainName", "The domain name %s is not valid", aws.ToString(in.Name))
 	}
-	for _, z := range a.route53().Zones {
+	for _, z := range a.state().Zones {
 		if z.Reference == aws.ToString(in.CallerReference) {
 			return nil, &kernel.Error{Status: 409, Code: "HostedZoneAlreadyExists", Message: "A hosted zone has already been created with the specified caller reference."}
 		}
@@ -115,10 +114,10 @@ func (a route53API) CreateHostedZone(in *route53.CreateHostedZoneInput) (*route5
 		{Name: name, Type: types.RRTypeNs, TTL: 172800, Values: nameServers},
 		{Name: name, Type: types.RRTypeSoa, TTL: 900, Values: []string{nameServers[0] + ". awsdns-hostmaster.amazon.com. 1 7200 900 1209600 86400"}},
 	}
-	if a.route53().Zones == nil {
-		a.route53().Zones = map[string]*dnsZone{}
+	if a.state().Zones == nil {
+		a.state().Zones = map[string]*dnsZone{}
 	}
-	a.route53().Zones[z.ID] = z
+	a.state().Zones[z.ID] = z
 	a.Born(z.ID)
 	return &route53.CreateHostedZoneOutput{
 		HostedZone: z.sdk(), ChangeInfo: a.change(nil),
@@ -138,7 +137,7 @@ func (z *dnsZone) sdk() *types.HostedZone {
 	return out
 }
 
-func (a route53API) GetHostedZone(in *route53.GetHostedZoneInput) (*route53.GetHostedZoneOutput, error) {
+func (a tx) GetHostedZone(in *route53.GetHostedZoneInput) (*route53.GetHostedZoneOutput, error) {
 	z, err := a.zone(in.Id)
 	if err != nil {
 		return nil, err
@@ -146,7 +145,7 @@ func (a route53API) GetHostedZone(in *route53.GetHostedZoneInput) (*route53.GetH
 	return &route53.GetHostedZoneOutput{HostedZone: z.sdk(), DelegationSet: &types.DelegationSet{NameServers: nameServers}}, nil
 }
 
-func (a route53API) DeleteHostedZone(in *route53.DeleteHostedZoneInput) (*route53.DeleteHostedZoneOutput, error) {
+func (a tx) DeleteHostedZone(in *route53.DeleteHostedZoneInput) (*route53.DeleteHostedZoneOutput, error) {
 	z, err := a.zone(in.Id)
 	if err != nil {
 		return nil, err
@@ -154,13 +153,13 @@ func (a route53API) DeleteHostedZone(in *route53.DeleteHostedZoneInput) (*route5
 	if len(z.Records) > 2 {
 		return nil, kernel.Fail("HostedZoneNotEmpty", "The specified hosted zone contains non-required resource record sets and so cannot be deleted.")
 	}
-	delete(a.route53().Zones, z.ID)
+	delete(a.state().Zones, z.ID)
 	return &route53.DeleteHostedZoneOutput{ChangeInfo: a.change(nil)}, nil
 }
 
 // sorted are the visible zones by name, then id.
-func (a route53API) sorted() []*dnsZone {
-	zones := slices.DeleteFunc(slices.Collect(maps.Values(a.route53().Zones)), func(z *dnsZone) bool { return !a.Visible(z.ID) })
+func (a tx) sorted() []*dnsZone {
+	zones := slices.DeleteFunc(slices.Collect(maps.Values(a.state().Zones)), func(z *dnsZone) bool { return !a.Visible(z.ID) })
 	slices.SortFunc(zones, func(x, y *dnsZone) int { return cmp.Or(dnsOrder(x.Name, y.Name), cmp.Compare(x.ID, y.ID)) })
 	return zones
 }
@@ -178,7 +177,7 @@ func pageSize(n *int32) (int, error) {
 	return size, nil
 }
 
-func (a route53API) ListHostedZones(in *route53.ListHostedZonesInput) (*route53.ListHostedZonesOutput, error) {
+func (a tx) ListHostedZones(in *route53.ListHostedZonesInput) (*route53.ListHostedZonesOutput, error) {
 	size, err := pageSize(in.MaxItems)
 	if err != nil {
 		return nil, err
@@ -199,7 +198,7 @@ func (a route53API) ListHostedZones(in *route53.ListHostedZonesInput) (*route53.
 	return out, nil
 }
 
-func (a route53API) ListHostedZonesByName(in *route53.ListHostedZonesByNameInput) (*route53.ListHostedZonesByNameOutput, error) {
+func (a tx) ListHostedZonesByName(in *route53.ListHostedZonesByNameInput) (*route53.ListHostedZonesByNameOutput, error) {
 	size, err := pageSize(in.MaxItems)
 	if err != nil {
 		return nil, err
@@ -222,7 +221,7 @@ func (a route53API) ListHostedZonesByName(in *route53.ListHostedZonesByNameInput
 }
 
 // ChangeResourceRecordSets does all of a batch or nothing.
-func (a route53API) ChangeResourceRecordSets(in *route53.ChangeResourceRecordSetsInput) (*route53.ChangeResourceRecordSetsOutput, error) {
+func (a tx) ChangeResourceRecordSets(in *route53.ChangeResourceRecordSetsInput) (*route53.ChangeResourceRecordSetsOutput, error) {
 	z, err := a.zone(in.HostedZoneId)
 	if err != nil {
 		return nil, err
@@ -243,7 +242,7 @@ func (a route53API) ChangeResourceRecordSets(in *route53.ChangeResourceRecordSet
 	}
 	slices.SortFunc(records, func(x, y dnsRecord) int { return cmp.Or(dnsOrder(x.Name, y.Name), cmp.Compare(x.Type, y.Type)) })
 	z.Records = records
-	a.settleCertificates()
+	a.certificates.Settle(a.Tx)
 	return &route53.ChangeResourceRecordSetsOutput{ChangeInfo: a.change(in.ChangeBatch.Comment)}, nil
 }
 
@@ -316,7 +315,7 @@ func (r dnsRecord) equal(other dnsRecord) bool {
 	return r.TTL == other.TTL && slices.Equal(r.Values, other.Values)
 }
 
-func (a route53API) ListResourceRecordSets(in *route53.ListResourceRecordSetsInput) (*route53.ListResourceRecordSetsOutput, error) {
+func (a tx) ListResourceRecordSets(in *route53.ListResourceRecordSetsInput) (*route53.ListResourceRecordSetsOutput, error) {
 	z, err := a.zone(in.HostedZoneId)
 	if err != nil {
 		return nil, err
@@ -353,9 +352,9 @@ func (a route53API) ListResourceRecordSets(in *route53.ListResourceRecordSetsInp
 	return out, nil
 }
 
-func (a route53API) GetChange(in *route53.GetChangeInput) (*route53.GetChangeOutput, error) {
+func (a tx) GetChange(in *route53.GetChangeInput) (*route53.GetChangeOutput, error) {
 	id := strings.TrimPrefix(aws.ToString(in.Id), "/change/")
-	if !a.route53().Changes[id] {
+	if !a.state().Changes[id] {
 		return nil, &kernel.Error{Status: 404, Code: "NoSuchChange", Message: "Could not find resource with ID: " + id}
 	}
 	return &route53.GetChangeOutput{ChangeInfo: &types.ChangeInfo{
@@ -365,14 +364,14 @@ func (a route53API) GetChange(in *route53.GetChangeInput) (*route53.GetChangeOut
 
 // tagZone finds the zone that is tagged; health checks, the other kind of thing
 // with tags, are not served.
-func (a route53API) tagZone(kind types.TagResourceType, id *string) (*dnsZone, error) {
+func (a tx) tagZone(kind types.TagResourceType, id *string) (*dnsZone, error) {
 	if kind != types.TagResourceTypeHostedzone {
 		return nil, kernel.Fail("InvalidInput", "The local cloud has no %ss", kind)
 	}
 	return a.zone(id)
 }
 
-func (a route53API) ChangeTagsForResource(in *route53.ChangeTagsForResourceInput) (*route53.ChangeTagsForResourceOutput, error) {
+func (a tx) ChangeTagsForResource(in *route53.ChangeTagsForResourceInput) (*route53.ChangeTagsForResourceOutput, error) {
 	z, err := a.tagZone(in.ResourceType, in.ResourceId)
 	if err != nil {
 		return nil, err
@@ -392,7 +391,7 @@ func (a route53API) ChangeTagsForResource(in *route53.ChangeTagsForResourceInput
 	return &route53.ChangeTagsForResourceOutput{}, nil
 }
 
-func (a route53API) ListTagsForResource(in *route53.ListTagsForResourceInput) (*route53.ListTagsForResourceOutput, error) {
+func (a tx) ListTagsForResource(in *route53.ListTagsForResourceInput) (*route53.ListTagsForResourceOutput, error) {
 	z, err := a.tagZone(in.ResourceType, in.ResourceId)
 	if err != nil {
 		return nil, err
@@ -404,22 +403,15 @@ func (a route53API) ListTagsForResource(in *route53.ListTagsForResourceInput) (*
 	return &route53.ListTagsForResourceOutput{ResourceTagSet: set}, nil
 }
 
-// cname is the value of a CNAME record in any zone, "" if there is none.
-func (c tx) cname(name string) string {
-	for _, z := range c.route53().Zones {
+// CNAME is the value of a CNAME record in any zone, in lower case and with a dot at
+// its end; "" if there is none.
+func (s *Service) CNAME(t *kernel.Tx, name string) string {
+	for _, z := range s.in(t).state().Zones {
 		for _, r := range z.Records {
 			if r.Type == types.RRTypeCname && r.Name == dnsName(name) && len(r.Values) == 1 {
-				return r.Values[0]
+				return dnsName(r.Values[0])
 			}
 		}
 	}
 	return ""
-}
-
-func (c tx) taggedRoute53() []kernel.Tagged {
-	var all []kernel.Tagged
-	for _, z := range c.route53().Zones {
-		all = append(all, kernel.Tagged{ARN: c.ARN("route53", "hostedzone/"+z.ID), Tags: z.Tags})
-	}
-	return all
 }

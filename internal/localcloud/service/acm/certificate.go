@@ -1,4 +1,4 @@
-package localcloud
+package acm
 
 import (
 	"cmp"
@@ -19,8 +19,8 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-// acmState is what ACM keeps.
-type acmState struct {
+// state is what ACM keeps.
+type state struct {
 	Certificates map[string]*certificate `json:"certificates,omitempty"` // by ARN
 }
 
@@ -43,31 +43,33 @@ type certificate struct {
 	Sealed    string             `json:"sealed,omitempty"`
 }
 
-type acmAPI struct{ tx }
-
-func (c *Cloud) acmService() kernel.Service {
-	return kernel.Service{Model: "acm", Signing: "acm", Protocol: kernel.JSON, Operations: kernel.Operations(func(t *kernel.Tx) acmAPI { return acmAPI{tx{t, c}} },
-		kernel.Op("AddTagsToCertificate", acmAPI.AddTagsToCertificate),
-		kernel.Op("DeleteCertificate", acmAPI.DeleteCertificate),
-		kernel.Op("DescribeCertificate", acmAPI.DescribeCertificate),
-		kernel.Op("ListCertificates", acmAPI.ListCertificates),
-		kernel.Op("ListTagsForCertificate", acmAPI.ListTagsForCertificate),
-		kernel.Op("RemoveTagsFromCertificate", acmAPI.RemoveTagsFromCertificate),
-		kernel.Op("RequestCertificate", acmAPI.RequestCertificate),
+// API is the service's operations.
+func (s *Service) API() kernel.Service {
+	return kernel.Service{Model: "acm", Signing: "acm", Protocol: kernel.JSON, Operations: kernel.Operations(s.in,
+		kernel.Op("AddTagsToCertificate", tx.AddTagsToCertificate),
+		kernel.Op("DeleteCertificate", tx.DeleteCertificate),
+		kernel.Op("DescribeCertificate", tx.DescribeCertificate),
+		kernel.Op("ListCertificates", tx.ListCertificates),
+		kernel.Op("ListTagsForCertificate", tx.ListTagsForCertificate),
+		kernel.Op("RemoveTagsFromCertificate", tx.RemoveTagsFromCertificate),
+		kernel.Op("RequestCertificate", tx.RequestCertificate),
 	)}
 }
 
+// maxTags of a certificate: https://docs.aws.amazon.com/acm/latest/APIReference/API_AddTagsToCertificate.html
+const maxTags = 50
+
 var domainName = regexp.MustCompile(`^(\*\.)?(([A-Za-z0-9-]{0,62}[A-Za-z0-9])\.)+([A-Za-z0-9-]{1,62}[A-Za-z0-9])$`)
 
-func (a acmAPI) certificate(arn *string) (*certificate, error) {
-	cert, ok := a.acm().Certificates[aws.ToString(arn)]
+func (a tx) certificate(arn *string) (*certificate, error) {
+	cert, ok := a.state().Certificates[aws.ToString(arn)]
 	if !ok || !a.Visible(cert.ARN) {
 		return nil, kernel.Fail("ResourceNotFoundException", "Could not find certificate %s.", aws.ToString(arn))
 	}
 	return cert, nil
 }
 
-func (a acmAPI) RequestCertificate(in *acm.RequestCertificateInput) (*acm.RequestCertificateOutput, error) {
+func (a tx) RequestCertificate(in *acm.RequestCertificateInput) (*acm.RequestCertificateOutput, error) {
 	if in.ValidationMethod != types.ValidationMethodDns {
 		return nil, kernel.Fail("InvalidParameterException", "The local cloud validates by DNS only")
 	}
@@ -80,7 +82,7 @@ func (a acmAPI) RequestCertificate(in *acm.RequestCertificateInput) (*acm.Reques
 	}
 	names = slices.Compact(names)
 	token := aws.ToString(in.IdempotencyToken)
-	for _, have := range a.acm().Certificates {
+	for _, have := range a.state().Certificates {
 		// https://docs.aws.amazon.com/acm/latest/APIReference/API_RequestCertificate.html: within an hour
 		if token != "" && have.Token == token && slices.Equal(have.Names, names) && time.Since(have.Created) < time.Hour {
 			return &acm.RequestCertificateOutput{CertificateArn: aws.String(have.ARN)}, nil
@@ -90,18 +92,18 @@ func (a acmAPI) RequestCertificate(in *acm.RequestCertificateInput) (*acm.Reques
 	for _, t := range in.Tags {
 		cert.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
 	}
-	if a.acm().Certificates == nil {
-		a.acm().Certificates = map[string]*certificate{}
+	if a.state().Certificates == nil {
+		a.state().Certificates = map[string]*certificate{}
 	}
-	a.acm().Certificates[cert.ARN] = cert
+	a.state().Certificates[cert.ARN] = cert
 	a.Born(cert.ARN)
-	a.settleCertificates() // the records may be there from an earlier one
+	a.settle() // the records may be there from an earlier one
 	return &acm.RequestCertificateOutput{CertificateArn: aws.String(cert.ARN)}, nil
 }
 
 // validation is the record that proves the control of a name. It is the same for
 // every certificate of the account, as ACM's is.
-func (c *Cloud) validation(name string) *types.ResourceRecord {
+func (c *Service) validation(name string) *types.ResourceRecord {
 	name = strings.TrimPrefix(name, "*.")
 	sum := sha256.Sum256([]byte(c.Account() + " " + name))
 	return &types.ResourceRecord{
@@ -111,16 +113,16 @@ func (c *Cloud) validation(name string) *types.ResourceRecord {
 	}
 }
 
-// settleCertificates issues the certificates whose time has come; whoever looks
+// settle issues the certificates whose time has come; whoever looks
 // at one calls it first.
-func (c tx) settleCertificates() {
-	for _, cert := range c.acm().Certificates {
+func (c tx) settle() {
+	for _, cert := range c.state().Certificates {
 		if !cert.Issued.IsZero() {
 			continue
 		}
 		if cert.Validated.IsZero() && !slices.ContainsFunc(cert.Names, func(name string) bool {
 			record := c.validation(name)
-			return dnsName(c.cname(*record.Name)) != *record.Value
+			return c.records.CNAME(c.Tx, *record.Name) != *record.Value
 		}) {
 			cert.Validated = c.Now()
 			c.Changed()
@@ -140,11 +142,15 @@ func (c tx) settleCertificates() {
 	}
 }
 
-// certificateFor is the certificate of an HTTPS listener, in the words of
+// Settle issues the certificates whose records are there.
+func (s *Service) Settle(t *kernel.Tx) { s.in(t).settle() }
+
+// Certificate is the certificate of an HTTPS listener, in the words of
 // Elastic Load Balancing where there is none.
-func (c tx) certificateFor(arn string) (tls.Certificate, error) {
-	c.settleCertificates()
-	cert, ok := c.acm().Certificates[arn]
+func (s *Service) Certificate(t *kernel.Tx, arn string) (tls.Certificate, error) {
+	c := s.in(t)
+	c.settle()
+	cert, ok := c.state().Certificates[arn]
 	if !ok {
 		return tls.Certificate{}, kernel.Fail("CertificateNotFound", "Certificate '%s' not found", arn)
 	}
@@ -158,8 +164,8 @@ func (c tx) certificateFor(arn string) (tls.Certificate, error) {
 	return authority.Certificate{Cert: []byte(cert.Chain), Key: []byte(key)}.TLS()
 }
 
-func (a acmAPI) DescribeCertificate(in *acm.DescribeCertificateInput) (*acm.DescribeCertificateOutput, error) {
-	a.settleCertificates()
+func (a tx) DescribeCertificate(in *acm.DescribeCertificateInput) (*acm.DescribeCertificateOutput, error) {
+	a.settle()
 	cert, err := a.certificate(in.CertificateArn)
 	if err != nil {
 		return nil, err
@@ -168,7 +174,7 @@ func (a acmAPI) DescribeCertificate(in *acm.DescribeCertificateInput) (*acm.Desc
 		CertificateArn: aws.String(cert.ARN), DomainName: aws.String(cert.Domain), SubjectAlternativeNames: slices.Clone(cert.Names),
 		Status: cert.status(), Type: types.CertificateTypeAmazonIssued, CreatedAt: aws.Time(cert.Created),
 		KeyAlgorithm: cert.key(), RenewalEligibility: types.RenewalEligibilityIneligible,
-		InUseBy: a.certificateUsers(cert.ARN),
+		InUseBy: a.users.CertificateUsers(a.Tx, cert.ARN),
 	}
 	if !cert.Issued.IsZero() {
 		out.IssuedAt, out.NotBefore, out.NotAfter = aws.Time(cert.Issued), aws.Time(cert.Issued), aws.Time(cert.Expires)
@@ -195,41 +201,41 @@ func (cert *certificate) status() types.CertificateStatus {
 	return types.CertificateStatusIssued
 }
 
-func (a acmAPI) ListCertificates(in *acm.ListCertificatesInput) (*acm.ListCertificatesOutput, error) {
-	a.settleCertificates()
+func (a tx) ListCertificates(in *acm.ListCertificatesInput) (*acm.ListCertificatesOutput, error) {
+	a.settle()
 	out := &acm.ListCertificatesOutput{}
 	// https://docs.aws.amazon.com/acm/latest/APIReference/API_Filters.html
 	keys := []types.KeyAlgorithm{types.KeyAlgorithmRsa1024, types.KeyAlgorithmRsa2048}
 	if in.Includes != nil && len(in.Includes.KeyTypes) > 0 {
 		keys = in.Includes.KeyTypes
 	}
-	for _, arn := range slices.Sorted(maps.Keys(a.acm().Certificates)) {
-		cert := a.acm().Certificates[arn]
+	for _, arn := range slices.Sorted(maps.Keys(a.state().Certificates)) {
+		cert := a.state().Certificates[arn]
 		if !a.Visible(arn) || !slices.Contains(keys, cert.key()) || len(in.CertificateStatuses) > 0 && !slices.Contains(in.CertificateStatuses, cert.status()) {
 			continue
 		}
 		out.CertificateSummaryList = append(out.CertificateSummaryList, types.CertificateSummary{
 			CertificateArn: aws.String(arn), DomainName: aws.String(cert.Domain), Status: cert.status(), CreatedAt: aws.Time(cert.Created),
 			SubjectAlternativeNameSummaries: slices.Clone(cert.Names), Type: types.CertificateTypeAmazonIssued,
-			KeyAlgorithm: cert.key(), InUse: aws.Bool(len(a.certificateUsers(arn)) > 0),
+			KeyAlgorithm: cert.key(), InUse: aws.Bool(len(a.users.CertificateUsers(a.Tx, arn)) > 0),
 		})
 	}
 	return out, nil
 }
 
-func (a acmAPI) DeleteCertificate(in *acm.DeleteCertificateInput) (*acm.DeleteCertificateOutput, error) {
+func (a tx) DeleteCertificate(in *acm.DeleteCertificateInput) (*acm.DeleteCertificateOutput, error) {
 	cert, err := a.certificate(in.CertificateArn)
 	if err != nil {
 		return nil, err
 	}
-	if users := a.certificateUsers(cert.ARN); len(users) > 0 {
+	if users := a.users.CertificateUsers(a.Tx, cert.ARN); len(users) > 0 {
 		return nil, kernel.Fail("ResourceInUseException", "Certificate %s in account %s is in use.", cert.ARN, a.Account())
 	}
-	delete(a.acm().Certificates, cert.ARN)
+	delete(a.state().Certificates, cert.ARN)
 	return &acm.DeleteCertificateOutput{}, nil
 }
 
-func (a acmAPI) AddTagsToCertificate(in *acm.AddTagsToCertificateInput) (*acm.AddTagsToCertificateOutput, error) {
+func (a tx) AddTagsToCertificate(in *acm.AddTagsToCertificateInput) (*acm.AddTagsToCertificateOutput, error) {
 	cert, err := a.certificate(in.CertificateArn)
 	if err != nil {
 		return nil, err
@@ -245,7 +251,7 @@ func (a acmAPI) AddTagsToCertificate(in *acm.AddTagsToCertificateInput) (*acm.Ad
 	return &acm.AddTagsToCertificateOutput{}, nil
 }
 
-func (a acmAPI) RemoveTagsFromCertificate(in *acm.RemoveTagsFromCertificateInput) (*acm.RemoveTagsFromCertificateOutput, error) {
+func (a tx) RemoveTagsFromCertificate(in *acm.RemoveTagsFromCertificateInput) (*acm.RemoveTagsFromCertificateOutput, error) {
 	cert, err := a.certificate(in.CertificateArn)
 	if err != nil {
 		return nil, err
@@ -258,7 +264,7 @@ func (a acmAPI) RemoveTagsFromCertificate(in *acm.RemoveTagsFromCertificateInput
 	return &acm.RemoveTagsFromCertificateOutput{}, nil
 }
 
-func (a acmAPI) ListTagsForCertificate(in *acm.ListTagsForCertificateInput) (*acm.ListTagsForCertificateOutput, error) {
+func (a tx) ListTagsForCertificate(in *acm.ListTagsForCertificateInput) (*acm.ListTagsForCertificateOutput, error) {
 	cert, err := a.certificate(in.CertificateArn)
 	if err != nil {
 		return nil, err
@@ -268,28 +274,4 @@ func (a acmAPI) ListTagsForCertificate(in *acm.ListTagsForCertificateInput) (*ac
 		out.Tags = append(out.Tags, types.Tag{Key: aws.String(key), Value: aws.String(cert.Tags[key])})
 	}
 	return out, nil
-}
-
-func (c tx) taggedACM() []kernel.Tagged {
-	var all []kernel.Tagged
-	for _, cert := range c.acm().Certificates {
-		all = append(all, kernel.Tagged{ARN: cert.ARN, Tags: cert.Tags})
-	}
-	return all
-}
-
-// certificateUsers are the load balancers with a listener of that certificate.
-func (c tx) certificateUsers(arn string) []string {
-	users := map[string]bool{}
-	for _, l := range c.elb().Listeners {
-		for _, cert := range l.Certificates {
-			if aws.ToString(cert.CertificateArn) == arn {
-				users[aws.ToString(l.LoadBalancerArn)] = true
-			}
-		}
-		if slices.Contains(l.Extra, arn) {
-			users[aws.ToString(l.LoadBalancerArn)] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(users))
 }

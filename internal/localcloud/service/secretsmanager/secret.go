@@ -1,4 +1,4 @@
-package localcloud
+package secretsmanager
 
 import (
 	"cmp"
@@ -18,8 +18,8 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-// secretsState is what Secrets Manager keeps.
-type secretsState struct {
+// state is what Secrets Manager keeps.
+type state struct {
 	Secrets []*secret `json:"secrets,omitempty"`
 }
 
@@ -58,28 +58,27 @@ const (
 	stagePrevious = "AWSPREVIOUS"
 )
 
-type secretsAPI struct{ tx }
-
-func (c *Cloud) secretsService() kernel.Service {
-	return kernel.Service{Model: "secretsmanager", Signing: "secretsmanager", Protocol: kernel.JSON, Operations: kernel.Operations(func(t *kernel.Tx) secretsAPI { return secretsAPI{tx{t, c}} },
-		kernel.Op("CancelRotateSecret", secretsAPI.CancelRotateSecret),
-		kernel.Op("CreateSecret", secretsAPI.CreateSecret),
-		kernel.Op("DeleteResourcePolicy", secretsAPI.DeleteResourcePolicy),
-		kernel.Op("DeleteSecret", secretsAPI.DeleteSecret),
-		kernel.Op("DescribeSecret", secretsAPI.DescribeSecret),
-		kernel.Op("GetRandomPassword", secretsAPI.GetRandomPassword),
-		kernel.Op("GetResourcePolicy", secretsAPI.GetResourcePolicy),
-		kernel.Op("GetSecretValue", secretsAPI.GetSecretValue),
-		kernel.Op("ListSecretVersionIds", secretsAPI.ListSecretVersionIds),
-		kernel.Op("ListSecrets", secretsAPI.ListSecrets),
-		kernel.Op("PutResourcePolicy", secretsAPI.PutResourcePolicy),
-		kernel.Op("PutSecretValue", secretsAPI.PutSecretValue),
-		kernel.Op("RestoreSecret", secretsAPI.RestoreSecret),
-		kernel.Op("RotateSecret", secretsAPI.RotateSecret),
-		kernel.Op("TagResource", secretsAPI.TagResource),
-		kernel.Op("UntagResource", secretsAPI.UntagResource),
-		kernel.Op("UpdateSecret", secretsAPI.UpdateSecret),
-		kernel.Op("UpdateSecretVersionStage", secretsAPI.UpdateSecretVersionStage),
+// API is the service's operations.
+func (s *Service) API() kernel.Service {
+	return kernel.Service{Model: "secretsmanager", Signing: "secretsmanager", Protocol: kernel.JSON, Operations: kernel.Operations(s.in,
+		kernel.Op("CancelRotateSecret", tx.CancelRotateSecret),
+		kernel.Op("CreateSecret", tx.CreateSecret),
+		kernel.Op("DeleteResourcePolicy", tx.DeleteResourcePolicy),
+		kernel.Op("DeleteSecret", tx.DeleteSecret),
+		kernel.Op("DescribeSecret", tx.DescribeSecret),
+		kernel.Op("GetRandomPassword", tx.GetRandomPassword),
+		kernel.Op("GetResourcePolicy", tx.GetResourcePolicy),
+		kernel.Op("GetSecretValue", tx.GetSecretValue),
+		kernel.Op("ListSecretVersionIds", tx.ListSecretVersionIds),
+		kernel.Op("ListSecrets", tx.ListSecrets),
+		kernel.Op("PutResourcePolicy", tx.PutResourcePolicy),
+		kernel.Op("PutSecretValue", tx.PutSecretValue),
+		kernel.Op("RestoreSecret", tx.RestoreSecret),
+		kernel.Op("RotateSecret", tx.RotateSecret),
+		kernel.Op("TagResource", tx.TagResource),
+		kernel.Op("UntagResource", tx.UntagResource),
+		kernel.Op("UpdateSecret", tx.UpdateSecret),
+		kernel.Op("UpdateSecretVersionStage", tx.UpdateSecretVersionStage),
 	)}
 }
 
@@ -88,9 +87,9 @@ func (c *Cloud) secretsService() kernel.Service {
 var secretSuffix = regexp.MustCompile(`-[A-Za-z0-9]{6}$`)
 
 // secret finds a secret by its name, its ARN or its ARN without the suffix.
-func (a secretsAPI) secret(id *string) (*secret, error) {
+func (a tx) secret(id *string) (*secret, error) {
 	a.expire()
-	for _, s := range a.secrets().Secrets {
+	for _, s := range a.state().Secrets {
 		if (s.Name == *id || s.ARN == *id || secretSuffix.ReplaceAllString(s.ARN, "") == *id) && a.Visible(s.ARN) {
 			return s, nil
 		}
@@ -99,7 +98,7 @@ func (a secretsAPI) secret(id *string) (*secret, error) {
 }
 
 // usable is secret for what a deleted one does not allow.
-func (a secretsAPI) usable(id *string) (*secret, error) {
+func (a tx) usable(id *string) (*secret, error) {
 	s, err := a.secret(id)
 	if err == nil && !s.Deletion.IsZero() {
 		return nil, kernel.Fail("InvalidRequestException", "You can't perform this operation on the secret because it was marked for deletion.")
@@ -108,8 +107,8 @@ func (a secretsAPI) usable(id *string) (*secret, error) {
 }
 
 // expire removes the secrets whose recovery window is over.
-func (a secretsAPI) expire() {
-	a.secrets().Secrets = slices.DeleteFunc(a.secrets().Secrets, func(s *secret) bool {
+func (a tx) expire() {
+	a.state().Secrets = slices.DeleteFunc(a.state().Secrets, func(s *secret) bool {
 		return !s.Deletion.IsZero() && a.Now().After(s.Deletion)
 	})
 }
@@ -117,7 +116,7 @@ func (a secretsAPI) expire() {
 var secretName = regexp.MustCompile(`^[A-Za-z0-9/_+=.@-]{1,512}$`)
 
 // CreateSecret makes a secret, with a first version if it is given a value.
-func (a secretsAPI) CreateSecret(in *secretsmanager.CreateSecretInput) (*secretsmanager.CreateSecretOutput, error) {
+func (a tx) CreateSecret(in *secretsmanager.CreateSecretInput) (*secretsmanager.CreateSecretOutput, error) {
 	a.expire()
 	name := aws.ToString(in.Name)
 	if !secretName.MatchString(name) {
@@ -132,7 +131,7 @@ func (a secretsAPI) CreateSecret(in *secretsmanager.CreateSecretInput) (*secrets
 		return nil, err
 	}
 	token := aws.ToString(in.ClientRequestToken)
-	for _, s := range a.secrets().Secrets {
+	for _, s := range a.state().Secrets {
 		if s.Name != name {
 			continue
 		}
@@ -152,7 +151,7 @@ func (a secretsAPI) CreateSecret(in *secretsmanager.CreateSecretInput) (*secrets
 	if value != nil {
 		a.addVersion(s, token, value, nil)
 	}
-	a.secrets().Secrets = append(a.secrets().Secrets, s)
+	a.state().Secrets = append(a.state().Secrets, s)
 	a.Born(s.ARN)
 	return created(s), nil
 }
@@ -171,7 +170,7 @@ type secretValue struct {
 	binary bool
 }
 
-func (a secretsAPI) value(text *string, binary []byte) (*secretValue, error) {
+func (a tx) value(text *string, binary []byte) (*secretValue, error) {
 	const most = 65536 // bytes: https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
 	switch {
 	case text != nil && binary != nil:
@@ -188,7 +187,7 @@ func (a secretsAPI) value(text *string, binary []byte) (*secretValue, error) {
 
 // repeated says what is wrong with a value that comes with a token used before:
 // nothing, if it is the same value.
-func (a secretsAPI) repeated(s *secret, token string, value *secretValue) error {
+func (a tx) repeated(s *secret, token string, value *secretValue) error {
 	for _, v := range s.Versions {
 		if v.ID != token {
 			continue
@@ -206,7 +205,7 @@ func (a secretsAPI) repeated(s *secret, token string, value *secretValue) error 
 
 // addVersion puts a value in, as the current one unless other stages are given.
 // Without a token it gets an id of its own.
-func (a secretsAPI) addVersion(s *secret, token string, value *secretValue, stages []string) *secretVersion {
+func (a tx) addVersion(s *secret, token string, value *secretValue, stages []string) *secretVersion {
 	if token == "" {
 		h := kernel.HexDigits(32)
 		token = strings.Join([]string{h[:8], h[8:12], h[12:16], h[16:20], h[20:]}, "-")
@@ -260,7 +259,7 @@ func (s *secret) stage(stage string, to *secretVersion) {
 
 // PutSecretValue adds a version. Its id is the client token, so that a repeated
 // request does nothing.
-func (a secretsAPI) PutSecretValue(in *secretsmanager.PutSecretValueInput) (*secretsmanager.PutSecretValueOutput, error) {
+func (a tx) PutSecretValue(in *secretsmanager.PutSecretValueInput) (*secretsmanager.PutSecretValueOutput, error) {
 	s, err := a.usable(in.SecretId)
 	if err != nil {
 		return nil, err
@@ -276,7 +275,7 @@ func (a secretsAPI) PutSecretValue(in *secretsmanager.PutSecretValueInput) (*sec
 }
 
 // put adds a version, or finds the one that the token has added; nil without a value.
-func (a secretsAPI) put(s *secret, token, text *string, binary []byte, stages []string) (*secretVersion, error) {
+func (a tx) put(s *secret, token, text *string, binary []byte, stages []string) (*secretVersion, error) {
 	value, err := a.value(text, binary)
 	if value == nil || err != nil {
 		return nil, err
@@ -290,7 +289,7 @@ func (a secretsAPI) put(s *secret, token, text *string, binary []byte, stages []
 	return a.addVersion(s, id, value, stages), nil
 }
 
-func (a secretsAPI) UpdateSecret(in *secretsmanager.UpdateSecretInput) (*secretsmanager.UpdateSecretOutput, error) {
+func (a tx) UpdateSecret(in *secretsmanager.UpdateSecretInput) (*secretsmanager.UpdateSecretOutput, error) {
 	s, err := a.usable(in.SecretId)
 	if err != nil {
 		return nil, err
@@ -313,7 +312,7 @@ func (a secretsAPI) UpdateSecret(in *secretsmanager.UpdateSecretInput) (*secrets
 	return out, nil
 }
 
-func (a secretsAPI) UpdateSecretVersionStage(in *secretsmanager.UpdateSecretVersionStageInput) (*secretsmanager.UpdateSecretVersionStageOutput, error) {
+func (a tx) UpdateSecretVersionStage(in *secretsmanager.UpdateSecretVersionStageInput) (*secretsmanager.UpdateSecretVersionStageOutput, error) {
 	s, err := a.usable(in.SecretId)
 	if err != nil {
 		return nil, err
@@ -341,7 +340,7 @@ func (a secretsAPI) UpdateSecretVersionStage(in *secretsmanager.UpdateSecretVers
 	return &secretsmanager.UpdateSecretVersionStageOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name)}, nil
 }
 
-func (a secretsAPI) GetSecretValue(in *secretsmanager.GetSecretValueInput) (*secretsmanager.GetSecretValueOutput, error) {
+func (a tx) GetSecretValue(in *secretsmanager.GetSecretValueInput) (*secretsmanager.GetSecretValueOutput, error) {
 	s, v, err := a.version(in.SecretId, in.VersionId, in.VersionStage)
 	if err != nil {
 		return nil, err
@@ -365,7 +364,7 @@ func (a secretsAPI) GetSecretValue(in *secretsmanager.GetSecretValueInput) (*sec
 
 // version is the one of that id, with that stage if both are given, else the
 // one with that stage, AWSCURRENT by default.
-func (a secretsAPI) version(secretID, id, stage *string) (*secret, *secretVersion, error) {
+func (a tx) version(secretID, id, stage *string) (*secret, *secretVersion, error) {
 	s, err := a.usable(secretID)
 	if err != nil {
 		return nil, nil, err
@@ -392,50 +391,6 @@ func (a secretsAPI) version(secretID, id, stage *string) (*secret, *secretVersio
 	return s, v, nil
 }
 
-// secretField is the value that ECS gives to a container: a secret's or one key
-// of its JSON, or an SSM parameter's. Errors are in ECS's words. The lock is held.
-// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html
-func (c tx) secretField(valueFrom string) (string, error) {
-	const doing = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: "
-	if !strings.HasPrefix(valueFrom, "arn:"+c.Partition()+":secretsmanager:") {
-		name := valueFrom
-		if rest, ok := strings.CutPrefix(valueFrom, c.ARN("ssm", "parameter")); ok {
-			name = rest
-		}
-		value, err := ssmAPI{c}.value(name)
-		if err != nil {
-			return "", fmt.Errorf(doing+"unable to retrieve secrets from ssm: invalid parameters: %s", valueFrom)
-		}
-		return value, nil
-	}
-	parts := strings.Split(valueFrom, ":")
-	id := strings.Join(parts[:min(7, len(parts))], ":")
-	parts = append(parts[min(7, len(parts)):], "", "", "") // key, stage and version, none by default
-	out, err := secretsAPI{c}.GetSecretValue(&secretsmanager.GetSecretValueInput{
-		SecretId: &id, VersionStage: kernel.NonEmpty(parts[1]), VersionId: kernel.NonEmpty(parts[2]),
-	})
-	if err != nil {
-		return "", fmt.Errorf(doing+"unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret %s from secrets manager: %w", id, err)
-	}
-	if parts[0] == "" {
-		return aws.ToString(out.SecretString), nil
-	}
-	var fields map[string]any
-	if json.Unmarshal([]byte(aws.ToString(out.SecretString)), &fields) != nil {
-		// Not the decoder's error, which could hold a piece of the value.
-		return "", fmt.Errorf(doing+"unable to retrieve secret from asm: secret %s is not JSON", id)
-	}
-	switch value := fields[parts[0]].(type) {
-	case nil:
-		return "", fmt.Errorf(doing+"unable to retrieve secret from asm: service call has been retried 1 time(s): retrieved secret from Secrets Manager did not contain json key %s", parts[0])
-	case string:
-		return value, nil
-	default:
-		text, err := json.Marshal(value)
-		return string(text), err
-	}
-}
-
 func (s *secret) stages() map[string][]string {
 	var out map[string][]string
 	for _, v := range s.Versions {
@@ -456,7 +411,7 @@ func (s *secret) deletion() *time.Time {
 	return aws.Time(s.Deletion)
 }
 
-func (a secretsAPI) DescribeSecret(in *secretsmanager.DescribeSecretInput) (*secretsmanager.DescribeSecretOutput, error) {
+func (a tx) DescribeSecret(in *secretsmanager.DescribeSecretInput) (*secretsmanager.DescribeSecretOutput, error) {
 	s, err := a.secret(in.SecretId)
 	if err != nil {
 		return nil, err
@@ -470,7 +425,7 @@ func (a secretsAPI) DescribeSecret(in *secretsmanager.DescribeSecretInput) (*sec
 
 // RotateSecret notes by what function a secret is to be rotated. The local cloud has
 // no functions, so none runs.
-func (a secretsAPI) RotateSecret(in *secretsmanager.RotateSecretInput) (*secretsmanager.RotateSecretOutput, error) {
+func (a tx) RotateSecret(in *secretsmanager.RotateSecretInput) (*secretsmanager.RotateSecretOutput, error) {
 	s, err := a.usable(in.SecretId)
 	if err != nil {
 		return nil, err
@@ -486,7 +441,7 @@ func (a secretsAPI) RotateSecret(in *secretsmanager.RotateSecretInput) (*secrets
 }
 
 // CancelRotateSecret turns the rotation off, and remembers the function.
-func (a secretsAPI) CancelRotateSecret(in *secretsmanager.CancelRotateSecretInput) (*secretsmanager.CancelRotateSecretOutput, error) {
+func (a tx) CancelRotateSecret(in *secretsmanager.CancelRotateSecretInput) (*secretsmanager.CancelRotateSecretOutput, error) {
 	s, err := a.usable(in.SecretId)
 	if err != nil {
 		return nil, err
@@ -495,7 +450,7 @@ func (a secretsAPI) CancelRotateSecret(in *secretsmanager.CancelRotateSecretInpu
 	return &secretsmanager.CancelRotateSecretOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name)}, nil
 }
 
-func (a secretsAPI) ListSecretVersionIds(in *secretsmanager.ListSecretVersionIdsInput) (*secretsmanager.ListSecretVersionIdsOutput, error) {
+func (a tx) ListSecretVersionIds(in *secretsmanager.ListSecretVersionIdsInput) (*secretsmanager.ListSecretVersionIdsOutput, error) {
 	s, err := a.secret(in.SecretId)
 	if err != nil {
 		return nil, err
@@ -519,10 +474,10 @@ func secretsPage[T any](all []T, limit *int32, token *string) ([]T, *string, err
 	return kernel.PageOf(all, token, n, kernel.Fail("InvalidNextTokenException", "The NextToken value is invalid."))
 }
 
-func (a secretsAPI) ListSecrets(in *secretsmanager.ListSecretsInput) (*secretsmanager.ListSecretsOutput, error) {
+func (a tx) ListSecrets(in *secretsmanager.ListSecretsInput) (*secretsmanager.ListSecretsOutput, error) {
 	a.expire()
 	var all []types.SecretListEntry
-	for _, s := range a.secrets().Secrets {
+	for _, s := range a.state().Secrets {
 		if !s.Deletion.IsZero() && !aws.ToBool(in.IncludePlannedDeletion) || !a.Visible(s.ARN) {
 			continue
 		}
@@ -588,7 +543,7 @@ func (s *secret) matches(f types.Filter, region string) (bool, error) {
 // DeleteSecret schedules the deletion, or removes the secret at once by force:
 // then even one that does not exist is no error.
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html
-func (a secretsAPI) DeleteSecret(in *secretsmanager.DeleteSecretInput) (*secretsmanager.DeleteSecretOutput, error) {
+func (a tx) DeleteSecret(in *secretsmanager.DeleteSecretInput) (*secretsmanager.DeleteSecretOutput, error) {
 	force, days := aws.ToBool(in.ForceDeleteWithoutRecovery), int64(30)
 	if in.RecoveryWindowInDays != nil {
 		days = *in.RecoveryWindowInDays
@@ -608,7 +563,7 @@ func (a secretsAPI) DeleteSecret(in *secretsmanager.DeleteSecretInput) (*secrets
 			}
 			return &secretsmanager.DeleteSecretOutput{ARN: &arn, Name: in.SecretId, DeletionDate: aws.Time(a.Now())}, nil
 		}
-		a.secrets().Secrets = slices.DeleteFunc(a.secrets().Secrets, func(x *secret) bool { return x == s })
+		a.state().Secrets = slices.DeleteFunc(a.state().Secrets, func(x *secret) bool { return x == s })
 		return &secretsmanager.DeleteSecretOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name), DeletionDate: aws.Time(a.Now())}, nil
 	}
 	if err != nil {
@@ -621,7 +576,7 @@ func (a secretsAPI) DeleteSecret(in *secretsmanager.DeleteSecretInput) (*secrets
 	return &secretsmanager.DeleteSecretOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name), DeletionDate: s.deletion()}, nil
 }
 
-func (a secretsAPI) RestoreSecret(in *secretsmanager.RestoreSecretInput) (*secretsmanager.RestoreSecretOutput, error) {
+func (a tx) RestoreSecret(in *secretsmanager.RestoreSecretInput) (*secretsmanager.RestoreSecretOutput, error) {
 	s, err := a.secret(in.SecretId)
 	if err != nil {
 		return nil, err
@@ -652,7 +607,7 @@ func secretTags(tags map[string]string) []types.Tag {
 	return out
 }
 
-func (a secretsAPI) TagResource(in *secretsmanager.TagResourceInput) (*secretsmanager.TagResourceOutput, error) {
+func (a tx) TagResource(in *secretsmanager.TagResourceInput) (*secretsmanager.TagResourceOutput, error) {
 	s, err := a.usable(in.SecretId)
 	if err != nil {
 		return nil, err
@@ -668,7 +623,7 @@ func (a secretsAPI) TagResource(in *secretsmanager.TagResourceInput) (*secretsma
 	return &secretsmanager.TagResourceOutput{}, nil
 }
 
-func (a secretsAPI) UntagResource(in *secretsmanager.UntagResourceInput) (*secretsmanager.UntagResourceOutput, error) {
+func (a tx) UntagResource(in *secretsmanager.UntagResourceInput) (*secretsmanager.UntagResourceOutput, error) {
 	s, err := a.usable(in.SecretId)
 	if err != nil {
 		return nil, err
@@ -679,7 +634,7 @@ func (a secretsAPI) UntagResource(in *secretsmanager.UntagResourceInput) (*secre
 	return &secretsmanager.UntagResourceOutput{}, nil
 }
 
-func (a secretsAPI) GetResourcePolicy(in *secretsmanager.GetResourcePolicyInput) (*secretsmanager.GetResourcePolicyOutput, error) {
+func (a tx) GetResourcePolicy(in *secretsmanager.GetResourcePolicyInput) (*secretsmanager.GetResourcePolicyOutput, error) {
 	s, err := a.usable(in.SecretId)
 	if err != nil {
 		return nil, err
@@ -687,7 +642,7 @@ func (a secretsAPI) GetResourcePolicy(in *secretsmanager.GetResourcePolicyInput)
 	return &secretsmanager.GetResourcePolicyOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name), ResourcePolicy: kernel.NonEmpty(s.Policy)}, nil
 }
 
-func (a secretsAPI) PutResourcePolicy(in *secretsmanager.PutResourcePolicyInput) (*secretsmanager.PutResourcePolicyOutput, error) {
+func (a tx) PutResourcePolicy(in *secretsmanager.PutResourcePolicyInput) (*secretsmanager.PutResourcePolicyOutput, error) {
 	s, err := a.usable(in.SecretId)
 	if err != nil {
 		return nil, err
@@ -699,7 +654,7 @@ func (a secretsAPI) PutResourcePolicy(in *secretsmanager.PutResourcePolicyInput)
 	return &secretsmanager.PutResourcePolicyOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name)}, nil
 }
 
-func (a secretsAPI) DeleteResourcePolicy(in *secretsmanager.DeleteResourcePolicyInput) (*secretsmanager.DeleteResourcePolicyOutput, error) {
+func (a tx) DeleteResourcePolicy(in *secretsmanager.DeleteResourcePolicyInput) (*secretsmanager.DeleteResourcePolicyOutput, error) {
 	s, err := a.usable(in.SecretId)
 	if err != nil {
 		return nil, err
@@ -711,7 +666,7 @@ func (a secretsAPI) DeleteResourcePolicy(in *secretsmanager.DeleteResourcePolicy
 // GetRandomPassword makes a password of the character types that are not
 // excluded, with one of each unless that is not required.
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetRandomPassword.html
-func (a secretsAPI) GetRandomPassword(in *secretsmanager.GetRandomPasswordInput) (*secretsmanager.GetRandomPasswordOutput, error) {
+func (a tx) GetRandomPassword(in *secretsmanager.GetRandomPasswordInput) (*secretsmanager.GetRandomPasswordOutput, error) {
 	length := int64(32)
 	if in.PasswordLength != nil {
 		length = *in.PasswordLength
