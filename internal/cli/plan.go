@@ -76,19 +76,42 @@ type planned struct {
 
 // planOutput is the plan as JSON; see docs/output.schema.json.
 type planOutput struct {
-	Schema    string    `json:"schema"`
-	Type      string    `json:"type"`
-	Stack     string    `json:"stack"`
-	Account   string    `json:"account"`
-	Region    string    `json:"region"`
-	Create    int       `json:"create"`
-	Change    int       `json:"change"`
-	Refuse    int       `json:"refuse"`
-	Keep      int       `json:"keep"`
-	Resources []planned `json:"resources"`
-	Cost      planCost  `json:"cost"`
-	APIReads  int       `json:"apiReads"`
-	APIWrites int       `json:"apiWrites"`
+	Schema    string        `json:"schema"`
+	Type      string        `json:"type"`
+	Stack     string        `json:"stack"`
+	Account   string        `json:"account"`
+	Region    string        `json:"region"`
+	Create    int           `json:"create"`
+	Change    int           `json:"change"`
+	Refuse    int           `json:"refuse"`
+	Keep      int           `json:"keep"`
+	Settings  []planSetting `json:"settings"`
+	Resources []planned     `json:"resources"`
+	Cost      planCost      `json:"cost"`
+	APIReads  int           `json:"apiReads"`
+	APIWrites int           `json:"apiWrites"`
+}
+
+// planSetting is a setting of the stack, as it is and as it would be.
+type planSetting struct {
+	Name string `json:"name"`
+	Flag string `json:"flag"`
+	// Now is a number, a text or whether it is on; nil where nothing is deployed.
+	Now  any `json:"now,omitempty"`
+	Then any `json:"then"`
+}
+
+// planSettings are all settings.
+func planSettings(have provision.Deployed, want provision.Settings) []planSetting {
+	var out []planSetting
+	for _, row := range provision.Table() {
+		s := planSetting{Name: row.JSON, Flag: "--" + row.Flag, Then: row.Value.Get(want)}
+		if have.Found {
+			s.Now = row.Value.Get(have.Settings)
+		}
+		out = append(out, s)
+	}
+	return out
 }
 
 // planCost is what a month costs, before and after.
@@ -129,7 +152,8 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 	resources := stack.Resources()
 	found := graph.Observe(ctx, resources, graph.Options{Owner: g.stack, Transient: provision.Transient})
 	out := planOutput{
-		Schema: schema, Type: "plan", Stack: g.stack, Account: p.target.account, Region: p.target.region, Resources: []planned{},
+		Schema: schema, Type: "plan", Stack: g.stack, Account: p.target.account, Region: p.target.region,
+		Settings: planSettings(p.have, p.spec.Settings), Resources: []planned{},
 	}
 	var errs []error
 	for i, f := range found {

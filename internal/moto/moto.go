@@ -62,6 +62,9 @@ var reading = regexp.MustCompile("^(Describe|Get|List|Batch(Get|Check)|Filter)")
 // Call names the API call that a request is, and says whether it only reads. It
 // leaves the request as it was; an error is one of reading its body.
 func Call(r *http.Request) (action string, reads bool, err error) {
+	if r.Body == nil { // Route 53 is asked by method and path
+		return r.Method + " " + r.URL.Path, r.Method == http.MethodGet, nil
+	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return "", false, fmt.Errorf("read the request: %w", err)

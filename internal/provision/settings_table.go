@@ -96,7 +96,7 @@ func Table() []Setting {
 		{
 			Flag: "memory", JSON: "memory", Value: Number{Of: func(s *Settings) *int32 { return &s.Memory }, Default: 512},
 			Help:    "memory of a task, in MiB",
-			Example: "1024",
+			Example: "4096",
 			Drives:  []ResourceField{{definitionPart, "memory"}},
 			Costs:   []string{"tasks"},
 			check: func(s Settings, refuse refusal) {
@@ -353,7 +353,7 @@ func Table() []Setting {
 			Flag: "permissions-boundary", JSON: "permissionsBoundary", Value: Text{Of: func(s *Settings) *string { return &s.Boundary }},
 			Help:    "permissions boundary of the roles (the ARN of a policy); 'none' takes it off",
 			Example: "arn:aws:iam::123456789012:policy/boundary",
-			Drives:  []ResourceField{{executionRoleName, "permissions-boundary"}, {taskRoleName, "permissions-boundary"}},
+			Drives:  []ResourceField{{executionRoleName, "permissions boundary"}, {taskRoleName, "permissions boundary"}},
 			check: func(s Settings, refuse refusal) {
 				refuse("permissions-boundary", checkBoundary(s.Boundary) != nil, "%v", checkBoundary(s.Boundary))
 			},
