@@ -66,6 +66,7 @@ func TestTheMainJob(t *testing.T) {
 	needAWS(t)
 	t.Parallel()
 	s := newShell(t)
+	s.program = raced
 	s.must("local", "start")
 	before := s.inventory()
 

@@ -31,12 +31,7 @@ func TestScriptsAgainstTheLocalCloud(t *testing.T) {
 	}
 	dir := t.TempDir()
 	env := []string{"SOURCE=" + source, "BOOKCTL_LOCAL_DIR=" + filepath.Join(dir, "cloud"), "BROWSER="}
-	goEnv, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cache := strings.Fields(string(goEnv))
-	env = append(env, "GOCACHE="+cache[0], "GOMODCACHE="+cache[1], "GOFLAGS=-mod=mod")
+	env = append(env, shared...)
 	t.Cleanup(func() {
 		stop := exec.Command(program, "local", "stop", "--purge", "--yes")
 		stop.Env = append(os.Environ(), env...)
