@@ -35,7 +35,7 @@ func newAccount(t *testing.T, files map[string]string, answers map[string]func(h
 	}))
 	t.Cleanup(server.Close)
 	dir := t.TempDir()
-	a := &account{&shell{t: t, dir: dir, env: []string{
+	a := &account{&shell{t: t, dir: dir, program: program, env: []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "AWS_REGION=eu-central-1", "AWS_ENDPOINT_URL=" + server.URL, "AWS_EC2_METADATA_DISABLED=true",
 	}}, server.URL}
 	for name, text := range files {

@@ -209,7 +209,7 @@ func TestAWSEmulator(t *testing.T) {
 	// The user's own keys, profile and region are for AWS.
 	home := t.TempDir()
 	mine := []string{"AWS_ACCESS_KEY_ID=AKIAUSERSOWNKEY00000", "AWS_SECRET_ACCESS_KEY=own", "AWS_PROFILE=work", "AWS_CA_BUNDLE=/none"}
-	s := &shell{t: t, dir: home, env: append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TZ=UTC"}, mine...)}
+	s := &shell{t: t, dir: home, program: program, env: append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TZ=UTC"}, mine...)}
 	to := func(e *standIn) { s.env = append(s.env, "AWS_ENDPOINT_URL="+e.url) }
 
 	e := startStandIn(t, endpoint, home, "emulator_credentials")

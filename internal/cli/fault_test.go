@@ -305,6 +305,7 @@ func TestTwoRunsAndACtrlC(t *testing.T) {
 	s := newShell(t)
 	h := s.byHand(t, nil, "--latencies", "aws", "--scale", "0.02") // a database takes 5 s
 	before := h.census()
+	s.faults(`{"only": ["ecs:RegisterTaskDefinition"], "throttle": 1}`) // so that the service is not begun
 	first := s.begin(t, "up", "--local")
 	until(t, "the first run makes a database", func() bool {
 		return strings.Contains(strings.Join(h.census(), "\n"), "database book-database creating")
@@ -319,6 +320,7 @@ func TestTwoRunsAndACtrlC(t *testing.T) {
 	if strings.Contains(stopped.err, "failed") {
 		t.Errorf("what waited is said to have failed:\n%s", stopped.err)
 	}
+	s.faults(`{}`)
 
 	// The next one is killed: its lock must stop nobody on this machine.
 	second := s.begin(t, "up", "--local")
