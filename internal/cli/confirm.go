@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
 // isTerminal says whether a stream is a terminal.
@@ -35,21 +36,20 @@ func confirm(ctx context.Context, s streams, g *globals, question, what, word st
 	}
 	fmt.Fprintf(s.err, "%s\nType %s (%s) to go on: ", question, what, word)
 	next := fmt.Sprintf("type %s to go on, or say --yes, which asks nothing", word)
-	answer := make(chan error, 1)
-	go func() { // which a Ctrl-C leaves behind
+	answer := graph.Start(func() error { // which a Ctrl-C leaves behind
 		line, err := bufio.NewReader(s.in).ReadString('\n')
 		if err != nil {
 			fmt.Fprintln(s.err) // the line has no end
 		}
 		switch {
 		case strings.TrimSpace(line) == word:
-			answer <- nil
+			return nil
 		case err != nil && !errors.Is(err, io.EOF):
-			answer <- fmt.Errorf("read the answer: %w", err)
+			return fmt.Errorf("read the answer: %w", err)
 		default:
-			answer <- advice.With(fmt.Errorf("not confirmed: %w", errUntouched), next)
+			return advice.With(fmt.Errorf("not confirmed: %w", errUntouched), next)
 		}
-	}()
+	})
 	select {
 	case err := <-answer:
 		return err

@@ -34,7 +34,7 @@ type live struct {
 	progress progress
 	stopping string // why the run is on its way to an end, if it is
 	closed   bool
-	ended    chan struct{} // nil before the first frame
+	ended    <-chan error // nil before the first frame
 }
 
 func newLive(ctx context.Context, out *os.File, p progress, colour bool) *live {
@@ -57,11 +57,10 @@ func (l *live) begin(resources []provision.Resource) {
 		return
 	}
 	l.program = tea.NewProgram(frame{live: l}, tea.WithInput(nil), tea.WithOutput(l.out), tea.WithoutSignalHandler(), tea.WithFPS(20))
-	l.ended = make(chan struct{})
-	go func() {
-		defer close(l.ended)
-		_, _ = l.program.Run() // a terminal that is gone has nobody to tell
-	}()
+	l.ended = graph.Start(func() error {
+		_, err := l.program.Run()
+		return err // of a terminal that is gone, which nobody is told
+	})
 }
 
 func (l *live) note(format string, args ...any) { l.above(fmt.Sprintf(format, args...)) }

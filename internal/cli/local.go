@@ -23,6 +23,7 @@ import (
 	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/localcloud/access"
+	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
 // localDirVariable names the directory of the local cloud, for which there is no
@@ -103,8 +104,7 @@ func startLocalCloud(ctx context.Context, dir string, args []string) (localcloud
 	if err := cmd.Start(); err != nil {
 		return localcloud.Info{}, fmt.Errorf("start the local cloud: %w", err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := graph.Start(cmd.Wait)
 	for {
 		info, running, err := localcloud.Running(ctx, dir)
 		if err == nil && running {

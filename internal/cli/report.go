@@ -132,16 +132,16 @@ func (l *lines) begin(resources []provision.Resource) {
 	tick := time.NewTicker(l.every / 10)
 	done := make(chan struct{})
 	l.stop = append(l.stop, sync.OnceFunc(func() { tick.Stop(); close(done) }))
-	go func() {
+	graph.Start(func() error {
 		for {
 			select {
 			case <-done:
-				return
+				return nil
 			case <-tick.C:
 				l.beat()
 			}
 		}
-	}()
+	})
 }
 
 // beat says what is being waited for, when nothing was said for long enough.

@@ -31,12 +31,13 @@ func Main(args []string) int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() {
+	graph.Start(func() error {
 		<-signals
 		cancel(errInterrupted)
 		<-signals // the second one is not asked for patience
 		os.Exit(exitCancelled)
-	}()
+		return nil
+	})
 	return run(ctx, args, streams{in: os.Stdin, out: os.Stdout, err: os.Stderr})
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/bookctl/bookctl/internal/image"
 	"github.com/bookctl/bookctl/internal/picture"
 	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
 // source is the image of bookapi, built from source when it is first asked for.
@@ -89,11 +90,10 @@ func newSource(ctx context.Context, dir, arch string, authorities []byte, tell f
 // begin builds in the background: the compiler is done long before the database
 // is. The build is ended by end, which waits until nothing of it is left.
 func (s *source) begin() (end func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_, _ = s.build() // whoever asks gets the error
-	}()
+	done := graph.Start(func() error {
+		_, err := s.build()
+		return err // which whoever asks for the image gets
+	})
 	return func() {
 		s.stop()
 		<-done

@@ -257,7 +257,7 @@ const acquirePatience = time.Minute
 func (l *Lock) settle(ctx context.Context, stack string) error {
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
-	go l.live(life, stack)
+	graph.Start(func() error { l.live(life, stack); return nil }) // the guard notices its end
 	if !l.afterDead || l.o.Settle == 0 {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	acmtypes "github.com/aws/aws-sdk-go-v2/service/acm/types"
 	scaling "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	logtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
@@ -51,7 +52,7 @@ func missing(answer any) string {
 		return present("Tags", a.Tags)
 
 	case *cloudwatchlogs.DescribeLogGroupsOutput:
-		return present("logGroups", a.LogGroups)
+		return listed("logGroups", a.LogGroups, func(x logtypes.LogGroup) bool { return has(x.LogGroupName) && has(x.Arn) }, "logGroupName")
 	case *cloudwatchlogs.ListTagsForResourceOutput:
 		return unless(a.Tags != nil, "tags")
 
@@ -72,16 +73,22 @@ func missing(answer any) string {
 	case *ec2.DescribeInternetGatewaysOutput:
 		return listed("InternetGateways", a.InternetGateways, func(x ec2types.InternetGateway) bool { return has(x.InternetGatewayId) }, "InternetGatewayId")
 	case *ec2.DescribeRouteTablesOutput:
-		return listed("RouteTables", a.RouteTables, func(x ec2types.RouteTable) bool { return has(x.RouteTableId) }, "RouteTableId")
+		return listed("RouteTables", a.RouteTables, func(x ec2types.RouteTable) bool {
+			return has(x.RouteTableId) && len(x.Routes) > 0 // the local one at the least
+		}, "RouteTableId")
 	case *ec2.DescribeSecurityGroupsOutput:
-		return listed("SecurityGroups", a.SecurityGroups, func(x ec2types.SecurityGroup) bool { return has(x.GroupId) }, "GroupId")
+		return listed("SecurityGroups", a.SecurityGroups, func(x ec2types.SecurityGroup) bool { return has(x.GroupId) && has(x.GroupName) }, "GroupName")
 
 	case *ec2.DescribeAvailabilityZonesOutput:
 		return present("AvailabilityZones", a.AvailabilityZones)
 	case *ec2.DescribeDhcpOptionsOutput:
 		return present("DhcpOptions", a.DhcpOptions)
 	case *ec2.DescribeNetworkAclsOutput:
-		return present("NetworkAcls", a.NetworkAcls)
+		return listed("NetworkAcls", a.NetworkAcls, func(x ec2types.NetworkAcl) bool {
+			return len(x.Entries) > 0 && all(x.Entries, func(e ec2types.NetworkAclEntry) bool { // one at the least, which denies the rest
+				return e.Egress != nil && e.RuleNumber != nil && has(e.Protocol) && e.RuleAction != ""
+			})
+		}, "Entries")
 	case *ec2.DescribeNetworkInterfacesOutput:
 		return present("NetworkInterfaces", a.NetworkInterfaces)
 	case *ec2.DescribeRegionsOutput:
@@ -112,7 +119,12 @@ func missing(answer any) string {
 	case *ecs.RegisterTaskDefinitionOutput:
 		return unless(a.TaskDefinition != nil && has(a.TaskDefinition.TaskDefinitionArn), "taskDefinition.taskDefinitionArn")
 	case *ecs.DescribeTaskDefinitionOutput:
-		return unless(a.TaskDefinition != nil && has(a.TaskDefinition.TaskDefinitionArn), "taskDefinition.taskDefinitionArn")
+		if a.TaskDefinition == nil || !has(a.TaskDefinition.TaskDefinitionArn) {
+			return "taskDefinition.taskDefinitionArn"
+		}
+		return unless(len(a.TaskDefinition.ContainerDefinitions) > 0 && all(a.TaskDefinition.ContainerDefinitions, func(c ecstypes.ContainerDefinition) bool {
+			return has(c.Name) && has(c.Image)
+		}), "taskDefinition.containerDefinitions")
 	case *ecs.DescribeTasksOutput:
 		return unless(len(a.Tasks)+len(a.Failures) > 0, "tasks")
 	case *ecs.ListTaskDefinitionsOutput:
@@ -136,7 +148,7 @@ func missing(answer any) string {
 	case *elb.DescribeLoadBalancerAttributesOutput:
 		return present("Attributes", a.Attributes)
 	case *elb.DescribeRulesOutput:
-		return listed("Rules", a.Rules, func(x elbtypes.Rule) bool { return has(x.RuleArn) }, "RuleArn")
+		return listed("Rules", a.Rules, func(x elbtypes.Rule) bool { return has(x.RuleArn) && x.IsDefault != nil }, "RuleArn")
 	case *elb.DescribeTagsOutput:
 		return present("TagDescriptions", a.TagDescriptions)
 	case *elb.DescribeTargetGroupAttributesOutput:
@@ -169,7 +181,9 @@ func missing(answer any) string {
 	case *rds.DescribeDBInstancesOutput:
 		return listed("DBInstances", a.DBInstances, func(x rdstypes.DBInstance) bool { return has(x.DBInstanceArn) && has(x.DBInstanceStatus) }, "DBInstanceArn")
 	case *rds.DescribeDBParameterGroupsOutput:
-		return listed("DBParameterGroups", a.DBParameterGroups, func(x rdstypes.DBParameterGroup) bool { return has(x.DBParameterGroupArn) }, "DBParameterGroupArn")
+		return listed("DBParameterGroups", a.DBParameterGroups, func(x rdstypes.DBParameterGroup) bool {
+			return has(x.DBParameterGroupArn) && has(x.DBParameterGroupFamily)
+		}, "DBParameterGroupArn")
 	case *rds.DescribeDBSubnetGroupsOutput:
 		return listed("DBSubnetGroups", a.DBSubnetGroups, func(x rdstypes.DBSubnetGroup) bool { return has(x.DBSubnetGroupArn) }, "DBSubnetGroupArn")
 	case *rds.DescribeDBSnapshotsOutput:

@@ -35,6 +35,14 @@ func (g *Group) Wait() error {
 	return errors.Join(g.errs...)
 }
 
+// Start runs one function beside the caller, and sends what went wrong, or nil, when
+// it has returned. Nobody has to receive it.
+func Start(do func() error) <-chan error {
+	ended := make(chan error, 1)
+	go func() { ended <- Guarded(do) }()
+	return ended
+}
+
 // Guarded turns a panic in what is done into its error.
 func Guarded(do func() error) (err error) {
 	defer func() {
