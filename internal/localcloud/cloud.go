@@ -13,6 +13,10 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/postgres"
 	"github.com/bookctl/bookctl/internal/localcloud/registry"
 	"github.com/bookctl/bookctl/internal/localcloud/service/acm"
+	"github.com/bookctl/bookctl/internal/localcloud/service/autoscaling"
+	"github.com/bookctl/bookctl/internal/localcloud/service/ecr"
+	"github.com/bookctl/bookctl/internal/localcloud/service/iam"
+	"github.com/bookctl/bookctl/internal/localcloud/service/logs"
 	"github.com/bookctl/bookctl/internal/localcloud/service/route53"
 	"github.com/bookctl/bookctl/internal/localcloud/service/secretsmanager"
 	"github.com/bookctl/bookctl/internal/localcloud/service/ssm"
@@ -91,6 +95,10 @@ type Cloud struct {
 	certificates *acm.Service
 	zoneRecords  *route53.Service
 	secretValues *secretsmanager.Service
+	logGroups    *logs.Service
+	repositories *ecr.Service
+	roles        *iam.Service
+	scaling      *autoscaling.Service
 	parameters   *ssm.Service
 	// wake is poked when there may be something for the scheduler to do.
 	wake chan struct{}

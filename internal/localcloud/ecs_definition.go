@@ -160,7 +160,7 @@ func (a ecsAPI) mayPass(roles ...*string) error {
 		if arn == nil {
 			continue
 		}
-		if _, made := a.roleByARN(*arn); made && !a.roleUsable(*arn) {
+		if _, made := a.roles.Name(a.Tx, *arn); made && !a.roles.Usable(a.Tx, *arn) {
 			return kernel.Fail("AccessDeniedException", "User: %s is not authorized to perform: iam:PassRole on resource: %s because no identity-based policy allows the iam:PassRole action", a.CallerARN(), *arn)
 		}
 	}

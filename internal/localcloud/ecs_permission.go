@@ -9,7 +9,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
-	"github.com/bookctl/bookctl/internal/localcloud/access"
 	"github.com/bookctl/bookctl/internal/localcloud/task"
 )
 
@@ -18,16 +17,18 @@ import (
 // held while it is used.
 type fargateAgent struct {
 	tx
-	role    iamRole
-	hasRole bool
+	role    string // its ARN, "" for none that exists
 	session string // what the agent is called in errors
 }
 
 func (c tx) agent(role *string, task string) fargateAgent {
 	a := fargateAgent{tx: c}
 	if role != nil {
-		a.role, a.hasRole = c.roleByARN(*role)
-		a.session = c.ARN("sts", "assumed-role/"+a.role.Name+"/"+task)
+		name, ok := c.roles.Name(c.Tx, *role)
+		if ok {
+			a.role = *role
+		}
+		a.session = c.ARN("sts", "assumed-role/"+name+"/"+task)
 	}
 	return a
 }
@@ -35,14 +36,14 @@ func (c tx) agent(role *string, task string) fargateAgent {
 // check is nil when the role may do the action on the resource, else an error
 // in IAM's words.
 func (a fargateAgent) check(action, resource string) error {
-	if ok, _ := a.allowed(action, resource); !a.hasRole || !ok {
+	if ok, _ := a.roles.Allows(a.Tx, a.role, action, resource); !ok {
 		return fmt.Errorf("AccessDeniedException: %s", a.refusal(action, resource))
 	}
 	return nil
 }
 
 func (a fargateAgent) refusal(action, resource string) string {
-	_, why := a.allowed(action, resource)
+	_, why := a.roles.Allows(a.Tx, a.role, action, resource)
 	return fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s because %s allows the %s action", a.session, action, resource, why, action)
 }
 
@@ -137,7 +138,7 @@ func (a fargateAgent) mayPull(image string) error {
 		return fmt.Errorf("ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve ecr registry auth: service call has been retried 3 time(s): %w", err)
 	}
 	for _, action := range []string{"ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"} {
-		if a.check(action, a.repositoryARN(repository)) != nil {
+		if a.check(action, a.repositories.RepositoryARN(repository)) != nil {
 			return fmt.Errorf("CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref %s: pulling from host %s failed with status code [manifests]: 403 Forbidden", image, strings.TrimSuffix(host, "/"))
 		}
 	}
@@ -150,74 +151,27 @@ func (a fargateAgent) openStream(group, stream string, create bool) error {
 	failed := func(err error) error {
 		return fmt.Errorf("ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed to create Cloudwatch log stream: %w : exit status 1", err)
 	}
-	g := a.logs().Groups[group]
-	if g == nil && create {
-		if err := a.check("logs:CreateLogGroup", a.logGroupARN(group)); err != nil {
+	if !a.logGroups.HasGroup(a.Tx, group) && create {
+		if err := a.check("logs:CreateLogGroup", a.logGroups.GroupARN(group)); err != nil {
 			return failed(err)
 		}
-		g = &logGroup{Name: group, Created: a.Now().UnixMilli(), Tags: map[string]string{}}
-		if a.logs().Groups == nil {
-			a.logs().Groups = map[string]*logGroup{}
-		}
-		a.logs().Groups[group] = g
+		a.logGroups.EnsureGroup(a.Tx, group)
 	}
-	if err := a.check("logs:CreateLogStream", a.logGroupARN(group)+":log-stream:"+stream); err != nil {
+	if err := a.check("logs:CreateLogStream", a.logGroups.GroupARN(group)+":log-stream:"+stream); err != nil {
 		return failed(err)
 	}
-	if g == nil {
+	if !a.logGroups.HasGroup(a.Tx, group) {
 		return failed(fmt.Errorf("ResourceNotFoundException: The specified log group does not exist.")) //nolint:revive,staticcheck // AWS's own words
 	}
-	if g.Streams[stream] == nil {
-		a.addStream(g, stream)
-	}
+	a.logGroups.EnsureStream(a.Tx, group, stream)
 	return nil
-}
-
-// executionPolicy is AWS's managed policy for execution roles
-// (https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AmazonECSTaskExecutionRolePolicy.html).
-const executionPolicy = `{"Statement":[{"Effect":"Allow","Action":["ecr:GetAuthorizationToken","ecr:BatchCheckLayerAvailability","ecr:GetDownloadUrlForLayer","ecr:BatchGetImage","logs:CreateLogStream","logs:PutLogEvents"],"Resource":"*"}]}`
-
-// managedPolicies are the documents of the managed policies that are known, by
-// what follows "policy/" in their ARNs; a role gets nothing of others.
-var managedPolicies = map[string]string{
-	"service-role/AmazonECSTaskExecutionRolePolicy": executionPolicy,
-	"AdministratorAccess":                           `{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`,
 }
 
 // trustsTasks says whether tasks of a cluster can have the role. ECS says for
 // whom it asks, and names a task
 // (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html).
-func (c *Cloud) trustsTasks(r iamRole, cluster string) bool {
-	trust, err := access.Parse([]byte(r.Trust))
-	return err == nil && access.Trusts(trust, "ecs-tasks.amazonaws.com", map[string][]string{
+func (c tx) trustsTasks(role, cluster string) bool {
+	return c.roles.Trusts(c.Tx, role, "ecs-tasks.amazonaws.com", map[string][]string{
 		"aws:SourceAccount": {c.Account()}, "aws:SourceArn": {c.taskARN(cluster, "new")},
 	})
-}
-
-// allowed evaluates the role's policies: its boundary must allow what they allow.
-func (a fargateAgent) allowed(action, resource string) (ok bool, why string) {
-	var policies []access.Policy
-	for _, document := range a.role.Policies {
-		policies = append(policies, parsed(document)...)
-	}
-	for _, arn := range a.role.Attached {
-		policies = append(policies, parsed(a.managedDocument(arn))...)
-	}
-	r := access.Request{Action: action, Resource: resource}
-	if access.Decide(policies, r) != access.Allowed {
-		return false, "no identity-based policy"
-	}
-	if arn := a.role.Boundary; arn != "" && access.Decide(parsed(a.managedDocument(arn)), r) != access.Allowed {
-		return false, "no permissions boundary"
-	}
-	return true, ""
-}
-
-// parsed is a policy that IAM has checked already, nothing for none.
-func parsed(document string) []access.Policy {
-	p, err := access.Parse([]byte(document))
-	if err != nil {
-		return nil
-	}
-	return []access.Policy{p}
 }

@@ -83,7 +83,7 @@ func (s taskSessions) May(t *kernel.Tx, key, action string, input any) (known bo
 			}
 		}
 		program := c.agent(&t.role.arn, id)
-		if c.roleUsable(t.role.arn) && program.check(action, resource) == nil {
+		if c.roles.Usable(c.Tx, t.role.arn) && program.check(action, resource) == nil {
 			return true, nil
 		}
 		return true, &kernel.Error{Status: http.StatusBadRequest, Code: "AccessDeniedException", Message: program.refusal(action, resource)}

@@ -71,7 +71,6 @@ func (c *Cloud) restoreTasks() {
 		c.wakeScheduler()
 	})
 	c.Go(c.runScheduler)
-	c.Go(c.runScaling)
 }
 
 // closeTasks waits until all containers have ended; the context of the cloud has

@@ -180,7 +180,7 @@ func (a ecsAPI) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOut
 	if err := checkExisting(in.LaunchType, in.SchedulingStrategy); err != nil {
 		return nil, err
 	}
-	if !a.linkedRoleUsable("ecs.amazonaws.com") {
+	if !a.roles.LinkedRoleUsable(a.Tx, "ecs.amazonaws.com") {
 		return nil, kernel.Fail("InvalidParameterException", "Unable to assume the service linked role. Please verify that the ECS service linked role exists.")
 	}
 	d, err := a.usable(in.TaskDefinition)

@@ -89,8 +89,7 @@ func (c tx) assumable(d *ecsDefinition, cluster string) error {
 		if role == nil {
 			continue
 		}
-		r, ok := c.roleByARN(*role)
-		if !ok || !c.roleUsable(*role) || !c.trustsTasks(r, cluster) {
+		if !c.roles.Usable(c.Tx, *role) || !c.trustsTasks(*role, cluster) {
 			return fmt.Errorf("ECS was unable to assume the role '%s' that was provided for this task. Please verify that the role being passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this role.", *role) //nolint:staticcheck,revive // AWS's own words
 		}
 	}
@@ -381,7 +380,7 @@ func (c tx) containerSpec(agent fargateAgent, t *ecsTask, d types.ContainerDefin
 		if err := agent.openStream(group, stream, l.Options["awslogs-create-group"] == "true"); err != nil {
 			return task.Spec{}, err
 		}
-		spec.Output = func(line string) { c.logLine(group, stream, line) }
+		spec.Output = func(line string) { c.logGroups.Line(group, stream, line) }
 	}
 	return spec, nil
 }

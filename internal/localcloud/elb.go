@@ -181,7 +181,7 @@ func (a elbAPI) CreateLoadBalancer(in *elb.CreateLoadBalancerInput) (*elb.Create
 	if in.Type != "" && in.Type != types.LoadBalancerTypeEnumApplication {
 		return nil, kernel.Fail("ValidationError", "The local cloud has application load balancers only, not '%s'", in.Type)
 	}
-	if !a.linkedRoleUsable("elasticloadbalancing.amazonaws.com") {
+	if !a.roles.LinkedRoleUsable(a.Tx, "elasticloadbalancing.amazonaws.com") {
 		// What a deployer without the permission to make the role meets in a new
 		// account: https://github.com/kubernetes/kops/issues/16218.
 		return nil, &kernel.Error{Status: http.StatusForbidden, Code: "AccessDenied", Message: fmt.Sprintf("User: %s is not authorized to perform: iam:CreateServiceLinkedRole on resource: %s",

@@ -2,6 +2,8 @@ package localcloud
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -67,7 +69,8 @@ func (c tx) rulesOf(listener string) []*elbRule {
 
 // defaultRule is the name of the rule that a listener's own actions are.
 func defaultRule(l *elbListener) string {
-	return strings.Replace(*l.ListenerArn, ":listener/", ":listener-rule/", 1) + "/" + digestName(*l.ListenerArn)[:16]
+	sum := sha256.Sum256([]byte(*l.ListenerArn))
+	return strings.Replace(*l.ListenerArn, ":listener/", ":listener-rule/", 1) + "/" + hex.EncodeToString(sum[:8])
 }
 
 func (a elbAPI) checkPriority(listener string, priority int32, apart ...string) error {

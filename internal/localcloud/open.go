@@ -63,6 +63,22 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	if err := c.lockState(); err != nil {
 		return nil, err
 	}
+	home, err := process.Home(cfg.StateDir, process.Numeric(containerUser, containerUser))
+	if err != nil {
+		return nil, err
+	}
+	if c.authority, err = authority.Open(filepath.Join(home, "authority")); err != nil {
+		return nil, err
+	}
+	if c.engine, err = postgres.Open(ctx, cfg.StateDir); err != nil {
+		return nil, err
+	}
+	if c.images, err = task.OpenImages(cfg.StateDir); err != nil {
+		return nil, err
+	}
+	if c.registry, err = registry.Open(filepath.Join(cfg.StateDir, "registry"), pushes{c}); err != nil {
+		return nil, err
+	}
 	seals, err := openSeals(filepath.Join(cfg.StateDir, "secret.key"))
 	if err != nil {
 		return nil, err
@@ -81,22 +97,6 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	}
 	c.registerTaggers()
 	c.Authorizes(taskSessions{c}, func(t *kernel.Tx) judge.World { return world{tx{t, c}} })
-	home, err := process.Home(cfg.StateDir, process.Numeric(containerUser, containerUser))
-	if err != nil {
-		return nil, err
-	}
-	if c.authority, err = authority.Open(filepath.Join(home, "authority")); err != nil {
-		return nil, err
-	}
-	if c.engine, err = postgres.Open(ctx, cfg.StateDir); err != nil {
-		return nil, err
-	}
-	if c.images, err = task.OpenImages(cfg.StateDir); err != nil {
-		return nil, err
-	}
-	if c.registry, err = registry.Open(filepath.Join(cfg.StateDir, "registry"), repositoryRules{c}); err != nil {
-		return nil, err
-	}
 	listener, err := c.listen()
 	if err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	port := listener.Addr().(*net.TCPAddr).Port
 	c.ListensOn("http://"+net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), port, func(t *kernel.Tx) {
 		if !cfg.Faults.NoServiceLinkedRoles {
-			tx{t, c}.seedServiceLinkedRoles()
+			c.roles.SeedLinkedRoles(t)
 		}
 	})
 	c.startNetwork()
@@ -119,14 +119,15 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	c.Go(c.runExports)
 	c.restoreBalancers()
 	c.restoreTasks()
+	c.scaling.Start()
 	return c, nil
 }
 
 // services are all there are, in the order of their names.
 func (c *Cloud) services() []kernel.Service {
 	return []kernel.Service{
-		c.certificates.API(), c.autoScalingService(), c.ec2Service(), c.ecrService(), c.ecsService(), c.elbService(), c.iamService(),
-		c.logsService(), c.rdsService(), c.zoneRecords.API(), c.secretValues.API(), c.parameters.API(), sts.API(), tagging.API(),
+		c.certificates.API(), c.scaling.API(), c.ec2Service(), c.repositories.API(), c.ecsService(), c.elbService(), c.roles.API(),
+		c.logGroups.API(), c.rdsService(), c.zoneRecords.API(), c.secretValues.API(), c.parameters.API(), sts.API(), tagging.API(),
 	}
 }
 

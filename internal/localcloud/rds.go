@@ -134,7 +134,7 @@ func onlyKnown(input any, known ...string) error {
 // nothing in RDS (crossplane-contrib/provider-aws #479), and lets the files of
 // new databases be made ahead.
 func (a rdsAPI) ready() error {
-	if !a.linkedRoleUsable("rds.amazonaws.com") {
+	if !a.roles.LinkedRoleUsable(a.Tx, "rds.amazonaws.com") {
 		return kernel.Fail("InvalidParameterValue", "Unable to create the resource. Verify that you have permission to create service linked role. Otherwise wait and try again later")
 	}
 	a.prepare()

@@ -95,28 +95,11 @@ func (c tx) exportLogs() {
 		c.Changed()
 		group, stream := logGroupOf(db)
 		for _, record := range logRecords(string(text)) {
-			if err := c.exportRecord(group, stream, record); err != nil {
+			if err := c.logGroups.Append(c.Tx, group, stream, cmp.Or(recordTime(record), c.Now().UnixMilli()), record); err != nil {
 				c.Log().Error("a line of a database's log was lost", "database", db.ID, "error", err)
 			}
 		}
 	}
-}
-
-// exportRecord adds a record to the group, which RDS makes when it is missing.
-func (c tx) exportRecord(group, stream, record string) error {
-	g := c.logs().Groups[group]
-	if g == nil {
-		g = &logGroup{Name: group, Created: c.Now().UnixMilli(), Tags: map[string]string{}, Streams: map[string]*logStream{}}
-		if c.logs().Groups == nil {
-			c.logs().Groups = map[string]*logGroup{}
-		}
-		c.logs().Groups[group] = g
-	}
-	s := g.Streams[stream]
-	if s == nil {
-		s = c.addStream(g, stream)
-	}
-	return c.appendEvent(g, s, stream, cmp.Or(recordTime(record), c.Now().UnixMilli()), record)
 }
 
 // logRecords are a log's lines, of which those that begin with a tab belong to

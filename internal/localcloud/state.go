@@ -6,43 +6,31 @@ import "github.com/bookctl/bookctl/internal/localcloud/kernel"
 // defined in its service's file; secrets are in it only encrypted. The live ones
 // are what runs behind it and is started anew.
 type stores struct {
-	ec2         *kernel.Store[ec2State]
-	ecr         *kernel.Store[ecrState]
-	ecs         *kernel.Store[ecsState]
-	elb         *kernel.Store[elbState]
-	iam         *kernel.Store[iamState]
-	logs        *kernel.Store[logsState]
-	rds         *kernel.Store[rdsState]
-	autoScaling *kernel.Store[autoScalingState]
-	ecsLive     *kernel.Store[ecsLive]
-	elbLive     *kernel.Store[elbLive]
-	rdsLive     *kernel.Store[rdsLive]
+	ec2     *kernel.Store[ec2State]
+	ecs     *kernel.Store[ecsState]
+	elb     *kernel.Store[elbState]
+	rds     *kernel.Store[rdsState]
+	ecsLive *kernel.Store[ecsLive]
+	elbLive *kernel.Store[elbLive]
+	rdsLive *kernel.Store[rdsLive]
 }
 
 func newStores(k *kernel.Kernel) stores {
 	return stores{
-		ec2:         kernel.Saved[ec2State](k, "ec2"),
-		ecr:         kernel.Saved[ecrState](k, "ecr"),
-		ecs:         kernel.Saved[ecsState](k, "ecs"),
-		elb:         kernel.Saved[elbState](k, "elb"),
-		iam:         kernel.Saved[iamState](k, "iam"),
-		logs:        kernel.Saved[logsState](k, "logs"),
-		rds:         kernel.Saved[rdsState](k, "rds"),
-		autoScaling: kernel.Saved[autoScalingState](k, "autoScaling"),
-		ecsLive:     kernel.Live[ecsLive](k),
-		elbLive:     kernel.Live[elbLive](k),
-		rdsLive:     kernel.Live[rdsLive](k),
+		ec2:     kernel.Saved[ec2State](k, "ec2"),
+		ecs:     kernel.Saved[ecsState](k, "ecs"),
+		elb:     kernel.Saved[elbState](k, "elb"),
+		rds:     kernel.Saved[rdsState](k, "rds"),
+		ecsLive: kernel.Live[ecsLive](k),
+		elbLive: kernel.Live[elbLive](k),
+		rdsLive: kernel.Live[rdsLive](k),
 	}
 }
 
-func (c tx) ec2() *ec2State                 { return c.stores.ec2.In(c.Tx) }
-func (c tx) ecr() *ecrState                 { return c.stores.ecr.In(c.Tx) }
-func (c tx) ecs() *ecsState                 { return c.stores.ecs.In(c.Tx) }
-func (c tx) elb() *elbState                 { return c.stores.elb.In(c.Tx) }
-func (c tx) iam() *iamState                 { return c.stores.iam.In(c.Tx) }
-func (c tx) logs() *logsState               { return c.stores.logs.In(c.Tx) }
-func (c tx) rds() *rdsState                 { return c.stores.rds.In(c.Tx) }
-func (c tx) autoScaling() *autoScalingState { return c.stores.autoScaling.In(c.Tx) }
-func (c tx) ecsLive() *ecsLive              { return c.stores.ecsLive.In(c.Tx) }
-func (c tx) elbLive() *elbLive              { return c.stores.elbLive.In(c.Tx) }
-func (c tx) rdsLive() *rdsLive              { return c.stores.rdsLive.In(c.Tx) }
+func (c tx) ec2() *ec2State    { return c.stores.ec2.In(c.Tx) }
+func (c tx) ecs() *ecsState    { return c.stores.ecs.In(c.Tx) }
+func (c tx) elb() *elbState    { return c.stores.elb.In(c.Tx) }
+func (c tx) rds() *rdsState    { return c.stores.rds.In(c.Tx) }
+func (c tx) ecsLive() *ecsLive { return c.stores.ecsLive.In(c.Tx) }
+func (c tx) elbLive() *elbLive { return c.stores.elbLive.In(c.Tx) }
+func (c tx) rdsLive() *rdsLive { return c.stores.rdsLive.In(c.Tx) }

@@ -4,11 +4,8 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
-	"github.com/aws/aws-sdk-go-v2/service/ecr"
-	ecrtypes "github.com/aws/aws-sdk-go-v2/service/ecr/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
@@ -35,13 +32,6 @@ func (c *Cloud) registerTaggers() {
 		_, err := ec2API{c}.DeleteTags(&ec2.DeleteTagsInput{Resources: []string{resourceID(arn)}, Tags: kernel.KeyList(keys, func(k *string) ec2types.Tag { return ec2types.Tag{Key: k} })})
 		return err
 	})
-	register("ecr", tx.taggedECR, func(c tx, arn string, tags map[string]string) error {
-		_, err := ecrAPI{c}.TagResource(&ecr.TagResourceInput{ResourceArn: &arn, Tags: kernel.TagList(tags, func(k, v *string) ecrtypes.Tag { return ecrtypes.Tag{Key: k, Value: v} })})
-		return err
-	}, func(c tx, arn string, keys []string) error {
-		_, err := ecrAPI{c}.UntagResource(&ecr.UntagResourceInput{ResourceArn: &arn, TagKeys: keys})
-		return err
-	})
 	register("ecs", tx.taggedECS, func(c tx, arn string, tags map[string]string) error {
 		_, err := ecsAPI{c}.TagResource(&ecs.TagResourceInput{ResourceArn: &arn, Tags: kernel.TagList(tags, func(k, v *string) ecstypes.Tag { return ecstypes.Tag{Key: k, Value: v} })})
 		return err
@@ -54,13 +44,6 @@ func (c *Cloud) registerTaggers() {
 		return err
 	}, func(c tx, arn string, keys []string) error {
 		_, err := elbAPI{c}.RemoveTags(&elb.RemoveTagsInput{ResourceArns: []string{arn}, TagKeys: keys})
-		return err
-	})
-	register("logs", tx.taggedLogs, func(c tx, arn string, tags map[string]string) error {
-		_, err := logsAPI{c}.TagResource(&cloudwatchlogs.TagResourceInput{ResourceArn: &arn, Tags: tags})
-		return err
-	}, func(c tx, arn string, keys []string) error {
-		_, err := logsAPI{c}.UntagResource(&cloudwatchlogs.UntagResourceInput{ResourceArn: &arn, TagKeys: keys})
 		return err
 	})
 	register("rds", tx.taggedRDS, func(c tx, arn string, tags map[string]string) error {
@@ -111,22 +94,6 @@ func (c tx) taggedEC2() []kernel.Tagged {
 		for _, rule := range t.Rules {
 			add("security-group-rule", rule.thing())
 		}
-	}
-	return all
-}
-
-func (c tx) taggedECR() []kernel.Tagged {
-	var all []kernel.Tagged
-	for _, r := range c.ecr().Repositories {
-		all = append(all, kernel.Tagged{ARN: c.ARN("ecr", "repository/"+r.Name), Tags: r.Tags})
-	}
-	return all
-}
-
-func (c tx) taggedLogs() []kernel.Tagged {
-	var all []kernel.Tagged
-	for _, g := range c.logs().Groups {
-		all = append(all, kernel.Tagged{ARN: c.ARN("logs", "log-group:"+g.Name), Tags: g.Tags})
 	}
 	return all
 }

@@ -1,9 +1,14 @@
 package localcloud
 
 import (
-	"github.com/bookctl/bookctl/internal/localcloud/authority"
+	"time"
+
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/localcloud/service/acm"
+	"github.com/bookctl/bookctl/internal/localcloud/service/autoscaling"
+	"github.com/bookctl/bookctl/internal/localcloud/service/ecr"
+	"github.com/bookctl/bookctl/internal/localcloud/service/iam"
+	"github.com/bookctl/bookctl/internal/localcloud/service/logs"
 	"github.com/bookctl/bookctl/internal/localcloud/service/route53"
 	"github.com/bookctl/bookctl/internal/localcloud/service/secretsmanager"
 	"github.com/bookctl/bookctl/internal/localcloud/service/ssm"
@@ -17,7 +22,11 @@ func (c *Cloud) makeServices(k *kernel.Kernel) {
 	c.parameters = ssm.New(k)
 	c.secretValues = secretsmanager.New(k)
 	c.zoneRecords = route53.New(k, settling{c})
-	c.certificates = acm.New(k, c.zoneRecords, certificateUsers{c}, issuing{c})
+	c.certificates = acm.New(k, c.zoneRecords, certificateUsers{c}, c.authority)
+	c.logGroups = logs.New(k)
+	c.repositories = ecr.New(k, c.registry)
+	c.roles = iam.New(k)
+	c.scaling = autoscaling.New(k, c.cfg.ScalingMinute, scaledServices{c}, targetGroups{c}, c.roles)
 }
 
 // settling lets Route 53 tell Certificate Manager of new records.
@@ -32,9 +41,41 @@ func (u certificateUsers) CertificateUsers(t *kernel.Tx, arn string) []string {
 	return tx{t, u.c}.certificateUsers(arn)
 }
 
-// issuing is the authority, which is opened after the services are made.
-type issuing struct{ c *Cloud }
+// pushes is what the registry asks of ECR, which is made after it.
+type pushes struct{ c *Cloud }
 
-func (i issuing) Issue(names ...string) (authority.Certificate, error) {
-	return i.c.authority.Issue(names...)
+func (p pushes) Repository(name string) (exists bool, immutable func(tag string) bool) {
+	return p.c.repositories.Repository(name)
+}
+
+func (p pushes) Pushed(name string) { p.c.repositories.Pushed(name) }
+
+// scaledServices are ECS's services, for Auto Scaling.
+type scaledServices struct{ c *Cloud }
+
+func (s scaledServices) DesiredCount(t *kernel.Tx, service string) (int32, bool) {
+	return tx{t, s.c}.desiredCount(service)
+}
+
+func (s scaledServices) Scale(t *kernel.Tx, service string, n int32, cause string) {
+	tx{t, s.c}.scaleService(service, n, cause)
+}
+
+func (s scaledServices) EachRunningTask(t *kernel.Tx, service string, f func(task string, used time.Duration, units float64)) {
+	tx{t, s.c}.eachRunningTask(service, f)
+}
+
+// targetGroups are Elastic Load Balancing's, for Auto Scaling.
+type targetGroups struct{ c *Cloud }
+
+func (g targetGroups) HasTargetGroup(t *kernel.Tx, arn string) bool {
+	return tx{t, g.c}.elb().TargetGroups[arn] != nil
+}
+
+func (g targetGroups) Requests(t *kernel.Tx, arn string) (total int64, targets int, ok bool) {
+	group := tx{t, g.c}.elbLive().groups[arn]
+	if group == nil {
+		return 0, 0, false
+	}
+	return group.Requests(), len(group.Health()), true
 }

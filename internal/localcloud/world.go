@@ -16,33 +16,27 @@ var _ judge.World = world{}
 func (w world) ARN(service, resource string) string { return w.c.ARN(service, resource) }
 
 func (w world) Tags(arn string) map[string]string {
-	if role, ok := w.c.roleByARN(arn); ok {
-		return role.Tags
+	if tags, ok := w.c.roles.RoleTags(w.c.Tx, arn); ok {
+		return tags
 	}
-	for _, t := range w.c.autoScaling().Targets {
-		if aws.ToString(t.ScalableTargetARN) == arn {
-			return t.TagMap
-		}
+	if tags, ok := w.c.scaling.TargetTags(w.c.Tx, arn); ok {
+		return tags
 	}
 	return w.c.TagsOf(arn)
 }
 
 func (w world) Boundary(arn string) string {
-	role, _ := w.c.roleByARN(arn)
-	return role.Boundary
+	return w.c.roles.Boundary(w.c.Tx, arn)
 }
 
 func (w world) Lacks(service string) (string, bool) {
-	return w.c.ARN("iam", "role/aws-service-role/"+service+"/"+serviceLinkedRoles[service]), !w.c.hasServiceLinkedRole(service)
+	return w.c.roles.LinkedRoleARN(service), !w.c.roles.HasLinkedRole(w.c.Tx, service)
 }
 
 func (w world) Secret(name string) string { return w.c.secretValues.SecretARN(w.c.Tx, name) }
 
 func (w world) Target(resource string) string {
-	if t := w.c.autoScaling().Targets[resource]; t != nil {
-		return aws.ToString(t.ScalableTargetARN)
-	}
-	return ""
+	return w.c.scaling.TargetARN(w.c.Tx, resource)
 }
 
 func (w world) Backups(database string) string {

@@ -1,4 +1,4 @@
-package localcloud
+package ecr
 
 import (
 	"cmp"
@@ -169,7 +169,7 @@ func (c tx) expire(r *ecrRepository) {
 }
 
 // PutLifecyclePolicy sets the policy and applies it.
-func (a ecrAPI) PutLifecyclePolicy(in *ecr.PutLifecyclePolicyInput) (*ecr.PutLifecyclePolicyOutput, error) {
+func (a tx) PutLifecyclePolicy(in *ecr.PutLifecyclePolicyInput) (*ecr.PutLifecyclePolicyOutput, error) {
 	r, err := a.repository(in.RepositoryName)
 	if err != nil {
 		return nil, err
@@ -182,7 +182,7 @@ func (a ecrAPI) PutLifecyclePolicy(in *ecr.PutLifecyclePolicyInput) (*ecr.PutLif
 	return &ecr.PutLifecyclePolicyOutput{RegistryId: aws.String(a.Account()), RepositoryName: aws.String(r.Name), LifecyclePolicyText: aws.String(r.Lifecycle)}, nil
 }
 
-func (a ecrAPI) lifecycle(name *string) (*ecrRepository, error) {
+func (a tx) lifecycle(name *string) (*ecrRepository, error) {
 	r, err := a.repository(name)
 	if err != nil {
 		return nil, err
@@ -194,7 +194,7 @@ func (a ecrAPI) lifecycle(name *string) (*ecrRepository, error) {
 }
 
 // GetLifecyclePolicy returns the policy as it was put.
-func (a ecrAPI) GetLifecyclePolicy(in *ecr.GetLifecyclePolicyInput) (*ecr.GetLifecyclePolicyOutput, error) {
+func (a tx) GetLifecyclePolicy(in *ecr.GetLifecyclePolicyInput) (*ecr.GetLifecyclePolicyOutput, error) {
 	r, err := a.lifecycle(in.RepositoryName)
 	if err != nil {
 		return nil, err
@@ -205,7 +205,7 @@ func (a ecrAPI) GetLifecyclePolicy(in *ecr.GetLifecyclePolicyInput) (*ecr.GetLif
 }
 
 // DeleteLifecyclePolicy removes the policy.
-func (a ecrAPI) DeleteLifecyclePolicy(in *ecr.DeleteLifecyclePolicyInput) (*ecr.DeleteLifecyclePolicyOutput, error) {
+func (a tx) DeleteLifecyclePolicy(in *ecr.DeleteLifecyclePolicyInput) (*ecr.DeleteLifecyclePolicyOutput, error) {
 	r, err := a.lifecycle(in.RepositoryName)
 	if err != nil {
 		return nil, err

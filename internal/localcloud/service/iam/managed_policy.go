@@ -1,4 +1,4 @@
-package localcloud
+package iam
 
 import (
 	"cmp"
@@ -26,7 +26,7 @@ var policyName = regexp.MustCompile(`^[\w+=,.@-]{1,128}$`)
 
 // CreatePolicy refuses a document of more than 6,144 characters, white space not
 // counted (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html).
-func (a iamAPI) CreatePolicy(in *iam.CreatePolicyInput) (*iam.CreatePolicyOutput, error) {
+func (a tx) CreatePolicy(in *iam.CreatePolicyInput) (*iam.CreatePolicyOutput, error) {
 	name, path := aws.ToString(in.PolicyName), cmp.Or(aws.ToString(in.Path), "/")
 	if !policyName.MatchString(name) {
 		return nil, kernel.Fail("ValidationError", "The specified value for policyName is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_- and be at most 128 long")
@@ -45,15 +45,15 @@ func (a iamAPI) CreatePolicy(in *iam.CreatePolicyInput) (*iam.CreatePolicyOutput
 		Name: name, ID: "ANPA" + roleID()[4:], Path: path, ARN: a.ARN("iam", "policy"+path+name), Description: aws.ToString(in.Description),
 		Document: document, Created: a.Now(),
 	}
-	for _, other := range a.iam().Policies {
+	for _, other := range a.state().Policies {
 		if other.Name == name {
 			return nil, kernel.Fail("EntityAlreadyExists", "A policy called %s already exists. Duplicate names are not allowed.", name)
 		}
 	}
-	if a.iam().Policies == nil {
-		a.iam().Policies = map[string]iamPolicy{}
+	if a.state().Policies == nil {
+		a.state().Policies = map[string]iamPolicy{}
 	}
-	a.iam().Policies[p.ARN] = p
+	a.state().Policies[p.ARN] = p
 	return &iam.CreatePolicyOutput{Policy: a.sdkPolicy(p)}, nil
 }
 
@@ -66,7 +66,7 @@ func policySize(document string) int {
 	}, document))
 }
 
-func (a iamAPI) sdkPolicy(p iamPolicy) *types.Policy {
+func (a tx) sdkPolicy(p iamPolicy) *types.Policy {
 	attached, bounding := a.policyUses(p.ARN)
 	return &types.Policy{
 		Arn: &p.ARN, PolicyName: &p.Name, PolicyId: &p.ID, Path: &p.Path, CreateDate: &p.Created, UpdateDate: &p.Created, DefaultVersionId: aws.String("v1"),
@@ -76,7 +76,7 @@ func (a iamAPI) sdkPolicy(p iamPolicy) *types.Policy {
 
 // policyUses counts the roles that have the policy, and that it is the boundary of.
 func (c tx) policyUses(arn string) (attached, bounding int32) {
-	for _, r := range c.iam().Roles {
+	for _, r := range c.state().Roles {
 		if slices.Contains(r.Attached, arn) {
 			attached++
 		}
@@ -87,15 +87,15 @@ func (c tx) policyUses(arn string) (attached, bounding int32) {
 	return attached, bounding
 }
 
-func (a iamAPI) policy(arn *string) (iamPolicy, error) {
-	p, ok := a.iam().Policies[aws.ToString(arn)]
+func (a tx) policy(arn *string) (iamPolicy, error) {
+	p, ok := a.state().Policies[aws.ToString(arn)]
 	if !ok {
 		return iamPolicy{}, kernel.Fail("NoSuchEntity", "Policy %s was not found.", aws.ToString(arn))
 	}
 	return p, nil
 }
 
-func (a iamAPI) GetPolicy(in *iam.GetPolicyInput) (*iam.GetPolicyOutput, error) {
+func (a tx) GetPolicy(in *iam.GetPolicyInput) (*iam.GetPolicyOutput, error) {
 	p, err := a.policy(in.PolicyArn)
 	if err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func (a iamAPI) GetPolicy(in *iam.GetPolicyInput) (*iam.GetPolicyOutput, error) 
 	return &iam.GetPolicyOutput{Policy: a.sdkPolicy(p)}, nil
 }
 
-func (a iamAPI) GetPolicyVersion(in *iam.GetPolicyVersionInput) (*iam.GetPolicyVersionOutput, error) {
+func (a tx) GetPolicyVersion(in *iam.GetPolicyVersionInput) (*iam.GetPolicyVersionOutput, error) {
 	p, err := a.policy(in.PolicyArn)
 	if err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func (a iamAPI) GetPolicyVersion(in *iam.GetPolicyVersionInput) (*iam.GetPolicyV
 	}}, nil
 }
 
-func (a iamAPI) DeletePolicy(in *iam.DeletePolicyInput) (*iam.DeletePolicyOutput, error) {
+func (a tx) DeletePolicy(in *iam.DeletePolicyInput) (*iam.DeletePolicyOutput, error) {
 	p, err := a.policy(in.PolicyArn)
 	if err != nil {
 		return nil, err
@@ -124,19 +124,19 @@ func (a iamAPI) DeletePolicy(in *iam.DeletePolicyInput) (*iam.DeletePolicyOutput
 	if attached, bounding := a.policyUses(p.ARN); attached+bounding > 0 {
 		return nil, kernel.Fail("DeleteConflict", "Cannot delete a policy attached to entities.")
 	}
-	delete(a.iam().Policies, p.ARN)
+	delete(a.state().Policies, p.ARN)
 	return &iam.DeletePolicyOutput{}, nil
 }
 
 // attachable says whether there is such a managed policy. Every name that may be
 // one of AWS's own is taken for one.
-func (a iamAPI) attachable(arn string) bool {
-	_, own := a.iam().Policies[arn]
+func (a tx) attachable(arn string) bool {
+	_, own := a.state().Policies[arn]
 	return own || strings.HasPrefix(arn, a.managedARN(""))
 }
 
 // checkBoundary refuses a permissions boundary that does not exist.
-func (a iamAPI) checkBoundary(arn *string) error {
+func (a tx) checkBoundary(arn *string) error {
 	if arn != nil && !a.attachable(*arn) {
 		return kernel.Fail("NoSuchEntity", "Scope ARN: %s does not exist or is not attachable.", *arn)
 	}
@@ -145,7 +145,7 @@ func (a iamAPI) checkBoundary(arn *string) error {
 
 // PutRolePermissionsBoundary sets how much the role's policies can allow at most
 // (https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html).
-func (a iamAPI) PutRolePermissionsBoundary(in *iam.PutRolePermissionsBoundaryInput) (*iam.PutRolePermissionsBoundaryOutput, error) {
+func (a tx) PutRolePermissionsBoundary(in *iam.PutRolePermissionsBoundaryInput) (*iam.PutRolePermissionsBoundaryOutput, error) {
 	r, err := a.change(in.RoleName)
 	if err != nil {
 		return nil, err
@@ -158,7 +158,7 @@ func (a iamAPI) PutRolePermissionsBoundary(in *iam.PutRolePermissionsBoundaryInp
 	return &iam.PutRolePermissionsBoundaryOutput{}, nil
 }
 
-func (a iamAPI) DeleteRolePermissionsBoundary(in *iam.DeleteRolePermissionsBoundaryInput) (*iam.DeleteRolePermissionsBoundaryOutput, error) {
+func (a tx) DeleteRolePermissionsBoundary(in *iam.DeleteRolePermissionsBoundaryInput) (*iam.DeleteRolePermissionsBoundaryOutput, error) {
 	r, err := a.change(in.RoleName)
 	if err != nil {
 		return nil, err
@@ -174,9 +174,20 @@ func (a iamAPI) DeleteRolePermissionsBoundary(in *iam.DeleteRolePermissionsBound
 // managedDocument is what a managed policy says; one of AWS's that is not known
 // here allows nothing.
 func (c tx) managedDocument(arn string) string {
-	if p, ok := c.iam().Policies[arn]; ok {
+	if p, ok := c.state().Policies[arn]; ok {
 		return p.Document
 	}
 	_, name, _ := strings.Cut(arn, ":policy/")
 	return managedPolicies[name]
+}
+
+// executionPolicy is AWS's managed policy for execution roles
+// (https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AmazonECSTaskExecutionRolePolicy.html).
+const executionPolicy = `{"Statement":[{"Effect":"Allow","Action":["ecr:GetAuthorizationToken","ecr:BatchCheckLayerAvailability","ecr:GetDownloadUrlForLayer","ecr:BatchGetImage","logs:CreateLogStream","logs:PutLogEvents"],"Resource":"*"}]}`
+
+// managedPolicies are the documents of the managed policies that are known, by
+// what follows "policy/" in their ARNs; a role gets nothing of others.
+var managedPolicies = map[string]string{
+	"service-role/AmazonECSTaskExecutionRolePolicy": executionPolicy,
+	"AdministratorAccess":                           `{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`,
 }

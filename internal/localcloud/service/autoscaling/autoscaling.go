@@ -1,4 +1,4 @@
-package localcloud
+package autoscaling
 
 import (
 	"cmp"
@@ -17,8 +17,8 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-// autoScalingState is what Application Auto Scaling keeps.
-type autoScalingState struct {
+// state is what Application Auto Scaling keeps.
+type state struct {
 	Targets    map[string]*scalableTarget      `json:"targets,omitempty"`  // by resource id
 	Policies   map[string]*types.ScalingPolicy `json:"policies,omitempty"` // by resource id and name
 	Activities []types.ScalingActivity         `json:"activities,omitempty"`
@@ -64,25 +64,15 @@ const (
 	maxActivities = 100
 )
 
-type autoScalingAPI struct{ tx }
-
-func (c *Cloud) autoScalingService() kernel.Service {
-	return kernel.Service{Model: "application-autoscaling", Signing: "application-autoscaling", Protocol: kernel.JSON, Operations: kernel.Operations(func(t *kernel.Tx) autoScalingAPI { return autoScalingAPI{tx{t, c}} },
-		kernel.Op("RegisterScalableTarget", autoScalingAPI.RegisterScalableTarget), kernel.Op("DeregisterScalableTarget", autoScalingAPI.DeregisterScalableTarget),
-		kernel.Op("DescribeScalableTargets", autoScalingAPI.DescribeScalableTargets), kernel.Op("PutScalingPolicy", autoScalingAPI.PutScalingPolicy), kernel.Op("DeleteScalingPolicy", autoScalingAPI.DeleteScalingPolicy),
-		kernel.Op("PutScheduledAction", autoScalingAPI.PutScheduledAction), kernel.Op("DeleteScheduledAction", autoScalingAPI.DeleteScheduledAction), kernel.Op("DescribeScheduledActions", autoScalingAPI.DescribeScheduledActions),
-		kernel.Op("DescribeScalingPolicies", autoScalingAPI.DescribeScalingPolicies), kernel.Op("DescribeScalingActivities", autoScalingAPI.DescribeScalingActivities),
-		kernel.Op("TagResource", autoScalingAPI.TagResource), kernel.Op("UntagResource", autoScalingAPI.UntagResource), kernel.Op("ListTagsForResource", autoScalingAPI.ListTagsForResource),
+// API is the service's operations.
+func (s *Service) API() kernel.Service {
+	return kernel.Service{Model: "application-autoscaling", Signing: "application-autoscaling", Protocol: kernel.JSON, Operations: kernel.Operations(s.in,
+		kernel.Op("RegisterScalableTarget", tx.RegisterScalableTarget), kernel.Op("DeregisterScalableTarget", tx.DeregisterScalableTarget),
+		kernel.Op("DescribeScalableTargets", tx.DescribeScalableTargets), kernel.Op("PutScalingPolicy", tx.PutScalingPolicy), kernel.Op("DeleteScalingPolicy", tx.DeleteScalingPolicy),
+		kernel.Op("PutScheduledAction", tx.PutScheduledAction), kernel.Op("DeleteScheduledAction", tx.DeleteScheduledAction), kernel.Op("DescribeScheduledActions", tx.DescribeScheduledActions),
+		kernel.Op("DescribeScalingPolicies", tx.DescribeScalingPolicies), kernel.Op("DescribeScalingActivities", tx.DescribeScalingActivities),
+		kernel.Op("TagResource", tx.TagResource), kernel.Op("UntagResource", tx.UntagResource), kernel.Op("ListTagsForResource", tx.ListTagsForResource),
 	)}
-}
-
-// scaled is the service that a resource id names, or nil.
-func (c tx) scaled(resource string) *ecsService {
-	s := c.ecs().Services[strings.TrimPrefix(resource, "service/")]
-	if s == nil || s.Status != ecsActive {
-		return nil
-	}
-	return s
 }
 
 func checkDimension(namespace types.ServiceNamespace, dimension types.ScalableDimension) error {
@@ -93,24 +83,22 @@ func checkDimension(namespace types.ServiceNamespace, dimension types.ScalableDi
 }
 
 // RegisterScalableTarget sets between what a service may scale.
-func (a autoScalingAPI) RegisterScalableTarget(in *scaling.RegisterScalableTargetInput) (*scaling.RegisterScalableTargetOutput, error) {
+func (a tx) RegisterScalableTarget(in *scaling.RegisterScalableTargetInput) (*scaling.RegisterScalableTargetOutput, error) {
 	if err := checkDimension(in.ServiceNamespace, in.ScalableDimension); err != nil {
 		return nil, err
 	}
 	id := aws.ToString(in.ResourceId)
-	t := a.autoScaling().Targets[id]
+	t := a.state().Targets[id]
 	if t == nil {
-		if a.scaled(id) == nil {
+		if _, ok := a.services.DesiredCount(a.Tx, serviceKey(id)); !ok {
 			return nil, kernel.Fail("ValidationException", "ECS service doesn't exist: %s", id)
 		}
 		if in.MinCapacity == nil || in.MaxCapacity == nil {
 			return nil, kernel.Fail("ValidationException", "Both minCapacity and maxCapacity are required to register a new scalable target")
 		}
-		if role := "ecs.application-autoscaling.amazonaws.com"; !a.hasServiceLinkedRole(role) {
-			// Unlike ECS's this role is made by the first call
-			// (https://docs.aws.amazon.com/autoscaling/application/userguide/application-auto-scaling-service-linked-roles.html).
-			a.makeServiceLinkedRole(role, "")
-		}
+		// Unlike ECS's this role is made by the first call
+		// (https://docs.aws.amazon.com/autoscaling/application/userguide/application-auto-scaling-service-linked-roles.html).
+		a.roles.EnsureLinkedRole(a.Tx, "ecs.application-autoscaling.amazonaws.com")
 		t = &scalableTarget{ScalableTarget: types.ScalableTarget{
 			CreationTime: aws.Time(a.Now()), ResourceId: in.ResourceId, ServiceNamespace: in.ServiceNamespace, ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
 			RoleARN:           aws.String(a.ARN("iam", "role/aws-service-role/ecs.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_ECSService")),
@@ -126,21 +114,21 @@ func (a autoScalingAPI) RegisterScalableTarget(in *scaling.RegisterScalableTarge
 		return nil, kernel.Fail("ValidationException", "Maximum capacity cannot be less than minimum capacity")
 	}
 	t.MinCapacity, t.MaxCapacity, t.SuspendedState = low, high, cmp.Or(in.SuspendedState, t.SuspendedState)
-	if a.autoScaling().Targets == nil {
-		a.autoScaling().Targets = map[string]*scalableTarget{}
+	if a.state().Targets == nil {
+		a.state().Targets = map[string]*scalableTarget{}
 	}
-	a.autoScaling().Targets[id] = t
+	a.state().Targets[id] = t
 	return &scaling.RegisterScalableTargetOutput{ScalableTargetARN: t.ScalableTargetARN}, nil
 }
 
 // PutScheduledAction makes or replaces a time at which the bounds change.
 // https://docs.aws.amazon.com/autoscaling/application/APIReference/API_PutScheduledAction.html
-func (a autoScalingAPI) PutScheduledAction(in *scaling.PutScheduledActionInput) (*scaling.PutScheduledActionOutput, error) {
+func (a tx) PutScheduledAction(in *scaling.PutScheduledActionInput) (*scaling.PutScheduledActionOutput, error) {
 	if err := checkDimension(in.ServiceNamespace, in.ScalableDimension); err != nil {
 		return nil, err
 	}
 	id, name := aws.ToString(in.ResourceId), aws.ToString(in.ScheduledActionName)
-	if a.autoScaling().Targets[id] == nil {
+	if a.state().Targets[id] == nil {
 		return nil, noTarget(in.ResourceId)
 	}
 	x := &scheduledAction{ScheduledAction: types.ScheduledAction{
@@ -157,28 +145,28 @@ func (a autoScalingAPI) PutScheduledAction(in *scaling.PutScheduledActionInput) 
 	} else if x.Done = true; !strings.HasPrefix(aws.ToString(in.Schedule), "cron(") && !strings.HasPrefix(aws.ToString(in.Schedule), "rate(") {
 		return nil, kernel.Fail("ValidationException", "Schedule is not valid: %s", aws.ToString(in.Schedule))
 	}
-	if a.autoScaling().Scheduled == nil {
-		a.autoScaling().Scheduled = map[string]*scheduledAction{}
+	if a.state().Scheduled == nil {
+		a.state().Scheduled = map[string]*scheduledAction{}
 	}
-	a.autoScaling().Scheduled[id+"\x00"+name] = x
+	a.state().Scheduled[id+"\x00"+name] = x
 	return &scaling.PutScheduledActionOutput{}, nil
 }
 
 // DeleteScheduledAction removes one.
-func (a autoScalingAPI) DeleteScheduledAction(in *scaling.DeleteScheduledActionInput) (*scaling.DeleteScheduledActionOutput, error) {
+func (a tx) DeleteScheduledAction(in *scaling.DeleteScheduledActionInput) (*scaling.DeleteScheduledActionOutput, error) {
 	key := aws.ToString(in.ResourceId) + "\x00" + aws.ToString(in.ScheduledActionName)
-	if a.autoScaling().Scheduled[key] == nil {
+	if a.state().Scheduled[key] == nil {
 		return nil, kernel.Fail("ObjectNotFoundException", "No scheduled action found for service namespace: ecs, resource ID: %s, scheduled action name: %s", aws.ToString(in.ResourceId), aws.ToString(in.ScheduledActionName))
 	}
-	delete(a.autoScaling().Scheduled, key)
+	delete(a.state().Scheduled, key)
 	return &scaling.DeleteScheduledActionOutput{}, nil
 }
 
 // DescribeScheduledActions lists them, also those whose time is over.
-func (a autoScalingAPI) DescribeScheduledActions(in *scaling.DescribeScheduledActionsInput) (*scaling.DescribeScheduledActionsOutput, error) {
+func (a tx) DescribeScheduledActions(in *scaling.DescribeScheduledActionsInput) (*scaling.DescribeScheduledActionsOutput, error) {
 	out := &scaling.DescribeScheduledActionsOutput{ScheduledActions: []types.ScheduledAction{}}
-	for _, key := range slices.Sorted(maps.Keys(a.autoScaling().Scheduled)) {
-		if x := a.autoScaling().Scheduled[key]; in.ResourceId == nil || *in.ResourceId == *x.ResourceId {
+	for _, key := range slices.Sorted(maps.Keys(a.state().Scheduled)) {
+		if x := a.state().Scheduled[key]; in.ResourceId == nil || *in.ResourceId == *x.ResourceId {
 			out.ScheduledActions = append(out.ScheduledActions, x.ScheduledAction)
 		}
 	}
@@ -187,8 +175,8 @@ func (a autoScalingAPI) DescribeScheduledActions(in *scaling.DescribeScheduledAc
 
 // keepSchedules sets the bounds whose time has come. The lock is held.
 func (c tx) keepSchedules() (changed bool) {
-	for _, x := range c.autoScaling().Scheduled {
-		t := c.autoScaling().Targets[*x.ResourceId]
+	for _, x := range c.state().Scheduled {
+		t := c.state().Targets[*x.ResourceId]
 		if x.Done || t == nil || x.ScalableTargetAction == nil || c.Now().Before(x.Due) {
 			continue
 		}
@@ -204,35 +192,35 @@ func noTarget(id *string) error {
 }
 
 // DeregisterScalableTarget ends a service's scaling with its policies.
-func (a autoScalingAPI) DeregisterScalableTarget(in *scaling.DeregisterScalableTargetInput) (*scaling.DeregisterScalableTargetOutput, error) {
+func (a tx) DeregisterScalableTarget(in *scaling.DeregisterScalableTargetInput) (*scaling.DeregisterScalableTargetOutput, error) {
 	id := aws.ToString(in.ResourceId)
-	if a.autoScaling().Targets[id] == nil {
+	if a.state().Targets[id] == nil {
 		return nil, noTarget(in.ResourceId)
 	}
-	delete(a.autoScaling().Targets, id)
-	maps.DeleteFunc(a.autoScaling().Scheduled, func(_ string, x *scheduledAction) bool { return *x.ResourceId == id })
-	maps.DeleteFunc(a.autoScaling().Policies, func(_ string, p *types.ScalingPolicy) bool { return *p.ResourceId == id })
+	delete(a.state().Targets, id)
+	maps.DeleteFunc(a.state().Scheduled, func(_ string, x *scheduledAction) bool { return *x.ResourceId == id })
+	maps.DeleteFunc(a.state().Policies, func(_ string, p *types.ScalingPolicy) bool { return *p.ResourceId == id })
 	return &scaling.DeregisterScalableTargetOutput{}, nil
 }
 
 // DescribeScalableTargets lists what is registered.
-func (a autoScalingAPI) DescribeScalableTargets(in *scaling.DescribeScalableTargetsInput) (*scaling.DescribeScalableTargetsOutput, error) {
+func (a tx) DescribeScalableTargets(in *scaling.DescribeScalableTargetsInput) (*scaling.DescribeScalableTargetsOutput, error) {
 	out := &scaling.DescribeScalableTargetsOutput{ScalableTargets: []types.ScalableTarget{}}
-	for _, id := range slices.Sorted(maps.Keys(a.autoScaling().Targets)) {
+	for _, id := range slices.Sorted(maps.Keys(a.state().Targets)) {
 		if kernel.Selected(in.ResourceIds, id) && in.ServiceNamespace == types.ServiceNamespaceEcs {
-			out.ScalableTargets = append(out.ScalableTargets, a.autoScaling().Targets[id].ScalableTarget)
+			out.ScalableTargets = append(out.ScalableTargets, a.state().Targets[id].ScalableTarget)
 		}
 	}
 	return out, nil
 }
 
 // PutScalingPolicy makes or replaces a target tracking policy.
-func (a autoScalingAPI) PutScalingPolicy(in *scaling.PutScalingPolicyInput) (*scaling.PutScalingPolicyOutput, error) {
+func (a tx) PutScalingPolicy(in *scaling.PutScalingPolicyInput) (*scaling.PutScalingPolicyOutput, error) {
 	if err := checkDimension(in.ServiceNamespace, in.ScalableDimension); err != nil {
 		return nil, err
 	}
 	id := aws.ToString(in.ResourceId)
-	if a.autoScaling().Targets[id] == nil {
+	if a.state().Targets[id] == nil {
 		return nil, noTarget(in.ResourceId)
 	}
 	config := in.TargetTrackingScalingPolicyConfiguration
@@ -252,7 +240,7 @@ func (a autoScalingAPI) PutScalingPolicy(in *scaling.PutScalingPolicyInput) (*sc
 		return nil, kernel.Fail("ValidationException", "Target value must be greater than 0")
 	}
 	name := aws.ToString(in.PolicyName)
-	p := a.autoScaling().Policies[id+"\x00"+name]
+	p := a.state().Policies[id+"\x00"+name]
 	if p == nil {
 		alarm := func(kind string) types.Alarm {
 			n := "TargetTracking-" + id + "-" + kind + "-" + kernel.UUID()
@@ -265,10 +253,10 @@ func (a autoScalingAPI) PutScalingPolicy(in *scaling.PutScalingPolicyInput) (*sc
 		}
 	}
 	p.TargetTrackingScalingPolicyConfiguration = config
-	if a.autoScaling().Policies == nil {
-		a.autoScaling().Policies = map[string]*types.ScalingPolicy{}
+	if a.state().Policies == nil {
+		a.state().Policies = map[string]*types.ScalingPolicy{}
 	}
-	a.autoScaling().Policies[id+"\x00"+name] = p
+	a.state().Policies[id+"\x00"+name] = p
 	return &scaling.PutScalingPolicyOutput{PolicyARN: p.PolicyARN, Alarms: p.Alarms}, nil
 }
 
@@ -276,27 +264,27 @@ func (a autoScalingAPI) PutScalingPolicy(in *scaling.PutScalingPolicyInput) (*sc
 func (c tx) labelled(label string) string {
 	_, group, _ := strings.Cut(label, "/targetgroup/")
 	arn := c.ARN("elasticloadbalancing", "targetgroup/"+group)
-	if c.elb().TargetGroups[arn] == nil {
+	if !c.groups.HasTargetGroup(c.Tx, arn) {
 		return ""
 	}
 	return arn
 }
 
 // DeleteScalingPolicy removes a policy.
-func (a autoScalingAPI) DeleteScalingPolicy(in *scaling.DeleteScalingPolicyInput) (*scaling.DeleteScalingPolicyOutput, error) {
+func (a tx) DeleteScalingPolicy(in *scaling.DeleteScalingPolicyInput) (*scaling.DeleteScalingPolicyOutput, error) {
 	key := aws.ToString(in.ResourceId) + "\x00" + aws.ToString(in.PolicyName)
-	if a.autoScaling().Policies[key] == nil {
+	if a.state().Policies[key] == nil {
 		return nil, kernel.Fail("ObjectNotFoundException", "No scaling policy found for service namespace: ecs, resource ID: %s, scalable dimension: ecs:service:DesiredCount, policy name: %s", aws.ToString(in.ResourceId), aws.ToString(in.PolicyName))
 	}
-	delete(a.autoScaling().Policies, key)
+	delete(a.state().Policies, key)
 	return &scaling.DeleteScalingPolicyOutput{}, nil
 }
 
 // DescribeScalingPolicies lists policies.
-func (a autoScalingAPI) DescribeScalingPolicies(in *scaling.DescribeScalingPoliciesInput) (*scaling.DescribeScalingPoliciesOutput, error) {
+func (a tx) DescribeScalingPolicies(in *scaling.DescribeScalingPoliciesInput) (*scaling.DescribeScalingPoliciesOutput, error) {
 	out := &scaling.DescribeScalingPoliciesOutput{ScalingPolicies: []types.ScalingPolicy{}}
-	for _, key := range slices.Sorted(maps.Keys(a.autoScaling().Policies)) {
-		if p := a.autoScaling().Policies[key]; kernel.Selected(in.PolicyNames, *p.PolicyName) && (in.ResourceId == nil || *in.ResourceId == *p.ResourceId) {
+	for _, key := range slices.Sorted(maps.Keys(a.state().Policies)) {
+		if p := a.state().Policies[key]; kernel.Selected(in.PolicyNames, *p.PolicyName) && (in.ResourceId == nil || *in.ResourceId == *p.ResourceId) {
 			out.ScalingPolicies = append(out.ScalingPolicies, *p)
 		}
 	}
@@ -304,9 +292,9 @@ func (a autoScalingAPI) DescribeScalingPolicies(in *scaling.DescribeScalingPolic
 }
 
 // DescribeScalingActivities lists the last activities, newest first.
-func (a autoScalingAPI) DescribeScalingActivities(in *scaling.DescribeScalingActivitiesInput) (*scaling.DescribeScalingActivitiesOutput, error) {
+func (a tx) DescribeScalingActivities(in *scaling.DescribeScalingActivitiesInput) (*scaling.DescribeScalingActivitiesOutput, error) {
 	out := &scaling.DescribeScalingActivitiesOutput{ScalingActivities: []types.ScalingActivity{}}
-	for _, activity := range a.autoScaling().Activities {
+	for _, activity := range a.state().Activities {
 		if in.ResourceId == nil || *in.ResourceId == *activity.ResourceId {
 			out.ScalingActivities = append(out.ScalingActivities, activity)
 		}
@@ -314,8 +302,8 @@ func (a autoScalingAPI) DescribeScalingActivities(in *scaling.DescribeScalingAct
 	return out, nil
 }
 
-func (a autoScalingAPI) byARN(arn *string) (*scalableTarget, error) {
-	for _, t := range a.autoScaling().Targets {
+func (a tx) byARN(arn *string) (*scalableTarget, error) {
+	for _, t := range a.state().Targets {
 		if *t.ScalableTargetARN == aws.ToString(arn) {
 			return t, nil
 		}
@@ -324,7 +312,7 @@ func (a autoScalingAPI) byARN(arn *string) (*scalableTarget, error) {
 }
 
 // TagResource tags a scalable target.
-func (a autoScalingAPI) TagResource(in *scaling.TagResourceInput) (*scaling.TagResourceOutput, error) {
+func (a tx) TagResource(in *scaling.TagResourceInput) (*scaling.TagResourceOutput, error) {
 	t, err := a.byARN(in.ResourceARN)
 	if err != nil {
 		return nil, err
@@ -334,7 +322,7 @@ func (a autoScalingAPI) TagResource(in *scaling.TagResourceInput) (*scaling.TagR
 }
 
 // UntagResource is the opposite of TagResource.
-func (a autoScalingAPI) UntagResource(in *scaling.UntagResourceInput) (*scaling.UntagResourceOutput, error) {
+func (a tx) UntagResource(in *scaling.UntagResourceInput) (*scaling.UntagResourceOutput, error) {
 	t, err := a.byARN(in.ResourceARN)
 	if err != nil {
 		return nil, err
@@ -346,7 +334,7 @@ func (a autoScalingAPI) UntagResource(in *scaling.UntagResourceInput) (*scaling.
 }
 
 // ListTagsForResource lists a scalable target's tags.
-func (a autoScalingAPI) ListTagsForResource(in *scaling.ListTagsForResourceInput) (*scaling.ListTagsForResourceOutput, error) {
+func (a tx) ListTagsForResource(in *scaling.ListTagsForResourceInput) (*scaling.ListTagsForResourceOutput, error) {
 	t, err := a.byARN(in.ResourceARN)
 	if err != nil {
 		return nil, err
@@ -354,23 +342,24 @@ func (a autoScalingAPI) ListTagsForResource(in *scaling.ListTagsForResourceInput
 	return &scaling.ListTagsForResourceOutput{Tags: maps.Clone(t.TagMap)}, nil
 }
 
-func (c *Cloud) minute() time.Duration { return cmp.Or(c.cfg.ScalingMinute, scalingMinute) }
+// Start looks at the scaled services once per minute of theirs, until the cloud
+// closes.
+func (s *Service) Start() { s.Go(s.runScaling) }
 
-// runScaling looks at the scaled services once per minute of theirs.
-func (c *Cloud) runScaling(ctx context.Context) {
+func (s *Service) runScaling(ctx context.Context) {
 	samples := map[string]*scalingSample{}
-	for kernel.Wait(ctx, nil, c.minute()) {
-		c.read(func(c tx) {
-			changed := c.keepSchedules()
-			for id, t := range c.autoScaling().Targets {
+	for kernel.Wait(ctx, nil, s.minute) {
+		s.View(func(t *kernel.Tx) {
+			a := s.in(t)
+			changed := a.keepSchedules()
+			for id, target := range a.state().Targets {
 				if samples[id] == nil {
 					samples[id] = &scalingSample{cpu: map[string]time.Duration{}}
 				}
-				changed = c.scale(id, t, samples[id]) || changed
+				changed = a.scale(id, target, samples[id]) || changed
 			}
 			if changed {
-				c.Changed()
-				c.wakeScheduler()
+				a.Changed()
 			}
 		})
 	}
@@ -378,17 +367,17 @@ func (c *Cloud) runScaling(ctx context.Context) {
 
 // scale measures a service and changes its number of tasks. The lock is held.
 func (c tx) scale(id string, t *scalableTarget, sample *scalingSample) bool {
-	s := c.scaled(id)
-	if s == nil {
+	desired, ok := c.services.DesiredCount(c.Tx, serviceKey(id))
+	if !ok {
 		return false
 	}
-	cpu, elapsed := c.utilization(s, sample)
-	wanted, cause := s.Desired, ""
+	cpu, elapsed := c.utilization(id, sample)
+	wanted, cause := desired, ""
 	up, down := false, true
 	cooldown := map[bool]int32{} // by whether it is for scaling out
 	tracked := 0
-	for _, key := range slices.Sorted(maps.Keys(c.autoScaling().Policies)) {
-		p := c.autoScaling().Policies[key]
+	for _, key := range slices.Sorted(maps.Keys(c.state().Policies)) {
+		p := c.state().Policies[key]
 		if *p.ResourceId != id {
 			continue
 		}
@@ -403,8 +392,8 @@ func (c tx) scale(id string, t *scalableTarget, sample *scalingSample) bool {
 		}
 		tracked++
 		target := *config.TargetValue
-		need := int32(math.Ceil(float64(s.Desired) * value / target))
-		if value > target && need > s.Desired {
+		need := int32(math.Ceil(float64(desired) * value / target))
+		if value > target && need > desired {
 			up = true
 			if need > wanted || cause == "" {
 				wanted, cause = max(wanted, need), alarmCause(p, 0)
@@ -422,12 +411,12 @@ func (c tx) scale(id string, t *scalableTarget, sample *scalingSample) bool {
 	sample.high, sample.low = count(sample.high, up), count(sample.low, down)
 	low, high := *t.MinCapacity, *t.MaxCapacity
 	switch {
-	case s.Desired < low || s.Desired > high:
-		return c.setDesired(id, s, sample, min(max(s.Desired, low), high), "the capacity was outside of its bounds")
+	case desired < low || desired > high:
+		return c.setDesired(id, desired, sample, min(max(desired, low), high), "the capacity was outside of its bounds")
 	case up && sample.high >= highMinutes && c.cooled(sample, cooldown[true]) && !aws.ToBool(t.SuspendedState.DynamicScalingOutSuspended):
-		return c.setDesired(id, s, sample, min(wanted, high), cause)
+		return c.setDesired(id, desired, sample, min(wanted, high), cause)
 	case down && sample.low >= lowMinutes && c.cooled(sample, cooldown[false]) && !aws.ToBool(t.SuspendedState.DynamicScalingInSuspended):
-		return c.setDesired(id, s, sample, max(s.Desired-1, low), cause) // one at a time: it errs on the safe side
+		return c.setDesired(id, desired, sample, max(desired-1, low), cause) // one at a time: it errs on the safe side
 	}
 	return false
 }
@@ -446,33 +435,32 @@ func alarmCause(p *types.ScalingPolicy, alarm int) string {
 // cooled says whether the pause after the last change is over; 0 seconds mean
 // the default.
 func (c tx) cooled(sample *scalingSample, seconds int32) bool {
-	pause := scalingCooldown * c.minute()
+	pause := scalingCooldown * c.minute
 	if seconds > 0 {
-		pause = time.Duration(float64(seconds) / 60 * float64(c.minute()))
+		pause = time.Duration(float64(seconds) / 60 * float64(c.minute))
 	}
 	return time.Since(sample.changed) >= pause
 }
 
-func (c tx) setDesired(id string, s *ecsService, sample *scalingSample, n int32, cause string) bool {
+func (c tx) setDesired(id string, desired int32, sample *scalingSample, n int32, cause string) bool {
 	sample.high, sample.low = 0, 0
-	if n == s.Desired {
+	if n == desired {
 		return false
 	}
 	sample.changed = time.Now()
-	s.Desired, s.Steady = n, false
-	c.serviceEvent(s.key(), "Message: Successfully set desired count to %d. Change successfully fulfilled by ecs. Cause: %s", n, cause)
+	c.services.Scale(c.Tx, serviceKey(id), n, cause)
 	list := append([]types.ScalingActivity{{
 		ActivityId: aws.String(kernel.UUID()), Cause: aws.String(cause), Description: aws.String(fmt.Sprintf("Setting desired count to %d.", n)), ResourceId: aws.String(id),
 		ServiceNamespace: types.ServiceNamespaceEcs, ScalableDimension: types.ScalableDimensionECSServiceDesiredCount, StartTime: aws.Time(c.Now()), EndTime: aws.Time(c.Now()),
 		StatusCode: types.ScalingActivityStatusCodeSuccessful, StatusMessage: aws.String(fmt.Sprintf("Successfully set desired count to %d. Change successfully fulfilled by ecs.", n)),
-	}}, c.autoScaling().Activities...)
-	c.autoScaling().Activities = list[:min(len(list), maxActivities)]
+	}}, c.state().Activities...)
+	c.state().Activities = list[:min(len(list), maxActivities)]
 	return true
 }
 
 // utilization is the average share, in per cent, that tasks used of their CPU
 // since the last look, and how long that is ago.
-func (c tx) utilization(s *ecsService, sample *scalingSample) (percent float64, elapsed time.Duration) {
+func (c tx) utilization(id string, sample *scalingSample) (percent float64, elapsed time.Duration) {
 	now := time.Now()
 	if !sample.at.IsZero() {
 		elapsed = now.Sub(sample.at)
@@ -481,25 +469,13 @@ func (c tx) utilization(s *ecsService, sample *scalingSample) (percent float64, 
 	seen := map[string]time.Duration{}
 	var sum float64
 	n := 0
-	for _, t := range c.ecs().Tasks {
-		r := c.ecsLive().tasks[t.ID]
-		if t.Service != s.key() || *t.LastStatus != taskRunning || r == nil {
-			continue
-		}
-		var used time.Duration
-		for _, container := range r.containers {
-			cpu, err := container.CPUTime()
-			if err != nil {
-				continue // it has just ended
-			}
-			used += cpu
-		}
-		seen[t.ID] = used
-		if before, ok := sample.cpu[t.ID]; ok && elapsed > 0 {
-			sum += float64(used-before) / float64(elapsed) / (t.cpuUnits() / 1024) * 100
+	c.services.EachRunningTask(c.Tx, serviceKey(id), func(task string, used time.Duration, units float64) {
+		seen[task] = used
+		if before, ok := sample.cpu[task]; ok && elapsed > 0 {
+			sum += float64(used-before) / float64(elapsed) / (units / 1024) * 100
 			n++
 		}
-	}
+	})
 	sample.cpu = seen
 	if n == 0 {
 		return math.NaN(), elapsed
@@ -510,11 +486,10 @@ func (c tx) utilization(s *ecsService, sample *scalingSample) (percent float64, 
 // requestRate is how many requests a minute, a real one, each target of the
 // group had since the last look.
 func (c tx) requestRate(label string, sample *scalingSample, elapsed time.Duration) float64 {
-	g := c.elbLive().groups[c.labelled(label)]
-	if g == nil {
+	total, targets, ok := c.groups.Requests(c.Tx, c.labelled(label))
+	if !ok {
 		return math.NaN()
 	}
-	total, targets := g.Requests(), len(g.Health())
 	before := sample.requests
 	sample.requests = total
 	if elapsed == 0 || targets == 0 {
@@ -522,3 +497,7 @@ func (c tx) requestRate(label string, sample *scalingSample, elapsed time.Durati
 	}
 	return float64(total-before) / elapsed.Minutes() / float64(targets)
 }
+
+// serviceKey is how ECS's own state calls the service that a resource id names:
+// cluster/name.
+func serviceKey(resource string) string { return strings.TrimPrefix(resource, "service/") }

@@ -1,4 +1,4 @@
-package localcloud
+package iam
 
 import (
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -9,7 +9,7 @@ import (
 )
 
 // GetUser describes the caller, or the user of that name.
-func (a iamAPI) GetUser(in *iam.GetUserInput) (*iam.GetUserOutput, error) {
+func (a tx) GetUser(in *iam.GetUserInput) (*iam.GetUserOutput, error) {
 	if in.UserName != nil && *in.UserName != kernel.LocalUser {
 		return nil, &kernel.Error{Status: 404, Code: "NoSuchEntity", Message: "The user with name " + *in.UserName + " cannot be found."}
 	}

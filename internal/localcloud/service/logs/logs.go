@@ -1,4 +1,4 @@
-package localcloud
+package logs
 
 import (
 	"bufio"
@@ -27,9 +27,9 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-// logsState is what CloudWatch Logs keeps, apart from the events: those are in
+// state is what CloudWatch Logs keeps, apart from the events: those are in
 // a file per stream.
-type logsState struct {
+type state struct {
 	Groups map[string]*logGroup `json:"groups,omitempty"`
 }
 
@@ -71,25 +71,25 @@ const (
 	maxLogPage = 10_000
 )
 
-type logsAPI struct{ tx }
-
-func (c *Cloud) logsService() kernel.Service {
-	return kernel.Service{Model: "logs", Signing: "logs", Protocol: kernel.JSON, Operations: kernel.Operations(func(t *kernel.Tx) logsAPI { return logsAPI{tx{t, c}} },
-		kernel.Op("CreateLogGroup", logsAPI.CreateLogGroup), kernel.Op("DeleteLogGroup", logsAPI.DeleteLogGroup), kernel.Op("DescribeLogGroups", logsAPI.DescribeLogGroups),
-		kernel.Op("PutRetentionPolicy", logsAPI.PutRetentionPolicy), kernel.Op("DeleteRetentionPolicy", logsAPI.DeleteRetentionPolicy),
-		kernel.Op("CreateLogStream", logsAPI.CreateLogStream), kernel.Op("DeleteLogStream", logsAPI.DeleteLogStream), kernel.Op("DescribeLogStreams", logsAPI.DescribeLogStreams),
-		kernel.Op("PutLogEvents", logsAPI.PutLogEvents), kernel.Op("GetLogEvents", logsAPI.GetLogEvents), kernel.Op("FilterLogEvents", logsAPI.FilterLogEvents),
-		kernel.Op("TagResource", logsAPI.TagResource), kernel.Op("UntagResource", logsAPI.UntagResource), kernel.Op("ListTagsForResource", logsAPI.ListTagsForResource),
-		kernel.Op("TagLogGroup", logsAPI.TagLogGroup), kernel.Op("UntagLogGroup", logsAPI.UntagLogGroup), kernel.Op("ListTagsLogGroup", logsAPI.ListTagsLogGroup),
+// API is the service's operations.
+func (s *Service) API() kernel.Service {
+	return kernel.Service{Model: "logs", Signing: "logs", Protocol: kernel.JSON, Operations: kernel.Operations(s.in,
+		kernel.Op("CreateLogGroup", tx.CreateLogGroup), kernel.Op("DeleteLogGroup", tx.DeleteLogGroup), kernel.Op("DescribeLogGroups", tx.DescribeLogGroups),
+		kernel.Op("PutRetentionPolicy", tx.PutRetentionPolicy), kernel.Op("DeleteRetentionPolicy", tx.DeleteRetentionPolicy),
+		kernel.Op("CreateLogStream", tx.CreateLogStream), kernel.Op("DeleteLogStream", tx.DeleteLogStream), kernel.Op("DescribeLogStreams", tx.DescribeLogStreams),
+		kernel.Op("PutLogEvents", tx.PutLogEvents), kernel.Op("GetLogEvents", tx.GetLogEvents), kernel.Op("FilterLogEvents", tx.FilterLogEvents),
+		kernel.Op("TagResource", tx.TagResource), kernel.Op("UntagResource", tx.UntagResource), kernel.Op("ListTagsForResource", tx.ListTagsForResource),
+		kernel.Op("TagLogGroup", tx.TagLogGroup), kernel.Op("UntagLogGroup", tx.UntagLogGroup), kernel.Op("ListTagsLogGroup", tx.ListTagsLogGroup),
 	)}
 }
 
-func (c *Cloud) logGroupARN(name string) string { return c.ARN("logs", "log-group:"+name) }
+// GroupARN is the ARN of the group of that name.
+func (c *Service) GroupARN(name string) string { return c.ARN("logs", "log-group:"+name) }
 
 // logGroup finds a group by its name or ARN, with or without the ":*" at its end.
 func (c tx) logGroup(nameOrARN string) (*logGroup, error) {
-	name := strings.TrimPrefix(strings.TrimSuffix(nameOrARN, ":*"), c.logGroupARN(""))
-	if g := c.logs().Groups[name]; g != nil && c.Visible(c.logGroupARN(name)) {
+	name := strings.TrimPrefix(strings.TrimSuffix(nameOrARN, ":*"), c.GroupARN(""))
+	if g := c.state().Groups[name]; g != nil && c.Visible(c.GroupARN(name)) {
 		return g, nil
 	}
 	return nil, kernel.Fail("ResourceNotFoundException", "The specified log group does not exist.")
@@ -110,24 +110,24 @@ func (c tx) logStream(group, name *string) (*logGroup, *logStream, error) {
 var logGroupName = regexp.MustCompile(`^[.\-_/#A-Za-z0-9]{1,512}$`)
 
 // CreateLogGroup makes a group that keeps for ever.
-func (a logsAPI) CreateLogGroup(in *logs.CreateLogGroupInput) (*logs.CreateLogGroupOutput, error) {
+func (a tx) CreateLogGroup(in *logs.CreateLogGroupInput) (*logs.CreateLogGroupOutput, error) {
 	name := aws.ToString(in.LogGroupName)
 	if !logGroupName.MatchString(name) {
 		return nil, kernel.Fail("InvalidParameterException", "1 validation error detected: Value '%s' at 'logGroupName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\.\\-_/#A-Za-z0-9]+", name)
 	}
-	if a.logs().Groups[name] != nil {
+	if a.state().Groups[name] != nil {
 		return nil, kernel.Fail("ResourceAlreadyExistsException", "The specified log group already exists")
 	}
-	if a.logs().Groups == nil {
-		a.logs().Groups = map[string]*logGroup{}
+	if a.state().Groups == nil {
+		a.state().Groups = map[string]*logGroup{}
 	}
-	a.logs().Groups[name] = &logGroup{Name: name, Created: a.Now().UnixMilli(), Tags: maps.Clone(in.Tags), Streams: map[string]*logStream{}}
-	a.Born(a.logGroupARN(name))
+	a.state().Groups[name] = &logGroup{Name: name, Created: a.Now().UnixMilli(), Tags: maps.Clone(in.Tags), Streams: map[string]*logStream{}}
+	a.Born(a.GroupARN(name))
 	return &logs.CreateLogGroupOutput{}, nil
 }
 
 // DeleteLogGroup removes a group with what it holds.
-func (a logsAPI) DeleteLogGroup(in *logs.DeleteLogGroupInput) (*logs.DeleteLogGroupOutput, error) {
+func (a tx) DeleteLogGroup(in *logs.DeleteLogGroupInput) (*logs.DeleteLogGroupOutput, error) {
 	g, err := a.logGroup(aws.ToString(in.LogGroupName))
 	if err != nil {
 		return nil, err
@@ -135,25 +135,25 @@ func (a logsAPI) DeleteLogGroup(in *logs.DeleteLogGroupInput) (*logs.DeleteLogGr
 	if err := os.RemoveAll(a.logDir(g.Name)); err != nil {
 		return nil, fmt.Errorf("remove the events of log group %s: %w", g.Name, err)
 	}
-	delete(a.logs().Groups, g.Name)
+	delete(a.state().Groups, g.Name)
 	return &logs.DeleteLogGroupOutput{}, nil
 }
 
 // DescribeLogGroups lists groups by prefix or pattern.
-func (a logsAPI) DescribeLogGroups(in *logs.DescribeLogGroupsInput) (*logs.DescribeLogGroupsOutput, error) {
+func (a tx) DescribeLogGroups(in *logs.DescribeLogGroupsInput) (*logs.DescribeLogGroupsOutput, error) {
 	var names []string
-	for _, name := range slices.Sorted(maps.Keys(a.logs().Groups)) {
+	for _, name := range slices.Sorted(maps.Keys(a.state().Groups)) {
 		if strings.HasPrefix(name, aws.ToString(in.LogGroupNamePrefix)) &&
-			strings.Contains(strings.ToLower(name), strings.ToLower(aws.ToString(in.LogGroupNamePattern))) && a.Visible(a.logGroupARN(name)) {
+			strings.Contains(strings.ToLower(name), strings.ToLower(aws.ToString(in.LogGroupNamePattern))) && a.Visible(a.GroupARN(name)) {
 			names = append(names, name)
 		}
 	}
 	names, next := kernel.PageAfter(names, in.NextToken, in.Limit, 50)
 	out := &logs.DescribeLogGroupsOutput{NextToken: next}
 	for _, name := range names {
-		g := a.logs().Groups[name]
+		g := a.state().Groups[name]
 		described := types.LogGroup{
-			Arn: aws.String(a.logGroupARN(name) + ":*"), LogGroupArn: aws.String(a.logGroupARN(name)), LogGroupName: aws.String(name),
+			Arn: aws.String(a.GroupARN(name) + ":*"), LogGroupArn: aws.String(a.GroupARN(name)), LogGroupName: aws.String(name),
 			CreationTime: aws.Int64(g.Created), MetricFilterCount: aws.Int32(0), StoredBytes: aws.Int64(0), LogGroupClass: types.LogGroupClassStandard,
 		}
 		if g.Retention != 0 {
@@ -169,7 +169,7 @@ func (a logsAPI) DescribeLogGroups(in *logs.DescribeLogGroupsInput) (*logs.Descr
 var retentions = []int32{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 
 // PutRetentionPolicy sets how many days a group keeps.
-func (a logsAPI) PutRetentionPolicy(in *logs.PutRetentionPolicyInput) (*logs.PutRetentionPolicyOutput, error) {
+func (a tx) PutRetentionPolicy(in *logs.PutRetentionPolicyInput) (*logs.PutRetentionPolicyOutput, error) {
 	g, err := a.logGroup(aws.ToString(in.LogGroupName))
 	if err != nil {
 		return nil, err
@@ -183,7 +183,7 @@ func (a logsAPI) PutRetentionPolicy(in *logs.PutRetentionPolicyInput) (*logs.Put
 }
 
 // DeleteRetentionPolicy makes a group keep for ever.
-func (a logsAPI) DeleteRetentionPolicy(in *logs.DeleteRetentionPolicyInput) (*logs.DeleteRetentionPolicyOutput, error) {
+func (a tx) DeleteRetentionPolicy(in *logs.DeleteRetentionPolicyInput) (*logs.DeleteRetentionPolicyOutput, error) {
 	g, err := a.logGroup(aws.ToString(in.LogGroupName))
 	if err != nil {
 		return nil, err
@@ -193,7 +193,7 @@ func (a logsAPI) DeleteRetentionPolicy(in *logs.DeleteRetentionPolicyInput) (*lo
 }
 
 // CreateLogStream makes an empty stream.
-func (a logsAPI) CreateLogStream(in *logs.CreateLogStreamInput) (*logs.CreateLogStreamOutput, error) {
+func (a tx) CreateLogStream(in *logs.CreateLogStreamInput) (*logs.CreateLogStreamOutput, error) {
 	g, err := a.logGroup(aws.ToString(in.LogGroupName))
 	if err != nil {
 		return nil, err
@@ -233,7 +233,7 @@ func (c tx) dropStream(g *logGroup, name string) {
 }
 
 // DeleteLogStream removes a stream with its events.
-func (a logsAPI) DeleteLogStream(in *logs.DeleteLogStreamInput) (*logs.DeleteLogStreamOutput, error) {
+func (a tx) DeleteLogStream(in *logs.DeleteLogStreamInput) (*logs.DeleteLogStreamOutput, error) {
 	g, _, err := a.logStream(in.LogGroupName, in.LogStreamName)
 	if err != nil {
 		return nil, err
@@ -243,7 +243,7 @@ func (a logsAPI) DeleteLogStream(in *logs.DeleteLogStreamInput) (*logs.DeleteLog
 }
 
 // DescribeLogStreams lists a group's streams by name or by their last event.
-func (a logsAPI) DescribeLogStreams(in *logs.DescribeLogStreamsInput) (*logs.DescribeLogStreamsOutput, error) {
+func (a tx) DescribeLogStreams(in *logs.DescribeLogStreamsInput) (*logs.DescribeLogStreamsOutput, error) {
 	g, err := a.logGroup(cmp.Or(aws.ToString(in.LogGroupName), aws.ToString(in.LogGroupIdentifier)))
 	if err != nil {
 		return nil, err
@@ -278,7 +278,7 @@ func (a logsAPI) DescribeLogStreams(in *logs.DescribeLogStreamsInput) (*logs.Des
 	for _, name := range names {
 		s := g.Streams[name]
 		described := types.LogStream{
-			Arn: aws.String(a.logGroupARN(g.Name) + ":log-stream:" + name), LogStreamName: aws.String(name), CreationTime: aws.Int64(s.Created),
+			Arn: aws.String(a.GroupARN(g.Name) + ":log-stream:" + name), LogStreamName: aws.String(name), CreationTime: aws.Int64(s.Created),
 			UploadSequenceToken: aws.String("1"),
 		}
 		if s.Last != 0 {
@@ -291,7 +291,7 @@ func (a logsAPI) DescribeLogStreams(in *logs.DescribeLogStreamsInput) (*logs.Des
 }
 
 // PutLogEvents appends events, which have to be in order.
-func (a logsAPI) PutLogEvents(in *logs.PutLogEventsInput) (*logs.PutLogEventsOutput, error) {
+func (a tx) PutLogEvents(in *logs.PutLogEventsInput) (*logs.PutLogEventsOutput, error) {
 	g, s, err := a.logStream(in.LogGroupName, in.LogStreamName)
 	if err != nil {
 		return nil, err
@@ -311,12 +311,12 @@ func (a logsAPI) PutLogEvents(in *logs.PutLogEventsInput) (*logs.PutLogEventsOut
 	return &logs.PutLogEventsOutput{NextSequenceToken: aws.String("1")}, nil
 }
 
-func (c *Cloud) logDir(group string) string {
+func (c *Service) logDir(group string) string {
 	return filepath.Join(c.StateDir(), "logs", digestName(group))
 }
 
 // logFiles are the files of a stream, the one set aside first.
-func (c *Cloud) logFiles(group, stream string) []string {
+func (c *Service) logFiles(group, stream string) []string {
 	file := filepath.Join(c.logDir(group), digestName(stream))
 	return []string{file + ".old", file}
 }
@@ -355,26 +355,6 @@ func (c tx) appendEvent(g *logGroup, s *logStream, stream string, at int64, mess
 	}
 	s.Last, s.Ingested = max(s.Last, at), event.Ingested
 	return nil
-}
-
-// logLine adds a line of now to a stream, which is made if it is missing. It
-// takes the lock. A line for a group that is gone is dropped, as the driver of
-// Fargate does.
-func (c *Cloud) logLine(group, stream, line string) {
-	c.read(func(c tx) {
-		g := c.logs().Groups[group]
-		if g == nil {
-			return
-		}
-		s := g.Streams[stream]
-		if s == nil {
-			s = c.addStream(g, stream)
-			c.Changed()
-		}
-		if err := c.appendEvent(g, s, stream, c.Now().UnixMilli(), line); err != nil {
-			c.Log().Error("a line of a task was lost", "error", err)
-		}
-	})
 }
 
 // events reads a stream. A line that a crash cut off is skipped, and so are
@@ -420,7 +400,7 @@ func between(e logEvent, start, end *int64, endIncluded bool) bool {
 
 // GetLogEvents pages through one stream, in either direction. At its end the
 // token is the one that was given, as the API's page says.
-func (a logsAPI) GetLogEvents(in *logs.GetLogEventsInput) (*logs.GetLogEventsOutput, error) {
+func (a tx) GetLogEvents(in *logs.GetLogEventsInput) (*logs.GetLogEventsOutput, error) {
 	g, _, err := a.logStream(aws.String(cmp.Or(aws.ToString(in.LogGroupName), aws.ToString(in.LogGroupIdentifier))), in.LogStreamName)
 	if err != nil {
 		return nil, err
@@ -466,7 +446,7 @@ func (a logsAPI) GetLogEvents(in *logs.GetLogEventsInput) (*logs.GetLogEventsOut
 
 // FilterLogEvents searches the streams of a group, interleaved by time as AWS
 // has done since 2019 whatever is asked.
-func (a logsAPI) FilterLogEvents(in *logs.FilterLogEventsInput) (*logs.FilterLogEventsOutput, error) {
+func (a tx) FilterLogEvents(in *logs.FilterLogEventsInput) (*logs.FilterLogEventsOutput, error) {
 	g, err := a.logGroup(cmp.Or(aws.ToString(in.LogGroupName), aws.ToString(in.LogGroupIdentifier)))
 	if err != nil {
 		return nil, err
@@ -560,7 +540,7 @@ func filterPattern(pattern string) (func(message string) bool, error) {
 	}, nil
 }
 
-func (a logsAPI) tag(group string, tags map[string]string) error {
+func (a tx) tag(group string, tags map[string]string) error {
 	g, err := a.logGroup(group)
 	if err != nil {
 		return err
@@ -574,7 +554,7 @@ func (a logsAPI) tag(group string, tags map[string]string) error {
 	return nil
 }
 
-func (a logsAPI) untag(group string, keys []string) error {
+func (a tx) untag(group string, keys []string) error {
 	g, err := a.logGroup(group)
 	if err != nil {
 		return err
@@ -587,7 +567,7 @@ func (a logsAPI) untag(group string, keys []string) error {
 	return nil
 }
 
-func (a logsAPI) listTags(group string) (map[string]string, error) {
+func (a tx) listTags(group string) (map[string]string, error) {
 	g, err := a.logGroup(group)
 	if err != nil {
 		return nil, err
@@ -599,33 +579,33 @@ func (a logsAPI) listTags(group string) (map[string]string, error) {
 }
 
 // TagResource tags a group by its ARN.
-func (a logsAPI) TagResource(in *logs.TagResourceInput) (*logs.TagResourceOutput, error) {
+func (a tx) TagResource(in *logs.TagResourceInput) (*logs.TagResourceOutput, error) {
 	return &logs.TagResourceOutput{}, a.tag(aws.ToString(in.ResourceArn), in.Tags)
 }
 
 // UntagResource removes tags from a group.
-func (a logsAPI) UntagResource(in *logs.UntagResourceInput) (*logs.UntagResourceOutput, error) {
+func (a tx) UntagResource(in *logs.UntagResourceInput) (*logs.UntagResourceOutput, error) {
 	return &logs.UntagResourceOutput{}, a.untag(aws.ToString(in.ResourceArn), in.TagKeys)
 }
 
 // ListTagsForResource lists a group's tags.
-func (a logsAPI) ListTagsForResource(in *logs.ListTagsForResourceInput) (*logs.ListTagsForResourceOutput, error) {
+func (a tx) ListTagsForResource(in *logs.ListTagsForResourceInput) (*logs.ListTagsForResourceOutput, error) {
 	tags, err := a.listTags(aws.ToString(in.ResourceArn))
 	return &logs.ListTagsForResourceOutput{Tags: tags}, err
 }
 
 // TagLogGroup is the older TagResource.
-func (a logsAPI) TagLogGroup(in *logs.TagLogGroupInput) (*logs.TagLogGroupOutput, error) {
+func (a tx) TagLogGroup(in *logs.TagLogGroupInput) (*logs.TagLogGroupOutput, error) {
 	return &logs.TagLogGroupOutput{}, a.tag(aws.ToString(in.LogGroupName), in.Tags)
 }
 
 // UntagLogGroup is the older UntagResource.
-func (a logsAPI) UntagLogGroup(in *logs.UntagLogGroupInput) (*logs.UntagLogGroupOutput, error) {
+func (a tx) UntagLogGroup(in *logs.UntagLogGroupInput) (*logs.UntagLogGroupOutput, error) {
 	return &logs.UntagLogGroupOutput{}, a.untag(aws.ToString(in.LogGroupName), in.Tags)
 }
 
 // ListTagsLogGroup is the older ListTagsForResource.
-func (a logsAPI) ListTagsLogGroup(in *logs.ListTagsLogGroupInput) (*logs.ListTagsLogGroupOutput, error) {
+func (a tx) ListTagsLogGroup(in *logs.ListTagsLogGroupInput) (*logs.ListTagsLogGroupOutput, error) {
 	tags, err := a.listTags(aws.ToString(in.LogGroupName))
 	return &logs.ListTagsLogGroupOutput{Tags: tags}, err
 }

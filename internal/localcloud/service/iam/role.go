@@ -1,4 +1,4 @@
-package localcloud
+package iam
 
 import (
 	"cmp"
@@ -17,8 +17,8 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-// iamState is what IAM keeps.
-type iamState struct {
+// state is what IAM keeps.
+type state struct {
 	Roles map[string]iamRole `json:"roles"` // by name
 	// Policies are the customer's own managed policies, by ARN.
 	Policies map[string]iamPolicy `json:"policies,omitempty"`
@@ -42,71 +42,46 @@ type iamRole struct {
 	Service string
 }
 
-type iamAPI struct{ tx }
-
-func (c *Cloud) iamService() kernel.Service {
-	return kernel.Service{Model: "iam", Signing: "iam", Protocol: kernel.Query, Operations: kernel.Operations(func(t *kernel.Tx) iamAPI { return iamAPI{tx{t, c}} },
-		kernel.Op("AttachRolePolicy", iamAPI.AttachRolePolicy),
-		kernel.Op("CreatePolicy", iamAPI.CreatePolicy),
-		kernel.Op("CreateRole", iamAPI.CreateRole),
-		kernel.Op("CreateServiceLinkedRole", iamAPI.CreateServiceLinkedRole),
-		kernel.Op("DeletePolicy", iamAPI.DeletePolicy),
-		kernel.Op("DeleteRole", iamAPI.DeleteRole),
-		kernel.Op("DeleteRolePermissionsBoundary", iamAPI.DeleteRolePermissionsBoundary),
-		kernel.Op("DeleteRolePolicy", iamAPI.DeleteRolePolicy),
-		kernel.Op("DeleteServiceLinkedRole", iamAPI.DeleteServiceLinkedRole),
-		kernel.Op("DetachRolePolicy", iamAPI.DetachRolePolicy),
-		kernel.Op("GetPolicy", iamAPI.GetPolicy),
-		kernel.Op("GetPolicyVersion", iamAPI.GetPolicyVersion),
-		kernel.Op("GetUser", iamAPI.GetUser),
-		kernel.Op("GetRole", iamAPI.GetRole),
-		kernel.Op("GetRolePolicy", iamAPI.GetRolePolicy),
-		kernel.Op("GetServiceLinkedRoleDeletionStatus", iamAPI.GetServiceLinkedRoleDeletionStatus),
-		kernel.Op("ListAttachedRolePolicies", iamAPI.ListAttachedRolePolicies),
-		kernel.Op("ListInstanceProfilesForRole", iamAPI.ListInstanceProfilesForRole),
-		kernel.Op("ListRolePolicies", iamAPI.ListRolePolicies),
-		kernel.Op("ListRoleTags", iamAPI.ListRoleTags),
-		kernel.Op("ListRoles", iamAPI.ListRoles),
-		kernel.Op("PutRolePermissionsBoundary", iamAPI.PutRolePermissionsBoundary),
-		kernel.Op("PutRolePolicy", iamAPI.PutRolePolicy),
-		kernel.Op("TagRole", iamAPI.TagRole),
-		kernel.Op("UntagRole", iamAPI.UntagRole),
-		kernel.Op("UpdateAssumeRolePolicy", iamAPI.UpdateAssumeRolePolicy),
-		kernel.Op("UpdateRole", iamAPI.UpdateRole),
+// API is the service's operations.
+func (s *Service) API() kernel.Service {
+	return kernel.Service{Model: "iam", Signing: "iam", Protocol: kernel.Query, Operations: kernel.Operations(s.in,
+		kernel.Op("AttachRolePolicy", tx.AttachRolePolicy),
+		kernel.Op("CreatePolicy", tx.CreatePolicy),
+		kernel.Op("CreateRole", tx.CreateRole),
+		kernel.Op("CreateServiceLinkedRole", tx.CreateServiceLinkedRole),
+		kernel.Op("DeletePolicy", tx.DeletePolicy),
+		kernel.Op("DeleteRole", tx.DeleteRole),
+		kernel.Op("DeleteRolePermissionsBoundary", tx.DeleteRolePermissionsBoundary),
+		kernel.Op("DeleteRolePolicy", tx.DeleteRolePolicy),
+		kernel.Op("DeleteServiceLinkedRole", tx.DeleteServiceLinkedRole),
+		kernel.Op("DetachRolePolicy", tx.DetachRolePolicy),
+		kernel.Op("GetPolicy", tx.GetPolicy),
+		kernel.Op("GetPolicyVersion", tx.GetPolicyVersion),
+		kernel.Op("GetUser", tx.GetUser),
+		kernel.Op("GetRole", tx.GetRole),
+		kernel.Op("GetRolePolicy", tx.GetRolePolicy),
+		kernel.Op("GetServiceLinkedRoleDeletionStatus", tx.GetServiceLinkedRoleDeletionStatus),
+		kernel.Op("ListAttachedRolePolicies", tx.ListAttachedRolePolicies),
+		kernel.Op("ListInstanceProfilesForRole", tx.ListInstanceProfilesForRole),
+		kernel.Op("ListRolePolicies", tx.ListRolePolicies),
+		kernel.Op("ListRoleTags", tx.ListRoleTags),
+		kernel.Op("ListRoles", tx.ListRoles),
+		kernel.Op("PutRolePermissionsBoundary", tx.PutRolePermissionsBoundary),
+		kernel.Op("PutRolePolicy", tx.PutRolePolicy),
+		kernel.Op("TagRole", tx.TagRole),
+		kernel.Op("UntagRole", tx.UntagRole),
+		kernel.Op("UpdateAssumeRolePolicy", tx.UpdateAssumeRolePolicy),
+		kernel.Op("UpdateRole", tx.UpdateRole),
 	)}
 }
 
-// roleByARN finds the role that another service is to assume.
-func (c tx) roleByARN(arn string) (iamRole, bool) {
-	for _, r := range c.iam().Roles {
+func (a tx) byARN(arn string) (iamRole, bool) {
+	for _, r := range a.state().Roles {
 		if r.ARN == arn {
 			return r, true
 		}
 	}
 	return iamRole{}, false
-}
-
-// roleUsable says whether other services can assume the role yet, which they
-// can't for some seconds after its creation
-// (https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency).
-func (c tx) roleUsable(arn string) bool {
-	r, ok := c.roleByARN(arn)
-	wait := max(c.Scaled(c.Latencies().RoleUsable), kernel.Seconds(c.Faults().RoleSeconds))
-	return ok && time.Since(r.Created) >= wait
-}
-
-// hasServiceLinkedRole says whether the account has the role of that service,
-// such as "ecs.amazonaws.com".
-func (c tx) hasServiceLinkedRole(service string) bool {
-	_, ok := c.iam().Roles[serviceLinkedRoles[service]]
-	return ok
-}
-
-// linkedRoleUsable says whether the account has the role of that service, and the
-// service knows of it yet.
-func (c tx) linkedRoleUsable(service string) bool {
-	r, ok := c.iam().Roles[serviceLinkedRoles[service]]
-	return ok && c.roleUsable(r.ARN)
 }
 
 // serviceLinkedRoles are the roles' names by service
@@ -118,9 +93,10 @@ var serviceLinkedRoles = map[string]string{
 	"rds.amazonaws.com":                         "AWSServiceRoleForRDS",
 }
 
-// seedServiceLinkedRoles makes the account one that has used all its services
+// SeedLinkedRoles makes the account one that has used all its services
 // before.
-func (c tx) seedServiceLinkedRoles() {
+func (s *Service) SeedLinkedRoles(t *kernel.Tx) {
+	c := s.in(t)
 	for service := range serviceLinkedRoles {
 		r := c.makeServiceLinkedRole(service, "")
 		r.Created = r.Created.AddDate(-1, 0, 0) // and is known everywhere
@@ -141,22 +117,22 @@ func (c tx) makeServiceLinkedRole(service, description string) iamRole {
 }
 
 func (c tx) putRole(r iamRole) {
-	if c.iam().Roles == nil {
-		c.iam().Roles = map[string]iamRole{}
+	if c.state().Roles == nil {
+		c.state().Roles = map[string]iamRole{}
 	}
-	c.iam().Roles[r.Name] = r
+	c.state().Roles[r.Name] = r
 }
 
 // managedARN names one of AWS's own policies.
-func (c *Cloud) managedARN(name string) string {
+func (c *Service) managedARN(name string) string {
 	return "arn:" + c.Partition() + ":iam::aws:policy/" + name
 }
 
 func roleID() string { return "AROA" + strings.ToUpper(kernel.HexDigits(18))[:17] }
 
 // role finds a role for an API call.
-func (a iamAPI) role(name *string) (iamRole, error) {
-	r, ok := a.iam().Roles[aws.ToString(name)]
+func (a tx) role(name *string) (iamRole, error) {
+	r, ok := a.state().Roles[aws.ToString(name)]
 	if !ok || !a.Visible(r.ARN) {
 		return iamRole{}, kernel.Fail("NoSuchEntity", "The role with name %s cannot be found.", aws.ToString(name))
 	}
@@ -166,7 +142,7 @@ func (a iamAPI) role(name *string) (iamRole, error) {
 
 // change is role for one that is to be changed, which service-linked roles
 // can't be.
-func (a iamAPI) change(name *string) (iamRole, error) {
+func (a tx) change(name *string) (iamRole, error) {
 	r, err := a.role(name)
 	if err == nil && r.Service != "" {
 		return iamRole{}, kernel.Fail("UnmodifiableEntity", "Cannot perform the operation on the protected role '%s' - this role is only modifiable by AWS", r.Name)
@@ -181,7 +157,7 @@ var (
 
 const maxTags = 50 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 
-func (a iamAPI) CreateRole(in *iam.CreateRoleInput) (*iam.CreateRoleOutput, error) {
+func (a tx) CreateRole(in *iam.CreateRoleInput) (*iam.CreateRoleOutput, error) {
 	name, path := aws.ToString(in.RoleName), cmp.Or(aws.ToString(in.Path), "/")
 	if !roleName.MatchString(name) {
 		return nil, kernel.Fail("ValidationError", "The specified value for roleName is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_- and be at most 64 long")
@@ -189,7 +165,7 @@ func (a iamAPI) CreateRole(in *iam.CreateRoleInput) (*iam.CreateRoleOutput, erro
 	if !rolePath.MatchString(path) || strings.HasPrefix(path, "/aws-service-role/") {
 		return nil, kernel.Fail("ValidationError", "The specified value for path is invalid.")
 	}
-	if _, taken := a.iam().Roles[name]; taken {
+	if _, taken := a.state().Roles[name]; taken {
 		return nil, kernel.Fail("EntityAlreadyExists", "Role with name %s already exists.", name)
 	}
 	session := aws.ToInt32(in.MaxSessionDuration)
@@ -217,7 +193,7 @@ func (a iamAPI) CreateRole(in *iam.CreateRoleInput) (*iam.CreateRoleOutput, erro
 	return &iam.CreateRoleOutput{Role: r.sdk(true)}, nil
 }
 
-func (a iamAPI) GetRole(in *iam.GetRoleInput) (*iam.GetRoleOutput, error) {
+func (a tx) GetRole(in *iam.GetRoleInput) (*iam.GetRoleOutput, error) {
 	r, err := a.role(in.RoleName)
 	if err != nil {
 		return nil, err
@@ -227,10 +203,10 @@ func (a iamAPI) GetRole(in *iam.GetRoleInput) (*iam.GetRoleOutput, error) {
 	return &iam.GetRoleOutput{Role: out}, nil
 }
 
-func (a iamAPI) ListRoles(in *iam.ListRolesInput) (*iam.ListRolesOutput, error) {
+func (a tx) ListRoles(in *iam.ListRolesInput) (*iam.ListRolesOutput, error) {
 	var roles []iamRole
-	for _, name := range slices.Sorted(maps.Keys(a.iam().Roles)) {
-		r := a.iam().Roles[name]
+	for _, name := range slices.Sorted(maps.Keys(a.state().Roles)) {
+		r := a.state().Roles[name]
 		if strings.HasPrefix(r.Path, aws.ToString(in.PathPrefix)) && a.Visible(r.ARN) {
 			roles = append(roles, r)
 		}
@@ -268,7 +244,7 @@ func iamPage[T any](all []T, marker *string, size *int32) ([]T, *string, error) 
 	return all[start:], nil, nil
 }
 
-func (a iamAPI) UpdateRole(in *iam.UpdateRoleInput) (*iam.UpdateRoleOutput, error) {
+func (a tx) UpdateRole(in *iam.UpdateRoleInput) (*iam.UpdateRoleOutput, error) {
 	r, err := a.change(in.RoleName)
 	if err != nil {
 		return nil, err
@@ -283,7 +259,7 @@ func (a iamAPI) UpdateRole(in *iam.UpdateRoleInput) (*iam.UpdateRoleOutput, erro
 	return &iam.UpdateRoleOutput{}, nil
 }
 
-func (a iamAPI) UpdateAssumeRolePolicy(in *iam.UpdateAssumeRolePolicyInput) (*iam.UpdateAssumeRolePolicyOutput, error) {
+func (a tx) UpdateAssumeRolePolicy(in *iam.UpdateAssumeRolePolicyInput) (*iam.UpdateAssumeRolePolicyOutput, error) {
 	r, err := a.change(in.RoleName)
 	if err != nil {
 		return nil, err
@@ -296,7 +272,7 @@ func (a iamAPI) UpdateAssumeRolePolicy(in *iam.UpdateAssumeRolePolicyInput) (*ia
 	return &iam.UpdateAssumeRolePolicyOutput{}, nil
 }
 
-func (a iamAPI) DeleteRole(in *iam.DeleteRoleInput) (*iam.DeleteRoleOutput, error) {
+func (a tx) DeleteRole(in *iam.DeleteRoleInput) (*iam.DeleteRoleOutput, error) {
 	r, err := a.change(in.RoleName)
 	switch {
 	case err != nil:
@@ -306,11 +282,11 @@ func (a iamAPI) DeleteRole(in *iam.DeleteRoleInput) (*iam.DeleteRoleOutput, erro
 	case len(r.Policies) > 0:
 		return nil, kernel.Fail("DeleteConflict", "Cannot delete entity, must delete policies first.")
 	}
-	delete(a.iam().Roles, r.Name)
+	delete(a.state().Roles, r.Name)
 	return &iam.DeleteRoleOutput{}, nil
 }
 
-func (a iamAPI) TagRole(in *iam.TagRoleInput) (*iam.TagRoleOutput, error) {
+func (a tx) TagRole(in *iam.TagRoleInput) (*iam.TagRoleOutput, error) {
 	r, err := a.change(in.RoleName)
 	if err != nil {
 		return nil, err
@@ -322,7 +298,7 @@ func (a iamAPI) TagRole(in *iam.TagRoleInput) (*iam.TagRoleOutput, error) {
 	return &iam.TagRoleOutput{}, nil
 }
 
-func (a iamAPI) UntagRole(in *iam.UntagRoleInput) (*iam.UntagRoleOutput, error) {
+func (a tx) UntagRole(in *iam.UntagRoleInput) (*iam.UntagRoleOutput, error) {
 	r, err := a.change(in.RoleName)
 	if err != nil {
 		return nil, err
@@ -334,7 +310,7 @@ func (a iamAPI) UntagRole(in *iam.UntagRoleInput) (*iam.UntagRoleOutput, error) 
 	return &iam.UntagRoleOutput{}, nil
 }
 
-func (a iamAPI) ListRoleTags(in *iam.ListRoleTagsInput) (*iam.ListRoleTagsOutput, error) {
+func (a tx) ListRoleTags(in *iam.ListRoleTagsInput) (*iam.ListRoleTagsOutput, error) {
 	r, err := a.role(in.RoleName)
 	if err != nil {
 		return nil, err
@@ -343,7 +319,7 @@ func (a iamAPI) ListRoleTags(in *iam.ListRoleTagsInput) (*iam.ListRoleTagsOutput
 	return &iam.ListRoleTagsOutput{Tags: page, IsTruncated: next != nil, Marker: next}, err
 }
 
-func (a iamAPI) PutRolePolicy(in *iam.PutRolePolicyInput) (*iam.PutRolePolicyOutput, error) {
+func (a tx) PutRolePolicy(in *iam.PutRolePolicyInput) (*iam.PutRolePolicyOutput, error) {
 	r, err := a.change(in.RoleName)
 	if err != nil {
 		return nil, err
@@ -366,7 +342,7 @@ func (a iamAPI) PutRolePolicy(in *iam.PutRolePolicyInput) (*iam.PutRolePolicyOut
 	return &iam.PutRolePolicyOutput{}, nil
 }
 
-func (a iamAPI) GetRolePolicy(in *iam.GetRolePolicyInput) (*iam.GetRolePolicyOutput, error) {
+func (a tx) GetRolePolicy(in *iam.GetRolePolicyInput) (*iam.GetRolePolicyOutput, error) {
 	r, err := a.role(in.RoleName)
 	if err != nil {
 		return nil, err
@@ -378,7 +354,7 @@ func (a iamAPI) GetRolePolicy(in *iam.GetRolePolicyInput) (*iam.GetRolePolicyOut
 	return &iam.GetRolePolicyOutput{RoleName: &r.Name, PolicyName: in.PolicyName, PolicyDocument: aws.String(encodeDocument(document))}, nil
 }
 
-func (a iamAPI) DeleteRolePolicy(in *iam.DeleteRolePolicyInput) (*iam.DeleteRolePolicyOutput, error) {
+func (a tx) DeleteRolePolicy(in *iam.DeleteRolePolicyInput) (*iam.DeleteRolePolicyOutput, error) {
 	r, err := a.change(in.RoleName)
 	if err != nil {
 		return nil, err
@@ -391,7 +367,7 @@ func (a iamAPI) DeleteRolePolicy(in *iam.DeleteRolePolicyInput) (*iam.DeleteRole
 	return &iam.DeleteRolePolicyOutput{}, nil
 }
 
-func (a iamAPI) ListRolePolicies(in *iam.ListRolePoliciesInput) (*iam.ListRolePoliciesOutput, error) {
+func (a tx) ListRolePolicies(in *iam.ListRolePoliciesInput) (*iam.ListRolePoliciesOutput, error) {
 	r, err := a.role(in.RoleName)
 	if err != nil {
 		return nil, err
@@ -400,7 +376,7 @@ func (a iamAPI) ListRolePolicies(in *iam.ListRolePoliciesInput) (*iam.ListRolePo
 	return &iam.ListRolePoliciesOutput{PolicyNames: page, IsTruncated: next != nil, Marker: next}, err
 }
 
-func (a iamAPI) AttachRolePolicy(in *iam.AttachRolePolicyInput) (*iam.AttachRolePolicyOutput, error) {
+func (a tx) AttachRolePolicy(in *iam.AttachRolePolicyInput) (*iam.AttachRolePolicyOutput, error) {
 	r, err := a.change(in.RoleName)
 	if err != nil {
 		return nil, err
@@ -419,7 +395,7 @@ func (a iamAPI) AttachRolePolicy(in *iam.AttachRolePolicyInput) (*iam.AttachRole
 	return &iam.AttachRolePolicyOutput{}, nil
 }
 
-func (a iamAPI) DetachRolePolicy(in *iam.DetachRolePolicyInput) (*iam.DetachRolePolicyOutput, error) {
+func (a tx) DetachRolePolicy(in *iam.DetachRolePolicyInput) (*iam.DetachRolePolicyOutput, error) {
 	r, err := a.change(in.RoleName)
 	if err != nil {
 		return nil, err
@@ -433,7 +409,7 @@ func (a iamAPI) DetachRolePolicy(in *iam.DetachRolePolicyInput) (*iam.DetachRole
 	return &iam.DetachRolePolicyOutput{}, nil
 }
 
-func (a iamAPI) ListAttachedRolePolicies(in *iam.ListAttachedRolePoliciesInput) (*iam.ListAttachedRolePoliciesOutput, error) {
+func (a tx) ListAttachedRolePolicies(in *iam.ListAttachedRolePoliciesInput) (*iam.ListAttachedRolePoliciesOutput, error) {
 	r, err := a.role(in.RoleName)
 	if err != nil {
 		return nil, err
@@ -452,12 +428,12 @@ func (a iamAPI) ListAttachedRolePolicies(in *iam.ListAttachedRolePoliciesInput) 
 
 // ListInstanceProfilesForRole is always empty: there are no instances here. Some
 // clients ask before they delete a role.
-func (a iamAPI) ListInstanceProfilesForRole(in *iam.ListInstanceProfilesForRoleInput) (*iam.ListInstanceProfilesForRoleOutput, error) {
+func (a tx) ListInstanceProfilesForRole(in *iam.ListInstanceProfilesForRoleInput) (*iam.ListInstanceProfilesForRoleOutput, error) {
 	_, err := a.role(in.RoleName)
 	return &iam.ListInstanceProfilesForRoleOutput{}, err
 }
 
-func (a iamAPI) CreateServiceLinkedRole(in *iam.CreateServiceLinkedRoleInput) (*iam.CreateServiceLinkedRoleOutput, error) {
+func (a tx) CreateServiceLinkedRole(in *iam.CreateServiceLinkedRoleInput) (*iam.CreateServiceLinkedRoleOutput, error) {
 	service := aws.ToString(in.AWSServiceName)
 	name, ok := serviceLinkedRoles[service]
 	if !ok {
@@ -466,7 +442,7 @@ func (a iamAPI) CreateServiceLinkedRole(in *iam.CreateServiceLinkedRoleInput) (*
 	if in.CustomSuffix != nil {
 		return nil, kernel.Fail("InvalidInput", "Custom suffix is not allowed for %s", service)
 	}
-	if a.hasServiceLinkedRole(service) {
+	if a.HasLinkedRole(a.Tx, service) {
 		return nil, kernel.Fail("InvalidInput", "Service role name %s has been taken in this account, please try a different suffix.", name)
 	}
 	r := a.makeServiceLinkedRole(service, aws.ToString(in.Description))
@@ -474,7 +450,7 @@ func (a iamAPI) CreateServiceLinkedRole(in *iam.CreateServiceLinkedRoleInput) (*
 }
 
 // DeleteServiceLinkedRole deletes at once, without a look at who needs the role.
-func (a iamAPI) DeleteServiceLinkedRole(in *iam.DeleteServiceLinkedRoleInput) (*iam.DeleteServiceLinkedRoleOutput, error) {
+func (a tx) DeleteServiceLinkedRole(in *iam.DeleteServiceLinkedRoleInput) (*iam.DeleteServiceLinkedRoleOutput, error) {
 	r, err := a.role(in.RoleName)
 	if err != nil {
 		return nil, err
@@ -482,11 +458,11 @@ func (a iamAPI) DeleteServiceLinkedRole(in *iam.DeleteServiceLinkedRoleInput) (*
 	if r.Service == "" {
 		return nil, kernel.Fail("InvalidInput", "%s is not a service-linked role", r.Name)
 	}
-	delete(a.iam().Roles, r.Name)
+	delete(a.state().Roles, r.Name)
 	return &iam.DeleteServiceLinkedRoleOutput{DeletionTaskId: aws.String("task" + r.Path + r.Name + "/" + kernel.RequestID())}, nil
 }
 
-func (a iamAPI) GetServiceLinkedRoleDeletionStatus(*iam.GetServiceLinkedRoleDeletionStatusInput) (*iam.GetServiceLinkedRoleDeletionStatusOutput, error) {
+func (a tx) GetServiceLinkedRoleDeletionStatus(*iam.GetServiceLinkedRoleDeletionStatusInput) (*iam.GetServiceLinkedRoleDeletionStatusOutput, error) {
 	return &iam.GetServiceLinkedRoleDeletionStatusOutput{Status: types.DeletionTaskStatusTypeSucceeded}, nil
 }
 

@@ -1,4 +1,4 @@
-package localcloud
+package ecr
 
 import (
 	"cmp"
@@ -19,8 +19,8 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/registry"
 )
 
-// ecrState is what ECR keeps; the images are the registry's.
-type ecrState struct {
+// state is what ECR keeps; the images are the registry's.
+type state struct {
 	Repositories map[string]*ecrRepository `json:"repositories,omitempty"`
 }
 
@@ -37,31 +37,28 @@ type ecrRepository struct {
 	Tags       map[string]string `json:"tags,omitempty"`
 }
 
-type ecrAPI struct{ tx }
-
-func (c *Cloud) ecrService() kernel.Service {
-	return kernel.Service{Model: "ecr", Signing: "ecr", Protocol: kernel.JSON, Operations: kernel.Operations(func(t *kernel.Tx) ecrAPI { return ecrAPI{tx{t, c}} },
-		kernel.Op("CreateRepository", ecrAPI.CreateRepository), kernel.Op("DeleteRepository", ecrAPI.DeleteRepository), kernel.Op("DescribeRepositories", ecrAPI.DescribeRepositories),
-		kernel.Op("PutImageScanningConfiguration", ecrAPI.PutImageScanningConfiguration), kernel.Op("PutImageTagMutability", ecrAPI.PutImageTagMutability),
-		kernel.Op("PutLifecyclePolicy", ecrAPI.PutLifecyclePolicy), kernel.Op("GetLifecyclePolicy", ecrAPI.GetLifecyclePolicy), kernel.Op("DeleteLifecyclePolicy", ecrAPI.DeleteLifecyclePolicy),
-		kernel.Op("DescribeImages", ecrAPI.DescribeImages), kernel.Op("ListImages", ecrAPI.ListImages), kernel.Op("BatchGetImage", ecrAPI.BatchGetImage), kernel.Op("BatchDeleteImage", ecrAPI.BatchDeleteImage), kernel.Op("PutImage", ecrAPI.PutImage),
-		kernel.Op("StartImageScan", ecrAPI.StartImageScan), kernel.Op("DescribeImageScanFindings", ecrAPI.DescribeImageScanFindings),
-		kernel.Op("GetAuthorizationToken", ecrAPI.GetAuthorizationToken), kernel.Op("BatchCheckLayerAvailability", ecrAPI.BatchCheckLayerAvailability),
-		kernel.Op("SetRepositoryPolicy", ecrAPI.SetRepositoryPolicy), kernel.Op("GetRepositoryPolicy", ecrAPI.GetRepositoryPolicy), kernel.Op("DeleteRepositoryPolicy", ecrAPI.DeleteRepositoryPolicy),
-		kernel.Op("TagResource", ecrAPI.TagResource), kernel.Op("UntagResource", ecrAPI.UntagResource), kernel.Op("ListTagsForResource", ecrAPI.ListTagsForResource),
+// API is the service's operations.
+func (s *Service) API() kernel.Service {
+	return kernel.Service{Model: "ecr", Signing: "ecr", Protocol: kernel.JSON, Operations: kernel.Operations(s.in,
+		kernel.Op("CreateRepository", tx.CreateRepository), kernel.Op("DeleteRepository", tx.DeleteRepository), kernel.Op("DescribeRepositories", tx.DescribeRepositories),
+		kernel.Op("PutImageScanningConfiguration", tx.PutImageScanningConfiguration), kernel.Op("PutImageTagMutability", tx.PutImageTagMutability),
+		kernel.Op("PutLifecyclePolicy", tx.PutLifecyclePolicy), kernel.Op("GetLifecyclePolicy", tx.GetLifecyclePolicy), kernel.Op("DeleteLifecyclePolicy", tx.DeleteLifecyclePolicy),
+		kernel.Op("DescribeImages", tx.DescribeImages), kernel.Op("ListImages", tx.ListImages), kernel.Op("BatchGetImage", tx.BatchGetImage), kernel.Op("BatchDeleteImage", tx.BatchDeleteImage), kernel.Op("PutImage", tx.PutImage),
+		kernel.Op("StartImageScan", tx.StartImageScan), kernel.Op("DescribeImageScanFindings", tx.DescribeImageScanFindings),
+		kernel.Op("GetAuthorizationToken", tx.GetAuthorizationToken), kernel.Op("BatchCheckLayerAvailability", tx.BatchCheckLayerAvailability),
+		kernel.Op("SetRepositoryPolicy", tx.SetRepositoryPolicy), kernel.Op("GetRepositoryPolicy", tx.GetRepositoryPolicy), kernel.Op("DeleteRepositoryPolicy", tx.DeleteRepositoryPolicy),
+		kernel.Op("TagResource", tx.TagResource), kernel.Op("UntagResource", tx.UntagResource), kernel.Op("ListTagsForResource", tx.ListTagsForResource),
 	)}
 }
 
-// repositoryRules is what the registry asks at pushes and pulls.
-type repositoryRules struct{ *Cloud }
+var _ registry.Rules = (*Service)(nil)
 
-var _ registry.Rules = repositoryRules{}
-
-// Repository takes the lock.
-func (r repositoryRules) Repository(name string) (exists bool, immutable func(tag string) bool) {
-	r.read(func(r tx) {
-		if repo := r.ecr().Repositories[name]; repo != nil {
-			exists, immutable = true, repo.immutable()
+// Repository says what the registry asks at pushes and pulls, in a transaction of
+// its own.
+func (s *Service) Repository(name string) (exists bool, immutable func(tag string) bool) {
+	s.View(func(t *kernel.Tx) {
+		if r := s.in(t).state().Repositories[name]; r != nil {
+			exists, immutable = true, r.immutable()
 		}
 	})
 	return exists, immutable
@@ -112,34 +109,36 @@ func (r *ecrRepository) exclusions() (out []types.ImageTagMutabilityExclusionFil
 	return out
 }
 
-// Pushed applies the lifecycle policy, which AWS does within a day. It takes the
-// lock.
-func (r repositoryRules) Pushed(name string) {
-	r.update(func(r tx) {
-		if repo := r.ecr().Repositories[name]; repo != nil {
-			r.expire(repo)
+// Pushed applies the lifecycle policy, which AWS does within a day, in a transaction
+// of its own.
+func (s *Service) Pushed(name string) {
+	s.Update(func(t *kernel.Tx) {
+		a := s.in(t)
+		if r := a.state().Repositories[name]; r != nil {
+			a.expire(r)
 		}
 	})
 }
 
-func (c *Cloud) repositoryARN(name string) string { return c.ARN("ecr", "repository/"+name) }
+// RepositoryARN is the ARN of the repository of that name.
+func (c *Service) RepositoryARN(name string) string { return c.ARN("ecr", "repository/"+name) }
 
-func (a ecrAPI) repository(name *string) (*ecrRepository, error) {
-	r := a.ecr().Repositories[aws.ToString(name)]
-	if r == nil || !a.Visible(a.repositoryARN(r.Name)) {
+func (a tx) repository(name *string) (*ecrRepository, error) {
+	r := a.state().Repositories[aws.ToString(name)]
+	if r == nil || !a.Visible(a.RepositoryARN(r.Name)) {
 		return nil, kernel.Fail("RepositoryNotFoundException", "The repository with name '%s' does not exist in the registry with id '%s'", aws.ToString(name), a.Account())
 	}
 	return r, nil
 }
 
-func (a ecrAPI) repositoryByARN(arn *string) (*ecrRepository, error) {
-	return a.repository(aws.String(strings.TrimPrefix(aws.ToString(arn), a.repositoryARN(""))))
+func (a tx) repositoryByARN(arn *string) (*ecrRepository, error) {
+	return a.repository(aws.String(strings.TrimPrefix(aws.ToString(arn), a.RepositoryARN(""))))
 }
 
-func (a ecrAPI) describe(r *ecrRepository) types.Repository {
+func (a tx) describe(r *ecrRepository) types.Repository {
 	return types.Repository{
 		CreatedAt: aws.Time(r.Created), RegistryId: aws.String(a.Account()),
-		RepositoryArn: aws.String(a.repositoryARN(r.Name)), RepositoryName: aws.String(r.Name),
+		RepositoryArn: aws.String(a.RepositoryARN(r.Name)), RepositoryName: aws.String(r.Name),
 		RepositoryUri:              aws.String(strings.TrimPrefix(a.Endpoint(), "http://") + "/" + r.Name),
 		ImageScanningConfiguration: &types.ImageScanningConfiguration{ScanOnPush: r.ScanOnPush},
 		ImageTagMutability:         types.ImageTagMutability(r.Mutability), ImageTagMutabilityExclusionFilters: r.exclusions(),
@@ -150,12 +149,12 @@ func (a ecrAPI) describe(r *ecrRepository) types.Repository {
 var repositoryName = regexp.MustCompile(`^(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*$`)
 
 // CreateRepository makes an empty repository.
-func (a ecrAPI) CreateRepository(in *ecr.CreateRepositoryInput) (*ecr.CreateRepositoryOutput, error) {
+func (a tx) CreateRepository(in *ecr.CreateRepositoryInput) (*ecr.CreateRepositoryOutput, error) {
 	name := aws.ToString(in.RepositoryName)
 	if !repositoryName.MatchString(name) || len(name) < 2 || len(name) > 256 {
 		return nil, kernel.Fail("InvalidParameterException", "Invalid parameter at 'repositoryName' failed to satisfy constraint: 'must satisfy regular expression '(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*''")
 	}
-	if a.ecr().Repositories[name] != nil {
+	if a.state().Repositories[name] != nil {
 		return nil, kernel.Fail("RepositoryAlreadyExistsException", "The repository with name '%s' already exists in the registry with id '%s'", name, a.Account())
 	}
 	r := &ecrRepository{
@@ -171,17 +170,17 @@ func (a ecrAPI) CreateRepository(in *ecr.CreateRepositoryInput) (*ecr.CreateRepo
 	for _, t := range in.Tags {
 		r.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
 	}
-	if a.ecr().Repositories == nil {
-		a.ecr().Repositories = map[string]*ecrRepository{}
+	if a.state().Repositories == nil {
+		a.state().Repositories = map[string]*ecrRepository{}
 	}
-	a.ecr().Repositories[name] = r
-	a.Born(a.repositoryARN(name))
+	a.state().Repositories[name] = r
+	a.Born(a.RepositoryARN(name))
 	described := a.describe(r)
 	return &ecr.CreateRepositoryOutput{Repository: &described}, nil
 }
 
 // DeleteRepository removes a repository, one with images only by force.
-func (a ecrAPI) DeleteRepository(in *ecr.DeleteRepositoryInput) (*ecr.DeleteRepositoryOutput, error) {
+func (a tx) DeleteRepository(in *ecr.DeleteRepositoryInput) (*ecr.DeleteRepositoryOutput, error) {
 	r, err := a.repository(in.RepositoryName)
 	if err != nil {
 		return nil, err
@@ -192,25 +191,25 @@ func (a ecrAPI) DeleteRepository(in *ecr.DeleteRepositoryInput) (*ecr.DeleteRepo
 	if err := a.registry.DeleteRepository(r.Name); err != nil {
 		return nil, err
 	}
-	delete(a.ecr().Repositories, r.Name)
+	delete(a.state().Repositories, r.Name)
 	described := a.describe(r)
 	return &ecr.DeleteRepositoryOutput{Repository: &described}, nil
 }
 
 // DescribeRepositories lists repositories, or those asked for.
-func (a ecrAPI) DescribeRepositories(in *ecr.DescribeRepositoriesInput) (*ecr.DescribeRepositoriesOutput, error) {
+func (a tx) DescribeRepositories(in *ecr.DescribeRepositoriesInput) (*ecr.DescribeRepositoriesOutput, error) {
 	out := &ecr.DescribeRepositoriesOutput{Repositories: []types.Repository{}}
 	names := in.RepositoryNames
 	if len(names) == 0 {
-		for _, name := range slices.Sorted(maps.Keys(a.ecr().Repositories)) {
-			if a.Visible(a.repositoryARN(name)) {
+		for _, name := range slices.Sorted(maps.Keys(a.state().Repositories)) {
+			if a.Visible(a.RepositoryARN(name)) {
 				names = append(names, name)
 			}
 		}
 		names, out.NextToken = kernel.PageAfter(names, in.NextToken, in.MaxResults, 100)
 	}
 	for _, name := range names {
-		r := a.ecr().Repositories[name]
+		r := a.state().Repositories[name]
 		if len(in.RepositoryNames) > 0 {
 			var err error
 			if r, err = a.repository(&name); err != nil {
@@ -223,7 +222,7 @@ func (a ecrAPI) DescribeRepositories(in *ecr.DescribeRepositoriesInput) (*ecr.De
 }
 
 // PutImageScanningConfiguration switches scanning on push.
-func (a ecrAPI) PutImageScanningConfiguration(in *ecr.PutImageScanningConfigurationInput) (*ecr.PutImageScanningConfigurationOutput, error) {
+func (a tx) PutImageScanningConfiguration(in *ecr.PutImageScanningConfigurationInput) (*ecr.PutImageScanningConfigurationOutput, error) {
 	r, err := a.repository(in.RepositoryName)
 	if err != nil {
 		return nil, err
@@ -235,7 +234,7 @@ func (a ecrAPI) PutImageScanningConfiguration(in *ecr.PutImageScanningConfigurat
 }
 
 // PutImageTagMutability fixes tags or lets them move.
-func (a ecrAPI) PutImageTagMutability(in *ecr.PutImageTagMutabilityInput) (*ecr.PutImageTagMutabilityOutput, error) {
+func (a tx) PutImageTagMutability(in *ecr.PutImageTagMutabilityInput) (*ecr.PutImageTagMutabilityOutput, error) {
 	r, err := a.repository(in.RepositoryName)
 	if err != nil {
 		return nil, err
@@ -260,7 +259,7 @@ func findImage(images []registry.Image, id types.ImageIdentifier) (registry.Imag
 	return registry.Image{}, false
 }
 
-func (a ecrAPI) noImage(id types.ImageIdentifier, repository string) error {
+func (a tx) noImage(id types.ImageIdentifier, repository string) error {
 	or := func(s *string) string {
 		if s == nil {
 			return "null"
@@ -272,7 +271,7 @@ func (a ecrAPI) noImage(id types.ImageIdentifier, repository string) error {
 }
 
 // DescribeImages lists a repository's images, or those asked for.
-func (a ecrAPI) DescribeImages(in *ecr.DescribeImagesInput) (*ecr.DescribeImagesOutput, error) {
+func (a tx) DescribeImages(in *ecr.DescribeImagesInput) (*ecr.DescribeImagesOutput, error) {
 	r, err := a.repository(in.RepositoryName)
 	if err != nil {
 		return nil, err
@@ -336,7 +335,7 @@ func imagePage(images []registry.Image, token *string, limit *int32) ([]registry
 }
 
 // ListImages lists digests and tags.
-func (a ecrAPI) ListImages(in *ecr.ListImagesInput) (*ecr.ListImagesOutput, error) {
+func (a tx) ListImages(in *ecr.ListImagesInput) (*ecr.ListImagesOutput, error) {
 	r, err := a.repository(in.RepositoryName)
 	if err != nil {
 		return nil, err
@@ -359,7 +358,7 @@ func (a ecrAPI) ListImages(in *ecr.ListImagesInput) (*ecr.ListImagesOutput, erro
 }
 
 // BatchGetImage returns manifests.
-func (a ecrAPI) BatchGetImage(in *ecr.BatchGetImageInput) (*ecr.BatchGetImageOutput, error) {
+func (a tx) BatchGetImage(in *ecr.BatchGetImageInput) (*ecr.BatchGetImageOutput, error) {
 	r, err := a.repository(in.RepositoryName)
 	if err != nil {
 		return nil, err
@@ -386,7 +385,7 @@ func imageFailure(id types.ImageIdentifier) types.ImageFailure {
 }
 
 // BatchDeleteImage takes tags away, or images by their digests.
-func (a ecrAPI) BatchDeleteImage(in *ecr.BatchDeleteImageInput) (*ecr.BatchDeleteImageOutput, error) {
+func (a tx) BatchDeleteImage(in *ecr.BatchDeleteImageInput) (*ecr.BatchDeleteImageOutput, error) {
 	r, err := a.repository(in.RepositoryName)
 	if err != nil {
 		return nil, err
@@ -427,7 +426,7 @@ func (a ecrAPI) BatchDeleteImage(in *ecr.BatchDeleteImageInput) (*ecr.BatchDelet
 
 // PutImage puts a manifest, or a tag on one that is there. Its layers have to be
 // there already.
-func (a ecrAPI) PutImage(in *ecr.PutImageInput) (*ecr.PutImageOutput, error) {
+func (a tx) PutImage(in *ecr.PutImageInput) (*ecr.PutImageOutput, error) {
 	r, err := a.repository(in.RepositoryName)
 	if err != nil {
 		return nil, err
@@ -460,7 +459,7 @@ func (a ecrAPI) PutImage(in *ecr.PutImageInput) (*ecr.PutImageOutput, error) {
 
 // StartImageScan finishes at once and finds nothing: there is no list of
 // vulnerabilities here.
-func (a ecrAPI) StartImageScan(in *ecr.StartImageScanInput) (*ecr.StartImageScanOutput, error) {
+func (a tx) StartImageScan(in *ecr.StartImageScanInput) (*ecr.StartImageScanOutput, error) {
 	image, err := a.image(in.RepositoryName, in.ImageId)
 	if err != nil {
 		return nil, err
@@ -471,7 +470,7 @@ func (a ecrAPI) StartImageScan(in *ecr.StartImageScanInput) (*ecr.StartImageScan
 	}, nil
 }
 
-func (a ecrAPI) image(repository *string, id *types.ImageIdentifier) (registry.Image, error) {
+func (a tx) image(repository *string, id *types.ImageIdentifier) (registry.Image, error) {
 	r, err := a.repository(repository)
 	if err != nil {
 		return registry.Image{}, err
@@ -487,7 +486,7 @@ func (a ecrAPI) image(repository *string, id *types.ImageIdentifier) (registry.I
 }
 
 // DescribeImageScanFindings finds nothing; see StartImageScan.
-func (a ecrAPI) DescribeImageScanFindings(in *ecr.DescribeImageScanFindingsInput) (*ecr.DescribeImageScanFindingsOutput, error) {
+func (a tx) DescribeImageScanFindings(in *ecr.DescribeImageScanFindingsInput) (*ecr.DescribeImageScanFindingsOutput, error) {
 	image, err := a.image(in.RepositoryName, in.ImageId)
 	if err != nil {
 		return nil, err
@@ -503,7 +502,7 @@ func (a ecrAPI) DescribeImageScanFindings(in *ecr.DescribeImageScanFindingsInput
 
 // GetAuthorizationToken gives a token that is good for twelve hours. The
 // registry listens on loopback only and takes any.
-func (a ecrAPI) GetAuthorizationToken(*ecr.GetAuthorizationTokenInput) (*ecr.GetAuthorizationTokenOutput, error) {
+func (a tx) GetAuthorizationToken(*ecr.GetAuthorizationTokenInput) (*ecr.GetAuthorizationTokenOutput, error) {
 	return &ecr.GetAuthorizationTokenOutput{AuthorizationData: []types.AuthorizationData{{
 		AuthorizationToken: aws.String(base64.StdEncoding.EncodeToString([]byte("AWS:" + kernel.HexDigits(32)))),
 		ExpiresAt:          aws.Time(a.Now().Add(12 * time.Hour)), ProxyEndpoint: aws.String(a.Endpoint()),
@@ -511,7 +510,7 @@ func (a ecrAPI) GetAuthorizationToken(*ecr.GetAuthorizationTokenInput) (*ecr.Get
 }
 
 // TagResource tags a repository.
-func (a ecrAPI) TagResource(in *ecr.TagResourceInput) (*ecr.TagResourceOutput, error) {
+func (a tx) TagResource(in *ecr.TagResourceInput) (*ecr.TagResourceOutput, error) {
 	r, err := a.repositoryByARN(in.ResourceArn)
 	if err != nil {
 		return nil, err
@@ -523,7 +522,7 @@ func (a ecrAPI) TagResource(in *ecr.TagResourceInput) (*ecr.TagResourceOutput, e
 }
 
 // UntagResource removes tags from a repository.
-func (a ecrAPI) UntagResource(in *ecr.UntagResourceInput) (*ecr.UntagResourceOutput, error) {
+func (a tx) UntagResource(in *ecr.UntagResourceInput) (*ecr.UntagResourceOutput, error) {
 	r, err := a.repositoryByARN(in.ResourceArn)
 	if err != nil {
 		return nil, err
@@ -535,7 +534,7 @@ func (a ecrAPI) UntagResource(in *ecr.UntagResourceInput) (*ecr.UntagResourceOut
 }
 
 // ListTagsForResource lists a repository's tags.
-func (a ecrAPI) ListTagsForResource(in *ecr.ListTagsForResourceInput) (*ecr.ListTagsForResourceOutput, error) {
+func (a tx) ListTagsForResource(in *ecr.ListTagsForResourceInput) (*ecr.ListTagsForResourceOutput, error) {
 	r, err := a.repositoryByARN(in.ResourceArn)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package localcloud
+package ecr
 
 import (
 	"encoding/json"
@@ -11,7 +11,7 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-func (a ecrAPI) withPolicy(name *string) (*ecrRepository, error) {
+func (a tx) withPolicy(name *string) (*ecrRepository, error) {
 	r, err := a.repository(name)
 	if err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func checkRepositoryPolicy(text string) error {
 }
 
 // SetRepositoryPolicy sets who else may use a repository.
-func (a ecrAPI) SetRepositoryPolicy(in *ecr.SetRepositoryPolicyInput) (*ecr.SetRepositoryPolicyOutput, error) {
+func (a tx) SetRepositoryPolicy(in *ecr.SetRepositoryPolicyInput) (*ecr.SetRepositoryPolicyOutput, error) {
 	r, err := a.repository(in.RepositoryName)
 	if err != nil {
 		return nil, err
@@ -62,7 +62,7 @@ func (a ecrAPI) SetRepositoryPolicy(in *ecr.SetRepositoryPolicyInput) (*ecr.SetR
 }
 
 // GetRepositoryPolicy returns the policy as it was set.
-func (a ecrAPI) GetRepositoryPolicy(in *ecr.GetRepositoryPolicyInput) (*ecr.GetRepositoryPolicyOutput, error) {
+func (a tx) GetRepositoryPolicy(in *ecr.GetRepositoryPolicyInput) (*ecr.GetRepositoryPolicyOutput, error) {
 	r, err := a.withPolicy(in.RepositoryName)
 	if err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func (a ecrAPI) GetRepositoryPolicy(in *ecr.GetRepositoryPolicyInput) (*ecr.GetR
 }
 
 // DeleteRepositoryPolicy removes the policy.
-func (a ecrAPI) DeleteRepositoryPolicy(in *ecr.DeleteRepositoryPolicyInput) (*ecr.DeleteRepositoryPolicyOutput, error) {
+func (a tx) DeleteRepositoryPolicy(in *ecr.DeleteRepositoryPolicyInput) (*ecr.DeleteRepositoryPolicyOutput, error) {
 	r, err := a.withPolicy(in.RepositoryName)
 	if err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func (a ecrAPI) DeleteRepositoryPolicy(in *ecr.DeleteRepositoryPolicyInput) (*ec
 }
 
 // BatchCheckLayerAvailability says which layers a repository has.
-func (a ecrAPI) BatchCheckLayerAvailability(in *ecr.BatchCheckLayerAvailabilityInput) (*ecr.BatchCheckLayerAvailabilityOutput, error) {
+func (a tx) BatchCheckLayerAvailability(in *ecr.BatchCheckLayerAvailabilityInput) (*ecr.BatchCheckLayerAvailabilityOutput, error) {
 	r, err := a.repository(in.RepositoryName)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,123 @@
+// Package iam is Identity and Access Management: roles and policies, and the one user.
+package iam
+
+import (
+	"time"
+
+	"github.com/bookctl/bookctl/internal/localcloud/access"
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+)
+
+// Service is the service outside of transactions.
+type Service struct {
+	*kernel.Kernel
+	store *kernel.Store[state]
+}
+
+// New makes the service, with its part of the state and its tags.
+func New(k *kernel.Kernel) *Service {
+	s := &Service{Kernel: k, store: kernel.Saved[state](k, "iam")}
+	return s
+}
+
+// tx is the service within a transaction.
+type tx struct {
+	*kernel.Tx
+	*Service
+}
+
+func (s *Service) in(t *kernel.Tx) tx { return tx{t, s} }
+
+func (a tx) state() *state { return a.store.In(a.Tx) }
+
+// Name is a role's name, if there is a role with that ARN.
+func (s *Service) Name(t *kernel.Tx, arn string) (string, bool) {
+	r, ok := s.in(t).byARN(arn)
+	return r.Name, ok
+}
+
+// Tags are a role's tags, if there is a role with that ARN.
+func (s *Service) RoleTags(t *kernel.Tx, arn string) (map[string]string, bool) {
+	r, ok := s.in(t).byARN(arn)
+	return r.Tags, ok
+}
+
+// Boundary is the ARN of a role's permissions boundary, "" for none.
+func (s *Service) Boundary(t *kernel.Tx, arn string) string {
+	r, _ := s.in(t).byARN(arn)
+	return r.Boundary
+}
+
+// Usable says whether other services can assume the role yet, which they can't
+// for some seconds after its creation
+// (https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency).
+func (s *Service) Usable(t *kernel.Tx, arn string) bool {
+	r, ok := s.in(t).byARN(arn)
+	wait := max(t.Scaled(t.Latencies().RoleUsable), kernel.Seconds(t.Faults().RoleSeconds))
+	return ok && time.Since(r.Created) >= wait
+}
+
+// Trusts says whether the role lets the service assume it, with these keys in the
+// request's context.
+func (s *Service) Trusts(t *kernel.Tx, arn, service string, context map[string][]string) bool {
+	r, _ := s.in(t).byARN(arn)
+	trust, err := access.Parse([]byte(r.Trust))
+	return err == nil && access.Trusts(trust, service, context)
+}
+
+// Allows evaluates the role's policies: its boundary must allow what they allow. A
+// role that does not exist may do nothing.
+func (s *Service) Allows(t *kernel.Tx, arn, action, resource string) (ok bool, why string) {
+	a := s.in(t)
+	role, _ := a.byARN(arn)
+	var policies []access.Policy
+	for _, document := range role.Policies {
+		policies = append(policies, parsed(document)...)
+	}
+	for _, arn := range role.Attached {
+		policies = append(policies, parsed(a.managedDocument(arn))...)
+	}
+	r := access.Request{Action: action, Resource: resource}
+	if access.Decide(policies, r) != access.Allowed {
+		return false, "no identity-based policy"
+	}
+	if arn := role.Boundary; arn != "" && access.Decide(parsed(a.managedDocument(arn)), r) != access.Allowed {
+		return false, "no permissions boundary"
+	}
+	return true, ""
+}
+
+// parsed is a policy that IAM has checked already, nothing for none.
+func parsed(document string) []access.Policy {
+	p, err := access.Parse([]byte(document))
+	if err != nil {
+		return nil
+	}
+	return []access.Policy{p}
+}
+
+// LinkedRoleARN is the ARN of the service-linked role of a service, such as
+// "ecs.amazonaws.com", whether the account has it or not.
+func (s *Service) LinkedRoleARN(service string) string {
+	return s.ARN("iam", "role/aws-service-role/"+service+"/"+serviceLinkedRoles[service])
+}
+
+// HasLinkedRole says whether the account has the service-linked role of a service.
+func (s *Service) HasLinkedRole(t *kernel.Tx, service string) bool {
+	_, ok := s.in(t).state().Roles[serviceLinkedRoles[service]]
+	return ok
+}
+
+// LinkedRoleUsable says whether the account has the role of that service, and the
+// service knows of it yet.
+func (s *Service) LinkedRoleUsable(t *kernel.Tx, service string) bool {
+	r, ok := s.in(t).state().Roles[serviceLinkedRoles[service]]
+	return ok && s.Usable(t, r.ARN)
+}
+
+// EnsureLinkedRole makes the service-linked role of a service if it is missing.
+func (s *Service) EnsureLinkedRole(t *kernel.Tx, service string) {
+	if !s.HasLinkedRole(t, service) {
+		s.in(t).makeServiceLinkedRole(service, "")
+	}
+}
