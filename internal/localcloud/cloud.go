@@ -14,6 +14,7 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/registry"
 	"github.com/bookctl/bookctl/internal/localcloud/service/acm"
 	"github.com/bookctl/bookctl/internal/localcloud/service/autoscaling"
+	"github.com/bookctl/bookctl/internal/localcloud/service/ec2"
 	"github.com/bookctl/bookctl/internal/localcloud/service/ecr"
 	"github.com/bookctl/bookctl/internal/localcloud/service/iam"
 	"github.com/bookctl/bookctl/internal/localcloud/service/logs"
@@ -98,6 +99,7 @@ type Cloud struct {
 	logGroups    *logs.Service
 	repositories *ecr.Service
 	roles        *iam.Service
+	network      *ec2.Service
 	scaling      *autoscaling.Service
 	parameters   *ssm.Service
 	// wake is poked when there may be something for the scheduler to do.

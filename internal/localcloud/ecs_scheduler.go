@@ -63,7 +63,7 @@ func (c *Cloud) restoreTasks() {
 			for _, d := range t.Containers {
 				t.setContainer(*d.Name, func(d *types.Container) { d.LastStatus = aws.String(taskStopped) })
 			}
-			c.releaseInterface(t.Interface)
+			c.network.Release(c.Tx, t.Interface)
 		}
 		for _, s := range c.ecs().Services {
 			s.Steady, s.Failures, s.NotBefore = false, 0, time.Time{}

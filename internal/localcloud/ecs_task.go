@@ -22,6 +22,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/localcloud/balancer"
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+	"github.com/bookctl/bookctl/internal/localcloud/network"
 	"github.com/bookctl/bookctl/internal/localcloud/task"
 )
 
@@ -100,18 +101,18 @@ func (c tx) assumable(d *ecsDefinition, cluster string) error {
 func (c tx) startTask(spec taskSpec) (*ecsTask, error) {
 	d := spec.definition
 	subnetID := spec.network.Subnets[len(c.ecs().Tasks)%len(spec.network.Subnets)]
-	if subnet, ok := c.subnetByID(subnetID); ok && !c.fargateServes(subnet.Zone) {
+	if subnet, ok := c.network.Subnet(c.Tx, subnetID); ok && !fargateServes(c.Region(), c.network.ZoneID(subnet.Zone)) {
 		return nil, errors.New("Internal error") //nolint:staticcheck // AWS's own words, and all of them
 	}
 	attachment := kernel.UUID()
-	i, err := c.attachInterface(interfaceSpec{
+	i, err := c.network.Attach(c.Tx, network.Spec{
 		SubnetID: subnetID, Groups: spec.network.SecurityGroups, Description: c.ARN("ecs", "attachment/"+attachment),
 		RequesterID: "amazon-ecs", InterfaceType: "interface", Public: spec.network.AssignPublicIp == types.AssignPublicIpEnabled,
 	})
 	if err != nil {
 		return nil, err
 	}
-	subnet, _ := c.subnetByID(subnetID) // the interface is in it
+	subnet, _ := c.network.Subnet(c.Tx, subnetID) // the interface is in it
 	id := kernel.HexDigits(32)
 	arn := c.taskARN(spec.cluster, id)
 	t := &ecsTask{
@@ -265,7 +266,7 @@ func (c *Cloud) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
 		for _, d := range t.Containers {
 			t.setContainer(*d.Name, func(d *types.Container) { d.LastStatus = aws.String(taskStopped) })
 		}
-		c.releaseInterface(t.Interface)
+		c.network.Release(c.Tx, t.Interface)
 	})
 }
 
@@ -640,12 +641,12 @@ func (a ecsAPI) awsvpc(n *types.NetworkConfiguration) (*types.AwsVpcConfiguratio
 		return nil, kernel.Fail("InvalidParameterException", "subnets can not be empty.")
 	}
 	for _, id := range v.Subnets {
-		if _, ok := a.subnetByID(id); !ok {
+		if _, ok := a.network.Subnet(a.Tx, id); !ok {
 			return nil, kernel.Fail("InvalidParameterException", "Error retrieving subnet information for [%s]: The subnet ID '%s' does not exist (ErrorCode: InvalidSubnetID.NotFound)", id, id)
 		}
 	}
 	for _, id := range v.SecurityGroups {
-		if !a.groupExists(id) {
+		if !a.network.HasGroup(a.Tx, id) {
 			return nil, kernel.Fail("InvalidParameterException", "Error retrieving security group information for [%s]: The security group '%s' does not exist (ErrorCode: InvalidGroup.NotFound)", id, id)
 		}
 	}

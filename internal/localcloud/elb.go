@@ -22,6 +22,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/localcloud/balancer"
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+	"github.com/bookctl/bookctl/internal/localcloud/network"
 )
 
 // elbState is what ELBv2 keeps, by ARN. The SDK's structs in it are never
@@ -196,7 +197,7 @@ func (a elbAPI) CreateLoadBalancer(in *elb.CreateLoadBalancerInput) (*elb.Create
 		return nil, err
 	}
 	for _, g := range in.SecurityGroups {
-		if !a.groupExists(g) {
+		if !a.network.HasGroup(a.Tx, g) {
 			return nil, kernel.Fail("InvalidSecurityGroup", "The security group '%s' does not exist", g)
 		}
 	}
@@ -259,7 +260,7 @@ func (c tx) activate(arn string) {
 
 func (a elbAPI) joinSubnet(lb *elbLoadBalancer, subnet string) error {
 	_, id, _ := strings.Cut(*lb.LoadBalancerArn, ":loadbalancer/")
-	i, err := a.attachInterface(interfaceSpec{
+	i, err := a.network.Attach(a.Tx, network.Spec{
 		SubnetID: subnet, Groups: lb.SecurityGroups, Description: "ELB " + id, RequesterID: "amazon-elb", InterfaceType: "interface",
 		Public: lb.Scheme == types.LoadBalancerSchemeEnumInternetFacing,
 	})
@@ -272,7 +273,7 @@ func (a elbAPI) joinSubnet(lb *elbLoadBalancer, subnet string) error {
 
 func (a elbAPI) leaveSubnets(lb *elbLoadBalancer) {
 	for subnet, id := range lb.Interfaces {
-		a.releaseInterface(id)
+		a.network.Release(a.Tx, id)
 		delete(lb.Interfaces, subnet)
 	}
 }
@@ -281,7 +282,7 @@ func (a elbAPI) leaveSubnets(lb *elbLoadBalancer) {
 func (a elbAPI) zonesOf(subnets []string) (zones []types.AvailabilityZone, vpc string, err error) {
 	seen := map[string]bool{}
 	for _, id := range subnets {
-		subnet, ok := a.subnetByID(id)
+		subnet, ok := a.network.Subnet(a.Tx, id)
 		if !ok {
 			return nil, "", kernel.Fail("SubnetNotFound", "The subnet ID '%s' does not exist", id)
 		}
@@ -412,7 +413,7 @@ func (a elbAPI) SetSecurityGroups(in *elb.SetSecurityGroupsInput) (*elb.SetSecur
 		return nil, err
 	}
 	for _, g := range in.SecurityGroups {
-		if !a.groupExists(g) {
+		if !a.network.HasGroup(a.Tx, g) {
 			return nil, kernel.Fail("InvalidSecurityGroup", "The security group '%s' does not exist", g)
 		}
 	}
@@ -422,7 +423,7 @@ func (a elbAPI) SetSecurityGroups(in *elb.SetSecurityGroupsInput) (*elb.SetSecur
 		if err := a.joinSubnet(lb, subnet); err != nil {
 			return nil, err
 		}
-		a.releaseInterface(id)
+		a.network.Release(a.Tx, id)
 	}
 	return &elb.SetSecurityGroupsOutput{SecurityGroupIds: lb.SecurityGroups}, nil
 }
@@ -453,7 +454,7 @@ func (a elbAPI) SetSubnets(in *elb.SetSubnetsInput) (*elb.SetSubnetsOutput, erro
 	}
 	for subnet, id := range lb.Interfaces {
 		if !slices.Contains(subnets, subnet) {
-			a.releaseInterface(id)
+			a.network.Release(a.Tx, id)
 			delete(lb.Interfaces, subnet)
 		}
 	}

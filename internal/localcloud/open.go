@@ -107,7 +107,7 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 			c.roles.SeedLinkedRoles(t)
 		}
 	})
-	c.startNetwork()
+	c.network.Start()
 	c.server = &http.Server{Handler: c, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(c.Log().Handler(), slog.LevelWarn)}
 	c.Go(func(context.Context) {
 		if err := c.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -126,7 +126,7 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 // services are all there are, in the order of their names.
 func (c *Cloud) services() []kernel.Service {
 	return []kernel.Service{
-		c.certificates.API(), c.scaling.API(), c.ec2Service(), c.repositories.API(), c.ecsService(), c.elbService(), c.roles.API(),
+		c.certificates.API(), c.scaling.API(), c.network.API(), c.repositories.API(), c.ecsService(), c.elbService(), c.roles.API(),
 		c.logGroups.API(), c.rdsService(), c.zoneRecords.API(), c.secretValues.API(), c.parameters.API(), sts.API(), tagging.API(),
 	}
 }

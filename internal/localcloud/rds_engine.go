@@ -41,7 +41,7 @@ func dbClasses() []string {
 // take away.
 func (a rdsAPI) classZones(class string) []string {
 	without := a.Faults().ZonesWithoutClass
-	return slices.DeleteFunc(a.zones(), func(zone string) bool {
+	return slices.DeleteFunc(a.network.Zones(), func(zone string) bool {
 		return slices.Contains(without[zone], class) || slices.Contains(without[zone], "*")
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+	"github.com/bookctl/bookctl/internal/localcloud/network"
 	"github.com/bookctl/bookctl/internal/localcloud/postgres"
 )
 
@@ -439,7 +440,7 @@ func (a rdsAPI) place(db *dbInstance, p placement) error {
 	if err != nil {
 		return err
 	}
-	i, err := a.attachInterface(interfaceSpec{
+	i, err := a.network.Attach(a.Tx, network.Spec{
 		SubnetID: subnet, Groups: db.Groups, Description: "RDSNetworkInterface", RequesterID: "amazon-rds", Public: db.Public,
 	})
 	if err != nil {
@@ -457,12 +458,12 @@ func (a rdsAPI) place(db *dbInstance, p placement) error {
 // checkGroups wants security groups of the VPC; none means its default one.
 func (a rdsAPI) checkGroups(ids []string, vpc string) ([]string, error) {
 	for _, id := range ids {
-		at := slices.IndexFunc(a.ec2().Groups, func(g *ec2Group) bool { return g.ID == id })
-		if at < 0 || !a.Visible(id) {
+		own, ok := a.network.GroupVPC(a.Tx, id)
+		if !ok || !a.Visible(id) {
 			return nil, kernel.Fail("InvalidParameterValue", "Invalid security group , groupId= %s, groupName=.", id)
 		}
-		if g := a.ec2().Groups[at]; g.VPC != vpc {
-			return nil, kernel.Fail("InvalidParameterCombination", "The DB instance and EC2 security group are in different VPCs. The DB instance is in %s and the EC2 security group is in %s", vpc, g.VPC)
+		if own != vpc {
+			return nil, kernel.Fail("InvalidParameterCombination", "The DB instance and EC2 security group are in different VPCs. The DB instance is in %s and the EC2 security group is in %s", vpc, own)
 		}
 	}
 	return slices.Clone(ids), nil
@@ -474,7 +475,7 @@ func (a rdsAPI) chooseSubnet(db *dbInstance, group *dbSubnetGroup, zone *string)
 	have := a.classZones(db.Class)
 	var zones, ids []string
 	for _, id := range group.Subnets {
-		if s, ok := a.subnetByID(id); ok && slices.Contains(have, s.Zone) && !slices.Contains(zones, s.Zone) {
+		if s, ok := a.network.Subnet(a.Tx, id); ok && slices.Contains(have, s.Zone) && !slices.Contains(zones, s.Zone) {
 			zones, ids = append(zones, s.Zone), append(ids, id)
 		}
 	}
@@ -612,13 +613,8 @@ func (a rdsAPI) ModifyDBInstance(in *rds.ModifyDBInstanceInput) (*rds.ModifyDBIn
 		}
 	}
 	if in.VpcSecurityGroupIds != nil {
-		vpc := ""
-		for _, i := range a.ec2().Interfaces {
-			if i.ID == db.Interface {
-				vpc = i.VPC
-			}
-		}
-		if next.Groups, err = a.checkGroups(in.VpcSecurityGroupIds, vpc); err != nil {
+		i, _ := a.network.Interface(a.Tx, db.Interface)
+		if next.Groups, err = a.checkGroups(in.VpcSecurityGroupIds, i.VPC); err != nil {
 			return nil, err
 		}
 	}
@@ -637,16 +633,7 @@ func (a rdsAPI) ModifyDBInstance(in *rds.ModifyDBInstanceInput) (*rds.ModifyDBIn
 		slices.Sort(next.Logs)
 		next.Logs = slices.Compact(next.Logs)
 	}
-	for _, i := range a.ec2().Interfaces {
-		if i.ID == db.Interface {
-			i.Groups = slices.Clone(next.Groups)
-			if next.Public && i.PublicIP == "" {
-				i.PublicIP = ec2API(a).publicAddress()
-			} else if !next.Public {
-				i.PublicIP = ""
-			}
-		}
-	}
+	a.network.Change(a.Tx, db.Interface, next.Groups, next.Public)
 	// A password is always changed at once.
 	pending.Now = pending.Now || aws.ToBool(in.ApplyImmediately)
 	*db = next

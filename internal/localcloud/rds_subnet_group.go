@@ -37,7 +37,7 @@ func (a rdsAPI) describeSubnetGroup(g *dbSubnetGroup) types.DBSubnetGroup {
 		VpcId: aws.String(g.VPC), SubnetGroupStatus: aws.String("Complete"), SupportedNetworkTypes: []string{"IPV4"},
 	}
 	for _, id := range g.Subnets {
-		s, ok := a.subnetByID(id)
+		s, ok := a.network.Subnet(a.Tx, id)
 		if !ok {
 			continue // deleted under the group, which RDS allows
 		}
@@ -52,7 +52,7 @@ func (a rdsAPI) describeSubnetGroup(g *dbSubnetGroup) types.DBSubnetGroup {
 func (a rdsAPI) checkSubnets(ids []string) (string, error) {
 	vpc, zones := "", []string{}
 	for _, id := range ids {
-		s, ok := a.subnetByID(id)
+		s, ok := a.network.Subnet(a.Tx, id)
 		if !ok || !a.Visible(id) {
 			return "", kernel.Fail("InvalidSubnet", "Some input subnets in :[%s] are invalid.", id)
 		}
@@ -132,10 +132,8 @@ func (a rdsAPI) ModifyDBSubnetGroup(in *rds.ModifyDBSubnetGroupInput) (*rds.Modi
 		return nil, kernel.Fail("InvalidParameterValue", "The new subnets are in another VPC than the DB subnet group: %s, %s", vpc, g.VPC)
 	}
 	for _, db := range a.rds().Instances {
-		for _, i := range a.ec2().Interfaces {
-			if db.SubnetGroup == g.Name && i.ID == db.Interface && !slices.Contains(in.SubnetIds, i.SubnetID) {
-				return nil, kernel.Fail("SubnetAlreadyInUse", "Some of the subnets to be deleted are currently in use: %s by %s", i.SubnetID, db.ID)
-			}
+		if i, ok := a.network.Interface(a.Tx, db.Interface); ok && db.SubnetGroup == g.Name && !slices.Contains(in.SubnetIds, i.SubnetID) {
+			return nil, kernel.Fail("SubnetAlreadyInUse", "Some of the subnets to be deleted are currently in use: %s by %s", i.SubnetID, db.ID)
 		}
 	}
 	g.Subnets = slices.Clone(in.SubnetIds)
@@ -167,11 +165,9 @@ func (a rdsAPI) defaultSubnetGroup() (*dbSubnetGroup, error) {
 		return g, nil
 	}
 	g := &dbSubnetGroup{Name: name, Description: "default"}
-	for _, s := range a.ec2().Subnets {
-		if s.Default {
-			g.VPC = s.VPC
-			g.Subnets = append(g.Subnets, s.ID)
-		}
+	for _, s := range a.network.DefaultSubnets(a.Tx) {
+		g.VPC = s.VPC
+		g.Subnets = append(g.Subnets, s.ID)
 	}
 	if g.VPC == "" {
 		return nil, kernel.Fail("InvalidVPCNetworkStateFault", "No default subnet detected in VPC. Please contact AWS Support to recreate default Subnets.")

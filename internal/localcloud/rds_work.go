@@ -450,7 +450,7 @@ func (a rdsService) remove(ctx context.Context, resource string) {
 		}
 		db := s.Instances[at]
 		s.Instances = slices.Delete(s.Instances, at, at+1)
-		a.releaseInterface(db.Interface)
+		a.network.Release(a.Tx, db.Interface)
 		if db.KeepBackups && db.Backups > 0 {
 			s.Retained = append(s.Retained, db)
 		} else {

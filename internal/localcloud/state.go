@@ -6,7 +6,6 @@ import "github.com/bookctl/bookctl/internal/localcloud/kernel"
 // defined in its service's file; secrets are in it only encrypted. The live ones
 // are what runs behind it and is started anew.
 type stores struct {
-	ec2     *kernel.Store[ec2State]
 	ecs     *kernel.Store[ecsState]
 	elb     *kernel.Store[elbState]
 	rds     *kernel.Store[rdsState]
@@ -17,7 +16,6 @@ type stores struct {
 
 func newStores(k *kernel.Kernel) stores {
 	return stores{
-		ec2:     kernel.Saved[ec2State](k, "ec2"),
 		ecs:     kernel.Saved[ecsState](k, "ecs"),
 		elb:     kernel.Saved[elbState](k, "elb"),
 		rds:     kernel.Saved[rdsState](k, "rds"),
@@ -27,7 +25,6 @@ func newStores(k *kernel.Kernel) stores {
 	}
 }
 
-func (c tx) ec2() *ec2State    { return c.stores.ec2.In(c.Tx) }
 func (c tx) ecs() *ecsState    { return c.stores.ecs.In(c.Tx) }
 func (c tx) elb() *elbState    { return c.stores.elb.In(c.Tx) }
 func (c tx) rds() *rdsState    { return c.stores.rds.In(c.Tx) }

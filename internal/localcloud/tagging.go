@@ -4,8 +4,6 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
@@ -25,13 +23,6 @@ func (c *Cloud) registerTaggers() {
 			Remove: func(t *kernel.Tx, arn string, keys []string) error { return remove(tx{t, c}, arn, keys) },
 		})
 	}
-	register("ec2", tx.taggedEC2, func(c tx, arn string, tags map[string]string) error {
-		_, err := ec2API{c}.CreateTags(&ec2.CreateTagsInput{Resources: []string{resourceID(arn)}, Tags: kernel.TagList(tags, func(k, v *string) ec2types.Tag { return ec2types.Tag{Key: k, Value: v} })})
-		return err
-	}, func(c tx, arn string, keys []string) error {
-		_, err := ec2API{c}.DeleteTags(&ec2.DeleteTagsInput{Resources: []string{resourceID(arn)}, Tags: kernel.KeyList(keys, func(k *string) ec2types.Tag { return ec2types.Tag{Key: k} })})
-		return err
-	})
 	register("ecs", tx.taggedECS, func(c tx, arn string, tags map[string]string) error {
 		_, err := ecsAPI{c}.TagResource(&ecs.TagResourceInput{ResourceArn: &arn, Tags: kernel.TagList(tags, func(k, v *string) ecstypes.Tag { return ecstypes.Tag{Key: k, Value: v} })})
 		return err
@@ -60,42 +51,6 @@ func resourceID(arn string) string {
 	parts := strings.SplitN(arn, ":", 6)
 	_, id, _ := strings.Cut(parts[len(parts)-1], "/")
 	return id
-}
-
-func (c tx) taggedEC2() []kernel.Tagged {
-	var all []kernel.Tagged
-	add := func(kind string, t *ec2Thing) {
-		all = append(all, kernel.Tagged{ARN: c.ARN("ec2", kind+"/"+t.ID), Tags: t.Tags})
-	}
-	s := c.ec2()
-	for _, t := range s.VPCs {
-		add("vpc", t.thing())
-	}
-	for _, t := range s.Subnets {
-		add("subnet", t.thing())
-	}
-	for _, t := range s.Gateways {
-		add("internet-gateway", t.thing())
-	}
-	for _, t := range s.Tables {
-		add("route-table", t.thing())
-	}
-	for _, t := range s.ACLs {
-		add("network-acl", t.thing())
-	}
-	for _, t := range s.DHCPOptions {
-		add("dhcp-options", t.thing())
-	}
-	for _, t := range s.Interfaces {
-		add("network-interface", t.thing())
-	}
-	for _, t := range s.Groups {
-		add("security-group", t.thing())
-		for _, rule := range t.Rules {
-			add("security-group-rule", rule.thing())
-		}
-	}
-	return all
 }
 
 func (c tx) taggedELB() []kernel.Tagged {

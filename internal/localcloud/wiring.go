@@ -6,6 +6,7 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/localcloud/service/acm"
 	"github.com/bookctl/bookctl/internal/localcloud/service/autoscaling"
+	"github.com/bookctl/bookctl/internal/localcloud/service/ec2"
 	"github.com/bookctl/bookctl/internal/localcloud/service/ecr"
 	"github.com/bookctl/bookctl/internal/localcloud/service/iam"
 	"github.com/bookctl/bookctl/internal/localcloud/service/logs"
@@ -26,6 +27,7 @@ func (c *Cloud) makeServices(k *kernel.Kernel) {
 	c.logGroups = logs.New(k)
 	c.repositories = ecr.New(k, c.registry)
 	c.roles = iam.New(k)
+	c.network = ec2.New(k, c.cfg.VPCs)
 	c.scaling = autoscaling.New(k, c.cfg.ScalingMinute, scaledServices{c}, targetGroups{c}, c.roles)
 }
 

@@ -50,19 +50,7 @@ func (w world) Backups(database string) string {
 }
 
 func (w world) Association(id string) []string {
-	var ends []string
-	for _, t := range w.c.ec2().Tables {
-		for _, x := range t.Associations {
-			if x.ID != id {
-				continue
-			}
-			ends = append(ends, w.c.ARN("ec2", "route-table/"+t.ID))
-			if x.Subnet != "" {
-				ends = append(ends, w.c.ARN("ec2", "subnet/"+x.Subnet))
-			}
-		}
-	}
-	return ends
+	return w.c.network.AssociationEnds(w.c.Tx, id)
 }
 
 func (w world) Roles(definition string) []string {

@@ -1,4 +1,4 @@
-package localcloud
+package ec2
 
 import (
 	"strconv"
@@ -10,25 +10,25 @@ import (
 
 // What the local cloud has none of and an inventory of an account asks for.
 
-func (a ec2API) DescribeAddresses(*ec2.DescribeAddressesInput) (*ec2.DescribeAddressesOutput, error) {
+func (a tx) DescribeAddresses(*ec2.DescribeAddressesInput) (*ec2.DescribeAddressesOutput, error) {
 	return &ec2.DescribeAddressesOutput{}, nil
 }
 
-func (a ec2API) DescribeInstances(*ec2.DescribeInstancesInput) (*ec2.DescribeInstancesOutput, error) {
+func (a tx) DescribeInstances(*ec2.DescribeInstancesInput) (*ec2.DescribeInstancesOutput, error) {
 	return &ec2.DescribeInstancesOutput{}, nil
 }
 
-func (a ec2API) DescribeSnapshots(*ec2.DescribeSnapshotsInput) (*ec2.DescribeSnapshotsOutput, error) {
+func (a tx) DescribeSnapshots(*ec2.DescribeSnapshotsInput) (*ec2.DescribeSnapshotsOutput, error) {
 	return &ec2.DescribeSnapshotsOutput{}, nil
 }
 
-func (a ec2API) DescribeVolumes(*ec2.DescribeVolumesInput) (*ec2.DescribeVolumesOutput, error) {
+func (a tx) DescribeVolumes(*ec2.DescribeVolumesInput) (*ec2.DescribeVolumesOutput, error) {
 	return &ec2.DescribeVolumesOutput{}, nil
 }
 
-func (a ec2API) DescribeAccountAttributes(in *ec2.DescribeAccountAttributesInput) (*ec2.DescribeAccountAttributesOutput, error) {
+func (a tx) DescribeAccountAttributes(in *ec2.DescribeAccountAttributesInput) (*ec2.DescribeAccountAttributesOutput, error) {
 	defaultVPC := "none"
-	for _, v := range a.ec2().VPCs {
+	for _, v := range a.state().VPCs {
 		if v.Default {
 			defaultVPC = v.ID
 		}

@@ -1,4 +1,4 @@
-package localcloud
+package ec2
 
 import (
 	"slices"
@@ -12,8 +12,8 @@ import (
 
 // ModifySecurityGroupRules replaces what rules allow, of all or none. A rule
 // keeps its id, its direction and its tags.
-func (a ec2API) ModifySecurityGroupRules(in *ec2.ModifySecurityGroupRulesInput) (*ec2.ModifySecurityGroupRulesOutput, error) {
-	g, err := item(a, kindGroup, a.ec2().Groups, aws.ToString(in.GroupId))
+func (a tx) ModifySecurityGroupRules(in *ec2.ModifySecurityGroupRulesInput) (*ec2.ModifySecurityGroupRulesOutput, error) {
+	g, err := item(a, kindGroup, a.state().Groups, aws.ToString(in.GroupId))
 	if err != nil {
 		return nil, err
 	}
@@ -61,8 +61,8 @@ func (a ec2API) ModifySecurityGroupRules(in *ec2.ModifySecurityGroupRulesInput) 
 }
 
 // describeRules changes the descriptions of rules, of all or none.
-func (a ec2API) describeRules(group *string, egress bool, permissions []types.IpPermission, byID []types.SecurityGroupRuleDescription) error {
-	g, err := item(a, kindGroup, a.ec2().Groups, aws.ToString(group))
+func (a tx) describeRules(group *string, egress bool, permissions []types.IpPermission, byID []types.SecurityGroupRuleDescription) error {
+	g, err := item(a, kindGroup, a.state().Groups, aws.ToString(group))
 	if err != nil {
 		return err
 	}
@@ -96,14 +96,14 @@ func (a ec2API) describeRules(group *string, egress bool, permissions []types.Ip
 	return nil
 }
 
-func (a ec2API) UpdateSecurityGroupRuleDescriptionsIngress(in *ec2.UpdateSecurityGroupRuleDescriptionsIngressInput) (*ec2.UpdateSecurityGroupRuleDescriptionsIngressOutput, error) {
+func (a tx) UpdateSecurityGroupRuleDescriptionsIngress(in *ec2.UpdateSecurityGroupRuleDescriptionsIngressInput) (*ec2.UpdateSecurityGroupRuleDescriptionsIngressOutput, error) {
 	if err := a.describeRules(in.GroupId, false, in.IpPermissions, in.SecurityGroupRuleDescriptions); err != nil {
 		return nil, err
 	}
 	return &ec2.UpdateSecurityGroupRuleDescriptionsIngressOutput{Return: aws.Bool(true)}, nil
 }
 
-func (a ec2API) UpdateSecurityGroupRuleDescriptionsEgress(in *ec2.UpdateSecurityGroupRuleDescriptionsEgressInput) (*ec2.UpdateSecurityGroupRuleDescriptionsEgressOutput, error) {
+func (a tx) UpdateSecurityGroupRuleDescriptionsEgress(in *ec2.UpdateSecurityGroupRuleDescriptionsEgressInput) (*ec2.UpdateSecurityGroupRuleDescriptionsEgressOutput, error) {
 	if err := a.describeRules(in.GroupId, true, in.IpPermissions, in.SecurityGroupRuleDescriptions); err != nil {
 		return nil, err
 	}

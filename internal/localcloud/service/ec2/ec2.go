@@ -1,4 +1,4 @@
-package localcloud
+package ec2
 
 import (
 	"crypto/sha256"
@@ -18,8 +18,8 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-// ec2State is what EC2 keeps.
-type ec2State struct {
+// state is what EC2 keeps.
+type state struct {
 	VPCs        []*ec2VPC         `json:"vpcs,omitempty"`
 	Subnets     []*ec2Subnet      `json:"subnets,omitempty"`
 	Gateways    []*ec2Gateway     `json:"gateways,omitempty"`
@@ -96,97 +96,96 @@ func (k ec2Kind) check(id string) error {
 	return nil
 }
 
-type ec2API struct{ tx }
-
-func (c *Cloud) ec2Service() kernel.Service {
-	return kernel.Service{Model: "ec2", Signing: "ec2", Protocol: kernel.EC2, Operations: kernel.Operations(func(t *kernel.Tx) ec2API { return ec2API{tx{t, c}} },
-		ec2op("AcceptVpcPeeringConnection", ec2API.AcceptVpcPeeringConnection),
-		ec2op("AssociateDhcpOptions", ec2API.AssociateDhcpOptions),
-		ec2op("AssociateRouteTable", ec2API.AssociateRouteTable),
-		ec2op("AttachInternetGateway", ec2API.AttachInternetGateway),
-		ec2op("AttachVpnGateway", ec2API.AttachVpnGateway),
-		ec2op("AuthorizeSecurityGroupEgress", ec2API.AuthorizeSecurityGroupEgress),
-		ec2op("AuthorizeSecurityGroupIngress", ec2API.AuthorizeSecurityGroupIngress),
-		ec2op("CreateDhcpOptions", ec2API.CreateDhcpOptions),
-		ec2op("CreateEgressOnlyInternetGateway", ec2API.CreateEgressOnlyInternetGateway),
-		ec2op("CreateInternetGateway", ec2API.CreateInternetGateway),
-		ec2op("CreateNatGateway", ec2API.CreateNatGateway),
-		ec2op("CreateNetworkAcl", ec2API.CreateNetworkAcl),
-		ec2op("CreateNetworkAclEntry", ec2API.CreateNetworkAclEntry),
-		ec2op("CreateNetworkInterface", ec2API.CreateNetworkInterface),
-		ec2op("CreateRoute", ec2API.CreateRoute),
-		ec2op("CreateRouteTable", ec2API.CreateRouteTable),
-		ec2op("CreateSecurityGroup", ec2API.CreateSecurityGroup),
-		ec2op("CreateSubnet", ec2API.CreateSubnet),
-		ec2op("CreateTags", ec2API.CreateTags),
-		ec2op("CreateTransitGatewayVpcAttachment", ec2API.CreateTransitGatewayVpcAttachment),
-		ec2op("CreateVpc", ec2API.CreateVpc),
-		ec2op("CreateVpcEndpoint", ec2API.CreateVpcEndpoint),
-		ec2op("CreateVpcPeeringConnection", ec2API.CreateVpcPeeringConnection),
-		ec2op("CreateVpnGateway", ec2API.CreateVpnGateway),
-		ec2op("DeleteDhcpOptions", ec2API.DeleteDhcpOptions),
-		ec2op("DeleteEgressOnlyInternetGateway", ec2API.DeleteEgressOnlyInternetGateway),
-		ec2op("DeleteInternetGateway", ec2API.DeleteInternetGateway),
-		ec2op("DeleteNatGateway", ec2API.DeleteNatGateway),
-		ec2op("DeleteNetworkAcl", ec2API.DeleteNetworkAcl),
-		ec2op("DeleteNetworkAclEntry", ec2API.DeleteNetworkAclEntry),
-		ec2op("DeleteNetworkInterface", ec2API.DeleteNetworkInterface),
-		ec2op("DeleteRoute", ec2API.DeleteRoute),
-		ec2op("DeleteRouteTable", ec2API.DeleteRouteTable),
-		ec2op("DeleteSecurityGroup", ec2API.DeleteSecurityGroup),
-		ec2op("DeleteSubnet", ec2API.DeleteSubnet),
-		ec2op("DeleteTags", ec2API.DeleteTags),
-		ec2op("DeleteTransitGatewayVpcAttachment", ec2API.DeleteTransitGatewayVpcAttachment),
-		ec2op("DeleteVpc", ec2API.DeleteVpc),
-		ec2op("DeleteVpcEndpoints", ec2API.DeleteVpcEndpoints),
-		ec2op("DeleteVpcPeeringConnection", ec2API.DeleteVpcPeeringConnection),
-		ec2op("DeleteVpnGateway", ec2API.DeleteVpnGateway),
-		ec2op("DescribeAccountAttributes", ec2API.DescribeAccountAttributes),
-		ec2op("DescribeAddresses", ec2API.DescribeAddresses),
-		ec2op("DescribeAvailabilityZones", ec2API.DescribeAvailabilityZones),
-		ec2op("DescribeDhcpOptions", ec2API.DescribeDhcpOptions),
-		ec2op("DescribeEgressOnlyInternetGateways", ec2API.DescribeEgressOnlyInternetGateways),
-		ec2op("DescribeInstances", ec2API.DescribeInstances),
-		ec2op("DescribeInternetGateways", ec2API.DescribeInternetGateways),
-		ec2op("DescribeNatGateways", ec2API.DescribeNatGateways),
-		ec2op("DescribeNetworkAcls", ec2API.DescribeNetworkAcls),
-		ec2op("DescribeNetworkInterfaces", ec2API.DescribeNetworkInterfaces),
-		ec2op("DescribeRegions", ec2API.DescribeRegions),
-		ec2op("DescribeRouteTables", ec2API.DescribeRouteTables),
-		ec2op("DescribeSecurityGroupRules", ec2API.DescribeSecurityGroupRules),
-		ec2op("DescribeSecurityGroups", ec2API.DescribeSecurityGroups),
-		ec2op("DescribeSnapshots", ec2API.DescribeSnapshots),
-		ec2op("DescribeSubnets", ec2API.DescribeSubnets),
-		ec2op("DescribeTags", ec2API.DescribeTags),
-		ec2op("DescribeTransitGatewayVpcAttachments", ec2API.DescribeTransitGatewayVpcAttachments),
-		ec2op("DescribeVolumes", ec2API.DescribeVolumes),
-		ec2op("DescribeVpcAttribute", ec2API.DescribeVpcAttribute),
-		ec2op("DescribeVpcEndpoints", ec2API.DescribeVpcEndpoints),
-		ec2op("DescribeVpcPeeringConnections", ec2API.DescribeVpcPeeringConnections),
-		ec2op("DescribeVpcs", ec2API.DescribeVpcs),
-		ec2op("DescribeVpnGateways", ec2API.DescribeVpnGateways),
-		ec2op("DetachInternetGateway", ec2API.DetachInternetGateway),
-		ec2op("DetachNetworkInterface", ec2API.DetachNetworkInterface),
-		ec2op("DetachVpnGateway", ec2API.DetachVpnGateway),
-		ec2op("DisassociateRouteTable", ec2API.DisassociateRouteTable),
-		ec2op("ModifySecurityGroupRules", ec2API.ModifySecurityGroupRules),
-		ec2op("ModifySubnetAttribute", ec2API.ModifySubnetAttribute),
-		ec2op("ModifyVpcAttribute", ec2API.ModifyVpcAttribute),
-		ec2op("ReplaceNetworkAclAssociation", ec2API.ReplaceNetworkAclAssociation),
-		ec2op("ReplaceNetworkAclEntry", ec2API.ReplaceNetworkAclEntry),
-		ec2op("ReplaceRoute", ec2API.ReplaceRoute),
-		ec2op("ReplaceRouteTableAssociation", ec2API.ReplaceRouteTableAssociation),
-		ec2op("RevokeSecurityGroupEgress", ec2API.RevokeSecurityGroupEgress),
-		ec2op("RevokeSecurityGroupIngress", ec2API.RevokeSecurityGroupIngress),
-		ec2op("UpdateSecurityGroupRuleDescriptionsEgress", ec2API.UpdateSecurityGroupRuleDescriptionsEgress),
-		ec2op("UpdateSecurityGroupRuleDescriptionsIngress", ec2API.UpdateSecurityGroupRuleDescriptionsIngress),
+// API is the service's operations.
+func (s *Service) API() kernel.Service {
+	return kernel.Service{Model: "ec2", Signing: "ec2", Protocol: kernel.EC2, Operations: kernel.Operations(s.in,
+		ec2op("AcceptVpcPeeringConnection", tx.AcceptVpcPeeringConnection),
+		ec2op("AssociateDhcpOptions", tx.AssociateDhcpOptions),
+		ec2op("AssociateRouteTable", tx.AssociateRouteTable),
+		ec2op("AttachInternetGateway", tx.AttachInternetGateway),
+		ec2op("AttachVpnGateway", tx.AttachVpnGateway),
+		ec2op("AuthorizeSecurityGroupEgress", tx.AuthorizeSecurityGroupEgress),
+		ec2op("AuthorizeSecurityGroupIngress", tx.AuthorizeSecurityGroupIngress),
+		ec2op("CreateDhcpOptions", tx.CreateDhcpOptions),
+		ec2op("CreateEgressOnlyInternetGateway", tx.CreateEgressOnlyInternetGateway),
+		ec2op("CreateInternetGateway", tx.CreateInternetGateway),
+		ec2op("CreateNatGateway", tx.CreateNatGateway),
+		ec2op("CreateNetworkAcl", tx.CreateNetworkAcl),
+		ec2op("CreateNetworkAclEntry", tx.CreateNetworkAclEntry),
+		ec2op("CreateNetworkInterface", tx.CreateNetworkInterface),
+		ec2op("CreateRoute", tx.CreateRoute),
+		ec2op("CreateRouteTable", tx.CreateRouteTable),
+		ec2op("CreateSecurityGroup", tx.CreateSecurityGroup),
+		ec2op("CreateSubnet", tx.CreateSubnet),
+		ec2op("CreateTags", tx.CreateTags),
+		ec2op("CreateTransitGatewayVpcAttachment", tx.CreateTransitGatewayVpcAttachment),
+		ec2op("CreateVpc", tx.CreateVpc),
+		ec2op("CreateVpcEndpoint", tx.CreateVpcEndpoint),
+		ec2op("CreateVpcPeeringConnection", tx.CreateVpcPeeringConnection),
+		ec2op("CreateVpnGateway", tx.CreateVpnGateway),
+		ec2op("DeleteDhcpOptions", tx.DeleteDhcpOptions),
+		ec2op("DeleteEgressOnlyInternetGateway", tx.DeleteEgressOnlyInternetGateway),
+		ec2op("DeleteInternetGateway", tx.DeleteInternetGateway),
+		ec2op("DeleteNatGateway", tx.DeleteNatGateway),
+		ec2op("DeleteNetworkAcl", tx.DeleteNetworkAcl),
+		ec2op("DeleteNetworkAclEntry", tx.DeleteNetworkAclEntry),
+		ec2op("DeleteNetworkInterface", tx.DeleteNetworkInterface),
+		ec2op("DeleteRoute", tx.DeleteRoute),
+		ec2op("DeleteRouteTable", tx.DeleteRouteTable),
+		ec2op("DeleteSecurityGroup", tx.DeleteSecurityGroup),
+		ec2op("DeleteSubnet", tx.DeleteSubnet),
+		ec2op("DeleteTags", tx.DeleteTags),
+		ec2op("DeleteTransitGatewayVpcAttachment", tx.DeleteTransitGatewayVpcAttachment),
+		ec2op("DeleteVpc", tx.DeleteVpc),
+		ec2op("DeleteVpcEndpoints", tx.DeleteVpcEndpoints),
+		ec2op("DeleteVpcPeeringConnection", tx.DeleteVpcPeeringConnection),
+		ec2op("DeleteVpnGateway", tx.DeleteVpnGateway),
+		ec2op("DescribeAccountAttributes", tx.DescribeAccountAttributes),
+		ec2op("DescribeAddresses", tx.DescribeAddresses),
+		ec2op("DescribeAvailabilityZones", tx.DescribeAvailabilityZones),
+		ec2op("DescribeDhcpOptions", tx.DescribeDhcpOptions),
+		ec2op("DescribeEgressOnlyInternetGateways", tx.DescribeEgressOnlyInternetGateways),
+		ec2op("DescribeInstances", tx.DescribeInstances),
+		ec2op("DescribeInternetGateways", tx.DescribeInternetGateways),
+		ec2op("DescribeNatGateways", tx.DescribeNatGateways),
+		ec2op("DescribeNetworkAcls", tx.DescribeNetworkAcls),
+		ec2op("DescribeNetworkInterfaces", tx.DescribeNetworkInterfaces),
+		ec2op("DescribeRegions", tx.DescribeRegions),
+		ec2op("DescribeRouteTables", tx.DescribeRouteTables),
+		ec2op("DescribeSecurityGroupRules", tx.DescribeSecurityGroupRules),
+		ec2op("DescribeSecurityGroups", tx.DescribeSecurityGroups),
+		ec2op("DescribeSnapshots", tx.DescribeSnapshots),
+		ec2op("DescribeSubnets", tx.DescribeSubnets),
+		ec2op("DescribeTags", tx.DescribeTags),
+		ec2op("DescribeTransitGatewayVpcAttachments", tx.DescribeTransitGatewayVpcAttachments),
+		ec2op("DescribeVolumes", tx.DescribeVolumes),
+		ec2op("DescribeVpcAttribute", tx.DescribeVpcAttribute),
+		ec2op("DescribeVpcEndpoints", tx.DescribeVpcEndpoints),
+		ec2op("DescribeVpcPeeringConnections", tx.DescribeVpcPeeringConnections),
+		ec2op("DescribeVpcs", tx.DescribeVpcs),
+		ec2op("DescribeVpnGateways", tx.DescribeVpnGateways),
+		ec2op("DetachInternetGateway", tx.DetachInternetGateway),
+		ec2op("DetachNetworkInterface", tx.DetachNetworkInterface),
+		ec2op("DetachVpnGateway", tx.DetachVpnGateway),
+		ec2op("DisassociateRouteTable", tx.DisassociateRouteTable),
+		ec2op("ModifySecurityGroupRules", tx.ModifySecurityGroupRules),
+		ec2op("ModifySubnetAttribute", tx.ModifySubnetAttribute),
+		ec2op("ModifyVpcAttribute", tx.ModifyVpcAttribute),
+		ec2op("ReplaceNetworkAclAssociation", tx.ReplaceNetworkAclAssociation),
+		ec2op("ReplaceNetworkAclEntry", tx.ReplaceNetworkAclEntry),
+		ec2op("ReplaceRoute", tx.ReplaceRoute),
+		ec2op("ReplaceRouteTableAssociation", tx.ReplaceRouteTableAssociation),
+		ec2op("RevokeSecurityGroupEgress", tx.RevokeSecurityGroupEgress),
+		ec2op("RevokeSecurityGroupIngress", tx.RevokeSecurityGroupIngress),
+		ec2op("UpdateSecurityGroupRuleDescriptionsEgress", tx.UpdateSecurityGroupRuleDescriptionsEgress),
+		ec2op("UpdateSecurityGroupRuleDescriptionsIngress", tx.UpdateSecurityGroupRuleDescriptionsIngress),
 	)}
 }
 
 // ec2op is op with the DryRun that every EC2 call has: it asks whether the
 // caller might, and here everybody may.
-func ec2op[I, O any](name string, f func(ec2API, *I) (*O, error)) kernel.Method[ec2API] {
-	return kernel.Op(name, func(a ec2API, in *I) (*O, error) {
+func ec2op[I, O any](name string, f func(tx, *I) (*O, error)) kernel.Method[tx] {
+	return kernel.Op(name, func(a tx, in *I) (*O, error) {
 		var dry *bool // not every input has one
 		if f := reflect.ValueOf(in).Elem().FieldByName("DryRun"); f.IsValid() {
 			dry, _ = f.Interface().(*bool)
@@ -199,7 +198,7 @@ func ec2op[I, O any](name string, f func(ec2API, *I) (*O, error)) kernel.Method[
 }
 
 // item is the thing of that id.
-func item[T ec2Item](a ec2API, kind ec2Kind, all []T, id string) (T, error) {
+func item[T ec2Item](a tx, kind ec2Kind, all []T, id string) (T, error) {
 	var none T
 	if err := kind.check(id); err != nil {
 		return none, err
@@ -217,7 +216,7 @@ func item[T ec2Item](a ec2API, kind ec2Kind, all []T, id string) (T, error) {
 func items[T any, P interface {
 	*T
 	ec2Item
-}](a ec2API, kind ec2Kind, all []P, ids []string, filters []types.Filter) ([]P, error) {
+}](a tx, kind ec2Kind, all []P, ids []string, filters []types.Filter) ([]P, error) {
 	for _, id := range ids {
 		if _, err := item(a, kind, all, id); err != nil {
 			return nil, err
@@ -325,7 +324,7 @@ func ec2Tags(tags map[string]string) []types.Tag {
 
 // once is the id that a client token has made before, "" for a new one; done is
 // called with the id that it makes now. https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html
-func (a ec2API) once(token *string, request any) (id string, done func(id string), err error) {
+func (a tx) once(token *string, request any) (id string, done func(id string), err error) {
 	if aws.ToString(token) == "" {
 		return "", func(string) {}, nil
 	}
@@ -335,23 +334,23 @@ func (a ec2API) once(token *string, request any) (id string, done func(id string
 	}
 	sum := sha256.Sum256(append([]byte(reflect.TypeOf(request).String()), text...))
 	hash := hex.EncodeToString(sum[:])
-	if t, ok := a.ec2().Tokens[*token]; ok {
+	if t, ok := a.state().Tokens[*token]; ok {
 		if t.Request != hash {
 			return "", nil, kernel.Fail("IdempotentParameterMismatch", "The client token you have provided is associated with a resource, and its parameters differ from those of this request.")
 		}
 		return t.ID, nil, nil
 	}
 	return "", func(id string) {
-		if a.ec2().Tokens == nil {
-			a.ec2().Tokens = map[string]ec2Token{}
+		if a.state().Tokens == nil {
+			a.state().Tokens = map[string]ec2Token{}
 		}
-		a.ec2().Tokens[*token] = ec2Token{Request: hash, ID: id}
+		a.state().Tokens[*token] = ec2Token{Request: hash, ID: id}
 	}, nil
 }
 
 // tagged is everything that has tags, with its kind.
-func (a ec2API) tagged(yield func(ec2Kind, *ec2Thing) bool) {
-	s := a.ec2()
+func (a tx) tagged(yield func(ec2Kind, *ec2Thing) bool) {
+	s := a.state()
 	each := func(kind ec2Kind, n int, at func(int) *ec2Thing) bool {
 		for i := range n {
 			if !yield(kind, at(i)) {
@@ -371,7 +370,7 @@ func (a ec2API) tagged(yield func(ec2Kind, *ec2Thing) bool) {
 		a.taggedAttached(yield)
 }
 
-func (a ec2API) taggedAttached(yield func(ec2Kind, *ec2Thing) bool) bool {
+func (a tx) taggedAttached(yield func(ec2Kind, *ec2Thing) bool) bool {
 	for _, kind := range attachedKinds {
 		for _, x := range a.attached(kind) {
 			if !yield(kind, &x.ec2Thing) {
@@ -383,7 +382,7 @@ func (a ec2API) taggedAttached(yield func(ec2Kind, *ec2Thing) bool) bool {
 }
 
 // things finds what is to be tagged; it fails before anything is.
-func (a ec2API) things(ids []string) ([]*ec2Thing, error) {
+func (a tx) things(ids []string) ([]*ec2Thing, error) {
 	var out []*ec2Thing
 	for _, id := range ids {
 		var found *ec2Thing
@@ -392,7 +391,7 @@ func (a ec2API) things(ids []string) ([]*ec2Thing, error) {
 				found = t
 			}
 		}
-		for _, g := range a.ec2().Groups {
+		for _, g := range a.state().Groups {
 			for _, r := range g.Rules {
 				if r.ID == id {
 					found = &r.ec2Thing
@@ -412,7 +411,7 @@ func (a ec2API) things(ids []string) ([]*ec2Thing, error) {
 	return out, nil
 }
 
-func (a ec2API) CreateTags(in *ec2.CreateTagsInput) (*ec2.CreateTagsOutput, error) {
+func (a tx) CreateTags(in *ec2.CreateTagsInput) (*ec2.CreateTagsOutput, error) {
 	things, err := a.things(in.Resources)
 	if err != nil {
 		return nil, err
@@ -432,7 +431,7 @@ func (a ec2API) CreateTags(in *ec2.CreateTagsInput) (*ec2.CreateTagsOutput, erro
 
 // DeleteTags removes a tag whatever its value, unless one is given, and all
 // tags if none is named.
-func (a ec2API) DeleteTags(in *ec2.DeleteTagsInput) (*ec2.DeleteTagsOutput, error) {
+func (a tx) DeleteTags(in *ec2.DeleteTagsInput) (*ec2.DeleteTagsOutput, error) {
 	things, err := a.things(in.Resources)
 	if err != nil {
 		return nil, err
@@ -451,7 +450,7 @@ func (a ec2API) DeleteTags(in *ec2.DeleteTagsInput) (*ec2.DeleteTagsOutput, erro
 	return &ec2.DeleteTagsOutput{}, nil
 }
 
-func (a ec2API) DescribeTags(in *ec2.DescribeTagsInput) (*ec2.DescribeTagsOutput, error) {
+func (a tx) DescribeTags(in *ec2.DescribeTagsInput) (*ec2.DescribeTagsOutput, error) {
 	for _, f := range in.Filters {
 		if n := aws.ToString(f.Name); !slices.Contains([]string{"key", "value", "resource-id", "resource-type"}, n) && !strings.HasPrefix(n, "tag:") {
 			return nil, kernel.Fail("InvalidParameterValue", "The filter '%s' is invalid", n)

@@ -1,4 +1,4 @@
-package localcloud
+package ec2
 
 import (
 	"maps"
@@ -24,8 +24,8 @@ func (d *ec2DHCPOptions) fields() map[string][]string {
 }
 
 // defaultDHCPOptions is the set that new VPCs have. The network is started with it.
-func (a ec2API) defaultDHCPOptions() *ec2DHCPOptions {
-	s := a.ec2()
+func (a tx) defaultDHCPOptions() *ec2DHCPOptions {
+	s := a.state()
 	if len(s.DHCPOptions) == 0 {
 		s.DHCPOptions = append(s.DHCPOptions, &ec2DHCPOptions{ec2Thing: ec2Thing{ID: kernel.NewID("dopt")}, Values: map[string][]string{
 			"domain-name": {a.Region() + ".compute.internal"}, "domain-name-servers": {"AmazonProvidedDNS"},
@@ -46,7 +46,7 @@ func dhcpOptions(account string, d *ec2DHCPOptions) types.DhcpOptions {
 	return out
 }
 
-func (a ec2API) CreateDhcpOptions(in *ec2.CreateDhcpOptionsInput) (*ec2.CreateDhcpOptionsOutput, error) {
+func (a tx) CreateDhcpOptions(in *ec2.CreateDhcpOptionsInput) (*ec2.CreateDhcpOptionsOutput, error) {
 	tags, err := onCreate(kindDHCPOptions, in.TagSpecifications)
 	if err != nil {
 		return nil, err
@@ -55,14 +55,14 @@ func (a ec2API) CreateDhcpOptions(in *ec2.CreateDhcpOptionsInput) (*ec2.CreateDh
 	for _, c := range in.DhcpConfigurations {
 		d.Values[aws.ToString(c.Key)] = c.Values
 	}
-	a.ec2().DHCPOptions = append(a.ec2().DHCPOptions, d)
+	a.state().DHCPOptions = append(a.state().DHCPOptions, d)
 	a.Born(d.ID)
 	out := dhcpOptions(a.Account(), d)
 	return &ec2.CreateDhcpOptionsOutput{DhcpOptions: &out}, nil
 }
 
-func (a ec2API) DescribeDhcpOptions(in *ec2.DescribeDhcpOptionsInput) (*ec2.DescribeDhcpOptionsOutput, error) {
-	found, err := items(a, kindDHCPOptions, a.ec2().DHCPOptions, in.DhcpOptionsIds, in.Filters)
+func (a tx) DescribeDhcpOptions(in *ec2.DescribeDhcpOptionsInput) (*ec2.DescribeDhcpOptionsOutput, error) {
+	found, err := items(a, kindDHCPOptions, a.state().DHCPOptions, in.DhcpOptionsIds, in.Filters)
 	if err != nil {
 		return nil, err
 	}
@@ -78,13 +78,13 @@ func (a ec2API) DescribeDhcpOptions(in *ec2.DescribeDhcpOptionsInput) (*ec2.Desc
 }
 
 // AssociateDhcpOptions gives a VPC a set, or with "default" none at all.
-func (a ec2API) AssociateDhcpOptions(in *ec2.AssociateDhcpOptionsInput) (*ec2.AssociateDhcpOptionsOutput, error) {
-	v, err := item(a, kindVPC, a.ec2().VPCs, aws.ToString(in.VpcId))
+func (a tx) AssociateDhcpOptions(in *ec2.AssociateDhcpOptionsInput) (*ec2.AssociateDhcpOptionsOutput, error) {
+	v, err := item(a, kindVPC, a.state().VPCs, aws.ToString(in.VpcId))
 	if err != nil {
 		return nil, err
 	}
 	if id := aws.ToString(in.DhcpOptionsId); id != noDHCPOptions {
-		if _, err := item(a, kindDHCPOptions, a.ec2().DHCPOptions, id); err != nil {
+		if _, err := item(a, kindDHCPOptions, a.state().DHCPOptions, id); err != nil {
 			return nil, err
 		}
 	}
@@ -96,8 +96,8 @@ func (a ec2API) AssociateDhcpOptions(in *ec2.AssociateDhcpOptionsInput) (*ec2.As
 const noDHCPOptions = "default"
 
 // DeleteDhcpOptions removes a set that no VPC has.
-func (a ec2API) DeleteDhcpOptions(in *ec2.DeleteDhcpOptionsInput) (*ec2.DeleteDhcpOptionsOutput, error) {
-	s := a.ec2()
+func (a tx) DeleteDhcpOptions(in *ec2.DeleteDhcpOptionsInput) (*ec2.DeleteDhcpOptionsOutput, error) {
+	s := a.state()
 	d, err := item(a, kindDHCPOptions, s.DHCPOptions, aws.ToString(in.DhcpOptionsId))
 	if err != nil {
 		return nil, err
@@ -109,7 +109,7 @@ func (a ec2API) DeleteDhcpOptions(in *ec2.DeleteDhcpOptionsInput) (*ec2.DeleteDh
 	return &ec2.DeleteDhcpOptionsOutput{}, nil
 }
 
-func (a ec2API) dhcpOptionsOf(v *ec2VPC) string {
+func (a tx) dhcpOptionsOf(v *ec2VPC) string {
 	if v.DHCPOptions == "" {
 		return a.defaultDHCPOptions().ID
 	}

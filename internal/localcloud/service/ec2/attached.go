@@ -1,4 +1,4 @@
-package localcloud
+package ec2
 
 import (
 	"slices"
@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+	"github.com/bookctl/bookctl/internal/localcloud/network"
 )
 
 // ec2Attached is something that others put into a VPC or attach to it: it carries
@@ -47,9 +48,9 @@ func (x *ec2Attached) fields() map[string][]string {
 }
 
 // attached are those of one kind.
-func (a ec2API) attached(kind ec2Kind) []*ec2Attached {
+func (a tx) attached(kind ec2Kind) []*ec2Attached {
 	var out []*ec2Attached
-	for _, x := range a.ec2().Attached {
+	for _, x := range a.state().Attached {
 		if x.Prefix == kind.prefix {
 			out = append(out, x)
 		}
@@ -58,56 +59,56 @@ func (a ec2API) attached(kind ec2Kind) []*ec2Attached {
 }
 
 // attach makes one, with an interface in each of its subnets.
-func (a ec2API) attach(kind ec2Kind, x ec2Attached, interfaces, description string, specs []types.TagSpecification) (*ec2Attached, error) {
+func (a tx) attach(kind ec2Kind, x ec2Attached, interfaces, description string, specs []types.TagSpecification) (*ec2Attached, error) {
 	tags, err := onCreate(kind, specs)
 	if err != nil {
 		return nil, err
 	}
 	if x.VPC != "" {
-		if _, err := item(a, kindVPC, a.ec2().VPCs, x.VPC); err != nil {
+		if _, err := item(a, kindVPC, a.state().VPCs, x.VPC); err != nil {
 			return nil, err
 		}
 	}
 	x.ec2Thing, x.Prefix = ec2Thing{kernel.NewID(kind.prefix), tags}, kind.prefix
 	for _, id := range x.Subnets {
-		i, err := a.attachInterface(interfaceSpec{SubnetID: id, Groups: x.Groups, Description: description + x.ID, RequesterID: "amazon-aws", InterfaceType: interfaces})
+		i, err := a.Attach(a.Tx, network.Spec{SubnetID: id, Groups: x.Groups, Description: description + x.ID, RequesterID: "amazon-aws", InterfaceType: interfaces})
 		if err != nil {
 			return nil, err
 		}
 		x.Interfaces = append(x.Interfaces, i.ID)
 	}
-	a.ec2().Attached = append(a.ec2().Attached, &x)
+	a.state().Attached = append(a.state().Attached, &x)
 	a.Born(x.ID)
 	return &x, nil
 }
 
 // detach removes one with its interfaces, which linger.
-func (a ec2API) detach(kind ec2Kind, id *string) (*ec2Attached, error) {
+func (a tx) detach(kind ec2Kind, id *string) (*ec2Attached, error) {
 	x, err := item(a, kind, a.attached(kind), aws.ToString(id))
 	if err != nil {
 		return nil, err
 	}
 	for _, i := range x.Interfaces {
-		a.releaseInterface(i)
+		a.Release(a.Tx, i)
 	}
-	a.ec2().Attached = slices.DeleteFunc(a.ec2().Attached, func(y *ec2Attached) bool { return y == x })
+	a.state().Attached = slices.DeleteFunc(a.state().Attached, func(y *ec2Attached) bool { return y == x })
 	return x, nil
 }
 
 // holdsVPC says whether something that was attached keeps a VPC.
-func (a ec2API) holdsVPC(id string) bool {
-	return slices.ContainsFunc(a.ec2().Attached, func(x *ec2Attached) bool { return x.VPC == id || x.Peer == id })
+func (a tx) holdsVPC(id string) bool {
+	return slices.ContainsFunc(a.state().Attached, func(x *ec2Attached) bool { return x.VPC == id || x.Peer == id })
 }
 
-func (a ec2API) subnetVPC(id *string) (string, error) {
-	s, err := item(a, kindSubnet, a.ec2().Subnets, aws.ToString(id))
+func (a tx) subnetVPC(id *string) (string, error) {
+	s, err := item(a, kindSubnet, a.state().Subnets, aws.ToString(id))
 	if err != nil {
 		return "", err
 	}
 	return s.VPC, nil
 }
 
-func (a ec2API) endpointOf(x *ec2Attached) types.VpcEndpoint {
+func (a tx) endpointOf(x *ec2Attached) types.VpcEndpoint {
 	out := types.VpcEndpoint{
 		VpcEndpointId: aws.String(x.ID), VpcId: aws.String(x.VPC), ServiceName: aws.String(x.Service), State: types.State(x.State), OwnerId: aws.String(a.Account()),
 		SubnetIds: x.Subnets, NetworkInterfaceIds: x.Interfaces, Tags: ec2Tags(x.Tags), VpcEndpointType: types.VpcEndpointTypeGateway,
@@ -122,7 +123,7 @@ func (a ec2API) endpointOf(x *ec2Attached) types.VpcEndpoint {
 }
 
 // CreateVpcEndpoint makes a gateway endpoint, or an interface endpoint in subnets.
-func (a ec2API) CreateVpcEndpoint(in *ec2.CreateVpcEndpointInput) (*ec2.CreateVpcEndpointOutput, error) {
+func (a tx) CreateVpcEndpoint(in *ec2.CreateVpcEndpointInput) (*ec2.CreateVpcEndpointOutput, error) {
 	x, err := a.attach(kindEndpoint, ec2Attached{VPC: aws.ToString(in.VpcId), Service: aws.ToString(in.ServiceName), Subnets: in.SubnetIds, Groups: in.SecurityGroupIds, State: "available"},
 		"vpc_endpoint", "VPC Endpoint Interface ", in.TagSpecifications)
 	if err != nil {
@@ -133,7 +134,7 @@ func (a ec2API) CreateVpcEndpoint(in *ec2.CreateVpcEndpointInput) (*ec2.CreateVp
 }
 
 // DeleteVpcEndpoints removes endpoints.
-func (a ec2API) DeleteVpcEndpoints(in *ec2.DeleteVpcEndpointsInput) (*ec2.DeleteVpcEndpointsOutput, error) {
+func (a tx) DeleteVpcEndpoints(in *ec2.DeleteVpcEndpointsInput) (*ec2.DeleteVpcEndpointsOutput, error) {
 	for _, id := range in.VpcEndpointIds {
 		if _, err := a.detach(kindEndpoint, &id); err != nil {
 			return nil, err
@@ -143,7 +144,7 @@ func (a ec2API) DeleteVpcEndpoints(in *ec2.DeleteVpcEndpointsInput) (*ec2.Delete
 }
 
 // DescribeVpcEndpoints lists endpoints.
-func (a ec2API) DescribeVpcEndpoints(in *ec2.DescribeVpcEndpointsInput) (*ec2.DescribeVpcEndpointsOutput, error) {
+func (a tx) DescribeVpcEndpoints(in *ec2.DescribeVpcEndpointsInput) (*ec2.DescribeVpcEndpointsOutput, error) {
 	found, err := items(a, kindEndpoint, a.attached(kindEndpoint), in.VpcEndpointIds, in.Filters)
 	if err != nil {
 		return nil, err
@@ -163,7 +164,7 @@ func natOf(x *ec2Attached) types.NatGateway {
 }
 
 // CreateNatGateway makes a private NAT gateway.
-func (a ec2API) CreateNatGateway(in *ec2.CreateNatGatewayInput) (*ec2.CreateNatGatewayOutput, error) {
+func (a tx) CreateNatGateway(in *ec2.CreateNatGatewayInput) (*ec2.CreateNatGatewayOutput, error) {
 	if in.ConnectivityType != types.ConnectivityTypePrivate {
 		return nil, kernel.Fail("InvalidParameterValue", "The local cloud has private NAT gateways only: it has no elastic addresses")
 	}
@@ -180,7 +181,7 @@ func (a ec2API) CreateNatGateway(in *ec2.CreateNatGatewayInput) (*ec2.CreateNatG
 }
 
 // DeleteNatGateway removes one.
-func (a ec2API) DeleteNatGateway(in *ec2.DeleteNatGatewayInput) (*ec2.DeleteNatGatewayOutput, error) {
+func (a tx) DeleteNatGateway(in *ec2.DeleteNatGatewayInput) (*ec2.DeleteNatGatewayOutput, error) {
 	x, err := a.detach(kindNAT, in.NatGatewayId)
 	if err != nil {
 		return nil, err
@@ -189,7 +190,7 @@ func (a ec2API) DeleteNatGateway(in *ec2.DeleteNatGatewayInput) (*ec2.DeleteNatG
 }
 
 // DescribeNatGateways lists NAT gateways.
-func (a ec2API) DescribeNatGateways(in *ec2.DescribeNatGatewaysInput) (*ec2.DescribeNatGatewaysOutput, error) {
+func (a tx) DescribeNatGateways(in *ec2.DescribeNatGatewaysInput) (*ec2.DescribeNatGatewaysOutput, error) {
 	found, err := items(a, kindNAT, a.attached(kindNAT), in.NatGatewayIds, in.Filter)
 	if err != nil {
 		return nil, err
@@ -201,7 +202,7 @@ func (a ec2API) DescribeNatGateways(in *ec2.DescribeNatGatewaysInput) (*ec2.Desc
 	return out, nil
 }
 
-func (a ec2API) peeringOf(x *ec2Attached) types.VpcPeeringConnection {
+func (a tx) peeringOf(x *ec2Attached) types.VpcPeeringConnection {
 	side := func(vpc string) *types.VpcPeeringConnectionVpcInfo {
 		return &types.VpcPeeringConnectionVpcInfo{VpcId: aws.String(vpc), OwnerId: aws.String(a.Account()), Region: aws.String(a.Region())}
 	}
@@ -212,8 +213,8 @@ func (a ec2API) peeringOf(x *ec2Attached) types.VpcPeeringConnection {
 }
 
 // CreateVpcPeeringConnection asks for a connection of two VPCs of the account.
-func (a ec2API) CreateVpcPeeringConnection(in *ec2.CreateVpcPeeringConnectionInput) (*ec2.CreateVpcPeeringConnectionOutput, error) {
-	if _, err := item(a, kindVPC, a.ec2().VPCs, aws.ToString(in.PeerVpcId)); err != nil {
+func (a tx) CreateVpcPeeringConnection(in *ec2.CreateVpcPeeringConnectionInput) (*ec2.CreateVpcPeeringConnectionOutput, error) {
+	if _, err := item(a, kindVPC, a.state().VPCs, aws.ToString(in.PeerVpcId)); err != nil {
 		return nil, err
 	}
 	x, err := a.attach(kindPeering, ec2Attached{VPC: aws.ToString(in.VpcId), Peer: aws.ToString(in.PeerVpcId), State: "pending-acceptance"}, "", "", in.TagSpecifications)
@@ -225,7 +226,7 @@ func (a ec2API) CreateVpcPeeringConnection(in *ec2.CreateVpcPeeringConnectionInp
 }
 
 // AcceptVpcPeeringConnection makes it active.
-func (a ec2API) AcceptVpcPeeringConnection(in *ec2.AcceptVpcPeeringConnectionInput) (*ec2.AcceptVpcPeeringConnectionOutput, error) {
+func (a tx) AcceptVpcPeeringConnection(in *ec2.AcceptVpcPeeringConnectionInput) (*ec2.AcceptVpcPeeringConnectionOutput, error) {
 	x, err := item(a, kindPeering, a.attached(kindPeering), aws.ToString(in.VpcPeeringConnectionId))
 	if err != nil {
 		return nil, err
@@ -236,13 +237,13 @@ func (a ec2API) AcceptVpcPeeringConnection(in *ec2.AcceptVpcPeeringConnectionInp
 }
 
 // DeleteVpcPeeringConnection removes one.
-func (a ec2API) DeleteVpcPeeringConnection(in *ec2.DeleteVpcPeeringConnectionInput) (*ec2.DeleteVpcPeeringConnectionOutput, error) {
+func (a tx) DeleteVpcPeeringConnection(in *ec2.DeleteVpcPeeringConnectionInput) (*ec2.DeleteVpcPeeringConnectionOutput, error) {
 	_, err := a.detach(kindPeering, in.VpcPeeringConnectionId)
 	return &ec2.DeleteVpcPeeringConnectionOutput{Return: aws.Bool(true)}, err
 }
 
 // DescribeVpcPeeringConnections lists connections.
-func (a ec2API) DescribeVpcPeeringConnections(in *ec2.DescribeVpcPeeringConnectionsInput) (*ec2.DescribeVpcPeeringConnectionsOutput, error) {
+func (a tx) DescribeVpcPeeringConnections(in *ec2.DescribeVpcPeeringConnectionsInput) (*ec2.DescribeVpcPeeringConnectionsOutput, error) {
 	found, err := items(a, kindPeering, a.attached(kindPeering), in.VpcPeeringConnectionIds, in.Filters)
 	if err != nil {
 		return nil, err
@@ -263,7 +264,7 @@ func vpnOf(x *ec2Attached) types.VpnGateway {
 }
 
 // CreateVpnGateway makes a VPN gateway that is attached to nothing.
-func (a ec2API) CreateVpnGateway(in *ec2.CreateVpnGatewayInput) (*ec2.CreateVpnGatewayOutput, error) {
+func (a tx) CreateVpnGateway(in *ec2.CreateVpnGatewayInput) (*ec2.CreateVpnGatewayOutput, error) {
 	x, err := a.attach(kindVPN, ec2Attached{State: "available"}, "", "", in.TagSpecifications)
 	if err != nil {
 		return nil, err
@@ -273,12 +274,12 @@ func (a ec2API) CreateVpnGateway(in *ec2.CreateVpnGatewayInput) (*ec2.CreateVpnG
 }
 
 // AttachVpnGateway attaches one to a VPC.
-func (a ec2API) AttachVpnGateway(in *ec2.AttachVpnGatewayInput) (*ec2.AttachVpnGatewayOutput, error) {
+func (a tx) AttachVpnGateway(in *ec2.AttachVpnGatewayInput) (*ec2.AttachVpnGatewayOutput, error) {
 	x, err := item(a, kindVPN, a.attached(kindVPN), aws.ToString(in.VpnGatewayId))
 	if err != nil {
 		return nil, err
 	}
-	v, err := item(a, kindVPC, a.ec2().VPCs, aws.ToString(in.VpcId))
+	v, err := item(a, kindVPC, a.state().VPCs, aws.ToString(in.VpcId))
 	if err != nil {
 		return nil, err
 	}
@@ -287,7 +288,7 @@ func (a ec2API) AttachVpnGateway(in *ec2.AttachVpnGatewayInput) (*ec2.AttachVpnG
 }
 
 // DetachVpnGateway takes one off its VPC.
-func (a ec2API) DetachVpnGateway(in *ec2.DetachVpnGatewayInput) (*ec2.DetachVpnGatewayOutput, error) {
+func (a tx) DetachVpnGateway(in *ec2.DetachVpnGatewayInput) (*ec2.DetachVpnGatewayOutput, error) {
 	x, err := item(a, kindVPN, a.attached(kindVPN), aws.ToString(in.VpnGatewayId))
 	if err != nil {
 		return nil, err
@@ -297,7 +298,7 @@ func (a ec2API) DetachVpnGateway(in *ec2.DetachVpnGatewayInput) (*ec2.DetachVpnG
 }
 
 // DeleteVpnGateway removes one that is attached to nothing.
-func (a ec2API) DeleteVpnGateway(in *ec2.DeleteVpnGatewayInput) (*ec2.DeleteVpnGatewayOutput, error) {
+func (a tx) DeleteVpnGateway(in *ec2.DeleteVpnGatewayInput) (*ec2.DeleteVpnGatewayOutput, error) {
 	if x, err := item(a, kindVPN, a.attached(kindVPN), aws.ToString(in.VpnGatewayId)); err == nil && x.VPC != "" {
 		return nil, kernel.Fail("IncorrectState", "The vpnGateway '%s' is in use", x.ID)
 	}
@@ -306,7 +307,7 @@ func (a ec2API) DeleteVpnGateway(in *ec2.DeleteVpnGatewayInput) (*ec2.DeleteVpnG
 }
 
 // DescribeVpnGateways lists VPN gateways.
-func (a ec2API) DescribeVpnGateways(in *ec2.DescribeVpnGatewaysInput) (*ec2.DescribeVpnGatewaysOutput, error) {
+func (a tx) DescribeVpnGateways(in *ec2.DescribeVpnGatewaysInput) (*ec2.DescribeVpnGatewaysOutput, error) {
 	found, err := items(a, kindVPN, a.attached(kindVPN), in.VpnGatewayIds, in.Filters)
 	if err != nil {
 		return nil, err
@@ -318,7 +319,7 @@ func (a ec2API) DescribeVpnGateways(in *ec2.DescribeVpnGatewaysInput) (*ec2.Desc
 	return out, nil
 }
 
-func (a ec2API) transitOf(x *ec2Attached) types.TransitGatewayVpcAttachment {
+func (a tx) transitOf(x *ec2Attached) types.TransitGatewayVpcAttachment {
 	return types.TransitGatewayVpcAttachment{
 		TransitGatewayAttachmentId: aws.String(x.ID), TransitGatewayId: aws.String(x.Gateway), VpcId: aws.String(x.VPC), VpcOwnerId: aws.String(a.Account()),
 		SubnetIds: x.Subnets, State: types.TransitGatewayAttachmentState(x.State), Tags: ec2Tags(x.Tags),
@@ -327,7 +328,7 @@ func (a ec2API) transitOf(x *ec2Attached) types.TransitGatewayVpcAttachment {
 
 // CreateTransitGatewayVpcAttachment attaches a VPC to a transit gateway, which may be
 // anybody's: the local cloud knows none.
-func (a ec2API) CreateTransitGatewayVpcAttachment(in *ec2.CreateTransitGatewayVpcAttachmentInput) (*ec2.CreateTransitGatewayVpcAttachmentOutput, error) {
+func (a tx) CreateTransitGatewayVpcAttachment(in *ec2.CreateTransitGatewayVpcAttachmentInput) (*ec2.CreateTransitGatewayVpcAttachmentOutput, error) {
 	x, err := a.attach(kindTransit, ec2Attached{VPC: aws.ToString(in.VpcId), Subnets: in.SubnetIds, Gateway: aws.ToString(in.TransitGatewayId), State: "available"},
 		"transit_gateway", "Network Interface for Transit Gateway Attachment ", in.TagSpecifications)
 	if err != nil {
@@ -338,7 +339,7 @@ func (a ec2API) CreateTransitGatewayVpcAttachment(in *ec2.CreateTransitGatewayVp
 }
 
 // DeleteTransitGatewayVpcAttachment removes one.
-func (a ec2API) DeleteTransitGatewayVpcAttachment(in *ec2.DeleteTransitGatewayVpcAttachmentInput) (*ec2.DeleteTransitGatewayVpcAttachmentOutput, error) {
+func (a tx) DeleteTransitGatewayVpcAttachment(in *ec2.DeleteTransitGatewayVpcAttachmentInput) (*ec2.DeleteTransitGatewayVpcAttachmentOutput, error) {
 	x, err := a.detach(kindTransit, in.TransitGatewayAttachmentId)
 	if err != nil {
 		return nil, err
@@ -349,7 +350,7 @@ func (a ec2API) DeleteTransitGatewayVpcAttachment(in *ec2.DeleteTransitGatewayVp
 }
 
 // DescribeTransitGatewayVpcAttachments lists attachments.
-func (a ec2API) DescribeTransitGatewayVpcAttachments(in *ec2.DescribeTransitGatewayVpcAttachmentsInput) (*ec2.DescribeTransitGatewayVpcAttachmentsOutput, error) {
+func (a tx) DescribeTransitGatewayVpcAttachments(in *ec2.DescribeTransitGatewayVpcAttachmentsInput) (*ec2.DescribeTransitGatewayVpcAttachmentsOutput, error) {
 	found, err := items(a, kindTransit, a.attached(kindTransit), in.TransitGatewayAttachmentIds, in.Filters)
 	if err != nil {
 		return nil, err
@@ -369,7 +370,7 @@ func egressOf(x *ec2Attached) types.EgressOnlyInternetGateway {
 }
 
 // CreateEgressOnlyInternetGateway makes one, attached from birth.
-func (a ec2API) CreateEgressOnlyInternetGateway(in *ec2.CreateEgressOnlyInternetGatewayInput) (*ec2.CreateEgressOnlyInternetGatewayOutput, error) {
+func (a tx) CreateEgressOnlyInternetGateway(in *ec2.CreateEgressOnlyInternetGatewayInput) (*ec2.CreateEgressOnlyInternetGatewayOutput, error) {
 	x, err := a.attach(kindEgress, ec2Attached{VPC: aws.ToString(in.VpcId), State: "attached"}, "", "", in.TagSpecifications)
 	if err != nil {
 		return nil, err
@@ -379,13 +380,13 @@ func (a ec2API) CreateEgressOnlyInternetGateway(in *ec2.CreateEgressOnlyInternet
 }
 
 // DeleteEgressOnlyInternetGateway removes one.
-func (a ec2API) DeleteEgressOnlyInternetGateway(in *ec2.DeleteEgressOnlyInternetGatewayInput) (*ec2.DeleteEgressOnlyInternetGatewayOutput, error) {
+func (a tx) DeleteEgressOnlyInternetGateway(in *ec2.DeleteEgressOnlyInternetGatewayInput) (*ec2.DeleteEgressOnlyInternetGatewayOutput, error) {
 	_, err := a.detach(kindEgress, in.EgressOnlyInternetGatewayId)
 	return &ec2.DeleteEgressOnlyInternetGatewayOutput{ReturnCode: aws.Bool(true)}, err
 }
 
 // DescribeEgressOnlyInternetGateways lists them; only tags filter them.
-func (a ec2API) DescribeEgressOnlyInternetGateways(in *ec2.DescribeEgressOnlyInternetGatewaysInput) (*ec2.DescribeEgressOnlyInternetGatewaysOutput, error) {
+func (a tx) DescribeEgressOnlyInternetGateways(in *ec2.DescribeEgressOnlyInternetGatewaysInput) (*ec2.DescribeEgressOnlyInternetGatewaysOutput, error) {
 	found, err := items(a, kindEgress, a.attached(kindEgress), in.EgressOnlyInternetGatewayIds, in.Filters)
 	if err != nil {
 		return nil, err

@@ -1,7 +1,6 @@
-package localcloud
+package ec2
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+	"github.com/bookctl/bookctl/internal/localcloud/network"
 )
 
 // reservedAddresses are AWS's own in every subnet, the first four and the last:
@@ -72,10 +72,10 @@ func (i *ec2Interface) attachmentStatus() types.AttachmentStatus {
 	return types.AttachmentStatusAttached
 }
 
-func (a ec2API) networkInterface(i *ec2Interface) types.NetworkInterface {
+func (a tx) networkInterface(i *ec2Interface) types.NetworkInterface {
 	out := types.NetworkInterface{
 		NetworkInterfaceId: aws.String(i.ID), SubnetId: aws.String(i.SubnetID), VpcId: aws.String(i.VPC), OwnerId: aws.String(a.Account()),
-		AvailabilityZone: aws.String(i.Zone), AvailabilityZoneId: aws.String(a.zoneID(i.Zone)), Description: aws.String(i.Description),
+		AvailabilityZone: aws.String(i.Zone), AvailabilityZoneId: aws.String(a.ZoneID(i.Zone)), Description: aws.String(i.Description),
 		InterfaceType: types.NetworkInterfaceType(i.Type), MacAddress: aws.String(i.MAC), PrivateIpAddress: aws.String(i.PrivateIP),
 		RequesterManaged: aws.Bool(i.RequesterID != ""), SourceDestCheck: aws.Bool(true), Status: i.status(), TagSet: ec2Tags(i.Tags),
 	}
@@ -84,7 +84,7 @@ func (a ec2API) networkInterface(i *ec2Interface) types.NetworkInterface {
 	}
 	for _, id := range i.Groups {
 		g := types.GroupIdentifier{GroupId: aws.String(id)}
-		for _, x := range a.ec2().Groups {
+		for _, x := range a.state().Groups {
 			if x.ID == id {
 				g.GroupName = aws.String(x.Name)
 			}
@@ -104,32 +104,8 @@ func (a ec2API) networkInterface(i *ec2Interface) types.NetworkInterface {
 	return out
 }
 
-// interfaceSpec is what a service wants of an interface in its customer's VPC.
-type interfaceSpec struct {
-	SubnetID    string
-	Groups      []string // the VPC's default group when empty
-	Description string
-	// RequesterID is the service: amazon-elb, amazon-rds, or that of ECS.
-	RequesterID string
-	// InterfaceType is "interface" when empty.
-	InterfaceType string
-	// Public gives it a public address, which needs an internet gateway.
-	Public bool
-}
-
-// attachInterface makes an interface that is in use by a service. The lock is
-// held.
-func (c tx) attachInterface(spec interfaceSpec) (ec2Interface, error) {
-	i, err := ec2API{c}.makeInterface(spec)
-	if err != nil {
-		return ec2Interface{}, err
-	}
-	i.Attachment, i.Attached = kernel.NewID("eni-attach"), c.Now()
-	return *i, nil
-}
-
-func (a ec2API) makeInterface(spec interfaceSpec) (*ec2Interface, error) {
-	st := a.ec2()
+func (a tx) makeInterface(spec network.Spec) (*ec2Interface, error) {
+	st := a.state()
 	s, err := item(a, kindSubnet, st.Subnets, spec.SubnetID)
 	if err != nil {
 		return nil, err
@@ -178,9 +154,9 @@ func newMAC() string {
 }
 
 // freeAddress is the lowest free one.
-func (a ec2API) freeAddress(s *ec2Subnet) (string, error) {
+func (a tx) freeAddress(s *ec2Subnet) (string, error) {
 	taken := map[string]bool{}
-	for _, i := range a.ec2().Interfaces {
+	for _, i := range a.state().Interfaces {
 		if i.SubnetID == s.ID {
 			taken[i.PrivateIP] = true
 		}
@@ -199,44 +175,19 @@ func (a ec2API) freeAddress(s *ec2Subnet) (string, error) {
 }
 
 // publicAddress makes one of the ranges that are nobody's (RFC 5737).
-func (a ec2API) publicAddress() string {
-	n := a.ec2().Addresses
-	a.ec2().Addresses++
+func (a tx) publicAddress() string {
+	n := a.state().Addresses
+	a.state().Addresses++
 	return fmt.Sprintf("%s.%d", []string{"203.0.113", "198.51.100"}[n/254%2], n%254+1)
 }
 
 // interfaceLinger is how long a network interface outlives its owner.
-func (c *Cloud) interfaceLinger() time.Duration {
+func (c *Service) interfaceLinger() time.Duration {
 	return max(c.Scaled(c.Latencies().Interface), kernel.Seconds(c.Faults().InterfaceSeconds))
 }
 
-// releaseInterface removes an interface whose owner is gone, at once or when it
-// has lingered. The lock is held.
-func (c tx) releaseInterface(id string) {
-	remove := func(c tx) {
-		c.ec2().Interfaces = slices.DeleteFunc(c.ec2().Interfaces, func(i *ec2Interface) bool { return i.ID == id })
-	}
-	linger := c.interfaceLinger()
-	if linger == 0 {
-		remove(c)
-		return
-	}
-	for _, i := range c.ec2().Interfaces {
-		if i.ID == id && !i.Released {
-			i.Released = true
-			c.Go(func(ctx context.Context) {
-				select {
-				case <-ctx.Done():
-				case <-time.After(linger):
-					c.update(remove)
-				}
-			})
-		}
-	}
-}
-
-func (a ec2API) DescribeNetworkInterfaces(in *ec2.DescribeNetworkInterfacesInput) (*ec2.DescribeNetworkInterfacesOutput, error) {
-	found, err := items(a, kindInterface, a.ec2().Interfaces, in.NetworkInterfaceIds, in.Filters)
+func (a tx) DescribeNetworkInterfaces(in *ec2.DescribeNetworkInterfacesInput) (*ec2.DescribeNetworkInterfacesOutput, error) {
+	found, err := items(a, kindInterface, a.state().Interfaces, in.NetworkInterfaceIds, in.Filters)
 	if err != nil {
 		return nil, err
 	}
@@ -252,7 +203,7 @@ func (a ec2API) DescribeNetworkInterfaces(in *ec2.DescribeNetworkInterfacesInput
 }
 
 // CreateNetworkInterface makes a customer's own interface, in use by nothing.
-func (a ec2API) CreateNetworkInterface(in *ec2.CreateNetworkInterfaceInput) (*ec2.CreateNetworkInterfaceOutput, error) {
+func (a tx) CreateNetworkInterface(in *ec2.CreateNetworkInterfaceInput) (*ec2.CreateNetworkInterfaceOutput, error) {
 	request := *in
 	request.ClientToken = nil
 	id, done, err := a.once(in.ClientToken, request)
@@ -261,7 +212,7 @@ func (a ec2API) CreateNetworkInterface(in *ec2.CreateNetworkInterfaceInput) (*ec
 	}
 	var i *ec2Interface
 	if id != "" {
-		if i, err = item(a, kindInterface, a.ec2().Interfaces, id); err != nil {
+		if i, err = item(a, kindInterface, a.state().Interfaces, id); err != nil {
 			return nil, err
 		}
 	} else {
@@ -269,7 +220,7 @@ func (a ec2API) CreateNetworkInterface(in *ec2.CreateNetworkInterfaceInput) (*ec
 		if err != nil {
 			return nil, err
 		}
-		if i, err = a.makeInterface(interfaceSpec{SubnetID: aws.ToString(in.SubnetId), Groups: in.Groups, Description: aws.ToString(in.Description)}); err != nil {
+		if i, err = a.makeInterface(network.Spec{SubnetID: aws.ToString(in.SubnetId), Groups: in.Groups, Description: aws.ToString(in.Description)}); err != nil {
 			return nil, err
 		}
 		i.Tags = tags
@@ -280,23 +231,23 @@ func (a ec2API) CreateNetworkInterface(in *ec2.CreateNetworkInterfaceInput) (*ec
 	return &ec2.CreateNetworkInterfaceOutput{NetworkInterface: &out, ClientToken: in.ClientToken}, nil
 }
 
-func (a ec2API) DeleteNetworkInterface(in *ec2.DeleteNetworkInterfaceInput) (*ec2.DeleteNetworkInterfaceOutput, error) {
-	i, err := item(a, kindInterface, a.ec2().Interfaces, aws.ToString(in.NetworkInterfaceId))
+func (a tx) DeleteNetworkInterface(in *ec2.DeleteNetworkInterfaceInput) (*ec2.DeleteNetworkInterfaceOutput, error) {
+	i, err := item(a, kindInterface, a.state().Interfaces, aws.ToString(in.NetworkInterfaceId))
 	if err != nil {
 		return nil, err
 	}
 	if i.Attachment != "" {
 		return nil, kernel.Fail("InvalidParameterValue", "Network interface '%s' is currently in use.", i.ID)
 	}
-	a.ec2().Interfaces = slices.DeleteFunc(a.ec2().Interfaces, func(x *ec2Interface) bool { return x == i })
+	a.state().Interfaces = slices.DeleteFunc(a.state().Interfaces, func(x *ec2Interface) bool { return x == i })
 	return &ec2.DeleteNetworkInterfaceOutput{}, nil
 }
 
 // DetachNetworkInterface is refused for everything that can be attached here:
 // what a service has attached is its own to detach.
-func (a ec2API) DetachNetworkInterface(in *ec2.DetachNetworkInterfaceInput) (*ec2.DetachNetworkInterfaceOutput, error) {
+func (a tx) DetachNetworkInterface(in *ec2.DetachNetworkInterfaceInput) (*ec2.DetachNetworkInterfaceOutput, error) {
 	id := aws.ToString(in.AttachmentId)
-	if slices.ContainsFunc(a.ec2().Interfaces, func(i *ec2Interface) bool { return i.Attachment == id }) {
+	if slices.ContainsFunc(a.state().Interfaces, func(i *ec2Interface) bool { return i.Attachment == id }) {
 		return nil, kernel.Fail("OperationNotPermitted", "You are not allowed to manage 'ela-attach' attachments.")
 	}
 	return nil, kernel.Fail("InvalidAttachmentID.NotFound", "The attachment ID '%s' does not exist", id)

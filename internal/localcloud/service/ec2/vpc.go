@@ -1,4 +1,4 @@
-package localcloud
+package ec2
 
 import (
 	"cmp"
@@ -36,7 +36,7 @@ func (v *ec2VPC) fields() map[string][]string {
 	}
 }
 
-func (a ec2API) vpc(v *ec2VPC) types.Vpc {
+func (a tx) vpc(v *ec2VPC) types.Vpc {
 	return types.Vpc{
 		VpcId: aws.String(v.ID), CidrBlock: aws.String(v.CIDR), State: types.VpcStateAvailable, IsDefault: aws.Bool(v.Default),
 		OwnerId: aws.String(a.Account()), InstanceTenancy: types.TenancyDefault, DhcpOptionsId: aws.String(a.dhcpOptionsOf(v)), Tags: ec2Tags(v.Tags),
@@ -60,7 +60,7 @@ func parseRange(text string) (netip.Prefix, error) {
 
 // CreateVpc makes a VPC with its main route table, default group and default
 // network ACL.
-func (a ec2API) CreateVpc(in *ec2.CreateVpcInput) (*ec2.CreateVpcOutput, error) {
+func (a tx) CreateVpc(in *ec2.CreateVpcInput) (*ec2.CreateVpcOutput, error) {
 	cidr, err := parseRange(aws.ToString(in.CidrBlock))
 	if err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func (a ec2API) CreateVpc(in *ec2.CreateVpcInput) (*ec2.CreateVpcOutput, error) 
 	if err != nil {
 		return nil, err
 	}
-	if len(a.ec2().VPCs) >= cmp.Or(a.cfg.VPCs, quotaVPCs) {
+	if len(a.state().VPCs) >= cmp.Or(a.quota, quotaVPCs) {
 		return nil, kernel.Fail("VpcLimitExceeded", "The maximum number of VPCs has been reached.")
 	}
 	v := a.makeVPC(cidr.String(), tags)
@@ -81,8 +81,8 @@ func (a ec2API) CreateVpc(in *ec2.CreateVpcInput) (*ec2.CreateVpcOutput, error) 
 	return &ec2.CreateVpcOutput{Vpc: &out}, nil
 }
 
-func (a ec2API) makeVPC(cidr string, tags map[string]string) *ec2VPC {
-	s := a.ec2()
+func (a tx) makeVPC(cidr string, tags map[string]string) *ec2VPC {
+	s := a.state()
 	v := &ec2VPC{ec2Thing: ec2Thing{kernel.NewID("vpc"), tags}, CIDR: cidr, Association: kernel.NewID("vpc-cidr-assoc"), DNSSupport: true}
 	s.VPCs = append(s.VPCs, v)
 	t := a.makeTable(v, nil)
@@ -99,13 +99,13 @@ func (a ec2API) makeVPC(cidr string, tags map[string]string) *ec2VPC {
 	return v
 }
 
-// startNetwork gives a new account its default VPC, as every region of an
+// Start gives a new account its default VPC, as every region of an
 // account has: https://docs.aws.amazon.com/vpc/latest/userguide/default-vpc-components.html.
 // It also finishes what a stopped cloud had begun: lingering interfaces go.
-func (c *Cloud) startNetwork() {
-	c.update(func(c tx) {
-		a := ec2API{c}
-		s := c.ec2()
+func (s *Service) Start() {
+	s.Update(func(t *kernel.Tx) {
+		a := s.in(t)
+		s := a.state()
 		s.Interfaces = slices.DeleteFunc(s.Interfaces, func(i *ec2Interface) bool { return i.Released })
 		a.defaultDHCPOptions()
 		for i, l := range s.ACLs {
@@ -124,7 +124,7 @@ func (c *Cloud) startNetwork() {
 		s.Gateways = append(s.Gateways, gateway)
 		main := a.mainTable(v.ID)
 		main.Routes = append(main.Routes, ec2Route{Destination: "0.0.0.0/0", Gateway: gateway.ID, Origin: types.RouteOriginCreateRoute})
-		for n, zone := range c.zones() {
+		for n, zone := range a.Zones() {
 			s.Subnets = append(s.Subnets, &ec2Subnet{
 				ec2Thing: ec2Thing{ID: kernel.NewID("subnet")}, VPC: v.ID, Zone: zone, CIDR: fmt.Sprintf("172.31.%d.0/20", n*16),
 				Public: true, Default: true,
@@ -133,8 +133,8 @@ func (c *Cloud) startNetwork() {
 	})
 }
 
-func (a ec2API) DescribeVpcs(in *ec2.DescribeVpcsInput) (*ec2.DescribeVpcsOutput, error) {
-	found, err := items(a, kindVPC, a.ec2().VPCs, in.VpcIds, in.Filters)
+func (a tx) DescribeVpcs(in *ec2.DescribeVpcsInput) (*ec2.DescribeVpcsOutput, error) {
+	found, err := items(a, kindVPC, a.state().VPCs, in.VpcIds, in.Filters)
 	if err != nil {
 		return nil, err
 	}
@@ -155,8 +155,8 @@ func openToTheInternet() *types.BlockPublicAccessStates {
 	return &types.BlockPublicAccessStates{InternetGatewayBlockMode: types.BlockPublicAccessModeOff}
 }
 
-func (a ec2API) DescribeVpcAttribute(in *ec2.DescribeVpcAttributeInput) (*ec2.DescribeVpcAttributeOutput, error) {
-	v, err := item(a, kindVPC, a.ec2().VPCs, aws.ToString(in.VpcId))
+func (a tx) DescribeVpcAttribute(in *ec2.DescribeVpcAttributeInput) (*ec2.DescribeVpcAttributeOutput, error) {
+	v, err := item(a, kindVPC, a.state().VPCs, aws.ToString(in.VpcId))
 	if err != nil {
 		return nil, err
 	}
@@ -176,8 +176,8 @@ func (a ec2API) DescribeVpcAttribute(in *ec2.DescribeVpcAttributeInput) (*ec2.De
 }
 
 // ModifyVpcAttribute takes one attribute a call.
-func (a ec2API) ModifyVpcAttribute(in *ec2.ModifyVpcAttributeInput) (*ec2.ModifyVpcAttributeOutput, error) {
-	v, err := item(a, kindVPC, a.ec2().VPCs, aws.ToString(in.VpcId))
+func (a tx) ModifyVpcAttribute(in *ec2.ModifyVpcAttributeInput) (*ec2.ModifyVpcAttributeOutput, error) {
+	v, err := item(a, kindVPC, a.state().VPCs, aws.ToString(in.VpcId))
 	if err != nil {
 		return nil, err
 	}
@@ -195,8 +195,8 @@ func (a ec2API) ModifyVpcAttribute(in *ec2.ModifyVpcAttributeInput) (*ec2.Modify
 }
 
 // DeleteVpc removes a VPC that has nothing in it but what it was born with.
-func (a ec2API) DeleteVpc(in *ec2.DeleteVpcInput) (*ec2.DeleteVpcOutput, error) {
-	s := a.ec2()
+func (a tx) DeleteVpc(in *ec2.DeleteVpcInput) (*ec2.DeleteVpcOutput, error) {
+	s := a.state()
 	v, err := item(a, kindVPC, s.VPCs, aws.ToString(in.VpcId))
 	if err != nil {
 		return nil, err

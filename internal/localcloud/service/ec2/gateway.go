@@ -1,4 +1,4 @@
-package localcloud
+package ec2
 
 import (
 	"slices"
@@ -24,7 +24,7 @@ func (g *ec2Gateway) fields() map[string][]string {
 	return f
 }
 
-func (a ec2API) gateway(g *ec2Gateway) types.InternetGateway {
+func (a tx) gateway(g *ec2Gateway) types.InternetGateway {
 	out := types.InternetGateway{InternetGatewayId: aws.String(g.ID), OwnerId: aws.String(a.Account()), Tags: ec2Tags(g.Tags)}
 	if g.VPC != "" {
 		// "available" is not in AttachmentStatus, and is what EC2 answers.
@@ -33,20 +33,20 @@ func (a ec2API) gateway(g *ec2Gateway) types.InternetGateway {
 	return out
 }
 
-func (a ec2API) CreateInternetGateway(in *ec2.CreateInternetGatewayInput) (*ec2.CreateInternetGatewayOutput, error) {
+func (a tx) CreateInternetGateway(in *ec2.CreateInternetGatewayInput) (*ec2.CreateInternetGatewayOutput, error) {
 	tags, err := onCreate(kindGateway, in.TagSpecifications)
 	if err != nil {
 		return nil, err
 	}
 	g := &ec2Gateway{ec2Thing: ec2Thing{kernel.NewID("igw"), tags}}
-	a.ec2().Gateways = append(a.ec2().Gateways, g)
+	a.state().Gateways = append(a.state().Gateways, g)
 	a.Born(g.ID)
 	out := a.gateway(g)
 	return &ec2.CreateInternetGatewayOutput{InternetGateway: &out}, nil
 }
 
-func (a ec2API) DescribeInternetGateways(in *ec2.DescribeInternetGatewaysInput) (*ec2.DescribeInternetGatewaysOutput, error) {
-	found, err := items(a, kindGateway, a.ec2().Gateways, in.InternetGatewayIds, in.Filters)
+func (a tx) DescribeInternetGateways(in *ec2.DescribeInternetGatewaysInput) (*ec2.DescribeInternetGatewaysOutput, error) {
+	found, err := items(a, kindGateway, a.state().Gateways, in.InternetGatewayIds, in.Filters)
 	if err != nil {
 		return nil, err
 	}
@@ -61,16 +61,16 @@ func (a ec2API) DescribeInternetGateways(in *ec2.DescribeInternetGatewaysInput) 
 	return out, nil
 }
 
-func (a ec2API) gatewayAndVPC(gateway, vpc *string) (*ec2Gateway, *ec2VPC, error) {
-	g, err := item(a, kindGateway, a.ec2().Gateways, aws.ToString(gateway))
+func (a tx) gatewayAndVPC(gateway, vpc *string) (*ec2Gateway, *ec2VPC, error) {
+	g, err := item(a, kindGateway, a.state().Gateways, aws.ToString(gateway))
 	if err != nil {
 		return nil, nil, err
 	}
-	v, err := item(a, kindVPC, a.ec2().VPCs, aws.ToString(vpc))
+	v, err := item(a, kindVPC, a.state().VPCs, aws.ToString(vpc))
 	return g, v, err
 }
 
-func (a ec2API) AttachInternetGateway(in *ec2.AttachInternetGatewayInput) (*ec2.AttachInternetGatewayOutput, error) {
+func (a tx) AttachInternetGateway(in *ec2.AttachInternetGatewayInput) (*ec2.AttachInternetGatewayOutput, error) {
 	g, v, err := a.gatewayAndVPC(in.InternetGatewayId, in.VpcId)
 	if err != nil {
 		return nil, err
@@ -78,7 +78,7 @@ func (a ec2API) AttachInternetGateway(in *ec2.AttachInternetGatewayInput) (*ec2.
 	if g.VPC != "" {
 		return nil, kernel.Fail("Resource.AlreadyAssociated", "resource %s is already attached to network %s", g.ID, g.VPC)
 	}
-	if slices.ContainsFunc(a.ec2().Gateways, func(x *ec2Gateway) bool { return x.VPC == v.ID }) {
+	if slices.ContainsFunc(a.state().Gateways, func(x *ec2Gateway) bool { return x.VPC == v.ID }) {
 		return nil, kernel.Fail("InvalidParameterValue", "Network %s already has an internet gateway attached", v.ID)
 	}
 	g.VPC = v.ID
@@ -87,7 +87,7 @@ func (a ec2API) AttachInternetGateway(in *ec2.AttachInternetGatewayInput) (*ec2.
 
 // DetachInternetGateway refuses while anything in the VPC has a public address:
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DetachInternetGateway.html
-func (a ec2API) DetachInternetGateway(in *ec2.DetachInternetGatewayInput) (*ec2.DetachInternetGatewayOutput, error) {
+func (a tx) DetachInternetGateway(in *ec2.DetachInternetGatewayInput) (*ec2.DetachInternetGatewayOutput, error) {
 	g, v, err := a.gatewayAndVPC(in.InternetGatewayId, in.VpcId)
 	if err != nil {
 		return nil, err
@@ -95,21 +95,21 @@ func (a ec2API) DetachInternetGateway(in *ec2.DetachInternetGatewayInput) (*ec2.
 	if g.VPC != v.ID {
 		return nil, kernel.Fail("Gateway.NotAttached", "resource %s is not attached to network %s", g.ID, v.ID)
 	}
-	if slices.ContainsFunc(a.ec2().Interfaces, func(i *ec2Interface) bool { return i.VPC == v.ID && i.PublicIP != "" }) {
+	if slices.ContainsFunc(a.state().Interfaces, func(i *ec2Interface) bool { return i.VPC == v.ID && i.PublicIP != "" }) {
 		return nil, kernel.Fail("DependencyViolation", "Network %s has some mapped public address(es). Please unmap those public address(es) before detaching the gateway.", v.ID)
 	}
 	g.VPC = ""
 	return &ec2.DetachInternetGatewayOutput{}, nil
 }
 
-func (a ec2API) DeleteInternetGateway(in *ec2.DeleteInternetGatewayInput) (*ec2.DeleteInternetGatewayOutput, error) {
-	g, err := item(a, kindGateway, a.ec2().Gateways, aws.ToString(in.InternetGatewayId))
+func (a tx) DeleteInternetGateway(in *ec2.DeleteInternetGatewayInput) (*ec2.DeleteInternetGatewayOutput, error) {
+	g, err := item(a, kindGateway, a.state().Gateways, aws.ToString(in.InternetGatewayId))
 	if err != nil {
 		return nil, err
 	}
 	if g.VPC != "" {
 		return nil, kernel.Fail("DependencyViolation", "The internetGateway '%s' has dependencies and cannot be deleted.", g.ID)
 	}
-	a.ec2().Gateways = slices.DeleteFunc(a.ec2().Gateways, func(x *ec2Gateway) bool { return x == g })
+	a.state().Gateways = slices.DeleteFunc(a.state().Gateways, func(x *ec2Gateway) bool { return x == g })
 	return &ec2.DeleteInternetGatewayOutput{}, nil
 }

@@ -1,4 +1,4 @@
-package localcloud
+package ec2
 
 import (
 	"fmt"
@@ -95,12 +95,7 @@ func (g *ec2Group) fields() map[string][]string {
 	return f
 }
 
-// groupExists says whether there is a group of that id. The lock is held.
-func (c tx) groupExists(id string) bool {
-	return slices.ContainsFunc(c.ec2().Groups, func(g *ec2Group) bool { return g.ID == id })
-}
-
-func (a ec2API) group(g *ec2Group) types.SecurityGroup {
+func (a tx) group(g *ec2Group) types.SecurityGroup {
 	return types.SecurityGroup{
 		GroupId: aws.String(g.ID), GroupName: aws.String(g.Name), Description: aws.String(g.Description), VpcId: aws.String(g.VPC),
 		OwnerId: aws.String(a.Account()), SecurityGroupArn: aws.String(a.ARN("ec2", "security-group/"+g.ID)), Tags: ec2Tags(g.Tags),
@@ -110,7 +105,7 @@ func (a ec2API) group(g *ec2Group) types.SecurityGroup {
 
 // permissions are the rules of a group as they were before rules had ids: one
 // permission for each protocol and ports, with all its peers.
-func (a ec2API) permissions(g *ec2Group, egress bool) []types.IpPermission {
+func (a tx) permissions(g *ec2Group, egress bool) []types.IpPermission {
 	var out []types.IpPermission
 	for _, r := range g.Rules {
 		if r.Egress != egress {
@@ -149,7 +144,7 @@ func (a ec2API) permissions(g *ec2Group, egress bool) []types.IpPermission {
 	return out
 }
 
-func (a ec2API) rule(g *ec2Group, r *ec2Rule) types.SecurityGroupRule {
+func (a tx) rule(g *ec2Group, r *ec2Rule) types.SecurityGroupRule {
 	out := types.SecurityGroupRule{
 		SecurityGroupRuleId: aws.String(r.ID), SecurityGroupRuleArn: aws.String(a.ARN("ec2", "security-group-rule/"+r.ID)),
 		GroupId: aws.String(g.ID), GroupOwnerId: aws.String(a.Account()), IsEgress: aws.Bool(r.Egress), IpProtocol: aws.String(r.Protocol),
@@ -172,8 +167,8 @@ func (a ec2API) rule(g *ec2Group, r *ec2Rule) types.SecurityGroupRule {
 }
 
 // CreateSecurityGroup makes a group. Its name is unique within its VPC.
-func (a ec2API) CreateSecurityGroup(in *ec2.CreateSecurityGroupInput) (*ec2.CreateSecurityGroupOutput, error) {
-	st := a.ec2()
+func (a tx) CreateSecurityGroup(in *ec2.CreateSecurityGroupInput) (*ec2.CreateSecurityGroupOutput, error) {
+	st := a.state()
 	name, description := aws.ToString(in.GroupName), aws.ToString(in.Description)
 	var vpc string
 	if in.VpcId != nil {
@@ -219,8 +214,8 @@ func (a ec2API) CreateSecurityGroup(in *ec2.CreateSecurityGroupInput) (*ec2.Crea
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html
 const groupCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ._-:/()#,@[]+=&;{}!$*"
 
-func (a ec2API) DescribeSecurityGroups(in *ec2.DescribeSecurityGroupsInput) (*ec2.DescribeSecurityGroupsOutput, error) {
-	found, err := items(a, kindGroup, a.ec2().Groups, in.GroupIds, in.Filters)
+func (a tx) DescribeSecurityGroups(in *ec2.DescribeSecurityGroupsInput) (*ec2.DescribeSecurityGroupsOutput, error) {
+	found, err := items(a, kindGroup, a.state().Groups, in.GroupIds, in.Filters)
 	if err != nil {
 		return nil, err
 	}
@@ -256,9 +251,9 @@ func (r *ruleOfGroup) fields() map[string][]string {
 	return map[string][]string{"group-id": {r.group.ID}, "security-group-rule-id": {r.ID}}
 }
 
-func (a ec2API) DescribeSecurityGroupRules(in *ec2.DescribeSecurityGroupRulesInput) (*ec2.DescribeSecurityGroupRulesOutput, error) {
+func (a tx) DescribeSecurityGroupRules(in *ec2.DescribeSecurityGroupRulesInput) (*ec2.DescribeSecurityGroupRulesOutput, error) {
 	var all []*ruleOfGroup
-	for _, g := range a.ec2().Groups {
+	for _, g := range a.state().Groups {
 		for _, r := range g.Rules {
 			all = append(all, &ruleOfGroup{r, g})
 		}
@@ -280,8 +275,8 @@ func (a ec2API) DescribeSecurityGroupRules(in *ec2.DescribeSecurityGroupRulesInp
 
 // DeleteSecurityGroup refuses a group that an interface or another group's rule
 // still names, and the default group.
-func (a ec2API) DeleteSecurityGroup(in *ec2.DeleteSecurityGroupInput) (*ec2.DeleteSecurityGroupOutput, error) {
-	st := a.ec2()
+func (a tx) DeleteSecurityGroup(in *ec2.DeleteSecurityGroupInput) (*ec2.DeleteSecurityGroupOutput, error) {
+	st := a.state()
 	g, err := item(a, kindGroup, st.Groups, aws.ToString(in.GroupId))
 	if err != nil {
 		return nil, err
@@ -300,7 +295,7 @@ func (a ec2API) DeleteSecurityGroup(in *ec2.DeleteSecurityGroupInput) (*ec2.Dele
 }
 
 // parsePermissions takes permissions apart into rules.
-func (a ec2API) parsePermissions(g *ec2Group, egress bool, permissions []types.IpPermission) ([]*ec2Rule, error) {
+func (a tx) parsePermissions(g *ec2Group, egress bool, permissions []types.IpPermission) ([]*ec2Rule, error) {
 	var out []*ec2Rule
 	for _, p := range permissions {
 		protocol, from, to, err := parsePorts(p)
@@ -332,7 +327,7 @@ func (a ec2API) parsePermissions(g *ec2Group, egress bool, permissions []types.I
 			add(x.Description, func(r *ec2Rule) { r.PrefixList = aws.ToString(x.PrefixListId) })
 		}
 		for _, x := range p.UserIdGroupPairs {
-			peer, err := item(a, kindGroup, a.ec2().Groups, aws.ToString(x.GroupId))
+			peer, err := item(a, kindGroup, a.state().Groups, aws.ToString(x.GroupId))
 			if err != nil {
 				return nil, err
 			}
@@ -372,8 +367,8 @@ func parsePorts(p types.IpPermission) (protocol string, from, to int32, err erro
 }
 
 // authorize adds rules, all or none.
-func (a ec2API) authorize(group *string, egress bool, permissions []types.IpPermission, specs []types.TagSpecification) ([]types.SecurityGroupRule, error) {
-	g, err := item(a, kindGroup, a.ec2().Groups, aws.ToString(group))
+func (a tx) authorize(group *string, egress bool, permissions []types.IpPermission, specs []types.TagSpecification) ([]types.SecurityGroupRule, error) {
+	g, err := item(a, kindGroup, a.state().Groups, aws.ToString(group))
 	if err != nil {
 		return nil, err
 	}
@@ -414,7 +409,7 @@ func onePermission(all []types.IpPermission, protocol *string, from, to *int32, 
 	return []types.IpPermission{{IpProtocol: protocol, FromPort: from, ToPort: to, IpRanges: []types.IpRange{{CidrIp: cidr}}}}
 }
 
-func (a ec2API) AuthorizeSecurityGroupIngress(in *ec2.AuthorizeSecurityGroupIngressInput) (*ec2.AuthorizeSecurityGroupIngressOutput, error) {
+func (a tx) AuthorizeSecurityGroupIngress(in *ec2.AuthorizeSecurityGroupIngressInput) (*ec2.AuthorizeSecurityGroupIngressOutput, error) {
 	rules, err := a.authorize(in.GroupId, false, onePermission(in.IpPermissions, in.IpProtocol, in.FromPort, in.ToPort, in.CidrIp), in.TagSpecifications)
 	if err != nil {
 		return nil, err
@@ -422,7 +417,7 @@ func (a ec2API) AuthorizeSecurityGroupIngress(in *ec2.AuthorizeSecurityGroupIngr
 	return &ec2.AuthorizeSecurityGroupIngressOutput{Return: aws.Bool(true), SecurityGroupRules: rules}, nil
 }
 
-func (a ec2API) AuthorizeSecurityGroupEgress(in *ec2.AuthorizeSecurityGroupEgressInput) (*ec2.AuthorizeSecurityGroupEgressOutput, error) {
+func (a tx) AuthorizeSecurityGroupEgress(in *ec2.AuthorizeSecurityGroupEgressInput) (*ec2.AuthorizeSecurityGroupEgressOutput, error) {
 	rules, err := a.authorize(in.GroupId, true, onePermission(in.IpPermissions, in.IpProtocol, in.FromPort, in.ToPort, in.CidrIp), in.TagSpecifications)
 	if err != nil {
 		return nil, err
@@ -431,8 +426,8 @@ func (a ec2API) AuthorizeSecurityGroupEgress(in *ec2.AuthorizeSecurityGroupEgres
 }
 
 // revoke removes rules, all or none, given by their ids or by what they allow.
-func (a ec2API) revoke(group *string, egress bool, ids []string, permissions []types.IpPermission) ([]types.RevokedSecurityGroupRule, error) {
-	g, err := item(a, kindGroup, a.ec2().Groups, aws.ToString(group))
+func (a tx) revoke(group *string, egress bool, ids []string, permissions []types.IpPermission) ([]types.RevokedSecurityGroupRule, error) {
+	g, err := item(a, kindGroup, a.state().Groups, aws.ToString(group))
 	if err != nil {
 		return nil, err
 	}
@@ -474,7 +469,7 @@ func (a ec2API) revoke(group *string, egress bool, ids []string, permissions []t
 	return out, nil
 }
 
-func (a ec2API) RevokeSecurityGroupIngress(in *ec2.RevokeSecurityGroupIngressInput) (*ec2.RevokeSecurityGroupIngressOutput, error) {
+func (a tx) RevokeSecurityGroupIngress(in *ec2.RevokeSecurityGroupIngressInput) (*ec2.RevokeSecurityGroupIngressOutput, error) {
 	gone, err := a.revoke(in.GroupId, false, in.SecurityGroupRuleIds, onePermission(in.IpPermissions, in.IpProtocol, in.FromPort, in.ToPort, in.CidrIp))
 	if err != nil {
 		return nil, err
@@ -482,7 +477,7 @@ func (a ec2API) RevokeSecurityGroupIngress(in *ec2.RevokeSecurityGroupIngressInp
 	return &ec2.RevokeSecurityGroupIngressOutput{Return: aws.Bool(true), RevokedSecurityGroupRules: gone}, nil
 }
 
-func (a ec2API) RevokeSecurityGroupEgress(in *ec2.RevokeSecurityGroupEgressInput) (*ec2.RevokeSecurityGroupEgressOutput, error) {
+func (a tx) RevokeSecurityGroupEgress(in *ec2.RevokeSecurityGroupEgressInput) (*ec2.RevokeSecurityGroupEgressOutput, error) {
 	gone, err := a.revoke(in.GroupId, true, in.SecurityGroupRuleIds, onePermission(in.IpPermissions, in.IpProtocol, in.FromPort, in.ToPort, in.CidrIp))
 	if err != nil {
 		return nil, err

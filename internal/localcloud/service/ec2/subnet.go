@@ -1,4 +1,4 @@
-package localcloud
+package ec2
 
 import (
 	"net/netip"
@@ -33,9 +33,9 @@ func (s *ec2Subnet) fields() map[string][]string {
 	}
 }
 
-func (a ec2API) subnet(s *ec2Subnet) types.Subnet {
+func (a tx) subnet(s *ec2Subnet) types.Subnet {
 	free := 1<<(32-netip.MustParsePrefix(s.CIDR).Bits()) - reservedAddresses
-	for _, i := range a.ec2().Interfaces {
+	for _, i := range a.state().Interfaces {
 		if i.SubnetID == s.ID {
 			free--
 		}
@@ -44,7 +44,7 @@ func (a ec2API) subnet(s *ec2Subnet) types.Subnet {
 		BlockPublicAccessStates: openToTheInternet(), Ipv6CidrBlockAssociationSet: []types.SubnetIpv6CidrBlockAssociation{},
 		SubnetId: aws.String(s.ID), VpcId: aws.String(s.VPC), State: types.SubnetStateAvailable, OwnerId: aws.String(a.Account()),
 		SubnetArn:        aws.String(a.ARN("ec2", "subnet/"+s.ID)),
-		AvailabilityZone: aws.String(s.Zone), AvailabilityZoneId: aws.String(a.zoneID(s.Zone)), CidrBlock: aws.String(s.CIDR),
+		AvailabilityZone: aws.String(s.Zone), AvailabilityZoneId: aws.String(a.ZoneID(s.Zone)), CidrBlock: aws.String(s.CIDR),
 		AvailableIpAddressCount: aws.Int32(int32(free)), MapPublicIpOnLaunch: aws.Bool(s.Public), DefaultForAz: aws.Bool(s.Default),
 		AssignIpv6AddressOnCreation: aws.Bool(false), EnableDns64: aws.Bool(false), Ipv6Native: aws.Bool(false), MapCustomerOwnedIpOnLaunch: aws.Bool(false),
 		PrivateDnsNameOptionsOnLaunch: &types.PrivateDnsNameOptionsOnLaunch{
@@ -54,19 +54,9 @@ func (a ec2API) subnet(s *ec2Subnet) types.Subnet {
 	}
 }
 
-// subnetByID is a copy of the subnet of that id. The lock is held.
-func (c tx) subnetByID(id string) (ec2Subnet, bool) {
-	for _, s := range c.ec2().Subnets {
-		if s.ID == id {
-			return *s, true
-		}
-	}
-	return ec2Subnet{}, false
-}
-
 // CreateSubnet makes a subnet. Its range is its natural key.
-func (a ec2API) CreateSubnet(in *ec2.CreateSubnetInput) (*ec2.CreateSubnetOutput, error) {
-	st := a.ec2()
+func (a tx) CreateSubnet(in *ec2.CreateSubnetInput) (*ec2.CreateSubnetOutput, error) {
+	st := a.state()
 	v, err := item(a, kindVPC, st.VPCs, aws.ToString(in.VpcId))
 	if err != nil {
 		return nil, err
@@ -79,20 +69,20 @@ func (a ec2API) CreateSubnet(in *ec2.CreateSubnetInput) (*ec2.CreateSubnetOutput
 	if cidr.Bits() > 28 || cidr.Bits() < whole.Bits() || !whole.Contains(cidr.Addr()) {
 		return nil, kernel.Fail("InvalidSubnet.Range", "The CIDR '%s' is invalid.", aws.ToString(in.CidrBlock))
 	}
-	zone := a.zones()[0]
+	zone := a.Zones()[0]
 	if in.AvailabilityZone != nil {
 		zone = *in.AvailabilityZone
 	} else if in.AvailabilityZoneId != nil {
 		zone = ""
-		for _, z := range a.zones() {
-			if a.zoneID(z) == *in.AvailabilityZoneId {
+		for _, z := range a.Zones() {
+			if a.ZoneID(z) == *in.AvailabilityZoneId {
 				zone = z
 			}
 		}
 	}
-	if !slices.Contains(a.zones(), zone) {
+	if !slices.Contains(a.Zones(), zone) {
 		return nil, kernel.Fail("InvalidParameterValue", "Value (%s) for parameter availabilityZone is invalid. Subnets can currently only be created in the following availability zones: %s.",
-			aws.ToString(in.AvailabilityZone)+aws.ToString(in.AvailabilityZoneId), strings.Join(a.zones(), ", "))
+			aws.ToString(in.AvailabilityZone)+aws.ToString(in.AvailabilityZoneId), strings.Join(a.Zones(), ", "))
 	}
 	tags, err := onCreate(kindSubnet, in.TagSpecifications)
 	if err != nil {
@@ -110,8 +100,8 @@ func (a ec2API) CreateSubnet(in *ec2.CreateSubnetInput) (*ec2.CreateSubnetOutput
 	return &ec2.CreateSubnetOutput{Subnet: &out}, nil
 }
 
-func (a ec2API) DescribeSubnets(in *ec2.DescribeSubnetsInput) (*ec2.DescribeSubnetsOutput, error) {
-	found, err := items(a, kindSubnet, a.ec2().Subnets, in.SubnetIds, in.Filters)
+func (a tx) DescribeSubnets(in *ec2.DescribeSubnetsInput) (*ec2.DescribeSubnetsOutput, error) {
+	found, err := items(a, kindSubnet, a.state().Subnets, in.SubnetIds, in.Filters)
 	if err != nil {
 		return nil, err
 	}
@@ -126,8 +116,8 @@ func (a ec2API) DescribeSubnets(in *ec2.DescribeSubnetsInput) (*ec2.DescribeSubn
 	return out, nil
 }
 
-func (a ec2API) ModifySubnetAttribute(in *ec2.ModifySubnetAttributeInput) (*ec2.ModifySubnetAttributeOutput, error) {
-	s, err := item(a, kindSubnet, a.ec2().Subnets, aws.ToString(in.SubnetId))
+func (a tx) ModifySubnetAttribute(in *ec2.ModifySubnetAttributeInput) (*ec2.ModifySubnetAttributeOutput, error) {
+	s, err := item(a, kindSubnet, a.state().Subnets, aws.ToString(in.SubnetId))
 	if err != nil {
 		return nil, err
 	}
@@ -140,8 +130,8 @@ func (a ec2API) ModifySubnetAttribute(in *ec2.ModifySubnetAttributeInput) (*ec2.
 
 // DeleteSubnet removes a subnet that no network interface is in. Its
 // association with a route table goes with it.
-func (a ec2API) DeleteSubnet(in *ec2.DeleteSubnetInput) (*ec2.DeleteSubnetOutput, error) {
-	st := a.ec2()
+func (a tx) DeleteSubnet(in *ec2.DeleteSubnetInput) (*ec2.DeleteSubnetOutput, error) {
+	st := a.state()
 	s, err := item(a, kindSubnet, st.Subnets, aws.ToString(in.SubnetId))
 	if err != nil {
 		return nil, err

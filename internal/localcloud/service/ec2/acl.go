@@ -1,4 +1,4 @@
-package localcloud
+package ec2
 
 import (
 	"slices"
@@ -50,13 +50,13 @@ func (l *ec2ACL) fields() map[string][]string {
 }
 
 // aclAssociations are the ids of the associations of an ACL by subnet.
-func (a ec2API) aclAssociations(l *ec2ACL) map[string]string {
+func (a tx) aclAssociations(l *ec2ACL) map[string]string {
 	out := map[string]string{}
-	for _, s := range a.ec2().Subnets {
+	for _, s := range a.state().Subnets {
 		if s.VPC != l.VPC {
 			continue
 		}
-		moved := slices.ContainsFunc(a.ec2().ACLs, func(x *ec2ACL) bool { return x.Subnets[s.ID] != "" })
+		moved := slices.ContainsFunc(a.state().ACLs, func(x *ec2ACL) bool { return x.Subnets[s.ID] != "" })
 		switch {
 		case l.Subnets[s.ID] != "":
 			out[s.ID] = l.Subnets[s.ID]
@@ -67,7 +67,7 @@ func (a ec2API) aclAssociations(l *ec2ACL) map[string]string {
 	return out
 }
 
-func (a ec2API) acl(l *ec2ACL) types.NetworkAcl {
+func (a tx) acl(l *ec2ACL) types.NetworkAcl {
 	out := types.NetworkAcl{
 		NetworkAclId: aws.String(l.ID), VpcId: aws.String(l.VPC), IsDefault: aws.Bool(l.Default), OwnerId: aws.String(a.Account()),
 		Entries: slices.Clone(l.Entries), Tags: ec2Tags(l.Tags),
@@ -80,8 +80,8 @@ func (a ec2API) acl(l *ec2ACL) types.NetworkAcl {
 	return out
 }
 
-func (a ec2API) DescribeNetworkAcls(in *ec2.DescribeNetworkAclsInput) (*ec2.DescribeNetworkAclsOutput, error) {
-	found, err := items(a, kindACL, a.ec2().ACLs, in.NetworkAclIds, in.Filters)
+func (a tx) DescribeNetworkAcls(in *ec2.DescribeNetworkAclsInput) (*ec2.DescribeNetworkAclsOutput, error) {
+	found, err := items(a, kindACL, a.state().ACLs, in.NetworkAclIds, in.Filters)
 	if err != nil {
 		return nil, err
 	}
@@ -97,8 +97,8 @@ func (a ec2API) DescribeNetworkAcls(in *ec2.DescribeNetworkAclsInput) (*ec2.Desc
 }
 
 // CreateNetworkAcl makes an ACL that lets nothing through.
-func (a ec2API) CreateNetworkAcl(in *ec2.CreateNetworkAclInput) (*ec2.CreateNetworkAclOutput, error) {
-	v, err := item(a, kindVPC, a.ec2().VPCs, aws.ToString(in.VpcId))
+func (a tx) CreateNetworkAcl(in *ec2.CreateNetworkAclInput) (*ec2.CreateNetworkAclOutput, error) {
+	v, err := item(a, kindVPC, a.state().VPCs, aws.ToString(in.VpcId))
 	if err != nil {
 		return nil, err
 	}
@@ -107,15 +107,15 @@ func (a ec2API) CreateNetworkAcl(in *ec2.CreateNetworkAclInput) (*ec2.CreateNetw
 		return nil, err
 	}
 	l := newACL(v.ID, false, tags)
-	a.ec2().ACLs = append(a.ec2().ACLs, l)
+	a.state().ACLs = append(a.state().ACLs, l)
 	a.Born(l.ID)
 	out := a.acl(l)
 	return &ec2.CreateNetworkAclOutput{NetworkAcl: &out}, nil
 }
 
 // DeleteNetworkAcl refuses the default ACL and one that subnets are with.
-func (a ec2API) DeleteNetworkAcl(in *ec2.DeleteNetworkAclInput) (*ec2.DeleteNetworkAclOutput, error) {
-	l, err := item(a, kindACL, a.ec2().ACLs, aws.ToString(in.NetworkAclId))
+func (a tx) DeleteNetworkAcl(in *ec2.DeleteNetworkAclInput) (*ec2.DeleteNetworkAclOutput, error) {
+	l, err := item(a, kindACL, a.state().ACLs, aws.ToString(in.NetworkAclId))
 	if err != nil {
 		return nil, err
 	}
@@ -125,17 +125,17 @@ func (a ec2API) DeleteNetworkAcl(in *ec2.DeleteNetworkAclInput) (*ec2.DeleteNetw
 	if len(a.aclAssociations(l)) > 0 {
 		return nil, kernel.Fail("DependencyViolation", "The networkAcl '%s' has dependencies and cannot be deleted.", l.ID)
 	}
-	a.ec2().ACLs = slices.DeleteFunc(a.ec2().ACLs, func(x *ec2ACL) bool { return x == l })
+	a.state().ACLs = slices.DeleteFunc(a.state().ACLs, func(x *ec2ACL) bool { return x == l })
 	return &ec2.DeleteNetworkAclOutput{}, nil
 }
 
 // ReplaceNetworkAclAssociation moves a subnet to another ACL of its VPC.
-func (a ec2API) ReplaceNetworkAclAssociation(in *ec2.ReplaceNetworkAclAssociationInput) (*ec2.ReplaceNetworkAclAssociationOutput, error) {
-	to, err := item(a, kindACL, a.ec2().ACLs, aws.ToString(in.NetworkAclId))
+func (a tx) ReplaceNetworkAclAssociation(in *ec2.ReplaceNetworkAclAssociationInput) (*ec2.ReplaceNetworkAclAssociationOutput, error) {
+	to, err := item(a, kindACL, a.state().ACLs, aws.ToString(in.NetworkAclId))
 	if err != nil {
 		return nil, err
 	}
-	for _, from := range a.ec2().ACLs {
+	for _, from := range a.state().ACLs {
 		for subnet, id := range a.aclAssociations(from) {
 			if id != aws.ToString(in.AssociationId) {
 				continue
@@ -155,8 +155,8 @@ func (a ec2API) ReplaceNetworkAclAssociation(in *ec2.ReplaceNetworkAclAssociatio
 }
 
 // aclEntryAt finds an entry by its number and direction; -1 for none.
-func (a ec2API) aclEntryAt(acl *string, number *int32, egress *bool) (*ec2ACL, int, error) {
-	l, err := item(a, kindACL, a.ec2().ACLs, aws.ToString(acl))
+func (a tx) aclEntryAt(acl *string, number *int32, egress *bool) (*ec2ACL, int, error) {
+	l, err := item(a, kindACL, a.state().ACLs, aws.ToString(acl))
 	if err != nil {
 		return nil, 0, err
 	}
@@ -168,7 +168,7 @@ func (a ec2API) aclEntryAt(acl *string, number *int32, egress *bool) (*ec2ACL, i
 	}), nil
 }
 
-func (a ec2API) CreateNetworkAclEntry(in *ec2.CreateNetworkAclEntryInput) (*ec2.CreateNetworkAclEntryOutput, error) {
+func (a tx) CreateNetworkAclEntry(in *ec2.CreateNetworkAclEntryInput) (*ec2.CreateNetworkAclEntryOutput, error) {
 	l, at, err := a.aclEntryAt(in.NetworkAclId, in.RuleNumber, in.Egress)
 	if err != nil {
 		return nil, err
@@ -183,7 +183,7 @@ func (a ec2API) CreateNetworkAclEntry(in *ec2.CreateNetworkAclEntryInput) (*ec2.
 	return &ec2.CreateNetworkAclEntryOutput{}, nil
 }
 
-func (a ec2API) ReplaceNetworkAclEntry(in *ec2.ReplaceNetworkAclEntryInput) (*ec2.ReplaceNetworkAclEntryOutput, error) {
+func (a tx) ReplaceNetworkAclEntry(in *ec2.ReplaceNetworkAclEntryInput) (*ec2.ReplaceNetworkAclEntryOutput, error) {
 	l, at, err := a.aclEntryAt(in.NetworkAclId, in.RuleNumber, in.Egress)
 	if err != nil {
 		return nil, err
@@ -198,7 +198,7 @@ func (a ec2API) ReplaceNetworkAclEntry(in *ec2.ReplaceNetworkAclEntryInput) (*ec
 	return &ec2.ReplaceNetworkAclEntryOutput{}, nil
 }
 
-func (a ec2API) DeleteNetworkAclEntry(in *ec2.DeleteNetworkAclEntryInput) (*ec2.DeleteNetworkAclEntryOutput, error) {
+func (a tx) DeleteNetworkAclEntry(in *ec2.DeleteNetworkAclEntryInput) (*ec2.DeleteNetworkAclEntryOutput, error) {
 	l, at, err := a.aclEntryAt(in.NetworkAclId, in.RuleNumber, in.Egress)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package localcloud
+package ec2
 
 import (
 	"fmt"
@@ -13,7 +13,7 @@ import (
 
 // regions are those that every account has switched on:
 // https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-regions.html
-func (c *Cloud) regions() []string {
+func (c *Service) regions() []string {
 	all := []string{
 		"ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-southeast-1", "ap-southeast-2", "ca-central-1",
 		"eu-central-1", "eu-north-1", "eu-west-1", "eu-west-2", "eu-west-3", "sa-east-1", "us-east-1", "us-east-2", "us-west-1", "us-west-2",
@@ -24,7 +24,7 @@ func (c *Cloud) regions() []string {
 	return all
 }
 
-func (a ec2API) DescribeRegions(in *ec2.DescribeRegionsInput) (*ec2.DescribeRegionsOutput, error) {
+func (a tx) DescribeRegions(in *ec2.DescribeRegionsInput) (*ec2.DescribeRegionsOutput, error) {
 	all := a.regions()
 	for _, name := range in.RegionNames {
 		if !slices.Contains(all, name) {
@@ -59,7 +59,7 @@ func knownFilters(filters []types.Filter, fields map[string][]string) error {
 }
 
 // zones are the availability zones of the region.
-func (c *Cloud) zones() []string {
+func (c *Service) Zones() []string {
 	return []string{c.Region() + "a", c.Region() + "b", c.Region() + "c"}
 }
 
@@ -68,25 +68,13 @@ func (c *Cloud) zones() []string {
 // https://docs.aws.amazon.com/ram/latest/userguide/working-with-az-ids.html
 var zoneNumbers = map[string][]int{"us-west-1": {2, 1, 3}, "ap-northeast-1": {3, 1, 4}, "cn-north-1": {4, 2, 1}}
 
-// fargateZones are the zones that Fargate serves, in regions where it does not serve
-// all: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/AWS_Fargate-Regions.html
-var fargateZones = map[string][]string{
-	"us-west-1": {"usw1-az1", "usw1-az3"}, "ap-northeast-1": {"apne1-az1", "apne1-az2", "apne1-az4"}, "cn-north-1": {"cnn1-az1", "cnn1-az2"},
-}
-
-// fargateServes says whether Fargate places tasks in a zone.
-func (c *Cloud) fargateServes(zone string) bool {
-	served, some := fargateZones[c.Region()]
-	return !some || slices.Contains(served, c.zoneID(zone))
-}
-
 // zoneID is the account-independent name of a zone: us-east-1a is use1-az1 here.
-func (c *Cloud) zoneID(zone string) string {
+func (c *Service) ZoneID(zone string) string {
 	r, numbers := c.Region(), zoneNumbers[c.Region()]
 	if numbers == nil {
 		numbers = []int{1, 2, 3}
 	}
-	return fmt.Sprintf("%s%s-az%d", shortRegion(r), r[len(r)-1:], numbers[slices.Index(c.zones(), zone)])
+	return fmt.Sprintf("%s%s-az%d", shortRegion(r), r[len(r)-1:], numbers[slices.Index(c.Zones(), zone)])
 }
 
 // extension is a zone that is no availability zone, and shown where an account has
@@ -95,7 +83,7 @@ type extension struct{ name, id, kind string }
 
 // extensions are those of the account.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_AvailabilityZone.html
-func (c *Cloud) extensions() []extension {
+func (c *Service) extensions() []extension {
 	if c.Region() != "us-west-2" {
 		return nil
 	}
@@ -129,7 +117,7 @@ func shortRegion(region string) string {
 	return out
 }
 
-func (a ec2API) DescribeAvailabilityZones(in *ec2.DescribeAvailabilityZonesInput) (*ec2.DescribeAvailabilityZonesOutput, error) {
+func (a tx) DescribeAvailabilityZones(in *ec2.DescribeAvailabilityZonesInput) (*ec2.DescribeAvailabilityZonesOutput, error) {
 	all := []types.AvailabilityZone{}
 	add := func(name, id, kind, group string, opted types.AvailabilityZoneOptInStatus) {
 		all = append(all, types.AvailabilityZone{
@@ -137,8 +125,8 @@ func (a ec2API) DescribeAvailabilityZones(in *ec2.DescribeAvailabilityZonesInput
 			ZoneType: aws.String(kind), OptInStatus: opted, GroupName: aws.String(group), NetworkBorderGroup: aws.String(a.Region()),
 		})
 	}
-	for _, name := range a.zones() {
-		add(name, a.zoneID(name), "availability-zone", a.Region()+"-zg-1", types.AvailabilityZoneOptInStatusOptInNotRequired)
+	for _, name := range a.Zones() {
+		add(name, a.ZoneID(name), "availability-zone", a.Region()+"-zg-1", types.AvailabilityZoneOptInStatusOptInNotRequired)
 	}
 	for _, x := range a.extensions() {
 		add(x.name, x.id, x.kind, x.name[:len(x.name)-1], types.AvailabilityZoneOptInStatusOptedIn)

@@ -1,4 +1,4 @@
-package localcloud
+package ec2
 
 import (
 	"slices"
@@ -62,11 +62,11 @@ func (t *ec2Table) fields() map[string][]string {
 	return f
 }
 
-func (a ec2API) table(t *ec2Table) types.RouteTable {
+func (a tx) table(t *ec2Table) types.RouteTable {
 	out := types.RouteTable{RouteTableId: aws.String(t.ID), VpcId: aws.String(t.VPC), OwnerId: aws.String(a.Account()), Tags: ec2Tags(t.Tags)}
 	for _, r := range t.Routes {
 		route := types.Route{DestinationCidrBlock: aws.String(r.Destination), GatewayId: aws.String(r.Gateway), Origin: r.Origin, State: types.RouteStateActive}
-		if r.Gateway != localRoute && !slices.ContainsFunc(a.ec2().Gateways, func(g *ec2Gateway) bool { return g.ID == r.Gateway && g.VPC == t.VPC }) {
+		if r.Gateway != localRoute && !slices.ContainsFunc(a.state().Gateways, func(g *ec2Gateway) bool { return g.ID == r.Gateway && g.VPC == t.VPC }) {
 			route.State = types.RouteStateBlackhole
 		}
 		out.Routes = append(out.Routes, route)
@@ -87,17 +87,17 @@ func associated() *types.RouteTableAssociationState {
 	return &types.RouteTableAssociationState{State: types.RouteTableAssociationStateCodeAssociated}
 }
 
-func (a ec2API) makeTable(v *ec2VPC, tags map[string]string) *ec2Table {
+func (a tx) makeTable(v *ec2VPC, tags map[string]string) *ec2Table {
 	t := &ec2Table{
 		ec2Thing: ec2Thing{kernel.NewID("rtb"), tags}, VPC: v.ID,
 		Routes: []ec2Route{{Destination: v.CIDR, Gateway: localRoute, Origin: types.RouteOriginCreateRouteTable}},
 	}
-	a.ec2().Tables = append(a.ec2().Tables, t)
+	a.state().Tables = append(a.state().Tables, t)
 	return t
 }
 
-func (a ec2API) mainTable(vpc string) *ec2Table {
-	for _, t := range a.ec2().Tables {
+func (a tx) mainTable(vpc string) *ec2Table {
+	for _, t := range a.state().Tables {
 		if t.VPC == vpc && t.main() {
 			return t
 		}
@@ -105,7 +105,7 @@ func (a ec2API) mainTable(vpc string) *ec2Table {
 	return nil // every VPC has one
 }
 
-func (a ec2API) CreateRouteTable(in *ec2.CreateRouteTableInput) (*ec2.CreateRouteTableOutput, error) {
+func (a tx) CreateRouteTable(in *ec2.CreateRouteTableInput) (*ec2.CreateRouteTableOutput, error) {
 	token := in.ClientToken
 	request := *in
 	request.ClientToken = nil
@@ -114,14 +114,14 @@ func (a ec2API) CreateRouteTable(in *ec2.CreateRouteTableInput) (*ec2.CreateRout
 		return nil, err
 	}
 	if id != "" {
-		t, err := item(a, kindTable, a.ec2().Tables, id)
+		t, err := item(a, kindTable, a.state().Tables, id)
 		if err != nil {
 			return nil, err
 		}
 		out := a.table(t)
 		return &ec2.CreateRouteTableOutput{RouteTable: &out, ClientToken: token}, nil
 	}
-	v, err := item(a, kindVPC, a.ec2().VPCs, aws.ToString(in.VpcId))
+	v, err := item(a, kindVPC, a.state().VPCs, aws.ToString(in.VpcId))
 	if err != nil {
 		return nil, err
 	}
@@ -136,8 +136,8 @@ func (a ec2API) CreateRouteTable(in *ec2.CreateRouteTableInput) (*ec2.CreateRout
 	return &ec2.CreateRouteTableOutput{RouteTable: &out, ClientToken: token}, nil
 }
 
-func (a ec2API) DescribeRouteTables(in *ec2.DescribeRouteTablesInput) (*ec2.DescribeRouteTablesOutput, error) {
-	found, err := items(a, kindTable, a.ec2().Tables, in.RouteTableIds, in.Filters)
+func (a tx) DescribeRouteTables(in *ec2.DescribeRouteTablesInput) (*ec2.DescribeRouteTablesOutput, error) {
+	found, err := items(a, kindTable, a.state().Tables, in.RouteTableIds, in.Filters)
 	if err != nil {
 		return nil, err
 	}
@@ -153,22 +153,22 @@ func (a ec2API) DescribeRouteTables(in *ec2.DescribeRouteTablesInput) (*ec2.Desc
 }
 
 // DeleteRouteTable refuses the main table and one that serves subnets.
-func (a ec2API) DeleteRouteTable(in *ec2.DeleteRouteTableInput) (*ec2.DeleteRouteTableOutput, error) {
-	t, err := item(a, kindTable, a.ec2().Tables, aws.ToString(in.RouteTableId))
+func (a tx) DeleteRouteTable(in *ec2.DeleteRouteTableInput) (*ec2.DeleteRouteTableOutput, error) {
+	t, err := item(a, kindTable, a.state().Tables, aws.ToString(in.RouteTableId))
 	if err != nil {
 		return nil, err
 	}
 	if len(t.Associations) > 0 {
 		return nil, kernel.Fail("DependencyViolation", "The routeTable '%s' has dependencies and cannot be deleted.", t.ID)
 	}
-	a.ec2().Tables = slices.DeleteFunc(a.ec2().Tables, func(x *ec2Table) bool { return x == t })
+	a.state().Tables = slices.DeleteFunc(a.state().Tables, func(x *ec2Table) bool { return x == t })
 	return &ec2.DeleteRouteTableOutput{}, nil
 }
 
 // routeTo checks where a route of the table leads and finds the one that is
 // there for the destination; -1 for none.
-func (a ec2API) routeTo(table, destination *string) (*ec2Table, string, int, error) {
-	t, err := item(a, kindTable, a.ec2().Tables, aws.ToString(table))
+func (a tx) routeTo(table, destination *string) (*ec2Table, string, int, error) {
+	t, err := item(a, kindTable, a.state().Tables, aws.ToString(table))
 	if err != nil {
 		return nil, "", 0, err
 	}
@@ -180,11 +180,11 @@ func (a ec2API) routeTo(table, destination *string) (*ec2Table, string, int, err
 	return t, cidr.String(), at, nil
 }
 
-func (a ec2API) routeGateway(t *ec2Table, id *string) (string, error) {
+func (a tx) routeGateway(t *ec2Table, id *string) (string, error) {
 	if id == nil {
 		return "", kernel.Fail("InvalidParameterCombination", "The local cloud routes to internet gateways only: name one by GatewayId")
 	}
-	g, err := item(a, kindGateway, a.ec2().Gateways, *id)
+	g, err := item(a, kindGateway, a.state().Gateways, *id)
 	if err != nil {
 		// Routes have a code of their own for it.
 		return "", kernel.Fail("InvalidGatewayID.NotFound", "The gateway ID '%s' does not exist", *id)
@@ -197,7 +197,7 @@ func (a ec2API) routeGateway(t *ec2Table, id *string) (string, error) {
 
 // CreateRoute adds a route. Its destination is its natural key: a second one,
 // even to the same target, is refused.
-func (a ec2API) CreateRoute(in *ec2.CreateRouteInput) (*ec2.CreateRouteOutput, error) {
+func (a tx) CreateRoute(in *ec2.CreateRouteInput) (*ec2.CreateRouteOutput, error) {
 	t, destination, at, err := a.routeTo(in.RouteTableId, in.DestinationCidrBlock)
 	if err != nil {
 		return nil, err
@@ -213,7 +213,7 @@ func (a ec2API) CreateRoute(in *ec2.CreateRouteInput) (*ec2.CreateRouteOutput, e
 	return &ec2.CreateRouteOutput{Return: aws.Bool(true)}, nil
 }
 
-func (a ec2API) ReplaceRoute(in *ec2.ReplaceRouteInput) (*ec2.ReplaceRouteOutput, error) {
+func (a tx) ReplaceRoute(in *ec2.ReplaceRouteInput) (*ec2.ReplaceRouteOutput, error) {
 	t, destination, at, err := a.routeTo(in.RouteTableId, in.DestinationCidrBlock)
 	if err != nil {
 		return nil, err
@@ -229,7 +229,7 @@ func (a ec2API) ReplaceRoute(in *ec2.ReplaceRouteInput) (*ec2.ReplaceRouteOutput
 	return &ec2.ReplaceRouteOutput{}, nil
 }
 
-func (a ec2API) DeleteRoute(in *ec2.DeleteRouteInput) (*ec2.DeleteRouteOutput, error) {
+func (a tx) DeleteRoute(in *ec2.DeleteRouteInput) (*ec2.DeleteRouteOutput, error) {
 	t, destination, at, err := a.routeTo(in.RouteTableId, in.DestinationCidrBlock)
 	if err != nil {
 		return nil, err
@@ -247,19 +247,19 @@ func (a ec2API) DeleteRoute(in *ec2.DeleteRouteInput) (*ec2.DeleteRouteOutput, e
 // AssociateRouteTable gives a subnet a table. A subnet that has one, even this
 // one, is refused with Resource.AlreadyAssociated, as Terraform's users see it
 // (hashicorp/terraform-provider-aws #73, #38960).
-func (a ec2API) AssociateRouteTable(in *ec2.AssociateRouteTableInput) (*ec2.AssociateRouteTableOutput, error) {
-	t, err := item(a, kindTable, a.ec2().Tables, aws.ToString(in.RouteTableId))
+func (a tx) AssociateRouteTable(in *ec2.AssociateRouteTableInput) (*ec2.AssociateRouteTableOutput, error) {
+	t, err := item(a, kindTable, a.state().Tables, aws.ToString(in.RouteTableId))
 	if err != nil {
 		return nil, err
 	}
-	s, err := item(a, kindSubnet, a.ec2().Subnets, aws.ToString(in.SubnetId))
+	s, err := item(a, kindSubnet, a.state().Subnets, aws.ToString(in.SubnetId))
 	if err != nil {
 		return nil, err
 	}
 	if s.VPC != t.VPC {
 		return nil, kernel.Fail("InvalidParameterValue", "Route table %s and subnet %s belong to different networks", t.ID, s.ID)
 	}
-	for _, other := range a.ec2().Tables {
+	for _, other := range a.state().Tables {
 		if slices.ContainsFunc(other.Associations, func(x ec2Association) bool { return x.Subnet == s.ID }) {
 			return nil, kernel.Fail("Resource.AlreadyAssociated", "the specified association for route table %s conflicts with an existing association", t.ID)
 		}
@@ -270,8 +270,8 @@ func (a ec2API) AssociateRouteTable(in *ec2.AssociateRouteTableInput) (*ec2.Asso
 }
 
 // association finds an association, which belongs to a table.
-func (a ec2API) association(id *string) (*ec2Table, int, error) {
-	for _, t := range a.ec2().Tables {
+func (a tx) association(id *string) (*ec2Table, int, error) {
+	for _, t := range a.state().Tables {
 		if at := slices.IndexFunc(t.Associations, func(x ec2Association) bool { return x.ID == aws.ToString(id) }); at >= 0 {
 			return t, at, nil
 		}
@@ -281,12 +281,12 @@ func (a ec2API) association(id *string) (*ec2Table, int, error) {
 
 // ReplaceRouteTableAssociation moves an association, main or of a subnet, to
 // another table, where it gets a new id.
-func (a ec2API) ReplaceRouteTableAssociation(in *ec2.ReplaceRouteTableAssociationInput) (*ec2.ReplaceRouteTableAssociationOutput, error) {
+func (a tx) ReplaceRouteTableAssociation(in *ec2.ReplaceRouteTableAssociationInput) (*ec2.ReplaceRouteTableAssociationOutput, error) {
 	from, at, err := a.association(in.AssociationId)
 	if err != nil {
 		return nil, err
 	}
-	to, err := item(a, kindTable, a.ec2().Tables, aws.ToString(in.RouteTableId))
+	to, err := item(a, kindTable, a.state().Tables, aws.ToString(in.RouteTableId))
 	if err != nil {
 		return nil, err
 	}
@@ -300,7 +300,7 @@ func (a ec2API) ReplaceRouteTableAssociation(in *ec2.ReplaceRouteTableAssociatio
 	return &ec2.ReplaceRouteTableAssociationOutput{NewAssociationId: aws.String(x.ID), AssociationState: associated()}, nil
 }
 
-func (a ec2API) DisassociateRouteTable(in *ec2.DisassociateRouteTableInput) (*ec2.DisassociateRouteTableOutput, error) {
+func (a tx) DisassociateRouteTable(in *ec2.DisassociateRouteTableInput) (*ec2.DisassociateRouteTableOutput, error) {
 	t, at, err := a.association(in.AssociationId)
 	if err != nil {
 		return nil, err
