@@ -18,6 +18,7 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/service/ecr"
 	"github.com/bookctl/bookctl/internal/localcloud/service/iam"
 	"github.com/bookctl/bookctl/internal/localcloud/service/logs"
+	"github.com/bookctl/bookctl/internal/localcloud/service/rds"
 	"github.com/bookctl/bookctl/internal/localcloud/service/route53"
 	"github.com/bookctl/bookctl/internal/localcloud/service/secretsmanager"
 	"github.com/bookctl/bookctl/internal/localcloud/service/ssm"
@@ -99,6 +100,7 @@ type Cloud struct {
 	logGroups    *logs.Service
 	repositories *ecr.Service
 	roles        *iam.Service
+	databases    *rds.Service
 	network      *ec2.Service
 	scaling      *autoscaling.Service
 	parameters   *ssm.Service

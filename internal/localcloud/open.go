@@ -115,8 +115,7 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 		}
 	})
 	// Tasks come last: they pull from the registry and talk to the databases.
-	c.restoreDatabases()
-	c.Go(c.runExports)
+	c.databases.Start()
 	c.restoreBalancers()
 	c.restoreTasks()
 	c.scaling.Start()
@@ -127,7 +126,7 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 func (c *Cloud) services() []kernel.Service {
 	return []kernel.Service{
 		c.certificates.API(), c.scaling.API(), c.network.API(), c.repositories.API(), c.ecsService(), c.elbService(), c.roles.API(),
-		c.logGroups.API(), c.rdsService(), c.zoneRecords.API(), c.secretValues.API(), c.parameters.API(), sts.API(), tagging.API(),
+		c.logGroups.API(), c.databases.API(), c.zoneRecords.API(), c.secretValues.API(), c.parameters.API(), sts.API(), tagging.API(),
 	}
 }
 
@@ -163,7 +162,6 @@ func (c *Cloud) Close(ctx context.Context) error {
 	c.Stop()
 	c.closeTasks(ctx)
 	c.closeBalancers()
-	c.closeDatabases(ctx)
 	c.Drain()
 	err = errors.Join(err, c.engine.Close(ctx))
 	served := false

@@ -8,26 +8,20 @@ import "github.com/bookctl/bookctl/internal/localcloud/kernel"
 type stores struct {
 	ecs     *kernel.Store[ecsState]
 	elb     *kernel.Store[elbState]
-	rds     *kernel.Store[rdsState]
 	ecsLive *kernel.Store[ecsLive]
 	elbLive *kernel.Store[elbLive]
-	rdsLive *kernel.Store[rdsLive]
 }
 
 func newStores(k *kernel.Kernel) stores {
 	return stores{
 		ecs:     kernel.Saved[ecsState](k, "ecs"),
 		elb:     kernel.Saved[elbState](k, "elb"),
-		rds:     kernel.Saved[rdsState](k, "rds"),
 		ecsLive: kernel.Live[ecsLive](k),
 		elbLive: kernel.Live[elbLive](k),
-		rdsLive: kernel.Live[rdsLive](k),
 	}
 }
 
 func (c tx) ecs() *ecsState    { return c.stores.ecs.In(c.Tx) }
 func (c tx) elb() *elbState    { return c.stores.elb.In(c.Tx) }
-func (c tx) rds() *rdsState    { return c.stores.rds.In(c.Tx) }
 func (c tx) ecsLive() *ecsLive { return c.stores.ecsLive.In(c.Tx) }
 func (c tx) elbLive() *elbLive { return c.stores.elbLive.In(c.Tx) }
-func (c tx) rdsLive() *rdsLive { return c.stores.rdsLive.In(c.Tx) }

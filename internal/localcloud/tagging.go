@@ -8,8 +8,6 @@ import (
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
-	"github.com/aws/aws-sdk-go-v2/service/rds"
-	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
@@ -37,13 +35,6 @@ func (c *Cloud) registerTaggers() {
 		_, err := elbAPI{c}.RemoveTags(&elb.RemoveTagsInput{ResourceArns: []string{arn}, TagKeys: keys})
 		return err
 	})
-	register("rds", tx.taggedRDS, func(c tx, arn string, tags map[string]string) error {
-		_, err := rdsAPI{c}.AddTagsToResource(&rds.AddTagsToResourceInput{ResourceName: &arn, Tags: kernel.TagList(tags, func(k, v *string) rdstypes.Tag { return rdstypes.Tag{Key: k, Value: v} })})
-		return err
-	}, func(c tx, arn string, keys []string) error {
-		_, err := rdsAPI{c}.RemoveTagsFromResource(&rds.RemoveTagsFromResourceInput{ResourceName: &arn, TagKeys: keys})
-		return err
-	})
 }
 
 // resourceID is what follows the type of a resource in an ARN.
@@ -66,27 +57,6 @@ func (c tx) taggedELB() []kernel.Tagged {
 	}
 	for arn, r := range c.elb().Rules {
 		all = append(all, kernel.Tagged{ARN: arn, Tags: r.Tags})
-	}
-	return all
-}
-
-func (c tx) taggedRDS() []kernel.Tagged {
-	var all []kernel.Tagged
-	add := func(resource string, tags map[string]string) {
-		all = append(all, kernel.Tagged{ARN: c.ARN("rds", resource), Tags: tags})
-	}
-	s := c.rds()
-	for _, db := range s.Instances {
-		add("db:"+db.ID, db.Tags)
-	}
-	for _, snapshot := range s.Snapshots {
-		add("snapshot:"+snapshot.ID, snapshot.Tags)
-	}
-	for _, g := range s.SubnetGroups {
-		add(g.key(), g.Tags)
-	}
-	for _, g := range s.ParameterGroups {
-		add(g.key(), g.Tags)
 	}
 	return all
 }

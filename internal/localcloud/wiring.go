@@ -4,12 +4,14 @@ import (
 	"time"
 
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+	"github.com/bookctl/bookctl/internal/localcloud/postgres"
 	"github.com/bookctl/bookctl/internal/localcloud/service/acm"
 	"github.com/bookctl/bookctl/internal/localcloud/service/autoscaling"
 	"github.com/bookctl/bookctl/internal/localcloud/service/ec2"
 	"github.com/bookctl/bookctl/internal/localcloud/service/ecr"
 	"github.com/bookctl/bookctl/internal/localcloud/service/iam"
 	"github.com/bookctl/bookctl/internal/localcloud/service/logs"
+	"github.com/bookctl/bookctl/internal/localcloud/service/rds"
 	"github.com/bookctl/bookctl/internal/localcloud/service/route53"
 	"github.com/bookctl/bookctl/internal/localcloud/service/secretsmanager"
 	"github.com/bookctl/bookctl/internal/localcloud/service/ssm"
@@ -28,6 +30,7 @@ func (c *Cloud) makeServices(k *kernel.Kernel) {
 	c.repositories = ecr.New(k, c.registry)
 	c.roles = iam.New(k)
 	c.network = ec2.New(k, c.cfg.VPCs)
+	c.databases = rds.New(k, rds.Needs{Engine: engine{c.engine}, Authority: c.authority, Network: c.network, Roles: c.roles, Logs: c.logGroups})
 	c.scaling = autoscaling.New(k, c.cfg.ScalingMinute, scaledServices{c}, targetGroups{c}, c.roles)
 }
 
@@ -80,4 +83,15 @@ func (g targetGroups) Requests(t *kernel.Tx, arn string) (total int64, targets i
 		return 0, 0, false
 	}
 	return group.Requests(), len(group.Health()), true
+}
+
+// engine is PostgreSQL, for RDS.
+type engine struct{ *postgres.Engine }
+
+func (e engine) Server(name string) (rds.Server, error) {
+	s, err := e.Engine.Server(name)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }

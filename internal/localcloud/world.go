@@ -40,13 +40,7 @@ func (w world) Target(resource string) string {
 }
 
 func (w world) Backups(database string) string {
-	a := rdsAPI{w.c}
-	for _, db := range slices.Concat(w.c.rds().Instances, w.c.rds().Retained) {
-		if arn := a.backupARN(db); db.Resource == database || arn == database {
-			return arn
-		}
-	}
-	return ""
+	return w.c.databases.BackupARN(w.c.Tx, database)
 }
 
 func (w world) Association(id string) []string {

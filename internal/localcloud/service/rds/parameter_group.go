@@ -1,4 +1,4 @@
-package localcloud
+package rds
 
 import (
 	"cmp"
@@ -32,7 +32,7 @@ func (g *dbParameterGroup) key() string { return "pg:" + g.Name }
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/PostgreSQL.Concepts.General.SSL.html
 const forceTLS = "rds.force_ssl"
 
-func (a *Cloud) forceTLSByDefault() string {
+func (a *Service) forceTLSByDefault() string {
 	if major, err := strconv.Atoi(a.major()); err == nil && major >= 15 {
 		return "1"
 	}
@@ -49,7 +49,7 @@ func ownParameters(name string) bool {
 }
 
 // parameters are all of the family: PostgreSQL's and RDS's own.
-func (a rdsAPI) parameters() ([]postgres.Parameter, error) {
+func (a tx) parameters() ([]postgres.Parameter, error) {
 	all, err := a.engine.Parameters()
 	if err != nil {
 		return nil, err
@@ -60,12 +60,12 @@ func (a rdsAPI) parameters() ([]postgres.Parameter, error) {
 }
 
 // defaultGroupName is that of the group which instances have without one.
-func (a rdsAPI) defaultGroupName() string { return "default." + a.family() }
+func (a tx) defaultGroupName() string { return "default." + a.family() }
 
 // parameterGroup finds a group. The default one is there without being made.
-func (a rdsAPI) parameterGroup(name *string) (*dbParameterGroup, error) {
+func (a tx) parameterGroup(name *string) (*dbParameterGroup, error) {
 	want := strings.ToLower(aws.ToString(name))
-	for _, g := range a.rds().ParameterGroups {
+	for _, g := range a.state().ParameterGroups {
 		if g.Name == want && a.Visible(g.key()) {
 			return g, nil
 		}
@@ -76,14 +76,14 @@ func (a rdsAPI) parameterGroup(name *string) (*dbParameterGroup, error) {
 	return nil, kernel.Fail("DBParameterGroupNotFound", "DBParameterGroup not found: %s", aws.ToString(name))
 }
 
-func (a rdsAPI) describeParameterGroup(g *dbParameterGroup) types.DBParameterGroup {
+func (a tx) describeParameterGroup(g *dbParameterGroup) types.DBParameterGroup {
 	return types.DBParameterGroup{
 		DBParameterGroupName: aws.String(g.Name), DBParameterGroupFamily: aws.String(g.Family), Description: aws.String(g.Description),
 		DBParameterGroupArn: aws.String(a.ARN("rds", g.key())),
 	}
 }
 
-func (a rdsAPI) CreateDBParameterGroup(in *rds.CreateDBParameterGroupInput) (*rds.CreateDBParameterGroupOutput, error) {
+func (a tx) CreateDBParameterGroup(in *rds.CreateDBParameterGroupInput) (*rds.CreateDBParameterGroupOutput, error) {
 	a.prepare()
 	name, err := rdsIdentifier("DBParameterGroupName", in.DBParameterGroupName)
 	if err != nil {
@@ -92,7 +92,7 @@ func (a rdsAPI) CreateDBParameterGroup(in *rds.CreateDBParameterGroupInput) (*rd
 	if family := aws.ToString(in.DBParameterGroupFamily); family != a.family() {
 		return nil, kernel.Fail("InvalidParameterValue", "ParameterGroupFamily %s is not a valid parameter group family", family)
 	}
-	if slices.ContainsFunc(a.rds().ParameterGroups, func(g *dbParameterGroup) bool { return g.Name == name }) {
+	if slices.ContainsFunc(a.state().ParameterGroups, func(g *dbParameterGroup) bool { return g.Name == name }) {
 		return nil, kernel.Fail("DBParameterGroupAlreadyExists", "Parameter group %s already exists", name)
 	}
 	tags, err := addRDSTags(nil, in.Tags)
@@ -100,13 +100,13 @@ func (a rdsAPI) CreateDBParameterGroup(in *rds.CreateDBParameterGroupInput) (*rd
 		return nil, err
 	}
 	g := &dbParameterGroup{Name: name, Family: a.family(), Description: aws.ToString(in.Description), Tags: tags, Values: map[string]string{}}
-	a.rds().ParameterGroups = append(a.rds().ParameterGroups, g)
+	a.state().ParameterGroups = append(a.state().ParameterGroups, g)
 	a.Born(g.key())
 	out := a.describeParameterGroup(g)
 	return &rds.CreateDBParameterGroupOutput{DBParameterGroup: &out}, nil
 }
 
-func (a rdsAPI) DescribeDBParameterGroups(in *rds.DescribeDBParameterGroupsInput) (*rds.DescribeDBParameterGroupsOutput, error) {
+func (a tx) DescribeDBParameterGroups(in *rds.DescribeDBParameterGroupsInput) (*rds.DescribeDBParameterGroupsOutput, error) {
 	all := []types.DBParameterGroup{}
 	if in.DBParameterGroupName != nil {
 		g, err := a.parameterGroup(in.DBParameterGroupName)
@@ -121,7 +121,7 @@ func (a rdsAPI) DescribeDBParameterGroups(in *rds.DescribeDBParameterGroupsInput
 			return nil, err
 		}
 		all = append(all, a.describeParameterGroup(g))
-		for _, g := range a.rds().ParameterGroups {
+		for _, g := range a.state().ParameterGroups {
 			if a.Visible(g.key()) {
 				all = append(all, a.describeParameterGroup(g))
 			}
@@ -134,7 +134,7 @@ func (a rdsAPI) DescribeDBParameterGroups(in *rds.DescribeDBParameterGroupsInput
 	return &rds.DescribeDBParameterGroupsOutput{DBParameterGroups: page, Marker: next}, nil
 }
 
-func (a rdsAPI) DescribeDBParameters(in *rds.DescribeDBParametersInput) (*rds.DescribeDBParametersOutput, error) {
+func (a tx) DescribeDBParameters(in *rds.DescribeDBParametersInput) (*rds.DescribeDBParametersOutput, error) {
 	g, err := a.parameterGroup(in.DBParameterGroupName)
 	if err != nil {
 		return nil, err
@@ -230,7 +230,7 @@ func checkParameter(known []postgres.Parameter, p types.Parameter) (static bool,
 // ModifyDBParameterGroup sets parameters, all or none. Dynamic ones take effect
 // at once if asked to, static ones at the next reboot.
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_WorkingWithParamGroups.Modifying.html
-func (a rdsAPI) ModifyDBParameterGroup(in *rds.ModifyDBParameterGroupInput) (*rds.ModifyDBParameterGroupOutput, error) {
+func (a tx) ModifyDBParameterGroup(in *rds.ModifyDBParameterGroupInput) (*rds.ModifyDBParameterGroupOutput, error) {
 	g, err := a.changeableGroup(in.DBParameterGroupName)
 	if err != nil {
 		return nil, err
@@ -268,7 +268,7 @@ func (a rdsAPI) ModifyDBParameterGroup(in *rds.ModifyDBParameterGroupInput) (*rd
 	return &rds.ModifyDBParameterGroupOutput{DBParameterGroupName: aws.String(g.Name)}, nil
 }
 
-func (a rdsAPI) ResetDBParameterGroup(in *rds.ResetDBParameterGroupInput) (*rds.ResetDBParameterGroupOutput, error) {
+func (a tx) ResetDBParameterGroup(in *rds.ResetDBParameterGroupInput) (*rds.ResetDBParameterGroupOutput, error) {
 	g, err := a.changeableGroup(in.DBParameterGroupName)
 	if err != nil {
 		return nil, err
@@ -292,7 +292,7 @@ func (a rdsAPI) ResetDBParameterGroup(in *rds.ResetDBParameterGroupInput) (*rds.
 	return &rds.ResetDBParameterGroupOutput{DBParameterGroupName: aws.String(g.Name)}, nil
 }
 
-func (a rdsAPI) changeableGroup(name *string) (*dbParameterGroup, error) {
+func (a tx) changeableGroup(name *string) (*dbParameterGroup, error) {
 	g, err := a.parameterGroup(name)
 	if err != nil {
 		return nil, err
@@ -305,8 +305,8 @@ func (a rdsAPI) changeableGroup(name *string) (*dbParameterGroup, error) {
 
 // applyParameters gives the servers of a group its new values, nil for the
 // default; later says that some wait for a reboot.
-func (a rdsAPI) applyParameters(g *dbParameterGroup, now map[string]*string, later bool) {
-	for _, db := range a.rds().Instances {
+func (a tx) applyParameters(g *dbParameterGroup, now map[string]*string, later bool) {
+	for _, db := range a.state().Instances {
 		if db.ParameterGroup != g.Name {
 			continue
 		}
@@ -330,7 +330,7 @@ func (a rdsAPI) applyParameters(g *dbParameterGroup, now map[string]*string, lat
 	}
 }
 
-func (a rdsAPI) DeleteDBParameterGroup(in *rds.DeleteDBParameterGroupInput) (*rds.DeleteDBParameterGroupOutput, error) {
+func (a tx) DeleteDBParameterGroup(in *rds.DeleteDBParameterGroupInput) (*rds.DeleteDBParameterGroupOutput, error) {
 	g, err := a.parameterGroup(in.DBParameterGroupName)
 	if err != nil {
 		return nil, err
@@ -338,9 +338,9 @@ func (a rdsAPI) DeleteDBParameterGroup(in *rds.DeleteDBParameterGroupInput) (*rd
 	if strings.HasPrefix(g.Name, "default.") {
 		return nil, kernel.Fail("InvalidParameterValue", "The parameter group %s is a default parameter group and cannot be deleted.", g.Name)
 	}
-	if slices.ContainsFunc(a.rds().Instances, func(db *dbInstance) bool { return db.ParameterGroup == g.Name }) {
+	if slices.ContainsFunc(a.state().Instances, func(db *dbInstance) bool { return db.ParameterGroup == g.Name }) {
 		return nil, kernel.Fail("InvalidDBParameterGroupState", "One or more database instances are still members of this parameter group %s, so the group cannot be deleted", g.Name)
 	}
-	a.rds().ParameterGroups = slices.DeleteFunc(a.rds().ParameterGroups, func(x *dbParameterGroup) bool { return x == g })
+	a.state().ParameterGroups = slices.DeleteFunc(a.state().ParameterGroups, func(x *dbParameterGroup) bool { return x == g })
 	return &rds.DeleteDBParameterGroupOutput{}, nil
 }

@@ -1,4 +1,4 @@
-package localcloud
+package rds
 
 import (
 	"context"
@@ -16,8 +16,8 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-// rdsState is what RDS keeps.
-type rdsState struct {
+// state is what RDS keeps.
+type state struct {
 	Instances       []*dbInstance       `json:"instances,omitempty"`
 	Snapshots       []*dbSnapshot       `json:"snapshots,omitempty"`
 	Retained        []*dbInstance       `json:"retained,omitempty"` // deleted, with their automated backups kept
@@ -26,57 +26,56 @@ type rdsState struct {
 	Events          []dbEvent           `json:"events,omitempty"`
 }
 
-// rdsLive is what runs behind RDS.
-type rdsLive struct {
+// live is what runs behind RDS.
+type live struct {
 	// work is what is under way for an instance, by its resource id.
 	work map[string]*dbWork
 	// prepared says that new databases' files are made or being made.
 	prepared bool
 }
 
-type rdsAPI struct{ tx }
-
-func (c *Cloud) rdsService() kernel.Service {
-	return kernel.Service{Model: "rds", Signing: "rds", Protocol: kernel.Query, Operations: kernel.Operations(func(t *kernel.Tx) rdsAPI { return rdsAPI{tx{t, c}} },
-		kernel.Op("AddTagsToResource", rdsAPI.AddTagsToResource),
-		kernel.Op("CopyDBSnapshot", rdsAPI.CopyDBSnapshot),
-		kernel.Op("CreateDBInstance", rdsAPI.CreateDBInstance),
-		kernel.Op("CreateDBParameterGroup", rdsAPI.CreateDBParameterGroup),
-		kernel.Op("CreateDBSnapshot", rdsAPI.CreateDBSnapshot),
-		kernel.Op("CreateDBSubnetGroup", rdsAPI.CreateDBSubnetGroup),
-		kernel.Op("DeleteDBInstance", rdsAPI.DeleteDBInstance),
-		kernel.Op("DeleteDBInstanceAutomatedBackup", rdsAPI.DeleteDBInstanceAutomatedBackup),
-		kernel.Op("DeleteDBParameterGroup", rdsAPI.DeleteDBParameterGroup),
-		kernel.Op("DeleteDBSnapshot", rdsAPI.DeleteDBSnapshot),
-		kernel.Op("DeleteDBSubnetGroup", rdsAPI.DeleteDBSubnetGroup),
-		kernel.Op("DescribeAccountAttributes", rdsAPI.DescribeAccountAttributes),
-		kernel.Op("DescribeCertificates", rdsAPI.DescribeCertificates),
-		kernel.Op("DescribeDBEngineVersions", rdsAPI.DescribeDBEngineVersions),
-		kernel.Op("DescribeDBInstanceAutomatedBackups", rdsAPI.DescribeDBInstanceAutomatedBackups),
-		kernel.Op("DescribeDBInstances", rdsAPI.DescribeDBInstances),
-		kernel.Op("DescribeDBLogFiles", rdsAPI.DescribeDBLogFiles),
-		kernel.Op("DescribeDBParameterGroups", rdsAPI.DescribeDBParameterGroups),
-		kernel.Op("DescribeDBParameters", rdsAPI.DescribeDBParameters),
-		kernel.Op("DescribeDBSnapshotAttributes", rdsAPI.DescribeDBSnapshotAttributes),
-		kernel.Op("DescribeDBSnapshots", rdsAPI.DescribeDBSnapshots),
-		kernel.Op("DescribeDBSubnetGroups", rdsAPI.DescribeDBSubnetGroups),
-		kernel.Op("DescribeEngineDefaultParameters", rdsAPI.DescribeEngineDefaultParameters),
-		kernel.Op("DescribeEvents", rdsAPI.DescribeEvents),
-		kernel.Op("DescribeOrderableDBInstanceOptions", rdsAPI.DescribeOrderableDBInstanceOptions),
-		kernel.Op("DescribePendingMaintenanceActions", rdsAPI.DescribePendingMaintenanceActions),
-		kernel.Op("DescribeValidDBInstanceModifications", rdsAPI.DescribeValidDBInstanceModifications),
-		kernel.Op("DownloadDBLogFilePortion", rdsAPI.DownloadDBLogFilePortion),
-		kernel.Op("ListTagsForResource", rdsAPI.ListTagsForResource),
-		kernel.Op("ModifyDBInstance", rdsAPI.ModifyDBInstance),
-		kernel.Op("ModifyDBParameterGroup", rdsAPI.ModifyDBParameterGroup),
-		kernel.Op("ModifyDBSnapshot", rdsAPI.ModifyDBSnapshot),
-		kernel.Op("ModifyDBSubnetGroup", rdsAPI.ModifyDBSubnetGroup),
-		kernel.Op("RebootDBInstance", rdsAPI.RebootDBInstance),
-		kernel.Op("RemoveTagsFromResource", rdsAPI.RemoveTagsFromResource),
-		kernel.Op("ResetDBParameterGroup", rdsAPI.ResetDBParameterGroup),
-		kernel.Op("RestoreDBInstanceFromDBSnapshot", rdsAPI.RestoreDBInstanceFromDBSnapshot),
-		kernel.Op("StartDBInstance", rdsAPI.StartDBInstance),
-		kernel.Op("StopDBInstance", rdsAPI.StopDBInstance),
+// API is the service's operations.
+func (s *Service) API() kernel.Service {
+	return kernel.Service{Model: "rds", Signing: "rds", Protocol: kernel.Query, Operations: kernel.Operations(s.in,
+		kernel.Op("AddTagsToResource", tx.AddTagsToResource),
+		kernel.Op("CopyDBSnapshot", tx.CopyDBSnapshot),
+		kernel.Op("CreateDBInstance", tx.CreateDBInstance),
+		kernel.Op("CreateDBParameterGroup", tx.CreateDBParameterGroup),
+		kernel.Op("CreateDBSnapshot", tx.CreateDBSnapshot),
+		kernel.Op("CreateDBSubnetGroup", tx.CreateDBSubnetGroup),
+		kernel.Op("DeleteDBInstance", tx.DeleteDBInstance),
+		kernel.Op("DeleteDBInstanceAutomatedBackup", tx.DeleteDBInstanceAutomatedBackup),
+		kernel.Op("DeleteDBParameterGroup", tx.DeleteDBParameterGroup),
+		kernel.Op("DeleteDBSnapshot", tx.DeleteDBSnapshot),
+		kernel.Op("DeleteDBSubnetGroup", tx.DeleteDBSubnetGroup),
+		kernel.Op("DescribeAccountAttributes", tx.DescribeAccountAttributes),
+		kernel.Op("DescribeCertificates", tx.DescribeCertificates),
+		kernel.Op("DescribeDBEngineVersions", tx.DescribeDBEngineVersions),
+		kernel.Op("DescribeDBInstanceAutomatedBackups", tx.DescribeDBInstanceAutomatedBackups),
+		kernel.Op("DescribeDBInstances", tx.DescribeDBInstances),
+		kernel.Op("DescribeDBLogFiles", tx.DescribeDBLogFiles),
+		kernel.Op("DescribeDBParameterGroups", tx.DescribeDBParameterGroups),
+		kernel.Op("DescribeDBParameters", tx.DescribeDBParameters),
+		kernel.Op("DescribeDBSnapshotAttributes", tx.DescribeDBSnapshotAttributes),
+		kernel.Op("DescribeDBSnapshots", tx.DescribeDBSnapshots),
+		kernel.Op("DescribeDBSubnetGroups", tx.DescribeDBSubnetGroups),
+		kernel.Op("DescribeEngineDefaultParameters", tx.DescribeEngineDefaultParameters),
+		kernel.Op("DescribeEvents", tx.DescribeEvents),
+		kernel.Op("DescribeOrderableDBInstanceOptions", tx.DescribeOrderableDBInstanceOptions),
+		kernel.Op("DescribePendingMaintenanceActions", tx.DescribePendingMaintenanceActions),
+		kernel.Op("DescribeValidDBInstanceModifications", tx.DescribeValidDBInstanceModifications),
+		kernel.Op("DownloadDBLogFilePortion", tx.DownloadDBLogFilePortion),
+		kernel.Op("ListTagsForResource", tx.ListTagsForResource),
+		kernel.Op("ModifyDBInstance", tx.ModifyDBInstance),
+		kernel.Op("ModifyDBParameterGroup", tx.ModifyDBParameterGroup),
+		kernel.Op("ModifyDBSnapshot", tx.ModifyDBSnapshot),
+		kernel.Op("ModifyDBSubnetGroup", tx.ModifyDBSubnetGroup),
+		kernel.Op("RebootDBInstance", tx.RebootDBInstance),
+		kernel.Op("RemoveTagsFromResource", tx.RemoveTagsFromResource),
+		kernel.Op("ResetDBParameterGroup", tx.ResetDBParameterGroup),
+		kernel.Op("RestoreDBInstanceFromDBSnapshot", tx.RestoreDBInstanceFromDBSnapshot),
+		kernel.Op("StartDBInstance", tx.StartDBInstance),
+		kernel.Op("StopDBInstance", tx.StopDBInstance),
 	)}
 }
 
@@ -133,7 +132,7 @@ func onlyKnown(input any, known ...string) error {
 // ready checks the service-linked role, without which a new account can make
 // nothing in RDS (crossplane-contrib/provider-aws #479), and lets the files of
 // new databases be made ahead.
-func (a rdsAPI) ready() error {
+func (a tx) ready() error {
 	if !a.roles.LinkedRoleUsable(a.Tx, "rds.amazonaws.com") {
 		return kernel.Fail("InvalidParameterValue", "Unable to create the resource. Verify that you have permission to create service linked role. Otherwise wait and try again later")
 	}
@@ -141,11 +140,11 @@ func (a rdsAPI) ready() error {
 	return nil
 }
 
-func (a rdsAPI) prepare() {
-	if a.rdsLive().prepared {
+func (a tx) prepare() {
+	if a.live().prepared {
 		return
 	}
-	a.rdsLive().prepared = true
+	a.live().prepared = true
 	a.Go(func(ctx context.Context) {
 		// Making the database says what is wrong.
 		_ = a.engine.Prepare(ctx)
@@ -179,7 +178,7 @@ func rdsTags(tags map[string]string) []types.Tag {
 }
 
 // tagsOf are the tags of the thing with that ARN.
-func (a rdsAPI) tagsOf(arn *string) (*map[string]string, error) {
+func (a tx) tagsOf(arn *string) (*map[string]string, error) {
 	parts := strings.SplitN(aws.ToString(arn), ":", 7)
 	if len(parts) < 7 || parts[2] != "rds" {
 		return nil, kernel.Fail("InvalidParameterValue", "Invalid resource name: %s", aws.ToString(arn))
@@ -213,7 +212,7 @@ func (a rdsAPI) tagsOf(arn *string) (*map[string]string, error) {
 	return nil, kernel.Fail("InvalidParameterValue", "Invalid resource name: %s", *arn)
 }
 
-func (a rdsAPI) AddTagsToResource(in *rds.AddTagsToResourceInput) (*rds.AddTagsToResourceOutput, error) {
+func (a tx) AddTagsToResource(in *rds.AddTagsToResourceInput) (*rds.AddTagsToResourceOutput, error) {
 	tags, err := a.tagsOf(in.ResourceName)
 	if err != nil {
 		return nil, err
@@ -226,7 +225,7 @@ func (a rdsAPI) AddTagsToResource(in *rds.AddTagsToResourceInput) (*rds.AddTagsT
 	return &rds.AddTagsToResourceOutput{}, nil
 }
 
-func (a rdsAPI) RemoveTagsFromResource(in *rds.RemoveTagsFromResourceInput) (*rds.RemoveTagsFromResourceOutput, error) {
+func (a tx) RemoveTagsFromResource(in *rds.RemoveTagsFromResourceInput) (*rds.RemoveTagsFromResourceOutput, error) {
 	tags, err := a.tagsOf(in.ResourceName)
 	if err != nil {
 		return nil, err
@@ -237,7 +236,7 @@ func (a rdsAPI) RemoveTagsFromResource(in *rds.RemoveTagsFromResourceInput) (*rd
 	return &rds.RemoveTagsFromResourceOutput{}, nil
 }
 
-func (a rdsAPI) ListTagsForResource(in *rds.ListTagsForResourceInput) (*rds.ListTagsForResourceOutput, error) {
+func (a tx) ListTagsForResource(in *rds.ListTagsForResourceInput) (*rds.ListTagsForResourceOutput, error) {
 	tags, err := a.tagsOf(in.ResourceName)
 	if err != nil {
 		return nil, err
@@ -256,8 +255,8 @@ type dbEvent struct {
 
 // event notes one; the lock is held. The messages are RDS's:
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Events.Messages.html
-func (a rdsAPI) event(kind types.SourceType, source, category, message string) {
-	s := a.rds()
+func (a tx) event(kind types.SourceType, source, category, message string) {
+	s := a.state()
 	s.Events = append(s.Events, dbEvent{source, kind, category, message, a.Now()})
 	if len(s.Events) > 500 {
 		s.Events = slices.Clone(s.Events[len(s.Events)-500:])
@@ -266,7 +265,7 @@ func (a rdsAPI) event(kind types.SourceType, source, category, message string) {
 
 // DescribeEvents tells the events of the last hour unless another time is asked
 // for; RDS keeps them for two weeks.
-func (a rdsAPI) DescribeEvents(in *rds.DescribeEventsInput) (*rds.DescribeEventsOutput, error) {
+func (a tx) DescribeEvents(in *rds.DescribeEventsInput) (*rds.DescribeEventsOutput, error) {
 	minutes := int32(60)
 	if in.Duration != nil {
 		minutes = *in.Duration
@@ -276,7 +275,7 @@ func (a rdsAPI) DescribeEvents(in *rds.DescribeEventsInput) (*rds.DescribeEvents
 		from = *in.StartTime
 	}
 	var all []types.Event
-	for _, e := range a.rds().Events {
+	for _, e := range a.state().Events {
 		if e.Time.Before(from) || in.EndTime != nil && e.Time.After(*in.EndTime) || in.SourceIdentifier != nil && *in.SourceIdentifier != e.Source ||
 			in.SourceType != "" && in.SourceType != e.Type || len(in.EventCategories) > 0 && !slices.Contains(in.EventCategories, e.Category) {
 			continue

@@ -1,4 +1,4 @@
-package localcloud
+package rds
 
 import (
 	"bytes"
@@ -43,7 +43,7 @@ func logGroupOf(db *dbInstance) (group, stream string) {
 }
 
 // runExports sends the logs of the instances that export them, until ctx ends.
-func (c *Cloud) runExports(ctx context.Context) {
+func (c *Service) runExports(ctx context.Context) {
 	tick := time.NewTicker(exportTick)
 	defer tick.Stop()
 	for {
@@ -51,14 +51,14 @@ func (c *Cloud) runExports(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			c.read(tx.exportLogs)
+			c.view(tx.exportLogs)
 		}
 	}
 }
 
 // logFileOf is the file that an instance's server writes its log to, "" for one
 // that can have no server.
-func (c *Cloud) logFileOf(db *dbInstance) string {
+func (c *Service) logFileOf(db *dbInstance) string {
 	server, err := c.engine.Server(db.Resource)
 	if err != nil {
 		return ""
@@ -68,7 +68,7 @@ func (c *Cloud) logFileOf(db *dbInstance) string {
 
 // exportLogs sends what has been written since the last look.
 func (c tx) exportLogs() {
-	for _, db := range c.rds().Instances {
+	for _, db := range c.state().Instances {
 		file := c.logFileOf(db)
 		info, err := os.Stat(file)
 		if err != nil || info.Size() == db.Exported {
@@ -141,7 +141,7 @@ func readPart(file string, from, most int64) ([]byte, error) {
 }
 
 // DescribeDBLogFiles lists the log of an instance.
-func (a rdsAPI) DescribeDBLogFiles(in *rds.DescribeDBLogFilesInput) (*rds.DescribeDBLogFilesOutput, error) {
+func (a tx) DescribeDBLogFiles(in *rds.DescribeDBLogFilesInput) (*rds.DescribeDBLogFilesOutput, error) {
 	db, err := a.instance(in.DBInstanceIdentifier)
 	if err != nil {
 		return nil, err
@@ -159,7 +159,7 @@ func (a rdsAPI) DescribeDBLogFiles(in *rds.DescribeDBLogFilesInput) (*rds.Descri
 
 // DownloadDBLogFilePortion reads a log from a marker on: "0" is its beginning,
 // and without one only the last lines are sent.
-func (a rdsAPI) DownloadDBLogFilePortion(in *rds.DownloadDBLogFilePortionInput) (*rds.DownloadDBLogFilePortionOutput, error) {
+func (a tx) DownloadDBLogFilePortion(in *rds.DownloadDBLogFilePortionInput) (*rds.DownloadDBLogFilePortionOutput, error) {
 	db, err := a.instance(in.DBInstanceIdentifier)
 	if err != nil {
 		return nil, err

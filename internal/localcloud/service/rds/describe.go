@@ -1,4 +1,4 @@
-package localcloud
+package rds
 
 import (
 	"cmp"
@@ -33,8 +33,8 @@ func (db *dbInstance) describeUnset(out *types.DBInstance) {
 
 // DescribeAccountAttributes lists the quotas of a new account with what is used
 // (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Limits.html).
-func (a rdsAPI) DescribeAccountAttributes(*rds.DescribeAccountAttributesInput) (*rds.DescribeAccountAttributesOutput, error) {
-	s := a.rds()
+func (a tx) DescribeAccountAttributes(*rds.DescribeAccountAttributesInput) (*rds.DescribeAccountAttributesOutput, error) {
+	s := a.state()
 	var storage int64
 	for _, db := range s.Instances {
 		storage += int64(db.Storage)
@@ -59,7 +59,7 @@ func (a rdsAPI) DescribeAccountAttributes(*rds.DescribeAccountAttributesInput) (
 }
 
 // DescribeDBSnapshotAttributes says that no other account may restore a snapshot.
-func (a rdsAPI) DescribeDBSnapshotAttributes(in *rds.DescribeDBSnapshotAttributesInput) (*rds.DescribeDBSnapshotAttributesOutput, error) {
+func (a tx) DescribeDBSnapshotAttributes(in *rds.DescribeDBSnapshotAttributesInput) (*rds.DescribeDBSnapshotAttributesOutput, error) {
 	s, err := a.snapshot(in.DBSnapshotIdentifier)
 	if err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func (a rdsAPI) DescribeDBSnapshotAttributes(in *rds.DescribeDBSnapshotAttribute
 
 // ModifyDBSnapshot would move a snapshot to another engine version, of which
 // there is one here.
-func (a rdsAPI) ModifyDBSnapshot(in *rds.ModifyDBSnapshotInput) (*rds.ModifyDBSnapshotOutput, error) {
+func (a tx) ModifyDBSnapshot(in *rds.ModifyDBSnapshotInput) (*rds.ModifyDBSnapshotOutput, error) {
 	s, err := a.snapshot(in.DBSnapshotIdentifier)
 	if err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func (a rdsAPI) ModifyDBSnapshot(in *rds.ModifyDBSnapshotInput) (*rds.ModifyDBSn
 
 // DescribeEngineDefaultParameters lists the parameters of a family as a new
 // group has them.
-func (a rdsAPI) DescribeEngineDefaultParameters(in *rds.DescribeEngineDefaultParametersInput) (*rds.DescribeEngineDefaultParametersOutput, error) {
+func (a tx) DescribeEngineDefaultParameters(in *rds.DescribeEngineDefaultParametersInput) (*rds.DescribeEngineDefaultParametersOutput, error) {
 	if family := aws.ToString(in.DBParameterGroupFamily); family != a.family() {
 		return nil, kernel.Fail("InvalidParameterValue", "ParameterGroupFamily %s is not a valid parameter group family", family)
 	}
@@ -117,7 +117,7 @@ func (a rdsAPI) DescribeEngineDefaultParameters(in *rds.DescribeEngineDefaultPar
 
 // DescribeValidDBInstanceModifications lists the storage that an instance may be
 // given.
-func (a rdsAPI) DescribeValidDBInstanceModifications(in *rds.DescribeValidDBInstanceModificationsInput) (*rds.DescribeValidDBInstanceModificationsOutput, error) {
+func (a tx) DescribeValidDBInstanceModifications(in *rds.DescribeValidDBInstanceModificationsInput) (*rds.DescribeValidDBInstanceModificationsOutput, error) {
 	db, err := a.instance(in.DBInstanceIdentifier)
 	if err != nil {
 		return nil, err

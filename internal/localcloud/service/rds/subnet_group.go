@@ -1,4 +1,4 @@
-package localcloud
+package rds
 
 import (
 	"slices"
@@ -21,9 +21,9 @@ type dbSubnetGroup struct {
 
 func (g *dbSubnetGroup) key() string { return "subgrp:" + g.Name }
 
-func (a rdsAPI) subnetGroup(name *string) (*dbSubnetGroup, error) {
+func (a tx) subnetGroup(name *string) (*dbSubnetGroup, error) {
 	want := strings.ToLower(aws.ToString(name))
-	for _, g := range a.rds().SubnetGroups {
+	for _, g := range a.state().SubnetGroups {
 		if g.Name == want && a.Visible(g.key()) {
 			return g, nil
 		}
@@ -31,7 +31,7 @@ func (a rdsAPI) subnetGroup(name *string) (*dbSubnetGroup, error) {
 	return nil, kernel.Fail("DBSubnetGroupNotFoundFault", "DB subnet group '%s' does not exist.", aws.ToString(name))
 }
 
-func (a rdsAPI) describeSubnetGroup(g *dbSubnetGroup) types.DBSubnetGroup {
+func (a tx) describeSubnetGroup(g *dbSubnetGroup) types.DBSubnetGroup {
 	out := types.DBSubnetGroup{
 		DBSubnetGroupName: aws.String(g.Name), DBSubnetGroupDescription: aws.String(g.Description), DBSubnetGroupArn: aws.String(a.ARN("rds", g.key())),
 		VpcId: aws.String(g.VPC), SubnetGroupStatus: aws.String("Complete"), SupportedNetworkTypes: []string{"IPV4"},
@@ -49,7 +49,7 @@ func (a rdsAPI) describeSubnetGroup(g *dbSubnetGroup) types.DBSubnetGroup {
 }
 
 // checkSubnets wants subnets of one VPC in two zones at least; it returns the VPC.
-func (a rdsAPI) checkSubnets(ids []string) (string, error) {
+func (a tx) checkSubnets(ids []string) (string, error) {
 	vpc, zones := "", []string{}
 	for _, id := range ids {
 		s, ok := a.network.Subnet(a.Tx, id)
@@ -70,7 +70,7 @@ func (a rdsAPI) checkSubnets(ids []string) (string, error) {
 	return vpc, nil
 }
 
-func (a rdsAPI) CreateDBSubnetGroup(in *rds.CreateDBSubnetGroupInput) (*rds.CreateDBSubnetGroupOutput, error) {
+func (a tx) CreateDBSubnetGroup(in *rds.CreateDBSubnetGroupInput) (*rds.CreateDBSubnetGroupOutput, error) {
 	if err := a.ready(); err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func (a rdsAPI) CreateDBSubnetGroup(in *rds.CreateDBSubnetGroupInput) (*rds.Crea
 	if name == "" || name == "default" || len(name) > 255 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789._- ") != "" {
 		return nil, kernel.Fail("InvalidParameterValue", "The parameter DBSubnetGroupName is not a valid name: %s", aws.ToString(in.DBSubnetGroupName))
 	}
-	if slices.ContainsFunc(a.rds().SubnetGroups, func(g *dbSubnetGroup) bool { return g.Name == name }) {
+	if slices.ContainsFunc(a.state().SubnetGroups, func(g *dbSubnetGroup) bool { return g.Name == name }) {
 		return nil, kernel.Fail("DBSubnetGroupAlreadyExists", "The DB subnet group '%s' already exists.", name)
 	}
 	vpc, err := a.checkSubnets(in.SubnetIds)
@@ -90,13 +90,13 @@ func (a rdsAPI) CreateDBSubnetGroup(in *rds.CreateDBSubnetGroupInput) (*rds.Crea
 		return nil, err
 	}
 	g := &dbSubnetGroup{Name: name, Description: aws.ToString(in.DBSubnetGroupDescription), VPC: vpc, Subnets: slices.Clone(in.SubnetIds), Tags: tags}
-	a.rds().SubnetGroups = append(a.rds().SubnetGroups, g)
+	a.state().SubnetGroups = append(a.state().SubnetGroups, g)
 	a.Born(g.key())
 	out := a.describeSubnetGroup(g)
 	return &rds.CreateDBSubnetGroupOutput{DBSubnetGroup: &out}, nil
 }
 
-func (a rdsAPI) DescribeDBSubnetGroups(in *rds.DescribeDBSubnetGroupsInput) (*rds.DescribeDBSubnetGroupsOutput, error) {
+func (a tx) DescribeDBSubnetGroups(in *rds.DescribeDBSubnetGroupsInput) (*rds.DescribeDBSubnetGroupsOutput, error) {
 	all := []types.DBSubnetGroup{}
 	if in.DBSubnetGroupName != nil {
 		g, err := a.subnetGroup(in.DBSubnetGroupName)
@@ -105,7 +105,7 @@ func (a rdsAPI) DescribeDBSubnetGroups(in *rds.DescribeDBSubnetGroupsInput) (*rd
 		}
 		all = append(all, a.describeSubnetGroup(g))
 	} else {
-		for _, g := range a.rds().SubnetGroups {
+		for _, g := range a.state().SubnetGroups {
 			if a.Visible(g.key()) {
 				all = append(all, a.describeSubnetGroup(g))
 			}
@@ -119,7 +119,7 @@ func (a rdsAPI) DescribeDBSubnetGroups(in *rds.DescribeDBSubnetGroupsInput) (*rd
 }
 
 // ModifyDBSubnetGroup replaces the subnets. One that an instance is in stays.
-func (a rdsAPI) ModifyDBSubnetGroup(in *rds.ModifyDBSubnetGroupInput) (*rds.ModifyDBSubnetGroupOutput, error) {
+func (a tx) ModifyDBSubnetGroup(in *rds.ModifyDBSubnetGroupInput) (*rds.ModifyDBSubnetGroupOutput, error) {
 	g, err := a.subnetGroup(in.DBSubnetGroupName)
 	if err != nil {
 		return nil, err
@@ -131,7 +131,7 @@ func (a rdsAPI) ModifyDBSubnetGroup(in *rds.ModifyDBSubnetGroupInput) (*rds.Modi
 	if vpc != g.VPC {
 		return nil, kernel.Fail("InvalidParameterValue", "The new subnets are in another VPC than the DB subnet group: %s, %s", vpc, g.VPC)
 	}
-	for _, db := range a.rds().Instances {
+	for _, db := range a.state().Instances {
 		if i, ok := a.network.Interface(a.Tx, db.Interface); ok && db.SubnetGroup == g.Name && !slices.Contains(in.SubnetIds, i.SubnetID) {
 			return nil, kernel.Fail("SubnetAlreadyInUse", "Some of the subnets to be deleted are currently in use: %s by %s", i.SubnetID, db.ID)
 		}
@@ -144,22 +144,22 @@ func (a rdsAPI) ModifyDBSubnetGroup(in *rds.ModifyDBSubnetGroupInput) (*rds.Modi
 	return &rds.ModifyDBSubnetGroupOutput{DBSubnetGroup: &out}, nil
 }
 
-func (a rdsAPI) DeleteDBSubnetGroup(in *rds.DeleteDBSubnetGroupInput) (*rds.DeleteDBSubnetGroupOutput, error) {
+func (a tx) DeleteDBSubnetGroup(in *rds.DeleteDBSubnetGroupInput) (*rds.DeleteDBSubnetGroupOutput, error) {
 	g, err := a.subnetGroup(in.DBSubnetGroupName)
 	if err != nil {
 		return nil, err
 	}
-	for _, db := range a.rds().Instances {
+	for _, db := range a.state().Instances {
 		if db.SubnetGroup == g.Name {
 			return nil, kernel.Fail("InvalidDBSubnetGroupStateFault", "Cannot delete the subnet group '%s' because at least one database instance: %s is still using it.", g.Name, db.ID)
 		}
 	}
-	a.rds().SubnetGroups = slices.DeleteFunc(a.rds().SubnetGroups, func(x *dbSubnetGroup) bool { return x == g })
+	a.state().SubnetGroups = slices.DeleteFunc(a.state().SubnetGroups, func(x *dbSubnetGroup) bool { return x == g })
 	return &rds.DeleteDBSubnetGroupOutput{}, nil
 }
 
 // defaultSubnetGroup is the one of the default VPC, made when it is first needed.
-func (a rdsAPI) defaultSubnetGroup() (*dbSubnetGroup, error) {
+func (a tx) defaultSubnetGroup() (*dbSubnetGroup, error) {
 	name := "default"
 	if g, err := a.subnetGroup(&name); err == nil {
 		return g, nil
@@ -172,6 +172,6 @@ func (a rdsAPI) defaultSubnetGroup() (*dbSubnetGroup, error) {
 	if g.VPC == "" {
 		return nil, kernel.Fail("InvalidVPCNetworkStateFault", "No default subnet detected in VPC. Please contact AWS Support to recreate default Subnets.")
 	}
-	a.rds().SubnetGroups = append(a.rds().SubnetGroups, g)
+	a.state().SubnetGroups = append(a.state().SubnetGroups, g)
 	return g, nil
 }

@@ -1,4 +1,4 @@
-package localcloud
+package rds
 
 import (
 	"slices"
@@ -39,7 +39,7 @@ func dbClasses() []string {
 
 // classZones are the zones that have a class, without those that the faults
 // take away.
-func (a rdsAPI) classZones(class string) []string {
+func (a tx) classZones(class string) []string {
 	without := a.Faults().ZonesWithoutClass
 	return slices.DeleteFunc(a.network.Zones(), func(zone string) bool {
 		return slices.Contains(without[zone], class) || slices.Contains(without[zone], "*")
@@ -48,22 +48,22 @@ func (a rdsAPI) classZones(class string) []string {
 
 // major is the major version of the PostgreSQL that is installed, which is the
 // only one offered.
-func (a *Cloud) major() string {
+func (a *Service) major() string {
 	major, _, _ := strings.Cut(a.engine.Version(), ".")
 	return major
 }
 
-func (a *Cloud) family() string { return rdsEngine + a.major() }
+func (a *Service) family() string { return rdsEngine + a.major() }
 
 // version is the full version that a version in a request means.
-func (a rdsAPI) version(asked *string) (string, error) {
+func (a tx) version(asked *string) (string, error) {
 	if asked == nil || *asked == a.major() || *asked == a.engine.Version() {
 		return a.engine.Version(), nil
 	}
 	return "", kernel.Fail("InvalidParameterCombination", "Cannot find version %s for postgres", *asked)
 }
 
-func (a rdsAPI) DescribeDBEngineVersions(in *rds.DescribeDBEngineVersionsInput) (*rds.DescribeDBEngineVersionsOutput, error) {
+func (a tx) DescribeDBEngineVersions(in *rds.DescribeDBEngineVersionsInput) (*rds.DescribeDBEngineVersionsOutput, error) {
 	a.prepare()
 	out := &rds.DescribeDBEngineVersionsOutput{DBEngineVersions: []types.DBEngineVersion{}}
 	if in.Engine != nil && *in.Engine != rdsEngine || in.DBParameterGroupFamily != nil && *in.DBParameterGroupFamily != a.family() {
@@ -88,7 +88,7 @@ func (a rdsAPI) DescribeDBEngineVersions(in *rds.DescribeDBEngineVersionsInput) 
 	return out, nil
 }
 
-func (a rdsAPI) DescribeOrderableDBInstanceOptions(in *rds.DescribeOrderableDBInstanceOptionsInput) (*rds.DescribeOrderableDBInstanceOptionsOutput, error) {
+func (a tx) DescribeOrderableDBInstanceOptions(in *rds.DescribeOrderableDBInstanceOptionsInput) (*rds.DescribeOrderableDBInstanceOptionsOutput, error) {
 	a.prepare()
 	if aws.ToString(in.Engine) != rdsEngine {
 		return nil, kernel.Fail("InvalidParameterValue", "Invalid DB engine: %s. The local cloud has postgres", aws.ToString(in.Engine))
@@ -131,7 +131,7 @@ func (a rdsAPI) DescribeOrderableDBInstanceOptions(in *rds.DescribeOrderableDBIn
 
 // DescribeCertificates lists the authority by the name of Amazon's default one;
 // the certificates are the local cloud's own.
-func (a rdsAPI) DescribeCertificates(in *rds.DescribeCertificatesInput) (*rds.DescribeCertificatesOutput, error) {
+func (a tx) DescribeCertificates(in *rds.DescribeCertificatesInput) (*rds.DescribeCertificatesOutput, error) {
 	if in.CertificateIdentifier != nil && *in.CertificateIdentifier != rdsCA {
 		return nil, kernel.Fail("CertificateNotFound", "Certificate not found: %s", *in.CertificateIdentifier)
 	}
@@ -145,6 +145,6 @@ func (a rdsAPI) DescribeCertificates(in *rds.DescribeCertificatesInput) (*rds.De
 }
 
 // DescribePendingMaintenanceActions lists none: nothing here ages.
-func (a rdsAPI) DescribePendingMaintenanceActions(*rds.DescribePendingMaintenanceActionsInput) (*rds.DescribePendingMaintenanceActionsOutput, error) {
+func (a tx) DescribePendingMaintenanceActions(*rds.DescribePendingMaintenanceActionsInput) (*rds.DescribePendingMaintenanceActionsOutput, error) {
 	return &rds.DescribePendingMaintenanceActionsOutput{}, nil
 }

@@ -1,4 +1,4 @@
-package localcloud
+package rds
 
 import (
 	"context"
@@ -121,8 +121,8 @@ func (db *dbInstance) runs() bool {
 }
 
 // instance finds an instance by its name or its resource id.
-func (a rdsAPI) instance(name *string) (*dbInstance, error) {
-	for _, db := range a.rds().Instances {
+func (a tx) instance(name *string) (*dbInstance, error) {
+	for _, db := range a.state().Instances {
 		if (strings.EqualFold(db.ID, aws.ToString(name)) || db.Resource == aws.ToString(name)) && a.Visible(db.Resource) {
 			return db, nil
 		}
@@ -130,7 +130,7 @@ func (a rdsAPI) instance(name *string) (*dbInstance, error) {
 	return nil, kernel.Fail("DBInstanceNotFound", "DBInstance %s not found.", aws.ToString(name))
 }
 
-func (a rdsAPI) describeInstance(db *dbInstance) types.DBInstance {
+func (a tx) describeInstance(db *dbInstance) types.DBInstance {
 	out := types.DBInstance{
 		DBInstanceIdentifier: aws.String(db.ID), DbiResourceId: aws.String(db.Resource), DBInstanceArn: aws.String(a.ARN("rds", "db:"+db.ID)),
 		DBInstanceStatus: aws.String(db.Status), DBInstanceClass: aws.String(db.Class), Engine: aws.String(rdsEngine), EngineVersion: aws.String(db.Version),
@@ -171,14 +171,14 @@ func (a rdsAPI) describeInstance(db *dbInstance) types.DBInstance {
 		status = "pending-reboot"
 	}
 	out.DBParameterGroups = []types.DBParameterGroupStatus{{DBParameterGroupName: aws.String(db.ParameterGroup), ParameterApplyStatus: aws.String(status)}}
-	for _, g := range a.rds().SubnetGroups {
+	for _, g := range a.state().SubnetGroups {
 		if g.Name == db.SubnetGroup {
 			x := a.describeSubnetGroup(g)
 			out.DBSubnetGroup = &x
 		}
 	}
 	if db.Backups > 0 {
-		for _, s := range a.rds().Snapshots {
+		for _, s := range a.state().Snapshots {
 			if s.Instance.Resource == db.Resource && s.Type == snapshotAutomated && s.Status == dbAvailable {
 				out.LatestRestorableTime = aws.Time(s.Created)
 			}
@@ -201,7 +201,7 @@ func (db *dbInstance) pendingValues() *types.PendingModifiedValues {
 	return out
 }
 
-func (a rdsAPI) DescribeDBInstances(in *rds.DescribeDBInstancesInput) (*rds.DescribeDBInstancesOutput, error) {
+func (a tx) DescribeDBInstances(in *rds.DescribeDBInstancesInput) (*rds.DescribeDBInstancesOutput, error) {
 	all := []types.DBInstance{}
 	if in.DBInstanceIdentifier != nil {
 		db, err := a.instance(in.DBInstanceIdentifier)
@@ -210,7 +210,7 @@ func (a rdsAPI) DescribeDBInstances(in *rds.DescribeDBInstancesInput) (*rds.Desc
 		}
 		all = append(all, a.describeInstance(db))
 	} else {
-		for _, db := range a.rds().Instances {
+		for _, db := range a.state().Instances {
 			match, err := rdsMatch(in.Filters, map[string]string{"db-instance-id": db.ID, "dbi-resource-id": db.Resource, "engine": rdsEngine, "db-cluster-id": "", "domain": ""})
 			if err != nil {
 				return nil, err
@@ -316,7 +316,7 @@ func value[T any](p *T, otherwise T) T {
 }
 
 // CreateDBInstance makes an instance. Its name is unique in account and region.
-func (a rdsAPI) CreateDBInstance(in *rds.CreateDBInstanceInput) (*rds.CreateDBInstanceOutput, error) {
+func (a tx) CreateDBInstance(in *rds.CreateDBInstanceInput) (*rds.CreateDBInstanceOutput, error) {
 	if err := onlyKnown(in, "DBInstanceIdentifier", "DBInstanceClass", "Engine", "EngineVersion", "AllocatedStorage", "MaxAllocatedStorage", "StorageType", "Iops",
 		"StorageThroughput", "StorageEncrypted", "KmsKeyId", "DBName", "MasterUsername", "MasterUserPassword", "DBSubnetGroupName", "DBParameterGroupName",
 		"VpcSecurityGroupIds", "AvailabilityZone", "MultiAZ", "PubliclyAccessible", "BackupRetentionPeriod", "PreferredBackupWindow", "PreferredMaintenanceWindow",
@@ -386,13 +386,13 @@ type placement struct {
 
 // place checks a new instance, gives it its place in the network and starts
 // making it.
-func (a rdsAPI) place(db *dbInstance, p placement) error {
+func (a tx) place(db *dbInstance, p placement) error {
 	id, err := rdsIdentifier("DBInstanceIdentifier", p.id)
 	if err != nil {
 		return err
 	}
 	db.ID = id
-	if slices.ContainsFunc(a.rds().Instances, func(x *dbInstance) bool { return x.ID == id }) {
+	if slices.ContainsFunc(a.state().Instances, func(x *dbInstance) bool { return x.ID == id }) {
 		return kernel.Fail("DBInstanceAlreadyExists", "DB instance already exists")
 	}
 	if !slices.Contains(dbClasses(), db.Class) {
@@ -449,14 +449,14 @@ func (a rdsAPI) place(db *dbInstance, p placement) error {
 	db.Interface, db.Groups = i.ID, slices.Clone(i.Groups)
 	db.Resource = "db-" + kernel.RandomText(26, kernel.Capitals+kernel.Digits)
 	db.Status = dbCreating
-	a.rds().Instances = append(a.rds().Instances, db)
+	a.state().Instances = append(a.state().Instances, db)
 	a.Born(db.Resource)
-	a.beginWork(db.Resource, a.service().create)
+	a.beginWork(db.Resource, a.create)
 	return nil
 }
 
 // checkGroups wants security groups of the VPC; none means its default one.
-func (a rdsAPI) checkGroups(ids []string, vpc string) ([]string, error) {
+func (a tx) checkGroups(ids []string, vpc string) ([]string, error) {
 	for _, id := range ids {
 		own, ok := a.network.GroupVPC(a.Tx, id)
 		if !ok || !a.Visible(id) {
@@ -471,7 +471,7 @@ func (a rdsAPI) checkGroups(ids []string, vpc string) ([]string, error) {
 
 // chooseSubnet picks a subnet in a zone that has the class, and sets the
 // instance's zones.
-func (a rdsAPI) chooseSubnet(db *dbInstance, group *dbSubnetGroup, zone *string) (string, error) {
+func (a tx) chooseSubnet(db *dbInstance, group *dbSubnetGroup, zone *string) (string, error) {
 	have := a.classZones(db.Class)
 	var zones, ids []string
 	for _, id := range group.Subnets {
@@ -508,7 +508,7 @@ func (a rdsAPI) chooseSubnet(db *dbInstance, group *dbSubnetGroup, zone *string)
 // modifying, now or, without ApplyImmediately, in a maintenance window that
 // never comes here. It is refused unless the instance is up; a modification
 // during a backup is done after it (integr8ly/cloud-resource-operator PR #186).
-func (a rdsAPI) ModifyDBInstance(in *rds.ModifyDBInstanceInput) (*rds.ModifyDBInstanceOutput, error) {
+func (a tx) ModifyDBInstance(in *rds.ModifyDBInstanceInput) (*rds.ModifyDBInstanceOutput, error) {
 	if err := onlyKnown(in, "DBInstanceIdentifier", "ApplyImmediately", "DBInstanceClass", "AllocatedStorage", "MaxAllocatedStorage", "StorageType", "Iops", "StorageThroughput",
 		"MultiAZ", "BackupRetentionPeriod", "MasterUserPassword", "VpcSecurityGroupIds", "DBParameterGroupName", "DeletionProtection", "PubliclyAccessible",
 		"CopyTagsToSnapshot", "AutoMinorVersionUpgrade", "PreferredBackupWindow", "PreferredMaintenanceWindow", "EngineVersion", "EnablePerformanceInsights",
@@ -642,7 +642,7 @@ func (a rdsAPI) ModifyDBInstance(in *rds.ModifyDBInstanceInput) (*rds.ModifyDBIn
 		if db.Status != dbBackingUp && a.Latencies().DBModifyStart == 0 {
 			db.Status = db.Pending.status()
 		}
-		a.beginWork(db.Resource, a.service().modify)
+		a.beginWork(db.Resource, a.modify)
 	}
 	out := a.describeInstance(db)
 	return &rds.ModifyDBInstanceOutput{DBInstance: &out}, nil
@@ -667,14 +667,14 @@ func (p dbPending) status() string {
 	return dbModifying
 }
 
-func (a rdsAPI) available(db *dbInstance) error {
+func (a tx) available(db *dbInstance) error {
 	if db.Status != dbAvailable {
 		return kernel.Fail("InvalidDBInstanceState", "Instance %s is not in available state.", db.ID)
 	}
 	return nil
 }
 
-func (a rdsAPI) RebootDBInstance(in *rds.RebootDBInstanceInput) (*rds.RebootDBInstanceOutput, error) {
+func (a tx) RebootDBInstance(in *rds.RebootDBInstanceInput) (*rds.RebootDBInstanceOutput, error) {
 	db, err := a.instance(in.DBInstanceIdentifier)
 	if err != nil {
 		return nil, err
@@ -693,12 +693,12 @@ func (a rdsAPI) RebootDBInstance(in *rds.RebootDBInstanceInput) (*rds.RebootDBIn
 	}
 	db.Status = dbRebooting
 	failover := aws.ToBool(in.ForceFailover)
-	a.beginWork(db.Resource, func(ctx context.Context, resource string) { a.service().reboot(ctx, resource, failover) })
+	a.beginWork(db.Resource, func(ctx context.Context, resource string) { a.reboot(ctx, resource, failover) })
 	out := a.describeInstance(db)
 	return &rds.RebootDBInstanceOutput{DBInstance: &out}, nil
 }
 
-func (a rdsAPI) StopDBInstance(in *rds.StopDBInstanceInput) (*rds.StopDBInstanceOutput, error) {
+func (a tx) StopDBInstance(in *rds.StopDBInstanceInput) (*rds.StopDBInstanceOutput, error) {
 	if err := onlyKnown(in, "DBInstanceIdentifier"); err != nil {
 		return nil, err
 	}
@@ -710,12 +710,12 @@ func (a rdsAPI) StopDBInstance(in *rds.StopDBInstanceInput) (*rds.StopDBInstance
 		return nil, err
 	}
 	db.Status = dbStopping
-	a.beginWork(db.Resource, a.service().stop)
+	a.beginWork(db.Resource, a.stop)
 	out := a.describeInstance(db)
 	return &rds.StopDBInstanceOutput{DBInstance: &out}, nil
 }
 
-func (a rdsAPI) StartDBInstance(in *rds.StartDBInstanceInput) (*rds.StartDBInstanceOutput, error) {
+func (a tx) StartDBInstance(in *rds.StartDBInstanceInput) (*rds.StartDBInstanceOutput, error) {
 	db, err := a.instance(in.DBInstanceIdentifier)
 	if err != nil {
 		return nil, err
@@ -724,14 +724,14 @@ func (a rdsAPI) StartDBInstance(in *rds.StartDBInstanceInput) (*rds.StartDBInsta
 		return nil, kernel.Fail("InvalidDBInstanceState", "Instance %s is not stopped or incompatible-network state, its current state is %s.", db.ID, db.Status)
 	}
 	db.Status = dbStarting
-	a.beginWork(db.Resource, a.service().start)
+	a.beginWork(db.Resource, a.start)
 	out := a.describeInstance(db)
 	return &rds.StartDBInstanceOutput{DBInstance: &out}, nil
 }
 
 // DeleteDBInstance begins the deletion, with a final snapshot unless that is
 // skipped. https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBInstance.html
-func (a rdsAPI) DeleteDBInstance(in *rds.DeleteDBInstanceInput) (*rds.DeleteDBInstanceOutput, error) {
+func (a tx) DeleteDBInstance(in *rds.DeleteDBInstanceInput) (*rds.DeleteDBInstanceOutput, error) {
 	db, err := a.instance(in.DBInstanceIdentifier)
 	if err != nil {
 		return nil, err
@@ -756,7 +756,7 @@ func (a rdsAPI) DeleteDBInstance(in *rds.DeleteDBInstanceInput) (*rds.DeleteDBIn
 	db.Status = dbDeleting
 	db.KeepBackups = in.DeleteAutomatedBackups != nil && !*in.DeleteAutomatedBackups
 	a.endWork(db.Resource)
-	a.beginWork(db.Resource, a.service().remove)
+	a.beginWork(db.Resource, a.remove)
 	out := a.describeInstance(db)
 	return &rds.DeleteDBInstanceOutput{DBInstance: &out}, nil
 }

@@ -1,4 +1,4 @@
-package localcloud
+package rds
 
 import (
 	"context"
@@ -22,25 +22,16 @@ type dbWork struct {
 	done chan struct{}
 }
 
-// rdsService is RDS outside of transactions: what its servers do takes time.
-type rdsService struct{ *Cloud }
-
-func (a rdsService) update(f func(rdsAPI)) { a.Cloud.update(func(c tx) { f(rdsAPI{c}) }) }
-
-func (a rdsService) read(f func(rdsAPI)) { a.Cloud.read(func(c tx) { f(rdsAPI{c}) }) }
-
-func (a rdsAPI) service() rdsService { return rdsService{a.Cloud} }
-
 // beginWork lets change run after what is under way. The lock is held.
-func (a rdsAPI) beginWork(resource string, change func(ctx context.Context, resource string)) {
-	if a.rdsLive().work == nil {
-		a.rdsLive().work = map[string]*dbWork{}
+func (a tx) beginWork(resource string, change func(ctx context.Context, resource string)) {
+	if a.live().work == nil {
+		a.live().work = map[string]*dbWork{}
 	}
-	before := a.rdsLive().work[resource]
+	before := a.live().work[resource]
 	ctx, stop := context.WithCancel(a.Context())
 	watching, rest := context.WithCancel(ctx)
 	w := &dbWork{stop: stop, rest: rest, done: make(chan struct{})}
-	a.rdsLive().work[resource] = w
+	a.live().work[resource] = w
 	a.Go(func(context.Context) {
 		defer close(w.done)
 		defer stop()
@@ -49,31 +40,30 @@ func (a rdsAPI) beginWork(resource string, change func(ctx context.Context, reso
 			<-before.done
 		}
 		change(ctx, resource)
-		a.service().watch(watching, resource)
+		a.watch(watching, resource)
 	})
 }
 
 // endWork cuts off what is under way. The lock is held.
-func (a rdsAPI) endWork(resource string) {
-	if w := a.rdsLive().work[resource]; w != nil {
+func (a tx) endWork(resource string) {
+	if w := a.live().work[resource]; w != nil {
 		w.stop()
 	}
 }
 
-// restoreDatabases brings back what a stopped cloud had running, and goes on
+// restore brings back what a stopped cloud had running, and goes on
 // with what it had begun.
-func (c *Cloud) restoreDatabases() {
-	c.read(func(c tx) {
-		a := rdsAPI{c}
-		for _, db := range c.rds().Instances {
-			change := a.service().start
+func (s *Service) restore() {
+	s.view(func(a tx) {
+		for _, db := range a.state().Instances {
+			change := a.start
 			switch db.Status {
 			case dbCreating:
-				change = a.service().create
+				change = a.create
 			case dbDeleting:
-				change = a.service().remove
+				change = a.remove
 			case dbStopping:
-				change = a.service().stop
+				change = a.stop
 			case dbStopped, dbFailed, dbBadRestore:
 				continue
 			}
@@ -82,19 +72,15 @@ func (c *Cloud) restoreDatabases() {
 	})
 }
 
-// closeDatabases leaves the servers to the engine, which stops them when no
-// work is left.
-func (c *Cloud) closeDatabases(context.Context) {}
-
 // after is closed when a latency that began now is over.
-func (a rdsService) after(d time.Duration) <-chan time.Time {
+func (a *Service) after(d time.Duration) <-chan time.Time {
 	return time.After(a.Scaled(d))
 }
 
 // edit runs f on an instance that still exists, with the lock held, and saves.
-func (a rdsService) edit(resource string, f func(a rdsAPI, db *dbInstance)) {
-	a.update(func(a rdsAPI) {
-		for _, db := range a.rds().Instances {
+func (a *Service) edit(resource string, f func(a tx, db *dbInstance)) {
+	a.update(func(a tx) {
+		for _, db := range a.state().Instances {
 			if db.Resource == resource {
 				f(a, db)
 			}
@@ -103,9 +89,9 @@ func (a rdsService) edit(resource string, f func(a rdsAPI, db *dbInstance)) {
 }
 
 // look is a copy of an instance.
-func (a rdsService) look(resource string) (db dbInstance) {
-	a.read(func(a rdsAPI) {
-		for _, x := range a.rds().Instances {
+func (a *Service) look(resource string) (db dbInstance) {
+	a.view(func(a tx) {
+		for _, x := range a.state().Instances {
 			if x.Resource == resource {
 				db = *x
 			}
@@ -115,19 +101,19 @@ func (a rdsService) look(resource string) (db dbInstance) {
 }
 
 // broken notes that a change went wrong, unless it was cut off.
-func (a rdsService) broken(ctx context.Context, resource, status, what string, err error) {
+func (a *Service) broken(ctx context.Context, resource, status, what string, err error) {
 	if ctx.Err() != nil {
 		return
 	}
 	a.Log().Error(what, "database", resource, "error", err)
-	a.edit(resource, func(a rdsAPI, db *dbInstance) {
+	a.edit(resource, func(a tx, db *dbInstance) {
 		db.Status = status
 		a.event(types.SourceTypeDbInstance, db.ID, "failure", eventText(what, err))
 	})
 }
 
 // serverSettings are what the instance's server runs with.
-func (a rdsService) serverSettings(db dbInstance) (postgres.Settings, error) {
+func (a *Service) serverSettings(db dbInstance) (postgres.Settings, error) {
 	cert, err := a.authority.Issue("localhost", "127.0.0.1")
 	if err != nil {
 		return postgres.Settings{}, err
@@ -147,7 +133,7 @@ func (a rdsService) serverSettings(db dbInstance) (postgres.Settings, error) {
 
 // up runs the instance's server if it does not run, on the port that its clients
 // know, or on another one if that is taken by now.
-func (a rdsService) up(ctx context.Context, resource string) (*postgres.Server, error) {
+func (a *Service) up(ctx context.Context, resource string) (Server, error) {
 	server, err := a.engine.Server(resource)
 	if err != nil || server.Running() {
 		return server, err
@@ -167,12 +153,12 @@ func (a rdsService) up(ctx context.Context, resource string) (*postgres.Server, 
 	if err != nil {
 		return nil, err
 	}
-	a.edit(resource, func(a rdsAPI, db *dbInstance) { db.Port = port })
+	a.edit(resource, func(a tx, db *dbInstance) { db.Port = port })
 	return server, nil
 }
 
 // create makes the server, and then the first backup.
-func (a rdsService) create(ctx context.Context, resource string) {
+func (a *Service) create(ctx context.Context, resource string) {
 	latency := a.after(a.Latencies().DBCreate)
 	db := a.look(resource)
 	failed := dbFailed
@@ -188,7 +174,7 @@ func (a rdsService) create(ctx context.Context, resource string) {
 		return
 	case <-latency:
 	}
-	a.edit(resource, func(a rdsAPI, db *dbInstance) {
+	a.edit(resource, func(a tx, db *dbInstance) {
 		db.Status, db.Created, db.Verifier, db.Source = dbAvailable, a.Now(), "", ""
 		a.event(types.SourceTypeDbInstance, db.ID, "creation", "DB instance created")
 		if db.Backups > 0 {
@@ -198,7 +184,7 @@ func (a rdsService) create(ctx context.Context, resource string) {
 	a.back(ctx, resource)
 }
 
-func (a rdsService) make(ctx context.Context, db dbInstance) error {
+func (a *Service) make(ctx context.Context, db dbInstance) error {
 	server, err := a.engine.Server(db.Resource)
 	if err != nil {
 		return err
@@ -221,12 +207,12 @@ func (a rdsService) make(ctx context.Context, db dbInstance) error {
 
 // back takes the snapshots that are to be taken, while the instance serves, and
 // makes it available.
-func (a rdsService) back(ctx context.Context, resource string) {
+func (a *Service) back(ctx context.Context, resource string) {
 	_ = a.takeSnapshots(ctx, resource) // a failed snapshot says so itself
 	if ctx.Err() != nil {
 		return
 	}
-	a.edit(resource, func(a rdsAPI, db *dbInstance) {
+	a.edit(resource, func(a tx, db *dbInstance) {
 		if db.Status == dbBackingUp {
 			db.Status = dbAvailable
 		}
@@ -234,13 +220,13 @@ func (a rdsService) back(ctx context.Context, resource string) {
 }
 
 // modify makes the pending changes.
-func (a rdsService) modify(ctx context.Context, resource string) {
+func (a *Service) modify(ctx context.Context, resource string) {
 	if start := a.Latencies().DBModifyStart; start > 0 && !a.Pause(ctx, start) {
 		return
 	}
 	latency := a.after(a.Latencies().DBModify)
 	var todo dbPending
-	a.edit(resource, func(a rdsAPI, db *dbInstance) {
+	a.edit(resource, func(a tx, db *dbInstance) {
 		todo = db.Pending
 		if !todo.Now {
 			todo = dbPending{Verifier: todo.Verifier}
@@ -248,7 +234,7 @@ func (a rdsService) modify(ctx context.Context, resource string) {
 		db.Status = db.Pending.status()
 	})
 	if !todo.any() {
-		a.edit(resource, func(a rdsAPI, db *dbInstance) { db.Status = dbAvailable })
+		a.edit(resource, func(a tx, db *dbInstance) { db.Status = dbAvailable })
 		return
 	}
 	if err := a.change(ctx, resource, todo); err != nil {
@@ -260,13 +246,13 @@ func (a rdsService) modify(ctx context.Context, resource string) {
 		return
 	case <-latency:
 	}
-	a.edit(resource, func(a rdsAPI, db *dbInstance) { a.modified(db, todo) })
+	a.edit(resource, func(a tx, db *dbInstance) { a.modified(db, todo) })
 	a.back(ctx, resource)
 }
 
 // change does what the server has to do with a modification: a new class is a
 // new machine.
-func (a rdsService) change(ctx context.Context, resource string, todo dbPending) error {
+func (a *Service) change(ctx context.Context, resource string, todo dbPending) error {
 	if todo.Class != "" {
 		if err := a.restart(ctx, resource); err != nil {
 			return err
@@ -279,7 +265,7 @@ func (a rdsService) change(ctx context.Context, resource string, todo dbPending)
 	return server.SetPassword(ctx, a.look(resource).User, todo.Verifier)
 }
 
-func (a rdsAPI) modified(db *dbInstance, todo dbPending) {
+func (a tx) modified(db *dbInstance, todo dbPending) {
 	done := func(what string) {
 		a.event(types.SourceTypeDbInstance, db.ID, "configuration change", "Finished applying modification to "+what)
 	}
@@ -341,8 +327,8 @@ func (a rdsAPI) modified(db *dbInstance, todo dbPending) {
 }
 
 // restart gives the server its group's parameters.
-func (a rdsService) restart(ctx context.Context, resource string) error {
-	a.edit(resource, func(a rdsAPI, db *dbInstance) {
+func (a *Service) restart(ctx context.Context, resource string) error {
+	a.edit(resource, func(a tx, db *dbInstance) {
 		if g, err := a.parameterGroup(&db.ParameterGroup); err == nil {
 			db.Applied = g.Values
 		}
@@ -364,18 +350,18 @@ func (a rdsService) restart(ctx context.Context, resource string) error {
 	} else if _, err := a.up(ctx, resource); err != nil {
 		return err
 	}
-	a.edit(resource, func(a rdsAPI, db *dbInstance) {
+	a.edit(resource, func(a tx, db *dbInstance) {
 		a.event(types.SourceTypeDbInstance, db.ID, "availability", "DB instance restarted")
 	})
 	return nil
 }
 
-func (a rdsService) reboot(ctx context.Context, resource string, failover bool) {
+func (a *Service) reboot(ctx context.Context, resource string, failover bool) {
 	if err := a.restart(ctx, resource); err != nil {
 		a.broken(ctx, resource, dbBadParameter, "The DB instance could not be rebooted", err)
 		return
 	}
-	a.edit(resource, func(a rdsAPI, db *dbInstance) {
+	a.edit(resource, func(a tx, db *dbInstance) {
 		db.Status = dbAvailable
 		if failover {
 			a.event(types.SourceTypeDbInstance, db.ID, "failover", "Multi-AZ instance failover completed")
@@ -384,12 +370,12 @@ func (a rdsService) reboot(ctx context.Context, resource string, failover bool) 
 }
 
 // start brings a server back that was stopped, on purpose or with the cloud.
-func (a rdsService) start(ctx context.Context, resource string) {
+func (a *Service) start(ctx context.Context, resource string) {
 	if _, err := a.up(ctx, resource); err != nil {
 		a.broken(ctx, resource, dbFailed, "The DB instance could not be started", err)
 		return
 	}
-	a.edit(resource, func(a rdsAPI, db *dbInstance) {
+	a.edit(resource, func(a tx, db *dbInstance) {
 		if db.Status == dbStarting {
 			a.event(types.SourceTypeDbInstance, db.ID, "notification", "DB instance started")
 		}
@@ -403,7 +389,7 @@ func (a rdsService) start(ctx context.Context, resource string) {
 	}
 }
 
-func (a rdsService) stop(ctx context.Context, resource string) {
+func (a *Service) stop(ctx context.Context, resource string) {
 	server, err := a.engine.Server(resource)
 	if err == nil {
 		err = server.Stop(ctx)
@@ -412,7 +398,7 @@ func (a rdsService) stop(ctx context.Context, resource string) {
 		a.broken(ctx, resource, dbFailed, "The DB instance could not be stopped", err)
 		return
 	}
-	a.edit(resource, func(a rdsAPI, db *dbInstance) {
+	a.edit(resource, func(a tx, db *dbInstance) {
 		db.Status = dbStopped
 		a.event(types.SourceTypeDbInstance, db.ID, "notification", "DB instance stopped")
 	})
@@ -420,7 +406,7 @@ func (a rdsService) stop(ctx context.Context, resource string) {
 
 // remove deletes the instance once its final snapshot, if there is to be one,
 // is complete. Without it nothing is deleted.
-func (a rdsService) remove(ctx context.Context, resource string) {
+func (a *Service) remove(ctx context.Context, resource string) {
 	latency := a.after(a.Latencies().DBDelete)
 	server, err := a.engine.Server(resource)
 	if err == nil {
@@ -442,8 +428,8 @@ func (a rdsService) remove(ctx context.Context, resource string) {
 		return
 	case <-latency:
 	}
-	a.update(func(a rdsAPI) {
-		s := a.rds()
+	a.update(func(a tx) {
+		s := a.state()
 		at := slices.IndexFunc(s.Instances, func(db *dbInstance) bool { return db.Resource == resource })
 		if at < 0 {
 			return
@@ -462,7 +448,7 @@ func (a rdsService) remove(ctx context.Context, resource string) {
 
 // watch brings the server back when it dies by itself, as RDS recovers an
 // instance, until the next work begins.
-func (a rdsService) watch(ctx context.Context, resource string) {
+func (a *Service) watch(ctx context.Context, resource string) {
 	for failures := 0; failures < 3; {
 		db := a.look(resource)
 		if ctx.Err() != nil || !db.runs() {
@@ -483,7 +469,7 @@ func (a rdsService) watch(ctx context.Context, resource string) {
 			}
 		}
 		a.Log().Warn("a database's server has died; bringing it back", "database", db.ID)
-		a.edit(resource, func(a rdsAPI, db *dbInstance) {
+		a.edit(resource, func(a tx, db *dbInstance) {
 			a.event(types.SourceTypeDbInstance, db.ID, "recovery", "Recovery of the DB instance has started. Recovery time will vary with the amount of data to be recovered.")
 		})
 		if _, err = a.up(ctx, resource); err != nil {
@@ -494,7 +480,7 @@ func (a rdsService) watch(ctx context.Context, resource string) {
 			continue
 		}
 		failures = 0
-		a.edit(resource, func(a rdsAPI, db *dbInstance) {
+		a.edit(resource, func(a tx, db *dbInstance) {
 			a.event(types.SourceTypeDbInstance, db.ID, "recovery", "Recovery of the DB instance is complete.")
 		})
 	}
@@ -502,8 +488,8 @@ func (a rdsService) watch(ctx context.Context, resource string) {
 
 // reload gives a running server the applied parameters without a restart. The
 // lock is held.
-func (t rdsAPI) reload(db *dbInstance) {
-	resource, a := db.Resource, t.service()
+func (t tx) reload(db *dbInstance) {
+	resource, a := db.Resource, t.Service
 	t.Go(func(context.Context) {
 		server, err := a.engine.Server(resource)
 		if err != nil || !server.Running() {
@@ -521,10 +507,10 @@ func (t rdsAPI) reload(db *dbInstance) {
 
 // takeSnapshots takes the instance's snapshots that are being created, one
 // after the other.
-func (a rdsService) takeSnapshots(ctx context.Context, resource string) error {
+func (a *Service) takeSnapshots(ctx context.Context, resource string) error {
 	var todo []dbSnapshot
-	a.read(func(a rdsAPI) {
-		for _, s := range a.rds().Snapshots {
+	a.view(func(a tx) {
+		for _, s := range a.state().Snapshots {
 			if s.Instance.Resource == resource && s.Status == dbCreating {
 				todo = append(todo, *s)
 			}
@@ -540,7 +526,7 @@ func (a rdsService) takeSnapshots(ctx context.Context, resource string) error {
 		var err error
 		if !a.engine.HasSnapshot(s.Key) { // it may be there from before a restart
 			// A server that was killed with the cloud first recovers.
-			var server *postgres.Server
+			var server Server
 			if server, err = a.up(ctx, resource); err == nil {
 				err = server.Snapshot(ctx, s.Key)
 			}
@@ -562,14 +548,14 @@ func (a rdsService) takeSnapshots(ctx context.Context, resource string) error {
 			a.Log().Error("a snapshot failed", "snapshot", s.ID, "error", err)
 			errs = append(errs, err)
 		}
-		a.update(func(a rdsAPI) { a.taken(s.Key, err) })
+		a.update(func(a tx) { a.taken(s.Key, err) })
 	}
 	return errors.Join(errs...)
 }
 
 // taken notes how a snapshot ended.
-func (a rdsAPI) taken(key string, err error) {
-	for _, s := range a.rds().Snapshots {
+func (a tx) taken(key string, err error) {
+	for _, s := range a.state().Snapshots {
 		if s.Key != key {
 			continue
 		}

@@ -1,4 +1,4 @@
-package localcloud
+package rds
 
 import (
 	"cmp"
@@ -33,8 +33,8 @@ type dbSnapshot struct {
 	Original string `json:"original,omitempty"`
 }
 
-func (a rdsAPI) snapshot(name *string) (*dbSnapshot, error) {
-	for _, s := range a.rds().Snapshots {
+func (a tx) snapshot(name *string) (*dbSnapshot, error) {
+	for _, s := range a.state().Snapshots {
 		if (strings.EqualFold(s.ID, aws.ToString(name)) || a.ARN("rds", "snapshot:"+s.ID) == aws.ToString(name)) && a.Visible(s.Key) {
 			return s, nil
 		}
@@ -42,7 +42,7 @@ func (a rdsAPI) snapshot(name *string) (*dbSnapshot, error) {
 	return nil, kernel.Fail("DBSnapshotNotFound", "DBSnapshot not found: %s", aws.ToString(name))
 }
 
-func (a rdsAPI) describeSnapshot(s *dbSnapshot) types.DBSnapshot {
+func (a tx) describeSnapshot(s *dbSnapshot) types.DBSnapshot {
 	db := s.Instance
 	progress := int32(100)
 	if s.Status != dbAvailable {
@@ -68,7 +68,7 @@ func (a rdsAPI) describeSnapshot(s *dbSnapshot) types.DBSnapshot {
 	if s.Status == dbAvailable { // RDS gives the time when it is complete
 		out.SnapshotCreateTime, out.OriginalSnapshotCreateTime = aws.Time(s.Created), aws.Time(s.Created)
 	}
-	for _, g := range a.rds().SubnetGroups {
+	for _, g := range a.state().SubnetGroups {
 		if g.Name == db.SubnetGroup {
 			out.VpcId = aws.String(g.VPC)
 		}
@@ -76,10 +76,10 @@ func (a rdsAPI) describeSnapshot(s *dbSnapshot) types.DBSnapshot {
 	return out
 }
 
-func (a rdsAPI) addSnapshot(db *dbInstance, id, kind string, tags map[string]string) *dbSnapshot {
+func (a tx) addSnapshot(db *dbInstance, id, kind string, tags map[string]string) *dbSnapshot {
 	s := &dbSnapshot{ID: id, Key: "snapshot-" + kernel.HexDigits(16), Type: kind, Status: dbCreating, Created: a.Now(), Instance: *db, Tags: tags}
 	s.Instance.Verifier, s.Instance.Pending.Verifier = "", ""
-	a.rds().Snapshots = append(a.rds().Snapshots, s)
+	a.state().Snapshots = append(a.state().Snapshots, s)
 	a.Born(s.Key)
 	return s
 }
@@ -87,12 +87,12 @@ func (a rdsAPI) addSnapshot(db *dbInstance, id, kind string, tags map[string]str
 // newSnapshot begins a manual snapshot of an instance in one of the states: it
 // must be up, since RDS refuses one before (hashicorp/terraform-provider-aws PR
 // #46687). The lock is held.
-func (a rdsAPI) newSnapshot(db *dbInstance, parameter string, name *string, states []string) (*dbSnapshot, error) {
+func (a tx) newSnapshot(db *dbInstance, parameter string, name *string, states []string) (*dbSnapshot, error) {
 	id, err := rdsIdentifier(parameter, name)
 	if err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(a.rds().Snapshots, func(s *dbSnapshot) bool { return s.ID == id }) {
+	if slices.ContainsFunc(a.state().Snapshots, func(s *dbSnapshot) bool { return s.ID == id }) {
 		return nil, kernel.Fail("DBSnapshotAlreadyExists", "Cannot create the snapshot because a snapshot with the identifier %s already exists.", id)
 	}
 	if !slices.Contains(states, db.Status) {
@@ -111,9 +111,9 @@ func (a rdsAPI) newSnapshot(db *dbInstance, parameter string, name *string, stat
 
 // newBackup begins an automated snapshot, named as RDS names them. The lock is
 // held.
-func (a rdsAPI) newBackup(db *dbInstance) {
+func (a tx) newBackup(db *dbInstance) {
 	id := "rds:" + db.ID + "-" + a.Now().Format("2006-01-02-15-04")
-	for n := 0; slices.ContainsFunc(a.rds().Snapshots, func(s *dbSnapshot) bool { return s.ID == id }); n++ {
+	for n := 0; slices.ContainsFunc(a.state().Snapshots, func(s *dbSnapshot) bool { return s.ID == id }); n++ {
 		id = "rds:" + db.ID + "-" + a.Now().Add(time.Duration(n)*time.Minute).Format("2006-01-02-15-04")
 	}
 	tags := map[string]string{}
@@ -128,9 +128,9 @@ func (a rdsAPI) newBackup(db *dbInstance) {
 }
 
 // dropBackups removes an instance's automated snapshots. The lock is held.
-func (a rdsAPI) dropBackups(resource string) {
+func (a tx) dropBackups(resource string) {
 	var keys []string
-	a.rds().Snapshots = slices.DeleteFunc(a.rds().Snapshots, func(s *dbSnapshot) bool {
+	a.state().Snapshots = slices.DeleteFunc(a.state().Snapshots, func(s *dbSnapshot) bool {
 		drop := s.Instance.Resource == resource && s.Type == snapshotAutomated
 		if drop {
 			keys = append(keys, s.Key)
@@ -141,7 +141,7 @@ func (a rdsAPI) dropBackups(resource string) {
 }
 
 // discard removes the data of snapshots.
-func (a rdsAPI) discard(keys ...string) {
+func (a tx) discard(keys ...string) {
 	if len(keys) == 0 {
 		return
 	}
@@ -155,7 +155,7 @@ func (a rdsAPI) discard(keys ...string) {
 }
 
 // CreateDBSnapshot takes a snapshot, for which the instance is backing up.
-func (a rdsAPI) CreateDBSnapshot(in *rds.CreateDBSnapshotInput) (*rds.CreateDBSnapshotOutput, error) {
+func (a tx) CreateDBSnapshot(in *rds.CreateDBSnapshotInput) (*rds.CreateDBSnapshotOutput, error) {
 	db, err := a.instance(in.DBInstanceIdentifier)
 	if err != nil {
 		return nil, err
@@ -166,17 +166,17 @@ func (a rdsAPI) CreateDBSnapshot(in *rds.CreateDBSnapshotInput) (*rds.CreateDBSn
 	}
 	tags, err := addRDSTags(s.Tags, in.Tags)
 	if err != nil {
-		a.rds().Snapshots = slices.DeleteFunc(a.rds().Snapshots, func(x *dbSnapshot) bool { return x == s })
+		a.state().Snapshots = slices.DeleteFunc(a.state().Snapshots, func(x *dbSnapshot) bool { return x == s })
 		return nil, err
 	}
 	s.Tags = tags
 	db.Status = dbBackingUp
-	a.beginWork(db.Resource, a.service().back)
+	a.beginWork(db.Resource, a.back)
 	out := a.describeSnapshot(s)
 	return &rds.CreateDBSnapshotOutput{DBSnapshot: &out}, nil
 }
 
-func (a rdsAPI) DescribeDBSnapshots(in *rds.DescribeDBSnapshotsInput) (*rds.DescribeDBSnapshotsOutput, error) {
+func (a tx) DescribeDBSnapshots(in *rds.DescribeDBSnapshotsInput) (*rds.DescribeDBSnapshotsOutput, error) {
 	all := []types.DBSnapshot{}
 	if in.DBSnapshotIdentifier != nil {
 		s, err := a.snapshot(in.DBSnapshotIdentifier)
@@ -185,7 +185,7 @@ func (a rdsAPI) DescribeDBSnapshots(in *rds.DescribeDBSnapshotsInput) (*rds.Desc
 		}
 		all = append(all, a.describeSnapshot(s))
 	} else {
-		for _, s := range a.rds().Snapshots {
+		for _, s := range a.state().Snapshots {
 			db := s.Instance
 			match, err := rdsMatch(in.Filters, map[string]string{
 				"db-instance-id": db.ID, "db-snapshot-id": s.ID, "dbi-resource-id": db.Resource, "snapshot-type": s.Type, "engine": rdsEngine,
@@ -208,7 +208,7 @@ func (a rdsAPI) DescribeDBSnapshots(in *rds.DescribeDBSnapshotsInput) (*rds.Desc
 
 // DeleteDBSnapshot removes a manual snapshot; automated ones go with their
 // instance or its retained backup.
-func (a rdsAPI) DeleteDBSnapshot(in *rds.DeleteDBSnapshotInput) (*rds.DeleteDBSnapshotOutput, error) {
+func (a tx) DeleteDBSnapshot(in *rds.DeleteDBSnapshotInput) (*rds.DeleteDBSnapshotOutput, error) {
 	s, err := a.snapshot(in.DBSnapshotIdentifier)
 	if err != nil {
 		return nil, err
@@ -218,19 +218,19 @@ func (a rdsAPI) DeleteDBSnapshot(in *rds.DeleteDBSnapshotInput) (*rds.DeleteDBSn
 		return nil, kernel.Fail("InvalidDBSnapshotState", "Only manual snapshots may be deleted: %s is an automated one.", s.ID)
 	case s.Status == dbCreating:
 		return nil, kernel.Fail("InvalidDBSnapshotState", "Cannot delete the snapshot because it is not currently in the available or failed state.")
-	case slices.ContainsFunc(a.rds().Instances, func(db *dbInstance) bool { return db.Source == s.Key }):
+	case slices.ContainsFunc(a.state().Instances, func(db *dbInstance) bool { return db.Source == s.Key }):
 		return nil, kernel.Fail("InvalidDBSnapshotState", "Cannot delete the snapshot %s because an instance is being restored from it.", s.ID)
 	}
 	out := a.describeSnapshot(s)
 	out.Status = aws.String("deleted")
-	a.rds().Snapshots = slices.DeleteFunc(a.rds().Snapshots, func(x *dbSnapshot) bool { return x == s })
+	a.state().Snapshots = slices.DeleteFunc(a.state().Snapshots, func(x *dbSnapshot) bool { return x == s })
 	a.event(types.SourceTypeDbSnapshot, s.ID, "deletion", "Deleted manual snapshot")
 	a.discard(s.Key)
 	return &rds.DeleteDBSnapshotOutput{DBSnapshot: &out}, nil
 }
 
 // CopyDBSnapshot makes a manual snapshot of any other.
-func (a rdsAPI) CopyDBSnapshot(in *rds.CopyDBSnapshotInput) (*rds.CopyDBSnapshotOutput, error) {
+func (a tx) CopyDBSnapshot(in *rds.CopyDBSnapshotInput) (*rds.CopyDBSnapshotOutput, error) {
 	if err := onlyKnown(in, "SourceDBSnapshotIdentifier", "TargetDBSnapshotIdentifier", "CopyTags", "Tags", "KmsKeyId"); err != nil {
 		return nil, err
 	}
@@ -245,7 +245,7 @@ func (a rdsAPI) CopyDBSnapshot(in *rds.CopyDBSnapshotInput) (*rds.CopyDBSnapshot
 	if err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(a.rds().Snapshots, func(s *dbSnapshot) bool { return s.ID == id }) {
+	if slices.ContainsFunc(a.state().Snapshots, func(s *dbSnapshot) bool { return s.ID == id }) {
 		return nil, kernel.Fail("DBSnapshotAlreadyExists", "Cannot create the snapshot because a snapshot with the identifier %s already exists.", id)
 	}
 	tags, err := addRDSTags(nil, in.Tags)
@@ -257,7 +257,7 @@ func (a rdsAPI) CopyDBSnapshot(in *rds.CopyDBSnapshotInput) (*rds.CopyDBSnapshot
 	}
 	s := a.addSnapshot(&from.Instance, id, snapshotManual, tags)
 	s.Original = a.ARN("rds", "snapshot:"+from.ID)
-	source, key, servers := from.Key, s.Key, a.service()
+	source, key, servers := from.Key, s.Key, a.Service
 	a.Go(func(ctx context.Context) {
 		latency := servers.after(a.Latencies().DBSnapshot)
 		err := servers.engine.CopySnapshot(ctx, source, key)
@@ -266,7 +266,7 @@ func (a rdsAPI) CopyDBSnapshot(in *rds.CopyDBSnapshotInput) (*rds.CopyDBSnapshot
 			return
 		case <-latency:
 		}
-		servers.update(func(a rdsAPI) { a.taken(key, err) })
+		servers.update(func(a tx) { a.taken(key, err) })
 	})
 	out := a.describeSnapshot(s)
 	return &rds.CopyDBSnapshotOutput{DBSnapshot: &out}, nil
@@ -274,7 +274,7 @@ func (a rdsAPI) CopyDBSnapshot(in *rds.CopyDBSnapshotInput) (*rds.CopyDBSnapshot
 
 // RestoreDBInstanceFromDBSnapshot makes an instance with the snapshot's data,
 // users and passwords.
-func (a rdsAPI) RestoreDBInstanceFromDBSnapshot(in *rds.RestoreDBInstanceFromDBSnapshotInput) (*rds.RestoreDBInstanceFromDBSnapshotOutput, error) {
+func (a tx) RestoreDBInstanceFromDBSnapshot(in *rds.RestoreDBInstanceFromDBSnapshotInput) (*rds.RestoreDBInstanceFromDBSnapshotOutput, error) {
 	if err := onlyKnown(in, "DBInstanceIdentifier", "DBSnapshotIdentifier", "DBInstanceClass", "DBSubnetGroupName", "DBParameterGroupName", "VpcSecurityGroupIds",
 		"PubliclyAccessible", "MultiAZ", "AvailabilityZone", "StorageType", "Iops", "StorageThroughput", "AllocatedStorage", "CopyTagsToSnapshot", "DeletionProtection",
 		"AutoMinorVersionUpgrade", "BackupRetentionPeriod", "PreferredBackupWindow", "EnableCloudwatchLogsExports", "Tags", "Engine", "Port", "LicenseModel",
@@ -322,13 +322,13 @@ func (a rdsAPI) RestoreDBInstanceFromDBSnapshot(in *rds.RestoreDBInstanceFromDBS
 }
 
 // backupARN names the automated backups of an instance.
-func (a rdsAPI) backupARN(db *dbInstance) string {
+func (a tx) backupARN(db *dbInstance) string {
 	return a.ARN("rds", "auto-backup:ab-"+strings.ToLower(strings.TrimPrefix(db.Resource, "db-")))
 }
 
 // DescribeDBInstanceAutomatedBackups lists what is kept of instances with
 // backups, and of deleted ones whose backups were retained.
-func (a rdsAPI) DescribeDBInstanceAutomatedBackups(in *rds.DescribeDBInstanceAutomatedBackupsInput) (*rds.DescribeDBInstanceAutomatedBackupsOutput, error) {
+func (a tx) DescribeDBInstanceAutomatedBackups(in *rds.DescribeDBInstanceAutomatedBackupsInput) (*rds.DescribeDBInstanceAutomatedBackupsOutput, error) {
 	all := []types.DBInstanceAutomatedBackup{}
 	add := func(db *dbInstance, status string) error {
 		match, err := rdsMatch(in.Filters, map[string]string{"db-instance-id": db.ID, "dbi-resource-id": db.Resource, "status": status})
@@ -353,14 +353,14 @@ func (a rdsAPI) DescribeDBInstanceAutomatedBackups(in *rds.DescribeDBInstanceAut
 		all = append(all, b)
 		return nil
 	}
-	for _, db := range a.rds().Instances {
+	for _, db := range a.state().Instances {
 		if db.Backups > 0 {
 			if err := add(db, "active"); err != nil {
 				return nil, err
 			}
 		}
 	}
-	for _, db := range a.rds().Retained {
+	for _, db := range a.state().Retained {
 		if err := add(db, "retained"); err != nil {
 			return nil, err
 		}
@@ -380,19 +380,19 @@ func (a rdsAPI) DescribeDBInstanceAutomatedBackups(in *rds.DescribeDBInstanceAut
 
 // DeleteDBInstanceAutomatedBackup removes what was retained of a deleted
 // instance.
-func (a rdsAPI) DeleteDBInstanceAutomatedBackup(in *rds.DeleteDBInstanceAutomatedBackupInput) (*rds.DeleteDBInstanceAutomatedBackupOutput, error) {
+func (a tx) DeleteDBInstanceAutomatedBackup(in *rds.DeleteDBInstanceAutomatedBackupInput) (*rds.DeleteDBInstanceAutomatedBackupOutput, error) {
 	is := func(db *dbInstance) bool {
 		return db.Resource == aws.ToString(in.DbiResourceId) || a.backupARN(db) == aws.ToString(in.DBInstanceAutomatedBackupsArn)
 	}
-	if slices.ContainsFunc(a.rds().Instances, is) {
+	if slices.ContainsFunc(a.state().Instances, is) {
 		return nil, kernel.Fail("InvalidDBInstanceAutomatedBackupState", "The automated backups of an existing instance can't be deleted: set its retention to 0.")
 	}
-	at := slices.IndexFunc(a.rds().Retained, is)
+	at := slices.IndexFunc(a.state().Retained, is)
 	if at < 0 {
 		return nil, kernel.Fail("DBInstanceAutomatedBackupNotFound", "Automated backup not found: %s%s", aws.ToString(in.DbiResourceId), aws.ToString(in.DBInstanceAutomatedBackupsArn))
 	}
-	db := a.rds().Retained[at]
-	a.rds().Retained = slices.Delete(a.rds().Retained, at, at+1)
+	db := a.state().Retained[at]
+	a.state().Retained = slices.Delete(a.state().Retained, at, at+1)
 	a.dropBackups(db.Resource)
 	return &rds.DeleteDBInstanceAutomatedBackupOutput{DBInstanceAutomatedBackup: &types.DBInstanceAutomatedBackup{
 		DBInstanceAutomatedBackupsArn: aws.String(a.backupARN(db)), DBInstanceIdentifier: aws.String(db.ID), DbiResourceId: aws.String(db.Resource), Status: aws.String("deleting"),
