@@ -16,6 +16,8 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/service/autoscaling"
 	"github.com/bookctl/bookctl/internal/localcloud/service/ec2"
 	"github.com/bookctl/bookctl/internal/localcloud/service/ecr"
+	"github.com/bookctl/bookctl/internal/localcloud/service/ecs"
+	"github.com/bookctl/bookctl/internal/localcloud/service/elb"
 	"github.com/bookctl/bookctl/internal/localcloud/service/iam"
 	"github.com/bookctl/bookctl/internal/localcloud/service/logs"
 	"github.com/bookctl/bookctl/internal/localcloud/service/rds"
@@ -84,7 +86,7 @@ func TypicalLatencies() Latencies { return kernel.TypicalLatencies() }
 
 // Cloud is one account in one region.
 type Cloud struct {
-	*kernel.Kernel
+	kernel    *kernel.Kernel
 	cfg       Config
 	authority *authority.Authority
 	engine    *postgres.Engine
@@ -92,7 +94,6 @@ type Cloud struct {
 	registry  *registry.Registry
 	lock      *os.File // held while open: one cloud per state directory
 	server    *http.Server
-	stores    stores
 
 	certificates *acm.Service
 	zoneRecords  *route53.Service
@@ -100,22 +101,19 @@ type Cloud struct {
 	logGroups    *logs.Service
 	repositories *ecr.Service
 	roles        *iam.Service
+	balancers    *elb.Service
+	tasks        *ecs.Service
 	databases    *rds.Service
 	network      *ec2.Service
 	scaling      *autoscaling.Service
 	parameters   *ssm.Service
-	// wake is poked when there may be something for the scheduler to do.
-	wake chan struct{}
 }
 
-// tx is the cloud within a transaction.
-type tx struct {
-	*kernel.Tx
-	*Cloud
-}
+// Faults are those in force.
+func (c *Cloud) Faults() Faults { return c.kernel.Faults() }
 
-// update runs f in a transaction and saves the state.
-func (c *Cloud) update(f func(tx)) { c.Update(func(t *kernel.Tx) { f(tx{t, c}) }) }
+// SetFaults replaces the faults and begins to count calls anew.
+func (c *Cloud) SetFaults(f Faults) { c.kernel.SetFaults(f) }
 
-// read runs f in a transaction.
-func (c *Cloud) read(f func(tx)) { c.View(func(t *kernel.Tx) { f(tx{t, c}) }) }
+// Endpoint is the address of all services, such as "http://127.0.0.1:4567".
+func (c *Cloud) Endpoint() string { return c.kernel.Endpoint() }

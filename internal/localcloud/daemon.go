@@ -54,8 +54,8 @@ func infoFile(stateDir string) string { return filepath.Join(stateDir, "running.
 
 func (c *Cloud) info() Info {
 	return Info{
-		PID: os.Getpid(), Endpoint: c.Endpoint(), Started: c.Started(), Version: c.cfg.Version,
-		Account: c.Account(), Region: c.Region(), TrustBundle: c.trustBundle(),
+		PID: os.Getpid(), Endpoint: c.Endpoint(), Started: c.kernel.Started(), Version: c.cfg.Version,
+		Account: c.kernel.Account(), Region: c.kernel.Region(), TrustBundle: c.trustBundle(),
 	}
 }
 

@@ -13,14 +13,14 @@ import (
 func TestEveryOperationHasItsPermissions(t *testing.T) {
 	t.Parallel()
 	k := kernel.New(t.Context(), kernel.Config{StateDir: t.TempDir(), Account: "000000000000", Region: "us-east-1", Log: slog.New(slog.DiscardHandler)})
-	c := &Cloud{Kernel: k}
-	c.makeServices(k)
+	c := &Cloud{kernel: k}
+	c.makeServices(k, "")
 	total := 0
-	c.read(func(tx tx) {
+	k.View(func(tx *kernel.Tx) {
 		for _, s := range c.services() {
 			for name, o := range s.Operations {
 				total++
-				if _, known := judge.Requests(world{tx}, s.Action(name), o.NewInput()); !known {
+				if _, known := judge.Requests(world{tx, c}, s.Action(name), o.NewInput()); !known {
 					t.Errorf("what AWS asks for %s is not in the judge's table", s.Action(name))
 				}
 			}

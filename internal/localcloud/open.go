@@ -46,11 +46,11 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Cloud{cfg: cfg, wake: make(chan struct{}, 1)}
+	c := &Cloud{cfg: cfg}
 	defer func() {
 		if err != nil {
-			if c.Kernel != nil {
-				c.Stop()
+			if c.kernel != nil {
+				c.kernel.Stop()
 			}
 			c.unlock()
 		}
@@ -83,41 +83,40 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Kernel = kernel.New(ctx, kernel.Config{
+	c.kernel = kernel.New(ctx, kernel.Config{
 		StateDir: cfg.StateDir, Account: cfg.Account, Region: cfg.Region, Latencies: cfg.Latencies, Log: cfg.Log, Seals: seals,
 		Journal: cfg.Journal, Before: cfg.Before, After: cfg.After, Policies: cfg.Policies, Watch: cfg.Watch,
 	})
-	c.SetFaults(cfg.Faults)
-	c.makeServices(c.Kernel)
-	if err := c.Load(); err != nil {
+	c.kernel.SetFaults(cfg.Faults)
+	c.makeServices(c.kernel, c.authority.BundleFile())
+	if err := c.kernel.Load(); err != nil {
 		return nil, err
 	}
-	if err := c.Serve(c.services()...); err != nil {
+	if err := c.kernel.Serve(c.services()...); err != nil {
 		return nil, err
 	}
-	c.registerTaggers()
-	c.Authorizes(taskSessions{c}, func(t *kernel.Tx) judge.World { return world{tx{t, c}} })
+	c.kernel.Authorizes(c.tasks, func(t *kernel.Tx) judge.World { return world{t, c} })
 	listener, err := c.listen()
 	if err != nil {
 		return nil, err
 	}
 	port := listener.Addr().(*net.TCPAddr).Port
-	c.ListensOn("http://"+net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), port, func(t *kernel.Tx) {
+	c.kernel.ListensOn("http://"+net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), port, func(t *kernel.Tx) {
 		if !cfg.Faults.NoServiceLinkedRoles {
 			c.roles.SeedLinkedRoles(t)
 		}
 	})
 	c.network.Start()
-	c.server = &http.Server{Handler: c, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(c.Log().Handler(), slog.LevelWarn)}
-	c.Go(func(context.Context) {
+	c.server = &http.Server{Handler: c, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(c.kernel.Log().Handler(), slog.LevelWarn)}
+	c.kernel.Go(func(context.Context) {
 		if err := c.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			c.Log().Error("the endpoint failed", "error", err)
+			c.kernel.Log().Error("the endpoint failed", "error", err)
 		}
 	})
 	// Tasks come last: they pull from the registry and talk to the databases.
 	c.databases.Start()
-	c.restoreBalancers()
-	c.restoreTasks()
+	c.balancers.Start()
+	c.tasks.Start()
 	c.scaling.Start()
 	return c, nil
 }
@@ -125,14 +124,14 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 // services are all there are, in the order of their names.
 func (c *Cloud) services() []kernel.Service {
 	return []kernel.Service{
-		c.certificates.API(), c.scaling.API(), c.network.API(), c.repositories.API(), c.ecsService(), c.elbService(), c.roles.API(),
+		c.certificates.API(), c.scaling.API(), c.network.API(), c.repositories.API(), c.tasks.API(), c.balancers.API(), c.roles.API(),
 		c.logGroups.API(), c.databases.API(), c.zoneRecords.API(), c.secretValues.API(), c.parameters.API(), sts.API(), tagging.API(),
 	}
 }
 
 // listen binds the endpoint to the port that clients already know.
 func (c *Cloud) listen() (net.Listener, error) {
-	port := cmp.Or(c.cfg.Port, c.Port())
+	port := cmp.Or(c.cfg.Port, c.kernel.Port())
 	l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -159,17 +158,13 @@ func (c *Cloud) Close(ctx context.Context) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = c.server.Close() // a call under way is cut off, as by a crash
 	}
-	c.Stop()
-	c.closeTasks(ctx)
-	c.closeBalancers()
-	c.Drain()
+	c.kernel.Stop()
+	c.tasks.Close(ctx)
+	c.balancers.Close()
+	c.kernel.Drain()
 	err = errors.Join(err, c.engine.Close(ctx))
 	served := false
-	c.update(func(c tx) {
-		for _, s := range c.ecs().Services {
-			served = served || s.Status != ecsInactive
-		}
-	})
+	c.kernel.View(func(t *kernel.Tx) { served = c.tasks.HasServices(t) })
 	if !served { // what its tasks would run is pulled again for the next
 		err = errors.Join(err, c.images.Clear())
 	}

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"github.com/bookctl/bookctl/internal/localcloud/service/ecs"
 )
 
 // maxBody bounds a request to the cloud's own control.
@@ -21,13 +23,13 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case r.URL.Path == "/v2" || strings.HasPrefix(r.URL.Path, "/v2/"):
-		if c.AuthorizeTransfer(w, r) {
+		if c.kernel.AuthorizeTransfer(w, r) {
 			c.registry.ServeHTTP(w, r)
 		}
 	case strings.HasPrefix(r.URL.Path, "/_bookctl/"):
 		c.control(w, r)
 	default:
-		c.ServeAPI(w, r)
+		c.kernel.ServeAPI(w, r)
 	}
 }
 
@@ -51,8 +53,8 @@ func (c *Cloud) control(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(v) // the client may be gone
 	}
 	path := strings.TrimPrefix(r.URL.Path, "/_bookctl/")
-	if of, ok := strings.CutPrefix(path, credentialsPath); ok && r.Method == http.MethodGet {
-		if credentials, ok := c.serveCredentials(of); ok {
+	if of, ok := strings.CutPrefix(path, ecs.CredentialsPath); ok && r.Method == http.MethodGet {
+		if credentials, ok := c.tasks.Credentials(of); ok {
 			answer(credentials)
 			return
 		}
@@ -61,14 +63,14 @@ func (c *Cloud) control(w http.ResponseWriter, r *http.Request) {
 	case "GET health":
 		answer(c.info())
 	case "GET faults":
-		answer(c.Faults())
+		answer(c.kernel.Faults())
 	case "PUT faults":
 		f, err := ParseFaults(http.MaxBytesReader(w, r.Body, maxBody))
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		c.SetFaults(f)
+		c.kernel.SetFaults(f)
 		answer(f)
 	default:
 		http.NotFound(w, r)

@@ -1,27 +1,30 @@
 package localcloud
 
 import (
-	"time"
+	"crypto/tls"
 
+	"github.com/bookctl/bookctl/internal/localcloud/balancer"
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/localcloud/postgres"
 	"github.com/bookctl/bookctl/internal/localcloud/service/acm"
 	"github.com/bookctl/bookctl/internal/localcloud/service/autoscaling"
 	"github.com/bookctl/bookctl/internal/localcloud/service/ec2"
 	"github.com/bookctl/bookctl/internal/localcloud/service/ecr"
+	"github.com/bookctl/bookctl/internal/localcloud/service/ecs"
+	"github.com/bookctl/bookctl/internal/localcloud/service/elb"
 	"github.com/bookctl/bookctl/internal/localcloud/service/iam"
 	"github.com/bookctl/bookctl/internal/localcloud/service/logs"
 	"github.com/bookctl/bookctl/internal/localcloud/service/rds"
 	"github.com/bookctl/bookctl/internal/localcloud/service/route53"
 	"github.com/bookctl/bookctl/internal/localcloud/service/secretsmanager"
 	"github.com/bookctl/bookctl/internal/localcloud/service/ssm"
+	"github.com/bookctl/bookctl/internal/localcloud/task"
 )
 
 // makeServices makes the services and gives each what it needs of others. No
 // service imports another one: where two need each other, or the needed one is
 // made later, the adapters below stand between them.
-func (c *Cloud) makeServices(k *kernel.Kernel) {
-	c.stores = newStores(k)
+func (c *Cloud) makeServices(k *kernel.Kernel, trustBundle string) {
 	c.parameters = ssm.New(k)
 	c.secretValues = secretsmanager.New(k)
 	c.zoneRecords = route53.New(k, settling{c})
@@ -31,7 +34,12 @@ func (c *Cloud) makeServices(k *kernel.Kernel) {
 	c.roles = iam.New(k)
 	c.network = ec2.New(k, c.cfg.VPCs)
 	c.databases = rds.New(k, rds.Needs{Engine: engine{c.engine}, Authority: c.authority, Network: c.network, Roles: c.roles, Logs: c.logGroups})
-	c.scaling = autoscaling.New(k, c.cfg.ScalingMinute, scaledServices{c}, targetGroups{c}, c.roles)
+	c.balancers = elb.New(k, elb.Needs{Balancer: balancers{}, Tasks: taskAddresses{c}, Network: c.network, Certificates: c.certificates, Roles: c.roles})
+	c.tasks = ecs.New(k, ecs.Needs{
+		Runtime: containers{c.images}, Network: c.network, Groups: c.balancers, Roles: c.roles, Logs: c.logGroups, Secrets: c.secretValues,
+		Parameters: c.parameters, Repositories: c.repositories, TrustBundle: trustBundle,
+	})
+	c.scaling = autoscaling.New(k, c.cfg.ScalingMinute, c.tasks, c.balancers, c.roles)
 }
 
 // settling lets Route 53 tell Certificate Manager of new records.
@@ -43,7 +51,7 @@ func (s settling) Settle(t *kernel.Tx) { s.c.certificates.Settle(t) }
 type certificateUsers struct{ c *Cloud }
 
 func (u certificateUsers) CertificateUsers(t *kernel.Tx, arn string) []string {
-	return tx{t, u.c}.certificateUsers(arn)
+	return u.c.balancers.CertificateUsers(t, arn)
 }
 
 // pushes is what the registry asks of ECR, which is made after it.
@@ -55,34 +63,11 @@ func (p pushes) Repository(name string) (exists bool, immutable func(tag string)
 
 func (p pushes) Pushed(name string) { p.c.repositories.Pushed(name) }
 
-// scaledServices are ECS's services, for Auto Scaling.
-type scaledServices struct{ c *Cloud }
+// taskAddresses are those of ECS, for load balancing.
+type taskAddresses struct{ c *Cloud }
 
-func (s scaledServices) DesiredCount(t *kernel.Tx, service string) (int32, bool) {
-	return tx{t, s.c}.desiredCount(service)
-}
-
-func (s scaledServices) Scale(t *kernel.Tx, service string, n int32, cause string) {
-	tx{t, s.c}.scaleService(service, n, cause)
-}
-
-func (s scaledServices) EachRunningTask(t *kernel.Tx, service string, f func(task string, used time.Duration, units float64)) {
-	tx{t, s.c}.eachRunningTask(service, f)
-}
-
-// targetGroups are Elastic Load Balancing's, for Auto Scaling.
-type targetGroups struct{ c *Cloud }
-
-func (g targetGroups) HasTargetGroup(t *kernel.Tx, arn string) bool {
-	return tx{t, g.c}.elb().TargetGroups[arn] != nil
-}
-
-func (g targetGroups) Requests(t *kernel.Tx, arn string) (total int64, targets int, ok bool) {
-	group := tx{t, g.c}.elbLive().groups[arn]
-	if group == nil {
-		return 0, 0, false
-	}
-	return group.Requests(), len(group.Health()), true
+func (a taskAddresses) Address(t *kernel.Tx, private string, port int) (addr, zone string) {
+	return a.c.tasks.Address(t, private, port)
 }
 
 // engine is PostgreSQL, for RDS.
@@ -95,3 +80,31 @@ func (e engine) Server(name string) (rds.Server, error) {
 	}
 	return s, nil
 }
+
+// balancers are the real ones, for load balancing.
+type balancers struct{}
+
+func (balancers) NewGroup(settings balancer.Settings) elb.Group { return balancer.NewGroup(settings) }
+
+func (balancers) Listen(port int, cert *tls.Certificate, action balancer.Action, options balancer.Options) (elb.Listener, error) {
+	l, err := balancer.Listen(port, cert, action, options)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// containers are real ones, for ECS.
+type containers struct{ *task.Images }
+
+func (containers) Start(spec task.Spec) (ecs.Container, error) {
+	c, err := task.Start(spec)
+	if err != nil {
+		return nil, err
+	}
+	return container{c}, nil
+}
+
+type container struct{ *task.Container }
+
+func (c container) Port() int { return c.Container.Port }

@@ -63,8 +63,15 @@ type Action struct {
 
 // Share is the part of the requests that a group gets, among others.
 type Share struct {
-	Group  *Group
+	Group  Backend
 	Weight int
+}
+
+// Backend is a Group, or what stands for one where nothing listens for real: a
+// Listener forwards to groups only.
+type Backend interface {
+	// Health is that of every target.
+	Health() []Health
 }
 
 // group is where a request is forwarded to, nil for nowhere.
@@ -79,7 +86,8 @@ func (a Action) group() *Group {
 	at := mathrand.IntN(total) //nolint:gosec // which target answers is no secret
 	for _, s := range a.Split {
 		if at -= s.Weight; at < 0 {
-			return s.Group
+			group, _ := s.Group.(*Group)
+			return group
 		}
 	}
 	return nil // not reached: the weights are more than what was drawn

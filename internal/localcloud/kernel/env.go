@@ -113,6 +113,12 @@ func (e *Env) Scaled(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * e.latencies.Scale)
 }
 
+// ScaledTo is Scaled, but not shorter than least, or than d itself if that is
+// shorter still: what is real here needs its real time.
+func (e *Env) ScaledTo(least, d time.Duration) time.Duration {
+	return max(e.Scaled(d), min(d, least))
+}
+
 // Pause waits for a latency, and says whether ctx is still alive after it.
 func (e *Env) Pause(ctx context.Context, d time.Duration) bool { return Wait(ctx, nil, e.Scaled(d)) }
 

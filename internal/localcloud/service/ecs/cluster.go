@@ -1,4 +1,4 @@
-package localcloud
+package ecs
 
 import (
 	"slices"
@@ -41,7 +41,7 @@ func (cl *ecsCluster) provide(providers []string, strategy []types.CapacityProvi
 
 // PutClusterCapacityProviders replaces a cluster's capacity providers and its
 // default strategy.
-func (a ecsAPI) PutClusterCapacityProviders(in *ecs.PutClusterCapacityProvidersInput) (*ecs.PutClusterCapacityProvidersOutput, error) {
+func (a tx) PutClusterCapacityProviders(in *ecs.PutClusterCapacityProvidersInput) (*ecs.PutClusterCapacityProvidersOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {
 		return nil, err
@@ -55,7 +55,7 @@ func (a ecsAPI) PutClusterCapacityProviders(in *ecs.PutClusterCapacityProvidersI
 
 // UpdateCluster changes a cluster's settings and how commands in its tasks are
 // logged.
-func (a ecsAPI) UpdateCluster(in *ecs.UpdateClusterInput) (*ecs.UpdateClusterOutput, error) {
+func (a tx) UpdateCluster(in *ecs.UpdateClusterInput) (*ecs.UpdateClusterOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package localcloud
+package ecs
 
 import (
 	"cmp"
@@ -16,7 +16,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/balancer"
-	"github.com/bookctl/bookctl/internal/localcloud/task"
 )
 
 const (
@@ -41,18 +40,18 @@ const (
 	failedShown = 30 * time.Second
 )
 
-// restoreTasks ends what a dead cloud left running and starts the scheduler,
+// Start ends what a dead cloud left running and starts the scheduler,
 // which replaces it. It takes the lock.
-func (c *Cloud) restoreTasks() {
+func (c *Service) Start() {
 	if err := os.MkdirAll(c.pidDir(), 0o700); err != nil {
 		c.Log().Error("the tasks of the last run may not be found", "error", err)
 	}
-	if err := c.images.Reap(c.pidDir()); err != nil {
+	if err := c.runtime.Reap(c.pidDir()); err != nil {
 		c.Log().Error("a task of the last run may still be running", "error", err)
 	}
 	c.update(func(c tx) {
-		c.ecsLive().tasks = map[string]*runningTask{}
-		for _, t := range c.ecs().Tasks {
+		c.live().tasks = map[string]*runningTask{}
+		for _, t := range c.state().Tasks {
 			if *t.LastStatus == taskStopped {
 				continue
 			}
@@ -65,7 +64,7 @@ func (c *Cloud) restoreTasks() {
 			}
 			c.network.Release(c.Tx, t.Interface)
 		}
-		for _, s := range c.ecs().Services {
+		for _, s := range c.state().Services {
 			s.Steady, s.Failures, s.NotBefore = false, 0, time.Time{}
 		}
 		c.wakeScheduler()
@@ -73,13 +72,13 @@ func (c *Cloud) restoreTasks() {
 	c.Go(c.runScheduler)
 }
 
-// closeTasks waits until all containers have ended; the context of the cloud has
+// Close waits until all containers have ended; the context of the cloud has
 // ended already, and so they were asked to. ctx bounds the time they get.
-func (c *Cloud) closeTasks(ctx context.Context) {
+func (c *Service) Close(ctx context.Context) {
 	for {
-		var left []*task.Container
-		c.read(func(c tx) {
-			for _, r := range c.ecsLive().tasks {
+		var left []Container
+		c.view(func(c tx) {
+			for _, r := range c.live().tasks {
 				left = append(left, slices.Collect(maps.Values(r.containers))...)
 			}
 		})
@@ -98,7 +97,7 @@ func (c *Cloud) closeTasks(ctx context.Context) {
 	}
 }
 
-func (c *Cloud) runScheduler(ctx context.Context) {
+func (c *Service) runScheduler(ctx context.Context) {
 	tick := time.NewTicker(schedulerTick)
 	defer tick.Stop()
 	for {
@@ -108,7 +107,7 @@ func (c *Cloud) runScheduler(ctx context.Context) {
 		case <-c.wake:
 		case <-tick.C:
 		}
-		c.read(func(c tx) {
+		c.view(func(c tx) {
 			if ctx.Err() == nil && c.schedule() {
 				c.Changed()
 			}
@@ -119,25 +118,25 @@ func (c *Cloud) runScheduler(ctx context.Context) {
 // schedule looks at everything once and says whether it changed anything. The
 // lock is held.
 func (c tx) schedule() (changed bool) {
-	for _, key := range slices.Sorted(maps.Keys(c.ecs().Services)) {
-		s := c.ecs().Services[key]
+	for _, key := range slices.Sorted(maps.Keys(c.state().Services)) {
+		s := c.state().Services[key]
 		switch {
 		case s.Status != ecsInactive:
 			changed = c.scheduleService(s) || changed
 		case time.Since(s.Gone) > ecsMemory:
-			delete(c.ecs().Services, key)
+			delete(c.state().Services, key)
 			changed = true
 		}
 	}
-	for id, t := range c.ecs().Tasks {
+	for id, t := range c.state().Tasks {
 		if *t.LastStatus == taskStopped && time.Since(aws.ToTime(t.StoppedAt)) > ecsMemory {
-			delete(c.ecs().Tasks, id)
+			delete(c.state().Tasks, id)
 			changed = true
 		}
 	}
-	for name, cl := range c.ecs().Clusters {
+	for name, cl := range c.state().Clusters {
 		if cl.Status == ecsInactive && time.Since(cl.Deleted) > ecsMemory {
-			delete(c.ecs().Clusters, name)
+			delete(c.state().Clusters, name)
 			changed = true
 		}
 	}
@@ -156,7 +155,7 @@ type crew struct {
 
 func (c tx) crew(s *ecsService) crew {
 	w := crew{ready: map[*ecsTask]bool{}}
-	for _, t := range c.ecs().Tasks {
+	for _, t := range c.state().Tasks {
 		if t.Service != s.key() || *t.LastStatus == taskStopped {
 			continue
 		}
@@ -247,16 +246,7 @@ func (c tx) ready(t *ecsTask) bool {
 }
 
 func (c tx) targetHealth(t *ecsTask, target taskTarget) (balancer.Health, bool) {
-	g := c.elbLive().groups[target.Group]
-	if g == nil {
-		return balancer.Health{}, false
-	}
-	for _, h := range g.Health() {
-		if h.ID == t.Address && h.Port == target.Port {
-			return h, true
-		}
-	}
-	return balancer.Health{}, false
+	return c.groups.TargetHealth(c.Tx, target.Group, t.Address, target.Port)
 }
 
 // checkHealth stops the tasks that fail their health checks.
@@ -268,7 +258,7 @@ func (c tx) checkHealth(s *ecsService) (changed bool) {
 		}
 		// Checks of the container as well as those of its targets:
 		// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateService.html
-		if time.Since(*t.StartedAt) < c.graceOf(grace) {
+		if time.Since(*t.StartedAt) < c.ScaledTo(leastGrace, grace) {
 			continue
 		}
 		if t.HealthStatus == types.HealthStatusUnhealthy {
@@ -293,7 +283,7 @@ func (c tx) checkHealth(s *ecsService) (changed bool) {
 // countFailure notes the failure of a service's task and puts the next start
 // off. The lock is held.
 func (c tx) countFailure(t *ecsTask) {
-	s := c.ecs().Services[t.Service]
+	s := c.state().Services[t.Service]
 	if s == nil {
 		return
 	}
@@ -515,7 +505,7 @@ func (c tx) settle(s *ecsService, w crew) (changed bool) {
 	kept := []ecsDeployment{s.Deployments[0]}
 	for _, d := range s.Deployments[1:] {
 		used := false
-		for _, t := range c.ecs().Tasks {
+		for _, t := range c.state().Tasks {
 			used = used || t.Deployment == d.ID && t.Service == s.key() && *t.LastStatus != taskStopped
 		}
 		shown := d.State == types.DeploymentRolloutStateFailed && (!s.Steady || time.Since(d.Updated) < failedShown)

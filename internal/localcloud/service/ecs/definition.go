@@ -1,4 +1,4 @@
-package localcloud
+package ecs
 
 import (
 	"cmp"
@@ -27,10 +27,10 @@ func (d *ecsDefinition) key() string { return *d.Family + ":" + strconv.Itoa(int
 func (c tx) definition(name string) *ecsDefinition {
 	name = lastPart(name)
 	if strings.Contains(name, ":") {
-		return c.ecs().Definitions[name]
+		return c.state().Definitions[name]
 	}
 	var latest *ecsDefinition
-	for _, d := range c.ecs().Definitions {
+	for _, d := range c.state().Definitions {
 		if *d.Family == name && d.Status == types.TaskDefinitionStatusActive && (latest == nil || d.Revision > latest.Revision) {
 			latest = d
 		}
@@ -39,7 +39,7 @@ func (c tx) definition(name string) *ecsDefinition {
 }
 
 // usable finds a definition that a service or task may use from now on.
-func (a ecsAPI) usable(name *string) (*ecsDefinition, error) {
+func (a tx) usable(name *string) (*ecsDefinition, error) {
 	d := a.definition(aws.ToString(name))
 	if d == nil {
 		return nil, kernel.Fail("ClientException", "TaskDefinition not found.")
@@ -155,7 +155,7 @@ func checkContainers(containers []types.ContainerDefinition, role *string) error
 
 // mayPass refuses a role that IAM does not know everywhere yet, in the words for one
 // that the caller may not pass: https://github.com/terraform-aws-modules/terraform-aws-ecs/issues/414
-func (a ecsAPI) mayPass(roles ...*string) error {
+func (a tx) mayPass(roles ...*string) error {
 	for _, arn := range roles {
 		if arn == nil {
 			continue
@@ -168,7 +168,7 @@ func (a ecsAPI) mayPass(roles ...*string) error {
 }
 
 // RegisterTaskDefinition makes a new revision, at each call.
-func (a ecsAPI) RegisterTaskDefinition(in *ecs.RegisterTaskDefinitionInput) (*ecs.RegisterTaskDefinitionOutput, error) {
+func (a tx) RegisterTaskDefinition(in *ecs.RegisterTaskDefinitionInput) (*ecs.RegisterTaskDefinitionOutput, error) {
 	family := aws.ToString(in.Family)
 	if !ecsName.MatchString(family) {
 		return nil, kernel.Fail("ClientException", "Family contains invalid characters.")
@@ -209,16 +209,16 @@ func (a ecsAPI) RegisterTaskDefinition(in *ecs.RegisterTaskDefinitionInput) (*ec
 		}
 	}
 	// Each by itself: an empty one is not in the state that was kept.
-	if a.ecs().Revisions == nil {
-		a.ecs().Revisions = map[string]int32{}
+	if a.state().Revisions == nil {
+		a.state().Revisions = map[string]int32{}
 	}
-	if a.ecs().Definitions == nil {
-		a.ecs().Definitions = map[string]*ecsDefinition{}
+	if a.state().Definitions == nil {
+		a.state().Definitions = map[string]*ecsDefinition{}
 	}
-	a.ecs().Revisions[family]++
+	a.state().Revisions[family]++
 	d := &ecsDefinition{
 		TaskDefinition: types.TaskDefinition{
-			Family: in.Family, Revision: a.ecs().Revisions[family], Status: types.TaskDefinitionStatusActive, ContainerDefinitions: containers,
+			Family: in.Family, Revision: a.state().Revisions[family], Status: types.TaskDefinitionStatusActive, ContainerDefinitions: containers,
 			Cpu: aws.String(cpu), Memory: aws.String(memory), ExecutionRoleArn: in.ExecutionRoleArn, TaskRoleArn: in.TaskRoleArn, NetworkMode: in.NetworkMode,
 			RequiresCompatibilities: in.RequiresCompatibilities, Compatibilities: []types.Compatibility{types.CompatibilityEc2, types.CompatibilityFargate},
 			RuntimePlatform: in.RuntimePlatform, Volumes: slices.Clone(in.Volumes), EphemeralStorage: in.EphemeralStorage,
@@ -227,13 +227,13 @@ func (a ecsAPI) RegisterTaskDefinition(in *ecs.RegisterTaskDefinitionInput) (*ec
 		Tags: ecsTags(in.Tags),
 	}
 	d.TaskDefinitionArn = aws.String(a.ARN("ecs", "task-definition/"+d.key()))
-	a.ecs().Definitions[d.key()] = d
+	a.state().Definitions[d.key()] = d
 	described := d.TaskDefinition
 	return &ecs.RegisterTaskDefinitionOutput{TaskDefinition: &described, Tags: writeECSTags(d.Tags)}, nil
 }
 
 // DescribeTaskDefinition describes a revision that is not deleted yet.
-func (a ecsAPI) DescribeTaskDefinition(in *ecs.DescribeTaskDefinitionInput) (*ecs.DescribeTaskDefinitionOutput, error) {
+func (a tx) DescribeTaskDefinition(in *ecs.DescribeTaskDefinitionInput) (*ecs.DescribeTaskDefinitionOutput, error) {
 	d := a.definition(aws.ToString(in.TaskDefinition))
 	if d == nil {
 		return nil, kernel.Fail("ClientException", "Unable to describe task definition.")
@@ -247,7 +247,7 @@ func (a ecsAPI) DescribeTaskDefinition(in *ecs.DescribeTaskDefinitionInput) (*ec
 }
 
 // DeregisterTaskDefinition makes a revision inactive: what uses it goes on.
-func (a ecsAPI) DeregisterTaskDefinition(in *ecs.DeregisterTaskDefinitionInput) (*ecs.DeregisterTaskDefinitionOutput, error) {
+func (a tx) DeregisterTaskDefinition(in *ecs.DeregisterTaskDefinitionInput) (*ecs.DeregisterTaskDefinitionOutput, error) {
 	name := lastPart(aws.ToString(in.TaskDefinition))
 	if !strings.Contains(name, ":") {
 		return nil, kernel.Fail("InvalidParameterException", "Revision is missing: %s", name)
@@ -265,13 +265,13 @@ func (a ecsAPI) DeregisterTaskDefinition(in *ecs.DeregisterTaskDefinitionInput) 
 
 // DeleteTaskDefinitions begins the deletion of inactive revisions, which ends
 // when nothing uses them any more.
-func (a ecsAPI) DeleteTaskDefinitions(in *ecs.DeleteTaskDefinitionsInput) (*ecs.DeleteTaskDefinitionsOutput, error) {
+func (a tx) DeleteTaskDefinitions(in *ecs.DeleteTaskDefinitionsInput) (*ecs.DeleteTaskDefinitionsOutput, error) {
 	if len(in.TaskDefinitions) > 10 {
 		return nil, kernel.Fail("InvalidParameterException", "The number of task definitions exceeds the limit of 10.")
 	}
 	out := &ecs.DeleteTaskDefinitionsOutput{TaskDefinitions: []types.TaskDefinition{}, Failures: []types.Failure{}}
 	for _, name := range in.TaskDefinitions {
-		d := a.ecs().Definitions[lastPart(name)]
+		d := a.state().Definitions[lastPart(name)]
 		switch {
 		case d == nil:
 			out.Failures = append(out.Failures, types.Failure{Arn: aws.String(name), Reason: aws.String("The specified task definition does not exist. Specify a valid account, family, revision and try again.")})
@@ -290,23 +290,23 @@ func (a ecsAPI) DeleteTaskDefinitions(in *ecs.DeleteTaskDefinitionsInput) (*ecs.
 // purgeDefinitions ends the deletions that nothing holds up and says whether
 // there were any.
 func (c tx) purgeDefinitions() (changed bool) {
-	for key, d := range c.ecs().Definitions {
+	for key, d := range c.state().Definitions {
 		if d.Status != types.TaskDefinitionStatusDeleteInProgress || c.definitionInUse(*d.TaskDefinitionArn) {
 			continue
 		}
-		delete(c.ecs().Definitions, key)
+		delete(c.state().Definitions, key)
 		changed = true
 	}
 	return changed
 }
 
 func (c tx) definitionInUse(arn string) bool {
-	for _, t := range c.ecs().Tasks {
+	for _, t := range c.state().Tasks {
 		if *t.TaskDefinitionArn == arn && *t.LastStatus != taskStopped {
 			return true
 		}
 	}
-	for _, s := range c.ecs().Services {
+	for _, s := range c.state().Services {
 		if s.Status != ecsInactive && slices.ContainsFunc(s.Deployments, func(d ecsDeployment) bool { return d.Definition == arn }) {
 			return true
 		}
@@ -315,10 +315,10 @@ func (c tx) definitionInUse(arn string) bool {
 }
 
 // ListTaskDefinitions lists revisions by family and status, sorted by revision.
-func (a ecsAPI) ListTaskDefinitions(in *ecs.ListTaskDefinitionsInput) (*ecs.ListTaskDefinitionsOutput, error) {
+func (a tx) ListTaskDefinitions(in *ecs.ListTaskDefinitionsInput) (*ecs.ListTaskDefinitionsOutput, error) {
 	status := cmp.Or(in.Status, types.TaskDefinitionStatusActive)
 	var list []*ecsDefinition
-	for _, d := range a.ecs().Definitions {
+	for _, d := range a.state().Definitions {
 		if d.Status == status && (in.FamilyPrefix == nil || *d.Family == *in.FamilyPrefix) {
 			list = append(list, d)
 		}
@@ -348,9 +348,9 @@ func (a ecsAPI) ListTaskDefinitions(in *ecs.ListTaskDefinitionsInput) (*ecs.List
 }
 
 // ListTaskDefinitionFamilies lists families with a revision of the status.
-func (a ecsAPI) ListTaskDefinitionFamilies(in *ecs.ListTaskDefinitionFamiliesInput) (*ecs.ListTaskDefinitionFamiliesOutput, error) {
+func (a tx) ListTaskDefinitionFamilies(in *ecs.ListTaskDefinitionFamiliesInput) (*ecs.ListTaskDefinitionFamiliesOutput, error) {
 	families := map[string]bool{}
-	for _, d := range a.ecs().Definitions {
+	for _, d := range a.state().Definitions {
 		active := d.Status == types.TaskDefinitionStatusActive
 		if strings.HasPrefix(*d.Family, aws.ToString(in.FamilyPrefix)) &&
 			(in.Status == "" || in.Status == types.TaskDefinitionFamilyStatusAll || active == (in.Status == types.TaskDefinitionFamilyStatusActive)) {

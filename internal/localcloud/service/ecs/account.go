@@ -1,4 +1,4 @@
-package localcloud
+package ecs
 
 import (
 	"cmp"
@@ -34,18 +34,18 @@ func accountSettingValues(name string) []string {
 	return []string{"enabled", "disabled"}
 }
 
-func (a ecsAPI) accountSetting(name string) types.Setting {
+func (a tx) accountSetting(name string) types.Setting {
 	kind := types.SettingTypeUser
 	if name == "guardDutyActivate" {
 		kind = types.SettingTypeAwsManaged
 	}
 	return types.Setting{
-		Name: types.SettingName(name), Value: aws.String(cmp.Or(a.ecs().Account[name], accountSettings[name])),
+		Name: types.SettingName(name), Value: aws.String(cmp.Or(a.state().Account[name], accountSettings[name])),
 		PrincipalArn: aws.String("arn:aws:iam::" + a.Account() + ":root"), Type: kind,
 	}
 }
 
-func (a ecsAPI) setAccount(name types.SettingName, value string) (*types.Setting, error) {
+func (a tx) setAccount(name types.SettingName, value string) (*types.Setting, error) {
 	otherwise, known := accountSettings[string(name)]
 	switch {
 	case !known:
@@ -55,42 +55,42 @@ func (a ecsAPI) setAccount(name types.SettingName, value string) (*types.Setting
 	case !slices.Contains(accountSettingValues(string(name)), value):
 		return nil, kernel.Fail("InvalidParameterException", "Invalid value %s for setting %s. Valid values are %v.", value, name, accountSettingValues(string(name)))
 	}
-	if a.ecs().Account == nil {
-		a.ecs().Account = map[string]string{}
+	if a.state().Account == nil {
+		a.state().Account = map[string]string{}
 	}
 	if value == otherwise {
-		delete(a.ecs().Account, string(name))
+		delete(a.state().Account, string(name))
 	} else {
-		a.ecs().Account[string(name)] = value
+		a.state().Account[string(name)] = value
 	}
 	s := a.accountSetting(string(name))
 	return &s, nil
 }
 
 // PutAccountSetting sets it for the one user there is.
-func (a ecsAPI) PutAccountSetting(in *ecs.PutAccountSettingInput) (*ecs.PutAccountSettingOutput, error) {
+func (a tx) PutAccountSetting(in *ecs.PutAccountSettingInput) (*ecs.PutAccountSettingOutput, error) {
 	s, err := a.setAccount(in.Name, aws.ToString(in.Value))
 	return &ecs.PutAccountSettingOutput{Setting: s}, err
 }
 
 // PutAccountSettingDefault sets it for everybody, who is the one user.
-func (a ecsAPI) PutAccountSettingDefault(in *ecs.PutAccountSettingDefaultInput) (*ecs.PutAccountSettingDefaultOutput, error) {
+func (a tx) PutAccountSettingDefault(in *ecs.PutAccountSettingDefaultInput) (*ecs.PutAccountSettingDefaultOutput, error) {
 	s, err := a.setAccount(in.Name, aws.ToString(in.Value))
 	return &ecs.PutAccountSettingDefaultOutput{Setting: s}, err
 }
 
 // DeleteAccountSetting goes back to what a new account has.
-func (a ecsAPI) DeleteAccountSetting(in *ecs.DeleteAccountSettingInput) (*ecs.DeleteAccountSettingOutput, error) {
+func (a tx) DeleteAccountSetting(in *ecs.DeleteAccountSettingInput) (*ecs.DeleteAccountSettingOutput, error) {
 	s, err := a.setAccount(in.Name, accountSettings[string(in.Name)])
 	return &ecs.DeleteAccountSettingOutput{Setting: s}, err
 }
 
 // ListAccountSettings lists those that were changed or, with effectiveSettings,
 // all.
-func (a ecsAPI) ListAccountSettings(in *ecs.ListAccountSettingsInput) (*ecs.ListAccountSettingsOutput, error) {
+func (a tx) ListAccountSettings(in *ecs.ListAccountSettingsInput) (*ecs.ListAccountSettingsOutput, error) {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(accountSettings)) {
-		_, changed := a.ecs().Account[name]
+		_, changed := a.state().Account[name]
 		if (changed || in.EffectiveSettings) && (in.Name == "" || string(in.Name) == name) &&
 			(in.Value == nil || *in.Value == *a.accountSetting(name).Value) {
 			names = append(names, name)

@@ -1,4 +1,4 @@
-package localcloud
+package ecs
 
 import (
 	"fmt"
@@ -16,9 +16,9 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-// ecsState is what ECS keeps. The SDK's structs in it are never changed through
+// state is what ECS keeps. The SDK's structs in it are never changed through
 // their pointers and slices, only by new ones, since answers share them.
-type ecsState struct {
+type state struct {
 	Clusters    map[string]*ecsCluster    `json:"clusters,omitempty"`    // by name
 	Definitions map[string]*ecsDefinition `json:"definitions,omitempty"` // by family:revision
 	Revisions   map[string]int32          `json:"revisions,omitempty"`   // the last of each family, which are never used again
@@ -52,27 +52,26 @@ const (
 // (https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html).
 const ecsMemory = time.Hour
 
-// ecsLive is what runs behind ECS.
-type ecsLive struct {
+// live is what runs behind ECS.
+type live struct {
 	tasks map[string]*runningTask // by id
 }
 
-type ecsAPI struct{ tx }
-
-func (c *Cloud) ecsService() kernel.Service {
-	return kernel.Service{Model: "ecs", Signing: "ecs", Protocol: kernel.JSON, Operations: kernel.Operations(func(t *kernel.Tx) ecsAPI { return ecsAPI{tx{t, c}} },
-		kernel.Op("CreateCluster", ecsAPI.CreateCluster), kernel.Op("DeleteCluster", ecsAPI.DeleteCluster), kernel.Op("DescribeClusters", ecsAPI.DescribeClusters), kernel.Op("ListClusters", ecsAPI.ListClusters),
-		kernel.Op("UpdateClusterSettings", ecsAPI.UpdateClusterSettings), kernel.Op("UpdateCluster", ecsAPI.UpdateCluster), kernel.Op("PutClusterCapacityProviders", ecsAPI.PutClusterCapacityProviders),
-		kernel.Op("ListAccountSettings", ecsAPI.ListAccountSettings), kernel.Op("PutAccountSetting", ecsAPI.PutAccountSetting), kernel.Op("PutAccountSettingDefault", ecsAPI.PutAccountSettingDefault),
-		kernel.Op("DeleteAccountSetting", ecsAPI.DeleteAccountSetting),
-		kernel.Op("RegisterTaskDefinition", ecsAPI.RegisterTaskDefinition), kernel.Op("DeregisterTaskDefinition", ecsAPI.DeregisterTaskDefinition),
-		kernel.Op("DeleteTaskDefinitions", ecsAPI.DeleteTaskDefinitions), kernel.Op("DescribeTaskDefinition", ecsAPI.DescribeTaskDefinition),
-		kernel.Op("ListTaskDefinitions", ecsAPI.ListTaskDefinitions), kernel.Op("ListTaskDefinitionFamilies", ecsAPI.ListTaskDefinitionFamilies),
-		kernel.Op("CreateService", ecsAPI.CreateService), kernel.Op("UpdateService", ecsAPI.UpdateService), kernel.Op("DeleteService", ecsAPI.DeleteService),
-		kernel.Op("DescribeServices", ecsAPI.DescribeServices), kernel.Op("ListServices", ecsAPI.ListServices),
-		kernel.Op("RunTask", ecsAPI.RunTask), kernel.Op("StopTask", ecsAPI.StopTask), kernel.Op("DescribeTasks", ecsAPI.DescribeTasks), kernel.Op("ListTasks", ecsAPI.ListTasks),
-		kernel.Op("ExecuteCommand", ecsAPI.ExecuteCommand),
-		kernel.Op("TagResource", ecsAPI.TagResource), kernel.Op("UntagResource", ecsAPI.UntagResource), kernel.Op("ListTagsForResource", ecsAPI.ListTagsForResource),
+// API is the service's operations.
+func (s *Service) API() kernel.Service {
+	return kernel.Service{Model: "ecs", Signing: "ecs", Protocol: kernel.JSON, Operations: kernel.Operations(s.in,
+		kernel.Op("CreateCluster", tx.CreateCluster), kernel.Op("DeleteCluster", tx.DeleteCluster), kernel.Op("DescribeClusters", tx.DescribeClusters), kernel.Op("ListClusters", tx.ListClusters),
+		kernel.Op("UpdateClusterSettings", tx.UpdateClusterSettings), kernel.Op("UpdateCluster", tx.UpdateCluster), kernel.Op("PutClusterCapacityProviders", tx.PutClusterCapacityProviders),
+		kernel.Op("ListAccountSettings", tx.ListAccountSettings), kernel.Op("PutAccountSetting", tx.PutAccountSetting), kernel.Op("PutAccountSettingDefault", tx.PutAccountSettingDefault),
+		kernel.Op("DeleteAccountSetting", tx.DeleteAccountSetting),
+		kernel.Op("RegisterTaskDefinition", tx.RegisterTaskDefinition), kernel.Op("DeregisterTaskDefinition", tx.DeregisterTaskDefinition),
+		kernel.Op("DeleteTaskDefinitions", tx.DeleteTaskDefinitions), kernel.Op("DescribeTaskDefinition", tx.DescribeTaskDefinition),
+		kernel.Op("ListTaskDefinitions", tx.ListTaskDefinitions), kernel.Op("ListTaskDefinitionFamilies", tx.ListTaskDefinitionFamilies),
+		kernel.Op("CreateService", tx.CreateService), kernel.Op("UpdateService", tx.UpdateService), kernel.Op("DeleteService", tx.DeleteService),
+		kernel.Op("DescribeServices", tx.DescribeServices), kernel.Op("ListServices", tx.ListServices),
+		kernel.Op("RunTask", tx.RunTask), kernel.Op("StopTask", tx.StopTask), kernel.Op("DescribeTasks", tx.DescribeTasks), kernel.Op("ListTasks", tx.ListTasks),
+		kernel.Op("ExecuteCommand", tx.ExecuteCommand),
+		kernel.Op("TagResource", tx.TagResource), kernel.Op("UntagResource", tx.UntagResource), kernel.Op("ListTagsForResource", tx.ListTagsForResource),
 	)}
 }
 
@@ -84,17 +83,17 @@ func (c tx) wakeScheduler() {
 	}
 }
 
-func (c *Cloud) clusterARN(name string) string { return c.ARN("ecs", "cluster/"+name) }
+func (c *Service) clusterARN(name string) string { return c.ARN("ecs", "cluster/"+name) }
 
 func lastPart(arn string) string { return arn[strings.LastIndex(arn, "/")+1:] }
 
 // cluster finds an active cluster by name or ARN; none means "default".
-func (a ecsAPI) cluster(nameOrARN *string) (*ecsCluster, error) {
+func (a tx) cluster(nameOrARN *string) (*ecsCluster, error) {
 	name := "default"
 	if nameOrARN != nil && *nameOrARN != "" {
 		name = lastPart(*nameOrARN)
 	}
-	cl := a.ecs().Clusters[name]
+	cl := a.state().Clusters[name]
 	if cl == nil || cl.Status != ecsActive || !a.Visible(a.clusterARN(name)) {
 		return nil, kernel.Fail("ClusterNotFoundException", "Cluster not found.")
 	}
@@ -104,7 +103,7 @@ func (a ecsAPI) cluster(nameOrARN *string) (*ecsCluster, error) {
 var ecsName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
 
 // CreateCluster makes a cluster, or returns the active one of that name.
-func (a ecsAPI) CreateCluster(in *ecs.CreateClusterInput) (*ecs.CreateClusterOutput, error) {
+func (a tx) CreateCluster(in *ecs.CreateClusterInput) (*ecs.CreateClusterOutput, error) {
 	name := aws.ToString(in.ClusterName)
 	if name == "" {
 		name = "default"
@@ -116,7 +115,7 @@ func (a ecsAPI) CreateCluster(in *ecs.CreateClusterInput) (*ecs.CreateClusterOut
 		// The first call in a new account: https://github.com/1Password/scim-examples/issues/356.
 		return nil, kernel.Fail("InvalidParameterException", "Unable to assume the service linked role. Please verify that the ECS service linked role exists.")
 	}
-	cl := a.ecs().Clusters[name]
+	cl := a.state().Clusters[name]
 	if cl == nil || cl.Status != ecsActive {
 		cl = &ecsCluster{Name: name, Status: ecsActive, Settings: in.Settings, Configuration: in.Configuration, Tags: ecsTags(in.Tags)}
 		if err := cl.provide(in.CapacityProviders, in.DefaultCapacityProviderStrategy); err != nil {
@@ -128,10 +127,10 @@ func (a ecsAPI) CreateCluster(in *ecs.CreateClusterInput) (*ecs.CreateClusterOut
 		if len(cl.Settings) == 0 {
 			cl.Settings = []types.ClusterSetting{{Name: types.ClusterSettingNameContainerInsights, Value: aws.String("disabled")}}
 		}
-		if a.ecs().Clusters == nil {
-			a.ecs().Clusters = map[string]*ecsCluster{}
+		if a.state().Clusters == nil {
+			a.state().Clusters = map[string]*ecsCluster{}
 		}
-		a.ecs().Clusters[name] = cl
+		a.state().Clusters[name] = cl
 		a.Born(a.clusterARN(name))
 	}
 	described := a.describeCluster(cl, types.ClusterFieldTags, types.ClusterFieldSettings, types.ClusterFieldConfigurations)
@@ -141,7 +140,7 @@ func (a ecsAPI) CreateCluster(in *ecs.CreateClusterInput) (*ecs.CreateClusterOut
 // describeCluster describes a cluster. What is not asked for is left out or
 // empty, as on AWS
 // (https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeClusters.html).
-func (a ecsAPI) describeCluster(cl *ecsCluster, include ...types.ClusterField) types.Cluster {
+func (a tx) describeCluster(cl *ecsCluster, include ...types.ClusterField) types.Cluster {
 	d := types.Cluster{
 		ClusterArn: aws.String(a.clusterARN(cl.Name)), ClusterName: aws.String(cl.Name), Status: aws.String(cl.Status), Settings: []types.ClusterSetting{},
 		CapacityProviders: append([]string{}, cl.Providers...), DefaultCapacityProviderStrategy: append([]types.CapacityProviderStrategyItem{}, cl.Strategy...),
@@ -153,12 +152,12 @@ func (a ecsAPI) describeCluster(cl *ecsCluster, include ...types.ClusterField) t
 	if slices.Contains(include, types.ClusterFieldConfigurations) {
 		d.Configuration = cl.Configuration
 	}
-	for _, s := range a.ecs().Services {
+	for _, s := range a.state().Services {
 		if s.Cluster == cl.Name && s.Status == ecsActive {
 			d.ActiveServicesCount++
 		}
 	}
-	for _, t := range a.ecs().Tasks {
+	for _, t := range a.state().Tasks {
 		switch {
 		case t.Cluster != cl.Name:
 		case *t.LastStatus == taskRunning:
@@ -174,18 +173,18 @@ func (a ecsAPI) describeCluster(cl *ecsCluster, include ...types.ClusterField) t
 }
 
 // DeleteCluster removes a cluster without services and tasks.
-func (a ecsAPI) DeleteCluster(in *ecs.DeleteClusterInput) (*ecs.DeleteClusterOutput, error) {
+func (a tx) DeleteCluster(in *ecs.DeleteClusterInput) (*ecs.DeleteClusterOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range a.ecs().Services {
+	for _, s := range a.state().Services {
 		// A draining service still holds its cluster by its tasks only.
 		if s.Cluster == cl.Name && s.Status == ecsActive {
 			return nil, kernel.Fail("ClusterContainsServicesException", "The Cluster cannot be deleted while Services are active.")
 		}
 	}
-	for _, t := range a.ecs().Tasks {
+	for _, t := range a.state().Tasks {
 		if t.Cluster == cl.Name && *t.LastStatus != taskStopped {
 			return nil, kernel.Fail("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
 		}
@@ -196,14 +195,14 @@ func (a ecsAPI) DeleteCluster(in *ecs.DeleteClusterInput) (*ecs.DeleteClusterOut
 }
 
 // DescribeClusters describes clusters, inactive ones too.
-func (a ecsAPI) DescribeClusters(in *ecs.DescribeClustersInput) (*ecs.DescribeClustersOutput, error) {
+func (a tx) DescribeClusters(in *ecs.DescribeClustersInput) (*ecs.DescribeClustersOutput, error) {
 	names := in.Clusters
 	if len(names) == 0 {
 		names = []string{"default"}
 	}
 	out := &ecs.DescribeClustersOutput{Clusters: []types.Cluster{}, Failures: []types.Failure{}}
 	for _, name := range names {
-		cl := a.ecs().Clusters[lastPart(name)]
+		cl := a.state().Clusters[lastPart(name)]
 		if cl == nil || !a.Visible(a.clusterARN(cl.Name)) {
 			out.Failures = append(out.Failures, types.Failure{Arn: aws.String(a.clusterARN(lastPart(name))), Reason: aws.String("MISSING")})
 			continue
@@ -214,10 +213,10 @@ func (a ecsAPI) DescribeClusters(in *ecs.DescribeClustersInput) (*ecs.DescribeCl
 }
 
 // ListClusters lists the active clusters.
-func (a ecsAPI) ListClusters(in *ecs.ListClustersInput) (*ecs.ListClustersOutput, error) {
+func (a tx) ListClusters(in *ecs.ListClustersInput) (*ecs.ListClustersOutput, error) {
 	arns := []string{}
-	for _, name := range slices.Sorted(maps.Keys(a.ecs().Clusters)) {
-		if a.ecs().Clusters[name].Status == ecsActive && a.Visible(a.clusterARN(name)) {
+	for _, name := range slices.Sorted(maps.Keys(a.state().Clusters)) {
+		if a.state().Clusters[name].Status == ecsActive && a.Visible(a.clusterARN(name)) {
 			arns = append(arns, a.clusterARN(name))
 		}
 	}
@@ -227,7 +226,7 @@ func (a ecsAPI) ListClusters(in *ecs.ListClustersInput) (*ecs.ListClustersOutput
 }
 
 // UpdateClusterSettings replaces settings such as Container Insights.
-func (a ecsAPI) UpdateClusterSettings(in *ecs.UpdateClusterSettingsInput) (*ecs.UpdateClusterSettingsOutput, error) {
+func (a tx) UpdateClusterSettings(in *ecs.UpdateClusterSettingsInput) (*ecs.UpdateClusterSettingsOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {
 		return nil, err
@@ -254,7 +253,7 @@ func writeECSTags(tags map[string]string) []types.Tag {
 }
 
 // tagsOf are the tags of the thing that an ARN names.
-func (a ecsAPI) tagsOf(arn *string) (map[string]string, error) {
+func (a tx) tagsOf(arn *string) (map[string]string, error) {
 	_, kind, _ := strings.Cut(aws.ToString(arn), ":ecs:"+a.Region()+":"+a.Account()+":")
 	kind, name, _ := strings.Cut(kind, "/")
 	switch kind {
@@ -265,16 +264,16 @@ func (a ecsAPI) tagsOf(arn *string) (map[string]string, error) {
 		}
 		return cl.Tags, nil
 	case "task-definition":
-		if d := a.ecs().Definitions[name]; d != nil {
+		if d := a.state().Definitions[name]; d != nil {
 			return d.Tags, nil
 		}
 	case "service":
-		if s := a.ecs().Services[name]; s != nil && s.Status == ecsActive {
+		if s := a.state().Services[name]; s != nil && s.Status == ecsActive {
 			return s.Tags, nil
 		}
 		return nil, kernel.Fail("ServiceNotFoundException", "Service not found.")
 	case "task":
-		if t := a.ecs().Tasks[lastPart(name)]; t != nil {
+		if t := a.state().Tasks[lastPart(name)]; t != nil {
 			return t.TagMap, nil
 		}
 	}
@@ -282,7 +281,7 @@ func (a ecsAPI) tagsOf(arn *string) (map[string]string, error) {
 }
 
 // TagResource tags clusters, services, tasks and task definitions.
-func (a ecsAPI) TagResource(in *ecs.TagResourceInput) (*ecs.TagResourceOutput, error) {
+func (a tx) TagResource(in *ecs.TagResourceInput) (*ecs.TagResourceOutput, error) {
 	tags, err := a.tagsOf(in.ResourceArn)
 	if err != nil {
 		return nil, err
@@ -292,7 +291,7 @@ func (a ecsAPI) TagResource(in *ecs.TagResourceInput) (*ecs.TagResourceOutput, e
 }
 
 // UntagResource is the opposite of TagResource.
-func (a ecsAPI) UntagResource(in *ecs.UntagResourceInput) (*ecs.UntagResourceOutput, error) {
+func (a tx) UntagResource(in *ecs.UntagResourceInput) (*ecs.UntagResourceOutput, error) {
 	tags, err := a.tagsOf(in.ResourceArn)
 	if err != nil {
 		return nil, err
@@ -304,7 +303,7 @@ func (a ecsAPI) UntagResource(in *ecs.UntagResourceInput) (*ecs.UntagResourceOut
 }
 
 // ListTagsForResource lists a thing's tags.
-func (a ecsAPI) ListTagsForResource(in *ecs.ListTagsForResourceInput) (*ecs.ListTagsForResourceOutput, error) {
+func (a tx) ListTagsForResource(in *ecs.ListTagsForResourceInput) (*ecs.ListTagsForResourceOutput, error) {
 	tags, err := a.tagsOf(in.ResourceArn)
 	if err != nil {
 		return nil, err
@@ -314,12 +313,12 @@ func (a ecsAPI) ListTagsForResource(in *ecs.ListTagsForResourceInput) (*ecs.List
 
 // ExecuteCommand refuses: a session is Systems Manager's own protocol over a web
 // socket, which the local cloud does not speak.
-func (a ecsAPI) ExecuteCommand(in *ecs.ExecuteCommandInput) (*ecs.ExecuteCommandOutput, error) {
+func (a tx) ExecuteCommand(in *ecs.ExecuteCommandInput) (*ecs.ExecuteCommandOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {
 		return nil, err
 	}
-	t := a.ecs().Tasks[lastPart(aws.ToString(in.Task))]
+	t := a.state().Tasks[lastPart(aws.ToString(in.Task))]
 	switch {
 	case t == nil || t.Cluster != cl.Name || *t.LastStatus == taskStopped:
 		return nil, kernel.Fail("InvalidParameterException", "The specified task could not be found: %s", aws.ToString(in.Task))

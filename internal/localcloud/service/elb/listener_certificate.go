@@ -1,4 +1,4 @@
-package localcloud
+package elb
 
 import (
 	"crypto/tls"
@@ -17,7 +17,7 @@ const maxExtraCertificates = 25
 
 // DescribeListenerCertificates lists the default certificate and those that are
 // chosen by the name that the client asks for.
-func (a elbAPI) DescribeListenerCertificates(in *elb.DescribeListenerCertificatesInput) (*elb.DescribeListenerCertificatesOutput, error) {
+func (a tx) DescribeListenerCertificates(in *elb.DescribeListenerCertificatesInput) (*elb.DescribeListenerCertificatesOutput, error) {
 	l, err := a.listener(in.ListenerArn)
 	if err != nil {
 		return nil, err
@@ -35,7 +35,7 @@ func (a elbAPI) DescribeListenerCertificates(in *elb.DescribeListenerCertificate
 
 // AddListenerCertificates adds a certificate to an HTTPS listener; one that it
 // has is no error.
-func (a elbAPI) AddListenerCertificates(in *elb.AddListenerCertificatesInput) (*elb.AddListenerCertificatesOutput, error) {
+func (a tx) AddListenerCertificates(in *elb.AddListenerCertificatesInput) (*elb.AddListenerCertificatesOutput, error) {
 	l, arns, err := a.namedCertificates(in.ListenerArn, in.Certificates)
 	if err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func (a elbAPI) AddListenerCertificates(in *elb.AddListenerCertificatesInput) (*
 
 // RemoveListenerCertificates is the opposite; the default certificate can't go
 // this way.
-func (a elbAPI) RemoveListenerCertificates(in *elb.RemoveListenerCertificatesInput) (*elb.RemoveListenerCertificatesOutput, error) {
+func (a tx) RemoveListenerCertificates(in *elb.RemoveListenerCertificatesInput) (*elb.RemoveListenerCertificatesOutput, error) {
 	l, arns, err := a.namedCertificates(in.ListenerArn, in.Certificates)
 	if err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func (a elbAPI) RemoveListenerCertificates(in *elb.RemoveListenerCertificatesInp
 	return &elb.RemoveListenerCertificatesOutput{}, a.showCertificates(l)
 }
 
-func (a elbAPI) namedCertificates(listener *string, certificates []types.Certificate) (*elbListener, []string, error) {
+func (a tx) namedCertificates(listener *string, certificates []types.Certificate) (*elbListener, []string, error) {
 	l, err := a.listener(listener)
 	if err != nil {
 		return nil, nil, err
@@ -95,7 +95,7 @@ func (a elbAPI) namedCertificates(listener *string, certificates []types.Certifi
 
 // showCertificates has a running listener use what it was given.
 func (c tx) showCertificates(l *elbListener) error {
-	running := c.elbLive().listeners[*l.ListenerArn]
+	running := c.live().listeners[*l.ListenerArn]
 	if running == nil {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package localcloud
+package elb
 
 import (
 	"maps"
@@ -80,7 +80,7 @@ func listenerAttributes(l *elbListener) (out []types.ListenerAttribute) {
 }
 
 // DescribeListenerAttributes lists all attributes.
-func (a elbAPI) DescribeListenerAttributes(in *elb.DescribeListenerAttributesInput) (*elb.DescribeListenerAttributesOutput, error) {
+func (a tx) DescribeListenerAttributes(in *elb.DescribeListenerAttributesInput) (*elb.DescribeListenerAttributesOutput, error) {
 	l, err := a.listener(in.ListenerArn)
 	if err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func (a elbAPI) DescribeListenerAttributes(in *elb.DescribeListenerAttributesInp
 }
 
 // ModifyListenerAttributes changes the given ones, or none if one is wrong.
-func (a elbAPI) ModifyListenerAttributes(in *elb.ModifyListenerAttributesInput) (*elb.ModifyListenerAttributesOutput, error) {
+func (a tx) ModifyListenerAttributes(in *elb.ModifyListenerAttributesInput) (*elb.ModifyListenerAttributesOutput, error) {
 	l, err := a.listener(in.ListenerArn)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package localcloud
+package ecs
 
 import (
 	"crypto/subtle"
@@ -22,7 +22,8 @@ type taskRole struct {
 // credentialsLife is how long credentials are good for; tasks fetch new ones.
 const credentialsLife = 6 * time.Hour
 
-const credentialsPath = "credentials/"
+// CredentialsPath is where the cloud's own control serves Credentials.
+const CredentialsPath = "credentials/"
 
 // taskKey begins the access keys of tasks, which end with their tasks.
 const taskKey = "ASIATASK"
@@ -37,20 +38,21 @@ func newTaskRole(arn *string) taskRole {
 
 // roleEnvironment is by which the AWS SDKs in a container find the credentials, and
 // the cloud itself.
-func (c *Cloud) roleEnvironment(r taskRole) map[string]string {
+func (c *Service) roleEnvironment(r taskRole) map[string]string {
 	if r.arn == "" {
 		return nil
 	}
 	return map[string]string{
-		"AWS_CONTAINER_CREDENTIALS_FULL_URI": c.Endpoint() + "/_bookctl/" + credentialsPath + r.path,
+		"AWS_CONTAINER_CREDENTIALS_FULL_URI": c.Endpoint() + "/_bookctl/" + CredentialsPath + r.path,
 		"AWS_ENDPOINT_URL":                   c.Endpoint(),
 	}
 }
 
-// serveCredentials answers a container that asks for its role's.
-func (c *Cloud) serveCredentials(path string) (answer map[string]string, ok bool) {
-	c.read(func(c tx) {
-		for _, t := range c.ecsLive().tasks {
+// Credentials answers a container that asks for its role's at that path below
+// CredentialsPath.
+func (c *Service) Credentials(path string) (answer map[string]string, ok bool) {
+	c.view(func(c tx) {
+		for _, t := range c.live().tasks {
 			if t.role.arn != "" && subtle.ConstantTimeCompare([]byte(t.role.path), []byte(path)) == 1 {
 				ok = true
 				answer = map[string]string{
@@ -63,15 +65,12 @@ func (c *Cloud) serveCredentials(path string) (answer map[string]string, ok bool
 	return answer, ok
 }
 
-// taskSessions are the calls that tasks make under their roles.
-type taskSessions struct{ *Cloud }
-
-var _ kernel.Sessions = taskSessions{}
+var _ kernel.Sessions = (*Service)(nil)
 
 // May says whether the key is a task's, and what its role says.
-func (s taskSessions) May(t *kernel.Tx, key, action string, input any) (known bool, err error) {
-	c := tx{t, s.Cloud}
-	for id, t := range c.ecsLive().tasks {
+func (s *Service) May(t *kernel.Tx, key, action string, input any) (known bool, err error) {
+	c := s.in(t)
+	for id, t := range c.live().tasks {
 		if t.role.arn == "" || t.role.key != key {
 			continue
 		}

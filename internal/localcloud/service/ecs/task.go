@@ -1,4 +1,4 @@
-package localcloud
+package ecs
 
 import (
 	"cmp"
@@ -64,7 +64,7 @@ type taskTarget struct {
 type runningTask struct {
 	stopping   chan struct{} // closed when it is to stop
 	stop       sync.Once
-	containers map[string]*task.Container // by name; filled before RUNNING
+	containers map[string]Container // by name; filled before RUNNING
 	role       taskRole
 }
 
@@ -82,7 +82,7 @@ type taskSpec struct {
 	platformVersion     string
 }
 
-func (c *Cloud) taskARN(cluster, id string) string { return c.ARN("ecs", "task/"+cluster+"/"+id) }
+func (c *Service) taskARN(cluster, id string) string { return c.ARN("ecs", "task/"+cluster+"/"+id) }
 
 // assumable says whether ECS can assume a task's roles.
 func (c tx) assumable(d *ecsDefinition, cluster string) error {
@@ -100,7 +100,7 @@ func (c tx) assumable(d *ecsDefinition, cluster string) error {
 // startTask makes a task with its network interface and lets it run.
 func (c tx) startTask(spec taskSpec) (*ecsTask, error) {
 	d := spec.definition
-	subnetID := spec.network.Subnets[len(c.ecs().Tasks)%len(spec.network.Subnets)]
+	subnetID := spec.network.Subnets[len(c.state().Tasks)%len(spec.network.Subnets)]
 	if subnet, ok := c.network.Subnet(c.Tx, subnetID); ok && !fargateServes(c.Region(), c.network.ZoneID(subnet.Zone)) {
 		return nil, errors.New("Internal error") //nolint:staticcheck // AWS's own words, and all of them
 	}
@@ -147,12 +147,12 @@ func (c tx) startTask(spec taskSpec) (*ecsTask, error) {
 			NetworkBindings:   []types.NetworkBinding{}, RuntimeId: aws.String(id + "-" + decimals(10)),
 		})
 	}
-	if c.ecs().Tasks == nil {
-		c.ecs().Tasks = map[string]*ecsTask{}
+	if c.state().Tasks == nil {
+		c.state().Tasks = map[string]*ecsTask{}
 	}
-	c.ecs().Tasks[id] = t
-	r := &runningTask{stopping: make(chan struct{}), containers: map[string]*task.Container{}, role: newTaskRole(d.TaskRoleArn)}
-	c.ecsLive().tasks[id] = r
+	c.state().Tasks[id] = t
+	r := &runningTask{stopping: make(chan struct{}), containers: map[string]Container{}, role: newTaskRole(d.TaskRoleArn)}
+	c.live().tasks[id] = r
 	c.Go(func(ctx context.Context) { c.runTask(ctx, t, r) })
 	return t, nil
 }
@@ -184,7 +184,7 @@ func (c tx) stopTask(t *ecsTask, code types.TaskStopCode, reason string) {
 	t.StopCode, t.StoppedReason = code, aws.String(reason)
 	t.StoppingAt = aws.Time(c.Now())
 	t.Version++
-	if r := c.ecsLive().tasks[t.ID]; r != nil {
+	if r := c.live().tasks[t.ID]; r != nil {
 		r.stop.Do(func() { close(r.stopping) })
 	}
 }
@@ -203,8 +203,8 @@ func (c tx) failTask(t *ecsTask, code types.TaskStopCode, reason string) {
 // runTask is a task's life. It works without the lock and takes it for each
 // change. When the cloud closes it ends the containers and leaves the task as
 // it is: the next start of the cloud replaces it.
-func (c *Cloud) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
-	defer c.update(func(c tx) { delete(c.ecsLive().tasks, t.ID); c.wakeScheduler() })
+func (c *Service) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
+	defer c.update(func(c tx) { delete(c.live().tasks, t.ID); c.wakeScheduler() })
 	born := time.Now()
 	containers, definitions, err := c.pullTask(ctx, t)
 	if err == nil && !kernel.Wait(ctx, r.stopping, c.Scaled(c.Latencies().TaskStart)-time.Since(born)) && ctx.Err() != nil {
@@ -281,7 +281,7 @@ func isClosed(c <-chan struct{}) bool {
 
 // pullTask gets all that a task needs before its containers start. Its error is
 // the task's stopped reason. Secrets are only in what it returns.
-func (c *Cloud) pullTask(ctx context.Context, t *ecsTask) (specs map[string]task.Spec, definitions map[string]types.ContainerDefinition, err error) {
+func (c *Service) pullTask(ctx context.Context, t *ecsTask) (specs map[string]task.Spec, definitions map[string]types.ContainerDefinition, err error) {
 	var platform string
 	logins := map[string]task.Login{}
 	specs, definitions = map[string]task.Spec{}, map[string]types.ContainerDefinition{}
@@ -328,11 +328,11 @@ func (c *Cloud) pullTask(ctx context.Context, t *ecsTask) (specs map[string]task
 	return specs, definitions, nil
 }
 
-func (c *Cloud) pullImage(ctx context.Context, reference, platform string, login task.Login) (*task.Image, error) {
+func (c *Service) pullImage(ctx context.Context, reference, platform string, login task.Login) (*task.Image, error) {
 	if c.Faults().Tasks.Unpullable {
 		return nil, fmt.Errorf("CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref %s: %s: not found", reference, reference)
 	}
-	return c.images.Pull(ctx, reference, task.Platform(platform), login)
+	return c.runtime.Pull(ctx, reference, task.Platform(platform), login)
 }
 
 // containerSpec is a container as its definition says, but for the image. The
@@ -344,12 +344,12 @@ func (c tx) containerSpec(agent fargateAgent, t *ecsTask, d types.ContainerDefin
 			// What Fargate adds of its own, and the authority of the databases
 			// here, which is not the one that images bring along.
 			"AWS_EXECUTION_ENV": "AWS_ECS_FARGATE", "AWS_REGION": c.Region(), "AWS_DEFAULT_REGION": c.Region(),
-			"DB_SSLROOTCERT": c.trustBundle(),
+			"DB_SSLROOTCERT": c.trustBundle,
 		},
 		PIDFile: filepath.Join(c.pidDir(), t.ID+"-"+*d.Name+".pid"),
 		Output:  func(string) {},
 	}
-	if r := c.ecsLive().tasks[t.ID]; r != nil {
+	if r := c.live().tasks[t.ID]; r != nil {
 		maps.Copy(spec.Environment, c.roleEnvironment(r.role))
 	}
 	for _, e := range d.Environment {
@@ -386,12 +386,12 @@ func (c tx) containerSpec(agent fargateAgent, t *ecsTask, d types.ContainerDefin
 	return spec, nil
 }
 
-func (c *Cloud) pidDir() string { return filepath.Join(c.StateDir(), "tasks") }
+func (c *Service) pidDir() string { return filepath.Join(c.StateDir(), "tasks") }
 
 // startContainers brings a task to RUNNING and in front of its load balancers.
-func (c *Cloud) startContainers(t *ecsTask, r *runningTask, specs map[string]task.Spec, definitions map[string]types.ContainerDefinition, exited chan<- string) error {
+func (c *Service) startContainers(t *ecsTask, r *runningTask, specs map[string]task.Spec, definitions map[string]types.ContainerDefinition, exited chan<- string) error {
 	for _, name := range slices.Sorted(maps.Keys(specs)) {
-		container, err := task.Start(specs[name])
+		container, err := c.runtime.Start(specs[name])
 		if err != nil {
 			c.update(func(c tx) { t.setContainer(name, func(d *types.Container) { d.Reason = aws.String(err.Error()) }) })
 			return err
@@ -423,12 +423,13 @@ func (c *Cloud) startContainers(t *ecsTask, r *runningTask, specs map[string]tas
 func (c tx) registerTask(t *ecsTask, r *runningTask) {
 	groups := map[string]int{}
 	for _, target := range t.Targets {
-		tg, container := c.elb().TargetGroups[target.Group], r.containers[target.Container]
-		if tg == nil || container == nil || *t.DesiredStatus == taskStopped || c.elbLive().groups[target.Group] == nil { // that of a closing cloud
+		container := r.containers[target.Container]
+		if container == nil || *t.DesiredStatus == taskStopped {
 			continue
 		}
-		c.register(tg, balancer.Target{ID: t.Address, Port: target.Port, Addr: loopback(container.Port), Zone: *t.AvailabilityZone, Sick: c.Faults().Tasks.Unhealthy})
-		groups[target.Group]++
+		if c.groups.Register(c.Tx, target.Group, balancer.Target{ID: t.Address, Port: target.Port, Addr: loopback(container.Port()), Zone: *t.AvailabilityZone, Sick: c.Faults().Tasks.Unhealthy}) {
+			groups[target.Group]++
+		}
 	}
 	for group, n := range groups {
 		c.serviceEvent(t.Service, "registered %d targets in (target-group %s)", n, group)
@@ -437,21 +438,22 @@ func (c tx) registerTask(t *ecsTask, r *runningTask) {
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// taskAddress is where a task's private address really leads, and its zone. The
+// Address is where a task's private address really leads, and its zone. The
 // lock is held.
-func (c tx) taskAddress(address string, port int) (addr, zone string) {
-	for _, t := range c.ecs().Tasks {
-		r := c.ecsLive().tasks[t.ID]
+func (c *Service) Address(t *kernel.Tx, address string, port int) (addr, zone string) {
+	a := c.in(t)
+	for _, t := range a.state().Tasks {
+		r := a.live().tasks[t.ID]
 		if t.Address != address || r == nil || *t.LastStatus == taskStopped {
 			continue
 		}
-		d := c.definition(*t.TaskDefinitionArn)
+		d := a.definition(*t.TaskDefinitionArn)
 		if d == nil {
 			continue
 		}
 		for _, def := range d.ContainerDefinitions {
 			if container := r.containers[*def.Name]; container != nil && slices.ContainsFunc(def.PortMappings, func(m types.PortMapping) bool { return int(aws.ToInt32(m.ContainerPort)) == port }) {
-				return loopback(container.Port), *t.AvailabilityZone
+				return loopback(container.Port()), *t.AvailabilityZone
 			}
 		}
 	}
@@ -460,7 +462,7 @@ func (c tx) taskAddress(address string, port int) (addr, zone string) {
 
 // drainTask takes a task from its target groups and waits for the requests in
 // flight, if there is a container that can still answer them.
-func (c *Cloud) drainTask(ctx context.Context, t *ecsTask, r *runningTask) {
+func (c *Service) drainTask(ctx context.Context, t *ecsTask, r *runningTask) {
 	var draining []<-chan struct{}
 	c.update(func(c tx) {
 		if len(t.Targets) == 0 {
@@ -468,8 +470,8 @@ func (c *Cloud) drainTask(ctx context.Context, t *ecsTask, r *runningTask) {
 		}
 		t.setStatus(taskDeactivating)
 		for _, target := range t.Targets {
-			if tg := c.elb().TargetGroups[target.Group]; tg != nil {
-				draining = append(draining, c.deregister(tg, t.Address, target.Port))
+			if gone, ok := c.groups.Deregister(c.Tx, target.Group, t.Address, target.Port); ok {
+				draining = append(draining, gone)
 			}
 		}
 		c.serviceEvent(t.Service, "has begun draining connections on 1 tasks.")
@@ -503,7 +505,7 @@ const stopTimeout = 30 * time.Second
 
 // endContainers ends a task's containers side by side, each with its time to
 // finish.
-func (c *Cloud) endContainers(ctx context.Context, t *ecsTask, r *runningTask, definitions map[string]types.ContainerDefinition) {
+func (c *Service) endContainers(ctx context.Context, t *ecsTask, r *runningTask, definitions map[string]types.ContainerDefinition) {
 	var wait sync.WaitGroup
 	for name, container := range r.containers {
 		grace := stopTimeout
@@ -516,7 +518,7 @@ func (c *Cloud) endContainers(ctx context.Context, t *ecsTask, r *runningTask, d
 }
 
 // noteExit records how a container ended.
-func (c *Cloud) noteExit(t *ecsTask, r *runningTask, name string) {
+func (c *Service) noteExit(t *ecsTask, r *runningTask, name string) {
 	code := int32(r.containers[name].ExitCode())
 	c.update(func(c tx) {
 		t.setContainer(name, func(d *types.Container) {
@@ -530,17 +532,17 @@ func (c *Cloud) noteExit(t *ecsTask, r *runningTask, name string) {
 const firstCheck = 100 * time.Millisecond
 
 // checkContainer runs a container's health check until ctx ends.
-func (c *Cloud) checkContainer(ctx context.Context, t *ecsTask, container *task.Container, d types.ContainerDefinition) {
+func (c *Service) checkContainer(ctx context.Context, t *ecsTask, container Container, d types.ContainerDefinition) {
 	h := d.HealthCheck
 	command := h.Command[1:]
 	if h.Command[0] == "CMD-SHELL" {
 		command = []string{"/bin/sh", "-c", strings.Join(h.Command[1:], " ")}
 	}
 	second := func(n *int32) time.Duration { return time.Duration(*n) * time.Second }
-	interval := c.checkInterval(second(h.Interval))
+	interval := c.ScaledTo(leastInterval, second(h.Interval))
 	grace := time.Now()
 	if h.StartPeriod != nil {
-		grace = grace.Add(c.graceOf(second(h.StartPeriod)))
+		grace = grace.Add(c.ScaledTo(leastGrace, second(h.StartPeriod)))
 	}
 	healthy, failed := false, 0
 	next := time.Now().Add(interval) // when a failure counts
@@ -568,7 +570,7 @@ func (c *Cloud) checkContainer(ctx context.Context, t *ecsTask, container *task.
 		case healthy:
 			status = types.HealthStatusHealthy
 		}
-		c.read(func(c tx) {
+		c.view(func(c tx) {
 			if t.setHealth(*d.Name, status, c.definition(*t.TaskDefinitionArn)) {
 				c.Changed()
 				c.wakeScheduler()
@@ -590,16 +592,6 @@ const (
 	leastInterval = 200 * time.Millisecond
 	leastGrace    = 2 * time.Second
 )
-
-// checkInterval scales the interval of health checks with all that takes time.
-func (c *Cloud) checkInterval(d time.Duration) time.Duration {
-	return max(c.Scaled(d), min(d, leastInterval))
-}
-
-// graceOf scales the time in which failing health checks are ignored.
-func (c *Cloud) graceOf(d time.Duration) time.Duration {
-	return max(c.Scaled(d), min(d, leastGrace))
-}
 
 // setHealth notes a container's health and derives the task's: that of its
 // essential containers which have a check.
@@ -632,7 +624,7 @@ func (t *ecsTask) setHealth(container string, status types.HealthStatus, d *ecsD
 }
 
 // awsvpc is the network configuration that Fargate demands.
-func (a ecsAPI) awsvpc(n *types.NetworkConfiguration) (*types.AwsVpcConfiguration, error) {
+func (a tx) awsvpc(n *types.NetworkConfiguration) (*types.AwsVpcConfiguration, error) {
 	if n == nil || n.AwsvpcConfiguration == nil {
 		return nil, kernel.Fail("InvalidParameterException", "Network Configuration must be provided when networkMode 'awsvpc' is specified.")
 	}
@@ -654,7 +646,7 @@ func (a ecsAPI) awsvpc(n *types.NetworkConfiguration) (*types.AwsVpcConfiguratio
 }
 
 // RunTask starts tasks that no service keeps.
-func (a ecsAPI) RunTask(in *ecs.RunTaskInput) (*ecs.RunTaskOutput, error) {
+func (a tx) RunTask(in *ecs.RunTaskInput) (*ecs.RunTaskOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {
 		return nil, err
@@ -677,7 +669,7 @@ func (a ecsAPI) RunTask(in *ecs.RunTaskInput) (*ecs.RunTaskOutput, error) {
 	token := aws.ToString(in.ClientToken)
 	out := &ecs.RunTaskOutput{Tasks: []types.Task{}, Failures: []types.Failure{}}
 	if token != "" {
-		for _, t := range a.ecs().Tasks {
+		for _, t := range a.state().Tasks {
 			if t.TagMap[runToken] == token {
 				out.Tasks = append(out.Tasks, a.describeTask(t, true))
 			}
@@ -722,7 +714,7 @@ func platform(version *string) string {
 	return ""
 }
 
-func (a ecsAPI) describeTask(t *ecsTask, tags bool) types.Task {
+func (a tx) describeTask(t *ecsTask, tags bool) types.Task {
 	d := t.Task
 	d.Tags = []types.Tag{}
 	if tags {
@@ -733,12 +725,12 @@ func (a ecsAPI) describeTask(t *ecsTask, tags bool) types.Task {
 	return d
 }
 
-func (a ecsAPI) task(cluster, id *string) (*ecsTask, error) {
+func (a tx) task(cluster, id *string) (*ecsTask, error) {
 	cl, err := a.cluster(cluster)
 	if err != nil {
 		return nil, err
 	}
-	t := a.ecs().Tasks[lastPart(aws.ToString(id))]
+	t := a.state().Tasks[lastPart(aws.ToString(id))]
 	if t == nil || t.Cluster != cl.Name {
 		return nil, kernel.Fail("InvalidParameterException", "The referenced task was not found.")
 	}
@@ -746,7 +738,7 @@ func (a ecsAPI) task(cluster, id *string) (*ecsTask, error) {
 }
 
 // StopTask stops a task; its service starts another one.
-func (a ecsAPI) StopTask(in *ecs.StopTaskInput) (*ecs.StopTaskOutput, error) {
+func (a tx) StopTask(in *ecs.StopTaskInput) (*ecs.StopTaskOutput, error) {
 	t, err := a.task(in.Cluster, in.Task)
 	if err != nil {
 		return nil, err
@@ -758,7 +750,7 @@ func (a ecsAPI) StopTask(in *ecs.StopTaskInput) (*ecs.StopTaskOutput, error) {
 }
 
 // DescribeTasks describes tasks, also those that stopped within the last hour.
-func (a ecsAPI) DescribeTasks(in *ecs.DescribeTasksInput) (*ecs.DescribeTasksOutput, error) {
+func (a tx) DescribeTasks(in *ecs.DescribeTasksInput) (*ecs.DescribeTasksOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {
 		return nil, err
@@ -768,7 +760,7 @@ func (a ecsAPI) DescribeTasks(in *ecs.DescribeTasksInput) (*ecs.DescribeTasksOut
 	}
 	out := &ecs.DescribeTasksOutput{Tasks: []types.Task{}, Failures: []types.Failure{}}
 	for _, id := range in.Tasks {
-		t := a.ecs().Tasks[lastPart(id)]
+		t := a.state().Tasks[lastPart(id)]
 		if t == nil || t.Cluster != cl.Name {
 			out.Failures = append(out.Failures, types.Failure{Arn: aws.String(a.taskARN(cl.Name, lastPart(id))), Reason: aws.String("MISSING")})
 			continue
@@ -779,7 +771,7 @@ func (a ecsAPI) DescribeTasks(in *ecs.DescribeTasksInput) (*ecs.DescribeTasksOut
 }
 
 // ListTasks lists the tasks that are wanted to run, or the stopped ones.
-func (a ecsAPI) ListTasks(in *ecs.ListTasksInput) (*ecs.ListTasksOutput, error) {
+func (a tx) ListTasks(in *ecs.ListTasksInput) (*ecs.ListTasksOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {
 		return nil, err
@@ -787,13 +779,13 @@ func (a ecsAPI) ListTasks(in *ecs.ListTasksInput) (*ecs.ListTasksOutput, error) 
 	service := ""
 	if in.ServiceName != nil {
 		service = cl.Name + "/" + lastPart(*in.ServiceName)
-		if s := a.ecs().Services[service]; s == nil || s.Status == ecsInactive {
+		if s := a.state().Services[service]; s == nil || s.Status == ecsInactive {
 			return nil, kernel.Fail("ServiceNotFoundException", "Service not found.")
 		}
 	}
 	desired := string(cmp.Or(in.DesiredStatus, types.DesiredStatusRunning))
 	var arns []string
-	for _, t := range a.ecs().Tasks {
+	for _, t := range a.state().Tasks {
 		if t.Cluster == cl.Name && *t.DesiredStatus == desired && (service == "" || t.Service == service) &&
 			(in.StartedBy == nil || aws.ToString(t.StartedBy) == *in.StartedBy) &&
 			(in.Family == nil || strings.HasPrefix(lastPart(*t.TaskDefinitionArn), *in.Family+":")) {

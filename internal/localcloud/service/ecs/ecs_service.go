@@ -1,4 +1,4 @@
-package localcloud
+package ecs
 
 import (
 	"cmp"
@@ -64,14 +64,14 @@ type ecsDeployment struct {
 // maxEvents is how many events of a service ECS shows.
 const maxEvents = 100
 
-func (c *Cloud) serviceARN(s *ecsService) string { return c.ARN("ecs", "service/"+s.key()) }
+func (c *Service) serviceARN(s *ecsService) string { return c.ARN("ecs", "service/"+s.key()) }
 
 func (s *ecsService) key() string { return s.Cluster + "/" + s.Name }
 
 // serviceEvent adds an event to a service; a task without one has no service.
 // The lock is held.
 func (c tx) serviceEvent(service, format string, args ...any) {
-	s := c.ecs().Services[service]
+	s := c.state().Services[service]
 	if s == nil {
 		return
 	}
@@ -79,12 +79,12 @@ func (c tx) serviceEvent(service, format string, args ...any) {
 	s.Events = append([]types.ServiceEvent{e}, s.Events[:min(len(s.Events), maxEvents-1)]...)
 }
 
-func (a ecsAPI) service(cluster, name *string) (*ecsService, error) {
+func (a tx) service(cluster, name *string) (*ecsService, error) {
 	cl, err := a.cluster(cluster)
 	if err != nil {
 		return nil, err
 	}
-	s := a.ecs().Services[cl.Name+"/"+lastPart(aws.ToString(name))]
+	s := a.state().Services[cl.Name+"/"+lastPart(aws.ToString(name))]
 	if s == nil || !a.Visible(a.serviceARN(s)) {
 		return nil, kernel.Fail("ServiceNotFoundException", "Service not found.")
 	}
@@ -92,14 +92,14 @@ func (a ecsAPI) service(cluster, name *string) (*ecsService, error) {
 }
 
 // balancers checks a service's load balancers against its definition.
-func (a ecsAPI) balancers(list []types.LoadBalancer, d *ecsDefinition) error {
+func (a tx) balancers(list []types.LoadBalancer, d *ecsDefinition) error {
 	for _, b := range list {
-		tg := a.elb().TargetGroups[aws.ToString(b.TargetGroupArn)]
-		if tg == nil {
+		users, ok := a.groups.LoadBalancers(a.Tx, aws.ToString(b.TargetGroupArn))
+		if !ok {
 			return kernel.Fail("InvalidParameterException", "Unable to assume role and validate the specified targetGroupArn. Please verify that the ECS service role being passed has the proper permissions.")
 		}
-		if len(tg.LoadBalancerArns) == 0 {
-			return kernel.Fail("InvalidParameterException", "The target group with targetGroupArn %s does not have an associated load balancer.", *tg.TargetGroupArn)
+		if len(users) == 0 {
+			return kernel.Fail("InvalidParameterException", "The target group with targetGroupArn %s does not have an associated load balancer.", *b.TargetGroupArn)
 		}
 		i := slices.IndexFunc(d.ContainerDefinitions, func(c types.ContainerDefinition) bool { return *c.Name == aws.ToString(b.ContainerName) })
 		if i < 0 {
@@ -154,7 +154,7 @@ func checkExisting(launch types.LaunchType, strategy types.SchedulingStrategy) e
 }
 
 // CreateService makes a service, which then starts tasks.
-func (a ecsAPI) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOutput, error) {
+func (a tx) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {
 		return nil, err
@@ -166,7 +166,7 @@ func (a ecsAPI) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOut
 	if len(aws.ToString(in.ClientToken)) > 36 {
 		return nil, kernel.Fail("InvalidParameterException", "clientToken is longer than 36 characters.")
 	}
-	if have := a.ecs().Services[cl.Name+"/"+name]; have != nil {
+	if have := a.state().Services[cl.Name+"/"+name]; have != nil {
 		switch {
 		case have.Status == ecsActive && have.Token != "" && have.Token == aws.ToString(in.ClientToken):
 			described := a.describeService(have, true)
@@ -221,11 +221,11 @@ func (a ecsAPI) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOut
 	if len(in.LoadBalancers) > 0 {
 		s.Grace = cmp.Or(s.Grace, aws.Int32(0))
 	}
-	s.deploy(a.Cloud, ecsDeployment{Definition: *d.TaskDefinitionArn, Network: *network, Balancers: in.LoadBalancers, Platform: platform(in.PlatformVersion)})
-	if a.ecs().Services == nil {
-		a.ecs().Services = map[string]*ecsService{}
+	s.deploy(a.Tx.Env, ecsDeployment{Definition: *d.TaskDefinitionArn, Network: *network, Balancers: in.LoadBalancers, Platform: platform(in.PlatformVersion)})
+	if a.state().Services == nil {
+		a.state().Services = map[string]*ecsService{}
 	}
-	a.ecs().Services[s.key()] = s
+	a.state().Services[s.key()] = s
 	a.Born(a.serviceARN(s))
 	a.wakeScheduler()
 	described := a.describeService(s, true)
@@ -243,7 +243,7 @@ func (s *ecsService) checkRebalancing() error {
 }
 
 // deploy puts a new deployment in front of the others.
-func (s *ecsService) deploy(c *Cloud, d ecsDeployment) {
+func (s *ecsService) deploy(c *kernel.Env, d ecsDeployment) {
 	d.ID = "ecs-svc/" + decimals(19)
 	d.Created, d.Updated = c.Now(), c.Now()
 	d.State, d.Reason, d.Failed = types.DeploymentRolloutStateInProgress, "ECS deployment "+d.ID+" in progress.", 0
@@ -253,7 +253,7 @@ func (s *ecsService) deploy(c *Cloud, d ecsDeployment) {
 
 // UpdateService changes a service. What its tasks are made of makes a new
 // deployment.
-func (a ecsAPI) UpdateService(in *ecs.UpdateServiceInput) (*ecs.UpdateServiceOutput, error) {
+func (a tx) UpdateService(in *ecs.UpdateServiceInput) (*ecs.UpdateServiceOutput, error) {
 	s, err := a.service(in.Cluster, in.Service)
 	if err != nil {
 		return nil, err
@@ -318,7 +318,7 @@ func (a ecsAPI) UpdateService(in *ecs.UpdateServiceInput) (*ecs.UpdateServiceOut
 	s.Exec = exec
 	if in.ForceNewDeployment || next.Definition != primary.Definition || next.Platform != primary.Platform ||
 		fmt.Sprint(next.Network) != fmt.Sprint(primary.Network) || !sameBalancers(next.Balancers, primary.Balancers) {
-		s.deploy(a.Cloud, next)
+		s.deploy(a.Tx.Env, next)
 	}
 	s.Steady = false
 	a.wakeScheduler()
@@ -334,7 +334,7 @@ func sameBalancers(x, y []types.LoadBalancer) bool {
 }
 
 // DeleteService lets a service drain, one that is not scaled to 0 only by force.
-func (a ecsAPI) DeleteService(in *ecs.DeleteServiceInput) (*ecs.DeleteServiceOutput, error) {
+func (a tx) DeleteService(in *ecs.DeleteServiceInput) (*ecs.DeleteServiceOutput, error) {
 	s, err := a.service(in.Cluster, in.Service)
 	if err != nil {
 		return nil, err
@@ -352,7 +352,7 @@ func (a ecsAPI) DeleteService(in *ecs.DeleteServiceInput) (*ecs.DeleteServiceOut
 }
 
 // DescribeServices describes services, for a while also those that are gone.
-func (a ecsAPI) DescribeServices(in *ecs.DescribeServicesInput) (*ecs.DescribeServicesOutput, error) {
+func (a tx) DescribeServices(in *ecs.DescribeServicesInput) (*ecs.DescribeServicesOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {
 		return nil, err
@@ -362,7 +362,7 @@ func (a ecsAPI) DescribeServices(in *ecs.DescribeServicesInput) (*ecs.DescribeSe
 	}
 	out := &ecs.DescribeServicesOutput{Services: []types.Service{}, Failures: []types.Failure{}}
 	for _, name := range in.Services {
-		s := a.ecs().Services[cl.Name+"/"+lastPart(name)]
+		s := a.state().Services[cl.Name+"/"+lastPart(name)]
 		if s == nil || !a.Visible(a.serviceARN(s)) {
 			out.Failures = append(out.Failures, types.Failure{Arn: aws.String(a.ARN("ecs", "service/"+cl.Name+"/"+lastPart(name))), Reason: aws.String("MISSING")})
 			continue
@@ -373,14 +373,14 @@ func (a ecsAPI) DescribeServices(in *ecs.DescribeServicesInput) (*ecs.DescribeSe
 }
 
 // ListServices lists a cluster's services that are not gone.
-func (a ecsAPI) ListServices(in *ecs.ListServicesInput) (*ecs.ListServicesOutput, error) {
+func (a tx) ListServices(in *ecs.ListServicesInput) (*ecs.ListServicesOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {
 		return nil, err
 	}
 	arns := []string{}
-	for _, key := range slices.Sorted(maps.Keys(a.ecs().Services)) {
-		if s := a.ecs().Services[key]; s.Cluster == cl.Name && s.Status != ecsInactive && a.Visible(a.serviceARN(s)) {
+	for _, key := range slices.Sorted(maps.Keys(a.state().Services)) {
+		if s := a.state().Services[key]; s.Cluster == cl.Name && s.Status != ecsInactive && a.Visible(a.serviceARN(s)) {
 			arns = append(arns, a.serviceARN(s))
 		}
 	}
@@ -389,7 +389,7 @@ func (a ecsAPI) ListServices(in *ecs.ListServicesInput) (*ecs.ListServicesOutput
 	return out, nil
 }
 
-func (a ecsAPI) describeService(s *ecsService, tags bool) types.Service {
+func (a tx) describeService(s *ecsService, tags bool) types.Service {
 	primary := s.Deployments[0]
 	d := types.Service{
 		ServiceArn: aws.String(a.serviceARN(s)), ServiceName: aws.String(s.Name), ClusterArn: aws.String(a.clusterARN(s.Cluster)), Status: aws.String(s.Status),
@@ -426,7 +426,7 @@ func (a ecsAPI) describeService(s *ecsService, tags bool) types.Service {
 				described.DesiredCount = s.Desired
 			}
 		}
-		for _, t := range a.ecs().Tasks {
+		for _, t := range a.state().Tasks {
 			if t.Service != s.key() || t.Deployment != x.ID {
 				continue
 			}

@@ -1,4 +1,4 @@
-package localcloud
+package ecs
 
 import (
 	"encoding/json"

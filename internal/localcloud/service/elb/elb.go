@@ -1,4 +1,4 @@
-package localcloud
+package elb
 
 import (
 	"cmp"
@@ -25,10 +25,10 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/network"
 )
 
-// elbState is what ELBv2 keeps, by ARN. The SDK's structs in it are never
+// state is what ELBv2 keeps, by ARN. The SDK's structs in it are never
 // changed through their pointers and slices, only by new ones, since answers
 // share them.
-type elbState struct {
+type state struct {
 	LoadBalancers map[string]*elbLoadBalancer `json:"loadBalancers,omitempty"`
 	TargetGroups  map[string]*elbTargetGroup  `json:"targetGroups,omitempty"`
 	Listeners     map[string]*elbListener     `json:"listeners,omitempty"`
@@ -56,31 +56,30 @@ type elbListener struct {
 	Tags       map[string]string
 }
 
-// elbLive is what runs behind ELBv2, by ARN.
-type elbLive struct {
-	groups    map[string]*balancer.Group
-	listeners map[string]*balancer.Listener
+// live is what runs behind ELBv2, by ARN.
+type live struct {
+	groups    map[string]Group
+	listeners map[string]Listener
 }
 
-type elbAPI struct{ tx }
-
-func (c *Cloud) elbService() kernel.Service {
-	return kernel.Service{Model: "elbv2", Signing: "elasticloadbalancing", Protocol: kernel.Query, Operations: kernel.Operations(func(t *kernel.Tx) elbAPI { return elbAPI{tx{t, c}} },
-		kernel.Op("CreateLoadBalancer", elbAPI.CreateLoadBalancer), kernel.Op("DeleteLoadBalancer", elbAPI.DeleteLoadBalancer), kernel.Op("DescribeLoadBalancers", elbAPI.DescribeLoadBalancers),
-		kernel.Op("DescribeLoadBalancerAttributes", elbAPI.DescribeLoadBalancerAttributes), kernel.Op("ModifyLoadBalancerAttributes", elbAPI.ModifyLoadBalancerAttributes),
-		kernel.Op("SetSecurityGroups", elbAPI.SetSecurityGroups), kernel.Op("SetSubnets", elbAPI.SetSubnets), kernel.Op("SetIpAddressType", elbAPI.SetIpAddressType),
-		kernel.Op("CreateTargetGroup", elbAPI.CreateTargetGroup), kernel.Op("DeleteTargetGroup", elbAPI.DeleteTargetGroup), kernel.Op("DescribeTargetGroups", elbAPI.DescribeTargetGroups),
-		kernel.Op("ModifyTargetGroup", elbAPI.ModifyTargetGroup),
-		kernel.Op("DescribeTargetGroupAttributes", elbAPI.DescribeTargetGroupAttributes), kernel.Op("ModifyTargetGroupAttributes", elbAPI.ModifyTargetGroupAttributes),
-		kernel.Op("RegisterTargets", elbAPI.RegisterTargets), kernel.Op("DeregisterTargets", elbAPI.DeregisterTargets), kernel.Op("DescribeTargetHealth", elbAPI.DescribeTargetHealth),
-		kernel.Op("CreateListener", elbAPI.CreateListener), kernel.Op("DeleteListener", elbAPI.DeleteListener), kernel.Op("DescribeListeners", elbAPI.DescribeListeners), kernel.Op("ModifyListener", elbAPI.ModifyListener),
-		kernel.Op("DescribeListenerAttributes", elbAPI.DescribeListenerAttributes), kernel.Op("ModifyListenerAttributes", elbAPI.ModifyListenerAttributes),
-		kernel.Op("DescribeListenerCertificates", elbAPI.DescribeListenerCertificates), kernel.Op("AddListenerCertificates", elbAPI.AddListenerCertificates),
-		kernel.Op("RemoveListenerCertificates", elbAPI.RemoveListenerCertificates), kernel.Op("DescribeSSLPolicies", elbAPI.DescribeSSLPolicies),
-		kernel.Op("CreateRule", elbAPI.CreateRule), kernel.Op("DeleteRule", elbAPI.DeleteRule), kernel.Op("DescribeRules", elbAPI.DescribeRules), kernel.Op("ModifyRule", elbAPI.ModifyRule),
-		kernel.Op("SetRulePriorities", elbAPI.SetRulePriorities), kernel.Op("DescribeAccountLimits", elbAPI.DescribeAccountLimits),
-		kernel.Op("DescribeCapacityReservation", elbAPI.DescribeCapacityReservation), kernel.Op("ModifyCapacityReservation", elbAPI.ModifyCapacityReservation),
-		kernel.Op("AddTags", elbAPI.AddTags), kernel.Op("RemoveTags", elbAPI.RemoveTags), kernel.Op("DescribeTags", elbAPI.DescribeTags),
+// API is the service's operations.
+func (s *Service) API() kernel.Service {
+	return kernel.Service{Model: "elbv2", Signing: "elasticloadbalancing", Protocol: kernel.Query, Operations: kernel.Operations(s.in,
+		kernel.Op("CreateLoadBalancer", tx.CreateLoadBalancer), kernel.Op("DeleteLoadBalancer", tx.DeleteLoadBalancer), kernel.Op("DescribeLoadBalancers", tx.DescribeLoadBalancers),
+		kernel.Op("DescribeLoadBalancerAttributes", tx.DescribeLoadBalancerAttributes), kernel.Op("ModifyLoadBalancerAttributes", tx.ModifyLoadBalancerAttributes),
+		kernel.Op("SetSecurityGroups", tx.SetSecurityGroups), kernel.Op("SetSubnets", tx.SetSubnets), kernel.Op("SetIpAddressType", tx.SetIpAddressType),
+		kernel.Op("CreateTargetGroup", tx.CreateTargetGroup), kernel.Op("DeleteTargetGroup", tx.DeleteTargetGroup), kernel.Op("DescribeTargetGroups", tx.DescribeTargetGroups),
+		kernel.Op("ModifyTargetGroup", tx.ModifyTargetGroup),
+		kernel.Op("DescribeTargetGroupAttributes", tx.DescribeTargetGroupAttributes), kernel.Op("ModifyTargetGroupAttributes", tx.ModifyTargetGroupAttributes),
+		kernel.Op("RegisterTargets", tx.RegisterTargets), kernel.Op("DeregisterTargets", tx.DeregisterTargets), kernel.Op("DescribeTargetHealth", tx.DescribeTargetHealth),
+		kernel.Op("CreateListener", tx.CreateListener), kernel.Op("DeleteListener", tx.DeleteListener), kernel.Op("DescribeListeners", tx.DescribeListeners), kernel.Op("ModifyListener", tx.ModifyListener),
+		kernel.Op("DescribeListenerAttributes", tx.DescribeListenerAttributes), kernel.Op("ModifyListenerAttributes", tx.ModifyListenerAttributes),
+		kernel.Op("DescribeListenerCertificates", tx.DescribeListenerCertificates), kernel.Op("AddListenerCertificates", tx.AddListenerCertificates),
+		kernel.Op("RemoveListenerCertificates", tx.RemoveListenerCertificates), kernel.Op("DescribeSSLPolicies", tx.DescribeSSLPolicies),
+		kernel.Op("CreateRule", tx.CreateRule), kernel.Op("DeleteRule", tx.DeleteRule), kernel.Op("DescribeRules", tx.DescribeRules), kernel.Op("ModifyRule", tx.ModifyRule),
+		kernel.Op("SetRulePriorities", tx.SetRulePriorities), kernel.Op("DescribeAccountLimits", tx.DescribeAccountLimits),
+		kernel.Op("DescribeCapacityReservation", tx.DescribeCapacityReservation), kernel.Op("ModifyCapacityReservation", tx.ModifyCapacityReservation),
+		kernel.Op("AddTags", tx.AddTags), kernel.Op("RemoveTags", tx.RemoveTags), kernel.Op("DescribeTags", tx.DescribeTags),
 	)}
 }
 
@@ -99,24 +98,24 @@ func checkELBName(what, name string) error {
 	return nil
 }
 
-func (a elbAPI) loadBalancer(arn *string) (*elbLoadBalancer, error) {
-	lb := a.elb().LoadBalancers[aws.ToString(arn)]
+func (a tx) loadBalancer(arn *string) (*elbLoadBalancer, error) {
+	lb := a.state().LoadBalancers[aws.ToString(arn)]
 	if lb == nil || !a.Visible(*arn) {
 		return nil, kernel.Fail("LoadBalancerNotFound", "Load balancer '%s' not found", aws.ToString(arn))
 	}
 	return lb, nil
 }
 
-func (a elbAPI) targetGroup(arn *string) (*elbTargetGroup, error) {
-	tg := a.elb().TargetGroups[aws.ToString(arn)]
+func (a tx) targetGroup(arn *string) (*elbTargetGroup, error) {
+	tg := a.state().TargetGroups[aws.ToString(arn)]
 	if tg == nil || !a.Visible(*arn) {
 		return nil, kernel.Fail("TargetGroupNotFound", "Target groups '%s' not found", aws.ToString(arn))
 	}
 	return tg, nil
 }
 
-func (a elbAPI) listener(arn *string) (*elbListener, error) {
-	l := a.elb().Listeners[aws.ToString(arn)]
+func (a tx) listener(arn *string) (*elbListener, error) {
+	l := a.state().Listeners[aws.ToString(arn)]
 	if l == nil || !a.Visible(*arn) {
 		return nil, kernel.Fail("ListenerNotFound", "Listener '%s' not found", aws.ToString(arn))
 	}
@@ -174,7 +173,7 @@ func checkAttribute(what string, known map[string]string, key, value string) err
 }
 
 // CreateLoadBalancer makes a load balancer, or returns the one that is the same.
-func (a elbAPI) CreateLoadBalancer(in *elb.CreateLoadBalancerInput) (*elb.CreateLoadBalancerOutput, error) {
+func (a tx) CreateLoadBalancer(in *elb.CreateLoadBalancerInput) (*elb.CreateLoadBalancerOutput, error) {
 	name := aws.ToString(in.Name)
 	if err := checkELBName("load balancer", name); err != nil {
 		return nil, err
@@ -202,7 +201,7 @@ func (a elbAPI) CreateLoadBalancer(in *elb.CreateLoadBalancerInput) (*elb.Create
 		}
 	}
 	scheme := cmp.Or(in.Scheme, types.LoadBalancerSchemeEnumInternetFacing)
-	for _, have := range a.elb().LoadBalancers {
+	for _, have := range a.state().LoadBalancers {
 		if *have.LoadBalancerName != name {
 			continue
 		}
@@ -228,11 +227,11 @@ func (a elbAPI) CreateLoadBalancer(in *elb.CreateLoadBalancerInput) (*elb.Create
 			return nil, err
 		}
 	}
-	if a.elb().LoadBalancers == nil {
-		a.elb().LoadBalancers = map[string]*elbLoadBalancer{}
+	if a.state().LoadBalancers == nil {
+		a.state().LoadBalancers = map[string]*elbLoadBalancer{}
 	}
 	arn := *lb.LoadBalancerArn
-	a.elb().LoadBalancers[arn] = lb
+	a.state().LoadBalancers[arn] = lb
 	a.Born(arn)
 	created := lb.LoadBalancer // still provisioning, as AWS answers
 	if a.Latencies().LoadBalancer == 0 {
@@ -250,7 +249,7 @@ func (a elbAPI) CreateLoadBalancer(in *elb.CreateLoadBalancerInput) (*elb.Create
 // activate ends a load balancer's provisioning: from now on its listeners serve
 // and its targets are checked.
 func (c tx) activate(arn string) {
-	lb := c.elb().LoadBalancers[arn]
+	lb := c.state().LoadBalancers[arn]
 	if lb == nil {
 		return // deleted meanwhile
 	}
@@ -258,7 +257,7 @@ func (c tx) activate(arn string) {
 	c.configureListeners()
 }
 
-func (a elbAPI) joinSubnet(lb *elbLoadBalancer, subnet string) error {
+func (a tx) joinSubnet(lb *elbLoadBalancer, subnet string) error {
 	_, id, _ := strings.Cut(*lb.LoadBalancerArn, ":loadbalancer/")
 	i, err := a.network.Attach(a.Tx, network.Spec{
 		SubnetID: subnet, Groups: lb.SecurityGroups, Description: "ELB " + id, RequesterID: "amazon-elb", InterfaceType: "interface",
@@ -271,7 +270,7 @@ func (a elbAPI) joinSubnet(lb *elbLoadBalancer, subnet string) error {
 	return nil
 }
 
-func (a elbAPI) leaveSubnets(lb *elbLoadBalancer) {
+func (a tx) leaveSubnets(lb *elbLoadBalancer) {
 	for subnet, id := range lb.Interfaces {
 		a.network.Release(a.Tx, id)
 		delete(lb.Interfaces, subnet)
@@ -279,7 +278,7 @@ func (a elbAPI) leaveSubnets(lb *elbLoadBalancer) {
 }
 
 // zonesOf checks the subnets of a load balancer, which have to be of two zones.
-func (a elbAPI) zonesOf(subnets []string) (zones []types.AvailabilityZone, vpc string, err error) {
+func (a tx) zonesOf(subnets []string) (zones []types.AvailabilityZone, vpc string, err error) {
 	seen := map[string]bool{}
 	for _, id := range subnets {
 		subnet, ok := a.network.Subnet(a.Tx, id)
@@ -308,32 +307,32 @@ func sameSet(a, b []string) bool {
 
 // DeleteLoadBalancer removes a load balancer with its listeners. One that does
 // not exist is no error.
-func (a elbAPI) DeleteLoadBalancer(in *elb.DeleteLoadBalancerInput) (*elb.DeleteLoadBalancerOutput, error) {
+func (a tx) DeleteLoadBalancer(in *elb.DeleteLoadBalancerInput) (*elb.DeleteLoadBalancerOutput, error) {
 	arn := aws.ToString(in.LoadBalancerArn)
-	lb := a.elb().LoadBalancers[arn]
+	lb := a.state().LoadBalancers[arn]
 	if lb == nil {
 		return &elb.DeleteLoadBalancerOutput{}, nil
 	}
 	if lb.Attributes["deletion_protection.enabled"] == "true" {
 		return nil, kernel.Fail("OperationNotPermitted", "Load balancer '%s' cannot be deleted because deletion protection is enabled", arn)
 	}
-	for listener, l := range a.elb().Listeners {
+	for listener, l := range a.state().Listeners {
 		if *l.LoadBalancerArn == arn {
 			a.dropListener(listener)
 		}
 	}
 	a.leaveSubnets(lb)
-	delete(a.elb().LoadBalancers, arn)
+	delete(a.state().LoadBalancers, arn)
 	a.configureListeners()
 	return &elb.DeleteLoadBalancerOutput{}, nil
 }
 
 // DescribeLoadBalancers lists load balancers, or those asked for.
-func (a elbAPI) DescribeLoadBalancers(in *elb.DescribeLoadBalancersInput) (*elb.DescribeLoadBalancersOutput, error) {
+func (a tx) DescribeLoadBalancers(in *elb.DescribeLoadBalancersInput) (*elb.DescribeLoadBalancersOutput, error) {
 	var all []types.LoadBalancer
 	found := map[string]bool{}
-	for _, arn := range slices.Sorted(maps.Keys(a.elb().LoadBalancers)) {
-		lb := a.elb().LoadBalancers[arn]
+	for _, arn := range slices.Sorted(maps.Keys(a.state().LoadBalancers)) {
+		lb := a.state().LoadBalancers[arn]
 		if !kernel.Selected(in.LoadBalancerArns, arn) || !kernel.Selected(in.Names, *lb.LoadBalancerName) || !a.Visible(arn) {
 			continue
 		}
@@ -380,7 +379,7 @@ func lbAttributes(attributes map[string]string) (out []types.LoadBalancerAttribu
 }
 
 // DescribeLoadBalancerAttributes lists all attributes.
-func (a elbAPI) DescribeLoadBalancerAttributes(in *elb.DescribeLoadBalancerAttributesInput) (*elb.DescribeLoadBalancerAttributesOutput, error) {
+func (a tx) DescribeLoadBalancerAttributes(in *elb.DescribeLoadBalancerAttributesInput) (*elb.DescribeLoadBalancerAttributesOutput, error) {
 	lb, err := a.loadBalancer(in.LoadBalancerArn)
 	if err != nil {
 		return nil, err
@@ -389,7 +388,7 @@ func (a elbAPI) DescribeLoadBalancerAttributes(in *elb.DescribeLoadBalancerAttri
 }
 
 // ModifyLoadBalancerAttributes changes the given ones, or none if one is wrong.
-func (a elbAPI) ModifyLoadBalancerAttributes(in *elb.ModifyLoadBalancerAttributesInput) (*elb.ModifyLoadBalancerAttributesOutput, error) {
+func (a tx) ModifyLoadBalancerAttributes(in *elb.ModifyLoadBalancerAttributesInput) (*elb.ModifyLoadBalancerAttributesOutput, error) {
 	lb, err := a.loadBalancer(in.LoadBalancerArn)
 	if err != nil {
 		return nil, err
@@ -407,7 +406,7 @@ func (a elbAPI) ModifyLoadBalancerAttributes(in *elb.ModifyLoadBalancerAttribute
 }
 
 // SetSecurityGroups replaces a load balancer's security groups.
-func (a elbAPI) SetSecurityGroups(in *elb.SetSecurityGroupsInput) (*elb.SetSecurityGroupsOutput, error) {
+func (a tx) SetSecurityGroups(in *elb.SetSecurityGroupsInput) (*elb.SetSecurityGroupsOutput, error) {
 	lb, err := a.loadBalancer(in.LoadBalancerArn)
 	if err != nil {
 		return nil, err
@@ -429,7 +428,7 @@ func (a elbAPI) SetSecurityGroups(in *elb.SetSecurityGroupsInput) (*elb.SetSecur
 }
 
 // SetSubnets replaces a load balancer's subnets.
-func (a elbAPI) SetSubnets(in *elb.SetSubnetsInput) (*elb.SetSubnetsOutput, error) {
+func (a tx) SetSubnets(in *elb.SetSubnetsInput) (*elb.SetSubnetsOutput, error) {
 	lb, err := a.loadBalancer(in.LoadBalancerArn)
 	if err != nil {
 		return nil, err
@@ -464,7 +463,7 @@ func (a elbAPI) SetSubnets(in *elb.SetSubnetsInput) (*elb.SetSubnetsOutput, erro
 
 // SetIpAddressType changes a load balancer's addresses, of which the local cloud
 // has one type.
-func (a elbAPI) SetIpAddressType(in *elb.SetIpAddressTypeInput) (*elb.SetIpAddressTypeOutput, error) {
+func (a tx) SetIpAddressType(in *elb.SetIpAddressTypeInput) (*elb.SetIpAddressTypeOutput, error) {
 	lb, err := a.loadBalancer(in.LoadBalancerArn)
 	if err != nil {
 		return nil, err
@@ -482,7 +481,7 @@ func (a elbAPI) SetIpAddressType(in *elb.SetIpAddressTypeInput) (*elb.SetIpAddre
 }
 
 // DescribeCapacityReservation says that nothing is reserved.
-func (a elbAPI) DescribeCapacityReservation(in *elb.DescribeCapacityReservationInput) (*elb.DescribeCapacityReservationOutput, error) {
+func (a tx) DescribeCapacityReservation(in *elb.DescribeCapacityReservationInput) (*elb.DescribeCapacityReservationOutput, error) {
 	if _, err := a.loadBalancer(in.LoadBalancerArn); err != nil {
 		return nil, err
 	}
@@ -492,7 +491,7 @@ func (a elbAPI) DescribeCapacityReservation(in *elb.DescribeCapacityReservationI
 // ModifyCapacityReservation reserves nothing, as in an account that has no quota
 // for it
 // (https://docs.aws.amazon.com/elasticloadbalancing/latest/application/capacity-unit-reservation.html).
-func (a elbAPI) ModifyCapacityReservation(in *elb.ModifyCapacityReservationInput) (*elb.ModifyCapacityReservationOutput, error) {
+func (a tx) ModifyCapacityReservation(in *elb.ModifyCapacityReservationInput) (*elb.ModifyCapacityReservationOutput, error) {
 	if _, err := a.loadBalancer(in.LoadBalancerArn); err != nil {
 		return nil, err
 	}
@@ -504,7 +503,7 @@ func (a elbAPI) ModifyCapacityReservation(in *elb.ModifyCapacityReservationInput
 
 // DescribeAccountLimits lists the quotas of a new account
 // (https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html).
-func (a elbAPI) DescribeAccountLimits(in *elb.DescribeAccountLimitsInput) (*elb.DescribeAccountLimitsOutput, error) {
+func (a tx) DescribeAccountLimits(in *elb.DescribeAccountLimitsInput) (*elb.DescribeAccountLimitsOutput, error) {
 	var all []types.Limit
 	for _, l := range []struct {
 		name string
@@ -558,7 +557,7 @@ func checkHealthCheck(tg types.TargetGroup) error {
 var codeMatcher = regexp.MustCompile(`^[2-4]\d\d(?:-[2-4]\d\d)?(?:,[2-4]\d\d(?:-[2-4]\d\d)?)*$`)
 
 // CreateTargetGroup makes a group, or returns the one that is the same.
-func (a elbAPI) CreateTargetGroup(in *elb.CreateTargetGroupInput) (*elb.CreateTargetGroupOutput, error) {
+func (a tx) CreateTargetGroup(in *elb.CreateTargetGroupInput) (*elb.CreateTargetGroupOutput, error) {
 	name := aws.ToString(in.Name)
 	if err := checkELBName("target group", name); err != nil {
 		return nil, err
@@ -590,7 +589,7 @@ func (a elbAPI) CreateTargetGroup(in *elb.CreateTargetGroupInput) (*elb.CreateTa
 	if err := checkHealthCheck(described); err != nil {
 		return nil, err
 	}
-	for _, have := range a.elb().TargetGroups {
+	for _, have := range a.state().TargetGroups {
 		if *have.TargetGroupName != name {
 			continue
 		}
@@ -602,10 +601,10 @@ func (a elbAPI) CreateTargetGroup(in *elb.CreateTargetGroupInput) (*elb.CreateTa
 	arn := a.ARN("elasticloadbalancing", "targetgroup/"+name+"/"+kernel.HexDigits(16))
 	described.TargetGroupArn = aws.String(arn)
 	tg := &elbTargetGroup{TargetGroup: described, Attributes: maps.Clone(targetGroupAttributes), Tags: elbTags(in.Tags)}
-	if a.elb().TargetGroups == nil {
-		a.elb().TargetGroups = map[string]*elbTargetGroup{}
+	if a.state().TargetGroups == nil {
+		a.state().TargetGroups = map[string]*elbTargetGroup{}
 	}
-	a.elb().TargetGroups[arn] = tg
+	a.state().TargetGroups[arn] = tg
 	a.openGroup(tg)
 	a.Born(arn)
 	return &elb.CreateTargetGroupOutput{TargetGroups: []types.TargetGroup{described}}, nil
@@ -620,14 +619,14 @@ func sameTargetGroup(x, y types.TargetGroup) bool {
 
 // openGroup brings a target group to life.
 func (c tx) openGroup(tg *elbTargetGroup) {
-	if c.elbLive().groups == nil {
-		c.elbLive().groups = map[string]*balancer.Group{}
+	if c.live().groups == nil {
+		c.live().groups = map[string]Group{}
 	}
-	g := balancer.NewGroup(c.groupSettings(tg))
+	g := c.balancer.NewGroup(c.groupSettings(tg))
 	for _, t := range tg.Targets {
 		g.Register(t)
 	}
-	c.elbLive().groups[*tg.TargetGroupArn] = g
+	c.live().groups[*tg.TargetGroupArn] = g
 }
 
 func (c tx) groupSettings(tg *elbTargetGroup) balancer.Settings {
@@ -635,7 +634,7 @@ func (c tx) groupSettings(tg *elbTargetGroup) balancer.Settings {
 	delay, _ := strconv.Atoi(tg.Attributes["deregistration_delay.timeout_seconds"]) // checked when it was set
 	port, _ := strconv.Atoi(*tg.HealthCheckPort)                                    // 0 for traffic-port
 	return balancer.Settings{
-		Path: *tg.HealthCheckPath, CheckPort: port, Interval: c.checkInterval(second(tg.HealthCheckIntervalSeconds)), Timeout: second(tg.HealthCheckTimeoutSeconds),
+		Path: *tg.HealthCheckPath, CheckPort: port, Interval: c.ScaledTo(leastInterval, second(tg.HealthCheckIntervalSeconds)), Timeout: second(tg.HealthCheckTimeoutSeconds),
 		HealthyThreshold: int(*tg.HealthyThresholdCount), UnhealthyThreshold: int(*tg.UnhealthyThresholdCount), Matcher: *tg.Matcher.HttpCode,
 		DeregistrationDelay: time.Duration(delay) * time.Second,
 	}
@@ -643,23 +642,23 @@ func (c tx) groupSettings(tg *elbTargetGroup) balancer.Settings {
 
 // DeleteTargetGroup removes a group that no listener uses. One that does not
 // exist is no error.
-func (a elbAPI) DeleteTargetGroup(in *elb.DeleteTargetGroupInput) (*elb.DeleteTargetGroupOutput, error) {
+func (a tx) DeleteTargetGroup(in *elb.DeleteTargetGroupInput) (*elb.DeleteTargetGroupOutput, error) {
 	arn := aws.ToString(in.TargetGroupArn)
-	tg := a.elb().TargetGroups[arn]
+	tg := a.state().TargetGroups[arn]
 	if tg == nil {
 		return &elb.DeleteTargetGroupOutput{}, nil
 	}
 	if len(tg.LoadBalancerArns) > 0 {
 		return nil, kernel.Fail("ResourceInUse", "Target group '%s' is currently in use by a listener or a rule", arn)
 	}
-	a.elbLive().groups[arn].Close()
-	delete(a.elbLive().groups, arn)
-	delete(a.elb().TargetGroups, arn)
+	a.live().groups[arn].Close()
+	delete(a.live().groups, arn)
+	delete(a.state().TargetGroups, arn)
 	return &elb.DeleteTargetGroupOutput{}, nil
 }
 
 // DescribeTargetGroups lists groups, or those asked for.
-func (a elbAPI) DescribeTargetGroups(in *elb.DescribeTargetGroupsInput) (*elb.DescribeTargetGroupsOutput, error) {
+func (a tx) DescribeTargetGroups(in *elb.DescribeTargetGroupsInput) (*elb.DescribeTargetGroupsOutput, error) {
 	if in.LoadBalancerArn != nil {
 		if _, err := a.loadBalancer(in.LoadBalancerArn); err != nil {
 			return nil, err
@@ -667,8 +666,8 @@ func (a elbAPI) DescribeTargetGroups(in *elb.DescribeTargetGroupsInput) (*elb.De
 	}
 	var all []types.TargetGroup
 	found := map[string]bool{}
-	for _, arn := range slices.Sorted(maps.Keys(a.elb().TargetGroups)) {
-		tg := a.elb().TargetGroups[arn]
+	for _, arn := range slices.Sorted(maps.Keys(a.state().TargetGroups)) {
+		tg := a.state().TargetGroups[arn]
 		if !kernel.Selected(in.TargetGroupArns, arn) || !kernel.Selected(in.Names, *tg.TargetGroupName) || !a.Visible(arn) ||
 			in.LoadBalancerArn != nil && !slices.Contains(tg.LoadBalancerArns, *in.LoadBalancerArn) {
 			continue
@@ -684,7 +683,7 @@ func (a elbAPI) DescribeTargetGroups(in *elb.DescribeTargetGroupsInput) (*elb.De
 }
 
 // ModifyTargetGroup changes a group's health checks.
-func (a elbAPI) ModifyTargetGroup(in *elb.ModifyTargetGroupInput) (*elb.ModifyTargetGroupOutput, error) {
+func (a tx) ModifyTargetGroup(in *elb.ModifyTargetGroupInput) (*elb.ModifyTargetGroupOutput, error) {
 	tg, err := a.targetGroup(in.TargetGroupArn)
 	if err != nil {
 		return nil, err
@@ -702,7 +701,7 @@ func (a elbAPI) ModifyTargetGroup(in *elb.ModifyTargetGroupInput) (*elb.ModifyTa
 		return nil, err
 	}
 	tg.TargetGroup = next
-	a.elbLive().groups[*tg.TargetGroupArn].Configure(a.groupSettings(tg))
+	a.live().groups[*tg.TargetGroupArn].Configure(a.groupSettings(tg))
 	return &elb.ModifyTargetGroupOutput{TargetGroups: []types.TargetGroup{next}}, nil
 }
 
@@ -714,7 +713,7 @@ func tgAttributes(attributes map[string]string) (out []types.TargetGroupAttribut
 }
 
 // DescribeTargetGroupAttributes lists all attributes.
-func (a elbAPI) DescribeTargetGroupAttributes(in *elb.DescribeTargetGroupAttributesInput) (*elb.DescribeTargetGroupAttributesOutput, error) {
+func (a tx) DescribeTargetGroupAttributes(in *elb.DescribeTargetGroupAttributesInput) (*elb.DescribeTargetGroupAttributesOutput, error) {
 	tg, err := a.targetGroup(in.TargetGroupArn)
 	if err != nil {
 		return nil, err
@@ -723,7 +722,7 @@ func (a elbAPI) DescribeTargetGroupAttributes(in *elb.DescribeTargetGroupAttribu
 }
 
 // ModifyTargetGroupAttributes changes the given ones, or none if one is wrong.
-func (a elbAPI) ModifyTargetGroupAttributes(in *elb.ModifyTargetGroupAttributesInput) (*elb.ModifyTargetGroupAttributesOutput, error) {
+func (a tx) ModifyTargetGroupAttributes(in *elb.ModifyTargetGroupAttributesInput) (*elb.ModifyTargetGroupAttributesOutput, error) {
 	tg, err := a.targetGroup(in.TargetGroupArn)
 	if err != nil {
 		return nil, err
@@ -736,13 +735,13 @@ func (a elbAPI) ModifyTargetGroupAttributes(in *elb.ModifyTargetGroupAttributesI
 	for _, t := range in.Attributes {
 		tg.Attributes[*t.Key] = aws.ToString(t.Value)
 	}
-	a.elbLive().groups[*tg.TargetGroupArn].Configure(a.groupSettings(tg))
+	a.live().groups[*tg.TargetGroupArn].Configure(a.groupSettings(tg))
 	return &elb.ModifyTargetGroupAttributesOutput{Attributes: tgAttributes(tg.Attributes)}, nil
 }
 
 // register adds a target. An address that no task has is served by nobody.
 func (c tx) register(tg *elbTargetGroup, t balancer.Target) {
-	c.elbLive().groups[*tg.TargetGroupArn].Register(t)
+	c.live().groups[*tg.TargetGroupArn].Register(t)
 	tg.Targets = slices.DeleteFunc(slices.Clone(tg.Targets), func(have balancer.Target) bool { return have.ID == t.ID && have.Port == t.Port })
 	tg.Targets = append(tg.Targets, t)
 }
@@ -750,11 +749,11 @@ func (c tx) register(tg *elbTargetGroup, t balancer.Target) {
 // deregister takes a target away; the channel is closed when it has drained.
 func (c tx) deregister(tg *elbTargetGroup, id string, port int) <-chan struct{} {
 	tg.Targets = slices.DeleteFunc(slices.Clone(tg.Targets), func(t balancer.Target) bool { return t.ID == id && (port == 0 || t.Port == port) })
-	return c.elbLive().groups[*tg.TargetGroupArn].Deregister(id, port)
+	return c.live().groups[*tg.TargetGroupArn].Deregister(id, port)
 }
 
 // RegisterTargets adds targets by their private addresses.
-func (a elbAPI) RegisterTargets(in *elb.RegisterTargetsInput) (*elb.RegisterTargetsOutput, error) {
+func (a tx) RegisterTargets(in *elb.RegisterTargetsInput) (*elb.RegisterTargetsOutput, error) {
 	tg, err := a.targetGroup(in.TargetGroupArn)
 	if err != nil {
 		return nil, err
@@ -767,14 +766,14 @@ func (a elbAPI) RegisterTargets(in *elb.RegisterTargetsInput) (*elb.RegisterTarg
 	for _, t := range in.Targets {
 		port := int(aws.ToInt32(cmp.Or(t.Port, tg.Port)))
 		target := balancer.Target{ID: *t.Id, Port: port, Zone: aws.ToString(t.AvailabilityZone)}
-		target.Addr, target.Zone = a.taskAddress(*t.Id, port)
+		target.Addr, target.Zone = a.tasks.Address(a.Tx, *t.Id, port)
 		a.register(tg, target)
 	}
 	return &elb.RegisterTargetsOutput{}, nil
 }
 
 // DeregisterTargets lets targets drain.
-func (a elbAPI) DeregisterTargets(in *elb.DeregisterTargetsInput) (*elb.DeregisterTargetsOutput, error) {
+func (a tx) DeregisterTargets(in *elb.DeregisterTargetsInput) (*elb.DeregisterTargetsOutput, error) {
 	tg, err := a.targetGroup(in.TargetGroupArn)
 	if err != nil {
 		return nil, err
@@ -791,13 +790,13 @@ func (a elbAPI) DeregisterTargets(in *elb.DeregisterTargetsInput) (*elb.Deregist
 }
 
 // DescribeTargetHealth says how the targets are, draining ones too.
-func (a elbAPI) DescribeTargetHealth(in *elb.DescribeTargetHealthInput) (*elb.DescribeTargetHealthOutput, error) {
+func (a tx) DescribeTargetHealth(in *elb.DescribeTargetHealthInput) (*elb.DescribeTargetHealthOutput, error) {
 	tg, err := a.targetGroup(in.TargetGroupArn)
 	if err != nil {
 		return nil, err
 	}
 	out := &elb.DescribeTargetHealthOutput{TargetHealthDescriptions: []types.TargetHealthDescription{}}
-	health := a.elbLive().groups[*tg.TargetGroupArn].Health()
+	health := a.live().groups[*tg.TargetGroupArn].Health()
 	wanted := func(h balancer.Health, t types.TargetDescription) bool {
 		return h.ID == aws.ToString(t.Id) && (t.Port == nil || h.Port == int(*t.Port))
 	}
@@ -844,7 +843,7 @@ func (a elbAPI) DescribeTargetHealth(in *elb.DescribeTargetHealthInput) (*elb.De
 }
 
 // actions checks and completes what a listener or a rule does.
-func (a elbAPI) actions(in []types.Action, loadBalancer string) ([]types.Action, error) {
+func (a tx) actions(in []types.Action, loadBalancer string) ([]types.Action, error) {
 	if len(in) != 1 {
 		return nil, kernel.Fail("ValidationError", "A listener and a rule have exactly one action here, not %d", len(in))
 	}
@@ -880,7 +879,7 @@ func (a elbAPI) actions(in []types.Action, loadBalancer string) ([]types.Action,
 
 // forwardTo checks and completes the target groups of an action, which may name
 // one group in either of two places, or up to five with their weights.
-func (a elbAPI) forwardTo(action types.Action, loadBalancer string) (*types.ForwardActionConfig, error) {
+func (a tx) forwardTo(action types.Action, loadBalancer string) (*types.ForwardActionConfig, error) {
 	tuples := []types.TargetGroupTuple{{TargetGroupArn: action.TargetGroupArn}}
 	if f := action.ForwardConfig; f != nil {
 		if s := f.TargetGroupStickinessConfig; s != nil && aws.ToBool(s.Enabled) {
@@ -898,7 +897,7 @@ func (a elbAPI) forwardTo(action types.Action, loadBalancer string) (*types.Forw
 	}
 	for i, t := range tuples {
 		arn := aws.ToString(t.TargetGroupArn)
-		tg := a.elb().TargetGroups[arn]
+		tg := a.state().TargetGroups[arn]
 		if tg == nil {
 			return nil, kernel.Fail("TargetGroupNotFound", "Target groups '%s' not found", arn)
 		}
@@ -924,7 +923,7 @@ var policies = []string{
 
 // secure checks what goes with a listener's protocol and returns the
 // certificate of an HTTPS one.
-func (a elbAPI) secure(protocol types.ProtocolEnum, certificates []types.Certificate, policy string) (*tls.Certificate, error) {
+func (a tx) secure(protocol types.ProtocolEnum, certificates []types.Certificate, policy string) (*tls.Certificate, error) {
 	switch protocol {
 	case types.ProtocolEnumHttp:
 		if len(certificates) > 0 {
@@ -949,7 +948,7 @@ func (a elbAPI) secure(protocol types.ProtocolEnum, certificates []types.Certifi
 }
 
 // CreateListener binds the port on this machine, for real.
-func (a elbAPI) CreateListener(in *elb.CreateListenerInput) (*elb.CreateListenerOutput, error) {
+func (a tx) CreateListener(in *elb.CreateListenerInput) (*elb.CreateListenerOutput, error) {
 	lb, err := a.loadBalancer(in.LoadBalancerArn)
 	if err != nil {
 		return nil, err
@@ -970,7 +969,7 @@ func (a elbAPI) CreateListener(in *elb.CreateListenerInput) (*elb.CreateListener
 	if err != nil {
 		return nil, err
 	}
-	for _, have := range a.elb().Listeners {
+	for _, have := range a.state().Listeners {
 		if *have.LoadBalancerArn != *lb.LoadBalancerArn || *have.Port != port {
 			continue
 		}
@@ -993,10 +992,10 @@ func (a elbAPI) CreateListener(in *elb.CreateListenerInput) (*elb.CreateListener
 	if err := a.bind(l, cert); err != nil {
 		return nil, err
 	}
-	if a.elb().Listeners == nil {
-		a.elb().Listeners = map[string]*elbListener{}
+	if a.state().Listeners == nil {
+		a.state().Listeners = map[string]*elbListener{}
 	}
-	a.elb().Listeners[*l.ListenerArn] = l
+	a.state().Listeners[*l.ListenerArn] = l
 	a.Born(*l.ListenerArn)
 	a.configureListeners()
 	return &elb.CreateListenerOutput{Listeners: []types.Listener{l.Listener}}, nil
@@ -1040,7 +1039,7 @@ func plainAction(a types.Action) (redirect balancer.Redirect, fixed balancer.Fix
 
 // bind takes a listener's port of this machine.
 func (c tx) bind(l *elbListener, cert *tls.Certificate) error {
-	bound, err := balancer.Listen(int(*l.Port), cert, balancer.Action{Fixed: &balancer.Fixed{Code: http.StatusServiceUnavailable}}, balancer.Options{IdleTimeout: time.Minute})
+	bound, err := c.balancer.Listen(int(*l.Port), cert, balancer.Action{Fixed: &balancer.Fixed{Code: http.StatusServiceUnavailable}}, balancer.Options{IdleTimeout: time.Minute})
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return kernel.Fail("InvalidConfigurationRequest", "Port %d of this machine is in use by another program, and a load balancer of the local cloud listens on it for real; choose another port", *l.Port)
@@ -1049,10 +1048,10 @@ func (c tx) bind(l *elbListener, cert *tls.Certificate) error {
 	case err != nil:
 		return err
 	}
-	if c.elbLive().listeners == nil {
-		c.elbLive().listeners = map[string]*balancer.Listener{}
+	if c.live().listeners == nil {
+		c.live().listeners = map[string]Listener{}
 	}
-	c.elbLive().listeners[*l.ListenerArn] = bound
+	c.live().listeners[*l.ListenerArn] = bound
 	return nil
 }
 
@@ -1061,9 +1060,9 @@ func (c tx) bind(l *elbListener, cert *tls.Certificate) error {
 func (c tx) configureListeners() {
 	users := map[string][]string{}
 	inUse := map[string]bool{}
-	for _, arn := range slices.Sorted(maps.Keys(c.elb().Listeners)) {
-		l := c.elb().Listeners[arn]
-		lb := c.elb().LoadBalancers[*l.LoadBalancerArn]
+	for _, arn := range slices.Sorted(maps.Keys(c.state().Listeners)) {
+		l := c.state().Listeners[arn]
+		lb := c.state().LoadBalancers[*l.LoadBalancerArn]
 		active := lb.State.Code == types.LoadBalancerStateEnumActive
 		do := func(actions []types.Action) balancer.Action {
 			for _, tg := range forwards(actions[0]) {
@@ -1087,13 +1086,13 @@ func (c tx) configureListeners() {
 		if !active {
 			action, options.Rules = balancer.Action{Fixed: &balancer.Fixed{Code: http.StatusServiceUnavailable}}, nil
 		}
-		if running := c.elbLive().listeners[arn]; running != nil {
+		if running := c.live().listeners[arn]; running != nil {
 			running.Configure(action, options)
 		}
 	}
-	for arn, tg := range c.elb().TargetGroups {
+	for arn, tg := range c.state().TargetGroups {
 		tg.LoadBalancerArns = append([]string{}, users[arn]...)
-		c.elbLive().groups[arn].Use(inUse[arn])
+		c.live().groups[arn].Use(inUse[arn])
 	}
 }
 
@@ -1118,32 +1117,32 @@ func (c tx) liveAction(a types.Action) balancer.Action {
 	}
 	var action balancer.Action
 	for _, t := range a.ForwardConfig.TargetGroups {
-		action.Split = append(action.Split, balancer.Share{Group: c.elbLive().groups[*t.TargetGroupArn], Weight: int(*t.Weight)})
+		action.Split = append(action.Split, balancer.Share{Group: c.live().groups[*t.TargetGroupArn], Weight: int(*t.Weight)})
 	}
 	return action
 }
 
 // dropListener forgets a listener with its rules and gives its port free.
 func (c tx) dropListener(arn string) {
-	delete(c.elb().Listeners, arn)
+	delete(c.state().Listeners, arn)
 	for _, r := range c.rulesOf(arn) {
-		delete(c.elb().Rules, *r.RuleArn)
+		delete(c.state().Rules, *r.RuleArn)
 	}
 	c.unbind(arn)
 }
 
 func (c tx) unbind(arn string) {
-	running := c.elbLive().listeners[arn]
+	running := c.live().listeners[arn]
 	if running == nil {
 		return // its port could not be bound after a restart
 	}
-	delete(c.elbLive().listeners, arn)
+	delete(c.live().listeners, arn)
 	running.Release()
 	c.Go(func(context.Context) { running.Close() })
 }
 
 // DeleteListener gives the port free.
-func (a elbAPI) DeleteListener(in *elb.DeleteListenerInput) (*elb.DeleteListenerOutput, error) {
+func (a tx) DeleteListener(in *elb.DeleteListenerInput) (*elb.DeleteListenerOutput, error) {
 	if _, err := a.listener(in.ListenerArn); err != nil {
 		return nil, err
 	}
@@ -1153,7 +1152,7 @@ func (a elbAPI) DeleteListener(in *elb.DeleteListenerInput) (*elb.DeleteListener
 }
 
 // DescribeListeners lists a load balancer's listeners, or those asked for.
-func (a elbAPI) DescribeListeners(in *elb.DescribeListenersInput) (*elb.DescribeListenersOutput, error) {
+func (a tx) DescribeListeners(in *elb.DescribeListenersInput) (*elb.DescribeListenersOutput, error) {
 	if in.LoadBalancerArn == nil && len(in.ListenerArns) == 0 {
 		return nil, kernel.Fail("ValidationError", "You must specify either listener ARNs or a load balancer ARN")
 	}
@@ -1164,8 +1163,8 @@ func (a elbAPI) DescribeListeners(in *elb.DescribeListenersInput) (*elb.Describe
 	}
 	var all []types.Listener
 	found := map[string]bool{}
-	for _, arn := range slices.Sorted(maps.Keys(a.elb().Listeners)) {
-		l := a.elb().Listeners[arn]
+	for _, arn := range slices.Sorted(maps.Keys(a.state().Listeners)) {
+		l := a.state().Listeners[arn]
 		if kernel.Selected(in.ListenerArns, arn) && (in.LoadBalancerArn == nil || *l.LoadBalancerArn == *in.LoadBalancerArn) && a.Visible(arn) {
 			found[arn] = true
 			all = append(all, l.Listener)
@@ -1179,7 +1178,7 @@ func (a elbAPI) DescribeListeners(in *elb.DescribeListenersInput) (*elb.Describe
 }
 
 // ModifyListener changes a listener; a new port or protocol binds anew.
-func (a elbAPI) ModifyListener(in *elb.ModifyListenerInput) (*elb.ModifyListenerOutput, error) {
+func (a tx) ModifyListener(in *elb.ModifyListenerInput) (*elb.ModifyListenerOutput, error) {
 	l, err := a.listener(in.ListenerArn)
 	if err != nil {
 		return nil, err
@@ -1205,12 +1204,12 @@ func (a elbAPI) ModifyListener(in *elb.ModifyListenerInput) (*elb.ModifyListener
 	if err != nil {
 		return nil, err
 	}
-	for arn, other := range a.elb().Listeners {
+	for arn, other := range a.state().Listeners {
 		if arn != *l.ListenerArn && *other.LoadBalancerArn == *l.LoadBalancerArn && *other.Port == *next.Port {
 			return nil, kernel.Fail("DuplicateListener", "A listener already exists on this port for this load balancer '%s'", *l.LoadBalancerArn)
 		}
 	}
-	switch running := a.elbLive().listeners[*l.ListenerArn]; {
+	switch running := a.live().listeners[*l.ListenerArn]; {
 	case running != nil && *next.Port == *l.Port && next.Protocol == l.Protocol:
 		if cert != nil {
 			running.SetCertificates(cert)
@@ -1240,7 +1239,7 @@ func (a elbAPI) ModifyListener(in *elb.ModifyListenerInput) (*elb.ModifyListener
 }
 
 // DescribeSSLPolicies lists the names of the TLS policies.
-func (a elbAPI) DescribeSSLPolicies(in *elb.DescribeSSLPoliciesInput) (*elb.DescribeSSLPoliciesOutput, error) {
+func (a tx) DescribeSSLPolicies(in *elb.DescribeSSLPoliciesInput) (*elb.DescribeSSLPoliciesOutput, error) {
 	out := &elb.DescribeSSLPoliciesOutput{}
 	for _, name := range policies {
 		if kernel.Selected(in.Names, name) {
@@ -1262,7 +1261,7 @@ func elbTags(tags []types.Tag) map[string]string {
 }
 
 // tagsOf are the tags of the thing that an ARN names.
-func (a elbAPI) tagsOf(arn string) (map[string]string, error) {
+func (a tx) tagsOf(arn string) (map[string]string, error) {
 	if strings.Contains(arn, ":loadbalancer/") {
 		lb, err := a.loadBalancer(&arn)
 		if err != nil {
@@ -1278,7 +1277,7 @@ func (a elbAPI) tagsOf(arn string) (map[string]string, error) {
 		return tg.Tags, nil
 	}
 	if strings.Contains(arn, ":listener-rule/") {
-		r := a.elb().Rules[arn]
+		r := a.state().Rules[arn]
 		if r == nil || !a.Visible(arn) {
 			return nil, kernel.Fail("RuleNotFound", "One or more rules not found")
 		}
@@ -1292,7 +1291,7 @@ func (a elbAPI) tagsOf(arn string) (map[string]string, error) {
 }
 
 // AddTags tags load balancers, target groups, listeners and rules.
-func (a elbAPI) AddTags(in *elb.AddTagsInput) (*elb.AddTagsOutput, error) {
+func (a tx) AddTags(in *elb.AddTagsInput) (*elb.AddTagsOutput, error) {
 	for _, arn := range in.ResourceArns {
 		tags, err := a.tagsOf(arn)
 		if err != nil {
@@ -1304,7 +1303,7 @@ func (a elbAPI) AddTags(in *elb.AddTagsInput) (*elb.AddTagsOutput, error) {
 }
 
 // RemoveTags is the opposite of AddTags.
-func (a elbAPI) RemoveTags(in *elb.RemoveTagsInput) (*elb.RemoveTagsOutput, error) {
+func (a tx) RemoveTags(in *elb.RemoveTagsInput) (*elb.RemoveTagsOutput, error) {
 	for _, arn := range in.ResourceArns {
 		tags, err := a.tagsOf(arn)
 		if err != nil {
@@ -1318,7 +1317,7 @@ func (a elbAPI) RemoveTags(in *elb.RemoveTagsInput) (*elb.RemoveTagsOutput, erro
 }
 
 // DescribeTags lists the tags of up to 20 things.
-func (a elbAPI) DescribeTags(in *elb.DescribeTagsInput) (*elb.DescribeTagsOutput, error) {
+func (a tx) DescribeTags(in *elb.DescribeTagsInput) (*elb.DescribeTagsOutput, error) {
 	if len(in.ResourceArns) > 20 {
 		return nil, kernel.Fail("ValidationError", "1 validation error detected: Value at 'resourceArns' failed to satisfy constraint: Member must have length less than or equal to 20")
 	}
@@ -1337,24 +1336,24 @@ func (a elbAPI) DescribeTags(in *elb.DescribeTagsInput) (*elb.DescribeTagsOutput
 	return out, nil
 }
 
-// restoreBalancers brings target groups and listeners back after a restart. The
+// Start brings target groups and listeners back after a restart. The
 // tasks behind them are gone; the scheduler registers new ones. It takes the
 // lock.
-func (c *Cloud) restoreBalancers() {
+func (c *Service) Start() {
 	c.update(func(c tx) {
-		for _, tg := range c.elb().TargetGroups {
+		for _, tg := range c.state().TargetGroups {
 			tg.Targets = nil
 			c.openGroup(tg)
 		}
-		a := elbAPI{c}
-		for arn, l := range c.elb().Listeners {
+		a := c
+		for arn, l := range c.state().Listeners {
 			if err := a.serve(l); err != nil {
 				// The others are of use without it.
 				c.Log().Error("a listener does not serve", "listener", arn, "error", err)
 				c.Go(func(ctx context.Context) { c.serveLater(ctx, arn) })
 			}
 		}
-		for _, lb := range c.elb().LoadBalancers {
+		for _, lb := range c.state().LoadBalancers {
 			lb.State = &types.LoadBalancerState{Code: types.LoadBalancerStateEnumActive}
 		}
 		c.configureListeners()
@@ -1362,7 +1361,7 @@ func (c *Cloud) restoreBalancers() {
 }
 
 // serve binds the port of a listener that was there before the cloud was.
-func (a elbAPI) serve(l *elbListener) error {
+func (a tx) serve(l *elbListener) error {
 	cert, err := a.secure(l.Protocol, l.Certificates, aws.ToString(l.SslPolicy))
 	if err != nil {
 		return err
@@ -1375,14 +1374,14 @@ func (a elbAPI) serve(l *elbListener) error {
 
 // serveLater waits until the program that has taken a listener's port meanwhile
 // gives it free, or the listener is changed to another, or gone.
-func (c *Cloud) serveLater(ctx context.Context, arn string) {
+func (c *Service) serveLater(ctx context.Context, arn string) {
 	for over := false; !over && kernel.Wait(ctx, nil, time.Second); {
 		c.update(func(c tx) {
-			l := c.elb().Listeners[arn]
-			if over = ctx.Err() != nil || l == nil || c.elbLive().listeners[arn] != nil; over {
+			l := c.state().Listeners[arn]
+			if over = ctx.Err() != nil || l == nil || c.live().listeners[arn] != nil; over {
 				return
 			}
-			if over = (elbAPI{c}).serve(l) == nil; over {
+			if over = c.serve(l) == nil; over {
 				c.Log().Info("a listener serves again", "listener", arn)
 				c.configureListeners()
 			}
@@ -1390,14 +1389,14 @@ func (c *Cloud) serveLater(ctx context.Context, arn string) {
 	}
 }
 
-// closeBalancers ends all listeners and health checks. It takes the lock.
-func (c *Cloud) closeBalancers() {
-	var listeners []*balancer.Listener
-	var groups []*balancer.Group
-	c.read(func(c tx) {
-		listeners = slices.Collect(maps.Values(c.elbLive().listeners))
-		groups = slices.Collect(maps.Values(c.elbLive().groups))
-		*c.elbLive() = elbLive{}
+// Close ends all listeners and health checks. It takes the lock.
+func (c *Service) Close() {
+	var listeners []Listener
+	var groups []Group
+	c.view(func(c tx) {
+		listeners = slices.Collect(maps.Values(c.live().listeners))
+		groups = slices.Collect(maps.Values(c.live().groups))
+		*c.live() = live{}
 	})
 	done := make(chan struct{})
 	for _, l := range listeners {
@@ -1409,20 +1408,4 @@ func (c *Cloud) closeBalancers() {
 	for _, g := range groups {
 		g.Close()
 	}
-}
-
-// certificateUsers are the load balancers with a listener of that certificate.
-func (c tx) certificateUsers(arn string) []string {
-	users := map[string]bool{}
-	for _, l := range c.elb().Listeners {
-		for _, cert := range l.Certificates {
-			if aws.ToString(cert.CertificateArn) == arn {
-				users[aws.ToString(l.LoadBalancerArn)] = true
-			}
-		}
-		if slices.Contains(l.Extra, arn) {
-			users[aws.ToString(l.LoadBalancerArn)] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(users))
 }

@@ -1,4 +1,4 @@
-package localcloud
+package elb
 
 import (
 	"cmp"
@@ -43,11 +43,11 @@ const (
 )
 
 // rule finds a rule, but for a default one, which can't be changed by itself.
-func (a elbAPI) rule(arn *string, verb string) (*elbRule, error) {
-	if r := a.elb().Rules[aws.ToString(arn)]; r != nil && a.Visible(*arn) {
+func (a tx) rule(arn *string, verb string) (*elbRule, error) {
+	if r := a.state().Rules[aws.ToString(arn)]; r != nil && a.Visible(*arn) {
 		return r, nil
 	}
-	for _, l := range a.elb().Listeners {
+	for _, l := range a.state().Listeners {
 		if defaultRule(l) == aws.ToString(arn) {
 			return nil, kernel.Fail("OperationNotPermitted", "Default rule '%s' cannot be %s", aws.ToString(arn), verb)
 		}
@@ -58,7 +58,7 @@ func (a elbAPI) rule(arn *string, verb string) (*elbRule, error) {
 // rulesOf are a listener's rules in the order in which they are tried.
 func (c tx) rulesOf(listener string) []*elbRule {
 	var rules []*elbRule
-	for _, r := range c.elb().Rules {
+	for _, r := range c.state().Rules {
 		if r.Listener == listener {
 			rules = append(rules, r)
 		}
@@ -73,7 +73,7 @@ func defaultRule(l *elbListener) string {
 	return strings.Replace(*l.ListenerArn, ":listener/", ":listener-rule/", 1) + "/" + hex.EncodeToString(sum[:8])
 }
 
-func (a elbAPI) checkPriority(listener string, priority int32, apart ...string) error {
+func (a tx) checkPriority(listener string, priority int32, apart ...string) error {
 	if priority < 1 || priority > maxPriority {
 		return kernel.Fail("ValidationError", "1 validation error detected: Value '%d' at 'priority' failed to satisfy constraint: Member must have value between 1 and %d", priority, maxPriority)
 	}
@@ -86,7 +86,7 @@ func (a elbAPI) checkPriority(listener string, priority int32, apart ...string) 
 }
 
 // CreateRule adds a rule to a listener.
-func (a elbAPI) CreateRule(in *elb.CreateRuleInput) (*elb.CreateRuleOutput, error) {
+func (a tx) CreateRule(in *elb.CreateRuleInput) (*elb.CreateRuleOutput, error) {
 	l, err := a.listener(in.ListenerArn)
 	if err != nil {
 		return nil, err
@@ -95,8 +95,8 @@ func (a elbAPI) CreateRule(in *elb.CreateRuleInput) (*elb.CreateRuleOutput, erro
 		return nil, err
 	}
 	count := 0
-	for _, r := range a.elb().Rules {
-		if *a.elb().Listeners[r.Listener].LoadBalancerArn == *l.LoadBalancerArn {
+	for _, r := range a.state().Rules {
+		if *a.state().Listeners[r.Listener].LoadBalancerArn == *l.LoadBalancerArn {
 			count++
 		}
 	}
@@ -121,29 +121,29 @@ func (a elbAPI) CreateRule(in *elb.CreateRuleInput) (*elb.CreateRuleOutput, erro
 		},
 		Listener: *l.ListenerArn, Tags: elbTags(in.Tags),
 	}
-	if a.elb().Rules == nil {
-		a.elb().Rules = map[string]*elbRule{}
+	if a.state().Rules == nil {
+		a.state().Rules = map[string]*elbRule{}
 	}
-	a.elb().Rules[*r.RuleArn] = r
+	a.state().Rules[*r.RuleArn] = r
 	a.Born(*r.RuleArn)
 	a.configureListeners()
 	return &elb.CreateRuleOutput{Rules: []types.Rule{r.Rule}}, nil
 }
 
 // DeleteRule removes a rule.
-func (a elbAPI) DeleteRule(in *elb.DeleteRuleInput) (*elb.DeleteRuleOutput, error) {
+func (a tx) DeleteRule(in *elb.DeleteRuleInput) (*elb.DeleteRuleOutput, error) {
 	r, err := a.rule(in.RuleArn, "deleted")
 	if err != nil {
 		return nil, err
 	}
-	delete(a.elb().Rules, *r.RuleArn)
+	delete(a.state().Rules, *r.RuleArn)
 	a.configureListeners()
 	return &elb.DeleteRuleOutput{}, nil
 }
 
 // DescribeRules lists a listener's rules in the order of their priority, the
 // default one at the end, or those asked for.
-func (a elbAPI) DescribeRules(in *elb.DescribeRulesInput) (*elb.DescribeRulesOutput, error) {
+func (a tx) DescribeRules(in *elb.DescribeRulesInput) (*elb.DescribeRulesOutput, error) {
 	switch {
 	case in.ListenerArn == nil && len(in.RuleArns) == 0:
 		return nil, kernel.Fail("ValidationError", "You must specify either listener ARN or rule ARNs")
@@ -156,8 +156,8 @@ func (a elbAPI) DescribeRules(in *elb.DescribeRulesInput) (*elb.DescribeRulesOut
 	}
 	var all []types.Rule
 	found := map[string]bool{}
-	for _, listener := range slices.Sorted(maps.Keys(a.elb().Listeners)) {
-		l := a.elb().Listeners[listener]
+	for _, listener := range slices.Sorted(maps.Keys(a.state().Listeners)) {
+		l := a.state().Listeners[listener]
 		if in.ListenerArn != nil && *in.ListenerArn != listener {
 			continue
 		}
@@ -186,7 +186,7 @@ func (a elbAPI) DescribeRules(in *elb.DescribeRulesInput) (*elb.DescribeRulesOut
 }
 
 // ModifyRule replaces a rule's conditions, its actions or both.
-func (a elbAPI) ModifyRule(in *elb.ModifyRuleInput) (*elb.ModifyRuleOutput, error) {
+func (a tx) ModifyRule(in *elb.ModifyRuleInput) (*elb.ModifyRuleOutput, error) {
 	r, err := a.rule(in.RuleArn, "modified")
 	if err != nil {
 		return nil, err
@@ -201,7 +201,7 @@ func (a elbAPI) ModifyRule(in *elb.ModifyRuleInput) (*elb.ModifyRuleOutput, erro
 		}
 	}
 	if len(in.Actions) > 0 {
-		if next.Actions, err = a.actions(in.Actions, *a.elb().Listeners[r.Listener].LoadBalancerArn); err != nil {
+		if next.Actions, err = a.actions(in.Actions, *a.state().Listeners[r.Listener].LoadBalancerArn); err != nil {
 			return nil, err
 		}
 	}
@@ -211,7 +211,7 @@ func (a elbAPI) ModifyRule(in *elb.ModifyRuleInput) (*elb.ModifyRuleOutput, erro
 }
 
 // SetRulePriorities changes the order of rules, of all that are named or of none.
-func (a elbAPI) SetRulePriorities(in *elb.SetRulePrioritiesInput) (*elb.SetRulePrioritiesOutput, error) {
+func (a tx) SetRulePriorities(in *elb.SetRulePrioritiesInput) (*elb.SetRulePrioritiesOutput, error) {
 	var named []string
 	for _, p := range in.RulePriorities {
 		named = append(named, aws.ToString(p.RuleArn))
@@ -252,7 +252,7 @@ var (
 // conditions checks a rule's conditions and completes them: a host or a path
 // reads back in both of the places in which it may be written
 // (https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_RuleCondition.html).
-func (a elbAPI) conditions(in []types.RuleCondition) ([]types.RuleCondition, error) {
+func (a tx) conditions(in []types.RuleCondition) ([]types.RuleCondition, error) {
 	if len(in) == 0 {
 		return nil, kernel.Fail("ValidationError", "A condition must be specified")
 	}

@@ -1,0 +1,225 @@
+// Package ecs is the Elastic Container Service: clusters, services and tasks on Fargate.
+package ecs
+
+import (
+	"context"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/bookctl/bookctl/internal/localcloud/balancer"
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+	"github.com/bookctl/bookctl/internal/localcloud/network"
+	"github.com/bookctl/bookctl/internal/localcloud/task"
+)
+
+// Runtime runs containers.
+type Runtime interface {
+	// Pull gets an image. Errors are in ECS's words.
+	Pull(ctx context.Context, reference string, platform v1.Platform, login task.Login) (*task.Image, error)
+	// Start runs a container. Errors are in ECS's words.
+	Start(spec task.Spec) (Container, error)
+	// Reap ends what a cloud that died left running, by its files in the directory.
+	Reap(pidDir string) error
+}
+
+// Container is a container that runs, or has ended.
+type Container interface {
+	// Port is the port of this machine that it listens on.
+	Port() int
+	// Done is closed when it has ended, after which ExitCode is how.
+	Done() <-chan struct{}
+	ExitCode() int
+	// Exec runs a command in it and says how that ended.
+	Exec(ctx context.Context, command ...string) (int, error)
+	Signal(signal syscall.Signal) error
+	// Stop asks it to end, and makes it after the grace.
+	Stop(ctx context.Context, grace time.Duration)
+	// CPUTime is the processor time that it has used.
+	CPUTime() (time.Duration, error)
+}
+
+// Network is EC2's.
+type Network interface {
+	Subnet(t *kernel.Tx, id string) (network.Subnet, bool)
+	ZoneID(zone string) string
+	HasGroup(t *kernel.Tx, id string) bool
+	Attach(t *kernel.Tx, spec network.Spec) (network.Interface, error)
+	Release(t *kernel.Tx, id string)
+}
+
+// TargetGroups are Elastic Load Balancing's, by ARN.
+type TargetGroups interface {
+	// LoadBalancers are the ARNs of those that use a group, if there is one.
+	LoadBalancers(t *kernel.Tx, group string) (arns []string, ok bool)
+	Register(t *kernel.Tx, group string, target balancer.Target) bool
+	Deregister(t *kernel.Tx, group, id string, port int) (drained <-chan struct{}, ok bool)
+	TargetHealth(t *kernel.Tx, group, id string, port int) (balancer.Health, bool)
+}
+
+// Roles are IAM's, by ARN.
+type Roles interface {
+	// Name is a role's name, if there is such a role.
+	Name(t *kernel.Tx, arn string) (string, bool)
+	// Usable says whether other services can assume the role yet.
+	Usable(t *kernel.Tx, arn string) bool
+	// Trusts says whether the role lets the service assume it.
+	Trusts(t *kernel.Tx, arn, service string, context map[string][]string) bool
+	// Allows says whether the role may do that, or else why not.
+	Allows(t *kernel.Tx, arn, action, resource string) (ok bool, why string)
+	LinkedRoleUsable(t *kernel.Tx, service string) bool
+}
+
+// Logs are CloudWatch's.
+type Logs interface {
+	GroupARN(name string) string
+	HasGroup(t *kernel.Tx, name string) bool
+	EnsureGroup(t *kernel.Tx, name string)
+	EnsureStream(t *kernel.Tx, group, stream string)
+	// Line adds a line of now, in a transaction of its own.
+	Line(group, stream, line string)
+}
+
+// Secrets are Secrets Manager's.
+type Secrets interface {
+	// Value is a secret's text, of the version and the stage if they are given.
+	Value(t *kernel.Tx, id, version, stage string) (string, error)
+	// SecretARN is the ARN of the secret with that name or ARN, "" for none.
+	SecretARN(t *kernel.Tx, id string) string
+}
+
+// Parameters are Systems Manager's.
+type Parameters interface {
+	Value(t *kernel.Tx, name string) (string, error)
+}
+
+// Repositories are ECR's.
+type Repositories interface {
+	RepositoryARN(name string) string
+}
+
+// Needs are what ECS needs of others.
+type Needs struct {
+	Runtime      Runtime
+	Network      Network
+	Groups       TargetGroups
+	Roles        Roles
+	Logs         Logs
+	Secrets      Secrets
+	Parameters   Parameters
+	Repositories Repositories
+	// TrustBundle is the file of the authority that signs the databases.
+	TrustBundle string
+}
+
+// Service is the service outside of transactions.
+type Service struct {
+	*kernel.Kernel
+	runtime      Runtime
+	network      Network
+	groups       TargetGroups
+	roles        Roles
+	logGroups    Logs
+	secretValues Secrets
+	parameters   Parameters
+	repositories Repositories
+	trustBundle  string
+	// wake is poked when there may be something for the scheduler to do.
+	wake    chan struct{}
+	running *kernel.Store[live]
+	store   *kernel.Store[state]
+}
+
+// New makes the service, with its part of the state and its tags.
+func New(k *kernel.Kernel, needs Needs) *Service {
+	s := &Service{Kernel: k,
+		runtime: needs.Runtime, network: needs.Network, groups: needs.Groups, roles: needs.Roles, logGroups: needs.Logs, secretValues: needs.Secrets,
+		parameters: needs.Parameters, repositories: needs.Repositories, trustBundle: needs.TrustBundle, wake: make(chan struct{}, 1), running: kernel.Live[live](k),
+		store: kernel.Saved[state](k, "ecs")}
+	k.Tags("ecs", kernel.Tagger{
+		List:   func(t *kernel.Tx) []kernel.Tagged { return s.in(t).listTagged() },
+		Add:    func(t *kernel.Tx, arn string, tags map[string]string) error { return s.in(t).tagByARN(arn, tags) },
+		Remove: func(t *kernel.Tx, arn string, keys []string) error { return s.in(t).untagByARN(arn, keys) },
+	})
+	return s
+}
+
+// tx is the service within a transaction.
+type tx struct {
+	*kernel.Tx
+	*Service
+}
+
+func (s *Service) in(t *kernel.Tx) tx { return tx{t, s} }
+
+func (a tx) state() *state { return a.store.In(a.Tx) }
+
+func (a tx) live() *live { return a.running.In(a.Tx) }
+
+func (s *Service) update(f func(tx)) { s.Update(func(t *kernel.Tx) { f(s.in(t)) }) }
+
+func (s *Service) view(f func(tx)) { s.View(func(t *kernel.Tx) { f(s.in(t)) }) }
+
+// HasServices says whether there is a service that is not gone.
+func (s *Service) HasServices(t *kernel.Tx) bool {
+	for _, x := range s.in(t).state().Services {
+		if x.Status != ecsInactive {
+			return true
+		}
+	}
+	return false
+}
+
+// RolesOf are the ARNs of the roles that a task definition names.
+func (s *Service) RolesOf(t *kernel.Tx, definition string) []string {
+	d, err := s.in(t).usable(&definition)
+	if definition == "" || err != nil {
+		return nil
+	}
+	return slices.DeleteFunc([]string{aws.ToString(d.ExecutionRoleArn), aws.ToString(d.TaskRoleArn)}, func(arn string) bool { return arn == "" })
+}
+
+// listTagged are the resources that the tagging API lists.
+// taggedECS has the deregistered task definitions too, as AWS's list has, and
+// neither clusters and services that are gone nor stopped tasks.
+func (a tx) listTagged() []kernel.Tagged {
+	var all []kernel.Tagged
+	s := a.state()
+	for _, cluster := range s.Clusters {
+		if cluster.Deleted.IsZero() {
+			all = append(all, kernel.Tagged{ARN: a.ARN("ecs", "cluster/"+cluster.Name), Tags: cluster.Tags})
+		}
+	}
+	for _, service := range s.Services {
+		if service.Gone.IsZero() {
+			all = append(all, kernel.Tagged{ARN: a.ARN("ecs", "service/"+service.key()), Tags: service.Tags})
+		}
+	}
+	for _, definition := range s.Definitions {
+		all = append(all, kernel.Tagged{ARN: aws.ToString(definition.TaskDefinitionArn), Tags: definition.Tags})
+	}
+	for _, task := range s.Tasks {
+		if aws.ToString(task.LastStatus) != "STOPPED" {
+			all = append(all, kernel.Tagged{ARN: aws.ToString(task.TaskArn), Tags: task.TagMap})
+		}
+	}
+	return all
+}
+
+// tagByARN and untagByARN are what the tagging API does to one of them.
+func (a tx) tagByARN(arn string, tags map[string]string) error {
+	_, err := a.TagResource(&ecs.TagResourceInput{
+		ResourceArn: &arn, Tags: kernel.TagList(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} }),
+	})
+	return err
+}
+
+func (a tx) untagByARN(arn string, keys []string) error {
+	_, err := a.UntagResource(&ecs.UntagResourceInput{ResourceArn: &arn, TagKeys: keys})
+	return err
+}

@@ -1,0 +1,236 @@
+// Package elb is Elastic Load Balancing, of which it has application load balancers.
+package elb
+
+import (
+	"crypto/tls"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/balancer"
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+	"github.com/bookctl/bookctl/internal/localcloud/network"
+)
+
+// Balancer makes what really balances.
+type Balancer interface {
+	NewGroup(settings balancer.Settings) Group
+	// Listen takes a port of this machine, any free one for 0; with a certificate
+	// it speaks TLS.
+	Listen(port int, cert *tls.Certificate, action balancer.Action, options balancer.Options) (Listener, error)
+}
+
+// Group is a target group at work: it checks its targets' health.
+type Group interface {
+	balancer.Backend
+	Configure(settings balancer.Settings)
+	// Use begins or ends the health checks.
+	Use(inUse bool)
+	Register(target balancer.Target)
+	// Deregister lets a target drain, of every port for 0; the channel is closed
+	// when it has.
+	Deregister(id string, port int) <-chan struct{}
+	// Requests is how many there were so far.
+	Requests() int64
+	Close()
+}
+
+// Listener is a bound port.
+type Listener interface {
+	Configure(action balancer.Action, options balancer.Options)
+	SetCertificates(certificates ...*tls.Certificate)
+	// Release gives the port free, and Close ends the connections too.
+	Release()
+	Close()
+}
+
+// Tasks are ECS's.
+type Tasks interface {
+	// Address is where a task's private address really leads, and its zone; both
+	// are empty for an address that no task has.
+	Address(t *kernel.Tx, private string, port int) (addr, zone string)
+}
+
+// Network is EC2's.
+type Network interface {
+	Subnet(t *kernel.Tx, id string) (network.Subnet, bool)
+	HasGroup(t *kernel.Tx, id string) bool
+	Attach(t *kernel.Tx, spec network.Spec) (network.Interface, error)
+	Release(t *kernel.Tx, id string)
+}
+
+// Certificates are Certificate Manager's.
+type Certificates interface {
+	// Certificate is one with its key. Errors are in this service's words.
+	Certificate(t *kernel.Tx, arn string) (tls.Certificate, error)
+}
+
+// Roles are IAM's.
+type Roles interface {
+	// LinkedRoleUsable says whether the account has the service-linked role of a
+	// service, and the service knows of it yet.
+	LinkedRoleUsable(t *kernel.Tx, service string) bool
+}
+
+// Needs are what load balancing needs of others.
+type Needs struct {
+	Balancer     Balancer
+	Tasks        Tasks
+	Network      Network
+	Certificates Certificates
+	Roles        Roles
+}
+
+// Service is the service outside of transactions.
+type Service struct {
+	*kernel.Kernel
+	balancer     Balancer
+	tasks        Tasks
+	network      Network
+	certificates Certificates
+	roles        Roles
+	running      *kernel.Store[live]
+	store        *kernel.Store[state]
+}
+
+// New makes the service, with its part of the state and its tags.
+func New(k *kernel.Kernel, needs Needs) *Service {
+	s := &Service{Kernel: k, balancer: needs.Balancer, tasks: needs.Tasks, network: needs.Network, certificates: needs.Certificates, roles: needs.Roles, running: kernel.Live[live](k), store: kernel.Saved[state](k, "elb")}
+	k.Tags("elasticloadbalancing", kernel.Tagger{
+		List:   func(t *kernel.Tx) []kernel.Tagged { return s.in(t).listTagged() },
+		Add:    func(t *kernel.Tx, arn string, tags map[string]string) error { return s.in(t).tagByARN(arn, tags) },
+		Remove: func(t *kernel.Tx, arn string, keys []string) error { return s.in(t).untagByARN(arn, keys) },
+	})
+	return s
+}
+
+// tx is the service within a transaction.
+type tx struct {
+	*kernel.Tx
+	*Service
+}
+
+func (s *Service) in(t *kernel.Tx) tx { return tx{t, s} }
+
+func (a tx) state() *state { return a.store.In(a.Tx) }
+
+func (a tx) live() *live { return a.running.In(a.Tx) }
+
+func (s *Service) update(f func(tx)) { s.Update(func(t *kernel.Tx) { f(s.in(t)) }) }
+
+func (s *Service) view(f func(tx)) { s.View(func(t *kernel.Tx) { f(s.in(t)) }) }
+
+// leastInterval bounds how far health checks are scaled down.
+const leastInterval = 200 * time.Millisecond
+
+// HasTargetGroup says whether there is a target group of that ARN.
+func (s *Service) HasTargetGroup(t *kernel.Tx, arn string) bool {
+	return s.in(t).state().TargetGroups[arn] != nil
+}
+
+// Requests is how many requests a target group has had so far, and how many targets
+// it has now.
+func (s *Service) Requests(t *kernel.Tx, arn string) (total int64, targets int, ok bool) {
+	g := s.in(t).live().groups[arn]
+	if g == nil {
+		return 0, 0, false
+	}
+	return g.Requests(), len(g.Health()), true
+}
+
+// LoadBalancers are the ARNs of those that use a target group, if there is one.
+func (s *Service) LoadBalancers(t *kernel.Tx, group string) (arns []string, ok bool) {
+	tg := s.in(t).state().TargetGroups[group]
+	if tg == nil {
+		return nil, false
+	}
+	return tg.LoadBalancerArns, true
+}
+
+// Register adds a target to a group. It says false when there is no such group, or
+// the cloud closes.
+func (s *Service) Register(t *kernel.Tx, group string, target balancer.Target) bool {
+	a := s.in(t)
+	tg := a.state().TargetGroups[group]
+	if tg == nil || a.live().groups[group] == nil {
+		return false
+	}
+	a.register(tg, target)
+	return true
+}
+
+// Deregister lets a target of a group drain; the channel is closed when it has. There
+// is none without such a group, and when the cloud closes.
+func (s *Service) Deregister(t *kernel.Tx, group, id string, port int) (<-chan struct{}, bool) {
+	a := s.in(t)
+	tg := a.state().TargetGroups[group]
+	if tg == nil || a.live().groups[group] == nil {
+		return nil, false
+	}
+	return a.deregister(tg, id, port), true
+}
+
+// TargetHealth is the health of a target of a group, if it has it.
+func (s *Service) TargetHealth(t *kernel.Tx, group, id string, port int) (balancer.Health, bool) {
+	g := s.in(t).live().groups[group]
+	if g == nil {
+		return balancer.Health{}, false
+	}
+	for _, h := range g.Health() {
+		if h.ID == id && h.Port == port {
+			return h, true
+		}
+	}
+	return balancer.Health{}, false
+}
+
+// CertificateUsers are the ARNs of the load balancers with a listener of that certificate.
+func (s *Service) CertificateUsers(t *kernel.Tx, arn string) []string {
+	users := map[string]bool{}
+	for _, l := range s.in(t).state().Listeners {
+		for _, cert := range l.Certificates {
+			if aws.ToString(cert.CertificateArn) == arn {
+				users[aws.ToString(l.LoadBalancerArn)] = true
+			}
+		}
+		if slices.Contains(l.Extra, arn) {
+			users[aws.ToString(l.LoadBalancerArn)] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(users))
+}
+
+// listTagged are the resources that the tagging API lists.
+func (a tx) listTagged() []kernel.Tagged {
+	var all []kernel.Tagged
+	for arn, b := range a.state().LoadBalancers {
+		all = append(all, kernel.Tagged{ARN: arn, Tags: b.Tags})
+	}
+	for arn, g := range a.state().TargetGroups {
+		all = append(all, kernel.Tagged{ARN: arn, Tags: g.Tags})
+	}
+	for arn, l := range a.state().Listeners {
+		all = append(all, kernel.Tagged{ARN: arn, Tags: l.Tags})
+	}
+	for arn, r := range a.state().Rules {
+		all = append(all, kernel.Tagged{ARN: arn, Tags: r.Tags})
+	}
+	return all
+}
+
+// tagByARN and untagByARN are what the tagging API does to one of them.
+func (a tx) tagByARN(arn string, tags map[string]string) error {
+	_, err := a.AddTags(&elb.AddTagsInput{
+		ResourceArns: []string{arn}, Tags: kernel.TagList(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} }),
+	})
+	return err
+}
+
+func (a tx) untagByARN(arn string, keys []string) error {
+	_, err := a.RemoveTags(&elb.RemoveTagsInput{ResourceArns: []string{arn}, TagKeys: keys})
+	return err
+}
