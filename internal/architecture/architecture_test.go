@@ -62,6 +62,38 @@ var rules = []rule{
 		except: []string{module + "internal/cli"},
 		why:    "only the command line knows of terminals and flags",
 	},
+	{
+		of: module + "internal/localcloud/kernel",
+		not: []string{
+			module + "internal/localcloud/service", module + "internal/localcloud/network", module + "internal/localcloud/postgres", module + "internal/localcloud/task",
+			module + "internal/localcloud/balancer", module + "internal/localcloud/registry", module + "internal/localcloud/authority",
+		},
+		why: "services stand on the kernel, and it knows neither them nor what runs behind them",
+	},
+	{
+		of: module + "internal/localcloud/postgres", not: []string{module + "internal/localcloud/kernel", module + "internal/localcloud/service"},
+		why: "what runs behind a service knows nothing of AWS, so that another may stand in for it",
+	},
+	{
+		of: module + "internal/localcloud/task", not: []string{module + "internal/localcloud/kernel", module + "internal/localcloud/service"},
+		why: "what runs behind a service knows nothing of AWS, so that another may stand in for it",
+	},
+	{
+		of: module + "internal/localcloud/balancer", not: []string{module + "internal/localcloud/kernel", module + "internal/localcloud/service"},
+		why: "what runs behind a service knows nothing of AWS, so that another may stand in for it",
+	},
+	{
+		of: module + "internal/localcloud/registry", not: []string{module + "internal/localcloud/kernel", module + "internal/localcloud/service"},
+		why: "what runs behind a service knows nothing of AWS, so that another may stand in for it",
+	},
+	{
+		of: module + "internal/localcloud/authority", not: []string{module + "internal/localcloud/kernel", module + "internal/localcloud/service"},
+		why: "what runs behind a service knows nothing of AWS, so that another may stand in for it",
+	},
+	{
+		of: module + "internal/localcloud/network", not: []string{module + "internal", "github.com/aws/"}, but: []string{module + "internal/localcloud/network"},
+		why: "values that services tell each other, and nothing that they could reach into",
+	},
 }
 
 func TestPackagesImportWhatTheyMay(t *testing.T) {

@@ -173,7 +173,7 @@ func (a tx) DescribeScheduledActions(in *scaling.DescribeScheduledActionsInput) 
 	return out, nil
 }
 
-// keepSchedules sets the bounds whose time has come. The lock is held.
+// keepSchedules sets the bounds whose time has come.
 func (c tx) keepSchedules() (changed bool) {
 	for _, x := range c.state().Scheduled {
 		t := c.state().Targets[*x.ResourceId]
@@ -365,7 +365,7 @@ func (s *Service) runScaling(ctx context.Context) {
 	}
 }
 
-// scale measures a service and changes its number of tasks. The lock is held.
+// scale measures a service and changes its number of tasks.
 func (c tx) scale(id string, t *scalableTarget, sample *scalingSample) bool {
 	desired, ok := c.services.DesiredCount(c.Tx, serviceKey(id))
 	if !ok {

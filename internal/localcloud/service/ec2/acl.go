@@ -81,19 +81,8 @@ func (a tx) acl(l *ec2ACL) types.NetworkAcl {
 }
 
 func (a tx) DescribeNetworkAcls(in *ec2.DescribeNetworkAclsInput) (*ec2.DescribeNetworkAclsOutput, error) {
-	found, err := items(a, kindACL, a.state().ACLs, in.NetworkAclIds, in.Filters)
-	if err != nil {
-		return nil, err
-	}
-	page, next, err := ec2Page(found, in.MaxResults, in.NextToken)
-	if err != nil {
-		return nil, err
-	}
-	out := &ec2.DescribeNetworkAclsOutput{NextToken: next, NetworkAcls: []types.NetworkAcl{}}
-	for _, l := range page {
-		out.NetworkAcls = append(out.NetworkAcls, a.acl(l))
-	}
-	return out, nil
+	page, next, err := described(a, kindACL, a.state().ACLs, in.NetworkAclIds, in.Filters, in.MaxResults, in.NextToken, a.acl)
+	return &ec2.DescribeNetworkAclsOutput{NetworkAcls: page, NextToken: next}, err
 }
 
 // CreateNetworkAcl makes an ACL that lets nothing through.

@@ -145,15 +145,8 @@ func (a tx) DeleteVpcEndpoints(in *ec2.DeleteVpcEndpointsInput) (*ec2.DeleteVpcE
 
 // DescribeVpcEndpoints lists endpoints.
 func (a tx) DescribeVpcEndpoints(in *ec2.DescribeVpcEndpointsInput) (*ec2.DescribeVpcEndpointsOutput, error) {
-	found, err := items(a, kindEndpoint, a.attached(kindEndpoint), in.VpcEndpointIds, in.Filters)
-	if err != nil {
-		return nil, err
-	}
-	out := &ec2.DescribeVpcEndpointsOutput{VpcEndpoints: []types.VpcEndpoint{}}
-	for _, x := range found {
-		out.VpcEndpoints = append(out.VpcEndpoints, a.endpointOf(x))
-	}
-	return out, nil
+	all, _, err := described(a, kindEndpoint, a.attached(kindEndpoint), in.VpcEndpointIds, in.Filters, nil, nil, a.endpointOf)
+	return &ec2.DescribeVpcEndpointsOutput{VpcEndpoints: all}, err
 }
 
 func natOf(x *ec2Attached) types.NatGateway {
@@ -191,15 +184,8 @@ func (a tx) DeleteNatGateway(in *ec2.DeleteNatGatewayInput) (*ec2.DeleteNatGatew
 
 // DescribeNatGateways lists NAT gateways.
 func (a tx) DescribeNatGateways(in *ec2.DescribeNatGatewaysInput) (*ec2.DescribeNatGatewaysOutput, error) {
-	found, err := items(a, kindNAT, a.attached(kindNAT), in.NatGatewayIds, in.Filter)
-	if err != nil {
-		return nil, err
-	}
-	out := &ec2.DescribeNatGatewaysOutput{NatGateways: []types.NatGateway{}}
-	for _, x := range found {
-		out.NatGateways = append(out.NatGateways, natOf(x))
-	}
-	return out, nil
+	all, _, err := described(a, kindNAT, a.attached(kindNAT), in.NatGatewayIds, in.Filter, nil, nil, natOf)
+	return &ec2.DescribeNatGatewaysOutput{NatGateways: all}, err
 }
 
 func (a tx) peeringOf(x *ec2Attached) types.VpcPeeringConnection {
@@ -244,15 +230,8 @@ func (a tx) DeleteVpcPeeringConnection(in *ec2.DeleteVpcPeeringConnectionInput) 
 
 // DescribeVpcPeeringConnections lists connections.
 func (a tx) DescribeVpcPeeringConnections(in *ec2.DescribeVpcPeeringConnectionsInput) (*ec2.DescribeVpcPeeringConnectionsOutput, error) {
-	found, err := items(a, kindPeering, a.attached(kindPeering), in.VpcPeeringConnectionIds, in.Filters)
-	if err != nil {
-		return nil, err
-	}
-	out := &ec2.DescribeVpcPeeringConnectionsOutput{VpcPeeringConnections: []types.VpcPeeringConnection{}}
-	for _, x := range found {
-		out.VpcPeeringConnections = append(out.VpcPeeringConnections, a.peeringOf(x))
-	}
-	return out, nil
+	all, _, err := described(a, kindPeering, a.attached(kindPeering), in.VpcPeeringConnectionIds, in.Filters, nil, nil, a.peeringOf)
+	return &ec2.DescribeVpcPeeringConnectionsOutput{VpcPeeringConnections: all}, err
 }
 
 func vpnOf(x *ec2Attached) types.VpnGateway {
@@ -308,15 +287,8 @@ func (a tx) DeleteVpnGateway(in *ec2.DeleteVpnGatewayInput) (*ec2.DeleteVpnGatew
 
 // DescribeVpnGateways lists VPN gateways.
 func (a tx) DescribeVpnGateways(in *ec2.DescribeVpnGatewaysInput) (*ec2.DescribeVpnGatewaysOutput, error) {
-	found, err := items(a, kindVPN, a.attached(kindVPN), in.VpnGatewayIds, in.Filters)
-	if err != nil {
-		return nil, err
-	}
-	out := &ec2.DescribeVpnGatewaysOutput{VpnGateways: []types.VpnGateway{}}
-	for _, x := range found {
-		out.VpnGateways = append(out.VpnGateways, vpnOf(x))
-	}
-	return out, nil
+	all, _, err := described(a, kindVPN, a.attached(kindVPN), in.VpnGatewayIds, in.Filters, nil, nil, vpnOf)
+	return &ec2.DescribeVpnGatewaysOutput{VpnGateways: all}, err
 }
 
 func (a tx) transitOf(x *ec2Attached) types.TransitGatewayVpcAttachment {
@@ -351,15 +323,8 @@ func (a tx) DeleteTransitGatewayVpcAttachment(in *ec2.DeleteTransitGatewayVpcAtt
 
 // DescribeTransitGatewayVpcAttachments lists attachments.
 func (a tx) DescribeTransitGatewayVpcAttachments(in *ec2.DescribeTransitGatewayVpcAttachmentsInput) (*ec2.DescribeTransitGatewayVpcAttachmentsOutput, error) {
-	found, err := items(a, kindTransit, a.attached(kindTransit), in.TransitGatewayAttachmentIds, in.Filters)
-	if err != nil {
-		return nil, err
-	}
-	out := &ec2.DescribeTransitGatewayVpcAttachmentsOutput{TransitGatewayVpcAttachments: []types.TransitGatewayVpcAttachment{}}
-	for _, x := range found {
-		out.TransitGatewayVpcAttachments = append(out.TransitGatewayVpcAttachments, a.transitOf(x))
-	}
-	return out, nil
+	all, _, err := described(a, kindTransit, a.attached(kindTransit), in.TransitGatewayAttachmentIds, in.Filters, nil, nil, a.transitOf)
+	return &ec2.DescribeTransitGatewayVpcAttachmentsOutput{TransitGatewayVpcAttachments: all}, err
 }
 
 func egressOf(x *ec2Attached) types.EgressOnlyInternetGateway {
@@ -387,13 +352,6 @@ func (a tx) DeleteEgressOnlyInternetGateway(in *ec2.DeleteEgressOnlyInternetGate
 
 // DescribeEgressOnlyInternetGateways lists them; only tags filter them.
 func (a tx) DescribeEgressOnlyInternetGateways(in *ec2.DescribeEgressOnlyInternetGatewaysInput) (*ec2.DescribeEgressOnlyInternetGatewaysOutput, error) {
-	found, err := items(a, kindEgress, a.attached(kindEgress), in.EgressOnlyInternetGatewayIds, in.Filters)
-	if err != nil {
-		return nil, err
-	}
-	out := &ec2.DescribeEgressOnlyInternetGatewaysOutput{EgressOnlyInternetGateways: []types.EgressOnlyInternetGateway{}}
-	for _, x := range found {
-		out.EgressOnlyInternetGateways = append(out.EgressOnlyInternetGateways, egressOf(x))
-	}
-	return out, nil
+	all, _, err := described(a, kindEgress, a.attached(kindEgress), in.EgressOnlyInternetGatewayIds, in.Filters, nil, nil, egressOf)
+	return &ec2.DescribeEgressOnlyInternetGatewaysOutput{EgressOnlyInternetGateways: all}, err
 }

@@ -62,19 +62,8 @@ func (a tx) CreateDhcpOptions(in *ec2.CreateDhcpOptionsInput) (*ec2.CreateDhcpOp
 }
 
 func (a tx) DescribeDhcpOptions(in *ec2.DescribeDhcpOptionsInput) (*ec2.DescribeDhcpOptionsOutput, error) {
-	found, err := items(a, kindDHCPOptions, a.state().DHCPOptions, in.DhcpOptionsIds, in.Filters)
-	if err != nil {
-		return nil, err
-	}
-	page, next, err := ec2Page(found, in.MaxResults, in.NextToken)
-	if err != nil {
-		return nil, err
-	}
-	out := &ec2.DescribeDhcpOptionsOutput{NextToken: next, DhcpOptions: []types.DhcpOptions{}}
-	for _, d := range page {
-		out.DhcpOptions = append(out.DhcpOptions, dhcpOptions(a.Account(), d))
-	}
-	return out, nil
+	page, next, err := described(a, kindDHCPOptions, a.state().DHCPOptions, in.DhcpOptionsIds, in.Filters, in.MaxResults, in.NextToken, func(d *ec2DHCPOptions) types.DhcpOptions { return dhcpOptions(a.Account(), d) })
+	return &ec2.DescribeDhcpOptionsOutput{DhcpOptions: page, NextToken: next}, err
 }
 
 // AssociateDhcpOptions gives a VPC a set, or with "default" none at all.

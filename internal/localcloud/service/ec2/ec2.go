@@ -279,6 +279,27 @@ func ec2Page[T any](all []T, limit *int32, token *string) ([]T, *string, error) 
 	return kernel.PageOf(all, token, n, kernel.Fail("InvalidPaginationToken", "The pagination token is invalid"))
 }
 
+// described is the page that a Describe call asks for, as its answer has it: see items
+// and ec2Page.
+func described[T, O any, P interface {
+	*T
+	ec2Item
+}](a tx, kind ec2Kind, all []P, ids []string, filters []types.Filter, limit *int32, token *string, describe func(P) O) ([]O, *string, error) {
+	found, err := items(a, kind, all, ids, filters)
+	if err != nil {
+		return nil, nil, err
+	}
+	page, next, err := ec2Page(found, limit, token)
+	if err != nil {
+		return nil, nil, err
+	}
+	out := make([]O, 0, len(page)) // an empty list, not none
+	for _, x := range page {
+		out = append(out, describe(x))
+	}
+	return out, next, nil
+}
+
 // onCreate are the tags that a create call gives to what it makes.
 func onCreate(kind ec2Kind, specs []types.TagSpecification) (map[string]string, error) {
 	tags := map[string]string{}

@@ -46,19 +46,8 @@ func (a tx) CreateInternetGateway(in *ec2.CreateInternetGatewayInput) (*ec2.Crea
 }
 
 func (a tx) DescribeInternetGateways(in *ec2.DescribeInternetGatewaysInput) (*ec2.DescribeInternetGatewaysOutput, error) {
-	found, err := items(a, kindGateway, a.state().Gateways, in.InternetGatewayIds, in.Filters)
-	if err != nil {
-		return nil, err
-	}
-	page, next, err := ec2Page(found, in.MaxResults, in.NextToken)
-	if err != nil {
-		return nil, err
-	}
-	out := &ec2.DescribeInternetGatewaysOutput{NextToken: next, InternetGateways: []types.InternetGateway{}}
-	for _, g := range page {
-		out.InternetGateways = append(out.InternetGateways, a.gateway(g))
-	}
-	return out, nil
+	page, next, err := described(a, kindGateway, a.state().Gateways, in.InternetGatewayIds, in.Filters, in.MaxResults, in.NextToken, a.gateway)
+	return &ec2.DescribeInternetGatewaysOutput{InternetGateways: page, NextToken: next}, err
 }
 
 func (a tx) gatewayAndVPC(gateway, vpc *string) (*ec2Gateway, *ec2VPC, error) {

@@ -187,19 +187,8 @@ func (c *Service) interfaceLinger() time.Duration {
 }
 
 func (a tx) DescribeNetworkInterfaces(in *ec2.DescribeNetworkInterfacesInput) (*ec2.DescribeNetworkInterfacesOutput, error) {
-	found, err := items(a, kindInterface, a.state().Interfaces, in.NetworkInterfaceIds, in.Filters)
-	if err != nil {
-		return nil, err
-	}
-	page, next, err := ec2Page(found, in.MaxResults, in.NextToken)
-	if err != nil {
-		return nil, err
-	}
-	out := &ec2.DescribeNetworkInterfacesOutput{NextToken: next, NetworkInterfaces: []types.NetworkInterface{}}
-	for _, i := range page {
-		out.NetworkInterfaces = append(out.NetworkInterfaces, a.networkInterface(i))
-	}
-	return out, nil
+	page, next, err := described(a, kindInterface, a.state().Interfaces, in.NetworkInterfaceIds, in.Filters, in.MaxResults, in.NextToken, a.networkInterface)
+	return &ec2.DescribeNetworkInterfacesOutput{NetworkInterfaces: page, NextToken: next}, err
 }
 
 // CreateNetworkInterface makes a customer's own interface, in use by nothing.

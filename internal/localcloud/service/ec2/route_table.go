@@ -137,19 +137,8 @@ func (a tx) CreateRouteTable(in *ec2.CreateRouteTableInput) (*ec2.CreateRouteTab
 }
 
 func (a tx) DescribeRouteTables(in *ec2.DescribeRouteTablesInput) (*ec2.DescribeRouteTablesOutput, error) {
-	found, err := items(a, kindTable, a.state().Tables, in.RouteTableIds, in.Filters)
-	if err != nil {
-		return nil, err
-	}
-	page, next, err := ec2Page(found, in.MaxResults, in.NextToken)
-	if err != nil {
-		return nil, err
-	}
-	out := &ec2.DescribeRouteTablesOutput{NextToken: next, RouteTables: []types.RouteTable{}}
-	for _, t := range page {
-		out.RouteTables = append(out.RouteTables, a.table(t))
-	}
-	return out, nil
+	page, next, err := described(a, kindTable, a.state().Tables, in.RouteTableIds, in.Filters, in.MaxResults, in.NextToken, a.table)
+	return &ec2.DescribeRouteTablesOutput{RouteTables: page, NextToken: next}, err
 }
 
 // DeleteRouteTable refuses the main table and one that serves subnets.

@@ -101,19 +101,8 @@ func (a tx) CreateSubnet(in *ec2.CreateSubnetInput) (*ec2.CreateSubnetOutput, er
 }
 
 func (a tx) DescribeSubnets(in *ec2.DescribeSubnetsInput) (*ec2.DescribeSubnetsOutput, error) {
-	found, err := items(a, kindSubnet, a.state().Subnets, in.SubnetIds, in.Filters)
-	if err != nil {
-		return nil, err
-	}
-	page, next, err := ec2Page(found, in.MaxResults, in.NextToken)
-	if err != nil {
-		return nil, err
-	}
-	out := &ec2.DescribeSubnetsOutput{NextToken: next, Subnets: []types.Subnet{}}
-	for _, s := range page {
-		out.Subnets = append(out.Subnets, a.subnet(s))
-	}
-	return out, nil
+	page, next, err := described(a, kindSubnet, a.state().Subnets, in.SubnetIds, in.Filters, in.MaxResults, in.NextToken, a.subnet)
+	return &ec2.DescribeSubnetsOutput{Subnets: page, NextToken: next}, err
 }
 
 func (a tx) ModifySubnetAttribute(in *ec2.ModifySubnetAttributeInput) (*ec2.ModifySubnetAttributeOutput, error) {

@@ -134,19 +134,8 @@ func (s *Service) Start() {
 }
 
 func (a tx) DescribeVpcs(in *ec2.DescribeVpcsInput) (*ec2.DescribeVpcsOutput, error) {
-	found, err := items(a, kindVPC, a.state().VPCs, in.VpcIds, in.Filters)
-	if err != nil {
-		return nil, err
-	}
-	page, next, err := ec2Page(found, in.MaxResults, in.NextToken)
-	if err != nil {
-		return nil, err
-	}
-	out := &ec2.DescribeVpcsOutput{NextToken: next, Vpcs: []types.Vpc{}}
-	for _, v := range page {
-		out.Vpcs = append(out.Vpcs, a.vpc(v))
-	}
-	return out, nil
+	page, next, err := described(a, kindVPC, a.state().VPCs, in.VpcIds, in.Filters, in.MaxResults, in.NextToken, a.vpc)
+	return &ec2.DescribeVpcsOutput{Vpcs: page, NextToken: next}, err
 }
 
 // openToTheInternet is what an account without a block says of its VPCs and

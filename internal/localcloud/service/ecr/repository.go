@@ -64,7 +64,7 @@ func (s *Service) Repository(name string) (exists bool, immutable func(tag strin
 	return exists, immutable
 }
 
-// immutable says which tags stay with their image. It needs no lock.
+// immutable says which tags stay with their image. It is no part of a transaction.
 func (r *ecrRepository) immutable() func(tag string) bool {
 	mutability, excluded := types.ImageTagMutability(r.Mutability), slices.Clone(r.Excluded)
 	return func(tag string) bool {

@@ -75,7 +75,7 @@ func (s *Service) API() kernel.Service {
 	)}
 }
 
-// wakeScheduler lets the scheduler look at once. The lock is held.
+// wakeScheduler lets the scheduler look at once.
 func (c tx) wakeScheduler() {
 	select {
 	case c.wake <- struct{}{}:

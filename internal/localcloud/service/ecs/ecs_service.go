@@ -69,7 +69,6 @@ func (c *Service) serviceARN(s *ecsService) string { return c.ARN("ecs", "servic
 func (s *ecsService) key() string { return s.Cluster + "/" + s.Name }
 
 // serviceEvent adds an event to a service; a task without one has no service.
-// The lock is held.
 func (c tx) serviceEvent(service, format string, args ...any) {
 	s := c.state().Services[service]
 	if s == nil {

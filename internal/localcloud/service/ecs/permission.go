@@ -13,8 +13,7 @@ import (
 )
 
 // fargateAgent acts for a task under one of its roles: the agent itself under the
-// execution role, and the task's own programs under the task role. The lock is
-// held while it is used.
+// execution role, and the task's own programs under the task role.
 type fargateAgent struct {
 	tx
 	role    string // its ARN, "" for none that exists
@@ -62,7 +61,7 @@ func (a fargateAgent) secret(valueFrom string) (string, error) {
 }
 
 // secretField is the value that ECS gives to a container: a secret's or one key
-// of its JSON, or an SSM parameter's. Errors are in ECS's words. The lock is held.
+// of its JSON, or an SSM parameter's. Errors are in ECS's words.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html
 func (c tx) secretField(valueFrom string) (string, error) {
 	const doing = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: "

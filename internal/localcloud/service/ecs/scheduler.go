@@ -41,7 +41,7 @@ const (
 )
 
 // Start ends what a dead cloud left running and starts the scheduler,
-// which replaces it. It takes the lock.
+// which replaces it.
 func (c *Service) Start() {
 	if err := os.MkdirAll(c.pidDir(), 0o700); err != nil {
 		c.Log().Error("the tasks of the last run may not be found", "error", err)
@@ -115,8 +115,7 @@ func (c *Service) runScheduler(ctx context.Context) {
 	}
 }
 
-// schedule looks at everything once and says whether it changed anything. The
-// lock is held.
+// schedule looks at everything once and says whether it changed anything.
 func (c tx) schedule() (changed bool) {
 	for _, key := range slices.Sorted(maps.Keys(c.state().Services)) {
 		s := c.state().Services[key]
@@ -281,7 +280,7 @@ func (c tx) checkHealth(s *ecsService) (changed bool) {
 }
 
 // countFailure notes the failure of a service's task and puts the next start
-// off. The lock is held.
+// off.
 func (c tx) countFailure(t *ecsTask) {
 	s := c.state().Services[t.Service]
 	if s == nil {

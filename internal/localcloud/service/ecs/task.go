@@ -157,7 +157,7 @@ func (c tx) startTask(spec taskSpec) (*ecsTask, error) {
 	return t, nil
 }
 
-// setContainer replaces the description of a task's container. The lock is held.
+// setContainer replaces the description of a task's container.
 func (t *ecsTask) setContainer(name string, change func(*types.Container)) {
 	containers := slices.Clone(t.Containers)
 	for i := range containers {
@@ -169,13 +169,13 @@ func (t *ecsTask) setContainer(name string, change func(*types.Container)) {
 	t.Version++
 }
 
-// setStatus moves a task and its containers on. The lock is held.
+// setStatus moves a task and its containers on.
 func (t *ecsTask) setStatus(status string) {
 	t.LastStatus = aws.String(status)
 	t.Version++
 }
 
-// stopTask asks a task to stop, once: the first reason stays. The lock is held.
+// stopTask asks a task to stop, once: the first reason stays.
 func (c tx) stopTask(t *ecsTask, code types.TaskStopCode, reason string) {
 	if *t.DesiredStatus == taskStopped {
 		return
@@ -189,8 +189,7 @@ func (c tx) stopTask(t *ecsTask, code types.TaskStopCode, reason string) {
 	}
 }
 
-// failTask stops a task whose end counts against its deployment. The lock is
-// held.
+// failTask stops a task whose end counts against its deployment.
 func (c tx) failTask(t *ecsTask, code types.TaskStopCode, reason string) {
 	if *t.DesiredStatus == taskStopped {
 		return
@@ -200,7 +199,7 @@ func (c tx) failTask(t *ecsTask, code types.TaskStopCode, reason string) {
 	c.countFailure(t)
 }
 
-// runTask is a task's life. It works without the lock and takes it for each
+// runTask is a task's life. It works outside of transactions, with one for each
 // change. When the cloud closes it ends the containers and leaves the task as
 // it is: the next start of the cloud replaces it.
 func (c *Service) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
@@ -335,8 +334,7 @@ func (c *Service) pullImage(ctx context.Context, reference, platform string, log
 	return c.runtime.Pull(ctx, reference, task.Platform(platform), login)
 }
 
-// containerSpec is a container as its definition says, but for the image. The
-// lock is held.
+// containerSpec is a container as its definition says, but for the image.
 func (c tx) containerSpec(agent fargateAgent, t *ecsTask, d types.ContainerDefinition) (task.Spec, error) {
 	spec := task.Spec{
 		Entrypoint: d.EntryPoint, Command: d.Command, WorkingDir: aws.ToString(d.WorkingDirectory), User: aws.ToString(d.User),
@@ -419,7 +417,7 @@ func (c *Service) startContainers(t *ecsTask, r *runningTask, specs map[string]t
 	return nil
 }
 
-// registerTask puts a task into its target groups. The lock is held.
+// registerTask puts a task into its target groups.
 func (c tx) registerTask(t *ecsTask, r *runningTask) {
 	groups := map[string]int{}
 	for _, target := range t.Targets {
@@ -438,8 +436,7 @@ func (c tx) registerTask(t *ecsTask, r *runningTask) {
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// Address is where a task's private address really leads, and its zone. The
-// lock is held.
+// Address is where a task's private address really leads, and its zone.
 func (c *Service) Address(t *kernel.Tx, address string, port int) (addr, zone string) {
 	a := c.in(t)
 	for _, t := range a.state().Tasks {

@@ -253,7 +253,7 @@ type dbEvent struct {
 	Time     time.Time        `json:"time"`
 }
 
-// event notes one; the lock is held. The messages are RDS's:
+// event notes one. The messages are RDS's:
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Events.Messages.html
 func (a tx) event(kind types.SourceType, source, category, message string) {
 	s := a.state()

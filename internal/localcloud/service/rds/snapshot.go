@@ -86,7 +86,7 @@ func (a tx) addSnapshot(db *dbInstance, id, kind string, tags map[string]string)
 
 // newSnapshot begins a manual snapshot of an instance in one of the states: it
 // must be up, since RDS refuses one before (hashicorp/terraform-provider-aws PR
-// #46687). The lock is held.
+// #46687).
 func (a tx) newSnapshot(db *dbInstance, parameter string, name *string, states []string) (*dbSnapshot, error) {
 	id, err := rdsIdentifier(parameter, name)
 	if err != nil {
@@ -109,8 +109,7 @@ func (a tx) newSnapshot(db *dbInstance, parameter string, name *string, states [
 	return s, nil
 }
 
-// newBackup begins an automated snapshot, named as RDS names them. The lock is
-// held.
+// newBackup begins an automated snapshot, named as RDS names them.
 func (a tx) newBackup(db *dbInstance) {
 	id := "rds:" + db.ID + "-" + a.Now().Format("2006-01-02-15-04")
 	for n := 0; slices.ContainsFunc(a.state().Snapshots, func(s *dbSnapshot) bool { return s.ID == id }); n++ {
@@ -127,7 +126,7 @@ func (a tx) newBackup(db *dbInstance) {
 	a.event(types.SourceTypeDbInstance, db.ID, "backup", "Backing up DB instance")
 }
 
-// dropBackups removes an instance's automated snapshots. The lock is held.
+// dropBackups removes an instance's automated snapshots.
 func (a tx) dropBackups(resource string) {
 	var keys []string
 	a.state().Snapshots = slices.DeleteFunc(a.state().Snapshots, func(s *dbSnapshot) bool {

@@ -22,7 +22,7 @@ type dbWork struct {
 	done chan struct{}
 }
 
-// beginWork lets change run after what is under way. The lock is held.
+// beginWork lets change run after what is under way.
 func (a tx) beginWork(resource string, change func(ctx context.Context, resource string)) {
 	if a.live().work == nil {
 		a.live().work = map[string]*dbWork{}
@@ -44,7 +44,7 @@ func (a tx) beginWork(resource string, change func(ctx context.Context, resource
 	})
 }
 
-// endWork cuts off what is under way. The lock is held.
+// endWork cuts off what is under way.
 func (a tx) endWork(resource string) {
 	if w := a.live().work[resource]; w != nil {
 		w.stop()
@@ -77,7 +77,7 @@ func (a *Service) after(d time.Duration) <-chan time.Time {
 	return time.After(a.Scaled(d))
 }
 
-// edit runs f on an instance that still exists, with the lock held, and saves.
+// edit runs f on an instance that still exists in a transaction.
 func (a *Service) edit(resource string, f func(a tx, db *dbInstance)) {
 	a.update(func(a tx) {
 		for _, db := range a.state().Instances {
@@ -486,8 +486,7 @@ func (a *Service) watch(ctx context.Context, resource string) {
 	}
 }
 
-// reload gives a running server the applied parameters without a restart. The
-// lock is held.
+// reload gives a running server the applied parameters without a restart.
 func (t tx) reload(db *dbInstance) {
 	resource, a := db.Resource, t.Service
 	t.Go(func(context.Context) {

@@ -92,7 +92,7 @@ func (a tx) selected(text string) (*parameter, parameterVersion, string, error) 
 	return nil, parameterVersion{}, "", kernel.Fail("ParameterNotFound", "")
 }
 
-// value is a parameter's current value, for tasks. The lock is held.
+// value is a parameter's current value, for tasks.
 func (a tx) value(name string) (string, error) {
 	_, v, _, err := a.selected(name)
 	if err != nil {
