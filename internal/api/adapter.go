@@ -207,7 +207,7 @@ func checkQuery(u *url.URL) *huma.ErrorModel {
 	return nil
 }
 
-// checkBody refuses what is not JSON, or whose strings encoding/json would mend
+// checkBody refuses what is not JSON, or whose strings encoding/json would repair
 // in silence: bytes that are not UTF-8, and halves of surrogate pairs.
 func checkBody(contentType string, text []byte) *huma.ErrorModel {
 	if contentType != "" { // without one it is taken for JSON

@@ -23,7 +23,7 @@ func complete(cmd *cobra.Command, flag string, values ...string) {
 
 var unknownCommand = regexp.MustCompile(`^unknown command "([^"]*)" for "([^"]*)"`)
 
-// argumentCount mends how cobra counts.
+// argumentCount repairs how cobra counts.
 var argumentCount = strings.NewReplacer("1 arg(s)", "1 argument", "arg(s)", "arguments")
 
 // mistyped turns cobra's complaint about a command line into ours, with what

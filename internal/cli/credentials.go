@@ -130,9 +130,9 @@ func misconfigured(err error) error {
 		return advice.With(fmt.Errorf("AWS_CA_BUNDLE names %s, which holds no certificates that can be read: %w", where, err),
 			"name a file of certificates in PEM with AWS_CA_BUNDLE (or ca_bundle in ~/.aws/config), or unset it")
 	case errors.As(err, &file):
-		return advice.With(fmt.Errorf("read the AWS configuration: %w", err), "mend "+file.Filename)
+		return advice.With(fmt.Errorf("read the AWS configuration: %w", err), "fix "+file.Filename)
 	}
-	return advice.With(fmt.Errorf("read the AWS configuration: %w", err), "mend what it names, in the environment (AWS_…) or in ~/.aws/config")
+	return advice.With(fmt.Errorf("read the AWS configuration: %w", err), "fix what it names, in the environment (AWS_…) or in ~/.aws/config")
 }
 
 // askForCode asks for the code of a device that a profile's mfa_serial names. A

@@ -142,7 +142,7 @@ func TestWhyThereAreNoCredentials(t *testing.T) {
 		},
 		"wrong number": {
 			env:  []string{"AWS_MAX_ATTEMPTS=many", "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b"},
-			want: "bookctl: read the AWS configuration: invalid value AWS_MAX_ATTEMPTS=many", next: "mend what it names",
+			want: "bookctl: read the AWS configuration: invalid value AWS_MAX_ATTEMPTS=many", next: "fix what it names",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

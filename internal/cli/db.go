@@ -20,10 +20,10 @@ func newDB(s streams, g *globals) *cobra.Command {
 	var show bool
 	cmd := &cobra.Command{
 		Use:   "db",
-		Short: "Say how to reach the database; more with its commands",
-		Long: `Say where the database is and how to connect to it. On AWS it has no public
-address: 'bookctl db tunnel' reaches it through a task. The password is printed
-only for --show-password, and only on a terminal.`,
+		Short: "Show how to connect to the database",
+		Long: `Show the address of the database and how to connect to it. On AWS it has no
+public address: 'bookctl db tunnel' reaches it through a task. The password is
+printed only with --show-password, and only on a terminal.`,
 		Example: `  bookctl db
   bookctl db tunnel
   bookctl db snapshots
@@ -107,12 +107,13 @@ func newDBTunnel(s streams, g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tunnel",
 		Short: "Forward a local port to the database",
-		Long: `Forward a port of this machine to the database, through a running task. It takes
-a stack that was made with 'bookctl up --exec', and AWS's session-manager-plugin
-on this machine; it holds until interrupted.
+		Long: `Forward a port of this machine to the database, through a running task, until
+interrupted. This needs a stack that was created with 'bookctl up --exec', and
+AWS's session-manager-plugin on this machine.
 
-The server's certificate is for its own name, and not for localhost: connect
-with sslmode=verify-ca, or give psql the name as host and hostaddr=127.0.0.1.
+The server's certificate names the database's own address, not localhost:
+connect with sslmode=verify-ca, or give psql that address as host and
+hostaddr=127.0.0.1.
 A local stack needs no tunnel: its database listens on this machine.`,
 		Example: `  bookctl db tunnel --local-port 5433`,
 		Args:    cobra.NoArgs,
@@ -125,8 +126,8 @@ A local stack needs no tunnel: its database listens on this machine.`,
 			return tunnel(ctx, s, g, task, port)
 		},
 	}
-	cmd.Flags().IntVar(&port, "local-port", 0, "port of this machine (default: any free one)")
-	cmd.Flags().StringVar(&task, "task", "", "go through the task whose id begins so (default: any)")
+	cmd.Flags().IntVar(&port, "local-port", 0, "port of this machine (default: any free port)")
+	cmd.Flags().StringVar(&task, "task", "", "connect through the task whose id starts with this (default: any)")
 	return cmd
 }
 
@@ -185,9 +186,9 @@ func tunnelEnd(s streams, g *globals, host string, port int) error {
 func newDBSnapshots(s streams, g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "snapshots",
-		Short: "List the snapshots and kept backups of the stack's data",
-		Long: `List every snapshot and retained backup of the stack's database, oldest first,
-also when the stack itself is gone.`,
+		Short: "List the snapshots and retained backups of the database",
+		Long: `List every snapshot and retained backup of the stack's database, oldest first.
+It works after the stack is destroyed, too.`,
 		Example: `  bookctl db snapshots
   bookctl up --restore latest`,
 		Args: cobra.NoArgs,
@@ -222,10 +223,11 @@ also when the stack itself is gone.`,
 func newDBRotate(s streams, g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rotate-password",
-		Short: "Give the database a new password, without a failed request",
-		Long: `Give the secret and the database a new random password, and replace each task by
-one that knows it. Tasks serve on with the connections that they have until
-their successors do. Cut off anywhere, the next 'bookctl up' completes it.`,
+		Short: "Change the database's password without downtime",
+		Long: `Generate a new password, store it in the secret and in the database, and replace
+each task by one that knows it. The old tasks keep serving over their open
+connections until the new ones are healthy. If this is interrupted, the next
+'bookctl up' completes it.`,
 		Example: `  bookctl db rotate-password`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

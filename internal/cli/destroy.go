@@ -20,11 +20,11 @@ func newDestroy(s streams, g *globals) *cobra.Command {
 	var purge bool
 	cmd := &cobra.Command{
 		Use:   "destroy",
-		Short: "Remove the stack; a final snapshot of the data is kept",
-		Long: `Remove everything of the stack, in the order in which it can go, and then look
-at every service for what is left. A final snapshot of the database is taken
-first and kept, unless --purge-snapshots is given: then no snapshot and no
-automated backup of the stack is left either, and the data is gone.`,
+		Short: "Delete the stack, keeping a final snapshot of the data",
+		Long: `Delete everything that belongs to the stack, in dependency order, and then check
+every service for orphans. A final snapshot of the database is taken first and
+kept. With --purge-snapshots none is taken, and every snapshot and automated
+backup of the stack is deleted as well: the data is lost.`,
 		Example: `  bookctl destroy
   bookctl destroy --stack staging --purge-snapshots --yes`,
 		Args: cobra.NoArgs,
@@ -34,7 +34,7 @@ automated backup of the stack is left either, and the data is gone.`,
 			return destroy(ctx, s, g, purge)
 		},
 	}
-	cmd.Flags().BoolVar(&purge, "purge-snapshots", false, "keep no snapshot and no backup: the data is lost")
+	cmd.Flags().BoolVar(&purge, "purge-snapshots", false, "delete all snapshots and backups too: the data is lost")
 	return cmd
 }
 

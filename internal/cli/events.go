@@ -14,9 +14,9 @@ import (
 func newEvents(s streams, g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "events",
-		Short: "Tell what happened to the service and its tasks",
-		Long: `Tell what ECS reports of the service, oldest first: the last hundred events, and
-why tasks stopped within the last hour, which is as long as ECS remembers.`,
+		Short: "Show what happened to the service and its tasks",
+		Long: `Show what ECS reports about the service, oldest first: its last hundred events,
+and why tasks stopped within the last hour. ECS remembers no longer than that.`,
 		Example: `  bookctl events
   bookctl events --output json`,
 		Args: cobra.NoArgs,

@@ -20,11 +20,12 @@ func newExec(s streams, g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "exec [flags] -- COMMAND [ARGUMENT]...",
 		Short: "Run a command in a task",
-		Long: `Run a command in a running task, by ECS Exec. It takes a stack that was made with
-'bookctl up --exec', and AWS's session-manager-plugin on this machine.
+		Long: `Run a command in a running task, through ECS Exec. This needs a stack that was
+created with 'bookctl up --exec', and AWS's session-manager-plugin on this
+machine.
 
-The image that bookctl builds holds bookapi and nothing else: there is no shell
-in it. A ready image (--image) may have one.`,
+The image that bookctl builds contains bookapi and nothing else, so it has no
+shell. An image of your own (--image) may have one.`,
 		Example: `  bookctl exec -- /bookapi -healthcheck
   bookctl exec --task 3f2a -- /bin/sh`,
 		Args: cobra.MinimumNArgs(1),
@@ -49,7 +50,7 @@ in it. A ready image (--image) may have one.`,
 			return walk(ctx, s, plugin, session)
 		},
 	}
-	cmd.Flags().StringVar(&task, "task", "", "the task whose id begins so (default: any)")
+	cmd.Flags().StringVar(&task, "task", "", "the task whose id starts with this (default: any)")
 	return cmd
 }
 

@@ -35,11 +35,11 @@ const exitCodes = `Exit codes:
   0    done; for plan: nothing to do; for status: healthy
   1    failed
   2    plan: there are changes
-  3    status: not healthy; local: the local cloud does not run
-  4    no valid credentials, or not allowed
-  5    another run holds the stack
-  6    destroy: something is left
-  64   the command line is wrong
+  3    status: not healthy; local: the local cloud is not running
+  4    no valid credentials, or access denied
+  5    another run holds the stack's lock
+  6    destroy: something could not be deleted
+  64   usage error
   130  interrupted`
 
 // schema names the version of the JSON output; see docs/output.schema.json.

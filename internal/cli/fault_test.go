@@ -142,9 +142,9 @@ func (r result) says(t *testing.T, code int, pieces ...string) {
 	}
 }
 
-// TestDriftByHandIsListedAndMended changes a running stack behind bookctl's
+// TestDriftByHandIsListedAndRepaired changes a running stack behind bookctl's
 // back, in every service.
-func TestDriftByHandIsListedAndMended(t *testing.T) {
+func TestDriftByHandIsListedAndRepaired(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
@@ -194,7 +194,7 @@ func TestDriftByHandIsListedAndMended(t *testing.T) {
 	r := s.run("up", "--local")
 	r.says(t, 0, drift...)
 	until(t, "the database and its tasks are settled", func() bool { return slices.Equal(before, h.census()) })
-	h.same("up did not mend it all", before)
+	h.same("up did not repair it all", before)
 	s.run("up", "--local").says(t, 0, "0 changed")
 }
 
@@ -729,7 +729,7 @@ func TestAPasswordThatDriftedIsMendedByOneRestart(t *testing.T) {
 		t.Errorf("status does not tell of the password of database and service:\n%s%s", status.out, status.err)
 	}
 	r := s.run("up", "--local")
-	r.says(t, 0, "2 mended")
+	r.says(t, 0, "2 updated")
 	if strings.Contains(r.out+r.err, value.Password) {
 		t.Error("up printed the password")
 	}
@@ -746,7 +746,7 @@ func TestAPasswordThatDriftedIsMendedByOneRestart(t *testing.T) {
 	s.run("up", "--local").says(t, 0, "0 changed")
 
 	// RDS tells nobody a password: what was done to the database itself shows
-	// in nothing but refused logins, and a rotation mends it.
+	// in nothing but refused logins, and a rotation repairs it.
 	h.must(ok(rds.NewFromConfig(h.Config).ModifyDBInstance(t.Context(), &rds.ModifyDBInstanceInput{
 		DBInstanceIdentifier: aws.String("book-database"), MasterUserPassword: aws.String("of-the-database-only"), ApplyImmediately: aws.Bool(true),
 	})))

@@ -19,9 +19,9 @@ func newGraph(s streams, g *globals) *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
 		Use:   "graph",
-		Short: "Draw the stack with the state of each part",
-		Long: `Draw what the stack is made of, what needs what, and the state of each part: as
-SVG for a browser, as Mermaid for a Markdown page, or as DOT for Graphviz.`,
+		Short: "Draw the stack and the state of each resource",
+		Long: `Draw the stack's resources, their dependencies and the state of each: as SVG for
+a browser, as Mermaid for a Markdown page, or as DOT for Graphviz.`,
 		Example: `  bookctl graph > stack.svg
   bookctl graph --format mermaid
   bookctl graph --format dot`,
@@ -35,7 +35,7 @@ SVG for a browser, as Mermaid for a Markdown page, or as DOT for Graphviz.`,
 			return drawGraph(ctx, s, g, format)
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "svg", "svg, mermaid or dot")
+	cmd.Flags().StringVar(&format, "format", "svg", "output format: svg, mermaid or dot")
 	complete(cmd, "format", "svg", "mermaid", "dot")
 	return cmd
 }

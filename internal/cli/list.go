@@ -22,8 +22,8 @@ func newList(s streams, g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List the stacks of the account and region",
-		Long: `List all stacks of the account and region, with their state, age and cost; also
-those of which only snapshots are left.`,
+		Long: `List all stacks of the account and region, with their state, age and cost. Stacks
+that were destroyed and left snapshots are listed, too.`,
 		Example: `  bookctl list
   bookctl list --region eu-central-1 --output json`,
 		Args: cobra.NoArgs,

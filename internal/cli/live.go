@@ -88,7 +88,7 @@ func (l *live) event(e graph.Event) {
 	switch e.Kind {
 	case graph.Done:
 		if !l.progress.created[e.Node] && len(e.Changes) > 0 {
-			text = l.paint(yellow, "mended") + "  " + e.Node + ": " + changesText(e.Changes)
+			text = l.paint(yellow, "updated") + "  " + e.Node + ": " + changesText(e.Changes)
 		}
 	case graph.Failed:
 		text = l.paint(red, "failed") + "  " + e.Node + ": " + failure(e.Err)

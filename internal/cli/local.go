@@ -147,11 +147,11 @@ func lastWords(file string, from int64) (words, next string) {
 func newLocal(s streams, g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "local",
-		Short: "The cloud on this machine: start, stop, look",
-		Long: `A cloud on this machine that speaks AWS's protocols on the loopback interface.
-Behind them stand real things: a PostgreSQL process for each database, a
+		Short: "Control the local cloud on this machine",
+		Long: `The local cloud runs on this machine and speaks AWS's protocols on the loopback
+interface. What it runs is real: a PostgreSQL process for each database, a
 process of the pushed image for each task, a reverse proxy for each load
-balancer. 'bookctl up --local' starts it; it needs no account and costs nothing.`,
+balancer. 'bookctl up --local' starts it. It needs no account and costs nothing.`,
 		Example: `  bookctl local start
   eval "$(bookctl local env)"; aws ecs list-clusters
   bookctl local aws rds describe-db-instances
@@ -167,12 +167,14 @@ func newLocalStart(s streams, g *globals) *cobra.Command {
 	var behaviour cloudFlags
 	cmd := &cobra.Command{
 		Use:   "start",
-		Short: "Start it in the background",
-		Long: `Start the local cloud in the background. With --policy it judges each call by
-IAM policies, as AWS does, so that a missing permission shows here first. Tasks
-have their own roles, and the access key "root" may do everything.
+		Short: "Start the local cloud in the background",
+		Long: `Start the local cloud in the background.
 
-With --region a new local cloud is in that region; it stays there.`,
+With --policy it checks each call against IAM policies, as AWS does, so that a
+missing permission shows here first. Tasks use their own roles, and the access
+key "root" is allowed everything.
+
+--region sets the region of a new local cloud. An existing one keeps its region.`,
 		Example: `  bookctl local start --faults faults.json --latencies aws --scale 0.01
   bookctl policy --local > policy.json; bookctl local stop; bookctl local start --policy policy.json
   bookctl local start --region eu-central-1`,
@@ -218,11 +220,11 @@ type cloudFlags struct {
 }
 
 func (c *cloudFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&c.faults, "faults", "", "JSON file of what goes wrong (docs/faults.md)")
-	cmd.Flags().StringVar(&c.latencies, "latencies", "", "'aws' makes things take as long as they do on AWS")
+	cmd.Flags().StringVar(&c.faults, "faults", "", "JSON file of faults to inject (docs/faults.md)")
+	cmd.Flags().StringVar(&c.latencies, "latencies", "", "'aws' makes operations take as long as on AWS")
 	cmd.Flags().Float64Var(&c.scale, "scale", 1, "multiply the latencies by this")
-	cmd.Flags().StringArrayVar(&c.policies, "policy", nil, "file or directory of IAM policies by which each call is judged (repeatable)")
-	cmd.Flags().IntVar(&c.port, "port", 0, "port of all its services (default: the one it had before, or any free one)")
+	cmd.Flags().StringArrayVar(&c.policies, "policy", nil, "file or directory of IAM policies to check each call against (repeatable)")
+	cmd.Flags().IntVar(&c.port, "port", 0, "port of all services (default: the previous one, or any free port)")
 }
 
 func (c *cloudFlags) args() []string {
@@ -297,7 +299,7 @@ func newLocalServe(s streams) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:    "serve",
-		Short:  "Be the local cloud, in the foreground",
+		Short:  "Run the local cloud in the foreground",
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -325,7 +327,7 @@ func newLocalStop(s streams, g *globals) *cobra.Command {
 	var purge bool
 	cmd := &cobra.Command{
 		Use:   "stop",
-		Short: "Stop it; its state is kept",
+		Short: "Stop the local cloud, keeping its state",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir, err := localDir()
@@ -358,7 +360,7 @@ func newLocalStop(s streams, g *globals) *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&purge, "purge", false, "also remove everything in it, databases and snapshots included")
+	cmd.Flags().BoolVar(&purge, "purge", false, "also delete everything in it, databases and snapshots included")
 	return cmd
 }
 
@@ -387,7 +389,7 @@ func confirmPurge(ctx context.Context, s streams, g *globals, dir string) error 
 func newLocalStatus(s streams, g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
-		Short: "Say whether it runs, and where",
+		Short: "Show whether the local cloud runs, and where",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir, err := localDir()
@@ -421,7 +423,7 @@ func printInfo(s streams, g *globals, info localcloud.Info, dir string) error {
 func newLocalLogs(s streams, g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "logs",
-		Short: "Print its own log",
+		Short: "Print the local cloud's log",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			dir, err := localDir()
@@ -502,11 +504,11 @@ func newLocalEnv(s streams, g *globals) *cobra.Command {
 	var syntax string
 	cmd := &cobra.Command{
 		Use:   "env",
-		Short: "Print the environment that points AWS tools at it",
-		Long: `Print the environment that points AWS tools at the local cloud, for a shell to
-evaluate. Variables that would lead a tool elsewhere, such as AWS_PROFILE, are
-unset. The AWS CLI's rds command ignores AWS_ENDPOINT_URL before version 2.13;
-the function that is printed too passes the address to every command.
+		Short: "Print the environment for AWS tools to use the local cloud",
+		Long: `Print the environment variables that point AWS tools at the local cloud, for a
+shell to evaluate. Variables that would point a tool elsewhere, such as
+AWS_PROFILE, are unset. Before version 2.13 the AWS CLI ignores AWS_ENDPOINT_URL;
+the printed function passes the address to every command.
 When no local cloud runs, nothing is printed and the exit code is 3.`,
 		Example: `  eval "$(bookctl local env)"; aws rds describe-db-instances
   bookctl local env --shell fish | source`,
@@ -548,7 +550,7 @@ When no local cloud runs, nothing is printed and the exit code is 3.`,
 func newLocalAWS(s streams) *cobra.Command {
 	return &cobra.Command{
 		Use:                "aws …",
-		Short:              "Run the AWS CLI against it",
+		Short:              "Run the AWS CLI against the local cloud",
 		Example:            "  bookctl local aws ecs list-clusters",
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -22,10 +22,10 @@ func newLogs(s streams, g *globals) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "logs",
-		Short: "Print what the tasks write",
-		Long: `Print what the tasks of the stack wrote, oldest first, each line with its time
-and the beginning of its task's id. Output is kept for 14 days, also of tasks
-that are gone.`,
+		Short: "Print the logs of the tasks",
+		Long: `Print the logs of the stack's tasks, oldest first, each line with its time and
+the start of its task's id. Logs are kept for the days that 'bookctl up
+--log-days' sets, 14 by default, also those of stopped tasks.`,
 		Example: `  bookctl logs --since 10m
   bookctl logs --follow
   bookctl logs --task 3f2a --output json`,
@@ -34,7 +34,7 @@ that are gone.`,
 			ctx, cancel := deadline(cmd.Context(), g)
 			defer cancel()
 			if since < 0 {
-				return usageError{fmt.Errorf("--since %s: give how far back to look, for example 10m", since)}
+				return usageError{fmt.Errorf("--since %s: give start this long ago, for example 10m", since)}
 			}
 			t, err := connect(ctx, s, g)
 			if err != nil {
@@ -43,9 +43,9 @@ that are gone.`,
 			return logs(ctx, s, t, g, provision.ReadOutput(t.clients.Logs, g.stack, task, time.Now().Add(-since)), follow, quiet{task, since})
 		},
 	}
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what comes, until interrupted")
-	cmd.Flags().DurationVar(&since, "since", time.Hour, "how far back to look")
-	cmd.Flags().StringVar(&task, "task", "", "only of the task whose id begins so")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "keep printing new lines until interrupted")
+	cmd.Flags().DurationVar(&since, "since", time.Hour, "start this long ago")
+	cmd.Flags().StringVar(&task, "task", "", "only the task whose id starts with this")
 	return cmd
 }
 

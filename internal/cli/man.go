@@ -16,7 +16,7 @@ func newMan(s streams, g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:     "man DIR",
 		Short:   "Write the manual pages",
-		Long:    "Write a manual page for each command into a directory, which is made if it is missing.",
+		Long:    "Write a manual page for each command into a directory, which is created if it is missing.",
 		Example: "  bookctl man man1 && man ./man1/bookctl-up.1",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

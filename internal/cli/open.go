@@ -20,8 +20,8 @@ func newOpen(s streams, g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "open [PATH]",
 		Short: "Open the service in a browser, or print its URL",
-		Long: `Print the service's URL, and open it: with the program that BROWSER names, or
-on a terminal with the system's browser. With --output json it is only printed.`,
+		Long: `Print the service's URL and open it, with the program that BROWSER names or, on a
+terminal, with the system's browser. With --output json it is only printed.`,
 		Example: `  bookctl open
   bookctl open /docs
   curl $(BROWSER= bookctl open)/books`,

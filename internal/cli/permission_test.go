@@ -394,7 +394,7 @@ func (j *judgedRun) others(t *testing.T) string {
 	return strings.TrimPrefix(*out.HostedZone.Id, "/hostedzone/")
 }
 
-// drift changes by hand what up has to mend.
+// drift changes by hand what up has to repair.
 func (j *judgedRun) drift(t *testing.T) {
 	t.Helper()
 	ctx, cfg := t.Context(), j.config("root")

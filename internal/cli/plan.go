@@ -25,13 +25,13 @@ func newPlan(s streams, g *globals) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "plan",
-		Short: "Say what 'up' would do, and what the stack would cost",
-		Long: `Say what 'bookctl up' with the same flags would create, change, refuse and
-leave, and what the stack costs a month, now and then. Nothing is changed.
+		Short: "Show what 'up' would change, and what the stack would cost",
+		Long: `Show what 'bookctl up' with the same flags would create, update and not do, and
+what the stack costs a month before and after. Nothing is changed.
 
 The exit code is 0 when there is nothing to do, 2 when there are changes, and 1
-when something can't be done. Prices are from a table of the common regions;
---price live asks the AWS Pricing API.`,
+when something can't be done. Prices come from a built-in table of the common
+regions; --price live asks the AWS Pricing API.`,
 		Example: `  bookctl plan
   bookctl plan --count 2 --db-class db.t4g.small
   bookctl plan --price live --output json`,
@@ -49,7 +49,7 @@ when something can't be done. Prices are from a table of the common regions;
 		},
 	}
 	u.add(cmd.Flags())
-	cmd.Flags().StringVar(&prices, "price", "table", "where prices are from: table or live")
+	cmd.Flags().StringVar(&prices, "price", "table", "source of prices: table or live")
 	complete(cmd, "price", "table", "live")
 	return cmd
 }

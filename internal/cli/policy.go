@@ -21,17 +21,17 @@ func newPolicy(s streams, g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "policy",
 		Short: "Print the least IAM policy that bookctl needs",
-		Long: `Print, as JSON for IAM, the least policy with which the stack can be made,
-changed, looked at and destroyed. With --account and --region it asks nobody,
-and so needs no credentials; --domain without --hosted-zone asks Route 53.
+		Long: `Print, as JSON for IAM, the least policy with which the stack can be created,
+updated, inspected and destroyed. With --account and --region no AWS call is
+made and no credentials are needed; --domain without --hosted-zone asks Route 53.
 
 A managed policy of IAM has at most 6144 characters. --dir writes the policy as
 several that fit, and prints the commands that create and attach them.
 
 Without --permissions-boundary, whoever holds the policy can become
-administrator: it takes giving the stack's roles permissions, and saying who may
-assume them. With it, the policy allows that only for roles that have the
-boundary, which 'bookctl up --permissions-boundary' gives them.`,
+administrator, because it allows to change the permissions of the stack's roles
+and who may assume them. With it, the policy allows that only for roles that
+have the boundary, which 'bookctl up --permissions-boundary' sets.`,
 		Example: `  bookctl policy > policy.json
   bookctl policy --stack staging --account 111122223333 --region eu-central-1
   bookctl policy --dir policies | ROLE=deployer sh
@@ -39,9 +39,9 @@ boundary, which 'bookctl up --permissions-boundary' gives them.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return printPolicy(cmd, s, g, f) },
 	}
-	cmd.Flags().StringVar(&f.boundary, "permissions-boundary", "", "demand this permissions boundary (the ARN of a policy) of the stack's roles")
-	cmd.Flags().StringVar(&f.domain, "domain", "", "also allow what 'up --domain' needs for this name")
-	cmd.Flags().StringVar(&f.zone, "hosted-zone", "", "id of the domain's hosted zone (default: Route 53 is asked)")
+	cmd.Flags().StringVar(&f.boundary, "permissions-boundary", "", "require this permissions boundary (the ARN of a policy) on the stack's roles")
+	cmd.Flags().StringVar(&f.domain, "domain", "", "also allow what 'up --domain' needs for this domain")
+	cmd.Flags().StringVar(&f.zone, "hosted-zone", "", "id of the domain's hosted zone (default: looked up in Route 53)")
 	cmd.Flags().StringVar(&f.dir, "dir", "", "write managed policies into this directory, and print the commands that create and attach them")
 	return cmd
 }

@@ -81,13 +81,13 @@ func (p *progress) outcome(e graph.Event) string {
 	case e.Kind == graph.Stopped:
 		return "under way"
 	case e.Kind == graph.Unchanged:
-		return "as they were"
+		return "unchanged"
 	case p.created[e.Node]:
 		return "created"
 	case a != nil && a.doing == "deleting":
-		return "removed"
+		return "deleted"
 	}
-	return "mended"
+	return "updated"
 }
 
 func (p *progress) find(name string) *activity {
@@ -112,10 +112,10 @@ func (p *progress) at(e graph.Event) *activity {
 	return a
 }
 
-// outcomes counts what is over, in words: "19 created, 2 as they were".
+// outcomes counts what is over, in words: "19 created, 2 unchanged".
 func (p *progress) outcomes() string {
 	var parts []string
-	for _, outcome := range []string{"created", "mended", "removed", "as they were", "failed", "skipped", "under way", "not started"} {
+	for _, outcome := range []string{"created", "updated", "deleted", "unchanged", "failed", "skipped", "under way", "not started"} {
 		if n := p.counts[outcome]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, outcome))
 		}

@@ -123,10 +123,10 @@ func TestWhatProtectsDataIsNotTurnedBack(t *testing.T) {
 	h.database()
 	h.same("an up that was told to", asMade)
 
-	// What was weakened by hand is mended.
+	// What was weakened by hand is repaired.
 	h.modify(rds.ModifyDBInstanceInput{BackupRetentionPeriod: aws.Int32(1)})
 	h.must(ok(logs.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: aws.String("/bookctl/book"), RetentionInDays: aws.Int32(1)})))
-	s.run("up", "--local", "--wait=false").says(t, 0, "2 mended")
+	s.run("up", "--local", "--wait=false").says(t, 0, "2 updated")
 	h.database()
 	h.same("an up after less", asMade)
 	s.run("up", "--local", "--wait=false", "--log-days", "30").says(t, 0)
@@ -181,7 +181,7 @@ func TestAChangeThatIsScheduledIsSeen(t *testing.T) {
 	if plan := s.run("plan", "--local"); plan.code != 2 || !strings.Contains(plan.out, "class: db.t4g.micro, db.t4g.large pending → db.t4g.micro") {
 		t.Errorf("plan: exit code %d\n%s%s", plan.code, plan.out, plan.err)
 	}
-	s.run("up", "--local", "--wait=false").says(t, 0, "1 mended")
+	s.run("up", "--local", "--wait=false").says(t, 0, "1 updated")
 	if db := h.database(); *db.DBInstanceClass != "db.t4g.micro" || db.PendingModifiedValues.DBInstanceClass != nil {
 		t.Errorf("class %s, pending %v", *db.DBInstanceClass, aws.ToString(db.PendingModifiedValues.DBInstanceClass))
 	}

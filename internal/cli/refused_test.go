@@ -29,7 +29,7 @@ func TestARefusedChangeLeavesNoTrace(t *testing.T) {
 		{deny: "ecs:UpdateService", flags: []string{"--count", "2"}},
 		{deny: "application-autoscaling:RegisterScalableTarget", flags: []string{"--min", "1", "--max", "3"}},
 		// The port is opened before something listens there.
-		{deny: "elasticloadbalancing:ModifyListener", flags: []string{"--port", strconv.Itoa(int(openPort(t)))}, after: "1 mended"},
+		{deny: "elasticloadbalancing:ModifyListener", flags: []string{"--port", strconv.Itoa(int(openPort(t)))}, after: "1 updated"},
 	} {
 		before := h.census()
 		h.faults(map[string]any{"deny": []string{c.deny}})

@@ -21,14 +21,13 @@ func newRollback(s streams, g *globals) *cobra.Command {
 	var to int32
 	cmd := &cobra.Command{
 		Use:   "rollback",
-		Short: "Go back to the release before",
-		Long: `Run the image of the release before again: the one that served before what serves
-now, and runs another image. A second rollback goes further back, and never
-forward again to what the first one left; --to goes to any revision. All other
-settings stay as they are. It goes the way of 'bookctl up', so no request fails,
-and it succeeds only when the old release serves again. Migrations of the
-database are not undone; each release's are made so that the one before can
-serve beside them.
+		Short: "Return to the previous release",
+		Long: `Deploy the image of the previous release again: the last one that served before
+the current one and has another image. A second rollback goes one release
+further back, never forward again; --to selects any revision. All other settings
+stay. The rollout is that of 'bookctl up': no request fails, and the command
+succeeds only when the old release serves. Database migrations are not undone,
+so each release's migrations must let the previous release keep serving.
 
 The next 'bookctl up' from source deploys the source again.`,
 		Example: `  bookctl rollback
@@ -43,7 +42,7 @@ The next 'bookctl up' from source deploys the source again.`,
 			return rollback(ctx, s, g, to)
 		},
 	}
-	cmd.Flags().Int32Var(&to, "to", 0, "go to the image of this revision")
+	cmd.Flags().Int32Var(&to, "to", 0, "deploy the image of this revision")
 	return cmd
 }
 

@@ -54,24 +54,24 @@ var calledElsewhere = map[string][]string{
 func newRoot(s streams, g *globals) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "bookctl",
-		Short: "From nothing to a database-backed HTTP service on AWS, and back",
-		Long: `bookctl makes a VPC, a PostgreSQL database on RDS and a load-balanced service
-on ECS Fargate, in dependency order and without a state file: AWS is the state.
-Run 'bookctl up' again and it repairs what drifted and changes nothing else.
+		Short: "Deploy a database-backed HTTP service on AWS",
+		Long: `bookctl deploys a VPC, a PostgreSQL database on RDS and a load-balanced service
+on ECS Fargate, in dependency order. There is no state file: AWS is the state.
+Run 'bookctl up' again to repair drift; nothing else changes.
 
-With --local the same commands run against a cloud on this machine that needs
-no account: real PostgreSQL, real processes, a real load balancer.
+With --local the same commands run against a cloud on this machine. It needs no
+account, and has real PostgreSQL, real processes and a real load balancer.
 
-Every flag can be set by the environment variable that its help names in
-brackets; the flag comes first.
+Every flag can be set by the environment variable in brackets in its help. A flag
+takes precedence over its variable.
 
 ` + exitCodes,
-		Example: `  bookctl up --local              # try it here, without an account
-  bookctl plan                    # what 'up' would do, and what it would cost
-  bookctl up                      # make or mend the stack 'book'
+		Example: `  bookctl up --local              # try it on this machine, without an account
+  bookctl plan                    # what 'up' would change, and what it would cost
+  bookctl up                      # create the stack 'book', or repair drift
   bookctl status                  # what exists, whether it is healthy and why not
-  bookctl graph > stack.svg       # a picture of what exists and how each part is
-  bookctl destroy                 # remove it all, keep a final snapshot of the data`,
+  bookctl graph > stack.svg       # a picture of the resources and their state
+  bookctl destroy                 # delete it all, keep a final snapshot of the data`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -85,12 +85,12 @@ brackets; the flag comes first.
 	f := root.PersistentFlags()
 	f.StringVarP(&g.stack, "stack", "s", "book", "name of the stack")
 	f.StringVar(&g.region, "region", "", "AWS region (default: that of the AWS configuration)")
-	f.StringVar(&g.account, "account", "", "refuse to run in any other AWS account than this")
+	f.StringVar(&g.account, "account", "", "run only in this AWS account")
 	f.BoolVar(&g.local, "local", false, "use the cloud on this machine instead of AWS")
 	f.BoolVarP(&g.yes, "yes", "y", false, "don't ask for confirmation")
-	f.DurationVar(&g.timeout, "timeout", 0, "give up after this time, for example 30m (default: each step has its own patience)")
+	f.DurationVar(&g.timeout, "timeout", 0, "give up after this time, for example 30m (default: a limit per step)")
 	f.StringVarP(&g.output, "output", "o", "text", "text or json")
-	f.BoolVarP(&g.quiet, "quiet", "q", false, "print nothing but results and errors")
+	f.BoolVarP(&g.quiet, "quiet", "q", false, "print only results and errors")
 	f.BoolVarP(&g.verbose, "verbose", "v", false, "print every AWS call with its duration")
 	f.BoolVar(&g.noColor, "no-color", false, "no colours (also: NO_COLOR)")
 	root.AddCommand(

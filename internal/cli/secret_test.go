@@ -44,7 +44,7 @@ func TestASecretThatPeopleEditIsTaken(t *testing.T) {
 			t.Errorf("plan: exit code %d\n%s%s", r.code, r.out, r.err)
 		}
 		r := s.run("up", "--local")
-		r.says(t, 0, "mended")
+		r.says(t, 0, "updated")
 		if strings.Contains(r.out+r.err, password) {
 			t.Error("up printed the password")
 		}
@@ -121,7 +121,7 @@ func TestAStoppedDatabaseLeavesItsSnapshot(t *testing.T) {
 	s.run("destroy", "--local", "--yes").says(t, 1, "is stopped", "aws rds start-db-instance")
 	h.same("a destroy that was refused", before)
 	h.must(ok(client.StartDBInstance(t.Context(), &rds.StartDBInstanceInput{DBInstanceIdentifier: name})))
-	s.run("up", "--local", "--wait=false").says(t, 0, "mended")
+	s.run("up", "--local", "--wait=false").says(t, 0, "updated")
 	stop()
 	s.run("destroy", "--local", "--yes").says(t, 0, " 0 left", "a final snapshot taken")
 }

@@ -24,13 +24,14 @@ func newStatus(s streams, g *globals) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Say how the stack is: whether it answers, and if not, why",
-		Long: `Say how the stack is: whether its URL answers, its tasks and their health, its
-database and snapshots, what drifted from what was asked for, and what it costs
-a month. Nothing is changed, and nothing is built.
+		Short: "Show stack status and health",
+		Long: `Show whether the stack's URL answers, its tasks and their health, its database
+and snapshots, drift, and the monthly cost; and if it is not healthy, why.
+Nothing is changed, and nothing is built.
 
 The exit code is 0 when the stack is healthy and 3 when it is not, or when
-nothing is deployed. Drift alone is no ill health: 'bookctl up' mends it.`,
+nothing is deployed. Drift alone does not make a stack unhealthy; 'bookctl up'
+repairs it.`,
 		Example: `  bookctl status
   bookctl status --watch
   bookctl status --output json | jq .healthy`,
@@ -52,8 +53,8 @@ nothing is deployed. Drift alone is no ill health: 'bookctl up' mends it.`,
 			return out.show(s.out, g)
 		},
 	}
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "look again and again, until interrupted")
-	cmd.Flags().DurationVar(&every, "interval", 5*time.Second, "how often --watch looks")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "refresh until interrupted")
+	cmd.Flags().DurationVar(&every, "interval", 5*time.Second, "time between refreshes with --watch")
 	return cmd
 }
 
@@ -113,7 +114,7 @@ type statusOutput struct {
 	now   time.Time
 	found bool
 	// partial says that something of the stack is missing, and broken that something
-	// is in a state that no up mends.
+	// is in a state that no up repairs.
 	partial, broken bool
 }
 
@@ -385,7 +386,7 @@ func (o *statusOutput) text() string {
 	case refused != nil:
 		row("", "'bookctl up' refuses, with nothing touched, what can't be changed in place: %s", strings.Join(refused, "; "))
 	case len(o.Drift) > 0:
-		row("", "'bookctl up' mends it, and 'bookctl plan' says how")
+		row("", "'bookctl up' repairs it, and 'bookctl plan' says how")
 	}
 	for i, e := range o.Service.Events {
 		if i < 3 {
@@ -406,9 +407,9 @@ func (o *statusOutput) text() string {
 	case !o.found:
 		fmt.Fprintln(&b, "'bookctl up' makes it.")
 	case !o.Healthy:
-		next := "'bookctl logs' and 'bookctl events' tell more; 'bookctl up' makes what is missing and mends what drifted"
+		next := "'bookctl logs' and 'bookctl events' tell more; 'bookctl up' creates what is missing and repairs drift"
 		if o.broken {
-			next = "'bookctl logs' and 'bookctl events' tell more; what is broken comes first, and then 'bookctl up' mends the rest"
+			next = "'bookctl logs' and 'bookctl events' tell more; what is broken comes first, and then 'bookctl up' repairs the rest"
 		}
 		if o.Image.Gone {
 			next = "'bookctl up' pushes what the source builds, or 'bookctl rollback' goes to a release whose image is there; 'bookctl logs' and 'bookctl events' tell more"

@@ -46,9 +46,9 @@ func (u *upFlags) add(f *pflag.FlagSet) {
 			f.BoolVar(v.Of(&u.Settings), row.Flag, false, row.Help)
 		}
 	}
-	f.StringVar(&u.source, "source", "", "build bookapi from this directory (default: the one you are in)")
-	f.StringVar(&u.dbCA, "db-ca", "", "let the image trust the authorities in this file (PEM) for databases too; say it at each up that builds")
-	f.StringVar(&u.restore, "restore", "", "make a new database from a snapshot of the stack: its id, or latest")
+	f.StringVar(&u.source, "source", "", "build bookapi from this directory (default: the current one)")
+	f.StringVar(&u.dbCA, "db-ca", "", "also trust the certificate authorities in this file (PEM) for the database; needed at each up that builds")
+	f.StringVar(&u.restore, "restore", "", "create the database from a snapshot of the stack: its id, or latest")
 }
 
 // over lays what was said over what is deployed.
@@ -106,13 +106,13 @@ func newUp(s streams, g *globals) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "up",
-		Short: "Make the stack, or mend what drifted",
-		Long: `Make whatever of the stack is missing, mend what drifted and change nothing
-else. A flag that is not given keeps what is deployed. The URL stands alone on
-the last line of standard output; everything else goes to standard error.
+		Short: "Create the stack, or repair drift",
+		Long: `Create whatever is missing, repair drift and change nothing else. A flag that is
+not given keeps the deployed value. The last line of standard output is the
+service's URL; everything else goes to standard error.
 
-up succeeds only when its own release is the one that serves. Interrupted
-anywhere, the next up goes on.`,
+up succeeds only when its own release serves. If it is interrupted, the next up
+continues.`,
 		Example: `  bookctl up --local
   curl $(bookctl up --local --quiet)/books
   bookctl up --stack staging --count 2 --db-class db.t4g.small
@@ -126,7 +126,7 @@ anywhere, the next up goes on.`,
 	}
 	u.add(cmd.Flags())
 	cmd.Flags().BoolVar(&wait, "wait", true, "wait until the release is healthy")
-	cmd.Flags().StringVar(&line, "timeline", "", "write a picture of where the time went to this file (SVG)")
+	cmd.Flags().StringVar(&line, "timeline", "", "write a timeline of the run to this file (SVG)")
 	return cmd
 }
 
@@ -201,7 +201,7 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	rep.close()
 	drawn := picture.draw("bookctl up, stack "+g.stack, report, p.source.spans()...)
 	if err != nil {
-		return errors.Join(diagnosed(ctx, stack, err, "mend it and run 'bookctl up' again"), drawn)
+		return errors.Join(diagnosed(ctx, stack, err, "fix it and run 'bookctl up' again"), drawn)
 	}
 	if drawn != nil {
 		return drawn
@@ -469,7 +469,7 @@ func (p *preparation) summary(s streams, g *globals, stack *provision.Stack, rep
 		if created+updated == 0 {
 			fmt.Fprintf(s.err, "Up to date: %d checked, 0 changed, %s.\n", len(report.Steps), rounded(took))
 		} else {
-			fmt.Fprintf(s.err, "%d created, %d mended, %d as they were, %s.\n", created, updated, len(report.Steps)-created-updated, rounded(took))
+			fmt.Fprintf(s.err, "%d created, %d updated, %d unchanged, %s.\n", created, updated, len(report.Steps)-created-updated, rounded(took))
 		}
 	}
 	_, err := fmt.Fprintln(s.out, stack.URL())

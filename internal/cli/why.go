@@ -75,7 +75,7 @@ func printInFull(w io.Writer, err error) {
 
 // diagnosed explains why up failed. For that it asks what became of the service's
 // tasks, also when the run's own time is over. Again is how to go on once the
-// release is mended.
+// release is repaired.
 func diagnosed(ctx context.Context, stack *provision.Stack, err error, again string) error {
 	if stack == nil || errors.Is(context.Cause(ctx), errInterrupted) || provision.Expired(err) {
 		return err
@@ -409,14 +409,14 @@ func (s *story) tell(t provision.Task) {
 		}
 		s.outcome = notStarted
 		s.say("%s was not allowed to read the database's secret: %s.", name, sentence(reasons))
-		s.next = "'bookctl up' mends the execution role; if it is denied elsewhere, look at the secret's own policy and the organization's"
+		s.next = "'bookctl up' repairs the execution role; if it is denied elsewhere, look at the secret's own policy and the organization's"
 		if strings.Contains(reasons, "no permissions boundary") {
 			s.next = "extend the permissions boundary of the stack's roles, or give them another with 'bookctl up --permissions-boundary ARN'"
 		}
 	case strings.Contains(reasons, "ResourceInitializationError"):
 		s.outcome = notStarted
 		s.say("%s could not be prepared: %s.", name, sentence(reasons))
-		s.next = "'bookctl plan' shows whether routes, rules or roles were changed by hand; 'bookctl up' mends them"
+		s.next = "'bookctl plan' shows whether routes, rules or roles were changed by hand; 'bookctl up' repairs them"
 	case said("limit on the number of vCPUs") != "" || said(aboveLimit) != "":
 		s.outcome = notPlaced
 		s.say("The account's quota %q is reached: %s.", fargateQuota.name, sentence(cmp.Or(said("limit on the number of vCPUs"), said(aboveLimit))))
@@ -437,7 +437,7 @@ func (s *story) tell(t provision.Task) {
 			s.say("RDS says that the database is %s.", s.d.Database)
 		}
 		s.health(t, name)
-		s.next = "'bookctl status' tells how the database is; 'bookctl up' mends its rules, its password and the secret"
+		s.next = "'bookctl status' tells how the database is; 'bookctl up' repairs its rules, its password and the secret"
 		if strings.Contains(s.databaseReason(), "28P01") {
 			// RDS tells nobody which password a database has, so up can't see it.
 			s.next = "'bookctl up' if the secret was changed by hand; 'bookctl db rotate-password' if the database was: it gives both a new one"

@@ -179,7 +179,7 @@ func TestAReleaseThatNeverStartsIsExplainedAndTheOldOneServesOn(t *testing.T) {
 		bad("crash", "--image", "build", "--source", badSource(t, "\tif len(os.Args) == 1 {\n\t\tprintln(\"bookapi: GREETING is not set\")\n\t\tos.Exit(3)\n\t}", "", ""))
 		r := s.run("rollback", "--local", "--to", "3")
 		r.says(t, 1, "revision 3 is not known to have ever been healthy; if it is not now, ECS goes back to revision 1", "Revision 3 never became healthy")
-		if !strings.Contains(r.err, "go to another release with 'bookctl rollback --local --to N'") || strings.Contains(r.err, "mend it") {
+		if !strings.Contains(r.err, "go to another release with 'bookctl rollback --local --to N'") || strings.Contains(r.err, "fix it") {
 			t.Errorf("what is next after a rollback that failed:\n%s", r.err)
 		}
 		bad("panic", "--source", badSource(t, panics, "", ""))

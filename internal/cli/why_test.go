@@ -104,7 +104,7 @@ func TestWhyNamesCauseEvidenceAndNextStep(t *testing.T) {
 		"name taken":               {provision.Diagnosis{}, failed("execution-role", call("IAM", "CreateRole", "EntityAlreadyExists", "Role with name book-execution-role already exists.")), []string{"The name is taken", "book-execution-role"}, "--stack"},
 		"protected by hand":        {provision.Diagnosis{}, failed("load-balancer", call("Elastic Load Balancing v2", "DeleteLoadBalancer", "OperationNotPermitted", "Load balancer 'x' cannot be deleted because deletion protection is enabled")), []string{"its deletion protection is on"}, "--protect=false"},
 	} {
-		x := why(tc.d, tc.err, "mend it and run 'bookctl up' again")
+		x := why(tc.d, tc.err, "fix it and run 'bookctl up' again")
 		for _, want := range tc.says {
 			if !strings.Contains(x.text, want) {
 				t.Errorf("%s: %q is not in %q", name, want, x.text)

@@ -138,7 +138,7 @@ func (s Source) compile(ctx context.Context) ([]byte, error) {
 			return nil, ctx.Err()
 		}
 		return nil, advice.With(fmt.Errorf("%w in %s: 'go build ./%s': %w\n%s", ErrCompile, s.Dir, program, err, tail(output.String(), 20)),
-			"mend the source and run the same command again")
+			"fix the source and run the same command again")
 	}
 	binary, err := os.ReadFile(out)
 	if err == nil && !bytes.Equal(binary, kept) {

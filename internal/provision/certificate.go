@@ -125,7 +125,7 @@ func acmTags(tags map[string]string) []types.Tag {
 	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
 }
 
-// Update mends tags and makes the record that proves the domain.
+// Update repairs tags and makes the record that proves the domain.
 func (c *Certificate) Update(ctx context.Context, changes []graph.Change) error {
 	arn := c.ID()
 	if hasTagDrift(changes) {

@@ -85,7 +85,7 @@ func (c *Cluster) Create(ctx context.Context) (string, error) {
 	return aws.ToString(out.Cluster.ClusterArn), nil
 }
 
-// Update mends tags.
+// Update repairs tags.
 func (c *Cluster) Update(ctx context.Context, _ []graph.Change) error {
 	return c.retag(ctx, c.ID(), c.Name())
 }

@@ -108,7 +108,7 @@ func TestDataOutlivesTheStack(t *testing.T) {
 		}
 	}
 
-	// Rotation: a new password in both, the rest as it was, nothing to mend.
+	// Rotation: a new password in both, the rest as it was, nothing to repair.
 	d.must(provision.RotatePassword(ctx, d.c, "book"))
 	second, version := d.secret()
 	if second["password"] == first["password"] || second["host"] != first["host"] || d.applied() != version {

@@ -294,7 +294,7 @@ func (d *Database) Find(ctx context.Context) (graph.State, error) {
 	if st.Phase == graph.Broken {
 		st.Next = d.remedy(status)
 		if status == "storage-full" && hasField(st.Drift, "storage") {
-			st.Phase = graph.Ready // more storage is what mends it
+			st.Phase = graph.Ready // more storage is what repairs it
 		}
 	}
 	return st, nil

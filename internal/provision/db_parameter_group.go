@@ -95,7 +95,7 @@ func (g *DBParameterGroup) Create(ctx context.Context) (string, error) {
 	return aws.ToString(out.DBParameterGroup.DBParameterGroupArn), nil
 }
 
-// Update mends tags and parameters. rds.force_ssl is dynamic: it takes effect
+// Update repairs tags and parameters. rds.force_ssl is dynamic: it takes effect
 // without a reboot. A group keeps its family for good, so one of another major
 // version is replaced: it is left of a database that is gone, since one that is
 // there has a version of the group's family, and RDS deletes no group in use.

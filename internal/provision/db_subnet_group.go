@@ -121,7 +121,7 @@ func (g *DBSubnetGroup) Create(ctx context.Context) (string, error) {
 	return aws.ToString(out.DBSubnetGroup.DBSubnetGroupArn), nil
 }
 
-// Update mends tags and subnets.
+// Update repairs tags and subnets.
 func (g *DBSubnetGroup) Update(ctx context.Context, changes []graph.Change) error {
 	if hasTagDrift(changes) {
 		if err := g.retag(ctx, g.ID(), g.Name()); err != nil {

@@ -82,7 +82,7 @@ func (g *InternetGateway) Create(ctx context.Context) (string, error) {
 	return g.made, nil
 }
 
-// Update mends tags and the attachment, and removes a second gateway.
+// Update repairs tags and the attachment, and removes a second gateway.
 func (g *InternetGateway) Update(ctx context.Context, changes []graph.Change) error {
 	err := removeDuplicates(changes, &g.made, func(other *string) error {
 		_, err := g.ec2.DeleteInternetGateway(ctx, &ec2.DeleteInternetGatewayInput{InternetGatewayId: other})

@@ -290,7 +290,7 @@ func (l *Listener) Create(ctx context.Context) (string, error) {
 	return aws.ToString(out.Listeners[0].ListenerArn), nil
 }
 
-// Update closes what should not be open, then mends tags, port and action.
+// Update closes what should not be open, then repairs tags, port and action.
 func (l *Listener) Update(ctx context.Context, changes []graph.Change) error {
 	for _, c := range changes {
 		if arn, ok := strings.CutPrefix(c.Field, extraListener); ok {

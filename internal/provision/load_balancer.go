@@ -320,7 +320,7 @@ func (l *LoadBalancer) Create(ctx context.Context) (string, error) {
 	return aws.ToString(out.LoadBalancers[0].LoadBalancerArn), nil
 }
 
-// Update mends tags, groups, subnets and attributes.
+// Update repairs tags, groups, subnets and attributes.
 func (l *LoadBalancer) Update(ctx context.Context, changes []graph.Change) error {
 	arn, want := aws.String(l.ID()), l.wanted()
 	fail := func(what string, err error) error {

@@ -130,7 +130,7 @@ func (l *LogGroup) Create(ctx context.Context) (string, error) {
 	return "", nil // the call does not return the ARN; the next Find does
 }
 
-// Update mends tags and retention.
+// Update repairs tags and retention.
 func (l *LogGroup) Update(ctx context.Context, changes []graph.Change) error {
 	if hasTagDrift(changes) {
 		if _, err := l.logs.TagResource(ctx, &cloudwatchlogs.TagResourceInput{ResourceArn: aws.String(l.ID()), Tags: l.tags(l.Name())}); err != nil {

@@ -15,7 +15,7 @@ import (
 
 // Network ACLs filter what enters and leaves subnets. The stack's security groups do
 // all that is wanted, so each subnet stays with the default ACL of the VPC, and that
-// one as AWS makes it: it lets everything through. The VPC mends its entries, and
+// one as AWS makes it: it lets everything through. The VPC repairs its entries, and
 // each subnet its own association.
 // https://docs.aws.amazon.com/vpc/latest/userguide/default-network-acl.html
 

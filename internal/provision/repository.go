@@ -132,7 +132,7 @@ func ecrTags(tags map[string]string) []types.Tag {
 	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
 }
 
-// Update mends tags, scanning, mutability and the lifecycle policy.
+// Update repairs tags, scanning, mutability and the lifecycle policy.
 func (r *Repository) Update(ctx context.Context, changes []graph.Change) error {
 	name := aws.String(r.repositoryName())
 	fail := func(what string, err error) error { return fmt.Errorf("%s of repository %s: %w", what, *name, err) }

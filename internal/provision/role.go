@@ -266,7 +266,7 @@ func iamTags(tags map[string]string) []types.Tag {
 	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
 }
 
-// Update mends whatever drifted. The boundary comes first: it may be what the
+// Update repairs whatever drifted. The boundary comes first: it may be what the
 // caller needs for the rest, and it is recorded when it is set.
 func (r *Role) Update(ctx context.Context, changes []graph.Change) error {
 	fail := func(what string, err error) error { return fmt.Errorf("%s of role %s: %w", what, *r.roleName(), err) }

@@ -166,7 +166,7 @@ func (r *RouteTable) Create(ctx context.Context) (string, error) {
 	return r.made, nil
 }
 
-// Update mends tags, the default route and the associations, and removes a
+// Update repairs tags, the default route and the associations, and removes a
 // second table.
 func (r *RouteTable) Update(ctx context.Context, changes []graph.Change) error {
 	err := removeDuplicates(changes, &r.made, func(other *string) error {

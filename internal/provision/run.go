@@ -61,7 +61,7 @@ func (r Run) options(s *Stack, lock *Lock) graph.Options {
 	return o
 }
 
-// Up makes what is missing of the stack and mends what drifted. A run that finds
+// Up creates what is missing of the stack and repairs drift. A run that finds
 // nothing to do takes no lock, and makes no call that changes anything. Behind a
 // run that was cut off it looks once more at its end: what that run made last
 // may show only then.

@@ -313,7 +313,7 @@ func (s *Scaling) register(ctx context.Context, tags map[string]string) (string,
 	return aws.ToString(out.ScalableTargetARN), nil
 }
 
-// Update mends bounds and policies, or ends the scaling, and records that.
+// Update repairs bounds and policies, or ends the scaling, and records that.
 func (s *Scaling) Update(ctx context.Context, changes []graph.Change) error {
 	if err := s.change(ctx, changes); err != nil || !hasRecordDrift(changes) {
 		return err

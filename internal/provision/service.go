@@ -55,14 +55,14 @@ type serviceSpec struct {
 	exec   bool
 }
 
-// What is mended when tasks that were begun beside their database serve.
+// What is updated when tasks that were begun beside their database serve.
 const (
 	fieldGrace         = "grace-period"
 	fieldSecretVersion = "secret-version"
 )
 
-// fieldKept is mended when a release serves: its image is marked, so that it is
-// not removed. No run ends without, and the next one mends what was cut off here.
+// fieldKept is updated when a release serves: its image is marked, so that it is
+// not removed. No run ends without, and the next one repairs what was cut off here.
 const fieldKept = "image-kept"
 
 // settleTime is how long a rollout that was just accepted may stay unseen.

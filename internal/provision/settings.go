@@ -42,7 +42,7 @@ type Settings struct {
 	// HTTPSPort is the port of HTTPS, where there is a Domain or a Certificate.
 	// Port then redirects to it.
 	HTTPSPort int32
-	// DBClass is the class of the database instance, for example db.t4g.micro.
+	// DBClass is the instance class of the database, for example db.t4g.micro.
 	DBClass string
 	// DBStorage is the storage of the database in GiB.
 	DBStorage int32

@@ -39,7 +39,7 @@ func Table() []Setting {
 	return []Setting{
 		{
 			Flag: "image", JSON: "image", Value: Text{Of: func(s *Settings) *string { return &s.Image }},
-			Help:    "run this ready image instead of building one; 'build' goes back to building",
+			Help:    "deploy this image instead of building one; 'build' returns to building",
 			Example: "registry.example.com/bookapi:1.2",
 			Drives:  []ResourceField{{definitionPart, "image"}},
 			check: func(s Settings, refuse refusal) {
@@ -55,7 +55,7 @@ func Table() []Setting {
 		},
 		{
 			Flag: "registry-secret", JSON: "registrySecret", Value: Text{Of: func(s *Settings) *string { return &s.RegistrySecret }},
-			Help:    "pull --image with the login in this secret (its ARN); 'none' goes back to pulling without",
+			Help:    "pull --image with the login in this secret (its ARN); 'none' removes it",
 			Example: "arn:aws:secretsmanager:us-east-1:123456789012:secret:registry-AbCdEf",
 			Drives:  []ResourceField{{definitionPart, "registry-secret"}},
 			check: func(s Settings, refuse refusal) {
@@ -133,7 +133,7 @@ func Table() []Setting {
 		},
 		{
 			Flag: "port", JSON: "port", Value: Number{Of: func(s *Settings) *int32 { return &s.Port }, Default: 80},
-			Help:    "port that the load balancer serves (--local: any free one)",
+			Help:    "port of the load balancer's listener (--local: any free port)",
 			Example: "8081",
 			Drives:  []ResourceField{{"listener", "port"}},
 			check: func(s Settings, refuse refusal) {
@@ -149,7 +149,7 @@ func Table() []Setting {
 		},
 		{
 			Flag: "domain", JSON: "domain", Value: Text{Of: func(s *Settings) *string { return &s.Domain }},
-			Help:    "serve HTTPS under this name, whose zone is in Route 53: certificate and record are made",
+			Help:    "serve HTTPS under this domain, whose zone is in Route 53; creates certificate and record",
 			Example: "api.example.com",
 			Drives:  []ResourceField{{"certificate", ""}, {"dns-record", ""}, {"listener-https", ""}},
 			check: func(s Settings, refuse refusal) {
@@ -163,7 +163,7 @@ func Table() []Setting {
 		},
 		{
 			Flag: "certificate", JSON: "certificate", Value: Text{Of: func(s *Settings) *string { return &s.Certificate }},
-			Help:    "serve HTTPS with this certificate of ACM (its ARN)",
+			Help:    "serve HTTPS with this ACM certificate (its ARN)",
 			Example: "arn:aws:acm:us-east-1:123456789012:certificate/12345678-1234-1234-1234-123456789012",
 			Drives:  []ResourceField{{"listener-https", ""}},
 			check: func(s Settings, refuse refusal) {
@@ -175,7 +175,7 @@ func Table() []Setting {
 		},
 		{
 			Flag: "https-port", JSON: "httpsPort", Value: Number{Of: func(s *Settings) *int32 { return &s.HTTPSPort }, Default: 443},
-			Help:    "port of HTTPS (--local: any free one)",
+			Help:    "port of the HTTPS listener (--local: any free port)",
 			Example: "8443",
 			Drives:  []ResourceField{{"listener-https", "port"}},
 			check: func(s Settings, refuse refusal) {
@@ -200,7 +200,7 @@ func Table() []Setting {
 		},
 		{
 			Flag: "max", JSON: "max", Value: Number{Of: func(s *Settings) *int32 { return &s.Max }},
-			Help:    "most tasks when the load is high; 0 keeps the count fixed",
+			Help:    "maximum number of tasks under load; 0 turns scaling off",
 			Example: "6",
 			Drives:  []ResourceField{{"scaling", "tasks"}},
 			Costs:   []string{"tasks"},
@@ -220,14 +220,14 @@ func Table() []Setting {
 		},
 		{
 			Flag: "min", JSON: "min", Value: Number{Of: func(s *Settings) *int32 { return &s.Min }},
-			Help:     "fewest tasks when the load is low (with --max)",
+			Help:     "minimum number of tasks (with --max)",
 			Example:  "2",
 			Drives:   []ResourceField{{"scaling", "tasks"}},
 			recorded: onScaling,
 		},
 		{
 			Flag: "db-class", JSON: "dbClass", Value: Text{Of: func(s *Settings) *string { return &s.DBClass }, Default: "db.t4g.micro"},
-			Help:    "class of the database instance",
+			Help:    "instance class of the database",
 			Example: "db.t4g.small",
 			Drives:  []ResourceField{{databasePart, "class"}},
 			Costs:   []string{"database"}, Restored: "class",
@@ -239,7 +239,7 @@ func Table() []Setting {
 		},
 		{
 			Flag: "db-storage", JSON: "dbStorage", Value: Number{Of: func(s *Settings) *int32 { return &s.DBStorage }, Default: 20},
-			Help:    "storage of the database, in GiB; it can't shrink",
+			Help:    "storage of the database in GiB; it can't shrink",
 			Example: "40",
 			Drives:  []ResourceField{{databasePart, "storage"}},
 			Costs:   []string{"database storage"}, Restored: "GiB",
@@ -256,7 +256,7 @@ func Table() []Setting {
 		},
 		{
 			Flag: "db-max-storage", JSON: "dbMaxStorage", Value: Number{Of: func(s *Settings) *int32 { return &s.DBMaxStorage }},
-			Help:     "let the storage grow up to this many GiB; 0 keeps it fixed",
+			Help:     "let the storage grow up to this many GiB; 0 turns growth off",
 			Example:  "100",
 			Drives:   []ResourceField{{databasePart, "storage-limit"}},
 			Restored: "growth to GiB",
@@ -270,7 +270,7 @@ func Table() []Setting {
 		},
 		{
 			Flag: "db-version", JSON: "dbVersion", Value: Text{Of: func(s *Settings) *string { return &s.DBVersion }},
-			Help:    "version of PostgreSQL, such as 17 or 17.4 (default: " + DefaultDBVersion + ", or the newest that the region has)",
+			Help:    "version of PostgreSQL, such as 17 or 17.4 (default: " + DefaultDBVersion + ", or the newest in the region)",
 			Example: "17.99",
 			Drives:  []ResourceField{{databasePart, "version"}},
 			check: func(s Settings, refuse refusal) {
@@ -292,7 +292,7 @@ func Table() []Setting {
 		},
 		{
 			Flag: "db-insights", JSON: "dbInsights", Value: Switch{Of: func(s *Settings) *bool { return &s.DBInsights }},
-			Help:     "record the database's load by query (Performance Insights)",
+			Help:     "turn Performance Insights on (database load by query)",
 			Example:  "true",
 			Drives:   []ResourceField{{databasePart, "insights"}},
 			Restored: "Performance Insights",
@@ -320,7 +320,7 @@ func Table() []Setting {
 		},
 		{
 			Flag: "protect", JSON: "protect", Value: Switch{Of: func(s *Settings) *bool { return &s.Protect }},
-			Help:     "turn deletion protection on; destroy then refuses",
+			Help:     "turn deletion protection on; destroy then fails",
 			Example:  "true",
 			Drives:   []ResourceField{{databasePart, "deletion-protection"}, {balancerPart, deletionProtection}},
 			Restored: "deletion protection",
@@ -351,7 +351,7 @@ func Table() []Setting {
 		},
 		{
 			Flag: "permissions-boundary", JSON: "permissionsBoundary", Value: Text{Of: func(s *Settings) *string { return &s.Boundary }},
-			Help:    "permissions boundary of the roles (the ARN of a policy); 'none' takes it off",
+			Help:    "permissions boundary of the roles (the ARN of a policy); 'none' removes it",
 			Example: "arn:aws:iam::123456789012:policy/boundary",
 			Drives:  []ResourceField{{executionRoleName, "permissions boundary"}, {taskRoleName, "permissions boundary"}},
 			check: func(s Settings, refuse refusal) {

@@ -173,7 +173,7 @@ func (s *Subnet) occupant(ctx context.Context, conflict error) (string, error) {
 	return "", fmt.Errorf("create subnet %s in %s, which is taken by one that is not visible yet: %w", s.want.cidr, s.want.zone, conflict)
 }
 
-// Update mends tags, and that addresses are public.
+// Update repairs tags, and that addresses are public.
 func (s *Subnet) Update(ctx context.Context, changes []graph.Change) error {
 	id := s.ID()
 	if hasTagDrift(changes) {

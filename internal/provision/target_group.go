@@ -210,7 +210,7 @@ func (t *TargetGroup) Create(ctx context.Context) (string, error) {
 	return aws.ToString(out.TargetGroups[0].TargetGroupArn), nil
 }
 
-// Update mends tags, the health check and attributes.
+// Update repairs tags, the health check and attributes.
 func (t *TargetGroup) Update(ctx context.Context, changes []graph.Change) error {
 	arn := aws.String(t.ID())
 	if hasTagDrift(changes) {

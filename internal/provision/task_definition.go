@@ -480,7 +480,7 @@ func (t *TaskDefinition) Create(ctx context.Context) (string, error) {
 	return aws.ToString(out.TaskDefinition.TaskDefinitionArn), nil
 }
 
-// Update registers another revision, or mends the tags of the one there is, and
+// Update registers another revision, or repairs the tags of the one there is, and
 // withdraws what is newer and never served.
 func (t *TaskDefinition) Update(ctx context.Context, changes []graph.Change) error {
 	if NewRelease(changes) {

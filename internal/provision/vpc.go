@@ -26,7 +26,7 @@ type VPC struct {
 	made  string // in this run
 	found atomic.Pointer[string]
 	// clean says that the last look at its ACL and its DHCP options found nothing to
-	// mend: one is enough.
+	// repair: one is enough.
 	clean atomic.Bool
 	// acl is the default network ACL, and resolving a set of DHCP options that names
 	// Amazon's resolver, where such were seen.
@@ -201,7 +201,7 @@ func (v *VPC) Create(ctx context.Context) (string, error) {
 	return v.made, nil
 }
 
-// Update mends tags and DNS attributes, and removes a second VPC. ModifyVpcAttribute takes one attribute
+// Update repairs tags and DNS attributes, and removes a second VPC. ModifyVpcAttribute takes one attribute
 // a call.
 func (v *VPC) Update(ctx context.Context, changes []graph.Change) error {
 	id, yes := v.ID(), &types.AttributeBooleanValue{Value: aws.Bool(true)}

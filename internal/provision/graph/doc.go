@@ -1,4 +1,4 @@
-// Package graph is the engine behind bookctl: it observes, creates, mends and
+// Package graph is the engine behind bookctl: it observes, creates, updates and
 // removes a graph of resources, each as soon as what it needs is there.
 //
 // It knows nothing of AWS. A resource says what it sees (Find) and how to make,

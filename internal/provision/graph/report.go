@@ -186,7 +186,7 @@ var ErrTimeout = errors.New("timed out")
 // ErrForeign is wrapped by the error of a step that met a stranger's thing.
 var ErrForeign = errors.New("exists but does not belong to this stack")
 
-// ErrRefused is wrapped by the error of a step whose drift can't be mended in
+// ErrRefused is wrapped by the error of a step whose drift can't be repaired in
 // place.
 var ErrRefused = errors.New("can't be changed in place")
 

@@ -149,7 +149,7 @@ func findPatiently(ctx context.Context, r Finder, o Options) (State, error) {
 }
 
 // Up makes every resource Ready and free of drift. It looks at everything
-// first: if anything is a stranger's, or has drift that can't be mended in
+// first: if anything is a stranger's, or has drift that can't be repaired in
 // place, nothing at all is touched.
 func Up[M Maker](ctx context.Context, resources []M, o Options) (Report, error) {
 	found := Observe(ctx, resources, o)
@@ -548,7 +548,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 		look    = s.touched.Load() || seen.Phase != Ready // an untouched, finished thing need not be looked at again
 		created bool
 		doubt   string // why it may be there although it is not seen; "" for no reason to think so
-		mended  accepted
+		repaired  accepted
 		first   time.Time // when the first Update was sent
 	)
 	fail := func(op string, err error) error {
@@ -639,7 +639,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 			if !ok {
 				return fail("refuse", fmt.Errorf("%w: %s", ErrRefused, Fields(st.Drift)))
 			}
-			send, ineffective := mended.next(st.Drift, time.Since(p.since), r.o.Settle)
+			send, ineffective := repaired.next(st.Drift, time.Since(p.since), r.o.Settle)
 			if ineffective != nil {
 				return fail("update", notShown(ineffective, time.Since(first)))
 			}
@@ -662,7 +662,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 			r.calling(s, Event{Kind: Updating, Changes: st.Drift})
 			err := r.call(ctx, func(ctx context.Context) error { return u.Update(ctx, st.Drift) })
 			if err == nil {
-				mended.add(st.Drift)
+				repaired.add(st.Drift)
 				p.restart()
 				continue
 			}
@@ -671,7 +671,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 				return fail("update", err)
 			}
 			if r.o.ambiguous(err) {
-				mended.uncertain(st.Drift)
+				repaired.uncertain(st.Drift)
 				p.restart()
 			}
 			note = reason

@@ -101,7 +101,7 @@ type Finder interface {
 type Maker interface {
 	Finder
 	// Create makes only the bare, tagged thing. All else is drift, which
-	// Update mends, so that a run cut off anywhere is healed by the next. An
+	// Update repairs, so that a run cut off anywhere is healed by the next. An
 	// empty id means that the call does not tell: the next Find does.
 	Create(context.Context) (id string, err error)
 }
