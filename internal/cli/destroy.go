@@ -202,7 +202,7 @@ func (d destruction) print(s streams, g *globals) error {
 	if d.nothing != "" {
 		fmt.Fprintln(s.err, d.nothing)
 	} else {
-		fmt.Fprintf(s.err, "%d removed, %d left%s, %s.\n", d.Removed(), len(left), d.taken(), rounded(d.took))
+		fmt.Fprintf(s.err, "%d deleted, %d left%s, %s.\n", d.Removed(), len(left), d.taken(), rounded(d.took))
 	}
 	for _, l := range left {
 		fmt.Fprintf(s.err, "  left: %s\n", l)
@@ -211,7 +211,7 @@ func (d destruction) print(s streams, g *globals) error {
 		fmt.Fprintf(s.err, "  kept by AWS, at no cost: %s\n", l)
 	}
 	if len(d.Purged) > 0 {
-		fmt.Fprintf(s.err, "Snapshots and backups removed:\n%s\n", snapshotLines(d.Purged))
+		fmt.Fprintf(s.err, "Deleted snapshots and backups:\n%s\n", snapshotLines(d.Purged))
 	}
 	if len(d.Kept) > 0 {
 		fmt.Fprintf(s.err, "Kept, with your data, in %s%s:\n%s\n%s\n", d.place, d.price(), snapshotLines(d.Kept),

@@ -360,7 +360,7 @@ func (o planOutput) print(w io.Writer, place string, g *globals) error {
 	if o.Create+o.Change+o.Refuse == 0 {
 		fmt.Fprintf(&b, "Nothing to do: %d checked.\n", o.Keep)
 	} else {
-		fmt.Fprintf(&b, "\n%d to create, %d to change, %d refused, %d as they are.\n", o.Create, o.Change, o.Refuse, o.Keep)
+		fmt.Fprintf(&b, "\n%d to create, %d to update, %d refused, %d unchanged.\n", o.Create, o.Change, o.Refuse, o.Keep)
 	}
 	fmt.Fprintln(&b)
 	o.Cost.print(&b)
