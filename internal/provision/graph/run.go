@@ -543,13 +543,13 @@ func (r *run) call(ctx context.Context, f func(context.Context) error) error {
 
 func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 	var (
-		p       = r.o.poller(m, s.n.patience)
-		st      = seen
-		look    = s.touched.Load() || seen.Phase != Ready // an untouched, finished thing need not be looked at again
-		created bool
-		doubt   string // why it may be there although it is not seen; "" for no reason to think so
-		repaired  accepted
-		first   time.Time // when the first Update was sent
+		p        = r.o.poller(m, s.n.patience)
+		st       = seen
+		look     = s.touched.Load() || seen.Phase != Ready // an untouched, finished thing need not be looked at again
+		created  bool
+		doubt    string // why it may be there although it is not seen; "" for no reason to think so
+		repaired accepted
+		first    time.Time // when the first Update was sent
 	)
 	fail := func(op string, err error) error {
 		return &Error{Node: s.Name, Op: op, ID: s.ID, Err: err, Last: st}
