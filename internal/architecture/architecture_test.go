@@ -58,6 +58,12 @@ var rules = []rule{
 		why:    "regions and partitions are facts about AWS that need no client",
 	},
 	{
+		of: module + "internal/runlock", not: []string{"github.com/aws/", module + "internal/provision", module + "internal/cli"},
+		but:    []string{module + "internal/provision/graph"},
+		except: []string{module + "internal/runlock/parameterstore"},
+		why:    "the protocol is a matter of a small store, so that a model can be explored; AWS is one of its stores",
+	},
+	{
 		of: module + "internal", not: []string{"github.com/spf13/cobra", "charm.land/bubbletea"},
 		except: []string{module + "internal/cli"},
 		why:    "only the command line knows of terminals and flags",

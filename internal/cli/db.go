@@ -14,6 +14,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/runlock"
 )
 
 func newDB(s streams, g *globals) *cobra.Command {
@@ -246,7 +247,7 @@ func rotatePassword(ctx context.Context, s streams, g *globals) error {
 	if err != nil {
 		return err
 	}
-	err = changing(s, t, provision.Spec{Stack: g.stack}, "db rotate-password").Hold(ctx, func(lock *provision.Lock) error {
+	err = changing(s, t, provision.Spec{Stack: g.stack}, "db rotate-password").Hold(ctx, func(lock *runlock.Lock) error {
 		rep.note("stack %s in %s: a new password for secret and database", g.stack, t.place)
 		if err := lock.Guard(ctx); err != nil {
 			return err

@@ -14,8 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bookctl/bookctl/internal/advice"
-	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
+	"github.com/bookctl/bookctl/internal/runlock"
 )
 
 // The exit codes, as exitCodes tells them.
@@ -71,7 +71,7 @@ func judge(err error) verdict {
 	}
 	var (
 		usage   usageError
-		lock    *provision.LockedError
+		lock    *runlock.HeldError
 		api     smithy.APIError
 		profile config.SharedConfigProfileNotExistError
 		auth    authError

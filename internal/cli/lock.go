@@ -7,12 +7,15 @@ import (
 	"os/user"
 
 	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/runlock"
+	"github.com/bookctl/bookctl/internal/runlock/parameterstore"
 )
 
 // changing is a run that changes a stack, under its lock.
 func changing(s streams, t *target, spec provision.Spec, doing string) provision.Run {
+	spec.Version = version()
 	return provision.Run{
-		Clients: t.clients, Spec: spec, Holder: holder(doing), Lock: provision.LockOptions{Version: version(), Settle: provision.UntilVisible},
+		Clients: t.clients, Spec: spec, Holder: holder(doing), Lock: runlock.Options{VisibilityDelay: runlock.AWSVisibilityDelay},
 		Unlocked: func(err error) {
 			fmt.Fprintf(s.err, "bookctl: %v\nnext: nothing; the lock ends by itself in some minutes\n", err)
 		},
@@ -23,7 +26,7 @@ func changing(s streams, t *target, spec provision.Spec, doing string) provision
 // builds or asks for anything. It only looks: the run's own claim decides, and
 // tells what can't be looked at.
 func refuseLocked(ctx context.Context, t *target, g *globals) error {
-	holder, err := provision.LockHolder(ctx, t.clients.SSM, g.stack)
+	holder, err := runlock.Holder(ctx, parameterstore.New(t.clients.SSM, g.stack, ""), g.stack)
 	if err != nil || holder == nil {
 		return nil //nolint:nilerr // see above
 	}

@@ -373,7 +373,7 @@ func (c *slowCloud) run(b *testing.B, spec func(provision.Deployed) provision.Sp
 	must(err)
 	want.Stack, want.Version, want.Zones, want.DBVersion, want.Running = "book", "bench", env.Zones, env.DBVersion, have.Running
 	return provision.Run{
-		Clients: c.clients, Spec: want, Holder: "bench", Lock: provision.LockOptions{Version: "bench"}, Pace: clockScale,
+		Clients: c.clients, Spec: want, Holder: "bench", Pace: clockScale,
 		Begin: func(all []provision.Resource) { *parts = all },
 	}
 }

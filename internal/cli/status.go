@@ -15,6 +15,8 @@ import (
 
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
+	"github.com/bookctl/bookctl/internal/runlock"
+	"github.com/bookctl/bookctl/internal/runlock/parameterstore"
 )
 
 func newStatus(s streams, g *globals) *cobra.Command {
@@ -149,7 +151,7 @@ func readStatus(ctx context.Context, t *target, g *globals) (*statusOutput, erro
 	var (
 		beside    graph.Group
 		snapshots []provision.Snapshot
-		holder    *provision.LockedError
+		holder    *runlock.HeldError
 	)
 	if !have.Found {
 		beside.Go(func() (err error) {
@@ -158,7 +160,7 @@ func readStatus(ctx context.Context, t *target, g *globals) (*statusOutput, erro
 		})
 	}
 	beside.Go(func() (err error) {
-		holder, err = provision.LockHolder(ctx, t.clients.SSM, g.stack)
+		holder, err = runlock.Holder(ctx, parameterstore.New(t.clients.SSM, g.stack, ""), g.stack)
 		return err
 	})
 	var found []graph.Finding

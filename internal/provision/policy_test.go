@@ -26,6 +26,8 @@ import (
 	"github.com/bookctl/bookctl/internal/partition/partitiontest"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
+	"github.com/bookctl/bookctl/internal/runlock"
+	"github.com/bookctl/bookctl/internal/runlock/parameterstore"
 )
 
 const boundary = "arn:aws:iam::123456789012:policy/limits"
@@ -92,7 +94,7 @@ func TestThePolicyIsWhatTheCodeCanSend(t *testing.T) {
 		want[a] = true
 	}
 	var files []string
-	for _, pattern := range []string{"*.go", "../cli/*.go"} {
+	for _, pattern := range []string{"*.go", "../cli/*.go", "../runlock/*/*.go"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
@@ -207,7 +209,7 @@ func TestEverythingSentIsAllowed(t *testing.T) {
 	}
 	_, err := provision.Preflight(ctx, c, provision.Intent{Stack: "book", Settings: provision.DefaultSettings(), Region: "us-east-1"})
 	must(err)
-	lock, err := provision.AcquireLock(ctx, c.SSM, "book", "test", provision.LockOptions{})
+	lock, err := runlock.Acquire(ctx, parameterstore.New(c.SSM, "book", "test"), "book", "test", runlock.Options{})
 	must(err)
 	s, err := provision.NewStack(c, spec())
 	must(err)

@@ -48,7 +48,7 @@ func clockIsOff(err error) aws.Ternary {
 // in a pause: each attempt is signed anew, and the lock was asked before the first.
 func EndPauses(stack *middleware.Stack) error { return endPauses(stack, time.Now) }
 
-// lastAttempt is how long after its beginning a call may be tried again; see Lock.
+// lastAttempt is how long after its beginning a call may be tried again; see runlock.Lock.
 const lastAttempt = 2 * time.Minute
 
 // errTooLate ends a call that would be tried again too late. Whether it was carried

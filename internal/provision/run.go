@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/bookctl/bookctl/internal/provision/graph"
+	"github.com/bookctl/bookctl/internal/runlock"
+	"github.com/bookctl/bookctl/internal/runlock/parameterstore"
 )
 
 // Run changes a stack as one of many who might: under the stack's lock, and
@@ -14,9 +16,10 @@ import (
 type Run struct {
 	Clients Clients
 	Spec    Spec
-	// Holder is what others are told of this run; see AcquireLock.
+	// Holder is what others are told of this run; see runlock.Acquire.
 	Holder string
-	Lock   LockOptions
+	// Lock tunes the lock; its zero value works.
+	Lock runlock.Options
 	// Pace is graph.Options.Pace; 0 means 1.
 	Pace float64
 	// Allow, which may be nil, is shown what Up found, before anything is changed.
@@ -32,8 +35,8 @@ type Run struct {
 }
 
 // Hold does something under the stack's lock.
-func (r Run) Hold(ctx context.Context, do func(*Lock) error) error {
-	lock, err := AcquireLock(ctx, r.Clients.SSM, r.Spec.Stack, r.Holder, r.Lock)
+func (r Run) Hold(ctx context.Context, do func(*runlock.Lock) error) error {
+	lock, err := runlock.Acquire(ctx, r.lockStore(), r.Spec.Stack, r.Holder, r.Lock)
 	if err != nil {
 		return err
 	}
@@ -44,18 +47,22 @@ func (r Run) Hold(ctx context.Context, do func(*Lock) error) error {
 		// A lock that stays keeps the next run out for minutes.
 		var err error
 		for pause := 500 * time.Millisecond; pause <= 2*time.Second; pause *= 2 {
-			if err = lock.Release(ctx); err == nil || errors.Is(err, ErrLockLost) || Expired(err) || graph.Sleep(ctx, pause) != nil {
+			if err = lock.Release(ctx); err == nil || errors.Is(err, runlock.ErrLost) || Expired(err) || graph.Sleep(ctx, pause) != nil {
 				break
 			}
 		}
-		if err != nil && !errors.Is(err, ErrLockLost) && r.Unlocked != nil {
+		if err != nil && !errors.Is(err, runlock.ErrLost) && r.Unlocked != nil {
 			r.Unlocked(err)
 		}
 	}()
 	return do(lock)
 }
 
-func (r Run) options(s *Stack, lock *Lock) graph.Options {
+func (r Run) lockStore() runlock.Store {
+	return parameterstore.New(r.Clients.SSM, r.Spec.Stack, r.Spec.Version)
+}
+
+func (r Run) options(s *Stack, lock *runlock.Lock) graph.Options {
 	o := s.Options()
 	o.Guard, o.Observe, o.Pace = lock.Guard, r.Observe, r.Pace
 	return o
@@ -77,7 +84,7 @@ func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
 		cutOff bool
 	)
 	beside.Go(func() (err error) {
-		cutOff, err = lockLeft(ctx, r.Clients.SSM, r.Spec.Stack, r.Lock.Force)
+		cutOff, err = runlock.Abandoned(ctx, r.lockStore(), r.Spec.Stack, r.Lock.Force)
 		return err
 	})
 	found := graph.Observe(ctx, stack.Resources(), stack.Options())
@@ -98,7 +105,7 @@ func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
 		return stack, report, nil
 	}
 	var report graph.Report
-	err = r.Hold(ctx, func(lock *Lock) error {
+	err = r.Hold(ctx, func(lock *runlock.Lock) error {
 		// Another run may have been at work until now: look anew.
 		r.Spec.Deployed = nil
 		if stack, err = NewStack(r.Clients, r.Spec); err != nil {
@@ -163,7 +170,7 @@ func (r Removal) Removed() int { return r.Report.Count(graph.Deleted) + len(r.Sw
 func (r Run) Destroy(ctx context.Context, purge bool, patience time.Duration) (Removal, error) {
 	r.Spec.SkipFinalSnapshot, r.Spec.leaving = purge, true
 	var done Removal
-	err := r.Hold(ctx, func(lock *Lock) error {
+	err := r.Hold(ctx, func(lock *runlock.Lock) error {
 		for round := 0; ; round++ {
 			stack, err := NewStack(r.Clients, r.Spec)
 			if err != nil {

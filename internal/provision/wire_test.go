@@ -24,9 +24,6 @@ type wire struct {
 	answers bool   // die after the work was done, instead of before it is sent
 	killed  func() // is told of the death
 	dead    bool
-	// turn, when set, lets one call of all that share it pass at a time: what AWS
-	// does in one step, such as making a parameter, moto's threads do in several.
-	turn *sync.Mutex
 }
 
 // fresh takes a connection per call, since moto ends idle ones when it likes.
@@ -58,10 +55,6 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if die && !w.answers {
 		return nil, errKilled
-	}
-	if w.turn != nil {
-		w.turn.Lock()
-		defer w.turn.Unlock()
 	}
 	resp, err := fresh.RoundTrip(r)
 	if die && err == nil {

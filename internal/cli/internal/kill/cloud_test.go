@@ -30,6 +30,7 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/runlock"
 	"github.com/bookctl/bookctl/internal/tinyimage"
 )
 
@@ -63,7 +64,7 @@ type account struct {
 	*localcloud.Cloud
 	spec  provision.Spec
 	retry func() aws.Retryer // of all runs; nil is none
-	// settle is provision.UntilVisible, as fast as things show in this cloud.
+	// settle is runlock.AWSVisibilityDelay, as fast as things show in this cloud.
 	settle time.Duration
 	// empty and whole are the censuses without a stack and with a healthy one.
 	empty, whole []string
@@ -212,7 +213,7 @@ func (a *account) destroy(ctx context.Context, w *wire) error {
 func (a *account) run(w *wire, spec provision.Spec, do func(provision.Run) error) error {
 	var unlocked error
 	err := do(provision.Run{
-		Clients: w.clients(a.Cloud), Spec: spec, Holder: "test", Lock: provision.LockOptions{Version: spec.Version, Force: true, Settle: a.settle},
+		Clients: w.clients(a.Cloud), Spec: spec, Holder: "test", Lock: runlock.Options{Force: true, VisibilityDelay: a.settle},
 		Unlocked: func(err error) { unlocked = err },
 	})
 	return errors.Join(err, unlocked)

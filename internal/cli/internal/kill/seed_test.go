@@ -15,6 +15,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/runlock"
 )
 
 // storm is AWS on a bad day: calls are throttled, answers get lost, and what
@@ -45,7 +46,7 @@ func TestKilledInAStorm(t *testing.T) {
 	)
 	for range min(2*workers, seeds) {
 		a := openAccount(t, localcloud.Config{})
-		a.settle = provision.UntilVisible / 10 // in this storm, things show after 0.2 s
+		a.settle = runlock.AWSVisibilityDelay / 10 // in this storm, things show after 0.2 s
 		// A hundredth of the pause that users have: there is nobody here to be spared.
 		a.retry = func() aws.Retryer { return provision.NewRetryer(100 * time.Millisecond) }
 		wg.Go(func() {

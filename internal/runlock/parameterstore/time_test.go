@@ -1,6 +1,7 @@
-package provision_test
+package parameterstore_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -10,13 +11,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
-	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/runlock"
+	"github.com/bookctl/bookctl/internal/runlock/parameterstore"
 )
 
 // parameterStore is Parameter Store with a clock that jumps, and a network that
@@ -35,6 +38,7 @@ type parameterStore struct {
 	writes int
 	late   time.Duration // every answer comes by so much too late
 
+	locks    []func() // end those that were not released
 	accepted int
 	broken   []string
 }
@@ -187,142 +191,190 @@ func (p *parameterStore) answer(target string, body []byte, sent time.Time) (int
 // after it took the lock over from a dead one.
 func TestALockIsTakenOverFromARunWhoseClaimIsNotVisibleYet(t *testing.T) {
 	t.Parallel()
-	cloud := newParameterStore()
-	client := cloud.client()
-	for _, name := range []string{"A", "B", "C"} {
-		before := len(cloud.values)
-		if _, err := provision.AcquireLock(t.Context(), client, "book", name, provision.LockOptions{Now: cloud.now}); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		if h := cloud.holder(); h != name || len(cloud.values) <= before {
-			t.Errorf("the lock is held by %s, want %s", h, name)
-		}
-		if name == "B" {
-			for claim, text := range cloud.values {
-				if strings.Contains(text, `"B"`) {
-					cloud.hidden[claim] = time.Now().Add(500 * time.Millisecond)
+	synctest.Test(t, func(t *testing.T) {
+		cloud := newParameterStore()
+		defer cloud.killAll()
+		for _, name := range []string{"A", "B", "C"} {
+			before := len(cloud.values)
+			if _, err := cloud.acquire(t.Context(), name, runlock.Options{Now: cloud.now}); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if h := cloud.holder(); h != name || len(cloud.values) <= before {
+				t.Errorf("the lock is held by %s, want %s", h, name)
+			}
+			if name == "B" {
+				for claim, text := range cloud.values {
+					if strings.Contains(text, `"B"`) {
+						cloud.hidden[claim] = time.Now().Add(500 * time.Millisecond)
+					}
 				}
 			}
+			cloud.jump(time.Hour)
 		}
-		cloud.jump(time.Hour)
-	}
+	})
 }
 
 // TestAGuardLetsNothingThroughOnALateAnswer has AWS say that the lock is ours
 // when that is too long ago to be relied on.
 func TestAGuardLetsNothingThroughOnALateAnswer(t *testing.T) {
 	t.Parallel()
-	cloud := newParameterStore()
-	l, err := provision.AcquireLock(t.Context(), cloud.client(), "book", "A", provision.LockOptions{Now: cloud.now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cloud.jump(6 * time.Minute) // half the lease is over
-	cloud.late = 4 * time.Minute
-	if err := l.Guard(t.Context()); err == nil || errors.Is(err, provision.ErrLockLost) {
-		t.Errorf("on late answers: %v", err)
-	}
-	cloud.late = 0
-	if err := l.Guard(t.Context()); err != nil {
-		t.Errorf("on answers in time: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		cloud := newParameterStore()
+		defer cloud.killAll()
+		l, err := cloud.acquire(t.Context(), "A", runlock.Options{Now: cloud.now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cloud.jump(6 * time.Minute) // half the lease is over
+		cloud.late = 4 * time.Minute
+		if err := l.Guard(t.Context()); err == nil || errors.Is(err, runlock.ErrLost) {
+			t.Errorf("on late answers: %v", err)
+		}
+		cloud.late = 0
+		if err := l.Guard(t.Context()); err != nil {
+			t.Errorf("on answers in time: %v", err)
+		}
+	})
 }
 
 // TestACommandRightAfterAnotherGetsTheLock has no time pass between two runs, in
 // which AWS would let a deleted name be made again.
 func TestACommandRightAfterAnotherGetsTheLock(t *testing.T) {
 	t.Parallel()
-	cloud := newParameterStore()
-	for _, name := range []string{"A", "B", "C"} {
-		begun := time.Now()
-		l, err := provision.AcquireLock(t.Context(), cloud.client(), "book", name, provision.LockOptions{Now: cloud.now})
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
+	synctest.Test(t, func(t *testing.T) {
+		cloud := newParameterStore()
+		defer cloud.killAll()
+		for _, name := range []string{"A", "B", "C"} {
+			begun := time.Now()
+			l, err := cloud.acquire(t.Context(), name, runlock.Options{Now: cloud.now})
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if h := cloud.holder(); h != name {
+				t.Errorf("the lock is held by %s, want %s", h, name)
+			}
+			if err := l.Release(t.Context()); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if took := time.Since(begun); took > 5*time.Second {
+				t.Errorf("%s took %s", name, took)
+			}
 		}
-		if h := cloud.holder(); h != name {
-			t.Errorf("the lock is held by %s, want %s", h, name)
-		}
-		if err := l.Release(t.Context()); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		if took := time.Since(begun); took > 5*time.Second {
-			t.Errorf("%s took %s", name, took)
-		}
-	}
+	})
 }
 
 // TestAnUpRightAfterADestroyWaitsForTheName removes the lock altogether: its name
 // can't be made again for 30 s.
 func TestAnUpRightAfterADestroyWaitsForTheName(t *testing.T) {
 	t.Parallel()
-	cloud := newParameterStore()
-	l, err := provision.AcquireLock(t.Context(), cloud.client(), "book", "A", provision.LockOptions{Now: cloud.now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Clear()
-	if err := l.Release(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if len(cloud.values) != 0 {
-		t.Errorf("a destroy leaves %v", cloud.values)
-	}
-	time.AfterFunc(time.Second, func() { cloud.jump(31 * time.Second) })
-	if _, err := provision.AcquireLock(t.Context(), cloud.client(), "book", "B", provision.LockOptions{Now: cloud.now}); err != nil {
-		t.Fatal(err)
-	}
-	if h := cloud.holder(); h != "B" {
-		t.Errorf("the lock is held by %s", h)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		cloud := newParameterStore()
+		defer cloud.killAll()
+		l, err := cloud.acquire(t.Context(), "A", runlock.Options{Now: cloud.now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Clear()
+		if err := l.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if len(cloud.values) != 0 {
+			t.Errorf("a destroy leaves %v", cloud.values)
+		}
+		time.AfterFunc(time.Second, func() { cloud.jump(31 * time.Second) })
+		if _, err := cloud.acquire(t.Context(), "B", runlock.Options{Now: cloud.now}); err != nil {
+			t.Fatal(err)
+		}
+		if h := cloud.holder(); h != "B" {
+			t.Errorf("the lock is held by %s", h)
+		}
+	})
 }
 
 // TestARunThatWasCutOffLosesWhatItSentLast has the last call of a dead run free the
 // lock after another run took it over.
 func TestARunThatWasCutOffLosesWhatItSentLast(t *testing.T) {
 	t.Parallel()
-	cloud := newParameterStore()
-	if _, err := provision.AcquireLock(t.Context(), cloud.client(), "book", "A", provision.LockOptions{Now: cloud.now}); err != nil {
-		t.Fatal(err)
-	}
-	cloud.jump(time.Hour)
-	time.AfterFunc(300*time.Millisecond, func() {
-		cloud.mu.Lock()
-		defer cloud.mu.Unlock()
-		cloud.values["/bookctl/book/lock/first"] = `{"token":"late","released":true}`
+	synctest.Test(t, func(t *testing.T) {
+		cloud := newParameterStore()
+		defer cloud.killAll()
+		if _, err := cloud.acquire(t.Context(), "A", runlock.Options{Now: cloud.now}); err != nil {
+			t.Fatal(err)
+		}
+		cloud.jump(time.Hour)
+		time.AfterFunc(300*time.Millisecond, func() {
+			cloud.mu.Lock()
+			defer cloud.mu.Unlock()
+			cloud.values["/bookctl/book/lock/first"] = `{"token":"late","released":true}`
+		})
+		l, err := cloud.acquire(t.Context(), "B", runlock.Options{Now: cloud.now, VisibilityDelay: time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h := cloud.holder(); h != "B" {
+			t.Errorf("the lock is held by %s, and B believes that it has it", h)
+		}
+		if err := l.Guard(t.Context()); err != nil {
+			t.Error(err)
+		}
 	})
-	l, err := provision.AcquireLock(t.Context(), cloud.client(), "book", "B", provision.LockOptions{Now: cloud.now, Settle: time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if h := cloud.holder(); h != "B" {
-		t.Errorf("the lock is held by %s, and B believes that it has it", h)
-	}
-	if err := l.Guard(t.Context()); err != nil {
-		t.Error(err)
-	}
 }
 
 // TestContentionIsToldAsALock has no write come through.
 func TestContentionIsToldAsALock(t *testing.T) {
-	if testing.Short() {
-		t.Skip("slow")
-	}
 	t.Parallel()
-	cloud := newParameterStore()
-	cloud.busy = 1
-	_, err := provision.AcquireLock(t.Context(), cloud.client(), "book", "A", provision.LockOptions{Now: cloud.now})
-	var locked *provision.LockedError
-	if !errors.As(err, &locked) {
-		t.Errorf("told %v", err)
+	synctest.Test(t, func(t *testing.T) {
+		cloud := newParameterStore()
+		defer cloud.killAll()
+		cloud.busy = 1
+		_, err := cloud.acquire(t.Context(), "A", runlock.Options{Now: cloud.now})
+		var locked *runlock.HeldError
+		if !errors.As(err, &locked) {
+			t.Errorf("told %v", err)
+		}
+	})
+}
+
+// acquire is a run of its own, which asks for the lock of stack book. A lock that
+// nobody releases is that of a run that was cut off.
+func (p *parameterStore) acquire(ctx context.Context, holder string, o runlock.Options) (*runlock.Lock, error) {
+	alive := &process{store: p}
+	client := ssm.NewFromConfig(aws.Config{
+		Region: "us-east-1", HTTPClient: &http.Client{Transport: alive}, BaseEndpoint: aws.String("http://parameters.test"),
+		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+	})
+	l, err := runlock.Acquire(ctx, parameterstore.New(client, "book", "test"), "book", holder, o)
+	if err == nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.locks = append(p.locks, func() {
+			alive.dead.Store(true)
+			_ = l.Release(context.WithoutCancel(ctx)) // ends its signs of life, and reaches nobody
+		})
+	}
+	return l, err
+}
+
+// killAll ends whoever holds a lock, which a bubble of synctest asks for.
+func (p *parameterStore) killAll() {
+	for _, kill := range p.locks {
+		kill()
 	}
 }
 
-// client is one whose calls all end in the store.
-func (p *parameterStore) client() *ssm.Client {
-	return ssm.NewFromConfig(aws.Config{
-		Region: "us-east-1", HTTPClient: &http.Client{Transport: p}, BaseEndpoint: aws.String("http://parameters.test"),
-		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), Retryer: func() aws.Retryer { return aws.NopRetryer{} },
-	})
+// process is the transport of a run.
+type process struct {
+	store *parameterStore
+	dead  atomic.Bool
+}
+
+var errDead = errors.New("the process is dead")
+
+func (p *process) RoundTrip(r *http.Request) (*http.Response, error) {
+	if p.dead.Load() {
+		return nil, errDead
+	}
+	return p.store.RoundTrip(r)
 }
 
 // TestASuspendedHolderCantWriteAfterTakeover lets runs be suspended anywhere,
@@ -331,67 +383,69 @@ func (p *parameterStore) client() *ssm.Client {
 // lock.
 func TestASuspendedHolderCantWriteAfterTakeover(t *testing.T) {
 	t.Parallel()
-	cloud := newParameterStore()
-	cloud.busy = 7
-	ctx := t.Context()
-	client := cloud.client()
-	done := make(chan struct{})
-	var clock, runs sync.WaitGroup
-	clock.Go(func() {
-		for {
-			select {
-			case <-done:
-				return
-			case <-time.After(time.Millisecond):
-				cloud.jump(time.Duration(rand.IntN(40)) * time.Second)
-			}
-		}
-	})
-	var entered, lost, died atomic.Int32
-	begun := time.Now()
-	for i := range 6 {
-		name := string(rune('A' + i))
-		runs.Go(func() {
-			for (entered.Load() < 60 || lost.Load() < 3) && time.Since(begun) < 20*time.Second {
-				l, err := provision.AcquireLock(ctx, client, "book", name, provision.LockOptions{Now: cloud.now})
-				if err != nil {
-					continue // locked, or a signature that was too old
+	synctest.Test(t, func(t *testing.T) {
+		cloud := newParameterStore()
+		defer cloud.killAll()
+		cloud.busy = 7
+		ctx := t.Context()
+		done := make(chan struct{})
+		var clock, runs sync.WaitGroup
+		clock.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				case <-time.After(time.Millisecond):
+					cloud.jump(time.Duration(rand.IntN(40)) * time.Second)
 				}
-				entered.Add(1)
-				for range rand.IntN(6) {
-					cloud.suspend()
-					err := l.Guard(ctx)
-					if errors.Is(err, provision.ErrLockLost) {
-						lost.Add(1)
-						break
-					}
-					if err != nil {
-						continue
-					}
-					sent := cloud.now() // signed right after the guard
-					cloud.suspend()
-					cloud.write(name, sent)
-				}
-				if rand.IntN(4) == 0 {
-					died.Add(1)
-					continue
-				}
-				cloud.suspend()
-				if rand.IntN(4) == 0 {
-					l.Clear()
-				}
-				_ = l.Release(ctx) // may come too late, or find the lock another's
 			}
 		})
-	}
-	runs.Wait()
-	close(done)
-	clock.Wait()
-	t.Logf("%d entered, %d lost the lock, %d died, %d writes accepted", entered.Load(), lost.Load(), died.Load(), cloud.accepted)
-	for _, b := range cloud.broken {
-		t.Error(b)
-	}
-	if entered.Load() < 20 || lost.Load() == 0 || cloud.accepted < 20 {
-		t.Error("too little happened for this to say anything")
-	}
+		var entered, lost, died atomic.Int32
+		begun := time.Now()
+		for i := range 6 {
+			name := string(rune('A' + i))
+			runs.Go(func() {
+				for (entered.Load() < 60 || lost.Load() < 3) && time.Since(begun) < 20*time.Second {
+					l, err := cloud.acquire(ctx, name, runlock.Options{Now: cloud.now})
+					if err != nil {
+						continue // locked, or a signature that was too old
+					}
+					entered.Add(1)
+					for range rand.IntN(6) {
+						cloud.suspend()
+						err := l.Guard(ctx)
+						if errors.Is(err, runlock.ErrLost) {
+							lost.Add(1)
+							break
+						}
+						if err != nil {
+							continue
+						}
+						sent := cloud.now() // signed right after the guard
+						cloud.suspend()
+						cloud.write(name, sent)
+					}
+					if rand.IntN(4) == 0 {
+						died.Add(1)
+						continue
+					}
+					cloud.suspend()
+					if rand.IntN(4) == 0 {
+						l.Clear()
+					}
+					_ = l.Release(ctx) // may come too late, or find the lock another's
+				}
+			})
+		}
+		runs.Wait()
+		close(done)
+		clock.Wait()
+		t.Logf("%d entered, %d lost the lock, %d died, %d writes accepted", entered.Load(), lost.Load(), died.Load(), cloud.accepted)
+		for _, b := range cloud.broken {
+			t.Error(b)
+		}
+		if entered.Load() < 20 || lost.Load() == 0 || cloud.accepted < 20 {
+			t.Error("too little happened for this to say anything")
+		}
+	})
 }

@@ -1,8 +1,10 @@
-package provision_test
+package parameterstore_test
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -11,16 +13,19 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/bookctl/bookctl/internal/moto"
-	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/naming"
+	"github.com/bookctl/bookctl/internal/runlock"
+	"github.com/bookctl/bookctl/internal/runlock/parameterstore"
 )
 
 // lockParameters are what a lock has left in the cloud.
 func lockParameters(t *testing.T, endpoint, stack string) []string {
 	t.Helper()
-	out, err := (&wire{}).clients(endpoint).SSM.GetParametersByPath(t.Context(), &ssm.GetParametersByPathInput{Path: aws.String("/bookctl/" + stack), Recursive: aws.Bool(true)})
+	out, err := (&connection{}).client(endpoint).GetParametersByPath(t.Context(), &ssm.GetParametersByPathInput{Path: aws.String("/bookctl/" + stack), Recursive: aws.Bool(true)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,11 +36,42 @@ func lockParameters(t *testing.T, endpoint, stack string) []string {
 	return names
 }
 
-// silence cuts a run off from the cloud, as if it were dead or suspended.
-func (w *wire) silence(dead bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.dead = dead
+// connection is one run's way to the emulator.
+type connection struct {
+	// dead cuts the run off, as if it were killed or suspended.
+	dead atomic.Bool
+	// turn, when set, lets one call of all that share it pass at a time: what AWS
+	// does in one step, such as creating a parameter, moto's threads do in several.
+	turn *sync.Mutex
+}
+
+// fresh takes a connection per call, since moto ends idle ones when it likes.
+var fresh = &http.Transport{DisableKeepAlives: true}
+
+var errCutOff = errors.New("cut off")
+
+func (c *connection) RoundTrip(r *http.Request) (*http.Response, error) {
+	if c.dead.Load() {
+		return nil, errCutOff
+	}
+	if c.turn != nil {
+		c.turn.Lock()
+		defer c.turn.Unlock()
+	}
+	return fresh.RoundTrip(r)
+}
+
+func (c *connection) client(endpoint string) *ssm.Client {
+	return ssm.NewFromConfig(aws.Config{
+		Region: "us-east-1", BaseEndpoint: &endpoint, HTTPClient: &http.Client{Transport: c},
+		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
+		Retryer:     func() aws.Retryer { return aws.NopRetryer{} }, // a killed process does not try again
+	})
+}
+
+// acquire locks a stack over that connection.
+func (c *connection) acquire(ctx context.Context, endpoint, stack, holder string, o runlock.Options) (*runlock.Lock, error) {
+	return runlock.Acquire(ctx, parameterstore.New(c.client(endpoint), stack, "test"), stack, holder, o)
 }
 
 // TestLock uses one emulator for all: their stacks differ.
@@ -55,34 +91,34 @@ func TestLock(t *testing.T) {
 func twoRunsExcludeEachOther(t *testing.T, endpoint string) {
 	t.Parallel()
 	ctx := t.Context()
-	run := func(holder string) (*provision.Lock, error) {
-		return provision.AcquireLock(ctx, (&wire{}).clients(endpoint).SSM, "alone", holder, provision.LockOptions{})
+	run := func(holder string) (*runlock.Lock, error) {
+		return (&connection{}).acquire(ctx, endpoint, "alone", holder, runlock.Options{})
 	}
 	first, err := run("ada on engine, up")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = run("bob on difference, destroy")
-	var locked *provision.LockedError
+	var locked *runlock.HeldError
 	if !errors.As(err, &locked) {
 		t.Fatalf("the second run got %v", err)
 	}
 	if locked.Holder != "ada on engine, up" || time.Since(locked.Since).Abs() > time.Minute || locked.Expires.Sub(locked.Since) < 9*time.Minute {
 		t.Errorf("the second run is told %+v", locked)
 	}
-	other, err := provision.AcquireLock(ctx, (&wire{}).clients(endpoint).SSM, "staging", "bob", provision.LockOptions{})
+	other, err := (&connection{}).acquire(ctx, endpoint, "staging", "bob", runlock.Options{})
 	if err != nil {
 		t.Errorf("another stack is locked too: %v", err)
 	} else if err := other.Release(ctx); err != nil {
 		t.Error(err)
 	}
-	tags, err := (&wire{}).clients(endpoint).SSM.ListTagsForResource(ctx, &ssm.ListTagsForResourceInput{ResourceType: "Parameter", ResourceId: aws.String("/bookctl/alone/lock/first")})
+	tags, err := (&connection{}).client(endpoint).ListTagsForResource(ctx, &ssm.ListTagsForResourceInput{ResourceType: "Parameter", ResourceId: aws.String("/bookctl/alone/lock/first")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var owned bool
 	for _, tag := range tags.TagList {
-		owned = owned || *tag.Key == provision.TagStack && *tag.Value == "alone"
+		owned = owned || *tag.Key == naming.TagStack && *tag.Value == "alone"
 	}
 	if !owned {
 		t.Errorf("the lock's tags are %v", tags.TagList)
@@ -99,7 +135,7 @@ func twoRunsExcludeEachOther(t *testing.T, endpoint string) {
 	if left := lockParameters(t, endpoint, "alone"); !slices.Equal(left, []string{"/bookctl/alone/lock/first"}) {
 		t.Errorf("release left %v", left)
 	}
-	if holder, err := provision.LockHolder(ctx, (&wire{}).clients(endpoint).SSM, "alone"); holder != nil || err != nil {
+	if holder, err := runlock.Holder(ctx, parameterstore.New((&connection{}).client(endpoint), "alone", ""), "alone"); holder != nil || err != nil {
 		t.Errorf("a released lock is held by %+v, %v", holder, err)
 	}
 	again, err := run("bob")
@@ -127,9 +163,9 @@ func deadHoldersLockIsTakenOverByOne(t *testing.T, endpoint string) {
 	t.Parallel()
 	ctx := t.Context()
 	// The service tells the time in whole seconds, so a lease is some of them.
-	short := provision.LockOptions{Lease: 3 * time.Second}
-	w := &wire{}
-	sleeper, err := provision.AcquireLock(ctx, w.clients(endpoint).SSM, "dead", "sleeper", short)
+	short := runlock.Options{Lease: 3 * time.Second}
+	w := &connection{}
+	sleeper, err := w.acquire(ctx, endpoint, "dead", "sleeper", short)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,19 +173,19 @@ func deadHoldersLockIsTakenOverByOne(t *testing.T, endpoint string) {
 	if err := sleeper.Guard(ctx); err != nil {
 		t.Fatalf("a holder that shows signs of life lost its lock: %v", err)
 	}
-	if _, err := provision.AcquireLock(ctx, (&wire{}).clients(endpoint).SSM, "dead", "early", short); err == nil {
+	if _, err := (&connection{}).acquire(ctx, endpoint, "dead", "early", short); err == nil {
 		t.Fatal("the lock of a living holder was taken over")
 	}
-	w.silence(true)
+	w.dead.Store(true)
 	time.Sleep(5 * time.Second)
 	var won atomic.Int32
-	var winner atomic.Pointer[provision.Lock]
+	var winner atomic.Pointer[runlock.Lock]
 	var wg sync.WaitGroup
 	var turn sync.Mutex
 	for range 12 {
 		wg.Go(func() {
-			l, err := provision.AcquireLock(ctx, (&wire{turn: &turn}).clients(endpoint).SSM, "dead", "contender", provision.LockOptions{Lease: time.Minute})
-			var locked *provision.LockedError
+			l, err := (&connection{turn: &turn}).acquire(ctx, endpoint, "dead", "contender", runlock.Options{Lease: time.Minute})
+			var locked *runlock.HeldError
 			switch {
 			case err == nil:
 				won.Add(1)
@@ -163,11 +199,11 @@ func deadHoldersLockIsTakenOverByOne(t *testing.T, endpoint string) {
 	if n := won.Load(); n != 1 {
 		t.Fatalf("%d of 12 took the lock over", n)
 	}
-	w.silence(false)
-	if err := sleeper.Guard(ctx); !errors.Is(err, provision.ErrLockLost) || !strings.Contains(err.Error(), "contender") {
+	w.dead.Store(false)
+	if err := sleeper.Guard(ctx); !errors.Is(err, runlock.ErrLost) || !strings.Contains(err.Error(), "contender") {
 		t.Errorf("the sleeper woke up and may go on: %v", err)
 	}
-	if err := sleeper.Release(ctx); !errors.Is(err, provision.ErrLockLost) {
+	if err := sleeper.Release(ctx); !errors.Is(err, runlock.ErrLost) {
 		t.Errorf("the sleeper released another's lock: %v", err)
 	}
 	l := winner.Load()
@@ -188,7 +224,7 @@ func holderThatSleptGoesOnIfNobodyCame(t *testing.T, endpoint string) {
 	t.Parallel()
 	ctx := t.Context()
 	var slept atomic.Int64
-	l, err := provision.AcquireLock(ctx, (&wire{}).clients(endpoint).SSM, "slept", "laptop", provision.LockOptions{
+	l, err := (&connection{}).acquire(ctx, endpoint, "slept", "laptop", runlock.Options{
 		Now: func() time.Time { return time.Now().Add(time.Duration(slept.Load())) },
 	})
 	if err != nil {
@@ -220,9 +256,9 @@ func holdsUnderManyInterleavings(t *testing.T, endpoint string) {
 	for range 8 {
 		wg.Go(func() {
 			for entered.Load() < 25 && time.Since(begun) < 25*time.Second {
-				w := &wire{}
-				l, err := provision.AcquireLock(ctx, w.clients(endpoint).SSM, "many", "run", provision.LockOptions{Lease: 5 * time.Second})
-				var locked *provision.LockedError
+				w := &connection{}
+				l, err := w.acquire(ctx, endpoint, "many", "run", runlock.Options{Lease: 5 * time.Second})
+				var locked *runlock.HeldError
 				if errors.As(err, &locked) {
 					time.Sleep(time.Duration(50+rand.IntN(150)) * time.Millisecond)
 					continue
@@ -241,7 +277,7 @@ func holdsUnderManyInterleavings(t *testing.T, endpoint string) {
 				}
 				inside.Add(-1)
 				if rand.IntN(10) == 0 {
-					w.silence(true) // killed
+					w.dead.Store(true) // killed
 					died.Add(1)
 					continue
 				}
