@@ -64,6 +64,15 @@ var rules = []rule{
 		why:    "the protocol is a matter of a small store, so that a model can be explored; AWS is one of its stores",
 	},
 	{
+		of: module + "internal/iampolicy", not: []string{"github.com/aws/", module + "internal/provision", module + "internal/cli"},
+		why: "a policy is made of names and rules: whoever reviews it need not read what it is for",
+	},
+	{
+		of: module + "internal/pricing", not: []string{sdk + "service", module + "internal/provision", module + "internal/cli"},
+		but: []string{sdk + "service/pricing"},
+		why: "what something costs is a matter of quantities, and of no resource",
+	},
+	{
 		of: module + "internal", not: []string{"github.com/spf13/cobra", "charm.land/bubbletea"},
 		except: []string{module + "internal/cli"},
 		why:    "only the command line knows of terminals and flags",

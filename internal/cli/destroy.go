@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/pricing"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -265,7 +266,7 @@ func (d destruction) price() string {
 	}
 	total := 0.0
 	for _, k := range d.Kept {
-		month, err := provision.SnapshotCost(d.region, k.GiB)
+		month, err := pricing.SnapshotCost(d.region, k.GiB)
 		if err != nil {
 			return ""
 		}

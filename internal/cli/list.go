@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bookctl/bookctl/internal/pricing"
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
@@ -74,18 +75,18 @@ func monthly(t *target, s provision.Summary) *float64 {
 	if t.local {
 		return nil
 	}
-	snapshots, err := provision.SnapshotCost(t.region, s.GiB)
+	snapshots, err := pricing.SnapshotCost(t.region, s.GiB)
 	if err != nil || s.State == "partial" || s.State == "destroying" || s.State == "unknown" {
 		return nil
 	}
 	if s.State == "destroyed" {
 		return &snapshots
 	}
-	lines, err := provision.Cost(s.Settings, t.region)
+	lines, err := pricing.Cost(s.Settings.Usage(), t.region)
 	if err != nil {
 		return nil
 	}
-	sum := provision.Total(lines) + snapshots
+	sum := pricing.Total(lines) + snapshots
 	return &sum
 }
 

@@ -10,10 +10,11 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/aws/aws-sdk-go-v2/service/pricing"
+	awspricing "github.com/aws/aws-sdk-go-v2/service/pricing"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/bookctl/bookctl/internal/pricing"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -116,11 +117,11 @@ func planSettings(have provision.Deployed, want provision.Settings) []planSettin
 
 // planCost is what a month costs, before and after.
 type planCost struct {
-	Currency string           `json:"currency"`
-	Now      []provision.Line `json:"now"`
-	Then     []provision.Line `json:"then"`
-	NowSum   float64          `json:"nowTotal"`
-	ThenSum  float64          `json:"thenTotal"`
+	Currency string         `json:"currency"`
+	Now      []pricing.Line `json:"now"`
+	Then     []pricing.Line `json:"then"`
+	NowSum   float64        `json:"nowTotal"`
+	ThenSum  float64        `json:"thenTotal"`
 	// Source says where the prices are from, and as of when.
 	Source string `json:"source,omitempty"`
 	// Unknown says why there are no figures.
@@ -300,36 +301,36 @@ func fromServing(changes []graph.Change, image string) []graph.Change {
 // cost is what the stack costs as it is and as it would be. That a price is not
 // known is no failure of a plan.
 func (p *preparation) cost(ctx context.Context, live bool) (planCost, error) {
-	c := planCost{Currency: "USD", Now: []provision.Line{}, Then: []provision.Line{}}
+	c := planCost{Currency: "USD", Now: []pricing.Line{}, Then: []pricing.Line{}}
 	if p.target.local {
 		c.Unknown = "what runs on this machine costs nothing"
-		if lines, err := provision.Cost(p.spec.Settings, p.target.region); err == nil {
-			c.Unknown += fmt.Sprintf("; on AWS, in %s, it would be about $%.2f a month", p.target.region, provision.Total(lines))
+		if lines, err := pricing.Cost(p.spec.Settings.Usage(), p.target.region); err == nil {
+			c.Unknown += fmt.Sprintf("; on AWS, in %s, it would be about $%.2f a month", p.target.region, pricing.Total(lines))
 		}
 		return c, nil
 	}
-	ask := func(s provision.Settings) ([]provision.Line, error) { return provision.Cost(s, p.target.region) }
+	ask := func(u pricing.Usage) ([]pricing.Line, error) { return pricing.Cost(u, p.target.region) }
 	if live {
 		// https://docs.aws.amazon.com/general/latest/gr/billing.html#billing-pricing
-		client := pricing.NewFromConfig(p.target.config, func(o *pricing.Options) { o.Region = "us-east-1" })
-		ask = func(s provision.Settings) ([]provision.Line, error) {
-			return provision.LiveCost(ctx, client, s, p.target.region)
+		client := awspricing.NewFromConfig(p.target.config, func(o *awspricing.Options) { o.Region = pricing.Region })
+		ask = func(u pricing.Usage) ([]pricing.Line, error) {
+			return pricing.LiveCost(ctx, client, u, p.target.region)
 		}
 		c.Source = "prices of the AWS Pricing API"
-	} else if date, _, err := provision.PriceSource(); err == nil {
+	} else if date, _, err := pricing.Source(); err == nil {
 		c.Source = "prices of " + date + ", an estimate and no offer; --price live asks AWS"
 	}
 	var err error
-	if c.Then, err = ask(p.spec.Settings); err == nil && p.have.Found {
-		c.Now, err = p.have.CostNow(ask)
+	if c.Then, err = ask(p.spec.Settings.Usage()); err == nil && p.have.Found {
+		c.Now, err = ask(p.have.Usage())
 	}
-	if errors.Is(err, provision.ErrNoPrice) {
-		return planCost{Currency: "USD", Now: []provision.Line{}, Then: []provision.Line{}, Unknown: err.Error()}, nil
+	if errors.Is(err, pricing.ErrNoPrice) {
+		return planCost{Currency: "USD", Now: []pricing.Line{}, Then: []pricing.Line{}, Unknown: err.Error()}, nil
 	}
 	if err != nil {
 		return c, err
 	}
-	c.NowSum, c.ThenSum = provision.Total(c.Now), provision.Total(c.Then)
+	c.NowSum, c.ThenSum = pricing.Total(c.Now), pricing.Total(c.Then)
 	return c, nil
 }
 

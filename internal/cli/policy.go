@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bookctl/bookctl/internal/iampolicy"
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
@@ -47,7 +48,7 @@ have the boundary, which 'bookctl up --permissions-boundary' sets.`,
 }
 
 func printPolicy(cmd *cobra.Command, s streams, g *globals, f policyFlags) error {
-	scope := provision.PolicyScope{Account: g.account, Region: g.region, Stack: g.stack, Boundary: f.boundary, Domain: f.domain, Zone: f.zone}
+	scope := iampolicy.Scope{Account: g.account, Region: g.region, Stack: g.stack, Boundary: f.boundary, Domain: f.domain, Zone: f.zone}
 	if scope.Account == "" || scope.Region == "" || scope.Domain != "" && scope.Zone == "" {
 		ctx, cancel := deadline(cmd.Context(), g)
 		defer cancel()
@@ -62,7 +63,7 @@ func printPolicy(cmd *cobra.Command, s streams, g *globals, f policyFlags) error
 			}
 		}
 	}
-	policy, err := provision.Policy(scope)
+	policy, err := iampolicy.For(scope)
 	if err != nil {
 		return usageError{err}
 	}
@@ -90,8 +91,8 @@ func printPolicy(cmd *cobra.Command, s streams, g *globals, f policyFlags) error
 		}
 		return nil
 	}
-	if n := policy.Size(); n > provision.MaxPolicySize {
-		g.tell(s, "note: the policy has %d characters, and a managed policy takes %d: 'bookctl policy --dir DIR' writes it as %d", n, provision.MaxPolicySize, len(parts))
+	if n := policy.Size(); n > iampolicy.MaxSize {
+		g.tell(s, "note: the policy has %d characters, and a managed policy takes %d: 'bookctl policy --dir DIR' writes it as %d", n, iampolicy.MaxSize, len(parts))
 	}
 	_, err = s.out.Write(policy.JSON())
 	return err
@@ -103,15 +104,15 @@ type managedPolicy struct {
 	ARN        string `json:"arn"`
 	Characters int    `json:"characters"`
 	// File is where it was written to, if so.
-	File     string                   `json:"file,omitempty"`
-	Document provision.PolicyDocument `json:"document"`
+	File     string             `json:"file,omitempty"`
+	Document iampolicy.Document `json:"document"`
 }
 
-func managedPolicies(scope provision.PolicyScope, policy provision.PolicyDocument) []managedPolicy {
+func managedPolicies(scope iampolicy.Scope, policy iampolicy.Document) []managedPolicy {
 	var out []managedPolicy
 	for i, d := range policy.Managed() {
 		name := fmt.Sprintf("bookctl-%s-%s-%d", scope.Stack, scope.Region, i+1) // IAM is global
-		out = append(out, managedPolicy{Name: name, ARN: scope.PolicyARN(name), Characters: d.Size(), Document: d})
+		out = append(out, managedPolicy{Name: name, ARN: scope.ARN(name), Characters: d.Size(), Document: d})
 	}
 	return out
 }

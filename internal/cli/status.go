@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bookctl/bookctl/internal/pricing"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 	"github.com/bookctl/bookctl/internal/runlock"
@@ -183,8 +184,8 @@ func readStatus(ctx context.Context, t *target, g *globals) (*statusOutput, erro
 	if out.URL != "" {
 		out.Answer = t.ask(ctx, out.URL)
 	}
-	if lines, err := provision.Cost(have.Settings, t.region); err == nil && !t.local {
-		total := provision.Total(lines)
+	if lines, err := pricing.Cost(have.Settings.Usage(), t.region); err == nil && !t.local {
+		total := pricing.Total(lines)
 		out.Monthly = &total
 	}
 	out.judge(found)

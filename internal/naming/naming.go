@@ -36,6 +36,12 @@ func CheckStack(name string) error {
 	return nil
 }
 
+var domainName = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])$`)
+
+// IsDomain reports whether a name can be the domain that a stack is served under,
+// such as api.example.com.
+func IsDomain(name string) bool { return domainName.MatchString(name) }
+
 // Of is the name that a resource of the graph has in AWS where no rule asks for
 // another one: "book-subnet-public-a".
 func (n Names) Of(resource string) string { return n.Stack + "-" + resource }

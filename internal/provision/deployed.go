@@ -3,13 +3,13 @@ package provision
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 
+	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -37,7 +37,7 @@ type Deployed struct {
 // ReadDeployed reads what a stack was last given, from the tags and else the
 // values of what exists and is the stack's. It makes reads only.
 func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error) {
-	if err := CheckStackName(stack); err != nil {
+	if err := naming.CheckStack(stack); err != nil {
 		return Deployed{}, err
 	}
 	var (
@@ -81,30 +81,6 @@ type existing struct {
 	gib      int32
 	multiAZ  bool
 	backedUp int32
-}
-
-// CostNow is what that costs which exists: a part that somebody deleted costs
-// nothing, and one that somebody changed what it is now. Ask is Cost or LiveCost.
-func (d Deployed) CostNow(ask func(Settings) ([]Line, error)) ([]Line, error) {
-	s, here := d.Settings, d.exists
-	s.Count = here.tasks
-	if d.Database {
-		s.DBClass, s.DBStorage, s.DBMultiAZ, s.BackupDays = here.class, here.gib, here.multiAZ, here.backedUp
-	}
-	lines, err := ask(s)
-	if err != nil {
-		return nil, err
-	}
-	lines = slices.DeleteFunc(lines, func(l Line) bool {
-		return !d.Database && strings.HasPrefix(l.Item, "database") || !d.Balanced && strings.HasPrefix(l.Item, "load balancer")
-	})
-	for i := range lines {
-		if l := &lines[i]; l.Item == "public addresses" && !d.Balanced {
-			l.Monthly *= float64(s.Count) / float64(s.Count+2)
-			l.Note = fmt.Sprintf("%d of tasks", s.Count)
-		}
-	}
-	return lines, nil
 }
 
 // Lost says which settings went with a part that somebody deleted, where nothing
@@ -187,7 +163,7 @@ func readTask(ctx context.Context, c Clients, who identity, d *Deployed) (func()
 		d.Running = imageOf(live)
 		ready := d.Running
 		// A built one is in the stack's own repository.
-		if r := (&Repository{identity: who}).repositoryName(); strings.Contains(ready, "/"+r+"@") {
+		if strings.Contains(ready, "/"+who.names().Repository()+"@") {
 			ready = ""
 		}
 		d.read(definitionPart, tags, parts{definition: live, ready: ready})
@@ -270,7 +246,7 @@ func readLoadBalancer(ctx context.Context, c Clients, who identity, d *Deployed)
 // readRole reads the boundary of the roles from the tag, so that one that was
 // taken off by hand is put back.
 func readRole(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
-	live, err := (&Role{Node: graph.Named(executionRoleName, 0), identity: who, iam: c.IAM}).lookup(ctx)
+	live, err := (&Role{Node: graph.Named(naming.ExecutionRole, 0), identity: who, iam: c.IAM}).lookup(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -278,7 +254,7 @@ func readRole(ctx context.Context, c Clients, who identity, d *Deployed) (func()
 	if live == nil || who.ownerOfRole(roleTags(live)) != who.stack {
 		return nil, nil
 	}
-	return func() { d.read(executionRoleName, roleTags(live), parts{role: live}) }, nil
+	return func() { d.read(naming.ExecutionRole, roleTags(live), parts{role: live}) }, nil
 }
 
 func readZones(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/bookctl/bookctl/internal/pricing"
 )
 
 // whole is a stack of two tasks that serves.
@@ -14,24 +16,23 @@ func whole() Deployed {
 	return d
 }
 
-func TestCostNowIsOfWhatExists(t *testing.T) {
+func TestUsageIsWhatExists(t *testing.T) {
 	t.Parallel()
-	ask := func(s Settings) ([]Line, error) { return Cost(s, "us-east-1") }
-	cost := func(change func(*Deployed)) map[string]Line {
+	cost := func(change func(*Deployed)) map[string]pricing.Line {
 		d := whole()
 		change(&d)
-		lines, err := d.CostNow(ask)
+		lines, err := pricing.Cost(d.Usage(), "us-east-1")
 		if err != nil {
 			t.Fatal(err)
 		}
-		out := map[string]Line{}
+		out := map[string]pricing.Line{}
 		for _, l := range lines {
 			out[l.Item] = l
 		}
 		return out
 	}
 	all := cost(func(*Deployed) {})
-	if plain, err := ask(whole().Settings); err != nil || len(plain) != len(all) || Total(plain) == 0 {
+	if plain, err := pricing.Cost(whole().Settings.Usage(), "us-east-1"); err != nil || len(plain) != len(all) || pricing.Total(plain) == 0 {
 		t.Fatalf("a whole stack costs %v, want %v (%v)", all, plain, err)
 	}
 	noDatabase := cost(func(d *Deployed) { d.Database, d.exists.class, d.exists.gib = false, "", 0 })

@@ -13,7 +13,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 
-	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -36,11 +35,8 @@ type Role struct {
 	seen        *glance[*types.Role]
 }
 
-// The names of the roles in a stack.
-const (
-	executionRoleName = naming.ExecutionRole
-	taskRoleName      = naming.TaskRole
-)
+// condition is an IAM condition block: operator, key, values.
+type condition map[string]map[string][]string
 
 // statement is an allowance in an IAM policy.
 type statement struct {

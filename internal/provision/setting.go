@@ -23,7 +23,7 @@ type Setting struct {
 	// Drives are the fields that it sets, of which resources, as drift calls them.
 	// Without a field, the resource is there or not.
 	Drives []ResourceField
-	// Costs are the items of Cost that it changes; see Line.
+	// Costs are the items of the estimate that it changes; see pricing.Line.
 	Costs []string
 	// Restored is how a message calls it that says what a restored database was;
 	// "" where a snapshot does not restore it.

@@ -130,9 +130,7 @@ func joined(numbers []int32) string {
 var (
 	databaseClass   = regexp.MustCompile(`^db\.[a-z0-9-]+\.[a-z0-9]+$`)
 	databaseVersion = regexp.MustCompile(`^[1-9][0-9](\.[0-9]{1,2})?$`)
-	domainName      = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])$`)
 	certificateARN  = regexp.MustCompile(`^arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/[A-Za-z0-9-]+$`)
-	boundaryARN     = regexp.MustCompile(`^arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/[A-Za-z0-9+=.@_/-]+$`)
 	secretARN       = regexp.MustCompile(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+$`)
 	imageReference  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
 )
@@ -171,13 +169,4 @@ func (s Settings) dbVersion() string {
 		return DefaultDBVersion
 	}
 	return s.DBVersion
-}
-
-// checkBoundary says what is wrong with the ARN of a permissions boundary; "" is
-// none. It is recorded in a tag, which takes 256 characters and no comma.
-func checkBoundary(arn string) error {
-	if arn != "" && (!boundaryARN.MatchString(arn) || len(arn) > 256) {
-		return fmt.Errorf("permissions boundary %q: give the ARN of a policy (arn:aws:iam::ACCOUNT:policy/NAME) of at most 256 characters and without a comma", arn)
-	}
-	return nil
 }

@@ -7,6 +7,8 @@ import (
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
+
+	"github.com/bookctl/bookctl/internal/naming"
 )
 
 // TestARecordedSettingIsReadBack records every setting as another one than the
@@ -24,7 +26,7 @@ func TestARecordedSettingIsReadBack(t *testing.T) {
 	for resource, live := range map[string]parts{
 		servicePart:  {service: &ecstypes.Service{DesiredCount: 9}},
 		balancerPart: {port: 4242},
-		databasePart: {database: &rdstypes.DBInstance{EngineVersion: &want.DBVersion}}, executionRoleName: {role: &iamtypes.Role{}},
+		databasePart: {database: &rdstypes.DBInstance{EngineVersion: &want.DBVersion}}, naming.ExecutionRole: {role: &iamtypes.Role{}},
 	} {
 		tags := maps.Clone(record[resource])
 		if tags == nil {

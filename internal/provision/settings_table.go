@@ -9,6 +9,9 @@ import (
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
+
+	"github.com/bookctl/bookctl/internal/iampolicy"
+	"github.com/bookctl/bookctl/internal/naming"
 )
 
 // parts are what exists of a stack and settings are read from. Whoever reads a part
@@ -25,7 +28,7 @@ type parts struct {
 }
 
 // Table returns the settings, a row each. To add one: a field of Settings, its row,
-// and its use where the resources are wired (see NewStack); where it costs, Cost.
+// and its use where the resources are wired (see NewStack); where it costs, Usage.
 func Table() []Setting {
 	// Where settings are recorded.
 	var (
@@ -34,7 +37,7 @@ func Table() []Setting {
 		onScaling    = place{on: []string{servicePart}, by: "scaling"}
 		onBalancer   = place{on: []string{balancerPart}, by: "listener"}
 		onDatabase   = place{on: []string{databasePart}}
-		onRoles      = place{on: []string{executionRoleName, taskRoleName}}
+		onRoles      = place{on: []string{naming.ExecutionRole, naming.TaskRole}}
 	)
 	return []Setting{
 		{
@@ -154,7 +157,7 @@ func Table() []Setting {
 			Drives:  []ResourceField{{"certificate", ""}, {"dns-record", ""}, {"listener-https", ""}},
 			check: func(s Settings, refuse refusal) {
 				// https://docs.aws.amazon.com/acm/latest/APIReference/API_RequestCertificate.html
-				refuse("domain", s.Domain != "" && (!domainName.MatchString(s.Domain) || len(s.Domain) > 64),
+				refuse("domain", s.Domain != "" && (!naming.IsDomain(s.Domain) || len(s.Domain) > 64),
 					"domain %q: give a name such as api.example.com, in lower case and of at most 64 characters", s.Domain)
 			},
 			given:    func(s *Settings) { s.Domain = strings.ToLower(strings.TrimSuffix(s.Domain, ".")) },
@@ -353,9 +356,9 @@ func Table() []Setting {
 			Flag: "permissions-boundary", JSON: "permissionsBoundary", Value: Text{Of: func(s *Settings) *string { return &s.Boundary }},
 			Help:    "permissions boundary of the roles (the ARN of a policy); 'none' removes it",
 			Example: "arn:aws:iam::123456789012:policy/boundary",
-			Drives:  []ResourceField{{executionRoleName, "permissions boundary"}, {taskRoleName, "permissions boundary"}},
+			Drives:  []ResourceField{{naming.ExecutionRole, "permissions boundary"}, {naming.TaskRole, "permissions boundary"}},
 			check: func(s Settings, refuse refusal) {
-				refuse("permissions-boundary", checkBoundary(s.Boundary) != nil, "%v", checkBoundary(s.Boundary))
+				refuse("permissions-boundary", iampolicy.CheckBoundary(s.Boundary) != nil, "%v", iampolicy.CheckBoundary(s.Boundary))
 			},
 			given: func(s *Settings) {
 				if s.Boundary = strings.TrimSpace(s.Boundary); s.Boundary == "none" {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bookctl/bookctl/internal/moto"
+	"github.com/bookctl/bookctl/internal/pricing"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -50,7 +51,7 @@ func TestEachSettingDoesWhatItsRowSays(t *testing.T) {
 		return have
 	}
 	have := run(base)
-	costs, err := provision.Cost(base.Settings, "us-east-1")
+	costs, err := pricing.Cost(base.Settings.Usage(), "us-east-1")
 	must(err)
 
 	table := provision.Table()
@@ -105,7 +106,7 @@ func TestEachSettingDoesWhatItsRowSays(t *testing.T) {
 			t.Errorf("--%s is recorded in %s, and a plan with it shows %q", row.Flag, row.Recorded(), seen)
 		}
 
-		then, err := provision.Cost(changed.Settings, "us-east-1")
+		then, err := pricing.Cost(changed.Settings.Usage(), "us-east-1")
 		must(err)
 		var dearer []string
 		for i, line := range then {

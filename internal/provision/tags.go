@@ -19,9 +19,6 @@ const (
 	tagName     = naming.TagName
 )
 
-// CheckStackName is naming.CheckStack.
-func CheckStackName(name string) error { return naming.CheckStack(name) }
-
 // identity is the stack that a resource belongs to.
 type identity struct {
 	stack   string

@@ -19,8 +19,9 @@ import (
 // TestEveryInterleaving explores what two and three runs on one stack can do to
 // each other. At every call of the store a schedule may go on with another run,
 // kill the run before the call arrives or before its answer does, or suspend it
-// with the call on its way: for almost five minutes, after which AWS accepts the
-// signature, for eight, after which it doesn't, or until all others are done. It
+// with the call on its way: for two minutes, for almost five, after which AWS
+// accepts the signature, for more, after which it doesn't, or until all others are
+// done. It
 // takes all schedules with so many switches and faults, or so many at random, and
 // holds of each:
 //
@@ -267,10 +268,8 @@ func (w *world) drain() {
 }
 
 // ready are the calls that may arrive, one of each run, the current run's first. A
-// suspended run goes on when its time is over, or all others are done.
+// suspended run goes on when its time is over.
 func (w *world) ready() []*call {
-	active := func(r *run) bool { return !time.Now().Before(r.suspended) }
-	others := slices.ContainsFunc(w.runs, func(r *run) bool { return !r.done && active(r) })
 	fresh := false // runs that have not begun are alike: one of them is enough
 	var out []*call
 	for _, r := range w.runs {
@@ -280,7 +279,7 @@ func (w *world) ready() []*call {
 		fresh = fresh || !r.begun
 		at := slices.IndexFunc(w.pending, func(c *call) bool { return c.of == r })
 		switch {
-		case at < 0 || !active(r) && others:
+		case at < 0 || time.Now().Before(r.suspended):
 		case r == w.current:
 			out = slices.Insert(out, 0, w.pending[at])
 		default:
@@ -292,7 +291,7 @@ func (w *world) ready() []*call {
 
 // wait lets time go on until there is another call, or a suspended run goes on.
 func (w *world) wait() {
-	next := time.Hour
+	next := 48 * time.Hour
 	for _, r := range w.runs {
 		if left := time.Until(r.suspended); left > 0 {
 			next = min(next, left)
@@ -308,8 +307,9 @@ func (w *world) wait() {
 // How long a run may be suspended. Nothing else happens at the same times, so that a
 // schedule can be repeated.
 const (
+	shortly         = 2*time.Minute + 7*time.Second  // a deleted name can be created again
 	inTime          = 4*time.Minute + 53*time.Second // AWS still accepts the signature
-	tooLong         = 8*time.Minute + 11*time.Second
+	tooLong         = 5*time.Minute + 11*time.Second
 	untilAllAreDone = 24*time.Hour + 13*time.Second
 )
 
@@ -333,7 +333,7 @@ func (w *world) deliver(ready []*call) {
 	}
 	if c := ready[0]; w.faults > 0 && !c.of.dead && time.Since(c.sent) == 0 {
 		options = append(options, option{c: c, fate: isKilledBefore}, option{c: c, fate: isKilledAfter},
-			option{c: c, suspend: inTime}, option{c: c, suspend: tooLong}, option{c: c, suspend: untilAllAreDone})
+			option{c: c, suspend: shortly}, option{c: c, suspend: inTime}, option{c: c, suspend: tooLong}, option{c: c, suspend: untilAllAreDone})
 	}
 	o := options[w.schedule.choose(len(options))]
 	w.current, w.switches = o.c.of, w.switches-o.switches
@@ -353,8 +353,7 @@ func (w *world) deliver(ready []*call) {
 	o.c.fate <- o.fate
 }
 
-// main takes the lock, waiting for whoever has it, changes the stack twice and
-// releases the lock.
+// main takes the lock, waiting for whoever has it, changes the stack and releases the lock.
 func (r *run) main() {
 	defer func() {
 		r.done = true
@@ -399,8 +398,8 @@ func (r *run) apart() time.Duration {
 
 func (r *run) change(l *runlock.Lock) {
 	ctx := context.Background()
-	for i := range 2 {
-		time.Sleep(time.Duration(i) * (90*time.Second + r.apart())) // it shows signs of life meanwhile
+	for _, work := range []time.Duration{0, 20 * time.Second, 70 * time.Second} { // it shows a sign of life meanwhile
+		time.Sleep(work + r.apart())
 		err := l.Guard(ctx)
 		if errors.Is(err, runlock.ErrLost) {
 			r.w.happened["lost"]++

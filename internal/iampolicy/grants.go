@@ -1,4 +1,9 @@
-package provision
+package iampolicy
+
+import "github.com/bookctl/bookctl/internal/naming"
+
+// names are those of the stack of the scope, with placeholders.
+var names = naming.Names{Stack: "{s}", Region: "{r}"}
 
 // grant allows actions on resources. In resources and conditions, "{p}", "{r}",
 // "{a}" and "{s}" stand for partition, region, account and stack, "{boundary}",
@@ -10,19 +15,19 @@ type grant struct {
 	service   string
 	resources []string
 	when      condition
-	only      policyNeed // "" for always
+	only      need // "" for always
 }
 
-// policyNeed is when a grant belongs into a policy.
-type policyNeed string
+// need is when a grant belongs into a policy.
+type need string
 
 const (
-	withDomain      policyNeed = "domain"
-	withBoundary    policyNeed = "boundary"
-	withoutBoundary policyNeed = "no boundary"
+	withDomain      need = "domain"
+	withBoundary    need = "boundary"
+	withoutBoundary need = "no boundary"
 )
 
-func (g grant) applies(s PolicyScope) bool {
+func (g grant) applies(s Scope) bool {
 	switch g.only {
 	case withDomain:
 		return s.Domain != ""
@@ -38,8 +43,8 @@ func (g grant) applies(s PolicyScope) bool {
 type condition map[string]map[string][]string
 
 const (
-	stackTag   = "aws:ResourceTag/" + TagStack
-	stackGiven = "aws:RequestTag/" + TagStack
+	stackTag   = "aws:ResourceTag/" + naming.TagStack
+	stackGiven = "aws:RequestTag/" + naming.TagStack
 )
 
 var (
@@ -99,9 +104,9 @@ var grants = []grant{
 	{why: "Balancing", service: "elasticloadbalancing", actions: "AddTags CreateListener CreateLoadBalancer CreateTargetGroup DeleteListener DeleteLoadBalancer DeleteRule DeleteTargetGroup " +
 		"ModifyListener ModifyLoadBalancerAttributes ModifyTargetGroup ModifyTargetGroupAttributes SetIpAddressType SetSecurityGroups SetSubnets",
 		resources: []string{
-			"arn:{p}:elasticloadbalancing:{r}:{a}:loadbalancer/app/{s}-lb/*", "arn:{p}:elasticloadbalancing:{r}:{a}:listener/app/{s}-lb/*",
-			"arn:{p}:elasticloadbalancing:{r}:{a}:listener-rule/app/{s}-lb/*",
-			"arn:{p}:elasticloadbalancing:{r}:{a}:targetgroup/{s}-tasks/*",
+			"arn:{p}:elasticloadbalancing:{r}:{a}:loadbalancer/app/" + names.LoadBalancer() + "/*", "arn:{p}:elasticloadbalancing:{r}:{a}:listener/app/" + names.LoadBalancer() + "/*",
+			"arn:{p}:elasticloadbalancing:{r}:{a}:listener-rule/app/" + names.LoadBalancer() + "/*",
+			"arn:{p}:elasticloadbalancing:{r}:{a}:targetgroup/" + names.TargetGroup() + "/*",
 		}},
 
 	{why: "ReadCertificates", service: "acm", actions: "DescribeCertificate ListCertificates ListTagsForCertificate"},
@@ -127,7 +132,7 @@ var grants = []grant{
 	{why: "Database", service: "rds", actions: "AddTagsToResource CreateDBInstance CreateDBParameterGroup CreateDBSnapshot CreateDBSubnetGroup DeleteDBInstance DeleteDBParameterGroup " +
 		"DeleteDBSubnetGroup ModifyDBInstance ModifyDBParameterGroup ModifyDBSubnetGroup RestoreDBInstanceFromDBSnapshot",
 		resources: []string{
-			"arn:{p}:rds:{r}:{a}:db:{s}-database", "arn:{p}:rds:{r}:{a}:pg:{s}-database", "arn:{p}:rds:{r}:{a}:subgrp:{s}-database", "arn:{p}:rds:{r}:{a}:og:default:*",
+			"arn:{p}:rds:{r}:{a}:db:" + names.Database(), "arn:{p}:rds:{r}:{a}:pg:" + names.DBParameterGroup(), "arn:{p}:rds:{r}:{a}:subgrp:" + names.DBSubnetGroup(), "arn:{p}:rds:{r}:{a}:og:default:*",
 		}},
 	// Deleting a database takes these two for its final snapshot, to which it copies
 	// the tags.
@@ -138,13 +143,13 @@ var grants = []grant{
 	{why: "ReadSecrets", service: "secretsmanager", actions: "GetRandomPassword ListSecrets"},
 	// The ARN of a secret ends with six characters that it gets when it is made.
 	{why: "Secret", service: "secretsmanager", actions: "CancelRotateSecret CreateSecret DeleteSecret DescribeSecret GetSecretValue PutSecretValue RestoreSecret TagResource",
-		resources: []string{"arn:{p}:secretsmanager:{r}:{a}:secret:{s}/database", "arn:{p}:secretsmanager:{r}:{a}:secret:{s}/database-??????"}},
+		resources: []string{"arn:{p}:secretsmanager:{r}:{a}:secret:" + names.Secret(), "arn:{p}:secretsmanager:{r}:{a}:secret:" + names.Secret() + "-??????"}},
 
 	{why: "ReadLogs", service: "logs", actions: "DescribeLogGroups"},
 	{why: "Logs", service: "logs", actions: "CreateLogGroup DeleteLogGroup FilterLogEvents GetLogEvents ListTagsForResource PutRetentionPolicy TagResource",
 		resources: []string{
-			"arn:{p}:logs:{r}:{a}:log-group:/bookctl/{s}", "arn:{p}:logs:{r}:{a}:log-group:/bookctl/{s}:*",
-			"arn:{p}:logs:{r}:{a}:log-group:/aws/rds/instance/{s}-database/*",
+			"arn:{p}:logs:{r}:{a}:log-group:" + names.LogGroup(), "arn:{p}:logs:{r}:{a}:log-group:" + names.LogGroup() + ":*",
+			"arn:{p}:logs:{r}:{a}:log-group:/aws/rds/instance/" + names.Database() + "/*",
 		}},
 
 	{why: "ImagesLogin", service: "ecr", actions: "GetAuthorizationToken"},
@@ -152,7 +157,7 @@ var grants = []grant{
 	{why: "Images", service: "ecr", actions: "BatchDeleteImage CreateRepository DeleteRepository DescribeImages DescribeRepositories GetLifecyclePolicy ListTagsForResource " +
 		"PutImageScanningConfiguration PutImageTagMutability PutLifecyclePolicy TagResource " +
 		registryActions,
-		resources: []string{"arn:{p}:ecr:{r}:{a}:repository/{s}/bookapi"}},
+		resources: []string{"arn:{p}:ecr:{r}:{a}:repository/" + names.Repository()}},
 
 	{why: "ReadContainers", service: "ecs", actions: "DeregisterTaskDefinition DescribeTaskDefinition ListTaskDefinitions ListTasks"},
 	// A revision that is being registered has no number yet: its tags are asked for
@@ -160,12 +165,12 @@ var grants = []grant{
 	{why: "Containers", service: "ecs", actions: "CreateCluster CreateService DeleteCluster DeleteService DeleteTaskDefinitions DescribeClusters DescribeServices DescribeTasks ExecuteCommand " +
 		"RegisterTaskDefinition StopTask TagResource UpdateService",
 		resources: []string{
-			"arn:{p}:ecs:{r}:{a}:cluster/{s}-cluster", "arn:{p}:ecs:{r}:{a}:service/{s}-cluster/{s}-service",
-			"arn:{p}:ecs:{r}:{a}:task-definition/{s}-bookapi", "arn:{p}:ecs:{r}:{a}:task-definition/{s}-bookapi:*", "arn:{p}:ecs:{r}:{a}:task/{s}-cluster/*",
+			"arn:{p}:ecs:{r}:{a}:cluster/" + names.Cluster(), "arn:{p}:ecs:{r}:{a}:service/" + names.Cluster() + "/" + names.Service(),
+			"arn:{p}:ecs:{r}:{a}:task-definition/" + names.TaskDefinition(), "arn:{p}:ecs:{r}:{a}:task-definition/" + names.TaskDefinition() + ":*", "arn:{p}:ecs:{r}:{a}:task/" + names.Cluster() + "/*",
 		}},
 
 	{why: "Tunnel", service: "ssm", actions: "StartSession",
-		resources: []string{"arn:{p}:ecs:{r}:{a}:task/{s}-cluster/*", "arn:{p}:ssm:{r}::document/AWS-StartPortForwardingSessionToRemoteHost"}},
+		resources: []string{"arn:{p}:ecs:{r}:{a}:task/" + names.Cluster() + "/*", "arn:{p}:ssm:{r}::document/AWS-StartPortForwardingSessionToRemoteHost"}},
 	// What AWS's session-manager-plugin asks for. Only who has a session's token can
 	// open its channel.
 	{why: "Channel", service: "ssmmessages", actions: "OpenDataChannel"},
@@ -180,7 +185,7 @@ var grants = []grant{
 	// Target tracking makes its alarms with the caller's permissions.
 	{why: "ReadAlarms", service: "cloudwatch", actions: "DescribeAlarms"},
 	{why: "Alarms", service: "cloudwatch", actions: "DeleteAlarms PutMetricAlarm",
-		resources: []string{"arn:{p}:cloudwatch:{r}:{a}:alarm:TargetTracking-service/{s}-cluster/{s}-service-*"}},
+		resources: []string{"arn:{p}:cloudwatch:{r}:{a}:alarm:TargetTracking-" + names.ScalableTarget() + "-*"}},
 
 	{why: "ReadRoles", service: "iam", actions: "ListRoles"},
 	{why: "Roles", service: "iam", actions: "DeleteRole DeleteRolePolicy DetachRolePolicy GetRole GetRolePolicy ListAttachedRolePolicies ListRolePolicies TagRole", resources: stackRoles},
@@ -198,7 +203,7 @@ var grants = []grant{
 	{why: "Prices", service: "pricing", actions: "GetProducts"}, // for --price live
 
 	{why: "Lock", service: "ssm", actions: "AddTagsToResource DeleteParameters GetParameters GetParametersByPath PutParameter",
-		resources: []string{"arn:{p}:ssm:{r}:{a}:parameter/bookctl/{s}/lock", "arn:{p}:ssm:{r}:{a}:parameter/bookctl/{s}/lock/*"}},
+		resources: []string{"arn:{p}:ssm:{r}:{a}:parameter" + names.Lock(), "arn:{p}:ssm:{r}:{a}:parameter" + names.Lock() + "/*"}},
 }
 
 // registryActions are what pushing an image takes:
@@ -207,7 +212,7 @@ const registryActions = "BatchCheckLayerAvailability BatchGetImage CompleteLayer
 
 var (
 	allOfEC2        = []string{"arn:{p}:ec2:{r}:{a}:*"}
-	stackRoles      = []string{"arn:{p}:iam::{a}:role/{s}-{r}-execution-role", "arn:{p}:iam::{a}:role/{s}-{r}-task-role"}
+	stackRoles      = []string{"arn:{p}:iam::{a}:role/" + names.Role(naming.ExecutionRole), "arn:{p}:iam::{a}:role/" + names.Role(naming.TaskRole)}
 	certificates    = []string{"arn:{p}:acm:{r}:{a}:certificate/*"}
 	hostedZones     = []string{"arn:{p}:route53:::hostedzone/{zone}"}
 	scalableTargets = []string{"arn:{p}:application-autoscaling:{r}:{a}:scalable-target/*"}

@@ -1,4 +1,4 @@
-package provision_test
+package pricing_test
 
 import (
 	"encoding/json"
@@ -11,15 +11,20 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/pricing"
+	awspricing "github.com/aws/aws-sdk-go-v2/service/pricing"
 
-	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/pricing"
 )
 
-func TestCostOfTheDefaultStack(t *testing.T) {
+// small is the smallest stack.
+func small() pricing.Usage {
+	return pricing.Usage{Tasks: 1, CPU: 256, Memory: 512, Arch: "amd64", LoadBalancer: true, Database: true, DBClass: "db.t4g.micro", DBStorage: 20, BackupDays: 7}
+}
+
+func TestCostOfTheSmallestStack(t *testing.T) {
 	t.Parallel()
-	s := provision.DefaultSettings()
-	lines, err := provision.Cost(s, "us-east-1")
+	s := small()
+	lines, err := pricing.Cost(s, "us-east-1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +33,7 @@ func TestCostOfTheDefaultStack(t *testing.T) {
 	// (0.008), the smallest database (0.016) with 20 GB (0.115), three
 	// addresses (0.005), and the small change.
 	want := 730*(0.25*0.04048+0.5*0.004445) + 730*(0.0225+0.008) + 730*0.016 + 20*0.115 + 3*730*0.005 + 0.40 + 0.005 + 0.50
-	if got := provision.Total(lines); math.Abs(got-want) > 0.01 {
+	if got := pricing.Total(lines); math.Abs(got-want) > 0.01 {
 		t.Errorf("a month costs %.2f, by hand %.2f: %v", got, want, lines)
 	}
 	for _, l := range lines {
@@ -40,24 +45,24 @@ func TestCostOfTheDefaultStack(t *testing.T) {
 
 func TestCostFollowsTheSettings(t *testing.T) {
 	t.Parallel()
-	total := func(change func(*provision.Settings)) float64 {
-		s := provision.DefaultSettings()
+	total := func(change func(*pricing.Usage)) float64 {
+		s := small()
 		change(&s)
-		lines, err := provision.Cost(s, "eu-central-1")
+		lines, err := pricing.Cost(s, "eu-central-1")
 		if err != nil {
 			t.Fatal(err)
 		}
-		return provision.Total(lines)
+		return pricing.Total(lines)
 	}
-	base := total(func(*provision.Settings) {})
+	base := total(func(*pricing.Usage) {})
 	for name, c := range map[string]struct {
-		change func(*provision.Settings)
+		change func(*pricing.Usage)
 		more   float64
 	}{
-		"second task":   {func(s *provision.Settings) { s.Count = 2 }, 730 * (0.25*0.04656 + 0.5*0.00511 + 0.005)},
-		"arm is less":   {func(s *provision.Settings) { s.Arch = "arm64" }, 730 * (0.25*(0.03725-0.04656) + 0.5*(0.00409-0.00511))},
-		"standby":       {func(s *provision.Settings) { s.DBMultiAZ = true }, 730*0.019 + 20*0.137},
-		"twice storage": {func(s *provision.Settings) { s.DBStorage = 40 }, 20 * 0.137},
+		"second task":   {func(s *pricing.Usage) { s.Tasks = 2 }, 730 * (0.25*0.04656 + 0.5*0.00511 + 0.005)},
+		"arm is less":   {func(s *pricing.Usage) { s.Arch = "arm64" }, 730 * (0.25*(0.03725-0.04656) + 0.5*(0.00409-0.00511))},
+		"standby":       {func(s *pricing.Usage) { s.DBMultiAZ = true }, 730*0.019 + 20*0.137},
+		"twice storage": {func(s *pricing.Usage) { s.DBStorage = 40 }, 20 * 0.137},
 	} {
 		if got := total(c.change) - base; math.Abs(got-c.more) > 0.01 {
 			t.Errorf("%s: %+.2f a month, want %+.2f", name, got, c.more)
@@ -67,25 +72,25 @@ func TestCostFollowsTheSettings(t *testing.T) {
 
 func TestWhatHasNoPriceIsUnknown(t *testing.T) {
 	t.Parallel()
-	if _, err := provision.Cost(provision.DefaultSettings(), "mars-north-1"); !errors.Is(err, provision.ErrNoPrice) {
+	if _, err := pricing.Cost(small(), "mars-north-1"); !errors.Is(err, pricing.ErrNoPrice) {
 		t.Errorf("an unknown region: %v", err)
 	}
-	s := provision.DefaultSettings()
+	s := small()
 	s.DBClass = "db.x2iedn.32xlarge"
-	if _, err := provision.Cost(s, "us-east-1"); !errors.Is(err, provision.ErrNoPrice) {
+	if _, err := pricing.Cost(s, "us-east-1"); !errors.Is(err, pricing.ErrNoPrice) {
 		t.Errorf("an unknown class: %v", err)
 	}
-	if _, err := provision.SnapshotCost("mars-north-1", 20); !errors.Is(err, provision.ErrNoPrice) {
+	if _, err := pricing.SnapshotCost("mars-north-1", 20); !errors.Is(err, pricing.ErrNoPrice) {
 		t.Errorf("a snapshot in an unknown region: %v", err)
 	}
-	if got, err := provision.SnapshotCost("us-east-1", 20); err != nil || math.Abs(got-1.90) > 0.001 {
+	if got, err := pricing.SnapshotCost("us-east-1", 20); err != nil || math.Abs(got-1.90) > 0.001 {
 		t.Errorf("20 GiB cost %.2f, %v", got, err)
 	}
 }
 
 // priceList answers like the Pricing API, with prices of Frankfurt that are
 // made up, among others that must not be taken for them.
-func priceList(t *testing.T, list map[string]map[string]float64) *pricing.Client {
+func priceList(t *testing.T, list map[string]map[string]float64) *awspricing.Client {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var in struct {
 			ServiceCode string
@@ -109,8 +114,8 @@ func priceList(t *testing.T, list map[string]map[string]float64) *pricing.Client
 		_ = json.NewEncoder(w).Encode(out) // a client that is gone needs no answer
 	}))
 	t.Cleanup(server.Close)
-	return pricing.NewFromConfig(aws.Config{
-		Region: provision.PricingRegion, BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
+	return awspricing.NewFromConfig(aws.Config{
+		Region: pricing.Region, BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	})
 }
 
@@ -124,9 +129,9 @@ func TestLiveCostTakesTheRightPrices(t *testing.T) {
 		"AmazonRDS": {"EUC1-InstanceUsage:db.m7g.large": 3, "EUC1-RDS:GP3-Storage": 4},
 		"AWSELB":    {"EUC1-LoadBalancerUsage": 5, "EUC1-LCUUsage": 6},
 	}
-	s := provision.DefaultSettings()
+	s := small()
 	s.DBClass = "db.m7g.large"
-	lines, err := provision.LiveCost(t.Context(), priceList(t, list), s, "eu-central-1")
+	lines, err := pricing.LiveCost(t.Context(), priceList(t, list), s, "eu-central-1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +147,7 @@ func TestLiveCostTakesTheRightPrices(t *testing.T) {
 		}
 	}
 	delete(list["AWSELB"], "EUC1-LCUUsage")
-	if _, err := provision.LiveCost(t.Context(), priceList(t, list), s, "eu-central-1"); !errors.Is(err, provision.ErrNoPrice) {
+	if _, err := pricing.LiveCost(t.Context(), priceList(t, list), s, "eu-central-1"); !errors.Is(err, pricing.ErrNoPrice) {
 		t.Errorf("a price that AWS does not name: %v", err)
 	}
 }

@@ -1,4 +1,6 @@
-package provision
+// Package pricing estimates what a stack costs a month. It knows prices and
+// quantities, and nothing of what the quantities are for.
+package pricing
 
 import (
 	_ "embed" // for prices.json
@@ -18,6 +20,26 @@ type Line struct {
 	Monthly float64 `json:"monthly"`
 	// Note says how the sum comes about.
 	Note string `json:"note"`
+}
+
+// Usage is what a stack has that costs.
+type Usage struct {
+	// Tasks is how many run, and MaxTasks how many may under load; 0 means never
+	// more.
+	Tasks, MaxTasks int32
+	// CPU of a task in units of 1/1024 of a CPU, Memory in MiB, and Arch "amd64" or
+	// "arm64".
+	CPU, Memory int32
+	Arch        string
+	// LoadBalancer and Database say whether there is one.
+	LoadBalancer, Database bool
+	// DBClass is such as db.t4g.micro, DBStorage in GiB, and BackupDays how long
+	// automated backups are kept. DBMultiAZ is a standby in another zone. They are
+	// ignored without a Database.
+	DBClass    string
+	DBStorage  int32
+	DBMultiAZ  bool
+	BackupDays int32
 }
 
 // Total adds lines up.
@@ -69,8 +91,8 @@ func readPrices() (prices, error) {
 	return p, nil
 }
 
-// PriceSource says how old the price table is and where it is from.
-func PriceSource() (date, source string, err error) {
+// Source says how old the price table is and where it is from.
+func Source() (date, source string, err error) {
 	p, err := readPrices()
 	return p.Date, p.Source, err
 }
@@ -82,7 +104,7 @@ const month = 730
 // on traffic is counted for a service that does little: an hour's load
 // balancer unit, a gigabyte of logs. ErrNoPrice is for a region or database
 // class that the table does not hold.
-func Cost(s Settings, region string) ([]Line, error) {
+func Cost(u Usage, region string) ([]Line, error) {
 	all, err := readPrices()
 	if err != nil {
 		return nil, err
@@ -91,38 +113,58 @@ func Cost(s Settings, region string) ([]Line, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w for region %s; the table of %s has %s", ErrNoPrice, region, all.Date, strings.Join(slices.Sorted(maps.Keys(all.Regions)), ", "))
 	}
-	return p.cost(s, region, all.Date)
+	return p.cost(u, region, all.Date)
 }
 
-func (p regionPrices) cost(s Settings, region, date string) ([]Line, error) {
-	f, ok := p.Fargate[s.Arch]
+func (p regionPrices) cost(u Usage, region, date string) ([]Line, error) {
+	f, ok := p.Fargate[u.Arch]
 	if !ok {
-		return nil, fmt.Errorf("%w for %s tasks in %s", ErrNoPrice, s.Arch, region)
+		return nil, fmt.Errorf("%w for %s tasks in %s", ErrNoPrice, u.Arch, region)
 	}
-	hour, ok := p.DB[s.DBClass]
+	tasks, addresses, where := float64(u.Tasks), float64(u.Tasks), fmt.Sprintf("%d of tasks", u.Tasks)
+	vcpu, gb := float64(u.CPU)/1024, float64(u.Memory)/1024
+	scaling := ""
+	if u.MaxTasks > u.Tasks {
+		scaling = fmt.Sprintf("; up to %d under load", u.MaxTasks)
+	}
+	lines := []Line{
+		{"tasks", tasks * month * (vcpu*f.VCPUHour + gb*f.GBHour), fmt.Sprintf("%d × %g vCPU, %g GB, %s%s", u.Tasks, vcpu, gb, u.Arch, scaling)},
+	}
+	if u.LoadBalancer {
+		addresses, where = addresses+2, "2 of the load balancer, "+where
+		lines = append(lines,
+			Line{"load balancer", month * p.ALBHour, "by the hour"},
+			Line{"load balancer traffic", month * p.LCUHour, "at most one capacity unit; more with more traffic"},
+		)
+	}
+	if u.Database {
+		db, err := p.database(u, region, date)
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, db...)
+	}
+	return append(lines,
+		Line{"public addresses", addresses * month * p.IPv4Hour, where},
+		Line{"secret", p.SecretMonth, "1 secret"},
+		Line{"images", 10 * 0.005 * p.ImageGB, "10 kept, about 5 MB each"},
+		Line{"logs", p.LogGB, "for each GB written; this counts one"},
+	), nil
+}
+
+func (p regionPrices) database(u Usage, region, date string) ([]Line, error) {
+	hour, ok := p.DB[u.DBClass]
 	if !ok {
-		return nil, fmt.Errorf("%w for %s in %s; the table of %s has %s", ErrNoPrice, s.DBClass, region, date, strings.Join(slices.Sorted(maps.Keys(p.DB)), ", "))
+		return nil, fmt.Errorf("%w for %s in %s; the table of %s has %s", ErrNoPrice, u.DBClass, region, date, strings.Join(slices.Sorted(maps.Keys(p.DB)), ", "))
 	}
-	tasks, zones, where := float64(s.Count), 1.0, "one zone"
-	if s.DBMultiAZ {
+	zones, where := 1.0, "one zone"
+	if u.DBMultiAZ {
 		zones, where = 2, "two zones"
 	}
-	vcpu, gb := float64(s.CPU)/1024, float64(s.Memory)/1024
-	scaling := ""
-	if s.Max > s.Count {
-		scaling = fmt.Sprintf("; up to %d under load", s.Max)
-	}
 	return []Line{
-		{"tasks", tasks * month * (vcpu*f.VCPUHour + gb*f.GBHour), fmt.Sprintf("%d × %g vCPU, %g GB, %s%s", s.Count, vcpu, gb, s.Arch, scaling)},
-		{"load balancer", month * p.ALBHour, "by the hour"},
-		{"load balancer traffic", month * p.LCUHour, "at most one capacity unit; more with more traffic"},
-		{"database", zones * month * hour, s.DBClass + " in " + where},
-		{"database storage", zones * float64(s.DBStorage) * p.DBStorageGB, fmt.Sprintf("%d GB gp3 in %s", s.DBStorage, where)},
-		{"database backups", 0, fmt.Sprintf("free up to the size of the storage; %d days", s.BackupDays)},
-		{"public addresses", (2 + tasks) * month * p.IPv4Hour, fmt.Sprintf("2 of the load balancer, %d of tasks", s.Count)},
-		{"secret", p.SecretMonth, "1 secret"},
-		{"images", 10 * 0.005 * p.ImageGB, "10 kept, about 5 MB each"},
-		{"logs", p.LogGB, "for each GB written; this counts one"},
+		{"database", zones * month * hour, u.DBClass + " in " + where},
+		{"database storage", zones * float64(u.DBStorage) * p.DBStorageGB, fmt.Sprintf("%d GB gp3 in %s", u.DBStorage, where)},
+		{"database backups", 0, fmt.Sprintf("free up to the size of the storage; %d days", u.BackupDays)},
 	}, nil
 }
 

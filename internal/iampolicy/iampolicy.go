@@ -1,4 +1,6 @@
-package provision
+// Package iampolicy makes the least IAM policy with which a stack can be deployed,
+// looked at and destroyed. It knows AWS's names and rules, and calls nobody.
+package iampolicy
 
 import (
 	"bytes"
@@ -13,8 +15,9 @@ import (
 	"github.com/bookctl/bookctl/internal/partition"
 )
 
-// PolicyScope says where a policy holds and what for.
-type PolicyScope struct {
+// Scope says where a policy holds and what for. Account, Region and Stack are
+// required.
+type Scope struct {
 	Account, Region, Stack string
 	// Boundary is the ARN of a policy that the stack's roles must have as their
 	// permissions boundary; "" for none. Without one, whoever holds the policy can
@@ -25,14 +28,14 @@ type PolicyScope struct {
 	Domain, Zone string
 }
 
-// PolicyDocument is an IAM policy.
-type PolicyDocument struct {
-	Version   string            `json:"Version"`
-	Statement []PolicyStatement `json:"Statement"`
+// Document is an IAM policy.
+type Document struct {
+	Version   string      `json:"Version"`
+	Statement []Statement `json:"Statement"`
 }
 
-// PolicyStatement is a statement of an IAM policy.
-type PolicyStatement struct {
+// Statement is a statement of an IAM policy.
+type Statement struct {
 	Sid       string                         `json:"Sid"`
 	Effect    string                         `json:"Effect"`
 	Action    []string                       `json:"Action"`
@@ -41,7 +44,7 @@ type PolicyStatement struct {
 }
 
 // JSON is the policy as IAM takes it, indented.
-func (d PolicyDocument) JSON() []byte {
+func (d Document) JSON() []byte {
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false)
@@ -54,7 +57,7 @@ func (d PolicyDocument) JSON() []byte {
 
 // Size is the policy's number of characters as IAM counts them, without white
 // space.
-func (d PolicyDocument) Size() int {
+func (d Document) Size() int {
 	n := len(`{"Version":"2012-10-17","Statement":[]}`) + max(len(d.Statement)-1, 0)
 	for _, s := range d.Statement {
 		n += s.size()
@@ -62,7 +65,7 @@ func (d PolicyDocument) Size() int {
 	return n
 }
 
-func (s PolicyStatement) size() int {
+func (s Statement) size() int {
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false)
@@ -72,18 +75,18 @@ func (s PolicyStatement) size() int {
 	return text.Len() - len("\n") // names, ARNs and tags: there is no other
 }
 
-// MaxPolicySize is how large a managed policy may be.
+// MaxSize is how many characters a managed policy may have; see Document.Size.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
-const MaxPolicySize = 6144
+const MaxSize = 6144
 
 // Managed returns the statements as documents that each fit into a managed policy,
 // as few as it takes: each is filled as far as it goes before the next is begun.
-func (d PolicyDocument) Managed() []PolicyDocument {
-	var out []PolicyDocument
+func (d Document) Managed() []Document {
+	var out []Document
 	for left := d.Statement; len(left) > 0; {
-		chosen := fullest(left, MaxPolicySize-PolicyDocument{}.Size())
-		doc := PolicyDocument{Version: d.Version}
-		var rest []PolicyStatement
+		chosen := fullest(left, MaxSize-Document{}.Size())
+		doc := Document{Version: d.Version}
+		var rest []Statement
 		for i, s := range left {
 			if chosen[i] {
 				doc.Statement = append(doc.Statement, s)
@@ -100,7 +103,7 @@ func (d PolicyDocument) Managed() []PolicyDocument {
 }
 
 // fullest chooses statements that together fill the room as far as any do.
-func fullest(statements []PolicyStatement, room int) map[int]bool {
+func fullest(statements []Statement, room int) map[int]bool {
 	// last[n] is the last of some statements that have n characters in all.
 	const none, nothing = -1, -2
 	last := slices.Repeat([]int{none}, room+1)
@@ -128,9 +131,20 @@ func fullest(statements []PolicyStatement, room int) map[int]bool {
 var (
 	accountNumber = regexp.MustCompile(`^[0-9]{12}$`)
 	zoneID        = regexp.MustCompile(`^[A-Z0-9]{1,32}$`)
+	boundaryARN   = regexp.MustCompile(`^arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/[A-Za-z0-9+=.@_/-]+$`)
 )
 
-func (s PolicyScope) check() error {
+// CheckBoundary returns an error that says what is wrong with the ARN of a
+// permissions boundary, or nil; "" is none and right. The ARN is recorded in a
+// tag, which takes 256 characters and no comma.
+func CheckBoundary(arn string) error {
+	if arn != "" && (!boundaryARN.MatchString(arn) || len(arn) > 256) {
+		return fmt.Errorf("permissions boundary %q: give the ARN of a policy (arn:aws:iam::ACCOUNT:policy/NAME) of at most 256 characters and without a comma", arn)
+	}
+	return nil
+}
+
+func (s Scope) check() error {
 	if err := naming.CheckStack(s.Stack); err != nil {
 		return err
 	}
@@ -140,13 +154,13 @@ func (s PolicyScope) check() error {
 	if !partition.IsRegion(s.Region) {
 		return fmt.Errorf("region %q: name one such as eu-central-1", s.Region)
 	}
-	if err := checkBoundary(s.Boundary); err != nil {
+	if err := CheckBoundary(s.Boundary); err != nil {
 		return err
 	}
 	if (s.Domain == "") != (s.Zone == "") {
 		return errors.New("a domain needs the id of its hosted zone, and a zone the domain")
 	}
-	if s.Domain != "" && !domainName.MatchString(s.Domain) {
+	if s.Domain != "" && !naming.IsDomain(s.Domain) {
 		return fmt.Errorf("domain %q: give a name such as api.example.com", s.Domain)
 	}
 	if s.Zone != "" && !zoneID.MatchString(s.Zone) {
@@ -155,30 +169,30 @@ func (s PolicyScope) check() error {
 	return nil
 }
 
-// PolicyARN is the ARN of a managed policy of the account.
-func (s PolicyScope) PolicyARN(name string) string {
+// ARN is the ARN of a managed policy of the account.
+func (s Scope) ARN(name string) string {
 	return "arn:" + partition.Of(s.Region).Name + ":iam::" + s.Account + ":policy/" + name
 }
 
-// Policy returns the least policy with which a stack can be made, changed, looked
-// at and destroyed: it allows nothing on what belongs to other stacks, but for
-// reads that IAM can't narrow.
-func Policy(scope PolicyScope) (PolicyDocument, error) {
+// For returns the least policy with which a stack can be created, changed, looked
+// at and destroyed. It allows nothing on what belongs to other stacks, except for
+// reads that IAM can't narrow. The error says what is wrong with the scope.
+func For(scope Scope) (Document, error) {
 	if err := scope.check(); err != nil {
-		return PolicyDocument{}, err
+		return Document{}, err
 	}
 	fill := strings.NewReplacer(
 		"{p}", partition.Of(scope.Region).Name, "{r}", scope.Region, "{a}", scope.Account, "{s}", scope.Stack,
 		"{boundary}", scope.Boundary, "{domain}", scope.Domain, "{zone}", scope.Zone,
 	).Replace
 	// Whatever knows no resource is one statement, which saves room.
-	everywhere := PolicyStatement{Sid: "Everywhere", Effect: "Allow", Resource: []string{"*"}}
-	doc := PolicyDocument{Version: "2012-10-17", Statement: []PolicyStatement{everywhere}}
+	everywhere := Statement{Sid: "Everywhere", Effect: "Allow", Resource: []string{"*"}}
+	doc := Document{Version: "2012-10-17", Statement: []Statement{everywhere}}
 	for _, g := range grants {
 		if !g.applies(scope) {
 			continue
 		}
-		s := PolicyStatement{Sid: g.why, Effect: "Allow", Resource: []string{"*"}}
+		s := Statement{Sid: g.why, Effect: "Allow", Resource: []string{"*"}}
 		for _, a := range strings.Fields(g.actions) {
 			s.Action = append(s.Action, g.service+":"+a)
 		}

@@ -1,4 +1,4 @@
-package provision
+package pricing
 
 import (
 	"context"
@@ -8,29 +8,29 @@ import (
 	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/pricing"
+	awspricing "github.com/aws/aws-sdk-go-v2/service/pricing"
 	"github.com/aws/aws-sdk-go-v2/service/pricing/types"
 )
 
-// PricingRegion is where the Pricing API answers, for the prices of every
+// Region is where the Pricing API answers, for the prices of every
 // region: https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/price-changes.html
-const PricingRegion = "us-east-1"
+const Region = "us-east-1"
 
 // LiveCost is Cost with today's prices from AWS, for any region and database
-// class. The client must be made for PricingRegion. What costs next to nothing,
+// class. The client must be made for Region. What costs next to nothing,
 // or the same everywhere (the secret, addresses, images, logs), is taken from
 // the table, as for us-east-1.
-func LiveCost(ctx context.Context, client *pricing.Client, s Settings, region string) ([]Line, error) {
+func LiveCost(ctx context.Context, client *awspricing.Client, u Usage, region string) ([]Line, error) {
 	table, err := readPrices()
 	if err != nil {
 		return nil, err
 	}
-	p := table.Regions[PricingRegion]
+	p := table.Regions[Region]
 	if known, ok := table.Regions[region]; ok {
 		p = known
 	}
 	fargate := "Fargate-"
-	if s.Arch == "arm64" {
+	if u.Arch == "arm64" {
 		fargate = "Fargate-ARM-"
 	}
 	var f fargatePrice
@@ -42,8 +42,8 @@ func LiveCost(ctx context.Context, client *pricing.Client, s Settings, region st
 	}{
 		{"AmazonECS", nil, map[string]*float64{fargate + "vCPU-Hours:perCPU": &f.VCPUHour, fargate + "GB-Hours": &f.GBHour}},
 		{
-			"AmazonRDS", map[string]string{"productFamily": "Database Instance", "databaseEngine": "PostgreSQL", "instanceType": s.DBClass, "deploymentOption": "Single-AZ"},
-			map[string]*float64{"InstanceUsage:" + s.DBClass: &hour},
+			"AmazonRDS", map[string]string{"productFamily": "Database Instance", "databaseEngine": "PostgreSQL", "instanceType": u.DBClass, "deploymentOption": "Single-AZ"},
+			map[string]*float64{"InstanceUsage:" + u.DBClass: &hour},
 		},
 		{
 			"AmazonRDS", map[string]string{"productFamily": "Database Storage", "databaseEngine": "PostgreSQL", "volumeType": "General Purpose-GP3", "deploymentOption": "Single-AZ"},
@@ -63,9 +63,9 @@ func LiveCost(ctx context.Context, client *pricing.Client, s Settings, region st
 			*price = got
 		}
 	}
-	p.Fargate = map[string]fargatePrice{s.Arch: f}
-	p.DB = map[string]float64{s.DBClass: hour}
-	return p.cost(s, region, "today")
+	p.Fargate = map[string]fargatePrice{u.Arch: f}
+	p.DB = map[string]float64{u.DBClass: hour}
+	return p.cost(u, region, "today")
 }
 
 // product is what the price list says of one thing. It comes as JSON in a
@@ -92,8 +92,8 @@ var usageRegion = regexp.MustCompile(`^[A-Z]{2,3}[0-9]?-`)
 
 // askPrices returns on-demand prices in US dollars by usage type, without the
 // region that it begins with.
-func askPrices(ctx context.Context, client *pricing.Client, service, region string, filters map[string]string) (map[string]float64, error) {
-	in := &pricing.GetProductsInput{ServiceCode: &service, Filters: []types.Filter{
+func askPrices(ctx context.Context, client *awspricing.Client, service, region string, filters map[string]string) (map[string]float64, error) {
+	in := &awspricing.GetProductsInput{ServiceCode: &service, Filters: []types.Filter{
 		{Field: aws.String("regionCode"), Type: types.FilterTypeTermMatch, Value: &region},
 		{Field: aws.String("locationType"), Type: types.FilterTypeTermMatch, Value: aws.String("AWS Region")},
 	}}
@@ -101,7 +101,7 @@ func askPrices(ctx context.Context, client *pricing.Client, service, region stri
 		in.Filters = append(in.Filters, types.Filter{Field: &field, Type: types.FilterTypeTermMatch, Value: &value})
 	}
 	out := map[string]float64{}
-	pages := pricing.NewGetProductsPaginator(client, in)
+	pages := awspricing.NewGetProductsPaginator(client, in)
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
