@@ -73,6 +73,10 @@ var rules = []rule{
 		why: "what something costs is a matter of quantities, and of no resource",
 	},
 	{
+		of: module + "internal/diagnosis", not: []string{"github.com/aws/", module},
+		why: "an explanation is a function of evidence: a test of it needs no cloud",
+	},
+	{
 		of: module + "internal", not: []string{"github.com/spf13/cobra", "charm.land/bubbletea"},
 		except: []string{module + "internal/cli"},
 		why:    "only the command line knows of terminals and flags",

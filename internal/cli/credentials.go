@@ -22,6 +22,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/diagnosis"
 )
 
 // authError is one that is about who is asking, or keeps them from being asked.
@@ -178,7 +179,7 @@ func noCredentials(err error) bool {
 
 // ofCredentials explains why there are no credentials. Where the SDK has a type for
 // it that is asked, and else its words.
-func ofCredentials(err error) explanation {
+func ofCredentials(err error) diagnosis.Explanation {
 	var (
 		text    = err.Error()
 		profile = profileName()
@@ -211,58 +212,58 @@ func ofCredentials(err error) explanation {
 	}
 	switch {
 	case errors.Is(err, errNoTerminal):
-		return explanation{capital(errNoTerminal.Error()) + ".",
-			"in CI use a role that needs no device, for example by OpenID Connect (AWS_WEB_IDENTITY_TOKEN_FILE); or get a session where there is a terminal, 'aws sts assume-role --serial-number … --token-code …', and hand it on as AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"}
+		return explanation(capital(errNoTerminal.Error())+".",
+			"in CI use a role that needs no device, for example by OpenID Connect (AWS_WEB_IDENTITY_TOKEN_FILE); or get a session where there is a terminal, 'aws sts assume-role --serial-number … --token-code …', and hand it on as AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN")
 	case errors.Is(err, errNoCode):
-		return explanation{capital(errNoCode.Error()) + ".", "run the same command again, and type the code that the device shows"}
+		return explanation(capital(errNoCode.Error())+".", "run the same command again, and type the code that the device shows")
 	case errors.As(err, &process):
-		return explanation{"The program that credential_process names gives no credentials: " + processFault(process) + ".",
-			"run it by hand: it has to print JSON with Version 1, AccessKeyId and SecretAccessKey, and to exit 0; it stands in ~/.aws/config"}
+		return explanation("The program that credential_process names gives no credentials: "+processFault(process)+".",
+			"run it by hand: it has to print JSON with Version 1, AccessKeyId and SecretAccessKey, and to exit 0; it stands in ~/.aws/config")
 	case errors.As(err, &unknown):
-		return explanation{fmt.Sprintf("The AWS credentials can't be had: there is no address for %s.", unknown.Name),
-			"check the network and DNS, and the region in --region, AWS_REGION or ~/.aws/config"}
+		return explanation(fmt.Sprintf("The AWS credentials can't be had: there is no address for %s.", unknown.Name),
+			"check the network and DNS, and the region in --region, AWS_REGION or ~/.aws/config")
 	case errors.As(err, &trust):
 		return untrusted(trust)
 	case operation == "GetRoleCredentials" && has("ForbiddenException"):
-		return explanation{"AWS SSO does not give this user the role of the profile: " + said + ".",
-			"check sso_account_id and sso_role_name in ~/.aws/config; 'aws configure sso" + with + "' lists what there is"}
+		return explanation("AWS SSO does not give this user the role of the profile: "+said+".",
+			"check sso_account_id and sso_role_name in ~/.aws/config; 'aws configure sso"+with+"' lists what there is")
 	case errors.As(err, &sso), has("SSO token"), operation == "GetRoleCredentials", operation == "CreateToken":
-		return explanation{"The AWS SSO session has expired, or was never begun.", "'aws sso login" + with + "', and run the same command again"}
+		return explanation("The AWS SSO session has expired, or was never begun.", "'aws sso login"+with+"', and run the same command again")
 	case has("please reauthenticate", "load login token", "validate login token"), operation == "CreateOAuth2Token":
-		return explanation{"The session of 'aws login' has expired, or was never begun.", "'aws login" + with + "', and run the same command again"}
+		return explanation("The session of 'aws login' has expired, or was never begun.", "'aws login"+with+"', and run the same command again")
 	case has("failed to retrieve jwt"):
 		_, why, _ := strings.Cut(text, "from provide source, ")
-		return explanation{"The web identity token can't be read: " + sentence(why) + ".",
-			"AWS_WEB_IDENTITY_TOKEN_FILE, or web_identity_token_file in ~/.aws/config, has to name a file that EKS or CI puts there; or unset it"}
+		return explanation("The web identity token can't be read: "+sentence(why)+".",
+			"AWS_WEB_IDENTITY_TOKEN_FILE, or web_identity_token_file in ~/.aws/config, has to name a file that EKS or CI puts there; or unset it")
 	case operation == "AssumeRoleWithWebIdentity":
-		return explanation{"AWS does not take the web identity token: " + sentence(cmp.Or(said, text)) + ".",
-			"the role's trust policy has to allow the token's issuer, audience and subject, and the token has to be fresh"}
+		return explanation("AWS does not take the web identity token: "+sentence(cmp.Or(said, text))+".",
+			"the role's trust policy has to allow the token's issuer, audience and subject, and the token has to be fresh")
 	case operation == "AssumeRole" && has("MultiFactorAuthentication"):
-		return explanation{"AWS does not take the code of the MFA device: " + said + ".", "run the same command again with a new code: each is good once"}
+		return explanation("AWS does not take the code of the MFA device: "+said+".", "run the same command again with a new code: each is good once")
 	case operation == "AssumeRole" && said != "":
-		return explanation{"AWS does not let these credentials assume the role of the profile: " + said + ".",
-			"check role_arn and source_profile in ~/.aws/config: the role's trust policy and the source's permissions both have to allow sts:AssumeRole"}
+		return explanation("AWS does not let these credentials assume the role of the profile: "+said+".",
+			"check role_arn and source_profile in ~/.aws/config: the role's trust policy and the source's permissions both have to allow sts:AssumeRole")
 	case has("access disabled to EC2 IMDS"):
 	case has("EC2 IMDS role found") && !has("StatusCode: 404"):
-		return explanation{"There are no AWS credentials: neither the environment nor the profile gives any, and this machine has no metadata service (IMDS) that would.",
-			"sign in with 'aws sso login' or 'aws configure', or set AWS_PROFILE; in a container on EC2, raise the instance's metadata hop limit to 2; 'bookctl up --local' needs no account"}
+		return explanation("There are no AWS credentials: neither the environment nor the profile gives any, and this machine has no metadata service (IMDS) that would.",
+			"sign in with 'aws sso login' or 'aws configure', or set AWS_PROFILE; in a container on EC2, raise the instance's metadata hop limit to 2; 'bookctl up --local' needs no account")
 	case has("EC2 IMDS role found"):
-		return explanation{"There are no AWS credentials: neither the environment nor the profile gives any, and this EC2 instance has no role.",
-			"give the instance a role (instance profile), or set AWS_PROFILE; 'bookctl up --local' needs no account"}
+		return explanation("There are no AWS credentials: neither the environment nor the profile gives any, and this EC2 instance has no role.",
+			"give the instance a role (instance profile), or set AWS_PROFILE; 'bookctl up --local' needs no account")
 	case has("EC2 IMDS"):
-		return explanation{"The metadata service (IMDS) of this EC2 instance does not give the credentials of its role: " + sentence(cmp.Or(said, cut(lastCause(text), longestQuote))) + ".",
-			"try again; then check the instance's role and AWS_EC2_METADATA_SERVICE_ENDPOINT"}
+		return explanation("The metadata service (IMDS) of this EC2 instance does not give the credentials of its role: "+sentence(cmp.Or(said, cut(lastCause(text), longestQuote)))+".",
+			"try again; then check the instance's role and AWS_EC2_METADATA_SERVICE_ENDPOINT")
 	case has("failed to load credentials"):
-		return explanation{"The credentials endpoint of this container (AWS_CONTAINER_CREDENTIALS_FULL_URI or …_RELATIVE_URI) gives none: " + sentence(cmp.Or(said, cut(lastCause(text), longestQuote))) + ".",
-			"check the task's role, or unset the variable"}
+		return explanation("The credentials endpoint of this container (AWS_CONTAINER_CREDENTIALS_FULL_URI or …_RELATIVE_URI) gives none: "+sentence(cmp.Or(said, cut(lastCause(text), longestQuote)))+".",
+			"check the task's role, or unset the variable")
 	case errors.Is(err, context.DeadlineExceeded):
-		return explanation{"The AWS credentials did not come within " + signInLimit.String() + ".", "check the network, and what AWS_PROFILE names"}
+		return explanation("The AWS credentials did not come within "+signInLimit.String()+".", "check the network, and what AWS_PROFILE names")
 	default:
-		return explanation{"The AWS credentials can't be had: " + sentence(cut(strings.TrimPrefix(text, "failed to refresh cached credentials, "), 2*longestQuote)) + ".",
-			"check AWS_PROFILE and ~/.aws/config; 'aws sts get-caller-identity' asks the same"}
+		return explanation("The AWS credentials can't be had: "+sentence(cut(strings.TrimPrefix(text, "failed to refresh cached credentials, "), 2*longestQuote))+".",
+			"check AWS_PROFILE and ~/.aws/config; 'aws sts get-caller-identity' asks the same")
 	}
-	return explanation{"There are no AWS credentials: neither the environment, nor the profile, nor this machine gives any.",
-		"sign in with 'aws sso login' or 'aws configure', or set AWS_PROFILE; 'bookctl up --local' needs no account"}
+	return explanation("There are no AWS credentials: neither the environment, nor the profile, nor this machine gives any.",
+		"sign in with 'aws sso login' or 'aws configure', or set AWS_PROFILE; 'bookctl up --local' needs no account")
 }
 
 // processFault says what a program did instead of giving credentials, without what
@@ -279,7 +280,7 @@ func processFault(err *processcreds.ProviderError) string {
 func lastCause(text string) string { return text[strings.LastIndex(text, ", ")+1:] }
 
 // untrusted explains a certificate that nobody here vouches for.
-func untrusted(trust *tls.CertificateVerificationError) explanation {
+func untrusted(trust *tls.CertificateVerificationError) diagnosis.Explanation {
 	whom := "the server"
 	if len(trust.UnverifiedCertificates) > 0 {
 		whom = cmp.Or(trust.UnverifiedCertificates[0].Subject.CommonName, whom)
@@ -287,6 +288,6 @@ func untrusted(trust *tls.CertificateVerificationError) explanation {
 			whom = names[0]
 		}
 	}
-	return explanation{fmt.Sprintf("The certificate of %s is not trusted: %s.", whom, sentence(trust.Err.Error())),
-		"where a proxy of your network signs it, AWS_CA_BUNDLE has to name a file with its authority (PEM) and AWS's; else unset AWS_CA_BUNDLE"}
+	return explanation(fmt.Sprintf("The certificate of %s is not trusted: %s.", whom, sentence(trust.Err.Error())),
+		"where a proxy of your network signs it, AWS_CA_BUNDLE has to name a file with its authority (PEM) and AWS's; else unset AWS_CA_BUNDLE")
 }

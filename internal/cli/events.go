@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bookctl/bookctl/internal/diagnosis"
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
@@ -35,9 +36,9 @@ and why tasks stopped within the last hour. ECS remembers no longer than that.`,
 				return lacking(ctx, t, g, fmt.Errorf("stack %s has no service", g.stack), "'bookctl status' says what there is, and 'bookctl up' makes it")
 			}
 			for _, task := range stopped {
-				events = append(events, provision.Event{Time: task.Stopped, Message: task.String()})
+				events = append(events, diagnosis.Event{Time: task.Stopped, Message: task.String()})
 			}
-			slices.SortStableFunc(events, func(a, b provision.Event) int { return a.Time.Compare(b.Time) })
+			slices.SortStableFunc(events, func(a, b diagnosis.Event) int { return a.Time.Compare(b.Time) })
 			for _, e := range events {
 				if g.output == "json" {
 					err = json.NewEncoder(s.out).Encode(map[string]any{"schema": schema, "type": "happening", "time": e.Time.UTC(), "message": e.Message})

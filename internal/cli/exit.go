@@ -67,7 +67,7 @@ func judge(err error) verdict {
 	var why explained
 	cause := err // in its own words, which noCredentials reads
 	if errors.As(err, &why) {
-		v.next, cause = why.next, why.error
+		v.next, cause = why.Hint, why.error
 	}
 	var (
 		usage   usageError

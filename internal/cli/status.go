@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bookctl/bookctl/internal/diagnosis"
 	"github.com/bookctl/bookctl/internal/pricing"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
@@ -148,7 +149,7 @@ func readStatus(ctx context.Context, t *target, g *globals) (*statusOutput, erro
 		Schema: schema, Type: "status", Stack: g.stack, Account: t.account, Region: t.region,
 		Problems: []string{}, Snapshots: []provision.Snapshot{}, Drift: []drifted{}, place: t.place, now: time.Now(), found: have.Found,
 	}
-	out.Tasks, out.Targets = []provision.Task{}, []provision.Target{}
+	out.Tasks, out.Targets = []diagnosis.Task{}, []diagnosis.Target{}
 	var (
 		beside    graph.Group
 		snapshots []provision.Snapshot

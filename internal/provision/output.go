@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
+	"github.com/bookctl/bookctl/internal/diagnosis"
 	"github.com/bookctl/bookctl/internal/naming"
 )
 
@@ -89,7 +90,7 @@ func (o *Output) Next(ctx context.Context, each func(OutputLine) error) error {
 // Happenings are what ECS tells of a stack's service, the newest first: its
 // events, of which it keeps the last hundred, and the tasks that stopped within
 // the last hour. Found is false when there is no service.
-func Happenings(ctx context.Context, c Clients, stack string) (events []Event, stopped []Task, found bool, err error) {
+func Happenings(ctx context.Context, c Clients, stack string) (events []diagnosis.Event, stopped []diagnosis.Task, found bool, err error) {
 	in := containers{identity: identity{stack: stack}, ecs: c.ECS}
 	s := &Service{containers: in, cluster: &Cluster{containers: in}}
 	live, err := s.describe(ctx)
@@ -102,10 +103,10 @@ func Happenings(ctx context.Context, c Clients, stack string) (events []Event, s
 
 // Tasks are those of a stack's service that run and those that stopped within the
 // last hour.
-func Tasks(ctx context.Context, c Clients, stack string) ([]Task, error) {
+func Tasks(ctx context.Context, c Clients, stack string) ([]diagnosis.Task, error) {
 	in := containers{identity: identity{stack: stack}, ecs: c.ECS}
 	s := &Service{containers: in, cluster: &Cluster{containers: in}}
-	var all []Task
+	var all []diagnosis.Task
 	for _, desired := range []types.DesiredStatus{types.DesiredStatusRunning, types.DesiredStatusStopped} {
 		tasks, err := s.tasks(ctx, desired)
 		if err != nil {

@@ -139,7 +139,7 @@ type Stack struct {
 	spec      Spec
 	resources []Resource
 
-	// What status and Diagnose ask.
+	// What status and Evidence ask.
 	logGroup   *LogGroup
 	repository *Repository
 	image      *Image

@@ -9,15 +9,17 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/bookctl/bookctl/internal/diagnosis"
 )
 
 // Status is how a stack is doing. What is not there is zero.
 type Status struct {
-	URL      string          `json:"url,omitempty"`
-	Service  ServiceStatus   `json:"service"`
-	Tasks    []Task          `json:"tasks"`
-	Targets  []Target        `json:"targets"`
-	Database *DatabaseStatus `json:"database,omitempty"`
+	URL      string             `json:"url,omitempty"`
+	Service  ServiceStatus      `json:"service"`
+	Tasks    []diagnosis.Task   `json:"tasks"`
+	Targets  []diagnosis.Target `json:"targets"`
+	Database *DatabaseStatus    `json:"database,omitempty"`
 	ReleaseStatus
 }
 
@@ -47,7 +49,7 @@ type ServiceStatus struct {
 	// Started is when the newest rollout was.
 	Started time.Time `json:"started,omitzero"`
 	// Events are the last ones, the newest first.
-	Events []Event `json:"events,omitempty"`
+	Events []diagnosis.Event `json:"events,omitempty"`
 }
 
 // DatabaseStatus is how the database is doing.

@@ -1,0 +1,122 @@
+// Package diagnosis explains why a release does not come up. It turns evidence,
+// which somebody else has read, into an explanation and a hint, and calls nobody.
+package diagnosis
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Task is one task of the service.
+type Task struct {
+	ID string `json:"id"`
+	// Revision is its task definition, such as "book-bookapi:7".
+	Revision string `json:"revision"`
+	// Status is ECS's word: PENDING, RUNNING, STOPPED …
+	Status string `json:"status"`
+	// Health is HEALTHY, UNHEALTHY or UNKNOWN, by the container's own check.
+	Health  string    `json:"health"`
+	Zone    string    `json:"zone,omitempty"`
+	Started time.Time `json:"started,omitzero"`
+	Stopped time.Time `json:"stopped,omitzero"`
+	// Reason is why ECS stopped it, or why it can't start.
+	Reason string `json:"reason,omitempty"`
+	// ContainerReason is what the container's runtime says, for one that an
+	// image can't be pulled.
+	ContainerReason string `json:"containerReason,omitempty"`
+	// ExitCode is nil while the container runs, and when it never did.
+	ExitCode *int32 `json:"exitCode,omitempty"`
+}
+
+// ShortID is as much of the id as people need.
+func (t Task) ShortID() string { return t.ID[:min(8, len(t.ID))] }
+
+// String describes a stopped task in one line.
+func (t Task) String() string {
+	out := "task " + t.ShortID()
+	if t.ExitCode != nil {
+		out += fmt.Sprintf(" exited %d", *t.ExitCode)
+		if !t.Started.IsZero() && t.Stopped.After(t.Started) {
+			out += " after " + t.Stopped.Sub(t.Started).Round(time.Second).String()
+		}
+	}
+	for _, reason := range []string{t.Reason, t.ContainerReason} {
+		// That a container ended is all that this one says.
+		if reason != "" && (t.ExitCode == nil || !strings.HasPrefix(reason, "Essential container")) {
+			out += ", " + reason
+		}
+	}
+	return out
+}
+
+// ScaledIn reports whether ECS stopped the task because it wanted fewer of its
+// release: that is a consequence, and the cause of nothing.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
+func (t Task) ScaledIn() bool { return strings.HasPrefix(t.Reason, "Scaling activity initiated by") }
+
+// Target is one address that the load balancer sends requests to.
+type Target struct {
+	Address string `json:"address"`
+	// Health is the load balancer's word: initial, healthy, unhealthy, draining.
+	Health string `json:"health"`
+	// Reason is a code such as Target.ResponseCodeMismatch.
+	Reason      string `json:"reason,omitempty"`
+	Description string `json:"description,omitempty"`
+}
+
+// Event is something that the service reports of itself.
+type Event struct {
+	Time    time.Time `json:"time"`
+	Message string    `json:"message"`
+}
+
+// Zone is an availability zone.
+type Zone struct {
+	Name string `json:"name"`
+	// ID means the same zone in every account; the name does not.
+	ID string `json:"id"`
+	// Unserved says that Fargate places no tasks there.
+	Unserved bool `json:"unserved,omitempty"`
+}
+
+func (z Zone) String() string { return z.Name + " (" + z.ID + ")" }
+
+// Evidence is what AWS shows of why a service does not come up.
+type Evidence struct {
+	// Wanted is the task definition that does not come up, such as
+	// "book-bookapi:7", and Serving the one that serves meanwhile; "" is none.
+	Wanted  string `json:"wanted,omitempty"`
+	Serving string `json:"serving,omitempty"`
+	// Complete says that ECS calls the rollout of the wanted one complete: what keeps
+	// it from serving came later, or is seen by the load balancer alone.
+	Complete bool `json:"complete,omitempty"`
+	// Database is the database's state in RDS's word; "" where it is not known.
+	Database string `json:"database,omitempty"`
+	// Zones are those that tasks are placed in.
+	Zones []Zone `json:"zones,omitempty"`
+	// Stopped are the tasks that stopped lately, the last one first. ECS
+	// forgets them after an hour.
+	Stopped []Task `json:"stopped,omitempty"`
+	// Events are the service's last events, the last one first.
+	Events  []Event  `json:"events,omitempty"`
+	Targets []Target `json:"targets,omitempty"`
+	// Output are the last lines of the Culprit, or else of the release's last
+	// task.
+	Output []string `json:"output,omitempty"`
+}
+
+// Culprit is the last task of the wanted release that stopped for a reason of its
+// own, or nil. Those of the release before stop in the course of every rollout.
+func (e Evidence) Culprit() *Task { return Culprit(e.Stopped, e.Wanted) }
+
+// Culprit is the last of some stopped tasks that belongs to a revision, such as
+// "book-bookapi:7", and stopped for a reason of its own, or nil. The tasks are
+// sorted, the one that stopped last first.
+func Culprit(stopped []Task, revision string) *Task {
+	if i := slices.IndexFunc(stopped, func(t Task) bool { return t.Revision == revision && !t.ScaledIn() }); i >= 0 {
+		return &stopped[i]
+	}
+	return nil
+}

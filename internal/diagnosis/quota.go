@@ -1,0 +1,62 @@
+package diagnosis
+
+import (
+	"fmt"
+	"strings"
+)
+
+// quota is a limit of an account that can be raised. Its zero value is one of which
+// nothing is known.
+type quota struct{ name, service, code string }
+
+// quotas are those that a stack can meet, by the error that says so.
+// https://docs.aws.amazon.com/general/latest/gr/aws_service_limits.html
+var quotas = map[string]quota{
+	"VpcLimitExceeded":                   {"VPCs per Region", "vpc", "L-F678F1CE"},
+	"InternetGatewayLimitExceeded":       {"Internet gateways per Region", "vpc", "L-A4707A72"},
+	"SubnetLimitExceeded":                {"Subnets per VPC", "vpc", "L-407747CB"},
+	"RouteTableLimitExceeded":            {"Route tables per VPC", "vpc", "L-589F43AA"},
+	"SecurityGroupLimitExceeded":         {"VPC security groups per Region", "vpc", "L-E79EC296"},
+	"InstanceQuotaExceeded":              {"DB instances", "rds", "L-7B6409FD"},
+	"StorageQuotaExceeded":               {"Total storage for all DB instances", "rds", "L-7ADDB58A"},
+	"SnapshotQuotaExceeded":              {"Manual DB instance snapshots", "rds", "L-272F1212"},
+	"DBSubnetGroupQuotaExceeded":         {"DB subnet groups", "rds", "L-48C6BF61"},
+	"DBParameterGroupQuotaExceeded":      {"Parameter groups", "rds", "L-DE55804A"},
+	"TooManyLoadBalancers":               {"Application Load Balancers per Region", "elasticloadbalancing", "L-53DA6B97"},
+	"TooManyTargetGroups":                {"Target Groups per Region", "elasticloadbalancing", "L-B22855CB"},
+	"LimitExceeded":                      {"Roles per account", "iam", "L-FE177D64"},
+	"ServiceQuotaExceededException":      {},
+	"LimitExceededException":             {},
+	"RulesPerSecurityGroupLimitExceeded": {"Inbound or outbound rules per security group", "vpc", "L-0EA8095F"},
+}
+
+// aboveLimit is how ECS says that a task is larger than the account may run, as new
+// accounts find. https://github.com/dask/dask-cloudprovider/pull/300
+const aboveLimit = "configuration is above your limit"
+
+// fargateQuota is the one of Fargate's that a task can meet.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html
+var fargateQuota = quota{"Fargate On-Demand vCPU resource count", "fargate", "L-3032A538"}
+
+// OfQuota explains an error of AWS, by its code and message, that says that a quota
+// is reached. It is the zero Explanation for any other error.
+func OfQuota(code, message string) Explanation {
+	q, known := quotas[code]
+	switch {
+	case known:
+	case strings.Contains(message, aboveLimit):
+		q = fargateQuota
+	default:
+		return Explanation{}
+	}
+	if q.code == "" {
+		return Explanation{fmt.Sprintf("A quota of the account is reached (%s): %s", code, message),
+			"remove what is not needed any more, or ask for more in the console under Service Quotas"}
+	}
+	return Explanation{fmt.Sprintf("The account's quota %q is reached (%s): %s", q.name, code, message), q.raise()}
+}
+
+// raise says how to go on. The local cloud has quotas, and nobody to raise them.
+func (q quota) raise() string {
+	return fmt.Sprintf("remove what is not needed any more ('bookctl list' shows the stacks), or ask for more: 'aws service-quotas request-service-quota-increase --service-code %s --quota-code %s --desired-value N'", q.service, q.code)
+}

@@ -1,0 +1,264 @@
+package diagnosis
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Explanation says why something failed. Its zero value knows nothing better than
+// the error itself.
+type Explanation struct {
+	// Text is the cause with its evidence, a paragraph in words for people.
+	Text string
+	// Hint is what to do, as advice.With takes it.
+	Hint string
+}
+
+// OfRelease explains why a release did not come up. Again is how to go on once it
+// is fixed.
+func OfRelease(d Evidence, again string) Explanation {
+	_, revision, _ := strings.Cut(d.Wanted, ":")
+	s := explainer{d: d, again: again, next: again, outcome: "never became healthy"}
+	culprit := cmp.Or(d.Culprit(), &Task{})
+	if d.Complete {
+		s.outcome = "is deployed, and the load balancer finds none of its tasks healthy"
+		if culprit.ExitCode != nil && *culprit.ExitCode == 0 {
+			culprit = &Task{} // it was stopped, by ECS or by hand, and did not fail
+		}
+	}
+	s.explain(*culprit)
+	s.words = append([]string{fmt.Sprintf("Revision %s %s.", revision, s.outcome)}, s.words...)
+	_, serving, _ := strings.Cut(d.Serving, ":")
+	switch {
+	case serving != "":
+		s.say("Revision %s is still serving.", serving)
+	case d.Complete:
+		s.say("Nothing serves now.")
+	default:
+		s.say("Nothing serves yet.")
+	}
+	return Explanation{strings.Join(s.words, " "), s.next}
+}
+
+// explainer is an explanation in progress.
+type explainer struct {
+	d     Evidence
+	words []string
+	again string
+	next  string
+	// outcome is what became of the release, in words that follow its name.
+	outcome string
+}
+
+const (
+	notStarted = "could not be started"
+	notPlaced  = "could not be placed"
+)
+
+func (s *explainer) say(format string, args ...any) {
+	s.words = append(s.words, fmt.Sprintf(format, args...))
+}
+
+// explain finds what became of the release's last task. What AWS says outright comes
+// before what can be inferred.
+func (s *explainer) explain(t Task) {
+	reasons := t.Reason
+	if !strings.Contains(reasons, t.ContainerReason) {
+		reasons = strings.TrimSpace(reasons + " " + t.ContainerReason)
+	}
+	event := func(text string) string {
+		for _, e := range s.d.Events {
+			if strings.Contains(e.Message, text) {
+				return e.Message
+			}
+		}
+		return ""
+	}
+	// said is where ECS says it, of this task or in the events of the rollout.
+	said := func(text string) string {
+		if strings.Contains(reasons, text) {
+			return reasons
+		}
+		if t.ExitCode != nil {
+			return "" // a program that ran and ended was placed
+		}
+		return event(text)
+	}
+	name := "Task " + t.ShortID()
+	switch {
+	case strings.Contains(reasons, "CannotPull"):
+		s.outcome = notStarted
+		s.say("%s could not pull its image: %s.", name, sentence(reasons))
+		s.next = "check that the image exists, that the tasks may pull it, and that it is for their architecture (--arch); without an image of your own, 'bookctl up --image build' builds one"
+	case strings.Contains(reasons, "registry auth from asm"):
+		s.say("%s could not log in to the registry of its image: %s.", name, sentence(reasons))
+		s.next = `check the secret of --registry-secret: it has to exist, to be {"username":"…","password":"…"}, and to let the execution role read it`
+	case strings.Contains(reasons, "ResourceInitializationError") && strings.Contains(reasons, "secret") && deniedText.MatchString(reasons):
+		if _, said, ok := strings.Cut(reasons, "AccessDeniedException: "); ok {
+			reasons = said // before it stands how ECS came to ask
+		}
+		s.outcome = notStarted
+		s.say("%s was not allowed to read the database's secret: %s.", name, sentence(reasons))
+		s.next = "'bookctl up' repairs the execution role; if it is denied elsewhere, look at the secret's own policy and the organization's"
+		if strings.Contains(reasons, "no permissions boundary") {
+			s.next = "extend the permissions boundary of the stack's roles, or give them another with 'bookctl up --permissions-boundary ARN'"
+		}
+	case strings.Contains(reasons, "ResourceInitializationError"):
+		s.outcome = notStarted
+		s.say("%s could not be prepared: %s.", name, sentence(reasons))
+		s.next = "'bookctl plan' shows whether routes, rules or roles were changed by hand; 'bookctl up' repairs them"
+	case said("limit on the number of vCPUs") != "" || said(aboveLimit) != "":
+		s.outcome = notPlaced
+		s.say("The account's quota %q is reached: %s.", fargateQuota.name, sentence(cmp.Or(said("limit on the number of vCPUs"), said(aboveLimit))))
+		s.next = fargateQuota.raise()
+	case said("Capacity is unavailable") != "":
+		s.outcome = notPlaced
+		s.say("AWS has no capacity for its tasks now: %s.", sentence(said("Capacity is unavailable")))
+		s.next = "try again later, or with another --arch or a smaller --cpu"
+	case t.ID == "" && said("unable to place a task") != "":
+		s.outcome = notPlaced
+		s.unplaced(said("unable to place a task"))
+	case strings.Contains(reasons, "OutOfMemory") || t.ExitCode != nil && *t.ExitCode == 137 && strings.Contains(reasons, "emory"):
+		s.say("%s ran out of memory: %s.", name, sentence(reasons))
+		s.next = "give the tasks more with --memory"
+	case s.databaseReason() != "":
+		s.say("It can't reach the database: %q.", s.databaseReason())
+		if s.d.Database != "" {
+			s.say("RDS says that the database is %s.", s.d.Database)
+		}
+		s.health(t, name)
+		s.next = "'bookctl status' tells how the database is; 'bookctl up' repairs its rules, its password and the secret"
+		if strings.Contains(s.databaseReason(), "28P01") {
+			// RDS tells nobody which password a database has, so up can't see it.
+			s.next = "'bookctl up' if the secret was changed by hand; 'bookctl db rotate-password' if the database was: it gives both a new one"
+		}
+	case t.ExitCode != nil && !strings.Contains(reasons, "health checks"):
+		s.crash(t, name, reasons)
+	default:
+		s.health(t, name)
+		s.output()
+		s.next = "'bookctl logs' shows what the tasks write; " + s.again
+	}
+}
+
+// unplaced tells of tasks that ECS finds no place for. "Internal error" is all that
+// it says of a zone which Fargate does not serve.
+func (s *explainer) unplaced(event string) {
+	s.say("ECS says: %s.", sentence(event))
+	var zones, unserved []string
+	for _, z := range s.d.Zones {
+		zones = append(zones, z.String())
+		if z.Unserved {
+			unserved = append(unserved, z.String())
+		}
+	}
+	switch {
+	case unserved != nil:
+		s.say("Fargate does not serve zone %s.", strings.Join(unserved, " and "))
+		s.next = "make the stack anew, in zones that Fargate serves: 'bookctl destroy', which keeps a snapshot, and then 'bookctl up --restore latest'"
+	case zones != nil:
+		s.say("The tasks are to run in %s.", strings.Join(zones, " and "))
+		s.next = "try again later; where it stays so, ask AWS Support whether Fargate serves these zones"
+	default:
+		s.next = "try again later"
+	}
+}
+
+var deniedText = regexp.MustCompile(`AccessDenied|not authorized|access denied`)
+
+// crash tells of a program that ended, and what it said last.
+func (s *explainer) crash(t Task, name, reasons string) {
+	after := ""
+	if !t.Started.IsZero() && t.Stopped.After(t.Started) {
+		after = fmt.Sprintf(" after %.0f s", t.Stopped.Sub(t.Started).Seconds())
+	}
+	s.say("%s exited %d%s.", name, *t.ExitCode, after)
+	if reasons != "" && !strings.HasPrefix(reasons, "Essential container") {
+		s.say("%s.", sentence(reasons))
+	}
+	s.output()
+	if cause := s.likely(); cause != "" {
+		s.say("Likely cause: %s.", cause)
+	}
+	s.next = "'bookctl logs --task " + t.ShortID() + "' shows all that it wrote; " + s.again
+}
+
+// health tells of checks that fail, with what was answered.
+func (s *explainer) health(t Task, name string) {
+	for _, x := range s.d.Targets {
+		if x.Health == "unhealthy" && x.Description != "" {
+			s.say("The load balancer's health check of /startupz fails: %s.", sentence(x.Description))
+			return
+		}
+	}
+	if s.d.Complete && len(s.d.Targets) == 0 {
+		s.say("No task is registered with the load balancer.")
+		return
+	}
+	for _, e := range s.d.Events {
+		if m := unhealthyEvent.FindStringSubmatch(e.Message); m != nil {
+			s.say("The load balancer's health check of /startupz fails: %s.", sentence(m[1]))
+			return
+		}
+	}
+	switch {
+	case t.Reason != "":
+		s.say("%s was stopped: %s.", name, sentence(t.Reason))
+	case len(s.d.Events) > 0:
+		s.say("ECS says: %s.", sentence(s.d.Events[0].Message))
+	}
+}
+
+// unhealthyEvent is how ECS tells of a target that fails its health checks:
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html
+var unhealthyEvent = regexp.MustCompile(`is unhealthy in .*due to \(reason (.*)\)`)
+
+// output quotes what the program said that tells most.
+func (s *explainer) output() {
+	if lines := telling(s.d.Output); lines != nil {
+		s.say("Last output: %s.", strings.Join(lines, ", "))
+	}
+}
+
+// likely reads the cause from what the program wrote last.
+func (s *explainer) likely() string {
+	last := s.d.Output[max(0, len(s.d.Output)-20):] // before that it may have said anything
+	text := strings.Join(append(telling(s.d.Output), last...), "\n")
+	if m := unset.FindStringSubmatch(text); m != nil {
+		return m[1] + " unset"
+	}
+	switch {
+	case strings.Contains(text, "exec format error"):
+		return "the image is for another architecture than the tasks (--arch)"
+	case strings.Contains(text, "address already in use"):
+		return "its port is in use in the container"
+	case strings.Contains(text, "permission denied"):
+		return "it may not do what it tries: tasks run as an unprivileged user, with a read-only file system"
+	case strings.Contains(text, "panic: ") || strings.Contains(text, "fatal error: "):
+		return "a bug that ends the program (panic)"
+	}
+	return ""
+}
+
+var unset = regexp.MustCompile(`\b([A-Z][A-Z0-9_]+) is not set`)
+
+// databaseReason is why bookapi waits for the database, as it logs it.
+func (s *explainer) databaseReason() string {
+	for _, line := range slices.Backward(s.d.Output) {
+		var l struct{ Msg, Reason string }
+		if json.Unmarshal([]byte(line), &l) != nil {
+			continue
+		}
+		switch l.Msg {
+		case "the database is ready":
+			return ""
+		case "waiting for the database":
+			return l.Reason
+		}
+	}
+	return ""
+}

@@ -1,0 +1,91 @@
+package diagnosis_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bookctl/bookctl/internal/diagnosis"
+)
+
+// TestAReleaseIsExplainedByItsEvidence has the evidence of releases that did not
+// come up, and what is said of each.
+func TestAReleaseIsExplainedByItsEvidence(t *testing.T) {
+	t.Parallel()
+	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	exit := func(code int32) *int32 { return &code }
+	service := func(change func(*diagnosis.Evidence, *diagnosis.Task)) diagnosis.Evidence {
+		task := diagnosis.Task{ID: "3f2a6c0011223344", Revision: "book-bookapi:7", Started: began, Stopped: began.Add(4 * time.Second)}
+		d := diagnosis.Evidence{Wanted: "book-bookapi:7", Serving: "book-bookapi:6"}
+		change(&d, &task)
+		d.Stopped = append(d.Stopped, diagnosis.Task{ID: "old", Revision: "book-bookapi:6", ExitCode: exit(0)}, task)
+		return d
+	}
+	for name, tc := range map[string]struct {
+		d    diagnosis.Evidence
+		says []string
+		hint string
+	}{
+		"crash": {service(func(d *diagnosis.Evidence, t *diagnosis.Task) {
+			t.ExitCode, t.Reason, d.Output = exit(1), "Essential container in task exited", []string{"bookapi: environment: DB_HOST is not set"}
+		}), []string{"Revision 7 never became healthy. Task 3f2a6c00 exited 1 after 4 s.", "Likely cause: DB_HOST unset.", "Revision 6 is still serving."}, "logs --task 3f2a6c00"},
+		"panic": {service(func(d *diagnosis.Evidence, t *diagnosis.Task) {
+			t.ExitCode, t.Reason = exit(2), "Essential container in task exited"
+			d.Output = []string{`{"level":"INFO","msg":"starting"}`, `{"level":"ERROR","msg":"migrate","error":"no such table"}`, "panic: assignment to entry in nil map", "",
+				"goroutine 1 [running]:", "runtime.gopanic(...)", "\t/go/src/runtime/panic.go:770 +0x1", "main.main()", "\tgithub.com/x/cmd/bookapi/main.go:12 +0x9f"}
+			for i := range 40 {
+				d.Output = append(d.Output, "", fmt.Sprintf("goroutine %d [sleep]:", i+2), "main.wait()", "\tgithub.com/x/cmd/bookapi/wait.go:7 +0x9f")
+			}
+		}), []string{
+			`Last output: "panic: assignment to entry in nil map" at github.com/x/cmd/bookapi/main.go:12, "migrate: no such table". Likely cause: a bug that ends the program (panic).`,
+		}, "logs --task 3f2a6c00"},
+		"what ECS stopped by itself is no culprit": {service(func(d *diagnosis.Evidence, t *diagnosis.Task) {
+			t.ExitCode, t.ContainerReason = exit(1), ""
+			scaledIn := *t
+			scaledIn.ID, scaledIn.Reason = "00000000ffffffff", "Scaling activity initiated by (deployment ecs-svc/1)"
+			scaledIn.ExitCode = exit(143)
+			d.Stopped = []diagnosis.Task{scaledIn}
+		}), []string{"Task 3f2a6c00 exited 1 after 4 s. Revision 6"}, "logs --task 3f2a6c00"},
+		"a line that would fill a screen": {service(func(d *diagnosis.Evidence, t *diagnosis.Task) {
+			t.ExitCode, d.Output = exit(1), []string{"fatal error: " + strings.Repeat("x", 5000)}
+		}), []string{strings.Repeat("x", 186) + "…\"."}, "logs --task 3f2a6c00"},
+		"out of memory": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
+			t.ExitCode, t.ContainerReason = exit(137), "OutOfMemoryError: Container killed due to memory usage"
+		}), []string{"ran out of memory"}, "--memory"},
+		"the login of the image's registry": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
+			t.Reason = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: unable to get registry auth from asm: " +
+				"service call has been retried 1 time(s): asm fetching secret from the service for registry: AccessDeniedException: User: u is not authorized to perform: secretsmanager:GetSecretValue"
+		}), []string{"Task 3f2a6c00 could not log in to the registry of its image"}, "--registry-secret"},
+		"no capacity for tasks": {service(func(d *diagnosis.Evidence, _ *diagnosis.Task) {
+			d.Events = []diagnosis.Event{{Message: "(service book-service) was unable to place a task. Reason: Capacity is unavailable at this time."}}
+		}), []string{"Revision 7 could not be placed. AWS has no capacity for its tasks now"}, "try again later"},
+		"an old event is no reason of a program that ended": {service(func(d *diagnosis.Evidence, t *diagnosis.Task) {
+			t.ExitCode = exit(1)
+			d.Events = []diagnosis.Event{{Message: "(service book-service) was unable to place a task. Reason: Capacity is unavailable at this time."}}
+		}), []string{"Revision 7 never became healthy. Task 3f2a6c00 exited 1"}, "logs --task 3f2a6c00"},
+		"a zone without Fargate": {diagnosis.Evidence{
+			Wanted: "book-bookapi:7", Zones: []diagnosis.Zone{{Name: "us-west-1a", ID: "usw1-az2", Unserved: true}, {Name: "us-west-1b", ID: "usw1-az1"}},
+			Events: []diagnosis.Event{{Message: "(service book-service) was unable to place a task. Reason: Internal error."}},
+		}, []string{"Revision 7 could not be placed.", "Reason: Internal error.", "Fargate does not serve zone us-west-1a (usw1-az2)."}, "bookctl destroy"},
+		"an image that can't be pulled": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
+			t.Started, t.Reason = time.Time{}, "CannotPullContainerError: pull image manifest has been retried 1 time(s)"
+		}), []string{"Revision 7 could not be started. Task 3f2a6c00 could not pull its image"}, "--image build"},
+		"quota of tasks": {service(func(d *diagnosis.Evidence, _ *diagnosis.Task) {
+			d.Events = []diagnosis.Event{{Message: "You've reached the limit on the number of vCPUs you can run concurrently"}}
+		}), []string{"Fargate On-Demand vCPU resource count"}, "--quota-code L-3032A538"},
+		"health check by target": {service(func(d *diagnosis.Evidence, _ *diagnosis.Task) {
+			d.Serving, d.Targets = "", []diagnosis.Target{{Health: "unhealthy", Description: "Health checks failed with these codes: [502]"}}
+		}), []string{"Health checks failed with these codes: [502].", "Nothing serves yet."}, "bookctl logs"},
+	} {
+		x := diagnosis.OfRelease(tc.d, "fix it and run 'bookctl up' again")
+		for _, want := range tc.says {
+			if !strings.Contains(x.Text, want) {
+				t.Errorf("%s: %q is not in %q", name, want, x.Text)
+			}
+		}
+		if !strings.Contains(x.Hint, tc.hint) {
+			t.Errorf("%s: hint: %q", name, x.Hint)
+		}
+	}
+}
