@@ -77,6 +77,10 @@ var rules = []rule{
 		why: "an explanation is a function of evidence: a test of it needs no cloud",
 	},
 	{
+		of: module + "internal/provision", not: []string{module + "internal/preflight", module + "internal/cli"},
+		why: "a check comes before a run and looks at it from outside",
+	},
+	{
 		of: module + "internal", not: []string{"github.com/spf13/cobra", "charm.land/bubbletea"},
 		except: []string{module + "internal/cli"},
 		why:    "only the command line knows of terminals and flags",

@@ -24,6 +24,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/image"
 	"github.com/bookctl/bookctl/internal/localcloud"
+	"github.com/bookctl/bookctl/internal/preflight"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -364,12 +365,12 @@ func (c *slowCloud) run(b *testing.B, spec func(provision.Deployed) provision.Sp
 			b.Fatal(err)
 		}
 	}
-	account, caller, err := provision.Identify(ctx, c.clients, c.region)
+	account, caller, err := preflight.Identify(ctx, c.clients, c.region)
 	must(err)
 	have, err := provision.ReadDeployed(ctx, c.clients, "book")
 	must(err)
 	want := spec(have)
-	env, err := provision.Preflight(ctx, c.clients, provision.Intent{Stack: "book", Settings: want.Settings, Deployed: have, Region: c.region, Account: account, Caller: caller})
+	env, err := preflight.Check(ctx, c.clients, preflight.Intent{Stack: "book", Settings: want.Settings, Deployed: have, Region: c.region, Account: account, Caller: caller})
 	must(err)
 	want.Stack, want.Version, want.Zones, want.DBVersion, want.Running = "book", "bench", env.Zones, env.DBVersion, have.Running
 	return provision.Run{

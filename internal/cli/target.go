@@ -21,6 +21,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/preflight"
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
@@ -60,11 +61,11 @@ func connect(ctx context.Context, s streams, g *globals) (*target, error) {
 	}
 	cfg.APIOptions = append(cfg.APIOptions, t.calls.watch, g.answers.Watch, provision.EndPauses)
 	t.region, t.config, t.clients = cfg.Region, cfg, provision.NewClients(cfg)
-	t.account, t.caller, err = provision.Identify(ctx, t.clients, t.region)
+	t.account, t.caller, err = preflight.Identify(ctx, t.clients, t.region)
 	switch {
-	case errors.Is(err, provision.ErrNoRegion):
+	case errors.Is(err, preflight.ErrNoRegion):
 		return nil, advice.With(usageError{err}, "name one with --region or AWS_REGION, for example --region eu-central-1"+orHere(ctx))
-	case errors.Is(err, provision.ErrRegionName):
+	case errors.Is(err, preflight.ErrRegionName):
 		return nil, usageError{err}
 	case err != nil:
 		return nil, unreached(t.emulator.unanswered(err))

@@ -19,6 +19,7 @@ import (
 	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/image"
 	"github.com/bookctl/bookctl/internal/localcloud"
+	"github.com/bookctl/bookctl/internal/preflight"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -341,7 +342,7 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 			return nil, err
 		}
 	}
-	env, err := provision.Preflight(ctx, t.clients, provision.Intent{
+	env, err := preflight.Check(ctx, t.clients, preflight.Intent{
 		Stack: g.stack, Settings: want, Deployed: have, Region: t.region, Account: t.account, Caller: t.caller, Restore: u.restore, Snapshot: from, ImageArchs: archs,
 	})
 	if err != nil {

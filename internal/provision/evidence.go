@@ -15,6 +15,7 @@ import (
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 
 	"github.com/bookctl/bookctl/internal/diagnosis"
+	"github.com/bookctl/bookctl/internal/partition"
 )
 
 // diagnosedEvents is how many events a diagnosis takes: several for each task
@@ -59,7 +60,7 @@ func (s *Stack) Evidence(ctx context.Context) (diagnosis.Evidence, error) {
 	for _, sub := range s.service.subnets {
 		if x := sub.last.Load(); x != nil {
 			id := aws.ToString(x.AvailabilityZoneId)
-			d.Zones = append(d.Zones, diagnosis.Zone{Name: aws.ToString(x.AvailabilityZone), ID: id, Unserved: !fargateServes(sub.ec2.Options().Region, id)})
+			d.Zones = append(d.Zones, diagnosis.Zone{Name: aws.ToString(x.AvailabilityZone), ID: id, Unserved: !partition.FargateServes(sub.ec2.Options().Region, id)})
 		}
 	}
 	d.Stopped, err = s.service.tasks(ctx, types.DesiredStatusStopped)

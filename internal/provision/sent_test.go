@@ -17,6 +17,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/iampolicy"
 	"github.com/bookctl/bookctl/internal/moto"
+	"github.com/bookctl/bookctl/internal/preflight"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 	"github.com/bookctl/bookctl/internal/runlock"
@@ -73,7 +74,7 @@ func TestEverythingSentIsAllowed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_, err := provision.Preflight(ctx, c, provision.Intent{Stack: "book", Settings: provision.DefaultSettings(), Region: "us-east-1"})
+	_, err := preflight.Check(ctx, c, preflight.Intent{Stack: "book", Settings: provision.DefaultSettings(), Region: "us-east-1"})
 	must(err)
 	lock, err := runlock.Acquire(ctx, parameterstore.New(c.SSM, "book", "test"), "book", "test", runlock.Options{})
 	must(err)

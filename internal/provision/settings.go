@@ -51,7 +51,7 @@ type Settings struct {
 	DBMaxStorage int32
 	// DBVersion is the version of PostgreSQL: a major one ("17"), of which RDS
 	// chooses the minor and raises it, or a full one ("17.4"). Empty means
-	// DefaultDBVersion; Preflight says what a region offers.
+	// DefaultDBVersion; preflight.Check says what a region offers.
 	DBVersion string
 	// DBInsights records the load of the database by query (Performance
 	// Insights, with the 7 days that are free).

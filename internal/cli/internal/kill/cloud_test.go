@@ -29,6 +29,7 @@ import (
 	accounts "github.com/bookctl/bookctl/internal/census"
 	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/moto"
+	"github.com/bookctl/bookctl/internal/preflight"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/runlock"
 	"github.com/bookctl/bookctl/internal/tinyimage"
@@ -95,7 +96,7 @@ func openAccount(t *testing.T, cfg localcloud.Config) *account {
 		Stack: "book", Version: "test", Zones: [2]string{"us-east-1a", "us-east-1b"}, Settings: provision.DefaultSettings(), Wait: true}}
 	a.spec.Arch = runtime.GOARCH
 	a.spec.Port = nextPort(t)
-	env, err := provision.Preflight(t.Context(), (&wire{}).clients(c), provision.Intent{Stack: a.spec.Stack, Settings: a.spec.Settings, Region: "us-east-1"})
+	env, err := preflight.Check(t.Context(), (&wire{}).clients(c), preflight.Intent{Stack: a.spec.Stack, Settings: a.spec.Settings, Region: "us-east-1"})
 	if err != nil {
 		t.Fatal(err)
 	}

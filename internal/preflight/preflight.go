@@ -1,4 +1,6 @@
-package provision
+// Package preflight finds out by reads, in seconds, what would otherwise fail after
+// minutes, and where a stack goes.
+package preflight
 
 import (
 	"cmp"
@@ -16,19 +18,22 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
 
 	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/partition"
+	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// Intent is what a run is about to do, as far as Preflight must know.
+// Intent is what a run is about to do, as far as Check must know. Stack, Settings
+// and Region are required.
 type Intent struct {
 	Stack    string
-	Settings Settings
-	// Deployed is what there is; see ReadDeployed.
-	Deployed Deployed
+	Settings provision.Settings
+	// Deployed is what there is; see provision.ReadDeployed.
+	Deployed provision.Deployed
 	// Region is the one that the clients are configured for.
 	Region string
 	// Account, when set, is the only account that may be changed, and
@@ -37,10 +42,10 @@ type Intent struct {
 	// Caller, when set, is who is asking, as Identify told before: Account is
 	// then the caller's, and need not be asked for again.
 	Caller string
-	// Restore is Spec.Restore, and Snapshot the one that it means, where it was read
+	// Restore is provision.Spec.Restore, and Snapshot the one that it means, where it was read
 	// already.
 	Restore  string
-	Snapshot *Snapshot
+	Snapshot *provision.Snapshot
 	// ImageArchs are the architectures of a ready image; none when it is built to
 	// fit or they are not known.
 	ImageArchs []string
@@ -59,7 +64,7 @@ type Environment struct {
 	// is deployed or in the snapshot, or what the region offers.
 	DBVersion string `json:"dbVersion"`
 	// Snapshot is the one that Intent.Restore means; nil without it.
-	Snapshot *Snapshot `json:"snapshot,omitempty"`
+	Snapshot *provision.Snapshot `json:"snapshot,omitempty"`
 	// Warnings are what may fail later and can't be told now.
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -71,9 +76,9 @@ var (
 	ErrRegionName = errors.New("AWS regions are called like eu-central-1")
 )
 
-// Identify says which account is asked, and by whom (an ARN), in the region that
+// Identify returns which account is asked, and by whom (an ARN), in the region that
 // the clients are configured for. Where no such place can be, it asks nobody.
-func Identify(ctx context.Context, c Clients, region string) (account, caller string, err error) {
+func Identify(ctx context.Context, c provision.Clients, region string) (account, caller string, err error) {
 	if region == "" {
 		return "", "", ErrNoRegion
 	}
@@ -87,11 +92,10 @@ func Identify(ctx context.Context, c Clients, region string) (account, caller st
 	return aws.ToString(out.Account), aws.ToString(out.Arn), nil
 }
 
-// Preflight finds out in seconds, by reads alone, what would otherwise fail
-// after minutes, and where a stack goes. Every failing check is a line of its
-// own in the error. It does not look for things of the same name that belong
+// Check makes all checks, and settles what the region decides. Every failing check
+// is a line of its own in the error. It does not look for things of the same name that belong
 // to others: the engine does, before it touches anything.
-func Preflight(ctx context.Context, c Clients, in Intent) (Environment, error) {
+func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, error) {
 	if err := naming.CheckStack(in.Stack); err != nil {
 		return Environment{}, err
 	}
@@ -139,7 +143,7 @@ func Preflight(ctx context.Context, c Clients, in Intent) (Environment, error) {
 	}
 	if in.Restore != "" && snapshot == nil {
 		reads.Go(func() error {
-			s, err := SnapshotToRestore(ctx, c.RDS, in.Stack, in.Restore)
+			s, err := provision.SnapshotToRestore(ctx, c.RDS, in.Stack, in.Restore)
 			snapshot = &s
 			return err
 		})
@@ -194,13 +198,13 @@ func (in Intent) checkArch() error {
 
 // checkHTTPS looks for what HTTPS stands on, before the rest is made, where it
 // is new to the stack.
-func checkHTTPS(ctx context.Context, c Clients, in Intent) error {
+func checkHTTPS(ctx context.Context, c provision.Clients, in Intent) error {
 	have, want := in.Deployed.Settings, in.Settings
 	if have.Secure() && (want.Domain != have.Domain || !want.Secure()) {
 		return advice.With(fmt.Errorf("this stack is served by HTTPS as %q, which can't be changed or taken off", have.Domain), "make another stack for the other name, with --stack")
 	}
 	if want.Domain != have.Domain {
-		if _, err := (&hostedZone{client: c.Route53, domain: want.Domain}).find(ctx); err != nil {
+		if _, err := provision.HostedZone(ctx, c, want.Domain); err != nil {
 			return err
 		}
 	}
@@ -246,21 +250,6 @@ func countVPCs(ctx context.Context, client *ec2.Client) (int, error) {
 	return n, nil
 }
 
-// fargateZones are the zones that Fargate serves, by their ids, which mean the same
-// in every account, in regions where it does not serve all.
-// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/AWS_Fargate-Regions.html
-var fargateZones = map[string][]string{
-	"us-west-1":      {"usw1-az1", "usw1-az3"},
-	"ap-northeast-1": {"apne1-az1", "apne1-az2", "apne1-az4"},
-	"cn-north-1":     {"cnn1-az1", "cnn1-az2"},
-}
-
-// fargateServes says whether Fargate places tasks in the zone of that id.
-func fargateServes(region, zoneID string) bool {
-	served, some := fargateZones[region]
-	return !some || zoneID == "" || slices.Contains(served, zoneID)
-}
-
 // openZones are the availability zones that may be used: without Local and
 // Wavelength Zones, which are listed once an account opted in to them, and without
 // those that Fargate does not serve.
@@ -281,7 +270,7 @@ func openZones(ctx context.Context, client *ec2.Client, region string) ([]string
 		ordinary := z.ZoneType == nil || *z.ZoneType == "availability-zone"
 		switch {
 		case z.State != ec2types.AvailabilityZoneStateAvailable || !ordinary:
-		case !fargateServes(region, id):
+		case !partition.FargateServes(region, id):
 			unserved = append(unserved, name+" ("+id+")")
 		default:
 			names = append(names, name)
@@ -360,10 +349,10 @@ func (o offers) alternatives() string {
 }
 
 // choose settles version and zones, and says why it can't.
-func (o offers) choose(env *Environment, s Settings, open []string) error {
+func (o offers) choose(env *Environment, s provision.Settings, open []string) error {
 	if o.silent {
 		if env.DBVersion == "" {
-			env.DBVersion = DefaultDBVersion
+			env.DBVersion = provision.DefaultDBVersion
 		}
 		env.Warnings = append(env.Warnings, "the endpoint does not say which databases it offers, so class, version and zones are not checked")
 		return pickZones(env, open, "", "")
@@ -437,7 +426,7 @@ func pickZones(env *Environment, zones []string, class, version string) error {
 
 // fits says whether an offered version is the one wanted.
 func fits(offered, want string) bool {
-	return offered == want || minor(want) < 0 && major(offered) == want
+	return offered == want || !strings.Contains(want, ".") && major(offered) == want
 }
 
 func (o offers) has(storage string) bool {
@@ -459,8 +448,19 @@ func (o offers) majors() []string {
 // newest is the default version where it is offered, and else the newest.
 func (o offers) newest() string {
 	all := o.majors()
-	if slices.Contains(all, DefaultDBVersion) {
-		return DefaultDBVersion
+	if slices.Contains(all, provision.DefaultDBVersion) {
+		return provision.DefaultDBVersion
 	}
 	return all[0]
+}
+
+func major(version string) string {
+	m, _, _ := strings.Cut(version, ".")
+	return m
+}
+
+// isCode reports whether an error is AWS's with one of the codes.
+func isCode(err error, codes ...string) bool {
+	var api smithy.APIError
+	return errors.As(err, &api) && slices.Contains(codes, api.ErrorCode())
 }

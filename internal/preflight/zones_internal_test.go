@@ -1,4 +1,4 @@
-package provision
+package preflight
 
 import (
 	"net/http"
@@ -35,7 +35,7 @@ func TestZonesWithoutFargateAreLeftOut(t *testing.T) {
 			}
 			items.WriteString("<item><zoneName>" + parts[0] + "</zoneName><zoneState>available</zoneState><zoneType>" + parts[2] + "</zoneType>" + id + "</item>")
 		}
-		client := ec2.NewFromConfig(stub(func(*http.Request, string) (int, string) {
+		client := ec2.NewFromConfig(answering(func(*http.Request, string) (int, string) {
 			return http.StatusOK, "<DescribeAvailabilityZonesResponse><availabilityZoneInfo>" + items.String() + "</availabilityZoneInfo></DescribeAvailabilityZonesResponse>"
 		}).config())
 		got, err := openZones(t.Context(), client, c.region)

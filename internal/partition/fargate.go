@@ -1,0 +1,19 @@
+package partition
+
+import "slices"
+
+// fargateZones are the zones that Fargate serves, by their ids, which mean the same
+// in every account, in regions where it does not serve all.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/AWS_Fargate-Regions.html
+var fargateZones = map[string][]string{
+	"us-west-1":      {"usw1-az1", "usw1-az3"},
+	"ap-northeast-1": {"apne1-az1", "apne1-az2", "apne1-az4"},
+	"cn-north-1":     {"cnn1-az1", "cnn1-az2"},
+}
+
+// FargateServes reports whether Fargate places tasks in the availability zone of
+// that id, such as usw1-az1. A zone whose id is not known ("") counts as served.
+func FargateServes(region, zoneID string) bool {
+	served, some := fargateZones[region]
+	return !some || zoneID == "" || slices.Contains(served, zoneID)
+}
