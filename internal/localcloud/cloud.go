@@ -8,10 +8,7 @@ import (
 	"time"
 
 	"github.com/bookctl/bookctl/internal/localcloud/access"
-	"github.com/bookctl/bookctl/internal/localcloud/authority"
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
-	"github.com/bookctl/bookctl/internal/localcloud/postgres"
-	"github.com/bookctl/bookctl/internal/localcloud/registry"
 	"github.com/bookctl/bookctl/internal/localcloud/service/acm"
 	"github.com/bookctl/bookctl/internal/localcloud/service/autoscaling"
 	"github.com/bookctl/bookctl/internal/localcloud/service/ec2"
@@ -24,7 +21,6 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/service/route53"
 	"github.com/bookctl/bookctl/internal/localcloud/service/secretsmanager"
 	"github.com/bookctl/bookctl/internal/localcloud/service/ssm"
-	"github.com/bookctl/bookctl/internal/localcloud/task"
 )
 
 // Config says where a cloud lives and how it behaves. Only StateDir is
@@ -86,14 +82,11 @@ func TypicalLatencies() Latencies { return kernel.TypicalLatencies() }
 
 // Cloud is one account in one region.
 type Cloud struct {
-	kernel    *kernel.Kernel
-	cfg       Config
-	authority *authority.Authority
-	engine    *postgres.Engine
-	images    *task.Images
-	registry  *registry.Registry
-	lock      *os.File // held while open: one cloud per state directory
-	server    *http.Server
+	kernel *kernel.Kernel
+	cfg    Config
+	behind runtimes
+	lock   *os.File // held while open: one cloud per state directory
+	server *http.Server
 
 	certificates *acm.Service
 	zoneRecords  *route53.Service

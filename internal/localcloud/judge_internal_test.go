@@ -14,7 +14,7 @@ func TestEveryOperationHasItsPermissions(t *testing.T) {
 	t.Parallel()
 	k := kernel.New(t.Context(), kernel.Config{StateDir: t.TempDir(), Account: "000000000000", Region: "us-east-1", Log: slog.New(slog.DiscardHandler)})
 	c := &Cloud{kernel: k}
-	c.makeServices(k, "")
+	c.makeServices(k)
 	total := 0
 	k.View(func(tx *kernel.Tx) {
 		for _, s := range c.services() {

@@ -20,23 +20,16 @@ import (
 	"time"
 
 	"github.com/bookctl/bookctl/internal/advice"
-	"github.com/bookctl/bookctl/internal/localcloud/authority"
 	"github.com/bookctl/bookctl/internal/localcloud/judge"
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
-	"github.com/bookctl/bookctl/internal/localcloud/postgres"
 	"github.com/bookctl/bookctl/internal/localcloud/process"
-	"github.com/bookctl/bookctl/internal/localcloud/registry"
 	"github.com/bookctl/bookctl/internal/localcloud/service/sts"
 	"github.com/bookctl/bookctl/internal/localcloud/service/tagging"
-	"github.com/bookctl/bookctl/internal/localcloud/task"
 )
 
 // ErrInUse is wrapped by the error of Open when another cloud has the state
 // directory.
 var ErrInUse = errors.New("another local cloud uses this state directory")
-
-// containerUser stands for any user that an image may name; see task.OpenImages.
-const containerUser = 65532
 
 // Open brings the cloud of cfg.StateDir up, or a new one: it serves when Open
 // returns, and what ran before is on its way back. ctx bounds the opening only;
@@ -63,20 +56,7 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	if err := c.lockState(); err != nil {
 		return nil, err
 	}
-	home, err := process.Home(cfg.StateDir, process.Numeric(containerUser, containerUser))
-	if err != nil {
-		return nil, err
-	}
-	if c.authority, err = authority.Open(filepath.Join(home, "authority")); err != nil {
-		return nil, err
-	}
-	if c.engine, err = postgres.Open(ctx, cfg.StateDir); err != nil {
-		return nil, err
-	}
-	if c.images, err = task.OpenImages(cfg.StateDir); err != nil {
-		return nil, err
-	}
-	if c.registry, err = registry.Open(filepath.Join(cfg.StateDir, "registry"), pushes{c}); err != nil {
+	if c.behind, err = openRuntimes(ctx, cfg.StateDir, pushes{c}); err != nil {
 		return nil, err
 	}
 	seals, err := openSeals(filepath.Join(cfg.StateDir, "secret.key"))
@@ -88,7 +68,7 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 		Journal: cfg.Journal, Before: cfg.Before, After: cfg.After, Policies: cfg.Policies, Watch: cfg.Watch,
 	})
 	c.kernel.SetFaults(cfg.Faults)
-	c.makeServices(c.kernel, c.authority.BundleFile())
+	c.makeServices(c.kernel)
 	if err := c.kernel.Load(); err != nil {
 		return nil, err
 	}
@@ -142,12 +122,8 @@ func (c *Cloud) listen() (net.Listener, error) {
 	return l, nil
 }
 
-// trustBundle is the file of the certificate authority that signs the databases
-// and HTTPS listeners.
-func (c *Cloud) trustBundle() string { return c.authority.BundleFile() }
-
 // TrustBundle is a PEM file with the authority of all certificates here.
-func (c *Cloud) TrustBundle() string { return c.trustBundle() }
+func (c *Cloud) TrustBundle() string { return c.behind.authority.BundleFile() }
 
 // Close ends everything that runs and keeps the state for the next Open. ctx
 // bounds how long things may take to end in good order.
@@ -162,11 +138,11 @@ func (c *Cloud) Close(ctx context.Context) error {
 	c.tasks.Close(ctx)
 	c.balancers.Close()
 	c.kernel.Drain()
-	err = errors.Join(err, c.engine.Close(ctx))
+	err = errors.Join(err, c.behind.engine.Close(ctx))
 	served := false
-	c.kernel.View(func(t *kernel.Tx) { served = c.tasks.HasServices(t) })
-	if !served { // what its tasks would run is pulled again for the next
-		err = errors.Join(err, c.images.Clear())
+	c.kernel.Update(func(t *kernel.Tx) { served = c.tasks.HasServices(t) }) // saves the last events' times too
+	if !served {                                                            // what its tasks would run is pulled again for the next
+		err = errors.Join(err, c.behind.containers.Clear())
 	}
 	c.unlock()
 	if err != nil {

@@ -1,11 +1,7 @@
 package localcloud
 
 import (
-	"crypto/tls"
-
-	"github.com/bookctl/bookctl/internal/localcloud/balancer"
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
-	"github.com/bookctl/bookctl/internal/localcloud/postgres"
 	"github.com/bookctl/bookctl/internal/localcloud/service/acm"
 	"github.com/bookctl/bookctl/internal/localcloud/service/autoscaling"
 	"github.com/bookctl/bookctl/internal/localcloud/service/ec2"
@@ -18,26 +14,26 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/service/route53"
 	"github.com/bookctl/bookctl/internal/localcloud/service/secretsmanager"
 	"github.com/bookctl/bookctl/internal/localcloud/service/ssm"
-	"github.com/bookctl/bookctl/internal/localcloud/task"
 )
 
 // makeServices makes the services and gives each what it needs of others. No
 // service imports another one: where two need each other, or the needed one is
 // made later, the adapters below stand between them.
-func (c *Cloud) makeServices(k *kernel.Kernel, trustBundle string) {
+func (c *Cloud) makeServices(k *kernel.Kernel) {
+	r := c.behind
 	c.parameters = ssm.New(k)
 	c.secretValues = secretsmanager.New(k)
 	c.zoneRecords = route53.New(k, settling{c})
-	c.certificates = acm.New(k, c.zoneRecords, certificateUsers{c}, c.authority)
+	c.certificates = acm.New(k, c.zoneRecords, certificateUsers{c}, r.authority)
 	c.logGroups = logs.New(k)
-	c.repositories = ecr.New(k, c.registry)
+	c.repositories = ecr.New(k, r.registry)
 	c.roles = iam.New(k)
 	c.network = ec2.New(k, c.cfg.VPCs)
-	c.databases = rds.New(k, rds.Needs{Engine: engine{c.engine}, Authority: c.authority, Network: c.network, Roles: c.roles, Logs: c.logGroups})
-	c.balancers = elb.New(k, elb.Needs{Balancer: balancers{}, Tasks: taskAddresses{c}, Network: c.network, Certificates: c.certificates, Roles: c.roles})
+	c.databases = rds.New(k, rds.Needs{Engine: r.engine, Authority: r.authority, Network: c.network, Roles: c.roles, Logs: c.logGroups})
+	c.balancers = elb.New(k, elb.Needs{Balancer: r.balancer, Tasks: taskAddresses{c}, Network: c.network, Certificates: c.certificates, Roles: c.roles})
 	c.tasks = ecs.New(k, ecs.Needs{
-		Runtime: containers{c.images}, Network: c.network, Groups: c.balancers, Roles: c.roles, Logs: c.logGroups, Secrets: c.secretValues,
-		Parameters: c.parameters, Repositories: c.repositories, TrustBundle: trustBundle,
+		Runtime: r.containers, Network: c.network, Groups: c.balancers, Roles: c.roles, Logs: c.logGroups, Secrets: c.secretValues,
+		Parameters: c.parameters, Repositories: c.repositories, Authority: r.authority,
 	})
 	c.scaling = autoscaling.New(k, c.cfg.ScalingMinute, c.tasks, c.balancers, c.roles)
 }
@@ -69,42 +65,3 @@ type taskAddresses struct{ c *Cloud }
 func (a taskAddresses) Address(t *kernel.Tx, private string, port int) (addr, zone string) {
 	return a.c.tasks.Address(t, private, port)
 }
-
-// engine is PostgreSQL, for RDS.
-type engine struct{ *postgres.Engine }
-
-func (e engine) Server(name string) (rds.Server, error) {
-	s, err := e.Engine.Server(name)
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-// balancers are the real ones, for load balancing.
-type balancers struct{}
-
-func (balancers) NewGroup(settings balancer.Settings) elb.Group { return balancer.NewGroup(settings) }
-
-func (balancers) Listen(port int, cert *tls.Certificate, action balancer.Action, options balancer.Options) (elb.Listener, error) {
-	l, err := balancer.Listen(port, cert, action, options)
-	if err != nil {
-		return nil, err
-	}
-	return l, nil
-}
-
-// containers are real ones, for ECS.
-type containers struct{ *task.Images }
-
-func (containers) Start(spec task.Spec) (ecs.Container, error) {
-	c, err := task.Start(spec)
-	if err != nil {
-		return nil, err
-	}
-	return container{c}, nil
-}
-
-type container struct{ *task.Container }
-
-func (c container) Port() int { return c.Container.Port }

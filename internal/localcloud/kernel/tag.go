@@ -34,8 +34,18 @@ type Tagger struct {
 	Remove func(tx *Tx, arn string, keys []string) error
 }
 
-// Tags registers the tagger of the service that has this name in ARNs.
-func (k *Kernel) Tags(service string, t Tagger) { k.taggers[service] = t }
+// RegisterTagger makes the Tagger of the service that has this name in ARNs. begin
+// makes the service within a transaction, which the three methods work on.
+func RegisterTagger[T any](
+	k *Kernel, service string, begin func(*Tx) T,
+	list func(T) []Tagged, add func(t T, arn string, tags map[string]string) error, remove func(t T, arn string, keys []string) error,
+) {
+	k.taggers[service] = Tagger{
+		List:   func(tx *Tx) []Tagged { return list(begin(tx)) },
+		Add:    func(tx *Tx, arn string, tags map[string]string) error { return add(begin(tx), arn, tags) },
+		Remove: func(tx *Tx, arn string, keys []string) error { return remove(begin(tx), arn, keys) },
+	}
+}
 
 // Tagger is that of the service with this name in ARNs, if it has one.
 func (tx *Tx) Tagger(service string) (Tagger, bool) {

@@ -40,11 +40,7 @@ type Service struct {
 // New makes the service, with its part of the state and its tags.
 func New(k *kernel.Kernel, records Records, users Users, authority Authority) *Service {
 	s := &Service{Kernel: k, records: records, users: users, authority: authority, store: kernel.Saved[state](k, "acm")}
-	k.Tags("acm", kernel.Tagger{
-		List:   func(t *kernel.Tx) []kernel.Tagged { return s.in(t).listTagged() },
-		Add:    func(t *kernel.Tx, arn string, tags map[string]string) error { return s.in(t).tagByARN(arn, tags) },
-		Remove: func(t *kernel.Tx, arn string, keys []string) error { return s.in(t).untagByARN(arn, keys) },
-	})
+	kernel.RegisterTagger(k, "acm", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
 	return s
 }
 

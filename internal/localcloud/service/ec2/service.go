@@ -24,11 +24,7 @@ type Service struct {
 // of VPCs; zero is that of a new account, 5.
 func New(k *kernel.Kernel, vpcs int) *Service {
 	s := &Service{Kernel: k, quota: vpcs, store: kernel.Saved[state](k, "ec2")}
-	k.Tags("ec2", kernel.Tagger{
-		List:   func(t *kernel.Tx) []kernel.Tagged { return s.in(t).listTagged() },
-		Add:    func(t *kernel.Tx, arn string, tags map[string]string) error { return s.in(t).tagByARN(arn, tags) },
-		Remove: func(t *kernel.Tx, arn string, keys []string) error { return s.in(t).untagByARN(arn, keys) },
-	})
+	kernel.RegisterTagger(k, "ec2", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
 	return s
 }
 

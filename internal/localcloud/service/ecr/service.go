@@ -29,11 +29,7 @@ type Service struct {
 // New makes the service, with its part of the state and its tags.
 func New(k *kernel.Kernel, images Registry) *Service {
 	s := &Service{Kernel: k, registry: images, store: kernel.Saved[state](k, "ecr")}
-	k.Tags("ecr", kernel.Tagger{
-		List:   func(t *kernel.Tx) []kernel.Tagged { return s.in(t).listTagged() },
-		Add:    func(t *kernel.Tx, arn string, tags map[string]string) error { return s.in(t).tagByARN(arn, tags) },
-		Remove: func(t *kernel.Tx, arn string, keys []string) error { return s.in(t).untagByARN(arn, keys) },
-	})
+	kernel.RegisterTagger(k, "ecr", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
 	return s
 }
 

@@ -103,6 +103,12 @@ type Repositories interface {
 	RepositoryARN(name string) string
 }
 
+// Authority signs the databases.
+type Authority interface {
+	// BundleFile is a PEM file with its certificate.
+	BundleFile() string
+}
+
 // Needs are what ECS needs of others.
 type Needs struct {
 	Runtime      Runtime
@@ -113,8 +119,7 @@ type Needs struct {
 	Secrets      Secrets
 	Parameters   Parameters
 	Repositories Repositories
-	// TrustBundle is the file of the authority that signs the databases.
-	TrustBundle string
+	Authority    Authority
 }
 
 // Service is the service outside of transactions.
@@ -128,7 +133,7 @@ type Service struct {
 	secretValues Secrets
 	parameters   Parameters
 	repositories Repositories
-	trustBundle  string
+	authority    Authority
 	// wake is poked when there may be something for the scheduler to do.
 	wake    chan struct{}
 	running *kernel.Store[live]
@@ -139,13 +144,9 @@ type Service struct {
 func New(k *kernel.Kernel, needs Needs) *Service {
 	s := &Service{Kernel: k,
 		runtime: needs.Runtime, network: needs.Network, groups: needs.Groups, roles: needs.Roles, logGroups: needs.Logs, secretValues: needs.Secrets,
-		parameters: needs.Parameters, repositories: needs.Repositories, trustBundle: needs.TrustBundle, wake: make(chan struct{}, 1), running: kernel.Live[live](k),
+		parameters: needs.Parameters, repositories: needs.Repositories, authority: needs.Authority, wake: make(chan struct{}, 1), running: kernel.Live[live](k),
 		store: kernel.Saved[state](k, "ecs")}
-	k.Tags("ecs", kernel.Tagger{
-		List:   func(t *kernel.Tx) []kernel.Tagged { return s.in(t).listTagged() },
-		Add:    func(t *kernel.Tx, arn string, tags map[string]string) error { return s.in(t).tagByARN(arn, tags) },
-		Remove: func(t *kernel.Tx, arn string, keys []string) error { return s.in(t).untagByARN(arn, keys) },
-	})
+	kernel.RegisterTagger(k, "ecs", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
 	return s
 }
 

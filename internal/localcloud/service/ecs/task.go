@@ -342,7 +342,7 @@ func (c tx) containerSpec(agent fargateAgent, t *ecsTask, d types.ContainerDefin
 			// What Fargate adds of its own, and the authority of the databases
 			// here, which is not the one that images bring along.
 			"AWS_EXECUTION_ENV": "AWS_ECS_FARGATE", "AWS_REGION": c.Region(), "AWS_DEFAULT_REGION": c.Region(),
-			"DB_SSLROOTCERT": c.trustBundle,
+			"DB_SSLROOTCERT": c.authority.BundleFile(),
 		},
 		PIDFile: filepath.Join(c.pidDir(), t.ID+"-"+*d.Name+".pid"),
 		Output:  func(string) {},

@@ -100,11 +100,7 @@ type Service struct {
 // New makes the service, with its part of the state and its tags.
 func New(k *kernel.Kernel, needs Needs) *Service {
 	s := &Service{Kernel: k, balancer: needs.Balancer, tasks: needs.Tasks, network: needs.Network, certificates: needs.Certificates, roles: needs.Roles, running: kernel.Live[live](k), store: kernel.Saved[state](k, "elb")}
-	k.Tags("elasticloadbalancing", kernel.Tagger{
-		List:   func(t *kernel.Tx) []kernel.Tagged { return s.in(t).listTagged() },
-		Add:    func(t *kernel.Tx, arn string, tags map[string]string) error { return s.in(t).tagByARN(arn, tags) },
-		Remove: func(t *kernel.Tx, arn string, keys []string) error { return s.in(t).untagByARN(arn, keys) },
-	})
+	kernel.RegisterTagger(k, "elasticloadbalancing", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
 	return s
 }
 

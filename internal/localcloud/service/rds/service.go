@@ -109,11 +109,7 @@ type Service struct {
 // New makes the service, with its part of the state and its tags.
 func New(k *kernel.Kernel, needs Needs) *Service {
 	s := &Service{Kernel: k, engine: needs.Engine, authority: needs.Authority, network: needs.Network, roles: needs.Roles, logGroups: needs.Logs, running: kernel.Live[live](k), store: kernel.Saved[state](k, "rds")}
-	k.Tags("rds", kernel.Tagger{
-		List:   func(t *kernel.Tx) []kernel.Tagged { return s.in(t).listTagged() },
-		Add:    func(t *kernel.Tx, arn string, tags map[string]string) error { return s.in(t).tagByARN(arn, tags) },
-		Remove: func(t *kernel.Tx, arn string, keys []string) error { return s.in(t).untagByARN(arn, keys) },
-	})
+	kernel.RegisterTagger(k, "rds", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
 	return s
 }
 

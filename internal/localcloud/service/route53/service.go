@@ -27,11 +27,7 @@ type Service struct {
 // New makes the service, with its part of the state and its tags.
 func New(k *kernel.Kernel, certificates Certificates) *Service {
 	s := &Service{Kernel: k, certificates: certificates, store: kernel.Saved[state](k, "route53")}
-	k.Tags("route53", kernel.Tagger{
-		List:   func(t *kernel.Tx) []kernel.Tagged { return s.in(t).listTagged() },
-		Add:    func(t *kernel.Tx, arn string, tags map[string]string) error { return s.in(t).tagByARN(arn, tags) },
-		Remove: func(t *kernel.Tx, arn string, keys []string) error { return s.in(t).untagByARN(arn, keys) },
-	})
+	kernel.RegisterTagger(k, "route53", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
 	return s
 }
 

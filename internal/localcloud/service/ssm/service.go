@@ -17,11 +17,7 @@ type Service struct {
 // New makes the service, with its part of the state and its tags.
 func New(k *kernel.Kernel) *Service {
 	s := &Service{Kernel: k, store: kernel.Saved[state](k, "ssm")}
-	k.Tags("ssm", kernel.Tagger{
-		List:   func(t *kernel.Tx) []kernel.Tagged { return s.in(t).listTagged() },
-		Add:    func(t *kernel.Tx, arn string, tags map[string]string) error { return s.in(t).tagByARN(arn, tags) },
-		Remove: func(t *kernel.Tx, arn string, keys []string) error { return s.in(t).untagByARN(arn, keys) },
-	})
+	kernel.RegisterTagger(k, "ssm", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
 	return s
 }
 
