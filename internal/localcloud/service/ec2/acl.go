@@ -11,11 +11,11 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-// ec2ACL is a network ACL. A subnet is with the default one of its VPC until it is
+// networkACL is a network ACL. A subnet is with the default one of its VPC until it is
 // moved: https://docs.aws.amazon.com/vpc/latest/userguide/vpc-network-acls.html.
 // The local cloud shows what it says and holds nobody to it.
-type ec2ACL struct {
-	ec2Thing
+type networkACL struct {
+	resource
 	VPC     string                  `json:"vpc"`
 	Default bool                    `json:"default,omitempty"`
 	Entries []types.NetworkAclEntry `json:"entries,omitempty"`
@@ -34,8 +34,8 @@ func aclEntry(number int32, action types.RuleAction, egress bool) types.NetworkA
 
 // newACL makes an ACL that refuses everything, or, as the default one of a VPC,
 // allows everything.
-func newACL(vpc string, isDefault bool, tags map[string]string) *ec2ACL {
-	l := &ec2ACL{ec2Thing: ec2Thing{kernel.NewID("acl"), tags}, VPC: vpc, Default: isDefault}
+func newACL(vpc string, isDefault bool, tags map[string]string) *networkACL {
+	l := &networkACL{resource: resource{kernel.NewID("acl"), tags}, VPC: vpc, Default: isDefault}
 	for _, egress := range []bool{false, true} {
 		if isDefault {
 			l.Entries = append(l.Entries, aclEntry(100, types.RuleActionAllow, egress))
@@ -45,18 +45,18 @@ func newACL(vpc string, isDefault bool, tags map[string]string) *ec2ACL {
 	return l
 }
 
-func (l *ec2ACL) fields() map[string][]string {
+func (l *networkACL) fields() map[string][]string {
 	return map[string][]string{"network-acl-id": {l.ID}, "vpc-id": {l.VPC}, "default": {strconv.FormatBool(l.Default)}}
 }
 
 // aclAssociations are the ids of the associations of an ACL by subnet.
-func (a tx) aclAssociations(l *ec2ACL) map[string]string {
+func (a tx) aclAssociations(l *networkACL) map[string]string {
 	out := map[string]string{}
 	for _, s := range a.state().Subnets {
 		if s.VPC != l.VPC {
 			continue
 		}
-		moved := slices.ContainsFunc(a.state().ACLs, func(x *ec2ACL) bool { return x.Subnets[s.ID] != "" })
+		moved := slices.ContainsFunc(a.state().ACLs, func(x *networkACL) bool { return x.Subnets[s.ID] != "" })
 		switch {
 		case l.Subnets[s.ID] != "":
 			out[s.ID] = l.Subnets[s.ID]
@@ -67,10 +67,10 @@ func (a tx) aclAssociations(l *ec2ACL) map[string]string {
 	return out
 }
 
-func (a tx) acl(l *ec2ACL) types.NetworkAcl {
+func (a tx) acl(l *networkACL) types.NetworkAcl {
 	out := types.NetworkAcl{
 		NetworkAclId: aws.String(l.ID), VpcId: aws.String(l.VPC), IsDefault: aws.Bool(l.Default), OwnerId: aws.String(a.Account()),
-		Entries: slices.Clone(l.Entries), Tags: ec2Tags(l.Tags),
+		Entries: slices.Clone(l.Entries), Tags: writeTags(l.Tags),
 	}
 	for subnet, id := range a.aclAssociations(l) {
 		out.Associations = append(out.Associations, types.NetworkAclAssociation{
@@ -114,7 +114,7 @@ func (a tx) DeleteNetworkAcl(in *ec2.DeleteNetworkAclInput) (*ec2.DeleteNetworkA
 	if len(a.aclAssociations(l)) > 0 {
 		return nil, kernel.Fail("DependencyViolation", "The networkAcl '%s' has dependencies and cannot be deleted.", l.ID)
 	}
-	a.state().ACLs = slices.DeleteFunc(a.state().ACLs, func(x *ec2ACL) bool { return x == l })
+	a.state().ACLs = slices.DeleteFunc(a.state().ACLs, func(x *networkACL) bool { return x == l })
 	return &ec2.DeleteNetworkAclOutput{}, nil
 }
 
@@ -144,7 +144,7 @@ func (a tx) ReplaceNetworkAclAssociation(in *ec2.ReplaceNetworkAclAssociationInp
 }
 
 // aclEntryAt finds an entry by its number and direction; -1 for none.
-func (a tx) aclEntryAt(acl *string, number *int32, egress *bool) (*ec2ACL, int, error) {
+func (a tx) aclEntryAt(acl *string, number *int32, egress *bool) (*networkACL, int, error) {
 	l, err := item(a, kindACL, a.state().ACLs, aws.ToString(acl))
 	if err != nil {
 		return nil, 0, err
@@ -199,6 +199,6 @@ func (a tx) DeleteNetworkAclEntry(in *ec2.DeleteNetworkAclEntryInput) (*ec2.Dele
 	return &ec2.DeleteNetworkAclEntryOutput{}, nil
 }
 
-func noACLEntry(l *ec2ACL, number *int32) error {
+func noACLEntry(l *networkACL, number *int32) error {
 	return kernel.Fail("InvalidNetworkAclEntry.NotFound", "The network acl entry identified by %d in network acl %s does not exist", *number, l.ID)
 }

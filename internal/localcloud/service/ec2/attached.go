@@ -11,11 +11,11 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/network"
 )
 
-// ec2Attached is something that others put into a VPC or attach to it: it carries
+// attachment is something that others put into a VPC or attach to it: it carries
 // nothing here, and holds the VPC, and its interfaces hold their subnets and groups.
 // https://docs.aws.amazon.com/vpc/latest/userguide/delete-vpc.html
-type ec2Attached struct {
-	ec2Thing
+type attachment struct {
+	resource
 	Prefix  string   `json:"prefix"` // of its kind
 	VPC     string   `json:"vpc,omitempty"`
 	Peer    string   `json:"peer,omitempty"` // the other VPC
@@ -29,18 +29,18 @@ type ec2Attached struct {
 }
 
 var (
-	kindEndpoint = ec2Kind{"vpce", "InvalidVpcEndpointId", "Vpc Endpoint Id", types.ResourceTypeVpcEndpoint}
-	kindNAT      = ec2Kind{"nat", "NatGateway", "NatGateway", types.ResourceTypeNatgateway}
-	kindPeering  = ec2Kind{"pcx", "InvalidVpcPeeringConnectionID", "vpcPeeringConnection ID", types.ResourceTypeVpcPeeringConnection}
-	kindVPN      = ec2Kind{"vgw", "InvalidVpnGatewayID", "vpnGateway ID", types.ResourceTypeVpnGateway}
-	kindTransit  = ec2Kind{"tgw-attach", "InvalidTransitGatewayAttachmentID", "Transit Gateway Attachment", types.ResourceTypeTransitGatewayAttachment}
-	kindEgress   = ec2Kind{"eigw", "InvalidGatewayID", "egressOnlyInternetGateway ID", types.ResourceTypeEgressOnlyInternetGateway}
+	kindEndpoint = resourceKind{"vpce", "InvalidVpcEndpointId", "Vpc Endpoint Id", types.ResourceTypeVpcEndpoint}
+	kindNAT      = resourceKind{"nat", "NatGateway", "NatGateway", types.ResourceTypeNatgateway}
+	kindPeering  = resourceKind{"pcx", "InvalidVpcPeeringConnectionID", "vpcPeeringConnection ID", types.ResourceTypeVpcPeeringConnection}
+	kindVPN      = resourceKind{"vgw", "InvalidVpnGatewayID", "vpnGateway ID", types.ResourceTypeVpnGateway}
+	kindTransit  = resourceKind{"tgw-attach", "InvalidTransitGatewayAttachmentID", "Transit Gateway Attachment", types.ResourceTypeTransitGatewayAttachment}
+	kindEgress   = resourceKind{"eigw", "InvalidGatewayID", "egressOnlyInternetGateway ID", types.ResourceTypeEgressOnlyInternetGateway}
 )
 
-// attachedKinds are the kinds of ec2Attached.
-var attachedKinds = []ec2Kind{kindEndpoint, kindNAT, kindPeering, kindVPN, kindTransit, kindEgress}
+// attachedKinds are the kinds of attachment.
+var attachedKinds = []resourceKind{kindEndpoint, kindNAT, kindPeering, kindVPN, kindTransit, kindEgress}
 
-func (x *ec2Attached) fields() map[string][]string {
+func (x *attachment) fields() map[string][]string {
 	return map[string][]string{
 		"vpc-id": {x.VPC}, "attachment.vpc-id": {x.VPC}, "requester-vpc-info.vpc-id": {x.VPC}, "accepter-vpc-info.vpc-id": {x.Peer},
 		"state": {x.State}, "status-code": {x.State}, "subnet-id": x.Subnets, "service-name": {x.Service}, "transit-gateway-id": {x.Gateway},
@@ -48,8 +48,8 @@ func (x *ec2Attached) fields() map[string][]string {
 }
 
 // attached are those of one kind.
-func (a tx) attached(kind ec2Kind) []*ec2Attached {
-	var out []*ec2Attached
+func (a tx) attached(kind resourceKind) []*attachment {
+	var out []*attachment
 	for _, x := range a.state().Attached {
 		if x.Prefix == kind.prefix {
 			out = append(out, x)
@@ -59,7 +59,7 @@ func (a tx) attached(kind ec2Kind) []*ec2Attached {
 }
 
 // attach makes one, with an interface in each of its subnets.
-func (a tx) attach(kind ec2Kind, x ec2Attached, interfaces, description string, specs []types.TagSpecification) (*ec2Attached, error) {
+func (a tx) attach(kind resourceKind, x attachment, interfaces, description string, specs []types.TagSpecification) (*attachment, error) {
 	tags, err := onCreate(kind, specs)
 	if err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func (a tx) attach(kind ec2Kind, x ec2Attached, interfaces, description string, 
 			return nil, err
 		}
 	}
-	x.ec2Thing, x.Prefix = ec2Thing{kernel.NewID(kind.prefix), tags}, kind.prefix
+	x.resource, x.Prefix = resource{kernel.NewID(kind.prefix), tags}, kind.prefix
 	for _, id := range x.Subnets {
 		i, err := a.Attach(a.Tx, network.Spec{SubnetID: id, Groups: x.Groups, Description: description + x.ID, RequesterID: "amazon-aws", InterfaceType: interfaces})
 		if err != nil {
@@ -83,7 +83,7 @@ func (a tx) attach(kind ec2Kind, x ec2Attached, interfaces, description string, 
 }
 
 // detach removes one with its interfaces, which linger.
-func (a tx) detach(kind ec2Kind, id *string) (*ec2Attached, error) {
+func (a tx) detach(kind resourceKind, id *string) (*attachment, error) {
 	x, err := item(a, kind, a.attached(kind), aws.ToString(id))
 	if err != nil {
 		return nil, err
@@ -91,13 +91,13 @@ func (a tx) detach(kind ec2Kind, id *string) (*ec2Attached, error) {
 	for _, i := range x.Interfaces {
 		a.Release(a.Tx, i)
 	}
-	a.state().Attached = slices.DeleteFunc(a.state().Attached, func(y *ec2Attached) bool { return y == x })
+	a.state().Attached = slices.DeleteFunc(a.state().Attached, func(y *attachment) bool { return y == x })
 	return x, nil
 }
 
 // holdsVPC says whether something that was attached keeps a VPC.
 func (a tx) holdsVPC(id string) bool {
-	return slices.ContainsFunc(a.state().Attached, func(x *ec2Attached) bool { return x.VPC == id || x.Peer == id })
+	return slices.ContainsFunc(a.state().Attached, func(x *attachment) bool { return x.VPC == id || x.Peer == id })
 }
 
 func (a tx) subnetVPC(id *string) (string, error) {
@@ -108,10 +108,10 @@ func (a tx) subnetVPC(id *string) (string, error) {
 	return s.VPC, nil
 }
 
-func (a tx) endpointOf(x *ec2Attached) types.VpcEndpoint {
+func (a tx) endpointOf(x *attachment) types.VpcEndpoint {
 	out := types.VpcEndpoint{
 		VpcEndpointId: aws.String(x.ID), VpcId: aws.String(x.VPC), ServiceName: aws.String(x.Service), State: types.State(x.State), OwnerId: aws.String(a.Account()),
-		SubnetIds: x.Subnets, NetworkInterfaceIds: x.Interfaces, Tags: ec2Tags(x.Tags), VpcEndpointType: types.VpcEndpointTypeGateway,
+		SubnetIds: x.Subnets, NetworkInterfaceIds: x.Interfaces, Tags: writeTags(x.Tags), VpcEndpointType: types.VpcEndpointTypeGateway,
 	}
 	if x.Subnets != nil {
 		out.VpcEndpointType = types.VpcEndpointTypeInterface
@@ -124,7 +124,7 @@ func (a tx) endpointOf(x *ec2Attached) types.VpcEndpoint {
 
 // CreateVpcEndpoint makes a gateway endpoint, or an interface endpoint in subnets.
 func (a tx) CreateVpcEndpoint(in *ec2.CreateVpcEndpointInput) (*ec2.CreateVpcEndpointOutput, error) {
-	x, err := a.attach(kindEndpoint, ec2Attached{VPC: aws.ToString(in.VpcId), Service: aws.ToString(in.ServiceName), Subnets: in.SubnetIds, Groups: in.SecurityGroupIds, State: "available"},
+	x, err := a.attach(kindEndpoint, attachment{VPC: aws.ToString(in.VpcId), Service: aws.ToString(in.ServiceName), Subnets: in.SubnetIds, Groups: in.SecurityGroupIds, State: "available"},
 		"vpc_endpoint", "VPC Endpoint Interface ", in.TagSpecifications)
 	if err != nil {
 		return nil, err
@@ -149,10 +149,10 @@ func (a tx) DescribeVpcEndpoints(in *ec2.DescribeVpcEndpointsInput) (*ec2.Descri
 	return &ec2.DescribeVpcEndpointsOutput{VpcEndpoints: all}, err
 }
 
-func natOf(x *ec2Attached) types.NatGateway {
+func natOf(x *attachment) types.NatGateway {
 	return types.NatGateway{
 		NatGatewayId: aws.String(x.ID), VpcId: aws.String(x.VPC), SubnetId: aws.String(x.Subnets[0]), State: types.NatGatewayState(x.State),
-		ConnectivityType: types.ConnectivityTypePrivate, Tags: ec2Tags(x.Tags),
+		ConnectivityType: types.ConnectivityTypePrivate, Tags: writeTags(x.Tags),
 	}
 }
 
@@ -165,7 +165,7 @@ func (a tx) CreateNatGateway(in *ec2.CreateNatGatewayInput) (*ec2.CreateNatGatew
 	if err != nil {
 		return nil, err
 	}
-	x, err := a.attach(kindNAT, ec2Attached{VPC: vpc, Subnets: []string{aws.ToString(in.SubnetId)}, State: "available"}, "nat_gateway", "Interface for NAT Gateway ", in.TagSpecifications)
+	x, err := a.attach(kindNAT, attachment{VPC: vpc, Subnets: []string{aws.ToString(in.SubnetId)}, State: "available"}, "nat_gateway", "Interface for NAT Gateway ", in.TagSpecifications)
 	if err != nil {
 		return nil, err
 	}
@@ -188,12 +188,12 @@ func (a tx) DescribeNatGateways(in *ec2.DescribeNatGatewaysInput) (*ec2.Describe
 	return &ec2.DescribeNatGatewaysOutput{NatGateways: all}, err
 }
 
-func (a tx) peeringOf(x *ec2Attached) types.VpcPeeringConnection {
+func (a tx) peeringOf(x *attachment) types.VpcPeeringConnection {
 	side := func(vpc string) *types.VpcPeeringConnectionVpcInfo {
 		return &types.VpcPeeringConnectionVpcInfo{VpcId: aws.String(vpc), OwnerId: aws.String(a.Account()), Region: aws.String(a.Region())}
 	}
 	return types.VpcPeeringConnection{
-		VpcPeeringConnectionId: aws.String(x.ID), RequesterVpcInfo: side(x.VPC), AccepterVpcInfo: side(x.Peer), Tags: ec2Tags(x.Tags),
+		VpcPeeringConnectionId: aws.String(x.ID), RequesterVpcInfo: side(x.VPC), AccepterVpcInfo: side(x.Peer), Tags: writeTags(x.Tags),
 		Status: &types.VpcPeeringConnectionStateReason{Code: types.VpcPeeringConnectionStateReasonCode(x.State)},
 	}
 }
@@ -203,7 +203,7 @@ func (a tx) CreateVpcPeeringConnection(in *ec2.CreateVpcPeeringConnectionInput) 
 	if _, err := item(a, kindVPC, a.state().VPCs, aws.ToString(in.PeerVpcId)); err != nil {
 		return nil, err
 	}
-	x, err := a.attach(kindPeering, ec2Attached{VPC: aws.ToString(in.VpcId), Peer: aws.ToString(in.PeerVpcId), State: "pending-acceptance"}, "", "", in.TagSpecifications)
+	x, err := a.attach(kindPeering, attachment{VPC: aws.ToString(in.VpcId), Peer: aws.ToString(in.PeerVpcId), State: "pending-acceptance"}, "", "", in.TagSpecifications)
 	if err != nil {
 		return nil, err
 	}
@@ -234,8 +234,8 @@ func (a tx) DescribeVpcPeeringConnections(in *ec2.DescribeVpcPeeringConnectionsI
 	return &ec2.DescribeVpcPeeringConnectionsOutput{VpcPeeringConnections: all}, err
 }
 
-func vpnOf(x *ec2Attached) types.VpnGateway {
-	out := types.VpnGateway{VpnGatewayId: aws.String(x.ID), State: types.VpnStateAvailable, Type: types.GatewayTypeIpsec1, Tags: ec2Tags(x.Tags), VpcAttachments: []types.VpcAttachment{}}
+func vpnOf(x *attachment) types.VpnGateway {
+	out := types.VpnGateway{VpnGatewayId: aws.String(x.ID), State: types.VpnStateAvailable, Type: types.GatewayTypeIpsec1, Tags: writeTags(x.Tags), VpcAttachments: []types.VpcAttachment{}}
 	if x.VPC != "" {
 		out.VpcAttachments = []types.VpcAttachment{{VpcId: aws.String(x.VPC), State: types.AttachmentStatusAttached}}
 	}
@@ -244,7 +244,7 @@ func vpnOf(x *ec2Attached) types.VpnGateway {
 
 // CreateVpnGateway makes a VPN gateway that is attached to nothing.
 func (a tx) CreateVpnGateway(in *ec2.CreateVpnGatewayInput) (*ec2.CreateVpnGatewayOutput, error) {
-	x, err := a.attach(kindVPN, ec2Attached{State: "available"}, "", "", in.TagSpecifications)
+	x, err := a.attach(kindVPN, attachment{State: "available"}, "", "", in.TagSpecifications)
 	if err != nil {
 		return nil, err
 	}
@@ -291,17 +291,17 @@ func (a tx) DescribeVpnGateways(in *ec2.DescribeVpnGatewaysInput) (*ec2.Describe
 	return &ec2.DescribeVpnGatewaysOutput{VpnGateways: all}, err
 }
 
-func (a tx) transitOf(x *ec2Attached) types.TransitGatewayVpcAttachment {
+func (a tx) transitOf(x *attachment) types.TransitGatewayVpcAttachment {
 	return types.TransitGatewayVpcAttachment{
 		TransitGatewayAttachmentId: aws.String(x.ID), TransitGatewayId: aws.String(x.Gateway), VpcId: aws.String(x.VPC), VpcOwnerId: aws.String(a.Account()),
-		SubnetIds: x.Subnets, State: types.TransitGatewayAttachmentState(x.State), Tags: ec2Tags(x.Tags),
+		SubnetIds: x.Subnets, State: types.TransitGatewayAttachmentState(x.State), Tags: writeTags(x.Tags),
 	}
 }
 
 // CreateTransitGatewayVpcAttachment attaches a VPC to a transit gateway, which may be
 // anybody's: the local cloud knows none.
 func (a tx) CreateTransitGatewayVpcAttachment(in *ec2.CreateTransitGatewayVpcAttachmentInput) (*ec2.CreateTransitGatewayVpcAttachmentOutput, error) {
-	x, err := a.attach(kindTransit, ec2Attached{VPC: aws.ToString(in.VpcId), Subnets: in.SubnetIds, Gateway: aws.ToString(in.TransitGatewayId), State: "available"},
+	x, err := a.attach(kindTransit, attachment{VPC: aws.ToString(in.VpcId), Subnets: in.SubnetIds, Gateway: aws.ToString(in.TransitGatewayId), State: "available"},
 		"transit_gateway", "Network Interface for Transit Gateway Attachment ", in.TagSpecifications)
 	if err != nil {
 		return nil, err
@@ -327,16 +327,16 @@ func (a tx) DescribeTransitGatewayVpcAttachments(in *ec2.DescribeTransitGatewayV
 	return &ec2.DescribeTransitGatewayVpcAttachmentsOutput{TransitGatewayVpcAttachments: all}, err
 }
 
-func egressOf(x *ec2Attached) types.EgressOnlyInternetGateway {
+func egressOf(x *attachment) types.EgressOnlyInternetGateway {
 	return types.EgressOnlyInternetGateway{
-		EgressOnlyInternetGatewayId: aws.String(x.ID), Tags: ec2Tags(x.Tags),
+		EgressOnlyInternetGatewayId: aws.String(x.ID), Tags: writeTags(x.Tags),
 		Attachments: []types.InternetGatewayAttachment{{VpcId: aws.String(x.VPC), State: types.AttachmentStatusAttached}},
 	}
 }
 
 // CreateEgressOnlyInternetGateway makes one, attached from birth.
 func (a tx) CreateEgressOnlyInternetGateway(in *ec2.CreateEgressOnlyInternetGatewayInput) (*ec2.CreateEgressOnlyInternetGatewayOutput, error) {
-	x, err := a.attach(kindEgress, ec2Attached{VPC: aws.ToString(in.VpcId), State: "attached"}, "", "", in.TagSpecifications)
+	x, err := a.attach(kindEgress, attachment{VPC: aws.ToString(in.VpcId), State: "attached"}, "", "", in.TagSpecifications)
 	if err != nil {
 		return nil, err
 	}

@@ -11,31 +11,31 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-// ec2DHCPOptions are what a VPC tells those in it, such as who resolves names. The
+// dhcpOptionsSet are what a VPC tells those in it, such as who resolves names. The
 // account's first set names Amazon's own resolver, and new VPCs have it:
 // https://docs.aws.amazon.com/vpc/latest/userguide/VPC_DHCP_Options.html
-type ec2DHCPOptions struct {
-	ec2Thing
+type dhcpOptionsSet struct {
+	resource
 	Values map[string][]string `json:"values"`
 }
 
-func (d *ec2DHCPOptions) fields() map[string][]string {
+func (d *dhcpOptionsSet) fields() map[string][]string {
 	return map[string][]string{"dhcp-options-id": {d.ID}}
 }
 
 // defaultDHCPOptions is the set that new VPCs have. The network is started with it.
-func (a tx) defaultDHCPOptions() *ec2DHCPOptions {
+func (a tx) defaultDHCPOptions() *dhcpOptionsSet {
 	s := a.state()
 	if len(s.DHCPOptions) == 0 {
-		s.DHCPOptions = append(s.DHCPOptions, &ec2DHCPOptions{ec2Thing: ec2Thing{ID: kernel.NewID("dopt")}, Values: map[string][]string{
+		s.DHCPOptions = append(s.DHCPOptions, &dhcpOptionsSet{resource: resource{ID: kernel.NewID("dopt")}, Values: map[string][]string{
 			"domain-name": {a.Region() + ".compute.internal"}, "domain-name-servers": {"AmazonProvidedDNS"},
 		}})
 	}
 	return s.DHCPOptions[0]
 }
 
-func dhcpOptions(account string, d *ec2DHCPOptions) types.DhcpOptions {
-	out := types.DhcpOptions{DhcpOptionsId: aws.String(d.ID), OwnerId: aws.String(account), Tags: ec2Tags(d.Tags)}
+func dhcpOptions(account string, d *dhcpOptionsSet) types.DhcpOptions {
+	out := types.DhcpOptions{DhcpOptionsId: aws.String(d.ID), OwnerId: aws.String(account), Tags: writeTags(d.Tags)}
 	for _, key := range slices.Sorted(maps.Keys(d.Values)) {
 		c := types.DhcpConfiguration{Key: aws.String(key)}
 		for _, v := range d.Values[key] {
@@ -51,7 +51,7 @@ func (a tx) CreateDhcpOptions(in *ec2.CreateDhcpOptionsInput) (*ec2.CreateDhcpOp
 	if err != nil {
 		return nil, err
 	}
-	d := &ec2DHCPOptions{ec2Thing: ec2Thing{kernel.NewID("dopt"), tags}, Values: map[string][]string{}}
+	d := &dhcpOptionsSet{resource: resource{kernel.NewID("dopt"), tags}, Values: map[string][]string{}}
 	for _, c := range in.DhcpConfigurations {
 		d.Values[aws.ToString(c.Key)] = c.Values
 	}
@@ -62,7 +62,7 @@ func (a tx) CreateDhcpOptions(in *ec2.CreateDhcpOptionsInput) (*ec2.CreateDhcpOp
 }
 
 func (a tx) DescribeDhcpOptions(in *ec2.DescribeDhcpOptionsInput) (*ec2.DescribeDhcpOptionsOutput, error) {
-	page, next, err := described(a, kindDHCPOptions, a.state().DHCPOptions, in.DhcpOptionsIds, in.Filters, in.MaxResults, in.NextToken, func(d *ec2DHCPOptions) types.DhcpOptions { return dhcpOptions(a.Account(), d) })
+	page, next, err := described(a, kindDHCPOptions, a.state().DHCPOptions, in.DhcpOptionsIds, in.Filters, in.MaxResults, in.NextToken, func(d *dhcpOptionsSet) types.DhcpOptions { return dhcpOptions(a.Account(), d) })
 	return &ec2.DescribeDhcpOptionsOutput{DhcpOptions: page, NextToken: next}, err
 }
 
@@ -91,14 +91,14 @@ func (a tx) DeleteDhcpOptions(in *ec2.DeleteDhcpOptionsInput) (*ec2.DeleteDhcpOp
 	if err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(s.VPCs, func(v *ec2VPC) bool { return a.dhcpOptionsOf(v) == d.ID }) {
+	if slices.ContainsFunc(s.VPCs, func(v *vpc) bool { return a.dhcpOptionsOf(v) == d.ID }) {
 		return nil, kernel.Fail("DependencyViolation", "The dhcpOptions '%s' has dependencies and cannot be deleted.", d.ID)
 	}
-	s.DHCPOptions = slices.DeleteFunc(s.DHCPOptions, func(x *ec2DHCPOptions) bool { return x == d })
+	s.DHCPOptions = slices.DeleteFunc(s.DHCPOptions, func(x *dhcpOptionsSet) bool { return x == d })
 	return &ec2.DeleteDhcpOptionsOutput{}, nil
 }
 
-func (a tx) dhcpOptionsOf(v *ec2VPC) string {
+func (a tx) dhcpOptionsOf(v *vpc) string {
 	if v.DHCPOptions == "" {
 		return a.defaultDHCPOptions().ID
 	}

@@ -20,17 +20,17 @@ import (
 
 // state is what EC2 keeps.
 type state struct {
-	VPCs        []*ec2VPC         `json:"vpcs,omitempty"`
-	Subnets     []*ec2Subnet      `json:"subnets,omitempty"`
-	Gateways    []*ec2Gateway     `json:"gateways,omitempty"`
-	Tables      []*ec2Table       `json:"tables,omitempty"`
-	Groups      []*ec2Group       `json:"groups,omitempty"`
-	ACLs        []*ec2ACL         `json:"acls,omitempty"`
-	DHCPOptions []*ec2DHCPOptions `json:"dhcpOptions,omitempty"`
-	Interfaces  []*ec2Interface   `json:"interfaces,omitempty"`
-	Attached    []*ec2Attached    `json:"attached,omitempty"`
+	VPCs        []*vpc              `json:"vpcs,omitempty"`
+	Subnets     []*subnet           `json:"subnets,omitempty"`
+	Gateways    []*gateway          `json:"gateways,omitempty"`
+	Tables      []*routeTable       `json:"tables,omitempty"`
+	Groups      []*securityGroup    `json:"groups,omitempty"`
+	ACLs        []*networkACL       `json:"acls,omitempty"`
+	DHCPOptions []*dhcpOptionsSet   `json:"dhcpOptions,omitempty"`
+	Interfaces  []*networkInterface `json:"interfaces,omitempty"`
+	Attached    []*attachment       `json:"attached,omitempty"`
 	// Tokens are the client tokens seen.
-	Tokens map[string]ec2Token `json:"tokens,omitempty"`
+	Tokens map[string]clientToken `json:"tokens,omitempty"`
 	// Started says that the account has been given its default VPC, which may
 	// have been deleted since.
 	Started bool `json:"started,omitempty"`
@@ -38,30 +38,30 @@ type state struct {
 	Addresses int `json:"addresses,omitempty"`
 }
 
-// ec2Token is what a client token has made.
-type ec2Token struct {
+// clientToken is what a client token has made.
+type clientToken struct {
 	Request string `json:"request"` // its hash
 	ID      string `json:"id"`
 }
 
-// ec2Thing is what everything in EC2 has.
-type ec2Thing struct {
+// resource is what everything in EC2 has.
+type resource struct {
 	ID   string            `json:"id"`
 	Tags map[string]string `json:"tags,omitempty"`
 }
 
-func (t *ec2Thing) thing() *ec2Thing { return t }
+func (t *resource) base() *resource { return t }
 
-// ec2Item is a thing that can be described. Its fields are what it can be
+// describable is a thing that can be described. Its fields are what it can be
 // filtered by besides its tags; each name is there even without a value.
-type ec2Item interface {
-	thing() *ec2Thing
+type describable interface {
+	base() *resource
 	fields() map[string][]string
 }
 
-// ec2Kind is how EC2 calls a type of thing, in its errors too:
+// resourceKind is how EC2 calls a type of thing, in its errors too:
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
-type ec2Kind struct {
+type resourceKind struct {
 	prefix   string // of ids
 	code     string // of the errors about ids
 	noun     string
@@ -69,23 +69,23 @@ type ec2Kind struct {
 }
 
 var (
-	kindVPC         = ec2Kind{"vpc", "InvalidVpcID", "vpc ID", types.ResourceTypeVpc}
-	kindSubnet      = ec2Kind{"subnet", "InvalidSubnetID", "subnet ID", types.ResourceTypeSubnet}
-	kindGateway     = ec2Kind{"igw", "InvalidInternetGatewayID", "internetGateway ID", types.ResourceTypeInternetGateway}
-	kindTable       = ec2Kind{"rtb", "InvalidRouteTableID", "routeTable ID", types.ResourceTypeRouteTable}
-	kindGroup       = ec2Kind{"sg", "InvalidGroup", "security group", types.ResourceTypeSecurityGroup}
-	kindRule        = ec2Kind{"sgr", "InvalidSecurityGroupRuleId", "security group rule ID", types.ResourceTypeSecurityGroupRule}
-	kindACL         = ec2Kind{"acl", "InvalidNetworkAclID", "networkAcl ID", types.ResourceTypeNetworkAcl}
-	kindDHCPOptions = ec2Kind{"dopt", "InvalidDhcpOptionsID", "dhcpOptions ID", types.ResourceTypeDhcpOptions}
-	kindInterface   = ec2Kind{"eni", "InvalidNetworkInterfaceID", "networkInterface ID", types.ResourceTypeNetworkInterface}
+	kindVPC         = resourceKind{"vpc", "InvalidVpcID", "vpc ID", types.ResourceTypeVpc}
+	kindSubnet      = resourceKind{"subnet", "InvalidSubnetID", "subnet ID", types.ResourceTypeSubnet}
+	kindGateway     = resourceKind{"igw", "InvalidInternetGatewayID", "internetGateway ID", types.ResourceTypeInternetGateway}
+	kindTable       = resourceKind{"rtb", "InvalidRouteTableID", "routeTable ID", types.ResourceTypeRouteTable}
+	kindGroup       = resourceKind{"sg", "InvalidGroup", "security group", types.ResourceTypeSecurityGroup}
+	kindRule        = resourceKind{"sgr", "InvalidSecurityGroupRuleId", "security group rule ID", types.ResourceTypeSecurityGroupRule}
+	kindACL         = resourceKind{"acl", "InvalidNetworkAclID", "networkAcl ID", types.ResourceTypeNetworkAcl}
+	kindDHCPOptions = resourceKind{"dopt", "InvalidDhcpOptionsID", "dhcpOptions ID", types.ResourceTypeDhcpOptions}
+	kindInterface   = resourceKind{"eni", "InvalidNetworkInterfaceID", "networkInterface ID", types.ResourceTypeNetworkInterface}
 )
 
-func (k ec2Kind) notFound(id string) error {
+func (k resourceKind) notFound(id string) error {
 	return kernel.Fail(k.code+".NotFound", "The %s '%s' does not exist", k.noun, id)
 }
 
 // check tells an id of another kind from one that is gone.
-func (k ec2Kind) check(id string) error {
+func (k resourceKind) check(id string) error {
 	if !strings.HasPrefix(id, k.prefix+"-") {
 		code := k.code
 		if k == kindGroup {
@@ -99,92 +99,92 @@ func (k ec2Kind) check(id string) error {
 // API is the service's operations.
 func (s *Service) API() kernel.Service {
 	return kernel.Service{Model: "ec2", Signing: "ec2", Protocol: kernel.EC2, Operations: kernel.Operations(s.in,
-		ec2op("AcceptVpcPeeringConnection", tx.AcceptVpcPeeringConnection),
-		ec2op("AssociateDhcpOptions", tx.AssociateDhcpOptions),
-		ec2op("AssociateRouteTable", tx.AssociateRouteTable),
-		ec2op("AttachInternetGateway", tx.AttachInternetGateway),
-		ec2op("AttachVpnGateway", tx.AttachVpnGateway),
-		ec2op("AuthorizeSecurityGroupEgress", tx.AuthorizeSecurityGroupEgress),
-		ec2op("AuthorizeSecurityGroupIngress", tx.AuthorizeSecurityGroupIngress),
-		ec2op("CreateDhcpOptions", tx.CreateDhcpOptions),
-		ec2op("CreateEgressOnlyInternetGateway", tx.CreateEgressOnlyInternetGateway),
-		ec2op("CreateInternetGateway", tx.CreateInternetGateway),
-		ec2op("CreateNatGateway", tx.CreateNatGateway),
-		ec2op("CreateNetworkAcl", tx.CreateNetworkAcl),
-		ec2op("CreateNetworkAclEntry", tx.CreateNetworkAclEntry),
-		ec2op("CreateNetworkInterface", tx.CreateNetworkInterface),
-		ec2op("CreateRoute", tx.CreateRoute),
-		ec2op("CreateRouteTable", tx.CreateRouteTable),
-		ec2op("CreateSecurityGroup", tx.CreateSecurityGroup),
-		ec2op("CreateSubnet", tx.CreateSubnet),
-		ec2op("CreateTags", tx.CreateTags),
-		ec2op("CreateTransitGatewayVpcAttachment", tx.CreateTransitGatewayVpcAttachment),
-		ec2op("CreateVpc", tx.CreateVpc),
-		ec2op("CreateVpcEndpoint", tx.CreateVpcEndpoint),
-		ec2op("CreateVpcPeeringConnection", tx.CreateVpcPeeringConnection),
-		ec2op("CreateVpnGateway", tx.CreateVpnGateway),
-		ec2op("DeleteDhcpOptions", tx.DeleteDhcpOptions),
-		ec2op("DeleteEgressOnlyInternetGateway", tx.DeleteEgressOnlyInternetGateway),
-		ec2op("DeleteInternetGateway", tx.DeleteInternetGateway),
-		ec2op("DeleteNatGateway", tx.DeleteNatGateway),
-		ec2op("DeleteNetworkAcl", tx.DeleteNetworkAcl),
-		ec2op("DeleteNetworkAclEntry", tx.DeleteNetworkAclEntry),
-		ec2op("DeleteNetworkInterface", tx.DeleteNetworkInterface),
-		ec2op("DeleteRoute", tx.DeleteRoute),
-		ec2op("DeleteRouteTable", tx.DeleteRouteTable),
-		ec2op("DeleteSecurityGroup", tx.DeleteSecurityGroup),
-		ec2op("DeleteSubnet", tx.DeleteSubnet),
-		ec2op("DeleteTags", tx.DeleteTags),
-		ec2op("DeleteTransitGatewayVpcAttachment", tx.DeleteTransitGatewayVpcAttachment),
-		ec2op("DeleteVpc", tx.DeleteVpc),
-		ec2op("DeleteVpcEndpoints", tx.DeleteVpcEndpoints),
-		ec2op("DeleteVpcPeeringConnection", tx.DeleteVpcPeeringConnection),
-		ec2op("DeleteVpnGateway", tx.DeleteVpnGateway),
-		ec2op("DescribeAccountAttributes", tx.DescribeAccountAttributes),
-		ec2op("DescribeAddresses", tx.DescribeAddresses),
-		ec2op("DescribeAvailabilityZones", tx.DescribeAvailabilityZones),
-		ec2op("DescribeDhcpOptions", tx.DescribeDhcpOptions),
-		ec2op("DescribeEgressOnlyInternetGateways", tx.DescribeEgressOnlyInternetGateways),
-		ec2op("DescribeInstances", tx.DescribeInstances),
-		ec2op("DescribeInternetGateways", tx.DescribeInternetGateways),
-		ec2op("DescribeNatGateways", tx.DescribeNatGateways),
-		ec2op("DescribeNetworkAcls", tx.DescribeNetworkAcls),
-		ec2op("DescribeNetworkInterfaces", tx.DescribeNetworkInterfaces),
-		ec2op("DescribeRegions", tx.DescribeRegions),
-		ec2op("DescribeRouteTables", tx.DescribeRouteTables),
-		ec2op("DescribeSecurityGroupRules", tx.DescribeSecurityGroupRules),
-		ec2op("DescribeSecurityGroups", tx.DescribeSecurityGroups),
-		ec2op("DescribeSnapshots", tx.DescribeSnapshots),
-		ec2op("DescribeSubnets", tx.DescribeSubnets),
-		ec2op("DescribeTags", tx.DescribeTags),
-		ec2op("DescribeTransitGatewayVpcAttachments", tx.DescribeTransitGatewayVpcAttachments),
-		ec2op("DescribeVolumes", tx.DescribeVolumes),
-		ec2op("DescribeVpcAttribute", tx.DescribeVpcAttribute),
-		ec2op("DescribeVpcEndpoints", tx.DescribeVpcEndpoints),
-		ec2op("DescribeVpcPeeringConnections", tx.DescribeVpcPeeringConnections),
-		ec2op("DescribeVpcs", tx.DescribeVpcs),
-		ec2op("DescribeVpnGateways", tx.DescribeVpnGateways),
-		ec2op("DetachInternetGateway", tx.DetachInternetGateway),
-		ec2op("DetachNetworkInterface", tx.DetachNetworkInterface),
-		ec2op("DetachVpnGateway", tx.DetachVpnGateway),
-		ec2op("DisassociateRouteTable", tx.DisassociateRouteTable),
-		ec2op("ModifySecurityGroupRules", tx.ModifySecurityGroupRules),
-		ec2op("ModifySubnetAttribute", tx.ModifySubnetAttribute),
-		ec2op("ModifyVpcAttribute", tx.ModifyVpcAttribute),
-		ec2op("ReplaceNetworkAclAssociation", tx.ReplaceNetworkAclAssociation),
-		ec2op("ReplaceNetworkAclEntry", tx.ReplaceNetworkAclEntry),
-		ec2op("ReplaceRoute", tx.ReplaceRoute),
-		ec2op("ReplaceRouteTableAssociation", tx.ReplaceRouteTableAssociation),
-		ec2op("RevokeSecurityGroupEgress", tx.RevokeSecurityGroupEgress),
-		ec2op("RevokeSecurityGroupIngress", tx.RevokeSecurityGroupIngress),
-		ec2op("UpdateSecurityGroupRuleDescriptionsEgress", tx.UpdateSecurityGroupRuleDescriptionsEgress),
-		ec2op("UpdateSecurityGroupRuleDescriptionsIngress", tx.UpdateSecurityGroupRuleDescriptionsIngress),
+		dryable("AcceptVpcPeeringConnection", tx.AcceptVpcPeeringConnection),
+		dryable("AssociateDhcpOptions", tx.AssociateDhcpOptions),
+		dryable("AssociateRouteTable", tx.AssociateRouteTable),
+		dryable("AttachInternetGateway", tx.AttachInternetGateway),
+		dryable("AttachVpnGateway", tx.AttachVpnGateway),
+		dryable("AuthorizeSecurityGroupEgress", tx.AuthorizeSecurityGroupEgress),
+		dryable("AuthorizeSecurityGroupIngress", tx.AuthorizeSecurityGroupIngress),
+		dryable("CreateDhcpOptions", tx.CreateDhcpOptions),
+		dryable("CreateEgressOnlyInternetGateway", tx.CreateEgressOnlyInternetGateway),
+		dryable("CreateInternetGateway", tx.CreateInternetGateway),
+		dryable("CreateNatGateway", tx.CreateNatGateway),
+		dryable("CreateNetworkAcl", tx.CreateNetworkAcl),
+		dryable("CreateNetworkAclEntry", tx.CreateNetworkAclEntry),
+		dryable("CreateNetworkInterface", tx.CreateNetworkInterface),
+		dryable("CreateRoute", tx.CreateRoute),
+		dryable("CreateRouteTable", tx.CreateRouteTable),
+		dryable("CreateSecurityGroup", tx.CreateSecurityGroup),
+		dryable("CreateSubnet", tx.CreateSubnet),
+		dryable("CreateTags", tx.CreateTags),
+		dryable("CreateTransitGatewayVpcAttachment", tx.CreateTransitGatewayVpcAttachment),
+		dryable("CreateVpc", tx.CreateVpc),
+		dryable("CreateVpcEndpoint", tx.CreateVpcEndpoint),
+		dryable("CreateVpcPeeringConnection", tx.CreateVpcPeeringConnection),
+		dryable("CreateVpnGateway", tx.CreateVpnGateway),
+		dryable("DeleteDhcpOptions", tx.DeleteDhcpOptions),
+		dryable("DeleteEgressOnlyInternetGateway", tx.DeleteEgressOnlyInternetGateway),
+		dryable("DeleteInternetGateway", tx.DeleteInternetGateway),
+		dryable("DeleteNatGateway", tx.DeleteNatGateway),
+		dryable("DeleteNetworkAcl", tx.DeleteNetworkAcl),
+		dryable("DeleteNetworkAclEntry", tx.DeleteNetworkAclEntry),
+		dryable("DeleteNetworkInterface", tx.DeleteNetworkInterface),
+		dryable("DeleteRoute", tx.DeleteRoute),
+		dryable("DeleteRouteTable", tx.DeleteRouteTable),
+		dryable("DeleteSecurityGroup", tx.DeleteSecurityGroup),
+		dryable("DeleteSubnet", tx.DeleteSubnet),
+		dryable("DeleteTags", tx.DeleteTags),
+		dryable("DeleteTransitGatewayVpcAttachment", tx.DeleteTransitGatewayVpcAttachment),
+		dryable("DeleteVpc", tx.DeleteVpc),
+		dryable("DeleteVpcEndpoints", tx.DeleteVpcEndpoints),
+		dryable("DeleteVpcPeeringConnection", tx.DeleteVpcPeeringConnection),
+		dryable("DeleteVpnGateway", tx.DeleteVpnGateway),
+		dryable("DescribeAccountAttributes", tx.DescribeAccountAttributes),
+		dryable("DescribeAddresses", tx.DescribeAddresses),
+		dryable("DescribeAvailabilityZones", tx.DescribeAvailabilityZones),
+		dryable("DescribeDhcpOptions", tx.DescribeDhcpOptions),
+		dryable("DescribeEgressOnlyInternetGateways", tx.DescribeEgressOnlyInternetGateways),
+		dryable("DescribeInstances", tx.DescribeInstances),
+		dryable("DescribeInternetGateways", tx.DescribeInternetGateways),
+		dryable("DescribeNatGateways", tx.DescribeNatGateways),
+		dryable("DescribeNetworkAcls", tx.DescribeNetworkAcls),
+		dryable("DescribeNetworkInterfaces", tx.DescribeNetworkInterfaces),
+		dryable("DescribeRegions", tx.DescribeRegions),
+		dryable("DescribeRouteTables", tx.DescribeRouteTables),
+		dryable("DescribeSecurityGroupRules", tx.DescribeSecurityGroupRules),
+		dryable("DescribeSecurityGroups", tx.DescribeSecurityGroups),
+		dryable("DescribeSnapshots", tx.DescribeSnapshots),
+		dryable("DescribeSubnets", tx.DescribeSubnets),
+		dryable("DescribeTags", tx.DescribeTags),
+		dryable("DescribeTransitGatewayVpcAttachments", tx.DescribeTransitGatewayVpcAttachments),
+		dryable("DescribeVolumes", tx.DescribeVolumes),
+		dryable("DescribeVpcAttribute", tx.DescribeVpcAttribute),
+		dryable("DescribeVpcEndpoints", tx.DescribeVpcEndpoints),
+		dryable("DescribeVpcPeeringConnections", tx.DescribeVpcPeeringConnections),
+		dryable("DescribeVpcs", tx.DescribeVpcs),
+		dryable("DescribeVpnGateways", tx.DescribeVpnGateways),
+		dryable("DetachInternetGateway", tx.DetachInternetGateway),
+		dryable("DetachNetworkInterface", tx.DetachNetworkInterface),
+		dryable("DetachVpnGateway", tx.DetachVpnGateway),
+		dryable("DisassociateRouteTable", tx.DisassociateRouteTable),
+		dryable("ModifySecurityGroupRules", tx.ModifySecurityGroupRules),
+		dryable("ModifySubnetAttribute", tx.ModifySubnetAttribute),
+		dryable("ModifyVpcAttribute", tx.ModifyVpcAttribute),
+		dryable("ReplaceNetworkAclAssociation", tx.ReplaceNetworkAclAssociation),
+		dryable("ReplaceNetworkAclEntry", tx.ReplaceNetworkAclEntry),
+		dryable("ReplaceRoute", tx.ReplaceRoute),
+		dryable("ReplaceRouteTableAssociation", tx.ReplaceRouteTableAssociation),
+		dryable("RevokeSecurityGroupEgress", tx.RevokeSecurityGroupEgress),
+		dryable("RevokeSecurityGroupIngress", tx.RevokeSecurityGroupIngress),
+		dryable("UpdateSecurityGroupRuleDescriptionsEgress", tx.UpdateSecurityGroupRuleDescriptionsEgress),
+		dryable("UpdateSecurityGroupRuleDescriptionsIngress", tx.UpdateSecurityGroupRuleDescriptionsIngress),
 	)}
 }
 
-// ec2op is op with the DryRun that every EC2 call has: it asks whether the
+// dryable is op with the DryRun that every EC2 call has: it asks whether the
 // caller might, and here everybody may.
-func ec2op[I, O any](name string, f func(tx, *I) (*O, error)) kernel.Method[tx] {
+func dryable[I, O any](name string, f func(tx, *I) (*O, error)) kernel.Method[tx] {
 	return kernel.Op(name, func(a tx, in *I) (*O, error) {
 		var dry *bool // not every input has one
 		if f := reflect.ValueOf(in).Elem().FieldByName("DryRun"); f.IsValid() {
@@ -198,13 +198,13 @@ func ec2op[I, O any](name string, f func(tx, *I) (*O, error)) kernel.Method[tx] 
 }
 
 // item is the thing of that id.
-func item[T ec2Item](a tx, kind ec2Kind, all []T, id string) (T, error) {
+func item[T describable](a tx, kind resourceKind, all []T, id string) (T, error) {
 	var none T
 	if err := kind.check(id); err != nil {
 		return none, err
 	}
 	for _, x := range all {
-		if x.thing().ID == id && a.Visible(id) {
+		if x.base().ID == id && a.Visible(id) {
 			return x, nil
 		}
 	}
@@ -215,8 +215,8 @@ func item[T ec2Item](a tx, kind ec2Kind, all []T, id string) (T, error) {
 // and of them those that match every filter.
 func items[T any, P interface {
 	*T
-	ec2Item
-}](a tx, kind ec2Kind, all []P, ids []string, filters []types.Filter) ([]P, error) {
+	describable
+}](a tx, kind resourceKind, all []P, ids []string, filters []types.Filter) ([]P, error) {
 	for _, id := range ids {
 		if _, err := item(a, kind, all, id); err != nil {
 			return nil, err
@@ -232,22 +232,22 @@ func items[T any, P interface {
 	}
 	var out []P
 	for _, x := range all {
-		t := x.thing()
+		t := x.base()
 		if len(ids) > 0 && !slices.Contains(ids, t.ID) || len(ids) == 0 && !a.Visible(t.ID) {
 			continue
 		}
 		fields := x.fields()
 		fields["owner-id"] = []string{a.Account()}
-		if ec2Match(filters, t.Tags, fields) {
+		if matches(filters, t.Tags, fields) {
 			out = append(out, x)
 		}
 	}
 	return out, nil
 }
 
-// ec2Match says whether a thing passes every filter, of whose values one is
+// matches says whether a thing passes every filter, of whose values one is
 // enough: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html
-func ec2Match(filters []types.Filter, tags map[string]string, fields map[string][]string) bool {
+func matches(filters []types.Filter, tags map[string]string, fields map[string][]string) bool {
 	for _, f := range filters {
 		have := fields[aws.ToString(f.Name)]
 		if key, ok := strings.CutPrefix(aws.ToString(f.Name), "tag:"); ok {
@@ -267,8 +267,8 @@ func ec2Match(filters []types.Filter, tags map[string]string, fields map[string]
 	return true
 }
 
-// ec2Page is a page of a Describe call. Without MaxResults there is one.
-func ec2Page[T any](all []T, limit *int32, token *string) ([]T, *string, error) {
+// page is a page of a Describe call. Without MaxResults there is one.
+func page[T any](all []T, limit *int32, token *string) ([]T, *string, error) {
 	n := len(all)
 	if limit != nil {
 		if *limit < 5 {
@@ -280,16 +280,16 @@ func ec2Page[T any](all []T, limit *int32, token *string) ([]T, *string, error) 
 }
 
 // described is the page that a Describe call asks for, as its answer has it: see items
-// and ec2Page.
+// and page.
 func described[T, O any, P interface {
 	*T
-	ec2Item
-}](a tx, kind ec2Kind, all []P, ids []string, filters []types.Filter, limit *int32, token *string, describe func(P) O) ([]O, *string, error) {
+	describable
+}](a tx, kind resourceKind, all []P, ids []string, filters []types.Filter, limit *int32, token *string, describe func(P) O) ([]O, *string, error) {
 	found, err := items(a, kind, all, ids, filters)
 	if err != nil {
 		return nil, nil, err
 	}
-	page, next, err := ec2Page(found, limit, token)
+	page, next, err := page(found, limit, token)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -301,7 +301,7 @@ func described[T, O any, P interface {
 }
 
 // onCreate are the tags that a create call gives to what it makes.
-func onCreate(kind ec2Kind, specs []types.TagSpecification) (map[string]string, error) {
+func onCreate(kind resourceKind, specs []types.TagSpecification) (map[string]string, error) {
 	tags := map[string]string{}
 	for _, s := range specs {
 		if s.ResourceType != kind.resource {
@@ -335,7 +335,7 @@ func addTags(tags map[string]string, add []types.Tag) error {
 	return nil
 }
 
-func ec2Tags(tags map[string]string) []types.Tag {
+func writeTags(tags map[string]string) []types.Tag {
 	var out []types.Tag
 	for _, k := range slices.Sorted(maps.Keys(tags)) {
 		out = append(out, types.Tag{Key: aws.String(k), Value: aws.String(tags[k])})
@@ -363,16 +363,16 @@ func (a tx) once(token *string, request any) (id string, done func(id string), e
 	}
 	return "", func(id string) {
 		if a.state().Tokens == nil {
-			a.state().Tokens = map[string]ec2Token{}
+			a.state().Tokens = map[string]clientToken{}
 		}
-		a.state().Tokens[*token] = ec2Token{Request: hash, ID: id}
+		a.state().Tokens[*token] = clientToken{Request: hash, ID: id}
 	}, nil
 }
 
 // tagged is everything that has tags, with its kind.
-func (a tx) tagged(yield func(ec2Kind, *ec2Thing) bool) {
+func (a tx) tagged(yield func(resourceKind, *resource) bool) {
 	s := a.state()
-	each := func(kind ec2Kind, n int, at func(int) *ec2Thing) bool {
+	each := func(kind resourceKind, n int, at func(int) *resource) bool {
 		for i := range n {
 			if !yield(kind, at(i)) {
 				return false
@@ -380,21 +380,21 @@ func (a tx) tagged(yield func(ec2Kind, *ec2Thing) bool) {
 		}
 		return true
 	}
-	_ = each(kindVPC, len(s.VPCs), func(i int) *ec2Thing { return &s.VPCs[i].ec2Thing }) &&
-		each(kindSubnet, len(s.Subnets), func(i int) *ec2Thing { return &s.Subnets[i].ec2Thing }) &&
-		each(kindGateway, len(s.Gateways), func(i int) *ec2Thing { return &s.Gateways[i].ec2Thing }) &&
-		each(kindTable, len(s.Tables), func(i int) *ec2Thing { return &s.Tables[i].ec2Thing }) &&
-		each(kindGroup, len(s.Groups), func(i int) *ec2Thing { return &s.Groups[i].ec2Thing }) &&
-		each(kindACL, len(s.ACLs), func(i int) *ec2Thing { return &s.ACLs[i].ec2Thing }) &&
-		each(kindDHCPOptions, len(s.DHCPOptions), func(i int) *ec2Thing { return &s.DHCPOptions[i].ec2Thing }) &&
-		each(kindInterface, len(s.Interfaces), func(i int) *ec2Thing { return &s.Interfaces[i].ec2Thing }) &&
+	_ = each(kindVPC, len(s.VPCs), func(i int) *resource { return &s.VPCs[i].resource }) &&
+		each(kindSubnet, len(s.Subnets), func(i int) *resource { return &s.Subnets[i].resource }) &&
+		each(kindGateway, len(s.Gateways), func(i int) *resource { return &s.Gateways[i].resource }) &&
+		each(kindTable, len(s.Tables), func(i int) *resource { return &s.Tables[i].resource }) &&
+		each(kindGroup, len(s.Groups), func(i int) *resource { return &s.Groups[i].resource }) &&
+		each(kindACL, len(s.ACLs), func(i int) *resource { return &s.ACLs[i].resource }) &&
+		each(kindDHCPOptions, len(s.DHCPOptions), func(i int) *resource { return &s.DHCPOptions[i].resource }) &&
+		each(kindInterface, len(s.Interfaces), func(i int) *resource { return &s.Interfaces[i].resource }) &&
 		a.taggedAttached(yield)
 }
 
-func (a tx) taggedAttached(yield func(ec2Kind, *ec2Thing) bool) bool {
+func (a tx) taggedAttached(yield func(resourceKind, *resource) bool) bool {
 	for _, kind := range attachedKinds {
 		for _, x := range a.attached(kind) {
-			if !yield(kind, &x.ec2Thing) {
+			if !yield(kind, &x.resource) {
 				return false
 			}
 		}
@@ -403,10 +403,10 @@ func (a tx) taggedAttached(yield func(ec2Kind, *ec2Thing) bool) bool {
 }
 
 // things finds what is to be tagged; it fails before anything is.
-func (a tx) things(ids []string) ([]*ec2Thing, error) {
-	var out []*ec2Thing
+func (a tx) things(ids []string) ([]*resource, error) {
+	var out []*resource
 	for _, id := range ids {
-		var found *ec2Thing
+		var found *resource
 		for kind, t := range a.tagged {
 			if kind.check(id) == nil && t.ID == id && a.Visible(id) {
 				found = t
@@ -415,12 +415,12 @@ func (a tx) things(ids []string) ([]*ec2Thing, error) {
 		for _, g := range a.state().Groups {
 			for _, r := range g.Rules {
 				if r.ID == id {
-					found = &r.ec2Thing
+					found = &r.resource
 				}
 			}
 		}
 		if found == nil {
-			for _, kind := range append([]ec2Kind{kindVPC, kindSubnet, kindGateway, kindTable, kindGroup, kindRule, kindACL, kindDHCPOptions, kindInterface}, attachedKinds...) {
+			for _, kind := range append([]resourceKind{kindVPC, kindSubnet, kindGateway, kindTable, kindGroup, kindRule, kindACL, kindDHCPOptions, kindInterface}, attachedKinds...) {
 				if kind.check(id) == nil {
 					return nil, kind.notFound(id)
 				}
@@ -479,16 +479,16 @@ func (a tx) DescribeTags(in *ec2.DescribeTagsInput) (*ec2.DescribeTagsOutput, er
 	}
 	var all []types.TagDescription
 	for kind, t := range a.tagged {
-		for _, tag := range ec2Tags(t.Tags) {
+		for _, tag := range writeTags(t.Tags) {
 			fields := map[string][]string{
 				"key": {*tag.Key}, "value": {*tag.Value}, "resource-id": {t.ID}, "resource-type": {string(kind.resource)},
 			}
-			if a.Visible(t.ID) && ec2Match(in.Filters, map[string]string{*tag.Key: *tag.Value}, fields) {
+			if a.Visible(t.ID) && matches(in.Filters, map[string]string{*tag.Key: *tag.Value}, fields) {
 				all = append(all, types.TagDescription{Key: tag.Key, Value: tag.Value, ResourceId: aws.String(t.ID), ResourceType: kind.resource})
 			}
 		}
 	}
-	page, next, err := ec2Page(all, in.MaxResults, in.NextToken)
+	page, next, err := page(all, in.MaxResults, in.NextToken)
 	if err != nil {
 		return nil, err
 	}

@@ -10,13 +10,13 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-// ec2Gateway is an internet gateway, attached to one VPC or none.
-type ec2Gateway struct {
-	ec2Thing
+// gateway is an internet gateway, attached to one VPC or none.
+type gateway struct {
+	resource
 	VPC string `json:"vpc,omitempty"`
 }
 
-func (g *ec2Gateway) fields() map[string][]string {
+func (g *gateway) fields() map[string][]string {
 	f := map[string][]string{"internet-gateway-id": {g.ID}, "attachment.vpc-id": {}, "attachment.state": {}}
 	if g.VPC != "" {
 		f["attachment.vpc-id"], f["attachment.state"] = []string{g.VPC}, []string{"available"}
@@ -24,8 +24,8 @@ func (g *ec2Gateway) fields() map[string][]string {
 	return f
 }
 
-func (a tx) gateway(g *ec2Gateway) types.InternetGateway {
-	out := types.InternetGateway{InternetGatewayId: aws.String(g.ID), OwnerId: aws.String(a.Account()), Tags: ec2Tags(g.Tags)}
+func (a tx) gateway(g *gateway) types.InternetGateway {
+	out := types.InternetGateway{InternetGatewayId: aws.String(g.ID), OwnerId: aws.String(a.Account()), Tags: writeTags(g.Tags)}
 	if g.VPC != "" {
 		// "available" is not in AttachmentStatus, and is what EC2 answers.
 		out.Attachments = []types.InternetGatewayAttachment{{VpcId: aws.String(g.VPC), State: "available"}}
@@ -38,7 +38,7 @@ func (a tx) CreateInternetGateway(in *ec2.CreateInternetGatewayInput) (*ec2.Crea
 	if err != nil {
 		return nil, err
 	}
-	g := &ec2Gateway{ec2Thing: ec2Thing{kernel.NewID("igw"), tags}}
+	g := &gateway{resource: resource{kernel.NewID("igw"), tags}}
 	a.state().Gateways = append(a.state().Gateways, g)
 	a.Born(g.ID)
 	out := a.gateway(g)
@@ -50,7 +50,7 @@ func (a tx) DescribeInternetGateways(in *ec2.DescribeInternetGatewaysInput) (*ec
 	return &ec2.DescribeInternetGatewaysOutput{InternetGateways: page, NextToken: next}, err
 }
 
-func (a tx) gatewayAndVPC(gateway, vpc *string) (*ec2Gateway, *ec2VPC, error) {
+func (a tx) gatewayAndVPC(gateway, vpc *string) (*gateway, *vpc, error) {
 	g, err := item(a, kindGateway, a.state().Gateways, aws.ToString(gateway))
 	if err != nil {
 		return nil, nil, err
@@ -67,7 +67,7 @@ func (a tx) AttachInternetGateway(in *ec2.AttachInternetGatewayInput) (*ec2.Atta
 	if g.VPC != "" {
 		return nil, kernel.Fail("Resource.AlreadyAssociated", "resource %s is already attached to network %s", g.ID, g.VPC)
 	}
-	if slices.ContainsFunc(a.state().Gateways, func(x *ec2Gateway) bool { return x.VPC == v.ID }) {
+	if slices.ContainsFunc(a.state().Gateways, func(x *gateway) bool { return x.VPC == v.ID }) {
 		return nil, kernel.Fail("InvalidParameterValue", "Network %s already has an internet gateway attached", v.ID)
 	}
 	g.VPC = v.ID
@@ -84,7 +84,7 @@ func (a tx) DetachInternetGateway(in *ec2.DetachInternetGatewayInput) (*ec2.Deta
 	if g.VPC != v.ID {
 		return nil, kernel.Fail("Gateway.NotAttached", "resource %s is not attached to network %s", g.ID, v.ID)
 	}
-	if slices.ContainsFunc(a.state().Interfaces, func(i *ec2Interface) bool { return i.VPC == v.ID && i.PublicIP != "" }) {
+	if slices.ContainsFunc(a.state().Interfaces, func(i *networkInterface) bool { return i.VPC == v.ID && i.PublicIP != "" }) {
 		return nil, kernel.Fail("DependencyViolation", "Network %s has some mapped public address(es). Please unmap those public address(es) before detaching the gateway.", v.ID)
 	}
 	g.VPC = ""
@@ -99,6 +99,6 @@ func (a tx) DeleteInternetGateway(in *ec2.DeleteInternetGatewayInput) (*ec2.Dele
 	if g.VPC != "" {
 		return nil, kernel.Fail("DependencyViolation", "The internetGateway '%s' has dependencies and cannot be deleted.", g.ID)
 	}
-	a.state().Gateways = slices.DeleteFunc(a.state().Gateways, func(x *ec2Gateway) bool { return x == g })
+	a.state().Gateways = slices.DeleteFunc(a.state().Gateways, func(x *gateway) bool { return x == g })
 	return &ec2.DeleteInternetGatewayOutput{}, nil
 }

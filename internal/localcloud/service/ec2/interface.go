@@ -20,10 +20,10 @@ import (
 // https://docs.aws.amazon.com/vpc/latest/userguide/subnet-sizing.html
 const reservedAddresses = 5
 
-// ec2Interface is a network interface: in use by what a service has attached
+// networkInterface is a network interface: in use by what a service has attached
 // it to, or a customer's own that lies about.
-type ec2Interface struct {
-	ec2Thing
+type networkInterface struct {
+	resource
 	SubnetID    string    `json:"subnet"`
 	VPC         string    `json:"vpc"`
 	Zone        string    `json:"zone"`
@@ -40,7 +40,7 @@ type ec2Interface struct {
 	Released bool `json:"released,omitempty"`
 }
 
-func (i *ec2Interface) fields() map[string][]string {
+func (i *networkInterface) fields() map[string][]string {
 	f := map[string][]string{
 		"network-interface-id": {i.ID}, "subnet-id": {i.SubnetID}, "vpc-id": {i.VPC}, "availability-zone": {i.Zone}, "group-id": i.Groups,
 		"description": {i.Description}, "requester-id": {i.RequesterID}, "requester-managed": {strconv.FormatBool(i.RequesterID != "")},
@@ -58,26 +58,26 @@ func (i *ec2Interface) fields() map[string][]string {
 	return f
 }
 
-func (i *ec2Interface) status() types.NetworkInterfaceStatus {
+func (i *networkInterface) status() types.NetworkInterfaceStatus {
 	if i.Attachment == "" {
 		return types.NetworkInterfaceStatusAvailable
 	}
 	return types.NetworkInterfaceStatusInUse
 }
 
-func (i *ec2Interface) attachmentStatus() types.AttachmentStatus {
+func (i *networkInterface) attachmentStatus() types.AttachmentStatus {
 	if i.Released {
 		return types.AttachmentStatusDetaching
 	}
 	return types.AttachmentStatusAttached
 }
 
-func (a tx) networkInterface(i *ec2Interface) types.NetworkInterface {
+func (a tx) networkInterface(i *networkInterface) types.NetworkInterface {
 	out := types.NetworkInterface{
 		NetworkInterfaceId: aws.String(i.ID), SubnetId: aws.String(i.SubnetID), VpcId: aws.String(i.VPC), OwnerId: aws.String(a.Account()),
 		AvailabilityZone: aws.String(i.Zone), AvailabilityZoneId: aws.String(a.ZoneID(i.Zone)), Description: aws.String(i.Description),
 		InterfaceType: types.NetworkInterfaceType(i.Type), MacAddress: aws.String(i.MAC), PrivateIpAddress: aws.String(i.PrivateIP),
-		RequesterManaged: aws.Bool(i.RequesterID != ""), SourceDestCheck: aws.Bool(true), Status: i.status(), TagSet: ec2Tags(i.Tags),
+		RequesterManaged: aws.Bool(i.RequesterID != ""), SourceDestCheck: aws.Bool(true), Status: i.status(), TagSet: writeTags(i.Tags),
 	}
 	if i.RequesterID != "" {
 		out.RequesterId = aws.String(i.RequesterID)
@@ -104,7 +104,7 @@ func (a tx) networkInterface(i *ec2Interface) types.NetworkInterface {
 	return out
 }
 
-func (a tx) makeInterface(spec network.Spec) (*ec2Interface, error) {
+func (a tx) makeInterface(spec network.Spec) (*networkInterface, error) {
 	st := a.state()
 	s, err := item(a, kindSubnet, st.Subnets, spec.SubnetID)
 	if err != nil {
@@ -134,8 +134,8 @@ func (a tx) makeInterface(spec network.Spec) (*ec2Interface, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &ec2Interface{
-		ec2Thing: ec2Thing{ID: kernel.NewID("eni")}, SubnetID: s.ID, VPC: s.VPC, Zone: s.Zone, Groups: groups, Description: spec.Description,
+	i := &networkInterface{
+		resource: resource{ID: kernel.NewID("eni")}, SubnetID: s.ID, VPC: s.VPC, Zone: s.Zone, Groups: groups, Description: spec.Description,
 		RequesterID: spec.RequesterID, Type: spec.InterfaceType, PrivateIP: address, MAC: newMAC(),
 	}
 	if i.Type == "" {
@@ -154,7 +154,7 @@ func newMAC() string {
 }
 
 // freeAddress is the lowest free one.
-func (a tx) freeAddress(s *ec2Subnet) (string, error) {
+func (a tx) freeAddress(s *subnet) (string, error) {
 	taken := map[string]bool{}
 	for _, i := range a.state().Interfaces {
 		if i.SubnetID == s.ID {
@@ -199,7 +199,7 @@ func (a tx) CreateNetworkInterface(in *ec2.CreateNetworkInterfaceInput) (*ec2.Cr
 	if err != nil {
 		return nil, err
 	}
-	var i *ec2Interface
+	var i *networkInterface
 	if id != "" {
 		if i, err = item(a, kindInterface, a.state().Interfaces, id); err != nil {
 			return nil, err
@@ -228,7 +228,7 @@ func (a tx) DeleteNetworkInterface(in *ec2.DeleteNetworkInterfaceInput) (*ec2.De
 	if i.Attachment != "" {
 		return nil, kernel.Fail("InvalidParameterValue", "Network interface '%s' is currently in use.", i.ID)
 	}
-	a.state().Interfaces = slices.DeleteFunc(a.state().Interfaces, func(x *ec2Interface) bool { return x == i })
+	a.state().Interfaces = slices.DeleteFunc(a.state().Interfaces, func(x *networkInterface) bool { return x == i })
 	return &ec2.DeleteNetworkInterfaceOutput{}, nil
 }
 
@@ -236,7 +236,7 @@ func (a tx) DeleteNetworkInterface(in *ec2.DeleteNetworkInterfaceInput) (*ec2.De
 // what a service has attached is its own to detach.
 func (a tx) DetachNetworkInterface(in *ec2.DetachNetworkInterfaceInput) (*ec2.DetachNetworkInterfaceOutput, error) {
 	id := aws.ToString(in.AttachmentId)
-	if slices.ContainsFunc(a.state().Interfaces, func(i *ec2Interface) bool { return i.Attachment == id }) {
+	if slices.ContainsFunc(a.state().Interfaces, func(i *networkInterface) bool { return i.Attachment == id }) {
 		return nil, kernel.Fail("OperationNotPermitted", "You are not allowed to manage 'ela-attach' attachments.")
 	}
 	return nil, kernel.Fail("InvalidAttachmentID.NotFound", "The attachment ID '%s' does not exist", id)

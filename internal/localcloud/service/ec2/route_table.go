@@ -11,22 +11,22 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-// ec2Table is a route table. The one that is associated as main serves the
+// routeTable is a route table. The one that is associated as main serves the
 // subnets that have none.
-type ec2Table struct {
-	ec2Thing
-	VPC          string           `json:"vpc"`
-	Routes       []ec2Route       `json:"routes,omitempty"`
-	Associations []ec2Association `json:"associations,omitempty"`
+type routeTable struct {
+	resource
+	VPC          string        `json:"vpc"`
+	Routes       []route       `json:"routes,omitempty"`
+	Associations []association `json:"associations,omitempty"`
 }
 
-type ec2Route struct {
+type route struct {
 	Destination string            `json:"destination"`
 	Gateway     string            `json:"gateway"` // "local" inside of the VPC
 	Origin      types.RouteOrigin `json:"origin"`
 }
 
-type ec2Association struct {
+type association struct {
 	ID     string `json:"id"`
 	Subnet string `json:"subnet,omitempty"`
 	Main   bool   `json:"main,omitempty"`
@@ -34,11 +34,11 @@ type ec2Association struct {
 
 const localRoute = "local"
 
-func (t *ec2Table) main() bool {
-	return slices.ContainsFunc(t.Associations, func(x ec2Association) bool { return x.Main })
+func (t *routeTable) main() bool {
+	return slices.ContainsFunc(t.Associations, func(x association) bool { return x.Main })
 }
 
-func (t *ec2Table) fields() map[string][]string {
+func (t *routeTable) fields() map[string][]string {
 	f := map[string][]string{
 		"route-table-id": {t.ID}, "vpc-id": {t.VPC}, "association.main": {strconv.FormatBool(t.main())},
 		"association.route-table-association-id": {}, "association.subnet-id": {}, "association.route-table-id": {},
@@ -62,11 +62,11 @@ func (t *ec2Table) fields() map[string][]string {
 	return f
 }
 
-func (a tx) table(t *ec2Table) types.RouteTable {
-	out := types.RouteTable{RouteTableId: aws.String(t.ID), VpcId: aws.String(t.VPC), OwnerId: aws.String(a.Account()), Tags: ec2Tags(t.Tags)}
+func (a tx) table(t *routeTable) types.RouteTable {
+	out := types.RouteTable{RouteTableId: aws.String(t.ID), VpcId: aws.String(t.VPC), OwnerId: aws.String(a.Account()), Tags: writeTags(t.Tags)}
 	for _, r := range t.Routes {
 		route := types.Route{DestinationCidrBlock: aws.String(r.Destination), GatewayId: aws.String(r.Gateway), Origin: r.Origin, State: types.RouteStateActive}
-		if r.Gateway != localRoute && !slices.ContainsFunc(a.state().Gateways, func(g *ec2Gateway) bool { return g.ID == r.Gateway && g.VPC == t.VPC }) {
+		if r.Gateway != localRoute && !slices.ContainsFunc(a.state().Gateways, func(g *gateway) bool { return g.ID == r.Gateway && g.VPC == t.VPC }) {
 			route.State = types.RouteStateBlackhole
 		}
 		out.Routes = append(out.Routes, route)
@@ -87,16 +87,16 @@ func associated() *types.RouteTableAssociationState {
 	return &types.RouteTableAssociationState{State: types.RouteTableAssociationStateCodeAssociated}
 }
 
-func (a tx) makeTable(v *ec2VPC, tags map[string]string) *ec2Table {
-	t := &ec2Table{
-		ec2Thing: ec2Thing{kernel.NewID("rtb"), tags}, VPC: v.ID,
-		Routes: []ec2Route{{Destination: v.CIDR, Gateway: localRoute, Origin: types.RouteOriginCreateRouteTable}},
+func (a tx) makeTable(v *vpc, tags map[string]string) *routeTable {
+	t := &routeTable{
+		resource: resource{kernel.NewID("rtb"), tags}, VPC: v.ID,
+		Routes: []route{{Destination: v.CIDR, Gateway: localRoute, Origin: types.RouteOriginCreateRouteTable}},
 	}
 	a.state().Tables = append(a.state().Tables, t)
 	return t
 }
 
-func (a tx) mainTable(vpc string) *ec2Table {
+func (a tx) mainTable(vpc string) *routeTable {
 	for _, t := range a.state().Tables {
 		if t.VPC == vpc && t.main() {
 			return t
@@ -150,13 +150,13 @@ func (a tx) DeleteRouteTable(in *ec2.DeleteRouteTableInput) (*ec2.DeleteRouteTab
 	if len(t.Associations) > 0 {
 		return nil, kernel.Fail("DependencyViolation", "The routeTable '%s' has dependencies and cannot be deleted.", t.ID)
 	}
-	a.state().Tables = slices.DeleteFunc(a.state().Tables, func(x *ec2Table) bool { return x == t })
+	a.state().Tables = slices.DeleteFunc(a.state().Tables, func(x *routeTable) bool { return x == t })
 	return &ec2.DeleteRouteTableOutput{}, nil
 }
 
 // routeTo checks where a route of the table leads and finds the one that is
 // there for the destination; -1 for none.
-func (a tx) routeTo(table, destination *string) (*ec2Table, string, int, error) {
+func (a tx) routeTo(table, destination *string) (*routeTable, string, int, error) {
 	t, err := item(a, kindTable, a.state().Tables, aws.ToString(table))
 	if err != nil {
 		return nil, "", 0, err
@@ -165,11 +165,11 @@ func (a tx) routeTo(table, destination *string) (*ec2Table, string, int, error) 
 	if err != nil {
 		return nil, "", 0, kernel.Fail("InvalidParameterValue", "Value (%s) for parameter destinationCidrBlock is invalid. This is not a valid CIDR block.", aws.ToString(destination))
 	}
-	at := slices.IndexFunc(t.Routes, func(r ec2Route) bool { return r.Destination == cidr.String() })
+	at := slices.IndexFunc(t.Routes, func(r route) bool { return r.Destination == cidr.String() })
 	return t, cidr.String(), at, nil
 }
 
-func (a tx) routeGateway(t *ec2Table, id *string) (string, error) {
+func (a tx) routeGateway(t *routeTable, id *string) (string, error) {
 	if id == nil {
 		return "", kernel.Fail("InvalidParameterCombination", "The local cloud routes to internet gateways only: name one by GatewayId")
 	}
@@ -198,7 +198,7 @@ func (a tx) CreateRoute(in *ec2.CreateRouteInput) (*ec2.CreateRouteOutput, error
 	if at >= 0 {
 		return nil, kernel.Fail("RouteAlreadyExists", "The route identified by %s already exists.", destination)
 	}
-	t.Routes = append(t.Routes, ec2Route{Destination: destination, Gateway: gateway, Origin: types.RouteOriginCreateRoute})
+	t.Routes = append(t.Routes, route{Destination: destination, Gateway: gateway, Origin: types.RouteOriginCreateRoute})
 	return &ec2.CreateRouteOutput{Return: aws.Bool(true)}, nil
 }
 
@@ -249,19 +249,19 @@ func (a tx) AssociateRouteTable(in *ec2.AssociateRouteTableInput) (*ec2.Associat
 		return nil, kernel.Fail("InvalidParameterValue", "Route table %s and subnet %s belong to different networks", t.ID, s.ID)
 	}
 	for _, other := range a.state().Tables {
-		if slices.ContainsFunc(other.Associations, func(x ec2Association) bool { return x.Subnet == s.ID }) {
+		if slices.ContainsFunc(other.Associations, func(x association) bool { return x.Subnet == s.ID }) {
 			return nil, kernel.Fail("Resource.AlreadyAssociated", "the specified association for route table %s conflicts with an existing association", t.ID)
 		}
 	}
-	x := ec2Association{ID: kernel.NewID("rtbassoc"), Subnet: s.ID}
+	x := association{ID: kernel.NewID("rtbassoc"), Subnet: s.ID}
 	t.Associations = append(t.Associations, x)
 	return &ec2.AssociateRouteTableOutput{AssociationId: aws.String(x.ID), AssociationState: associated()}, nil
 }
 
 // association finds an association, which belongs to a table.
-func (a tx) association(id *string) (*ec2Table, int, error) {
+func (a tx) association(id *string) (*routeTable, int, error) {
 	for _, t := range a.state().Tables {
-		if at := slices.IndexFunc(t.Associations, func(x ec2Association) bool { return x.ID == aws.ToString(id) }); at >= 0 {
+		if at := slices.IndexFunc(t.Associations, func(x association) bool { return x.ID == aws.ToString(id) }); at >= 0 {
 			return t, at, nil
 		}
 	}

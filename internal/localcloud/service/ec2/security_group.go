@@ -24,17 +24,17 @@ const (
 	quotaGroups = 5
 )
 
-type ec2Group struct {
-	ec2Thing
-	Name        string     `json:"name"`
-	Description string     `json:"description"`
-	VPC         string     `json:"vpc"`
-	Rules       []*ec2Rule `json:"rules,omitempty"`
+type securityGroup struct {
+	resource
+	Name        string       `json:"name"`
+	Description string       `json:"description"`
+	VPC         string       `json:"vpc"`
+	Rules       []*groupRule `json:"rules,omitempty"`
 }
 
-// ec2Rule is one permission: to or from one range or group.
-type ec2Rule struct {
-	ec2Thing
+// groupRule is one permission: to or from one range or group.
+type groupRule struct {
+	resource
 	Egress      bool   `json:"egress,omitempty"`
 	Protocol    string `json:"protocol"` // tcp, udp, icmp, a number, or -1 for all
 	From        int32  `json:"from"`     // -1 where ports mean nothing
@@ -48,20 +48,20 @@ type ec2Rule struct {
 
 // allowAllEgress is the rule that AWS gives every new group:
 // https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html
-func allowAllEgress() *ec2Rule {
-	return &ec2Rule{ec2Thing: ec2Thing{ID: kernel.NewID("sgr")}, Egress: true, Protocol: "-1", From: -1, To: -1, CIDR: "0.0.0.0/0"}
+func allowAllEgress() *groupRule {
+	return &groupRule{resource: resource{ID: kernel.NewID("sgr")}, Egress: true, Protocol: "-1", From: -1, To: -1, CIDR: "0.0.0.0/0"}
 }
 
 // same says whether two rules allow the same thing.
-func (r *ec2Rule) same(x *ec2Rule) bool {
+func (r *groupRule) same(x *groupRule) bool {
 	return r.Egress == x.Egress && r.Protocol == x.Protocol && r.From == x.From && r.To == x.To &&
 		r.CIDR == x.CIDR && r.CIDR6 == x.CIDR6 && r.PrefixList == x.PrefixList && r.Group == x.Group
 }
 
-func (r *ec2Rule) peer() string { return r.CIDR + r.CIDR6 + r.PrefixList + r.Group }
+func (r *groupRule) peer() string { return r.CIDR + r.CIDR6 + r.PrefixList + r.Group }
 
 // String is the rule in the words of EC2's errors.
-func (r *ec2Rule) String() string {
+func (r *groupRule) String() string {
 	ports := ""
 	if r.Protocol != "-1" {
 		ports = fmt.Sprintf(", from port: %d, to port: %d", r.From, r.To)
@@ -73,7 +73,7 @@ func (r *ec2Rule) String() string {
 	return fmt.Sprintf("peer: %s, %s%s, ALLOW", r.peer(), protocol, ports)
 }
 
-func (g *ec2Group) fields() map[string][]string {
+func (g *securityGroup) fields() map[string][]string {
 	f := map[string][]string{
 		"group-id": {g.ID}, "group-name": {g.Name}, "vpc-id": {g.VPC}, "description": {g.Description},
 		"ip-permission.cidr": {}, "ip-permission.group-id": {}, "ip-permission.from-port": {}, "ip-permission.to-port": {}, "ip-permission.protocol": {},
@@ -95,17 +95,17 @@ func (g *ec2Group) fields() map[string][]string {
 	return f
 }
 
-func (a tx) group(g *ec2Group) types.SecurityGroup {
+func (a tx) group(g *securityGroup) types.SecurityGroup {
 	return types.SecurityGroup{
 		GroupId: aws.String(g.ID), GroupName: aws.String(g.Name), Description: aws.String(g.Description), VpcId: aws.String(g.VPC),
-		OwnerId: aws.String(a.Account()), SecurityGroupArn: aws.String(a.ARN("ec2", "security-group/"+g.ID)), Tags: ec2Tags(g.Tags),
+		OwnerId: aws.String(a.Account()), SecurityGroupArn: aws.String(a.ARN("ec2", "security-group/"+g.ID)), Tags: writeTags(g.Tags),
 		IpPermissions: a.permissions(g, false), IpPermissionsEgress: a.permissions(g, true),
 	}
 }
 
 // permissions are the rules of a group as they were before rules had ids: one
 // permission for each protocol and ports, with all its peers.
-func (a tx) permissions(g *ec2Group, egress bool) []types.IpPermission {
+func (a tx) permissions(g *securityGroup, egress bool) []types.IpPermission {
 	var out []types.IpPermission
 	for _, r := range g.Rules {
 		if r.Egress != egress {
@@ -144,11 +144,11 @@ func (a tx) permissions(g *ec2Group, egress bool) []types.IpPermission {
 	return out
 }
 
-func (a tx) rule(g *ec2Group, r *ec2Rule) types.SecurityGroupRule {
+func (a tx) rule(g *securityGroup, r *groupRule) types.SecurityGroupRule {
 	out := types.SecurityGroupRule{
 		SecurityGroupRuleId: aws.String(r.ID), SecurityGroupRuleArn: aws.String(a.ARN("ec2", "security-group-rule/"+r.ID)),
 		GroupId: aws.String(g.ID), GroupOwnerId: aws.String(a.Account()), IsEgress: aws.Bool(r.Egress), IpProtocol: aws.String(r.Protocol),
-		FromPort: aws.Int32(r.From), ToPort: aws.Int32(r.To), Tags: ec2Tags(r.Tags),
+		FromPort: aws.Int32(r.From), ToPort: aws.Int32(r.To), Tags: writeTags(r.Tags),
 	}
 	if r.Description != "" {
 		out.Description = aws.String(r.Description)
@@ -201,13 +201,13 @@ func (a tx) CreateSecurityGroup(in *ec2.CreateSecurityGroupInput) (*ec2.CreateSe
 	if err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(st.Groups, func(g *ec2Group) bool { return g.VPC == vpc && g.Name == name }) {
+	if slices.ContainsFunc(st.Groups, func(g *securityGroup) bool { return g.VPC == vpc && g.Name == name }) {
 		return nil, kernel.Fail("InvalidGroup.Duplicate", "The security group '%s' already exists for VPC '%s'", name, vpc)
 	}
-	g := &ec2Group{ec2Thing: ec2Thing{kernel.NewID("sg"), tags}, Name: name, Description: description, VPC: vpc, Rules: []*ec2Rule{allowAllEgress()}}
+	g := &securityGroup{resource: resource{kernel.NewID("sg"), tags}, Name: name, Description: description, VPC: vpc, Rules: []*groupRule{allowAllEgress()}}
 	st.Groups = append(st.Groups, g)
 	a.Born(g.ID)
-	return &ec2.CreateSecurityGroupOutput{GroupId: aws.String(g.ID), SecurityGroupArn: aws.String(a.ARN("ec2", "security-group/"+g.ID)), Tags: ec2Tags(tags)}, nil
+	return &ec2.CreateSecurityGroupOutput{GroupId: aws.String(g.ID), SecurityGroupArn: aws.String(a.ARN("ec2", "security-group/"+g.ID)), Tags: writeTags(tags)}, nil
 }
 
 // groupCharacters are those that names and descriptions in a VPC may have:
@@ -220,14 +220,14 @@ func (a tx) DescribeSecurityGroups(in *ec2.DescribeSecurityGroupsInput) (*ec2.De
 		return nil, err
 	}
 	for _, name := range in.GroupNames {
-		if !slices.ContainsFunc(found, func(g *ec2Group) bool { return g.Name == name }) {
+		if !slices.ContainsFunc(found, func(g *securityGroup) bool { return g.Name == name }) {
 			return nil, kindGroup.notFound(name)
 		}
 	}
 	if len(in.GroupNames) > 0 {
-		found = slices.DeleteFunc(found, func(g *ec2Group) bool { return !slices.Contains(in.GroupNames, g.Name) })
+		found = slices.DeleteFunc(found, func(g *securityGroup) bool { return !slices.Contains(in.GroupNames, g.Name) })
 	}
-	page, next, err := ec2Page(found, in.MaxResults, in.NextToken)
+	page, next, err := page(found, in.MaxResults, in.NextToken)
 	if err != nil {
 		return nil, err
 	}
@@ -240,12 +240,12 @@ func (a tx) DescribeSecurityGroups(in *ec2.DescribeSecurityGroupsInput) (*ec2.De
 
 // ruleOfGroup is a rule that can be described by itself.
 type ruleOfGroup struct {
-	*ec2Rule
-	group *ec2Group
+	*groupRule
+	group *securityGroup
 }
 
 func (r *ruleOfGroup) fields() map[string][]string {
-	if r.ec2Rule == nil { // asked for the names only
+	if r.groupRule == nil { // asked for the names only
 		return map[string][]string{"group-id": {}, "security-group-rule-id": {}}
 	}
 	return map[string][]string{"group-id": {r.group.ID}, "security-group-rule-id": {r.ID}}
@@ -262,13 +262,13 @@ func (a tx) DescribeSecurityGroupRules(in *ec2.DescribeSecurityGroupRulesInput) 
 	if err != nil {
 		return nil, err
 	}
-	page, next, err := ec2Page(found, in.MaxResults, in.NextToken)
+	page, next, err := page(found, in.MaxResults, in.NextToken)
 	if err != nil {
 		return nil, err
 	}
 	out := &ec2.DescribeSecurityGroupRulesOutput{NextToken: next, SecurityGroupRules: []types.SecurityGroupRule{}}
 	for _, r := range page {
-		out.SecurityGroupRules = append(out.SecurityGroupRules, a.rule(r.group, r.ec2Rule))
+		out.SecurityGroupRules = append(out.SecurityGroupRules, a.rule(r.group, r.groupRule))
 	}
 	return out, nil
 }
@@ -284,26 +284,26 @@ func (a tx) DeleteSecurityGroup(in *ec2.DeleteSecurityGroupInput) (*ec2.DeleteSe
 	if g.Name == defaultGroup {
 		return nil, kernel.Fail("CannotDelete", "the specified group: \"%s\" name: \"%s\" cannot be deleted by a user", g.ID, g.Name)
 	}
-	if slices.ContainsFunc(st.Interfaces, func(i *ec2Interface) bool { return slices.Contains(i.Groups, g.ID) }) ||
-		slices.ContainsFunc(st.Groups, func(x *ec2Group) bool {
-			return x != g && slices.ContainsFunc(x.Rules, func(r *ec2Rule) bool { return r.Group == g.ID })
+	if slices.ContainsFunc(st.Interfaces, func(i *networkInterface) bool { return slices.Contains(i.Groups, g.ID) }) ||
+		slices.ContainsFunc(st.Groups, func(x *securityGroup) bool {
+			return x != g && slices.ContainsFunc(x.Rules, func(r *groupRule) bool { return r.Group == g.ID })
 		}) {
 		return nil, kernel.Fail("DependencyViolation", "resource %s has a dependent object", g.ID)
 	}
-	st.Groups = slices.DeleteFunc(st.Groups, func(x *ec2Group) bool { return x == g })
+	st.Groups = slices.DeleteFunc(st.Groups, func(x *securityGroup) bool { return x == g })
 	return &ec2.DeleteSecurityGroupOutput{GroupId: aws.String(g.ID), Return: aws.Bool(true)}, nil
 }
 
 // parsePermissions takes permissions apart into rules.
-func (a tx) parsePermissions(g *ec2Group, egress bool, permissions []types.IpPermission) ([]*ec2Rule, error) {
-	var out []*ec2Rule
+func (a tx) parsePermissions(g *securityGroup, egress bool, permissions []types.IpPermission) ([]*groupRule, error) {
+	var out []*groupRule
 	for _, p := range permissions {
 		protocol, from, to, err := parsePorts(p)
 		if err != nil {
 			return nil, err
 		}
-		base := ec2Rule{Egress: egress, Protocol: protocol, From: from, To: to}
-		add := func(description *string, set func(*ec2Rule)) {
+		base := groupRule{Egress: egress, Protocol: protocol, From: from, To: to}
+		add := func(description *string, set func(*groupRule)) {
 			r := base
 			r.Description = aws.ToString(description)
 			set(&r)
@@ -314,17 +314,17 @@ func (a tx) parsePermissions(g *ec2Group, egress bool, permissions []types.IpPer
 			if err != nil || !cidr.Addr().Is4() {
 				return nil, kernel.Fail("InvalidParameterValue", "CIDR block %s is malformed", aws.ToString(x.CidrIp))
 			}
-			add(x.Description, func(r *ec2Rule) { r.CIDR = cidr.Masked().String() })
+			add(x.Description, func(r *groupRule) { r.CIDR = cidr.Masked().String() })
 		}
 		for _, x := range p.Ipv6Ranges {
 			cidr, err := netip.ParsePrefix(aws.ToString(x.CidrIpv6))
 			if err != nil || !cidr.Addr().Is6() {
 				return nil, kernel.Fail("InvalidParameterValue", "CIDR block %s is malformed", aws.ToString(x.CidrIpv6))
 			}
-			add(x.Description, func(r *ec2Rule) { r.CIDR6 = cidr.Masked().String() })
+			add(x.Description, func(r *groupRule) { r.CIDR6 = cidr.Masked().String() })
 		}
 		for _, x := range p.PrefixListIds {
-			add(x.Description, func(r *ec2Rule) { r.PrefixList = aws.ToString(x.PrefixListId) })
+			add(x.Description, func(r *groupRule) { r.PrefixList = aws.ToString(x.PrefixListId) })
 		}
 		for _, x := range p.UserIdGroupPairs {
 			peer, err := item(a, kindGroup, a.state().Groups, aws.ToString(x.GroupId))
@@ -334,7 +334,7 @@ func (a tx) parsePermissions(g *ec2Group, egress bool, permissions []types.IpPer
 			if peer.VPC != g.VPC {
 				return nil, kernel.Fail("InvalidGroup.NotFound", "You have specified two resources that belong to different networks.")
 			}
-			add(x.Description, func(r *ec2Rule) { r.Group = peer.ID })
+			add(x.Description, func(r *groupRule) { r.Group = peer.ID })
 		}
 	}
 	if len(out) == 0 {
@@ -431,10 +431,10 @@ func (a tx) revoke(group *string, egress bool, ids []string, permissions []types
 	if err != nil {
 		return nil, err
 	}
-	var gone []*ec2Rule
+	var gone []*groupRule
 	if len(ids) > 0 {
 		for _, id := range ids {
-			at := slices.IndexFunc(g.Rules, func(r *ec2Rule) bool { return r.ID == id && r.Egress == egress })
+			at := slices.IndexFunc(g.Rules, func(r *groupRule) bool { return r.ID == id && r.Egress == egress })
 			if at < 0 {
 				return nil, kindRule.notFound(id)
 			}
@@ -453,7 +453,7 @@ func (a tx) revoke(group *string, egress bool, ids []string, permissions []types
 			gone = append(gone, g.Rules[at])
 		}
 	}
-	g.Rules = slices.DeleteFunc(slices.Clone(g.Rules), func(r *ec2Rule) bool { return slices.Contains(gone, r) })
+	g.Rules = slices.DeleteFunc(slices.Clone(g.Rules), func(r *groupRule) bool { return slices.Contains(gone, r) })
 	var out []types.RevokedSecurityGroupRule
 	for _, r := range gone {
 		x := a.rule(g, r)

@@ -19,7 +19,7 @@ func (a tx) ModifySecurityGroupRules(in *ec2.ModifySecurityGroupRulesInput) (*ec
 	}
 	all := slices.Clone(g.Rules)
 	for _, update := range in.SecurityGroupRules {
-		at := slices.IndexFunc(all, func(r *ec2Rule) bool { return r.ID == aws.ToString(update.SecurityGroupRuleId) })
+		at := slices.IndexFunc(all, func(r *groupRule) bool { return r.ID == aws.ToString(update.SecurityGroupRuleId) })
 		if at < 0 {
 			return nil, kindRule.notFound(aws.ToString(update.SecurityGroupRuleId))
 		}
@@ -53,7 +53,7 @@ func (a tx) ModifySecurityGroupRules(in *ec2.ModifySecurityGroupRulesInput) (*ec
 		if slices.ContainsFunc(others, next.same) {
 			return nil, kernel.Fail("InvalidPermission.Duplicate", "the specified rule \"%s\" already exists", next)
 		}
-		next.ec2Thing = all[at].ec2Thing
+		next.resource = all[at].resource
 		all[at] = next
 	}
 	g.Rules = all
@@ -73,7 +73,7 @@ func (a tx) describeRules(group *string, egress bool, permissions []types.IpPerm
 		all[at] = &next
 	}
 	for _, d := range byID {
-		at := slices.IndexFunc(all, func(r *ec2Rule) bool { return r.ID == aws.ToString(d.SecurityGroupRuleId) && r.Egress == egress })
+		at := slices.IndexFunc(all, func(r *groupRule) bool { return r.ID == aws.ToString(d.SecurityGroupRuleId) && r.Egress == egress })
 		if at < 0 {
 			return kindRule.notFound(aws.ToString(d.SecurityGroupRuleId))
 		}

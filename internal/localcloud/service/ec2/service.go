@@ -115,7 +115,7 @@ func (s *Service) Change(t *kernel.Tx, id string, groups []string, public bool) 
 func (s *Service) Release(t *kernel.Tx, id string) {
 	remove := func(t *kernel.Tx) {
 		st := s.in(t).state()
-		st.Interfaces = slices.DeleteFunc(st.Interfaces, func(i *ec2Interface) bool { return i.ID == id })
+		st.Interfaces = slices.DeleteFunc(st.Interfaces, func(i *networkInterface) bool { return i.ID == id })
 	}
 	linger := s.interfaceLinger()
 	if linger == 0 {
@@ -151,42 +151,42 @@ func (s *Service) AssociationEnds(t *kernel.Tx, id string) (ends []string) {
 	return ends
 }
 
-func (i *ec2Interface) value() network.Interface {
+func (i *networkInterface) value() network.Interface {
 	return network.Interface{ID: i.ID, SubnetID: i.SubnetID, VPC: i.VPC, Groups: slices.Clone(i.Groups), PrivateIP: i.PrivateIP, MAC: i.MAC}
 }
 
 // listTagged are the resources that the tagging API lists.
 func (a tx) listTagged() []kernel.Tagged {
 	var all []kernel.Tagged
-	add := func(kind string, t *ec2Thing) {
+	add := func(kind string, t *resource) {
 		all = append(all, kernel.Tagged{ARN: a.ARN("ec2", kind+"/"+t.ID), Tags: t.Tags})
 	}
 	s := a.state()
 	for _, t := range s.VPCs {
-		add("vpc", t.thing())
+		add("vpc", t.base())
 	}
 	for _, t := range s.Subnets {
-		add("subnet", t.thing())
+		add("subnet", t.base())
 	}
 	for _, t := range s.Gateways {
-		add("internet-gateway", t.thing())
+		add("internet-gateway", t.base())
 	}
 	for _, t := range s.Tables {
-		add("route-table", t.thing())
+		add("route-table", t.base())
 	}
 	for _, t := range s.ACLs {
-		add("network-acl", t.thing())
+		add("network-acl", t.base())
 	}
 	for _, t := range s.DHCPOptions {
-		add("dhcp-options", t.thing())
+		add("dhcp-options", t.base())
 	}
 	for _, t := range s.Interfaces {
-		add("network-interface", t.thing())
+		add("network-interface", t.base())
 	}
 	for _, t := range s.Groups {
-		add("security-group", t.thing())
+		add("security-group", t.base())
 		for _, rule := range t.Rules {
-			add("security-group-rule", rule.thing())
+			add("security-group-rule", rule.base())
 		}
 	}
 	return all

@@ -13,10 +13,10 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-// ec2Subnet is a subnet. Public says that what starts in it is given a public
+// subnet is a subnet. Public says that what starts in it is given a public
 // address; Default that it belongs to the default VPC from birth.
-type ec2Subnet struct {
-	ec2Thing
+type subnet struct {
+	resource
 	VPC     string `json:"vpc"`
 	Zone    string `json:"zone"`
 	CIDR    string `json:"cidr"`
@@ -24,7 +24,7 @@ type ec2Subnet struct {
 	Default bool   `json:"default,omitempty"`
 }
 
-func (s *ec2Subnet) fields() map[string][]string {
+func (s *subnet) fields() map[string][]string {
 	isDefault := []string{strconv.FormatBool(s.Default)}
 	return map[string][]string{
 		"subnet-id": {s.ID}, "vpc-id": {s.VPC}, "availability-zone": {s.Zone}, "availabilityZone": {s.Zone}, "state": {"available"},
@@ -33,7 +33,7 @@ func (s *ec2Subnet) fields() map[string][]string {
 	}
 }
 
-func (a tx) subnet(s *ec2Subnet) types.Subnet {
+func (a tx) subnet(s *subnet) types.Subnet {
 	free := 1<<(32-netip.MustParsePrefix(s.CIDR).Bits()) - reservedAddresses
 	for _, i := range a.state().Interfaces {
 		if i.SubnetID == s.ID {
@@ -50,7 +50,7 @@ func (a tx) subnet(s *ec2Subnet) types.Subnet {
 		PrivateDnsNameOptionsOnLaunch: &types.PrivateDnsNameOptionsOnLaunch{
 			HostnameType: types.HostnameTypeIpName, EnableResourceNameDnsARecord: aws.Bool(false), EnableResourceNameDnsAAAARecord: aws.Bool(false),
 		},
-		Tags: ec2Tags(s.Tags),
+		Tags: writeTags(s.Tags),
 	}
 }
 
@@ -93,7 +93,7 @@ func (a tx) CreateSubnet(in *ec2.CreateSubnetInput) (*ec2.CreateSubnetOutput, er
 			return nil, kernel.Fail("InvalidSubnet.Conflict", "The CIDR '%s' conflicts with another subnet", aws.ToString(in.CidrBlock))
 		}
 	}
-	s := &ec2Subnet{ec2Thing: ec2Thing{kernel.NewID("subnet"), tags}, VPC: v.ID, Zone: zone, CIDR: cidr.String()}
+	s := &subnet{resource: resource{kernel.NewID("subnet"), tags}, VPC: v.ID, Zone: zone, CIDR: cidr.String()}
 	st.Subnets = append(st.Subnets, s)
 	a.Born(s.ID)
 	out := a.subnet(s)
@@ -125,12 +125,12 @@ func (a tx) DeleteSubnet(in *ec2.DeleteSubnetInput) (*ec2.DeleteSubnetOutput, er
 	if err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(st.Interfaces, func(i *ec2Interface) bool { return i.SubnetID == s.ID }) {
+	if slices.ContainsFunc(st.Interfaces, func(i *networkInterface) bool { return i.SubnetID == s.ID }) {
 		return nil, kernel.Fail("DependencyViolation", "The subnet '%s' has dependencies and cannot be deleted.", s.ID)
 	}
-	st.Subnets = slices.DeleteFunc(st.Subnets, func(x *ec2Subnet) bool { return x == s })
+	st.Subnets = slices.DeleteFunc(st.Subnets, func(x *subnet) bool { return x == s })
 	for _, t := range st.Tables {
-		t.Associations = slices.DeleteFunc(t.Associations, func(x ec2Association) bool { return x.Subnet == s.ID })
+		t.Associations = slices.DeleteFunc(t.Associations, func(x association) bool { return x.Subnet == s.ID })
 	}
 	for _, l := range st.ACLs {
 		delete(l.Subnets, s.ID)

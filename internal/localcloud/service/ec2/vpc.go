@@ -18,8 +18,8 @@ import (
 // them: https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html
 const quotaVPCs = 5
 
-type ec2VPC struct {
-	ec2Thing
+type vpc struct {
+	resource
 	CIDR         string `json:"cidr"`
 	Association  string `json:"association"` // id of its range's association
 	Default      bool   `json:"default,omitempty"`
@@ -28,7 +28,7 @@ type ec2VPC struct {
 	DHCPOptions  string `json:"dhcpOptions,omitempty"` // "" is the account's first set
 }
 
-func (v *ec2VPC) fields() map[string][]string {
+func (v *vpc) fields() map[string][]string {
 	isDefault := []string{strconv.FormatBool(v.Default)}
 	return map[string][]string{
 		"vpc-id": {v.ID}, "cidr": {v.CIDR}, "cidr-block-association.cidr-block": {v.CIDR}, "state": {"available"},
@@ -36,10 +36,10 @@ func (v *ec2VPC) fields() map[string][]string {
 	}
 }
 
-func (a tx) vpc(v *ec2VPC) types.Vpc {
+func (a tx) vpc(v *vpc) types.Vpc {
 	return types.Vpc{
 		VpcId: aws.String(v.ID), CidrBlock: aws.String(v.CIDR), State: types.VpcStateAvailable, IsDefault: aws.Bool(v.Default),
-		OwnerId: aws.String(a.Account()), InstanceTenancy: types.TenancyDefault, DhcpOptionsId: aws.String(a.dhcpOptionsOf(v)), Tags: ec2Tags(v.Tags),
+		OwnerId: aws.String(a.Account()), InstanceTenancy: types.TenancyDefault, DhcpOptionsId: aws.String(a.dhcpOptionsOf(v)), Tags: writeTags(v.Tags),
 		CidrBlockAssociationSet: []types.VpcCidrBlockAssociation{{
 			AssociationId: aws.String(v.Association), CidrBlock: aws.String(v.CIDR),
 			CidrBlockState: &types.VpcCidrBlockState{State: types.VpcCidrBlockStateCodeAssociated},
@@ -81,18 +81,18 @@ func (a tx) CreateVpc(in *ec2.CreateVpcInput) (*ec2.CreateVpcOutput, error) {
 	return &ec2.CreateVpcOutput{Vpc: &out}, nil
 }
 
-func (a tx) makeVPC(cidr string, tags map[string]string) *ec2VPC {
+func (a tx) makeVPC(cidr string, tags map[string]string) *vpc {
 	s := a.state()
-	v := &ec2VPC{ec2Thing: ec2Thing{kernel.NewID("vpc"), tags}, CIDR: cidr, Association: kernel.NewID("vpc-cidr-assoc"), DNSSupport: true}
+	v := &vpc{resource: resource{kernel.NewID("vpc"), tags}, CIDR: cidr, Association: kernel.NewID("vpc-cidr-assoc"), DNSSupport: true}
 	s.VPCs = append(s.VPCs, v)
 	t := a.makeTable(v, nil)
-	t.Associations = []ec2Association{{ID: kernel.NewID("rtbassoc"), Main: true}}
-	s.Groups = append(s.Groups, &ec2Group{
-		ec2Thing: ec2Thing{ID: kernel.NewID("sg")}, Name: defaultGroup, Description: "default VPC security group", VPC: v.ID,
+	t.Associations = []association{{ID: kernel.NewID("rtbassoc"), Main: true}}
+	s.Groups = append(s.Groups, &securityGroup{
+		resource: resource{ID: kernel.NewID("sg")}, Name: defaultGroup, Description: "default VPC security group", VPC: v.ID,
 	})
 	g := s.Groups[len(s.Groups)-1]
-	g.Rules = []*ec2Rule{
-		{ec2Thing: ec2Thing{ID: kernel.NewID("sgr")}, Protocol: "-1", From: -1, To: -1, Group: g.ID},
+	g.Rules = []*groupRule{
+		{resource: resource{ID: kernel.NewID("sgr")}, Protocol: "-1", From: -1, To: -1, Group: g.ID},
 		allowAllEgress(),
 	}
 	s.ACLs = append(s.ACLs, newACL(v.ID, true, nil))
@@ -106,7 +106,7 @@ func (s *Service) Start() {
 	s.Update(func(t *kernel.Tx) {
 		a := s.in(t)
 		s := a.state()
-		s.Interfaces = slices.DeleteFunc(s.Interfaces, func(i *ec2Interface) bool { return i.Released })
+		s.Interfaces = slices.DeleteFunc(s.Interfaces, func(i *networkInterface) bool { return i.Released })
 		a.defaultDHCPOptions()
 		for i, l := range s.ACLs {
 			if len(l.Entries) == 0 { // of a local cloud that knew default ones only
@@ -120,13 +120,13 @@ func (s *Service) Start() {
 		s.Started = true
 		v := a.makeVPC("172.31.0.0/16", nil)
 		v.Default, v.DNSHostnames = true, true
-		gateway := &ec2Gateway{ec2Thing: ec2Thing{ID: kernel.NewID("igw")}, VPC: v.ID}
+		gateway := &gateway{resource: resource{ID: kernel.NewID("igw")}, VPC: v.ID}
 		s.Gateways = append(s.Gateways, gateway)
 		main := a.mainTable(v.ID)
-		main.Routes = append(main.Routes, ec2Route{Destination: "0.0.0.0/0", Gateway: gateway.ID, Origin: types.RouteOriginCreateRoute})
+		main.Routes = append(main.Routes, route{Destination: "0.0.0.0/0", Gateway: gateway.ID, Origin: types.RouteOriginCreateRoute})
 		for n, zone := range a.Zones() {
-			s.Subnets = append(s.Subnets, &ec2Subnet{
-				ec2Thing: ec2Thing{ID: kernel.NewID("subnet")}, VPC: v.ID, Zone: zone, CIDR: fmt.Sprintf("172.31.%d.0/20", n*16),
+			s.Subnets = append(s.Subnets, &subnet{
+				resource: resource{ID: kernel.NewID("subnet")}, VPC: v.ID, Zone: zone, CIDR: fmt.Sprintf("172.31.%d.0/20", n*16),
 				Public: true, Default: true,
 			})
 		}
@@ -190,17 +190,17 @@ func (a tx) DeleteVpc(in *ec2.DeleteVpcInput) (*ec2.DeleteVpcOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(s.Subnets, func(x *ec2Subnet) bool { return x.VPC == v.ID }) ||
-		slices.ContainsFunc(s.Gateways, func(x *ec2Gateway) bool { return x.VPC == v.ID }) ||
-		slices.ContainsFunc(s.Tables, func(x *ec2Table) bool { return x.VPC == v.ID && !x.main() }) ||
-		slices.ContainsFunc(s.ACLs, func(x *ec2ACL) bool { return x.VPC == v.ID && !x.Default }) ||
-		slices.ContainsFunc(s.Groups, func(x *ec2Group) bool { return x.VPC == v.ID && x.Name != defaultGroup }) ||
+	if slices.ContainsFunc(s.Subnets, func(x *subnet) bool { return x.VPC == v.ID }) ||
+		slices.ContainsFunc(s.Gateways, func(x *gateway) bool { return x.VPC == v.ID }) ||
+		slices.ContainsFunc(s.Tables, func(x *routeTable) bool { return x.VPC == v.ID && !x.main() }) ||
+		slices.ContainsFunc(s.ACLs, func(x *networkACL) bool { return x.VPC == v.ID && !x.Default }) ||
+		slices.ContainsFunc(s.Groups, func(x *securityGroup) bool { return x.VPC == v.ID && x.Name != defaultGroup }) ||
 		a.holdsVPC(v.ID) {
 		return nil, kernel.Fail("DependencyViolation", "The vpc '%s' has dependencies and cannot be deleted.", v.ID)
 	}
-	s.VPCs = slices.DeleteFunc(s.VPCs, func(x *ec2VPC) bool { return x == v })
-	s.Tables = slices.DeleteFunc(s.Tables, func(x *ec2Table) bool { return x.VPC == v.ID })
-	s.Groups = slices.DeleteFunc(s.Groups, func(x *ec2Group) bool { return x.VPC == v.ID })
-	s.ACLs = slices.DeleteFunc(s.ACLs, func(x *ec2ACL) bool { return x.VPC == v.ID })
+	s.VPCs = slices.DeleteFunc(s.VPCs, func(x *vpc) bool { return x == v })
+	s.Tables = slices.DeleteFunc(s.Tables, func(x *routeTable) bool { return x.VPC == v.ID })
+	s.Groups = slices.DeleteFunc(s.Groups, func(x *securityGroup) bool { return x.VPC == v.ID })
+	s.ACLs = slices.DeleteFunc(s.ACLs, func(x *networkACL) bool { return x.VPC == v.ID })
 	return &ec2.DeleteVpcOutput{}, nil
 }

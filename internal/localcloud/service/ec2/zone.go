@@ -41,7 +41,7 @@ func (a tx) DescribeRegions(in *ec2.DescribeRegionsInput) (*ec2.DescribeRegionsO
 		if err := knownFilters(in.Filters, fields); err != nil {
 			return nil, err
 		}
-		if len(in.RegionNames) > 0 && !slices.Contains(in.RegionNames, name) || !ec2Match(in.Filters, nil, fields) {
+		if len(in.RegionNames) > 0 && !slices.Contains(in.RegionNames, name) || !matches(in.Filters, nil, fields) {
 			continue
 		}
 		out.Regions = append(out.Regions, types.Region{RegionName: aws.String(name), Endpoint: aws.String(endpoint), OptInStatus: aws.String("opt-in-not-required")})
@@ -146,7 +146,7 @@ func (a tx) DescribeAvailabilityZones(in *ec2.DescribeAvailabilityZonesInput) (*
 		if err := knownFilters(in.Filters, fields); err != nil {
 			return nil, err
 		}
-		if len(in.ZoneNames) > 0 && !slices.Contains(in.ZoneNames, *z.ZoneName) || len(in.ZoneIds) > 0 && !slices.Contains(in.ZoneIds, *z.ZoneId) || !ec2Match(in.Filters, nil, fields) {
+		if len(in.ZoneNames) > 0 && !slices.Contains(in.ZoneNames, *z.ZoneName) || len(in.ZoneIds) > 0 && !slices.Contains(in.ZoneIds, *z.ZoneId) || !matches(in.Filters, nil, fields) {
 			continue
 		}
 		out.AvailabilityZones = append(out.AvailabilityZones, z)

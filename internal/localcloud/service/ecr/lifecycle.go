@@ -149,7 +149,7 @@ func (p lifecyclePolicy) expired(images []registry.Image, tooOld func(image regi
 }
 
 // expire applies a repository's policy.
-func (c tx) expire(r *ecrRepository) {
+func (c tx) expire(r *repository) {
 	if r.Lifecycle == "" {
 		return
 	}
@@ -182,7 +182,7 @@ func (a tx) PutLifecyclePolicy(in *ecr.PutLifecyclePolicyInput) (*ecr.PutLifecyc
 	return &ecr.PutLifecyclePolicyOutput{RegistryId: aws.String(a.Account()), RepositoryName: aws.String(r.Name), LifecyclePolicyText: aws.String(r.Lifecycle)}, nil
 }
 
-func (a tx) lifecycle(name *string) (*ecrRepository, error) {
+func (a tx) lifecycle(name *string) (*repository, error) {
 	r, err := a.repository(name)
 	if err != nil {
 		return nil, err

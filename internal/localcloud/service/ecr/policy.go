@@ -11,7 +11,7 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-func (a tx) withPolicy(name *string) (*ecrRepository, error) {
+func (a tx) withPolicy(name *string) (*repository, error) {
 	r, err := a.repository(name)
 	if err != nil {
 		return nil, err

@@ -21,10 +21,10 @@ import (
 
 // state is what ECR keeps; the images are the registry's.
 type state struct {
-	Repositories map[string]*ecrRepository `json:"repositories,omitempty"`
+	Repositories map[string]*repository `json:"repositories,omitempty"`
 }
 
-type ecrRepository struct {
+type repository struct {
 	Name       string            `json:"name"`
 	Created    time.Time         `json:"created"`
 	ScanOnPush bool              `json:"scanOnPush,omitempty"`
@@ -65,7 +65,7 @@ func (s *Service) Repository(name string) (exists bool, immutable func(tag strin
 }
 
 // immutable says which tags stay with their image. It is no part of a transaction.
-func (r *ecrRepository) immutable() func(tag string) bool {
+func (r *repository) immutable() func(tag string) bool {
 	mutability, excluded := types.ImageTagMutability(r.Mutability), slices.Clone(r.Excluded)
 	return func(tag string) bool {
 		exception := slices.ContainsFunc(excluded, func(p string) bool { return kernel.Wildcard(p, tag) })
@@ -83,7 +83,7 @@ func (r *ecrRepository) immutable() func(tag string) bool {
 }
 
 // setMutability checks and takes what a request says of its tags.
-func (r *ecrRepository) setMutability(mutability types.ImageTagMutability, excluded []types.ImageTagMutabilityExclusionFilter) error {
+func (r *repository) setMutability(mutability types.ImageTagMutability, excluded []types.ImageTagMutabilityExclusionFilter) error {
 	mutability = cmp.Or(mutability, types.ImageTagMutabilityMutable)
 	invalid := func(format string, args ...any) error {
 		return kernel.Fail("InvalidParameterException", "Invalid parameter at 'imageTagMutability' failed to satisfy constraint: '%s'", fmt.Sprintf(format, args...))
@@ -102,7 +102,7 @@ func (r *ecrRepository) setMutability(mutability types.ImageTagMutability, exclu
 	return nil
 }
 
-func (r *ecrRepository) exclusions() (out []types.ImageTagMutabilityExclusionFilter) {
+func (r *repository) exclusions() (out []types.ImageTagMutabilityExclusionFilter) {
 	for _, pattern := range r.Excluded {
 		out = append(out, types.ImageTagMutabilityExclusionFilter{Filter: &pattern, FilterType: types.ImageTagMutabilityExclusionFilterTypeWildcard})
 	}
@@ -123,7 +123,7 @@ func (s *Service) Pushed(name string) {
 // RepositoryARN is the ARN of the repository of that name.
 func (c *Service) RepositoryARN(name string) string { return c.ARN("ecr", "repository/"+name) }
 
-func (a tx) repository(name *string) (*ecrRepository, error) {
+func (a tx) repository(name *string) (*repository, error) {
 	r := a.state().Repositories[aws.ToString(name)]
 	if r == nil || !a.Visible(a.RepositoryARN(r.Name)) {
 		return nil, kernel.Fail("RepositoryNotFoundException", "The repository with name '%s' does not exist in the registry with id '%s'", aws.ToString(name), a.Account())
@@ -131,11 +131,11 @@ func (a tx) repository(name *string) (*ecrRepository, error) {
 	return r, nil
 }
 
-func (a tx) repositoryByARN(arn *string) (*ecrRepository, error) {
+func (a tx) repositoryByARN(arn *string) (*repository, error) {
 	return a.repository(aws.String(strings.TrimPrefix(aws.ToString(arn), a.RepositoryARN(""))))
 }
 
-func (a tx) describe(r *ecrRepository) types.Repository {
+func (a tx) describe(r *repository) types.Repository {
 	return types.Repository{
 		CreatedAt: aws.Time(r.Created), RegistryId: aws.String(a.Account()),
 		RepositoryArn: aws.String(a.RepositoryARN(r.Name)), RepositoryName: aws.String(r.Name),
@@ -157,7 +157,7 @@ func (a tx) CreateRepository(in *ecr.CreateRepositoryInput) (*ecr.CreateReposito
 	if a.state().Repositories[name] != nil {
 		return nil, kernel.Fail("RepositoryAlreadyExistsException", "The repository with name '%s' already exists in the registry with id '%s'", name, a.Account())
 	}
-	r := &ecrRepository{
+	r := &repository{
 		Name: name, Created: a.Now(), Encryption: string(types.EncryptionTypeAes256),
 		ScanOnPush: in.ImageScanningConfiguration != nil && in.ImageScanningConfiguration.ScanOnPush, Tags: map[string]string{},
 	}
@@ -171,7 +171,7 @@ func (a tx) CreateRepository(in *ecr.CreateRepositoryInput) (*ecr.CreateReposito
 		r.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
 	}
 	if a.state().Repositories == nil {
-		a.state().Repositories = map[string]*ecrRepository{}
+		a.state().Repositories = map[string]*repository{}
 	}
 	a.state().Repositories[name] = r
 	a.Born(a.RepositoryARN(name))

@@ -11,7 +11,7 @@ import (
 )
 
 // provide checks and sets what a cluster's tasks run on by default.
-func (cl *ecsCluster) provide(providers []string, strategy []types.CapacityProviderStrategyItem) error {
+func (cl *cluster) provide(providers []string, strategy []types.CapacityProviderStrategyItem) error {
 	for _, p := range providers {
 		if p != "FARGATE" && p != "FARGATE_SPOT" {
 			return kernel.Fail("InvalidParameterException", "The specified capacity provider '%s' was not found.", p)

@@ -15,21 +15,21 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-type ecsDefinition struct {
+type definition struct {
 	types.TaskDefinition
 	Tags map[string]string
 }
 
-func (d *ecsDefinition) key() string { return *d.Family + ":" + strconv.Itoa(int(d.Revision)) }
+func (d *definition) key() string { return *d.Family + ":" + strconv.Itoa(int(d.Revision)) }
 
 // definition finds a task definition by family (its latest active revision),
 // family:revision or ARN. It is nil when there is none.
-func (c tx) definition(name string) *ecsDefinition {
+func (c tx) definition(name string) *definition {
 	name = lastPart(name)
 	if strings.Contains(name, ":") {
 		return c.state().Definitions[name]
 	}
-	var latest *ecsDefinition
+	var latest *definition
 	for _, d := range c.state().Definitions {
 		if *d.Family == name && d.Status == types.TaskDefinitionStatusActive && (latest == nil || d.Revision > latest.Revision) {
 			latest = d
@@ -39,7 +39,7 @@ func (c tx) definition(name string) *ecsDefinition {
 }
 
 // usable finds a definition that a service or task may use from now on.
-func (a tx) usable(name *string) (*ecsDefinition, error) {
+func (a tx) usable(name *string) (*definition, error) {
 	d := a.definition(aws.ToString(name))
 	if d == nil {
 		return nil, kernel.Fail("ClientException", "TaskDefinition not found.")
@@ -104,7 +104,7 @@ func checkContainers(containers []types.ContainerDefinition, role *string) error
 	for _, d := range containers {
 		name := aws.ToString(d.Name)
 		switch {
-		case !ecsName.MatchString(name):
+		case !namePattern.MatchString(name):
 			return kernel.Fail("ClientException", "Container.name contains invalid characters.")
 		case names[name]:
 			return kernel.Fail("ClientException", "Container.name '%s' is not unique.", name)
@@ -170,7 +170,7 @@ func (a tx) mayPass(roles ...*string) error {
 // RegisterTaskDefinition makes a new revision, at each call.
 func (a tx) RegisterTaskDefinition(in *ecs.RegisterTaskDefinitionInput) (*ecs.RegisterTaskDefinitionOutput, error) {
 	family := aws.ToString(in.Family)
-	if !ecsName.MatchString(family) {
+	if !namePattern.MatchString(family) {
 		return nil, kernel.Fail("ClientException", "Family contains invalid characters.")
 	}
 	if in.NetworkMode != types.NetworkModeAwsvpc {
@@ -213,10 +213,10 @@ func (a tx) RegisterTaskDefinition(in *ecs.RegisterTaskDefinitionInput) (*ecs.Re
 		a.state().Revisions = map[string]int32{}
 	}
 	if a.state().Definitions == nil {
-		a.state().Definitions = map[string]*ecsDefinition{}
+		a.state().Definitions = map[string]*definition{}
 	}
 	a.state().Revisions[family]++
-	d := &ecsDefinition{
+	d := &definition{
 		TaskDefinition: types.TaskDefinition{
 			Family: in.Family, Revision: a.state().Revisions[family], Status: types.TaskDefinitionStatusActive, ContainerDefinitions: containers,
 			Cpu: aws.String(cpu), Memory: aws.String(memory), ExecutionRoleArn: in.ExecutionRoleArn, TaskRoleArn: in.TaskRoleArn, NetworkMode: in.NetworkMode,
@@ -224,12 +224,12 @@ func (a tx) RegisterTaskDefinition(in *ecs.RegisterTaskDefinitionInput) (*ecs.Re
 			RuntimePlatform: in.RuntimePlatform, Volumes: slices.Clone(in.Volumes), EphemeralStorage: in.EphemeralStorage,
 			PlacementConstraints: []types.TaskDefinitionPlacementConstraint{}, RegisteredAt: aws.Time(a.Now()), RegisteredBy: aws.String(a.ARN("iam", "root")),
 		},
-		Tags: ecsTags(in.Tags),
+		Tags: readTags(in.Tags),
 	}
 	d.TaskDefinitionArn = aws.String(a.ARN("ecs", "task-definition/"+d.key()))
 	a.state().Definitions[d.key()] = d
 	described := d.TaskDefinition
-	return &ecs.RegisterTaskDefinitionOutput{TaskDefinition: &described, Tags: writeECSTags(d.Tags)}, nil
+	return &ecs.RegisterTaskDefinitionOutput{TaskDefinition: &described, Tags: writeTags(d.Tags)}, nil
 }
 
 // DescribeTaskDefinition describes a revision that is not deleted yet.
@@ -241,7 +241,7 @@ func (a tx) DescribeTaskDefinition(in *ecs.DescribeTaskDefinitionInput) (*ecs.De
 	described := d.TaskDefinition
 	out := &ecs.DescribeTaskDefinitionOutput{TaskDefinition: &described}
 	if slices.Contains(in.Include, types.TaskDefinitionFieldTags) {
-		out.Tags = writeECSTags(d.Tags)
+		out.Tags = writeTags(d.Tags)
 	}
 	return out, nil
 }
@@ -307,7 +307,7 @@ func (c tx) definitionInUse(arn string) bool {
 		}
 	}
 	for _, s := range c.state().Services {
-		if s.Status != ecsInactive && slices.ContainsFunc(s.Deployments, func(d ecsDeployment) bool { return d.Definition == arn }) {
+		if s.Status != statusInactive && slices.ContainsFunc(s.Deployments, func(d deployment) bool { return d.Definition == arn }) {
 			return true
 		}
 	}
@@ -317,13 +317,13 @@ func (c tx) definitionInUse(arn string) bool {
 // ListTaskDefinitions lists revisions by family and status, sorted by revision.
 func (a tx) ListTaskDefinitions(in *ecs.ListTaskDefinitionsInput) (*ecs.ListTaskDefinitionsOutput, error) {
 	status := cmp.Or(in.Status, types.TaskDefinitionStatusActive)
-	var list []*ecsDefinition
+	var list []*definition
 	for _, d := range a.state().Definitions {
 		if d.Status == status && (in.FamilyPrefix == nil || *d.Family == *in.FamilyPrefix) {
 			list = append(list, d)
 		}
 	}
-	slices.SortFunc(list, func(x, y *ecsDefinition) int {
+	slices.SortFunc(list, func(x, y *definition) int {
 		return cmp.Or(cmp.Compare(*x.Family, *y.Family), cmp.Compare(x.Revision, y.Revision))
 	})
 	if in.Sort == types.SortOrderDesc {

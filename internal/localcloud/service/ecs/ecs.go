@@ -19,15 +19,15 @@ import (
 // state is what ECS keeps. The SDK's structs in it are never changed through
 // their pointers and slices, only by new ones, since answers share them.
 type state struct {
-	Clusters    map[string]*ecsCluster    `json:"clusters,omitempty"`    // by name
-	Definitions map[string]*ecsDefinition `json:"definitions,omitempty"` // by family:revision
-	Revisions   map[string]int32          `json:"revisions,omitempty"`   // the last of each family, which are never used again
-	Services    map[string]*ecsService    `json:"services,omitempty"`    // by cluster/name
-	Tasks       map[string]*ecsTask       `json:"tasks,omitempty"`       // by id
-	Account     map[string]string         `json:"account,omitempty"`     // settings that were changed
+	Clusters    map[string]*cluster    `json:"clusters,omitempty"`    // by name
+	Definitions map[string]*definition `json:"definitions,omitempty"` // by family:revision
+	Revisions   map[string]int32       `json:"revisions,omitempty"`   // the last of each family, which are never used again
+	Services    map[string]*service    `json:"services,omitempty"`    // by cluster/name
+	Tasks       map[string]*ecsTask    `json:"tasks,omitempty"`       // by id
+	Account     map[string]string      `json:"account,omitempty"`     // settings that were changed
 }
 
-type ecsCluster struct {
+type cluster struct {
 	Name     string                 `json:"name"`
 	Status   string                 `json:"status"`
 	Settings []types.ClusterSetting `json:"settings,omitempty"`
@@ -41,16 +41,16 @@ type ecsCluster struct {
 
 // The states of clusters, services and deployments.
 const (
-	ecsActive   = "ACTIVE"
-	ecsDraining = "DRAINING"
-	ecsInactive = "INACTIVE"
-	ecsPrimary  = "PRIMARY"
+	statusActive   = "ACTIVE"
+	statusDraining = "DRAINING"
+	statusInactive = "INACTIVE"
+	statusPrimary  = "PRIMARY"
 )
 
-// ecsMemory is how long what is gone can still be described: AWS says an hour
+// describedFor is how long what is gone can still be described: AWS says an hour
 // for tasks, and names no time for clusters and services
 // (https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html).
-const ecsMemory = time.Hour
+const describedFor = time.Hour
 
 // live is what runs behind ECS.
 type live struct {
@@ -88,19 +88,19 @@ func (c *Service) clusterARN(name string) string { return c.ARN("ecs", "cluster/
 func lastPart(arn string) string { return arn[strings.LastIndex(arn, "/")+1:] }
 
 // cluster finds an active cluster by name or ARN; none means "default".
-func (a tx) cluster(nameOrARN *string) (*ecsCluster, error) {
+func (a tx) cluster(nameOrARN *string) (*cluster, error) {
 	name := "default"
 	if nameOrARN != nil && *nameOrARN != "" {
 		name = lastPart(*nameOrARN)
 	}
 	cl := a.state().Clusters[name]
-	if cl == nil || cl.Status != ecsActive || !a.Visible(a.clusterARN(name)) {
+	if cl == nil || cl.Status != statusActive || !a.Visible(a.clusterARN(name)) {
 		return nil, kernel.Fail("ClusterNotFoundException", "Cluster not found.")
 	}
 	return cl, nil
 }
 
-var ecsName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
 
 // CreateCluster makes a cluster, or returns the active one of that name.
 func (a tx) CreateCluster(in *ecs.CreateClusterInput) (*ecs.CreateClusterOutput, error) {
@@ -108,7 +108,7 @@ func (a tx) CreateCluster(in *ecs.CreateClusterInput) (*ecs.CreateClusterOutput,
 	if name == "" {
 		name = "default"
 	}
-	if !ecsName.MatchString(name) {
+	if !namePattern.MatchString(name) {
 		return nil, kernel.Fail("InvalidParameterException", "Identifier is for cluster. Invalid characters: %s", name)
 	}
 	if !a.roles.LinkedRoleUsable(a.Tx, "ecs.amazonaws.com") {
@@ -116,8 +116,8 @@ func (a tx) CreateCluster(in *ecs.CreateClusterInput) (*ecs.CreateClusterOutput,
 		return nil, kernel.Fail("InvalidParameterException", "Unable to assume the service linked role. Please verify that the ECS service linked role exists.")
 	}
 	cl := a.state().Clusters[name]
-	if cl == nil || cl.Status != ecsActive {
-		cl = &ecsCluster{Name: name, Status: ecsActive, Settings: in.Settings, Configuration: in.Configuration, Tags: ecsTags(in.Tags)}
+	if cl == nil || cl.Status != statusActive {
+		cl = &cluster{Name: name, Status: statusActive, Settings: in.Settings, Configuration: in.Configuration, Tags: readTags(in.Tags)}
 		if err := cl.provide(in.CapacityProviders, in.DefaultCapacityProviderStrategy); err != nil {
 			return nil, err
 		}
@@ -128,7 +128,7 @@ func (a tx) CreateCluster(in *ecs.CreateClusterInput) (*ecs.CreateClusterOutput,
 			cl.Settings = []types.ClusterSetting{{Name: types.ClusterSettingNameContainerInsights, Value: aws.String("disabled")}}
 		}
 		if a.state().Clusters == nil {
-			a.state().Clusters = map[string]*ecsCluster{}
+			a.state().Clusters = map[string]*cluster{}
 		}
 		a.state().Clusters[name] = cl
 		a.Born(a.clusterARN(name))
@@ -140,7 +140,7 @@ func (a tx) CreateCluster(in *ecs.CreateClusterInput) (*ecs.CreateClusterOutput,
 // describeCluster describes a cluster. What is not asked for is left out or
 // empty, as on AWS
 // (https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeClusters.html).
-func (a tx) describeCluster(cl *ecsCluster, include ...types.ClusterField) types.Cluster {
+func (a tx) describeCluster(cl *cluster, include ...types.ClusterField) types.Cluster {
 	d := types.Cluster{
 		ClusterArn: aws.String(a.clusterARN(cl.Name)), ClusterName: aws.String(cl.Name), Status: aws.String(cl.Status), Settings: []types.ClusterSetting{},
 		CapacityProviders: append([]string{}, cl.Providers...), DefaultCapacityProviderStrategy: append([]types.CapacityProviderStrategyItem{}, cl.Strategy...),
@@ -153,7 +153,7 @@ func (a tx) describeCluster(cl *ecsCluster, include ...types.ClusterField) types
 		d.Configuration = cl.Configuration
 	}
 	for _, s := range a.state().Services {
-		if s.Cluster == cl.Name && s.Status == ecsActive {
+		if s.Cluster == cl.Name && s.Status == statusActive {
 			d.ActiveServicesCount++
 		}
 	}
@@ -167,7 +167,7 @@ func (a tx) describeCluster(cl *ecsCluster, include ...types.ClusterField) types
 		}
 	}
 	if slices.Contains(include, types.ClusterFieldTags) {
-		d.Tags = writeECSTags(cl.Tags)
+		d.Tags = writeTags(cl.Tags)
 	}
 	return d
 }
@@ -180,7 +180,7 @@ func (a tx) DeleteCluster(in *ecs.DeleteClusterInput) (*ecs.DeleteClusterOutput,
 	}
 	for _, s := range a.state().Services {
 		// A draining service still holds its cluster by its tasks only.
-		if s.Cluster == cl.Name && s.Status == ecsActive {
+		if s.Cluster == cl.Name && s.Status == statusActive {
 			return nil, kernel.Fail("ClusterContainsServicesException", "The Cluster cannot be deleted while Services are active.")
 		}
 	}
@@ -189,7 +189,7 @@ func (a tx) DeleteCluster(in *ecs.DeleteClusterInput) (*ecs.DeleteClusterOutput,
 			return nil, kernel.Fail("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
 		}
 	}
-	cl.Status, cl.Deleted = ecsInactive, a.Now()
+	cl.Status, cl.Deleted = statusInactive, a.Now()
 	described := a.describeCluster(cl, types.ClusterFieldTags)
 	return &ecs.DeleteClusterOutput{Cluster: &described}, nil
 }
@@ -216,7 +216,7 @@ func (a tx) DescribeClusters(in *ecs.DescribeClustersInput) (*ecs.DescribeCluste
 func (a tx) ListClusters(in *ecs.ListClustersInput) (*ecs.ListClustersOutput, error) {
 	arns := []string{}
 	for _, name := range slices.Sorted(maps.Keys(a.state().Clusters)) {
-		if a.state().Clusters[name].Status == ecsActive && a.Visible(a.clusterARN(name)) {
+		if a.state().Clusters[name].Status == statusActive && a.Visible(a.clusterARN(name)) {
 			arns = append(arns, a.clusterARN(name))
 		}
 	}
@@ -236,7 +236,7 @@ func (a tx) UpdateClusterSettings(in *ecs.UpdateClusterSettingsInput) (*ecs.Upda
 	return &ecs.UpdateClusterSettingsOutput{Cluster: &described}, nil
 }
 
-func ecsTags(tags []types.Tag) map[string]string {
+func readTags(tags []types.Tag) map[string]string {
 	m := map[string]string{}
 	for _, t := range tags {
 		m[aws.ToString(t.Key)] = aws.ToString(t.Value)
@@ -244,7 +244,7 @@ func ecsTags(tags []types.Tag) map[string]string {
 	return m
 }
 
-func writeECSTags(tags map[string]string) []types.Tag {
+func writeTags(tags map[string]string) []types.Tag {
 	list := []types.Tag{}
 	for _, k := range slices.Sorted(maps.Keys(tags)) {
 		list = append(list, types.Tag{Key: aws.String(k), Value: aws.String(tags[k])})
@@ -268,7 +268,7 @@ func (a tx) tagsOf(arn *string) (map[string]string, error) {
 			return d.Tags, nil
 		}
 	case "service":
-		if s := a.state().Services[name]; s != nil && s.Status == ecsActive {
+		if s := a.state().Services[name]; s != nil && s.Status == statusActive {
 			return s.Tags, nil
 		}
 		return nil, kernel.Fail("ServiceNotFoundException", "Service not found.")
@@ -286,7 +286,7 @@ func (a tx) TagResource(in *ecs.TagResourceInput) (*ecs.TagResourceOutput, error
 	if err != nil {
 		return nil, err
 	}
-	maps.Copy(tags, ecsTags(in.Tags))
+	maps.Copy(tags, readTags(in.Tags))
 	return &ecs.TagResourceOutput{}, nil
 }
 
@@ -308,7 +308,7 @@ func (a tx) ListTagsForResource(in *ecs.ListTagsForResourceInput) (*ecs.ListTags
 	if err != nil {
 		return nil, err
 	}
-	return &ecs.ListTagsForResourceOutput{Tags: writeECSTags(tags)}, nil
+	return &ecs.ListTagsForResourceOutput{Tags: writeTags(tags)}, nil
 }
 
 // ExecuteCommand refuses: a session is Systems Manager's own protocol over a web

@@ -14,7 +14,7 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-type ecsService struct {
+type service struct {
 	Name    string
 	Cluster string // its name
 	Status  string
@@ -35,9 +35,9 @@ type ecsService struct {
 
 	// Deployments begin with the primary one. None is changed in place, since
 	// Completed is a copy.
-	Deployments []ecsDeployment
+	Deployments []deployment
 	// Completed is the last one that was, which a rollback goes back to.
-	Completed *ecsDeployment
+	Completed *deployment
 	// Events are the last ones, newest first.
 	Events []types.ServiceEvent
 	Steady bool
@@ -47,8 +47,8 @@ type ecsService struct {
 	NotBefore time.Time `json:",omitzero"`
 }
 
-// ecsDeployment is a release of a service.
-type ecsDeployment struct {
+// deployment is a release of a service.
+type deployment struct {
 	ID         string
 	Definition string // its ARN
 	Network    types.AwsVpcConfiguration
@@ -64,9 +64,9 @@ type ecsDeployment struct {
 // maxEvents is how many events of a service ECS shows.
 const maxEvents = 100
 
-func (c *Service) serviceARN(s *ecsService) string { return c.ARN("ecs", "service/"+s.key()) }
+func (c *Service) serviceARN(s *service) string { return c.ARN("ecs", "service/"+s.key()) }
 
-func (s *ecsService) key() string { return s.Cluster + "/" + s.Name }
+func (s *service) key() string { return s.Cluster + "/" + s.Name }
 
 // serviceEvent adds an event to a service; a task without one has no service.
 func (c tx) serviceEvent(service, format string, args ...any) {
@@ -78,7 +78,7 @@ func (c tx) serviceEvent(service, format string, args ...any) {
 	s.Events = append([]types.ServiceEvent{e}, s.Events[:min(len(s.Events), maxEvents-1)]...)
 }
 
-func (a tx) service(cluster, name *string) (*ecsService, error) {
+func (a tx) service(cluster, name *string) (*service, error) {
 	cl, err := a.cluster(cluster)
 	if err != nil {
 		return nil, err
@@ -91,7 +91,7 @@ func (a tx) service(cluster, name *string) (*ecsService, error) {
 }
 
 // balancers checks a service's load balancers against its definition.
-func (a tx) balancers(list []types.LoadBalancer, d *ecsDefinition) error {
+func (a tx) balancers(list []types.LoadBalancer, d *definition) error {
 	for _, b := range list {
 		users, ok := a.groups.LoadBalancers(a.Tx, aws.ToString(b.TargetGroupArn))
 		if !ok {
@@ -159,7 +159,7 @@ func (a tx) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOutput,
 		return nil, err
 	}
 	name := aws.ToString(in.ServiceName)
-	if !ecsName.MatchString(name) {
+	if !namePattern.MatchString(name) {
 		return nil, kernel.Fail("InvalidParameterException", "Invalid service name: %s", name)
 	}
 	if len(aws.ToString(in.ClientToken)) > 36 {
@@ -167,12 +167,12 @@ func (a tx) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOutput,
 	}
 	if have := a.state().Services[cl.Name+"/"+name]; have != nil {
 		switch {
-		case have.Status == ecsActive && have.Token != "" && have.Token == aws.ToString(in.ClientToken):
+		case have.Status == statusActive && have.Token != "" && have.Token == aws.ToString(in.ClientToken):
 			described := a.describeService(have, true)
 			return &ecs.CreateServiceOutput{Service: &described}, nil
-		case have.Status == ecsActive:
+		case have.Status == statusActive:
 			return nil, kernel.Fail("InvalidParameterException", "Creation of service was not idempotent.")
-		case have.Status == ecsDraining:
+		case have.Status == statusDraining:
 			return nil, kernel.Fail("InvalidParameterException", "Unable to Start a service that is still Draining.")
 		}
 	}
@@ -209,10 +209,10 @@ func (a tx) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOutput,
 	if aws.ToInt32(in.DesiredCount) < 0 {
 		return nil, kernel.Fail("InvalidParameterException", "desiredCount has to be 0 or more.")
 	}
-	s := &ecsService{
-		Name: name, Cluster: cl.Name, Status: ecsActive, Created: a.Now(), Token: aws.ToString(in.ClientToken), Desired: aws.ToInt32(in.DesiredCount),
+	s := &service{
+		Name: name, Cluster: cl.Name, Status: statusActive, Created: a.Now(), Token: aws.ToString(in.ClientToken), Desired: aws.ToInt32(in.DesiredCount),
 		Rollout: config, Grace: in.HealthCheckGracePeriodSeconds, PropagateTags: in.PropagateTags, ManagedTags: in.EnableECSManagedTags,
-		Exec: in.EnableExecuteCommand, Rebalancing: cmp.Or(in.AvailabilityZoneRebalancing, types.AvailabilityZoneRebalancingEnabled), Tags: ecsTags(in.Tags),
+		Exec: in.EnableExecuteCommand, Rebalancing: cmp.Or(in.AvailabilityZoneRebalancing, types.AvailabilityZoneRebalancingEnabled), Tags: readTags(in.Tags),
 	}
 	if err := s.checkRebalancing(); err != nil {
 		return nil, err
@@ -220,9 +220,9 @@ func (a tx) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOutput,
 	if len(in.LoadBalancers) > 0 {
 		s.Grace = cmp.Or(s.Grace, aws.Int32(0))
 	}
-	s.deploy(a.Tx.Env, ecsDeployment{Definition: *d.TaskDefinitionArn, Network: *network, Balancers: in.LoadBalancers, Platform: platform(in.PlatformVersion)})
+	s.deploy(a.Tx.Env, deployment{Definition: *d.TaskDefinitionArn, Network: *network, Balancers: in.LoadBalancers, Platform: platform(in.PlatformVersion)})
 	if a.state().Services == nil {
-		a.state().Services = map[string]*ecsService{}
+		a.state().Services = map[string]*service{}
 	}
 	a.state().Services[s.key()] = s
 	a.Born(a.serviceARN(s))
@@ -234,7 +234,7 @@ func (a tx) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOutput,
 // checkRebalancing refuses what
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-rebalancing.html
 // rules out: a task of the other zone starts before one is stopped.
-func (s *ecsService) checkRebalancing() error {
+func (s *service) checkRebalancing() error {
 	if s.Rebalancing == types.AvailabilityZoneRebalancingEnabled && *s.Rollout.MaximumPercent <= 100 {
 		return kernel.Fail("InvalidParameterException", "availabilityZoneRebalancing can't be ENABLED when maximumPercent is 100 or less.")
 	}
@@ -242,11 +242,11 @@ func (s *ecsService) checkRebalancing() error {
 }
 
 // deploy puts a new deployment in front of the others.
-func (s *ecsService) deploy(c *kernel.Env, d ecsDeployment) {
+func (s *service) deploy(c *kernel.Env, d deployment) {
 	d.ID = "ecs-svc/" + decimals(19)
 	d.Created, d.Updated = c.Now(), c.Now()
 	d.State, d.Reason, d.Failed = types.DeploymentRolloutStateInProgress, "ECS deployment "+d.ID+" in progress.", 0
-	s.Deployments = append([]ecsDeployment{d}, s.Deployments...)
+	s.Deployments = append([]deployment{d}, s.Deployments...)
 	s.Failures, s.NotBefore, s.Steady = 0, time.Time{}, false
 }
 
@@ -257,7 +257,7 @@ func (a tx) UpdateService(in *ecs.UpdateServiceInput) (*ecs.UpdateServiceOutput,
 	if err != nil {
 		return nil, err
 	}
-	if s.Status != ecsActive {
+	if s.Status != statusActive {
 		return nil, kernel.Fail("ServiceNotActiveException", "Service was not ACTIVE.")
 	}
 	primary := s.Deployments[0]
@@ -298,7 +298,7 @@ func (a tx) UpdateService(in *ecs.UpdateServiceInput) (*ecs.UpdateServiceOutput,
 	if in.DesiredCount != nil && *in.DesiredCount < 0 {
 		return nil, kernel.Fail("InvalidParameterException", "desiredCount has to be 0 or more.")
 	}
-	proposed := ecsService{Rollout: config, Rebalancing: cmp.Or(in.AvailabilityZoneRebalancing, s.Rebalancing, types.AvailabilityZoneRebalancingDisabled)}
+	proposed := service{Rollout: config, Rebalancing: cmp.Or(in.AvailabilityZoneRebalancing, s.Rebalancing, types.AvailabilityZoneRebalancingDisabled)}
 	if err := proposed.checkRebalancing(); err != nil {
 		return nil, err
 	}
@@ -338,13 +338,13 @@ func (a tx) DeleteService(in *ecs.DeleteServiceInput) (*ecs.DeleteServiceOutput,
 	if err != nil {
 		return nil, err
 	}
-	if s.Status == ecsInactive {
+	if s.Status == statusInactive {
 		return nil, kernel.Fail("ServiceNotActiveException", "Service was not ACTIVE.")
 	}
 	if !aws.ToBool(in.Force) && s.Desired > 0 {
 		return nil, kernel.Fail("InvalidParameterException", "The service cannot be stopped while it is scaled above 0.")
 	}
-	s.Status, s.Desired = ecsDraining, 0
+	s.Status, s.Desired = statusDraining, 0
 	a.wakeScheduler()
 	described := a.describeService(s, true)
 	return &ecs.DeleteServiceOutput{Service: &described}, nil
@@ -379,7 +379,7 @@ func (a tx) ListServices(in *ecs.ListServicesInput) (*ecs.ListServicesOutput, er
 	}
 	arns := []string{}
 	for _, key := range slices.Sorted(maps.Keys(a.state().Services)) {
-		if s := a.state().Services[key]; s.Cluster == cl.Name && s.Status != ecsInactive && a.Visible(a.serviceARN(s)) {
+		if s := a.state().Services[key]; s.Cluster == cl.Name && s.Status != statusInactive && a.Visible(a.serviceARN(s)) {
 			arns = append(arns, a.serviceARN(s))
 		}
 	}
@@ -388,7 +388,7 @@ func (a tx) ListServices(in *ecs.ListServicesInput) (*ecs.ListServicesOutput, er
 	return out, nil
 }
 
-func (a tx) describeService(s *ecsService, tags bool) types.Service {
+func (a tx) describeService(s *service, tags bool) types.Service {
 	primary := s.Deployments[0]
 	d := types.Service{
 		ServiceArn: aws.String(a.serviceARN(s)), ServiceName: aws.String(s.Name), ClusterArn: aws.String(a.clusterARN(s.Cluster)), Status: aws.String(s.Status),
@@ -407,20 +407,20 @@ func (a tx) describeService(s *ecsService, tags bool) types.Service {
 		d.CapacityProviderStrategy, d.LaunchType = s.Capacity, ""
 	}
 	if tags {
-		d.Tags = writeECSTags(s.Tags)
+		d.Tags = writeTags(s.Tags)
 	}
-	if s.Status == ecsInactive {
+	if s.Status == statusInactive {
 		d.Deployments = []types.Deployment{}
 		return d
 	}
 	for i, x := range s.Deployments {
 		described := types.Deployment{
-			Id: aws.String(x.ID), Status: aws.String(ecsActive), TaskDefinition: aws.String(x.Definition), CreatedAt: aws.Time(x.Created), UpdatedAt: aws.Time(x.Updated),
+			Id: aws.String(x.ID), Status: aws.String(statusActive), TaskDefinition: aws.String(x.Definition), CreatedAt: aws.Time(x.Created), UpdatedAt: aws.Time(x.Updated),
 			FailedTasks: x.Failed, LaunchType: types.LaunchTypeFargate, NetworkConfiguration: networkOf(x), PlatformFamily: aws.String("Linux"),
 			PlatformVersion: aws.String(cmp.Or(x.Platform, "1.4.0")), RolloutState: x.State, RolloutStateReason: aws.String(x.Reason),
 		}
 		if i == 0 {
-			described.Status = aws.String(ecsPrimary)
+			described.Status = aws.String(statusPrimary)
 			if x.State != types.DeploymentRolloutStateFailed {
 				described.DesiredCount = s.Desired
 			}
@@ -443,7 +443,7 @@ func (a tx) describeService(s *ecsService, tags bool) types.Service {
 	return d
 }
 
-func networkOf(d ecsDeployment) *types.NetworkConfiguration {
+func networkOf(d deployment) *types.NetworkConfiguration {
 	n := d.Network
 	n.AssignPublicIp = cmp.Or(n.AssignPublicIp, types.AssignPublicIpDisabled)
 	return &types.NetworkConfiguration{AwsvpcConfiguration: &n}

@@ -9,7 +9,7 @@ import (
 // DesiredCount is how many tasks an active service is to have.
 func (s *Service) DesiredCount(t *kernel.Tx, service string) (int32, bool) {
 	x := s.in(t).state().Services[service]
-	if x == nil || x.Status != ecsActive {
+	if x == nil || x.Status != statusActive {
 		return 0, false
 	}
 	return x.Desired, true

@@ -22,19 +22,19 @@ const (
 	// schedulerTick is how often the scheduler looks at the health of targets;
 	// what the API and tasks do wakes it at once.
 	schedulerTick = 50 * time.Millisecond
-	// patientFailures is how many tasks in a row may fail before the next start
+	// failuresBeforeThrottle is how many tasks in a row may fail before the next start
 	// is put off. ECS throttles in the same way and names no figures but the
 	// longest pause, which is 27 minutes there
 	// (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-throttle-logic.html).
-	patientFailures = 3
-	firstPause      = 250 * time.Millisecond
-	longestPause    = time.Minute
+	failuresBeforeThrottle = 3
+	firstPause             = 250 * time.Millisecond
+	longestPause           = time.Minute
 	// launchPause is the first pause after a task that could not be made at all,
 	// such as for a role that is not usable yet. It is counted as a failure only
-	// from the patientLaunches-th in a row, since ECS's own tries are further
+	// from the launchesBeforeFailure-th in a row, since ECS's own tries are further
 	// apart and a new role needs its seconds.
-	launchPause     = time.Second
-	patientLaunches = 5
+	launchPause           = time.Second
+	launchesBeforeFailure = 5
 	// failedShown is how long a failed deployment stays in the list, so that
 	// whoever waits for it sees why.
 	failedShown = 30 * time.Second
@@ -120,21 +120,21 @@ func (c tx) schedule() (changed bool) {
 	for _, key := range slices.Sorted(maps.Keys(c.state().Services)) {
 		s := c.state().Services[key]
 		switch {
-		case s.Status != ecsInactive:
+		case s.Status != statusInactive:
 			changed = c.scheduleService(s) || changed
-		case time.Since(s.Gone) > ecsMemory:
+		case time.Since(s.Gone) > describedFor:
 			delete(c.state().Services, key)
 			changed = true
 		}
 	}
 	for id, t := range c.state().Tasks {
-		if *t.LastStatus == taskStopped && time.Since(aws.ToTime(t.StoppedAt)) > ecsMemory {
+		if *t.LastStatus == taskStopped && time.Since(aws.ToTime(t.StoppedAt)) > describedFor {
 			delete(c.state().Tasks, id)
 			changed = true
 		}
 	}
 	for name, cl := range c.state().Clusters {
-		if cl.Status == ecsInactive && time.Since(cl.Deleted) > ecsMemory {
+		if cl.Status == statusInactive && time.Since(cl.Deleted) > describedFor {
 			delete(c.state().Clusters, name)
 			changed = true
 		}
@@ -142,32 +142,32 @@ func (c tx) schedule() (changed bool) {
 	return c.purgeDefinitions() || changed
 }
 
-// crew is a service's tasks as the scheduler sees them.
-type crew struct {
-	// staying are the tasks that are not to stop; of those new ones are of the
+// serviceTasks are a service's tasks as the scheduler sees them.
+type serviceTasks struct {
+	// wanted are the tasks that are not to stop; of those new ones are of the
 	// primary deployment and old ones of others. ready ones serve.
-	staying, new, old []*ecsTask
-	ready             map[*ecsTask]bool
-	// leaving are those that have not stopped yet.
-	leaving int
+	wanted, new, old []*ecsTask
+	ready            map[*ecsTask]bool
+	// stopping counts those that have not stopped yet.
+	stopping int
 }
 
-func (c tx) crew(s *ecsService) crew {
-	w := crew{ready: map[*ecsTask]bool{}}
+func (c tx) tasksOf(s *service) serviceTasks {
+	w := serviceTasks{ready: map[*ecsTask]bool{}}
 	for _, t := range c.state().Tasks {
 		if t.Service != s.key() || *t.LastStatus == taskStopped {
 			continue
 		}
 		if *t.DesiredStatus == taskStopped {
-			w.leaving++
+			w.stopping++
 			continue
 		}
-		w.staying = append(w.staying, t)
+		w.wanted = append(w.wanted, t)
 	}
-	slices.SortFunc(w.staying, func(x, y *ecsTask) int {
+	slices.SortFunc(w.wanted, func(x, y *ecsTask) int {
 		return cmp.Or(x.CreatedAt.Compare(*y.CreatedAt), cmp.Compare(x.ID, y.ID))
 	})
-	for _, t := range w.staying {
+	for _, t := range w.wanted {
 		if t.Deployment == s.Deployments[0].ID {
 			w.new = append(w.new, t)
 		} else {
@@ -177,7 +177,7 @@ func (c tx) crew(s *ecsService) crew {
 	return w
 }
 
-func (w crew) readyOf(tasks []*ecsTask) (n int) {
+func (w serviceTasks) readyOf(tasks []*ecsTask) (n int) {
 	for _, t := range tasks {
 		if w.ready[t] {
 			n++
@@ -188,15 +188,15 @@ func (w crew) readyOf(tasks []*ecsTask) (n int) {
 
 // scheduleService brings a service one step nearer to what is wanted of it and
 // says whether it changed anything.
-func (c tx) scheduleService(s *ecsService) (changed bool) {
+func (c tx) scheduleService(s *service) (changed bool) {
 	if c.checkHealth(s) {
 		changed = true
 	}
 	if c.breakCircuit(s) {
 		changed = true
 	}
-	w := c.crew(s)
-	for _, t := range w.staying {
+	w := c.tasksOf(s)
+	for _, t := range w.wanted {
 		if w.ready[t] = c.ready(t); w.ready[t] && !t.Served {
 			t.Served, changed = true, true
 			// A healthy task ends the count; what only runs has proved nothing.
@@ -206,7 +206,7 @@ func (c tx) scheduleService(s *ecsService) (changed bool) {
 			}
 		}
 	}
-	if s.Status == ecsDraining {
+	if s.Status == statusDraining {
 		return c.drainService(s, w) || changed
 	}
 	if c.startTasks(s, w) || c.stopOld(s, w) || c.stopSurplus(s, w) {
@@ -216,8 +216,8 @@ func (c tx) scheduleService(s *ecsService) (changed bool) {
 	return c.settle(s, w) || changed
 }
 
-func (s *ecsService) deploymentIndex(id string) int {
-	return slices.IndexFunc(s.Deployments, func(d ecsDeployment) bool { return d.ID == id })
+func (s *service) deploymentIndex(id string) int {
+	return slices.IndexFunc(s.Deployments, func(d deployment) bool { return d.ID == id })
 }
 
 // proven says whether something vouches for a ready task.
@@ -249,9 +249,9 @@ func (c tx) targetHealth(t *ecsTask, target taskTarget) (balancer.Health, bool) 
 }
 
 // checkHealth stops the tasks that fail their health checks.
-func (c tx) checkHealth(s *ecsService) (changed bool) {
+func (c tx) checkHealth(s *service) (changed bool) {
 	grace := time.Duration(aws.ToInt32(s.Grace)) * time.Second
-	for _, t := range c.crew(s).staying {
+	for _, t := range c.tasksOf(s).wanted {
 		if *t.LastStatus != taskRunning {
 			continue
 		}
@@ -292,10 +292,10 @@ func (c tx) countFailure(t *ecsTask) {
 	}
 	s.Failures++
 	s.Steady = false
-	if s.Failures >= patientFailures {
-		s.NotBefore = c.Now().Add(backoff(firstPause, s.Failures-patientFailures))
+	if s.Failures >= failuresBeforeThrottle {
+		s.NotBefore = c.Now().Add(backoff(firstPause, s.Failures-failuresBeforeThrottle))
 	}
-	if s.Failures == patientFailures {
+	if s.Failures == failuresBeforeThrottle {
 		c.serviceEvent(t.Service, "is unable to consistently start tasks successfully. For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.")
 	}
 }
@@ -313,10 +313,10 @@ func breakerThreshold(desired int32) int32 {
 // breakCircuit fails a deployment whose tasks fail and goes back to the last one
 // that completed: ECS takes that one up again under its own id, and its tasks
 // which still serve stay.
-func (c tx) breakCircuit(s *ecsService) bool {
+func (c tx) breakCircuit(s *service) bool {
 	breaker := s.Rollout.DeploymentCircuitBreaker
 	failed := s.Deployments[0]
-	if breaker == nil || !breaker.Enable || s.Status != ecsActive || failed.State != types.DeploymentRolloutStateInProgress || failed.Failed < breakerThreshold(s.Desired) {
+	if breaker == nil || !breaker.Enable || s.Status != statusActive || failed.State != types.DeploymentRolloutStateInProgress || failed.Failed < breakerThreshold(s.Desired) {
 		return false
 	}
 	failed.State, failed.Reason, failed.Updated = types.DeploymentRolloutStateFailed, "ECS deployment circuit breaker: tasks failed to start.", c.Now()
@@ -328,37 +328,37 @@ func (c tx) breakCircuit(s *ecsService) bool {
 	back := *s.Completed
 	back.State, back.Reason, back.Updated = types.DeploymentRolloutStateInProgress, "ECS deployment circuit breaker: rolling back to deploymentId "+back.ID+".", c.Now()
 	back.Failed = 0
-	others := slices.DeleteFunc(slices.Clone(s.Deployments), func(d ecsDeployment) bool { return d.ID == back.ID })
-	s.Deployments = append([]ecsDeployment{back}, others...)
+	others := slices.DeleteFunc(slices.Clone(s.Deployments), func(d deployment) bool { return d.ID == back.ID })
+	s.Deployments = append([]deployment{back}, others...)
 	s.Failures, s.NotBefore = 0, time.Time{}
 	c.serviceEvent(s.key(), "rolling back to (deployment %s).", back.ID)
 	return true
 }
 
 // drainService stops the tasks of a deleted service.
-func (c tx) drainService(s *ecsService, w crew) bool {
-	for _, t := range w.staying {
+func (c tx) drainService(s *service, w serviceTasks) bool {
+	for _, t := range w.wanted {
 		c.stopTask(t, types.TaskStopCodeServiceSchedulerInitiated, "Scaling activity initiated by (deployment "+s.Deployments[0].ID+")")
 	}
-	if len(w.staying) > 0 {
+	if len(w.wanted) > 0 {
 		return true
 	}
-	if w.leaving > 0 {
+	if w.stopping > 0 {
 		return false
 	}
-	s.Status, s.Gone = ecsInactive, c.Now()
+	s.Status, s.Gone = statusInactive, c.Now()
 	return true
 }
 
 // startTasks starts what is missing of the primary deployment, as far as the
 // maximum lets it.
-func (c tx) startTasks(s *ecsService, w crew) bool {
+func (c tx) startTasks(s *service, w serviceTasks) bool {
 	primary := s.Deployments[0]
 	if primary.State == types.DeploymentRolloutStateFailed || c.Now().Before(s.NotBefore) {
 		return false
 	}
 	limit := int(*s.Rollout.MaximumPercent) * int(s.Desired) / 100
-	n := min(int(s.Desired)-len(w.new), max(limit, 1)-len(w.staying))
+	n := min(int(s.Desired)-len(w.new), max(limit, 1)-len(w.wanted))
 	if n <= 0 {
 		return false
 	}
@@ -393,7 +393,7 @@ func (c tx) startTasks(s *ecsService, w crew) bool {
 	return true
 }
 
-func (c tx) taskTags(s *ecsService, d *ecsDefinition) map[string]string {
+func (c tx) taskTags(s *service, d *definition) map[string]string {
 	tags := map[string]string{}
 	switch s.PropagateTags {
 	case types.PropagateTagsService:
@@ -408,18 +408,18 @@ func (c tx) taskTags(s *ecsService, d *ecsDefinition) map[string]string {
 }
 
 // launchFailed notes a task that could not be made.
-func (c tx) launchFailed(s *ecsService, format string, err error) {
+func (c tx) launchFailed(s *service, format string, err error) {
 	c.serviceEvent(s.key(), format, err)
 	s.Failures++
 	s.NotBefore = c.Now().Add(backoff(launchPause, s.Failures-1))
-	if s.Failures >= patientLaunches {
+	if s.Failures >= launchesBeforeFailure {
 		s.Deployments[0].Failed++
 		s.Deployments[0].Updated = c.Now()
 	}
 }
 
 // stopOld stops tasks of former deployments, as far as the minimum lets it.
-func (c tx) stopOld(s *ecsService, w crew) bool {
+func (c tx) stopOld(s *service, w serviceTasks) bool {
 	primary := s.Deployments[0]
 	if primary.State == types.DeploymentRolloutStateFailed || len(w.old) == 0 {
 		return false
@@ -430,13 +430,13 @@ func (c tx) stopOld(s *ecsService, w crew) bool {
 			stop = append(stop, t) // it serves nobody
 		}
 	}
-	ready := w.readyOf(w.staying)
+	ready := w.readyOf(w.wanted)
 	least := int(math.Ceil(float64(*s.Rollout.MinimumHealthyPercent) * float64(s.Desired) / 100))
 	// Room is made only where it is needed: the successors come first where the
 	// maximum lets them.
 	wanted := max(0, ready-int(s.Desired))
 	limit := int(*s.Rollout.MaximumPercent) * int(s.Desired) / 100
-	if missing := int(s.Desired) - len(w.new); missing > 0 && len(w.staying) >= limit {
+	if missing := int(s.Desired) - len(w.new); missing > 0 && len(w.wanted) >= limit {
 		wanted = max(wanted, missing)
 	}
 	wanted = min(wanted, ready-least)
@@ -450,7 +450,7 @@ func (c tx) stopOld(s *ecsService, w crew) bool {
 }
 
 // stopSurplus scales in: first what does not serve, then the youngest.
-func (c tx) stopSurplus(s *ecsService, w crew) bool {
+func (c tx) stopSurplus(s *service, w serviceTasks) bool {
 	surplus := len(w.new) - int(s.Desired)
 	if surplus <= 0 {
 		return false
@@ -468,7 +468,7 @@ func (c tx) stopSurplus(s *ecsService, w crew) bool {
 	return c.stopForScaling(s, candidates[:surplus])
 }
 
-func (c tx) stopForScaling(s *ecsService, stop []*ecsTask) bool {
+func (c tx) stopForScaling(s *service, stop []*ecsTask) bool {
 	if len(stop) == 0 {
 		return false
 	}
@@ -483,9 +483,9 @@ func (c tx) stopForScaling(s *ecsService, stop []*ecsTask) bool {
 
 // settle notes that a service has reached its steady state and forgets former
 // deployments.
-func (c tx) settle(s *ecsService, w crew) (changed bool) {
+func (c tx) settle(s *service, w serviceTasks) (changed bool) {
 	primary := s.Deployments[0]
-	steady := len(w.new) == int(s.Desired) && w.readyOf(w.new) == len(w.new) && len(w.old) == 0 && w.leaving == 0
+	steady := len(w.new) == int(s.Desired) && w.readyOf(w.new) == len(w.new) && len(w.old) == 0 && w.stopping == 0
 	if steady && primary.State == types.DeploymentRolloutStateInProgress {
 		primary.State, primary.Reason, primary.Updated = types.DeploymentRolloutStateCompleted, "ECS deployment "+primary.ID+" completed.", c.Now()
 		s.Deployments[0] = primary
@@ -501,7 +501,7 @@ func (c tx) settle(s *ecsService, w crew) (changed bool) {
 	if !steady {
 		s.Steady = false
 	}
-	kept := []ecsDeployment{s.Deployments[0]}
+	kept := []deployment{s.Deployments[0]}
 	for _, d := range s.Deployments[1:] {
 		used := false
 		for _, t := range c.state().Tasks {

@@ -169,7 +169,7 @@ func (s *Service) view(f func(tx)) { s.View(func(t *kernel.Tx) { f(s.in(t)) }) }
 // HasServices says whether there is a service that is not gone.
 func (s *Service) HasServices(t *kernel.Tx) bool {
 	for _, x := range s.in(t).state().Services {
-		if x.Status != ecsInactive {
+		if x.Status != statusInactive {
 			return true
 		}
 	}

@@ -71,7 +71,7 @@ type runningTask struct {
 // taskSpec is a task to be started.
 type taskSpec struct {
 	cluster             string
-	definition          *ecsDefinition
+	definition          *definition
 	network             *types.AwsVpcConfiguration
 	service, deployment string
 	startedBy, group    string
@@ -85,7 +85,7 @@ type taskSpec struct {
 func (c *Service) taskARN(cluster, id string) string { return c.ARN("ecs", "task/"+cluster+"/"+id) }
 
 // assumable says whether ECS can assume a task's roles.
-func (c tx) assumable(d *ecsDefinition, cluster string) error {
+func (c tx) assumable(d *definition, cluster string) error {
 	for _, role := range []*string{d.ExecutionRoleArn, d.TaskRoleArn} {
 		if role == nil {
 			continue
@@ -592,7 +592,7 @@ const (
 
 // setHealth notes a container's health and derives the task's: that of its
 // essential containers which have a check.
-func (t *ecsTask) setHealth(container string, status types.HealthStatus, d *ecsDefinition) (changed bool) {
+func (t *ecsTask) setHealth(container string, status types.HealthStatus, d *definition) (changed bool) {
 	for _, have := range t.Containers {
 		changed = changed || *have.Name == container && have.HealthStatus != status
 	}
@@ -675,7 +675,7 @@ func (a tx) RunTask(in *ecs.RunTaskInput) (*ecs.RunTaskOutput, error) {
 			return out, nil
 		}
 	}
-	tags := ecsTags(in.Tags)
+	tags := readTags(in.Tags)
 	if in.PropagateTags == types.PropagateTagsTaskDefinition {
 		all := maps.Clone(d.Tags)
 		maps.Copy(all, tags)
@@ -717,7 +717,7 @@ func (a tx) describeTask(t *ecsTask, tags bool) types.Task {
 	if tags {
 		all := maps.Clone(t.TagMap)
 		delete(all, runToken)
-		d.Tags = writeECSTags(all)
+		d.Tags = writeTags(all)
 	}
 	return d
 }
@@ -776,7 +776,7 @@ func (a tx) ListTasks(in *ecs.ListTasksInput) (*ecs.ListTasksOutput, error) {
 	service := ""
 	if in.ServiceName != nil {
 		service = cl.Name + "/" + lastPart(*in.ServiceName)
-		if s := a.state().Services[service]; s == nil || s.Status == ecsInactive {
+		if s := a.state().Services[service]; s == nil || s.Status == statusInactive {
 			return nil, kernel.Fail("ServiceNotFoundException", "Service not found.")
 		}
 	}

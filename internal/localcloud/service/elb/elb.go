@@ -19,10 +19,10 @@ import (
 // changed through their pointers and slices, only by new ones, since answers
 // share them.
 type state struct {
-	LoadBalancers map[string]*elbLoadBalancer `json:"loadBalancers,omitempty"`
-	TargetGroups  map[string]*elbTargetGroup  `json:"targetGroups,omitempty"`
-	Listeners     map[string]*elbListener     `json:"listeners,omitempty"`
-	Rules         map[string]*elbRule         `json:"rules,omitempty"`
+	LoadBalancers map[string]*loadBalancer `json:"loadBalancers,omitempty"`
+	TargetGroups  map[string]*targetGroup  `json:"targetGroups,omitempty"`
+	Listeners     map[string]*listener     `json:"listeners,omitempty"`
+	Rules         map[string]*rule         `json:"rules,omitempty"`
 }
 
 // live is what runs behind ELBv2, by ARN.
@@ -52,14 +52,14 @@ func (s *Service) API() kernel.Service {
 	)}
 }
 
-// elbName is what load balancers and target groups may be called.
-var elbName = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9-]{0,30}[A-Za-z0-9])?$`)
+// namePattern is what load balancers and target groups may be called.
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9-]{0,30}[A-Za-z0-9])?$`)
 
-func checkELBName(what, name string) error {
+func checkName(what, name string) error {
 	switch {
 	case len(name) > 32:
 		return kernel.Fail("ValidationError", "The %s name '%s' cannot be longer than '32' characters", what, name)
-	case !elbName.MatchString(name):
+	case !namePattern.MatchString(name):
 		return kernel.Fail("ValidationError", "The %s name '%s' must contain only alphanumeric characters or hyphens and must not begin or end with a hyphen", what, name)
 	case strings.HasPrefix(name, "internal-"):
 		return kernel.Fail("ValidationError", "The %s name '%s' cannot begin with 'internal-'", what, name)
@@ -93,8 +93,8 @@ func checkAttribute(what string, known map[string]string, key, value string) err
 	return nil
 }
 
-// elbPage is a page of at most 400, as many as AWS gives unasked.
-func elbPage[T any](all []T, marker *string, size *int32) ([]T, *string, error) {
+// page is a page of at most 400, as many as AWS gives unasked.
+func page[T any](all []T, marker *string, size *int32) ([]T, *string, error) {
 	limit := 400
 	if size != nil {
 		if limit = int(*size); limit < 1 || limit > 400 {
@@ -134,7 +134,7 @@ func (a tx) DescribeAccountLimits(in *elb.DescribeAccountLimitsInput) (*elb.Desc
 	} {
 		all = append(all, types.Limit{Name: aws.String(l.name), Max: aws.String(strconv.Itoa(l.most))})
 	}
-	page, next, err := elbPage(all, in.Marker, in.PageSize)
+	page, next, err := page(all, in.Marker, in.PageSize)
 	return &elb.DescribeAccountLimitsOutput{Limits: page, NextMarker: next}, err
 }
 

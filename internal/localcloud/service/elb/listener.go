@@ -21,14 +21,14 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-type elbListener struct {
+type listener struct {
 	types.Listener
 	Attributes map[string]string // those that were set
 	Extra      []string          // certificates besides the default one
 	Tags       map[string]string
 }
 
-func (a tx) listener(arn *string) (*elbListener, error) {
+func (a tx) listener(arn *string) (*listener, error) {
 	l := a.state().Listeners[aws.ToString(arn)]
 	if l == nil || !a.Visible(*arn) {
 		return nil, kernel.Fail("ListenerNotFound", "Listener '%s' not found", aws.ToString(arn))
@@ -102,12 +102,12 @@ func (a tx) CreateListener(in *elb.CreateListenerInput) (*elb.CreateListenerOutp
 		return nil, kernel.Fail("DuplicateListener", "A listener already exists on this port for this load balancer '%s'", *lb.LoadBalancerArn)
 	}
 	_, path, _ := strings.Cut(*lb.LoadBalancerArn, ":loadbalancer/")
-	l := &elbListener{
+	l := &listener{
 		Listener: types.Listener{
 			ListenerArn: aws.String(a.ARN("elasticloadbalancing", "listener/"+path+"/"+kernel.HexDigits(16))), LoadBalancerArn: lb.LoadBalancerArn,
 			Port: in.Port, Protocol: in.Protocol, DefaultActions: actions, Certificates: slices.Clone(in.Certificates),
 		},
-		Tags: elbTags(in.Tags),
+		Tags: readTags(in.Tags),
 	}
 	if policy != "" {
 		l.SslPolicy = aws.String(policy)
@@ -116,7 +116,7 @@ func (a tx) CreateListener(in *elb.CreateListenerInput) (*elb.CreateListenerOutp
 		return nil, err
 	}
 	if a.state().Listeners == nil {
-		a.state().Listeners = map[string]*elbListener{}
+		a.state().Listeners = map[string]*listener{}
 	}
 	a.state().Listeners[*l.ListenerArn] = l
 	a.Born(*l.ListenerArn)
@@ -131,7 +131,7 @@ func sameCertificates(x, y []types.Certificate) bool {
 }
 
 // bind takes a listener's port of this machine.
-func (c tx) bind(l *elbListener, cert *tls.Certificate) error {
+func (c tx) bind(l *listener, cert *tls.Certificate) error {
 	bound, err := c.balancer.Listen(int(*l.Port), cert, balancer.Action{Fixed: &balancer.Fixed{Code: http.StatusServiceUnavailable}}, balancer.Options{IdleTimeout: time.Minute})
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -240,7 +240,7 @@ func (a tx) DescribeListeners(in *elb.DescribeListenersInput) (*elb.DescribeList
 	if len(lacking(found, in.ListenerArns)) > 0 {
 		return nil, kernel.Fail("ListenerNotFound", "One or more listeners not found")
 	}
-	page, next, err := elbPage(all, in.Marker, in.PageSize)
+	page, next, err := page(all, in.Marker, in.PageSize)
 	return &elb.DescribeListenersOutput{Listeners: page, NextMarker: next}, err
 }
 
@@ -250,7 +250,7 @@ func (a tx) ModifyListener(in *elb.ModifyListenerInput) (*elb.ModifyListenerOutp
 	if err != nil {
 		return nil, err
 	}
-	next := &elbListener{Listener: l.Listener, Attributes: l.Attributes, Extra: l.Extra, Tags: l.Tags}
+	next := &listener{Listener: l.Listener, Attributes: l.Attributes, Extra: l.Extra, Tags: l.Tags}
 	next.Port, next.Protocol = cmp.Or(in.Port, l.Port), cmp.Or(in.Protocol, l.Protocol)
 	next.SslPolicy = cmp.Or(in.SslPolicy, l.SslPolicy)
 	if len(in.Certificates) > 0 {
@@ -320,7 +320,7 @@ func (a tx) DescribeSSLPolicies(in *elb.DescribeSSLPoliciesInput) (*elb.Describe
 }
 
 // serve binds the port of a listener that was there before the cloud was.
-func (a tx) serve(l *elbListener) error {
+func (a tx) serve(l *listener) error {
 	cert, err := a.secure(l.Protocol, l.Certificates, aws.ToString(l.SslPolicy))
 	if err != nil {
 		return err

@@ -44,7 +44,7 @@ var askedHeaders = map[string]string{
 }
 
 // attributes are all attributes of a listener, by what it is.
-func (l *elbListener) attributes() map[string]string {
+func (l *listener) attributes() map[string]string {
 	all := map[string]string{serverEnabled: "true"}
 	for key := range answerHeaders {
 		all[key] = ""
@@ -61,7 +61,7 @@ func (l *elbListener) attributes() map[string]string {
 }
 
 // header is what the listener sets on its answers.
-func (l *elbListener) header() map[string]string {
+func (l *listener) header() map[string]string {
 	set := map[string]string{}
 	for key, value := range l.Attributes {
 		if name := answerHeaders[key]; name != "" && value != "" {
@@ -71,7 +71,7 @@ func (l *elbListener) header() map[string]string {
 	return set
 }
 
-func listenerAttributes(l *elbListener) (out []types.ListenerAttribute) {
+func listenerAttributes(l *listener) (out []types.ListenerAttribute) {
 	all := l.attributes()
 	for _, k := range slices.Sorted(maps.Keys(all)) {
 		out = append(out, types.ListenerAttribute{Key: aws.String(k), Value: aws.String(all[k])})

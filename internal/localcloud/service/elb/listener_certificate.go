@@ -29,7 +29,7 @@ func (a tx) DescribeListenerCertificates(in *elb.DescribeListenerCertificatesInp
 	for _, arn := range l.Extra {
 		all = append(all, types.Certificate{CertificateArn: aws.String(arn), IsDefault: aws.Bool(false)})
 	}
-	page, next, err := elbPage(all, in.Marker, in.PageSize)
+	page, next, err := page(all, in.Marker, in.PageSize)
 	return &elb.DescribeListenerCertificatesOutput{Certificates: page, NextMarker: next}, err
 }
 
@@ -74,7 +74,7 @@ func (a tx) RemoveListenerCertificates(in *elb.RemoveListenerCertificatesInput) 
 	return &elb.RemoveListenerCertificatesOutput{}, a.showCertificates(l)
 }
 
-func (a tx) namedCertificates(listener *string, certificates []types.Certificate) (*elbListener, []string, error) {
+func (a tx) namedCertificates(listener *string, certificates []types.Certificate) (*listener, []string, error) {
 	l, err := a.listener(listener)
 	if err != nil {
 		return nil, nil, err
@@ -94,7 +94,7 @@ func (a tx) namedCertificates(listener *string, certificates []types.Certificate
 }
 
 // showCertificates has a running listener use what it was given.
-func (c tx) showCertificates(l *elbListener) error {
+func (c tx) showCertificates(l *listener) error {
 	running := c.live().listeners[*l.ListenerArn]
 	if running == nil {
 		return nil

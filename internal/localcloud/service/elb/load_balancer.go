@@ -17,14 +17,14 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/network"
 )
 
-type elbLoadBalancer struct {
+type loadBalancer struct {
 	types.LoadBalancer
 	Interfaces map[string]string // subnet to interface
 	Attributes map[string]string
 	Tags       map[string]string
 }
 
-func (a tx) loadBalancer(arn *string) (*elbLoadBalancer, error) {
+func (a tx) loadBalancer(arn *string) (*loadBalancer, error) {
 	lb := a.state().LoadBalancers[aws.ToString(arn)]
 	if lb == nil || !a.Visible(*arn) {
 		return nil, kernel.Fail("LoadBalancerNotFound", "Load balancer '%s' not found", aws.ToString(arn))
@@ -49,7 +49,7 @@ var loadBalancerAttributes = map[string]string{
 // CreateLoadBalancer makes a load balancer, or returns the one that is the same.
 func (a tx) CreateLoadBalancer(in *elb.CreateLoadBalancerInput) (*elb.CreateLoadBalancerOutput, error) {
 	name := aws.ToString(in.Name)
-	if err := checkELBName("load balancer", name); err != nil {
+	if err := checkName("load balancer", name); err != nil {
 		return nil, err
 	}
 	if in.Type != "" && in.Type != types.LoadBalancerTypeEnumApplication {
@@ -86,14 +86,14 @@ func (a tx) CreateLoadBalancer(in *elb.CreateLoadBalancerInput) (*elb.CreateLoad
 		return &elb.CreateLoadBalancerOutput{LoadBalancers: []types.LoadBalancer{have.LoadBalancer}}, nil
 	}
 	id := kernel.HexDigits(16)
-	lb := &elbLoadBalancer{
+	lb := &loadBalancer{
 		LoadBalancer: types.LoadBalancer{
 			LoadBalancerArn: aws.String(a.ARN("elasticloadbalancing", "loadbalancer/app/"+name+"/"+id)), LoadBalancerName: aws.String(name),
 			AvailabilityZones: zones, CanonicalHostedZoneId: aws.String("Z35SXDOTRQ7X7K"), CreatedTime: aws.Time(a.Now()), DNSName: aws.String("localhost"),
 			IpAddressType: cmp.Or(in.IpAddressType, types.IpAddressTypeIpv4), Scheme: scheme, SecurityGroups: slices.Clone(in.SecurityGroups),
 			State: &types.LoadBalancerState{Code: types.LoadBalancerStateEnumProvisioning}, Type: types.LoadBalancerTypeEnumApplication, VpcId: aws.String(vpc),
 		},
-		Interfaces: map[string]string{}, Attributes: maps.Clone(loadBalancerAttributes), Tags: elbTags(in.Tags),
+		Interfaces: map[string]string{}, Attributes: maps.Clone(loadBalancerAttributes), Tags: readTags(in.Tags),
 	}
 	for _, subnet := range subnets {
 		if err := a.joinSubnet(lb, subnet); err != nil {
@@ -102,7 +102,7 @@ func (a tx) CreateLoadBalancer(in *elb.CreateLoadBalancerInput) (*elb.CreateLoad
 		}
 	}
 	if a.state().LoadBalancers == nil {
-		a.state().LoadBalancers = map[string]*elbLoadBalancer{}
+		a.state().LoadBalancers = map[string]*loadBalancer{}
 	}
 	arn := *lb.LoadBalancerArn
 	a.state().LoadBalancers[arn] = lb
@@ -131,7 +131,7 @@ func (c tx) activate(arn string) {
 	c.configureListeners()
 }
 
-func (a tx) joinSubnet(lb *elbLoadBalancer, subnet string) error {
+func (a tx) joinSubnet(lb *loadBalancer, subnet string) error {
 	_, id, _ := strings.Cut(*lb.LoadBalancerArn, ":loadbalancer/")
 	i, err := a.network.Attach(a.Tx, network.Spec{
 		SubnetID: subnet, Groups: lb.SecurityGroups, Description: "ELB " + id, RequesterID: "amazon-elb", InterfaceType: "interface",
@@ -144,7 +144,7 @@ func (a tx) joinSubnet(lb *elbLoadBalancer, subnet string) error {
 	return nil
 }
 
-func (a tx) leaveSubnets(lb *elbLoadBalancer) {
+func (a tx) leaveSubnets(lb *loadBalancer) {
 	for subnet, id := range lb.Interfaces {
 		a.network.Release(a.Tx, id)
 		delete(lb.Interfaces, subnet)
@@ -216,7 +216,7 @@ func (a tx) DescribeLoadBalancers(in *elb.DescribeLoadBalancersInput) (*elb.Desc
 	if missing := lacking(found, in.LoadBalancerArns, in.Names); len(missing) > 0 {
 		return nil, kernel.Fail("LoadBalancerNotFound", "Load balancers '[%s]' not found", strings.Join(missing, ", "))
 	}
-	page, next, err := elbPage(all, in.Marker, in.PageSize)
+	page, next, err := page(all, in.Marker, in.PageSize)
 	return &elb.DescribeLoadBalancersOutput{LoadBalancers: page, NextMarker: next}, err
 }
 

@@ -20,15 +20,15 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-// elbRule is a rule of a listener apart from its default one, which is made of
+// rule is a rule of a listener apart from its default one, which is made of
 // the listener itself.
-type elbRule struct {
+type rule struct {
 	types.Rule
 	Listener string
 	Tags     map[string]string
 }
 
-func (r *elbRule) priority() int {
+func (r *rule) priority() int {
 	n, _ := strconv.Atoi(*r.Priority) // written by this file
 	return n
 }
@@ -43,7 +43,7 @@ const (
 )
 
 // rule finds a rule, but for a default one, which can't be changed by itself.
-func (a tx) rule(arn *string, verb string) (*elbRule, error) {
+func (a tx) rule(arn *string, verb string) (*rule, error) {
 	if r := a.state().Rules[aws.ToString(arn)]; r != nil && a.Visible(*arn) {
 		return r, nil
 	}
@@ -56,19 +56,19 @@ func (a tx) rule(arn *string, verb string) (*elbRule, error) {
 }
 
 // rulesOf are a listener's rules in the order in which they are tried.
-func (c tx) rulesOf(listener string) []*elbRule {
-	var rules []*elbRule
+func (c tx) rulesOf(listener string) []*rule {
+	var rules []*rule
 	for _, r := range c.state().Rules {
 		if r.Listener == listener {
 			rules = append(rules, r)
 		}
 	}
-	slices.SortFunc(rules, func(x, y *elbRule) int { return cmp.Compare(x.priority(), y.priority()) })
+	slices.SortFunc(rules, func(x, y *rule) int { return cmp.Compare(x.priority(), y.priority()) })
 	return rules
 }
 
 // defaultRule is the name of the rule that a listener's own actions are.
-func defaultRule(l *elbListener) string {
+func defaultRule(l *listener) string {
 	sum := sha256.Sum256([]byte(*l.ListenerArn))
 	return strings.Replace(*l.ListenerArn, ":listener/", ":listener-rule/", 1) + "/" + hex.EncodeToString(sum[:8])
 }
@@ -114,15 +114,15 @@ func (a tx) CreateRule(in *elb.CreateRuleInput) (*elb.CreateRuleOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &elbRule{
+	r := &rule{
 		Rule: types.Rule{
 			RuleArn: aws.String(strings.Replace(*l.ListenerArn, ":listener/", ":listener-rule/", 1) + "/" + kernel.HexDigits(16)), IsDefault: aws.Bool(false),
 			Priority: aws.String(strconv.Itoa(int(*in.Priority))), Conditions: conditions, Actions: actions,
 		},
-		Listener: *l.ListenerArn, Tags: elbTags(in.Tags),
+		Listener: *l.ListenerArn, Tags: readTags(in.Tags),
 	}
 	if a.state().Rules == nil {
-		a.state().Rules = map[string]*elbRule{}
+		a.state().Rules = map[string]*rule{}
 	}
 	a.state().Rules[*r.RuleArn] = r
 	a.Born(*r.RuleArn)
@@ -181,7 +181,7 @@ func (a tx) DescribeRules(in *elb.DescribeRulesInput) (*elb.DescribeRulesOutput,
 	if len(lacking(found, in.RuleArns)) > 0 {
 		return nil, kernel.Fail("RuleNotFound", "One or more rules not found")
 	}
-	page, next, err := elbPage(all, in.Marker, in.PageSize)
+	page, next, err := page(all, in.Marker, in.PageSize)
 	return &elb.DescribeRulesOutput{Rules: page, NextMarker: next}, err
 }
 
@@ -217,7 +217,7 @@ func (a tx) SetRulePriorities(in *elb.SetRulePrioritiesInput) (*elb.SetRulePrior
 		named = append(named, aws.ToString(p.RuleArn))
 	}
 	taken := map[string]bool{}
-	var rules []*elbRule
+	var rules []*rule
 	for _, p := range in.RulePriorities {
 		r, err := a.rule(p.RuleArn, "modified")
 		if err != nil {

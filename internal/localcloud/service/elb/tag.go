@@ -12,7 +12,7 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-func elbTags(tags []types.Tag) map[string]string {
+func readTags(tags []types.Tag) map[string]string {
 	m := map[string]string{}
 	for _, t := range tags {
 		m[aws.ToString(t.Key)] = aws.ToString(t.Value)
@@ -57,7 +57,7 @@ func (a tx) AddTags(in *elb.AddTagsInput) (*elb.AddTagsOutput, error) {
 		if err != nil {
 			return nil, err
 		}
-		maps.Copy(tags, elbTags(in.Tags))
+		maps.Copy(tags, readTags(in.Tags))
 	}
 	return &elb.AddTagsOutput{}, nil
 }

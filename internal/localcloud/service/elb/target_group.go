@@ -18,14 +18,14 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-type elbTargetGroup struct {
+type targetGroup struct {
 	types.TargetGroup
 	Attributes map[string]string
 	Tags       map[string]string
 	Targets    []balancer.Target
 }
 
-func (a tx) targetGroup(arn *string) (*elbTargetGroup, error) {
+func (a tx) targetGroup(arn *string) (*targetGroup, error) {
 	tg := a.state().TargetGroups[aws.ToString(arn)]
 	if tg == nil || !a.Visible(*arn) {
 		return nil, kernel.Fail("TargetGroupNotFound", "Target groups '%s' not found", aws.ToString(arn))
@@ -81,7 +81,7 @@ var codeMatcher = regexp.MustCompile(`^[2-4]\d\d(?:-[2-4]\d\d)?(?:,[2-4]\d\d(?:-
 // CreateTargetGroup makes a group, or returns the one that is the same.
 func (a tx) CreateTargetGroup(in *elb.CreateTargetGroupInput) (*elb.CreateTargetGroupOutput, error) {
 	name := aws.ToString(in.Name)
-	if err := checkELBName("target group", name); err != nil {
+	if err := checkName("target group", name); err != nil {
 		return nil, err
 	}
 	if in.TargetType != types.TargetTypeEnumIp {
@@ -122,9 +122,9 @@ func (a tx) CreateTargetGroup(in *elb.CreateTargetGroupInput) (*elb.CreateTarget
 	}
 	arn := a.ARN("elasticloadbalancing", "targetgroup/"+name+"/"+kernel.HexDigits(16))
 	described.TargetGroupArn = aws.String(arn)
-	tg := &elbTargetGroup{TargetGroup: described, Attributes: maps.Clone(targetGroupAttributes), Tags: elbTags(in.Tags)}
+	tg := &targetGroup{TargetGroup: described, Attributes: maps.Clone(targetGroupAttributes), Tags: readTags(in.Tags)}
 	if a.state().TargetGroups == nil {
-		a.state().TargetGroups = map[string]*elbTargetGroup{}
+		a.state().TargetGroups = map[string]*targetGroup{}
 	}
 	a.state().TargetGroups[arn] = tg
 	a.openGroup(tg)
@@ -140,7 +140,7 @@ func sameTargetGroup(x, y types.TargetGroup) bool {
 }
 
 // openGroup brings a target group to life.
-func (c tx) openGroup(tg *elbTargetGroup) {
+func (c tx) openGroup(tg *targetGroup) {
 	if c.live().groups == nil {
 		c.live().groups = map[string]Group{}
 	}
@@ -151,7 +151,7 @@ func (c tx) openGroup(tg *elbTargetGroup) {
 	c.live().groups[*tg.TargetGroupArn] = g
 }
 
-func (c tx) groupSettings(tg *elbTargetGroup) balancer.Settings {
+func (c tx) groupSettings(tg *targetGroup) balancer.Settings {
 	second := func(n *int32) time.Duration { return time.Duration(*n) * time.Second }
 	delay, _ := strconv.Atoi(tg.Attributes["deregistration_delay.timeout_seconds"]) // checked when it was set
 	port, _ := strconv.Atoi(*tg.HealthCheckPort)                                    // 0 for traffic-port
@@ -200,7 +200,7 @@ func (a tx) DescribeTargetGroups(in *elb.DescribeTargetGroupsInput) (*elb.Descri
 	if len(lacking(found, in.TargetGroupArns, in.Names)) > 0 {
 		return nil, kernel.Fail("TargetGroupNotFound", "One or more target groups not found")
 	}
-	page, next, err := elbPage(all, in.Marker, in.PageSize)
+	page, next, err := page(all, in.Marker, in.PageSize)
 	return &elb.DescribeTargetGroupsOutput{TargetGroups: page, NextMarker: next}, err
 }
 

@@ -15,8 +15,8 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-// iamPolicy is a managed policy of the account, with one version.
-type iamPolicy struct {
+// policy is a managed policy of the account, with one version.
+type policy struct {
 	Name, ID, Path, ARN, Description string
 	Document                         string
 	Created                          time.Time
@@ -41,7 +41,7 @@ func (a tx) CreatePolicy(in *iam.CreatePolicyInput) (*iam.CreatePolicyOutput, er
 	if policySize(document) > 6144 {
 		return nil, kernel.Fail("LimitExceeded", "Cannot exceed quota for PolicySize: 6144")
 	}
-	p := iamPolicy{
+	p := policy{
 		Name: name, ID: "ANPA" + roleID()[4:], Path: path, ARN: a.ARN("iam", "policy"+path+name), Description: aws.ToString(in.Description),
 		Document: document, Created: a.Now(),
 	}
@@ -51,7 +51,7 @@ func (a tx) CreatePolicy(in *iam.CreatePolicyInput) (*iam.CreatePolicyOutput, er
 		}
 	}
 	if a.state().Policies == nil {
-		a.state().Policies = map[string]iamPolicy{}
+		a.state().Policies = map[string]policy{}
 	}
 	a.state().Policies[p.ARN] = p
 	return &iam.CreatePolicyOutput{Policy: a.sdkPolicy(p)}, nil
@@ -66,7 +66,7 @@ func policySize(document string) int {
 	}, document))
 }
 
-func (a tx) sdkPolicy(p iamPolicy) *types.Policy {
+func (a tx) sdkPolicy(p policy) *types.Policy {
 	attached, bounding := a.policyUses(p.ARN)
 	return &types.Policy{
 		Arn: &p.ARN, PolicyName: &p.Name, PolicyId: &p.ID, Path: &p.Path, CreateDate: &p.Created, UpdateDate: &p.Created, DefaultVersionId: aws.String("v1"),
@@ -87,10 +87,10 @@ func (c tx) policyUses(arn string) (attached, bounding int32) {
 	return attached, bounding
 }
 
-func (a tx) policy(arn *string) (iamPolicy, error) {
+func (a tx) policy(arn *string) (policy, error) {
 	p, ok := a.state().Policies[aws.ToString(arn)]
 	if !ok {
-		return iamPolicy{}, kernel.Fail("NoSuchEntity", "Policy %s was not found.", aws.ToString(arn))
+		return policy{}, kernel.Fail("NoSuchEntity", "Policy %s was not found.", aws.ToString(arn))
 	}
 	return p, nil
 }

@@ -19,13 +19,13 @@ import (
 
 // state is what IAM keeps.
 type state struct {
-	Roles map[string]iamRole `json:"roles"` // by name
+	Roles map[string]role `json:"roles"` // by name
 	// Policies are the customer's own managed policies, by ARN.
-	Policies map[string]iamPolicy `json:"policies,omitempty"`
+	Policies map[string]policy `json:"policies,omitempty"`
 }
 
-// iamRole is a role with its inline policies and attachments.
-type iamRole struct {
+// role is a role with its inline policies and attachments.
+type role struct {
 	Name        string
 	ID          string
 	Path        string
@@ -75,13 +75,13 @@ func (s *Service) API() kernel.Service {
 	)}
 }
 
-func (a tx) byARN(arn string) (iamRole, bool) {
+func (a tx) byARN(arn string) (role, bool) {
 	for _, r := range a.state().Roles {
 		if r.ARN == arn {
 			return r, true
 		}
 	}
-	return iamRole{}, false
+	return role{}, false
 }
 
 // serviceLinkedRoles are the roles' names by service
@@ -104,10 +104,10 @@ func (s *Service) SeedLinkedRoles(t *kernel.Tx) {
 	}
 }
 
-func (c tx) makeServiceLinkedRole(service, description string) iamRole {
+func (c tx) makeServiceLinkedRole(service, description string) role {
 	name := serviceLinkedRoles[service]
 	path := "/aws-service-role/" + service + "/"
-	r := iamRole{
+	r := role{
 		Name: name, ID: roleID(), Path: path, ARN: c.ARN("iam", "role"+path+name), Description: description,
 		Trust:      `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"` + service + `"},"Action":"sts:AssumeRole"}]}`,
 		MaxSession: 3600, Created: c.Now(), Service: service,
@@ -116,9 +116,9 @@ func (c tx) makeServiceLinkedRole(service, description string) iamRole {
 	return r
 }
 
-func (c tx) putRole(r iamRole) {
+func (c tx) putRole(r role) {
 	if c.state().Roles == nil {
-		c.state().Roles = map[string]iamRole{}
+		c.state().Roles = map[string]role{}
 	}
 	c.state().Roles[r.Name] = r
 }
@@ -131,10 +131,10 @@ func (c *Service) managedARN(name string) string {
 func roleID() string { return "AROA" + strings.ToUpper(kernel.HexDigits(18))[:17] }
 
 // role finds a role for an API call.
-func (a tx) role(name *string) (iamRole, error) {
+func (a tx) role(name *string) (role, error) {
 	r, ok := a.state().Roles[aws.ToString(name)]
 	if !ok || !a.Visible(r.ARN) {
-		return iamRole{}, kernel.Fail("NoSuchEntity", "The role with name %s cannot be found.", aws.ToString(name))
+		return role{}, kernel.Fail("NoSuchEntity", "The role with name %s cannot be found.", aws.ToString(name))
 	}
 	r.Tags, r.Policies, r.Attached = maps.Clone(r.Tags), maps.Clone(r.Policies), slices.Clone(r.Attached)
 	return r, nil
@@ -142,10 +142,10 @@ func (a tx) role(name *string) (iamRole, error) {
 
 // change is role for one that is to be changed, which service-linked roles
 // can't be.
-func (a tx) change(name *string) (iamRole, error) {
+func (a tx) change(name *string) (role, error) {
 	r, err := a.role(name)
 	if err == nil && r.Service != "" {
-		return iamRole{}, kernel.Fail("UnmodifiableEntity", "Cannot perform the operation on the protected role '%s' - this role is only modifiable by AWS", r.Name)
+		return role{}, kernel.Fail("UnmodifiableEntity", "Cannot perform the operation on the protected role '%s' - this role is only modifiable by AWS", r.Name)
 	}
 	return r, err
 }
@@ -182,7 +182,7 @@ func (a tx) CreateRole(in *iam.CreateRoleInput) (*iam.CreateRoleOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := iamRole{
+	r := role{
 		Name: name, ID: roleID(), Path: path, ARN: a.ARN("iam", "role"+path+name),
 		Description: aws.ToString(in.Description), Trust: *in.AssumeRolePolicyDocument,
 		MaxSession: cmp.Or(session, 3600), Boundary: aws.ToString(in.PermissionsBoundary),
@@ -204,14 +204,14 @@ func (a tx) GetRole(in *iam.GetRoleInput) (*iam.GetRoleOutput, error) {
 }
 
 func (a tx) ListRoles(in *iam.ListRolesInput) (*iam.ListRolesOutput, error) {
-	var roles []iamRole
+	var roles []role
 	for _, name := range slices.Sorted(maps.Keys(a.state().Roles)) {
 		r := a.state().Roles[name]
 		if strings.HasPrefix(r.Path, aws.ToString(in.PathPrefix)) && a.Visible(r.ARN) {
 			roles = append(roles, r)
 		}
 	}
-	page, next, err := iamPage(roles, in.Marker, in.MaxItems)
+	page, next, err := page(roles, in.Marker, in.MaxItems)
 	if err != nil {
 		return nil, err
 	}
@@ -222,8 +222,8 @@ func (a tx) ListRoles(in *iam.ListRolesInput) (*iam.ListRolesOutput, error) {
 	return out, nil
 }
 
-// iamPage is the part of a list that was asked for, and the marker of the next.
-func iamPage[T any](all []T, marker *string, size *int32) ([]T, *string, error) {
+// page is the part of a list that was asked for, and the marker of the next.
+func page[T any](all []T, marker *string, size *int32) ([]T, *string, error) {
 	start := 0
 	if marker != nil {
 		n, err := strconv.Atoi(*marker)
@@ -315,7 +315,7 @@ func (a tx) ListRoleTags(in *iam.ListRoleTagsInput) (*iam.ListRoleTagsOutput, er
 	if err != nil {
 		return nil, err
 	}
-	page, next, err := iamPage(iamTags(r.Tags), in.Marker, in.MaxItems)
+	page, next, err := page(writeTags(r.Tags), in.Marker, in.MaxItems)
 	return &iam.ListRoleTagsOutput{Tags: page, IsTruncated: next != nil, Marker: next}, err
 }
 
@@ -372,7 +372,7 @@ func (a tx) ListRolePolicies(in *iam.ListRolePoliciesInput) (*iam.ListRolePolici
 	if err != nil {
 		return nil, err
 	}
-	page, next, err := iamPage(slices.Sorted(maps.Keys(r.Policies)), in.Marker, in.MaxItems)
+	page, next, err := page(slices.Sorted(maps.Keys(r.Policies)), in.Marker, in.MaxItems)
 	return &iam.ListRolePoliciesOutput{PolicyNames: page, IsTruncated: next != nil, Marker: next}, err
 }
 
@@ -422,7 +422,7 @@ func (a tx) ListAttachedRolePolicies(in *iam.ListAttachedRolePoliciesInput) (*ia
 		}
 		all = append(all, types.AttachedPolicy{PolicyArn: aws.String(arn), PolicyName: aws.String(arn[strings.LastIndex(arn, "/")+1:])})
 	}
-	page, next, err := iamPage(all, in.Marker, in.MaxItems)
+	page, next, err := page(all, in.Marker, in.MaxItems)
 	return &iam.ListAttachedRolePoliciesOutput{AttachedPolicies: page, IsTruncated: next != nil, Marker: next}, err
 }
 
@@ -467,7 +467,7 @@ func (a tx) GetServiceLinkedRoleDeletionStatus(*iam.GetServiceLinkedRoleDeletion
 }
 
 // sdk is the role as IAM answers it.
-func (r iamRole) sdk(withTags bool) *types.Role {
+func (r role) sdk(withTags bool) *types.Role {
 	out := &types.Role{
 		RoleName: &r.Name, RoleId: &r.ID, Path: &r.Path, Arn: &r.ARN, CreateDate: &r.Created,
 		AssumeRolePolicyDocument: aws.String(encodeDocument(r.Trust)), MaxSessionDuration: &r.MaxSession,
@@ -482,7 +482,7 @@ func (r iamRole) sdk(withTags bool) *types.Role {
 		}
 	}
 	if withTags {
-		out.Tags = iamTags(r.Tags)
+		out.Tags = writeTags(r.Tags)
 	}
 	return out
 }
@@ -493,7 +493,7 @@ func encodeDocument(document string) string {
 	return strings.ReplaceAll(url.QueryEscape(document), "+", "%20")
 }
 
-func iamTags(tags map[string]string) []types.Tag {
+func writeTags(tags map[string]string) []types.Tag {
 	var out []types.Tag
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
 		out = append(out, types.Tag{Key: aws.String(key), Value: aws.String(tags[key])})

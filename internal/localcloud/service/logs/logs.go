@@ -30,27 +30,27 @@ import (
 // state is what CloudWatch Logs keeps, apart from the events: those are in
 // a file per stream.
 type state struct {
-	Groups map[string]*logGroup `json:"groups,omitempty"`
+	Groups map[string]*group `json:"groups,omitempty"`
 }
 
-type logGroup struct {
-	Name      string                `json:"name"`
-	Created   int64                 `json:"created"` // milliseconds since 1970, as all times here
-	Retention int32                 `json:"retention,omitempty"`
-	Tags      map[string]string     `json:"tags,omitempty"`
-	Streams   map[string]*logStream `json:"streams,omitempty"`
+type group struct {
+	Name      string             `json:"name"`
+	Created   int64              `json:"created"` // milliseconds since 1970, as all times here
+	Retention int32              `json:"retention,omitempty"`
+	Tags      map[string]string  `json:"tags,omitempty"`
+	Streams   map[string]*stream `json:"streams,omitempty"`
 }
 
-// logStream's times may be stale after a crash, as AWS's may be for an hour.
-type logStream struct {
+// stream's times may be stale after a crash, as AWS's may be for an hour.
+type stream struct {
 	Created  int64 `json:"created"`
 	First    int64 `json:"first,omitempty"`
 	Last     int64 `json:"last,omitempty"`
 	Ingested int64 `json:"ingested,omitempty"`
 }
 
-// logEvent is a line of a stream's file.
-type logEvent struct {
+// event is a line of a stream's file.
+type event struct {
 	Time     int64  `json:"t"`
 	Ingested int64  `json:"i"`
 	Message  string `json:"m"`
@@ -86,8 +86,8 @@ func (s *Service) API() kernel.Service {
 // GroupARN is the ARN of the group of that name.
 func (c *Service) GroupARN(name string) string { return c.ARN("logs", "log-group:"+name) }
 
-// logGroup finds a group by its name or ARN, with or without the ":*" at its end.
-func (c tx) logGroup(nameOrARN string) (*logGroup, error) {
+// group finds a group by its name or ARN, with or without the ":*" at its end.
+func (c tx) logGroup(nameOrARN string) (*group, error) {
 	name := strings.TrimPrefix(strings.TrimSuffix(nameOrARN, ":*"), c.GroupARN(""))
 	if g := c.state().Groups[name]; g != nil && c.Visible(c.GroupARN(name)) {
 		return g, nil
@@ -95,7 +95,7 @@ func (c tx) logGroup(nameOrARN string) (*logGroup, error) {
 	return nil, kernel.Fail("ResourceNotFoundException", "The specified log group does not exist.")
 }
 
-func (c tx) logStream(group, name *string) (*logGroup, *logStream, error) {
+func (c tx) logStream(group, name *string) (*group, *stream, error) {
 	g, err := c.logGroup(aws.ToString(group))
 	if err != nil {
 		return nil, nil, err
@@ -119,9 +119,9 @@ func (a tx) CreateLogGroup(in *logs.CreateLogGroupInput) (*logs.CreateLogGroupOu
 		return nil, kernel.Fail("ResourceAlreadyExistsException", "The specified log group already exists")
 	}
 	if a.state().Groups == nil {
-		a.state().Groups = map[string]*logGroup{}
+		a.state().Groups = map[string]*group{}
 	}
-	a.state().Groups[name] = &logGroup{Name: name, Created: a.Now().UnixMilli(), Tags: maps.Clone(in.Tags), Streams: map[string]*logStream{}}
+	a.state().Groups[name] = &group{Name: name, Created: a.Now().UnixMilli(), Tags: maps.Clone(in.Tags), Streams: map[string]*stream{}}
 	a.Born(a.GroupARN(name))
 	return &logs.CreateLogGroupOutput{}, nil
 }
@@ -210,11 +210,11 @@ func (a tx) CreateLogStream(in *logs.CreateLogStreamInput) (*logs.CreateLogStrea
 }
 
 // addStream makes a stream and drops the oldest beyond maxLogStreams.
-func (c tx) addStream(g *logGroup, name string) *logStream {
+func (c tx) addStream(g *group, name string) *stream {
 	if g.Streams == nil {
-		g.Streams = map[string]*logStream{}
+		g.Streams = map[string]*stream{}
 	}
-	s := &logStream{Created: c.Now().UnixMilli()}
+	s := &stream{Created: c.Now().UnixMilli()}
 	g.Streams[name] = s
 	for len(g.Streams) > maxLogStreams {
 		oldest := slices.MinFunc(slices.Collect(maps.Keys(g.Streams)), func(x, y string) int {
@@ -225,7 +225,7 @@ func (c tx) addStream(g *logGroup, name string) *logStream {
 	return s
 }
 
-func (c tx) dropStream(g *logGroup, name string) {
+func (c tx) dropStream(g *group, name string) {
 	delete(g.Streams, name)
 	for _, file := range c.logFiles(g.Name, name) {
 		_ = os.Remove(file) // costs only space
@@ -327,8 +327,8 @@ func digestName(text string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-func (c tx) appendEvent(g *logGroup, s *logStream, stream string, at int64, message string) error {
-	event := logEvent{Time: at, Ingested: c.Now().UnixMilli(), Message: message}
+func (c tx) appendEvent(g *group, s *stream, stream string, at int64, message string) error {
+	event := event{Time: at, Ingested: c.Now().UnixMilli(), Message: message}
 	text, err := json.Marshal(event)
 	if err != nil {
 		return err
@@ -359,14 +359,14 @@ func (c tx) appendEvent(g *logGroup, s *logStream, stream string, at int64, mess
 
 // events reads a stream. A line that a crash cut off is skipped, and so are
 // those that the group's retention has ended.
-func (c tx) events(g *logGroup, stream string) ([]logEvent, error) {
+func (c tx) events(g *group, stream string) ([]event, error) {
 	var oldest int64
 	if g.Retention > 0 {
 		oldest = c.Now().AddDate(0, 0, -int(g.Retention)).UnixMilli()
 	}
 	hash := fnv.New32a()
 	_, _ = hash.Write([]byte(stream)) // never fails
-	var list []logEvent
+	var list []event
 	for _, file := range c.logFiles(g.Name, stream) {
 		text, err := os.ReadFile(file)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -378,7 +378,7 @@ func (c tx) events(g *logGroup, stream string) ([]logEvent, error) {
 		lines := bufio.NewScanner(bytes.NewReader(text))
 		lines.Buffer(nil, maxLogFile)
 		for lines.Scan() {
-			e := logEvent{stream: stream}
+			e := event{stream: stream}
 			if json.Unmarshal(lines.Bytes(), &e) != nil || e.Time < oldest {
 				continue
 			}
@@ -387,11 +387,11 @@ func (c tx) events(g *logGroup, stream string) ([]logEvent, error) {
 			list = append(list, e)
 		}
 	}
-	slices.SortStableFunc(list, func(x, y logEvent) int { return cmp.Compare(x.Time, y.Time) })
+	slices.SortStableFunc(list, func(x, y event) int { return cmp.Compare(x.Time, y.Time) })
 	return list, nil
 }
 
-func between(e logEvent, start, end *int64, endIncluded bool) bool {
+func between(e event, start, end *int64, endIncluded bool) bool {
 	if start != nil && e.Time < *start {
 		return false
 	}
@@ -409,7 +409,7 @@ func (a tx) GetLogEvents(in *logs.GetLogEventsInput) (*logs.GetLogEventsOutput, 
 	if err != nil {
 		return nil, err
 	}
-	list = slices.DeleteFunc(list, func(e logEvent) bool { return !between(e, in.StartTime, in.EndTime, false) })
+	list = slices.DeleteFunc(list, func(e event) bool { return !between(e, in.StartTime, in.EndTime, false) })
 	limit := maxLogPage
 	if in.Limit != nil && *in.Limit > 0 {
 		limit = min(int(*in.Limit), maxLogPage)
@@ -467,7 +467,7 @@ func (a tx) FilterLogEvents(in *logs.FilterLogEventsInput) (*logs.FilterLogEvent
 	if err != nil {
 		return nil, kernel.Fail("InvalidParameterException", "The specified nextToken is invalid.")
 	}
-	var list []logEvent
+	var list []event
 	for _, name := range slices.Sorted(maps.Keys(g.Streams)) {
 		if len(in.LogStreamNames) > 0 && !slices.Contains(in.LogStreamNames, name) || !strings.HasPrefix(name, aws.ToString(in.LogStreamNamePrefix)) {
 			continue
@@ -485,7 +485,7 @@ func (a tx) FilterLogEvents(in *logs.FilterLogEventsInput) (*logs.FilterLogEvent
 			}
 		}
 	}
-	slices.SortFunc(list, func(x, y logEvent) int { return cmp.Compare(x.id, y.id) })
+	slices.SortFunc(list, func(x, y event) int { return cmp.Compare(x.id, y.id) })
 	limit := maxLogPage
 	if in.Limit != nil && *in.Limit > 0 {
 		limit = min(int(*in.Limit), maxLogPage)

@@ -81,9 +81,9 @@ func (a tx) ensureGroup(name string) {
 		return
 	}
 	if a.state().Groups == nil {
-		a.state().Groups = map[string]*logGroup{}
+		a.state().Groups = map[string]*group{}
 	}
-	a.state().Groups[name] = &logGroup{Name: name, Created: a.Now().UnixMilli(), Tags: map[string]string{}, Streams: map[string]*logStream{}}
+	a.state().Groups[name] = &group{Name: name, Created: a.Now().UnixMilli(), Tags: map[string]string{}, Streams: map[string]*stream{}}
 }
 
 // listTagged are the resources that the tagging API lists.

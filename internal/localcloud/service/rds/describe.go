@@ -20,7 +20,7 @@ const certificateLife = 365 * 24 * time.Hour
 
 // describeUnset says what RDS tells of things that this instance has not
 // (https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DBInstance.html).
-func (db *dbInstance) describeUnset(out *types.DBInstance) {
+func (db *instance) describeUnset(out *types.DBInstance) {
 	out.AssociatedRoles, out.DBSecurityGroups, out.DomainMemberships = []types.DBInstanceRole{}, []types.DBSecurityGroupMembership{}, []types.DomainMembership{}
 	out.ReadReplicaDBInstanceIdentifiers = []string{}
 	out.ActivityStreamStatus, out.DatabaseInsightsMode = types.ActivityStreamStatusStopped, types.DatabaseInsightsModeStandard
@@ -81,7 +81,7 @@ func (a tx) ModifyDBSnapshot(in *rds.ModifyDBSnapshotInput) (*rds.ModifyDBSnapsh
 		return nil, kernel.Fail("InvalidDBSnapshotState", "Cannot modify the snapshot %s because it is not in the available state", s.ID)
 	}
 	if in.EngineVersion != nil && *in.EngineVersion != s.Instance.Version {
-		return nil, kernel.Fail("InvalidParameterCombination", "Cannot upgrade %s from %s to %s", rdsEngine, s.Instance.Version, *in.EngineVersion)
+		return nil, kernel.Fail("InvalidParameterCombination", "Cannot upgrade %s from %s to %s", engineName, s.Instance.Version, *in.EngineVersion)
 	}
 	out := a.describeSnapshot(s)
 	return &rds.ModifyDBSnapshotOutput{DBSnapshot: &out}, nil
@@ -106,7 +106,7 @@ func (a tx) DescribeEngineDefaultParameters(in *rds.DescribeEngineDefaultParamet
 		}
 		all = append(all, x)
 	}
-	page, next, err := rdsPage(all, in.MaxRecords, in.Marker)
+	page, next, err := page(all, in.MaxRecords, in.Marker)
 	if err != nil {
 		return nil, err
 	}

@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	rdsEngine   = "postgres"
-	rdsLicense  = "postgresql-license"
-	rdsCA       = "rds-ca-rsa2048-g1" // the default: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html
-	leastGiB    = 20                  // of gp3 and gp2: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Storage.html
-	mostGiB     = 65536
-	mostBackups = 35 // days
+	engineName    = "postgres"
+	license       = "postgresql-license"
+	authorityName = "rds-ca-rsa2048-g1" // the default: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html
+	leastGiB      = 20                  // of gp3 and gp2: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Storage.html
+	mostGiB       = 65536
+	mostBackups   = 35 // days
 )
 
 // dbClasses are those that can be ordered, a choice of what RDS has.
@@ -53,7 +53,7 @@ func (a *Service) major() string {
 	return major
 }
 
-func (a *Service) family() string { return rdsEngine + a.major() }
+func (a *Service) family() string { return engineName + a.major() }
 
 // version is the full version that a version in a request means.
 func (a tx) version(asked *string) (string, error) {
@@ -66,35 +66,35 @@ func (a tx) version(asked *string) (string, error) {
 func (a tx) DescribeDBEngineVersions(in *rds.DescribeDBEngineVersionsInput) (*rds.DescribeDBEngineVersionsOutput, error) {
 	a.prepare()
 	out := &rds.DescribeDBEngineVersionsOutput{DBEngineVersions: []types.DBEngineVersion{}}
-	if in.Engine != nil && *in.Engine != rdsEngine || in.DBParameterGroupFamily != nil && *in.DBParameterGroupFamily != a.family() {
+	if in.Engine != nil && *in.Engine != engineName || in.DBParameterGroupFamily != nil && *in.DBParameterGroupFamily != a.family() {
 		return out, nil
 	}
 	if _, err := a.version(in.EngineVersion); err != nil {
 		return out, nil
 	}
-	match, err := rdsMatch(in.Filters, map[string]string{
-		"db-parameter-group-family": a.family(), "engine": rdsEngine, "engine-version": a.engine.Version(), "status": "available", "engine-mode": "provisioned",
+	match, err := matches(in.Filters, map[string]string{
+		"db-parameter-group-family": a.family(), "engine": engineName, "engine-version": a.engine.Version(), "status": "available", "engine-mode": "provisioned",
 	})
 	if !match || err != nil {
 		return out, err
 	}
 	out.DBEngineVersions = append(out.DBEngineVersions, types.DBEngineVersion{
-		Engine: aws.String(rdsEngine), EngineVersion: aws.String(a.engine.Version()), MajorEngineVersion: aws.String(a.major()),
+		Engine: aws.String(engineName), EngineVersion: aws.String(a.engine.Version()), MajorEngineVersion: aws.String(a.major()),
 		DBParameterGroupFamily: aws.String(a.family()), DBEngineDescription: aws.String("PostgreSQL"),
 		DBEngineVersionDescription: aws.String("PostgreSQL " + a.engine.Version()), Status: aws.String("available"),
 		ExportableLogTypes: []string{"postgresql", "upgrade"}, SupportsLogExportsToCloudwatchLogs: aws.Bool(true), SupportsReadReplica: aws.Bool(false),
-		SupportedCACertificateIdentifiers: []string{rdsCA}, SupportsCertificateRotationWithoutRestart: aws.Bool(true),
+		SupportedCACertificateIdentifiers: []string{authorityName}, SupportsCertificateRotationWithoutRestart: aws.Bool(true),
 	})
 	return out, nil
 }
 
 func (a tx) DescribeOrderableDBInstanceOptions(in *rds.DescribeOrderableDBInstanceOptionsInput) (*rds.DescribeOrderableDBInstanceOptionsOutput, error) {
 	a.prepare()
-	if aws.ToString(in.Engine) != rdsEngine {
+	if aws.ToString(in.Engine) != engineName {
 		return nil, kernel.Fail("InvalidParameterValue", "Invalid DB engine: %s. The local cloud has postgres", aws.ToString(in.Engine))
 	}
 	var all []types.OrderableDBInstanceOption
-	if _, err := a.version(in.EngineVersion); err == nil && (in.LicenseModel == nil || *in.LicenseModel == rdsLicense) {
+	if _, err := a.version(in.EngineVersion); err == nil && (in.LicenseModel == nil || *in.LicenseModel == license) {
 		for _, class := range dbClasses() {
 			zones := a.classZones(class)
 			if in.DBInstanceClass != nil && *in.DBInstanceClass != class || len(zones) == 0 {
@@ -102,7 +102,7 @@ func (a tx) DescribeOrderableDBInstanceOptions(in *rds.DescribeOrderableDBInstan
 			}
 			for _, storage := range []string{"gp2", "gp3"} {
 				o := types.OrderableDBInstanceOption{
-					Engine: aws.String(rdsEngine), EngineVersion: aws.String(a.engine.Version()), DBInstanceClass: aws.String(class), LicenseModel: aws.String(rdsLicense),
+					Engine: aws.String(engineName), EngineVersion: aws.String(a.engine.Version()), DBInstanceClass: aws.String(class), LicenseModel: aws.String(license),
 					StorageType: aws.String(storage), MinStorageSize: aws.Int32(leastGiB), MaxStorageSize: aws.Int32(mostGiB), MultiAZCapable: aws.Bool(true), Vpc: aws.Bool(true),
 					SupportsStorageEncryption: aws.Bool(true), SupportsPerformanceInsights: aws.Bool(true), SupportsStorageAutoscaling: aws.Bool(true),
 					SupportsEnhancedMonitoring: aws.Bool(true), SupportsIAMDatabaseAuthentication: aws.Bool(true), ReadReplicaCapable: aws.Bool(false),
@@ -132,13 +132,13 @@ func (a tx) DescribeOrderableDBInstanceOptions(in *rds.DescribeOrderableDBInstan
 // DescribeCertificates lists the authority by the name of Amazon's default one;
 // the certificates are the local cloud's own.
 func (a tx) DescribeCertificates(in *rds.DescribeCertificatesInput) (*rds.DescribeCertificatesOutput, error) {
-	if in.CertificateIdentifier != nil && *in.CertificateIdentifier != rdsCA {
+	if in.CertificateIdentifier != nil && *in.CertificateIdentifier != authorityName {
 		return nil, kernel.Fail("CertificateNotFound", "Certificate not found: %s", *in.CertificateIdentifier)
 	}
 	return &rds.DescribeCertificatesOutput{
-		DefaultCertificateForNewLaunches: aws.String(rdsCA),
+		DefaultCertificateForNewLaunches: aws.String(authorityName),
 		Certificates: []types.Certificate{{
-			CertificateIdentifier: aws.String(rdsCA), CertificateType: aws.String("CA"), CertificateArn: aws.String(a.ARN("rds", "cert:"+rdsCA)),
+			CertificateIdentifier: aws.String(authorityName), CertificateType: aws.String("CA"), CertificateArn: aws.String(a.ARN("rds", "cert:"+authorityName)),
 			ValidFrom: aws.Time(time.Date(2021, 5, 21, 0, 0, 0, 0, time.UTC)), ValidTill: aws.Time(time.Date(2061, 5, 21, 0, 0, 0, 0, time.UTC)),
 		}},
 	}, nil

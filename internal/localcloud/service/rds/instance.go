@@ -35,9 +35,9 @@ const (
 	dbBadParameter = "incompatible-parameters"
 )
 
-// dbInstance is an instance. Behind it is the PostgreSQL server that has its
+// instance is an instance. Behind it is the PostgreSQL server that has its
 // resource id for a name.
-type dbInstance struct {
+type instance struct {
 	ID       string            `json:"id"`
 	Resource string            `json:"resource"` // unique for ever, unlike ID
 	Status   string            `json:"status"`
@@ -87,7 +87,7 @@ type dbInstance struct {
 	PendingReboot bool `json:"pendingReboot,omitempty"`
 	GroupPending  bool `json:"groupPending,omitempty"`
 	// Pending is what a modification has yet to change.
-	Pending dbPending `json:"pending,omitzero"`
+	Pending pendingChange `json:"pending,omitzero"`
 	// Optimized is until when no change of the storage is taken after the last.
 	Optimized time.Time `json:"optimized,omitzero"`
 	// KeepBackups is for an instance that is being deleted.
@@ -96,9 +96,9 @@ type dbInstance struct {
 	Final string `json:"final,omitempty"`
 }
 
-// dbPending is a modification under way, or one that waits for the maintenance
+// pendingChange is a modification under way, or one that waits for the maintenance
 // window, which never comes here.
-type dbPending struct {
+type pendingChange struct {
 	Now         bool              `json:"now,omitempty"`
 	Class       string            `json:"class,omitempty"`
 	Storage     int32             `json:"storage,omitempty"`
@@ -110,18 +110,18 @@ type dbPending struct {
 	Verifier    postgres.Verifier `json:"verifier,omitempty"`
 }
 
-func (p dbPending) any() bool {
+func (p pendingChange) any() bool {
 	p.Now = false
-	return p != dbPending{}
+	return p != pendingChange{}
 }
 
 // runs says whether the server ought to be up.
-func (db *dbInstance) runs() bool {
+func (db *instance) runs() bool {
 	return slices.Contains([]string{dbAvailable, dbBackingUp, dbModifying, dbResetting, dbRebooting, dbStarting}, db.Status)
 }
 
 // instance finds an instance by its name or its resource id.
-func (a tx) instance(name *string) (*dbInstance, error) {
+func (a tx) instance(name *string) (*instance, error) {
 	for _, db := range a.state().Instances {
 		if (strings.EqualFold(db.ID, aws.ToString(name)) || db.Resource == aws.ToString(name)) && a.Visible(db.Resource) {
 			return db, nil
@@ -130,18 +130,18 @@ func (a tx) instance(name *string) (*dbInstance, error) {
 	return nil, kernel.Fail("DBInstanceNotFound", "DBInstance %s not found.", aws.ToString(name))
 }
 
-func (a tx) describeInstance(db *dbInstance) types.DBInstance {
+func (a tx) describeInstance(db *instance) types.DBInstance {
 	out := types.DBInstance{
 		DBInstanceIdentifier: aws.String(db.ID), DbiResourceId: aws.String(db.Resource), DBInstanceArn: aws.String(a.ARN("rds", "db:"+db.ID)),
-		DBInstanceStatus: aws.String(db.Status), DBInstanceClass: aws.String(db.Class), Engine: aws.String(rdsEngine), EngineVersion: aws.String(db.Version),
-		LicenseModel: aws.String(rdsLicense), AllocatedStorage: aws.Int32(db.Storage), StorageType: aws.String(db.StorageType), StorageEncrypted: aws.Bool(db.Encrypted),
+		DBInstanceStatus: aws.String(db.Status), DBInstanceClass: aws.String(db.Class), Engine: aws.String(engineName), EngineVersion: aws.String(db.Version),
+		LicenseModel: aws.String(license), AllocatedStorage: aws.Int32(db.Storage), StorageType: aws.String(db.StorageType), StorageEncrypted: aws.Bool(db.Encrypted),
 		MasterUsername: aws.String(db.User), DBName: kernel.NonEmpty(db.DBName), AvailabilityZone: aws.String(db.Zone), MultiAZ: aws.Bool(db.MultiAZ),
 		PubliclyAccessible: aws.Bool(db.Public), BackupRetentionPeriod: aws.Int32(db.Backups), PreferredBackupWindow: aws.String(db.BackupWindow),
 		PreferredMaintenanceWindow: aws.String(db.Window), DeletionProtection: aws.Bool(db.Protected), CopyTagsToSnapshot: aws.Bool(db.CopyTags),
-		AutoMinorVersionUpgrade: aws.Bool(db.AutoMinor), PerformanceInsightsEnabled: aws.Bool(db.Insights), CACertificateIdentifier: aws.String(rdsCA),
-		CertificateDetails: &types.CertificateDetails{CAIdentifier: aws.String(rdsCA)}, MonitoringInterval: aws.Int32(0), NetworkType: aws.String("IPV4"),
+		AutoMinorVersionUpgrade: aws.Bool(db.AutoMinor), PerformanceInsightsEnabled: aws.Bool(db.Insights), CACertificateIdentifier: aws.String(authorityName),
+		CertificateDetails: &types.CertificateDetails{CAIdentifier: aws.String(authorityName)}, MonitoringInterval: aws.Int32(0), NetworkType: aws.String("IPV4"),
 		BackupTarget: aws.String("region"), IAMDatabaseAuthenticationEnabled: aws.Bool(false), DbInstancePort: aws.Int32(0),
-		EnabledCloudwatchLogsExports: slices.Clone(db.Logs), TagList: rdsTags(db.Tags), PendingModifiedValues: db.pendingValues(),
+		EnabledCloudwatchLogsExports: slices.Clone(db.Logs), TagList: writeTags(db.Tags), PendingModifiedValues: db.pendingValues(),
 		OptionGroupMemberships: []types.OptionGroupMembership{{OptionGroupName: aws.String("default:postgres-" + a.major()), Status: aws.String("in-sync")}},
 		KmsKeyId:               kernel.NonEmpty(db.KMSKey), SecondaryAvailabilityZone: kernel.NonEmpty(db.SecondZone),
 	}
@@ -187,7 +187,7 @@ func (a tx) describeInstance(db *dbInstance) types.DBInstance {
 	return out
 }
 
-func (db *dbInstance) pendingValues() *types.PendingModifiedValues {
+func (db *instance) pendingValues() *types.PendingModifiedValues {
 	p, out := db.Pending, &types.PendingModifiedValues{}
 	out.DBInstanceClass, out.StorageType, out.MultiAZ, out.BackupRetentionPeriod = kernel.NonEmpty(p.Class), kernel.NonEmpty(p.StorageType), p.MultiAZ, p.Backups
 	for to, value := range map[**int32]int32{&out.AllocatedStorage: p.Storage, &out.Iops: p.IOPS, &out.StorageThroughput: p.Throughput} {
@@ -211,7 +211,7 @@ func (a tx) DescribeDBInstances(in *rds.DescribeDBInstancesInput) (*rds.Describe
 		all = append(all, a.describeInstance(db))
 	} else {
 		for _, db := range a.state().Instances {
-			match, err := rdsMatch(in.Filters, map[string]string{"db-instance-id": db.ID, "dbi-resource-id": db.Resource, "engine": rdsEngine, "db-cluster-id": "", "domain": ""})
+			match, err := matches(in.Filters, map[string]string{"db-instance-id": db.ID, "dbi-resource-id": db.Resource, "engine": engineName, "db-cluster-id": "", "domain": ""})
 			if err != nil {
 				return nil, err
 			}
@@ -220,7 +220,7 @@ func (a tx) DescribeDBInstances(in *rds.DescribeDBInstancesInput) (*rds.Describe
 			}
 		}
 	}
-	page, next, err := rdsPage(all, in.MaxRecords, in.Marker)
+	page, next, err := page(all, in.MaxRecords, in.Marker)
 	if err != nil {
 		return nil, err
 	}
@@ -283,7 +283,7 @@ func checkIOPS(kind string, gib int32, named bool, iops int32) error {
 
 // withBaseline gives gp3 storage what it has by its size, where nothing else was
 // asked for.
-func (db *dbInstance) withBaseline() {
+func (db *instance) withBaseline() {
 	if db.StorageType != "gp3" {
 		return
 	}
@@ -327,7 +327,7 @@ func (a tx) CreateDBInstance(in *rds.CreateDBInstanceInput) (*rds.CreateDBInstan
 	if err := a.ready(); err != nil {
 		return nil, err
 	}
-	if aws.ToString(in.Engine) != rdsEngine {
+	if aws.ToString(in.Engine) != engineName {
 		return nil, kernel.Fail("InvalidParameterValue", "Invalid DB engine: %s. The local cloud has postgres", aws.ToString(in.Engine))
 	}
 	version, err := a.version(in.EngineVersion)
@@ -348,7 +348,7 @@ func (a tx) CreateDBInstance(in *rds.CreateDBInstanceInput) (*rds.CreateDBInstan
 	if err := checkPassword(password); err != nil {
 		return nil, err
 	}
-	db := &dbInstance{
+	db := &instance{
 		Class: aws.ToString(in.DBInstanceClass), Storage: *in.AllocatedStorage, MostStorage: aws.ToInt32(in.MaxAllocatedStorage), StorageType: value(in.StorageType, "gp2"),
 		IOPS: aws.ToInt32(in.Iops), Throughput: aws.ToInt32(in.StorageThroughput), Encrypted: aws.ToBool(in.StorageEncrypted), Version: version, DBName: name, User: user,
 		MultiAZ: aws.ToBool(in.MultiAZ), Public: aws.ToBool(in.PubliclyAccessible), Backups: value(in.BackupRetentionPeriod, 1),
@@ -386,13 +386,13 @@ type placement struct {
 
 // place checks a new instance, gives it its place in the network and starts
 // making it.
-func (a tx) place(db *dbInstance, p placement) error {
-	id, err := rdsIdentifier("DBInstanceIdentifier", p.id)
+func (a tx) place(db *instance, p placement) error {
+	id, err := identifier("DBInstanceIdentifier", p.id)
 	if err != nil {
 		return err
 	}
 	db.ID = id
-	if slices.ContainsFunc(a.state().Instances, func(x *dbInstance) bool { return x.ID == id }) {
+	if slices.ContainsFunc(a.state().Instances, func(x *instance) bool { return x.ID == id }) {
 		return kernel.Fail("DBInstanceAlreadyExists", "DB instance already exists")
 	}
 	if !slices.Contains(dbClasses(), db.Class) {
@@ -411,7 +411,7 @@ func (a tx) place(db *dbInstance, p placement) error {
 		return err
 	}
 	db.withBaseline()
-	if db.Tags, err = addRDSTags(nil, p.tags); err != nil {
+	if db.Tags, err = addTags(nil, p.tags); err != nil {
 		return err
 	}
 	group := value(p.parameterGroup, a.defaultGroupName())
@@ -423,7 +423,7 @@ func (a tx) place(db *dbInstance, p placement) error {
 		return kernel.Fail("InvalidParameterCombination", "The Parameter Group %s with DBParameterGroupFamily %s can't be used for this instance. Please use a Parameter Group with DBParameterGroupFamily %s", group, parameters.Family, a.family())
 	}
 	db.ParameterGroup, db.Applied = parameters.Name, parameters.Values
-	var subnets *dbSubnetGroup
+	var subnets *subnetGroup
 	if p.subnetGroup == nil {
 		subnets, err = a.defaultSubnetGroup()
 	} else {
@@ -471,7 +471,7 @@ func (a tx) checkGroups(ids []string, vpc string) ([]string, error) {
 
 // chooseSubnet picks a subnet in a zone that has the class, and sets the
 // instance's zones.
-func (a tx) chooseSubnet(db *dbInstance, group *dbSubnetGroup, zone *string) (string, error) {
+func (a tx) chooseSubnet(db *instance, group *subnetGroup, zone *string) (string, error) {
 	have := a.classZones(db.Class)
 	var zones, ids []string
 	for _, id := range group.Subnets {
@@ -658,7 +658,7 @@ func changed[T comparable](want, have T) T {
 }
 
 // status is how an instance is called while the modification happens.
-func (p dbPending) status() string {
+func (p pendingChange) status() string {
 	only := p
 	only.Verifier = ""
 	if p.Verifier != "" && (!p.Now || !only.any()) {
@@ -667,7 +667,7 @@ func (p dbPending) status() string {
 	return dbModifying
 }
 
-func (a tx) available(db *dbInstance) error {
+func (a tx) available(db *instance) error {
 	if db.Status != dbAvailable {
 		return kernel.Fail("InvalidDBInstanceState", "Instance %s is not in available state.", db.ID)
 	}

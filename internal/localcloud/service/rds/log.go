@@ -21,11 +21,11 @@ import (
 )
 
 const (
-	// rdsLogFile is the one log file of an instance. RDS begins a new one each
+	// logFile is the one log file of an instance. RDS begins a new one each
 	// hour, error/postgresql.log.2026-11-29-10.
-	rdsLogFile = "error/postgresql.log"
-	// rdsLogType is that log as an export to CloudWatch calls it.
-	rdsLogType = "postgresql"
+	logFile = "error/postgresql.log"
+	// logType is that log as an export to CloudWatch calls it.
+	logType = "postgresql"
 	// exportTick is how often a log is looked at for new lines. RDS takes seconds.
 	exportTick = 200 * time.Millisecond
 	// mostExported is what is read of a log at once.
@@ -38,8 +38,8 @@ const (
 // logGroupOf is where RDS sends an instance's log: the instance's name and the
 // log's, with a stream for the instance
 // (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_LogAccess.Concepts.PostgreSQL.html).
-func logGroupOf(db *dbInstance) (group, stream string) {
-	return "/aws/rds/instance/" + db.ID + "/" + rdsLogType, db.ID + ".0"
+func logGroupOf(db *instance) (group, stream string) {
+	return "/aws/rds/instance/" + db.ID + "/" + logType, db.ID + ".0"
 }
 
 // runExports sends the logs of the instances that export them, until ctx ends.
@@ -58,7 +58,7 @@ func (c *Service) runExports(ctx context.Context) {
 
 // logFileOf is the file that an instance's server writes its log to, "" for one
 // that can have no server.
-func (c *Service) logFileOf(db *dbInstance) string {
+func (c *Service) logFileOf(db *instance) string {
 	server, err := c.engine.Server(db.Resource)
 	if err != nil {
 		return ""
@@ -74,7 +74,7 @@ func (c tx) exportLogs() {
 		if err != nil || info.Size() == db.Exported {
 			continue
 		}
-		if !slices.Contains(db.Logs, rdsLogType) {
+		if !slices.Contains(db.Logs, logType) {
 			// What is written before it is exported never is.
 			db.Exported = info.Size()
 			continue
@@ -148,11 +148,11 @@ func (a tx) DescribeDBLogFiles(in *rds.DescribeDBLogFilesInput) (*rds.DescribeDB
 	}
 	out := &rds.DescribeDBLogFilesOutput{DescribeDBLogFiles: []types.DescribeDBLogFilesDetails{}}
 	info, err := os.Stat(a.logFileOf(db))
-	if err != nil || !strings.Contains(rdsLogFile, aws.ToString(in.FilenameContains)) || info.Size() < aws.ToInt64(in.FileSize) || info.ModTime().UnixMilli() < aws.ToInt64(in.FileLastWritten) {
+	if err != nil || !strings.Contains(logFile, aws.ToString(in.FilenameContains)) || info.Size() < aws.ToInt64(in.FileSize) || info.ModTime().UnixMilli() < aws.ToInt64(in.FileLastWritten) {
 		return out, nil
 	}
 	out.DescribeDBLogFiles = append(out.DescribeDBLogFiles, types.DescribeDBLogFilesDetails{
-		LogFileName: aws.String(rdsLogFile), LastWritten: aws.Int64(info.ModTime().UnixMilli()), Size: aws.Int64(info.Size()),
+		LogFileName: aws.String(logFile), LastWritten: aws.Int64(info.ModTime().UnixMilli()), Size: aws.Int64(info.Size()),
 	})
 	return out, nil
 }
@@ -165,7 +165,7 @@ func (a tx) DownloadDBLogFilePortion(in *rds.DownloadDBLogFilePortionInput) (*rd
 		return nil, err
 	}
 	missing := kernel.Fail("DBLogFileNotFoundFault", "DBLog File: %s, is not found on the DB instance", aws.ToString(in.LogFileName))
-	if aws.ToString(in.LogFileName) != rdsLogFile {
+	if aws.ToString(in.LogFileName) != logFile {
 		return nil, missing
 	}
 	file := a.logFileOf(db)

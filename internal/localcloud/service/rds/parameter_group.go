@@ -15,7 +15,7 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/postgres"
 )
 
-type dbParameterGroup struct {
+type parameterGroup struct {
 	Name        string            `json:"name"`
 	Family      string            `json:"family"`
 	Description string            `json:"description"`
@@ -26,7 +26,7 @@ type dbParameterGroup struct {
 	Methods map[string]types.ApplyMethod `json:"methods,omitempty"`
 }
 
-func (g *dbParameterGroup) key() string { return "pg:" + g.Name }
+func (g *parameterGroup) key() string { return "pg:" + g.Name }
 
 // forceTLS is RDS's own parameter; it is on by default since PostgreSQL 15:
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/PostgreSQL.Concepts.General.SSL.html
@@ -63,7 +63,7 @@ func (a tx) parameters() ([]postgres.Parameter, error) {
 func (a tx) defaultGroupName() string { return "default." + a.family() }
 
 // parameterGroup finds a group. The default one is there without being made.
-func (a tx) parameterGroup(name *string) (*dbParameterGroup, error) {
+func (a tx) parameterGroup(name *string) (*parameterGroup, error) {
 	want := strings.ToLower(aws.ToString(name))
 	for _, g := range a.state().ParameterGroups {
 		if g.Name == want && a.Visible(g.key()) {
@@ -71,12 +71,12 @@ func (a tx) parameterGroup(name *string) (*dbParameterGroup, error) {
 		}
 	}
 	if want == a.defaultGroupName() {
-		return &dbParameterGroup{Name: want, Family: a.family(), Description: "Default parameter group for " + a.family()}, nil
+		return &parameterGroup{Name: want, Family: a.family(), Description: "Default parameter group for " + a.family()}, nil
 	}
 	return nil, kernel.Fail("DBParameterGroupNotFound", "DBParameterGroup not found: %s", aws.ToString(name))
 }
 
-func (a tx) describeParameterGroup(g *dbParameterGroup) types.DBParameterGroup {
+func (a tx) describeParameterGroup(g *parameterGroup) types.DBParameterGroup {
 	return types.DBParameterGroup{
 		DBParameterGroupName: aws.String(g.Name), DBParameterGroupFamily: aws.String(g.Family), Description: aws.String(g.Description),
 		DBParameterGroupArn: aws.String(a.ARN("rds", g.key())),
@@ -85,21 +85,21 @@ func (a tx) describeParameterGroup(g *dbParameterGroup) types.DBParameterGroup {
 
 func (a tx) CreateDBParameterGroup(in *rds.CreateDBParameterGroupInput) (*rds.CreateDBParameterGroupOutput, error) {
 	a.prepare()
-	name, err := rdsIdentifier("DBParameterGroupName", in.DBParameterGroupName)
+	name, err := identifier("DBParameterGroupName", in.DBParameterGroupName)
 	if err != nil {
 		return nil, err
 	}
 	if family := aws.ToString(in.DBParameterGroupFamily); family != a.family() {
 		return nil, kernel.Fail("InvalidParameterValue", "ParameterGroupFamily %s is not a valid parameter group family", family)
 	}
-	if slices.ContainsFunc(a.state().ParameterGroups, func(g *dbParameterGroup) bool { return g.Name == name }) {
+	if slices.ContainsFunc(a.state().ParameterGroups, func(g *parameterGroup) bool { return g.Name == name }) {
 		return nil, kernel.Fail("DBParameterGroupAlreadyExists", "Parameter group %s already exists", name)
 	}
-	tags, err := addRDSTags(nil, in.Tags)
+	tags, err := addTags(nil, in.Tags)
 	if err != nil {
 		return nil, err
 	}
-	g := &dbParameterGroup{Name: name, Family: a.family(), Description: aws.ToString(in.Description), Tags: tags, Values: map[string]string{}}
+	g := &parameterGroup{Name: name, Family: a.family(), Description: aws.ToString(in.Description), Tags: tags, Values: map[string]string{}}
 	a.state().ParameterGroups = append(a.state().ParameterGroups, g)
 	a.Born(g.key())
 	out := a.describeParameterGroup(g)
@@ -127,7 +127,7 @@ func (a tx) DescribeDBParameterGroups(in *rds.DescribeDBParameterGroupsInput) (*
 			}
 		}
 	}
-	page, next, err := rdsPage(all, in.MaxRecords, in.Marker)
+	page, next, err := page(all, in.MaxRecords, in.Marker)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +160,7 @@ func (a tx) DescribeDBParameters(in *rds.DescribeDBParametersInput) (*rds.Descri
 		if method := g.Methods[p.Name]; source == "user" && method != "" {
 			x.ApplyMethod = method
 		}
-		match, err := rdsMatch(in.Filters, map[string]string{"parameter-name": p.Name})
+		match, err := matches(in.Filters, map[string]string{"parameter-name": p.Name})
 		if err != nil {
 			return nil, err
 		}
@@ -168,7 +168,7 @@ func (a tx) DescribeDBParameters(in *rds.DescribeDBParametersInput) (*rds.Descri
 			all = append(all, x)
 		}
 	}
-	page, next, err := rdsPage(all, in.MaxRecords, in.Marker)
+	page, next, err := page(all, in.MaxRecords, in.Marker)
 	if err != nil {
 		return nil, err
 	}
@@ -292,7 +292,7 @@ func (a tx) ResetDBParameterGroup(in *rds.ResetDBParameterGroupInput) (*rds.Rese
 	return &rds.ResetDBParameterGroupOutput{DBParameterGroupName: aws.String(g.Name)}, nil
 }
 
-func (a tx) changeableGroup(name *string) (*dbParameterGroup, error) {
+func (a tx) changeableGroup(name *string) (*parameterGroup, error) {
 	g, err := a.parameterGroup(name)
 	if err != nil {
 		return nil, err
@@ -305,7 +305,7 @@ func (a tx) changeableGroup(name *string) (*dbParameterGroup, error) {
 
 // applyParameters gives the servers of a group its new values, nil for the
 // default; later says that some wait for a reboot.
-func (a tx) applyParameters(g *dbParameterGroup, now map[string]*string, later bool) {
+func (a tx) applyParameters(g *parameterGroup, now map[string]*string, later bool) {
 	for _, db := range a.state().Instances {
 		if db.ParameterGroup != g.Name {
 			continue
@@ -338,9 +338,9 @@ func (a tx) DeleteDBParameterGroup(in *rds.DeleteDBParameterGroupInput) (*rds.De
 	if strings.HasPrefix(g.Name, "default.") {
 		return nil, kernel.Fail("InvalidParameterValue", "The parameter group %s is a default parameter group and cannot be deleted.", g.Name)
 	}
-	if slices.ContainsFunc(a.state().Instances, func(db *dbInstance) bool { return db.ParameterGroup == g.Name }) {
+	if slices.ContainsFunc(a.state().Instances, func(db *instance) bool { return db.ParameterGroup == g.Name }) {
 		return nil, kernel.Fail("InvalidDBParameterGroupState", "One or more database instances are still members of this parameter group %s, so the group cannot be deleted", g.Name)
 	}
-	a.state().ParameterGroups = slices.DeleteFunc(a.state().ParameterGroups, func(x *dbParameterGroup) bool { return x == g })
+	a.state().ParameterGroups = slices.DeleteFunc(a.state().ParameterGroups, func(x *parameterGroup) bool { return x == g })
 	return &rds.DeleteDBParameterGroupOutput{}, nil
 }

@@ -18,18 +18,18 @@ import (
 
 // state is what RDS keeps.
 type state struct {
-	Instances       []*dbInstance       `json:"instances,omitempty"`
-	Snapshots       []*dbSnapshot       `json:"snapshots,omitempty"`
-	Retained        []*dbInstance       `json:"retained,omitempty"` // deleted, with their automated backups kept
-	SubnetGroups    []*dbSubnetGroup    `json:"subnetGroups,omitempty"`
-	ParameterGroups []*dbParameterGroup `json:"parameterGroups,omitempty"`
-	Events          []dbEvent           `json:"events,omitempty"`
+	Instances       []*instance       `json:"instances,omitempty"`
+	Snapshots       []*snapshot       `json:"snapshots,omitempty"`
+	Retained        []*instance       `json:"retained,omitempty"` // deleted, with their automated backups kept
+	SubnetGroups    []*subnetGroup    `json:"subnetGroups,omitempty"`
+	ParameterGroups []*parameterGroup `json:"parameterGroups,omitempty"`
+	Events          []event           `json:"events,omitempty"`
 }
 
 // live is what runs behind RDS.
 type live struct {
 	// work is what is under way for an instance, by its resource id.
-	work map[string]*dbWork
+	work map[string]*work
 	// prepared says that new databases' files are made or being made.
 	prepared bool
 }
@@ -79,9 +79,9 @@ func (s *Service) API() kernel.Service {
 	)}
 }
 
-// rdsIdentifier checks the name of an instance, group or snapshot, and makes it
+// identifier checks the name of an instance, group or snapshot, and makes it
 // lower case as RDS stores it.
-func rdsIdentifier(parameter string, value *string) (string, error) {
+func identifier(parameter string, value *string) (string, error) {
 	name := strings.ToLower(aws.ToString(value))
 	if !identifierPattern.MatchString(name) || strings.Contains(name, "--") || strings.HasSuffix(name, "-") || len(name) > 255 || parameter == "DBInstanceIdentifier" && len(name) > 63 {
 		return "", kernel.Fail("InvalidParameterValue", "The parameter %s is not a valid identifier. Identifiers must begin with a letter; must contain only ASCII letters, digits, and hyphens; and must not end with a hyphen or contain two consecutive hyphens.", parameter)
@@ -91,8 +91,8 @@ func rdsIdentifier(parameter string, value *string) (string, error) {
 
 var identifierPattern = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
 
-// rdsPage is a page of a Describe call: 20 to 100 things, 100 by default.
-func rdsPage[T any](all []T, limit *int32, marker *string) ([]T, *string, error) {
+// page is a page of a Describe call: 20 to 100 things, 100 by default.
+func page[T any](all []T, limit *int32, marker *string) ([]T, *string, error) {
 	n := 100
 	if limit != nil {
 		if *limit < 20 || *limit > 100 {
@@ -103,9 +103,9 @@ func rdsPage[T any](all []T, limit *int32, marker *string) ([]T, *string, error)
 	return kernel.PageOf(all, marker, n, kernel.Fail("InvalidParameterValue", "The marker is not valid: %s", aws.ToString(marker)))
 }
 
-// rdsMatch applies filters to a thing's values; it knows the filters that are in
+// matches applies filters to a thing's values; it knows the filters that are in
 // the map.
-func rdsMatch(filters []types.Filter, fields map[string]string) (bool, error) {
+func matches(filters []types.Filter, fields map[string]string) (bool, error) {
 	match := true
 	for _, f := range filters {
 		value, known := fields[aws.ToString(f.Name)]
@@ -151,7 +151,7 @@ func (a tx) prepare() {
 	})
 }
 
-func addRDSTags(tags map[string]string, add []types.Tag) (map[string]string, error) {
+func addTags(tags map[string]string, add []types.Tag) (map[string]string, error) {
 	out := maps.Clone(tags)
 	if out == nil {
 		out = map[string]string{}
@@ -169,7 +169,7 @@ func addRDSTags(tags map[string]string, add []types.Tag) (map[string]string, err
 	return out, nil
 }
 
-func rdsTags(tags map[string]string) []types.Tag {
+func writeTags(tags map[string]string) []types.Tag {
 	out := []types.Tag{}
 	for _, k := range slices.Sorted(maps.Keys(tags)) {
 		out = append(out, types.Tag{Key: aws.String(k), Value: aws.String(tags[k])})
@@ -217,7 +217,7 @@ func (a tx) AddTagsToResource(in *rds.AddTagsToResourceInput) (*rds.AddTagsToRes
 	if err != nil {
 		return nil, err
 	}
-	all, err := addRDSTags(*tags, in.Tags)
+	all, err := addTags(*tags, in.Tags)
 	if err != nil {
 		return nil, err
 	}
@@ -241,11 +241,11 @@ func (a tx) ListTagsForResource(in *rds.ListTagsForResourceInput) (*rds.ListTags
 	if err != nil {
 		return nil, err
 	}
-	return &rds.ListTagsForResourceOutput{TagList: rdsTags(*tags)}, nil
+	return &rds.ListTagsForResourceOutput{TagList: writeTags(*tags)}, nil
 }
 
-// dbEvent is what DescribeEvents tells.
-type dbEvent struct {
+// event is what DescribeEvents tells.
+type event struct {
 	Source   string           `json:"source"`
 	Type     types.SourceType `json:"type"`
 	Category string           `json:"category"`
@@ -257,7 +257,7 @@ type dbEvent struct {
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Events.Messages.html
 func (a tx) event(kind types.SourceType, source, category, message string) {
 	s := a.state()
-	s.Events = append(s.Events, dbEvent{source, kind, category, message, a.Now()})
+	s.Events = append(s.Events, event{source, kind, category, message, a.Now()})
 	if len(s.Events) > 500 {
 		s.Events = slices.Clone(s.Events[len(s.Events)-500:])
 	}
@@ -289,7 +289,7 @@ func (a tx) DescribeEvents(in *rds.DescribeEventsInput) (*rds.DescribeEventsOutp
 			EventCategories: []string{e.Category}, Message: aws.String(e.Message), Date: aws.Time(e.Time),
 		})
 	}
-	page, next, err := rdsPage(all, in.MaxRecords, in.Marker)
+	page, next, err := page(all, in.MaxRecords, in.Marker)
 	if err != nil {
 		return nil, err
 	}

@@ -19,8 +19,8 @@ const (
 	snapshotAutomated = "automated"
 )
 
-// dbSnapshot is a snapshot; the engine has its data under the key.
-type dbSnapshot struct {
+// snapshot is a snapshot; the engine has its data under the key.
+type snapshot struct {
 	ID      string            `json:"id"`
 	Key     string            `json:"key"`
 	Type    string            `json:"type"`
@@ -28,12 +28,12 @@ type dbSnapshot struct {
 	Created time.Time         `json:"created"`
 	Tags    map[string]string `json:"tags,omitempty"`
 	// Instance is the database as it was.
-	Instance dbInstance `json:"instance"`
+	Instance instance `json:"instance"`
 	// Original is the snapshot that this one is a copy of.
 	Original string `json:"original,omitempty"`
 }
 
-func (a tx) snapshot(name *string) (*dbSnapshot, error) {
+func (a tx) snapshot(name *string) (*snapshot, error) {
 	for _, s := range a.state().Snapshots {
 		if (strings.EqualFold(s.ID, aws.ToString(name)) || a.ARN("rds", "snapshot:"+s.ID) == aws.ToString(name)) && a.Visible(s.Key) {
 			return s, nil
@@ -42,7 +42,7 @@ func (a tx) snapshot(name *string) (*dbSnapshot, error) {
 	return nil, kernel.Fail("DBSnapshotNotFound", "DBSnapshot not found: %s", aws.ToString(name))
 }
 
-func (a tx) describeSnapshot(s *dbSnapshot) types.DBSnapshot {
+func (a tx) describeSnapshot(s *snapshot) types.DBSnapshot {
 	db := s.Instance
 	progress := int32(100)
 	if s.Status != dbAvailable {
@@ -50,10 +50,10 @@ func (a tx) describeSnapshot(s *dbSnapshot) types.DBSnapshot {
 	}
 	out := types.DBSnapshot{
 		DBSnapshotIdentifier: aws.String(s.ID), DBSnapshotArn: aws.String(a.ARN("rds", "snapshot:"+s.ID)), SnapshotType: aws.String(s.Type), Status: aws.String(s.Status),
-		DBInstanceIdentifier: aws.String(db.ID), DbiResourceId: aws.String(db.Resource), Engine: aws.String(rdsEngine), EngineVersion: aws.String(db.Version),
+		DBInstanceIdentifier: aws.String(db.ID), DbiResourceId: aws.String(db.Resource), Engine: aws.String(engineName), EngineVersion: aws.String(db.Version),
 		AllocatedStorage: aws.Int32(db.Storage), StorageType: aws.String(db.StorageType), AvailabilityZone: aws.String(db.Zone), Encrypted: aws.Bool(db.Encrypted),
-		KmsKeyId: kernel.NonEmpty(db.KMSKey), LicenseModel: aws.String(rdsLicense), MasterUsername: aws.String(db.User), Port: aws.Int32(int32(db.Port)), PercentProgress: &progress,
-		OptionGroupName: aws.String("default:postgres-" + a.major()), IAMDatabaseAuthenticationEnabled: aws.Bool(false), TagList: rdsTags(s.Tags),
+		KmsKeyId: kernel.NonEmpty(db.KMSKey), LicenseModel: aws.String(license), MasterUsername: aws.String(db.User), Port: aws.Int32(int32(db.Port)), PercentProgress: &progress,
+		OptionGroupName: aws.String("default:postgres-" + a.major()), IAMDatabaseAuthenticationEnabled: aws.Bool(false), TagList: writeTags(s.Tags),
 		SnapshotTarget: aws.String("region"), SourceDBSnapshotIdentifier: kernel.NonEmpty(s.Original), BackupRetentionPeriod: aws.Int32(db.Backups),
 	}
 	if db.IOPS > 0 {
@@ -76,8 +76,8 @@ func (a tx) describeSnapshot(s *dbSnapshot) types.DBSnapshot {
 	return out
 }
 
-func (a tx) addSnapshot(db *dbInstance, id, kind string, tags map[string]string) *dbSnapshot {
-	s := &dbSnapshot{ID: id, Key: "snapshot-" + kernel.HexDigits(16), Type: kind, Status: dbCreating, Created: a.Now(), Instance: *db, Tags: tags}
+func (a tx) addSnapshot(db *instance, id, kind string, tags map[string]string) *snapshot {
+	s := &snapshot{ID: id, Key: "snapshot-" + kernel.HexDigits(16), Type: kind, Status: dbCreating, Created: a.Now(), Instance: *db, Tags: tags}
 	s.Instance.Verifier, s.Instance.Pending.Verifier = "", ""
 	a.state().Snapshots = append(a.state().Snapshots, s)
 	a.Born(s.Key)
@@ -87,12 +87,12 @@ func (a tx) addSnapshot(db *dbInstance, id, kind string, tags map[string]string)
 // newSnapshot begins a manual snapshot of an instance in one of the states: it
 // must be up, since RDS refuses one before (hashicorp/terraform-provider-aws PR
 // #46687).
-func (a tx) newSnapshot(db *dbInstance, parameter string, name *string, states []string) (*dbSnapshot, error) {
-	id, err := rdsIdentifier(parameter, name)
+func (a tx) newSnapshot(db *instance, parameter string, name *string, states []string) (*snapshot, error) {
+	id, err := identifier(parameter, name)
 	if err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(a.state().Snapshots, func(s *dbSnapshot) bool { return s.ID == id }) {
+	if slices.ContainsFunc(a.state().Snapshots, func(s *snapshot) bool { return s.ID == id }) {
 		return nil, kernel.Fail("DBSnapshotAlreadyExists", "Cannot create the snapshot because a snapshot with the identifier %s already exists.", id)
 	}
 	if !slices.Contains(states, db.Status) {
@@ -100,7 +100,7 @@ func (a tx) newSnapshot(db *dbInstance, parameter string, name *string, states [
 	}
 	tags := map[string]string{}
 	if db.CopyTags {
-		if tags, err = addRDSTags(db.Tags, nil); err != nil {
+		if tags, err = addTags(db.Tags, nil); err != nil {
 			return nil, err
 		}
 	}
@@ -110,14 +110,14 @@ func (a tx) newSnapshot(db *dbInstance, parameter string, name *string, states [
 }
 
 // newBackup begins an automated snapshot, named as RDS names them.
-func (a tx) newBackup(db *dbInstance) {
+func (a tx) newBackup(db *instance) {
 	id := "rds:" + db.ID + "-" + a.Now().Format("2006-01-02-15-04")
-	for n := 0; slices.ContainsFunc(a.state().Snapshots, func(s *dbSnapshot) bool { return s.ID == id }); n++ {
+	for n := 0; slices.ContainsFunc(a.state().Snapshots, func(s *snapshot) bool { return s.ID == id }); n++ {
 		id = "rds:" + db.ID + "-" + a.Now().Add(time.Duration(n)*time.Minute).Format("2006-01-02-15-04")
 	}
 	tags := map[string]string{}
 	if db.CopyTags {
-		if all, err := addRDSTags(db.Tags, nil); err == nil {
+		if all, err := addTags(db.Tags, nil); err == nil {
 			tags = all
 		}
 	}
@@ -129,7 +129,7 @@ func (a tx) newBackup(db *dbInstance) {
 // dropBackups removes an instance's automated snapshots.
 func (a tx) dropBackups(resource string) {
 	var keys []string
-	a.state().Snapshots = slices.DeleteFunc(a.state().Snapshots, func(s *dbSnapshot) bool {
+	a.state().Snapshots = slices.DeleteFunc(a.state().Snapshots, func(s *snapshot) bool {
 		drop := s.Instance.Resource == resource && s.Type == snapshotAutomated
 		if drop {
 			keys = append(keys, s.Key)
@@ -163,9 +163,9 @@ func (a tx) CreateDBSnapshot(in *rds.CreateDBSnapshotInput) (*rds.CreateDBSnapsh
 	if err != nil {
 		return nil, err
 	}
-	tags, err := addRDSTags(s.Tags, in.Tags)
+	tags, err := addTags(s.Tags, in.Tags)
 	if err != nil {
-		a.state().Snapshots = slices.DeleteFunc(a.state().Snapshots, func(x *dbSnapshot) bool { return x == s })
+		a.state().Snapshots = slices.DeleteFunc(a.state().Snapshots, func(x *snapshot) bool { return x == s })
 		return nil, err
 	}
 	s.Tags = tags
@@ -186,8 +186,8 @@ func (a tx) DescribeDBSnapshots(in *rds.DescribeDBSnapshotsInput) (*rds.Describe
 	} else {
 		for _, s := range a.state().Snapshots {
 			db := s.Instance
-			match, err := rdsMatch(in.Filters, map[string]string{
-				"db-instance-id": db.ID, "db-snapshot-id": s.ID, "dbi-resource-id": db.Resource, "snapshot-type": s.Type, "engine": rdsEngine,
+			match, err := matches(in.Filters, map[string]string{
+				"db-instance-id": db.ID, "db-snapshot-id": s.ID, "dbi-resource-id": db.Resource, "snapshot-type": s.Type, "engine": engineName,
 			})
 			if err != nil {
 				return nil, err
@@ -198,7 +198,7 @@ func (a tx) DescribeDBSnapshots(in *rds.DescribeDBSnapshotsInput) (*rds.Describe
 			}
 		}
 	}
-	page, next, err := rdsPage(all, in.MaxRecords, in.Marker)
+	page, next, err := page(all, in.MaxRecords, in.Marker)
 	if err != nil {
 		return nil, err
 	}
@@ -217,12 +217,12 @@ func (a tx) DeleteDBSnapshot(in *rds.DeleteDBSnapshotInput) (*rds.DeleteDBSnapsh
 		return nil, kernel.Fail("InvalidDBSnapshotState", "Only manual snapshots may be deleted: %s is an automated one.", s.ID)
 	case s.Status == dbCreating:
 		return nil, kernel.Fail("InvalidDBSnapshotState", "Cannot delete the snapshot because it is not currently in the available or failed state.")
-	case slices.ContainsFunc(a.state().Instances, func(db *dbInstance) bool { return db.Source == s.Key }):
+	case slices.ContainsFunc(a.state().Instances, func(db *instance) bool { return db.Source == s.Key }):
 		return nil, kernel.Fail("InvalidDBSnapshotState", "Cannot delete the snapshot %s because an instance is being restored from it.", s.ID)
 	}
 	out := a.describeSnapshot(s)
 	out.Status = aws.String("deleted")
-	a.state().Snapshots = slices.DeleteFunc(a.state().Snapshots, func(x *dbSnapshot) bool { return x == s })
+	a.state().Snapshots = slices.DeleteFunc(a.state().Snapshots, func(x *snapshot) bool { return x == s })
 	a.event(types.SourceTypeDbSnapshot, s.ID, "deletion", "Deleted manual snapshot")
 	a.discard(s.Key)
 	return &rds.DeleteDBSnapshotOutput{DBSnapshot: &out}, nil
@@ -240,16 +240,16 @@ func (a tx) CopyDBSnapshot(in *rds.CopyDBSnapshotInput) (*rds.CopyDBSnapshotOutp
 	if from.Status != dbAvailable {
 		return nil, kernel.Fail("InvalidDBSnapshotState", "Cannot copy the snapshot because it is not currently in the available state.")
 	}
-	id, err := rdsIdentifier("TargetDBSnapshotIdentifier", in.TargetDBSnapshotIdentifier)
+	id, err := identifier("TargetDBSnapshotIdentifier", in.TargetDBSnapshotIdentifier)
 	if err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(a.state().Snapshots, func(s *dbSnapshot) bool { return s.ID == id }) {
+	if slices.ContainsFunc(a.state().Snapshots, func(s *snapshot) bool { return s.ID == id }) {
 		return nil, kernel.Fail("DBSnapshotAlreadyExists", "Cannot create the snapshot because a snapshot with the identifier %s already exists.", id)
 	}
-	tags, err := addRDSTags(nil, in.Tags)
+	tags, err := addTags(nil, in.Tags)
 	if err == nil && aws.ToBool(in.CopyTags) {
-		tags, err = addRDSTags(from.Tags, in.Tags)
+		tags, err = addTags(from.Tags, in.Tags)
 	}
 	if err != nil {
 		return nil, err
@@ -290,7 +290,7 @@ func (a tx) RestoreDBInstanceFromDBSnapshot(in *rds.RestoreDBInstanceFromDBSnaps
 	if s.Status != dbAvailable {
 		return nil, kernel.Fail("InvalidDBSnapshotState", "Cannot restore from the snapshot because it is not currently in the available state.")
 	}
-	if in.Engine != nil && *in.Engine != rdsEngine {
+	if in.Engine != nil && *in.Engine != engineName {
 		return nil, kernel.Fail("InvalidParameterValue", "Invalid DB engine: %s. The local cloud has postgres", *in.Engine)
 	}
 	was := s.Instance
@@ -301,7 +301,7 @@ func (a tx) RestoreDBInstanceFromDBSnapshot(in *rds.RestoreDBInstanceFromDBSnaps
 	if in.AllocatedStorage != nil && *in.AllocatedStorage < was.Storage {
 		return nil, kernel.Fail("InvalidParameterCombination", "The allocated storage can't be less than the snapshot's %d GiB.", was.Storage)
 	}
-	db := &dbInstance{
+	db := &instance{
 		Class: value(in.DBInstanceClass, was.Class), Storage: value(in.AllocatedStorage, was.Storage), StorageType: value(in.StorageType, was.StorageType),
 		IOPS: value(in.Iops, was.IOPS), Throughput: value(in.StorageThroughput, was.Throughput), Encrypted: was.Encrypted, KMSKey: was.KMSKey,
 		Version: a.engine.Version(), DBName: was.DBName, User: was.User, MultiAZ: aws.ToBool(in.MultiAZ), Public: aws.ToBool(in.PubliclyAccessible),
@@ -321,7 +321,7 @@ func (a tx) RestoreDBInstanceFromDBSnapshot(in *rds.RestoreDBInstanceFromDBSnaps
 }
 
 // backupARN names the automated backups of an instance.
-func (a tx) backupARN(db *dbInstance) string {
+func (a tx) backupARN(db *instance) string {
 	return a.ARN("rds", "auto-backup:ab-"+strings.ToLower(strings.TrimPrefix(db.Resource, "db-")))
 }
 
@@ -329,8 +329,8 @@ func (a tx) backupARN(db *dbInstance) string {
 // backups, and of deleted ones whose backups were retained.
 func (a tx) DescribeDBInstanceAutomatedBackups(in *rds.DescribeDBInstanceAutomatedBackupsInput) (*rds.DescribeDBInstanceAutomatedBackupsOutput, error) {
 	all := []types.DBInstanceAutomatedBackup{}
-	add := func(db *dbInstance, status string) error {
-		match, err := rdsMatch(in.Filters, map[string]string{"db-instance-id": db.ID, "dbi-resource-id": db.Resource, "status": status})
+	add := func(db *instance, status string) error {
+		match, err := matches(in.Filters, map[string]string{"db-instance-id": db.ID, "dbi-resource-id": db.Resource, "status": status})
 		if err != nil {
 			return err
 		}
@@ -342,9 +342,9 @@ func (a tx) DescribeDBInstanceAutomatedBackups(in *rds.DescribeDBInstanceAutomat
 		b := types.DBInstanceAutomatedBackup{
 			DBInstanceAutomatedBackupsArn: aws.String(arn), DBInstanceArn: aws.String(a.ARN("rds", "db:"+db.ID)), DBInstanceIdentifier: aws.String(db.ID),
 			DbiResourceId: aws.String(db.Resource), Status: aws.String(status), BackupRetentionPeriod: aws.Int32(db.Backups), AllocatedStorage: aws.Int32(db.Storage),
-			Engine: aws.String(rdsEngine), EngineVersion: aws.String(db.Version), Encrypted: aws.Bool(db.Encrypted), KmsKeyId: kernel.NonEmpty(db.KMSKey), LicenseModel: aws.String(rdsLicense),
+			Engine: aws.String(engineName), EngineVersion: aws.String(db.Version), Encrypted: aws.Bool(db.Encrypted), KmsKeyId: kernel.NonEmpty(db.KMSKey), LicenseModel: aws.String(license),
 			MasterUsername: aws.String(db.User), Region: aws.String(a.Region()), StorageType: aws.String(db.StorageType), AvailabilityZone: aws.String(db.Zone),
-			BackupTarget: aws.String("region"), TagList: rdsTags(db.Tags),
+			BackupTarget: aws.String("region"), TagList: writeTags(db.Tags),
 		}
 		if !db.Created.IsZero() {
 			b.InstanceCreateTime = aws.Time(db.Created)
@@ -370,7 +370,7 @@ func (a tx) DescribeDBInstanceAutomatedBackups(in *rds.DescribeDBInstanceAutomat
 	if len(all) == 0 && in.DBInstanceIdentifier != nil { // the model allows it, and no page says that it is never so
 		return nil, kernel.Fail("DBInstanceAutomatedBackupNotFound", "Automated backup for %s not found.", *in.DBInstanceIdentifier)
 	}
-	page, next, err := rdsPage(all, in.MaxRecords, in.Marker)
+	page, next, err := page(all, in.MaxRecords, in.Marker)
 	if err != nil {
 		return nil, err
 	}
@@ -380,7 +380,7 @@ func (a tx) DescribeDBInstanceAutomatedBackups(in *rds.DescribeDBInstanceAutomat
 // DeleteDBInstanceAutomatedBackup removes what was retained of a deleted
 // instance.
 func (a tx) DeleteDBInstanceAutomatedBackup(in *rds.DeleteDBInstanceAutomatedBackupInput) (*rds.DeleteDBInstanceAutomatedBackupOutput, error) {
-	is := func(db *dbInstance) bool {
+	is := func(db *instance) bool {
 		return db.Resource == aws.ToString(in.DbiResourceId) || a.backupARN(db) == aws.ToString(in.DBInstanceAutomatedBackupsArn)
 	}
 	if slices.ContainsFunc(a.state().Instances, is) {

@@ -11,7 +11,7 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-type dbSubnetGroup struct {
+type subnetGroup struct {
 	Name        string            `json:"name"`
 	Description string            `json:"description"`
 	VPC         string            `json:"vpc"`
@@ -19,9 +19,9 @@ type dbSubnetGroup struct {
 	Tags        map[string]string `json:"tags,omitempty"`
 }
 
-func (g *dbSubnetGroup) key() string { return "subgrp:" + g.Name }
+func (g *subnetGroup) key() string { return "subgrp:" + g.Name }
 
-func (a tx) subnetGroup(name *string) (*dbSubnetGroup, error) {
+func (a tx) subnetGroup(name *string) (*subnetGroup, error) {
 	want := strings.ToLower(aws.ToString(name))
 	for _, g := range a.state().SubnetGroups {
 		if g.Name == want && a.Visible(g.key()) {
@@ -31,7 +31,7 @@ func (a tx) subnetGroup(name *string) (*dbSubnetGroup, error) {
 	return nil, kernel.Fail("DBSubnetGroupNotFoundFault", "DB subnet group '%s' does not exist.", aws.ToString(name))
 }
 
-func (a tx) describeSubnetGroup(g *dbSubnetGroup) types.DBSubnetGroup {
+func (a tx) describeSubnetGroup(g *subnetGroup) types.DBSubnetGroup {
 	out := types.DBSubnetGroup{
 		DBSubnetGroupName: aws.String(g.Name), DBSubnetGroupDescription: aws.String(g.Description), DBSubnetGroupArn: aws.String(a.ARN("rds", g.key())),
 		VpcId: aws.String(g.VPC), SubnetGroupStatus: aws.String("Complete"), SupportedNetworkTypes: []string{"IPV4"},
@@ -78,18 +78,18 @@ func (a tx) CreateDBSubnetGroup(in *rds.CreateDBSubnetGroupInput) (*rds.CreateDB
 	if name == "" || name == "default" || len(name) > 255 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789._- ") != "" {
 		return nil, kernel.Fail("InvalidParameterValue", "The parameter DBSubnetGroupName is not a valid name: %s", aws.ToString(in.DBSubnetGroupName))
 	}
-	if slices.ContainsFunc(a.state().SubnetGroups, func(g *dbSubnetGroup) bool { return g.Name == name }) {
+	if slices.ContainsFunc(a.state().SubnetGroups, func(g *subnetGroup) bool { return g.Name == name }) {
 		return nil, kernel.Fail("DBSubnetGroupAlreadyExists", "The DB subnet group '%s' already exists.", name)
 	}
 	vpc, err := a.checkSubnets(in.SubnetIds)
 	if err != nil {
 		return nil, err
 	}
-	tags, err := addRDSTags(nil, in.Tags)
+	tags, err := addTags(nil, in.Tags)
 	if err != nil {
 		return nil, err
 	}
-	g := &dbSubnetGroup{Name: name, Description: aws.ToString(in.DBSubnetGroupDescription), VPC: vpc, Subnets: slices.Clone(in.SubnetIds), Tags: tags}
+	g := &subnetGroup{Name: name, Description: aws.ToString(in.DBSubnetGroupDescription), VPC: vpc, Subnets: slices.Clone(in.SubnetIds), Tags: tags}
 	a.state().SubnetGroups = append(a.state().SubnetGroups, g)
 	a.Born(g.key())
 	out := a.describeSubnetGroup(g)
@@ -111,7 +111,7 @@ func (a tx) DescribeDBSubnetGroups(in *rds.DescribeDBSubnetGroupsInput) (*rds.De
 			}
 		}
 	}
-	page, next, err := rdsPage(all, in.MaxRecords, in.Marker)
+	page, next, err := page(all, in.MaxRecords, in.Marker)
 	if err != nil {
 		return nil, err
 	}
@@ -154,17 +154,17 @@ func (a tx) DeleteDBSubnetGroup(in *rds.DeleteDBSubnetGroupInput) (*rds.DeleteDB
 			return nil, kernel.Fail("InvalidDBSubnetGroupStateFault", "Cannot delete the subnet group '%s' because at least one database instance: %s is still using it.", g.Name, db.ID)
 		}
 	}
-	a.state().SubnetGroups = slices.DeleteFunc(a.state().SubnetGroups, func(x *dbSubnetGroup) bool { return x == g })
+	a.state().SubnetGroups = slices.DeleteFunc(a.state().SubnetGroups, func(x *subnetGroup) bool { return x == g })
 	return &rds.DeleteDBSubnetGroupOutput{}, nil
 }
 
 // defaultSubnetGroup is the one of the default VPC, made when it is first needed.
-func (a tx) defaultSubnetGroup() (*dbSubnetGroup, error) {
+func (a tx) defaultSubnetGroup() (*subnetGroup, error) {
 	name := "default"
 	if g, err := a.subnetGroup(&name); err == nil {
 		return g, nil
 	}
-	g := &dbSubnetGroup{Name: name, Description: "default"}
+	g := &subnetGroup{Name: name, Description: "default"}
 	for _, s := range a.network.DefaultSubnets(a.Tx) {
 		g.VPC = s.VPC
 		g.Subnets = append(g.Subnets, s.ID)

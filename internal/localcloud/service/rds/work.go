@@ -13,10 +13,10 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/postgres"
 )
 
-// dbWork is what is under way for an instance: a change of its state, and then
+// work is what is under way for an instance: a change of its state, and then
 // the watch over its server until the next one. So there is one at a time that
 // starts and stops a server.
-type dbWork struct {
+type work struct {
 	stop context.CancelFunc // the change and the watch
 	rest context.CancelFunc // the watch
 	done chan struct{}
@@ -25,12 +25,12 @@ type dbWork struct {
 // beginWork lets change run after what is under way.
 func (a tx) beginWork(resource string, change func(ctx context.Context, resource string)) {
 	if a.live().work == nil {
-		a.live().work = map[string]*dbWork{}
+		a.live().work = map[string]*work{}
 	}
 	before := a.live().work[resource]
 	ctx, stop := context.WithCancel(a.Context())
 	watching, rest := context.WithCancel(ctx)
-	w := &dbWork{stop: stop, rest: rest, done: make(chan struct{})}
+	w := &work{stop: stop, rest: rest, done: make(chan struct{})}
 	a.live().work[resource] = w
 	a.Go(func(context.Context) {
 		defer close(w.done)
@@ -78,7 +78,7 @@ func (a *Service) after(d time.Duration) <-chan time.Time {
 }
 
 // edit runs f on an instance that still exists in a transaction.
-func (a *Service) edit(resource string, f func(a tx, db *dbInstance)) {
+func (a *Service) edit(resource string, f func(a tx, db *instance)) {
 	a.update(func(a tx) {
 		for _, db := range a.state().Instances {
 			if db.Resource == resource {
@@ -89,7 +89,7 @@ func (a *Service) edit(resource string, f func(a tx, db *dbInstance)) {
 }
 
 // look is a copy of an instance.
-func (a *Service) look(resource string) (db dbInstance) {
+func (a *Service) look(resource string) (db instance) {
 	a.view(func(a tx) {
 		for _, x := range a.state().Instances {
 			if x.Resource == resource {
@@ -106,14 +106,14 @@ func (a *Service) broken(ctx context.Context, resource, status, what string, err
 		return
 	}
 	a.Log().Error(what, "database", resource, "error", err)
-	a.edit(resource, func(a tx, db *dbInstance) {
+	a.edit(resource, func(a tx, db *instance) {
 		db.Status = status
 		a.event(types.SourceTypeDbInstance, db.ID, "failure", eventText(what, err))
 	})
 }
 
 // serverSettings are what the instance's server runs with.
-func (a *Service) serverSettings(db dbInstance) (postgres.Settings, error) {
+func (a *Service) serverSettings(db instance) (postgres.Settings, error) {
 	cert, err := a.authority.Issue("localhost", "127.0.0.1")
 	if err != nil {
 		return postgres.Settings{}, err
@@ -153,7 +153,7 @@ func (a *Service) up(ctx context.Context, resource string) (Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.edit(resource, func(a tx, db *dbInstance) { db.Port = port })
+	a.edit(resource, func(a tx, db *instance) { db.Port = port })
 	return server, nil
 }
 
@@ -174,7 +174,7 @@ func (a *Service) create(ctx context.Context, resource string) {
 		return
 	case <-latency:
 	}
-	a.edit(resource, func(a tx, db *dbInstance) {
+	a.edit(resource, func(a tx, db *instance) {
 		db.Status, db.Created, db.Verifier, db.Source = dbAvailable, a.Now(), "", ""
 		a.event(types.SourceTypeDbInstance, db.ID, "creation", "DB instance created")
 		if db.Backups > 0 {
@@ -184,7 +184,7 @@ func (a *Service) create(ctx context.Context, resource string) {
 	a.back(ctx, resource)
 }
 
-func (a *Service) make(ctx context.Context, db dbInstance) error {
+func (a *Service) make(ctx context.Context, db instance) error {
 	server, err := a.engine.Server(db.Resource)
 	if err != nil {
 		return err
@@ -212,7 +212,7 @@ func (a *Service) back(ctx context.Context, resource string) {
 	if ctx.Err() != nil {
 		return
 	}
-	a.edit(resource, func(a tx, db *dbInstance) {
+	a.edit(resource, func(a tx, db *instance) {
 		if db.Status == dbBackingUp {
 			db.Status = dbAvailable
 		}
@@ -225,16 +225,16 @@ func (a *Service) modify(ctx context.Context, resource string) {
 		return
 	}
 	latency := a.after(a.Latencies().DBModify)
-	var todo dbPending
-	a.edit(resource, func(a tx, db *dbInstance) {
+	var todo pendingChange
+	a.edit(resource, func(a tx, db *instance) {
 		todo = db.Pending
 		if !todo.Now {
-			todo = dbPending{Verifier: todo.Verifier}
+			todo = pendingChange{Verifier: todo.Verifier}
 		}
 		db.Status = db.Pending.status()
 	})
 	if !todo.any() {
-		a.edit(resource, func(a tx, db *dbInstance) { db.Status = dbAvailable })
+		a.edit(resource, func(a tx, db *instance) { db.Status = dbAvailable })
 		return
 	}
 	if err := a.change(ctx, resource, todo); err != nil {
@@ -246,13 +246,13 @@ func (a *Service) modify(ctx context.Context, resource string) {
 		return
 	case <-latency:
 	}
-	a.edit(resource, func(a tx, db *dbInstance) { a.modified(db, todo) })
+	a.edit(resource, func(a tx, db *instance) { a.modified(db, todo) })
 	a.back(ctx, resource)
 }
 
 // change does what the server has to do with a modification: a new class is a
 // new machine.
-func (a *Service) change(ctx context.Context, resource string, todo dbPending) error {
+func (a *Service) change(ctx context.Context, resource string, todo pendingChange) error {
 	if todo.Class != "" {
 		if err := a.restart(ctx, resource); err != nil {
 			return err
@@ -265,7 +265,7 @@ func (a *Service) change(ctx context.Context, resource string, todo dbPending) e
 	return server.SetPassword(ctx, a.look(resource).User, todo.Verifier)
 }
 
-func (a tx) modified(db *dbInstance, todo dbPending) {
+func (a tx) modified(db *instance, todo pendingChange) {
 	done := func(what string) {
 		a.event(types.SourceTypeDbInstance, db.ID, "configuration change", "Finished applying modification to "+what)
 	}
@@ -328,7 +328,7 @@ func (a tx) modified(db *dbInstance, todo dbPending) {
 
 // restart gives the server its group's parameters.
 func (a *Service) restart(ctx context.Context, resource string) error {
-	a.edit(resource, func(a tx, db *dbInstance) {
+	a.edit(resource, func(a tx, db *instance) {
 		if g, err := a.parameterGroup(&db.ParameterGroup); err == nil {
 			db.Applied = g.Values
 		}
@@ -350,7 +350,7 @@ func (a *Service) restart(ctx context.Context, resource string) error {
 	} else if _, err := a.up(ctx, resource); err != nil {
 		return err
 	}
-	a.edit(resource, func(a tx, db *dbInstance) {
+	a.edit(resource, func(a tx, db *instance) {
 		a.event(types.SourceTypeDbInstance, db.ID, "availability", "DB instance restarted")
 	})
 	return nil
@@ -361,7 +361,7 @@ func (a *Service) reboot(ctx context.Context, resource string, failover bool) {
 		a.broken(ctx, resource, dbBadParameter, "The DB instance could not be rebooted", err)
 		return
 	}
-	a.edit(resource, func(a tx, db *dbInstance) {
+	a.edit(resource, func(a tx, db *instance) {
 		db.Status = dbAvailable
 		if failover {
 			a.event(types.SourceTypeDbInstance, db.ID, "failover", "Multi-AZ instance failover completed")
@@ -375,7 +375,7 @@ func (a *Service) start(ctx context.Context, resource string) {
 		a.broken(ctx, resource, dbFailed, "The DB instance could not be started", err)
 		return
 	}
-	a.edit(resource, func(a tx, db *dbInstance) {
+	a.edit(resource, func(a tx, db *instance) {
 		if db.Status == dbStarting {
 			a.event(types.SourceTypeDbInstance, db.ID, "notification", "DB instance started")
 		}
@@ -398,7 +398,7 @@ func (a *Service) stop(ctx context.Context, resource string) {
 		a.broken(ctx, resource, dbFailed, "The DB instance could not be stopped", err)
 		return
 	}
-	a.edit(resource, func(a tx, db *dbInstance) {
+	a.edit(resource, func(a tx, db *instance) {
 		db.Status = dbStopped
 		a.event(types.SourceTypeDbInstance, db.ID, "notification", "DB instance stopped")
 	})
@@ -430,7 +430,7 @@ func (a *Service) remove(ctx context.Context, resource string) {
 	}
 	a.update(func(a tx) {
 		s := a.state()
-		at := slices.IndexFunc(s.Instances, func(db *dbInstance) bool { return db.Resource == resource })
+		at := slices.IndexFunc(s.Instances, func(db *instance) bool { return db.Resource == resource })
 		if at < 0 {
 			return
 		}
@@ -469,7 +469,7 @@ func (a *Service) watch(ctx context.Context, resource string) {
 			}
 		}
 		a.Log().Warn("a database's server has died; bringing it back", "database", db.ID)
-		a.edit(resource, func(a tx, db *dbInstance) {
+		a.edit(resource, func(a tx, db *instance) {
 			a.event(types.SourceTypeDbInstance, db.ID, "recovery", "Recovery of the DB instance has started. Recovery time will vary with the amount of data to be recovered.")
 		})
 		if _, err = a.up(ctx, resource); err != nil {
@@ -480,14 +480,14 @@ func (a *Service) watch(ctx context.Context, resource string) {
 			continue
 		}
 		failures = 0
-		a.edit(resource, func(a tx, db *dbInstance) {
+		a.edit(resource, func(a tx, db *instance) {
 			a.event(types.SourceTypeDbInstance, db.ID, "recovery", "Recovery of the DB instance is complete.")
 		})
 	}
 }
 
 // reload gives a running server the applied parameters without a restart.
-func (t tx) reload(db *dbInstance) {
+func (t tx) reload(db *instance) {
 	resource, a := db.Resource, t.Service
 	t.Go(func(context.Context) {
 		server, err := a.engine.Server(resource)
@@ -507,7 +507,7 @@ func (t tx) reload(db *dbInstance) {
 // takeSnapshots takes the instance's snapshots that are being created, one
 // after the other.
 func (a *Service) takeSnapshots(ctx context.Context, resource string) error {
-	var todo []dbSnapshot
+	var todo []snapshot
 	a.view(func(a tx) {
 		for _, s := range a.state().Snapshots {
 			if s.Instance.Resource == resource && s.Status == dbCreating {

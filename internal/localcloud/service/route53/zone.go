@@ -16,23 +16,23 @@ import (
 
 // state is what Route 53 keeps.
 type state struct {
-	Zones map[string]*dnsZone `json:"zones,omitempty"` // by id
+	Zones map[string]*zone `json:"zones,omitempty"` // by id
 	// Changes are the ids of all changes, which are in sync at once.
 	Changes map[string]bool `json:"changes,omitempty"`
 }
 
-// dnsZone is a hosted zone. Names end in a dot and are in lower case.
-type dnsZone struct {
+// zone is a hosted zone. Names end in a dot and are in lower case.
+type zone struct {
 	ID        string            `json:"id"`
 	Name      string            `json:"name"`
 	Reference string            `json:"reference"` // of its creation
 	Comment   string            `json:"comment,omitempty"`
-	Records   []dnsRecord       `json:"records"`
+	Records   []record          `json:"records"`
 	Tags      map[string]string `json:"tags,omitempty"`
 }
 
-// dnsRecord is a record set: values, or the name of which it is an alias.
-type dnsRecord struct {
+// record is a record set: values, or the name of which it is an alias.
+type record struct {
 	Name   string             `json:"name"`
 	Type   types.RRType       `json:"type"`
 	TTL    int64              `json:"ttl,omitempty"`
@@ -74,7 +74,7 @@ func dnsOrder(a, b string) int {
 // nameServers are those of every zone here; nobody is behind them.
 var nameServers = []string{"ns-1.awsdns-local.org", "ns-2.awsdns-local.net"}
 
-func (a tx) zone(id *string) (*dnsZone, error) {
+func (a tx) zone(id *string) (*zone, error) {
 	short := strings.TrimPrefix(aws.ToString(id), "/hostedzone/")
 	z, ok := a.state().Zones[short]
 	if !ok || !a.Visible(z.ID) {
@@ -106,16 +106,16 @@ func (a tx) CreateHostedZone(in *route53.CreateHostedZoneInput) (*route53.Create
 			return nil, &kernel.Error{Status: 409, Code: "HostedZoneAlreadyExists", Message: "A hosted zone has already been created with the specified caller reference."}
 		}
 	}
-	z := &dnsZone{ID: "Z" + strings.ToUpper(kernel.HexDigits(20)), Name: name, Reference: aws.ToString(in.CallerReference)}
+	z := &zone{ID: "Z" + strings.ToUpper(kernel.HexDigits(20)), Name: name, Reference: aws.ToString(in.CallerReference)}
 	if in.HostedZoneConfig != nil {
 		z.Comment = aws.ToString(in.HostedZoneConfig.Comment)
 	}
-	z.Records = []dnsRecord{
+	z.Records = []record{
 		{Name: name, Type: types.RRTypeNs, TTL: 172800, Values: nameServers},
 		{Name: name, Type: types.RRTypeSoa, TTL: 900, Values: []string{nameServers[0] + ". awsdns-hostmaster.amazon.com. 1 7200 900 1209600 86400"}},
 	}
 	if a.state().Zones == nil {
-		a.state().Zones = map[string]*dnsZone{}
+		a.state().Zones = map[string]*zone{}
 	}
 	a.state().Zones[z.ID] = z
 	a.Born(z.ID)
@@ -126,7 +126,7 @@ func (a tx) CreateHostedZone(in *route53.CreateHostedZoneInput) (*route53.Create
 	}, nil
 }
 
-func (z *dnsZone) sdk() *types.HostedZone {
+func (z *zone) sdk() *types.HostedZone {
 	out := &types.HostedZone{
 		Id: aws.String("/hostedzone/" + z.ID), Name: aws.String(z.Name), CallerReference: aws.String(z.Reference),
 		Config: &types.HostedZoneConfig{}, ResourceRecordSetCount: aws.Int64(int64(len(z.Records))),
@@ -158,9 +158,9 @@ func (a tx) DeleteHostedZone(in *route53.DeleteHostedZoneInput) (*route53.Delete
 }
 
 // sorted are the visible zones by name, then id.
-func (a tx) sorted() []*dnsZone {
-	zones := slices.DeleteFunc(slices.Collect(maps.Values(a.state().Zones)), func(z *dnsZone) bool { return !a.Visible(z.ID) })
-	slices.SortFunc(zones, func(x, y *dnsZone) int { return cmp.Or(dnsOrder(x.Name, y.Name), cmp.Compare(x.ID, y.ID)) })
+func (a tx) sorted() []*zone {
+	zones := slices.DeleteFunc(slices.Collect(maps.Values(a.state().Zones)), func(z *zone) bool { return !a.Visible(z.ID) })
+	slices.SortFunc(zones, func(x, y *zone) int { return cmp.Or(dnsOrder(x.Name, y.Name), cmp.Compare(x.ID, y.ID)) })
 	return zones
 }
 
@@ -183,7 +183,7 @@ func (a tx) ListHostedZones(in *route53.ListHostedZonesInput) (*route53.ListHost
 		return nil, err
 	}
 	zones := a.sorted()
-	slices.SortFunc(zones, func(x, y *dnsZone) int { return cmp.Compare(x.ID, y.ID) })
+	slices.SortFunc(zones, func(x, y *zone) int { return cmp.Compare(x.ID, y.ID) })
 	out := &route53.ListHostedZonesOutput{Marker: in.Marker, MaxItems: aws.Int32(int32(size))}
 	for _, z := range zones {
 		switch {
@@ -240,15 +240,15 @@ func (a tx) ChangeResourceRecordSets(in *route53.ChangeResourceRecordSetsInput) 
 	if len(wrong) > 0 {
 		return nil, kernel.Fail("InvalidChangeBatch", "[%s]", strings.Join(wrong, ", "))
 	}
-	slices.SortFunc(records, func(x, y dnsRecord) int { return cmp.Or(dnsOrder(x.Name, y.Name), cmp.Compare(x.Type, y.Type)) })
+	slices.SortFunc(records, func(x, y record) int { return cmp.Or(dnsOrder(x.Name, y.Name), cmp.Compare(x.Type, y.Type)) })
 	z.Records = records
 	a.certificates.Settle(a.Tx)
 	return &route53.ChangeResourceRecordSetsOutput{ChangeInfo: a.change(in.ChangeBatch.Comment)}, nil
 }
 
 // record reads a record set of the zone. The routing policies are not served.
-func (z *dnsZone) record(in *types.ResourceRecordSet) (dnsRecord, error) {
-	r := dnsRecord{Name: dnsName(aws.ToString(in.Name)), Type: in.Type, TTL: aws.ToInt64(in.TTL), Alias: in.AliasTarget}
+func (z *zone) record(in *types.ResourceRecordSet) (record, error) {
+	r := record{Name: dnsName(aws.ToString(in.Name)), Type: in.Type, TTL: aws.ToInt64(in.TTL), Alias: in.AliasTarget}
 	for _, v := range in.ResourceRecords {
 		r.Values = append(r.Values, aws.ToString(v.Value))
 	}
@@ -271,10 +271,10 @@ func (z *dnsZone) record(in *types.ResourceRecordSet) (dnsRecord, error) {
 }
 
 // apply does one change and returns AWS's words for why it can't be done.
-func apply(records *[]dnsRecord, action types.ChangeAction, r dnsRecord) string {
-	i := slices.IndexFunc(*records, func(have dnsRecord) bool { return have.Name == r.Name && have.Type == r.Type })
+func apply(records *[]record, action types.ChangeAction, r record) string {
+	i := slices.IndexFunc(*records, func(have record) bool { return have.Name == r.Name && have.Type == r.Type })
 	named := "resource record set [name='" + r.Name + "', type='" + string(r.Type) + "']"
-	conflict := slices.ContainsFunc(*records, func(have dnsRecord) bool {
+	conflict := slices.ContainsFunc(*records, func(have record) bool {
 		return have.Name == r.Name && have.Type != r.Type && (have.Type == types.RRTypeCname || r.Type == types.RRTypeCname)
 	})
 	switch action {
@@ -307,7 +307,7 @@ func apply(records *[]dnsRecord, action types.ChangeAction, r dnsRecord) string 
 	return ""
 }
 
-func (r dnsRecord) equal(other dnsRecord) bool {
+func (r record) equal(other record) bool {
 	x, y := r.Alias, other.Alias
 	if (x == nil) != (y == nil) || x != nil && (dnsName(aws.ToString(x.DNSName)) != dnsName(aws.ToString(y.DNSName)) || aws.ToString(x.HostedZoneId) != aws.ToString(y.HostedZoneId)) {
 		return false
@@ -364,7 +364,7 @@ func (a tx) GetChange(in *route53.GetChangeInput) (*route53.GetChangeOutput, err
 
 // tagZone finds the zone that is tagged; health checks, the other kind of thing
 // with tags, are not served.
-func (a tx) tagZone(kind types.TagResourceType, id *string) (*dnsZone, error) {
+func (a tx) tagZone(kind types.TagResourceType, id *string) (*zone, error) {
 	if kind != types.TagResourceTypeHostedzone {
 		return nil, kernel.Fail("InvalidInput", "The local cloud has no %ss", kind)
 	}
