@@ -48,7 +48,7 @@ type runtimes struct {
 // containerUser stands for any user that an image may name; see task.OpenImages.
 const containerUser = 65532
 
-// openRuntimes opens the real ones, which keep their own files in and beside the
+// openRuntimes opens the real ones, which keep their own files in and next to the
 // state directory.
 func openRuntimes(ctx context.Context, stateDir string, rules registry.Rules) (r runtimes, err error) {
 	home, err := process.Home(stateDir, process.Numeric(containerUser, containerUser))

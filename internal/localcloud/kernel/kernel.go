@@ -103,7 +103,7 @@ func (k *Kernel) Started() time.Time { return k.started }
 // Context ends when the cloud closes.
 func (k *Kernel) Context() context.Context { return k.ctx }
 
-// Go runs f beside the operations until it ends or the cloud closes, which ends
+// Go runs f at the same time as the operations until it ends or the cloud closes, which ends
 // ctx and waits for f.
 func (k *Kernel) Go(f func(ctx context.Context)) {
 	k.work.Go(func() { f(k.ctx) })

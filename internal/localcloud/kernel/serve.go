@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -99,9 +98,6 @@ func (k *Kernel) Serve(services ...Service) error {
 	}
 	return nil
 }
-
-// Services are those that Serve has added, by the names that they sign with.
-func (k *Kernel) Services() map[string]Service { return maps.Clone(k.services) }
 
 // ServeAPI answers one AWS call.
 func (k *Kernel) ServeAPI(w http.ResponseWriter, r *http.Request) {

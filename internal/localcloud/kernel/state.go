@@ -17,7 +17,7 @@ import (
 func StateFile(stateDir string) string { return filepath.Join(stateDir, "state.json") }
 
 // place is where a cloud is: its endpoint's port and its region, which stand in
-// the state file beside the stores.
+// the state file next to the stores.
 type place struct {
 	Port   int    `json:"port"`
 	Region string `json:"region,omitempty"`

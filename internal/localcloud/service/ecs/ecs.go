@@ -336,8 +336,3 @@ func decimals(n int) string {
 	}
 	return text
 }
-
-func uuid() string {
-	h := kernel.HexDigits(32)
-	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
-}

@@ -108,8 +108,8 @@ func page[T any](all []T, marker *string, size *int32) ([]T, *string, error) {
 	return page, next, err
 }
 
-// lacking are the names of the lists that were not found.
-func lacking(found map[string]bool, lists ...[]string) (missing []string) {
+// notFound are the names of the lists that were not found.
+func notFound(found map[string]bool, lists ...[]string) (missing []string) {
 	for _, name := range slices.Concat(lists...) {
 		if !found[name] {
 			missing = append(missing, name)

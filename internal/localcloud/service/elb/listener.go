@@ -237,7 +237,7 @@ func (a tx) DescribeListeners(in *elb.DescribeListenersInput) (*elb.DescribeList
 			all = append(all, l.Listener)
 		}
 	}
-	if len(lacking(found, in.ListenerArns)) > 0 {
+	if len(notFound(found, in.ListenerArns)) > 0 {
 		return nil, kernel.Fail("ListenerNotFound", "One or more listeners not found")
 	}
 	page, next, err := page(all, in.Marker, in.PageSize)

@@ -213,7 +213,7 @@ func (a tx) DescribeLoadBalancers(in *elb.DescribeLoadBalancersInput) (*elb.Desc
 		found[arn], found[*lb.LoadBalancerName] = true, true
 		all = append(all, lb.LoadBalancer)
 	}
-	if missing := lacking(found, in.LoadBalancerArns, in.Names); len(missing) > 0 {
+	if missing := notFound(found, in.LoadBalancerArns, in.Names); len(missing) > 0 {
 		return nil, kernel.Fail("LoadBalancerNotFound", "Load balancers '[%s]' not found", strings.Join(missing, ", "))
 	}
 	page, next, err := page(all, in.Marker, in.PageSize)

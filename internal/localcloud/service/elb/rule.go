@@ -178,7 +178,7 @@ func (a tx) DescribeRules(in *elb.DescribeRulesInput) (*elb.DescribeRulesOutput,
 			}
 		}
 	}
-	if len(lacking(found, in.RuleArns)) > 0 {
+	if len(notFound(found, in.RuleArns)) > 0 {
 		return nil, kernel.Fail("RuleNotFound", "One or more rules not found")
 	}
 	page, next, err := page(all, in.Marker, in.PageSize)

@@ -197,7 +197,7 @@ func (a tx) DescribeTargetGroups(in *elb.DescribeTargetGroupsInput) (*elb.Descri
 		found[arn], found[*tg.TargetGroupName] = true, true
 		all = append(all, tg.TargetGroup)
 	}
-	if len(lacking(found, in.TargetGroupArns, in.Names)) > 0 {
+	if len(notFound(found, in.TargetGroupArns, in.Names)) > 0 {
 		return nil, kernel.Fail("TargetGroupNotFound", "One or more target groups not found")
 	}
 	page, next, err := page(all, in.Marker, in.PageSize)

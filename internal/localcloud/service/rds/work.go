@@ -100,8 +100,8 @@ func (a *Service) look(resource string) (db instance) {
 	return db
 }
 
-// broken notes that a change went wrong, unless it was cut off.
-func (a *Service) broken(ctx context.Context, resource, status, what string, err error) {
+// noteFailure notes that a change went wrong, unless it was cut off.
+func (a *Service) noteFailure(ctx context.Context, resource, status, what string, err error) {
 	if ctx.Err() != nil {
 		return
 	}
@@ -166,7 +166,7 @@ func (a *Service) create(ctx context.Context, resource string) {
 		failed = dbBadRestore
 	}
 	if err := a.make(ctx, db); err != nil {
-		a.broken(ctx, resource, failed, "The DB instance could not be created", err)
+		a.noteFailure(ctx, resource, failed, "The DB instance could not be created", err)
 		return
 	}
 	select {
@@ -238,7 +238,7 @@ func (a *Service) modify(ctx context.Context, resource string) {
 		return
 	}
 	if err := a.change(ctx, resource, todo); err != nil {
-		a.broken(ctx, resource, dbBadParameter, "The DB instance could not be modified", err)
+		a.noteFailure(ctx, resource, dbBadParameter, "The DB instance could not be modified", err)
 		return
 	}
 	select {
@@ -358,7 +358,7 @@ func (a *Service) restart(ctx context.Context, resource string) error {
 
 func (a *Service) reboot(ctx context.Context, resource string, failover bool) {
 	if err := a.restart(ctx, resource); err != nil {
-		a.broken(ctx, resource, dbBadParameter, "The DB instance could not be rebooted", err)
+		a.noteFailure(ctx, resource, dbBadParameter, "The DB instance could not be rebooted", err)
 		return
 	}
 	a.edit(resource, func(a tx, db *instance) {
@@ -372,7 +372,7 @@ func (a *Service) reboot(ctx context.Context, resource string, failover bool) {
 // start brings a server back that was stopped, on purpose or with the cloud.
 func (a *Service) start(ctx context.Context, resource string) {
 	if _, err := a.up(ctx, resource); err != nil {
-		a.broken(ctx, resource, dbFailed, "The DB instance could not be started", err)
+		a.noteFailure(ctx, resource, dbFailed, "The DB instance could not be started", err)
 		return
 	}
 	a.edit(resource, func(a tx, db *instance) {
@@ -395,7 +395,7 @@ func (a *Service) stop(ctx context.Context, resource string) {
 		err = server.Stop(ctx)
 	}
 	if err != nil {
-		a.broken(ctx, resource, dbFailed, "The DB instance could not be stopped", err)
+		a.noteFailure(ctx, resource, dbFailed, "The DB instance could not be stopped", err)
 		return
 	}
 	a.edit(resource, func(a tx, db *instance) {
@@ -416,11 +416,11 @@ func (a *Service) remove(ctx context.Context, resource string) {
 		return
 	}
 	if err != nil {
-		a.broken(ctx, resource, dbFailed, "The DB instance was not deleted because its snapshot failed", err)
+		a.noteFailure(ctx, resource, dbFailed, "The DB instance was not deleted because its snapshot failed", err)
 		return
 	}
 	if err := server.Delete(ctx); err != nil {
-		a.broken(ctx, resource, dbFailed, "The DB instance could not be deleted", err)
+		a.noteFailure(ctx, resource, dbFailed, "The DB instance could not be deleted", err)
 		return
 	}
 	select {
@@ -475,7 +475,7 @@ func (a *Service) watch(ctx context.Context, resource string) {
 		if _, err = a.up(ctx, resource); err != nil {
 			failures++
 			if failures == 3 {
-				a.broken(ctx, resource, dbFailed, "The DB instance could not be recovered", err)
+				a.noteFailure(ctx, resource, dbFailed, "The DB instance could not be recovered", err)
 			}
 			continue
 		}
