@@ -1,4 +1,4 @@
-.PHONY: try build test check release-check bench profile bench-deploy bench-speed bench-growth conformance conformance-aws
+.PHONY: try build test check release-check bench bench-deploy bench-speed bench-growth conformance conformance-aws
 
 try: build ## deploy the books API on this machine, and use it
 	.ci/setup run
@@ -23,11 +23,8 @@ release-check: ## how a release is made, and the example workflow of users
 	.tools/goreleaser check
 	.tools/actionlint docs/examples/deploy.yml
 
-bench: ## bookapi beside pgbench, in one run, with the ratios
+bench: ## bookapi beside pgbench and FastAPI, in one run, with the ratios; BASELINE=PATH adds another build of bookapi
 	go test ./internal/api -run '^$$' -bench BesidePgbench -benchtime 1x -timeout 15m
-
-profile: ## take anew what the compiler goes by when it builds bookapi
-	go test ./internal/api -run '^$$' -bench Profile -benchtime 1x -cpuprofile cmd/bookapi/default.pgo -o $$(mktemp)
 
 bench-deploy: export TF_PEER := $(abspath $(TF_PEER))
 bench-deploy: ## bookctl beside Terraform, against one emulator (TF_PEER and TF_PLUGIN_DIR name Terraform's part)

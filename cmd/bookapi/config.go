@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/bookctl/bookctl/internal/api"
+	"github.com/bookctl/bookctl/internal/api/database"
+	"github.com/bookctl/bookctl/internal/api/otlp"
 )
 
 // rdsBundle is where the image keeps the authorities of Amazon RDS.
@@ -26,10 +28,10 @@ const (
 // config is what the environment says.
 type config struct {
 	port     int
-	database api.Database
+	database database.Config
 	drain    time.Duration
 	level    slog.Level
-	traces   api.Traces
+	traces   otlp.Exporter
 	// cpu is the task's share in CPU units of 1/1024, and memory its limit in
 	// MiB; zero when not given.
 	cpu, memory int
@@ -70,7 +72,7 @@ func readConfig(get func(string) string) (config, error) {
 		cpu:    e.number("TASK_CPU", 0, 1, 1<<20),
 		memory: e.number("TASK_MEMORY", 0, 16, 1<<24),
 		drain:  defaultDrain,
-		database: api.Database{
+		database: database.Config{
 			Host: get("DB_HOST"), Name: e.required("DB_NAME"),
 			User: e.required("DB_USERNAME"), Password: e.required("DB_PASSWORD"),
 			SSLMode: get("DB_SSLMODE"), RootCert: get("DB_SSLROOTCERT"),
@@ -119,12 +121,12 @@ func (e *environment) port() int { return e.number("PORT", defaultPort, 0, 65535
 // traces reads OpenTelemetry's own variables; the sampler, the service's name
 // and its other attributes are read by OpenTelemetry itself
 // (https://opentelemetry.io/docs/specs/otel/protocol/exporter/).
-func (e *environment) traces() api.Traces {
+func (e *environment) traces() otlp.Exporter {
 	if e.get("OTEL_SDK_DISABLED") == "true" || e.get("OTEL_TRACES_EXPORTER") == "none" {
-		return api.Traces{}
+		return otlp.Exporter{}
 	}
 	name := "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
-	t := api.Traces{URL: e.get(name)}
+	t := otlp.Exporter{URL: e.get(name)}
 	if t.URL == "" {
 		name = "OTEL_EXPORTER_OTLP_ENDPOINT"
 		if base := e.get(name); base != "" {

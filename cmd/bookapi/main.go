@@ -82,7 +82,7 @@ func serve(getenv func(string) string, stderr io.Writer) error {
 		_, _ = fmt.Fprintln(stderr, "bookapi: ended at once by a second signal")
 		os.Exit(1)
 	}()
-	out := api.NewLogWriter(stderr)
+	out := newLogWriter(stderr)
 	defer out.Close()
 	server, err := api.New(api.Options{
 		Database: c.database,

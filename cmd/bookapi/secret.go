@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/smithy-go"
 
-	"github.com/bookctl/bookctl/internal/api"
+	"github.com/bookctl/bookctl/internal/api/database"
 )
 
 // agentAddress is where ECS gives a container the credentials of its task's role
@@ -79,7 +79,7 @@ func (e *environment) addressInSecret() func(context.Context) (string, int, erro
 // password in plain text tells no address.
 func parseAddress(text string) (host string, port int, err error) {
 	if !strings.HasPrefix(strings.TrimSpace(text), "{") {
-		return "", 0, api.ErrNoAddress
+		return "", 0, database.ErrNoAddress
 	}
 	var value struct {
 		Host string
@@ -94,7 +94,7 @@ func parseAddress(text string) (host string, port int, err error) {
 		return "", 0, errors.New("read DB_SECRET_ARN: it is not the JSON that says host and port") // the decoder's error could hold a piece of it
 	}
 	if value.Host == "" {
-		return "", 0, api.ErrNoAddress
+		return "", 0, database.ErrNoAddress
 	}
 	return value.Host, number, nil
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bookctl/bookctl/internal/api"
+	"github.com/bookctl/bookctl/internal/api/database"
 )
 
 func TestTheAddressIsReadFromEverySecretThatAWSShows(t *testing.T) {
@@ -21,12 +21,12 @@ func TestTheAddressIsReadFromEverySecretThatAWSShows(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"", "Plain-text", `{"password":"x"}`, `{"host":"","port":5432}`} {
-		if _, _, err := parseAddress(text); !errors.Is(err, api.ErrNoAddress) {
+		if _, _, err := parseAddress(text); !errors.Is(err, database.ErrNoAddress) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
 	for _, text := range []string{`{"host":"h","password":"Secret"`, `{"host":"h","port":"Secret"}`} {
-		if _, _, err := parseAddress(text); err == nil || errors.Is(err, api.ErrNoAddress) || strings.Contains(err.Error(), "Secret") {
+		if _, _, err := parseAddress(text); err == nil || errors.Is(err, database.ErrNoAddress) || strings.Contains(err.Error(), "Secret") {
 			t.Errorf("%q: %v", text, err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,6 +36,9 @@ const (
 	rounds  = 3
 )
 
+// benchRows are the sizes of the table.
+var benchRows = []int{1_000, 100_000, 1_000_000}
+
 // sharedBuffers is PostgreSQL's own default. RDS gives a quarter of the memory,
 // which is more on every class; the local cloud, which runs many servers, less.
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.PostgreSQL.CommonDBATasks.Parameters.html
@@ -48,49 +52,80 @@ const (
 	insertBench = "INSERT INTO books (name, author) VALUES ('new ' || :id, 'author ' || :id) RETURNING " + columns + ";"
 )
 
-// BenchmarkBesidePgbench is what `make bench` runs. It prints a table.
+// contender is a server that answers the same requests as bookapi.
+type contender struct {
+	name string
+	url  string
+	pid  int
+	// end is how its answers end.
+	end string
+}
+
+// BenchmarkBesidePgbench is what `make bench` runs. It prints a table. BASELINE may
+// name other builds of bookapi, separated by colons, which then take turns with
+// this one.
 func BenchmarkBesidePgbench(b *testing.B) {
 	pgbench := findPgbench(b)
 	// A client that collects garbage takes the machine from the server.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	db := startPostgres(b, "shared_buffers", sharedBuffers)
 	// Its log is 10 MB a second, which a reader here would take from the machine.
-	api := launch(b, db, nil, "DB_SSLMODE=disable", "TASK_CPU=256", "TASK_MEMORY=512") // as a default task has them
+	settings := []string{"DB_SSLMODE=disable", "TASK_CPU=256", "TASK_MEMORY=512"} // as a default task has them
+	api := launch(b, db, nil, settings...)
+	all := []contender{{"bookapi", api.url, api.Process.Pid, "}\n"}}
 	awaitReady(b, api.url, new(syncBuffer))
-	empty, _ := load(b, api.url, clients, turn, func(to []byte, _ *rand.Rand) []byte {
-		return append(to, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"...)
-	}, "ok\n")
-	// What no statement of ours can be faster than.
-	fmt.Printf("requests without the database: %.0f/s\n", float64(empty)/turn.Seconds())
-	fmt.Printf("%9s  %-6s  %10s  %10s  %6s  %9s  %8s  %8s  %12s\n", "rows", "", "pgbench/s", "bookapi/s", "ratio", "CPU ratio", "p50", "p99", "pipelined/s")
-	for _, rows := range []int{1_000, 100_000, 1_000_000} {
+	for _, path := range filepath.SplitList(os.Getenv("BASELINE")) {
+		other := launchProgram(b, path, db, nil, settings...)
+		awaitReady(b, other.url, new(syncBuffer))
+		all = append(all, contender{filepath.Base(path), other.url, other.Process.Pid, "}\n"})
+	}
+	if tutorial, ok := launchFastAPI(b, db); ok {
+		all = append(all, tutorial)
+	}
+	for _, c := range all {
+		if c.name == "fastapi" {
+			continue
+		}
+		empty, _ := load(b, c.url, clients, turn, func(to []byte, _ *rand.Rand) []byte {
+			return append(to, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"...)
+		}, "ok\n")
+		// What no statement of ours can be faster than.
+		fmt.Printf("%s, requests without the database: %.0f/s\n", c.name, float64(empty)/turn.Seconds())
+	}
+	fmt.Printf("%9s  %-6s  %-9s  %10s  %10s  %7s  %9s  %8s  %8s\n", "rows", "", "", "per second", "of pgbench", "bookapi", "CPU ratio", "p50", "p99")
+	for _, rows := range benchRows {
 		b.Run("rows="+strconv.Itoa(rows), func(b *testing.B) {
 			db.exec(b, `TRUNCATE books RESTART IDENTITY`)
 			fill(b, db, rows)
 			db.exec(b, `VACUUM ANALYZE books`)
 			db.exec(b, `CHECKPOINT`)
-			compare(b, pgbench, db, api, rows, "reads", lookupBench, lookups(rows))
+			compare(b, pgbench, db, all, rows, "reads", lookupBench, lookups(rows))
 			pages(b, api.url, rows)
-			compare(b, pgbench, db, api, rows, "writes", insertBench, inserts(rows))
+			compare(b, pgbench, db, all, rows, "writes", insertBench, inserts(rows))
 		})
 	}
-	fmt.Printf("resident memory at most: %d MB\n", peakMemory(b, api.Process.Pid)>>20)
-	fmt.Printf("first answer after the start: %s\n", startup(b, db).Round(time.Millisecond))
+	for _, c := range all {
+		fmt.Printf("%s, resident memory at most: %d MB\n", c.name, peakMemory(b, c.pid)>>20)
+	}
+	fmt.Printf("bookapi, first answer after the start: %s\n", startup(b, db).Round(time.Millisecond))
 }
 
-// BenchmarkProfile is what `make profile` runs: the two operations that are
-// called most, in this process, for a profile that the compiler goes by.
-func BenchmarkProfile(b *testing.B) {
-	const rows = 1_000
-	defer debug.SetGCPercent(debug.SetGCPercent(400)) // as bookapi has it
-	db := startPostgres(b)
-	s := serve(b, db)
-	s.log.keepNoMore()
-	fill(b, db, rows)
-	for range 5 {
-		load(b, s.url, clients, turn, lookups(rows), "}\n")
-		load(b, s.url, clients, turn, inserts(rows), "}\n")
+// launchFastAPI runs the same API as Python's developers write it, if this machine
+// has what it needs: Debian's python3-fastapi, python3-uvicorn, python3-sqlalchemy
+// and python3-psycopg2.
+func launchFastAPI(b *testing.B, db *dbServer) (contender, bool) {
+	const python = "/usr/bin/python3"
+	if err := exec.Command(python, "-c", "import fastapi, uvicorn, sqlalchemy, psycopg2").Run(); err != nil {
+		fmt.Println("fastapi is left out: it needs python3-fastapi, python3-uvicorn, python3-sqlalchemy and python3-psycopg2")
+		return contender{}, false
 	}
+	database := url.URL{Scheme: "postgresql", User: url.UserPassword("book", password), Host: "127.0.0.1:" + strconv.Itoa(db.port), Path: "/" + db.name, RawQuery: "sslmode=disable"}
+	p := launchCommand(b, exec.Command(python, "-m", "uvicorn", "--app-dir", "testdata", "--no-access-log", "--log-level", "error", "fastapi_books:app"), nil,
+		func(port string) []string {
+			return []string{"UVICORN_PORT=" + port, "DATABASE_URL=" + database.String()}
+		})
+	awaitOK(b, p.url+"/healthz", new(syncBuffer))
+	return contender{"fastapi", p.url, p.Process.Pid, "}"}, true
 }
 
 func fill(b *testing.B, db *dbServer, rows int) {
@@ -131,32 +166,48 @@ func startup(b *testing.B, db *dbServer) time.Duration {
 	return took[len(took)/2]
 }
 
-// compare prints one line. CPU ratio compares the processor time that a request
-// takes, all processes together: it is what ratio would be with the machine to
-// ourselves, while other work on it skews ratio.
-func compare(b *testing.B, pgbench string, db *dbServer, api *process, rows int, what, statement string, request func([]byte, *rand.Rand) []byte) {
-	var theirs, ours, theirCPU, ourCPU float64
-	var took []time.Duration
-	if warm := time.Duration(warmTurns(rows)) * turn; warm > 0 {
-		load(b, api.url, clients, warm, request, "}\n")
+// result is what some turns of a contender came to.
+type result struct {
+	persecond float64
+	cpu       float64 // seconds per request, of all processes together
+	took      []time.Duration
+}
+
+// compare prints a line for pgbench and each contender, which take turns. CPU ratio
+// compares the processor time that a request takes, all processes together: it is
+// what the ratio to pgbench would be with the machine to ourselves, while other
+// work on it skews that.
+func compare(b *testing.B, pgbench string, db *dbServer, all []contender, rows int, what, statement string, request func([]byte, *rand.Rand) []byte) {
+	var theirs result
+	ours := make([]result, len(all))
+	for _, c := range all {
+		if warm := time.Duration(warmTurns(rows)) * turn; warm > 0 {
+			load(b, c.url, clients, warm, request, c.end)
+		}
 	}
 	for range rounds {
 		before := cpu(b, db.PID())
 		bench := runPgbench(b, pgbench, db, rows, statement)
-		theirs += bench.persecond / rounds
-		theirCPU += (cpu(b, db.PID()) - before + bench.cpu) / bench.transactions
-
-		before = cpu(b, db.PID(), api.Process.Pid, os.Getpid())
-		count, durations := load(b, api.url, clients, turn, request, "}\n")
-		ours += float64(count) / turn.Seconds() / rounds
-		ourCPU += (cpu(b, db.PID(), api.Process.Pid, os.Getpid()) - before) / float64(count)
-		took = append(took, durations...)
+		theirs.persecond += bench.persecond / rounds
+		theirs.cpu += (cpu(b, db.PID()) - before + bench.cpu) / bench.transactions / rounds
+		for i, c := range all {
+			before = cpu(b, db.PID(), c.pid, os.Getpid())
+			count, took := load(b, c.url, clients, turn, request, c.end)
+			ours[i].persecond += float64(count) / turn.Seconds() / rounds
+			ours[i].cpu += (cpu(b, db.PID(), c.pid, os.Getpid()) - before) / float64(count) / rounds
+			ours[i].took = append(ours[i].took, took...)
+		}
+	}
+	fmt.Printf("%9d  %-6s  %-9s  %10.0f\n", rows, what, "pgbench", theirs.persecond)
+	for i, c := range all {
+		r := ours[i]
+		slices.Sort(r.took)
+		fmt.Printf("%9d  %-6s  %-9s  %10.0f  %10.2f  %7.2f  %9.2f  %8s  %8s\n", rows, what, c.name, r.persecond,
+			r.persecond/theirs.persecond, ours[0].persecond/r.persecond, theirs.cpu/r.cpu,
+			r.took[len(r.took)/2].Round(10*time.Microsecond), r.took[len(r.took)*99/100].Round(10*time.Microsecond))
 	}
 	pipeline := "\\startpipeline\n" + strings.Repeat("\\set id random(1, :rows)\n"+statement+"\n", 16) + "\\endpipeline\n"
-	ceiling := runPgbench(b, pgbench, db, rows, pipeline).persecond
-	slices.Sort(took)
-	fmt.Printf("%9d  %-6s  %10.0f  %10.0f  %6.2f  %9.2f  %8s  %8s  %12.0f\n", rows, what, theirs, ours, ours/theirs, theirCPU/ourCPU,
-		took[len(took)/2].Round(10*time.Microsecond), took[len(took)*99/100].Round(10*time.Microsecond), 16*ceiling)
+	fmt.Printf("%9d  %-6s  pgbench with 16 statements in a pipeline: %.0f\n", rows, what, 16*runPgbench(b, pgbench, db, rows, pipeline).persecond)
 }
 
 // cpu is the processor time, in seconds, of processes, their children, and the
@@ -341,7 +392,7 @@ func poll(address netip.AddrPort, n int, end time.Time, request func([]byte, *ra
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, syscall.Close(queue)) }()
-	started := map[int32]time.Time{}
+	started, begun := map[int32]time.Time{}, map[int32][]byte{}
 	for range n {
 		fd, err := dialRaw(address)
 		if err != nil {
@@ -380,9 +431,17 @@ func poll(address netip.AddrPort, n int, end time.Time, request func([]byte, *ra
 			if err != nil {
 				return nil, err
 			}
-			// A small answer comes in one piece.
-			if text := answer[:size]; !bytes.HasPrefix(text, []byte("HTTP/1.1 20")) || !bytes.HasSuffix(text, suffix) {
+			text := answer[:size]
+			if first := begun[event.Fd]; first != nil {
+				text = append(first, text...)
+				delete(begun, event.Fd)
+			}
+			if !bytes.HasPrefix(text, []byte("HTTP/1.1 20")) || size == 0 {
 				return nil, fmt.Errorf("answer: %q", text)
+			}
+			if !bytes.HasSuffix(text, suffix) { // some servers send the header by itself
+				begun[event.Fd] = bytes.Clone(text)
+				continue
 			}
 			now = time.Now()
 			took = append(took, now.Sub(started[event.Fd]))

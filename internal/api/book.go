@@ -46,8 +46,6 @@ func (b *Book) location() string { return "/books/id/" + strconv.FormatInt(b.ID,
 // storable says whether text can be a name or an author: what the schema of
 // NewBook says, and what PostgreSQL's text can hold.
 func storable(text string) bool {
-	if text == "" || len(text) > MaxText*utf8.UTFMax || strings.IndexByte(text, 0) >= 0 || !utf8.ValidString(text) {
-		return false
-	}
-	return len(text) <= MaxText || utf8.RuneCountInString(text) <= MaxText
+	n := utf8.RuneCountInString(text)
+	return 1 <= n && n <= MaxText && utf8.ValidString(text) && !strings.Contains(text, "\x00")
 }

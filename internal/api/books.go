@@ -10,49 +10,60 @@ import (
 )
 
 const (
-	// maxBook fits two texts of MaxText characters with every one of them
-	// escaped.
-	maxBook = 64 << 10
-	// MaxBatch is the most books that one request stores, and maxBatchBody how
-	// long it may be.
-	MaxBatch     = 1000
+	maxBook      = 64 << 10 // fits two texts of MaxText characters, all escaped
 	maxBatchBody = 1 << 20
 )
 
+var replayedHeader = map[bool]string{true: "true"} // or none
+
 type nameInput struct {
-	Name        string `path:"name" minLength:"1" maxLength:"1000" pattern:"^[^\\x00]*$" patternDescription:"text without NUL" doc:"Name of the book, percent-encoded"`
+	Name string `path:"name" minLength:"1" maxLength:"1000" pattern:"^[^\\x00]*$" patternDescription:"text without NUL" doc:"Name of the book, percent-encoded"`
+	UnlessMatch
+}
+
+// UnlessMatch is a header of all reads of one book.
+type UnlessMatch struct {
 	IfNoneMatch string `header:"If-None-Match" doc:"ETag that the client has already"`
+}
+
+// IDParam is the number in the path of a book.
+type IDParam struct {
+	ID int64 `path:"id" minimum:"1" doc:"Number of the book"`
 }
 
 type readInput struct {
-	ID          int64  `path:"id" minimum:"1" doc:"Number of the book"`
-	IfNoneMatch string `header:"If-None-Match" doc:"ETag that the client has already"`
+	IDParam
+	UnlessMatch
+}
+
+// ChangeInput is a change of a book, without its body.
+type ChangeInput struct {
+	IDParam
+	IfMatch string `header:"If-Match" doc:"ETag of the book as the client knows it; * for whatever is there. Required: without it the answer is 428"`
 }
 
 type replaceInput struct {
-	ID      int64  `path:"id" minimum:"1" doc:"Number of the book"`
-	IfMatch string `header:"If-Match" doc:"ETag of the book as the client knows it; * for whatever is there. Required: without it the answer is 428"`
-	Body    NewBook
+	ChangeInput
+	Body NewBook
 }
 
 type patchInput struct {
-	ID      int64  `path:"id" minimum:"1" doc:"Number of the book"`
-	IfMatch string `header:"If-Match" doc:"ETag of the book as the client knows it; * for whatever is there. Required: without it the answer is 428"`
-	Body    Patch
+	ChangeInput
+	Body Patch
 }
 
-type removeInput struct {
-	ID      int64  `path:"id" minimum:"1" doc:"Number of the book"`
-	IfMatch string `header:"If-Match" doc:"ETag of the book as the client knows it; * for whatever is there. Required: without it the answer is 428"`
+// KeyHeader is a header of all requests that store books.
+type KeyHeader struct {
+	Key string `header:"Idempotency-Key" maxLength:"255" pattern:"^[\\x21-\\x7e]+$" patternDescription:"visible ASCII" doc:"Makes a retry safe: for 24 hours the same request with the same key is carried out once, and answered the same"`
 }
 
 type createInput struct {
-	Key  string `header:"Idempotency-Key" maxLength:"255" pattern:"^[\\x21-\\x7e]+$" patternDescription:"visible ASCII" doc:"Makes a retry safe: for 24 hours the same request with the same key is carried out once, and answered the same"`
+	KeyHeader
 	Body NewBook
 }
 
 type batchInput struct {
-	Key  string `header:"Idempotency-Key" maxLength:"255" pattern:"^[\\x21-\\x7e]+$" patternDescription:"visible ASCII" doc:"Makes a retry safe: for 24 hours the same request with the same key is carried out once, and answered the same"`
+	KeyHeader
 	Body struct {
 		Books []NewBook `json:"books" minItems:"1" maxItems:"1000" nullable:"false" doc:"Books to store: all or, if anything is wrong, none"`
 	}
@@ -93,33 +104,26 @@ type listOutput struct {
 	}
 }
 
-// The operations, in the order of the document.
-const (
-	createBook = "create-book"
-	listBooks  = "list-books"
-	bookByName = "get-book-by-name"
-	bookByID   = "get-book"
-)
-
+// register adds the operations, in the order of the document.
 func (s *Server) register(api huma.API) {
-	huma.Register(api, operation(createBook, http.MethodPost, "/books", http.StatusCreated,
-		"Store a book", "", 400, 408, 413, 415, 503), s.create)
-	huma.Register(api, operation(listBooks, http.MethodGet, "/books", http.StatusOK,
-		"List books", "In the order in which they were stored, or of their names with q. There are no totals: every page costs the same, however many books there are.", 400, 503), s.list)
+	huma.Register(api, operation("create-book", http.MethodPost, "/books", http.StatusCreated,
+		"Store a book", "", 400, 408, 413, 415, 503), handle(s.create))
+	huma.Register(api, operation("list-books", http.MethodGet, "/books", http.StatusOK,
+		"List books", "In the order in which they were stored, or of their names with q. There are no totals: every page costs the same, however many books there are.", 400, 503), handle(s.list))
 	batch := operation("create-books", http.MethodPost, "/books/batch", http.StatusCreated,
 		"Store many books, all or none", "", 400, 408, 413, 415, 503)
 	batch.MaxBodyBytes = maxBatchBody
-	huma.Register(api, batch, s.createAll)
-	huma.Register(api, operation(bookByName, http.MethodGet, namePath, http.StatusOK,
-		"The first book of a name", "Names are percent-encoded; one may hold slashes, which need not be, unless it begins with id/.", 304, 400, 404, 503), s.byName)
-	huma.Register(api, operation(bookByID, http.MethodGet, "/books/id/{id}", http.StatusOK,
-		"A book by its number", "", 304, 400, 404, 503), s.byID)
+	huma.Register(api, batch, handle(s.createAll))
+	huma.Register(api, operation("get-book-by-name", http.MethodGet, "/books/{name}", http.StatusOK,
+		"The first book of a name", "Names are percent-encoded; one may hold slashes, which need not be, unless it begins with id/.", 304, 400, 404, 503), handle(s.byName))
+	huma.Register(api, operation("get-book", http.MethodGet, "/books/id/{id}", http.StatusOK,
+		"A book by its number", "", 304, 400, 404, 503), handle(s.byID))
 	huma.Register(api, operation("replace-book", http.MethodPut, "/books/id/{id}", http.StatusOK,
-		"Replace a book", "", 400, 404, 408, 412, 413, 415, 428, 503), s.replace)
+		"Replace a book", "", 400, 404, 408, 412, 413, 415, 428, 503), handle(s.replace))
 	huma.Register(api, operation("change-book", http.MethodPatch, "/books/id/{id}", http.StatusOK,
-		"Change some fields of a book", "", 400, 404, 408, 412, 413, 415, 428, 503), s.patch)
+		"Change some fields of a book", "", 400, 404, 408, 412, 413, 415, 428, 503), handle(s.patch))
 	huma.Register(api, operation("delete-book", http.MethodDelete, "/books/id/{id}", http.StatusNoContent,
-		"Remove a book", "", 400, 404, 412, 428, 503), s.remove)
+		"Remove a book", "", 400, 404, 412, 428, 503), handle(s.remove))
 }
 
 func operation(id, method, path string, status int, summary, description string, errors ...int) huma.Operation {
@@ -135,22 +139,21 @@ func operation(id, method, path string, status int, summary, description string,
 }
 
 func (s *Server) create(ctx context.Context, in *createInput) (*createOutput, error) {
-	var book *Book
-	var err error
 	out := &createOutput{}
+	var err error
 	if in.Key == "" {
-		book, err = s.store.Insert(ctx, in.Body)
+		out.Body, err = s.store.Insert(ctx, in.Body)
 	} else {
 		var stored []*Book
 		var replayed bool
 		if stored, replayed, err = s.store.InsertOnce(ctx, in.Key, []NewBook{in.Body}); err == nil {
-			book, out.Replayed = stored[0], yes(replayed)
+			out.Body, out.Replayed = stored[0], replayedHeader[replayed]
 		}
 	}
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, err
 	}
-	out.Location, out.ETag, out.Body = book.location(), book.etag(), book
+	out.Location, out.ETag = out.Body.location(), out.Body.etag()
 	return out, nil
 }
 
@@ -162,35 +165,24 @@ func (s *Server) createAll(ctx context.Context, in *batchInput) (*batchOutput, e
 	} else {
 		var replayed bool
 		out.Body.Books, replayed, err = s.store.InsertOnce(ctx, "batch:"+in.Key, in.Body.Books)
-		out.Replayed = yes(replayed)
+		out.Replayed = replayedHeader[replayed]
 	}
-	if err != nil {
-		return nil, fail(ctx, err)
-	}
-	return out, nil
-}
-
-// yes is the value of a header that says true or is not there.
-func yes(set bool) string {
-	if set {
-		return "true"
-	}
-	return ""
+	return out, err
 }
 
 func (s *Server) byName(ctx context.Context, in *nameInput) (*bookOutput, error) {
 	book, err := s.store.Lookup(ctx, in.Name)
-	return found(ctx, book, err, in.IfNoneMatch)
+	return found(book, err, in.IfNoneMatch)
 }
 
 func (s *Server) byID(ctx context.Context, in *readInput) (*bookOutput, error) {
 	book, err := s.store.Book(ctx, in.ID)
-	return found(ctx, book, err, in.IfNoneMatch)
+	return found(book, err, in.IfNoneMatch)
 }
 
-func found(ctx context.Context, book *Book, err error, ifNoneMatch string) (*bookOutput, error) {
+func found(book *Book, err error, ifNoneMatch string) (*bookOutput, error) {
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, err
 	}
 	if unchanged(ifNoneMatch, book) {
 		return nil, huma.ErrorWithHeaders(huma.Status304NotModified(), http.Header{"ETag": {book.etag()}})
@@ -199,56 +191,48 @@ func found(ctx context.Context, book *Book, err error, ifNoneMatch string) (*boo
 }
 
 func (s *Server) replace(ctx context.Context, in *replaceInput) (*bookOutput, error) {
-	return s.update(ctx, in.ID, in.IfMatch, Patch{Name: &in.Body.Name, Author: &in.Body.Author})
+	return s.update(ctx, in.ChangeInput, Patch{Name: &in.Body.Name, Author: &in.Body.Author})
 }
 
 func (s *Server) patch(ctx context.Context, in *patchInput) (*bookOutput, error) {
-	return s.update(ctx, in.ID, in.IfMatch, in.Body)
+	return s.update(ctx, in.ChangeInput, in.Body)
 }
 
-func (s *Server) update(ctx context.Context, id int64, header string, patch Patch) (*bookOutput, error) {
-	only, err := ifMatch(header, id)
-	if err != nil {
-		return nil, fail(ctx, err)
-	}
-	book, err := s.store.Update(ctx, id, only, patch)
-	return found(ctx, book, err, "")
-}
-
-func (s *Server) remove(ctx context.Context, in *removeInput) (*struct{}, error) {
+func (s *Server) update(ctx context.Context, in ChangeInput, patch Patch) (*bookOutput, error) {
 	only, err := ifMatch(in.IfMatch, in.ID)
-	if err == nil {
-		err = s.store.Delete(ctx, in.ID, only)
-	}
 	if err != nil {
-		return nil, fail(ctx, err)
+		return nil, err
 	}
-	return nil, nil
+	book, err := s.store.Update(ctx, in.ID, only, patch)
+	return found(book, err, "")
+}
+
+func (s *Server) remove(ctx context.Context, in *ChangeInput) (*struct{}, error) {
+	only, err := ifMatch(in.IfMatch, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.store.Delete(ctx, in.ID, only)
 }
 
 func (s *Server) list(ctx context.Context, in *listInput) (*listOutput, error) {
 	if in.Prefix != "" && (in.Name != "" || in.Author != "") {
-		return nil, problem(http.StatusUnprocessableEntity, "validation failed",
-			&huma.ErrorDetail{Location: "query.q", Message: "can't be combined with name or author"})
+		return nil, invalid(&huma.ErrorDetail{Location: "query.q", Message: "can't be combined with name or author"})
 	}
 	var after position
 	if in.Cursor != "" {
 		var ok bool
 		if after, ok = parseCursor(in.Cursor); !ok {
-			return nil, problem(http.StatusUnprocessableEntity, "validation failed",
-				&huma.ErrorDetail{Location: "query.cursor", Message: "is not one that a page gave"})
+			return nil, invalid(&huma.ErrorDetail{Location: "query.cursor", Message: "is not one that a page gave"})
 		}
 	}
-	books, next, err := s.store.List(ctx, Filter{Name: in.Name, Author: in.Author, Prefix: in.Prefix}, after, in.Limit)
-	if err != nil {
-		return nil, fail(ctx, err)
-	}
 	out := &listOutput{Link: []string{in.link("first", "")}}
-	out.Body.Books, out.Body.Next = books, next
-	if next != "" {
-		out.Link = append(out.Link, in.link("next", next))
+	var err error
+	out.Body.Books, out.Body.Next, err = s.store.List(ctx, Filter{Name: in.Name, Author: in.Author, Prefix: in.Prefix}, after, in.Limit)
+	if out.Body.Next != "" {
+		out.Link = append(out.Link, in.link("next", out.Body.Next))
 	}
-	return out, nil
+	return out, err
 }
 
 func (in *listInput) link(rel, cursor string) string {

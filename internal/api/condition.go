@@ -1,6 +1,8 @@
 package api
 
 import (
+	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -16,7 +18,7 @@ type versions struct {
 // (https://www.rfc-editor.org/rfc/rfc9110.html#name-if-match).
 func ifMatch(header string, id int64) (versions, error) {
 	if header == "" {
-		return versions{}, &Error{Code: Unconditional, Message: "send the book's ETag as If-Match, so that nobody's change is lost, or If-Match: * to overwrite whatever is there"}
+		return versions{}, &Error{Status: http.StatusPreconditionRequired, Message: "send the book's ETag as If-Match, so that nobody's change is lost, or If-Match: * to overwrite whatever is there"}
 	}
 	return tags(header, id), nil
 }
@@ -29,10 +31,9 @@ func tags(header string, id int64) versions {
 		if tag == "*" {
 			v.any = true
 		}
-		if number, ok := strings.CutPrefix(tag, prefix); ok {
-			if n, err := strconv.ParseInt(strings.TrimSuffix(number, `"`), 10, 64); err == nil {
-				v.list = append(v.list, n)
-			}
+		number, ok := strings.CutPrefix(tag, prefix)
+		if n, err := strconv.ParseInt(strings.TrimSuffix(number, `"`), 10, 64); ok && err == nil {
+			v.list = append(v.list, n)
 		}
 	}
 	return v
@@ -45,10 +46,5 @@ func unchanged(header string, b *Book) bool {
 		return false
 	}
 	v := tags(strings.ReplaceAll(header, "W/", ""), b.ID)
-	for _, n := range v.list {
-		if n == b.version {
-			return true
-		}
-	}
-	return v.any
+	return v.any || slices.Contains(v.list, b.version)
 }

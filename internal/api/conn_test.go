@@ -11,8 +11,7 @@ import (
 	"time"
 )
 
-// A connection of its own spares net/http some work (conn.go). What users are
-// promised of connections must hold all the same.
+// What users are promised of connections, which are net/http's own.
 
 func TestAClientThatHangsUpCostsNoConnectionToTheDatabase(t *testing.T) {
 	t.Parallel()

@@ -473,7 +473,7 @@ func TestTheRuntimeFitsTheTasksShare(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t)
 	for share, want := range map[string][]string{
-		"256":  {"go_sched_gomaxprocs_threads 1\n", "go_gc_gomemlimit_bytes 4.8318382e+08\n"}, // nine tenths of 512 MiB
+		"256":  {"go_sched_gomaxprocs_threads 1\n", "go_gc_gomemlimit_bytes 483183820\n"}, // nine tenths of 512 MiB
 		"1025": {fmt.Sprintf("go_sched_gomaxprocs_threads %d\n", min(2, runtime.NumCPU()))},
 	} {
 		p := run(t, db, "TASK_CPU="+share, "TASK_MEMORY=512")

@@ -1,8 +1,8 @@
 package api
 
 import (
+	"bytes"
 	"embed"
-	"html"
 	"net/http"
 	"strings"
 )
@@ -13,139 +13,98 @@ import (
 var page embed.FS
 
 const (
-	hello = "Hello, World!"
-	// newestShown is how many books the home page lists.
-	newestShown = 20
+	newestShown = 20 // books on the home page
 	maxForm     = 64 << 10
 )
+
+// homePage is what page/home.html shows.
+type homePage struct {
+	// Books are the newest, unless the database does not answer.
+	Books       []*Book
+	Unavailable bool
+	// Fields are what a browser has sent.
+	Fields []formField
+	// Failed says why the book was not stored; empty otherwise.
+	Failed string
+}
+
+type formField struct{ Name, Label, Value, Wrong string }
+
+func form(name, author string) []formField {
+	return []formField{{"name", "Name", name, ""}, {"author", "Author", author, ""}}
+}
 
 // home greets programs, and shows a page to browsers.
 func (s *Server) home(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Vary", "Accept")
 	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
-		writeText(w, hello)
+		plainText("Hello, World!", always)(w, r)
 		return
 	}
-	s.writeHome(w, r, http.StatusOK, form{})
-}
-
-// form is what a browser has sent, with what is wrong with it.
-type form struct {
-	name, author           string
-	nameWrong, authorWrong string
-	failed                 string
+	s.writeHome(w, r, http.StatusOK, homePage{Fields: form("", "")})
 }
 
 // addFromHome stores a book that the page's form sends, without any script.
 func (s *Server) addFromHome(w http.ResponseWriter, r *http.Request) {
 	// Other sites' pages must not use the browsers of those who can reach this.
 	if err := http.NewCrossOriginProtection().Check(r); err != nil {
-		writeProblem(w, problem(http.StatusForbidden, "a form of another site can't add books"))
+		writeError(w, r, &Error{Status: http.StatusForbidden, Message: "a form of another site can't add books"})
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
-		writeProblem(w, problem(http.StatusBadRequest, "the form can't be read"))
+		writeError(w, r, badRequest("the form can't be read"))
 		return
 	}
-	f := form{name: r.PostForm.Get("name"), author: r.PostForm.Get("author")}
-	const wrong = "Give 1 to 1,000 characters."
-	if !storable(f.name) {
-		f.nameWrong = wrong
-	}
-	if !storable(f.author) {
-		f.authorWrong = wrong
-	}
-	if f.nameWrong != "" || f.authorWrong != "" {
-		s.writeHome(w, r, http.StatusUnprocessableEntity, f)
-		return
-	}
-	if _, err := s.store.Insert(r.Context(), NewBook{Name: f.name, Author: f.author}); err != nil {
-		if rec, ok := w.(*record); ok {
-			rec.err = err
+	book := NewBook{Name: r.PostForm.Get("name"), Author: r.PostForm.Get("author")}
+	shown, status := homePage{Fields: form(book.Name, book.Author)}, http.StatusSeeOther
+	for i, f := range shown.Fields {
+		if !storable(f.Value) {
+			shown.Fields[i].Wrong, status = "Give 1 to 1,000 characters.", http.StatusUnprocessableEntity
 		}
-		p := problemOf(err)
-		f.failed = "The book was not stored: " + p.Detail + "."
-		s.writeHome(w, r, p.Status, f)
-		return
 	}
-	// So that loading the page again does not store the book again.
-	http.Redirect(w, r, "/", http.StatusSeeOther)
-}
-
-func (s *Server) writeHome(w http.ResponseWriter, r *http.Request, status int, f form) {
-	var list strings.Builder
-	switch books, err := s.store.Newest(r.Context(), newestShown); {
-	case err != nil:
-		list.WriteString("<p role=\"status\">The books can't be shown now: the database does not answer.</p>\n")
-	case len(books) == 0:
-		list.WriteString("<p>None yet.</p>\n")
-	default:
-		list.WriteString("<ol class=\"books\" reversed>\n")
-		for _, b := range books {
-			list.WriteString("<li><a href=\"" + html.EscapeString(b.location()) + "\"><cite>" + html.EscapeString(b.Name) + "</cite></a> by " + html.EscapeString(b.Author) + "</li>\n")
+	if status == http.StatusSeeOther {
+		err := s.started(r)
+		if err == nil {
+			_, err = s.store.Insert(r.Context(), book)
 		}
-		list.WriteString("</ol>\n")
+		if err == nil {
+			// So that loading the page again does not store the book again.
+			http.Redirect(w, r, "/", status)
+			return
+		}
+		p := problem(r.Context(), err)
+		shown.Failed, status = p.Detail, p.Status
 	}
-	text, err := page.ReadFile("page/home.html")
-	if err != nil {
-		writeError(w, err)
+	s.writeHome(w, r, status, shown)
+}
+
+func (s *Server) writeHome(w http.ResponseWriter, r *http.Request, status int, shown homePage) {
+	var err error
+	shown.Books, err = s.store.Newest(r.Context(), newestShown)
+	shown.Unavailable = err != nil
+	var out bytes.Buffer
+	if err = s.page.Execute(&out, shown); err != nil {
+		writeError(w, r, err)
 		return
 	}
-	failed := ""
-	if f.failed != "" {
-		failed = "<p role=\"alert\" class=\"wrong\">" + html.EscapeString(f.failed) + "</p>\n"
-	}
-	out := strings.NewReplacer(
-		"{{books}}", list.String(),
-		"{{failed}}", failed,
-		"{{name}}", field("name", "Name", f.name, f.nameWrong),
-		"{{author}}", field("author", "Author", f.author, f.authorWrong),
-	).Replace(string(text))
-	writePage(w, status, out)
-}
-
-// field is a labelled input with what is wrong with its value.
-func field(name, label, value, wrong string) string {
-	attributes, message := "", ""
-	if wrong != "" {
-		attributes = ` aria-invalid="true" aria-describedby="` + name + `-wrong"`
-		message = `<span class="wrong" id="` + name + `-wrong">` + html.EscapeString(wrong) + `</span>`
-	}
-	return `<label for="` + name + `">` + label + `</label>` +
-		`<input id="` + name + `" name="` + name + `" value="` + html.EscapeString(value) + `" required maxlength="1000" autocomplete="off"` + attributes + `>` + message
-}
-
-func docs(w http.ResponseWriter, _ *http.Request) {
-	text, err := page.ReadFile("page/docs.html")
-	if err != nil {
-		writeError(w, err)
-		return
-	}
-	writePage(w, http.StatusOK, string(text))
-}
-
-func writePage(w http.ResponseWriter, status int, text string) {
-	header := w.Header()
-	header.Set("Content-Type", "text/html; charset=utf-8")
-	// Nothing but its own script and style, and nobody's frame.
-	header.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
-	header.Set("Referrer-Policy", "no-referrer")
-	header.Set("Cache-Control", "no-store")
+	secure(w)
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(text)) // the client has gone
+	_, _ = out.WriteTo(w) // the client has gone
+}
+
+// secure lets a page use nothing but its own script and style, in nobody's frame.
+func secure(w http.ResponseWriter) {
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	w.Header().Set("Cache-Control", "no-cache")
 }
 
 // asset serves a file of the pages.
-func asset(name, contentType string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		text, err := page.ReadFile("page/" + name)
-		if err != nil {
-			writeError(w, err)
-			return
-		}
-		w.Header().Set("Content-Type", contentType)
-		w.Header().Set("Cache-Control", "no-cache")
-		_, _ = w.Write(text) // the client has gone
+func asset(name string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		secure(w)
+		http.ServeFileFS(w, r, page, "page/"+name)
 	}
 }

@@ -4,44 +4,35 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html/template"
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/net/netutil"
+
+	"github.com/bookctl/bookctl/internal/api/database"
+	"github.com/bookctl/bookctl/internal/api/otlp"
 )
 
-// The limits of the HTTP server.
 const (
-	// headerTimeout is how long a client may take to send its header.
-	headerTimeout = 5 * time.Second
-	// readTimeout is how long it may take to send all of a request.
-	readTimeout = 15 * time.Second
-	// writeTimeout is how long a request may take, its answer included.
-	writeTimeout = 30 * time.Second
-	// idleTimeout is above the 60 s after which an Application Load Balancer
-	// closes an idle connection: were it below, the balancer would now and then
-	// send a request into a closing connection and answer 502
-	// (https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html#http-502-issues).
-	idleTimeout = 75 * time.Second
-	// maxHeader fits a name of 1,000 characters, which is 12,000 bytes in a path
-	// at most, for two parameters of a query.
-	maxHeader = 32 << 10
 	// maxConnections bounds the memory that connections take, at about 20 KB
 	// each. It is far above what a load balancer opens.
 	maxConnections = 12_000
 	// shutdownTimeout bounds the wait for requests under way after the drain.
 	shutdownTimeout = 12 * time.Second
-	// MaxDrain is the longest drain period. It keeps drain and shutdown within 25 s, below the 30 s after which
-	// ECS kills a task.
+	// MaxDrain is the longest drain period. It keeps drain and shutdown within 25 s,
+	// below the 30 s after which ECS kills a task.
 	MaxDrain = 10 * time.Second
 )
 
 // Options are what a server is made of.
 type Options struct {
-	Database Database
+	Database database.Config
 	// Log takes the server's own log and the access log.
 	Log *slog.Logger
 	// Drain is how long requests are still taken after the end was asked for,
@@ -49,8 +40,8 @@ type Options struct {
 	Drain time.Duration
 	// Version is shown in the OpenAPI document.
 	Version string
-	// Traces says where spans go; the zero value is nowhere.
-	Traces Traces
+	// Traces says where spans go; nowhere if it has no URL.
+	Traces otlp.Exporter
 }
 
 // Server is bookapi.
@@ -60,9 +51,14 @@ type Server struct {
 	store   *Store
 	http    *http.Server
 	meter   *meter
-	tracing *sdktrace.TracerProvider // nil when nobody wants spans
+	tracer  trace.Tracer // nil when nobody wants spans
+	page    *template.Template
 
-	migrated atomic.Bool
+	endTracing func()
+
+	bodies   atomic.Int64 // bytes of request bodies in memory
+	working  atomic.Int64 // requests that are worked on
+	migrated atomic.Bool  // the schema was seen to be there
 	draining atomic.Bool
 }
 
@@ -72,39 +68,46 @@ func New(options Options) (*Server, error) {
 	if options.Drain < 0 || options.Drain > MaxDrain {
 		return nil, fmt.Errorf("the drain period must be between 0 and %s", MaxDrain)
 	}
-	pool, err := options.Database.open()
+	pool, err := options.Database.Open()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{options: options, log: options.Log, store: newStore(pool), meter: &meter{pool: pool, log: options.Log.Handler()}}
+	home, err := template.ParseFS(page, "page/home.html")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{options: options, log: options.Log, store: newStore(pool), meter: newMeter(pool), page: home, endTracing: func() {}}
 	if options.Traces.URL != "" {
-		s.tracing = options.Traces.provider(s.log)
+		options.Traces.Log = s.log
+		provider, stop := options.Traces.Start("bookapi")
+		s.tracer, s.endTracing = provider.Tracer(tracerName), stop
 	}
 	s.http = &http.Server{
 		Handler:           s.routes(),
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second, // of all of a request
+		WriteTimeout:      30 * time.Second, // from its header to the end of the answer
+		// Above the 60 s after which an Application Load Balancer closes an idle
+		// connection: else it would now and then send a request into a closing one
+		// (https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html#http-502-issues).
+		IdleTimeout: 75 * time.Second,
+		// A name of 1,000 characters is 12,000 bytes in a path; a query may have two.
+		MaxHeaderBytes: 32 << 10,
+		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
 	return s, nil
 }
 
-// Serve answers on listener, at once, and connects to the database meanwhile.
-// When ctx ends it takes the order that a load balancer needs: /readyz says 503,
-// requests go on being served for the drain period, then no new ones are taken,
-// those under way are finished, and the connections to the database closed.
+// Serve answers on listener, at once, and connects to the database meanwhile. When
+// ctx ends it takes the order that a load balancer needs: /readyz says 503, answers
+// carry "Connection: close", requests go on being served for the drain period, then
+// no new ones are taken, and those under way are finished.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	background, stop := context.WithCancel(context.Background())
-	ready := make(chan struct{})
-	go func() {
-		defer close(ready)
-		s.prepare(background)
-	}()
+	var preparing sync.WaitGroup
+	preparing.Go(func() { s.prepare(background) })
 	served := make(chan error, 1)
-	go func() { served <- s.http.Serve(limit(listener, maxConnections)) }()
+	go func() { served <- s.http.Serve(netutil.LimitListener(listener, maxConnections)) }()
 	s.log.Info("serving", "address", listener.Addr().String(), "version", s.options.Version)
 
 	var err error
@@ -114,8 +117,8 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		err = s.shutdown()
 	}
 	stop()
-	<-ready
-	s.store.close()
+	preparing.Wait()
+	s.store.pool.Close()
 	s.endTracing()
 	s.log.Info("stopped")
 	return err
@@ -134,27 +137,21 @@ func (s *Server) shutdown() error {
 	return nil
 }
 
-// The pause between attempts to reach the database grows from the first to the
-// last of these.
 const (
-	firstPause = 100 * time.Millisecond
-	lastPause  = 5 * time.Second
-	// addressPause is the last one while it is not known yet where the database is:
-	// a new stack waits for nothing else then.
-	addressPause = time.Second
+	// The pause between attempts to reach the database grows from the first to the
+	// last. While the database has no address yet, nothing else is waited for.
+	firstPause, lastPause, addressPause = 100 * time.Millisecond, 5 * time.Second, time.Second
+	// migrationTimeout includes the wait for another task that migrates.
+	migrationTimeout = 15 * time.Minute
 )
-
-// migrationPatience is how long an attempt to migrate may take, the wait for
-// another task's included.
-const migrationPatience = 15 * time.Minute
 
 // prepare brings the database's schema forward, however long it takes for the
 // database to come up. It logs each new reason why it could not.
 func (s *Server) prepare(ctx context.Context) {
 	logged := ""
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		attempt, cancel := context.WithTimeout(ctx, migrationPatience)
-		applied, err := s.options.Database.migrate(attempt)
+		attempt, cancel := context.WithTimeout(ctx, migrationTimeout)
+		applied, err := s.options.Database.Migrate(attempt)
 		cancel()
 		for _, name := range applied {
 			s.log.Info("migrated", "step", name)
@@ -162,34 +159,19 @@ func (s *Server) prepare(ctx context.Context) {
 		if err == nil {
 			s.migrated.Store(true)
 			s.log.Info("the database is ready")
-			s.tidy(ctx)
 			return
 		}
-		if why := reason(err); why != logged && !errors.Is(err, context.Canceled) {
+		if why := database.Reason(err); why != logged && !errors.Is(err, context.Canceled) {
 			s.log.Warn("waiting for the database", "reason", why)
 			logged = why
 		}
-		if errors.Is(err, ErrNoAddress) {
+		if errors.Is(err, database.ErrNoAddress) {
 			pause = min(pause, addressPause)
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(pause):
-		}
-	}
-}
-
-// tidy forgets old idempotency keys now and then, until ctx ends.
-func (s *Server) tidy(ctx context.Context) {
-	for {
-		if err := s.store.forgetKeys(ctx); err != nil && ctx.Err() == nil {
-			s.log.Warn("could not remove old idempotency keys", "reason", reason(err))
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(time.Hour):
 		}
 	}
 }

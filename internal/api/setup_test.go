@@ -25,6 +25,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/bookctl/bookctl/internal/api"
+	"github.com/bookctl/bookctl/internal/api/database"
 	"github.com/bookctl/bookctl/internal/localcloud/authority"
 	"github.com/bookctl/bookctl/internal/localcloud/postgres"
 )
@@ -138,8 +139,8 @@ func newDatabase(tb testing.TB) *dbServer {
 	return &own
 }
 
-func (s *dbServer) database() api.Database {
-	return api.Database{
+func (s *dbServer) database() database.Config {
+	return database.Config{
 		Host: "localhost", Port: s.port, Name: s.name, User: "book", Password: password,
 		SSLMode: "verify-full", RootCert: s.rootCert, Connections: 10,
 	}
@@ -178,23 +179,12 @@ type service struct {
 type syncBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
-	full bool
 }
 
 func (b *syncBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.full {
-		return len(p), nil
-	}
 	return b.text.Write(p)
-}
-
-// keepNoMore drops what is written from now on.
-func (b *syncBuffer) keepNoMore() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.full = true
 }
 
 func (b *syncBuffer) String() string {
@@ -399,17 +389,30 @@ func launch(tb testing.TB, db *dbServer, log io.Writer, more ...string) *process
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return launchProgram(tb, path, db, log, more...)
+}
+
+// launchProgram runs a build of bookapi.
+func launchProgram(tb testing.TB, path string, db *dbServer, log io.Writer, more ...string) *process {
+	tb.Helper()
+	return launchCommand(tb, exec.Command(path), log, func(port string) []string {
+		return append(append(environment(db), "PORT="+port), more...)
+	})
+}
+
+// launchCommand runs a server, whose environment is made for a port.
+func launchCommand(tb testing.TB, cmd *exec.Cmd, log io.Writer, environment func(port string) []string) *process {
+	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	port := l.Addr().(*net.TCPAddr).Port
+	port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 	if err := l.Close(); err != nil {
 		tb.Fatal(err)
 	}
-	p := &process{Cmd: exec.Command(path), url: "http://127.0.0.1:" + strconv.Itoa(port), done: make(chan struct{})}
-	p.Env = append(environment(db), "PORT="+strconv.Itoa(port))
-	p.Env = append(p.Env, more...)
+	p := &process{Cmd: cmd, url: "http://127.0.0.1:" + port, done: make(chan struct{})}
+	p.Env = environment(port)
 	p.Stderr = log
 	if err := p.Start(); err != nil {
 		tb.Fatal(err)

@@ -4,205 +4,182 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/bookctl/bookctl/internal/api/batch"
+	"github.com/bookctl/bookctl/internal/api/database"
 )
 
-const columns = `id, name, author, version, created_at, updated_at`
+// queryTimeout bounds one statement, waiting for a connection included. It is what
+// a request waits at most when the database hangs; twice that in a batch.
+const queryTimeout = 4 * time.Second
 
-// Store keeps the books in PostgreSQL.
+// Store keeps the books in PostgreSQL. Its methods are safe for concurrent use,
+// and their errors are of type *Error unless they are our own fault.
 type Store struct {
 	pool    *pgxpool.Pool
-	lookups lanes[string, *Book]
-	inserts lanes[NewBook, *Book]
+	lookups *batch.Batcher[string, *Book]
+	inserts *batch.Batcher[NewBook, *Book]
 }
-
-// The number of lanes. One for lookups makes larger batches than two, and so takes
-// less processor time; two for inserts let one batch gather while another
-// waits for the disk.
-const (
-	lookupLanes = 1
-	insertLanes = 2
-)
 
 func newStore(pool *pgxpool.Pool) *Store {
 	s := &Store{pool: pool}
-	s.lookups.run, s.lookups.halves = s.lookup, true
-	s.inserts.run = s.insert
-	s.lookups.start(lookupLanes)
-	s.inserts.start(insertLanes)
+	// One worker for lookups makes the largest batches, which take the least of the
+	// processor; of two for inserts, one gathers while the other waits for the disk.
+	s.lookups = newBatcher(1, s.lookup)
+	s.inserts = newBatcher(2, s.InsertAll)
 	return s
 }
 
-// close finishes what is under way and closes the connections.
-func (s *Store) close() {
-	s.lookups.stop()
-	s.inserts.stop()
-	s.pool.Close()
+func newBatcher[In, Out any](workers int, serve func(context.Context, []In) ([]Out, error)) *batch.Batcher[In, Out] {
+	return &batch.Batcher[In, Out]{
+		Serve: serve, Single: database.RefusesData, Workers: workers, MaxBatch: 64, MaxWaiting: 1024, MaxWait: queryTimeout,
+		Overloaded: unavailable("too many requests at once", nil),
+	}
 }
 
-// inTime bounds ctx by the time of a query, if nothing has done so yet.
-func inTime(ctx context.Context) (context.Context, context.CancelFunc) {
-	if end, bound := ctx.Deadline(); bound && time.Until(end) <= queryTimeout {
+// bounded is ctx with a deadline after queryTimeout, unless it has one. It does
+// not end with the request: when a client hangs up during a statement, pgx would
+// have to close the connection to the database.
+func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, queryTimeout)
+	return context.WithTimeout(context.WithoutCancel(ctx), queryTimeout)
 }
 
-// withConn runs do on a connection of the pool within the time of a query.
-func (s *Store) withConn(ctx context.Context, do func(context.Context, *pgx.Conn) error) error {
-	ctx, end := span(ctx, "database")
+// write runs use on a connection of the pool. It is not tried again: when the
+// connection is lost during a commit, nobody knows what was stored.
+func (s *Store) write(ctx context.Context, use func(context.Context, *pgx.Conn) error) error {
+	ctx, end := startSpan(ctx, "database")
 	defer end()
-	ctx, cancel := inTime(ctx)
+	ctx, cancel := bounded(ctx)
 	defer cancel()
-	conn, err := s.pool.Acquire(ctx)
-	if err != nil {
-		return failure(err)
-	}
-	defer conn.Release()
-	if err := do(ctx, conn.Conn()); err != nil {
-		evict(conn.Conn(), err)
+	return failure(s.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
+		err := use(ctx, conn.Conn())
 		if conn.Conn().IsClosed() && ctx.Err() == nil {
 			// What ended this connection has likely ended all: after a restart
 			// of the database one request would fail for each of them.
 			s.pool.Reset()
 		}
-		return failure(err)
-	}
-	return nil
+		return err
+	}))
 }
 
-// withRead is withConn for what may be done twice within that time: a connection
-// that turned out to be dead, as all of them are after a restart of the database,
-// is no reason to fail.
-func (s *Store) withRead(ctx context.Context, do func(context.Context, *pgx.Conn) error) error {
-	ctx, cancel := inTime(ctx)
+// read is write for what may be done twice: a connection that turns out to be
+// dead, as all of them are after a restart of the database, is no reason to fail.
+func (s *Store) read(ctx context.Context, use func(context.Context, *pgx.Conn) error) error {
+	ctx, cancel := bounded(ctx)
 	defer cancel()
-	var err error
-	for range 2 {
-		var known *Error
-		if err = s.withConn(ctx, do); err == nil || !errors.As(err, &known) || known.Code != Unavailable || ctx.Err() != nil {
-			return err
-		}
+	err := s.write(ctx, use)
+	if known, ok := errors.AsType[*Error](err); ok && known.Status == http.StatusServiceUnavailable && ctx.Err() == nil {
+		err = s.write(ctx, use)
 	}
 	return err
 }
 
+// Ping says whether the database answers and would take a write.
+func (s *Store) Ping(ctx context.Context) error {
+	return s.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		var standby bool
+		if err := conn.QueryRow(ctx, `SELECT pg_is_in_recovery()`).Scan(&standby); err != nil || !standby {
+			return err
+		}
+		_ = conn.Close(ctx) // the next connection may lead to the primary
+		return unavailable("the database is read-only", nil)
+	})
+}
+
+const columns = `id, name, author, version, created_at, updated_at`
+
+// scan reads a book from a row that has columns and then more.
+func scan(row pgx.CollectableRow, more ...any) (*Book, error) {
+	b := &Book{}
+	err := row.Scan(append([]any{&b.ID, &b.Name, &b.Author, &b.version, &b.Created, &b.Updated}, more...)...)
+	b.Created, b.Updated = b.Created.UTC(), b.Updated.UTC()
+	return b, err
+}
+
+func scanBook(row pgx.CollectableRow) (*Book, error) { return scan(row) }
+
+// one is the book of an answer that has at most one row.
+func one(rows pgx.Rows, err error) (*Book, error) {
+	if err != nil {
+		return nil, err
+	}
+	book, err := pgx.CollectExactlyOneRow(rows, scanBook)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = &Error{Status: http.StatusNotFound, Message: "no book has this id"}
+	}
+	return book, err
+}
+
 // Lookup is the first book of that name.
 func (s *Store) Lookup(ctx context.Context, name string) (*Book, error) {
-	_, end := span(ctx, "lookup")
+	ctx, end := startSpan(ctx, "lookup")
 	defer end()
-	book, err := s.lookups.do(name)
+	book, err := s.lookups.Do(ctx, name)
 	if err == nil && book == nil {
-		err = &Error{Code: NotFound, Message: "no book has this name"}
+		err = &Error{Status: http.StatusNotFound, Message: "no book has this name"}
 	}
+	return book, err
+}
+
+// lookup finds the first book of each name, nil where there is none.
+func (s *Store) lookup(ctx context.Context, names []string) ([]*Book, error) {
+	found := make([]*Book, len(names))
+	err := s.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, `SELECT b.*, n.i FROM unnest($1::text[]) WITH ORDINALITY AS n (name, i)
+			CROSS JOIN LATERAL (SELECT `+columns+` FROM books WHERE `+nameKey+` = lower(left(n.name, 600)) COLLATE "C" AND name = n.name
+				ORDER BY id LIMIT 1) b`, names)
+		if err != nil {
+			return err
+		}
+		for rows.Next() {
+			var i int64
+			book, err := scan(rows, &i)
+			if err != nil {
+				return err
+			}
+			found[i-1] = book
+		}
+		return rows.Err()
+	})
+	return found, err
+}
+
+// Book is the book of that id.
+func (s *Store) Book(ctx context.Context, id int64) (book *Book, err error) {
+	err = s.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		book, err = one(conn.Query(ctx, `SELECT `+columns+` FROM books WHERE id = $1`, id))
+		return err
+	})
 	return book, err
 }
 
 // Insert stores a book; it returns after the commit.
 func (s *Store) Insert(ctx context.Context, book NewBook) (*Book, error) {
-	_, end := span(ctx, "insert")
+	ctx, end := startSpan(ctx, "insert")
 	defer end()
-	return s.inserts.do(book)
+	return s.inserts.Do(ctx, book)
 }
 
-// Ping says whether the database answers and would take a write.
-func (s *Store) Ping(ctx context.Context) error {
-	return s.withRead(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		var standby bool
-		if err := conn.QueryRow(ctx, `SELECT pg_is_in_recovery()`).Scan(&standby); err != nil {
-			return err
-		}
-		if standby {
-			_ = conn.Close(ctx) // the next connection may lead to the primary
-			return &Error{Code: Unavailable, Message: "the database is read-only"}
-		}
-		return nil
-	})
-}
-
-// lookup serves a batch of lookups with one statement.
-func (s *Store) lookup(ctx context.Context, batch []*job[string, *Book]) {
-	names := make([]string, len(batch))
-	for i, j := range batch {
-		names[i] = j.in
-	}
-	err := s.withRead(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		result, err := query(ctx, conn, "lookup", lookupSQL, textArray(names))
-		if err != nil {
-			return err
-		}
-		for result.NextRow() {
-			row := result.Values()
-			i := int64At(row[0])
-			if i < 1 || i > int64(len(batch)) {
-				return fmt.Errorf("lookup: the database answered for row %d of %d", i, len(batch))
-			}
-			batch[i-1].out = bookAt(row[1:])
-		}
-		_, err = result.Close()
-		return err
-	})
-	for _, j := range batch {
-		j.err = err
-	}
-}
-
-// lookupSQL asks for all names of a batch at once: PostgreSQL's cost per
-// statement is far above that of one more descent of the index.
-const lookupSQL = `SELECT n.i, b.id, b.name, b.author, b.version, b.created_at, b.updated_at
-FROM unnest($1::text[]) WITH ORDINALITY AS n (name, i)
-CROSS JOIN LATERAL (` + firstOfName + `) b`
-
-const firstOfName = `SELECT ` + columns + ` FROM books
-	WHERE lower(left(books.name, 600)) COLLATE "C" = lower(left(n.name, 600)) COLLATE "C" AND books.name = n.name
-	ORDER BY id LIMIT 1`
-
-const insertSQL = `INSERT INTO books (name, author)
-SELECT n.name, n.author FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (name, author, i) ORDER BY n.i
-RETURNING ` + columns
-
-// insert stores a batch in one transaction, so that its books share the wait for
-// the disk. When the database refuses one of them, each is tried alone: a row
-// that fails must not fail its neighbours.
-func (s *Store) insert(ctx context.Context, batch []*job[NewBook, *Book]) {
-	books := make([]NewBook, len(batch))
-	for i, j := range batch {
-		books[i] = j.in
-	}
-	stored, err := s.insertAll(ctx, books)
-	if err != nil && len(batch) > 1 && isData(err) {
-		for _, j := range batch {
-			stored, err := s.insertAll(ctx, []NewBook{j.in})
-			if j.err = err; err == nil {
-				j.out = stored[0]
-			}
-		}
-		return
-	}
-	for i, j := range batch {
-		if j.err = err; err == nil {
-			j.out = stored[i]
-		}
-	}
-}
-
-// insertAll stores all of the books or, with an error, none; but when the
+// InsertAll stores all of the books or, with an error, none; but when the
 // connection is lost while the database commits, that can't be known.
-func (s *Store) insertAll(ctx context.Context, books []NewBook) ([]*Book, error) {
+func (s *Store) InsertAll(ctx context.Context, books []NewBook) (stored []*Book, err error) {
 	names, authors := split(books)
-	stored := make([]*Book, 0, len(books))
-	err := s.withConn(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		result, err := query(ctx, conn, "insert", insertSQL, textArray(names), textArray(authors))
+	err = s.write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, `INSERT INTO books (name, author)
+			SELECT n.name, n.author FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (name, author, i) ORDER BY n.i
+			RETURNING `+columns, names, authors)
 		if err != nil {
 			return err
 		}
-		for result.NextRow() {
-			stored = append(stored, bookAt(result.Values()))
-		}
-		_, err = result.Close()
+		stored, err = pgx.CollectRows(rows, scanBook)
 		return err
 	})
 	if err != nil {
@@ -215,18 +192,53 @@ func (s *Store) insertAll(ctx context.Context, books []NewBook) ([]*Book, error)
 // PostgreSQL returns them in that order but does not promise to; equal books
 // may be exchanged, since nothing tells them apart.
 func matched(asked []NewBook, stored []*Book) ([]*Book, error) {
-	if len(stored) != len(asked) {
-		return nil, fmt.Errorf("insert: the database answered with %d rows for %d", len(stored), len(asked))
-	}
 	for i, want := range asked {
 		at := i
 		for at < len(stored) && (stored[at].Name != want.Name || stored[at].Author != want.Author) {
 			at++
 		}
-		if at == len(stored) {
-			return nil, fmt.Errorf("insert: row %d is not in the database's answer", i+1)
+		if at >= len(stored) {
+			return nil, fmt.Errorf("insert: row %d of %d is not in the database's answer of %d", i+1, len(asked), len(stored))
 		}
 		stored[i], stored[at] = stored[at], stored[i]
 	}
 	return stored, nil
+}
+
+func split(books []NewBook) (names, authors []string) {
+	for _, b := range books {
+		names, authors = append(names, b.Name), append(authors, b.Author)
+	}
+	return names, authors
+}
+
+// Update changes the fields that patch gives, if the book is in one of the
+// versions.
+func (s *Store) Update(ctx context.Context, id int64, only versions, patch Patch) (book *Book, err error) {
+	err = s.write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		book, err = one(conn.Query(ctx, `UPDATE books SET name = coalesce($4, name), author = coalesce($5, author), version = version + 1, updated_at = now()
+			WHERE id = $1 AND ($2 OR version = ANY ($3)) RETURNING `+columns, id, only.any, only.list, patch.Name, patch.Author))
+		return whyNot(ctx, conn, id, err)
+	})
+	return book, err
+}
+
+// Delete removes a book, if it is in one of the versions.
+func (s *Store) Delete(ctx context.Context, id int64, only versions) error {
+	return s.write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := one(conn.Query(ctx, `DELETE FROM books WHERE id = $1 AND ($2 OR version = ANY ($3)) RETURNING `+columns, id, only.any, only.list))
+		return whyNot(ctx, conn, id, err)
+	})
+}
+
+// whyNot tells a book that is not there from one in another version, when a
+// change found none.
+func whyNot(ctx context.Context, conn *pgx.Conn, id int64, err error) error {
+	if known, ok := errors.AsType[*Error](err); !ok || known.Status != http.StatusNotFound {
+		return err
+	}
+	if _, err := one(conn.Query(ctx, `SELECT `+columns+` FROM books WHERE id = $1`, id)); err != nil {
+		return err
+	}
+	return &Error{Status: http.StatusPreconditionFailed, Message: "the book was changed meanwhile: read it again"}
 }

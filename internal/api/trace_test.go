@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/bookctl/bookctl/internal/api"
+	"github.com/bookctl/bookctl/internal/api/otlp"
 )
 
 // collector takes spans as an OpenTelemetry collector does.
@@ -57,7 +58,7 @@ func TestRequestsArePartOfTheClientsTrace(t *testing.T) {
 	t.Parallel()
 	c := newCollector(t)
 	s := serve(t, newDatabase(t), func(o *api.Options) {
-		o.Traces = api.Traces{URL: c.URL + "/v1/traces", Headers: map[string]string{"X-Key": "k v"}}
+		o.Traces = otlp.Exporter{URL: c.URL + "/v1/traces", Headers: map[string]string{"X-Key": "k v"}}
 	})
 	const traceID = "0af7651916cd43dd8448eb211c80319c"
 	s.send(t, "POST", "/books", bookJSON("traced", "a"), "Traceparent: 00-"+traceID+"-b7ad6b7169203331-01").want(t, 201)

@@ -1,12 +1,13 @@
-package api
+// Package database connects to PostgreSQL, brings its schema forward, and says what
+// its errors mean.
+package database
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"os"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -20,9 +21,6 @@ const (
 	// connectTimeout bounds a login. A primary that vanished without a word is
 	// noticed after it.
 	connectTimeout = 3 * time.Second
-	// queryTimeout bounds one statement, waiting for a connection included. It
-	// is what a request waits at most when the database hangs.
-	queryTimeout = 4 * time.Second
 	// connectionLife lets tasks drift back to a balanced set of connections
 	// after a failover, and ends what a DNS change has outdated.
 	connectionLife = 30 * time.Minute
@@ -31,8 +29,8 @@ const (
 // ErrNoAddress says that it is not known yet where the database is.
 var ErrNoAddress = errors.New("the database has no address yet")
 
-// Database says where the database is.
-type Database struct {
+// Config says where the database is, and how to log in.
+type Config struct {
 	Host, Name, User, Password string
 	// Port of the server, 1 to 65535.
 	Port int
@@ -50,8 +48,8 @@ type Database struct {
 	Connections int
 }
 
-// open makes the pool. It does not connect yet.
-func (d Database) open() (*pgxpool.Pool, error) {
+// Open makes the pool. It does not connect yet.
+func (d Config) Open() (*pgxpool.Pool, error) {
 	config, err := d.config()
 	if err != nil {
 		return nil, err
@@ -73,7 +71,7 @@ func (d Database) open() (*pgxpool.Pool, error) {
 }
 
 // located is config with the address that is known by now.
-func (d Database) located(ctx context.Context) (*pgxpool.Config, error) {
+func (d Config) located(ctx context.Context) (*pgxpool.Config, error) {
 	if d.Host == "" {
 		ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 		defer cancel()
@@ -85,27 +83,13 @@ func (d Database) located(ctx context.Context) (*pgxpool.Config, error) {
 	return d.config()
 }
 
-func (d Database) config() (*pgxpool.Config, error) {
-	if d.RootCert != "" && d.verifies() {
-		pem, err := os.ReadFile(d.RootCert)
-		if err != nil {
-			return nil, fmt.Errorf("read the database's certificate authorities: %w", err)
-		}
-		if !x509.NewCertPool().AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read the database's certificate authorities: %s holds no PEM certificate", d.RootCert)
-		}
+func (d Config) config() (*pgxpool.Config, error) {
+	settings := url.Values{"sslmode": {d.SSLMode}}
+	if strings.HasPrefix(d.SSLMode, "verify-") && d.RootCert != "" {
+		settings.Set("sslrootcert", d.RootCert)
 	}
-	settings := map[string]string{
-		"host": d.Host, "port": strconv.Itoa(d.Port), "dbname": d.Name, "user": d.User, "sslmode": d.SSLMode,
-	}
-	if d.RootCert != "" && d.verifies() {
-		settings["sslrootcert"] = d.RootCert
-	}
-	var dsn []string
-	for name, value := range settings {
-		dsn = append(dsn, name+"='"+strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value)+"'")
-	}
-	config, err := pgxpool.ParseConfig(strings.Join(dsn, " "))
+	dsn := url.URL{Scheme: "postgres", User: url.User(d.User), Host: net.JoinHostPort(d.Host, strconv.Itoa(d.Port)), Path: "/" + d.Name, RawQuery: settings.Encode()}
+	config, err := pgxpool.ParseConfig(dsn.String())
 	if err != nil {
 		return nil, fmt.Errorf("configure the database connection: %w", err) // the DSN holds no password
 	}
@@ -122,13 +106,10 @@ func (d Database) config() (*pgxpool.Config, error) {
 		// One plan per statement and connection, made once.
 		"plan_cache_mode": "force_generic_plan",
 	}
-	dial := config.ConnConfig.DialFunc
-	config.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-		c, err := dial(ctx, network, address)
-		if err != nil {
-			return nil, err
-		}
-		return direct(c), nil
+	// After a failover a connection may lead to a server that only reads.
+	keep := config.ConnConfig.OnPgError
+	config.ConnConfig.OnPgError = func(conn *pgconn.PgConn, err *pgconn.PgError) bool {
+		return err.Code != readOnlyTransaction && keep(conn, err)
 	}
 	config.MaxConns = int32(max(2, d.Connections))
 	config.MinIdleConns = 1
@@ -136,30 +117,4 @@ func (d Database) config() (*pgxpool.Config, error) {
 	config.MaxConnIdleTime = 5 * time.Minute
 	config.HealthCheckPeriod = 15 * time.Second
 	return config, nil
-}
-
-func (d Database) verifies() bool { return strings.HasPrefix(d.SSLMode, "verify-") }
-
-// evict closes a connection that must not be used again: after a failover it
-// may lead to a server that only reads, and a shutdown leaves it half dead.
-func evict(conn *pgx.Conn, err error) {
-	state := sqlState(err)
-	if state == readOnlyTransaction || strings.HasPrefix(state, "57P") || state == "26000" || state == "0A000" {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		_ = conn.Close(ctx) // it is given up anyhow
-	}
-}
-
-// reason is why a connection can't be made, for the log: without the address
-// list of every attempt, and never with the password, which pgx leaves out.
-func reason(err error) string {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		if pg.Code == invalidPassword {
-			return "the database rejects DB_PASSWORD (SQLSTATE 28P01): start the task again to get the current one"
-		}
-		return pg.Message + " (SQLSTATE " + pg.Code + ")"
-	}
-	return err.Error()
 }
