@@ -81,6 +81,10 @@ var rules = []rule{
 		why: "a check comes before a run and looks at it from outside",
 	},
 	{
+		of: module + "internal/inventory", not: []string{"github.com/aws/", module + "internal/cli"},
+		why: "how a kind of thing is listed and deleted is registered by what makes it",
+	},
+	{
 		of: module + "internal", not: []string{"github.com/spf13/cobra", "charm.land/bubbletea"},
 		except: []string{module + "internal/cli"},
 		why:    "only the command line knows of terminals and flags",

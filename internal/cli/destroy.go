@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/pricing"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
@@ -122,7 +123,7 @@ func (d destruction) unfinished(ctx context.Context, s streams, g *globals, t *t
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	var err error
-	if d.Left, err = provision.Leftovers(ctx, t.clients, g.stack); err != nil {
+	if d.Left, err = provision.Inventory(ctx, t.clients, g.stack); err != nil {
 		return err
 	}
 	return d.print(s, g)
@@ -178,7 +179,7 @@ type destruction struct {
 }
 
 func (d destruction) print(s streams, g *globals) error {
-	left, inert := []provision.Leftover{}, []provision.Leftover{} // not null as JSON
+	left, inert := []inventory.Item{}, []inventory.Item{} // not null as JSON
 	for _, l := range d.Left {
 		if l.Kept {
 			inert = append(inert, l)

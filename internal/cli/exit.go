@@ -71,7 +71,7 @@ func judge(err error) verdict {
 	}
 	var (
 		usage   usageError
-		lock    *runlock.HeldError
+		lock    *runlock.LockedError
 		api     smithy.APIError
 		profile config.SharedConfigProfileNotExistError
 		auth    authError

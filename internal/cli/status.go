@@ -153,7 +153,7 @@ func readStatus(ctx context.Context, t *target, g *globals) (*statusOutput, erro
 	var (
 		beside    graph.Group
 		snapshots []provision.Snapshot
-		holder    *runlock.HeldError
+		holder    *runlock.LockedError
 	)
 	if !have.Found {
 		beside.Go(func() (err error) {

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	r53types "github.com/aws/aws-sdk-go-v2/service/route53/types"
 
+	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -304,4 +305,12 @@ func listCertificates(ctx context.Context, client *acm.Client, options ...func(*
 		out = append(out, page.CertificateSummaryList...)
 	}
 	return out, nil
+}
+
+// certificateKind lists the stack's certificates.
+func (i identity) certificateKind(client *acm.Client) inventory.Kind {
+	return inventory.Kind{Service: "acm", Type: "certificate", List: func(ctx context.Context) ([]inventory.Item, error) {
+		all, err := ownCertificates(ctx, client, i.stack, "")
+		return collect(all, func(c ownCertificate) inventory.Item { return inventory.Item{ID: c.arn} }), err
+	}}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
+	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -114,4 +115,22 @@ func (c *Cluster) Delete(ctx context.Context) error {
 		return fmt.Errorf("delete cluster %s: %w", c.clusterName(), err)
 	}
 	return nil
+}
+
+// clusterKind lists the stack's cluster.
+func (c containers) clusterKind() inventory.Kind {
+	return inventory.Kind{Service: "ecs", Type: "cluster", List: func(ctx context.Context) ([]inventory.Item, error) {
+		name := c.names().Cluster()
+		clusters, err := c.ecs.DescribeClusters(ctx, &ecs.DescribeClustersInput{Clusters: []string{name}, Include: []types.ClusterField{types.ClusterFieldTags}})
+		if err != nil {
+			return nil, fmt.Errorf("describe cluster %s: %w", name, err)
+		}
+		var out []inventory.Item
+		for _, x := range clusters.Clusters {
+			if aws.ToString(x.Status) != "INACTIVE" && ecsTagMap(x.Tags)[TagStack] == c.stack {
+				out = append(out, inventory.Item{ID: aws.ToString(x.ClusterArn)})
+			}
+		}
+		return out, nil
+	}}
 }

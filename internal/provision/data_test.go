@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
@@ -93,7 +94,7 @@ func TestDataOutlivesTheStack(t *testing.T) {
 	if host, _ := first["host"].(string); !strings.HasPrefix(host, "book-database.") || d.applied() != version {
 		t.Fatalf("the secret names host %q, and the database notes version %q of %q", host, d.applied(), version)
 	}
-	left, err := provision.Leftovers(ctx, d.c, "book")
+	left, err := provision.Inventory(ctx, d.c, "book")
 	d.must(err)
 	kinds := map[string]int{}
 	for _, l := range left {
@@ -177,7 +178,7 @@ func TestDataOutlivesTheStack(t *testing.T) {
 	if len(final) != 1 || len(all) != 2 || all[0].GiB != 20 || time.Since(all[1].Created) > time.Hour {
 		t.Errorf("after destroy the snapshots are %+v", all)
 	}
-	if left, err = provision.Leftovers(ctx, d.c, "book"); err != nil || slices.ContainsFunc(left, func(l provision.Leftover) bool { return !l.Kept }) {
+	if left, err = provision.Inventory(ctx, d.c, "book"); err != nil || slices.ContainsFunc(left, func(l inventory.Item) bool { return !l.Kept }) {
 		t.Errorf("destroy left %v, %v", left, err)
 	}
 
@@ -223,10 +224,10 @@ func TestDataOutlivesTheStack(t *testing.T) {
 		d.must(err)
 	}
 	swept, left, err := provision.Sweep(ctx, d.c, "book", time.Second, nil)
-	if err != nil || len(swept) != 3 || slices.ContainsFunc(left, func(l provision.Leftover) bool { return !l.Kept }) {
+	if err != nil || len(swept) != 3 || slices.ContainsFunc(left, func(l inventory.Item) bool { return !l.Kept }) {
 		t.Errorf("swept %v, left %v: %v", swept, left, err)
 	}
-	if others, err := provision.Leftovers(ctx, d.c, "other"); err != nil || len(others) != 3 {
+	if others, err := provision.Inventory(ctx, d.c, "other"); err != nil || len(others) != 3 {
 		t.Errorf("of another stack there are %v, %v", others, err)
 	}
 }

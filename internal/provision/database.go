@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -954,4 +955,29 @@ func readVersion(ctx context.Context, secrets *secretsmanager.Client, name strin
 		return c, "", advice.With(fmt.Errorf("secret %s: %w", name, err), newPassword)
 	}
 	return c, aws.ToString(out.VersionId), nil
+}
+
+// databaseKind lists the stack's database instance.
+func (d databases) databaseKind() inventory.Kind {
+	return inventory.Kind{Service: "rds", Type: "database", List: func(ctx context.Context) ([]inventory.Item, error) {
+		db, err := d.instance(ctx)
+		if err != nil || db == nil || rdsTagMap(db.TagList)[TagStack] != d.stack {
+			return nil, err
+		}
+		return []inventory.Item{{ID: d.databaseName()}}, nil
+	}}
+}
+
+// foundKind is a kind of which a stack has one, listed by the resource that finds
+// it.
+func (d databases) foundKind(name string, r interface {
+	Find(context.Context) (graph.State, error)
+}) inventory.Kind {
+	return inventory.Kind{Service: "rds", Type: name, List: func(ctx context.Context) ([]inventory.Item, error) {
+		st, err := r.Find(ctx)
+		if err != nil || st.Owner != d.stack {
+			return nil, err
+		}
+		return []inventory.Item{{ID: st.ID}}, nil
+	}}
 }

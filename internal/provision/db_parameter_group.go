@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 
+	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -134,4 +135,9 @@ func (g *DBParameterGroup) Delete(ctx context.Context) error {
 		return fmt.Errorf("delete DB parameter group %s: %w", g.groupName(), err)
 	}
 	return nil
+}
+
+// parameterGroupKind lists the stack's DB parameter group.
+func (d databases) parameterGroupKind() inventory.Kind {
+	return d.foundKind("DB parameter group", newDBParameterGroup(d, "postgres"+DefaultDBVersion))
 }

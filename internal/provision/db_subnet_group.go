@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 
+	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -144,4 +145,9 @@ func (g *DBSubnetGroup) Delete(ctx context.Context) error {
 		return fmt.Errorf("delete DB subnet group %s: %w", g.groupName(), err)
 	}
 	return nil
+}
+
+// subnetGroupKind lists the stack's DB subnet group.
+func (d databases) subnetGroupKind() inventory.Kind {
+	return d.foundKind("DB subnet group", &DBSubnetGroup{Node: graph.Named("db-subnet-group", 0), databases: d})
 }

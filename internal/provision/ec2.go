@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -194,4 +195,34 @@ func hasTagDrift(changes []graph.Change) bool {
 
 func hasField(changes []graph.Change, field string) bool {
 	return slices.ContainsFunc(changes, func(c graph.Change) bool { return c.Field == field })
+}
+
+// kind is a kind of thing in the network, by how the ids of the stack's are listed,
+// and how one is deleted.
+func (n network) kind(name, plural string, list func(context.Context) ([]*string, error), remove func(ctx context.Context, id *string) error) inventory.Kind {
+	return inventory.Kind{
+		Service: "ec2", Type: name,
+		List: func(ctx context.Context) ([]inventory.Item, error) {
+			ids, err := list(ctx)
+			if err != nil {
+				return nil, fmt.Errorf("list the %s: %w", plural, err)
+			}
+			var out []inventory.Item
+			for _, id := range ids {
+				out = append(out, inventory.Item{ID: aws.ToString(id)})
+			}
+			return out, nil
+		},
+		Delete: func(ctx context.Context, id string) error { return remove(ctx, &id) },
+	}
+}
+
+// collect returns what some things have in common, such as their ids, and the error
+// that they came with.
+func collect[T, U any](things []T, of func(T) U) []U {
+	var out []U
+	for _, t := range things {
+		out = append(out, of(t))
+	}
+	return out
 }

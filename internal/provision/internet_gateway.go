@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
+	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -126,4 +127,29 @@ func (g *InternetGateway) Delete(ctx context.Context) error {
 		return fmt.Errorf("delete %s: %w", g.ID(), err)
 	}
 	return nil
+}
+
+// internetGatewayKind lists and deletes the stack's internet gateways.
+func (n network) internetGatewayKind() inventory.Kind {
+	return n.kind("internet gateway", "internet gateways", func(ctx context.Context) ([]*string, error) {
+		out, err := n.ec2.DescribeInternetGateways(ctx, &ec2.DescribeInternetGatewaysInput{Filters: n.all()})
+		if err != nil {
+			return nil, err
+		}
+		return collect(out.InternetGateways, func(x types.InternetGateway) *string { return x.InternetGatewayId }), nil
+	}, func(ctx context.Context, id *string) error {
+		out, err := n.ec2.DescribeInternetGateways(ctx, &ec2.DescribeInternetGatewaysInput{InternetGatewayIds: []string{*id}})
+		if err != nil {
+			return err
+		}
+		for _, g := range out.InternetGateways {
+			for _, a := range g.Attachments {
+				if _, err := n.ec2.DetachInternetGateway(ctx, &ec2.DetachInternetGatewayInput{InternetGatewayId: id, VpcId: a.VpcId}); err != nil {
+					return err
+				}
+			}
+		}
+		_, err = n.ec2.DeleteInternetGateway(ctx, &ec2.DeleteInternetGatewayInput{InternetGatewayId: id})
+		return err
+	})
 }

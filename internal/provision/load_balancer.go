@@ -14,6 +14,7 @@ import (
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
+	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -370,4 +371,55 @@ func (l *LoadBalancer) Delete(ctx context.Context) error {
 		return fmt.Errorf("delete load balancer %s: %w", l.loadBalancerName(), err)
 	}
 	return nil
+}
+
+// kind is a kind of thing in load balancing. Named lists the ARNs of those whose
+// names begin as the stack's do; their tags say whether they are the stack's.
+func (b balancing) kind(name string, named func(context.Context) ([]string, error), remove func(ctx context.Context, arn *string) error) inventory.Kind {
+	return inventory.Kind{
+		Service: "elasticloadbalancing", Type: name,
+		List: func(ctx context.Context) ([]inventory.Item, error) {
+			arns, err := named(ctx)
+			if err != nil {
+				return nil, fmt.Errorf("list the %ss: %w", name, err)
+			}
+			var out []inventory.Item
+			for _, arn := range arns {
+				tags, err := b.tagsOf(ctx, arn)
+				if isCode(err, "LoadBalancerNotFound", "TargetGroupNotFound") {
+					continue
+				}
+				if err != nil {
+					return out, err
+				}
+				if tags[arn][TagStack] == b.stack {
+					out = append(out, inventory.Item{ID: arn})
+				}
+			}
+			return out, nil
+		},
+		Delete: func(ctx context.Context, id string) error { return remove(ctx, &id) },
+	}
+}
+
+// loadBalancerKind lists and deletes the stack's load balancers.
+func (b balancing) loadBalancerKind() inventory.Kind {
+	return b.kind("load balancer", func(ctx context.Context) (arns []string, err error) {
+		pages := elb.NewDescribeLoadBalancersPaginator(b.elb, &elb.DescribeLoadBalancersInput{})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				return nil, err
+			}
+			for _, x := range page.LoadBalancers {
+				if strings.HasPrefix(aws.ToString(x.LoadBalancerName), b.names().Of("")) {
+					arns = append(arns, aws.ToString(x.LoadBalancerArn))
+				}
+			}
+		}
+		return arns, nil
+	}, func(ctx context.Context, arn *string) error {
+		_, err := b.elb.DeleteLoadBalancer(ctx, &elb.DeleteLoadBalancerInput{LoadBalancerArn: arn})
+		return err
+	})
 }

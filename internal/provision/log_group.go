@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 
+	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -158,4 +159,41 @@ func (l *LogGroup) Delete(ctx context.Context) error {
 		return fmt.Errorf("delete log group %s: %w", l.groupName(), err)
 	}
 	return nil
+}
+
+// logGroupKind lists the stack's log groups.
+func (i identity) logGroupKind(client *cloudwatchlogs.Client) inventory.Kind {
+	return inventory.Kind{Service: "logs", Type: "log group", List: func(ctx context.Context) ([]inventory.Item, error) {
+		var out []inventory.Item
+		for _, name := range []string{i.names().LogGroup(), i.names().DatabaseLogGroup()} {
+			groups, err := client.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &name})
+			if err != nil {
+				return out, fmt.Errorf("describe log group %s: %w", name, err)
+			}
+			for _, g := range groups.LogGroups {
+				if aws.ToString(g.LogGroupName) != name {
+					continue
+				}
+				arn := strings.TrimSuffix(aws.ToString(g.Arn), ":*")
+				tags, err := client.ListTagsForResource(ctx, &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: &arn})
+				if isCode(err, "ResourceNotFoundException") {
+					continue
+				}
+				if err != nil {
+					return out, fmt.Errorf("list the tags of %s: %w", name, err)
+				}
+				switch owner := tags.Tags[TagStack]; {
+				case owner == i.stack:
+					out = append(out, inventory.Item{ID: name})
+				case owner == "" && strings.HasPrefix(name, "/aws/rds/"):
+					// Whose it is can't be told, so it is named and not removed.
+					out = append(out, inventory.Item{
+						ID:     name,
+						HeldBy: "nobody: RDS writes the end of a log after the group was removed, into a new one without tags; if no other database had that name, 'aws logs delete-log-group' removes it",
+					})
+				}
+			}
+		}
+		return out, nil
+	}}
 }

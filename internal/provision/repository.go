@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
 
+	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -174,4 +175,31 @@ func (r *Repository) Delete(ctx context.Context) error {
 		return fmt.Errorf("delete repository %s: %w", r.repositoryName(), err)
 	}
 	return nil
+}
+
+// repositoryKind lists the stack's image repository.
+func (i identity) repositoryKind(client *ecr.Client) inventory.Kind {
+	return inventory.Kind{Service: "ecr", Type: "repository", List: func(ctx context.Context) ([]inventory.Item, error) {
+		name := i.names().Repository()
+		found, err := client.DescribeRepositories(ctx, &ecr.DescribeRepositoriesInput{RepositoryNames: []string{name}})
+		if isCode(err, "RepositoryNotFoundException") {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("describe repository %s: %w", name, err)
+		}
+		var out []inventory.Item
+		for _, x := range found.Repositories {
+			tags, err := client.ListTagsForResource(ctx, &ecr.ListTagsForResourceInput{ResourceArn: x.RepositoryArn})
+			if err != nil {
+				return out, fmt.Errorf("list the tags of repository %s: %w", name, err)
+			}
+			for _, t := range tags.Tags {
+				if aws.ToString(t.Key) == TagStack && aws.ToString(t.Value) == i.stack {
+					out = append(out, inventory.Item{ID: name})
+				}
+			}
+		}
+		return out, nil
+	}}
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 
+	"github.com/bookctl/bookctl/internal/inventory"
+	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -345,4 +347,22 @@ func (r *Role) Delete(ctx context.Context) error {
 		return fmt.Errorf("delete role %s: %w", *r.roleName(), err)
 	}
 	return nil
+}
+
+// roleKind lists the stack's roles.
+func (i identity) roleKind(client *iam.Client) inventory.Kind {
+	return inventory.Kind{Service: "iam", Type: "role", List: func(ctx context.Context) ([]inventory.Item, error) {
+		var out []inventory.Item
+		for _, name := range []string{naming.ExecutionRole, naming.TaskRole} {
+			r := &Role{Node: graph.Named(name, 0), identity: i, iam: client}
+			live, err := r.lookup(ctx)
+			if err != nil {
+				return out, err
+			}
+			if live != nil && i.ownerOfRole(roleTags(live)) == i.stack {
+				out = append(out, inventory.Item{ID: *r.roleName()})
+			}
+		}
+		return out, nil
+	}}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
+	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -281,4 +282,29 @@ func (r *RouteTable) Delete(ctx context.Context) error {
 		return fmt.Errorf("delete %s: %w", r.ID(), err)
 	}
 	return nil
+}
+
+// routeTableKind lists and deletes the stack's route tables.
+func (n network) routeTableKind() inventory.Kind {
+	return n.kind("route table", "route tables", func(ctx context.Context) ([]*string, error) {
+		out, err := n.ec2.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{Filters: n.all()})
+		if err != nil {
+			return nil, err
+		}
+		return collect(out.RouteTables, func(x types.RouteTable) *string { return x.RouteTableId }), nil
+	}, func(ctx context.Context, id *string) error {
+		out, err := n.ec2.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{RouteTableIds: []string{*id}})
+		if err != nil {
+			return err
+		}
+		for _, t := range out.RouteTables {
+			for _, a := range t.Associations {
+				if _, err := n.ec2.DisassociateRouteTable(ctx, &ec2.DisassociateRouteTableInput{AssociationId: a.RouteTableAssociationId}); err != nil {
+					return err
+				}
+			}
+		}
+		_, err = n.ec2.DeleteRouteTable(ctx, &ec2.DeleteRouteTableInput{RouteTableId: id})
+		return err
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 	"github.com/bookctl/bookctl/internal/runlock"
 	"github.com/bookctl/bookctl/internal/runlock/parameterstore"
@@ -147,9 +148,9 @@ func upToDate(found []graph.Finding) bool {
 type Removal struct {
 	// Report is what the graph removed, and Swept what it did not know.
 	Report graph.Report
-	Swept  []Leftover
+	Swept  []inventory.Item
 	// Left is what the services still list.
-	Left []Leftover
+	Left []inventory.Item
 	// Purged and Kept are the snapshots and backups that went, and that stay.
 	Purged, Kept []Snapshot
 	// Spared says what stays besides, since others need it, or may.
@@ -202,7 +203,7 @@ func (r Run) Destroy(ctx context.Context, purge bool, patience time.Duration) (R
 				break
 			}
 		}
-		if !slices.ContainsFunc(done.Left, func(l Leftover) bool { return !l.Kept }) {
+		if !slices.ContainsFunc(done.Left, func(l inventory.Item) bool { return !l.Kept }) {
 			lock.Clear()
 		}
 		var err error

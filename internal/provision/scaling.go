@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/applicationautoscaling/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 
+	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -374,4 +375,19 @@ func plural(n int32, one string) string {
 		return "1 " + one
 	}
 	return strconv.Itoa(int(n)) + " " + one + "s"
+}
+
+// scalableTargetKind lists the scaling of the stack's service. It has a name that
+// only the stack's service can have.
+func (i identity) scalableTargetKind(client *scaling.Client) inventory.Kind {
+	return inventory.Kind{Service: "application-autoscaling", Type: "scaling target", List: func(ctx context.Context) ([]inventory.Item, error) {
+		id := i.names().ScalableTarget()
+		targets, err := client.DescribeScalableTargets(ctx, &scaling.DescribeScalableTargetsInput{
+			ServiceNamespace: types.ServiceNamespaceEcs, ResourceIds: []string{id},
+		})
+		if err != nil {
+			return nil, fmt.Errorf("describe the scaling of %s: %w", id, err)
+		}
+		return collect(targets.ScalableTargets, func(types.ScalableTarget) inventory.Item { return inventory.Item{ID: id} }), nil
+	}}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
+	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -175,4 +176,28 @@ func (s *Secret) Delete(ctx context.Context) error {
 		return fmt.Errorf("delete secret %s: %w", s.secretName(), err)
 	}
 	return nil
+}
+
+// secretKind lists the stack's secrets, also those that are planned to be deleted.
+func (i identity) secretKind(client *secretsmanager.Client) inventory.Kind {
+	return inventory.Kind{Service: "secretsmanager", Type: "secret", List: func(ctx context.Context) ([]inventory.Item, error) {
+		var out []inventory.Item
+		pages := secretsmanager.NewListSecretsPaginator(client, &secretsmanager.ListSecretsInput{
+			IncludePlannedDeletion: aws.Bool(true),
+			Filters:                []types.Filter{{Key: types.FilterNameStringTypeName, Values: []string{i.stack + "/"}}},
+		})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				return out, fmt.Errorf("list the secrets: %w", err)
+			}
+			for _, x := range page.SecretList {
+				tags := readTags(x.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })
+				if tags[TagStack] == i.stack {
+					out = append(out, inventory.Item{ID: aws.ToString(x.Name)})
+				}
+			}
+		}
+		return out, nil
+	}}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
+	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -325,4 +326,37 @@ func (n network) describeRules(ctx context.Context, id string) ([]types.Security
 		out = append(out, page.SecurityGroupRules...)
 	}
 	return out, nil
+}
+
+// securityGroupKind lists and deletes the stack's security groups.
+func (n network) securityGroupKind() inventory.Kind {
+	return n.kind("security group", "security groups", func(ctx context.Context) ([]*string, error) {
+		out, err := n.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: n.all()})
+		if err != nil {
+			return nil, err
+		}
+		// The default group goes with its VPC.
+		out.SecurityGroups = slices.DeleteFunc(out.SecurityGroups, func(g types.SecurityGroup) bool { return aws.ToString(g.GroupName) == defaultGroup })
+		return collect(out.SecurityGroups, func(x types.SecurityGroup) *string { return x.GroupId }), nil
+	}, func(ctx context.Context, id *string) error {
+		// Groups that name each other would hold each other.
+		out, err := n.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{GroupIds: []string{*id}})
+		if err != nil {
+			return err
+		}
+		for _, g := range out.SecurityGroups {
+			if len(g.IpPermissions) > 0 {
+				if _, err := n.ec2.RevokeSecurityGroupIngress(ctx, &ec2.RevokeSecurityGroupIngressInput{GroupId: id, IpPermissions: g.IpPermissions}); err != nil {
+					return err
+				}
+			}
+			if len(g.IpPermissionsEgress) > 0 {
+				if _, err := n.ec2.RevokeSecurityGroupEgress(ctx, &ec2.RevokeSecurityGroupEgressInput{GroupId: id, IpPermissions: g.IpPermissionsEgress}); err != nil {
+					return err
+				}
+			}
+		}
+		_, err = n.ec2.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: id})
+		return err
+	})
 }

@@ -91,7 +91,7 @@ func TestEverythingSentIsAllowed(t *testing.T) {
 	must(err)
 	_, err = provision.PurgeSnapshots(ctx, c.RDS, "book", nil)
 	must(err)
-	_, err = provision.Leftovers(ctx, c, "book")
+	_, err = provision.Inventory(ctx, c, "book")
 	must(err)
 	must(lock.Release(ctx))
 	policy, err := iampolicy.For(iampolicy.Scope{Account: "123456789012", Region: "us-east-1", Stack: "book"})

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
+	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -199,4 +200,18 @@ func (s *Subnet) Delete(ctx context.Context) error {
 		return fmt.Errorf("delete %s: %w", s.ID(), err)
 	}
 	return nil
+}
+
+// subnetKind lists and deletes the stack's subnets.
+func (n network) subnetKind() inventory.Kind {
+	return n.kind("subnet", "subnets", func(ctx context.Context) ([]*string, error) {
+		out, err := n.ec2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: n.all()})
+		if err != nil {
+			return nil, err
+		}
+		return collect(out.Subnets, func(x types.Subnet) *string { return x.SubnetId }), nil
+	}, func(ctx context.Context, id *string) error {
+		_, err := n.ec2.DeleteSubnet(ctx, &ec2.DeleteSubnetInput{SubnetId: id})
+		return err
+	})
 }

@@ -6,12 +6,14 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
+	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -254,4 +256,26 @@ func (t *TargetGroup) Delete(ctx context.Context) error {
 		return fmt.Errorf("delete target group %s: %w", t.groupName(), err)
 	}
 	return nil
+}
+
+// targetGroupKind lists and deletes the stack's target groups.
+func (b balancing) targetGroupKind() inventory.Kind {
+	return b.kind("target group", func(ctx context.Context) (arns []string, err error) {
+		pages := elb.NewDescribeTargetGroupsPaginator(b.elb, &elb.DescribeTargetGroupsInput{})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				return nil, err
+			}
+			for _, x := range page.TargetGroups {
+				if strings.HasPrefix(aws.ToString(x.TargetGroupName), b.names().Of("")) {
+					arns = append(arns, aws.ToString(x.TargetGroupArn))
+				}
+			}
+		}
+		return arns, nil
+	}, func(ctx context.Context, arn *string) error {
+		_, err := b.elb.DeleteTargetGroup(ctx, &elb.DeleteTargetGroupInput{TargetGroupArn: arn})
+		return err
+	})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
+	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -540,4 +541,23 @@ func (t *TaskDefinition) Delete(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// taskDefinitionKind lists the stack's task definitions. ECS keeps those that are
+// no longer active.
+func (c containers) taskDefinitionKind() inventory.Kind {
+	return inventory.Kind{Service: "ecs", Type: "task definition", List: func(ctx context.Context) ([]inventory.Item, error) {
+		t := &TaskDefinition{containers: c}
+		var out []inventory.Item
+		for _, status := range []types.TaskDefinitionStatus{types.TaskDefinitionStatusActive, types.TaskDefinitionStatusInactive, types.TaskDefinitionStatusDeleteInProgress} {
+			arns, err := t.list(ctx, status)
+			if err != nil {
+				return out, err
+			}
+			for _, arn := range arns {
+				out = append(out, inventory.Item{ID: arn, Kept: status != types.TaskDefinitionStatusActive})
+			}
+		}
+		return out, nil
+	}}
 }

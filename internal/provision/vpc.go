@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -255,4 +256,18 @@ func (v *VPC) Delete(ctx context.Context) error {
 		return fmt.Errorf("delete %s: %w", v.ID(), err)
 	}
 	return nil
+}
+
+// vpcKind lists and deletes the stack's VPCs.
+func (n network) vpcKind() inventory.Kind {
+	return n.kind("vpc", "VPCs", func(ctx context.Context) ([]*string, error) {
+		out, err := n.ec2.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{Filters: n.all()})
+		if err != nil {
+			return nil, err
+		}
+		return collect(out.Vpcs, func(x types.Vpc) *string { return x.VpcId }), nil
+	}, func(ctx context.Context, id *string) error {
+		_, err := n.ec2.DeleteVpc(ctx, &ec2.DeleteVpcInput{VpcId: id})
+		return err
+	})
 }

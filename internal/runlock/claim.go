@@ -40,8 +40,8 @@ type seen struct {
 func (s seen) free() bool { return s.Released || s.expired() || s.dead() }
 
 // held is what another run is told of the holder.
-func (s seen) held(stack string) *HeldError {
-	return &HeldError{Stack: stack, Holder: s.Holder, Since: s.since, Expires: s.touched.Add(s.Lease)}
+func (s seen) held(stack string) *LockedError {
+	return &LockedError{Stack: stack, Holder: s.Holder, Since: s.since, Expires: s.touched.Add(s.Lease)}
 }
 
 func (s seen) expired() bool { return s.now.Sub(s.touched) > s.Lease }

@@ -372,7 +372,7 @@ func (r *run) main() {
 			r.w.fail("%s never gets the lock: %v", r.name, err)
 			return
 		}
-		if held := new(runlock.HeldError); errors.As(err, &held) {
+		if held := new(runlock.LockedError); errors.As(err, &held) {
 			time.Sleep(max(time.Until(held.Expires), 0) + 2*time.Second + r.apart())
 			continue
 		}

@@ -121,8 +121,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// HeldError says that another run holds the lock of a stack.
-type HeldError struct {
+// LockedError says that another run holds the lock of a stack.
+type LockedError struct {
 	Stack string
 	// Holder is what the other run said of itself. It is "" where several ask for
 	// the lock at the same time and none is known to have it.
@@ -132,7 +132,7 @@ type HeldError struct {
 	Since, Expires time.Time
 }
 
-func (e *HeldError) Error() string {
+func (e *LockedError) Error() string {
 	if e.Holder == "" {
 		return fmt.Sprintf("stack %s: other runs ask for its lock at the same time", e.Stack)
 	}
@@ -140,7 +140,7 @@ func (e *HeldError) Error() string {
 }
 
 // Next says how to go on.
-func (e *HeldError) Next() string {
+func (e *LockedError) Next() string {
 	if e.Holder == "" {
 		return "run the same command again"
 	}
@@ -156,7 +156,7 @@ var ErrLost = errors.New("the lock was taken over by another run")
 // have: more than the 30 s for which a deleted name can't be created again.
 const acquireTimeout = time.Minute
 
-// Acquire locks a stack for a run that is about to change it. A *HeldError says
+// Acquire locks a stack for a run that is about to change it. A *LockedError says
 // that another run holds the lock. Holder is shown to others: user, machine, what
 // it is doing.
 //
@@ -221,7 +221,7 @@ func Acquire(ctx context.Context, store Store, stack, holder string, o Options) 
 		}
 		name, afterDead = last.Token, !last.Released
 	}
-	return nil, &HeldError{Stack: stack}
+	return nil, &LockedError{Stack: stack}
 }
 
 // begin starts the signs of life of a lock that was just taken. One that was taken
@@ -258,7 +258,7 @@ func (l *Lock) AfterDead() bool { return l.afterDead }
 
 // Holder says who holds a stack's lock. It is nil when a run could have it: it is
 // free, or its holder is dead. It makes reads only.
-func Holder(ctx context.Context, store Store, stack string) (*HeldError, error) {
+func Holder(ctx context.Context, store Store, stack string) (*LockedError, error) {
 	last, err := lastClaim(ctx, store)
 	if err != nil {
 		return nil, fmt.Errorf("look at the lock of stack %s: %w", stack, err)

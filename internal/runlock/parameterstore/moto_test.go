@@ -99,7 +99,7 @@ func twoRunsExcludeEachOther(t *testing.T, endpoint string) {
 		t.Fatal(err)
 	}
 	_, err = run("bob on difference, destroy")
-	var locked *runlock.HeldError
+	var locked *runlock.LockedError
 	if !errors.As(err, &locked) {
 		t.Fatalf("the second run got %v", err)
 	}
@@ -185,7 +185,7 @@ func deadHoldersLockIsTakenOverByOne(t *testing.T, endpoint string) {
 	for range 12 {
 		wg.Go(func() {
 			l, err := (&connection{turn: &turn}).acquire(ctx, endpoint, "dead", "contender", runlock.Options{Lease: time.Minute})
-			var locked *runlock.HeldError
+			var locked *runlock.LockedError
 			switch {
 			case err == nil:
 				won.Add(1)
@@ -258,7 +258,7 @@ func holdsUnderManyInterleavings(t *testing.T, endpoint string) {
 			for entered.Load() < 25 && time.Since(begun) < 25*time.Second {
 				w := &connection{}
 				l, err := w.acquire(ctx, endpoint, "many", "run", runlock.Options{Lease: 5 * time.Second})
-				var locked *runlock.HeldError
+				var locked *runlock.LockedError
 				if errors.As(err, &locked) {
 					time.Sleep(time.Duration(50+rand.IntN(150)) * time.Millisecond)
 					continue

@@ -328,7 +328,7 @@ func TestContentionIsToldAsALock(t *testing.T) {
 		defer cloud.killAll()
 		cloud.busy = 1
 		_, err := cloud.acquire(t.Context(), "A", runlock.Options{Now: cloud.now})
-		var locked *runlock.HeldError
+		var locked *runlock.LockedError
 		if !errors.As(err, &locked) {
 			t.Errorf("told %v", err)
 		}

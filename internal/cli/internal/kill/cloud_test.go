@@ -27,6 +27,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	accounts "github.com/bookctl/bookctl/internal/census"
+	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/preflight"
@@ -200,7 +201,7 @@ func (a *account) destroy(ctx context.Context, w *wire) error {
 		if err != nil {
 			return err
 		}
-		left := slices.DeleteFunc(done.Left, func(l provision.Leftover) bool { return l.Kept })
+		left := slices.DeleteFunc(done.Left, func(l inventory.Item) bool { return l.Kept })
 		if len(left) > 0 {
 			return fmt.Errorf("left: %v", left)
 		}

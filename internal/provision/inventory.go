@@ -1,0 +1,73 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/bookctl/bookctl/internal/inventory"
+	"github.com/bookctl/bookctl/internal/naming"
+)
+
+// inventoryOf has the kinds of things that a stack has, which are listed and
+// deleted beside the resources that make them. Those that can be deleted are in the
+// order in which they go: what holds others first.
+//
+// Sweep takes the network and the load balancing alone, where ids and not names
+// tell things apart: the second VPC of a create whose answer was lost, a target
+// group of an earlier release. Snapshots are no kind (see Snapshots), nor is the
+// lock, which its Release removes.
+func inventoryOf(c Clients, stack string) inventory.Inventory {
+	who := identity{stack: stack, region: c.IAM.Options().Region}
+	var (
+		balance = balancing{identity: who, elb: c.ELB}
+		n       = network{identity: who, ec2: c.EC2}
+		run     = containers{identity: who, ecs: c.ECS}
+		data    = databases{identity: who, rds: c.RDS}
+	)
+	return inventory.Inventory{
+		Kinds: []inventory.Kind{
+			balance.loadBalancerKind(), balance.targetGroupKind(),
+			n.internetGatewayKind(), n.routeTableKind(), n.securityGroupKind(), n.subnetKind(), n.vpcKind(),
+			run.clusterKind(), run.taskDefinitionKind(), who.scalableTargetKind(c.Scaling),
+			data.databaseKind(), data.subnetGroupKind(), data.parameterGroupKind(),
+			who.secretKind(c.Secrets), who.logGroupKind(c.Logs), who.repositoryKind(c.ECR), who.roleKind(c.IAM), who.certificateKind(c.ACM),
+		},
+		Explain: n.explain,
+		Passes:  func(err error) bool { _, passes := Transient(err); return passes },
+	}
+}
+
+// Inventory lists what there is of a stack, service by service. It is the proof
+// that a destroy is complete, so it asks each service itself: the tagging API
+// returns what is gone and misses what is there.
+// https://github.com/aws/aws-sdk/issues/676
+//
+// A thing is the stack's by its tag. Where a service can't search by tag, it is
+// looked up by the name that the stack gives it, and then its tag is read.
+func Inventory(ctx context.Context, c Clients, stack string) ([]inventory.Item, error) {
+	if err := naming.CheckStack(stack); err != nil {
+		return nil, err
+	}
+	return inventoryOf(c, stack).List(ctx)
+}
+
+// Sweep deletes what is tagged as the stack's and what its graph does not know. It
+// runs after the graph was destroyed; see inventory.Inventory.Sweep.
+func Sweep(ctx context.Context, c Clients, stack string, timeout time.Duration, guard func(context.Context) error) (deleted, left []inventory.Item, err error) {
+	if err := naming.CheckStack(stack); err != nil {
+		return nil, nil, err
+	}
+	return inventoryOf(c, stack).Sweep(ctx, timeout, guard)
+}
+
+// Exist reports whether anything is there of a stack. A run that was cut off early
+// leaves parts by which ReadDeployed can't tell how it was set up.
+func Exist(ctx context.Context, c Clients, stack string) (bool, error) {
+	left, err := Inventory(ctx, c, stack)
+	if err != nil {
+		return false, fmt.Errorf("look for parts of stack %s: %w", stack, err)
+	}
+	return slices.ContainsFunc(left, func(i inventory.Item) bool { return !i.Kept }), nil
+}

@@ -1,0 +1,117 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/bookctl/bookctl/internal/inventory"
+)
+
+// Blocker is a network interface, which keeps its subnet, its groups and its
+// VPC from being removed.
+type Blocker struct {
+	ID     string   `json:"id"`
+	Of     string   `json:"of"` // whose it is, in words
+	Status string   `json:"status"`
+	VPC    string   `json:"vpc"`
+	Subnet string   `json:"subnet"`
+	Groups []string `json:"groups"`
+	// Managed says that an AWS service made it and will remove it: it can't be
+	// removed by anybody else, and goes minutes after what it belonged to.
+	Managed bool `json:"managed"`
+}
+
+func (b Blocker) String() string {
+	return fmt.Sprintf("network interface %s of %s (%s)", b.ID, b.Of, b.Status)
+}
+
+// Blockers lists the network interfaces in VPCs.
+func Blockers(ctx context.Context, client *ec2.Client, vpcs ...string) ([]Blocker, error) {
+	var out []Blocker
+	pages := ec2.NewDescribeNetworkInterfacesPaginator(client, &ec2.DescribeNetworkInterfacesInput{
+		Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: vpcs}},
+	})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("list the network interfaces of %s: %w", strings.Join(vpcs, ", "), err)
+		}
+		for _, x := range page.NetworkInterfaces {
+			b := Blocker{
+				ID: aws.ToString(x.NetworkInterfaceId), Status: string(x.Status), VPC: aws.ToString(x.VpcId), Subnet: aws.ToString(x.SubnetId),
+				Managed: aws.ToBool(x.RequesterManaged), Of: interfaceOwner(aws.ToString(x.Description), aws.ToString(x.RequesterId), string(x.InterfaceType)),
+			}
+			for _, g := range x.Groups {
+				b.Groups = append(b.Groups, aws.ToString(g.GroupId))
+			}
+			out = append(out, b)
+		}
+	}
+	return out, nil
+}
+
+// interfaceOwner puts into words whose an interface is. Services tell it in the
+// description:
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/how-elastic-load-balancing-works.html
+func interfaceOwner(description, requester, kind string) string {
+	if rest, ok := strings.CutPrefix(description, "ELB app/"); ok {
+		name, _, _ := strings.Cut(rest, "/")
+		return "load balancer " + name
+	}
+	switch {
+	case description == "RDSNetworkInterface":
+		return "a database"
+	case strings.HasPrefix(description, "arn:aws") && strings.Contains(description, ":ecs:"):
+		return "a task"
+	case description != "":
+		return fmt.Sprintf("%q", description)
+	case requester != "":
+		return requester
+	case kind != "" && kind != "interface":
+		return "a " + kind
+	}
+	return "something that does not say what it is"
+}
+
+// explain fills in what holds the parts of the network: network interfaces, and
+// what is not the stack's in its VPCs.
+func (n network) explain(ctx context.Context, items []inventory.Item) error {
+	var vpcs []string
+	for _, i := range items {
+		if i.Service == "ec2" && i.Type == "vpc" {
+			vpcs = append(vpcs, i.ID)
+		}
+	}
+	if vpcs == nil {
+		return nil
+	}
+	blockers, err := Blockers(ctx, n.ec2, vpcs...)
+	if err != nil {
+		return err
+	}
+	for at, i := range items {
+		for _, b := range blockers {
+			if i.Service == "ec2" && (i.ID == b.Subnet || i.ID == b.VPC || slices.Contains(b.Groups, i.ID)) {
+				items[at].HeldBy = b.String()
+				break
+			}
+		}
+	}
+	holders, err := n.holders(ctx, vpcs)
+	if err != nil {
+		return err
+	}
+	for at, i := range items {
+		by := slices.IndexFunc(holders, func(h Holder) bool { return slices.Contains(h.Holds, i.ID) })
+		if i.Service == "ec2" && i.HeldBy == "" && by >= 0 {
+			items[at].HeldBy = holders[by].String()
+		}
+	}
+	return nil
+}
