@@ -541,17 +541,18 @@ func (r *run) call(ctx context.Context, f func(context.Context) error) error {
 	return f(ctx)
 }
 
+// up carries out what nextUp decides, until the thing is as it should be.
 func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 	var (
-		p        = r.o.poller(m, s.n.patience)
-		st       = seen
-		look     = s.touched.Load() || seen.Phase != Ready // an untouched, finished thing need not be looked at again
-		created  bool
-		doubt    string // why it may be there although it is not seen; "" for no reason to think so
-		repaired accepted
-		first    time.Time // when the first Update was sent
+		p      = r.o.poller(m, s.n.patience)
+		st     = seen
+		look   = s.touched.Load() || seen.Phase != Ready // an untouched, finished thing need not be read again
+		memory upMemory
+		first  time.Time // when the first Update was sent
 	)
-	fail := func(op string, err error) error {
+	u, updatable := m.(Updater)
+	memory.updatable = updatable
+	failed := func(op string, err error) error {
 		return &Error{Node: s.Name, Op: op, ID: s.ID, Err: err, Last: st}
 	}
 	if len(s.weak) > 0 {
@@ -563,43 +564,35 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 			if st, err = p.find(ctx, m); err != nil {
 				reason, ok := r.passing(err)
 				if !ok {
-					return fail("find", err)
+					return failed("find", err)
 				}
 				r.waiting(s, reason)
 				if err := p.pause(ctx); err != nil {
-					return fail("wait", p.explain(err, reason))
+					return failed("wait", p.explain(err, reason))
 				}
 				continue
 			}
 		}
 		look = true
-		if r.o.foreign(st) && st.Phase != Leaving {
-			return fail("own", advice.With(ErrForeign, st.Next))
+		memory.sinceCall, memory.sinceUpdate = time.Since(p.since), time.Since(first)
+		next := r.o.nextUp(st, memory)
+		if next.op != "own" && st.Phase != Absent && st.Phase != Leaving {
+			s.seen(st)
 		}
-		note := st.Note
-		switch st.Phase {
-		case Absent:
-			if st.Unwanted {
-				return nil
-			}
-			if created {
-				if waited := time.Since(p.since); waited > longestUnseen(r.o.Settle) {
-					return fail("wait", neverSeen(waited))
-				}
-				note = "not visible yet"
-				break
-			}
-			if doubt != "" && !p.settled() {
-				note = doubt
-				break
-			}
+		note := next.note
+		switch next.act {
+		case finish:
+			return nil
+		case fail:
+			return failed(next.op, next.err)
+		case create:
 			s.Action = Created
 			s.touched.Store(true)
 			r.calling(s, Event{Kind: Creating})
 			err := r.call(ctx, func(ctx context.Context) error {
 				id, err := m.Create(ctx)
 				if err == nil {
-					created = true
+					memory.created = true
 					r.born.Store(s.Name, time.Now())
 					s.seen(State{ID: id})
 				}
@@ -610,43 +603,19 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 				continue
 			}
 			reason, ok := r.passing(err)
-			doubt = ""
+			memory.doubt = ""
 			switch {
 			case r.o.exists(err):
-				reason, doubt = "it exists already", "it exists already, looking whose it is"
+				reason, memory.doubt = "it exists already", "it exists already, looking whose it is"
 				p.restart()
 			case !ok:
-				return fail("create", err)
+				return failed("create", err)
 			case r.o.ambiguous(err):
-				doubt = "no answer to the create call, looking whether it was made"
+				memory.doubt = "no answer to the create call, looking whether it was made"
 				p.restart()
 			}
 			note = reason
-		case Broken:
-			s.seen(st)
-			return fail("wait", advice.With(fmt.Errorf("%w: %s", ErrBroken, st.Note), st.Next))
-		case Pending:
-			s.seen(st)
-		case Ready:
-			s.seen(st)
-			if len(st.Drift) == 0 {
-				return nil
-			}
-			if err := refusal(st.Drift); err != nil {
-				return fail("refuse", advice.With(err, st.Next))
-			}
-			u, ok := m.(Updater)
-			if !ok {
-				return fail("refuse", fmt.Errorf("%w: %s", ErrRefused, Fields(st.Drift)))
-			}
-			send, ineffective := repaired.next(st.Drift, time.Since(p.since), r.o.Settle)
-			if ineffective != nil {
-				return fail("update", notShown(ineffective, time.Since(first)))
-			}
-			if !send {
-				note = "waiting for " + Fields(st.Drift)
-				break
-			}
+		case update:
 			if first.IsZero() {
 				first = time.Now()
 			}
@@ -662,25 +631,23 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 			r.calling(s, Event{Kind: Updating, Changes: st.Drift})
 			err := r.call(ctx, func(ctx context.Context) error { return u.Update(ctx, st.Drift) })
 			if err == nil {
-				repaired.add(st.Drift)
+				memory.updates.add(st.Drift)
 				p.restart()
 				continue
 			}
 			reason, ok := r.passing(err)
 			if !ok {
-				return fail("update", err)
+				return failed("update", err)
 			}
 			if r.o.ambiguous(err) {
-				repaired.uncertain(st.Drift)
+				memory.updates.uncertain(st.Drift)
 				p.restart()
 			}
 			note = reason
-		case Leaving:
-			// A thing on its way out is waited for, then made anew.
 		}
 		r.waiting(s, note)
 		if err := p.pause(ctx); err != nil {
-			return fail("wait", p.explain(err, note))
+			return failed("wait", p.explain(err, note))
 		}
 		if p.woken && s.Joined == "" {
 			s.Joined = slices.MaxFunc(s.weak, func(x, y *step) int { return x.End.Compare(y.End) }).Name
@@ -694,18 +661,19 @@ func (s *step) seen(st State) {
 	}
 }
 
+// remove carries out what nextRemove decides, until the thing is gone.
 func (r *run) remove(ctx context.Context, s *step, seen State) error {
 	var (
-		p     = r.o.poller(nil, s.n.patience)
-		rem   = s.remover
-		st    = seen
-		look  = seen.Phase != Absent
-		sent  *string   // the id of what was last asked to go
-		tries int       // how often it was
-		first time.Time // when it first was
-		again time.Time // when to look once more at what may hold it
+		p      = r.o.poller(nil, s.n.patience)
+		rem    = s.remover
+		st     = seen
+		look   = seen.Phase != Absent
+		memory removeMemory
+		sent   *string   // the id of what was last asked to go
+		first  time.Time // when it first was
+		again  time.Time // when to look once more at what may hold it
 	)
-	fail := func(op string, err error) error {
+	failed := func(op string, err error) error {
 		return &Error{Node: s.Name, Op: op, ID: s.ID, Err: err, Last: st}
 	}
 	for {
@@ -714,50 +682,52 @@ func (r *run) remove(ctx context.Context, s *step, seen State) error {
 			if st, err = p.find(ctx, rem); err != nil {
 				reason, ok := r.o.passing(err)
 				if !ok {
-					return fail("find", err)
+					return failed("find", err)
 				}
 				r.waiting(s, reason)
 				if err := p.pause(ctx); err != nil {
-					return fail("wait", p.explain(err, reason))
+					return failed("wait", p.explain(err, reason))
 				}
 				continue
 			}
 		}
 		look = true
-		if st.Phase == Absent {
-			return nil
+		if sent == nil || *sent != st.ID {
+			memory.tries, first = 0, time.Now()
 		}
-		s.seen(st)
-		if r.o.foreign(st) {
+		memory.sinceCall, memory.sinceDelete = time.Since(p.since), time.Since(first)
+		next := r.o.nextRemove(st, memory)
+		if st.Phase != Absent {
+			s.seen(st)
+		}
+		note := next.note
+		switch next.act {
+		case finish:
+			return nil
+		case leave:
 			s.Action = Foreign
 			return nil
-		}
-		note := st.Note
-		if sent == nil || *sent != st.ID {
-			tries, first = 0, time.Now()
-		}
-		if st.Phase != Leaving && (tries == 0 || time.Since(p.since) > unseen(tries, r.o.Settle)) {
-			if tries == mostTries {
-				return fail("delete", notGone(time.Since(first)))
-			}
+		case fail:
+			return failed(next.op, next.err)
+		case remove:
 			s.Action = Deleted
 			s.touched.Store(true)
-			r.calling(s, Event{Kind: Deleting, Note: note})
+			r.calling(s, Event{Kind: Deleting, Note: st.Note})
 			err := r.call(ctx, rem.Delete)
 			if err == nil {
 				sent = &st.ID
-				tries++
+				memory.tries++
 				p.restart()
 				continue
 			}
 			reason, ok := r.o.passing(err)
 			if !ok {
-				return fail("delete", err)
+				return failed("delete", err)
 			}
 			note = reason
 			if now := time.Now(); now.After(again) {
 				if err := r.removeLate(ctx, s.users); err != nil {
-					return fail("delete", err)
+					return failed("delete", err)
 				}
 				again = now.Add(max(now.Sub(p.start), minPause)) // ever more rarely
 			}
@@ -768,7 +738,7 @@ func (r *run) remove(ctx context.Context, s *step, seen State) error {
 		}
 		r.waiting(s, note)
 		if err := p.pause(ctx); err != nil {
-			return fail("wait", p.explain(err, note))
+			return failed("wait", p.explain(err, note))
 		}
 	}
 }
