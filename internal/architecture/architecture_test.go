@@ -77,6 +77,10 @@ var rules = []rule{
 		why: "an explanation is a function of evidence: a test of it needs no cloud",
 	},
 	{
+		of: module + "internal/preflight", not: []string{module + "internal/cli"},
+		why: "what is checked is no matter of how it is shown",
+	},
+	{
 		of: module + "internal/provision", not: []string{module + "internal/preflight", module + "internal/cli"},
 		why: "a check comes before a run and looks at it from outside",
 	},
