@@ -304,7 +304,7 @@ func (p *preparation) cost(ctx context.Context, live bool) (planCost, error) {
 	c := planCost{Currency: "USD", Now: []pricing.Line{}, Then: []pricing.Line{}}
 	if p.target.local {
 		c.Unknown = "what runs on this machine costs nothing"
-		if lines, err := pricing.Cost(p.spec.Settings.Usage(), p.target.region); err == nil {
+		if lines, err := pricing.Cost(p.spec.Usage(), p.target.region); err == nil {
 			c.Unknown += fmt.Sprintf("; on AWS, in %s, it would be about $%.2f a month", p.target.region, pricing.Total(lines))
 		}
 		return c, nil
@@ -321,7 +321,7 @@ func (p *preparation) cost(ctx context.Context, live bool) (planCost, error) {
 		c.Source = "prices of " + date + ", an estimate and no offer; --price live asks AWS"
 	}
 	var err error
-	if c.Then, err = ask(p.spec.Settings.Usage()); err == nil && p.have.Found {
+	if c.Then, err = ask(p.spec.Usage()); err == nil && p.have.Found {
 		c.Now, err = ask(p.have.Usage())
 	}
 	if errors.Is(err, pricing.ErrNoPrice) {

@@ -51,7 +51,7 @@ func TestEachSettingDoesWhatItsRowSays(t *testing.T) {
 		return have
 	}
 	have := run(base)
-	costs, err := pricing.Cost(base.Settings.Usage(), "us-east-1")
+	costs, err := pricing.Cost(base.Usage(), "us-east-1")
 	must(err)
 
 	table := provision.Table()
@@ -106,7 +106,7 @@ func TestEachSettingDoesWhatItsRowSays(t *testing.T) {
 			t.Errorf("--%s is recorded in %s, and a plan with it shows %q", row.Flag, row.Recorded(), seen)
 		}
 
-		then, err := pricing.Cost(changed.Settings.Usage(), "us-east-1")
+		then, err := pricing.Cost(changed.Usage(), "us-east-1")
 		must(err)
 		var dearer []string
 		for i, line := range then {

@@ -42,7 +42,7 @@ func TestEveryInterleaving(t *testing.T) {
 		"two runs":             {runs: 2, switches: 2, faults: 1},
 		"two runs, two faults": {runs: 2, switches: 0, faults: 2, slow: true},
 		"three runs":           {runs: 3, switches: 1, faults: 1, slow: true},
-		"at random":            {runs: 3, switches: 3, faults: 3, random: 3000, slow: true},
+		"at random":            {runs: 3, switches: 3, faults: 3, random: 1000, slow: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

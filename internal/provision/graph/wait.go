@@ -62,9 +62,6 @@ func (p *poller) find(ctx context.Context, f Finder) (State, error) {
 // restart begins a new wait: something was just sent.
 func (p *poller) restart() { p.since = time.Now() }
 
-// settled says that the last thing sent should have shown by now.
-func (p *poller) settled() bool { return time.Since(p.since) > p.settle }
-
 // pause sleeps until the next look. It returns the context's cause when the
 // run is cancelled, and ErrTimeout when patience has run out.
 func (p *poller) pause(ctx context.Context) error {
