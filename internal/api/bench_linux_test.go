@@ -122,7 +122,7 @@ func launchFastAPI(b *testing.B, db *dbServer) (contender, bool) {
 	database := url.URL{Scheme: "postgresql", User: url.UserPassword("book", password), Host: "127.0.0.1:" + strconv.Itoa(db.port), Path: "/" + db.name, RawQuery: "sslmode=disable"}
 	p := launchCommand(b, exec.Command(python, "-m", "uvicorn", "--app-dir", "testdata", "--no-access-log", "--log-level", "error", "fastapi_books:app"), nil,
 		func(port string) []string {
-			return []string{"UVICORN_PORT=" + port, "DATABASE_URL=" + database.String()}
+			return []string{"UVICORN_PORT=" + port, "DATABASE_URL=" + database.String(), "PYTHONDONTWRITEBYTECODE=1"}
 		})
 	awaitOK(b, p.url+"/healthz", new(syncBuffer))
 	return contender{"fastapi", p.url, p.Process.Pid, "}"}, true
