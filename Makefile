@@ -5,11 +5,11 @@ try: build ## deploy the books API on this machine, and use it
 	@set -e; url=$$(bin/bookctl up --local); \
 	set -x; curl -fsS -H 'Content-Type: application/json' -d '{"name":"Dune","author":"Frank Herbert"}' $$url/books; \
 	curl -fsS $$url/books/Dune; \
-	{ set +x; } 2>/dev/null; echo; echo "Open $$url in a browser. How it is: bin/bookctl status --local"; \
-	echo "To remove it: bin/bookctl destroy --local; to end the local cloud: bin/bookctl local stop"
+	{ set +x; } 2>/dev/null; echo; echo "Open $$url in a browser. Its status: bin/bookctl status --local"; \
+	echo "To delete it: bin/bookctl destroy --local; to stop the local cloud: bin/bookctl local stop"
 
-build: ## bin/bookctl
-	go build -o bin/bookctl ./cmd/bookctl
+build: ## bin/bookctl, and bin/bookapi, which 'bookctl up' then need only link
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/bookctl ./cmd/bookapi
 
 test: ## install what is missing, then every test under the race detector
 	.ci/setup
