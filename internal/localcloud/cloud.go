@@ -64,14 +64,20 @@ type Config struct {
 	Before, After func(Call) error
 }
 
-// What the kernel defines is part of how a cloud is used.
-type (
-	Call       = kernel.Call
-	Asked      = kernel.Asked
-	Faults     = kernel.Faults
-	TaskFaults = kernel.TaskFaults
-	Latencies  = kernel.Latencies
-)
+// Call is one API call, for Config.Journal, Before and After.
+type Call = kernel.Call
+
+// Asked is one call with what IAM is asked because of it, for Config.Watch.
+type Asked = kernel.Asked
+
+// Faults are what goes wrong, beyond what a request deserves.
+type Faults = kernel.Faults
+
+// TaskFaults are what goes wrong with new tasks.
+type TaskFaults = kernel.TaskFaults
+
+// Latencies are how long AWS takes for what is instant here.
+type Latencies = kernel.Latencies
 
 // ParseFaults reads faults from JSON. A field that does not exist, a share
 // outside 0 to 1 and a negative number are errors.

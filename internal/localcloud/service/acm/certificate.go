@@ -103,9 +103,9 @@ func (a tx) RequestCertificate(in *acm.RequestCertificateInput) (*acm.RequestCer
 
 // validation is the record that proves the control of a name. It is the same for
 // every certificate of the account, as ACM's is.
-func (c *Service) validation(name string) *types.ResourceRecord {
+func (s *Service) validation(name string) *types.ResourceRecord {
 	name = strings.TrimPrefix(name, "*.")
-	sum := sha256.Sum256([]byte(c.Account() + " " + name))
+	sum := sha256.Sum256([]byte(s.Account() + " " + name))
 	return &types.ResourceRecord{
 		Name:  aws.String("_" + hex.EncodeToString(sum[:16]) + "." + name + "."),
 		Type:  types.RecordTypeCname,
@@ -115,30 +115,30 @@ func (c *Service) validation(name string) *types.ResourceRecord {
 
 // settle issues the certificates whose time has come; whoever looks
 // at one calls it first.
-func (c tx) settle() {
-	for _, cert := range c.state().Certificates {
+func (a tx) settle() {
+	for _, cert := range a.state().Certificates {
 		if !cert.Issued.IsZero() {
 			continue
 		}
 		if cert.Validated.IsZero() && !slices.ContainsFunc(cert.Names, func(name string) bool {
-			record := c.validation(name)
-			return c.records.CNAME(c.Tx, *record.Name) != *record.Value
+			record := a.validation(name)
+			return a.records.CNAME(a.Tx, *record.Name) != *record.Value
 		}) {
-			cert.Validated = c.Now()
-			c.Changed()
+			cert.Validated = a.Now()
+			a.Changed()
 		}
-		if cert.Validated.IsZero() || time.Since(cert.Validated) < c.Scaled(c.Latencies().Certificate) {
+		if cert.Validated.IsZero() || time.Since(cert.Validated) < a.Scaled(a.Latencies().Certificate) {
 			continue
 		}
 		// localhost too: that is the name of every load balancer here.
-		issued, err := c.authority.Issue(append(slices.Clone(cert.Names), "localhost")...)
+		issued, err := a.authority.Issue(append(slices.Clone(cert.Names), "localhost")...)
 		if err != nil {
-			c.Log().Error("a certificate could not be issued", "certificate", cert.ARN, "error", err)
+			a.Log().Error("a certificate could not be issued", "certificate", cert.ARN, "error", err)
 			continue
 		}
-		cert.Issued, cert.Expires = c.Now(), c.Now().AddDate(0, 0, 395)
-		cert.Chain, cert.Sealed = string(issued.Cert), c.Seal(string(issued.Key))
-		c.Changed()
+		cert.Issued, cert.Expires = a.Now(), a.Now().AddDate(0, 0, 395)
+		cert.Chain, cert.Sealed = string(issued.Cert), a.Seal(string(issued.Key))
+		a.Changed()
 	}
 }
 

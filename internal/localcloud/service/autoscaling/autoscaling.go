@@ -174,10 +174,10 @@ func (a tx) DescribeScheduledActions(in *scaling.DescribeScheduledActionsInput) 
 }
 
 // keepSchedules sets the bounds whose time has come.
-func (c tx) keepSchedules() (changed bool) {
-	for _, x := range c.state().Scheduled {
-		t := c.state().Targets[*x.ResourceId]
-		if x.Done || t == nil || x.ScalableTargetAction == nil || c.Now().Before(x.Due) {
+func (a tx) keepSchedules() (changed bool) {
+	for _, x := range a.state().Scheduled {
+		t := a.state().Targets[*x.ResourceId]
+		if x.Done || t == nil || x.ScalableTargetAction == nil || a.Now().Before(x.Due) {
 			continue
 		}
 		t.MinCapacity = cmp.Or(x.ScalableTargetAction.MinCapacity, t.MinCapacity)
@@ -261,10 +261,10 @@ func (a tx) PutScalingPolicy(in *scaling.PutScalingPolicyInput) (*scaling.PutSca
 }
 
 // labelled is the ARN of the target group that a resource label names, or "".
-func (c tx) labelled(label string) string {
+func (a tx) labelled(label string) string {
 	_, group, _ := strings.Cut(label, "/targetgroup/")
-	arn := c.ARN("elasticloadbalancing", "targetgroup/"+group)
-	if !c.groups.HasTargetGroup(c.Tx, arn) {
+	arn := a.ARN("elasticloadbalancing", "targetgroup/"+group)
+	if !a.groups.HasTargetGroup(a.Tx, arn) {
 		return ""
 	}
 	return arn
@@ -366,25 +366,25 @@ func (s *Service) runScaling(ctx context.Context) {
 }
 
 // scale measures a service and changes its number of tasks.
-func (c tx) scale(id string, t *scalableTarget, sample *scalingSample) bool {
-	desired, ok := c.services.DesiredCount(c.Tx, serviceKey(id))
+func (a tx) scale(id string, t *scalableTarget, sample *scalingSample) bool {
+	desired, ok := a.services.DesiredCount(a.Tx, serviceKey(id))
 	if !ok {
 		return false
 	}
-	cpu, elapsed := c.utilization(id, sample)
+	cpu, elapsed := a.utilization(id, sample)
 	wanted, cause := desired, ""
 	up, down := false, true
 	cooldown := map[bool]int32{} // by whether it is for scaling out
 	tracked := 0
-	for _, key := range slices.Sorted(maps.Keys(c.state().Policies)) {
-		p := c.state().Policies[key]
+	for _, key := range slices.Sorted(maps.Keys(a.state().Policies)) {
+		p := a.state().Policies[key]
 		if *p.ResourceId != id {
 			continue
 		}
 		config := p.TargetTrackingScalingPolicyConfiguration
 		value := cpu
 		if m := config.PredefinedMetricSpecification; m.PredefinedMetricType == types.MetricTypeALBRequestCountPerTarget {
-			value = c.requestRate(aws.ToString(m.ResourceLabel), sample, elapsed)
+			value = a.requestRate(aws.ToString(m.ResourceLabel), sample, elapsed)
 		}
 		if math.IsNaN(value) {
 			down = false // nothing is known of it yet
@@ -412,11 +412,11 @@ func (c tx) scale(id string, t *scalableTarget, sample *scalingSample) bool {
 	low, high := *t.MinCapacity, *t.MaxCapacity
 	switch {
 	case desired < low || desired > high:
-		return c.setDesired(id, desired, sample, min(max(desired, low), high), "the capacity was outside of its bounds")
-	case up && sample.high >= highMinutes && c.cooled(sample, cooldown[true]) && !aws.ToBool(t.SuspendedState.DynamicScalingOutSuspended):
-		return c.setDesired(id, desired, sample, min(wanted, high), cause)
-	case down && sample.low >= lowMinutes && c.cooled(sample, cooldown[false]) && !aws.ToBool(t.SuspendedState.DynamicScalingInSuspended):
-		return c.setDesired(id, desired, sample, max(desired-1, low), cause) // one at a time: it errs on the safe side
+		return a.setDesired(id, desired, sample, min(max(desired, low), high), "the capacity was outside of its bounds")
+	case up && sample.high >= highMinutes && a.cooled(sample, cooldown[true]) && !aws.ToBool(t.SuspendedState.DynamicScalingOutSuspended):
+		return a.setDesired(id, desired, sample, min(wanted, high), cause)
+	case down && sample.low >= lowMinutes && a.cooled(sample, cooldown[false]) && !aws.ToBool(t.SuspendedState.DynamicScalingInSuspended):
+		return a.setDesired(id, desired, sample, max(desired-1, low), cause) // one at a time: it errs on the safe side
 	}
 	return false
 }
@@ -434,33 +434,33 @@ func alarmCause(p *types.ScalingPolicy, alarm int) string {
 
 // cooled says whether the pause after the last change is over; 0 seconds mean
 // the default.
-func (c tx) cooled(sample *scalingSample, seconds int32) bool {
-	pause := scalingCooldown * c.minute
+func (a tx) cooled(sample *scalingSample, seconds int32) bool {
+	pause := scalingCooldown * a.minute
 	if seconds > 0 {
-		pause = time.Duration(float64(seconds) / 60 * float64(c.minute))
+		pause = time.Duration(float64(seconds) / 60 * float64(a.minute))
 	}
 	return time.Since(sample.changed) >= pause
 }
 
-func (c tx) setDesired(id string, desired int32, sample *scalingSample, n int32, cause string) bool {
+func (a tx) setDesired(id string, desired int32, sample *scalingSample, n int32, cause string) bool {
 	sample.high, sample.low = 0, 0
 	if n == desired {
 		return false
 	}
 	sample.changed = time.Now()
-	c.services.Scale(c.Tx, serviceKey(id), n, cause)
+	a.services.Scale(a.Tx, serviceKey(id), n, cause)
 	list := append([]types.ScalingActivity{{
 		ActivityId: aws.String(kernel.UUID()), Cause: aws.String(cause), Description: aws.String(fmt.Sprintf("Setting desired count to %d.", n)), ResourceId: aws.String(id),
-		ServiceNamespace: types.ServiceNamespaceEcs, ScalableDimension: types.ScalableDimensionECSServiceDesiredCount, StartTime: aws.Time(c.Now()), EndTime: aws.Time(c.Now()),
+		ServiceNamespace: types.ServiceNamespaceEcs, ScalableDimension: types.ScalableDimensionECSServiceDesiredCount, StartTime: aws.Time(a.Now()), EndTime: aws.Time(a.Now()),
 		StatusCode: types.ScalingActivityStatusCodeSuccessful, StatusMessage: aws.String(fmt.Sprintf("Successfully set desired count to %d. Change successfully fulfilled by ecs.", n)),
-	}}, c.state().Activities...)
-	c.state().Activities = list[:min(len(list), maxActivities)]
+	}}, a.state().Activities...)
+	a.state().Activities = list[:min(len(list), maxActivities)]
 	return true
 }
 
 // utilization is the average share, in per cent, that tasks used of their CPU
 // since the last look, and how long that is ago.
-func (c tx) utilization(id string, sample *scalingSample) (percent float64, elapsed time.Duration) {
+func (a tx) utilization(id string, sample *scalingSample) (percent float64, elapsed time.Duration) {
 	now := time.Now()
 	if !sample.at.IsZero() {
 		elapsed = now.Sub(sample.at)
@@ -469,7 +469,7 @@ func (c tx) utilization(id string, sample *scalingSample) (percent float64, elap
 	seen := map[string]time.Duration{}
 	var sum float64
 	n := 0
-	c.services.EachRunningTask(c.Tx, serviceKey(id), func(task string, used time.Duration, units float64) {
+	a.services.EachRunningTask(a.Tx, serviceKey(id), func(task string, used time.Duration, units float64) {
 		seen[task] = used
 		if before, ok := sample.cpu[task]; ok && elapsed > 0 {
 			sum += float64(used-before) / float64(elapsed) / (units / 1024) * 100
@@ -485,8 +485,8 @@ func (c tx) utilization(id string, sample *scalingSample) (percent float64, elap
 
 // requestRate is how many requests a minute, a real one, each target of the
 // group had since the last look.
-func (c tx) requestRate(label string, sample *scalingSample, elapsed time.Duration) float64 {
-	total, targets, ok := c.groups.Requests(c.Tx, c.labelled(label))
+func (a tx) requestRate(label string, sample *scalingSample, elapsed time.Duration) float64 {
+	total, targets, ok := a.groups.Requests(a.Tx, a.labelled(label))
 	if !ok {
 		return math.NaN()
 	}

@@ -182,8 +182,8 @@ func (a tx) publicAddress() string {
 }
 
 // interfaceLinger is how long a network interface outlives its owner.
-func (c *Service) interfaceLinger() time.Duration {
-	return max(c.Scaled(c.Latencies().Interface), kernel.Seconds(c.Faults().InterfaceSeconds))
+func (s *Service) interfaceLinger() time.Duration {
+	return max(s.Scaled(s.Latencies().Interface), kernel.Seconds(s.Faults().InterfaceSeconds))
 }
 
 func (a tx) DescribeNetworkInterfaces(in *ec2.DescribeNetworkInterfacesInput) (*ec2.DescribeNetworkInterfacesOutput, error) {

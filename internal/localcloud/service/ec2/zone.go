@@ -13,13 +13,13 @@ import (
 
 // regions are those that every account has switched on:
 // https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-regions.html
-func (c *Service) regions() []string {
+func (s *Service) regions() []string {
 	all := []string{
 		"ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-southeast-1", "ap-southeast-2", "ca-central-1",
 		"eu-central-1", "eu-north-1", "eu-west-1", "eu-west-2", "eu-west-3", "sa-east-1", "us-east-1", "us-east-2", "us-west-1", "us-west-2",
 	}
-	if !slices.Contains(all, c.Region()) {
-		all = append(all, c.Region())
+	if !slices.Contains(all, s.Region()) {
+		all = append(all, s.Region())
 	}
 	return all
 }
@@ -58,9 +58,9 @@ func knownFilters(filters []types.Filter, fields map[string][]string) error {
 	return nil
 }
 
-// zones are the availability zones of the region.
-func (c *Service) Zones() []string {
-	return []string{c.Region() + "a", c.Region() + "b", c.Region() + "c"}
+// Zones are the availability zones of the region.
+func (s *Service) Zones() []string {
+	return []string{s.Region() + "a", s.Region() + "b", s.Region() + "c"}
 }
 
 // zoneNumbers are the numbers in the ids of the zones a, b and c where they are not
@@ -68,13 +68,13 @@ func (c *Service) Zones() []string {
 // https://docs.aws.amazon.com/ram/latest/userguide/working-with-az-ids.html
 var zoneNumbers = map[string][]int{"us-west-1": {2, 1, 3}, "ap-northeast-1": {3, 1, 4}, "cn-north-1": {4, 2, 1}}
 
-// zoneID is the account-independent name of a zone: us-east-1a is use1-az1 here.
-func (c *Service) ZoneID(zone string) string {
-	r, numbers := c.Region(), zoneNumbers[c.Region()]
+// ZoneID is the account-independent name of a zone: us-east-1a is use1-az1 here.
+func (s *Service) ZoneID(zone string) string {
+	r, numbers := s.Region(), zoneNumbers[s.Region()]
 	if numbers == nil {
 		numbers = []int{1, 2, 3}
 	}
-	return fmt.Sprintf("%s%s-az%d", shortRegion(r), r[len(r)-1:], numbers[slices.Index(c.Zones(), zone)])
+	return fmt.Sprintf("%s%s-az%d", shortRegion(r), r[len(r)-1:], numbers[slices.Index(s.Zones(), zone)])
 }
 
 // extension is a zone that is no availability zone, and shown where an account has
@@ -83,8 +83,8 @@ type extension struct{ name, id, kind string }
 
 // extensions are those of the account.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_AvailabilityZone.html
-func (c *Service) extensions() []extension {
-	if c.Region() != "us-west-2" {
+func (s *Service) extensions() []extension {
+	if s.Region() != "us-west-2" {
 		return nil
 	}
 	return []extension{{"us-west-2-lax-1a", "usw2-lax1-az1", "local-zone"}, {"us-west-2-wl1-las-wlz-1", "usw2-wl1-las-wlz1", "wavelength-zone"}}

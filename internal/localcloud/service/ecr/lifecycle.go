@@ -149,7 +149,7 @@ func (p lifecyclePolicy) expired(images []registry.Image, tooOld func(image regi
 }
 
 // expire applies a repository's policy.
-func (c tx) expire(r *repository) {
+func (a tx) expire(r *repository) {
 	if r.Lifecycle == "" {
 		return
 	}
@@ -157,13 +157,13 @@ func (c tx) expire(r *repository) {
 	if err != nil {
 		return // checked when it was put
 	}
-	r.Evaluated = c.Now()
-	gone := policy.expired(c.registry.Images(r.Name), func(image registry.Image, days int) bool {
-		return image.Pushed.Before(c.Now().AddDate(0, 0, -days))
+	r.Evaluated = a.Now()
+	gone := policy.expired(a.registry.Images(r.Name), func(image registry.Image, days int) bool {
+		return image.Pushed.Before(a.Now().AddDate(0, 0, -days))
 	})
 	for _, digest := range gone {
-		if _, err := c.registry.Delete(r.Name, digest); err != nil {
-			c.Log().Error("an expired image could not be removed", "repository", r.Name, "error", err)
+		if _, err := a.registry.Delete(r.Name, digest); err != nil {
+			a.Log().Error("an expired image could not be removed", "repository", r.Name, "error", err)
 		}
 	}
 }

@@ -121,7 +121,7 @@ func (s *Service) Pushed(name string) {
 }
 
 // RepositoryARN is the ARN of the repository of that name.
-func (c *Service) RepositoryARN(name string) string { return c.ARN("ecr", "repository/"+name) }
+func (s *Service) RepositoryARN(name string) string { return s.ARN("ecr", "repository/"+name) }
 
 func (a tx) repository(name *string) (*repository, error) {
 	r := a.state().Repositories[aws.ToString(name)]

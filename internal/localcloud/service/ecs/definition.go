@@ -24,13 +24,13 @@ func (d *definition) key() string { return *d.Family + ":" + strconv.Itoa(int(d.
 
 // definition finds a task definition by family (its latest active revision),
 // family:revision or ARN. It is nil when there is none.
-func (c tx) definition(name string) *definition {
+func (a tx) definition(name string) *definition {
 	name = lastPart(name)
 	if strings.Contains(name, ":") {
-		return c.state().Definitions[name]
+		return a.state().Definitions[name]
 	}
 	var latest *definition
-	for _, d := range c.state().Definitions {
+	for _, d := range a.state().Definitions {
 		if *d.Family == name && d.Status == types.TaskDefinitionStatusActive && (latest == nil || d.Revision > latest.Revision) {
 			latest = d
 		}
@@ -289,24 +289,24 @@ func (a tx) DeleteTaskDefinitions(in *ecs.DeleteTaskDefinitionsInput) (*ecs.Dele
 
 // purgeDefinitions ends the deletions that nothing holds up and says whether
 // there were any.
-func (c tx) purgeDefinitions() (changed bool) {
-	for key, d := range c.state().Definitions {
-		if d.Status != types.TaskDefinitionStatusDeleteInProgress || c.definitionInUse(*d.TaskDefinitionArn) {
+func (a tx) purgeDefinitions() (changed bool) {
+	for key, d := range a.state().Definitions {
+		if d.Status != types.TaskDefinitionStatusDeleteInProgress || a.definitionInUse(*d.TaskDefinitionArn) {
 			continue
 		}
-		delete(c.state().Definitions, key)
+		delete(a.state().Definitions, key)
 		changed = true
 	}
 	return changed
 }
 
-func (c tx) definitionInUse(arn string) bool {
-	for _, t := range c.state().Tasks {
+func (a tx) definitionInUse(arn string) bool {
+	for _, t := range a.state().Tasks {
 		if *t.TaskDefinitionArn == arn && *t.LastStatus != taskStopped {
 			return true
 		}
 	}
-	for _, s := range c.state().Services {
+	for _, s := range a.state().Services {
 		if s.Status != statusInactive && slices.ContainsFunc(s.Deployments, func(d deployment) bool { return d.Definition == arn }) {
 			return true
 		}

@@ -76,14 +76,14 @@ func (s *Service) API() kernel.Service {
 }
 
 // wakeScheduler lets the scheduler look at once.
-func (c tx) wakeScheduler() {
+func (a tx) wakeScheduler() {
 	select {
-	case c.wake <- struct{}{}:
+	case a.wake <- struct{}{}:
 	default: // it is about to look anyway, or does not run yet
 	}
 }
 
-func (c *Service) clusterARN(name string) string { return c.ARN("ecs", "cluster/"+name) }
+func (s *Service) clusterARN(name string) string { return s.ARN("ecs", "cluster/"+name) }
 
 func lastPart(arn string) string { return arn[strings.LastIndex(arn, "/")+1:] }
 

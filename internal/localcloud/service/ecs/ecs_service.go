@@ -64,17 +64,17 @@ type deployment struct {
 // maxEvents is how many events of a service ECS shows.
 const maxEvents = 100
 
-func (c *Service) serviceARN(s *service) string { return c.ARN("ecs", "service/"+s.key()) }
+func (s *Service) serviceARN(of *service) string { return s.ARN("ecs", "service/"+of.key()) }
 
 func (s *service) key() string { return s.Cluster + "/" + s.Name }
 
 // serviceEvent adds an event to a service; a task without one has no service.
-func (c tx) serviceEvent(service, format string, args ...any) {
-	s := c.state().Services[service]
+func (a tx) serviceEvent(service, format string, args ...any) {
+	s := a.state().Services[service]
 	if s == nil {
 		return
 	}
-	e := types.ServiceEvent{Id: aws.String(kernel.UUID()), CreatedAt: aws.Time(c.Now()), Message: aws.String("(service " + s.Name + ") " + fmt.Sprintf(format, args...))}
+	e := types.ServiceEvent{Id: aws.String(kernel.UUID()), CreatedAt: aws.Time(a.Now()), Message: aws.String("(service " + s.Name + ") " + fmt.Sprintf(format, args...))}
 	s.Events = append([]types.ServiceEvent{e}, s.Events[:min(len(s.Events), maxEvents-1)]...)
 }
 
@@ -220,7 +220,7 @@ func (a tx) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOutput,
 	if len(in.LoadBalancers) > 0 {
 		s.Grace = cmp.Or(s.Grace, aws.Int32(0))
 	}
-	s.deploy(a.Tx.Env, deployment{Definition: *d.TaskDefinitionArn, Network: *network, Balancers: in.LoadBalancers, Platform: platform(in.PlatformVersion)})
+	s.deploy(a.Env, deployment{Definition: *d.TaskDefinitionArn, Network: *network, Balancers: in.LoadBalancers, Platform: platform(in.PlatformVersion)})
 	if a.state().Services == nil {
 		a.state().Services = map[string]*service{}
 	}
@@ -317,7 +317,7 @@ func (a tx) UpdateService(in *ecs.UpdateServiceInput) (*ecs.UpdateServiceOutput,
 	s.Exec = exec
 	if in.ForceNewDeployment || next.Definition != primary.Definition || next.Platform != primary.Platform ||
 		fmt.Sprint(next.Network) != fmt.Sprint(primary.Network) || !sameBalancers(next.Balancers, primary.Balancers) {
-		s.deploy(a.Tx.Env, next)
+		s.deploy(a.Env, next)
 	}
 	s.Steady = false
 	a.wakeScheduler()

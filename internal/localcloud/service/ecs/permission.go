@@ -20,16 +20,16 @@ type fargateAgent struct {
 	session string // what the agent is called in errors
 }
 
-func (c tx) agent(role *string, task string) fargateAgent {
-	a := fargateAgent{tx: c}
+func (a tx) agent(role *string, task string) fargateAgent {
+	agent := fargateAgent{tx: a}
 	if role != nil {
-		name, ok := c.roles.Name(c.Tx, *role)
+		name, ok := a.roles.Name(a.Tx, *role)
 		if ok {
-			a.role = *role
+			agent.role = *role
 		}
-		a.session = c.ARN("sts", "assumed-role/"+name+"/"+task)
+		agent.session = a.ARN("sts", "assumed-role/"+name+"/"+task)
 	}
-	return a
+	return agent
 }
 
 // check is nil when the role may do the action on the resource, else an error
@@ -63,14 +63,14 @@ func (a fargateAgent) secret(valueFrom string) (string, error) {
 // secretField is the value that ECS gives to a container: a secret's or one key
 // of its JSON, or an SSM parameter's. Errors are in ECS's words.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html
-func (c tx) secretField(valueFrom string) (string, error) {
+func (a tx) secretField(valueFrom string) (string, error) {
 	const doing = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: "
-	if !strings.HasPrefix(valueFrom, "arn:"+c.Partition()+":secretsmanager:") {
+	if !strings.HasPrefix(valueFrom, "arn:"+a.Partition()+":secretsmanager:") {
 		name := valueFrom
-		if rest, ok := strings.CutPrefix(valueFrom, c.ARN("ssm", "parameter")); ok {
+		if rest, ok := strings.CutPrefix(valueFrom, a.ARN("ssm", "parameter")); ok {
 			name = rest
 		}
-		value, err := c.parameters.Value(c.Tx, name)
+		value, err := a.parameters.Value(a.Tx, name)
 		if err != nil {
 			return "", fmt.Errorf(doing+"unable to retrieve secrets from ssm: invalid parameters: %s", valueFrom)
 		}
@@ -79,7 +79,7 @@ func (c tx) secretField(valueFrom string) (string, error) {
 	parts := strings.Split(valueFrom, ":")
 	id := strings.Join(parts[:min(7, len(parts))], ":")
 	parts = append(parts[min(7, len(parts)):], "", "", "") // key, stage and version, none by default
-	text, err := c.secretValues.Value(c.Tx, id, parts[2], parts[1])
+	text, err := a.secretValues.Value(a.Tx, id, parts[2], parts[1])
 	if err != nil {
 		return "", fmt.Errorf(doing+"unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret %s from secrets manager: %w", id, err)
 	}
@@ -169,8 +169,8 @@ func (a fargateAgent) openStream(group, stream string, create bool) error {
 // trustsTasks says whether tasks of a cluster can have the role. ECS says for
 // whom it asks, and names a task
 // (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html).
-func (c tx) trustsTasks(role, cluster string) bool {
-	return c.roles.Trusts(c.Tx, role, "ecs-tasks.amazonaws.com", map[string][]string{
-		"aws:SourceAccount": {c.Account()}, "aws:SourceArn": {c.taskARN(cluster, "new")},
+func (a tx) trustsTasks(role, cluster string) bool {
+	return a.roles.Trusts(a.Tx, role, "ecs-tasks.amazonaws.com", map[string][]string{
+		"aws:SourceAccount": {a.Account()}, "aws:SourceArn": {a.taskARN(cluster, "new")},
 	})
 }

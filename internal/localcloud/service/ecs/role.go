@@ -38,20 +38,20 @@ func newTaskRole(arn *string) taskRole {
 
 // roleEnvironment is by which the AWS SDKs in a container find the credentials, and
 // the cloud itself.
-func (c *Service) roleEnvironment(r taskRole) map[string]string {
+func (s *Service) roleEnvironment(r taskRole) map[string]string {
 	if r.arn == "" {
 		return nil
 	}
 	return map[string]string{
-		"AWS_CONTAINER_CREDENTIALS_FULL_URI": c.Endpoint() + "/_bookctl/" + CredentialsPath + r.path,
-		"AWS_ENDPOINT_URL":                   c.Endpoint(),
+		"AWS_CONTAINER_CREDENTIALS_FULL_URI": s.Endpoint() + "/_bookctl/" + CredentialsPath + r.path,
+		"AWS_ENDPOINT_URL":                   s.Endpoint(),
 	}
 }
 
 // Credentials answers a container that asks for its role's at that path below
 // CredentialsPath.
-func (c *Service) Credentials(path string) (answer map[string]string, ok bool) {
-	c.view(func(c tx) {
+func (s *Service) Credentials(path string) (answer map[string]string, ok bool) {
+	s.view(func(c tx) {
 		for _, t := range c.live().tasks {
 			if t.role.arn != "" && subtle.ConstantTimeCompare([]byte(t.role.path), []byte(path)) == 1 {
 				ok = true

@@ -42,42 +42,42 @@ const (
 
 // Start ends what a dead cloud left running and starts the scheduler,
 // which replaces it.
-func (c *Service) Start() {
-	if err := os.MkdirAll(c.pidDir(), 0o700); err != nil {
-		c.Log().Error("the tasks of the last run may not be found", "error", err)
+func (s *Service) Start() {
+	if err := os.MkdirAll(s.pidDir(), 0o700); err != nil {
+		s.Log().Error("the tasks of the last run may not be found", "error", err)
 	}
-	if err := c.runtime.Reap(c.pidDir()); err != nil {
-		c.Log().Error("a task of the last run may still be running", "error", err)
+	if err := s.runtime.Reap(s.pidDir()); err != nil {
+		s.Log().Error("a task of the last run may still be running", "error", err)
 	}
-	c.update(func(c tx) {
-		c.live().tasks = map[string]*runningTask{}
-		for _, t := range c.state().Tasks {
+	s.update(func(a tx) {
+		a.live().tasks = map[string]*runningTask{}
+		for _, t := range a.state().Tasks {
 			if *t.LastStatus == taskStopped {
 				continue
 			}
 			t.DesiredStatus, t.StopCode = aws.String(taskStopped), types.TaskStopCodeTerminationNotice
 			t.StoppedReason = aws.String("The local cloud was stopped")
 			t.setStatus(taskStopped)
-			t.StoppedAt = aws.Time(c.Now())
+			t.StoppedAt = aws.Time(a.Now())
 			for _, d := range t.Containers {
 				t.setContainer(*d.Name, func(d *types.Container) { d.LastStatus = aws.String(taskStopped) })
 			}
-			c.network.Release(c.Tx, t.Interface)
+			a.network.Release(a.Tx, t.Interface)
 		}
-		for _, s := range c.state().Services {
-			s.Steady, s.Failures, s.NotBefore = false, 0, time.Time{}
+		for _, x := range a.state().Services {
+			x.Steady, x.Failures, x.NotBefore = false, 0, time.Time{}
 		}
-		c.wakeScheduler()
+		a.wakeScheduler()
 	})
-	c.Go(c.runScheduler)
+	s.Go(s.runScheduler)
 }
 
 // Close waits until all containers have ended; the context of the cloud has
 // ended already, and so they were asked to. ctx bounds the time they get.
-func (c *Service) Close(ctx context.Context) {
+func (s *Service) Close(ctx context.Context) {
 	for {
 		var left []Container
-		c.view(func(c tx) {
+		s.view(func(c tx) {
 			for _, r := range c.live().tasks {
 				left = append(left, slices.Collect(maps.Values(r.containers))...)
 			}
@@ -97,17 +97,17 @@ func (c *Service) Close(ctx context.Context) {
 	}
 }
 
-func (c *Service) runScheduler(ctx context.Context) {
+func (s *Service) runScheduler(ctx context.Context) {
 	tick := time.NewTicker(schedulerTick)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-c.wake:
+		case <-s.wake:
 		case <-tick.C:
 		}
-		c.view(func(c tx) {
+		s.view(func(c tx) {
 			if ctx.Err() == nil && c.schedule() {
 				c.Changed()
 			}
@@ -116,30 +116,30 @@ func (c *Service) runScheduler(ctx context.Context) {
 }
 
 // schedule looks at everything once and says whether it changed anything.
-func (c tx) schedule() (changed bool) {
-	for _, key := range slices.Sorted(maps.Keys(c.state().Services)) {
-		s := c.state().Services[key]
+func (a tx) schedule() (changed bool) {
+	for _, key := range slices.Sorted(maps.Keys(a.state().Services)) {
+		s := a.state().Services[key]
 		switch {
 		case s.Status != statusInactive:
-			changed = c.scheduleService(s) || changed
+			changed = a.scheduleService(s) || changed
 		case time.Since(s.Gone) > describedFor:
-			delete(c.state().Services, key)
+			delete(a.state().Services, key)
 			changed = true
 		}
 	}
-	for id, t := range c.state().Tasks {
+	for id, t := range a.state().Tasks {
 		if *t.LastStatus == taskStopped && time.Since(aws.ToTime(t.StoppedAt)) > describedFor {
-			delete(c.state().Tasks, id)
+			delete(a.state().Tasks, id)
 			changed = true
 		}
 	}
-	for name, cl := range c.state().Clusters {
+	for name, cl := range a.state().Clusters {
 		if cl.Status == statusInactive && time.Since(cl.Deleted) > describedFor {
-			delete(c.state().Clusters, name)
+			delete(a.state().Clusters, name)
 			changed = true
 		}
 	}
-	return c.purgeDefinitions() || changed
+	return a.purgeDefinitions() || changed
 }
 
 // serviceTasks are a service's tasks as the scheduler sees them.
@@ -152,9 +152,9 @@ type serviceTasks struct {
 	stopping int
 }
 
-func (c tx) tasksOf(s *service) serviceTasks {
+func (a tx) tasksOf(s *service) serviceTasks {
 	w := serviceTasks{ready: map[*ecsTask]bool{}}
-	for _, t := range c.state().Tasks {
+	for _, t := range a.state().Tasks {
 		if t.Service != s.key() || *t.LastStatus == taskStopped {
 			continue
 		}
@@ -188,32 +188,32 @@ func (w serviceTasks) readyOf(tasks []*ecsTask) (n int) {
 
 // scheduleService brings a service one step nearer to what is wanted of it and
 // says whether it changed anything.
-func (c tx) scheduleService(s *service) (changed bool) {
-	if c.checkHealth(s) {
+func (a tx) scheduleService(s *service) (changed bool) {
+	if a.checkHealth(s) {
 		changed = true
 	}
-	if c.breakCircuit(s) {
+	if a.breakCircuit(s) {
 		changed = true
 	}
-	w := c.tasksOf(s)
+	w := a.tasksOf(s)
 	for _, t := range w.wanted {
-		if w.ready[t] = c.ready(t); w.ready[t] && !t.Served {
+		if w.ready[t] = a.ready(t); w.ready[t] && !t.Served {
 			t.Served, changed = true, true
 			// A healthy task ends the count; what only runs has proved nothing.
-			if i := s.deploymentIndex(t.Deployment); i >= 0 && c.proven(t) {
+			if i := s.deploymentIndex(t.Deployment); i >= 0 && a.proven(t) {
 				s.Deployments[i].Failed = 0
 				s.Failures = 0
 			}
 		}
 	}
 	if s.Status == statusDraining {
-		return c.drainService(s, w) || changed
+		return a.drainService(s, w) || changed
 	}
-	if c.startTasks(s, w) || c.stopOld(s, w) || c.stopSurplus(s, w) {
+	if a.startTasks(s, w) || a.stopOld(s, w) || a.stopSurplus(s, w) {
 		s.Steady = false
 		return true
 	}
-	return c.settle(s, w) || changed
+	return a.settle(s, w) || changed
 }
 
 func (s *service) deploymentIndex(id string) int {
@@ -221,22 +221,22 @@ func (s *service) deploymentIndex(id string) int {
 }
 
 // proven says whether something vouches for a ready task.
-func (c tx) proven(t *ecsTask) bool {
+func (a tx) proven(t *ecsTask) bool {
 	return len(t.Targets) > 0 || t.HealthStatus == types.HealthStatusHealthy
 }
 
 // ready says whether a task counts as healthy: it runs, its own health check if
 // it has one passes, and so do those of its load balancers.
-func (c tx) ready(t *ecsTask) bool {
+func (a tx) ready(t *ecsTask) bool {
 	if *t.LastStatus != taskRunning {
 		return false
 	}
-	if d := c.definition(*t.TaskDefinitionArn); d != nil && t.HealthStatus != types.HealthStatusHealthy &&
+	if d := a.definition(*t.TaskDefinitionArn); d != nil && t.HealthStatus != types.HealthStatusHealthy &&
 		slices.ContainsFunc(d.ContainerDefinitions, func(d types.ContainerDefinition) bool { return d.HealthCheck != nil && *d.Essential }) {
 		return false
 	}
 	for _, target := range t.Targets {
-		h, ok := c.targetHealth(t, target)
+		h, ok := a.targetHealth(t, target)
 		if !ok || h.State != balancer.Healthy {
 			return false
 		}
@@ -244,35 +244,35 @@ func (c tx) ready(t *ecsTask) bool {
 	return true
 }
 
-func (c tx) targetHealth(t *ecsTask, target taskTarget) (balancer.Health, bool) {
-	return c.groups.TargetHealth(c.Tx, target.Group, t.Address, target.Port)
+func (a tx) targetHealth(t *ecsTask, target taskTarget) (balancer.Health, bool) {
+	return a.groups.TargetHealth(a.Tx, target.Group, t.Address, target.Port)
 }
 
 // checkHealth stops the tasks that fail their health checks.
-func (c tx) checkHealth(s *service) (changed bool) {
+func (a tx) checkHealth(s *service) (changed bool) {
 	grace := time.Duration(aws.ToInt32(s.Grace)) * time.Second
-	for _, t := range c.tasksOf(s).wanted {
+	for _, t := range a.tasksOf(s).wanted {
 		if *t.LastStatus != taskRunning {
 			continue
 		}
 		// Checks of the container as well as those of its targets:
 		// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateService.html
-		if time.Since(*t.StartedAt) < c.ScaledTo(leastGrace, grace) {
+		if time.Since(*t.StartedAt) < a.ScaledTo(leastGrace, grace) {
 			continue
 		}
 		if t.HealthStatus == types.HealthStatusUnhealthy {
-			c.serviceEvent(t.Service, "(task %s) failed container health checks.", t.ID)
-			c.failTask(t, types.TaskStopCodeServiceSchedulerInitiated, "Task failed container health checks")
+			a.serviceEvent(t.Service, "(task %s) failed container health checks.", t.ID)
+			a.failTask(t, types.TaskStopCodeServiceSchedulerInitiated, "Task failed container health checks")
 			changed = true
 			continue
 		}
 		for _, target := range t.Targets {
-			h, ok := c.targetHealth(t, target)
+			h, ok := a.targetHealth(t, target)
 			if !ok || h.State != balancer.Unhealthy || *t.DesiredStatus == taskStopped {
 				continue
 			}
-			c.serviceEvent(t.Service, "(port %d) is unhealthy in (target-group %s) due to (reason %s).", target.Port, target.Group, h.Description)
-			c.failTask(t, types.TaskStopCodeServiceSchedulerInitiated, fmt.Sprintf("Task failed ELB health checks in (target-group %s)", target.Group))
+			a.serviceEvent(t.Service, "(port %d) is unhealthy in (target-group %s) due to (reason %s).", target.Port, target.Group, h.Description)
+			a.failTask(t, types.TaskStopCodeServiceSchedulerInitiated, fmt.Sprintf("Task failed ELB health checks in (target-group %s)", target.Group))
 			changed = true
 		}
 	}
@@ -281,22 +281,22 @@ func (c tx) checkHealth(s *service) (changed bool) {
 
 // countFailure notes the failure of a service's task and puts the next start
 // off.
-func (c tx) countFailure(t *ecsTask) {
-	s := c.state().Services[t.Service]
+func (a tx) countFailure(t *ecsTask) {
+	s := a.state().Services[t.Service]
 	if s == nil {
 		return
 	}
 	if i := s.deploymentIndex(t.Deployment); i >= 0 {
 		s.Deployments[i].Failed++
-		s.Deployments[i].Updated = c.Now()
+		s.Deployments[i].Updated = a.Now()
 	}
 	s.Failures++
 	s.Steady = false
 	if s.Failures >= failuresBeforeThrottle {
-		s.NotBefore = c.Now().Add(backoff(firstPause, s.Failures-failuresBeforeThrottle))
+		s.NotBefore = a.Now().Add(backoff(firstPause, s.Failures-failuresBeforeThrottle))
 	}
 	if s.Failures == failuresBeforeThrottle {
-		c.serviceEvent(t.Service, "is unable to consistently start tasks successfully. For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.")
+		a.serviceEvent(t.Service, "is unable to consistently start tasks successfully. For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.")
 	}
 }
 
@@ -313,32 +313,32 @@ func breakerThreshold(desired int32) int32 {
 // breakCircuit fails a deployment whose tasks fail and goes back to the last one
 // that completed: ECS takes that one up again under its own id, and its tasks
 // which still serve stay.
-func (c tx) breakCircuit(s *service) bool {
+func (a tx) breakCircuit(s *service) bool {
 	breaker := s.Rollout.DeploymentCircuitBreaker
 	failed := s.Deployments[0]
 	if breaker == nil || !breaker.Enable || s.Status != statusActive || failed.State != types.DeploymentRolloutStateInProgress || failed.Failed < breakerThreshold(s.Desired) {
 		return false
 	}
-	failed.State, failed.Reason, failed.Updated = types.DeploymentRolloutStateFailed, "ECS deployment circuit breaker: tasks failed to start.", c.Now()
+	failed.State, failed.Reason, failed.Updated = types.DeploymentRolloutStateFailed, "ECS deployment circuit breaker: tasks failed to start.", a.Now()
 	s.Deployments[0] = failed
-	c.serviceEvent(s.key(), "(deployment %s) deployment failed: tasks failed to start.", failed.ID)
+	a.serviceEvent(s.key(), "(deployment %s) deployment failed: tasks failed to start.", failed.ID)
 	if !breaker.Rollback || s.Completed == nil || s.Completed.ID == failed.ID {
 		return true
 	}
 	back := *s.Completed
-	back.State, back.Reason, back.Updated = types.DeploymentRolloutStateInProgress, "ECS deployment circuit breaker: rolling back to deploymentId "+back.ID+".", c.Now()
+	back.State, back.Reason, back.Updated = types.DeploymentRolloutStateInProgress, "ECS deployment circuit breaker: rolling back to deploymentId "+back.ID+".", a.Now()
 	back.Failed = 0
 	others := slices.DeleteFunc(slices.Clone(s.Deployments), func(d deployment) bool { return d.ID == back.ID })
 	s.Deployments = append([]deployment{back}, others...)
 	s.Failures, s.NotBefore = 0, time.Time{}
-	c.serviceEvent(s.key(), "rolling back to (deployment %s).", back.ID)
+	a.serviceEvent(s.key(), "rolling back to (deployment %s).", back.ID)
 	return true
 }
 
 // drainService stops the tasks of a deleted service.
-func (c tx) drainService(s *service, w serviceTasks) bool {
+func (a tx) drainService(s *service, w serviceTasks) bool {
 	for _, t := range w.wanted {
-		c.stopTask(t, types.TaskStopCodeServiceSchedulerInitiated, "Scaling activity initiated by (deployment "+s.Deployments[0].ID+")")
+		a.stopTask(t, types.TaskStopCodeServiceSchedulerInitiated, "Scaling activity initiated by (deployment "+s.Deployments[0].ID+")")
 	}
 	if len(w.wanted) > 0 {
 		return true
@@ -346,15 +346,15 @@ func (c tx) drainService(s *service, w serviceTasks) bool {
 	if w.stopping > 0 {
 		return false
 	}
-	s.Status, s.Gone = statusInactive, c.Now()
+	s.Status, s.Gone = statusInactive, a.Now()
 	return true
 }
 
 // startTasks starts what is missing of the primary deployment, as far as the
 // maximum lets it.
-func (c tx) startTasks(s *service, w serviceTasks) bool {
+func (a tx) startTasks(s *service, w serviceTasks) bool {
 	primary := s.Deployments[0]
-	if primary.State == types.DeploymentRolloutStateFailed || c.Now().Before(s.NotBefore) {
+	if primary.State == types.DeploymentRolloutStateFailed || a.Now().Before(s.NotBefore) {
 		return false
 	}
 	limit := int(*s.Rollout.MaximumPercent) * int(s.Desired) / 100
@@ -362,12 +362,12 @@ func (c tx) startTasks(s *service, w serviceTasks) bool {
 	if n <= 0 {
 		return false
 	}
-	d := c.definition(primary.Definition)
+	d := a.definition(primary.Definition)
 	if d == nil {
 		return false
 	}
-	if err := c.assumable(d, s.Cluster); err != nil {
-		c.launchFailed(s, "failed to launch a task with (error %s).", err)
+	if err := a.assumable(d, s.Cluster); err != nil {
+		a.launchFailed(s, "failed to launch a task with (error %s).", err)
 		return true
 	}
 	spec := taskSpec{
@@ -379,21 +379,21 @@ func (c tx) startTasks(s *service, w serviceTasks) bool {
 	}
 	var started []string
 	for range n {
-		spec.tags = c.taskTags(s, d)
-		t, err := c.startTask(spec)
+		spec.tags = a.taskTags(s, d)
+		t, err := a.startTask(spec)
 		if err != nil {
-			c.launchFailed(s, "was unable to place a task. Reason: %s.", err)
+			a.launchFailed(s, "was unable to place a task. Reason: %s.", err)
 			break
 		}
 		started = append(started, "(task "+t.ID+")")
 	}
 	if len(started) > 0 {
-		c.serviceEvent(s.key(), "has started %d tasks: %s.", len(started), strings.Join(started, " "))
+		a.serviceEvent(s.key(), "has started %d tasks: %s.", len(started), strings.Join(started, " "))
 	}
 	return true
 }
 
-func (c tx) taskTags(s *service, d *definition) map[string]string {
+func (a tx) taskTags(s *service, d *definition) map[string]string {
 	tags := map[string]string{}
 	switch s.PropagateTags {
 	case types.PropagateTagsService:
@@ -408,18 +408,18 @@ func (c tx) taskTags(s *service, d *definition) map[string]string {
 }
 
 // launchFailed notes a task that could not be made.
-func (c tx) launchFailed(s *service, format string, err error) {
-	c.serviceEvent(s.key(), format, err)
+func (a tx) launchFailed(s *service, format string, err error) {
+	a.serviceEvent(s.key(), format, err)
 	s.Failures++
-	s.NotBefore = c.Now().Add(backoff(launchPause, s.Failures-1))
+	s.NotBefore = a.Now().Add(backoff(launchPause, s.Failures-1))
 	if s.Failures >= launchesBeforeFailure {
 		s.Deployments[0].Failed++
-		s.Deployments[0].Updated = c.Now()
+		s.Deployments[0].Updated = a.Now()
 	}
 }
 
 // stopOld stops tasks of former deployments, as far as the minimum lets it.
-func (c tx) stopOld(s *service, w serviceTasks) bool {
+func (a tx) stopOld(s *service, w serviceTasks) bool {
 	primary := s.Deployments[0]
 	if primary.State == types.DeploymentRolloutStateFailed || len(w.old) == 0 {
 		return false
@@ -446,11 +446,11 @@ func (c tx) stopOld(s *service, w serviceTasks) bool {
 			wanted--
 		}
 	}
-	return c.stopForScaling(s, stop)
+	return a.stopForScaling(s, stop)
 }
 
 // stopSurplus scales in: first what does not serve, then the youngest.
-func (c tx) stopSurplus(s *service, w serviceTasks) bool {
+func (a tx) stopSurplus(s *service, w serviceTasks) bool {
 	surplus := len(w.new) - int(s.Desired)
 	if surplus <= 0 {
 		return false
@@ -465,38 +465,38 @@ func (c tx) stopSurplus(s *service, w serviceTasks) bool {
 		}
 		return y.CreatedAt.Compare(*x.CreatedAt)
 	})
-	return c.stopForScaling(s, candidates[:surplus])
+	return a.stopForScaling(s, candidates[:surplus])
 }
 
-func (c tx) stopForScaling(s *service, stop []*ecsTask) bool {
+func (a tx) stopForScaling(s *service, stop []*ecsTask) bool {
 	if len(stop) == 0 {
 		return false
 	}
 	var names []string
 	for _, t := range stop {
-		c.stopTask(t, types.TaskStopCodeServiceSchedulerInitiated, "Scaling activity initiated by (deployment "+s.Deployments[0].ID+")")
+		a.stopTask(t, types.TaskStopCodeServiceSchedulerInitiated, "Scaling activity initiated by (deployment "+s.Deployments[0].ID+")")
 		names = append(names, "(task "+t.ID+")")
 	}
-	c.serviceEvent(s.key(), "has stopped %d running tasks: %s.", len(stop), strings.Join(names, " "))
+	a.serviceEvent(s.key(), "has stopped %d running tasks: %s.", len(stop), strings.Join(names, " "))
 	return true
 }
 
 // settle notes that a service has reached its steady state and forgets former
 // deployments.
-func (c tx) settle(s *service, w serviceTasks) (changed bool) {
+func (a tx) settle(s *service, w serviceTasks) (changed bool) {
 	primary := s.Deployments[0]
 	steady := len(w.new) == int(s.Desired) && w.readyOf(w.new) == len(w.new) && len(w.old) == 0 && w.stopping == 0
 	if steady && primary.State == types.DeploymentRolloutStateInProgress {
-		primary.State, primary.Reason, primary.Updated = types.DeploymentRolloutStateCompleted, "ECS deployment "+primary.ID+" completed.", c.Now()
+		primary.State, primary.Reason, primary.Updated = types.DeploymentRolloutStateCompleted, "ECS deployment "+primary.ID+" completed.", a.Now()
 		s.Deployments[0] = primary
 		completed := primary
 		s.Completed = &completed
-		c.serviceEvent(s.key(), "(deployment %s) deployment completed.", primary.ID)
+		a.serviceEvent(s.key(), "(deployment %s) deployment completed.", primary.ID)
 		changed = true
 	}
 	if steady && !s.Steady {
 		s.Steady, changed = true, true
-		c.serviceEvent(s.key(), "has reached a steady state.")
+		a.serviceEvent(s.key(), "has reached a steady state.")
 	}
 	if !steady {
 		s.Steady = false
@@ -504,7 +504,7 @@ func (c tx) settle(s *service, w serviceTasks) (changed bool) {
 	kept := []deployment{s.Deployments[0]}
 	for _, d := range s.Deployments[1:] {
 		used := false
-		for _, t := range c.state().Tasks {
+		for _, t := range a.state().Tasks {
 			used = used || t.Deployment == d.ID && t.Service == s.key() && *t.LastStatus != taskStopped
 		}
 		shown := d.State == types.DeploymentRolloutStateFailed && (!s.Steady || time.Since(d.Updated) < failedShown)

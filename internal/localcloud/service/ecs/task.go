@@ -82,15 +82,15 @@ type taskSpec struct {
 	platformVersion     string
 }
 
-func (c *Service) taskARN(cluster, id string) string { return c.ARN("ecs", "task/"+cluster+"/"+id) }
+func (s *Service) taskARN(cluster, id string) string { return s.ARN("ecs", "task/"+cluster+"/"+id) }
 
 // assumable says whether ECS can assume a task's roles.
-func (c tx) assumable(d *definition, cluster string) error {
+func (a tx) assumable(d *definition, cluster string) error {
 	for _, role := range []*string{d.ExecutionRoleArn, d.TaskRoleArn} {
 		if role == nil {
 			continue
 		}
-		if !c.roles.Usable(c.Tx, *role) || !c.trustsTasks(*role, cluster) {
+		if !a.roles.Usable(a.Tx, *role) || !a.trustsTasks(*role, cluster) {
 			return fmt.Errorf("ECS was unable to assume the role '%s' that was provided for this task. Please verify that the role being passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this role.", *role) //nolint:staticcheck,revive // AWS's own words
 		}
 	}
@@ -98,28 +98,28 @@ func (c tx) assumable(d *definition, cluster string) error {
 }
 
 // startTask makes a task with its network interface and lets it run.
-func (c tx) startTask(spec taskSpec) (*ecsTask, error) {
+func (a tx) startTask(spec taskSpec) (*ecsTask, error) {
 	d := spec.definition
-	subnetID := spec.network.Subnets[len(c.state().Tasks)%len(spec.network.Subnets)]
-	if subnet, ok := c.network.Subnet(c.Tx, subnetID); ok && !fargateServes(c.Region(), c.network.ZoneID(subnet.Zone)) {
+	subnetID := spec.network.Subnets[len(a.state().Tasks)%len(spec.network.Subnets)]
+	if subnet, ok := a.network.Subnet(a.Tx, subnetID); ok && !fargateServes(a.Region(), a.network.ZoneID(subnet.Zone)) {
 		return nil, errors.New("Internal error") //nolint:staticcheck // AWS's own words, and all of them
 	}
 	attachment := kernel.UUID()
-	i, err := c.network.Attach(c.Tx, network.Spec{
-		SubnetID: subnetID, Groups: spec.network.SecurityGroups, Description: c.ARN("ecs", "attachment/"+attachment),
+	i, err := a.network.Attach(a.Tx, network.Spec{
+		SubnetID: subnetID, Groups: spec.network.SecurityGroups, Description: a.ARN("ecs", "attachment/"+attachment),
 		RequesterID: "amazon-ecs", InterfaceType: "interface", Public: spec.network.AssignPublicIp == types.AssignPublicIpEnabled,
 	})
 	if err != nil {
 		return nil, err
 	}
-	subnet, _ := c.network.Subnet(c.Tx, subnetID) // the interface is in it
+	subnet, _ := a.network.Subnet(a.Tx, subnetID) // the interface is in it
 	id := kernel.HexDigits(32)
-	arn := c.taskARN(spec.cluster, id)
+	arn := a.taskARN(spec.cluster, id)
 	t := &ecsTask{
 		Task: types.Task{
-			TaskArn: aws.String(arn), ClusterArn: aws.String(c.clusterARN(spec.cluster)), TaskDefinitionArn: d.TaskDefinitionArn,
+			TaskArn: aws.String(arn), ClusterArn: aws.String(a.clusterARN(spec.cluster)), TaskDefinitionArn: d.TaskDefinitionArn,
 			LastStatus: aws.String(taskProvisioning), DesiredStatus: aws.String(taskRunning), HealthStatus: types.HealthStatusUnknown,
-			CreatedAt: aws.Time(c.Now()), Cpu: d.Cpu, Memory: d.Memory, LaunchType: types.LaunchTypeFargate, PlatformVersion: aws.String(cmp.Or(spec.platformVersion, "1.4.0")),
+			CreatedAt: aws.Time(a.Now()), Cpu: d.Cpu, Memory: d.Memory, LaunchType: types.LaunchTypeFargate, PlatformVersion: aws.String(cmp.Or(spec.platformVersion, "1.4.0")),
 			PlatformFamily: aws.String("Linux"), Group: aws.String(spec.group), AvailabilityZone: aws.String(subnet.Zone), Version: 1,
 			EnableExecuteCommand: spec.exec, Overrides: &types.TaskOverride{ContainerOverrides: []types.ContainerOverride{}},
 			Attachments: []types.Attachment{{Id: aws.String(attachment), Type: aws.String("ElasticNetworkInterface"), Status: aws.String("ATTACHED"), Details: []types.KeyValuePair{
@@ -141,19 +141,19 @@ func (c tx) startTask(spec taskSpec) (*ecsTask, error) {
 	}
 	for _, def := range d.ContainerDefinitions {
 		t.Containers = append(t.Containers, types.Container{
-			ContainerArn: aws.String(c.ARN("ecs", "container/"+spec.cluster+"/"+id+"/"+kernel.UUID())), TaskArn: aws.String(arn), Name: def.Name, Image: def.Image,
+			ContainerArn: aws.String(a.ARN("ecs", "container/"+spec.cluster+"/"+id+"/"+kernel.UUID())), TaskArn: aws.String(arn), Name: def.Name, Image: def.Image,
 			LastStatus: aws.String(taskPending), HealthStatus: types.HealthStatusUnknown, Cpu: aws.String(strconv.Itoa(int(def.Cpu))),
 			NetworkInterfaces: []types.NetworkInterface{{AttachmentId: aws.String(attachment), PrivateIpv4Address: aws.String(i.PrivateIP)}},
 			NetworkBindings:   []types.NetworkBinding{}, RuntimeId: aws.String(id + "-" + decimals(10)),
 		})
 	}
-	if c.state().Tasks == nil {
-		c.state().Tasks = map[string]*ecsTask{}
+	if a.state().Tasks == nil {
+		a.state().Tasks = map[string]*ecsTask{}
 	}
-	c.state().Tasks[id] = t
+	a.state().Tasks[id] = t
 	r := &runningTask{stopping: make(chan struct{}), containers: map[string]Container{}, role: newTaskRole(d.TaskRoleArn)}
-	c.live().tasks[id] = r
-	c.Go(func(ctx context.Context) { c.runTask(ctx, t, r) })
+	a.live().tasks[id] = r
+	a.Go(func(ctx context.Context) { a.runTask(ctx, t, r) })
 	return t, nil
 }
 
@@ -176,54 +176,54 @@ func (t *ecsTask) setStatus(status string) {
 }
 
 // stopTask asks a task to stop, once: the first reason stays.
-func (c tx) stopTask(t *ecsTask, code types.TaskStopCode, reason string) {
+func (a tx) stopTask(t *ecsTask, code types.TaskStopCode, reason string) {
 	if *t.DesiredStatus == taskStopped {
 		return
 	}
 	t.DesiredStatus = aws.String(taskStopped)
 	t.StopCode, t.StoppedReason = code, aws.String(reason)
-	t.StoppingAt = aws.Time(c.Now())
+	t.StoppingAt = aws.Time(a.Now())
 	t.Version++
-	if r := c.live().tasks[t.ID]; r != nil {
+	if r := a.live().tasks[t.ID]; r != nil {
 		r.stop.Do(func() { close(r.stopping) })
 	}
 }
 
 // failTask stops a task whose end counts against its deployment.
-func (c tx) failTask(t *ecsTask, code types.TaskStopCode, reason string) {
+func (a tx) failTask(t *ecsTask, code types.TaskStopCode, reason string) {
 	if *t.DesiredStatus == taskStopped {
 		return
 	}
 	t.Failed = true
-	c.stopTask(t, code, reason)
-	c.countFailure(t)
+	a.stopTask(t, code, reason)
+	a.countFailure(t)
 }
 
 // runTask is a task's life. It works outside of transactions, with one for each
 // change. When the cloud closes it ends the containers and leaves the task as
 // it is: the next start of the cloud replaces it.
-func (c *Service) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
-	defer c.update(func(c tx) { delete(c.live().tasks, t.ID); c.wakeScheduler() })
+func (s *Service) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
+	defer s.update(func(c tx) { delete(c.live().tasks, t.ID); c.wakeScheduler() })
 	born := time.Now()
-	containers, definitions, err := c.pullTask(ctx, t)
-	if err == nil && !kernel.Wait(ctx, r.stopping, c.Scaled(c.Latencies().TaskStart)-time.Since(born)) && ctx.Err() != nil {
+	containers, definitions, err := s.pullTask(ctx, t)
+	if err == nil && !kernel.Wait(ctx, r.stopping, s.Scaled(s.Latencies().TaskStart)-time.Since(born)) && ctx.Err() != nil {
 		return
 	}
 	exited := make(chan string, len(containers))
 	if err == nil && !isClosed(r.stopping) {
-		err = c.startContainers(t, r, containers, definitions, exited)
+		err = s.startContainers(t, r, containers, definitions, exited)
 	}
 	if ctx.Err() != nil {
-		c.endContainers(context.WithoutCancel(ctx), t, r, definitions)
+		s.endContainers(context.WithoutCancel(ctx), t, r, definitions)
 		return
 	}
 	if err != nil {
-		c.update(func(c tx) { c.failTask(t, types.TaskStopCodeTaskFailedToStart, err.Error()) })
+		s.update(func(c tx) { c.failTask(t, types.TaskStopCodeTaskFailedToStart, err.Error()) })
 	} else if len(r.containers) > 0 {
 		checks, end := context.WithCancel(ctx)
 		for name, d := range definitions {
 			if d.HealthCheck != nil {
-				c.Go(func(context.Context) { c.checkContainer(checks, t, r.containers[name], d) })
+				s.Go(func(context.Context) { s.checkContainer(checks, t, r.containers[name], d) })
 			}
 		}
 		for running := true; running; {
@@ -233,9 +233,9 @@ func (c *Service) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
 			case <-r.stopping:
 				running = false
 			case name := <-exited:
-				c.noteExit(t, r, name)
+				s.noteExit(t, r, name)
 				if *definitions[name].Essential {
-					c.update(func(c tx) {
+					s.update(func(c tx) {
 						c.failTask(t, types.TaskStopCodeEssentialContainerExited, "Essential container in task exited")
 					})
 				}
@@ -243,20 +243,20 @@ func (c *Service) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
 		}
 		end()
 		if ctx.Err() == nil {
-			c.drainTask(ctx, t, r)
+			s.drainTask(ctx, t, r)
 		}
 	}
 	if ctx.Err() == nil {
-		c.update(func(c tx) { t.setStatus(taskStopping) })
+		s.update(func(c tx) { t.setStatus(taskStopping) })
 	}
-	c.endContainers(context.WithoutCancel(ctx), t, r, definitions)
+	s.endContainers(context.WithoutCancel(ctx), t, r, definitions)
 	for name := range r.containers {
-		c.noteExit(t, r, name)
+		s.noteExit(t, r, name)
 	}
-	if ctx.Err() != nil || !c.Pause(ctx, c.Latencies().TaskStop) {
+	if ctx.Err() != nil || !s.Pause(ctx, s.Latencies().TaskStop) {
 		return
 	}
-	c.update(func(c tx) {
+	s.update(func(c tx) {
 		t.setStatus(taskStopped)
 		t.StoppedAt, t.ExecutionStoppedAt = aws.Time(c.Now()), aws.Time(c.Now())
 		attachments := slices.Clone(t.Attachments)
@@ -280,11 +280,11 @@ func isClosed(c <-chan struct{}) bool {
 
 // pullTask gets all that a task needs before its containers start. Its error is
 // the task's stopped reason. Secrets are only in what it returns.
-func (c *Service) pullTask(ctx context.Context, t *ecsTask) (specs map[string]task.Spec, definitions map[string]types.ContainerDefinition, err error) {
+func (s *Service) pullTask(ctx context.Context, t *ecsTask) (specs map[string]task.Spec, definitions map[string]types.ContainerDefinition, err error) {
 	var platform string
 	logins := map[string]task.Login{}
 	specs, definitions = map[string]task.Spec{}, map[string]types.ContainerDefinition{}
-	c.update(func(c tx) {
+	s.update(func(c tx) {
 		t.setStatus(taskPending)
 		t.Connectivity, t.ConnectivityAt, t.PullStartedAt = types.ConnectivityConnected, aws.Time(c.Now()), aws.Time(c.Now())
 		d := c.definition(*t.TaskDefinitionArn)
@@ -311,44 +311,44 @@ func (c *Service) pullTask(ctx context.Context, t *ecsTask) (specs map[string]ta
 		return nil, nil, err
 	}
 	for name, d := range definitions {
-		image, err := c.pullImage(ctx, *d.Image, platform, logins[name])
+		image, err := s.pullImage(ctx, *d.Image, platform, logins[name])
 		if err != nil {
-			c.update(func(c tx) { t.setContainer(name, func(d *types.Container) { d.Reason = aws.String(err.Error()) }) })
+			s.update(func(c tx) { t.setContainer(name, func(d *types.Container) { d.Reason = aws.String(err.Error()) }) })
 			return nil, nil, err
 		}
 		spec := specs[name]
 		spec.Image = image
 		specs[name] = spec
-		c.update(func(c tx) {
+		s.update(func(c tx) {
 			t.setContainer(name, func(d *types.Container) { d.ImageDigest = aws.String(image.Digest) })
 		})
 	}
-	c.update(func(c tx) { t.PullStoppedAt = aws.Time(c.Now()) })
+	s.update(func(c tx) { t.PullStoppedAt = aws.Time(c.Now()) })
 	return specs, definitions, nil
 }
 
-func (c *Service) pullImage(ctx context.Context, reference, platform string, login task.Login) (*task.Image, error) {
-	if c.Faults().Tasks.Unpullable {
+func (s *Service) pullImage(ctx context.Context, reference, platform string, login task.Login) (*task.Image, error) {
+	if s.Faults().Tasks.Unpullable {
 		return nil, fmt.Errorf("CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref %s: %s: not found", reference, reference)
 	}
-	return c.runtime.Pull(ctx, reference, task.Platform(platform), login)
+	return s.runtime.Pull(ctx, reference, task.Platform(platform), login)
 }
 
 // containerSpec is a container as its definition says, but for the image.
-func (c tx) containerSpec(agent fargateAgent, t *ecsTask, d types.ContainerDefinition) (task.Spec, error) {
+func (a tx) containerSpec(agent fargateAgent, t *ecsTask, d types.ContainerDefinition) (task.Spec, error) {
 	spec := task.Spec{
 		Entrypoint: d.EntryPoint, Command: d.Command, WorkingDir: aws.ToString(d.WorkingDirectory), User: aws.ToString(d.User),
 		Environment: map[string]string{
 			// What Fargate adds of its own, and the authority of the databases
 			// here, which is not the one that images bring along.
-			"AWS_EXECUTION_ENV": "AWS_ECS_FARGATE", "AWS_REGION": c.Region(), "AWS_DEFAULT_REGION": c.Region(),
-			"DB_SSLROOTCERT": c.authority.BundleFile(),
+			"AWS_EXECUTION_ENV": "AWS_ECS_FARGATE", "AWS_REGION": a.Region(), "AWS_DEFAULT_REGION": a.Region(),
+			"DB_SSLROOTCERT": a.authority.BundleFile(),
 		},
-		PIDFile: filepath.Join(c.pidDir(), t.ID+"-"+*d.Name+".pid"),
+		PIDFile: filepath.Join(a.pidDir(), t.ID+"-"+*d.Name+".pid"),
 		Output:  func(string) {},
 	}
-	if r := c.live().tasks[t.ID]; r != nil {
-		maps.Copy(spec.Environment, c.roleEnvironment(r.role))
+	if r := a.live().tasks[t.ID]; r != nil {
+		maps.Copy(spec.Environment, a.roleEnvironment(r.role))
 	}
 	for _, e := range d.Environment {
 		spec.Environment[aws.ToString(e.Name)] = aws.ToString(e.Value)
@@ -379,28 +379,28 @@ func (c tx) containerSpec(agent fargateAgent, t *ecsTask, d types.ContainerDefin
 		if err := agent.openStream(group, stream, l.Options["awslogs-create-group"] == "true"); err != nil {
 			return task.Spec{}, err
 		}
-		spec.Output = func(line string) { c.logGroups.Line(group, stream, line) }
+		spec.Output = func(line string) { a.logGroups.Line(group, stream, line) }
 	}
 	return spec, nil
 }
 
-func (c *Service) pidDir() string { return filepath.Join(c.StateDir(), "tasks") }
+func (s *Service) pidDir() string { return filepath.Join(s.StateDir(), "tasks") }
 
 // startContainers brings a task to RUNNING and in front of its load balancers.
-func (c *Service) startContainers(t *ecsTask, r *runningTask, specs map[string]task.Spec, definitions map[string]types.ContainerDefinition, exited chan<- string) error {
+func (s *Service) startContainers(t *ecsTask, r *runningTask, specs map[string]task.Spec, definitions map[string]types.ContainerDefinition, exited chan<- string) error {
 	for _, name := range slices.Sorted(maps.Keys(specs)) {
-		container, err := c.runtime.Start(specs[name])
+		container, err := s.runtime.Start(specs[name])
 		if err != nil {
-			c.update(func(c tx) { t.setContainer(name, func(d *types.Container) { d.Reason = aws.String(err.Error()) }) })
+			s.update(func(c tx) { t.setContainer(name, func(d *types.Container) { d.Reason = aws.String(err.Error()) }) })
 			return err
 		}
-		if c.Faults().Tasks.Crash {
+		if s.Faults().Tasks.Crash {
 			_ = container.Signal(syscall.SIGKILL) // it may have ended by itself
 		}
-		c.update(func(c tx) { r.containers[name] = container })
+		s.update(func(c tx) { r.containers[name] = container })
 		go func() { <-container.Done(); exited <- name }() // ends with the container, which always is ended
 	}
-	c.update(func(c tx) {
+	s.update(func(c tx) {
 		t.setStatus(taskRunning)
 		t.StartedAt = aws.Time(c.Now())
 		for name, d := range definitions {
@@ -418,27 +418,27 @@ func (c *Service) startContainers(t *ecsTask, r *runningTask, specs map[string]t
 }
 
 // registerTask puts a task into its target groups.
-func (c tx) registerTask(t *ecsTask, r *runningTask) {
+func (a tx) registerTask(t *ecsTask, r *runningTask) {
 	groups := map[string]int{}
 	for _, target := range t.Targets {
 		container := r.containers[target.Container]
 		if container == nil || *t.DesiredStatus == taskStopped {
 			continue
 		}
-		if c.groups.Register(c.Tx, target.Group, balancer.Target{ID: t.Address, Port: target.Port, Addr: loopback(container.Port()), Zone: *t.AvailabilityZone, Sick: c.Faults().Tasks.Unhealthy}) {
+		if a.groups.Register(a.Tx, target.Group, balancer.Target{ID: t.Address, Port: target.Port, Addr: loopback(container.Port()), Zone: *t.AvailabilityZone, Sick: a.Faults().Tasks.Unhealthy}) {
 			groups[target.Group]++
 		}
 	}
 	for group, n := range groups {
-		c.serviceEvent(t.Service, "registered %d targets in (target-group %s)", n, group)
+		a.serviceEvent(t.Service, "registered %d targets in (target-group %s)", n, group)
 	}
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
 // Address is where a task's private address really leads, and its zone.
-func (c *Service) Address(t *kernel.Tx, address string, port int) (addr, zone string) {
-	a := c.in(t)
+func (s *Service) Address(t *kernel.Tx, address string, port int) (addr, zone string) {
+	a := s.in(t)
 	for _, t := range a.state().Tasks {
 		r := a.live().tasks[t.ID]
 		if t.Address != address || r == nil || *t.LastStatus == taskStopped {
@@ -459,9 +459,9 @@ func (c *Service) Address(t *kernel.Tx, address string, port int) (addr, zone st
 
 // drainTask takes a task from its target groups and waits for the requests in
 // flight, if there is a container that can still answer them.
-func (c *Service) drainTask(ctx context.Context, t *ecsTask, r *runningTask) {
+func (s *Service) drainTask(ctx context.Context, t *ecsTask, r *runningTask) {
 	var draining []<-chan struct{}
-	c.update(func(c tx) {
+	s.update(func(c tx) {
 		if len(t.Targets) == 0 {
 			return
 		}
@@ -502,12 +502,12 @@ const stopTimeout = 30 * time.Second
 
 // endContainers ends a task's containers side by side, each with its time to
 // finish.
-func (c *Service) endContainers(ctx context.Context, t *ecsTask, r *runningTask, definitions map[string]types.ContainerDefinition) {
+func (s *Service) endContainers(ctx context.Context, t *ecsTask, r *runningTask, definitions map[string]types.ContainerDefinition) {
 	var wait sync.WaitGroup
 	for name, container := range r.containers {
 		grace := stopTimeout
-		if s := definitions[name].StopTimeout; s != nil {
-			grace = time.Duration(*s) * time.Second
+		if t := definitions[name].StopTimeout; t != nil {
+			grace = time.Duration(*t) * time.Second
 		}
 		wait.Go(func() { container.Stop(ctx, grace) })
 	}
@@ -515,9 +515,9 @@ func (c *Service) endContainers(ctx context.Context, t *ecsTask, r *runningTask,
 }
 
 // noteExit records how a container ended.
-func (c *Service) noteExit(t *ecsTask, r *runningTask, name string) {
+func (s *Service) noteExit(t *ecsTask, r *runningTask, name string) {
 	code := int32(r.containers[name].ExitCode())
-	c.update(func(c tx) {
+	s.update(func(c tx) {
 		t.setContainer(name, func(d *types.Container) {
 			d.LastStatus, d.ExitCode = aws.String(taskStopped), aws.Int32(code)
 		})
@@ -529,17 +529,17 @@ func (c *Service) noteExit(t *ecsTask, r *runningTask, name string) {
 const firstCheck = 100 * time.Millisecond
 
 // checkContainer runs a container's health check until ctx ends.
-func (c *Service) checkContainer(ctx context.Context, t *ecsTask, container Container, d types.ContainerDefinition) {
+func (s *Service) checkContainer(ctx context.Context, t *ecsTask, container Container, d types.ContainerDefinition) {
 	h := d.HealthCheck
 	command := h.Command[1:]
 	if h.Command[0] == "CMD-SHELL" {
 		command = []string{"/bin/sh", "-c", strings.Join(h.Command[1:], " ")}
 	}
 	second := func(n *int32) time.Duration { return time.Duration(*n) * time.Second }
-	interval := c.ScaledTo(leastInterval, second(h.Interval))
+	interval := s.ScaledTo(leastInterval, second(h.Interval))
 	grace := time.Now()
 	if h.StartPeriod != nil {
-		grace = grace.Add(c.ScaledTo(leastGrace, second(h.StartPeriod)))
+		grace = grace.Add(s.ScaledTo(leastGrace, second(h.StartPeriod)))
 	}
 	healthy, failed := false, 0
 	next := time.Now().Add(interval) // when a failure counts
@@ -567,7 +567,7 @@ func (c *Service) checkContainer(ctx context.Context, t *ecsTask, container Cont
 		case healthy:
 			status = types.HealthStatusHealthy
 		}
-		c.view(func(c tx) {
+		s.view(func(c tx) {
 			if t.setHealth(*d.Name, status, c.definition(*t.TaskDefinitionArn)) {
 				c.Changed()
 				c.wakeScheduler()

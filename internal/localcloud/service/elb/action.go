@@ -127,17 +127,17 @@ func forwards(a types.Action) (groups []string) {
 }
 
 // liveAction is what runs for an action.
-func (c tx) liveAction(a types.Action) balancer.Action {
-	redirect, fixed := plainAction(a)
-	switch a.Type {
+func (a tx) liveAction(of types.Action) balancer.Action {
+	redirect, fixed := plainAction(of)
+	switch of.Type {
 	case types.ActionTypeEnumRedirect:
 		return balancer.Action{Redirect: &redirect}
 	case types.ActionTypeEnumFixedResponse:
 		return balancer.Action{Fixed: &fixed}
 	}
 	var action balancer.Action
-	for _, t := range a.ForwardConfig.TargetGroups {
-		action.Split = append(action.Split, balancer.Share{Group: c.live().groups[*t.TargetGroupArn], Weight: int(*t.Weight)})
+	for _, t := range of.ForwardConfig.TargetGroups {
+		action.Split = append(action.Split, balancer.Share{Group: a.live().groups[*t.TargetGroupArn], Weight: int(*t.Weight)})
 	}
 	return action
 }

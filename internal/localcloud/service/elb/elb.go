@@ -140,8 +140,8 @@ func (a tx) DescribeAccountLimits(in *elb.DescribeAccountLimitsInput) (*elb.Desc
 
 // Start brings target groups and listeners back after a restart. The
 // tasks behind them are gone; the scheduler registers new ones.
-func (c *Service) Start() {
-	c.update(func(c tx) {
+func (s *Service) Start() {
+	s.update(func(c tx) {
 		for _, tg := range c.state().TargetGroups {
 			tg.Targets = nil
 			c.openGroup(tg)
@@ -162,10 +162,10 @@ func (c *Service) Start() {
 }
 
 // Close ends all listeners and health checks.
-func (c *Service) Close() {
+func (s *Service) Close() {
 	var listeners []Listener
 	var groups []Group
-	c.view(func(c tx) {
+	s.view(func(c tx) {
 		listeners = slices.Collect(maps.Values(c.live().listeners))
 		groups = slices.Collect(maps.Values(c.live().groups))
 		*c.live() = live{}

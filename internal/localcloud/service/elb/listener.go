@@ -131,8 +131,8 @@ func sameCertificates(x, y []types.Certificate) bool {
 }
 
 // bind takes a listener's port of this machine.
-func (c tx) bind(l *listener, cert *tls.Certificate) error {
-	bound, err := c.balancer.Listen(int(*l.Port), cert, balancer.Action{Fixed: &balancer.Fixed{Code: http.StatusServiceUnavailable}}, balancer.Options{IdleTimeout: time.Minute})
+func (a tx) bind(l *listener, cert *tls.Certificate) error {
+	bound, err := a.balancer.Listen(int(*l.Port), cert, balancer.Action{Fixed: &balancer.Fixed{Code: http.StatusServiceUnavailable}}, balancer.Options{IdleTimeout: time.Minute})
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return kernel.Fail("InvalidConfigurationRequest", "Port %d of this machine is in use by another program, and a load balancer of the local cloud listens on it for real; choose another port", *l.Port)
@@ -141,21 +141,21 @@ func (c tx) bind(l *listener, cert *tls.Certificate) error {
 	case err != nil:
 		return err
 	}
-	if c.live().listeners == nil {
-		c.live().listeners = map[string]Listener{}
+	if a.live().listeners == nil {
+		a.live().listeners = map[string]Listener{}
 	}
-	c.live().listeners[*l.ListenerArn] = bound
+	a.live().listeners[*l.ListenerArn] = bound
 	return nil
 }
 
 // configureListeners makes what runs agree with the state, and derives which
 // load balancers use a target group.
-func (c tx) configureListeners() {
+func (a tx) configureListeners() {
 	users := map[string][]string{}
 	inUse := map[string]bool{}
-	for _, arn := range slices.Sorted(maps.Keys(c.state().Listeners)) {
-		l := c.state().Listeners[arn]
-		lb := c.state().LoadBalancers[*l.LoadBalancerArn]
+	for _, arn := range slices.Sorted(maps.Keys(a.state().Listeners)) {
+		l := a.state().Listeners[arn]
+		lb := a.state().LoadBalancers[*l.LoadBalancerArn]
 		active := lb.State.Code == types.LoadBalancerStateEnumActive
 		do := func(actions []types.Action) balancer.Action {
 			for _, tg := range forwards(actions[0]) {
@@ -164,7 +164,7 @@ func (c tx) configureListeners() {
 					users[tg] = append(users[tg], *l.LoadBalancerArn)
 				}
 			}
-			return c.liveAction(actions[0])
+			return a.liveAction(actions[0])
 		}
 		action := do(l.DefaultActions)
 		idle, _ := strconv.Atoi(lb.Attributes["idle_timeout.timeout_seconds"]) // checked when it was set
@@ -173,39 +173,39 @@ func (c tx) configureListeners() {
 			DropInvalidHeaders: lb.Attributes["routing.http.drop_invalid_header_fields.enabled"] == "true",
 			Header:             l.header(), HideServer: l.Attributes[serverEnabled] == "false",
 		}
-		for _, r := range c.rulesOf(arn) {
+		for _, r := range a.rulesOf(arn) {
 			options.Rules = append(options.Rules, balancer.Rule{Match: match(r.Conditions), Action: do(r.Actions)})
 		}
 		if !active {
 			action, options.Rules = balancer.Action{Fixed: &balancer.Fixed{Code: http.StatusServiceUnavailable}}, nil
 		}
-		if running := c.live().listeners[arn]; running != nil {
+		if running := a.live().listeners[arn]; running != nil {
 			running.Configure(action, options)
 		}
 	}
-	for arn, tg := range c.state().TargetGroups {
+	for arn, tg := range a.state().TargetGroups {
 		tg.LoadBalancerArns = append([]string{}, users[arn]...)
-		c.live().groups[arn].Use(inUse[arn])
+		a.live().groups[arn].Use(inUse[arn])
 	}
 }
 
 // dropListener forgets a listener with its rules and gives its port free.
-func (c tx) dropListener(arn string) {
-	delete(c.state().Listeners, arn)
-	for _, r := range c.rulesOf(arn) {
-		delete(c.state().Rules, *r.RuleArn)
+func (a tx) dropListener(arn string) {
+	delete(a.state().Listeners, arn)
+	for _, r := range a.rulesOf(arn) {
+		delete(a.state().Rules, *r.RuleArn)
 	}
-	c.unbind(arn)
+	a.unbind(arn)
 }
 
-func (c tx) unbind(arn string) {
-	running := c.live().listeners[arn]
+func (a tx) unbind(arn string) {
+	running := a.live().listeners[arn]
 	if running == nil {
 		return // its port could not be bound after a restart
 	}
-	delete(c.live().listeners, arn)
+	delete(a.live().listeners, arn)
 	running.Release()
-	c.Go(func(context.Context) { running.Close() })
+	a.Go(func(context.Context) { running.Close() })
 }
 
 // DeleteListener gives the port free.
@@ -333,9 +333,9 @@ func (a tx) serve(l *listener) error {
 
 // serveLater waits until the program that has taken a listener's port meanwhile
 // gives it free, or the listener is changed to another, or gone.
-func (c *Service) serveLater(ctx context.Context, arn string) {
+func (s *Service) serveLater(ctx context.Context, arn string) {
 	for over := false; !over && kernel.Wait(ctx, nil, time.Second); {
-		c.update(func(c tx) {
+		s.update(func(c tx) {
 			l := c.state().Listeners[arn]
 			if over = ctx.Err() != nil || l == nil || c.live().listeners[arn] != nil; over {
 				return

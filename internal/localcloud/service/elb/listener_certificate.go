@@ -94,14 +94,14 @@ func (a tx) namedCertificates(listener *string, certificates []types.Certificate
 }
 
 // showCertificates has a running listener use what it was given.
-func (c tx) showCertificates(l *listener) error {
-	running := c.live().listeners[*l.ListenerArn]
+func (a tx) showCertificates(l *listener) error {
+	running := a.live().listeners[*l.ListenerArn]
 	if running == nil {
 		return nil
 	}
 	var all []*tls.Certificate
 	for _, arn := range append([]string{aws.ToString(l.Certificates[0].CertificateArn)}, l.Extra...) {
-		cert, err := c.certificates.Certificate(c.Tx, arn)
+		cert, err := a.certificates.Certificate(a.Tx, arn)
 		if err != nil {
 			return err
 		}

@@ -122,13 +122,13 @@ func (a tx) CreateLoadBalancer(in *elb.CreateLoadBalancerInput) (*elb.CreateLoad
 
 // activate ends a load balancer's provisioning: from now on its listeners serve
 // and its targets are checked.
-func (c tx) activate(arn string) {
-	lb := c.state().LoadBalancers[arn]
+func (a tx) activate(arn string) {
+	lb := a.state().LoadBalancers[arn]
 	if lb == nil {
 		return // deleted meanwhile
 	}
 	lb.State = &types.LoadBalancerState{Code: types.LoadBalancerStateEnumActive}
-	c.configureListeners()
+	a.configureListeners()
 }
 
 func (a tx) joinSubnet(lb *loadBalancer, subnet string) error {

@@ -56,9 +56,9 @@ func (a tx) rule(arn *string, verb string) (*rule, error) {
 }
 
 // rulesOf are a listener's rules in the order in which they are tried.
-func (c tx) rulesOf(listener string) []*rule {
+func (a tx) rulesOf(listener string) []*rule {
 	var rules []*rule
-	for _, r := range c.state().Rules {
+	for _, r := range a.state().Rules {
 		if r.Listener == listener {
 			rules = append(rules, r)
 		}

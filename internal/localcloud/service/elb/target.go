@@ -15,16 +15,16 @@ import (
 )
 
 // register adds a target. An address that no task has is served by nobody.
-func (c tx) register(tg *targetGroup, t balancer.Target) {
-	c.live().groups[*tg.TargetGroupArn].Register(t)
+func (a tx) register(tg *targetGroup, t balancer.Target) {
+	a.live().groups[*tg.TargetGroupArn].Register(t)
 	tg.Targets = slices.DeleteFunc(slices.Clone(tg.Targets), func(have balancer.Target) bool { return have.ID == t.ID && have.Port == t.Port })
 	tg.Targets = append(tg.Targets, t)
 }
 
 // deregister takes a target away; the channel is closed when it has drained.
-func (c tx) deregister(tg *targetGroup, id string, port int) <-chan struct{} {
+func (a tx) deregister(tg *targetGroup, id string, port int) <-chan struct{} {
 	tg.Targets = slices.DeleteFunc(slices.Clone(tg.Targets), func(t balancer.Target) bool { return t.ID == id && (port == 0 || t.Port == port) })
-	return c.live().groups[*tg.TargetGroupArn].Deregister(id, port)
+	return a.live().groups[*tg.TargetGroupArn].Deregister(id, port)
 }
 
 // RegisterTargets adds targets by their private addresses.

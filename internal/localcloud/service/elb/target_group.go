@@ -140,23 +140,23 @@ func sameTargetGroup(x, y types.TargetGroup) bool {
 }
 
 // openGroup brings a target group to life.
-func (c tx) openGroup(tg *targetGroup) {
-	if c.live().groups == nil {
-		c.live().groups = map[string]Group{}
+func (a tx) openGroup(tg *targetGroup) {
+	if a.live().groups == nil {
+		a.live().groups = map[string]Group{}
 	}
-	g := c.balancer.NewGroup(c.groupSettings(tg))
+	g := a.balancer.NewGroup(a.groupSettings(tg))
 	for _, t := range tg.Targets {
 		g.Register(t)
 	}
-	c.live().groups[*tg.TargetGroupArn] = g
+	a.live().groups[*tg.TargetGroupArn] = g
 }
 
-func (c tx) groupSettings(tg *targetGroup) balancer.Settings {
+func (a tx) groupSettings(tg *targetGroup) balancer.Settings {
 	second := func(n *int32) time.Duration { return time.Duration(*n) * time.Second }
 	delay, _ := strconv.Atoi(tg.Attributes["deregistration_delay.timeout_seconds"]) // checked when it was set
 	port, _ := strconv.Atoi(*tg.HealthCheckPort)                                    // 0 for traffic-port
 	return balancer.Settings{
-		Path: *tg.HealthCheckPath, CheckPort: port, Interval: c.ScaledTo(leastInterval, second(tg.HealthCheckIntervalSeconds)), Timeout: second(tg.HealthCheckTimeoutSeconds),
+		Path: *tg.HealthCheckPath, CheckPort: port, Interval: a.ScaledTo(leastInterval, second(tg.HealthCheckIntervalSeconds)), Timeout: second(tg.HealthCheckTimeoutSeconds),
 		HealthyThreshold: int(*tg.HealthyThresholdCount), UnhealthyThreshold: int(*tg.UnhealthyThresholdCount), Matcher: *tg.Matcher.HttpCode,
 		DeregistrationDelay: time.Duration(delay) * time.Second,
 	}

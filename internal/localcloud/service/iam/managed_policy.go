@@ -75,8 +75,8 @@ func (a tx) sdkPolicy(p policy) *types.Policy {
 }
 
 // policyUses counts the roles that have the policy, and that it is the boundary of.
-func (c tx) policyUses(arn string) (attached, bounding int32) {
-	for _, r := range c.state().Roles {
+func (a tx) policyUses(arn string) (attached, bounding int32) {
+	for _, r := range a.state().Roles {
 		if slices.Contains(r.Attached, arn) {
 			attached++
 		}
@@ -173,8 +173,8 @@ func (a tx) DeleteRolePermissionsBoundary(in *iam.DeleteRolePermissionsBoundaryI
 
 // managedDocument is what a managed policy says; one of AWS's that is not known
 // here allows nothing.
-func (c tx) managedDocument(arn string) string {
-	if p, ok := c.state().Policies[arn]; ok {
+func (a tx) managedDocument(arn string) string {
+	if p, ok := a.state().Policies[arn]; ok {
 		return p.Document
 	}
 	_, name, _ := strings.Cut(arn, ":policy/")

@@ -104,28 +104,28 @@ func (s *Service) SeedLinkedRoles(t *kernel.Tx) {
 	}
 }
 
-func (c tx) makeServiceLinkedRole(service, description string) role {
+func (a tx) makeServiceLinkedRole(service, description string) role {
 	name := serviceLinkedRoles[service]
 	path := "/aws-service-role/" + service + "/"
 	r := role{
-		Name: name, ID: roleID(), Path: path, ARN: c.ARN("iam", "role"+path+name), Description: description,
+		Name: name, ID: roleID(), Path: path, ARN: a.ARN("iam", "role"+path+name), Description: description,
 		Trust:      `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"` + service + `"},"Action":"sts:AssumeRole"}]}`,
-		MaxSession: 3600, Created: c.Now(), Service: service,
+		MaxSession: 3600, Created: a.Now(), Service: service,
 	}
-	c.putRole(r)
+	a.putRole(r)
 	return r
 }
 
-func (c tx) putRole(r role) {
-	if c.state().Roles == nil {
-		c.state().Roles = map[string]role{}
+func (a tx) putRole(r role) {
+	if a.state().Roles == nil {
+		a.state().Roles = map[string]role{}
 	}
-	c.state().Roles[r.Name] = r
+	a.state().Roles[r.Name] = r
 }
 
 // managedARN names one of AWS's own policies.
-func (c *Service) managedARN(name string) string {
-	return "arn:" + c.Partition() + ":iam::aws:policy/" + name
+func (s *Service) managedARN(name string) string {
+	return "arn:" + s.Partition() + ":iam::aws:policy/" + name
 }
 
 func roleID() string { return "AROA" + strings.ToUpper(kernel.HexDigits(18))[:17] }

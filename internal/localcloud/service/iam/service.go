@@ -36,7 +36,7 @@ func (s *Service) Name(t *kernel.Tx, arn string) (string, bool) {
 	return r.Name, ok
 }
 
-// Tags are a role's tags, if there is a role with that ARN.
+// RoleTags are a role's tags, if there is a role with that ARN.
 func (s *Service) RoleTags(t *kernel.Tx, arn string) (map[string]string, bool) {
 	r, ok := s.in(t).byARN(arn)
 	return r.Tags, ok

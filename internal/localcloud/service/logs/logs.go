@@ -84,19 +84,19 @@ func (s *Service) API() kernel.Service {
 }
 
 // GroupARN is the ARN of the group of that name.
-func (c *Service) GroupARN(name string) string { return c.ARN("logs", "log-group:"+name) }
+func (s *Service) GroupARN(name string) string { return s.ARN("logs", "log-group:"+name) }
 
 // group finds a group by its name or ARN, with or without the ":*" at its end.
-func (c tx) logGroup(nameOrARN string) (*group, error) {
-	name := strings.TrimPrefix(strings.TrimSuffix(nameOrARN, ":*"), c.GroupARN(""))
-	if g := c.state().Groups[name]; g != nil && c.Visible(c.GroupARN(name)) {
+func (a tx) logGroup(nameOrARN string) (*group, error) {
+	name := strings.TrimPrefix(strings.TrimSuffix(nameOrARN, ":*"), a.GroupARN(""))
+	if g := a.state().Groups[name]; g != nil && a.Visible(a.GroupARN(name)) {
 		return g, nil
 	}
 	return nil, kernel.Fail("ResourceNotFoundException", "The specified log group does not exist.")
 }
 
-func (c tx) logStream(group, name *string) (*group, *stream, error) {
-	g, err := c.logGroup(aws.ToString(group))
+func (a tx) logStream(group, name *string) (*group, *stream, error) {
+	g, err := a.logGroup(aws.ToString(group))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -210,24 +210,24 @@ func (a tx) CreateLogStream(in *logs.CreateLogStreamInput) (*logs.CreateLogStrea
 }
 
 // addStream makes a stream and drops the oldest beyond maxLogStreams.
-func (c tx) addStream(g *group, name string) *stream {
+func (a tx) addStream(g *group, name string) *stream {
 	if g.Streams == nil {
 		g.Streams = map[string]*stream{}
 	}
-	s := &stream{Created: c.Now().UnixMilli()}
+	s := &stream{Created: a.Now().UnixMilli()}
 	g.Streams[name] = s
 	for len(g.Streams) > maxLogStreams {
 		oldest := slices.MinFunc(slices.Collect(maps.Keys(g.Streams)), func(x, y string) int {
 			return cmp.Compare(max(g.Streams[x].Created, g.Streams[x].Last), max(g.Streams[y].Created, g.Streams[y].Last))
 		})
-		c.dropStream(g, oldest)
+		a.dropStream(g, oldest)
 	}
 	return s
 }
 
-func (c tx) dropStream(g *group, name string) {
+func (a tx) dropStream(g *group, name string) {
 	delete(g.Streams, name)
-	for _, file := range c.logFiles(g.Name, name) {
+	for _, file := range a.logFiles(g.Name, name) {
 		_ = os.Remove(file) // costs only space
 	}
 }
@@ -311,13 +311,13 @@ func (a tx) PutLogEvents(in *logs.PutLogEventsInput) (*logs.PutLogEventsOutput, 
 	return &logs.PutLogEventsOutput{NextSequenceToken: aws.String("1")}, nil
 }
 
-func (c *Service) logDir(group string) string {
-	return filepath.Join(c.StateDir(), "logs", digestName(group))
+func (s *Service) logDir(group string) string {
+	return filepath.Join(s.StateDir(), "logs", digestName(group))
 }
 
 // logFiles are the files of a stream, the one set aside first.
-func (c *Service) logFiles(group, stream string) []string {
-	file := filepath.Join(c.logDir(group), digestName(stream))
+func (s *Service) logFiles(group, stream string) []string {
+	file := filepath.Join(s.logDir(group), digestName(stream))
 	return []string{file + ".old", file}
 }
 
@@ -327,13 +327,13 @@ func digestName(text string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-func (c tx) appendEvent(g *group, s *stream, stream string, at int64, message string) error {
-	event := event{Time: at, Ingested: c.Now().UnixMilli(), Message: message}
+func (a tx) appendEvent(g *group, s *stream, stream string, at int64, message string) error {
+	event := event{Time: at, Ingested: a.Now().UnixMilli(), Message: message}
 	text, err := json.Marshal(event)
 	if err != nil {
 		return err
 	}
-	files := c.logFiles(g.Name, stream)
+	files := a.logFiles(g.Name, stream)
 	if err := os.MkdirAll(filepath.Dir(files[1]), 0o700); err != nil {
 		return fmt.Errorf("write log stream %s: %w", stream, err)
 	}
@@ -359,15 +359,15 @@ func (c tx) appendEvent(g *group, s *stream, stream string, at int64, message st
 
 // events reads a stream. A line that a crash cut off is skipped, and so are
 // those that the group's retention has ended.
-func (c tx) events(g *group, stream string) ([]event, error) {
+func (a tx) events(g *group, stream string) ([]event, error) {
 	var oldest int64
 	if g.Retention > 0 {
-		oldest = c.Now().AddDate(0, 0, -int(g.Retention)).UnixMilli()
+		oldest = a.Now().AddDate(0, 0, -int(g.Retention)).UnixMilli()
 	}
 	hash := fnv.New32a()
 	_, _ = hash.Write([]byte(stream)) // never fails
 	var list []event
-	for _, file := range c.logFiles(g.Name, stream) {
+	for _, file := range a.logFiles(g.Name, stream) {
 		text, err := os.ReadFile(file)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

@@ -48,12 +48,12 @@ func (a tx) classZones(class string) []string {
 
 // major is the major version of the PostgreSQL that is installed, which is the
 // only one offered.
-func (a *Service) major() string {
-	major, _, _ := strings.Cut(a.engine.Version(), ".")
+func (s *Service) major() string {
+	major, _, _ := strings.Cut(s.engine.Version(), ".")
 	return major
 }
 
-func (a *Service) family() string { return engineName + a.major() }
+func (s *Service) family() string { return engineName + s.major() }
 
 // version is the full version that a version in a request means.
 func (a tx) version(asked *string) (string, error) {

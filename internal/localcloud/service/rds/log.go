@@ -43,7 +43,7 @@ func logGroupOf(db *instance) (group, stream string) {
 }
 
 // runExports sends the logs of the instances that export them, until ctx ends.
-func (c *Service) runExports(ctx context.Context) {
+func (s *Service) runExports(ctx context.Context) {
 	tick := time.NewTicker(exportTick)
 	defer tick.Stop()
 	for {
@@ -51,15 +51,15 @@ func (c *Service) runExports(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			c.view(tx.exportLogs)
+			s.view(tx.exportLogs)
 		}
 	}
 }
 
 // logFileOf is the file that an instance's server writes its log to, "" for one
 // that can have no server.
-func (c *Service) logFileOf(db *instance) string {
-	server, err := c.engine.Server(db.Resource)
+func (s *Service) logFileOf(db *instance) string {
+	server, err := s.engine.Server(db.Resource)
 	if err != nil {
 		return ""
 	}
@@ -67,9 +67,9 @@ func (c *Service) logFileOf(db *instance) string {
 }
 
 // exportLogs sends what has been written since the last look.
-func (c tx) exportLogs() {
-	for _, db := range c.state().Instances {
-		file := c.logFileOf(db)
+func (a tx) exportLogs() {
+	for _, db := range a.state().Instances {
+		file := a.logFileOf(db)
 		info, err := os.Stat(file)
 		if err != nil || info.Size() == db.Exported {
 			continue
@@ -84,7 +84,7 @@ func (c tx) exportLogs() {
 		}
 		text, err := readPart(file, db.Exported, mostExported)
 		if err != nil {
-			c.Log().Error("a database's log could not be read", "database", db.ID, "error", err)
+			a.Log().Error("a database's log could not be read", "database", db.ID, "error", err)
 			continue
 		}
 		text = text[:bytes.LastIndexByte(text, '\n')+1] // a line that is not whole comes next time
@@ -92,11 +92,11 @@ func (c tx) exportLogs() {
 			continue
 		}
 		db.Exported += int64(len(text))
-		c.Changed()
+		a.Changed()
 		group, stream := logGroupOf(db)
 		for _, record := range logRecords(string(text)) {
-			if err := c.logGroups.Append(c.Tx, group, stream, cmp.Or(recordTime(record), c.Now().UnixMilli()), record); err != nil {
-				c.Log().Error("a line of a database's log was lost", "database", db.ID, "error", err)
+			if err := a.logGroups.Append(a.Tx, group, stream, cmp.Or(recordTime(record), a.Now().UnixMilli()), record); err != nil {
+				a.Log().Error("a line of a database's log was lost", "database", db.ID, "error", err)
 			}
 		}
 	}

@@ -32,8 +32,8 @@ func (g *parameterGroup) key() string { return "pg:" + g.Name }
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/PostgreSQL.Concepts.General.SSL.html
 const forceTLS = "rds.force_ssl"
 
-func (a *Service) forceTLSByDefault() string {
-	if major, err := strconv.Atoi(a.major()); err == nil && major >= 15 {
+func (s *Service) forceTLSByDefault() string {
+	if major, err := strconv.Atoi(s.major()); err == nil && major >= 15 {
 		return "1"
 	}
 	return "0"

@@ -73,13 +73,13 @@ func (s *Service) restore() {
 }
 
 // after is closed when a latency that began now is over.
-func (a *Service) after(d time.Duration) <-chan time.Time {
-	return time.After(a.Scaled(d))
+func (s *Service) after(d time.Duration) <-chan time.Time {
+	return time.After(s.Scaled(d))
 }
 
 // edit runs f on an instance that still exists in a transaction.
-func (a *Service) edit(resource string, f func(a tx, db *instance)) {
-	a.update(func(a tx) {
+func (s *Service) edit(resource string, f func(a tx, db *instance)) {
+	s.update(func(a tx) {
 		for _, db := range a.state().Instances {
 			if db.Resource == resource {
 				f(a, db)
@@ -89,8 +89,8 @@ func (a *Service) edit(resource string, f func(a tx, db *instance)) {
 }
 
 // look is a copy of an instance.
-func (a *Service) look(resource string) (db instance) {
-	a.view(func(a tx) {
+func (s *Service) look(resource string) (db instance) {
+	s.view(func(a tx) {
 		for _, x := range a.state().Instances {
 			if x.Resource == resource {
 				db = *x
@@ -101,27 +101,27 @@ func (a *Service) look(resource string) (db instance) {
 }
 
 // noteFailure notes that a change went wrong, unless it was cut off.
-func (a *Service) noteFailure(ctx context.Context, resource, status, what string, err error) {
+func (s *Service) noteFailure(ctx context.Context, resource, status, what string, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	a.Log().Error(what, "database", resource, "error", err)
-	a.edit(resource, func(a tx, db *instance) {
+	s.Log().Error(what, "database", resource, "error", err)
+	s.edit(resource, func(a tx, db *instance) {
 		db.Status = status
 		a.event(types.SourceTypeDbInstance, db.ID, "failure", eventText(what, err))
 	})
 }
 
 // serverSettings are what the instance's server runs with.
-func (a *Service) serverSettings(db instance) (postgres.Settings, error) {
-	cert, err := a.authority.Issue("localhost", "127.0.0.1")
+func (s *Service) serverSettings(db instance) (postgres.Settings, error) {
+	cert, err := s.authority.Issue("localhost", "127.0.0.1")
 	if err != nil {
 		return postgres.Settings{}, err
 	}
 	values := maps.Clone(db.Applied)
 	force, set := values[forceTLS]
 	if !set {
-		force = a.forceTLSByDefault()
+		force = s.forceTLSByDefault()
 	}
 	// RDS's own parameters and its formulas are not PostgreSQL's.
 	maps.DeleteFunc(values, func(name, value string) bool { return strings.HasPrefix(name, "rds.") || strings.Contains(value, "{") })
@@ -133,12 +133,12 @@ func (a *Service) serverSettings(db instance) (postgres.Settings, error) {
 
 // up runs the instance's server if it does not run, on the port that its clients
 // know, or on another one if that is taken by now.
-func (a *Service) up(ctx context.Context, resource string) (Server, error) {
-	server, err := a.engine.Server(resource)
+func (s *Service) up(ctx context.Context, resource string) (Server, error) {
+	server, err := s.engine.Server(resource)
 	if err != nil || server.Running() {
 		return server, err
 	}
-	settings, err := a.serverSettings(a.look(resource))
+	settings, err := s.serverSettings(s.look(resource))
 	if err != nil {
 		return nil, err
 	}
@@ -153,20 +153,20 @@ func (a *Service) up(ctx context.Context, resource string) (Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.edit(resource, func(a tx, db *instance) { db.Port = port })
+	s.edit(resource, func(a tx, db *instance) { db.Port = port })
 	return server, nil
 }
 
 // create makes the server, and then the first backup.
-func (a *Service) create(ctx context.Context, resource string) {
-	latency := a.after(a.Latencies().DBCreate)
-	db := a.look(resource)
+func (s *Service) create(ctx context.Context, resource string) {
+	latency := s.after(s.Latencies().DBCreate)
+	db := s.look(resource)
 	failed := dbFailed
 	if db.Source != "" {
 		failed = dbBadRestore
 	}
-	if err := a.make(ctx, db); err != nil {
-		a.noteFailure(ctx, resource, failed, "The DB instance could not be created", err)
+	if err := s.make(ctx, db); err != nil {
+		s.noteFailure(ctx, resource, failed, "The DB instance could not be created", err)
 		return
 	}
 	select {
@@ -174,18 +174,18 @@ func (a *Service) create(ctx context.Context, resource string) {
 		return
 	case <-latency:
 	}
-	a.edit(resource, func(a tx, db *instance) {
+	s.edit(resource, func(a tx, db *instance) {
 		db.Status, db.Created, db.Verifier, db.Source = dbAvailable, a.Now(), "", ""
 		a.event(types.SourceTypeDbInstance, db.ID, "creation", "DB instance created")
 		if db.Backups > 0 {
 			a.newBackup(db)
 		}
 	})
-	a.back(ctx, resource)
+	s.back(ctx, resource)
 }
 
-func (a *Service) make(ctx context.Context, db instance) error {
-	server, err := a.engine.Server(db.Resource)
+func (s *Service) make(ctx context.Context, db instance) error {
+	server, err := s.engine.Server(db.Resource)
 	if err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func (a *Service) make(ctx context.Context, db instance) error {
 			return err
 		}
 	}
-	if server, err = a.up(ctx, db.Resource); err != nil || db.Source != "" {
+	if server, err = s.up(ctx, db.Resource); err != nil || db.Source != "" {
 		return err // a restored one has its users
 	}
 	return server.EnsureMaster(ctx, postgres.Master{User: db.User, Password: db.Verifier, Database: db.DBName})
@@ -207,12 +207,12 @@ func (a *Service) make(ctx context.Context, db instance) error {
 
 // back takes the snapshots that are to be taken, while the instance serves, and
 // makes it available.
-func (a *Service) back(ctx context.Context, resource string) {
-	_ = a.takeSnapshots(ctx, resource) // a failed snapshot says so itself
+func (s *Service) back(ctx context.Context, resource string) {
+	_ = s.takeSnapshots(ctx, resource) // a failed snapshot says so itself
 	if ctx.Err() != nil {
 		return
 	}
-	a.edit(resource, func(a tx, db *instance) {
+	s.edit(resource, func(a tx, db *instance) {
 		if db.Status == dbBackingUp {
 			db.Status = dbAvailable
 		}
@@ -220,13 +220,13 @@ func (a *Service) back(ctx context.Context, resource string) {
 }
 
 // modify makes the pending changes.
-func (a *Service) modify(ctx context.Context, resource string) {
-	if start := a.Latencies().DBModifyStart; start > 0 && !a.Pause(ctx, start) {
+func (s *Service) modify(ctx context.Context, resource string) {
+	if start := s.Latencies().DBModifyStart; start > 0 && !s.Pause(ctx, start) {
 		return
 	}
-	latency := a.after(a.Latencies().DBModify)
+	latency := s.after(s.Latencies().DBModify)
 	var todo pendingChange
-	a.edit(resource, func(a tx, db *instance) {
+	s.edit(resource, func(a tx, db *instance) {
 		todo = db.Pending
 		if !todo.Now {
 			todo = pendingChange{Verifier: todo.Verifier}
@@ -234,11 +234,11 @@ func (a *Service) modify(ctx context.Context, resource string) {
 		db.Status = db.Pending.status()
 	})
 	if !todo.any() {
-		a.edit(resource, func(a tx, db *instance) { db.Status = dbAvailable })
+		s.edit(resource, func(a tx, db *instance) { db.Status = dbAvailable })
 		return
 	}
-	if err := a.change(ctx, resource, todo); err != nil {
-		a.noteFailure(ctx, resource, dbBadParameter, "The DB instance could not be modified", err)
+	if err := s.change(ctx, resource, todo); err != nil {
+		s.noteFailure(ctx, resource, dbBadParameter, "The DB instance could not be modified", err)
 		return
 	}
 	select {
@@ -246,23 +246,23 @@ func (a *Service) modify(ctx context.Context, resource string) {
 		return
 	case <-latency:
 	}
-	a.edit(resource, func(a tx, db *instance) { a.modified(db, todo) })
-	a.back(ctx, resource)
+	s.edit(resource, func(a tx, db *instance) { a.modified(db, todo) })
+	s.back(ctx, resource)
 }
 
 // change does what the server has to do with a modification: a new class is a
 // new machine.
-func (a *Service) change(ctx context.Context, resource string, todo pendingChange) error {
+func (s *Service) change(ctx context.Context, resource string, todo pendingChange) error {
 	if todo.Class != "" {
-		if err := a.restart(ctx, resource); err != nil {
+		if err := s.restart(ctx, resource); err != nil {
 			return err
 		}
 	}
-	server, err := a.up(ctx, resource)
+	server, err := s.up(ctx, resource)
 	if err != nil || todo.Verifier == "" {
 		return err
 	}
-	return server.SetPassword(ctx, a.look(resource).User, todo.Verifier)
+	return server.SetPassword(ctx, s.look(resource).User, todo.Verifier)
 }
 
 func (a tx) modified(db *instance, todo pendingChange) {
@@ -327,41 +327,41 @@ func (a tx) modified(db *instance, todo pendingChange) {
 }
 
 // restart gives the server its group's parameters.
-func (a *Service) restart(ctx context.Context, resource string) error {
-	a.edit(resource, func(a tx, db *instance) {
+func (s *Service) restart(ctx context.Context, resource string) error {
+	s.edit(resource, func(a tx, db *instance) {
 		if g, err := a.parameterGroup(&db.ParameterGroup); err == nil {
 			db.Applied = g.Values
 		}
 		db.PendingReboot, db.GroupPending = false, false
 		a.event(types.SourceTypeDbInstance, db.ID, "availability", "DB instance shutdown")
 	})
-	server, err := a.engine.Server(resource)
+	server, err := s.engine.Server(resource)
 	if err != nil {
 		return err
 	}
 	if server.Running() {
-		settings, err := a.serverSettings(a.look(resource))
+		settings, err := s.serverSettings(s.look(resource))
 		if err != nil {
 			return err
 		}
 		if err := server.Restart(ctx, settings); err != nil {
 			return err
 		}
-	} else if _, err := a.up(ctx, resource); err != nil {
+	} else if _, err := s.up(ctx, resource); err != nil {
 		return err
 	}
-	a.edit(resource, func(a tx, db *instance) {
+	s.edit(resource, func(a tx, db *instance) {
 		a.event(types.SourceTypeDbInstance, db.ID, "availability", "DB instance restarted")
 	})
 	return nil
 }
 
-func (a *Service) reboot(ctx context.Context, resource string, failover bool) {
-	if err := a.restart(ctx, resource); err != nil {
-		a.noteFailure(ctx, resource, dbBadParameter, "The DB instance could not be rebooted", err)
+func (s *Service) reboot(ctx context.Context, resource string, failover bool) {
+	if err := s.restart(ctx, resource); err != nil {
+		s.noteFailure(ctx, resource, dbBadParameter, "The DB instance could not be rebooted", err)
 		return
 	}
-	a.edit(resource, func(a tx, db *instance) {
+	s.edit(resource, func(a tx, db *instance) {
 		db.Status = dbAvailable
 		if failover {
 			a.event(types.SourceTypeDbInstance, db.ID, "failover", "Multi-AZ instance failover completed")
@@ -370,12 +370,12 @@ func (a *Service) reboot(ctx context.Context, resource string, failover bool) {
 }
 
 // start brings a server back that was stopped, on purpose or with the cloud.
-func (a *Service) start(ctx context.Context, resource string) {
-	if _, err := a.up(ctx, resource); err != nil {
-		a.noteFailure(ctx, resource, dbFailed, "The DB instance could not be started", err)
+func (s *Service) start(ctx context.Context, resource string) {
+	if _, err := s.up(ctx, resource); err != nil {
+		s.noteFailure(ctx, resource, dbFailed, "The DB instance could not be started", err)
 		return
 	}
-	a.edit(resource, func(a tx, db *instance) {
+	s.edit(resource, func(a tx, db *instance) {
 		if db.Status == dbStarting {
 			a.event(types.SourceTypeDbInstance, db.ID, "notification", "DB instance started")
 		}
@@ -383,22 +383,22 @@ func (a *Service) start(ctx context.Context, resource string) {
 			db.Status = dbAvailable
 		}
 	})
-	a.back(ctx, resource)
-	if db := a.look(resource); db.Pending.any() && (db.Pending.Now || db.Pending.Verifier != "") {
-		a.modify(ctx, resource)
+	s.back(ctx, resource)
+	if db := s.look(resource); db.Pending.any() && (db.Pending.Now || db.Pending.Verifier != "") {
+		s.modify(ctx, resource)
 	}
 }
 
-func (a *Service) stop(ctx context.Context, resource string) {
-	server, err := a.engine.Server(resource)
+func (s *Service) stop(ctx context.Context, resource string) {
+	server, err := s.engine.Server(resource)
 	if err == nil {
 		err = server.Stop(ctx)
 	}
 	if err != nil {
-		a.noteFailure(ctx, resource, dbFailed, "The DB instance could not be stopped", err)
+		s.noteFailure(ctx, resource, dbFailed, "The DB instance could not be stopped", err)
 		return
 	}
-	a.edit(resource, func(a tx, db *instance) {
+	s.edit(resource, func(a tx, db *instance) {
 		db.Status = dbStopped
 		a.event(types.SourceTypeDbInstance, db.ID, "notification", "DB instance stopped")
 	})
@@ -406,21 +406,21 @@ func (a *Service) stop(ctx context.Context, resource string) {
 
 // remove deletes the instance once its final snapshot, if there is to be one,
 // is complete. Without it nothing is deleted.
-func (a *Service) remove(ctx context.Context, resource string) {
-	latency := a.after(a.Latencies().DBDelete)
-	server, err := a.engine.Server(resource)
+func (s *Service) remove(ctx context.Context, resource string) {
+	latency := s.after(s.Latencies().DBDelete)
+	server, err := s.engine.Server(resource)
 	if err == nil {
-		err = a.takeSnapshots(ctx, resource)
+		err = s.takeSnapshots(ctx, resource)
 	}
 	if ctx.Err() != nil {
 		return
 	}
 	if err != nil {
-		a.noteFailure(ctx, resource, dbFailed, "The DB instance was not deleted because its snapshot failed", err)
+		s.noteFailure(ctx, resource, dbFailed, "The DB instance was not deleted because its snapshot failed", err)
 		return
 	}
 	if err := server.Delete(ctx); err != nil {
-		a.noteFailure(ctx, resource, dbFailed, "The DB instance could not be deleted", err)
+		s.noteFailure(ctx, resource, dbFailed, "The DB instance could not be deleted", err)
 		return
 	}
 	select {
@@ -428,17 +428,17 @@ func (a *Service) remove(ctx context.Context, resource string) {
 		return
 	case <-latency:
 	}
-	a.update(func(a tx) {
-		s := a.state()
-		at := slices.IndexFunc(s.Instances, func(db *instance) bool { return db.Resource == resource })
+	s.update(func(a tx) {
+		st := a.state()
+		at := slices.IndexFunc(st.Instances, func(db *instance) bool { return db.Resource == resource })
 		if at < 0 {
 			return
 		}
-		db := s.Instances[at]
-		s.Instances = slices.Delete(s.Instances, at, at+1)
+		db := st.Instances[at]
+		st.Instances = slices.Delete(st.Instances, at, at+1)
 		a.network.Release(a.Tx, db.Interface)
 		if db.KeepBackups && db.Backups > 0 {
-			s.Retained = append(s.Retained, db)
+			st.Retained = append(st.Retained, db)
 		} else {
 			a.dropBackups(resource)
 		}
@@ -448,13 +448,13 @@ func (a *Service) remove(ctx context.Context, resource string) {
 
 // watch brings the server back when it dies by itself, as RDS recovers an
 // instance, until the next work begins.
-func (a *Service) watch(ctx context.Context, resource string) {
+func (s *Service) watch(ctx context.Context, resource string) {
 	for failures := 0; failures < 3; {
-		db := a.look(resource)
+		db := s.look(resource)
 		if ctx.Err() != nil || !db.runs() {
 			return
 		}
-		server, err := a.engine.Server(resource)
+		server, err := s.engine.Server(resource)
 		if err != nil {
 			return // its name is good, or it would not have come so far
 		}
@@ -468,66 +468,66 @@ func (a *Service) watch(ctx context.Context, resource string) {
 				return
 			}
 		}
-		a.Log().Warn("a database's server has died; bringing it back", "database", db.ID)
-		a.edit(resource, func(a tx, db *instance) {
+		s.Log().Warn("a database's server has died; bringing it back", "database", db.ID)
+		s.edit(resource, func(a tx, db *instance) {
 			a.event(types.SourceTypeDbInstance, db.ID, "recovery", "Recovery of the DB instance has started. Recovery time will vary with the amount of data to be recovered.")
 		})
-		if _, err = a.up(ctx, resource); err != nil {
+		if _, err = s.up(ctx, resource); err != nil {
 			failures++
 			if failures == 3 {
-				a.noteFailure(ctx, resource, dbFailed, "The DB instance could not be recovered", err)
+				s.noteFailure(ctx, resource, dbFailed, "The DB instance could not be recovered", err)
 			}
 			continue
 		}
 		failures = 0
-		a.edit(resource, func(a tx, db *instance) {
+		s.edit(resource, func(a tx, db *instance) {
 			a.event(types.SourceTypeDbInstance, db.ID, "recovery", "Recovery of the DB instance is complete.")
 		})
 	}
 }
 
 // reload gives a running server the applied parameters without a restart.
-func (t tx) reload(db *instance) {
-	resource, a := db.Resource, t.Service
-	t.Go(func(context.Context) {
-		server, err := a.engine.Server(resource)
+func (a tx) reload(db *instance) {
+	resource, s := db.Resource, a.Service
+	a.Go(func(context.Context) {
+		server, err := s.engine.Server(resource)
 		if err != nil || !server.Running() {
 			return // it starts with them
 		}
-		settings, err := a.serverSettings(a.look(resource))
+		settings, err := s.serverSettings(s.look(resource))
 		if err == nil {
 			err = server.Reload(settings)
 		}
 		if err != nil {
-			a.Log().Error("a database could not take its parameters up", "database", resource, "error", err)
+			s.Log().Error("a database could not take its parameters up", "database", resource, "error", err)
 		}
 	})
 }
 
 // takeSnapshots takes the instance's snapshots that are being created, one
 // after the other.
-func (a *Service) takeSnapshots(ctx context.Context, resource string) error {
+func (s *Service) takeSnapshots(ctx context.Context, resource string) error {
 	var todo []snapshot
-	a.view(func(a tx) {
-		for _, s := range a.state().Snapshots {
-			if s.Instance.Resource == resource && s.Status == dbCreating {
-				todo = append(todo, *s)
+	s.view(func(a tx) {
+		for _, x := range a.state().Snapshots {
+			if x.Instance.Resource == resource && x.Status == dbCreating {
+				todo = append(todo, *x)
 			}
 		}
 	})
 	var errs []error
-	for _, s := range todo {
-		d := a.Latencies().DBSnapshot
-		if s.Type == snapshotAutomated {
-			d = a.Latencies().DBBackup
+	for _, x := range todo {
+		d := s.Latencies().DBSnapshot
+		if x.Type == snapshotAutomated {
+			d = s.Latencies().DBBackup
 		}
-		latency := a.after(d)
+		latency := s.after(d)
 		var err error
-		if !a.engine.HasSnapshot(s.Key) { // it may be there from before a restart
+		if !s.engine.HasSnapshot(x.Key) { // it may be there from before a restart
 			// A server that was killed with the cloud first recovers.
 			var server Server
-			if server, err = a.up(ctx, resource); err == nil {
-				err = server.Snapshot(ctx, s.Key)
+			if server, err = s.up(ctx, resource); err == nil {
+				err = server.Snapshot(ctx, x.Key)
 			}
 		}
 		if err == nil {
@@ -537,17 +537,17 @@ func (a *Service) takeSnapshots(ctx context.Context, resource string) error {
 			case <-latency:
 			}
 		}
-		if err == nil && a.Faults().SnapshotsFail {
+		if err == nil && s.Faults().SnapshotsFail {
 			err = errors.New("the faults say that it fails")
 		}
 		if ctx.Err() != nil {
 			return ctx.Err() // it stays to be taken
 		}
 		if err != nil {
-			a.Log().Error("a snapshot failed", "snapshot", s.ID, "error", err)
+			s.Log().Error("a snapshot failed", "snapshot", x.ID, "error", err)
 			errs = append(errs, err)
 		}
-		a.update(func(a tx) { a.taken(s.Key, err) })
+		s.update(func(a tx) { a.taken(x.Key, err) })
 	}
 	return errors.Join(errs...)
 }

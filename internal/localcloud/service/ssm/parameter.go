@@ -407,8 +407,8 @@ func (a tx) nameFree(name string) bool {
 }
 
 // tooManyUpdates says whether a write meets another one of the same parameter.
-func (c tx) tooManyUpdates() bool {
-	return c.Hits("busy", "ssm:PutParameter", c.Faults().TooManyUpdates)
+func (a tx) tooManyUpdates() bool {
+	return a.Hits("busy", "ssm:PutParameter", a.Faults().TooManyUpdates)
 }
 
 func (a tx) remove(p *parameter) {
