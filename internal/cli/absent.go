@@ -9,7 +9,7 @@ import (
 
 	"github.com/aws/smithy-go"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -17,33 +17,33 @@ import (
 // lacking is how a command fails that did not find its part of a stack, as err
 // says: with the next step, or where there is no such stack at all, with that,
 // for its name is then likely to be mistyped, or its cloud another.
-func lacking(ctx context.Context, t *target, g *globals, err error, next string) error {
+func lacking(ctx context.Context, t *target, g *globals, err error, next hint.Message) error {
 	var answer smithy.APIError
 	if errors.As(err, &answer) || errors.Is(err, graph.ErrForeign) {
 		return err // it could not look, or it saw enough
 	}
 	have, lookErr := provision.ReadDeployed(ctx, t.clients, g.stack)
 	if lookErr != nil || have.Found {
-		return advice.With(err, next)
+		return hint.Add(err, next)
 	}
 	stacks, lookErr := provision.Stacks(ctx, t.clients)
 	if lookErr != nil {
-		return advice.With(err, next)
+		return hint.Add(err, next)
 	}
 	here := slices.IndexFunc(stacks, func(s provision.Summary) bool { return s.Stack == g.stack })
 	switch {
 	case here >= 0 && stacks[here].State == "destroyed":
-		return advice.With(fmt.Errorf("stack %s in %s was destroyed, and its data is kept", g.stack, t.place), "'bookctl up --restore latest' makes it anew from the newest snapshot")
+		return hint.With(fmt.Errorf("stack %s in %s was destroyed, and its data is kept", g.stack, t.place), "%s makes it anew from the newest snapshot", hint.Command("up", "--restore", "latest"))
 	case here >= 0:
-		return advice.With(err, next)
+		return hint.Add(err, next)
 	case len(stacks) > 0:
-		return advice.With(fmt.Errorf("there is no stack %s in %s", g.stack, t.place), "name one that is there with --stack: "+stackNames(stacks)+"; or 'bookctl up' makes this one")
+		return hint.With(fmt.Errorf("there is no stack %s in %s", g.stack, t.place), "name one that is there with --stack: %s; or %s makes this one", stackNames(stacks), hint.Command("up"))
 	}
 	elsewhere := "--region, AWS_PROFILE or --local"
 	if t.local {
 		elsewhere = "--local=false"
 	}
-	return advice.With(fmt.Errorf("there is no stack %s in %s, nor any other", g.stack, t.place), "'bookctl up' makes it; if it is elsewhere, say so with "+elsewhere)
+	return hint.With(fmt.Errorf("there is no stack %s in %s, nor any other", g.stack, t.place), "%s makes it; if it is elsewhere, say so with %s", hint.Command("up"), elsewhere)
 }
 
 func stackNames(stacks []provision.Summary) string {

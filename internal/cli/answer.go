@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -110,9 +110,9 @@ func (t *target) answers(ctx context.Context, rep reporter, base string) error {
 		case a.Ready:
 			return nil
 		case t.local && a.Error == "" && a.Code < http.StatusInternalServerError:
-			return advice.With(errors.New(a.complaint()), "end that program, or move the stack with 'bookctl up --port N', and look again with 'bookctl status'")
+			return hint.With(errors.New(a.complaint()), "end that program, or move the stack with %s, and look again with %s", hint.Command("up", "--port", "N"), hint.Command("status"))
 		case tries == 1:
-			rep.note("note: the release serves, and from here %s; 'bookctl status' asks again", a.complaint())
+			rep.note("note: the release serves, and from here %s; %s asks again", a.complaint(), hint.Command("status"))
 			return nil
 		}
 		if err := graph.Sleep(ctx, time.Second); err != nil {

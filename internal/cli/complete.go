@@ -2,14 +2,13 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 )
 
 // complete lets the shell complete a flag's value from a list.
@@ -33,7 +32,7 @@ func mistyped(g *globals, cmd *cobra.Command, err error) error {
 	m := unknownCommand.FindStringSubmatch(first)
 	if m == nil {
 		said := cmd.CommandPath() + " " + argumentCount.Replace(first)
-		return advice.With(usageError{errors.New(said)}, fmt.Sprintf("it is used as '%s'", strings.TrimSuffix(cmd.UseLine(), " [flags]")))
+		return hint.With(usageError{errors.New(said)}, "it is used as %s", hint.Command(strings.Fields(strings.TrimSuffix(cmd.UseLine(), " [flags]"))[1:]...))
 	}
 	usage := usageError{errors.New(first)}
 	if cmd.Name() == "help" { // of what comes after it
@@ -42,14 +41,14 @@ func mistyped(g *globals, cmd *cobra.Command, err error) error {
 			cmd, _, _ = cmd.Find([]string{word}) // it was found before
 		}
 	}
-	var meant []string
+	var meant []hint.Message
 	for _, name := range alike(m[1], cmd.Commands()) {
-		meant = append(meant, "'bookctl "+g.instead(m[1], name)+"'")
+		meant = append(meant, hint.New("%s", hint.Command(g.instead(m[1], name)...)))
 	}
 	if meant == nil {
 		return usage
 	}
-	return advice.With(usage, "did you mean "+strings.Join(meant, " or ")+"?")
+	return hint.With(usage, "did you mean %s?", hint.Join(" or ", meant...))
 }
 
 // alike are the names of the commands that a mistyped one may mean: those that
@@ -70,7 +69,7 @@ func alike(typed string, commands []*cobra.Command) []string {
 }
 
 // instead is the command line with another word in place of a mistyped one.
-func (g *globals) instead(typed, meant string) string {
+func (g *globals) instead(typed, meant string) []string {
 	words := slices.Clone(g.line)
 	for i, w := range words {
 		if w == typed {
@@ -82,17 +81,17 @@ func (g *globals) instead(typed, meant string) string {
 			break
 		}
 	}
-	return shellLine(words)
+	return shellWords(words)
 }
 
 // also is the command line with one word more.
-func (g *globals) also(word string) string { return shellLine(append(slices.Clone(g.line), word)) }
+func (g *globals) also(word string) []string { return shellWords(append(slices.Clone(g.line), word)) }
 
-// shellLine is a command line as it is typed.
-func shellLine(words []string) string {
+// shellWords are the words of a command line as they are typed.
+func shellWords(words []string) []string {
 	quoted := make([]string, len(words))
 	for i, w := range words {
 		quoted[i] = shellWord(w)
 	}
-	return strings.Join(quoted, " ")
+	return quoted
 }

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -32,10 +32,10 @@ func confirm(ctx context.Context, s streams, g *globals, question, what, word st
 		return nil
 	}
 	if !isTerminal(s.in) {
-		return advice.With(usageError{errors.New("there is no terminal to ask on")}, "if it is meant: 'bookctl "+g.also("--yes")+"'")
+		return hint.With(usageError{errors.New("there is no terminal to ask on")}, "if it is meant: %s", hint.Command(g.also("--yes")...))
 	}
 	fmt.Fprintf(s.err, "%s\nType %s (%s) to go on: ", question, what, word)
-	next := fmt.Sprintf("type %s to go on, or say --yes, which asks nothing", word)
+	next := hint.New("type %s to go on, or say --yes, which asks nothing", word)
 	answer := graph.Start(func() error { // which a Ctrl-C leaves behind
 		line, err := bufio.NewReader(s.in).ReadString('\n')
 		if err != nil {
@@ -47,7 +47,7 @@ func confirm(ctx context.Context, s streams, g *globals, question, what, word st
 		case err != nil && !errors.Is(err, io.EOF):
 			return fmt.Errorf("read the answer: %w", err)
 		default:
-			return advice.With(fmt.Errorf("not confirmed: %w", errUntouched), next)
+			return hint.Add(fmt.Errorf("not confirmed: %w", errUntouched), next)
 		}
 	})
 	select {

@@ -21,8 +21,8 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
 
-	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/diagnosis"
+	"github.com/bookctl/bookctl/internal/hint"
 )
 
 // authError is one that is about who is asking, or keeps them from being asked.
@@ -128,12 +128,12 @@ func misconfigured(err error) error {
 	switch {
 	case strings.Contains(text, "custom CA bundle"), bundle != "" && errors.As(err, &path) && path.Path == bundle:
 		where := cmp.Or(bundle, "ca_bundle of the profile")
-		return advice.With(fmt.Errorf("AWS_CA_BUNDLE names %s, which holds no certificates that can be read: %w", where, err),
+		return hint.With(fmt.Errorf("AWS_CA_BUNDLE names %s, which holds no certificates that can be read: %w", where, err),
 			"name a file of certificates in PEM with AWS_CA_BUNDLE (or ca_bundle in ~/.aws/config), or unset it")
 	case errors.As(err, &file):
-		return advice.With(fmt.Errorf("read the AWS configuration: %w", err), "fix "+file.Filename)
+		return hint.With(fmt.Errorf("read the AWS configuration: %w", err), "fix %s", file.Filename)
 	}
-	return advice.With(fmt.Errorf("read the AWS configuration: %w", err), "fix what it names, in the environment (AWS_…) or in ~/.aws/config")
+	return hint.With(fmt.Errorf("read the AWS configuration: %w", err), "fix what it names, in the environment (AWS_…) or in ~/.aws/config")
 }
 
 // askForCode asks for the code of a device that a profile's mfa_serial names. A
@@ -183,7 +183,6 @@ func ofCredentials(err error) diagnosis.Explanation {
 	var (
 		text    = err.Error()
 		profile = profileName()
-		with    = ""
 		api     smithy.APIError
 		call    *smithy.OperationError
 		process *processcreds.ProviderError
@@ -192,8 +191,11 @@ func ofCredentials(err error) diagnosis.Explanation {
 		trust   *tls.CertificateVerificationError
 		said    string
 	)
-	if profile != "" {
-		with = " --profile " + shellWord(profile)
+	ofProfile := func(words ...string) hint.Invocation {
+		if profile != "" {
+			words = append(words, "--profile", shellWord(profile))
+		}
+		return hint.AWS(words...)
 	}
 	if errors.As(err, &api) {
 		said = api.ErrorCode() + prefixed(": ", sentence(api.ErrorMessage()), "")
@@ -213,57 +215,57 @@ func ofCredentials(err error) diagnosis.Explanation {
 	switch {
 	case errors.Is(err, errNoTerminal):
 		return explanation(capital(errNoTerminal.Error())+".",
-			"in CI use a role that needs no device, for example by OpenID Connect (AWS_WEB_IDENTITY_TOKEN_FILE); or get a session where there is a terminal, 'aws sts assume-role --serial-number … --token-code …', and hand it on as AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN")
+			hint.New("in CI use a role that needs no device, for example by OpenID Connect (AWS_WEB_IDENTITY_TOKEN_FILE); or get a session where there is a terminal, %s, and hand it on as AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN", hint.AWS("sts", "assume-role", "--serial-number", "…", "--token-code", "…")))
 	case errors.Is(err, errNoCode):
-		return explanation(capital(errNoCode.Error())+".", "run the same command again, and type the code that the device shows")
+		return explanation(capital(errNoCode.Error())+".", hint.New("run the same command again, and type the code that the device shows"))
 	case errors.As(err, &process):
 		return explanation("The program that credential_process names gives no credentials: "+processFault(process)+".",
-			"run it by hand: it has to print JSON with Version 1, AccessKeyId and SecretAccessKey, and to exit 0; it stands in ~/.aws/config")
+			hint.New("run it by hand: it has to print JSON with Version 1, AccessKeyId and SecretAccessKey, and to exit 0; it stands in ~/.aws/config"))
 	case errors.As(err, &unknown):
 		return explanation(fmt.Sprintf("The AWS credentials can't be had: there is no address for %s.", unknown.Name),
-			"check the network and DNS, and the region in --region, AWS_REGION or ~/.aws/config")
+			hint.New("check the network and DNS, and the region in --region, AWS_REGION or ~/.aws/config"))
 	case errors.As(err, &trust):
 		return untrusted(trust)
 	case operation == "GetRoleCredentials" && has("ForbiddenException"):
 		return explanation("AWS SSO does not give this user the role of the profile: "+said+".",
-			"check sso_account_id and sso_role_name in ~/.aws/config; 'aws configure sso"+with+"' lists what there is")
+			hint.New("check sso_account_id and sso_role_name in ~/.aws/config; %s lists what there is", ofProfile("configure", "sso")))
 	case errors.As(err, &sso), has("SSO token"), operation == "GetRoleCredentials", operation == "CreateToken":
-		return explanation("The AWS SSO session has expired, or was never begun.", "'aws sso login"+with+"', and run the same command again")
+		return explanation("The AWS SSO session has expired, or was never begun.", hint.New("%s, and run the same command again", ofProfile("sso", "login")))
 	case has("please reauthenticate", "load login token", "validate login token"), operation == "CreateOAuth2Token":
-		return explanation("The session of 'aws login' has expired, or was never begun.", "'aws login"+with+"', and run the same command again")
+		return explanation("The session of 'aws login' has expired, or was never begun.", hint.New("%s, and run the same command again", ofProfile("login")))
 	case has("failed to retrieve jwt"):
 		_, why, _ := strings.Cut(text, "from provide source, ")
 		return explanation("The web identity token can't be read: "+sentence(why)+".",
-			"AWS_WEB_IDENTITY_TOKEN_FILE, or web_identity_token_file in ~/.aws/config, has to name a file that EKS or CI puts there; or unset it")
+			hint.New("AWS_WEB_IDENTITY_TOKEN_FILE, or web_identity_token_file in ~/.aws/config, has to name a file that EKS or CI puts there; or unset it"))
 	case operation == "AssumeRoleWithWebIdentity":
 		return explanation("AWS does not take the web identity token: "+sentence(cmp.Or(said, text))+".",
-			"the role's trust policy has to allow the token's issuer, audience and subject, and the token has to be fresh")
+			hint.New("the role's trust policy has to allow the token's issuer, audience and subject, and the token has to be fresh"))
 	case operation == "AssumeRole" && has("MultiFactorAuthentication"):
-		return explanation("AWS does not take the code of the MFA device: "+said+".", "run the same command again with a new code: each is good once")
+		return explanation("AWS does not take the code of the MFA device: "+said+".", hint.New("run the same command again with a new code: each is good once"))
 	case operation == "AssumeRole" && said != "":
 		return explanation("AWS does not let these credentials assume the role of the profile: "+said+".",
-			"check role_arn and source_profile in ~/.aws/config: the role's trust policy and the source's permissions both have to allow sts:AssumeRole")
+			hint.New("check role_arn and source_profile in ~/.aws/config: the role's trust policy and the source's permissions both have to allow sts:AssumeRole"))
 	case has("access disabled to EC2 IMDS"):
 	case has("EC2 IMDS role found") && !has("StatusCode: 404"):
 		return explanation("There are no AWS credentials: neither the environment nor the profile gives any, and this machine has no metadata service (IMDS) that would.",
-			"sign in with 'aws sso login' or 'aws configure', or set AWS_PROFILE; in a container on EC2, raise the instance's metadata hop limit to 2; 'bookctl up --local' needs no account")
+			hint.New("sign in with %s or %s, or set AWS_PROFILE; in a container on EC2, raise the instance's metadata hop limit to 2; %s needs no account", hint.AWS("sso", "login"), hint.AWS("configure"), hint.Command("up", "--local")))
 	case has("EC2 IMDS role found"):
 		return explanation("There are no AWS credentials: neither the environment nor the profile gives any, and this EC2 instance has no role.",
-			"give the instance a role (instance profile), or set AWS_PROFILE; 'bookctl up --local' needs no account")
+			hint.New("give the instance a role (instance profile), or set AWS_PROFILE; %s needs no account", hint.Command("up", "--local")))
 	case has("EC2 IMDS"):
 		return explanation("The metadata service (IMDS) of this EC2 instance does not give the credentials of its role: "+sentence(cmp.Or(said, cut(lastCause(text), longestQuote)))+".",
-			"try again; then check the instance's role and AWS_EC2_METADATA_SERVICE_ENDPOINT")
+			hint.New("try again; then check the instance's role and AWS_EC2_METADATA_SERVICE_ENDPOINT"))
 	case has("failed to load credentials"):
 		return explanation("The credentials endpoint of this container (AWS_CONTAINER_CREDENTIALS_FULL_URI or …_RELATIVE_URI) gives none: "+sentence(cmp.Or(said, cut(lastCause(text), longestQuote)))+".",
-			"check the task's role, or unset the variable")
+			hint.New("check the task's role, or unset the variable"))
 	case errors.Is(err, context.DeadlineExceeded):
-		return explanation("The AWS credentials did not come within "+signInLimit.String()+".", "check the network, and what AWS_PROFILE names")
+		return explanation("The AWS credentials did not come within "+signInLimit.String()+".", hint.New("check the network, and what AWS_PROFILE names"))
 	default:
 		return explanation("The AWS credentials can't be had: "+sentence(cut(strings.TrimPrefix(text, "failed to refresh cached credentials, "), 2*longestQuote))+".",
-			"check AWS_PROFILE and ~/.aws/config; 'aws sts get-caller-identity' asks the same")
+			hint.New("check AWS_PROFILE and ~/.aws/config; %s asks the same", hint.AWS("sts", "get-caller-identity")))
 	}
 	return explanation("There are no AWS credentials: neither the environment, nor the profile, nor this machine gives any.",
-		"sign in with 'aws sso login' or 'aws configure', or set AWS_PROFILE; 'bookctl up --local' needs no account")
+		hint.New("sign in with %s or %s, or set AWS_PROFILE; %s needs no account", hint.AWS("sso", "login"), hint.AWS("configure"), hint.Command("up", "--local")))
 }
 
 // processFault says what a program did instead of giving credentials, without what
@@ -289,5 +291,5 @@ func untrusted(trust *tls.CertificateVerificationError) diagnosis.Explanation {
 		}
 	}
 	return explanation(fmt.Sprintf("The certificate of %s is not trusted: %s.", whom, sentence(trust.Err.Error())),
-		"where a proxy of your network signs it, AWS_CA_BUNDLE has to name a file with its authority (PEM) and AWS's; else unset AWS_CA_BUNDLE")
+		hint.New("where a proxy of your network signs it, AWS_CA_BUNDLE has to name a file with its authority (PEM) and AWS's; else unset AWS_CA_BUNDLE"))
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/runlock"
 )
@@ -43,8 +43,8 @@ printed only with --show-password, and only on a terminal.`,
 
 func connection(ctx context.Context, s streams, g *globals, show bool) error {
 	if show && !isTerminal(s.out) {
-		return advice.With(usageError{errors.New("--show-password shows it on a terminal only, and this output is not one")},
-			"programs read the secret themselves: 'aws secretsmanager get-secret-value --secret-id "+g.stack+"/database'")
+		return hint.With(usageError{errors.New("--show-password shows it on a terminal only, and this output is not one")},
+			"programs read the secret themselves: %s", hint.AWS("secretsmanager", "get-secret-value", "--secret-id", g.stack+"/database"))
 	}
 	t, err := connect(ctx, s, g)
 	if err != nil {
@@ -52,10 +52,10 @@ func connection(ctx context.Context, s streams, g *globals, show bool) error {
 	}
 	c, err := provision.ReadConnection(ctx, t.clients, g.stack)
 	if err != nil {
-		return lacking(ctx, t, g, err, "'bookctl up' makes it")
+		return lacking(ctx, t, g, err, hint.New("%s makes it", hint.Command("up")))
 	}
 	bundle := "the bundle of https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
-	reach := g.aimed("from within the stack's network; from here by 'bookctl db tunnel'")
+	reach := g.text("from within the stack's network; from here by %s", hint.Command("db", "tunnel"))
 	if t.local {
 		info, err := localCloud(ctx)
 		if err != nil {
@@ -146,10 +146,10 @@ func tunnel(ctx context.Context, s streams, g *globals, task string, port int) e
 	}
 	c, err := provision.ReadConnection(ctx, t.clients, g.stack)
 	if err != nil {
-		return lacking(ctx, t, g, err, "'bookctl up' makes it")
+		return lacking(ctx, t, g, err, hint.New("%s makes it", hint.Command("up")))
 	}
 	if c.Host == "" {
-		return advice.With(fmt.Errorf("the database is %s and has no address yet", c.State), "wait until 'bookctl status' says that it is available")
+		return hint.With(fmt.Errorf("the database is %s and has no address yet", c.State), "wait until %s says that it is available", hint.Command("status"))
 	}
 	if t.local {
 		g.tell(s, "no tunnel is needed: the database of a local stack listens on this machine")
@@ -168,7 +168,7 @@ func tunnel(ctx context.Context, s streams, g *globals, task string, port int) e
 	}
 	session, err := provision.Tunnel(ctx, t.clients, g.stack, task, c, port)
 	if err != nil {
-		return lacking(ctx, t, g, err, execAdvice(err))
+		return lacking(ctx, t, g, err, execHint(err))
 	}
 	if g.output == "json" {
 		if err := tunnelEnd(s, g, "127.0.0.1", port); err != nil {
@@ -253,14 +253,14 @@ func rotatePassword(ctx context.Context, s streams, g *globals) error {
 			return err
 		}
 		if err := provision.RotatePassword(ctx, t.clients, g.stack); err != nil {
-			return lacking(ctx, t, g, err, advice.Of(err))
+			return lacking(ctx, t, g, err, hint.Of(err))
 		}
 		rep.note("new tasks that know it")
 		if err := lock.Guard(ctx); err != nil {
 			return err
 		}
 		if err := provision.Restart(ctx, t.clients, g.stack, func(note string) { rep.note("%s", note) }); err != nil {
-			return advice.With(err, "secret and database have the new password; 'bookctl db rotate-password' again restarts the tasks")
+			return hint.With(err, "secret and database have the new password; %s again restarts the tasks", hint.Command("db", "rotate-password"))
 		}
 		return nil
 	})

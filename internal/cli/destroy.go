@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/pricing"
 	"github.com/bookctl/bookctl/internal/provision"
@@ -53,7 +53,7 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 		return fmt.Errorf("read what is deployed: %w", err)
 	}
 	if have.Found && have.Protect {
-		return advice.With(fmt.Errorf("stack %s is protected against deletion", g.stack), "'bookctl up --protect=false' turns the protection off")
+		return hint.With(fmt.Errorf("stack %s is protected against deletion", g.stack), "%s turns the protection off", hint.Command("up", "--protect=false"))
 	}
 	if err := refuseLocked(ctx, t, g); err != nil {
 		return err
@@ -217,7 +217,7 @@ func (d destruction) print(s streams, g *globals) error {
 	}
 	if len(d.Kept) > 0 {
 		fmt.Fprintf(s.err, "Kept, with your data, in %s%s:\n%s\n%s\n", d.place, d.price(), snapshotLines(d.Kept),
-			g.aimed(onward(len(d.Kept))))
+			onward(len(d.Kept)).Show(g.show))
 	}
 	if end != nil {
 		fmt.Fprintln(s.err, "next: run the same command again when what holds them is gone; it goes on where this one stopped")
@@ -243,11 +243,11 @@ func gone(before, removed, kept []provision.Snapshot) []provision.Snapshot {
 }
 
 // onward says what can be done with what is kept.
-func onward(kept int) string {
+func onward(kept int) hint.Message {
 	if kept == 1 {
-		return "'bookctl up --restore latest' makes the stack anew from it; 'bookctl destroy --purge-snapshots' deletes it."
+		return hint.New("%s makes the stack anew from it; %s deletes it.", hint.Command("up", "--restore", "latest"), hint.Command("destroy", "--purge-snapshots"))
 	}
-	return "'bookctl up --restore latest' makes the stack anew from the newest, and --restore ID from another; 'bookctl destroy --purge-snapshots' deletes all of them."
+	return hint.New("%s makes the stack anew from the newest, and --restore ID from another; %s deletes all of them.", hint.Command("up", "--restore", "latest"), hint.Command("destroy", "--purge-snapshots"))
 }
 
 // taken says that this run had a final snapshot taken, if it did.

@@ -20,7 +20,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 )
 
 // emulator is what AWS Emulator writes at each start for those who call it: its
@@ -149,9 +149,9 @@ func (e *emulator) unanswered(err error) error {
 	case e == nil:
 		return err
 	case errors.As(err, &unknown):
-		return advice.With(fmt.Errorf("what answers at %s is not the AWS Emulator that wrote %s: %w", e.endpoint, e.directory, unknown), "start the emulator anew, or check AWS_ENDPOINT_URL")
+		return hint.With(fmt.Errorf("what answers at %s is not the AWS Emulator that wrote %s: %w", e.endpoint, e.directory, unknown), "start the emulator anew, or check AWS_ENDPOINT_URL")
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return advice.With(fmt.Errorf("no AWS Emulator runs at %s, though one left its files in %s", e.endpoint, e.directory), "start it, or unset AWS_ENDPOINT_URL")
+		return hint.With(fmt.Errorf("no AWS Emulator runs at %s, though one left its files in %s", e.endpoint, e.directory), "start it, or unset AWS_ENDPOINT_URL")
 	}
 	return err
 }

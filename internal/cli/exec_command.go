@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
@@ -32,7 +32,7 @@ shell. An image of your own (--image) may have one.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := deadline(cmd.Context(), g)
 			defer cancel()
-			if err := noSessionsHere(g, "exec", "its tasks are processes of this machine, and 'bookctl logs' shows what they write"); err != nil {
+			if err := noSessionsHere(g, "exec", hint.New("its tasks are processes of this machine, and %s shows what they write", hint.Command("logs"))); err != nil {
 				return err
 			}
 			plugin, err := findPlugin(ctx)
@@ -45,7 +45,7 @@ shell. An image of your own (--image) may have one.`,
 			}
 			session, err := provision.Exec(ctx, t.clients, g.stack, task, strings.Join(args, " "))
 			if err != nil {
-				return lacking(ctx, t, g, err, execAdvice(err))
+				return lacking(ctx, t, g, err, execHint(err))
 			}
 			return walk(ctx, s, plugin, session)
 		},
@@ -55,18 +55,18 @@ shell. An image of your own (--image) may have one.`,
 }
 
 // noSessionsHere refuses what the local cloud does not have.
-func noSessionsHere(g *globals, what, instead string) error {
+func noSessionsHere(g *globals, what string, instead hint.Message) error {
 	if !g.local {
 		return nil
 	}
-	return advice.With(usageError{fmt.Errorf("the local cloud has no sessions of Systems Manager, which %s needs", what)}, instead)
+	return hint.Add(usageError{fmt.Errorf("the local cloud has no sessions of Systems Manager, which %s needs", what)}, instead)
 }
 
-func execAdvice(err error) string {
+func execHint(err error) hint.Message {
 	if errors.Is(err, provision.ErrNoExec) {
-		return "'bookctl up --exec' starts them anew so that they do"
+		return hint.New("%s starts them anew so that they do", hint.Command("up", "--exec"))
 	}
-	return "'bookctl status' tells how the tasks are"
+	return hint.New("%s tells how the tasks are", hint.Command("status"))
 }
 
 // pluginName is AWS's own program for sessions.
@@ -80,23 +80,23 @@ var firstPlugin = [3]int{1, 2, 536}
 
 // findPlugin looks for the plugin, before anything is asked of AWS.
 func findPlugin(ctx context.Context) (string, error) {
-	const install = "install it: https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-working-with-install-plugin.html"
+	install := hint.New("install it: https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-working-with-install-plugin.html")
 	path, err := exec.LookPath(pluginName)
 	if err != nil {
-		return "", advice.With(fmt.Errorf("%s is not installed on this machine, and only it can open a session", pluginName), install)
+		return "", hint.Add(fmt.Errorf("%s is not installed on this machine, and only it can open a session", pluginName), install)
 	}
 	out, err := exec.CommandContext(ctx, path, "--version").Output()
 	if err != nil {
-		return "", advice.With(fmt.Errorf("ask %s for its version: %w", path, err), install)
+		return "", hint.Add(fmt.Errorf("ask %s for its version: %w", path, err), install)
 	}
 	var have [3]int
 	if _, err := fmt.Sscanf(string(out), "%d.%d.%d", &have[0], &have[1], &have[2]); err != nil {
-		return "", advice.With(fmt.Errorf("%s says that it is version %q", path, strings.TrimSpace(string(out))), install)
+		return "", hint.Add(fmt.Errorf("%s says that it is version %q", path, strings.TrimSpace(string(out))), install)
 	}
 	for i, n := range firstPlugin {
 		if have[i] != n {
 			if have[i] < n {
-				return "", advice.With(fmt.Errorf("%s is version %s, too old to be given a session safely", path, strings.TrimSpace(string(out))), install)
+				return "", hint.Add(fmt.Errorf("%s is version %s, too old to be given a session safely", path, strings.TrimSpace(string(out))), install)
 			}
 			break
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/spf13/cobra"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 	"github.com/bookctl/bookctl/internal/runlock"
 )
@@ -58,12 +58,12 @@ func (e exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 // verdict is what an error means to a script (code) and to a person (next).
 type verdict struct {
 	code int
-	next string
+	next hint.Message
 }
 
 // judge finds the meaning of an error.
 func judge(err error) verdict {
-	v := verdict{code: exitFailed, next: advice.Of(err)}
+	v := verdict{code: exitFailed, next: hint.Of(err)}
 	var why explained
 	cause := err // in its own words, which noCredentials reads
 	if errors.As(err, &why) {
@@ -89,16 +89,16 @@ func judge(err error) verdict {
 	case errors.As(err, &api) && denied(api.ErrorCode()), errors.As(err, &profile), errors.As(err, &auth), noCredentials(cause):
 		v.code = exitAuth // clarified says what to do
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, graph.ErrTimeout):
-		if v.next == "" {
-			v.next = "run the same command again: it goes on where this one stopped; 'bookctl status' says what is missing"
+		if v.next.Empty() {
+			v.next = hint.New("run the same command again: it goes on where this one stopped; %s says what is missing", hint.Command("status"))
 		}
 	case errors.Is(err, graph.ErrForeign):
-		if v.next == "" {
-			v.next = "something else has this name: choose another with --stack, or remove that thing yourself"
+		if v.next.Empty() {
+			v.next = hint.New("something else has this name: choose another with --stack, or remove that thing yourself")
 		}
 	case errors.Is(err, graph.ErrRefused):
-		if v.next == "" {
-			v.next = "nothing was touched: leave out the flag that asks for it, or undo what was changed by hand; else the stack has to be made anew, with its data: 'bookctl destroy', which keeps a snapshot, and then 'bookctl up --restore latest'"
+		if v.next.Empty() {
+			v.next = hint.New("nothing was touched: leave out the flag that asks for it, or undo what was changed by hand; else the stack has to be made anew, with its data: %s, which keeps a snapshot, and then %s", hint.Command("destroy"), hint.Command("up", "--restore", "latest"))
 		}
 	}
 	return v
@@ -123,7 +123,7 @@ func outOfTime(g *globals, err error) error {
 	}
 	doing, _, _ := strings.Cut(err.Error(), ": operation error")
 	doing, _ = strings.CutSuffix(doing, ": "+context.DeadlineExceeded.Error())
-	return advice.With(overtime{g.timeout, doing}, "give it more time with --timeout")
+	return hint.With(overtime{g.timeout, doing}, "give it more time with --timeout")
 }
 
 // overtime is the end of --timeout: a context.DeadlineExceeded in other words.
@@ -140,19 +140,19 @@ func (o overtime) Unwrap() error { return context.DeadlineExceeded }
 
 // interrupted says how a command that was cut off can be gone on with. Those that
 // only look leave nothing to go on with.
-func interrupted(cmd *cobra.Command, g *globals) string {
+func interrupted(cmd *cobra.Command, g *globals) hint.Message {
 	switch cmd.Name() {
 	case "up":
 		if g.live {
-			return "what was made or changed is kept: run the same command again to go on"
+			return hint.New("what was made or changed is kept: run the same command again to go on")
 		}
-		return "what was made is kept: run the same command again to go on, or 'bookctl destroy' to remove it"
+		return hint.New("what was made is kept: run the same command again to go on, or %s to remove it", hint.Command("destroy"))
 	case "destroy":
-		return "what is gone is gone, and the rest is as it was: run the same command again to go on"
+		return hint.New("what is gone is gone, and the rest is as it was: run the same command again to go on")
 	case "rollback", "rotate-password":
-		return "run the same command again to go on"
+		return hint.New("run the same command again to go on")
 	}
-	return ""
+	return hint.Message{}
 }
 
 // explain tells what went wrong, once, and returns the exit code.
@@ -166,16 +166,15 @@ func explain(s streams, g *globals, cmd *cobra.Command, err error) int {
 	}
 	err = clarified(outOfTime(g, err))
 	v := judge(err)
-	if errors.Is(err, errInterrupted) && !errors.Is(err, errUntouched) && v.next == "" {
+	if errors.Is(err, errInterrupted) && !errors.Is(err, errUntouched) && v.next.Empty() {
 		v.next = interrupted(cmd, g)
 	}
-	if v.code == exitUsage && v.next == "" {
-		v.next = fmt.Sprintf("'%s --help' shows what can be said", cmd.CommandPath())
+	if v.code == exitUsage && v.next.Empty() {
+		v.next = hint.New("%s shows what can be said", hint.Command(append(strings.Fields(cmd.CommandPath())[1:], "--help")...))
 	}
-	text := g.aimed(err.Error())
-	v.next = g.aimed(v.next)
+	text, next := hint.Text(err, g.show), v.next.Show(g.show)
 	if g.wantsJSON() {
-		answer := map[string]any{"schema": schema, "type": "error", "error": text, "next": v.next, "exit": v.code}
+		answer := map[string]any{"schema": schema, "type": "error", "error": text, "next": next, "exit": v.code}
 		inFull(err, answer)
 		_ = json.NewEncoder(s.out).Encode(answer) // a closed pipe has nobody to tell
 		return v.code
@@ -188,8 +187,8 @@ func explain(s streams, g *globals, cmd *cobra.Command, err error) int {
 		}
 		fmt.Fprintln(s.err, line)
 	}
-	if v.next != "" {
-		fmt.Fprintln(s.err, "next: "+v.next)
+	if next != "" {
+		fmt.Fprintln(s.err, "next: "+next)
 	}
 	var fault *graph.Panic
 	if g.verbose {

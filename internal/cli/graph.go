@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/picture"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
@@ -134,7 +134,7 @@ func openTimeline(file string) (*timeline, error) {
 	_, before := os.Stat(file)
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE, 0o666)
 	if err != nil {
-		return nil, advice.With(usageError{fmt.Errorf("write the timeline: %w", err)}, "name a file that can be written with --timeline")
+		return nil, hint.With(usageError{fmt.Errorf("write the timeline: %w", err)}, "name a file that can be written with --timeline")
 	}
 	return &timeline{file: f, made: errors.Is(before, os.ErrNotExist)}, nil
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"github.com/bookctl/bookctl/internal/hint"
 	"text/tabwriter"
 	"time"
 
@@ -45,7 +46,7 @@ that were destroyed and left snapshots are listed, too.`,
 			}
 			for _, x := range stacks {
 				if x.Denied != "" {
-					g.tell(s, "note: how stack %s is can't be told: these credentials are not allowed %s on it; 'bookctl policy --stack %s' prints a policy that is", x.Stack, x.Denied, x.Stack)
+					g.tell(s, "note: how stack %s is can't be told: these credentials are not allowed %s on it; %s prints a policy that is", x.Stack, x.Denied, hint.Command("policy", "--stack", x.Stack))
 				}
 			}
 			if g.output == "json" {

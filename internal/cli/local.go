@@ -20,7 +20,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/localcloud/access"
 	"github.com/bookctl/bookctl/internal/provision/graph"
@@ -56,7 +56,7 @@ func localCloud(ctx context.Context) (localcloud.Info, error) {
 		return info, err
 	}
 	if !running {
-		return info, advice.With(errNotRunning, "'bookctl local start' starts it; so does 'bookctl up --local'")
+		return info, hint.With(errNotRunning, "%s starts it; so does %s", hint.Command("local", "start"), hint.Command("up", "--local"))
 	}
 	return info, nil
 }
@@ -115,7 +115,7 @@ func startLocalCloud(ctx context.Context, dir string, args []string) (localcloud
 			return info, fmt.Errorf("wait for the local cloud: %w", context.Cause(ctx))
 		case err := <-ended:
 			words, next := lastWords(localcloud.LogFile(dir), begun)
-			return info, advice.With(fmt.Errorf("the local cloud did not start (%w): %s", err, words), next)
+			return info, hint.With(fmt.Errorf("the local cloud did not start (%w): %s", err, words), "%s", next)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -197,7 +197,7 @@ key "root" is allowed everything.
 					behaviour.region = ""
 				}
 				if cmd.Flags().NFlag() > 0 && !reflect.DeepEqual(behaviour, cloudFlags{scale: 1}) {
-					return advice.With(errors.New("the local cloud is running already"), "'bookctl local stop' first, to start it with other settings")
+					return hint.With(errors.New("the local cloud is running already"), "%s first, to start it with other settings", hint.Command("local", "stop"))
 				}
 			} else if info, err = startLocalCloud(cmd.Context(), dir, behaviour.args()); err != nil {
 				return err
@@ -355,7 +355,7 @@ func newLocalStop(s streams, g *globals) *cobra.Command {
 				return json.NewEncoder(s.out).Encode(map[string]any{"schema": schema, "type": "local", "running": false, "stopped": ran, "dir": dir})
 			}
 			if !g.quiet {
-				fmt.Fprintln(s.err, g.aimed(stopped(ran, purge)))
+				fmt.Fprintln(s.err, stopped(ran, purge).Show(g.show))
 			}
 			return nil
 		},
@@ -365,15 +365,15 @@ func newLocalStop(s streams, g *globals) *cobra.Command {
 }
 
 // stopped says what became of the local cloud.
-func stopped(ran, purged bool) string {
+func stopped(ran, purged bool) hint.Message {
 	text := "it was not running"
 	if ran {
 		text = "stopped"
 	}
 	if purged {
-		return text + ", and removed with all that was in it"
+		return hint.New("%s, and removed with all that was in it", text)
 	}
-	return text + "; what is in it is kept: 'bookctl local start' goes on with it, and 'bookctl local stop --purge' removes it"
+	return hint.New("%s; what is in it is kept: %s goes on with it, and %s removes it", text, hint.Command("local", "start"), hint.Command("local", "stop", "--purge"))
 }
 
 // confirmPurge asks before everything is removed, if there is anything.
@@ -572,7 +572,7 @@ func newLocalAWS(s streams) *cobra.Command {
 				return exitError{exit.ExitCode()}
 			}
 			if errors.Is(err, exec.ErrNotFound) {
-				return advice.With(errors.New("the AWS CLI is not installed"), "install it, or use another AWS tool with 'bookctl local env'")
+				return hint.With(errors.New("the AWS CLI is not installed"), "install it, or use another AWS tool with %s", hint.Command("local", "env"))
 			}
 			return err
 		},

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
@@ -79,7 +79,7 @@ func logs(ctx context.Context, s streams, t *target, g *globals, output *provisi
 		}
 		if looks == 0 && lines == 0 && ctx.Err() == nil {
 			if have, err := provision.ReadDeployed(ctx, t.clients, g.stack); err == nil && !have.Found {
-				return lacking(ctx, t, g, fmt.Errorf("stack %s has no tasks, and so no output", g.stack), "'bookctl up' makes it")
+				return lacking(ctx, t, g, fmt.Errorf("stack %s has no tasks, and so no output", g.stack), hint.New("%s makes it", hint.Command("up")))
 			}
 		}
 		if !follow {
@@ -115,12 +115,12 @@ func (q quiet) explain(ctx context.Context, s streams, t *target, g *globals) er
 		ids = append(ids, shortID(task.ID))
 	}
 	if q.task == "" {
-		g.tell(s, "no output, since no task runs: 'bookctl events' tells why; --since looks further back")
+		g.tell(s, "no output, since no task runs: %s tells why; --since looks further back", hint.Command("events"))
 		return nil
 	}
 	none := fmt.Errorf("no task's id begins with %s, and none of such wrote in the last %s", q.task, minutes(q.since))
 	if ids == nil {
-		return advice.With(none, "no task runs: 'bookctl events' tells why; --since looks further back")
+		return hint.With(none, "no task runs: %s tells why; --since looks further back", hint.Command("events"))
 	}
-	return advice.With(none, "there are "+strings.Join(ids, ", ")+"; --since looks further back")
+	return hint.With(none, "there are %s; --since looks further back", strings.Join(ids, ", "))
 }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -53,7 +53,7 @@ terminal, with the system's browser. With --output json it is only printed.`,
 			open := exec.CommandContext(ctx, browser[0], append(browser[1:], url)...)
 			open.Stderr = s.err
 			if err := open.Run(); err != nil {
-				return advice.With(fmt.Errorf("open the browser %s: %w", browser[0], err), "set BROWSER to another program, or to nothing to have the URL printed alone")
+				return hint.With(fmt.Errorf("open the browser %s: %w", browser[0], err), "set BROWSER to another program, or to nothing to have the URL printed alone")
 			}
 			return nil
 		},
@@ -80,7 +80,7 @@ func stackURL(ctx context.Context, t *target, g *globals) (string, error) {
 	if url := stack.URL(); url != "" {
 		return url, nil
 	}
-	return "", lacking(ctx, t, g, fmt.Errorf("stack %s has no URL yet", g.stack), "'bookctl up' makes it")
+	return "", lacking(ctx, t, g, fmt.Errorf("stack %s has no URL yet", g.stack), hint.New("%s makes it", hint.Command("up")))
 }
 
 // browserOf is the command that opens a page, or nothing where there is none to be

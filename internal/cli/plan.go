@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/bookctl/bookctl/internal/hint"
 	"io"
 	"slices"
 	"strings"
@@ -162,7 +163,7 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 			errs = append(errs, fmt.Errorf("%s: %w", f.Name, f.Err))
 			continue
 		}
-		out.Resources = append(out.Resources, foresee(resources[i], f, g.stack))
+		out.Resources = append(out.Resources, foresee(resources[i], f, g))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
@@ -202,8 +203,8 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 }
 
 // foresee says what 'up' would do with what was found, as the engine does.
-func foresee(r graph.Maker, f graph.Finding, owner string) planned {
-	p := planned{Resource: f.Name, ID: f.ID, Changes: f.Drift, Action: planKeep}
+func foresee(r graph.Maker, f graph.Finding, g *globals) planned {
+	p := planned{Resource: f.Name, ID: f.ID, Changes: g.told(f.Drift), Action: planKeep}
 	_, mendable := r.(graph.Updater)
 	switch {
 	case f.Phase == graph.Absent && f.Unwanted:
@@ -211,10 +212,10 @@ func foresee(r graph.Maker, f graph.Finding, owner string) planned {
 		p.Action = planCreate
 	case f.Phase == graph.Leaving:
 		p.Action, p.Note = planCreate, "when the one that is being deleted is gone"
-	case f.Owner != owner:
+	case f.Owner != g.stack:
 		p.Action, p.Note, p.Changes = planRefuse, graph.ErrForeign.Error(), nil // it is not to be like ours
 	case f.Phase == graph.Broken:
-		p.Action, p.Note, p.stops = planRefuse, "broken: "+f.Note+prefixed("; ", f.Next, ""), true
+		p.Action, p.Note, p.stops = planRefuse, "broken: "+f.Note+prefixed("; ", f.Next.Show(g.show), ""), true
 	case len(f.Drift) == 0:
 		p.Note = f.Note
 		p.kept = keptText(f.Kept)
@@ -228,6 +229,15 @@ func foresee(r graph.Maker, f graph.Finding, owner string) planned {
 		p.Note = p.kept
 	}
 	return p
+}
+
+// told are changes as this run shows them: with what to do where one is refused.
+func (g *globals) told(changes []graph.Change) []graph.Change {
+	out := slices.Clone(changes)
+	for i, c := range out {
+		out[i].Refused, out[i].Hint = c.Why().Show(g.show), hint.Message{}
+	}
+	return out
 }
 
 // keptText says what differs and is left as it is, and why; "" for nothing.
@@ -367,18 +377,18 @@ func (o planOutput) print(w io.Writer, place string, g *globals) error {
 	o.Cost.print(&b)
 	switch {
 	case slices.ContainsFunc(o.Resources, func(r planned) bool { return r.Action == planRefuse && !r.stops }):
-		fmt.Fprintln(&b, "\nNothing was changed, and 'bookctl up' would change nothing: what is marked with ! comes first.")
+		fmt.Fprintln(&b, g.text("\nNothing was changed, and %s would change nothing: what is marked with ! comes first.", hint.Command("up")))
 	case o.Refuse > 0:
-		fmt.Fprintf(&b, "\nNothing was changed. '%s' does what it can, and fails for what is marked with !.\n", g.upLine())
+		fmt.Fprintln(&b, g.text("\nNothing was changed. %s does what it can, and fails for what is marked with !.", g.upLine()))
 	case o.Create+o.Change > 0:
-		fmt.Fprintf(&b, "\nNothing was changed. '%s' does it.\n", g.upLine())
+		fmt.Fprintln(&b, g.text("\nNothing was changed. %s does it.", g.upLine()))
 	}
-	_, err := io.WriteString(w, g.aimed(b.String()))
+	_, err := io.WriteString(w, b.String())
 	return err
 }
 
 // upLine is the command line of this plan as one of up, to be typed next.
-func (g *globals) upLine() string {
+func (g *globals) upLine() hint.Invocation {
 	var words []string
 	skip, verb := false, false
 	for _, w := range g.line {
@@ -394,7 +404,7 @@ func (g *globals) upLine() string {
 			words = append(words, w)
 		}
 	}
-	return "bookctl " + shellLine(words)
+	return hint.Command(shellWords(words)...)
 }
 
 // print writes the cost line by line, as it is and as it would be.

@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"github.com/bookctl/bookctl/internal/hint"
 	"os"
 	"path/filepath"
 
@@ -92,7 +93,7 @@ func printPolicy(cmd *cobra.Command, s streams, g *globals, f policyFlags) error
 		return nil
 	}
 	if n := policy.Size(); n > iampolicy.MaxSize {
-		g.tell(s, "note: the policy has %d characters, and a managed policy takes %d: 'bookctl policy --dir DIR' writes it as %d", n, iampolicy.MaxSize, len(parts))
+		g.tell(s, "note: the policy has %d characters, and a managed policy takes %d: %s writes it as %d", n, iampolicy.MaxSize, hint.Command("policy", "--dir", "DIR"), len(parts))
 	}
 	_, err = s.out.Write(policy.JSON())
 	return err

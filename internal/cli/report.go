@@ -54,11 +54,11 @@ type worded struct {
 }
 
 func (w worded) note(format string, args ...any) {
-	w.reporter.note("%s", w.g.aimed(fmt.Sprintf(format, args...)))
+	w.reporter.note("%s", w.g.text(format, args...))
 }
 
 func (w worded) event(e graph.Event) {
-	if e.Note = w.g.aimed(e.Note); w.g.output != "json" {
+	if e.Changes = w.g.told(e.Changes); w.g.output != "json" {
 		e.Note = brief(e.Note)
 	}
 	w.reporter.event(e)

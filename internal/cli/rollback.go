@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
@@ -80,11 +80,11 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	}
 	if errors.Is(err, provision.ErrOldest) {
 		if i := slices.IndexFunc(releases, func(r provision.Release) bool { return r.Served && !r.Gone && r.Image != aim.Image }); i >= 0 {
-			return advice.With(err, fmt.Sprintf("'bookctl rollback --to %d' runs the newest other release again, and 'bookctl up' deploys the source", releases[i].Revision))
+			return hint.With(err, "%s runs the newest other release again, and %s deploys the source", hint.Command("rollback", "--to", fmt.Sprintf("%d", releases[i].Revision)), hint.Command("up"))
 		}
 	}
 	if err != nil {
-		return lacking(ctx, t, g, err, "'bookctl up --image REFERENCE' runs any other image, and 'bookctl up --source DIR' builds a release anew")
+		return lacking(ctx, t, g, err, hint.New("%s runs any other image, and %s builds a release anew", hint.Command("up", "--image", "REFERENCE"), hint.Command("up", "--source", "DIR")))
 	}
 	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
 	if err != nil {
@@ -115,7 +115,7 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	}
 	rep.close()
 	if err != nil {
-		return diagnosed(ctx, stack, err, "go to another release with 'bookctl rollback --to N', or deploy the source with 'bookctl up'")
+		return diagnosed(ctx, stack, err, hint.New("go to another release with %s, or deploy the source with %s", hint.Command("rollback", "--to", "N"), hint.Command("up")))
 	}
 	if g.output == "json" {
 		return rolledBack(s, g, t, stack.URL(), aim, from, time.Since(begun))

@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/google/go-containerregistry/pkg/authn"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/image"
 	"github.com/bookctl/bookctl/internal/picture"
 	"github.com/bookctl/bookctl/internal/provision"
@@ -147,9 +147,9 @@ func pinImage(ctx context.Context, t *target, want provision.Settings, note func
 	var nowhere *net.DNSError
 	switch {
 	case errors.As(err, &nowhere):
-		return "", nil, advice.With(fmt.Errorf("image %s: there is no address for %s", want.Image, nowhere.Name), "check the name of the registry, which is Docker Hub where none is said, and the network")
-	case err != nil && advice.Of(err) == "":
-		return "", nil, advice.With(err, "check the reference, and the network")
+		return "", nil, hint.With(fmt.Errorf("image %s: there is no address for %s", want.Image, nowhere.Name), "check the name of the registry, which is Docker Hub where none is said, and the network")
+	case err != nil && hint.Of(err).Empty():
+		return "", nil, hint.With(err, "check the reference, and the network")
 	}
 	return info.Reference, info.Architectures, err
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/bookctl/bookctl/internal/hint"
 	"io"
 	"net/http"
 	"slices"
@@ -189,7 +190,7 @@ func readStatus(ctx context.Context, t *target, g *globals) (*statusOutput, erro
 		total := pricing.Total(lines)
 		out.Monthly = &total
 	}
-	out.judge(found)
+	out.judge(found, g)
 	return out, nil
 }
 
@@ -236,7 +237,7 @@ func (o *statusOutput) observe(ctx context.Context, t *target, g *globals, have 
 }
 
 // judge finds what is wrong, and what differs from what was asked for.
-func (o *statusOutput) judge(found []graph.Finding) {
+func (o *statusOutput) judge(found []graph.Finding, g *globals) {
 	told := false // of the database already
 	problem := func(format string, args ...any) { o.Problems = append(o.Problems, fmt.Sprintf(format, args...)) }
 	for _, f := range found {
@@ -256,10 +257,10 @@ func (o *statusOutput) judge(found []graph.Finding) {
 			problem("%s is being deleted", f.Name)
 		case f.Phase == graph.Broken:
 			o.broken, told = true, told || f.Name == "database"
-			problem("%s is broken: %s%s", f.Name, f.Note, prefixed("; ", f.Next, ""))
+			problem("%s is broken: %s%s", f.Name, f.Note, prefixed("; ", f.Next.Show(g.show), ""))
 		}
 		if changes := o.unreleased(f); len(changes) > 0 {
-			o.Drift = append(o.Drift, drifted{f.Name, changes})
+			o.Drift = append(o.Drift, drifted{f.Name, g.told(changes)})
 		}
 	}
 	s := o.Service
@@ -343,7 +344,7 @@ func (o *statusOutput) show(w io.Writer, g *globals) error {
 	if g.output == "json" {
 		err = json.NewEncoder(w).Encode(o)
 	} else {
-		_, err = io.WriteString(w, g.aimed(o.text()))
+		_, err = io.WriteString(w, o.text(g))
 	}
 	if err != nil {
 		return fmt.Errorf("print the status: %w", err)
@@ -354,10 +355,10 @@ func (o *statusOutput) show(w io.Writer, g *globals) error {
 	return nil
 }
 
-func (o *statusOutput) text() string {
+func (o *statusOutput) text(g *globals) string {
 	var b strings.Builder
 	row := func(name, format string, args ...any) {
-		fmt.Fprintf(&b, "  %-10s %s\n", name, fmt.Sprintf(format, args...))
+		fmt.Fprintf(&b, "  %-10s %s\n", name, g.text(format, args...))
 	}
 	verdict := "healthy"
 	if !o.Healthy {
@@ -382,15 +383,15 @@ func (o *statusOutput) text() string {
 	var refused []string
 	for _, d := range o.Drift {
 		for _, change := range graph.Refused(d.Changes) {
-			refused = append(refused, d.Resource+" "+change)
+			refused = append(refused, d.Resource+" "+change.String())
 		}
 	}
 	switch {
 	case o.Lock != nil: // told at the end
 	case refused != nil:
-		row("", "'bookctl up' refuses, with nothing touched, what can't be changed in place: %s", strings.Join(refused, "; "))
+		row("", "%s refuses, with nothing touched, what can't be changed in place: %s", hint.Command("up"), strings.Join(refused, "; "))
 	case len(o.Drift) > 0:
-		row("", "'bookctl up' repairs it, and 'bookctl plan' says how")
+		row("", "%s repairs it, and %s says how", hint.Command("up"), hint.Command("plan"))
 	}
 	for i, e := range o.Service.Events {
 		if i < 3 {
@@ -405,23 +406,23 @@ func (o *statusOutput) text() string {
 	}
 	switch {
 	case o.Lock != nil:
-		fmt.Fprintln(&b, "Another run is at work on the stack; 'bookctl status --watch' shows when it is over.")
+		fmt.Fprintln(&b, g.text("Another run is at work on the stack; %s shows when it is over.", hint.Command("status", "--watch")))
 	case !o.found && len(o.Snapshots) > 0:
-		fmt.Fprintln(&b, "'bookctl up --restore latest' makes the stack anew with the data of the newest snapshot.")
+		fmt.Fprintln(&b, g.text("%s makes the stack anew with the data of the newest snapshot.", hint.Command("up", "--restore", "latest")))
 	case !o.found:
-		fmt.Fprintln(&b, "'bookctl up' makes it.")
+		fmt.Fprintln(&b, g.text("%s makes it.", hint.Command("up")))
 	case !o.Healthy:
-		next := "'bookctl logs' and 'bookctl events' tell more; 'bookctl up' creates what is missing and repairs drift"
+		next := hint.New("%s and %s tell more; %s creates what is missing and repairs drift", hint.Command("logs"), hint.Command("events"), hint.Command("up"))
 		if o.broken {
-			next = "'bookctl logs' and 'bookctl events' tell more; what is broken comes first, and then 'bookctl up' repairs the rest"
+			next = hint.New("%s and %s tell more; what is broken comes first, and then %s repairs the rest", hint.Command("logs"), hint.Command("events"), hint.Command("up"))
 		}
 		if o.Image.Gone {
-			next = "'bookctl up' pushes what the source builds, or 'bookctl rollback' goes to a release whose image is there; 'bookctl logs' and 'bookctl events' tell more"
+			next = hint.New("%s pushes what the source builds, or %s goes to a release whose image is there; %s and %s tell more", hint.Command("up"), hint.Command("rollback"), hint.Command("logs"), hint.Command("events"))
 		}
 		if o.partial { // a destroy may have been cut off
-			next += "; 'bookctl destroy' removes what is there"
+			next = hint.New("%s; %s removes what is there", next, hint.Command("destroy"))
 		}
-		fmt.Fprintln(&b, next+".")
+		fmt.Fprintln(&b, next.Show(g.show)+".")
 	}
 	return b.String()
 }
@@ -498,13 +499,13 @@ func (o *statusOutput) rows(row func(string, string, ...any)) {
 		}
 		row("Image", "%s", text)
 		if o.RolledBackFrom != "" {
-			row("", "rolled back from revision %s; 'bookctl up' deploys what the source builds", o.RolledBackFrom)
+			row("", "rolled back from revision %s; %s deploys what the source builds", o.RolledBackFrom, hint.Command("up"))
 		}
 		if n := o.Newer; n != nil && n.Failed {
 			row("", "%s, made %s, never became healthy, and ECS went back to this one;", n.Revision, ago(n.Created))
-			row("", "'bookctl events' tells why, and the next 'bookctl up' tries again")
+			row("", "%s tells why, and the next %s tries again", hint.Command("events"), hint.Command("up"))
 		} else if n != nil {
-			row("", "%s, made %s, was never rolled out; 'bookctl up' goes on with it", n.Revision, ago(n.Created))
+			row("", "%s, made %s, was never rolled out; %s goes on with it", n.Revision, ago(n.Created), hint.Command("up"))
 		}
 	}
 	if o.Monthly != nil {

@@ -20,7 +20,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/preflight"
 	"github.com/bookctl/bookctl/internal/provision"
 )
@@ -64,14 +64,14 @@ func connect(ctx context.Context, s streams, g *globals) (*target, error) {
 	t.account, t.caller, err = preflight.Identify(ctx, t.clients, t.region)
 	switch {
 	case errors.Is(err, preflight.ErrNoRegion):
-		return nil, advice.With(usageError{err}, "name one with --region or AWS_REGION, for example --region eu-central-1"+orHere(ctx))
+		return nil, hint.With(usageError{err}, "name one with --region or AWS_REGION, for example --region eu-central-1%s", orHere(ctx))
 	case errors.Is(err, preflight.ErrRegionName):
 		return nil, usageError{err}
 	case err != nil:
 		return nil, unreached(t.emulator.unanswered(err))
 	}
 	if g.account != "" && g.account != t.account {
-		return nil, advice.With(
+		return nil, hint.With(
 			usageError{fmt.Errorf("the credentials are of account %s, and --account asks for %s", t.account, g.account)},
 			"use the credentials of the account that is meant (AWS_PROFILE)")
 	}
@@ -139,7 +139,7 @@ func (t *target) localConfig(ctx context.Context, g *globals) (aws.Config, error
 		return aws.Config{}, err
 	}
 	if g.region != "" && g.region != info.Region {
-		return aws.Config{}, advice.With(usageError{fmt.Errorf("the local cloud is region %s, and --region asks for %s", info.Region, g.region)}, "leave --region out, or --local")
+		return aws.Config{}, hint.With(usageError{fmt.Errorf("the local cloud is region %s, and --region asks for %s", info.Region, g.region)}, "leave --region out, or --local")
 	}
 	if t.authorities, err = trusting(info.TrustBundle); err != nil {
 		return aws.Config{}, fmt.Errorf("read whom the local cloud's certificates are of: %w", err)

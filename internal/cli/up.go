@@ -16,7 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/image"
 	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/preflight"
@@ -94,7 +94,7 @@ func (u *upFlags) readAuthorities() error {
 		u.authorities, err = image.ParseAuthorities(text)
 	}
 	if err != nil {
-		return advice.With(usageError{fmt.Errorf("--db-ca %s: %w", u.dbCA, err)}, "give a file of certificate authorities in PEM, as https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html names them")
+		return hint.With(usageError{fmt.Errorf("--db-ca %s: %w", u.dbCA, err)}, "give a file of certificate authorities in PEM, as https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html names them")
 	}
 	return nil
 }
@@ -136,7 +136,7 @@ func deadline(ctx context.Context, g *globals) (context.Context, context.CancelF
 	if g.timeout <= 0 {
 		return context.WithCancel(ctx)
 	}
-	return context.WithTimeoutCause(ctx, g.timeout, advice.With(overtime{after: g.timeout}, "give it more time with --timeout, and run the same command again: it goes on where this one stopped"))
+	return context.WithTimeoutCause(ctx, g.timeout, hint.With(overtime{after: g.timeout}, "give it more time with --timeout, and run the same command again: it goes on where this one stopped"))
 }
 
 func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.FlagSet, wait bool, line string) error {
@@ -202,7 +202,7 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	rep.close()
 	drawn := picture.draw("bookctl up, stack "+g.stack, report, p.source.spans()...)
 	if err != nil {
-		return errors.Join(diagnosed(ctx, stack, err, "fix it and run 'bookctl up' again"), drawn)
+		return errors.Join(diagnosed(ctx, stack, err, hint.New("fix it and run %s again", hint.Command("up"))), drawn)
 	}
 	if drawn != nil {
 		return drawn
@@ -243,25 +243,24 @@ func restored(u *upFlags, flags *pflag.FlagSet, from provision.Snapshot, want *p
 }
 
 // dataNote says where the data of a new database comes from, and that --restore
-// does nothing to one that is there; "" where there is nothing to say.
-func (p *preparation) dataNote(ctx context.Context, from *provision.Snapshot) (string, error) {
+// does nothing to one that is there; empty where there is nothing to say.
+func (p *preparation) dataNote(ctx context.Context, from *provision.Snapshot) (hint.Message, error) {
 	switch {
 	case p.have.Database && from != nil:
-		return "the database is there already, and --restore changes nothing of it; to start from a snapshot, destroy the stack first", nil
+		return hint.New("the database is there already, and --restore changes nothing of it; to start from a snapshot, destroy the stack first"), nil
 	case p.have.Database:
-		return "", nil
+		return hint.Message{}, nil
 	case from != nil:
-		return fmt.Sprintf("the database starts with the data of snapshot %s (%s, %d GiB, made %s)", from.ID, from.Kind, from.GiB, ago(from.Created)), nil
+		return hint.New("the database starts with the data of snapshot %s (%s, %d GiB, made %s)", from.ID, from.Kind, from.GiB, ago(from.Created)), nil
 	}
 	kept, err := provision.Snapshots(ctx, p.target.clients.RDS, p.spec.Stack)
 	if err != nil {
-		return "", fmt.Errorf("look for snapshots of the stack: %w", err)
+		return hint.Message{}, fmt.Errorf("look for snapshots of the stack: %w", err)
 	}
 	if len(kept) == 0 {
-		return "", nil
+		return hint.Message{}, nil
 	}
-	return fmt.Sprintf("the database starts empty, and the stack has kept data (%d, the newest %s); 'bookctl up --restore latest' in its place starts from that",
-		len(kept), kept[len(kept)-1].ID), nil
+	return hint.New("the database starts empty, and the stack has kept data (%d, the newest %s); %s in its place starts from that", len(kept), kept[len(kept)-1].ID, hint.Command("up", "--restore", "latest")), nil
 }
 
 // run makes what is missing.
@@ -286,7 +285,7 @@ type preparation struct {
 	spec   provision.Spec
 	source *source // nil where a ready image is deployed
 	// warnings are what may fail later and can't be told now.
-	warnings []string
+	warnings []hint.Message
 }
 
 // prepare checks everything that can be checked in seconds and would otherwise
@@ -348,7 +347,9 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	if err != nil {
 		return nil, err
 	}
-	p.warnings = append(env.Warnings, have.Lost(want)...)
+	for _, w := range slices.Concat(env.Warnings, have.Lost(want)) {
+		p.warnings = append(p.warnings, hint.New("%s", w))
+	}
 	want.DBVersion = env.DBVersion
 	p.spec = provision.Spec{
 		Stack: g.stack, Version: version(), Settings: want, Running: have.Running, Zones: env.Zones, Restore: u.restore, Deployed: &have,
@@ -362,24 +363,24 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	if err != nil {
 		return nil, err
 	}
-	if data != "" {
+	if !data.Empty() {
 		p.warnings = append(p.warnings, data)
 	}
 	if asIt != "" {
-		p.warnings = append(p.warnings, asIt)
+		p.warnings = append(p.warnings, hint.New("%s", asIt))
 	}
 	if want.Image != "" && u.authorities != nil {
-		return nil, advice.With(usageError{errors.New("--db-ca is for the image that bookctl builds, and a ready image has to trust the stack's databases by itself")},
+		return nil, hint.With(usageError{errors.New("--db-ca is for the image that bookctl builds, and a ready image has to trust the stack's databases by itself")},
 			"leave --db-ca out, or build with --image build")
 	}
 	if want.Image == "" {
 		if !t.local && u.authorities == nil && !image.HasDatabaseCA(t.region) { // the local cloud shows its tasks its own
-			return nil, advice.With(usageError{fmt.Errorf("the image that bookctl builds does not trust the databases of region %s", t.region)},
+			return nil, hint.With(usageError{fmt.Errorf("the image that bookctl builds does not trust the databases of region %s", t.region)},
 				"give the region's authorities with --db-ca FILE (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html has them), or an image with --image that trusts them")
 		}
 		p.source, err = newSource(ctx, u.source, want.Arch, u.authorities, tell)
 		if errors.Is(err, image.ErrNoSource) && have.Running != "" {
-			return nil, advice.With(err, "run in a clone of the source or name one with --source DIR; or keep the image that was deployed last, with --image "+have.Running)
+			return nil, hint.With(err, "run in a clone of the source or name one with --source DIR; or keep the image that was deployed last, with --image %s", have.Running)
 		}
 		if err != nil {
 			return nil, err
@@ -417,7 +418,7 @@ func runsHere(arch string) error {
 	if arch == runtime.GOARCH {
 		return nil
 	}
-	return advice.With(usageError{fmt.Errorf("this machine is %s, and can't run tasks for %s", runtime.GOARCH, arch)}, "say --arch "+runtime.GOARCH)
+	return hint.With(usageError{fmt.Errorf("this machine is %s, and can't run tasks for %s", runtime.GOARCH, arch)}, "say --arch %s", runtime.GOARCH)
 }
 
 // freePort finds a port that localhost can be served on.
@@ -450,9 +451,9 @@ func portIsFree(port int32) error {
 		}
 	}
 	if errors.Is(err, os.ErrPermission) {
-		return advice.With(usageError{fmt.Errorf("port %d can't be used by this user", port)}, "choose one above 1023 with --port, or none at all")
+		return hint.With(usageError{fmt.Errorf("port %d can't be used by this user", port)}, "choose one above 1023 with --port, or none at all")
 	}
-	return advice.With(usageError{fmt.Errorf("port %d is in use on this machine", port)}, "choose another with --port, or none at all: a free one is found")
+	return hint.With(usageError{fmt.Errorf("port %d is in use on this machine", port)}, "choose another with --port, or none at all: a free one is found")
 }
 
 // summary says what was done, and the URL alone on the last line.

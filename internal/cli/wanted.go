@@ -4,12 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 )
 
 // unfit says of a value that a flag does not take what is wanted in its place,
@@ -51,12 +50,12 @@ func badFlag(g *globals, cmd *cobra.Command, err error) error {
 			flags = append(flags, &cobra.Command{Use: f.Name, Hidden: f.Hidden, Run: func(*cobra.Command, []string) {}})
 		})
 		typed := unknown.GetSpecifiedName()
-		var meant []string
+		var meant []hint.Message
 		for _, name := range alike(typed, flags) {
-			meant = append(meant, "'bookctl "+g.instead("--"+typed, "--"+name)+"'")
+			meant = append(meant, hint.New("%s", hint.Command(g.instead("--"+typed, "--"+name)...)))
 		}
 		if meant != nil {
-			return advice.With(usageError{err}, "did you mean "+strings.Join(meant, " or ")+"?")
+			return hint.With(usageError{err}, "did you mean %s?", hint.Join(" or ", meant...))
 		}
 	}
 	return usageError{err}

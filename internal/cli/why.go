@@ -16,8 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go"
 
-	"github.com/bookctl/bookctl/internal/advice"
 	"github.com/bookctl/bookctl/internal/diagnosis"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/partition"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
@@ -31,7 +31,11 @@ type explained struct {
 	evidence *diagnosis.Evidence
 }
 
-func (e explained) Error() string { return e.Text }
+func (e explained) Error() string { return e.Show(hint.Invocation.Plain) }
+
+// ShowError is the explanation as show has its commands.
+func (e explained) ShowError(show hint.Show) string { return e.Show(show) }
+
 func (e explained) Unwrap() error { return e.error }
 
 // inFull adds to an answer for a program what an explanation was made of: the error
@@ -68,7 +72,7 @@ func printInFull(w io.Writer, err error) {
 // diagnosed explains why up failed. For that it asks what became of the service's
 // tasks, also when the run's own time is over. Again is how to go on once the
 // release is repaired.
-func diagnosed(ctx context.Context, stack *provision.Stack, err error, again string) error {
+func diagnosed(ctx context.Context, stack *provision.Stack, err error, again hint.Message) error {
 	if stack == nil || errors.Is(context.Cause(ctx), errInterrupted) || provision.Expired(err) {
 		return err
 	}
@@ -92,11 +96,11 @@ func didNotComeUp(f *graph.Error) bool { return f.Node == "service" && f.Op == "
 // clarified explains an error that nobody has explained yet.
 func clarified(err error) error {
 	var done explained
-	said := advice.Of(err) != "" && len(graph.Failures(err)) == 0 // of several failures one may know its own advice
+	said := !hint.Of(err).Empty() && len(graph.Failures(err)) == 0 // of several failures one may know its own next step
 	if errors.As(err, &done) || said || errors.Is(err, errInterrupted) {
 		return err
 	}
-	if x := why(diagnosis.Evidence{}, err, ""); x.Text != "" {
+	if x := why(diagnosis.Evidence{}, err, hint.Message{}); x.Text != "" {
 		return explained{err, x, nil}
 	}
 	return err
@@ -104,7 +108,7 @@ func clarified(err error) error {
 
 // why finds the cause of a failure in the error and, for a service that does not
 // come up, in the evidence.
-func why(d diagnosis.Evidence, err error, again string) diagnosis.Explanation {
+func why(d diagnosis.Evidence, err error, again hint.Message) diagnosis.Explanation {
 	failures := graph.Failures(err)
 	for i, f := range failures {
 		x := ofCall(f, "make or find "+f.Node)
@@ -115,7 +119,7 @@ func why(d diagnosis.Evidence, err error, again string) diagnosis.Explanation {
 			continue
 		}
 		for _, other := range slices.Delete(slices.Clone(failures), i, i+1) {
-			x.Text += "\nAlso: " + other.Error()
+			x.Also = append(x.Also, other)
 		}
 		return x
 	}
@@ -136,26 +140,26 @@ func ofCall(err error, doing string) diagnosis.Explanation {
 	)
 	switch {
 	case errors.Is(err, graph.ErrNotShown):
-		return explanation(capital(err.Error())+".", advice.Of(err))
+		return explanation(capital(err.Error())+".", hint.Of(err))
 	case errors.As(err, &fault):
-		return explanation(capital(err.Error())+".", faultNext)
+		return explanation(capital(err.Error())+".", hint.New(faultNext))
 	case errors.Is(err, graph.ErrForeign):
 		return explanation(capital(err.Error())+". It has the name that this stack needs, and without the stack's tag it is not touched.",
-			cmp.Or(advice.Of(err), "choose another name with --stack, or remove that thing yourself"))
+			hint.Of(err).Or(hint.New("choose another name with --stack, or remove that thing yourself")))
 	case errors.As(err, &profile):
 		return explanation(fmt.Sprintf("There is no AWS profile %q, which AWS_PROFILE names, in the AWS configuration of this user.", profile.Profile),
-			"set AWS_PROFILE to one that 'aws configure list-profiles' shows, or make it with 'aws configure --profile "+shellWord(profile.Profile)+"'; 'bookctl up --local' needs no account")
+			hint.New("set AWS_PROFILE to one that %s shows, or make it with %s; %s needs no account", hint.AWS("configure", "list-profiles"), hint.AWS("configure", "--profile", shellWord(profile.Profile)), hint.Command("up", "--local")))
 	case noCredentials(err):
 		return ofCredentials(err)
 	case errors.As(err, &trust):
 		return untrusted(trust)
 	case errors.As(err, &unknown) && partition.IsServiceHost(unknown.Name):
 		return explanation(fmt.Sprintf("There is no address for %s: either no such region, or no network.", unknown.Name),
-			"check --region (AWS_REGION) and the network")
+			hint.New("check --region (AWS_REGION) and the network"))
 	}
 	if service, operation, lacking := provision.Lacking(err); lacking {
 		return explanation(fmt.Sprintf("The endpoint lacks the call %s %s%s (it answered 501)", service, operation, during(doing))+answered(err)+".",
-			"use a newer version of what answers there, or another endpoint (AWS_ENDPOINT_URL); 'bookctl up --local' needs none")
+			hint.New("use a newer version of what answers there, or another endpoint (AWS_ENDPOINT_URL); %s needs none", hint.Command("up", "--local")))
 	}
 	if !errors.As(err, &api) {
 		return diagnosis.Explanation{}
@@ -173,24 +177,24 @@ func ofCall(err error, doing string) diagnosis.Explanation {
 	switch code {
 	case "ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired":
 		return explanation("The AWS credentials have expired"+during(doing)+": "+message,
-			"sign in again and run the same command, which goes on where this one stopped")
+			hint.New("sign in again and run the same command, which goes on where this one stopped"))
 	case "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "AuthFailure", "InvalidAccessKeyId":
 		return explanation("AWS does not know these credentials ("+code+"): "+message+" They are mistyped, deleted, or of an account that has not enabled this region.",
-			"check them with 'aws sts get-caller-identity', and the region with 'aws account list-regions'")
+			hint.New("check them with %s, and the region with %s", hint.AWS("sts", "get-caller-identity"), hint.AWS("account", "list-regions")))
 	case "OptInRequired", "SubscriptionRequiredException":
 		return explanation("The account is not signed up for this service or region ("+code+"): "+message,
-			"enable the region in the account's settings, or choose another with --region")
+			hint.New("enable the region in the account's settings, or choose another with --region"))
 	case "InsufficientDBInstanceCapacity", "InsufficientDBInstanceCapacityFault", "InsufficientInstanceCapacity":
 		return explanation("AWS has no capacity for this database now ("+code+"): "+message,
-			"try again later, or choose another class with --db-class or another region with --region")
+			hint.New("try again later, or choose another class with --db-class or another region with --region"))
 	}
 	if provision.NameTaken(err) {
 		return explanation("The name is taken"+during(doing)+" ("+code+"): "+message,
-			"choose another name with --stack, or remove that thing yourself")
+			hint.New("choose another name with --stack, or remove that thing yourself"))
 	}
 	if protected.MatchString(message) {
 		return explanation("AWS keeps it, since its deletion protection is on ("+code+"): "+message,
-			"'bookctl up --protect=false' turns the protection off; then run the same command again")
+			hint.New("%s turns the protection off; then run the same command again", hint.Command("up", "--protect=false")))
 	}
 	return diagnosis.Explanation{}
 }
@@ -216,7 +220,7 @@ func ofClock(err error, code, message string, now time.Time) diagnosis.Explanati
 	default:
 		return diagnosis.Explanation{}
 	}
-	const next = "set the clock of this machine (NTP), and run the same command again; the credentials are not at fault"
+	next := hint.New("set the clock of this machine (NTP), and run the same command again; the credentials are not at fault")
 	switch {
 	case known && off.Abs() > provision.ClockTolerance:
 		way := "fast"
@@ -262,15 +266,15 @@ func ofDenial(err error, message, doing string) diagnosis.Explanation {
 	} else {
 		text += during(doing)
 	}
-	next := "allow the action; 'bookctl policy' prints the least policy that is needed"
+	next := hint.New("allow the action; %s prints the least policy that is needed", hint.Command("policy"))
 	if strings.Contains(message, "service control policy") {
-		next = "ask whoever manages the organization: its service control policy denies it, and no policy in the account can allow it"
+		next = hint.New("ask whoever manages the organization: its service control policy denies it, and no policy in the account can allow it")
 	}
 	return explanation(text+": "+message, next)
 }
 
-func explanation(text, hint string) diagnosis.Explanation {
-	return diagnosis.Explanation{Text: text, Hint: hint}
+func explanation(text string, next hint.Message) diagnosis.Explanation {
+	return diagnosis.Explanation{Text: text, Hint: next}
 }
 
 // longestQuote is how much of what somebody else wrote is quoted.

@@ -2,6 +2,7 @@ package diagnosis
 
 import (
 	"fmt"
+	"github.com/bookctl/bookctl/internal/hint"
 	"strings"
 )
 
@@ -50,13 +51,14 @@ func OfQuota(code, message string) Explanation {
 		return Explanation{}
 	}
 	if q.code == "" {
-		return Explanation{fmt.Sprintf("A quota of the account is reached (%s): %s", code, message),
-			"remove what is not needed any more, or ask for more in the console under Service Quotas"}
+		return Explanation{Text: fmt.Sprintf("A quota of the account is reached (%s): %s", code, message),
+			Hint: hint.New("remove what is not needed any more, or ask for more in the console under Service Quotas")}
 	}
-	return Explanation{fmt.Sprintf("The account's quota %q is reached (%s): %s", q.name, code, message), q.raise()}
+	return Explanation{Text: fmt.Sprintf("The account's quota %q is reached (%s): %s", q.name, code, message), Hint: q.raise()}
 }
 
 // raise says how to go on. The local cloud has quotas, and nobody to raise them.
-func (q quota) raise() string {
-	return fmt.Sprintf("remove what is not needed any more ('bookctl list' shows the stacks), or ask for more: 'aws service-quotas request-service-quota-increase --service-code %s --quota-code %s --desired-value N'", q.service, q.code)
+func (q quota) raise() hint.Message {
+	return hint.New("remove what is not needed any more (%s shows the stacks)%s", hint.Command("list"), hint.Optional(", or ask for more: %s",
+		hint.AWS("service-quotas", "request-service-quota-increase", "--service-code", q.service, "--quota-code", q.code, "--desired-value", "N")))
 }

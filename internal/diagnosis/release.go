@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"github.com/bookctl/bookctl/internal/hint"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,13 +15,25 @@ import (
 type Explanation struct {
 	// Text is the cause with its evidence, a paragraph in words for people.
 	Text string
-	// Hint is what to do, as advice.With takes it.
-	Hint string
+	// Hint is what to do.
+	Hint hint.Message
+	// Also are other failures of the run, which it does not explain.
+	Also []error
+}
+
+// Show is the text, and the failures that it does not explain, as show has their
+// commands.
+func (x Explanation) Show(show hint.Show) string {
+	out := x.Text
+	for _, other := range x.Also {
+		out += "\nAlso: " + hint.Text(other, show)
+	}
+	return out
 }
 
 // OfRelease explains why a release did not come up. Again is how to go on once it
 // is fixed.
-func OfRelease(d Evidence, again string) Explanation {
+func OfRelease(d Evidence, again hint.Message) Explanation {
 	_, revision, _ := strings.Cut(d.Wanted, ":")
 	s := explainer{d: d, again: again, next: again, outcome: "never became healthy"}
 	culprit := cmp.Or(d.Culprit(), &Task{})
@@ -41,15 +54,15 @@ func OfRelease(d Evidence, again string) Explanation {
 	default:
 		s.say("Nothing serves yet.")
 	}
-	return Explanation{strings.Join(s.words, " "), s.next}
+	return Explanation{Text: strings.Join(s.words, " "), Hint: s.next}
 }
 
 // explainer is an explanation in progress.
 type explainer struct {
 	d     Evidence
 	words []string
-	again string
-	next  string
+	again hint.Message
+	next  hint.Message
 	// outcome is what became of the release, in words that follow its name.
 	outcome string
 }
@@ -93,24 +106,24 @@ func (s *explainer) explain(t Task) {
 	case strings.Contains(reasons, "CannotPull"):
 		s.outcome = notStarted
 		s.say("%s could not pull its image: %s.", name, sentence(reasons))
-		s.next = "check that the image exists, that the tasks may pull it, and that it is for their architecture (--arch); without an image of your own, 'bookctl up --image build' builds one"
+		s.next = hint.New("check that the image exists, that the tasks may pull it, and that it is for their architecture (--arch); without an image of your own, %s builds one", hint.Command("up", "--image", "build"))
 	case strings.Contains(reasons, "registry auth from asm"):
 		s.say("%s could not log in to the registry of its image: %s.", name, sentence(reasons))
-		s.next = `check the secret of --registry-secret: it has to exist, to be {"username":"…","password":"…"}, and to let the execution role read it`
+		s.next = hint.New(`check the secret of --registry-secret: it has to exist, to be {"username":"…","password":"…"}, and to let the execution role read it`)
 	case strings.Contains(reasons, "ResourceInitializationError") && strings.Contains(reasons, "secret") && deniedText.MatchString(reasons):
 		if _, said, ok := strings.Cut(reasons, "AccessDeniedException: "); ok {
 			reasons = said // before it stands how ECS came to ask
 		}
 		s.outcome = notStarted
 		s.say("%s was not allowed to read the database's secret: %s.", name, sentence(reasons))
-		s.next = "'bookctl up' repairs the execution role; if it is denied elsewhere, look at the secret's own policy and the organization's"
+		s.next = hint.New("%s repairs the execution role; if it is denied elsewhere, look at the secret's own policy and the organization's", hint.Command("up"))
 		if strings.Contains(reasons, "no permissions boundary") {
-			s.next = "extend the permissions boundary of the stack's roles, or give them another with 'bookctl up --permissions-boundary ARN'"
+			s.next = hint.New("extend the permissions boundary of the stack's roles, or give them another with %s", hint.Command("up", "--permissions-boundary", "ARN"))
 		}
 	case strings.Contains(reasons, "ResourceInitializationError"):
 		s.outcome = notStarted
 		s.say("%s could not be prepared: %s.", name, sentence(reasons))
-		s.next = "'bookctl plan' shows whether routes, rules or roles were changed by hand; 'bookctl up' repairs them"
+		s.next = hint.New("%s shows whether routes, rules or roles were changed by hand; %s repairs them", hint.Command("plan"), hint.Command("up"))
 	case said("limit on the number of vCPUs") != "" || said(aboveLimit) != "":
 		s.outcome = notPlaced
 		s.say("The account's quota %q is reached: %s.", fargateQuota.name, sentence(cmp.Or(said("limit on the number of vCPUs"), said(aboveLimit))))
@@ -118,30 +131,30 @@ func (s *explainer) explain(t Task) {
 	case said("Capacity is unavailable") != "":
 		s.outcome = notPlaced
 		s.say("AWS has no capacity for its tasks now: %s.", sentence(said("Capacity is unavailable")))
-		s.next = "try again later, or with another --arch or a smaller --cpu"
+		s.next = hint.New("try again later, or with another --arch or a smaller --cpu")
 	case t.ID == "" && said("unable to place a task") != "":
 		s.outcome = notPlaced
 		s.unplaced(said("unable to place a task"))
 	case strings.Contains(reasons, "OutOfMemory") || t.ExitCode != nil && *t.ExitCode == 137 && strings.Contains(reasons, "emory"):
 		s.say("%s ran out of memory: %s.", name, sentence(reasons))
-		s.next = "give the tasks more with --memory"
+		s.next = hint.New("give the tasks more with --memory")
 	case s.databaseReason() != "":
 		s.say("It can't reach the database: %q.", s.databaseReason())
 		if s.d.Database != "" {
 			s.say("RDS says that the database is %s.", s.d.Database)
 		}
 		s.health(t, name)
-		s.next = "'bookctl status' tells how the database is; 'bookctl up' repairs its rules, its password and the secret"
+		s.next = hint.New("%s tells how the database is; %s repairs its rules, its password and the secret", hint.Command("status"), hint.Command("up"))
 		if strings.Contains(s.databaseReason(), "28P01") {
 			// RDS tells nobody which password a database has, so up can't see it.
-			s.next = "'bookctl up' if the secret was changed by hand; 'bookctl db rotate-password' if the database was: it gives both a new one"
+			s.next = hint.New("%s if the secret was changed by hand; %s if the database was: it gives both a new one", hint.Command("up"), hint.Command("db", "rotate-password"))
 		}
 	case t.ExitCode != nil && !strings.Contains(reasons, "health checks"):
 		s.crash(t, name, reasons)
 	default:
 		s.health(t, name)
 		s.output()
-		s.next = "'bookctl logs' shows what the tasks write; " + s.again
+		s.next = hint.New("%s shows what the tasks write; %s", hint.Command("logs"), s.again)
 	}
 }
 
@@ -159,12 +172,12 @@ func (s *explainer) unplaced(event string) {
 	switch {
 	case unserved != nil:
 		s.say("Fargate does not serve zone %s.", strings.Join(unserved, " and "))
-		s.next = "make the stack anew, in zones that Fargate serves: 'bookctl destroy', which keeps a snapshot, and then 'bookctl up --restore latest'"
+		s.next = hint.New("make the stack anew, in zones that Fargate serves: %s, which keeps a snapshot, and then %s", hint.Command("destroy"), hint.Command("up", "--restore", "latest"))
 	case zones != nil:
 		s.say("The tasks are to run in %s.", strings.Join(zones, " and "))
-		s.next = "try again later; where it stays so, ask AWS Support whether Fargate serves these zones"
+		s.next = hint.New("try again later; where it stays so, ask AWS Support whether Fargate serves these zones")
 	default:
-		s.next = "try again later"
+		s.next = hint.New("try again later")
 	}
 }
 
@@ -184,7 +197,7 @@ func (s *explainer) crash(t Task, name, reasons string) {
 	if cause := s.likely(); cause != "" {
 		s.say("Likely cause: %s.", cause)
 	}
-	s.next = "'bookctl logs --task " + t.ShortID() + "' shows all that it wrote; " + s.again
+	s.next = hint.New("%s shows all that it wrote; %s", hint.Command("logs", "--task", t.ShortID()), s.again)
 }
 
 // health tells of checks that fail, with what was answered.

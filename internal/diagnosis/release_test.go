@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bookctl/bookctl/internal/diagnosis"
+	"github.com/bookctl/bookctl/internal/hint"
 )
 
 // TestAReleaseIsExplainedByItsEvidence has the evidence of releases that did not
@@ -78,13 +79,13 @@ func TestAReleaseIsExplainedByItsEvidence(t *testing.T) {
 			d.Serving, d.Targets = "", []diagnosis.Target{{Health: "unhealthy", Description: "Health checks failed with these codes: [502]"}}
 		}), []string{"Health checks failed with these codes: [502].", "Nothing serves yet."}, "bookctl logs"},
 	} {
-		x := diagnosis.OfRelease(tc.d, "fix it and run 'bookctl up' again")
+		x := diagnosis.OfRelease(tc.d, hint.New("fix it and run %s again", hint.Command("up")))
 		for _, want := range tc.says {
 			if !strings.Contains(x.Text, want) {
 				t.Errorf("%s: %q is not in %q", name, want, x.Text)
 			}
 		}
-		if !strings.Contains(x.Hint, tc.hint) {
+		if !strings.Contains(x.Hint.String(), tc.hint) {
 			t.Errorf("%s: hint: %q", name, x.Hint)
 		}
 	}

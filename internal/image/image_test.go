@@ -33,7 +33,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/image"
 	"github.com/bookctl/bookctl/internal/localcloud/registry"
 	"github.com/bookctl/bookctl/internal/localcloud/task"
@@ -326,7 +326,7 @@ func TestInspectSaysWhatAReadyImageIsFor(t *testing.T) {
 	if err != nil || !slices.Equal(got.Architectures, []string{"amd64", "arm64"}) {
 		t.Errorf("an index: %+v, %v", got, err)
 	}
-	if _, err := (image.Lookup{}).Inspect(t.Context(), r.name+":none"); err == nil || !strings.Contains(advice.Of(err), "check its name and tag") {
+	if _, err := (image.Lookup{}).Inspect(t.Context(), r.name+":none"); err == nil || !strings.Contains(hint.Of(err).String(), "check its name and tag") {
 		t.Errorf("a tag that is not there: %v", err)
 	}
 }
@@ -368,7 +368,7 @@ func TestFailuresSayWhatToDo(t *testing.T) {
 		{ended, image.Source{Dir: hello, Arch: "amd64"}, context.Canceled, "build bookapi"},
 	} {
 		_, err := image.Build(c.ctx, c.source)
-		if err == nil || !strings.Contains(err.Error()+advice.Of(err), c.want) || c.is != nil && !errors.Is(err, c.is) {
+		if err == nil || !strings.Contains(err.Error()+hint.Of(err).String(), c.want) || c.is != nil && !errors.Is(err, c.is) {
 			t.Errorf("%+v: error %v, want %q in it and %v", c.source, err, c.want, c.is)
 		}
 	}
@@ -393,7 +393,7 @@ func TestFailuresSayWhatToDo(t *testing.T) {
 func TestWithoutGoTheNextStepIsSaid(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	_, err := image.Build(t.Context(), image.Source{Dir: "testdata/hello", Arch: "amd64"})
-	if !errors.Is(err, image.ErrNoGo) || !strings.Contains(advice.Of(err), "--image REF") {
+	if !errors.Is(err, image.ErrNoGo) || !strings.Contains(hint.Of(err).String(), "--image REF") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -420,7 +420,7 @@ func TestTheSourceIsFoundFromWithinAClone(t *testing.T) {
 	if got, err := image.FindSource("."); err != nil || got != root {
 		t.Errorf("found %q, %v; want %q", got, err, root)
 	}
-	if _, err := image.FindSource(copyHello(t)); !errors.Is(err, image.ErrNoSource) || !strings.Contains(advice.Of(err), "--source DIR") || !strings.Contains(advice.Of(err), "--image REF") {
+	if _, err := image.FindSource(copyHello(t)); !errors.Is(err, image.ErrNoSource) || !strings.Contains(hint.Of(err).String(), "--source DIR") || !strings.Contains(hint.Of(err).String(), "--image REF") {
 		t.Errorf("outside of a clone: %v", err)
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 )
 
 // Info is a ready image.
@@ -78,7 +78,7 @@ func (l Lookup) Inspect(ctx context.Context, ref string) (Info, error) {
 	case err == nil:
 		return describe(ref, parsed, got)
 	case isStatus(err, http.StatusTooManyRequests):
-		return Info{}, advice.With(fmt.Errorf("read image %s: registry %s takes no more requests for now%s: %w", ref, t.registry, t.asks(), err),
+		return Info{}, hint.With(fmt.Errorf("read image %s: registry %s takes no more requests for now%s: %w", ref, t.registry, t.asks(), err),
 			"run the same command again later")
 	case digested && unasked(err):
 		return Info{Reference: ref, Digest: parsed.Identifier()}, nil
@@ -124,25 +124,25 @@ func (l Lookup) get(ctx context.Context, ref name.Reference, options ...remote.O
 		if !isStatus(err, refusals...) {
 			return got, registryError("read image", ref.Name(), err)
 		}
-		return nil, advice.With(fmt.Errorf("read image %s: this machine has no login for registry %s%s: %w", ref.Name(), registry, because(loginErr), errUnknown),
-			"log in, as by 'docker login "+registry+"', or name the image by its digest (…@sha256:…)")
+		return nil, hint.With(fmt.Errorf("read image %s: this machine has no login for registry %s%s: %w", ref.Name(), registry, because(loginErr), errUnknown),
+			"log in, as by 'docker login %s', or name the image by its digest (…@sha256:…)", registry)
 	}
 	got, err := with(authn.Anonymous)
 	if !isStatus(err, refusals...) {
 		return got, registryError("read image", ref.Name(), err)
 	}
-	login := "give tasks a login with --registry-secret ARN, or use an image that needs none, such as one in ECR"
+	login := hint.New("give tasks a login with --registry-secret ARN, or use an image that needs none, such as one in ECR")
 	auth, loginErr := l.login(ctx, ref)
 	if auth == nil {
 		if isStatus(err, http.StatusNotFound) {
 			return nil, registryError("read image", ref.Name(), err)
 		}
-		return nil, advice.With(fmt.Errorf("read image %s: registry %s asks for a login, and tasks have none%s: %w", ref.Name(), registry, because(loginErr), err), login)
+		return nil, hint.Add(fmt.Errorf("read image %s: registry %s asks for a login, and tasks have none%s: %w", ref.Name(), registry, because(loginErr), err), login)
 	}
 	if _, err = with(auth); err != nil {
 		return nil, registryError("read image", ref.Name(), err)
 	}
-	return nil, advice.With(fmt.Errorf("image %s can be read with this machine's login for %s, and not without: tasks have no login and could not pull it", ref.Name(), registry), login)
+	return nil, hint.Add(fmt.Errorf("image %s can be read with this machine's login for %s, and not without: tasks have no login and could not pull it", ref.Name(), registry), login)
 }
 
 // refusals are the answers to those who should log in. Some registries hide what
@@ -173,7 +173,7 @@ func (l Lookup) getECR(ctx context.Context, ref name.Reference, with func(authn.
 	}
 	if isStatus(err, http.StatusUnauthorized, http.StatusForbidden) {
 		// The role of the tasks may do what these credentials may not.
-		return nil, advice.With(fmt.Errorf("read image %s: the AWS credentials may not read this repository: %w: %w", ref.Name(), errUnknown, err),
+		return nil, hint.With(fmt.Errorf("read image %s: the AWS credentials may not read this repository: %w: %w", ref.Name(), errUnknown, err),
 			"allow ecr:BatchGetImage on it, or name the image by its digest (…@sha256:…)")
 	}
 	return nil, registryError("read image", ref.Name(), err)
@@ -259,9 +259,9 @@ func describe(ref string, parsed name.Reference, got *remote.Descriptor) (Info, 
 	case len(known) > 0 || len(platforms) == 0:
 	case len(others) > 0:
 		slices.Sort(others)
-		return Info{}, advice.With(fmt.Errorf("image %s is for %s, and tasks run linux", ref, strings.Join(slices.Compact(others), ", ")), "give an image for linux/amd64 or linux/arm64")
+		return Info{}, hint.With(fmt.Errorf("image %s is for %s, and tasks run linux", ref, strings.Join(slices.Compact(others), ", ")), "give an image for linux/amd64 or linux/arm64")
 	case got.MediaType.IsIndex() && !slices.ContainsFunc(platforms, func(p v1.Platform) bool { return p.OS == "" }):
-		return Info{}, advice.With(fmt.Errorf("%s is an index of attestations alone (platform unknown/unknown), and has no image to run", ref),
+		return Info{}, hint.With(fmt.Errorf("%s is an index of attestations alone (platform unknown/unknown), and has no image to run", ref),
 			"push the image with its index, or name the image itself by its tag or digest")
 	}
 	return info, nil
@@ -280,7 +280,7 @@ func platforms(got *remote.Descriptor) ([]v1.Platform, error) {
 			return nil, err
 		}
 		if !manifest.Config.MediaType.IsConfig() {
-			return nil, advice.With(fmt.Errorf("it is no container image, but %s", manifest.Config.MediaType), "check its name and tag")
+			return nil, hint.With(fmt.Errorf("it is no container image, but %s", manifest.Config.MediaType), "check its name and tag")
 		}
 		config, err := image.ConfigFile()
 		if err != nil {

@@ -28,7 +28,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/image"
 )
 
@@ -121,8 +121,8 @@ func TestAnImageIsReadAsTasksWillPullIt(t *testing.T) {
 			}
 			continue
 		}
-		if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(advice.Of(err), c.next) {
-			t.Errorf("%s: error %v, next %q; want %q and %q", c.what, err, advice.Of(err), c.says, c.next)
+		if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(hint.Of(err).String(), c.next) {
+			t.Errorf("%s: error %v, next %q; want %q and %q", c.what, err, hint.Of(err).String(), c.says, c.next)
 		}
 		if text := fmt.Sprintf("%v %+v", err, err); strings.Contains(text, password) || strings.Contains(text, "a word of before") {
 			t.Errorf("%s: the error tells the password: %s", c.what, text)
@@ -227,8 +227,8 @@ func TestWhatTasksCanNotRunIsRefusedWithWhatThereIs(t *testing.T) {
 		switch {
 		case c.says == "" && (err != nil || !slices.Equal(info.Architectures, c.archs)):
 			t.Errorf("%s: %+v, %v", c.ref, info, err)
-		case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || advice.Of(err) == ""):
-			t.Errorf("%s: error %v, next %q; want %q", c.ref, err, advice.Of(err), c.says)
+		case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || hint.Of(err).Empty()):
+			t.Errorf("%s: error %v, next %q; want %q", c.ref, err, hint.Of(err).String(), c.says)
 		}
 	}
 }
@@ -291,8 +291,8 @@ func TestABusyRegistryIsNotWaitedForForEver(t *testing.T) {
 	b.refuse.Store(1000)
 	begun := time.Now()
 	_, err := image.Lookup{}.Inspect(t.Context(), host+"/app@sha256:"+strings.Repeat("1", 64))
-	if err == nil || !strings.Contains(err.Error(), "takes no more requests for now, and asks to wait 6h0m0s") || !strings.Contains(advice.Of(err), "later") {
-		t.Errorf("error %v, next %q", err, advice.Of(err))
+	if err == nil || !strings.Contains(err.Error(), "takes no more requests for now, and asks to wait 6h0m0s") || !strings.Contains(hint.Of(err).String(), "later") {
+		t.Errorf("error %v, next %q", err, hint.Of(err).String())
 	}
 	if len(b.refused) != 1 || time.Since(begun) > 3*time.Second {
 		t.Errorf("asked %d times in %s, want once", len(b.refused), time.Since(begun))

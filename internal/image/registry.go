@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 )
 
 // Pushed is an image in a repository.
@@ -108,7 +108,7 @@ func registryError(doing, what string, err error) error {
 	case isStatus(err, http.StatusUnauthorized, http.StatusForbidden):
 		return fmt.Errorf("%s %s: the registry refused the credentials, or they may not do this: %w", doing, what, err)
 	case isStatus(err, http.StatusNotFound):
-		return advice.With(fmt.Errorf("%s %s: there is no such image or repository: %w", doing, what, err), "check its name and tag")
+		return hint.With(fmt.Errorf("%s %s: there is no such image or repository: %w", doing, what, err), "check its name and tag")
 	default:
 		return fmt.Errorf("%s %s: %w", doing, what, err)
 	}

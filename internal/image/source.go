@@ -18,7 +18,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 )
 
 const (
@@ -62,14 +62,14 @@ func FindSource(dir string) (string, error) {
 		return "", fmt.Errorf("find the source of bookapi: %w", err)
 	}
 	if info, err := os.Stat(start); err != nil || !info.IsDir() {
-		return "", advice.With(fmt.Errorf("%w: there is no directory %s", ErrNoSource, start), "name a clone of "+modulePath+" with --source DIR, or use a ready image with --image REF")
+		return "", hint.With(fmt.Errorf("%w: there is no directory %s", ErrNoSource, start), "name a clone of %s with --source DIR, or use a ready image with --image REF", modulePath)
 	}
 	for at := start; ; at = filepath.Dir(at) {
 		if name, err := moduleOf(at); err == nil && name == modulePath {
 			return at, nil
 		}
 		if at == filepath.Dir(at) {
-			return "", advice.With(fmt.Errorf("%w in %s or above it", ErrNoSource, start), "run in a clone of "+modulePath+", or name one with --source DIR, or use a ready image with --image REF")
+			return "", hint.With(fmt.Errorf("%w in %s or above it", ErrNoSource, start), "run in a clone of %s, or name one with --source DIR, or use a ready image with --image REF", modulePath)
 		}
 	}
 }
@@ -101,7 +101,7 @@ func (s Source) check() error {
 	}
 	info, err := os.Stat(filepath.Join(s.Dir, filepath.FromSlash(program)))
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
-		return advice.With(fmt.Errorf("%w: %s has no %s", ErrNoSource, s.Dir, program), "name a clone of "+modulePath+" with --source DIR, or use a ready image with --image REF")
+		return hint.With(fmt.Errorf("%w: %s has no %s", ErrNoSource, s.Dir, program), "name a clone of %s with --source DIR, or use a ready image with --image REF", modulePath)
 	}
 	return err
 }
@@ -110,7 +110,7 @@ func (s Source) check() error {
 func (s Source) compile(ctx context.Context) ([]byte, error) {
 	tool, err := exec.LookPath("go")
 	if err != nil {
-		return nil, advice.With(ErrNoGo, "install Go from https://go.dev/dl, or use a ready image with --image REF")
+		return nil, hint.With(ErrNoGo, "install Go from https://go.dev/dl, or use a ready image with --image REF")
 	}
 	dir, err := os.MkdirTemp("", "bookctl-image-")
 	if err != nil {
@@ -137,7 +137,7 @@ func (s Source) compile(ctx context.Context) ([]byte, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, advice.With(fmt.Errorf("%w in %s: 'go build ./%s': %w\n%s", ErrCompile, s.Dir, program, err, tail(output.String(), 20)),
+		return nil, hint.With(fmt.Errorf("%w in %s: 'go build ./%s': %w\n%s", ErrCompile, s.Dir, program, err, tail(output.String(), 20)),
 			"fix the source and run the same command again")
 	}
 	binary, err := os.ReadFile(out)

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/localcloud/process"
 )
@@ -42,7 +42,7 @@ func DefaultStateDir() (string, error) {
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", advice.With(fmt.Errorf("find a place for the local cloud's state: %w", err), "set XDG_STATE_HOME")
+		return "", hint.With(fmt.Errorf("find a place for the local cloud's state: %w", err), "set XDG_STATE_HOME")
 	}
 	return filepath.Join(home, ".local", "state", "bookctl", "local"), nil
 }

@@ -19,7 +19,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/localcloud/judge"
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/localcloud/process"
@@ -115,7 +115,7 @@ func (c *Cloud) listen() (net.Listener, error) {
 	l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, advice.With(fmt.Errorf("the local cloud's port %d is in use by another program: %w", port, err), "end that program, or choose another port: 'bookctl local start --port N'")
+		return nil, hint.With(fmt.Errorf("the local cloud's port %d is in use by another program: %w", port, err), "end that program, or choose another port: %s", hint.Command("local", "start", "--port", "N"))
 	case err != nil:
 		return nil, fmt.Errorf("listen for the local cloud: %w", err)
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
@@ -62,8 +62,8 @@ func TestVersionAndZonesAreChosenFromWhatIsOffered(t *testing.T) {
 		err := o.choose(&env, s, open)
 		switch {
 		case c.err != "":
-			if err == nil || !strings.Contains(err.Error()+"; "+advice.Of(err), c.err) || strings.Contains(err.Error(), "\n") {
-				t.Errorf("%s: error %v (next: %s), want one line with %q", name, err, advice.Of(err), c.err)
+			if err == nil || !strings.Contains(err.Error()+"; "+hint.Of(err).String(), c.err) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s: error %v (next: %s), want one line with %q", name, err, hint.Of(err).String(), c.err)
 			}
 		case err != nil:
 			t.Errorf("%s: %v", name, err)

@@ -20,7 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/partition"
 	"github.com/bookctl/bookctl/internal/provision"
@@ -106,7 +106,7 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 		return Environment{}, err
 	}
 	if in.OnlyRegion != "" && in.Region != in.OnlyRegion {
-		return Environment{}, advice.With(fmt.Errorf("this is region %s, and only %s may be changed", in.Region, in.OnlyRegion), "choose it with --region or AWS_REGION")
+		return Environment{}, hint.With(fmt.Errorf("this is region %s, and only %s may be changed", in.Region, in.OnlyRegion), "choose it with --region or AWS_REGION")
 	}
 	env := Environment{Account: in.Account, Caller: in.Caller, Region: in.Region, Zones: in.Deployed.Zones}
 	var err error
@@ -116,7 +116,7 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 		}
 	}
 	if in.Account != "" && env.Account != in.Account {
-		return env, advice.With(fmt.Errorf("this is account %s, and only %s may be changed", env.Account, in.Account), "choose its credentials with AWS_PROFILE")
+		return env, hint.With(fmt.Errorf("this is account %s, and only %s may be changed", env.Account, in.Account), "choose its credentials with AWS_PROFILE")
 	}
 
 	if err := checkHTTPS(ctx, c, in); err != nil {
@@ -167,10 +167,10 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 		env.DBVersion = major(snapshot.Version)
 	}
 	if snapshot != nil && major(snapshot.Version) != major(env.DBVersion) {
-		return env, advice.With(fmt.Errorf("snapshot %s is of PostgreSQL %s, and the database is to be %s", snapshot.ID, snapshot.Version, env.DBVersion), "leave --db-version out")
+		return env, hint.With(fmt.Errorf("snapshot %s is of PostgreSQL %s, and the database is to be %s", snapshot.ID, snapshot.Version, env.DBVersion), "leave --db-version out")
 	}
 	if snapshot != nil && !in.Deployed.Database && in.Settings.DBStorage < snapshot.GiB {
-		return env, advice.With(fmt.Errorf("database storage %d GiB: snapshot %s is of %d GiB, and RDS storage can't shrink", in.Settings.DBStorage, snapshot.ID, snapshot.GiB), "leave --db-storage out, or give at least as much")
+		return env, hint.With(fmt.Errorf("database storage %d GiB: snapshot %s is of %d GiB, and RDS storage can't shrink", in.Settings.DBStorage, snapshot.ID, snapshot.GiB), "leave --db-storage out, or give at least as much")
 	}
 	if vpcs >= defaultVPCs {
 		env.Warnings = append(env.Warnings, fmt.Sprintf("%s has %d VPCs already, and the quota is %d unless it was raised (Service Quotas, 'VPCs per Region', L-F678F1CE)", in.Region, vpcs, defaultVPCs))
@@ -193,7 +193,7 @@ func (in Intent) checkArch() error {
 			next = fmt.Sprintf("say --arch %s, or %s", arch, next)
 		}
 	}
-	return advice.With(fmt.Errorf("the image is for %s and the tasks are %s", strings.Join(in.ImageArchs, ", "), in.Settings.Arch), next)
+	return hint.With(fmt.Errorf("the image is for %s and the tasks are %s", strings.Join(in.ImageArchs, ", "), in.Settings.Arch), "%s", next)
 }
 
 // checkHTTPS looks for what HTTPS stands on, before the rest is made, where it
@@ -201,7 +201,7 @@ func (in Intent) checkArch() error {
 func checkHTTPS(ctx context.Context, c provision.Clients, in Intent) error {
 	have, want := in.Deployed.Settings, in.Settings
 	if have.Secure() && (want.Domain != have.Domain || !want.Secure()) {
-		return advice.With(fmt.Errorf("this stack is served by HTTPS as %q, which can't be changed or taken off", have.Domain), "make another stack for the other name, with --stack")
+		return hint.With(fmt.Errorf("this stack is served by HTTPS as %q, which can't be changed or taken off", have.Domain), "make another stack for the other name, with --stack")
 	}
 	if want.Domain != have.Domain {
 		if _, err := provision.HostedZone(ctx, c, want.Domain); err != nil {
@@ -258,7 +258,7 @@ func openZones(ctx context.Context, client *ec2.Client, region string) ([]string
 		{Name: aws.String("zone-type"), Values: []string{"availability-zone"}},
 	}})
 	if isCode(err, "OptInRequired", "AuthFailure") {
-		return nil, advice.With(fmt.Errorf("region %s can't be used: %w", region, err), "enable it for the account (AWS console, Account, AWS Regions), or choose another with --region")
+		return nil, hint.With(fmt.Errorf("region %s can't be used: %w", region, err), "enable it for the account (AWS console, Account, AWS Regions), or choose another with --region")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list the zones of %s: %w", region, err)
@@ -278,10 +278,10 @@ func openZones(ctx context.Context, client *ec2.Client, region string) ([]string
 	}
 	slices.Sort(names)
 	if len(names) < 2 && unserved != nil {
-		return nil, advice.With(fmt.Errorf("region %s has %d open zones that Fargate serves, and a stack needs two; it does not serve %s", region, len(names), strings.Join(unserved, ", ")), "choose another with --region")
+		return nil, hint.With(fmt.Errorf("region %s has %d open zones that Fargate serves, and a stack needs two; it does not serve %s", region, len(names), strings.Join(unserved, ", ")), "choose another with --region")
 	}
 	if len(names) < 2 {
-		return nil, advice.With(fmt.Errorf("region %s has %d open zones, and a stack needs two", region, len(names)), "choose another with --region")
+		return nil, hint.With(fmt.Errorf("region %s has %d open zones, and a stack needs two", region, len(names)), "choose another with --region")
 	}
 	return names, nil
 }
@@ -358,7 +358,7 @@ func (o offers) choose(env *Environment, s provision.Settings, open []string) er
 		return pickZones(env, open, "", "")
 	}
 	if len(o.options) == 0 {
-		return advice.With(fmt.Errorf("database class %s is not offered for PostgreSQL in %s", o.class, env.Region), "choose one with --db-class that is: "+o.alternatives())
+		return hint.With(fmt.Errorf("database class %s is not offered for PostgreSQL in %s", o.class, env.Region), "choose one with --db-class that is: %s", o.alternatives())
 	}
 	if env.DBVersion == "" {
 		env.DBVersion = o.newest()
@@ -390,14 +390,14 @@ func (o offers) choose(env *Environment, s provision.Settings, open []string) er
 	slices.Sort(zones)
 	switch {
 	case zones == nil && offered:
-		return advice.With(fmt.Errorf("PostgreSQL %s as %s is offered in no zone of %s that a stack can have: it is in %s, and open are %s", env.DBVersion, o.class, env.Region,
+		return hint.With(fmt.Errorf("PostgreSQL %s as %s is offered in no zone of %s that a stack can have: it is in %s, and open are %s", env.DBVersion, o.class, env.Region,
 			cmp.Or(strings.Join(slices.Compact(slices.Sorted(slices.Values(elsewhere))), ", "), "none"), strings.Join(open, ", ")), "choose another --db-class or --region")
 	case zones == nil:
-		return advice.With(fmt.Errorf("PostgreSQL %s is not offered as %s in %s", env.DBVersion, o.class, env.Region), "choose a --db-version that is: "+strings.Join(o.majors(), ", "))
+		return hint.With(fmt.Errorf("PostgreSQL %s is not offered as %s in %s", env.DBVersion, o.class, env.Region), "choose a --db-version that is: %s", strings.Join(o.majors(), ", "))
 	case s.DBMultiAZ && !multi:
-		return advice.With(fmt.Errorf("database class %s can't have a standby in %s", o.class, env.Region), "leave --db-multi-az out, or choose another --db-class")
+		return hint.With(fmt.Errorf("database class %s can't have a standby in %s", o.class, env.Region), "leave --db-multi-az out, or choose another --db-class")
 	case s.DBInsights && !insights:
-		return advice.With(fmt.Errorf("database class %s has no Performance Insights in %s", o.class, env.Region), "leave --db-insights out, or choose another --db-class")
+		return hint.With(fmt.Errorf("database class %s has no Performance Insights in %s", o.class, env.Region), "leave --db-insights out, or choose another --db-class")
 	case most != 0 && max(s.DBStorage, s.DBMaxStorage) > most:
 		return fmt.Errorf("database class %s takes at most %d GiB of storage in %s", o.class, most, env.Region)
 	}
@@ -418,7 +418,7 @@ func pickZones(env *Environment, zones []string, class, version string) error {
 			}
 		}
 		if env.Zones[i] == "" {
-			return advice.With(fmt.Errorf("database class %s with PostgreSQL %s is offered in one zone of %s only (%s), and a stack needs two", class, version, env.Region, strings.Join(zones, ", ")), "choose another --db-class or --region")
+			return hint.With(fmt.Errorf("database class %s with PostgreSQL %s is offered in one zone of %s only (%s), and a stack needs two", class, version, env.Region, strings.Join(zones, ", ")), "choose another --db-class or --region")
 		}
 	}
 	return nil

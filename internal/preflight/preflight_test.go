@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/preflight"
 	"github.com/bookctl/bookctl/internal/provision"
@@ -69,7 +69,7 @@ func TestPreflightGuardsAccountAndRegion(t *testing.T) {
 		bad := in
 		c2.change(&bad)
 		_, err := preflight.Check(t.Context(), c, bad)
-		if err == nil || !strings.Contains(err.Error()+advice.Of(err), c2.want) || strings.Contains(err.Error(), "\n") {
+		if err == nil || !strings.Contains(err.Error()+hint.Of(err).String(), c2.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want one line with %q", name, err, c2.want)
 		}
 	}

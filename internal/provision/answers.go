@@ -17,7 +17,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 )
 
 // Answers bounds how long AWS may take to answer, and refuses what is no answer.
@@ -189,7 +189,7 @@ func (e *NoAnswerError) Unwrap() []error {
 	if e.cause != nil {
 		return []error{sent, e.cause}
 	}
-	return []error{sent, advice.With(errors.New("no answer"),
+	return []error{sent, hint.With(errors.New("no answer"),
 		"check the network and the endpoint (AWS_ENDPOINT_URL), and run the same command again: it goes on where this one stopped")}
 }
 
@@ -199,7 +199,7 @@ type IncompleteError struct{ text string }
 func (e *IncompleteError) Error() string { return e.text }
 
 func incomplete(text string) error {
-	return advice.With(&IncompleteError{text},
+	return hint.With(&IncompleteError{text},
 		"AWS does not answer so: check the endpoint (AWS_ENDPOINT_URL) and what is between it and this machine; then run the same command again, which finds what was made")
 }
 

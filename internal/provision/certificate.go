@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"github.com/bookctl/bookctl/internal/hint"
 	"slices"
 	"strings"
 	"sync"
@@ -83,7 +84,7 @@ func (c *Certificate) Find(ctx context.Context) (graph.State, error) {
 		st.Phase, st.Note = graph.Pending, "waiting for ACM to see the record "+*record.Name
 	default:
 		st.Phase, st.Note = graph.Broken, string(detail.Status)+" "+string(detail.FailureReason)
-		st.Next = "'aws acm delete-certificate --certificate-arn " + live.arn + "' removes it; then run the same command again"
+		st.Next = hint.New("%s removes it; then run the same command again", hint.AWS("acm", "delete-certificate", "--certificate-arn", live.arn))
 	}
 	return st, nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/bookctl/bookctl/internal/hint"
 	"maps"
 	"slices"
 	"strconv"
@@ -124,4 +125,6 @@ func badPassword(password string) string {
 }
 
 // newPassword is what to do about a secret whose password is of no use.
-const newPassword = "'bookctl db rotate-password' gives secret and database a new password" //nolint:gosec // a command, not a password
+func newPassword() hint.Message {
+	return hint.New("%s gives secret and database a new password", hint.Command("db", "rotate-password"))
+}

@@ -15,7 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/provision"
@@ -144,7 +144,7 @@ func TestDataOutlivesTheStack(t *testing.T) {
 		d.must(err)
 	}
 	protect(true)
-	if err := provision.CheckDestroy(ctx, d.c, "book", false); !errors.Is(err, provision.ErrProtected) || !strings.Contains(advice.Of(err), "--protect=false") {
+	if err := provision.CheckDestroy(ctx, d.c, "book", false); !errors.Is(err, provision.ErrProtected) || !strings.Contains(hint.Of(err).String(), "--protect=false") {
 		t.Errorf("a protected database: %v", err)
 	}
 	protect(false)

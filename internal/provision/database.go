@@ -17,7 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -290,7 +290,7 @@ func (d *Database) Find(ctx context.Context) (graph.State, error) {
 	if unusable.Field != "" {
 		st.Drift = append(slices.DeleteFunc(st.Drift, func(c graph.Change) bool { return c.Field == unusable.Field }), unusable)
 		sortChanges(st.Drift)
-		st.Next = newPassword
+		st.Next = newPassword()
 	}
 	if st.Phase == graph.Broken {
 		st.Next = d.remedy(status)
@@ -342,22 +342,22 @@ func databasePhase(status string) graph.Phase {
 }
 
 // remedy is what gets the database out of a broken status.
-func (d databases) remedy(status string) string {
+func (d databases) remedy(status string) hint.Message {
 	switch status {
 	case "stopped":
-		return "somebody stopped it: 'aws rds start-db-instance --db-instance-identifier " + d.databaseName() + "' starts it"
+		return hint.New("somebody stopped it: %s starts it", hint.AWS("rds", "start-db-instance", "--db-instance-identifier", d.databaseName()))
 	case "storage-full":
-		return "give it more storage: 'bookctl up --db-storage N'"
+		return hint.New("give it more storage: %s", hint.Command("up", "--db-storage", "N"))
 	case "insufficient-capacity":
-		return "AWS has no such instance free in its zone: try again later, or with another --db-class"
+		return hint.New("AWS has no such instance free in its zone: try again later, or with another --db-class")
 	case "incompatible-network":
-		return "RDS can't find addresses or its subnet group: 'aws rds describe-events --source-type db-instance --source-identifier " + d.databaseName() + "' tells more"
+		return hint.New("RDS can't find addresses or its subnet group: %s tells more", hint.AWS("rds", "describe-events", "--source-type", "db-instance", "--source-identifier", d.databaseName()))
 	case "incompatible-parameters":
-		return "it does not start with its parameters: undo what was changed in its parameter group"
+		return hint.New("it does not start with its parameters: undo what was changed in its parameter group")
 	case "inaccessible-encryption-credentials", "inaccessible-encryption-credentials-recoverable":
-		return "its KMS key is disabled or gone: enable the key and start the database"
+		return hint.New("its KMS key is disabled or gone: enable the key and start the database")
 	}
-	return "it does not recover by itself: once it is removed, 'bookctl up --restore latest' makes a new one from the newest snapshot"
+	return hint.New("it does not recover by itself: once it is removed, %s makes a new one from the newest snapshot", hint.Command("up", "--restore", "latest"))
 }
 
 func databaseDrift(live, want liveDatabase) []graph.Change {
@@ -379,7 +379,14 @@ func databaseDrift(live, want liveDatabase) []graph.Change {
 		// The security groups let nobody through to another one.
 		add("port", live.port, strconv.Itoa(postgresPort), "")
 	}
-	add("password-managed-by", live.managed, "", "RDS sets the password by itself, and the tasks have that of the stack's secret: turn it off with 'aws rds modify-db-instance --no-manage-master-user-password' and a new password, and then 'bookctl db rotate-password'")
+	if live.managed != "" {
+		out = append(out, graph.Change{
+			Field: "password-managed-by", Have: live.managed,
+			Refused: "RDS sets the password by itself, and the tasks have that of the stack's secret",
+			Hint: hint.New("turn it off with %s and a new password, and then %s",
+				hint.AWS("rds", "modify-db-instance", "--no-manage-master-user-password"), hint.Command("db", "rotate-password")),
+		})
+	}
 	out = append(out, storageDrift(live, want)...)
 	add("backup-retention", withPending(days(live.backups), days(next.backups)), days(want.backups), "")
 	add("multi-az", withPending(strconv.FormatBool(live.multiAZ), strconv.FormatBool(next.multiAZ)), strconv.FormatBool(want.multiAZ), "")
@@ -429,7 +436,8 @@ func downtime(c graph.Change, live liveDatabase) string {
 func versionDrift(live, want string) []graph.Change {
 	c := graph.Change{Field: "version", Have: live, Want: want}
 	if major(live) != major(want) {
-		c.Refused = "a new major version needs a new database: 'bookctl destroy' keeps a snapshot, and 'bookctl up --restore latest' starts from it"
+		c.Refused = "a new major version needs a new database"
+		c.Hint = hint.New("%s keeps a snapshot, and %s starts from it", hint.Command("destroy"), hint.Command("up", "--restore", "latest"))
 		return []graph.Change{c}
 	}
 	if minor(live) < minor(want) {
@@ -470,7 +478,7 @@ func (d *Database) Create(ctx context.Context) (string, error) {
 		err = fmt.Errorf("the password in secret %s: %s", d.secret.secretName(), badPassword(c.Password))
 	}
 	if err != nil {
-		return "", advice.With(err, "put a password into it, plain or as JSON: 'aws secretsmanager put-secret-value --secret-id "+d.secret.secretName()+" --secret-string …'")
+		return "", hint.With(err, "put a password into it, plain or as JSON: %s", hint.AWS("secretsmanager", "put-secret-value", "--secret-id", d.secret.secretName(), "--secret-string", "…"))
 	}
 	c = d.secret.complete(c)
 	tags := d.tags(d.Name())
@@ -667,7 +675,7 @@ func (d databases) setPassword(ctx context.Context, secrets *secretsmanager.Clie
 		return err
 	}
 	if why := badPassword(c.Password); why != "" {
-		return advice.With(fmt.Errorf("set the password of database %s: %s", d.databaseName(), why), newPassword)
+		return hint.Add(fmt.Errorf("set the password of database %s: %s", d.databaseName(), why), newPassword())
 	}
 	_, err = d.rds.ModifyDBInstance(ctx, &rds.ModifyDBInstanceInput{
 		DBInstanceIdentifier: aws.String(d.databaseName()), ApplyImmediately: aws.Bool(true), MasterUserPassword: &c.Password,
@@ -747,7 +755,7 @@ func (d *Database) Delete(ctx context.Context) error {
 	if aws.ToString(db.DBInstanceStatus) == "stopped" && isCode(err, "InvalidDBInstanceState") {
 		// Not wrapped, or it would be taken for an error that passes by itself:
 		// this one does not while nobody starts the database.
-		return advice.With(fmt.Errorf("delete database %s, which is stopped: %s", *d.identifier(), err.Error()), d.remedy("stopped"))
+		return hint.Add(fmt.Errorf("delete database %s, which is stopped: %s", *d.identifier(), err.Error()), d.remedy("stopped"))
 	}
 	if err != nil && !isCode(err, "DBInstanceNotFound") {
 		return fmt.Errorf("delete database %s: %w", *d.identifier(), err)
@@ -764,7 +772,7 @@ var ErrProtected = errors.New("deletion protection is on")
 var ErrWouldLoseData = errors.New("no final snapshot can be taken")
 
 func protected(what string) error {
-	return advice.With(fmt.Errorf("%s: %w", what, ErrProtected), "'bookctl up --protect=false' turns it off; then run the same command again")
+	return hint.With(fmt.Errorf("%s: %w", what, ErrProtected), "%s turns it off; then run the same command again", hint.Command("up", "--protect=false"))
 }
 
 // removable says why the instance must not be deleted.
@@ -778,10 +786,10 @@ func (d databases) removable(db *types.DBInstance, skipSnapshot bool) error {
 	}
 	if status == "stopped" && !aws.ToBool(db.CopyTagsToSnapshot) {
 		// Nothing of a stopped instance can be changed.
-		return advice.With(fmt.Errorf("database %s is stopped, and its snapshot would not carry the stack's tags: %w that would be found again", name, ErrWouldLoseData), d.remedy(status))
+		return hint.Add(fmt.Errorf("database %s is stopped, and its snapshot would not carry the stack's tags: %w that would be found again", name, ErrWouldLoseData), d.remedy(status))
 	}
 	if snapshotless[status] {
-		return advice.With(fmt.Errorf("database %s is %q: %w in that state", name, status, ErrWouldLoseData), d.remedy(status)+"; or 'bookctl destroy --purge-snapshots' removes it with its data")
+		return hint.With(fmt.Errorf("database %s is %q: %w in that state", name, status, ErrWouldLoseData), "%s; or %s removes it with its data", d.remedy(status), hint.Command("destroy", "--purge-snapshots"))
 	}
 	return nil
 }
@@ -835,8 +843,8 @@ func (d *Database) gone(ctx context.Context) (graph.State, error) {
 	case "available":
 		return absent, nil
 	case "failed":
-		return graph.State{}, advice.With(fmt.Errorf("final snapshot %s: %w: it failed; the database and what it needs are left as they are", *name, ErrWouldLoseData),
-			"'aws rds describe-events --source-type db-snapshot' tells why; 'bookctl destroy --purge-snapshots' removes it with its data")
+		return graph.State{}, hint.With(fmt.Errorf("final snapshot %s: %w: it failed; the database and what it needs are left as they are", *name, ErrWouldLoseData),
+			"%s tells why; %s removes it with its data", hint.AWS("rds", "describe-events", "--source-type", "db-snapshot"), hint.Command("destroy", "--purge-snapshots"))
 	default:
 		leaving.Note = fmt.Sprintf("final snapshot %s: %s, %d%%", *name, aws.ToString(s.Status), aws.ToInt32(s.PercentProgress))
 		return leaving, nil
@@ -873,7 +881,7 @@ func RotatePassword(ctx context.Context, c Clients, stack string) error {
 		return err
 	}
 	if db == nil {
-		return advice.With(fmt.Errorf("stack %s has no database", stack), "'bookctl up' makes it")
+		return hint.With(fmt.Errorf("stack %s has no database", stack), "%s makes it", hint.Command("up"))
 	}
 	if rdsTagMap(db.TagList)[TagStack] != stack {
 		return fmt.Errorf("database %s: %w %s", d.databaseName(), graph.ErrForeign, stack)
@@ -908,7 +916,7 @@ func RotatePassword(ctx context.Context, c Clients, stack string) error {
 		return err
 	}
 	if err := d.setPassword(ctx, c.Secrets, s.secretName(), aws.ToString(db.DBInstanceArn)); err != nil {
-		return advice.With(err, "the secret has the new password already: 'bookctl up' gives it to the database")
+		return hint.With(err, "the secret has the new password already: %s gives it to the database", hint.Command("up"))
 	}
 	return d.passwordApplied(ctx)
 }
@@ -952,7 +960,7 @@ func readVersion(ctx context.Context, secrets *secretsmanager.Client, name strin
 	}
 	c, err := parseCredentials(aws.ToString(out.SecretString))
 	if err != nil {
-		return c, "", advice.With(fmt.Errorf("secret %s: %w", name, err), newPassword)
+		return c, "", hint.Add(fmt.Errorf("secret %s: %w", name, err), newPassword())
 	}
 	return c, aws.ToString(out.VersionId), nil
 }

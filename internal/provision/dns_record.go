@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/aws/aws-sdk-go-v2/service/route53/types"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -65,7 +65,7 @@ func (z *hostedZone) find(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("domain %s: there are %d hosted zones %s (%s), and only one of them can be the one that the world asks: delete the others", z.domain, len(ids), name, strings.Join(ids, ", "))
 		}
 	}
-	return "", advice.With(fmt.Errorf("domain %s: %w", z.domain, ErrNoZone),
+	return "", hint.With(fmt.Errorf("domain %s: %w", z.domain, ErrNoZone),
 		"make one, or leave --domain out and point the domain to the load balancer yourself, with --certificate")
 }
 
@@ -144,7 +144,7 @@ func (d *DNSRecord) Find(ctx context.Context) (graph.State, error) {
 	if a := have.AliasTarget; a != nil && d.lb.DNSName() != "" && dotted(strings.TrimPrefix(aws.ToString(a.DNSName), "dualstack.")) == dotted(d.lb.DNSName()) {
 		st.Owner = d.stack
 	} else {
-		st.Note, st.Next = "the domain leads elsewhere", "take the A record of the domain away first, or choose another with --domain"
+		st.Note, st.Next = "the domain leads elsewhere", hint.New("take the A record of the domain away first, or choose another with --domain")
 	}
 	return st, nil
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -114,7 +114,7 @@ func only[T any](kind string, found []T, id func(T) string) (*T, error) {
 	for _, f := range found {
 		ids = append(ids, id(f))
 	}
-	return nil, advice.With(fmt.Errorf("%d of the stack's %s exist where one should: %s", len(found), kind, strings.Join(ids, ", ")), "delete all but one of them")
+	return nil, hint.With(fmt.Errorf("%d of the stack's %s exist where one should: %s", len(found), kind, strings.Join(ids, ", ")), "delete all but one of them")
 }
 
 // oneOf returns the thing in use of several of a kind of which one should exist,

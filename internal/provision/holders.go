@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -94,7 +94,7 @@ func CheckHolders(ctx context.Context, client *ec2.Client, stack string) error {
 	if holders == nil {
 		return nil
 	}
-	return advice.With(&HeldError{stack, holders}, "delete them, or take them out of the stack's network, and run the same command again")
+	return hint.With(&HeldError{stack, holders}, "delete them, or take them out of the stack's network, and run the same command again")
 }
 
 // holders finds what is not the stack's in or at its VPCs. What can't be asked for,

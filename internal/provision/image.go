@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -166,9 +166,9 @@ func (m *Image) inRepository(ref string) (digest string, ok bool) {
 func (m *Image) Create(ctx context.Context) (string, error) {
 	if m.source == nil {
 		if m.ready == "" {
-			return "", advice.With(errors.New("there is no image to run"), "'bookctl up --image build' builds one")
+			return "", hint.With(errors.New("there is no image to run"), "%s builds one", hint.Command("up", "--image", "build"))
 		}
-		return "", advice.With(fmt.Errorf("image %s is no longer in the repository", m.ready), "'bookctl up --image build' builds one anew")
+		return "", hint.With(fmt.Errorf("image %s is no longer in the repository", m.ready), "%s builds one anew", hint.Command("up", "--image", "build"))
 	}
 	digest, err := m.source.Digest(ctx)
 	if err != nil {

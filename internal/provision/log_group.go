@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"fmt"
+	"github.com/bookctl/bookctl/internal/hint"
 	"strconv"
 	"strings"
 	"time"
@@ -93,7 +94,8 @@ func (l *LogGroup) Find(ctx context.Context) (graph.State, error) {
 			if g.LogGroupClass == types.LogGroupClassDelivery {
 				st.Drift = append(st.Drift, graph.Change{
 					Field: "class", Have: string(g.LogGroupClass), Want: string(types.LogGroupClassStandard),
-					Refused: "it takes no output of tasks, and a log group keeps its class: delete it, and the next 'bookctl up' makes it anew",
+					Refused: "it takes no output of tasks, and a log group keeps its class",
+					Hint:    hint.New("delete it, and the next %s makes it anew", hint.Command("up")),
 				})
 			}
 			return st, nil

@@ -28,7 +28,7 @@ import (
 	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 )
 
 // missing names the member that an answer lacks although AWS always gives it, or
@@ -303,8 +303,8 @@ func unfiltered(input, answer any) error {
 	if id == "" {
 		return nil
 	}
-	return advice.With(&IncompleteError{"the endpoint ignores filters: it lists " + id + ", which does not have the tags that were asked for"},
-		"nothing was touched: use an endpoint that filters by tag, as AWS does; 'bookctl up --local' needs none")
+	return hint.With(&IncompleteError{"the endpoint ignores filters: it lists " + id + ", which does not have the tags that were asked for"},
+		"nothing was touched: use an endpoint that filters by tag, as AWS does; %s needs none", hint.Command("up", "--local"))
 }
 
 // stray is the id of the first thing without a tag that was filtered by, or "".

@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 )
 
 // TestAnEndpointThatIgnoresFiltersIsNamed has the default VPC listed to who asked for
@@ -36,8 +36,8 @@ func TestAnEndpointThatIgnoresFiltersIsNamed(t *testing.T) {
 			continue
 		}
 		var odd *IncompleteError
-		if !errors.As(err, &odd) || !strings.Contains(err.Error(), "ignores filters: it lists vpc-default") || !strings.Contains(advice.Of(err), "use an endpoint that filters by tag") {
-			t.Errorf("%s: %v, next: %s", name, err, advice.Of(err))
+		if !errors.As(err, &odd) || !strings.Contains(err.Error(), "ignores filters: it lists vpc-default") || !strings.Contains(hint.Of(err).String(), "use an endpoint that filters by tag") {
+			t.Errorf("%s: %v, next: %s", name, err, hint.Of(err).String())
 		}
 	}
 }

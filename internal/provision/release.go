@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -262,7 +262,7 @@ func Restart(ctx context.Context, c Clients, stack string, progress func(string)
 		return err
 	}
 	if live == nil {
-		return advice.With(fmt.Errorf("stack %s has no service", stack), "'bookctl up' makes it")
+		return hint.With(fmt.Errorf("stack %s has no service", stack), "%s makes it", hint.Command("up"))
 	}
 	if ecsTagMap(live.Tags)[TagStack] != stack {
 		return fmt.Errorf("service %s: %w %s", s.serviceName(), graph.ErrForeign, stack)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"github.com/bookctl/bookctl/internal/hint"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -60,7 +61,8 @@ func (s *Secret) Find(ctx context.Context) (graph.State, error) {
 	if k := aws.ToString(out.KmsKeyId); k != "" && !strings.HasSuffix(k, "alias/aws/secretsmanager") {
 		st.Drift = append(st.Drift, graph.Change{
 			Field: "kms-key", Have: k, Want: "AWS's own",
-			Refused: "the tasks' execution role may not decrypt with it, so no task would start: 'aws secretsmanager update-secret --secret-id " + s.secretName() + " --kms-key-id alias/aws/secretsmanager' goes back",
+			Refused: "the tasks' execution role may not decrypt with it, so no task would start",
+			Hint:    hint.New("%s goes back", hint.AWS("secretsmanager", "update-secret", "--secret-id", s.secretName(), "--kms-key-id", "alias/aws/secretsmanager")),
 		})
 	}
 	s.valued.Store(hasCurrent(out.VersionIdsToStages) && out.DeletedDate == nil)

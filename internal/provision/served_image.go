@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 )
 
 // servedImages marks the images of releases that served in the stack's
@@ -115,7 +115,7 @@ func (k servedImages) mark(ctx context.Context, images []types.ImageDetail, dige
 		return fmt.Errorf("read image %s to mark it as one that served: %w", digest, err)
 	}
 	if len(got.Images) == 0 {
-		return advice.With(fmt.Errorf("image %s, which serves, is no longer in repository %s", digest, k.repositoryName()), "'bookctl up' pushes it anew")
+		return hint.With(fmt.Errorf("image %s, which serves, is no longer in repository %s", digest, k.repositoryName()), "%s pushes it anew", hint.Command("up"))
 	}
 	_, err = k.ecr.PutImage(ctx, &ecr.PutImageInput{
 		RepositoryName: aws.String(k.repositoryName()), ImageManifest: got.Images[0].ImageManifest, ImageManifestMediaType: mediaType(got.Images[0]),

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 )
 
 // Settings are what a user chooses of a stack. What is not chosen keeps what is
@@ -156,7 +156,7 @@ func (s Settings) CheckOf(said func(setting string) bool) error {
 		row.check(s, func(about string, broken bool, format string, args ...any) {
 			flags := strings.Fields(about)
 			if broken && refused == nil && !slices.ContainsFunc(flags, func(flag string) bool { return !said(flag) }) {
-				refused = advice.With(fmt.Errorf(format, args...), "choose with --"+strings.Join(flags, " and --"))
+				refused = hint.With(fmt.Errorf(format, args...), "choose with --%s", strings.Join(flags, " and --"))
 			}
 		})
 	}

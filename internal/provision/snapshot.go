@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/naming"
 )
 
@@ -220,11 +220,11 @@ func SnapshotToRestore(ctx context.Context, client *rds.Client, stack, which str
 				return s, nil
 			}
 		}
-		return Snapshot{}, advice.With(fmt.Errorf("stack %s has no snapshot to restore", stack), "leave --restore out for an empty database")
+		return Snapshot{}, hint.With(fmt.Errorf("stack %s has no snapshot to restore", stack), "leave --restore out for an empty database")
 	}
 	out, err := client.DescribeDBSnapshots(ctx, &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: &which})
 	if isCode(err, "DBSnapshotNotFound") || err == nil && len(out.DBSnapshots) == 0 {
-		return Snapshot{}, advice.With(fmt.Errorf("there is no snapshot %s in this region", which), "'bookctl db snapshots' lists those of the stack")
+		return Snapshot{}, hint.With(fmt.Errorf("there is no snapshot %s in this region", which), "%s lists those of the stack", hint.Command("db", "snapshots"))
 	}
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("describe snapshot %s: %w", which, err)
@@ -234,12 +234,12 @@ func SnapshotToRestore(ctx context.Context, client *rds.Client, stack, which str
 		return Snapshot{}, fmt.Errorf("snapshot %s is of %s; bookapi needs one of postgres", which, e)
 	}
 	if live.Encrypted != nil && !*live.Encrypted {
-		return Snapshot{}, advice.With(fmt.Errorf("snapshot %s is not encrypted, and a database made from it never would be", which),
-			"copy it with a key, 'aws rds copy-db-snapshot --kms-key-id alias/aws/rds …', and restore the copy")
+		return Snapshot{}, hint.With(fmt.Errorf("snapshot %s is not encrypted, and a database made from it never would be", which),
+			"copy it with a key, %s, and restore the copy", hint.AWS("rds", "copy-db-snapshot", "--kms-key-id", "alias/aws/rds", "…"))
 	}
 	s := snapshotOf(stack, live).Snapshot
 	if s.Status != "available" {
-		return Snapshot{}, advice.With(fmt.Errorf("snapshot %s is %q", which, s.Status), "wait until it is available, as 'bookctl db snapshots' tells")
+		return Snapshot{}, hint.With(fmt.Errorf("snapshot %s is %q", which, s.Status), "wait until it is available, as %s tells", hint.Command("db", "snapshots"))
 	}
 	return s, nil
 }

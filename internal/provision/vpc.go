@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -237,8 +237,8 @@ func (v *VPC) mendSurroundings(ctx context.Context, changes []graph.Change) erro
 	if hasField(changes, "dhcp-resolver") {
 		set := v.resolving.Load()
 		if set == nil {
-			return advice.With(fmt.Errorf("%s has DHCP options that name another resolver than %s, and the account has no set that names it", v.ID(), amazonResolver),
-				"make one: 'aws ec2 create-dhcp-options --dhcp-configurations Key=domain-name-servers,Values="+amazonResolver+"'")
+			return hint.With(fmt.Errorf("%s has DHCP options that name another resolver than %s, and the account has no set that names it", v.ID(), amazonResolver),
+				"make one: %s", hint.AWS("ec2", "create-dhcp-options", "--dhcp-configurations", "Key=domain-name-servers,Values="+amazonResolver))
 		}
 		if _, err := v.ec2.AssociateDhcpOptions(ctx, &ec2.AssociateDhcpOptionsInput{VpcId: aws.String(v.ID()), DhcpOptionsId: set}); err != nil {
 			return fmt.Errorf("give %s the DHCP options %s: %w", v.ID(), *set, err)

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/bookctl/bookctl/internal/hint"
 	"os"
 	"slices"
 	"time"
@@ -140,12 +141,11 @@ func (e *LockedError) Error() string {
 }
 
 // Next says how to go on.
-func (e *LockedError) Next() string {
+func (e *LockedError) Next() hint.Message {
 	if e.Holder == "" {
-		return "run the same command again"
+		return hint.New("run the same command again")
 	}
-	return fmt.Sprintf("wait until that run is over, as 'bookctl status' tells, and run the same command again; if it is dead, its lock ends by itself at %s",
-		e.Expires.UTC().Format("15:04:05Z"))
+	return hint.New("wait until that run is over, as %s tells, and run the same command again; if it is dead, its lock ends by itself at %s", hint.Command("status"), e.Expires.UTC().Format("15:04:05Z"))
 }
 
 // ErrLost is wrapped by the error of a run that another one has taken the lock

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
@@ -86,8 +86,8 @@ func TestAStateOfAnotherVersionIsRefusedWithWhatToDo(t *testing.T) {
 		k := kernel.New(t.Context(), kernel.Config{StateDir: dir, Account: "000000000000", Log: slog.New(slog.DiscardHandler)})
 		kernel.Saved[counter](k, "counter")
 		err := k.Load()
-		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(advice.Of(err), "--purge") {
-			t.Errorf("%s: %v, next: %s", text, err, advice.Of(err))
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(hint.Of(err).String(), "--purge") {
+			t.Errorf("%s: %v, next: %s", text, err, hint.Of(err).String())
 		}
 	}
 }

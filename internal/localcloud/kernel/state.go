@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 )
 
 // StateFile is where the state of a directory is kept.
@@ -34,12 +34,12 @@ func (k *Kernel) Load() error {
 		had = "us-east-1" // the state is of a version that had no other
 	}
 	if k.region != "" && had != "" && k.region != had {
-		return advice.With(fmt.Errorf("the local cloud in %s is region %s, and can't be %s", k.stateDir, had, k.region),
-			"leave --region out, or remove all that is in it: 'bookctl local stop --purge'; BOOKCTL_LOCAL_DIR names a directory for another one")
+		return hint.With(fmt.Errorf("the local cloud in %s is region %s, and can't be %s", k.stateDir, had, k.region),
+			"leave --region out, or remove all that is in it: %s; BOOKCTL_LOCAL_DIR names a directory for another one", hint.Command("local", "stop", "--purge"))
 	}
 	k.region = cmp.Or(k.region, had, "us-east-1")
 	if !regionName.MatchString(k.region) {
-		return advice.With(fmt.Errorf("region %q is no name of a region", k.region), "name one such as eu-central-1")
+		return hint.With(fmt.Errorf("region %q is no name of a region", k.region), "name one such as eu-central-1")
 	}
 	return nil
 }
@@ -56,7 +56,7 @@ func (k *Kernel) read() error {
 		return fmt.Errorf("read the local cloud's state: %w", err)
 	}
 	failed := func(err error) error {
-		return advice.With(fmt.Errorf("read the local cloud's state %s: %w", file, err), "'bookctl local stop --purge' removes it")
+		return hint.With(fmt.Errorf("read the local cloud's state %s: %w", file, err), "%s removes it", hint.Command("local", "stop", "--purge"))
 	}
 	var parts map[string]json.RawMessage
 	if err := json.Unmarshal(text, &parts); err != nil {

@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 )
 
 // ErrNotInstalled is wrapped by the error of Open on a machine without
@@ -54,7 +54,7 @@ func findBinaries(ctx context.Context) (string, error) {
 	if runtime.GOOS == "darwin" {
 		how = "brew install postgresql"
 	}
-	return "", advice.With(ErrNotInstalled, fmt.Sprintf("install it with '%s', or put its programs on PATH", how))
+	return "", hint.With(ErrNotInstalled, "install it with '%s', or put its programs on PATH", how)
 }
 
 func complete(dir string) bool {

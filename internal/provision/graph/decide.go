@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 )
 
 // act is what a step does next.
@@ -53,7 +53,7 @@ type upMemory struct {
 // its arguments and the options Owner and Settle.
 func (o Options) nextUp(st State, m upMemory) decision {
 	if o.foreign(st) && st.Phase != Leaving {
-		return decision{act: fail, op: "own", err: advice.With(ErrForeign, st.Next)}
+		return decision{act: fail, op: "own", err: hint.Add(ErrForeign, st.Next)}
 	}
 	switch st.Phase {
 	case Absent:
@@ -69,13 +69,13 @@ func (o Options) nextUp(st State, m upMemory) decision {
 		}
 		return decision{act: create}
 	case Broken:
-		return decision{act: fail, op: "wait", err: advice.With(fmt.Errorf("%w: %s", ErrBroken, st.Note), st.Next)}
+		return decision{act: fail, op: "wait", err: hint.Add(fmt.Errorf("%w: %s", ErrBroken, st.Note), st.Next)}
 	case Ready:
 		if len(st.Drift) == 0 {
 			return decision{act: finish}
 		}
 		if err := refusal(st.Drift); err != nil {
-			return decision{act: fail, op: "refuse", err: advice.With(err, st.Next)}
+			return decision{act: fail, op: "refuse", err: hint.Add(err, st.Next)}
 		}
 		if !m.updatable {
 			return decision{act: fail, op: "refuse", err: fmt.Errorf("%w: %s", ErrRefused, Fields(st.Drift))}

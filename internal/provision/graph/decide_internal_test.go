@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 )
 
 // sentTimes is the memory of changes that the service accepted so many times.
@@ -44,7 +44,7 @@ func TestWhatUpDoesNext(t *testing.T) {
 		"on its way, with drift":           {st: State{Phase: Pending, Owner: "us", Drift: []Change{count}}, m: upMemory{updatable: true}, act: pause},
 		"being deleted":                    {st: State{Phase: Leaving, Owner: "us", Note: "deleting"}, act: pause, note: "deleting"},
 		"a stranger's, being deleted":      {st: State{Phase: Leaving, Owner: "them"}, act: pause},
-		"a stranger's":                     {st: State{Phase: Ready, Owner: "them", Next: "rename it"}, act: fail, op: "own", is: ErrForeign},
+		"a stranger's":                     {st: State{Phase: Ready, Owner: "them", Next: hint.New("rename it")}, act: fail, op: "own", is: ErrForeign},
 		"a stranger's, on its way":         {st: State{Phase: Pending, Owner: "them"}, act: fail, op: "own", is: ErrForeign},
 		"broken":                           {st: State{Phase: Broken, Owner: "us", Note: "no capacity"}, act: fail, op: "wait", is: ErrBroken, note: "no capacity"},
 		"as it should be":                  {st: ready(), act: finish},
@@ -62,8 +62,8 @@ func TestWhatUpDoesNext(t *testing.T) {
 	} {
 		d := Options{Owner: "us", Settle: settle}.nextUp(c.st, c.m)
 		checkDecision(t, name, d, c.act, c.note, c.op, c.is)
-		if c.st.Next != "" && advice.Of(d.err) != c.st.Next {
-			t.Errorf("%s: the hint is %q", name, advice.Of(d.err))
+		if !c.st.Next.Empty() && !hint.Of(d.err).Equal(c.st.Next) {
+			t.Errorf("%s: the hint is %q", name, hint.Of(d.err))
 		}
 	}
 }

@@ -3,9 +3,9 @@ package graph
 import (
 	"errors"
 	"fmt"
+	"github.com/bookctl/bookctl/internal/hint"
 	"slices"
 	"sort"
-	"strings"
 	"time"
 )
 
@@ -229,21 +229,20 @@ func Failures(err error) []*Error {
 }
 
 func refusal(changes []Change) error {
-	parts := Refused(changes)
-	if parts == nil {
-		return nil
+	if parts := Refused(changes); parts != nil {
+		return hint.Errorf("%w: %s", ErrRefused, hint.Join("; ", parts...))
 	}
-	return fmt.Errorf("%w: %s", ErrRefused, strings.Join(parts, "; "))
+	return nil
 }
 
 // Refused are those of the changes that can't be made in place, each with the
 // reason; nil when there are none.
-func Refused(changes []Change) []string {
-	var out []string
+func Refused(changes []Change) []hint.Message {
+	var parts []hint.Message
 	for _, c := range changes {
 		if c.Refused != "" {
-			out = append(out, fmt.Sprintf("%s (%s)", c, c.Refused))
+			parts = append(parts, hint.New("%s (%s)", c, c.Why()))
 		}
 	}
-	return out
+	return parts
 }

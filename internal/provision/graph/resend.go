@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 )
 
 // ErrNotShown is wrapped by the error of a step whose call the service accepted
@@ -40,7 +40,7 @@ func longestUnseen(settle time.Duration) time.Duration {
 // accepted counts how often the service took each change without effect. A change
 // that is seen with another value is another one: something happens.
 type accepted struct {
-	tries map[Change]int
+	tries map[change]int
 	last  int // how many were sent last
 }
 
@@ -48,10 +48,10 @@ type accepted struct {
 // shown, the rest may only take more calls, and is counted anew.
 func (a *accepted) add(drift []Change) {
 	if a.tries == nil || len(drift) < a.last {
-		a.tries = map[Change]int{}
+		a.tries = map[change]int{}
 	}
 	for _, c := range drift {
-		a.tries[c]++
+		a.tries[c.seen()]++
 	}
 	a.last = len(drift)
 }
@@ -60,10 +60,10 @@ func (a *accepted) add(drift []Change) {
 // like what was accepted once, and never given up.
 func (a *accepted) uncertain(drift []Change) {
 	if a.tries == nil {
-		a.tries = map[Change]int{}
+		a.tries = map[change]int{}
 	}
 	for _, c := range drift {
-		a.tries[c] = max(a.tries[c], 1)
+		a.tries[c.seen()] = max(a.tries[c.seen()], 1)
 	}
 }
 
@@ -72,13 +72,13 @@ func (a *accepted) uncertain(drift []Change) {
 func (a *accepted) next(drift []Change, waited, settle time.Duration) (send bool, ineffective []Change) {
 	fewest := mostTries
 	for _, c := range drift {
-		fewest = min(fewest, a.tries[c])
+		fewest = min(fewest, a.tries[c.seen()])
 	}
 	if fewest > 0 && waited <= unseen(fewest, settle) {
 		return false, nil
 	}
 	for _, c := range drift {
-		if fewest > 0 && a.tries[c] >= mostTries {
+		if fewest > 0 && a.tries[c.seen()] >= mostTries {
 			ineffective = append(ineffective, c)
 		}
 	}
@@ -91,20 +91,20 @@ func notShown(changes []Change, since time.Duration) error {
 	for i, c := range changes {
 		parts[i] = c.String()
 	}
-	return advice.With(
+	return hint.With(
 		fmt.Errorf("the service accepted the change and %w: %s (sent %d times in %s)", ErrNotShown, strings.Join(parts, "; "), mostTries, rounded(since)),
-		"'bookctl plan' shows whether it still differs. If so, something sets it back, such as a policy or another tool, or the endpoint is an emulator that lacks the setting")
+		"%s shows whether it still differs. If so, something sets it back, such as a policy or another tool, or the endpoint is an emulator that lacks the setting", hint.Command("plan"))
 }
 
 // neverSeen is the error of a thing that the service says to have made.
 func neverSeen(since time.Duration) error {
-	return advice.With(fmt.Errorf("the service accepted the creation and %w after %s", ErrNotShown, rounded(since)),
+	return hint.With(fmt.Errorf("the service accepted the creation and %w after %s", ErrNotShown, rounded(since)),
 		"run the same command again: what was made may be visible by then")
 }
 
 // notGone is the error of a thing that the service says to delete, and keeps.
 func notGone(since time.Duration) error {
-	return advice.With(fmt.Errorf("the service accepted the deletion and %w: it is still there (sent %d times in %s)", ErrNotShown, mostTries, rounded(since)),
+	return hint.With(fmt.Errorf("the service accepted the deletion and %w: it is still there (sent %d times in %s)", ErrNotShown, mostTries, rounded(since)),
 		"run the same command again later, or remove that thing yourself")
 }
 

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -80,7 +80,7 @@ func TestWhatIsAcceptedWithoutEffectIsSentThreeTimes(t *testing.T) {
 						t.Errorf("%q is not in %v", word, err)
 					}
 				}
-				if advice.Of(err) == "" {
+				if hint.Of(err).Empty() {
 					t.Error("it is not said what to do next")
 				}
 			}

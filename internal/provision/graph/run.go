@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 )
 
 // Options are a run's dependencies. The zero value works: no owner is checked,
@@ -182,10 +182,10 @@ func (o Options) acceptable(r Maker, f Finding) error {
 		return nil
 	}
 	if o.foreign(f.State) {
-		return fail("own", advice.With(ErrForeign, f.Next))
+		return fail("own", hint.Add(ErrForeign, f.Next))
 	}
 	if err := refusal(f.Drift); err != nil {
-		return fail("refuse", advice.With(err, f.Next))
+		return fail("refuse", hint.Add(err, f.Next))
 	}
 	if _, ok := r.(Updater); !ok && len(f.Drift) > 0 {
 		return fail("refuse", fmt.Errorf("%w: %s", ErrRefused, Fields(f.Drift)))
@@ -623,7 +623,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 				s.Action = Updated
 			}
 			for _, c := range st.Drift {
-				if !slices.Contains(s.Changes, c) {
+				if !slices.ContainsFunc(s.Changes, func(x Change) bool { return x.seen() == c.seen() }) {
 					s.Changes = append(s.Changes, c)
 				}
 			}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/bookctl/bookctl/internal/hint"
 )
 
 // Phase is what a resource is doing, reduced to what the engine must know.
@@ -32,9 +34,24 @@ type Change struct {
 	// Refused, when set, says why the field can't be changed in place. The
 	// engine then touches nothing and reports the field.
 	Refused string `json:"refused,omitempty"`
+	// Hint, where Refused is set, says how to have it all the same.
+	Hint hint.Message `json:"-"`
 	// Downtime, when set, says what does not serve while the field is changed,
 	// and for how long.
 	Downtime string `json:"downtime,omitempty"`
+}
+
+// change is what a Change says of its field. Changes that say the same are one.
+type change struct{ field, have, want, refused, downtime string }
+
+func (c Change) seen() change { return change{c.Field, c.Have, c.Want, c.Refused, c.Downtime} }
+
+// Why is why the field can't be changed in place, with the hint.
+func (c Change) Why() hint.Message {
+	if c.Hint.Empty() {
+		return hint.New("%s", c.Refused)
+	}
+	return hint.New("%s: %s", c.Refused, c.Hint)
 }
 
 // String renders the change as "field: have → want"; a field that ends with its
@@ -84,9 +101,8 @@ type State struct {
 	// "backing-up", "1/2 running".
 	Note string
 	// Next is what to do about one that is Broken, a stranger's or has drift that is
-	// refused, as advice.With
-	// takes it; empty where nothing better is known than what goes for all.
-	Next string
+	// refused; empty where nothing better is known than what goes for all.
+	Next hint.Message
 }
 
 // Finder is all that Observe (plan and status) can reach.

@@ -19,7 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/aws/smithy-go"
 
-	"github.com/bookctl/bookctl/internal/advice"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/runlock"
 )
@@ -115,7 +115,7 @@ func (s Store) Delete(ctx context.Context, names ...string) error {
 // Unreadable implements runlock.Store.
 func (s Store) Unreadable() error {
 	path := s.names.Lock() + "/"
-	return advice.With(fmt.Errorf("parameter below %s is not a lock of bookctl", path), "look at it with 'aws ssm get-parameters-by-path --path "+path+"', and remove it")
+	return hint.With(fmt.Errorf("parameter below %s is not a lock of bookctl", path), "look at it with %s, and remove it", hint.AWS("ssm", "get-parameters-by-path", "--path", path))
 }
 
 func (s Store) tags() []types.Tag {

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/bookctl/bookctl/internal/hint"
 )
 
 // targetFlags are the flags that say which stack in which cloud, in the order in
@@ -15,34 +17,26 @@ var targetFlags = []string{"local", "stack", "region", "account"}
 // out of the next one, it would deploy something else, or an empty database.
 var deployFlags = []string{"source", "restore"}
 
-// inMessage is a command in a message.
-var inMessage = regexp.MustCompile(`'(bookctl|aws) ([^'\n]+)'`)
-
-// beyondLocal is advice that needs more of AWS than the local cloud has.
-var beyondLocal = regexp.MustCompile(`, or ask for more: 'aws service-quotas [^']*'`)
-
-// aimed makes the commands in a message act on the stack and the cloud of this
-// run. Messages give them in single quotes as they are typed for the default
-// stack, 'bookctl up'; pasted by somebody who said --local --stack demo, that
-// would make another stack, elsewhere. What the environment says is added too: it
-// may have been said for this one command.
-func (g *globals) aimed(message string) string {
-	if g.local {
-		message = beyondLocal.ReplaceAllString(message, "")
+// show makes a command in a message act on the stack and the cloud of this run. A
+// message gives it as it is typed for the default stack, 'bookctl up'; pasted by
+// somebody who said --local --stack demo, that would make another stack, elsewhere.
+// What the environment says is added too: it may have been said for this one command.
+func (g *globals) show(i hint.Invocation) (string, bool) {
+	if i.Program == "aws" {
+		// The local cloud has more of AWS than nothing, and no quotas to be raised.
+		return "'" + strings.Join(g.forAWS(i.Words), " ") + "'", !g.local || i.Words[0] != "service-quotas"
 	}
-	return inMessage.ReplaceAllStringFunc(message, func(quoted string) string {
-		program, rest, _ := strings.Cut(strings.Trim(quoted, "'"), " ")
-		words := strings.Fields(rest)
-		if program == "aws" {
-			return "'" + strings.Join(g.aimAWS(words), " ") + "'"
-		}
-		return "'bookctl " + strings.Join(g.aim(words), " ") + "'"
-	})
+	return "'bookctl " + strings.Join(g.forTarget(i.Words), " ") + "'", true
 }
 
-// aim adds the target's flags to a command line, behind the command's name: an
+// text is a message as this run shows it.
+func (g *globals) text(format string, args ...any) string {
+	return hint.New(format, args...).Show(g.show)
+}
+
+// forTarget adds the target's flags to a command line, behind the command's name: an
 // option that stands last may want a value.
-func (g *globals) aim(words []string) []string {
+func (g *globals) forTarget(words []string) []string {
 	verb := words[0]
 	if strings.HasPrefix(verb, "-") || slices.Contains(words, "--help") || slices.Contains([]string{"local", "man", "version", "help", "completion"}, verb) {
 		return words // of no stack
@@ -83,8 +77,8 @@ func (g *globals) aim(words []string) []string {
 	return slices.Insert(slices.Clone(words), end, add...)
 }
 
-// aimAWS does the same to a command line of the AWS CLI.
-func (g *globals) aimAWS(words []string) []string {
+// forAWS does the same to a command line of the AWS CLI.
+func (g *globals) forAWS(words []string) []string {
 	region, given := g.given["region"]
 	switch {
 	case words[0] == "sso" || words[0] == "configure": // of the user, and not of a cloud
@@ -109,6 +103,6 @@ func shellWord(word string) string {
 // tell prints a line for people, unless they want none.
 func (g *globals) tell(s streams, format string, args ...any) {
 	if !g.quiet {
-		fmt.Fprintln(s.err, g.aimed(fmt.Sprintf(format, args...)))
+		fmt.Fprintln(s.err, g.text(format, args...))
 	}
 }
