@@ -44,7 +44,7 @@ func (u *upFlags) add(f *pflag.FlagSet) {
 		case provision.Text:
 			f.StringVar(v.Of(&u.Settings), row.Flag, v.Default, row.Help)
 		case provision.Switch:
-			f.BoolVar(v.Of(&u.Settings), row.Flag, false, row.Help)
+			f.BoolVar(v.Of(&u.Settings), row.Flag, v.Default, row.Help)
 		}
 	}
 	f.StringVar(&u.source, "source", "", "build bookapi from this directory (default: the current one)")

@@ -178,11 +178,11 @@ func (t told) ShowError(show Show) string {
 // shows its text by a method ShowError(Show) string; one without is taken to hold the
 // texts of those that it wraps.
 func Text(err error, show Show) string {
-	if e, ok := err.(interface{ ShowError(show Show) string }); ok { //nolint:errorlint // of this very error
+	if e, ok := err.(interface{ ShowError(show Show) string }); ok {
 		return e.ShowError(show)
 	}
 	var inner []error
-	switch e := err.(type) { //nolint:errorlint // of this very error
+	switch e := err.(type) { //nolint:errorlint // of this very error, not of one that it wraps
 	case interface{ Unwrap() error }:
 		inner = []error{e.Unwrap()}
 	case interface{ Unwrap() []error }:

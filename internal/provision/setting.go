@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"fmt"
 	"strconv"
 )
 
@@ -102,57 +103,52 @@ type Value interface {
 	Reset(*Settings)
 }
 
-// Number is a setting that is a whole number.
-type Number struct {
-	Of      func(*Settings) *int32
-	Default int32
+// Number, Text and Switch are the kinds of settings. An empty Text means none.
+type (
+	Number = Field[int32]
+	Text   = Field[string]
+	Switch = Field[bool]
+)
+
+// Field is a Value that is a T.
+type Field[T int32 | string | bool] struct {
+	// Of is where Settings have it.
+	Of func(*Settings) *T
+	// Default is the value of a new stack.
+	Default T
 }
 
-func (n Number) Format(s Settings) string         { return strconv.Itoa(int(*n.Of(&s))) }
-func (n Number) Get(s Settings) any               { return *n.Of(&s) }
-func (n Number) Copy(to *Settings, from Settings) { *n.Of(to) = *n.Of(&from) }
-func (n Number) Reset(s *Settings)                { *n.Of(s) = n.Default }
+// Format implements Value.
+func (f Field[T]) Format(s Settings) string { return fmt.Sprint(*f.Of(&s)) }
 
-func (n Number) Parse(s *Settings, text string) bool {
-	v := number(text)
-	if v != nil {
-		*n.Of(s) = *v
+// Get implements Value.
+func (f Field[T]) Get(s Settings) any { return *f.Of(&s) }
+
+// Copy implements Value.
+func (f Field[T]) Copy(to *Settings, from Settings) { *f.Of(to) = *f.Of(&from) }
+
+// Reset implements Value.
+func (f Field[T]) Reset(s *Settings) { *f.Of(s) = f.Default }
+
+// Parse implements Value.
+func (f Field[T]) Parse(s *Settings, text string) bool {
+	switch at := any(f.Of(s)).(type) {
+	case *int32:
+		v := number(text)
+		if v == nil {
+			return false
+		}
+		*at = *v
+	case *bool:
+		v, err := strconv.ParseBool(text)
+		if err != nil {
+			return false
+		}
+		*at = v
+	case *string:
+		*at = text
 	}
-	return v != nil
-}
-
-// Text is a setting that is a text. Empty means none.
-type Text struct {
-	Of      func(*Settings) *string
-	Default string
-}
-
-func (t Text) Format(s Settings) string         { return *t.Of(&s) }
-func (t Text) Get(s Settings) any               { return *t.Of(&s) }
-func (t Text) Copy(to *Settings, from Settings) { *t.Of(to) = *t.Of(&from) }
-func (t Text) Reset(s *Settings)                { *t.Of(s) = t.Default }
-
-func (t Text) Parse(s *Settings, text string) bool {
-	*t.Of(s) = text
 	return true
-}
-
-// Switch is a setting that is on or off; off is the default.
-type Switch struct {
-	Of func(*Settings) *bool
-}
-
-func (w Switch) Format(s Settings) string         { return strconv.FormatBool(*w.Of(&s)) }
-func (w Switch) Get(s Settings) any               { return *w.Of(&s) }
-func (w Switch) Copy(to *Settings, from Settings) { *w.Of(to) = *w.Of(&from) }
-func (w Switch) Reset(s *Settings)                { *w.Of(s) = false }
-
-func (w Switch) Parse(s *Settings, text string) bool {
-	v, err := strconv.ParseBool(text)
-	if err == nil {
-		*w.Of(s) = v
-	}
-	return err == nil
 }
 
 // place is where settings are recorded. Tags tell a change by hand, which is drift,
