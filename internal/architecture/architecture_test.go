@@ -73,7 +73,12 @@ var rules = []rule{
 		why: "what something costs is a matter of quantities, and of no resource",
 	},
 	{
+		of: module + "internal/hint", not: []string{"github.com/", module},
+		why: "a message is text and commands: everything may carry one",
+	},
+	{
 		of: module + "internal/diagnosis", not: []string{"github.com/aws/", module},
+		but: []string{module + "internal/hint"},
 		why: "an explanation is a function of evidence: a test of it needs no cloud",
 	},
 	{
