@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -70,17 +69,7 @@ func connection(ctx context.Context, s streams, g *globals, show bool) error {
 		}
 	}
 	if g.output == "json" {
-		return json.NewEncoder(s.out).Encode(struct { //nolint:gosec // the secret is a name, and the password was asked for on a terminal
-			Schema string `json:"schema"`
-			Type   string `json:"type"`
-			Stack  string `json:"stack"`
-			provision.Connection
-			Secret  string `json:"secret"`
-			SSLMode string `json:"sslmode"`
-			// Authorities is the file, or the address of it, to verify the server by.
-			Authorities string `json:"authorities"`
-			Password    string `json:"password,omitempty"`
-		}{schema, "database", g.stack, c, g.stack + "/database", "verify-full", bundle, password})
+		return encode(s.out, databaseDocument{headOf("database"), g.stack, c, g.stack + "/database", "verify-full", bundle, password})
 	}
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	row := func(name, value string) { fmt.Fprintf(w, "%s\t%s\n", name, value) }
@@ -181,7 +170,7 @@ func tunnel(ctx context.Context, s streams, g *globals, task string, port int) e
 
 // tunnelEnd prints, for programs, where the near end of a tunnel is.
 func tunnelEnd(s streams, g *globals, host string, port int) error {
-	return json.NewEncoder(s.out).Encode(map[string]any{"schema": schema, "type": "tunnel", "stack": g.stack, "host": host, "port": port})
+	return encode(s.out, tunnelDocument{headOf("tunnel"), g.stack, host, port})
 }
 
 func newDBSnapshots(s streams, g *globals) *cobra.Command {
@@ -205,9 +194,7 @@ It works after the stack is destroyed, too.`,
 				return err
 			}
 			if g.output == "json" {
-				return json.NewEncoder(s.out).Encode(map[string]any{
-					"schema": schema, "type": "snapshots", "stack": g.stack, "snapshots": append([]provision.Snapshot{}, all...),
-				})
+				return encode(s.out, snapshotsDocument{headOf("snapshots"), g.stack, some(all)})
 			}
 			if len(all) == 0 {
 				if !g.quiet {
@@ -269,9 +256,7 @@ func rotatePassword(ctx context.Context, s streams, g *globals) error {
 	}
 	rep.close()
 	if g.output == "json" {
-		return json.NewEncoder(s.out).Encode(map[string]any{
-			"schema": schema, "type": "result", "command": "db rotate-password", "stack": g.stack, "seconds": time.Since(begun).Seconds(),
-		})
+		return encode(s.out, rotateDocument{headOf("result"), "db rotate-password", g.stack, time.Since(begun).Seconds()})
 	}
 	g.tell(s, "The database has a new password, and all tasks know it, %s.", rounded(time.Since(begun)))
 	return nil

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -192,9 +191,9 @@ func (d destruction) print(s streams, g *globals) error {
 		end = exitError{exitLeft}
 	}
 	if g.output == "json" {
-		err := json.NewEncoder(s.out).Encode(map[string]any{
-			"schema": schema, "type": "result", "command": "destroy", "stack": g.stack, "removed": d.Removed(), "left": left,
-			"keptByAWS": inert, "snapshotsRemoved": some(d.Purged), "snapshotsKept": some(d.Kept), "seconds": d.took.Seconds(),
+		err := encode(s.out, destroyDocument{
+			head: headOf("result"), Command: "destroy", Stack: g.stack, Removed: d.Removed(), Left: left, KeptByAWS: inert,
+			SnapshotsRemoved: some(d.Purged), SnapshotsKept: some(d.Kept), Seconds: d.took.Seconds(),
 		})
 		return errors.Join(err, end)
 	}

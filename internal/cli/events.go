@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"github.com/bookctl/bookctl/internal/hint"
 	"slices"
@@ -42,7 +41,7 @@ and why tasks stopped within the last hour. ECS remembers no longer than that.`,
 			slices.SortStableFunc(events, func(a, b diagnosis.Event) int { return a.Time.Compare(b.Time) })
 			for _, e := range events {
 				if g.output == "json" {
-					err = json.NewEncoder(s.out).Encode(map[string]any{"schema": schema, "type": "happening", "time": e.Time.UTC(), "message": e.Message})
+					err = encode(s.out, happeningDocument{headOf("happening"), e.Time.UTC(), e.Message})
 				} else {
 					_, err = fmt.Fprintf(s.out, "%s %s\n", e.Time.UTC().Format(time.RFC3339), brief(e.Message))
 				}

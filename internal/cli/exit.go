@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -174,9 +173,9 @@ func explain(s streams, g *globals, cmd *cobra.Command, err error) int {
 	}
 	text, next := hint.Text(err, g.show), v.next.Show(g.show)
 	if g.wantsJSON() {
-		answer := map[string]any{"schema": schema, "type": "error", "error": text, "next": next, "exit": v.code}
-		inFull(err, answer)
-		_ = json.NewEncoder(s.out).Encode(answer) // a closed pipe has nobody to tell
+		answer := errorDocument{head: headOf("error"), Error: text, Next: next, Exit: v.code}
+		inFull(err, &answer)
+		_ = encode(s.out, answer) // a closed pipe has nobody to tell
 		return v.code
 	}
 	for i, line := range messages(text) {

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -89,9 +88,7 @@ func drawGraph(ctx context.Context, s streams, g *globals, format string) error 
 		return errors.Join(errs...) // a picture of nothing helps nobody
 	}
 	if g.output == "json" {
-		return json.NewEncoder(s.out).Encode(map[string]any{
-			"schema": schema, "type": "graph", "stack": g.stack, "account": t.account, "region": t.region, "parts": parts,
-		})
+		return encode(s.out, graphDocument{headOf("graph"), placeOf(g, t), parts})
 	}
 	title := fmt.Sprintf("Stack %s in %s", g.stack, t.place)
 	switch format {

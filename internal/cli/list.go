@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"github.com/bookctl/bookctl/internal/hint"
 	"text/tabwriter"
@@ -50,9 +49,7 @@ that were destroyed and left snapshots are listed, too.`,
 				}
 			}
 			if g.output == "json" {
-				return json.NewEncoder(s.out).Encode(map[string]any{
-					"schema": schema, "type": "list", "account": t.account, "region": t.region, "stacks": stacks,
-				})
+				return encode(s.out, listDocument{headOf("list"), t.account, t.region, stacks})
 			}
 			if len(stacks) == 0 {
 				if !g.quiet {

@@ -352,7 +352,7 @@ func newLocalStop(s streams, g *globals) *cobra.Command {
 				}
 			}
 			if g.output == "json" {
-				return json.NewEncoder(s.out).Encode(map[string]any{"schema": schema, "type": "local", "running": false, "stopped": ran, "dir": dir})
+				return encode(s.out, localStoppedDocument{head: headOf("local"), Stopped: ran, Dir: dir})
 			}
 			if !g.quiet {
 				fmt.Fprintln(s.err, stopped(ran, purge).Show(g.show))
@@ -407,13 +407,7 @@ func newLocalStatus(s streams, g *globals) *cobra.Command {
 
 func printInfo(s streams, g *globals, info localcloud.Info, dir string) error {
 	if g.output == "json" {
-		return json.NewEncoder(s.out).Encode(struct {
-			Schema string `json:"schema"`
-			Type   string `json:"type"`
-			localcloud.Info
-			Running bool   `json:"running"`
-			Dir     string `json:"dir"`
-		}{schema, "local", info, true, dir})
+		return encode(s.out, localDocument{headOf("local"), info, true, dir})
 	}
 	_, err := fmt.Fprintf(s.out, "%s\naccount %s, region %s, pid %d, up %s, state in %s\n",
 		info.Endpoint, info.Account, info.Region, info.PID, time.Since(info.Started).Round(time.Second), dir)
@@ -442,7 +436,7 @@ func newLocalLogs(s streams, g *globals) *cobra.Command {
 			out, lines := json.NewEncoder(s.out), bufio.NewScanner(f)
 			lines.Buffer(nil, 1<<20) // what a process said last may be long
 			for lines.Scan() {
-				if err := out.Encode(map[string]string{"schema": schema, "type": "localLog", "text": lines.Text()}); err != nil {
+				if err := out.Encode(localLogDocument{headOf("localLog"), lines.Text()}); err != nil {
 					return err
 				}
 			}
@@ -528,7 +522,7 @@ When no local cloud runs, nothing is printed and the exit code is 3.`,
 					name, value, _ := strings.Cut(v, "=")
 					variables[name] = value
 				}
-				return json.NewEncoder(s.out).Encode(map[string]any{"schema": schema, "type": "environment", "variables": variables, "unset": otherwise(os.Environ())})
+				return encode(s.out, environmentDocument{headOf("environment"), variables, otherwise(os.Environ())})
 			}
 			var text strings.Builder
 			for _, name := range otherwise(os.Environ()) {

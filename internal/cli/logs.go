@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -64,11 +63,7 @@ func logs(ctx context.Context, s streams, t *target, g *globals, output *provisi
 	print := func(l provision.OutputLine) error {
 		lines++
 		if g.output == "json" {
-			return json.NewEncoder(s.out).Encode(struct {
-				Schema string `json:"schema"`
-				Type   string `json:"type"`
-				provision.OutputLine
-			}{schema, "log", l})
+			return encode(s.out, logDocument{headOf("log"), l})
 		}
 		_, err := fmt.Fprintf(s.out, "%s %s %s\n", l.Time.Format(time.RFC3339), shortID(l.Task), l.Text)
 		return err

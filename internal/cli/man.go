@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
@@ -30,7 +29,7 @@ func newMan(s streams, g *globals) *cobra.Command {
 				return fmt.Errorf("write the manual pages: %w", err)
 			}
 			if g.output == "json" {
-				return json.NewEncoder(s.out).Encode(map[string]string{"schema": schema, "type": "manual", "dir": args[0]})
+				return encode(s.out, manualDocument{headOf("manual"), args[0]})
 			}
 			if !g.quiet {
 				fmt.Fprintf(s.err, "manual pages written to %s\n", args[0])

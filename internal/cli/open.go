@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -41,7 +40,7 @@ terminal, with the system's browser. With --output json it is only printed.`,
 				url += "/" + strings.TrimPrefix(args[0], "/")
 			}
 			if g.output == "json" {
-				return json.NewEncoder(s.out).Encode(map[string]string{"schema": schema, "type": "url", "stack": g.stack, "url": url})
+				return encode(s.out, urlDocument{headOf("url"), g.stack, url})
 			}
 			if _, err := fmt.Fprintln(s.out, url); err != nil {
 				return err

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"github.com/bookctl/bookctl/internal/hint"
 	"os"
@@ -81,9 +80,7 @@ func printPolicy(cmd *cobra.Command, s streams, g *globals, f policyFlags) error
 	}
 	switch {
 	case g.output == "json":
-		return json.NewEncoder(s.out).Encode(map[string]any{
-			"schema": schema, "type": "policy", "stack": scope.Stack, "account": scope.Account, "region": scope.Region, "policy": policy, "managed": parts,
-		})
+		return encode(s.out, policyDocument{headOf("policy"), place{scope.Stack, scope.Account, scope.Region}, policy, parts})
 	case f.dir != "":
 		fmt.Fprintln(s.out, "# ROLE is the name of the role that deploys.")
 		for _, p := range parts {

@@ -190,19 +190,17 @@ type jsonLines struct {
 }
 
 func (j *jsonLines) note(format string, args ...any) {
-	j.encode(map[string]any{"type": "note", "time": time.Now().UTC(), "text": fmt.Sprintf(format, args...)})
+	j.encode(noteDocument{headOf("note"), time.Now().UTC(), fmt.Sprintf(format, args...)})
 }
 
 func (j *jsonLines) build(b build) {
-	v := map[string]any{"type": "build", "time": time.Now().UTC(), "state": b.state, "arch": b.arch}
+	v := buildDocument{head: headOf("build"), Time: time.Now().UTC(), State: b.state, Arch: b.arch, Digest: b.digest}
 	if b.state != "begun" {
-		v["seconds"] = b.took.Seconds()
-	}
-	if b.digest != "" {
-		v["digest"] = b.digest
+		took := b.took.Seconds()
+		v.Seconds = &took
 	}
 	if b.err != nil {
-		v["error"] = b.err.Error()
+		v.Error = b.err.Error()
 	}
 	j.encode(v)
 }
@@ -210,33 +208,23 @@ func (j *jsonLines) build(b build) {
 func (j *jsonLines) begin(resources []provision.Resource) { j.total = len(resources) }
 
 func (j *jsonLines) event(e graph.Event) {
-	v := map[string]any{"type": "event", "time": e.Time.UTC(), "resource": e.Node, "kind": e.Kind, "elapsedSeconds": e.Elapsed.Seconds()}
-	if j.total > 0 {
-		v["resources"] = j.total
-	}
-	if e.ID != "" {
-		v["id"] = e.ID
-	}
-	if e.Note != "" {
-		v["note"] = e.Note
-	}
-	if len(e.Changes) > 0 {
-		v["changes"] = e.Changes
+	v := eventDocument{
+		head: headOf("event"), Time: e.Time.UTC(), Resource: e.Node, Resources: j.total, Kind: e.Kind, ElapsedSeconds: e.Elapsed.Seconds(),
+		ID: e.ID, Note: e.Note, Changes: e.Changes,
 	}
 	if e.Err != nil {
-		v["error"] = e.Err.Error()
+		v.Error = e.Err.Error()
 	}
 	j.encode(v)
 }
 
-func (j *jsonLines) encode(v map[string]any) {
+func (j *jsonLines) encode(document any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.closed {
 		return
 	}
-	v["schema"] = schema
-	_ = j.out.Encode(v) // a closed pipe has nobody to tell
+	_ = j.out.Encode(document) // a closed pipe has nobody to tell
 }
 
 func (j *jsonLines) close() {

@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -131,8 +130,7 @@ func digestOf(reference string) string {
 
 // rolledBack is the result of a rollback for programs.
 func rolledBack(s streams, g *globals, t *target, url string, aim provision.Release, from string, took time.Duration) error {
-	return json.NewEncoder(s.out).Encode(map[string]any{
-		"schema": schema, "type": "result", "command": "rollback", "stack": g.stack, "account": t.account, "region": t.region,
-		"url": url, "image": aim.Image, "of": aim.Revision, "from": from, "seconds": took.Seconds(),
+	return encode(s.out, rollbackDocument{
+		head: headOf("result"), place: placeOf(g, t), Command: "rollback", URL: url, Image: aim.Image, Of: aim.Revision, From: from, Seconds: took.Seconds(),
 	})
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -461,10 +460,9 @@ func (p *preparation) summary(s streams, g *globals, stack *provision.Stack, rep
 	reads, writes := p.target.calls.counts()
 	created, updated := report.Count(graph.Created), report.Count(graph.Updated)
 	if g.output == "json" {
-		return json.NewEncoder(s.out).Encode(map[string]any{
-			"schema": schema, "type": "result", "command": "up", "stack": g.stack, "account": p.target.account, "region": p.target.region,
-			"url": stack.URL(), "created": created, "updated": updated, "checked": len(report.Steps),
-			"apiReads": reads, "apiWrites": writes, "seconds": took.Seconds(),
+		return encode(s.out, upDocument{
+			head: headOf("result"), place: placeOf(g, p.target), Command: "up", URL: stack.URL(), Created: created, Updated: updated, Checked: len(report.Steps),
+			APIReads: reads, APIWrites: writes, Seconds: took.Seconds(),
 		})
 	}
 	if !g.quiet {

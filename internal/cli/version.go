@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -41,9 +40,7 @@ func newVersion(s streams, g *globals) *cobra.Command {
 		Example: "  bookctl version --output json",
 		RunE: func(*cobra.Command, []string) error {
 			if g.output == "json" {
-				return json.NewEncoder(s.out).Encode(map[string]string{
-					"schema": schema, "type": "version", "version": version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH,
-				})
+				return encode(s.out, versionDocument{headOf("version"), version(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH})
 			}
 			_, err := fmt.Fprintln(s.out, versionLine())
 			return err

@@ -40,15 +40,12 @@ func (e explained) Unwrap() error { return e.error }
 
 // inFull adds to an answer for a program what an explanation was made of: the error
 // in AWS's own words, and what ECS says of a service.
-func inFull(err error, answer map[string]any) {
+func inFull(err error, answer *errorDocument) {
 	var x explained
 	if !errors.As(err, &x) {
 		return
 	}
-	answer["cause"] = x.error.Error()
-	if x.evidence != nil {
-		answer["evidence"] = x.evidence
-	}
+	answer.Cause, answer.Evidence = x.error.Error(), x.evidence
 }
 
 // printInFull prints the same for people who asked for all.
