@@ -63,6 +63,11 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	if err := provision.CheckHolders(ctx, t.clients.EC2, g.stack); err != nil {
 		return err
 	}
+	// What the proof at the end reads is read now: what may not be would be met
+	// when all else is gone.
+	if _, err := provision.Inventory(ctx, t.clients, g.stack); err != nil {
+		return fmt.Errorf("stack %s can't be destroyed, and nothing was touched: what is left of it could not be told: %w", g.stack, err)
+	}
 	snapshots, err := provision.Snapshots(ctx, t.clients.RDS, g.stack)
 	if err != nil {
 		return err

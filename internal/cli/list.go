@@ -80,7 +80,7 @@ func monthly(t *target, s provision.Summary) *float64 {
 	if s.State == "destroyed" {
 		return &snapshots
 	}
-	lines, err := pricing.Cost(s.Settings.Usage(), t.region)
+	lines, err := pricing.Cost(s.There.Usage(), t.region)
 	if err != nil {
 		return nil
 	}

@@ -186,7 +186,7 @@ func readStatus(ctx context.Context, t *target, g *globals) (*statusOutput, erro
 	if out.URL != "" {
 		out.Answer = t.ask(ctx, out.URL)
 	}
-	if lines, err := pricing.Cost(have.Settings.Usage(), t.region); err == nil && !t.local {
+	if lines, err := pricing.Cost(have.Usage(), t.region); err == nil && !t.local {
 		total := pricing.Total(lines)
 		out.Monthly = &total
 	}
@@ -209,7 +209,7 @@ func (o *statusOutput) observe(ctx context.Context, t *target, g *globals, have 
 	}
 	found := graph.Observe(ctx, stack.Resources(), stack.Options())
 	for i := range found {
-		if found[i].Name == "sg-load-balancer" && !have.Balanced {
+		if found[i].Name == "sg-load-balancer" && !have.Ported {
 			found[i].Drift = nil // the port of its rule is recorded with the load balancer
 		}
 	}

@@ -301,7 +301,7 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	if t.local && have.Running == "" {
 		want.Arch = runtime.GOARCH
 	}
-	if t.local && !have.Balanced {
+	if t.local && !have.Ported {
 		if want.Port, err = freePort(); err != nil {
 			return nil, err
 		}
@@ -346,7 +346,11 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range slices.Concat(env.Warnings, have.Lost(want)) {
+	notes := env.Warnings
+	if u.restore == "" { // else the snapshot says
+		notes = append(notes, have.Lost(want)...)
+	}
+	for _, w := range notes {
 		p.warnings = append(p.warnings, hint.New("%s", w))
 	}
 	want.DBVersion = env.DBVersion

@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -39,6 +40,7 @@ func ecsTagMap(tags []types.Tag) map[string]string {
 type Cluster struct {
 	graph.Node
 	containers
+	last atomic.Pointer[types.Cluster]
 }
 
 func newCluster(c containers, linked *ServiceLinkedRole) *Cluster {
@@ -48,20 +50,29 @@ func newCluster(c containers, linked *ServiceLinkedRole) *Cluster {
 
 func (c *Cluster) clusterName() string { return c.names().Cluster() }
 
-// Find looks the cluster up by its name. An INACTIVE one is what ECS remembers
-// of a deleted one.
-// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteCluster.html
-func (c *Cluster) Find(ctx context.Context) (graph.State, error) {
+// describe looks the cluster up by its name; nil is for none.
+func (c *Cluster) describe(ctx context.Context) (*types.Cluster, error) {
 	out, err := c.ecs.DescribeClusters(ctx, &ecs.DescribeClustersInput{
 		Clusters: []string{c.clusterName()}, Include: []types.ClusterField{types.ClusterFieldTags},
 	})
 	if err != nil {
-		return graph.State{}, fmt.Errorf("describe cluster %s: %w", c.clusterName(), err)
+		return nil, fmt.Errorf("describe cluster %s: %w", c.clusterName(), err)
 	}
 	if len(out.Clusters) == 0 {
-		return absent, nil
+		return nil, nil
 	}
-	live := out.Clusters[0]
+	return &out.Clusters[0], nil
+}
+
+// Find looks the cluster up by its name. An INACTIVE one is what ECS remembers
+// of a deleted one.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteCluster.html
+func (c *Cluster) Find(ctx context.Context) (graph.State, error) {
+	live, err := c.describe(ctx)
+	c.last.Store(live)
+	if live == nil || err != nil {
+		return absent, err
+	}
 	status, tags := aws.ToString(live.Status), ecsTagMap(live.Tags)
 	st := graph.State{ID: aws.ToString(live.ClusterArn), Owner: tags[TagStack], Note: status, Phase: graph.Pending}
 	switch status {
@@ -84,6 +95,24 @@ func (c *Cluster) Create(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("create cluster %s: %w", c.clusterName(), err)
 	}
 	return aws.ToString(out.Cluster.ClusterArn), nil
+}
+
+// record writes the copy of settings that others carry out.
+func (c *Cluster) record(ctx context.Context, by string) error {
+	_, err := c.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: aws.String(c.ID()), Tags: ecsTags(c.settings[by])})
+	if err != nil {
+		return fmt.Errorf("record the settings of the service on cluster %s: %w", c.clusterName(), err)
+	}
+	return nil
+}
+
+// copyDrift compares the copy of settings that others carry out with what they are.
+func (c *Cluster) copyDrift(by string) []graph.Change {
+	live := c.last.Load()
+	if live == nil || ecsTagMap(live.Tags)[TagStack] != c.stack {
+		return nil
+	}
+	return c.recordDrift(ecsTagMap(live.Tags), by)
 }
 
 // Update repairs tags.

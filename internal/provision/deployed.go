@@ -18,8 +18,10 @@ type Deployed struct {
 	// Found says that something of the stack exists that settings are read
 	// from. Without it Settings are the defaults.
 	Found bool
-	// Balanced says that there is a load balancer, whose port Settings have.
+	// Balanced says that there is a load balancer.
 	Balanced bool
+	// Ported says that Settings have the port that the stack was last given.
+	Ported bool
 	// Database says that there is a database of the stack.
 	Database bool
 	// Settings are those that the stack was last given.
@@ -67,6 +69,15 @@ func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error
 		})
 	}
 	err := each.Wait()
+	if err == nil {
+		if !d.exists.service {
+			d.readCopy(servicePart, d.exists.copyOfService)
+		}
+		if !d.Balanced {
+			d.readCopy(balancerPart, d.exists.copyOfBalancer)
+			d.Ported = d.exists.copyOfBalancer[settingTag("port")] != ""
+		}
+	}
 	return d, err
 }
 
@@ -81,13 +92,15 @@ type existing struct {
 	gib      int32
 	multiAZ  bool
 	backedUp int32
+	// The tags of what has a copy of the settings of a part that is gone.
+	copyOfService, copyOfBalancer map[string]string
 }
 
 // Lost says which settings went with a part that somebody deleted, where nothing
 // else records them, and what the part is made with in their place. A stack that
 // was never whole has lost nothing.
 func (d Deployed) Lost(made Settings) []string {
-	if !d.exists.served {
+	if !d.exists.served && !d.exists.service && d.exists.copyOfService[settingTag("count")] == "" {
 		return nil
 	}
 	var out []string
@@ -95,7 +108,9 @@ func (d Deployed) Lost(made Settings) []string {
 		resource, name string
 		there          bool
 	}{
-		{balancerPart, "load balancer", d.Balanced}, {servicePart, "service", d.exists.service}, {databasePart, "database", d.Database},
+		{balancerPart, "load balancer", d.Ported},
+		{servicePart, "service", d.exists.service || d.exists.copyOfService[settingTag("count")] != ""},
+		{databasePart, "database", d.Database},
 	} {
 		if part.there {
 			continue
@@ -135,7 +150,11 @@ func readService(ctx context.Context, c Clients, who identity, d *Deployed) (fun
 	}
 	d.seen.service.put(live)
 	if live == nil {
-		return nil, nil
+		cluster, err := (&Cluster{containers: in}).describe(ctx)
+		if cluster != nil && ecsTagMap(cluster.Tags)[TagStack] == who.stack {
+			d.exists.copyOfService = ecsTagMap(cluster.Tags)
+		}
+		return nil, err
 	}
 	tags := ecsTagMap(live.Tags)
 	if tags[TagStack] != who.stack {
@@ -205,7 +224,17 @@ func readLoadBalancer(ctx context.Context, c Clients, who identity, d *Deployed)
 	}
 	if live == nil {
 		d.seen.balancer.put(balancer{})
-		return nil, nil
+		if behind == nil {
+			return nil, nil
+		}
+		all, err := b.tagsOf(ctx, aws.ToString(behind.TargetGroupArn))
+		if isCode(err, "TargetGroupNotFound") {
+			return nil, nil
+		}
+		if tags := all[aws.ToString(behind.TargetGroupArn)]; tags[TagStack] == who.stack {
+			d.exists.copyOfBalancer = tags
+		}
+		return nil, err
 	}
 	arns := []string{aws.ToString(live.LoadBalancerArn)}
 	if behind != nil {
@@ -237,7 +266,7 @@ func readLoadBalancer(ctx context.Context, c Clients, who identity, d *Deployed)
 		}
 	}
 	return func() {
-		d.Balanced = true
+		d.Balanced, d.Ported = true, true
 		d.seen.uses.elb = true
 		d.read(balancerPart, tags, parts{port: port})
 	}, nil

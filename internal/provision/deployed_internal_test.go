@@ -10,7 +10,7 @@ import (
 
 // whole is a stack of two tasks that serves.
 func whole() Deployed {
-	d := Deployed{Found: true, Balanced: true, Database: true, Settings: DefaultSettings()}
+	d := Deployed{Found: true, Balanced: true, Ported: true, Database: true, Settings: DefaultSettings()}
 	d.Count = 2
 	d.exists = existing{service: true, tasks: 2, served: true, class: d.DBClass, gib: d.DBStorage, backedUp: d.BackupDays}
 	return d
@@ -58,9 +58,11 @@ func TestWhatADeletedPartRecordedIsSaidToBeLost(t *testing.T) {
 		change func(*Deployed)
 		want   []string // what each line has
 	}{
-		"whole":            {func(*Deployed) {}, nil},
-		"never whole":      {func(d *Deployed) { d.Balanced, d.exists.served, d.exists.service = false, false, false }, nil},
-		"no load balancer": {func(d *Deployed) { d.Balanced = false }, []string{"the load balancer is gone, and with it the settings that it recorded; it is made with --port 80, no --domain, no --certificate"}},
+		"whole": {func(*Deployed) {}, nil},
+		"never whole": {func(d *Deployed) {
+			d.Balanced, d.Ported, d.exists.served, d.exists.service = false, false, false, false
+		}, nil},
+		"no load balancer": {func(d *Deployed) { d.Balanced, d.Ported = false, false }, []string{"the load balancer is gone, and with it the settings that it recorded; it is made with --port 80, no --domain, no --certificate"}},
 		"no service":       {func(d *Deployed) { d.exists.service = false }, []string{"--count 1, no --max"}},
 		"no database":      {func(d *Deployed) { d.Database = false }, []string{"--db-class db.t4g.micro"}},
 	} {

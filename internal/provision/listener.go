@@ -91,8 +91,11 @@ func (l *Listener) Find(ctx context.Context) (graph.State, error) {
 	for _, x := range all {
 		arns = append(arns, aws.ToString(x.ListenerArn))
 	}
+	if l.main && l.targets.ID() != "" {
+		arns = append(arns, l.targets.ID())
+	}
 	tags, err := l.tagsOf(ctx, arns...)
-	if isCode(err, "ListenerNotFound", "LoadBalancerNotFound") {
+	if isCode(err, "ListenerNotFound", "LoadBalancerNotFound", "TargetGroupNotFound") {
 		return absent, nil
 	}
 	if err != nil {
@@ -125,6 +128,9 @@ func (l *Listener) Find(ctx context.Context) (graph.State, error) {
 	}
 	if l.main { // the last one to be changed
 		live.recorded = l.recordDrift(tags[l.lb.ID()], byListener)
+		if copied := tags[l.targets.ID()]; live.recorded == nil && copied[TagStack] == l.stack {
+			live.recorded = l.recordDrift(copied, copyByListener)
+		}
 	}
 	return graph.State{
 		Phase: graph.Ready, ID: aws.ToString(ours.ListenerArn), Owner: l.stack,
@@ -287,7 +293,19 @@ func (l *Listener) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("create the listener on port %d of %s: %w", l.want.port, l.lb.loadBalancerName(), err)
 	}
+	if l.main {
+		_ = l.record(ctx, l.targets.ID()) // where it fails, it is drift
+	}
 	return aws.ToString(out.Listeners[0].ListenerArn), nil
+}
+
+// record writes the settings that the listener carries out to the tags of things.
+func (l *Listener) record(ctx context.Context, arns ...string) error {
+	_, err := l.elb.AddTags(ctx, &elb.AddTagsInput{ResourceArns: arns, Tags: elbTags(l.settings[byListener])})
+	if err != nil {
+		return fmt.Errorf("record the settings of the listener on %s: %w", strings.Join(arns, " and "), err)
+	}
+	return nil
 }
 
 // Update closes what should not be open, then repairs tags, port and action.
@@ -326,11 +344,7 @@ func (l *Listener) Update(ctx context.Context, changes []graph.Change) error {
 	if !hasRecordDrift(changes) {
 		return nil
 	}
-	_, err := l.elb.AddTags(ctx, &elb.AddTagsInput{ResourceArns: []string{l.lb.ID()}, Tags: elbTags(l.settings[byListener])})
-	if err != nil {
-		return fmt.Errorf("record the settings of the listener on %s: %w", l.lb.loadBalancerName(), err)
-	}
-	return nil
+	return l.record(ctx, l.lb.ID(), l.targets.ID())
 }
 
 // Delete removes the listener.

@@ -140,13 +140,22 @@ func (s *Scaling) unrecorded() []graph.Change {
 	if tags[settingTag("max")] == "" && s.want.max == 0 {
 		return nil
 	}
-	return s.recordDrift(tags, byScaling)
+	if drift := s.recordDrift(tags, byScaling); drift != nil {
+		return drift
+	}
+	if cluster := s.service.cluster.last.Load(); s.want.max == 0 && cluster != nil && ecsTagMap(cluster.Tags)[settingTag("max")] == "" {
+		return nil
+	}
+	return s.service.cluster.copyDrift(copyByScaling)
 }
 
 func (s *Scaling) record(ctx context.Context) error {
 	_, err := s.service.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: aws.String(s.service.ID()), Tags: ecsTags(s.settings[byScaling])})
 	if err != nil {
 		return fmt.Errorf("record the bounds of %s: %w", s.service.serviceName(), err)
+	}
+	if err := s.service.cluster.record(ctx, copyByScaling); err != nil {
+		return err
 	}
 	s.recorded.Store(true)
 	return nil

@@ -39,6 +39,7 @@ type Service struct {
 	inForce    func(context.Context) (bounds, error) // the bounds of scaling; nil outside a stack
 	wait       bool                                  // for the rollout to be over
 	ours       atomic.Bool                           // the service found is the stack's
+	copied     atomic.Bool                           // this run has written the copy of its settings
 	last       atomic.Pointer[types.Service]
 	sickSince  atomic.Pointer[time.Time] // when a look first found no healthy target
 
@@ -219,7 +220,11 @@ func (s *Service) Find(ctx context.Context) (graph.State, error) {
 			return graph.State{}, err
 		}
 	}
-	if st.Drift = serviceDrift(have, want); len(st.Drift) > 0 {
+	st.Drift = serviceDrift(have, want)
+	if !hasTagDrift(st.Drift) && s.ours.Load() && !s.copied.Load() {
+		st.Drift = append(st.Drift, s.cluster.copyDrift(copyByService)...)
+	}
+	if len(st.Drift) > 0 {
 		s.sickSince.Store(nil)
 		st.Phase = graph.Ready // a rollout on its way can be changed, and need not end first
 	}
@@ -613,6 +618,9 @@ func (s *Service) Create(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("create service %s: %w", s.serviceName(), err)
 	}
 	s.join(out.Service)
+	if err := s.cluster.record(ctx, copyByService); err == nil { // else it is drift
+		s.copied.Store(true)
+	}
 	return aws.ToString(out.Service.ServiceArn), nil
 }
 
@@ -629,10 +637,22 @@ func (s *Service) join(live *types.Service) {
 // Update changes all in one call, which makes one rollout, and then the tags: a
 // setting that ECS refuses is not to be taken for a deployed one.
 func (s *Service) Update(ctx context.Context, changes []graph.Change) error {
-	if err := s.change(ctx, changes); err != nil || !hasTagDrift(changes) {
+	if err := s.change(ctx, changes); err != nil {
 		return err
 	}
-	return s.retag(ctx, s.ID(), s.Name())
+	if hasTagDrift(changes) {
+		if err := s.retag(ctx, s.ID(), s.Name()); err != nil {
+			return err
+		}
+	}
+	if !hasTagDrift(changes) && !hasRecordDrift(changes) {
+		return nil
+	}
+	if err := s.cluster.record(ctx, copyByService); err != nil {
+		return err
+	}
+	s.copied.Store(true)
+	return nil
 }
 
 func (s *Service) change(ctx context.Context, changes []graph.Change) error {

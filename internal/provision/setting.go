@@ -77,6 +77,9 @@ func (s Setting) Recorded() string {
 		}
 		out += resource
 	}
+	if s.recorded.copy != "" {
+		out += ", and of " + s.recorded.copy
+	}
 	return out
 }
 
@@ -156,12 +159,23 @@ func (f Field[T]) Parse(s *Settings, text string) bool {
 type place struct {
 	// on are the resources that record it; it is read from the first.
 	on []string
+	// copy is another resource that has the same tags, so that they outlive the one
+	// that is read; "" for none. They are written with those of the first.
+	copy string
 	// by is the resource that carries the setting out for the others, and so writes
 	// their tags once that is done; "" where each writes its own.
 	by string
 	// untagged says that the resource itself is the record: a task definition that is
 	// tagged as the stack's can't be changed by hand.
 	untagged bool
+}
+
+// copyKey names the tags of the resource that has the copy.
+func (p place) copyKey() string {
+	if p.by == "" {
+		return p.copy + " by " + p.on[0]
+	}
+	return p.key(p.copy)
 }
 
 // key names the tags of a resource that it, or another one for it, writes.
@@ -186,6 +200,12 @@ const (
 const (
 	byListener = balancerPart + " by listener"
 	byScaling  = servicePart + " by scaling"
+
+	// Of what may be deleted by hand there is a copy at what stays then. It is never
+	// written before AWS has taken what it records.
+	copyByListener = "target-group by listener"
+	copyByService  = "cluster by service"
+	copyByScaling  = "cluster by scaling"
 )
 
 // record returns the tags that hold the settings, by place.key.
@@ -195,8 +215,14 @@ func (s Settings) record() map[string]map[string]string {
 		if row.recorded.untagged || row.when != nil && !row.when(s) {
 			continue
 		}
+		var keys []string
 		for _, resource := range row.recorded.on {
-			key := row.recorded.key(resource)
+			keys = append(keys, row.recorded.key(resource))
+		}
+		if row.recorded.copy != "" {
+			keys = append(keys, row.recorded.copyKey())
+		}
+		for _, key := range keys {
 			if out[key] == nil {
 				out[key] = map[string]string{}
 			}
@@ -204,6 +230,19 @@ func (s Settings) record() map[string]map[string]string {
 		}
 	}
 	return out
+}
+
+// readCopy sets the settings that a resource recorded which is gone, from the tags of
+// the resource that has a copy of them.
+func (s *Settings) readCopy(resource string, tags map[string]string) {
+	for _, row := range Table() {
+		if row.recorded.on[0] != resource || row.recorded.copy == "" {
+			continue
+		}
+		if recorded, ok := tags[row.Tag()]; ok && (row.taken == nil || row.taken(recorded, *s)) {
+			row.Value.Parse(s, recorded)
+		}
+	}
 }
 
 // read sets the settings that a resource records: as its tags say, or else as the

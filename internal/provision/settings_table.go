@@ -33,9 +33,9 @@ func Table() []Setting {
 	// Where settings are recorded.
 	var (
 		inDefinition = place{on: []string{definitionPart}, untagged: true}
-		onService    = place{on: []string{servicePart}}
-		onScaling    = place{on: []string{servicePart}, by: "scaling"}
-		onBalancer   = place{on: []string{balancerPart}, by: "listener"}
+		onService    = place{on: []string{servicePart}, copy: "cluster"}
+		onScaling    = place{on: []string{servicePart}, copy: "cluster", by: "scaling"}
+		onBalancer   = place{on: []string{balancerPart}, copy: "target-group", by: "listener"}
 		onDatabase   = place{on: []string{databasePart}}
 		onRoles      = place{on: []string{naming.ExecutionRole, naming.TaskRole}}
 	)

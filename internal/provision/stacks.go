@@ -33,8 +33,8 @@ type Summary struct {
 	// Snapshots are those that persist without the stack, and GiB their size.
 	Snapshots int   `json:"snapshots"`
 	GiB       int32 `json:"snapshotGib"`
-	// Settings are those that cost.
-	Settings Settings `json:"-"`
+	// There is what there is of it, as far as it costs.
+	There Deployed `json:"-"`
 	// Denied is what the caller may not do and would have to, to know the state.
 	Denied string `json:"denied,omitempty"`
 }
@@ -52,7 +52,7 @@ func (s *Summary) unseen(err error) bool {
 // Stacks lists the stacks of the account and region. They are found by the tag
 // of their VPC, which is made first and goes last, of the snapshots that outlive
 // them, and of the cluster and the secret, which are made beside the VPC and may
-// be all there is: three calls, and four more for each stack.
+// be all there is: three calls, and five more for each stack.
 func Stacks(ctx context.Context, c Clients) ([]Summary, error) {
 	all := map[string]*Summary{}
 	vpcs := ec2.NewDescribeVpcsPaginator(c.EC2, &ec2.DescribeVpcsInput{
@@ -65,7 +65,7 @@ func Stacks(ctx context.Context, c Clients) ([]Summary, error) {
 		}
 		for _, v := range page.Vpcs {
 			if name := tagMap(v.Tags)[TagStack]; naming.CheckStack(name) == nil {
-				all[name] = &Summary{Stack: name, Settings: DefaultSettings()}
+				all[name] = &Summary{Stack: name}
 			}
 		}
 	}
@@ -74,7 +74,7 @@ func Stacks(ctx context.Context, c Clients) ([]Summary, error) {
 			continue
 		}
 		// The tagging API lists what is gone, too.
-		found := &Summary{Stack: name, Settings: DefaultSettings()}
+		found := &Summary{Stack: name}
 		there, err := Exist(ctx, c, name)
 		if err != nil && !found.unseen(err) {
 			return nil, err
@@ -145,7 +145,7 @@ func tagged(ctx context.Context, client *tagapi.Client) []string {
 // read fills in how the stack is, and its settings as far as they cost.
 func (s *Summary) read(ctx context.Context, c Clients) error {
 	who := identity{stack: s.Stack}
-	d := Deployed{Settings: s.Settings, seen: &glances{}}
+	d := Deployed{Settings: DefaultSettings(), seen: &glances{}}
 	for _, read := range []func(context.Context, Clients, identity, *Deployed) (func(), error){readService, readTask, readDatabase} {
 		write, err := read(ctx, c, who, &d)
 		if err != nil {
@@ -155,7 +155,12 @@ func (s *Summary) read(ctx context.Context, c Clients) error {
 			write()
 		}
 	}
-	s.Settings = d.Settings
+	balancer, err := (&LoadBalancer{balancing: balancing{identity: who, elb: c.ELB}}).lookup(ctx)
+	if err != nil {
+		return err
+	}
+	d.Balanced = balancer != nil // its name is the stack's own
+	s.There = d
 	service, db := d.seen.service.what, d.seen.instance.what
 	if db != nil {
 		s.Database, s.Created = aws.ToString(db.DBInstanceStatus), aws.ToTime(db.InstanceCreateTime)

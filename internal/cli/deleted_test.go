@@ -1,0 +1,109 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	scaling "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
+	scalingtypes "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestWhatIsDeletedByHandComesBackAsItWasConfigured deletes scaling, service and load
+// balancer, each of which records settings: they are recorded at what stays, too.
+func TestWhatIsDeletedByHandComesBackAsItWasConfigured(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	first := openPort(t)
+	s.up("--port", strconv.Itoa(int(first)), "--log-days", "30")
+	port := openPort(t)
+	s.up("--port", strconv.Itoa(int(port)), "--count", "2", "--min", "1", "--max", "3")
+	settings := func() map[string]any {
+		t.Helper()
+		var plan struct {
+			Settings []struct {
+				Name string
+				Now  any
+			}
+		}
+		r := s.run("plan", "--local", "--output", "json")
+		if err := json.Unmarshal([]byte(r.out), &plan); err != nil || len(plan.Settings) == 0 {
+			t.Fatalf("%v\n%s%s", err, r.out, r.err)
+		}
+		now := map[string]any{}
+		for _, x := range plan.Settings {
+			now[x.Name] = x.Now
+		}
+		return now
+	}
+	until(t, "the first backup is over", func() bool {
+		return strings.Contains(strings.Join(h.census(), "\n"), "database book-database available")
+	})
+	before, account, ctx := settings(), h.census(), t.Context()
+	containers, balancing := ecs.NewFromConfig(h.Config), elb.NewFromConfig(h.Config)
+	for _, c := range []struct {
+		part   string
+		remove func()
+	}{
+		{"scaling", func() {
+			h.must(ok(scaling.NewFromConfig(h.Config).DeregisterScalableTarget(ctx, &scaling.DeregisterScalableTargetInput{
+				ServiceNamespace: scalingtypes.ServiceNamespaceEcs, ResourceId: aws.String("service/book-cluster/book-service"),
+				ScalableDimension: scalingtypes.ScalableDimensionECSServiceDesiredCount,
+			})))
+		}},
+		{"service", func() {
+			h.must(ok(containers.DeleteService(ctx, &ecs.DeleteServiceInput{Cluster: aws.String("book-cluster"), Service: aws.String("book-service"), Force: aws.Bool(true)})))
+			until(t, "the service is gone", func() bool {
+				out, err := containers.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: aws.String("book-cluster"), Services: []string{"book-service"}})
+				return err == nil && (len(out.Services) == 0 || *out.Services[0].Status == "INACTIVE")
+			})
+		}},
+		{"load balancer", func() {
+			out, err := balancing.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{Names: []string{"book-lb"}})
+			h.must(err)
+			h.must(ok(balancing.DeleteLoadBalancer(ctx, &elb.DeleteLoadBalancerInput{LoadBalancerArn: out.LoadBalancers[0].LoadBalancerArn})))
+		}},
+	} {
+		c.remove()
+		if diff := cmp.Diff(before, settings()); diff != "" {
+			t.Errorf("without the %s the settings differ (-before +after):\n%s", c.part, diff)
+		}
+		if r := s.run("plan", "--local"); r.code != 2 || strings.Contains(r.out+r.err, "is gone, and with it") {
+			t.Errorf("plan without the %s: exit code %d\n%s%s", c.part, r.code, r.out, r.err)
+		}
+		s.must("up", "--local")
+		if r := s.run("plan", "--local"); r.code != 0 {
+			t.Errorf("plan after the %s came back: exit code %d\n%s%s", c.part, r.code, r.out, r.err)
+		}
+		h.same("the account differs after the "+c.part+" came back", account)
+	}
+}
+
+// TestDestroyTouchesNothingWhereTheProofWouldBeDenied denies a read that destroy goes
+// without until its end, when it proves that nothing is left.
+func TestDestroyTouchesNothingWhereTheProofWouldBeDenied(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	s.up(imageless()...)
+	before := h.census()
+	for _, read := range []string{"application-autoscaling:DescribeScalableTargets", "secretsmanager:ListSecrets", "acm:ListCertificates"} {
+		h.faults(map[string]any{"deny": []string{read}})
+		s.run("destroy", "--local", "--yes").says(t, 4, read)
+		h.faults(map[string]any{})
+		h.same("a destroy that may not "+read+" touched something", before)
+	}
+	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, " 0 left")
+}
