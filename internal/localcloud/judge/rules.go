@@ -19,8 +19,8 @@ type rule func(*ask)
 var table = spreadOut(map[string][]rule{
 	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscertificatemanager.html
 	"acm:ListCertificates": {everywhere},
-	"acm:DeleteCertificate DescribeCertificate ListTagsForCertificate": {on("", "CertificateArn")},
-	"acm:AddTagsToCertificate RemoveTagsFromCertificate":               {on("", "CertificateArn", request)},
+	"acm:DeleteCertificate DescribeCertificate GetCertificate ListTagsForCertificate": {on("", "CertificateArn")},
+	"acm:AddTagsToCertificate RemoveTagsFromCertificate":                              {on("", "CertificateArn", request)},
 	"acm:RequestCertificate": {
 		everywhereWith(request, key("acm:DomainNames", "DomainName"), key("acm:ValidationMethod", "ValidationMethod")),
 		newTags("certificate/*"),
@@ -216,6 +216,7 @@ var table = spreadOut(map[string][]rule{
 	"ssm:AddTagsToResource RemoveTagsFromResource":                               {parameter("ResourceId", request)},
 	"ssm:StartSession":                                                           {session},
 
+	"sts:GetSessionToken":   {}, // as well: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp_control-access_getsessiontoken.html
 	"sts:GetCallerIdentity": {}, // needs none: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
 
 	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonresourcegrouptaggingapi.html

@@ -49,6 +49,7 @@ func (s *Service) API() kernel.Service {
 		kernel.Op("AddTagsToCertificate", tx.AddTagsToCertificate),
 		kernel.Op("DeleteCertificate", tx.DeleteCertificate),
 		kernel.Op("DescribeCertificate", tx.DescribeCertificate),
+		kernel.Op("GetCertificate", tx.GetCertificate),
 		kernel.Op("ListCertificates", tx.ListCertificates),
 		kernel.Op("ListTagsForCertificate", tx.ListTagsForCertificate),
 		kernel.Op("RemoveTagsFromCertificate", tx.RemoveTagsFromCertificate),

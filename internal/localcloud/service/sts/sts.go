@@ -1,4 +1,4 @@
-// Package sts is the Security Token Service: who the caller is.
+// Package sts is the Security Token Service: who the caller is, and credentials for a while.
 package sts
 
 import (
@@ -17,6 +17,7 @@ func API() kernel.Service {
 		Model: "sts", Signing: "sts", Protocol: kernel.Query,
 		Operations: kernel.Operations(func(t *kernel.Tx) tx { return tx{t} },
 			kernel.Op("GetCallerIdentity", tx.GetCallerIdentity),
+			kernel.Op("GetSessionToken", tx.GetSessionToken),
 		),
 	}
 }

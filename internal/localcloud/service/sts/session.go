@@ -1,0 +1,40 @@
+package sts
+
+import (
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/aws-sdk-go-v2/service/sts/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+)
+
+// Seconds for which a session's credentials are good.
+// https://docs.aws.amazon.com/STS/latest/APIReference/API_GetSessionToken.html
+const (
+	shortestSession = 900
+	longestSession  = 129600
+	usualSession    = 43200
+)
+
+// GetSessionToken gives credentials that end. Like all credentials of the local
+// cloud they are its one user's, and it does not check when they end.
+func (a tx) GetSessionToken(in *sts.GetSessionTokenInput) (*sts.GetSessionTokenOutput, error) {
+	seconds := aws.ToInt32(in.DurationSeconds)
+	switch {
+	case in.DurationSeconds == nil:
+		seconds = usualSession
+	case seconds < shortestSession || seconds > longestSession:
+		return nil, kernel.Fail("ValidationError", "The requested DurationSeconds must be from %d to %d", shortestSession, longestSession)
+	}
+	const capitals = kernel.Capitals + kernel.Digits
+	return &sts.GetSessionTokenOutput{Credentials: &types.Credentials{
+		// Of temporary credentials:
+		// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
+		AccessKeyId:     aws.String("ASIA" + kernel.RandomText(16, capitals)),
+		SecretAccessKey: aws.String(kernel.RandomText(40, capitals+kernel.Letters)),
+		SessionToken:    aws.String(kernel.RandomText(200, capitals+kernel.Letters)),
+		Expiration:      aws.Time(a.Now().Add(time.Duration(seconds) * time.Second)),
+	}}, nil
+}
