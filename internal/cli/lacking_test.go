@@ -39,13 +39,12 @@ func (a alteration) String() string {
 	return a.operation + " without " + a.path
 }
 
-// alter is SDK middleware that alters one answer to an operation, as which says,
-// and remembers what could have been altered.
+// alter is SDK middleware that alters one answer to an operation, as which says, given
+// all that could be.
 type alter struct {
 	which func(operation string, possible []alteration) *alteration
 
-	mu   sync.Mutex
-	done []alteration
+	mu sync.Mutex
 }
 
 func (a *alter) watch(stack *middleware.Stack) error {
@@ -57,20 +56,11 @@ func (a *alter) watch(stack *middleware.Stack) error {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		operation := awsmiddleware.GetOperationName(ctx)
-		if x := a.which(operation, alterations(operation, reflect.ValueOf(out.Result).Elem(), "", 3)); x != nil && x.apply(reflect.ValueOf(out.Result).Elem()) {
-			a.done = append(a.done, *x)
+		if x := a.which(operation, alterations(operation, reflect.ValueOf(out.Result).Elem(), "", 3)); x != nil {
+			x.apply(reflect.ValueOf(out.Result).Elem())
 		}
 		return out, meta, err
 	}), middleware.Before)
-}
-
-// take returns what was altered since the last take.
-func (a *alter) take() []alteration {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	out := a.done
-	a.done = nil
-	return out
 }
 
 // alterations are all that can be wrong with one member of an answer, down to the
@@ -100,9 +90,9 @@ func alterations(operation string, v reflect.Value, path string, depth int) []al
 	return out
 }
 
-// apply says whether the answer has the member.
-func (x *alteration) apply(v reflect.Value) bool {
-	for part := range strings.SplitSeq(x.path, ".") {
+// apply alters an answer, if it has the member.
+func (a alteration) apply(v reflect.Value) {
+	for part := range strings.SplitSeq(a.path, ".") {
 		if v.Kind() == reflect.Pointer {
 			v = v.Elem()
 		}
@@ -111,21 +101,20 @@ func (x *alteration) apply(v reflect.Value) bool {
 		} else if v.Kind() == reflect.Struct {
 			v = v.FieldByName(part)
 		} else {
-			return false
+			return
 		}
 		if !v.IsValid() {
-			return false
+			return
 		}
 	}
 	if v.IsZero() {
-		return false
+		return
 	}
-	if x.word {
+	if a.word {
 		v.SetString("NEVER_HEARD_OF")
 	} else {
 		v.SetZero()
 	}
-	return true
 }
 
 // replay is an endpoint that answers each read as a real one did, and lets no change
