@@ -110,7 +110,7 @@ func (l *live) close() {
 	l.unwatch()
 	if ended != nil {
 		l.program.Quit()
-		<-ended
+		_ = <-ended // a terminal that is gone has nobody to tell
 	}
 }
 

@@ -20,7 +20,7 @@ func TestEachSettingIsAFlagAndInTheJSONAndTheDocs(t *testing.T) {
 	const page = "../../docs/settings.md"
 	text := settingsPage(t)
 	if os.Getenv("UPDATE_DOCS") != "" {
-		if err := os.WriteFile(page, []byte(text), 0o644); err != nil { //nolint:gosec // a page that all may read
+		if err := os.WriteFile(page, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -96,7 +96,7 @@ func (s *source) begin() (end func()) {
 	})
 	return func() {
 		s.stop()
-		<-done
+		_ = <-done // s.build keeps the error, for whoever asks for the image
 	}
 }
 

@@ -106,10 +106,12 @@ type Value interface {
 	Reset(*Settings)
 }
 
-// Number, Text and Switch are the kinds of settings. An empty Text means none.
 type (
+	// Number is a setting that is a number.
 	Number = Field[int32]
-	Text   = Field[string]
+	// Text is a setting that is a text; an empty one means none.
+	Text = Field[string]
+	// Switch is a setting that is on or off.
 	Switch = Field[bool]
 )
 
