@@ -14,10 +14,10 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// lacking is how a command fails that did not find its part of a stack, as err
+// notDeployed is how a command fails that did not find its part of a stack, as err
 // says: with the next step, or where there is no such stack at all, with that,
 // for its name is then likely to be mistyped, or its cloud another.
-func lacking(ctx context.Context, t *target, g *globals, err error, next hint.Message) error {
+func notDeployed(ctx context.Context, t *target, g *globals, err error, next hint.Message) error {
 	var answer smithy.APIError
 	if errors.As(err, &answer) || errors.Is(err, graph.ErrForeign) {
 		return err // it could not look, or it saw enough

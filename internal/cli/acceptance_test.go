@@ -21,13 +21,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/bookctl/bookctl/internal/census"
+	"github.com/bookctl/bookctl/internal/awsaccount"
 )
 
 // inventory lists the account service by service.
 func (s *shell) inventory() []string {
 	s.t.Helper()
-	out, err := census.Take(s.t.Context(), s.config())
+	out, err := awsaccount.Inventory(s.t.Context(), s.config())
 	if err != nil {
 		s.t.Fatal(err)
 	}

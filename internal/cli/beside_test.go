@@ -66,11 +66,11 @@ func (h *byHand) awaitBeside() {
 }
 
 // beginBeside starts a first up in a slow cloud, and returns when its task waits for
-// the database. before is the census of the empty account.
+// the database. before is the inventory of the empty account.
 func (s *shell) beginBeside(t *testing.T) (h *byHand, before []string, up *running) {
 	t.Helper()
 	h = s.byHand(t, nil, slow...)
-	before = h.census()
+	before = h.inventory()
 	up = s.begin(t, "up", "--local")
 	h.awaitBeside()
 	return h, before, up
@@ -234,7 +234,7 @@ func TestAFirstReleaseThatNeverGetsHealthyIsEnded(t *testing.T) {
 	t.Parallel()
 	s := newShell(t)
 	h := s.byHand(t, nil, slow...)
-	before := h.census()
+	before := h.inventory()
 	s.run("up", "--local", "--source", badSource(t, "", "/startupz", "/elsewhere")).says(t, 1, "Revision 1 never became healthy", "circuit breaker")
 	if service, _ := h.serviceOf(); aws.ToInt32(service.HealthCheckGracePeriodSeconds) != 30 {
 		t.Errorf("the grace period is still %d s", aws.ToInt32(service.HealthCheckGracePeriodSeconds))

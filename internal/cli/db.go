@@ -51,7 +51,7 @@ func connection(ctx context.Context, s streams, g *globals, show bool) error {
 	}
 	c, err := provision.ReadConnection(ctx, t.clients, g.stack)
 	if err != nil {
-		return lacking(ctx, t, g, err, hint.New("%s makes it", hint.Command("up")))
+		return notDeployed(ctx, t, g, err, hint.New("%s makes it", hint.Command("up")))
 	}
 	bundle := "the bundle of https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
 	reach := g.text("from within the stack's network; from here by %s", hint.Command("db", "tunnel"))
@@ -135,7 +135,7 @@ func tunnel(ctx context.Context, s streams, g *globals, task string, port int) e
 	}
 	c, err := provision.ReadConnection(ctx, t.clients, g.stack)
 	if err != nil {
-		return lacking(ctx, t, g, err, hint.New("%s makes it", hint.Command("up")))
+		return notDeployed(ctx, t, g, err, hint.New("%s makes it", hint.Command("up")))
 	}
 	if c.Host == "" {
 		return hint.With(fmt.Errorf("the database is %s and has no address yet", c.State), "wait until %s says that it is available", hint.Command("status"))
@@ -157,7 +157,7 @@ func tunnel(ctx context.Context, s streams, g *globals, task string, port int) e
 	}
 	session, err := provision.Tunnel(ctx, t.clients, g.stack, task, c, port)
 	if err != nil {
-		return lacking(ctx, t, g, err, execHint(err))
+		return notDeployed(ctx, t, g, err, execHint(err))
 	}
 	if g.output == "json" {
 		if err := tunnelEnd(s, g, "127.0.0.1", port); err != nil {
@@ -240,7 +240,7 @@ func rotatePassword(ctx context.Context, s streams, g *globals) error {
 			return err
 		}
 		if err := provision.RotatePassword(ctx, t.clients, g.stack); err != nil {
-			return lacking(ctx, t, g, err, hint.Of(err))
+			return notDeployed(ctx, t, g, err, hint.Of(err))
 		}
 		rep.note("new tasks that know it")
 		if err := lock.Guard(ctx); err != nil {

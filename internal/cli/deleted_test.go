@@ -46,9 +46,9 @@ func TestWhatIsDeletedByHandComesBackAsItWasConfigured(t *testing.T) {
 		return now
 	}
 	until(t, "the first backup is over", func() bool {
-		return strings.Contains(strings.Join(h.census(), "\n"), "database book-database available")
+		return strings.Contains(strings.Join(h.inventory(), "\n"), "database book-database available")
 	})
-	before, account, ctx := settings(), h.census(), t.Context()
+	before, account, ctx := settings(), h.inventory(), t.Context()
 	containers, balancing := ecs.NewFromConfig(h.Config), elb.NewFromConfig(h.Config)
 	for _, c := range []struct {
 		part   string
@@ -98,7 +98,7 @@ func TestDestroyTouchesNothingWhereTheProofWouldBeDenied(t *testing.T) {
 	s := newShell(t)
 	h := s.byHand(t, nil)
 	s.up(imageless()...)
-	before := h.census()
+	before := h.inventory()
 	for _, read := range []string{"application-autoscaling:DescribeScalableTargets", "secretsmanager:ListSecrets", "acm:ListCertificates"} {
 		h.faults(map[string]any{"deny": []string{read}})
 		s.run("destroy", "--local", "--yes").says(t, 4, read)

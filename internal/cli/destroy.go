@@ -87,7 +87,7 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	end := destruction{place: t.place, free: t.local, before: snapshots}
 	end.Removal, err = run.Destroy(ctx, purge, sweepPatience)
 	for _, step := range end.Report.Steps {
-		if step.Action == graph.Foreign {
+		if step.Action == graph.Unmanaged {
 			rep.note("%s is not this stack's and was left alone", step.Name)
 		}
 	}

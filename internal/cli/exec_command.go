@@ -45,7 +45,7 @@ shell. An image of your own (--image) may have one.`,
 			}
 			session, err := provision.Exec(ctx, t.clients, g.stack, task, strings.Join(args, " "))
 			if err != nil {
-				return lacking(ctx, t, g, err, execHint(err))
+				return notDeployed(ctx, t, g, err, execHint(err))
 			}
 			return walk(ctx, s, plugin, session)
 		},

@@ -54,15 +54,15 @@ type exitError struct{ code int }
 
 func (e exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 
-// verdict is what an error means to a script (code) and to a person (next).
-type verdict struct {
+// outcome is what an error means to a script (code) and to a person (next).
+type outcome struct {
 	code int
 	next hint.Message
 }
 
 // judge finds the meaning of an error.
-func judge(err error) verdict {
-	v := verdict{code: exitFailed, next: hint.Of(err)}
+func judge(err error) outcome {
+	v := outcome{code: exitFailed, next: hint.Of(err)}
 	var why explained
 	cause := err // in its own words, which noCredentials reads
 	if errors.As(err, &why) {

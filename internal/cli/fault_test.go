@@ -38,7 +38,7 @@ import (
 	secrettypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 	"github.com/google/go-cmp/cmp"
 
-	accounts "github.com/bookctl/bookctl/internal/census"
+	"github.com/bookctl/bookctl/internal/awsaccount"
 )
 
 // byHand is somebody else at work in the shell's local cloud.
@@ -83,19 +83,19 @@ func (h *byHand) faults(f map[string]any) {
 	}
 }
 
-func (h *byHand) census() []string {
+func (h *byHand) inventory() []string {
 	h.Helper()
-	out, err := accounts.Take(h.Context(), h.Config)
+	out, err := awsaccount.Inventory(h.Context(), h.Config)
 	if err != nil {
 		h.Fatal(err)
 	}
 	return out
 }
 
-// same holds the account against an earlier census.
+// same holds the account against an earlier inventory.
 func (h *byHand) same(what string, before []string) {
 	h.Helper()
-	if diff := cmp.Diff(before, h.census()); diff != "" {
+	if diff := cmp.Diff(before, h.inventory()); diff != "" {
 		h.Errorf("%s (-before +after):\n%s", what, diff)
 	}
 }
@@ -153,7 +153,7 @@ func TestDriftByHandIsListedAndRepaired(t *testing.T) {
 	h := s.byHand(t, nil)
 	s.up()
 	time.Sleep(time.Second) // for the first backup to be over
-	before := h.census()
+	before := h.inventory()
 	network, balancing, ctx := ec2.NewFromConfig(h.Config), elb.NewFromConfig(h.Config), t.Context()
 
 	group := h.group("book-sg-database")
@@ -193,7 +193,7 @@ func TestDriftByHandIsListedAndRepaired(t *testing.T) {
 	}
 	r := s.run("up", "--local")
 	r.says(t, 0, drift...)
-	until(t, "the database and its tasks are settled", func() bool { return slices.Equal(before, h.census()) })
+	until(t, "the database and its tasks are settled", func() bool { return slices.Equal(before, h.inventory()) })
 	h.same("up did not repair it all", before)
 	s.run("up", "--local").says(t, 0, "0 changed")
 }
@@ -220,7 +220,7 @@ func TestThingsOfOthersAreNeverTouched(t *testing.T) {
 	for _, owner := range []string{"", "other"} {
 		h.plant(owner)
 	}
-	before := h.census()
+	before := h.inventory()
 	r := s.run("up", "--local", "--image", noImage, "--arch", runtime.GOARCH)
 	r.says(t, 1, "secret", "repository", "log-group", "execution-role", "cluster", "load-balancer", "target-group", "db-parameter-group", "db-subnet-group")
 	// Of the stack's own, up leaves its lock, released: destroy removes that.
@@ -304,11 +304,11 @@ func TestTwoRunsAndACtrlC(t *testing.T) {
 	t.Parallel()
 	s := newShell(t)
 	h := s.byHand(t, nil, "--latencies", "aws", "--scale", "0.02") // a database takes 5 s
-	before := h.census()
+	before := h.inventory()
 	s.faults(`{"only": ["ecs:RegisterTaskDefinition"], "throttle": 1}`) // so that the service is not begun
 	first := s.begin(t, "up", "--local")
 	until(t, "the first run makes a database", func() bool {
-		return strings.Contains(strings.Join(h.census(), "\n"), "database book-database creating")
+		return strings.Contains(strings.Join(h.inventory(), "\n"), "database book-database creating")
 	})
 	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 5, fmt.Sprintf("pid %d", first.Process.Pid), "\nnext: wait until that run is over, as 'bookctl status --local' tells")
 	// It does not build first what it could not deploy: here is nothing to build it from.
@@ -417,14 +417,14 @@ func TestDestroySaysWhatHoldsItAndGoesOn(t *testing.T) {
 	t.Parallel()
 	s := newShell(t)
 	h := s.byHand(t, map[string]any{"roleSeconds": 3, "interfaceSeconds": 2, "noServiceLinkedRoles": true})
-	before := h.census()
+	before := h.inventory()
 	// A new account without roles, in which roles take a while and interfaces linger.
 	s.up("--protect")
 	until(t, "the first backup is over", func() bool {
 		out, err := rds.NewFromConfig(h.Config).DescribeDBInstances(t.Context(), &rds.DescribeDBInstancesInput{})
 		return err == nil && *out.DBInstances[0].DBInstanceStatus == "available"
 	})
-	whole := h.census()
+	whole := h.inventory()
 	s.run("destroy", "--local", "--yes").says(t, 1, "protected", "--protect=false")
 	h.same("a protected stack was touched", whole)
 	s.up("--protect=false")
@@ -448,7 +448,7 @@ func TestDestroySaysWhatHoldsItAndGoesOn(t *testing.T) {
 		}
 	})
 	held := hold()
-	whole = h.census()
+	whole = h.inventory()
 	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 1, *held, "accounting department", *subnets.Subnets[0].SubnetId, "nothing was touched")
 	h.same("a stack that is held was touched", whole)
 	h.must(ok(network.DeleteNetworkInterface(t.Context(), &ec2.DeleteNetworkInterfaceInput{NetworkInterfaceId: held})))
@@ -505,7 +505,7 @@ func TestDestroyNamesWhatHoldsItBeforeItTouchesAnything(t *testing.T) {
 	t.Parallel()
 	s := newShell(t)
 	h := s.byHand(t, nil)
-	empty := h.census()
+	empty := h.inventory()
 	s.up(imageless()[0:]...)
 	network, ctx := ec2.NewFromConfig(h.Config), t.Context()
 	group := h.group("book-sg-task")
@@ -549,9 +549,9 @@ func TestDestroyNamesWhatHoldsItBeforeItTouchesAnything(t *testing.T) {
 	held["egress-only internet gateway"] = *egress.EgressOnlyInternetGateway.EgressOnlyInternetGatewayId
 
 	until(t, "the first backup is complete", func() bool {
-		return !slices.ContainsFunc(h.census(), func(x string) bool { return strings.HasSuffix(x, "automated, creating") })
+		return !slices.ContainsFunc(h.inventory(), func(x string) bool { return strings.HasSuffix(x, "automated, creating") })
 	})
-	before := h.census()
+	before := h.inventory()
 	r := s.run("destroy", "--local", "--yes")
 	r.says(t, 1, "nothing was touched", "refers to "+*group.GroupId)
 	for kind, id := range held {
@@ -587,7 +587,7 @@ func TestRefusalsOfAWSEndARunAtOnce(t *testing.T) {
 	t.Parallel()
 	s := newShell(t)
 	h := s.byHand(t, nil)
-	before := h.census()
+	before := h.inventory()
 	image := append([]string{"up", "--local"}, imageless()...)
 
 	without := []string{"db.t4g.micro"}
@@ -667,12 +667,12 @@ func TestWhatNeedsReplacingIsRefusedWithNothingTouched(t *testing.T) {
 	h.must(ok(balancing.CreateTargetGroup(ctx, &elb.CreateTargetGroupInput{
 		Name: old.TargetGroupName, Port: aws.Int32(9090), Protocol: old.Protocol, TargetType: old.TargetType, VpcId: old.VpcId, Tags: tags.TagDescriptions[0].Tags,
 	})))
-	before := settled(h.census()) // the first backup may end meanwhile
+	before := settled(h.inventory()) // the first backup may end meanwhile
 	if status := s.run("status", "--local"); !strings.Contains(status.out, "refuses, with nothing touched, what can't be changed in place: target-group port: 9090 → 8080") {
 		t.Errorf("status does not tell of the port:\n%s%s", status.out, status.err)
 	}
 	s.run("up", "--local").says(t, 1, "target-group", "port: 9090 → 8080", "can't be changed in place", "nothing was touched")
-	if diff := cmp.Diff(before, settled(h.census())); diff != "" {
+	if diff := cmp.Diff(before, settled(h.inventory())); diff != "" {
 		t.Errorf("up touched something beside what it refused (-before +after):\n%s", diff)
 	}
 	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, " 0 left")
@@ -687,12 +687,12 @@ func TestAFailedFinalSnapshotLeavesTheDatabase(t *testing.T) {
 	t.Parallel()
 	s := newShell(t)
 	h := s.byHand(t, nil)
-	before := h.census()
+	before := h.inventory()
 	s.up(imageless()...)
 	h.faults(map[string]any{"snapshotsFail": true})
 	s.run("destroy", "--local", "--yes").says(t, 1, "final snapshot book-final-", "it failed", "no final snapshot can be taken", "left as they are", "--purge-snapshots")
 	h.faults(map[string]any{})
-	left := strings.Join(h.census(), "\n")
+	left := strings.Join(h.inventory(), "\n")
 	for _, thing := range []string{"database book-database", "secret book/database", "db subnet group book-database", "subnet book-subnet-private-a", "vpc book-vpc"} {
 		if !strings.Contains(left, thing) {
 			t.Errorf("%s is gone:\n%s", thing, left)
@@ -751,7 +751,7 @@ func TestAPasswordThatDriftedIsMendedByOneRestart(t *testing.T) {
 		DBInstanceIdentifier: aws.String("book-database"), MasterUserPassword: aws.String("of-the-database-only"), ApplyImmediately: aws.Bool(true),
 	})))
 	until(t, "the database is available", func() bool {
-		return strings.Contains(strings.Join(h.census(), "\n"), "database book-database available")
+		return strings.Contains(strings.Join(h.inventory(), "\n"), "database book-database available")
 	})
 	s.must("db", "rotate-password", "--local")
 	if got := s.psql(t, s.secret(t), "select 1"); got != "1" {
@@ -762,7 +762,7 @@ func TestAPasswordThatDriftedIsMendedByOneRestart(t *testing.T) {
 }
 
 // TestASecondCtrlCAndKillsAtAnyTimeLeaveNothingBehind cuts runs off without
-// asking for their patience: the next up heals, and destroy leaves nothing.
+// waiting for their timeouts: the next up heals, and destroy leaves nothing.
 func TestASecondCtrlCAndKillsAtAnyTimeLeaveNothingBehind(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
@@ -770,7 +770,7 @@ func TestASecondCtrlCAndKillsAtAnyTimeLeaveNothingBehind(t *testing.T) {
 	t.Parallel()
 	s := newShell(t)
 	h := s.byHand(t, nil, "--latencies", "aws", "--scale", "0.005") // a database takes a second
-	before := h.census()
+	before := h.inventory()
 	image := append([]string{"up", "--local"}, imageless()...)
 
 	// A call in flight takes longer than anybody waits.
@@ -821,7 +821,7 @@ func TestASecondCtrlCAndKillsAtAnyTimeLeaveNothingBehind(t *testing.T) {
 		}
 		if round%2 == 0 {
 			s.run(image...).says(t, 0)
-			now := settled(h.census())
+			now := settled(h.inventory())
 			if whole == nil {
 				whole = now
 			}
@@ -834,11 +834,11 @@ func TestASecondCtrlCAndKillsAtAnyTimeLeaveNothingBehind(t *testing.T) {
 	}
 }
 
-// settled is a census without what differs between two equal stacks and from
+// settled is an inventory without what differs between two equal stacks and from
 // one moment to the next: ports, tasks that come and go, the first backup.
-func settled(census []string) []string {
+func settled(inventory []string) []string {
 	var out []string
-	for _, line := range census {
+	for _, line := range inventory {
 		if strings.HasPrefix(line, "network interface") {
 			continue
 		}

@@ -108,7 +108,7 @@ func stateOf(f graph.Finding, owner string) string {
 	case f.Phase == graph.Absent:
 		return string(graph.Absent)
 	case f.Owner != owner:
-		return "not ours"
+		return "unmanaged"
 	case f.Phase == graph.Ready && len(f.Drift) > 0:
 		return "drifted"
 	}

@@ -74,7 +74,7 @@ func logs(ctx context.Context, s streams, t *target, g *globals, output *provisi
 		}
 		if looks == 0 && lines == 0 && ctx.Err() == nil {
 			if have, err := provision.ReadDeployed(ctx, t.clients, g.stack); err == nil && !have.Found {
-				return lacking(ctx, t, g, fmt.Errorf("stack %s has no tasks, and so no output", g.stack), hint.New("%s makes it", hint.Command("up")))
+				return notDeployed(ctx, t, g, fmt.Errorf("stack %s has no tasks, and so no output", g.stack), hint.New("%s makes it", hint.Command("up")))
 			}
 		}
 		if !follow {

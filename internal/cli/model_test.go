@@ -250,7 +250,7 @@ func (c *modelCheck) structure(s shape, path string, v reflect.Value) {
 			if r.at.MatchString(inner) {
 				if value, given := present(f); given {
 					c.met[i] = true
-					c.lacking(r, inner, value)
+					c.notDeployed(r, inner, value)
 				}
 			}
 		}
@@ -360,7 +360,7 @@ func rdsName(member string, longest int) unmodelledRule {
 	}
 }
 
-func (c *modelCheck) lacking(r unmodelledRule, path string, v reflect.Value) {
+func (c *modelCheck) notDeployed(r unmodelledRule, path string, v reflect.Value) {
 	value := fmt.Sprint(v.Interface())
 	if !r.fits.MatchString(value) || r.not != nil && r.not.MatchString(value) {
 		c.fail(path, "%q is against %s", value, r.page)

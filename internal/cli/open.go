@@ -79,7 +79,7 @@ func stackURL(ctx context.Context, t *target, g *globals) (string, error) {
 	if url := stack.URL(); url != "" {
 		return url, nil
 	}
-	return "", lacking(ctx, t, g, fmt.Errorf("stack %s has no URL yet", g.stack), hint.New("%s makes it", hint.Command("up")))
+	return "", notDeployed(ctx, t, g, fmt.Errorf("stack %s has no URL yet", g.stack), hint.New("%s makes it", hint.Command("up")))
 }
 
 // browserOf is the command that opens a page, or nothing where there is none to be

@@ -210,11 +210,11 @@ func foresee(r graph.Maker, f graph.Finding, g *globals) planned {
 	case f.Phase == graph.Absent && f.Unwanted:
 	case f.Phase == graph.Absent:
 		p.Action = planCreate
-	case f.Phase == graph.Leaving:
+	case f.Phase == graph.Terminating:
 		p.Action, p.Note = planCreate, "when the one that is being deleted is gone"
 	case f.Owner != g.stack:
 		p.Action, p.Note, p.Changes = planRefuse, graph.ErrForeign.Error(), nil // it is not to be like ours
-	case f.Phase == graph.Broken:
+	case f.Phase == graph.Unrecoverable:
 		p.Action, p.Note, p.stops = planRefuse, "broken: "+f.Note+prefixed("; ", f.Next.Show(g.show), ""), true
 	case len(f.Drift) == 0:
 		p.Note = f.Note

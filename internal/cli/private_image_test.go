@@ -60,7 +60,7 @@ func TestAPrivateImageIsPulledByARegistrySecret(t *testing.T) {
 	tagged, pinned := privateImage(t, user, password)
 	s := newShell(t)
 	h := s.byHand(t, nil)
-	before := h.census()
+	before := h.inventory()
 	s.run("up", "--local", "--image", tagged).says(t, 1, "asks for a login, and tasks have none", "next: give tasks a login with --registry-secret ARN")
 	s.run("up", "--local", "--image", pinned).says(t, 1, "asks for a login, and tasks have none")
 	host, _, _ := strings.Cut(tagged, "/")
@@ -74,7 +74,7 @@ func TestAPrivateImageIsPulledByARegistrySecret(t *testing.T) {
 	s.run("up", "--local", "--image", tagged).says(t, 1, "can be read with this machine's login for "+host, "next: give tasks a login with --registry-secret ARN")
 	s.run("up", "--local", "--registry-secret", "registry").says(t, 64, `registry secret "registry": give the ARN`)
 	s.run("up", "--local", "--image", "build", "--registry-secret", "arn:aws:secretsmanager:us-east-1:000000000000:secret:registry-AbCdEf").says(t, 64, "a registry secret goes with an image of a registry outside of AWS")
-	if diff := cmp.Diff(before, h.census()); diff != "" {
+	if diff := cmp.Diff(before, h.inventory()); diff != "" {
 		t.Errorf("what was refused has changed something (-before +after):\n%s", diff)
 	}
 

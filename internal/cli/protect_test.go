@@ -54,7 +54,7 @@ func TestStorageGrowsByTheRulesOfRDS(t *testing.T) {
 		up().says(t, 0, "Up to date", "0 changed")
 	}
 	unchanged(20, 3000)
-	before := h.census()
+	before := h.inventory()
 	up("--db-storage", "21").says(t, 1, "choose --db-storage 22 or more", "nothing was touched")
 	h.same("a rise that is too small", before)
 	up("--db-storage", "22").says(t, 0)
@@ -93,7 +93,7 @@ func TestWhatProtectsDataIsNotTurnedBack(t *testing.T) {
 	h := s.byHand(t, nil)
 	s.up(imageless()...)
 	h.database()
-	asMade := h.census()
+	asMade := h.inventory()
 	ctx, balancing, logs := t.Context(), elb.NewFromConfig(h.Config), cloudwatchlogs.NewFromConfig(h.Config)
 	h.modify(rds.ModifyDBInstanceInput{BackupRetentionPeriod: aws.Int32(30), MultiAZ: aws.Bool(true), DeletionProtection: aws.Bool(true), EnablePerformanceInsights: aws.Bool(true)})
 	balancers, err := balancing.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{Names: []string{"book-lb"}})
@@ -103,7 +103,7 @@ func TestWhatProtectsDataIsNotTurnedBack(t *testing.T) {
 	})))
 	h.must(ok(logs.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: aws.String("/bookctl/book"), RetentionInDays: aws.Int32(90)})))
 	h.must(ok(logs.DeleteRetentionPolicy(ctx, &cloudwatchlogs.DeleteRetentionPolicyInput{LogGroupName: aws.String("/aws/rds/instance/book-database/postgresql")})))
-	byHand := h.census()
+	byHand := h.inventory()
 
 	flags := []string{"--backup-days 7", "--db-multi-az=false", "--protect=false", "--db-insights=false", "--log-days 14"}
 	s.run("up", "--local", "--wait=false").says(t, 0, append(flags, "backup-retention stays 30 days (7 days is recorded)", "retention stays for ever", "0 changed")...)

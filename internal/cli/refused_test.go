@@ -18,7 +18,7 @@ func TestARefusedChangeLeavesNoTrace(t *testing.T) {
 	h := s.byHand(t, nil)
 	s.up(imageless()...)
 	until(t, "the first backup is over", func() bool {
-		return strings.Contains(strings.Join(h.census(), "\n"), "database book-database available")
+		return strings.Contains(strings.Join(h.inventory(), "\n"), "database book-database available")
 	})
 	for _, c := range []struct {
 		deny  string
@@ -31,7 +31,7 @@ func TestARefusedChangeLeavesNoTrace(t *testing.T) {
 		// The port is opened before something listens there.
 		{deny: "elasticloadbalancing:ModifyListener", flags: []string{"--port", strconv.Itoa(int(openPort(t)))}, after: "1 updated"},
 	} {
-		before := h.census()
+		before := h.inventory()
 		h.faults(map[string]any{"deny": []string{c.deny}})
 		s.run(append([]string{"up", "--local", "--wait=false"}, c.flags...)...).says(t, 4, c.deny)
 		r := s.run("up", "--local", "--wait=false")

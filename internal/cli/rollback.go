@@ -83,7 +83,7 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 		}
 	}
 	if err != nil {
-		return lacking(ctx, t, g, err, hint.New("%s runs any other image, and %s builds a release anew", hint.Command("up", "--image", "REFERENCE"), hint.Command("up", "--source", "DIR")))
+		return notDeployed(ctx, t, g, err, hint.New("%s runs any other image, and %s builds a release anew", hint.Command("up", "--image", "REFERENCE"), hint.Command("up", "--source", "DIR")))
 	}
 	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
 	if err != nil {

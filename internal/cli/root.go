@@ -122,7 +122,7 @@ func settle(s streams, cmd *cobra.Command, g *globals) error {
 		name := environmentName(cmd, f)
 		if v := os.Getenv(name); v != "" { // an empty one is not set
 			if err := cmd.Flags().Set(f.Name, v); err != nil {
-				errs = append(errs, unfit(name, v, f, err))
+				errs = append(errs, invalidValue(name, v, f, err))
 			}
 		}
 	})

@@ -34,7 +34,7 @@ func Main(args []string) int {
 	graph.Start(func() error {
 		<-signals
 		cancel(errInterrupted)
-		<-signals // the second one is not asked for patience
+		<-signals // the second one ends it at once
 		os.Exit(exitCancelled)
 		return nil
 	})

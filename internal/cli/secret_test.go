@@ -112,12 +112,12 @@ func TestAStoppedDatabaseLeavesItsSnapshot(t *testing.T) {
 		h.database()
 		h.must(ok(client.StopDBInstance(t.Context(), &rds.StopDBInstanceInput{DBInstanceIdentifier: name})))
 		until(t, "the database is stopped", func() bool {
-			return strings.Contains(strings.Join(h.census(), "\n"), "database book-database stopped")
+			return strings.Contains(strings.Join(h.inventory(), "\n"), "database book-database stopped")
 		})
 	}
 	h.modify(rds.ModifyDBInstanceInput{CopyTagsToSnapshot: aws.Bool(false)})
 	stop()
-	before := h.census()
+	before := h.inventory()
 	s.run("destroy", "--local", "--yes").says(t, 1, "is stopped", "aws rds start-db-instance")
 	h.same("a destroy that was refused", before)
 	h.must(ok(client.StartDBInstance(t.Context(), &rds.StartDBInstanceInput{DBInstanceIdentifier: name})))

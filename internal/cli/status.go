@@ -80,8 +80,8 @@ func watchStatus(ctx context.Context, s streams, g *globals, t *target, every ti
 			} else if g.output != "json" {
 				fmt.Fprintln(s.out, time.Now().Format(time.TimeOnly))
 			}
-			var verdict exitError
-			if err := out.show(s.out, g); err != nil && !errors.As(err, &verdict) {
+			var summary exitError
+			if err := out.show(s.out, g); err != nil && !errors.As(err, &summary) {
 				return err
 			}
 		}
@@ -253,11 +253,11 @@ func (o *statusOutput) judge(found []graph.Finding, g *globals) {
 		case f.Owner != o.Stack:
 			problem("%s %s", f.Name, graph.ErrForeign)
 			continue
-		case f.Phase == graph.Leaving:
+		case f.Phase == graph.Terminating:
 			problem("%s is being deleted", f.Name)
-		case f.Phase == graph.Broken:
+		case f.Phase == graph.Unrecoverable:
 			o.broken, told = true, told || f.Name == "database"
-			problem("%s is broken: %s%s", f.Name, f.Note, prefixed("; ", f.Next.Show(g.show), ""))
+			problem("%s failed: %s%s", f.Name, f.Note, prefixed("; ", f.Next.Show(g.show), ""))
 		}
 		if changes := o.unreleased(f); len(changes) > 0 {
 			o.Drift = append(o.Drift, drifted{f.Name, g.told(changes)})
@@ -338,7 +338,7 @@ func firstOf(texts ...string) string {
 // shortID is as much of a task's id as people need.
 func shortID(id string) string { return id[:min(8, len(id))] }
 
-// show prints the status and returns the verdict as exit code.
+// show prints the status and returns the summary as exit code.
 func (o *statusOutput) show(w io.Writer, g *globals) error {
 	var err error
 	if g.output == "json" {
@@ -360,14 +360,14 @@ func (o *statusOutput) text(g *globals) string {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "  %-10s %s\n", name, g.text(format, args...))
 	}
-	verdict := "healthy"
+	summary := "healthy"
 	if !o.Healthy {
-		verdict = "not healthy"
+		summary = "not healthy"
 	}
 	if !o.found {
-		verdict = "nothing is deployed"
+		summary = "nothing is deployed"
 	}
-	fmt.Fprintf(&b, "Stack %s in %s: %s\n", o.Stack, o.place, verdict)
+	fmt.Fprintf(&b, "Stack %s in %s: %s\n", o.Stack, o.place, summary)
 	if o.found {
 		o.rows(row)
 	}
@@ -414,7 +414,7 @@ func (o *statusOutput) text(g *globals) string {
 	case !o.Healthy:
 		next := hint.New("%s and %s tell more; %s creates what is missing and repairs drift", hint.Command("logs"), hint.Command("events"), hint.Command("up"))
 		if o.broken {
-			next = hint.New("%s and %s tell more; what is broken comes first, and then %s repairs the rest", hint.Command("logs"), hint.Command("events"), hint.Command("up"))
+			next = hint.New("%s and %s tell more; fix what failed first; %s then repairs the rest", hint.Command("logs"), hint.Command("events"), hint.Command("up"))
 		}
 		if o.Image.Gone {
 			next = hint.New("%s pushes what the source builds, or %s goes to a release whose image is there; %s and %s tell more", hint.Command("up"), hint.Command("rollback"), hint.Command("logs"), hint.Command("events"))

@@ -11,10 +11,10 @@ import (
 	"github.com/bookctl/bookctl/internal/hint"
 )
 
-// unfit says of a value that a flag does not take what is wanted in its place,
+// invalidValue says of a value that a flag does not take what is wanted in its place,
 // in words and not in those of Go's parsers. Of says where the value was given:
 // the flag, or the variable that stands in for it.
-func unfit(of, value string, f *pflag.Flag, err error) error {
+func invalidValue(of, value string, f *pflag.Flag, err error) error {
 	wanted := ""
 	switch f.Value.Type() {
 	case "int", "int32":
@@ -43,7 +43,7 @@ func badFlag(g *globals, cmd *cobra.Command, err error) error {
 	switch {
 	case errors.As(err, &invalid):
 		f := invalid.GetFlag()
-		return unfit("--"+f.Name, invalid.GetValue(), f, err)
+		return invalidValue("--"+f.Name, invalid.GetValue(), f, err)
 	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
 		var flags []*cobra.Command
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {

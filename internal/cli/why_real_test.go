@@ -293,7 +293,7 @@ func TestAStoppedDatabaseComesFirst(t *testing.T) {
 	const start = "'bookctl local aws rds start-db-instance --db-instance-identifier book-database' starts it"
 	until(t, "the database is stopped", func() bool { return strings.Contains(s.run("status", "--local").out, "Database   stopped") })
 	r := s.run("status", "--local")
-	if r.code != 3 || strings.Count(r.out, start) != 1 || !strings.Contains(r.out, "what is broken comes first") || strings.Contains(r.out, "makes what is missing") {
+	if r.code != 3 || strings.Count(r.out, start) != 1 || !strings.Contains(r.out, "fix what failed first") || strings.Contains(r.out, "makes what is missing") {
 		t.Errorf("status of a stopped database: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
 	r = s.run("plan", "--local", "--count", "2")

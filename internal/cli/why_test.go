@@ -55,10 +55,10 @@ func TestWhyNamesCauseEvidenceAndNextStep(t *testing.T) {
 			t.Errorf("%s: next: %q", name, x.Hint)
 		}
 	}
-	if text := failure(failed("service", fmt.Errorf("%w: rolled back to book-bookapi:1: %s", graph.ErrBroken, strings.Repeat("y", 300)))); len([]rune(text)) != longestNews || !strings.HasPrefix(text, "rolled back to book-bookapi:1: yyy") {
+	if text := failure(failed("service", fmt.Errorf("%w: rolled back to book-bookapi:1: %s", graph.ErrUnrecoverable, strings.Repeat("y", 300)))); len([]rune(text)) != longestNews || !strings.HasPrefix(text, "rolled back to book-bookapi:1: yyy") {
 		t.Errorf("a line of the report: %q", text)
 	}
-	broken := &graph.Error{Node: "service", Op: "wait", Err: fmt.Errorf("%w: rolled back", graph.ErrBroken)}
+	broken := &graph.Error{Node: "service", Op: "wait", Err: fmt.Errorf("%w: rolled back", graph.ErrUnrecoverable)}
 	if x := why(diagnosis.Evidence{Wanted: "book-bookapi:7"}, broken, hint.Message{}); !strings.HasPrefix(x.Text, "Revision 7 never became healthy.") {
 		t.Errorf("a service that does not come up: %q", x.Text)
 	}

@@ -52,8 +52,8 @@ type Options struct {
 	Use func(ctx context.Context, url string, again bool) error
 	// Progress, which may be nil, is told each step in a line.
 	Progress io.Writer
-	// Patience bounds the removal at the end; 0 means an hour.
-	Patience time.Duration
+	// Timeout bounds the removal at the end; 0 means an hour.
+	Timeout time.Duration
 }
 
 // Step is one thing that was tried.
@@ -123,11 +123,11 @@ func (r *run) clean(ctx context.Context) error {
 	if !r.exists {
 		return nil
 	}
-	patience := r.Patience
-	if patience == 0 {
-		patience = time.Hour
+	timeout := r.Timeout
+	if timeout == 0 {
+		timeout = time.Hour
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
 	removed := r.step(ctx, "destroy with all snapshots", func(ctx context.Context) (string, error) { return r.destroy(ctx, "--purge-snapshots") })
 	left := r.step(ctx, "an inventory finds nothing", func(ctx context.Context) (string, error) {
@@ -155,7 +155,7 @@ func (r *run) step(ctx context.Context, name string, do func(context.Context) (s
 	note, err := do(ctx)
 	s := Step{Name: name, Err: err, Took: time.Since(begun), Note: note}
 	r.report.Steps = append(r.report.Steps, s)
-	r.tell("%s: %s (%s)", name, s.verdict(), s.Took.Round(100*time.Millisecond))
+	r.tell("%s: %s (%s)", name, s.outcome(), s.Took.Round(100*time.Millisecond))
 	return err
 }
 

@@ -67,7 +67,7 @@ func (f *fake) Inventory(context.Context, string) (owned, unknown []string) {
 }
 
 func (f *fake) run(ctx context.Context) (Report, error) {
-	return Run(ctx, Options{Bookctl: f.bookctl, Hands: f, Stack: "conf-x", Restore: true, Patience: time.Minute})
+	return Run(ctx, Options{Bookctl: f.bookctl, Hands: f, Stack: "conf-x", Restore: true, Timeout: time.Minute})
 }
 
 func TestAStackIsTakenThroughItsLife(t *testing.T) {

@@ -38,7 +38,7 @@ func (r Report) Failed() bool {
 	return slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Err != nil })
 }
 
-func (s Step) verdict() string {
+func (s Step) outcome() string {
 	switch {
 	case s.Skipped:
 		return "skipped"
@@ -133,7 +133,7 @@ func (r Report) Markdown() string {
 	line("")
 	line("| Step | Result | Took | Note |\n|---|---|---|---|")
 	for _, s := range r.Steps {
-		line("| %s | %s | %s | %s |", s.Name, cell(s.verdict()), s.Took.Round(100*time.Millisecond), cell(s.Note))
+		line("| %s | %s | %s | %s |", s.Name, cell(s.outcome()), s.Took.Round(100*time.Millisecond), cell(s.Note))
 	}
 	if len(r.Left) > 0 {
 		line("\nLeft behind: %s", cell(strings.Join(r.Left, ", ")))

@@ -46,8 +46,8 @@ type Lookup struct {
 	TasksLogIn bool
 	// Tell, which may be nil, is told why it takes long.
 	Tell func(text string)
-	// Patience bounds the waits that a registry asks for; 0 means 5 minutes.
-	Patience time.Duration
+	// Timeout bounds the waits that a registry asks for; 0 means 5 minutes.
+	Timeout time.Duration
 }
 
 // ParseReference checks a reference without asking its registry.
@@ -68,7 +68,7 @@ func (l Lookup) Inspect(ctx context.Context, ref string) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	t := &patient{inner: remote.DefaultTransport, tell: l.Tell, left: l.Patience, registry: parsed.Context().RegistryStr()}
+	t := &patient{inner: remote.DefaultTransport, tell: l.Tell, left: l.Timeout, registry: parsed.Context().RegistryStr()}
 	if t.left == 0 {
 		t.left = mostPatience
 	}

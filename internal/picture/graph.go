@@ -28,9 +28,9 @@ func colours(state string) (fill, line string) {
 		return "#e6f4ea", "#188038"
 	case "drifted":
 		return "#fef7e0", "#b06000"
-	case "pending", "leaving":
+	case "pending", "deleting":
 		return "#e8f0fe", "#1967d2"
-	case "broken", "not ours", "unknown":
+	case "failed", "unmanaged", "unknown":
 		return "#fce8e6", "#c5221f"
 	}
 	return "#f1f3f4", "#5f6368" // absent

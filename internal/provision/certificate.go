@@ -83,7 +83,7 @@ func (c *Certificate) Find(ctx context.Context) (graph.State, error) {
 		}
 		st.Phase, st.Note = graph.Pending, "waiting for ACM to see the record "+*record.Name
 	default:
-		st.Phase, st.Note = graph.Broken, string(detail.Status)+" "+string(detail.FailureReason)
+		st.Phase, st.Note = graph.Unrecoverable, string(detail.Status)+" "+string(detail.FailureReason)
 		st.Next = hint.New("%s removes it; then run the same command again", hint.AWS("acm", "delete-certificate", "--certificate-arn", live.arn))
 	}
 	return st, nil

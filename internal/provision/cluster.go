@@ -81,9 +81,9 @@ func (c *Cluster) Find(ctx context.Context) (graph.State, error) {
 	case "INACTIVE":
 		return absent, nil
 	case "DEPROVISIONING":
-		st.Phase = graph.Leaving
+		st.Phase = graph.Terminating
 	case "FAILED":
-		st.Phase = graph.Broken
+		st.Phase = graph.Unrecoverable
 	}
 	return st, nil
 }

@@ -45,7 +45,7 @@ type Database struct {
 	parameters *DBParameterGroup
 	want       databaseSpec
 	said       map[string]bool // the settings that this run was told
-	fate       databaseFate
+	options    databaseOptions
 	now        func() time.Time
 
 	endpoint atomic.Pointer[endpoint]
@@ -63,7 +63,7 @@ type Database struct {
 	// the storage, in its words.
 	sent atomic.Bool
 	busy atomic.Pointer[string]
-	seen *glance[*types.DBInstance]
+	seen *cached[*types.DBInstance]
 	last atomic.Pointer[types.DBInstance]
 }
 
@@ -84,8 +84,8 @@ type databaseSpec struct {
 	insights   bool
 }
 
-// databaseFate says where a database comes from and how it goes.
-type databaseFate struct {
+// databaseOptions says where a database comes from and how it goes.
+type databaseOptions struct {
 	restore      string // a snapshot, "latest", or "" for an empty database
 	skipSnapshot bool
 	leaving      bool // it is only to be removed, which needs nothing of the secret
@@ -109,11 +109,11 @@ func major(version string) string {
 // exportedLog is the log that RDS sends to CloudWatch.
 const exportedLog = "postgresql"
 
-func newDatabase(d databases, secrets *secretsmanager.Client, secret *Secret, group *SecurityGroup, subnets *DBSubnetGroup, parameters *DBParameterGroup, logs *LogGroup, want databaseSpec, said map[string]bool, fate databaseFate) *Database {
+func newDatabase(d databases, secrets *secretsmanager.Client, secret *Secret, group *SecurityGroup, subnets *DBSubnetGroup, parameters *DBParameterGroup, logs *LogGroup, want databaseSpec, said map[string]bool, options databaseOptions) *Database {
 	return &Database{
 		Node:      graph.Named("database", 60*time.Minute, secret, group, subnets, parameters, logs),
 		databases: d, secrets: secrets, secret: secret, group: group, subnets: subnets, parameters: parameters,
-		want: want, said: said, fate: fate, now: time.Now,
+		want: want, said: said, options: options, now: time.Now,
 	}
 }
 
@@ -237,7 +237,7 @@ func (d *Database) Find(ctx context.Context) (graph.State, error) {
 		// Until RDS has set it, in the background, tasks would be refused.
 		st.Phase, st.Note = graph.Pending, status+", the password is not set yet"
 	}
-	if st.Phase == graph.Leaving && d.final.Load() == nil && !d.fate.skipSnapshot && st.Owner == d.stack {
+	if st.Phase == graph.Terminating && d.final.Load() == nil && !d.options.skipSnapshot && st.Owner == d.stack {
 		// An earlier run asked for the removal: its snapshot is waited for too.
 		if err := d.adoptFinal(ctx, aws.ToString(db.DbiResourceId)); err != nil {
 			return graph.State{}, err
@@ -246,7 +246,7 @@ func (d *Database) Find(ctx context.Context) (graph.State, error) {
 	if d.final.Load() != nil {
 		snapshot, err := d.gone(ctx)
 		switch {
-		case errors.Is(err, ErrWouldLoseData) && st.Phase != graph.Leaving:
+		case errors.Is(err, ErrWouldLoseData) && st.Phase != graph.Terminating:
 			return graph.State{}, err // it was to go and stays: its snapshot may have failed
 		case err == nil && snapshot.Note != "":
 			st.Note += ", " + snapshot.Note
@@ -261,7 +261,7 @@ func (d *Database) Find(ctx context.Context) (graph.State, error) {
 		d.endpoint.Store(&endpoint{host: *db.Endpoint.Address, port: aws.ToInt32(db.Endpoint.Port)})
 	}
 	var unusable graph.Change // the password in the secret
-	if st.Phase == graph.Ready && st.Owner == d.stack && d.secret.valued.Load() && !d.fate.leaving {
+	if st.Phase == graph.Ready && st.Owner == d.stack && d.secret.valued.Load() && !d.options.leaving {
 		c, version, err := d.credentials(ctx)
 		switch {
 		case errors.Is(err, errNoPassword):
@@ -292,7 +292,7 @@ func (d *Database) Find(ctx context.Context) (graph.State, error) {
 		sortChanges(st.Drift)
 		st.Next = newPassword()
 	}
-	if st.Phase == graph.Broken {
+	if st.Phase == graph.Unrecoverable {
 		st.Next = d.remedy(status)
 		if status == "storage-full" && hasField(st.Drift, "storage") {
 			st.Phase = graph.Ready // more storage is what repairs it
@@ -330,13 +330,13 @@ func databasePhase(status string) graph.Phase {
 		"configuring-enhanced-monitoring", "configuring-iam-database-auth", "configuring-log-exports":
 		return graph.Ready // all of them serve
 	case "deleting", "delete-precheck":
-		return graph.Leaving
+		return graph.Terminating
 	case "failed", "restore-error", "storage-full", "stopped", "insufficient-capacity",
 		"inaccessible-encryption-credentials", "inaccessible-encryption-credentials-recoverable":
-		return graph.Broken
+		return graph.Unrecoverable
 	}
 	if strings.HasPrefix(status, "incompatible-") {
-		return graph.Broken
+		return graph.Unrecoverable
 	}
 	return graph.Pending
 }
@@ -470,7 +470,7 @@ func limit(n int32) string {
 // from Secrets Manager through memory into the call and nowhere else. The
 // instance's name is unique, so a repeated call can't make a second one.
 func (d *Database) Create(ctx context.Context) (string, error) {
-	if d.fate.restore != "" {
+	if d.options.restore != "" {
 		return d.restore(ctx)
 	}
 	c, version, err := d.credentials(ctx)
@@ -523,7 +523,7 @@ func (d *Database) Create(ctx context.Context) (string, error) {
 // restore makes the instance from a snapshot. What it brings along and should
 // not (the old password, for one) is drift.
 func (d *Database) restore(ctx context.Context) (string, error) {
-	s, err := SnapshotToRestore(ctx, d.rds, d.stack, d.fate.restore)
+	s, err := SnapshotToRestore(ctx, d.rds, d.stack, d.options.restore)
 	if err != nil {
 		return "", err
 	}
@@ -728,13 +728,13 @@ func (d *Database) Delete(ctx context.Context) error {
 	if db == nil || err != nil {
 		return err
 	}
-	if err := d.removable(db, d.fate.skipSnapshot); err != nil {
+	if err := d.removable(db, d.options.skipSnapshot); err != nil {
 		return err
 	}
 	in := &rds.DeleteDBInstanceInput{
 		DBInstanceIdentifier: d.identifier(), SkipFinalSnapshot: aws.Bool(true), DeleteAutomatedBackups: aws.Bool(true),
 	}
-	if !d.fate.skipSnapshot {
+	if !d.options.skipSnapshot {
 		if !aws.ToBool(db.CopyTagsToSnapshot) {
 			// A final snapshot takes no tags of its own, and one without the
 			// stack's tags would be lost sight of.
@@ -830,7 +830,7 @@ func (d *Database) gone(ctx context.Context) (graph.State, error) {
 	if name == nil {
 		return absent, nil
 	}
-	leaving := graph.State{Phase: graph.Leaving, ID: *name, Owner: d.stack}
+	leaving := graph.State{Phase: graph.Terminating, ID: *name, Owner: d.stack}
 	out, err := d.rds.DescribeDBSnapshots(ctx, &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: name})
 	if isCode(err, "DBSnapshotNotFound") || err == nil && len(out.DBSnapshots) == 0 {
 		leaving.Note = "final snapshot " + *name + " is not visible yet"

@@ -20,21 +20,21 @@ import (
 type network struct {
 	identity
 	ec2     *ec2.Client
-	subnets *survey[types.Subnet]
-	tables  *survey[types.RouteTable]
-	groups  *survey[types.SecurityGroup] // those of the VPC
-	acls    *survey[types.NetworkAcl]    // those of the VPC
+	subnets *batch[types.Subnet]
+	tables  *batch[types.RouteTable]
+	groups  *batch[types.SecurityGroup] // those of the VPC
+	acls    *batch[types.NetworkAcl]    // those of the VPC
 }
 
 func newNetwork(i identity, client *ec2.Client, seen *glances) network {
 	n := network{identity: i, ec2: client}
-	n.subnets = newSurvey(func(ctx context.Context) ([]types.Subnet, error) {
+	n.subnets = newBatch(func(ctx context.Context) ([]types.Subnet, error) {
 		if all, ok := seen.subnets.take(); ok {
 			return all, nil
 		}
 		return n.allSubnets(ctx)
 	})
-	n.tables = newSurvey(func(ctx context.Context) ([]types.RouteTable, error) {
+	n.tables = newBatch(func(ctx context.Context) ([]types.RouteTable, error) {
 		out, err := n.ec2.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{Filters: n.all()})
 		if err != nil {
 			return nil, fmt.Errorf("describe route tables: %w", err)

@@ -60,7 +60,7 @@ type LoadBalancer struct {
 	subnets   []*Subnet
 	protected protection
 	answers   atomic.Pointer[dnsName]
-	seen      *glance[balancer]
+	seen      *cached[balancer]
 }
 
 // protection is whether deletion is to be protected against, and whether the run was
@@ -159,7 +159,7 @@ func (l *LoadBalancer) Find(ctx context.Context) (graph.State, error) {
 		st.Note = strings.TrimSpace(string(lb.State.Code) + " " + aws.ToString(lb.State.Reason))
 		switch lb.State.Code {
 		case types.LoadBalancerStateEnumFailed:
-			st.Phase = graph.Broken
+			st.Phase = graph.Unrecoverable
 		case types.LoadBalancerStateEnumProvisioning:
 			st.Phase = graph.Pending
 		}

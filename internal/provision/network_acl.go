@@ -19,10 +19,10 @@ import (
 // each subnet its own association.
 // https://docs.aws.amazon.com/vpc/latest/userguide/default-network-acl.html
 
-// surveyACLs looks at the network ACLs of the VPC by one call for all that are with
+// batchACLs looks at the network ACLs of the VPC by one call for all that are with
 // them.
-func surveyACLs(n network, vpc *VPC) *survey[types.NetworkAcl] {
-	return newSurvey(func(ctx context.Context) ([]types.NetworkAcl, error) {
+func batchACLs(n network, vpc *VPC) *batch[types.NetworkAcl] {
+	return newBatch(func(ctx context.Context) ([]types.NetworkAcl, error) {
 		id := vpc.found.Load()
 		if id == nil {
 			return nil, nil

@@ -15,7 +15,7 @@ import (
 
 // NewRetryer returns how calls are repeated that AWS throttles or does not
 // answer: a large account is throttled at times, and a deploy is worth some
-// patience. The pause between two tries grows up to longest.
+// timeout. The pause between two tries grows up to longest.
 //
 // It is the SDK's standard mode. The adaptive one also holds back calls that
 // nobody has refused: where one call in five is throttled, it comes down to a

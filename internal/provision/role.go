@@ -34,7 +34,7 @@ type Role struct {
 	secret *Secret
 	// permissions are asked when the things that they name have ARNs.
 	permissions func() []statement
-	seen        *glance[*types.Role]
+	seen        *cached[*types.Role]
 }
 
 // condition is an IAM condition block: operator, key, values.

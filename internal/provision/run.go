@@ -163,12 +163,12 @@ func (r Removal) Removed() int { return r.Report.Count(graph.Deleted) + len(r.Sw
 // Destroy removes the stack and, with purge, its snapshots and backups, for
 // which no final one is taken then. The graph knows what it made, and the
 // services know what is there: what they list besides is removed as well, and
-// while something holds it, for as long as patience. Behind a run that was cut
+// while something holds it, until the timeout. Behind a run that was cut
 // off it goes round until there was nothing to do: what that run made last may
 // show only later.
 //
 // The removal that it returns with an error is what was done so far.
-func (r Run) Destroy(ctx context.Context, purge bool, patience time.Duration) (Removal, error) {
+func (r Run) Destroy(ctx context.Context, purge bool, timeout time.Duration) (Removal, error) {
 	r.Spec.SkipFinalSnapshot, r.Spec.leaving = purge, true
 	var done Removal
 	err := r.Hold(ctx, func(lock *runlock.Lock) error {
@@ -187,7 +187,7 @@ func (r Run) Destroy(ctx context.Context, purge bool, patience time.Duration) (R
 			if err != nil {
 				return err
 			}
-			swept, left, err := Sweep(ctx, r.Clients, r.Spec.Stack, patience, lock.Guard)
+			swept, left, err := Sweep(ctx, r.Clients, r.Spec.Stack, timeout, lock.Guard)
 			done.Swept, done.Left = append(done.Swept, swept...), left
 			if err != nil {
 				return err

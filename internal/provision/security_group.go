@@ -75,10 +75,10 @@ func (g *SecurityGroup) Find(ctx context.Context) (graph.State, error) {
 	}, nil
 }
 
-// surveyGroups looks at the groups of the VPC by one call: the stack's, and the
+// batchGroups looks at the groups of the VPC by one call: the stack's, and the
 // default one, which has no tag to be found by.
-func surveyGroups(n network, vpc *VPC) *survey[types.SecurityGroup] {
-	return newSurvey(func(ctx context.Context) ([]types.SecurityGroup, error) {
+func batchGroups(n network, vpc *VPC) *batch[types.SecurityGroup] {
+	return newBatch(func(ctx context.Context) ([]types.SecurityGroup, error) {
 		if vpc.ID() == "" {
 			return nil, nil
 		}

@@ -35,7 +35,7 @@ type Service struct {
 	group      *SecurityGroup
 	subnets    []*Subnet
 	want       serviceSpec
-	seen       *glance[*types.Service]
+	seen       *cached[*types.Service]
 	inForce    func(context.Context) (bounds, error) // the bounds of scaling; nil outside a stack
 	wait       bool                                  // for the rollout to be over
 	ours       atomic.Bool                           // the service found is the stack's
@@ -114,7 +114,7 @@ type liveService struct {
 	propagate     string
 	exec          bool
 	rollout       map[string]string // how rollouts go; nil where the answer does not say
-	foreign       map[string]string // what somebody else has set, and bookctl never does
+	unmanaged     map[string]string // what somebody else has set, and bookctl never does
 	failedRollout string            // why the rollout of exactly this failed before this run
 	recordedCount string
 	secretVersion string // of the secret, that the tasks were started with
@@ -183,7 +183,7 @@ func (s *Service) Find(ctx context.Context) (graph.State, error) {
 	s.ours.Store(tags[TagStack] == s.stack)
 	st := graph.State{ID: aws.ToString(live.ServiceArn), Owner: tags[TagStack]}
 	if aws.ToString(live.Status) == "DRAINING" {
-		st.Phase, st.Note = graph.Leaving, "draining"
+		st.Phase, st.Note = graph.Terminating, "draining"
 		if live.RunningCount > 0 {
 			st.Note = plural(live.RunningCount, "task") + " still running"
 		}
@@ -192,7 +192,7 @@ func (s *Service) Find(ctx context.Context) (graph.State, error) {
 	have := asLiveService(live, tags)
 	var failed string
 	st.Phase, st.Note, failed = s.progress(live)
-	if have.beside && st.Phase != graph.Broken {
+	if have.beside && st.Phase != graph.Unrecoverable {
 		if err := s.besideDatabase(ctx, live, &have, &st); err != nil {
 			return graph.State{}, err
 		}
@@ -200,7 +200,7 @@ func (s *Service) Find(ctx context.Context) (graph.State, error) {
 	if st.Phase != graph.Ready && failures(live) > 0 && s.ours.Load() {
 		st.Note = strings.TrimSuffix(st.Note, ".") + s.evidence(ctx)
 	}
-	if st.Phase == graph.Broken {
+	if st.Phase == graph.Unrecoverable {
 		return st, nil
 	}
 	have.failedRollout = failed
@@ -256,7 +256,7 @@ func (s *Service) awaitHealthy(ctx context.Context, st *graph.State) error {
 	s.sickSince.CompareAndSwap(nil, &now)
 	st.Phase, st.Note = graph.Pending, st.Note+", and none is healthy: "+why
 	if time.Since(*s.sickSince.Load()) > sickPatience {
-		st.Phase = graph.Broken
+		st.Phase = graph.Unrecoverable
 	}
 	return nil
 }
@@ -306,9 +306,9 @@ func (s *Service) progress(live *types.Service) (phase graph.Phase, note, failed
 		own := deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Id) == s.deployment })
 		switch {
 		case own != nil && own.RolloutState == types.DeploymentRolloutStateFailed:
-			return graph.Broken, "rolled back to " + short(aws.ToString(primary.TaskDefinition)) + ": " + aws.ToString(own.RolloutStateReason), ""
+			return graph.Unrecoverable, "rolled back to " + short(aws.ToString(primary.TaskDefinition)) + ": " + aws.ToString(own.RolloutStateReason), ""
 		case own != nil || time.Since(s.sent) > settleTime:
-			return graph.Broken, "deployment " + s.deployment + " was replaced by " + id + " of " + short(aws.ToString(primary.TaskDefinition)), ""
+			return graph.Unrecoverable, "deployment " + s.deployment + " was replaced by " + id + " of " + short(aws.ToString(primary.TaskDefinition)), ""
 		}
 		return graph.Pending, note, "" // not visible yet
 	}
@@ -321,7 +321,7 @@ func (s *Service) progress(live *types.Service) (phase graph.Phase, note, failed
 		if s.deployment == "" {
 			return graph.Ready, note, reason
 		}
-		return graph.Broken, reason, ""
+		return graph.Unrecoverable, reason, ""
 	case types.DeploymentRolloutStateCompleted:
 		s.deployment = id
 		if live.RunningCount >= live.DesiredCount {
@@ -388,7 +388,7 @@ func asLiveService(live *types.Service, tags map[string]string) liveService {
 	l := liveService{
 		tags: tags, definition: aws.ToString(live.TaskDefinition), launch: string(live.LaunchType), desired: live.DesiredCount,
 		propagate: string(live.PropagateTags), exec: live.EnableExecuteCommand, recordedCount: tags[settingTag("count")],
-		secretVersion: tags[TagSecretVersion], beside: begunBeside(live), foreign: describeForeign(live),
+		secretVersion: tags[TagSecretVersion], beside: begunBeside(live), unmanaged: describeUnmanaged(live),
 	}
 	if n := live.NetworkConfiguration; n != nil && n.AwsvpcConfiguration != nil {
 		l.subnets, l.groups = n.AwsvpcConfiguration.Subnets, n.AwsvpcConfiguration.SecurityGroups
@@ -427,8 +427,8 @@ const (
 	fieldLattice    = "vpc-lattice"
 )
 
-// describeForeign says which of those a service has.
-func describeForeign(live *types.Service) map[string]string {
+// describeUnmanaged says which of those a service has.
+func describeUnmanaged(live *types.Service) map[string]string {
 	out := map[string]string{}
 	for _, c := range live.CapacityProviderStrategy {
 		out[fieldCapacity] = strings.TrimSpace(out[fieldCapacity] + " " + aws.ToString(c.CapacityProvider))
@@ -537,10 +537,10 @@ func serviceDrift(live, want liveService) []graph.Change {
 			out = append(out, graph.Change{Field: field, Have: have, Want: want})
 		}
 	}
-	for _, field := range slices.Sorted(maps.Keys(live.foreign)) {
-		add(field, live.foreign[field], "")
+	for _, field := range slices.Sorted(maps.Keys(live.unmanaged)) {
+		add(field, live.unmanaged[field], "")
 	}
-	if live.launch != want.launch && live.foreign[fieldCapacity] == "" { // with a strategy there is no launch type
+	if live.launch != want.launch && live.unmanaged[fieldCapacity] == "" { // with a strategy there is no launch type
 		out = append(out, graph.Change{Field: "launch-type", Have: live.launch, Want: want.launch, Refused: "a service keeps its launch type"})
 	}
 	add("task-definition", short(live.definition), short(want.definition))
@@ -666,13 +666,13 @@ func (s *Service) change(ctx context.Context, changes []graph.Change) error {
 	}
 	in := &ecs.UpdateServiceInput{Cluster: aws.String(s.cluster.clusterName()), Service: aws.String(s.serviceName())}
 	network := func() { in.NetworkConfiguration = s.network() }
-	foreign := func() *types.DeploymentConfiguration {
+	unmanaged := func() *types.DeploymentConfiguration {
 		if in.DeploymentConfiguration == nil {
 			in.DeploymentConfiguration = rolloutConfiguration()
 		}
 		return in.DeploymentConfiguration
 	}
-	rollout := func() { foreign() }
+	rollout := func() { unmanaged() }
 	set := map[string]func(){
 		"task-definition": func() { in.TaskDefinition = aws.String(s.definition.ID()) },
 		"count":           func() {}, // see below
@@ -692,9 +692,9 @@ func (s *Service) change(ctx context.Context, changes []graph.Change) error {
 		},
 		fieldPlatform:   func() { in.PlatformVersion = aws.String("LATEST") },
 		fieldController: func() { in.DeploymentController = &types.DeploymentController{Type: types.DeploymentControllerTypeEcs} },
-		fieldStrategy:   func() { foreign().Strategy = types.DeploymentStrategyRolling },
-		fieldAlarms:     func() { foreign().Alarms = &types.DeploymentAlarms{AlarmNames: []string{}} },
-		fieldHooks:      func() { foreign().LifecycleHooks = []types.DeploymentLifecycleHook{} },
+		fieldStrategy:   func() { unmanaged().Strategy = types.DeploymentStrategyRolling },
+		fieldAlarms:     func() { unmanaged().Alarms = &types.DeploymentAlarms{AlarmNames: []string{}} },
+		fieldHooks:      func() { unmanaged().LifecycleHooks = []types.DeploymentLifecycleHook{} },
 		fieldRegistries: func() { in.ServiceRegistries = []types.ServiceRegistry{} },
 		fieldConnect:    func() { in.ServiceConnectConfiguration = &types.ServiceConnectConfiguration{} },
 		fieldLattice:    func() { in.VpcLatticeConfigurations = []types.VpcLatticeConfiguration{} },

@@ -17,7 +17,7 @@ import (
 type linkedRoles struct {
 	identity
 	iam  *iam.Client
-	seen *survey[types.Role]
+	seen *batch[types.Role]
 }
 
 // linkedPath is the folder of all service-linked roles. A role's name is for
@@ -25,7 +25,7 @@ type linkedRoles struct {
 const linkedPath = "/aws-service-role/"
 
 func newLinkedRoles(i identity, client *iam.Client) linkedRoles {
-	return linkedRoles{identity: i, iam: client, seen: newSurvey(func(ctx context.Context) ([]types.Role, error) {
+	return linkedRoles{identity: i, iam: client, seen: newBatch(func(ctx context.Context) ([]types.Role, error) {
 		var out []types.Role
 		pages := iam.NewListRolesPaginator(client, &iam.ListRolesInput{PathPrefix: aws.String(linkedPath), MaxItems: aws.Int32(1000)})
 		for pages.HasMorePages() {

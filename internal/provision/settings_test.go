@@ -51,7 +51,7 @@ func TestASettingIsKeptAndAChangeByHandIsNot(t *testing.T) {
 	if diff := cmp.Diff(want.Settings, have.Settings); diff != "" || !have.Found || have.Zones != want.Zones || have.Running != image {
 		t.Errorf("deployed %+v; settings (-given +read):\n%s", have, diff)
 	}
-	whole := census(t, endpoint)
+	whole := accountInventory(t, endpoint)
 	for _, line := range []string{"scaling of service/book-cluster/book-service from 2 to 4", "listener of book-lb HTTP 8081 forward book-tasks"} {
 		if !strings.Contains(strings.Join(whole, "\n"), line) {
 			t.Errorf("%q is not among\n%s", line, strings.Join(whole, "\n"))
@@ -101,7 +101,7 @@ func TestASettingIsKeptAndAChangeByHandIsNot(t *testing.T) {
 	}
 	run(keep)
 	scaled := strings.ReplaceAll(strings.Join(whole, "\n"), "FARGATE 2 tasks", "FARGATE 3 tasks")
-	if diff := cmp.Diff(scaled, strings.Join(census(t, endpoint), "\n")); diff != "" {
+	if diff := cmp.Diff(scaled, strings.Join(accountInventory(t, endpoint), "\n")); diff != "" {
 		t.Errorf("after up (-want +got):\n%s", diff)
 	}
 
@@ -109,7 +109,7 @@ func TestASettingIsKeptAndAChangeByHandIsNot(t *testing.T) {
 	fixed := keep
 	fixed.Count, fixed.Min, fixed.Max, fixed.Protect = 1, 0, 0, false
 	run(fixed)
-	after := strings.Join(census(t, endpoint), "\n")
+	after := strings.Join(accountInventory(t, endpoint), "\n")
 	if strings.Contains(after, "scaling of") || !strings.Contains(after, "FARGATE 1 tasks") {
 		t.Errorf("after up with a fixed number:\n%s", after)
 	}

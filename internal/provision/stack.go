@@ -259,8 +259,8 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	n := newNetwork(who, c.EC2, seen)
 
 	vpc := newVPC(n, "10.0.0.0/16")
-	n.groups = surveyGroups(n, vpc)
-	n.acls = surveyACLs(n, vpc)
+	n.groups = batchGroups(n, vpc)
+	n.acls = batchACLs(n, vpc)
 	vpc.acls = n.acls
 	gateway := newInternetGateway(n, vpc)
 	publicA := newSubnet(n, "subnet-public-a", vpc, subnetSpec{"10.0.0.0/24", spec.Zones[0]})
@@ -316,7 +316,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	dbParameters := newDBParameterGroup(data, family)
 	retention := logRetention{days: spec.LogDays, said: spec.Said["log-days"]}
 	dbLogs := newDatabaseLogGroup(who, c.Logs, retention)
-	db := newDatabase(data, c.Secrets, secret, database, dbSubnets, dbParameters, dbLogs, want, spec.Said, databaseFate{
+	db := newDatabase(data, c.Secrets, secret, database, dbSubnets, dbParameters, dbLogs, want, spec.Said, databaseOptions{
 		restore: spec.Restore, skipSnapshot: spec.SkipFinalSnapshot, leaving: spec.leaving,
 	})
 	logGroup := newLogGroup(who, c.Logs, retention)

@@ -109,7 +109,7 @@ func upKilledAt(t *testing.T, endpoint string, n int, answers bool) {
 	}
 }
 
-// added is what a census has that an earlier one had not.
+// added is what an inventory has that an earlier one had not.
 func added(before, now []string) []string {
 	var out []string
 	for _, x := range now {
@@ -123,7 +123,7 @@ func added(before, now []string) []string {
 func TestStackIsMadeOnceAndLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	endpoint := moto.Start(t)
-	before := census(t, endpoint)
+	before := accountInventory(t, endpoint)
 	if writes := up(t, endpoint); len(writes) == 0 {
 		t.Error("the first up wrote nothing")
 	}
@@ -168,7 +168,7 @@ func TestStackIsMadeOnceAndLeavesNothingBehind(t *testing.T) {
 			"DB_SECRET_ARN=book/database DB_SSLMODE=verify-full PORT=8080 TASK_CPU=256 TASK_MEMORY=512 DB_PASSWORD from :book/database:password:: DB_USERNAME from :book/database:username::]",
 		"vpc book-vpc 10.0.0.0/16",
 	}
-	got := added(before, census(t, endpoint))
+	got := added(before, accountInventory(t, endpoint))
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the stack differs (-want +got):\n%s", diff)
 	}
@@ -176,12 +176,12 @@ func TestStackIsMadeOnceAndLeavesNothingBehind(t *testing.T) {
 		t.Errorf("the second up wrote %v", writes)
 	}
 	destroy(t, endpoint)
-	kept := added(before, census(t, endpoint))
+	kept := added(before, accountInventory(t, endpoint))
 	if diff := cmp.Diff([]string{"snapshot of book-database, manual, available"}, kept); diff != "" {
 		t.Errorf("destroy keeps (-want +got):\n%s", diff)
 	}
 	purge(t, endpoint)
-	if diff := cmp.Diff(before, census(t, endpoint)); diff != "" {
+	if diff := cmp.Diff(before, accountInventory(t, endpoint)); diff != "" {
 		t.Errorf("after destroy the account differs (-before +after):\n%s", diff)
 	}
 }
@@ -194,11 +194,11 @@ func TestKilledAtSomeWrites(t *testing.T) {
 	}
 	t.Parallel()
 	endpoint := moto.Start(t)
-	empty := census(t, endpoint)
+	empty := accountInventory(t, endpoint)
 	writes := up(t, endpoint)
 	// The roles of the services are made once in an account.
 	total := len(slices.DeleteFunc(writes, func(w string) bool { return w == "CreateServiceLinkedRole" }))
-	whole := census(t, endpoint)
+	whole := accountInventory(t, endpoint)
 	destroy(t, endpoint)
 	purge(t, endpoint)
 	if total < 40 {
@@ -210,13 +210,13 @@ func TestKilledAtSomeWrites(t *testing.T) {
 		upKilledAt(t, endpoint, n, i%2 == 0)
 		if i%3 != 0 {
 			up(t, endpoint)
-			if diff := cmp.Diff(whole, census(t, endpoint)); diff != "" {
+			if diff := cmp.Diff(whole, accountInventory(t, endpoint)); diff != "" {
 				t.Fatalf("killed at write %d, then up: not one of each (-want +got):\n%s", n, diff)
 			}
 		}
 		destroy(t, endpoint)
 		purge(t, endpoint)
-		if diff := cmp.Diff(empty, census(t, endpoint)); diff != "" {
+		if diff := cmp.Diff(empty, accountInventory(t, endpoint)); diff != "" {
 			t.Fatalf("killed at write %d, then destroyed: left behind (-before +after):\n%s", n, diff)
 		}
 	}
@@ -226,7 +226,7 @@ func TestDriftByHandIsMended(t *testing.T) {
 	t.Parallel()
 	endpoint := moto.Start(t)
 	up(t, endpoint)
-	whole := census(t, endpoint)
+	whole := accountInventory(t, endpoint)
 	c, ctx := (&wire{}).clients(endpoint).EC2, t.Context()
 	byName := func(name string) []types.Filter {
 		return []types.Filter{{Name: aws.String("tag:Name"), Values: []string{name}}}
@@ -281,7 +281,7 @@ func TestDriftByHandIsMended(t *testing.T) {
 		t.Errorf("drift seen (-want +got):\n%s", diff)
 	}
 	up(t, endpoint)
-	if diff := cmp.Diff(whole, census(t, endpoint)); diff != "" {
+	if diff := cmp.Diff(whole, accountInventory(t, endpoint)); diff != "" {
 		t.Errorf("after up (-want +got):\n%s", diff)
 	}
 }
@@ -301,11 +301,11 @@ func TestOthersInTheAccountAreLeftAsTheyAre(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	before := census(t, endpoint)
+	before := accountInventory(t, endpoint)
 	up(t, endpoint)
 	destroy(t, endpoint)
 	purge(t, endpoint)
-	if diff := cmp.Diff(before, census(t, endpoint)); diff != "" {
+	if diff := cmp.Diff(before, accountInventory(t, endpoint)); diff != "" {
 		t.Errorf("after up and destroy (-before +after):\n%s", diff)
 	}
 }

@@ -180,7 +180,7 @@ func (s *Summary) read(ctx context.Context, c Clients) error {
 	p := serviceStatus(service)
 	switch {
 	case db == nil, going:
-	case p.Rollout == "FAILED" || databasePhase(s.Database) == graph.Broken:
+	case p.Rollout == "FAILED" || databasePhase(s.Database) == graph.Unrecoverable:
 		s.State = "failed"
 	case p.Rollout == "IN_PROGRESS" || s.Running < s.Desired || databasePhase(s.Database) != graph.Ready:
 		s.State = "deploying"

@@ -23,7 +23,7 @@ type TargetGroup struct {
 	balancing
 	vpc  *VPC
 	port int32
-	seen *glance[targets]
+	seen *cached[targets]
 }
 
 // targets is a target group with its tags, or none.

@@ -34,7 +34,7 @@ type TaskDefinition struct {
 	want              taskSpec
 	region, container string
 	beside            bool // the database is made meanwhile; see Spec.beside
-	seen              *glance[revision]
+	seen              *cached[revision]
 	last              atomic.Pointer[revision] // the newest, as it was found
 }
 

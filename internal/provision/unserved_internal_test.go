@@ -31,9 +31,9 @@ func TestAServiceWithoutAHealthyTargetIsGivenUpInTime(t *testing.T) {
 		"no health checks":            {target("unavailable", ""), 0, graph.Ready, "1/1 running"},
 		"unhealthy":                   {sick, 0, graph.Pending, "1/1 running, and none is healthy: target 10.0.1.5:8080 is unhealthy: Health checks failed"},
 		"unhealthy for four minutes":  {sick, 4 * time.Minute, graph.Pending, "is unhealthy"},
-		"unhealthy for five minutes":  {sick, 5*time.Minute + time.Second, graph.Broken, "is unhealthy"},
-		"nothing for five minutes":    {"", 5*time.Minute + time.Second, graph.Broken, "none is healthy: no target is registered"},
-		"initial after those minutes": {target("initial", ""), 5*time.Minute + time.Second, graph.Broken, "is initial"},
+		"unhealthy for five minutes":  {sick, 5*time.Minute + time.Second, graph.Unrecoverable, "is unhealthy"},
+		"nothing for five minutes":    {"", 5*time.Minute + time.Second, graph.Unrecoverable, "none is healthy: no target is registered"},
+		"initial after those minutes": {target("initial", ""), 5*time.Minute + time.Second, graph.Unrecoverable, "is initial"},
 	} {
 		calls := 0
 		client := elb.NewFromConfig(stub(func(*http.Request, string) (int, string) {

@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
-	accounts "github.com/bookctl/bookctl/internal/census"
+	"github.com/bookctl/bookctl/internal/awsaccount"
 	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/provision"
 )
@@ -91,10 +91,10 @@ func (w *wire) config(endpoint string) aws.Config {
 	}
 }
 
-// census lists what exists in the account.
-func census(t *testing.T, endpoint string) []string {
+// accountInventory lists what exists in the account.
+func accountInventory(t *testing.T, endpoint string) []string {
 	t.Helper()
-	out, err := accounts.Take(t.Context(), (&wire{}).config(endpoint))
+	out, err := awsaccount.Inventory(t.Context(), (&wire{}).config(endpoint))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ type upMemory struct {
 // nextUp decides what a step of Up does about a state. It depends on nothing but
 // its arguments and the options Owner and Settle.
 func (o Options) nextUp(st State, m upMemory) decision {
-	if o.foreign(st) && st.Phase != Leaving {
+	if o.unmanaged(st) && st.Phase != Terminating {
 		return decision{act: fail, op: "own", err: hint.Add(ErrForeign, st.Next)}
 	}
 	switch st.Phase {
@@ -68,8 +68,8 @@ func (o Options) nextUp(st State, m upMemory) decision {
 			return decision{act: pause, note: m.doubt}
 		}
 		return decision{act: create}
-	case Broken:
-		return decision{act: fail, op: "wait", err: hint.Add(fmt.Errorf("%w: %s", ErrBroken, st.Note), st.Next)}
+	case Unrecoverable:
+		return decision{act: fail, op: "wait", err: hint.Add(fmt.Errorf("%w: %s", ErrUnrecoverable, st.Note), st.Next)}
 	case Ready:
 		if len(st.Drift) == 0 {
 			return decision{act: finish}
@@ -88,7 +88,7 @@ func (o Options) nextUp(st State, m upMemory) decision {
 		}
 		return decision{act: update}
 	}
-	// One that is Pending becomes ready by itself, and one that is Leaving is waited
+	// One that is Pending becomes ready by itself, and one that is Terminating is waited
 	// for and then created again.
 	return decision{act: pause, note: st.Note}
 }
@@ -108,9 +108,9 @@ func (o Options) nextRemove(st State, m removeMemory) decision {
 	switch {
 	case st.Phase == Absent:
 		return decision{act: finish}
-	case o.foreign(st):
+	case o.unmanaged(st):
 		return decision{act: leave}
-	case st.Phase == Leaving, m.tries > 0 && m.sinceCall <= unseen(m.tries, o.Settle):
+	case st.Phase == Terminating, m.tries > 0 && m.sinceCall <= unseen(m.tries, o.Settle):
 		return decision{act: pause, note: st.Note}
 	case m.tries == mostTries:
 		return decision{act: fail, op: "delete", err: notGone(m.sinceDelete)}

@@ -243,7 +243,7 @@ func TestWhatIsWaitedForBesideANeedEndsWhenThatFails(t *testing.T) {
 	o := us
 	o.Observe = func(e graph.Event) {
 		if e.Node == "service" && e.Kind == graph.Creating {
-			w.put("database", graph.State{Phase: graph.Broken, ID: "id-database", Owner: "us", Note: "no room"})
+			w.put("database", graph.State{Phase: graph.Unrecoverable, ID: "id-database", Owner: "us", Note: "no room"})
 		}
 	}
 	r, err := graph.Up(t.Context(), []graph.Maker{database, service, after}, o)
@@ -269,12 +269,12 @@ func TestPatienceBeginsWhenTheNeedIsReady(t *testing.T) {
 	service.Node = graph.Named("service", 300*time.Millisecond, graph.Made(database))
 	service.birth.Phase = graph.Pending
 	go func() {
-		time.Sleep(600 * time.Millisecond) // twice its patience
+		time.Sleep(600 * time.Millisecond) // twice its timeout
 		w.put("database", graph.State{Phase: graph.Ready, ID: "id-database", Owner: "us"})
 	}()
 	r, err := graph.Up(t.Context(), []graph.Maker{database, service}, us)
 	if !errors.Is(err, graph.ErrTimeout) {
-		t.Fatalf("error %v, want the service's patience to end", err)
+		t.Fatalf("error %v, want the service's timeout to end", err)
 	}
 	s, _ := r.Step("service")
 	if took := s.End.Sub(s.Start); took < 800*time.Millisecond {
@@ -527,10 +527,10 @@ func TestABrokenThingAndRunOutPatienceSayWhatTheCloudSaid(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	broken := w.thing("broken")
-	broken.birth = graph.State{Phase: graph.Broken, ID: "x", Owner: "us", Note: "incompatible-network"}
+	broken.birth = graph.State{Phase: graph.Unrecoverable, ID: "x", Owner: "us", Note: "incompatible-network"}
 	stuck := &thing{Node: graph.Named("stuck", 50*time.Millisecond), w: w, birth: graph.State{Phase: graph.Pending, ID: "y", Owner: "us", Note: "provisioning"}}
 	_, err := graph.Up(t.Context(), []graph.Maker{broken, stuck}, us)
-	if !errors.Is(err, graph.ErrBroken) || !strings.Contains(err.Error(), "incompatible-network") {
+	if !errors.Is(err, graph.ErrUnrecoverable) || !strings.Contains(err.Error(), "incompatible-network") {
 		t.Errorf("broken: %v", err)
 	}
 	if !errors.Is(err, graph.ErrTimeout) || !strings.Contains(err.Error(), "provisioning") {
@@ -558,7 +558,7 @@ func TestDestroyRemovesChildrenFirstAndLeavesStrangers(t *testing.T) {
 	if got := w.names(); !slices.Equal(got, []string{"theirs"}) {
 		t.Errorf("left %v, want only theirs", got)
 	}
-	if s, _ := r.Step("theirs"); s.Action != graph.Foreign {
+	if s, _ := r.Step("theirs"); s.Action != graph.Unmanaged {
 		t.Errorf("theirs %+v", s)
 	}
 	if r.Count(graph.Deleted) != 3 {

@@ -53,11 +53,11 @@ type Action string
 
 // The actions of a Step.
 const (
-	None    Action = "unchanged"
-	Created Action = "created"
-	Updated Action = "updated"
-	Deleted Action = "deleted"
-	Foreign Action = "not ours"
+	None      Action = "unchanged"
+	Created   Action = "created"
+	Updated   Action = "updated"
+	Deleted   Action = "deleted"
+	Unmanaged Action = "unmanaged"
 )
 
 // Step is the record of one resource in a run: where the time went.
@@ -180,7 +180,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// ErrTimeout is wrapped by the error of a step whose patience ran out.
+// ErrTimeout is wrapped by the error of a step that exceeded its timeout.
 var ErrTimeout = errors.New("timed out")
 
 // ErrForeign is wrapped by the error of a step that met a stranger's thing.
@@ -190,9 +190,9 @@ var ErrForeign = errors.New("exists but does not belong to this stack")
 // place.
 var ErrRefused = errors.New("can't be changed in place")
 
-// ErrBroken is wrapped by the error of a step whose resource reports that it
+// ErrUnrecoverable is wrapped by the error of a step whose resource reports that it
 // will not become ready.
-var ErrBroken = errors.New("broken")
+var ErrUnrecoverable = errors.New("failed")
 
 // Panic is the error of a step that met a fault of this program.
 type Panic struct {

@@ -162,7 +162,7 @@ func TestAPatienceHoldsInsideALook(t *testing.T) {
 		t.Errorf("%v, want a timeout that says what was waited for", err)
 	}
 	if took := time.Since(begun); took > 5*time.Second {
-		t.Errorf("a step with a patience of 100 ms took %s", took)
+		t.Errorf("a step with a timeout of 100 ms took %s", took)
 	}
 }
 

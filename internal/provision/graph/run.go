@@ -79,7 +79,7 @@ func (o Options) ambiguous(err error) bool { return o.Ambiguous != nil && o.Ambi
 
 func (o Options) exists(err error) bool { return o.Exists != nil && o.Exists(err) }
 
-func (o Options) poller(f Finder, patience time.Duration) *poller {
+func (o Options) poller(f Finder, timeout time.Duration) *poller {
 	var expect time.Duration
 	if e, ok := f.(Expector); ok {
 		expect = e.Expect()
@@ -87,7 +87,7 @@ func (o Options) poller(f Finder, patience time.Duration) *poller {
 			expect = time.Duration(float64(expect) * o.Pace)
 		}
 	}
-	return newPoller(patience, o.Settle, expect)
+	return newPoller(timeout, o.Settle, expect)
 }
 
 // Finding is what Observe saw of one resource.
@@ -178,10 +178,10 @@ func (o Options) acceptable(r Maker, f Finding) error {
 	if f.Err != nil {
 		return fail("find", f.Err)
 	}
-	if f.Phase == Absent || f.Phase == Leaving {
+	if f.Phase == Absent || f.Phase == Terminating {
 		return nil
 	}
-	if o.foreign(f.State) {
+	if o.unmanaged(f.State) {
 		return fail("own", hint.Add(ErrForeign, f.Next))
 	}
 	if err := refusal(f.Drift); err != nil {
@@ -193,13 +193,13 @@ func (o Options) acceptable(r Maker, f Finding) error {
 	return nil
 }
 
-func (o Options) foreign(st State) bool {
+func (o Options) unmanaged(st State) bool {
 	return o.Owner != "" && st.Phase != Absent && st.Owner != o.Owner
 }
 
 // Destroy removes every Remover among the resources, each when everything that
 // needs it is gone. Other resources are passed over: they go with a parent, or
-// are not ours to delete. A stranger's thing is left and reported as Foreign.
+// are not ours to delete. A stranger's thing is left and reported as Unmanaged.
 // It looks at everything first: if one of the Removers can't be read, nothing at
 // all is touched, since what is found through its id would seem to be gone.
 func Destroy[F Finder](ctx context.Context, resources []F, o Options) (Report, error) {
@@ -430,7 +430,7 @@ func (r *run) runStep(ctx context.Context, s *step, waits []wait) {
 			r.end(err)
 		}
 		r.event(s, Event{Kind: Failed, Err: err})
-	case s.Action == None || s.Action == Foreign:
+	case s.Action == None || s.Action == Unmanaged:
 		r.event(s, Event{Kind: Unchanged})
 	default:
 		r.event(s, Event{Kind: Done, Changes: s.Changes})
@@ -544,7 +544,7 @@ func (r *run) call(ctx context.Context, f func(context.Context) error) error {
 // up carries out what nextUp decides, until the thing is as it should be.
 func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 	var (
-		p      = r.o.poller(m, s.n.patience)
+		p      = r.o.poller(m, s.n.timeout)
 		st     = seen
 		look   = s.touched.Load() || seen.Phase != Ready // an untouched, finished thing need not be read again
 		memory upMemory
@@ -576,7 +576,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 		look = true
 		memory.sinceCall, memory.sinceUpdate = time.Since(p.since), time.Since(first)
 		next := r.o.nextUp(st, memory)
-		if next.op != "own" && st.Phase != Absent && st.Phase != Leaving {
+		if next.op != "own" && st.Phase != Absent && st.Phase != Terminating {
 			s.seen(st)
 		}
 		note := next.note
@@ -664,7 +664,7 @@ func (s *step) seen(st State) {
 // remove carries out what nextRemove decides, until the thing is gone.
 func (r *run) remove(ctx context.Context, s *step, seen State) error {
 	var (
-		p      = r.o.poller(nil, s.n.patience)
+		p      = r.o.poller(nil, s.n.timeout)
 		rem    = s.remover
 		st     = seen
 		look   = seen.Phase != Absent
@@ -705,7 +705,7 @@ func (r *run) remove(ctx context.Context, s *step, seen State) error {
 		case finish:
 			return nil
 		case leave:
-			s.Action = Foreign
+			s.Action = Unmanaged
 			return nil
 		case fail:
 			return failed(next.op, next.err)
@@ -732,7 +732,7 @@ func (r *run) remove(ctx context.Context, s *step, seen State) error {
 				again = now.Add(max(now.Sub(p.start), minPause)) // ever more rarely
 			}
 		}
-		if st.Phase == Leaving {
+		if st.Phase == Terminating {
 			s.Action = Deleted
 			s.touched.Store(true)
 		}

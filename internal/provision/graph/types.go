@@ -20,10 +20,10 @@ const (
 	Pending Phase = "pending"
 	// Ready means that what depends on it can be started.
 	Ready Phase = "ready"
-	// Leaving means that it is being deleted; it will become Absent by itself.
-	Leaving Phase = "leaving"
-	// Broken means that it will not become Ready by itself; State.Note says why.
-	Broken Phase = "broken"
+	// Terminating means that it is being deleted; it will become Absent by itself.
+	Terminating Phase = "deleting"
+	// Unrecoverable means that it will not become Ready by itself; State.Note says why.
+	Unrecoverable Phase = "failed"
 )
 
 // Change is one field in which the live thing differs from the wanted one.
@@ -100,7 +100,7 @@ type State struct {
 	// Note is the cloud's own words, for progress lines and timeouts:
 	// "backing-up", "1/2 running".
 	Note string
-	// Next is what to do about one that is Broken, a stranger's or has drift that is
+	// Next is what to do about one that is Unrecoverable, a stranger's or has drift that is
 	// refused; empty where nothing better is known than what goes for all.
 	Next hint.Message
 }
@@ -148,10 +148,10 @@ func (n Node) ID() string { return n.n.getID() }
 func (n Node) Name() string { return n.n.name }
 
 type node struct {
-	name     string
-	patience time.Duration
-	needs    []need
-	id       atomic.Pointer[string]
+	name    string
+	timeout time.Duration
+	needs   []need
+	id      atomic.Pointer[string]
 }
 
 func (n *node) getID() string {
@@ -170,11 +170,11 @@ type need struct {
 	made bool
 }
 
-// Named makes the Node that a resource embeds. Patience bounds how long one
+// Named makes the Node that a resource embeds. The timeout bounds how long one
 // step (until Ready, or until Absent) may take; needs are what must be Ready
 // before this one starts, or have merely been made when wrapped in Made.
-func Named(name string, patience time.Duration, needs ...Finder) Node {
-	n := &node{name: name, patience: patience}
+func Named(name string, timeout time.Duration, needs ...Finder) Node {
+	n := &node{name: name, timeout: timeout}
 	for _, f := range needs {
 		_, made := f.(made)
 		n.needs = append(n.needs, need{on: f.node(), made: made})
@@ -187,7 +187,7 @@ type made struct{ Finder }
 // Made weakens a need: the dependant starts as soon as f has an id, while f is
 // still on its way to Ready. A listener, for one, needs the load balancer's
 // ARN and not its active state. When f fails after that, so does the dependant;
-// its patience counts from when f is Ready.
+// its timeout counts from when f is Ready.
 func Made(f Finder) Finder { return made{f} }
 
 // Expector is a resource that knows how long it typically takes on the real

@@ -12,14 +12,14 @@ import (
 // endpoint isn't asked without a break. Where it is known how long the thing
 // usually takes, it is asked less in the first half and more around the end.
 type poller struct {
-	start    time.Time // of the step: patience counts from here
-	since    time.Time // of the last mutating call: the pace counts from here
-	patience time.Duration
-	settle   time.Duration
-	expect   time.Duration // from since until the end; 0: not known
-	took     time.Duration // the last Find
+	start   time.Time // of the step: the timeout counts from here
+	since   time.Time // of the last mutating call: the pace counts from here
+	timeout time.Duration
+	settle  time.Duration
+	expect  time.Duration // from since until the end; 0: not known
+	took    time.Duration // the last Find
 	// wake is closed when what this needs is ready that was only made when it
-	// began. That has a patience of its own, so the wait begins anew then. Nil
+	// began. That has a timeout of its own, so the wait begins anew then. Nil
 	// for nothing to wait for.
 	wake  <-chan struct{}
 	woken bool // while it waited
@@ -39,19 +39,19 @@ const (
 	expectShare = 100
 )
 
-func newPoller(patience, settle, expect time.Duration) *poller {
+func newPoller(timeout, settle, expect time.Duration) *poller {
 	now := time.Now()
-	return &poller{start: now, since: now, patience: patience, settle: settle, expect: expect}
+	return &poller{start: now, since: now, timeout: timeout, settle: settle, expect: expect}
 }
 
-// find looks, for as long as patience lasts: an endpoint that takes the call and
+// find looks, until the timeout: an endpoint that takes the call and
 // does not answer ends the step like any other that is not done in time.
 func (p *poller) find(ctx context.Context, f Finder) (State, error) {
 	begun := time.Now()
 	if p.wake == nil {
 		var cancel context.CancelFunc
 		// What was just sent is looked at, however long that took.
-		ctx, cancel = context.WithTimeout(ctx, max(p.patience-time.Since(p.start), p.settle))
+		ctx, cancel = context.WithTimeout(ctx, max(p.timeout-time.Since(p.start), p.settle))
 		defer cancel()
 	}
 	st, err := f.Find(ctx)
@@ -63,9 +63,9 @@ func (p *poller) find(ctx context.Context, f Finder) (State, error) {
 func (p *poller) restart() { p.since = time.Now() }
 
 // pause sleeps until the next look. It returns the context's cause when the
-// run is cancelled, and ErrTimeout when patience has run out.
+// run is cancelled, and ErrTimeout after the timeout.
 func (p *poller) pause(ctx context.Context) error {
-	left := p.patience - time.Since(p.start)
+	left := p.timeout - time.Since(p.start)
 	if p.wake != nil {
 		left = maxPause
 	}

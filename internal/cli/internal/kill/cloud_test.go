@@ -26,7 +26,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
-	accounts "github.com/bookctl/bookctl/internal/census"
+	"github.com/bookctl/bookctl/internal/awsaccount"
 	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/moto"
@@ -135,7 +135,7 @@ func nextPort(t *testing.T) int32 {
 
 // learn makes a stack and removes it, undisturbed.
 func (a *account) learn(ctx context.Context) (err error) {
-	if a.empty, err = a.census(ctx); err != nil {
+	if a.empty, err = a.inventory(ctx); err != nil {
 		return err
 	}
 	w := &wire{}
@@ -143,7 +143,7 @@ func (a *account) learn(ctx context.Context) (err error) {
 		return err
 	}
 	a.ups = len(w.written())
-	if a.whole, err = a.census(ctx); err != nil {
+	if a.whole, err = a.inventory(ctx); err != nil {
 		return err
 	}
 	w = &wire{}
@@ -154,13 +154,13 @@ func (a *account) learn(ctx context.Context) (err error) {
 	return nil
 }
 
-// census lists what there is, but for what differs between two equal stacks: the
+// inventory lists what there is, but for what differs between two equal stacks: the
 // port of a database, the subnet of a task, and how far the first backup is.
-func (a *account) census(ctx context.Context) ([]string, error) {
+func (a *account) inventory(ctx context.Context) ([]string, error) {
 	faults := a.Faults()
 	a.SetFaults(localcloud.Faults{}) // it is to tell the truth
 	defer a.SetFaults(faults)
-	out, err := accounts.Take(ctx, (&wire{}).config(a.Cloud))
+	out, err := awsaccount.Inventory(ctx, (&wire{}).config(a.Cloud))
 	for i, line := range out {
 		line = varies.ReplaceAllString(line, "$1")
 		if strings.HasPrefix(line, "network interface") {
@@ -245,7 +245,7 @@ func (a *account) heal(ctx context.Context) error {
 	if err := a.up(ctx, &wire{retry: a.retry}); err != nil {
 		return fmt.Errorf("up: %w", err)
 	}
-	now, err := a.census(ctx)
+	now, err := a.inventory(ctx)
 	if err != nil {
 		return err
 	}
@@ -267,7 +267,7 @@ func (a *account) vanish(ctx context.Context) error {
 	if err := a.destroy(ctx, &wire{retry: a.retry}); err != nil {
 		return fmt.Errorf("destroy: %w", err)
 	}
-	now, err := a.census(ctx)
+	now, err := a.inventory(ctx)
 	if err != nil {
 		return err
 	}

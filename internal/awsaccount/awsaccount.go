@@ -1,8 +1,8 @@
-// Package census lists everything in an AWS account that a stack can consist
+// Package awsaccount lists everything in an AWS account that a stack can consist
 // of, with every attribute that a stack sets, by AWS's own words and without
 // the code that made it. It is the oracle of the tests: one of each, or
 // nothing, and everybody else's things as they were.
-package census
+package awsaccount
 
 import (
 	"context"
@@ -30,10 +30,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 )
 
-// Take lists the account, a line per thing, sorted. Ids are replaced by the
+// Inventory lists the account, a line per thing, sorted. Ids are replaced by the
 // names of what they stand for, so that two censuses can be compared. Passwords
 // are told by their length.
-func Take(ctx context.Context, cfg aws.Config) ([]string, error) {
+func Inventory(ctx context.Context, cfg aws.Config) ([]string, error) {
 	all := struct {
 		Scaling *scaling.Client
 		ECR     *ecr.Client
@@ -51,27 +51,27 @@ func Take(ctx context.Context, cfg aws.Config) ([]string, error) {
 	c := ec2.NewFromConfig(cfg)
 	vpcs, err := c.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{})
 	if err != nil {
-		return nil, fmt.Errorf("census: %w", err)
+		return nil, fmt.Errorf("inventory: %w", err)
 	}
 	subnets, err := c.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{})
 	if err != nil {
-		return nil, fmt.Errorf("census: %w", err)
+		return nil, fmt.Errorf("inventory: %w", err)
 	}
 	gateways, err := c.DescribeInternetGateways(ctx, &ec2.DescribeInternetGatewaysInput{})
 	if err != nil {
-		return nil, fmt.Errorf("census: %w", err)
+		return nil, fmt.Errorf("inventory: %w", err)
 	}
 	tables, err := c.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{})
 	if err != nil {
-		return nil, fmt.Errorf("census: %w", err)
+		return nil, fmt.Errorf("inventory: %w", err)
 	}
 	groups, err := c.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{})
 	if err != nil {
-		return nil, fmt.Errorf("census: %w", err)
+		return nil, fmt.Errorf("inventory: %w", err)
 	}
 	rules, err := c.DescribeSecurityGroupRules(ctx, &ec2.DescribeSecurityGroupRulesInput{})
 	if err != nil {
-		return nil, fmt.Errorf("census: %w", err)
+		return nil, fmt.Errorf("inventory: %w", err)
 	}
 
 	name := map[string]string{}
@@ -125,7 +125,7 @@ func Take(ctx context.Context, cfg aws.Config) ([]string, error) {
 
 	secrets, err := all.Secrets.ListSecrets(ctx, &secretsmanager.ListSecretsInput{IncludePlannedDeletion: aws.Bool(true)})
 	if err != nil {
-		return nil, fmt.Errorf("census: %w", err)
+		return nil, fmt.Errorf("inventory: %w", err)
 	}
 	for _, s := range secrets.SecretList {
 		// The value is there to be checked, and its password never to be shown.
@@ -136,25 +136,25 @@ func Take(ctx context.Context, cfg aws.Config) ([]string, error) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("census: %w", err)
+			return nil, fmt.Errorf("inventory: %w", err)
 		}
 		var fields map[string]any
 		if err := json.Unmarshal([]byte(*v.SecretString), &fields); err != nil {
-			return nil, fmt.Errorf("census: %w", err)
+			return nil, fmt.Errorf("inventory: %w", err)
 		}
 		fields["password"] = len(fields["password"].(string))
 		add("secret %s deleted=%t %v", *s.Name, s.DeletedDate != nil, fields)
 	}
 	logs, err := all.Logs.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{})
 	if err != nil {
-		return nil, fmt.Errorf("census: %w", err)
+		return nil, fmt.Errorf("inventory: %w", err)
 	}
 	for _, l := range logs.LogGroups {
 		add("log group %s %d days", *l.LogGroupName, aws.ToInt32(l.RetentionInDays))
 	}
 	repos, err := all.ECR.DescribeRepositories(ctx, &ecr.DescribeRepositoriesInput{})
 	if err != nil {
-		return nil, fmt.Errorf("census: %w", err)
+		return nil, fmt.Errorf("inventory: %w", err)
 	}
 	for _, r := range repos.Repositories {
 		policy := "no policy"
@@ -164,13 +164,13 @@ func Take(ctx context.Context, cfg aws.Config) ([]string, error) {
 		case err == nil:
 			policy = *p.LifecyclePolicyText
 		case !errors.As(err, &none):
-			return nil, fmt.Errorf("census: %w", err)
+			return nil, fmt.Errorf("inventory: %w", err)
 		}
 		add("repository %s %s scan=%t %s", *r.RepositoryName, r.ImageTagMutability, r.ImageScanningConfiguration.ScanOnPush, policy)
 	}
 	dbSubnets, err := all.RDS.DescribeDBSubnetGroups(ctx, &rds.DescribeDBSubnetGroupsInput{})
 	if err != nil {
-		return nil, fmt.Errorf("census: %w", err)
+		return nil, fmt.Errorf("inventory: %w", err)
 	}
 	for _, g := range dbSubnets.DBSubnetGroups {
 		var in []string
@@ -182,12 +182,12 @@ func Take(ctx context.Context, cfg aws.Config) ([]string, error) {
 	}
 	params, err := all.RDS.DescribeDBParameterGroups(ctx, &rds.DescribeDBParameterGroupsInput{})
 	if err != nil {
-		return nil, fmt.Errorf("census: %w", err)
+		return nil, fmt.Errorf("inventory: %w", err)
 	}
 	for _, g := range params.DBParameterGroups {
 		set, err := all.RDS.DescribeDBParameters(ctx, &rds.DescribeDBParametersInput{DBParameterGroupName: g.DBParameterGroupName, Source: aws.String("user")})
 		if err != nil {
-			return nil, fmt.Errorf("census: %w", err)
+			return nil, fmt.Errorf("inventory: %w", err)
 		}
 		var values []string
 		for _, p := range set.Parameters {
@@ -197,7 +197,7 @@ func Take(ctx context.Context, cfg aws.Config) ([]string, error) {
 	}
 	dbs, err := all.RDS.DescribeDBInstances(ctx, &rds.DescribeDBInstancesInput{})
 	if err != nil {
-		return nil, fmt.Errorf("census: %w", err)
+		return nil, fmt.Errorf("inventory: %w", err)
 	}
 	for _, d := range dbs.DBInstances {
 		var in []string
@@ -209,7 +209,7 @@ func Take(ctx context.Context, cfg aws.Config) ([]string, error) {
 	}
 	balancers, err := all.ELB.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{})
 	if err != nil {
-		return nil, fmt.Errorf("census: %w", err)
+		return nil, fmt.Errorf("inventory: %w", err)
 	}
 	for _, b := range balancers.LoadBalancers {
 		var in, guards []string
@@ -222,7 +222,7 @@ func Take(ctx context.Context, cfg aws.Config) ([]string, error) {
 		slices.Sort(in)
 		attributes, err := all.ELB.DescribeLoadBalancerAttributes(ctx, &elb.DescribeLoadBalancerAttributesInput{LoadBalancerArn: b.LoadBalancerArn})
 		if err != nil {
-			return nil, fmt.Errorf("census: %w", err)
+			return nil, fmt.Errorf("inventory: %w", err)
 		}
 		set := map[string]string{}
 		for _, a := range attributes.Attributes {
@@ -234,7 +234,7 @@ func Take(ctx context.Context, cfg aws.Config) ([]string, error) {
 	}
 	targets, err := all.ELB.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{})
 	if err != nil {
-		return nil, fmt.Errorf("census: %w", err)
+		return nil, fmt.Errorf("inventory: %w", err)
 	}
 	for _, g := range targets.TargetGroups {
 		name[*g.TargetGroupArn] = *g.TargetGroupName
@@ -244,7 +244,7 @@ func Take(ctx context.Context, cfg aws.Config) ([]string, error) {
 	for _, b := range balancers.LoadBalancers {
 		listeners, err := all.ELB.DescribeListeners(ctx, &elb.DescribeListenersInput{LoadBalancerArn: b.LoadBalancerArn})
 		if err != nil {
-			return nil, fmt.Errorf("census: %w", err)
+			return nil, fmt.Errorf("inventory: %w", err)
 		}
 		for _, l := range listeners.Listeners {
 			add("listener of %s %s %d %s %s", name[*l.LoadBalancerArn], l.Protocol, *l.Port, l.DefaultActions[0].Type, name[aws.ToString(l.DefaultActions[0].TargetGroupArn)])
@@ -252,12 +252,12 @@ func Take(ctx context.Context, cfg aws.Config) ([]string, error) {
 	}
 	clusters, err := all.ECS.ListClusters(ctx, &ecs.ListClustersInput{})
 	if err != nil {
-		return nil, fmt.Errorf("census: %w", err)
+		return nil, fmt.Errorf("inventory: %w", err)
 	}
 	for _, arn := range clusters.ClusterArns {
 		described, err := all.ECS.DescribeClusters(ctx, &ecs.DescribeClustersInput{Clusters: []string{arn}})
 		if err != nil {
-			return nil, fmt.Errorf("census: %w", err)
+			return nil, fmt.Errorf("inventory: %w", err)
 		}
 		if *described.Clusters[0].Status == "INACTIVE" {
 			continue // gone, as far as ECS is concerned
@@ -265,14 +265,14 @@ func Take(ctx context.Context, cfg aws.Config) ([]string, error) {
 		add("cluster %s", *described.Clusters[0].ClusterName)
 		services, err := all.ECS.ListServices(ctx, &ecs.ListServicesInput{Cluster: &arn})
 		if err != nil {
-			return nil, fmt.Errorf("census: %w", err)
+			return nil, fmt.Errorf("inventory: %w", err)
 		}
 		if len(services.ServiceArns) == 0 {
 			continue
 		}
 		list, err := all.ECS.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: &arn, Services: services.ServiceArns})
 		if err != nil {
-			return nil, fmt.Errorf("census: %w", err)
+			return nil, fmt.Errorf("inventory: %w", err)
 		}
 		for _, s := range list.Services {
 			if *s.Status == "INACTIVE" {
@@ -293,12 +293,12 @@ func Take(ctx context.Context, cfg aws.Config) ([]string, error) {
 	for _, status := range []ecstypes.TaskDefinitionStatus{"ACTIVE", "INACTIVE"} {
 		definitions, err := all.ECS.ListTaskDefinitions(ctx, &ecs.ListTaskDefinitionsInput{Status: status})
 		if err != nil {
-			return nil, fmt.Errorf("census: %w", err)
+			return nil, fmt.Errorf("inventory: %w", err)
 		}
 		for _, arn := range definitions.TaskDefinitionArns {
 			d, err := all.ECS.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: &arn})
 			if err != nil {
-				return nil, fmt.Errorf("census: %w", err)
+				return nil, fmt.Errorf("inventory: %w", err)
 			}
 			c := d.TaskDefinition.ContainerDefinitions[0]
 			var env []string
@@ -315,14 +315,14 @@ func Take(ctx context.Context, cfg aws.Config) ([]string, error) {
 	}
 	scalable, err := all.Scaling.DescribeScalableTargets(ctx, &scaling.DescribeScalableTargetsInput{ServiceNamespace: "ecs"})
 	if err != nil {
-		return nil, fmt.Errorf("census: %w", err)
+		return nil, fmt.Errorf("inventory: %w", err)
 	}
 	for _, s := range scalable.ScalableTargets {
 		add("scaling of %s from %d to %d", *s.ResourceId, *s.MinCapacity, *s.MaxCapacity)
 	}
 	policies, err := all.Scaling.DescribeScalingPolicies(ctx, &scaling.DescribeScalingPoliciesInput{ServiceNamespace: "ecs"})
 	if err != nil {
-		return nil, fmt.Errorf("census: %w", err)
+		return nil, fmt.Errorf("inventory: %w", err)
 	}
 	for _, p := range policies.ScalingPolicies {
 		c := p.TargetTrackingScalingPolicyConfiguration
@@ -330,7 +330,7 @@ func Take(ctx context.Context, cfg aws.Config) ([]string, error) {
 	}
 	roles, err := all.IAM.ListRoles(ctx, &iam.ListRolesInput{})
 	if err != nil {
-		return nil, fmt.Errorf("census: %w", err)
+		return nil, fmt.Errorf("inventory: %w", err)
 	}
 	for _, r := range roles.Roles {
 		if strings.HasPrefix(*r.Path, "/aws-service-role/") {
@@ -338,13 +338,13 @@ func Take(ctx context.Context, cfg aws.Config) ([]string, error) {
 		}
 		inline, err := all.IAM.ListRolePolicies(ctx, &iam.ListRolePoliciesInput{RoleName: r.RoleName})
 		if err != nil {
-			return nil, fmt.Errorf("census: %w", err)
+			return nil, fmt.Errorf("inventory: %w", err)
 		}
 		add("role %s policies %v", *r.RoleName, inline.PolicyNames)
 	}
 	parameters, err := all.SSM.DescribeParameters(ctx, &ssm.DescribeParametersInput{})
 	if err != nil {
-		return nil, fmt.Errorf("census: %w", err)
+		return nil, fmt.Errorf("inventory: %w", err)
 	}
 	for _, p := range parameters.Parameters {
 		if strings.HasPrefix(*p.Name, "/bookctl/") {
@@ -353,21 +353,21 @@ func Take(ctx context.Context, cfg aws.Config) ([]string, error) {
 	}
 	interfaces, err := c.DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{})
 	if err != nil {
-		return nil, fmt.Errorf("census: %w", err)
+		return nil, fmt.Errorf("inventory: %w", err)
 	}
 	for _, i := range interfaces.NetworkInterfaces {
 		add("network interface in %s, %s", name[aws.ToString(i.SubnetId)], i.InterfaceType)
 	}
 	snapshots, err := all.RDS.DescribeDBSnapshots(ctx, &rds.DescribeDBSnapshotsInput{})
 	if err != nil {
-		return nil, fmt.Errorf("census: %w", err)
+		return nil, fmt.Errorf("inventory: %w", err)
 	}
 	for _, s := range snapshots.DBSnapshots {
 		add("snapshot of %s, %s, %s", *s.DBInstanceIdentifier, aws.ToString(s.SnapshotType), aws.ToString(s.Status))
 	}
 	backups, err := all.RDS.DescribeDBInstanceAutomatedBackups(ctx, &rds.DescribeDBInstanceAutomatedBackupsInput{})
 	if err != nil {
-		return nil, fmt.Errorf("census: %w", err)
+		return nil, fmt.Errorf("inventory: %w", err)
 	}
 	for _, b := range backups.DBInstanceAutomatedBackups {
 		add("automated backup of %s, %s", aws.ToString(b.DBInstanceIdentifier), aws.ToString(b.Status))

@@ -11,10 +11,10 @@ import (
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 )
 
-// survey answers the first look at each of several things of one kind from one
+// batch answers the first look at each of several things of one kind from one
 // call for all of them. Every later look at a thing reads anew, so that nothing
 // is waited for in what was read before it happened.
-type survey[T any] struct {
+type batch[T any] struct {
 	read func(context.Context) ([]T, error)
 
 	mu    sync.Mutex
@@ -24,12 +24,12 @@ type survey[T any] struct {
 	asked map[string]bool
 }
 
-func newSurvey[T any](read func(context.Context) ([]T, error)) *survey[T] {
-	return &survey[T]{read: read, asked: map[string]bool{}}
+func newBatch[T any](read func(context.Context) ([]T, error)) *batch[T] {
+	return &batch[T]{read: read, asked: map[string]bool{}}
 }
 
 // look returns all things of the kind, for the resource called who.
-func (s *survey[T]) look(ctx context.Context, who string) ([]T, error) {
+func (s *batch[T]) look(ctx context.Context, who string) ([]T, error) {
 	all, first, err := s.first(ctx, who)
 	if !first {
 		return s.read(ctx)
@@ -38,7 +38,7 @@ func (s *survey[T]) look(ctx context.Context, who string) ([]T, error) {
 }
 
 // first returns all things of the kind if this is who's first look.
-func (s *survey[T]) first(ctx context.Context, who string) (all []T, first bool, err error) {
+func (s *batch[T]) first(ctx context.Context, who string) (all []T, first bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock() // those who come meanwhile wait for the answer
 	if s.asked[who] {
@@ -52,32 +52,32 @@ func (s *survey[T]) first(ctx context.Context, who string) (all []T, first bool,
 	return s.all, true, s.err
 }
 
-// glance is what ReadDeployed saw of one thing. The first look of the resource
+// cached is what ReadDeployed saw of one thing. The first look of the resource
 // takes it instead of asking again, if that is moments later.
-type glance[T any] struct {
+type cached[T any] struct {
 	mu   sync.Mutex
 	what T
 	at   time.Time
 }
 
-// glanceAge is how long a glance is good for. Whoever waited for longer, for a
+// cacheAge is how long a cached value is good for. Whoever waited for longer, for a
 // lock or an answer to a question, has to look again.
-const glanceAge = 10 * time.Second
+const cacheAge = 10 * time.Second
 
-func (g *glance[T]) put(what T) {
+func (g *cached[T]) put(what T) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.what, g.at = what, time.Now()
 }
 
-// take returns what was seen, once. A nil glance has seen nothing.
-func (g *glance[T]) take() (what T, ok bool) {
+// take returns what was seen, once. A nil cached value has seen nothing.
+func (g *cached[T]) take() (what T, ok bool) {
 	if g == nil {
 		return what, false
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if time.Since(g.at) > glanceAge {
+	if time.Since(g.at) > cacheAge {
 		return what, false
 	}
 	g.at = time.Time{}
@@ -86,13 +86,13 @@ func (g *glance[T]) take() (what T, ok bool) {
 
 // glances are what ReadDeployed saw. Its zero value has seen nothing.
 type glances struct {
-	service    glance[*ecstypes.Service]
-	definition glance[revision]
-	balancer   glance[balancer]
-	targets    glance[targets]
-	instance   glance[*rdstypes.DBInstance]
-	subnets    glance[[]ec2types.Subnet]
-	role       glance[*iamtypes.Role]       // the execution role
+	service    cached[*ecstypes.Service]
+	definition cached[revision]
+	balancer   cached[balancer]
+	targets    cached[targets]
+	instance   cached[*rdstypes.DBInstance]
+	subnets    cached[[]ec2types.Subnet]
+	role       cached[*iamtypes.Role]       // the execution role
 	tags       map[string]map[string]string // by ARN; see HintTags
 	uses       struct{ ecs, elb, rds bool } // the stack has things of the service
 }
