@@ -59,7 +59,7 @@ func (l *live) begin(resources []provision.Resource) {
 	l.program = tea.NewProgram(frame{live: l}, tea.WithInput(nil), tea.WithOutput(l.out), tea.WithoutSignalHandler(), tea.WithFPS(20))
 	l.ended = graph.Start(func() error {
 		_, err := l.program.Run()
-		return err // of a terminal that is gone, which nobody is told
+		return err
 	})
 }
 
@@ -110,7 +110,9 @@ func (l *live) close() {
 	l.unwatch()
 	if ended != nil {
 		l.program.Quit()
-		_ = <-ended // a terminal that is gone has nobody to tell
+		if err := <-ended; err != nil {
+			fmt.Fprintln(l.out, "the live view ended early:", err)
+		}
 	}
 }
 

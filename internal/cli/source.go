@@ -90,13 +90,15 @@ func newSource(ctx context.Context, dir, arch string, authorities []byte, tell f
 // begin builds in the background: the compiler is done long before the database
 // is. The build is ended by end, which waits until nothing of it is left.
 func (s *source) begin() (end func()) {
-	done := graph.Start(func() error {
+	done := make(chan struct{})
+	graph.Start(func() error {
+		defer close(done)
 		_, err := s.build()
 		return err // which whoever asks for the image gets
 	})
 	return func() {
 		s.stop()
-		_ = <-done // s.build keeps the error, for whoever asks for the image
+		<-done
 	}
 }
 
