@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -104,6 +105,29 @@ func TestTheMainJob(t *testing.T) {
 		decode(t, s.aws("elbv2", "describe-target-groups", "--query", "TargetGroups[].TargetGroupArn"), &groups)
 		if got := s.aws("elbv2", "describe-target-health", "--target-group-arn", groups[0]); !strings.Contains(got, `"healthy"`) {
 			t.Errorf("target health: %s", got)
+		}
+	})
+
+	t.Run("the AWS SDK for JavaScript sees it too", func(t *testing.T) {
+		modules, err := filepath.Abs("../../.tools/sdk/node_modules")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(modules); err != nil {
+			t.Fatal("the AWS SDK for JavaScript is not installed: .ci/setup does it")
+		}
+		cfg := s.config()
+		cmd := exec.CommandContext(t.Context(), "node", "testdata/sdk/look.mjs", modules)
+		cmd.Env = append(slices.Clone(s.env), "AWS_ENDPOINT_URL="+*cfg.BaseEndpoint, "AWS_REGION="+cfg.Region, "AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local")
+		var errs bytes.Buffer
+		cmd.Stderr = &errs
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, &errs)
+		}
+		const want = `{"vpcs":["10.0.0.0/16"],"groups":4,"running":1,"began":true,"tasks":1,"targets":["healthy"],"database":true,"secret":"book/database","error":["NoSuchEntityException",404]}`
+		if got := strings.TrimSpace(string(out)); got != want {
+			t.Errorf("the SDK finds\n%s, want\n%s", got, want)
 		}
 	})
 

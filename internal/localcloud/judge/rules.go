@@ -97,21 +97,25 @@ var table = spreadOut(map[string][]rule{
 	"ecs:CreateCluster": {named("cluster/", "ClusterName"), madeByItself("ecs.amazonaws.com")},
 	"ecs:DeleteCluster PutClusterCapacityProviders UpdateCluster UpdateClusterSettings":       {on("cluster/", "Cluster")},
 	"ecs:DeleteAccountSetting ListAccountSettings PutAccountSetting PutAccountSettingDefault": {everywhere},
-	"ecs:DescribeClusters":          {onOr("cluster/", "Clusters", "default")},
-	"ecs:ListServices":              {everywhereWith(cluster)},
-	"ecs:ListTasks":                 {inCluster("container-instance/", "", "*")},
-	"ecs:CreateService":             {inCluster("service/", "ServiceName", "", request), newECSTags("service/", "ServiceName"), passes, madeByItself("ecs.amazonaws.com")},
-	"ecs:DeleteService":             {inCluster("service/", "Service", "")},
-	"ecs:UpdateService":             {inCluster("service/", "Service", ""), passes},
-	"ecs:DescribeServices":          {inCluster("service/", "Services", "")},
-	"ecs:DescribeTasks":             {inCluster("task/", "Tasks", "")},
-	"ecs:StopTask":                  {inCluster("task/", "Task", "")},
-	"ecs:ExecuteCommand":            {on("cluster/", "Cluster"), inCluster("task/", "Task", "", key("ecs:container-name", "Container"))},
-	"ecs:RegisterTaskDefinition":    {taskDefinition, rolesOfTasks},
-	"ecs:RunTask":                   {on("task-definition/", "TaskDefinition", request, cluster), passes},
-	"ecs:DeleteTaskDefinitions":     {on("task-definition/", "TaskDefinitions")},
-	"ecs:ListTagsForResource":       {on("", "ResourceArn")},
-	"ecs:TagResource UntagResource": {on("", "ResourceArn", request)},
+	"ecs:DescribeClusters":           {onOr("cluster/", "Clusters", "default")},
+	"ecs:ListServices":               {everywhereWith(cluster)},
+	"ecs:ListTasks":                  {inCluster("container-instance/", "", "*")},
+	"ecs:CreateService":              {inCluster("service/", "ServiceName", "", request), newECSTags("service/", "ServiceName"), passes, madeByItself("ecs.amazonaws.com")},
+	"ecs:DeleteService":              {inCluster("service/", "Service", "")},
+	"ecs:UpdateService":              {inCluster("service/", "Service", ""), passes},
+	"ecs:DescribeServices":           {inCluster("service/", "Services", "")},
+	"ecs:ListServiceDeployments":     {inCluster("service/", "Service", "")},
+	"ecs:DescribeServiceDeployments": {ofService("ServiceDeploymentArns")},
+	"ecs:DescribeServiceRevisions":   {ofService("ServiceRevisionArns")},
+	"ecs:StopServiceDeployment":      {ofService("ServiceDeploymentArn")},
+	"ecs:DescribeTasks":              {inCluster("task/", "Tasks", "")},
+	"ecs:StopTask":                   {inCluster("task/", "Task", "")},
+	"ecs:ExecuteCommand":             {on("cluster/", "Cluster"), inCluster("task/", "Task", "", key("ecs:container-name", "Container"))},
+	"ecs:RegisterTaskDefinition":     {taskDefinition, rolesOfTasks},
+	"ecs:RunTask":                    {on("task-definition/", "TaskDefinition", request, cluster), passes},
+	"ecs:DeleteTaskDefinitions":      {on("task-definition/", "TaskDefinitions")},
+	"ecs:ListTagsForResource":        {on("", "ResourceArn")},
+	"ecs:TagResource UntagResource":  {on("", "ResourceArn", request)},
 
 	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awselasticloadbalancingv2.html
 	"elasticloadbalancing:DescribeAccountLimits DescribeCapacityReservation DescribeListenerAttributes DescribeListenerCertificates DescribeListeners DescribeLoadBalancerAttributes DescribeLoadBalancers DescribeRules " +
@@ -463,6 +467,25 @@ func inCluster(kind, field, otherwise string, of ...keysOf) rule {
 		of := cmp.Or(a.text("Cluster"), "default")
 		for _, name := range names {
 			a.own(a.arn("ecs", kind+of[strings.LastIndex(of, "/")+1:]+"/", name), all)
+		}
+	}
+}
+
+// ofService asks on the deployments or revisions that a field names by their ARNs,
+// and on the service that they are of.
+func ofService(field string) rule {
+	return func(a *ask) {
+		for _, arn := range a.texts(field) {
+			own := keys{}
+			if of, path, ok := strings.Cut(arn, ":service-"); ok {
+				if parts := strings.Split(path, "/"); len(parts) == 4 { // kind, cluster, service, id
+					own["ecs:cluster"] = []string{of + ":cluster/" + parts[1]}
+					service := of + ":service/" + parts[1] + "/" + parts[2]
+					a.own(service, maps.Clone(own))
+					own["ecs:service"] = []string{service}
+				}
+			}
+			a.own(arn, own)
 		}
 	}
 }

@@ -38,6 +38,8 @@ type service struct {
 	Deployments []deployment
 	// Completed is the last one that was, which a rollback goes back to.
 	Completed *deployment
+	// History has the newest deployment first.
+	History []serviceDeployment `json:",omitempty"`
 	// Events are the last ones, newest first.
 	Events []types.ServiceEvent
 	Steady bool
@@ -243,9 +245,10 @@ func (s *service) checkRebalancing() error {
 
 // deploy puts a new deployment in front of the others.
 func (s *service) deploy(c *kernel.Env, d deployment) {
-	d.ID = "ecs-svc/" + decimals(19)
+	d.ID = deploymentPrefix + decimals(19)
 	d.Created, d.Updated = c.Now(), c.Now()
 	d.State, d.Reason, d.Failed = types.DeploymentRolloutStateInProgress, "ECS deployment "+d.ID+" in progress.", 0
+	s.remember(d, c.Now())
 	s.Deployments = append([]deployment{d}, s.Deployments...)
 	s.Failures, s.NotBefore, s.Steady = 0, time.Time{}, false
 }
@@ -425,20 +428,16 @@ func (a tx) describeService(s *service, tags bool) types.Service {
 				described.DesiredCount = s.Desired
 			}
 		}
-		for _, t := range a.state().Tasks {
-			if t.Service != s.key() || t.Deployment != x.ID {
-				continue
-			}
-			switch *t.LastStatus {
-			case taskRunning:
-				described.RunningCount++
-			case taskPending, taskProvisioning:
-				described.PendingCount++
-			}
-		}
+		described.RunningCount, described.PendingCount = a.taskCounts(s, x.ID)
 		d.RunningCount += described.RunningCount
 		d.PendingCount += described.PendingCount
 		d.Deployments = append(d.Deployments, described)
+		d.CurrentServiceRevisions = append(d.CurrentServiceRevisions, types.ServiceCurrentRevisionSummary{
+			Arn: aws.String(a.revisionARN(s, x.ID)), RequestedTaskCount: described.DesiredCount, RunningTaskCount: described.RunningCount, PendingTaskCount: described.PendingCount,
+		})
+	}
+	if len(s.History) > 0 && s.History[0].ongoing() {
+		d.CurrentServiceDeployment = aws.String(a.deploymentARN(s, s.History[0]))
 	}
 	return d
 }

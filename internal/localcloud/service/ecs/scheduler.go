@@ -311,8 +311,7 @@ func breakerThreshold(desired int32) int32 {
 }
 
 // breakCircuit fails a deployment whose tasks fail and goes back to the last one
-// that completed: ECS takes that one up again under its own id, and its tasks
-// which still serve stay.
+// that completed.
 func (a tx) breakCircuit(s *service) bool {
 	breaker := s.Rollout.DeploymentCircuitBreaker
 	failed := s.Deployments[0]
@@ -322,16 +321,9 @@ func (a tx) breakCircuit(s *service) bool {
 	failed.State, failed.Reason, failed.Updated = types.DeploymentRolloutStateFailed, "ECS deployment circuit breaker: tasks failed to start.", a.Now()
 	s.Deployments[0] = failed
 	a.serviceEvent(s.key(), "(deployment %s) deployment failed: tasks failed to start.", failed.ID)
-	if !breaker.Rollback || s.Completed == nil || s.Completed.ID == failed.ID {
-		return true
+	if !breaker.Rollback || !a.rollBack(s, failed, "ECS deployment circuit breaker") {
+		s.conclude(a.Now(), types.ServiceDeploymentStatusStopped, failed.Reason)
 	}
-	back := *s.Completed
-	back.State, back.Reason, back.Updated = types.DeploymentRolloutStateInProgress, "ECS deployment circuit breaker: rolling back to deploymentId "+back.ID+".", a.Now()
-	back.Failed = 0
-	others := slices.DeleteFunc(slices.Clone(s.Deployments), func(d deployment) bool { return d.ID == back.ID })
-	s.Deployments = append([]deployment{back}, others...)
-	s.Failures, s.NotBefore = 0, time.Time{}
-	a.serviceEvent(s.key(), "rolling back to (deployment %s).", back.ID)
 	return true
 }
 
@@ -347,6 +339,7 @@ func (a tx) drainService(s *service, w serviceTasks) bool {
 		return false
 	}
 	s.Status, s.Gone = statusInactive, a.Now()
+	s.conclude(a.Now(), types.ServiceDeploymentStatusStopped, "The service was deleted.")
 	return true
 }
 
@@ -491,6 +484,7 @@ func (a tx) settle(s *service, w serviceTasks) (changed bool) {
 		s.Deployments[0] = primary
 		completed := primary
 		s.Completed = &completed
+		s.conclude(a.Now(), types.ServiceDeploymentStatusSuccessful, "")
 		a.serviceEvent(s.key(), "(deployment %s) deployment completed.", primary.ID)
 		changed = true
 	}
