@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,7 +33,7 @@ func TestTwoRegionsOfAnAccountAreApart(t *testing.T) {
 	shared := &sharedIAM{}
 	for _, s := range []*shell{here, there} {
 		cfg := s.config()
-		s.env = append(s.env, "AWS_ENDPOINT_URL="+shared.join(t, *cfg.BaseEndpoint), "AWS_REGION="+cfg.Region, "AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local")
+		s.env = append(s.env, "AWS_ENDPOINT_URL="+shared.join(t, *cfg.BaseEndpoint, cfg.Region), "AWS_REGION="+cfg.Region, "AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local")
 	}
 	deploy := func(s *shell) string {
 		out := strings.TrimSpace(s.must("up", "--port", strconv.Itoa(int(openPort(t)))))
@@ -78,7 +79,9 @@ func TestTwoRegionsOfAnAccountAreApart(t *testing.T) {
 		code, _ := call(t, http.MethodGet, address+"/books", "")
 		return code == http.StatusOK
 	})
-	there.run("status").says(t, 0, ": healthy")
+	if r := there.run("status"); r.code != 0 || !strings.Contains(r.out, ": healthy") {
+		t.Errorf("status of the other stack: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
 	there.must("destroy", "--yes", "--purge-snapshots")
 	if left := roles(); len(left) != 0 {
 		t.Errorf("both stacks are gone, and these roles are left: %v", left)
@@ -89,14 +92,20 @@ func TestTwoRegionsOfAnAccountAreApart(t *testing.T) {
 // account: the first answers for all, and each change is made in every one.
 type sharedIAM struct {
 	mu     sync.Mutex
-	clouds []string
+	clouds []regionalCloud
 }
 
+type regionalCloud struct{ endpoint, region string }
+
+// iamScope is the region and service in the scope of a signature, which AWS has as
+// us-east-1 for IAM, and a cloud of another region as its own.
+var iamScope = regexp.MustCompile(`/[a-z0-9-]+/iam/aws4_request`)
+
 // join puts a proxy in front of a cloud and returns its URL.
-func (a *sharedIAM) join(t *testing.T, endpoint string) string {
+func (a *sharedIAM) join(t *testing.T, endpoint, region string) string {
 	t.Helper()
 	a.mu.Lock()
-	a.clouds = append(a.clouds, endpoint)
+	a.clouds = append(a.clouds, regionalCloud{endpoint, region})
 	a.mu.Unlock()
 	to, err := url.Parse(endpoint)
 	if err != nil {
@@ -104,7 +113,7 @@ func (a *sharedIAM) join(t *testing.T, endpoint string) string {
 	}
 	others := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !strings.Contains(r.Header.Get("Authorization"), "/iam/aws4_request") {
+		if !iamScope.MatchString(r.Header.Get("Authorization")) {
 			others.ServeHTTP(w, r)
 			return
 		}
@@ -129,11 +138,12 @@ func (a *sharedIAM) answer(w http.ResponseWriter, r *http.Request) error {
 	a.mu.Lock() // changes are made in one order everywhere
 	defer a.mu.Unlock()
 	for i, cloud := range a.clouds {
-		req, err := http.NewRequestWithContext(r.Context(), r.Method, cloud+r.URL.RequestURI(), bytes.NewReader(body))
+		req, err := http.NewRequestWithContext(r.Context(), r.Method, cloud.endpoint+r.URL.RequestURI(), bytes.NewReader(body))
 		if err != nil {
 			return err
 		}
 		req.Header = r.Header.Clone()
+		req.Header.Set("Authorization", iamScope.ReplaceAllString(r.Header.Get("Authorization"), "/"+cloud.region+"/iam/aws4_request"))
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
 			return err
