@@ -197,8 +197,8 @@ func (d destruction) print(s streams, g *globals) error {
 	}
 	if g.output == "json" {
 		err := encode(s.out, destroyDocument{
-			head: headOf("result"), Command: "destroy", Stack: g.stack, Removed: d.Removed(), Left: left, KeptByAWS: inert,
-			SnapshotsRemoved: some(d.Purged), SnapshotsKept: some(d.Kept), Seconds: d.took.Seconds(),
+			head: headOf("result"), Command: "destroy", Stack: g.stack, Deleted: d.Removed(), Left: left, KeptByAWS: inert,
+			SnapshotsDeleted: some(d.Purged), SnapshotsKept: some(d.Kept), Seconds: d.took.Seconds(),
 		})
 		return errors.Join(err, end)
 	}

@@ -93,10 +93,10 @@ type destroyDocument struct {
 	head
 	Command          string               `json:"command"`
 	Stack            string               `json:"stack"`
-	Removed          int                  `json:"removed"`
+	Deleted          int                  `json:"deleted"`
 	Left             []inventory.Item     `json:"left"`
 	KeptByAWS        []inventory.Item     `json:"keptByAWS"`
-	SnapshotsRemoved []provision.Snapshot `json:"snapshotsRemoved"`
+	SnapshotsDeleted []provision.Snapshot `json:"snapshotsDeleted"`
 	SnapshotsKept    []provision.Snapshot `json:"snapshotsKept"`
 	Seconds          float64              `json:"seconds"`
 }

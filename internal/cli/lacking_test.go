@@ -280,7 +280,7 @@ func TestNoMemberIsTakenForGranted(t *testing.T) {
 			switch code {
 			case exitOK, exitChanges, exitUnhealthy:
 			case exitFailed, exitAuth, exitUsage:
-				if !strings.Contains(errs, "bookctl: ") && !strings.Contains(out, `"error":`) && !strings.Contains(out, `"action":"refuse"`) {
+				if !strings.Contains(errs, "bookctl: ") && !strings.Contains(out, `"error":`) && !strings.Contains(out, `"action":"blocked"`) {
 					complain("it is not said what is wrong")
 				}
 			default:

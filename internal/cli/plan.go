@@ -58,10 +58,10 @@ regions; --price live asks the AWS Pricing API.`,
 
 // The verdicts of a plan on one resource.
 const (
-	planCreate = "create"
-	planChange = "change"
-	planRefuse = "refuse"
-	planKeep   = "keep"
+	planCreate    = "create"
+	planUpdate    = "update"
+	planBlocked   = "blocked"
+	planUnchanged = "unchanged"
 )
 
 // planned is what 'up' would do to one resource.
@@ -84,9 +84,9 @@ type planOutput struct {
 	Account   string        `json:"account"`
 	Region    string        `json:"region"`
 	Create    int           `json:"create"`
-	Change    int           `json:"change"`
-	Refuse    int           `json:"refuse"`
-	Keep      int           `json:"keep"`
+	Update    int           `json:"update"`
+	Blocked   int           `json:"blocked"`
+	Unchanged int           `json:"unchanged"`
 	Settings  []planSetting `json:"settings"`
 	Resources []planned     `json:"resources"`
 	Cost      planCost      `json:"cost"`
@@ -177,7 +177,7 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 	}
 	followRelease(out.Resources, released)
 	for _, r := range out.Resources {
-		*map[string]*int{planCreate: &out.Create, planChange: &out.Change, planRefuse: &out.Refuse, planKeep: &out.Keep}[r.Action]++
+		*map[string]*int{planCreate: &out.Create, planUpdate: &out.Update, planBlocked: &out.Blocked, planUnchanged: &out.Unchanged}[r.Action]++
 	}
 	for _, w := range p.warnings {
 		g.tell(s, "note: %s", w)
@@ -194,9 +194,9 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 	switch {
 	case err != nil:
 		return fmt.Errorf("print the plan: %w", err)
-	case out.Refuse > 0:
+	case out.Blocked > 0:
 		return exitError{exitFailed}
-	case out.Create+out.Change > 0:
+	case out.Create+out.Update > 0:
 		return exitError{exitChanges}
 	}
 	return nil
@@ -204,7 +204,7 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 
 // foresee says what 'up' would do with what was found, as the engine does.
 func foresee(r graph.Maker, f graph.Finding, g *globals) planned {
-	p := planned{Resource: f.Name, ID: f.ID, Changes: g.told(f.Drift), Action: planKeep}
+	p := planned{Resource: f.Name, ID: f.ID, Changes: g.told(f.Drift), Action: planUnchanged}
 	_, mendable := r.(graph.Updater)
 	switch {
 	case f.Phase == graph.Absent && f.Unwanted:
@@ -213,16 +213,16 @@ func foresee(r graph.Maker, f graph.Finding, g *globals) planned {
 	case f.Phase == graph.Terminating:
 		p.Action, p.Note = planCreate, "when the one that is being deleted is gone"
 	case f.Owner != g.stack:
-		p.Action, p.Note, p.Changes = planRefuse, graph.ErrForeign.Error(), nil // it is not to be like ours
+		p.Action, p.Note, p.Changes = planBlocked, graph.ErrForeign.Error(), nil // it is not to be like ours
 	case f.Phase == graph.Unrecoverable:
-		p.Action, p.Note, p.stops = planRefuse, "broken: "+f.Note+prefixed("; ", f.Next.Show(g.show), ""), true
+		p.Action, p.Note, p.stops = planBlocked, "failed: "+f.Note+prefixed("; ", f.Next.Show(g.show), ""), true
 	case len(f.Drift) == 0:
 		p.Note = f.Note
 		p.kept = keptText(f.Kept)
 	case refused(f.Drift) || !mendable:
-		p.Action, p.Note = planRefuse, graph.ErrRefused.Error()
+		p.Action, p.Note = planBlocked, graph.ErrRefused.Error()
 	default:
-		p.Action = planChange
+		p.Action = planUpdate
 		p.kept = keptText(f.Kept)
 	}
 	if p.kept != "" {
@@ -271,13 +271,13 @@ func followRelease(resources []planned, now provision.ReleaseStatus) {
 	for i := range resources {
 		switch r := &resources[i]; r.Resource {
 		case "task-definition":
-			release = r.Action == planCreate || r.Action == planChange && provision.NewRelease(r.Changes)
+			release = r.Action == planCreate || r.Action == planUpdate && provision.NewRelease(r.Changes)
 			switch {
 			case failed == "":
 			case release:
 				r.Note = failed + "; the change is from what serves"
 				r.Changes = fromServing(r.Changes, now.Image.Reference)
-			case r.Action == planChange:
+			case r.Action == planUpdate:
 				r.Note = failed + ", and is withdrawn: what serves is what is wanted"
 			}
 		case "service":
@@ -285,8 +285,8 @@ func followRelease(resources []planned, now provision.ReleaseStatus) {
 			switch {
 			case release && rolls >= 0:
 				r.Changes[rolls].Want = "the new revision"
-			case release && r.Action == planKeep:
-				r.Action, r.Note = planChange, "rolls the new release out"
+			case release && r.Action == planUnchanged:
+				r.Action, r.Note = planUpdate, "rolls the new release out"
 			case rolls >= 0 && failed != "":
 				r.Note = failed + ", and is tried again"
 			}
@@ -344,13 +344,13 @@ func (p *preparation) cost(ctx context.Context, live bool) (planCost, error) {
 	return c, nil
 }
 
-var planSigns = map[string]string{planCreate: "+", planChange: "~", planRefuse: "!", planKeep: " "}
+var planSigns = map[string]string{planCreate: "+", planUpdate: "~", planBlocked: "!", planUnchanged: " "}
 
 func (o planOutput) print(w io.Writer, place string, g *globals) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Stack %s in %s\n\n", o.Stack, place)
 	for _, r := range o.Resources {
-		if r.Action == planKeep && r.kept == "" && !g.verbose {
+		if r.Action == planUnchanged && r.kept == "" && !g.verbose {
 			continue
 		}
 		line := fmt.Sprintf("  %s %-27s %s", planSigns[r.Action], r.Resource, r.Action)
@@ -368,19 +368,19 @@ func (o planOutput) print(w io.Writer, place string, g *globals) error {
 			fmt.Fprintln(&b)
 		}
 	}
-	if o.Create+o.Change+o.Refuse == 0 {
-		fmt.Fprintf(&b, "Nothing to do: %d checked.\n", o.Keep)
+	if o.Create+o.Update+o.Blocked == 0 {
+		fmt.Fprintf(&b, "Nothing to do: %d checked.\n", o.Unchanged)
 	} else {
-		fmt.Fprintf(&b, "\n%d to create, %d to update, %d refused, %d unchanged.\n", o.Create, o.Change, o.Refuse, o.Keep)
+		fmt.Fprintf(&b, "\n%d to create, %d to update, %d blocked, %d unchanged.\n", o.Create, o.Update, o.Blocked, o.Unchanged)
 	}
 	fmt.Fprintln(&b)
 	o.Cost.print(&b)
 	switch {
-	case slices.ContainsFunc(o.Resources, func(r planned) bool { return r.Action == planRefuse && !r.stops }):
+	case slices.ContainsFunc(o.Resources, func(r planned) bool { return r.Action == planBlocked && !r.stops }):
 		fmt.Fprintln(&b, g.text("\nNothing was changed, and %s would change nothing: what is marked with ! comes first.", hint.Command("up")))
-	case o.Refuse > 0:
+	case o.Blocked > 0:
 		fmt.Fprintln(&b, g.text("\nNothing was changed. %s does what it can, and fails for what is marked with !.", g.upLine()))
-	case o.Create+o.Change > 0:
+	case o.Create+o.Update > 0:
 		fmt.Fprintln(&b, g.text("\nNothing was changed. %s does it.", g.upLine()))
 	}
 	_, err := io.WriteString(w, b.String())

@@ -306,11 +306,11 @@ func (r *run) destroy(ctx context.Context, args ...string) (string, error) {
 		return "", err
 	}
 	var result struct {
-		Removed       int
+		Deleted       int
 		SnapshotsKept []json.RawMessage
 	}
 	_ = lastOf(out.Stdout, "result", &result) // of a stack that is gone there is none
-	return fmt.Sprintf("%d removed, %d snapshots kept", result.Removed, len(result.SnapshotsKept)), nil
+	return fmt.Sprintf("%d deleted, %d snapshots kept", result.Deleted, len(result.SnapshotsKept)), nil
 }
 
 // lastOf decodes the last line of a type.

@@ -43,7 +43,7 @@ func (f *fake) bookctl(ctx context.Context, args ...string) (Output, error) {
 	case "plan":
 		if !f.there || slices.Contains(f.calls, "drift") && !slices.ContainsFunc(f.calls[slices.Index(f.calls, "drift"):len(f.calls)-1], func(c string) bool { return strings.HasPrefix(c, "plan") }) {
 			out.Code = 2
-			out.Stdout = `{"type":"plan","resources":[{"resource":"target-group","action":"change","changes":[{"field":"health-check-interval","have":"30","want":"5"}]}]}` + "\n"
+			out.Stdout = `{"type":"plan","resources":[{"resource":"target-group","action":"update","changes":[{"field":"health-check-interval","have":"30","want":"5"}]}]}` + "\n"
 		}
 	case "destroy":
 		if ctx.Err() != nil {
