@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,6 +18,7 @@ var errInUse = errors.New("something still uses it")
 
 // account has things by kind, some of which hold others.
 type account struct {
+	mu     sync.Mutex // kinds are listed side by side
 	things map[string][]string
 	holds  map[string][]string // what holds a thing
 	calls  []string
@@ -24,6 +26,8 @@ type account struct {
 
 func (a *account) kind(service, name string, deletes bool) inventory.Kind {
 	k := inventory.Kind{Service: service, Type: name, List: func(context.Context) ([]inventory.Item, error) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
 		var out []inventory.Item
 		for _, id := range a.things[name] {
 			out = append(out, inventory.Item{ID: id})
@@ -32,6 +36,8 @@ func (a *account) kind(service, name string, deletes bool) inventory.Kind {
 	}}
 	if deletes {
 		k.Delete = func(_ context.Context, id string) error {
+			a.mu.Lock()
+			defer a.mu.Unlock()
 			a.calls = append(a.calls, id)
 			for _, by := range a.holds[id] {
 				for _, there := range a.things {
@@ -102,6 +108,8 @@ func TestSweepGoesOnUntilWhatHoldsIsGone(t *testing.T) {
 			begun := time.Now()
 			v := a.inventory()
 			v.Kinds[2].List = func(context.Context) ([]inventory.Item, error) {
+				a.mu.Lock()
+				defer a.mu.Unlock()
 				if time.Since(begun) >= c.gone {
 					delete(a.things, "interface")
 				}

@@ -163,7 +163,7 @@ func missing(answer any) string {
 	case *iam.CreateServiceLinkedRoleOutput:
 		return unless(a.Role != nil, "Role")
 	case *iam.ListRolesOutput:
-		return listed("Roles", a.Roles, func(x iamtypes.Role) bool { return has(x.RoleName) }, "RoleName")
+		return listed("Roles", a.Roles, func(x iamtypes.Role) bool { return has(x.RoleName) && has(x.Path) }, "Path")
 
 	case *iam.ListAttachedRolePoliciesOutput:
 		return present("AttachedPolicies", a.AttachedPolicies)

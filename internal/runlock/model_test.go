@@ -9,6 +9,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -122,6 +124,10 @@ type world struct {
 	switches int // that may still be made
 	faults   int // that may still happen
 
+	// mu is for what follows. The clock wakes runs, and orders nothing for the race
+	// detector.
+	mu sync.Mutex
+
 	records map[string]runlock.Record
 	deleted map[string]time.Time
 
@@ -146,10 +152,11 @@ func newWorld(t *testing.T, s *schedule, runs, switches, faults int) *world {
 
 // run is a process that changes the stack.
 type run struct {
-	w                 *world
-	name              string
-	holder            string // what it says of itself, another each time it tries
-	begun, dead, done bool   // begun: a call of it was delivered
+	w          *world
+	name       string
+	holder     string // what it says of itself, another each time it tries
+	begun      bool   // a call of it was delivered
+	dead, done atomic.Bool
 	// suspended is until when, or zero.
 	suspended time.Time
 	// afterDead says that its claim follows that of another run which had not
@@ -181,14 +188,16 @@ var (
 // do sends a call and waits for its turn. As AWS does, it refuses a signature that
 // is older than five minutes.
 func (r *run) do(what string, carryOut func() error) error {
-	if r.dead {
+	if r.dead.Load() {
 		return errDead
 	}
 	c := &call{of: r, what: what, sent: time.Now(), fate: make(chan fate)}
 	r.w.calls <- c
 	f := <-c.fate
-	if r.dead || f == isKilledBefore {
-		r.dead = true
+	r.w.mu.Lock()
+	defer r.w.mu.Unlock()
+	if r.dead.Load() || f == isKilledBefore {
+		r.dead.Store(true)
 		return errDead
 	}
 	err := errExpired
@@ -199,10 +208,17 @@ func (r *run) do(what string, carryOut func() error) error {
 		err = carryOut()
 	}
 	if f == isKilledAfter {
-		r.dead = true
+		r.dead.Store(true)
 		return errDead
 	}
 	return err
+}
+
+// seen notes what a run sees, between its calls.
+func (w *world) seen(what func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	what()
 }
 
 func (w *world) note(text string) { w.log = append(w.log, text) }
@@ -218,22 +234,26 @@ func (w *world) play() {
 	}
 	for step := 0; ; step++ {
 		synctest.Wait()
+		w.mu.Lock()
 		w.drain()
-		if !slices.ContainsFunc(w.runs, func(r *run) bool { return !r.done }) {
+		if !slices.ContainsFunc(w.runs, func(r *run) bool { return !r.done.Load() }) {
+			w.mu.Unlock()
 			break
 		}
 		if step > 1000 {
 			w.fail("the runs do not come to an end")
 			for _, r := range w.runs {
-				r.dead = true
+				r.dead.Store(true)
 			}
 		}
 		ready := w.ready()
+		if ready != nil {
+			w.deliver(ready)
+		}
+		w.mu.Unlock()
 		if ready == nil {
 			w.wait()
-			continue
 		}
-		w.deliver(ready)
 	}
 	last := &run{w: w, name: "last"}
 	w.runs, w.current, w.faults, w.switches = append(w.runs, last), last, 0, 0
@@ -241,12 +261,16 @@ func (w *world) play() {
 		return
 	}
 	go last.main()
-	for !last.done {
+	for !last.done.Load() {
 		synctest.Wait()
+		w.mu.Lock()
 		w.drain()
-		if len(w.pending) > 0 {
+		idle := len(w.pending) == 0
+		if !idle {
 			w.deliver(w.pending)
-		} else if !last.done {
+		}
+		w.mu.Unlock()
+		if idle && !last.done.Load() {
 			w.wait()
 		}
 	}
@@ -331,7 +355,7 @@ func (w *world) deliver(ready []*call) {
 			options = append(options, option{c: c, switches: cost})
 		}
 	}
-	if c := ready[0]; w.faults > 0 && !c.of.dead && time.Since(c.sent) == 0 {
+	if c := ready[0]; w.faults > 0 && !c.of.dead.Load() && time.Since(c.sent) == 0 {
 		options = append(options, option{c: c, fate: isKilledBefore}, option{c: c, fate: isKilledAfter},
 			option{c: c, suspend: shortly}, option{c: c, suspend: inTime}, option{c: c, suspend: tooLong}, option{c: c, suspend: untilAllAreDone})
 	}
@@ -356,20 +380,20 @@ func (w *world) deliver(ready []*call) {
 // main takes the lock, waiting for whoever has it, changes the stack and releases the lock.
 func (r *run) main() {
 	defer func() {
-		r.done = true
+		r.done.Store(true)
 		r.w.calls <- nil // wakes the scheduler
 	}()
 	for tries := 0; ; tries++ {
 		r.holder = fmt.Sprint(r.name, tries)
 		l, err := runlock.Acquire(context.Background(), r, "book", r.holder, runlock.Options{VisibilityDelay: time.Second})
-		if r.dead {
+		if r.dead.Load() {
 			if l != nil {
 				_ = l.Release(context.Background()) // ends its signs of life, and reaches nobody
 			}
 			return
 		}
 		if tries == 20 {
-			r.w.fail("%s never gets the lock: %v", r.name, err)
+			r.w.seen(func() { r.w.fail("%s never gets the lock: %v", r.name, err) })
 			return
 		}
 		if held := new(runlock.LockedError); errors.As(err, &held) {
@@ -380,12 +404,14 @@ func (r *run) main() {
 			time.Sleep(time.Second + r.apart()) // a signature that was too old: the user tries again
 			continue
 		}
-		if l.AfterDead() {
-			r.w.happened["taken over"]++
-		}
-		if l.AfterDead() != r.afterDead {
-			r.w.fail("%s is told that the run before it did not release the lock: %t", r.name, l.AfterDead())
-		}
+		r.w.seen(func() {
+			if l.AfterDead() {
+				r.w.happened["taken over"]++
+			}
+			if l.AfterDead() != r.afterDead {
+				r.w.fail("%s is told that the run before it did not release the lock: %t", r.name, l.AfterDead())
+			}
+		})
 		r.change(l)
 		return
 	}
@@ -402,7 +428,7 @@ func (r *run) change(l *runlock.Lock) {
 		time.Sleep(work + r.apart())
 		err := l.Guard(ctx)
 		if errors.Is(err, runlock.ErrLost) {
-			r.w.happened["lost"]++
+			r.w.seen(func() { r.w.happened["lost"]++ })
 			break
 		}
 		if err == nil {
@@ -415,8 +441,8 @@ func (r *run) change(l *runlock.Lock) {
 			})
 		}
 	}
-	if err := l.Release(ctx); err != nil && !errors.Is(err, runlock.ErrLost) && !r.dead && !errors.Is(err, errExpired) {
-		r.w.fail("%s can't release the lock: %v", r.name, err)
+	if err := l.Release(ctx); err != nil && !errors.Is(err, runlock.ErrLost) && !r.dead.Load() && !errors.Is(err, errExpired) {
+		r.w.seen(func() { r.w.fail("%s can't release the lock: %v", r.name, err) })
 	}
 }
 
