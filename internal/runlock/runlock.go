@@ -394,6 +394,11 @@ func (l *Lock) touch(ctx context.Context) error {
 func (l *Lock) Guard(ctx context.Context) error {
 	l.mu.lock()
 	defer l.mu.unlock()
+	return l.guard(ctx)
+}
+
+// guard is Guard for who has the mutex.
+func (l *Lock) guard(ctx context.Context) error {
 	for range 5 {
 		if l.lost == nil && l.fresh() {
 			return nil
@@ -437,8 +442,11 @@ func (l *Lock) Release(ctx context.Context) error {
 		}
 		return l.lose(ctx, last)
 	}
-	l.lost = errors.New("the lock was released")
-	if err := l.free(ctx); err != nil {
+	err = l.free(ctx)
+	if l.lost == nil { // also after an error: the call may have come through
+		l.lost = errors.New("the lock was released")
+	}
+	if err != nil {
 		return fmt.Errorf("unlock stack %s: %w", l.stack, err)
 	}
 	if err := l.store.Delete(ctx, names...); err != nil {
@@ -456,7 +464,13 @@ func (l *Lock) free(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return whileBusy(ctx, func() error { return l.store.Overwrite(ctx, first, string(value)) })
+	return whileBusy(ctx, func() error {
+		// The pause before another try may have been long: a suspended machine.
+		if err := l.guard(ctx); err != nil {
+			return err
+		}
+		return l.store.Overwrite(ctx, first, string(value))
+	})
 }
 
 func (l *Lock) create(ctx context.Context, name string, c claim) error {
