@@ -68,6 +68,7 @@ func (s *shell) byHand(t *testing.T, faults map[string]any, flags ...string) *by
 	decode(t, s.must("local", "status", "--output", "json"), &info)
 	return &byHand{t, aws.Config{
 		Region: "us-east-1", BaseEndpoint: &info.Endpoint, Credentials: credentials.NewStaticCredentialsProvider("hand", "hand", ""),
+		RetryMaxAttempts: 10, // on a busy machine a connection was seen to be closed under its answer
 	}, info.Endpoint}
 }
 
