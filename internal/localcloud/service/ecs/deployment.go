@@ -2,7 +2,6 @@ package ecs
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -164,8 +163,7 @@ func (d serviceDeployment) told() (reason *string, finished *time.Time) {
 
 // found is the service and the index in its history that an ARN is of.
 func (a tx) found(arn string) (*service, int, bool) {
-	for _, key := range slices.Sorted(maps.Keys(a.state().Services)) {
-		s := a.state().Services[key]
+	for _, s := range a.state().Services {
 		if i := slices.IndexFunc(s.History, func(d serviceDeployment) bool { return a.deploymentARN(s, d) == arn }); i >= 0 {
 			return s, i, true
 		}
