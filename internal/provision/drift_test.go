@@ -282,3 +282,30 @@ func TestTaskDefinitionDrift(t *testing.T) {
 		t.Errorf("container %+v", c)
 	}
 }
+
+// TestEachAttributeIsSetOrRefusedForAReason goes over the tables of attributes of a
+// stack that has everything.
+func TestEachAttributeIsSetOrRefusedForAReason(t *testing.T) {
+	t.Parallel()
+	spec := Spec{Stack: "book", Zones: [2]string{"a", "b"}, Settings: DefaultSettings(), Running: "repo@sha256:1"}
+	spec.Domain, spec.Min, spec.Max = "api.example.com", 1, 4
+	stack, err := NewStack(NewClients(aws.Config{Region: "eu-west-1"}), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked := 0
+	for _, r := range stack.Resources() {
+		name, _ := graph.Describe(r)
+		table, ok := r.(interface{ CheckAttributes() error })
+		if !ok {
+			continue
+		}
+		checked++
+		if err := table.CheckAttributes(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if checked < 2 {
+		t.Errorf("%d resources have attributes", checked)
+	}
+}

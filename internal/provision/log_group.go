@@ -19,7 +19,7 @@ import (
 // LogGroup takes the output of the tasks and forgets it after some days:
 // CloudWatch keeps, and bills, for ever unless it is told not to.
 type LogGroup struct {
-	graph.Node
+	graph.NodeOf[liveLogGroup]
 	identity
 	logs  *cloudwatchlogs.Client
 	group string
@@ -38,29 +38,37 @@ type logRetention struct {
 var logRetentions = []int32{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 
 func newLogGroup(i identity, logs *cloudwatchlogs.Client, want logRetention) *LogGroup {
-	return &LogGroup{Node: graph.Named("log-group", 5*time.Minute), identity: i, logs: logs, group: i.names().LogGroup(), want: want}
+	l := &LogGroup{identity: i, logs: logs, group: i.names().LogGroup(), want: want}
+	l.NodeOf = graph.Of(l, "log-group", 5*time.Minute)
+	return l
 }
 
 // newDatabaseLogGroup makes the group to which RDS sends PostgreSQL's log. Left
 // to itself RDS makes the group, without tags, to be kept for ever, and leaves
 // it behind: https://github.com/hashicorp/terraform-provider-aws/issues/5348
 func newDatabaseLogGroup(i identity, logs *cloudwatchlogs.Client, want logRetention) *LogGroup {
-	return &LogGroup{
-		Node: graph.Named("db-log-group", 5*time.Minute), identity: i, logs: logs,
-		group: i.names().DatabaseLogGroup(), want: want,
-	}
+	l := &LogGroup{identity: i, logs: logs, group: i.names().DatabaseLogGroup(), want: want}
+	l.NodeOf = graph.Of(l, "db-log-group", 5*time.Minute)
+	return l
 }
 
 func (l *LogGroup) groupName() string { return l.group }
 
-// Find looks the group up by its name.
-func (l *LogGroup) Find(ctx context.Context) (graph.State, error) {
+// liveLogGroup is a log group as far as it is compared.
+type liveLogGroup struct {
+	tags  map[string]string
+	days  int32 // 0 is for ever
+	class types.LogGroupClass
+}
+
+// Read looks the group up by its name.
+func (l *LogGroup) Read(ctx context.Context) (*liveLogGroup, graph.State, error) {
 	name := l.groupName()
 	pages := cloudwatchlogs.NewDescribeLogGroupsPaginator(l.logs, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &name})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return graph.State{}, fmt.Errorf("describe log group %s: %w", name, err)
+			return nil, graph.State{}, fmt.Errorf("describe log group %s: %w", name, err)
 		}
 		for _, g := range page.LogGroups {
 			if aws.ToString(g.LogGroupName) != name {
@@ -72,45 +80,42 @@ func (l *LogGroup) Find(ctx context.Context) (graph.State, error) {
 			if !hinted {
 				out, err := l.logs.ListTagsForResource(ctx, &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: &arn})
 				if isCode(err, "ResourceNotFoundException") {
-					return absent, nil
+					return nil, absent, nil
 				}
 				if err != nil {
-					return graph.State{}, fmt.Errorf("list the tags of %s: %w", name, err)
+					return nil, graph.State{}, fmt.Errorf("list the tags of %s: %w", name, err)
 				}
 				tags = out.Tags
 			}
-			live, want := aws.ToInt32(g.RetentionInDays), l.want.days
-			st := graph.State{Phase: graph.Ready, ID: arn, Owner: tags[TagStack]}
-			// A group that was never told a time keeps for ever, too.
-			byHand := live > want || live == 0 && tags[settingTag("log-days")] != ""
-			if byHand && !l.want.said {
-				st.Kept = []graph.Change{{
-					Field: "retention", Have: retentionText(live), Want: retentionText(want),
-					Refused: fmt.Sprintf("it deletes what is older; --log-days %d allows it", want),
-				}}
-				want = live
-			}
-			st.Drift = logGroupDrift(tags, live, l.tags(l.Name()), want)
-			if g.LogGroupClass == types.LogGroupClassDelivery {
-				st.Drift = append(st.Drift, graph.Change{
-					Field: "class", Have: string(g.LogGroupClass), Want: string(types.LogGroupClassStandard),
-					Refused: "it takes no output of tasks, and a log group keeps its class",
-					Hint:    hint.New("delete it, and the next %s makes it anew", hint.Command("up")),
-				})
-			}
-			return st, nil
+			live := &liveLogGroup{tags: tags, days: aws.ToInt32(g.RetentionInDays), class: g.LogGroupClass}
+			return live, graph.State{Phase: graph.Ready, ID: arn, Owner: tags[TagStack]}, nil
 		}
 	}
-	return absent, nil
+	return nil, absent, nil
 }
 
-func logGroupDrift(tags map[string]string, live int32, wantTags map[string]string, want int32) []graph.Change {
-	out := tagDrift(tags, wantTags)
-	if live != want {
-		out = append(out, graph.Change{Field: "retention", Have: retentionText(live), Want: retentionText(want)})
+// Wanted implements graph.Shape.
+func (l *LogGroup) Wanted(*liveLogGroup) *liveLogGroup {
+	return &liveLogGroup{tags: l.tags(l.Name()), days: l.want.days, class: types.LogGroupClassStandard}
+}
+
+// Attributes implements graph.Shape.
+func (l *LogGroup) Attributes() graph.Attributes[liveLogGroup] {
+	return graph.Attributes[liveLogGroup]{
+		tagAttribute(func(l *liveLogGroup) map[string]string { return l.tags }, graph.SetBy(l.retag)),
+		graph.Field("retention", func(l *liveLogGroup) string { return retentionText(l.days) }, graph.SetBy(l.retain)).
+			Keep(func(live, want *liveLogGroup) string {
+				// A group that was never told a time keeps for ever, too.
+				if byHand := live.days > want.days || live.days == 0 && live.tags[settingTag("log-days")] != ""; !byHand || l.want.said {
+					return ""
+				}
+				return fmt.Sprintf("it deletes what is older; --log-days %d allows it", want.days)
+			}),
+		graph.Field("class", func(l *liveLogGroup) string { return string(l.class) },
+			graph.Fixed("it takes no output of tasks, and a log group keeps its class").
+				Hint(hint.New("delete it, and the next %s makes it anew", hint.Command("up")))).
+			When(func(live, _ *liveLogGroup) bool { return live.class == types.LogGroupClassDelivery }),
 	}
-	sortChanges(out)
-	return out
 }
 
 func retentionText(n int32) string {
@@ -133,25 +138,24 @@ func (l *LogGroup) Create(ctx context.Context) (string, error) {
 	return "", nil // the call does not return the ARN; the next Find does
 }
 
-// Update repairs tags and retention.
-func (l *LogGroup) Update(ctx context.Context, changes []graph.Change) error {
-	if hasTagDrift(changes) {
-		if _, err := l.logs.TagResource(ctx, &cloudwatchlogs.TagResourceInput{ResourceArn: aws.String(l.ID()), Tags: l.tags(l.Name())}); err != nil {
-			return fmt.Errorf("tag log group %s: %w", l.groupName(), err)
-		}
-	}
-	if hasField(changes, "retention") {
-		_, err := l.logs.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: aws.String(l.groupName()), RetentionInDays: &l.want.days})
-		if err != nil {
-			return fmt.Errorf("set the retention of log group %s: %w", l.groupName(), err)
-		}
-		// By this tag "for ever" that was set by hand is told from what was never set.
-		set := map[string]string{settingTag("log-days"): strconv.Itoa(int(l.want.days))}
-		if _, err := l.logs.TagResource(ctx, &cloudwatchlogs.TagResourceInput{ResourceArn: aws.String(l.ID()), Tags: set}); err != nil {
-			return fmt.Errorf("tag log group %s: %w", l.groupName(), err)
-		}
+func (l *LogGroup) retag(ctx context.Context, _ []graph.Change) error {
+	return l.tag(ctx, l.tags(l.Name()))
+}
+
+func (l *LogGroup) tag(ctx context.Context, tags map[string]string) error {
+	if _, err := l.logs.TagResource(ctx, &cloudwatchlogs.TagResourceInput{ResourceArn: aws.String(l.ID()), Tags: tags}); err != nil {
+		return fmt.Errorf("tag log group %s: %w", l.groupName(), err)
 	}
 	return nil
+}
+
+func (l *LogGroup) retain(ctx context.Context, _ []graph.Change) error {
+	_, err := l.logs.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: aws.String(l.groupName()), RetentionInDays: &l.want.days})
+	if err != nil {
+		return fmt.Errorf("set the retention of log group %s: %w", l.groupName(), err)
+	}
+	// By this tag "for ever" that was set by hand is told from what was never set.
+	return l.tag(ctx, map[string]string{settingTag("log-days"): strconv.Itoa(int(l.want.days))})
 }
 
 // Delete removes the group with what it holds.

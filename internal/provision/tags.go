@@ -71,14 +71,28 @@ func hasRecordDrift(changes []graph.Change) bool {
 	return slices.ContainsFunc(changes, func(c graph.Change) bool { return strings.HasPrefix(c.Field, fieldRecorded) })
 }
 
+// tagAttribute is the attribute of the tags that a resource has.
+func tagAttribute[L any](of func(*L) map[string]string, r graph.Remedy) graph.Attribute[L] {
+	return graph.Many(fieldTag, func(live, want *L) []graph.Change { return keyDrift(of(live), of(want)) }, r)
+}
+
 // tagDrift compares tags. A tag that we do not set is its owner's business, and
 // a version is written when the thing is made and not chased afterwards: an
 // upgrade of bookctl alone must not change anything.
 func tagDrift(live, want map[string]string) []graph.Change {
+	out := keyDrift(live, want)
+	for i := range out {
+		out[i].Field = fieldTag + out[i].Field
+	}
+	return out
+}
+
+// keyDrift is tagDrift with the tags' keys for fields.
+func keyDrift(live, want map[string]string) []graph.Change {
 	var out []graph.Change
 	for k, v := range want {
 		if have, ok := live[k]; have != v && (k != TagVersion || !ok) {
-			out = append(out, graph.Change{Field: fieldTag + k, Have: have, Want: v})
+			out = append(out, graph.Change{Field: k, Have: have, Want: v})
 		}
 	}
 	sortChanges(out)

@@ -1,0 +1,241 @@
+package graph
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/bookctl/bookctl/internal/hint"
+)
+
+// Attributes is a resource's table of attributes: by what a live thing of the type L
+// is compared with the wanted one, and what is done about a difference. The order is
+// that in which they are set.
+type Attributes[L any] []Attribute[L]
+
+// Attribute is a row of the table: one field, or all fields that begin alike. None is
+// without a Remedy: what makes a row takes one.
+type Attribute[L any] struct {
+	name   string
+	many   bool // the name is what the fields begin with
+	differ func(live, want *L) []Change
+	remedy Remedy
+	when   func(live, want *L) bool
+	keep   func(live, want *L) string
+	down   func(live *L, c Change) string
+}
+
+// Remedy is what is done about an attribute that differs: a call sets it, or it can't
+// be set in place, for a reason. The zero value is neither, and no remedy.
+type Remedy struct {
+	call    *call
+	put     func(input any, c Change)
+	refused string
+	hint    hint.Message
+}
+
+// call sets the attributes whose remedies share it.
+type call struct {
+	input func() any // what they put their parts into; nil for nothing
+	send  func(ctx context.Context, input any, changes []Change) error
+}
+
+// SetBy is one call, for all attributes that are given the remedy. It is told which of
+// them differ.
+func SetBy(send func(context.Context, []Change) error) Remedy {
+	return Remedy{call: &call{send: func(ctx context.Context, _ any, changes []Change) error { return send(ctx, changes) }}}
+}
+
+// Fixed says why an attribute can't be set in place: the run then touches nothing.
+func Fixed(why string) Remedy { return Remedy{refused: why} }
+
+// Hint is the remedy with what to do to have the attribute all the same.
+func (r Remedy) Hint(m hint.Message) Remedy {
+	r.hint = m
+	return r
+}
+
+// none says that nothing is done about a difference, and nobody is told why.
+func (r Remedy) none() bool { return r.call == nil && r.refused == "" }
+
+// Request is one call that sets several attributes, of which each that differs puts
+// its part into the input.
+type Request[I any] struct{ call *call }
+
+// Requesting makes a Request. Begin returns the input without the attributes.
+func Requesting[I any](begin func() *I, send func(context.Context, *I, []Change) error) Request[I] {
+	return Request[I]{&call{
+		input: func() any { return begin() },
+		send:  func(ctx context.Context, input any, changes []Change) error { return send(ctx, input.(*I), changes) },
+	}}
+}
+
+// Put is the remedy of an attribute that puts its part into the input.
+func (r Request[I]) Put(put func(*I)) Remedy {
+	return r.PutWanted(func(input *I, _ Change) { put(input) })
+}
+
+// PutWanted is Put for an attribute whose part follows from the change.
+func (r Request[I]) PutWanted(put func(*I, Change)) Remedy {
+	return Remedy{call: r.call, put: func(input any, c Change) { put(input.(*I), c) }}
+}
+
+// Field is an attribute that is one field, compared and shown as text.
+func Field[L any](name string, of func(*L) string, r Remedy) Attribute[L] {
+	return Attribute[L]{name: name, remedy: r, differ: func(live, want *L) []Change {
+		if have, want := of(live), of(want); have != want {
+			return []Change{{Have: have, Want: want}}
+		}
+		return nil
+	}}
+}
+
+// Flag is a Field that is on or off.
+func Flag[L any](name string, of func(*L) bool, r Remedy) Attribute[L] {
+	return Field(name, func(l *L) string { return strconv.FormatBool(of(l)) }, r)
+}
+
+// Many is an attribute of several fields that begin with a prefix. Differ returns
+// how they differ, with what follows the prefix as the field.
+func Many[L any](prefix string, differ func(live, want *L) []Change, r Remedy) Attribute[L] {
+	return Attribute[L]{name: prefix, many: true, differ: differ, remedy: r}
+}
+
+// Same is the field with another test of whether two values differ.
+func (a Attribute[L]) Same(same func(have, want string) bool) Attribute[L] {
+	differ := a.differ
+	a.differ = func(live, want *L) []Change {
+		return slices.DeleteFunc(differ(live, want), func(c Change) bool { return same(c.Have, c.Want) })
+	}
+	return a
+}
+
+// Shown is the field with another text for what is wanted.
+func (a Attribute[L]) Shown(want string) Attribute[L] {
+	differ := a.differ
+	a.differ = func(live, wanted *L) []Change {
+		out := differ(live, wanted)
+		for i := range out {
+			out[i].Want = want
+		}
+		return out
+	}
+	return a
+}
+
+// When is the attribute compared only where that is true, as of what an endpoint
+// need not report.
+func (a Attribute[L]) When(when func(live, want *L) bool) Attribute[L] {
+	a.when = when
+	return a
+}
+
+// Keep is the attribute left as it is where why is not empty: it is then in State.Kept.
+func (a Attribute[L]) Keep(why func(live, want *L) string) Attribute[L] {
+	a.keep = why
+	return a
+}
+
+// Down is the attribute with what Change.Downtime says of it.
+func (a Attribute[L]) Down(down func(live *L, c Change) string) Attribute[L] {
+	a.down = down
+	return a
+}
+
+// has says whether a field is the attribute's.
+func (a Attribute[L]) has(field string) bool {
+	if a.many {
+		return strings.HasPrefix(field, a.name)
+	}
+	return field == a.name
+}
+
+// Compare returns how the live thing differs from the wanted one, in the order of
+// fields, and what of it stays as it is all the same. It depends on nothing but its
+// arguments.
+func (a Attributes[L]) Compare(live, want *L) (drift, kept []Change) {
+	for _, row := range a {
+		if row.when != nil && !row.when(live, want) {
+			continue
+		}
+		for _, c := range row.differ(live, want) {
+			c.Field = row.name + c.Field
+			if row.keep != nil {
+				if c.Refused = row.keep(live, want); c.Refused != "" {
+					kept = append(kept, c)
+					continue
+				}
+			}
+			c.Refused, c.Hint = row.remedy.refused, row.remedy.hint
+			if row.down != nil && c.Refused == "" {
+				c.Downtime = row.down(live, c)
+			}
+			drift = append(drift, c)
+		}
+	}
+	slices.SortStableFunc(drift, func(x, y Change) int { return strings.Compare(x.Field, y.Field) })
+	return drift, kept
+}
+
+// Set sends the calls that set the changed fields, each once, in the order of the table.
+func (a Attributes[L]) Set(ctx context.Context, changes []Change) error {
+	type sending struct {
+		*call
+		input   any
+		changes []Change
+	}
+	var calls []*sending
+	known := 0
+	for _, row := range a {
+		for _, c := range changes {
+			if !row.has(c.Field) {
+				continue
+			}
+			known++
+			if row.remedy.call == nil {
+				return fmt.Errorf("%w: %s: %s", ErrRefused, c.Field, row.remedy.refused)
+			}
+			at := slices.IndexFunc(calls, func(s *sending) bool { return s.call == row.remedy.call })
+			if at < 0 {
+				s := &sending{call: row.remedy.call}
+				if s.call.input != nil {
+					s.input = s.call.input()
+				}
+				calls, at = append(calls, s), len(calls)
+			}
+			calls[at].changes = append(calls[at].changes, c)
+			if row.remedy.put != nil {
+				row.remedy.put(calls[at].input, c)
+			}
+		}
+	}
+	if known < len(changes) {
+		return fmt.Errorf("%w: one of %s is no attribute", ErrRefused, Fields(changes))
+	}
+	for _, s := range calls {
+		if err := s.send(ctx, s.input, s.changes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Check says what is wrong with the table: a row without a remedy, or a field that is
+// of two rows.
+func (a Attributes[L]) Check() error {
+	var errs []error
+	for i, row := range a {
+		if row.remedy.none() {
+			errs = append(errs, fmt.Errorf("attribute %q has neither a call that sets it nor a reason why it can't be set", row.name))
+		}
+		for _, other := range a[:i] {
+			if row.has(other.name) || other.has(row.name) {
+				errs = append(errs, fmt.Errorf("attribute %q is there twice", row.name))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,74 @@
+package graph
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// Shape is what a resource says of itself whose live self is an L: how that is read,
+// how it should be, and by which attributes the two are compared. Its NodeOf does the
+// rest: it makes a Finder and an Updater of it, and keeps what was read.
+type Shape[L any] interface {
+	// Read reads the live self, and its State without Drift. It makes no change, and
+	// it returns Absent rather than an error when a parent that it is found through is
+	// absent. What is nil, Absent or Terminating is not compared.
+	Read(context.Context) (*L, State, error)
+	// Wanted is how the live self should be.
+	Wanted(live *L) *L
+	// Attributes are by what the two are compared.
+	Attributes() Attributes[L]
+}
+
+// Judge is a Shape whose phase follows from how it differs, too.
+type Judge[L any] interface {
+	// Judge returns the State with the phase that it has, given its drift.
+	Judge(live *L, st State) State
+}
+
+// NodeOf is the Node of a resource with a Shape. The resource embeds it.
+type NodeOf[L any] struct {
+	Node
+	shape Shape[L]
+	last  *atomic.Pointer[L]
+}
+
+// Of makes the NodeOf that a resource embeds, of the resource itself. The rest is as
+// with Named.
+func Of[L any](s Shape[L], name string, timeout time.Duration, needs ...Finder) NodeOf[L] {
+	return NodeOf[L]{Node: Named(name, timeout, needs...), shape: s, last: &atomic.Pointer[L]{}}
+}
+
+// Last is the live self as it was last read, or nil where there was none. It is not
+// to be changed.
+func (n NodeOf[L]) Last() *L {
+	if n.last == nil {
+		return nil // outside of a graph
+	}
+	return n.last.Load()
+}
+
+// Find implements Finder.
+func (n NodeOf[L]) Find(ctx context.Context) (State, error) {
+	live, st, err := n.shape.Read(ctx)
+	if err != nil {
+		return st, err
+	}
+	n.last.Store(live)
+	if live != nil && st.Phase != Absent && st.Phase != Terminating {
+		drift, kept := n.shape.Attributes().Compare(live, n.shape.Wanted(live))
+		st.Drift, st.Kept = drift, append(st.Kept, kept...)
+	}
+	if j, ok := n.shape.(Judge[L]); ok && live != nil {
+		st = j.Judge(live, st)
+	}
+	return st, nil
+}
+
+// Update implements Updater.
+func (n NodeOf[L]) Update(ctx context.Context, changes []Change) error {
+	return n.shape.Attributes().Set(ctx, changes)
+}
+
+// CheckAttributes says what is wrong with the resource's table of attributes.
+func (n NodeOf[L]) CheckAttributes() error { return n.shape.Attributes().Check() }
