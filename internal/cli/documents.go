@@ -132,6 +132,16 @@ type policyDocument struct {
 	Managed []managedPolicy    `json:"managed"`
 }
 
+type runDocument struct {
+	head
+	Stack string `json:"stack"`
+	// Task is the task's id, and Release its task definition and revision.
+	Task    string `json:"task"`
+	Release string `json:"release"`
+	// Exit is the exit code of the command; nil where it was not waited for.
+	Exit *int32 `json:"exit,omitempty"`
+}
+
 type rotateDocument struct {
 	head
 	Command string  `json:"command"`

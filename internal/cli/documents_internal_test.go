@@ -18,7 +18,7 @@ import (
 var documents = map[string][]any{
 	"note": {noteDocument{}}, "build": {buildDocument{}}, "event": {eventDocument{}}, "error": {errorDocument{}},
 	"upResult": {upDocument{}}, "destroyResult": {destroyDocument{}}, "rollbackResult": {rollbackDocument{}}, "rotateResult": {rotateDocument{}},
-	"plan": {planOutput{}}, "graph": {graphDocument{}}, "status": {statusOutput{}}, "log": {logDocument{}}, "happening": {happeningDocument{}},
+	"plan": {planOutput{}}, "graph": {graphDocument{}}, "status": {statusOutput{}}, "log": {logDocument{}}, "run": {runDocument{}}, "happening": {happeningDocument{}},
 	"list": {listDocument{}}, "database": {databaseDocument{}}, "snapshotList": {snapshotsDocument{}}, "version": {versionDocument{}},
 	"local": {localDocument{}, localStoppedDocument{}}, "environment": {environmentDocument{}}, "manual": {manualDocument{}}, "url": {urlDocument{}},
 	"policy": {policyDocument{}}, "tunnel": {tunnelDocument{}}, "localLog": {localLogDocument{}},

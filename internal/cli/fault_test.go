@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -387,7 +388,25 @@ func TestACtrlCEndsTheBuild(t *testing.T) {
 // running is a command that runs.
 type running struct {
 	*exec.Cmd
-	out, err bytes.Buffer
+	out, err lockedText
+}
+
+// lockedText is written by one goroutine and read by others.
+type lockedText struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lockedText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lockedText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func (s *shell) begin(t *testing.T, args ...string) *running {

@@ -295,6 +295,7 @@ func TestThePolicyStandsBeforeAnotherSimulator(t *testing.T) {
 	j.step("db", "rotate-password")
 	j.step("up", "--source", changedSource(t), "--count", "2")
 	j.step("rollback")
+	j.step("run", "version")
 	j.ends(3, "status") // nobody finds the domain's name here
 	// A session needs AWS's plugin, and the local cloud has none; what is asked
 	// for it comes to the judge before that.

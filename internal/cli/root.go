@@ -48,7 +48,8 @@ var calledElsewhere = map[string][]string{
 	"list":    {"ls", "stacks"},
 	"plan":    {"diff", "preview"},
 	"logs":    {"log", "tail"},
-	"exec":    {"ssh", "shell", "run"},
+	"exec":    {"ssh", "shell"},
+	"run":     {"task", "job"},
 }
 
 func newRoot(s streams, g *globals) *cobra.Command {
@@ -95,7 +96,7 @@ takes precedence over its variable.
 	f.BoolVar(&g.noColor, "no-color", false, "no colours (also: NO_COLOR)")
 	root.AddCommand(
 		newUp(s, g), newPlan(s, g), newStatus(s, g), newRollback(s, g), newDestroy(s, g),
-		newLogs(s, g), newEvents(s, g), newOpen(s, g), newExec(s, g), newDB(s, g),
+		newLogs(s, g), newEvents(s, g), newOpen(s, g), newExec(s, g), newRunCommand(s, g), newDB(s, g),
 		newList(s, g), newGraph(s, g), newPolicy(s, g), newVersion(s, g), newLocal(s, g), newMan(s, g),
 	)
 	for name, others := range calledElsewhere {

@@ -1,0 +1,107 @@
+package cli_test
+
+import (
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/bookctl/bookctl/internal/tinyimage"
+)
+
+// ownImage is the image of a service that is not bookapi: testdata/app.
+var ownImage = sync.OnceValues(func() (v1.Image, error) { return tinyimage.Build("testdata/app", "bookapi") })
+
+// ownService puts that image into a registry and returns its reference.
+func ownService(t *testing.T) string {
+	t.Helper()
+	image, err := ownImage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref, err := name.ParseReference(openRegistry(t) + "/app:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(ref, image, remote.WithAuth(authn.Anonymous)); err != nil {
+		t.Fatal(err)
+	}
+	return ref.String()
+}
+
+// TestACommandRunsInATaskOfItsOwn runs commands beside a service: what they write and
+// their exit code come back, and nothing of them is left.
+func TestACommandRunsInATaskOfItsOwn(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	s.must("local", "start")
+	s.run("run", "--local", "--", "say", "hello").says(t, 1, "there is no stack book", "'bookctl up --local'")
+	s.run("run").says(t, 64, "bookctl run ", "COMMAND [ARGUMENT]...")
+	s.up("--image", ownService(t))
+
+	r := s.run("run", "--local", "--", "say", "hello", "--to", "the world")
+	if r.code != 0 || r.out != "hello --to the world\n" || !strings.Contains(r.err, "of book-bookapi:1: stopped") {
+		t.Errorf("say: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	if r := s.run("run", "--local", "--", "exit", "7"); r.code != 7 || r.out != "going to exit\n" || !strings.Contains(r.err, "of book-bookapi:1: exit code 7") {
+		t.Errorf("exit 7: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	if r := s.run("run", "--local", "--", "env", "DB_NAME"); r.code != 0 || r.out != "books\n" {
+		t.Errorf("env: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	r = s.run("run", "--local", "--output", "json", "--", "exit", "9")
+	var end struct {
+		Type, Task, Release string
+		Exit                int
+	}
+	lines := strings.Split(strings.TrimSpace(r.out), "\n")
+	decode(t, lines[len(lines)-1], &end)
+	if r.code != 9 || len(lines) != 2 || end.Type != "run" || end.Task == "" || end.Release != "book-bookapi:1" || end.Exit != 9 {
+		t.Errorf("as JSON: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+
+	waiting := func(args ...string) *running {
+		t.Helper()
+		c := s.begin(t, append(append([]string{"run", "--local"}, args...), "--", "wait")...)
+		until(t, "the command runs", func() bool { return c.out.String() == "waiting\n" })
+		return c
+	}
+	c := waiting()
+	if err := c.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if r := c.end(t); r.code != 130 || r.out != "waiting\nstopping\n" || !strings.Contains(r.err, "bookctl: interrupted") {
+		t.Errorf("interrupted: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	if r := waiting("--timeout", "15s").end(t); r.code != 1 || r.out != "waiting\nstopping\n" || !strings.Contains(r.err, "was stopped: --timeout 15s is over") || strings.Contains(r.err, "goes on where") {
+		t.Errorf("out of time: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+
+	containers, cluster := ecs.NewFromConfig(s.config()), aws.String("book-cluster")
+	tasks := func() []string {
+		return done[*ecs.ListTasksOutput](t)(containers.ListTasks(t.Context(), &ecs.ListTasksInput{Cluster: cluster})).TaskArns
+	}
+	if running := tasks(); len(running) != 1 {
+		t.Errorf("these tasks run: %v, want the service's alone", running)
+	}
+	id := strings.TrimSpace(s.must("run", "--local", "--detach", "--", "wait"))
+	if running := tasks(); len(running) != 2 || !strings.HasSuffix(running[0], id) && !strings.HasSuffix(running[1], id) {
+		t.Errorf("these tasks run: %v, want the service's and %s", running, id)
+	}
+	if r := s.run("plan", "--local"); r.code != 0 {
+		t.Errorf("the plan beside a task of its own: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	if r := s.run("destroy", "--local", "--yes", "--purge-snapshots"); r.code != 0 || !strings.Contains(r.out+r.err, " 0 left") {
+		t.Errorf("destroy beside a task of its own: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+}

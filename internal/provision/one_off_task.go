@@ -1,0 +1,198 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// OneOffTask is a task that runs one command beside the service and then ends. ECS
+// does not replace it, and the load balancer does not know it.
+type OneOffTask struct {
+	// ID is the task's id.
+	ID string
+	// Revision is the revision of the task definition that it runs.
+	Revision string
+
+	in        containers
+	output    *Output
+	container string
+	began     time.Time
+}
+
+// tagOneOff is the name by which the tags of one-off tasks call them.
+const tagOneOff = "one-off-task"
+
+// oneOffStarter is what ECS notes as the starter of tasks of 'bookctl run'.
+const oneOffStarter = "bookctl run"
+
+// errNoService is wrapped by the error for a stack without a service.
+var errNoService = errors.New("it has no service")
+
+// StartOneOff starts a task of the release that serves, with a command in place of
+// the image's own: the entry point stays, as with docker run. The task has the
+// service's network, roles, environment and secrets. The command is visible in
+// DescribeTasks and CloudTrail.
+//
+// A lost answer starts no second task: the SDK sends a client token, and repeats it
+// (https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html).
+func StartOneOff(ctx context.Context, c Clients, stack, version string, command []string) (*OneOffTask, error) {
+	in := containers{identity: identity{stack: stack, version: version}, ecs: c.ECS}
+	live, err := in.service().describe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if live == nil || aws.ToString(live.Status) == "DRAINING" {
+		return nil, fmt.Errorf("stack %s: %w", stack, errNoService)
+	}
+	if ecsTagMap(live.Tags)[TagStack] != stack {
+		return nil, fmt.Errorf("service %s: %w %s", in.names().Service(), graph.ErrForeign, stack)
+	}
+	return in.startOneOff(ctx, c.Logs, live, servedDefinition(live), oneOffStarter, command)
+}
+
+// servedDefinition is the task definition of the release that serves: the one whose
+// rollout is over, also while another is rolled out; and where none ever was, the
+// one that is tried.
+func servedDefinition(live *types.Service) string {
+	for _, d := range live.Deployments {
+		if d.RolloutState == types.DeploymentRolloutStateCompleted {
+			return aws.ToString(d.TaskDefinition)
+		}
+	}
+	return aws.ToString(live.TaskDefinition)
+}
+
+// startOneOff starts a task of a definition in the network of a service.
+func (c containers) startOneOff(ctx context.Context, logs *cloudwatchlogs.Client, live *types.Service, definition, starter string, command []string) (*OneOffTask, error) {
+	def, _, err := (&TaskDefinition{containers: c}).describe(ctx, definition)
+	if err != nil {
+		return nil, err
+	}
+	if def == nil {
+		return nil, fmt.Errorf("task definition %s is gone", short(definition))
+	}
+	t := &OneOffTask{in: c, Revision: short(definition), container: aws.ToString(container(def).Name), began: time.Now()}
+	out, err := c.ecs.RunTask(ctx, &ecs.RunTaskInput{
+		Cluster: aws.String(c.names().Cluster()), TaskDefinition: &definition, LaunchType: types.LaunchTypeFargate,
+		NetworkConfiguration: live.NetworkConfiguration, StartedBy: &starter, EnableECSManagedTags: true, Tags: ecsTags(c.tags(tagOneOff)),
+		Overrides: &types.TaskOverride{ContainerOverrides: []types.ContainerOverride{{Name: &t.container, Command: command}}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("run a task of %s: %w", t.Revision, err)
+	}
+	for _, f := range out.Failures {
+		return nil, fmt.Errorf("run a task of %s: %s %s", t.Revision, aws.ToString(f.Reason), aws.ToString(f.Detail))
+	}
+	if len(out.Tasks) == 0 {
+		return nil, fmt.Errorf("run a task of %s: ECS started none, and says not why", t.Revision)
+	}
+	t.ID = short(aws.ToString(out.Tasks[0].TaskArn))
+	t.output = ReadOutput(logs, c.stack, t.ID, t.began.Add(-time.Minute)) // this machine's clock may be ahead
+	return t, nil
+}
+
+// OneOffState is how far a one-off task is.
+type OneOffState struct {
+	// Status is ECS's word: PROVISIONING, PENDING, RUNNING, DEPROVISIONING, STOPPED …
+	Status string
+	// Stopped says that it has ended.
+	Stopped bool
+	// Exit is the exit code of its command, nil where that never ran or ECS does not
+	// know it. Reason says why the task stopped, in ECS's words.
+	Exit   *int32
+	Reason string
+}
+
+// read asks ECS for the task. Of one that ECS no longer lists, an hour after its
+// end, or not yet, right after its start, it returns an empty state.
+func (t *OneOffTask) read(ctx context.Context) (OneOffState, error) {
+	out, err := t.in.ecs.DescribeTasks(ctx, &ecs.DescribeTasksInput{Cluster: aws.String(t.in.names().Cluster()), Tasks: []string{t.ID}})
+	if err != nil {
+		return OneOffState{}, fmt.Errorf("describe task %s: %w", t.ID, err)
+	}
+	for _, live := range out.Tasks {
+		s := OneOffState{Status: aws.ToString(live.LastStatus), Reason: aws.ToString(live.StoppedReason)}
+		s.Stopped = s.Status == string(types.DesiredStatusStopped)
+		for _, k := range live.Containers {
+			if aws.ToString(k.Name) != t.container {
+				continue
+			}
+			s.Exit = k.ExitCode
+			if r := aws.ToString(k.Reason); r != "" {
+				s.Reason = strings.TrimPrefix(s.Reason+": "+r, ": ")
+			}
+		}
+		return s, nil
+	}
+	return OneOffState{}, nil
+}
+
+const (
+	// oneOffLook is how often ECS is asked for a one-off task, and its log is read.
+	oneOffLook = time.Second
+	// oneOffUnseen is how long ECS may not list a task that it has just started:
+	// DescribeTasks is eventually consistent
+	// (https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html).
+	oneOffUnseen = time.Minute
+)
+
+// Wait follows the task to its end. It passes on each line once that the task writes, and
+// each state when it changes; either may be nil. Late is how long after the end
+// lines may still come: CloudWatch shows what was written some seconds later.
+func (t *OneOffTask) Wait(ctx context.Context, late time.Duration, line func(OutputLine) error, changed func(OneOffState)) (OneOffState, error) {
+	var (
+		last  OneOffState
+		ended time.Time
+	)
+	for {
+		now, err := t.read(ctx)
+		switch {
+		case err != nil:
+			return last, err
+		case now.Status == "" && last.Status != "":
+			return last, fmt.Errorf("task %s is gone: ECS no longer lists it", t.ID)
+		case now.Status == "" && time.Since(t.began) > oneOffUnseen:
+			return last, fmt.Errorf("task %s: ECS started it, and does not list it", t.ID)
+		}
+		if now.Status != last.Status && changed != nil {
+			changed(now)
+		}
+		last = now
+		wrote := false
+		if line != nil {
+			if err := t.output.Next(ctx, func(l OutputLine) error { wrote = true; return line(l) }); err != nil {
+				return last, err
+			}
+		}
+		if now.Stopped {
+			if ended.IsZero() || wrote {
+				ended = time.Now()
+			}
+			if time.Since(ended) >= late {
+				return last, nil
+			}
+		}
+		if err := graph.Sleep(ctx, oneOffLook); err != nil {
+			return last, err
+		}
+	}
+}
+
+// Stop has ECS end the task: its stop signal, and after the stop timeout SIGKILL.
+func (t *OneOffTask) Stop(ctx context.Context, reason string) error {
+	_, err := t.in.ecs.StopTask(ctx, &ecs.StopTaskInput{Cluster: aws.String(t.in.names().Cluster()), Task: &t.ID, Reason: &reason})
+	if err != nil && !strings.Contains(err.Error(), "The referenced task was not found") {
+		return fmt.Errorf("stop task %s: %w", t.ID, err)
+	}
+	return nil
+}
