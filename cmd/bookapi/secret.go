@@ -15,8 +15,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bookctl/bookctl/internal/api/database"
+	"github.com/bookctl/bookctl/internal/requestbody"
 )
 
 // agentAddress is where ECS gives a container the credentials of its task's role
@@ -45,7 +47,7 @@ func (e *environment) addressInSecret() func(context.Context) (string, int, erro
 		e.problems = append(e.problems, "DB_SECRET_ARN needs the credentials that ECS gives to tasks: AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is not set")
 		return nil
 	}
-	config := aws.Config{Region: secret.Region, Credentials: aws.NewCredentialsCache(endpointcreds.New(role))}
+	config := aws.Config{Region: secret.Region, Credentials: aws.NewCredentialsCache(endpointcreds.New(role)), APIOptions: []func(*middleware.Stack) error{requestbody.Readable}}
 	if url := cmp.Or(e.get("AWS_ENDPOINT_URL_SECRETS_MANAGER"), e.get("AWS_ENDPOINT_URL")); url != "" {
 		config.BaseEndpoint = &url
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"github.com/bookctl/bookctl/internal/conformance"
+	"github.com/bookctl/bookctl/internal/requestbody"
 )
 
 func main() {
@@ -86,6 +87,7 @@ func run() (int, error) {
 	if *tasks != "auto" {
 		at.tasks = *tasks == "yes"
 	}
+	at.config.APIOptions = append(at.config.APIOptions, requestbody.Readable)
 	bookctl := at.bookctl(*program)
 	if *endpoint == "aws" && !*yes {
 		if err := confirm(ctx, bookctl, *stack, *restore); err != nil {

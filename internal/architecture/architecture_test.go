@@ -90,6 +90,10 @@ var rules = []rule{
 		why: "a check comes before a run and looks at it from outside",
 	},
 	{
+		of: module + "internal/requestbody", not: []string{sdk + "service", module}, but: []string{module + "internal/requestbody"},
+		why: "how a request is sent is the same for the product, the tests of the local cloud and bookapi",
+	},
+	{
 		of: module + "internal/inventory", not: []string{"github.com/aws/", module + "internal/cli"},
 		why: "how a kind of thing is listed and deleted is registered by what makes it",
 	},

@@ -20,9 +20,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/smithy-go/middleware"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bookctl/bookctl/internal/awsaccount"
+	"github.com/bookctl/bookctl/internal/requestbody"
 )
 
 // inventory lists the account service by service.
@@ -42,6 +44,7 @@ func (s *shell) config() aws.Config {
 	decode(s.t, s.must("local", "status", "--output", "json"), &info)
 	return aws.Config{
 		Region: info.Region, BaseEndpoint: &info.Endpoint, Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
+		APIOptions: []func(*middleware.Stack) error{requestbody.Readable},
 	}
 }
 

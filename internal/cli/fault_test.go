@@ -37,9 +37,11 @@ import (
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	secrettypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+	"github.com/aws/smithy-go/middleware"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bookctl/bookctl/internal/awsaccount"
+	"github.com/bookctl/bookctl/internal/requestbody"
 )
 
 // byHand is somebody else at work in the shell's local cloud.
@@ -69,7 +71,7 @@ func (s *shell) byHand(t *testing.T, faults map[string]any, flags ...string) *by
 	decode(t, s.must("local", "status", "--output", "json"), &info)
 	return &byHand{t, aws.Config{
 		Region: "us-east-1", BaseEndpoint: &info.Endpoint, Credentials: credentials.NewStaticCredentialsProvider("hand", "hand", ""),
-		RetryMaxAttempts: 10, // on a busy machine a connection was seen to be closed under its answer
+		APIOptions: []func(*middleware.Stack) error{requestbody.Readable},
 	}, info.Endpoint}
 }
 

@@ -22,11 +22,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/localcloud/access"
 	"github.com/bookctl/bookctl/internal/localcloud/judge"
 	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/requestbody"
 )
 
 // judgedRun is a shell whose local cloud judges it by the policy that bookctl
@@ -147,7 +149,7 @@ func (j *judgedRun) recorded() []localcloud.Asked {
 // config is an SDK's that reaches the cloud by an access key; that of "root" may
 // do everything.
 func (j *judgedRun) config(key string) aws.Config {
-	return aws.Config{Region: j.region, BaseEndpoint: &j.info.Endpoint, Credentials: credentials.NewStaticCredentialsProvider(key, "secret", "")}
+	return aws.Config{Region: j.region, BaseEndpoint: &j.info.Endpoint, Credentials: credentials.NewStaticCredentialsProvider(key, "secret", ""), APIOptions: []func(*middleware.Stack) error{requestbody.Readable}}
 }
 
 // longestStack has as many characters as a stack may.

@@ -27,8 +27,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bookctl/bookctl/internal/moto"
+	"github.com/bookctl/bookctl/internal/requestbody"
 )
 
 // TestTheStackHoldsItsSecurityRules makes a stack on two endpoints and asks them
@@ -179,7 +181,7 @@ func need[T any](t *testing.T, found []T, what string) T {
 
 func describeStack(t *testing.T, endpoint, stack string) *described {
 	t.Helper()
-	cfg := aws.Config{Region: "us-east-1", BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider("auditor", "auditor", "")}
+	cfg := aws.Config{Region: "us-east-1", BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider("auditor", "auditor", ""), APIOptions: []func(*middleware.Stack) error{requestbody.Readable}}
 	ctx := context.Background()
 	d := &described{
 		groups: map[string]ec2types.SecurityGroup{}, subnets: map[string]ec2types.Subnet{}, parameters: map[string]string{},

@@ -23,6 +23,7 @@ import (
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/preflight"
 	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/requestbody"
 )
 
 // target is the account and region that a command works in.
@@ -59,7 +60,7 @@ func connect(ctx context.Context, s streams, g *globals) (*target, error) {
 	if g.answers.Slow == nil {
 		g.answers.Slow = unanswered(func(format string, args ...any) { g.tell(s, format, args...) })
 	}
-	cfg.APIOptions = append(cfg.APIOptions, t.calls.watch, g.answers.Watch, provision.EndPauses)
+	cfg.APIOptions = append(cfg.APIOptions, requestbody.Readable, t.calls.watch, g.answers.Watch, provision.EndPauses)
 	t.region, t.config, t.clients = cfg.Region, cfg, provision.NewClients(cfg)
 	t.account, t.caller, err = preflight.Identify(ctx, t.clients, t.region)
 	switch {

@@ -13,8 +13,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bookctl/bookctl/internal/localcloud"
+	"github.com/bookctl/bookctl/internal/requestbody"
 )
 
 // stateDir is a place for a cloud that the users of its databases and containers
@@ -49,7 +51,7 @@ func openCloud(t *testing.T, cfg localcloud.Config) *localcloud.Cloud {
 // clientConfig points an SDK client at the cloud.
 func clientConfig(c *localcloud.Cloud) aws.Config {
 	return aws.Config{
-		Region: "us-east-1", BaseEndpoint: aws.String(c.Endpoint()),
+		Region: "us-east-1", BaseEndpoint: aws.String(c.Endpoint()), APIOptions: []func(*middleware.Stack) error{requestbody.Readable},
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "key", SecretAccessKey: "secret"}, nil
 		}),

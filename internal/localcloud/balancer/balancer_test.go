@@ -260,6 +260,54 @@ func TestHTTPSAndTheRedirectToIt(t *testing.T) {
 	}
 }
 
+// TestATargetMayAnswerBeforeItHasTheWholeBody sends more than the load balancer keeps
+// to a target that begins to answer before it reads on.
+func TestATargetMayAnswerBeforeItHasTheWholeBody(t *testing.T) {
+	t.Parallel()
+	const size, first = 1 << 20, 64 << 10
+	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		control := http.NewResponseController(w)
+		if err := control.EnableFullDuplex(); err != nil {
+			t.Error(err)
+		}
+		_, _ = io.WriteString(w, strings.Repeat("a", first)) // the load balancer may have gone
+		_ = control.Flush()
+		n, err := io.Copy(io.Discard, r.Body)
+		_, _ = fmt.Fprintf(w, "%d %v", n, err)
+	}))
+	t.Cleanup(target.Close)
+	group := newGroup(t, quick)
+	group.Register(balancer.Target{ID: "10.0.0.1", Port: 8080, Addr: target.Listener.Addr().String()})
+	lb := listen(t, balancer.Action{Forward: group})
+	begun := make(chan struct{})
+	body := io.MultiReader(strings.NewReader(strings.Repeat("b", size/2)), waiting{begun}, strings.NewReader(strings.Repeat("b", size/2)))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+lb.Addr(), body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	close(begun)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.TrimLeft(string(text), "a"); len(text)-len(got) != first || got != fmt.Sprintf("%d <nil>", size) {
+		t.Errorf("the answer has %d bytes and says that the target got %q", len(text), got)
+	}
+}
+
+// waiting is nothing, once something has happened.
+type waiting struct{ until <-chan struct{} }
+
+func (w waiting) Read([]byte) (int, error) {
+	<-w.until
+	return 0, io.EOF
+}
+
 func TestAPortInUseIsAnError(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

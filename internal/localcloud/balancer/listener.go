@@ -342,6 +342,13 @@ func (l *Listener) forward(w http.ResponseWriter, r *http.Request, group *Group,
 			refuse(w, http.StatusBadGateway)
 		},
 	}
+	// Else net/http closes the client's body when the answer begins, and a target
+	// that answers before it has all of the body loses its connection under the
+	// answer: https://github.com/golang/go/issues/40747. HTTP/2 needs it not.
+	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		refuse(w, http.StatusBadGateway)
+		return
+	}
 	proxy.ServeHTTP(w, r)
 }
 
