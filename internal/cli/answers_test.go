@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -13,6 +14,7 @@ import (
 	"net/url"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -30,8 +32,9 @@ import (
 // odd is an endpoint that answers each call oddly when it comes for the first time,
 // and rightly from then on.
 type odd struct {
-	url   string
-	fault string
+	url     string
+	fault   string
+	retryer func() aws.Retryer // nil is that of bookctl
 
 	mu     sync.Mutex
 	known  map[string]string // by call, the invocation that was answered oddly
@@ -57,6 +60,10 @@ var oddFaults = map[string]struct {
 // a change of each kind: a hung call takes seconds, and a destroy makes seventy.
 var someOfDestroy = []string{"DescribeServices", "DeleteService", "DescribeVpcs", "DetachInternetGateway", "DeleteVpc", "DeleteDBInstance", "DeleteParameters"}
 
+// cutShort is the fault by which the first answer to each call ends in its middle. It is
+// not among the others: nothing fails of it.
+const cutShort = "cut"
+
 func newOdd(t *testing.T, endpoint, fault string, only func(action string, reads bool) bool) *odd {
 	t.Helper()
 	to, err := url.Parse(endpoint)
@@ -74,9 +81,14 @@ func newOdd(t *testing.T, endpoint, fault string, only func(action string, reads
 			http.Error(w, err.Error(), http.StatusBadGateway)
 			return
 		}
-		if !only(action, reads) || !o.breaks(action, r.Header.Get("Amz-Sdk-Invocation-Id")) {
+		if !only(action, reads) || !o.breaks(action, r.Header.Get("Amz-Sdk-Invocation-Id"), strings.Contains(r.Header.Get("Amz-Sdk-Request"), "attempt=1;")) {
 			proxy.ServeHTTP(w, r)
 			return
+		}
+		if fault == cutShort {
+			answer := httptest.NewRecorder()
+			proxy.ServeHTTP(answer, r)
+			sendHalf(t, w, answer)
 		}
 		target := r.Header.Get("X-Amz-Target")
 		if oddFaults[fault].done {
@@ -92,11 +104,30 @@ func newOdd(t *testing.T, endpoint, fault string, only func(action string, reads
 	return o
 }
 
+// sendHalf sends an answer up to its middle.
+func sendHalf(t *testing.T, w http.ResponseWriter, answer *httptest.ResponseRecorder) {
+	maps.Copy(w.Header(), answer.Header())
+	body := answer.Body.Bytes()
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(answer.Code)
+	_, err := w.Write(body[:len(body)/2])
+	if err := errors.Join(err, http.NewResponseController(w).Flush()); err != nil {
+		t.Error(err)
+	}
+	panic(http.ErrAbortHandler)
+}
+
 // breaks says whether the call is to be answered oddly: the first of its action is,
-// with all its attempts.
-func (o *odd) breaks(action, invocation string) bool {
+// with all its attempts. Cut off is the first attempt of each call.
+func (o *odd) breaks(action, invocation string, attempt1 bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.fault == cutShort {
+		if attempt1 {
+			o.broken = append(o.broken, action)
+		}
+		return attempt1
+	}
 	first, met := o.known[action]
 	if !met {
 		o.known[action] = invocation
@@ -150,6 +181,9 @@ func (o *odd) answer(w http.ResponseWriter, r *http.Request, json, ec2 bool) {
 func (o *odd) run(ctx context.Context, args ...string) (code int, out, errs string) {
 	var stdout, stderr bytes.Buffer
 	cfg := oddConfig(o.url)
+	if o.retryer != nil {
+		cfg.Retryer = o.retryer
+	}
 	limit := 30 * time.Second
 	if o.fault == "hung" {
 		limit = time.Second
@@ -216,6 +250,49 @@ func TestNoAnswerIsTakenForGranted(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestAnAnswerThatIsCutOffIsAskedForAgain ends the first answer to each call of whole
+// lives of a stack in its middle, when its work is done. Nothing fails of it, and all is
+// there once, or gone.
+func TestAnAnswerThatIsCutOffIsAskedForAgain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	endpoint := moto.Start(t)
+	plain := newOdd(t, endpoint, "", func(string, bool) bool { return false })
+	o := newOdd(t, endpoint, cutShort, func(string, bool) bool { return true })
+	o.retryer = func() aws.Retryer { return provision.NewRetryer(50 * time.Millisecond) } // there are hundreds of pauses
+	image := []string{"--wait=false", "--arch", runtime.GOARCH, "--image", "127.0.0.1:1/none@sha256:" + strings.Repeat("a", 64)}
+	for _, c := range []struct {
+		args []string
+		code int
+	}{
+		{[]string{"plan"}, exitChanges},
+		{append([]string{"up"}, image...), exitOK},
+		{[]string{"plan"}, exitOK},
+		{[]string{"status"}, exitUnhealthy}, // moto starts no task
+		{[]string{"list"}, exitOK},
+		{append([]string{"up", "--count", "2"}, image...), exitOK},
+		{[]string{"destroy", "--yes"}, exitOK},
+	} {
+		begun := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+		code, out, errs := o.run(ctx, append(c.args, "--stack", cutShort)...)
+		cancel()
+		broken := o.take()
+		t.Logf("%s: exit code %d after %s, %d answers were cut off", c.args[0], code, time.Since(begun).Round(time.Millisecond), len(broken))
+		if code != c.code || len(broken) == 0 {
+			t.Fatalf("%s: exit code %d, want %d, and %d answers were cut off\n%s%s", strings.Join(c.args, " "), code, c.code, len(broken), out, errs)
+		}
+		if c.args[0] == "up" {
+			once(t, endpoint, cutShort)
+		}
+	}
+	if code, out, errs := plain.run(t.Context(), "destroy", "--yes", "--stack", cutShort); code != exitOK || !strings.Contains(errs, "Nothing to remove") {
+		t.Errorf("something is left: exit code %d\n%s%s", code, out, errs)
 	}
 }
 

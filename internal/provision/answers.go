@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
@@ -50,7 +52,10 @@ func (a *Answers) limit() time.Duration {
 }
 
 // tries counts the attempts of one call, for all who see it.
-type tries struct{ n int }
+type tries struct {
+	n   int
+	cut error // with which reading the last attempt's answer ended early, or nil
+}
 
 type triesKey struct{}
 
@@ -122,9 +127,13 @@ func (a *Answers) attempt(ctx context.Context, in middleware.FinalizeInput, next
 		made = &tries{}
 	}
 	made.n++
+	made.cut = nil
 	limited, cancel := context.WithTimeout(ctx, a.limit())
 	defer cancel()
 	out, meta, err := next.HandleFinalize(limited, in)
+	if err != nil && limited.Err() == nil && (made.cut != nil || endsEarly(err)) {
+		return out, meta, &CutOffError{err}
+	}
 	if err == nil || limited.Err() == nil || errors.Is(ctx.Err(), context.Canceled) {
 		return out, meta, err
 	}
@@ -193,6 +202,48 @@ func (e *NoAnswerError) Unwrap() []error {
 		"check the network and the endpoint (AWS_ENDPOINT_URL), and run the same command again: it goes on where this one stopped")}
 }
 
+// CutOffError is that of a call whose answer began and did not come to its end,
+// since a connection was closed or a proxy gave up. The SDK takes that for an answer
+// that can't be read, and tries some of them again, by the words of the error:
+// https://github.com/aws/aws-sdk-go-v2/issues/1717 and 3494. It is as ambiguous as
+// one that never came, and is tried again like it.
+type CutOffError struct{ err error }
+
+func (e *CutOffError) Error() string { return "the answer was cut off: " + e.err.Error() }
+
+// RetryableError tells the SDK to try again.
+func (e *CutOffError) RetryableError() bool { return true }
+
+// Unwrap is the SDK's error and the next step.
+func (e *CutOffError) Unwrap() []error {
+	return []error{e.err, hint.With(errors.New("the answer was cut off"),
+		"check the network and the endpoint (AWS_ENDPOINT_URL), and run the same command again: it goes on where this one stopped")}
+}
+
+// endsEarly says that an answer's document ends in its middle, where the connection
+// did not tell: it was to be read until it is closed, and was closed.
+func endsEarly(err error) bool {
+	var (
+		unreadable *smithy.DeserializationError
+		document   *xml.SyntaxError
+	)
+	return errors.As(err, &unreadable) && (errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &document) && document.Msg == "unexpected EOF")
+}
+
+// cutting notes with which error an answer's body ended early.
+type cutting struct {
+	io.ReadCloser
+	of *tries
+}
+
+func (c cutting) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		c.of.cut = err
+	}
+	return n, err
+}
+
 // IncompleteError is that of a call whose answer is none.
 type IncompleteError struct{ text string }
 
@@ -220,6 +271,9 @@ func document(ctx context.Context, in middleware.DeserializeInput, next middlewa
 	response, ok := out.RawResponse.(*smithyhttp.Response)
 	if err != nil || !ok || response.Body == nil {
 		return out, meta, err
+	}
+	if made, _ := ctx.Value(triesKey{}).(*tries); made != nil {
+		response.Body = cutting{response.Body, made}
 	}
 	const enough = 512 // to see what it is
 	body := bufio.NewReaderSize(response.Body, enough)
