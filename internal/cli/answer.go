@@ -6,49 +6,45 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
 // answer is how the service answers at its URL, as a client sees it.
 type answer struct {
-	// Path was asked for: the one that answers only with the database.
+	// Path was asked for: the one of the load balancer's health check.
 	Path string `json:"path"`
-	// Ready says that it is bookapi that answers, and that it serves.
+	// Ready says that it answers as the health check asks.
 	Ready        bool    `json:"ready"`
 	Code         int     `json:"code,omitempty"`
 	Milliseconds float64 `json:"milliseconds"`
 	Error        string  `json:"error,omitempty"`
 
-	url string
+	url    string
+	wanted string // the codes
 }
 
 // patienceOfAsking is how long the URL has to answer.
 const patienceOfAsking = 5 * time.Second
 
-// readyPath is where bookapi says whether it and its database serve, and
-// readyText what it then says. A code alone would not tell it from whatever else
-// may have the port.
-const readyPath, readyText = "/readyz", "ready"
-
-// ask asks the service whether it serves.
-func (t *target) ask(ctx context.Context, base string) *answer {
+// ask asks the service, through its URL, what the load balancer asks each task.
+func (t *target) ask(ctx context.Context, base string, how provision.Settings) *answer {
 	ctx, cancel := context.WithTimeout(ctx, patienceOfAsking)
 	defer cancel()
-	a := &answer{Path: readyPath, url: base}
+	a := &answer{Path: how.HealthPath, url: base, wanted: how.HealthStatus}
 	begun := time.Now()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+a.Path, nil)
 	if err != nil {
 		a.Error = err.Error()
 		return a
 	}
-	client := http.Client{Transport: &http.Transport{
+	// An answer that redirects is judged by its own code, as by a load balancer.
+	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, Transport: &http.Transport{
 		Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: t.authorities},
 	}}
 	resp, err := client.Do(req)
@@ -57,10 +53,9 @@ func (t *target) ask(ctx context.Context, base string) *answer {
 		a.Error = reasonOf(err)
 		return a
 	}
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // what was cut off is not it
-	_ = resp.Body.Close()
+	_ = resp.Body.Close() // only its code counts
 	a.Code = resp.StatusCode
-	a.Ready = a.Code == http.StatusOK && strings.TrimSpace(string(text)) == readyText
+	a.Ready = how.Answers(a.Code)
 	return a
 }
 
@@ -72,7 +67,7 @@ func (a *answer) complaint() string {
 	case a.Code >= http.StatusInternalServerError:
 		return fmt.Sprintf("%s answers %d: no task can serve", a.url+a.Path, a.Code)
 	}
-	return fmt.Sprintf("something other than bookapi answers on port %s: %s says %d, and not %q", portOf(a.url), a.url+a.Path, a.Code, readyText)
+	return fmt.Sprintf("something other than a task answers on port %s, or otherwise than it: %s says %d, and not %s", portOf(a.url), a.url+a.Path, a.Code, a.wanted)
 }
 
 // portOf is the port of a URL, also where it is the scheme's own.
@@ -103,9 +98,9 @@ func reasonOf(err error) string {
 // program's answer is a failure. None at all need not be one, nor anything that
 // is met on the way to AWS: the name of a new load balancer takes its time to be
 // known, and a proxy or a firewall may stand before this machine.
-func (t *target) answers(ctx context.Context, rep reporter, base string) error {
+func (t *target) answers(ctx context.Context, rep reporter, base string, how provision.Settings) error {
 	for tries := 3; ; tries-- {
-		a := t.ask(ctx, base)
+		a := t.ask(ctx, base, how)
 		switch {
 		case a.Ready:
 			return nil

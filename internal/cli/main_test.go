@@ -218,9 +218,13 @@ func until(t *testing.T, what string, condition func() bool) {
 // noImage is the reference of an image that is nowhere.
 var noImage = "127.0.0.1:1/none@sha256:" + strings.Repeat("a", 64)
 
-// imageless are the flags of an up that is about all but the tasks.
+// imageless are the flags of an up that is about all but the tasks. The image can't say
+// how it is run, and so the flags do.
 func imageless() []string {
-	return []string{"--wait=false", "--arch", runtime.GOARCH, "--image", noImage}
+	return []string{
+		"--wait=false", "--arch", runtime.GOARCH, "--image", noImage, "--health-path", "/startupz", "--health-status", "200", "--health-grace", "30",
+		"--health-command", `["/bookapi","-healthcheck"]`, "--user", "65532:65532", "--read-only-root",
+	}
 }
 
 // proc is a process: its program, arguments and parent.

@@ -101,13 +101,15 @@ type planSetting struct {
 	// Now is a number, a text or whether it is on; nil where nothing is deployed.
 	Now  any `json:"now,omitempty"`
 	Then any `json:"then"`
+	// Why says where the value is from, of what the image decides unless the user does.
+	Why string `json:"why,omitempty"`
 }
 
 // planSettings are all settings.
-func planSettings(have provision.Deployed, want provision.Settings) []planSetting {
+func planSettings(have provision.Deployed, want provision.Settings, reasons map[string]string) []planSetting {
 	var out []planSetting
 	for _, row := range provision.Table() {
-		s := planSetting{Name: row.JSON, Flag: "--" + row.Flag, Then: row.Value.Get(want)}
+		s := planSetting{Name: row.JSON, Flag: "--" + row.Flag, Then: row.Value.Get(want), Why: reasons[row.Flag]}
 		if have.Found {
 			s.Now = row.Value.Get(have.Settings)
 		}
@@ -155,7 +157,7 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 	found := graph.Observe(ctx, resources, graph.Options{Owner: g.stack, Transient: provision.Transient})
 	out := planOutput{
 		Schema: schema, Type: "plan", Stack: g.stack, Account: p.target.account, Region: p.target.region,
-		Settings: planSettings(p.have, p.spec.Settings), Resources: []planned{},
+		Settings: planSettings(p.have, p.spec.Settings, p.reasons), Resources: []planned{},
 	}
 	var errs []error
 	for i, f := range found {
@@ -374,6 +376,7 @@ func (o planOutput) print(w io.Writer, place string, g *globals) error {
 		fmt.Fprintf(&b, "\n%d to create, %d to update, %d blocked, %d unchanged.\n", o.Create, o.Update, o.Blocked, o.Unchanged)
 	}
 	fmt.Fprintln(&b)
+	o.printContainer(&b, g)
 	o.Cost.print(&b)
 	switch {
 	case slices.ContainsFunc(o.Resources, func(r planned) bool { return r.Action == planBlocked && !r.stops }):
@@ -385,6 +388,32 @@ func (o planOutput) print(w io.Writer, place string, g *globals) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// printContainer writes how the container is run where that is changed, and why so.
+func (o planOutput) printContainer(b *strings.Builder, g *globals) {
+	released := func(r planned) bool { return r.Resource == "task-definition" && r.Action != planUnchanged }
+	if !g.verbose && !slices.ContainsFunc(o.Resources, released) {
+		return
+	}
+	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	title := "Container\n"
+	for _, s := range o.Settings {
+		if s.Why == "" {
+			continue
+		}
+		value := fmt.Sprint(s.Then)
+		if value == "" {
+			value = "none"
+		}
+		b.WriteString(title)
+		fmt.Fprintf(table, "  %s\t%s\t%s\n", strings.TrimPrefix(s.Flag, "--"), value, s.Why)
+		title = ""
+	}
+	_ = table.Flush() // a strings.Builder takes all
+	if title == "" {
+		fmt.Fprintln(b)
+	}
 }
 
 // upLine is the command line of this plan as one of up, to be typed next.

@@ -98,6 +98,7 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 		}
 	}
 	settings := have.Settings
+	aim.Contract(&settings)
 	settings.Image, settings.RegistrySecret = aim.Image, aim.RegistrySecret
 	p := &preparation{target: t, have: have, spec: provision.Spec{
 		Stack: g.stack, Version: version(), Settings: settings, Running: have.Running, Zones: have.Zones, Wait: true,
@@ -110,7 +111,7 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	}
 	stack, report, err := p.run(ctx, s, rep, "rollback")
 	if err == nil {
-		err = t.answers(ctx, rep, stack.URL())
+		err = t.answers(ctx, rep, stack.URL(), settings)
 	}
 	rep.close()
 	if err != nil {

@@ -57,7 +57,7 @@ func TestEachSettingIsAFlagAndInTheJSONAndTheDocs(t *testing.T) {
 		}
 		want := now
 		u.over(cmd.Flags(), &want)
-		if !slices.ContainsFunc(planSettings(provision.Deployed{Found: true, Settings: now}, want), func(s planSetting) bool {
+		if !slices.ContainsFunc(planSettings(provision.Deployed{Found: true, Settings: now}, want, nil), func(s planSetting) bool {
 			return s.Name == row.JSON && s.Flag == "--"+row.Flag && s.Now != s.Then && fmt.Sprint(s.Then) == row.Example
 		}) {
 			t.Errorf("a plan's JSON does not show that --%s becomes %s", row.Flag, row.Example)

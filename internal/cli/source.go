@@ -135,11 +135,11 @@ func (s *source) Push(ctx context.Context, repository string, login provision.Re
 }
 
 // pinImage resolves a ready image to its digest, so that what is deployed can't
-// change under its tag, and finds the architectures that it is for: none when they
-// can't be told. It refuses what tasks could not pull. Note hears why it takes long.
-func pinImage(ctx context.Context, t *target, want provision.Settings, note func(string, ...any)) (pinned string, archs []string, err error) {
+// change under its tag, and finds what it is for. It refuses what tasks could not
+// pull. Note hears why it takes long.
+func pinImage(ctx context.Context, t *target, want provision.Settings, note func(string, ...any)) (image.Info, error) {
 	if _, err := image.ParseReference(want.Image); err != nil {
-		return "", nil, usageError{err}
+		return image.Info{}, usageError{err}
 	}
 	lookup := image.Lookup{TasksLogIn: want.RegistrySecret != "", Tell: func(text string) { note("%s", text) }}
 	if !t.local {
@@ -149,11 +149,11 @@ func pinImage(ctx context.Context, t *target, want provision.Settings, note func
 	var nowhere *net.DNSError
 	switch {
 	case errors.As(err, &nowhere):
-		return "", nil, hint.With(fmt.Errorf("image %s: there is no address for %s", want.Image, nowhere.Name), "check the name of the registry, which is Docker Hub where none is said, and the network")
+		return image.Info{}, hint.With(fmt.Errorf("image %s: there is no address for %s", want.Image, nowhere.Name), "check the name of the registry, which is Docker Hub where none is said, and the network")
 	case err != nil && hint.Of(err).Empty():
-		return "", nil, hint.With(err, "check the reference, and the network")
+		return image.Info{}, hint.With(err, "check the reference, and the network")
 	}
-	return info.Reference, info.Architectures, err
+	return info, err
 }
 
 // loginToECR logs in to a registry of ECR in any account and region, with the

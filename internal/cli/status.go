@@ -184,7 +184,7 @@ func readStatus(ctx context.Context, t *target, g *globals) (*statusOutput, erro
 		return out, nil
 	}
 	if out.URL != "" {
-		out.Answer = t.ask(ctx, out.URL)
+		out.Answer = t.ask(ctx, out.URL, have.Settings)
 	}
 	if lines, err := pricing.Cost(have.Usage(), t.region); err == nil && !t.local {
 		total := pricing.Total(lines)

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -44,6 +45,9 @@ func (u *upFlags) add(f *pflag.FlagSet) {
 			f.StringVar(v.Of(&u.Settings), row.Flag, v.Default, row.Help)
 		case provision.Switch:
 			f.BoolVar(v.Of(&u.Settings), row.Flag, v.Default, row.Help)
+		}
+		if row.Derived {
+			f.Lookup(row.Flag).DefValue = "" // its help says it
 		}
 	}
 	f.StringVar(&u.source, "source", "", "build bookapi from this directory (default: the current one)")
@@ -193,7 +197,7 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	p.spec.Wait = wait
 	stack, report, err := p.run(ctx, s, rep, "up")
 	if err == nil && wait {
-		err = p.target.answers(ctx, rep, stack.URL())
+		err = p.target.answers(ctx, rep, stack.URL(), p.spec.Settings)
 	}
 	for _, c := range stack.Kept() {
 		rep.note("note: %s", c)
@@ -285,6 +289,9 @@ type preparation struct {
 	source *source // nil where a ready image is deployed
 	// warnings are what may fail later and can't be told now.
 	warnings []hint.Message
+	// reasons say of the settings that the image decides where they are from, by their
+	// flags; nil where no image was looked at.
+	reasons map[string]string
 }
 
 // prepare checks everything that can be checked in seconds and would otherwise
@@ -296,6 +303,7 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 		return nil, fmt.Errorf("read what is deployed: %w", err)
 	}
 	g.live = have.Running != ""
+	p := &preparation{target: t, have: have}
 	want := have.Settings
 	// Tasks run on this machine, beside whatever else listens here.
 	if t.local && have.Running == "" {
@@ -325,6 +333,9 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 			return nil, err
 		}
 	}
+	if want.Image == "" {
+		p.follow(&want, image.Source{Arch: want.Arch}.Config())
+	}
 	if err := want.Check(); err != nil {
 		return nil, usageError{err}
 	}
@@ -333,15 +344,23 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 			return nil, err
 		}
 	}
-	p := &preparation{target: t, have: have}
-	var archs []string
-	if want.Image != "" && (flags.Changed("image") || flags.Changed("registry-secret")) {
-		if want.Image, archs, err = pinImage(ctx, t, want, note); err != nil {
+	var ready image.Info
+	if want.Image != "" && (flags.Changed("image") || flags.Changed("registry-secret") || returns(flags)) {
+		if ready, err = pinImage(ctx, t, want, note); err != nil {
 			return nil, err
 		}
+		want.Image = ready.Reference
+		if archs := ready.Architectures; !t.local && !flags.Changed("arch") && len(archs) == 1 && archs[0] == "arm64" {
+			want.Arch = archs[0]
+		}
+		config, err := ready.Config(want.Arch)
+		if err != nil {
+			return nil, err
+		}
+		p.follow(&want, config)
 	}
 	env, err := preflight.Check(ctx, t.clients, preflight.Intent{
-		Stack: g.stack, Settings: want, Deployed: have, Region: t.region, Account: t.account, Caller: t.caller, Restore: u.restore, Snapshot: from, ImageArchs: archs,
+		Stack: g.stack, Settings: want, Deployed: have, Region: t.region, Account: t.account, Caller: t.caller, Restore: u.restore, Snapshot: from, ImageArchs: ready.Architectures,
 	})
 	if err != nil {
 		return nil, err
@@ -391,6 +410,33 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 		p.spec.Source = p.source
 	}
 	return p, nil
+}
+
+// returns says whether a setting was given back to the image, which then has to be
+// looked at.
+func returns(f *pflag.FlagSet) bool {
+	return slices.ContainsFunc(provision.Table(), func(row provision.Setting) bool {
+		return row.Derived && f.Changed(row.Flag) && row.Returns(f.Lookup(row.Flag).Value.String())
+	})
+}
+
+// follow lays over the settings what the image says of those that the user did not
+// choose; nil is for an image that can't be read.
+func (p *preparation) follow(want *provision.Settings, config *v1.ConfigFile) {
+	p.reasons = map[string]string{}
+	for _, d := range image.Defaults(config) {
+		switch {
+		case d.Setting == image.LocatesDatabase:
+			want.LocatesDatabase = d.Value == "true"
+		case want.Follow(d.Setting, d.Value):
+			p.reasons[d.Setting] = d.Why
+		default:
+			p.reasons[d.Setting] = "chosen"
+		}
+	}
+	for _, told := range image.Told(config) {
+		p.warnings = append(p.warnings, hint.New("%s", told))
+	}
 }
 
 // portsAreFree refuses a run whose load balancer is to listen on a port of this

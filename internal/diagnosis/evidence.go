@@ -92,6 +92,8 @@ type Evidence struct {
 	// Complete says that ECS calls the rollout of the wanted one complete: what keeps
 	// it from serving came later, or is seen by the load balancer alone.
 	Complete bool `json:"complete,omitempty"`
+	// HealthPath is what the load balancer asks a task for; "" where it is not known.
+	HealthPath string `json:"healthPath,omitempty"`
 	// Database is the database's state in RDS's word; "" where it is not known.
 	Database string `json:"database,omitempty"`
 	// Zones are those that tasks are placed in.

@@ -204,7 +204,7 @@ func (s *explainer) crash(t Task, name, reasons string) {
 func (s *explainer) health(t Task, name string) {
 	for _, x := range s.d.Targets {
 		if x.Health == "unhealthy" && x.Description != "" {
-			s.say("The load balancer's health check of /startupz fails: %s.", sentence(x.Description))
+			s.say("The load balancer's health check%s fails: %s.", prefixed(" of ", s.d.HealthPath), sentence(x.Description))
 			return
 		}
 	}
@@ -214,7 +214,7 @@ func (s *explainer) health(t Task, name string) {
 	}
 	for _, e := range s.d.Events {
 		if m := unhealthyEvent.FindStringSubmatch(e.Message); m != nil {
-			s.say("The load balancer's health check of /startupz fails: %s.", sentence(m[1]))
+			s.say("The load balancer's health check%s fails: %s.", prefixed(" of ", s.d.HealthPath), sentence(m[1]))
 			return
 		}
 	}
@@ -274,4 +274,12 @@ func (s *explainer) databaseReason() string {
 		}
 	}
 	return ""
+}
+
+// prefixed is a text behind another one, and nothing where there is none.
+func prefixed(before, text string) string {
+	if text == "" {
+		return ""
+	}
+	return before + text
 }

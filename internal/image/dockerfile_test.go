@@ -76,8 +76,15 @@ func essence(t *testing.T, of v1.Image) map[string]any {
 		list[strings.TrimSuffix(h.Name, "/")] = fmt.Sprintf("%o %d:%d", h.Mode&0o777, h.Uid, h.Gid)
 	}
 	slices.Sort(config.Config.Env)
+	labels := map[string]string{}
+	for key, value := range config.Config.Labels {
+		if strings.HasPrefix(key, image.LabelPrefix) {
+			labels[key] = value
+		}
+	}
 	return map[string]any{
-		"os": config.OS, "arch": config.Architecture, "user": config.Config.User, "entrypoint": config.Config.Entrypoint,
+		"labels": labels,
+		"os":     config.OS, "arch": config.Architecture, "user": config.Config.User, "entrypoint": config.Config.Entrypoint,
 		"command": len(config.Config.Cmd), "env": config.Config.Env, "ports": config.Config.ExposedPorts,
 		"directory": config.Config.WorkingDir, "stop": config.Config.StopSignal, "health": config.Config.Healthcheck,
 		"volumes": len(config.Config.Volumes), "files": list,

@@ -95,32 +95,14 @@ func build(ctx context.Context, source Source) (*Image, error) {
 }
 
 func assemble(source Source, layers ...v1.Layer) (*Image, error) {
-	labels := map[string]string{
-		"org.opencontainers.image.title":  "bookapi",
-		"org.opencontainers.image.source": "https://" + modulePath,
-	}
-	if source.Version != "" {
-		labels["org.opencontainers.image.version"] = source.Version
-	}
 	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	image, err := mutate.AppendLayers(image, layers...)
 	if err != nil {
 		return nil, err
 	}
-	image, err = mutate.ConfigFile(image, &v1.ConfigFile{
-		OS: "linux", Architecture: source.Arch, Created: v1.Time{Time: epoch},
-		RootFS: v1.RootFS{Type: "layers", DiffIDs: diffIDs(layers)},
-		Config: v1.Config{
-			User: User, WorkingDir: "/", Entrypoint: []string{Entrypoint}, Labels: labels,
-			Env:          []string{"PATH=/", fmt.Sprintf("PORT=%d", Port)},
-			ExposedPorts: map[string]struct{}{fmt.Sprintf("%d/tcp", Port): {}},
-			StopSignal:   "SIGTERM",
-			// Docker reads it. ECS does not: its task definition says it again.
-			Healthcheck: &v1.HealthConfig{
-				Test: []string{"CMD", Entrypoint, "-healthcheck"}, Interval: 5 * time.Second, Timeout: 3 * time.Second, Retries: 3,
-			},
-		},
-	})
+	config := source.Config()
+	config.RootFS = v1.RootFS{Type: "layers", DiffIDs: diffIDs(layers)}
+	image, err = mutate.ConfigFile(image, config)
 	if err != nil {
 		return nil, err
 	}
@@ -140,6 +122,39 @@ func assemble(source Source, layers ...v1.Layer) (*Image, error) {
 		size += part.Size
 	}
 	return &Image{OCI: image, Digest: digest.String(), Arch: source.Arch, Size: size}, nil
+}
+
+// Config is what the config of the image says of how a container of it is run. It is
+// known before anything is built.
+func (s Source) Config() *v1.ConfigFile {
+	labels := map[string]string{
+		"org.opencontainers.image.title":  "bookapi",
+		"org.opencontainers.image.source": "https://" + modulePath,
+		// It asks whether the process is up, and not /readyz: an outage of the database
+		// must not recycle every task.
+		LabelPrefix + "health-path":     "/startupz",
+		LabelPrefix + "health-status":   "200",
+		LabelPrefix + "health-grace":    "30", // it answers within one; migrations may hold it longer
+		LabelPrefix + "read-only-root":  "true",
+		LabelPrefix + LocatesDatabase:   "true",
+		LabelPrefix + DatabaseAuthority: RDSBundlePath,
+	}
+	if s.Version != "" {
+		labels["org.opencontainers.image.version"] = s.Version
+	}
+	return &v1.ConfigFile{
+		OS: "linux", Architecture: s.Arch, Created: v1.Time{Time: epoch},
+		Config: v1.Config{
+			User: User, WorkingDir: "/", Entrypoint: []string{Entrypoint}, Labels: labels,
+			Env:          []string{"PATH=/", fmt.Sprintf("PORT=%d", Port)},
+			ExposedPorts: map[string]struct{}{fmt.Sprintf("%d/tcp", Port): {}},
+			StopSignal:   "SIGTERM",
+			// Docker reads it. ECS does not: its task definition says it again.
+			Healthcheck: &v1.HealthConfig{
+				Test: []string{"CMD", Entrypoint, "-healthcheck"}, Interval: 5 * time.Second, Timeout: 3 * time.Second, Retries: 3,
+			},
+		},
+	}
 }
 
 func diffIDs(layers []v1.Layer) []v1.Hash {

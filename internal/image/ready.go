@@ -31,6 +31,17 @@ type Info struct {
 	// arm64. None means that it does not say, or that its registry could not be
 	// asked.
 	Architectures []string
+
+	config func(arch string) (*v1.ConfigFile, error)
+}
+
+// Config is the config of the image for an architecture; nil where its registry could
+// not be asked, or the image is not for it.
+func (i Info) Config(arch string) (*v1.ConfigFile, error) {
+	if i.config == nil {
+		return nil, nil
+	}
+	return i.config(arch)
 }
 
 // Lookup is how a ready image is looked up: as a task will pull it. A registry is
@@ -237,7 +248,10 @@ func RegistryOf(ref string) string {
 
 // describe reads what an image is for.
 func describe(ref string, parsed name.Reference, got *remote.Descriptor) (Info, error) {
-	info := Info{Reference: pin(parsed, got.Digest), Digest: got.Digest.String()}
+	info := Info{Reference: pin(parsed, got.Digest), Digest: got.Digest.String(), config: func(arch string) (*v1.ConfigFile, error) {
+		config, err := configOf(got, arch)
+		return config, registryError("read the config of image", ref, err)
+	}}
 	platforms, err := platforms(got)
 	if err != nil {
 		return Info{}, registryError("read image", ref, err)
@@ -265,6 +279,37 @@ func describe(ref string, parsed name.Reference, got *remote.Descriptor) (Info, 
 			"push the image with its index, or name the image itself by its tag or digest")
 	}
 	return info, nil
+}
+
+// configOf reads the config of an image, or of that of an index which is for an
+// architecture.
+func configOf(got *remote.Descriptor, arch string) (*v1.ConfigFile, error) {
+	if !got.MediaType.IsIndex() {
+		image, err := got.Image()
+		if err != nil {
+			return nil, err
+		}
+		return image.ConfigFile()
+	}
+	index, err := got.ImageIndex()
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range manifest.Manifests {
+		if part.Platform == nil || part.Platform.OS != "linux" || part.Platform.Architecture != arch {
+			continue
+		}
+		image, err := index.Image(part.Digest)
+		if err != nil {
+			return nil, err
+		}
+		return image.ConfigFile()
+	}
+	return nil, nil
 }
 
 // platforms are those of an index' images, or of the image.

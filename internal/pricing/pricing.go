@@ -31,6 +31,8 @@ type Usage struct {
 	// "arm64".
 	CPU, Memory int32
 	Arch        string
+	// Storage is the disk of a task in GiB, of which 20 are free.
+	Storage int32
 	// LoadBalancer and Database say whether there is one.
 	LoadBalancer, Database bool
 	// DBClass is such as db.t4g.micro, DBStorage in GiB, and BackupDays how long
@@ -97,6 +99,10 @@ func Source() (date, source string, err error) {
 	return p.Date, p.Source, err
 }
 
+// storageGBHour is what a GB of a task's disk costs in an hour beyond the free ones, in
+// US dollars in us-east-1: https://aws.amazon.com/fargate/pricing/
+const storageGBHour = 0.000111
+
 // month is how many hours AWS's own calculator gives a month.
 const month = 730
 
@@ -130,6 +136,11 @@ func (p regionPrices) cost(u Usage, region, date string) ([]Line, error) {
 	lines := []Line{
 		{"tasks", tasks * month * (vcpu*f.VCPUHour + gb*f.GBHour), fmt.Sprintf("%d × %g vCPU, %g GB, %s%s", u.Tasks, vcpu, gb, u.Arch, scaling)},
 	}
+	disk := Line{"task storage", 0, "20 GB each, which are free"}
+	if u.Storage > 20 {
+		disk = Line{disk.Item, tasks * month * float64(u.Storage-20) * storageGBHour, fmt.Sprintf("%d × %d GB beyond the free 20, at the price of us-east-1", u.Tasks, u.Storage-20)}
+	}
+	lines = append(lines, disk)
 	if u.LoadBalancer {
 		addresses, where = addresses+2, "2 of the load balancer, "+where
 		lines = append(lines,

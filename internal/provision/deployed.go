@@ -3,10 +3,12 @@ package provision
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 
 	"github.com/bookctl/bookctl/internal/naming"
@@ -185,8 +187,15 @@ func readTask(ctx context.Context, c Clients, who identity, d *Deployed) (func()
 		if strings.Contains(ready, "/"+who.names().Repository()+"@") {
 			ready = ""
 		}
-		d.read(definitionPart, tags, parts{definition: live, ready: ready})
+		d.readRelease(live, tags, ready)
 	}, nil
+}
+
+// readRelease sets the settings that a revision of the task definition records.
+func (s *Settings) readRelease(live *ecstypes.TaskDefinition, tags map[string]string, ready string) {
+	s.read(definitionPart, tags, parts{definition: live, ready: ready})
+	s.Chosen = tags[tagChosen]
+	s.LocatesDatabase = slices.ContainsFunc(container(live).Environment, func(e ecstypes.KeyValuePair) bool { return aws.ToString(e.Name) == envSecret })
 }
 
 func readDatabase(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {

@@ -48,7 +48,7 @@ func TestServiceDrift(t *testing.T) {
 	want := liveService{
 		tags: ownTags, definition: "arn:aws:ecs:r:1:task-definition/book-bookapi:7", launch: "FARGATE", desired: 2, recordedCount: "2", secretVersion: "v2", kept: true,
 		subnets: []string{"subnet-a", "subnet-b"}, groups: []string{"sg-1"}, publicAddress: "ENABLED", targets: "tg bookapi:8080", propagate: "SERVICE",
-		rollout: describeRollout(rolloutConfiguration(), aws.Int32(gracePeriod), true),
+		rollout: describeRollout(rolloutConfiguration(), aws.Int32(30), true),
 	}
 	scaled := want
 	scaled.bounds, scaled.inForce = bounds{min: 2, max: 4}, bounds{min: 2, max: 4}
@@ -176,7 +176,8 @@ func TestLoadBalancerDrift(t *testing.T) {
 
 func TestTargetGroupDrift(t *testing.T) {
 	t.Parallel()
-	want := liveTargetGroup{tags: ownTags, kind: "ip", vpc: "vpc-1", protocol: "HTTP", port: 8080, check: targetHealthCheck, attributes: targetAttributes}
+	bookapi := targetSpec{path: "/startupz", codes: "200"}
+	want := liveTargetGroup{tags: ownTags, kind: "ip", vpc: "vpc-1", protocol: "HTTP", check: bookapi.check(), attributes: bookapi.attributes()}
 	for drift, change := range map[string]func(*liveTargetGroup){
 		"": func(*liveTargetGroup) {},
 		"health-check-path: / → /startupz; healthy-threshold: 5 → 2": func(l *liveTargetGroup) {
@@ -185,7 +186,7 @@ func TestTargetGroupDrift(t *testing.T) {
 		"deregistration_delay.timeout_seconds: 300 → 10": func(l *liveTargetGroup) { l.attributes[deregistrationDelay] = "300" },
 		"vpc: vpc-2 → vpc-1 refused":                     func(l *liveTargetGroup) { l.vpc = "vpc-2" },
 		"target type: instance → ip refused":             func(l *liveTargetGroup) { l.kind = "instance" },
-		"port: 80 → 8080 refused":                        func(l *liveTargetGroup) { l.port = 80 },
+		"stickiness.enabled: true → false":               func(l *liveTargetGroup) { l.attributes[stickiness] = "true" },
 	} {
 		live := want
 		live.check, live.attributes = maps.Clone(want.check), maps.Clone(want.attributes)

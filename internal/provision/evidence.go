@@ -41,6 +41,7 @@ func (s *Stack) Evidence(ctx context.Context) (diagnosis.Evidence, error) {
 	live, err := s.service.describe(ctx)
 	note(err)
 	d.Events = lastEvents(live, diagnosedEvents)
+	d.HealthPath = s.spec.HealthPath
 	d.Wanted = short(s.service.definition.ID())
 	if live != nil {
 		d.Complete = d.Wanted != "" && short(completed(live)) == d.Wanted

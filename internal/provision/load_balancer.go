@@ -59,6 +59,7 @@ type LoadBalancer struct {
 	group     *SecurityGroup
 	subnets   []*Subnet
 	protected protection
+	idle      int32 // seconds
 	answers   atomic.Pointer[dnsName]
 	seen      *cached[balancer]
 }
@@ -76,7 +77,7 @@ type balancer struct {
 	tags map[string]string
 }
 
-func newLoadBalancer(b balancing, linked *ServiceLinkedRole, gateway *InternetGateway, group *SecurityGroup, protected protection, subnets ...*Subnet) *LoadBalancer {
+func newLoadBalancer(b balancing, linked *ServiceLinkedRole, gateway *InternetGateway, group *SecurityGroup, protected protection, idle int32, subnets ...*Subnet) *LoadBalancer {
 	// A load balancer that faces the internet is refused in a VPC without a
 	// gateway.
 	needs := []graph.Finder{linked, gateway, group}
@@ -85,7 +86,7 @@ func newLoadBalancer(b balancing, linked *ServiceLinkedRole, gateway *InternetGa
 	}
 	return &LoadBalancer{
 		Node: graph.Named("load-balancer", 20*time.Minute, needs...), balancing: b,
-		group: group, subnets: subnets, protected: protected,
+		group: group, subnets: subnets, protected: protected, idle: idle,
 	}
 }
 
@@ -226,7 +227,7 @@ func (l *LoadBalancer) wanted() liveLoadBalancer {
 		addresses: string(types.IpAddressTypeIpv4),
 		attributes: map[string]string{
 			dropInvalidHeaders: "true",
-			idleTimeout:        "60", // bookapi keeps idle connections for longer
+			idleTimeout:        decimal(&l.idle), // bookapi keeps idle connections for longer than 60 s
 			deletionProtection: strconv.FormatBool(l.protected.on),
 		},
 	}

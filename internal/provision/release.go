@@ -50,8 +50,20 @@ type Release struct {
 	Left int32 `json:"left,omitempty"`
 	// RegistrySecret is Settings.RegistrySecret of it.
 	RegistrySecret string `json:"-"`
+
+	definition revision
 	// Gone says that its image is no longer in the stack's repository.
 	Gone bool `json:"gone,omitempty"`
+}
+
+// Contract lays over settings how the release's container is run.
+func (r Release) Contract(s *Settings) {
+	if r.definition.live == nil {
+		return
+	}
+	had := *s
+	s.readRelease(r.definition.live, r.definition.tags, r.Image)
+	s.Image, s.CPU, s.Memory, s.Arch = had.Image, had.CPU, had.Memory, had.Arch
 }
 
 // mostReleases is how far back Releases looks from the one that serves: the
@@ -110,6 +122,7 @@ func (c containers) releases(ctx context.Context) ([]Release, error) {
 			r := &Release{
 				Revision: def.Revision, Created: aws.ToTime(def.RegisteredAt), Image: imageOf(def), Served: tags[tagServed] != "",
 				Repeats: tagNumber(tags, tagRelease, 0), Left: tagNumber(tags, tagRolledBack, 0), RegistrySecret: registrySecretOf(container(def)),
+				definition: revision{def, tags},
 			}
 			if live != nil && aws.ToString(live.TaskDefinition) == arn {
 				r.Serving = true

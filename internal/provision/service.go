@@ -53,6 +53,7 @@ type serviceSpec struct {
 	count  int32
 	bounds bounds
 	port   int32
+	grace  int32 // seconds
 	exec   bool
 }
 
@@ -212,9 +213,7 @@ func (s *Service) Find(ctx context.Context) (graph.State, error) {
 		}
 	}
 	want := s.wanted()
-	if _, recorded := tags[settingTag("log-days")]; !recorded && want.tags[settingTag("log-days")] == strconv.Itoa(int(DefaultSettings().LogDays)) {
-		delete(want.tags, settingTag("log-days")) // a stack of before that setting has the default
-	}
+	withoutDefaults(tags, want.tags)
 	if st.Phase == graph.Ready && s.wait && s.ours.Load() && completed(live) != "" && live.DesiredCount > 0 {
 		if err := s.awaitHealthy(ctx, &st); err != nil {
 			return graph.State{}, err
@@ -493,12 +492,9 @@ func rolloutConfiguration() *types.DeploymentConfiguration {
 }
 
 const (
-	// gracePeriod is how long a task may fail health checks after its start, in
-	// seconds. bookapi answers /healthz within one; migrations may hold it longer.
-	gracePeriod = 30
-	// besideGrace is the same for tasks that are begun beside their database: more
-	// than that may take. It is also how a later run knows them. Once they serve it
-	// is set to gracePeriod, which starts no deployment
+	// besideGrace is how long, in seconds, tasks may fail health checks that are begun beside their
+	// database: more than that may take. It is also how a later run knows them. Once
+	// they serve it is set to what is wanted, which starts no deployment
 	// (https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html).
 	besideGrace = 2 * 60 * 60
 	// besideConnect is how long they have to be healthy, from when this run first
@@ -514,7 +510,7 @@ func (s *Service) wanted() liveService {
 		desired: s.want.count, bounds: s.want.bounds, recordedCount: strconv.Itoa(int(s.want.count)),
 		subnets: n.Subnets, groups: n.SecurityGroups, publicAddress: string(n.AssignPublicIp),
 		targets: describeTargets(s.balancers()), propagate: string(types.PropagateTagsService), exec: s.want.exec,
-		rollout: describeRollout(rolloutConfiguration(), aws.Int32(gracePeriod), true), secretVersion: s.definition.database.secretVersion(),
+		rollout: describeRollout(rolloutConfiguration(), &s.want.grace, true), secretVersion: s.definition.database.secretVersion(),
 	}
 }
 
@@ -597,7 +593,7 @@ func (s *Service) Create(ctx context.Context) (string, error) {
 		TaskDefinition: aws.String(s.definition.ID()), DesiredCount: &s.want.count, LaunchType: types.LaunchTypeFargate,
 		NetworkConfiguration: s.network(), LoadBalancers: s.balancers(),
 		DeploymentController:    &types.DeploymentController{Type: types.DeploymentControllerTypeEcs},
-		DeploymentConfiguration: rolloutConfiguration(), HealthCheckGracePeriodSeconds: aws.Int32(gracePeriod),
+		DeploymentConfiguration: rolloutConfiguration(), HealthCheckGracePeriodSeconds: &s.want.grace,
 		PropagateTags: types.PropagateTagsService, EnableECSManagedTags: true, EnableExecuteCommand: s.want.exec,
 		Tags: ecsTags(s.newTags(s.Name(), byScaling)),
 	}
@@ -684,7 +680,7 @@ func (s *Service) change(ctx context.Context, changes []graph.Change) error {
 		"circuit-breaker": rollout,
 		"minimum-healthy": rollout,
 		"maximum-running": rollout,
-		fieldGrace:        func() { in.HealthCheckGracePeriodSeconds = aws.Int32(gracePeriod) },
+		fieldGrace:        func() { in.HealthCheckGracePeriodSeconds = &s.want.grace },
 		"managed-tags":    func() { in.EnableECSManagedTags = aws.Bool(true) },
 		// An empty list goes back to the launch type, and starts no deployment.
 		fieldCapacity: func() {

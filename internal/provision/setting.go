@@ -30,6 +30,10 @@ type Setting struct {
 	// "" where a snapshot does not restore it.
 	Restored string
 
+	// Derived says that the image decides it where the user has not: see
+	// Settings.Follow. The default is that of bookapi.
+	Derived bool
+
 	// check makes demands on it, in the order in which they are told.
 	check func(Settings, refusal)
 	// given takes over what was said: it brings the value into its one form, and
@@ -41,6 +45,8 @@ type Setting struct {
 	when func(Settings) bool
 	// text is what is recorded, where that is not the value as it is.
 	text func(Settings) string
+	// fromText undoes text; nil is for nothing to undo.
+	fromText func(string) string
 	// live reads it from what exists, for where no tag has it. Nil means that only
 	// the tag tells.
 	live func(parts, *Settings)
@@ -89,6 +95,14 @@ func (s Setting) record(in Settings) string {
 		return s.text(in)
 	}
 	return s.Value.Format(in)
+}
+
+// parse sets the value from what its tag records.
+func (s Setting) parse(to *Settings, recorded string) {
+	if s.fromText != nil {
+		recorded = s.fromText(recorded)
+	}
+	s.Value.Parse(to, recorded)
 }
 
 // Value is the kind of a setting: where Settings have it, and its default.
@@ -231,7 +245,23 @@ func (s Settings) record() map[string]map[string]string {
 			out[key][row.Tag()] = row.record(s)
 		}
 	}
+	if s.Chosen != "" {
+		out[definitionPart][tagChosen] = s.Chosen
+	}
 	return out
+}
+
+// tagChosen is on a task definition and holds Settings.Chosen.
+const tagChosen = "bookctl:chosen"
+
+// withoutDefaults takes those records of settings from wanted tags that the live ones
+// lack and that record the default: a stack of before a setting has it.
+func withoutDefaults(live, want map[string]string) {
+	for _, row := range Table() {
+		if _, recorded := live[row.Tag()]; !recorded && want[row.Tag()] == row.record(DefaultSettings()) {
+			delete(want, row.Tag())
+		}
+	}
 }
 
 // readCopy sets the settings that a resource recorded which is gone, from the tags of
@@ -242,7 +272,7 @@ func (s *Settings) readCopy(resource string, tags map[string]string) {
 			continue
 		}
 		if recorded, ok := tags[row.Tag()]; ok && (row.taken == nil || row.taken(recorded, *s)) {
-			row.Value.Parse(s, recorded)
+			row.parse(s, recorded)
 		}
 	}
 }
@@ -258,9 +288,21 @@ func (s *Settings) read(resource string, tags map[string]string, live parts) {
 			row.live(live, s)
 		}
 		if recorded, ok := tags[row.Tag()]; ok && !row.recorded.untagged && (row.taken == nil || row.taken(recorded, *s)) {
-			row.Value.Parse(s, recorded)
+			row.parse(s, recorded)
 		}
 	}
+}
+
+// Returns says whether a text is what a derived setting is given as to follow the image
+// again: 0 for a number, and "image" for a text.
+func (s Setting) Returns(text string) bool {
+	switch s.Value.(type) {
+	case Number:
+		return text == "0"
+	case Text:
+		return text == "image"
+	}
+	return false
 }
 
 // Overlay sets those settings to what was given that are said, by their flags.
@@ -268,6 +310,12 @@ func (s *Settings) Overlay(given Settings, said func(flag string) bool) {
 	for _, row := range Table() {
 		if !said(row.Flag) {
 			continue
+		}
+		if row.Derived {
+			s.choose(row.Flag, !row.Returns(row.Value.Format(given)))
+			if !s.chose(row.Flag) {
+				continue // it stays until the image is looked at
+			}
 		}
 		row.Value.Copy(s, given)
 		if row.given != nil {

@@ -70,6 +70,40 @@ type Settings struct {
 	// Boundary is the ARN of the policy that is the permissions boundary of the
 	// stack's roles, "" for none.
 	Boundary string
+
+	// ContainerPort is the port that the container listens on.
+	ContainerPort int32
+	// HealthPath is what the load balancer asks each task for, and HealthStatus the
+	// answers of a healthy one, such as "200-299" or "200,204".
+	HealthPath   string
+	HealthStatus string
+	// HealthGrace is how long a task may fail health checks after its start, in
+	// seconds.
+	HealthGrace int32
+	// HealthCommand is run in the container to check its health, "" for none: a list of
+	// words in JSON, or a line for the image's shell.
+	HealthCommand string
+	// Command is run in place of the image's CMD, "" for that.
+	Command string
+	// User is who the container runs as, "" for the image's own.
+	User string
+	// ReadOnlyRoot keeps the container from writing to its root file system. Exec
+	// overrules it.
+	ReadOnlyRoot bool
+	// EphemeralStorage is the disk of a task in GiB.
+	EphemeralStorage int32
+	// StopTimeout is how long a container has to end after its stop signal, in seconds.
+	StopTimeout int32
+	// Sticky sends a client to the task that it was sent to before.
+	Sticky bool
+	// IdleTimeout is how long a connection may be idle, in seconds.
+	IdleTimeout int32
+	// Chosen are the derived settings that the user chose, by their flags, sorted and
+	// separated by spaces. The others follow the image; see Follow.
+	Chosen string
+	// LocatesDatabase says that the program asks the secret where its database is, as
+	// bookapi does, so that it can be started before that is there. The image says so.
+	LocatesDatabase bool
 }
 
 // DefaultSettings are those of a new stack.
@@ -78,7 +112,53 @@ func DefaultSettings() Settings {
 	for _, row := range Table() {
 		row.Value.Reset(&s)
 	}
+	s.LocatesDatabase = true
 	return s
+}
+
+// Follow sets a derived setting to what the image says, unless the user chose another
+// value, and says whether it did. Settings are named by their flags.
+func (s *Settings) Follow(setting, value string) bool {
+	for _, row := range Table() {
+		if row.Flag != setting || !row.Derived || s.chose(setting) || !row.Value.Parse(s, value) {
+			continue
+		}
+		if row.given != nil {
+			row.given(s)
+		}
+		return true
+	}
+	return false
+}
+
+// Answers says whether a code is one of HealthStatus.
+func (s Settings) Answers(code int) bool {
+	for part := range strings.SplitSeq(s.HealthStatus, ",") {
+		from, to, ranged := strings.Cut(part, "-")
+		if !ranged {
+			to = from
+		}
+		low, high := number(from), number(to)
+		if low != nil && high != nil && int(*low) <= code && code <= int(*high) {
+			return true
+		}
+	}
+	return false
+}
+
+// chose says whether the user chose a derived setting.
+func (s *Settings) chose(setting string) bool {
+	return slices.Contains(strings.Fields(s.Chosen), setting)
+}
+
+// choose notes that the user chose a derived setting, or no longer does.
+func (s *Settings) choose(setting string, chosen bool) {
+	all := slices.DeleteFunc(strings.Fields(s.Chosen), func(have string) bool { return have == setting })
+	if chosen {
+		all = append(all, setting)
+	}
+	slices.Sort(all)
+	s.Chosen = strings.Join(all, " ")
 }
 
 // Secure says whether the stack is served by HTTPS.
@@ -132,6 +212,9 @@ var (
 	databaseVersion = regexp.MustCompile(`^[1-9][0-9](\.[0-9]{1,2})?$`)
 	certificateARN  = regexp.MustCompile(`^arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/[A-Za-z0-9-]+$`)
 	secretARN       = regexp.MustCompile(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+$`)
+	healthStatus    = regexp.MustCompile(`^[2-4][0-9]{2}(-[2-4][0-9]{2})?(,[2-4][0-9]{2}(-[2-4][0-9]{2})?)*$`)
+	healthPath      = regexp.MustCompile(`^/[!-~]*$`)
+	containerUser   = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?$`)
 	imageReference  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
 )
 

@@ -33,11 +33,13 @@ func Table() []Setting {
 	// Where settings are recorded.
 	var (
 		inDefinition = place{on: []string{definitionPart}, untagged: true}
-		onService    = place{on: []string{servicePart}, copy: "cluster"}
-		onScaling    = place{on: []string{servicePart}, copy: "cluster", by: "scaling"}
-		onBalancer   = place{on: []string{balancerPart}, copy: "target-group", by: "listener"}
-		onDatabase   = place{on: []string{databasePart}}
-		onRoles      = place{on: []string{naming.ExecutionRole, naming.TaskRole}}
+		// With the release, so that one that is gone back to has its own.
+		withDefinition = place{on: []string{definitionPart}}
+		onService      = place{on: []string{servicePart}, copy: "cluster"}
+		onScaling      = place{on: []string{servicePart}, copy: "cluster", by: "scaling"}
+		onBalancer     = place{on: []string{balancerPart}, copy: "target-group", by: "listener"}
+		onDatabase     = place{on: []string{databasePart}}
+		onRoles        = place{on: []string{naming.ExecutionRole, naming.TaskRole}}
 	)
 	return []Setting{
 		{
@@ -133,6 +135,173 @@ func Table() []Setting {
 					}
 				}
 			},
+		},
+		{
+			Flag: "container-port", JSON: "containerPort", Value: Number{Of: func(s *Settings) *int32 { return &s.ContainerPort }, Default: 8080}, Derived: true,
+			Help:    "port that the container listens on, which it is told by PORT (default: the image's EXPOSE, or 8080; 0 returns to that)",
+			Example: "3000",
+			Drives:  []ResourceField{{definitionPart, "container-port"}, {servicePart, "target-group"}},
+			check: func(s Settings, refuse refusal) {
+				refuse("container-port", s.ContainerPort < 1 || s.ContainerPort > 65535, "container port %d: choose one from 1 to 65535", s.ContainerPort)
+			},
+			recorded: inDefinition,
+			live: func(p parts, s *Settings) {
+				for _, m := range container(p.definition).PortMappings {
+					s.ContainerPort = aws.ToInt32(m.ContainerPort)
+				}
+			},
+		},
+		{
+			Flag: "health-path", JSON: "healthPath", Value: Text{Of: func(s *Settings) *string { return &s.HealthPath }, Default: "/startupz"}, Derived: true,
+			Help:    "path that the load balancer asks a task for (default: the image's label, or /; 'image' returns to that)",
+			Example: "/healthz?full=1",
+			Drives:  []ResourceField{{"target-group", "health-check-path"}},
+			check: func(s Settings, refuse refusal) {
+				// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html
+				refuse("health-path", !healthPath.MatchString(s.HealthPath), "health path %q: give a path such as /healthz, in ASCII and without spaces", s.HealthPath)
+				refuse("health-path", len(tagText(s.HealthPath)) > 256, "health path of %d characters: that is too long to be recorded in a tag", len(s.HealthPath))
+			},
+			recorded: withDefinition,
+			text:     func(s Settings) string { return tagText(s.HealthPath) },
+			fromText: fromTagText,
+		},
+		{
+			Flag: "health-status", JSON: "healthStatus", Value: Text{Of: func(s *Settings) *string { return &s.HealthStatus }, Default: "200"}, Derived: true,
+			Help:    "answers of a healthy task to --health-path (default: the image's label, or 200-299; 'image' returns to that)",
+			Example: "200,301-302",
+			Drives:  []ResourceField{{"target-group", "healthy-codes"}},
+			check: func(s Settings, refuse refusal) {
+				// https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_Matcher.html
+				refuse("health-status", !healthStatus.MatchString(s.HealthStatus), "health status %q: a load balancer takes codes and ranges from 200 to 499, such as 200-299 or 200,302", s.HealthStatus)
+			},
+			recorded: withDefinition,
+			text:     func(s Settings) string { return tagText(s.HealthStatus) },
+			fromText: fromTagText,
+		},
+		{
+			Flag: "health-grace", JSON: "healthGrace", Value: Number{Of: func(s *Settings) *int32 { return &s.HealthGrace }, Default: 30}, Derived: true,
+			Help:    "seconds that a new task may fail health checks (default: the image's label, or 60; 0 returns to that)",
+			Example: "120",
+			Drives:  []ResourceField{{definitionPart, "health-grace"}}, // and the service's own
+			check: func(s Settings, refuse refusal) {
+				// Tasks that were begun beside their database are known by a longer one.
+				refuse("health-grace", s.HealthGrace < 1 || s.HealthGrace >= besideGrace, "health grace %d s: choose 1 to %d s", s.HealthGrace, besideGrace-1)
+			},
+			recorded: withDefinition,
+		},
+		{
+			Flag: "health-command", JSON: "healthCommand", Value: Text{Of: func(s *Settings) *string { return &s.HealthCommand }, Default: `["/bookapi","-healthcheck"]`}, Derived: true,
+			Help:    "command that checks a container's health: a line for its shell, or a JSON list (default: the image's HEALTHCHECK; 'none' for none, 'image' returns to that)",
+			Example: "wget -q -O- http://localhost:3000/",
+			Drives:  []ResourceField{{definitionPart, "health-command"}},
+			check: func(s Settings, refuse refusal) {
+				_, err := healthCommand(s.HealthCommand)
+				refuse("health-command", s.HealthCommand != "" && err != nil, "health command %q: %v", s.HealthCommand, err)
+			},
+			given: func(s *Settings) {
+				if s.HealthCommand = strings.TrimSpace(s.HealthCommand); s.HealthCommand == "none" {
+					s.HealthCommand = ""
+				}
+				if command, err := healthCommand(s.HealthCommand); s.HealthCommand != "" && err == nil {
+					s.HealthCommand = healthText(command)
+				}
+			},
+			recorded: inDefinition,
+			live: func(p parts, s *Settings) {
+				s.HealthCommand = ""
+				if h := container(p.definition).HealthCheck; h != nil {
+					s.HealthCommand = healthText(h.Command)
+				}
+			},
+		},
+		{
+			Flag: "command", JSON: "command", Value: Text{Of: func(s *Settings) *string { return &s.Command }},
+			Help:    "run this in place of the image's CMD: words with quotes as in a shell, or a JSON list ('none' returns to CMD)",
+			Example: "serve --port 3000",
+			Drives:  []ResourceField{{definitionPart, "command"}},
+			check: func(s Settings, refuse refusal) {
+				_, err := splitWords(s.Command)
+				refuse("command", err != nil, "command %q: %v", s.Command, err)
+			},
+			given: func(s *Settings) {
+				if s.Command = wordsText(s.Command); s.Command == "none" {
+					s.Command = ""
+				}
+			},
+			recorded: inDefinition,
+			live:     func(p parts, s *Settings) { s.Command = joinWords(container(p.definition).Command) },
+		},
+		{
+			Flag: "user", JSON: "user", Value: Text{Of: func(s *Settings) *string { return &s.User }, Default: bookapiUser + ":" + bookapiUser}, Derived: true,
+			Help:    "user, and group, that the container runs as (default: the image's USER; 'image' returns to that)",
+			Example: "1000:1000",
+			Drives:  []ResourceField{{definitionPart, "user"}},
+			check: func(s Settings, refuse refusal) {
+				// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html
+				refuse("user", s.User != "" && !containerUser.MatchString(s.User), "user %q: give a name or number, and behind a colon that of a group, such as 1000:1000", s.User)
+			},
+			recorded: inDefinition,
+			live:     func(p parts, s *Settings) { s.User = aws.ToString(container(p.definition).User) },
+		},
+		{
+			Flag: "read-only-root", JSON: "readOnlyRoot", Value: Switch{Of: func(s *Settings) *bool { return &s.ReadOnlyRoot }, Default: true}, Derived: true,
+			Help:     "keep the container from writing to its root file system (default: the image's label, or false)",
+			Example:  "false",
+			Drives:   []ResourceField{{definitionPart, "read-only-root"}},
+			recorded: withDefinition,
+		},
+		{
+			Flag: "ephemeral-storage", JSON: "ephemeralStorage", Value: Number{Of: func(s *Settings) *int32 { return &s.EphemeralStorage }, Default: 20},
+			Help:    "disk of a task, in GiB: 20, or 21 to 200, of which what is above 20 costs",
+			Example: "50",
+			Drives:  []ResourceField{{definitionPart, "ephemeral-storage"}},
+			Costs:   []string{"task storage"},
+			check: func(s Settings, refuse refusal) {
+				// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_EphemeralStorage.html
+				refuse("ephemeral-storage", s.EphemeralStorage < freeStorage || s.EphemeralStorage > 200, "ephemeral storage %d GiB: Fargate gives 20 GiB, or 21 to 200", s.EphemeralStorage)
+			},
+			recorded: inDefinition,
+			live: func(p parts, s *Settings) {
+				s.EphemeralStorage = freeStorage
+				if e := p.definition.EphemeralStorage; e != nil {
+					s.EphemeralStorage = e.SizeInGiB
+				}
+			},
+		},
+		{
+			Flag: "stop-timeout", JSON: "stopTimeout", Value: Number{Of: func(s *Settings) *int32 { return &s.StopTimeout }, Default: 30},
+			Help:    "seconds that a container has to end after its stop signal",
+			Example: "120",
+			Drives:  []ResourceField{{definitionPart, "stop-timeout"}},
+			check: func(s Settings, refuse refusal) {
+				// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html
+				refuse("stop-timeout", s.StopTimeout < 2 || s.StopTimeout > 120, "stop timeout %d s: Fargate takes 2 to 120 s", s.StopTimeout)
+			},
+			recorded: inDefinition,
+			live: func(p parts, s *Settings) {
+				if t := container(p.definition).StopTimeout; t != nil {
+					s.StopTimeout = *t
+				}
+			},
+		},
+		{
+			Flag: "sticky", JSON: "sticky", Value: Switch{Of: func(s *Settings) *bool { return &s.Sticky }},
+			Help:     "send a client to the task that it was sent to before, by a cookie",
+			Example:  "true",
+			Drives:   []ResourceField{{"target-group", stickiness}},
+			recorded: onService, // the group is ready before it
+		},
+		{
+			Flag: "idle-timeout", JSON: "idleTimeout", Value: Number{Of: func(s *Settings) *int32 { return &s.IdleTimeout }, Default: 60},
+			Help:    "seconds that a connection may be idle",
+			Example: "300",
+			Drives:  []ResourceField{{balancerPart, idleTimeout}},
+			check: func(s Settings, refuse refusal) {
+				// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-load-balancer-attributes.html
+				refuse("idle-timeout", s.IdleTimeout < 1 || s.IdleTimeout > 4000, "idle timeout %d s: a load balancer takes 1 to 4000 s", s.IdleTimeout)
+			},
+			recorded: onService, // the load balancer is ready before it
+			taken:    func(recorded string, _ Settings) bool { return positive(recorded) },
 		},
 		{
 			Flag: "port", JSON: "port", Value: Number{Of: func(s *Settings) *int32 { return &s.Port }, Default: 80},

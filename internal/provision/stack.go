@@ -85,9 +85,6 @@ func (s Spec) check() error {
 	return s.Check()
 }
 
-// containerPort is the port that tasks listen on.
-const containerPort = 8080
-
 // postgresPort is the port of the database.
 const postgresPort = 5432
 
@@ -193,7 +190,7 @@ func (s *Stack) Options() graph.Options {
 // password at first. And what serves already is not to be served by tasks that
 // nobody has seen healthy, so this is for the first release of a stack alone.
 func (s *Stack) canBeginBeside() bool {
-	if !s.spec.Wait || s.spec.Source == nil || s.spec.Image != "" || s.spec.Restore != "" || s.database.serves.Load() {
+	if !s.spec.Wait || !s.spec.LocatesDatabase || s.spec.Source == nil || s.spec.Image != "" || s.spec.Restore != "" || s.database.serves.Load() {
 		return false
 	}
 	if db := s.database.last.Load(); db != nil && rdsTagMap(db.TagList)[TagSecretVersion] == "" {
@@ -249,7 +246,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	}
 	who := identity{stack: spec.Stack, version: spec.Version, settings: spec.record(), region: c.IAM.Options().Region}
 	if spec.RolledBackFrom != 0 {
-		who.settings["task-definition"] = map[string]string{tagRolledBack: decimal(&spec.RolledBackFrom), tagRelease: decimal(&spec.Repeats)}
+		who.settings[definitionPart][tagRolledBack], who.settings[definitionPart][tagRelease] = decimal(&spec.RolledBackFrom), decimal(&spec.Repeats)
 	}
 	seen := &glances{}
 	if spec.Deployed != nil && spec.Deployed.seen != nil {
@@ -277,8 +274,8 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	lb := newSecurityGroup(n, "sg-load-balancer", "Load balancer of the stack", vpc, nil, func() []rule {
 		rules := []rule{
 			{port: spec.Port, peer: anywhere},
-			{egress: true, port: containerPort, peer: publicA.want.cidr},
-			{egress: true, port: containerPort, peer: publicB.want.cidr},
+			{egress: true, port: spec.ContainerPort, peer: publicA.want.cidr},
+			{egress: true, port: spec.ContainerPort, peer: publicB.want.cidr},
 		}
 		if spec.Secure() {
 			rules = append(rules, rule{port: spec.HTTPSPort, peer: anywhere})
@@ -287,7 +284,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	})
 	task := newSecurityGroup(n, "sg-task", "Tasks of the stack", vpc, []graph.Finder{lb}, func() []rule {
 		return []rule{
-			{port: containerPort, peer: lb.ID()},
+			{port: spec.ContainerPort, peer: lb.ID()},
 			{egress: true, port: 443, peer: anywhere},
 			{egress: true, port: postgresPort, peer: privateA.want.cidr},
 			{egress: true, port: postgresPort, peer: privateB.want.cidr},
@@ -359,8 +356,8 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	})
 
 	balance := balancing{identity: who, elb: c.ELB}
-	balancer := newLoadBalancer(balance, elbRole, gateway, lb, protection{on: spec.Protect, said: spec.Said["protect"]}, publicA, publicB)
-	targets := newTargetGroup(balance, vpc, containerPort)
+	balancer := newLoadBalancer(balance, elbRole, gateway, lb, protection{on: spec.Protect, said: spec.Said["protect"]}, spec.IdleTimeout, publicA, publicB)
+	targets := newTargetGroup(balance, vpc, targetSpec{port: spec.ContainerPort, path: spec.HealthPath, codes: spec.HealthStatus, sticky: spec.Sticky})
 	plain := listenerSpec{port: spec.Port, protocol: elbtypes.ProtocolEnumHttp}
 	var https []Resource // what the service is served by besides
 	var redirected []graph.Finder
@@ -384,12 +381,14 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	}
 	listener := newListener(balance, "listener", balancer, targets, plain, true, []string{"listener-https"}, redirected...)
 	cluster := newCluster(run, ecsRole)
-	definition := newTaskDefinition(run, image, executionRole, taskRole, secret, logGroup, db, spec.beside, taskSpec{
-		cpu: spec.CPU, memory: spec.Memory, arch: spec.Arch, port: containerPort, exec: spec.Exec, registrySecret: spec.RegistrySecret,
+	definition := newTaskDefinition(run, image, executionRole, taskRole, secret, logGroup, db, targets, spec.beside, taskSpec{
+		cpu: spec.CPU, memory: spec.Memory, storage: spec.EphemeralStorage, arch: spec.Arch, port: spec.ContainerPort, exec: spec.Exec, registrySecret: spec.RegistrySecret,
+		command: spec.Command, user: spec.User, readOnly: spec.ReadOnlyRoot, stopTimeout: spec.StopTimeout, healthCommand: spec.HealthCommand, healthGrace: spec.HealthGrace,
+		locates: spec.LocatesDatabase,
 	})
 	limits := bounds{min: spec.Min, max: spec.Max}
 	service := newService(run, cluster, definition, listener, public, targets, task, serviceSpec{
-		count: spec.Count, bounds: limits, port: containerPort, exec: spec.Exec,
+		count: spec.Count, bounds: limits, port: spec.ContainerPort, grace: spec.HealthGrace, exec: spec.Exec,
 	}, spec.Wait, publicA, publicB)
 	targets.seen, balancer.seen, db.seen, definition.seen, service.seen = &seen.targets, &seen.balancer, &seen.instance, &seen.definition, &seen.service
 	executionRole.seen = &seen.role

@@ -22,8 +22,18 @@ type TargetGroup struct {
 	graph.Node
 	balancing
 	vpc  *VPC
-	port int32
+	want targetSpec
 	seen *cached[targets]
+}
+
+// targetSpec is what of a target group can be wanted.
+type targetSpec struct {
+	// port is that of the container when the group is made. The group keeps it, and ECS
+	// registers each task with the port of its own.
+	port int32
+	// path is asked by the health check, and codes are the answers of a healthy task.
+	path, codes string
+	sticky      bool
 }
 
 // targets is a target group with its tags, or none.
@@ -32,35 +42,41 @@ type targets struct {
 	tags map[string]string
 }
 
-func newTargetGroup(b balancing, vpc *VPC, port int32) *TargetGroup {
-	return &TargetGroup{Node: graph.Named("target-group", 10*time.Minute, vpc), balancing: b, vpc: vpc, port: port}
+func newTargetGroup(b balancing, vpc *VPC, want targetSpec) *TargetGroup {
+	return &TargetGroup{Node: graph.Named("target-group", 10*time.Minute, vpc), balancing: b, vpc: vpc, want: want}
 }
 
 func (t *TargetGroup) groupName() string { return t.names().TargetGroup() }
 
-// targetHealthCheck finds a task healthy 10 s after it answers, where the
-// defaults (30 s, five times) take 150 s, and asks only whether the process is
-// up: a check that asks the database would have every task replaced when the
-// database is out.
-var targetHealthCheck = map[string]string{
-	"health-check":          "true",
-	"health-check-path":     "/startupz", // and not /readyz: an outage of the database must not recycle every task
-	"health-check-port":     "traffic-port",
-	"health-check-protocol": "HTTP",
-	"health-check-interval": "5",
-	"health-check-timeout":  "3",
-	"healthy-threshold":     "2",
-	"unhealthy-threshold":   "2",
-	"healthy-codes":         "200",
+// check finds a task healthy 10 s after it answers, where the defaults (30 s, five
+// times) take 150 s. Of bookapi it asks only whether the process is up: a check that
+// asks the database would have every task replaced when the database is out.
+func (w targetSpec) check() map[string]string {
+	return map[string]string{
+		"health-check":          "true",
+		"health-check-path":     w.path,
+		"health-check-port":     "traffic-port",
+		"health-check-protocol": "HTTP",
+		"health-check-interval": "5",
+		"health-check-timeout":  "3",
+		"healthy-threshold":     "2",
+		"unhealthy-threshold":   "2",
+		"healthy-codes":         w.codes,
+	}
 }
 
 // Attributes of target groups:
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html
 const deregistrationDelay = "deregistration_delay.timeout_seconds"
 
-// targetAttributes end the draining when bookapi's own requests must have
-// ended, instead of after 300 s.
-var targetAttributes = map[string]string{deregistrationDelay: "10"}
+// stickiness is by a cookie of the load balancer's, for a day.
+const stickiness = "stickiness.enabled"
+
+// attributes end the draining when bookapi's own requests must have ended, instead of
+// after 300 s.
+func (w targetSpec) attributes() map[string]string {
+	return map[string]string{deregistrationDelay: "10", stickiness: strconv.FormatBool(w.sticky)}
+}
 
 // targetDefaults are the attributes that decide which task gets a request, and stay
 // as AWS sets them. An endpoint that does not report one has not changed it.
@@ -69,7 +85,8 @@ var targetDefaults = map[string]string{
 	"load_balancing.algorithm.anomaly_mitigation":                                    "off",
 	"load_balancing.cross_zone.enabled":                                              "use_load_balancer_configuration",
 	"slow_start.duration_seconds":                                                    "0",
-	"stickiness.enabled":                                                             "false",
+	"stickiness.lb_cookie.duration_seconds":                                          "86400",
+	"stickiness.type":                                                                "lb_cookie",
 	"target_group_health.dns_failover.minimum_healthy_targets.count":                 "1",
 	"target_group_health.dns_failover.minimum_healthy_targets.percentage":            "off",
 	"target_group_health.unhealthy_state_routing.minimum_healthy_targets.count":      "1",
@@ -82,7 +99,6 @@ type liveTargetGroup struct {
 	kind, vpc         string
 	protocol, version string // of HTTP
 	addresses         string // of IP
-	port              int32
 	check, attributes map[string]string
 }
 
@@ -101,7 +117,7 @@ func (t *TargetGroup) Find(ctx context.Context) (graph.State, error) {
 		return graph.State{}, fmt.Errorf("describe the attributes of target group %s: %w", t.groupName(), err)
 	}
 	live := liveTargetGroup{
-		tags: tags, kind: string(tg.TargetType), vpc: aws.ToString(tg.VpcId), protocol: string(tg.Protocol), port: aws.ToInt32(tg.Port),
+		tags: tags, kind: string(tg.TargetType), vpc: aws.ToString(tg.VpcId), protocol: string(tg.Protocol),
 		version: aws.ToString(tg.ProtocolVersion), addresses: string(tg.IpAddressType),
 		check: map[string]string{
 			"health-check":          strconv.FormatBool(tg.HealthCheckEnabled == nil || *tg.HealthCheckEnabled),
@@ -165,9 +181,9 @@ func number(s string) *int32 {
 
 func (t *TargetGroup) wanted() liveTargetGroup {
 	return liveTargetGroup{
-		tags: t.tags(t.Name()), kind: string(types.TargetTypeEnumIp), vpc: t.vpc.ID(), protocol: string(types.ProtocolEnumHttp), port: t.port,
+		tags: t.tags(t.Name()), kind: string(types.TargetTypeEnumIp), vpc: t.vpc.ID(), protocol: string(types.ProtocolEnumHttp),
 		version: "HTTP1", addresses: string(types.TargetGroupIpAddressTypeEnumIpv4),
-		check: targetHealthCheck, attributes: targetAttributes,
+		check: t.want.check(), attributes: t.want.attributes(),
 	}
 }
 
@@ -187,7 +203,6 @@ func targetGroupDrift(live, want liveTargetGroup) []graph.Change {
 	if live.addresses != "" {
 		fixed("address-type", live.addresses, want.addresses)
 	}
-	fixed("port", strconv.Itoa(int(live.port)), strconv.Itoa(int(want.port)))
 	out = append(out, attributeDrift(live.check, want.check)...)
 	out = append(out, attributeDrift(live.attributes, want.attributes)...)
 	out = append(out, defaultDrift(live.attributes, targetDefaults)...)
@@ -197,10 +212,10 @@ func targetGroupDrift(live, want liveTargetGroup) []graph.Change {
 
 // Create makes the group. The call is idempotent by name.
 func (t *TargetGroup) Create(ctx context.Context) (string, error) {
-	c := targetHealthCheck
+	c := t.want.check()
 	out, err := t.elb.CreateTargetGroup(ctx, &elb.CreateTargetGroupInput{
 		Name: aws.String(t.groupName()), TargetType: types.TargetTypeEnumIp, VpcId: aws.String(t.vpc.ID()),
-		Protocol: types.ProtocolEnumHttp, Port: &t.port,
+		Protocol: types.ProtocolEnumHttp, Port: &t.want.port,
 		HealthCheckEnabled: aws.Bool(true), HealthCheckPath: aws.String(c["health-check-path"]), HealthCheckProtocol: types.ProtocolEnumHttp, HealthCheckPort: aws.String(c["health-check-port"]),
 		HealthCheckIntervalSeconds: number(c["health-check-interval"]), HealthCheckTimeoutSeconds: number(c["health-check-timeout"]),
 		HealthyThresholdCount: number(c["healthy-threshold"]), UnhealthyThresholdCount: number(c["unhealthy-threshold"]),
@@ -220,8 +235,8 @@ func (t *TargetGroup) Update(ctx context.Context, changes []graph.Change) error 
 			return err
 		}
 	}
-	if slices.ContainsFunc(changes, func(c graph.Change) bool { return targetHealthCheck[c.Field] != "" }) {
-		c := targetHealthCheck
+	c := t.want.check()
+	if slices.ContainsFunc(changes, func(change graph.Change) bool { return c[change.Field] != "" }) {
 		_, err := t.elb.ModifyTargetGroup(ctx, &elb.ModifyTargetGroupInput{
 			TargetGroupArn: arn, HealthCheckEnabled: aws.Bool(true), HealthCheckPath: aws.String(c["health-check-path"]), HealthCheckProtocol: types.ProtocolEnumHttp, HealthCheckPort: aws.String(c["health-check-port"]),
 			HealthCheckIntervalSeconds: number(c["health-check-interval"]), HealthCheckTimeoutSeconds: number(c["health-check-timeout"]),
@@ -233,7 +248,7 @@ func (t *TargetGroup) Update(ctx context.Context, changes []graph.Change) error 
 		}
 	}
 	var set []types.TargetGroupAttribute
-	for _, want := range []map[string]string{targetAttributes, targetDefaults} {
+	for _, want := range []map[string]string{t.want.attributes(), targetDefaults} {
 		for _, k := range slices.Sorted(maps.Keys(want)) {
 			if hasField(changes, k) {
 				set = append(set, types.TargetGroupAttribute{Key: &k, Value: aws.String(want[k])})

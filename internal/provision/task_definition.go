@@ -47,9 +47,17 @@ type revision struct {
 // taskSpec is what of a task can be wanted.
 type taskSpec struct {
 	cpu, memory int32
+	storage     int32  // GiB
 	arch        string // "amd64" or "arm64"
 	port        int32
 	exec        bool
+	// command and healthCommand are Settings.Command and Settings.HealthCommand.
+	command, healthCommand string
+	user                   string
+	readOnly               bool
+	stopTimeout            int32 // seconds
+	healthGrace            int32 // seconds
+	locates                bool  // it asks the secret where its database is
 	// registrySecret is the ARN of the secret with the login of the image's
 	// registry, or "".
 	registrySecret string
@@ -71,16 +79,20 @@ func isAddress(variable string) bool { return variable == envHost || variable ==
 // tagSpec holds a digest of what a revision was registered with.
 const tagSpec = "bookctl:spec"
 
+// freeStorage is the disk that a task has anyway, in GiB.
+const freeStorage = 20
+
 // bookapiUser is the user, and group, that the image runs as: "nonroot".
 const bookapiUser = "65532"
 
-func newTaskDefinition(c containers, image *Image, execution, task *Role, secret *Secret, logs *LogGroup, database *Database, beside bool, want taskSpec) *TaskDefinition {
+func newTaskDefinition(c containers, image *Image, execution, task *Role, secret *Secret, logs *LogGroup, database *Database, targets *TargetGroup, beside bool, want taskSpec) *TaskDefinition {
+	// It records what the target group carries out.
 	made := graph.Finder(database)
 	if beside {
 		made = graph.Made(database)
 	}
 	return &TaskDefinition{
-		Node:       graph.Named("task-definition", 5*time.Minute, image, execution, task, secret, logs, made),
+		Node:       graph.Named("task-definition", 5*time.Minute, image, execution, task, secret, logs, targets, made),
 		containers: c, image: image, execution: execution, task: task, secret: secret, logs: logs, database: database, beside: beside,
 		want: want, container: containerName, region: c.ecs.Options().Region,
 	}
@@ -116,6 +128,7 @@ func (t *TaskDefinition) Find(ctx context.Context) (graph.State, error) {
 // newest, or the one that serves where nothing new has to be registered for it.
 func (t *TaskDefinition) inUse(ctx context.Context, newest revision) (revision, []graph.Change, error) {
 	want, wantTags := t.definition(), t.tags(t.Name())
+	withoutDefaults(newest.tags, wantTags)
 	drift := taskDrift(newest.live, newest.tags, want, wantTags)
 	if newest.tags[TagStack] != t.stack || newest.live.Revision == 1 || !NewRelease(drift) {
 		return newest, drift, nil
@@ -299,10 +312,12 @@ func (t *TaskDefinition) definition() *ecs.RegisterTaskDefinitionInput {
 	env := map[string]string{
 		"DB_NAME":     t.secret.initial.DBName,
 		"DB_SSLMODE":  "verify-full",
-		envSecret:     t.secret.ID(),
 		"PORT":        strconv.Itoa(int(t.want.port)),
 		"TASK_CPU":    cpu, // bookapi fits its threads and memory to these
 		"TASK_MEMORY": memory,
+	}
+	if t.want.locates {
+		env[envSecret] = t.secret.ID()
 	}
 	if host, port := t.database.Endpoint(); host != "" && !t.awaits() {
 		env[envHost], env[envPort] = host, strconv.Itoa(int(port))
@@ -316,12 +331,22 @@ func (t *TaskDefinition) definition() *ecs.RegisterTaskDefinitionInput {
 	if t.want.registrySecret != "" {
 		login = &types.RepositoryCredentials{CredentialsParameter: &t.want.registrySecret}
 	}
+	command, _ := splitWords(t.want.command) // checked with the settings
+	var user *string
+	if t.want.user != "" {
+		user = &t.want.user
+	}
+	var storage *types.EphemeralStorage
+	if t.want.storage > freeStorage {
+		storage = &types.EphemeralStorage{SizeInGiB: t.want.storage}
+	}
 	return &ecs.RegisterTaskDefinitionInput{
 		Family:                  aws.String(t.family()),
 		NetworkMode:             types.NetworkModeAwsvpc,
 		RequiresCompatibilities: []types.Compatibility{types.CompatibilityFargate},
 		Cpu:                     &cpu,
 		Memory:                  &memory,
+		EphemeralStorage:        storage,
 		RuntimePlatform:         &types.RuntimePlatform{CpuArchitecture: arch, OperatingSystemFamily: types.OSFamilyLinux},
 		ExecutionRoleArn:        aws.String(t.execution.ID()),
 		TaskRoleArn:             aws.String(t.task.ID()),
@@ -331,22 +356,20 @@ func (t *TaskDefinition) definition() *ecs.RegisterTaskDefinitionInput {
 			Essential: aws.Bool(true),
 
 			RepositoryCredentials: login,
-			User:                  aws.String(bookapiUser + ":" + bookapiUser),
+			Command:               command,
+			User:                  user,
 			// The agent behind ECS Exec writes to the root file system:
 			// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-exec.html
-			ReadonlyRootFilesystem: aws.Bool(!t.want.exec),
+			ReadonlyRootFilesystem: aws.Bool(t.want.readOnly && !t.want.exec),
 			LinuxParameters: &types.LinuxParameters{
 				InitProcessEnabled: aws.Bool(t.want.exec),
-				Capabilities:       &types.KernelCapabilities{Drop: []string{"ALL"}},
+				Capabilities:       t.want.capabilities(),
 			},
 			PortMappings: []types.PortMapping{{ContainerPort: &t.want.port, HostPort: &t.want.port, Protocol: types.TransportProtocolTcp}},
 			Environment:  writeTags(env, func(k, v *string) types.KeyValuePair { return types.KeyValuePair{Name: k, Value: v} }),
 			Secrets:      []types.Secret{secret("DB_PASSWORD", "password"), secret("DB_USERNAME", "username")},
-			StopTimeout:  aws.Int32(30),
-			HealthCheck: &types.HealthCheck{
-				Command:  []string{"CMD", "/bookapi", "-healthcheck"},
-				Interval: aws.Int32(5), Timeout: aws.Int32(3), Retries: aws.Int32(3), StartPeriod: aws.Int32(30),
-			},
+			StopTimeout:  &t.want.stopTimeout,
+			HealthCheck:  t.healthCheck(),
 			LogConfiguration: &types.LogConfiguration{
 				LogDriver: types.LogDriverAwslogs,
 				Options: map[string]string{
@@ -354,6 +377,36 @@ func (t *TaskDefinition) definition() *ecs.RegisterTaskDefinitionInput {
 				},
 			},
 		}},
+	}
+}
+
+// capabilities are those that the container does not get. Root needs those that
+// container runtimes give, and a program of another user's may have that of a low port
+// by its file. Fargate adds none but SYS_PTRACE:
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_KernelCapabilities.html
+func (w taskSpec) capabilities() *types.KernelCapabilities {
+	switch user, _, _ := strings.Cut(w.user, ":"); {
+	case user == "" || user == "0" || user == "root":
+		return nil
+	case w.port < 1024:
+		return &types.KernelCapabilities{Drop: []string{
+			"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_RAW", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+		}}
+	}
+	return &types.KernelCapabilities{Drop: []string{"ALL"}}
+}
+
+// healthCheck is the check of the container itself; nil for none. A task is healthy
+// soon after it passes, and is given as much time to start as by the load balancer's,
+// as far as ECS lets it:
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html
+func (t *TaskDefinition) healthCheck() *types.HealthCheck {
+	if t.want.healthCommand == "" {
+		return nil
+	}
+	command, _ := healthCommand(t.want.healthCommand) // checked with the settings
+	return &types.HealthCheck{
+		Command: command, Interval: aws.Int32(5), Timeout: aws.Int32(3), Retries: aws.Int32(3), StartPeriod: aws.Int32(min(t.want.healthGrace, 300)),
 	}
 }
 
@@ -447,6 +500,16 @@ func taskDrift(live *types.TaskDefinition, tags map[string]string, want *ecs.Reg
 	if live.RuntimePlatform != nil {
 		add("architecture", string(live.RuntimePlatform.CpuArchitecture), string(want.RuntimePlatform.CpuArchitecture))
 	}
+	add("container-port", portsOf(have), portsOf(w))
+	add("command", joinWords(have.Command), joinWords(w.Command))
+	add("user", aws.ToString(have.User), aws.ToString(w.User))
+	add("read-only-root", strconv.FormatBool(aws.ToBool(have.ReadonlyRootFilesystem)), strconv.FormatBool(aws.ToBool(w.ReadonlyRootFilesystem)))
+	add("ephemeral-storage", storageOf(live.EphemeralStorage), storageOf(want.EphemeralStorage))
+	add("stop-timeout", decimal(have.StopTimeout), decimal(w.StopTimeout))
+	add("health-command", healthOf(have), healthOf(w))
+	if have.HealthCheck != nil && w.HealthCheck != nil {
+		add("health-grace", decimal(have.HealthCheck.StartPeriod)+" s", decimal(w.HealthCheck.StartPeriod)+" s")
+	}
 	env := func(pairs []types.KeyValuePair) map[string]string {
 		return readTags(pairs, func(p types.KeyValuePair) (*string, *string) { return p.Name, p.Value })
 	}
@@ -465,6 +528,29 @@ func taskDrift(live *types.TaskDefinition, tags map[string]string, want *ecs.Reg
 	out = append(out, tagDrift(tags, wantTags)...)
 	sortChanges(out)
 	return out
+}
+
+// portsOf are the ports of a container as text.
+func portsOf(d types.ContainerDefinition) string {
+	var out []string
+	for _, m := range d.PortMappings {
+		out = append(out, decimal(m.ContainerPort))
+	}
+	return strings.Join(out, " ")
+}
+
+func storageOf(e *types.EphemeralStorage) string {
+	if e == nil {
+		return gib(freeStorage)
+	}
+	return gib(e.SizeInGiB)
+}
+
+func healthOf(d types.ContainerDefinition) string {
+	if d.HealthCheck == nil {
+		return ""
+	}
+	return healthText(d.HealthCheck.Command)
 }
 
 // Create registers the first revision. Each call makes another one: after a

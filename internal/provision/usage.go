@@ -5,7 +5,7 @@ import "github.com/bookctl/bookctl/internal/pricing"
 // Usage is what a stack with these settings has that costs.
 func (s Settings) Usage() pricing.Usage {
 	return pricing.Usage{
-		Tasks: s.Count, MaxTasks: s.Max, CPU: s.CPU, Memory: s.Memory, Arch: s.Arch, LoadBalancer: true,
+		Tasks: s.Count, MaxTasks: s.Max, CPU: s.CPU, Memory: s.Memory, Storage: s.EphemeralStorage, Arch: s.Arch, LoadBalancer: true,
 		Database: true, DBClass: s.DBClass, DBStorage: s.DBStorage, DBMultiAZ: s.DBMultiAZ, BackupDays: s.BackupDays,
 	}
 }

@@ -2,6 +2,8 @@ package balancer
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
@@ -68,6 +70,9 @@ type Settings struct {
 	// DeregistrationDelay is how long requests in flight may go on when their
 	// target leaves. A target without any leaves at once.
 	DeregistrationDelay time.Duration
+	// Sticky is how long a client is sent to the same target, by a cookie; 0 is not
+	// at all.
+	Sticky time.Duration
 }
 
 // Group is a target group. Its checks run only while a listener uses it.
@@ -260,7 +265,12 @@ func (g *Group) Close() {
 
 // pick is the target of the next request: round robin over the healthy ones, or
 // over all when none is healthy, as an Application Load Balancer fails open.
-func (g *Group) pick() *target {
+//
+// The cookie, which may be empty, is the client's: it goes to the target that it was
+// sent to before, if that is among them. A group that is sticky returns the cookie to
+// be sent along.
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/sticky-sessions.html
+func (g *Group) pick(cookie string) (*target, *http.Cookie) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	var healthy, all []*target
@@ -277,13 +287,32 @@ func (g *Group) pick() *target {
 		healthy = all
 	}
 	if len(healthy) == 0 {
-		return nil
+		return nil, nil
 	}
-	t := healthy[g.next%uint(len(healthy))]
-	g.next++
+	before := -1
+	if g.settings.Sticky > 0 && cookie != "" {
+		before = slices.IndexFunc(healthy, func(t *target) bool { return t.cookie() == cookie })
+	}
+	if before < 0 {
+		before = int(g.next % uint(len(healthy)))
+		g.next++
+	}
+	t := healthy[before]
 	t.inFlight++
 	g.requests.Add(1)
-	return t
+	if g.settings.Sticky == 0 {
+		return t, nil
+	}
+	return t, &http.Cookie{Name: stickyCookie, Value: t.cookie(), Path: "/", Expires: time.Now().Add(g.settings.Sticky)}
+}
+
+// stickyCookie is the name that AWS gives its own.
+const stickyCookie = "AWSALB"
+
+// cookie tells a target from others.
+func (t *target) cookie() string {
+	sum := sha256.Sum256([]byte(t.ID + ":" + strconv.Itoa(t.Port)))
+	return hex.EncodeToString(sum[:16])
 }
 
 func (g *Group) release(t *target) {

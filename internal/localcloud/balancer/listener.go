@@ -297,7 +297,11 @@ func (l *Listener) protocol() string {
 }
 
 func (l *Listener) forward(w http.ResponseWriter, r *http.Request, group *Group, options Options) {
-	t := group.pick()
+	before := ""
+	if c, err := r.Cookie(stickyCookie); err == nil {
+		before = c.Value
+	}
+	t, cookie := group.pick(before)
 	if t == nil {
 		refuse(w, http.StatusServiceUnavailable)
 		return
@@ -331,6 +335,12 @@ func (l *Listener) forward(w http.ResponseWriter, r *http.Request, group *Group,
 			if err := replayable(p.Out); err != nil {
 				p.Out.Body = io.NopCloser(failing{err})
 			}
+		},
+		ModifyResponse: func(resp *http.Response) error {
+			if cookie != nil {
+				resp.Header.Add("Set-Cookie", cookie.String())
+			}
+			return nil
 		},
 		ErrorLog: log.New(io.Discard, "", 0), // the code says what happened
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {

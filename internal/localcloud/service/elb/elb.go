@@ -87,8 +87,8 @@ func checkAttribute(what string, known map[string]string, key, value string) err
 	} else if (otherwise == "true" || otherwise == "false") && value != "true" && value != "false" {
 		return bad
 	}
-	if key == "stickiness.enabled" && value == "true" {
-		return kernel.Fail("ValidationError", "The local cloud's load balancers have no sticky sessions")
+	if key == "stickiness.type" && value != "lb_cookie" {
+		return kernel.Fail("ValidationError", "The local cloud's load balancers know stickiness of type lb_cookie only")
 	}
 	return nil
 }

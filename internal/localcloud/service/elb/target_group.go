@@ -155,8 +155,14 @@ func (a tx) groupSettings(tg *targetGroup) balancer.Settings {
 	second := func(n *int32) time.Duration { return time.Duration(*n) * time.Second }
 	delay, _ := strconv.Atoi(tg.Attributes["deregistration_delay.timeout_seconds"]) // checked when it was set
 	port, _ := strconv.Atoi(*tg.HealthCheckPort)                                    // 0 for traffic-port
+	sticky := time.Duration(0)
+	if tg.Attributes["stickiness.enabled"] == "true" {
+		seconds, _ := strconv.Atoi(tg.Attributes["stickiness.lb_cookie.duration_seconds"]) // checked when it was set
+		sticky = time.Duration(seconds) * time.Second
+	}
 	return balancer.Settings{
-		Path: *tg.HealthCheckPath, CheckPort: port, Interval: a.ScaledTo(leastInterval, second(tg.HealthCheckIntervalSeconds)), Timeout: second(tg.HealthCheckTimeoutSeconds),
+		Sticky: sticky,
+		Path:   *tg.HealthCheckPath, CheckPort: port, Interval: a.ScaledTo(leastInterval, second(tg.HealthCheckIntervalSeconds)), Timeout: second(tg.HealthCheckTimeoutSeconds),
 		HealthyThreshold: int(*tg.HealthyThresholdCount), UnhealthyThreshold: int(*tg.UnhealthyThresholdCount), Matcher: *tg.Matcher.HttpCode,
 		DeregistrationDelay: time.Duration(delay) * time.Second,
 	}

@@ -1,0 +1,186 @@
+package cli_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/bookctl/bookctl/internal/tinyimage"
+)
+
+// anyApp is the image of testdata/anyapp, which is not bookapi.
+var anyApp = sync.OnceValues(func() (v1.Image, error) { return tinyimage.Build("testdata/anyapp", "app") })
+
+// anyImage pushes it with a config of its own, and returns its reference.
+func anyImage(t *testing.T, configure func(*v1.ConfigFile)) string {
+	t.Helper()
+	image, err := anyApp()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := image.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file = file.DeepCopy()
+	configure(file)
+	if image, err = mutate.ConfigFile(image, file); err != nil {
+		t.Fatal(err)
+	}
+	ref, err := name.ParseReference(openRegistry(t) + "/team/app:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(ref, image); err != nil {
+		t.Fatal(err)
+	}
+	return ref.String()
+}
+
+// definition is what AWS is told to run.
+func (s *shell) definition(t *testing.T) *types.TaskDefinition {
+	t.Helper()
+	out, err := ecs.NewFromConfig(s.config()).DescribeTaskDefinition(t.Context(), &ecs.DescribeTaskDefinitionInput{TaskDefinition: aws.String("book-bookapi")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.TaskDefinition
+}
+
+// get asks a path of a service that has to answer.
+func get(t *testing.T, url string) string {
+	t.Helper()
+	code, body := call(t, http.MethodGet, url, "")
+	if code != http.StatusOK {
+		t.Fatalf("%s answers %d %s", url, code, body)
+	}
+	return strings.TrimSpace(body)
+}
+
+// TestAnyContainerIsDeployedAsItsImageSays deploys a service that is not bookapi.
+func TestAnyContainerIsDeployedAsItsImageSays(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	image := anyImage(t, func(f *v1.ConfigFile) {
+		f.Config.ExposedPorts = map[string]struct{}{"9000/udp": {}, "3000/TCP": {}}
+		f.Config.User, f.Config.StopSignal = "1000:1000", "SIGQUIT"
+		f.Config.Healthcheck = &v1.HealthConfig{Test: []string{"CMD", "/app", "check"}}
+	})
+	s.must("local", "start")
+	before := s.inventory()
+	for _, refused := range [][2]string{
+		{"--container-port=70000", "container port 70000"}, {"--health-path=healthz", "health path"}, {"--health-status=500", "200 to 499"},
+		{"--stop-timeout=121", "Fargate takes 2 to 120 s"}, {"--ephemeral-storage=201", "21 to 200"}, {"--idle-timeout=4001", "1 to 4000 s"},
+		{"--user=a b", "user"}, {"--command='open", "a quote is not closed"}, {"--health-command=[", "no list of words"}, {"--health-grace=-1", "health grace"},
+	} {
+		s.run("up", "--local", "--image", image, refused[0]).says(t, 64, refused[1])
+	}
+	if diff := cmp.Diff(before, s.inventory()); diff != "" {
+		t.Errorf("what was refused has changed something (-before +after):\n%s", diff)
+	}
+
+	plan := s.run("plan", "--local", "--image", image, "--health-path", "/up", "--command", "serve 'a b'")
+	for _, want := range []string{
+		"container-port  3000  EXPOSE of the image", "health-path  /up  chosen", "user  1000:1000  USER of the image",
+		`health-command  ["/app","check"]  HEALTHCHECK of the image`, "health-status  200-299  the image has no label for it",
+	} {
+		if !strings.Contains(strings.Join(strings.Fields(plan.out), " "), strings.Join(strings.Fields(want), " ")) {
+			t.Errorf("the plan does not say %q:\n%s%s", want, plan.out, plan.err)
+		}
+	}
+	if !strings.Contains(plan.err, "stopped by SIGQUIT, the image's STOPSIGNAL") {
+		t.Errorf("the plan says\n%s", plan.err)
+	}
+
+	url := s.up("--image", image, "--health-path", "/up", "--command", "serve 'a b'", "--ephemeral-storage", "30", "--stop-timeout", "5", "--sticky", "--idle-timeout", "120", "--count", "2")
+	if got := get(t, url+"/args"); got != "serve|a b" {
+		t.Errorf("it was started with %q", got)
+	}
+	d := s.definition(t)
+	c := d.ContainerDefinitions[0]
+	if *c.PortMappings[0].ContainerPort != 3000 || *c.User != "1000:1000" || *c.ReadonlyRootFilesystem || *c.StopTimeout != 5 || d.EphemeralStorage.SizeInGiB != 30 ||
+		!cmp.Equal(c.HealthCheck.Command, []string{"CMD", "/app", "check"}) {
+		t.Errorf("the task definition is %+v", c)
+	}
+	groups, err := elb.NewFromConfig(s.config()).DescribeTargetGroups(t.Context(), &elb.DescribeTargetGroupsInput{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g := groups.TargetGroups[0]; *g.HealthCheckPath != "/up" || *g.Matcher.HttpCode != "200-299" {
+		t.Errorf("the health check asks for %s %s", *g.HealthCheckPath, *g.Matcher.HttpCode)
+	}
+	// A client with the cookie stays where it is.
+	jar := &http.Client{Jar: newJar(t)}
+	tasks := map[string]bool{}
+	for range 6 {
+		tasks[body(t, jar, url+"/task")] = true
+	}
+	if len(tasks) != 1 {
+		t.Errorf("a client with the cookie was sent to %d tasks", len(tasks))
+	}
+
+	s.run("up", "--local").says(t, 0, "0 changed")
+	if r := s.run("status", "--local"); r.code != 0 || !strings.Contains(r.out, "/up") && !strings.Contains(r.out, "answers 204") {
+		t.Errorf("status: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	// What was chosen is kept, and what was not follows the image.
+	second := anyImage(t, func(f *v1.ConfigFile) { f.Config.ExposedPorts = map[string]struct{}{"4000": {}} })
+	s.up("--image", second)
+	c = s.definition(t).ContainerDefinitions[0]
+	if *c.PortMappings[0].ContainerPort != 4000 || c.User != nil || c.HealthCheck != nil || *c.StopTimeout != 5 || !cmp.Equal(c.Command, []string{"serve", "a b"}) {
+		t.Errorf("with another image the task definition is %+v", c)
+	}
+	get(t, url+"/args")
+	s.run("up", "--local").says(t, 0, "0 changed")
+	// What is gone back to is run as it was.
+	s.must("rollback", "--local")
+	c = s.definition(t).ContainerDefinitions[0]
+	if *c.PortMappings[0].ContainerPort != 3000 || *c.User != "1000:1000" {
+		t.Errorf("after a rollback the task definition is %+v", c)
+	}
+	get(t, url+"/args")
+	s.must("destroy", "--local", "--yes", "--purge-snapshots")
+	if diff := cmp.Diff(before, s.inventory()); diff != "" {
+		t.Errorf("destroy left (-before +after):\n%s", diff)
+	}
+}
+
+func newJar(t *testing.T) http.CookieJar {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return jar
+}
+
+// body is what a client is answered.
+func body(t *testing.T, client *http.Client, url string) string {
+	t.Helper()
+	resp, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s answers %s %v", url, resp.Status, err)
+	}
+	return string(text)
+}

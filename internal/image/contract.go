@@ -1,0 +1,150 @@
+package image
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// LabelPrefix begins the labels by which an image says of itself how a container of it
+// is run: io.github.bookctl.health-path=/healthz, say. What comes behind it is the
+// name of a setting in Labels. Images that bookctl builds carry them.
+const LabelPrefix = "io.github.bookctl."
+
+// Labels are the settings that an image can give by a label.
+var Labels = []string{"health-path", "health-status", "health-grace", "read-only-root", LocatesDatabase, DatabaseAuthority}
+
+const (
+	// LocatesDatabase is the label of a program that asks the secret DB_SECRET_ARN where
+	// its database is until that is there, as bookapi does; "true".
+	LocatesDatabase = "locates-database"
+	// DatabaseAuthority is the label of an image that has the certificate authorities
+	// of Amazon RDS: the path of the file.
+	DatabaseAuthority = "database-authority"
+)
+
+// Default is what an image's config says of a setting, or what is taken where it says
+// nothing.
+type Default struct {
+	// Setting is the name of the setting's flag, or of the label.
+	Setting string
+	// Value is as the flag has it; "" means none.
+	Value string
+	// Why says where it is from.
+	Why string
+}
+
+// What is taken of an image that does not say.
+const (
+	// usualPort is what Cloud Run and others give a program as PORT.
+	usualPort   = 8080
+	usualPath   = "/" // as load balancers have it
+	usualStatus = "200-299"
+	usualGrace  = "60"
+)
+
+// Defaults reads what an image's config says of how a container of it is run. With
+// nil, the image is not known, and all is what is usual.
+//
+// ECS itself takes ENTRYPOINT, CMD, USER and STOPSIGNAL from the image. It does not
+// look at EXPOSE, nor at HEALTHCHECK
+// (https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html),
+// which is lost in OCI images that buildah builds.
+func Defaults(file *v1.ConfigFile) []Default {
+	var config v1.Config
+	if file != nil {
+		config = file.Config
+	}
+	out := []Default{portOf(config), healthCommandOf(config), {"user", "", "the image has no USER: it runs as root"}}
+	if config.User != "" {
+		out[2] = Default{"user", config.User, "USER of the image"}
+	}
+	if file == nil {
+		for i := range out {
+			out[i].Why = "what is usual: the image can't be read from here"
+		}
+	}
+	for _, d := range []Default{
+		{"health-path", usualPath, "the image has no label for it"},
+		{"health-status", usualStatus, "the image has no label for it"},
+		{"health-grace", usualGrace, "the image has no label for it"},
+		{"read-only-root", "false", "the image has no label for it"},
+		{LocatesDatabase, "false", ""},
+		{DatabaseAuthority, "", ""},
+	} {
+		if file == nil {
+			d.Why = "what is usual: the image can't be read from here"
+		}
+		if value, labelled := config.Labels[LabelPrefix+d.Setting]; labelled {
+			d.Value, d.Why = value, "label "+LabelPrefix+d.Setting+" of the image"
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+// Told are further things of an image's config that decide how a container of it runs
+// and that nobody has to choose; empty where there is nothing to tell.
+func Told(file *v1.ConfigFile) []string {
+	var out []string
+	if file == nil {
+		return nil
+	}
+	if signal := file.Config.StopSignal; signal != "" && signal != "SIGTERM" {
+		out = append(out, "it is stopped by "+signal+", the image's STOPSIGNAL")
+	}
+	if len(file.Config.Entrypoint)+len(file.Config.Cmd) == 0 {
+		out = append(out, "the image has neither ENTRYPOINT nor CMD: --command has to say what to run")
+	}
+	return out
+}
+
+// portOf is the port that a container listens on: the lowest that the image exposes
+// over TCP. Keys of EXPOSE stay as they were typed: 80, 80/tcp, 80/TCP, 7000-7001/tcp.
+func portOf(config v1.Config) Default {
+	var ports []int
+	for key := range config.ExposedPorts {
+		number, protocol, _ := strings.Cut(key, "/")
+		if protocol != "" && !strings.EqualFold(protocol, "tcp") {
+			continue
+		}
+		number, _, _ = strings.Cut(number, "-")
+		if n, err := strconv.ParseUint(number, 10, 16); err == nil && n > 0 {
+			ports = append(ports, int(n))
+		}
+	}
+	slices.Sort(ports)
+	ports = slices.Compact(ports)
+	switch len(ports) {
+	case 0:
+		return Default{"container-port", strconv.Itoa(usualPort), "the image has no EXPOSE; PORT tells it"}
+	case 1:
+		return Default{"container-port", strconv.Itoa(ports[0]), "EXPOSE of the image"}
+	}
+	return Default{"container-port", strconv.Itoa(ports[0]), fmt.Sprintf("the lowest of %d ports that the image's EXPOSE names", len(ports))}
+}
+
+// healthCommandOf is the image's HEALTHCHECK as --health-command has it: a list of
+// words in JSON, or a line for the shell.
+func healthCommandOf(config v1.Config) Default {
+	none := Default{"health-command", "", "the image has no HEALTHCHECK"}
+	if config.Healthcheck == nil || len(config.Healthcheck.Test) < 2 {
+		return none
+	}
+	why := "HEALTHCHECK of the image"
+	switch test := config.Healthcheck.Test; test[0] {
+	case "CMD":
+		text, err := json.Marshal(test[1:])
+		if err != nil {
+			return none
+		}
+		return Default{"health-command", string(text), why}
+	case "CMD-SHELL":
+		return Default{"health-command", strings.Join(test[1:], " "), why}
+	}
+	return none // NONE
+}
