@@ -3,7 +3,6 @@ package provision
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -38,14 +37,15 @@ func ecsTagMap(tags []types.Tag) map[string]string {
 
 // Cluster is the ECS cluster in which the service runs. It costs nothing.
 type Cluster struct {
-	graph.Node
+	graph.NodeOf[liveCluster]
 	containers
-	last atomic.Pointer[types.Cluster]
 }
 
 func newCluster(c containers, linked *ServiceLinkedRole) *Cluster {
 	// Its deletion waits for the last task of the service to stop.
-	return &Cluster{Node: graph.Named("cluster", 10*time.Minute, linked), containers: c}
+	out := &Cluster{containers: c}
+	out.NodeOf = graph.Of(out, "cluster", 10*time.Minute, linked)
+	return out
 }
 
 func (c *Cluster) clusterName() string { return c.names().Cluster() }
@@ -64,28 +64,42 @@ func (c *Cluster) describe(ctx context.Context) (*types.Cluster, error) {
 	return &out.Clusters[0], nil
 }
 
-// Find looks the cluster up by its name. An INACTIVE one is what ECS remembers
+// liveCluster is a cluster as far as it is compared.
+type liveCluster struct{ tags map[string]string }
+
+// Read looks the cluster up by its name. An INACTIVE one is what ECS remembers
 // of a deleted one.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteCluster.html
-func (c *Cluster) Find(ctx context.Context) (graph.State, error) {
+func (c *Cluster) Read(ctx context.Context) (*liveCluster, graph.State, error) {
 	live, err := c.describe(ctx)
-	c.last.Store(live)
 	if live == nil || err != nil {
-		return absent, err
+		return nil, absent, err
 	}
 	status, tags := aws.ToString(live.Status), ecsTagMap(live.Tags)
 	st := graph.State{ID: aws.ToString(live.ClusterArn), Owner: tags[TagStack], Note: status, Phase: graph.Pending}
 	switch status {
 	case "ACTIVE":
-		st.Phase, st.Drift = graph.Ready, tagDrift(tags, c.tags(c.Name()))
+		st.Phase = graph.Ready
 	case "INACTIVE":
-		return absent, nil
+		return nil, absent, nil
 	case "DEPROVISIONING":
 		st.Phase = graph.Terminating
 	case "FAILED":
 		st.Phase = graph.Unrecoverable
 	}
-	return st, nil
+	return &liveCluster{tags}, st, nil
+}
+
+// Wanted implements graph.Shape.
+func (c *Cluster) Wanted(*liveCluster) *liveCluster { return &liveCluster{c.tags(c.Name())} }
+
+// Attributes implements graph.Shape.
+func (c *Cluster) Attributes() graph.Attributes[liveCluster] {
+	return graph.Attributes[liveCluster]{
+		tagAttribute(func(l *liveCluster) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
+			return c.retag(ctx, c.ID(), c.Name())
+		})),
+	}
 }
 
 // Create makes the cluster.
@@ -108,16 +122,11 @@ func (c *Cluster) record(ctx context.Context, by string) error {
 
 // copyDrift compares the copy of settings that others carry out with what they are.
 func (c *Cluster) copyDrift(by string) []graph.Change {
-	live := c.last.Load()
-	if live == nil || ecsTagMap(live.Tags)[TagStack] != c.stack {
+	live := c.Last()
+	if live == nil || live.tags[TagStack] != c.stack {
 		return nil
 	}
-	return c.recordDrift(ecsTagMap(live.Tags), by)
-}
-
-// Update repairs tags.
-func (c *Cluster) Update(ctx context.Context, _ []graph.Change) error {
-	return c.retag(ctx, c.ID(), c.Name())
+	return c.recordDrift(live.tags, by)
 }
 
 // Delete stops what somebody started in the cluster by hand, which would hold

@@ -16,13 +16,15 @@ import (
 
 // DBParameterGroup holds the database's settings: TLS is forced.
 type DBParameterGroup struct {
-	graph.Node
+	graph.NodeOf[liveParameters]
 	databases
 	family string // "" for any that is there, or else the default version's
 }
 
 func newDBParameterGroup(d databases, family string) *DBParameterGroup {
-	return &DBParameterGroup{Node: graph.Named("db-parameter-group", 5*time.Minute), databases: d, family: family}
+	g := &DBParameterGroup{databases: d, family: family}
+	g.NodeOf = graph.Of(g, "db-parameter-group", 5*time.Minute)
+	return g
 }
 
 func (g *DBParameterGroup) groupName() string { return g.names().DBParameterGroup() }
@@ -32,24 +34,30 @@ func (g *DBParameterGroup) groupName() string { return g.names().DBParameterGrou
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/PostgreSQL.Concepts.General.SSL.html
 const forceTLS = "rds.force_ssl"
 
-// Find looks the group up by its name, and the parameter that it is there for.
+// liveParameters is a parameter group as far as it is compared.
+type liveParameters struct {
+	tags             map[string]string
+	family, forceTLS string
+}
+
+// Read looks the group up by its name, and the parameter that it is there for.
 //
 // That is asked for by its own name, whatever its source: a parameter that is set
 // to its family's default is never one of the source "user"
 // (hashicorp/terraform-provider-aws #593, #3182, #23335).
-func (g *DBParameterGroup) Find(ctx context.Context) (graph.State, error) {
+func (g *DBParameterGroup) Read(ctx context.Context) (*liveParameters, graph.State, error) {
 	name := aws.String(g.groupName())
 	out, err := g.rds.DescribeDBParameterGroups(ctx, &rds.DescribeDBParameterGroupsInput{DBParameterGroupName: name})
 	if isCode(err, "DBParameterGroupNotFound") || err == nil && len(out.DBParameterGroups) == 0 {
-		return absent, nil
+		return nil, absent, nil
 	}
 	if err != nil {
-		return graph.State{}, fmt.Errorf("describe DB parameter group %s: %w", *name, err)
+		return nil, graph.State{}, fmt.Errorf("describe DB parameter group %s: %w", *name, err)
 	}
 	live := out.DBParameterGroups[0]
 	tags, err := g.tagsOf(ctx, live.DBParameterGroupArn)
 	if err != nil {
-		return graph.State{}, err
+		return nil, graph.State{}, err
 	}
 	tls := ""
 	pages := rds.NewDescribeDBParametersPaginator(g.rds, &rds.DescribeDBParametersInput{
@@ -58,7 +66,7 @@ func (g *DBParameterGroup) Find(ctx context.Context) (graph.State, error) {
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return graph.State{}, fmt.Errorf("describe the parameters of %s: %w", *name, err)
+			return nil, graph.State{}, fmt.Errorf("describe the parameters of %s: %w", *name, err)
 		}
 		for _, p := range page.Parameters {
 			if aws.ToString(p.ParameterName) == forceTLS {
@@ -66,22 +74,24 @@ func (g *DBParameterGroup) Find(ctx context.Context) (graph.State, error) {
 			}
 		}
 	}
-	return graph.State{
-		Phase: graph.Ready, ID: aws.ToString(live.DBParameterGroupArn), Owner: tags[TagStack],
-		Drift: parameterDrift(tags, aws.ToString(live.DBParameterGroupFamily), tls, g.tags(g.Name()), g.family),
-	}, nil
+	return &liveParameters{tags: tags, family: aws.ToString(live.DBParameterGroupFamily), forceTLS: tls},
+		graph.State{Phase: graph.Ready, ID: aws.ToString(live.DBParameterGroupArn), Owner: tags[TagStack]}, nil
 }
 
-func parameterDrift(tags map[string]string, family, tls string, wantTags map[string]string, wantFamily string) []graph.Change {
-	out := tagDrift(tags, wantTags)
-	if wantFamily != "" && family != wantFamily {
-		out = append(out, graph.Change{Field: "family", Have: family, Want: wantFamily})
+// Wanted implements graph.Shape.
+func (g *DBParameterGroup) Wanted(live *liveParameters) *liveParameters {
+	return &liveParameters{tags: g.tags(g.Name()), family: cmp.Or(g.family, live.family), forceTLS: "1"}
+}
+
+// Attributes implements graph.Shape.
+func (g *DBParameterGroup) Attributes() graph.Attributes[liveParameters] {
+	return graph.Attributes[liveParameters]{
+		graph.Field("family", func(l *liveParameters) string { return l.family }, graph.SetBy(g.replace)),
+		tagAttribute(func(l *liveParameters) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
+			return g.retag(ctx, g.ID(), g.Name())
+		})),
+		graph.Field(forceTLS, func(l *liveParameters) string { return l.forceTLS }, graph.SetBy(g.setForceTLS)),
 	}
-	if tls != "1" {
-		out = append(out, graph.Change{Field: forceTLS, Have: tls, Want: "1"})
-	}
-	sortChanges(out)
-	return out
 }
 
 // Create makes the group with the family's defaults.
@@ -96,34 +106,29 @@ func (g *DBParameterGroup) Create(ctx context.Context) (string, error) {
 	return aws.ToString(out.DBParameterGroup.DBParameterGroupArn), nil
 }
 
-// Update repairs tags and parameters. rds.force_ssl is dynamic: it takes effect
-// without a reboot. A group keeps its family for good, so one of another major
-// version is replaced: it is left of a database that is gone, since one that is
-// there has a version of the group's family, and RDS deletes no group in use.
-func (g *DBParameterGroup) Update(ctx context.Context, changes []graph.Change) error {
-	anew := hasField(changes, "family")
-	if anew {
-		if err := g.Delete(ctx); err != nil {
-			return err
-		}
-		if _, err := g.Create(ctx); err != nil {
-			return err
-		}
-	} else if hasTagDrift(changes) {
-		if err := g.retag(ctx, g.ID(), g.Name()); err != nil {
-			return err
-		}
+// replace makes the group anew. One keeps its family for good, so one of another major
+// version is replaced: it is left of a database that is gone, since one that is there
+// has a version of the group's family, and RDS deletes no group in use.
+func (g *DBParameterGroup) replace(ctx context.Context, _ []graph.Change) error {
+	if err := g.Delete(ctx); err != nil {
+		return err
 	}
-	if anew || hasField(changes, forceTLS) {
-		_, err := g.rds.ModifyDBParameterGroup(ctx, &rds.ModifyDBParameterGroupInput{
-			DBParameterGroupName: aws.String(g.groupName()),
-			Parameters: []types.Parameter{{
-				ParameterName: aws.String(forceTLS), ParameterValue: aws.String("1"), ApplyMethod: types.ApplyMethodImmediate,
-			}},
-		})
-		if err != nil {
-			return fmt.Errorf("force TLS in DB parameter group %s: %w", g.groupName(), err)
-		}
+	if _, err := g.Create(ctx); err != nil {
+		return err
+	}
+	return g.setForceTLS(ctx, nil)
+}
+
+// setForceTLS sets a parameter that is dynamic: it takes effect without a reboot.
+func (g *DBParameterGroup) setForceTLS(ctx context.Context, _ []graph.Change) error {
+	_, err := g.rds.ModifyDBParameterGroup(ctx, &rds.ModifyDBParameterGroupInput{
+		DBParameterGroupName: aws.String(g.groupName()),
+		Parameters: []types.Parameter{{
+			ParameterName: aws.String(forceTLS), ParameterValue: aws.String("1"), ApplyMethod: types.ApplyMethodImmediate,
+		}},
+	})
+	if err != nil {
+		return fmt.Errorf("force TLS in DB parameter group %s: %w", g.groupName(), err)
 	}
 	return nil
 }

@@ -3,8 +3,6 @@ package provision
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -51,43 +49,66 @@ func rdsTagMap(tags []types.Tag) map[string]string {
 
 // DBSubnetGroup names the isolated subnets that the database may live in.
 type DBSubnetGroup struct {
-	graph.Node
+	graph.NodeOf[liveSubnetGroup]
 	databases
 	subnets []*Subnet
 }
 
 func newDBSubnetGroup(d databases, linked *ServiceLinkedRole, subnets ...*Subnet) *DBSubnetGroup {
-	needs := []graph.Finder{linked}
+	var needs []graph.Finder
+	if linked != nil {
+		needs = append(needs, linked)
+	}
 	for _, s := range subnets {
 		needs = append(needs, s)
 	}
-	return &DBSubnetGroup{Node: graph.Named("db-subnet-group", 5*time.Minute, needs...), databases: d, subnets: subnets}
+	g := &DBSubnetGroup{databases: d, subnets: subnets}
+	g.NodeOf = graph.Of(g, "db-subnet-group", 5*time.Minute, needs...)
+	return g
 }
 
 func (g *DBSubnetGroup) groupName() string { return g.names().DBSubnetGroup() }
 
-// Find looks the group up by its name.
-func (g *DBSubnetGroup) Find(ctx context.Context) (graph.State, error) {
+// liveSubnetGroup is a subnet group as far as it is compared.
+type liveSubnetGroup struct {
+	tags    map[string]string
+	subnets []string
+}
+
+// Read looks the group up by its name.
+func (g *DBSubnetGroup) Read(ctx context.Context) (*liveSubnetGroup, graph.State, error) {
 	out, err := g.rds.DescribeDBSubnetGroups(ctx, &rds.DescribeDBSubnetGroupsInput{DBSubnetGroupName: aws.String(g.groupName())})
 	if isCode(err, "DBSubnetGroupNotFoundFault") || err == nil && len(out.DBSubnetGroups) == 0 {
-		return absent, nil
+		return nil, absent, nil
 	}
 	if err != nil {
-		return graph.State{}, fmt.Errorf("describe DB subnet group %s: %w", g.groupName(), err)
+		return nil, graph.State{}, fmt.Errorf("describe DB subnet group %s: %w", g.groupName(), err)
 	}
 	live := out.DBSubnetGroups[0]
 	tags, err := g.tagsOf(ctx, live.DBSubnetGroupArn)
 	if err != nil {
-		return graph.State{}, err
+		return nil, graph.State{}, err
 	}
 	var have []string
 	for _, s := range live.Subnets {
 		have = append(have, aws.ToString(s.SubnetIdentifier))
 	}
-	return graph.State{
-		Phase: graph.Ready, ID: aws.ToString(live.DBSubnetGroupArn), Owner: tags[TagStack],
-		Drift: subnetGroupDrift(tags, have, g.tags(g.Name()), g.subnetIDs()),
-	}, nil
+	return &liveSubnetGroup{tags: tags, subnets: have}, graph.State{Phase: graph.Ready, ID: aws.ToString(live.DBSubnetGroupArn), Owner: tags[TagStack]}, nil
+}
+
+// Wanted implements graph.Shape.
+func (g *DBSubnetGroup) Wanted(*liveSubnetGroup) *liveSubnetGroup {
+	return &liveSubnetGroup{tags: g.tags(g.Name()), subnets: g.subnetIDs()}
+}
+
+// Attributes implements graph.Shape.
+func (g *DBSubnetGroup) Attributes() graph.Attributes[liveSubnetGroup] {
+	return graph.Attributes[liveSubnetGroup]{
+		tagAttribute(func(l *liveSubnetGroup) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
+			return g.retag(ctx, g.ID(), g.Name())
+		})),
+		graph.Field("subnets", func(l *liveSubnetGroup) string { return inAnyOrder(l.subnets) }, graph.SetBy(g.setSubnets)),
+	}
 }
 
 func (g *DBSubnetGroup) subnetIDs() []string {
@@ -96,16 +117,6 @@ func (g *DBSubnetGroup) subnetIDs() []string {
 		ids = append(ids, s.ID())
 	}
 	return ids
-}
-
-func subnetGroupDrift(tags map[string]string, have []string, wantTags map[string]string, want []string) []graph.Change {
-	out := tagDrift(tags, wantTags)
-	have, want = slices.Sorted(slices.Values(have)), slices.Sorted(slices.Values(want))
-	if !slices.Equal(have, want) {
-		out = append(out, graph.Change{Field: "subnets", Have: strings.Join(have, " "), Want: strings.Join(want, " ")})
-	}
-	sortChanges(out)
-	return out
 }
 
 // Create makes the group. RDS takes no group without its subnets.
@@ -122,18 +133,10 @@ func (g *DBSubnetGroup) Create(ctx context.Context) (string, error) {
 	return aws.ToString(out.DBSubnetGroup.DBSubnetGroupArn), nil
 }
 
-// Update repairs tags and subnets.
-func (g *DBSubnetGroup) Update(ctx context.Context, changes []graph.Change) error {
-	if hasTagDrift(changes) {
-		if err := g.retag(ctx, g.ID(), g.Name()); err != nil {
-			return err
-		}
-	}
-	if hasField(changes, "subnets") {
-		_, err := g.rds.ModifyDBSubnetGroup(ctx, &rds.ModifyDBSubnetGroupInput{DBSubnetGroupName: aws.String(g.groupName()), SubnetIds: g.subnetIDs()})
-		if err != nil {
-			return fmt.Errorf("set the subnets of DB subnet group %s: %w", g.groupName(), err)
-		}
+func (g *DBSubnetGroup) setSubnets(ctx context.Context, _ []graph.Change) error {
+	_, err := g.rds.ModifyDBSubnetGroup(ctx, &rds.ModifyDBSubnetGroupInput{DBSubnetGroupName: aws.String(g.groupName()), SubnetIds: g.subnetIDs()})
+	if err != nil {
+		return fmt.Errorf("set the subnets of DB subnet group %s: %w", g.groupName(), err)
 	}
 	return nil
 }
@@ -149,5 +152,5 @@ func (g *DBSubnetGroup) Delete(ctx context.Context) error {
 
 // subnetGroupKind lists the stack's DB subnet group.
 func (d databases) subnetGroupKind() inventory.Kind {
-	return d.foundKind("DB subnet group", &DBSubnetGroup{Node: graph.Named("db-subnet-group", 0), databases: d})
+	return d.foundKind("DB subnet group", newDBSubnetGroup(d, nil))
 }

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -20,11 +18,10 @@ import (
 // Repository holds the stack's images: scanned when pushed, tags immutable, and
 // kept as long as lifecycle says.
 type Repository struct {
-	graph.Node
+	graph.NodeOf[liveRepository]
 	identity
 	ecr    *ecr.Client
 	served servedImages
-	uri    atomic.Pointer[string]
 }
 
 // lifecycle keeps what served, of which servedImages marks as much as is to be
@@ -34,7 +31,9 @@ const lifecycle = `{"rules":[` +
 	`{"rulePriority":2,"description":"Remove all others but the newest 5","selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":5},"action":{"type":"expire"}}]}`
 
 func newRepository(i identity, client *ecr.Client, served servedImages) *Repository {
-	return &Repository{Node: graph.Named("repository", 5*time.Minute), identity: i, ecr: client, served: served}
+	r := &Repository{identity: i, ecr: client, served: served}
+	r.NodeOf = graph.Of(r, "repository", 5*time.Minute)
+	return r
 }
 
 func (r *Repository) repositoryName() string { return r.names().Repository() }
@@ -42,71 +41,69 @@ func (r *Repository) repositoryName() string { return r.names().Repository() }
 // URI returns the name by which images are pushed and pulled, without a tag, or
 // "" before it is known.
 func (r *Repository) URI() string {
-	if p := r.uri.Load(); p != nil {
-		return *p
+	if live := r.Last(); live != nil {
+		return live.uri
 	}
 	return ""
 }
 
-// liveRepository is what drift compares.
+// liveRepository is a repository as far as it is compared and used.
 type liveRepository struct {
+	uri       string
 	tags      map[string]string
 	scan      bool
 	mutable   string
 	lifecycle string
 }
 
-// Find looks the repository up by its name.
-func (r *Repository) Find(ctx context.Context) (graph.State, error) {
+// Read looks the repository up by its name.
+func (r *Repository) Read(ctx context.Context) (*liveRepository, graph.State, error) {
 	name := r.repositoryName()
 	out, err := r.ecr.DescribeRepositories(ctx, &ecr.DescribeRepositoriesInput{RepositoryNames: []string{name}})
 	if isCode(err, "RepositoryNotFoundException") || err == nil && len(out.Repositories) == 0 {
-		return absent, nil
+		return nil, absent, nil
 	}
 	if err != nil {
-		return graph.State{}, fmt.Errorf("describe repository %s: %w", name, err)
+		return nil, graph.State{}, fmt.Errorf("describe repository %s: %w", name, err)
 	}
 	repo := out.Repositories[0]
-	r.uri.Store(aws.String(aws.ToString(repo.RepositoryUri)))
 	tags, hinted := r.hinted(repo.RepositoryArn)
 	if !hinted {
 		out, err := r.ecr.ListTagsForResource(ctx, &ecr.ListTagsForResourceInput{ResourceArn: repo.RepositoryArn})
 		if err != nil {
-			return graph.State{}, fmt.Errorf("list the tags of repository %s: %w", name, err)
+			return nil, graph.State{}, fmt.Errorf("list the tags of repository %s: %w", name, err)
 		}
 		tags = readTags(out.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })
 	}
 	policy, err := r.ecr.GetLifecyclePolicy(ctx, &ecr.GetLifecyclePolicyInput{RepositoryName: &name})
 	if err != nil && !isCode(err, "LifecyclePolicyNotFoundException") {
-		return graph.State{}, fmt.Errorf("get the lifecycle policy of repository %s: %w", name, err)
+		return nil, graph.State{}, fmt.Errorf("get the lifecycle policy of repository %s: %w", name, err)
 	}
-	live := liveRepository{
-		tags:    tags,
+	live := &liveRepository{
+		uri: aws.ToString(repo.RepositoryUri), tags: tags,
 		scan:    repo.ImageScanningConfiguration != nil && repo.ImageScanningConfiguration.ScanOnPush,
 		mutable: string(repo.ImageTagMutability),
 	}
 	if policy != nil {
 		live.lifecycle = aws.ToString(policy.LifecyclePolicyText)
 	}
-	return graph.State{
-		Phase: graph.Ready, ID: aws.ToString(repo.RepositoryArn), Owner: live.tags[TagStack],
-		Drift: repositoryDrift(live, r.tags(r.Name())),
-	}, nil
+	return live, graph.State{Phase: graph.Ready, ID: aws.ToString(repo.RepositoryArn), Owner: live.tags[TagStack]}, nil
 }
 
-func repositoryDrift(live liveRepository, tags map[string]string) []graph.Change {
-	out := tagDrift(live.tags, tags)
-	if !live.scan {
-		out = append(out, graph.Change{Field: "scan-on-push", Have: strconv.FormatBool(live.scan), Want: "true"})
+// Wanted implements graph.Shape.
+func (r *Repository) Wanted(*liveRepository) *liveRepository {
+	return &liveRepository{tags: r.tags(r.Name()), scan: true, mutable: string(types.ImageTagMutabilityImmutable), lifecycle: lifecycle}
+}
+
+// Attributes implements graph.Shape.
+func (r *Repository) Attributes() graph.Attributes[liveRepository] {
+	return graph.Attributes[liveRepository]{
+		tagAttribute(func(l *liveRepository) map[string]string { return l.tags }, graph.SetBy(r.retag)),
+		graph.Flag("scan-on-push", func(l *liveRepository) bool { return l.scan }, graph.SetBy(r.setScanning)),
+		graph.Field("tag-mutability", func(l *liveRepository) string { return l.mutable }, graph.SetBy(r.setMutability)),
+		graph.Field("lifecycle", func(l *liveRepository) string { return l.lifecycle }, graph.SetBy(r.setLifecycle)).
+			Same(sameJSON).Shown("keep what served, and the newest 5"),
 	}
-	if live.mutable != string(types.ImageTagMutabilityImmutable) {
-		out = append(out, graph.Change{Field: "tag-mutability", Have: live.mutable, Want: string(types.ImageTagMutabilityImmutable)})
-	}
-	if !sameJSON(live.lifecycle, lifecycle) {
-		out = append(out, graph.Change{Field: "lifecycle", Have: live.lifecycle, Want: "keep what served, and the newest 5"})
-	}
-	sortChanges(out)
-	return out
 }
 
 // sameJSON compares documents, since services reformat what they are given.
@@ -133,37 +130,44 @@ func ecrTags(tags map[string]string) []types.Tag {
 	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
 }
 
-// Update repairs tags, scanning, mutability and the lifecycle policy.
-func (r *Repository) Update(ctx context.Context, changes []graph.Change) error {
-	name := aws.String(r.repositoryName())
-	fail := func(what string, err error) error { return fmt.Errorf("%s of repository %s: %w", what, *name, err) }
-	if hasTagDrift(changes) {
-		if _, err := r.ecr.TagResource(ctx, &ecr.TagResourceInput{ResourceArn: aws.String(r.ID()), Tags: ecrTags(r.tags(r.Name()))}); err != nil {
-			return fail("set the tags", err)
-		}
+func (r *Repository) failed(what string, err error) error {
+	return fmt.Errorf("%s of repository %s: %w", what, r.repositoryName(), err)
+}
+
+func (r *Repository) retag(ctx context.Context, _ []graph.Change) error {
+	if _, err := r.ecr.TagResource(ctx, &ecr.TagResourceInput{ResourceArn: aws.String(r.ID()), Tags: ecrTags(r.tags(r.Name()))}); err != nil {
+		return r.failed("set the tags", err)
 	}
-	if hasField(changes, "scan-on-push") {
-		_, err := r.ecr.PutImageScanningConfiguration(ctx, &ecr.PutImageScanningConfigurationInput{
-			RepositoryName: name, ImageScanningConfiguration: &types.ImageScanningConfiguration{ScanOnPush: true},
-		})
-		if err != nil {
-			return fail("switch on the scanning", err)
-		}
+	return nil
+}
+
+func (r *Repository) setScanning(ctx context.Context, _ []graph.Change) error {
+	_, err := r.ecr.PutImageScanningConfiguration(ctx, &ecr.PutImageScanningConfigurationInput{
+		RepositoryName: aws.String(r.repositoryName()), ImageScanningConfiguration: &types.ImageScanningConfiguration{ScanOnPush: true},
+	})
+	if err != nil {
+		return r.failed("switch on the scanning", err)
 	}
-	if hasField(changes, "tag-mutability") {
-		_, err := r.ecr.PutImageTagMutability(ctx, &ecr.PutImageTagMutabilityInput{RepositoryName: name, ImageTagMutability: types.ImageTagMutabilityImmutable})
-		if err != nil {
-			return fail("fix the tags", err)
-		}
+	return nil
+}
+
+func (r *Repository) setMutability(ctx context.Context, _ []graph.Change) error {
+	_, err := r.ecr.PutImageTagMutability(ctx, &ecr.PutImageTagMutabilityInput{
+		RepositoryName: aws.String(r.repositoryName()), ImageTagMutability: types.ImageTagMutabilityImmutable,
+	})
+	if err != nil {
+		return r.failed("fix the tags", err)
 	}
-	if hasField(changes, "lifecycle") {
-		if err := r.served.keepServing(ctx); err != nil { // or the new rules might take it
-			return err
-		}
-		_, err := r.ecr.PutLifecyclePolicy(ctx, &ecr.PutLifecyclePolicyInput{RepositoryName: name, LifecyclePolicyText: aws.String(lifecycle)})
-		if err != nil {
-			return fail("set the lifecycle", err)
-		}
+	return nil
+}
+
+func (r *Repository) setLifecycle(ctx context.Context, _ []graph.Change) error {
+	if err := r.served.keepServing(ctx); err != nil { // or the new rules might take it
+		return err
+	}
+	_, err := r.ecr.PutLifecyclePolicy(ctx, &ecr.PutLifecyclePolicyInput{RepositoryName: aws.String(r.repositoryName()), LifecyclePolicyText: aws.String(lifecycle)})
+	if err != nil {
+		return r.failed("set the lifecycle", err)
 	}
 	return nil
 }

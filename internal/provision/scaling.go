@@ -143,7 +143,7 @@ func (s *Scaling) unrecorded() []graph.Change {
 	if drift := s.recordDrift(tags, byScaling); drift != nil {
 		return drift
 	}
-	if cluster := s.service.cluster.last.Load(); s.want.max == 0 && cluster != nil && ecsTagMap(cluster.Tags)[settingTag("max")] == "" {
+	if cluster := s.service.cluster.Last(); s.want.max == 0 && cluster != nil && cluster.tags[settingTag("max")] == "" {
 		return nil
 	}
 	return s.service.cluster.copyDrift(copyByScaling)

@@ -71,11 +71,6 @@ func hasRecordDrift(changes []graph.Change) bool {
 	return slices.ContainsFunc(changes, func(c graph.Change) bool { return strings.HasPrefix(c.Field, fieldRecorded) })
 }
 
-// tagAttribute is the attribute of the tags that a resource has.
-func tagAttribute[L any](of func(*L) map[string]string, r graph.Remedy) graph.Attribute[L] {
-	return graph.Many(fieldTag, func(live, want *L) []graph.Change { return keyDrift(of(live), of(want)) }, r)
-}
-
 // tagDrift compares tags. A tag that we do not set is its owner's business, and
 // a version is written when the thing is made and not chased afterwards: an
 // upgrade of bookctl alone must not change anything.
