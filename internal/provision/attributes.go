@@ -15,23 +15,10 @@ func tagAttribute[L any](of func(*L) map[string]string, r graph.Remedy) graph.At
 	return graph.Many(fieldTag, func(live, want *L) []graph.Change { return keyDrift(of(live), of(want)) }, r)
 }
 
-// keyAttributes are attributes that a thing has by key, in the order of keys: of each,
-// by of, the value. Those of the map are compared and no others.
-func keyAttributes[L any](keys map[string]string, of func(l *L, key string) string, r func(key, want string) graph.Remedy) graph.Attributes[L] {
-	var out graph.Attributes[L]
-	for _, k := range slices.Sorted(maps.Keys(keys)) {
-		out = append(out, graph.Field(k, func(l *L) string { return of(l, k) }, r(k, keys[k])))
-	}
-	return out
-}
-
-// reported says that a thing tells an attribute: regions and emulators learn of new
-// ones at different times, and one that is not told has not been changed.
-func reported[L any](all graph.Attributes[L], of func(l *L, key string) string, keys map[string]string) graph.Attributes[L] {
-	for i, k := range slices.Sorted(maps.Keys(keys)) {
-		all[i] = all[i].When(func(live, _ *L) bool { return of(live, k) != "" })
-	}
-	return all
+// recordAttribute is the attribute of the settings that a resource records on another one
+// for those that read them; see recordDrift.
+func recordAttribute[L any](differ func(live, want *L) []graph.Change, r graph.Remedy) graph.Attribute[L] {
+	return graph.Many(fieldRecorded, differ, r)
 }
 
 // surplus is how a thing differs by what it has and should not have, by the field of

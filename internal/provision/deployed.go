@@ -284,7 +284,7 @@ func readLoadBalancer(ctx context.Context, c Clients, who identity, d *Deployed)
 // readRole reads the boundary of the roles from the tag, so that one that was
 // taken off by hand is put back.
 func readRole(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
-	live, err := (&Role{Node: graph.Named(naming.ExecutionRole, 0), identity: who, iam: c.IAM}).lookup(ctx)
+	live, err := (&Role{identity: who, iam: c.IAM, name: naming.ExecutionRole}).lookup(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,12 @@ func shown(changes []graph.Change) string {
 	return strings.Join(out, "; ")
 }
 
+// compared is how a live self differs from the wanted one by a resource's table.
+func compared[L any](r graph.Shape[L], live, want L) string {
+	drift, _ := r.Attributes().Compare(&live, &want)
+	return shown(drift)
+}
+
 var ownTags = map[string]string{TagStack: "book", TagResource: "thing", TagVersion: "2"}
 
 func TestTagDrift(t *testing.T) {
@@ -168,7 +174,7 @@ func TestLoadBalancerDrift(t *testing.T) {
 		live := want
 		live.attributes = maps.Clone(want.attributes)
 		change(&live)
-		if got := shown(loadBalancerDrift(live, want)); got != drift {
+		if got := compared(&LoadBalancer{}, live, want); got != drift {
 			t.Errorf("%q, want %q", got, drift)
 		}
 	}
@@ -211,7 +217,7 @@ func TestListenerDrift(t *testing.T) {
 	} {
 		live := want
 		change(&live)
-		if got := shown(listenerDrift(live, want)); got != drift {
+		if got := compared(newListener(balancing{}, "listener", &LoadBalancer{}, &TargetGroup{}, listenerSpec{}, true, nil), live, want); got != drift {
 			t.Errorf("%q, want %q", got, drift)
 		}
 	}
@@ -231,7 +237,7 @@ func TestScalingDrift(t *testing.T) {
 		{"suspended: out → (none)", liveScaling{bounds: want.bounds, policies: want.policies, suspended: "out"}, want},
 		{"tasks: 2 to 4 → (none)", want, liveScaling{policies: map[string]string{}}},
 	} {
-		if got := shown(scalingDrift(test.live, test.want)); got != test.drift {
+		if got := compared(&Scaling{}, test.live, test.want); got != test.drift {
 			t.Errorf("%q, want %q", got, test.drift)
 		}
 	}

@@ -19,7 +19,7 @@ import (
 // load balancer. What else listens there opens a door that nobody asked for, so
 // the main listener closes it.
 type Listener struct {
-	graph.Node
+	graph.NodeOf[liveListener]
 	balancing
 	lb      *LoadBalancer
 	targets *TargetGroup
@@ -47,45 +47,44 @@ const tlsPolicy = "ELBSecurityPolicy-TLS13-1-2-2021-06"
 
 func newListener(b balancing, name string, lb *LoadBalancer, targets *TargetGroup, want listenerSpec, main bool, beside []string, needs ...graph.Finder) *Listener {
 	// It needs the load balancer's ARN, not its active state.
-	return &Listener{
-		Node: graph.Named(name, 10*time.Minute, append([]graph.Finder{graph.Made(lb), targets}, needs...)...), balancing: b,
-		lb: lb, targets: targets, want: want, main: main, beside: beside,
-	}
+	l := &Listener{balancing: b, lb: lb, targets: targets, want: want, main: main, beside: beside}
+	l.NodeOf = graph.Of(l, name, 10*time.Minute, append([]graph.Finder{graph.Made(lb), targets}, needs...)...)
+	return l
 }
 
-// liveListener is what drift compares.
+// liveListener is a listener as far as it is compared.
 type liveListener struct {
 	tags     map[string]string
 	port     int32
 	protocol string
 	action   string
 	secured  string            // certificate and TLS policy
-	recorded []graph.Change    // how the load balancer's tags differ that hold the settings of its listeners
+	recorded []graph.Change    // how the tags differ that hold the settings of the load balancer's listeners
 	clients  string            // what of them is asked for
 	rules    map[string]string // ARN of each rule before the default action, and what it does
 	extra    map[string]string // ARN of each stranger's, and what it does
 }
 
-// Find looks at all listeners of the load balancer. Ours is the one with our
+// Read looks at all listeners of the load balancer. Ours is the one with our
 // tags, or, where the tags were taken off, the one on our port.
-func (l *Listener) Find(ctx context.Context) (graph.State, error) {
+func (l *Listener) Read(ctx context.Context) (*liveListener, graph.State, error) {
 	if l.lb.ID() == "" {
-		return absent, nil
+		return nil, absent, nil
 	}
 	var all []types.Listener
 	pages := elb.NewDescribeListenersPaginator(l.elb, &elb.DescribeListenersInput{LoadBalancerArn: aws.String(l.lb.ID())})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if isCode(err, "LoadBalancerNotFound", "ListenerNotFound") {
-			return absent, nil
+			return nil, absent, nil
 		}
 		if err != nil {
-			return graph.State{}, fmt.Errorf("describe the listeners of %s: %w", l.lb.loadBalancerName(), err)
+			return nil, graph.State{}, fmt.Errorf("describe the listeners of %s: %w", l.lb.loadBalancerName(), err)
 		}
 		all = append(all, page.Listeners...)
 	}
 	if len(all) == 0 {
-		return absent, nil
+		return nil, absent, nil
 	}
 	arns := []string{l.lb.ID()}
 	for _, x := range all {
@@ -96,13 +95,13 @@ func (l *Listener) Find(ctx context.Context) (graph.State, error) {
 	}
 	tags, err := l.tagsOf(ctx, arns...)
 	if isCode(err, "ListenerNotFound", "LoadBalancerNotFound", "TargetGroupNotFound") {
-		return absent, nil
+		return nil, absent, nil
 	}
 	if err != nil {
-		return graph.State{}, err
+		return nil, graph.State{}, err
 	}
 	if tags[l.lb.ID()][TagStack] != l.stack {
-		return absent, nil // a part of a stranger's load balancer
+		return nil, absent, nil // a part of a stranger's load balancer
 	}
 	named := func(x types.Listener) string { return tags[aws.ToString(x.ListenerArn)][TagResource] }
 	at := slices.IndexFunc(all, func(x types.Listener) bool { return named(x) == l.Name() })
@@ -110,16 +109,16 @@ func (l *Listener) Find(ctx context.Context) (graph.State, error) {
 		at = slices.IndexFunc(all, func(x types.Listener) bool { return named(x) == "" && aws.ToInt32(x.Port) == l.want.port })
 	}
 	if at < 0 {
-		return absent, nil
+		return nil, absent, nil
 	}
 	ours := all[at]
-	live := liveListener{
+	live := &liveListener{
 		tags: tags[aws.ToString(ours.ListenerArn)], port: aws.ToInt32(ours.Port), protocol: string(ours.Protocol),
 		action: describeActions(ours.DefaultActions), secured: describeTLS(ours.Certificates, ours.SslPolicy),
 		clients: describeClients(ours.MutualAuthentication), extra: map[string]string{},
 	}
 	if live.rules, err = l.rules(ctx, ours.ListenerArn); err != nil {
-		return graph.State{}, err
+		return nil, graph.State{}, err
 	}
 	for i, x := range all {
 		if l.main && i != at && !slices.Contains(l.beside, named(x)) {
@@ -132,10 +131,7 @@ func (l *Listener) Find(ctx context.Context) (graph.State, error) {
 			live.recorded = l.recordDrift(copied, copyByListener)
 		}
 	}
-	return graph.State{
-		Phase: graph.Ready, ID: aws.ToString(ours.ListenerArn), Owner: l.stack,
-		Drift: listenerDrift(live, l.wanted()),
-	}, nil
+	return live, graph.State{Phase: graph.Ready, ID: aws.ToString(ours.ListenerArn), Owner: l.stack}, nil
 }
 
 // rules are those of a listener that are asked before its default action. A listener
@@ -244,42 +240,44 @@ func (l *Listener) actions() []types.Action {
 	return []types.Action{{Type: types.ActionTypeEnumForward, TargetGroupArn: aws.String(l.targets.ID())}}
 }
 
-func (l *Listener) wanted() liveListener {
-	return liveListener{tags: l.tags(l.Name()), port: l.want.port, protocol: string(l.want.protocol), action: describeActions(l.actions()), secured: describeTLS(l.tls())}
+// Wanted implements graph.Shape.
+func (l *Listener) Wanted(*liveListener) *liveListener {
+	return &liveListener{tags: l.tags(l.Name()), port: l.want.port, protocol: string(l.want.protocol), action: describeActions(l.actions()), secured: describeTLS(l.tls())}
+}
+
+// Attributes implements graph.Shape. What should not be open is closed first.
+func (l *Listener) Attributes() graph.Attributes[liveListener] {
+	modify := graph.Requesting(func() *elb.ModifyListenerInput {
+		certificates, policy := l.tls()
+		return &elb.ModifyListenerInput{
+			Certificates: certificates, SslPolicy: policy,
+			ListenerArn: aws.String(l.ID()), Port: &l.want.port, Protocol: l.want.protocol, DefaultActions: l.actions(),
+		}
+	}, l.modify)
+	whole := modify.Put(func(*elb.ModifyListenerInput) {}) // it is in the input anyway
+	return graph.Attributes[liveListener]{
+		graph.Many(extraListener, func(live, _ *liveListener) []graph.Change { return surplus(live.extra) }, graph.SetBy(l.removeExtra)),
+		graph.Many(extraRuleOf, func(live, _ *liveListener) []graph.Change { return surplus(live.rules) }, graph.SetBy(l.deleteRules)),
+		tagAttribute(func(l *liveListener) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
+			return l.retag(ctx, l.ID(), l.Name())
+		})),
+		graph.Field("port", func(l *liveListener) string { return decimal(&l.port) }, whole),
+		graph.Field("protocol", func(l *liveListener) string { return l.protocol }, whole),
+		graph.Field("default-action", func(l *liveListener) string { return l.action }, whole),
+		graph.Field("tls", func(l *liveListener) string { return l.secured }, whole),
+		graph.Field("mutual-authentication", func(l *liveListener) string { return l.clients }, modify.Put(func(in *elb.ModifyListenerInput) {
+			in.MutualAuthentication = &types.MutualAuthenticationAttributes{Mode: aws.String("off")}
+		})),
+		recordAttribute(func(live, _ *liveListener) []graph.Change { return live.recorded }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
+			return l.record(ctx, l.lb.ID(), l.targets.ID())
+		})),
+	}
 }
 
 const (
 	extraListener = "extra listener "
 	extraRuleOf   = "extra rule "
 )
-
-func listenerDrift(live, want liveListener) []graph.Change {
-	out := tagDrift(live.tags, want.tags)
-	if live.port != want.port {
-		out = append(out, graph.Change{Field: "port", Have: strconv.Itoa(int(live.port)), Want: strconv.Itoa(int(want.port))})
-	}
-	if live.protocol != want.protocol {
-		out = append(out, graph.Change{Field: "protocol", Have: live.protocol, Want: want.protocol})
-	}
-	if live.action != want.action {
-		out = append(out, graph.Change{Field: "default-action", Have: live.action, Want: want.action})
-	}
-	if live.secured != want.secured {
-		out = append(out, graph.Change{Field: "tls", Have: live.secured, Want: want.secured})
-	}
-	out = append(out, live.recorded...)
-	if live.clients != want.clients {
-		out = append(out, graph.Change{Field: "mutual-authentication", Have: live.clients, Want: want.clients})
-	}
-	for arn, what := range live.rules {
-		out = append(out, graph.Change{Field: extraRuleOf + arn, Have: what})
-	}
-	for arn, what := range live.extra {
-		out = append(out, graph.Change{Field: extraListener + arn, Have: what})
-	}
-	sortChanges(out)
-	return out
-}
 
 // Create makes the listener. A port takes one listener, so that a repeated call
 // can't make a second.
@@ -308,43 +306,30 @@ func (l *Listener) record(ctx context.Context, arns ...string) error {
 	return nil
 }
 
-// Update closes what should not be open, then repairs tags, port and action.
-func (l *Listener) Update(ctx context.Context, changes []graph.Change) error {
+func (l *Listener) removeExtra(ctx context.Context, changes []graph.Change) error {
 	for _, c := range changes {
-		if arn, ok := strings.CutPrefix(c.Field, extraListener); ok {
-			if err := l.remove(ctx, arn); err != nil {
-				return err
-			}
-		}
-		if arn, ok := strings.CutPrefix(c.Field, extraRuleOf); ok {
-			if _, err := l.elb.DeleteRule(ctx, &elb.DeleteRuleInput{RuleArn: &arn}); err != nil && !isCode(err, "RuleNotFound") {
-				return fmt.Errorf("delete rule %s: %w", arn, err)
-			}
-		}
-	}
-	if hasTagDrift(changes) {
-		if err := l.retag(ctx, l.ID(), l.Name()); err != nil {
+		if err := l.remove(ctx, strings.TrimPrefix(c.Field, extraListener)); err != nil {
 			return err
 		}
 	}
-	if hasField(changes, "port") || hasField(changes, "protocol") || hasField(changes, "default-action") || hasField(changes, "tls") || hasField(changes, "mutual-authentication") {
-		certificates, policy := l.tls()
-		in := &elb.ModifyListenerInput{
-			Certificates: certificates, SslPolicy: policy,
-			ListenerArn: aws.String(l.ID()), Port: &l.want.port, Protocol: l.want.protocol, DefaultActions: l.actions(),
-		}
-		if hasField(changes, "mutual-authentication") {
-			in.MutualAuthentication = &types.MutualAuthenticationAttributes{Mode: aws.String("off")}
-		}
-		_, err := l.elb.ModifyListener(ctx, in)
-		if err != nil {
-			return fmt.Errorf("modify %s of the listener of %s: %w", graph.Fields(changes), l.lb.loadBalancerName(), err)
+	return nil
+}
+
+func (l *Listener) deleteRules(ctx context.Context, changes []graph.Change) error {
+	for _, c := range changes {
+		arn := strings.TrimPrefix(c.Field, extraRuleOf)
+		if _, err := l.elb.DeleteRule(ctx, &elb.DeleteRuleInput{RuleArn: &arn}); err != nil && !isCode(err, "RuleNotFound") {
+			return fmt.Errorf("delete rule %s: %w", arn, err)
 		}
 	}
-	if !hasRecordDrift(changes) {
-		return nil
+	return nil
+}
+
+func (l *Listener) modify(ctx context.Context, in *elb.ModifyListenerInput, changes []graph.Change) error {
+	if _, err := l.elb.ModifyListener(ctx, in); err != nil {
+		return fmt.Errorf("modify %s of the listener of %s: %w", graph.Fields(changes), l.lb.loadBalancerName(), err)
 	}
-	return l.record(ctx, l.lb.ID(), l.targets.ID())
+	return nil
 }
 
 // Delete removes the listener.

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -54,22 +53,18 @@ func elbTags(tags map[string]string) []types.Tag {
 
 // LoadBalancer is the application load balancer in front of the tasks.
 type LoadBalancer struct {
-	graph.Node
+	graph.NodeOf[liveLoadBalancer]
 	balancing
 	group     *SecurityGroup
 	subnets   []*Subnet
 	protected protection
 	idle      int32 // seconds
-	answers   atomic.Pointer[dnsName]
 	seen      *cached[balancer]
 }
 
 // protection is whether deletion is to be protected against, and whether the run was
 // told so: what was turned on by hand stays on, unless it was told otherwise.
 type protection struct{ on, said bool }
-
-// dnsName is where a load balancer answers, and the hosted zone of that name.
-type dnsName struct{ name, zone string }
 
 // balancer is a load balancer with its tags, or none.
 type balancer struct {
@@ -84,10 +79,9 @@ func newLoadBalancer(b balancing, linked *ServiceLinkedRole, gateway *InternetGa
 	for _, s := range subnets {
 		needs = append(needs, s)
 	}
-	return &LoadBalancer{
-		Node: graph.Named("load-balancer", 20*time.Minute, needs...), balancing: b,
-		group: group, subnets: subnets, protected: protected, idle: idle,
-	}
+	l := &LoadBalancer{balancing: b, group: group, subnets: subnets, protected: protected, idle: idle}
+	l.NodeOf = graph.Of(l, "load-balancer", 20*time.Minute, needs...)
+	return l
 }
 
 // loadBalancerName is short, since it has 32 characters to fit into.
@@ -99,26 +93,25 @@ func (l *LoadBalancer) Expect() time.Duration { return 150 * time.Second }
 // DNSName returns the name that the load balancer answers to, or "" before it
 // is known.
 func (l *LoadBalancer) DNSName() string {
-	if p := l.answers.Load(); p != nil {
-		return p.name
+	if live := l.Last(); live != nil {
+		return live.dnsName
 	}
 	return ""
 }
 
 // hostedZoneID is the zone of DNSName, which an alias to it needs.
 func (l *LoadBalancer) hostedZoneID() string {
-	if p := l.answers.Load(); p != nil {
-		return p.zone
+	if live := l.Last(); live != nil {
+		return live.zone
 	}
 	return ""
 }
 
-func (l *LoadBalancer) noteName(live *types.LoadBalancer) {
-	l.answers.Store(&dnsName{aws.ToString(live.DNSName), aws.ToString(live.CanonicalHostedZoneId)})
-}
-
-// liveLoadBalancer is what drift compares.
+// liveLoadBalancer is a load balancer as far as it is compared and used.
 type liveLoadBalancer struct {
+	// dnsName is where it answers, and zone the hosted zone of that name.
+	dnsName, zone string
+
 	tags       map[string]string
 	scheme     string
 	addresses  string // of IP
@@ -127,35 +120,27 @@ type liveLoadBalancer struct {
 	attributes map[string]string
 }
 
-// Find looks the load balancer up by its name.
-func (l *LoadBalancer) Find(ctx context.Context) (graph.State, error) {
+// Read looks the load balancer up by its name.
+func (l *LoadBalancer) Read(ctx context.Context) (*liveLoadBalancer, graph.State, error) {
 	lb, tags, err := l.describe(ctx)
 	if lb == nil || err != nil {
-		return absent, err
+		return nil, absent, err
 	}
 	arn := aws.ToString(lb.LoadBalancerArn)
 	attributes, err := l.elb.DescribeLoadBalancerAttributes(ctx, &elb.DescribeLoadBalancerAttributesInput{LoadBalancerArn: &arn})
 	if isCode(err, "LoadBalancerNotFound") {
-		return absent, nil
+		return nil, absent, nil
 	}
 	if err != nil {
-		return graph.State{}, fmt.Errorf("describe the attributes of load balancer %s: %w", l.loadBalancerName(), err)
+		return nil, graph.State{}, fmt.Errorf("describe the attributes of load balancer %s: %w", l.loadBalancerName(), err)
 	}
-	live := liveLoadBalancer{
-		tags: tags, scheme: string(lb.Scheme), addresses: string(lb.IpAddressType), groups: lb.SecurityGroups,
-		attributes: readTags(attributes.Attributes, func(a types.LoadBalancerAttribute) (*string, *string) { return a.Key, a.Value }),
-	}
+	live := answeringAt(lb)
+	live.tags, live.scheme, live.addresses, live.groups = tags, string(lb.Scheme), string(lb.IpAddressType), lb.SecurityGroups
+	live.attributes = readTags(attributes.Attributes, func(a types.LoadBalancerAttribute) (*string, *string) { return a.Key, a.Value })
 	for _, z := range lb.AvailabilityZones {
 		live.subnets = append(live.subnets, aws.ToString(z.SubnetId))
 	}
-	l.noteName(lb)
 	st := graph.State{ID: arn, Owner: live.tags[TagStack], Phase: graph.Ready}
-	want := l.wanted()
-	if live.attributes[deletionProtection] == "true" && !l.protected.on && !l.protected.said {
-		st.Kept = []graph.Change{{Field: deletionProtection, Have: "true", Want: "false", Refused: unprotecting}}
-		want.attributes[deletionProtection] = "true"
-	}
-	st.Drift = loadBalancerDrift(live, want)
 	if lb.State != nil {
 		st.Note = strings.TrimSpace(string(lb.State.Code) + " " + aws.ToString(lb.State.Reason))
 		switch lb.State.Code {
@@ -165,7 +150,11 @@ func (l *LoadBalancer) Find(ctx context.Context) (graph.State, error) {
 			st.Phase = graph.Pending
 		}
 	}
-	return st, nil
+	return live, st, nil
+}
+
+func answeringAt(lb *types.LoadBalancer) *liveLoadBalancer {
+	return &liveLoadBalancer{dnsName: aws.ToString(lb.DNSName), zone: aws.ToString(lb.CanonicalHostedZoneId)}
 }
 
 // describe returns the load balancer with its tags, or nil.
@@ -221,20 +210,53 @@ var balancerDefaults = map[string]string{
 	"zonal_shift.config.enabled":                               "false",
 }
 
-func (l *LoadBalancer) wanted() liveLoadBalancer {
-	w := liveLoadBalancer{
+// Wanted implements graph.Shape.
+func (l *LoadBalancer) Wanted(*liveLoadBalancer) *liveLoadBalancer {
+	w := &liveLoadBalancer{
 		tags: l.tags(l.Name()), scheme: string(types.LoadBalancerSchemeEnumInternetFacing), groups: []string{l.group.ID()},
-		addresses: string(types.IpAddressTypeIpv4),
-		attributes: map[string]string{
-			dropInvalidHeaders: "true",
-			idleTimeout:        decimal(&l.idle), // bookapi keeps idle connections for longer than 60 s
-			deletionProtection: strconv.FormatBool(l.protected.on),
-		},
+		addresses: string(types.IpAddressTypeIpv4), attributes: maps.Clone(balancerDefaults),
 	}
+	w.attributes[dropInvalidHeaders] = "true"
+	w.attributes[idleTimeout] = decimal(&l.idle) // bookapi keeps idle connections for longer than 60 s
+	w.attributes[deletionProtection] = strconv.FormatBool(l.protected.on)
 	for _, s := range l.subnets {
 		w.subnets = append(w.subnets, s.ID())
 	}
 	return w
+}
+
+// Attributes implements graph.Shape.
+func (l *LoadBalancer) Attributes() graph.Attributes[liveLoadBalancer] {
+	set := graph.Requesting(func() *elb.ModifyLoadBalancerAttributesInput {
+		return &elb.ModifyLoadBalancerAttributesInput{LoadBalancerArn: aws.String(l.ID())}
+	}, l.setAttributes)
+	attribute := func(key string) graph.Attribute[liveLoadBalancer] {
+		return graph.Field(key, func(l *liveLoadBalancer) string { return l.attributes[key] }, set.PutWanted(func(in *elb.ModifyLoadBalancerAttributesInput, c graph.Change) {
+			in.Attributes = append(in.Attributes, types.LoadBalancerAttribute{Key: &key, Value: &c.Want})
+		}))
+	}
+	out := graph.Attributes[liveLoadBalancer]{
+		tagAttribute(func(l *liveLoadBalancer) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
+			return l.retag(ctx, l.ID(), l.Name())
+		})),
+		graph.Field("security-groups", func(l *liveLoadBalancer) string { return inAnyOrder(l.groups) }, graph.SetBy(l.setGroups)),
+		graph.Field("subnets", func(l *liveLoadBalancer) string { return inAnyOrder(l.subnets) }, graph.SetBy(l.setSubnets)),
+		graph.Field("address-type", func(l *liveLoadBalancer) string { return l.addresses }, graph.SetBy(l.setAddressType)).
+			When(func(live, _ *liveLoadBalancer) bool { return live.addresses != "" }),
+		graph.Field("scheme", func(l *liveLoadBalancer) string { return l.scheme }, graph.Fixed("a load balancer keeps its scheme")),
+		attribute(deletionProtection).Keep(func(live, want *liveLoadBalancer) string {
+			if live.attributes[deletionProtection] == "true" && !l.protected.on && !l.protected.said {
+				return unprotecting
+			}
+			return ""
+		}),
+		attribute(idleTimeout),
+		attribute(dropInvalidHeaders),
+	}
+	for _, key := range slices.Sorted(maps.Keys(balancerDefaults)) {
+		out = append(out, attribute(key).When(func(live, _ *liveLoadBalancer) bool { return live.attributes[key] != "" }))
+	}
+	return out
 }
 
 // removable says why the load balancer must not be deleted, if it is the stack's.
@@ -256,22 +278,6 @@ func (l *LoadBalancer) removable(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-func loadBalancerDrift(live, want liveLoadBalancer) []graph.Change {
-	out := tagDrift(live.tags, want.tags)
-	if live.scheme != want.scheme {
-		out = append(out, graph.Change{Field: "scheme", Have: live.scheme, Want: want.scheme, Refused: "a load balancer keeps its scheme"})
-	}
-	if live.addresses != want.addresses && live.addresses != "" {
-		out = append(out, graph.Change{Field: "address-type", Have: live.addresses, Want: want.addresses})
-	}
-	out = append(out, setDrift("security-groups", live.groups, want.groups)...)
-	out = append(out, setDrift("subnets", live.subnets, want.subnets)...)
-	out = append(out, attributeDrift(live.attributes, want.attributes)...)
-	out = append(out, defaultDrift(live.attributes, balancerDefaults)...)
-	sortChanges(out)
-	return out
 }
 
 // setDrift compares lists whose order means nothing.
@@ -310,7 +316,7 @@ func defaultDrift(have, defaults map[string]string) []graph.Change {
 // idempotent by name:
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateLoadBalancer.html
 func (l *LoadBalancer) Create(ctx context.Context) (string, error) {
-	want := l.wanted()
+	want := l.Wanted(nil)
 	out, err := l.elb.CreateLoadBalancer(ctx, &elb.CreateLoadBalancerInput{
 		Name: aws.String(l.loadBalancerName()), Type: types.LoadBalancerTypeEnumApplication, Scheme: types.LoadBalancerSchemeEnumInternetFacing,
 		SecurityGroups: want.groups, Subnets: want.subnets, Tags: elbTags(l.newTags(l.Name(), byListener)),
@@ -318,49 +324,40 @@ func (l *LoadBalancer) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("create load balancer %s: %w", l.loadBalancerName(), err)
 	}
-	l.noteName(&out.LoadBalancers[0])
+	l.Told(answeringAt(&out.LoadBalancers[0]))
 	return aws.ToString(out.LoadBalancers[0].LoadBalancerArn), nil
 }
 
-// Update repairs tags, groups, subnets and attributes.
-func (l *LoadBalancer) Update(ctx context.Context, changes []graph.Change) error {
-	arn, want := aws.String(l.ID()), l.wanted()
-	fail := func(what string, err error) error {
-		return fmt.Errorf("set the %s of load balancer %s: %w", what, l.loadBalancerName(), err)
+func (l *LoadBalancer) failed(what string, err error) error {
+	return fmt.Errorf("set the %s of load balancer %s: %w", what, l.loadBalancerName(), err)
+}
+
+func (l *LoadBalancer) setGroups(ctx context.Context, _ []graph.Change) error {
+	in := &elb.SetSecurityGroupsInput{LoadBalancerArn: aws.String(l.ID()), SecurityGroups: l.Wanted(nil).groups}
+	if _, err := l.elb.SetSecurityGroups(ctx, in); err != nil {
+		return l.failed("security groups", err)
 	}
-	if hasTagDrift(changes) {
-		if err := l.retag(ctx, l.ID(), l.Name()); err != nil {
-			return err
-		}
+	return nil
+}
+
+func (l *LoadBalancer) setSubnets(ctx context.Context, _ []graph.Change) error {
+	if _, err := l.elb.SetSubnets(ctx, &elb.SetSubnetsInput{LoadBalancerArn: aws.String(l.ID()), Subnets: l.Wanted(nil).subnets}); err != nil {
+		return l.failed("subnets", err)
 	}
-	if hasField(changes, "security-groups") {
-		if _, err := l.elb.SetSecurityGroups(ctx, &elb.SetSecurityGroupsInput{LoadBalancerArn: arn, SecurityGroups: want.groups}); err != nil {
-			return fail("security groups", err)
-		}
+	return nil
+}
+
+func (l *LoadBalancer) setAddressType(ctx context.Context, _ []graph.Change) error {
+	in := &elb.SetIpAddressTypeInput{LoadBalancerArn: aws.String(l.ID()), IpAddressType: types.IpAddressTypeIpv4}
+	if _, err := l.elb.SetIpAddressType(ctx, in); err != nil {
+		return l.failed("address type", err)
 	}
-	if hasField(changes, "subnets") {
-		if _, err := l.elb.SetSubnets(ctx, &elb.SetSubnetsInput{LoadBalancerArn: arn, Subnets: want.subnets}); err != nil {
-			return fail("subnets", err)
-		}
-	}
-	if hasField(changes, "address-type") {
-		if _, err := l.elb.SetIpAddressType(ctx, &elb.SetIpAddressTypeInput{LoadBalancerArn: arn, IpAddressType: types.IpAddressTypeIpv4}); err != nil {
-			return fail("address type", err)
-		}
-	}
-	var set []types.LoadBalancerAttribute
-	for _, attributes := range []map[string]string{want.attributes, balancerDefaults} {
-		for _, k := range slices.Sorted(maps.Keys(attributes)) {
-			if hasField(changes, k) {
-				set = append(set, types.LoadBalancerAttribute{Key: &k, Value: aws.String(attributes[k])})
-			}
-		}
-	}
-	if set == nil {
-		return nil
-	}
-	if _, err := l.elb.ModifyLoadBalancerAttributes(ctx, &elb.ModifyLoadBalancerAttributesInput{LoadBalancerArn: arn, Attributes: set}); err != nil {
-		return fail("attributes", err)
+	return nil
+}
+
+func (l *LoadBalancer) setAttributes(ctx context.Context, in *elb.ModifyLoadBalancerAttributesInput, _ []graph.Change) error {
+	if _, err := l.elb.ModifyLoadBalancerAttributes(ctx, in); err != nil {
+		return l.failed("attributes", err)
 	}
 	return nil
 }

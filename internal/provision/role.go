@@ -25,9 +25,10 @@ import (
 // IAM has one set of names for all regions, so the name and a tag hold the region:
 // a stack of the same name elsewhere has roles of its own.
 type Role struct {
-	graph.Node
+	graph.NodeOf[liveRole]
 	identity
-	iam *iam.Client
+	iam  *iam.Client
+	name string
 	// boundary is the ARN of the permissions boundary, "" for none.
 	boundary string
 	// secret is what tells, by its ARN, account and partition.
@@ -63,13 +64,12 @@ const inlineName = "bookctl"
 // newRole makes a role, which needs the secret and whatever else its permissions
 // name.
 func newRole(i identity, client *iam.Client, name, boundary string, secret *Secret, needs []graph.Finder, permissions func() []statement) *Role {
-	return &Role{
-		Node: graph.Named(name, 5*time.Minute, append([]graph.Finder{secret}, needs...)...), identity: i, iam: client,
-		boundary: boundary, secret: secret, permissions: permissions,
-	}
+	r := &Role{identity: i, iam: client, name: name, boundary: boundary, secret: secret, permissions: permissions}
+	r.NodeOf = graph.Of(r, name, 5*time.Minute, append([]graph.Finder{secret}, needs...)...)
+	return r
 }
 
-func (r *Role) roleName() *string { return aws.String(r.names().Role(r.Name())) }
+func (r *Role) roleName() *string { return aws.String(r.names().Role(r.name)) }
 
 func (r *Role) inline() string { return policy(r.permissions()...) }
 
@@ -87,7 +87,7 @@ func (r *Role) trust(of arn.ARN) string {
 }
 
 func (r *Role) wantedTags() map[string]string {
-	tags := r.tags(r.Name())
+	tags := r.tags(r.name)
 	tags[TagRegion] = r.region
 	return tags
 }
@@ -112,7 +112,7 @@ func boundaryOf(r *types.Role) string {
 	return ""
 }
 
-// lookup returns the role, or nil.
+// lookup returns the role, or nil. It needs no more than the name.
 func (r *Role) lookup(ctx context.Context) (*types.Role, error) {
 	out, err := r.iam.GetRole(ctx, &iam.GetRoleInput{RoleName: r.roleName()})
 	if isCode(err, "NoSuchEntity") {
@@ -124,39 +124,37 @@ func (r *Role) lookup(ctx context.Context) (*types.Role, error) {
 	return out.Role, nil
 }
 
-// Find looks the role up by its name.
-func (r *Role) Find(ctx context.Context) (graph.State, error) {
+// Read looks the role up by its name. One that is not the stack's is not looked into.
+func (r *Role) Read(ctx context.Context) (*liveRole, graph.State, error) {
 	role, ok := r.seen.take()
 	if !ok {
 		var err error
 		if role, err = r.lookup(ctx); err != nil {
-			return graph.State{}, err
+			return nil, graph.State{}, err
 		}
 	}
 	if role == nil {
-		return absent, nil
+		return nil, absent, nil
 	}
-	live := liveRole{tags: roleTags(role), trust: decoded(role.AssumeRolePolicyDocument), boundary: boundaryOf(role)}
+	live := &liveRole{tags: roleTags(role), trust: decoded(role.AssumeRolePolicyDocument), boundary: boundaryOf(role)}
 	st := graph.State{Phase: graph.Ready, ID: aws.ToString(role.Arn), Owner: r.ownerOfRole(live.tags)}
 	if st.Owner != r.stack {
-		return st, nil
+		return nil, st, nil
 	}
-	own, err := arn.Parse(st.ID)
-	if err != nil {
-		return graph.State{}, fmt.Errorf("role %s: %w", *r.roleName(), err)
+	var err error
+	if live.arn, err = arn.Parse(st.ID); err != nil {
+		return nil, graph.State{}, fmt.Errorf("role %s: %w", *r.roleName(), err)
 	}
 	if live.inline, live.others, err = r.inlinePolicies(ctx); err == nil {
 		live.attached, err = r.attached(ctx)
 	}
 	if isCode(err, "NoSuchEntity") {
-		return absent, nil // gone since
+		return nil, absent, nil // gone since
 	}
 	if err != nil {
-		return graph.State{}, err
+		return nil, graph.State{}, err
 	}
-	want := liveRole{tags: r.wantedTags(), trust: r.trust(own), inline: r.inline(), boundary: r.boundary}
-	st.Drift = roleDrift(live, want)
-	return st, nil
+	return live, st, nil
 }
 
 // inlinePolicies returns the stack's own policy of the role and the names of all
@@ -211,36 +209,41 @@ func decoded(document *string) string {
 	return text
 }
 
-// liveRole is what drift compares.
+// liveRole is a role as far as it is compared.
 type liveRole struct {
+	arn                     arn.ARN
 	tags                    map[string]string
 	trust, inline, boundary string
 	others, attached        []string // what nobody of the stack gave it
 }
 
-// The fields of a role's drift.
-const (
-	fieldTrust       = "trust"
-	fieldPermissions = "permissions"
-	fieldBoundary    = "permissions boundary"
-	fieldOthers      = "other inline policies"
-	fieldAttached    = "attached policies"
-)
+// Wanted implements graph.Shape.
+func (r *Role) Wanted(live *liveRole) *liveRole {
+	return &liveRole{tags: r.wantedTags(), trust: r.trust(live.arn), inline: r.inline(), boundary: r.boundary}
+}
 
-func roleDrift(live, want liveRole) []graph.Change {
-	out := tagDrift(live.tags, want.tags)
-	differ := func(field, have, want string, same bool) {
-		if !same {
-			out = append(out, graph.Change{Field: field, Have: have, Want: want})
-		}
+// Attributes implements graph.Shape. The boundary comes first: it may be what the caller
+// needs for the rest, and it is recorded when it is set.
+func (r *Role) Attributes() graph.Attributes[liveRole] {
+	strip := graph.SetBy(func(ctx context.Context, _ []graph.Change) error { return r.strip(ctx, false) })
+	return graph.Attributes[liveRole]{
+		graph.Field("permissions boundary", func(l *liveRole) string { return l.boundary }, r.setBy("set the permissions boundary", r.setBoundary)),
+		tagAttribute(func(l *liveRole) map[string]string { return l.tags }, r.setBy("set the tags", r.setTags)),
+		graph.Field("trust", func(l *liveRole) string { return l.trust }, r.setBy("set the trust", r.setTrust)).Same(sameJSON),
+		graph.Field("permissions", func(l *liveRole) string { return l.inline }, r.setBy("set the permissions", r.setPermissions)).Same(sameJSON),
+		graph.Field("other inline policies", func(l *liveRole) string { return strings.Join(l.others, ", ") }, strip),
+		graph.Field("attached policies", func(l *liveRole) string { return strings.Join(l.attached, ", ") }, strip),
 	}
-	differ(fieldTrust, live.trust, want.trust, sameJSON(live.trust, want.trust))
-	differ(fieldPermissions, live.inline, want.inline, sameJSON(live.inline, want.inline))
-	differ(fieldBoundary, live.boundary, want.boundary, live.boundary == want.boundary)
-	differ(fieldOthers, strings.Join(live.others, ", "), "", len(live.others) == 0)
-	differ(fieldAttached, strings.Join(live.attached, ", "), "", len(live.attached) == 0)
-	sortChanges(out)
-	return out
+}
+
+// setBy is graph.SetBy with an error that names the role.
+func (r *Role) setBy(what string, set func(context.Context) error) graph.Remedy {
+	return graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
+		if err := set(ctx); err != nil {
+			return fmt.Errorf("%s of role %s: %w", what, *r.roleName(), err)
+		}
+		return nil
+	})
 }
 
 // Create makes the role without permissions.
@@ -264,39 +267,23 @@ func iamTags(tags map[string]string) []types.Tag {
 	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
 }
 
-// Update repairs whatever drifted. The boundary comes first: it may be what the
-// caller needs for the rest, and it is recorded when it is set.
-func (r *Role) Update(ctx context.Context, changes []graph.Change) error {
-	fail := func(what string, err error) error { return fmt.Errorf("%s of role %s: %w", what, *r.roleName(), err) }
-	if hasField(changes, fieldBoundary) {
-		if err := r.setBoundary(ctx); err != nil {
-			return fail("set the permissions boundary", err)
-		}
+func (r *Role) setTags(ctx context.Context) error {
+	_, err := r.iam.TagRole(ctx, &iam.TagRoleInput{RoleName: r.roleName(), Tags: iamTags(r.wantedTags())})
+	return err
+}
+
+func (r *Role) setTrust(ctx context.Context) error {
+	own, err := arn.Parse(r.ID())
+	if err != nil {
+		return err
 	}
-	if hasTagDrift(changes) {
-		if _, err := r.iam.TagRole(ctx, &iam.TagRoleInput{RoleName: r.roleName(), Tags: iamTags(r.wantedTags())}); err != nil {
-			return fail("set the tags", err)
-		}
-	}
-	if hasField(changes, fieldTrust) {
-		own, err := arn.Parse(r.ID())
-		if err != nil {
-			return fail("set the trust", err)
-		}
-		if _, err := r.iam.UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{RoleName: r.roleName(), PolicyDocument: aws.String(r.trust(own))}); err != nil {
-			return fail("set the trust", err)
-		}
-	}
-	if hasField(changes, fieldPermissions) {
-		_, err := r.iam.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: r.roleName(), PolicyName: aws.String(inlineName), PolicyDocument: aws.String(r.inline())})
-		if err != nil {
-			return fail("set the permissions", err)
-		}
-	}
-	if hasField(changes, fieldOthers) || hasField(changes, fieldAttached) {
-		return r.strip(ctx, false)
-	}
-	return nil
+	_, err = r.iam.UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{RoleName: r.roleName(), PolicyDocument: aws.String(r.trust(own))})
+	return err
+}
+
+func (r *Role) setPermissions(ctx context.Context) error {
+	_, err := r.iam.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: r.roleName(), PolicyName: aws.String(inlineName), PolicyDocument: aws.String(r.inline())})
+	return err
 }
 
 func (r *Role) setBoundary(ctx context.Context) error {
@@ -354,7 +341,7 @@ func (i identity) roleKind(client *iam.Client) inventory.Kind {
 	return inventory.Kind{Service: "iam", Type: "role", List: func(ctx context.Context) ([]inventory.Item, error) {
 		var out []inventory.Item
 		for _, name := range []string{naming.ExecutionRole, naming.TaskRole} {
-			r := &Role{Node: graph.Named(name, 0), identity: i, iam: client}
+			r := &Role{identity: i, iam: client, name: name}
 			live, err := r.lookup(ctx)
 			if err != nil {
 				return out, err

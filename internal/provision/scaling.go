@@ -23,7 +23,7 @@ import (
 // bounds there is none, and one that is left from before is taken off. It
 // belongs to the service and is found by the service's name.
 type Scaling struct {
-	graph.Node
+	graph.NodeOf[liveScaling]
 	identity
 	scaling *scaling.Client
 	service *Service
@@ -60,53 +60,52 @@ const (
 )
 
 func newScaling(i identity, client *scaling.Client, linked *ServiceLinkedRole, service *Service, lb *LoadBalancer, targets *TargetGroup, want bounds) *Scaling {
-	return &Scaling{
-		Node: graph.Named("scaling", 5*time.Minute, linked, service, lb, targets), identity: i, scaling: client,
-		service: service, lb: lb, targets: targets, want: want,
-	}
+	s := &Scaling{identity: i, scaling: client, service: service, lb: lb, targets: targets, want: want}
+	s.NodeOf = graph.Of(s, "scaling", 5*time.Minute, linked, service, lb, targets)
+	return s
 }
 
 func (s *Scaling) resourceID() *string {
 	return aws.String(s.names().ScalableTarget())
 }
 
-// liveScaling is what drift compares.
+// liveScaling is the scaling as far as it is compared.
 type liveScaling struct {
 	bounds
-	suspended string // what of it is
+	scheduled bool           // the bounds are those of a schedule, which is no drift
+	recorded  []graph.Change // how the tags of the service differ, or of the cluster
+	suspended string         // what of it is
 	policies  map[string]string
 }
 
-// Find looks up the scaling of the service.
-func (s *Scaling) Find(ctx context.Context) (graph.State, error) {
+// Read looks up the scaling of the service.
+func (s *Scaling) Read(ctx context.Context) (*liveScaling, graph.State, error) {
+	live := &liveScaling{policies: map[string]string{}, recorded: s.unrecorded()}
+	var nothing *liveScaling
 	none := graph.State{Phase: graph.Absent, Unwanted: s.want.max == 0}
-	recorded := s.unrecorded()
-	if s.want.max == 0 && len(recorded) > 0 { // else the next run would take the old bounds for wanted
-		none = graph.State{Phase: graph.Ready, ID: *s.resourceID(), Owner: s.stack, Drift: recorded}
+	if s.want.max == 0 && len(live.recorded) > 0 { // else the next run would take the old bounds for wanted
+		nothing, none = live, graph.State{Phase: graph.Ready, ID: *s.resourceID(), Owner: s.stack}
 	}
 	out, err := s.scaling.DescribeScalableTargets(ctx, &scaling.DescribeScalableTargetsInput{
 		ServiceNamespace: types.ServiceNamespaceEcs, ResourceIds: []string{*s.resourceID()}, ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
 	})
 	if err != nil && s.want.max == 0 && !Expired(err) && ctx.Err() == nil {
-		return none, nil // nobody asked for scaling, and there need not be such a service
+		return nothing, none, nil // nobody asked for scaling, and there need not be such a service
 	}
 	if err != nil {
-		return graph.State{}, fmt.Errorf("describe the scaling of %s: %w", s.service.serviceName(), err)
+		return nil, graph.State{}, fmt.Errorf("describe the scaling of %s: %w", s.service.serviceName(), err)
 	}
 	if len(out.ScalableTargets) == 0 {
-		return none, nil
+		return nothing, none, nil
 	}
 	if !s.service.ours.Load() && s.service.ID() != "" {
-		return none, nil // a part of a stranger's service
+		return nothing, none, nil // a part of a stranger's service
 	}
 	target := out.ScalableTargets[0]
-	live := liveScaling{bounds: boundsOf(target), policies: map[string]string{}}
-	want := s.wanted()
-	if want.max != 0 && live.bounds != want.bounds {
-		if by, err := s.setBySchedule(ctx, live.bounds); err != nil {
-			return graph.State{}, err
-		} else if by {
-			want.bounds = live.bounds
+	live.bounds = boundsOf(target)
+	if s.want.max != 0 && live.bounds != s.want {
+		if live.scheduled, err = s.setBySchedule(ctx, live.bounds); err != nil {
+			return nil, graph.State{}, err
 		}
 	}
 	live.suspended = describeSuspension(target.SuspendedState)
@@ -116,7 +115,7 @@ func (s *Scaling) Find(ctx context.Context) (graph.State, error) {
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return graph.State{}, fmt.Errorf("describe the scaling policies of %s: %w", s.service.serviceName(), err)
+			return nil, graph.State{}, fmt.Errorf("describe the scaling policies of %s: %w", s.service.serviceName(), err)
 		}
 		for _, p := range page.ScalingPolicies {
 			live.policies[aws.ToString(p.PolicyName)] = describePolicy(p.TargetTrackingScalingPolicyConfiguration)
@@ -126,7 +125,7 @@ func (s *Scaling) Find(ctx context.Context) (graph.State, error) {
 	if id == "" {
 		id = *s.resourceID()
 	}
-	return graph.State{Phase: graph.Ready, ID: id, Owner: s.stack, Note: live.String(), Drift: append(scalingDrift(live, want), recorded...)}, nil
+	return live, graph.State{Phase: graph.Ready, ID: id, Owner: s.stack, Note: live.String()}, nil
 }
 
 // unrecorded are the bounds that the service's tags are yet to be given: they are
@@ -149,7 +148,7 @@ func (s *Scaling) unrecorded() []graph.Change {
 	return s.service.cluster.copyDrift(copyByScaling)
 }
 
-func (s *Scaling) record(ctx context.Context) error {
+func (s *Scaling) record(ctx context.Context, _ []graph.Change) error {
 	_, err := s.service.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: aws.String(s.service.ID()), Tags: ecsTags(s.settings[byScaling])})
 	if err != nil {
 		return fmt.Errorf("record the bounds of %s: %w", s.service.serviceName(), err)
@@ -266,8 +265,12 @@ func requestLabel(balancer, group string) string {
 	return lb + "/targetgroup/" + tg
 }
 
-func (s *Scaling) wanted() liveScaling {
-	w := liveScaling{bounds: s.want, policies: map[string]string{}}
+// Wanted implements graph.Shape.
+func (s *Scaling) Wanted(live *liveScaling) *liveScaling {
+	w := &liveScaling{bounds: s.want, policies: map[string]string{}}
+	if live.scheduled {
+		w.bounds = live.bounds
+	}
 	if s.want.max != 0 {
 		for name, c := range s.policies() {
 			w.policies[name] = describePolicy(c)
@@ -278,30 +281,33 @@ func (s *Scaling) wanted() liveScaling {
 
 const policyField = "policy "
 
-func scalingDrift(live, want liveScaling) []graph.Change {
-	if live.bounds != want.bounds && want.max == 0 {
-		return []graph.Change{{Field: "tasks", Have: live.String()}} // the policies go along
-	}
-	var out []graph.Change
-	if live.bounds != want.bounds {
-		out = append(out, graph.Change{Field: "tasks", Have: live.String(), Want: want.String()})
-	}
-	if live.suspended != "" {
-		out = append(out, graph.Change{Field: "suspended", Have: live.suspended})
-	}
-	names := map[string]bool{}
-	for _, m := range []map[string]string{live.policies, want.policies} {
-		for name := range m {
-			names[name] = true
+// Attributes implements graph.Shape. Where no scaling is wanted, it ends with its
+// policies.
+func (s *Scaling) Attributes() graph.Attributes[liveScaling] {
+	set := graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
+		if s.want.max == 0 {
+			return s.Delete(ctx)
 		}
+		_, err := s.register(ctx, nil)
+		return err
+	})
+	scaled := func(_, want *liveScaling) bool { return want.max != 0 }
+	return graph.Attributes[liveScaling]{
+		graph.Field("tasks", func(l *liveScaling) string { return l.bounds.String() }, set),
+		graph.Field("suspended", func(l *liveScaling) string { return l.suspended }, set).When(scaled),
+		graph.Many(policyField, func(live, want *liveScaling) []graph.Change {
+			var out []graph.Change
+			all := maps.Clone(live.policies)
+			maps.Copy(all, want.policies)
+			for name := range all {
+				if have, want := live.policies[name], want.policies[name]; have != want {
+					out = append(out, graph.Change{Field: name, Have: have, Want: want})
+				}
+			}
+			return out
+		}, graph.SetBy(s.setPolicies)).When(scaled),
+		recordAttribute(func(live, _ *liveScaling) []graph.Change { return live.recorded }, graph.SetBy(s.record)),
 	}
-	for name := range names {
-		if live.policies[name] != want.policies[name] {
-			out = append(out, graph.Change{Field: policyField + name, Have: live.policies[name], Want: want.policies[name]})
-		}
-	}
-	sortChanges(out)
-	return out
 }
 
 // Create registers the service for scaling, without a policy.
@@ -323,23 +329,7 @@ func (s *Scaling) register(ctx context.Context, tags map[string]string) (string,
 	return aws.ToString(out.ScalableTargetARN), nil
 }
 
-// Update repairs bounds and policies, or ends the scaling, and records that.
-func (s *Scaling) Update(ctx context.Context, changes []graph.Change) error {
-	if err := s.change(ctx, changes); err != nil || !hasRecordDrift(changes) {
-		return err
-	}
-	return s.record(ctx)
-}
-
-func (s *Scaling) change(ctx context.Context, changes []graph.Change) error {
-	if s.want.max == 0 {
-		return s.Delete(ctx)
-	}
-	if hasField(changes, "tasks") || hasField(changes, "suspended") {
-		if _, err := s.register(ctx, nil); err != nil {
-			return err
-		}
-	}
+func (s *Scaling) setPolicies(ctx context.Context, changes []graph.Change) error {
 	want := s.policies()
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		if !hasField(changes, policyField+name) {
@@ -354,8 +344,8 @@ func (s *Scaling) change(ctx context.Context, changes []graph.Change) error {
 		}
 	}
 	for _, c := range changes {
-		name, ok := strings.CutPrefix(c.Field, policyField)
-		if !ok || want[name] != nil {
+		name := strings.TrimPrefix(c.Field, policyField)
+		if want[name] != nil {
 			continue
 		}
 		_, err := s.scaling.DeleteScalingPolicy(ctx, &scaling.DeleteScalingPolicyInput{

@@ -221,7 +221,10 @@ func (s *Service) Find(ctx context.Context) (graph.State, error) {
 	}
 	st.Drift = serviceDrift(have, want)
 	if !hasTagDrift(st.Drift) && s.ours.Load() && !s.copied.Load() {
-		st.Drift = append(st.Drift, s.cluster.copyDrift(copyByService)...)
+		for _, c := range s.cluster.copyDrift(copyByService) {
+			c.Field = fieldRecorded + c.Field
+			st.Drift = append(st.Drift, c)
+		}
 	}
 	if len(st.Drift) > 0 {
 		s.sickSince.Store(nil)

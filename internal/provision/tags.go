@@ -54,13 +54,9 @@ func (i identity) newTags(resource, by string) map[string]string {
 const fieldRecorded = "recorded "
 
 // recordDrift compares the tags of the settings that a resource carries out for
-// another one, which has the tags.
+// another one, which has the tags. The fields are the keys.
 func (i identity) recordDrift(live map[string]string, by string) []graph.Change {
-	out := tagDrift(live, i.settings[by])
-	for n := range out {
-		out[n].Field = fieldRecorded + strings.TrimPrefix(out[n].Field, fieldTag)
-	}
-	return out
+	return keyDrift(live, i.settings[by])
 }
 
 // fieldTag is what the field of a tag begins with.

@@ -48,6 +48,10 @@ func (n NodeOf[L]) Last() *L {
 	return n.last.Load()
 }
 
+// Told notes what the answer to a create call tells of the thing, so that those who
+// need it merely made have that before it is read.
+func (n NodeOf[L]) Told(live *L) { n.last.Store(live) }
+
 // Find implements Finder.
 func (n NodeOf[L]) Find(ctx context.Context) (State, error) {
 	live, st, err := n.shape.Read(ctx)
