@@ -52,6 +52,33 @@ func (s *batch[T]) first(ctx context.Context, who string) (all []T, first bool, 
 	return s.all, true, s.err
 }
 
+// vpcBatch is a batch of things of the stack's VPC, which each who looks has to know.
+type vpcBatch[T any] struct {
+	of   func(context.Context, string) ([]T, error)
+	mu   sync.Mutex
+	vpcs map[string]*batch[T]
+}
+
+func newVPCBatch[T any](of func(ctx context.Context, vpc string) ([]T, error)) *vpcBatch[T] {
+	return &vpcBatch[T]{of: of, vpcs: map[string]*batch[T]{}}
+}
+
+// look returns all things of the kind in a VPC, for the resource called who; none where
+// there is no VPC.
+func (b *vpcBatch[T]) look(ctx context.Context, who, vpc string) ([]T, error) {
+	if vpc == "" {
+		return nil, nil
+	}
+	b.mu.Lock()
+	in := b.vpcs[vpc]
+	if in == nil {
+		in = newBatch(func(ctx context.Context) ([]T, error) { return b.of(ctx, vpc) })
+		b.vpcs[vpc] = in
+	}
+	b.mu.Unlock()
+	return in.look(ctx, who)
+}
+
 // cached is what ReadDeployed saw of one thing. The first look of the resource
 // takes it instead of asking again, if that is moments later.
 type cached[T any] struct {

@@ -18,32 +18,38 @@ const defaultGroup = "default"
 // by which it is found, so it needs no tags.
 // https://docs.aws.amazon.com/vpc/latest/userguide/default-security-group.html
 type DefaultGroup struct {
-	graph.Node
+	graph.NodeOf[liveGroup]
 	network
+	vpc *VPC
 }
 
 func newDefaultGroup(n network, vpc *VPC) *DefaultGroup {
-	return &DefaultGroup{Node: graph.Named("sg-default", 5*time.Minute, vpc), network: n}
+	g := &DefaultGroup{network: n, vpc: vpc}
+	g.NodeOf = graph.Of(g, "sg-default", 5*time.Minute, vpc)
+	return g
 }
 
-// Find looks the group up in the VPC, and its rules.
-func (g *DefaultGroup) Find(ctx context.Context) (graph.State, error) {
-	all, err := g.groups.look(ctx, g.Name())
+// Read looks the group up in the VPC, and its rules.
+func (g *DefaultGroup) Read(ctx context.Context) (*liveGroup, graph.State, error) {
+	all, err := g.groups.look(ctx, g.Name(), g.vpc.ID())
 	if err != nil {
-		return graph.State{}, err
+		return nil, graph.State{}, err
 	}
 	for _, sg := range all {
 		if aws.ToString(sg.GroupName) == defaultGroup {
-			return graph.State{Phase: graph.Ready, ID: aws.ToString(sg.GroupId), Owner: g.stack, Drift: ruleDrift(liveRules(sg), nil)}, nil
+			return &liveGroup{rules: liveRules(sg)}, graph.State{Phase: graph.Ready, ID: aws.ToString(sg.GroupId), Owner: g.stack}, nil
 		}
 	}
-	return absent, nil
+	return nil, absent, nil
+}
+
+// Wanted implements graph.Shape.
+func (g *DefaultGroup) Wanted(*liveGroup) *liveGroup { return &liveGroup{} }
+
+// Attributes implements graph.Shape.
+func (g *DefaultGroup) Attributes() graph.Attributes[liveGroup] {
+	return graph.Attributes[liveGroup]{g.extraRules(g.Node)}
 }
 
 // Create leaves it to AWS, which makes the group with its VPC.
 func (g *DefaultGroup) Create(context.Context) (string, error) { return "", nil }
-
-// Update revokes the rules.
-func (g *DefaultGroup) Update(ctx context.Context, changes []graph.Change) error {
-	return g.revokeExtra(ctx, g.ID(), changes)
-}

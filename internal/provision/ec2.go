@@ -22,8 +22,8 @@ type network struct {
 	ec2     *ec2.Client
 	subnets *batch[types.Subnet]
 	tables  *batch[types.RouteTable]
-	groups  *batch[types.SecurityGroup] // those of the VPC
-	acls    *batch[types.NetworkAcl]    // those of the VPC
+	groups  *vpcBatch[types.SecurityGroup]
+	acls    *vpcBatch[types.NetworkAcl]
 }
 
 func newNetwork(i identity, client *ec2.Client, seen *glances) network {
@@ -41,6 +41,7 @@ func newNetwork(i identity, client *ec2.Client, seen *glances) network {
 		}
 		return out.RouteTables, nil
 	})
+	n.groups, n.acls = batchGroups(n), batchACLs(n)
 	return n
 }
 
@@ -91,6 +92,11 @@ func (n network) retag(ctx context.Context, id, resource string) error {
 		return fmt.Errorf("tag %s: %w", id, err)
 	}
 	return nil
+}
+
+// retagging is the remedy of the tags of a resource.
+func (n network) retagging(of graph.Node) graph.Remedy {
+	return graph.SetBy(func(ctx context.Context, _ []graph.Change) error { return n.retag(ctx, of.ID(), of.Name()) })
 }
 
 func ec2Tags(tags map[string]string) []types.Tag {
@@ -161,30 +167,24 @@ func oneOf[T any](kind, made string, found []T, id func(T) string, used func(T) 
 // duplicateField begins the field of a thing that is one too many.
 const duplicateField = "duplicate: "
 
-func duplicates(bare []string) []graph.Change {
-	var out []graph.Change
-	for _, id := range bare {
-		out = append(out, graph.Change{Field: duplicateField + id, Have: id})
-	}
-	return out
-}
-
-// removeDuplicates removes what is drift as one too many, be it the one made in
-// this run. EC2 refuses it for what is in use after all.
-func removeDuplicates(changes []graph.Change, made *string, remove func(id *string) error) error {
-	for _, c := range changes {
-		id, ok := strings.CutPrefix(c.Field, duplicateField)
-		if !ok {
-			continue
+// duplicateAttribute is the attribute of things of which one should exist, and several
+// do. The others are removed, be one of them that made in this run. EC2 refuses it for
+// what is in use after all.
+func duplicateAttribute[L any](others func(*L) []string, made *string, remove func(ctx context.Context, id *string) error) graph.Attribute[L] {
+	return graph.Many(duplicateField, func(live, _ *L) []graph.Change {
+		return collect(others(live), func(id string) graph.Change { return graph.Change{Field: id, Have: id} })
+	}, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
+		for _, c := range changes {
+			id := strings.TrimPrefix(c.Field, duplicateField)
+			if err := remove(ctx, &id); err != nil && !notFound(err) {
+				return fmt.Errorf("remove %s, which is one too many: %w", id, err)
+			}
+			if id == *made {
+				*made = ""
+			}
 		}
-		if err := remove(&id); err != nil && !notFound(err) {
-			return fmt.Errorf("remove %s, which is one too many: %w", id, err)
-		}
-		if id == *made {
-			*made = ""
-		}
-	}
-	return nil
+		return nil
+	}))
 }
 
 var absent = graph.State{Phase: graph.Absent}

@@ -59,9 +59,8 @@ func (s *Stack) Evidence(ctx context.Context) (diagnosis.Evidence, error) {
 		d.Database = aws.ToString(db.DBInstanceStatus)
 	}
 	for _, sub := range s.service.subnets {
-		if x := sub.last.Load(); x != nil {
-			id := aws.ToString(x.AvailabilityZoneId)
-			d.Zones = append(d.Zones, diagnosis.Zone{Name: aws.ToString(x.AvailabilityZone), ID: id, Unserved: !partition.FargateServes(sub.ec2.Options().Region, id)})
+		if x := sub.Last(); x != nil {
+			d.Zones = append(d.Zones, diagnosis.Zone{Name: x.zone, ID: x.zoneID, Unserved: !partition.FargateServes(sub.ec2.Options().Region, x.zoneID)})
 		}
 	}
 	d.Stopped, err = s.service.tasks(ctx, types.DesiredStatusStopped)

@@ -3,7 +3,6 @@ package provision
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -17,38 +16,65 @@ import (
 // InternetGateway is the VPC's way out. Attachment is drift, so that a run cut
 // off between creating and attaching it is healed by the next.
 type InternetGateway struct {
-	graph.Node
+	graph.NodeOf[liveGateway]
 	network
 	vpc  *VPC
 	made string // in this run
-	// attached is the VPC that it was last seen at. The stack's own is not known where
-	// looking for that one failed, and then nothing would ever detach the gateway.
-	attached atomic.Pointer[string]
 }
 
 func newInternetGateway(n network, vpc *VPC) *InternetGateway {
 	// Detaching waits until nothing in the VPC has a public address, which
 	// network interfaces keep for minutes after their owner is gone.
-	return &InternetGateway{Node: graph.Named("internet-gateway", 20*time.Minute, vpc), network: n, vpc: vpc}
+	g := &InternetGateway{network: n, vpc: vpc}
+	g.NodeOf = graph.Of(g, "internet-gateway", 20*time.Minute, vpc)
+	return g
 }
 
-// Find looks the gateway up by its tags.
-func (g *InternetGateway) Find(ctx context.Context) (graph.State, error) {
+// liveGateway is a gateway as far as it is compared and used.
+type liveGateway struct {
+	tags map[string]string
+	// attached is the VPC that it is attached to. The stack's own is not known where
+	// looking for that one failed, and then nothing would ever detach the gateway.
+	attached   string
+	duplicates []string // the ids of other gateways like it, which are bare
+}
+
+// Read looks the gateway up by its tags.
+func (g *InternetGateway) Read(ctx context.Context) (*liveGateway, graph.State, error) {
 	out, err := g.ec2.DescribeInternetGateways(ctx, &ec2.DescribeInternetGatewaysInput{Filters: g.owned(g.Name())})
 	if err != nil {
-		return graph.State{}, fmt.Errorf("describe internet gateways: %w", err)
+		return nil, graph.State{}, fmt.Errorf("describe internet gateways: %w", err)
 	}
 	gw, bare, err := oneOf("internet gateways", g.made, out.InternetGateways, func(x types.InternetGateway) string { return aws.ToString(x.InternetGatewayId) },
 		func(x types.InternetGateway) (bool, error) { return len(x.Attachments) > 0, nil })
 	if gw == nil || err != nil {
-		return absent, err
+		return nil, absent, err
 	}
-	at := attachedTo(gw)
-	g.attached.Store(&at)
-	tags := tagMap(gw.Tags)
-	st := graph.State{Phase: graph.Ready, ID: aws.ToString(gw.InternetGatewayId), Owner: tags[TagStack]}
-	st.Drift = append(gatewayDrift(tags, at, g.vpc.ID(), g.tags(g.Name())), duplicates(bare)...)
-	return st, nil
+	live := &liveGateway{tags: tagMap(gw.Tags), attached: attachedTo(gw), duplicates: bare}
+	return live, graph.State{Phase: graph.Ready, ID: aws.ToString(gw.InternetGatewayId), Owner: live.tags[TagStack]}, nil
+}
+
+// Wanted implements graph.Shape.
+func (g *InternetGateway) Wanted(*liveGateway) *liveGateway {
+	return &liveGateway{tags: g.tags(g.Name()), attached: g.vpc.ID()}
+}
+
+// Attributes implements graph.Shape.
+func (g *InternetGateway) Attributes() graph.Attributes[liveGateway] {
+	attached := func(l *liveGateway) string { return l.attached }
+	return graph.Attributes[liveGateway]{
+		duplicateAttribute(func(l *liveGateway) []string { return l.duplicates }, &g.made, func(ctx context.Context, other *string) error {
+			_, err := g.ec2.DeleteInternetGateway(ctx, &ec2.DeleteInternetGatewayInput{InternetGatewayId: other})
+			return err
+		}),
+		tagAttribute(func(l *liveGateway) map[string]string { return l.tags }, g.retagging(g.Node)),
+		graph.Field("attachment", attached, graph.SetBy(g.attach)).FixedIf(func(live, _ *liveGateway) (r graph.Remedy) {
+			if live.attached != "" {
+				r = graph.Fixed("it serves another VPC")
+			}
+			return r
+		}),
+	}
 }
 
 func attachedTo(gw *types.InternetGateway) string {
@@ -56,19 +82,6 @@ func attachedTo(gw *types.InternetGateway) string {
 		return aws.ToString(a.VpcId) // a gateway is attached to one VPC at most
 	}
 	return ""
-}
-
-func gatewayDrift(live map[string]string, attached, vpc string, want map[string]string) []graph.Change {
-	out := tagDrift(live, want)
-	if attached != vpc {
-		c := graph.Change{Field: "attachment", Have: attached, Want: vpc}
-		if attached != "" {
-			c.Refused = "it serves another VPC"
-		}
-		out = append(out, c)
-	}
-	sortChanges(out)
-	return out
 }
 
 // Create makes the gateway, detached.
@@ -83,27 +96,12 @@ func (g *InternetGateway) Create(ctx context.Context) (string, error) {
 	return g.made, nil
 }
 
-// Update repairs tags and the attachment, and removes a second gateway.
-func (g *InternetGateway) Update(ctx context.Context, changes []graph.Change) error {
-	err := removeDuplicates(changes, &g.made, func(other *string) error {
-		_, err := g.ec2.DeleteInternetGateway(ctx, &ec2.DeleteInternetGatewayInput{InternetGatewayId: other})
-		return err
+func (g *InternetGateway) attach(ctx context.Context, _ []graph.Change) error {
+	_, err := g.ec2.AttachInternetGateway(ctx, &ec2.AttachInternetGatewayInput{
+		InternetGatewayId: aws.String(g.ID()), VpcId: aws.String(g.vpc.ID()),
 	})
-	if err != nil {
-		return err
-	}
-	if hasTagDrift(changes) {
-		if err := g.retag(ctx, g.ID(), g.Name()); err != nil {
-			return err
-		}
-	}
-	if hasField(changes, "attachment") {
-		_, err := g.ec2.AttachInternetGateway(ctx, &ec2.AttachInternetGatewayInput{
-			InternetGatewayId: aws.String(g.ID()), VpcId: aws.String(g.vpc.ID()),
-		})
-		if err != nil && !isCode(err, "Resource.AlreadyAssociated") {
-			return fmt.Errorf("attach %s to %s: %w", g.ID(), g.vpc.ID(), err)
-		}
+	if err != nil && !isCode(err, "Resource.AlreadyAssociated") {
+		return fmt.Errorf("attach %s to %s: %w", g.ID(), g.vpc.ID(), err)
 	}
 	return nil
 }
@@ -111,8 +109,8 @@ func (g *InternetGateway) Update(ctx context.Context, changes []graph.Change) er
 // Delete detaches the gateway from the stack's VPC and removes it.
 func (g *InternetGateway) Delete(ctx context.Context) error {
 	vpc := g.vpc.ID()
-	if seen := g.attached.Load(); seen != nil && *seen != "" {
-		vpc = *seen
+	if live := g.Last(); live != nil && live.attached != "" {
+		vpc = live.attached
 	}
 	if vpc != "" {
 		_, err := g.ec2.DetachInternetGateway(ctx, &ec2.DetachInternetGatewayInput{

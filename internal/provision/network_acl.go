@@ -21,17 +21,13 @@ import (
 
 // batchACLs looks at the network ACLs of the VPC by one call for all that are with
 // them.
-func batchACLs(n network, vpc *VPC) *batch[types.NetworkAcl] {
-	return newBatch(func(ctx context.Context) ([]types.NetworkAcl, error) {
-		id := vpc.found.Load()
-		if id == nil {
-			return nil, nil
-		}
+func batchACLs(n network) *vpcBatch[types.NetworkAcl] {
+	return newVPCBatch(func(ctx context.Context, vpc string) ([]types.NetworkAcl, error) {
 		out, err := n.ec2.DescribeNetworkAcls(ctx, &ec2.DescribeNetworkAclsInput{
-			Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: []string{*id}}},
+			Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: []string{vpc}}},
 		})
 		if err != nil {
-			return nil, fmt.Errorf("describe the network ACLs of %s: %w", *id, err)
+			return nil, fmt.Errorf("describe the network ACLs of %s: %w", vpc, err)
 		}
 		return out.NetworkAcls, nil
 	})
@@ -65,11 +61,10 @@ func entryName(number int32, egress bool) string {
 
 // aclDrift compares the entries of the default ACL. Those for IPv6, which the stack
 // has not, and the last one, which can't be changed, are left out.
-func aclDrift(acl *types.NetworkAcl) []graph.Change {
+func aclDrift(acl *types.NetworkAcl) (missing, extra []graph.Change) {
 	if acl == nil {
-		return nil
+		return nil, nil
 	}
-	var out []graph.Change
 	open := map[bool]bool{}
 	for _, e := range acl.Entries {
 		number, egress := aws.ToInt32(e.RuleNumber), aws.ToBool(e.Egress)
@@ -80,14 +75,14 @@ func aclDrift(acl *types.NetworkAcl) []graph.Change {
 			open[egress] = true
 			continue
 		}
-		out = append(out, graph.Change{Field: extraEntry + entryName(number, egress), Have: describeEntry(e)})
+		extra = append(extra, graph.Change{Field: entryName(number, egress), Have: describeEntry(e)})
 	}
 	for _, egress := range []bool{false, true} {
 		if !open[egress] {
-			out = append(out, graph.Change{Field: missingEntry + entryName(openEntry, egress), Want: "allow everything"})
+			missing = append(missing, graph.Change{Field: entryName(openEntry, egress), Want: "allow everything"})
 		}
 	}
-	return out
+	return missing, extra
 }
 
 func describeEntry(e types.NetworkAclEntry) string {
@@ -99,18 +94,18 @@ func describeEntry(e types.NetworkAclEntry) string {
 }
 
 // openACL makes the default ACL let everything through again.
-func (n network) openACL(ctx context.Context, acl string, changes []graph.Change) error {
-	for _, c := range changes { // those too many first: one may have the number that is needed
+func (n network) openACL(ctx context.Context, acl *string, changes []graph.Change) error {
+	for _, c := range changes {
 		name, ok := strings.CutPrefix(c.Field, extraEntry)
 		if !ok {
 			continue
 		}
 		direction, text, _ := strings.Cut(name, " ")
 		_, err := n.ec2.DeleteNetworkAclEntry(ctx, &ec2.DeleteNetworkAclEntryInput{
-			NetworkAclId: &acl, Egress: aws.Bool(direction == "egress"), RuleNumber: number(text),
+			NetworkAclId: acl, Egress: aws.Bool(direction == "egress"), RuleNumber: number(text),
 		})
 		if err != nil && !notFound(err) {
-			return fmt.Errorf("delete entry %s of %s: %w", name, acl, err)
+			return fmt.Errorf("delete entry %s of %s: %w", name, aws.ToString(acl), err)
 		}
 	}
 	for _, egress := range []bool{false, true} {
@@ -118,11 +113,11 @@ func (n network) openACL(ctx context.Context, acl string, changes []graph.Change
 			continue
 		}
 		_, err := n.ec2.CreateNetworkAclEntry(ctx, &ec2.CreateNetworkAclEntryInput{
-			NetworkAclId: &acl, Egress: &egress, RuleNumber: aws.Int32(openEntry), RuleAction: types.RuleActionAllow,
+			NetworkAclId: acl, Egress: &egress, RuleNumber: aws.Int32(openEntry), RuleAction: types.RuleActionAllow,
 			Protocol: aws.String("-1"), CidrBlock: aws.String(anywhere),
 		})
 		if err != nil && !isCode(err, "NetworkAclEntryAlreadyExists") {
-			return fmt.Errorf("make entry %s of %s: %w", entryName(openEntry, egress), acl, err)
+			return fmt.Errorf("make entry %s of %s: %w", entryName(openEntry, egress), aws.ToString(acl), err)
 		}
 	}
 	return nil

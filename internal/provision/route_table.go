@@ -20,7 +20,7 @@ const anywhere = "0.0.0.0/0"
 // nowhere outside the VPC otherwise. Its route and associations carry no tags
 // of their own; they are drift of the table.
 type RouteTable struct {
-	graph.Node
+	graph.NodeOf[liveRoutes]
 	network
 	vpc     *VPC
 	gateway *InternetGateway // nil: isolated
@@ -36,31 +36,34 @@ func newRouteTable(n network, name string, vpc *VPC, gateway *InternetGateway, s
 	for _, s := range subnets {
 		needs = append(needs, s)
 	}
-	return &RouteTable{Node: graph.Named(name, 5*time.Minute, needs...), network: n, vpc: vpc, gateway: gateway, subnets: subnets}
+	r := &RouteTable{network: n, vpc: vpc, gateway: gateway, subnets: subnets}
+	r.NodeOf = graph.Of(r, name, 5*time.Minute, needs...)
+	return r
 }
 
-// liveRoutes is what drift compares.
+// liveRoutes is a table as far as it is compared.
 type liveRoutes struct {
-	tags    map[string]string
-	vpc     string
-	out     string            // where the default route leads, "" for none
-	extra   map[string]string // destination of each other route, and where it leads
-	subnets map[string]bool   // associated
+	duplicates []string // the ids of other tables like it, which are bare
+	tags       map[string]string
+	vpc        string
+	out        string            // where the default route leads, "" for none
+	extra      map[string]string // destination of each other route, and where it leads
+	subnets    map[string]bool   // associated
 }
 
-// Find looks the table up by its tags.
-func (r *RouteTable) Find(ctx context.Context) (graph.State, error) {
+// Read looks the table up by its tags.
+func (r *RouteTable) Read(ctx context.Context) (*liveRoutes, graph.State, error) {
 	all, err := r.tables.look(ctx, r.Name())
 	if err != nil {
-		return graph.State{}, err
+		return nil, graph.State{}, err
 	}
 	ours := named(all, r.Name(), func(x types.RouteTable) []types.Tag { return x.Tags })
 	t, bare, err := oneOf("route tables", r.made, ours, func(x types.RouteTable) string { return aws.ToString(x.RouteTableId) },
 		func(x types.RouteTable) (bool, error) { return len(x.Associations) > 0 || defaultRoute(&x) != nil, nil })
 	if t == nil || err != nil {
-		return absent, err
+		return nil, absent, err
 	}
-	live := liveRoutes{tags: tagMap(t.Tags), vpc: aws.ToString(t.VpcId), extra: map[string]string{}, subnets: map[string]bool{}}
+	live := &liveRoutes{tags: tagMap(t.Tags), duplicates: bare, vpc: aws.ToString(t.VpcId), extra: map[string]string{}, subnets: map[string]bool{}}
 	for _, route := range t.Routes {
 		switch to := aws.ToString(route.DestinationCidrBlock); {
 		case to == anywhere:
@@ -72,9 +75,7 @@ func (r *RouteTable) Find(ctx context.Context) (graph.State, error) {
 	for _, a := range t.Associations {
 		live.subnets[aws.ToString(a.SubnetId)] = true
 	}
-	st := graph.State{Phase: graph.Ready, ID: aws.ToString(t.RouteTableId), Owner: live.tags[TagStack]}
-	st.Drift = append(routeDrift(live, r.wanted(), r.tags(r.Name())), duplicates(bare)...)
-	return st, nil
+	return live, graph.State{Phase: graph.Ready, ID: aws.ToString(t.RouteTableId), Owner: live.tags[TagStack]}, nil
 }
 
 func (r *RouteTable) table(ctx context.Context) (*types.RouteTable, error) {
@@ -115,8 +116,9 @@ func leadsTo(r types.Route) string {
 	return to
 }
 
-func (r *RouteTable) wanted() liveRoutes {
-	w := liveRoutes{vpc: r.vpc.ID(), subnets: map[string]bool{}}
+// Wanted implements graph.Shape.
+func (r *RouteTable) Wanted(*liveRoutes) *liveRoutes {
+	w := &liveRoutes{tags: r.tags(r.Name()), vpc: r.vpc.ID(), subnets: map[string]bool{}}
 	if r.gateway != nil {
 		w.out = r.gateway.ID()
 	}
@@ -134,24 +136,27 @@ const extraRoute = "extra route: "
 // table.
 const associationField = "association: "
 
-func routeDrift(live, want liveRoutes, tags map[string]string) []graph.Change {
-	out := tagDrift(live.tags, tags)
-	if live.vpc != want.vpc {
-		out = append(out, graph.Change{Field: "vpc", Have: live.vpc, Want: want.vpc, Refused: "a route table can't be moved"})
+// Attributes implements graph.Shape.
+func (r *RouteTable) Attributes() graph.Attributes[liveRoutes] {
+	return graph.Attributes[liveRoutes]{
+		duplicateAttribute(func(l *liveRoutes) []string { return l.duplicates }, &r.made, func(ctx context.Context, other *string) error {
+			_, err := r.ec2.DeleteRouteTable(ctx, &ec2.DeleteRouteTableInput{RouteTableId: other})
+			return err
+		}),
+		tagAttribute(func(l *liveRoutes) map[string]string { return l.tags }, r.retagging(r.Node)),
+		graph.Field("vpc", func(l *liveRoutes) string { return l.vpc }, graph.Fixed("a route table can't be moved")),
+		graph.Field("default-route", func(l *liveRoutes) string { return l.out }, graph.SetBy(r.route)),
+		graph.Many(extraRoute, func(live, _ *liveRoutes) []graph.Change { return surplus(live.extra) }, graph.SetBy(r.deleteRoutes)),
+		graph.Many(associationField, func(live, want *liveRoutes) []graph.Change {
+			var out []graph.Change
+			for id := range want.subnets {
+				if !live.subnets[id] {
+					out = append(out, graph.Change{Field: id, Want: "associated"})
+				}
+			}
+			return out
+		}, graph.SetBy(r.associateAll)),
 	}
-	if live.out != want.out {
-		out = append(out, graph.Change{Field: "default-route", Have: live.out, Want: want.out})
-	}
-	for to, target := range live.extra {
-		out = append(out, graph.Change{Field: extraRoute + to, Have: target})
-	}
-	for id := range want.subnets {
-		if !live.subnets[id] {
-			out = append(out, graph.Change{Field: associationField + id, Want: "associated"})
-		}
-	}
-	sortChanges(out)
-	return out
 }
 
 // Create makes the empty table.
@@ -167,35 +172,17 @@ func (r *RouteTable) Create(ctx context.Context) (string, error) {
 	return r.made, nil
 }
 
-// Update repairs tags, the default route and the associations, and removes a
-// second table.
-func (r *RouteTable) Update(ctx context.Context, changes []graph.Change) error {
-	err := removeDuplicates(changes, &r.made, func(other *string) error {
-		_, err := r.ec2.DeleteRouteTable(ctx, &ec2.DeleteRouteTableInput{RouteTableId: other})
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if hasTagDrift(changes) {
-		if err := r.retag(ctx, r.ID(), r.Name()); err != nil {
-			return err
-		}
-	}
-	if hasField(changes, "default-route") {
-		if err := r.route(ctx); err != nil {
-			return err
-		}
-	}
+func (r *RouteTable) deleteRoutes(ctx context.Context, changes []graph.Change) error {
 	for _, c := range changes {
-		to, ok := strings.CutPrefix(c.Field, extraRoute)
-		if !ok {
-			continue
-		}
+		to := strings.TrimPrefix(c.Field, extraRoute)
 		if _, err := r.ec2.DeleteRoute(ctx, &ec2.DeleteRouteInput{RouteTableId: aws.String(r.ID()), DestinationCidrBlock: &to}); err != nil && !notFound(err) {
 			return fmt.Errorf("delete the route of %s to %s: %w", r.ID(), to, err)
 		}
 	}
+	return nil
+}
+
+func (r *RouteTable) associateAll(ctx context.Context, changes []graph.Change) error {
 	for _, s := range r.subnets {
 		if !hasField(changes, associationField+s.ID()) {
 			continue
@@ -207,7 +194,7 @@ func (r *RouteTable) Update(ctx context.Context, changes []graph.Change) error {
 	return nil
 }
 
-func (r *RouteTable) route(ctx context.Context) error {
+func (r *RouteTable) route(ctx context.Context, _ []graph.Change) error {
 	t, err := r.table(ctx)
 	if t == nil || err != nil {
 		return err

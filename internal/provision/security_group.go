@@ -19,7 +19,7 @@ import (
 // added, and one that is too many (AWS's own allow-all egress among them) is
 // revoked.
 type SecurityGroup struct {
-	graph.Node
+	graph.NodeOf[liveGroup]
 	network
 	vpc         *VPC
 	description string
@@ -45,10 +45,9 @@ func (r rule) String() string {
 }
 
 func newSecurityGroup(n network, name, description string, vpc *VPC, needs []graph.Finder, rules func() []rule) *SecurityGroup {
-	return &SecurityGroup{
-		Node: graph.Named(name, 20*time.Minute, append([]graph.Finder{vpc}, needs...)...), network: n,
-		vpc: vpc, description: description, rules: rules,
-	}
+	g := &SecurityGroup{network: n, vpc: vpc, description: description, rules: rules}
+	g.NodeOf = graph.Of(g, name, 20*time.Minute, append([]graph.Finder{vpc}, needs...)...)
+	return g
 }
 
 // liveRule is a rule as found.
@@ -57,36 +56,67 @@ type liveRule struct {
 	exotic string // a protocol, range or peer kind that we never make
 }
 
-// Find looks the group up by its tags, and its rules.
-func (g *SecurityGroup) Find(ctx context.Context) (graph.State, error) {
-	all, err := g.groups.look(ctx, g.Name())
+// liveGroup is a group as far as it is compared.
+type liveGroup struct {
+	tags  map[string]string
+	rules []liveRule
+}
+
+// Read looks the group up by its tags, and its rules.
+func (g *SecurityGroup) Read(ctx context.Context) (*liveGroup, graph.State, error) {
+	all, err := g.groups.look(ctx, g.Name(), g.vpc.ID())
 	if err != nil {
-		return graph.State{}, err
+		return nil, graph.State{}, err
 	}
 	ours := named(all, g.Name(), func(x types.SecurityGroup) []types.Tag { return x.Tags })
 	sg, err := only("security groups", ours, func(x types.SecurityGroup) string { return aws.ToString(x.GroupId) })
 	if sg == nil || err != nil {
-		return absent, err
+		return nil, absent, err
 	}
-	id, tags := aws.ToString(sg.GroupId), tagMap(sg.Tags)
-	return graph.State{
-		Phase: graph.Ready, ID: id, Owner: tags[TagStack],
-		Drift: append(tagDrift(tags, g.tags(g.Name())), ruleDrift(liveRules(*sg), g.rules())...),
-	}, nil
+	live := &liveGroup{tags: tagMap(sg.Tags), rules: liveRules(*sg)}
+	return live, graph.State{Phase: graph.Ready, ID: aws.ToString(sg.GroupId), Owner: live.tags[TagStack]}, nil
+}
+
+// Wanted implements graph.Shape.
+func (g *SecurityGroup) Wanted(*liveGroup) *liveGroup {
+	return &liveGroup{tags: g.tags(g.Name()), rules: collect(g.rules(), func(r rule) liveRule { return liveRule{rule: r} })}
+}
+
+// Attributes implements graph.Shape. The missing rules are added before those too many
+// are revoked, so that replacing one never cuts traffic off.
+func (g *SecurityGroup) Attributes() graph.Attributes[liveGroup] {
+	return graph.Attributes[liveGroup]{
+		tagAttribute(func(l *liveGroup) map[string]string { return l.tags }, g.retagging(g.Node)),
+		graph.Many(missingRule, func(live, want *liveGroup) []graph.Change {
+			return collect(without(want.rules, live.rules), func(r liveRule) graph.Change { return graph.Change{Field: r.String(), Want: r.String()} })
+		}, graph.SetBy(g.authorizeMissing)),
+		g.extraRules(g.Node),
+	}
+}
+
+// extraRules is the attribute of the rules that a group has and should not have.
+func (n network) extraRules(group graph.Node) graph.Attribute[liveGroup] {
+	return graph.Many(extraRule, func(live, want *liveGroup) []graph.Change {
+		return collect(without(live.rules, want.rules), func(r liveRule) graph.Change { return graph.Change{Field: r.String(), Have: r.String()} })
+	}, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
+		return n.revokeExtra(ctx, group.ID(), changes)
+	}))
+}
+
+// without are the rules that are not among others.
+func without(rules, others []liveRule) []liveRule {
+	return slices.DeleteFunc(slices.Clone(rules), func(r liveRule) bool { return slices.Contains(others, r) })
 }
 
 // batchGroups looks at the groups of the VPC by one call: the stack's, and the
 // default one, which has no tag to be found by.
-func batchGroups(n network, vpc *VPC) *batch[types.SecurityGroup] {
-	return newBatch(func(ctx context.Context) ([]types.SecurityGroup, error) {
-		if vpc.ID() == "" {
-			return nil, nil
-		}
+func batchGroups(n network) *vpcBatch[types.SecurityGroup] {
+	return newVPCBatch(func(ctx context.Context, vpc string) ([]types.SecurityGroup, error) {
 		out, err := n.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{
-			Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: []string{vpc.ID()}}},
+			Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: []string{vpc}}},
 		})
 		if err != nil {
-			return nil, fmt.Errorf("describe the security groups of %s: %w", vpc.ID(), err)
+			return nil, fmt.Errorf("describe the security groups of %s: %w", vpc, err)
 		}
 		return slices.DeleteFunc(out.SecurityGroups, func(x types.SecurityGroup) bool {
 			return tagMap(x.Tags)[TagStack] != n.stack && aws.ToString(x.GroupName) != defaultGroup
@@ -154,35 +184,6 @@ const (
 	extraRule   = "rule too many: "
 )
 
-func ruleDrift(live []liveRule, want []rule) []graph.Change {
-	var out []graph.Change
-	have := map[rule]bool{}
-	for _, l := range live {
-		if l.exotic == "" {
-			have[l.rule] = true
-		}
-		if l.exotic != "" || !contains(want, l.rule) {
-			out = append(out, graph.Change{Field: extraRule + l.String(), Have: l.String()})
-		}
-	}
-	for _, w := range want {
-		if !have[w] {
-			out = append(out, graph.Change{Field: missingRule + w.String(), Want: w.String()})
-		}
-	}
-	sortChanges(out)
-	return out
-}
-
-func contains(rules []rule, r rule) bool {
-	for _, x := range rules {
-		if x == r {
-			return true
-		}
-	}
-	return false
-}
-
 func (g *SecurityGroup) groupName() string { return g.names().SecurityGroup(g.Name()) }
 
 // Create makes the group, with the allow-all egress rule that AWS gives every
@@ -223,14 +224,7 @@ func (g *SecurityGroup) namesake(ctx context.Context, duplicate error) (string, 
 	return aws.ToString(live.GroupId), nil
 }
 
-// Update adds the missing rules before it revokes those that are too many, so
-// that replacing one never cuts traffic off.
-func (g *SecurityGroup) Update(ctx context.Context, changes []graph.Change) error {
-	if hasTagDrift(changes) {
-		if err := g.retag(ctx, g.ID(), g.Name()); err != nil {
-			return err
-		}
-	}
+func (g *SecurityGroup) authorizeMissing(ctx context.Context, changes []graph.Change) error {
 	for _, r := range g.rules() {
 		if !hasField(changes, missingRule+r.String()) {
 			continue
@@ -239,14 +233,11 @@ func (g *SecurityGroup) Update(ctx context.Context, changes []graph.Change) erro
 			return fmt.Errorf("allow %s in %s: %w", r, g.ID(), err)
 		}
 	}
-	return g.revokeExtra(ctx, g.ID(), changes)
+	return nil
 }
 
 // revokeExtra revokes those of a group's rules that the changes say are too many.
 func (n network) revokeExtra(ctx context.Context, group string, changes []graph.Change) error {
-	if !slices.ContainsFunc(changes, func(c graph.Change) bool { return strings.HasPrefix(c.Field, extraRule) }) {
-		return nil
-	}
 	live, err := n.describeRules(ctx, group)
 	if err != nil {
 		return err

@@ -256,9 +256,6 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	n := newNetwork(who, c.EC2, seen)
 
 	vpc := newVPC(n, "10.0.0.0/16")
-	n.groups = batchGroups(n, vpc)
-	n.acls = batchACLs(n, vpc)
-	vpc.acls = n.acls
 	gateway := newInternetGateway(n, vpc)
 	publicA := newSubnet(n, "subnet-public-a", vpc, subnetSpec{"10.0.0.0/24", spec.Zones[0]})
 	publicB := newSubnet(n, "subnet-public-b", vpc, subnetSpec{"10.0.1.0/24", spec.Zones[1]})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -18,14 +17,10 @@ import (
 // Subnet is one subnet in one zone. None gives public addresses by itself: the
 // load balancer brings its own, and the service asks for those of its tasks.
 type Subnet struct {
-	graph.Node
+	graph.NodeOf[liveSubnet]
 	network
 	vpc  *VPC
 	want subnetSpec
-	last atomic.Pointer[types.Subnet] // as it was found
-	// astray says that the last look found it with another network ACL than the
-	// VPC's own: one look that finds it there is enough.
-	looked, astray atomic.Bool
 }
 
 type subnetSpec struct {
@@ -34,69 +29,92 @@ type subnetSpec struct {
 }
 
 func newSubnet(n network, name string, vpc *VPC, want subnetSpec) *Subnet {
-	return &Subnet{Node: graph.Named(name, 5*time.Minute, vpc), network: n, vpc: vpc, want: want}
+	s := &Subnet{network: n, vpc: vpc, want: want}
+	s.NodeOf = graph.Of(s, name, 5*time.Minute, vpc)
+	return s
 }
 
-// liveSubnet is what drift compares.
+// liveSubnet is a subnet as far as it is compared and used.
 type liveSubnet struct {
 	subnetSpec
+	zoneID string // as AWS calls the zone in all accounts
 	tags   map[string]string
 	vpc    string
 	public bool   // it gives addresses
-	acl    string // of somebody's choice; "" for the VPC's own
+	acl    string // the network ACL that it is with, or vpcACL
 }
 
-// Find looks the subnet up by its tags.
-func (s *Subnet) Find(ctx context.Context) (graph.State, error) {
+// vpcACL stands for the network ACL that the VPC came with.
+const vpcACL = "the VPC's default"
+
+// Read looks the subnet up by its tags.
+func (s *Subnet) Read(ctx context.Context) (*liveSubnet, graph.State, error) {
 	all, err := s.subnets.look(ctx, s.Name())
 	if err != nil {
-		return graph.State{}, err
+		return nil, graph.State{}, err
 	}
 	ours := named(all, s.Name(), func(x types.Subnet) []types.Tag { return x.Tags })
 	sub, err := only("subnets", ours, func(x types.Subnet) string { return aws.ToString(x.SubnetId) })
 	if sub == nil || err != nil {
-		return absent, err
+		return nil, absent, err
 	}
-	s.last.Store(sub)
-	live := liveSubnet{
+	live := &liveSubnet{
 		subnetSpec: subnetSpec{
 			cidr: aws.ToString(sub.CidrBlock),
 			zone: aws.ToString(sub.AvailabilityZone),
 		},
+		zoneID: aws.ToString(sub.AvailabilityZoneId),
 		tags:   tagMap(sub.Tags),
 		vpc:    aws.ToString(sub.VpcId),
 		public: aws.ToBool(sub.MapPublicIpOnLaunch),
+		acl:    vpcACL,
 	}
-	if !s.looked.Swap(true) || s.astray.Load() {
-		if live.acl, err = s.otherACL(ctx, aws.ToString(sub.SubnetId)); err != nil {
-			return graph.State{}, err
+	if last := s.Last(); last == nil || last.acl != vpcACL { // one look that finds it there is enough
+		if live.acl, err = s.withACL(ctx, aws.ToString(sub.SubnetId)); err != nil {
+			return nil, graph.State{}, err
 		}
-		s.astray.Store(live.acl != "")
 	}
 	st := graph.State{Phase: graph.Ready, ID: aws.ToString(sub.SubnetId), Owner: live.tags[TagStack], Note: string(sub.State)}
 	if sub.State == types.SubnetStatePending {
 		st.Phase = graph.Pending
 	}
-	st.Drift = subnetDrift(live, s.want, s.vpc.ID(), s.tags(s.Name()))
-	return st, nil
+	return live, st, nil
 }
 
-// otherACL is the network ACL that a subnet is with, if it is not the VPC's own.
-func (s *Subnet) otherACL(ctx context.Context, id string) (string, error) {
-	all, err := s.acls.look(ctx, s.Name())
+// Wanted implements graph.Shape.
+func (s *Subnet) Wanted(*liveSubnet) *liveSubnet {
+	return &liveSubnet{subnetSpec: s.want, tags: s.tags(s.Name()), vpc: s.vpc.ID(), acl: vpcACL}
+}
+
+// Attributes implements graph.Shape.
+func (s *Subnet) Attributes() graph.Attributes[liveSubnet] {
+	fixed := graph.Fixed("a subnet can't be moved or resized")
+	return graph.Attributes[liveSubnet]{
+		tagAttribute(func(l *liveSubnet) map[string]string { return l.tags }, s.retagging(s.Node)),
+		graph.Field("vpc", func(l *liveSubnet) string { return l.vpc }, fixed),
+		graph.Field("cidr", func(l *liveSubnet) string { return l.cidr }, fixed),
+		graph.Field("zone", func(l *liveSubnet) string { return l.zone }, fixed),
+		graph.Flag("public-addresses", func(l *liveSubnet) bool { return l.public }, graph.SetBy(s.keepPrivate)),
+		graph.Field("network-acl", func(l *liveSubnet) string { return l.acl }, graph.SetBy(s.withOwnACL)),
+	}
+}
+
+// withACL is the network ACL that a subnet is with, or vpcACL.
+func (s *Subnet) withACL(ctx context.Context, id string) (string, error) {
+	all, err := s.acls.look(ctx, s.Name(), s.vpc.ID())
 	if err != nil {
 		return "", err
 	}
 	acl, _ := association(all, id)
-	if own := defaultACL(all); own == nil || acl == aws.ToString(own.NetworkAclId) {
-		return "", nil
+	if own := defaultACL(all); own == nil || acl == "" || acl == aws.ToString(own.NetworkAclId) {
+		return vpcACL, nil
 	}
 	return acl, nil
 }
 
 // withOwnACL moves the subnet to the VPC's own network ACL.
-func (s *Subnet) withOwnACL(ctx context.Context) error {
-	all, err := s.acls.look(ctx, s.Name())
+func (s *Subnet) withOwnACL(ctx context.Context, _ []graph.Change) error {
+	all, err := s.acls.look(ctx, s.Name(), s.vpc.ID())
 	if err != nil {
 		return err
 	}
@@ -110,26 +128,6 @@ func (s *Subnet) withOwnACL(ctx context.Context) error {
 		return fmt.Errorf("move %s to network ACL %s: %w", s.ID(), aws.ToString(to.NetworkAclId), err)
 	}
 	return nil
-}
-
-func subnetDrift(live liveSubnet, want subnetSpec, vpc string, tags map[string]string) []graph.Change {
-	const fixed = "a subnet can't be moved or resized"
-	out := tagDrift(live.tags, tags)
-	for _, f := range []struct{ field, have, want string }{
-		{"vpc", live.vpc, vpc}, {"cidr", live.cidr, want.cidr}, {"zone", live.zone, want.zone},
-	} {
-		if f.have != f.want {
-			out = append(out, graph.Change{Field: f.field, Have: f.have, Want: f.want, Refused: fixed})
-		}
-	}
-	if live.public {
-		out = append(out, graph.Change{Field: "public-addresses", Have: "true", Want: "false"})
-	}
-	if live.acl != "" {
-		out = append(out, graph.Change{Field: "network-acl", Have: live.acl, Want: "the VPC's default"})
-	}
-	sortChanges(out)
-	return out
 }
 
 // Create makes the subnet. Its range is its natural key: a second one
@@ -174,22 +172,11 @@ func (s *Subnet) occupant(ctx context.Context, conflict error) (string, error) {
 	return "", fmt.Errorf("create subnet %s in %s, which is taken by one that is not visible yet: %w", s.want.cidr, s.want.zone, conflict)
 }
 
-// Update repairs tags, and that addresses are public.
-func (s *Subnet) Update(ctx context.Context, changes []graph.Change) error {
-	id := s.ID()
-	if hasTagDrift(changes) {
-		if err := s.retag(ctx, id, s.Name()); err != nil {
-			return err
-		}
-	}
-	if hasField(changes, "public-addresses") {
-		in := &ec2.ModifySubnetAttributeInput{SubnetId: &id, MapPublicIpOnLaunch: &types.AttributeBooleanValue{Value: aws.Bool(false)}}
-		if _, err := s.ec2.ModifySubnetAttribute(ctx, in); err != nil {
-			return fmt.Errorf("set public addresses of %s: %w", id, err)
-		}
-	}
-	if hasField(changes, "network-acl") {
-		return s.withOwnACL(ctx)
+// keepPrivate lets the subnet give no public addresses.
+func (s *Subnet) keepPrivate(ctx context.Context, _ []graph.Change) error {
+	in := &ec2.ModifySubnetAttributeInput{SubnetId: aws.String(s.ID()), MapPublicIpOnLaunch: &types.AttributeBooleanValue{Value: aws.Bool(false)}}
+	if _, err := s.ec2.ModifySubnetAttribute(ctx, in); err != nil {
+		return fmt.Errorf("set public addresses of %s: %w", s.ID(), err)
 	}
 	return nil
 }

@@ -3,9 +3,7 @@ package provision
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -21,68 +19,73 @@ import (
 // endpoint is one. What it came with is kept as AWS makes it: its default network
 // ACL, and the DHCP options that name Amazon's resolver.
 type VPC struct {
-	graph.Node
+	graph.NodeOf[liveVPC]
 	network
-	cidr  string
-	made  string // in this run
-	found atomic.Pointer[string]
-	// clean says that the last look at its ACL and its DHCP options found nothing to
-	// repair: one is enough.
-	clean atomic.Bool
-	// acl is the default network ACL, and resolving a set of DHCP options that names
-	// Amazon's resolver, where such were seen.
-	acl, resolving atomic.Pointer[string]
+	cidr string
+	made string // in this run
 }
 
 func newVPC(n network, cidr string) *VPC {
-	return &VPC{Node: graph.Named("vpc", 5*time.Minute), network: n, cidr: cidr}
+	v := &VPC{network: n, cidr: cidr}
+	v.NodeOf = graph.Of(v, "vpc", 5*time.Minute)
+	return v
 }
 
-// liveVPC is what drift compares.
+// liveVPC is a VPC as far as it is compared.
 type liveVPC struct {
 	tags                    map[string]string
 	cidr                    string
 	dnsSupport, dnsHostname bool
-	blocked                 string            // how the account keeps the internet out; "" for not
-	resolvers               string            // as its DHCP options name them
-	acl                     *types.NetworkAcl // the default one
+	blocked                 string // how the account keeps the internet out
+	around                  surroundings
+	duplicates              []string // the ids of other VPCs like it, which are bare
 }
 
-// Find looks the VPC up by its tags.
-func (v *VPC) Find(ctx context.Context) (graph.State, error) {
+// surroundings are what a VPC comes with.
+type surroundings struct {
+	resolvers string            // as its DHCP options name them
+	resolving *string           // the id of DHCP options that name Amazon's resolver; nil where there are none
+	acl       *types.NetworkAcl // the default one; nil where it is not known
+}
+
+// clean says that there is nothing to repair.
+func (s surroundings) clean() bool {
+	missing, extra := aclDrift(s.acl)
+	return s.resolvers == amazonResolver && len(missing)+len(extra) == 0
+}
+
+// Read looks the VPC up by its tags.
+func (v *VPC) Read(ctx context.Context) (*liveVPC, graph.State, error) {
 	out, err := v.ec2.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{Filters: v.owned(v.Name())})
 	if err != nil {
-		return graph.State{}, fmt.Errorf("describe VPCs: %w", err)
+		return nil, graph.State{}, fmt.Errorf("describe VPCs: %w", err)
 	}
 	vpc, bare, err := oneOf("VPCs", v.made, out.Vpcs, func(x types.Vpc) string { return aws.ToString(x.VpcId) },
 		func(x types.Vpc) (bool, error) { return v.inhabited(ctx, x.VpcId) })
 	if vpc == nil || err != nil {
-		return absent, err
+		return nil, absent, err
 	}
 	id := aws.ToString(vpc.VpcId)
-	live := liveVPC{tags: tagMap(vpc.Tags), cidr: aws.ToString(vpc.CidrBlock)}
+	live := &liveVPC{tags: tagMap(vpc.Tags), cidr: aws.ToString(vpc.CidrBlock), blocked: "off", duplicates: bare}
 	if live.dnsSupport, err = v.attribute(ctx, id, types.VpcAttributeNameEnableDnsSupport); err != nil {
-		return graph.State{}, err
+		return nil, graph.State{}, err
 	}
 	if live.dnsHostname, err = v.attribute(ctx, id, types.VpcAttributeNameEnableDnsHostnames); err != nil {
-		return graph.State{}, err
+		return nil, graph.State{}, err
 	}
-	v.found.Store(&id)
 	if b := vpc.BlockPublicAccessStates; b != nil && b.InternetGatewayBlockMode != types.BlockPublicAccessModeOff {
 		live.blocked = string(b.InternetGatewayBlockMode)
 	}
-	live.resolvers = amazonResolver
-	if !v.clean.Load() {
-		if err := v.surroundings(ctx, vpc, &live); err != nil {
-			return graph.State{}, err
-		}
+	if last := v.Last(); last != nil && last.around.clean() { // one look that finds nothing to repair is enough
+		live.around = last.around
+	} else if live.around, err = v.surroundings(ctx, vpc); err != nil {
+		return nil, graph.State{}, err
 	}
 	st := graph.State{Phase: graph.Ready, ID: id, Owner: live.tags[TagStack], Note: string(vpc.State)}
 	if vpc.State == types.VpcStatePending {
 		st.Phase = graph.Pending
 	}
-	st.Drift = append(vpcDrift(live, v.cidr, v.tags(v.Name())), duplicates(bare)...)
-	return st, nil
+	return live, st, nil
 }
 
 // amazonResolver is how DHCP options name the resolver of the VPC itself, by which
@@ -90,33 +93,30 @@ func (v *VPC) Find(ctx context.Context) (graph.State, error) {
 // https://docs.aws.amazon.com/vpc/latest/userguide/DHCPOptionSetConcepts.html
 const amazonResolver = "AmazonProvidedDNS"
 
-// surroundings looks at what a VPC comes with.
-func (v *VPC) surroundings(ctx context.Context, vpc *types.Vpc, live *liveVPC) error {
-	all, err := v.acls.look(ctx, v.Name())
+func (v *VPC) surroundings(ctx context.Context, vpc *types.Vpc) (surroundings, error) {
+	s := surroundings{resolvers: amazonResolver}
+	all, err := v.acls.look(ctx, v.Name(), aws.ToString(vpc.VpcId))
 	if err != nil {
-		return err
+		return s, err
 	}
-	if live.acl = defaultACL(all); live.acl != nil {
-		v.acl.Store(live.acl.NetworkAclId)
-	}
+	s.acl = defaultACL(all)
 	out, err := v.ec2.DescribeDhcpOptions(ctx, &ec2.DescribeDhcpOptionsInput{})
 	if err != nil {
-		return fmt.Errorf("describe the DHCP options of %s: %w", aws.ToString(vpc.VpcId), err)
+		return s, fmt.Errorf("describe the DHCP options of %s: %w", aws.ToString(vpc.VpcId), err)
 	}
 	for _, d := range out.DhcpOptions {
 		resolvers := resolversOf(d)
 		if resolvers == amazonResolver {
-			v.resolving.Store(d.DhcpOptionsId)
+			s.resolving = d.DhcpOptionsId
 		}
 		if aws.ToString(d.DhcpOptionsId) == aws.ToString(vpc.DhcpOptionsId) {
-			live.resolvers = resolvers
+			s.resolvers = resolvers
 		}
 	}
 	if aws.ToString(vpc.DhcpOptionsId) == noDHCPOptions && len(out.DhcpOptions) > 0 {
-		live.resolvers = "no DHCP options"
+		s.resolvers = "no DHCP options"
 	}
-	v.clean.Store(live.resolvers == amazonResolver && len(aclDrift(live.acl)) == 0)
-	return nil
+	return s, nil
 }
 
 // noDHCPOptions is what a VPC without a set of them shows.
@@ -163,28 +163,44 @@ func (v *VPC) attribute(ctx context.Context, id string, name types.VpcAttributeN
 	return false, nil
 }
 
-func vpcDrift(live liveVPC, cidr string, tags map[string]string) []graph.Change {
-	out := tagDrift(live.tags, tags)
-	if live.cidr != cidr {
-		out = append(out, graph.Change{Field: "cidr", Have: live.cidr, Want: cidr, Refused: "the range of a VPC is fixed"})
+// Wanted implements graph.Shape.
+func (v *VPC) Wanted(*liveVPC) *liveVPC {
+	return &liveVPC{
+		tags: v.tags(v.Name()), cidr: v.cidr, dnsSupport: true, dnsHostname: true, blocked: "off",
+		around: surroundings{resolvers: amazonResolver},
 	}
-	for field, have := range map[string]bool{"dns-support": live.dnsSupport, "dns-hostnames": live.dnsHostname} {
-		if !have {
-			out = append(out, graph.Change{Field: field, Have: strconv.FormatBool(have), Want: "true"})
-		}
+}
+
+// Attributes implements graph.Shape.
+func (v *VPC) Attributes() graph.Attributes[liveVPC] {
+	openACL := graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
+		return v.openACL(ctx, v.Last().around.acl.NetworkAclId, changes)
+	})
+	return graph.Attributes[liveVPC]{
+		duplicateAttribute(func(l *liveVPC) []string { return l.duplicates }, &v.made, func(ctx context.Context, other *string) error {
+			_, err := v.ec2.DeleteVpc(ctx, &ec2.DeleteVpcInput{VpcId: other})
+			return err
+		}),
+		tagAttribute(func(l *liveVPC) map[string]string { return l.tags }, v.retagging(v.Node)),
+		graph.Field("cidr", func(l *liveVPC) string { return l.cidr }, graph.Fixed("the range of a VPC is fixed")),
+		graph.Flag("dns-support", func(l *liveVPC) bool { return l.dnsSupport }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
+			return v.enable(ctx, "DNS support", ec2.ModifyVpcAttributeInput{EnableDnsSupport: &types.AttributeBooleanValue{Value: aws.Bool(true)}})
+		})),
+		graph.Flag("dns-hostnames", func(l *liveVPC) bool { return l.dnsHostname }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
+			return v.enable(ctx, "DNS hostnames", ec2.ModifyVpcAttributeInput{EnableDnsHostnames: &types.AttributeBooleanValue{Value: aws.Bool(true)}})
+		})),
+		graph.Field("public-access", func(l *liveVPC) string { return l.blocked },
+			graph.Fixed("VPC Block Public Access of this account and region keeps the internet out: whoever manages the account can exclude this VPC from it")),
+		graph.Field("dhcp-resolver", func(l *liveVPC) string { return l.around.resolvers }, graph.SetBy(v.setResolver)),
+		graph.Many(extraEntry, func(live, _ *liveVPC) []graph.Change {
+			_, extra := aclDrift(live.around.acl)
+			return extra
+		}, openACL), // those too many first: one may have the number that is needed
+		graph.Many(missingEntry, func(live, _ *liveVPC) []graph.Change {
+			missing, _ := aclDrift(live.around.acl)
+			return missing
+		}, openACL),
 	}
-	if live.resolvers != amazonResolver {
-		out = append(out, graph.Change{Field: "dhcp-resolver", Have: live.resolvers, Want: amazonResolver})
-	}
-	if live.blocked != "" {
-		out = append(out, graph.Change{
-			Field: "public-access", Have: live.blocked, Want: "off",
-			Refused: "VPC Block Public Access of this account and region keeps the internet out: whoever manages the account can exclude this VPC from it",
-		})
-	}
-	out = append(out, aclDrift(live.acl)...)
-	sortChanges(out)
-	return out
 }
 
 // Create makes the VPC. CreateVpc takes no client token and has no natural
@@ -202,50 +218,24 @@ func (v *VPC) Create(ctx context.Context) (string, error) {
 	return v.made, nil
 }
 
-// Update repairs tags and DNS attributes, and removes a second VPC. ModifyVpcAttribute takes one attribute
-// a call.
-func (v *VPC) Update(ctx context.Context, changes []graph.Change) error {
-	id, yes := v.ID(), &types.AttributeBooleanValue{Value: aws.Bool(true)}
-	err := removeDuplicates(changes, &v.made, func(other *string) error {
-		_, err := v.ec2.DeleteVpc(ctx, &ec2.DeleteVpcInput{VpcId: other})
-		return err
-	})
-	if err != nil {
-		return err
+// enable turns an attribute on. ModifyVpcAttribute takes one a call.
+func (v *VPC) enable(ctx context.Context, what string, in ec2.ModifyVpcAttributeInput) error {
+	in.VpcId = aws.String(v.ID())
+	if _, err := v.ec2.ModifyVpcAttribute(ctx, &in); err != nil {
+		return fmt.Errorf("enable %s of %s: %w", what, v.ID(), err)
 	}
-	if hasTagDrift(changes) {
-		if err := v.retag(ctx, id, v.Name()); err != nil {
-			return err
-		}
-	}
-	if hasField(changes, "dns-support") {
-		if _, err := v.ec2.ModifyVpcAttribute(ctx, &ec2.ModifyVpcAttributeInput{VpcId: &id, EnableDnsSupport: yes}); err != nil {
-			return fmt.Errorf("enable DNS support of %s: %w", id, err)
-		}
-	}
-	if hasField(changes, "dns-hostnames") {
-		if _, err := v.ec2.ModifyVpcAttribute(ctx, &ec2.ModifyVpcAttributeInput{VpcId: &id, EnableDnsHostnames: yes}); err != nil {
-			return fmt.Errorf("enable DNS hostnames of %s: %w", id, err)
-		}
-	}
-	return v.mendSurroundings(ctx, changes)
+	return nil
 }
 
-// mendSurroundings gives the VPC DHCP options that name Amazon's resolver, and opens
-// its default network ACL.
-func (v *VPC) mendSurroundings(ctx context.Context, changes []graph.Change) error {
-	if hasField(changes, "dhcp-resolver") {
-		set := v.resolving.Load()
-		if set == nil {
-			return hint.With(fmt.Errorf("%s has DHCP options that name another resolver than %s, and the account has no set that names it", v.ID(), amazonResolver),
-				"make one: %s", hint.AWS("ec2", "create-dhcp-options", "--dhcp-configurations", "Key=domain-name-servers,Values="+amazonResolver))
-		}
-		if _, err := v.ec2.AssociateDhcpOptions(ctx, &ec2.AssociateDhcpOptionsInput{VpcId: aws.String(v.ID()), DhcpOptionsId: set}); err != nil {
-			return fmt.Errorf("give %s the DHCP options %s: %w", v.ID(), *set, err)
-		}
+// setResolver gives the VPC DHCP options that name Amazon's resolver.
+func (v *VPC) setResolver(ctx context.Context, _ []graph.Change) error {
+	set := v.Last().around.resolving
+	if set == nil {
+		return hint.With(fmt.Errorf("%s has DHCP options that name another resolver than %s, and the account has no set that names it", v.ID(), amazonResolver),
+			"make one: %s", hint.AWS("ec2", "create-dhcp-options", "--dhcp-configurations", "Key=domain-name-servers,Values="+amazonResolver))
 	}
-	if acl := v.acl.Load(); acl != nil {
-		return v.openACL(ctx, *acl, changes)
+	if _, err := v.ec2.AssociateDhcpOptions(ctx, &ec2.AssociateDhcpOptionsInput{VpcId: aws.String(v.ID()), DhcpOptionsId: set}); err != nil {
+		return fmt.Errorf("give %s the DHCP options %s: %w", v.ID(), *set, err)
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ type Attribute[L any] struct {
 	remedy Remedy
 	when   func(live, want *L) bool
 	keep   func(live, want *L) string
+	fixed  func(live, want *L) Remedy
 	down   func(live *L, c Change) string
 }
 
@@ -139,6 +140,13 @@ func (a Attribute[L]) Keep(why func(live, want *L) string) Attribute[L] {
 	return a
 }
 
+// FixedIf is the attribute that can't be set in place in some cases: why returns a Fixed
+// then, and else the zero Remedy.
+func (a Attribute[L]) FixedIf(why func(live, want *L) Remedy) Attribute[L] {
+	a.fixed = why
+	return a
+}
+
 // Down is the attribute with what Change.Downtime says of it.
 func (a Attribute[L]) Down(down func(live *L, c Change) string) Attribute[L] {
 	a.down = down
@@ -169,7 +177,13 @@ func (a Attributes[L]) Compare(live, want *L) (drift, kept []Change) {
 					continue
 				}
 			}
-			c.Refused, c.Hint = row.remedy.refused, row.remedy.hint
+			r := row.remedy
+			if row.fixed != nil {
+				if fixed := row.fixed(live, want); !fixed.none() {
+					r = fixed
+				}
+			}
+			c.Refused, c.Hint = r.refused, r.hint
 			if row.down != nil && c.Refused == "" {
 				c.Downtime = row.down(live, c)
 			}

@@ -45,6 +45,13 @@ func dishAttributes(sent *[]string) graph.Attributes[dish] {
 		graph.Field("size", func(l *dish) string { return l.size }, shape.PutWanted(func(in *[]string, c graph.Change) { *in = append(*in, c.Want) })).
 			Down(func(live *dish, c graph.Change) string { return live.kind + " is away from " + c.Have }),
 		graph.Field("kind", func(l *dish) string { return l.kind }, graph.Fixed("a thing keeps its kind").Hint(hint.New("make it anew"))),
+		graph.Field("note", func(l *dish) string { return l.note }, shape.Put(func(in *[]string) { *in = append(*in, "noted") })).
+			FixedIf(func(live, _ *dish) (r graph.Remedy) {
+				if live.note == "carved" {
+					r = graph.Fixed("it is carved in")
+				}
+				return r
+			}),
 		graph.Flag("on", func(l *dish) bool { return l.on }, graph.SetBy(func(context.Context, []graph.Change) error {
 			note("on")
 			return errors.New("no power")
@@ -68,6 +75,8 @@ func TestAttributesAreCompared(t *testing.T) {
 		"size: 1 → 2 (round is away from 1); tag b: (none) → 2":            {size: "1", kind: "round", tags: map[string]string{"a": "1"}},
 		"kind: flat → round refused, a thing keeps its kind: make it anew": {size: "2", kind: "flat", tags: want.tags},
 		"color: blue → a nice one; on: true → false":                       {size: "2", color: "blue", kind: "round", on: true, tags: want.tags},
+		"note: carved → (none) refused, it is carved in":                   {size: "2", note: "carved", kind: "round", tags: want.tags},
+		"note: penned → (none)":                                            {size: "2", note: "penned", kind: "round", tags: want.tags},
 		"kept color: gold → a nice one, it is worth more":                  {size: "2", color: "gold", kind: "round", tags: want.tags},
 	} {
 		var out []string
