@@ -23,6 +23,7 @@ import (
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/localcloud/access"
+	"github.com/bookctl/bookctl/internal/localcloud/container"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -150,8 +151,9 @@ func newLocal(s streams, g *globals) *cobra.Command {
 		Short: "Control the local cloud on this machine",
 		Long: `The local cloud runs on this machine and speaks AWS's protocols on the loopback
 interface. What it runs is real: a PostgreSQL process for each database, a
-process of the pushed image for each task, a reverse proxy for each load
-balancer. 'bookctl up --local' starts it. It needs no account and costs nothing.`,
+container or a process of the pushed image for each task, a reverse proxy for
+each load balancer. 'bookctl up --local' starts it. It needs no account and costs
+nothing.`,
 		Example: `  bookctl local start
   eval "$(bookctl local env)"; aws ecs list-clusters
   bookctl local aws rds describe-db-instances
@@ -159,7 +161,7 @@ balancer. 'bookctl up --local' starts it. It needs no account and costs nothing.
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newLocalStart(s, g), newLocalServe(s), newLocalStop(s, g), newLocalStatus(s, g), newLocalLogs(s, g), newLocalEnv(s, g), newLocalAWS(s))
+	cmd.AddCommand(newLocalStart(s, g), newLocalServe(s), newLocalRelay(), newLocalStop(s, g), newLocalStatus(s, g), newLocalLogs(s, g), newLocalEnv(s, g), newLocalAWS(s))
 	return cmd
 }
 
@@ -173,6 +175,11 @@ func newLocalStart(s streams, g *globals) *cobra.Command {
 With --policy it checks each call against IAM policies, as AWS does, so that a
 missing permission shows here first. Tasks use their own roles, and the access
 key "root" is allowed everything.
+
+Images run in containers of Docker or Podman, if one of them is there. A static
+program of which the image sets PORT, such as bookapi, runs as a process, which
+is quicker; with --engine docker or podman it runs in a container too. Without an
+engine other images are refused.
 
 --region sets the region of a new local cloud. An existing one keeps its region.`,
 		Example: `  bookctl local start --faults faults.json --latencies aws --scale 0.01
@@ -196,7 +203,7 @@ key "root" is allowed everything.
 				if behaviour.region == info.Region {
 					behaviour.region = ""
 				}
-				if cmd.Flags().NFlag() > 0 && !reflect.DeepEqual(behaviour, cloudFlags{scale: 1}) {
+				if cmd.Flags().NFlag() > 0 && !reflect.DeepEqual(behaviour, cloudFlags{scale: 1, engine: container.Auto}) {
 					return hint.With(errors.New("the local cloud is running already"), "%s first, to start it with other settings", hint.Command("local", "stop"))
 				}
 			} else if info, err = startLocalCloud(cmd.Context(), dir, behaviour.args()); err != nil {
@@ -217,6 +224,7 @@ type cloudFlags struct {
 	port      int
 	policies  []string
 	region    string
+	engine    string
 }
 
 func (c *cloudFlags) add(cmd *cobra.Command) {
@@ -224,11 +232,12 @@ func (c *cloudFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&c.latencies, "latencies", "", "'aws' makes operations take as long as on AWS")
 	cmd.Flags().Float64Var(&c.scale, "scale", 1, "multiply the latencies by this")
 	cmd.Flags().StringArrayVar(&c.policies, "policy", nil, "file or directory of IAM policies to check each call against (repeatable)")
+	cmd.Flags().StringVar(&c.engine, "engine", container.Auto, "what runs images that are not static programs: "+strings.Join(container.Choices(), ", "))
 	cmd.Flags().IntVar(&c.port, "port", 0, "port of all services (default: the previous one, or any free port)")
 }
 
 func (c *cloudFlags) args() []string {
-	args := []string{"--faults", c.faults, "--latencies", c.latencies, "--scale", fmt.Sprint(c.scale), "--port", fmt.Sprint(c.port), "--in", c.region}
+	args := []string{"--faults", c.faults, "--latencies", c.latencies, "--scale", fmt.Sprint(c.scale), "--port", fmt.Sprint(c.port), "--in", c.region, "--engine", c.engine}
 	for _, path := range c.policies {
 		args = append(args, "--policy", path)
 	}
@@ -237,7 +246,10 @@ func (c *cloudFlags) args() []string {
 
 // config is what the flags say of how the cloud is to be.
 func (c *cloudFlags) config() (cfg localcloud.Config, err error) {
-	cfg = localcloud.Config{Port: c.port, Region: c.region}
+	if !slices.Contains(container.Choices(), c.engine) {
+		return cfg, fmt.Errorf("--engine %q: there are %s", c.engine, strings.Join(container.Choices(), ", "))
+	}
+	cfg = localcloud.Config{Port: c.port, Region: c.region, Engine: c.engine}
 	switch c.latencies {
 	case "":
 	case "aws":
@@ -307,6 +319,11 @@ func newLocalServe(s streams) *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
+			self, err := os.Executable()
+			if err != nil {
+				return fmt.Errorf("find this program: %w", err)
+			}
+			cfg.Relay = []string{self, "local", "relay"}
 			cfg.StateDir, cfg.Version, cfg.Log = dir, version(), slog.New(slog.NewTextHandler(s.err, nil))
 			// Scaling looks once a second, for the minute of AWS's metrics.
 			cfg.ScalingMinute = time.Duration(behaviour.scale * float64(time.Second))
@@ -321,6 +338,17 @@ func newLocalServe(s streams) *cobra.Command {
 	cmd.Flags().StringVar(&behaviour.region, "in", "", "region")
 	behaviour.add(cmd)
 	return cmd
+}
+
+// newLocalRelay is the program in a task's network; see package container.
+func newLocalRelay() *cobra.Command {
+	return &cobra.Command{
+		Use:    "relay SOCKET TASK",
+		Short:  "Carry a task's connections out of its network",
+		Hidden: true,
+		Args:   cobra.ExactArgs(2),
+		RunE:   func(_ *cobra.Command, args []string) error { return container.Relay(args[0], args[1]) },
+	}
 }
 
 func newLocalStop(s streams, g *globals) *cobra.Command {
@@ -409,8 +437,8 @@ func printInfo(s streams, g *globals, info localcloud.Info, dir string) error {
 	if g.output == "json" {
 		return encode(s.out, localDocument{headOf("local"), info, true, dir})
 	}
-	_, err := fmt.Fprintf(s.out, "%s\naccount %s, region %s, pid %d, up %s, state in %s\n",
-		info.Endpoint, info.Account, info.Region, info.PID, time.Since(info.Started).Round(time.Second), dir)
+	_, err := fmt.Fprintf(s.out, "%s\naccount %s, region %s, pid %d, up %s, state in %s\ncontainer engine: %s\n",
+		info.Endpoint, info.Account, info.Region, info.PID, time.Since(info.Started).Round(time.Second), dir, info.Engine)
 	return err
 }
 

@@ -48,6 +48,12 @@ type Config struct {
 	// ScalingMinute is what stands for the minute of CloudWatch's metrics when
 	// services are scaled: 1 s when zero. AWS's own cooldowns are counted in it.
 	ScalingMinute time.Duration
+	// Engine runs the images that are not static programs: one of container.Choices,
+	// and container.None when empty.
+	Engine string
+	// Relay is a command line of this program that calls container.Relay with two more
+	// arguments. Engines other than None need it.
+	Relay []string
 	// Log is where the cloud reports on itself; nil discards.
 	Log *slog.Logger
 	// Journal is told of every call after it; nil for nobody. It may be called

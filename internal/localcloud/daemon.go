@@ -32,6 +32,9 @@ type Info struct {
 	Region  string `json:"region"`
 	// TrustBundle is the file of its certificate authority.
 	TrustBundle string `json:"trustBundle"`
+	// Engine runs what is not a static program, such as "docker 28.0.1
+	// (/var/run/docker.sock)", or says after "none" why nothing does.
+	Engine string `json:"engine"`
 }
 
 // DefaultStateDir is $XDG_STATE_HOME/bookctl/local, or ~/.local/state/bookctl/local.
@@ -55,7 +58,7 @@ func infoFile(stateDir string) string { return filepath.Join(stateDir, "running.
 func (c *Cloud) info() Info {
 	return Info{
 		PID: os.Getpid(), Endpoint: c.Endpoint(), Started: c.kernel.Started(), Version: c.cfg.Version,
-		Account: c.kernel.Account(), Region: c.kernel.Region(), TrustBundle: c.TrustBundle(),
+		Account: c.kernel.Account(), Region: c.kernel.Region(), TrustBundle: c.TrustBundle(), Engine: c.behind.containers.Runs(),
 	}
 }
 

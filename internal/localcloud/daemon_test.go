@@ -13,16 +13,27 @@ import (
 	"time"
 
 	"github.com/bookctl/bookctl/internal/localcloud"
+	"github.com/bookctl/bookctl/internal/localcloud/container"
 )
 
 // daemonDir, when set, makes the test program a cloud in the background.
 const daemonDir = "BOOKCTL_TEST_DAEMON_DIR"
 
+// daemonEngine is its engine.
+const daemonEngine = "BOOKCTL_TEST_DAEMON_ENGINE"
+
 func TestMain(m *testing.M) {
+	if len(os.Args) == 4 && os.Args[1] == relayWord {
+		if err := container.Relay(os.Args[2], os.Args[3]); err != nil {
+			println(err.Error())
+			os.Exit(1)
+		}
+		return
+	}
 	if dir := os.Getenv(daemonDir); dir != "" {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 		defer stop()
-		if err := localcloud.Run(ctx, localcloud.Config{StateDir: dir, Version: "test"}, nil); err != nil {
+		if err := localcloud.Run(ctx, localcloud.Config{StateDir: dir, Version: "test", Engine: os.Getenv(daemonEngine), Relay: []string{os.Args[0], relayWord}}, nil); err != nil {
 			println(err.Error())
 			os.Exit(1)
 		}
@@ -31,19 +42,22 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func startDaemon(t *testing.T, dir string) *exec.Cmd {
+func startDaemon(t *testing.T, dir string, env ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), daemonDir+"="+dir)
+	cmd.Env = append(append(os.Environ(), daemonDir+"="+dir), env...)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = cmd.Process.Kill() }) // it may be gone
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may be gone
+		_ = cmd.Wait()         // and waited for
+	})
 	return cmd
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	logs "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	logtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
@@ -66,7 +67,7 @@ func openDir(t *testing.T) string {
 	return dir
 }
 
-func setStage(t *testing.T, c *localcloud.Cloud) *stage {
+func setStage(t *testing.T, c endpoint) *stage {
 	t.Helper()
 	ctx, conf := t.Context(), clientConfig(c)
 	s := &stage{ground: newGround(t, c), ecs: ecs.NewFromConfig(conf)}
@@ -226,11 +227,15 @@ func (s *stage) tasks(t *testing.T, status types.DesiredStatus) []types.Task {
 
 func (s *stage) output(t *testing.T) (lines []string) {
 	t.Helper()
-	out := must[*logs.FilterLogEventsOutput](t)(logs.NewFromConfig(clientConfig(s.cloud)).FilterLogEvents(t.Context(), &logs.FilterLogEventsInput{LogGroupName: aws.String("/bookctl/book")}))
-	for _, e := range out.Events {
+	for _, e := range s.events(t) {
 		lines = append(lines, *e.Message)
 	}
 	return lines
+}
+
+func (s *stage) events(t *testing.T) []logtypes.FilteredLogEvent {
+	t.Helper()
+	return must[*logs.FilterLogEventsOutput](t)(logs.NewFromConfig(clientConfig(s.cloud)).FilterLogEvents(t.Context(), &logs.FilterLogEventsInput{LogGroupName: aws.String("/bookctl/book")})).Events
 }
 
 func TestAServiceKeepsItsTasksAndLeavesNothing(t *testing.T) {

@@ -18,13 +18,13 @@ import (
 
 // ground is a network with two public subnets in two zones.
 type ground struct {
-	cloud   *localcloud.Cloud
+	cloud   endpoint
 	vpc     string
 	subnets []string
 	group   string // the VPC's default security group
 }
 
-func newGround(t *testing.T, c *localcloud.Cloud) ground {
+func newGround(t *testing.T, c endpoint) ground {
 	t.Helper()
 	client := ec2.NewFromConfig(clientConfig(c))
 	ctx := t.Context()

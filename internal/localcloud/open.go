@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/localcloud/container"
 	"github.com/bookctl/bookctl/internal/localcloud/judge"
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/localcloud/process"
@@ -56,7 +57,7 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	if err := c.lockState(); err != nil {
 		return nil, err
 	}
-	if c.behind, err = openRuntimes(ctx, cfg.StateDir, pushes{c}); err != nil {
+	if c.behind, err = openRuntimes(ctx, cfg, pushes{c}, c.reach); err != nil {
 		return nil, err
 	}
 	seals, err := openSeals(filepath.Join(cfg.StateDir, "secret.key"))
@@ -142,8 +143,9 @@ func (c *Cloud) Close(ctx context.Context) error {
 	served := false
 	c.kernel.Update(func(t *kernel.Tx) { served = c.tasks.HasServices(t) }) // saves the last events' times too
 	if !served {                                                            // what its tasks would run is pulled again for the next
-		err = errors.Join(err, c.behind.containers.Clear())
+		err = errors.Join(err, c.behind.containers.Clear(ctx))
 	}
+	err = errors.Join(err, c.behind.containers.Close(ctx))
 	c.unlock()
 	if err != nil {
 		return fmt.Errorf("close the local cloud: %w", err)
@@ -186,6 +188,9 @@ func Purge(stateDir string) error {
 			return err
 		}
 		defer c.unlock()
+	}
+	if err := container.Purge(context.Background(), stateDir); err != nil {
+		return fmt.Errorf("remove the local cloud's containers: %w", err)
 	}
 	var errs []error
 	for _, dir := range dirs {

@@ -48,8 +48,11 @@ func openCloud(t *testing.T, cfg localcloud.Config) *localcloud.Cloud {
 	return c
 }
 
+// endpoint is a cloud, of this process or of another.
+type endpoint interface{ Endpoint() string }
+
 // clientConfig points an SDK client at the cloud.
-func clientConfig(c *localcloud.Cloud) aws.Config {
+func clientConfig(c endpoint) aws.Config {
 	return aws.Config{
 		Region: "us-east-1", BaseEndpoint: aws.String(c.Endpoint()), APIOptions: []func(*middleware.Stack) error{requestbody.Readable},
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {

@@ -1,13 +1,21 @@
 package localcloud
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
 	"net/http"
 	"path/filepath"
+	"strconv"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/bookctl/bookctl/internal/localcloud/authority"
 	"github.com/bookctl/bookctl/internal/localcloud/balancer"
+	"github.com/bookctl/bookctl/internal/localcloud/container"
 	"github.com/bookctl/bookctl/internal/localcloud/postgres"
 	"github.com/bookctl/bookctl/internal/localcloud/process"
 	"github.com/bookctl/bookctl/internal/localcloud/registry"
@@ -34,8 +42,12 @@ type runtimes struct {
 	}
 	containers interface {
 		ecs.Runtime
+		// Runs says what runs images, for people.
+		Runs() string
+		// Close ends what no task needs any more.
+		Close(ctx context.Context) error
 		// Clear removes the images, which must not be in use.
-		Clear() error
+		Clear(ctx context.Context) error
 	}
 	balancer elb.Balancer
 	registry interface {
@@ -50,7 +62,8 @@ const containerUser = 65532
 
 // openRuntimes opens the real ones, which keep their own files in and next to the
 // state directory.
-func openRuntimes(ctx context.Context, stateDir string, rules registry.Rules) (r runtimes, err error) {
+func openRuntimes(ctx context.Context, cfg Config, rules registry.Rules, reach func() map[string]string) (r runtimes, err error) {
+	stateDir := cfg.StateDir
 	home, err := process.Home(stateDir, process.Numeric(containerUser, containerUser))
 	if err != nil {
 		return r, err
@@ -66,7 +79,13 @@ func openRuntimes(ctx context.Context, stateDir string, rules registry.Rules) (r
 	if err != nil {
 		return r, err
 	}
-	r.engine, r.containers, r.balancer = engine{databases}, containers{images}, balancers{}
+	choice := cmp.Or(cfg.Engine, container.None)
+	tasks, absent, err := container.Open(ctx, container.Config{StateDir: stateDir, Choice: choice, Relay: cfg.Relay, Reach: reach})
+	if err != nil {
+		return r, err
+	}
+	r.engine, r.balancer = engine{databases}, balancers{}
+	r.containers = containers{images, stateDir, tasks, absent, choice == container.Auto}
 	r.registry, err = registry.Open(filepath.Join(stateDir, "registry"), rules)
 	return r, err
 }
@@ -95,17 +114,125 @@ func (balancers) Listen(port int, cert *tls.Certificate, action balancer.Action,
 	return l, nil
 }
 
-// containers are real ones, for ECS.
-type containers struct{ *task.Images }
+// containers are real ones, for ECS: processes of static programs, and whatever an
+// engine runs.
+type containers struct {
+	processes *task.Images
+	stateDir  string
+	engine    *container.Engine // nil: none
+	absent    error             // why
+	auto      bool              // the choice was left to the cloud
+}
 
-func (containers) Start(spec task.Spec) (ecs.Container, error) {
+// Pull leaves to a plain process what says of itself that it can be one, which
+// takes a fraction of the time, unless an engine was asked for.
+func (c containers) Pull(ctx context.Context, reference string, platform v1.Platform, login task.Login) (ecs.Image, error) {
+	remote, err := task.Fetch(ctx, reference, platform, login)
+	if err != nil {
+		return nil, err
+	}
+	engine := c.engine
+	if engine != nil && c.auto {
+		alone, err := remote.ListensOnPORT()
+		if err != nil {
+			return nil, task.PullError(reference, platform, err)
+		}
+		if alone {
+			engine = nil
+		}
+	}
+	if engine != nil {
+		image, err := engine.Load(ctx, remote.Image)
+		if err != nil {
+			return nil, task.PullError(reference, platform, err)
+		}
+		return contained{image, remote.Digest.String()}, nil
+	}
+	image, err := c.processes.Unpack(remote)
+	if err != nil {
+		return nil, task.PullError(reference, platform, err)
+	}
+	return plain{image, c.absent}, nil
+}
+
+func (c containers) Release(ctx context.Context, task string) error {
+	if c.engine == nil {
+		return nil
+	}
+	return c.engine.Release(ctx, task)
+}
+
+func (c containers) Reap(ctx context.Context, pidDir string) error {
+	return errors.Join(c.processes.Reap(pidDir), container.Reap(ctx, c.stateDir))
+}
+
+func (c containers) Close(ctx context.Context) error {
+	if c.engine == nil {
+		return nil
+	}
+	return c.engine.Close(ctx)
+}
+
+func (c containers) Clear(ctx context.Context) error {
+	err := c.processes.Clear()
+	if c.engine != nil {
+		err = errors.Join(err, c.engine.Clear(ctx))
+	}
+	return err
+}
+
+// Runs says what runs images, and why not more does.
+func (c containers) Runs() string {
+	switch {
+	case c.engine != nil:
+		return c.engine.String()
+	case c.absent != nil:
+		return "none: " + c.absent.Error()
+	}
+	return "none"
+}
+
+// plain is an image of which containers are processes.
+type plain struct {
+	*task.Image
+	absent error
+}
+
+func (p plain) Digest() string { return p.Image.Digest }
+
+func (p plain) Start(_ context.Context, spec task.Spec) (ecs.Container, error) {
+	spec.Image = p.Image
+	if err := spec.CheckStatic(); err != nil {
+		return nil, fmt.Errorf("CannotStartContainerError: %w: without a container engine the local cloud runs static programs only; install Docker or Podman, and start the local cloud anew (no engine: %w)", err, p.absent)
+	}
 	c, err := task.Start(spec)
 	if err != nil {
 		return nil, err
 	}
-	return container{c}, nil
+	return single{c}, nil
 }
 
-type container struct{ *task.Container }
+// single is a process. It listens on one port, whatever the image says.
+type single struct{ *task.Container }
 
-func (c container) Port() int { return c.Container.Port }
+func (c single) Address(int) string {
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(c.Port))
+}
+
+func (single) OutOfMemory() bool { return false }
+
+// contained is an image that an engine has.
+type contained struct {
+	*container.Image
+	digest string
+}
+
+func (c contained) Digest() string { return c.digest }
+
+func (c contained) Start(ctx context.Context, spec task.Spec) (ecs.Container, error) {
+	running, err := c.Image.Start(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	return running, nil
+}

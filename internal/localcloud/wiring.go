@@ -1,6 +1,8 @@
 package localcloud
 
 import (
+	"strings"
+
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/localcloud/service/acm"
 	"github.com/bookctl/bookctl/internal/localcloud/service/autoscaling"
@@ -64,4 +66,12 @@ type taskAddresses struct{ c *Cloud }
 
 func (a taskAddresses) Address(t *kernel.Tx, private string, port int) (addr, zone string) {
 	return a.c.tasks.Address(t, private, port)
+}
+
+// reach is what a task with a network of its own reaches on this machine.
+func (c *Cloud) reach() map[string]string {
+	out := c.databases.Endpoints()
+	own := strings.TrimPrefix(c.Endpoint(), "http://")
+	out[own] = own
+	return out
 }

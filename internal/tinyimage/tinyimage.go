@@ -19,7 +19,8 @@ import (
 )
 
 // Build compiles the Go package of a directory, for this machine's architecture,
-// and returns an image whose entrypoint is that program, under the given name.
+// and returns an image whose entrypoint is that program, under the given name. The
+// program has to listen on PORT.
 func Build(dir, name string) (v1.Image, error) {
 	content, err := compile(dir)
 	if err != nil {
@@ -51,7 +52,7 @@ func Build(dir, name string) (v1.Image, error) {
 		return nil, err
 	}
 	file = file.DeepCopy()
-	file.OS, file.Architecture, file.Config = "linux", runtime.GOARCH, v1.Config{Entrypoint: []string{"/" + name}}
+	file.OS, file.Architecture, file.Config = "linux", runtime.GOARCH, v1.Config{Entrypoint: []string{"/" + name}, Env: []string{"PORT=8080"}}
 	return mutate.ConfigFile(image, file)
 }
 

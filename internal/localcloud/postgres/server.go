@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -39,7 +40,9 @@ const (
 
 // Settings are what a server is started with.
 type Settings struct {
-	// Port on 127.0.0.1; zero lets Start pick a free one.
+	// Host is a loopback address, 127.0.0.1 when empty.
+	Host string
+	// Port on it; zero lets Start pick a free one.
 	Port int
 	// Cert and Key serve TLS, PEM; both are required.
 	Cert, Key []byte
@@ -48,6 +51,8 @@ type Settings struct {
 	// Parameters are postgresql.conf settings by name.
 	Parameters map[string]string
 }
+
+func (s Settings) host() string { return cmp.Or(s.Host, "127.0.0.1") }
 
 // Master is the master user and the first database of a new server.
 type Master struct {
@@ -136,10 +141,10 @@ func (s *Server) Start(ctx context.Context, settings Settings) (port int, err er
 	free := settings.Port == 0
 	for try := 0; ; try++ {
 		if free {
-			if settings.Port, err = freePort(); err != nil {
+			if settings.Port, err = freePort(settings.host()); err != nil {
 				return 0, fmt.Errorf("start database %s: %w", s.name, err)
 			}
-		} else if err := canBind(settings.Port); err != nil {
+		} else if err := canBind(settings.host(), settings.Port); err != nil {
 			return 0, fmt.Errorf("start database %s: %w", s.name, err)
 		}
 		err := s.start(ctx, settings)
@@ -147,7 +152,7 @@ func (s *Server) Start(ctx context.Context, settings Settings) (port int, err er
 			return settings.Port, nil
 		}
 		// Between picking and binding somebody else may have taken the port.
-		if !free || try == 3 || canBind(settings.Port) == nil {
+		if !free || try == 3 || canBind(settings.host(), settings.Port) == nil {
 			return 0, fmt.Errorf("start database %s: %w", s.name, err)
 		}
 	}
@@ -194,7 +199,7 @@ func (s *Server) configure(settings Settings) error {
 		return err
 	}
 	conf := []string{
-		"listen_addresses = '127.0.0.1'",
+		"listen_addresses = " + quote(settings.host()),
 		"port = " + strconv.Itoa(settings.Port),
 		"unix_socket_directories = " + quote(s.socketDir()),
 		"shared_buffers = 32MB",
@@ -314,7 +319,7 @@ func (s *Server) stop(ctx context.Context) error {
 func (s *Server) Restart(ctx context.Context, settings Settings) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	settings.Port = s.settings.Port
+	settings.Host, settings.Port = s.settings.Host, s.settings.Port
 	if err := s.stop(ctx); err != nil {
 		return fmt.Errorf("restart database %s: %w", s.name, err)
 	}
@@ -332,7 +337,7 @@ func (s *Server) Reload(settings Settings) error {
 	if !s.running() {
 		return fmt.Errorf("reload database %s: it does not run", s.name)
 	}
-	settings.Port = s.settings.Port
+	settings.Host, settings.Port = s.settings.Host, s.settings.Port
 	err := s.configure(settings)
 	if err == nil {
 		s.settings = settings
@@ -491,8 +496,8 @@ func (s *Server) lastLog() string {
 	return strings.Join(lines[max(0, len(lines)-3):], "; ")
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func freePort(host string) (int, error) {
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		return 0, err
 	}
@@ -500,8 +505,8 @@ func freePort() (int, error) {
 	return port, l.Close()
 }
 
-func canBind(port int) error {
-	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+func canBind(host string, port int) error {
+	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 	if err != nil {
 		return err
 	}

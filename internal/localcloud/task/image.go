@@ -76,17 +76,24 @@ type Login struct {
 // String hides the password from whatever prints a login.
 func (l Login) String() string { return l.Username + ":***" }
 
-// Pull makes an image's files ready; the zero login is none. Its error reads as the stopped reason of a
-// task whose image can't be pulled.
-func (c *Images) Pull(ctx context.Context, reference string, platform v1.Platform, login Login) (*Image, error) {
-	image, err := c.pull(ctx, reference, platform, login)
-	if err != nil {
-		return nil, pullError(reference, platform, err)
-	}
-	return image, nil
+// Remote is an image in its registry. Its layers are read when they are needed.
+type Remote struct {
+	v1.Image
+	Digest v1.Hash
+	Config v1.Config
 }
 
-func (c *Images) pull(ctx context.Context, reference string, platform v1.Platform, login Login) (*Image, error) {
+// Fetch finds an image of a platform; the zero login is none. Its error reads as the
+// stopped reason of a task whose image can't be pulled.
+func Fetch(ctx context.Context, reference string, platform v1.Platform, login Login) (*Remote, error) {
+	remote, err := fetch(ctx, reference, platform, login)
+	if err != nil {
+		return nil, PullError(reference, platform, err)
+	}
+	return remote, nil
+}
+
+func fetch(ctx context.Context, reference string, platform v1.Platform, login Login) (*Remote, error) {
 	ref, err := name.ParseReference(reference)
 	if err != nil {
 		return nil, err
@@ -95,22 +102,42 @@ func (c *Images) pull(ctx context.Context, reference string, platform v1.Platfor
 	if login != (Login{}) {
 		auth = &authn.Basic{Username: login.Username, Password: login.Password}
 	}
-	remoteImage, err := remote.Image(ref, remote.WithContext(ctx), remote.WithPlatform(platform), remote.WithAuth(auth))
+	image, err := remote.Image(ref, remote.WithContext(ctx), remote.WithPlatform(platform), remote.WithAuth(auth))
 	if err != nil {
 		return nil, err
 	}
-	config, err := remoteImage.ConfigFile()
+	config, err := image.ConfigFile()
 	if err != nil {
 		return nil, err
 	}
 	if config.OS != platform.OS || config.Architecture != platform.Architecture {
 		return nil, errPlatform
 	}
-	digest, err := remoteImage.Digest()
+	digest, err := image.Digest()
 	if err != nil {
 		return nil, err
 	}
-	image := &Image{Digest: digest.String(), Root: filepath.Join(c.dir, digest.Hex), Config: config.Config}
+	return &Remote{Image: image, Digest: digest, Config: config.Config}, nil
+}
+
+// Pull makes an image's files ready; the zero login is none. Its error reads as the stopped reason of a
+// task whose image can't be pulled.
+func (c *Images) Pull(ctx context.Context, reference string, platform v1.Platform, login Login) (*Image, error) {
+	remote, err := Fetch(ctx, reference, platform, login)
+	if err != nil {
+		return nil, err
+	}
+	image, err := c.Unpack(remote)
+	if err != nil {
+		return nil, PullError(reference, platform, err)
+	}
+	return image, nil
+}
+
+// Unpack makes an image's files ready, once.
+func (c *Images) Unpack(from *Remote) (*Image, error) {
+	digest := from.Digest
+	image := &Image{Digest: digest.String(), Root: filepath.Join(c.dir, digest.Hex), Config: from.Config}
 
 	c.mu.Lock()
 	lock, ok := c.locks[digest.Hex]
@@ -133,7 +160,7 @@ func (c *Images) pull(ctx context.Context, reference string, platform v1.Platfor
 	}
 	// The layers are flattened on the way, so that files which a later layer
 	// removes are never written.
-	files := mutate.Extract(remoteImage)
+	files := mutate.Extract(from.Image)
 	defer func() { _ = files.Close() }() // its errors have come by Read
 	if err := unpack(partial, files); err != nil {
 		_ = os.RemoveAll(partial) // the first error is the one to report
@@ -144,9 +171,9 @@ func (c *Images) pull(ctx context.Context, reference string, platform v1.Platfor
 
 var errPlatform = errors.New("image Manifest does not contain descriptor matching platform")
 
-// pullError words a failure as ECS does
+// PullError words a failure as ECS does
 // (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_cannot_pull_image.html).
-func pullError(reference string, platform v1.Platform, err error) error {
+func PullError(reference string, platform v1.Platform, err error) error {
 	var refused *transport.Error
 	switch {
 	case errors.Is(err, context.Canceled):

@@ -38,6 +38,9 @@ type Spec struct {
 	Entrypoint, Command []string
 	// Environment is added to the image's and wins over it.
 	Environment map[string]string
+	// TrustBundle is a file of this machine with the authority of the databases, for
+	// programs that look for it where TrustVariables say.
+	TrustBundle string
 	// WorkingDir and User override the image's where they are not empty.
 	WorkingDir, User string
 	// Output takes the lines of stdout and stderr, without their ends. It is
@@ -45,6 +48,47 @@ type Spec struct {
 	Output func(line string)
 	// PIDFile, when set, lets Reap end the container after the cloud died.
 	PIDFile string
+
+	// The rest is for containers of an engine. A process has none of it: it shares
+	// the network and the files of this machine.
+
+	// Task is the id of the task, whose containers share a network, and Name the
+	// container's own name in it.
+	Task, Name string
+	// Ports are those that the task's containers listen on.
+	Ports []int
+	// ReadOnly says that the root file system can't be written to.
+	ReadOnly bool
+	// Memory is the most that it may use, in bytes; 0 is no limit.
+	Memory int64
+	// Ulimits are its limits where they are not the usual ones.
+	Ulimits []Ulimit
+	// DropCapabilities are what it loses of the usual ones.
+	DropCapabilities []string
+	// Mounts are the task's volumes that it sees.
+	Mounts []Mount
+}
+
+// The variables by which programs find the authority of their database: that of
+// bookapi, which always is set, and libpq's.
+const (
+	TrustVariable = "DB_SSLROOTCERT"
+	libpqTrust    = "PGSSLROOTCERT"
+)
+
+// TrustVariables are all of them.
+func TrustVariables() []string { return []string{TrustVariable, libpqTrust} }
+
+// Ulimit is a limit of the kernel's, such as nofile.
+type Ulimit struct {
+	Name       string
+	Soft, Hard int64
+}
+
+// Mount is a volume of the task's at a path of a container.
+type Mount struct {
+	Volume, Path string
+	ReadOnly     bool
 }
 
 // Container is a running container.
@@ -93,7 +137,7 @@ func start(spec Spec) (*Container, error) {
 		return nil, fmt.Errorf("working directory: %w", err)
 	}
 	c := &Container{Port: port, done: make(chan struct{}), spec: spec, user: user, env: env, dir: dir}
-	stdout, stderr := &lines{emit: spec.Output}, &lines{emit: spec.Output}
+	stdout, stderr := Lines(spec.Output), Lines(spec.Output)
 	cmd := c.command(args)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	proc, err := process.Start(cmd, process.Options{User: user, PIDFile: spec.PIDFile})
@@ -103,8 +147,8 @@ func start(spec Spec) (*Container, error) {
 	c.Process = proc
 	go func() {
 		<-proc.Done()
-		stdout.flush()
-		stderr.flush()
+		stdout.Flush()
+		stderr.Flush()
 		close(c.done)
 	}()
 	return c, nil
@@ -169,6 +213,12 @@ func environment(spec Spec, port int) map[string]string {
 		env[name] = value
 	}
 	env["PORT"] = strconv.Itoa(port)
+	if spec.TrustBundle != "" {
+		env[TrustVariable] = spec.TrustBundle
+		if path.IsAbs(env[libpqTrust]) {
+			env[libpqTrust] = spec.TrustBundle
+		}
+	}
 	return env
 }
 
@@ -273,13 +323,16 @@ func (c *Images) Reap(dir string) error {
 	return errors.Join(errs...)
 }
 
-// lines cuts a stream into lines.
-type lines struct {
+// LineWriter cuts a stream into lines.
+type LineWriter struct {
 	emit func(string)
 	rest []byte
 }
 
-func (l *lines) Write(p []byte) (int, error) {
+// Lines gives the lines that are written to it to emit.
+func Lines(emit func(string)) *LineWriter { return &LineWriter{emit: emit} }
+
+func (l *LineWriter) Write(p []byte) (int, error) {
 	l.rest = append(l.rest, p...)
 	for {
 		line, rest, found := bytes.Cut(l.rest, []byte("\n"))
@@ -294,8 +347,8 @@ func (l *lines) Write(p []byte) (int, error) {
 	}
 }
 
-// flush emits a last line that has no end.
-func (l *lines) flush() {
+// Flush emits a last line that has no end.
+func (l *LineWriter) Flush() {
 	if len(l.rest) > 0 {
 		l.emit(string(l.rest))
 	}

@@ -22,6 +22,29 @@ type definition struct {
 
 func (d *definition) key() string { return *d.Family + ":" + strconv.Itoa(int(d.Revision)) }
 
+// ports are those that the containers of a task listen on.
+func (d *definition) ports() (ports []int) {
+	for _, c := range d.ContainerDefinitions {
+		for _, m := range c.PortMappings {
+			ports = append(ports, int(aws.ToInt32(m.ContainerPort)))
+		}
+	}
+	return ports
+}
+
+// memory is the most that a container may use, in bytes: its own limit, or the
+// task's.
+func (d *definition) memory(c types.ContainerDefinition) int64 {
+	if c.Memory != nil {
+		return int64(*c.Memory) << 20
+	}
+	mib, err := strconv.ParseInt(aws.ToString(d.Memory), 10, 64)
+	if err != nil {
+		return 0 // checkSize lets none such pass
+	}
+	return mib << 20
+}
+
 // definition finds a task definition by family (its latest active revision),
 // family:revision or ARN. It is nil when there is none.
 func (a tx) definition(name string) *definition {

@@ -46,7 +46,7 @@ func (s *Service) Start() {
 	if err := os.MkdirAll(s.pidDir(), 0o700); err != nil {
 		s.Log().Error("the tasks of the last run may not be found", "error", err)
 	}
-	if err := s.runtime.Reap(s.pidDir()); err != nil {
+	if err := s.runtime.Reap(s.Context(), s.pidDir()); err != nil {
 		s.Log().Error("a task of the last run may still be running", "error", err)
 	}
 	s.update(func(a tx) {

@@ -21,20 +21,29 @@ import (
 // Runtime runs containers.
 type Runtime interface {
 	// Pull gets an image. Errors are in ECS's words.
-	Pull(ctx context.Context, reference string, platform v1.Platform, login task.Login) (*task.Image, error)
-	// Start runs a container. Errors are in ECS's words.
-	Start(spec task.Spec) (Container, error)
+	Pull(ctx context.Context, reference string, platform v1.Platform, login task.Login) (Image, error)
+	// Release gives up what the containers of a task shared. They have ended.
+	Release(ctx context.Context, task string) error
 	// Reap ends what a cloud that died left running, by its files in the directory.
-	Reap(pidDir string) error
+	Reap(ctx context.Context, pidDir string) error
+}
+
+// Image is an image that is there to be run.
+type Image interface {
+	Digest() string
+	// Start runs a container. Errors are in ECS's words.
+	Start(ctx context.Context, spec task.Spec) (Container, error)
 }
 
 // Container is a container that runs, or has ended.
 type Container interface {
-	// Port is the port of this machine that it listens on.
-	Port() int
+	// Address is where a port that it listens on is reached on this machine.
+	Address(port int) string
 	// Done is closed when it has ended, after which ExitCode is how.
 	Done() <-chan struct{}
 	ExitCode() int
+	// OutOfMemory says, after Done, whether it was killed for its use of memory.
+	OutOfMemory() bool
 	// Exec runs a command in it and says how that ended.
 	Exec(ctx context.Context, command ...string) (int, error)
 	Signal(signal syscall.Signal) error

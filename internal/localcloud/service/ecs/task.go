@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"net"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -205,13 +204,13 @@ func (a tx) failTask(t *ecsTask, code types.TaskStopCode, reason string) {
 func (s *Service) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
 	defer s.update(func(c tx) { delete(c.live().tasks, t.ID); c.wakeScheduler() })
 	born := time.Now()
-	containers, definitions, err := s.pullTask(ctx, t)
+	images, containers, definitions, err := s.pullTask(ctx, t)
 	if err == nil && !kernel.Wait(ctx, r.stopping, s.Scaled(s.Latencies().TaskStart)-time.Since(born)) && ctx.Err() != nil {
 		return
 	}
 	exited := make(chan string, len(containers))
 	if err == nil && !isClosed(r.stopping) {
-		err = s.startContainers(t, r, containers, definitions, exited)
+		err = s.startContainers(ctx, t, r, images, containers, definitions, exited)
 	}
 	if ctx.Err() != nil {
 		s.endContainers(context.WithoutCancel(ctx), t, r, definitions)
@@ -280,10 +279,10 @@ func isClosed(c <-chan struct{}) bool {
 
 // pullTask gets all that a task needs before its containers start. Its error is
 // the task's stopped reason. Secrets are only in what it returns.
-func (s *Service) pullTask(ctx context.Context, t *ecsTask) (specs map[string]task.Spec, definitions map[string]types.ContainerDefinition, err error) {
+func (s *Service) pullTask(ctx context.Context, t *ecsTask) (images map[string]Image, specs map[string]task.Spec, definitions map[string]types.ContainerDefinition, err error) {
 	var platform string
 	logins := map[string]task.Login{}
-	specs, definitions = map[string]task.Spec{}, map[string]types.ContainerDefinition{}
+	images, specs, definitions = map[string]Image{}, map[string]task.Spec{}, map[string]types.ContainerDefinition{}
 	s.update(func(c tx) {
 		t.setStatus(taskPending)
 		t.Connectivity, t.ConnectivityAt, t.PullStartedAt = types.ConnectivityConnected, aws.Time(c.Now()), aws.Time(c.Now())
@@ -298,7 +297,7 @@ func (s *Service) pullTask(ctx context.Context, t *ecsTask) (specs map[string]ta
 		agent := c.agent(d.ExecutionRoleArn, t.ID)
 		for _, def := range d.ContainerDefinitions {
 			var spec task.Spec
-			if spec, err = c.containerSpec(agent, t, def); err != nil {
+			if spec, err = c.containerSpec(agent, t, d, def); err != nil {
 				return
 			}
 			specs[*def.Name], definitions[*def.Name] = spec, def
@@ -308,44 +307,52 @@ func (s *Service) pullTask(ctx context.Context, t *ecsTask) (specs map[string]ta
 		}
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	for name, d := range definitions {
 		image, err := s.pullImage(ctx, *d.Image, platform, logins[name])
 		if err != nil {
 			s.update(func(c tx) { t.setContainer(name, func(d *types.Container) { d.Reason = aws.String(err.Error()) }) })
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
-		spec := specs[name]
-		spec.Image = image
-		specs[name] = spec
+		images[name] = image
 		s.update(func(c tx) {
-			t.setContainer(name, func(d *types.Container) { d.ImageDigest = aws.String(image.Digest) })
+			t.setContainer(name, func(d *types.Container) { d.ImageDigest = aws.String(image.Digest()) })
 		})
 	}
 	s.update(func(c tx) { t.PullStoppedAt = aws.Time(c.Now()) })
-	return specs, definitions, nil
+	return images, specs, definitions, nil
 }
 
-func (s *Service) pullImage(ctx context.Context, reference, platform string, login task.Login) (*task.Image, error) {
+func (s *Service) pullImage(ctx context.Context, reference, platform string, login task.Login) (Image, error) {
 	if s.Faults().Tasks.Unpullable {
 		return nil, fmt.Errorf("CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref %s: %s: not found", reference, reference)
 	}
 	return s.runtime.Pull(ctx, reference, task.Platform(platform), login)
 }
 
-// containerSpec is a container as its definition says, but for the image.
-func (a tx) containerSpec(agent fargateAgent, t *ecsTask, d types.ContainerDefinition) (task.Spec, error) {
+// containerSpec is a container as its definition says.
+func (a tx) containerSpec(agent fargateAgent, t *ecsTask, of *definition, d types.ContainerDefinition) (task.Spec, error) {
 	spec := task.Spec{
 		Entrypoint: d.EntryPoint, Command: d.Command, WorkingDir: aws.ToString(d.WorkingDirectory), User: aws.ToString(d.User),
 		Environment: map[string]string{
-			// What Fargate adds of its own, and the authority of the databases
-			// here, which is not the one that images bring along.
+			// What Fargate adds of its own.
 			"AWS_EXECUTION_ENV": "AWS_ECS_FARGATE", "AWS_REGION": a.Region(), "AWS_DEFAULT_REGION": a.Region(),
-			"DB_SSLROOTCERT": a.authority.BundleFile(),
 		},
-		PIDFile: filepath.Join(a.pidDir(), t.ID+"-"+*d.Name+".pid"),
-		Output:  func(string) {},
+		// The authority of the databases here is not the one that images bring along.
+		TrustBundle: a.authority.BundleFile(),
+		PIDFile:     filepath.Join(a.pidDir(), t.ID+"-"+*d.Name+".pid"),
+		Output:      func(string) {},
+		Task:        t.ID, Name: *d.Name, Ports: of.ports(), ReadOnly: aws.ToBool(d.ReadonlyRootFilesystem), Memory: of.memory(d),
+	}
+	for _, u := range d.Ulimits {
+		spec.Ulimits = append(spec.Ulimits, task.Ulimit{Name: string(u.Name), Soft: int64(u.SoftLimit), Hard: int64(u.HardLimit)})
+	}
+	for _, m := range d.MountPoints {
+		spec.Mounts = append(spec.Mounts, task.Mount{Volume: aws.ToString(m.SourceVolume), Path: aws.ToString(m.ContainerPath), ReadOnly: aws.ToBool(m.ReadOnly)})
+	}
+	if l := d.LinuxParameters; l != nil && l.Capabilities != nil {
+		spec.DropCapabilities = l.Capabilities.Drop
 	}
 	if r := a.live().tasks[t.ID]; r != nil {
 		maps.Copy(spec.Environment, a.roleEnvironment(r.role))
@@ -387,9 +394,9 @@ func (a tx) containerSpec(agent fargateAgent, t *ecsTask, d types.ContainerDefin
 func (s *Service) pidDir() string { return filepath.Join(s.StateDir(), "tasks") }
 
 // startContainers brings a task to RUNNING and in front of its load balancers.
-func (s *Service) startContainers(t *ecsTask, r *runningTask, specs map[string]task.Spec, definitions map[string]types.ContainerDefinition, exited chan<- string) error {
+func (s *Service) startContainers(ctx context.Context, t *ecsTask, r *runningTask, images map[string]Image, specs map[string]task.Spec, definitions map[string]types.ContainerDefinition, exited chan<- string) error {
 	for _, name := range slices.Sorted(maps.Keys(specs)) {
-		container, err := s.runtime.Start(specs[name])
+		container, err := images[name].Start(ctx, specs[name])
 		if err != nil {
 			s.update(func(c tx) { t.setContainer(name, func(d *types.Container) { d.Reason = aws.String(err.Error()) }) })
 			return err
@@ -425,7 +432,7 @@ func (a tx) registerTask(t *ecsTask, r *runningTask) {
 		if container == nil || *t.DesiredStatus == taskStopped {
 			continue
 		}
-		if a.groups.Register(a.Tx, target.Group, balancer.Target{ID: t.Address, Port: target.Port, Addr: loopback(container.Port()), Zone: *t.AvailabilityZone, Sick: a.Faults().Tasks.Unhealthy}) {
+		if a.groups.Register(a.Tx, target.Group, balancer.Target{ID: t.Address, Port: target.Port, Addr: container.Address(target.Port), Zone: *t.AvailabilityZone, Sick: a.Faults().Tasks.Unhealthy}) {
 			groups[target.Group]++
 		}
 	}
@@ -433,8 +440,6 @@ func (a tx) registerTask(t *ecsTask, r *runningTask) {
 		a.serviceEvent(t.Service, "registered %d targets in (target-group %s)", n, group)
 	}
 }
-
-func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
 // Address is where a task's private address really leads, and its zone.
 func (s *Service) Address(t *kernel.Tx, address string, port int) (addr, zone string) {
@@ -450,7 +455,7 @@ func (s *Service) Address(t *kernel.Tx, address string, port int) (addr, zone st
 		}
 		for _, def := range d.ContainerDefinitions {
 			if container := r.containers[*def.Name]; container != nil && slices.ContainsFunc(def.PortMappings, func(m types.PortMapping) bool { return int(aws.ToInt32(m.ContainerPort)) == port }) {
-				return loopback(container.Port()), *t.AvailabilityZone
+				return container.Address(port), *t.AvailabilityZone
 			}
 		}
 	}
@@ -512,14 +517,21 @@ func (s *Service) endContainers(ctx context.Context, t *ecsTask, r *runningTask,
 		wait.Go(func() { container.Stop(ctx, grace) })
 	}
 	wait.Wait()
+	if err := s.runtime.Release(ctx, t.ID); err != nil {
+		s.Log().Error("something of a task may be left", "task", t.ID, "error", err)
+	}
 }
 
 // noteExit records how a container ended.
 func (s *Service) noteExit(t *ecsTask, r *runningTask, name string) {
-	code := int32(r.containers[name].ExitCode())
+	code, memory := int32(r.containers[name].ExitCode()), r.containers[name].OutOfMemory()
 	s.update(func(c tx) {
 		t.setContainer(name, func(d *types.Container) {
 			d.LastStatus, d.ExitCode = aws.String(taskStopped), aws.Int32(code)
+			if memory {
+				// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
+				d.Reason = aws.String("OutOfMemoryError: Container killed due to memory usage")
+			}
 		})
 	})
 }

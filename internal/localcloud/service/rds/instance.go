@@ -74,6 +74,7 @@ type instance struct {
 	Lifecycle      string   `json:"lifecycle,omitempty"` // engine support, "" for the default
 	Exported       int64    `json:"exported,omitempty"`  // bytes of the log that CloudWatch has
 	Interface      string   `json:"interface,omitempty"` // its id
+	Host           string   `json:"host,omitempty"`      // its own loopback address; "" is localhost
 	Port           int      `json:"port,omitempty"`
 
 	// Verifier is the master password's until the server knows it.
@@ -161,7 +162,7 @@ func (a tx) describeInstance(db *instance) types.DBInstance {
 	// RDS tells the endpoint when the server is up for the first time.
 	if !db.Created.IsZero() {
 		out.InstanceCreateTime = aws.Time(db.Created)
-		out.Endpoint = &types.Endpoint{Address: aws.String("localhost"), Port: aws.Int32(int32(db.Port)), HostedZoneId: aws.String("Z2R2ITUGPM61AM")}
+		out.Endpoint = &types.Endpoint{Address: aws.String(db.host()), Port: aws.Int32(int32(db.Port)), HostedZoneId: aws.String("Z2R2ITUGPM61AM")}
 	}
 	for _, id := range db.Groups {
 		out.VpcSecurityGroups = append(out.VpcSecurityGroups, types.VpcSecurityGroupMembership{VpcSecurityGroupId: aws.String(id), Status: aws.String("active")})
@@ -367,6 +368,7 @@ func (a tx) CreateDBInstance(in *rds.CreateDBInstanceInput) (*rds.CreateDBInstan
 	if db.Verifier, err = postgres.NewVerifier(password); err != nil {
 		return nil, err
 	}
+	db.locate(in.Port)
 	if err := a.place(db, placement{
 		id: in.DBInstanceIdentifier, subnetGroup: in.DBSubnetGroupName, parameterGroup: in.DBParameterGroupName, groups: in.VpcSecurityGroupIds,
 		zone: in.AvailabilityZone, tags: in.Tags,

@@ -309,6 +309,7 @@ func (a tx) RestoreDBInstanceFromDBSnapshot(in *rds.RestoreDBInstanceFromDBSnaps
 		Protected: aws.ToBool(in.DeletionProtection), CopyTags: aws.ToBool(in.CopyTagsToSnapshot), AutoMinor: value(in.AutoMinorVersionUpgrade, was.AutoMinor),
 		Logs: slices.Clone(in.EnableCloudwatchLogsExports), Lifecycle: cmp.Or(aws.ToString(in.EngineLifecycleSupport), was.Lifecycle), Source: s.Key,
 	}
+	db.locate(in.Port)
 	if err := a.place(db, placement{
 		id: in.DBInstanceIdentifier, subnetGroup: in.DBSubnetGroupName, parameterGroup: in.DBParameterGroupName, groups: in.VpcSecurityGroupIds,
 		zone: in.AvailabilityZone, tags: in.Tags,

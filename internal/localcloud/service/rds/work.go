@@ -114,7 +114,7 @@ func (s *Service) noteFailure(ctx context.Context, resource, status, what string
 
 // serverSettings are what the instance's server runs with.
 func (s *Service) serverSettings(db instance) (postgres.Settings, error) {
-	cert, err := s.authority.Issue("localhost", "127.0.0.1")
+	cert, err := s.authority.Issue("localhost", "127.0.0.1", db.listens())
 	if err != nil {
 		return postgres.Settings{}, err
 	}
@@ -126,7 +126,7 @@ func (s *Service) serverSettings(db instance) (postgres.Settings, error) {
 	// RDS's own parameters and its formulas are not PostgreSQL's.
 	maps.DeleteFunc(values, func(name, value string) bool { return strings.HasPrefix(name, "rds.") || strings.Contains(value, "{") })
 	return postgres.Settings{
-		Port: db.Port, Cert: cert.Cert, Key: cert.Key, Parameters: values,
+		Host: db.listens(), Port: db.Port, Cert: cert.Cert, Key: cert.Key, Parameters: values,
 		ForceTLS: slices.Contains([]string{"1", "on", "true"}, force),
 	}, nil
 }

@@ -1,0 +1,156 @@
+package container
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// api is an engine's HTTP API on its Unix socket.
+type api struct {
+	http *http.Client
+	// prefix is the version of the API that the engine named itself.
+	prefix string
+	about  version
+	info   info
+}
+
+// info is what an engine can do.
+type info struct{ MemoryLimit bool }
+
+type version struct {
+	APIVersion string `json:"ApiVersion"`
+	Version    string
+	OS         string `json:"Os"`
+	Components []struct{ Name string }
+}
+
+// podman says whether the engine is Podman, which also serves Docker's socket.
+func (v version) podman() bool {
+	for _, c := range v.Components {
+		if strings.HasPrefix(c.Name, "Podman") {
+			return true
+		}
+	}
+	return false
+}
+
+func (v version) String() string {
+	if v.podman() {
+		return "podman " + v.Version
+	}
+	return "docker " + v.Version
+}
+
+// dial opens the API of an engine that listens on a Unix socket.
+func dial(ctx context.Context, socket string) (*api, error) {
+	a := &api{http: &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		},
+		MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute,
+	}}}
+	if err := a.call(ctx, http.MethodGet, "/version", nil, nil, &a.about); err != nil {
+		return nil, err
+	}
+	a.prefix = "/v" + a.about.APIVersion
+	return a, nil
+}
+
+// apiError is an engine's refusal.
+type apiError struct {
+	status  int
+	message string
+}
+
+func (e *apiError) Error() string { return e.message }
+
+// open sends a request, whose body is encoded as JSON unless it is a reader. The
+// caller closes the answer's body.
+func (a *api) open(ctx context.Context, method, path string, query url.Values, body any) (*http.Response, error) {
+	content, mediaType := io.Reader(nil), ""
+	switch b := body.(type) {
+	case nil:
+	case io.Reader:
+		content, mediaType = b, "application/x-tar"
+	default:
+		text, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		content, mediaType = bytes.NewReader(text), "application/json"
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://engine"+a.prefix+path+"?"+query.Encode(), content)
+	if err != nil {
+		return nil, err
+	}
+	if mediaType != "" {
+		req.Header.Set("Content-Type", mediaType)
+	}
+	resp, err := a.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode < 400 {
+		return resp, nil
+	}
+	defer func() { _ = resp.Body.Close() }() // only read
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if err != nil {
+		return nil, err
+	}
+	said := struct{ Message string }{}
+	if json.Unmarshal(text, &said) != nil || said.Message == "" {
+		said.Message = strings.TrimSpace(string(text))
+	}
+	return nil, &apiError{resp.StatusCode, said.Message}
+}
+
+// call sends a request and decodes the answer into out, unless that is nil.
+func (a *api) call(ctx context.Context, method, path string, query url.Values, body, out any) error {
+	resp, err := a.open(ctx, method, path, query, body)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }() // only read
+	if out == nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+		return err
+	}
+	return json.NewDecoder(resp.Body).Decode(out)
+}
+
+// isStatus says whether the engine answered with that status.
+func isStatus(err error, status int) bool {
+	refused, ok := err.(*apiError) //nolint:errorlint // call does not wrap it
+	return ok && refused.status == status
+}
+
+// split copies the two streams that an engine sends as one, to its end
+// (https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerAttach).
+func split(from io.Reader, stdout, stderr io.Writer) error {
+	var head [8]byte
+	for {
+		if _, err := io.ReadFull(from, head[:]); err != nil {
+			if err == io.EOF { //nolint:errorlint // ReadFull gives it as it is
+				return nil
+			}
+			return err
+		}
+		to := stdout
+		if head[0] == 2 {
+			to = stderr
+		}
+		if _, err := io.CopyN(to, from, int64(binary.BigEndian.Uint32(head[4:]))); err != nil {
+			return fmt.Errorf("read a container's output: %w", err)
+		}
+	}
+}

@@ -1,0 +1,89 @@
+package task
+
+import (
+	"archive/tar"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+)
+
+// headSize is how much of a program is read to see what it needs: linkers put the
+// table that says so at its beginning.
+const headSize = 4096
+
+// ListensOnPORT says whether an image says of itself that it runs as a plain
+// process: it sets PORT, by which its program is told where to listen, and the
+// program needs no other file.
+func (r *Remote) ListensOnPORT() (bool, error) {
+	told := slices.ContainsFunc(r.Config.Env, func(v string) bool { return strings.HasPrefix(v, "PORT=") })
+	entry := slices.Concat(r.Config.Entrypoint, r.Config.Cmd)
+	if !told || len(entry) == 0 {
+		return false, nil
+	}
+	files := mutate.Extract(r.Image)
+	defer func() { _ = files.Close() }() // only read
+	for each := tar.NewReader(files); ; {
+		header, err := each.Next()
+		if errors.Is(err, io.EOF) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		if inside(header.Name) == inside(entry[0]) {
+			head, err := io.ReadAll(io.LimitReader(each, headSize))
+			return isStatic(head), err
+		}
+	}
+}
+
+// CheckStatic says why a container can't be a plain process: its program needs
+// files that this machine does not have in their places.
+func (s Spec) CheckStatic() error {
+	args, err := arguments(s, environment(s, 0))
+	if err != nil {
+		return nil //nolint:nilerr // Start says that in its own words
+	}
+	file, err := os.Open(args[0])
+	if err != nil {
+		return nil //nolint:nilerr // likewise
+	}
+	defer func() { _ = file.Close() }() // only read
+	head, err := io.ReadAll(io.LimitReader(file, headSize))
+	if err == nil && !isStatic(head) {
+		name, _ := strings.CutPrefix(args[0], s.Image.Root)
+		return fmt.Errorf("%s is not a static program", name)
+	}
+	return err
+}
+
+// isStatic says whether a program, of which the beginning is given, is one that
+// Linux runs without another: ELF, and no interpreter named
+// (https://refspecs.linuxfoundation.org/elf/gabi4+/ch5.pheader.html).
+func isStatic(head []byte) bool {
+	const (
+		fileHeader  = 64
+		interpreter = 3
+	)
+	if len(head) < fileHeader || !bytes.HasPrefix(head, []byte("\x7fELF\x02\x01")) { // 64 bits, little-endian
+		return false
+	}
+	offset, size, n := binary.LittleEndian.Uint64(head[32:]), uint64(binary.LittleEndian.Uint16(head[54:])), uint64(binary.LittleEndian.Uint16(head[56:]))
+	for i := range n {
+		at := offset + i*size
+		if at+4 > uint64(len(head)) {
+			return false
+		}
+		if binary.LittleEndian.Uint32(head[at:]) == interpreter {
+			return false
+		}
+	}
+	return n > 0
+}
