@@ -105,7 +105,7 @@ var rules = []rule{
 	{
 		of: module + "internal/localcloud/kernel",
 		not: []string{
-			module + "internal/localcloud/service", module + "internal/localcloud/network", module + "internal/localcloud/postgres", module + "internal/localcloud/task",
+			module + "internal/localcloud/service", module + "internal/localcloud/network", module + "internal/localcloud/postgres", module + "internal/localcloud/task", module + "internal/localcloud/container",
 			module + "internal/localcloud/balancer", module + "internal/localcloud/registry", module + "internal/localcloud/authority",
 		},
 		why: "services stand on the kernel, and it knows neither them nor what runs behind them",
@@ -117,6 +117,10 @@ var rules = []rule{
 	{
 		of: module + "internal/localcloud/task", not: []string{module + "internal/localcloud/kernel", module + "internal/localcloud/service"},
 		why: "what runs behind a service knows nothing of AWS, so that another may stand in for it",
+	},
+	{
+		of: module + "internal/localcloud/container", not: []string{module + "internal/localcloud/kernel", module + "internal/localcloud/service", "github.com/docker/docker", "github.com/moby/moby", "github.com/containers"},
+		why: "what runs behind a service knows nothing of AWS, so that another may stand in for it; an engine's own client library would be half of bookctl",
 	},
 	{
 		of: module + "internal/localcloud/balancer", not: []string{module + "internal/localcloud/kernel", module + "internal/localcloud/service"},

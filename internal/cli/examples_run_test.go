@@ -69,7 +69,7 @@ var onlyParsed = map[string]string{
 	"bookctl list --region eu-central-1 --output json":                                                   "needs an account: the local cloud is one region",
 	"bookctl plan --price live --output json":                                                            "needs an account: AWS's price list",
 	"bookctl up --image registry.example.com/bookapi@sha256:…":                                           "there is no such image",
-	"bookctl exec -- /bookapi -healthcheck":                                                              "needs an account: the local cloud has no sessions of Systems Manager",
+	"bookctl exec -- /bookapi -healthcheck":                                                              "needs an account, or an engine: a process takes no commands; TestACommandRunsInAContainer runs one",
 	"bookctl exec --task 3f2a -- /bin/sh":                                                                "likewise",
 	"bookctl run -- python manage.py migrate":                                                            "the books API has no Python; TestACommandRunsInATaskOfItsOwn runs commands",
 	"bookctl run --detach -- ./report --month 2026-11":                                                   "likewise",

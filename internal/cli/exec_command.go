@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/localcloud/container"
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
@@ -22,7 +23,8 @@ func newExec(s streams, g *globals) *cobra.Command {
 		Short: "Run a command in a task",
 		Long: `Run a command in a running task, through ECS Exec. This needs a stack that was
 created with 'bookctl up --exec', and AWS's session-manager-plugin on this
-machine.
+machine. In the local cloud the command of its container engine stands in for the
+plugin, and tasks that are plain processes take no commands.
 
 The image that bookctl builds contains bookapi and nothing else, so it has no
 shell. An image of your own (--image) may have one.`,
@@ -32,12 +34,12 @@ shell. An image of your own (--image) may have one.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := deadline(cmd.Context(), g)
 			defer cancel()
-			if err := noSessionsHere(g, "exec", hint.New("its tasks are processes of this machine, and %s shows what they write", hint.Command("logs"))); err != nil {
-				return err
-			}
-			plugin, err := findPlugin(ctx)
-			if err != nil {
-				return err
+			var plugin string
+			if !g.local {
+				var err error
+				if plugin, err = findPlugin(ctx); err != nil {
+					return err
+				}
 			}
 			t, err := connect(ctx, s, g)
 			if err != nil {
@@ -47,19 +49,14 @@ shell. An image of your own (--image) may have one.`,
 			if err != nil {
 				return notDeployed(ctx, t, g, err, execHint(err))
 			}
+			if g.local {
+				return walkHere(ctx, s, session, args)
+			}
 			return walk(ctx, s, plugin, session)
 		},
 	}
 	cmd.Flags().StringVar(&task, "task", "", "the task whose id starts with this (default: any)")
 	return cmd
-}
-
-// noSessionsHere refuses what the local cloud does not have.
-func noSessionsHere(g *globals, what string, instead hint.Message) error {
-	if !g.local {
-		return nil
-	}
-	return hint.Add(usageError{fmt.Errorf("the local cloud has no sessions of Systems Manager, which %s needs", what)}, instead)
 }
 
 func execHint(err error) hint.Message {
@@ -123,4 +120,27 @@ func walk(ctx context.Context, s streams, plugin string, session provision.Sessi
 		return fmt.Errorf("run %s: %w", pluginName, err)
 	}
 	return nil
+}
+
+// walkHere runs a command in a container of this machine, as the local cloud's
+// answer names it. Ctrl-C belongs to the command.
+func walkHere(ctx context.Context, s streams, session provision.Session, args []string) error {
+	command, err := container.Enter(session.Stream, isTerminal(s.in) && isTerminal(s.out))
+	if err != nil {
+		return err
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt)
+	defer signal.Stop(signals)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), command[0], append(command[1:], args...)...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.in, s.out, s.err
+	err = cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit) && exit.ExitCode() > 0:
+		return exitError{exit.ExitCode()}
+	case errors.Is(err, exec.ErrNotFound):
+		return hint.With(err, "install %s: the local cloud's engine is reached by it", command[0])
+	}
+	return err
 }

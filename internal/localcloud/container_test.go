@@ -349,6 +349,32 @@ func TestAContainerReachesItsDatabaseByTheEndpoint(t *testing.T) {
 	}
 }
 
+func TestACommandRunsInAContainer(t *testing.T) {
+	t.Parallel()
+	s := newBoxes(t)
+	image := s.push(t, "box", box(t, runtime.GOARCH, v1.Config{Cmd: []string{"sleep", "1000"}}))
+	definition := s.definition(t, "", "", func(in *ecs.RegisterTaskDefinitionInput) { in.ContainerDefinitions[0].Image = &image })
+	run := func(enabled bool) (*ecs.ExecuteCommandOutput, error) {
+		out := must[*ecs.RunTaskOutput](t)(s.ecs.RunTask(t.Context(), &ecs.RunTaskInput{
+			Cluster: aws.String(stageName), TaskDefinition: &definition, NetworkConfiguration: s.network(), EnableExecuteCommand: enabled,
+		}))
+		s.await(t, *out.Tasks[0].TaskArn, "RUNNING")
+		return s.ecs.ExecuteCommand(t.Context(), &ecs.ExecuteCommandInput{
+			Cluster: aws.String(stageName), Task: out.Tasks[0].TaskArn, Command: aws.String("unused"), Interactive: true,
+		})
+	}
+	_, err := run(false)
+	refused(t, err, "InvalidParameterException", "execute command was not enabled")
+	session := must[*ecs.ExecuteCommandOutput](t)(run(true)).Session
+	command := must[[]string](t)(container.Enter(*session.StreamUrl, false))
+	enter := exec.CommandContext(t.Context(), command[0], append(command[1:], "sh", "-c", "cat; echo $PASSWORD; exit 6")...)
+	enter.Stdin = strings.NewReader("typed\n")
+	out, err := enter.Output()
+	if string(out) != "typed\ncorrect horse\n" || enter.ProcessState.ExitCode() != 6 {
+		t.Errorf("it said %q and ended with %v", out, err)
+	}
+}
+
 func TestAnImageOfAnotherArchitectureIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newBoxes(t)

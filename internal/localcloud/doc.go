@@ -1,7 +1,7 @@
 // Package localcloud is a small AWS on the loopback interface: an http.Handler
 // that speaks the AWS wire protocols, with real things behind them. An RDS
-// instance is a PostgreSQL process, a Fargate task is a process of the pushed
-// image, a load balancer is a reverse proxy with health checks, ECR is an OCI
+// instance is a PostgreSQL process, a Fargate task is a container or a process of
+// the pushed image, a load balancer is a reverse proxy with health checks, ECR is an OCI
 // registry.
 //
 // Package kernel has what all services stand on: the state and its transactions,
@@ -14,7 +14,7 @@
 //
 // No service imports another one, nor what runs behind it: it declares by small
 // interfaces what it needs, and wiring.go passes it. What runs behind services is
-// in postgres, task, balancer, registry and authority; network has the values
+// in postgres, task, container, balancer, registry and authority; network has the values
 // that services tell each other about their networks.
 //
 // Open brings a cloud up and Close ends it; Run, Running and Stop are a cloud in

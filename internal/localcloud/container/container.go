@@ -133,9 +133,7 @@ func (i *Image) describe(ctx context.Context, a *api, s *sandbox, spec task.Spec
 		"NetworkMode": "container:" + s.id, "ReadonlyRootfs": spec.ReadOnly, "Mounts": mounts, "LogConfig": noLog,
 		"Ulimits": ulimits(a, spec.Ulimits), "CapDrop": spec.DropCapabilities,
 	}
-	if spec.ReadOnly && a.about.podman() {
-		host["Tmpfs"] = noScratch(spec.Mounts)
-	}
+	host["Tmpfs"] = tmpfs(spec, a.about.podman())
 	if a.info.MemoryLimit && spec.Memory > 0 {
 		host["Memory"], host["MemorySwap"] = spec.Memory, spec.Memory
 	}
@@ -193,14 +191,20 @@ func trust(spec task.Spec) (environment map[string]string, paths []string) {
 	return environment, slices.DeleteFunc(slices.Compact(paths), func(p string) bool { return !path.IsAbs(p) })
 }
 
-// noScratch takes from a read-only container the writable directories that Podman
-// gives it, and Fargate does not
+// tmpfs are a container's file systems in memory. A read-only container has no
+// writable directory on Fargate, and three of Podman's unless they are taken from it
 // (https://docs.podman.io/en/latest/markdown/podman-run.1.html#read-only-tmpfs).
-func noScratch(mounts []task.Mount) map[string]string {
-	out := map[string]string{"/tmp": "ro", "/run": "ro", "/var/tmp": "ro"}
-	for _, m := range mounts {
+func tmpfs(spec task.Spec, podman bool) map[string]string {
+	out := map[string]string{}
+	if spec.ReadOnly && podman {
+		for _, dir := range []string{"/tmp", "/run", "/var/tmp"} {
+			out[dir] = "ro"
+		}
+	}
+	for _, m := range spec.Mounts {
 		delete(out, m.Path)
 	}
+	maps.Copy(out, spec.Tmpfs)
 	return out
 }
 

@@ -67,6 +67,8 @@ type Spec struct {
 	DropCapabilities []string
 	// Mounts are the task's volumes that it sees.
 	Mounts []Mount
+	// Tmpfs are the options of its file systems in memory, by path.
+	Tmpfs map[string]string
 }
 
 // The variables by which programs find the authority of their database: that of

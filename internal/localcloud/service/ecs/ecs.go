@@ -313,8 +313,9 @@ func (a tx) ListTagsForResource(in *ecs.ListTagsForResourceInput) (*ecs.ListTags
 	return &ecs.ListTagsForResourceOutput{Tags: writeTags(tags)}, nil
 }
 
-// ExecuteCommand refuses: a session is Systems Manager's own protocol over a web
-// socket, which the local cloud does not speak.
+// ExecuteCommand opens a session to a container of an engine. On AWS a session is
+// Systems Manager's own protocol over a web socket, which the local cloud does not
+// speak: here its address is for package container.
 func (a tx) ExecuteCommand(in *ecs.ExecuteCommandInput) (*ecs.ExecuteCommandOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {
@@ -327,7 +328,22 @@ func (a tx) ExecuteCommand(in *ecs.ExecuteCommandInput) (*ecs.ExecuteCommandOutp
 	case !t.EnableExecuteCommand:
 		return nil, kernel.Fail("InvalidParameterException", "The execute command failed because execute command was not enabled when the task was run or the execute command agent isn't running. Wait and try again or run a new task with execute command enabled and try again.")
 	}
-	return nil, kernel.Fail("TargetNotConnectedException", "The execute command failed: the local cloud has no sessions of Systems Manager; the task is a process of this machine, see 'bookctl local status'")
+	name := aws.ToString(in.Container)
+	if name == "" && len(t.Containers) == 1 {
+		name = aws.ToString(t.Containers[0].Name)
+	}
+	r := a.live().tasks[t.ID]
+	if r == nil || r.containers[name] == nil {
+		return nil, kernel.Fail("InvalidParameterException", "The execute command failed due to an invalid container name: %s", name)
+	}
+	console := r.containers[name].Console()
+	if console == "" {
+		return nil, kernel.Fail("TargetNotConnectedException", "The execute command failed: the task is a plain process of this machine. Tasks of 'bookctl local start --engine docker' or podman take commands.")
+	}
+	return &ecs.ExecuteCommandOutput{
+		ClusterArn: t.ClusterArn, TaskArn: t.TaskArn, ContainerName: &name, Interactive: in.Interactive,
+		Session: &types.Session{SessionId: aws.String("ecs-execute-command-" + kernel.HexDigits(17)), StreamUrl: &console, TokenValue: aws.String(kernel.HexDigits(64))},
+	}, nil
 }
 
 // decimals is n random decimal digits, the first of them not 0.

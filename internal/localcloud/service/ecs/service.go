@@ -42,6 +42,9 @@ type Container interface {
 	// Done is closed when it has ended, after which ExitCode is how.
 	Done() <-chan struct{}
 	ExitCode() int
+	// Console is where a program of this machine can run a command in it, "" for
+	// nowhere.
+	Console() string
 	// OutOfMemory says, after Done, whether it was killed for its use of memory.
 	OutOfMemory() bool
 	// Exec runs a command in it and says how that ended.

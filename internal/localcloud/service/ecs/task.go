@@ -351,8 +351,15 @@ func (a tx) containerSpec(agent fargateAgent, t *ecsTask, of *definition, d type
 	for _, m := range d.MountPoints {
 		spec.Mounts = append(spec.Mounts, task.Mount{Volume: aws.ToString(m.SourceVolume), Path: aws.ToString(m.ContainerPath), ReadOnly: aws.ToBool(m.ReadOnly)})
 	}
-	if l := d.LinuxParameters; l != nil && l.Capabilities != nil {
-		spec.DropCapabilities = l.Capabilities.Drop
+	if l := d.LinuxParameters; l != nil {
+		if l.Capabilities != nil {
+			spec.DropCapabilities = l.Capabilities.Drop
+		}
+		spec.Tmpfs = map[string]string{}
+		for _, m := range l.Tmpfs {
+			options := append(slices.Clone(m.MountOptions), "size="+strconv.Itoa(int(m.Size))+"m")
+			spec.Tmpfs[aws.ToString(m.ContainerPath)] = strings.Join(options, ",")
+		}
 	}
 	if r := a.live().tasks[t.ID]; r != nil {
 		maps.Copy(spec.Environment, a.roleEnvironment(r.role))
