@@ -52,6 +52,15 @@ type Image struct {
 	Arch string
 	// Size is what a first push sends and a first pull reads, in bytes.
 	Size int64
+
+	done func() // nil where nothing has to go with it
+}
+
+// Close removes what was unpacked for the image, which can't be pushed from then on.
+func (i *Image) Close() {
+	if i != nil && i.done != nil {
+		i.done()
+	}
 }
 
 // Build compiles the source and lays the image. It writes nothing but
@@ -106,22 +115,11 @@ func assemble(source Source, layers ...v1.Layer) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	digest, err := image.Digest()
+	digest, size, err := measure(image)
 	if err != nil {
 		return nil, err
 	}
-	size, err := image.Size() // of the manifest
-	if err != nil {
-		return nil, err
-	}
-	manifest, err := image.Manifest()
-	if err != nil {
-		return nil, err
-	}
-	for _, part := range append(slices.Clone(manifest.Layers), manifest.Config) {
-		size += part.Size
-	}
-	return &Image{OCI: image, Digest: digest.String(), Arch: source.Arch, Size: size}, nil
+	return &Image{OCI: image, Digest: digest, Arch: source.Arch, Size: size}, nil
 }
 
 // Config is what the config of the image says of how a container of it is run. It is

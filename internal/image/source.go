@@ -188,16 +188,16 @@ func (s Source) keep(program []byte) {
 	if errors.Join(err, partial.Close()) != nil || os.Rename(partial.Name(), path) != nil {
 		_ = os.Remove(partial.Name()) // a rest is no harm
 	}
-	forget(filepath.Dir(path), mostKept)
+	forget(filepath.Dir(path), "bookapi-*", mostKept)
 }
 
 // mostKept is how many programs a cache keeps: of as many clones and architectures.
 const mostKept = 8
 
-// forget removes all but the newest of the programs in a cache. A run that reads
-// one has it open, or builds it anew.
-func forget(dir string, most int) {
-	names, err := filepath.Glob(filepath.Join(dir, "bookapi-*"))
+// forget removes all but the newest of the files with such names in a cache. A run
+// that reads one has it open, or makes it anew.
+func forget(dir, pattern string, most int) {
+	names, err := filepath.Glob(filepath.Join(dir, pattern))
 	if err != nil {
 		return
 	}
