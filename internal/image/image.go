@@ -3,6 +3,7 @@ package image
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed" // for the users of the image
 	"fmt"
@@ -68,7 +69,7 @@ func (i *Image) Close() {
 func Build(ctx context.Context, source Source) (*Image, error) {
 	image, err := build(ctx, source)
 	if err != nil {
-		return nil, fmt.Errorf("build bookapi: %w", err)
+		return nil, fmt.Errorf("build %s: %w", source.name(), err)
 	}
 	return image, nil
 }
@@ -87,20 +88,36 @@ func build(ctx context.Context, source Source) (*Image, error) {
 	}
 	// The program changes with each release and the rest hardly ever does, so
 	// that they are layers of their own: the second is sent once.
-	base, err := layer([]file{
+	below := []file{
 		{"/etc/group", 0o644, group},
 		{"/etc/passwd", 0o644, passwd},
 		{rootsPath, 0o644, roots},
 		{RDSBundlePath, 0o644, slices.Concat(rdsBundle, source.Authorities)},
-	})
+	}
+	if source.Package != "" {
+		below = append(below, file{"/tmp", 0o1777, nil})
+	}
+	base, err := layer(below)
 	if err != nil {
 		return nil, err
 	}
-	top, err := layer([]file{{Entrypoint, 0o755, binary}})
+	top, err := layer([]file{{source.entrypoint(), 0o755, binary}})
 	if err != nil {
 		return nil, err
 	}
 	return assemble(source, base, top)
+}
+
+// name is what messages call the program.
+func (s Source) name() string { return cmp.Or(s.Name, "bookapi") }
+
+// entrypoint is where the program is in the image.
+func (s Source) entrypoint() string {
+	switch s.name() {
+	case "etc", "tmp", "dev", "proc", "sys": // directories
+		return "/bin/" + s.name()
+	}
+	return "/" + s.name()
 }
 
 func assemble(source Source, layers ...v1.Layer) (*Image, error) {
@@ -125,17 +142,23 @@ func assemble(source Source, layers ...v1.Layer) (*Image, error) {
 // Config is what the config of the image says of how a container of it is run. It is
 // known before anything is built.
 func (s Source) Config() *v1.ConfigFile {
-	labels := map[string]string{
-		"org.opencontainers.image.title":  "bookapi",
-		"org.opencontainers.image.source": "https://" + modulePath,
-		// It asks whether the process is up, and not /readyz: an outage of the database
-		// must not recycle every task.
-		LabelPrefix + "health-path":     "/startupz",
-		LabelPrefix + "health-status":   "200",
-		LabelPrefix + "health-grace":    "30", // it answers within one; migrations may hold it longer
-		LabelPrefix + "read-only-root":  "true",
-		LabelPrefix + LocatesDatabase:   "true",
-		LabelPrefix + DatabaseAuthority: RDSBundlePath,
+	labels := map[string]string{"org.opencontainers.image.title": s.name(), LabelPrefix + DatabaseAuthority: RDSBundlePath}
+	var health *v1.HealthConfig
+	if s.Package == "" {
+		maps.Copy(labels, map[string]string{
+			"org.opencontainers.image.source": "https://" + modulePath,
+			// It asks whether the process is up, and not /readyz: an outage of the database
+			// must not recycle every task.
+			LabelPrefix + "health-path":    "/startupz",
+			LabelPrefix + "health-status":  "200",
+			LabelPrefix + "health-grace":   "30", // it answers within one; migrations may hold it longer
+			LabelPrefix + "read-only-root": "true",
+			LabelPrefix + LocatesDatabase:  "true",
+		})
+		// Docker reads it. ECS does not: its task definition says it again.
+		health = &v1.HealthConfig{
+			Test: []string{"CMD", Entrypoint, "-healthcheck"}, Interval: 5 * time.Second, Timeout: 3 * time.Second, Retries: 3,
+		}
 	}
 	if s.Version != "" {
 		labels["org.opencontainers.image.version"] = s.Version
@@ -143,14 +166,11 @@ func (s Source) Config() *v1.ConfigFile {
 	return &v1.ConfigFile{
 		OS: "linux", Architecture: s.Arch, Created: v1.Time{Time: epoch},
 		Config: v1.Config{
-			User: User, WorkingDir: "/", Entrypoint: []string{Entrypoint}, Labels: labels,
+			User: User, WorkingDir: "/", Entrypoint: []string{s.entrypoint()}, Labels: labels,
 			Env:          []string{"PATH=/", fmt.Sprintf("PORT=%d", Port)},
 			ExposedPorts: map[string]struct{}{fmt.Sprintf("%d/tcp", Port): {}},
 			StopSignal:   "SIGTERM",
-			// Docker reads it. ECS does not: its task definition says it again.
-			Healthcheck: &v1.HealthConfig{
-				Test: []string{"CMD", Entrypoint, "-healthcheck"}, Interval: 5 * time.Second, Timeout: 3 * time.Second, Retries: 3,
-			},
+			Healthcheck:  health,
 		},
 	}
 }

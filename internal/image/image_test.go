@@ -88,7 +88,7 @@ func TestACachedProgramIsUsedOnlyWhileItIsCurrentAndWhole(t *testing.T) {
 	}
 	var old []string // of clones that are gone
 	for i := range 10 {
-		name := filepath.Join(source.Cache, fmt.Sprintf("bookapi-of-old-%d", i))
+		name := filepath.Join(source.Cache, fmt.Sprintf("program-of-old-%d", i))
 		at := time.Now().Add(-time.Duration(i+1) * time.Hour)
 		if err := errors.Join(os.WriteFile(name, nil, 0o644), os.Chtimes(name, at, at)); err != nil {
 			t.Fatal(err)
@@ -418,11 +418,11 @@ func TestTheSourceIsFoundFromWithinAClone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := image.FindSource("."); err != nil || got != root {
-		t.Errorf("found %q, %v; want %q", got, err, root)
+	if got, err := image.FindProgram(t.Context(), ".", "", "amd64"); err != nil || got.Dir != root || !got.Own || got.Name() != "bookapi" {
+		t.Errorf("found %+v, %v; want bookapi in %q", got, err, root)
 	}
-	if _, err := image.FindSource(copyHello(t)); !errors.Is(err, image.ErrNoSource) || !strings.Contains(hint.Of(err).String(), "--source DIR") || !strings.Contains(hint.Of(err).String(), "--image REF") {
-		t.Errorf("outside of a clone: %v", err)
+	if _, err := image.FindProgram(t.Context(), t.TempDir(), "", "amd64"); !errors.Is(err, image.ErrNoSource) || !strings.Contains(hint.Of(err).String(), "--source DIR") || !strings.Contains(hint.Of(err).String(), "--image REF") {
+		t.Errorf("outside of a module: %v", err)
 	}
 }
 

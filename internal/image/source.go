@@ -39,8 +39,13 @@ var (
 
 // Source is what an image is built from.
 type Source struct {
-	// Dir is the root of a module that has cmd/bookapi.
+	// Dir is the root of a module that has cmd/bookapi, or where Package is built.
 	Dir string
+	// Package is the main package to build, as the go tool takes it in Dir, and Name what
+	// the program is called in the image; see FindProgram. Empty ones stand for bookapi.
+	Package, Name string
+	// Note, which may be nil, hears what may surprise in the program.
+	Note func(text string)
 	// Arch is the processor as Go and OCI name it: amd64 or arm64.
 	Arch string
 	// Version is what the program says that it is, and a label of the image; so
@@ -52,26 +57,6 @@ type Source struct {
 	// Cache is a directory that keeps the program, so that the next build of an
 	// unchanged source need not link it. It is made if missing; empty for none.
 	Cache string
-}
-
-// FindSource is the root of bookctl's own module in dir or above it. The error
-// is ErrNoSource when there is none.
-func FindSource(dir string) (string, error) {
-	start, err := filepath.Abs(dir)
-	if err != nil {
-		return "", fmt.Errorf("find the source of bookapi: %w", err)
-	}
-	if info, err := os.Stat(start); err != nil || !info.IsDir() {
-		return "", hint.With(fmt.Errorf("%w: there is no directory %s", ErrNoSource, start), "name a clone of %s with --source DIR, or use a ready image with --image REF", modulePath)
-	}
-	for at := start; ; at = filepath.Dir(at) {
-		if name, err := moduleOf(at); err == nil && name == modulePath {
-			return at, nil
-		}
-		if at == filepath.Dir(at) {
-			return "", hint.With(fmt.Errorf("%w in %s or above it", ErrNoSource, start), "run in a clone of %s, or name one with --source DIR, or use a ready image with --image REF", modulePath)
-		}
-	}
 }
 
 // moduleOf reads the module path from the go.mod of a directory.
@@ -99,6 +84,9 @@ func (s Source) check() error {
 	if !versionPattern.MatchString(s.Version) {
 		return fmt.Errorf("version %q may hold only letters, digits and ._+-", s.Version)
 	}
+	if s.Package != "" {
+		return nil // the go tool says more of it
+	}
 	info, err := os.Stat(filepath.Join(s.Dir, filepath.FromSlash(program)))
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
 		return hint.With(fmt.Errorf("%w: %s has no %s", ErrNoSource, s.Dir, program), "name a clone of %s with --source DIR, or use a ready image with --image REF", modulePath)
@@ -108,9 +96,13 @@ func (s Source) check() error {
 
 // compile builds the program and returns its bytes.
 func (s Source) compile(ctx context.Context) ([]byte, error) {
-	tool, err := exec.LookPath("go")
+	tool, err := findGo()
 	if err != nil {
-		return nil, hint.With(ErrNoGo, "install Go from https://go.dev/dl, or use a ready image with --image REF")
+		return nil, err
+	}
+	var inC []string
+	if s.Package != "" && !s.Built() {
+		inC = s.needsC(ctx)
 	}
 	dir, err := os.MkdirTemp("", "bookctl-image-")
 	if err != nil {
@@ -119,7 +111,8 @@ func (s Source) compile(ctx context.Context) ([]byte, error) {
 	defer func() { _ = os.RemoveAll(dir) }() // the system clears what stays
 	out := filepath.Join(dir, "bookapi")
 	kept := s.restore(out)
-	cmd := exec.CommandContext(ctx, tool, "build", "-o", out, "./"+program)
+	pkg := cmp.Or(s.Package, "./"+program)
+	cmd := exec.CommandContext(ctx, tool, "build", "-o", out, pkg)
 	cmd.Dir = s.Dir
 	cmd.Env = s.compilerEnv(os.Environ())
 	// Told to stop, go tidies up behind itself; its compilers, which hold the output
@@ -137,8 +130,14 @@ func (s Source) compile(ctx context.Context) ([]byte, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, hint.With(fmt.Errorf("%w in %s: 'go build ./%s': %w\n%s", ErrCompile, s.Dir, program, err, tail(output.String(), 20)),
-			"fix the source and run the same command again")
+		failed := goError(s.Dir, "go build "+pkg, err, output.String())
+		if inC != nil {
+			failed = hint.With(failed, "it needs packages with parts in C (%s), and bookctl builds static programs without: build it in a Dockerfile, with --dockerfile FILE", strings.Join(inC, ", "))
+		}
+		return nil, failed
+	}
+	if inC != nil && s.Note != nil {
+		s.Note("the program is built without cgo, which " + strings.Join(inC, ", ") + " may need: a Dockerfile (--dockerfile) can build it with")
 	}
 	binary, err := os.ReadFile(out)
 	if err == nil && !bytes.Equal(binary, kept) {
@@ -147,14 +146,20 @@ func (s Source) compile(ctx context.Context) ([]byte, error) {
 	return binary, err
 }
 
+// Built says whether this machine has built the source before, in whatever state.
+func (s Source) Built() bool {
+	_, err := os.Stat(s.kept())
+	return err == nil
+}
+
 // kept is the file of the cache for this source, or empty.
 func (s Source) kept() string {
 	dir, err := filepath.Abs(s.Dir)
 	if s.Cache == "" || err != nil {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(dir + "\x00" + s.Arch + "\x00" + s.Version))
-	return filepath.Join(s.Cache, "bookapi-"+hex.EncodeToString(sum[:8]))
+	sum := sha256.Sum256([]byte(strings.Join([]string{dir, s.Arch, s.Version, s.Package}, "\x00")))
+	return filepath.Join(s.Cache, "program-"+hex.EncodeToString(sum[:8]))
 }
 
 // restore writes the program of the last build to path, where the go tool tells
@@ -188,7 +193,7 @@ func (s Source) keep(program []byte) {
 	if errors.Join(err, partial.Close()) != nil || os.Rename(partial.Name(), path) != nil {
 		_ = os.Remove(partial.Name()) // a rest is no harm
 	}
-	forget(filepath.Dir(path), "bookapi-*", mostKept)
+	forget(filepath.Dir(path), "program-*", mostKept)
 }
 
 // mostKept is how many programs a cache keeps: of as many clones and architectures.
@@ -216,18 +221,24 @@ func forget(dir, pattern string, most int) {
 
 // compilerEnv is the environment of the go tool: the caller's, without the AWS
 // credentials, and with everything fixed that would change the program. The
-// Dockerfile builds with the same flags.
+// Dockerfile builds with the same flags. A module that is not ours may be one of a
+// workspace, and have its modules in a vendor directory; and its program has the time
+// zones in it, which its image lacks.
 func (s Source) compilerEnv(environ []string) []string {
-	env := slices.DeleteFunc(slices.Clone(environ), func(v string) bool { return strings.HasPrefix(v, "AWS_") })
+	env := append(withoutCredentials(environ), "GOOS=linux", "GOARCH="+s.Arch, "GOAMD64=v1", "GOARM64=v8.0", "CGO_ENABLED=0", "GOEXPERIMENT=", "GOFIPS140=off")
+	if s.Package != "" {
+		return append(env, "GOFLAGS=-trimpath -buildvcs=false -tags=timetzdata '-ldflags=-s -w'")
+	}
 	link := "-s -w"
 	if s.Version != "" {
 		link += " -X=main.version=" + s.Version
 	}
-	return append(env,
-		"GOOS=linux", "GOARCH="+s.Arch, "GOAMD64=v1", "GOARM64=v8.0",
-		"CGO_ENABLED=0", "GOEXPERIMENT=", "GOFIPS140=off", "GOWORK=off",
-		"GOFLAGS=-trimpath -buildvcs=false -mod=readonly '-ldflags="+link+"'",
-	)
+	return append(env, "GOWORK=off", "GOFLAGS=-trimpath -buildvcs=false -mod=readonly '-ldflags="+link+"'")
+}
+
+// withoutCredentials is an environment for a program that is none of AWS.
+func withoutCredentials(environ []string) []string {
+	return slices.DeleteFunc(slices.Clone(environ), func(v string) bool { return strings.HasPrefix(v, "AWS_") })
 }
 
 // tail is the last lines of a text.

@@ -1,0 +1,257 @@
+package image
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/bookctl/bookctl/internal/hint"
+)
+
+// Program is a main package of a Go module.
+type Program struct {
+	// Dir is where the go tool is run, and Package what it builds there.
+	Dir, Package string
+	// Path is the import path of the package.
+	Path string
+	// Own says that it is bookapi, of bookctl's own module.
+	Own bool
+}
+
+// Name is what the program is called in the image, as 'go install' would call it.
+func (p Program) Name() string {
+	name := path.Base(p.Path)
+	if versionElement.MatchString(name) && path.Dir(p.Path) != "." {
+		name = path.Base(path.Dir(p.Path))
+	}
+	return name
+}
+
+// versionElement ends the path of a module of a later major version
+// (https://go.dev/ref/mod#major-version-suffixes).
+var versionElement = regexp.MustCompile(`^v[0-9]+$`)
+
+// FindProgram finds what to build in dir, which is in a Go module or the root of a
+// workspace: the package with the given name, as the go tool takes it in dir, or
+// without a name the only main package in dir and below. In bookctl's own module that
+// is bookapi. It runs the go tool, and writes nothing. The errors are ErrNoSource,
+// ErrNoGo and ErrCompile.
+func FindProgram(ctx context.Context, dir, pkg, arch string) (Program, error) {
+	at, err := filepath.Abs(dir)
+	if err != nil {
+		return Program{}, fmt.Errorf("find the source: %w", err)
+	}
+	if info, err := os.Stat(at); err != nil || !info.IsDir() {
+		return Program{}, hint.With(fmt.Errorf("%w: there is no directory %s", ErrNoSource, at), "%s", otherWays)
+	}
+	root, own := rootOf(at)
+	switch {
+	case root == "":
+		return Program{}, hint.With(fmt.Errorf("%w: there is no Go module in %s or above it%s", ErrNoSource, at, besides(at)), "%s", otherWays)
+	case own && (pkg == "" || pkg == "./"+program || pkg == modulePath+"/"+program):
+		return Program{Dir: root, Package: "./" + program, Path: modulePath + "/" + program, Own: true}, nil
+	}
+	patterns := []string{pkg}
+	if pkg == "" {
+		if patterns, err = below(ctx, at, root, arch); err != nil {
+			return Program{}, err
+		}
+	}
+	found, err := list(ctx, at, arch, patterns...)
+	if err != nil {
+		return Program{}, err
+	}
+	var mains []goPackage
+	for _, p := range found {
+		if p.Name == "main" {
+			mains = append(mains, p)
+		}
+	}
+	if pkg == "" && at != root { // somebody who names a main package means that one
+		if i := slices.IndexFunc(mains, func(p goPackage) bool { return p.Dir == at }); i >= 0 {
+			mains = mains[i : i+1]
+		}
+	}
+	switch {
+	case pkg != "" && len(mains) == 0:
+		why := "it is no main package"
+		if len(found) == 1 && found[0].Error != nil {
+			why = found[0].Error.Err
+		}
+		return Program{}, hint.With(fmt.Errorf("%w: package %s in %s: %s", ErrNoSource, pkg, at, why), "name a main package with --package, such as ./cmd/server")
+	case len(mains) == 0:
+		return Program{}, hint.With(fmt.Errorf("%w: the Go module in %s has no main package in %s", ErrNoSource, root, at), "%s", otherWays)
+	case len(mains) > 1:
+		var names []string
+		for _, p := range mains {
+			names = append(names, p.from(at))
+		}
+		return Program{}, hint.With(fmt.Errorf("%w: %s has %d main packages: %s", ErrSeveral, at, len(mains), strings.Join(names, ", ")), "choose one with --package, as in --package %s", names[0])
+	}
+	return Program{Dir: at, Package: mains[0].from(at), Path: mains[0].ImportPath}, nil
+}
+
+// ErrSeveral says that it can't be told which program is meant.
+var ErrSeveral = errors.New("it can't be told which program is meant")
+
+// otherWays is what to do where there is no source.
+const otherWays = "name the directory of a Go module with --source DIR, a Dockerfile with --dockerfile FILE, or an image with --image REF (docker-archive:FILE and oci:DIR too)"
+
+// rootOf is the directory in at or above it that has a module or a workspace, or "";
+// and whether that is bookctl's own.
+func rootOf(at string) (root string, own bool) {
+	for ; ; at = filepath.Dir(at) {
+		if name, err := moduleOf(at); err == nil {
+			return at, name == modulePath
+		}
+		if _, err := os.Stat(filepath.Join(at, "go.work")); err == nil {
+			return at, false
+		}
+		if at == filepath.Dir(at) {
+			return "", false
+		}
+	}
+}
+
+// besides says what else a directory without a Go module has that can be deployed.
+func besides(dir string) string {
+	for _, name := range []string{"Dockerfile", "Containerfile"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return ", but a " + name + ", which --dockerfile builds"
+		}
+	}
+	return ""
+}
+
+// below are the patterns of all packages in dir and below: in the root of a workspace,
+// of all of its modules.
+func below(ctx context.Context, dir, root, arch string) ([]string, error) {
+	if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
+		return []string{"./..."}, nil
+	}
+	out, err := runGo(ctx, dir, arch, "list", "-m", "-f", "{{.Dir}}")
+	if err != nil {
+		return nil, err
+	}
+	var patterns []string
+	for line := range strings.Lines(out) {
+		patterns = append(patterns, strings.TrimSpace(line)+"/...")
+	}
+	return patterns, nil
+}
+
+// goPackage is what the go tool says of a package.
+type goPackage struct {
+	ImportPath, Name, Dir string
+	Standard              bool
+	CgoFiles              []string
+	Error                 *struct{ Err string }
+}
+
+// from names a package as it is typed in a directory.
+func (p goPackage) from(dir string) string {
+	rel, err := filepath.Rel(dir, p.Dir)
+	switch {
+	case err != nil:
+		return p.ImportPath
+	case rel == ".":
+		return "."
+	case strings.HasPrefix(rel, ".."):
+		return p.ImportPath
+	}
+	return "./" + filepath.ToSlash(rel)
+}
+
+// list asks the go tool for packages. That one can't be loaded is told in it.
+func list(ctx context.Context, dir, arch string, args ...string) ([]goPackage, error) {
+	out, err := runGo(ctx, dir, arch, append([]string{"list", "-e", "-json=ImportPath,Name,Dir,Standard,CgoFiles,Error"}, args...)...)
+	if err != nil {
+		return nil, err
+	}
+	var all []goPackage
+	for from := json.NewDecoder(strings.NewReader(out)); ; {
+		var p goPackage
+		switch err := from.Decode(&p); {
+		case errors.Is(err, io.EOF):
+			return all, nil
+		case err != nil:
+			return nil, fmt.Errorf("read what 'go list' says: %w", err)
+		}
+		all = append(all, p)
+	}
+}
+
+// runGo runs the go tool for a look at a module that is not ours.
+func runGo(ctx context.Context, dir, arch string, args ...string) (string, error) {
+	tool, err := findGo()
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.CommandContext(ctx, tool, args...)
+	cmd.Dir = dir
+	// With cgo, so that what needs it is seen.
+	cmd.Env = append(Source{Arch: arch, Package: "."}.compilerEnv(os.Environ()), "CGO_ENABLED=1")
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		return "", goError(dir, "go "+args[0], err, errs.String())
+	}
+	return out.String(), nil
+}
+
+func findGo() (string, error) {
+	tool, err := exec.LookPath("go")
+	if err != nil {
+		return "", hint.With(ErrNoGo, "install Go from https://go.dev/dl, or use a ready image with --image REF")
+	}
+	return tool, nil
+}
+
+// newerGo is what the go tool says of a module that wants a newer one
+// (https://go.dev/doc/toolchain).
+var newerGo = regexp.MustCompile(`requires go >= ([0-9][0-9a-z.]*) \(running go ([0-9][0-9a-z.]*)`)
+
+// goError is the error of a go command, with what to do.
+func goError(dir, command string, err error, output string) error {
+	failed := fmt.Errorf("%w in %s: '%s': %w\n%s", ErrCompile, dir, command, err, tail(output, 20))
+	if m := newerGo.FindStringSubmatch(output); m != nil {
+		return hint.With(failed, "the module wants Go %s, and here is %s: install it from https://go.dev/dl, or let the go tool fetch it with GOTOOLCHAIN=auto", m[1], m[2])
+	}
+	switch {
+	case strings.Contains(output, "inconsistent vendoring"):
+		return hint.With(failed, "run 'go mod vendor' in %s ('go work vendor' in a workspace), and the same command again", dir)
+	case strings.Contains(output, "missing go.sum entry"), strings.Contains(output, "updates to go.mod needed"):
+		return hint.With(failed, "run 'go mod tidy' in %s, and the same command again", dir)
+	}
+	return hint.With(failed, "fix the source and run the same command again")
+}
+
+// needsC are the packages that a program is made of and that have parts in C, but for
+// the standard library's, which has the same in Go. Some do without, and some fail when
+// they run.
+func (s Source) needsC(ctx context.Context) []string {
+	all, err := list(ctx, s.Dir, s.Arch, "-deps", s.Package)
+	if err != nil {
+		return nil // the compiler says the same
+	}
+	var out []string
+	for _, p := range all {
+		if !p.Standard && len(p.CgoFiles) > 0 {
+			out = append(out, p.ImportPath)
+		}
+	}
+	return out
+}
