@@ -13,9 +13,10 @@ import (
 // which a message gives them.
 var targetFlags = []string{"local", "stack", "region", "account"}
 
-// deployFlags are those of up that say what to deploy and that no stack keeps: left
-// out of the next one, it would deploy something else, or an empty database.
-var deployFlags = []string{"source", "restore"}
+// deployFlags are those of up that say what to deploy, and that are not kept where the
+// run was refused: left out of the next one, it would deploy something else, or an empty
+// database.
+var deployFlags = []string{"source", "package", "dockerfile", "restore"}
 
 // show makes a command in a message act on the stack and the cloud of this run. A
 // message gives it as it is typed for the default stack, 'bookctl up'; pasted by
@@ -65,7 +66,7 @@ func (g *globals) forTarget(words []string) []string {
 	if verb == "up" || verb == "plan" {
 		ready := slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, "--image") }) && !slices.Contains(words, "build")
 		for _, flag := range deployFlags {
-			if value, given := g.given[flag]; given && !said(flag) && (flag != "source" || !ready) {
+			if value, given := g.given[flag]; given && !said(flag) && (flag == "restore" || !ready) {
 				add = append(add, "--"+flag, shellWord(value))
 			}
 		}

@@ -98,6 +98,7 @@ type shell struct {
 	dir     string // the home
 	env     []string
 	program string
+	at      string // where it runs; "" is where the test does
 }
 
 // newShell makes an empty home. Whatever local cloud was started in it is
@@ -132,7 +133,7 @@ type result struct {
 
 func (s *shell) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(s.program, args...)
-	cmd.Env = s.env
+	cmd.Env, cmd.Dir = s.env, s.at
 	// A local cloud that was left running must not keep the test's pipes open.
 	cmd.WaitDelay = 5 * time.Second
 	return cmd

@@ -148,6 +148,7 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 	if err != nil {
 		return err
 	}
+	defer p.source.close()
 	p.spec.Deployed = &p.have // seen a moment ago, and nothing happens in between
 	stack, err := provision.NewStack(p.target.clients, p.spec)
 	if err != nil {

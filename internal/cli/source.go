@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/google/go-containerregistry/pkg/authn"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/image"
@@ -20,18 +21,23 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// source is the image of bookapi, built from source when it is first asked for.
+// source is an image that is built, or read from a file, when it is first asked for.
 type source struct {
 	build func() (*image.Image, error)
 	stop  context.CancelFunc
+	// config is what the image says of how a container of it is run.
+	config func() (*v1.ConfigFile, error)
 
 	mu           sync.Mutex
 	began, ended time.Time // the build
+	made         *image.Image
 }
 
 // build is an image on its way, or done.
 type build struct {
 	state  string // "begun", "done" or "failed"
+	what   string // that is built or read
+	read   bool   // from a file
 	arch   string
 	took   time.Duration
 	digest string
@@ -40,51 +46,122 @@ type build struct {
 
 // String says it in words.
 func (b build) String() string {
+	doing, done := "building", "built"
+	if b.read {
+		doing, done = "reading", "read"
+	}
 	switch b.state {
 	case "done":
-		return fmt.Sprintf("built bookapi in %s: %s", rounded(b.took), b.digest)
+		return fmt.Sprintf("%s %s in %s: %s", done, b.what, rounded(b.took), b.digest)
 	case "failed":
 		if errors.Is(b.err, context.Canceled) {
-			return "building bookapi was cut off after " + rounded(b.took)
+			return fmt.Sprintf("%s %s was cut off after %s", doing, b.what, rounded(b.took))
 		}
-		return fmt.Sprintf("building bookapi failed after %s", rounded(b.took)) // the error says why
+		return fmt.Sprintf("%s %s failed after %s", doing, b.what, rounded(b.took)) // the error says why
 	}
-	return "building bookapi for " + b.arch + " …"
+	return fmt.Sprintf("%s %s for %s …", doing, b.what, b.arch)
 }
 
-// newSource finds the source. Tell hears of its build. The image trusts the
-// authorities for databases, beside those that it knows.
-func newSource(ctx context.Context, dir, arch string, authorities []byte, tell func(build)) (*source, error) {
-	if dir == "" {
-		dir = "."
-	}
-	root, err := image.FindSource(dir)
-	if err != nil {
-		return nil, err
-	}
-	cache := ""
-	if user, err := os.UserCacheDir(); err == nil {
-		cache = filepath.Join(user, "bookctl")
-	}
+// newSource is the source of one image. Tell hears of its making, as what b begins
+// with.
+func newSource(ctx context.Context, b build, tell func(build), open func(context.Context) (*image.Image, error)) *source {
 	ctx, stop := context.WithCancel(ctx)
 	s := &source{stop: stop}
-	s.build = sync.OnceValues(func() (*image.Image, error) {
-		tell(build{state: "begun", arch: arch})
-		begun := time.Now()
-		defer func() {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.began, s.ended = begun, time.Now()
-		}()
-		built, err := image.Build(ctx, image.Source{Dir: root, Arch: arch, Authorities: authorities, Cache: cache})
+	s.config = func() (*v1.ConfigFile, error) {
+		built, err := s.build()
 		if err != nil {
-			tell(build{state: "failed", arch: arch, took: time.Since(begun), err: err})
 			return nil, err
 		}
-		tell(build{state: "done", arch: arch, took: time.Since(begun), digest: built.Digest})
+		return built.OCI.ConfigFile()
+	}
+	s.build = sync.OnceValues(func() (*image.Image, error) {
+		b.state = "begun"
+		tell(b)
+		begun := time.Now()
+		built, err := open(ctx)
+		b.took = time.Since(begun)
+		s.mu.Lock()
+		s.began, s.ended, s.made = begun, time.Now(), built
+		s.mu.Unlock()
+		if err != nil {
+			b.state, b.err = "failed", err
+			tell(b)
+			return nil, err
+		}
+		b.state, b.digest = "done", built.Digest
+		tell(b)
 		return built, nil
 	})
+	return s
+}
+
+// imageOrigin is what an image is made of.
+type imageOrigin struct {
+	provision.Settings
+	// dir is the directory that paths in the settings are relative to.
+	dir string
+	// authorities are those that an image trusts for databases beside those that it
+	// knows, where bookctl makes it.
+	authorities []byte
+	note        func(string, ...any)
+	tell        func(build)
+}
+
+// open finds what the settings name, and refuses what can't be meant or does not build.
+// Only what this machine has built before is built later, beside the rest.
+func (o imageOrigin) open(ctx context.Context) (*source, error) {
+	var s *source
+	later := false
+	switch {
+	case image.IsArchive(o.From):
+		archive, err := image.FindArchive(o.From, o.dir)
+		if err != nil {
+			return nil, err
+		}
+		s = newSource(ctx, build{what: o.From, arch: o.Arch, read: true}, o.tell, func(ctx context.Context) (*image.Image, error) {
+			return archive.Open(ctx, o.Arch, cacheDir("layers"))
+		})
+	default:
+		program, err := image.FindProgram(ctx, o.path(o.From), o.Package, o.Arch)
+		if err != nil {
+			return nil, err
+		}
+		from := image.Source{Dir: program.Dir, Arch: o.Arch, Authorities: o.authorities, Cache: cacheDir("")}
+		if !program.Own {
+			from.Package, from.Name = program.Package, program.Name()
+			from.Note = func(text string) { o.note("note: %s", text) }
+		}
+		later = program.Own || from.Built()
+		s = newSource(ctx, build{what: program.Name(), arch: o.Arch}, o.tell, func(ctx context.Context) (*image.Image, error) {
+			return image.Build(ctx, from)
+		})
+		s.config = func() (*v1.ConfigFile, error) { return from.Config(), nil } // before it is built
+	}
+	if later {
+		return s, nil
+	}
+	if _, err := s.build(); err != nil {
+		s.close()
+		return nil, err
+	}
 	return s, nil
+}
+
+// path is a path of the settings as this process opens it.
+func (o imageOrigin) path(of string) string {
+	if filepath.IsAbs(of) {
+		return of
+	}
+	return filepath.Join(o.dir, filepath.FromSlash(of))
+}
+
+// cacheDir is a directory of bookctl's in the user's cache, or "" where there is none.
+func cacheDir(name string) string {
+	user, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(user, "bookctl", name)
 }
 
 // begin builds in the background: the compiler is done long before the database
@@ -99,7 +176,19 @@ func (s *source) begin() (end func()) {
 	return func() {
 		s.stop()
 		<-done
+		s.close()
 	}
+}
+
+// close removes what the image needed until it was pushed. A nil source has nothing.
+func (s *source) close() {
+	if s == nil {
+		return
+	}
+	s.stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.made.Close()
 }
 
 // spans is the build in a timeline, if it is over. A nil source has none.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"runtime"
@@ -27,7 +28,6 @@ import (
 // upFlags are the flags of up and plan: what a user can choose of a stack.
 type upFlags struct {
 	provision.Settings
-	source  string
 	restore string
 	dbCA    string
 	// authorities are the certificates of dbCA.
@@ -50,7 +50,6 @@ func (u *upFlags) add(f *pflag.FlagSet) {
 			f.Lookup(row.Flag).DefValue = "" // its help says it
 		}
 	}
-	f.StringVar(&u.source, "source", "", "build bookapi from this directory (default: the current one)")
 	f.StringVar(&u.dbCA, "db-ca", "", "also trust the certificate authorities in this file (PEM) for the database; needed at each up that builds")
 	f.StringVar(&u.restore, "restore", "", "create the database from a snapshot of the stack: its id, or latest")
 }
@@ -79,6 +78,11 @@ func said(f *pflag.FlagSet) map[string]bool {
 // not said is not known before the cloud is asked what is deployed, unless
 // nothing is: then it is the default.
 func (u *upFlags) check(f *pflag.FlagSet, nothing bool) error {
+	for _, pair := range [][2]string{{"image", "source"}, {"image", "package"}, {"image", "dockerfile"}, {"package", "dockerfile"}} {
+		if f.Changed(pair[0]) && f.Changed(pair[1]) && u.Image != "build" {
+			return hint.With(usageError{fmt.Errorf("--%s and --%s name two images", pair[0], pair[1])}, "give one of them")
+		}
+	}
 	s := provision.DefaultSettings()
 	u.over(f, &s)
 	if err := s.CheckOf(func(setting string) bool { return nothing || f.Changed(setting) }); err != nil {
@@ -281,6 +285,9 @@ func (p *preparation) run(ctx context.Context, s streams, rep reporter, doing st
 	return run.Up(ctx)
 }
 
+// builtHere says whether the image that is not ready is one whose files bookctl chooses.
+func builtHere(s provision.Settings) bool { return s.Dockerfile == "" && !image.IsArchive(s.From) }
+
 // preparation is what up and plan find out before anything is touched.
 type preparation struct {
 	target *target
@@ -297,7 +304,7 @@ type preparation struct {
 // prepare checks everything that can be checked in seconds and would otherwise
 // fail in minutes. It makes no change. Note hears why it takes long, and tell of
 // the image that is built.
-func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pflag.FlagSet, note func(string, ...any), tell func(build)) (*preparation, error) {
+func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pflag.FlagSet, note func(string, ...any), tell func(build)) (_ *preparation, err error) {
 	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
 	if err != nil {
 		return nil, fmt.Errorf("read what is deployed: %w", err)
@@ -333,9 +340,6 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 			return nil, err
 		}
 	}
-	if want.Image == "" {
-		p.follow(&want, image.Source{Arch: want.Arch}.Config())
-	}
 	if err := want.Check(); err != nil {
 		return nil, usageError{err}
 	}
@@ -344,6 +348,16 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 			return nil, err
 		}
 	}
+	if want.Image == "" {
+		if err := p.findSource(ctx, u, flags, &want, note, tell); err != nil {
+			return nil, err
+		}
+	}
+	defer func() {
+		if err != nil {
+			p.source.close()
+		}
+	}()
 	var ready image.Info
 	if want.Image != "" && (flags.Changed("image") || flags.Changed("registry-secret") || returns(flags)) {
 		if ready, err = pinImage(ctx, t, want, note); err != nil {
@@ -358,6 +372,12 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 			return nil, err
 		}
 		p.follow(&want, config)
+	}
+	if want.Image != "" && u.authorities != nil {
+		return nil, ownAuthorities()
+	}
+	if err := want.Check(); err != nil { // with what the image says
+		return nil, usageError{err}
 	}
 	env, err := preflight.Check(ctx, t.clients, preflight.Intent{
 		Stack: g.stack, Settings: want, Deployed: have, Region: t.region, Account: t.account, Caller: t.caller, Restore: u.restore, Snapshot: from, ImageArchs: ready.Architectures,
@@ -377,6 +397,9 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 		Stack: g.stack, Version: version(), Settings: want, Running: have.Running, Zones: env.Zones, Restore: u.restore, Deployed: &have,
 		Said: said(flags),
 	}
+	if p.source != nil {
+		p.spec.Source = p.source
+	}
 	if env.Snapshot != nil {
 		// What latest means is settled: a snapshot that comes meanwhile is not meant.
 		p.spec.Restore = env.Snapshot.ID
@@ -390,24 +413,6 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	}
 	if asIt != "" {
 		p.warnings = append(p.warnings, hint.New("%s", asIt))
-	}
-	if want.Image != "" && u.authorities != nil {
-		return nil, hint.With(usageError{errors.New("--db-ca is for the image that bookctl builds, and a ready image has to trust the stack's databases by itself")},
-			"leave --db-ca out, or build with --image build")
-	}
-	if want.Image == "" {
-		if !t.local && u.authorities == nil && !image.HasDatabaseCA(t.region) { // the local cloud shows its tasks its own
-			return nil, hint.With(usageError{fmt.Errorf("the image that bookctl builds does not trust the databases of region %s", t.region)},
-				"give the region's authorities with --db-ca FILE (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html has them), or an image with --image that trusts them")
-		}
-		p.source, err = newSource(ctx, u.source, want.Arch, u.authorities, tell)
-		if errors.Is(err, image.ErrNoSource) && have.Running != "" {
-			return nil, hint.With(err, "run in a clone of the source or name one with --source DIR; or keep the image that was deployed last, with --image %s", have.Running)
-		}
-		if err != nil {
-			return nil, err
-		}
-		p.spec.Source = p.source
 	}
 	return p, nil
 }
@@ -437,6 +442,46 @@ func (p *preparation) follow(want *provision.Settings, config *v1.ConfigFile) {
 	for _, told := range image.Told(config) {
 		p.warnings = append(p.warnings, hint.New("%s", told))
 	}
+}
+
+// findSource finds what the image is made of, and lets the settings follow it. There is
+// none where the image that is deployed is kept: it was made of a file that is not here,
+// and nothing was said of another.
+func (p *preparation) findSource(ctx context.Context, u *upFlags, flags *pflag.FlagSet, want *provision.Settings, note func(string, ...any), tell func(build)) error {
+	switch {
+	case !builtHere(*want) && u.authorities != nil:
+		return ownAuthorities()
+	case builtHere(*want) && u.authorities == nil && !p.target.local && !image.HasDatabaseCA(p.target.region): // the local cloud shows its tasks its own
+		return hint.With(usageError{fmt.Errorf("the image that bookctl builds does not trust the databases of region %s", p.target.region)},
+			"give the region's authorities with --db-ca FILE (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html has them), or an image with --image that trusts them")
+	}
+	from := imageOrigin{Settings: *want, authorities: u.authorities, note: note, tell: tell}
+	found, err := from.open(ctx)
+	said := slices.ContainsFunc([]string{"image", "source", "package", "dockerfile"}, flags.Changed)
+	running := p.have.Running
+	switch {
+	case err != nil && running != "" && !said && from.From != "" && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, image.ErrNoSource)):
+		p.warnings = append(p.warnings, hint.New("%s, of which the deployed image was made, is not here: the image is kept", from.From))
+		return nil
+	case err != nil && running != "" && errors.Is(err, image.ErrNoSource):
+		return hint.With(err, "run in the module's directory or name it with --source DIR; or keep the image that was deployed last, with --image %s", running)
+	case err != nil:
+		return err
+	}
+	config, err := found.config()
+	if err != nil {
+		found.close()
+		return err
+	}
+	p.source = found
+	p.follow(want, config)
+	return nil
+}
+
+// ownAuthorities refuses authorities for an image whose files others chose.
+func ownAuthorities() error {
+	return hint.With(usageError{errors.New("--db-ca is for the image that bookctl builds, and a ready image has to trust the stack's databases by itself")},
+		"leave --db-ca out, or build with --image build")
 }
 
 // portsAreFree refuses a run whose load balancer is to listen on a port of this

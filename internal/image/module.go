@@ -220,15 +220,15 @@ func findGo() (string, error) {
 	return tool, nil
 }
 
-// newerGo is what the go tool says of a module that wants a newer one
-// (https://go.dev/doc/toolchain).
-var newerGo = regexp.MustCompile(`requires go >= ([0-9][0-9a-z.]*) \(running go ([0-9][0-9a-z.]*)`)
+// newerGo is what the go tool says of a module that wants a newer one, which it may not
+// fetch, or can't (https://go.dev/doc/toolchain).
+var newerGo = regexp.MustCompile(`requires go >= ([0-9][0-9a-z.]*) \(running go|go: download go([0-9][0-9a-z.]*): |cannot find "go([0-9][0-9a-z.]*)" in PATH`)
 
 // goError is the error of a go command, with what to do.
 func goError(dir, command string, err error, output string) error {
 	failed := fmt.Errorf("%w in %s: '%s': %w\n%s", ErrCompile, dir, command, err, tail(output, 20))
 	if m := newerGo.FindStringSubmatch(output); m != nil {
-		return hint.With(failed, "the module wants Go %s, and here is %s: install it from https://go.dev/dl, or let the go tool fetch it with GOTOOLCHAIN=auto", m[1], m[2])
+		return hint.With(failed, "the module wants Go %s: install it from https://go.dev/dl, or let the go tool fetch it, with GOTOOLCHAIN=auto", m[1]+m[2]+m[3])
 	}
 	switch {
 	case strings.Contains(output, "inconsistent vendoring"):

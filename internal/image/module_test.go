@@ -81,7 +81,7 @@ func TestASourceThatCantBeMeantIsRefused(t *testing.T) {
 		"a Dockerfile alone":     {map[string]string{"Dockerfile": "FROM scratch"}, "", "but a Dockerfile, which --dockerfile builds", "--dockerfile FILE"},
 		"a package that is none": {map[string]string{"go.mod": "module example.com/shop\n", "a/main.go": aMain}, "./b", "package ./b in ", "--package"},
 		"a library":              {map[string]string{"go.mod": "module example.com/shop\n", "a/a.go": "package a\n"}, "./a", "it is no main package", "--package"},
-		"a newer Go":             {map[string]string{"go.mod": "module example.com/shop\n\ngo 1.999.0\n", "main.go": aMain}, "", "requires go >= 1.999.0", "the module wants Go 1.999.0, and here is 1."},
+		"a newer Go":             {map[string]string{"go.mod": "module example.com/shop\n\ngo 1.999.0\n", "main.go": aMain}, "", "1.999.0", "the module wants Go 1.999.0: install it"},
 		"it does not compile":    {map[string]string{"go.mod": "module example.com/shop\n", "main.go": "package main\n\nfunc main() { x }\n"}, "", "undefined: x", "fix the source"},
 		"it is written in C":     {map[string]string{"go.mod": "module example.com/shop\n", "main.go": usesC}, "", "does not compile", "parts in C (example.com/shop), and bookctl builds static programs without: build it in a Dockerfile"},
 		"a stale vendor directory": {map[string]string{

@@ -18,8 +18,8 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// ImageSource builds the image of bookapi and can push it. Package image has
-// the one that compiles it from source.
+// ImageSource builds an image, or reads it from a file, and can push it. Package image
+// has those that do.
 type ImageSource interface {
 	// Digest returns the digest of the image's manifest, "sha256:…". It builds
 	// the image at the first call, and only then; it is asked by plan too.

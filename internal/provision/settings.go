@@ -16,6 +16,16 @@ type Settings struct {
 	// Image is the reference of a ready image. Empty means that the image is
 	// built from source, or else that the deployed one is kept.
 	Image string
+	// From is what the image is made of where Image is empty: a directory with a Go
+	// module, or an image in a file as --image names it (docker-archive:FILE,
+	// oci:DIR). Empty is the current directory.
+	From string
+	// Package is the main package of From to build, as the go tool takes it there.
+	// Empty means the only one, or that of bookapi.
+	Package string
+	// Dockerfile is what a container builder makes the image of, in the directory
+	// From, or its own where that is empty. Empty means that Go builds it.
+	Dockerfile string
 	// RegistrySecret is the ARN of a secret with the login by which tasks pull
 	// Image: {"username":…,"password":…}. Empty means that they pull it without.
 	RegistrySecret string
@@ -215,6 +225,7 @@ var (
 	healthStatus    = regexp.MustCompile(`^[2-4][0-9]{2}(-[2-4][0-9]{2})?(,[2-4][0-9]{2}(-[2-4][0-9]{2})?)*$`)
 	healthPath      = regexp.MustCompile(`^/[!-~]*$`)
 	containerUser   = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?$`)
+	archive         = regexp.MustCompile(`^(docker-archive|oci|oci-archive):.`)
 	imageReference  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
 )
 
@@ -244,6 +255,14 @@ func (s Settings) CheckOf(said func(setting string) bool) error {
 		})
 	}
 	return refused
+}
+
+// pathText is a path as a tag can hold it, which is empty for one that is too long.
+func pathText(path string) string {
+	if text := tagText(path); len(text) <= 256 {
+		return text
+	}
+	return ""
 }
 
 // dbVersion is DBVersion or its default.

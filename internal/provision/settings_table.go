@@ -44,19 +44,69 @@ func Table() []Setting {
 	return []Setting{
 		{
 			Flag: "image", JSON: "image", Value: Text{Of: func(s *Settings) *string { return &s.Image }},
-			Help:    "deploy this image instead of building one; 'build' returns to building",
+			Help:    "deploy this image instead of building one: a reference, docker-archive:FILE or oci:DIR; 'build' returns to building",
 			Example: "registry.example.com/bookapi:1.2",
 			Drives:  []ResourceField{{definitionPart, "image"}},
 			check: func(s Settings, refuse refusal) {
 				refuse("image", s.Image != "" && !imageReference.MatchString(s.Image), "image %q: give a reference such as registry.example.com/bookapi:1.2 or …@sha256:…", s.Image)
 			},
 			given: func(s *Settings) {
-				if s.Image = strings.TrimSpace(s.Image); s.Image == "build" {
-					s.Image = ""
+				s.Image = strings.TrimSpace(s.Image)
+				switch {
+				case s.Image == "build":
+					if s.Image = ""; archive.MatchString(s.From) {
+						s.From = ""
+					}
+				case archive.MatchString(s.Image):
+					s.Image, s.From, s.Package, s.Dockerfile = "", s.Image, "", ""
+				case s.Image != "":
+					s.From, s.Package, s.Dockerfile = "", "", ""
 				}
 			},
 			recorded: inDefinition,
 			live:     func(p parts, s *Settings) { s.Image = p.ready },
+		},
+		{
+			Flag: "source", JSON: "source", Value: Text{Of: func(s *Settings) *string { return &s.From }},
+			Help:    "build the Go module in this directory, or with --dockerfile use it as context (default: the current one)",
+			Example: "./server",
+			Drives:  []ResourceField{{servicePart, fieldTag + settingTag("source")}},
+			given: func(s *Settings) {
+				s.From = strings.TrimSpace(s.From)
+				s.Image, s.Package, s.Dockerfile = "", "", "" // of what was built before
+			},
+			recorded: onService,
+			text:     func(s Settings) string { return pathText(s.From) },
+			fromText: fromTagText,
+		},
+		{
+			Flag: "package", JSON: "package", Value: Text{Of: func(s *Settings) *string { return &s.Package }},
+			Help:    "build this main package of the source (default: the only one)",
+			Example: "./cmd/server",
+			Drives:  []ResourceField{{servicePart, fieldTag + settingTag("package")}},
+			check: func(s Settings, refuse refusal) {
+				refuse("package", strings.HasPrefix(s.Package, "-") || strings.ContainsAny(s.Package, " \t\n"), "package %q: name a main package of the source, such as ./cmd/server", s.Package)
+			},
+			recorded: onService,
+			text:     func(s Settings) string { return pathText(s.Package) },
+			fromText: fromTagText,
+		},
+		{
+			Flag: "dockerfile", JSON: "dockerfile", Value: Text{Of: func(s *Settings) *string { return &s.Dockerfile }},
+			Help:    "build the image from this Dockerfile, by docker buildx, podman or buildah",
+			Example: "Dockerfile",
+			Drives:  []ResourceField{{servicePart, fieldTag + settingTag("dockerfile")}},
+			given: func(s *Settings) {
+				if s.Dockerfile == "" {
+					return
+				}
+				if s.Image, s.Package = "", ""; archive.MatchString(s.From) {
+					s.From = ""
+				}
+			},
+			recorded: onService,
+			text:     func(s Settings) string { return pathText(s.Dockerfile) },
+			fromText: fromTagText,
 		},
 		{
 			Flag: "registry-secret", JSON: "registrySecret", Value: Text{Of: func(s *Settings) *string { return &s.RegistrySecret }},

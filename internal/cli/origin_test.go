@@ -1,0 +1,251 @@
+package cli_test
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/compression"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/bookctl/bookctl/internal/image"
+)
+
+// shop is a Go module that is not ours: a service that greets, and is as healthy as
+// bookapi says that it is.
+func shop(t *testing.T, greeting string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "shop")
+	for name, text := range map[string]string{
+		"go.mod":                            "module example.com/shop\n\ngo 1.26\n\nrequire example.com/words v1.0.0\n",
+		"vendor/modules.txt":                "# example.com/words v1.0.0\n## explicit; go 1.26\nexample.com/words\n",
+		"vendor/example.com/words/words.go": "package words\n\nconst Greeting = \"" + greeting + "\"\n",
+		"cmd/bookapi/main.go": `package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+
+	"example.com/words"
+)
+
+func main() {
+	address := "127.0.0.1:" + os.Getenv("PORT")
+	if len(os.Args) > 1 {
+		if resp, err := http.Get("http://" + address + "/"); err != nil || resp.StatusCode != 200 {
+			os.Exit(1)
+		}
+		return
+	}
+	http.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ready") })
+	http.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, words.Greeting) })
+	fmt.Println(http.ListenAndServe(address, nil))
+}
+`,
+	} {
+		at := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(at, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// in runs bookctl in a directory.
+func (s *shell) in(dir string, args ...string) result {
+	s.t.Helper()
+	s.at = dir
+	defer func() { s.at = "" }()
+	return s.run(args...)
+}
+
+// greets holds what the service at a URL says.
+func greets(t *testing.T, url, want string) {
+	t.Helper()
+	if code, body := call(t, "GET", url+"/", ""); code != 200 || body != want {
+		t.Errorf("GET /: %d %q, want %q", code, body, want)
+	}
+}
+
+// imageOf is the image of a module, with its layers compressed in another way.
+func imageOf(t *testing.T, dir, arch string, how ...tarball.LayerOption) v1.Image {
+	t.Helper()
+	from, err := image.Build(t.Context(), image.Source{Dir: dir, Package: "./cmd/bookapi", Name: "bookapi", Arch: arch})
+	if err != nil {
+		t.Fatal(err)
+	}
+	layers, err := from.OCI.Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	for _, l := range layers {
+		again, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return l.Uncompressed() }, how...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, err = mutate.AppendLayers(out, again); err != nil {
+			t.Fatal(err)
+		}
+	}
+	was, err := from.OCI.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	is, err := out.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	is = is.DeepCopy()
+	is.OS, is.Architecture, is.Config = was.OS, was.Architecture, was.Config
+	if out, err = mutate.ConfigFile(out, is); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// save writes images as docker save does.
+func save(t *testing.T, images map[string]v1.Image) string {
+	t.Helper()
+	all := map[name.Reference]v1.Image{}
+	for n, i := range images {
+		tag, err := name.NewTag(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[tag] = i
+	}
+	file := filepath.Join(t.TempDir(), "app.tar")
+	if err := tarball.MultiRefWriteToFile(file, all); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// TestWhatPeopleHaveIsDeployed takes one stack through all that an image can be made of.
+func TestWhatPeopleHaveIsDeployed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	s.must("local", "start")
+	before := s.inventory()
+	other := "arm64"
+	if runtime.GOARCH == other {
+		other = "amd64"
+	}
+	one, two := imageOf(t, shop(t, "one"), runtime.GOARCH), imageOf(t, shop(t, "two"), runtime.GOARCH)
+	elsewhere := imageOf(t, shop(t, "elsewhere"), other)
+
+	// What can't be meant is refused before there is anything.
+	both := save(t, map[string]v1.Image{"shop:1": one, "shop:2": two})
+	several := shop(t, "several")
+	if err := os.CopyFS(filepath.Join(several, "cmd/other"), os.DirFS(filepath.Join(several, "cmd/bookapi"))); err != nil {
+		t.Fatal(err)
+	}
+	broken := shop(t, "broken")
+	if err := os.WriteFile(filepath.Join(broken, "cmd/bookapi/broken.go"), []byte("package main\n\nvar _ = nowhere\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	bare := t.TempDir()
+	for _, c := range []struct {
+		args []string
+		code int
+		says []string
+	}{
+		{[]string{"--image", "docker-archive:" + both}, 1, []string{"it holds 2 images: ", "shop:1", "shop:2", "next: choose one by its name, as in --image docker-archive:" + both + ":"}},
+		{[]string{"--image", "docker-archive:" + save(t, map[string]v1.Image{"shop:1": elsewhere})}, 1, []string{"it is for " + other + " and the tasks are " + runtime.GOARCH, "next: say --arch " + other}},
+		{[]string{"--image", "oci:" + bare}, 1, []string{"it is no OCI layout"}},
+		{[]string{"--image", "docker-archive:" + bare + "/none.tar"}, 1, []string{"file does not exist"}},
+		{[]string{"--source", several}, 1, []string{"has 2 main packages: ./cmd/bookapi, ./cmd/other", "next: choose one with --package"}},
+		{[]string{"--source", broken}, 1, []string{"undefined: nowhere", "next: fix the source"}},
+		{[]string{"--source", bare}, 1, []string{"there is no Go module in " + bare, "--dockerfile FILE"}},
+		{[]string{"--source", several, "--image", "nginx"}, 64, []string{"--image and --source name two images"}},
+		{[]string{"--dockerfile", "Dockerfile", "--package", "./x"}, 64, []string{"--package and --dockerfile name two images"}},
+	} {
+		for _, command := range []string{"plan", "up"} {
+			s.run(append([]string{command, "--local"}, c.args...)...).says(t, c.code, c.says...)
+		}
+	}
+	if after := s.inventory(); strings.Join(after, "\n") != strings.Join(before, "\n") {
+		t.Errorf("what was refused left %v", after)
+	}
+
+	module := shop(t, "hello")
+	planned := s.run("plan", "--local", "--source", module)
+	planned.says(t, 2, "built bookapi in ")
+	url := s.up("--source", module)
+	greets(t, url, "hello")
+	unchanged := func(args ...string) {
+		t.Helper()
+		s.run(append([]string{"up", "--local"}, args...)...).says(t, 0, "Up to date", "0 changed")
+		if r := s.run(append([]string{"plan", "--local"}, args...)...); r.code != 0 {
+			t.Errorf("plan after that: exit code %d\n%s%s", r.code, r.out, r.err)
+		}
+	}
+	unchanged("--source", module)
+	unchanged() // what was said of the source is kept, as all settings are
+	if r := s.in(module, "up", "--local", "--source", "."); r.code != 0 || !strings.Contains(r.err, "0 created, 1 updated") {
+		t.Errorf("the same source, called otherwise: exit code %d\n%s", r.code, r.err)
+	}
+	s.in(module, "up", "--local").says(t, 0, "Up to date", "0 changed")
+
+	// A layout whose layers are zstd's, and an index of two architectures.
+	zstd := filepath.Join(t.TempDir(), "zstd")
+	at, err := layout.Write(zstd, empty.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	index := mutate.AppendManifests(empty.Index,
+		mutate.IndexAddendum{Add: elsewhere, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: other}}},
+		mutate.IndexAddendum{Add: imageOf(t, shop(t, "zstd"), runtime.GOARCH, tarball.WithCompression(compression.ZStd), tarball.WithMediaType(types.OCILayerZStd)),
+			Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: runtime.GOARCH}}},
+	)
+	if err := at.AppendIndex(index); err != nil {
+		t.Fatal(err)
+	}
+	url = s.up("--image", "oci:"+zstd)
+	greets(t, url, "zstd")
+	unchanged("--image", "oci:"+zstd)
+	unchanged()
+
+	// One of two, compressed.
+	gz := both + ".gz"
+	if out, err := exec.CommandContext(t.Context(), "gzip", "--keep", both).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	s.run("plan", "--local", "--image", "docker-archive:"+gz+":shop:2").says(t, 2, "read docker-archive:")
+	greets(t, s.up("--image", "docker-archive:"+gz+":shop:2"), "two")
+	unchanged()
+
+	// Back, and forward again by what is kept of it; and it stays when its file is gone.
+	s.must("rollback", "--local")
+	greets(t, url, "zstd")
+	s.up()
+	greets(t, url, "two")
+	if err := os.Remove(gz); err != nil {
+		t.Fatal(err)
+	}
+	s.run("up", "--local").says(t, 0, "of which the deployed image was made, is not here: the image is kept", "0 changed")
+	s.run("up", "--local", "--image", "docker-archive:"+gz+":shop:2").says(t, 1, "file does not exist")
+	greets(t, url, "two")
+	s.must("destroy", "--local", "--yes", "--purge-snapshots")
+	if after := s.inventory(); strings.Join(after, "\n") != strings.Join(before, "\n") {
+		t.Errorf("destroyed, it left %v", after)
+	}
+}
