@@ -21,8 +21,7 @@ import (
 	"github.com/bookctl/bookctl/internal/image"
 )
 
-// shop is a Go module that is not ours: a service that greets, and is as healthy as
-// bookapi says that it is.
+// shop is a Go module that is not ours: a service that greets.
 func shop(t *testing.T, greeting string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "shop")
@@ -30,7 +29,7 @@ func shop(t *testing.T, greeting string) string {
 		"go.mod":                            "module example.com/shop\n\ngo 1.26\n\nrequire example.com/words v1.0.0\n",
 		"vendor/modules.txt":                "# example.com/words v1.0.0\n## explicit; go 1.26\nexample.com/words\n",
 		"vendor/example.com/words/words.go": "package words\n\nconst Greeting = \"" + greeting + "\"\n",
-		"cmd/bookapi/main.go": `package main
+		"cmd/server/main.go": `package main
 
 import (
 	"fmt"
@@ -41,16 +40,8 @@ import (
 )
 
 func main() {
-	address := "127.0.0.1:" + os.Getenv("PORT")
-	if len(os.Args) > 1 {
-		if resp, err := http.Get("http://" + address + "/"); err != nil || resp.StatusCode != 200 {
-			os.Exit(1)
-		}
-		return
-	}
-	http.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ready") })
 	http.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, words.Greeting) })
-	fmt.Println(http.ListenAndServe(address, nil))
+	fmt.Println(http.ListenAndServe(":"+os.Getenv("PORT"), nil))
 }
 `,
 	} {
@@ -84,7 +75,7 @@ func greets(t *testing.T, url, want string) {
 // imageOf is the image of a module, with its layers compressed in another way.
 func imageOf(t *testing.T, dir, arch string, how ...tarball.LayerOption) v1.Image {
 	t.Helper()
-	from, err := image.Build(t.Context(), image.Source{Dir: dir, Package: "./cmd/bookapi", Name: "bookapi", Arch: arch})
+	from, err := image.Build(t.Context(), image.Source{Dir: dir, Package: "./cmd/server", Name: "server", Arch: arch})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,11 +146,11 @@ func TestWhatPeopleHaveIsDeployed(t *testing.T) {
 	// What can't be meant is refused before there is anything.
 	both := save(t, map[string]v1.Image{"shop:1": one, "shop:2": two})
 	several := shop(t, "several")
-	if err := os.CopyFS(filepath.Join(several, "cmd/other"), os.DirFS(filepath.Join(several, "cmd/bookapi"))); err != nil {
+	if err := os.CopyFS(filepath.Join(several, "cmd/other"), os.DirFS(filepath.Join(several, "cmd/server"))); err != nil {
 		t.Fatal(err)
 	}
 	broken := shop(t, "broken")
-	if err := os.WriteFile(filepath.Join(broken, "cmd/bookapi/broken.go"), []byte("package main\n\nvar _ = nowhere\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(broken, "cmd/server/broken.go"), []byte("package main\n\nvar _ = nowhere\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	bare := t.TempDir()
@@ -172,7 +163,7 @@ func TestWhatPeopleHaveIsDeployed(t *testing.T) {
 		{[]string{"--image", "docker-archive:" + save(t, map[string]v1.Image{"shop:1": elsewhere})}, 1, []string{"it is for " + other + " and the tasks are " + runtime.GOARCH, "next: say --arch " + other}},
 		{[]string{"--image", "oci:" + bare}, 1, []string{"it is no OCI layout"}},
 		{[]string{"--image", "docker-archive:" + bare + "/none.tar"}, 1, []string{"file does not exist"}},
-		{[]string{"--source", several}, 1, []string{"has 2 main packages: ./cmd/bookapi, ./cmd/other", "next: choose one with --package"}},
+		{[]string{"--source", several}, 1, []string{"has 2 main packages: ./cmd/other, ./cmd/server", "next: choose one with --package"}},
 		{[]string{"--source", broken}, 1, []string{"undefined: nowhere", "next: fix the source"}},
 		{[]string{"--source", bare}, 1, []string{"there is no Go module in " + bare, "--dockerfile FILE"}},
 		{[]string{"--source", several, "--image", "nginx"}, 64, []string{"--image and --source name two images"}},
@@ -188,7 +179,7 @@ func TestWhatPeopleHaveIsDeployed(t *testing.T) {
 
 	module := shop(t, "hello")
 	planned := s.run("plan", "--local", "--source", module)
-	planned.says(t, 2, "built bookapi in ")
+	planned.says(t, 2, "built server in ")
 	url := s.up("--source", module)
 	greets(t, url, "hello")
 	unchanged := func(args ...string) {
