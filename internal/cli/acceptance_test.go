@@ -427,7 +427,7 @@ func changedSource(t testing.TB) string {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	for _, part := range []string{"go.mod", "go.sum", "cmd/bookapi", "internal/api"} {
+	for _, part := range []string{"go.mod", "go.sum", "cmd/bookapi", "internal/api", "internal/requestbody"} {
 		from := filepath.Join(root, part)
 		info, err := os.Stat(from)
 		if err != nil {
