@@ -98,12 +98,24 @@ func TestDestroyTouchesNothingWhereTheProofWouldBeDenied(t *testing.T) {
 	s := newShell(t)
 	h := s.byHand(t, nil)
 	s.up(imageless()...)
+	until(t, "the first backup is over", func() bool {
+		return strings.Contains(strings.Join(h.inventory(), "\n"), "database book-database available")
+	})
 	before := h.inventory()
 	for _, read := range []string{"application-autoscaling:DescribeScalableTargets", "secretsmanager:ListSecrets", "acm:ListCertificates"} {
 		h.faults(map[string]any{"deny": []string{read}})
-		s.run("destroy", "--local", "--yes").says(t, 4, read)
+		s.run("destroy", "--local", "--yes").says(t, 4, read, "Nothing was touched.")
 		h.faults(map[string]any{})
 		h.same("a destroy that may not "+read+" touched something", before)
 	}
+	for _, first := range []string{"ecs:DescribeServices", "rds:DescribeDBSnapshots", "ec2:DescribeNetworkInterfaces"} {
+		h.faults(map[string]any{"deny": []string{first}})
+		s.run("destroy", "--local", "--yes").says(t, 4, first, "Nothing was touched.")
+	}
+	// These go first, and what they need waits for them.
+	h.faults(map[string]any{"deny": []string{"ecs:DeleteService", "ec2:DisassociateRouteTable", "ec2:DeleteRouteTable"}})
+	s.run("destroy", "--local", "--yes").says(t, 4, ", to delete ", "Nothing was deleted.")
+	h.faults(map[string]any{})
+	h.same("a destroy that may delete nothing deleted something", before)
 	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, " 0 left")
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/smithy-go"
 	"github.com/spf13/cobra"
 
 	"github.com/bookctl/bookctl/internal/hint"
@@ -49,7 +50,7 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	}
 	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
 	if err != nil {
-		return fmt.Errorf("read what is deployed: %w", err)
+		return beforehand(g.stack, fmt.Errorf("read what is deployed: %w", err))
 	}
 	if have.Found && have.Protect {
 		return hint.With(fmt.Errorf("stack %s is protected against deletion", g.stack), "%s turns the protection off", hint.Command("up", "--protect=false"))
@@ -58,19 +59,19 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 		return err
 	}
 	if err := provision.CheckDestroy(ctx, t.clients, g.stack, purge); err != nil {
-		return err
+		return beforehand(g.stack, err)
 	}
 	if err := provision.CheckHolders(ctx, t.clients.EC2, g.stack); err != nil {
-		return err
+		return beforehand(g.stack, err)
 	}
 	// What the proof at the end reads is read now: what may not be would be met
 	// when all else is gone.
 	if _, err := provision.Inventory(ctx, t.clients, g.stack); err != nil {
-		return fmt.Errorf("stack %s can't be destroyed, and nothing was touched: what is left of it could not be told: %w", g.stack, err)
+		return beforehand(g.stack, fmt.Errorf("what is left of it could not be told: %w", err))
 	}
 	snapshots, err := provision.Snapshots(ctx, t.clients.RDS, g.stack)
 	if err != nil {
-		return err
+		return beforehand(g.stack, err)
 	}
 	if err := confirm(ctx, s, g, destroyQuestion(g, t, snapshots, purge), "the stack's name", g.stack); err != nil {
 		return err
@@ -95,6 +96,9 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 		rep.note("%s", what)
 	}
 	end.took = time.Since(begun)
+	if end.Removed()+len(end.Purged) == 0 && allDenied(err) {
+		return fmt.Errorf("%w: %w", errNothingDeleted, err)
+	}
 	if heldUp(err) {
 		return errors.Join(err, end.unfinished(ctx, s, g, t))
 	}
@@ -108,6 +112,31 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 		end.nothing = noteAbsence(ctx, t, g)
 	}
 	return end.print(s, g)
+}
+
+// errNothingDeleted is of a destroy that was refused from its first call on.
+var errNothingDeleted = errors.New("nothing was deleted")
+
+// beforehand says of a call that failed before a destroy that nothing was touched.
+// What bookctl itself refuses says so in its own words.
+func beforehand(stack string, err error) error {
+	var call *smithy.OperationError
+	if !errors.As(err, &call) {
+		return err
+	}
+	return fmt.Errorf("stack %s can't be destroyed, and %w: %w", stack, errUntouched, err)
+}
+
+// allDenied says that nothing else went wrong than that AWS does not allow it.
+func allDenied(err error) bool {
+	failures := graph.Failures(err)
+	for _, f := range failures {
+		if _, denied := provision.Denied(f); !denied {
+			return false
+		}
+	}
+	_, denied := provision.Denied(err)
+	return denied
 }
 
 // heldUp says that time ran out because something would not go, and not that a

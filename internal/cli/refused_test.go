@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestARefusedChangeLeavesNoTrace has AWS refuse a change of each thing that settings
@@ -48,4 +50,28 @@ func TestARefusedChangeLeavesNoTrace(t *testing.T) {
 	s.run("up", "--local", "--wait=false").says(t, 0, "Up to date", "0 changed")
 	s.run("up", "--local", "--wait=false", "--max", "0").says(t, 0)
 	s.run("up", "--local", "--wait=false").says(t, 0, "Up to date", "0 changed")
+}
+
+// TestARefusedFirstUpLeavesWhatADestroyRemoves has AWS refuse everything that a first
+// up makes. Of the lock, which it took and gave back, a released claim stays: without
+// it, the next up would have to wait until its name is free again.
+func TestARefusedFirstUpLeavesWhatADestroyRemoves(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	before := h.inventory()
+	h.faults(map[string]any{"deny": []string{
+		"ec2:CreateVpc", "ecr:CreateRepository", "ecs:CreateCluster", "iam:CreateRole", "logs:CreateLogGroup", "rds:CreateDBParameterGroup", "secretsmanager:CreateSecret",
+	}})
+	s.run(append([]string{"up", "--local"}, imageless()...)...).says(t, 4, "ec2:CreateVpc")
+	h.faults(map[string]any{})
+	left := h.inventory()
+	if len(left) != len(before)+1 || !strings.Contains(strings.Join(left, "\n"), "/bookctl/book/lock/first") {
+		t.Errorf("a refused first up left more than its lock:\n%s", cmp.Diff(before, left))
+	}
+	s.run("destroy", "--local", "--yes").says(t, 0)
+	h.same("a destroy behind a refused first up left something", before)
 }

@@ -98,6 +98,12 @@ func clarified(err error) error {
 		return err
 	}
 	if x := why(diagnosis.Evidence{}, err, hint.Message{}); x.Text != "" {
+		// An explanation takes the place of the error, which may say so.
+		for _, so := range []error{errUntouched, errNothingDeleted} {
+			if errors.Is(err, so) {
+				x.Text += " " + capital(so.Error()) + "."
+			}
+		}
 		return explained{err, x, nil}
 	}
 	return err
@@ -108,7 +114,11 @@ func clarified(err error) error {
 func why(d diagnosis.Evidence, err error, again hint.Message) diagnosis.Explanation {
 	failures := graph.Failures(err)
 	for i, f := range failures {
-		x := ofCall(f, "make or find "+f.Node)
+		doing := "make or find "
+		if f.Op == "delete" {
+			doing = "delete "
+		}
+		x := ofCall(f, doing+f.Node)
 		if x.Text == "" && didNotComeUp(f) && d.Wanted != "" {
 			x = diagnosis.OfRelease(d, again)
 		}
