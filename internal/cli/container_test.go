@@ -97,7 +97,7 @@ func TestAnyContainerIsDeployedAsItsImageSays(t *testing.T) {
 
 	plan := s.run("plan", "--local", "--image", image, "--health-path", "/up", "--command", "serve 'a b'")
 	for _, want := range []string{
-		"container-port  3000  EXPOSE of the image", "health-path  /up  chosen", "user  1000:1000  USER of the image",
+		"container-port  3000  EXPOSE of the image", "health-path  /up  --health-path", "user  1000:1000  USER of the image",
 		`health-command  ["/app","check"]  HEALTHCHECK of the image`, "health-status  200-299  the image has no label for it",
 	} {
 		if !strings.Contains(strings.Join(strings.Fields(plan.out), " "), strings.Join(strings.Fields(want), " ")) {

@@ -198,6 +198,12 @@ type versionDocument struct {
 	Platform string `json:"platform"`
 }
 
+type initDocument struct {
+	head
+	File  string `json:"file"`
+	Stack string `json:"stack"`
+}
+
 type manualDocument struct {
 	head
 	Dir string `json:"dir"`

@@ -20,7 +20,7 @@ var documents = map[string][]any{
 	"upResult": {upDocument{}}, "destroyResult": {destroyDocument{}}, "rollbackResult": {rollbackDocument{}}, "rotateResult": {rotateDocument{}},
 	"plan": {planOutput{}}, "graph": {graphDocument{}}, "status": {statusOutput{}}, "log": {logDocument{}}, "run": {runDocument{}}, "happening": {happeningDocument{}},
 	"list": {listDocument{}}, "database": {databaseDocument{}}, "snapshotList": {snapshotsDocument{}}, "version": {versionDocument{}},
-	"local": {localDocument{}, localStoppedDocument{}}, "environment": {environmentDocument{}}, "manual": {manualDocument{}}, "url": {urlDocument{}},
+	"local": {localDocument{}, localStoppedDocument{}}, "environment": {environmentDocument{}}, "manual": {manualDocument{}}, "init": {initDocument{}}, "url": {urlDocument{}},
 	"policy": {policyDocument{}}, "tunnel": {tunnelDocument{}}, "localLog": {localLogDocument{}},
 }
 

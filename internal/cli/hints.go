@@ -11,7 +11,7 @@ import (
 
 // targetFlags are the flags that say which stack in which cloud, in the order in
 // which a message gives them.
-var targetFlags = []string{"local", "stack", "region", "account"}
+var targetFlags = []string{"local", "stack", "region", "account", "file"}
 
 // deployFlags are those of up that say what to deploy, and that are not kept where the
 // run was refused: left out of the next one, it would deploy something else, or an empty

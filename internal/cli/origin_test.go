@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -127,6 +128,16 @@ func save(t *testing.T, images map[string]v1.Image) string {
 	return file
 }
 
+// buildsDockerfiles says whether this machine has a builder that works.
+func buildsDockerfiles() bool {
+	for _, builder := range [][]string{{"docker", "buildx", "inspect"}, {"podman", "info"}, {"buildah", "info"}} {
+		if exec.Command(builder[0], builder[1:]...).Run() == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // TestWhatPeopleHaveIsDeployed takes one stack through all that an image can be made of.
 func TestWhatPeopleHaveIsDeployed(t *testing.T) {
 	if testing.Short() {
@@ -134,6 +145,12 @@ func TestWhatPeopleHaveIsDeployed(t *testing.T) {
 	}
 	t.Parallel()
 	s := newShell(t)
+	// The builder keeps what it builds in this home.
+	conf := filepath.Join(s.dir, "storage.conf")
+	if err := os.WriteFile(conf, fmt.Appendf(nil, "[storage]\ndriver = \"vfs\"\ngraphroot = %q\nrunroot = %q\n", s.dir+"/graph", s.dir+"/run"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.env = append(s.env, "CONTAINERS_STORAGE_CONF="+conf)
 	s.must("local", "start")
 	before := s.inventory()
 	other := "arm64"
@@ -195,6 +212,24 @@ func TestWhatPeopleHaveIsDeployed(t *testing.T) {
 		t.Errorf("the same source, called otherwise: exit code %d\n%s", r.code, r.err)
 	}
 	s.in(module, "up", "--local").says(t, 0, "Up to date", "0 changed")
+
+	// What a Dockerfile makes, by the builder that is here.
+	static := exec.CommandContext(t.Context(), "go", "build", "-C", module, "-o", "app", "./cmd/server")
+	static.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := static.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if err := os.WriteFile(filepath.Join(module, "Containerfile"), []byte("FROM scratch\nCOPY app /app\nENV PORT=8080\nEXPOSE 8080\nENTRYPOINT [\"/app\"]\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if r := s.in(module, "plan", "--local", "--dockerfile", "Containerfile"); buildsDockerfiles() {
+		r.says(t, 2, "built Containerfile in ")
+		s.in(module, "up", "--local", "--dockerfile", "Containerfile").says(t, 0, "built Containerfile in ")
+		greets(t, url, "hello")
+		s.in(module, "up", "--local").says(t, 0, "built Containerfile in ", "0 changed")
+	} else {
+		r.says(t, 1, "nothing on this machine builds a Dockerfile", "next: ")
+	}
 
 	// A layout whose layers are zstd's, and an index of two architectures.
 	zstd := filepath.Join(t.TempDir(), "zstd")

@@ -101,19 +101,42 @@ type planSetting struct {
 	// Now is a number, a text or whether it is on; nil where nothing is deployed.
 	Now  any `json:"now,omitempty"`
 	Then any `json:"then"`
-	// Why says where the value is from, of what the image decides unless the user does.
+	// Why says where the value is from: a flag, a variable, a line of the app's file, the
+	// image, what is deployed, or the default.
 	Why string `json:"why,omitempty"`
+
+	derived bool // the image decides it, unless the user does
 }
 
 // planSettings are all settings.
 func planSettings(have provision.Deployed, want provision.Settings, reasons map[string]string) []planSetting {
 	var out []planSetting
 	for _, row := range provision.Table() {
-		s := planSetting{Name: row.JSON, Flag: "--" + row.Flag, Then: row.Value.Get(want), Why: reasons[row.Flag]}
+		s := planSetting{Name: row.JSON, Flag: "--" + row.Flag, Then: row.Value.Get(want), Why: reasons[row.Flag], derived: row.Derived}
 		if have.Found {
 			s.Now = row.Value.Get(have.Settings)
 		}
 		out = append(out, s)
+	}
+	return out
+}
+
+// whence says of each setting where its value is from.
+func (p *preparation) whence(flags *pflag.FlagSet, g *globals) map[string]string {
+	out := map[string]string{}
+	for _, row := range provision.Table() {
+		switch reason := p.reasons[row.Flag]; {
+		case flags.Changed(row.Flag) && g.from[row.Flag] != "":
+			out[row.Flag] = g.from[row.Flag]
+		case flags.Changed(row.Flag):
+			out[row.Flag] = "--" + row.Flag
+		case reason != "":
+			out[row.Flag] = reason
+		case p.have.Found:
+			out[row.Flag] = "deployed"
+		default:
+			out[row.Flag] = "default"
+		}
 	}
 	return out
 }
@@ -158,7 +181,7 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 	found := graph.Observe(ctx, resources, graph.Options{Owner: g.stack, Transient: provision.Transient})
 	out := planOutput{
 		Schema: schema, Type: "plan", Stack: g.stack, Account: p.target.account, Region: p.target.region,
-		Settings: planSettings(p.have, p.spec.Settings, p.reasons), Resources: []planned{},
+		Settings: planSettings(p.have, p.spec.Settings, p.whence(flags, g)), Resources: []planned{},
 	}
 	var errs []error
 	for i, f := range found {
@@ -352,6 +375,7 @@ var planSigns = map[string]string{planCreate: "+", planUpdate: "~", planBlocked:
 func (o planOutput) print(w io.Writer, place string, g *globals) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Stack %s in %s\n\n", o.Stack, place)
+	o.printSettings(&b, g)
 	for _, r := range o.Resources {
 		if r.Action == planUnchanged && r.kept == "" && !g.verbose {
 			continue
@@ -400,7 +424,7 @@ func (o planOutput) printContainer(b *strings.Builder, g *globals) {
 	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	title := "Container\n"
 	for _, s := range o.Settings {
-		if s.Why == "" {
+		if s.Why == "" || !s.derived {
 			continue
 		}
 		value := fmt.Sprint(s.Then)
@@ -413,6 +437,22 @@ func (o planOutput) printContainer(b *strings.Builder, g *globals) {
 	}
 	_ = table.Flush() // a strings.Builder takes all
 	if title == "" {
+		fmt.Fprintln(b)
+	}
+}
+
+// printSettings says what the file of the app and the environment choose, and where: a
+// flag is on the command line, for all to see.
+func (o planOutput) printSettings(b *strings.Builder, g *globals) {
+	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	said := false
+	for _, s := range o.Settings {
+		if from := g.from[strings.TrimPrefix(s.Flag, "--")]; from != "" && from == s.Why {
+			fmt.Fprintf(table, "  %s\t%v\tfrom %s\n", strings.TrimPrefix(s.Flag, "--"), s.Then, from)
+			said = true
+		}
+	}
+	if _ = table.Flush(); said { // a strings.Builder takes all
 		fmt.Fprintln(b)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/bookctl/bookctl/internal/appfile"
 	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision"
 )
@@ -20,6 +21,7 @@ type globals struct {
 	stack   string
 	region  string
 	account string
+	file    string
 	local   bool
 	yes     bool
 	timeout time.Duration
@@ -38,6 +40,9 @@ type globals struct {
 	// flags or by the environment, and line is the whole command line.
 	given map[string]string
 	line  []string
+	// from says of flags where their value is from, where that is not the command line:
+	// a variable, or a line of the file of the app.
+	from map[string]string
 }
 
 // calledElsewhere are the names that other tools have for what commands do.
@@ -63,8 +68,10 @@ Run 'bookctl up' again to repair drift; nothing else changes.
 With --local the same commands run against a cloud on this machine. It needs no
 account, and has real PostgreSQL, real processes and a real load balancer.
 
-Every flag can be set by the environment variable in brackets in its help. A flag
-takes precedence over its variable.
+Every flag can be set by the environment variable in brackets in its help, and
+settings and the stack's name by bookctl.yaml beside the app ('bookctl init' writes
+one). A flag comes before its variable, that before the file, and the file before
+what is deployed.
 
 ` + exitCodes,
 		Example: `  bookctl up --local              # try it on this machine, without an account
@@ -87,6 +94,7 @@ takes precedence over its variable.
 	f.StringVarP(&g.stack, "stack", "s", "book", "name of the stack")
 	f.StringVar(&g.region, "region", "", "AWS region (default: that of the AWS configuration)")
 	f.StringVar(&g.account, "account", "", "run only in this AWS account")
+	f.StringVar(&g.file, "file", "", "file of the app, with its settings (default: "+appfile.Name+", where it is there)")
 	f.BoolVar(&g.local, "local", false, "use the cloud on this machine instead of AWS")
 	f.BoolVarP(&g.yes, "yes", "y", false, "don't ask for confirmation")
 	f.DurationVar(&g.timeout, "timeout", 0, "give up after this time, for example 30m (default: a limit per step)")
@@ -95,7 +103,7 @@ takes precedence over its variable.
 	f.BoolVarP(&g.verbose, "verbose", "v", false, "print every AWS call with its duration")
 	f.BoolVar(&g.noColor, "no-color", false, "no colours (also: NO_COLOR)")
 	root.AddCommand(
-		newUp(s, g), newPlan(s, g), newStatus(s, g), newRollback(s, g), newDestroy(s, g),
+		newInit(s, g), newUp(s, g), newPlan(s, g), newStatus(s, g), newRollback(s, g), newDestroy(s, g),
 		newLogs(s, g), newEvents(s, g), newOpen(s, g), newExec(s, g), newRunCommand(s, g), newDB(s, g),
 		newList(s, g), newGraph(s, g), newPolicy(s, g), newVersion(s, g), newLocal(s, g), newMan(s, g),
 	)
@@ -116,6 +124,7 @@ takes precedence over its variable.
 // settle fills flags from the environment and checks the global ones.
 func settle(s streams, cmd *cobra.Command, g *globals) error {
 	var errs []error
+	g.from = map[string]string{}
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		if f.Changed || f.Name == "help" || f.Name == "version" {
 			return
@@ -125,6 +134,7 @@ func settle(s streams, cmd *cobra.Command, g *globals) error {
 			if err := cmd.Flags().Set(f.Name, v); err != nil {
 				errs = append(errs, invalidValue(name, v, f, err))
 			}
+			g.from[f.Name] = name
 		}
 	})
 	if err := errors.Join(errs...); err != nil {
@@ -135,6 +145,9 @@ func settle(s streams, cmd *cobra.Command, g *globals) error {
 		if f := cmd.Flag(name); f != nil && f.Changed {
 			g.given[name] = f.Value.String()
 		}
+	}
+	if err := applyFile(cmd, g); err != nil {
+		return err
 	}
 	for _, name := range foreignVariables(cmd.Root()) {
 		g.tell(s, "note: %s stands for no flag of bookctl, and is ignored", name)

@@ -121,6 +121,12 @@ func (o imageOrigin) open(ctx context.Context) (*source, error) {
 		s = newSource(ctx, build{what: o.From, arch: o.Arch, read: true}, o.tell, func(ctx context.Context) (*image.Image, error) {
 			return archive.Open(ctx, o.Arch, cacheDir("layers"))
 		})
+	case o.Dockerfile != "":
+		from := image.Dockerfile{File: o.path(o.Dockerfile), Context: o.path(o.From), Arch: o.Arch, Cache: cacheDir("layers")}
+		if o.From == "" {
+			from.Context = filepath.Dir(from.File)
+		}
+		s = newSource(ctx, build{what: o.Dockerfile, arch: o.Arch}, o.tell, from.Build)
 	default:
 		program, err := image.FindProgram(ctx, o.path(o.From), o.Package, o.Arch)
 		if err != nil {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -460,8 +461,8 @@ func (p *preparation) findSource(ctx context.Context, u *upFlags, flags *pflag.F
 	said := slices.ContainsFunc([]string{"image", "source", "package", "dockerfile"}, flags.Changed)
 	running := p.have.Running
 	switch {
-	case err != nil && running != "" && !said && from.From != "" && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, image.ErrNoSource)):
-		p.warnings = append(p.warnings, hint.New("%s, of which the deployed image was made, is not here: the image is kept", from.From))
+	case err != nil && running != "" && !said && from.From+from.Dockerfile != "" && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, image.ErrNoSource)):
+		p.warnings = append(p.warnings, hint.New("%s, of which the deployed image was made, is not here: the image is kept", cmp.Or(from.Dockerfile, from.From)))
 		return nil
 	case err != nil && running != "" && errors.Is(err, image.ErrNoSource):
 		return hint.With(err, "run in the module's directory or name it with --source DIR; or keep the image that was deployed last, with --image %s", running)

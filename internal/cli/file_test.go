@@ -1,0 +1,182 @@
+package cli_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// appFile writes a bookctl.yaml into a directory.
+func appFile(t *testing.T, dir, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, "bookctl.yaml"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAFileThatCantBeMeantIsRefusedBeforeAnyCloudIsAsked(t *testing.T) {
+	t.Parallel()
+	s := newShell(t)
+	dir := t.TempDir()
+	appFile(t, dir, "stack: shop\ncuont: 2\ndb-password: hunter2\n")
+	for _, command := range []string{"up", "plan", "status", "destroy", "logs"} {
+		r := s.in(dir, command, "--local")
+		r.says(t, 64, "bookctl.yaml:2: there is no setting cuont: did you mean count?", "bookctl.yaml:3: db-password: a file that is committed holds no secrets", "next: mend bookctl.yaml")
+		if strings.Contains(r.err, "hunter2") {
+			t.Errorf("%s tells the secret:\n%s", command, r.err)
+		}
+	}
+	if r := s.in(dir, "version"); r.code != 0 {
+		t.Errorf("version: exit code %d\n%s", r.code, r.err)
+	}
+	appFile(t, dir, "stacks:\n  staging: {cpu: 300}\n  production: {}\n")
+	s.in(dir, "status", "--local").says(t, 64, "bookctl.yaml has several stacks: staging, production", "next: choose one with --stack")
+	s.in(dir, "status", "--local", "--stack", "other").says(t, 64, "bookctl.yaml has no stack other, but staging, production")
+	s.in(dir, "up", "--local", "--stack", "staging").says(t, 64, "cpu 300: Fargate takes 256, 512")
+	s.in(dir, "status", "--local", "--file", "nowhere.yaml").says(t, 64, "read the file of the app", "'bookctl init")
+	appFile(t, dir, "count: 99999999999\n")
+	s.in(dir, "plan", "--local").says(t, 64, `bookctl.yaml:1: count "99999999999": give a smaller number`)
+}
+
+func TestInitWritesWhatTheDirectoryHas(t *testing.T) {
+	t.Parallel()
+	s := newShell(t)
+	module := shop(t, "hello")
+	s.in(module, "init", "--stack", "shop").says(t, 0, "bookctl.yaml is written", "'bookctl plan")
+	written := func(dir string) string {
+		t.Helper()
+		text, err := os.ReadFile(filepath.Join(dir, "bookctl.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, rest, _ := strings.Cut(string(text), "\n")
+		if !strings.HasPrefix(first, "# yaml-language-server: $schema=https://") {
+			t.Errorf("the file begins with %s", first)
+		}
+		return rest
+	}
+	if got, want := written(module), "stack: shop\nsource: .\npackage: ./cmd/server\n"; got != want {
+		t.Errorf("of a module init writes\n%s, want\n%s", got, want)
+	}
+	s.in(module, "init").says(t, 64, "bookctl.yaml is there already", "--force")
+	docker := t.TempDir()
+	if err := os.WriteFile(filepath.Join(docker, "Dockerfile"), []byte("FROM scratch\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.in(docker, "init", "--stack", "web", "--region", "eu-west-1").says(t, 0, "bookctl.yaml is written")
+	if got, want := written(docker), "stack: web\nregion: eu-west-1\ndockerfile: Dockerfile\n"; got != want {
+		t.Errorf("of a Dockerfile init writes\n%s, want\n%s", got, want)
+	}
+	s.in(docker, "init", "--force", "--image", "ghcr.io/example/web:1.2").says(t, 0, "bookctl.yaml is written")
+	if got, want := written(docker), "stack: book\nimage: ghcr.io/example/web:1.2\n"; got != want {
+		t.Errorf("of an image init writes\n%s, want\n%s", got, want)
+	}
+	s.in(t.TempDir(), "init").says(t, 1, "there is no Go module in")
+}
+
+// postgresHere is the major version of PostgreSQL that the local cloud has here.
+func postgresHere(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command("psql", "--version").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, version, _ := strings.Cut(string(out), ") ")
+	major, _, _ := strings.Cut(version, ".")
+	return major
+}
+
+// TestAFileIsDeployedAndReadBack deploys what a file says, and writes the file anew of
+// what is deployed.
+func TestAFileIsDeployedAndReadBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	s.must("local", "start")
+	module := shop(t, "hello")
+	port := strconv.Itoa(int(openPort(t)))
+	text := `# yaml-language-server: $schema=https://raw.githubusercontent.com/bookctl/bookctl/main/docs/bookctl.schema.json
+stack: shop
+source: .
+package: ./cmd/server
+cpu: 512
+memory: 2048
+health-path: /up
+health-grace: 20
+ephemeral-storage: 30
+stop-timeout: 10
+idle-timeout: 30
+port: ` + port + `
+count: 2
+max: 3
+min: 1
+db-class: db.t4g.small
+db-storage: 30
+db-max-storage: 60
+db-version: "` + postgresHere(t) + `"
+backup-days: 3
+log-days: 30
+exec: true
+`
+	appFile(t, module, text)
+	before := s.inventory()
+	r := s.in(module, "plan", "--local")
+	r.says(t, 2)
+	for _, want := range []string{"Stack shop in ", "count              2 ", "from bookctl.yaml:13", "port               " + port + "  "} {
+		if !strings.Contains(strings.Join(strings.Fields(r.out), " "), strings.Join(strings.Fields(want), " ")) {
+			t.Errorf("plan does not say %q:\n%s", want, r.out)
+		}
+	}
+	var plan struct {
+		Settings []struct {
+			Flag, Why string
+			Then      any
+		}
+	}
+	s.env = append(s.env, "BOOKCTL_COUNT=3")
+	decode(t, s.in(module, "plan", "--local", "--cpu", "1024", "--output", "json").out, &plan)
+	s.env = s.env[:len(s.env)-1]
+	for flag, want := range map[string]string{"--cpu": "--cpu", "--count": "BOOKCTL_COUNT", "--memory": "bookctl.yaml:6", "--protect": "default", "--container-port": "EXPOSE of the image"} {
+		if i := slices.IndexFunc(plan.Settings, func(s struct {
+			Flag, Why string
+			Then      any
+		},
+		) bool {
+			return s.Flag == flag
+		}); i < 0 || plan.Settings[i].Why != want {
+			t.Errorf("%s is from %+v, want %s", flag, plan.Settings[max(i, 0)], want)
+		}
+	}
+	if after := s.inventory(); !slices.Equal(before, after) {
+		t.Errorf("plan left %v", after)
+	}
+	s.in(module, "up", "--local").says(t, 0, "stack shop in ")
+	s.in(module, "up", "--local").says(t, 0, "Up to date", "0 changed")
+	greets(t, "http://localhost:"+port, "hello")
+	if r := s.in(module, "status", "--local"); r.code != 0 || !strings.Contains(r.out, "Stack shop in") {
+		t.Errorf("status: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	s.in(module, "init", "--local", "--deployed", "--force", "--stack", "shop").says(t, 0, "bookctl.yaml is written")
+	got, err := os.ReadFile(filepath.Join(module, "bookctl.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(text, string(got)); diff != "" {
+		t.Errorf("read back it is another file (-written +read back):\n%s", diff)
+	}
+	// The file comes before what is deployed, and a flag before the file.
+	appFile(t, module, strings.Replace(text, "count: 2\n", "count: 1\n", 1))
+	if r := s.in(module, "plan", "--local"); !strings.Contains(r.out, "count: 2 → 1") {
+		t.Errorf("the file does not come before what is deployed:\n%s%s", r.out, r.err)
+	}
+	s.in(module, "up", "--local", "--count", "2").says(t, 0, "0 changed")
+	s.in(module, "destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, "deleted")
+}

@@ -1,0 +1,176 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bookctl/bookctl/internal/appfile"
+	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/image"
+	"github.com/bookctl/bookctl/internal/naming"
+	"github.com/bookctl/bookctl/internal/provision"
+)
+
+// initFlags are the flags of init.
+type initFlags struct {
+	image, source, dockerfile string
+	deployed, force           bool
+}
+
+func newInit(s streams, g *globals) *cobra.Command {
+	var i initFlags
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Write bookctl.yaml, the file beside an app that holds its settings",
+		Long: `Write bookctl.yaml in the current directory, to be committed beside the app: of
+what is said here, of what the directory has (a Go module or a Dockerfile), or with
+--deployed of the settings of a stack that is deployed. Nothing is deployed.
+
+The other commands then take the stack's name and settings from the file. A flag
+comes before its environment variable, that before the file, and the file before
+what is deployed.`,
+		Example: `  bookctl init --stack shop
+  bookctl init --stack shop --image ghcr.io/example/shop:1.2
+  bookctl init --stack shop --deployed`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return initFile(cmd.Context(), s, g, cmd, i) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&i.image, "image", "", "deploy this image: a reference, docker-archive:FILE or oci:DIR")
+	f.StringVar(&i.source, "source", "", "build the Go module in this directory")
+	f.StringVar(&i.dockerfile, "dockerfile", "", "build the image from this Dockerfile")
+	f.BoolVar(&i.deployed, "deployed", false, "write the settings of the stack that is deployed")
+	f.BoolVar(&i.force, "force", false, "write over a file that is there")
+	cmd.MarkFlagsMutuallyExclusive("image", "source", "deployed")
+	cmd.MarkFlagsMutuallyExclusive("image", "dockerfile", "deployed")
+	return cmd
+}
+
+func initFile(ctx context.Context, s streams, g *globals, cmd *cobra.Command, i initFlags) error {
+	path := g.file
+	if path == "" {
+		path = appfile.Name
+	}
+	if _, err := os.Stat(path); !i.force && !errors.Is(err, fs.ErrNotExist) {
+		return hint.With(usageError{fmt.Errorf("%s is there already", path)}, "change it, or write over it with --force")
+	}
+	var values []appfile.Value
+	var err error
+	if i.deployed {
+		values, err = deployedValues(ctx, s, g)
+	} else {
+		values, err = i.found(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if region := cmd.Flag("region"); region.Changed {
+		values = append([]appfile.Value{{Key: "region", Texts: []string{g.region}}}, values...)
+	}
+	keys := fileKeys(cmd.Root())
+	text, err := appfile.Write(g.stack, values, keys)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	if _, err := appfile.Parse(path, text, keys); err != nil { // a secret, say
+		return fmt.Errorf("%s is not written: %w", path, err)
+	}
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		return err
+	}
+	if g.output == "json" {
+		return encode(s.out, initDocument{headOf("init"), path, g.stack})
+	}
+	g.tell(s, "%s is written; %s shows what it would deploy", path, hint.Command("plan"))
+	return nil
+}
+
+// found is the value that says what the image is, of what was said or else of what the
+// directory has.
+func (i initFlags) found(ctx context.Context) ([]appfile.Value, error) {
+	one := func(key, text string) []appfile.Value { return []appfile.Value{{Key: key, Texts: []string{text}}} }
+	switch {
+	case i.image != "" && image.IsArchive(i.image):
+		if _, err := image.FindArchive(i.image, ""); err != nil {
+			return nil, err
+		}
+		return one("image", i.image), nil
+	case i.image != "":
+		if _, err := image.ParseReference(i.image); err != nil {
+			return nil, usageError{err}
+		}
+		return one("image", i.image), nil
+	case i.dockerfile != "":
+		if _, err := os.Stat(i.dockerfile); err != nil {
+			return nil, usageError{err}
+		}
+		out := one("dockerfile", i.dockerfile)
+		if i.source != "" {
+			out = append(one("source", i.source), out...)
+		}
+		return out, nil
+	}
+	dir := i.source
+	if dir == "" {
+		dir = "."
+	}
+	program, err := image.FindProgram(ctx, dir, "", "amd64")
+	for _, name := range []string{"Dockerfile", "Containerfile"} {
+		at := filepath.Join(dir, name)
+		if _, statErr := os.Stat(at); errors.Is(err, image.ErrNoSource) && statErr == nil {
+			return one("dockerfile", filepath.ToSlash(at)), nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := one("source", filepath.ToSlash(dir))
+	if !program.Own && program.Package != "." {
+		out = append(out, appfile.Value{Key: "package", Texts: []string{program.Package}})
+	}
+	return out, nil
+}
+
+// deployedValues are the settings of the stack that is deployed, but for those that are
+// what they are anyhow.
+func deployedValues(ctx context.Context, s streams, g *globals) ([]appfile.Value, error) {
+	if err := naming.CheckStack(g.stack); err != nil {
+		return nil, usageError{err}
+	}
+	t, err := connect(ctx, s, g)
+	if err != nil {
+		return nil, err
+	}
+	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
+	if err != nil {
+		return nil, fmt.Errorf("read what is deployed: %w", err)
+	}
+	if !have.Found {
+		return nil, hint.With(fmt.Errorf("there is no stack %s in %s", g.stack, t.place), "leave --deployed out, or name another one with --stack")
+	}
+	settings, defaults := have.Settings, provision.DefaultSettings()
+	if image.IsArchive(settings.From) {
+		settings.Image, settings.From = settings.From, ""
+	}
+	chosen := strings.Fields(settings.Chosen)
+	var out []appfile.Value
+	for _, row := range provision.Table() {
+		is := row.Value.Format(settings)
+		if row.Derived && !slices.Contains(chosen, row.Flag) || !row.Derived && is == row.Value.Format(defaults) {
+			continue
+		}
+		if row.Flag == "db-version" && is == provision.DefaultDBVersion || row.Flag == "https-port" && !settings.Secure() {
+			continue
+		}
+		out = append(out, appfile.Value{Key: row.Flag, Texts: []string{is}})
+	}
+	return out, nil
+}
