@@ -102,7 +102,8 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	settings.Image, settings.RegistrySecret = aim.Image, aim.RegistrySecret
 	p := &preparation{target: t, have: have, spec: provision.Spec{
 		Stack: g.stack, Version: version(), Settings: settings, Running: have.Running, Zones: have.Zones, Wait: true,
-		RolledBackFrom: left, Repeats: cmp.Or(aim.Repeats, aim.Revision),
+		RolledBackFrom: left, Repeats: cmp.Or(aim.Repeats, aim.Revision), Released: aim.Served || aim.Serving,
+		ReleaseOutput: func(l provision.OutputLine) { rep.note("release-command: %s", l.Text) },
 	}}
 	rep.note("stack %s in %s: from revision %d to the release of revision %d, made %s, image %s", g.stack, t.place,
 		serving.Revision, aim.Revision, ago(aim.Created), brief(digestOf(aim.Image)))

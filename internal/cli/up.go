@@ -48,7 +48,8 @@ func (u *upFlags) add(f *pflag.FlagSet) {
 			f.BoolVar(v.Of(&u.Settings), row.Flag, v.Default, row.Help)
 		}
 		if row.Derived {
-			f.Lookup(row.Flag).DefValue = "" // its help says it
+			// Its help says it, and this is what is not shown.
+			f.Lookup(row.Flag).DefValue = map[string]string{"int32": "0", "bool": "false"}[f.Lookup(row.Flag).Value.Type()]
 		}
 	}
 	f.StringVar(&u.dbCA, "db-ca", "", "also trust the certificate authorities in this file (PEM) for the database; needed at each up that builds")
@@ -200,6 +201,7 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 		defer p.source.begin()()
 	}
 	p.spec.Wait = wait
+	p.spec.ReleaseOutput = func(l provision.OutputLine) { rep.note("release-command: %s", l.Text) }
 	stack, report, err := p.run(ctx, s, rep, "up")
 	if err == nil && wait {
 		err = p.target.answers(ctx, rep, stack.URL(), p.spec.Settings)

@@ -57,7 +57,7 @@ func StartOneOff(ctx context.Context, c Clients, stack, version string, command 
 	if ecsTagMap(live.Tags)[TagStack] != stack {
 		return nil, fmt.Errorf("service %s: %w %s", in.names().Service(), graph.ErrForeign, stack)
 	}
-	return in.startOneOff(ctx, c.Logs, live, servedDefinition(live), oneOffStarter, command)
+	return in.startOneOff(ctx, c.Logs, live.NetworkConfiguration, servedDefinition(live), oneOffStarter, command)
 }
 
 // servedDefinition is the task definition of the release that serves: the one whose
@@ -72,8 +72,8 @@ func servedDefinition(live *types.Service) string {
 	return aws.ToString(live.TaskDefinition)
 }
 
-// startOneOff starts a task of a definition in the network of a service.
-func (c containers) startOneOff(ctx context.Context, logs *cloudwatchlogs.Client, live *types.Service, definition, starter string, command []string) (*OneOffTask, error) {
+// startOneOff starts a task of a definition.
+func (c containers) startOneOff(ctx context.Context, logs *cloudwatchlogs.Client, network *types.NetworkConfiguration, definition, starter string, command []string) (*OneOffTask, error) {
 	def, _, err := (&TaskDefinition{containers: c}).describe(ctx, definition)
 	if err != nil {
 		return nil, err
@@ -84,7 +84,7 @@ func (c containers) startOneOff(ctx context.Context, logs *cloudwatchlogs.Client
 	t := &OneOffTask{in: c, Revision: short(definition), container: aws.ToString(container(def).Name), began: time.Now()}
 	out, err := c.ecs.RunTask(ctx, &ecs.RunTaskInput{
 		Cluster: aws.String(c.names().Cluster()), TaskDefinition: &definition, LaunchType: types.LaunchTypeFargate,
-		NetworkConfiguration: live.NetworkConfiguration, StartedBy: &starter, EnableECSManagedTags: true, Tags: ecsTags(c.tags(tagOneOff)),
+		NetworkConfiguration: network, StartedBy: &starter, EnableECSManagedTags: true, Tags: ecsTags(c.tags(tagOneOff)),
 		Overrides: &types.TaskOverride{ContainerOverrides: []types.ContainerOverride{{Name: &t.container, Command: command}}},
 	})
 	if err != nil {

@@ -115,8 +115,14 @@ func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
 		if r.Begin != nil {
 			r.Begin(stack.Resources())
 		}
-		if report, err = graph.Up(ctx, stack.Resources(), r.options(stack, lock)); err != nil || !lock.AfterDead() {
+		if report, err = graph.Up(ctx, stack.Resources(), r.options(stack, lock)); err != nil {
+			if left := stack.abandonRelease(ctx); left != nil {
+				err = errors.Join(err, left)
+			}
 			return err
+		}
+		if !lock.AfterDead() {
+			return nil
 		}
 		again, err := NewStack(r.Clients, r.Spec)
 		if err != nil {

@@ -70,10 +70,10 @@ const fieldKept = "image-kept"
 // settleTime is how long a rollout that was just accepted may stay unseen.
 const settleTime = 15 * time.Second
 
-func newService(c containers, cluster *Cluster, definition *TaskDefinition, listener *Listener, routes *RouteTable, targets *TargetGroup, group *SecurityGroup, want serviceSpec, wait bool, subnets ...*Subnet) *Service {
+func newService(c containers, cluster *Cluster, definition *TaskDefinition, listener *Listener, routes *RouteTable, targets *TargetGroup, group *SecurityGroup, released []graph.Finder, want serviceSpec, wait bool, subnets ...*Subnet) *Service {
 	// ECS refuses a target group that no load balancer uses, so the listener
 	// comes first; without the route a task could not pull its image.
-	needs := []graph.Finder{cluster, definition, listener, routes, targets, group}
+	needs := append([]graph.Finder{cluster, definition, listener, routes, targets, group}, released...)
 	if definition.beside {
 		needs = append(needs, graph.Made(definition.database))
 	}
@@ -517,9 +517,12 @@ func (s *Service) wanted() liveService {
 	}
 }
 
-func (s *Service) network() *types.NetworkConfiguration {
-	c := &types.AwsVpcConfiguration{AssignPublicIp: types.AssignPublicIpEnabled, SecurityGroups: []string{s.group.ID()}}
-	for _, n := range s.subnets {
+func (s *Service) network() *types.NetworkConfiguration { return taskNetwork(s.group, s.subnets) }
+
+// taskNetwork is where the stack's tasks run.
+func taskNetwork(group *SecurityGroup, subnets []*Subnet) *types.NetworkConfiguration {
+	c := &types.AwsVpcConfiguration{AssignPublicIp: types.AssignPublicIpEnabled, SecurityGroups: []string{group.ID()}}
+	for _, n := range subnets {
 		c.Subnets = append(c.Subnets, n.ID())
 	}
 	return &types.NetworkConfiguration{AwsvpcConfiguration: c}

@@ -95,6 +95,9 @@ type Settings struct {
 	HealthCommand string
 	// Command is run in place of the image's CMD, "" for that.
 	Command string
+	// ReleaseCommand is run once for each release, before the service changes; "" for
+	// none.
+	ReleaseCommand string
 	// User is who the container runs as, "" for the image's own.
 	User string
 	// ReadOnlyRoot keeps the container from writing to its root file system. Exec

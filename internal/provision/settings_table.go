@@ -282,6 +282,23 @@ func Table() []Setting {
 			live:     func(p parts, s *Settings) { s.Command = joinWords(container(p.definition).Command) },
 		},
 		{
+			Flag: "release-command", JSON: "releaseCommand", Value: Text{Of: func(s *Settings) *string { return &s.ReleaseCommand }},
+			Help:    "run this once for each release, in a task of it, before the service changes; its failure is the release's ('none' for none)",
+			Example: "python manage.py migrate",
+			Drives:  []ResourceField{{definitionPart, "release-command"}},
+			check: func(s Settings, refuse refusal) {
+				_, err := splitWords(s.ReleaseCommand)
+				refuse("release-command", err != nil, "release command %q: %v", s.ReleaseCommand, err)
+			},
+			given: func(s *Settings) {
+				if s.ReleaseCommand = wordsText(s.ReleaseCommand); s.ReleaseCommand == "none" {
+					s.ReleaseCommand = ""
+				}
+			},
+			recorded: inDefinition,
+			live:     func(p parts, s *Settings) { s.ReleaseCommand = container(p.definition).DockerLabels[labelRelease] },
+		},
+		{
 			Flag: "user", JSON: "user", Value: Text{Of: func(s *Settings) *string { return &s.User }, Default: bookapiUser + ":" + bookapiUser}, Derived: true,
 			Help:    "user, and group, that the container runs as (default: the image's USER; 'image' returns to that)",
 			Example: "1000:1000",

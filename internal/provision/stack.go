@@ -1,10 +1,12 @@
 package provision
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/acm"
@@ -52,9 +54,14 @@ type Spec struct {
 	// that of the release which it goes back to, for a record of it; 0 is for a
 	// run that doesn't.
 	RolledBackFrom, Repeats int32
+	// Released says that the release which this run goes back to has served, so that its
+	// release command is not run again.
+	Released bool
 	// Deployed, where it was just read, answers the first looks at what it saw,
 	// so that nothing is asked twice. Nil is fine.
 	Deployed *Deployed
+	// ReleaseOutput, which may be nil, is told what the release command writes.
+	ReleaseOutput func(OutputLine)
 	// Wait makes the service ready only when its rollout is over and its tasks
 	// are healthy.
 	Wait bool
@@ -145,7 +152,8 @@ type Stack struct {
 	targets    *TargetGroup
 	service    *Service
 
-	certificate *Certificate // nil without --domain, or with one that is brought along
+	release     *ReleaseCommand // nil without one
+	certificate *Certificate    // nil without --domain, or with one that is brought along
 }
 
 // Resources returns all parts in the order in which they are needed, for
@@ -190,7 +198,7 @@ func (s *Stack) Options() graph.Options {
 // password at first. And what serves already is not to be served by tasks that
 // nobody has seen healthy, so this is for the first release of a stack alone.
 func (s *Stack) canBeginBeside() bool {
-	if !s.spec.Wait || !s.spec.LocatesDatabase || s.spec.Source == nil || s.spec.Image != "" || s.spec.Restore != "" || s.database.serves.Load() {
+	if !s.spec.Wait || !s.spec.LocatesDatabase || s.spec.ReleaseCommand != "" || s.spec.Source == nil || s.spec.Image != "" || s.spec.Restore != "" || s.database.serves.Load() {
 		return false
 	}
 	if db := s.database.last.Load(); db != nil && rdsTagMap(db.TagList)[TagSecretVersion] == "" {
@@ -198,6 +206,17 @@ func (s *Stack) canBeginBeside() bool {
 	}
 	live := s.service.last.Load()
 	return live == nil || begunBeside(live) && completed(live) == ""
+}
+
+// abandonRelease has ECS stop the task of a release command that a failed run leaves.
+func (s *Stack) abandonRelease(ctx context.Context) error {
+	if s.release == nil {
+		return nil
+	}
+	// Also when the run was interrupted.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+	defer cancel()
+	return s.release.abandon(ctx)
 }
 
 // URL returns where the stack answers, or "" before the load balancer is there.
@@ -245,6 +264,9 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		return nil, err
 	}
 	who := identity{stack: spec.Stack, version: spec.Version, settings: spec.record(), region: c.IAM.Options().Region}
+	if spec.Released && spec.ReleaseCommand != "" {
+		who.settings[definitionPart][tagReleased] = "of revision " + decimal(&spec.Repeats)
+	}
 	if spec.RolledBackFrom != 0 {
 		who.settings[definitionPart][tagRolledBack], who.settings[definitionPart][tagRelease] = decimal(&spec.RolledBackFrom), decimal(&spec.Repeats)
 	}
@@ -380,11 +402,19 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	cluster := newCluster(run, ecsRole)
 	definition := newTaskDefinition(run, image, executionRole, taskRole, secret, logGroup, db, targets, spec.beside, taskSpec{
 		cpu: spec.CPU, memory: spec.Memory, storage: spec.EphemeralStorage, arch: spec.Arch, port: spec.ContainerPort, exec: spec.Exec, registrySecret: spec.RegistrySecret,
-		command: spec.Command, user: spec.User, readOnly: spec.ReadOnlyRoot, stopTimeout: spec.StopTimeout, healthCommand: spec.HealthCommand, healthGrace: spec.HealthGrace,
+		command: spec.Command, releaseCommand: spec.ReleaseCommand, user: spec.User, readOnly: spec.ReadOnlyRoot, stopTimeout: spec.StopTimeout, healthCommand: spec.HealthCommand, healthGrace: spec.HealthGrace,
 		locates: spec.LocatesDatabase,
 	})
 	limits := bounds{min: spec.Min, max: spec.Max}
-	service := newService(run, cluster, definition, listener, public, targets, task, serviceSpec{
+	var release *ReleaseCommand
+	var releases []Resource
+	var released []graph.Finder // what the service waits for besides
+	if spec.ReleaseCommand != "" && !spec.leaving {
+		words, _ := splitWords(spec.ReleaseCommand) // checked with the settings
+		release = newReleaseCommand(run, c.Logs, cluster, definition, public, task, []*Subnet{publicA, publicB}, words, spec.ReleaseOutput)
+		releases, released = []Resource{release}, []graph.Finder{release}
+	}
+	service := newService(run, cluster, definition, listener, public, targets, task, released, serviceSpec{
 		count: spec.Count, bounds: limits, port: spec.ContainerPort, grace: spec.HealthGrace, exec: spec.Exec,
 	}, spec.Wait, publicA, publicB)
 	targets.seen, balancer.seen, db.seen, definition.seen, service.seen = &seen.targets, &seen.balancer, &seen.instance, &seen.definition, &seen.service
@@ -397,9 +427,9 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		ecsRole, elbRole, rdsRole, scalingRole,
 		secret, dbSubnets, dbParameters, dbLogs, db, logGroup, repository, image, executionRole, taskRole,
 		balancer, targets,
-	}, https, []Resource{listener, cluster, definition, service, scale})
+	}, https, []Resource{listener, cluster, definition}, releases, []Resource{service, scale})
 	return &Stack{
 		spec: spec, resources: resources,
-		logGroup: logGroup, repository: repository, image: image, database: db, balancer: balancer, targets: targets, service: service, certificate: own,
+		logGroup: logGroup, repository: repository, image: image, database: db, balancer: balancer, targets: targets, service: service, certificate: own, release: release,
 	}, nil
 }

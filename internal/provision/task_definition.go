@@ -53,6 +53,7 @@ type taskSpec struct {
 	exec        bool
 	// command and healthCommand are Settings.Command and Settings.HealthCommand.
 	command, healthCommand string
+	releaseCommand         string
 	user                   string
 	readOnly               bool
 	stopTimeout            int32 // seconds
@@ -78,6 +79,10 @@ func isAddress(variable string) bool { return variable == envHost || variable ==
 
 // tagSpec holds a digest of what a revision was registered with.
 const tagSpec = "bookctl:spec"
+
+// labelRelease is the label of a container that has the release command: text as tags
+// can't hold it.
+const labelRelease = "io.github.bookctl.release-command"
 
 // freeStorage is the disk that a task has anyway, in GiB.
 const freeStorage = 20
@@ -340,6 +345,10 @@ func (t *TaskDefinition) definition() *ecs.RegisterTaskDefinitionInput {
 	if t.want.storage > freeStorage {
 		storage = &types.EphemeralStorage{SizeInGiB: t.want.storage}
 	}
+	var labels map[string]string
+	if t.want.releaseCommand != "" {
+		labels = map[string]string{labelRelease: t.want.releaseCommand}
+	}
 	return &ecs.RegisterTaskDefinitionInput{
 		Family:                  aws.String(t.family()),
 		NetworkMode:             types.NetworkModeAwsvpc,
@@ -357,6 +366,7 @@ func (t *TaskDefinition) definition() *ecs.RegisterTaskDefinitionInput {
 
 			RepositoryCredentials: login,
 			Command:               command,
+			DockerLabels:          labels,
 			User:                  user,
 			// The agent behind ECS Exec writes to the root file system:
 			// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-exec.html
@@ -502,6 +512,7 @@ func taskDrift(live *types.TaskDefinition, tags map[string]string, want *ecs.Reg
 	}
 	add("container-port", portsOf(have), portsOf(w))
 	add("command", joinWords(have.Command), joinWords(w.Command))
+	add("release-command", have.DockerLabels[labelRelease], w.DockerLabels[labelRelease])
 	add("user", aws.ToString(have.User), aws.ToString(w.User))
 	add("read-only-root", strconv.FormatBool(aws.ToBool(have.ReadonlyRootFilesystem)), strconv.FormatBool(aws.ToBool(w.ReadonlyRootFilesystem)))
 	add("ephemeral-storage", storageOf(live.EphemeralStorage), storageOf(want.EphemeralStorage))

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -32,6 +33,14 @@ func main() {
 			panic(err)
 		}
 		os.Exit(code)
+	case "sleep":
+		d, err := time.ParseDuration(args[1])
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println("sleeping")
+		time.Sleep(d)
+		fmt.Println("slept")
 	case "wait":
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 		defer stop()

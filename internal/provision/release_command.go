@@ -1,0 +1,222 @@
+package provision
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// ReleaseCommand runs a command once for each new revision of the task definition,
+// in a task of it, before the service changes: a migration of the database, say.
+// When it fails the service is not touched, and the old release goes on serving.
+type ReleaseCommand struct {
+	graph.Node
+	containers
+	logs       *cloudwatchlogs.Client
+	definition *TaskDefinition
+	group      *SecurityGroup
+	subnets    []*Subnet
+	command    []string
+	line       func(OutputLine) // nil where nobody listens
+
+	mu     sync.Mutex
+	task   *OneOffTask // that this run started, or found at work
+	lately []string    // what it wrote last
+}
+
+// tagReleased is on a revision whose release command has succeeded, or that a rollback
+// made of a release whose had.
+const tagReleased = "bookctl:release-command-succeeded"
+
+// fieldReleased is updated when the command has succeeded: its revision is tagged.
+const fieldReleased = "succeeded"
+
+// mostReleaseLines is how many of its last lines the failure of a command tells.
+const mostReleaseLines = 5
+
+func newReleaseCommand(c containers, logs *cloudwatchlogs.Client, cluster *Cluster, definition *TaskDefinition, routes *RouteTable, group *SecurityGroup, subnets []*Subnet, command []string, line func(OutputLine)) *ReleaseCommand {
+	needs := []graph.Finder{cluster, definition, routes, group}
+	for _, s := range subnets {
+		needs = append(needs, s)
+	}
+	return &ReleaseCommand{
+		Node: graph.Named("release-command", time.Hour, needs...), containers: c, logs: logs,
+		definition: definition, group: group, subnets: subnets, command: command, line: line,
+	}
+}
+
+// starter is what ECS notes as the starter of the task for a revision. By it a later
+// run finds the task of one that was cut off.
+func (r *ReleaseCommand) starter() string { return "release of " + short(r.definition.ID()) }
+
+// Find says how far the command is for the revision that is wanted.
+func (r *ReleaseCommand) Find(ctx context.Context) (graph.State, error) {
+	id := r.definition.ID()
+	if id == "" {
+		return absent, nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.task != nil {
+		return r.follow(ctx, id)
+	}
+	done, err := r.succeeded(ctx, id)
+	if done || err != nil {
+		return graph.State{Phase: graph.Ready, ID: short(id), Owner: r.stack}, err
+	}
+	return r.running(ctx, id)
+}
+
+// succeeded says whether a revision needs no run of the command any more: it, or the
+// release that it repeats, had one, or it has served.
+func (r *ReleaseCommand) succeeded(ctx context.Context, id string) (bool, error) {
+	_, tags, err := r.definition.describe(ctx, id)
+	if err != nil || tags[tagReleased] != "" || tags[tagServed] != "" {
+		return err == nil, err
+	}
+	live, err := r.containers.service().describe(ctx)
+	if live == nil || err != nil {
+		return false, err
+	}
+	return completed(live) == id, nil
+}
+
+// running looks for the task of a run that was cut off: one that is at work is
+// joined, and one that is being stopped is waited for, since two migrations at once
+// are none.
+func (r *ReleaseCommand) running(ctx context.Context, id string) (graph.State, error) {
+	starter := r.starter()
+	for _, desired := range []types.DesiredStatus{types.DesiredStatusRunning, types.DesiredStatusStopped} {
+		// With startedBy ECS takes no other filter but the desired status:
+		// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html
+		list, err := r.ecs.ListTasks(ctx, &ecs.ListTasksInput{Cluster: aws.String(r.names().Cluster()), StartedBy: &starter, DesiredStatus: desired})
+		if isCode(err, "ClusterNotFoundException") {
+			return absent, nil
+		}
+		if err != nil {
+			return graph.State{}, fmt.Errorf("list the tasks of the %s: %w", starter, err)
+		}
+		for _, arn := range list.TaskArns {
+			task := r.joined(arn)
+			state, err := task.read(ctx)
+			if err != nil {
+				return graph.State{}, err
+			}
+			switch {
+			case desired == types.DesiredStatusRunning:
+				r.task = task
+				return r.follow(ctx, id)
+			case !state.Stopped && state.Status != "":
+				return graph.State{Phase: graph.Pending, ID: short(id), Owner: r.stack, Note: "task " + short(task.ID) + " of a run that was cut off is being stopped"}, nil
+			}
+		}
+	}
+	return absent, nil
+}
+
+// joined is a task that another run started.
+func (r *ReleaseCommand) joined(arn string) *OneOffTask {
+	id := short(arn)
+	return &OneOffTask{
+		ID: id, Revision: short(r.definition.ID()), in: r.containers, container: containerName, began: time.Now(),
+		output: ReadOutput(r.logs, r.stack, id, time.Now().Add(-time.Hour)),
+	}
+}
+
+// follow passes on what the task wrote, and says how far it is.
+func (r *ReleaseCommand) follow(ctx context.Context, id string) (graph.State, error) {
+	st := graph.State{Phase: graph.Pending, ID: short(id), Owner: r.stack}
+	now, err := r.task.read(ctx)
+	if err != nil {
+		return graph.State{}, err
+	}
+	if now.Stopped && now.Exit != nil && *now.Exit == 0 {
+		st.Phase, st.Drift = graph.Ready, []graph.Change{{Field: fieldReleased, Have: "false", Want: "true"}}
+	}
+	// Its log is for people: what can't be read of it stops no release.
+	_ = r.task.output.Next(ctx, func(l OutputLine) error {
+		if r.line != nil {
+			r.line(l)
+		}
+		r.lately = append(r.lately[max(0, len(r.lately)-mostReleaseLines+1):], l.Text)
+		return nil
+	})
+	st.Note = fmt.Sprintf("task %s: %s", short(r.task.ID), strings.ToLower(cmp.Or(now.Status, "starting")))
+	switch {
+	case !now.Stopped || st.Phase == graph.Ready:
+	case now.Exit == nil:
+		st.Phase, st.Note = graph.Unrecoverable, fmt.Sprintf("task %s did not run %q: %s", r.task.ID, strings.Join(r.command, " "), now.Reason)
+	default:
+		st.Phase, st.Note = graph.Unrecoverable, fmt.Sprintf("%q ended with exit code %d in task %s", strings.Join(r.command, " "), *now.Exit, r.task.ID)
+		if len(r.lately) > 0 {
+			st.Note += "; it wrote last: " + strings.Join(r.lately, " | ")
+		}
+	}
+	if st.Phase == graph.Unrecoverable {
+		st.Next = hint.New("the service is as it was; when the command is mended, %s runs it again; %s takes it out", hint.Command("up"), hint.Command("up", "--release-command", "none"))
+	}
+	return st, nil
+}
+
+// Create starts the task.
+func (r *ReleaseCommand) Create(ctx context.Context) (string, error) {
+	task, err := r.startOneOff(ctx, r.logs, taskNetwork(r.group, r.subnets), r.definition.ID(), r.starter(), r.command)
+	if err != nil {
+		return "", err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.task, r.lately = task, nil
+	return task.Revision, nil
+}
+
+// Update notes on the revision that its command has succeeded.
+func (r *ReleaseCommand) Update(ctx context.Context, changes []graph.Change) error {
+	if !slices.ContainsFunc(changes, func(c graph.Change) bool { return c.Field == fieldReleased }) {
+		return nil
+	}
+	_, err := r.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: aws.String(r.definition.ID()), Tags: ecsTags(map[string]string{tagReleased: r.taskID()})})
+	if err != nil {
+		return fmt.Errorf("note on %s that its release command has succeeded: %w", short(r.definition.ID()), err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.task = nil
+	return nil
+}
+
+func (r *ReleaseCommand) taskID() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.task == nil {
+		return "true"
+	}
+	return r.task.ID
+}
+
+// abandon has ECS stop the task of a run that ends before it: nobody would look at
+// what it does, and it costs money.
+func (r *ReleaseCommand) abandon(ctx context.Context) error {
+	r.mu.Lock()
+	task := r.task
+	r.mu.Unlock()
+	if task == nil {
+		return nil
+	}
+	if now, err := task.read(ctx); err == nil && now.Stopped {
+		return nil
+	}
+	return task.Stop(ctx, "the run of bookctl that started it has ended")
+}
