@@ -24,11 +24,11 @@ import (
 )
 
 var (
-	// program is the bookctl under test: the real one, built once.
+	// program is the bookctl under test: the real one, built once as releases are.
 	program string
 	// raced is the same with the race detector in it, where the tests have it too;
-	// program, which takes a third of the time, is without. What runs many parts of
-	// bookctl at once is tried with it: the main job, and the scripts.
+	// program, which takes a third of the time, is without. The main job is tried with
+	// it; package kill has up and destroy, and the whole local cloud, under it as well.
 	raced string
 	// shared are the caches of the go tool, and the one in which bookctl keeps the
 	// bookapi that it built. Homes have none of their own: no test is about them.
@@ -54,12 +54,12 @@ func buildAndRun(m *testing.M) (int, error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return 0, err
 	}
-	if program, err = compile(filepath.Join(dir, "bookctl")); err != nil {
+	if program, err = compile(filepath.Join(dir, "bookctl"), []string{"CGO_ENABLED=0"}, "-trimpath"); err != nil {
 		return 0, err
 	}
 	raced = program
 	if raceEnabled {
-		if raced, err = compile(filepath.Join(dir, "race", "bookctl"), "-race"); err != nil {
+		if raced, err = compile(filepath.Join(dir, "race", "bookctl"), nil, "-race"); err != nil {
 			return 0, err
 		}
 	}
@@ -84,8 +84,10 @@ func buildAndRun(m *testing.M) (int, error) {
 }
 
 // compile builds bookctl at path.
-func compile(path string, flags ...string) (string, error) {
-	out, err := exec.Command("go", append(append([]string{"build", "-o", path}, flags...), "../../cmd/bookctl")...).CombinedOutput()
+func compile(path string, env []string, flags ...string) (string, error) {
+	cmd := exec.Command("go", slices.Concat([]string{"build", "-o", path}, flags, []string{"../../cmd/bookctl"})...)
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build bookctl: %w\n%s", err, out)
 	}

@@ -53,7 +53,7 @@ func scripts(t *testing.T, pattern string, prepare func(*testscript.Env)) {
 		Files:         files,
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 		Setup: func(e *testscript.Env) error {
-			e.Setenv("PATH", filepath.Dir(raced)+string(filepath.ListSeparator)+os.Getenv("PATH"))
+			e.Setenv("PATH", filepath.Dir(program)+string(filepath.ListSeparator)+os.Getenv("PATH"))
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("AWS_ACCESS_KEY_ID", "script")
 			e.Setenv("AWS_SECRET_ACCESS_KEY", "script")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/localcloud/access"
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+	"github.com/bookctl/bookctl/internal/localcloud/registry"
 	"github.com/bookctl/bookctl/internal/localcloud/service/acm"
 	"github.com/bookctl/bookctl/internal/localcloud/service/autoscaling"
 	"github.com/bookctl/bookctl/internal/localcloud/service/ec2"
@@ -68,6 +69,11 @@ type Config struct {
 	// Before and After are asked before and after the work of each call. Their
 	// error ends the connection without an answer, as a crash on the way would.
 	Before, After func(Call) error
+	// Runtimes, if not nil, makes what runs behind the services in place of real
+	// databases, containers and load balancers; it gets the registry's images, by
+	// repository. Such a cloud listens on no port either, what is sent to Endpoint
+	// being for ServeHTTP, and its state ends with it.
+	Runtimes func(images func(repository string) []registry.Image) Runtimes
 }
 
 // Call is one API call, for Config.Journal, Before and After.
@@ -96,9 +102,10 @@ func TypicalLatencies() Latencies { return kernel.TypicalLatencies() }
 type Cloud struct {
 	kernel *kernel.Kernel
 	cfg    Config
-	behind runtimes
-	lock   *os.File // held while open: one cloud per state directory
-	server *http.Server
+	behind Runtimes
+	kept   keepers
+	lock   *os.File     // held while open: one cloud per state directory
+	server *http.Server // nil where nothing listens
 
 	certificates *acm.Service
 	zoneRecords  *route53.Service

@@ -58,7 +58,7 @@ func infoFile(stateDir string) string { return filepath.Join(stateDir, "running.
 func (c *Cloud) info() Info {
 	return Info{
 		PID: os.Getpid(), Endpoint: c.Endpoint(), Started: c.kernel.Started(), Version: c.cfg.Version,
-		Account: c.kernel.Account(), Region: c.kernel.Region(), TrustBundle: c.TrustBundle(), Engine: c.behind.containers.Runs(),
+		Account: c.kernel.Account(), Region: c.kernel.Region(), TrustBundle: c.TrustBundle(), Engine: c.behind.Containers.Runs(),
 	}
 }
 

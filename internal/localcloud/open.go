@@ -57,7 +57,12 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	if err := c.lockState(); err != nil {
 		return nil, err
 	}
-	if c.behind, err = openRuntimes(ctx, cfg, pushes{c}, c.reach); err != nil {
+	if c.kept, err = openKeepers(cfg.StateDir, pushes{c}); err != nil {
+		return nil, err
+	}
+	if cfg.Runtimes != nil {
+		c.behind = cfg.Runtimes(c.kept.registry.Images)
+	} else if c.behind, err = openRuntimes(ctx, cfg, c.reach); err != nil {
 		return nil, err
 	}
 	seals, err := openSeals(filepath.Join(cfg.StateDir, "secret.key"))
@@ -65,7 +70,7 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 		return nil, err
 	}
 	c.kernel = kernel.New(ctx, kernel.Config{
-		StateDir: cfg.StateDir, Account: cfg.Account, Region: cfg.Region, Latencies: cfg.Latencies, Log: cfg.Log, Seals: seals,
+		StateDir: cfg.StateDir, Ephemeral: cfg.Runtimes != nil, Account: cfg.Account, Region: cfg.Region, Latencies: cfg.Latencies, Log: cfg.Log, Seals: seals,
 		Journal: cfg.Journal, Before: cfg.Before, After: cfg.After, Policies: cfg.Policies, Watch: cfg.Watch,
 	})
 	c.kernel.SetFaults(cfg.Faults)
@@ -77,23 +82,17 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 		return nil, err
 	}
 	c.kernel.Authorizes(c.tasks, func(t *kernel.Tx) judge.World { return world{t, c} })
-	listener, err := c.listen()
+	serve, port, err := c.listen()
 	if err != nil {
 		return nil, err
 	}
-	port := listener.Addr().(*net.TCPAddr).Port
 	c.kernel.ListensOn("http://"+net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), port, func(t *kernel.Tx) {
 		if !cfg.Faults.NoServiceLinkedRoles {
 			c.roles.SeedLinkedRoles(t)
 		}
 	})
 	c.network.Start()
-	c.server = &http.Server{Handler: c, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(c.kernel.Log().Handler(), slog.LevelWarn)}
-	c.kernel.Go(func(context.Context) {
-		if err := c.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			c.kernel.Log().Error("the endpoint failed", "error", err)
-		}
-	})
+	serve()
 	// Tasks come last: they pull from the registry and talk to the databases.
 	c.databases.Start()
 	c.balancers.Start()
@@ -110,47 +109,68 @@ func (c *Cloud) services() []kernel.Service {
 	}
 }
 
-// listen binds the endpoint to the port that clients already know.
-func (c *Cloud) listen() (net.Listener, error) {
-	port := cmp.Or(c.cfg.Port, c.kernel.Port())
+// listen binds the endpoint to the port that clients already know. What it returns
+// begins to serve.
+func (c *Cloud) listen() (serve func(), port int, err error) {
+	port = cmp.Or(c.cfg.Port, c.kernel.Port())
+	if c.cfg.Runtimes != nil {
+		return func() {}, cmp.Or(port, 4566), nil
+	}
 	l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, hint.With(fmt.Errorf("the local cloud's port %d is in use by another program: %w", port, err), "end that program, or choose another port: %s", hint.Command("local", "start", "--port", "N"))
+		return nil, 0, hint.With(fmt.Errorf("the local cloud's port %d is in use by another program: %w", port, err), "end that program, or choose another port: %s", hint.Command("local", "start", "--port", "N"))
 	case err != nil:
-		return nil, fmt.Errorf("listen for the local cloud: %w", err)
+		return nil, 0, fmt.Errorf("listen for the local cloud: %w", err)
 	}
-	return l, nil
+	c.server = &http.Server{Handler: c, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(c.kernel.Log().Handler(), slog.LevelWarn)}
+	serve = func() {
+		c.kernel.Go(func(context.Context) {
+			if err := c.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				c.kernel.Log().Error("the endpoint failed", "error", err)
+			}
+		})
+	}
+	return serve, l.Addr().(*net.TCPAddr).Port, nil
 }
 
 // TrustBundle is a PEM file with the authority of all certificates here.
-func (c *Cloud) TrustBundle() string { return c.behind.authority.BundleFile() }
+func (c *Cloud) TrustBundle() string { return c.kept.authority.BundleFile() }
 
 // Close ends everything that runs and keeps the state for the next Open. ctx
 // bounds how long things may take to end in good order.
 func (c *Cloud) Close(ctx context.Context) error {
+	err := c.hangUp(ctx)
+	c.kernel.Stop()
+	c.tasks.Close(ctx)
+	c.balancers.Close()
+	c.kernel.Drain()
+	err = errors.Join(err, c.behind.Engine.Close(ctx))
+	served := false
+	c.kernel.Update(func(t *kernel.Tx) { served = c.tasks.HasServices(t) }) // saves the last events' times too
+	if !served {                                                            // what its tasks would run is pulled again for the next
+		err = errors.Join(err, c.behind.Containers.Clear(ctx))
+	}
+	err = errors.Join(err, c.behind.Containers.Close(ctx))
+	c.unlock()
+	if err != nil {
+		return fmt.Errorf("close the local cloud: %w", err)
+	}
+	return nil
+}
+
+// hangUp ends the endpoint.
+func (c *Cloud) hangUp(ctx context.Context) error {
+	if c.server == nil {
+		return nil
+	}
 	grace, stop := context.WithTimeout(ctx, 2*time.Second)
 	defer stop()
 	err := c.server.Shutdown(grace)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = c.server.Close() // a call under way is cut off, as by a crash
 	}
-	c.kernel.Stop()
-	c.tasks.Close(ctx)
-	c.balancers.Close()
-	c.kernel.Drain()
-	err = errors.Join(err, c.behind.engine.Close(ctx))
-	served := false
-	c.kernel.Update(func(t *kernel.Tx) { served = c.tasks.HasServices(t) }) // saves the last events' times too
-	if !served {                                                            // what its tasks would run is pulled again for the next
-		err = errors.Join(err, c.behind.containers.Clear(ctx))
-	}
-	err = errors.Join(err, c.behind.containers.Close(ctx))
-	c.unlock()
-	if err != nil {
-		return fmt.Errorf("close the local cloud: %w", err)
-	}
-	return nil
+	return err
 }
 
 // Kept are the directories that Purge would remove: the state's, that which lies

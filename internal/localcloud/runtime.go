@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"path/filepath"
 	"strconv"
 
@@ -19,28 +18,23 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/postgres"
 	"github.com/bookctl/bookctl/internal/localcloud/process"
 	"github.com/bookctl/bookctl/internal/localcloud/registry"
-	"github.com/bookctl/bookctl/internal/localcloud/service/acm"
-	"github.com/bookctl/bookctl/internal/localcloud/service/ecr"
 	"github.com/bookctl/bookctl/internal/localcloud/service/ecs"
 	"github.com/bookctl/bookctl/internal/localcloud/service/elb"
 	"github.com/bookctl/bookctl/internal/localcloud/service/rds"
 	"github.com/bookctl/bookctl/internal/localcloud/task"
 )
 
-// runtimes are what runs behind the services. Each is an interface, so that others
-// can stand in for the real ones.
-type runtimes struct {
-	authority interface {
-		acm.Authority
-		// BundleFile is a PEM file with the authority of all certificates.
-		BundleFile() string
-	}
-	engine interface {
+// Runtimes are what runs behind the services. Each is an interface, so that others
+// can stand in for the real ones, as package memory has them.
+type Runtimes struct {
+	// Engine has the databases.
+	Engine interface {
 		rds.Engine
 		// Close stops every server that runs.
 		Close(ctx context.Context) error
 	}
-	containers interface {
+	// Containers runs the tasks.
+	Containers interface {
 		ecs.Runtime
 		// Runs says what runs images, for people.
 		Runs() string
@@ -49,45 +43,53 @@ type runtimes struct {
 		// Clear removes the images, which must not be in use.
 		Clear(ctx context.Context) error
 	}
-	balancer elb.Balancer
-	registry interface {
-		ecr.Registry
-		// ServeHTTP is the registry's own protocol, below /v2/.
-		http.Handler
-	}
+	// Balancer has the load balancers.
+	Balancer elb.Balancer
+}
+
+// keepers keep files behind the services, and run nothing.
+type keepers struct {
+	authority *authority.Authority
+	registry  *registry.Registry
 }
 
 // containerUser stands for any user that an image may name; see task.OpenImages.
 const containerUser = 65532
 
-// openRuntimes opens the real ones, which keep their own files in and next to the
-// state directory.
-func openRuntimes(ctx context.Context, cfg Config, rules registry.Rules, reach func() map[string]string) (r runtimes, err error) {
-	stateDir := cfg.StateDir
+// openKeepers opens the authority, next to the state directory where the users of
+// containers can't enter it, and the registry.
+func openKeepers(stateDir string, rules registry.Rules) (k keepers, err error) {
 	home, err := process.Home(stateDir, process.Numeric(containerUser, containerUser))
 	if err != nil {
-		return r, err
+		return k, err
 	}
-	if r.authority, err = authority.Open(filepath.Join(home, "authority")); err != nil {
-		return r, err
+	if k.authority, err = authority.Open(filepath.Join(home, "authority")); err != nil {
+		return k, err
 	}
-	databases, err := postgres.Open(ctx, stateDir)
+	k.registry, err = registry.Open(filepath.Join(stateDir, "registry"), rules)
+	return k, err
+}
+
+// openRuntimes opens the real ones, which keep their own files in and next to the
+// state directory.
+func openRuntimes(ctx context.Context, cfg Config, reach func() map[string]string) (r Runtimes, err error) {
+	databases, err := postgres.Open(ctx, cfg.StateDir)
 	if err != nil {
 		return r, err
 	}
-	images, err := task.OpenImages(stateDir)
+	images, err := task.OpenImages(cfg.StateDir)
 	if err != nil {
 		return r, err
 	}
 	choice := cmp.Or(cfg.Engine, container.None)
-	tasks, absent, err := container.Open(ctx, container.Config{StateDir: stateDir, Choice: choice, Relay: cfg.Relay, Reach: reach})
+	tasks, absent, err := container.Open(ctx, container.Config{StateDir: cfg.StateDir, Choice: choice, Relay: cfg.Relay, Reach: reach})
 	if err != nil {
 		return r, err
 	}
-	r.engine, r.balancer = engine{databases}, balancers{}
-	r.containers = containers{images, stateDir, tasks, absent, choice == container.Auto}
-	r.registry, err = registry.Open(filepath.Join(stateDir, "registry"), rules)
-	return r, err
+	return Runtimes{
+		Engine: engine{databases}, Balancer: balancers{},
+		Containers: containers{images, cfg.StateDir, tasks, absent, choice == container.Auto},
+	}, nil
 }
 
 // engine is PostgreSQL, for RDS.

@@ -24,7 +24,7 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == "/v2" || strings.HasPrefix(r.URL.Path, "/v2/"):
 		if c.kernel.AuthorizeTransfer(w, r) {
-			c.behind.registry.ServeHTTP(w, r)
+			c.kept.registry.ServeHTTP(w, r)
 		}
 	case strings.HasPrefix(r.URL.Path, "/_bookctl/"):
 		c.control(w, r)

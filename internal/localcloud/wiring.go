@@ -22,20 +22,20 @@ import (
 // service imports another one: where two need each other, or the needed one is
 // made later, the adapters below stand between them.
 func (c *Cloud) makeServices(k *kernel.Kernel) {
-	r := c.behind
+	r, kept := c.behind, c.kept
 	c.parameters = ssm.New(k)
 	c.secretValues = secretsmanager.New(k)
 	c.zoneRecords = route53.New(k, settling{c})
-	c.certificates = acm.New(k, c.zoneRecords, certificateUsers{c}, r.authority)
+	c.certificates = acm.New(k, c.zoneRecords, certificateUsers{c}, kept.authority)
 	c.logGroups = logs.New(k)
-	c.repositories = ecr.New(k, r.registry)
+	c.repositories = ecr.New(k, kept.registry)
 	c.roles = iam.New(k)
 	c.network = ec2.New(k, c.cfg.VPCs)
-	c.databases = rds.New(k, rds.Needs{Engine: r.engine, Authority: r.authority, Network: c.network, Roles: c.roles, Logs: c.logGroups})
-	c.balancers = elb.New(k, elb.Needs{Balancer: r.balancer, Tasks: taskAddresses{c}, Network: c.network, Certificates: c.certificates, Roles: c.roles})
+	c.databases = rds.New(k, rds.Needs{Engine: r.Engine, Authority: kept.authority, Network: c.network, Roles: c.roles, Logs: c.logGroups})
+	c.balancers = elb.New(k, elb.Needs{Balancer: r.Balancer, Tasks: taskAddresses{c}, Network: c.network, Certificates: c.certificates, Roles: c.roles})
 	c.tasks = ecs.New(k, ecs.Needs{
-		Runtime: r.containers, Network: c.network, Groups: c.balancers, Roles: c.roles, Logs: c.logGroups, Secrets: c.secretValues,
-		Parameters: c.parameters, Repositories: c.repositories, Authority: r.authority,
+		Runtime: r.Containers, Network: c.network, Groups: c.balancers, Roles: c.roles, Logs: c.logGroups, Secrets: c.secretValues,
+		Parameters: c.parameters, Repositories: c.repositories, Authority: kept.authority,
 	})
 	c.scaling = autoscaling.New(k, c.cfg.ScalingMinute, c.tasks, c.balancers, c.roles)
 }

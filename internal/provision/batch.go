@@ -17,7 +17,9 @@ import (
 type batch[T any] struct {
 	read func(context.Context) ([]T, error)
 
-	mu    sync.Mutex
+	// turn is full while somebody has the fields below. It is a channel because a
+	// call is made meanwhile: who waits for that ends with the context.
+	turn  chan struct{}
 	had   bool
 	all   []T
 	err   error // of that call, which all first looks share
@@ -25,7 +27,7 @@ type batch[T any] struct {
 }
 
 func newBatch[T any](read func(context.Context) ([]T, error)) *batch[T] {
-	return &batch[T]{read: read, asked: map[string]bool{}}
+	return &batch[T]{read: read, turn: make(chan struct{}, 1), asked: map[string]bool{}}
 }
 
 // look returns all things of the kind, for the resource called who.
@@ -39,8 +41,12 @@ func (s *batch[T]) look(ctx context.Context, who string) ([]T, error) {
 
 // first returns all things of the kind if this is who's first look.
 func (s *batch[T]) first(ctx context.Context, who string) (all []T, first bool, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock() // those who come meanwhile wait for the answer
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }() // those who come meanwhile wait for the answer
+	case <-ctx.Done():
+		return nil, true, context.Cause(ctx)
+	}
 	if s.asked[who] {
 		return nil, false, nil
 	}

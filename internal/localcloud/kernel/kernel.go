@@ -16,6 +16,8 @@ import (
 type Config struct {
 	// StateDir is the directory of state.json.
 	StateDir string
+	// Ephemeral keeps the state in memory only.
+	Ephemeral bool
 	// Account is the account's number.
 	Account string
 	// Region is the one region there is; empty is that of the saved state, or

@@ -82,6 +82,9 @@ func (k *Kernel) read() error {
 // save writes the state; the lock is held. A cloud that can't save goes on: what
 // it answers is still true for as long as it runs.
 func (k *Kernel) save() {
+	if k.cfg.Ephemeral {
+		return
+	}
 	parts := map[string]any{"port": k.place.Port}
 	if k.place.Region != "" {
 		parts["region"] = k.place.Region

@@ -24,11 +24,13 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/bookctl/bookctl/internal/awsaccount"
 	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/localcloud"
+	"github.com/bookctl/bookctl/internal/localcloud/memory"
 	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/preflight"
 	"github.com/bookctl/bookctl/internal/provision"
@@ -36,14 +38,19 @@ import (
 	"github.com/bookctl/bookctl/internal/tinyimage"
 )
 
-// appImage is the program of testdata/app as an image, built once.
-var appImage = sync.OnceValues(func() (v1.Image, error) { return tinyimage.Build("testdata/app", "bookapi") })
+// appImage is the program of testdata/app as an image, built once, and noImage one
+// that nothing can run.
+var (
+	appImage = sync.OnceValues(func() (v1.Image, error) { return tinyimage.Build("testdata/app", "bookapi") })
+	noImage  = sync.OnceValues(func() (v1.Image, error) { return random.Image(64, 1) })
+)
 
 // source is the image of the app, pushed over a wire: as one write, which can be
 // the last.
 type source struct {
 	image v1.Image
 	wire  *wire
+	by    http.RoundTripper
 }
 
 func (s source) Digest(context.Context) (string, error) {
@@ -57,13 +64,16 @@ func (s source) Push(ctx context.Context, repository string, login provision.Reg
 		return err
 	}
 	return s.wire.carry("Push", func() error {
-		return remote.Write(tag, s.image, remote.WithContext(ctx), remote.WithAuth(&authn.Basic{Username: login.Username, Password: login.Password}))
+		return remote.Write(tag, s.image, remote.WithContext(ctx), remote.WithTransport(s.by), remote.WithAuth(&authn.Basic{Username: login.Username, Password: login.Password}))
 	})
 }
 
 // account is a local cloud that holds at most one stack, and nothing else.
 type account struct {
 	*localcloud.Cloud
+	// by is the way to it.
+	by    http.RoundTripper
+	image func() (v1.Image, error)
 	spec  provision.Spec
 	retry func() aws.Retryer // of all runs; nil is none
 	// settle is runlock.AWSVisibilityDelay, as fast as things show in this cloud.
@@ -74,30 +84,50 @@ type account struct {
 	ups, destroys int
 }
 
-// openAccount opens a cloud for the length of a test.
-func openAccount(t *testing.T, cfg localcloud.Config) *account {
+// openReal opens an account for the length of a test that has real databases,
+// processes, load balancers and connections.
+func openReal(t *testing.T) *account {
 	t.Helper()
-	cfg.StateDir = t.TempDir()
 	// The users of databases and containers must get through.
-	for _, d := range []string{cfg.StateDir, filepath.Dir(cfg.StateDir)} {
+	dir := t.TempDir()
+	for _, d := range []string{dir, filepath.Dir(dir)} {
 		if err := os.Chmod(d, 0o711); err != nil {
 			t.Fatal(err)
 		}
 	}
-	c, err := localcloud.Open(t.Context(), cfg)
-	if err != nil {
+	a := &account{image: appImage, by: http.DefaultTransport}
+	a.open(t, localcloud.Config{StateDir: dir}, nextPort(t))
+	return a
+}
+
+// openInMemory opens one that has none of these, in a test whose time is its own
+// (testing/synctest): what waits takes none.
+func openInMemory(t *testing.T) *account {
+	t.Helper()
+	a := &account{image: noImage}
+	a.open(t, localcloud.Config{StateDir: t.TempDir(), Runtimes: memory.Runtimes}, 8080)
+	return a
+}
+
+func (a *account) open(t *testing.T, cfg localcloud.Config, port int32) {
+	t.Helper()
+	var err error
+	if a.Cloud, err = localcloud.Open(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := c.Close(context.WithoutCancel(t.Context())); err != nil {
+		if err := a.Close(context.WithoutCancel(t.Context())); err != nil {
 			t.Error(err)
 		}
 	})
-	a := &account{Cloud: c, spec: provision.Spec{
-		Stack: "book", Version: "test", Zones: [2]string{"us-east-1a", "us-east-1b"}, Settings: provision.DefaultSettings(), Wait: true}}
+	if a.by == nil {
+		a.by = memory.Transport{To: a.Cloud}
+	}
+	a.spec = provision.Spec{
+		Stack: "book", Version: "test", Zones: [2]string{"us-east-1a", "us-east-1b"}, Settings: provision.DefaultSettings(), Wait: true}
 	a.spec.Arch = runtime.GOARCH
-	a.spec.Port = nextPort(t)
-	env, err := preflight.Check(t.Context(), (&wire{}).clients(c), preflight.Intent{Stack: a.spec.Stack, Settings: a.spec.Settings, Region: "us-east-1"})
+	a.spec.Port = port
+	env, err := preflight.Check(t.Context(), provision.NewClients(a.config(&wire{})), preflight.Intent{Stack: a.spec.Stack, Settings: a.spec.Settings, Region: "us-east-1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +135,6 @@ func openAccount(t *testing.T, cfg localcloud.Config) *account {
 	if err := a.learn(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return a
 }
 
 // ports are the numbers that nextPort tries: below those that the system gives
@@ -160,7 +189,7 @@ func (a *account) inventory(ctx context.Context) ([]string, error) {
 	faults := a.Faults()
 	a.SetFaults(localcloud.Faults{}) // it is to tell the truth
 	defer a.SetFaults(faults)
-	out, err := awsaccount.Inventory(ctx, (&wire{}).config(a.Cloud))
+	out, err := awsaccount.Inventory(ctx, a.config(&wire{}))
 	for i, line := range out {
 		line = varies.ReplaceAllString(line, "$1")
 		if strings.HasPrefix(line, "network interface") {
@@ -178,16 +207,16 @@ func (a *account) inventory(ctx context.Context) ([]string, error) {
 	return out, err
 }
 
-var varies = regexp.MustCompile(`DB_HOST=\S+ |DB_PORT=\d+ |( port:)\d+`)
+var varies = regexp.MustCompile(`DB_HOST=\S+ |DB_PORT=\d+ |( host:| port:)[\d.]+`)
 
 // up does what 'bookctl up' does over the wire, and returns its error.
 func (a *account) up(ctx context.Context, w *wire) error {
-	image, err := appImage()
+	image, err := a.image()
 	if err != nil {
 		return err
 	}
 	spec := a.spec
-	spec.Source = source{image, w}
+	spec.Source = source{image, w, a.by}
 	return a.run(w, spec, func(r provision.Run) error {
 		_, _, err := r.Up(ctx)
 		return err
@@ -215,7 +244,7 @@ func (a *account) destroy(ctx context.Context, w *wire) error {
 func (a *account) run(w *wire, spec provision.Spec, do func(provision.Run) error) error {
 	var unlocked error
 	err := do(provision.Run{
-		Clients: w.clients(a.Cloud), Spec: spec, Holder: "test", Lock: runlock.Options{Force: true, VisibilityDelay: a.settle},
+		Clients: provision.NewClients(a.config(w)), Spec: spec, Holder: "test", Lock: runlock.Options{Force: true, VisibilityDelay: a.settle},
 		Unlocked: func(err error) { unlocked = err },
 	})
 	return errors.Join(err, unlocked)
@@ -302,6 +331,7 @@ type wire struct {
 	killed func() // is told of the death
 	dead   bool
 	retry  func() aws.Retryer
+	by     http.RoundTripper
 }
 
 var errKilled = errors.New("killed")
@@ -316,7 +346,7 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	var resp *http.Response
 	err = w.carry(action, func() error {
-		resp, err = http.DefaultTransport.RoundTrip(r) //nolint:bodyclose // who asked does, or it is closed below
+		resp, err = w.by.RoundTrip(r) //nolint:bodyclose // who asked does, or it is closed below
 		return err
 	})
 	if err != nil && resp != nil {
@@ -354,17 +384,15 @@ func (w *wire) written() []string {
 	return slices.Clone(w.writes)
 }
 
-func (w *wire) clients(c *localcloud.Cloud) provision.Clients {
-	return provision.NewClients(w.config(c))
-}
-
-func (w *wire) config(c *localcloud.Cloud) aws.Config {
+// config is for one run, whose connection w is.
+func (a *account) config(w *wire) aws.Config {
+	w.by = a.by
 	retry := w.retry
 	if retry == nil {
 		retry = func() aws.Retryer { return aws.NopRetryer{} } // a killed process does not try again
 	}
 	return aws.Config{
-		Region: "us-east-1", BaseEndpoint: aws.String(c.Endpoint()), Retryer: retry,
+		Region: "us-east-1", BaseEndpoint: aws.String(a.Endpoint()), Retryer: retry,
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 		HTTPClient:  &http.Client{Transport: w},
 	}

@@ -3,12 +3,9 @@ package kill_test
 import (
 	"context"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
-
-	"github.com/bookctl/bookctl/internal/localcloud"
+	"testing/synctest"
 )
 
 // workers are the clouds that the kill points of one side are spread over.
@@ -19,48 +16,66 @@ const workers = 2
 // destroy after that is stopped at one of its writes, too, all of which get
 // their turn, and the next destroy has to leave nothing. And without an up in
 // between, destroy has to leave nothing either.
+//
+// It is one process and a time of its own, in which nothing is waited for:
+// TestKilledWithRealParts does some of the same with what really runs.
 func TestKilledAtEveryWrite(t *testing.T) {
-	if testing.Short() {
-		t.Skip("slow")
-	}
+	t.Parallel()
 	for _, side := range []side{beforeSent, afterDone} {
 		t.Run(side.String(), func(t *testing.T) {
 			t.Parallel()
-			var (
-				wg   sync.WaitGroup
-				next atomic.Int64
-			)
-			for range workers {
-				a := openAccount(t, localcloud.Config{})
-				wg.Go(func() {
-					for {
-						n := 1 + stride*int(next.Add(1)-1)
-						if t.Context().Err() != nil {
-							return
-						}
-						begun := time.Now()
-						write, err := a.survives(t.Context(), n, side)
-						if err != nil {
-							t.Errorf("%s write %d of up, %s: %v", side, n, write, err)
-							if err := a.vanish(t.Context()); err != nil {
-								t.Errorf("and then: %v", err)
-								return
-							}
-							continue
-						}
-						if write == "" {
-							return
-						}
-						t.Logf("%s write %d, %s: %s", side, n, write, time.Since(begun).Round(time.Millisecond))
-					}
+			var next atomic.Int64
+			for i := range workers {
+				t.Run(fmt.Sprintf("cloud %d", i), func(t *testing.T) {
+					t.Parallel()
+					synctest.Test(t, func(t *testing.T) {
+						openInMemory(t).killAtEach(t, side, func() int { return int(next.Add(1)) })
+					})
 				})
 			}
-			wg.Wait()
-			// The last number is that of a run which had no such write.
-			if n := int(next.Load()) - workers; n < 50/stride {
-				t.Errorf("an up was killed at %d writes only", n)
-			}
+			t.Cleanup(func() {
+				// The last number is that of a run which had no such write.
+				if n := int(next.Load()) - workers; n < 50 {
+					t.Errorf("an up was killed at %d writes only", n)
+				}
+			})
 		})
+	}
+}
+
+// TestKilledWithRealParts stops runs at some of their writes while PostgreSQL,
+// processes and load balancers really run, over real connections.
+func TestKilledWithRealParts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	for _, side := range []side{beforeSent, afterDone} {
+		t.Run(side.String(), func(t *testing.T) {
+			t.Parallel()
+			n := -5
+			openReal(t).killAtEach(t, side, func() int { n += 15; return n })
+		})
+	}
+}
+
+// killAtEach kills ups at the writes that next says, until there is no such write.
+func (a *account) killAtEach(t *testing.T, side side, next func() int) {
+	for t.Context().Err() == nil {
+		n := next()
+		write, err := a.survives(t.Context(), n, side)
+		if err != nil {
+			t.Errorf("%s write %d of up, %s: %v", side, n, write, err)
+			if err := a.vanish(t.Context()); err != nil {
+				t.Errorf("and then: %v", err)
+				return
+			}
+			continue
+		}
+		if write == "" {
+			return
+		}
+		t.Logf("%s write %d: %s", side, n, write)
 	}
 }
 

@@ -6,9 +6,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -28,43 +28,55 @@ func storm(seed uint64) localcloud.Faults {
 // while the cloud misbehaves, and lets others heal and remove what is there.
 // BOOKCTL_SEED repeats one seed.
 func TestKilledInAStorm(t *testing.T) {
+	t.Parallel()
+	first, seeds := seedsFrom(t, 20)
+	var next atomic.Uint64
+	for i := range min(2*workers, seeds) {
+		t.Run(fmt.Sprintf("cloud %d", i), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				openInMemory(t).stormOverEach(t, first, seeds, func() uint64 { return next.Add(1) - 1 })
+			})
+		})
+	}
+}
+
+// TestKilledInAStormWithRealParts is the same with what really runs.
+func TestKilledInAStormWithRealParts(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
 	t.Parallel()
-	first, seeds := uint64(time.Now().UnixNano()), uint64(20/stride)
-	if s := os.Getenv("BOOKCTL_SEED"); s != "" {
-		var err error
-		if first, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatalf("BOOKCTL_SEED: %v", err)
+	first, seeds := seedsFrom(t, 1)
+	next := uint64(0)
+	openReal(t).stormOverEach(t, first, seeds, func() uint64 { next++; return next - 1 })
+}
+
+// seedsFrom are the first seed and how many there are.
+func seedsFrom(t *testing.T, many uint64) (first, seeds uint64) {
+	t.Helper()
+	s := os.Getenv("BOOKCTL_SEED")
+	if s == "" {
+		return uint64(time.Now().UnixNano()), many
+	}
+	first, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		t.Fatalf("BOOKCTL_SEED: %v", err)
+	}
+	return first, 1
+}
+
+// stormOverEach takes seeds, by their index, until there are no more.
+func (a *account) stormOverEach(t *testing.T, first, seeds uint64, next func() uint64) {
+	a.settle = runlock.AWSVisibilityDelay / 10 // in this storm, things show after 0.2 s
+	// A hundredth of the pause that users have: there is nobody here to be spared.
+	a.retry = func() aws.Retryer { return provision.NewRetryer(100 * time.Millisecond) }
+	for i := next(); i < seeds; i = next() {
+		if err := a.weathers(t.Context(), first+i); err != nil {
+			t.Errorf("repeat with BOOKCTL_SEED=%d: %v", first+i, err)
+			return
 		}
-		seeds = 1
 	}
-	var (
-		wg   sync.WaitGroup
-		next atomic.Uint64
-	)
-	for range min(2*workers, seeds) {
-		a := openAccount(t, localcloud.Config{})
-		a.settle = runlock.AWSVisibilityDelay / 10 // in this storm, things show after 0.2 s
-		// A hundredth of the pause that users have: there is nobody here to be spared.
-		a.retry = func() aws.Retryer { return provision.NewRetryer(100 * time.Millisecond) }
-		wg.Go(func() {
-			for !t.Failed() {
-				i := next.Add(1) - 1
-				if i >= seeds {
-					return
-				}
-				begun := time.Now()
-				if err := a.weathers(t.Context(), first+i); err != nil {
-					t.Errorf("repeat with BOOKCTL_SEED=%d: %v", first+i, err)
-					return
-				}
-				t.Logf("seed %d: %s", first+i, time.Since(begun).Round(time.Millisecond))
-			}
-		})
-	}
-	wg.Wait()
 }
 
 // weathers kills an up and a destroy in a storm, and then an up that destroy
