@@ -3,6 +3,7 @@ package localcloud_test
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"net/http"
@@ -33,16 +34,19 @@ import (
 // relayWord makes the test program a sandbox's relay.
 const relayWord = "relay-of-a-task"
 
-// newBoxes is an account whose tasks run in containers of Podman.
+// engine runs the containers: Podman, or what BOOKCTL_TEST_ENGINE says.
+func engine() string { return cmp.Or(os.Getenv("BOOKCTL_TEST_ENGINE"), container.Podman) }
+
+// newBoxes is an account whose tasks run in containers of the engine.
 func newBoxes(t *testing.T) *stage {
 	t.Helper()
-	needPodman(t)
-	return newStage(t, localcloud.Config{Engine: container.Podman, Relay: relayCommand(t)})
+	needEngine(t)
+	return newStage(t, localcloud.Config{Engine: engine(), Relay: relayCommand(t)})
 }
 
-func needPodman(t *testing.T) {
+func needEngine(t *testing.T) {
 	t.Helper()
-	for _, program := range []string{"podman", "busybox"} {
+	for _, program := range []string{engine(), "busybox"} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Skipf("needs %s: .ci/setup installs it", program)
 		}
@@ -135,12 +139,12 @@ func (s *stage) await(t *testing.T, arn, status string) types.Task {
 	return now
 }
 
-// left are the names of what podman has of a task, by the arn.
+// left are the names of what the engine has of a task, by the arn.
 func left(t *testing.T, arn string) string {
 	t.Helper()
 	task := arn[strings.LastIndex(arn, "/")+1:]
-	containers := must[[]byte](t)(exec.Command("podman", "ps", "--all", "--quiet", "--filter", "label=bookctl.task="+task).Output())
-	volumes := must[[]byte](t)(exec.Command("podman", "volume", "ls", "--quiet", "--filter", "label=bookctl.task="+task).Output())
+	containers := must[[]byte](t)(exec.Command(engine(), "ps", "--all", "--quiet", "--filter", "label=bookctl.task="+task).Output())
+	volumes := must[[]byte](t)(exec.Command(engine(), "volume", "ls", "--quiet", "--filter", "label=bookctl.task="+task).Output())
 	return string(containers) + string(volumes)
 }
 
@@ -415,7 +419,7 @@ func (s *stage) said(t *testing.T, task string) (lines []string) {
 
 func TestAKilledCloudLeavesNoContainers(t *testing.T) {
 	t.Parallel()
-	needPodman(t)
+	needEngine(t)
 	for _, next := range []string{"start", "purge"} {
 		t.Run(next, func(t *testing.T) {
 			t.Parallel()
@@ -425,7 +429,7 @@ func TestAKilledCloudLeavesNoContainers(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			cmd := startDaemon(t, dir, daemonEngine+"="+container.Podman)
+			cmd := startDaemon(t, dir, daemonEngine+"="+engine())
 			s := setStage(t, far(waitRunning(t, dir).Endpoint))
 			image := s.push(t, "box", box(t, runtime.GOARCH, v1.Config{Cmd: []string{"sleep", "1000"}}))
 			arn := s.run(t, s.definition(t, "", "", func(in *ecs.RegisterTaskDefinitionInput) { in.ContainerDefinitions[0].Image = &image }))
