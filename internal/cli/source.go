@@ -103,8 +103,10 @@ type imageOrigin struct {
 	// authorities are those that an image trusts for databases beside those that it
 	// knows, where bookctl makes it.
 	authorities []byte
-	note        func(string, ...any)
-	tell        func(build)
+	// system is what programs are compiled for; see systemOf.
+	system string
+	note   func(string, ...any)
+	tell   func(build)
 }
 
 // open finds what the settings name, and refuses what can't be meant or does not build.
@@ -132,7 +134,7 @@ func (o imageOrigin) open(ctx context.Context) (*source, error) {
 		if err != nil {
 			return nil, err
 		}
-		from := image.Source{Dir: program.Dir, Arch: o.Arch, Authorities: o.authorities, Cache: cacheDir("")}
+		from := image.Source{Dir: program.Dir, System: o.system, Arch: o.Arch, Authorities: o.authorities, Cache: cacheDir("")}
 		if !program.Own {
 			from.Package, from.Name = program.Package, program.Name()
 			from.Note = func(text string) { o.note("note: %s", text) }
@@ -151,6 +153,15 @@ func (o imageOrigin) open(ctx context.Context) (*source, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// systemOf is the system that a program is compiled for. On a Mac the local cloud has
+// no engine that could run Linux programs, and runs it as a process of the Mac.
+func systemOf(local bool, here string) string {
+	if local && here == "darwin" {
+		return here
+	}
+	return "linux"
 }
 
 // path is a path of the settings as this process opens it.

@@ -458,7 +458,7 @@ func (p *preparation) findSource(ctx context.Context, u *upFlags, flags *pflag.F
 		return hint.With(usageError{fmt.Errorf("the image that bookctl builds does not trust the databases of region %s", p.target.region)},
 			"give the region's authorities with --db-ca FILE (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html has them), or an image with --image that trusts them")
 	}
-	from := imageOrigin{Settings: *want, authorities: u.authorities, note: note, tell: tell}
+	from := imageOrigin{Settings: *want, authorities: u.authorities, system: systemOf(p.target.local, runtime.GOOS), note: note, tell: tell}
 	found, err := from.open(ctx)
 	said := slices.ContainsFunc([]string{"image", "source", "package", "dockerfile"}, flags.Changed)
 	running := p.have.Running

@@ -412,6 +412,25 @@ func TestTheEnvironmentDoesNotChangeTheImage(t *testing.T) {
 	}
 }
 
+// A local cloud on a Mac runs the program itself; what asks for the image asks for Linux.
+func TestAProgramForAMacIsInAnImageThatSaysLinux(t *testing.T) {
+	t.Parallel()
+	source, cache := copyHello(t), t.TempDir()
+	for system, magic := range map[string]string{"": "\x7fELF", "darwin": "\xcf\xfa\xed\xfe"} {
+		built, err := image.Build(t.Context(), image.Source{Dir: source, System: system, Arch: "arm64", Cache: cache})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, content := files(t, built.OCI)
+		if program := content["bookapi"]; !strings.HasPrefix(string(program), magic) {
+			t.Errorf("for system %q the program begins with %q", system, program[:min(4, len(program))])
+		}
+		if config, err := built.OCI.ConfigFile(); err != nil || config.OS != "linux" {
+			t.Errorf("for system %q the image is for %+v, %v", system, config, err)
+		}
+	}
+}
+
 func TestTheSourceIsFoundFromWithinAClone(t *testing.T) {
 	t.Parallel()
 	root, err := filepath.Abs("../..")

@@ -48,6 +48,10 @@ type Source struct {
 	Note func(text string)
 	// Arch is the processor as Go and OCI name it: amd64 or arm64.
 	Arch string
+	// System is the system that the program is compiled for as Go names it, linux
+	// when empty. The image says linux all the same: another one is for a local
+	// cloud that runs the program as a process of this machine.
+	System string
 	// Version is what the program says that it is, and a label of the image; so
 	// it changes the digest. It may be empty.
 	Version string
@@ -152,13 +156,15 @@ func (s Source) Built() bool {
 	return err == nil
 }
 
+func (s Source) system() string { return cmp.Or(s.System, "linux") }
+
 // kept is the file of the cache for this source, or empty.
 func (s Source) kept() string {
 	dir, err := filepath.Abs(s.Dir)
 	if s.Cache == "" || err != nil {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(strings.Join([]string{dir, s.Arch, s.Version, s.Package}, "\x00")))
+	sum := sha256.Sum256([]byte(strings.Join([]string{dir, s.system(), s.Arch, s.Version, s.Package}, "\x00")))
 	return filepath.Join(s.Cache, "program-"+hex.EncodeToString(sum[:8]))
 }
 
@@ -225,7 +231,7 @@ func forget(dir, pattern string, most int) {
 // workspace, and have its modules in a vendor directory; and its program has the time
 // zones in it, which its image lacks.
 func (s Source) compilerEnv(environ []string) []string {
-	env := append(withoutCredentials(environ), "GOOS=linux", "GOARCH="+s.Arch, "GOAMD64=v1", "GOARM64=v8.0", "CGO_ENABLED=0", "GOEXPERIMENT=", "GOFIPS140=off")
+	env := append(withoutCredentials(environ), "GOOS="+s.system(), "GOARCH="+s.Arch, "GOAMD64=v1", "GOARM64=v8.0", "CGO_ENABLED=0", "GOEXPERIMENT=", "GOFIPS140=off")
 	if s.Package != "" {
 		return append(env, "GOFLAGS=-trimpath -buildvcs=false -tags=timetzdata '-ldflags=-s -w'")
 	}
