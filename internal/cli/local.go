@@ -176,10 +176,10 @@ With --policy it checks each call against IAM policies, as AWS does, so that a
 missing permission shows here first. Tasks use their own roles, and the access
 key "root" is allowed everything.
 
-Images run in containers of Docker or Podman, if one of them is there. A static
-program of which the image sets PORT, such as bookapi, runs as a process, which
-is quicker; with --engine docker or podman it runs in a container too. Without an
-engine other images are refused.
+Images run in containers of Docker or Podman, if one of them is there. bookapi,
+and any static program whose image says by a label that it listens on PORT, runs
+as a process, which is quicker; with --engine docker or podman it runs in a
+container too. Without an engine only static programs run.
 
 --region sets the region of a new local cloud. An existing one keeps its region.`,
 		Example: `  bookctl local start --faults faults.json --latencies aws --scale 0.01

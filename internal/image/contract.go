@@ -22,6 +22,10 @@ const (
 	// LocatesDatabase is the label of a program that asks the secret DB_SECRET_ARN where
 	// its database is until that is there, as bookapi does; "true".
 	LocatesDatabase = "locates-database"
+	// ListensOnPORT is the label of a static program that listens where the variable
+	// PORT says, whatever that is, and needs no other file: the local cloud may run it
+	// as a plain process; "true".
+	ListensOnPORT = "listens-on-port"
 	// DatabaseAuthority is the label of an image that has the certificate authorities
 	// of Amazon RDS: the path of the file.
 	DatabaseAuthority = "database-authority"

@@ -154,6 +154,7 @@ func (s Source) Config() *v1.ConfigFile {
 			LabelPrefix + "health-grace":   "30", // it answers within one; migrations may hold it longer
 			LabelPrefix + "read-only-root": "true",
 			LabelPrefix + LocatesDatabase:  "true",
+			LabelPrefix + ListensOnPORT:    "true",
 		})
 		// Docker reads it. ECS does not: its task definition says it again.
 		health = &v1.HealthConfig{

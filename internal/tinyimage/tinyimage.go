@@ -52,7 +52,7 @@ func Build(dir, name string) (v1.Image, error) {
 		return nil, err
 	}
 	file = file.DeepCopy()
-	file.OS, file.Architecture, file.Config = "linux", runtime.GOARCH, v1.Config{Entrypoint: []string{"/" + name}, Env: []string{"PORT=8080"}}
+	file.OS, file.Architecture, file.Config = "linux", runtime.GOARCH, v1.Config{Entrypoint: []string{"/" + name}, Labels: map[string]string{"io.github.bookctl.listens-on-port": "true"}}
 	return mutate.ConfigFile(image, file)
 }
 

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -162,10 +161,6 @@ func (i *Image) describe(ctx context.Context, a *api, s *sandbox, spec task.Spec
 // nowhere else.
 const bundlePath = "/etc/bookctl/rds-ca.pem"
 
-// rootCert is libpq's parameter in the URL of a database
-// (https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-SSLROOTCERT).
-var rootCert = regexp.MustCompile(`^postgres(?:ql)?://\S*[?&]sslrootcert=([^&\s]+)`)
-
 // trust is the environment of a container, and where it looks for the authority of
 // its database: there it finds that of the databases here instead of AWS's.
 func trust(spec task.Spec) (environment map[string]string, paths []string) {
@@ -180,11 +175,8 @@ func trust(spec task.Spec) (environment map[string]string, paths []string) {
 		paths = append(paths, environment[name])
 	}
 	for _, value := range environment {
-		if named := rootCert.FindStringSubmatch(value); named != nil {
-			path, err := url.PathUnescape(named[1])
-			if err == nil {
-				paths = append(paths, path)
-			}
+		if named, err := url.PathUnescape(task.RootCert(value)); err == nil {
+			paths = append(paths, named)
 		}
 	}
 	slices.Sort(paths)

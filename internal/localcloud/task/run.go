@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -77,6 +78,19 @@ const (
 	TrustVariable = "DB_SSLROOTCERT"
 	libpqTrust    = "PGSSLROOTCERT"
 )
+
+// rootCert is libpq's parameter in the URL of a database
+// (https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-SSLROOTCERT).
+var rootCert = regexp.MustCompile(`^postgres(?:ql)?://\S*[?&]sslrootcert=(/[^&\s]+)`)
+
+// RootCert is the file that the URL of a database names for its authority, as it
+// stands there; "" for none, and for what is no such URL.
+func RootCert(value string) string {
+	if named := rootCert.FindStringSubmatch(value); named != nil {
+		return named[1]
+	}
+	return ""
+}
 
 // TrustVariables are all of them.
 func TrustVariables() []string { return []string{TrustVariable, libpqTrust} }
@@ -219,6 +233,11 @@ func environment(spec Spec, port int) map[string]string {
 		env[TrustVariable] = spec.TrustBundle
 		if path.IsAbs(env[libpqTrust]) {
 			env[libpqTrust] = spec.TrustBundle
+		}
+		for name, value := range env {
+			if path := RootCert(value); path != "" {
+				env[name] = strings.Replace(value, "sslrootcert="+path, "sslrootcert="+spec.TrustBundle, 1)
+			}
 		}
 	}
 	return env

@@ -19,13 +19,15 @@ import (
 // table that says so at its beginning.
 const headSize = 4096
 
-// ListensOnPORT says whether an image says of itself that it runs as a plain
-// process: it sets PORT, by which its program is told where to listen, and the
-// program needs no other file.
+// listensLabel is by which an image says that its program listens where PORT says,
+// whatever that is, and needs no other file.
+const listensLabel = "io.github.bookctl.listens-on-port"
+
+// ListensOnPORT says whether an image says of itself that it can run as a plain
+// process, and its program is one that can.
 func (r *Remote) ListensOnPORT() (bool, error) {
-	told := slices.ContainsFunc(r.Config.Env, func(v string) bool { return strings.HasPrefix(v, "PORT=") })
 	entry := slices.Concat(r.Config.Entrypoint, r.Config.Cmd)
-	if !told || len(entry) == 0 {
+	if r.Config.Labels[listensLabel] != "true" || len(entry) == 0 {
 		return false, nil
 	}
 	files := mutate.Extract(r.Image)
