@@ -26,7 +26,7 @@ import (
 // in the domain's zone proves that the domain is ours, and then renews by itself
 // for as long as that record stands. It is found by its domain and its tags.
 type Certificate struct {
-	graph.Node
+	graph.NodeOf[liveCertificate]
 	identity
 	acm    *acm.Client
 	ec2    *ec2.Client // names the regions
@@ -39,54 +39,75 @@ type Certificate struct {
 func newCertificate(i identity, client *acm.Client, regions *ec2.Client, zone *hostedZone, domain string) *Certificate {
 	// ACM looks for the record now and then: minutes as a rule, and half an hour
 	// at times. https://docs.aws.amazon.com/acm/latest/userguide/dns-validation.html
-	return &Certificate{Node: graph.Named("certificate", time.Hour), identity: i, acm: client, ec2: regions, zone: zone, domain: domain}
+	c := &Certificate{identity: i, acm: client, ec2: regions, zone: zone, domain: domain}
+	c.NodeOf = graph.Of(c, "certificate", time.Hour)
+	return c
 }
 
 // Expect returns the usual time from the record to the certificate.
 func (c *Certificate) Expect() time.Duration { return 2 * time.Minute }
 
-const validationRecord = "validation-record"
+// liveCertificate is a certificate as far as it is compared.
+type liveCertificate struct {
+	tags map[string]string
+	// needs is the record that is to prove the domain, and record the one that is
+	// there; both are "" where none is needed.
+	needs, record string
+}
 
-// Find looks the certificate up by its domain and its tags.
-func (c *Certificate) Find(ctx context.Context) (graph.State, error) {
+// Read looks the certificate up by its domain and its tags.
+func (c *Certificate) Read(ctx context.Context) (*liveCertificate, graph.State, error) {
 	all, err := ownCertificates(ctx, c.acm, c.stack, c.domain)
 	if err != nil {
-		return graph.State{}, err
+		return nil, graph.State{}, err
 	}
 	if len(all) == 0 {
-		return absent, nil
+		return nil, absent, nil
 	}
-	live := all[len(all)-1]
-	detail, err := c.describe(ctx, live.arn)
+	own := all[len(all)-1]
+	detail, err := c.describe(ctx, own.arn)
 	if isCode(err, "ResourceNotFoundException") {
-		return absent, nil
+		return nil, absent, nil
 	}
 	if err != nil {
-		return graph.State{}, err
+		return nil, graph.State{}, err
 	}
-	st := graph.State{Phase: graph.Ready, ID: live.arn, Owner: c.stack, Note: strings.ToLower(string(detail.Status)), Drift: tagDrift(live.tags, c.tags(c.Name()))}
+	live := &liveCertificate{tags: own.tags}
+	st := graph.State{Phase: graph.Ready, ID: own.arn, Owner: c.stack, Note: strings.ToLower(string(detail.Status))}
 	switch detail.Status {
 	case types.CertificateStatusIssued:
 	case types.CertificateStatusPendingValidation:
 		record := validation(detail)
 		if record == nil {
 			st.Phase, st.Note = graph.Pending, "ACM has not said yet which record proves the domain"
-			return st, nil
+			return live, st, nil
 		}
 		have, err := c.zone.record(ctx, *record.Name, record.Type)
 		if err != nil {
-			return graph.State{}, err
+			return nil, graph.State{}, err
 		}
-		if !sameRecord(have, record) {
-			st.Drift = append(st.Drift, graph.Change{Field: validationRecord, Want: *record.Name})
-			return st, nil
+		if live.needs = *record.Name; sameRecord(have, record) {
+			live.record = live.needs
+			st.Phase, st.Note = graph.Pending, "waiting for ACM to see the record "+live.record
 		}
-		st.Phase, st.Note = graph.Pending, "waiting for ACM to see the record "+*record.Name
 	default:
 		st.Phase, st.Note = graph.Unrecoverable, string(detail.Status)+" "+string(detail.FailureReason)
-		st.Next = hint.New("%s removes it; then run the same command again", hint.AWS("acm", "delete-certificate", "--certificate-arn", live.arn))
+		st.Next = hint.New("%s removes it; then run the same command again", hint.AWS("acm", "delete-certificate", "--certificate-arn", own.arn))
 	}
-	return st, nil
+	return live, st, nil
+}
+
+// Wanted implements graph.Shape.
+func (c *Certificate) Wanted(live *liveCertificate) *liveCertificate {
+	return &liveCertificate{tags: c.tags(c.Name()), record: live.needs}
+}
+
+// Attributes implements graph.Shape.
+func (c *Certificate) Attributes() graph.Attributes[liveCertificate] {
+	return graph.Attributes[liveCertificate]{
+		tagAttribute(func(l *liveCertificate) map[string]string { return l.tags }, graph.SetBy(c.retag)),
+		graph.Field("validation-record", func(l *liveCertificate) string { return l.record }, graph.SetBy(c.makeRecord)),
+	}
 }
 
 func (c *Certificate) describe(ctx context.Context, arn string) (*types.CertificateDetail, error) {
@@ -127,19 +148,17 @@ func acmTags(tags map[string]string) []types.Tag {
 	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
 }
 
-// Update repairs tags and makes the record that proves the domain.
-func (c *Certificate) Update(ctx context.Context, changes []graph.Change) error {
-	arn := c.ID()
-	if hasTagDrift(changes) {
-		_, err := c.acm.AddTagsToCertificate(ctx, &acm.AddTagsToCertificateInput{CertificateArn: &arn, Tags: acmTags(c.tags(c.Name()))})
-		if err != nil {
-			return fmt.Errorf("tag certificate %s: %w", arn, err)
-		}
+func (c *Certificate) retag(ctx context.Context, _ []graph.Change) error {
+	_, err := c.acm.AddTagsToCertificate(ctx, &acm.AddTagsToCertificateInput{CertificateArn: aws.String(c.ID()), Tags: acmTags(c.tags(c.Name()))})
+	if err != nil {
+		return fmt.Errorf("tag certificate %s: %w", c.ID(), err)
 	}
-	if !hasField(changes, validationRecord) {
-		return nil
-	}
-	detail, err := c.describe(ctx, arn)
+	return nil
+}
+
+// makeRecord makes the record that proves the domain.
+func (c *Certificate) makeRecord(ctx context.Context, _ []graph.Change) error {
+	detail, err := c.describe(ctx, c.ID())
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func TestAnECDSACertificateSharesTheValidationRecord(t *testing.T) {
 		}
 		return http.StatusOK, `{"CertificateSummaryList":[{"CertificateArn":"arn:aws:acm:us-east-1:123456789012:certificate/theirs","DomainName":"api.example.com","KeyAlgorithm":"EC-prime256v1"}]}`
 	}).config())
-	c := &Certificate{Node: graph.Named("certificate", 0), acm: client, domain: "api.example.com"}
+	c := newCertificate(identity{}, client, nil, nil, "api.example.com")
 	if why, err := c.shared(t.Context()); err != nil || why != "there is another one in us-east-1" {
 		t.Errorf("shared: %q, %v", why, err)
 	}

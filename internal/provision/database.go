@@ -261,7 +261,7 @@ func (d *Database) Find(ctx context.Context) (graph.State, error) {
 		d.endpoint.Store(&endpoint{host: *db.Endpoint.Address, port: aws.ToInt32(db.Endpoint.Port)})
 	}
 	var unusable graph.Change // the password in the secret
-	if st.Phase == graph.Ready && st.Owner == d.stack && d.secret.valued.Load() && !d.options.leaving {
+	if st.Phase == graph.Ready && st.Owner == d.stack && d.secret.readable() && !d.options.leaving {
 		c, version, err := d.credentials(ctx)
 		switch {
 		case errors.Is(err, errNoPassword):
@@ -898,8 +898,8 @@ func RotatePassword(ctx context.Context, c Clients, stack string) error {
 		return fmt.Errorf("secret %s: %w %s", s.secretName(), graph.ErrForeign, stack)
 	}
 	if hasField(st.Drift, "deletion") {
-		if _, err := c.Secrets.RestoreSecret(ctx, &secretsmanager.RestoreSecretInput{SecretId: aws.String(s.secretName())}); err != nil {
-			return fmt.Errorf("restore secret %s: %w", s.secretName(), err)
+		if err := s.undelete(ctx, nil); err != nil {
+			return err
 		}
 	}
 	// Whatever is in it, or is not, a rotation makes it right.

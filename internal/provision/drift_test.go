@@ -197,7 +197,7 @@ func TestTargetGroupDrift(t *testing.T) {
 		live := want
 		live.check, live.attributes = maps.Clone(want.check), maps.Clone(want.attributes)
 		change(&live)
-		if got := shown(targetGroupDrift(live, want)); got != drift {
+		if got := compared(&TargetGroup{want: bookapi}, live, want); got != drift {
 			t.Errorf("%q, want %q", got, drift)
 		}
 	}

@@ -19,7 +19,7 @@ import (
 
 // TargetGroup is the set of tasks that the load balancer sends requests to.
 type TargetGroup struct {
-	graph.Node
+	graph.NodeOf[liveTargetGroup]
 	balancing
 	vpc  *VPC
 	want targetSpec
@@ -43,7 +43,9 @@ type targets struct {
 }
 
 func newTargetGroup(b balancing, vpc *VPC, want targetSpec) *TargetGroup {
-	return &TargetGroup{Node: graph.Named("target-group", 10*time.Minute, vpc), balancing: b, vpc: vpc, want: want}
+	t := &TargetGroup{balancing: b, vpc: vpc, want: want}
+	t.NodeOf = graph.Of(t, "target-group", 10*time.Minute, vpc)
+	return t
 }
 
 func (t *TargetGroup) groupName() string { return t.names().TargetGroup() }
@@ -93,7 +95,7 @@ var targetDefaults = map[string]string{
 	"target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage": "off",
 }
 
-// liveTargetGroup is what drift compares.
+// liveTargetGroup is a group as far as it is compared.
 type liveTargetGroup struct {
 	tags              map[string]string
 	kind, vpc         string
@@ -102,21 +104,21 @@ type liveTargetGroup struct {
 	check, attributes map[string]string
 }
 
-// Find looks the group up by its name.
-func (t *TargetGroup) Find(ctx context.Context) (graph.State, error) {
+// Read looks the group up by its name.
+func (t *TargetGroup) Read(ctx context.Context) (*liveTargetGroup, graph.State, error) {
 	tg, tags, err := t.describe(ctx)
 	if tg == nil || err != nil {
-		return absent, err
+		return nil, absent, err
 	}
 	arn := aws.ToString(tg.TargetGroupArn)
 	attributes, err := t.elb.DescribeTargetGroupAttributes(ctx, &elb.DescribeTargetGroupAttributesInput{TargetGroupArn: &arn})
 	if isCode(err, "TargetGroupNotFound") {
-		return absent, nil
+		return nil, absent, nil
 	}
 	if err != nil {
-		return graph.State{}, fmt.Errorf("describe the attributes of target group %s: %w", t.groupName(), err)
+		return nil, graph.State{}, fmt.Errorf("describe the attributes of target group %s: %w", t.groupName(), err)
 	}
-	live := liveTargetGroup{
+	live := &liveTargetGroup{
 		tags: tags, kind: string(tg.TargetType), vpc: aws.ToString(tg.VpcId), protocol: string(tg.Protocol),
 		version: aws.ToString(tg.ProtocolVersion), addresses: string(tg.IpAddressType),
 		check: map[string]string{
@@ -137,7 +139,7 @@ func (t *TargetGroup) Find(ctx context.Context) (graph.State, error) {
 			live.check["healthy-codes"] += " and of gRPC " + *tg.Matcher.GrpcCode
 		}
 	}
-	return graph.State{Phase: graph.Ready, ID: arn, Owner: live.tags[TagStack], Drift: targetGroupDrift(live, t.wanted())}, nil
+	return live, graph.State{Phase: graph.Ready, ID: arn, Owner: live.tags[TagStack]}, nil
 }
 
 // describe returns the group with its tags, or nil.
@@ -179,34 +181,52 @@ func number(s string) *int32 {
 	return aws.Int32(int32(n))
 }
 
-func (t *TargetGroup) wanted() liveTargetGroup {
-	return liveTargetGroup{
+// Wanted implements graph.Shape.
+func (t *TargetGroup) Wanted(*liveTargetGroup) *liveTargetGroup {
+	attributes := maps.Clone(targetDefaults)
+	maps.Copy(attributes, t.want.attributes())
+	return &liveTargetGroup{
 		tags: t.tags(t.Name()), kind: string(types.TargetTypeEnumIp), vpc: t.vpc.ID(), protocol: string(types.ProtocolEnumHttp),
 		version: "HTTP1", addresses: string(types.TargetGroupIpAddressTypeEnumIpv4),
-		check: t.want.check(), attributes: t.want.attributes(),
+		check: t.want.check(), attributes: attributes,
 	}
 }
 
-func targetGroupDrift(live, want liveTargetGroup) []graph.Change {
-	out := tagDrift(live.tags, want.tags)
-	fixed := func(field, have, want string) {
-		if have != want {
-			out = append(out, graph.Change{Field: field, Have: have, Want: want, Refused: "a target group keeps its " + field})
-		}
+// Attributes implements graph.Shape.
+func (t *TargetGroup) Attributes() graph.Attributes[liveTargetGroup] {
+	fixed := func(field string, of func(*liveTargetGroup) string) graph.Attribute[liveTargetGroup] {
+		return graph.Field(field, of, graph.Fixed("a target group keeps its "+field))
 	}
-	fixed("target type", live.kind, want.kind)
-	fixed("vpc", live.vpc, want.vpc)
-	fixed("protocol", live.protocol, want.protocol)
-	if live.version != "" { // older emulators don't say
-		fixed("protocol-version", live.version, want.version)
+	out := graph.Attributes[liveTargetGroup]{
+		tagAttribute(func(l *liveTargetGroup) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
+			return t.retag(ctx, t.ID(), t.Name())
+		})),
+		fixed("target type", func(l *liveTargetGroup) string { return l.kind }),
+		fixed("vpc", func(l *liveTargetGroup) string { return l.vpc }),
+		fixed("protocol", func(l *liveTargetGroup) string { return l.protocol }),
+		fixed("protocol-version", func(l *liveTargetGroup) string { return l.version }).
+			When(func(live, _ *liveTargetGroup) bool { return live.version != "" }), // older emulators don't say
+		fixed("address-type", func(l *liveTargetGroup) string { return l.addresses }).
+			When(func(live, _ *liveTargetGroup) bool { return live.addresses != "" }),
 	}
-	if live.addresses != "" {
-		fixed("address-type", live.addresses, want.addresses)
+	check := graph.SetBy(t.setCheck)
+	for _, key := range slices.Sorted(maps.Keys(t.want.check())) {
+		out = append(out, graph.Field(key, func(l *liveTargetGroup) string { return l.check[key] }, check))
 	}
-	out = append(out, attributeDrift(live.check, want.check)...)
-	out = append(out, attributeDrift(live.attributes, want.attributes)...)
-	out = append(out, defaultDrift(live.attributes, targetDefaults)...)
-	sortChanges(out)
+	set := graph.Requesting(func() *elb.ModifyTargetGroupAttributesInput {
+		return &elb.ModifyTargetGroupAttributesInput{TargetGroupArn: aws.String(t.ID())}
+	}, t.setAttributes)
+	attribute := func(key string) graph.Attribute[liveTargetGroup] {
+		return graph.Field(key, func(l *liveTargetGroup) string { return l.attributes[key] }, set.PutWanted(func(in *elb.ModifyTargetGroupAttributesInput, c graph.Change) {
+			in.Attributes = append(in.Attributes, types.TargetGroupAttribute{Key: &key, Value: &c.Want})
+		}))
+	}
+	for _, key := range slices.Sorted(maps.Keys(t.want.attributes())) {
+		out = append(out, attribute(key))
+	}
+	for _, key := range slices.Sorted(maps.Keys(targetDefaults)) {
+		out = append(out, attribute(key).When(func(live, _ *liveTargetGroup) bool { return live.attributes[key] != "" }))
+	}
 	return out
 }
 
@@ -227,38 +247,22 @@ func (t *TargetGroup) Create(ctx context.Context) (string, error) {
 	return aws.ToString(out.TargetGroups[0].TargetGroupArn), nil
 }
 
-// Update repairs tags, the health check and attributes.
-func (t *TargetGroup) Update(ctx context.Context, changes []graph.Change) error {
-	arn := aws.String(t.ID())
-	if hasTagDrift(changes) {
-		if err := t.retag(ctx, t.ID(), t.Name()); err != nil {
-			return err
-		}
-	}
+func (t *TargetGroup) setCheck(ctx context.Context, _ []graph.Change) error {
 	c := t.want.check()
-	if slices.ContainsFunc(changes, func(change graph.Change) bool { return c[change.Field] != "" }) {
-		_, err := t.elb.ModifyTargetGroup(ctx, &elb.ModifyTargetGroupInput{
-			TargetGroupArn: arn, HealthCheckEnabled: aws.Bool(true), HealthCheckPath: aws.String(c["health-check-path"]), HealthCheckProtocol: types.ProtocolEnumHttp, HealthCheckPort: aws.String(c["health-check-port"]),
-			HealthCheckIntervalSeconds: number(c["health-check-interval"]), HealthCheckTimeoutSeconds: number(c["health-check-timeout"]),
-			HealthyThresholdCount: number(c["healthy-threshold"]), UnhealthyThresholdCount: number(c["unhealthy-threshold"]),
-			Matcher: &types.Matcher{HttpCode: aws.String(c["healthy-codes"])},
-		})
-		if err != nil {
-			return fmt.Errorf("set the health check of target group %s: %w", t.groupName(), err)
-		}
+	_, err := t.elb.ModifyTargetGroup(ctx, &elb.ModifyTargetGroupInput{
+		TargetGroupArn: aws.String(t.ID()), HealthCheckEnabled: aws.Bool(true), HealthCheckPath: aws.String(c["health-check-path"]), HealthCheckProtocol: types.ProtocolEnumHttp, HealthCheckPort: aws.String(c["health-check-port"]),
+		HealthCheckIntervalSeconds: number(c["health-check-interval"]), HealthCheckTimeoutSeconds: number(c["health-check-timeout"]),
+		HealthyThresholdCount: number(c["healthy-threshold"]), UnhealthyThresholdCount: number(c["unhealthy-threshold"]),
+		Matcher: &types.Matcher{HttpCode: aws.String(c["healthy-codes"])},
+	})
+	if err != nil {
+		return fmt.Errorf("set the health check of target group %s: %w", t.groupName(), err)
 	}
-	var set []types.TargetGroupAttribute
-	for _, want := range []map[string]string{t.want.attributes(), targetDefaults} {
-		for _, k := range slices.Sorted(maps.Keys(want)) {
-			if hasField(changes, k) {
-				set = append(set, types.TargetGroupAttribute{Key: &k, Value: aws.String(want[k])})
-			}
-		}
-	}
-	if set == nil {
-		return nil
-	}
-	if _, err := t.elb.ModifyTargetGroupAttributes(ctx, &elb.ModifyTargetGroupAttributesInput{TargetGroupArn: arn, Attributes: set}); err != nil {
+	return nil
+}
+
+func (t *TargetGroup) setAttributes(ctx context.Context, in *elb.ModifyTargetGroupAttributesInput, _ []graph.Change) error {
+	if _, err := t.elb.ModifyTargetGroupAttributes(ctx, in); err != nil {
 		return fmt.Errorf("set the attributes of target group %s: %w", t.groupName(), err)
 	}
 	return nil
