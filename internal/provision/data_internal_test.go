@@ -4,7 +4,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
 )
+
+// databaseChanges is how a database differs from the wanted one.
+func databaseChanges(live, want *liveDatabase) []graph.Change {
+	drift, _ := (&Database{}).Attributes().Compare(live, want)
+	return drift
+}
 
 func TestDatabaseDrift(t *testing.T) {
 	t.Parallel()
@@ -54,7 +62,7 @@ func TestDatabaseDrift(t *testing.T) {
 		}
 		var fields []string
 		refused := false
-		for _, d := range databaseDrift(live, want) {
+		for _, d := range databaseChanges(&live, &want) {
 			fields = append(fields, d.Field)
 			refused = refused || d.Refused != ""
 		}
@@ -89,7 +97,7 @@ func TestWhatTakesTheDatabaseAwayIsSaid(t *testing.T) {
 		}
 		c.want(&want.databaseSpec)
 		said := ""
-		for _, d := range databaseDrift(live, want) {
+		for _, d := range databaseChanges(&live, &want) {
 			said += d.Downtime
 		}
 		if (said == "") != (c.says == "") || !strings.Contains(said, c.says) {

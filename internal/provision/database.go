@@ -36,7 +36,7 @@ const TagSecretVersion = "bookctl:secret-version" //nolint:gosec // the name of 
 // answers: the password goes from the secret to the instance, and the address,
 // the port and the names from the instance into the secret.
 type Database struct {
-	graph.Node
+	graph.NodeOf[liveDatabase]
 	databases
 	secrets    *secretsmanager.Client
 	secret     *Secret
@@ -48,14 +48,8 @@ type Database struct {
 	options    databaseOptions
 	now        func() time.Time
 
-	endpoint atomic.Pointer[endpoint]
-	// version is the current version of the secret, as Find last saw it; before the
-	// instance serves, the one that it was made with.
-	version atomic.Pointer[string]
-	// serves says that the last Find saw it serve, with its address in the secret,
-	// and servedAt when one first did.
-	serves   atomic.Bool
-	servedAt atomic.Pointer[time.Time]
+	// made is the version of the secret with which this run made the instance.
+	made string
 	// final is the final snapshot that this run has asked for, or saw being
 	// taken: the instance counts as gone only when that is complete.
 	final atomic.Pointer[string]
@@ -64,12 +58,6 @@ type Database struct {
 	sent atomic.Bool
 	busy atomic.Pointer[string]
 	seen *cached[*types.DBInstance]
-	last atomic.Pointer[types.DBInstance]
-}
-
-type endpoint struct {
-	host string
-	port int32
 }
 
 // databaseSpec is what of a database can be wanted, and what drift compares.
@@ -110,11 +98,12 @@ func major(version string) string {
 const exportedLog = "postgresql"
 
 func newDatabase(d databases, secrets *secretsmanager.Client, secret *Secret, group *SecurityGroup, subnets *DBSubnetGroup, parameters *DBParameterGroup, logs *LogGroup, want databaseSpec, said map[string]bool, options databaseOptions) *Database {
-	return &Database{
-		Node:      graph.Named("database", 60*time.Minute, secret, group, subnets, parameters, logs),
+	db := &Database{
 		databases: d, secrets: secrets, secret: secret, group: group, subnets: subnets, parameters: parameters,
 		want: want, said: said, options: options, now: time.Now,
 	}
+	db.NodeOf = graph.Of(db, "database", 60*time.Minute, secret, group, subnets, parameters, logs)
+	return db
 }
 
 func (d databases) databaseName() string { return d.names().Database() }
@@ -128,24 +117,55 @@ func (d *Database) Expect() time.Duration { return 5 * time.Minute }
 // Endpoint returns where the database answers, or "" and 0 while RDS has not
 // said so yet.
 func (d *Database) Endpoint() (host string, port int32) {
-	if e := d.endpoint.Load(); e != nil {
-		return e.host, e.port
+	live := d.instanceSeen()
+	if live == nil || live.Endpoint == nil || aws.ToString(live.Endpoint.Address) == "" {
+		return "", 0
 	}
-	return "", 0
+	return *live.Endpoint.Address, aws.ToInt32(live.Endpoint.Port)
+}
+
+// instanceSeen is the instance as it was last read, or nil.
+func (d *Database) instanceSeen() *types.DBInstance {
+	if live := d.Last(); live != nil {
+		return live.instance
+	}
+	return nil
+}
+
+// serves says whether the database was last seen to serve, with its address in the
+// secret, and since when this run has seen it.
+func (d *Database) serves() (since time.Time, yes bool) {
+	live := d.Last()
+	if live == nil {
+		return time.Time{}, false
+	}
+	return live.servedAt, live.serves
 }
 
 // secretVersion is the version of the secret that tasks are to be started with,
 // or "" while there is none.
 func (d *Database) secretVersion() string {
-	if v := d.version.Load(); v != nil {
-		return *v
+	if live := d.Last(); live != nil {
+		return live.current
 	}
-	return ""
+	return d.made
 }
 
-// liveDatabase is what drift compares.
+// liveDatabase is a database as far as it is compared and used.
 type liveDatabase struct {
 	databaseSpec
+	instance *types.DBInstance
+	// current is the current version of the secret; before the instance serves, the one
+	// that it was made with.
+	current string
+	// serves says that it serves, with its address in the secret, and servedAt when this
+	// run first saw that.
+	serves   bool
+	servedAt time.Time
+	// unusable is why the password in the secret is of no use, and password what it is
+	// then.
+	unusable, password string
+	wanted             *liveDatabase
 	// scheduled is what it is to become in its maintenance window; nil for no change.
 	scheduled         *databaseSpec
 	tags              map[string]string
@@ -174,22 +194,21 @@ func (d databases) instance(ctx context.Context) (*types.DBInstance, error) {
 	return &out.DBInstances[0], nil
 }
 
-// Find looks the instance up by its name.
-func (d *Database) Find(ctx context.Context) (graph.State, error) {
+// Read looks the instance up by its name.
+func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error) {
 	db, seen := d.seen.take()
 	if !seen {
 		var err error
 		if db, err = d.instance(ctx); err != nil {
-			return graph.State{}, err
+			return nil, graph.State{}, err
 		}
 	}
-	d.last.Store(db)
 	if db == nil {
-		d.endpoint.Store(nil)
-		d.serves.Store(false)
-		return d.gone(ctx)
+		st, err := d.gone(ctx)
+		return nil, st, err
 	}
-	live := liveDatabase{
+	live := &liveDatabase{
+		instance: db, current: d.secretVersion(),
 		tags: rdsTagMap(db.TagList), public: aws.ToBool(db.PubliclyAccessible), encrypted: aws.ToBool(db.StorageEncrypted),
 		copyTags: aws.ToBool(db.CopyTagsToSnapshot), minor: aws.ToBool(db.AutoMinorVersionUpgrade), logs: db.EnabledCloudwatchLogsExports,
 		databaseSpec: databaseSpec{
@@ -240,65 +259,70 @@ func (d *Database) Find(ctx context.Context) (graph.State, error) {
 	if st.Phase == graph.Terminating && d.final.Load() == nil && !d.options.skipSnapshot && st.Owner == d.stack {
 		// An earlier run asked for the removal: its snapshot is waited for too.
 		if err := d.adoptFinal(ctx, aws.ToString(db.DbiResourceId)); err != nil {
-			return graph.State{}, err
+			return nil, graph.State{}, err
 		}
 	}
 	if d.final.Load() != nil {
 		snapshot, err := d.gone(ctx)
 		switch {
 		case errors.Is(err, ErrWouldLoseData) && st.Phase != graph.Terminating:
-			return graph.State{}, err // it was to go and stays: its snapshot may have failed
+			return nil, graph.State{}, err // it was to go and stays: its snapshot may have failed
 		case err == nil && snapshot.Note != "":
 			st.Note += ", " + snapshot.Note
 		}
 	}
-	want := liveDatabase{
+	want := &liveDatabase{
 		databaseSpec: d.want, tags: d.tags(d.Name()), groups: []string{d.group.ID()},
 		parameters: d.parameters.groupName(), subnets: d.subnets.groupName(), logs: []string{exportedLog},
 		copyTags: true, minor: true,
 	}
-	if db.Endpoint != nil && aws.ToString(db.Endpoint.Address) != "" {
-		d.endpoint.Store(&endpoint{host: *db.Endpoint.Address, port: aws.ToInt32(db.Endpoint.Port)})
-	}
-	var unusable graph.Change // the password in the secret
 	if st.Phase == graph.Ready && st.Owner == d.stack && d.secret.readable() && !d.options.leaving {
 		c, version, err := d.credentials(ctx)
 		switch {
 		case errors.Is(err, errNoPassword):
-			unusable = graph.Change{Field: "password", Have: "in no form that can be read", Want: "the secret's", Refused: err.Error()}
+			live.password, live.unusable = "in no form that can be read", err.Error()
 		case err != nil:
-			return graph.State{}, err
+			return nil, graph.State{}, err
 		default:
-			want.secretVersion = version
-			d.version.Store(&version)
+			want.secretVersion, live.current = version, version
 			live.connection, want.connection = c.connection(), d.connected(c, db).connection()
 			if why := badPassword(c.Password); why != "" && live.secretVersion != version {
-				unusable = graph.Change{Field: "password", Have: "one that RDS refuses", Want: "the secret's", Refused: why}
+				live.password, live.unusable = "one that RDS refuses", why
 			}
 		}
 	}
-	serves := st.Phase == graph.Ready && want.connection != "" && live.connection == want.connection
-	if serves {
-		now := d.now()
-		d.servedAt.CompareAndSwap(nil, &now)
-	} else if st.Phase == graph.Pending && live.secretVersion != "" {
-		d.version.Store(&live.secretVersion)
+	if last := d.Last(); last != nil {
+		live.servedAt = last.servedAt
 	}
-	d.serves.Store(serves)
-	st.Kept = d.settle(&live, &want)
-	st.Drift = databaseDrift(live, want)
-	if unusable.Field != "" {
-		st.Drift = append(slices.DeleteFunc(st.Drift, func(c graph.Change) bool { return c.Field == unusable.Field }), unusable)
-		sortChanges(st.Drift)
+	live.serves = st.Phase == graph.Ready && want.connection != "" && live.connection == want.connection
+	if live.serves {
+		if live.servedAt.IsZero() {
+			live.servedAt = d.now()
+		}
+	} else if st.Phase == graph.Pending && live.secretVersion != "" {
+		live.current = live.secretVersion
+	}
+	st.Kept = d.settle(live, want)
+	live.wanted = want
+	return live, st, nil
+}
+
+// Wanted implements graph.Shape. What is wanted follows from what there is.
+func (d *Database) Wanted(live *liveDatabase) *liveDatabase { return live.wanted }
+
+// Judge implements graph.Judge: more storage is what repairs a full one.
+func (d *Database) Judge(live *liveDatabase, st graph.State) graph.State {
+	if live.unusable != "" {
 		st.Next = newPassword()
 	}
 	if st.Phase == graph.Unrecoverable {
+		status := aws.ToString(live.instance.DBInstanceStatus)
 		st.Next = d.remedy(status)
 		if status == "storage-full" && hasField(st.Drift, "storage") {
-			st.Phase = graph.Ready // more storage is what repairs it
+			st.Phase = graph.Ready
 		}
 	}
-	return st, nil
+	return st
 }
 
 // connected is what the secret should say, given what it says and the instance.
@@ -360,56 +384,85 @@ func (d databases) remedy(status string) hint.Message {
 	return hint.New("it does not recover by itself: once it is removed, %s makes a new one from the newest snapshot", hint.Command("up", "--restore", "latest"))
 }
 
-func databaseDrift(live, want liveDatabase) []graph.Change {
-	out := tagDrift(live.tags, want.tags)
-	add := func(field, have, want, refused string) {
-		if have != want {
-			out = append(out, graph.Change{Field: field, Have: have, Want: want, Refused: refused})
-		}
+// Attributes implements graph.Shape. Settings are changed at once and not in the next
+// maintenance window, and the tags come last: a setting that RDS refuses is not to be
+// taken for a deployed one.
+func (d *Database) Attributes() graph.Attributes[liveDatabase] {
+	modify := graph.Requesting(func() *rds.ModifyDBInstanceInput {
+		return &rds.ModifyDBInstanceInput{DBInstanceIdentifier: d.identifier(), ApplyImmediately: aws.Bool(true)}
+	}, d.modify)
+	put := modify.Put
+	down := func(live *liveDatabase, c graph.Change) string { return downtime(c, *live) }
+	yes := func(b bool) string { return strconv.FormatBool(b) }
+	return graph.Attributes[liveDatabase]{
+		graph.Field("address-in-secret", func(l *liveDatabase) string { return l.connection }, graph.SetBy(d.fillSecret)),
+		graph.Compared("class", func(live, want *liveDatabase) (string, string, bool) {
+			have := withPending(live.class, live.next().class)
+			return have, want.class, have != want.class
+		}, put(func(in *rds.ModifyDBInstanceInput) { in.DBInstanceClass = &d.want.class })).Down(down),
+		// The security groups let nobody through to another port.
+		graph.Compared("port", func(live, _ *liveDatabase) (string, string, bool) {
+			want := strconv.Itoa(postgresPort)
+			return live.port, want, live.port != "" && live.port != want
+		}, put(func(in *rds.ModifyDBInstanceInput) { in.DBPortNumber = aws.Int32(postgresPort) })).Down(down),
+		graph.Field("password-managed-by", func(l *liveDatabase) string { return l.managed },
+			graph.Fixed("RDS sets the password by itself, and the tasks have that of the stack's secret").
+				Hint(hint.New("turn it off with %s and a new password, and then %s",
+					hint.AWS("rds", "modify-db-instance", "--no-manage-master-user-password"), hint.Command("db", "rotate-password")))),
+		d.storageAttribute(put(func(in *rds.ModifyDBInstanceInput) {
+			live := d.instanceSeen()
+			in.AllocatedStorage = &d.want.storage
+			in.Iops = iopsFor(aws.ToString(live.StorageType), d.want.storage, aws.ToInt32(live.Iops))
+		})),
+		d.storageLimitAttribute(put(func(in *rds.ModifyDBInstanceInput) {
+			most := d.want.maxStorage
+			if most == 0 {
+				most = max(d.want.storage, aws.ToInt32(d.instanceSeen().AllocatedStorage)) // which is how RDS is told not to grow it
+			}
+			in.MaxAllocatedStorage = &most
+		})),
+		graph.Compared("backup-retention", func(live, want *liveDatabase) (string, string, bool) {
+			have, wanted := withPending(days(live.backups), days(live.next().backups)), days(want.backups)
+			return have, wanted, have != wanted
+		}, put(func(in *rds.ModifyDBInstanceInput) { in.BackupRetentionPeriod = &d.want.backups })).Down(down),
+		graph.Compared("multi-az", func(live, want *liveDatabase) (string, string, bool) {
+			have, wanted := withPending(yes(live.multiAZ), yes(live.next().multiAZ)), yes(want.multiAZ)
+			return have, wanted, have != wanted
+		}, put(func(in *rds.ModifyDBInstanceInput) { in.MultiAZ = &d.want.multiAZ })),
+		graph.Flag("deletion-protection", func(l *liveDatabase) bool { return l.protected }, put(func(in *rds.ModifyDBInstanceInput) { in.DeletionProtection = &d.want.protected })),
+		graph.Flag("insights", func(l *liveDatabase) bool { return l.insights }, put(func(in *rds.ModifyDBInstanceInput) { in.EnablePerformanceInsights = &d.want.insights })),
+		graph.Flag("public", func(l *liveDatabase) bool { return l.public }, put(func(in *rds.ModifyDBInstanceInput) { in.PubliclyAccessible = aws.Bool(false) })),
+		graph.Compared("encrypted", func(live, _ *liveDatabase) (string, string, bool) {
+			return yes(live.encrypted), yes(true), !live.encrypted
+		},
+			graph.Fixed("a database is encrypted when it is made or never")),
+		graph.Flag("copy-tags", func(l *liveDatabase) bool { return l.copyTags }, put(func(in *rds.ModifyDBInstanceInput) { in.CopyTagsToSnapshot = aws.Bool(true) })),
+		graph.Flag("minor-upgrades", func(l *liveDatabase) bool { return l.minor }, put(func(in *rds.ModifyDBInstanceInput) { in.AutoMinorVersionUpgrade = aws.Bool(true) })),
+		graph.Field("security-groups", func(l *liveDatabase) string { return inAnyOrder(l.groups) }, put(func(in *rds.ModifyDBInstanceInput) { in.VpcSecurityGroupIds = []string{d.group.ID()} })),
+		graph.Field("parameter-group", func(l *liveDatabase) string { return l.parameters }, put(func(in *rds.ModifyDBInstanceInput) {
+			in.DBParameterGroupName = aws.String(d.parameters.groupName())
+		})),
+		graph.Field("subnet-group", func(l *liveDatabase) string { return l.subnets }, graph.Fixed("RDS moves a database between networks only with an outage")),
+		graph.Field("log-exports", func(l *liveDatabase) string { return inAnyOrder(l.logs) }, put(func(in *rds.ModifyDBInstanceInput) {
+			in.CloudwatchLogsExportConfiguration = &types.CloudwatchLogsExportConfiguration{EnableLogTypes: []string{exportedLog}}
+		})),
+		versionAttribute(put(func(in *rds.ModifyDBInstanceInput) { in.EngineVersion = &d.want.version })).Down(down),
+		graph.Compared("password", func(live, want *liveDatabase) (string, string, bool) {
+			return cmp.Or(live.password, "that of another version of the secret"), "the secret's",
+				live.unusable != "" || want.secretVersion != "" && live.secretVersion != want.secretVersion
+		}, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
+			return d.setPassword(ctx, d.secrets, d.secret.secretName(), d.ID())
+		})).FixedIf(func(live, _ *liveDatabase) graph.Remedy { return graph.Fixed(live.unusable) }),
+		tagAttribute(func(l *liveDatabase) map[string]string { return l.tags }, graph.SetBy(d.retagged)),
 	}
-	flag := func(field string, have, want bool, refused string) {
-		add(field, strconv.FormatBool(have), strconv.FormatBool(want), refused)
+}
+
+// next is what the instance will be after its maintenance window.
+func (l *liveDatabase) next() databaseSpec {
+	if l.scheduled != nil {
+		return *l.scheduled
 	}
-	next := live.databaseSpec
-	if live.scheduled != nil {
-		next = *live.scheduled
-	}
-	add("class", withPending(live.class, next.class), want.class, "")
-	if live.port != "" {
-		// The security groups let nobody through to another one.
-		add("port", live.port, strconv.Itoa(postgresPort), "")
-	}
-	if live.managed != "" {
-		out = append(out, graph.Change{
-			Field: "password-managed-by", Have: live.managed,
-			Refused: "RDS sets the password by itself, and the tasks have that of the stack's secret",
-			Hint: hint.New("turn it off with %s and a new password, and then %s",
-				hint.AWS("rds", "modify-db-instance", "--no-manage-master-user-password"), hint.Command("db", "rotate-password")),
-		})
-	}
-	out = append(out, storageDrift(live, want)...)
-	add("backup-retention", withPending(days(live.backups), days(next.backups)), days(want.backups), "")
-	add("multi-az", withPending(strconv.FormatBool(live.multiAZ), strconv.FormatBool(next.multiAZ)), strconv.FormatBool(want.multiAZ), "")
-	flag("deletion-protection", live.protected, want.protected, "")
-	flag("insights", live.insights, want.insights, "")
-	flag("public", live.public, want.public, "")
-	flag("encrypted", live.encrypted, true, "a database is encrypted when it is made or never")
-	flag("copy-tags", live.copyTags, want.copyTags, "")
-	flag("minor-upgrades", live.minor, want.minor, "")
-	add("security-groups", strings.Join(slices.Sorted(slices.Values(live.groups)), " "), strings.Join(want.groups, " "), "")
-	add("parameter-group", live.parameters, want.parameters, "")
-	add("subnet-group", live.subnets, want.subnets, "RDS moves a database between networks only with an outage")
-	add("log-exports", strings.Join(slices.Sorted(slices.Values(live.logs)), " "), strings.Join(want.logs, " "), "")
-	out = append(out, versionDrift(live.version, want.version)...)
-	if want.secretVersion != "" && live.secretVersion != want.secretVersion {
-		out = append(out, graph.Change{Field: "password", Have: "that of another version of the secret", Want: "the secret's"})
-	}
-	add("address-in-secret", live.connection, want.connection, "")
-	for i := range out {
-		out[i].Downtime = downtime(out[i], live)
-	}
-	sortChanges(out)
-	return out
+	return l.databaseSpec
 }
 
 // downtime says how long the database is away for a change. RDS applies it to a
@@ -431,19 +484,18 @@ func downtime(c graph.Change, live liveDatabase) string {
 	return ""
 }
 
-// versionDrift compares versions of PostgreSQL. RDS raises the minor by itself,
+// versionAttribute compares versions of PostgreSQL. RDS raises the minor by itself,
 // so a higher one than wanted is no drift.
-func versionDrift(live, want string) []graph.Change {
-	c := graph.Change{Field: "version", Have: live, Want: want}
-	if major(live) != major(want) {
-		c.Refused = "a new major version needs a new database"
-		c.Hint = hint.New("%s keeps a snapshot, and %s starts from it", hint.Command("destroy"), hint.Command("up", "--restore", "latest"))
-		return []graph.Change{c}
-	}
-	if minor(live) < minor(want) {
-		return []graph.Change{c}
-	}
-	return nil
+func versionAttribute(r graph.Remedy) graph.Attribute[liveDatabase] {
+	return graph.Compared("version", func(live, want *liveDatabase) (string, string, bool) {
+		return live.version, want.version, major(live.version) != major(want.version) || minor(live.version) < minor(want.version)
+	}, r).FixedIf(func(live, want *liveDatabase) (r graph.Remedy) {
+		if major(live.version) != major(want.version) {
+			r = graph.Fixed("a new major version needs a new database").
+				Hint(hint.New("%s keeps a snapshot, and %s starts from it", hint.Command("destroy"), hint.Command("up", "--restore", "latest")))
+		}
+		return r
+	})
 }
 
 // minor is -1 for a version that names none.
@@ -516,7 +568,7 @@ func (d *Database) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("create database %s: %w", *d.identifier(), err)
 	}
-	d.version.Store(&version)
+	d.made = version
 	return aws.ToString(out.DBInstance.DBInstanceArn), nil
 }
 
@@ -581,12 +633,8 @@ func (d *Database) samePassword(ctx context.Context, x, y string) (bool, error) 
 	return passwords[0] == passwords[1], nil
 }
 
-// Update changes settings, at once and not in the next maintenance window, and
-// then the tags: a setting that RDS refuses is not to be taken for a deployed one.
-func (d *Database) Update(ctx context.Context, changes []graph.Change) error {
-	if err := d.change(ctx, changes); err != nil || !hasTagDrift(changes) {
-		return err
-	}
+// retagged writes the tags, but for that of storage which RDS has not taken yet.
+func (d *Database) retagged(ctx context.Context, _ []graph.Change) error {
 	tags := d.tags(d.Name())
 	if d.busy.Load() != nil {
 		delete(tags, settingTag("db-storage"))
@@ -598,70 +646,23 @@ func (d *Database) Update(ctx context.Context, changes []graph.Change) error {
 	return nil
 }
 
-func (d *Database) change(ctx context.Context, changes []graph.Change) error {
-	if hasField(changes, "address-in-secret") {
-		if err := d.fillSecret(ctx, hasField(changes, "password")); err != nil {
-			return err
+func (d *Database) modify(ctx context.Context, in *rds.ModifyDBInstanceInput, changes []graph.Change) error {
+	more := slices.ContainsFunc(changes, func(c graph.Change) bool { return c.Field != "storage" })
+	_, err := d.rds.ModifyDBInstance(ctx, in)
+	if in.AllocatedStorage != nil && optimizing(err) {
+		// That passes after hours, and the rest need not wait for it.
+		words := err.Error()
+		d.busy.Store(&words)
+		if err = nil; more {
+			in.AllocatedStorage, in.Iops = nil, nil
+			_, err = d.rds.ModifyDBInstance(ctx, in)
 		}
 	}
-	live := d.last.Load()
-	if live == nil {
-		live = &types.DBInstance{}
+	if err != nil {
+		return fmt.Errorf("modify %s of database %s: %w", graph.Fields(changes), *d.identifier(), err)
 	}
-	in := &rds.ModifyDBInstanceInput{DBInstanceIdentifier: d.identifier(), ApplyImmediately: aws.Bool(true)}
-	most := d.want.maxStorage
-	if most == 0 {
-		most = max(d.want.storage, aws.ToInt32(live.AllocatedStorage)) // which is how RDS is told not to grow it
-	}
-	set := map[string]func(){
-		"version": func() { in.EngineVersion = &d.want.version },
-		"class":   func() { in.DBInstanceClass = &d.want.class },
-		"storage": func() {
-			in.AllocatedStorage = &d.want.storage
-			in.Iops = iopsFor(aws.ToString(live.StorageType), d.want.storage, aws.ToInt32(live.Iops))
-		},
-		"storage-limit":       func() { in.MaxAllocatedStorage = &most },
-		"backup-retention":    func() { in.BackupRetentionPeriod = &d.want.backups },
-		"port":                func() { in.DBPortNumber = aws.Int32(postgresPort) },
-		"multi-az":            func() { in.MultiAZ = &d.want.multiAZ },
-		"deletion-protection": func() { in.DeletionProtection = &d.want.protected },
-		"insights":            func() { in.EnablePerformanceInsights = &d.want.insights },
-		"public":              func() { in.PubliclyAccessible = aws.Bool(false) },
-		"copy-tags":           func() { in.CopyTagsToSnapshot = aws.Bool(true) },
-		"minor-upgrades":      func() { in.AutoMinorVersionUpgrade = aws.Bool(true) },
-		"security-groups":     func() { in.VpcSecurityGroupIds = []string{d.group.ID()} },
-		"parameter-group":     func() { in.DBParameterGroupName = aws.String(d.parameters.groupName()) },
-		"log-exports": func() {
-			in.CloudwatchLogsExportConfiguration = &types.CloudwatchLogsExportConfiguration{EnableLogTypes: []string{exportedLog}}
-		},
-	}
-	modify, more := false, false // more than the storage
-	for _, c := range changes {
-		if f, ok := set[c.Field]; ok {
-			f()
-			modify, more = true, more || c.Field != "storage"
-		}
-	}
-	if modify {
-		_, err := d.rds.ModifyDBInstance(ctx, in)
-		if in.AllocatedStorage != nil && optimizing(err) {
-			// That passes after hours, and the rest need not wait for it.
-			words := err.Error()
-			d.busy.Store(&words)
-			if err = nil; more {
-				in.AllocatedStorage, in.Iops = nil, nil
-				_, err = d.rds.ModifyDBInstance(ctx, in)
-			}
-		}
-		if err != nil {
-			return fmt.Errorf("modify %s of database %s: %w", graph.Fields(changes), *d.identifier(), err)
-		}
-		if more || d.busy.Load() == nil {
-			d.sent.Store(true)
-		}
-	}
-	if hasField(changes, "password") {
-		return d.setPassword(ctx, d.secrets, d.secret.secretName(), d.ID())
+	if more || d.busy.Load() == nil {
+		d.sent.Store(true)
 	}
 	return nil
 }
@@ -700,7 +701,9 @@ func (d databases) noteVersion(ctx context.Context, arn, version string) error {
 // password. That is a new version of the same password: unless it is wrong
 // anyway, the instance's note moves along. Cut off in between, the next run
 // sets the same password once more, which changes nothing.
-func (d *Database) fillSecret(ctx context.Context, wrong bool) error {
+func (d *Database) fillSecret(ctx context.Context, _ []graph.Change) error {
+	live := d.Last()
+	wrong := live.secretVersion != live.current
 	db, err := d.instance(ctx)
 	if err != nil {
 		return err

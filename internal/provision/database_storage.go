@@ -131,28 +131,31 @@ func (d *Database) settle(live, want *liveDatabase) (kept []graph.Change) {
 	return kept
 }
 
-// storageDrift compares storage and the limit of its growth.
-func storageDrift(live, want liveDatabase) (out []graph.Change) {
-	c := graph.Change{Field: "storage", Have: gib(live.storage), Want: gib(want.storage)}
-	switch least := nextStorage(live.storage); {
-	case want.storage > live.storage && want.storage < least:
-		c.Refused = fmt.Sprintf("RDS takes a tenth more or nothing: choose --db-storage %d or more", least)
-		out = append(out, c)
-	case want.storage > live.storage:
-		out = append(out, c)
-	case want.storage < live.storage && live.storage > want.maxStorage:
+// storageAttribute compares the storage.
+func (d *Database) storageAttribute(r graph.Remedy) graph.Attribute[liveDatabase] {
+	return graph.Compared("storage", func(live, want *liveDatabase) (string, string, bool) {
 		// Below the limit RDS itself has grown it, which is what was asked for.
-		c.Refused = "RDS storage can't shrink, not even by a restore"
-		out = append(out, c)
-	}
-	if live.maxStorage == want.maxStorage {
-		return out
-	}
-	c = graph.Change{Field: "storage-limit", Have: limit(live.maxStorage), Want: limit(want.maxStorage)}
-	if least := nextStorage(max(live.storage, want.storage)); want.maxStorage != 0 && want.maxStorage < least {
-		c.Refused = fmt.Sprintf("RDS wants it a tenth or more above the storage: choose --db-max-storage %d or more, or 0 for none", least)
-	}
-	return append(out, c)
+		return gib(live.storage), gib(want.storage), want.storage > live.storage || want.storage < live.storage && live.storage > want.maxStorage
+	}, r).FixedIf(func(live, want *liveDatabase) (r graph.Remedy) {
+		switch least := nextStorage(live.storage); {
+		case want.storage < live.storage:
+			r = graph.Fixed("RDS storage can't shrink, not even by a restore")
+		case want.storage < least:
+			r = graph.Fixed(fmt.Sprintf("RDS takes a tenth more or nothing: choose --db-storage %d or more", least))
+		}
+		return r
+	})
+}
+
+// storageLimitAttribute compares the limit of the storage's growth.
+func (d *Database) storageLimitAttribute(r graph.Remedy) graph.Attribute[liveDatabase] {
+	return graph.Field("storage-limit", func(l *liveDatabase) string { return limit(l.maxStorage) }, r).
+		FixedIf(func(live, want *liveDatabase) (r graph.Remedy) {
+			if least := nextStorage(max(live.storage, want.storage)); want.maxStorage != 0 && want.maxStorage < least {
+				r = graph.Fixed(fmt.Sprintf("RDS wants it a tenth or more above the storage: choose --db-max-storage %d or more, or 0 for none", least))
+			}
+			return r
+		})
 }
 
 // withPending adds to a value the one that is pending for the maintenance window.

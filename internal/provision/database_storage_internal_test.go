@@ -91,7 +91,7 @@ func TestWhatIsKeptIsNotTurnedBack(t *testing.T) {
 					t.Errorf("%s: %s is kept, and no flag is named: %q", name, x.Field, x.Refused)
 				}
 			}
-			for _, x := range databaseDrift(live, want) {
+			for _, x := range databaseChanges(&live, &want) {
 				drift, refused = append(drift, x.Field), refused+x.Refused
 			}
 			wantKept, wantDrift := c.kept, c.drift

@@ -87,7 +87,9 @@ func TestServiceDrift(t *testing.T) {
 	} {
 		live := test.want
 		test.change(&live)
-		if got := shown(serviceDrift(live, test.want)); got != test.drift {
+		want := test.want
+		want.desired = wantedCount(live, want)
+		if got := compared(&Service{}, live, want); got != test.drift {
 			t.Errorf("%s: %q, want %q", name, got, test.drift)
 		}
 	}

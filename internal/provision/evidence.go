@@ -55,7 +55,7 @@ func (s *Stack) Evidence(ctx context.Context) (diagnosis.Evidence, error) {
 			d.Serving = short(aws.ToString(old.TaskDefinition))
 		}
 	}
-	if db := s.database.last.Load(); db != nil {
+	if db := s.database.instanceSeen(); db != nil {
 		d.Database = aws.ToString(db.DBInstanceStatus)
 	}
 	for _, sub := range s.service.subnets {

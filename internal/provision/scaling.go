@@ -98,7 +98,7 @@ func (s *Scaling) Read(ctx context.Context) (*liveScaling, graph.State, error) {
 	if len(out.ScalableTargets) == 0 {
 		return nothing, none, nil
 	}
-	if !s.service.ours.Load() && s.service.ID() != "" {
+	if !s.service.ours() && s.service.ID() != "" {
 		return nothing, none, nil // a part of a stranger's service
 	}
 	target := out.ScalableTargets[0]
@@ -131,11 +131,10 @@ func (s *Scaling) Read(ctx context.Context) (*liveScaling, graph.State, error) {
 // unrecorded are the bounds that the service's tags are yet to be given: they are
 // written when they are in force.
 func (s *Scaling) unrecorded() []graph.Change {
-	live := s.service.last.Load()
-	if live == nil || !s.service.ours.Load() || s.recorded.Load() {
+	if !s.service.ours() || s.recorded.Load() {
 		return nil
 	}
-	tags := ecsTagMap(live.Tags)
+	tags := s.service.Last().tags
 	if tags[settingTag("max")] == "" && s.want.max == 0 {
 		return nil
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -27,7 +26,7 @@ import (
 // change of release is rolled out without a gap, and rolled back by ECS when it
 // does not come up; a run that meets that has failed.
 type Service struct {
-	graph.Node
+	graph.NodeOf[liveService]
 	containers
 	cluster    *Cluster
 	definition *TaskDefinition
@@ -38,10 +37,8 @@ type Service struct {
 	seen       *cached[*types.Service]
 	inForce    func(context.Context) (bounds, error) // the bounds of scaling; nil outside a stack
 	wait       bool                                  // for the rollout to be over
-	ours       atomic.Bool                           // the service found is the stack's
 	copied     atomic.Bool                           // this run has written the copy of its settings
-	last       atomic.Pointer[types.Service]
-	sickSince  atomic.Pointer[time.Time] // when a look first found no healthy target
+	sickSince  atomic.Pointer[time.Time]             // when a look first found no healthy target
 
 	mu         sync.Mutex
 	deployment string    // id of the rollout that this run started or joined
@@ -80,15 +77,16 @@ func newService(c containers, cluster *Cluster, definition *TaskDefinition, list
 	for _, s := range subnets {
 		needs = append(needs, s)
 	}
-	return &Service{
-		Node: graph.Named("service", 20*time.Minute, needs...), containers: c,
-		cluster: cluster, definition: definition, targets: targets, group: group, subnets: subnets, want: want, wait: wait,
+	s := &Service{
+		containers: c, cluster: cluster, definition: definition, targets: targets, group: group, subnets: subnets, want: want, wait: wait,
 	}
+	s.NodeOf = graph.Of(s, "service", 20*time.Minute, needs...)
+	return s
 }
 
 // service is the stack's service as far as it takes to look at it, outside a graph.
 func (c containers) service() *Service {
-	return &Service{Node: graph.Named("service", 0), containers: c, cluster: &Cluster{containers: c}}
+	return &Service{containers: c, cluster: &Cluster{containers: c}}
 }
 
 func (s *Service) serviceName() string { return s.names().Service() }
@@ -102,8 +100,11 @@ func (s *Service) Expect() time.Duration {
 	return 75 * time.Second
 }
 
-// liveService is what drift compares.
+// liveService is a service as far as it is compared and used.
 type liveService struct {
+	service       *types.Service
+	gaveUp        bool           // the rollout that this run waited for failed, so that nothing is compared
+	copy          []graph.Change // how the copy of its settings differs
 	tags          map[string]string
 	definition    string
 	launch        string
@@ -140,7 +141,8 @@ func begunBeside(live *types.Service) bool {
 // not enough: no page of AWS's says what that means while health checks are ignored.
 func (s *Service) besideDatabase(ctx context.Context, live *types.Service, have *liveService, st *graph.State) error {
 	database := s.definition.database
-	if !database.serves.Load() {
+	since, serves := database.serves()
+	if !serves {
 		have.awaits = true
 		st.Phase, st.Note = graph.Pending, fmt.Sprintf("%d/%d running, they wait for the database", live.RunningCount, live.DesiredCount)
 		return nil
@@ -154,7 +156,7 @@ func (s *Service) besideDatabase(ctx context.Context, live *types.Service, have 
 			return nil // they are to be replaced
 		}
 	}
-	if time.Since(*database.servedAt.Load()) > besideConnect {
+	if time.Since(since) > besideConnect {
 		return nil
 	}
 	targets, err := s.targets.health(ctx)
@@ -173,64 +175,66 @@ func (s *Service) besideDatabase(ctx context.Context, live *types.Service, have 
 	return nil
 }
 
-// Find looks the service up by its name in the cluster.
-func (s *Service) Find(ctx context.Context) (graph.State, error) {
+// lastSeen is the service as it was last read, or nil.
+func (s *Service) lastSeen() *types.Service {
+	if live := s.Last(); live != nil {
+		return live.service
+	}
+	return nil
+}
+
+// ours says whether the service that was last read is the stack's.
+func (s *Service) ours() bool {
+	live := s.Last()
+	return live != nil && live.tags[TagStack] == s.stack
+}
+
+// Read looks the service up by its name in the cluster.
+func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 	live, err := s.describe(ctx)
-	s.last.Store(live)
 	if live == nil || err != nil {
-		return absent, err
+		return nil, absent, err
 	}
 	tags := ecsTagMap(live.Tags)
-	s.ours.Store(tags[TagStack] == s.stack)
+	ours := tags[TagStack] == s.stack
+	have := asLiveService(live, tags)
 	st := graph.State{ID: aws.ToString(live.ServiceArn), Owner: tags[TagStack]}
 	if aws.ToString(live.Status) == "DRAINING" {
 		st.Phase, st.Note = graph.Terminating, "draining"
 		if live.RunningCount > 0 {
 			st.Note = plural(live.RunningCount, "task") + " still running"
 		}
-		return st, nil
+		return have, st, nil
 	}
-	have := asLiveService(live, tags)
-	var failed string
-	st.Phase, st.Note, failed = s.progress(live)
+	st.Phase, st.Note, have.failedRollout = s.progress(live)
 	if have.beside && st.Phase != graph.Unrecoverable {
-		if err := s.besideDatabase(ctx, live, &have, &st); err != nil {
-			return graph.State{}, err
+		if err := s.besideDatabase(ctx, live, have, &st); err != nil {
+			return nil, graph.State{}, err
 		}
 	}
-	if st.Phase != graph.Ready && failures(live) > 0 && s.ours.Load() {
+	if st.Phase != graph.Ready && failures(live) > 0 && ours {
 		st.Note = strings.TrimSuffix(st.Note, ".") + s.evidence(ctx)
 	}
 	if st.Phase == graph.Unrecoverable {
-		return st, nil
+		have.gaveUp = true
+		return have, st, nil
 	}
-	have.failedRollout = failed
 	have.kept = s.definition.image.kept.Load() || st.Phase != graph.Ready || have.awaits || completed(live) != s.definition.ID()
 	have.inForce = s.want.bounds
 	if have.inForce.max != 0 && !have.inForce.include(live.DesiredCount) && s.inForce != nil {
 		if have.inForce, err = s.inForce(ctx); err != nil {
-			return graph.State{}, fmt.Errorf("look for the bounds of service %s: %w", s.serviceName(), err)
+			return nil, graph.State{}, fmt.Errorf("look for the bounds of service %s: %w", s.serviceName(), err)
 		}
 	}
-	want := s.wanted()
-	withoutDefaults(tags, want.tags)
-	if st.Phase == graph.Ready && s.wait && s.ours.Load() && completed(live) != "" && live.DesiredCount > 0 {
+	if st.Phase == graph.Ready && s.wait && ours && completed(live) != "" && live.DesiredCount > 0 {
 		if err := s.awaitHealthy(ctx, &st); err != nil {
-			return graph.State{}, err
+			return nil, graph.State{}, err
 		}
 	}
-	st.Drift = serviceDrift(have, want)
-	if !hasTagDrift(st.Drift) && s.ours.Load() && !s.copied.Load() {
-		for _, c := range s.cluster.copyDrift(copyByService) {
-			c.Field = fieldRecorded + c.Field
-			st.Drift = append(st.Drift, c)
-		}
+	if ours && !s.copied.Load() {
+		have.copy = s.cluster.copyDrift(copyByService)
 	}
-	if len(st.Drift) > 0 {
-		s.sickSince.Store(nil)
-		st.Phase = graph.Ready // a rollout on its way can be changed, and need not end first
-	}
-	return st, nil
+	return have, st, nil
 }
 
 // sickPatience is how long a service that ECS calls complete may have no healthy
@@ -386,9 +390,9 @@ func (s *Service) joined(id string) {
 	s.deployment, s.sent = id, time.Now()
 }
 
-func asLiveService(live *types.Service, tags map[string]string) liveService {
-	l := liveService{
-		tags: tags, definition: aws.ToString(live.TaskDefinition), launch: string(live.LaunchType), desired: live.DesiredCount,
+func asLiveService(live *types.Service, tags map[string]string) *liveService {
+	l := &liveService{
+		service: live, tags: tags, definition: aws.ToString(live.TaskDefinition), launch: string(live.LaunchType), desired: live.DesiredCount,
 		propagate: string(live.PropagateTags), exec: live.EnableExecuteCommand, recordedCount: tags[settingTag("count")],
 		secretVersion: tags[TagSecretVersion], beside: begunBeside(live), unmanaged: describeUnmanaged(live),
 	}
@@ -506,15 +510,32 @@ const (
 	besideConnect = time.Minute
 )
 
-func (s *Service) wanted() liveService {
+// Wanted implements graph.Shape.
+func (s *Service) Wanted(live *liveService) *liveService {
 	n := s.network().AwsvpcConfiguration
-	return liveService{
+	w := &liveService{
 		tags: s.tags(s.Name()), definition: s.definition.ID(), launch: string(types.LaunchTypeFargate),
 		desired: s.want.count, bounds: s.want.bounds, recordedCount: strconv.Itoa(int(s.want.count)),
 		subnets: n.Subnets, groups: n.SecurityGroups, publicAddress: string(n.AssignPublicIp),
 		targets: describeTargets(s.balancers()), propagate: string(types.PropagateTagsService), exec: s.want.exec,
-		rollout: describeRollout(rolloutConfiguration(), &s.want.grace, true), secretVersion: s.definition.database.secretVersion(),
+		rollout: describeRollout(rolloutConfiguration(), &s.want.grace, true), secretVersion: s.definition.database.secretVersion(), kept: true,
 	}
+	withoutDefaults(live.tags, w.tags)
+	w.desired = wantedCount(*live, *w)
+	return w
+}
+
+// Judge implements graph.Judge: a rollout on its way can be changed, and need not end
+// first.
+func (s *Service) Judge(live *liveService, st graph.State) graph.State {
+	switch {
+	case live.gaveUp:
+		st.Drift = nil
+	case len(st.Drift) > 0:
+		s.sickSince.Store(nil)
+		st.Phase = graph.Ready
+	}
+	return st
 }
 
 func (s *Service) network() *types.NetworkConfiguration { return taskNetwork(s.group, s.subnets) }
@@ -532,49 +553,114 @@ func (s *Service) balancers() []types.LoadBalancer {
 	return []types.LoadBalancer{{TargetGroupArn: aws.String(s.targets.ID()), ContainerName: aws.String(containerName), ContainerPort: &s.want.port}}
 }
 
-func serviceDrift(live, want liveService) []graph.Change {
-	out := tagDrift(live.tags, want.tags)
-	add := func(field, have, want string) {
-		if have != want {
-			out = append(out, graph.Change{Field: field, Have: have, Want: want})
+// Attributes implements graph.Shape. One call sets all that makes a rollout, and the tags
+// come after it: a setting that ECS refuses is not to be taken for a deployed one.
+func (s *Service) Attributes() graph.Attributes[liveService] {
+	update := graph.Requesting(func() *ecs.UpdateServiceInput {
+		return &ecs.UpdateServiceInput{Cluster: aws.String(s.cluster.clusterName()), Service: aws.String(s.serviceName())}
+	}, s.update)
+	network := update.Put(func(in *ecs.UpdateServiceInput) { in.NetworkConfiguration = s.network() })
+	configuration := func(in *ecs.UpdateServiceInput) *types.DeploymentConfiguration {
+		if in.DeploymentConfiguration == nil {
+			in.DeploymentConfiguration = rolloutConfiguration()
 		}
+		return in.DeploymentConfiguration
 	}
-	for _, field := range slices.Sorted(maps.Keys(live.unmanaged)) {
-		add(field, live.unmanaged[field], "")
+	rollout := func(field string, r graph.Remedy) graph.Attribute[liveService] {
+		return graph.Field(field, func(l *liveService) string { return l.rollout[field] }, r).
+			When(func(live, _ *liveService) bool { return live.rollout != nil })
 	}
-	if live.launch != want.launch && live.unmanaged[fieldCapacity] == "" { // with a strategy there is no launch type
-		out = append(out, graph.Change{Field: "launch-type", Have: live.launch, Want: want.launch, Refused: "a service keeps its launch type"})
+	whole := update.Put(func(in *ecs.UpdateServiceInput) { configuration(in) })
+	unmanaged := func(field string, undo func(*ecs.UpdateServiceInput)) graph.Attribute[liveService] {
+		return graph.Field(field, func(l *liveService) string { return l.unmanaged[field] }, update.Put(undo))
 	}
-	add("task-definition", short(live.definition), short(want.definition))
-	add("count", strconv.Itoa(int(live.desired)), strconv.Itoa(int(wantedCount(live, want))))
-	out = append(out, setDrift("subnets", live.subnets, want.subnets)...)
-	out = append(out, setDrift("security-groups", live.groups, want.groups)...)
-	add("public-address", live.publicAddress, want.publicAddress)
-	add("target-group", live.targets, want.targets)
-	add("propagate-tags", live.propagate, want.propagate)
-	add("exec", strconv.FormatBool(live.exec), strconv.FormatBool(want.exec))
-	if live.rollout != nil {
-		for _, c := range attributeDrift(live.rollout, want.rollout) {
-			if c.Field != fieldGrace || !live.awaits {
-				out = append(out, c)
+	anew := update.Put(func(in *ecs.UpdateServiceInput) { in.ForceNewDeployment = true })
+	// Whether the tasks have another version of the secret than the current one.
+	outdated := func(live, want *liveService) bool {
+		return want.secretVersion != "" && live.secretVersion != want.secretVersion && !live.awaits
+	}
+	return graph.Attributes[liveService]{
+		// It comes before the grace period, by which it is known that a note will do.
+		graph.Compared(fieldSecretVersion, func(live, want *liveService) (string, string, bool) {
+			return "that without the address", "the current one", outdated(live, want) && live.samePassword // only the address was added to it
+		}, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
+			return s.noteVersion(ctx, s.ID(), s.definition.database.secretVersion())
+		})),
+		// An empty list goes back to the launch type, and starts no deployment.
+		unmanaged(fieldCapacity, func(in *ecs.UpdateServiceInput) {
+			in.CapacityProviderStrategy, in.ForceNewDeployment = []types.CapacityProviderStrategyItem{}, true
+		}),
+		unmanaged(fieldPlatform, func(in *ecs.UpdateServiceInput) { in.PlatformVersion = aws.String("LATEST") }),
+		unmanaged(fieldController, func(in *ecs.UpdateServiceInput) {
+			in.DeploymentController = &types.DeploymentController{Type: types.DeploymentControllerTypeEcs}
+		}),
+		unmanaged(fieldStrategy, func(in *ecs.UpdateServiceInput) { configuration(in).Strategy = types.DeploymentStrategyRolling }),
+		unmanaged(fieldAlarms, func(in *ecs.UpdateServiceInput) {
+			configuration(in).Alarms = &types.DeploymentAlarms{AlarmNames: []string{}}
+		}),
+		unmanaged(fieldHooks, func(in *ecs.UpdateServiceInput) {
+			configuration(in).LifecycleHooks = []types.DeploymentLifecycleHook{}
+		}),
+		unmanaged(fieldRegistries, func(in *ecs.UpdateServiceInput) { in.ServiceRegistries = []types.ServiceRegistry{} }),
+		unmanaged(fieldConnect, func(in *ecs.UpdateServiceInput) {
+			in.ServiceConnectConfiguration = &types.ServiceConnectConfiguration{}
+		}),
+		unmanaged(fieldLattice, func(in *ecs.UpdateServiceInput) { in.VpcLatticeConfigurations = []types.VpcLatticeConfiguration{} }),
+		graph.Field("launch-type", func(l *liveService) string { return l.launch }, graph.Fixed("a service keeps its launch type")).
+			When(func(live, _ *liveService) bool { return live.unmanaged[fieldCapacity] == "" }), // with a strategy there is no launch type
+		graph.Field("task-definition", func(l *liveService) string { return short(l.definition) }, update.Put(func(in *ecs.UpdateServiceInput) {
+			in.TaskDefinition = aws.String(s.definition.ID())
+		})),
+		graph.Field("count", func(l *liveService) string { return decimal(&l.desired) }, update.PutWanted(func(in *ecs.UpdateServiceInput, c graph.Change) {
+			in.DesiredCount = number(c.Want)
+		})),
+		graph.Field("subnets", func(l *liveService) string { return inAnyOrder(l.subnets) }, network),
+		graph.Field("security-groups", func(l *liveService) string { return inAnyOrder(l.groups) }, network),
+		graph.Field("public-address", func(l *liveService) string { return l.publicAddress }, network),
+		graph.Field("target-group", func(l *liveService) string { return l.targets }, update.Put(func(in *ecs.UpdateServiceInput) { in.LoadBalancers = s.balancers() })),
+		graph.Field("propagate-tags", func(l *liveService) string { return l.propagate }, update.Put(func(in *ecs.UpdateServiceInput) {
+			in.PropagateTags = types.PropagateTagsService
+		})),
+		// Only new tasks can be entered, or no longer be.
+		graph.Flag("exec", func(l *liveService) bool { return l.exec }, update.Put(func(in *ecs.UpdateServiceInput) {
+			in.EnableExecuteCommand, in.ForceNewDeployment = &s.want.exec, true
+		})),
+		rollout("circuit-breaker", whole),
+		rollout("minimum-healthy", whole),
+		rollout("maximum-running", whole),
+		rollout(fieldGrace, update.Put(func(in *ecs.UpdateServiceInput) { in.HealthCheckGracePeriodSeconds = &s.want.grace })).
+			When(func(live, _ *liveService) bool { return live.rollout != nil && !live.awaits }),
+		rollout("managed-tags", update.Put(func(in *ecs.UpdateServiceInput) { in.EnableECSManagedTags = aws.Bool(true) })),
+		graph.Compared("password", func(live, want *liveService) (string, string, bool) {
+			return "that of another version of the secret", "the secret's", outdated(live, want) && !live.samePassword
+		}, anew),
+		tagAttribute(func(l *liveService) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
+			if err := s.retag(ctx, s.ID(), s.Name()); err != nil {
+				return err
 			}
-		}
+			return s.recordCopy(ctx, changes)
+		})),
+		graph.Flag(fieldKept, func(l *liveService) bool { return l.kept }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
+			return s.definition.image.keep(ctx)
+		})).Alone(),
+		graph.Compared("deployment", func(live, _ *liveService) (string, string, bool) {
+			return "failed: " + live.failedRollout, "another try", live.failedRollout != ""
+		}, anew).Alone(),
+		recordAttribute(func(live, want *liveService) []graph.Change {
+			if len(keyDrift(live.tags, want.tags)) > 0 {
+				return nil // the copy is written after the tags
+			}
+			return live.copy
+		}, graph.SetBy(s.recordCopy)),
 	}
-	switch {
-	case want.secretVersion == "" || live.secretVersion == want.secretVersion || live.awaits:
-	case live.samePassword: // only the address was added to it
-		add(fieldSecretVersion, "that without the address", "the current one")
-	default:
-		add("password", "that of another version of the secret", "the secret's")
+}
+
+func (s *Service) recordCopy(ctx context.Context, _ []graph.Change) error {
+	if err := s.cluster.record(ctx, copyByService); err != nil {
+		return err
 	}
-	if !live.kept && len(out) == 0 {
-		add(fieldKept, "false", "true")
-	}
-	if live.failedRollout != "" && len(out) == 0 {
-		add("deployment", "failed: "+live.failedRollout, "another try")
-	}
-	sortChanges(out)
-	return out
+	s.copied.Store(true)
+	return nil
 }
 
 // wantedCount is how many tasks there are to be. Between the bounds the number is the
@@ -636,88 +722,7 @@ func (s *Service) join(live *types.Service) {
 	}
 }
 
-// Update changes all in one call, which makes one rollout, and then the tags: a
-// setting that ECS refuses is not to be taken for a deployed one.
-func (s *Service) Update(ctx context.Context, changes []graph.Change) error {
-	if err := s.change(ctx, changes); err != nil {
-		return err
-	}
-	if hasTagDrift(changes) {
-		if err := s.retag(ctx, s.ID(), s.Name()); err != nil {
-			return err
-		}
-	}
-	if !hasTagDrift(changes) && !hasRecordDrift(changes) {
-		return nil
-	}
-	if err := s.cluster.record(ctx, copyByService); err != nil {
-		return err
-	}
-	s.copied.Store(true)
-	return nil
-}
-
-func (s *Service) change(ctx context.Context, changes []graph.Change) error {
-	if hasField(changes, fieldSecretVersion) { // before the grace period, by which it is known that a note will do
-		if err := s.noteVersion(ctx, s.ID(), s.definition.database.secretVersion()); err != nil {
-			return err
-		}
-	}
-	if hasField(changes, fieldKept) {
-		return s.definition.image.keep(ctx) // it never comes with others
-	}
-	in := &ecs.UpdateServiceInput{Cluster: aws.String(s.cluster.clusterName()), Service: aws.String(s.serviceName())}
-	network := func() { in.NetworkConfiguration = s.network() }
-	unmanaged := func() *types.DeploymentConfiguration {
-		if in.DeploymentConfiguration == nil {
-			in.DeploymentConfiguration = rolloutConfiguration()
-		}
-		return in.DeploymentConfiguration
-	}
-	rollout := func() { unmanaged() }
-	set := map[string]func(){
-		"task-definition": func() { in.TaskDefinition = aws.String(s.definition.ID()) },
-		"count":           func() {}, // see below
-		"subnets":         network,
-		"security-groups": network,
-		"public-address":  network,
-		"target-group":    func() { in.LoadBalancers = s.balancers() },
-		"propagate-tags":  func() { in.PropagateTags = types.PropagateTagsService },
-		"circuit-breaker": rollout,
-		"minimum-healthy": rollout,
-		"maximum-running": rollout,
-		fieldGrace:        func() { in.HealthCheckGracePeriodSeconds = &s.want.grace },
-		"managed-tags":    func() { in.EnableECSManagedTags = aws.Bool(true) },
-		// An empty list goes back to the launch type, and starts no deployment.
-		fieldCapacity: func() {
-			in.CapacityProviderStrategy, in.ForceNewDeployment = []types.CapacityProviderStrategyItem{}, true
-		},
-		fieldPlatform:   func() { in.PlatformVersion = aws.String("LATEST") },
-		fieldController: func() { in.DeploymentController = &types.DeploymentController{Type: types.DeploymentControllerTypeEcs} },
-		fieldStrategy:   func() { unmanaged().Strategy = types.DeploymentStrategyRolling },
-		fieldAlarms:     func() { unmanaged().Alarms = &types.DeploymentAlarms{AlarmNames: []string{}} },
-		fieldHooks:      func() { unmanaged().LifecycleHooks = []types.DeploymentLifecycleHook{} },
-		fieldRegistries: func() { in.ServiceRegistries = []types.ServiceRegistry{} },
-		fieldConnect:    func() { in.ServiceConnectConfiguration = &types.ServiceConnectConfiguration{} },
-		fieldLattice:    func() { in.VpcLatticeConfigurations = []types.VpcLatticeConfiguration{} },
-		// Only new tasks can be entered, or no longer be.
-		"exec":       func() { in.EnableExecuteCommand, in.ForceNewDeployment = &s.want.exec, true },
-		"deployment": func() { in.ForceNewDeployment = true },
-		"password":   func() { in.ForceNewDeployment = true },
-	}
-	changed := false
-	for _, c := range changes {
-		if f, ok := set[c.Field]; ok {
-			f()
-			changed = true
-		}
-		if n, err := strconv.ParseInt(c.Want, 10, 32); err == nil && c.Field == "count" {
-			in.DesiredCount = aws.Int32(int32(n))
-		}
-	}
-	if !changed {
-		return nil
-	}
+func (s *Service) update(ctx context.Context, in *ecs.UpdateServiceInput, changes []graph.Change) error {
 	if in.TaskDefinition != nil {
 		if err := s.markServed(ctx); err != nil {
 			return err

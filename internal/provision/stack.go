@@ -171,7 +171,7 @@ func (s *Stack) Kept() []string {
 		return nil
 	}
 	have := int32(0)
-	if live := s.database.last.Load(); live != nil {
+	if live := s.database.instanceSeen(); live != nil {
 		have = aws.ToInt32(live.AllocatedStorage)
 	}
 	return []string{fmt.Sprintf("the storage of the database stays %s for now, and is not %s: %s", gib(have), gib(s.database.want.storage), stillOptimizing)}
@@ -198,13 +198,16 @@ func (s *Stack) Options() graph.Options {
 // password at first. And what serves already is not to be served by tasks that
 // nobody has seen healthy, so this is for the first release of a stack alone.
 func (s *Stack) canBeginBeside() bool {
-	if !s.spec.Wait || !s.spec.LocatesDatabase || s.spec.ReleaseCommand != "" || s.spec.Source == nil || s.spec.Image != "" || s.spec.Restore != "" || s.database.serves.Load() {
+	if !s.spec.Wait || !s.spec.LocatesDatabase || s.spec.ReleaseCommand != "" || s.spec.Source == nil || s.spec.Image != "" || s.spec.Restore != "" {
 		return false
 	}
-	if db := s.database.last.Load(); db != nil && rdsTagMap(db.TagList)[TagSecretVersion] == "" {
+	if _, serves := s.database.serves(); serves {
+		return false
+	}
+	if db := s.database.instanceSeen(); db != nil && rdsTagMap(db.TagList)[TagSecretVersion] == "" {
 		return false // it is being restored
 	}
-	live := s.service.last.Load()
+	live := s.service.lastSeen()
 	return live == nil || begunBeside(live) && completed(live) == ""
 }
 

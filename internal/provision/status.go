@@ -111,7 +111,7 @@ func (s *Stack) Status(ctx context.Context) (Status, error) {
 		}
 	}
 	out := Status{URL: s.URL()}
-	live := s.service.last.Load()
+	live := s.service.lastSeen()
 	var err error
 	if live == nil {
 		live, err = s.service.describe(ctx)
@@ -127,7 +127,7 @@ func (s *Stack) Status(ctx context.Context) (Status, error) {
 	note(err)
 	out.Targets, err = s.targets.health(ctx)
 	note(err)
-	db := s.database.last.Load()
+	db := s.database.instanceSeen()
 	if db == nil {
 		db, err = s.database.instance(ctx)
 		note(err)
@@ -149,7 +149,7 @@ func (s *Stack) Status(ctx context.Context) (Status, error) {
 // Released says which release the service runs, with what graph.Observe saw of
 // it on the same Stack.
 func (s *Stack) Released(ctx context.Context) (ReleaseStatus, error) {
-	return s.released(ctx, s.service.last.Load())
+	return s.released(ctx, s.service.lastSeen())
 }
 
 func (s *Stack) released(ctx context.Context, live *types.Service) (ReleaseStatus, error) {
@@ -200,7 +200,7 @@ func (s *Stack) released(ctx context.Context, live *types.Service) (ReleaseStatu
 // graph.Observe saw of it. Backups retained of a database that was there before
 // are not among them; the function Snapshots lists those too.
 func (s *Stack) Snapshots(ctx context.Context) ([]Snapshot, error) {
-	return snapshotsBeside(ctx, s.database.rds, s.spec.Stack, s.database.last.Load(), withoutBackups)
+	return snapshotsBeside(ctx, s.database.rds, s.spec.Stack, s.database.instanceSeen(), withoutBackups)
 }
 
 func serviceStatus(live *types.Service) ServiceStatus {

@@ -104,7 +104,10 @@ func newTaskDefinition(c containers, image *Image, execution, task *Role, secret
 }
 
 // awaits says that tasks begun now have to wait until the database says where it is.
-func (t *TaskDefinition) awaits() bool { return t.beside && !t.database.serves.Load() }
+func (t *TaskDefinition) awaits() bool {
+	_, serves := t.database.serves()
+	return t.beside && !serves
+}
 
 func (t *TaskDefinition) family() string { return t.names().TaskDefinition() }
 

@@ -27,6 +27,7 @@ type Attribute[L any] struct {
 	keep   func(live, want *L) string
 	fixed  func(live, want *L) Remedy
 	down   func(live *L, c Change) string
+	alone  bool
 }
 
 // Remedy is what is done about an attribute that differs: a call sets it, or it can't
@@ -94,6 +95,17 @@ func Field[L any](name string, of func(*L) string, r Remedy) Attribute[L] {
 	}}
 }
 
+// Compared is a field with a comparison of its own: of the two values as text, and of
+// whether they differ.
+func Compared[L any](name string, compare func(live, want *L) (have, wanted string, differ bool), r Remedy) Attribute[L] {
+	return Attribute[L]{name: name, remedy: r, differ: func(live, want *L) []Change {
+		if have, wanted, differ := compare(live, want); differ {
+			return []Change{{Have: have, Want: wanted}}
+		}
+		return nil
+	}}
+}
+
 // Flag is a Field that is on or off.
 func Flag[L any](name string, of func(*L) bool, r Remedy) Attribute[L] {
 	return Field(name, func(l *L) string { return strconv.FormatBool(of(l)) }, r)
@@ -147,6 +159,12 @@ func (a Attribute[L]) FixedIf(why func(live, want *L) Remedy) Attribute[L] {
 	return a
 }
 
+// Alone is the attribute compared only where none before it in the table differs.
+func (a Attribute[L]) Alone() Attribute[L] {
+	a.alone = true
+	return a
+}
+
 // Down is the attribute with what Change.Downtime says of it.
 func (a Attribute[L]) Down(down func(live *L, c Change) string) Attribute[L] {
 	a.down = down
@@ -166,7 +184,7 @@ func (a Attribute[L]) has(field string) bool {
 // arguments.
 func (a Attributes[L]) Compare(live, want *L) (drift, kept []Change) {
 	for _, row := range a {
-		if row.when != nil && !row.when(live, want) {
+		if row.alone && len(drift) > 0 || row.when != nil && !row.when(live, want) {
 			continue
 		}
 		for _, c := range row.differ(live, want) {

@@ -18,7 +18,7 @@ import (
 // dish is a live thing with attributes of every kind.
 type dish struct {
 	size, color, kind, note string
-	on                      bool
+	on, dusty               bool
 	tags                    map[string]string
 }
 
@@ -52,6 +52,9 @@ func dishAttributes(sent *[]string) graph.Attributes[dish] {
 				}
 				return r
 			}),
+		graph.Compared("dust", func(live, want *dish) (have, wanted string, differ bool) {
+			return live.size + " sizes", "none", live.dusty || live.size > want.size
+		}, shape.Put(func(in *[]string) { *in = append(*in, "dusted") })).Alone(),
 		graph.Flag("on", func(l *dish) bool { return l.on }, graph.SetBy(func(context.Context, []graph.Change) error {
 			note("on")
 			return errors.New("no power")
@@ -77,6 +80,8 @@ func TestAttributesAreCompared(t *testing.T) {
 		"color: blue → a nice one; on: true → false":                       {size: "2", color: "blue", kind: "round", on: true, tags: want.tags},
 		"note: carved → (none) refused, it is carved in":                   {size: "2", note: "carved", kind: "round", tags: want.tags},
 		"note: penned → (none)":                                            {size: "2", note: "penned", kind: "round", tags: want.tags},
+		"size: 3 → 2 (round is away from 3)":                               {size: "3", kind: "round", tags: want.tags},
+		"dust: 2 sizes → none":                                             {size: "2", kind: "round", tags: want.tags, dusty: true},
 		"kept color: gold → a nice one, it is worth more":                  {size: "2", color: "gold", kind: "round", tags: want.tags},
 	} {
 		var out []string
