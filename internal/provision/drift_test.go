@@ -144,7 +144,7 @@ func TestARolloutIsOverWhenTheRunsOwnDeploymentServes(t *testing.T) {
 // definitionWithID returns a definition that the engine has seen.
 func definitionWithID(t *testing.T, id string) *TaskDefinition {
 	t.Helper()
-	d := &TaskDefinition{Node: graph.Named("task-definition", time.Second)}
+	d := &TaskDefinition{NodeOf: graph.NodeOf[liveDefinition]{Node: graph.Named("task-definition", time.Second)}}
 	graph.Observe(t.Context(), []graph.Finder{seenAs{d.Node, id}}, graph.Options{})
 	return d
 }
@@ -306,6 +306,9 @@ func TestEachAttributeIsSetOrRefusedForAReason(t *testing.T) {
 	for _, r := range stack.Resources() {
 		name, _ := graph.Describe(r)
 		table, ok := r.(interface{ CheckAttributes() error })
+		if _, updates := r.(graph.Updater); !ok && updates {
+			t.Errorf("%s is changed otherwise than by a table of attributes", name)
+		}
 		if !ok {
 			continue
 		}
@@ -314,7 +317,7 @@ func TestEachAttributeIsSetOrRefusedForAReason(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if checked < 2 {
+	if checked < 20 {
 		t.Errorf("%d resources have attributes", checked)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -42,36 +41,39 @@ func (l RegistryLogin) String() string { return l.Username + ":***" }
 // stack's repository, or a ready one that is used as it is. Its id is the
 // reference by which tasks pull it. It goes with its repository.
 type Image struct {
-	graph.Node
+	graph.NodeOf[liveImage]
 	identity
 	ecr        *ecr.Client
 	repository *Repository
 	served     servedImages
 	source     ImageSource // nil: there is nothing to build
 	ready      string      // reference of an image that is there; "" is none
-	pushed     atomic.Pointer[time.Time]
-	kept       atomic.Bool // it is marked as one that served, or not in the stack's repository
+}
+
+// liveImage is an image as far as others ask about it.
+type liveImage struct {
+	pushed time.Time // zero for one that is not in the stack's repository
+	kept   bool      // it is marked as one that served, or not in the stack's repository
 }
 
 func newImage(i identity, client *ecr.Client, repository *Repository, served servedImages, source ImageSource, ready string) *Image {
-	return &Image{
-		Node: graph.Named("image", 20*time.Minute, repository), identity: i, ecr: client,
-		repository: repository, served: served, source: source, ready: ready,
-	}
+	m := &Image{identity: i, ecr: client, repository: repository, served: served, source: source, ready: ready}
+	m.NodeOf = graph.Of(m, "image", 20*time.Minute, repository)
+	return m
 }
 
-// Find asks the repository for the image by its digest. Without a repository it
+// Read asks the repository for the image by its digest. Without a repository it
 // answers without building, so that a new stack need not wait for the compiler.
-func (m *Image) Find(ctx context.Context) (graph.State, error) {
+func (m *Image) Read(ctx context.Context) (*liveImage, graph.State, error) {
 	ref := m.ready
 	if m.source != nil {
 		uri := m.repository.URI()
 		if uri == "" {
-			return absent, nil
+			return nil, absent, nil
 		}
 		digest, err := m.source.Digest(ctx)
 		if err != nil {
-			return graph.State{}, err // it says that it built
+			return nil, graph.State{}, err // it says that it built
 		}
 		ref = uri + "@" + digest
 	}
@@ -80,23 +82,32 @@ func (m *Image) Find(ctx context.Context) (graph.State, error) {
 		// an up was cut off at: what that pushed is the stack's image.
 		var err error
 		if ref, err = m.newest(ctx); ref == "" || err != nil {
-			return absent, err
+			return nil, absent, err
 		}
 	}
 	digest, own := m.inRepository(ref)
 	st := graph.State{Phase: graph.Ready, ID: ref, Owner: m.stack}
 	if !own {
-		m.kept.Store(true)
-		return st, nil // in a registry that is not ours to ask
+		return &liveImage{kept: true}, st, nil // in a registry that is not ours to ask
 	}
 	detail, err := m.describe(ctx, digest)
 	if detail == nil || err != nil {
 		// The reference is known before the push, so that plan can name it.
-		return graph.State{Phase: graph.Absent, ID: ref}, err
+		return nil, graph.State{Phase: graph.Absent, ID: ref}, err
 	}
-	m.pushed.Store(aws.Time(aws.ToTime(detail.ImagePushedAt)))
-	m.kept.Store(slices.Contains(detail.ImageTags, servedTag(digest)))
-	return st, nil
+	return &liveImage{pushed: aws.ToTime(detail.ImagePushedAt), kept: slices.Contains(detail.ImageTags, servedTag(digest))}, st, nil
+}
+
+// Wanted implements graph.Shape.
+func (m *Image) Wanted(live *liveImage) *liveImage { return live }
+
+// Attributes implements graph.Shape. What an image is, its digest says.
+func (m *Image) Attributes() graph.Attributes[liveImage] { return nil }
+
+// kept says whether the image need not be marked as one that served any more.
+func (m *Image) kept() bool {
+	live := m.Last()
+	return live != nil && live.kept
 }
 
 // describe returns an image of the stack's repository; nil for one that is not
@@ -125,7 +136,11 @@ func (m *Image) keep(ctx context.Context) error {
 			return err
 		}
 	}
-	m.kept.Store(true)
+	live := liveImage{kept: true}
+	if last := m.Last(); last != nil {
+		live.pushed = last.pushed
+	}
+	m.Told(&live)
 	return nil
 }
 

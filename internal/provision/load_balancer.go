@@ -280,38 +280,6 @@ func (l *LoadBalancer) removable(ctx context.Context) error {
 	return nil
 }
 
-// setDrift compares lists whose order means nothing.
-func setDrift(field string, have, want []string) []graph.Change {
-	have, want = slices.Sorted(slices.Values(have)), slices.Sorted(slices.Values(want))
-	if slices.Equal(have, want) {
-		return nil
-	}
-	return []graph.Change{{Field: field, Have: strings.Join(have, " "), Want: strings.Join(want, " ")}}
-}
-
-// attributeDrift compares the attributes that we set, and no others.
-func attributeDrift(have, want map[string]string) []graph.Change {
-	var out []graph.Change
-	for _, k := range slices.Sorted(maps.Keys(want)) {
-		if have[k] != want[k] {
-			out = append(out, graph.Change{Field: k, Have: have[k], Want: want[k]})
-		}
-	}
-	return out
-}
-
-// defaultDrift compares attributes that stay as AWS sets them, where they are
-// reported: regions and emulators learn of new ones at different times.
-func defaultDrift(have, defaults map[string]string) []graph.Change {
-	var out []graph.Change
-	for _, k := range slices.Sorted(maps.Keys(defaults)) {
-		if v, said := have[k]; said && v != "" && v != defaults[k] {
-			out = append(out, graph.Change{Field: k, Have: v, Want: defaults[k]})
-		}
-	}
-	return out
-}
-
 // Create makes the load balancer with AWS's own attributes. The call is
 // idempotent by name:
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateLoadBalancer.html

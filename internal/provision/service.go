@@ -219,7 +219,7 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 		have.gaveUp = true
 		return have, st, nil
 	}
-	have.kept = s.definition.image.kept.Load() || st.Phase != graph.Ready || have.awaits || completed(live) != s.definition.ID()
+	have.kept = s.definition.image.kept() || st.Phase != graph.Ready || have.awaits || completed(live) != s.definition.ID()
 	have.inForce = s.want.bounds
 	if have.inForce.max != 0 && !have.inForce.include(live.DesiredCount) && s.inForce != nil {
 		if have.inForce, err = s.inForce(ctx); err != nil {

@@ -154,15 +154,16 @@ func (s *Stack) Released(ctx context.Context) (ReleaseStatus, error) {
 
 func (s *Stack) released(ctx context.Context, live *types.Service) (ReleaseStatus, error) {
 	out := ReleaseStatus{Image: ImageStatus{Reference: s.image.ID()}}
-	if at := s.image.pushed.Load(); at != nil {
-		out.Image.Pushed = *at
+	if seen := s.image.Last(); seen != nil {
+		out.Image.Pushed = seen.pushed
 	} else if _, own := s.image.inRepository(out.Image.Reference); own {
 		out.Image.Gone = true
 	}
-	newest := s.service.definition.last.Load()
-	if newest == nil || live == nil {
+	family := s.service.definition.Last()
+	if family == nil || live == nil {
 		return out, nil
 	}
+	newest := family.newest
 	arn := aws.ToString(live.TaskDefinition)
 	if arn == aws.ToString(newest.live.TaskDefinitionArn) {
 		out.RolledBackFrom = newest.tags[tagRolledBack]

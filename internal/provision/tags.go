@@ -62,11 +62,6 @@ func (i identity) recordDrift(live map[string]string, by string) []graph.Change 
 // fieldTag is what the field of a tag begins with.
 const fieldTag = "tag "
 
-// hasRecordDrift says whether there is drift of the kind of recordDrift.
-func hasRecordDrift(changes []graph.Change) bool {
-	return slices.ContainsFunc(changes, func(c graph.Change) bool { return strings.HasPrefix(c.Field, fieldRecorded) })
-}
-
 // tagDrift compares tags. A tag that we do not set is its owner's business, and
 // a version is written when the thing is made and not chased afterwards: an
 // upgrade of bookctl alone must not change anything.

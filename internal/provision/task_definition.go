@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -24,7 +23,7 @@ import (
 // changes: what is to be different is registered as a new one. Registering
 // again makes yet another revision, so the newest is compared first.
 type TaskDefinition struct {
-	graph.Node
+	graph.NodeOf[liveDefinition]
 	containers
 	image             *Image
 	execution, task   *Role
@@ -35,7 +34,6 @@ type TaskDefinition struct {
 	region, container string
 	beside            bool // the database is made meanwhile; see Spec.beside
 	seen              *cached[revision]
-	last              atomic.Pointer[revision] // the newest, as it was found
 }
 
 // revision is a task definition with its tags, or none.
@@ -96,11 +94,12 @@ func newTaskDefinition(c containers, image *Image, execution, task *Role, secret
 	if beside {
 		made = graph.Made(database)
 	}
-	return &TaskDefinition{
-		Node:       graph.Named("task-definition", 5*time.Minute, image, execution, task, secret, logs, targets, made),
+	t := &TaskDefinition{
 		containers: c, image: image, execution: execution, task: task, secret: secret, logs: logs, database: database, beside: beside,
 		want: want, container: containerName, region: c.ecs.Options().Region,
 	}
+	t.NodeOf = graph.Of(t, "task-definition", 5*time.Minute, image, execution, task, secret, logs, targets, made)
+	return t
 }
 
 // awaits says that tasks begun now have to wait until the database says where it is.
@@ -111,53 +110,78 @@ func (t *TaskDefinition) awaits() bool {
 
 func (t *TaskDefinition) family() string { return t.names().TaskDefinition() }
 
-// Find takes the newest revision that is ours. One that is to be replaced shows
+// liveDefinition is the family of task definitions as far as it is compared.
+type liveDefinition struct {
+	revision          // to go by
+	newest   revision // of the stack's
+	// input is what the wanted one is registered with.
+	input *ecs.RegisterTaskDefinitionInput
+}
+
+// Read takes the newest revision that is ours. One that is to be replaced shows
 // as drift; so does a family with nothing but deregistered revisions, which ECS
 // keeps until they are deleted as well. Where what serves is what is wanted, and
 // the newer ones never served, it is that one, and the drift is that they are
 // there: another revision like it would replace healthy tasks for nothing.
-func (t *TaskDefinition) Find(ctx context.Context) (graph.State, error) {
-	live, tags, err := t.newest(ctx)
-	if live == nil || err != nil {
-		return absent, err
+func (t *TaskDefinition) Read(ctx context.Context) (*liveDefinition, graph.State, error) {
+	newest, tags, err := t.newest(ctx)
+	if newest == nil || err != nil {
+		return nil, absent, err
 	}
-	t.last.Store(&revision{live, tags})
-	use, drift, err := t.inUse(ctx, revision{live, tags})
-	if err != nil {
-		return absent, err
+	live := &liveDefinition{newest: revision{newest, tags}}
+	if live.revision, err = t.inUse(ctx, live.newest); err != nil {
+		return nil, absent, err
 	}
-	return graph.State{
-		Phase: graph.Ready, ID: aws.ToString(use.live.TaskDefinitionArn), Owner: use.tags[TagStack],
-		Note: "revision " + strconv.Itoa(int(use.live.Revision)), Drift: drift,
+	return live, graph.State{
+		Phase: graph.Ready, ID: aws.ToString(live.live.TaskDefinitionArn), Owner: live.tags[TagStack],
+		Note: "revision " + strconv.Itoa(int(live.live.Revision)),
 	}, nil
 }
 
-// inUse returns the revision to go by, and what differs from what is wanted: the
-// newest, or the one that serves where nothing new has to be registered for it.
-func (t *TaskDefinition) inUse(ctx context.Context, newest revision) (revision, []graph.Change, error) {
-	want, wantTags := t.definition(), t.tags(t.Name())
-	withoutDefaults(newest.tags, wantTags)
-	drift := taskDrift(newest.live, newest.tags, want, wantTags)
-	if newest.tags[TagStack] != t.stack || newest.live.Revision == 1 || !NewRelease(drift) {
-		return newest, drift, nil
+// Wanted implements graph.Shape.
+func (t *TaskDefinition) Wanted(live *liveDefinition) *liveDefinition {
+	w := &liveDefinition{revision: revision{tags: t.tags(t.Name())}, input: t.definition()}
+	withoutDefaults(live.newest.tags, w.tags)
+	return w
+}
+
+// Attributes implements graph.Shape. A revision never changes, so all that differs is
+// set at once, by another one.
+func (t *TaskDefinition) Attributes() graph.Attributes[liveDefinition] {
+	return graph.Attributes[liveDefinition]{graph.Many("", func(live, want *liveDefinition) []graph.Change {
+		out := taskDrift(live.live, live.tags, want.input, want.tags)
+		if number := (revision).number; number(live.newest) != number(live.revision) {
+			out = append(out, graph.Change{Field: fieldNewest, Have: number(live.newest), Want: number(live.revision)})
+		}
+		return out
+	}, graph.SetBy(t.set))}
+}
+
+func (r revision) number() string { return strconv.Itoa(int(r.live.Revision)) }
+
+// inUse returns the revision to go by: the newest, or the one that serves where
+// nothing new has to be registered for it.
+func (t *TaskDefinition) inUse(ctx context.Context, newest revision) (revision, error) {
+	anew := func(r revision) bool {
+		live := &liveDefinition{revision: r, newest: newest}
+		drift, _ := t.Attributes().Compare(live, t.Wanted(live))
+		return NewRelease(drift)
+	}
+	if newest.tags[TagStack] != t.stack || newest.live.Revision == 1 || !anew(newest) {
+		return newest, nil
 	}
 	serving, err := t.serving(ctx)
 	if err != nil {
-		return newest, nil, err
+		return newest, err
 	}
-	if serving.live == nil || serving.tags[TagStack] != t.stack || serving.live.Revision >= newest.live.Revision {
-		return newest, drift, nil
-	}
-	its := taskDrift(serving.live, serving.tags, want, wantTags)
-	if NewRelease(its) {
-		return newest, drift, nil
+	if serving.live == nil || serving.tags[TagStack] != t.stack || serving.live.Revision >= newest.live.Revision || anew(serving) {
+		return newest, nil
 	}
 	failed, err := t.neverServed(ctx, serving.live.Revision)
 	if failed == nil || err != nil {
-		return newest, drift, err
+		return newest, err
 	}
-	number := func(r revision) string { return strconv.Itoa(int(r.live.Revision)) }
-	return serving, append(its, graph.Change{Field: fieldNewest, Have: number(newest), Want: number(serving)}), nil
+	return serving, nil
 }
 
 // fieldNewest is the drift that revisions which never served are newer than the
@@ -581,9 +605,9 @@ func (t *TaskDefinition) Create(ctx context.Context) (string, error) {
 	return aws.ToString(out.TaskDefinition.TaskDefinitionArn), nil
 }
 
-// Update registers another revision, or repairs the tags of the one there is, and
+// set registers another revision, or repairs the tags of the one there is, and
 // withdraws what is newer and never served.
-func (t *TaskDefinition) Update(ctx context.Context, changes []graph.Change) error {
+func (t *TaskDefinition) set(ctx context.Context, changes []graph.Change) error {
 	if NewRelease(changes) {
 		_, err := t.Create(ctx)
 		return err

@@ -48,8 +48,8 @@ func (n NodeOf[L]) Last() *L {
 	return n.last.Load()
 }
 
-// Told notes what the answer to a create call tells of the thing, so that those who
-// need it merely made have that before it is read.
+// Told notes what the answer to a call tells of the thing, so that others have that
+// before it is read: those who need it merely made, for one.
 func (n NodeOf[L]) Told(live *L) { n.last.Store(live) }
 
 // Find implements Finder.
