@@ -297,7 +297,7 @@ func TestTaskDefinitionDrift(t *testing.T) {
 func TestEachAttributeIsSetOrRefusedForAReason(t *testing.T) {
 	t.Parallel()
 	spec := Spec{Stack: "book", Zones: [2]string{"a", "b"}, Settings: DefaultSettings(), Running: "repo@sha256:1"}
-	spec.Domain, spec.Min, spec.Max = "api.example.com", 1, 4
+	spec.Domain, spec.Min, spec.Max, spec.ReleaseCommand = "api.example.com", 1, 4, "/app migrate"
 	stack, err := NewStack(NewClients(aws.Config{Region: "eu-west-1"}), spec)
 	if err != nil {
 		t.Fatal(err)

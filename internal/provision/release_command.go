@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,7 +21,7 @@ import (
 // in a task of it, before the service changes: a migration of the database, say.
 // When it fails the service is not touched, and the old release goes on serving.
 type ReleaseCommand struct {
-	graph.Node
+	graph.NodeOf[liveReleaseCommand]
 	containers
 	logs       *cloudwatchlogs.Client
 	definition *TaskDefinition
@@ -40,9 +39,6 @@ type ReleaseCommand struct {
 // made of a release whose had.
 const tagReleased = "bookctl:release-command-succeeded"
 
-// fieldReleased is updated when the command has succeeded: its revision is tagged.
-const fieldReleased = "succeeded"
-
 // mostReleaseLines is how many of its last lines the failure of a command tells.
 const mostReleaseLines = 5
 
@@ -51,24 +47,46 @@ func newReleaseCommand(c containers, logs *cloudwatchlogs.Client, cluster *Clust
 	for _, s := range subnets {
 		needs = append(needs, s)
 	}
-	return &ReleaseCommand{
-		Node: graph.Named("release-command", time.Hour, needs...), containers: c, logs: logs,
-		definition: definition, group: group, subnets: subnets, command: command, line: line,
-	}
+	r := &ReleaseCommand{containers: c, logs: logs, definition: definition, group: group, subnets: subnets, command: command, line: line}
+	r.NodeOf = graph.Of(r, "release-command", time.Hour, needs...)
+	return r
 }
+
+// liveReleaseCommand is a command that has succeeded.
+type liveReleaseCommand struct{ noted bool }
 
 // starter is what ECS notes as the starter of the task for a revision. By it a later
 // run finds the task of one that was cut off.
 func (r *ReleaseCommand) starter() string { return "release of " + short(r.definition.ID()) }
 
-// Find says how far the command is for the revision that is wanted.
-func (r *ReleaseCommand) Find(ctx context.Context) (graph.State, error) {
+// Read says how far the command is for the revision that is wanted.
+func (r *ReleaseCommand) Read(ctx context.Context) (*liveReleaseCommand, graph.State, error) {
 	id := r.definition.ID()
 	if id == "" {
-		return absent, nil
+		return nil, absent, nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	st, err := r.progress(ctx, id)
+	if err != nil || st.Phase != graph.Ready {
+		return nil, st, err
+	}
+	return &liveReleaseCommand{noted: r.task == nil}, st, nil
+}
+
+// Wanted implements graph.Shape.
+func (r *ReleaseCommand) Wanted(*liveReleaseCommand) *liveReleaseCommand {
+	return &liveReleaseCommand{noted: true}
+}
+
+// Attributes implements graph.Shape.
+func (r *ReleaseCommand) Attributes() graph.Attributes[liveReleaseCommand] {
+	return graph.Attributes[liveReleaseCommand]{
+		graph.Flag("succeeded", func(l *liveReleaseCommand) bool { return l.noted }, graph.SetBy(r.note)),
+	}
+}
+
+func (r *ReleaseCommand) progress(ctx context.Context, id string) (graph.State, error) {
 	if r.task != nil {
 		return r.follow(ctx, id)
 	}
@@ -143,7 +161,7 @@ func (r *ReleaseCommand) follow(ctx context.Context, id string) (graph.State, er
 		return graph.State{}, err
 	}
 	if now.Stopped && now.Exit != nil && *now.Exit == 0 {
-		st.Phase, st.Drift = graph.Ready, []graph.Change{{Field: fieldReleased, Have: "false", Want: "true"}}
+		st.Phase = graph.Ready
 	}
 	// Its log is for people: what can't be read of it stops no release.
 	_ = r.task.output.Next(ctx, func(l OutputLine) error {
@@ -182,11 +200,8 @@ func (r *ReleaseCommand) Create(ctx context.Context) (string, error) {
 	return task.Revision, nil
 }
 
-// Update notes on the revision that its command has succeeded.
-func (r *ReleaseCommand) Update(ctx context.Context, changes []graph.Change) error {
-	if !slices.ContainsFunc(changes, func(c graph.Change) bool { return c.Field == fieldReleased }) {
-		return nil
-	}
+// note notes on the revision that its command has succeeded.
+func (r *ReleaseCommand) note(ctx context.Context, _ []graph.Change) error {
 	_, err := r.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: aws.String(r.definition.ID()), Tags: ecsTags(map[string]string{tagReleased: r.taskID()})})
 	if err != nil {
 		return fmt.Errorf("note on %s that its release command has succeeded: %w", short(r.definition.ID()), err)
