@@ -36,7 +36,7 @@ func (r result) aimed(t *testing.T, args []string) {
 			}
 		}
 		for _, flag := range deploys {
-			if strings.HasPrefix(m[1], "up ") && !strings.Contains(m[1], "--image REFERENCE") && !strings.Contains(m[1], flag) {
+			if strings.HasPrefix(m[1], "up ") && !strings.Contains(m[1], "--image REFERENCE") && !strings.Contains(m[1], "--dockerfile ") && !strings.Contains(m[1], flag) {
 				t.Errorf("bookctl %s tells of %s, which deploys another source", strings.Join(args, " "), m[0])
 			}
 		}

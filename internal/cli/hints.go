@@ -64,7 +64,7 @@ func (g *globals) forTarget(words []string) []string {
 		}
 	}
 	if verb == "up" || verb == "plan" {
-		ready := slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, "--image") }) && !slices.Contains(words, "build")
+		ready := slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, "--image") || w == "--dockerfile" }) && !slices.Contains(words, "build")
 		for _, flag := range deployFlags {
 			if value, given := g.given[flag]; given && !said(flag) && (flag == "restore" || !ready) {
 				add = append(add, "--"+flag, shellWord(value))

@@ -108,6 +108,8 @@ func (i initFlags) found(ctx context.Context) ([]appfile.Value, error) {
 			return nil, usageError{err}
 		}
 		return one("image", i.image), nil
+	case i.dockerfile == "" && i.source != "" && composeFile(i.source) == i.source:
+		return nil, refuseCompose(i.source)
 	case i.dockerfile != "":
 		if _, err := os.Stat(i.dockerfile); err != nil {
 			return nil, usageError{err}
@@ -128,6 +130,9 @@ func (i initFlags) found(ctx context.Context) ([]appfile.Value, error) {
 		if _, statErr := os.Stat(at); errors.Is(err, image.ErrNoSource) && statErr == nil {
 			return one("dockerfile", filepath.ToSlash(at)), nil
 		}
+	}
+	if file := composeFile(dir); file != "" && errors.Is(err, image.ErrNoSource) {
+		return nil, refuseCompose(file)
 	}
 	if err != nil {
 		return nil, err

@@ -131,6 +131,9 @@ func (o imageOrigin) open(ctx context.Context) (*source, error) {
 		s = newSource(ctx, build{what: o.Dockerfile, arch: o.Arch}, o.tell, from.Build)
 	default:
 		program, err := image.FindProgram(ctx, o.path(o.From), o.Package, o.Arch)
+		if file := composeFile(o.path(o.From)); file != "" && errors.Is(err, image.ErrNoSource) {
+			return nil, refuseCompose(file)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -169,7 +172,7 @@ func (o imageOrigin) path(of string) string {
 	if filepath.IsAbs(of) {
 		return of
 	}
-	return filepath.Join(o.dir, filepath.FromSlash(of))
+	return filepath.Join(".", o.dir, filepath.FromSlash(of))
 }
 
 // cacheDir is a directory of bookctl's in the user's cache, or "" where there is none.

@@ -29,8 +29,8 @@ const (
 )
 
 var (
-	// ErrNoSource says that there is no source of bookapi.
-	ErrNoSource = errors.New("no source of bookapi")
+	// ErrNoSource says that there is nothing to build.
+	ErrNoSource = errors.New("no source to build")
 	// ErrCompile is wrapped by what the compiler says of a source.
 	ErrCompile = errors.New("the source does not compile")
 	// ErrNoGo says that the go tool is missing.
