@@ -77,6 +77,11 @@ var rules = []rule{
 		why: "a message is text and commands: everything may carry one",
 	},
 	{
+		of: module + "internal/appfile", not: []string{"github.com/", module},
+		but: []string{module + "internal/hint"},
+		why: "a file is keys and values: which keys there are, the command line says",
+	},
+	{
 		of: module + "internal/diagnosis", not: []string{"github.com/aws/", module},
 		but: []string{module + "internal/hint"},
 		why: "an explanation is a function of evidence: a test of it needs no cloud",

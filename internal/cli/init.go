@@ -165,6 +165,10 @@ func deployedValues(ctx context.Context, s streams, g *globals) ([]appfile.Value
 	if image.IsArchive(settings.From) {
 		settings.Image, settings.From = settings.From, ""
 	}
+	// What was found by itself is found again.
+	if only, err := image.FindProgram(ctx, settings.From, "", settings.Arch); err == nil && only.Path == settings.Package {
+		settings.Package = ""
+	}
 	chosen := strings.Fields(settings.Chosen)
 	var out []appfile.Value
 	for _, row := range provision.Table() {

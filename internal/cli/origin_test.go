@@ -212,6 +212,20 @@ func TestWhatPeopleHaveIsDeployed(t *testing.T) {
 		t.Errorf("the same source, called otherwise: exit code %d\n%s", r.code, r.err)
 	}
 	s.in(module, "up", "--local").says(t, 0, "Up to date", "0 changed")
+	// Somebody who is elsewhere does not deploy what is there by accident.
+	stranger := shop(t, "stranger")
+	if err := os.WriteFile(filepath.Join(stranger, "go.mod"), []byte("module example.com/stranger\n\ngo 1.26\n\nrequire example.com/words v1.0.0\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.in(stranger, "up", "--local").says(t, 1, "example.com/shop/cmd/server", "next: the stack runs example.com/shop/cmd/server, which is not here")
+	// What is found by itself is not in the file that init writes.
+	s.in(module, "init", "--local", "--deployed").says(t, 0, "bookctl.yaml is written")
+	if text, err := os.ReadFile(filepath.Join(module, "bookctl.yaml")); err != nil || !strings.Contains(string(text), "\nsource: .\n") || strings.Contains(string(text), "package") {
+		t.Errorf("init wrote %s, %v", text, err)
+	}
+	if err := os.Remove(filepath.Join(module, "bookctl.yaml")); err != nil {
+		t.Fatal(err)
+	}
 
 	// What a Dockerfile makes, by the builder that is here.
 	static := exec.CommandContext(t.Context(), "go", "build", "-C", module, "-o", "app", "./cmd/server")
@@ -270,6 +284,9 @@ func TestWhatPeopleHaveIsDeployed(t *testing.T) {
 	s.run("up", "--local").says(t, 0, "of which the deployed image was made, is not here: the image is kept", "0 changed")
 	s.run("up", "--local", "--image", "docker-archive:"+gz+":shop:2").says(t, 1, "file does not exist")
 	greets(t, url, "two")
+	s.up("--stack", "books")
+	s.in(module, "up", "--local", "--stack", "books").says(t, 1, "the stack runs bookapi, and here is example.com/shop/cmd/server", "next: deploy it in its place with 'bookctl up ")
+	s.must("destroy", "--local", "--stack", "books", "--yes", "--purge-snapshots")
 	s.must("destroy", "--local", "--yes", "--purge-snapshots")
 	if after := s.inventory(); strings.Join(after, "\n") != strings.Join(before, "\n") {
 		t.Errorf("destroyed, it left %v", after)

@@ -25,6 +25,9 @@ import (
 type source struct {
 	build func() (*image.Image, error)
 	stop  context.CancelFunc
+	// program is the import path of the main package that it is built of, where that is not
+	// bookapi.
+	program string
 	// config is what the image says of how a container of it is run.
 	config func() (*v1.ConfigFile, error)
 
@@ -147,6 +150,9 @@ func (o imageOrigin) open(ctx context.Context) (*source, error) {
 			return image.Build(ctx, from)
 		})
 		s.config = func() (*v1.ConfigFile, error) { return from.Config(), nil } // before it is built
+		if !program.Own {
+			s.program = program.Path
+		}
 	}
 	if later {
 		return s, nil

@@ -463,13 +463,24 @@ func (p *preparation) findSource(ctx context.Context, u *upFlags, flags *pflag.F
 	said := slices.ContainsFunc([]string{"image", "source", "package", "dockerfile"}, flags.Changed)
 	running := p.have.Running
 	switch {
-	case err != nil && running != "" && !said && from.From+from.Dockerfile != "" && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, image.ErrNoSource)):
+	case err != nil && running != "" && !said && from.From+from.Dockerfile != "" && from.From != "." && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, image.ErrNoSource)):
 		p.warnings = append(p.warnings, hint.New("%s, of which the deployed image was made, is not here: the image is kept", cmp.Or(from.Dockerfile, from.From)))
 		return nil
+	case err != nil && running != "" && !said && from.Package != "" && errors.Is(err, image.ErrNoSource):
+		return hint.With(err, "the stack runs %s, which is not here: run in its directory, deploy what is here with --source ., or choose another stack with --stack", from.Package)
 	case err != nil && running != "" && errors.Is(err, image.ErrNoSource):
 		return hint.With(err, "run in the module's directory or name it with --source DIR; or keep the image that was deployed last, with --image %s", running)
 	case err != nil:
 		return err
+	}
+	// A directory is not a stack's own: bookapi's is not to become another program's
+	// because somebody was elsewhere. Of any other program the package is kept.
+	if runsOurs := p.have.From == "" && p.have.Image == "" && p.have.Package == "" && p.have.Dockerfile == ""; found.program != "" && running != "" && !said && runsOurs {
+		found.close()
+		return hint.With(fmt.Errorf("the stack runs bookapi, and here is %s", found.program), "deploy it in its place with %s, or beside it as a stack of its own with --stack", hint.Command("up", "--source", "."))
+	}
+	if want.Package == "" {
+		want.Package = found.program
 	}
 	config, err := found.config()
 	if err != nil {
