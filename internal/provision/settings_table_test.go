@@ -74,7 +74,9 @@ func TestEachSettingDoesWhatItsRowSays(t *testing.T) {
 		for _, flag := range append(goesWith[row.Flag], row.Flag) {
 			choose(&changed.Settings, flag)
 		}
-		if !strings.HasPrefix(row.Recorded(), "tag ") {
+		// moto fails at any task with a network of its own, so it runs no command;
+		// TestAReleaseCommandComesBeforeItsRelease reads it back.
+		if !strings.HasPrefix(row.Recorded(), "tag ") && row.Flag != "release-command" {
 			choose(&all.Settings, row.Flag)
 		}
 		if err := changed.Check(); err != nil {
