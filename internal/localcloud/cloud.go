@@ -22,6 +22,7 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/service/route53"
 	"github.com/bookctl/bookctl/internal/localcloud/service/secretsmanager"
 	"github.com/bookctl/bookctl/internal/localcloud/service/ssm"
+	"github.com/bookctl/bookctl/internal/localcloud/service/sts"
 )
 
 // Config says where a cloud lives and how it behaves. Only StateDir is
@@ -113,6 +114,7 @@ type Cloud struct {
 	logGroups    *logs.Service
 	repositories *ecr.Service
 	roles        *iam.Service
+	tokens       *sts.Service
 	balancers    *elb.Service
 	tasks        *ecs.Service
 	databases    *rds.Service

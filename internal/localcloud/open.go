@@ -24,7 +24,6 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/judge"
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/localcloud/process"
-	"github.com/bookctl/bookctl/internal/localcloud/service/sts"
 	"github.com/bookctl/bookctl/internal/localcloud/service/tagging"
 )
 
@@ -81,7 +80,7 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	if err := c.kernel.Serve(c.services()...); err != nil {
 		return nil, err
 	}
-	c.kernel.Authorizes(c.tasks, func(t *kernel.Tx) judge.World { return world{t, c} })
+	c.kernel.Authorizes(c.tasks, underRoles{c}, func(t *kernel.Tx) judge.World { return world{t, c} })
 	serve, port, err := c.listen()
 	if err != nil {
 		return nil, err
@@ -105,7 +104,7 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 func (c *Cloud) services() []kernel.Service {
 	return []kernel.Service{
 		c.certificates.API(), c.scaling.API(), c.network.API(), c.repositories.API(), c.tasks.API(), c.balancers.API(), c.roles.API(),
-		c.logGroups.API(), c.databases.API(), c.zoneRecords.API(), c.secretValues.API(), c.parameters.API(), sts.API(), tagging.API(),
+		c.logGroups.API(), c.databases.API(), c.zoneRecords.API(), c.secretValues.API(), c.parameters.API(), c.tokens.API(), tagging.API(),
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/service/route53"
 	"github.com/bookctl/bookctl/internal/localcloud/service/secretsmanager"
 	"github.com/bookctl/bookctl/internal/localcloud/service/ssm"
+	"github.com/bookctl/bookctl/internal/localcloud/service/sts"
 )
 
 // makeServices makes the services and gives each what it needs of others. No
@@ -30,6 +31,7 @@ func (c *Cloud) makeServices(k *kernel.Kernel) {
 	c.logGroups = logs.New(k)
 	c.repositories = ecr.New(k, kept.registry)
 	c.roles = iam.New(k)
+	c.tokens = sts.New(k, c.roles)
 	c.network = ec2.New(k, c.cfg.VPCs)
 	c.databases = rds.New(k, rds.Needs{Engine: r.Engine, Authority: kept.authority, Network: c.network, Roles: c.roles, Logs: c.logGroups})
 	c.balancers = elb.New(k, elb.Needs{Balancer: r.Balancer, Tasks: taskAddresses{c}, Network: c.network, Certificates: c.certificates, Roles: c.roles})
@@ -38,6 +40,16 @@ func (c *Cloud) makeServices(k *kernel.Kernel) {
 		Parameters: c.parameters, Repositories: c.repositories, Authority: kept.authority,
 	})
 	c.scaling = autoscaling.New(k, c.cfg.ScalingMinute, c.tasks, c.balancers, c.roles)
+}
+
+// underRoles are the callers that have a role: tasks, and who assumed one.
+type underRoles struct{ c *Cloud }
+
+func (u underRoles) Principal(t *kernel.Tx, key string) (kernel.Principal, bool) {
+	if p, known := u.c.tasks.Principal(t, key); known {
+		return p, true
+	}
+	return u.c.tokens.Principal(t, key)
 }
 
 // settling lets Route 53 tell Certificate Manager of new records.

@@ -220,6 +220,7 @@ var table = spreadOut(map[string][]rule{
 	"ssm:AddTagsToResource RemoveTagsFromResource":                               {parameter("ResourceId", request)},
 	"ssm:StartSession":                                                           {session},
 
+	"sts:AssumeRole":        {}, // asked by the operation, since the role's trust may be enough
 	"sts:GetSessionToken":   {}, // as well: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp_control-access_getsessiontoken.html
 	"sts:GetCallerIdentity": {}, // needs none: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
 

@@ -29,10 +29,72 @@ type Sessions interface {
 	May(tx *Tx, key, action string, input any) (known bool, err error)
 }
 
-// Authorizes sets what calls are checked with: the sessions of roles, and how the
-// account stands, which conditions of policies depend on.
-func (k *Kernel) Authorizes(sessions Sessions, world func(*Tx) judge.World) {
-	k.sessions, k.world = sessions, world
+// Assumed knows the callers that assumed a role. Principal is known for the access key
+// of such a session, and without limits of its own, which allow nothing, once it is over.
+type Assumed interface {
+	Principal(tx *Tx, key string) (p Principal, known bool)
+}
+
+// Principal is who calls, and what it may: what all of Limits allow, each of which is
+// a set of policies.
+type Principal struct {
+	ARN, ID string
+	// Names are how a trust policy may name it, besides by its account.
+	Names  []string
+	Limits [][]access.Policy
+	// Ended says that the credentials are good no longer.
+	Ended bool
+	// Session says that it is under a role.
+	Session bool
+}
+
+// may decides on a request by all limits.
+func (p Principal) may(r access.Request) access.Decision {
+	for _, policies := range p.Limits {
+		if d := access.Decide(policies, r); d != access.Allowed {
+			return d
+		}
+	}
+	return access.Allowed
+}
+
+// Authorizes sets what calls are checked with: the sessions of tasks and of those who
+// assumed a role, and how the account stands, which conditions of policies depend on.
+func (k *Kernel) Authorizes(sessions Sessions, assumed Assumed, world func(*Tx) judge.World) {
+	k.sessions, k.assumed, k.world = sessions, assumed, world
+}
+
+// Caller is who makes the call of the transaction: a session of a role, or the one user.
+func (tx *Tx) Caller() Principal { return tx.kernel.principal(tx, tx.key) }
+
+// CallerMay says whether the caller's own policies allow an action on a resource.
+func (tx *Tx) CallerMay(action, resource string) bool {
+	return tx.key == administrator || tx.kernel.asks(tx.Caller(), access.Request{Action: action, Resource: resource}) == access.Allowed
+}
+
+func (k *Kernel) principal(tx *Tx, key string) Principal {
+	if k.assumed != nil {
+		if p, known := k.assumed.Principal(tx, key); known {
+			return p
+		}
+	}
+	p := Principal{ARN: k.CallerARN(), ID: LocalUserID, Names: []string{k.CallerARN()}}
+	if k.cfg.Policies != nil {
+		p.Limits = [][]access.Policy{k.cfg.Policies}
+	}
+	return p
+}
+
+// asks decides on a request by the policies of who makes it.
+func (k *Kernel) asks(p Principal, r access.Request) access.Decision {
+	of := access.Request{Action: r.Action, Resource: r.Resource, Context: map[string][]string{
+		"aws:userid": {p.ID}, "aws:PrincipalArn": p.Names[:1], "aws:PrincipalAccount": {k.account},
+	}}
+	if !p.Session {
+		of.Context["aws:username"] = []string{LocalUser}
+	}
+	maps.Copy(of.Context, r.Context)
+	return p.may(of)
 }
 
 // administrator is the access key of who is not checked.
@@ -46,14 +108,22 @@ func (k *Kernel) authorize(tx *Tx, key string, s Service, call Call, input any) 
 			return err
 		}
 	}
-	if !k.checks(key) {
+	caller := k.principal(tx, key)
+	if caller.Ended {
+		return s.Protocol.expired()
+	}
+	if !caller.Session && !k.checks(key) {
 		return nil
 	}
 	requests, known := judge.Requests(k.world(tx), call.Action, input)
-	if !known {
+	switch {
+	case known:
+	case caller.Session: // which may do what it is allowed, and no more
+		requests = []access.Request{{Action: call.Action, Resource: "*"}}
+	default:
 		k.log.Warn("the policies have no say: what AWS asks for this action is not known here", "action", call.Action)
 	}
-	refused, message := k.decide(requests)
+	refused, message := k.decide(caller, requests)
 	if k.cfg.Watch != nil {
 		k.cfg.Watch(Asked{Call: call, Input: input, Requests: requests, Refused: refused})
 	}
@@ -73,19 +143,11 @@ func (k *Kernel) checks(key string) bool {
 	return (k.cfg.Policies != nil || k.cfg.Watch != nil) && key != administrator
 }
 
-// decide finds the first request that the policies don't allow. Without policies
-// there is none.
-func (k *Kernel) decide(requests []access.Request) (*access.Request, string) {
-	if k.cfg.Policies == nil {
-		return nil, ""
-	}
+// decide finds the first request that the caller's policies don't allow.
+func (k *Kernel) decide(caller Principal, requests []access.Request) (*access.Request, string) {
 	for _, r := range requests {
-		of := access.Request{Action: r.Action, Resource: r.Resource, Context: map[string][]string{
-			"aws:userid": {LocalUserID}, "aws:username": {LocalUser}, "aws:PrincipalArn": {k.CallerARN()}, "aws:PrincipalAccount": {k.account},
-		}}
-		maps.Copy(of.Context, r.Context)
-		if d := access.Decide(k.cfg.Policies, of); d != access.Allowed {
-			return &r, judge.Refusal(k.CallerARN(), r, d)
+		if d := k.asks(caller, r); d != access.Allowed {
+			return &r, judge.Refusal(caller.ARN, r, d)
 		}
 	}
 	return nil, ""
@@ -103,7 +165,7 @@ func (k *Kernel) AuthorizeTransfer(w http.ResponseWriter, r *http.Request) bool 
 	var message string
 	k.View(func(tx *Tx) {
 		requests := []access.Request{judge.RegistryRequest(k.world(tx), action, repository)}
-		refused, message = k.decide(requests)
+		refused, message = k.decide(k.principal(tx, ""), requests)
 		if k.cfg.Watch != nil {
 			_, operation, _ := strings.Cut(action, ":")
 			call := Call{Service: "ecr", Operation: operation, Action: action, Writes: r.Method != http.MethodGet && r.Method != http.MethodHead, Started: k.Now()}

@@ -60,7 +60,7 @@ func (e *Env) ARN(service, resource string) string {
 	return fmt.Sprintf("arn:%s:%s:%s:%s:%s", e.Partition(), service, region, account, resource)
 }
 
-// The user and the user id of everybody who is not a task: the local cloud has
+// The user and the user id of everybody who is not under a role: the local cloud has
 // one user.
 const (
 	LocalUser   = "local"

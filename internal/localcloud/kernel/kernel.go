@@ -71,6 +71,7 @@ type Kernel struct {
 	taggers  map[string]Tagger  // by the service's name in ARNs
 	world    func(*Tx) judge.World
 	sessions Sessions
+	assumed  Assumed
 
 	ctx    context.Context // ends at Stop
 	cancel context.CancelFunc

@@ -18,8 +18,8 @@ const maxBody = 4 << 20
 
 // scope is the credential scope of a signed request
 // (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-signing-elements.html).
-// The signature itself is not checked: every credential is good here, but for
-// those of a task, which may do what its role may.
+// The signature itself is not checked: every credential is good here, but for those
+// of a task and of who assumed a role, which may do what the role may.
 type scope struct{ key, region, service string }
 
 func credentialScope(r *http.Request) (scope, error) {
@@ -206,6 +206,7 @@ func (k *Kernel) perform(r *http.Request, sc scope, s Service, o Operation, call
 // run calls the operation in a transaction of its own.
 func (k *Kernel) run(sc scope, s Service, o Operation, call Call, input any) (output any, err error) {
 	k.View(func(tx *Tx) {
+		tx.key = sc.key
 		defer func() {
 			if p := recover(); p != nil {
 				k.log.Error("an operation panicked", "operation", o.name, "panic", p, "stack", string(debug.Stack()))

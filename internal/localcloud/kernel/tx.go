@@ -12,6 +12,7 @@ import (
 type Tx struct {
 	*Env
 	kernel  *Kernel
+	key     string // the access key of the call that it is for, if any
 	over    atomic.Bool
 	changed bool
 }

@@ -84,6 +84,8 @@ type Roles interface {
 	Trusts(t *kernel.Tx, arn, service string, context map[string][]string) bool
 	// Allows says whether the role may do that, or else why not.
 	Allows(t *kernel.Tx, arn, action, resource string) (ok bool, why string)
+	// Principal is a session of that name under the role.
+	Principal(t *kernel.Tx, arn, session string) kernel.Principal
 	LinkedRoleUsable(t *kernel.Tx, service string) bool
 }
 

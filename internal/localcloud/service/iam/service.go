@@ -65,23 +65,60 @@ func (s *Service) Trusts(t *kernel.Tx, arn, service string, context map[string][
 	return err == nil && access.Trusts(trust, service, context)
 }
 
-// Allows evaluates the role's policies: its boundary must allow what they allow. A
-// role that does not exist may do nothing.
-func (s *Service) Allows(t *kernel.Tx, arn, action, resource string) (ok bool, why string) {
+// Admits says whether the role's trust policy lets a caller of these names assume it.
+func (s *Service) Admits(t *kernel.Tx, arn string, names []string, context map[string][]string) bool {
+	r, _ := s.in(t).byARN(arn)
+	trust, err := access.Parse([]byte(r.Trust))
+	return err == nil && access.Admits(trust, names, context)
+}
+
+// Longest is for how many seconds a session of the role may last, if there is one.
+func (s *Service) Longest(t *kernel.Tx, arn string) (seconds int32, ok bool) {
+	r, ok := s.in(t).byARN(arn)
+	return r.MaxSession, ok
+}
+
+// Principal is a session of that name under the role, whose id begins with that of the
+// role. Under one that does not exist it may do nothing.
+func (s *Service) Principal(t *kernel.Tx, arn, session string) kernel.Principal {
+	r, _ := s.in(t).byARN(arn)
+	policies, boundary := s.policies(t, arn)
+	p := kernel.Principal{
+		ARN: s.ARN("sts", "assumed-role/"+r.Name+"/"+session), ID: r.ID + ":" + session,
+		Session: true, Limits: [][]access.Policy{policies},
+	}
+	p.Names = []string{arn, p.ARN}
+	if boundary != nil {
+		p.Limits = append(p.Limits, boundary)
+	}
+	return p
+}
+
+// policies are those of the role, and of its boundary, nil without one.
+func (s *Service) policies(t *kernel.Tx, arn string) (policies, boundary []access.Policy) {
 	a := s.in(t)
 	role, _ := a.byARN(arn)
-	var policies []access.Policy
 	for _, document := range role.Policies {
 		policies = append(policies, parsed(document)...)
 	}
 	for _, arn := range role.Attached {
 		policies = append(policies, parsed(a.managedDocument(arn))...)
 	}
+	if role.Boundary != "" {
+		boundary = append([]access.Policy{}, parsed(a.managedDocument(role.Boundary))...)
+	}
+	return policies, boundary
+}
+
+// Allows evaluates the role's policies: its boundary must allow what they allow. A
+// role that does not exist may do nothing.
+func (s *Service) Allows(t *kernel.Tx, arn, action, resource string) (ok bool, why string) {
+	policies, boundary := s.policies(t, arn)
 	r := access.Request{Action: action, Resource: resource}
 	if access.Decide(policies, r) != access.Allowed {
 		return false, "no identity-based policy"
 	}
-	if arn := role.Boundary; arn != "" && access.Decide(parsed(a.managedDocument(arn)), r) != access.Allowed {
+	if boundary != nil && access.Decide(boundary, r) != access.Allowed {
 		return false, "no permissions boundary"
 	}
 	return true, ""
