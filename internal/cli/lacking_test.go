@@ -15,12 +15,15 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/smithy-go/middleware"
 
+	"github.com/bookctl/bookctl/internal/localcloud"
+	"github.com/bookctl/bookctl/internal/localcloud/memory"
 	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/provision"
 )
@@ -118,8 +121,10 @@ func (a alteration) apply(v reflect.Value) {
 }
 
 // replay is an endpoint that answers each read as a real one did, and lets no change
-// through. It is an aws.HTTPClient.
+// through but of the lock, which is elsewhere. It is an aws.HTTPClient.
 type replay struct {
+	lock http.RoundTripper
+
 	mu      sync.Mutex
 	answers map[string]recorded
 	changes []string // that were asked for
@@ -144,8 +149,8 @@ func (r *replay) Do(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if strings.HasPrefix(req.Header.Get("X-Amz-Target"), "AmazonSSM.") { // the lock
-		return http.DefaultClient.Do(req)
+	if strings.HasPrefix(req.Header.Get("X-Amz-Target"), "AmazonSSM.") {
+		return r.lock.RoundTrip(req)
 	}
 	answer := recorded{status: http.StatusBadRequest, header: http.Header{}, body: []byte(`{"__type":"AccessDeniedException","message":"no changes"}`)}
 	if reads || strings.Contains(req.URL.Path, "/2013-04-01/") {
@@ -173,7 +178,8 @@ func (r *replay) read(req *http.Request, key string) (recorded, error) {
 	if ok {
 		return known, nil
 	}
-	resp, err := http.DefaultClient.Do(req)
+	// A connection that is kept would keep the time of the test from going on.
+	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
 	if err != nil {
 		return recorded{}, err
 	}
@@ -201,7 +207,7 @@ func (r *replay) take() []string {
 // repairs are changes that take back what differs, and make or delete no thing.
 var repairs = []string{"CreateTags", "CreateNetworkAclEntry", "DeleteNetworkAclEntry"}
 
-// ofTheLock are the operations by which runs exclude each other, which goes to moto.
+// ofTheLock are the operations by which runs exclude each other.
 var ofTheLock = []string{"GetParameters", "GetParametersByPath", "PutParameter", "DeleteParameters"}
 
 // TestNoMemberIsTakenForGranted takes each member away from each answer that plan,
@@ -217,82 +223,105 @@ func TestNoMemberIsTakenForGranted(t *testing.T) {
 	endpoint := moto.Start(t)
 	image := []string{"--arch", runtime.GOARCH, "--image", "127.0.0.1:1/none@sha256:" + strings.Repeat("a", 64), "--min", "1", "--max", "2"}
 	up := append([]string{"up", "--wait=false"}, image...)
-	cloud := &replay{answers: map[string]recorded{}}
-	run := func(client aws.HTTPClient, a *alter, args ...string) (code int, out, errs string) {
-		var stdout, stderr bytes.Buffer
-		cfg := oddConfig(endpoint)
-		cfg.HTTPClient = client
-		cfg.APIOptions = append(cfg.APIOptions, a.watch)
-		g := &globals{line: args, answers: provision.Answers{Limit: 30 * time.Second}, config: &cfg}
-		code = runWith(t.Context(), g, streams{in: strings.NewReader(""), out: &stdout, err: &stderr})
-		return code, stdout.String(), stderr.String()
-	}
-	none := &alter{which: func(string, []alteration) *alteration { return nil }}
-	if code, _, errs := run(nil, none, up...); code != exitOK {
+	if code, _, errs := runAltered(t.Context(), endpoint, nil, nobody, up...); code != exitOK {
 		t.Fatal(errs)
 	}
 	for _, args := range [][]string{append([]string{"plan", "--output", "json"}, image...), {"status"}, {"list"}, append(up, "--timeout", "2s"), {"destroy", "--yes", "--timeout", "2s"}} {
-		command := args[0]
-		var (
-			all  []alteration
-			seen = map[string]bool{}
-		)
-		// The first answer to each operation is the one that is altered.
-		learn := &alter{which: func(operation string, possible []alteration) *alteration {
-			if !seen[operation] {
-				seen[operation] = true
-				all = append(all, possible...)
-			}
-			return nil
-		}}
-		usual, out, errs := run(cloud, learn, args...)
-		whole := cloud.take()
-		if command != "destroy" && (usual != exitOK && usual != exitUnhealthy || len(whole) > 0) || command == "destroy" && !slices.Contains(whole, "DeregisterScalableTarget") {
-			t.Fatalf("%s of a whole stack: exit code %d, changes %v\n%s%s", command, usual, whole, out, errs)
-		}
-		all = slices.DeleteFunc(all, func(x alteration) bool {
-			deepest := map[string]int{"plan": 9, "destroy": 1}
-			return strings.Count(x.path, ".") > cmp.Or(deepest[command], 2) || slices.Contains(ofTheLock, x.operation)
+		t.Run(args[0], func(t *testing.T) {
+			t.Parallel()
+			now := time.Now()
+			synctest.Test(t, func(t *testing.T) {
+				time.Sleep(time.Until(now)) // what is there has real dates
+				takeEachMember(t, endpoint, args)
+			})
 		})
-		slices.SortFunc(all, func(a, b alteration) int { return strings.Compare(a.String(), b.String()) })
-		begun := time.Now()
-		for _, x := range all {
-			first := true
-			a := &alter{which: func(operation string, _ []alteration) *alteration {
-				if operation != x.operation || !first {
-					return nil
-				}
-				first = command == "up" || command == "destroy" // which look again once they have the lock
-				return &x
-			}}
-			code, out, errs := run(cloud, a, args...)
-			complain := func(format string, args ...any) {
-				t.Errorf("%s, %s: %s; exit code %d\n%s%s", command, x, fmt.Sprintf(format, args...), code, out, errs)
+	}
+}
+
+// nobody alters nothing.
+var nobody = func(string, []alteration) *alteration { return nil }
+
+// runAltered runs a command line with the answers altered. A nil client is that of the
+// SDK.
+func runAltered(ctx context.Context, endpoint string, client aws.HTTPClient, which func(string, []alteration) *alteration, args ...string) (code int, out, errs string) {
+	var stdout, stderr bytes.Buffer
+	cfg := oddConfig(endpoint)
+	cfg.HTTPClient = client
+	cfg.APIOptions = append(cfg.APIOptions, (&alter{which: which}).watch)
+	g := &globals{line: args, answers: provision.Answers{Limit: 30 * time.Second}, config: &cfg}
+	code = runWith(ctx, g, streams{in: strings.NewReader(""), out: &stdout, err: &stderr})
+	return code, stdout.String(), stderr.String()
+}
+
+// takeEachMember runs one command again and again, in a time of its own.
+func takeEachMember(t *testing.T, endpoint string, args []string) {
+	locks, err := localcloud.Open(t.Context(), localcloud.Config{StateDir: t.TempDir(), Runtimes: memory.Runtimes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := locks.Close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	}()
+	cloud := &replay{answers: map[string]recorded{}, lock: memory.Transport{To: locks}}
+	command := args[0]
+	var (
+		all  []alteration
+		seen = map[string]bool{}
+	)
+	// The first answer to each operation is the one that is altered.
+	usual, out, errs := runAltered(t.Context(), endpoint, cloud, func(operation string, possible []alteration) *alteration {
+		if !seen[operation] {
+			seen[operation] = true
+			all = append(all, possible...)
+		}
+		return nil
+	}, args...)
+	whole := cloud.take()
+	if command != "destroy" && (usual != exitOK && usual != exitUnhealthy || len(whole) > 0) || command == "destroy" && !slices.Contains(whole, "DeregisterScalableTarget") {
+		t.Fatalf("%s of a whole stack: exit code %d, changes %v\n%s%s", command, usual, whole, out, errs)
+	}
+	all = slices.DeleteFunc(all, func(x alteration) bool {
+		deepest := map[string]int{"plan": 9, "destroy": 1}
+		return strings.Count(x.path, ".") > cmp.Or(deepest[command], 2) || slices.Contains(ofTheLock, x.operation)
+	})
+	slices.SortFunc(all, func(a, b alteration) int { return strings.Compare(a.String(), b.String()) })
+	for _, x := range all {
+		first := true
+		code, out, errs := runAltered(t.Context(), endpoint, cloud, func(operation string, _ []alteration) *alteration {
+			if operation != x.operation || !first {
+				return nil
 			}
-			if strings.Contains(errs, "fault of bookctl") || strings.Contains(errs, "goroutine ") {
-				complain("a panic")
-			}
-			for _, change := range cloud.take() {
-				if (strings.HasPrefix(change, "Create") || strings.HasPrefix(change, "Delete")) && !slices.Contains(whole, change) && !slices.Contains(repairs, change) {
-					complain("it asks for %s", change)
-				}
-			}
-			switch code {
-			case exitOK, exitChanges, exitUnhealthy:
-			case exitFailed, exitAuth, exitUsage:
-				if !strings.Contains(errs, "bookctl: ") && !strings.Contains(out, `"error":`) && !strings.Contains(out, `"action":"blocked"`) {
-					complain("it is not said what is wrong")
-				}
-			default:
-				complain("the wrong exit code")
-			}
-			var p planOutput
-			if command == "plan" && code == exitChanges {
-				if err := json.Unmarshal([]byte(out), &p); err != nil || p.Create > 0 {
-					complain("it plans to create what is there: %v", err)
-				}
+			first = command == "up" || command == "destroy" // which look again once they have the lock
+			return &x
+		}, args...)
+		complain := func(format string, args ...any) {
+			t.Errorf("%s, %s: %s; exit code %d\n%s%s", command, x, fmt.Sprintf(format, args...), code, out, errs)
+		}
+		if strings.Contains(errs, "fault of bookctl") || strings.Contains(errs, "goroutine ") {
+			complain("a panic")
+		}
+		for _, change := range cloud.take() {
+			if (strings.HasPrefix(change, "Create") || strings.HasPrefix(change, "Delete")) && !slices.Contains(whole, change) && !slices.Contains(repairs, change) {
+				complain("it asks for %s", change)
 			}
 		}
-		t.Logf("%s: %d alterations in %s", command, len(all), time.Since(begun).Round(time.Millisecond))
+		switch code {
+		case exitOK, exitChanges, exitUnhealthy:
+		case exitFailed, exitAuth, exitUsage:
+			if !strings.Contains(errs, "bookctl: ") && !strings.Contains(out, `"error":`) && !strings.Contains(out, `"action":"blocked"`) {
+				complain("it is not said what is wrong")
+			}
+		default:
+			complain("the wrong exit code")
+		}
+		var p planOutput
+		if command == "plan" && code == exitChanges {
+			if err := json.Unmarshal([]byte(out), &p); err != nil || p.Create > 0 {
+				complain("it plans to create what is there: %v", err)
+			}
+		}
 	}
+	t.Logf("%s: %d alterations", command, len(all))
 }
