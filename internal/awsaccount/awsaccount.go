@@ -310,7 +310,7 @@ func Inventory(ctx context.Context, cfg aws.Config) ([]string, error) {
 				env = append(env, *e.Name+" from "+regexp.MustCompile(`^.*:secret:|-[A-Za-z0-9]{6}:`).ReplaceAllString(*e.ValueFrom, ":"))
 			}
 			add("task definition %s %s %s/%s %s user=%s readonly=%t %v", *d.TaskDefinition.Family, status, *d.TaskDefinition.Cpu, *d.TaskDefinition.Memory,
-				*c.Image, *c.User, *c.ReadonlyRootFilesystem, env)
+				*c.Image, aws.ToString(c.User), *c.ReadonlyRootFilesystem, env)
 		}
 	}
 	scalable, err := all.Scaling.DescribeScalableTargets(ctx, &scaling.DescribeScalableTargetsInput{ServiceNamespace: "ecs"})

@@ -87,10 +87,20 @@ func (g *globals) instead(typed, meant string) []string {
 // also is the command line with one word more.
 func (g *globals) also(word string) []string { return shellWords(append(slices.Clone(g.line), word)) }
 
-// shellWords are the words of a command line as they are typed.
+// shellWords are the words of a command line as they are typed, but for the values of
+// variables.
 func shellWords(words []string) []string {
 	quoted := make([]string, len(words))
 	for i, w := range words {
+		if i > 0 && words[i-1] == "--env" {
+			w = "--env=" + w
+		}
+		if name, value, found := strings.Cut(strings.TrimPrefix(w, "--env="), "="); strings.HasPrefix(w, "--env=") && found && value != "" {
+			w = "--env=" + name + "=…"
+		}
+		if i > 0 && words[i-1] == "--env" {
+			w = strings.TrimPrefix(w, "--env=")
+		}
 		quoted[i] = shellWord(w)
 	}
 	return quoted

@@ -121,6 +121,8 @@ type statusOutput struct {
 	// partial says that something of the stack is missing, and broken that something
 	// is in a state that no up repairs.
 	partial, broken bool
+	// databaseless says that the stack is to have no database.
+	databaseless bool
 }
 
 // drifted is a resource that is not as it was asked for.
@@ -148,7 +150,7 @@ func readStatus(ctx context.Context, t *target, g *globals) (*statusOutput, erro
 	}
 	out := &statusOutput{
 		Schema: schema, Type: "status", Stack: g.stack, Account: t.account, Region: t.region,
-		Problems: []string{}, Snapshots: []provision.Snapshot{}, Drift: []drifted{}, place: t.place, now: time.Now(), found: have.Found,
+		Problems: []string{}, Snapshots: []provision.Snapshot{}, Drift: []drifted{}, place: t.place, now: time.Now(), found: have.Found, databaseless: have.NoDatabase,
 	}
 	out.Tasks, out.Targets = []diagnosis.Task{}, []diagnosis.Target{}
 	var (
@@ -489,6 +491,8 @@ func (o *statusOutput) rows(row func(string, string, ...any)) {
 			restorable = ", restorable to " + ago(d.Restorable)
 		}
 		row("Backups", "kept %d days%s%s", d.BackupDays, prefixed(", made at ", d.BackupWindow, " UTC"), restorable)
+	} else if o.databaseless {
+		row("Database", "none, as was asked for")
 	} else {
 		row("Database", "missing")
 	}

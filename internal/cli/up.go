@@ -31,6 +31,7 @@ type upFlags struct {
 	provision.Settings
 	restore string
 	dbCA    string
+	env     environmentFlags
 	// authorities are the certificates of dbCA.
 	authorities []byte
 }
@@ -52,6 +53,7 @@ func (u *upFlags) add(f *pflag.FlagSet) {
 			f.Lookup(row.Flag).DefValue = map[string]string{"int32": "0", "bool": "false"}[f.Lookup(row.Flag).Value.Type()]
 		}
 	}
+	u.env.add(f)
 	f.StringVar(&u.dbCA, "db-ca", "", "also trust the certificate authorities in this file (PEM) for the database; needed at each up that builds")
 	f.StringVar(&u.restore, "restore", "", "create the database from a snapshot of the stack: its id, or latest")
 }
@@ -60,6 +62,7 @@ func (u *upFlags) add(f *pflag.FlagSet) {
 func (u *upFlags) over(f *pflag.FlagSet, s *provision.Settings) {
 	was := s.Image
 	s.Overlay(u.Settings, f.Changed)
+	s.GiveEnvironment(u.env.values, u.env.secrets, u.env.unset)
 	if s.Max != 0 && !f.Changed("count") { // a bound that moves takes along where scaling starts
 		s.Count = min(max(s.Count, s.Min), max(s.Min, s.Max))
 	}
@@ -80,6 +83,9 @@ func said(f *pflag.FlagSet) map[string]bool {
 // not said is not known before the cloud is asked what is deployed, unless
 // nothing is: then it is the default.
 func (u *upFlags) check(f *pflag.FlagSet, nothing bool) error {
+	if err := u.env.read(); err != nil {
+		return usageError{err}
+	}
 	for _, pair := range [][2]string{{"image", "source"}, {"image", "package"}, {"image", "dockerfile"}, {"package", "dockerfile"}} {
 		if f.Changed(pair[0]) && f.Changed(pair[1]) && u.Image != "build" {
 			return hint.With(usageError{fmt.Errorf("--%s and --%s name two images", pair[0], pair[1])}, "give one of them")
@@ -256,6 +262,8 @@ func restored(u *upFlags, flags *pflag.FlagSet, from provision.Snapshot, want *p
 // does nothing to one that is there; empty where there is nothing to say.
 func (p *preparation) dataNote(ctx context.Context, from *provision.Snapshot) (hint.Message, error) {
 	switch {
+	case p.spec.NoDatabase:
+		return hint.Message{}, nil
 	case p.have.Database && from != nil:
 		return hint.New("the database is there already, and --restore changes nothing of it; to start from a snapshot, destroy the stack first"), nil
 	case p.have.Database:
@@ -375,6 +383,9 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 			return nil, err
 		}
 		p.follow(&want, config)
+		if err := want.Check(); err != nil { // what the image says too
+			return nil, usageError{err}
+		}
 	}
 	if want.Image != "" && u.authorities != nil {
 		return nil, ownAuthorities()
@@ -436,6 +447,9 @@ func (p *preparation) follow(want *provision.Settings, config *v1.ConfigFile) {
 		switch {
 		case d.Setting == image.LocatesDatabase:
 			want.LocatesDatabase = d.Value == "true"
+		case d.Setting == image.DatabaseAuthority:
+			want.DatabaseAuthority = d.Value
+		case p.have.Database && (d.Setting == "db-name" || d.Setting == "db-user"): // what exists keeps its own
 		case want.Follow(d.Setting, d.Value):
 			p.reasons[d.Setting] = d.Why
 		default:

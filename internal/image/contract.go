@@ -16,7 +16,7 @@ import (
 const LabelPrefix = "io.github.bookctl."
 
 // Labels are the settings that an image can give by a label.
-var Labels = []string{"health-path", "health-status", "health-grace", "read-only-root", LocatesDatabase, DatabaseAuthority}
+var Labels = []string{"health-path", "health-status", "health-grace", "read-only-root", "db-name", "db-user", LocatesDatabase, DatabaseAuthority}
 
 const (
 	// LocatesDatabase is the label of a program that asks the secret DB_SECRET_ARN where
@@ -49,6 +49,7 @@ const (
 	usualPath   = "/" // as load balancers have it
 	usualStatus = "200-299"
 	usualGrace  = "60"
+	usualName   = "app" // of a database, and its user
 )
 
 // Defaults reads what an image's config says of how a container of it is run. With
@@ -79,6 +80,8 @@ func Defaults(file *v1.ConfigFile) []Default {
 		{"read-only-root", "false", "the image has no label for it"},
 		{LocatesDatabase, "false", ""},
 		{DatabaseAuthority, "", ""},
+		{"db-name", usualName, "the image has no label for it"},
+		{"db-user", usualName, "the image has no label for it"},
 	} {
 		if file == nil {
 			d.Why = "what is usual: the image can't be read from here"

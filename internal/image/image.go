@@ -153,6 +153,8 @@ func (s Source) Config() *v1.ConfigFile {
 			LabelPrefix + "health-status":  "200",
 			LabelPrefix + "health-grace":   "30", // it answers within one; migrations may hold it longer
 			LabelPrefix + "read-only-root": "true",
+			LabelPrefix + "db-name":        "books",
+			LabelPrefix + "db-user":        "bookapi",
 			LabelPrefix + LocatesDatabase:  "true",
 			LabelPrefix + ListensOnPORT:    "true",
 		})

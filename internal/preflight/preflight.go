@@ -105,6 +105,13 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 	if err := in.checkArch(); err != nil {
 		return Environment{}, err
 	}
+	if in.Settings.NoDatabase && in.Deployed.Database {
+		return Environment{}, hint.With(errors.New("this stack has a database, which --no-database does not take away"),
+			"keep it; or destroy the stack, which keeps a snapshot of its data, and make it anew without")
+	}
+	if in.Settings.NoDatabase && in.Restore != "" {
+		return Environment{}, errors.New("a database is to be restored and there is to be none: leave out --restore or --no-database")
+	}
 	if in.OnlyRegion != "" && in.Region != in.OnlyRegion {
 		return Environment{}, hint.With(fmt.Errorf("this is region %s, and only %s may be changed", in.Region, in.OnlyRegion), "choose it with --region or AWS_REGION")
 	}
@@ -137,6 +144,9 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 			return err
 		})
 		reads.Go(func() (err error) {
+			if in.Settings.NoDatabase {
+				return nil
+			}
 			offered, err = readOffers(ctx, c.RDS, in.Settings.DBClass)
 			return err
 		})
@@ -177,6 +187,9 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 	}
 	if settled {
 		return env, nil
+	}
+	if in.Settings.NoDatabase {
+		return env, pickZones(&env, zones, "", "")
 	}
 	err = offered.choose(&env, in.Settings, zones)
 	return env, err
@@ -227,6 +240,9 @@ func checkHTTPS(ctx context.Context, c provision.Clients, in Intent) error {
 // matter what the region would offer today.
 func (in Intent) settled() bool {
 	have, want := in.Deployed, in.Settings
+	if want.NoDatabase {
+		return have.Zones[0] != "" && have.Zones[1] != ""
+	}
 	return have.DBVersion != "" && have.Zones[0] != "" && have.Zones[1] != "" &&
 		have.DBVersion == want.DBVersion && have.DBClass == want.DBClass && have.DBMultiAZ == want.DBMultiAZ &&
 		have.DBInsights == want.DBInsights && have.DBStorage == want.DBStorage && have.DBMaxStorage == want.DBMaxStorage

@@ -33,6 +33,8 @@ type Usage struct {
 	Arch        string
 	// Storage is the disk of a task in GiB, of which 20 are free.
 	Storage int32
+	// Secrets is how many there are.
+	Secrets int32
 	// LoadBalancer and Database say whether there is one.
 	LoadBalancer, Database bool
 	// DBClass is such as db.t4g.micro, DBStorage in GiB, and BackupDays how long
@@ -157,7 +159,7 @@ func (p regionPrices) cost(u Usage, region, date string) ([]Line, error) {
 	}
 	return append(lines,
 		Line{"public addresses", addresses * month * p.IPv4Hour, where},
-		Line{"secret", p.SecretMonth, "1 secret"},
+		Line{"secret", float64(u.Secrets) * p.SecretMonth, fmt.Sprintf("%d %s", u.Secrets, map[bool]string{true: "secret", false: "secrets"}[u.Secrets == 1])},
 		Line{"images", 10 * 0.005 * p.ImageGB, "10 kept, about 5 MB each"},
 		Line{"logs", p.LogGB, "for each GB written; this counts one"},
 	), nil

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"github.com/bookctl/bookctl/internal/hint"
 	"maps"
+	"net"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +22,10 @@ import (
 type credentials struct {
 	Engine, Host, DBName, Username, Password string
 	Port                                     int
+	// urls says that it has the connection as URLs as well, or is to, and url and
+	// verifiedURL are those that it has.
+	urls             bool
+	url, verifiedURL string
 	// extra are the keys that are not ours. They are kept.
 	extra map[string]json.RawMessage
 }
@@ -46,11 +52,13 @@ func parseCredentials(text string) (credentials, error) {
 	c.extra = maps.Clone(fields)
 	port := ""
 	for key, to := range map[string]*string{
+		keyURL: &c.url, keyVerifiedURL: &c.verifiedURL,
 		"engine": &c.Engine, "host": &c.Host, "port": &port, "dbname": &c.DBName, "username": &c.Username, "password": &c.Password,
 	} {
 		*to = scalar(fields[key])
 		delete(c.extra, key)
 	}
+	c.urls = c.url != "" || c.verifiedURL != ""
 	if port == "" {
 		port = strconv.Itoa(postgresPort) // as AWS's page says
 	}
@@ -85,6 +93,9 @@ func (c credentials) value() (string, error) {
 	maps.Copy(all, map[string]any{
 		"engine": c.Engine, "host": c.Host, "port": c.Port, "dbname": c.DBName, "username": c.Username, "password": c.Password,
 	})
+	if c.urls && c.Host != "" {
+		all[keyURL], all[keyVerifiedURL] = c.asURL("require"), c.asURL(verifyFull)
+	}
 	text, err := json.Marshal(all)
 	return string(text), err
 }
@@ -95,7 +106,29 @@ func (c credentials) connection() string {
 	if !slices.ContainsFunc([]string{c.Engine, c.Host, c.DBName, c.Username}, func(s string) bool { return s != "" }) {
 		return ""
 	}
-	return fmt.Sprintf("%s://%s@%s:%d/%s", c.Engine, c.Username, c.Host, c.Port, c.DBName)
+	text := fmt.Sprintf("%s://%s@%s:%d/%s", c.Engine, c.Username, c.Host, c.Port, c.DBName)
+	if c.urls && (c.url != c.asURL("require") || c.verifiedURL != c.asURL(verifyFull)) {
+		text += ", and no URL of it"
+	}
+	return text
+}
+
+// The keys of the secret that have the connection as a URL. They are for programs that
+// read it from one variable; which of them a task gets depends on its image, and the
+// secret is one for all.
+const (
+	keyURL         = "url"
+	keyVerifiedURL = "url_verify_full"
+)
+
+// asURL is the connection as libpq and others take it: SQLAlchemy knows postgresql://
+// alone. https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS
+func (c credentials) asURL(mode string) string {
+	u := url.URL{
+		Scheme: "postgresql", User: url.UserPassword(c.Username, c.Password), Host: net.JoinHostPort(c.Host, strconv.Itoa(c.Port)), Path: "/" + c.DBName,
+		RawQuery: "sslmode=" + mode,
+	}
+	return u.String()
 }
 
 // at is c with the address of an instance, where RDS says it already.

@@ -70,6 +70,7 @@ type databaseSpec struct {
 	multiAZ    bool
 	protected  bool
 	insights   bool
+	name, user string // of the database in it, and its owner; set at creation
 }
 
 // databaseOptions says where a database comes from and how it goes.
@@ -77,12 +78,13 @@ type databaseOptions struct {
 	restore      string // a snapshot, "latest", or "" for an empty database
 	skipSnapshot bool
 	leaving      bool // it is only to be removed, which needs nothing of the secret
+	urls         bool // the secret is to have the connection as URLs as well
 }
 
 func databaseSpecOf(s Settings) databaseSpec {
 	return databaseSpec{
 		version: s.dbVersion(), class: s.DBClass, storage: s.DBStorage, maxStorage: s.DBMaxStorage,
-		backups: s.BackupDays, multiAZ: s.DBMultiAZ, protected: s.Protect, insights: s.DBInsights,
+		backups: s.BackupDays, multiAZ: s.DBMultiAZ, protected: s.Protect, insights: s.DBInsights, name: s.DBName, user: s.DBUser,
 	}
 }
 
@@ -181,6 +183,14 @@ type liveDatabase struct {
 	managed           string // the secret by which RDS itself sets the password; "" for none
 }
 
+// dbName is the name of the database in the instance.
+func (d *Database) dbName() string {
+	if live := d.instanceSeen(); live != nil && aws.ToString(live.DBName) != "" {
+		return *live.DBName
+	}
+	return d.secret.initial.DBName
+}
+
 // instance fetches the live instance, or nil.
 func (d databases) instance(ctx context.Context) (*types.DBInstance, error) {
 	name := d.databaseName()
@@ -216,6 +226,7 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 			storage: aws.ToInt32(db.AllocatedStorage), maxStorage: aws.ToInt32(db.MaxAllocatedStorage),
 			backups: aws.ToInt32(db.BackupRetentionPeriod), multiAZ: aws.ToBool(db.MultiAZ),
 			protected: aws.ToBool(db.DeletionProtection), insights: aws.ToBool(db.PerformanceInsightsEnabled),
+			name: aws.ToString(db.DBName), user: aws.ToString(db.MasterUsername),
 		},
 	}
 	if portOfItsOwn(db.Endpoint) {
@@ -276,6 +287,9 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 		parameters: d.parameters.groupName(), subnets: d.subnets.groupName(), logs: []string{exportedLog},
 		copyTags: true, minor: true,
 	}
+	if d.options.restore != "" { // it has those of the snapshot
+		want.name, want.user = live.name, live.user
+	}
 	if st.Phase == graph.Ready && st.Owner == d.stack && d.secret.readable() && !d.options.leaving {
 		c, version, err := d.credentials(ctx)
 		switch {
@@ -285,6 +299,7 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 			return nil, graph.State{}, err
 		default:
 			want.secretVersion, live.current = version, version
+			c.urls = c.urls || d.options.urls
 			live.connection, want.connection = c.connection(), d.connected(c, db).connection()
 			if why := badPassword(c.Password); why != "" && live.secretVersion != version {
 				live.password, live.unusable = "one that RDS refuses", why
@@ -333,6 +348,7 @@ func (d *Database) connected(c credentials, db *types.DBInstance) credentials {
 	if portOfItsOwn(db.Endpoint) {
 		c.Port = postgresPort // to which it goes back, where somebody has moved it
 	}
+	c.url, c.verifiedURL = c.asURL("require"), c.asURL(verifyFull)
 	return c
 }
 
@@ -446,6 +462,8 @@ func (d *Database) Attributes() graph.Attributes[liveDatabase] {
 		graph.Field("log-exports", func(l *liveDatabase) string { return inAnyOrder(l.logs) }, put(func(in *rds.ModifyDBInstanceInput) {
 			in.CloudwatchLogsExportConfiguration = &types.CloudwatchLogsExportConfiguration{EnableLogTypes: []string{exportedLog}}
 		})),
+		graph.Field("name", func(l *liveDatabase) string { return l.name }, graph.Fixed("a database keeps its name")),
+		graph.Field("user", func(l *liveDatabase) string { return l.user }, graph.Fixed("a database keeps the user that it was made with")),
 		versionAttribute(put(func(in *rds.ModifyDBInstanceInput) { in.EngineVersion = &d.want.version })).Down(down),
 		graph.Compared("password", func(live, want *liveDatabase) (string, string, bool) {
 			return cmp.Or(live.password, "that of another version of the secret"), "the secret's",
@@ -715,6 +733,7 @@ func (d *Database) fillSecret(ctx context.Context, _ []graph.Change) error {
 	if err != nil {
 		return err
 	}
+	c.urls = c.urls || d.options.urls
 	version, err := d.secret.put(ctx, d.connected(c, db))
 	if err != nil || wrong {
 		return err

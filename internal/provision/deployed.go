@@ -71,6 +71,10 @@ func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error
 		})
 	}
 	err := each.Wait()
+	if d.Database { // what is there decides
+		d.NoDatabase = false
+	}
+	d.readEnvironment(d.exists.container) // which names are bookctl's own, all of it tells
 	if err == nil {
 		if !d.exists.service {
 			d.readCopy(servicePart, d.exists.copyOfService)
@@ -86,7 +90,9 @@ func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error
 // existing is what ReadDeployed saw, whatever the tags record.
 type existing struct {
 	service bool
-	tasks   int32
+	// container is that of the newest release; its zero value is none.
+	container ecstypes.ContainerDefinition
+	tasks     int32
 	// served says that a release of the stack was healthy once, so that all of the
 	// stack was there.
 	served   bool
@@ -114,7 +120,7 @@ func (d Deployed) Lost(made Settings) []string {
 		{servicePart, "service", d.exists.service || d.exists.copyOfService[settingTag("count")] != ""},
 		{databasePart, "database", d.Database},
 	} {
-		if part.there {
+		if part.there || part.resource == databasePart && made.NoDatabase {
 			continue
 		}
 		var settings []string
@@ -188,6 +194,7 @@ func readTask(ctx context.Context, c Clients, who identity, d *Deployed) (func()
 			ready = ""
 		}
 		d.readRelease(live, tags, ready)
+		d.exists.container = container(live)
 	}, nil
 }
 

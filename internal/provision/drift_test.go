@@ -278,7 +278,7 @@ func TestTaskDefinitionDrift(t *testing.T) {
 	} {
 		live, tags := same()
 		change(live, tags)
-		if got := shown(taskDrift(live, tags, want, ownTags)); got != drift {
+		if got := shown(taskDrift(live, tags, want, ownTags, DefaultSettings())); got != drift {
 			t.Errorf("%q, want %q", got, drift)
 		}
 	}

@@ -63,6 +63,7 @@ func (r Release) Contract(s *Settings) {
 	}
 	had := *s
 	s.readRelease(r.definition.live, r.definition.tags, r.Image)
+	s.readEnvironment(container(r.definition.live))
 	s.Image, s.CPU, s.Memory, s.Arch = had.Image, had.CPU, had.Memory, had.Arch
 }
 

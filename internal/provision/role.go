@@ -31,8 +31,8 @@ type Role struct {
 	name string
 	// boundary is the ARN of the permissions boundary, "" for none.
 	boundary string
-	// secret is what tells, by its ARN, account and partition.
-	secret *Secret
+	// account is what tells, by its ARN, account and partition.
+	account identified
 	// permissions are asked when the things that they name have ARNs.
 	permissions func() []statement
 	seen        *cached[*types.Role]
@@ -61,17 +61,31 @@ func policy(statements ...statement) string {
 // inlineName is the name of the one inline policy of a role.
 const inlineName = "bookctl"
 
-// newRole makes a role, which needs the secret and whatever else its permissions
-// name.
-func newRole(i identity, client *iam.Client, name, boundary string, secret *Secret, needs []graph.Finder, permissions func() []statement) *Role {
-	r := &Role{identity: i, iam: client, name: name, boundary: boundary, secret: secret, permissions: permissions}
-	r.NodeOf = graph.Of(r, name, 5*time.Minute, append([]graph.Finder{secret}, needs...)...)
+// identified is a part of the stack that has an ARN when it is there.
+type identified interface {
+	graph.Finder
+	ID() string
+}
+
+// newRole makes a role, which needs what tells its account and whatever else its
+// permissions name.
+func newRole(i identity, client *iam.Client, name, boundary string, account identified, needs []graph.Finder, permissions func() []statement) *Role {
+	r := &Role{identity: i, iam: client, name: name, boundary: boundary, account: account, permissions: permissions}
+	r.NodeOf = graph.Of(r, name, 5*time.Minute, append([]graph.Finder{account}, needs...)...)
 	return r
 }
 
 func (r *Role) roleName() *string { return aws.String(r.names().Role(r.name)) }
 
-func (r *Role) inline() string { return policy(r.permissions()...) }
+// inline is the stack's own policy of the role, "" for a role that may do nothing: IAM
+// takes no policy without a statement.
+func (r *Role) inline() string {
+	may := r.permissions()
+	if len(may) == 0 {
+		return ""
+	}
+	return policy(may...)
+}
 
 // trust lets tasks of the account and region assume the role, so that ECS can't be
 // brought to lend it to somebody else's. It can't be told of which cluster.
@@ -230,11 +244,14 @@ func (r *Role) Attributes() graph.Attributes[liveRole] {
 		graph.Field("permissions boundary", func(l *liveRole) string { return l.boundary }, r.setBy("set the permissions boundary", r.setBoundary)),
 		tagAttribute(func(l *liveRole) map[string]string { return l.tags }, r.setBy("set the tags", r.setTags)),
 		graph.Field("trust", func(l *liveRole) string { return l.trust }, r.setBy("set the trust", r.setTrust)).Same(sameJSON),
-		graph.Field("permissions", func(l *liveRole) string { return l.inline }, r.setBy("set the permissions", r.setPermissions)).Same(sameJSON),
+		graph.Field("permissions", func(l *liveRole) string { return l.inline }, r.setBy("set the permissions", r.setPermissions)).Same(samePolicy),
 		graph.Field("other inline policies", func(l *liveRole) string { return strings.Join(l.others, ", ") }, strip),
 		graph.Field("attached policies", func(l *liveRole) string { return strings.Join(l.attached, ", ") }, strip),
 	}
 }
+
+// samePolicy says whether two policies are the same, of which there may be none.
+func samePolicy(a, b string) bool { return a == b || sameJSON(a, b) }
 
 // setBy is graph.SetBy with an error that names the role.
 func (r *Role) setBy(what string, set func(context.Context) error) graph.Remedy {
@@ -248,7 +265,7 @@ func (r *Role) setBy(what string, set func(context.Context) error) graph.Remedy 
 
 // Create makes the role without permissions.
 func (r *Role) Create(ctx context.Context) (string, error) {
-	of, err := arn.Parse(r.secret.ID())
+	of, err := arn.Parse(r.account.ID())
 	if err != nil {
 		return "", fmt.Errorf("create role %s: its account is not known: %w", *r.roleName(), err)
 	}
@@ -282,6 +299,13 @@ func (r *Role) setTrust(ctx context.Context) error {
 }
 
 func (r *Role) setPermissions(ctx context.Context) error {
+	if r.inline() == "" {
+		_, err := r.iam.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: r.roleName(), PolicyName: aws.String(inlineName)})
+		if isCode(err, "NoSuchEntity") {
+			return nil
+		}
+		return err
+	}
 	_, err := r.iam.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: r.roleName(), PolicyName: aws.String(inlineName), PolicyDocument: aws.String(r.inline())})
 	return err
 }

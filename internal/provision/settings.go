@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -117,6 +118,20 @@ type Settings struct {
 	// LocatesDatabase says that the program asks the secret where its database is, as
 	// bookapi does, so that it can be started before that is there. The image says so.
 	LocatesDatabase bool
+	// DatabaseAuthority is where the image has the certificate authorities of Amazon
+	// RDS, "" for nowhere. The image says so.
+	DatabaseAuthority string
+
+	// Env are the variables that the user gives to the container, and Secrets those that
+	// it gets from elsewhere: the ARN of a secret or parameter, as ECS has it.
+	Env, Secrets Pairs
+	// DBEnv are further names for the database's connection: host=endpoint,….
+	DBEnv string
+	// DBName is the name of the database in the instance, and DBUser that of its owner.
+	// What exists keeps its own.
+	DBName, DBUser string
+	// NoDatabase is for a service without one.
+	NoDatabase bool
 }
 
 // DefaultSettings are those of a new stack.
@@ -225,6 +240,7 @@ var (
 	databaseVersion = regexp.MustCompile(`^[1-9][0-9](\.[0-9]{1,2})?$`)
 	certificateARN  = regexp.MustCompile(`^arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/[A-Za-z0-9-]+$`)
 	secretARN       = regexp.MustCompile(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+$`)
+	databaseName    = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,62}$`)
 	healthStatus    = regexp.MustCompile(`^[2-4][0-9]{2}(-[2-4][0-9]{2})?(,[2-4][0-9]{2}(-[2-4][0-9]{2})?)*$`)
 	healthPath      = regexp.MustCompile(`^/[!-~]*$`)
 	containerUser   = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?$`)
@@ -239,7 +255,13 @@ const mostTasks = 5000
 // Check says, in one line, what AWS would refuse of the settings, and what it
 // takes instead. Its advice names the flags.
 func (s Settings) Check() error {
-	return s.CheckOf(func(string) bool { return true })
+	if err := s.CheckOf(func(string) bool { return true }); err != nil {
+		return err
+	}
+	if why := s.checkEnvironment(); why != "" {
+		return hint.With(errors.New(why), "leave it out, or take it back with --unset-env")
+	}
+	return nil
 }
 
 // CheckOf is Check by those demands alone that are about nothing but what was said,

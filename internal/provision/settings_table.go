@@ -465,6 +465,15 @@ func Table() []Setting {
 			recorded: onScaling,
 		},
 		{
+			Flag: "no-database", JSON: "noDatabase", Value: Switch{Of: func(s *Settings) *bool { return &s.NoDatabase }},
+			Help:     "make no database; a stack that has one keeps it",
+			Example:  "true",
+			Drives:   []ResourceField{{definitionPart, "environment DB_NAME"}},
+			Costs:    []string{"database", "database storage", "database backups", "secret"},
+			recorded: onRoles,
+			when:     func(s Settings) bool { return s.NoDatabase },
+		},
+		{
 			Flag: "db-class", JSON: "dbClass", Value: Text{Of: func(s *Settings) *string { return &s.DBClass }, Default: "db.t4g.micro"},
 			Help:    "instance class of the database",
 			Example: "db.t4g.small",
@@ -519,6 +528,60 @@ func Table() []Setting {
 			text:     Settings.dbVersion,
 			live:     func(p parts, s *Settings) { s.DBVersion = major(aws.ToString(p.database.EngineVersion)) },
 			taken:    func(recorded string, s Settings) bool { return major(recorded) == s.DBVersion },
+		},
+		{
+			Flag: "db-name", JSON: "dbName", Value: Text{Of: func(s *Settings) *string { return &s.DBName }, Default: "books"}, Derived: true,
+			Help:    "name of the database in the instance (default: books for bookapi, else app); what exists keeps its name",
+			Example: "orders",
+			Drives:  []ResourceField{{databasePart, "name"}},
+			check: func(s Settings, refuse refusal) {
+				// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html
+				refuse("db-name", !databaseName.MatchString(s.DBName), "database name %q: RDS takes 1 to 63 letters, digits and _, and a letter first", s.DBName)
+			},
+			recorded: onDatabase,
+			when:     func(s Settings) bool { return s.DBName != "books" },
+			live: func(p parts, s *Settings) {
+				if name := aws.ToString(p.database.DBName); name != "" {
+					s.DBName = name
+				}
+			},
+		},
+		{
+			Flag: "db-user", JSON: "dbUser", Value: Text{Of: func(s *Settings) *string { return &s.DBUser }, Default: "bookapi"}, Derived: true,
+			Help:    "user that owns the database (default: bookapi for bookapi, else app); what exists keeps its user",
+			Example: "orders",
+			Drives:  []ResourceField{{databasePart, "user"}},
+			check: func(s Settings, refuse refusal) {
+				refuse("db-user", !databaseName.MatchString(s.DBUser) || strings.HasPrefix(s.DBUser, "rds") || strings.HasPrefix(s.DBUser, "pg_"),
+					"database user %q: RDS takes 1 to 63 letters, digits and _, a letter first, and keeps names that begin with rds and pg_", s.DBUser)
+			},
+			recorded: onDatabase,
+			when:     func(s Settings) bool { return s.DBUser != "bookapi" },
+			live: func(p parts, s *Settings) {
+				if name := aws.ToString(p.database.MasterUsername); name != "" {
+					s.DBUser = name
+				}
+			},
+		},
+		{
+			Flag: "db-env", JSON: "dbEnv", Value: Text{Of: func(s *Settings) *string { return &s.DBEnv }},
+			Help:    "also tell the container its database by these variables: NAME=endpoint, port, dbname, username, password, url or sslmode, with commas ('none' for none)",
+			Example: "endpoint=endpoint,username=username",
+			Drives:  []ResourceField{{definitionPart, "tag bookctl:db-env"}},
+			check: func(s Settings, refuse refusal) {
+				_, err := parseDBEnv(s.DBEnv)
+				refuse("db-env", err != nil, "database variables: %v", err)
+				refuse("db-env", len(tagText(s.DBEnv)) > 256, "database variables of %d characters: that is too long to be recorded in a tag", len(s.DBEnv))
+			},
+			given: func(s *Settings) {
+				if s.DBEnv = strings.ReplaceAll(s.DBEnv, " ", ""); s.DBEnv == "none" {
+					s.DBEnv = ""
+				}
+			},
+			recorded: withDefinition,
+			when:     func(s Settings) bool { return s.DBEnv != "" },
+			text:     func(s Settings) string { return tagText(s.DBEnv) },
+			fromText: fromTagText,
 		},
 		{
 			Flag: "db-multi-az", JSON: "dbMultiAZ", Value: Switch{Of: func(s *Settings) *bool { return &s.DBMultiAZ }},

@@ -198,7 +198,7 @@ func (s *Stack) Options() graph.Options {
 // password at first. And what serves already is not to be served by tasks that
 // nobody has seen healthy, so this is for the first release of a stack alone.
 func (s *Stack) canBeginBeside() bool {
-	if !s.spec.Wait || !s.spec.LocatesDatabase || s.spec.ReleaseCommand != "" || s.spec.Source == nil || s.spec.Image != "" || s.spec.Restore != "" {
+	if !s.spec.Wait || s.spec.NoDatabase || !s.spec.LocatesDatabase || s.spec.ReleaseCommand != "" || s.spec.Source == nil || s.spec.Image != "" || s.spec.Restore != "" {
 		return false
 	}
 	if _, serves := s.database.serves(); serves {
@@ -260,6 +260,19 @@ func registryLogin(secret string) []statement {
 	}
 }
 
+// parameterRead lets the execution role read a parameter of Parameter Store.
+func parameterRead(arn string) []statement {
+	part := strings.SplitN(arn, ":", 6)
+	return []statement{
+		{Effect: "Allow", Action: []string{"ssm:GetParameters"}, Resource: []string{arn}},
+		{Effect: "Allow", Action: []string{"kms:Decrypt"}, Resource: []string{fmt.Sprintf("arn:%s:kms:%s:%s:key/*", part[1], part[3], part[4])},
+			Condition: condition{"StringEquals": {
+				"kms:ViaService":                      {"ssm." + part[3] + "." + partition.Of(part[3]).Suffix},
+				"kms:EncryptionContext:PARAMETER_ARN": {arn},
+			}}},
+	}
+}
+
 // NewStack wires all resources of a stack, in the order in which they are
 // needed. Nothing is called before the graph is run.
 func NewStack(c Clients, spec Spec) (*Stack, error) {
@@ -305,12 +318,16 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		return rules
 	})
 	task := newSecurityGroup(n, "sg-task", "Tasks of the stack", vpc, []graph.Finder{lb}, func() []rule {
-		return []rule{
+		rules := []rule{
 			{port: spec.ContainerPort, peer: lb.ID()},
 			{egress: true, port: 443, peer: anywhere},
-			{egress: true, port: postgresPort, peer: privateA.want.cidr},
-			{egress: true, port: postgresPort, peer: privateB.want.cidr},
 		}
+		if spec.NoDatabase {
+			return rules
+		}
+		return append(rules,
+			rule{egress: true, port: postgresPort, peer: privateA.want.cidr},
+			rule{egress: true, port: postgresPort, peer: privateB.want.cidr})
 	})
 	database := newSecurityGroup(n, "sg-database", "Database of the stack", vpc, []graph.Finder{task}, func() []rule {
 		return []rule{{port: postgresPort, peer: task.ID()}}
@@ -324,7 +341,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	rdsRole := newServiceLinkedRole(linked, "rds", "rds.amazonaws.com", true, seen.uses.rds)
 	scalingRole := newServiceLinkedRole(linked, "scaling", "ecs.application-autoscaling.amazonaws.com", spec.Max != 0, false)
 
-	secret := newSecret(who, c.Secrets, "books", "bookapi")
+	secret := newSecret(who, c.Secrets, spec.DBName, spec.DBUser)
 	data := databases{identity: who, rds: c.RDS}
 	dbSubnets := newDBSubnetGroup(data, rdsRole, privateA, privateB)
 	want := databaseSpecOf(spec.Settings)
@@ -336,7 +353,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	retention := logRetention{days: spec.LogDays, said: spec.Said["log-days"]}
 	dbLogs := newDatabaseLogGroup(who, c.Logs, retention)
 	db := newDatabase(data, c.Secrets, secret, database, dbSubnets, dbParameters, dbLogs, want, spec.Said, databaseOptions{
-		restore: spec.Restore, skipSnapshot: spec.SkipFinalSnapshot, leaving: spec.leaving,
+		restore: spec.Restore, skipSnapshot: spec.SkipFinalSnapshot, leaving: spec.leaving, urls: !spec.LocatesDatabase,
 	})
 	logGroup := newLogGroup(who, c.Logs, retention)
 	run := containers{identity: who, ecs: c.ECS}
@@ -349,24 +366,34 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		ready = spec.Running
 	}
 	image := newImage(who, c.ECR, repository, served, source, ready)
-	executionRole := newRole(who, c.IAM, naming.ExecutionRole, spec.Boundary, secret, []graph.Finder{logGroup, repository}, func() []statement {
+	var credentialed []graph.Finder // what the roles name of the database
+	if !spec.NoDatabase {
+		credentialed = append(credentialed, secret)
+	}
+	executionRole := newRole(who, c.IAM, naming.ExecutionRole, spec.Boundary, logGroup, append(credentialed, repository), func() []statement {
 		images := []string{repository.ID()}
 		if arn := repositoryARN(ready); arn != "" && arn != repository.ID() {
 			images = append(images, arn)
 		}
-		return append(registryLogin(spec.RegistrySecret), []statement{
+		may := append(registryLogin(spec.RegistrySecret), spec.secretReads()...)
+		if !spec.NoDatabase {
+			may = append(may, statement{Effect: "Allow", Action: []string{"secretsmanager:GetSecretValue"}, Resource: []string{secret.ID()}})
+		}
+		return append(may, []statement{
 			// GetAuthorizationToken knows no resources:
 			// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html
 			{Effect: "Allow", Action: []string{"ecr:GetAuthorizationToken"}, Resource: []string{"*"}},
 			{Effect: "Allow", Action: []string{"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}, Resource: images},
-			{Effect: "Allow", Action: []string{"secretsmanager:GetSecretValue"}, Resource: []string{secret.ID()}},
 			{Effect: "Allow", Action: []string{"logs:CreateLogStream", "logs:PutLogEvents"}, Resource: []string{logGroup.ID() + ":*"}},
 		}...)
 	})
-	taskRole := newRole(who, c.IAM, naming.TaskRole, spec.Boundary, secret, nil, func() []statement {
+	taskRole := newRole(who, c.IAM, naming.TaskRole, spec.Boundary, logGroup, credentialed, func() []statement {
 		// Tasks that are begun beside their database learn from the secret where it
 		// is; what else is in that, they have in their environment.
-		may := []statement{{Effect: "Allow", Action: []string{"secretsmanager:GetSecretValue"}, Resource: []string{secret.ID()}}}
+		var may []statement
+		if spec.LocatesDatabase && !spec.NoDatabase {
+			may = append(may, statement{Effect: "Allow", Action: []string{"secretsmanager:GetSecretValue"}, Resource: []string{secret.ID()}})
+		}
 		if spec.Exec {
 			// The channel of ECS Exec knows no resources:
 			// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html#ecs-exec-required-iam-permissions
@@ -406,7 +433,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	definition := newTaskDefinition(run, image, executionRole, taskRole, secret, logGroup, db, targets, spec.beside, taskSpec{
 		cpu: spec.CPU, memory: spec.Memory, storage: spec.EphemeralStorage, arch: spec.Arch, port: spec.ContainerPort, exec: spec.Exec, registrySecret: spec.RegistrySecret,
 		command: spec.Command, releaseCommand: spec.ReleaseCommand, user: spec.User, readOnly: spec.ReadOnlyRoot, stopTimeout: spec.StopTimeout, healthCommand: spec.HealthCommand, healthGrace: spec.HealthGrace,
-		locates: spec.LocatesDatabase,
+		settings: spec.Settings,
 	})
 	limits := bounds{min: spec.Min, max: spec.Max}
 	var release *ReleaseCommand
@@ -425,12 +452,16 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	scale := newScaling(who, c.Scaling, scalingRole, service, balancer, targets, limits)
 	service.inForce = scale.inForce
 
+	dataParts := []Resource{privateA, privateB, private, database, rdsRole, secret, dbSubnets, dbParameters, dbLogs, db}
 	resources := slices.Concat([]Resource{
 		vpc, gateway, publicA, publicB, privateA, privateB, public, private, lb, task, database, closed,
 		ecsRole, elbRole, rdsRole, scalingRole,
 		secret, dbSubnets, dbParameters, dbLogs, db, logGroup, repository, image, executionRole, taskRole,
 		balancer, targets,
 	}, https, []Resource{listener, cluster, definition}, releases, []Resource{service, scale})
+	if spec.NoDatabase && !spec.leaving { // a destroy looks for all
+		resources = slices.DeleteFunc(resources, func(r Resource) bool { return slices.Contains(dataParts, r) })
+	}
 	return &Stack{
 		spec: spec, resources: resources,
 		logGroup: logGroup, repository: repository, image: image, database: db, balancer: balancer, targets: targets, service: service, certificate: own, release: release,

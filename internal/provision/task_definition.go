@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,7 +57,7 @@ type taskSpec struct {
 	readOnly               bool
 	stopTimeout            int32 // seconds
 	healthGrace            int32 // seconds
-	locates                bool  // it asks the secret where its database is
+	settings               Settings
 	// registrySecret is the ARN of the secret with the login of the image's
 	// registry, or "".
 	registrySecret string
@@ -94,11 +95,15 @@ func newTaskDefinition(c containers, image *Image, execution, task *Role, secret
 	if beside {
 		made = graph.Made(database)
 	}
+	needs := []graph.Finder{image, execution, task, logs, targets}
+	if !want.settings.NoDatabase {
+		needs = append(needs, secret, made)
+	}
 	t := &TaskDefinition{
 		containers: c, image: image, execution: execution, task: task, secret: secret, logs: logs, database: database, beside: beside,
 		want: want, container: containerName, region: c.ecs.Options().Region,
 	}
-	t.NodeOf = graph.Of(t, "task-definition", 5*time.Minute, image, execution, task, secret, logs, targets, made)
+	t.NodeOf = graph.Of(t, "task-definition", 5*time.Minute, needs...)
 	return t
 }
 
@@ -149,7 +154,7 @@ func (t *TaskDefinition) Wanted(live *liveDefinition) *liveDefinition {
 // set at once, by another one.
 func (t *TaskDefinition) Attributes() graph.Attributes[liveDefinition] {
 	return graph.Attributes[liveDefinition]{graph.Many("", func(live, want *liveDefinition) []graph.Change {
-		out := taskDrift(live.live, live.tags, want.input, want.tags)
+		out := taskDrift(live.live, live.tags, want.input, want.tags, t.want.settings)
 		if number := (revision).number; number(live.newest) != number(live.revision) {
 			out = append(out, graph.Change{Field: fieldNewest, Have: number(live.newest), Want: number(live.revision)})
 		}
@@ -341,24 +346,14 @@ func (t *TaskDefinition) definition() *ecs.RegisterTaskDefinitionInput {
 		arch = types.CPUArchitectureArm64
 	}
 	cpu, memory := strconv.Itoa(int(t.want.cpu)), strconv.Itoa(int(t.want.memory))
-	env := map[string]string{
-		"DB_NAME":     t.secret.initial.DBName,
-		"DB_SSLMODE":  "verify-full",
+	env := t.want.settings.Env.Map()
+	maps.Copy(env, map[string]string{
 		"PORT":        strconv.Itoa(int(t.want.port)),
 		"TASK_CPU":    cpu, // bookapi fits its threads and memory to these
 		"TASK_MEMORY": memory,
-	}
-	if t.want.locates {
-		env[envSecret] = t.secret.ID()
-	}
-	if host, port := t.database.Endpoint(); host != "" && !t.awaits() {
-		env[envHost], env[envPort] = host, strconv.Itoa(int(port))
-	}
-	// ECS takes one key of a secret by "ARN:key:version-stage:version-id":
-	// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html
-	secret := func(name, key string) types.Secret {
-		return types.Secret{Name: &name, ValueFrom: aws.String(t.secret.ID() + ":" + key + "::")}
-	}
+	})
+	hidden := t.want.settings.Secrets.Map()
+	t.connection(env, hidden)
 	var login *types.RepositoryCredentials
 	if t.want.registrySecret != "" {
 		login = &types.RepositoryCredentials{CredentialsParameter: &t.want.registrySecret}
@@ -404,7 +399,7 @@ func (t *TaskDefinition) definition() *ecs.RegisterTaskDefinitionInput {
 			},
 			PortMappings: []types.PortMapping{{ContainerPort: &t.want.port, HostPort: &t.want.port, Protocol: types.TransportProtocolTcp}},
 			Environment:  writeTags(env, func(k, v *string) types.KeyValuePair { return types.KeyValuePair{Name: k, Value: v} }),
-			Secrets:      []types.Secret{secret("DB_PASSWORD", "password"), secret("DB_USERNAME", "username")},
+			Secrets:      writeTags(hidden, func(k, v *string) types.Secret { return types.Secret{Name: k, ValueFrom: v} }),
 			StopTimeout:  &t.want.stopTimeout,
 			HealthCheck:  t.healthCheck(),
 			LogConfiguration: &types.LogConfiguration{
@@ -414,6 +409,44 @@ func (t *TaskDefinition) definition() *ecs.RegisterTaskDefinitionInput {
 				},
 			},
 		}},
+	}
+}
+
+// connection adds the variables by which a task learns where its database is, and what
+// it has to know from the secret.
+func (t *TaskDefinition) connection(env, hidden map[string]string) {
+	s := t.want.settings
+	if s.NoDatabase {
+		return
+	}
+	if s.LocatesDatabase {
+		env[envSecret] = t.secret.ID()
+	}
+	host, port := t.database.Endpoint()
+	known := host != "" && !t.awaits()
+	for name, part := range s.databaseVariables() {
+		// ECS takes one key of a secret by "ARN:key:version-stage:version-id":
+		// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html
+		if key := s.secretKey(part); key != "" {
+			hidden[name] = t.secret.ID() + ":" + key + "::"
+			continue
+		}
+		switch part {
+		case partHost:
+			if known {
+				env[name] = host
+			}
+		case partPort:
+			if known {
+				env[name] = strconv.Itoa(int(port))
+			}
+		case partName:
+			env[name] = t.database.dbName()
+		case partTLS:
+			env[name] = s.sslMode()
+		case partRoot:
+			env[name] = s.DatabaseAuthority
+		}
 	}
 }
 
@@ -513,7 +546,7 @@ func withoutUnset(v any) any {
 }
 
 // taskDrift names what differs where it can, and the digest where it can't.
-func taskDrift(live *types.TaskDefinition, tags map[string]string, want *ecs.RegisterTaskDefinitionInput, wantTags map[string]string) []graph.Change {
+func taskDrift(live *types.TaskDefinition, tags map[string]string, want *ecs.RegisterTaskDefinitionInput, wantTags map[string]string, spec Settings) []graph.Change {
 	var out []graph.Change
 	add := func(field, have, want string) {
 		if have != want {
@@ -551,13 +584,36 @@ func taskDrift(live *types.TaskDefinition, tags map[string]string, want *ecs.Reg
 	env := func(pairs []types.KeyValuePair) map[string]string {
 		return readTags(pairs, func(p types.KeyValuePair) (*string, *string) { return p.Name, p.Value })
 	}
-	haveEnv := env(have.Environment)
-	for k, v := range env(w.Environment) {
+	haveEnv, wantEnv := env(have.Environment), env(w.Environment)
+	own := func(name string) bool { return spec.reserved(name) != "" }
+	for k := range haveEnv {
+		if _, kept := wantEnv[k]; !kept && !isAddress(k) {
+			add("environment "+k, "a value", "")
+		}
+	}
+	for k, v := range wantEnv {
+		before, set := haveEnv[k]
 		switch {
+		case !own(k) && set && before != v: // values are the user's, and not told
+			add("environment "+k, "a value", "another value")
+		case !own(k) && !set:
+			add("environment "+k, "", "a value")
 		case k == "TASK_CPU" || k == "TASK_MEMORY": // they follow cpu and memory
 		case isAddress(k) && haveEnv[k] == "" && haveEnv[envSecret] != "": // its tasks ask the secret
 		default:
 			add("environment "+k, haveEnv[k], v)
+		}
+	}
+	origins := func(all []types.Secret) map[string]string {
+		return readTags(all, func(s types.Secret) (*string, *string) { return s.Name, s.ValueFrom })
+	}
+	haveSecrets, wantSecrets := origins(have.Secrets), origins(w.Secrets)
+	for _, name := range slices.Sorted(maps.Keys(wantSecrets)) {
+		add("secret "+name, haveSecrets[name], wantSecrets[name])
+	}
+	for name, from := range haveSecrets {
+		if wantSecrets[name] == "" {
+			add("secret "+name, from, "")
 		}
 	}
 	if len(out) == 0 {

@@ -6,7 +6,7 @@ import "github.com/bookctl/bookctl/internal/pricing"
 func (s Settings) Usage() pricing.Usage {
 	return pricing.Usage{
 		Tasks: s.Count, MaxTasks: s.Max, CPU: s.CPU, Memory: s.Memory, Storage: s.EphemeralStorage, Arch: s.Arch, LoadBalancer: true,
-		Database: true, DBClass: s.DBClass, DBStorage: s.DBStorage, DBMultiAZ: s.DBMultiAZ, BackupDays: s.BackupDays,
+		Database: !s.NoDatabase, Secrets: s.ownSecrets(), DBClass: s.DBClass, DBStorage: s.DBStorage, DBMultiAZ: s.DBMultiAZ, BackupDays: s.BackupDays,
 	}
 }
 

@@ -367,6 +367,11 @@ func (a tx) containerSpec(agent fargateAgent, t *ecsTask, of *definition, d type
 	for _, e := range d.Environment {
 		spec.Environment[aws.ToString(e.Name)] = aws.ToString(e.Value)
 	}
+	for _, name := range []string{"DB_SSLROOTCERT", "PGSSLROOTCERT"} { // the image's own are Amazon RDS's
+		if spec.Environment[name] != "" {
+			spec.Environment[name] = a.authority.BundleFile()
+		}
+	}
 	for _, o := range t.Overrides.ContainerOverrides {
 		if aws.ToString(o.Name) != *d.Name {
 			continue
