@@ -82,6 +82,7 @@ func TestAServiceHasItsEnvironmentAndItsDatabase(t *testing.T) {
 	s.run("up", "--local").says(t, 0, "0 changed")
 
 	// The URL goes with the password.
+	until(t, "the first backup is over", func() bool { return strings.Contains(s.must("db", "--local"), "available") })
 	s.must("db", "--local", "rotate-password")
 	if got := get(t, at+"/db?by=url"); got != "orders clerk true" {
 		t.Errorf("after a rotation it is connected as %q", got)
