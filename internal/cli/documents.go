@@ -149,6 +149,23 @@ type rotateDocument struct {
 	Seconds float64 `json:"seconds"`
 }
 
+// secretDocument is the result of a change of a secret variable.
+type secretDocument struct {
+	head
+	Command string `json:"command"`
+	Stack   string `json:"stack"`
+	Name    string `json:"name"`
+	// Released says that the tasks are new; there is no service else.
+	Released bool    `json:"released"`
+	Seconds  float64 `json:"seconds"`
+}
+
+type secretsDocument struct {
+	head
+	Stack   string                `json:"stack"`
+	Secrets []provision.OwnSecret `json:"secrets"`
+}
+
 type databaseDocument struct {
 	head
 	Stack string `json:"stack"`

@@ -17,7 +17,7 @@ import (
 // schema.
 var documents = map[string][]any{
 	"note": {noteDocument{}}, "build": {buildDocument{}}, "event": {eventDocument{}}, "error": {errorDocument{}},
-	"upResult": {upDocument{}}, "destroyResult": {destroyDocument{}}, "rollbackResult": {rollbackDocument{}}, "rotateResult": {rotateDocument{}},
+	"upResult": {upDocument{}}, "destroyResult": {destroyDocument{}}, "rollbackResult": {rollbackDocument{}}, "rotateResult": {rotateDocument{}}, "secretResult": {secretDocument{}}, "secretList": {secretsDocument{}},
 	"plan": {planOutput{}}, "graph": {graphDocument{}}, "status": {statusOutput{}}, "log": {logDocument{}}, "run": {runDocument{}}, "happening": {happeningDocument{}},
 	"list": {listDocument{}}, "database": {databaseDocument{}}, "snapshotList": {snapshotsDocument{}}, "version": {versionDocument{}},
 	"local": {localDocument{}, localStoppedDocument{}}, "environment": {environmentDocument{}}, "manual": {manualDocument{}}, "init": {initDocument{}}, "url": {urlDocument{}},

@@ -49,6 +49,10 @@ var exampleRuns = []exampleRun{
 	{line: "bookctl db tunnel", says: "no tunnel is needed"},
 	{line: "bookctl db tunnel --local-port 5433", says: "no tunnel is needed"},
 	{line: "bookctl db rotate-password", says: "new password"},
+	{line: "printenv API_KEY | bookctl secret set API_KEY", code: 64, says: "is empty"},
+	{line: "echo hidden-example | bookctl secret set API_KEY", says: "all tasks are new"},
+	{line: "bookctl secret list", says: "API_KEY"},
+	{line: "bookctl secret unset API_KEY", says: "all tasks are new"},
 	{line: "bookctl rollback", code: 1, says: "next:"},        // one release is none to go back from
 	{line: "bookctl rollback --to 5", code: 1, says: "next:"}, // nor a fifth
 	{line: "bookctl local aws rds describe-db-instances", says: "book-database"},
@@ -66,18 +70,20 @@ var exampleRuns = []exampleRun{
 // onlyParsed are the examples that no local cloud can run, with the reason.
 // TestEveryExampleInTheHelpCanBeTyped parses them like all others.
 var onlyParsed = map[string]string{
-	"bookctl list --region eu-central-1 --output json":                                                   "needs an account: the local cloud is one region",
-	"bookctl plan --price live --output json":                                                            "needs an account: AWS's price list",
-	"bookctl up --image registry.example.com/bookapi@sha256:…":                                           "there is no such image",
-	"bookctl exec -- /bookapi -healthcheck":                                                              "needs an account, or an engine: a process takes no commands; TestACommandRunsInAContainer runs one",
-	"bookctl exec --task 3f2a -- /bin/sh":                                                                "likewise",
-	"bookctl run -- python manage.py migrate":                                                            "the books API has no Python; TestACommandRunsInATaskOfItsOwn runs commands",
-	"bookctl run --detach -- ./report --month 2026-11":                                                   "likewise",
-	"bookctl logs --follow":                                                                              "ends by Ctrl-C only; TestWhatIsWatchedIsShownAsItHappens runs it",
-	"bookctl status --watch":                                                                             "likewise",
-	"bookctl local env --shell fish | source":                                                            "fish is not installed; TestAScriptIsPointedAtTheLocalCloud reads what is printed",
-	"bookctl local start --region eu-central-1":                                                          "a region is for a new cloud; TestAStackGoesWhereFargateServes runs one",
-	"bookctl policy --dir policies | ROLE=deployer sh":                                                   "needs an account; the script policy looks at what is printed",
+	"bookctl list --region eu-central-1 --output json":         "needs an account: the local cloud is one region",
+	"bookctl plan --price live --output json":                  "needs an account: AWS's price list",
+	"bookctl up --image registry.example.com/bookapi@sha256:…": "there is no such image",
+	"bookctl exec -- /bookapi -healthcheck":                    "needs an account, or an engine: a process takes no commands; TestACommandRunsInAContainer runs one",
+	"bookctl exec --task 3f2a -- /bin/sh":                      "likewise",
+	"bookctl run -- python manage.py migrate":                  "the books API has no Python; TestACommandRunsInATaskOfItsOwn runs commands",
+	"bookctl run --detach -- ./report --month 2026-11":         "likewise",
+	"bookctl secret set API_KEY":                               "asks on a terminal; TestATerminalIsAskedForASecret types",
+	"bookctl secret set TLS_KEY --from-file key.pem":           "there is no such file; TestAStackKeepsSecretsOfItsOwn reads one",
+	"bookctl logs --follow":                                    "ends by Ctrl-C only; TestWhatIsWatchedIsShownAsItHappens runs it",
+	"bookctl status --watch":                                   "likewise",
+	"bookctl local env --shell fish | source":                  "fish is not installed; TestAScriptIsPointedAtTheLocalCloud reads what is printed",
+	"bookctl local start --region eu-central-1":                "a region is for a new cloud; TestAStackGoesWhereFargateServes runs one",
+	"bookctl policy --dir policies | ROLE=deployer sh":         "needs an account; the script policy looks at what is printed",
 	"bookctl policy --local > policy.json; bookctl local stop; bookctl local start --policy policy.json": "stops the cloud of the other examples; TestAMissingPermissionIsMetBeforeAWS runs it",
 	"bookctl policy --permissions-boundary arn:aws:iam::111122223333:policy/limits":                      "needs no cloud; the script policy runs it",
 }

@@ -234,6 +234,7 @@ func foreign(zone string) []access.Request {
 	for _, s := range []string{"other", "book2", "book-x"} {
 		add(nil, "arn:aws:rds"+region+"db:"+s+"-database", "rds:CreateDBInstance", "rds:DeleteDBInstance", "rds:ModifyDBInstance")
 		add(nil, "arn:aws:secretsmanager"+region+"secret:"+s+"/database-AbCdEf", "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue", "secretsmanager:DeleteSecret")
+		add(nil, "arn:aws:secretsmanager"+region+"secret:"+s+"/environment-AbCdEf", "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue", "secretsmanager:DeleteSecret")
 		add(nil, "arn:aws:logs"+region+"log-group:/bookctl/"+s, "logs:DeleteLogGroup", "logs:PutRetentionPolicy")
 		add(nil, "arn:aws:ecs"+region+"service/"+s+"-cluster/"+s+"-service", "ecs:UpdateService", "ecs:DeleteService")
 		add(nil, "arn:aws:ecs"+region+"task/"+s+"-cluster/1", "ecs:ExecuteCommand", "ecs:StopTask", "ssm:StartSession")
@@ -298,6 +299,14 @@ func TestThePolicyStandsBeforeAnotherSimulator(t *testing.T) {
 	j.step("up", "--source", changedSource(t), "--count", "2")
 	j.step("rollback")
 	j.step("run", "version")
+	file := filepath.Join(j.dir, "key")
+	if err := os.WriteFile(file, []byte("a value"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j.step("secret", "set", "API_KEY", "--from-file", file)
+	j.step("secret", "list")
+	j.step("secret", "set", "API_KEY_2", "--from-file", file)
+	j.step("secret", "unset", "API_KEY")
 	j.ends(3, "status") // nobody finds the domain's name here
 	// A session needs AWS's plugin, and the local cloud has none; what is asked
 	// for it comes to the judge before that.

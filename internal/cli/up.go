@@ -332,6 +332,13 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 			return nil, err
 		}
 	}
+	if !have.Service() { // what was set before a first release
+		own, err := provision.ReadOwnSecrets(ctx, t.clients, g.stack)
+		if err != nil {
+			return nil, err
+		}
+		own.GiveUnserved(&want)
+	}
 	u.over(flags, &want)
 	var (
 		from *provision.Snapshot

@@ -143,7 +143,10 @@ var grants = []grant{
 	{why: "ReadSecrets", service: "secretsmanager", actions: "GetRandomPassword ListSecrets"},
 	// The ARN of a secret ends with six characters that it gets when it is made.
 	{why: "Secret", service: "secretsmanager", actions: "CancelRotateSecret CreateSecret DeleteSecret DescribeSecret GetSecretValue PutSecretValue RestoreSecret TagResource",
-		resources: []string{"arn:{p}:secretsmanager:{r}:{a}:secret:" + names.Secret(), "arn:{p}:secretsmanager:{r}:{a}:secret:" + names.Secret() + "-??????"}},
+		resources: []string{
+			"arn:{p}:secretsmanager:{r}:{a}:secret:" + names.Secret(), "arn:{p}:secretsmanager:{r}:{a}:secret:" + names.Secret() + "-??????",
+			"arn:{p}:secretsmanager:{r}:{a}:secret:" + names.EnvironmentSecret(), "arn:{p}:secretsmanager:{r}:{a}:secret:" + names.EnvironmentSecret() + "-??????",
+		}},
 
 	{why: "ReadLogs", service: "logs", actions: "DescribeLogGroups"},
 	{why: "Logs", service: "logs", actions: "CreateLogGroup DeleteLogGroup FilterLogEvents GetLogEvents ListTagsForResource PutRetentionPolicy TagResource",

@@ -90,6 +90,10 @@ func (n Names) FinalSnapshot(resource string, at time.Time) string {
 // Secret is the name of the secret that holds the database's password.
 func (n Names) Secret() string { return n.Stack + "/database" }
 
+// EnvironmentSecret is the name of the secret that holds what 'bookctl secret set'
+// was given.
+func (n Names) EnvironmentSecret() string { return n.Stack + "/environment" }
+
 // LogGroup is the name of the log group of the tasks.
 func (n Names) LogGroup() string { return "/bookctl/" + n.Stack }
 

@@ -38,6 +38,9 @@ type Deployed struct {
 	exists existing
 }
 
+// Service says that there is a service of the stack.
+func (d Deployed) Service() bool { return d.exists.service }
+
 // ReadDeployed reads what a stack was last given, from the tags and else the
 // values of what exists and is the stack's. It makes reads only.
 func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error) {

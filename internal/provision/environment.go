@@ -251,8 +251,21 @@ func (s Settings) ownSecrets() int32 {
 	if !s.NoDatabase {
 		n++
 	}
+	if slices.ContainsFunc(slices.Collect(maps.Values(s.Secrets.Map())), isOwnOrigin) {
+		n++
+	}
 	return n
 }
+
+// isOwnOrigin says whether a variable comes from the secret of a stack that 'bookctl
+// secret set' fills. Only the stack itself has reason to use it.
+func isOwnOrigin(from string) bool {
+	m := secretFrom.FindStringSubmatch(from)
+	return m != nil && ownSecret.MatchString(m[1])
+}
+
+// ownSecret is the end of the ARN of a secret called as naming.Names.EnvironmentSecret.
+var ownSecret = regexp.MustCompile(`:secret:[a-z0-9-]+/environment-[A-Za-z0-9]{6}$`)
 
 // secretReads are what the execution role has to be allowed for the container's
 // secrets, whatever key they are encrypted with.

@@ -109,34 +109,60 @@ func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
 	err = r.Hold(ctx, func(lock *runlock.Lock) error {
 		// Another run may have been at work until now: look anew.
 		r.Spec.Deployed = nil
-		if stack, err = NewStack(r.Clients, r.Spec); err != nil {
-			return err
-		}
-		if r.Begin != nil {
-			r.Begin(stack.Resources())
-		}
-		if report, err = graph.Up(ctx, stack.Resources(), r.options(stack, lock)); err != nil {
-			if left := stack.abandonRelease(ctx); left != nil {
-				err = errors.Join(err, left)
-			}
-			return err
-		}
-		if !lock.AfterDead() {
-			return nil
-		}
-		again, err := NewStack(r.Clients, r.Spec)
-		if err != nil {
-			return err
-		}
-		if upToDate(graph.Observe(ctx, again.Resources(), again.Options())) {
-			return nil
-		}
-		stack = again
-		more, err := graph.Up(ctx, stack.Resources(), r.options(stack, lock))
-		report = report.Followed(more)
+		var err error
+		stack, report, err = r.make(ctx, lock)
 		return err
 	})
 	return stack, report, err
+}
+
+// Change makes the stack as settle says under the lock, so that what settle read is
+// still so. Nil is to change nothing of it, and returns a nil stack.
+func (r Run) Change(ctx context.Context, settle func(context.Context, *runlock.Lock) (*Spec, error)) (*Stack, graph.Report, error) {
+	var (
+		stack  *Stack
+		report graph.Report
+	)
+	err := r.Hold(ctx, func(lock *runlock.Lock) error {
+		spec, err := settle(ctx, lock)
+		if spec == nil || err != nil {
+			return err
+		}
+		r.Spec = *spec
+		stack, report, err = r.make(ctx, lock)
+		return err
+	})
+	return stack, report, err
+}
+
+// make creates what is missing of the stack and repairs drift, under the lock.
+func (r Run) make(ctx context.Context, lock *runlock.Lock) (*Stack, graph.Report, error) {
+	stack, err := NewStack(r.Clients, r.Spec)
+	if err != nil {
+		return nil, graph.Report{}, err
+	}
+	if r.Begin != nil {
+		r.Begin(stack.Resources())
+	}
+	report, err := graph.Up(ctx, stack.Resources(), r.options(stack, lock))
+	if err != nil {
+		if left := stack.abandonRelease(ctx); left != nil {
+			err = errors.Join(err, left)
+		}
+		return stack, report, err
+	}
+	if !lock.AfterDead() {
+		return stack, report, nil
+	}
+	again, err := NewStack(r.Clients, r.Spec)
+	if err != nil {
+		return stack, report, err
+	}
+	if upToDate(graph.Observe(ctx, again.Resources(), again.Options())) {
+		return stack, report, nil
+	}
+	more, err := graph.Up(ctx, again.Resources(), r.options(again, lock))
+	return again, report.Followed(more), err
 }
 
 // upToDate says whether everything is there, ours and as it is wanted.

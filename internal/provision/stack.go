@@ -370,7 +370,13 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	if !spec.NoDatabase {
 		credentialed = append(credentialed, secret)
 	}
-	executionRole := newRole(who, c.IAM, naming.ExecutionRole, spec.Boundary, logGroup, append(credentialed, repository), func() []statement {
+	execution := append(slices.Clone(credentialed), repository)
+	var environment *EnvironmentSecret
+	if spec.leaving || slices.ContainsFunc(spec.Secrets.Names(), func(name string) bool { return isOwnOrigin(spec.Secrets.Map()[name]) }) {
+		environment = newEnvironmentSecret(who, c.Secrets)
+		execution = append(execution, environment)
+	}
+	executionRole := newRole(who, c.IAM, naming.ExecutionRole, spec.Boundary, logGroup, execution, func() []statement {
 		images := []string{repository.ID()}
 		if arn := repositoryARN(ready); arn != "" && arn != repository.ID() {
 			images = append(images, arn)
@@ -459,6 +465,9 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		secret, dbSubnets, dbParameters, dbLogs, db, logGroup, repository, image, executionRole, taskRole,
 		balancer, targets,
 	}, https, []Resource{listener, cluster, definition}, releases, []Resource{service, scale})
+	if environment != nil {
+		resources = append(resources, environment)
+	}
 	if spec.NoDatabase && !spec.leaving { // a destroy looks for all
 		resources = slices.DeleteFunc(resources, func(r Resource) bool { return slices.Contains(dataParts, r) })
 	}

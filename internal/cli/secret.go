@@ -1,0 +1,296 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+	"github.com/bookctl/bookctl/internal/runlock"
+)
+
+func newSecret(s streams, g *globals) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "secret",
+		Short: "Keep secret variables of the container in the stack",
+		Long: `Keep variables of the container in a secret of the stack's own in Secrets
+Manager, which 'bookctl destroy' deletes. Values are never printed. A secret that
+exists elsewhere is named with 'bookctl up --secret NAME=ARN'.`,
+		Example: `  bookctl secret set API_KEY
+  bookctl secret list
+  bookctl secret unset API_KEY`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newSecretSet(s, g), newSecretList(s, g), newSecretUnset(s, g))
+	return cmd
+}
+
+func newSecretSet(s streams, g *globals) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "set NAME",
+		Short: "Give the container a secret variable",
+		Long: `Keep the value of a variable and give it to the container: new tasks of the same
+image are rolled out, as 'bookctl up' does it, and have the newest value of each
+secret. The value is asked for on the terminal, without an echo; where standard
+input is no terminal, it is read from that. One line end behind it is left out.
+All values together may have 64 KiB.
+
+Before the first 'bookctl up' the value is kept, and that 'up' gives it to the
+tasks. A rollback brings back the values that its release had.`,
+		Example: `  bookctl secret set API_KEY
+  bookctl secret set TLS_KEY --from-file key.pem
+  printenv API_KEY | bookctl secret set API_KEY`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			return setSecret(ctx, s, g, args[0], file)
+		},
+	}
+	cmd.Flags().StringVar(&file, "from-file", "", "read the value from this file")
+	return cmd
+}
+
+func newSecretUnset(s streams, g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "unset NAME",
+		Short: "Take a secret variable from the container",
+		Long: `Delete the value of a variable that 'bookctl secret set' has kept, and roll out
+tasks without it. Earlier releases keep what they had, for a rollback, until
+'bookctl destroy'.`,
+		Example: `  bookctl secret unset API_KEY`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			return secretChange{doing: "secret unset", name: args[0], check: func(own provision.OwnSecrets) error {
+				if !slices.Contains(own.Names(), args[0]) {
+					return hint.With(fmt.Errorf("secret %s is not set", args[0]), "%s shows which are", hint.Command("secret", "list"))
+				}
+				return nil
+			}, do: func(ctx context.Context, own *provision.OwnSecrets) error { return own.Unset(ctx, args[0]) }}.run(ctx, s, g)
+		},
+	}
+}
+
+func newSecretList(s streams, g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the secret variables, without their values",
+		Long: `List the variables that 'bookctl secret set' has kept, when each was set, and
+whether the newest release has it. Values are not shown.`,
+		Example: `  bookctl secret list`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			return listSecrets(ctx, s, g)
+		},
+	}
+}
+
+func listSecrets(ctx context.Context, s streams, g *globals) error {
+	t, err := connect(ctx, s, g)
+	if err != nil {
+		return err
+	}
+	own, err := provision.ReadOwnSecrets(ctx, t.clients, g.stack)
+	if err != nil {
+		return err
+	}
+	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
+	if err != nil {
+		return fmt.Errorf("read what is deployed: %w", err)
+	}
+	all := own.List(have.Settings)
+	if g.wantsJSON() {
+		return encode(s.out, secretsDocument{headOf("secrets"), g.stack, all})
+	}
+	if len(all) == 0 {
+		g.tell(s, "stack %s keeps no secret variables", g.stack)
+		return nil
+	}
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "NAME\tSET\tIN USE")
+	for _, one := range all {
+		set := "by hand"
+		if one.Changed != nil {
+			set = ago(*one.Changed)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", one.Name, set, map[bool]string{true: "yes", false: "no"}[one.InUse])
+	}
+	return w.Flush()
+}
+
+func setSecret(ctx context.Context, s streams, g *globals, name, file string) error {
+	if strings.Contains(name, "=") { // whose value would be told
+		return hint.With(usageError{errors.New("a value is not said on the command line, where others see it")},
+			"name the variable alone; the value is asked for, or read from a file or standard input")
+	}
+	if err := provision.CheckOwnSecret(name, "a value"); err != nil {
+		return usageError{err}
+	}
+	value, err := secretValue(ctx, s, name, file)
+	if err != nil {
+		return err
+	}
+	if err := provision.CheckOwnSecret(name, value); err != nil {
+		return usageError{err}
+	}
+	return secretChange{doing: "secret set", name: name, give: []string{name}, do: func(ctx context.Context, own *provision.OwnSecrets) error {
+		return own.Set(ctx, name, value)
+	}}.run(ctx, s, g)
+}
+
+// secretValue reads a value from a file, the terminal or standard input.
+func secretValue(ctx context.Context, s streams, name, file string) (string, error) {
+	if file == "" && isTerminal(s.in) {
+		return typedSecret(ctx, s, name)
+	}
+	from := s.in
+	if file != "" {
+		f, err := os.Open(file)
+		if err != nil {
+			return "", usageError{fmt.Errorf("--from-file: %w", err)}
+		}
+		defer f.Close()
+		from = f
+	}
+	text, err := io.ReadAll(io.LimitReader(from, 1<<20)) // more than a secret holds is refused
+	if err != nil {
+		return "", fmt.Errorf("read the value of %s: %w", name, err)
+	}
+	return withoutLineEnd(string(text)), nil
+}
+
+func withoutLineEnd(text string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
+}
+
+// typedSecret asks for a value on the terminal, which shows nothing of it, and is as it
+// was behind a Ctrl-C as well.
+func typedSecret(ctx context.Context, s streams, name string) (string, error) {
+	terminal := int(s.in.(*os.File).Fd()) //nolint:gosec // a file descriptor
+	was, err := term.GetState(terminal)
+	if err != nil {
+		return "", fmt.Errorf("ask for the value of %s: %w", name, err)
+	}
+	fmt.Fprintf(s.err, "Value of %s (not shown): ", name)
+	defer fmt.Fprintln(s.err)
+	var text []byte
+	answer := graph.Start(func() (err error) {
+		text, err = term.ReadPassword(terminal)
+		return err
+	})
+	select {
+	case err := <-answer:
+		if err != nil && !errors.Is(err, io.EOF) {
+			return "", fmt.Errorf("read the value of %s: %w", name, err)
+		}
+		return string(text), nil
+	case <-ctx.Done():
+		_ = term.Restore(terminal, was) // it goes away else with no echo
+		return "", fmt.Errorf("%w: %w", context.Cause(ctx), errUntouched)
+	}
+}
+
+// secretChange is a change of what the stack keeps.
+type secretChange struct {
+	doing, name string // "secret set"
+	// check refuses it before anything is touched; nil refuses nothing.
+	check func(provision.OwnSecrets) error
+	do    func(context.Context, *provision.OwnSecrets) error
+	// give are the names that the container gets.
+	give []string
+}
+
+// run makes the change under the stack's lock, and rolls it out where there is a
+// service.
+func (c secretChange) run(ctx context.Context, s streams, g *globals) error {
+	begun := time.Now()
+	rep := newReporter(ctx, s, g)
+	defer rep.close()
+	t, err := connect(ctx, s, g)
+	if err != nil {
+		return err
+	}
+	look := func(ctx context.Context) (have provision.Deployed, own provision.OwnSecrets, err error) {
+		if have, err = provision.ReadDeployed(ctx, t.clients, g.stack); err != nil {
+			return have, own, fmt.Errorf("read what is deployed: %w", err)
+		}
+		if own, err = provision.ReadOwnSecrets(ctx, t.clients, g.stack); err != nil {
+			return have, own, err
+		}
+		would := have.Settings
+		own.Give(&would, c.give...)
+		if err := would.Check(); err != nil {
+			return have, own, usageError{err}
+		}
+		if c.check != nil {
+			return have, own, c.check(own)
+		}
+		return have, own, nil
+	}
+	if _, _, err := look(ctx); err != nil { // the lock leaves a trace of its own
+		return err
+	}
+	run := changing(s, t, provision.Spec{Stack: g.stack}, c.doing)
+	run.Begin, run.Observe = rep.begin, rep.event
+	var settings provision.Settings
+	stack, _, err := run.Change(ctx, func(ctx context.Context, lock *runlock.Lock) (*provision.Spec, error) {
+		have, own, err := look(ctx)
+		if err != nil {
+			return nil, err
+		}
+		rep.note("stack %s in %s: %s %s", g.stack, t.place, c.doing, c.name)
+		if err := lock.Guard(ctx); err != nil {
+			return nil, err
+		}
+		if err := c.do(ctx, &own); err != nil {
+			return nil, err
+		}
+		if !have.Service() {
+			return nil, nil //nolint:nilnil // nothing to change, as Run.Change has it
+		}
+		settings = have.Settings
+		for _, lost := range own.Give(&settings, c.give...) {
+			if lost != c.name {
+				rep.note("note: %s has no value any more, and the tasks no longer get it", lost)
+			}
+		}
+		return &provision.Spec{
+			Stack: g.stack, Version: version(), Settings: settings, Running: have.Running, Zones: have.Zones, Wait: true,
+			ReleaseOutput: func(l provision.OutputLine) { rep.note("release-command: %s", l.Text) },
+		}, nil
+	})
+	if err == nil && stack != nil {
+		err = t.answers(ctx, rep, stack.URL(), settings)
+	}
+	rep.close()
+	switch done := map[string]string{"secret set": "is set", "secret unset": "is unset"}[c.doing]; {
+	case err != nil && stack == nil:
+		return err
+	case err != nil:
+		return diagnosed(ctx, stack, err, hint.New("the secret is changed, and the tasks may not have it: run the same command again, or give it another value"))
+	case g.wantsJSON():
+		return encode(s.out, secretDocument{headOf("result"), c.doing, g.stack, c.name, stack != nil, time.Since(begun).Seconds()})
+	case stack == nil:
+		g.tell(s, "%s %s. Stack %s has no service yet; %s makes it.", c.name, done, g.stack, hint.Command("up"))
+	default:
+		g.tell(s, "%s %s, and all tasks are new, %s.", c.name, done, rounded(time.Since(begun)))
+	}
+	return nil
+}

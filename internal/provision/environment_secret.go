@@ -1,0 +1,339 @@
+package provision
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/naming"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// EnvironmentSecret is the secret that holds what 'bookctl secret set' was given, by
+// the names of the variables. The graph keeps and removes it; OwnSecrets fills it.
+type EnvironmentSecret struct {
+	graph.NodeOf[liveEnvironment]
+	identity
+	secrets *secretsmanager.Client
+}
+
+// liveEnvironment is the secret as far as it is compared.
+type liveEnvironment struct {
+	tags     map[string]string
+	deletion string
+}
+
+// environmentPart is its name in the graph.
+const environmentPart = "secret-environment"
+
+func newEnvironmentSecret(i identity, secrets *secretsmanager.Client) *EnvironmentSecret {
+	s := &EnvironmentSecret{identity: i, secrets: secrets}
+	s.NodeOf = graph.Of(s, environmentPart, 5*time.Minute)
+	return s
+}
+
+func (s *EnvironmentSecret) secretName() string { return s.names().EnvironmentSecret() }
+
+// Read looks the secret up by its name. It does not read the value.
+func (s *EnvironmentSecret) Read(ctx context.Context) (*liveEnvironment, graph.State, error) {
+	out, err := s.secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: aws.String(s.secretName())})
+	if isCode(err, "ResourceNotFoundException") {
+		return nil, absent, nil
+	}
+	if err != nil {
+		return nil, graph.State{}, fmt.Errorf("describe secret %s: %w", s.secretName(), err)
+	}
+	live := s.Wanted(nil)
+	live.tags = readTags(out.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })
+	st := graph.State{Phase: graph.Ready, ID: aws.ToString(out.ARN), Owner: live.tags[TagStack]}
+	if out.DeletedDate != nil {
+		live.deletion, st.Note = "scheduled", "scheduled for deletion"
+	}
+	return live, st, nil
+}
+
+// Wanted implements graph.Shape.
+func (s *EnvironmentSecret) Wanted(*liveEnvironment) *liveEnvironment {
+	return &liveEnvironment{tags: s.tags(s.Name()), deletion: notDeleted}
+}
+
+// Attributes implements graph.Shape.
+func (s *EnvironmentSecret) Attributes() graph.Attributes[liveEnvironment] {
+	return graph.Attributes[liveEnvironment]{
+		graph.Field("deletion", func(l *liveEnvironment) string { return l.deletion }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
+			return s.restore(ctx)
+		})),
+		tagAttribute(func(l *liveEnvironment) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
+			_, err := s.secrets.TagResource(ctx, &secretsmanager.TagResourceInput{SecretId: aws.String(s.ID()), Tags: secretTags(s.tags(s.Name()))})
+			if err != nil {
+				return fmt.Errorf("tag secret %s: %w", s.secretName(), err)
+			}
+			return nil
+		})),
+	}
+}
+
+// Create refuses: whoever deleted the secret deleted the values, which nobody else has.
+func (s *EnvironmentSecret) Create(context.Context) (string, error) {
+	return "", hint.With(fmt.Errorf("secret %s is gone, and with it the values that the tasks had from it", s.secretName()),
+		"set each again with %s, or do without it with %s", hint.Command("secret", "set", "NAME"), hint.Command("up", "--unset-env", "NAME"))
+}
+
+// Delete removes the secret at once, so that its name is free again.
+func (s *EnvironmentSecret) Delete(ctx context.Context) error {
+	_, err := s.secrets.DeleteSecret(ctx, &secretsmanager.DeleteSecretInput{SecretId: aws.String(s.ID()), ForceDeleteWithoutRecovery: aws.Bool(true)})
+	if err != nil && !isCode(err, "ResourceNotFoundException") {
+		return fmt.Errorf("delete secret %s: %w", s.secretName(), err)
+	}
+	return nil
+}
+
+func (s *EnvironmentSecret) restore(ctx context.Context) error {
+	if _, err := s.secrets.RestoreSecret(ctx, &secretsmanager.RestoreSecretInput{SecretId: aws.String(s.secretName())}); err != nil {
+		return fmt.Errorf("restore secret %s: %w", s.secretName(), err)
+	}
+	return nil
+}
+
+// OwnSecrets are the values that a stack keeps for its container. The zero value has
+// none. It prints none of them.
+type OwnSecrets struct {
+	secret *EnvironmentSecret
+	arn    string
+	// version is the one that values are of.
+	version string
+	values  map[string]json.RawMessage
+}
+
+// String keeps values out of whatever prints them.
+func (o OwnSecrets) String() string { return strings.Join(o.Names(), " ") }
+
+// GoString does the same for %#v.
+func (o OwnSecrets) GoString() string { return o.String() }
+
+// OwnSecret is what may be told of a value.
+type OwnSecret struct {
+	Name string `json:"name"`
+	// Changed is when it was set; nil where it was not by bookctl.
+	Changed *time.Time `json:"changed,omitempty"`
+	// InUse says that the newest release gives it to the container.
+	InUse bool `json:"inUse"`
+}
+
+// ownName is what shells take as the name of a variable.
+var ownName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// keyChanged is the key beside the names, none of which it can be, that tells when each
+// was set.
+const keyChanged = "bookctl:changed"
+
+// mostSecret is how many bytes a secret has at most.
+// https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
+const mostSecret = 65536
+
+// ReadOwnSecrets reads what a stack keeps. One without a secret keeps nothing.
+func ReadOwnSecrets(ctx context.Context, c Clients, stack string) (OwnSecrets, error) {
+	if err := naming.CheckStack(stack); err != nil {
+		return OwnSecrets{}, err
+	}
+	who := identity{stack: stack, region: c.IAM.Options().Region}
+	o := OwnSecrets{secret: newEnvironmentSecret(who, c.Secrets), values: map[string]json.RawMessage{}}
+	live, st, err := o.secret.Read(ctx)
+	if live == nil || err != nil {
+		return o, err
+	}
+	if st.Owner != stack {
+		return o, fmt.Errorf("secret %s: %w %s", o.secret.secretName(), graph.ErrForeign, stack)
+	}
+	o.arn = st.ID
+	if live.deletion != notDeleted {
+		return o, hint.With(fmt.Errorf("secret %s is scheduled for deletion", o.secret.secretName()),
+			"%s brings it back", hint.AWS("secretsmanager", "restore-secret", "--secret-id", o.secret.secretName()))
+	}
+	out, err := c.Secrets.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &o.arn})
+	if isCode(err, "ResourceNotFoundException") {
+		return o, nil // it has no value yet
+	}
+	if err != nil {
+		return o, fmt.Errorf("read secret %s: %w", o.secret.secretName(), err)
+	}
+	o.version = aws.ToString(out.VersionId)
+	if json.Unmarshal([]byte(aws.ToString(out.SecretString)), &o.values) != nil || o.values == nil {
+		return o, fmt.Errorf("secret %s is no JSON object any more: somebody changed it by hand", o.secret.secretName()) // the decoder's error could tell of it
+	}
+	return o, nil
+}
+
+// Names are those that have a value, sorted.
+func (o OwnSecrets) Names() []string {
+	var out []string
+	for name := range o.values {
+		if ownName.MatchString(name) {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// List tells of each value; s are the settings that the stack was last given.
+func (o OwnSecrets) List(s Settings) []OwnSecret {
+	changed := o.changed()
+	out := []OwnSecret{}
+	for _, name := range o.Names() {
+		one := OwnSecret{Name: name, InUse: isOwnOrigin(s.Secrets.Map()[name])}
+		if at, ok := changed[name]; ok {
+			one.Changed = &at
+		}
+		out = append(out, one)
+	}
+	return out
+}
+
+func (o OwnSecrets) changed() map[string]time.Time {
+	out := map[string]time.Time{}
+	_ = json.Unmarshal(o.values[keyChanged], &out) // what is edited by hand tells no time
+	return out
+}
+
+// CheckOwnSecret says what is wrong with a name and a value, or nil. The error has
+// nothing of the value.
+func CheckOwnSecret(name, value string) error {
+	switch {
+	case !ownName.MatchString(name):
+		return fmt.Errorf("variable %q: a name has letters, digits and _, and begins with no digit", name)
+	case value == "":
+		return fmt.Errorf("the value of %s is empty", name)
+	case len(value) > mostSecret:
+		return fmt.Errorf("the value of %s has more than the %d bytes that a secret holds", name, mostSecret)
+	case !utf8.ValidString(value) || strings.ContainsRune(value, 0):
+		return fmt.Errorf("the value of %s is no text, which alone a variable holds", name)
+	}
+	return nil
+}
+
+// Set keeps a value. One that is kept already is left as it is.
+func (o *OwnSecrets) Set(ctx context.Context, name, value string) error {
+	if err := CheckOwnSecret(name, value); err != nil {
+		return err
+	}
+	if have := ""; json.Unmarshal(o.values[name], &have) == nil && have == value {
+		return nil
+	}
+	text, err := encoded(value)
+	if err != nil {
+		return fmt.Errorf("encode the value of %s: %w", name, err)
+	}
+	values, changed := maps.Clone(o.values), o.changed()
+	values[name], changed[name] = text, time.Now().UTC().Truncate(time.Second)
+	return o.put(ctx, values, changed)
+}
+
+// Unset no longer keeps the value of one of Names.
+func (o *OwnSecrets) Unset(ctx context.Context, name string) error {
+	values, changed := maps.Clone(o.values), o.changed()
+	delete(values, name)
+	delete(changed, name)
+	return o.put(ctx, values, changed)
+}
+
+// encoded is a value as JSON, which is not to grow by what only HTML asks for.
+func encoded(v any) (json.RawMessage, error) {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return json.RawMessage(strings.TrimSuffix(b.String(), "\n")), err
+}
+
+func (o *OwnSecrets) put(ctx context.Context, values map[string]json.RawMessage, changed map[string]time.Time) error {
+	for name := range changed {
+		if _, kept := values[name]; !kept {
+			delete(changed, name)
+		}
+	}
+	var err error
+	if values[keyChanged], err = encoded(changed); err != nil {
+		return fmt.Errorf("encode secret %s: %w", o.secret.secretName(), err)
+	}
+	all, err := encoded(values)
+	if err != nil {
+		return fmt.Errorf("encode secret %s: %w", o.secret.secretName(), err)
+	}
+	text := string(all)
+	if len(text) > mostSecret {
+		return fmt.Errorf("secret %s would have %d bytes, and Secrets Manager takes %d for all values together", o.secret.secretName(), len(text), mostSecret)
+	}
+	var version *string
+	if o.arn == "" {
+		out, err := o.secret.secrets.CreateSecret(ctx, &secretsmanager.CreateSecretInput{
+			Name: aws.String(o.secret.secretName()), SecretString: &text, Tags: secretTags(o.secret.tags(o.secret.Name())),
+			Description: aws.String("Secret environment of bookctl stack " + o.secret.stack),
+		})
+		if err != nil {
+			return fmt.Errorf("create secret %s: %w", o.secret.secretName(), err)
+		}
+		o.arn, version = aws.ToString(out.ARN), out.VersionId
+	} else {
+		out, err := o.secret.secrets.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: &o.arn, SecretString: &text})
+		if err != nil {
+			return fmt.Errorf("put the value of secret %s: %w", o.secret.secretName(), err)
+		}
+		version = out.VersionId
+	}
+	o.values, o.version = values, cmp.Or(aws.ToString(version), o.version)
+	return nil
+}
+
+// origin is where a task gets a value from. It names the version of the secret: a new
+// value is a new release, and a release that is gone back to has the values that it
+// had. https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html
+func (o OwnSecrets) origin(name string) string { return o.arn + ":" + name + "::" + o.version }
+
+// Give has the container get these values besides those of the stack's own that it has.
+// All are of the newest version, since Secrets Manager keeps a hundred of them. It
+// returns the names that the container had and that have no value any more; those it no
+// longer gets.
+// https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
+func (o OwnSecrets) Give(s *Settings, names ...string) (lost []string) {
+	give := map[string]string{}
+	for _, name := range names {
+		give[name] = o.origin(name)
+	}
+	for name, from := range s.Secrets.Map() {
+		_, kept := o.values[name]
+		switch {
+		case !isOwnOrigin(from):
+		case kept:
+			give[name] = o.origin(name)
+		default:
+			lost = append(lost, name)
+		}
+	}
+	slices.Sort(lost)
+	s.GiveEnvironment(nil, give, lost)
+	return lost
+}
+
+// GiveUnserved gives the container of a stack that has no service yet all values that
+// were set beforehand, but for the names that it has otherwise.
+func (o OwnSecrets) GiveUnserved(s *Settings) {
+	env, secrets := s.Env.Map(), s.Secrets.Map()
+	o.Give(s, slices.DeleteFunc(o.Names(), func(name string) bool {
+		_, plain := env[name]
+		_, hidden := secrets[name]
+		return plain || hidden
+	})...)
+}
