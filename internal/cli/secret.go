@@ -183,7 +183,7 @@ func withoutLineEnd(text string) string {
 // typedSecret asks for a value on the terminal, which shows nothing of it, and is as it
 // was behind a Ctrl-C as well.
 func typedSecret(ctx context.Context, s streams, name string) (string, error) {
-	terminal := int(s.in.(*os.File).Fd()) //nolint:gosec // a file descriptor
+	terminal := int(s.in.(*os.File).Fd())
 	was, err := term.GetState(terminal)
 	if err != nil {
 		return "", fmt.Errorf("ask for the value of %s: %w", name, err)

@@ -74,7 +74,7 @@ var grants = []grant{
 	{why: "ReadNetwork", service: "ec2", actions: "DescribeAccountAttributes DescribeAddresses DescribeAvailabilityZones DescribeDhcpOptions DescribeInternetGateways DescribeNetworkAcls DescribeNetworkInterfaces " +
 		"DescribeRouteTables DescribeSecurityGroupRules DescribeSecurityGroups DescribeSubnets DescribeVpcAttribute DescribeVpcs"},
 	// Without it, destroy finds only by waiting what holds the network.
-	{why: "FindHolders", service: "ec2", actions: "DescribeEgressOnlyInternetGateways DescribeNatGateways DescribeNetworkAcls DescribeTransitGatewayVpcAttachments " +
+	{why: "FindHolders", service: "ec2", actions: "DescribeEgressOnlyInternetGateways DescribeNatGateways DescribeTransitGatewayVpcAttachments " +
 		"DescribeVpcEndpoints DescribeVpcPeeringConnections DescribeVpnGateways"},
 	{why: "NewVPC", service: "ec2", actions: "CreateVpc", resources: networkParts("vpc"), when: tagging},
 	{why: "NewNetwork", service: "ec2", actions: "CreateInternetGateway CreateRouteTable CreateSecurityGroup CreateSubnet",
@@ -88,7 +88,7 @@ var grants = []grant{
 		resources: allOfEC2, when: ours},
 	// The default group of a VPC can't be told from others' by a tag: it has none
 	// when it is made. What is nobody's may be closed, and nothing else.
-	{why: "CloseDefaultGroup", service: "ec2", actions: "RevokeSecurityGroupEgress RevokeSecurityGroupIngress", resources: networkParts("security-group"),
+	{why: "CloseGroup", service: "ec2", actions: "RevokeSecurityGroupEgress RevokeSecurityGroupIngress", resources: networkParts("security-group"),
 		when: condition{"Null": {stackTag: {"true"}}}},
 
 	// Nor have the VPC's network ACL and the account's DHCP options a tag.
@@ -194,9 +194,9 @@ var grants = []grant{
 	{why: "Roles", service: "iam", actions: "DeleteRole DeleteRolePolicy DetachRolePolicy GetRole GetRolePolicy ListAttachedRolePolicies ListRolePolicies TagRole", resources: stackRoles},
 	{why: "ChangeRoles", service: "iam", only: withoutBoundary, resources: stackRoles,
 		actions: "CreateRole DeleteRolePermissionsBoundary PutRolePermissionsBoundary PutRolePolicy UpdateAssumeRolePolicy"},
-	{why: "ChangeBoundedRoles", service: "iam", only: withBoundary, resources: stackRoles, when: bounded,
+	{why: "BoundedRoles", service: "iam", only: withBoundary, resources: stackRoles, when: bounded,
 		actions: "CreateRole PutRolePermissionsBoundary PutRolePolicy UpdateAssumeRolePolicy"},
-	{why: "PassRolesToTasks", service: "iam", actions: "PassRole", resources: stackRoles,
+	{why: "PassRoles", service: "iam", actions: "PassRole", resources: stackRoles,
 		when: condition{"StringEquals": {"iam:PassedToService": {"ecs-tasks.amazonaws.com"}}}},
 	{why: "NewAccount", service: "iam", actions: "CreateServiceLinkedRole", resources: []string{"arn:{p}:iam::{a}:role/aws-service-role/*"},
 		when: condition{"StringEquals": {"iam:AWSServiceName": {

@@ -94,6 +94,7 @@ var derived = map[string]struct {
 	}},
 	"FinalSnapshotPrefix": {},
 	"Secret":              {"secret", one(naming.Names.Secret)},
+	"EnvironmentSecret":   {"secret", one(naming.Names.EnvironmentSecret)},
 	"LogGroup":            {"log group", one(naming.Names.LogGroup)},
 	"DatabaseLogGroup":    {"log group", one(naming.Names.DatabaseLogGroup)},
 	"Repository":          {"repository", one(naming.Names.Repository)},
