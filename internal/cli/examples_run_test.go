@@ -49,10 +49,9 @@ var exampleRuns = []exampleRun{
 	{line: "bookctl db tunnel", says: "no tunnel is needed"},
 	{line: "bookctl db tunnel --local-port 5433", says: "no tunnel is needed"},
 	{line: "bookctl db rotate-password", says: "new password"},
-	{line: "printenv API_KEY | bookctl secret set API_KEY", code: 64, says: "is empty"},
-	{line: "echo hidden-example | bookctl secret set API_KEY", says: "all tasks are new"},
-	{line: "bookctl secret list", says: "API_KEY"},
-	{line: "bookctl secret unset API_KEY", says: "all tasks are new"},
+	{line: "head -c 32 /dev/urandom | base64 | bookctl secret set SESSION_KEY", says: "all tasks are new"},
+	{line: "bookctl secret list", says: "SESSION_KEY"},
+	{line: "bookctl secret unset SESSION_KEY", says: "all tasks are new"},
 	{line: "bookctl rollback", code: 1, says: "next:"},        // one release is none to go back from
 	{line: "bookctl rollback --to 5", code: 1, says: "next:"}, // nor a fifth
 	{line: "bookctl local aws rds describe-db-instances", says: "book-database"},

@@ -29,7 +29,7 @@ Manager, which 'bookctl destroy' deletes. Values are never printed. A secret tha
 exists elsewhere is named with 'bookctl up --secret NAME=ARN'.`,
 		Example: `  bookctl secret set API_KEY
   bookctl secret list
-  bookctl secret unset API_KEY`,
+  bookctl secret unset SESSION_KEY`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -52,7 +52,7 @@ Before the first 'bookctl up' the value is kept, and that 'up' gives it to the
 tasks. A rollback brings back the values that its release had.`,
 		Example: `  bookctl secret set API_KEY
   bookctl secret set TLS_KEY --from-file key.pem
-  printenv API_KEY | bookctl secret set API_KEY`,
+  head -c 32 /dev/urandom | base64 | bookctl secret set SESSION_KEY`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := deadline(cmd.Context(), g)
@@ -71,7 +71,7 @@ func newSecretUnset(s streams, g *globals) *cobra.Command {
 		Long: `Delete the value of a variable that 'bookctl secret set' has kept, and roll out
 tasks without it. Earlier releases keep what they had, for a rollback, until
 'bookctl destroy'.`,
-		Example: `  bookctl secret unset API_KEY`,
+		Example: `  bookctl secret unset SESSION_KEY`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := deadline(cmd.Context(), g)
@@ -188,13 +188,20 @@ func typedSecret(ctx context.Context, s streams, name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("ask for the value of %s: %w", name, err)
 	}
-	fmt.Fprintf(s.err, "Value of %s (not shown): ", name)
-	defer fmt.Fprintln(s.err)
 	var text []byte
+	begun := time.Now()
 	answer := graph.Start(func() (err error) {
 		text, err = term.ReadPassword(terminal)
 		return err
 	})
+	// Who is asked too early types with an echo.
+	for now := was; now != nil && *now == *was && time.Since(begun) < time.Second; now, _ = term.GetState(terminal) {
+		if graph.Sleep(ctx, 5*time.Millisecond) != nil {
+			break
+		}
+	}
+	fmt.Fprintf(s.err, "Value of %s (not shown): ", name)
+	defer fmt.Fprintln(s.err)
 	select {
 	case err := <-answer:
 		if err != nil && !errors.Is(err, io.EOF) {
