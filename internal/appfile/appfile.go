@@ -218,7 +218,7 @@ var (
 )
 
 // noSecret is what to do about a secret in a file.
-const noSecret = "a file that is committed holds no secrets; bookctl secret set NAME keeps one in Secrets Manager, and secret: {NAME: ARN} names one that is there"
+const noSecret = "a file that is committed holds no secrets; bookctl secret set NAME keeps one in Secrets Manager, and secret: {NAME: ARN} names one that is there" //nolint:gosec // it holds none
 
 // add takes a value over, or says why not.
 func (r *reader) add(to *[]Value, p pair) {

@@ -33,7 +33,7 @@ func TestAServiceHasItsEnvironmentAndItsDatabase(t *testing.T) {
 	for _, refused := range [][]string{
 		{"64", "PORT is set by bookctl: --container-port chooses it", "--env", "PORT=1"}, {"64", "DATABASE_URL is set by bookctl", "--env", "DATABASE_URL=very-own"},
 		{"64", "begins with no digit", "--env", "1A=very-own"}, {"64", "NAME=VALUE", "--env", "very-own"}, {"64", "is no ARN", "--secret", "A=b"},
-		{"64", "is no part of a connection", "--db-env", "host=adress"}, {"64", "database name", "--db-name", "a-b"}, {"64", "database user", "--db-user", "rdsadmin"},
+		{"64", "is no part of a connection", "--db-env", "host=location"}, {"64", "database name", "--db-name", "a-b"}, {"64", "database user", "--db-user", "rdsadmin"},
 	} {
 		r := s.run(append([]string{"up", "--local", "--image", image, "--health-path", "/up"}, refused[2:]...)...)
 		r.says(t, 64, refused[1])

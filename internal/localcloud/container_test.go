@@ -165,7 +165,7 @@ func TestAnyImageServesInContainers(t *testing.T) {
 	s.until(t, "served by two tasks", func(d types.Service) bool { return completed(d) && d.RunningCount == 2 })
 	pages := map[string]bool{}
 	for range 20 {
-		resp := must[*http.Response](t)(http.Get(s.url + "cgi-bin/who"))
+		resp := must[*http.Response](t)(http.Get(s.url + "cgi-bin/who")) //nolint:bodyclose // it is, below
 		text := must[[]byte](t)(io.ReadAll(resp.Body))
 		_ = resp.Body.Close()
 		address, page, _ := strings.Cut(string(text), "\n")

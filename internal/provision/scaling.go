@@ -292,7 +292,7 @@ func (s *Scaling) Attributes() graph.Attributes[liveScaling] {
 	})
 	scaled := func(_, want *liveScaling) bool { return want.max != 0 }
 	return graph.Attributes[liveScaling]{
-		graph.Field("tasks", func(l *liveScaling) string { return l.bounds.String() }, set),
+		graph.Field("tasks", func(l *liveScaling) string { return l.String() }, set),
 		graph.Field("suspended", func(l *liveScaling) string { return l.suspended }, set).When(scaled),
 		graph.Many(policyField, func(live, want *liveScaling) []graph.Change {
 			var out []graph.Change

@@ -303,7 +303,9 @@ func (g *Group) pick(cookie string) (*target, *http.Cookie) {
 	if g.settings.Sticky == 0 {
 		return t, nil
 	}
-	return t, &http.Cookie{Name: stickyCookie, Value: t.cookie(), Path: "/", Expires: time.Now().Add(g.settings.Sticky)}
+	return t, &http.Cookie{ //nolint:gosec // as AWS sets it: the listener may be plain HTTP
+		Name: stickyCookie, Value: t.cookie(), Path: "/", Expires: time.Now().Add(g.settings.Sticky),
+	}
 }
 
 // stickyCookie is the name that AWS gives its own.

@@ -140,7 +140,7 @@ func split(from io.Reader, stdout, stderr io.Writer) error {
 	var head [8]byte
 	for {
 		if _, err := io.ReadFull(from, head[:]); err != nil {
-			if err == io.EOF { //nolint:errorlint // ReadFull gives it as it is
+			if err == io.EOF {
 				return nil
 			}
 			return err

@@ -77,7 +77,7 @@ func (i *Image) start(ctx context.Context, spec task.Spec) (_ *Container, err er
 	if err != nil {
 		return nil, err
 	}
-	attached, err := a.open(context.WithoutCancel(ctx), http.MethodPost, "/containers/"+id+"/attach", attachment, nil)
+	attached, err := a.open(context.WithoutCancel(ctx), http.MethodPost, "/containers/"+id+"/attach", attachment, nil) //nolint:bodyclose // read to its end below
 	if err == nil {
 		err = a.call(ctx, http.MethodPost, "/containers/"+id+"/start", nil, nil, nil)
 		if err != nil {

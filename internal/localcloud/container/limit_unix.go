@@ -10,5 +10,5 @@ func openFiles() int64 {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return fargateFiles
 	}
-	return int64(min(limit.Max, fargateFiles)) //nolint:gosec // at most fargateFiles
+	return int64(min(limit.Max, fargateFiles))
 }

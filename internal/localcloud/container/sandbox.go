@@ -106,7 +106,7 @@ func (e *Engine) startSandbox(ctx context.Context, a *api, relays *relays, task 
 		}
 	}()
 	output := &bytes.Buffer{}
-	attached, err := a.open(ctx, http.MethodPost, "/containers/"+id+"/attach", attachment, nil)
+	attached, err := a.open(ctx, http.MethodPost, "/containers/"+id+"/attach", attachment, nil) //nolint:bodyclose // read to its end below
 	if err != nil {
 		return nil, err
 	}

@@ -139,7 +139,7 @@ type Remover interface {
 // Node is a resource's place in the graph. Every resource embeds one.
 type Node struct{ n *node }
 
-func (n Node) node() *node { return n.n } //nolint:unused // it makes those who embed a Node Finders
+func (n Node) node() *node { return n.n }
 
 // ID is the id that the engine last saw or made, or "" when there is none.
 func (n Node) ID() string { return n.n.getID() }
