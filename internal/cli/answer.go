@@ -17,7 +17,8 @@ import (
 
 // answer is how the service answers at its URL, as a client sees it.
 type answer struct {
-	// Path was asked for: the one of the load balancer's health check.
+	// Path was asked for: where the service says whether its database serves as well, or
+	// else that of the load balancer's health check.
 	Path string `json:"path"`
 	// Ready says that it answers as the health check asks.
 	Ready        bool    `json:"ready"`
@@ -32,11 +33,11 @@ type answer struct {
 // patienceOfAsking is how long the URL has to answer.
 const patienceOfAsking = 5 * time.Second
 
-// ask asks the service, through its URL, what the load balancer asks each task.
+// ask asks the service, through its URL, whether it serves.
 func (t *target) ask(ctx context.Context, base string, how provision.Settings) *answer {
 	ctx, cancel := context.WithTimeout(ctx, patienceOfAsking)
 	defer cancel()
-	a := &answer{Path: how.HealthPath, url: base, wanted: how.HealthStatus}
+	a := &answer{Path: cmp.Or(how.ReadyPath, how.HealthPath), url: base, wanted: how.HealthStatus}
 	begun := time.Now()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+a.Path, nil)
 	if err != nil {

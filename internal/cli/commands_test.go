@@ -164,7 +164,7 @@ func TestAnotherProgramsAnswerIsNotTakenForTheServices(t *testing.T) {
 	_, leave := stranger(t, port)
 	s.must("local", "start")
 	until(t, "the task is back", func() bool { return strings.Contains(s.run("status", "--local").out, "1/1 running") })
-	complaint := "something other than a task answers on port " + port + ", or otherwise than it: " + url + "/startupz says 404, and not 200"
+	complaint := "something other than a task answers on port " + port + ", or otherwise than it: " + url + "/readyz says 404, and not 200"
 	if r := s.run("status", "--local"); r.code != 3 || !strings.Contains(r.out, complaint) {
 		t.Errorf("status: exit code %d\n%s%s", r.code, r.out, r.err)
 	}

@@ -321,3 +321,31 @@ func replaced(text, word, by string) string {
 	}
 	return strings.ReplaceAll(text, word, by)
 }
+
+// TestStatusAsksTheServiceForItsDatabase: the health check of a task does not, since an
+// outage of the database must not recycle every task.
+func TestStatusAsksTheServiceForItsDatabase(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	needAWS(t)
+	t.Parallel()
+	s := newShell(t)
+	s.up()
+	until(t, "the database can be stopped", func() bool {
+		return s.run("local", "aws", "rds", "stop-db-instance", "--db-instance-identifier", "book-database").code == 0
+	})
+	until(t, "the service says that it can't serve", func() bool {
+		var status struct {
+			Answer struct {
+				Path  string
+				Ready bool
+				Code  int
+			}
+		}
+		r := s.run("status", "--local", "--output", "json")
+		decode(t, r.out, &status)
+		return r.code == 3 && status.Answer.Path == "/readyz" && !status.Answer.Ready && status.Answer.Code == 503
+	})
+	s.must("destroy", "--local", "--yes", "--quiet", "--purge-snapshots")
+}

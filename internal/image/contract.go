@@ -16,7 +16,7 @@ import (
 const LabelPrefix = "io.github.bookctl."
 
 // Labels are the settings that an image can give by a label.
-var Labels = []string{"health-path", "health-status", "health-grace", "read-only-root", "db-name", "db-user", LocatesDatabase, DatabaseAuthority}
+var Labels = []string{"health-path", "health-status", "health-grace", "read-only-root", "db-name", "db-user", LocatesDatabase, DatabaseAuthority, ReadyPath}
 
 const (
 	// LocatesDatabase is the label of a program that asks the secret DB_SECRET_ARN where
@@ -26,6 +26,9 @@ const (
 	// PORT says, whatever that is, and needs no other file: the local cloud may run it
 	// as a plain process; "true".
 	ListensOnPORT = "listens-on-port"
+	// ReadyPath is the label of an image whose service says at another path than that of
+	// its health check whether all that it needs serves as well: the database, say.
+	ReadyPath = "ready-path"
 	// DatabaseAuthority is the label of an image that has the certificate authorities
 	// of Amazon RDS: the path of the file.
 	DatabaseAuthority = "database-authority"
@@ -79,6 +82,7 @@ func Defaults(file *v1.ConfigFile) []Default {
 		{"health-grace", usualGrace, "the image has no label for it"},
 		{"read-only-root", "false", "the image has no label for it"},
 		{LocatesDatabase, "false", ""},
+		{ReadyPath, "", ""},
 		{DatabaseAuthority, "", ""},
 		{"db-name", usualName, "the image has no label for it"},
 		{"db-user", usualName, "the image has no label for it"},

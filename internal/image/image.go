@@ -156,6 +156,7 @@ func (s Source) Config() *v1.ConfigFile {
 			LabelPrefix + "db-name":        "books",
 			LabelPrefix + "db-user":        "bookapi",
 			LabelPrefix + LocatesDatabase:  "true",
+			LabelPrefix + ReadyPath:        "/readyz",
 			LabelPrefix + ListensOnPORT:    "true",
 		})
 		// Docker reads it. ECS does not: its task definition says it again.

@@ -204,7 +204,7 @@ func readTask(ctx context.Context, c Clients, who identity, d *Deployed) (func()
 // readRelease sets the settings that a revision of the task definition records.
 func (s *Settings) readRelease(live *ecstypes.TaskDefinition, tags map[string]string, ready string) {
 	s.read(definitionPart, tags, parts{definition: live, ready: ready})
-	s.Chosen = tags[tagChosen]
+	s.Chosen, s.ReadyPath = tags[tagChosen], fromTagText(tags[tagReadyPath])
 	s.LocatesDatabase = slices.ContainsFunc(container(live).Environment, func(e ecstypes.KeyValuePair) bool { return aws.ToString(e.Name) == envSecret })
 }
 

@@ -248,11 +248,17 @@ func (s Settings) record() map[string]map[string]string {
 	if s.Chosen != "" {
 		out[definitionPart][tagChosen] = s.Chosen
 	}
+	if s.ReadyPath != "" {
+		out[definitionPart][tagReadyPath] = tagText(s.ReadyPath)
+	}
 	return out
 }
 
 // tagChosen is on a task definition and holds Settings.Chosen.
 const tagChosen = "bookctl:chosen"
+
+// tagReadyPath is on a task definition and holds Settings.ReadyPath.
+const tagReadyPath = "bookctl:ready-path"
 
 // withoutDefaults takes those records of settings from wanted tags that the live ones
 // lack and that record the default: a stack of before a setting has it.

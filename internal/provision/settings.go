@@ -115,6 +115,9 @@ type Settings struct {
 	// Chosen are the derived settings that the user chose, by their flags, sorted and
 	// separated by spaces. The others follow the image; see Follow.
 	Chosen string
+	// ReadyPath is where the service says whether its database serves as well, "" for
+	// nowhere. The image says so.
+	ReadyPath string
 	// LocatesDatabase says that the program asks the secret where its database is, as
 	// bookapi does, so that it can be started before that is there. The image says so.
 	LocatesDatabase bool
@@ -140,7 +143,7 @@ func DefaultSettings() Settings {
 	for _, row := range Table() {
 		row.Value.Reset(&s)
 	}
-	s.LocatesDatabase = true
+	s.LocatesDatabase, s.ReadyPath = true, "/readyz"
 	return s
 }
 
