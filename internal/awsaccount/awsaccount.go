@@ -142,7 +142,13 @@ func Inventory(ctx context.Context, cfg aws.Config) ([]string, error) {
 		if err := json.Unmarshal([]byte(*v.SecretString), &fields); err != nil {
 			return nil, fmt.Errorf("inventory: %w", err)
 		}
-		fields["password"] = len(fields["password"].(string))
+		password, _ := fields["password"].(string)
+		for name, value := range fields {
+			if text, ok := value.(string); ok && password != "" { // it is part of URLs, too
+				fields[name] = strings.ReplaceAll(text, password, "PASSWORD")
+			}
+		}
+		fields["password"] = len(password)
 		add("secret %s deleted=%t %v", *s.Name, s.DeletedDate != nil, fields)
 	}
 	logs, err := all.Logs.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{})

@@ -664,7 +664,7 @@ func (s *shell) within(ctx context.Context, t *testing.T, args ...string) result
 }
 
 // TestWhatNeedsReplacingIsRefusedWithNothingTouched has somebody replace the
-// target group by one on another port.
+// target group by one of another version of HTTP.
 func TestWhatNeedsReplacingIsRefusedWithNothingTouched(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
@@ -687,13 +687,13 @@ func TestWhatNeedsReplacingIsRefusedWithNothingTouched(t *testing.T) {
 	h.must(err)
 	h.must(ok(balancing.DeleteTargetGroup(ctx, &elb.DeleteTargetGroupInput{TargetGroupArn: old.TargetGroupArn})))
 	h.must(ok(balancing.CreateTargetGroup(ctx, &elb.CreateTargetGroupInput{
-		Name: old.TargetGroupName, Port: aws.Int32(9090), Protocol: old.Protocol, TargetType: old.TargetType, VpcId: old.VpcId, Tags: tags.TagDescriptions[0].Tags,
+		Name: old.TargetGroupName, Port: old.Port, Protocol: old.Protocol, ProtocolVersion: aws.String("HTTP2"), TargetType: old.TargetType, VpcId: old.VpcId, Tags: tags.TagDescriptions[0].Tags,
 	})))
 	before := settled(h.inventory()) // the first backup may end meanwhile
-	if status := s.run("status", "--local"); !strings.Contains(status.out, "refuses, with nothing touched, what can't be changed in place: target-group port: 9090 → 8080") {
-		t.Errorf("status does not tell of the port:\n%s%s", status.out, status.err)
+	if status := s.run("status", "--local"); !strings.Contains(status.out, "refuses, with nothing touched, what can't be changed in place: target-group protocol-version: HTTP2 → HTTP1") {
+		t.Errorf("status does not tell of the version:\n%s%s", status.out, status.err)
 	}
-	s.run("up", "--local").says(t, 1, "target-group", "port: 9090 → 8080", "can't be changed in place", "nothing was touched")
+	s.run("up", "--local").says(t, 1, "target-group", "protocol-version: HTTP2 → HTTP1", "can't be changed in place", "nothing was touched")
 	if diff := cmp.Diff(before, settled(h.inventory())); diff != "" {
 		t.Errorf("up touched something beside what it refused (-before +after):\n%s", diff)
 	}
@@ -874,4 +874,4 @@ func settled(inventory []string) []string {
 	return out
 }
 
-var ports = regexp.MustCompile(`DB_HOST=\S+ |DB_PORT=\d+ |( port:|HTTP |tcp )\d+`)
+var ports = regexp.MustCompile(`DB_HOST=\S+ |DB_PORT=\d+ |(PGHOST=| host:| port:|HTTP |tcp |@)[\d.]+`)

@@ -56,7 +56,7 @@ func TestACommandRunsInATaskOfItsOwn(t *testing.T) {
 	if r := s.run("run", "--local", "--", "exit", "7"); r.code != 7 || r.out != "going to exit\n" || !strings.Contains(r.err, "of book-bookapi:1: exit code 7") {
 		t.Errorf("exit 7: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
-	if r := s.run("run", "--local", "--", "env", "DB_NAME"); r.code != 0 || r.out != "books\n" {
+	if r := s.run("run", "--local", "--", "env", "DB_NAME"); r.code != 0 || r.out != "app\n" {
 		t.Errorf("env: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
 	r = s.run("run", "--local", "--output", "json", "--", "exit", "9")

@@ -199,11 +199,11 @@ func (s *source) begin() (end func()) {
 		_, err := s.build()
 		return err // which whoever asks for the image gets
 	})
-	return func() {
+	return sync.OnceFunc(func() {
 		s.stop()
 		<-done
 		s.close()
-	}
+	})
 }
 
 // close removes what the image needed until it was pushed. A nil source has nothing.

@@ -203,12 +203,17 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	for _, w := range p.warnings {
 		rep.note("note: %s", w)
 	}
+	endBuild := func() {}
 	if p.source != nil {
-		defer p.source.begin()()
+		endBuild = p.source.begin()
 	}
+	defer endBuild()
 	p.spec.Wait = wait
 	p.spec.ReleaseOutput = func(l provision.OutputLine) { rep.note("release-command: %s", l.Text) }
 	stack, report, err := p.run(ctx, s, rep, "up")
+	if err != nil {
+		endBuild() // what there is to tell of it is told
+	}
 	if err == nil && wait {
 		err = p.target.answers(ctx, rep, stack.URL(), p.spec.Settings)
 	}

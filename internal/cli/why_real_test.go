@@ -20,6 +20,7 @@ var changing = []struct {
 	to      string
 }{
 	{regexp.MustCompile(`(127\.0\.0\.1|localhost):\d\d\d+`), "HOST:PORT"},
+	{regexp.MustCompile(`127\.\d+\.\d+\.\d+:1 \(127\.\d+\.\d+\.\d+\): dial error: dial tcp 127\.\d+\.\d+\.\d+:1`), "DATABASE:1: dial error: dial tcp DATABASE:1"},
 	{regexp.MustCompile(`[0-9a-f]{64}`), "DIGEST"},
 	{regexp.MustCompile(`[0-9a-f]{32}`), "TASK"},
 	{regexp.MustCompile(`--[Tt]ask [0-9a-f]{8}`), "--task TASK8"},
@@ -139,8 +140,8 @@ func underBadReleases(t *testing.T, releases func(s *shell, bad func(name string
 // task is replaced for it, and nothing of the failed ones is left to come back.
 func takenBack(s *shell, digest string) {
 	s.t.Helper()
-	if r := s.run("plan", "--local", "--image", "build"); r.code != 2 || !strings.Contains(r.out, " never became healthy, and is withdrawn: what serves is what is wanted") ||
-		strings.Contains(r.out, "~ service ") {
+	if r := s.run("plan", "--local", "--source", "."); r.code != 2 || !strings.Contains(r.out, " never became healthy, and is withdrawn: what serves is what is wanted") ||
+		strings.Contains(r.out, "    task-definition: ") {
 		s.t.Errorf("plan of what serves: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
 	serving := func() map[int]string {
@@ -149,7 +150,7 @@ func takenBack(s *shell, digest string) {
 		return tasks
 	}
 	before := serving()
-	s.must("up", "--local", "--quiet", "--image", "build")
+	s.must("up", "--local", "--quiet", "--source", ".")
 	if after := serving(); len(before) == 0 || !maps.Equal(before, after) {
 		s.t.Errorf("up of what serves replaced tasks: %v, then %v", before, after)
 	}

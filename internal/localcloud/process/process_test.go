@@ -42,12 +42,10 @@ func TestReapEndsWhatADeadCloudLeft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	binary, err := os.ReadFile(sleep)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(program, binary, 0o755); err != nil {
-		t.Fatal(err)
+	// Not written by this process: what another test forks meanwhile would have it open
+	// for writing, and it could not be run (https://go.dev/issue/22315).
+	if out, err := exec.Command("cp", sleep, program).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
 	run := func() (*exec.Cmd, string) {
 		cmd := exec.Command(program, "1000")
