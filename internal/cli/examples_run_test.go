@@ -83,7 +83,7 @@ var onlyParsed = map[string]string{
 	"bookctl local env --shell fish | source":                    "fish is not installed; TestAScriptIsPointedAtTheLocalCloud reads what is printed",
 	"bookctl local start --region eu-central-1":                  "a region is for a new cloud; TestAStackGoesWhereFargateServes runs one",
 	"bookctl policy --dir policies | ROLE=deployer sh":           "needs an account; the script policy looks at what is printed",
-	"bookctl init --stack shop":                                  "writes a file of the directory that it is in; TestInitWrites… run it",
+	"bookctl init --stack shop":                                  "writes a file of the directory that it is in; TestInitWritesWhatTheDirectoryHas runs it",
 	"bookctl init --stack shop --deployed":                       "likewise",
 	"bookctl init --stack shop --image ghcr.io/example/shop:1.2": "there is no such image",
 	"bookctl policy --local > policy.json; bookctl local stop; bookctl local start --policy policy.json": "stops the cloud of the other examples; TestAMissingPermissionIsMetBeforeAWS runs it",
