@@ -107,6 +107,10 @@ func (s *explainer) explain(t Task) {
 		s.outcome = notStarted
 		s.say("%s could not pull its image: %s.", name, sentence(reasons))
 		s.next = hint.New("check that the image exists, that the tasks may pull it, and that it is for their architecture (--arch); without an image of your own, %s builds one", hint.Command("up", "--image", "build"))
+	case strings.Contains(reasons, "CannotStartContainer"), strings.Contains(reasons, "CannotCreateContainer"):
+		s.outcome = notStarted
+		s.say("%s could not start its container: %s.", name, sentence(reasons))
+		s.next = hint.New("look at the image's entry point, --command and --user; %s", s.again)
 	case strings.Contains(reasons, "registry auth from asm"):
 		s.say("%s could not log in to the registry of its image: %s.", name, sentence(reasons))
 		s.next = hint.New(`check the secret of --registry-secret: it has to exist, to be {"username":"…","password":"…"}, and to let the execution role read it`)

@@ -72,6 +72,9 @@ func TestAReleaseIsExplainedByItsEvidence(t *testing.T) {
 		"an image that can't be pulled": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
 			t.Started, t.Reason = time.Time{}, "CannotPullContainerError: pull image manifest has been retried 1 time(s)"
 		}), []string{"Revision 7 could not be started. Task 3f2a6c00 could not pull its image"}, "--image build"},
+		"a program that is not in the image": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
+			t.Started, t.Reason = time.Time{}, `CannotStartContainerError: exec: "uvicorn": executable file not found in $PATH`
+		}), []string{`Revision 7 could not be started. Task 3f2a6c00 could not start its container: CannotStartContainerError: exec: "uvicorn"`}, "--command"},
 		"quota of tasks": {service(func(d *diagnosis.Evidence, _ *diagnosis.Task) {
 			d.Events = []diagnosis.Event{{Message: "You've reached the limit on the number of vCPUs you can run concurrently"}}
 		}), []string{"Fargate On-Demand vCPU resource count"}, "--quota-code L-3032A538"},
