@@ -234,6 +234,10 @@ func rotatePassword(ctx context.Context, s streams, g *globals) error {
 	if err != nil {
 		return err
 	}
+	// The lock leaves a trace of its own, so none is taken of a stack that is not there.
+	if _, err := provision.ReadConnection(ctx, t.clients, g.stack); err != nil {
+		return notDeployed(ctx, t, g, err, hint.New("%s makes it", hint.Command("up")))
+	}
 	err = changing(s, t, provision.Spec{Stack: g.stack}, "db rotate-password").Hold(ctx, func(lock *runlock.Lock) error {
 		rep.note("stack %s in %s: a new password for secret and database", g.stack, t.place)
 		if err := lock.Guard(ctx); err != nil {

@@ -125,3 +125,13 @@ func TestAStoppedDatabaseLeavesItsSnapshot(t *testing.T) {
 	stop()
 	s.run("destroy", "--local", "--yes").says(t, 0, " 0 left", "a final snapshot taken")
 }
+
+// TestARotationOfNothingLeavesNothing: the run lock is a parameter that stays.
+func TestARotationOfNothingLeavesNothing(t *testing.T) {
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	before := h.inventory()
+	s.run("db", "rotate-password", "--local").says(t, 1, "there is no stack book", "'bookctl up --local' makes it")
+	h.same("a rotation of nothing has left something", before)
+}
