@@ -31,11 +31,24 @@ func openRegistry(t testing.TB) string {
 // and returns the reference.
 func readyImage(t testing.TB) string {
 	t.Helper()
-	ref, err := name.ParseReference(openRegistry(t) + "/bookapi:1")
+	return configured(t, &v1.ConfigFile{OS: "linux", Architecture: "amd64"})
+}
+
+// configured puts an image of a config and nothing else into a registry of its own and
+// returns the reference.
+func configured(t testing.TB, config *v1.ConfigFile) string {
+	t.Helper()
+	image, err := mutate.ConfigFile(empty.Image, config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	image, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{OS: "linux", Architecture: "amd64"})
+	return inRegistry(t, image)
+}
+
+// inRegistry puts an image into a registry of its own and returns the reference.
+func inRegistry(t testing.TB, image v1.Image) string {
+	t.Helper()
+	ref, err := name.ParseReference(openRegistry(t) + "/bookapi:1")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/compression"
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
@@ -20,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/bookctl/bookctl/internal/image"
+	"github.com/bookctl/bookctl/internal/tinyimage"
 )
 
 // shop is a Go module that is not ours: a service that greets.
@@ -113,16 +113,8 @@ func imageOf(t *testing.T, dir, arch string, how ...tarball.LayerOption) v1.Imag
 // save writes images as docker save does.
 func save(t *testing.T, images map[string]v1.Image) string {
 	t.Helper()
-	all := map[name.Reference]v1.Image{}
-	for n, i := range images {
-		tag, err := name.NewTag(n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all[tag] = i
-	}
 	file := filepath.Join(t.TempDir(), "app.tar")
-	if err := tarball.MultiRefWriteToFile(file, all); err != nil {
+	if err := tinyimage.Archive(file, images); err != nil {
 		t.Fatal(err)
 	}
 	return file

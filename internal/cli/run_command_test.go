@@ -8,10 +8,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
-	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/bookctl/bookctl/internal/tinyimage"
 )
@@ -26,14 +23,7 @@ func ownService(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ref, err := name.ParseReference(openRegistry(t) + "/app:1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := remote.Write(ref, image, remote.WithAuth(authn.Anonymous)); err != nil {
-		t.Fatal(err)
-	}
-	return ref.String()
+	return inRegistry(t, image)
 }
 
 // TestACommandRunsInATaskOfItsOwn runs commands beside a service: what they write and

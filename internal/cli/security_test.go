@@ -29,10 +29,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 	"github.com/aws/smithy-go/middleware"
-	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/bookctl/bookctl/internal/image"
 	"github.com/bookctl/bookctl/internal/moto"
@@ -74,18 +70,7 @@ func TestTheStackHoldsItsSecurityRules(t *testing.T) {
 // bookctl builds, and has no program, and returns the reference.
 func ownImageOf(t *testing.T, arch string) string {
 	t.Helper()
-	ref, err := name.ParseReference(openRegistry(t) + "/bookapi:1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	own, err := mutate.ConfigFile(empty.Image, image.Source{Arch: arch}.Config())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := remote.Write(ref, own); err != nil {
-		t.Fatal(err)
-	}
-	return ref.String()
+	return configured(t, image.Source{Arch: arch}.Config())
 }
 
 func holds(t *testing.T, endpoint string, documented, asked []string, up func(...string)) {

@@ -25,6 +25,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/image"
+	"github.com/bookctl/bookctl/internal/tinyimage"
 )
 
 // example is an image with one file, for a platform.
@@ -65,16 +66,8 @@ func example(t *testing.T, platform, content string, options ...tarball.LayerOpt
 // saved writes a file as docker save does.
 func saved(t *testing.T, images map[string]v1.Image) string {
 	t.Helper()
-	all := map[name.Reference]v1.Image{}
-	for n, i := range images {
-		tag, err := name.NewTag(n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all[tag] = i
-	}
 	file := filepath.Join(t.TempDir(), "saved.tar")
-	if err := tarball.MultiRefWriteToFile(file, all); err != nil {
+	if err := tinyimage.Archive(file, images); err != nil {
 		t.Fatal(err)
 	}
 	return file

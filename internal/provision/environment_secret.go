@@ -14,7 +14,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
-	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/naming"
@@ -48,19 +47,12 @@ func (s *EnvironmentSecret) secretName() string { return s.names().EnvironmentSe
 
 // Read looks the secret up by its name. It does not read the value.
 func (s *EnvironmentSecret) Read(ctx context.Context) (*liveEnvironment, graph.State, error) {
-	out, err := s.secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: aws.String(s.secretName())})
-	if isCode(err, "ResourceNotFoundException") {
-		return nil, absent, nil
-	}
-	if err != nil {
-		return nil, graph.State{}, fmt.Errorf("describe secret %s: %w", s.secretName(), err)
+	found, st, err := describeSecret(ctx, s.secrets, s.secretName())
+	if found == nil || err != nil {
+		return nil, st, err
 	}
 	live := s.Wanted(nil)
-	live.tags = readTags(out.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })
-	st := graph.State{Phase: graph.Ready, ID: aws.ToString(out.ARN), Owner: live.tags[TagStack]}
-	if out.DeletedDate != nil {
-		live.deletion, st.Note = "scheduled", "scheduled for deletion"
-	}
+	live.tags, live.deletion = found.tags, found.deletion
 	return live, st, nil
 }
 

@@ -2,7 +2,6 @@ package provision
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -35,9 +34,6 @@ const tagOneOff = "one-off-task"
 // oneOffStarter is what ECS notes as the starter of tasks of 'bookctl run'.
 const oneOffStarter = "bookctl run"
 
-// errNoService is wrapped by the error for a stack without a service.
-var errNoService = errors.New("it has no service")
-
 // StartOneOff starts a task of the release that serves, with a command in place of
 // the image's own: the entry point stays, as with docker run. The task has the
 // service's network, roles, environment and secrets. The command is visible in
@@ -52,7 +48,7 @@ func StartOneOff(ctx context.Context, c Clients, stack, version string, command 
 		return nil, err
 	}
 	if live == nil || aws.ToString(live.Status) == "DRAINING" {
-		return nil, fmt.Errorf("stack %s: %w", stack, errNoService)
+		return nil, fmt.Errorf("stack %s: it has no service", stack)
 	}
 	if ecsTagMap(live.Tags)[TagStack] != stack {
 		return nil, fmt.Errorf("service %s: %w %s", in.names().Service(), graph.ErrForeign, stack)
@@ -64,10 +60,8 @@ func StartOneOff(ctx context.Context, c Clients, stack, version string, command 
 // rollout is over, also while another is rolled out; and where none ever was, the
 // one that is tried.
 func servedDefinition(live *types.Service) string {
-	for _, d := range live.Deployments {
-		if d.RolloutState == types.DeploymentRolloutStateCompleted {
-			return aws.ToString(d.TaskDefinition)
-		}
+	if d := deployment(live, func(d types.Deployment) bool { return d.RolloutState == types.DeploymentRolloutStateCompleted }); d != nil {
+		return aws.ToString(d.TaskDefinition)
 	}
 	return aws.ToString(live.TaskDefinition)
 }

@@ -200,25 +200,16 @@ func (r *ReleaseCommand) Create(ctx context.Context) (string, error) {
 	return task.Revision, nil
 }
 
-// note notes on the revision that its command has succeeded.
+// note notes on the revision that its command has succeeded, of whose task that is known.
 func (r *ReleaseCommand) note(ctx context.Context, _ []graph.Change) error {
-	_, err := r.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: aws.String(r.definition.ID()), Tags: ecsTags(map[string]string{tagReleased: r.taskID()})})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, err := r.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: aws.String(r.definition.ID()), Tags: ecsTags(map[string]string{tagReleased: r.task.ID})})
 	if err != nil {
 		return fmt.Errorf("note on %s that its release command has succeeded: %w", short(r.definition.ID()), err)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.task = nil
 	return nil
-}
-
-func (r *ReleaseCommand) taskID() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.task == nil {
-		return "true"
-	}
-	return r.task.ID
 }
 
 // abandon has ECS stop the task of a run that ends before it: nobody would look at

@@ -54,22 +54,40 @@ const (
 	awsKey     = "AWS's own"
 )
 
-// Read looks the secret up by its name. It does not read the value.
-func (s *Secret) Read(ctx context.Context) (*liveSecret, graph.State, error) {
-	out, err := s.secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: aws.String(s.secretName())})
+// foundSecret is what of a secret is there, but for its value.
+type foundSecret struct {
+	*secretsmanager.DescribeSecretOutput
+	tags     map[string]string
+	deletion string
+}
+
+// describeSecret looks a secret up by its name; nil is for none. It does not read the
+// value.
+func describeSecret(ctx context.Context, c *secretsmanager.Client, name string) (*foundSecret, graph.State, error) {
+	out, err := c.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &name})
 	if isCode(err, "ResourceNotFoundException") {
 		return nil, absent, nil
 	}
 	if err != nil {
-		return nil, graph.State{}, fmt.Errorf("describe secret %s: %w", s.secretName(), err)
+		return nil, graph.State{}, fmt.Errorf("describe secret %s: %w", name, err)
 	}
-	live := s.Wanted(nil)
-	live.tags = readTags(out.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })
-	st := graph.State{Phase: graph.Ready, ID: aws.ToString(out.ARN), Owner: live.tags[TagStack]}
+	found := &foundSecret{out, readTags(out.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value }), notDeleted}
+	st := graph.State{Phase: graph.Ready, ID: aws.ToString(out.ARN), Owner: found.tags[TagStack]}
 	if out.DeletedDate != nil {
 		// The name stays taken until the recovery window ends.
-		live.deletion, st.Note = "scheduled", "scheduled for deletion"
+		found.deletion, st.Note = "scheduled", "scheduled for deletion"
 	}
+	return found, st, nil
+}
+
+// Read looks the secret up by its name. It does not read the value.
+func (s *Secret) Read(ctx context.Context) (*liveSecret, graph.State, error) {
+	out, st, err := describeSecret(ctx, s.secrets, s.secretName())
+	if out == nil || err != nil {
+		return nil, st, err
+	}
+	live := s.Wanted(nil)
+	live.tags, live.deletion = out.tags, out.deletion
 	if aws.ToBool(out.RotationEnabled) {
 		live.rotation = cmp.Or(aws.ToString(out.RotationLambdaARN), "on")
 	}

@@ -1,5 +1,5 @@
 // Package tinyimage makes container images for tests: a Go program, and nothing
-// else. Package image makes those that are deployed.
+// else, and archives of images. Package image makes those that are deployed.
 package tinyimage
 
 import (
@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
@@ -69,4 +70,17 @@ func compile(dir string) ([]byte, error) {
 		return nil, fmt.Errorf("build %s: %w: %s", dir, err, out)
 	}
 	return os.ReadFile(program)
+}
+
+// Archive writes images, by their names, into a file as docker save does.
+func Archive(file string, images map[string]v1.Image) error {
+	all := map[name.Reference]v1.Image{}
+	for n, image := range images {
+		tag, err := name.NewTag(n)
+		if err != nil {
+			return err
+		}
+		all[tag] = image
+	}
+	return tarball.MultiRefWriteToFile(file, all)
 }
