@@ -56,6 +56,11 @@ func (t Task) String() string {
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
 func (t Task) ScaledIn() bool { return strings.HasPrefix(t.Reason, "Scaling activity initiated by") }
 
+// FailedChecks reports whether ECS stopped the task because a health check failed,
+// the load balancer's or the container's own; its program then ends with any code.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
+func (t Task) FailedChecks() bool { return strings.Contains(t.Reason, "health checks") }
+
 // Target is one address that the load balancer sends requests to.
 type Target struct {
 	Address string `json:"address"`

@@ -39,7 +39,7 @@ func OfRelease(d Evidence, again hint.Message) Explanation {
 	culprit := cmp.Or(d.Culprit(), &Task{})
 	if d.Complete {
 		s.outcome = "is deployed, and the load balancer finds none of its tasks healthy"
-		if culprit.ExitCode != nil && *culprit.ExitCode == 0 {
+		if culprit.ExitCode != nil && *culprit.ExitCode == 0 && !culprit.FailedChecks() {
 			culprit = &Task{} // it was stopped, by ECS or by hand, and did not fail
 		}
 	}
@@ -153,7 +153,7 @@ func (s *explainer) explain(t Task) {
 			// RDS tells nobody which password a database has, so up can't see it.
 			s.next = hint.New("%s if the secret was changed by hand; %s if the database was: it gives both a new one", hint.Command("up"), hint.Command("db", "rotate-password"))
 		}
-	case t.ExitCode != nil && !strings.Contains(reasons, "health checks"):
+	case t.ExitCode != nil && !t.FailedChecks():
 		s.crash(t, name, reasons)
 	default:
 		s.health(t, name)
@@ -212,7 +212,8 @@ func (s *explainer) health(t Task, name string) {
 			return
 		}
 	}
-	if s.d.Complete && len(s.d.Targets) == 0 {
+	// Between a task that failed its checks and the next one none is registered.
+	if s.d.Complete && len(s.d.Targets) == 0 && !t.FailedChecks() {
 		s.say("No task is registered with the load balancer.")
 		return
 	}

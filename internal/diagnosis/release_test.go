@@ -75,6 +75,16 @@ func TestAReleaseIsExplainedByItsEvidence(t *testing.T) {
 		"a program that is not in the image": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
 			t.Started, t.Reason = time.Time{}, `CannotStartContainerError: exec: "uvicorn": executable file not found in $PATH`
 		}), []string{`Revision 7 could not be started. Task 3f2a6c00 could not start its container: CannotStartContainerError: exec: "uvicorn"`}, "--command"},
+		"a moment when no task is registered, after one that failed its checks": {service(func(d *diagnosis.Evidence, t *diagnosis.Task) {
+			d.Serving, d.Complete, d.HealthPath = "", true, "/startupz"
+			t.ExitCode, t.Reason = exit(0), "Task failed ELB health checks in (target-group arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/book-bookapi/6d0ecf831eec9f09)"
+			d.Events = []diagnosis.Event{{Message: "(service book-service) has started 1 tasks: (task 2)."}, {Message: "(service book-service) (port 8080) is unhealthy in (target-group arn) due to (reason Health checks failed)."}}
+		}), []string{"Revision 7 is deployed, and the load balancer finds none of its tasks healthy.", "The load balancer's health check of /startupz fails: Health checks failed. Nothing serves now."}, "logs"},
+		"no task is registered, and none failed": {service(func(d *diagnosis.Evidence, t *diagnosis.Task) {
+			d.Serving, d.Complete, d.HealthPath = "", true, "/startupz"
+			t.ExitCode, t.Reason = exit(0), "Task stopped by user"
+			d.Events = []diagnosis.Event{{Message: "(service book-service) (port 8080) is unhealthy in (target-group arn) due to (reason Health checks failed)."}}
+		}), []string{"No task is registered with the load balancer. Nothing serves now."}, "logs"},
 		"quota of tasks": {service(func(d *diagnosis.Evidence, _ *diagnosis.Task) {
 			d.Events = []diagnosis.Event{{Message: "You've reached the limit on the number of vCPUs you can run concurrently"}}
 		}), []string{"Fargate On-Demand vCPU resource count"}, "--quota-code L-3032A538"},
