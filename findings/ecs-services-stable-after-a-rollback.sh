@@ -42,11 +42,11 @@ const client = new ECSClient({
   credentials: { accessKeyId: "a", secretAccessKey: "b" },
 });
 await client.send(new UpdateServiceCommand({ service: "app", taskDefinition: "app:8" }));
-const verdict = await waitUntilServicesStable({ client, maxWaitTime: 20 }, { services: ["app"] });
+const result = await waitUntilServicesStable({ client, maxWaitTime: 20 }, { services: ["app"] });
 const now = (await client.send(new DescribeServicesCommand({ services: ["app"] }))).services[0].taskDefinition;
 server.close();
 client.destroy();
-console.log(`asked for app:8, the waiter says ${verdict.state} while ${now.split("/")[1]} runs`);
+console.log(`asked for app:8, the waiter says ${result.state} while ${now.split("/")[1]} runs`);
 JS
 node try.mjs | tee seen
 diff seen - <<'WANT'

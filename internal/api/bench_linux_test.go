@@ -61,10 +61,10 @@ type contender struct {
 	end string
 }
 
-// BenchmarkBesidePgbench is what `make bench` runs. It prints a table. BASELINE may
+// BenchmarkAgainstPgbench is what `make bench` runs. It prints a table. BASELINE may
 // name other builds of bookapi, separated by colons, which then take turns with
 // this one.
-func BenchmarkBesidePgbench(b *testing.B) {
+func BenchmarkAgainstPgbench(b *testing.B) {
 	pgbench := findPgbench(b)
 	// A client that collects garbage takes the machine from the server.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))

@@ -31,7 +31,7 @@ import (
 )
 
 // Inventory lists the account, a line per thing, sorted. Ids are replaced by the
-// names of what they stand for, so that two censuses can be compared. Passwords
+// names of what they stand for, so that two inventories can be compared. Passwords
 // are told by their length.
 func Inventory(ctx context.Context, cfg aws.Config) ([]string, error) {
 	all := struct {

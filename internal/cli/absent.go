@@ -19,7 +19,7 @@ import (
 // for its name is then likely to be mistyped, or its cloud another.
 func notDeployed(ctx context.Context, t *target, g *globals, err error, next hint.Message) error {
 	var answer smithy.APIError
-	if errors.As(err, &answer) || errors.Is(err, graph.ErrForeign) {
+	if errors.As(err, &answer) || errors.Is(err, graph.ErrUnmanaged) {
 		return err // it could not look, or it saw enough
 	}
 	have, lookErr := provision.ReadDeployed(ctx, t.clients, g.stack)

@@ -30,12 +30,12 @@ type answer struct {
 	wanted string // the codes
 }
 
-// patienceOfAsking is how long the URL has to answer.
-const patienceOfAsking = 5 * time.Second
+// answerTimeout is how long the URL has to answer.
+const answerTimeout = 5 * time.Second
 
 // ask asks the service, through its URL, whether it serves.
 func (t *target) ask(ctx context.Context, base string, how provision.Settings) *answer {
-	ctx, cancel := context.WithTimeout(ctx, patienceOfAsking)
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	a := &answer{Path: cmp.Or(how.ReadyPath, how.HealthPath), url: base, wanted: how.HealthStatus}
 	begun := time.Now()
@@ -83,7 +83,7 @@ func portOf(base string) string {
 // reasonOf is an HTTP client's error without the address, which is said anyway.
 func reasonOf(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
-		return "no answer within " + patienceOfAsking.String()
+		return "no answer within " + answerTimeout.String()
 	}
 	for {
 		inner := errors.Unwrap(err)

@@ -48,15 +48,15 @@ var oddFaults = map[string]struct {
 	done     bool
 	commands []string
 }{
-	"empty":   {true, []string{"plan", "up", "plan", "status", "list", "destroy"}}, // an empty document
-	"blank":   {true, []string{"plan", "up"}},                                      // no byte at all
-	"hung":    {true, []string{"plan", "destroy"}},                                 // nothing, ever
-	"unknown": {false, []string{"plan"}},                                           // an error that nobody knows
-	"page":    {false, []string{"plan"}},                                           // HTML
-	"lacking": {false, []string{"plan", "destroy"}},                                // 501
+	"empty":           {true, []string{"plan", "up", "plan", "status", "list", "destroy"}}, // an empty document
+	"blank":           {true, []string{"plan", "up"}},                                      // no byte at all
+	"hung":            {true, []string{"plan", "destroy"}},                                 // nothing, ever
+	"unknown":         {false, []string{"plan"}},                                           // an error that nobody knows
+	"page":            {false, []string{"plan"}},                                           // HTML
+	"not implemented": {false, []string{"plan", "destroy"}},                                // 501
 }
 
-// someOfDestroy are the calls of a destroy that hang or are lacking in turn, a read and
+// someOfDestroy are the calls of a destroy that hang or are not implemented in turn, a read and
 // a change of each kind: a hung call takes seconds, and a destroy makes seventy.
 var someOfDestroy = []string{"DescribeServices", "DeleteService", "DescribeVpcs", "DetachInternetGateway", "DeleteVpc", "DeleteDBInstance", "DeleteParameters"}
 
@@ -156,7 +156,7 @@ func (o *odd) answer(w http.ResponseWriter, r *http.Request, json, ec2 bool) {
 	case "page":
 		w.Header().Set("Content-Type", "text/html")
 		fmt.Fprint(w, "<!DOCTYPE html>\n<html><body>Sign in to the guest network</body></html>")
-	case "lacking":
+	case "not implemented":
 		http.Error(w, "not implemented", http.StatusNotImplemented)
 	case "empty":
 		if json {

@@ -194,9 +194,9 @@ func TestThePortOfTheCloudIsNotThatOfAStack(t *testing.T) {
 	}
 }
 
-// TestAFlagIsCheckedBesideWhatIsDeployed gives a task more CPU, which the memory
+// TestAFlagIsCheckedWithWhatIsDeployed gives a task more CPU, which the memory
 // that it has by default would be too little for.
-func TestAFlagIsCheckedBesideWhatIsDeployed(t *testing.T) {
+func TestAFlagIsCheckedWithWhatIsDeployed(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}

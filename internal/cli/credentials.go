@@ -99,15 +99,15 @@ func profileName() string { return cmp.Or(os.Getenv("AWS_PROFILE"), os.Getenv("A
 func loadProfile(ctx context.Context, profile string, options []func(*config.LoadOptions) error) (aws.Config, error) {
 	cfg, err := config.LoadDefaultConfig(ctx, options...)
 	var unknown config.SharedConfigProfileNotExistError
-	lacking := errors.As(err, &unknown)
-	if !strings.ContainsAny(profile, " \t") || !lacking && (err != nil || cfg.Region != "") {
+	noProfile := errors.As(err, &unknown)
+	if !strings.ContainsAny(profile, " \t") || !noProfile && (err != nil || cfg.Region != "") {
 		return cfg, err
 	}
 	for _, quote := range []string{"'", `"`} {
 		quoted, quotedErr := config.LoadDefaultConfig(ctx, append(options, config.WithSharedConfigProfile(quote+profile+quote))...)
 		switch {
 		case quotedErr != nil:
-		case lacking:
+		case noProfile:
 			return quoted, nil
 		case quoted.Region != "":
 			cfg.Region = quoted.Region

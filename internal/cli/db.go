@@ -141,7 +141,7 @@ func tunnel(ctx context.Context, s streams, g *globals, task string, port int) e
 		return hint.With(fmt.Errorf("the database is %s and has no address yet", c.State), "wait until %s says that it is available", hint.Command("status"))
 	}
 	if t.local {
-		g.tell(s, "no tunnel is needed: the database of a local stack listens on this machine")
+		g.note(s, "no tunnel is needed: the database of a local stack listens on this machine")
 		if g.output == "json" {
 			return tunnelEnd(s, g, c.Host, int(c.Port))
 		}
@@ -262,6 +262,6 @@ func rotatePassword(ctx context.Context, s streams, g *globals) error {
 	if g.output == "json" {
 		return encode(s.out, rotateDocument{headOf("result"), "db rotate-password", g.stack, time.Since(begun).Seconds()})
 	}
-	g.tell(s, "The database has a new password, and all tasks know it, %s.", rounded(time.Since(begun)))
+	g.note(s, "The database has a new password, and all tasks know it, %s.", rounded(time.Since(begun)))
 	return nil
 }

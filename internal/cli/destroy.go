@@ -86,7 +86,7 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	run := changing(s, t, spec, "destroy")
 	run.Begin, run.Observe = rep.begin, rep.event
 	end := destruction{place: t.place, free: t.local, before: snapshots}
-	end.Removal, err = run.Destroy(ctx, purge, sweepPatience)
+	end.Removal, err = run.Destroy(ctx, purge, sweepTimeout)
 	for _, step := range end.Report.Steps {
 		if step.Action == graph.Unmanaged {
 			rep.note("%s is not this stack's and was left alone", step.Name)
@@ -162,9 +162,9 @@ func (d destruction) unfinished(ctx context.Context, s streams, g *globals, t *t
 	return d.print(s, g)
 }
 
-// sweepPatience is how long the sweep goes on while something holds what is
+// sweepTimeout is how long the sweep goes on while something holds what is
 // left: network interfaces outlive their owners by some minutes.
-const sweepPatience = 10 * time.Minute
+const sweepTimeout = 10 * time.Minute
 
 func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, purge bool) string {
 	if !purge {

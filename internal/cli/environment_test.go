@@ -91,9 +91,11 @@ func TestAServiceHasItsEnvironmentAndItsDatabase(t *testing.T) {
 	s.run("plan", "--local", "--db-name", "other").says(t, 1, "")
 	s.searchFor(t, env("PGPASSWORD"), 5)
 
-	var plan struct{ Settings []struct{ Name, Why string } }
+	var plan struct {
+		Settings []struct{ Name, Source string }
+	}
 	decode(t, s.run("plan", "--local", "--image", image, "--output", "json").out, &plan)
-	if text, err := json.Marshal(plan); err != nil || !strings.Contains(string(text), `{"Name":"healthPath","Why":"chosen"}`) {
+	if text, err := json.Marshal(plan); err != nil || !strings.Contains(string(text), `{"Name":"healthPath","Source":"chosen"}`) {
 		t.Errorf("%s %v", text, err)
 	}
 	s.must("destroy", "--local", "--yes", "--purge-snapshots")

@@ -91,11 +91,11 @@ func judge(err error) outcome {
 		if v.next.Empty() {
 			v.next = hint.New("run the same command again: it goes on where this one stopped; %s says what is missing", hint.Command("status"))
 		}
-	case errors.Is(err, graph.ErrForeign):
+	case errors.Is(err, graph.ErrUnmanaged):
 		if v.next.Empty() {
 			v.next = hint.New("something else has this name: choose another with --stack, or remove that thing yourself")
 		}
-	case errors.Is(err, graph.ErrRefused):
+	case errors.Is(err, graph.ErrBlocked):
 		if v.next.Empty() {
 			v.next = hint.New("nothing was touched: leave out the flag that asks for it, or undo what was changed by hand; else the stack has to be made anew, with its data: %s, which keeps a snapshot, and then %s", hint.Command("destroy"), hint.Command("up", "--restore", "latest"))
 		}

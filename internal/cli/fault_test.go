@@ -689,12 +689,12 @@ func TestWhatNeedsReplacingIsRefusedWithNothingTouched(t *testing.T) {
 	h.must(ok(balancing.CreateTargetGroup(ctx, &elb.CreateTargetGroupInput{
 		Name: old.TargetGroupName, Port: old.Port, Protocol: old.Protocol, ProtocolVersion: aws.String("HTTP2"), TargetType: old.TargetType, VpcId: old.VpcId, Tags: tags.TagDescriptions[0].Tags,
 	})))
-	before := settled(h.inventory()) // the first backup may end meanwhile
+	before := stable(h.inventory()) // the first backup may end meanwhile
 	if status := s.run("status", "--local"); !strings.Contains(status.out, "refuses, with nothing touched, what can't be changed in place: target-group protocol-version: HTTP2 → HTTP1") {
 		t.Errorf("status does not tell of the version:\n%s%s", status.out, status.err)
 	}
 	s.run("up", "--local").says(t, 1, "target-group", "protocol-version: HTTP2 → HTTP1", "can't be changed in place", "nothing was touched")
-	if diff := cmp.Diff(before, settled(h.inventory())); diff != "" {
+	if diff := cmp.Diff(before, stable(h.inventory())); diff != "" {
 		t.Errorf("up touched something beside what it refused (-before +after):\n%s", diff)
 	}
 	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, " 0 left")
@@ -725,9 +725,9 @@ func TestAFailedFinalSnapshotLeavesTheDatabase(t *testing.T) {
 	h.same("the account differs after destroy", before)
 }
 
-// TestAPasswordThatDriftedIsMendedByOneRestart changes the password in the
+// TestAPasswordThatDriftedIsRepairedByOneRestart changes the password in the
 // secret by hand, and then that of the database, while the service is used.
-func TestAPasswordThatDriftedIsMendedByOneRestart(t *testing.T) {
+func TestAPasswordThatDriftedIsRepairedByOneRestart(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
@@ -843,7 +843,7 @@ func TestASecondCtrlCAndKillsAtAnyTimeLeaveNothingBehind(t *testing.T) {
 		}
 		if round%2 == 0 {
 			s.run(image...).says(t, 0)
-			now := settled(h.inventory())
+			now := stable(h.inventory())
 			if whole == nil {
 				whole = now
 			}
@@ -856,9 +856,9 @@ func TestASecondCtrlCAndKillsAtAnyTimeLeaveNothingBehind(t *testing.T) {
 	}
 }
 
-// settled is an inventory without what differs between two equal stacks and from
+// stable is an inventory without what differs between two equal stacks and from
 // one moment to the next: ports, tasks that come and go, the first backup.
-func settled(inventory []string) []string {
+func stable(inventory []string) []string {
 	var out []string
 	for _, line := range inventory {
 		if strings.HasPrefix(line, "network interface") {

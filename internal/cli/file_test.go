@@ -27,7 +27,7 @@ func TestAFileThatCantBeMeantIsRefusedBeforeAnyCloudIsAsked(t *testing.T) {
 	appFile(t, dir, "stack: shop\ncuont: 2\ndb-password: hunter2\n")
 	for _, command := range []string{"up", "plan", "status", "destroy", "logs"} {
 		r := s.in(dir, command, "--local")
-		r.says(t, 64, "bookctl.yaml:2: there is no setting cuont: did you mean count?", "bookctl.yaml:3: db-password: a file that is committed holds no secrets", "next: mend bookctl.yaml")
+		r.says(t, 64, "bookctl.yaml:2: there is no setting cuont: did you mean count?", "bookctl.yaml:3: db-password: a file that is committed holds no secrets", "next: fix bookctl.yaml")
 		if strings.Contains(r.err, "hunter2") {
 			t.Errorf("%s tells the secret:\n%s", command, r.err)
 		}
@@ -137,8 +137,8 @@ exec: true
 	}
 	var plan struct {
 		Settings []struct {
-			Flag, Why string
-			Then      any
+			Flag, Source string
+			Then         any
 		}
 	}
 	s.env = append(s.env, "BOOKCTL_COUNT=3")
@@ -146,12 +146,12 @@ exec: true
 	s.env = s.env[:len(s.env)-1]
 	for flag, want := range map[string]string{"--cpu": "--cpu", "--count": "BOOKCTL_COUNT", "--memory": "bookctl.yaml:6", "--protect": "default", "--container-port": "EXPOSE of the image"} {
 		if i := slices.IndexFunc(plan.Settings, func(s struct {
-			Flag, Why string
-			Then      any
+			Flag, Source string
+			Then         any
 		},
 		) bool {
 			return s.Flag == flag
-		}); i < 0 || plan.Settings[i].Why != want {
+		}); i < 0 || plan.Settings[i].Source != want {
 			t.Errorf("%s is from %+v, want %s", flag, plan.Settings[max(i, 0)], want)
 		}
 	}

@@ -59,7 +59,7 @@ func drawGraph(ctx context.Context, s streams, g *globals, format string) error 
 		return err
 	}
 	if !have.Found {
-		g.tell(s, "note: there is no stack %s in %s; this is how it would be", g.stack, t.place)
+		g.note(s, "note: there is no stack %s in %s; this is how it would be", g.stack, t.place)
 	}
 	resources := stack.Resources()
 	found := graph.Observe(ctx, resources, graph.Options{Owner: g.stack, Transient: provision.Transient})

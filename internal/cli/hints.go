@@ -101,8 +101,8 @@ func shellWord(word string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`, "`", "\\`").Replace(word) + `"`
 }
 
-// tell prints a line for people, unless they want none.
-func (g *globals) tell(s streams, format string, args ...any) {
+// note prints a line for people, unless they want none.
+func (g *globals) note(s streams, format string, args ...any) {
 	if !g.quiet {
 		fmt.Fprintln(s.err, g.text(format, args...))
 	}

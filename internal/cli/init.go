@@ -89,7 +89,7 @@ func initFile(ctx context.Context, s streams, g *globals, cmd *cobra.Command, i 
 	if g.output == "json" {
 		return encode(s.out, initDocument{headOf("init"), path, g.stack})
 	}
-	g.tell(s, "%s is written; %s shows what it would deploy", path, hint.Command("plan"))
+	g.note(s, "%s is written; %s shows what it would deploy", path, hint.Command("plan"))
 	return nil
 }
 

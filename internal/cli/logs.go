@@ -104,13 +104,13 @@ func (q quiet) explain(ctx context.Context, s streams, t *target, g *globals) er
 	var ids []string
 	for _, task := range tasks {
 		if strings.HasPrefix(task.ID, q.task) {
-			g.tell(s, "no output in the last %s; --since looks further back", minutes(q.since))
+			g.note(s, "no output in the last %s; --since looks further back", minutes(q.since))
 			return nil
 		}
 		ids = append(ids, shortID(task.ID))
 	}
 	if q.task == "" {
-		g.tell(s, "no output, since no task runs: %s tells why; --since looks further back", hint.Command("events"))
+		g.note(s, "no output, since no task runs: %s tells why; --since looks further back", hint.Command("events"))
 		return nil
 	}
 	none := fmt.Errorf("no task's id begins with %s, and none of such wrote in the last %s", q.task, minutes(q.since))

@@ -157,7 +157,7 @@ func (s *shell) run(args ...string) result {
 		}
 	}
 	r := result{out: out.String(), err: errs.String(), code: cmd.ProcessState.ExitCode()}
-	r.aimed(s.t, args)
+	r.checkPrintedCommands(s.t, args)
 	return r
 }
 

@@ -50,9 +50,9 @@ func environmentName(cmd *cobra.Command, f *pflag.Flag) string {
 	return "BOOKCTL_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
-// foreignVariables are those of the environment that look like ours and are not: a
+// unknownVariables are those of the environment that look like ours and are not: a
 // mistyped BOOKCTL_STACK would otherwise mean another stack without a word.
-func foreignVariables(root *cobra.Command) []string {
+func unknownVariables(root *cobra.Command) []string {
 	known := map[string]bool{}
 	eachFlag(root, func(name string, _ *pflag.Flag) { known[name] = true })
 	var out []string

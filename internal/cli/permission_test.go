@@ -206,10 +206,10 @@ func TestAMissingPermissionIsMetBeforeAWS(t *testing.T) {
 	s.must(up...)
 }
 
-// foreign are requests that a policy of stack book, domain api.example.com, must
+// outside are requests that a policy of stack book, domain api.example.com, must
 // not allow: on what others have, on what nobody has tagged, and on what leads
 // out of the stack.
-func foreign(zone string) []access.Request {
+func outside(zone string) []access.Request {
 	const region = ":us-east-1:" + localAccount + ":"
 	tag := func(stack string) map[string][]string {
 		return map[string][]string{"aws:ResourceTag/" + provision.TagStack: {stack}}
@@ -265,7 +265,7 @@ func foreign(zone string) []access.Request {
 
 // TestThePolicyStandsBeforeAnotherSimulator records whole runs, and asks a
 // simulator of IAM that nobody here wrote whether the printed policy allows what
-// they ask, and denies what is foreign. The judge has to say the same.
+// they ask, and denies what is outside the stack. The judge has to say the same.
 func TestThePolicyStandsBeforeAnotherSimulator(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -328,7 +328,7 @@ func TestThePolicyStandsBeforeAnotherSimulator(t *testing.T) {
 	requests = append(requests, tunnel...)
 	requests = append(requests, access.Request{Action: "ssmmessages:OpenDataChannel", Resource: "*"}, access.Request{Action: "pricing:GetProducts", Resource: "*"})
 	requests = distinct(requests)
-	bad := foreign(zone)
+	bad := outside(zone)
 	requests = slices.DeleteFunc(requests, func(r access.Request) bool {
 		others := r.Resource == "arn:aws:ecs:us-east-1:"+localAccount+":service/other-cluster/other-service"
 		if others {
@@ -349,7 +349,7 @@ func TestThePolicyStandsBeforeAnotherSimulator(t *testing.T) {
 		if judged {
 			allowed++
 		}
-		if answers[i].Verdict == "error" {
+		if answers[i].Decision == "error" {
 			gap := gapOf(r)
 			if gap == "" {
 				t.Errorf("%s on %s: the simulator knows no such request: %s", r.Action, r.Resource, answers[i].Error)
@@ -357,8 +357,8 @@ func TestThePolicyStandsBeforeAnotherSimulator(t *testing.T) {
 			gaps[gap] = true
 			continue
 		}
-		if said := answers[i].Verdict == "Allowed"; said != judged {
-			t.Errorf("%s on %s with %v: the judge says %v, the simulator %q", r.Action, r.Resource, r.Context, judged, answers[i].Verdict)
+		if said := answers[i].Decision == "Allowed"; said != judged {
+			t.Errorf("%s on %s with %v: the judge says %v, the simulator %q", r.Action, r.Resource, r.Context, judged, answers[i].Decision)
 		}
 		if keys := answers[i].Ignored; len(keys) > 0 {
 			ignored[r.Action] = append(ignored[r.Action], keys...)
@@ -482,8 +482,8 @@ func gapOf(r access.Request) string {
 }
 
 type simulated struct {
-	Verdict, Error string
-	Ignored        []string
+	Decision, Error string
+	Ignored         []string
 }
 
 // simulate asks the simulator for all requests at once.

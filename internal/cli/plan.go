@@ -56,7 +56,7 @@ regions; --price live asks the AWS Pricing API.`,
 	return cmd
 }
 
-// The verdicts of a plan on one resource.
+// The actions that a plan has for a resource.
 const (
 	planCreate    = "create"
 	planUpdate    = "update"
@@ -72,8 +72,8 @@ type planned struct {
 	Changes  []graph.Change `json:"changes,omitempty"`
 	Note     string         `json:"note,omitempty"`
 
-	kept  string // what is left as it is though it differs
-	stops bool   // and does not keep the rest from being done
+	retained string // what is left as it is though it differs
+	stops    bool   // and does not keep the rest from being done
 }
 
 // planOutput is the plan as JSON; see docs/output.schema.json.
@@ -101,18 +101,18 @@ type planSetting struct {
 	// Now is a number, a text or whether it is on; nil where nothing is deployed.
 	Now  any `json:"now,omitempty"`
 	Then any `json:"then"`
-	// Why says where the value is from: a flag, a variable, a line of the app's file, the
+	// Source says where the value is from: a flag, a variable, a line of the app's file, the
 	// image, what is deployed, or the default.
-	Why string `json:"why,omitempty"`
+	Source string `json:"source,omitempty"`
 
 	derived bool // the image decides it, unless the user does
 }
 
 // planSettings are all settings.
-func planSettings(have provision.Deployed, want provision.Settings, reasons map[string]string) []planSetting {
+func planSettings(have provision.Deployed, want provision.Settings, sources map[string]string) []planSetting {
 	var out []planSetting
 	for _, row := range provision.Table() {
-		s := planSetting{Name: row.JSON, Flag: "--" + row.Flag, Then: row.Value.Get(want), Why: reasons[row.Flag], derived: row.Derived}
+		s := planSetting{Name: row.JSON, Flag: "--" + row.Flag, Then: row.Value.Get(want), Source: sources[row.Flag], derived: row.Derived}
 		if have.Found {
 			s.Now = row.Value.Get(have.Settings)
 		}
@@ -125,7 +125,7 @@ func planSettings(have provision.Deployed, want provision.Settings, reasons map[
 func (p *preparation) whence(flags *pflag.FlagSet, g *globals) map[string]string {
 	out := map[string]string{}
 	for _, row := range provision.Table() {
-		switch reason := p.reasons[row.Flag]; {
+		switch reason := p.sources[row.Flag]; {
 		case flags.Changed(row.Flag) && g.from[row.Flag] != "":
 			out[row.Flag] = g.from[row.Flag]
 		case flags.Changed(row.Flag):
@@ -162,12 +162,12 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 	if err != nil {
 		return err
 	}
-	tell := func(format string, args ...any) {
+	report := func(format string, args ...any) {
 		if g.output != "json" { // a plan is one object
-			g.tell(s, format, args...)
+			g.note(s, format, args...)
 		}
 	}
-	p, err := prepare(ctx, t, g, u, flags, tell, func(b build) { tell("%s", b) })
+	p, err := prepare(ctx, t, g, u, flags, report, func(b build) { report("%s", b) })
 	if err != nil {
 		return err
 	}
@@ -206,7 +206,7 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 		*map[string]*int{planCreate: &out.Create, planUpdate: &out.Update, planBlocked: &out.Blocked, planUnchanged: &out.Unchanged}[r.Action]++
 	}
 	for _, w := range p.warnings {
-		g.tell(s, "note: %s", w)
+		g.note(s, "note: %s", w)
 	}
 	if out.Cost, err = p.cost(ctx, live); err != nil {
 		return err
@@ -230,8 +230,8 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 
 // foresee says what 'up' would do with what was found, as the engine does.
 func foresee(r graph.Maker, f graph.Finding, g *globals) planned {
-	p := planned{Resource: f.Name, ID: f.ID, Changes: g.told(f.Drift), Action: planUnchanged}
-	_, mendable := r.(graph.Updater)
+	p := planned{Resource: f.Name, ID: f.ID, Changes: g.shown(f.Drift), Action: planUnchanged}
+	_, updatable := r.(graph.Updater)
 	switch {
 	case f.Phase == graph.Absent && f.Unwanted:
 	case f.Phase == graph.Absent:
@@ -239,45 +239,45 @@ func foresee(r graph.Maker, f graph.Finding, g *globals) planned {
 	case f.Phase == graph.Terminating:
 		p.Action, p.Note = planCreate, "when the one that is being deleted is gone"
 	case f.Owner != g.stack:
-		p.Action, p.Note, p.Changes = planBlocked, graph.ErrForeign.Error(), nil // it is not to be like ours
+		p.Action, p.Note, p.Changes = planBlocked, graph.ErrUnmanaged.Error(), nil // it is not to be like ours
 	case f.Phase == graph.Unrecoverable:
 		p.Action, p.Note, p.stops = planBlocked, "failed: "+f.Note+prefixed("; ", f.Next.Show(g.show), ""), true
 	case len(f.Drift) == 0:
 		p.Note = f.Note
-		p.kept = keptText(f.Kept)
-	case refused(f.Drift) || !mendable:
-		p.Action, p.Note = planBlocked, graph.ErrRefused.Error()
+		p.retained = retainedText(f.Retained)
+	case blocked(f.Drift) || !updatable:
+		p.Action, p.Note = planBlocked, graph.ErrBlocked.Error()
 	default:
 		p.Action = planUpdate
-		p.kept = keptText(f.Kept)
+		p.retained = retainedText(f.Retained)
 	}
-	if p.kept != "" {
-		p.Note = p.kept
+	if p.retained != "" {
+		p.Note = p.retained
 	}
 	return p
 }
 
-// told are changes as this run shows them: with what to do where one is refused.
-func (g *globals) told(changes []graph.Change) []graph.Change {
+// shown are changes as this run shows them: with what to do where one is refused.
+func (g *globals) shown(changes []graph.Change) []graph.Change {
 	out := slices.Clone(changes)
 	for i, c := range out {
-		out[i].Refused, out[i].Hint = c.Why().Show(g.show), hint.Message{}
+		out[i].Blocked, out[i].Hint = c.Reason().Show(g.show), hint.Message{}
 	}
 	return out
 }
 
-// keptText says what differs and is left as it is, and why; "" for nothing.
-func keptText(kept []graph.Change) string {
+// retainedText says what differs and is left as it is, and why; "" for nothing.
+func retainedText(kept []graph.Change) string {
 	var out []string
 	for _, c := range kept {
-		out = append(out, fmt.Sprintf("%s stays %s (%s is recorded): %s", c.Field, c.Have, c.Want, c.Refused))
+		out = append(out, fmt.Sprintf("%s stays %s (%s is recorded): %s", c.Field, c.Have, c.Want, c.Blocked))
 	}
 	return strings.Join(out, "; ")
 }
 
-func refused(changes []graph.Change) bool {
+func blocked(changes []graph.Change) bool {
 	for _, c := range changes {
-		if c.Refused != "" {
+		if c.Blocked != "" {
 			return true
 		}
 	}
@@ -377,7 +377,7 @@ func (o planOutput) print(w io.Writer, place string, g *globals) error {
 	fmt.Fprintf(&b, "Stack %s in %s\n\n", o.Stack, place)
 	o.printSettings(&b, g)
 	for _, r := range o.Resources {
-		if r.Action == planUnchanged && r.kept == "" && !g.verbose {
+		if r.Action == planUnchanged && r.retained == "" && !g.verbose {
 			continue
 		}
 		line := fmt.Sprintf("  %s %-27s %s", planSigns[r.Action], r.Resource, r.Action)
@@ -387,8 +387,8 @@ func (o planOutput) print(w io.Writer, place string, g *globals) error {
 		fmt.Fprintln(&b, line)
 		for _, c := range r.Changes {
 			fmt.Fprint(&b, "      "+c.String())
-			if c.Refused != "" {
-				fmt.Fprint(&b, " (refused: "+c.Refused+")")
+			if c.Blocked != "" {
+				fmt.Fprint(&b, " (blocked: "+c.Blocked+")")
 			} else if c.Downtime != "" {
 				fmt.Fprint(&b, " ("+c.Downtime+")")
 			}
@@ -424,7 +424,7 @@ func (o planOutput) printContainer(b *strings.Builder, g *globals) {
 	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	title := "Container\n"
 	for _, s := range o.Settings {
-		if s.Why == "" || !s.derived {
+		if s.Source == "" || !s.derived {
 			continue
 		}
 		value := fmt.Sprint(s.Then)
@@ -432,7 +432,7 @@ func (o planOutput) printContainer(b *strings.Builder, g *globals) {
 			value = "none"
 		}
 		b.WriteString(title)
-		fmt.Fprintf(table, "  %s\t%s\t%s\n", strings.TrimPrefix(s.Flag, "--"), value, s.Why)
+		fmt.Fprintf(table, "  %s\t%s\t%s\n", strings.TrimPrefix(s.Flag, "--"), value, s.Source)
 		title = ""
 	}
 	_ = table.Flush() // a strings.Builder takes all
@@ -447,7 +447,7 @@ func (o planOutput) printSettings(b *strings.Builder, g *globals) {
 	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	said := false
 	for _, s := range o.Settings {
-		if from := g.from[strings.TrimPrefix(s.Flag, "--")]; from != "" && from == s.Why {
+		if from := g.from[strings.TrimPrefix(s.Flag, "--")]; from != "" && from == s.Source {
 			fmt.Fprintf(table, "  %s\t%v\tfrom %s\n", strings.TrimPrefix(s.Flag, "--"), s.Then, from)
 			said = true
 		}

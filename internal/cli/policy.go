@@ -76,7 +76,7 @@ func printPolicy(cmd *cobra.Command, s streams, g *globals, f policyFlags) error
 		}
 	}
 	if scope.Boundary == "" {
-		g.tell(s, "note: whoever holds this policy can become administrator: it can give the stack's roles any permission (iam:PutRolePolicy) and say who assumes them (iam:UpdateAssumeRolePolicy); --permissions-boundary ARN bounds that")
+		g.note(s, "note: whoever holds this policy can become administrator: it can give the stack's roles any permission (iam:PutRolePolicy) and say who assumes them (iam:UpdateAssumeRolePolicy); --permissions-boundary ARN bounds that")
 	}
 	switch {
 	case g.output == "json":
@@ -90,7 +90,7 @@ func printPolicy(cmd *cobra.Command, s streams, g *globals, f policyFlags) error
 		return nil
 	}
 	if n := policy.Size(); n > iampolicy.MaxSize {
-		g.tell(s, "note: the policy has %d characters, and a managed policy takes %d: %s writes it as %d", n, iampolicy.MaxSize, hint.Command("policy", "--dir", "DIR"), len(parts))
+		g.note(s, "note: the policy has %d characters, and a managed policy takes %d: %s writes it as %d", n, iampolicy.MaxSize, hint.Command("policy", "--dir", "DIR"), len(parts))
 	}
 	_, err = s.out.Write(policy.JSON())
 	return err

@@ -157,16 +157,12 @@ func (p *progress) heartbeat(now time.Time) string {
 	if first.note != "" {
 		text += ": " + first.note
 	}
-	if beside := active[1:]; len(beside) > 0 {
-		names := make([]string, len(beside))
-		for i, a := range beside {
+	if others := active[1:]; len(others) > 0 {
+		names := make([]string, len(others))
+		for i, a := range others {
 			names[i] = a.name
 		}
-		verb := "go"
-		if len(names) == 1 {
-			verb = "goes"
-		}
-		text += fmt.Sprintf("; %s %s on beside it", listed(names), verb)
+		text += fmt.Sprintf("; %s in progress", listed(names))
 	}
 	return fmt.Sprintf("%s. %s.", text, p.whole(now))
 }

@@ -62,7 +62,7 @@ func TestALogSaysNowAndThenWhatIsWaitedFor(t *testing.T) {
 12:00:03 sg-database              done
 12:00:04 sg-task                  done in 2s
 12:00:10 database                 waiting: backing-up
-12:00:50 Creating load-balancer, 49s; database goes on beside it. 2 of 31, 50s.
+12:00:50 Creating load-balancer, 49s; database in progress. 2 of 31, 50s.
 12:01:10 load-balancer            failed: no quota
 12:01:12 cluster                  left under way after 3s: PROVISIONING
 12:01:13 service                  not started

@@ -58,7 +58,7 @@ func (w worded) note(format string, args ...any) {
 }
 
 func (w worded) event(e graph.Event) {
-	if e.Changes = w.g.told(e.Changes); w.g.output != "json" {
+	if e.Changes = w.g.shown(e.Changes); w.g.output != "json" {
 		e.Note = brief(e.Note)
 	}
 	w.reporter.event(e)

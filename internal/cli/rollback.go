@@ -60,12 +60,12 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	if err != nil {
 		return err
 	}
-	aim, err := provision.RollbackTarget(releases, to)
-	if never := errors.Is(err, provision.ErrNeverServed); never || err == nil && aim.Serving && aim.Served {
+	release, err := provision.RollbackTarget(releases, to)
+	if never := errors.Is(err, provision.ErrNeverServed); never || err == nil && release.Serving && release.Served {
 		if never {
-			rep.note("%v; revision %d, the one before, serves: nothing to do. --to goes further back", err, aim.Revision)
+			rep.note("%v; revision %d, the one before, serves: nothing to do. --to goes further back", err, release.Revision)
 		} else {
-			rep.note("revision %d serves already: nothing to do", aim.Revision)
+			rep.note("revision %d serves already: nothing to do", release.Revision)
 		}
 		rep.close()
 		if g.output != "json" {
@@ -75,10 +75,10 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 		if err != nil {
 			return err
 		}
-		return rolledBack(s, g, t, url, aim, "", time.Since(begun))
+		return rolledBack(s, g, t, url, release, "", time.Since(begun))
 	}
 	if errors.Is(err, provision.ErrOldest) {
-		if i := slices.IndexFunc(releases, func(r provision.Release) bool { return r.Served && !r.Gone && r.Image != aim.Image }); i >= 0 {
+		if i := slices.IndexFunc(releases, func(r provision.Release) bool { return r.Served && !r.Gone && r.Image != release.Image }); i >= 0 {
 			return hint.With(err, "%s runs the newest other release again, and %s deploys the source", hint.Command("rollback", "--to", fmt.Sprintf("%d", releases[i].Revision)), hint.Command("up"))
 		}
 	}
@@ -91,24 +91,24 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	}
 	serving := releases[slices.IndexFunc(releases, func(r provision.Release) bool { return r.Serving })]
 	left, from := int32(0), ""
-	if serving.Image != aim.Image {
+	if serving.Image != release.Image {
 		from = strconv.Itoa(int(serving.Revision))
-		if cmp.Or(aim.Repeats, aim.Revision) < cmp.Or(serving.Repeats, serving.Revision) { // it goes back indeed
+		if cmp.Or(release.Repeats, release.Revision) < cmp.Or(serving.Repeats, serving.Revision) { // it goes back indeed
 			left = serving.Revision
 		}
 	}
 	settings := have.Settings
-	aim.Contract(&settings)
-	settings.Image, settings.RegistrySecret = aim.Image, aim.RegistrySecret
+	release.Contract(&settings)
+	settings.Image, settings.RegistrySecret = release.Image, release.RegistrySecret
 	p := &preparation{target: t, have: have, spec: provision.Spec{
 		Stack: g.stack, Version: version(), Settings: settings, Running: have.Running, Zones: have.Zones, Wait: true,
-		RolledBackFrom: left, Repeats: cmp.Or(aim.Repeats, aim.Revision), Released: aim.Served || aim.Serving,
+		RolledBackFrom: left, Repeats: cmp.Or(release.Repeats, release.Revision), Released: release.Served || release.Serving,
 		ReleaseOutput: func(l provision.OutputLine) { rep.note("release-command: %s", l.Text) },
 	}}
 	rep.note("stack %s in %s: from revision %d to the release of revision %d, made %s, image %s", g.stack, t.place,
-		serving.Revision, aim.Revision, ago(aim.Created), brief(digestOf(aim.Image)))
-	if !aim.Served && !aim.Serving {
-		rep.note("note: revision %d is not known to have ever been healthy; if it is not now, ECS goes back to revision %d", aim.Revision, serving.Revision)
+		serving.Revision, release.Revision, ago(release.Created), brief(digestOf(release.Image)))
+	if !release.Served && !release.Serving {
+		rep.note("note: revision %d is not known to have ever been healthy; if it is not now, ECS goes back to revision %d", release.Revision, serving.Revision)
 	}
 	stack, report, err := p.run(ctx, s, rep, "rollback")
 	if err == nil {
@@ -119,7 +119,7 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 		return diagnosed(ctx, stack, err, hint.New("go to another release with %s, or deploy the source with %s", hint.Command("rollback", "--to", "N"), hint.Command("up")))
 	}
 	if g.output == "json" {
-		return rolledBack(s, g, t, stack.URL(), aim, from, time.Since(begun))
+		return rolledBack(s, g, t, stack.URL(), release, from, time.Since(begun))
 	}
 	return p.summary(s, g, stack, report, time.Since(begun))
 }
@@ -131,8 +131,8 @@ func digestOf(reference string) string {
 }
 
 // rolledBack is the result of a rollback for programs.
-func rolledBack(s streams, g *globals, t *target, url string, aim provision.Release, from string, took time.Duration) error {
+func rolledBack(s streams, g *globals, t *target, url string, release provision.Release, from string, took time.Duration) error {
 	return encode(s.out, rollbackDocument{
-		head: headOf("result"), place: placeOf(g, t), Command: "rollback", URL: url, Image: aim.Image, Of: aim.Revision, From: from, Seconds: took.Seconds(),
+		head: headOf("result"), place: placeOf(g, t), Command: "rollback", URL: url, Image: release.Image, Of: release.Revision, From: from, Seconds: took.Seconds(),
 	})
 }

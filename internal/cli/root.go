@@ -83,7 +83,7 @@ what is deployed.
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			return settle(s, cmd, g)
+			return resolveFlags(s, cmd, g)
 		},
 	}
 	root.SetIn(s.in)
@@ -121,8 +121,8 @@ what is deployed.
 	return root
 }
 
-// settle fills flags from the environment and checks the global ones.
-func settle(s streams, cmd *cobra.Command, g *globals) error {
+// resolveFlags fills flags from the environment and checks the global ones.
+func resolveFlags(s streams, cmd *cobra.Command, g *globals) error {
 	var errs []error
 	g.from = map[string]string{}
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
@@ -149,8 +149,8 @@ func settle(s streams, cmd *cobra.Command, g *globals) error {
 	if err := applyFile(cmd, g); err != nil {
 		return err
 	}
-	for _, name := range foreignVariables(cmd.Root()) {
-		g.tell(s, "note: %s stands for no flag of bookctl, and is ignored", name)
+	for _, name := range unknownVariables(cmd.Root()) {
+		g.note(s, "note: %s stands for no flag of bookctl, and is ignored", name)
 	}
 	if g.output != "text" && g.output != "json" {
 		return usageError{fmt.Errorf("--output %q: choose text or json", g.output)}

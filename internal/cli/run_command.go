@@ -41,7 +41,7 @@ give it no secrets.`,
 				return notDeployed(ctx, t, g, err, hint.New("%s shows the state of the service", hint.Command("status")))
 			}
 			if detach {
-				g.tell(s, "task %s of %s is started; %s prints what it writes", shortID(task.ID), task.Revision, hint.Command("logs", "--task", shortID(task.ID)))
+				g.note(s, "task %s of %s is started; %s prints what it writes", shortID(task.ID), task.Revision, hint.Command("logs", "--task", shortID(task.ID)))
 				return runResult(s, g, task, nil)
 			}
 			return follow(ctx, s, t, g, task)
@@ -75,7 +75,7 @@ func follow(ctx context.Context, s streams, t *target, g *globals, task *provisi
 		return err
 	}
 	changed := func(now provision.OneOffState) {
-		g.tell(s, "task %s of %s: %s", shortID(task.ID), task.Revision, strings.ToLower(now.Status))
+		g.note(s, "task %s of %s: %s", shortID(task.ID), task.Revision, strings.ToLower(now.Status))
 	}
 	end, err := task.Wait(ctx, late, line, changed)
 	if ctx.Err() != nil {
@@ -102,7 +102,7 @@ func follow(ctx context.Context, s streams, t *target, g *globals, task *provisi
 		return err
 	}
 	if *end.Exit != 0 {
-		g.tell(s, "task %s of %s: exit code %d", shortID(task.ID), task.Revision, *end.Exit)
+		g.note(s, "task %s of %s: exit code %d", shortID(task.ID), task.Revision, *end.Exit)
 		return exitError{int(*end.Exit)}
 	}
 	return nil

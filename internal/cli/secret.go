@@ -120,7 +120,7 @@ func listSecrets(ctx context.Context, s streams, g *globals) error {
 		return encode(s.out, secretsDocument{headOf("secrets"), g.stack, all})
 	}
 	if len(all) == 0 {
-		g.tell(s, "stack %s keeps no secret variables", g.stack)
+		g.note(s, "stack %s keeps no secret variables", g.stack)
 		return nil
 	}
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
@@ -295,9 +295,9 @@ func (c secretChange) run(ctx context.Context, s streams, g *globals) error {
 	case g.wantsJSON():
 		return encode(s.out, secretDocument{headOf("result"), c.doing, g.stack, c.name, stack != nil, time.Since(begun).Seconds()})
 	case stack == nil:
-		g.tell(s, "%s %s. Stack %s has no service yet; %s makes it.", c.name, done, g.stack, hint.Command("up"))
+		g.note(s, "%s %s. Stack %s has no service yet; %s makes it.", c.name, done, g.stack, hint.Command("up"))
 	default:
-		g.tell(s, "%s %s, and all tasks are new, %s.", c.name, done, rounded(time.Since(begun)))
+		g.note(s, "%s %s, and all tasks are new, %s.", c.name, done, rounded(time.Since(begun)))
 	}
 	return nil
 }

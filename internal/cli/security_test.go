@@ -487,8 +487,8 @@ var securityRules = []securityRule{
 	}},
 	{ids: "CKV_AWS_328", broken: func(d *described) string {
 		// The default, where an endpoint does not tell it.
-		mode, told := d.attributes["routing.http.desync_mitigation_mode"]
-		return unless(!told || mode == "defensive" || mode == "strictest", "desync mitigation is %q", mode)
+		mode, set := d.attributes["routing.http.desync_mitigation_mode"]
+		return unless(!set || mode == "defensive" || mode == "strictest", "desync mitigation is %q", mode)
 	}},
 	{ids: "CKV_AWS_261", broken: func(d *described) string {
 		return unless(aws.ToBool(d.target.HealthCheckEnabled) && aws.ToString(d.target.HealthCheckPath) != "/", "it checks %q", aws.ToString(d.target.HealthCheckPath))

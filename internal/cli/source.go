@@ -67,7 +67,7 @@ func (b build) String() string {
 
 // newSource is the source of one image. Tell hears of its making, as what b begins
 // with.
-func newSource(ctx context.Context, b build, tell func(build), open func(context.Context) (*image.Image, error)) *source {
+func newSource(ctx context.Context, b build, report func(build), open func(context.Context) (*image.Image, error)) *source {
 	ctx, stop := context.WithCancel(ctx)
 	s := &source{stop: stop}
 	s.config = func() (*v1.ConfigFile, error) {
@@ -79,7 +79,7 @@ func newSource(ctx context.Context, b build, tell func(build), open func(context
 	}
 	s.build = sync.OnceValues(func() (*image.Image, error) {
 		b.state = "begun"
-		tell(b)
+		report(b)
 		begun := time.Now()
 		built, err := open(ctx)
 		b.took = time.Since(begun)
@@ -88,11 +88,11 @@ func newSource(ctx context.Context, b build, tell func(build), open func(context
 		s.mu.Unlock()
 		if err != nil {
 			b.state, b.err = "failed", err
-			tell(b)
+			report(b)
 			return nil, err
 		}
 		b.state, b.digest = "done", built.Digest
-		tell(b)
+		report(b)
 		return built, nil
 	})
 	return s
@@ -109,7 +109,7 @@ type imageOrigin struct {
 	// system is what programs are compiled for; see systemOf.
 	system string
 	note   func(string, ...any)
-	tell   func(build)
+	report func(build)
 }
 
 // open finds what the settings name, and refuses what can't be meant or does not build.
@@ -123,7 +123,7 @@ func (o imageOrigin) open(ctx context.Context) (*source, error) {
 		if err != nil {
 			return nil, err
 		}
-		s = newSource(ctx, build{what: o.From, arch: o.Arch, read: true}, o.tell, func(ctx context.Context) (*image.Image, error) {
+		s = newSource(ctx, build{what: o.From, arch: o.Arch, read: true}, o.report, func(ctx context.Context) (*image.Image, error) {
 			return archive.Open(ctx, o.Arch, cacheDir("layers"))
 		})
 	case o.Dockerfile != "":
@@ -131,7 +131,7 @@ func (o imageOrigin) open(ctx context.Context) (*source, error) {
 		if o.From == "" {
 			from.Context = filepath.Dir(from.File)
 		}
-		s = newSource(ctx, build{what: o.Dockerfile, arch: o.Arch}, o.tell, from.Build)
+		s = newSource(ctx, build{what: o.Dockerfile, arch: o.Arch}, o.report, from.Build)
 	default:
 		program, err := image.FindProgram(ctx, o.path(o.From), o.Package, o.Arch)
 		if file := composeFile(o.path(o.From)); file != "" && errors.Is(err, image.ErrNoSource) {
@@ -146,7 +146,7 @@ func (o imageOrigin) open(ctx context.Context) (*source, error) {
 			from.Note = func(text string) { o.note("note: %s", text) }
 		}
 		later = program.Own || from.Built()
-		s = newSource(ctx, build{what: program.Name(), arch: o.Arch}, o.tell, func(ctx context.Context) (*image.Image, error) {
+		s = newSource(ctx, build{what: program.Name(), arch: o.Arch}, o.report, func(ctx context.Context) (*image.Image, error) {
 			return image.Build(ctx, from)
 		})
 		s.config = func() (*v1.ConfigFile, error) { return from.Config(), nil } // before it is built
@@ -256,7 +256,7 @@ func pinImage(ctx context.Context, t *target, want provision.Settings, note func
 	if _, err := image.ParseReference(want.Image); err != nil {
 		return image.Info{}, usageError{err}
 	}
-	lookup := image.Lookup{TasksLogIn: want.RegistrySecret != "", Tell: func(text string) { note("%s", text) }}
+	lookup := image.Lookup{TasksLogIn: want.RegistrySecret != "", Note: func(text string) { note("%s", text) }}
 	if !t.local {
 		lookup.ECR = t.loginToECR
 	}

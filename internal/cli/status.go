@@ -154,17 +154,17 @@ func readStatus(ctx context.Context, t *target, g *globals) (*statusOutput, erro
 	}
 	out.Tasks, out.Targets = []diagnosis.Task{}, []diagnosis.Target{}
 	var (
-		beside    graph.Group
+		reads     graph.Group
 		snapshots []provision.Snapshot
 		holder    *runlock.LockedError
 	)
 	if !have.Found {
-		beside.Go(func() (err error) {
+		reads.Go(func() (err error) {
 			snapshots, err = provision.Snapshots(ctx, t.clients.RDS, g.stack)
 			return err
 		})
 	}
-	beside.Go(func() (err error) {
+	reads.Go(func() (err error) {
 		holder, err = runlock.Holder(ctx, parameterstore.New(t.clients.SSM, g.stack, ""), g.stack)
 		return err
 	})
@@ -172,7 +172,7 @@ func readStatus(ctx context.Context, t *target, g *globals) (*statusOutput, erro
 	if have.Found {
 		found, err = out.observe(ctx, t, g, have)
 	}
-	if err := errors.Join(err, beside.Wait()); err != nil {
+	if err := errors.Join(err, reads.Wait()); err != nil {
 		return nil, err
 	}
 	if out.Snapshots = append(out.Snapshots, snapshots...); out.Snapshots == nil {
@@ -240,12 +240,12 @@ func (o *statusOutput) observe(ctx context.Context, t *target, g *globals, have 
 
 // judge finds what is wrong, and what differs from what was asked for.
 func (o *statusOutput) judge(found []graph.Finding, g *globals) {
-	told := false // of the database already
+	reported := false // of the database already
 	problem := func(format string, args ...any) { o.Problems = append(o.Problems, fmt.Sprintf(format, args...)) }
 	for _, f := range found {
 		switch {
 		case f.Phase == graph.Absent && f.Name == "image" && o.Service.Found && o.Image.Gone:
-			continue // told below, with what it means
+			continue // reported below, with what it means
 		case f.Phase == graph.Absent && !f.Unwanted:
 			o.partial = true
 			problem("%s is missing", f.Name)
@@ -253,16 +253,16 @@ func (o *statusOutput) judge(found []graph.Finding, g *globals) {
 		case f.Phase == graph.Absent:
 			continue
 		case f.Owner != o.Stack:
-			problem("%s %s", f.Name, graph.ErrForeign)
+			problem("%s %s", f.Name, graph.ErrUnmanaged)
 			continue
 		case f.Phase == graph.Terminating:
 			problem("%s is being deleted", f.Name)
 		case f.Phase == graph.Unrecoverable:
-			o.broken, told = true, told || f.Name == "database"
+			o.broken, reported = true, reported || f.Name == "database"
 			problem("%s failed: %s%s", f.Name, f.Note, prefixed("; ", f.Next.Show(g.show), ""))
 		}
 		if changes := o.unreleased(f); len(changes) > 0 {
-			o.Drift = append(o.Drift, drifted{f.Name, g.told(changes)})
+			o.Drift = append(o.Drift, drifted{f.Name, g.shown(changes)})
 		}
 	}
 	s := o.Service
@@ -294,7 +294,7 @@ func (o *statusOutput) judge(found []graph.Finding, g *globals) {
 			problem("no task is healthy behind the load balancer")
 		}
 	}
-	if d := o.Database; d != nil && !servingDatabase[d.State] && !told {
+	if d := o.Database; d != nil && !servingDatabase[d.State] && !reported {
 		problem("the database is %s", d.State)
 	}
 	// Without a service, the load balancer's 503 says nothing new.
@@ -384,7 +384,7 @@ func (o *statusOutput) text(g *globals) string {
 	}
 	var refused []string
 	for _, d := range o.Drift {
-		for _, change := range graph.Refused(d.Changes) {
+		for _, change := range graph.Blocked(d.Changes) {
 			refused = append(refused, d.Resource+" "+change.String())
 		}
 	}

@@ -58,7 +58,7 @@ func connect(ctx context.Context, s streams, g *globals) (*target, error) {
 		return nil, err
 	}
 	if g.answers.Slow == nil {
-		g.answers.Slow = unanswered(func(format string, args ...any) { g.tell(s, format, args...) })
+		g.answers.Slow = unanswered(func(format string, args ...any) { g.note(s, format, args...) })
 	}
 	cfg.APIOptions = append(cfg.APIOptions, requestbody.Readable, t.calls.watch, g.answers.Watch, provision.EndPauses)
 	t.region, t.config, t.clients = cfg.Region, cfg, provision.NewClients(cfg)

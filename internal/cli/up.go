@@ -217,7 +217,7 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	if err == nil && wait {
 		err = p.target.answers(ctx, rep, stack.URL(), p.spec.Settings)
 	}
-	for _, c := range stack.Kept() {
+	for _, c := range stack.Deferred() {
 		rep.note("note: %s", c)
 	}
 	rep.close()
@@ -292,7 +292,7 @@ func (p *preparation) run(ctx context.Context, s streams, rep reporter, doing st
 	run.Begin, run.Observe = rep.begin, rep.event
 	run.Allow = func(found []graph.Finding) error {
 		for _, f := range found {
-			if text := keptText(f.Kept); text != "" {
+			if text := retainedText(f.Retained); text != "" {
 				rep.note("note: %s: %s", f.Name, text)
 			}
 		}
@@ -312,15 +312,15 @@ type preparation struct {
 	source *source // nil where a ready image is deployed
 	// warnings are what may fail later and can't be told now.
 	warnings []hint.Message
-	// reasons say of the settings that the image decides where they are from, by their
+	// sources say of the settings that the image decides where they are from, by their
 	// flags; nil where no image was looked at.
-	reasons map[string]string
+	sources map[string]string
 }
 
 // prepare checks everything that can be checked in seconds and would otherwise
 // fail in minutes. It makes no change. Note hears why it takes long, and tell of
 // the image that is built.
-func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pflag.FlagSet, note func(string, ...any), tell func(build)) (_ *preparation, err error) {
+func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pflag.FlagSet, note func(string, ...any), report func(build)) (_ *preparation, err error) {
 	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
 	if err != nil {
 		return nil, fmt.Errorf("read what is deployed: %w", err)
@@ -372,7 +372,7 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 		}
 	}
 	if want.Image == "" {
-		if err := p.findSource(ctx, u, flags, &want, note, tell); err != nil {
+		if err := p.findSource(ctx, u, flags, &want, note, report); err != nil {
 			return nil, err
 		}
 	}
@@ -454,7 +454,7 @@ func returns(f *pflag.FlagSet) bool {
 // follow lays over the settings what the image says of those that the user did not
 // choose; nil is for an image that can't be read.
 func (p *preparation) follow(want *provision.Settings, config *v1.ConfigFile) {
-	p.reasons = map[string]string{}
+	p.sources = map[string]string{}
 	for _, d := range image.Defaults(config) {
 		switch {
 		case d.Setting == image.LocatesDatabase:
@@ -465,20 +465,20 @@ func (p *preparation) follow(want *provision.Settings, config *v1.ConfigFile) {
 			want.DatabaseAuthority = d.Value
 		case p.have.Database && (d.Setting == "db-name" || d.Setting == "db-user"): // what exists keeps its own
 		case want.Follow(d.Setting, d.Value):
-			p.reasons[d.Setting] = d.Why
+			p.sources[d.Setting] = d.Source
 		default:
-			p.reasons[d.Setting] = "chosen"
+			p.sources[d.Setting] = "chosen"
 		}
 	}
-	for _, told := range image.Told(config) {
-		p.warnings = append(p.warnings, hint.New("%s", told))
+	for _, warning := range image.Warnings(config) {
+		p.warnings = append(p.warnings, hint.New("%s", warning))
 	}
 }
 
 // findSource finds what the image is made of, and lets the settings follow it. There is
 // none where the image that is deployed is kept: it was made of a file that is not here,
 // and nothing was said of another.
-func (p *preparation) findSource(ctx context.Context, u *upFlags, flags *pflag.FlagSet, want *provision.Settings, note func(string, ...any), tell func(build)) error {
+func (p *preparation) findSource(ctx context.Context, u *upFlags, flags *pflag.FlagSet, want *provision.Settings, note func(string, ...any), report func(build)) error {
 	switch {
 	case !builtHere(*want) && u.authorities != nil:
 		return ownAuthorities()
@@ -486,7 +486,7 @@ func (p *preparation) findSource(ctx context.Context, u *upFlags, flags *pflag.F
 		return hint.With(usageError{fmt.Errorf("the image that bookctl builds does not trust the databases of region %s", p.target.region)},
 			"give the region's authorities with --db-ca FILE (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html has them), or an image with --image that trusts them")
 	}
-	from := imageOrigin{Settings: *want, authorities: u.authorities, system: systemOf(p.target.local, runtime.GOOS), note: note, tell: tell}
+	from := imageOrigin{Settings: *want, authorities: u.authorities, system: systemOf(p.target.local, runtime.GOOS), note: note, report: report}
 	found, err := from.open(ctx)
 	said := slices.ContainsFunc([]string{"image", "source", "package", "dockerfile"}, flags.Changed)
 	running := p.have.Running

@@ -150,23 +150,23 @@ func (r *run) step(ctx context.Context, name string, do func(context.Context) (s
 		r.skip(name)
 		return context.Cause(ctx)
 	}
-	r.tell("%s …", name)
+	r.note("%s …", name)
 	begun := time.Now()
 	note, err := do(ctx)
 	s := Step{Name: name, Err: err, Took: time.Since(begun), Note: note}
 	r.report.Steps = append(r.report.Steps, s)
-	r.tell("%s: %s (%s)", name, s.outcome(), s.Took.Round(100*time.Millisecond))
+	r.note("%s: %s (%s)", name, s.outcome(), s.Took.Round(100*time.Millisecond))
 	return err
 }
 
 func (r *run) skip(names ...string) {
 	for _, name := range names {
 		r.report.Steps = append(r.report.Steps, Step{Name: name, Skipped: true})
-		r.tell("%s: skipped", name)
+		r.note("%s: skipped", name)
 	}
 }
 
-func (r *run) tell(format string, args ...any) {
+func (r *run) note(format string, args ...any) {
 	if r.Progress != nil {
 		fmt.Fprintf(r.Progress, format+"\n", args...)
 	}
@@ -333,11 +333,11 @@ func lastOf(stdout, kind string, v any) error {
 
 // changesOf are the fields that a plan or a run says differ, a line each.
 func changesOf(out Output) []string {
-	type change struct{ Field, Have, Want, Refused string }
+	type change struct{ Field, Have, Want, Blocked string }
 	var all []string
 	add := func(resource string, changes []change) {
 		for _, c := range changes {
-			all = append(all, strings.TrimSpace(fmt.Sprintf("%s: %s: %s → %s %s", resource, c.Field, c.Have, c.Want, c.Refused)))
+			all = append(all, strings.TrimSpace(fmt.Sprintf("%s: %s: %s → %s %s", resource, c.Field, c.Have, c.Want, c.Blocked)))
 		}
 	}
 	for line := range strings.Lines(out.Stdout) {

@@ -156,20 +156,20 @@ func (h hinted) Unwrap() error { return h.error }
 
 // Errorf is fmt.Errorf for a text that has commands in it.
 func Errorf(format string, args ...any) error {
-	return told{fmt.Errorf(format, args...), format, args}
+	return formatted{fmt.Errorf(format, args...), format, args}
 }
 
-// told is an error whose text has commands in it.
-type told struct {
+// formatted is an error whose text has commands in it.
+type formatted struct {
 	error
 	format string
 	args   []any
 }
 
-func (t told) Unwrap() error { return t.error }
+func (t formatted) Unwrap() error { return t.error }
 
 // ShowError is the text with its commands as show has them.
-func (t told) ShowError(show Show) string {
+func (t formatted) ShowError(show Show) string {
 	args, _ := shown(t.args, show)
 	return fmt.Errorf(t.format, args...).Error()
 }

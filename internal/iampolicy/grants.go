@@ -10,7 +10,7 @@ var names = naming.Names{Stack: "{s}", Region: "{r}"}
 // "{domain}" and "{zone}" for those of the scope; no resources means all, where
 // IAM knows none for the actions.
 type grant struct {
-	why       string // becomes the statement's Sid
+	sid       string // becomes the statement's Sid
 	actions   string // separated by spaces, without the service
 	service   string
 	resources []string
@@ -71,37 +71,37 @@ var (
 var grants = []grant{
 	// The load balancer's service asks with the caller's permissions for what the
 	// code does not: addresses and attributes of the account.
-	{why: "ReadNetwork", service: "ec2", actions: "DescribeAccountAttributes DescribeAddresses DescribeAvailabilityZones DescribeDhcpOptions DescribeInternetGateways DescribeNetworkAcls DescribeNetworkInterfaces " +
+	{sid: "ReadNetwork", service: "ec2", actions: "DescribeAccountAttributes DescribeAddresses DescribeAvailabilityZones DescribeDhcpOptions DescribeInternetGateways DescribeNetworkAcls DescribeNetworkInterfaces " +
 		"DescribeRouteTables DescribeSecurityGroupRules DescribeSecurityGroups DescribeSubnets DescribeVpcAttribute DescribeVpcs"},
 	// Without it, destroy finds only by waiting what holds the network.
-	{why: "FindHolders", service: "ec2", actions: "DescribeEgressOnlyInternetGateways DescribeNatGateways DescribeTransitGatewayVpcAttachments " +
+	{sid: "FindHolders", service: "ec2", actions: "DescribeEgressOnlyInternetGateways DescribeNatGateways DescribeTransitGatewayVpcAttachments " +
 		"DescribeVpcEndpoints DescribeVpcPeeringConnections DescribeVpnGateways"},
-	{why: "NewVPC", service: "ec2", actions: "CreateVpc", resources: networkParts("vpc"), when: tagging},
-	{why: "NewNetwork", service: "ec2", actions: "CreateInternetGateway CreateRouteTable CreateSecurityGroup CreateSubnet",
+	{sid: "NewVPC", service: "ec2", actions: "CreateVpc", resources: networkParts("vpc"), when: tagging},
+	{sid: "NewNetwork", service: "ec2", actions: "CreateInternetGateway CreateRouteTable CreateSecurityGroup CreateSubnet",
 		resources: networkParts("internet-gateway", "route-table", "security-group", "subnet"), when: tagging},
-	{why: "NewInOwnVPC", service: "ec2", actions: "CreateRouteTable CreateSecurityGroup CreateSubnet", resources: networkParts("vpc"), when: ours},
-	{why: "TagNewNetwork", service: "ec2", actions: "CreateTags", resources: allOfEC2,
+	{sid: "NewInOwnVPC", service: "ec2", actions: "CreateRouteTable CreateSecurityGroup CreateSubnet", resources: networkParts("vpc"), when: ours},
+	{sid: "TagNewNetwork", service: "ec2", actions: "CreateTags", resources: allOfEC2,
 		when: condition{"StringEquals": {"ec2:CreateAction": {"CreateInternetGateway", "CreateRouteTable", "CreateSecurityGroup", "CreateSubnet", "CreateVpc"}}}},
-	{why: "OwnNetwork", service: "ec2", actions: "AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress " +
+	{sid: "OwnNetwork", service: "ec2", actions: "AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress " +
 		"CreateRoute CreateTags DeleteInternetGateway DeleteRoute DeleteRouteTable DeleteSecurityGroup DeleteSubnet DeleteVpc DetachInternetGateway DisassociateRouteTable " +
 		"ModifySubnetAttribute ModifyVpcAttribute ReplaceRoute ReplaceRouteTableAssociation RevokeSecurityGroupEgress RevokeSecurityGroupIngress",
 		resources: allOfEC2, when: ours},
 	// The default group of a VPC can't be told from others' by a tag: it has none
 	// when it is made. What is nobody's may be closed, and nothing else.
-	{why: "CloseGroup", service: "ec2", actions: "RevokeSecurityGroupEgress RevokeSecurityGroupIngress", resources: networkParts("security-group"),
+	{sid: "CloseGroup", service: "ec2", actions: "RevokeSecurityGroupEgress RevokeSecurityGroupIngress", resources: networkParts("security-group"),
 		when: condition{"Null": {stackTag: {"true"}}}},
 
 	// Nor have the VPC's network ACL and the account's DHCP options a tag.
-	{why: "OpenDefaultACL", service: "ec2", actions: "AssociateDhcpOptions CreateNetworkAclEntry DeleteNetworkAclEntry ReplaceNetworkAclAssociation",
+	{sid: "OpenDefaultACL", service: "ec2", actions: "AssociateDhcpOptions CreateNetworkAclEntry DeleteNetworkAclEntry ReplaceNetworkAclAssociation",
 		resources: networkParts("dhcp-options", "network-acl"), when: condition{"Null": {stackTag: {"true"}}}},
-	{why: "MoveToDefaultACL", service: "ec2", actions: "AssociateDhcpOptions ReplaceNetworkAclAssociation", resources: networkParts("subnet", "vpc"), when: ours},
+	{sid: "MoveToDefaultACL", service: "ec2", actions: "AssociateDhcpOptions ReplaceNetworkAclAssociation", resources: networkParts("subnet", "vpc"), when: ours},
 
 	// Without it, status asks more, and list misses a stack that has no VPC.
-	{why: "FindTagged", service: "tag", actions: "GetResources"},
+	{sid: "FindTagged", service: "tag", actions: "GetResources"},
 
-	{why: "ReadBalancing", service: "elasticloadbalancing", actions: "DescribeListeners DescribeLoadBalancerAttributes DescribeLoadBalancers DescribeRules DescribeTags " +
+	{sid: "ReadBalancing", service: "elasticloadbalancing", actions: "DescribeListeners DescribeLoadBalancerAttributes DescribeLoadBalancers DescribeRules DescribeTags " +
 		"DescribeTargetGroupAttributes DescribeTargetGroups DescribeTargetHealth"},
-	{why: "Balancing", service: "elasticloadbalancing", actions: "AddTags CreateListener CreateLoadBalancer CreateTargetGroup DeleteListener DeleteLoadBalancer DeleteRule DeleteTargetGroup " +
+	{sid: "Balancing", service: "elasticloadbalancing", actions: "AddTags CreateListener CreateLoadBalancer CreateTargetGroup DeleteListener DeleteLoadBalancer DeleteRule DeleteTargetGroup " +
 		"ModifyListener ModifyLoadBalancerAttributes ModifyTargetGroup ModifyTargetGroupAttributes SetIpAddressType SetSecurityGroups SetSubnets",
 		resources: []string{
 			"arn:{p}:elasticloadbalancing:{r}:{a}:loadbalancer/app/" + names.LoadBalancer() + "/*", "arn:{p}:elasticloadbalancing:{r}:{a}:listener/app/" + names.LoadBalancer() + "/*",
@@ -109,103 +109,103 @@ var grants = []grant{
 			"arn:{p}:elasticloadbalancing:{r}:{a}:targetgroup/" + names.TargetGroup() + "/*",
 		}},
 
-	{why: "ReadCertificates", service: "acm", actions: "DescribeCertificate ListCertificates ListTagsForCertificate"},
+	{sid: "ReadCertificates", service: "acm", actions: "DescribeCertificate ListCertificates ListTagsForCertificate"},
 	// A certificate of the domain in another region is renewed by the same record.
-	{why: "FindRegions", service: "ec2", only: withDomain, actions: "DescribeRegions"},
-	{why: "NewCertificate", service: "acm", only: withDomain, actions: "RequestCertificate", when: condition{
+	{sid: "FindRegions", service: "ec2", only: withDomain, actions: "DescribeRegions"},
+	{sid: "NewCertificate", service: "acm", only: withDomain, actions: "RequestCertificate", when: condition{
 		"StringEquals": tagging["StringEquals"], "ForAllValues:StringEquals": {"acm:DomainNames": {"{domain}"}},
 	}},
 	// Also asked of a request that carries tags, when the certificate has none.
-	{why: "TagCertificate", service: "acm", only: withDomain, actions: "AddTagsToCertificate", resources: certificates, when: condition{
+	{sid: "TagCertificate", service: "acm", only: withDomain, actions: "AddTagsToCertificate", resources: certificates, when: condition{
 		"StringEquals": tagging["StringEquals"], "StringEqualsIfExists": noOthers["StringEqualsIfExists"],
 	}},
-	{why: "Certificate", service: "acm", actions: "DeleteCertificate", resources: certificates, when: ours},
-	{why: "FindZone", service: "route53", only: withDomain, actions: "ListHostedZonesByName"},
-	{why: "ReadRecords", service: "route53", only: withDomain, actions: "ListResourceRecordSets", resources: hostedZones},
+	{sid: "Certificate", service: "acm", actions: "DeleteCertificate", resources: certificates, when: ours},
+	{sid: "FindZone", service: "route53", only: withDomain, actions: "ListHostedZonesByName"},
+	{sid: "ReadRecords", service: "route53", only: withDomain, actions: "ListResourceRecordSets", resources: hostedZones},
 	// The name itself and the record that proves it to ACM.
-	{why: "Records", service: "route53", only: withDomain, actions: "ChangeResourceRecordSets", resources: hostedZones, when: condition{
+	{sid: "Records", service: "route53", only: withDomain, actions: "ChangeResourceRecordSets", resources: hostedZones, when: condition{
 		"ForAllValues:StringLike": {"route53:ChangeResourceRecordSetsNormalizedRecordNames": {"{domain}", "_*.{domain}"}},
 	}},
 
-	{why: "ReadDatabases", service: "rds", actions: "DescribeDBInstanceAutomatedBackups DescribeDBInstances DescribeDBParameterGroups DescribeDBParameters DescribeDBSnapshots " +
+	{sid: "ReadDatabases", service: "rds", actions: "DescribeDBInstanceAutomatedBackups DescribeDBInstances DescribeDBParameterGroups DescribeDBParameters DescribeDBSnapshots " +
 		"DescribeDBSubnetGroups DescribeOrderableDBInstanceOptions ListTagsForResource"},
-	{why: "Database", service: "rds", actions: "AddTagsToResource CreateDBInstance CreateDBParameterGroup CreateDBSnapshot CreateDBSubnetGroup DeleteDBInstance DeleteDBParameterGroup " +
+	{sid: "Database", service: "rds", actions: "AddTagsToResource CreateDBInstance CreateDBParameterGroup CreateDBSnapshot CreateDBSubnetGroup DeleteDBInstance DeleteDBParameterGroup " +
 		"DeleteDBSubnetGroup ModifyDBInstance ModifyDBParameterGroup ModifyDBSubnetGroup RestoreDBInstanceFromDBSnapshot",
 		resources: []string{
 			"arn:{p}:rds:{r}:{a}:db:" + names.Database(), "arn:{p}:rds:{r}:{a}:pg:" + names.DBParameterGroup(), "arn:{p}:rds:{r}:{a}:subgrp:" + names.DBSubnetGroup(), "arn:{p}:rds:{r}:{a}:og:default:*",
 		}},
 	// Deleting a database takes these two for its final snapshot, to which it copies
 	// the tags.
-	{why: "FinalSnapshot", service: "rds", actions: "AddTagsToResource CreateDBSnapshot", resources: []string{"arn:{p}:rds:{r}:{a}:snapshot:{s}-final-*"}, when: noOthers},
-	{why: "OwnSnapshots", service: "rds", actions: "DeleteDBInstanceAutomatedBackup DeleteDBSnapshot RestoreDBInstanceFromDBSnapshot",
+	{sid: "FinalSnapshot", service: "rds", actions: "AddTagsToResource CreateDBSnapshot", resources: []string{"arn:{p}:rds:{r}:{a}:snapshot:{s}-final-*"}, when: noOthers},
+	{sid: "OwnSnapshots", service: "rds", actions: "DeleteDBInstanceAutomatedBackup DeleteDBSnapshot RestoreDBInstanceFromDBSnapshot",
 		resources: []string{"arn:{p}:rds:{r}:{a}:snapshot:*", "arn:{p}:rds:{r}:{a}:auto-backup:*"}, when: ours},
 
-	{why: "ReadSecrets", service: "secretsmanager", actions: "GetRandomPassword ListSecrets"},
+	{sid: "ReadSecrets", service: "secretsmanager", actions: "GetRandomPassword ListSecrets"},
 	// The ARN of a secret ends with six characters that it gets when it is made.
-	{why: "Secret", service: "secretsmanager", actions: "CancelRotateSecret CreateSecret DeleteSecret DescribeSecret GetSecretValue PutSecretValue RestoreSecret TagResource",
+	{sid: "Secret", service: "secretsmanager", actions: "CancelRotateSecret CreateSecret DeleteSecret DescribeSecret GetSecretValue PutSecretValue RestoreSecret TagResource",
 		resources: []string{
 			"arn:{p}:secretsmanager:{r}:{a}:secret:" + names.Secret(), "arn:{p}:secretsmanager:{r}:{a}:secret:" + names.Secret() + "-??????",
 			"arn:{p}:secretsmanager:{r}:{a}:secret:" + names.EnvironmentSecret(), "arn:{p}:secretsmanager:{r}:{a}:secret:" + names.EnvironmentSecret() + "-??????",
 		}},
 
-	{why: "ReadLogs", service: "logs", actions: "DescribeLogGroups"},
-	{why: "Logs", service: "logs", actions: "CreateLogGroup DeleteLogGroup FilterLogEvents GetLogEvents ListTagsForResource PutRetentionPolicy TagResource",
+	{sid: "ReadLogs", service: "logs", actions: "DescribeLogGroups"},
+	{sid: "Logs", service: "logs", actions: "CreateLogGroup DeleteLogGroup FilterLogEvents GetLogEvents ListTagsForResource PutRetentionPolicy TagResource",
 		resources: []string{
 			"arn:{p}:logs:{r}:{a}:log-group:" + names.LogGroup(), "arn:{p}:logs:{r}:{a}:log-group:" + names.LogGroup() + ":*",
 			"arn:{p}:logs:{r}:{a}:log-group:/aws/rds/instance/" + names.Database() + "/*",
 		}},
 
-	{why: "ImagesLogin", service: "ecr", actions: "GetAuthorizationToken"},
+	{sid: "ImagesLogin", service: "ecr", actions: "GetAuthorizationToken"},
 	// The last line is for the registry, which speaks its own protocol.
-	{why: "Images", service: "ecr", actions: "BatchDeleteImage CreateRepository DeleteRepository DescribeImages DescribeRepositories GetLifecyclePolicy ListTagsForResource " +
+	{sid: "Images", service: "ecr", actions: "BatchDeleteImage CreateRepository DeleteRepository DescribeImages DescribeRepositories GetLifecyclePolicy ListTagsForResource " +
 		"PutImageScanningConfiguration PutImageTagMutability PutLifecyclePolicy TagResource " +
 		registryActions,
 		resources: []string{"arn:{p}:ecr:{r}:{a}:repository/" + names.Repository()}},
 
-	{why: "ReadContainers", service: "ecs", actions: "DeregisterTaskDefinition DescribeTaskDefinition ListTaskDefinitions ListTasks"},
+	{sid: "ReadContainers", service: "ecs", actions: "DeregisterTaskDefinition DescribeTaskDefinition ListTaskDefinitions ListTasks"},
 	// A revision that is being registered has no number yet: its tags are asked for
 	// by the name of the family alone.
-	{why: "Containers", service: "ecs", actions: "CreateCluster CreateService DeleteCluster DeleteService DeleteTaskDefinitions DescribeClusters DescribeServices DescribeTasks ExecuteCommand " +
+	{sid: "Containers", service: "ecs", actions: "CreateCluster CreateService DeleteCluster DeleteService DeleteTaskDefinitions DescribeClusters DescribeServices DescribeTasks ExecuteCommand " +
 		"RegisterTaskDefinition RunTask StopTask TagResource UpdateService",
 		resources: []string{
 			"arn:{p}:ecs:{r}:{a}:cluster/" + names.Cluster(), "arn:{p}:ecs:{r}:{a}:service/" + names.Cluster() + "/" + names.Service(),
 			"arn:{p}:ecs:{r}:{a}:task-definition/" + names.TaskDefinition(), "arn:{p}:ecs:{r}:{a}:task-definition/" + names.TaskDefinition() + ":*", "arn:{p}:ecs:{r}:{a}:task/" + names.Cluster() + "/*",
 		}},
 
-	{why: "Tunnel", service: "ssm", actions: "StartSession",
+	{sid: "Tunnel", service: "ssm", actions: "StartSession",
 		resources: []string{"arn:{p}:ecs:{r}:{a}:task/" + names.Cluster() + "/*", "arn:{p}:ssm:{r}::document/AWS-StartPortForwardingSessionToRemoteHost"}},
 	// What AWS's session-manager-plugin asks for. Only who has a session's token can
 	// open its channel.
-	{why: "Channel", service: "ssmmessages", actions: "OpenDataChannel"},
-	{why: "OwnSessions", service: "ssm", actions: "ResumeSession TerminateSession", resources: []string{"arn:{p}:ssm:{r}:{a}:session/${aws:userid}-*"}},
+	{sid: "Channel", service: "ssmmessages", actions: "OpenDataChannel"},
+	{sid: "OwnSessions", service: "ssm", actions: "ResumeSession TerminateSession", resources: []string{"arn:{p}:ssm:{r}:{a}:session/${aws:userid}-*"}},
 
-	{why: "ReadScaling", service: "application-autoscaling", actions: "DescribeScalableTargets DescribeScalingPolicies DescribeScheduledActions"},
+	{sid: "ReadScaling", service: "application-autoscaling", actions: "DescribeScalableTargets DescribeScalingPolicies DescribeScheduledActions"},
 	// The ARN of a scalable target says nothing of its service. Whoever registers one
 	// needs ecs:UpdateService on the service as well.
-	{why: "NewScaling", service: "application-autoscaling", actions: "RegisterScalableTarget TagResource", resources: scalableTargets, when: tagging},
-	{why: "Scaling", service: "application-autoscaling", actions: "DeleteScalingPolicy DeregisterScalableTarget PutScalingPolicy RegisterScalableTarget",
+	{sid: "NewScaling", service: "application-autoscaling", actions: "RegisterScalableTarget TagResource", resources: scalableTargets, when: tagging},
+	{sid: "Scaling", service: "application-autoscaling", actions: "DeleteScalingPolicy DeregisterScalableTarget PutScalingPolicy RegisterScalableTarget",
 		resources: scalableTargets, when: ours},
 	// Target tracking makes its alarms with the caller's permissions.
-	{why: "ReadAlarms", service: "cloudwatch", actions: "DescribeAlarms"},
-	{why: "Alarms", service: "cloudwatch", actions: "DeleteAlarms PutMetricAlarm",
+	{sid: "ReadAlarms", service: "cloudwatch", actions: "DescribeAlarms"},
+	{sid: "Alarms", service: "cloudwatch", actions: "DeleteAlarms PutMetricAlarm",
 		resources: []string{"arn:{p}:cloudwatch:{r}:{a}:alarm:TargetTracking-" + names.ScalableTarget() + "-*"}},
 
-	{why: "ReadRoles", service: "iam", actions: "ListRoles"},
-	{why: "Roles", service: "iam", actions: "DeleteRole DeleteRolePolicy DetachRolePolicy GetRole GetRolePolicy ListAttachedRolePolicies ListRolePolicies TagRole", resources: stackRoles},
-	{why: "ChangeRoles", service: "iam", only: withoutBoundary, resources: stackRoles,
+	{sid: "ReadRoles", service: "iam", actions: "ListRoles"},
+	{sid: "Roles", service: "iam", actions: "DeleteRole DeleteRolePolicy DetachRolePolicy GetRole GetRolePolicy ListAttachedRolePolicies ListRolePolicies TagRole", resources: stackRoles},
+	{sid: "ChangeRoles", service: "iam", only: withoutBoundary, resources: stackRoles,
 		actions: "CreateRole DeleteRolePermissionsBoundary PutRolePermissionsBoundary PutRolePolicy UpdateAssumeRolePolicy"},
-	{why: "BoundedRoles", service: "iam", only: withBoundary, resources: stackRoles, when: bounded,
+	{sid: "BoundedRoles", service: "iam", only: withBoundary, resources: stackRoles, when: bounded,
 		actions: "CreateRole PutRolePermissionsBoundary PutRolePolicy UpdateAssumeRolePolicy"},
-	{why: "PassRoles", service: "iam", actions: "PassRole", resources: stackRoles,
+	{sid: "PassRoles", service: "iam", actions: "PassRole", resources: stackRoles,
 		when: condition{"StringEquals": {"iam:PassedToService": {"ecs-tasks.amazonaws.com"}}}},
-	{why: "NewAccount", service: "iam", actions: "CreateServiceLinkedRole", resources: []string{"arn:{p}:iam::{a}:role/aws-service-role/*"},
+	{sid: "NewAccount", service: "iam", actions: "CreateServiceLinkedRole", resources: []string{"arn:{p}:iam::{a}:role/aws-service-role/*"},
 		when: condition{"StringEquals": {"iam:AWSServiceName": {
 			"ecs.amazonaws.com", "ecs.application-autoscaling.amazonaws.com", "elasticloadbalancing.amazonaws.com", "rds.amazonaws.com",
 		}}}},
 
-	{why: "Prices", service: "pricing", actions: "GetProducts"}, // for --price live
+	{sid: "Prices", service: "pricing", actions: "GetProducts"}, // for --price live
 
-	{why: "Lock", service: "ssm", actions: "AddTagsToResource DeleteParameters GetParameters GetParametersByPath PutParameter",
+	{sid: "Lock", service: "ssm", actions: "AddTagsToResource DeleteParameters GetParameters GetParametersByPath PutParameter",
 		resources: []string{"arn:{p}:ssm:{r}:{a}:parameter" + names.Lock(), "arn:{p}:ssm:{r}:{a}:parameter" + names.Lock() + "/*"}},
 }
 

@@ -192,7 +192,7 @@ func For(scope Scope) (Document, error) {
 		if !g.applies(scope) {
 			continue
 		}
-		s := Statement{Sid: g.why, Effect: "Allow", Resource: []string{"*"}}
+		s := Statement{Sid: g.sid, Effect: "Allow", Resource: []string{"*"}}
 		for _, a := range strings.Fields(g.actions) {
 			s.Action = append(s.Action, g.service+":"+a)
 		}

@@ -223,7 +223,7 @@ func TestAnArchiveThatCantBeMeantIsRefused(t *testing.T) {
 	amd, arm := example(t, "linux/amd64", "for amd64"), example(t, "linux/arm64", "for arm64")
 	single := saved(t, map[string]v1.Image{"app:1": amd})
 	two := saved(t, map[string]v1.Image{"app:1": amd, "other:2": example(t, "linux/amd64", "other")})
-	lacking := layoutOf(t, func(p layout.Path) error { return p.AppendImage(amd) })
+	incomplete := layoutOf(t, func(p layout.Path) error { return p.AppendImage(amd) })
 	layers, err := amd.Layers()
 	if err != nil {
 		t.Fatal(err)
@@ -232,7 +232,7 @@ func TestAnArchiveThatCantBeMeantIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Remove(filepath.Join(lacking, "blobs/sha256", digest.Hex)); err != nil {
+	if err := os.Remove(filepath.Join(incomplete, "blobs/sha256", digest.Hex)); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(single)
@@ -248,13 +248,13 @@ func TestAnArchiveThatCantBeMeantIsRefused(t *testing.T) {
 		"arm64 alone, layout":  {"oci:" + layoutOf(t, func(p layout.Path) error { return p.AppendImage(arm) }), "it is for arm64 and the tasks are amd64", "--arch arm64"},
 		"windows":              {"oci:" + layoutOf(t, func(p layout.Path) error { return p.AppendImage(example(t, "windows/amd64", "no")) }), "it is for windows/amd64 and the tasks are amd64", "give an image for amd64"},
 		"an empty layout":      {"oci:" + layoutOf(t, func(layout.Path) error { return nil }), "it holds none", ""},
-		"a layer is missing":   {"oci:" + lacking, "blob " + digest.String() + " is missing", "write the layout anew"},
-		"a layout, named else": {"docker-archive:" + packed(t, lacking), "an OCI layout in a tar", "oci-archive:"},
+		"a layer is missing":   {"oci:" + incomplete, "blob " + digest.String() + " is missing", "write the layout anew"},
+		"a layout, named else": {"docker-archive:" + packed(t, incomplete), "an OCI layout in a tar", "oci-archive:"},
 		"an empty directory":   {"oci:" + t.TempDir(), "it is no OCI layout", "oci-layout, index.json"},
 		"cut off":              {"docker-archive:" + written(t, "cut.tar", text[:len(text)/2]), "", "oci-archive:FILE"},
 		"no tar":               {"oci-archive:" + written(t, "no.tar", []byte("hello")), "it is no tar", ""},
 		"xz":                   {"docker-archive:" + written(t, "app.tar.xz", []byte("\xfd7zXZ\x00rest")), "compressed by xz", "xz -dk"},
-		"a foreign layer in it": {"docker-archive:" + written(t, "other.tar", bytes.Replace(unzippedTar(t, amd), []byte("for amd64"), []byte("for AMD64"), 1)),
+		"a layer of another image": {"docker-archive:" + written(t, "other.tar", bytes.Replace(unzippedTar(t, amd), []byte("for amd64"), []byte("for AMD64"), 1)),
 			"the image's configuration says", "the archive is damaged"},
 	} {
 		_, err := archiveOf(t, c.archive).Open(t.Context(), "amd64", t.TempDir())

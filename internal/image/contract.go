@@ -41,8 +41,8 @@ type Default struct {
 	Setting string
 	// Value is as the flag has it; "" means none.
 	Value string
-	// Why says where it is from.
-	Why string
+	// Source says where it is from.
+	Source string
 }
 
 // What is taken of an image that does not say.
@@ -73,7 +73,7 @@ func Defaults(file *v1.ConfigFile) []Default {
 	}
 	if file == nil {
 		for i := range out {
-			out[i].Why = "what is usual: the image can't be read from here"
+			out[i].Source = "what is usual: the image can't be read from here"
 		}
 	}
 	for _, d := range []Default{
@@ -88,19 +88,19 @@ func Defaults(file *v1.ConfigFile) []Default {
 		{"db-user", usualName, "the image has no label for it"},
 	} {
 		if file == nil {
-			d.Why = "what is usual: the image can't be read from here"
+			d.Source = "what is usual: the image can't be read from here"
 		}
 		if value, labelled := config.Labels[LabelPrefix+d.Setting]; labelled {
-			d.Value, d.Why = value, "label "+LabelPrefix+d.Setting+" of the image"
+			d.Value, d.Source = value, "label "+LabelPrefix+d.Setting+" of the image"
 		}
 		out = append(out, d)
 	}
 	return out
 }
 
-// Told are further things of an image's config that decide how a container of it runs
-// and that nobody has to choose; empty where there is nothing to tell.
-func Told(file *v1.ConfigFile) []string {
+// Warnings are further things of an image's config that decide how a container of it runs
+// and that nobody has to choose; empty where there is nothing to say.
+func Warnings(file *v1.ConfigFile) []string {
 	var out []string
 	if file == nil {
 		return nil
@@ -146,16 +146,16 @@ func healthCommandOf(config v1.Config) Default {
 	if config.Healthcheck == nil || len(config.Healthcheck.Test) < 2 {
 		return none
 	}
-	why := "HEALTHCHECK of the image"
+	source := "HEALTHCHECK of the image"
 	switch test := config.Healthcheck.Test; test[0] {
 	case "CMD":
 		text, err := json.Marshal(test[1:])
 		if err != nil {
 			return none
 		}
-		return Default{"health-command", string(text), why}
+		return Default{"health-command", string(text), source}
 	case "CMD-SHELL":
-		return Default{"health-command", strings.Join(test[1:], " "), why}
+		return Default{"health-command", strings.Join(test[1:], " "), source}
 	}
 	return none // NONE
 }

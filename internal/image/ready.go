@@ -55,8 +55,8 @@ type Lookup struct {
 	Logins authn.Keychain
 	// TasksLogIn says that tasks have a login for the image's registry.
 	TasksLogIn bool
-	// Tell, which may be nil, is told why it takes long.
-	Tell func(text string)
+	// Note, which may be nil, is called with what it waits for.
+	Note func(text string)
 	// Timeout bounds the waits that a registry asks for; 0 means 5 minutes.
 	Timeout time.Duration
 }
@@ -79,9 +79,9 @@ func (l Lookup) Inspect(ctx context.Context, ref string) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	t := &patient{inner: remote.DefaultTransport, tell: l.Tell, left: l.Timeout, registry: parsed.Context().RegistryStr()}
+	t := &throttled{inner: remote.DefaultTransport, note: l.Note, left: l.Timeout, registry: parsed.Context().RegistryStr()}
 	if t.left == 0 {
-		t.left = mostPatience
+		t.left = longestThrottle
 	}
 	got, err := l.get(ctx, parsed, remote.WithTransport(t), remote.WithRetryStatusCodes(retriedHere...))
 	_, digested := parsed.(name.Digest)

@@ -268,14 +268,14 @@ func TestABusyRegistryIsWaitedForAsLongAsItAsks(t *testing.T) {
 				b.after = time.Now().Add(3 * time.Second).UTC().Format(http.TimeFormat)
 			}
 			b.refuse.Store(1)
-			var told []string
+			var notes []string
 			begun := time.Now()
-			info, err := image.Lookup{Tell: func(text string) { told = append(told, text) }}.Inspect(t.Context(), host+"/app:1")
+			info, err := image.Lookup{Note: func(text string) { notes = append(notes, text) }}.Inspect(t.Context(), host+"/app:1")
 			if err != nil || info.Digest == "" {
 				t.Fatalf("%+v, %v", info, err)
 			}
-			if after != "" && (len(told) != 1 || !strings.Contains(told[0], "takes no more requests for now (429), and asks to wait ")) {
-				t.Errorf("told %q", told)
+			if after != "" && (len(notes) != 1 || !strings.Contains(notes[0], "takes no more requests for now (429), and asks to wait ")) {
+				t.Errorf("notes %q", notes)
 			}
 			if wait, _ := strconv.Atoi(after); time.Since(begun) < time.Duration(wait)*time.Second {
 				t.Errorf("it asked for %s s and got another request after %s", after, time.Since(begun))

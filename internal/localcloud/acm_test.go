@@ -206,7 +206,7 @@ func TestTheTaggingAPIListsByTagAndType(t *testing.T) {
 			t.Errorf("%+v finds %d, want %d", tc.in, got, tc.want)
 		}
 	}
-	c.SetFaults(localcloud.Faults{TagGhosts: true})
+	c.SetFaults(localcloud.Faults{StaleTags: true})
 	for _, arn := range []*string{last} {
 		if _, err := certificates.AddTagsToCertificate(t.Context(), &acm.AddTagsToCertificateInput{CertificateArn: arn, Tags: []acmtypes.Tag{{Key: aws.String("x")}}}); err != nil {
 			t.Fatal(err)
@@ -216,7 +216,7 @@ func TestTheTaggingAPIListsByTagAndType(t *testing.T) {
 		}
 	}
 	if got := count(&resourcegroupstaggingapi.GetResourcesInput{TagFilters: filter("b")}); got != 1 {
-		t.Errorf("with ghosts the deleted certificate is listed %d times", got)
+		t.Errorf("with stale tags the deleted certificate is listed %d times", got)
 	}
 	c.SetFaults(localcloud.Faults{TagGaps: true})
 	if got := count(&resourcegroupstaggingapi.GetResourcesInput{}); got != 1 {

@@ -31,13 +31,13 @@ func TestTerraformMakesChangesAndDestroysAStack(t *testing.T) {
 	}
 	var (
 		mu      sync.Mutex
-		lacking []string
+		missing []string
 	)
 	c := openCloud(t, localcloud.Config{Journal: func(call localcloud.Call) {
 		if call.Code == "InvalidAction" || call.Code == "UnknownOperationException" {
 			mu.Lock()
 			defer mu.Unlock()
-			lacking = append(lacking, call.Action)
+			missing = append(missing, call.Action)
 		}
 	}})
 	client := rds.NewFromConfig(clientConfig(c))
@@ -81,8 +81,8 @@ func TestTerraformMakesChangesAndDestroysAStack(t *testing.T) {
 			t.Errorf("%s is left", *r.ResourceARN)
 		}
 	}
-	slices.Sort(lacking)
-	if lacking = slices.Compact(lacking); len(lacking) > 0 {
-		t.Errorf("Terraform asked for operations that the local cloud does not serve: %v", lacking)
+	slices.Sort(missing)
+	if missing = slices.Compact(missing); len(missing) > 0 {
+		t.Errorf("Terraform asked for operations that the local cloud does not serve: %v", missing)
 	}
 }

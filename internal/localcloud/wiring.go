@@ -26,7 +26,7 @@ func (c *Cloud) makeServices(k *kernel.Kernel) {
 	r, kept := c.behind, c.kept
 	c.parameters = ssm.New(k)
 	c.secretValues = secretsmanager.New(k)
-	c.zoneRecords = route53.New(k, settling{c})
+	c.zoneRecords = route53.New(k, validation{c})
 	c.certificates = acm.New(k, c.zoneRecords, certificateUsers{c}, kept.authority)
 	c.logGroups = logs.New(k)
 	c.repositories = ecr.New(k, kept.registry)
@@ -52,10 +52,10 @@ func (u underRoles) Principal(t *kernel.Tx, key string) (kernel.Principal, bool)
 	return u.c.tokens.Principal(t, key)
 }
 
-// settling lets Route 53 tell Certificate Manager of new records.
-type settling struct{ c *Cloud }
+// validation lets Route 53 tell Certificate Manager of new records.
+type validation struct{ c *Cloud }
 
-func (s settling) Settle(t *kernel.Tx) { s.c.certificates.Settle(t) }
+func (s validation) IssuePending(t *kernel.Tx) { s.c.certificates.IssuePending(t) }
 
 // certificateUsers are the load balancers, for Certificate Manager.
 type certificateUsers struct{ c *Cloud }

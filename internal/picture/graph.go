@@ -139,7 +139,7 @@ const (
 	titleHeight         = 40
 )
 
-// place is what stands in a column: a part, or a lane in which the lines from
+// place is what stands in a column: a part, or a row in which the lines from
 // one part pass on their way to columns further right.
 type place struct {
 	*Part
@@ -207,7 +207,7 @@ func open(b *strings.Builder, width, height int, title string) {
 }
 
 // layout puts the parts into columns by the longest chain of needs, each as far
-// right as what needs it allows, and gives every line a lane in the columns that
+// right as what needs it allows, and gives every line a row in the columns that
 // it passes, so that none runs behind a box. Each column is ordered so that
 // lines cross little.
 func layout(parts []Part) [][]*place {
@@ -243,19 +243,19 @@ func layout(parts []Part) [][]*place {
 	for i := range parts {
 		put(by[parts[i].Name])
 	}
-	lanes := map[string]*place{}
+	rows := map[string]*place{}
 	for _, e := range lines {
 		at, to := by[e.from], by[e.to]
 		for at.column+1 < to.column {
 			key := fmt.Sprint(e.from, " ", at.column+1)
-			lane := lanes[key]
-			if lane == nil {
-				lane = &place{column: at.column + 1}
-				lanes[key] = lane
-				put(lane)
-				join(at, lane)
+			row := rows[key]
+			if row == nil {
+				row = &place{column: at.column + 1}
+				rows[key] = row
+				put(row)
+				join(at, row)
 			}
-			at = lane
+			at = row
 		}
 		join(at, to)
 	}

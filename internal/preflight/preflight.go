@@ -137,8 +137,8 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 		vpcs     int
 		reads    graph.Group
 	)
-	settled := in.settled()
-	if !settled {
+	unchanged := in.unchanged()
+	if !unchanged {
 		reads.Go(func() (err error) {
 			zones, err = openZones(ctx, c.EC2, in.Region)
 			return err
@@ -185,7 +185,7 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 	if vpcs >= defaultVPCs {
 		env.Warnings = append(env.Warnings, fmt.Sprintf("%s has %d VPCs already, and the quota is %d unless it was raised (Service Quotas, 'VPCs per Region', L-F678F1CE)", in.Region, vpcs, defaultVPCs))
 	}
-	if settled {
+	if unchanged {
 		return env, nil
 	}
 	if in.Settings.NoDatabase {
@@ -236,9 +236,9 @@ func checkHTTPS(ctx context.Context, c provision.Clients, in Intent) error {
 	return nil
 }
 
-// settled says that the database exists as it is wanted, so that it doesn't
+// unchanged says that the database exists as it is wanted, so that it doesn't
 // matter what the region would offer today.
-func (in Intent) settled() bool {
+func (in Intent) unchanged() bool {
 	have, want := in.Deployed, in.Settings
 	if want.NoDatabase {
 		return have.Zones[0] != "" && have.Zones[1] != ""

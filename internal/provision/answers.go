@@ -66,7 +66,7 @@ func (a *Answers) Watch(stack *middleware.Stack) error {
 		return nil // presigning, which sends nothing
 	}
 	whole := middleware.FinalizeMiddlewareFunc("bookctl-answers", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
-		defer a.tell(awsmiddleware.GetServiceID(ctx), awsmiddleware.GetOperationName(ctx))()
+		defer a.watch(awsmiddleware.GetServiceID(ctx), awsmiddleware.GetOperationName(ctx))()
 		return next.HandleFinalize(context.WithValue(ctx, triesKey{}, &tries{}), in)
 	})
 	attempt := middleware.FinalizeMiddlewareFunc("bookctl-answer", a.attempt)
@@ -89,8 +89,8 @@ func (a *Answers) Watch(stack *middleware.Stack) error {
 	)
 }
 
-// tell says that a call waits, until what it returns is called.
-func (a *Answers) tell(service, operation string) (end func()) {
+// watch says that a call waits, until what it returns is called.
+func (a *Answers) watch(service, operation string) (end func()) {
 	if a.Slow == nil {
 		return func() {}
 	}

@@ -125,10 +125,10 @@ func Transient(err error) (reason string, ok bool) {
 	return "", false
 }
 
-// unsettled are the errors that pass by themselves where this run has just made
+// propagating are the errors that pass by themselves where this run has just created
 // something, and are failures otherwise: the code, words of the message, and what
 // was made, by the end of its name.
-var unsettled = []struct{ code, text, made, reason string }{
+var propagating = []struct{ code, text, created, reason string }{
 	// https://github.com/terraform-aws-modules/terraform-aws-ecs/issues/414
 	{"AccessDeniedException", "iam:PassRole", "-role", "the role is not known everywhere yet"},
 	// hashicorp/terraform-provider-aws, internal/service/ecs retries it as well.
@@ -142,11 +142,11 @@ var unsettled = []struct{ code, text, made, reason string }{
 	{"ResourceNotFoundException", "log group", "log-group", "the log group is not visible yet"},
 }
 
-// JustMade says whether an error passes by itself since this run has just made the
+// Propagating says whether an error passes by itself since this run has just created the
 // named resources, and how to call it in the meantime.
-func JustMade(err error, made []string) (reason string, ok bool) {
-	for _, u := range unsettled {
-		if says(err, u.code, u.text) && slices.ContainsFunc(made, func(name string) bool { return strings.HasSuffix(name, u.made) }) {
+func Propagating(err error, created []string) (reason string, ok bool) {
+	for _, u := range propagating {
+		if says(err, u.code, u.text) && slices.ContainsFunc(created, func(name string) bool { return strings.HasSuffix(name, u.created) }) {
 			return u.reason, true
 		}
 	}
@@ -174,10 +174,10 @@ func Ambiguous(err error) bool {
 	return errors.As(err, &sent) || errors.As(err, &answer) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// Lacking returns the call that an endpoint has not, such as "ECS" and
+// NotImplemented returns the call that an endpoint does not implement, such as "ECS" and
 // "CreateService": it answered 501, as AWS's own emulator does
 // (https://docs.aws.amazon.com/emulator/latest/userguide/what-is-service.html).
-func Lacking(err error) (service, operation string, ok bool) {
+func NotImplemented(err error) (service, operation string, ok bool) {
 	var (
 		response *awshttp.ResponseError
 		call     *smithy.OperationError

@@ -44,28 +44,28 @@ func jsonError(status int, code, message string) http.HandlerFunc {
 
 func TestErrorsAreTakenForWhatTheyAre(t *testing.T) {
 	t.Parallel()
-	type verdict struct {
+	type class struct {
 		transient, ambiguous, expired bool
 		exists                        bool
 		denied                        string
 	}
 	for name, test := range map[string]struct {
 		answer http.HandlerFunc
-		want   verdict
+		want   class
 	}{
-		"busy":           {jsonError(400, "ClusterContainsTasksException", "tasks"), verdict{transient: true}},
-		"role not known": {jsonError(400, "InvalidParameterException", "Unable to assume the service linked role. Please verify that the ECS service linked role exists."), verdict{transient: true}},
-		"revision":       {jsonError(400, "ClientException", "Too many concurrent attempts to create a new revision of the specified family."), verdict{transient: true}},
-		"plainly wrong":  {jsonError(400, "InvalidParameterException", "cpu is wrong"), verdict{}},
-		"denied":         {jsonError(400, "AccessDeniedException", "no"), verdict{denied: "ecs:DeleteCluster"}},
-		"taken":          {jsonError(400, "ResourceAlreadyExistsException", "The specified log group already exists"), verdict{exists: true}},
-		"expired":        {jsonError(400, "ExpiredTokenException", "The security token included in the request is expired"), verdict{expired: true}},
-		"server error":   {jsonError(500, "ServerException", "oops"), verdict{ambiguous: true}},
-		"unreadable":     {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, verdict{ambiguous: true}},
-		"no answer":      {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, verdict{ambiguous: true}},
+		"busy":           {jsonError(400, "ClusterContainsTasksException", "tasks"), class{transient: true}},
+		"role not known": {jsonError(400, "InvalidParameterException", "Unable to assume the service linked role. Please verify that the ECS service linked role exists."), class{transient: true}},
+		"revision":       {jsonError(400, "ClientException", "Too many concurrent attempts to create a new revision of the specified family."), class{transient: true}},
+		"plainly wrong":  {jsonError(400, "InvalidParameterException", "cpu is wrong"), class{}},
+		"denied":         {jsonError(400, "AccessDeniedException", "no"), class{denied: "ecs:DeleteCluster"}},
+		"taken":          {jsonError(400, "ResourceAlreadyExistsException", "The specified log group already exists"), class{exists: true}},
+		"expired":        {jsonError(400, "ExpiredTokenException", "The security token included in the request is expired"), class{expired: true}},
+		"server error":   {jsonError(500, "ServerException", "oops"), class{ambiguous: true}},
+		"unreadable":     {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, class{ambiguous: true}},
+		"no answer":      {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, class{ambiguous: true}},
 	} {
 		_, err := answering(t, test.answer).ECS.DeleteCluster(t.Context(), &ecs.DeleteClusterInput{Cluster: aws.String("x")})
-		var got verdict
+		var got class
 		_, got.transient = provision.Transient(err)
 		got.ambiguous, got.expired = provision.Ambiguous(err), provision.Expired(err)
 		got.denied, _ = provision.Denied(err)
@@ -117,7 +117,7 @@ func TestWhatWasJustMadeIsTriedAgain(t *testing.T) {
 		"a log group that was made":    {jsonError(400, "ResourceNotFoundException", "The specified log group does not exist."), []string{"db-log-group"}, true},
 	} {
 		_, err := answering(t, test.answer).ECS.DeleteCluster(t.Context(), &ecs.DeleteClusterInput{Cluster: aws.String("x")})
-		if reason, passes := provision.JustMade(err, test.made); passes != test.passes || passes != (reason != "") {
+		if reason, passes := provision.Propagating(err, test.made); passes != test.passes || passes != (reason != "") {
 			t.Errorf("%s: %v passes: %t %q", name, err, passes, reason)
 		}
 	}

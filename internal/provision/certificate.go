@@ -208,8 +208,8 @@ func (c *Certificate) deleteRecord(ctx context.Context, record *r53types.Resourc
 	return c.zone.change(ctx, r53types.ChangeActionDelete, have)
 }
 
-// regionsPatience is how long all regions together may take to answer.
-const regionsPatience = 30 * time.Second
+// regionsTimeout is how long all regions together may take to answer.
+const regionsTimeout = 30 * time.Second
 
 // shared says where the account has, or may have, another certificate that is
 // validated by the same record, or "" when there is none.
@@ -218,7 +218,7 @@ func (c *Certificate) shared(ctx context.Context) (string, error) {
 	if other, err := c.another(ctx, home); err != nil || other {
 		return "there is another one in " + home, err
 	}
-	asking, cancel := context.WithTimeout(ctx, regionsPatience)
+	asking, cancel := context.WithTimeout(ctx, regionsTimeout)
 	defer cancel()
 	enabled, err := c.ec2.DescribeRegions(asking, &ec2.DescribeRegionsInput{}) // those that the account may use
 	if err != nil {

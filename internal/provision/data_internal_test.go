@@ -64,7 +64,7 @@ func TestDatabaseDrift(t *testing.T) {
 		refused := false
 		for _, d := range databaseChanges(&live, &want) {
 			fields = append(fields, d.Field)
-			refused = refused || d.Refused != ""
+			refused = refused || d.Blocked != ""
 		}
 		if !slices.Equal(fields, c.fields) || refused != c.refused {
 			t.Errorf("%s: drift %v, refused %t; want %v, %t", name, fields, refused, c.fields, c.refused)

@@ -77,7 +77,7 @@ type databaseSpec struct {
 type databaseOptions struct {
 	restore      string // a snapshot, "latest", or "" for an empty database
 	skipSnapshot bool
-	leaving      bool // it is only to be removed, which needs nothing of the secret
+	destroying   bool // it is only to be removed, which needs nothing of the secret
 	urls         bool // the secret is to have the connection as URLs as well
 }
 
@@ -290,7 +290,7 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 	if d.options.restore != "" { // it has those of the snapshot
 		want.name, want.user = live.name, live.user
 	}
-	if st.Phase == graph.Ready && st.Owner == d.stack && d.secret.readable() && !d.options.leaving {
+	if st.Phase == graph.Ready && st.Owner == d.stack && d.secret.readable() && !d.options.destroying {
 		c, version, err := d.credentials(ctx)
 		switch {
 		case errors.Is(err, errNoPassword):
@@ -317,7 +317,7 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 	} else if st.Phase == graph.Pending && live.secretVersion != "" {
 		live.current = live.secretVersion
 	}
-	st.Kept = d.settle(live, want)
+	st.Retained = d.retain(live, want)
 	live.wanted = want
 	return live, st, nil
 }
@@ -490,7 +490,7 @@ func (l *liveDatabase) next() databaseSpec {
 func downtime(c graph.Change, live liveDatabase) string {
 	none := days(0)
 	switch {
-	case c.Refused != "":
+	case c.Blocked != "":
 		return ""
 	case c.Field == "class" && live.multiAZ:
 		return "the database is away for one or two minutes, while its standby takes over"
@@ -852,11 +852,11 @@ func (d *Database) gone(ctx context.Context) (graph.State, error) {
 	if name == nil {
 		return absent, nil
 	}
-	leaving := graph.State{Phase: graph.Terminating, ID: *name, Owner: d.stack}
+	waiting := graph.State{Phase: graph.Terminating, ID: *name, Owner: d.stack}
 	out, err := d.rds.DescribeDBSnapshots(ctx, &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: name})
 	if isCode(err, "DBSnapshotNotFound") || err == nil && len(out.DBSnapshots) == 0 {
-		leaving.Note = "final snapshot " + *name + " is not visible yet"
-		return leaving, nil
+		waiting.Note = "final snapshot " + *name + " is not visible yet"
+		return waiting, nil
 	}
 	if err != nil {
 		return graph.State{}, fmt.Errorf("describe snapshot %s: %w", *name, err)
@@ -868,8 +868,8 @@ func (d *Database) gone(ctx context.Context) (graph.State, error) {
 		return graph.State{}, hint.With(fmt.Errorf("final snapshot %s: %w: it failed; the database and what it needs are left as they are", *name, ErrWouldLoseData),
 			"%s tells why; %s removes it with its data", hint.AWS("rds", "describe-events", "--source-type", "db-snapshot"), hint.Command("destroy", "--purge-snapshots"))
 	default:
-		leaving.Note = fmt.Sprintf("final snapshot %s: %s, %d%%", *name, aws.ToString(s.Status), aws.ToInt32(s.PercentProgress))
-		return leaving, nil
+		waiting.Note = fmt.Sprintf("final snapshot %s: %s, %d%%", *name, aws.ToString(s.Status), aws.ToInt32(s.PercentProgress))
+		return waiting, nil
 	}
 }
 
@@ -906,7 +906,7 @@ func RotatePassword(ctx context.Context, c Clients, stack string) error {
 		return hint.With(fmt.Errorf("stack %s has no database", stack), "%s makes it", hint.Command("up"))
 	}
 	if rdsTagMap(db.TagList)[TagStack] != stack {
-		return fmt.Errorf("database %s: %w %s", d.databaseName(), graph.ErrForeign, stack)
+		return fmt.Errorf("database %s: %w %s", d.databaseName(), graph.ErrUnmanaged, stack)
 	}
 	if s := aws.ToString(db.DBInstanceStatus); s != "available" {
 		return fmt.Errorf("database %s is %q: its password can be changed when it is available", d.databaseName(), s)
@@ -917,7 +917,7 @@ func RotatePassword(ctx context.Context, c Clients, stack string) error {
 		return err
 	}
 	if st.Phase == graph.Absent || st.Owner != stack {
-		return fmt.Errorf("secret %s: %w %s", s.secretName(), graph.ErrForeign, stack)
+		return fmt.Errorf("secret %s: %w %s", s.secretName(), graph.ErrUnmanaged, stack)
 	}
 	if hasField(st.Drift, "deletion") {
 		if err := s.undelete(ctx, nil); err != nil {

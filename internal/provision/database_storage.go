@@ -69,7 +69,7 @@ func coming(live databaseSpec, p *types.PendingModifiedValues) databaseSpec {
 	return live
 }
 
-// Why what protects more than was asked for is kept, as graph.State.Kept has it.
+// Why what protects more than was asked for is kept, as graph.State.Retained has it.
 const (
 	unprotecting = "turning it off would let a destroy delete it; --protect=false allows that"
 	unstanding   = "turning it off would take the standby away; --db-multi-az=false allows that"
@@ -78,13 +78,13 @@ const (
 	unrecording     = "turning it off would delete what it recorded; --db-insights=false allows that"
 )
 
-// settle makes the wanted database the live one where that is not to be changed
+// retain makes the wanted database the live one where that is not to be changed
 // without being told to. What only grows is the new least: it was grown by RDS, by
 // hand or in a snapshot. What protects data more than is recorded was raised by hand,
 // and is reported.
-func (d *Database) settle(live, want *liveDatabase) (kept []graph.Change) {
-	keep := func(field, have, wanted, why string) {
-		kept = append(kept, graph.Change{Field: field, Have: have, Want: wanted, Refused: why})
+func (d *Database) retain(live, want *liveDatabase) (retained []graph.Change) {
+	retain := func(field, have, wanted, why string) {
+		retained = append(retained, graph.Change{Field: field, Have: have, Want: wanted, Blocked: why})
 	}
 	byHand := func(setting string) bool {
 		recorded, ok := live.tags[settingTag(setting)]
@@ -95,23 +95,23 @@ func (d *Database) settle(live, want *liveDatabase) (kept []graph.Change) {
 		next = *live.scheduled
 	}
 	if b := max(live.backups, next.backups); b > want.backups && byHand("backup-days") {
-		keep("backup-retention", days(b), days(want.backups), fmt.Sprintf("turning it back would delete backups; --backup-days %d allows that", want.backups))
+		retain("backup-retention", days(b), days(want.backups), fmt.Sprintf("turning it back would delete backups; --backup-days %d allows that", want.backups))
 		want.backups, next.backups = live.backups, live.backups
 	}
 	if !want.multiAZ && (live.multiAZ || next.multiAZ) && byHand("db-multi-az") {
-		keep("multi-az", "true", "false", unstanding)
+		retain("multi-az", "true", "false", unstanding)
 		want.multiAZ, next.multiAZ = live.multiAZ, live.multiAZ
 	}
 	if !want.protected && live.protected && byHand("protect") {
-		keep("deletion-protection", "true", "false", unprotecting)
+		retain("deletion-protection", "true", "false", unprotecting)
 		want.protected = true
 	}
 	if !want.insights && live.insights && byHand("db-insights") {
-		keep("insights", "true", "false", unrecording)
+		retain("insights", "true", "false", unrecording)
 		want.insights = true
 	}
 	if words := d.busy.Load(); words != nil && want.storage > live.storage {
-		keep("storage", gib(live.storage), gib(want.storage), stillOptimizing)
+		retain("storage", gib(live.storage), gib(want.storage), stillOptimizing)
 		want.storage = live.storage
 		if recorded, ok := live.tags[settingTag("db-storage")]; ok {
 			want.tags[settingTag("db-storage")] = recorded
@@ -128,7 +128,7 @@ func (d *Database) settle(live, want *liveDatabase) (kept []graph.Change) {
 	if live.scheduled != nil {
 		live.scheduled = &next
 	}
-	return kept
+	return retained
 }
 
 // storageAttribute compares the storage.

@@ -85,14 +85,14 @@ func TestWhatIsKeptIsNotTurnedBack(t *testing.T) {
 			d := &Database{said: said}
 			var kept, drift []string
 			refused := ""
-			for _, x := range d.settle(&live, &want) {
+			for _, x := range d.retain(&live, &want) {
 				kept = append(kept, x.Field)
-				if x.Refused == "" || !strings.Contains(x.Refused, "--") {
-					t.Errorf("%s: %s is kept, and no flag is named: %q", name, x.Field, x.Refused)
+				if x.Blocked == "" || !strings.Contains(x.Blocked, "--") {
+					t.Errorf("%s: %s is kept, and no flag is named: %q", name, x.Field, x.Blocked)
 				}
 			}
 			for _, x := range databaseChanges(&live, &want) {
-				drift, refused = append(drift, x.Field), refused+x.Refused
+				drift, refused = append(drift, x.Field), refused+x.Blocked
 			}
 			wantKept, wantDrift := c.kept, c.drift
 			if said != nil {

@@ -128,7 +128,7 @@ type DNSRecord struct {
 }
 
 func newDNSRecord(i identity, zone *hostedZone, lb *LoadBalancer, domain string) *DNSRecord {
-	return &DNSRecord{Node: graph.Named("dns-record", 10*time.Minute, graph.Made(lb)), stack: i.stack, zone: zone, lb: lb, domain: domain}
+	return &DNSRecord{Node: graph.Named("dns-record", 10*time.Minute, graph.OnceCreated(lb)), stack: i.stack, zone: zone, lb: lb, domain: domain}
 }
 
 // Find looks the record up by the domain.

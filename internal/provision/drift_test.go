@@ -21,7 +21,7 @@ func shown(changes []graph.Change) string {
 	var out []string
 	for _, c := range changes {
 		text := c.String()
-		if c.Refused != "" {
+		if c.Blocked != "" {
 			text += " refused"
 		}
 		out = append(out, text)

@@ -147,7 +147,7 @@ func ReadOwnSecrets(ctx context.Context, c Clients, stack string) (OwnSecrets, e
 		return o, err
 	}
 	if st.Owner != stack {
-		return o, fmt.Errorf("secret %s: %w %s", o.secret.secretName(), graph.ErrForeign, stack)
+		return o, fmt.Errorf("secret %s: %w %s", o.secret.secretName(), graph.ErrUnmanaged, stack)
 	}
 	o.arn = st.ID
 	if live.deletion != notDeleted {

@@ -24,9 +24,9 @@ type Listener struct {
 	lb      *LoadBalancer
 	targets *TargetGroup
 	want    listenerSpec
-	// beside names the stack's other listeners. Nil means that this one does
+	// others names the stack's other listeners. Nil means that this one does
 	// not look for strangers.
-	beside []string
+	others []string
 	main   bool
 }
 
@@ -45,10 +45,10 @@ type listenerSpec struct {
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/application/describe-ssl-policies.html
 const tlsPolicy = "ELBSecurityPolicy-TLS13-1-2-2021-06"
 
-func newListener(b balancing, name string, lb *LoadBalancer, targets *TargetGroup, want listenerSpec, main bool, beside []string, needs ...graph.Finder) *Listener {
+func newListener(b balancing, name string, lb *LoadBalancer, targets *TargetGroup, want listenerSpec, main bool, others []string, needs ...graph.Finder) *Listener {
 	// It needs the load balancer's ARN, not its active state.
-	l := &Listener{balancing: b, lb: lb, targets: targets, want: want, main: main, beside: beside}
-	l.NodeOf = graph.Of(l, name, 10*time.Minute, append([]graph.Finder{graph.Made(lb), targets}, needs...)...)
+	l := &Listener{balancing: b, lb: lb, targets: targets, want: want, main: main, others: others}
+	l.NodeOf = graph.Of(l, name, 10*time.Minute, append([]graph.Finder{graph.OnceCreated(lb), targets}, needs...)...)
 	return l
 }
 
@@ -121,7 +121,7 @@ func (l *Listener) Read(ctx context.Context) (*liveListener, graph.State, error)
 		return nil, graph.State{}, err
 	}
 	for i, x := range all {
-		if l.main && i != at && !slices.Contains(l.beside, named(x)) {
+		if l.main && i != at && !slices.Contains(l.others, named(x)) {
 			live.extra[aws.ToString(x.ListenerArn)] = fmt.Sprintf("%s %d %s", x.Protocol, aws.ToInt32(x.Port), describeActions(x.DefaultActions))
 		}
 	}

@@ -244,7 +244,7 @@ func (l *LoadBalancer) Attributes() graph.Attributes[liveLoadBalancer] {
 		graph.Field("address-type", func(l *liveLoadBalancer) string { return l.addresses }, graph.SetBy(l.setAddressType)).
 			When(func(live, _ *liveLoadBalancer) bool { return live.addresses != "" }),
 		graph.Field("scheme", func(l *liveLoadBalancer) string { return l.scheme }, graph.Fixed("a load balancer keeps its scheme")),
-		attribute(deletionProtection).Keep(func(live, want *liveLoadBalancer) string {
+		attribute(deletionProtection).Retain(func(live, want *liveLoadBalancer) string {
 			if live.attributes[deletionProtection] == "true" && !l.protected.on && !l.protected.said {
 				return unprotecting
 			}

@@ -104,7 +104,7 @@ func (l *LogGroup) Attributes() graph.Attributes[liveLogGroup] {
 	return graph.Attributes[liveLogGroup]{
 		tagAttribute(func(l *liveLogGroup) map[string]string { return l.tags }, graph.SetBy(l.retag)),
 		graph.Field("retention", func(l *liveLogGroup) string { return retentionText(l.days) }, graph.SetBy(l.retain)).
-			Keep(func(live, want *liveLogGroup) string {
+			Retain(func(live, want *liveLogGroup) string {
 				// A group that was never told a time keeps for ever, too.
 				if byHand := live.days > want.days || live.days == 0 && live.tags[settingTag("log-days")] != ""; !byHand || l.want.said {
 					return ""

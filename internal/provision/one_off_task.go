@@ -51,7 +51,7 @@ func StartOneOff(ctx context.Context, c Clients, stack, version string, command 
 		return nil, fmt.Errorf("stack %s: it has no service", stack)
 	}
 	if ecsTagMap(live.Tags)[TagStack] != stack {
-		return nil, fmt.Errorf("service %s: %w %s", in.names().Service(), graph.ErrForeign, stack)
+		return nil, fmt.Errorf("service %s: %w %s", in.names().Service(), graph.ErrUnmanaged, stack)
 	}
 	return in.startOneOff(ctx, c.Logs, live.NetworkConfiguration, servedDefinition(live), oneOffStarter, command)
 }

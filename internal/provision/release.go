@@ -279,7 +279,7 @@ func Restart(ctx context.Context, c Clients, stack string, progress func(string)
 		return hint.With(fmt.Errorf("stack %s has no service", stack), "%s makes it", hint.Command("up"))
 	}
 	if ecsTagMap(live.Tags)[TagStack] != stack {
-		return fmt.Errorf("service %s: %w %s", s.serviceName(), graph.ErrForeign, stack)
+		return fmt.Errorf("service %s: %w %s", s.serviceName(), graph.ErrUnmanaged, stack)
 	}
 	out, err := s.ecs.UpdateService(ctx, &ecs.UpdateServiceInput{
 		Cluster: aws.String(s.cluster.clusterName()), Service: aws.String(s.serviceName()), ForceNewDeployment: true,

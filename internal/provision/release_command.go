@@ -183,7 +183,7 @@ func (r *ReleaseCommand) follow(ctx context.Context, id string) (graph.State, er
 		}
 	}
 	if st.Phase == graph.Unrecoverable {
-		st.Next = hint.New("the service is as it was; when the command is mended, %s runs it again; %s takes it out", hint.Command("up"), hint.Command("up", "--release-command", "none"))
+		st.Next = hint.New("the service is as it was; when the command is fixed, %s runs it again; %s takes it out", hint.Command("up"), hint.Command("up", "--release-command", "none"))
 	}
 	return st, nil
 }

@@ -81,15 +81,15 @@ func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
 		return nil, graph.Report{}, err
 	}
 	var (
-		beside graph.Group
+		reads  graph.Group
 		cutOff bool
 	)
-	beside.Go(func() (err error) {
+	reads.Go(func() (err error) {
 		cutOff, err = runlock.Abandoned(ctx, r.lockStore(), r.Spec.Stack, r.Lock.Force)
 		return err
 	})
 	found := graph.Observe(ctx, stack.Resources(), stack.Options())
-	if err := beside.Wait(); err != nil {
+	if err := reads.Wait(); err != nil {
 		return stack, graph.Report{}, err
 	}
 	if r.Allow != nil {
@@ -97,7 +97,7 @@ func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
 			return stack, graph.Report{}, err
 		}
 	}
-	r.Spec.beside = stack.canBeginBeside()
+	r.Spec.startEarly = stack.canStartEarly()
 	if !cutOff && upToDate(found) {
 		report := graph.Report{}
 		for _, f := range found {
@@ -116,15 +116,15 @@ func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
 	return stack, report, err
 }
 
-// Change makes the stack as settle says under the lock, so that what settle read is
+// Change makes the stack as decide says under the lock, so that what decide read is
 // still so. Nil is to change nothing of it, and returns a nil stack.
-func (r Run) Change(ctx context.Context, settle func(context.Context, *runlock.Lock) (*Spec, error)) (*Stack, graph.Report, error) {
+func (r Run) Change(ctx context.Context, decide func(context.Context, *runlock.Lock) (*Spec, error)) (*Stack, graph.Report, error) {
 	var (
 		stack  *Stack
 		report graph.Report
 	)
 	err := r.Hold(ctx, func(lock *runlock.Lock) error {
-		spec, err := settle(ctx, lock)
+		spec, err := decide(ctx, lock)
 		if spec == nil || err != nil {
 			return err
 		}
@@ -201,7 +201,7 @@ func (r Removal) Removed() int { return r.Report.Count(graph.Deleted) + len(r.Sw
 //
 // The removal that it returns with an error is what was done so far.
 func (r Run) Destroy(ctx context.Context, purge bool, timeout time.Duration) (Removal, error) {
-	r.Spec.SkipFinalSnapshot, r.Spec.leaving = purge, true
+	r.Spec.SkipFinalSnapshot, r.Spec.destroying = purge, true
 	var done Removal
 	err := r.Hold(ctx, func(lock *runlock.Lock) error {
 		for round := 0; ; round++ {

@@ -219,7 +219,7 @@ func (g *SecurityGroup) namesake(ctx context.Context, duplicate error) (string, 
 	}
 	live := out.SecurityGroups[0] // a name is unique in its VPC
 	if tags := tagMap(live.Tags); tags[TagStack] != g.stack || tags[TagResource] != g.Name() {
-		return "", fmt.Errorf("security group %s (%s): %w", name, aws.ToString(live.GroupId), graph.ErrForeign)
+		return "", fmt.Errorf("security group %s (%s): %w", name, aws.ToString(live.GroupId), graph.ErrUnmanaged)
 	}
 	return aws.ToString(live.GroupId), nil
 }

@@ -28,17 +28,17 @@ import (
 type Service struct {
 	graph.NodeOf[liveService]
 	containers
-	cluster    *Cluster
-	definition *TaskDefinition
-	targets    *TargetGroup
-	group      *SecurityGroup
-	subnets    []*Subnet
-	want       serviceSpec
-	seen       *cached[*types.Service]
-	inForce    func(context.Context) (bounds, error) // the bounds of scaling; nil outside a stack
-	wait       bool                                  // for the rollout to be over
-	copied     atomic.Bool                           // this run has written the copy of its settings
-	sickSince  atomic.Pointer[time.Time]             // when a look first found no healthy target
+	cluster        *Cluster
+	definition     *TaskDefinition
+	targets        *TargetGroup
+	group          *SecurityGroup
+	subnets        []*Subnet
+	want           serviceSpec
+	seen           *cached[*types.Service]
+	inForce        func(context.Context) (bounds, error) // the bounds of scaling; nil outside a stack
+	wait           bool                                  // for the rollout to be over
+	copied         atomic.Bool                           // this run has written the copy of its settings
+	unhealthySince atomic.Pointer[time.Time]             // when a look first found no healthy target
 
 	mu         sync.Mutex
 	deployment string    // id of the rollout that this run started or joined
@@ -71,8 +71,8 @@ func newService(c containers, cluster *Cluster, definition *TaskDefinition, list
 	// ECS refuses a target group that no load balancer uses, so the listener
 	// comes first; without the route a task could not pull its image.
 	needs := append([]graph.Finder{cluster, definition, listener, routes, targets, group}, released...)
-	if definition.beside {
-		needs = append(needs, graph.Made(definition.database))
+	if definition.early {
+		needs = append(needs, graph.OnceCreated(definition.database))
 	}
 	for _, s := range subnets {
 		needs = append(needs, s)
@@ -122,24 +122,24 @@ type liveService struct {
 	secretVersion string // of the secret, that the tasks were started with
 	bounds        bounds
 	inForce       bounds // the wanted ones, or those that a schedule has set
-	beside        bool   // the tasks were begun beside the database
+	early         bool   // the tasks were started before the database was ready
 	awaits        bool   // and are still to be given time
 	samePassword  bool   // secretVersion's is the current one
 	kept          bool   // its image is marked as one that served, or need not be
 }
 
-// begunBeside says whether tasks were begun beside their database and are not yet
+// startedEarly says whether tasks were begun beside their database and are not yet
 // treated as all others.
-func begunBeside(live *types.Service) bool {
-	return aws.ToInt32(live.HealthCheckGracePeriodSeconds) == besideGrace
+func startedEarly(live *types.Service) bool {
+	return aws.ToInt32(live.HealthCheckGracePeriodSeconds) == earlyGrace
 }
 
-// besideDatabase finds out how far tasks are that were begun beside their database,
+// awaitDatabase finds out how far tasks are that were begun beside their database,
 // whatever the run waits for otherwise. They are given time until the database
-// serves, and then besideConnect until the load balancer finds them healthy; after
+// serves, and then earlyConnect until the load balancer finds them healthy; after
 // that ECS deals with them as with all others. ECS calling the rollout completed is
 // not enough: no page of AWS's says what that means while health checks are ignored.
-func (s *Service) besideDatabase(ctx context.Context, live *types.Service, have *liveService, st *graph.State) error {
+func (s *Service) awaitDatabase(ctx context.Context, live *types.Service, have *liveService, st *graph.State) error {
 	database := s.definition.database
 	since, serves := database.serves()
 	if !serves {
@@ -156,7 +156,7 @@ func (s *Service) besideDatabase(ctx context.Context, live *types.Service, have 
 			return nil // they are to be replaced
 		}
 	}
-	if time.Since(since) > besideConnect {
+	if time.Since(since) > earlyConnect {
 		return nil
 	}
 	targets, err := s.targets.health(ctx)
@@ -207,8 +207,8 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 		return have, st, nil
 	}
 	st.Phase, st.Note, have.failedRollout = s.progress(live)
-	if have.beside && st.Phase != graph.Unrecoverable {
-		if err := s.besideDatabase(ctx, live, have, &st); err != nil {
+	if have.early && st.Phase != graph.Unrecoverable {
+		if err := s.awaitDatabase(ctx, live, have, &st); err != nil {
 			return nil, graph.State{}, err
 		}
 	}
@@ -237,10 +237,10 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 	return have, st, nil
 }
 
-// sickPatience is how long a service that ECS calls complete may have no healthy
+// unhealthyTimeout is how long a service that ECS calls complete may have no healthy
 // target, before a run gives it up: time for a task that ECS replaces to be pulled,
 // started and checked.
-const sickPatience = 5 * time.Minute
+const unhealthyTimeout = 5 * time.Minute
 
 // awaitHealthy holds a service back that ECS calls complete while the load balancer
 // finds none of its tasks healthy: it does not serve, whatever its rollout says.
@@ -253,15 +253,15 @@ func (s *Service) awaitHealthy(ctx context.Context, st *graph.State) error {
 	for _, t := range targets {
 		switch t.Health {
 		case string(elbtypes.TargetHealthStateEnumHealthy), string(elbtypes.TargetHealthStateEnumUnavailable):
-			s.sickSince.Store(nil)
+			s.unhealthySince.Store(nil)
 			return nil
 		}
 		why = strings.TrimSuffix("target "+t.Address+" is "+t.Health+": "+t.Description, ": ")
 	}
 	now := time.Now()
-	s.sickSince.CompareAndSwap(nil, &now)
+	s.unhealthySince.CompareAndSwap(nil, &now)
 	st.Phase, st.Note = graph.Pending, st.Note+", and none is healthy: "+why
-	if time.Since(*s.sickSince.Load()) > sickPatience {
+	if time.Since(*s.unhealthySince.Load()) > unhealthyTimeout {
 		st.Phase = graph.Unrecoverable
 	}
 	return nil
@@ -394,7 +394,7 @@ func asLiveService(live *types.Service, tags map[string]string) *liveService {
 	l := &liveService{
 		service: live, tags: tags, definition: aws.ToString(live.TaskDefinition), launch: string(live.LaunchType), desired: live.DesiredCount,
 		propagate: string(live.PropagateTags), exec: live.EnableExecuteCommand, recordedCount: tags[settingTag("count")],
-		secretVersion: tags[TagSecretVersion], beside: begunBeside(live), unmanaged: describeUnmanaged(live),
+		secretVersion: tags[TagSecretVersion], early: startedEarly(live), unmanaged: describeUnmanaged(live),
 	}
 	if n := live.NetworkConfiguration; n != nil && n.AwsvpcConfiguration != nil {
 		l.subnets, l.groups = n.AwsvpcConfiguration.Subnets, n.AwsvpcConfiguration.SecurityGroups
@@ -499,15 +499,15 @@ func rolloutConfiguration() *types.DeploymentConfiguration {
 }
 
 const (
-	// besideGrace is how long, in seconds, tasks may fail health checks that are begun beside their
+	// earlyGrace is how long, in seconds, tasks may fail health checks that are begun beside their
 	// database: more than that may take. It is also how a later run knows them. Once
 	// they serve it is set to what is wanted, which starts no deployment
 	// (https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html).
-	besideGrace = 2 * 60 * 60
-	// besideConnect is how long they have to be healthy, from when this run first
+	earlyGrace = 2 * 60 * 60
+	// earlyConnect is how long they have to be healthy, from when this run first
 	// saw the database serve: a connection, the migrations of an empty database,
 	// and two health checks.
-	besideConnect = time.Minute
+	earlyConnect = time.Minute
 )
 
 // Wanted implements graph.Shape.
@@ -532,7 +532,7 @@ func (s *Service) Judge(live *liveService, st graph.State) graph.State {
 	case live.gaveUp:
 		st.Drift = nil
 	case len(st.Drift) > 0:
-		s.sickSince.Store(nil)
+		s.unhealthySince.Store(nil)
 		st.Phase = graph.Ready
 	}
 	return st
@@ -690,7 +690,7 @@ func (s *Service) Create(ctx context.Context) (string, error) {
 		Tags: ecsTags(s.newTags(s.Name(), byScaling)),
 	}
 	if s.definition.awaits() {
-		in.HealthCheckGracePeriodSeconds = aws.Int32(besideGrace)
+		in.HealthCheckGracePeriodSeconds = aws.Int32(earlyGrace)
 	}
 	if v := s.definition.database.secretVersion(); v != "" {
 		in.Tags = append(in.Tags, types.Tag{Key: aws.String(TagSecretVersion), Value: &v})

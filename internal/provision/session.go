@@ -41,7 +41,7 @@ func ReadConnection(ctx context.Context, c Clients, stack string) (Connection, e
 		return Connection{}, fmt.Errorf("stack %s has no database", stack)
 	}
 	if rdsTagMap(db.TagList)[TagStack] != stack {
-		return Connection{}, fmt.Errorf("database %s: %w %s", d.databaseName(), graph.ErrForeign, stack)
+		return Connection{}, fmt.Errorf("database %s: %w %s", d.databaseName(), graph.ErrUnmanaged, stack)
 	}
 	out := Connection{
 		Database: aws.ToString(db.DBName), Username: aws.ToString(db.MasterUsername),

@@ -256,7 +256,7 @@ var (
 const mostTasks = 5000
 
 // Check says, in one line, what AWS would refuse of the settings, and what it
-// takes instead. Its advice names the flags.
+// takes instead. Its hint names the flags.
 func (s Settings) Check() error {
 	if err := s.CheckOf(func(string) bool { return true }); err != nil {
 		return err

@@ -235,7 +235,7 @@ func Table() []Setting {
 			Drives:  []ResourceField{{definitionPart, "health-grace"}}, // and the service's own
 			check: func(s Settings, refuse refusal) {
 				// Tasks that were begun beside their database are known by a longer one.
-				refuse("health-grace", s.HealthGrace < 1 || s.HealthGrace >= besideGrace, "health grace %d s: choose 1 to %d s", s.HealthGrace, besideGrace-1)
+				refuse("health-grace", s.HealthGrace < 1 || s.HealthGrace >= earlyGrace, "health grace %d s: choose 1 to %d s", s.HealthGrace, earlyGrace-1)
 			},
 			recorded: withDefinition,
 		},

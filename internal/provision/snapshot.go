@@ -91,7 +91,7 @@ func (s Snapshot) Restored(settings Settings) (_ Settings, unknown []string) {
 // carry the stack's tag, which they do because the instance copies its tags:
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Tagging.html
 func Snapshots(ctx context.Context, client *rds.Client, stack string) ([]Snapshot, error) {
-	return snapshotsOf(ctx, client, stack, backupsIfTold)
+	return snapshotsOf(ctx, client, stack, backupsIfListed)
 }
 
 func snapshotsOf(ctx context.Context, client *rds.Client, stack string, retained retainedBackups) ([]Snapshot, error) {
@@ -100,7 +100,7 @@ func snapshotsOf(ctx context.Context, client *rds.Client, stack string, retained
 	if err != nil {
 		return nil, err
 	}
-	return snapshotsBeside(ctx, client, stack, db, retained)
+	return snapshotsOfInstance(ctx, client, stack, db, retained)
 }
 
 // retainedBackups says what a list of snapshots is to have of the backups that RDS
@@ -109,14 +109,14 @@ type retainedBackups int
 
 const (
 	withoutBackups retainedBackups = iota
-	// backupsIfTold has them where RDS tells of them; not every endpoint does.
-	backupsIfTold
+	// backupsIfListed has them where RDS tells of them; not every endpoint does.
+	backupsIfListed
 	// withBackups has them all, or is an error.
 	withBackups
 )
 
-// snapshotsBeside is Snapshots where the instance, if any, is known.
-func snapshotsBeside(ctx context.Context, client *rds.Client, stack string, db *types.DBInstance, retained retainedBackups) ([]Snapshot, error) {
+// snapshotsOfInstance is Snapshots where the instance, if any, is known.
+func snapshotsOfInstance(ctx context.Context, client *rds.Client, stack string, db *types.DBInstance, retained retainedBackups) ([]Snapshot, error) {
 	name := aws.String(naming.Names{Stack: stack}.Database())
 	var found []candidate
 	if db != nil {
@@ -142,7 +142,7 @@ func snapshotsBeside(ctx context.Context, client *rds.Client, stack string, db *
 		if isCode(err, "DBInstanceAutomatedBackupNotFound") {
 			break
 		}
-		if err != nil && retained == backupsIfTold && !Expired(err) && ctx.Err() == nil {
+		if err != nil && retained == backupsIfListed && !Expired(err) && ctx.Err() == nil {
 			break // without them a run goes on
 		}
 		if err != nil {

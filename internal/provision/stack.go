@@ -68,11 +68,11 @@ type Spec struct {
 	// Restore, when there is no database yet, is the snapshot that it is made
 	// from: the id of one, or "latest" for the stack's newest.
 	Restore string
-	// beside has tasks begun while the database is made; Run.Up sets it. It says how
+	// startEarly has tasks started while the database is made; Run.Up sets it. It says how
 	// things are made and not how they should be: what is there is right either way.
-	beside bool
-	// leaving says that the stack is only to be removed; Run.Destroy sets it.
-	leaving bool
+	startEarly bool
+	// destroying says that the stack is only to be removed; Run.Destroy sets it.
+	destroying bool
 	// Said are the settings that this run was told, as up's flags are called. What
 	// was set by hand and protects more than what is recorded stays, unless the
 	// run was told otherwise.
@@ -164,9 +164,9 @@ func (s *Stack) Resources() []Resource { return s.resources }
 // URL alone.
 func (s *Stack) Balancing() []Resource { return []Resource{s.balancer} }
 
-// Kept says what this run was to change and could not yet, which is no failure: AWS
+// Deferred says what this run was to change and could not yet, which is no failure: AWS
 // takes it later.
-func (s *Stack) Kept() []string {
+func (s *Stack) Deferred() []string {
 	if s.database.busy.Load() == nil {
 		return nil
 	}
@@ -188,16 +188,16 @@ func (s *Stack) Spared() []string {
 // Options are what graph must know to run the stack: whose it is, and what AWS's
 // errors mean. The caller adds Guard and Observe.
 func (s *Stack) Options() graph.Options {
-	return graph.Options{Owner: s.spec.Stack, Transient: Transient, JustMade: JustMade, Ambiguous: Ambiguous, Exists: Exists, Fatal: Expired}
+	return graph.Options{Owner: s.spec.Stack, Transient: Transient, Propagating: Propagating, Ambiguous: Ambiguous, Exists: Exists, Fatal: Expired}
 }
 
-// canBeginBeside says whether tasks can be begun while the database is made, of a
+// canStartEarly says whether tasks can be begun while the database is made, of a
 // stack that was just looked at. They save the time that an image takes to be
 // fetched and started, and ask the secret where the database is: so the image has
 // to be one that does, as those built by bookctl. What is restored has an old
 // password at first. And what serves already is not to be served by tasks that
 // nobody has seen healthy, so this is for the first release of a stack alone.
-func (s *Stack) canBeginBeside() bool {
+func (s *Stack) canStartEarly() bool {
 	if !s.spec.Wait || s.spec.NoDatabase || !s.spec.LocatesDatabase || s.spec.ReleaseCommand != "" || s.spec.Source == nil || s.spec.Image != "" || s.spec.Restore != "" {
 		return false
 	}
@@ -208,7 +208,7 @@ func (s *Stack) canBeginBeside() bool {
 		return false // it is being restored
 	}
 	live := s.service.lastSeen()
-	return live == nil || begunBeside(live) && completed(live) == ""
+	return live == nil || startedEarly(live) && completed(live) == ""
 }
 
 // abandonRelease has ECS stop the task of a release command that a failed run leaves.
@@ -353,7 +353,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	retention := logRetention{days: spec.LogDays, said: spec.Said["log-days"]}
 	dbLogs := newDatabaseLogGroup(who, c.Logs, retention)
 	db := newDatabase(data, c.Secrets, secret, database, dbSubnets, dbParameters, dbLogs, want, spec.Said, databaseOptions{
-		restore: spec.Restore, skipSnapshot: spec.SkipFinalSnapshot, leaving: spec.leaving, urls: !spec.LocatesDatabase,
+		restore: spec.Restore, skipSnapshot: spec.SkipFinalSnapshot, destroying: spec.destroying, urls: !spec.LocatesDatabase,
 	})
 	logGroup := newLogGroup(who, c.Logs, retention)
 	run := containers{identity: who, ecs: c.ECS}
@@ -372,7 +372,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	}
 	execution := append(slices.Clone(credentialed), repository)
 	var environment *EnvironmentSecret
-	if spec.leaving || slices.ContainsFunc(spec.Secrets.Names(), func(name string) bool { return isOwnOrigin(spec.Secrets.Map()[name]) }) {
+	if spec.destroying || slices.ContainsFunc(spec.Secrets.Names(), func(name string) bool { return isOwnOrigin(spec.Secrets.Map()[name]) }) {
 		environment = newEnvironmentSecret(who, c.Secrets)
 		execution = append(execution, environment)
 	}
@@ -436,7 +436,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	}
 	listener := newListener(balance, "listener", balancer, targets, plain, true, []string{"listener-https"}, redirected...)
 	cluster := newCluster(run, ecsRole)
-	definition := newTaskDefinition(run, image, executionRole, taskRole, secret, logGroup, db, targets, spec.beside, taskSpec{
+	definition := newTaskDefinition(run, image, executionRole, taskRole, secret, logGroup, db, targets, spec.startEarly, taskSpec{
 		cpu: spec.CPU, memory: spec.Memory, storage: spec.EphemeralStorage, arch: spec.Arch, port: spec.ContainerPort, exec: spec.Exec, registrySecret: spec.RegistrySecret,
 		command: spec.Command, releaseCommand: spec.ReleaseCommand, user: spec.User, readOnly: spec.ReadOnlyRoot, stopTimeout: spec.StopTimeout, healthCommand: spec.HealthCommand, healthGrace: spec.HealthGrace,
 		settings: spec.Settings,
@@ -445,7 +445,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	var release *ReleaseCommand
 	var releases []Resource
 	var released []graph.Finder // what the service waits for besides
-	if spec.ReleaseCommand != "" && !spec.leaving {
+	if spec.ReleaseCommand != "" && !spec.destroying {
 		words, _ := splitWords(spec.ReleaseCommand) // checked with the settings
 		release = newReleaseCommand(run, c.Logs, cluster, definition, public, task, []*Subnet{publicA, publicB}, words, spec.ReleaseOutput)
 		releases, released = []Resource{release}, []graph.Finder{release}
@@ -468,7 +468,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	if environment != nil {
 		resources = append(resources, environment)
 	}
-	if spec.NoDatabase && !spec.leaving { // a destroy looks for all
+	if spec.NoDatabase && !spec.destroying { // a destroy looks for all
 		resources = slices.DeleteFunc(resources, func(r Resource) bool { return slices.Contains(dataParts, r) })
 	}
 	return &Stack{

@@ -222,7 +222,7 @@ func TestKilledAtSomeWrites(t *testing.T) {
 	}
 }
 
-func TestDriftByHandIsMended(t *testing.T) {
+func TestDriftByHandIsRepaired(t *testing.T) {
 	t.Parallel()
 	endpoint := moto.Start(t)
 	up(t, endpoint)

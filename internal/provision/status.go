@@ -201,7 +201,7 @@ func (s *Stack) released(ctx context.Context, live *types.Service) (ReleaseStatu
 // graph.Observe saw of it. Backups retained of a database that was there before
 // are not among them; the function Snapshots lists those too.
 func (s *Stack) Snapshots(ctx context.Context) ([]Snapshot, error) {
-	return snapshotsBeside(ctx, s.database.rds, s.spec.Stack, s.database.instanceSeen(), withoutBackups)
+	return snapshotsOfInstance(ctx, s.database.rds, s.spec.Stack, s.database.instanceSeen(), withoutBackups)
 }
 
 func serviceStatus(live *types.Service) ServiceStatus {

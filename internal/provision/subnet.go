@@ -165,7 +165,7 @@ func (s *Subnet) occupant(ctx context.Context, conflict error) (string, error) {
 			continue
 		}
 		if tags := tagMap(live.Tags); tags[TagStack] != s.stack || tags[TagResource] != s.Name() {
-			return "", fmt.Errorf("subnet %s, which has %s: %w", aws.ToString(live.SubnetId), have, graph.ErrForeign)
+			return "", fmt.Errorf("subnet %s, which has %s: %w", aws.ToString(live.SubnetId), have, graph.ErrUnmanaged)
 		}
 		return aws.ToString(live.SubnetId), nil
 	}

@@ -33,7 +33,7 @@ type TaskDefinition struct {
 	database          *Database
 	want              taskSpec
 	region, container string
-	beside            bool // the database is made meanwhile; see Spec.beside
+	early             bool // the database is made meanwhile; see Spec.startEarly
 	seen              *cached[revision]
 }
 
@@ -66,7 +66,7 @@ type taskSpec struct {
 // containerName is the name of the one container of a task.
 const containerName = "bookapi"
 
-// What tells a task where its database is. A revision that was made beside the
+// What tells a task where its database is. A revision that was created before the
 // database has the secret only.
 const (
 	envHost   = "DB_HOST"
@@ -89,18 +89,18 @@ const freeStorage = 20
 // bookapiUser is the user, and group, that the image runs as: "nonroot".
 const bookapiUser = "65532"
 
-func newTaskDefinition(c containers, image *Image, execution, task *Role, secret *Secret, logs *LogGroup, database *Database, targets *TargetGroup, beside bool, want taskSpec) *TaskDefinition {
+func newTaskDefinition(c containers, image *Image, execution, task *Role, secret *Secret, logs *LogGroup, database *Database, targets *TargetGroup, early bool, want taskSpec) *TaskDefinition {
 	// It records what the target group carries out.
 	made := graph.Finder(database)
-	if beside {
-		made = graph.Made(database)
+	if early {
+		made = graph.OnceCreated(database)
 	}
 	needs := []graph.Finder{image, execution, task, logs, targets}
 	if !want.settings.NoDatabase {
 		needs = append(needs, secret, made)
 	}
 	t := &TaskDefinition{
-		containers: c, image: image, execution: execution, task: task, secret: secret, logs: logs, database: database, beside: beside,
+		containers: c, image: image, execution: execution, task: task, secret: secret, logs: logs, database: database, early: early,
 		want: want, container: containerName, region: c.ecs.Options().Region,
 	}
 	t.NodeOf = graph.Of(t, "task-definition", 5*time.Minute, needs...)
@@ -110,7 +110,7 @@ func newTaskDefinition(c containers, image *Image, execution, task *Role, secret
 // awaits says that tasks begun now have to wait until the database says where it is.
 func (t *TaskDefinition) awaits() bool {
 	_, serves := t.database.serves()
-	return t.beside && !serves
+	return t.early && !serves
 }
 
 func (t *TaskDefinition) family() string { return t.names().TaskDefinition() }

@@ -46,13 +46,13 @@ func TestAServiceWithoutAHealthyTargetIsGivenUpInTime(t *testing.T) {
 		s := &Service{targets: targets}
 		if test.since > 0 {
 			began := time.Now().Add(-test.since)
-			s.sickSince.Store(&began)
+			s.unhealthySince.Store(&began)
 		}
 		st := graph.State{Phase: graph.Ready, Note: "1/1 running"}
 		if err := s.awaitHealthy(t.Context(), &st); err != nil || st.Phase != test.phase || !strings.Contains(st.Note, test.note) || calls != 1 {
 			t.Errorf("%s: %s %q after %d calls, %v, want %s %q", name, st.Phase, st.Note, calls, err, test.phase, test.note)
 		}
-		if again := s.sickSince.Load() != nil; again != (test.phase != graph.Ready) {
+		if again := s.unhealthySince.Load() != nil; again != (test.phase != graph.Ready) {
 			t.Errorf("%s: the time goes on: %v", name, again)
 		}
 	}

@@ -166,16 +166,16 @@ type run struct {
 
 // call is a call of the store that has been sent and has not arrived.
 type call struct {
-	of   *run
-	what string
-	sent time.Time
-	fate chan fate
+	of      *run
+	what    string
+	sent    time.Time
+	outcome chan outcome
 }
 
-type fate int
+type outcome int
 
 const (
-	arrives fate = iota
+	arrives outcome = iota
 	isKilledBefore
 	isKilledAfter
 )
@@ -191,9 +191,9 @@ func (r *run) do(what string, carryOut func() error) error {
 	if r.dead.Load() {
 		return errDead
 	}
-	c := &call{of: r, what: what, sent: time.Now(), fate: make(chan fate)}
+	c := &call{of: r, what: what, sent: time.Now(), outcome: make(chan outcome)}
 	r.w.calls <- c
-	f := <-c.fate
+	f := <-c.outcome
 	r.w.mu.Lock()
 	defer r.w.mu.Unlock()
 	if r.dead.Load() || f == isKilledBefore {
@@ -341,7 +341,7 @@ const (
 func (w *world) deliver(ready []*call) {
 	type option struct {
 		c        *call
-		fate     fate
+		outcome  outcome
 		suspend  time.Duration
 		switches int
 	}
@@ -356,7 +356,7 @@ func (w *world) deliver(ready []*call) {
 		}
 	}
 	if c := ready[0]; w.faults > 0 && !c.of.dead.Load() && time.Since(c.sent) == 0 {
-		options = append(options, option{c: c, fate: isKilledBefore}, option{c: c, fate: isKilledAfter},
+		options = append(options, option{c: c, outcome: isKilledBefore}, option{c: c, outcome: isKilledAfter},
 			option{c: c, suspend: shortly}, option{c: c, suspend: inTime}, option{c: c, suspend: tooLong}, option{c: c, suspend: untilAllAreDone})
 	}
 	o := options[w.schedule.choose(len(options))]
@@ -368,13 +368,13 @@ func (w *world) deliver(ready []*call) {
 		o.c.of.suspended, w.faults = time.Now().Add(o.suspend), w.faults-1
 		return
 	}
-	w.note(o.c.of.name + ": " + o.c.what + map[fate]string{isKilledBefore: ", and is killed before it arrives", isKilledAfter: ", and is killed before the answer comes"}[o.fate])
-	if o.fate != arrives {
+	w.note(o.c.of.name + ": " + o.c.what + map[outcome]string{isKilledBefore: ", and is killed before it arrives", isKilledAfter: ", and is killed before the answer comes"}[o.outcome])
+	if o.outcome != arrives {
 		w.faults--
-		w.happened[map[fate]string{isKilledBefore: "killed", isKilledAfter: "killed after the call"}[o.fate]]++
+		w.happened[map[outcome]string{isKilledBefore: "killed", isKilledAfter: "killed after the call"}[o.outcome]]++
 	}
 	w.pending = slices.DeleteFunc(w.pending, func(c *call) bool { return c == o.c })
-	o.c.fate <- o.fate
+	o.c.outcome <- o.outcome
 }
 
 // main takes the lock, waiting for whoever has it, changes the stack and releases the lock.

@@ -97,7 +97,7 @@ func TestStatesAndReasonsOfATarget(t *testing.T) {
 	await(t, group, balancer.Unused, balancer.Unused)
 }
 
-func TestALeavingTargetFinishesItsRequests(t *testing.T) {
+func TestADeregisteredTargetFinishesItsRequests(t *testing.T) {
 	t.Parallel()
 	group := newGroup(t, quick)
 	group.Use(true)
@@ -112,7 +112,7 @@ func TestALeavingTargetFinishesItsRequests(t *testing.T) {
 	<-backend.entered
 	gone := group.Deregister("10.0.0.0", 8080)
 	if got := group.Health()[0]; got.State != balancer.Draining || got.Reason != "Target.DeregistrationInProgress" {
-		t.Errorf("leaving with a request in flight: %+v", got)
+		t.Errorf("deregistered with a request in flight: %+v", got)
 	}
 	if code, _ := fetch(t, "http://"+lb.Addr()+"/"); code != 503 {
 		t.Errorf("a new request got %d, want 503", code)

@@ -32,8 +32,8 @@ const (
 	// replayLimit is the largest body that is kept to be sent again, when a
 	// connection turns out to be closed before anything of it was written.
 	replayLimit = 64 << 10
-	// closePatience is how long requests may go on after their listener went.
-	closePatience = 5 * time.Second
+	// closeTimeout is how long requests may go on after their listener went.
+	closeTimeout = 5 * time.Second
 )
 
 // Options are the attributes of a load balancer and of its listener, and the
@@ -181,7 +181,7 @@ func (l *Listener) Release() { _ = l.listener.Close() } // nothing is written to
 
 // Close gives the port free at once and the requests in flight a few seconds.
 func (l *Listener) Close() {
-	ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	if err := l.server.Shutdown(ctx); err != nil {
 		_ = l.server.Close() // what did not end in time is cut off

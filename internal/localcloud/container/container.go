@@ -27,11 +27,11 @@ const (
 	// podmanProcesses is said where Podman's own default is above what the machine
 	// may allow: it would start nothing.
 	podmanProcesses = 4096
-	// outputPatience is how long output may still come after a container ended.
-	outputPatience = time.Second
-	// lostPatience is how long an engine that went away may take to come back, after
+	// outputTimeout is how long output may still come after a container ended.
+	outputTimeout = time.Second
+	// reconnectTimeout is how long an engine that went away may take to come back, after
 	// which its containers count as killed.
-	lostPatience = 30 * time.Second
+	reconnectTimeout = 30 * time.Second
 	// killed is the exit code of a program that was killed.
 	killed = 137
 )
@@ -98,7 +98,7 @@ func (i *Image) start(ctx context.Context, spec task.Spec) (_ *Container, err er
 		c.code, c.memory = c.wait(context.WithoutCancel(ctx))
 		select {
 		case <-read:
-		case <-time.After(outputPatience):
+		case <-time.After(outputTimeout):
 		}
 		_ = attached.Body.Close() // only read; ends the reader
 		<-read
@@ -259,7 +259,7 @@ func (c *Container) wait(ctx context.Context) (code int, memory bool) {
 			return killed, false // somebody removed it
 		case lost.IsZero():
 			lost = time.Now()
-		case time.Since(lost) > lostPatience:
+		case time.Since(lost) > reconnectTimeout:
 			return killed, false
 		}
 		time.Sleep(100 * time.Millisecond)

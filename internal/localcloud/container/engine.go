@@ -28,8 +28,8 @@ const (
 	taskLabel = "bookctl.task"
 )
 
-// startPatience is how long Podman's service may take to begin to answer.
-const startPatience = 30 * time.Second
+// startTimeout is how long Podman's service may take to begin to answer.
+const startTimeout = 30 * time.Second
 
 // Config says whose an engine is and what its tasks reach.
 type Config struct {
@@ -174,7 +174,7 @@ func (e *Engine) serve(socket string) error {
 }
 
 func (e *Engine) await(ctx context.Context, socket string) (*api, error) {
-	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for {
 		a, err := dial(ctx, socket)

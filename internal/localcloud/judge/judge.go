@@ -28,7 +28,7 @@ type World interface {
 	// Boundary is the permissions boundary of a role, "" without one.
 	Boundary(role string) string
 	// Lacks says whether a service's own role is missing, and its ARN.
-	Lacks(service string) (arn string, lacking bool)
+	Lacks(service string) (arn string, missing bool)
 	// Secret is the ARN of the secret of that name, Target that of the scalable
 	// target of that resource id, Backups that of the automated backups of a
 	// database; "" if there is none. Association are the ARNs of both ends of a

@@ -359,7 +359,7 @@ func named(kind, field string, of ...keysOf) rule {
 // which lacks it.
 func madeByItself(service string) rule {
 	return func(a *ask) {
-		if arn, lacking := a.Lacks(service); lacking {
+		if arn, missing := a.Lacks(service); missing {
 			a.add("iam:CreateServiceLinkedRole", arn, keys{"iam:AWSServiceName": {service}})
 		}
 	}

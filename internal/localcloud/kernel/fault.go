@@ -82,11 +82,11 @@ type Faults struct {
 	// "rds:CreateDBInstance".
 	// https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
 	Deny []string `json:"deny,omitempty"`
-	// TagGhosts makes GetResources go on listing what was deleted, for which
+	// StaleTags makes GetResources go on listing what was deleted, for which
 	// https://github.com/aws/aws-cli/issues/8197 is open. TagGaps makes it miss
 	// every second thing, as an index that lags behind does. TagCrash makes it
 	// fail, as moto's does where some things have no tags.
-	TagGhosts bool `json:"tagGhosts,omitempty"`
+	StaleTags bool `json:"staleTags,omitempty"`
 	TagGaps   bool `json:"tagGaps,omitempty"`
 	TagCrash  bool `json:"tagCrash,omitempty"`
 	// Tasks go wrong in these ways.

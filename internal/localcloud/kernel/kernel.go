@@ -83,7 +83,7 @@ type Kernel struct {
 	dirty  bool // a save has failed
 	// hidden are the new resources that reads don't show yet, by id.
 	hidden map[string]birth
-	// deleted are tagged resources that were, by ARN; see Faults.TagGhosts.
+	// deleted are tagged resources that were, by ARN; see Faults.StaleTags.
 	deleted map[string]map[string]string
 }
 

@@ -58,7 +58,7 @@ func (tx *Tx) Tagger(service string) (Tagger, bool) {
 func (tx *Tx) Tagged() []Tagged {
 	f := tx.Faults()
 	all := tx.tags()
-	if f.TagGhosts {
+	if f.StaleTags {
 		for arn, tags := range tx.kernel.deleted {
 			if _, alive := all[arn]; !alive {
 				all[arn] = tags
@@ -91,10 +91,10 @@ func (tx *Tx) tags() map[string]map[string]string {
 	return all
 }
 
-// rememberTags keeps what Faults.TagGhosts lists after its deletion; it runs after
+// rememberTags keeps what Faults.StaleTags lists after its deletion; it runs after
 // every write.
 func (tx *Tx) rememberTags() {
-	if !tx.Faults().TagGhosts {
+	if !tx.Faults().StaleTags {
 		return
 	}
 	if tx.kernel.deleted == nil {

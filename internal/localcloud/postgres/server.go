@@ -31,11 +31,11 @@ const (
 	fastStop = syscall.SIGINT
 	// immediateStop makes it end at once and write nothing more.
 	immediateStop = syscall.SIGQUIT
-	// stopPatience is how long a good shutdown may take before it is killed,
+	// stopTimeout is how long a good shutdown may take before it is killed,
 	// which costs a recovery at the next start and no data.
-	stopPatience = 30 * time.Second
-	// startPatience covers crash recovery.
-	startPatience = 2 * time.Minute
+	stopTimeout = 30 * time.Second
+	// startTimeout covers crash recovery.
+	startTimeout = 2 * time.Minute
 )
 
 // Settings are what a server is started with.
@@ -173,7 +173,7 @@ func (s *Server) start(ctx context.Context, settings Settings) error {
 	if s.proc, err = process.Start(cmd, process.Options{User: s.engine.user, DeathSignal: fastStop}); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for {
 		conn, err := s.connect(ctx)
@@ -184,7 +184,7 @@ func (s *Server) start(ctx context.Context, settings Settings) error {
 		case <-s.proc.Done():
 			return fmt.Errorf("PostgreSQL ended with exit code %d: %s", s.proc.ExitCode(), s.lastLog())
 		case <-ctx.Done():
-			s.proc.Stop(context.WithoutCancel(ctx), fastStop, stopPatience)
+			s.proc.Stop(context.WithoutCancel(ctx), fastStop, stopTimeout)
 			return fmt.Errorf("PostgreSQL does not answer: %w", err)
 		case <-time.After(20 * time.Millisecond):
 		}
@@ -309,7 +309,7 @@ func (s *Server) Stop(ctx context.Context) error {
 
 func (s *Server) stop(ctx context.Context) error {
 	if s.running() {
-		s.proc.Stop(ctx, fastStop, stopPatience)
+		s.proc.Stop(ctx, fastStop, stopTimeout)
 	}
 	s.proc = nil
 	return os.RemoveAll(s.socketDir())
@@ -354,7 +354,7 @@ func (s *Server) Delete(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.running() {
-		s.proc.Stop(ctx, immediateStop, stopPatience) // what it would write goes anyway
+		s.proc.Stop(ctx, immediateStop, stopTimeout) // what it would write goes anyway
 	}
 	err := s.stop(ctx)
 	if err == nil {
@@ -381,7 +381,7 @@ func (s *Server) stopStray(ctx context.Context) error {
 	if err != nil || pid <= 1 || len(lines) < 2 || lines[1] != s.data() || !process.Runs(pid, s.engine.bin) {
 		return nil // a stale file, which PostgreSQL itself replaces
 	}
-	deadline := time.Now().Add(stopPatience)
+	deadline := time.Now().Add(stopTimeout)
 	for sig := fastStop; process.Alive(pid); sig = 0 {
 		if sig != 0 {
 			if err := process.Signal(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {

@@ -403,7 +403,7 @@ func (r *Registry) complete(repository string, image Image) error {
 	}
 	for _, part := range append([]v1.Descriptor{manifest.Config}, manifest.Layers...) {
 		if part.Digest.Algorithm != "sha256" || len(part.URLs) > 0 {
-			continue // layers of foreign hosts are not pushed
+			continue // layers that other hosts serve are not pushed
 		}
 		if _, err := os.Stat(filepath.Join(r.dir, "blobs", "sha256", part.Digest.Hex)); err != nil {
 			return fmt.Errorf("blob %s %w", part.Digest, ErrIncomplete)

@@ -22,9 +22,9 @@ import (
 )
 
 const (
-	// outputPatience is how long output may still come after the program ended,
+	// outputTimeout is how long output may still come after the program ended,
 	// from children that hold its pipes.
-	outputPatience = time.Second
+	outputTimeout = time.Second
 	// maxLine is where a longer line is split, as the awslogs driver does
 	// (https://docs.docker.com/engine/logging/drivers/awslogs/).
 	maxLine = 256 << 10
@@ -171,7 +171,7 @@ func start(spec Spec) (*Container, error) {
 }
 
 func (c *Container) command(args []string) *exec.Cmd {
-	cmd := &exec.Cmd{Path: args[0], Args: args, Dir: c.dir, WaitDelay: outputPatience}
+	cmd := &exec.Cmd{Path: args[0], Args: args, Dir: c.dir, WaitDelay: outputTimeout}
 	for name, value := range c.env {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}

@@ -230,7 +230,7 @@ func (d decoder) fromNode(member Member, n *node, v reflect.Value, path string) 
 	if n.value != nil && (*n.value != "" || len(n.kids) > 0) {
 		return d.bad(path, fmt.Errorf("it is a %s", s.Type))
 	}
-	v = settle(v)
+	v = indirect(v)
 	switch s.Type {
 	case "structure":
 		b := d.bind(member.Of, v.Type())
@@ -384,7 +384,7 @@ func (d decoder) fromJSON(member Member, value any, v reflect.Value, path string
 		}
 		return nil
 	}
-	v = settle(v)
+	v = indirect(v)
 	switch s.Type {
 	case "structure":
 		object, ok := value.(map[string]any)
@@ -541,7 +541,7 @@ func (d decoder) fromXML(member Member, from []*element, v reflect.Value, path s
 		}
 		return nil
 	}
-	v = settle(v)
+	v = indirect(v)
 	switch s.Type {
 	case "structure":
 		b := d.bind(member.Of, v.Type())

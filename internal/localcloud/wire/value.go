@@ -13,8 +13,8 @@ import (
 
 var timeType = reflect.TypeFor[time.Time]()
 
-// settle makes room behind a pointer and returns the place itself.
-func settle(v reflect.Value) reflect.Value {
+// indirect makes room behind a pointer and returns the place itself.
+func indirect(v reflect.Value) reflect.Value {
 	if v.Kind() != reflect.Pointer {
 		return v
 	}
@@ -26,7 +26,7 @@ func settle(v reflect.Value) reflect.Value {
 
 // setText parses a scalar into v.
 func setText(member Member, text string, v reflect.Value) error {
-	v = settle(v)
+	v = indirect(v)
 	switch {
 	case v.Type() == timeType:
 		t, err := parseTime(text)

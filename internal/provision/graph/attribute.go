@@ -24,7 +24,7 @@ type Attribute[L any] struct {
 	differ func(live, want *L) []Change
 	remedy Remedy
 	when   func(live, want *L) bool
-	keep   func(live, want *L) string
+	retain func(live, want *L) string
 	fixed  func(live, want *L) Remedy
 	down   func(live *L, c Change) string
 	alone  bool
@@ -35,7 +35,7 @@ type Attribute[L any] struct {
 type Remedy struct {
 	call    *call
 	put     func(input any, c Change)
-	refused string
+	blocked string
 	hint    hint.Message
 }
 
@@ -52,7 +52,7 @@ func SetBy(send func(context.Context, []Change) error) Remedy {
 }
 
 // Fixed says why an attribute can't be set in place: the run then touches nothing.
-func Fixed(why string) Remedy { return Remedy{refused: why} }
+func Fixed(why string) Remedy { return Remedy{blocked: why} }
 
 // Hint is the remedy with what to do to have the attribute all the same.
 func (r Remedy) Hint(m hint.Message) Remedy {
@@ -61,7 +61,7 @@ func (r Remedy) Hint(m hint.Message) Remedy {
 }
 
 // none says that nothing is done about a difference, and nobody is told why.
-func (r Remedy) none() bool { return r.call == nil && r.refused == "" }
+func (r Remedy) none() bool { return r.call == nil && r.blocked == "" }
 
 // Request is one call that sets several attributes, of which each that differs puts
 // its part into the input.
@@ -146,9 +146,9 @@ func (a Attribute[L]) When(when func(live, want *L) bool) Attribute[L] {
 	return a
 }
 
-// Keep is the attribute left as it is where why is not empty: it is then in State.Kept.
-func (a Attribute[L]) Keep(why func(live, want *L) string) Attribute[L] {
-	a.keep = why
+// Retain is the attribute left as it is where why is not empty: it is then in State.Retained.
+func (a Attribute[L]) Retain(why func(live, want *L) string) Attribute[L] {
+	a.retain = why
 	return a
 }
 
@@ -182,16 +182,16 @@ func (a Attribute[L]) has(field string) bool {
 // Compare returns how the live thing differs from the wanted one, in the order of
 // fields, and what of it stays as it is all the same. It depends on nothing but its
 // arguments.
-func (a Attributes[L]) Compare(live, want *L) (drift, kept []Change) {
+func (a Attributes[L]) Compare(live, want *L) (drift, retained []Change) {
 	for _, row := range a {
 		if row.alone && len(drift) > 0 || row.when != nil && !row.when(live, want) {
 			continue
 		}
 		for _, c := range row.differ(live, want) {
 			c.Field = row.name + c.Field
-			if row.keep != nil {
-				if c.Refused = row.keep(live, want); c.Refused != "" {
-					kept = append(kept, c)
+			if row.retain != nil {
+				if c.Blocked = row.retain(live, want); c.Blocked != "" {
+					retained = append(retained, c)
 					continue
 				}
 			}
@@ -201,15 +201,15 @@ func (a Attributes[L]) Compare(live, want *L) (drift, kept []Change) {
 					r = fixed
 				}
 			}
-			c.Refused, c.Hint = r.refused, r.hint
-			if row.down != nil && c.Refused == "" {
+			c.Blocked, c.Hint = r.blocked, r.hint
+			if row.down != nil && c.Blocked == "" {
 				c.Downtime = row.down(live, c)
 			}
 			drift = append(drift, c)
 		}
 	}
 	slices.SortStableFunc(drift, func(x, y Change) int { return strings.Compare(x.Field, y.Field) })
-	return drift, kept
+	return drift, retained
 }
 
 // Set sends the calls that set the changed fields, each once, in the order of the table.
@@ -228,7 +228,7 @@ func (a Attributes[L]) Set(ctx context.Context, changes []Change) error {
 			}
 			known++
 			if row.remedy.call == nil {
-				return fmt.Errorf("%w: %s: %s", ErrRefused, c.Field, row.remedy.refused)
+				return fmt.Errorf("%w: %s: %s", ErrBlocked, c.Field, row.remedy.blocked)
 			}
 			at := slices.IndexFunc(calls, func(s *sending) bool { return s.call == row.remedy.call })
 			if at < 0 {
@@ -245,7 +245,7 @@ func (a Attributes[L]) Set(ctx context.Context, changes []Change) error {
 		}
 	}
 	if known < len(changes) {
-		return fmt.Errorf("%w: one of %s is no attribute", ErrRefused, Fields(changes))
+		return fmt.Errorf("%w: one of %s is no attribute", ErrBlocked, Fields(changes))
 	}
 	for _, s := range calls {
 		if err := s.send(ctx, s.input, s.changes); err != nil {

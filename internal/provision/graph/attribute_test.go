@@ -61,7 +61,7 @@ func dishAttributes(sent *[]string) graph.Attributes[dish] {
 		})),
 		graph.Field("color", func(l *dish) string { return l.color }, shape.Put(func(in *[]string) { *in = append(*in, "painted") })).
 			Same(strings.EqualFold).Shown("a nice one").When(func(live, _ *dish) bool { return live.color != "" }).
-			Keep(func(live, _ *dish) string {
+			Retain(func(live, _ *dish) string {
 				if live.color == "gold" {
 					return "it is worth more"
 				}
@@ -76,28 +76,28 @@ func TestAttributesAreCompared(t *testing.T) {
 	for drift, live := range map[string]dish{
 		"": {size: "2", color: "RED", kind: "round", tags: map[string]string{"a": "1", "b": "2", "c": "3"}},
 		"size: 1 → 2 (round is away from 1); tag b: (none) → 2":            {size: "1", kind: "round", tags: map[string]string{"a": "1"}},
-		"kind: flat → round refused, a thing keeps its kind: make it anew": {size: "2", kind: "flat", tags: want.tags},
+		"kind: flat → round blocked, a thing keeps its kind: make it anew": {size: "2", kind: "flat", tags: want.tags},
 		"color: blue → a nice one; on: true → false":                       {size: "2", color: "blue", kind: "round", on: true, tags: want.tags},
-		"note: carved → (none) refused, it is carved in":                   {size: "2", note: "carved", kind: "round", tags: want.tags},
+		"note: carved → (none) blocked, it is carved in":                   {size: "2", note: "carved", kind: "round", tags: want.tags},
 		"note: penned → (none)":                                            {size: "2", note: "penned", kind: "round", tags: want.tags},
 		"size: 3 → 2 (round is away from 3)":                               {size: "3", kind: "round", tags: want.tags},
 		"dust: 2 sizes → none":                                             {size: "2", kind: "round", tags: want.tags, dusty: true},
-		"kept color: gold → a nice one, it is worth more":                  {size: "2", color: "gold", kind: "round", tags: want.tags},
+		"retained color: gold → a nice one, it is worth more":              {size: "2", color: "gold", kind: "round", tags: want.tags},
 	} {
 		var out []string
-		changes, kept := dishAttributes(nil).Compare(&live, &want)
+		changes, retained := dishAttributes(nil).Compare(&live, &want)
 		for _, c := range changes {
 			text := c.String()
-			if c.Refused != "" {
-				text += " refused, " + c.Why().String()
+			if c.Blocked != "" {
+				text += " blocked, " + c.Reason().String()
 			}
 			if c.Downtime != "" {
 				text += " (" + c.Downtime + ")"
 			}
 			out = append(out, text)
 		}
-		for _, c := range kept {
-			out = append(out, "kept "+c.String()+", "+c.Refused)
+		for _, c := range retained {
+			out = append(out, "retained "+c.String()+", "+c.Blocked)
 		}
 		if got := strings.Join(out, "; "); got != drift {
 			t.Errorf("%+v: %q, want %q", live, got, drift)

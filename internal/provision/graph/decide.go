@@ -50,21 +50,21 @@ type upMemory struct {
 }
 
 // nextUp decides what a step of Up does about a state. It depends on nothing but
-// its arguments and the options Owner and Settle.
+// its arguments and the options Owner and VisibilityDelay.
 func (o Options) nextUp(st State, m upMemory) decision {
 	if o.unmanaged(st) && st.Phase != Terminating {
-		return decision{act: fail, op: "own", err: hint.Add(ErrForeign, st.Next)}
+		return decision{act: fail, op: "own", err: hint.Add(ErrUnmanaged, st.Next)}
 	}
 	switch st.Phase {
 	case Absent:
 		switch {
 		case st.Unwanted:
 			return decision{act: finish}
-		case m.created && m.sinceCall > longestUnseen(o.Settle):
+		case m.created && m.sinceCall > longestUnseen(o.VisibilityDelay):
 			return decision{act: fail, op: "wait", err: neverSeen(m.sinceCall)}
 		case m.created:
 			return decision{act: pause, note: "not visible yet"}
-		case m.doubt != "" && m.sinceCall <= o.Settle:
+		case m.doubt != "" && m.sinceCall <= o.VisibilityDelay:
 			return decision{act: pause, note: m.doubt}
 		}
 		return decision{act: create}
@@ -74,13 +74,13 @@ func (o Options) nextUp(st State, m upMemory) decision {
 		if len(st.Drift) == 0 {
 			return decision{act: finish}
 		}
-		if err := refusal(st.Drift); err != nil {
-			return decision{act: fail, op: "refuse", err: hint.Add(err, st.Next)}
+		if err := blocked(st.Drift); err != nil {
+			return decision{act: fail, op: "blocked", err: hint.Add(err, st.Next)}
 		}
 		if !m.updatable {
-			return decision{act: fail, op: "refuse", err: fmt.Errorf("%w: %s", ErrRefused, Fields(st.Drift))}
+			return decision{act: fail, op: "blocked", err: fmt.Errorf("%w: %s", ErrBlocked, Fields(st.Drift))}
 		}
-		switch send, ineffective := m.updates.next(st.Drift, m.sinceCall, o.Settle); {
+		switch send, ineffective := m.updates.next(st.Drift, m.sinceCall, o.VisibilityDelay); {
 		case ineffective != nil:
 			return decision{act: fail, op: "update", err: notShown(ineffective, m.sinceUpdate)}
 		case !send:
@@ -103,14 +103,14 @@ type removeMemory struct {
 }
 
 // nextRemove decides what a step of Destroy does about a state. It depends on
-// nothing but its arguments and the options Owner and Settle.
+// nothing but its arguments and the options Owner and VisibilityDelay.
 func (o Options) nextRemove(st State, m removeMemory) decision {
 	switch {
 	case st.Phase == Absent:
 		return decision{act: finish}
 	case o.unmanaged(st):
 		return decision{act: leave}
-	case st.Phase == Terminating, m.tries > 0 && m.sinceCall <= unseen(m.tries, o.Settle):
+	case st.Phase == Terminating, m.tries > 0 && m.sinceCall <= unseen(m.tries, o.VisibilityDelay):
 		return decision{act: pause, note: st.Note}
 	case m.tries == mostTries:
 		return decision{act: fail, op: "delete", err: notGone(m.sinceDelete)}

@@ -15,7 +15,7 @@ type Forecast struct {
 type outlook struct {
 	usual      time.Duration
 	needs      []*outlook
-	weak       []*outlook // needed made, not ready
+	weak       []*outlook // needed created, not ready
 	start, end time.Time
 	changing   bool // something is being done to it, or will be
 }
@@ -32,7 +32,7 @@ func NewForecast[F Finder](resources []F, begun time.Time) *Forecast {
 		for _, d := range r.node().needs {
 			switch need := f.by[d.on.name]; {
 			case need == nil:
-			case d.made:
+			case d.weak:
 				o.weak = append(o.weak, need)
 			default:
 				o.needs = append(o.needs, need)

@@ -21,7 +21,7 @@ func TestTheForecastFollowsTheLongestChainAndWhatHasHappened(t *testing.T) {
 	net := w.thing("net")
 	db := slow{w.thing("db", net), 5 * time.Minute}
 	lb := slow{w.thing("lb", net), 3 * time.Minute}
-	listener := w.thing("listener", graph.Made(lb))
+	listener := w.thing("listener", graph.OnceCreated(lb))
 	service := slow{w.thing("service", db, listener), time.Minute}
 	zero := time.Unix(0, 0)
 	f := graph.NewForecast([]graph.Finder{net, db, lb, listener, service}, zero)

@@ -98,10 +98,10 @@ func (t *thing) Delete(context.Context) error {
 	return nil
 }
 
-// mendable is a thing that can be changed in place.
-type mendable struct{ *thing }
+// updatable is a thing that can be changed in place.
+type updatable struct{ *thing }
 
-func (m mendable) Update(context.Context, []graph.Change) error {
+func (m updatable) Update(context.Context, []graph.Change) error {
 	if err := m.w.call("update", m.Name()); err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func TestAMadeNeedIsMetBeforeItIsReady(t *testing.T) {
 	w := newWorld()
 	lb := w.thing("lb")
 	lb.birth.Phase = graph.Pending
-	listener := w.thing("listener", graph.Made(lb))
+	listener := w.thing("listener", graph.OnceCreated(lb))
 	o := us
 	o.Observe = func(e graph.Event) {
 		if e.Node == "listener" && e.Kind == graph.Done {
@@ -200,13 +200,13 @@ func TestAMadeNeedIsMetBeforeItIsReady(t *testing.T) {
 	}
 }
 
-func TestTheCriticalPathLeadsThroughWhatWasWaitedForBeside(t *testing.T) {
+func TestTheCriticalPathLeadsThroughWhatWasWaitedForMeanwhile(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	database := w.thing("database")
 	database.birth.Phase = graph.Pending
-	definition := w.thing("definition", graph.Made(database))
-	service := w.thing("service", definition, graph.Made(database))
+	definition := w.thing("definition", graph.OnceCreated(database))
+	service := w.thing("service", definition, graph.OnceCreated(database))
 	service.birth.Phase = graph.Pending
 	o := us
 	soon := func(name string) {
@@ -232,12 +232,12 @@ func TestTheCriticalPathLeadsThroughWhatWasWaitedForBeside(t *testing.T) {
 	}
 }
 
-func TestWhatIsWaitedForBesideANeedEndsWhenThatFails(t *testing.T) {
+func TestAWaitEndsWhenADependencyFails(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	database := w.thing("database")
 	database.birth.Phase = graph.Pending
-	service := w.thing("service", graph.Made(database))
+	service := w.thing("service", graph.OnceCreated(database))
 	service.birth.Phase = graph.Pending
 	after := w.thing("after", service)
 	o := us
@@ -260,13 +260,13 @@ func TestWhatIsWaitedForBesideANeedEndsWhenThatFails(t *testing.T) {
 	}
 }
 
-func TestPatienceBeginsWhenTheNeedIsReady(t *testing.T) {
+func TestTheTimeoutBeginsWhenTheDependencyIsReady(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	database := w.thing("database")
 	database.birth.Phase = graph.Pending
 	service := w.thing("service")
-	service.Node = graph.Named("service", 300*time.Millisecond, graph.Made(database))
+	service.Node = graph.Named("service", 300*time.Millisecond, graph.OnceCreated(database))
 	service.birth.Phase = graph.Pending
 	go func() {
 		time.Sleep(600 * time.Millisecond) // twice its timeout
@@ -282,12 +282,12 @@ func TestPatienceBeginsWhenTheNeedIsReady(t *testing.T) {
 	}
 }
 
-func TestDriftIsMendedInPlace(t *testing.T) {
+func TestDriftIsRepairedInPlace(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	a := w.thing("a")
 	w.put("a", graph.State{Phase: graph.Ready, ID: "id-a", Owner: "us", Drift: []graph.Change{{Field: "size", Have: "1", Want: "2"}}})
-	r := up(t, mendable{a})
+	r := up(t, updatable{a})
 	if got := w.calls(); !slices.Equal(got, []string{"update a"}) {
 		t.Errorf("calls %v", got)
 	}
@@ -296,10 +296,10 @@ func TestDriftIsMendedInPlace(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeMendedIsRefusedBeforeAnythingIsTouched(t *testing.T) {
+func TestWhatCannotBeRepairedIsRefusedBeforeAnythingIsTouched(t *testing.T) {
 	t.Parallel()
 	for name, state := range map[string]graph.State{
-		"a field that needs replacing": {Phase: graph.Ready, Owner: "us", Drift: []graph.Change{{Field: "engine", Have: "x", Want: "y", Refused: "needs a new one"}}},
+		"a field that needs replacing": {Phase: graph.Ready, Owner: "us", Drift: []graph.Change{{Field: "engine", Have: "x", Want: "y", Blocked: "needs a new one"}}},
 		"a stranger's":                 {Phase: graph.Ready, Owner: "them"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -307,8 +307,8 @@ func TestWhatCannotBeMendedIsRefusedBeforeAnythingIsTouched(t *testing.T) {
 			w := newWorld()
 			a, b := w.thing("a"), w.thing("b")
 			w.put("b", state)
-			_, err := graph.Up(t.Context(), []graph.Maker{a, mendable{b}}, us)
-			if !errors.Is(err, graph.ErrRefused) && !errors.Is(err, graph.ErrForeign) {
+			_, err := graph.Up(t.Context(), []graph.Maker{a, updatable{b}}, us)
+			if !errors.Is(err, graph.ErrBlocked) && !errors.Is(err, graph.ErrUnmanaged) {
 				t.Errorf("error %v", err)
 			}
 			if got := w.calls(); len(got) != 0 {
@@ -324,7 +324,7 @@ func TestAThingWithoutUpdateNamesItsDriftedFields(t *testing.T) {
 	a := w.thing("a")
 	w.put("a", graph.State{Phase: graph.Ready, Owner: "us", Drift: []graph.Change{{Field: "cidr"}, {Field: "zone"}}})
 	_, err := graph.Up(t.Context(), []graph.Maker{a}, us)
-	if !errors.Is(err, graph.ErrRefused) || !strings.Contains(err.Error(), "cidr, zone") {
+	if !errors.Is(err, graph.ErrBlocked) || !strings.Contains(err.Error(), "cidr, zone") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -421,7 +421,7 @@ func TestACreateWithoutAnAnswerIsLookedUpBeforeItIsSentAgain(t *testing.T) {
 	lost := &unanswered{hidden: hidden{thing: w.thing("lost")}}
 	o := us
 	o.Ambiguous = func(err error) bool { return errors.Is(err, errNoAnswer) }
-	o.Settle = 300 * time.Millisecond
+	o.VisibilityDelay = 300 * time.Millisecond
 	if _, err := graph.Up(t.Context(), []graph.Maker{done, lost}, o); err != nil {
 		t.Fatal(err)
 	}
@@ -461,7 +461,7 @@ func TestWhatExistsAlreadyIsLookedForAndThenOursOrAStrangers(t *testing.T) {
 	o := us
 	errTaken := errors.New("the name is taken")
 	o.Exists = func(err error) bool { return errors.Is(err, errTaken) }
-	for owner, want := range map[string]error{"us": nil, "them": graph.ErrForeign} {
+	for owner, want := range map[string]error{"us": nil, "them": graph.ErrUnmanaged} {
 		w := newWorld()
 		w.put("a", graph.State{Phase: graph.Ready, ID: "id-a", Owner: owner})
 		w.fail["create a"] = []error{errTaken}
@@ -523,7 +523,7 @@ func (o *option) Find(ctx context.Context) (graph.State, error) {
 
 func (o *option) Update(ctx context.Context, _ []graph.Change) error { return o.Delete(ctx) }
 
-func TestABrokenThingAndRunOutPatienceSayWhatTheCloudSaid(t *testing.T) {
+func TestAFailedThingAndATimeoutSayWhatTheCloudSaid(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	broken := w.thing("broken")
@@ -757,9 +757,9 @@ func TestTheCriticalPathIsTheChainOfWaits(t *testing.T) {
 	t.Parallel()
 	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
 	r := graph.Report{Steps: []graph.Step{
-		{Name: "db", Start: at(0), Made: at(1), End: at(300)},
-		{Name: "lb", Start: at(0), Made: at(2), End: at(350)},
-		{Name: "service", Needs: []string{"db", "lb"}, Start: at(300), Made: at(301), End: at(360)},
+		{Name: "db", Start: at(0), Created: at(1), End: at(300)},
+		{Name: "lb", Start: at(0), Created: at(2), End: at(350)},
+		{Name: "service", Needs: []string{"db", "lb"}, Start: at(300), Created: at(301), End: at(360)},
 	}}
 	if got, want := r.CriticalPath(), []string{"db", "service"}; !slices.Equal(got, want) {
 		t.Errorf("path %v, want %v", got, want)
@@ -792,8 +792,8 @@ func TestWhatIsNotUsableYetIsTriedAgainForAWhile(t *testing.T) {
 			}
 			_, err := graph.Up(t.Context(), []graph.Maker{role, user}, graph.Options{
 				Propagation: c.propagation,
-				JustMade: func(err error, made []string) (string, bool) {
-					return "not known yet", errors.Is(err, denied) && slices.Contains(made, "role")
+				Propagating: func(err error, created []string) (string, bool) {
+					return "not known yet", errors.Is(err, denied) && slices.Contains(created, "role")
 				},
 			})
 			if c.fails != errors.Is(err, denied) || !c.fails && err != nil {

@@ -30,7 +30,7 @@ const (
 	// Skipped is sent when something that the step needs failed, which Event.Note
 	// names, or, without a note, when the run was stopped before the step began.
 	Skipped Kind = "skipped"
-	// Stopped is sent when the run was stopped, or something that was Made failed,
+	// Stopped is sent when the run was stopped, or an OnceCreated need failed,
 	// while the step waited: what it asked for goes on without it. It did not fail.
 	Stopped Kind = "stopped"
 )
@@ -68,10 +68,10 @@ type Step struct {
 	ID      string
 	Changes []Change
 	Start   time.Time
-	// Made is when the id was known, which is what Made needs wait for.
-	Made time.Time
-	End  time.Time
-	// Joined names the last Made need for whose end the step was still waiting.
+	// Created is when the id was known, which is what an OnceCreated need waits for.
+	Created time.Time
+	End     time.Time
+	// Joined names the last OnceCreated need for whose end the step was still waiting.
 	Joined string
 	Err    error
 	// Skipped names the need that failed or was stopped, when the step was never
@@ -153,7 +153,7 @@ func (r Report) CriticalPath() []string {
 
 func released(s, by Step) time.Time {
 	if s.End.After(by.Start) {
-		return s.Made
+		return s.Created
 	}
 	return s.End
 }
@@ -161,7 +161,7 @@ func released(s, by Step) time.Time {
 // Error is a failure of one resource.
 type Error struct {
 	Node string
-	// Op is "find", "create", "update", "delete", "wait", "refuse" or "own", or
+	// Op is "find", "create", "update", "delete", "wait", "blocked" or "own", or
 	// "fault" for a Panic.
 	Op  string
 	ID  string
@@ -183,12 +183,12 @@ func (e *Error) Unwrap() error { return e.Err }
 // ErrTimeout is wrapped by the error of a step that exceeded its timeout.
 var ErrTimeout = errors.New("timed out")
 
-// ErrForeign is wrapped by the error of a step that met a stranger's thing.
-var ErrForeign = errors.New("exists but does not belong to this stack")
+// ErrUnmanaged is wrapped by the error of a step that met a stranger's thing.
+var ErrUnmanaged = errors.New("exists and is not managed by this stack")
 
-// ErrRefused is wrapped by the error of a step whose drift can't be repaired in
+// ErrBlocked is wrapped by the error of a step whose drift can't be repaired in
 // place.
-var ErrRefused = errors.New("can't be changed in place")
+var ErrBlocked = errors.New("can't be changed in place")
 
 // ErrUnrecoverable is wrapped by the error of a step whose resource reports that it
 // will not become ready.
@@ -228,20 +228,20 @@ func Failures(err error) []*Error {
 	return out
 }
 
-func refusal(changes []Change) error {
-	if parts := Refused(changes); parts != nil {
-		return hint.Errorf("%w: %s", ErrRefused, hint.Join("; ", parts...))
+func blocked(changes []Change) error {
+	if parts := Blocked(changes); parts != nil {
+		return hint.Errorf("%w: %s", ErrBlocked, hint.Join("; ", parts...))
 	}
 	return nil
 }
 
-// Refused are those of the changes that can't be made in place, each with the
+// Blocked are those of the changes that can't be made in place, each with the
 // reason; nil when there are none.
-func Refused(changes []Change) []hint.Message {
+func Blocked(changes []Change) []hint.Message {
 	var parts []hint.Message
 	for _, c := range changes {
-		if c.Refused != "" {
-			parts = append(parts, hint.New("%s (%s)", c, c.Why()))
+		if c.Blocked != "" {
+			parts = append(parts, hint.New("%s (%s)", c, c.Reason()))
 		}
 	}
 	return parts

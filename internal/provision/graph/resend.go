@@ -21,18 +21,18 @@ const mostTries = 3
 // effect. It grows, so that a service which shows its changes minutes late is
 // sent few of them, and is not given up: with the usual 15 s these are 15 s, one
 // minute and four.
-func unseen(tries int, settle time.Duration) time.Duration {
+func unseen(tries int, delay time.Duration) time.Duration {
 	for range tries - 1 {
-		settle *= 4
+		delay *= 4
 	}
-	return settle
+	return delay
 }
 
 // longestUnseen is how long all tries together may stay without effect.
-func longestUnseen(settle time.Duration) time.Duration {
+func longestUnseen(delay time.Duration) time.Duration {
 	var whole time.Duration
 	for n := range mostTries {
-		whole += unseen(n+1, settle)
+		whole += unseen(n+1, delay)
 	}
 	return whole
 }
@@ -51,7 +51,7 @@ func (a *accepted) add(drift []Change) {
 		a.tries = map[change]int{}
 	}
 	for _, c := range drift {
-		a.tries[c.seen()]++
+		a.tries[c.key()]++
 	}
 	a.last = len(drift)
 }
@@ -63,22 +63,22 @@ func (a *accepted) uncertain(drift []Change) {
 		a.tries = map[change]int{}
 	}
 	for _, c := range drift {
-		a.tries[c.seen()] = max(a.tries[c.seen()], 1)
+		a.tries[c.key()] = max(a.tries[c.key()], 1)
 	}
 }
 
 // next decides what to do about drift, so long after the last call: send it,
 // wait, or give up on those changes that have no effect.
-func (a *accepted) next(drift []Change, waited, settle time.Duration) (send bool, ineffective []Change) {
+func (a *accepted) next(drift []Change, waited, delay time.Duration) (send bool, ineffective []Change) {
 	fewest := mostTries
 	for _, c := range drift {
-		fewest = min(fewest, a.tries[c.seen()])
+		fewest = min(fewest, a.tries[c.key()])
 	}
-	if fewest > 0 && waited <= unseen(fewest, settle) {
+	if fewest > 0 && waited <= unseen(fewest, delay) {
 		return false, nil
 	}
 	for _, c := range drift {
-		if fewest > 0 && a.tries[c.seen()] >= mostTries {
+		if fewest > 0 && a.tries[c.key()] >= mostTries {
 			ineffective = append(ineffective, c)
 		}
 	}

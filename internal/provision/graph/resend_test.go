@@ -50,7 +50,7 @@ func (m *mute) Create(context.Context) (string, error) { m.creates++; return "id
 // up 160 ms later.
 func TestWhatIsAcceptedWithoutEffectIsSentThreeTimes(t *testing.T) {
 	t.Parallel()
-	o := graph.Options{Owner: "us", Settle: 10 * time.Millisecond}
+	o := graph.Options{Owner: "us", VisibilityDelay: 10 * time.Millisecond}
 	drift := []graph.Change{{Field: "count", Have: "1", Want: "3"}, {Field: "exec", Have: "false", Want: "true"}}
 	for _, c := range []struct {
 		after, sent int
@@ -110,7 +110,7 @@ func TestAChangeThatShowsPieceByPieceIsNotGivenUp(t *testing.T) {
 		p.drift = append(p.drift, graph.Change{Field: f, Want: "1"})
 	}
 	w.put("a", graph.State{Phase: graph.Ready, ID: "id", Owner: "us", Drift: p.drift})
-	o := graph.Options{Owner: "us", Settle: 5 * time.Millisecond}
+	o := graph.Options{Owner: "us", VisibilityDelay: 5 * time.Millisecond}
 	if _, err := graph.Up(t.Context(), []graph.Maker{p}, o); err != nil || len(p.drift) > 0 {
 		t.Errorf("%v is left: %v", p.drift, err)
 	}
@@ -150,13 +150,13 @@ func (g *growing) Update(context.Context, []graph.Change) error {
 	return nil
 }
 
-// TestAPatienceHoldsInsideALook lets an endpoint take a look and not answer it.
-func TestAPatienceHoldsInsideALook(t *testing.T) {
+// TestATimeoutHoldsWithinARead lets an endpoint take a look and not answer it.
+func TestATimeoutHoldsWithinARead(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	s := &silent{thing: &thing{Node: graph.Named("a", 100*time.Millisecond), w: w}}
 	begun := time.Now()
-	o := graph.Options{Settle: 10 * time.Millisecond, Ambiguous: func(err error) bool { return errors.Is(err, context.DeadlineExceeded) }}
+	o := graph.Options{VisibilityDelay: 10 * time.Millisecond, Ambiguous: func(err error) bool { return errors.Is(err, context.DeadlineExceeded) }}
 	_, err := graph.Up(t.Context(), []graph.Maker{s}, o)
 	if !errors.Is(err, graph.ErrTimeout) || !strings.Contains(err.Error(), "no answer from nobody") {
 		t.Errorf("%v, want a timeout that says what was waited for", err)

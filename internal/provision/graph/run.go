@@ -21,15 +21,15 @@ type Options struct {
 	// Transient says whether an error passes by itself, and in which words to
 	// report it meanwhile. Only such errors are retried. Nil: none is.
 	Transient func(error) (reason string, ok bool)
-	// JustMade says whether an error passes by itself where this run has just made
+	// Propagating says whether an error passes by itself where this run has just created
 	// the named resources, as that of a role which is not known everywhere yet
 	// does, and in which words to report it meanwhile. Nil: none does.
-	JustMade func(err error, made []string) (reason string, ok bool)
+	Propagating func(err error, created []string) (reason string, ok bool)
 	// Propagation is how long something counts as just made. Zero means two minutes.
 	Propagation time.Duration
 	// Ambiguous says that the error leaves open whether the call was carried
 	// out: no answer came, or one that tells nothing. A create that ended so is
-	// looked up for Settle before it is sent again, so that nothing is made
+	// looked up for VisibilityDelay before it is sent again, so that nothing is made
 	// twice; other calls can be repeated. Nil: no error is.
 	Ambiguous func(error) bool
 	// Exists says that a create was refused because such a thing is there
@@ -48,10 +48,10 @@ type Options struct {
 	// CallTimeout bounds one create, update or delete, which goes on when the
 	// run is cancelled, so that its outcome is known. Zero means two minutes.
 	CallTimeout time.Duration
-	// Settle is how long what was accepted may stay unseen before it is sent
+	// VisibilityDelay is how long what was accepted may stay unseen before it is sent
 	// again; after that it is sent more rarely, and after three times not at
 	// all. Zero means 15 seconds.
-	Settle time.Duration
+	VisibilityDelay time.Duration
 	// Pace scales what an Expector expects, for a cloud that is slower or
 	// faster than the real one. It changes how often is asked, and nothing
 	// else. Zero means 1.
@@ -87,7 +87,7 @@ func (o Options) poller(f Finder, timeout time.Duration) *poller {
 			expect = time.Duration(float64(expect) * o.Pace)
 		}
 	}
-	return newPoller(timeout, o.Settle, expect)
+	return newPoller(timeout, o.VisibilityDelay, expect)
 }
 
 // Finding is what Observe saw of one resource.
@@ -119,7 +119,7 @@ func Observe[F Finder](ctx context.Context, resources []F, o Options) []Finding 
 			}
 			var st State
 			err := Guarded(func() (err error) {
-				st, err = findPatiently(ctx, r, o)
+				st, err = findRetrying(ctx, r, o)
 				return err
 			})
 			n.setID(st.ID)
@@ -130,9 +130,9 @@ func Observe[F Finder](ctx context.Context, resources []F, o Options) []Finding 
 	return out
 }
 
-// findPatiently retries a Find whose error passes by itself a few times. After one
+// findRetrying retries a Find whose error passes by itself a few times. After one
 // that took long it does not: then the SDK has tried often, or waited long.
-func findPatiently(ctx context.Context, r Finder, o Options) (State, error) {
+func findRetrying(ctx context.Context, r Finder, o Options) (State, error) {
 	for pause := 100 * time.Millisecond; ; pause *= 2 {
 		begun := time.Now()
 		st, err := r.Find(ctx)
@@ -182,13 +182,13 @@ func (o Options) acceptable(r Maker, f Finding) error {
 		return nil
 	}
 	if o.unmanaged(f.State) {
-		return fail("own", hint.Add(ErrForeign, f.Next))
+		return fail("own", hint.Add(ErrUnmanaged, f.Next))
 	}
-	if err := refusal(f.Drift); err != nil {
-		return fail("refuse", hint.Add(err, f.Next))
+	if err := blocked(f.Drift); err != nil {
+		return fail("blocked", hint.Add(err, f.Next))
 	}
 	if _, ok := r.(Updater); !ok && len(f.Drift) > 0 {
-		return fail("refuse", fmt.Errorf("%w: %s", ErrRefused, Fields(f.Drift)))
+		return fail("blocked", fmt.Errorf("%w: %s", ErrBlocked, Fields(f.Drift)))
 	}
 	return nil
 }
@@ -243,19 +243,19 @@ func unbegun(found []Finding) Report {
 // step is a node in a run.
 type step struct {
 	Step
-	n       *node
-	do      func(context.Context, *step) error
-	made    chan struct{}
-	madeSet sync.Once
-	done    chan struct{}
-	touched atomic.Bool // this or something it needs was changed in this run
-	idle    bool        // it is an option that nobody asked for, and is not there
-	failed  bool        // this or something that it waited for failed
-	stopped bool        // likewise, since the run was stopped
-	notes   string
-	said    string        // the last call that was reported
-	weak    []*step       // what was only made when this began
-	wake    chan struct{} // closed when all of that is ready
+	n           *node
+	do          func(context.Context, *step) error
+	created     chan struct{}
+	createdOnce sync.Once
+	done        chan struct{}
+	touched     atomic.Bool // this or something it needs was changed in this run
+	idle        bool        // it is an option that nobody asked for, and is not there
+	failed      bool        // this or something that it waited for failed
+	stopped     bool        // likewise, since the run was stopped
+	notes       string
+	said        string        // the last call that was reported
+	weak        []*step       // what was only created when this began
+	wake        chan struct{} // closed when all of that is ready
 
 	// Of a removal.
 	remover Remover    // nil for what goes with a parent
@@ -263,10 +263,10 @@ type step struct {
 	second  sync.Mutex // held by who looks at this a second time
 }
 
-func (s *step) setMade(id string) {
+func (s *step) setCreated(id string) {
 	s.n.setID(id)
 	s.ID = id
-	s.madeSet.Do(func() { s.Made = time.Now(); close(s.made) })
+	s.createdOnce.Do(func() { s.Created = time.Now(); close(s.created) })
 }
 
 type run struct {
@@ -282,28 +282,28 @@ type run struct {
 // passing says whether an error passes by itself, also since something was just
 // made, and in which words.
 func (r *run) passing(err error) (reason string, ok bool) {
-	if reason, ok = r.o.passing(err); ok || r.o.JustMade == nil {
+	if reason, ok = r.o.passing(err); ok || r.o.Propagating == nil {
 		return reason, ok
 	}
-	var made []string
+	var created []string
 	r.born.Range(func(name, at any) bool {
 		if time.Since(at.(time.Time)) < r.o.Propagation {
-			made = append(made, name.(string))
+			created = append(created, name.(string))
 		}
 		return true
 	})
-	if made == nil {
+	if created == nil {
 		return "", false
 	}
-	return r.o.JustMade(err, made)
+	return r.o.Propagating(err, created)
 }
 
 func newRun(o Options) *run {
 	if o.CallTimeout == 0 {
 		o.CallTimeout = 2 * time.Minute
 	}
-	if o.Settle == 0 {
-		o.Settle = 15 * time.Second
+	if o.VisibilityDelay == 0 {
+		o.VisibilityDelay = 15 * time.Second
 	}
 	if o.Propagation == 0 {
 		o.Propagation = 2 * time.Minute
@@ -312,7 +312,7 @@ func newRun(o Options) *run {
 }
 
 func (r *run) add(f Finder, do func(context.Context, *step) error) *step {
-	s := &step{n: f.node(), do: do, made: make(chan struct{}), done: make(chan struct{}), wake: make(chan struct{})}
+	s := &step{n: f.node(), do: do, created: make(chan struct{}), done: make(chan struct{}), wake: make(chan struct{})}
 	s.Name, s.Action = s.n.name, None
 	_, s.Needs = Describe(f)
 	s.remover, _ = f.(Remover)
@@ -336,7 +336,7 @@ func (r *run) walk(ctx context.Context, reverse bool) (Report, error) {
 				waits[t] = append(waits[t], wait{on: s})
 				t.users = append(t.users, s)
 			} else {
-				waits[s] = append(waits[s], wait{on: t, made: d.made})
+				waits[s] = append(waits[s], wait{on: t, weak: d.weak})
 			}
 		}
 	}
@@ -360,7 +360,7 @@ func (r *run) walk(ctx context.Context, reverse bool) (Report, error) {
 
 type wait struct {
 	on   *step
-	made bool
+	weak bool
 }
 
 func (r *run) runStep(ctx context.Context, s *step, waits []wait) {
@@ -480,8 +480,8 @@ func stopped(ctx context.Context, err error) bool {
 
 // whenMade returns the channel of a weak need, and nil (which blocks) for others.
 func (w wait) whenMade() chan struct{} {
-	if w.made {
-		return w.on.made
+	if w.weak {
+		return w.on.created
 	}
 	return nil
 }
@@ -623,7 +623,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 				s.Action = Updated
 			}
 			for _, c := range st.Drift {
-				if !slices.ContainsFunc(s.Changes, func(x Change) bool { return x.seen() == c.seen() }) {
+				if !slices.ContainsFunc(s.Changes, func(x Change) bool { return x.key() == c.key() }) {
 					s.Changes = append(s.Changes, c)
 				}
 			}
@@ -657,7 +657,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 
 func (s *step) seen(st State) {
 	if st.ID != "" {
-		s.setMade(st.ID)
+		s.setCreated(st.ID)
 	}
 }
 

@@ -60,8 +60,8 @@ func (n NodeOf[L]) Find(ctx context.Context) (State, error) {
 	}
 	n.last.Store(live)
 	if live != nil && st.Phase != Absent && st.Phase != Terminating {
-		drift, kept := n.shape.Attributes().Compare(live, n.shape.Wanted(live))
-		st.Drift, st.Kept = drift, append(st.Kept, kept...)
+		drift, retained := n.shape.Attributes().Compare(live, n.shape.Wanted(live))
+		st.Drift, st.Retained = drift, append(st.Retained, retained...)
 	}
 	if j, ok := n.shape.(Judge[L]); ok && live != nil {
 		st = j.Judge(live, st)

@@ -31,10 +31,10 @@ type Change struct {
 	Field string `json:"field"`
 	Have  string `json:"have"`
 	Want  string `json:"want"`
-	// Refused, when set, says why the field can't be changed in place. The
+	// Blocked, when set, says why the field can't be changed in place. The
 	// engine then touches nothing and reports the field.
-	Refused string `json:"refused,omitempty"`
-	// Hint, where Refused is set, says how to have it all the same.
+	Blocked string `json:"blocked,omitempty"`
+	// Hint, where Blocked is set, says how to have it all the same.
 	Hint hint.Message `json:"-"`
 	// Downtime, when set, says what does not serve while the field is changed,
 	// and for how long.
@@ -42,16 +42,16 @@ type Change struct {
 }
 
 // change is what a Change says of its field. Changes that say the same are one.
-type change struct{ field, have, want, refused, downtime string }
+type change struct{ field, have, want, blocked, downtime string }
 
-func (c Change) seen() change { return change{c.Field, c.Have, c.Want, c.Refused, c.Downtime} }
+func (c Change) key() change { return change{c.Field, c.Have, c.Want, c.Blocked, c.Downtime} }
 
-// Why is why the field can't be changed in place, with the hint.
-func (c Change) Why() hint.Message {
+// Reason is why the field can't be changed in place, with the hint.
+func (c Change) Reason() hint.Message {
 	if c.Hint.Empty() {
-		return hint.New("%s", c.Refused)
+		return hint.New("%s", c.Blocked)
 	}
-	return hint.New("%s: %s", c.Refused, c.Hint)
+	return hint.New("%s: %s", c.Blocked, c.Hint)
 }
 
 // String renders the change as "field: have → want"; a field that ends with its
@@ -89,10 +89,10 @@ type State struct {
 	Owner string
 	// Drift is live against desired; empty means that there is nothing to do.
 	Drift []Change
-	// Kept are the fields in which it differs and is left as it is: what was set by
+	// Retained are the fields in which it differs and is left as it is: what was set by
 	// hand protects more than what was asked for, or AWS does not take the change
-	// yet. Refused says why, and what to do about it.
-	Kept []Change
+	// yet. Blocked says why, and what to do about it.
+	Retained []Change
 	// Unwanted says that Absent is as it should be: the thing is an option that
 	// was not chosen. When it is there all the same, Drift says so, and Update
 	// takes it away.
@@ -101,7 +101,7 @@ type State struct {
 	// "backing-up", "1/2 running".
 	Note string
 	// Next is what to do about one that is Unrecoverable, a stranger's or has drift that is
-	// refused; empty where nothing better is known than what goes for all.
+	// blocked; empty where nothing better is known than what goes for all.
 	Next hint.Message
 }
 
@@ -163,32 +163,32 @@ func (n *node) getID() string {
 
 func (n *node) setID(id string) { n.id.Store(&id) }
 
-// need is an edge: on is satisfied when it is Ready, or, with made, as soon as
+// need is an edge: on is satisfied when it is Ready, or, where it is weak, as soon as
 // it has an id.
 type need struct {
 	on   *node
-	made bool
+	weak bool
 }
 
 // Named makes the Node that a resource embeds. The timeout bounds how long one
 // step (until Ready, or until Absent) may take; needs are what must be Ready
-// before this one starts, or have merely been made when wrapped in Made.
+// before this one starts, or have merely been created when wrapped in OnceCreated.
 func Named(name string, timeout time.Duration, needs ...Finder) Node {
 	n := &node{name: name, timeout: timeout}
 	for _, f := range needs {
-		_, made := f.(made)
-		n.needs = append(n.needs, need{on: f.node(), made: made})
+		_, weak := f.(onceCreated)
+		n.needs = append(n.needs, need{on: f.node(), weak: weak})
 	}
 	return Node{n}
 }
 
-type made struct{ Finder }
+type onceCreated struct{ Finder }
 
-// Made weakens a need: the dependant starts as soon as f has an id, while f is
+// OnceCreated weakens a need: the dependant starts as soon as f has an id, while f is
 // still on its way to Ready. A listener, for one, needs the load balancer's
 // ARN and not its active state. When f fails after that, so does the dependant;
 // its timeout counts from when f is Ready.
-func Made(f Finder) Finder { return made{f} }
+func OnceCreated(f Finder) Finder { return onceCreated{f} }
 
 // Expector is a resource that knows how long it typically takes on the real
 // cloud. Estimates and the timeline use it; waiting does not depend on it.

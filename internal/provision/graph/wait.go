@@ -15,7 +15,7 @@ type poller struct {
 	start   time.Time // of the step: the timeout counts from here
 	since   time.Time // of the last mutating call: the pace counts from here
 	timeout time.Duration
-	settle  time.Duration
+	delay   time.Duration
 	expect  time.Duration // from since until the end; 0: not known
 	took    time.Duration // the last Find
 	// wake is closed when what this needs is ready that was only made when it
@@ -39,9 +39,9 @@ const (
 	expectShare = 100
 )
 
-func newPoller(timeout, settle, expect time.Duration) *poller {
+func newPoller(timeout, delay, expect time.Duration) *poller {
 	now := time.Now()
-	return &poller{start: now, since: now, timeout: timeout, settle: settle, expect: expect}
+	return &poller{start: now, since: now, timeout: timeout, delay: delay, expect: expect}
 }
 
 // find looks, until the timeout: an endpoint that takes the call and
@@ -51,7 +51,7 @@ func (p *poller) find(ctx context.Context, f Finder) (State, error) {
 	if p.wake == nil {
 		var cancel context.CancelFunc
 		// What was just sent is looked at, however long that took.
-		ctx, cancel = context.WithTimeout(ctx, max(p.timeout-time.Since(p.start), p.settle))
+		ctx, cancel = context.WithTimeout(ctx, max(p.timeout-time.Since(p.start), p.delay))
 		defer cancel()
 	}
 	st, err := f.Find(ctx)

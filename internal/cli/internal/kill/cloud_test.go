@@ -76,9 +76,9 @@ type account struct {
 	image func() (v1.Image, error)
 	spec  provision.Spec
 	retry func() aws.Retryer // of all runs; nil is none
-	// settle is runlock.AWSVisibilityDelay, as fast as things show in this cloud.
-	settle time.Duration
-	// empty and whole are the censuses without a stack and with a healthy one.
+	// visibilityDelay is runlock.AWSVisibilityDelay, as fast as things show in this cloud.
+	visibilityDelay time.Duration
+	// empty and whole are the inventories without a stack and with a healthy one.
 	empty, whole []string
 	// ups and destroys are the writes of a first up and of a destroy.
 	ups, destroys int
@@ -244,7 +244,7 @@ func (a *account) destroy(ctx context.Context, w *wire) error {
 func (a *account) run(w *wire, spec provision.Spec, do func(provision.Run) error) error {
 	var unlocked error
 	err := do(provision.Run{
-		Clients: provision.NewClients(a.config(w)), Spec: spec, Holder: "test", Lock: runlock.Options{Force: true, VisibilityDelay: a.settle},
+		Clients: provision.NewClients(a.config(w)), Spec: spec, Holder: "test", Lock: runlock.Options{Force: true, VisibilityDelay: a.visibilityDelay},
 		Unlocked: func(err error) { unlocked = err },
 	})
 	return errors.Join(err, unlocked)

@@ -68,7 +68,7 @@ func seedsFrom(t *testing.T, many uint64) (first, seeds uint64) {
 
 // stormOverEach takes seeds, by their index, until there are no more.
 func (a *account) stormOverEach(t *testing.T, first, seeds uint64, next func() uint64) {
-	a.settle = runlock.AWSVisibilityDelay / 10 // in this storm, things show after 0.2 s
+	a.visibilityDelay = runlock.AWSVisibilityDelay / 10 // in this storm, things show after 0.2 s
 	// A hundredth of the pause that users have: there is nobody here to be spared.
 	a.retry = func() aws.Retryer { return provision.NewRetryer(100 * time.Millisecond) }
 	for i := next(); i < seeds; i = next() {
@@ -80,7 +80,7 @@ func (a *account) stormOverEach(t *testing.T, first, seeds uint64, next func() u
 }
 
 // weathers kills an up and a destroy in a storm, and then an up that destroy
-// follows. Censuses are taken in calm.
+// follows. Inventories are taken in calm.
 func (a *account) weathers(ctx context.Context, seed uint64) error {
 	a.SetFaults(storm(seed))
 	defer a.SetFaults(localcloud.Faults{})

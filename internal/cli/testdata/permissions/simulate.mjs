@@ -1,6 +1,6 @@
 // Asks @cloud-copilot/iam-simulate whether policies allow requests. Its directory
 // is the argument; policies and requests come as JSON on standard input, and a
-// verdict for each request goes to standard output.
+// decision on each request goes to standard output.
 const { runSimulation } = await import(process.argv[2] + '/@cloud-copilot/iam-simulate/dist/esm/index.js')
 
 let text = ''
@@ -24,7 +24,7 @@ for (const r of requests) {
     out = { resultType: 'error', errors: { message: String(e) } }
   }
   answers.push({
-    verdict: out.resultType === 'error' ? 'error' : out.overallResult,
+    decision: out.resultType === 'error' ? 'error' : out.overallResult,
     error: out.resultType === 'error' ? JSON.stringify(out.errors) : '',
     ignored: out.resultType === 'single' ? out.result.ignoredContextKeys ?? [] : [],
   })

@@ -98,7 +98,7 @@ func (a tx) RequestCertificate(in *acm.RequestCertificateInput) (*acm.RequestCer
 	}
 	a.state().Certificates[cert.ARN] = cert
 	a.Born(cert.ARN)
-	a.settle() // the records may be there from an earlier one
+	a.issuePending() // the records may be there from an earlier one
 	return &acm.RequestCertificateOutput{CertificateArn: aws.String(cert.ARN)}, nil
 }
 
@@ -114,9 +114,9 @@ func (s *Service) validation(name string) *types.ResourceRecord {
 	}
 }
 
-// settle issues the certificates whose time has come; whoever looks
+// issuePending issues the certificates whose time has come; whoever looks
 // at one calls it first.
-func (a tx) settle() {
+func (a tx) issuePending() {
 	for _, cert := range a.state().Certificates {
 		if !cert.Issued.IsZero() {
 			continue
@@ -143,14 +143,14 @@ func (a tx) settle() {
 	}
 }
 
-// Settle issues the certificates whose records are there.
-func (s *Service) Settle(t *kernel.Tx) { s.in(t).settle() }
+// IssuePending issues the certificates whose records are there.
+func (s *Service) IssuePending(t *kernel.Tx) { s.in(t).issuePending() }
 
 // Certificate is the certificate of an HTTPS listener, in the words of
 // Elastic Load Balancing where there is none.
 func (s *Service) Certificate(t *kernel.Tx, arn string) (tls.Certificate, error) {
 	c := s.in(t)
-	c.settle()
+	c.issuePending()
 	cert, ok := c.state().Certificates[arn]
 	if !ok {
 		return tls.Certificate{}, kernel.Fail("CertificateNotFound", "Certificate '%s' not found", arn)
@@ -166,7 +166,7 @@ func (s *Service) Certificate(t *kernel.Tx, arn string) (tls.Certificate, error)
 }
 
 func (a tx) DescribeCertificate(in *acm.DescribeCertificateInput) (*acm.DescribeCertificateOutput, error) {
-	a.settle()
+	a.issuePending()
 	cert, err := a.certificate(in.CertificateArn)
 	if err != nil {
 		return nil, err
@@ -203,7 +203,7 @@ func (cert *certificate) status() types.CertificateStatus {
 }
 
 func (a tx) ListCertificates(in *acm.ListCertificatesInput) (*acm.ListCertificatesOutput, error) {
-	a.settle()
+	a.issuePending()
 	out := &acm.ListCertificatesOutput{}
 	// https://docs.aws.amazon.com/acm/latest/APIReference/API_Filters.html
 	keys := []types.KeyAlgorithm{types.KeyAlgorithmRsa1024, types.KeyAlgorithmRsa2048}

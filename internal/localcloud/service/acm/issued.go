@@ -12,7 +12,7 @@ import (
 // GetCertificate returns what was issued, the certificate before those of its chain.
 // https://docs.aws.amazon.com/acm/latest/APIReference/API_GetCertificate.html
 func (a tx) GetCertificate(in *acm.GetCertificateInput) (*acm.GetCertificateOutput, error) {
-	a.settle()
+	a.issuePending()
 	cert, err := a.certificate(in.CertificateArn)
 	if err != nil {
 		return nil, err

@@ -138,7 +138,7 @@ func (a tx) ListServiceDeployments(in *ecs.ListServiceDeploymentsInput) (*ecs.Li
 			ServiceDeploymentArn: aws.String(a.deploymentARN(s, d)), ServiceArn: aws.String(a.serviceARN(s)), ClusterArn: aws.String(a.clusterARN(s.Cluster)),
 			CreatedAt: aws.Time(began), StartedAt: aws.Time(began), Status: d.Status, TargetServiceRevisionArn: aws.String(a.revisionARN(s, d.Target.ID)),
 		}
-		brief.StatusReason, brief.FinishedAt = d.told()
+		brief.StatusReason, brief.FinishedAt = d.outcome()
 		briefs = append(briefs, brief)
 	}
 	limit := 20
@@ -150,8 +150,8 @@ func (a tx) ListServiceDeployments(in *ecs.ListServiceDeploymentsInput) (*ecs.Li
 	return out, err
 }
 
-// told is the reason of the status, if there is one, and when the deployment ended.
-func (d serviceDeployment) told() (reason *string, finished *time.Time) {
+// outcome is the reason of the status, if there is one, and when the deployment ended.
+func (d serviceDeployment) outcome() (reason *string, finished *time.Time) {
 	if d.Reason != "" {
 		reason = aws.String(d.Reason)
 	}
@@ -196,7 +196,7 @@ func (a tx) describeDeployment(s *service, d serviceDeployment) types.ServiceDep
 		TargetServiceRevision: &target, SourceServiceRevisions: []types.ServiceRevisionSummary{}, DeploymentConfiguration: &rollout,
 		DeploymentCircuitBreaker: &types.ServiceDeploymentCircuitBreaker{Status: types.ServiceDeploymentRollbackMonitorsStatusDisabled},
 	}
-	out.StatusReason, out.FinishedAt = d.told()
+	out.StatusReason, out.FinishedAt = d.outcome()
 	if d.Status == types.ServiceDeploymentStatusStopped {
 		out.StoppedAt = out.FinishedAt
 	}

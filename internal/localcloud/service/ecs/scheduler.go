@@ -213,7 +213,7 @@ func (a tx) scheduleService(s *service) (changed bool) {
 		s.Steady = false
 		return true
 	}
-	return a.settle(s, w) || changed
+	return a.finishRollout(s, w) || changed
 }
 
 func (s *service) deploymentIndex(id string) int {
@@ -474,9 +474,9 @@ func (a tx) stopForScaling(s *service, stop []*ecsTask) bool {
 	return true
 }
 
-// settle notes that a service has reached its steady state and forgets former
+// finishRollout notes that a service has reached its steady state and forgets former
 // deployments.
-func (a tx) settle(s *service, w serviceTasks) (changed bool) {
+func (a tx) finishRollout(s *service, w serviceTasks) (changed bool) {
 	primary := s.Deployments[0]
 	steady := len(w.new) == int(s.Desired) && w.readyOf(w.new) == len(w.new) && len(w.old) == 0 && w.stopping == 0
 	if steady && primary.State == types.DeploymentRolloutStateInProgress {

@@ -12,9 +12,9 @@ import (
 
 // Certificates wait for records that prove the control of their names.
 type Certificates interface {
-	// Settle issues the certificates whose records are there. It is called after
+	// IssuePending issues the certificates whose records are there. It is called after
 	// every change of records.
-	Settle(t *kernel.Tx)
+	IssuePending(t *kernel.Tx)
 }
 
 // Service is the service outside of transactions.

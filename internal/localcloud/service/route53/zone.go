@@ -242,7 +242,7 @@ func (a tx) ChangeResourceRecordSets(in *route53.ChangeResourceRecordSetsInput) 
 	}
 	slices.SortFunc(records, func(x, y record) int { return cmp.Or(dnsOrder(x.Name, y.Name), cmp.Compare(x.Type, y.Type)) })
 	z.Records = records
-	a.certificates.Settle(a.Tx)
+	a.certificates.IssuePending(a.Tx)
 	return &route53.ChangeResourceRecordSetsOutput{ChangeInfo: a.change(in.ChangeBatch.Comment)}, nil
 }
 

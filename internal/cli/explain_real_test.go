@@ -36,9 +36,9 @@ var changing = []struct {
 	{regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d .*\n`), ""}, // the report of the run
 }
 
-// toldAs holds what a failed command said at its end against a golden file.
+// explainedAs holds what a failed command said at its end against a golden file.
 // UPDATE_SCRIPTS=1 writes it anew, for a person to look at.
-func toldAs(t *testing.T, name string, r result, code int) {
+func explainedAs(t *testing.T, name string, r result, code int) {
 	t.Helper()
 	if r.code != code {
 		t.Errorf("%s: exit code %d, want %d\n%s%s", name, r.code, code, r.out, r.err)
@@ -107,7 +107,7 @@ func underBadReleases(t *testing.T, releases func(s *shell, bad func(name string
 	digest := regexp.MustCompile(`sha256:[0-9a-f]{64}`).FindString(s.must("status", "--local"))
 	releases(s, func(name string, args ...string) {
 		t.Helper()
-		toldAs(t, name, s.run(append([]string{"up", "--local", "--quiet"}, args...)...), 1)
+		explainedAs(t, name, s.run(append([]string{"up", "--local", "--quiet"}, args...)...), 1)
 	})
 	load.unharmed(t)
 	r := s.run("status", "--local")
@@ -212,7 +212,7 @@ func TestWhatStopsANewStackIsExplained(t *testing.T) {
 	s.must("local", "start")
 	up := func(name string, code int, args ...string) {
 		t.Helper()
-		toldAs(t, name, s.run(append([]string{"up", "--local", "--quiet"}, args...)...), code)
+		explainedAs(t, name, s.run(append([]string{"up", "--local", "--quiet"}, args...)...), code)
 	}
 	up("wrong-account", 64, "--account", "111122223333")
 	up("wrong-region", 64, "--region", "eu-central-1")
@@ -239,7 +239,7 @@ func TestWhatStopsANewStackIsExplained(t *testing.T) {
 	up("expired", 4)
 	s.faults(`{}`)
 	s.up("--protect", "--wait=false")
-	toldAs(t, "protected", s.run("destroy", "--local", "--yes", "--quiet"), 1)
+	explainedAs(t, "protected", s.run("destroy", "--local", "--yes", "--quiet"), 1)
 	s.up("--protect=false", "--wait=false")
 	s.must("destroy", "--local", "--yes", "--quiet")
 }
@@ -257,12 +257,12 @@ func TestWhatStandsInTheWayIsTold(t *testing.T) {
 	plan := func(name string, args ...string) {
 		t.Helper()
 		r := s.run(append([]string{"plan", "--local"}, args...)...)
-		toldAs(t, name, result{err: r.out + r.err, code: r.code}, 1)
+		explainedAs(t, name, result{err: r.out + r.err, code: r.code}, 1)
 	}
-	plan("plan-refused", "--db-storage", "20", "--count", "2")
-	toldAs(t, "refused", s.run("up", "--local", "--quiet", "--db-storage", "20", "--count", "2"), 1)
+	plan("plan-blocked", "--db-storage", "20", "--count", "2")
+	explainedAs(t, "refused", s.run("up", "--local", "--quiet", "--db-storage", "20", "--count", "2"), 1)
 	s.aws("ecr", "create-repository", "--repository-name", "other/bookapi")
-	plan("plan-foreign", append(imageless()[1:], "--stack", "other")...)
+	plan("plan-unmanaged", append(imageless()[1:], "--stack", "other")...)
 
 	protect := func(on string) {
 		t.Helper()
@@ -271,12 +271,12 @@ func TestWhatStandsInTheWayIsTold(t *testing.T) {
 		})
 	}
 	protect("deletion-protection")
-	toldAs(t, "protected-by-hand", s.run("destroy", "--local", "--yes", "--quiet"), 1)
+	explainedAs(t, "protected-by-hand", s.run("destroy", "--local", "--yes", "--quiet"), 1)
 	protect("no-deletion-protection")
 	s.aws("elbv2", "modify-load-balancer-attributes", "--load-balancer-arn",
 		strings.TrimSpace(s.aws("elbv2", "describe-load-balancers", "--names", "book-lb", "--query", "LoadBalancers[0].LoadBalancerArn", "--output", "text")),
 		"--attributes", "Key=deletion_protection.enabled,Value=true")
-	toldAs(t, "protected-balancer", s.run("destroy", "--local", "--yes", "--quiet"), 1)
+	explainedAs(t, "protected-balancer", s.run("destroy", "--local", "--yes", "--quiet"), 1)
 }
 
 // TestAStoppedDatabaseComesFirst stops the database, which no up starts again.

@@ -12,9 +12,9 @@ var printed = regexp.MustCompile(`'bookctl ([^'\n]+)'`)
 // ofNoStack are the commands that act on no stack.
 var ofNoStack = regexp.MustCompile(`^(local|man|version|help|completion|list)\b|--help`)
 
-// aimed holds the commands that a run printed against its own: pasted into the
+// checkPrintedCommands holds the commands that a run printed against its own: pasted into the
 // shell they have to act on the same stack of the same cloud.
-func (r result) aimed(t *testing.T, args []string) {
+func (r result) checkPrintedCommands(t *testing.T, args []string) {
 	t.Helper()
 	var flags, deploys []string
 	for i, a := range args {

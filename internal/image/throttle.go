@@ -9,22 +9,22 @@ import (
 	"time"
 )
 
-// mostPatience bounds the waits that a registry asks for in one lookup.
-const mostPatience = 5 * time.Minute
+// longestThrottle bounds the waits that a registry asks for in one lookup.
+const longestThrottle = 5 * time.Minute
 
-// patient is a transport that waits for as long as a registry asks when it
+// throttled is a transport that waits for as long as a registry asks when it
 // refuses a request for now (429), and no longer than left in all. It is not for
 // concurrent use.
-type patient struct {
+type throttled struct {
 	inner    http.RoundTripper
 	registry string
-	tell     func(string)
+	note     func(string)
 	left     time.Duration
 	asked    time.Duration // by the last refusal; 0 is nothing
 }
 
 // RoundTrip sends a request that has no body, and that may be sent again.
-func (p *patient) RoundTrip(req *http.Request) (*http.Response, error) {
+func (p *throttled) RoundTrip(req *http.Request) (*http.Response, error) {
 	for tries := 1; ; tries++ {
 		resp, err := p.inner.RoundTrip(req)
 		if err != nil || resp.StatusCode != http.StatusTooManyRequests || req.Body != nil {
@@ -44,8 +44,8 @@ func (p *patient) RoundTrip(req *http.Request) (*http.Response, error) {
 		p.left -= wait
 		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // so that the connection can be used again
 		_ = resp.Body.Close()
-		if p.tell != nil && p.asked > 0 {
-			p.tell(fmt.Sprintf("registry %s takes no more requests for now (429), and asks to wait %s", p.registry, wait))
+		if p.note != nil && p.asked > 0 {
+			p.note(fmt.Sprintf("registry %s takes no more requests for now (429), and asks to wait %s", p.registry, wait))
 		}
 		if err := pause(req.Context(), wait); err != nil {
 			return nil, err
@@ -58,7 +58,7 @@ func (p *patient) RoundTrip(req *http.Request) (*http.Response, error) {
 const triesUnasked = 4
 
 // asks says how long the last refusal asks to wait.
-func (p *patient) asks() string {
+func (p *throttled) asks() string {
 	if p.asked == 0 {
 		return ""
 	}

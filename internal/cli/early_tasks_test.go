@@ -53,8 +53,8 @@ func (h *byHand) databaseStatus() string {
 // than the compiler does beside other tests.
 var slow = []string{"--latencies", "aws", "--scale", "0.1"}
 
-// awaitBeside waits until a task runs whose database is still being made.
-func (h *byHand) awaitBeside() {
+// awaitEarlyTask waits until a task runs whose database is still being made.
+func (h *byHand) awaitEarlyTask() {
 	h.Helper()
 	until(h.T, "a task runs beside its database", func() bool {
 		s, _ := h.serviceOf()
@@ -65,27 +65,27 @@ func (h *byHand) awaitBeside() {
 	}
 }
 
-// beginBeside starts a first up in a slow cloud, and returns when its task waits for
+// startEarly starts a first up in a slow cloud, and returns when its task waits for
 // the database. before is the inventory of the empty account.
-func (s *shell) beginBeside(t *testing.T) (h *byHand, before []string, up *running) {
+func (s *shell) startEarly(t *testing.T) (h *byHand, before []string, up *running) {
 	t.Helper()
 	h = s.byHand(t, nil, slow...)
 	before = h.inventory()
 	up = s.begin(t, "up", "--local")
-	h.awaitBeside()
+	h.awaitEarlyTask()
 	return h, before, up
 }
 
-// TestTasksBeginBesideTheirDatabase kills a first up while its tasks wait for the
+// TestTasksStartBeforeTheirDatabase kills a first up while its tasks wait for the
 // database. The next one goes on with the same tasks, and what it leaves is a stack
 // like any other.
-func TestTasksBeginBesideTheirDatabase(t *testing.T) {
+func TestTasksStartBeforeTheirDatabase(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
 	t.Parallel()
 	s := newShell(t)
-	h, before, first := s.beginBeside(t)
+	h, before, first := s.startEarly(t)
 	if r := s.run("status", "--local"); r.code != 3 || !strings.Contains(r.out, "creating") || strings.Contains(r.out, "service: ") || strings.Contains(r.out, "task-definition: ") {
 		t.Errorf("status: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
@@ -204,7 +204,7 @@ func TestAPasswordThatChangesWhileTasksWaitReachesThem(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newShell(t)
-			h, _, first := s.beginBeside(t)
+			h, _, first := s.startEarly(t)
 			h.must(first.Process.Kill())
 			first.end(t)
 			for begun := time.Now(); h.databaseStatus() != "available"; time.Sleep(100 * time.Millisecond) {
@@ -251,7 +251,7 @@ func TestTheWaitForADatabaseEndsWithIt(t *testing.T) {
 	}
 	t.Parallel()
 	s := newShell(t)
-	h, before, first := s.beginBeside(t)
+	h, before, first := s.startEarly(t)
 	h.faults(map[string]any{"deny": []string{"rds:DescribeDBInstances"}})
 	r := first.end(t)
 	r.says(t, 4, "database                 failed", "rds:DescribeDBInstances", "service                  left under way after ", ": database failed")

@@ -45,7 +45,7 @@ func TestWhyNamesCauseEvidenceAndNextStep(t *testing.T) {
 		"name taken":               {diagnosis.Evidence{}, failed("execution-role", call("IAM", "CreateRole", "EntityAlreadyExists", "Role with name book-execution-role already exists.")), []string{"The name is taken", "book-execution-role"}, "--stack"},
 		"protected by hand":        {diagnosis.Evidence{}, failed("load-balancer", call("Elastic Load Balancing v2", "DeleteLoadBalancer", "OperationNotPermitted", "Load balancer 'x' cannot be deleted because deletion protection is enabled")), []string{"its deletion protection is on"}, "--protect=false"},
 	} {
-		x := why(tc.d, tc.err, hint.New("fix it and run %s again", hint.Command("up")))
+		x := explanationOf(tc.d, tc.err, hint.New("fix it and run %s again", hint.Command("up")))
 		for _, want := range tc.says {
 			if !strings.Contains(x.Text, want) {
 				t.Errorf("%s: %q is not in %q", name, want, x.Text)
@@ -59,19 +59,19 @@ func TestWhyNamesCauseEvidenceAndNextStep(t *testing.T) {
 		t.Errorf("a line of the report: %q", text)
 	}
 	broken := &graph.Error{Node: "service", Op: "wait", Err: fmt.Errorf("%w: rolled back", graph.ErrUnrecoverable)}
-	if x := why(diagnosis.Evidence{Wanted: "book-bookapi:7"}, broken, hint.Message{}); !strings.HasPrefix(x.Text, "Revision 7 never became healthy.") {
+	if x := explanationOf(diagnosis.Evidence{Wanted: "book-bookapi:7"}, broken, hint.Message{}); !strings.HasPrefix(x.Text, "Revision 7 never became healthy.") {
 		t.Errorf("a service that does not come up: %q", x.Text)
 	}
-	if x := why(diagnosis.Evidence{}, errors.New("something else"), hint.Message{}); x.Text != "" {
+	if x := explanationOf(diagnosis.Evidence{}, errors.New("something else"), hint.Message{}); x.Text != "" {
 		t.Errorf("an unknown error is explained: %q", x.Text)
 	}
-	for _, op := range []string{"create", "update", "refuse", "find"} {
+	for _, op := range []string{"create", "update", "blocked", "find"} {
 		refused := &graph.Error{Node: "service", Op: op, Err: call("ECS", "UpdateService", "InvalidParameterException", "No.")}
-		if x := why(diagnosis.Evidence{Wanted: "book-bookapi:7"}, refused, hint.Message{}); x.Text != "" {
+		if x := explanationOf(diagnosis.Evidence{Wanted: "book-bookapi:7"}, refused, hint.Message{}); x.Text != "" {
 			t.Errorf("%s of the service that AWS refused is told as %q", op, x.Text)
 		}
 	}
-	both := why(diagnosis.Evidence{}, errors.Join(failed("vpc", call("EC2", "CreateVpc", "VpcLimitExceeded", "full")), failed("secret", errors.New("odd"))), hint.Message{})
+	both := explanationOf(diagnosis.Evidence{}, errors.Join(failed("vpc", call("EC2", "CreateVpc", "VpcLimitExceeded", "full")), failed("secret", errors.New("odd"))), hint.Message{})
 	if text := both.Show(hint.Invocation.Plain); !strings.Contains(text, "VPCs per Region") || !strings.Contains(text, "\nAlso: secret: odd") {
 		t.Errorf("of two failures: %q", text)
 	}
@@ -101,7 +101,7 @@ func TestTheClockIsToldFromTheCredentials(t *testing.T) {
 		"expired credentials": {refused("RequestExpired", "Request has expired.", time.Second), "credentials have expired"},
 		"mistyped key":        {refused("SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided.", time.Second), "does not know these credentials"},
 	} {
-		x := why(diagnosis.Evidence{}, c.err, hint.Message{})
+		x := explanationOf(diagnosis.Evidence{}, c.err, hint.Message{})
 		if !strings.Contains(x.Text, c.says) {
 			t.Errorf("%s: %q", name, x.Text)
 		}

@@ -79,7 +79,7 @@ func diagnosed(ctx context.Context, stack *provision.Stack, err error, again hin
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 	defer cancel()
 	d, _ := stack.Evidence(ctx) // what can't be read is left out, and the failure is told all the same
-	if x := why(d, err, again); x.Text != "" {
+	if x := explanationOf(d, err, again); x.Text != "" {
 		return explained{err, x, &d}
 	}
 	return err
@@ -97,7 +97,7 @@ func clarified(err error) error {
 	if errors.As(err, &done) || said || errors.Is(err, errInterrupted) {
 		return err
 	}
-	if x := why(diagnosis.Evidence{}, err, hint.Message{}); x.Text != "" {
+	if x := explanationOf(diagnosis.Evidence{}, err, hint.Message{}); x.Text != "" {
 		// An explanation takes the place of the error, which may say so.
 		for _, so := range []error{errUntouched, errNothingDeleted} {
 			if errors.Is(err, so) {
@@ -109,9 +109,9 @@ func clarified(err error) error {
 	return err
 }
 
-// why finds the cause of a failure in the error and, for a service that does not
+// explanationOf finds the cause of a failure in the error and, for a service that does not
 // come up, in the evidence.
-func why(d diagnosis.Evidence, err error, again hint.Message) diagnosis.Explanation {
+func explanationOf(d diagnosis.Evidence, err error, again hint.Message) diagnosis.Explanation {
 	failures := graph.Failures(err)
 	for i, f := range failures {
 		doing := "make or find "
@@ -150,7 +150,7 @@ func ofCall(err error, doing string) diagnosis.Explanation {
 		return explanation(capital(err.Error())+".", hint.Of(err))
 	case errors.As(err, &fault):
 		return explanation(capital(err.Error())+".", hint.New(faultNext))
-	case errors.Is(err, graph.ErrForeign):
+	case errors.Is(err, graph.ErrUnmanaged):
 		return explanation(capital(err.Error())+". It has the name that this stack needs, and without the stack's tag it is not touched.",
 			hint.Of(err).Or(hint.New("choose another name with --stack, or remove that thing yourself")))
 	case errors.As(err, &profile):
@@ -164,7 +164,7 @@ func ofCall(err error, doing string) diagnosis.Explanation {
 		return explanation(fmt.Sprintf("There is no address for %s: either no such region, or no network.", unknown.Name),
 			hint.New("check --region (AWS_REGION) and the network"))
 	}
-	if service, operation, lacking := provision.Lacking(err); lacking {
+	if service, operation, ok := provision.NotImplemented(err); ok {
 		return explanation(fmt.Sprintf("The endpoint lacks the call %s %s%s (it answered 501)", service, operation, during(doing))+answered(err)+".",
 			hint.New("use a newer version of what answers there, or another endpoint (AWS_ENDPOINT_URL); %s needs none", hint.Command("up", "--local")))
 	}
