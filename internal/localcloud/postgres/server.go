@@ -18,7 +18,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/bookctl/bookctl/internal/localcloud/process"
 )
@@ -259,6 +259,9 @@ func (s *Server) configure(settings Settings) error {
 
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
+// identifier is a name as SQL writes it.
+func identifier(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
 // Running says whether the server runs.
 func (s *Server) Running() bool {
 	s.mu.Lock()
@@ -416,19 +419,19 @@ func (s *Server) EnsureMaster(ctx context.Context, m Master) error {
 	return nil
 }
 
-func ensureMaster(ctx context.Context, conn *pgx.Conn, m Master) error {
-	user := pgx.Identifier{m.User}.Sanitize()
+func ensureMaster(ctx context.Context, conn *pgconn.PgConn, m Master) error {
+	user := identifier(m.User)
 	for _, role := range []struct{ name, sql string }{
 		// The powers of rds_superuser (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.PostgreSQL.CommonDBATasks.Roles.html).
 		{"rds_superuser", "CREATE ROLE rds_superuser NOLOGIN; GRANT pg_monitor, pg_signal_backend, pg_checkpoint TO rds_superuser WITH ADMIN OPTION"},
 		{m.User, "CREATE ROLE " + user + " LOGIN CREATEDB CREATEROLE; GRANT rds_superuser TO " + user},
 	} {
-		var found bool
-		if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role.name).Scan(&found); err != nil {
+		found, err := exists(ctx, conn, "SELECT FROM pg_roles WHERE rolname = $1", role.name)
+		if err != nil {
 			return err
 		}
 		if !found {
-			if _, err := conn.Exec(ctx, role.sql); err != nil {
+			if err := execute(ctx, conn, role.sql); err != nil {
 				return err
 			}
 		}
@@ -439,16 +442,24 @@ func ensureMaster(ctx context.Context, conn *pgx.Conn, m Master) error {
 	if m.Database == "" {
 		return nil
 	}
-	var found bool
-	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", m.Database).Scan(&found); err != nil {
+	found, err := exists(ctx, conn, "SELECT FROM pg_database WHERE datname = $1", m.Database)
+	if err != nil || found {
 		return err
 	}
-	if found {
-		return nil
-	}
 	// The template's pages go straight to the files instead of through the log.
-	_, err := conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{m.Database}.Sanitize()+" OWNER "+user)
+	return execute(ctx, conn, "CREATE DATABASE "+identifier(m.Database)+" OWNER "+user)
+}
+
+// execute runs statements that return no rows.
+func execute(ctx context.Context, conn *pgconn.PgConn, sql string) error {
+	_, err := conn.Exec(ctx, sql).ReadAll()
 	return err
+}
+
+// exists reports whether a query with one parameter returns a row.
+func exists(ctx context.Context, conn *pgconn.PgConn, sql, parameter string) (bool, error) {
+	result := conn.ExecParams(ctx, sql, [][]byte{[]byte(parameter)}, nil, nil, nil).Read()
+	return len(result.Rows) > 0, result.Err
 }
 
 // SetPassword changes a user's password on the running server.
@@ -466,24 +477,23 @@ func (s *Server) SetPassword(ctx context.Context, user string, password Verifier
 	return nil
 }
 
-func setPassword(ctx context.Context, conn *pgx.Conn, user string, password Verifier) error {
+func setPassword(ctx context.Context, conn *pgconn.PgConn, user string, password Verifier) error {
 	if !strings.HasPrefix(string(password), "SCRAM-SHA-256$") {
 		return errors.New("the password is not a SCRAM verifier") // and must not reach the server's log
 	}
-	_, err := conn.Exec(ctx, "ALTER ROLE "+pgx.Identifier{user}.Sanitize()+" PASSWORD "+quote(string(password)))
-	return err
+	return execute(ctx, conn, "ALTER ROLE "+identifier(user)+" PASSWORD "+quote(string(password)))
 }
 
 // connect logs in as the superuser over the socket.
-func (s *Server) connect(ctx context.Context) (*pgx.Conn, error) {
-	config, err := pgx.ParseConfig("sslmode=disable dbname=postgres user=" + admin)
+func (s *Server) connect(ctx context.Context) (*pgconn.PgConn, error) {
+	config, err := pgconn.ParseConfig("sslmode=disable dbname=postgres user=" + admin)
 	if err != nil {
 		return nil, err
 	}
 	config.Host, config.Port = s.socketDir(), uint16(s.settings.Port)
 	config.Password, config.Fallbacks = "", nil // whatever PG* variables say
 	config.ConnectTimeout = 5 * time.Second
-	return pgx.ConnectConfig(ctx, config)
+	return pgconn.ConnectConfig(ctx, config)
 }
 
 // lastLog is the end of the server's log.
