@@ -1,8 +1,6 @@
 package localcloud_test
 
 import (
-	"archive/tar"
-	"bytes"
 	"cmp"
 	"fmt"
 	"io"
@@ -22,13 +20,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/localcloud/container"
+	"github.com/bookctl/bookctl/internal/tinyimage"
 )
 
 // relayWord makes the test program a sandbox's relay.
@@ -69,40 +65,16 @@ echo
 touch /file /tmp/file /run/file 2>&1
 `
 
-// box is an image of busybox, a static program that is a whole system's, as most
-// images are: a shell, and no word of PORT.
+// box is an image of busybox: a shell, and no word of PORT.
 func box(t *testing.T, arch string, config v1.Config) v1.Image {
 	t.Helper()
-	program := must[[]byte](t)(os.ReadFile(must[string](t)(exec.LookPath("busybox"))))
-	var text bytes.Buffer
-	w := tar.NewWriter(&text)
-	add := func(header tar.Header, content string) {
-		header.Size = int64(len(content))
-		if err := w.WriteHeader(&header); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.WriteString(w, content); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, dir := range []string{"bin/", "etc/", "tmp/", "run/", "data/", "www/", "www/cgi-bin/"} {
-		add(tar.Header{Name: dir, Typeflag: tar.TypeDir, Mode: 0o755}, "")
-	}
-	add(tar.Header{Name: "bin/busybox", Typeflag: tar.TypeReg, Mode: 0o755}, string(program))
-	for _, applet := range strings.Fields("sh cat echo head httpd id ip nc od printf pwd sleep tail touch tr wget") {
-		add(tar.Header{Name: "bin/" + applet, Typeflag: tar.TypeSymlink, Linkname: "busybox"}, "")
-	}
-	add(tar.Header{Name: "etc/passwd", Typeflag: tar.TypeReg, Mode: 0o644}, "root:x:0:0::/:/bin/sh\nsomebody:x:1234:2345::/:/bin/sh\n")
-	add(tar.Header{Name: "www/healthz", Typeflag: tar.TypeReg, Mode: 0o644}, "well\n")
-	add(tar.Header{Name: "www/cgi-bin/who", Typeflag: tar.TypeReg, Mode: 0o755}, who)
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	layer := must[v1.Layer](t)(tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text.Bytes())), nil }))
-	image := must[v1.Image](t)(mutate.AppendLayers(empty.Image, layer))
-	file := must[*v1.ConfigFile](t)(image.ConfigFile()).DeepCopy()
-	file.OS, file.Architecture, file.Config = "linux", arch, config
-	return must[v1.Image](t)(mutate.ConfigFile(image, file))
+	system := must[v1.Layer](t)(tinyimage.Busybox(strings.Fields("cat echo head httpd id ip nc od printf pwd sleep tail touch tr wget")...))
+	files := must[v1.Layer](t)(tinyimage.Layer(
+		tinyimage.File{Name: "etc/"}, tinyimage.File{Name: "tmp/"}, tinyimage.File{Name: "run/"}, tinyimage.File{Name: "data/"}, tinyimage.File{Name: "www/cgi-bin/"},
+		tinyimage.File{Name: "etc/passwd", Content: "root:x:0:0::/:/bin/sh\nsomebody:x:1234:2345::/:/bin/sh\n"},
+		tinyimage.File{Name: "www/healthz", Content: "well\n"}, tinyimage.File{Name: "www/cgi-bin/who", Content: who, Program: true},
+	))
+	return must[v1.Image](t)(tinyimage.Of(arch, config, system, files))
 }
 
 // push gives an image to the account's repository and returns its name.
@@ -234,9 +206,9 @@ func TestAContainerRunsAndEndsAsItsDefinitionSays(t *testing.T) {
 			stop:   true, code: 4, reason: "enough",
 		},
 		{
-			what: "a program that ignores SIGTERM until its time is over",
+			what: "a program that takes longer to stop than its stop timeout, and less than the default of 30 s",
 			change: func(d *types.ContainerDefinition) {
-				d.Command, d.StopTimeout = []string{`trap '' TERM; echo ready; ` + loop}, aws.Int32(2)
+				d.Command, d.StopTimeout = []string{`trap 'sleep 20; exit 6' TERM; echo ready; ` + loop}, aws.Int32(2)
 			},
 			stop: true, code: 137, reason: "enough",
 		},
@@ -342,7 +314,7 @@ func TestAContainerReachesItsDatabaseByTheEndpoint(t *testing.T) {
 	if len(addresses) != 2 {
 		t.Errorf("two databases have the addresses %v", addresses)
 	}
-	image := s.push(t, "box", box(t, runtime.GOARCH, v1.Config{Entrypoint: []string{"sh", "-c"}}))
+	image := s.push(t, "box", box(t, runtime.GOARCH, v1.Config{Entrypoint: []string{"sh", "-c"}, Env: []string{"NODE_EXTRA_CA_CERTS=/etc/node.pem"}}))
 	host := strings.TrimPrefix(s.cloud.Endpoint(), "http://")
 	definition := s.definition(t, "", "", func(in *ecs.RegisterTaskDefinitionInput) {
 		c := &in.ContainerDefinitions[0]
@@ -351,12 +323,12 @@ func TestAContainerReachesItsDatabaseByTheEndpoint(t *testing.T) {
 			{Name: aws.String("PGSSLROOTCERT"), Value: aws.String("/etc/ssl/rds.pem")},
 			{Name: aws.String("DATABASE_URL"), Value: aws.String("postgres://host/db?sslmode=verify-full&sslrootcert=/usr/share/rds.pem&x=y")},
 		}
-		c.Command = []string{script + "wget -q -O - http://" + host + "/_bookctl/health | head -c 7; echo; head -n 1 $PGSSLROOTCERT; cat $DB_SSLROOTCERT | head -n 1; head -n 1 /usr/share/rds.pem"}
+		c.Command = []string{script + "wget -q -O - http://" + host + "/_bookctl/health | head -c 7; echo; head -n 1 $PGSSLROOTCERT; cat $DB_SSLROOTCERT | head -n 1; head -n 1 /usr/share/rds.pem; head -n 1 $NODE_EXTRA_CA_CERTS"}
 	})
 	arn := s.run(t, definition)
 	s.await(t, arn, "STOPPED")
 	const pem = "-----BEGIN CERTIFICATE-----"
-	if said, want := s.said(t, arn[strings.LastIndex(arn, "/")+1:]), []string{"S", "S", `{"pid":`, pem, pem, pem}; !slices.Equal(said, want) {
+	if said, want := s.said(t, arn[strings.LastIndex(arn, "/")+1:]), []string{"S", "S", `{"pid":`, pem, pem, pem, pem}; !slices.Equal(said, want) {
 		t.Errorf("it said %q, want %q", said, want)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -124,7 +125,7 @@ func (i *Image) describe(ctx context.Context, a *api, s *sandbox, spec task.Spec
 		}
 		mounts = append(mounts, map[string]any{"Type": "volume", "Source": volume, "Target": m.Path, "ReadOnly": m.ReadOnly})
 	}
-	environment, bundles := trust(spec)
+	environment, bundles := trust(i.Config.Env, spec)
 	for _, path := range bundles {
 		mounts = append(mounts, map[string]any{"Type": "bind", "Source": spec.TrustBundle, "Target": path, "ReadOnly": true})
 	}
@@ -161,20 +162,27 @@ func (i *Image) describe(ctx context.Context, a *api, s *sandbox, spec task.Spec
 // nowhere else.
 const bundlePath = "/etc/bookctl/rds-ca.pem"
 
-// trust is the environment of a container, and where it looks for the authority of
-// its database: there it finds that of the databases here instead of AWS's.
-func trust(spec task.Spec) (environment map[string]string, paths []string) {
+// trust is what a container gets of an environment besides the image's, and where by
+// both it looks for the authority of its database: there it finds that of the databases
+// here instead of AWS's.
+func trust(image []string, spec task.Spec) (environment map[string]string, paths []string) {
 	environment = maps.Clone(spec.Environment)
 	if spec.TrustBundle == "" {
 		return environment, nil
 	}
-	if environment[task.TrustVariable] == "" {
-		environment[task.TrustVariable] = bundlePath
+	all := map[string]string{}
+	for _, variable := range image {
+		name, value, _ := strings.Cut(variable, "=")
+		all[name] = value
+	}
+	maps.Copy(all, environment)
+	if all[task.TrustVariable] == "" {
+		environment[task.TrustVariable], all[task.TrustVariable] = bundlePath, bundlePath
 	}
 	for _, name := range task.TrustVariables() {
-		paths = append(paths, environment[name])
+		paths = append(paths, all[name])
 	}
-	for _, value := range environment {
+	for _, value := range all {
 		if named, err := url.PathUnescape(task.RootCert(value)); err == nil {
 			paths = append(paths, named)
 		}

@@ -73,10 +73,13 @@ type Spec struct {
 }
 
 // The variables by which programs find the authority of their database: that of
-// bookapi, which always is set, and libpq's.
+// bookapi, which always is set, libpq's, and Node's, whose library for PostgreSQL
+// verifies also with sslmode=require
+// (https://nodejs.org/api/cli.html#node_extra_ca_certsfile).
 const (
 	TrustVariable = "DB_SSLROOTCERT"
 	libpqTrust    = "PGSSLROOTCERT"
+	nodeTrust     = "NODE_EXTRA_CA_CERTS"
 )
 
 // rootCert is libpq's parameter in the URL of a database
@@ -93,7 +96,7 @@ func RootCert(value string) string {
 }
 
 // TrustVariables are all of them.
-func TrustVariables() []string { return []string{TrustVariable, libpqTrust} }
+func TrustVariables() []string { return []string{TrustVariable, libpqTrust, nodeTrust} }
 
 // Ulimit is a limit of the kernel's, such as nofile.
 type Ulimit struct {
@@ -231,8 +234,10 @@ func environment(spec Spec, port int) map[string]string {
 	env["PORT"] = strconv.Itoa(port)
 	if spec.TrustBundle != "" {
 		env[TrustVariable] = spec.TrustBundle
-		if path.IsAbs(env[libpqTrust]) {
-			env[libpqTrust] = spec.TrustBundle
+		for _, name := range TrustVariables() {
+			if path.IsAbs(env[name]) {
+				env[name] = spec.TrustBundle
+			}
 		}
 		for name, value := range env {
 			if path := RootCert(value); path != "" {
