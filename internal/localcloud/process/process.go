@@ -31,14 +31,15 @@ type Options struct {
 }
 
 // Start runs cmd in a process group of its own. cmd's SysProcAttr is
-// overwritten. It returns once the program was started or could not be.
+// overwritten, and it has none of exec's pipes. It returns once the program was
+// started or could not be.
 func Start(cmd *exec.Cmd, opts Options) (*Process, error) {
 	if opts.DeathSignal == 0 {
 		opts.DeathSignal = syscall.SIGKILL
 	}
 	cmd.SysProcAttr = attributes(opts.User)
 	setDeathSignal(cmd.SysProcAttr, opts.DeathSignal)
-	p := &Process{cmd: cmd, done: make(chan struct{})}
+	p := &Process{done: make(chan struct{})}
 	started := make(chan error, 1)
 	go func() {
 		// The death signal is tied to the thread that forked, not to the
@@ -46,7 +47,8 @@ func Start(cmd *exec.Cmd, opts Options) (*Process, error) {
 		// (https://go.dev/issue/27505).
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		err := cmd.Start()
+		cmd, err := startFree(cmd)
+		p.cmd = cmd
 		if err == nil && opts.PIDFile != "" {
 			if err = os.WriteFile(opts.PIDFile, fmt.Appendf(nil, "%d\n", cmd.Process.Pid), 0o600); err != nil {
 				_ = cmd.Process.Kill() // the write error is the one to report
@@ -70,6 +72,31 @@ func Start(cmd *exec.Cmd, opts Options) (*Process, error) {
 	}
 	return p, nil
 }
+
+// startFree starts cmd, or a copy of it, once nobody has its program open for writing.
+// Whatever this process forks while it unpacks an image holds the files open that are
+// being written, until it has become another program, and so long the kernel refuses
+// to run them (https://go.dev/issue/22315).
+func startFree(cmd *exec.Cmd) (*exec.Cmd, error) {
+	for try := 0; ; try++ {
+		err := cmd.Start()
+		if !errors.Is(err, syscall.ETXTBSY) || try == busyTries {
+			return cmd, err
+		}
+		time.Sleep(busyPause)
+		cmd = &exec.Cmd{
+			Path: cmd.Path, Args: cmd.Args, Env: cmd.Env, Dir: cmd.Dir, Stdin: cmd.Stdin, Stdout: cmd.Stdout, Stderr: cmd.Stderr,
+			ExtraFiles: cmd.ExtraFiles, SysProcAttr: cmd.SysProcAttr, WaitDelay: cmd.WaitDelay,
+		}
+	}
+}
+
+// The tries and pauses of startFree come to five seconds, which a fork takes only on a
+// machine that does nothing else.
+const (
+	busyTries = 250
+	busyPause = 20 * time.Millisecond
+)
 
 // PID is the process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }

@@ -2,7 +2,9 @@ package process_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -76,6 +78,30 @@ func TestReapEndsWhatADeadCloudLeft(t *testing.T) {
 	}
 	if !process.Alive(stranger.Process.Pid) {
 		t.Error("a process of another program was ended")
+	}
+}
+
+func TestAProgramThatIsStillOpenForWritingIsStartedOnceItIsNot(t *testing.T) {
+	t.Parallel()
+	program := filepath.Join(t.TempDir(), "program")
+	file, err := os.OpenFile(program, os.O_CREATE|os.O_WRONLY, 0o700)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteString("#!/bin/sh\necho \"$1 $WORD\"\nexit 7\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := exec.Command(program).Run(); !errors.Is(err, syscall.ETXTBSY) {
+		t.Skipf("this system runs what is open for writing: %v", err)
+	}
+	time.AfterFunc(50*time.Millisecond, func() { _ = file.Close() }) // it is written already
+	var out bytes.Buffer
+	p, err := process.Start(&exec.Cmd{Path: program, Args: []string{program, "one"}, Env: []string{"WORD=two"}, Stdout: &out}, process.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := p.ExitCode(); code != 7 || out.String() != "one two\n" {
+		t.Errorf("exit code %d, output %q", code, out.String())
 	}
 }
 
