@@ -26,7 +26,9 @@ func TestWhatIsDeletedByHandComesBackAsItWasConfigured(t *testing.T) {
 	first := openPort(t)
 	s.up("--port", strconv.Itoa(int(first)), "--log-days", "30")
 	port := openPort(t)
-	s.up("--port", strconv.Itoa(int(port)), "--count", "2", "--min", "1", "--max", "3")
+	// Nobody asks the service for anything, and so it would be scaled down from anything
+	// above its bound.
+	s.up("--port", strconv.Itoa(int(port)), "--count", "2", "--min", "2", "--max", "3")
 	settings := func() map[string]any {
 		t.Helper()
 		var plan struct {
@@ -45,10 +47,8 @@ func TestWhatIsDeletedByHandComesBackAsItWasConfigured(t *testing.T) {
 		}
 		return now
 	}
-	until(t, "the first backup is over", func() bool {
-		return strings.Contains(strings.Join(h.inventory(), "\n"), "database book-database available")
-	})
-	before, account, ctx := settings(), h.inventory(), t.Context()
+	account := h.backedUp()
+	before, ctx := settings(), t.Context()
 	containers, balancing := ecs.NewFromConfig(h.Config), elb.NewFromConfig(h.Config)
 	for _, c := range []struct {
 		part   string
@@ -98,10 +98,7 @@ func TestDestroyTouchesNothingWhereTheProofWouldBeDenied(t *testing.T) {
 	s := newShell(t)
 	h := s.byHand(t, nil)
 	s.up(imageless()...)
-	until(t, "the first backup is over", func() bool {
-		return strings.Contains(strings.Join(h.inventory(), "\n"), "database book-database available")
-	})
-	before := h.inventory()
+	before := h.backedUp()
 	for _, read := range []string{"application-autoscaling:DescribeScalableTargets", "secretsmanager:ListSecrets", "acm:ListCertificates"} {
 		h.faults(map[string]any{"deny": []string{read}})
 		s.run("destroy", "--local", "--yes").says(t, 4, read, "Nothing was touched.")

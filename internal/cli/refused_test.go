@@ -19,9 +19,7 @@ func TestARefusedChangeLeavesNoTrace(t *testing.T) {
 	s := newShell(t)
 	h := s.byHand(t, nil)
 	s.up(imageless()...)
-	until(t, "the first backup is over", func() bool {
-		return strings.Contains(strings.Join(h.inventory(), "\n"), "database book-database available")
-	})
+	h.backedUp()
 	for _, c := range []struct {
 		deny  string
 		flags []string
