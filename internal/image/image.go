@@ -4,12 +4,17 @@ import (
 	"archive/tar"
 	"bytes"
 	"cmp"
+	"compress/gzip"
 	"context"
+	"crypto/sha256"
 	_ "embed" // for the users of the image
+	"encoding/hex"
 	"fmt"
 	"io"
 	"maps"
 	"path"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -17,7 +22,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
@@ -97,11 +101,11 @@ func build(ctx context.Context, source Source) (*Image, error) {
 	if source.Package != "" {
 		below = append(below, file{"/tmp", 0o1777, nil})
 	}
-	base, err := layer(below)
+	base, err := source.layer(below)
 	if err != nil {
 		return nil, err
 	}
-	top, err := layer([]file{{source.entrypoint(), 0o755, binary}})
+	top, err := source.layer([]file{{source.entrypoint(), 0o755, binary}})
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +208,7 @@ type file struct {
 
 // layer packs files and the directories above them, owned by root, in the order
 // of their paths.
-func layer(files []file) (v1.Layer, error) {
+func (s Source) layer(files []file) (v1.Layer, error) {
 	entries := map[string]file{}
 	for _, f := range files {
 		entries[f.path] = f
@@ -230,7 +234,67 @@ func layer(files []file) (v1.Layer, error) {
 	if err := w.Close(); err != nil {
 		return nil, err
 	}
-	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(out.Bytes())), nil }
-	return tarball.LayerFromOpener(open, tarball.WithMediaType(types.OCILayer),
-		tarball.WithCompressionLevel(compression), tarball.WithCompressedCaching)
+	return s.compressed(out.Bytes())
 }
+
+// compressed is a layer of a tar, compressed as it is kept in the cache, which saves a
+// second of each build. Another version of Go may compress otherwise, and the digest of
+// an image must not depend on what was built before: so each has its own.
+func (s Source) compressed(files []byte) (v1.Layer, error) {
+	sum := sha256.Sum256(files)
+	path := ""
+	if s.Cache != "" {
+		by := sha256.Sum256(fmt.Appendf(sum[:], " gzip %d %s", compression, runtime.Version()))
+		path = filepath.Join(s.Cache, "built-"+hex.EncodeToString(by[:8]))
+	}
+	content := readKept(path)
+	if content == nil {
+		var out bytes.Buffer
+		to, err := gzip.NewWriterLevel(&out, compression)
+		if err == nil {
+			_, err = to.Write(files)
+		}
+		if err == nil {
+			err = to.Close()
+		}
+		if err != nil {
+			return nil, err
+		}
+		content = out.Bytes()
+		keep(path, content, "built-*")
+	}
+	digest := sha256.Sum256(content)
+	return builtLayer{files: files, content: content, diffID: hashOf(sum), digest: hashOf(digest)}, nil
+}
+
+func hashOf(sum [sha256.Size]byte) v1.Hash {
+	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum[:])}
+}
+
+// builtLayer is a layer in memory.
+type builtLayer struct {
+	files, content []byte
+	diffID, digest v1.Hash
+}
+
+// Digest implements v1.Layer.
+func (l builtLayer) Digest() (v1.Hash, error) { return l.digest, nil }
+
+// DiffID implements v1.Layer.
+func (l builtLayer) DiffID() (v1.Hash, error) { return l.diffID, nil }
+
+// Compressed implements v1.Layer.
+func (l builtLayer) Compressed() (io.ReadCloser, error) {
+	return io.NopCloser(bytes.NewReader(l.content)), nil
+}
+
+// Uncompressed implements v1.Layer.
+func (l builtLayer) Uncompressed() (io.ReadCloser, error) {
+	return io.NopCloser(bytes.NewReader(l.files)), nil
+}
+
+// Size implements v1.Layer.
+func (l builtLayer) Size() (int64, error) { return int64(len(l.content)), nil }
+
+// MediaType implements v1.Layer.
+func (l builtLayer) MediaType() (types.MediaType, error) { return types.OCILayer, nil }

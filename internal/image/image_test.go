@@ -3,10 +3,12 @@ package image_test
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"debug/elf"
 	"encoding/pem"
@@ -66,25 +68,56 @@ func TestACachedProgramIsUsedOnlyWhileItIsCurrentAndWhole(t *testing.T) {
 		return built.Digest
 	}
 	want := digest()
-	kept, err := filepath.Glob(filepath.Join(source.Cache, "*"))
-	if err != nil || len(kept) != 1 {
-		t.Fatalf("cache: %v, %v; want one file", kept, err)
+	all, err := filepath.Glob(filepath.Join(source.Cache, "*"))
+	if err != nil || len(all) != 3 {
+		t.Fatalf("cache: %v, %v; want the program and two layers", all, err)
 	}
 	if got := digest(); got != want {
 		t.Errorf("from the cache: %s, want %s", got, want)
 	}
-	whole, err := os.ReadFile(kept[0])
+	for _, file := range all {
+		whole, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		half := append(bytes.Clone(whole[:len(whole)/2]), make([]byte, len(whole)/2)...)
+		for name, bad := range map[string][]byte{"empty": nil, "cut off": whole[:len(whole)/2], "half written": half} {
+			if err := os.WriteFile(file, bad, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if got := digest(); got != want {
+				t.Errorf("from a cache in which %s is %s: %s, want %s", filepath.Base(file), name, got, want)
+			}
+		}
+	}
+	layers, err := filepath.Glob(filepath.Join(source.Cache, "built-*"))
+	if err != nil || len(layers) != 2 {
+		t.Fatalf("layers: %v, %v", layers, err)
+	}
+	// That a layer which was compressed once is not compressed again shows in one that
+	// was compressed by something else.
+	whole, err := os.ReadFile(layers[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	half := append(bytes.Clone(whole[:len(whole)/2]), make([]byte, len(whole)/2)...)
-	for name, bad := range map[string][]byte{"empty": nil, "cut off": whole[:len(whole)/2], "half written": half} {
-		if err := os.WriteFile(kept[0], bad, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if got := digest(); got != want {
-			t.Errorf("from a cache that is %s: %s, want %s", name, got, want)
-		}
+	more := bytes.NewBuffer(bytes.Clone(whole[sha256.Size:]))
+	if err := gzip.NewWriter(more).Close(); err != nil { // one more member, and an empty one
+		t.Fatal(err)
+	}
+	other := more.Bytes()
+	sum := sha256.Sum256(other)
+	if err := os.WriteFile(layers[0], append(sum[:], other...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := digest(); got == want {
+		t.Error("the layer in the cache was not used")
+	}
+	if err := os.Remove(layers[0]); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := filepath.Glob(filepath.Join(source.Cache, "program-*"))
+	if err != nil || len(kept) != 1 {
+		t.Fatalf("programs: %v, %v", kept, err)
 	}
 	var old []string // of clones that are gone
 	for i := range 10 {
@@ -100,7 +133,7 @@ func TestACachedProgramIsUsedOnlyWhileItIsCurrentAndWhole(t *testing.T) {
 		t.Error("the cached program was used for another source")
 	}
 	newest := slices.Sorted(slices.Values(append(old[:7:7], kept[0])))
-	if left, err := filepath.Glob(filepath.Join(source.Cache, "*")); err != nil || !slices.Equal(left, newest) {
+	if left, err := filepath.Glob(filepath.Join(source.Cache, "program-*")); err != nil || !slices.Equal(left, newest) {
 		t.Errorf("the cache keeps %q, %v; want the newest eight: %q", left, err, newest)
 	}
 }

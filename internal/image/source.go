@@ -58,8 +58,8 @@ type Source struct {
 	// Authorities are, as PEM, what the image trusts for databases beside those that
 	// it knows; see ParseAuthorities.
 	Authorities []byte
-	// Cache is a directory that keeps the program, so that the next build of an
-	// unchanged source need not link it. It is made if missing; empty for none.
+	// Cache is a directory that keeps the program and the layers, so that the next build
+	// of an unchanged source need neither link nor compress it. It is made if missing; empty for none.
 	Cache string
 }
 
@@ -145,7 +145,7 @@ func (s Source) compile(ctx context.Context) ([]byte, error) {
 	}
 	binary, err := os.ReadFile(out)
 	if err == nil && !bytes.Equal(binary, kept) {
-		s.keep(binary)
+		keep(s.kept(), binary, "program-*")
 	}
 	return binary, err
 }
@@ -172,21 +172,26 @@ func (s Source) kept() string {
 // by its build id whether it is still current. One that is not whole is left:
 // the go tool would not notice.
 func (s Source) restore(path string) []byte {
-	text, err := os.ReadFile(s.kept())
-	if err != nil || len(text) < sha256.Size || sha256.Sum256(text[sha256.Size:]) != [sha256.Size]byte(text) {
-		return nil
-	}
-	program := text[sha256.Size:]
-	if err := os.WriteFile(path, program, 0o755); err != nil {
+	program := readKept(s.kept())
+	if program == nil || os.WriteFile(path, program, 0o755) != nil {
 		return nil
 	}
 	return program
 }
 
-// keep saves the program behind its checksum. A failure costs the next build
-// some time and nothing else, and so is not reported.
-func (s Source) keep(program []byte) {
-	path := s.kept()
+// readKept reads what keep wrote, or nil where it is not whole.
+func readKept(path string) []byte {
+	text, err := os.ReadFile(path)
+	if err != nil || len(text) < sha256.Size || sha256.Sum256(text[sha256.Size:]) != [sha256.Size]byte(text) {
+		return nil
+	}
+	return text[sha256.Size:]
+}
+
+// keep saves what was made behind its checksum, and forgets all but the newest files
+// with such names. A failure costs the next build some time and nothing else, and so
+// is not reported.
+func keep(path string, content []byte, pattern string) {
 	if path == "" || os.MkdirAll(filepath.Dir(path), 0o755) != nil {
 		return
 	}
@@ -194,15 +199,16 @@ func (s Source) keep(program []byte) {
 	if err != nil {
 		return
 	}
-	sum := sha256.Sum256(program)
-	_, err = partial.Write(slices.Concat(sum[:], program))
+	sum := sha256.Sum256(content)
+	_, err = partial.Write(slices.Concat(sum[:], content))
 	if errors.Join(err, partial.Close()) != nil || os.Rename(partial.Name(), path) != nil {
 		_ = os.Remove(partial.Name()) // a rest is no harm
 	}
-	forget(filepath.Dir(path), "program-*", mostKept)
+	forget(filepath.Dir(path), pattern, mostKept)
 }
 
-// mostKept is how many programs a cache keeps: of as many clones and architectures.
+// mostKept is how many programs a cache keeps, of as many clones and architectures, and
+// how many layers of such.
 const mostKept = 8
 
 // forget removes all but the newest of the files with such names in a cache. A run
