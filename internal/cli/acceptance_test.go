@@ -70,7 +70,7 @@ func TestTheMainJob(t *testing.T) {
 	needAWS(t)
 	t.Parallel()
 	s := newShell(t)
-	s.program = raced
+	s.program = raced(t)
 	s.must("local", "start")
 	before := s.inventory()
 

@@ -26,10 +26,6 @@ import (
 var (
 	// program is the bookctl under test: the real one, built once as releases are.
 	program string
-	// raced is the same with the race detector in it, where the tests have it too;
-	// program, which takes a third of the time, is without. The main job is tried with
-	// it; package kill has up and destroy, and the whole local cloud, under it as well.
-	raced string
 	// shared are the caches of the go tool, and the one in which bookctl keeps the
 	// bookapi that it built. Homes have none of their own: no test is about them.
 	shared []string
@@ -54,14 +50,8 @@ func buildAndRun(m *testing.M) (int, error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return 0, err
 	}
-	if program, err = compile(filepath.Join(dir, "bookctl"), []string{"CGO_ENABLED=0"}, "-trimpath"); err != nil {
+	if program, err = compile(filepath.Join(dir, "bookctl"), "CGO_ENABLED=0", "-trimpath"); err != nil {
 		return 0, err
-	}
-	raced = program
-	if raceEnabled {
-		if raced, err = compile(filepath.Join(dir, "race", "bookctl"), nil, "-race"); err != nil {
-			return 0, err
-		}
 	}
 	goEnv, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE").Output()
 	if err != nil {
@@ -83,15 +73,27 @@ func buildAndRun(m *testing.M) (int, error) {
 	return m.Run(), nil
 }
 
-// compile builds bookctl at path.
-func compile(path string, env []string, flags ...string) (string, error) {
+// compile builds bookctl at path, with a variable set in the environment.
+func compile(path, env string, flags ...string) (string, error) {
 	cmd := exec.Command("go", slices.Concat([]string{"build", "-o", path}, flags, []string{"../../cmd/bookctl"})...)
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = append(os.Environ(), env)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build bookctl: %w\n%s", err, out)
 	}
 	return path, nil
+}
+
+// raced builds the program with the race detector in it, as the tests of other packages
+// are compiled. The main job is tried with it; package kill has up and destroy, and the
+// whole local cloud, under it as well.
+func raced(t *testing.T) string {
+	t.Helper()
+	path, err := compile(filepath.Join(t.TempDir(), "bookctl"), "CGO_ENABLED=1", "-race", "-trimpath=false")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // shell runs bookctl with a home of its own.

@@ -29,7 +29,7 @@ func storm(seed uint64) localcloud.Faults {
 // BOOKCTL_SEED repeats one seed.
 func TestKilledInAStorm(t *testing.T) {
 	t.Parallel()
-	first, seeds := seedsFrom(t, 20)
+	first, seeds := seedsFrom(t, 20/stride)
 	var next atomic.Uint64
 	for i := range min(2*workers, seeds) {
 		t.Run(fmt.Sprintf("cloud %d", i), func(t *testing.T) {
