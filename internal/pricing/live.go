@@ -35,12 +35,16 @@ func LiveCost(ctx context.Context, client *awspricing.Client, u Usage, region st
 	}
 	var f fargatePrice
 	var hour float64
+	tasks := map[string]*float64{fargate + "vCPU-Hours:perCPU": &f.VCPUHour, fargate + "GB-Hours": &f.GBHour}
+	if u.Storage > freeStorage {
+		tasks["Fargate-EphemeralStorage-GB-Hours"] = &p.TaskStorageGBHour
+	}
 	for _, q := range []struct {
 		service string
 		filters map[string]string
 		usage   map[string]*float64 // by what the usage type ends in after its region
 	}{
-		{"AmazonECS", nil, map[string]*float64{fargate + "vCPU-Hours:perCPU": &f.VCPUHour, fargate + "GB-Hours": &f.GBHour}},
+		{"AmazonECS", nil, tasks},
 		{
 			"AmazonRDS", map[string]string{"productFamily": "Database Instance", "databaseEngine": "PostgreSQL", "instanceType": u.DBClass, "deploymentOption": "Single-AZ"},
 			map[string]*float64{"InstanceUsage:" + u.DBClass: &hour},

@@ -67,16 +67,18 @@ type prices struct {
 }
 
 type regionPrices struct {
-	Fargate     map[string]fargatePrice `json:"fargate"` // by architecture
-	ALBHour     float64                 `json:"albHour"`
-	LCUHour     float64                 `json:"lcuHour"`
-	DB          map[string]float64      `json:"db"` // an hour in one zone, by class
-	DBStorageGB float64                 `json:"dbStorageGB"`
-	SnapshotGB  float64                 `json:"snapshotGB"`
-	SecretMonth float64                 `json:"secretMonth"`
-	IPv4Hour    float64                 `json:"ipv4Hour"`
-	ImageGB     float64                 `json:"imageGB"`
-	LogGB       float64                 `json:"logGB"`
+	Fargate map[string]fargatePrice `json:"fargate"` // by architecture
+	// TaskStorageGBHour is a GB of a task's disk beyond the free ones.
+	TaskStorageGBHour float64            `json:"taskStorageGBHour"`
+	ALBHour           float64            `json:"albHour"`
+	LCUHour           float64            `json:"lcuHour"`
+	DB                map[string]float64 `json:"db"` // an hour in one zone, by class
+	DBStorageGB       float64            `json:"dbStorageGB"`
+	SnapshotGB        float64            `json:"snapshotGB"`
+	SecretMonth       float64            `json:"secretMonth"`
+	IPv4Hour          float64            `json:"ipv4Hour"`
+	ImageGB           float64            `json:"imageGB"`
+	LogGB             float64            `json:"logGB"`
 }
 
 type fargatePrice struct {
@@ -101,9 +103,8 @@ func Source() (date, source string, err error) {
 	return p.Date, p.Source, err
 }
 
-// storageGBHour is what a GB of a task's disk costs in an hour beyond the free ones, in
-// US dollars in us-east-1: https://aws.amazon.com/fargate/pricing/
-const storageGBHour = 0.000111
+// freeStorage is how many GB of a task's disk cost nothing.
+const freeStorage = 20
 
 // month is how many hours AWS's own calculator gives a month.
 const month = 730
@@ -139,8 +140,8 @@ func (p regionPrices) cost(u Usage, region, date string) ([]Line, error) {
 		{"tasks", tasks * month * (vcpu*f.VCPUHour + gb*f.GBHour), fmt.Sprintf("%d × %g vCPU, %g GB, %s%s", u.Tasks, vcpu, gb, u.Arch, scaling)},
 	}
 	disk := Line{"task storage", 0, "20 GB each, which are free"}
-	if u.Storage > 20 {
-		disk = Line{disk.Item, tasks * month * float64(u.Storage-20) * storageGBHour, fmt.Sprintf("%d × %d GB beyond the free 20, at the price of us-east-1", u.Tasks, u.Storage-20)}
+	if more := u.Storage - freeStorage; more > 0 {
+		disk = Line{disk.Item, tasks * month * float64(more) * p.TaskStorageGBHour, fmt.Sprintf("%d × %d GB beyond the free 20", u.Tasks, more)}
 	}
 	lines = append(lines, disk)
 	if u.LoadBalancer {

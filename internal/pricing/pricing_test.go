@@ -61,6 +61,7 @@ func TestCostFollowsTheSettings(t *testing.T) {
 	}{
 		"second task":   {func(s *pricing.Usage) { s.Tasks = 2 }, 730 * (0.25*0.04656 + 0.5*0.00511 + 0.005)},
 		"arm is less":   {func(s *pricing.Usage) { s.Arch = "arm64" }, 730 * (0.25*(0.03725-0.04656) + 0.5*(0.00409-0.00511))},
+		"a larger disk": {func(s *pricing.Usage) { s.Storage = 120 }, 730 * 100 * 0.000132},
 		"standby":       {func(s *pricing.Usage) { s.DBMultiAZ = true }, 730*0.019 + 20*0.137},
 		"twice storage": {func(s *pricing.Usage) { s.DBStorage = 40 }, 20 * 0.137},
 	} {
@@ -124,13 +125,13 @@ func TestLiveCostTakesTheRightPrices(t *testing.T) {
 	list := map[string]map[string]float64{
 		"AmazonECS": {
 			"EUC1-Fargate-vCPU-Hours:perCPU": 1, "EUC1-Fargate-GB-Hours": 2, "EUC1-Fargate-ARM-vCPU-Hours:perCPU": 50, "EUC1-Fargate-ARM-GB-Hours": 60,
-			"EUC1-Fargate-Windows-vCPU-Hours:perCPU": 70,
+			"EUC1-Fargate-Windows-vCPU-Hours:perCPU": 70, "EUC1-Fargate-EphemeralStorage-GB-Hours": 0.5,
 		},
 		"AmazonRDS": {"EUC1-InstanceUsage:db.m7g.large": 3, "EUC1-RDS:GP3-Storage": 4},
 		"AWSELB":    {"EUC1-LoadBalancerUsage": 5, "EUC1-LCUUsage": 6},
 	}
 	s := small()
-	s.DBClass = "db.m7g.large"
+	s.DBClass, s.Storage = "db.m7g.large", 30
 	lines, err := pricing.LiveCost(t.Context(), priceList(t, list), s, "eu-central-1")
 	if err != nil {
 		t.Fatal(err)
@@ -140,7 +141,7 @@ func TestLiveCostTakesTheRightPrices(t *testing.T) {
 		got[l.Item] = l.Monthly
 	}
 	for item, want := range map[string]float64{
-		"tasks": 730 * (0.25*1 + 0.5*2), "database": 730 * 3, "database storage": 20 * 4, "load balancer": 730 * 5, "load balancer traffic": 730 * 6,
+		"tasks": 730 * (0.25*1 + 0.5*2), "task storage": 730 * 10 * 0.5, "database": 730 * 3, "database storage": 20 * 4, "load balancer": 730 * 5, "load balancer traffic": 730 * 6,
 	} {
 		if math.Abs(got[item]-want) > 0.001 {
 			t.Errorf("%s: %.2f, want %.2f", item, got[item], want)
