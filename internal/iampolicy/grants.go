@@ -79,22 +79,19 @@ var grants = []grant{
 	{sid: "NewVPC", service: "ec2", actions: "CreateVpc", resources: networkParts("vpc"), when: tagging},
 	{sid: "NewNetwork", service: "ec2", actions: "CreateInternetGateway CreateRouteTable CreateSecurityGroup CreateSubnet",
 		resources: networkParts("internet-gateway", "route-table", "security-group", "subnet"), when: tagging},
-	{sid: "NewInOwnVPC", service: "ec2", actions: "CreateRouteTable CreateSecurityGroup CreateSubnet", resources: networkParts("vpc"), when: ours},
 	{sid: "TagNewNetwork", service: "ec2", actions: "CreateTags", resources: allOfEC2,
 		when: condition{"StringEquals": {"ec2:CreateAction": {"CreateInternetGateway", "CreateRouteTable", "CreateSecurityGroup", "CreateSubnet", "CreateVpc"}}}},
-	{sid: "OwnNetwork", service: "ec2", actions: "AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress " +
-		"CreateRoute CreateTags DeleteInternetGateway DeleteRoute DeleteRouteTable DeleteSecurityGroup DeleteSubnet DeleteVpc DetachInternetGateway DisassociateRouteTable " +
-		"ModifySubnetAttribute ModifyVpcAttribute ReplaceRoute ReplaceRouteTableAssociation RevokeSecurityGroupEgress RevokeSecurityGroupIngress",
+	// Also what is made in the stack's VPC asks for that: what is new has no tag yet, and
+	// so is allowed by NewNetwork alone.
+	{sid: "OwnNetwork", service: "ec2", actions: "AssociateDhcpOptions AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress " +
+		"CreateRoute CreateRouteTable CreateSecurityGroup CreateSubnet CreateTags DeleteInternetGateway DeleteRoute DeleteRouteTable DeleteSecurityGroup DeleteSubnet DeleteVpc DetachInternetGateway DisassociateRouteTable " +
+		"ModifySubnetAttribute ModifyVpcAttribute ReplaceNetworkAclAssociation ReplaceRoute ReplaceRouteTableAssociation RevokeSecurityGroupEgress RevokeSecurityGroupIngress",
 		resources: allOfEC2, when: ours},
-	// The default group of a VPC can't be told from others' by a tag: it has none
-	// when it is made. What is nobody's may be closed, and nothing else.
-	{sid: "CloseGroup", service: "ec2", actions: "RevokeSecurityGroupEgress RevokeSecurityGroupIngress", resources: networkParts("security-group"),
-		when: condition{"Null": {stackTag: {"true"}}}},
-
-	// Nor have the VPC's network ACL and the account's DHCP options a tag.
-	{sid: "OpenDefaultACL", service: "ec2", actions: "AssociateDhcpOptions CreateNetworkAclEntry DeleteNetworkAclEntry ReplaceNetworkAclAssociation",
-		resources: networkParts("dhcp-options", "network-acl"), when: condition{"Null": {stackTag: {"true"}}}},
-	{sid: "MoveToDefaultACL", service: "ec2", actions: "AssociateDhcpOptions ReplaceNetworkAclAssociation", resources: networkParts("subnet", "vpc"), when: ours},
+	// A VPC's default group and network ACL and the account's DHCP options can't be told
+	// from others' by a tag: AWS makes them without. What is nobody's may be put right, and
+	// nothing else.
+	{sid: "Untagged", service: "ec2", actions: "AssociateDhcpOptions CreateNetworkAclEntry DeleteNetworkAclEntry ReplaceNetworkAclAssociation RevokeSecurityGroupEgress RevokeSecurityGroupIngress",
+		resources: networkParts("dhcp-options", "network-acl", "security-group"), when: condition{"Null": {stackTag: {"true"}}}},
 
 	// Without it, status asks more, and list misses a stack that has no VPC.
 	{sid: "FindTagged", service: "tag", actions: "GetResources"},

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -208,10 +209,50 @@ func For(scope Scope) (Document, error) {
 			}
 		}
 		s.Condition = g.when.filled(fill)
-		doc.Statement = append(doc.Statement, s)
+		if !slices.ContainsFunc(doc.Statement[1:], s.joins) {
+			doc.Statement = append(doc.Statement, s)
+			continue
+		}
+		i := 1 + slices.IndexFunc(doc.Statement[1:], s.joins)
+		doc.Statement[i] = doc.Statement[i].and(s)
 	}
 	slices.Sort(doc.Statement[0].Action)
 	return doc, nil
+}
+
+// mostJoined is how large a statement may become by others that join it: small ones fill
+// documents better.
+const mostJoined = 3000
+
+// joins says whether a statement can as well be said by another one, which saves what
+// frames it: under the same condition, and of other services. An action knows the
+// resources of its own service alone, so that neither allows more beside the other.
+func (s Statement) joins(other Statement) bool {
+	if slices.Contains(s.Resource, "*") || slices.Contains(other.Resource, "*") || !reflect.DeepEqual(s.Condition, other.Condition) {
+		return false
+	}
+	services := other.services()
+	return !slices.ContainsFunc(s.services(), func(service string) bool { return slices.Contains(services, service) }) && s.size()+other.size() < mostJoined
+}
+
+// services are those that a statement's actions and resources are of.
+func (s Statement) services() []string {
+	var out []string
+	for _, a := range s.Action {
+		service, _, _ := strings.Cut(a, ":")
+		out = append(out, service)
+	}
+	for _, r := range s.Resource {
+		out = append(out, strings.SplitN(r, ":", 4)[2])
+	}
+	return out
+}
+
+// and is a statement together with another one that joins it.
+func (s Statement) and(other Statement) Statement {
+	s.Sid += other.Sid
+	s.Action, s.Resource = slices.Concat(s.Action, other.Action), slices.Concat(s.Resource, other.Resource)
+	return s
 }
 
 // filled is the condition with its placeholders replaced, nil for none.
