@@ -3,6 +3,7 @@ package cli_test
 import (
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -59,32 +60,107 @@ func TestAReleaseCommandComesBeforeItsRelease(t *testing.T) {
 	}
 	serves("book-bookapi:1")
 	up().says(t, 1, `"exit 3" ended with exit code 3`)
-	service := serves("book-bookapi:1")
+	serves("book-bookapi:1")
 
-	// A run that was cut off has left its task, which the next one joins.
-	done[*ecs.RunTaskOutput](t)(containers.RunTask(t.Context(), &ecs.RunTaskInput{
-		Cluster: cluster, TaskDefinition: aws.String("book-bookapi:2"), LaunchType: ecstypes.LaunchTypeFargate, NetworkConfiguration: service.NetworkConfiguration,
-		StartedBy: aws.String("release of book-bookapi:2"),
-		Overrides: &ecstypes.TaskOverride{ContainerOverrides: []ecstypes.ContainerOverride{{Name: aws.String("bookapi"), Command: []string{"sleep", "8s"}}}},
-	}))
-	if r := up(); r.code != 0 || !strings.Contains(r.err, "release-command: slept") || strings.Contains(r.err, "going to exit") {
-		t.Errorf("behind a run that was cut off: exit code %d\n%s%s", r.code, r.out, r.err)
+	// tasks are those of the command, by the revision that they are of.
+	tasks := func(definition string) (out []ecstypes.Task) {
+		t.Helper()
+		for _, desired := range []ecstypes.DesiredStatus{ecstypes.DesiredStatusRunning, ecstypes.DesiredStatusStopped} {
+			arns := done[*ecs.ListTasksOutput](t)(containers.ListTasks(t.Context(), &ecs.ListTasksInput{Cluster: cluster, StartedBy: aws.String("bookctl-release"), DesiredStatus: desired})).TaskArns
+			if len(arns) == 0 {
+				continue
+			}
+			for _, task := range done[*ecs.DescribeTasksOutput](t)(containers.DescribeTasks(t.Context(), &ecs.DescribeTasksInput{Cluster: cluster, Tasks: arns})).Tasks {
+				if strings.HasSuffix(*task.TaskDefinitionArn, "/"+definition) {
+					out = append(out, task)
+				}
+			}
+		}
+		return out
 	}
-	serves("book-bookapi:2")
+	// begun is an up whose command is at work.
+	begun := func(definition string, args ...string) (*running, ecstypes.Task) {
+		t.Helper()
+		run := s.begin(t, append([]string{"up", "--local"}, args...)...)
+		var task ecstypes.Task
+		until(t, "the command of "+definition+" is at work", func() bool {
+			for _, task = range tasks(definition) {
+				if *task.LastStatus == "RUNNING" {
+					return true
+				}
+			}
+			return false
+		})
+		return run, task
+	}
+	killed := func(run *running) {
+		t.Helper()
+		if err := run.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		run.end(t)
+	}
 
-	// One that hangs is stopped when the run ends.
+	// What a run that is killed leaves at work, the next one joins.
+	run, _ := begun("book-bookapi:3", "--release-command", "sleep 20s")
+	killed(run)
+	if r := up(); r.code != 0 || !strings.Contains(r.err, "release-command: slept") || len(tasks("book-bookapi:3")) != 1 {
+		t.Errorf("behind a run that was killed there are %d tasks, exit code %d\n%s%s", len(tasks("book-bookapi:3")), r.code, r.out, r.err)
+	}
+	serves("book-bookapi:3")
+
+	// One that hangs is stopped when the run ends, by itself or by a Ctrl-C; and it may be
+	// stopped by others.
+	alone := func() {
+		t.Helper()
+		until(t, "the task is stopped", func() bool {
+			return len(done[*ecs.ListTasksOutput](t)(containers.ListTasks(t.Context(), &ecs.ListTasksInput{Cluster: cluster})).TaskArns) == 1
+		})
+		serves("book-bookapi:3")
+	}
 	if r := up("--release-command", "wait", "--timeout", "25s"); r.code != 1 || !strings.Contains(r.err, "release-command: waiting") {
 		t.Errorf("a command that hangs: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
-	until(t, "the task is stopped", func() bool {
-		return len(done[*ecs.ListTasksOutput](t)(containers.ListTasks(t.Context(), &ecs.ListTasksInput{Cluster: cluster})).TaskArns) == 1
-	})
-	serves("book-bookapi:2")
+	alone()
+	run, _ = begun("book-bookapi:4")
+	if err := run.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	run.end(t).says(t, 130, "interrupted")
+	alone()
+	run, task := begun("book-bookapi:4")
+	done[*ecs.StopTaskOutput](t)(containers.StopTask(t.Context(), &ecs.StopTaskInput{Cluster: cluster, Task: task.TaskArn}))
+	run.end(t).says(t, 1, `"wait" ended with exit code`, "the service is as it was")
+	alone()
 
-	// Going back runs none: what it goes back to had its own.
+	// Two are never at work at once, also not of two releases.
+	run, task = begun("book-bookapi:5", "--release-command", "sleep 30s")
+	killed(run)
 	if r := up("--release-command", "say again"); r.code != 0 || strings.Count(r.err, "release-command: again") != 1 {
 		t.Errorf("another command: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
+	first, second := tasks("book-bookapi:5"), tasks("book-bookapi:6")
+	if len(first) != 1 || len(second) != 1 || first[0].StoppedAt == nil || second[0].CreatedAt.Before(*first[0].StoppedAt) || *first[0].Containers[0].ExitCode != 0 {
+		t.Errorf("the two commands were at work as %+v and %+v", first, second)
+	}
+	serves("book-bookapi:6")
+
+	// One that succeeded is not run again, also when its run was killed before it could
+	// note that.
+	s.faults(`{"only": ["ecs:TagResource"], "throttle": 1}`)
+	run = s.begin(t, "up", "--local", "--release-command", "say once")
+	until(t, "the command has succeeded", func() bool {
+		all := tasks("book-bookapi:7")
+		return len(all) == 1 && *all[0].LastStatus == "STOPPED" && *all[0].Containers[0].ExitCode == 0
+	})
+	killed(run)
+	s.faults(`{}`)
+	if r := up(); r.code != 0 || strings.Contains(r.err, "release-command: once") || len(tasks("book-bookapi:7")) != 1 {
+		t.Errorf("behind a success that was not noted there are %d tasks, exit code %d\n%s%s", len(tasks("book-bookapi:7")), r.code, r.out, r.err)
+	}
+	serves("book-bookapi:7")
+
+	// Going back runs none: what it goes back to had its own.
 	if r := s.run("rollback", "--local", "--to", "1"); r.code != 0 || strings.Contains(r.err, "release-command          creating") || strings.Contains(r.err, "release-command: the") {
 		t.Errorf("rollback: exit code %d\n%s%s", r.code, r.out, r.err)
 	}

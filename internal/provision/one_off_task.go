@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,7 +33,7 @@ type OneOffTask struct {
 const tagOneOff = "one-off-task"
 
 // oneOffStarter is what ECS notes as the starter of tasks of 'bookctl run'.
-const oneOffStarter = "bookctl run"
+const oneOffStarter = "bookctl-run"
 
 // StartOneOff starts a task of the release that serves, with a command in place of
 // the image's own: the entry point stays, as with docker run. The task has the
@@ -115,20 +116,55 @@ func (t *OneOffTask) read(ctx context.Context) (OneOffState, error) {
 		return OneOffState{}, fmt.Errorf("describe task %s: %w", t.ID, err)
 	}
 	for _, live := range out.Tasks {
-		s := OneOffState{Status: aws.ToString(live.LastStatus), Reason: aws.ToString(live.StoppedReason)}
-		s.Stopped = s.Status == string(types.DesiredStatusStopped)
-		for _, k := range live.Containers {
-			if aws.ToString(k.Name) != t.container {
-				continue
-			}
-			s.Exit = k.ExitCode
-			if r := aws.ToString(k.Reason); r != "" {
-				s.Reason = strings.TrimPrefix(s.Reason+": "+r, ": ")
-			}
-		}
-		return s, nil
+		return oneOffState(live, t.container), nil
 	}
 	return OneOffState{}, nil
+}
+
+// oneOffState is how far a task is whose command runs in that container.
+func oneOffState(live types.Task, container string) OneOffState {
+	s := OneOffState{Status: aws.ToString(live.LastStatus), Reason: aws.ToString(live.StoppedReason)}
+	s.Stopped = s.Status == string(types.DesiredStatusStopped)
+	for _, k := range live.Containers {
+		if aws.ToString(k.Name) != container {
+			continue
+		}
+		s.Exit = k.ExitCode
+		if r := aws.ToString(k.Reason); r != "" {
+			s.Reason = strings.TrimPrefix(s.Reason+": "+r, ": ")
+		}
+	}
+	return s
+}
+
+// tasksStartedBy returns the tasks that a starter started, also those that have stopped
+// within the last hour. There are none without a cluster.
+func (c containers) tasksStartedBy(ctx context.Context, starter string) ([]types.Task, error) {
+	var arns []string
+	for _, desired := range []types.DesiredStatus{types.DesiredStatusRunning, types.DesiredStatusStopped} {
+		// With startedBy ECS takes no other filter but the desired status:
+		// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html
+		pages := ecs.NewListTasksPaginator(c.ecs, &ecs.ListTasksInput{Cluster: aws.String(c.names().Cluster()), StartedBy: &starter, DesiredStatus: desired})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if isCode(err, "ClusterNotFoundException") {
+				return nil, nil
+			}
+			if err != nil {
+				return nil, fmt.Errorf("list the tasks that %s started: %w", starter, err)
+			}
+			arns = append(arns, page.TaskArns...)
+		}
+	}
+	var out []types.Task
+	for some := range slices.Chunk(arns, 100) { // as many as the call takes
+		described, err := c.ecs.DescribeTasks(ctx, &ecs.DescribeTasksInput{Cluster: aws.String(c.names().Cluster()), Tasks: some})
+		if err != nil {
+			return nil, fmt.Errorf("describe the tasks that %s started: %w", starter, err)
+		}
+		out = append(out, described.Tasks...)
+	}
+	return out, nil
 }
 
 const (

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -55,9 +56,10 @@ func newReleaseCommand(c containers, logs *cloudwatchlogs.Client, cluster *Clust
 // liveReleaseCommand is a command that has succeeded.
 type liveReleaseCommand struct{ noted bool }
 
-// starter is what ECS notes as the starter of the task for a revision. By it a later
-// run finds the task of one that was cut off.
-func (r *ReleaseCommand) starter() string { return "release of " + short(r.definition.ID()) }
+// releaseStarter is what ECS notes as the starter of release commands' tasks. By it a
+// later run finds the task of one that was cut off. ECS takes letters, digits, - / and _:
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
+const releaseStarter = "bookctl-release"
 
 // Read says how far the command is for the revision that is wanted.
 func (r *ReleaseCommand) Read(ctx context.Context) (*liveReleaseCommand, graph.State, error) {
@@ -87,14 +89,15 @@ func (r *ReleaseCommand) Attributes() graph.Attributes[liveReleaseCommand] {
 }
 
 func (r *ReleaseCommand) progress(ctx context.Context, id string) (graph.State, error) {
-	if r.task != nil {
+	if r.task != nil && r.task.Revision == short(id) {
 		return r.follow(ctx, id)
 	}
+	r.task = nil // it is of what was the newest revision before this run made another
 	done, err := r.succeeded(ctx, id)
 	if done || err != nil {
 		return graph.State{Phase: graph.Ready, ID: short(id), Owner: r.stack}, err
 	}
-	return r.running(ctx, id)
+	return r.earlier(ctx, id)
 }
 
 // succeeded says whether a revision needs no run of the command any more: it, or the
@@ -111,44 +114,58 @@ func (r *ReleaseCommand) succeeded(ctx context.Context, id string) (bool, error)
 	return completed(live) == id, nil
 }
 
-// running looks for the task of a run that was cut off: one that is at work is
-// joined, and one that is being stopped is waited for, since two migrations at once
-// are none.
-func (r *ReleaseCommand) running(ctx context.Context, id string) (graph.State, error) {
-	starter := r.starter()
-	for _, desired := range []types.DesiredStatus{types.DesiredStatusRunning, types.DesiredStatusStopped} {
-		// With startedBy ECS takes no other filter but the desired status:
-		// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html
-		list, err := r.ecs.ListTasks(ctx, &ecs.ListTasksInput{Cluster: aws.String(r.names().Cluster()), StartedBy: &starter, DesiredStatus: desired})
-		if isCode(err, "ClusterNotFoundException") {
-			return absent, nil
+// earlier looks for the tasks of runs that were cut off. One that is at work for this
+// revision is joined; any other that has not stopped is waited for, since two migrations
+// at once are none. Where none is, one that has succeeded counts: its run ended before it
+// could note that.
+func (r *ReleaseCommand) earlier(ctx context.Context, id string) (graph.State, error) {
+	tasks, err := r.tasksStartedBy(ctx, releaseStarter)
+	if err != nil {
+		return graph.State{}, err
+	}
+	var busy, done *types.Task
+	for i, t := range tasks {
+		own, state := aws.ToString(t.TaskDefinitionArn) == id, oneOffState(t, containerName)
+		switch {
+		case !state.Stopped && own && aws.ToString(t.DesiredStatus) == string(types.DesiredStatusRunning):
+			r.task = r.joined(t)
+			return r.follow(ctx, id)
+		case !state.Stopped:
+			busy = &tasks[i]
+		case own && state.Exit != nil && *state.Exit == 0 && slices.Equal(commandOf(t), r.command):
+			done = &tasks[i]
 		}
-		if err != nil {
-			return graph.State{}, fmt.Errorf("list the tasks of the %s: %w", starter, err)
-		}
-		for _, arn := range list.TaskArns {
-			task := r.joined(arn)
-			state, err := task.read(ctx)
-			if err != nil {
-				return graph.State{}, err
-			}
-			switch {
-			case desired == types.DesiredStatusRunning:
-				r.task = task
-				return r.follow(ctx, id)
-			case !state.Stopped && state.Status != "":
-				return graph.State{Phase: graph.Pending, ID: short(id), Owner: r.stack, Note: "task " + short(task.ID) + " of a run that was cut off is being stopped"}, nil
-			}
-		}
+	}
+	st := graph.State{Phase: graph.Pending, ID: short(id), Owner: r.stack}
+	switch {
+	case busy != nil:
+		st.Note = fmt.Sprintf("task %s of a run that was cut off is still at work, for %s", short(aws.ToString(busy.TaskArn)), short(aws.ToString(busy.TaskDefinitionArn)))
+		return st, nil
+	case done != nil:
+		r.task = r.joined(*done)
+		r.task.output = nil // it was told, or is history
+		return r.follow(ctx, id)
 	}
 	return absent, nil
 }
 
+// commandOf is the command that a task's container was given in place of its own.
+func commandOf(t types.Task) []string {
+	if t.Overrides != nil {
+		for _, o := range t.Overrides.ContainerOverrides {
+			if aws.ToString(o.Name) == containerName {
+				return o.Command
+			}
+		}
+	}
+	return nil
+}
+
 // joined is a task that another run started.
-func (r *ReleaseCommand) joined(arn string) *OneOffTask {
-	id := short(arn)
+func (r *ReleaseCommand) joined(t types.Task) *OneOffTask {
+	id := short(aws.ToString(t.TaskArn))
 	return &OneOffTask{
-		ID: id, Revision: short(r.definition.ID()), in: r.containers, container: containerName, began: time.Now(),
+		ID: id, Revision: short(aws.ToString(t.TaskDefinitionArn)), in: r.containers, container: containerName, began: time.Now(),
 		output: ReadOutput(r.logs, r.stack, id, time.Now().Add(-time.Hour)),
 	}
 }
@@ -163,14 +180,16 @@ func (r *ReleaseCommand) follow(ctx context.Context, id string) (graph.State, er
 	if now.Stopped && now.Exit != nil && *now.Exit == 0 {
 		st.Phase = graph.Ready
 	}
-	// Its log is for people: what can't be read of it stops no release.
-	_ = r.task.output.Next(ctx, func(l OutputLine) error {
-		if r.line != nil {
-			r.line(l)
-		}
-		r.lately = append(r.lately[max(0, len(r.lately)-mostReleaseLines+1):], l.Text)
-		return nil
-	})
+	if r.task.output != nil {
+		// Its log is for people: what can't be read of it stops no release.
+		_ = r.task.output.Next(ctx, func(l OutputLine) error {
+			if r.line != nil {
+				r.line(l)
+			}
+			r.lately = append(r.lately[max(0, len(r.lately)-mostReleaseLines+1):], l.Text)
+			return nil
+		})
+	}
 	st.Note = fmt.Sprintf("task %s: %s", short(r.task.ID), strings.ToLower(cmp.Or(now.Status, "starting")))
 	switch {
 	case !now.Stopped || st.Phase == graph.Ready:
@@ -190,7 +209,7 @@ func (r *ReleaseCommand) follow(ctx context.Context, id string) (graph.State, er
 
 // Create starts the task.
 func (r *ReleaseCommand) Create(ctx context.Context) (string, error) {
-	task, err := r.startOneOff(ctx, r.logs, taskNetwork(r.group, r.subnets), r.definition.ID(), r.starter(), r.command)
+	task, err := r.startOneOff(ctx, r.logs, taskNetwork(r.group, r.subnets), r.definition.ID(), releaseStarter, r.command)
 	if err != nil {
 		return "", err
 	}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -687,6 +688,9 @@ func (a tx) RunTask(in *ecs.RunTaskInput) (*ecs.RunTaskOutput, error) {
 	if err := a.assumable(d, cl.Name); err != nil {
 		return nil, kernel.Fail("ClientException", "%s", err)
 	}
+	if !starterForm.MatchString(aws.ToString(in.StartedBy)) {
+		return nil, kernel.Fail("InvalidParameterException", "startedBy: up to 128 letters (uppercase and lowercase), numbers, hyphens (-), forward slash (/), and underscores (_) are allowed.")
+	}
 	token := aws.ToString(in.ClientToken)
 	out := &ecs.RunTaskOutput{Tasks: []types.Task{}, Failures: []types.Failure{}}
 	if token != "" {
@@ -724,6 +728,10 @@ func (a tx) RunTask(in *ecs.RunTaskInput) (*ecs.RunTaskOutput, error) {
 	}
 	return out, nil
 }
+
+// starterForm is what a task may note as its starter.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
+var starterForm = regexp.MustCompile(`^[A-Za-z0-9/_-]{0,128}$`)
 
 // runToken keeps a client token among a task's tags, where nobody sees it.
 const runToken = "\x00token"
