@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/bookctl/bookctl/internal/appfile"
@@ -90,6 +91,73 @@ func TestEachSettingIsInTheFileAndItsSchema(t *testing.T) {
 		if err := fits(text); (err == nil) != want {
 			t.Errorf("%s: %v, want it to fit: %t", text, err, want)
 		}
+	}
+}
+
+// TestEachSettingIsWrittenAsItWasRead takes each setting, and variables and secrets, from
+// a file, and writes the file anew of what that makes of a stack.
+func TestEachSettingIsWrittenAsItWasRead(t *testing.T) {
+	t.Parallel()
+	root := newRoot(streams{}, &globals{})
+	keys := fileKeys(root)
+	const arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:team-AbCdEf"
+	cases := map[string][]appfile.Value{
+		"env":          {{Key: "env", Texts: []string{"EMPTY=", "FLAG=true", "LINES=one\ntwo", "NUMBER=5", "URL=https://example.com/?a=b&c=d"}}},
+		"secret":       {{Key: "secret", Texts: []string{"KEY=" + arn + ":key", "OLD=" + arn + ":key:AWSPREVIOUS:", "WHOLE=" + arn}}},
+		"no check":     {{Key: "health-command", Texts: []string{"none"}}},
+		"one and list": {{Key: "count", Texts: []string{"2"}}, {Key: "env", Texts: []string{"A=1"}}},
+	}
+	for _, row := range provision.Table() {
+		one := []appfile.Value{{Key: row.Flag, Texts: []string{row.Example}}}
+		if row.Flag == "https-port" { // which counts with HTTPS alone
+			one = append([]appfile.Value{{Key: "domain", Texts: []string{"api.example.com"}}}, one...)
+		}
+		cases[row.Flag] = one
+	}
+	for name, said := range cases {
+		text, err := appfile.Write("shop", said, keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := appfile.Parse("bookctl.yaml", text, keys)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		read, err := f.For("shop")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var (
+			u   upFlags
+			cmd cobra.Command
+			s   = provision.DefaultSettings()
+		)
+		u.add(cmd.Flags())
+		for _, v := range read {
+			for _, one := range v.Texts {
+				if err := cmd.Flags().Set(v.Key, one); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		}
+		if err := u.env.read(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		u.over(cmd.Flags(), &s)
+		again, err := appfile.Write("shop", valuesOf(s), keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(text), string(again)); diff != "" {
+			t.Errorf("%s is read, and written as another file (-read +written):\n%s", name, diff)
+		}
+	}
+	// What is a secret of the stack's own stays with it.
+	var s provision.Settings
+	s.GiveEnvironment(nil, map[string]string{"OWN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:shop/environment-AbCdEf:OWN::1"}, nil)
+	if own := s.OwnSecrets(); len(s.SecretOrigins()) != 0 || len(own) != 1 || own[0] != "OWN" {
+		t.Errorf("of a secret that the stack keeps the file has %v, and it keeps %v", s.SecretOrigins(), own)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/bookctl/bookctl/internal/provision"
 )
 
 // appFile writes a bookctl.yaml into a directory.
@@ -101,6 +103,12 @@ func TestAFileIsDeployedAndReadBack(t *testing.T) {
 	t.Parallel()
 	s := newShell(t)
 	s.must("local", "start")
+	var (
+		boundary struct{ Policy struct{ Arn string } }
+		made     struct{ ARN string }
+	)
+	decode(t, s.aws("iam", "create-policy", "--policy-name", "limits", "--policy-document", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`), &boundary)
+	decode(t, s.aws("secretsmanager", "create-secret", "--name", "team/key", "--secret-string", `{"key":"hidden-of-json"}`), &made)
 	module := shop(t, "hello")
 	port := strconv.Itoa(int(openPort(t)))
 	text := `# yaml-language-server: $schema=https://raw.githubusercontent.com/bookctl/bookctl/main/docs/bookctl.schema.json
@@ -109,10 +117,18 @@ source: .
 package: ./cmd/server
 cpu: 512
 memory: 2048
+container-port: 3000
 health-path: /up
+health-status: 200,204
 health-grace: 20
+health-command: none
+command: serve --loud 'two words'
+release-command: migrate
+user: 1000:1000
+read-only-root: true
 ephemeral-storage: 30
 stop-timeout: 10
+sticky: true
 idle-timeout: 30
 port: ` + port + `
 count: 2
@@ -122,15 +138,38 @@ db-class: db.t4g.small
 db-storage: 30
 db-max-storage: 60
 db-version: "` + postgresHere(t) + `"
+db-name: orders
+db-user: clerk
+db-env: location=endpoint,pw=password
+db-multi-az: true
+db-insights: true
 backup-days: 3
+protect: true
 log-days: 30
 exec: true
+permissions-boundary: ` + boundary.Policy.Arn + `
+env:
+  LEVEL: debug
+  NUMBER: "5"
+  TEXT: two words
+secret:
+  API: ` + made.ARN + `:key
 `
+	// What is not in it is in TestEachSettingIsWrittenAsItWasRead alone.
+	elsewhere := map[string]string{
+		"image": "there is a source", "dockerfile": "there is no builder", "registry-secret": "it goes with an image", "arch": "it is this machine's",
+		"domain": "it needs a zone", "certificate": "it needs one", "https-port": "it goes with them", "no-database": "there is one",
+	}
+	for _, row := range provision.Table() {
+		if here := strings.Contains(text, "\n"+row.Flag+": "); here == (elsewhere[row.Flag] != "") {
+			t.Errorf("setting %s is in the file: %t, and is not to be, since: %q", row.Flag, here, elsewhere[row.Flag])
+		}
+	}
 	appFile(t, module, text)
 	before := s.inventory()
 	r := s.in(module, "plan", "--local")
 	r.says(t, 2)
-	for _, want := range []string{"Stack shop in ", "count              2 ", "from bookctl.yaml:13", "port               " + port + "  "} {
+	for _, want := range []string{"Stack shop in ", "count              2 ", "from bookctl.yaml:21", "port               " + port + "  "} {
 		if !strings.Contains(strings.Join(strings.Fields(r.out), " "), strings.Join(strings.Fields(want), " ")) {
 			t.Errorf("plan does not say %q:\n%s", want, r.out)
 		}
@@ -144,7 +183,7 @@ exec: true
 	s.env = append(s.env, "BOOKCTL_COUNT=3")
 	decode(t, s.in(module, "plan", "--local", "--cpu", "1024", "--output", "json").out, &plan)
 	s.env = s.env[:len(s.env)-1]
-	for flag, want := range map[string]string{"--cpu": "--cpu", "--count": "BOOKCTL_COUNT", "--memory": "bookctl.yaml:6", "--protect": "default", "--container-port": "EXPOSE of the image"} {
+	for flag, want := range map[string]string{"--cpu": "--cpu", "--count": "BOOKCTL_COUNT", "--memory": "bookctl.yaml:6", "--arch": "default", "--container-port": "bookctl.yaml:7"} {
 		if i := slices.IndexFunc(plan.Settings, func(s struct {
 			Flag, Source string
 			Then         any
@@ -178,5 +217,6 @@ exec: true
 		t.Errorf("the file does not come before what is deployed:\n%s%s", r.out, r.err)
 	}
 	s.in(module, "up", "--local", "--count", "2").says(t, 0, "0 changed")
+	s.in(module, "up", "--local", "--count", "2", "--protect=false").says(t, 0)
 	s.in(module, "destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, "deleted")
 }

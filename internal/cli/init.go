@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -161,15 +162,24 @@ func deployedValues(ctx context.Context, s streams, g *globals) ([]appfile.Value
 	if !have.Found {
 		return nil, hint.With(fmt.Errorf("there is no stack %s in %s", g.stack, t.place), "leave --deployed out, or name another one with --stack")
 	}
-	settings, defaults := have.Settings, provision.DefaultSettings()
-	if image.IsArchive(settings.From) {
-		settings.Image, settings.From = settings.From, ""
-	}
+	settings := have.Settings
 	// What was found by itself is found again.
 	if only, err := image.FindProgram(ctx, settings.From, "", settings.Arch); err == nil && only.Path == settings.Package {
 		settings.Package = ""
 	}
-	chosen := strings.Fields(settings.Chosen)
+	if kept := settings.OwnSecrets(); len(kept) > 0 {
+		g.note(s, "note: the values of %s stay with the stack, as %s gave them, and are not in the file", strings.Join(kept, ", "), hint.Command("secret", "set"))
+	}
+	return valuesOf(settings), nil
+}
+
+// valuesOf are the values by which a file says settings, but for those that are what they
+// are anyhow.
+func valuesOf(settings provision.Settings) []appfile.Value {
+	if image.IsArchive(settings.From) {
+		settings.Image, settings.From = settings.From, ""
+	}
+	defaults, chosen := provision.DefaultSettings(), strings.Fields(settings.Chosen)
 	var out []appfile.Value
 	for _, row := range provision.Table() {
 		is := row.Value.Format(settings)
@@ -179,7 +189,19 @@ func deployedValues(ctx context.Context, s streams, g *globals) ([]appfile.Value
 		if row.Flag == "db-version" && is == provision.DefaultDBVersion || row.Flag == "https-port" && !settings.Secure() {
 			continue
 		}
-		out = append(out, appfile.Value{Key: row.Flag, Texts: []string{is}})
+		out = append(out, appfile.Value{Key: row.Flag, Texts: []string{row.Said(settings)}})
 	}
-	return out, nil
+	for _, list := range []struct {
+		key   string
+		pairs map[string]string
+	}{{"env", settings.Env.Map()}, {"secret", settings.SecretOrigins()}} {
+		var texts []string
+		for _, name := range slices.Sorted(maps.Keys(list.pairs)) {
+			texts = append(texts, name+"="+list.pairs[name])
+		}
+		if texts != nil {
+			out = append(out, appfile.Value{Key: list.key, Texts: texts})
+		}
+	}
+	return out
 }

@@ -41,6 +41,9 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "migrate" {
+		return
+	}
 	http.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, words.Greeting) })
 	fmt.Println(http.ListenAndServe(":"+os.Getenv("PORT"), nil))
 }

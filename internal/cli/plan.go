@@ -88,10 +88,18 @@ type planOutput struct {
 	Blocked   int           `json:"blocked"`
 	Unchanged int           `json:"unchanged"`
 	Settings  []planSetting `json:"settings"`
-	Resources []planned     `json:"resources"`
-	Cost      planCost      `json:"cost"`
-	APIReads  int           `json:"apiReads"`
-	APIWrites int           `json:"apiWrites"`
+	// TLS is how tasks are told to connect to the database; nil without one.
+	TLS       *planTLS  `json:"databaseTLS,omitempty"`
+	Resources []planned `json:"resources"`
+	Cost      planCost  `json:"cost"`
+	APIReads  int       `json:"apiReads"`
+	APIWrites int       `json:"apiWrites"`
+}
+
+// planTLS is how tasks connect to the database, as libpq's sslmode, and the reason for it.
+type planTLS struct {
+	Mode   string `json:"mode"`
+	Reason string `json:"reason"`
 }
 
 // planSetting is a setting of the stack, as it is and as it would be.
@@ -182,6 +190,10 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 	out := planOutput{
 		Schema: schema, Type: "plan", Stack: g.stack, Account: p.target.account, Region: p.target.region,
 		Settings: planSettings(p.have, p.spec.Settings, p.whence(flags, g)), Resources: []planned{},
+	}
+	if !p.spec.NoDatabase {
+		mode, reason := p.spec.DatabaseTLS()
+		out.TLS = &planTLS{mode, reason}
 	}
 	var errs []error
 	for i, f := range found {
@@ -433,6 +445,11 @@ func (o planOutput) printContainer(b *strings.Builder, g *globals) {
 		}
 		b.WriteString(title)
 		fmt.Fprintf(table, "  %s\t%s\t%s\n", strings.TrimPrefix(s.Flag, "--"), value, s.Source)
+		title = ""
+	}
+	if o.TLS != nil {
+		b.WriteString(title)
+		fmt.Fprintf(table, "  database TLS\t%s\t%s\n", o.TLS.Mode, o.TLS.Reason)
 		title = ""
 	}
 	_ = table.Flush() // a strings.Builder takes all

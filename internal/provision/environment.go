@@ -136,6 +136,18 @@ func (s Settings) sslMode() string {
 	return "require"
 }
 
+// DatabaseTLS is how a task is told to connect to the database, as libpq's sslmode, and
+// why so.
+func (s Settings) DatabaseTLS() (mode, why string) {
+	switch mode = s.sslMode(); {
+	case s.DatabaseAuthority != "":
+		return mode, "the image has the authorities of Amazon RDS: " + s.DatabaseAuthority
+	case s.LocatesDatabase:
+		return mode, "the program has the authorities of Amazon RDS"
+	}
+	return mode, "encrypted, and the server is not verified: the image does not say that it has the authorities of Amazon RDS (label database-authority)"
+}
+
 // databaseVariables are the variables that tell a task the connection, by name.
 func (s Settings) databaseVariables() map[string]connectionPart {
 	if s.NoDatabase {
@@ -245,13 +257,30 @@ func ParseSecretOrigin(text string) (string, error) {
 	return "", fmt.Errorf("%q is no ARN of a secret in Secrets Manager, with :KEY for one of its keys, or of a parameter in Parameter Store", text)
 }
 
+// SecretOrigins are where the container's secrets come from, as ParseSecretOrigin reads
+// it, by the names of their variables; but for those of OwnSecrets.
+func (s Settings) SecretOrigins() map[string]string {
+	out := map[string]string{}
+	for name, from := range s.Secrets.Map() {
+		if !isOwnOrigin(from) {
+			out[name] = strings.TrimSuffix(from, "::")
+		}
+	}
+	return out
+}
+
+// OwnSecrets are the variables whose values 'bookctl secret set' keeps, sorted.
+func (s Settings) OwnSecrets() []string {
+	return slices.DeleteFunc(s.Secrets.Names(), func(name string) bool { return !isOwnOrigin(s.Secrets.Map()[name]) })
+}
+
 // ownSecrets is how many secrets of the stack's own there are, which cost.
 func (s Settings) ownSecrets() int32 {
 	n := int32(0)
 	if !s.NoDatabase {
 		n++
 	}
-	if slices.ContainsFunc(slices.Collect(maps.Values(s.Secrets.Map())), isOwnOrigin) {
+	if len(s.OwnSecrets()) > 0 {
 		n++
 	}
 	return n

@@ -68,6 +68,9 @@ type refusal func(about string, broken bool, format string, args ...any)
 // Tag is the key of the tag that records the setting.
 func (s Setting) Tag() string { return settingTag(s.Flag) }
 
+// ofRelease says that each release has its own value, which going back to it brings back.
+func (s Setting) ofRelease() bool { return s.recorded.on[0] == definitionPart }
+
 // settingTag is the key of the tag of the setting with that flag.
 func settingTag(flag string) string { return "bookctl:" + flag }
 
@@ -103,6 +106,17 @@ func (s Setting) parse(to *Settings, recorded string) {
 		recorded = s.fromText(recorded)
 	}
 	s.Value.Parse(to, recorded)
+}
+
+// Said is the value as the flag takes it: an empty one is "none" where that means it.
+func (s Setting) Said(in Settings) string {
+	is := s.Value.Format(in)
+	if is == "" && s.given != nil && s.Value.Parse(&in, "none") {
+		if s.given(&in); s.Value.Format(in) == "" {
+			return "none"
+		}
+	}
+	return is
 }
 
 // Value is the kind of a setting: where Settings have it, and its default.
