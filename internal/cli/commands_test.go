@@ -1,7 +1,9 @@
 package cli_test
 
 import (
+	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -13,6 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -220,9 +226,99 @@ func TestAFlagIsCheckedWithWhatIsDeployed(t *testing.T) {
 	}
 }
 
-// TestReleasesAndPasswordsChangeWithoutAFailedRequest goes back to the release
-// before and gives the database a new password, both under load; and holds
-// status to its calls.
+// portWatch looks all the time whether the security groups let the load balancer reach
+// the tasks that it finds healthy, whatever port they have.
+type portWatch struct {
+	cancel context.CancelFunc
+	over   chan struct{}
+	seen   map[int32]bool // ports of healthy tasks
+	shut   []string
+	open   func() map[int32]bool
+}
+
+// watchPorts begins a portWatch of stack book.
+func (s *shell) watchPorts(t *testing.T) *portWatch {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	balancing, network := elb.NewFromConfig(s.config()), ec2.NewFromConfig(s.config())
+	groups := done[*elb.DescribeTargetGroupsOutput](t)(balancing.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{}))
+	healthy := func() map[int32]bool {
+		ports := map[int32]bool{}
+		out, err := balancing.DescribeTargetHealth(ctx, &elb.DescribeTargetHealthInput{TargetGroupArn: groups.TargetGroups[0].TargetGroupArn})
+		if err != nil {
+			return ports
+		}
+		for _, d := range out.TargetHealthDescriptions {
+			if d.TargetHealth.State == elbtypes.TargetHealthStateEnumHealthy {
+				ports[*d.Target.Port] = true
+			}
+		}
+		return ports
+	}
+	w := &portWatch{cancel: cancel, over: make(chan struct{}), seen: map[int32]bool{}}
+	w.open = func() map[int32]bool {
+		ways := map[int32]int{}
+		out, err := network.DescribeSecurityGroups(t.Context(), &ec2.DescribeSecurityGroupsInput{})
+		if err != nil {
+			t.Error(err)
+			return nil
+		}
+		for _, g := range out.SecurityGroups {
+			switch {
+			case strings.HasSuffix(*g.GroupName, "sg-task"):
+				for _, p := range g.IpPermissions {
+					ways[aws.ToInt32(p.FromPort)]++
+				}
+			case strings.HasSuffix(*g.GroupName, "sg-load-balancer"):
+				for _, p := range g.IpPermissionsEgress {
+					ways[aws.ToInt32(p.FromPort)] += len(p.IpRanges)
+				}
+			}
+		}
+		open := map[int32]bool{}
+		for port, n := range ways {
+			open[port] = n == 3 // out to two subnets, and in
+		}
+		return open
+	}
+	go func() {
+		defer close(w.over)
+		for ctx.Err() == nil {
+			before := healthy()
+			open := w.open()
+			after := healthy()
+			for port := range before {
+				if w.seen[port] = true; after[port] && !open[port] {
+					w.shut = append(w.shut, fmt.Sprintf("port %d of healthy tasks is closed: %v", port, open))
+				}
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}()
+	return w
+}
+
+// unharmed ends the watch, and fails the test where a port was closed too early, or one
+// is open that no task has.
+func (w *portWatch) unharmed(t *testing.T) {
+	t.Helper()
+	open := w.open()
+	w.cancel()
+	<-w.over
+	if len(w.shut) > 0 {
+		t.Errorf("%d looks found a port closed: %s", len(w.shut), w.shut[0])
+	}
+	if want := map[int32]bool{8080: true, 8081: true}; !maps.Equal(w.seen, want) {
+		t.Errorf("healthy tasks had the ports %v, want %v", w.seen, want)
+	}
+	if want := map[int32]bool{8080: true}; !maps.Equal(open, want) {
+		t.Errorf("in the end these ports are open: %v, want %v", open, want)
+	}
+}
+
+// TestReleasesAndPasswordsChangeWithoutAFailedRequest rolls out a release on another
+// port, gives the database a new password and goes back to the release before, all under
+// load; and holds status to its calls.
 func TestReleasesAndPasswordsChangeWithoutAFailedRequest(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
@@ -231,11 +327,11 @@ func TestReleasesAndPasswordsChangeWithoutAFailedRequest(t *testing.T) {
 	t.Parallel()
 	s := newShell(t)
 	url := s.up()
-	s.up("--source", changedSource(t), "--count", "2")
 	if code, body := call(t, "POST", url+"/books", `{"name":"Dune","author":"Frank Herbert"}`); code != http.StatusCreated {
 		t.Fatalf("POST: %d %s", code, body)
 	}
-	load := startLoad(t, url+"/books/Dune", 8, 5*time.Millisecond)
+	load, watch := startLoad(t, url+"/books/Dune", 8, 5*time.Millisecond), s.watchPorts(t)
+	s.up("--source", changedSource(t), "--count", "2", "--container-port", "8081")
 
 	before := s.secret(t)
 	out := s.must("db", "rotate-password", "--local", "--output", "json")
@@ -255,6 +351,7 @@ func TestReleasesAndPasswordsChangeWithoutAFailedRequest(t *testing.T) {
 		t.Error(err)
 	}
 	load.unharmed(t)
+	watch.unharmed(t)
 	r := s.run("status", "--local")
 	if r.code != 0 || !strings.Contains(r.out, "2/2 running, book-bookapi:3") || !strings.Contains(r.out, "rolled back from revision 2") {
 		t.Errorf("after the rollback: exit code %d\n%s%s", r.code, r.out, r.err)

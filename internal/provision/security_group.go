@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -24,6 +25,12 @@ type SecurityGroup struct {
 	vpc         *VPC
 	description string
 	rules       func() []rule // asked when the groups that they name have ids
+	// toTasks are those of the rules by which the load balancer reaches tasks on a port,
+	// and ports are those on which tasks are registered with it; nil where no rule is.
+	toTasks func(port int32) []rule
+	ports   func(context.Context) ([]int32, error)
+	// former is liveGroup.former, until it is revoked.
+	former atomic.Pointer[[]liveRule]
 }
 
 // rule is one permission. Peer is an address range or the id of a group.
@@ -60,6 +67,9 @@ type liveRule struct {
 type liveGroup struct {
 	tags  map[string]string
 	rules []liveRule
+	// former are the rules for tasks of an earlier release, which have another port and
+	// still serve. They are not too many before the service has done with those tasks.
+	former []liveRule
 }
 
 // Read looks the group up by its tags, and its rules.
@@ -74,7 +84,40 @@ func (g *SecurityGroup) Read(ctx context.Context) (*liveGroup, graph.State, erro
 		return nil, absent, err
 	}
 	live := &liveGroup{tags: tagMap(sg.Tags), rules: liveRules(*sg)}
+	if live.former, err = g.formerRules(ctx, live.rules); err != nil {
+		return nil, graph.State{}, err
+	}
+	g.former.Store(&live.former)
 	return live, graph.State{Phase: graph.Ready, ID: aws.ToString(sg.GroupId), Owner: live.tags[TagStack]}, nil
+}
+
+// formerRules finds liveGroup.former.
+func (g *SecurityGroup) formerRules(ctx context.Context, rules []liveRule) ([]liveRule, error) {
+	if g.toTasks == nil {
+		return nil, nil
+	}
+	other := slices.DeleteFunc(without(rules, g.Wanted(nil).rules), func(r liveRule) bool {
+		return r.exotic != "" || !slices.Contains(g.toTasks(r.port), r.rule)
+	})
+	if len(other) == 0 {
+		return nil, nil
+	}
+	ports, err := g.ports(ctx)
+	return slices.DeleteFunc(other, func(r liveRule) bool { return !slices.Contains(ports, r.port) }), err
+}
+
+// leaveFormer revokes the rules for the ports of tasks that are gone.
+func (g *SecurityGroup) leaveFormer(ctx context.Context) error {
+	rules := g.former.Load()
+	if rules == nil || len(*rules) == 0 {
+		return nil
+	}
+	changes := collect(*rules, func(r liveRule) graph.Change { return graph.Change{Field: extraRule + r.String()} })
+	if err := g.revokeExtra(ctx, g.ID(), changes); err != nil {
+		return err
+	}
+	g.former.Store(nil)
+	return nil
 }
 
 // Wanted implements graph.Shape.
@@ -97,7 +140,7 @@ func (g *SecurityGroup) Attributes() graph.Attributes[liveGroup] {
 // extraRules is the attribute of the rules that a group has and should not have.
 func (n network) extraRules(group graph.Node) graph.Attribute[liveGroup] {
 	return graph.Many(extraRule, func(live, want *liveGroup) []graph.Change {
-		return collect(without(live.rules, want.rules), func(r liveRule) graph.Change { return graph.Change{Field: r.String(), Have: r.String()} })
+		return collect(without(without(live.rules, live.former), want.rules), func(r liveRule) graph.Change { return graph.Change{Field: r.String(), Have: r.String()} })
 	}, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
 		return n.revokeExtra(ctx, group.ID(), changes)
 	}))

@@ -32,6 +32,7 @@ type Service struct {
 	definition     *TaskDefinition
 	targets        *TargetGroup
 	group          *SecurityGroup
+	reached        []*SecurityGroup // those whose rules let the load balancer reach the tasks
 	subnets        []*Subnet
 	want           serviceSpec
 	seen           *cached[*types.Service]
@@ -63,6 +64,10 @@ const (
 // fieldKept is updated when a release serves: its image is marked, so that it is
 // not removed. No run ends without, and the next one repairs what was cut off here.
 const fieldKept = "image-kept"
+
+// fieldFormerPort is updated when no task serves on another port any more: until then
+// the security groups let the load balancer reach it.
+const fieldFormerPort = "former-port"
 
 // settleTime is how long a rollout that was just accepted may stay unseen.
 const settleTime = 15 * time.Second
@@ -126,6 +131,7 @@ type liveService struct {
 	awaits        bool   // and are still to be given time
 	samePassword  bool   // secretVersion's is the current one
 	kept          bool   // its image is marked as one that served, or need not be
+	former        bool   // all tasks have the wanted port, and another one can still be reached
 }
 
 // startedEarly says whether tasks were begun beside their database and are not yet
@@ -220,6 +226,10 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 		return have, st, nil
 	}
 	have.kept = s.definition.image.kept() || st.Phase != graph.Ready || have.awaits || completed(live) != s.definition.ID()
+	have.former = st.Phase == graph.Ready && completed(live) == s.definition.ID() && slices.ContainsFunc(s.reached, func(g *SecurityGroup) bool {
+		rules := g.former.Load()
+		return rules != nil && len(*rules) > 0
+	})
 	have.inForce = s.want.bounds
 	if have.inForce.max != 0 && !have.inForce.include(live.DesiredCount) && s.inForce != nil {
 		if have.inForce, err = s.inForce(ctx); err != nil {
@@ -642,6 +652,16 @@ func (s *Service) Attributes() graph.Attributes[liveService] {
 		})),
 		graph.Flag(fieldKept, func(l *liveService) bool { return l.kept }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
 			return s.definition.image.keep(ctx)
+		})).Alone(),
+		graph.Compared(fieldFormerPort, func(live, _ *liveService) (string, string, bool) {
+			return "open", "closed", live.former
+		}, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
+			for _, g := range s.reached {
+				if err := g.leaveFormer(ctx); err != nil {
+					return err
+				}
+			}
+			return nil
 		})).Alone(),
 		graph.Compared("deployment", func(live, _ *liveService) (string, string, bool) {
 			return "failed: " + live.failedRollout, "another try", live.failedRollout != ""

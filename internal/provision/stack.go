@@ -306,22 +306,19 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	// HTTPS out of the tasks for their image, secret and log: nothing else. A
 	// rule that points at a group which is made later is an address range
 	// instead, so that the groups don't form a cycle.
+	outOfBalancer := func(port int32) []rule {
+		return []rule{{egress: true, port: port, peer: publicA.want.cidr}, {egress: true, port: port, peer: publicB.want.cidr}}
+	}
 	lb := newSecurityGroup(n, "sg-load-balancer", "Load balancer of the stack", vpc, nil, func() []rule {
-		rules := []rule{
-			{port: spec.Port, peer: anywhere},
-			{egress: true, port: spec.ContainerPort, peer: publicA.want.cidr},
-			{egress: true, port: spec.ContainerPort, peer: publicB.want.cidr},
-		}
+		rules := append([]rule{{port: spec.Port, peer: anywhere}}, outOfBalancer(spec.ContainerPort)...)
 		if spec.Secure() {
 			rules = append(rules, rule{port: spec.HTTPSPort, peer: anywhere})
 		}
 		return rules
 	})
+	intoTask := func(port int32) []rule { return []rule{{port: port, peer: lb.ID()}} }
 	task := newSecurityGroup(n, "sg-task", "Tasks of the stack", vpc, []graph.Finder{lb}, func() []rule {
-		rules := []rule{
-			{port: spec.ContainerPort, peer: lb.ID()},
-			{egress: true, port: 443, peer: anywhere},
-		}
+		rules := append(intoTask(spec.ContainerPort), rule{egress: true, port: 443, peer: anywhere})
 		if spec.NoDatabase {
 			return rules
 		}
@@ -372,7 +369,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	}
 	execution := append(slices.Clone(credentialed), repository)
 	var environment *EnvironmentSecret
-	if spec.destroying || slices.ContainsFunc(spec.Secrets.Names(), func(name string) bool { return isOwnOrigin(spec.Secrets.Map()[name]) }) {
+	if spec.destroying || len(spec.OwnSecrets()) > 0 {
 		environment = newEnvironmentSecret(who, c.Secrets)
 		execution = append(execution, environment)
 	}
@@ -455,6 +452,8 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	}, spec.Wait, publicA, publicB)
 	targets.seen, balancer.seen, db.seen, definition.seen, service.seen = &seen.targets, &seen.balancer, &seen.instance, &seen.definition, &seen.service
 	executionRole.seen = &seen.role
+	lb.toTasks, task.toTasks, lb.ports, task.ports = outOfBalancer, intoTask, targets.ports, targets.ports
+	service.reached = []*SecurityGroup{lb, task}
 	scale := newScaling(who, c.Scaling, scalingRole, service, balancer, targets, limits)
 	service.inForce = scale.inForce
 

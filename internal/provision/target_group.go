@@ -171,6 +171,28 @@ func (t *TargetGroup) lookup(ctx context.Context) (*types.TargetGroup, error) {
 	return &out.TargetGroups[0], nil
 }
 
+// ports are those on which tasks are registered, also tasks that are on their way out. ECS
+// registers each with the port of its own release.
+func (t *TargetGroup) ports(ctx context.Context) ([]int32, error) {
+	group, err := t.lookup(ctx)
+	if group == nil || err != nil {
+		return nil, err
+	}
+	out, err := t.elb.DescribeTargetHealth(ctx, &elb.DescribeTargetHealthInput{TargetGroupArn: group.TargetGroupArn})
+	if err != nil && !isCode(err, "TargetGroupNotFound") {
+		return nil, fmt.Errorf("describe the health of target group %s: %w", t.groupName(), err)
+	}
+	var ports []int32
+	if out != nil {
+		for _, d := range out.TargetHealthDescriptions {
+			if d.Target != nil {
+				ports = append(ports, aws.ToInt32(d.Target.Port))
+			}
+		}
+	}
+	return ports, nil
+}
+
 func decimal(n *int32) string { return strconv.Itoa(int(aws.ToInt32(n))) }
 
 func number(s string) *int32 {
