@@ -104,12 +104,14 @@ type destroyDocument struct {
 type rollbackDocument struct {
 	head
 	place
-	Command string  `json:"command"`
-	URL     string  `json:"url"`
-	Image   string  `json:"image"`
-	Of      int32   `json:"of"`
-	From    string  `json:"from"`
-	Seconds float64 `json:"seconds"`
+	Command string `json:"command"`
+	URL     string `json:"url"`
+	Image   string `json:"image"`
+	Of      int32  `json:"of"`
+	From    string `json:"from"`
+	// Changes are what its tasks have otherwise than those that were left.
+	Changes []graph.Change `json:"changes"`
+	Seconds float64        `json:"seconds"`
 }
 
 type listDocument struct {

@@ -81,6 +81,23 @@ func TestAServiceHasItsEnvironmentAndItsDatabase(t *testing.T) {
 	}
 	s.run("up", "--local").says(t, 0, "0 changed")
 
+	// A release is gone back from, whatever it changed.
+	s.up("--cpu", "512", "--memory", "1024", "--db-env", "none")
+	s.run("rollback", "--local").says(t, 0, "cpu: 512 → 256", "memory: 1024 → 512", "db-env: (none) → endpoint=endpoint,username=username,pw=password")
+	if env("pw") != env("PGPASSWORD") || env("LEVEL") != "very-own" {
+		t.Errorf("gone back, pw is %q and LEVEL %q", env("pw"), env("LEVEL"))
+	}
+	r = s.run("rollback", "--local")
+	r.says(t, 0, "environment LEVEL: a value → another value", "environment MODE: (none) → a value")
+	if strings.Contains(r.err, "very-own") || strings.Contains(r.err, "debug") || strings.Contains(r.err, "cpu") {
+		t.Errorf("what changes is told as\n%s", r.err)
+	}
+	if env("LEVEL") != "debug" || env("MODE") != "two words" {
+		t.Errorf("gone back, LEVEL is %q and MODE %q", env("LEVEL"), env("MODE"))
+	}
+	s.run("rollback", "--local").says(t, 1, "revision 1 is the oldest release of this stack that is left")
+	s.run("up", "--local").says(t, 0, "0 changed")
+
 	// The URL goes with the password.
 	until(t, "the first backup is over", func() bool { return strings.Contains(s.must("db", "--local"), "available") })
 	s.must("db", "--local", "rotate-password")
@@ -92,11 +109,15 @@ func TestAServiceHasItsEnvironmentAndItsDatabase(t *testing.T) {
 	s.searchFor(t, env("PGPASSWORD"), 5)
 
 	var plan struct {
-		Settings []struct{ Name, Source string }
+		Settings    []struct{ Name, Source string }
+		DatabaseTLS struct{ Mode, Reason string }
 	}
 	decode(t, s.run("plan", "--local", "--image", image, "--output", "json").out, &plan)
 	if text, err := json.Marshal(plan); err != nil || !strings.Contains(string(text), `{"Name":"healthPath","Source":"chosen"}`) {
 		t.Errorf("%s %v", text, err)
+	}
+	if tls := plan.DatabaseTLS; tls.Mode != "verify-full" || tls.Reason != "the image has the authorities of Amazon RDS: /etc/rds.pem" {
+		t.Errorf("a plan says of TLS %+v", tls)
 	}
 	s.must("destroy", "--local", "--yes", "--purge-snapshots")
 }
@@ -128,6 +149,11 @@ func TestAServiceWithoutADatabase(t *testing.T) {
 		t.Errorf("status: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
 	s.run("up", "--local", "--restore", "latest").says(t, 1, "")
+	s.up("--env", "DATABASE_URL=another")
+	s.run("rollback", "--local").says(t, 0, "environment DATABASE_URL: a value → another value")
+	if got := get(t, at+"/env?name=DATABASE_URL"); got != "elsewhere" {
+		t.Errorf("gone back, DATABASE_URL is %q", got)
+	}
 	s.must("destroy", "--local", "--yes")
 	if diff := cmp.Diff(before, s.inventory()); diff != "" {
 		t.Errorf("destroy left (-before +after):\n%s", diff)

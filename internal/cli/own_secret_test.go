@@ -129,7 +129,11 @@ func TestAStackKeepsSecretsOfItsOwn(t *testing.T) {
 	s.run("secret", "unset", "OTHER", "--local").says(t, 1, "secret OTHER is not set", "'bookctl secret list --local'")
 	s.run("up", "--local").says(t, 0, "0 changed")
 
-	// A release that is gone back to has the values that it had.
+	// A release that is gone back to has the values that it had, also of what is unset.
+	s.run("rollback", "--local").says(t, 0, "secret OTHER: (none) → a value", "note: secret OTHER was unset since")
+	if env("OTHER") != "hidden-OTHER" || env("FIRST") != "late-value" {
+		t.Errorf("gone back, OTHER is %q and FIRST %q", env("OTHER"), env("FIRST"))
+	}
 	s.must("rollback", "--local", "--to", "1")
 	if got := env("FIRST"); got != "early-value" {
 		t.Errorf("FIRST is %q after a rollback", got)
@@ -147,6 +151,11 @@ func TestAStackKeepsSecretsOfItsOwn(t *testing.T) {
 	s.set(t, "LEVEL", "hidden-LEVEL").says(t, 0, "FIRST has no value any more", "all tasks are new")
 	if got := env("LEVEL"); got != "hidden-LEVEL" {
 		t.Errorf("LEVEL is %q", got)
+	}
+	whole := s.inventory()
+	s.run("rollback", "--local").says(t, 1, "can't be gone back to: the values that it had of FIRST are no longer in secret book/environment", "'bookctl rollback --local --to N'", "'bookctl secret set NAME --local'")
+	if diff := cmp.Diff(whole, s.inventory()); diff != "" || env("LEVEL") != "hidden-LEVEL" {
+		t.Errorf("a rollback that was refused changed (-before +after):\n%s", diff)
 	}
 	s.run("up", "--local").says(t, 0, "0 changed")
 

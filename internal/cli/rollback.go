@@ -14,6 +14,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
 func newRollback(s streams, g *globals) *cobra.Command {
@@ -21,12 +22,16 @@ func newRollback(s streams, g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rollback",
 		Short: "Return to the previous release",
-		Long: `Deploy the image of the previous release again: the last one that served before
-the current one and has another image. A second rollback goes one release
-further back, never forward again; --to selects any revision. All other settings
-stay. The rollout is that of 'bookctl up': no request fails, and the command
-succeeds only when the old release serves. Database migrations are not undone,
-so each release's migrations must let the previous release keep serving.
+		Long: `Deploy the previous release again: the last one that served before the current
+one and differs from it, in the image or in the size, command, variables, secrets
+or any other setting of its tasks. What changes is said first; of variables and
+secrets, the names. What no release has of its own stays: the number of tasks, the
+load balancer and the database. A second rollback goes one release further back,
+never forward again; --to selects any revision.
+
+The rollout is that of 'bookctl up': no request fails, and the command succeeds
+only when the old release serves. Database migrations are not undone, so each
+release's migrations must let the previous release keep serving.
 
 The next 'bookctl up' from source deploys the source again.`,
 		Example: `  bookctl rollback
@@ -41,7 +46,7 @@ The next 'bookctl up' from source deploys the source again.`,
 			return rollback(ctx, s, g, to)
 		},
 	}
-	cmd.Flags().Int32Var(&to, "to", 0, "deploy the image of this revision")
+	cmd.Flags().Int32Var(&to, "to", 0, "deploy the release of this revision")
 	return cmd
 }
 
@@ -75,10 +80,10 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 		if err != nil {
 			return err
 		}
-		return rolledBack(s, g, t, url, release, "", time.Since(begun))
+		return rolledBack(s, g, t, url, release, "", nil, time.Since(begun))
 	}
 	if errors.Is(err, provision.ErrOldest) {
-		if i := slices.IndexFunc(releases, func(r provision.Release) bool { return r.Served && !r.Gone && r.Image != release.Image }); i >= 0 {
+		if i := slices.IndexFunc(releases, func(r provision.Release) bool { return r.Served && !r.Gone && r.Since(release) != nil }); i >= 0 {
 			return hint.With(err, "%s runs the newest other release again, and %s deploys the source", hint.Command("rollback", "--to", fmt.Sprintf("%d", releases[i].Revision)), hint.Command("up"))
 		}
 		// Other revisions of the same image had another environment, command or size.
@@ -94,8 +99,8 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 		return fmt.Errorf("read what is deployed: %w", err)
 	}
 	serving := releases[slices.IndexFunc(releases, func(r provision.Release) bool { return r.Serving })]
-	left, from := int32(0), ""
-	if serving.Image != release.Image {
+	left, from, changes := int32(0), "", release.Since(serving)
+	if changes != nil {
 		from = strconv.Itoa(int(serving.Revision))
 		if cmp.Or(release.Repeats, release.Revision) < cmp.Or(serving.Repeats, serving.Revision) { // it goes back indeed
 			left = serving.Revision
@@ -103,7 +108,11 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	}
 	settings := have.Settings
 	release.Contract(&settings)
-	settings.Image, settings.RegistrySecret = release.Image, release.RegistrySecret
+	unset, err := provision.PastSecrets(ctx, t.clients, g.stack, settings)
+	if err != nil {
+		return hint.With(fmt.Errorf("revision %d can't be gone back to: %w", release.Revision, err),
+			"go to another release with %s; or set the values anew with %s and deploy the image with %s", hint.Command("rollback", "--to", "N"), hint.Command("secret", "set", "NAME"), hint.Command("up", "--image", release.Image))
+	}
 	p := &preparation{target: t, have: have, spec: provision.Spec{
 		Stack: g.stack, Version: version(), Settings: settings, Running: have.Running, Zones: have.Zones, Wait: true,
 		RolledBackFrom: left, Repeats: cmp.Or(release.Repeats, release.Revision), Released: release.Served || release.Serving,
@@ -111,6 +120,14 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	}}
 	rep.note("stack %s in %s: from revision %d to the release of revision %d, made %s, image %s", g.stack, t.place,
 		serving.Revision, release.Revision, ago(release.Created), brief(digestOf(release.Image)))
+	for _, c := range changes {
+		if c.Field != "image" { // said above
+			rep.note("  %s", c)
+		}
+	}
+	for _, name := range unset {
+		rep.note("note: secret %s was unset since; the tasks get the value again that the release had, until the next 'secret set' or 'secret unset'", name)
+	}
 	if !release.Served && !release.Serving {
 		rep.note("note: revision %d is not known to have ever been healthy; if it is not now, ECS goes back to revision %d", release.Revision, serving.Revision)
 	}
@@ -123,7 +140,7 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 		return diagnosed(ctx, stack, err, hint.New("go to another release with %s, or deploy the source with %s", hint.Command("rollback", "--to", "N"), hint.Command("up")))
 	}
 	if g.output == "json" {
-		return rolledBack(s, g, t, stack.URL(), release, from, time.Since(begun))
+		return rolledBack(s, g, t, stack.URL(), release, from, changes, time.Since(begun))
 	}
 	return p.summary(s, g, stack, report, time.Since(begun))
 }
@@ -135,8 +152,9 @@ func digestOf(reference string) string {
 }
 
 // rolledBack is the result of a rollback for programs.
-func rolledBack(s streams, g *globals, t *target, url string, release provision.Release, from string, took time.Duration) error {
+func rolledBack(s streams, g *globals, t *target, url string, release provision.Release, from string, changes []graph.Change, took time.Duration) error {
 	return encode(s.out, rollbackDocument{
-		head: headOf("result"), place: placeOf(g, t), Command: "rollback", URL: url, Image: release.Image, Of: release.Revision, From: from, Seconds: took.Seconds(),
+		head: headOf("result"), place: placeOf(g, t), Command: "rollback", URL: url, Image: release.Image, Of: release.Revision, From: from,
+		Changes: append([]graph.Change{}, changes...), Seconds: took.Seconds(),
 	})
 }

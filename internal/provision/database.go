@@ -920,7 +920,7 @@ func RotatePassword(ctx context.Context, c Clients, stack string) error {
 		return fmt.Errorf("secret %s: %w %s", s.secretName(), graph.ErrUnmanaged, stack)
 	}
 	if hasField(st.Drift, "deletion") {
-		if err := s.undelete(ctx, nil); err != nil {
+		if err := restoreSecret(ctx, s.secrets, s.secretName()); err != nil {
 			return err
 		}
 	}

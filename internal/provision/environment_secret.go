@@ -63,18 +63,7 @@ func (s *EnvironmentSecret) Wanted(*liveEnvironment) *liveEnvironment {
 
 // Attributes implements graph.Shape.
 func (s *EnvironmentSecret) Attributes() graph.Attributes[liveEnvironment] {
-	return graph.Attributes[liveEnvironment]{
-		graph.Field("deletion", func(l *liveEnvironment) string { return l.deletion }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
-			return s.restore(ctx)
-		})),
-		tagAttribute(func(l *liveEnvironment) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
-			_, err := s.secrets.TagResource(ctx, &secretsmanager.TagResourceInput{SecretId: aws.String(s.ID()), Tags: secretTags(s.tags(s.Name()))})
-			if err != nil {
-				return fmt.Errorf("tag secret %s: %w", s.secretName(), err)
-			}
-			return nil
-		})),
-	}
+	return secretState(s.secrets, s.secretName(), func(l *liveEnvironment) string { return l.deletion }, func(l *liveEnvironment) map[string]string { return l.tags }, s.tags(s.Name()))
 }
 
 // Create refuses: whoever deleted the secret deleted the values, which nobody else has.
@@ -83,20 +72,9 @@ func (s *EnvironmentSecret) Create(context.Context) (string, error) {
 		"set each again with %s, or do without it with %s", hint.Command("secret", "set", "NAME"), hint.Command("up", "--unset-env", "NAME"))
 }
 
-// Delete removes the secret at once, so that its name is free again.
+// Delete removes the secret with its values.
 func (s *EnvironmentSecret) Delete(ctx context.Context) error {
-	_, err := s.secrets.DeleteSecret(ctx, &secretsmanager.DeleteSecretInput{SecretId: aws.String(s.ID()), ForceDeleteWithoutRecovery: aws.Bool(true)})
-	if err != nil && !isCode(err, "ResourceNotFoundException") {
-		return fmt.Errorf("delete secret %s: %w", s.secretName(), err)
-	}
-	return nil
-}
-
-func (s *EnvironmentSecret) restore(ctx context.Context) error {
-	if _, err := s.secrets.RestoreSecret(ctx, &secretsmanager.RestoreSecretInput{SecretId: aws.String(s.secretName())}); err != nil {
-		return fmt.Errorf("restore secret %s: %w", s.secretName(), err)
-	}
-	return nil
+	return deleteSecret(ctx, s.secrets, s.secretName())
 }
 
 // OwnSecrets are the values that a stack keeps for its container. The zero value has
@@ -293,6 +271,68 @@ func (o *OwnSecrets) put(ctx context.Context, values map[string]json.RawMessage,
 // value is a new release, and a release that is gone back to has the values that it
 // had. https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html
 func (o OwnSecrets) origin(name string) string { return o.arn + ":" + name + "::" + o.version }
+
+// PastSecrets looks for those of a stack's own values that settings name, as an earlier
+// release had them, which are unset since. An error names those that can't be had any
+// more: a task that is to get them does not start.
+func PastSecrets(ctx context.Context, c Clients, stack string, s Settings) (unset []string, err error) {
+	origins := maps.Collect(func(yield func(string, []string) bool) {
+		for name, from := range s.Secrets.Map() {
+			if isOwnOrigin(from) && !yield(name, secretFrom.FindStringSubmatch(from)) {
+				return
+			}
+		}
+	})
+	if len(origins) == 0 {
+		return nil, nil
+	}
+	own, err := ReadOwnSecrets(ctx, c, stack)
+	if err != nil {
+		return nil, err
+	}
+	var (
+		lost []string
+		read = map[string]map[string]json.RawMessage{} // by ARN and version
+	)
+	for _, name := range slices.Sorted(maps.Keys(origins)) {
+		arn, key, version := origins[name][1], origins[name][2], origins[name][4]
+		values, ok := read[arn+version]
+		if !ok {
+			if values, err = own.secret.version(ctx, arn, version); err != nil {
+				return nil, err
+			}
+			read[arn+version] = values
+		}
+		if _, kept := values[key]; !kept {
+			lost = append(lost, name)
+		} else if _, kept := own.values[key]; !kept {
+			unset = append(unset, name)
+		}
+	}
+	if lost != nil {
+		return nil, fmt.Errorf("the values that it had of %s are no longer in secret %s, and its tasks would not start", strings.Join(lost, ", "), own.secret.secretName())
+	}
+	return unset, nil
+}
+
+// version reads the values of one version of the secret; there are none of one that is
+// gone.
+func (s *EnvironmentSecret) version(ctx context.Context, arn, version string) (map[string]json.RawMessage, error) {
+	in := &secretsmanager.GetSecretValueInput{SecretId: &arn}
+	if version != "" {
+		in.VersionId = &version
+	}
+	out, err := s.secrets.GetSecretValue(ctx, in)
+	if isCode(err, "ResourceNotFoundException") {
+		return nil, nil //nolint:nilnil // none
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read secret %s: %w", s.secretName(), err)
+	}
+	var values map[string]json.RawMessage
+	_ = json.Unmarshal([]byte(aws.ToString(out.SecretString)), &values) // what is no JSON has no keys
+	return values, nil
+}
 
 // Give has the container get these values besides those of the stack's own that it has.
 // All are of the newest version, since Secrets Manager keeps a hundred of them. It

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -52,19 +53,66 @@ type Release struct {
 	RegistrySecret string `json:"-"`
 
 	definition revision
+	// apart says that its tasks know no database of the stack.
+	apart bool
 	// Gone says that its image is no longer in the stack's repository.
 	Gone bool `json:"gone,omitempty"`
 }
 
-// Contract lays over settings how the release's container is run.
+// Contract lays over settings how the release's tasks are run, and its image. A setting
+// that the release does not record was at its default.
 func (r Release) Contract(s *Settings) {
+	s.Image, s.RegistrySecret = r.Image, r.RegistrySecret
 	if r.definition.live == nil {
 		return
 	}
-	had := *s
+	for _, row := range Table() {
+		if row.ofRelease() {
+			row.Value.Reset(s)
+		}
+	}
 	s.readRelease(r.definition.live, r.definition.tags, r.Image)
 	s.readEnvironment(container(r.definition.live))
-	s.Image, s.CPU, s.Memory, s.Arch = had.Image, had.CPU, had.Memory, had.Arch
+}
+
+// Since is what changes when the tasks of another release are replaced by those of this
+// one. Of variables it has the names alone.
+func (r Release) Since(other Release) []graph.Change {
+	have, want := DefaultSettings(), DefaultSettings()
+	have.NoDatabase, want.NoDatabase = other.apart, r.apart
+	other.Contract(&have)
+	r.Contract(&want)
+	var out []graph.Change
+	add := func(field, have, want string) {
+		if have != want {
+			out = append(out, graph.Change{Field: field, Have: have, Want: want})
+		}
+	}
+	for _, row := range Table() {
+		if row.ofRelease() {
+			add(row.Flag, row.Value.Format(have), row.Value.Format(want))
+		}
+	}
+	for _, kind := range []struct {
+		name       string
+		have, want map[string]string
+	}{{"environment ", have.Env.Map(), want.Env.Map()}, {"secret ", have.Secrets.Map(), want.Secrets.Map()}} {
+		all := maps.Clone(kind.have)
+		maps.Copy(all, kind.want)
+		for _, name := range slices.Sorted(maps.Keys(all)) {
+			before, had := kind.have[name]
+			after, has := kind.want[name]
+			switch {
+			case !had:
+				add(kind.name+name, "", "a value")
+			case !has:
+				add(kind.name+name, "a value", "")
+			case before != after:
+				add(kind.name+name, "a value", "another value")
+			}
+		}
+	}
+	return out
 }
 
 // mostReleases is how far back Releases looks from the one that serves: the
@@ -123,7 +171,7 @@ func (c containers) releases(ctx context.Context) ([]Release, error) {
 			r := &Release{
 				Revision: def.Revision, Created: aws.ToTime(def.RegisteredAt), Image: imageOf(def), Served: tags[tagServed] != "",
 				Repeats: tagNumber(tags, tagRelease, 0), Left: tagNumber(tags, tagRolledBack, 0), RegistrySecret: registrySecretOf(container(def)),
-				definition: revision{def, tags},
+				definition: revision{def, tags}, apart: !c.opensDatabase(container(def)),
 			}
 			if live != nil && aws.ToString(live.TaskDefinition) == arn {
 				r.Serving = true
@@ -156,6 +204,13 @@ func container(def *types.TaskDefinition) types.ContainerDefinition {
 		}
 	}
 	return types.ContainerDefinition{}
+}
+
+// opensDatabase says whether a container gets the password of the stack's database.
+func (c containers) opensDatabase(d types.ContainerDefinition) bool {
+	return slices.ContainsFunc(d.Secrets, func(s types.Secret) bool {
+		return strings.Contains(aws.ToString(s.ValueFrom), ":secret:"+c.names().Secret()+"-")
+	})
 }
 
 // completed returns the task definition whose rollout the service has
@@ -197,7 +252,7 @@ var ErrOldest = errors.New("is the oldest release of this stack that is left")
 
 // RollbackTarget chooses the release to go back to from what Releases returned:
 // the revision that is asked for, or for 0 the one that served before what serves
-// now and runs another image. What a rollback left is not among them, so that one
+// now and differs from it in anything. What a rollback left is not among them, so that one
 // rollback after another goes further and further back, and never forward; nor is
 // one whose image is gone. With ErrNeverServed and ErrOldest it returns what serves.
 func RollbackTarget(releases []Release, revision int32) (Release, error) {
@@ -216,7 +271,7 @@ func RollbackTarget(releases []Release, revision int32) (Release, error) {
 		}
 		return releases[i], nil
 	}
-	if at > 0 && !releases[0].Served && releases[0].Image != serving.Image {
+	if at > 0 && !releases[0].Served && releases[0].Since(serving) != nil {
 		return serving, fmt.Errorf("revision %d %w", releases[0].Revision, ErrNeverServed)
 	}
 	line := lineage(releases[at:])
@@ -229,14 +284,15 @@ func RollbackTarget(releases []Release, revision int32) (Release, error) {
 	case len(line) > 1:
 		return serving, fmt.Errorf("the images of the releases before revision %d are no longer in the repository: it %w", line[len(line)-1].Revision, ErrOldest)
 	case line[0].Revision != cmp.Or(serving.Repeats, serving.Revision):
-		return serving, fmt.Errorf("revision %d runs the image of revision %d, which %w", serving.Revision, line[0].Revision, ErrOldest)
+		return serving, fmt.Errorf("revision %d is as revision %d, which %w", serving.Revision, line[0].Revision, ErrOldest)
 	}
 	return serving, fmt.Errorf("revision %d %w", line[0].Revision, ErrOldest)
 }
 
 // lineage is what led to the newest of the releases: each that served, the first
-// of them first, without those that a rollback left. A change of settings alone is
-// no release.
+// of them first, without those that a rollback left. Of releases in a row that differ in
+// nothing that could be gone back to, as those of two versions of bookctl, the first
+// counts.
 func lineage(releases []Release) []Release {
 	var line []Release
 	for _, r := range slices.Backward(releases) {
@@ -247,7 +303,7 @@ func lineage(releases []Release) []Release {
 			line = line[:i+1]
 			continue
 		}
-		if len(line) == 0 || line[len(line)-1].Image != r.Image {
+		if len(line) == 0 || r.Since(line[len(line)-1]) != nil {
 			line = append(line, r)
 		}
 	}

@@ -22,7 +22,7 @@ func TestARollbackGoesToWhatServedBeforeAndNeverForward(t *testing.T) {
 	}{
 		"the one before":                        {releases: []provision.Release{r(2, "b", true, true), r(1, "a", true, false)}, want: 1},
 		"one that failed is passed over":        {releases: []provision.Release{r(3, "c", true, true), r(2, "b", false, false), r(1, "a", true, false)}, want: 1},
-		"a change of settings is no release":    {releases: []provision.Release{r(3, "b", true, true), r(2, "b", true, false), r(1, "a", true, false)}, want: 1},
+		"what differs in nothing is no release": {releases: []provision.Release{r(3, "b", true, true), r(2, "b", true, false), r(1, "a", true, false)}, want: 1},
 		"in the middle of a bad rollout":        {releases: []provision.Release{r(2, "b", false, true), r(1, "a", true, false)}, want: 1},
 		"what failed was rolled back by ECS":    {releases: []provision.Release{r(2, "b", false, false), r(1, "a", true, true)}, want: 1, is: provision.ErrNeverServed},
 		"further back":                          {releases: []provision.Release{r(2, "b", false, false), r(1, "a", true, true)}, to: 2, want: 2},
@@ -35,10 +35,10 @@ func TestARollbackGoesToWhatServedBeforeAndNeverForward(t *testing.T) {
 		"a third one ends at the oldest": {releases: []provision.Release{
 			repeats(1, r(5, "a", true, true)), repeats(2, r(4, "b", true, false)), r(3, "c", true, false), r(2, "b", true, false), r(1, "a", true, false),
 		}, want: 5, is: provision.ErrOldest},
-		"settings changed after a rollback": {releases: []provision.Release{
+		"the same again after a rollback": {releases: []provision.Release{
 			r(4, "a", true, true), repeats(1, r(3, "a", true, false)), r(2, "b", true, false), r(1, "a", true, false),
 		}, want: 4, is: provision.ErrOldest},
-		"settings changed after a rollback and a failed release": {releases: []provision.Release{
+		"the same again after a rollback and a failed release": {releases: []provision.Release{
 			r(5, "a", true, true), r(4, "c", false, false), repeats(1, r(3, "a", true, false)), r(2, "b", true, false), r(1, "a", true, false),
 		}, want: 5, is: provision.ErrOldest},
 		"a new release after a rollback goes back to what that went to": {releases: []provision.Release{

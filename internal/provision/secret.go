@@ -105,9 +105,8 @@ func (s *Secret) Wanted(*liveSecret) *liveSecret {
 
 // Attributes implements graph.Shape.
 func (s *Secret) Attributes() graph.Attributes[liveSecret] {
-	return graph.Attributes[liveSecret]{
-		graph.Field("deletion", func(l *liveSecret) string { return l.deletion }, graph.SetBy(s.undelete)),
-		tagAttribute(func(l *liveSecret) map[string]string { return l.tags }, graph.SetBy(s.retag)),
+	state := secretState(s.secrets, s.secretName(), func(l *liveSecret) string { return l.deletion }, func(l *liveSecret) map[string]string { return l.tags }, s.tags(s.Name()))
+	return append(state,
 		graph.Field("rotation", func(l *liveSecret) string { return l.rotation }, graph.SetBy(s.endRotation)),
 		graph.Field("kms-key", func(l *liveSecret) string { return l.key },
 			graph.Fixed("the tasks' execution role may not decrypt with it, so no task would start").
@@ -118,7 +117,7 @@ func (s *Secret) Attributes() graph.Attributes[liveSecret] {
 			}
 			return ""
 		}, graph.SetBy(s.generate)),
-	}
+	)
 }
 
 func hasCurrent(stages map[string][]string) bool {
@@ -148,16 +147,33 @@ func secretTags(tags map[string]string) []types.Tag {
 	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
 }
 
-func (s *Secret) undelete(ctx context.Context, _ []graph.Change) error {
-	if _, err := s.secrets.RestoreSecret(ctx, &secretsmanager.RestoreSecretInput{SecretId: aws.String(s.secretName())}); err != nil {
-		return fmt.Errorf("restore secret %s: %w", s.secretName(), err)
+// secretState are the attributes that both of a stack's secrets have: that it is not
+// scheduled for deletion, and its tags.
+func secretState[L any](c *secretsmanager.Client, name string, deletion func(*L) string, tags func(*L) map[string]string, want map[string]string) graph.Attributes[L] {
+	return graph.Attributes[L]{
+		graph.Field("deletion", deletion, graph.SetBy(func(ctx context.Context, _ []graph.Change) error { return restoreSecret(ctx, c, name) })),
+		tagAttribute(tags, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
+			if _, err := c.TagResource(ctx, &secretsmanager.TagResourceInput{SecretId: &name, Tags: secretTags(want)}); err != nil {
+				return fmt.Errorf("tag secret %s: %w", name, err)
+			}
+			return nil
+		})),
+	}
+}
+
+// restoreSecret takes back that a secret is to be deleted.
+func restoreSecret(ctx context.Context, c *secretsmanager.Client, name string) error {
+	if _, err := c.RestoreSecret(ctx, &secretsmanager.RestoreSecretInput{SecretId: &name}); err != nil {
+		return fmt.Errorf("restore secret %s: %w", name, err)
 	}
 	return nil
 }
 
-func (s *Secret) retag(ctx context.Context, _ []graph.Change) error {
-	if _, err := s.secrets.TagResource(ctx, &secretsmanager.TagResourceInput{SecretId: aws.String(s.ID()), Tags: secretTags(s.tags(s.Name()))}); err != nil {
-		return fmt.Errorf("tag secret %s: %w", s.secretName(), err)
+// deleteSecret removes a secret at once, so that its name is free again.
+func deleteSecret(ctx context.Context, c *secretsmanager.Client, name string) error {
+	_, err := c.DeleteSecret(ctx, &secretsmanager.DeleteSecretInput{SecretId: &name, ForceDeleteWithoutRecovery: aws.Bool(true)})
+	if err != nil && !isCode(err, "ResourceNotFoundException") {
+		return fmt.Errorf("delete secret %s: %w", name, err)
 	}
 	return nil
 }
@@ -215,14 +231,9 @@ func (s *Secret) put(ctx context.Context, value credentials) (version string, er
 	return aws.ToString(out.VersionId), nil
 }
 
-// Delete removes the secret at once, so that its name is free again: it opens
-// a database that is gone by then.
+// Delete removes the secret: it opens a database that is gone by then.
 func (s *Secret) Delete(ctx context.Context) error {
-	_, err := s.secrets.DeleteSecret(ctx, &secretsmanager.DeleteSecretInput{SecretId: aws.String(s.ID()), ForceDeleteWithoutRecovery: aws.Bool(true)})
-	if err != nil && !isCode(err, "ResourceNotFoundException") {
-		return fmt.Errorf("delete secret %s: %w", s.secretName(), err)
-	}
-	return nil
+	return deleteSecret(ctx, s.secrets, s.secretName())
 }
 
 // secretKind lists the stack's secrets, also those that are planned to be deleted.
