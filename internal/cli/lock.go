@@ -14,13 +14,21 @@ import (
 // changing is a run that changes a stack, under its lock.
 func changing(s streams, t *target, spec provision.Spec, doing string) provision.Run {
 	spec.Version = version()
+	pace := 1.0
+	if t.config.BaseEndpoint != nil {
+		pace = emulatorPace
+	}
 	return provision.Run{
+		Pace:    pace,
 		Clients: t.clients, Spec: spec, Holder: holder(doing), Lock: runlock.Options{VisibilityDelay: runlock.AWSVisibilityDelay},
 		Unlocked: func(err error) {
 			fmt.Fprintf(s.err, "bookctl: %v\nnext: nothing; the lock ends by itself in some minutes\n", err)
 		},
 	}
 }
+
+// emulatorPace is how long what takes AWS minutes takes on an emulator, as a share.
+const emulatorPace = 0.01
 
 // refuseLocked says that another run is at work on the stack before this one
 // builds or asks for anything. It only looks: the run's own claim decides, and

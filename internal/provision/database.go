@@ -116,6 +116,14 @@ func (d *Database) identifier() *string { return aws.String(d.databaseName()) }
 // backup, which need not be waited for, takes as long again.
 func (d *Database) Expect() time.Duration { return 5 * time.Minute }
 
+// ExpectGone returns the usual time until it is gone, with its final snapshot.
+func (d *Database) ExpectGone() time.Duration {
+	if d.options.skipSnapshot {
+		return 150 * time.Second
+	}
+	return 4 * time.Minute
+}
+
 // Endpoint returns where the database answers, or "" and 0 while RDS has not
 // said so yet.
 func (d *Database) Endpoint() (host string, port int32) {

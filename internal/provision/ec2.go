@@ -24,10 +24,12 @@ type network struct {
 	tables  *batch[types.RouteTable]
 	groups  *vpcBatch[types.SecurityGroup]
 	acls    *vpcBatch[types.NetworkAcl]
+	// interfaces are nil outside of a graph.
+	interfaces *heldInterfaces
 }
 
 func newNetwork(i identity, client *ec2.Client, seen *glances) network {
-	n := network{identity: i, ec2: client}
+	n := network{identity: i, ec2: client, interfaces: newHeldInterfaces()}
 	n.subnets = newBatch(func(ctx context.Context) ([]types.Subnet, error) {
 		if all, ok := seen.subnets.take(); ok {
 			return all, nil

@@ -106,6 +106,9 @@ func (g *InternetGateway) attach(ctx context.Context, _ []graph.Change) error {
 	return nil
 }
 
+// ExpectGone returns the usual time until nothing in the VPC has a public address.
+func (g *InternetGateway) ExpectGone() time.Duration { return held }
+
 // Delete detaches the gateway from the stack's VPC and removes it.
 func (g *InternetGateway) Delete(ctx context.Context) error {
 	vpc := g.vpc.ID()
@@ -113,6 +116,9 @@ func (g *InternetGateway) Delete(ctx context.Context) error {
 		vpc = live.attached
 	}
 	if vpc != "" {
+		if err := g.free(ctx, vpc, func(b Blocker) bool { return b.Public }); err != nil {
+			return fmt.Errorf("detach %s: %w", g.ID(), err)
+		}
 		_, err := g.ec2.DetachInternetGateway(ctx, &ec2.DetachInternetGatewayInput{
 			InternetGatewayId: aws.String(g.ID()), VpcId: &vpc,
 		})

@@ -127,6 +127,9 @@ func (l *LoadBalancer) Read(ctx context.Context) (*liveLoadBalancer, graph.State
 		return nil, absent, err
 	}
 	arn := aws.ToString(lb.LoadBalancerArn)
+	if last := l.Last(); l.stillProvisioning(lb) {
+		return last, graph.State{ID: arn, Owner: last.tags[TagStack], Phase: graph.Pending, Note: string(lb.State.Code)}, nil
+	}
 	attributes, err := l.elb.DescribeLoadBalancerAttributes(ctx, &elb.DescribeLoadBalancerAttributesInput{LoadBalancerArn: &arn})
 	if isCode(err, "LoadBalancerNotFound") {
 		return nil, absent, nil
@@ -153,6 +156,14 @@ func (l *LoadBalancer) Read(ctx context.Context) (*liveLoadBalancer, graph.State
 	return live, st, nil
 }
 
+// stillProvisioning says that a load balancer, all of which was read before, is on its
+// way still. Until it is active no more is asked of it than that.
+func (l *LoadBalancer) stillProvisioning(lb *types.LoadBalancer) bool {
+	last := l.Last()
+	return last != nil && last.attributes != nil && aws.ToString(lb.LoadBalancerArn) == l.ID() &&
+		lb.State != nil && lb.State.Code == types.LoadBalancerStateEnumProvisioning
+}
+
 func answeringAt(lb *types.LoadBalancer) *liveLoadBalancer {
 	return &liveLoadBalancer{dnsName: aws.ToString(lb.DNSName), zone: aws.ToString(lb.CanonicalHostedZoneId)}
 }
@@ -165,6 +176,9 @@ func (l *LoadBalancer) describe(ctx context.Context) (*types.LoadBalancer, map[s
 	live, err := l.lookup(ctx)
 	if live == nil || err != nil {
 		return nil, nil, err
+	}
+	if l.stillProvisioning(live) {
+		return live, l.Last().tags, nil
 	}
 	arn := aws.ToString(live.LoadBalancerArn)
 	tags, err := l.tagsOf(ctx, arn)

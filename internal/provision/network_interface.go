@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/bookctl/bookctl/internal/inventory"
+	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
 // Blocker is a network interface, which keeps its subnet, its groups and its
@@ -25,6 +27,8 @@ type Blocker struct {
 	// Managed says that an AWS service made it and will remove it: it can't be
 	// removed by anybody else, and goes minutes after what it belonged to.
 	Managed bool `json:"managed"`
+	// Public says that it has a public address, which keeps the internet gateway.
+	Public bool `json:"public,omitempty"`
 }
 
 func (b Blocker) String() string {
@@ -45,7 +49,7 @@ func Blockers(ctx context.Context, client *ec2.Client, vpcs ...string) ([]Blocke
 		for _, x := range page.NetworkInterfaces {
 			b := Blocker{
 				ID: aws.ToString(x.NetworkInterfaceId), Status: string(x.Status), VPC: aws.ToString(x.VpcId), Subnet: aws.ToString(x.SubnetId),
-				Managed: aws.ToBool(x.RequesterManaged), Of: interfaceOwner(aws.ToString(x.Description), aws.ToString(x.RequesterId), string(x.InterfaceType)),
+				Managed: aws.ToBool(x.RequesterManaged), Public: x.Association != nil && aws.ToString(x.Association.PublicIp) != "", Of: interfaceOwner(aws.ToString(x.Description), aws.ToString(x.RequesterId), string(x.InterfaceType)),
 			}
 			for _, g := range x.Groups {
 				b.Groups = append(b.Groups, aws.ToString(g.GroupId))
@@ -55,6 +59,54 @@ func Blockers(ctx context.Context, client *ec2.Client, vpcs ...string) ([]Blocke
 	}
 	return out, nil
 }
+
+// heldInterfaces are the network interfaces of a VPC that is being removed, read once
+// for all parts of the network that wait until they are gone.
+type heldInterfaces struct {
+	// turn is full while somebody has the fields below, and makes a call for them.
+	turn chan struct{}
+	all  []Blocker
+	vpc  string
+	at   time.Time // when the call for them was sent
+}
+
+// interfacesAge is how old the list may be by which a deletion is put off. One that it
+// does not put off is sent, and EC2 decides.
+const interfacesAge = 4 * time.Second
+
+func newHeldInterfaces() *heldInterfaces { return &heldInterfaces{turn: make(chan struct{}, 1)} }
+
+// free returns an error that wraps graph.ErrHeld while an interface of the VPC holds a
+// part of the network. EC2 would answer DependencyViolation, and not say by what. Where
+// the list can't be read nothing is known to hold it.
+func (n network) free(ctx context.Context, vpc string, holds func(Blocker) bool) error {
+	h := n.interfaces
+	if h == nil || vpc == "" {
+		return nil
+	}
+	select {
+	case h.turn <- struct{}{}:
+		defer func() { <-h.turn }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if now := time.Now(); h.vpc != vpc || now.Sub(h.at) > interfacesAge {
+		all, err := Blockers(ctx, n.ec2, vpc)
+		if err != nil {
+			all = nil
+		}
+		h.all, h.vpc, h.at = all, vpc, now
+	}
+	if at := slices.IndexFunc(h.all, holds); at >= 0 {
+		return fmt.Errorf("%w by %s", graph.ErrHeld, h.all[at])
+	}
+	return nil
+}
+
+// held is how long it usually takes until the interfaces of load balancers and tasks
+// are gone, which hold their subnets, their groups and the gateway.
+// https://docs.aws.amazon.com/vpc/latest/userguide/delete-vpc.html
+const held = time.Minute
 
 // interfaceOwner puts into words whose an interface is. Services tell it in the
 // description:

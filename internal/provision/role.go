@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -319,14 +320,15 @@ func (r *Role) setBoundary(ctx context.Context) error {
 	return err
 }
 
-// strip takes every policy off the role that is not the stack's or, with own, that
-// one too.
+// strip takes every policy off the role that it was last seen with and that is not the
+// stack's or, with own, that one too.
 func (r *Role) strip(ctx context.Context, own bool) error {
-	_, names, err := r.inlinePolicies(ctx)
-	if err != nil {
-		return err
+	live := r.Last()
+	if live == nil {
+		return nil
 	}
-	if own {
+	names := slices.Clone(live.others)
+	if own && live.inline != "" {
 		names = append(names, inlineName)
 	}
 	for _, name := range names {
@@ -335,11 +337,7 @@ func (r *Role) strip(ctx context.Context, own bool) error {
 			return fmt.Errorf("delete policy %s of role %s: %w", name, *r.roleName(), err)
 		}
 	}
-	attached, err := r.attached(ctx)
-	if err != nil {
-		return err
-	}
-	for _, policy := range attached {
+	for _, policy := range live.attached {
 		_, err := r.iam.DetachRolePolicy(ctx, &iam.DetachRolePolicyInput{RoleName: r.roleName(), PolicyArn: &policy})
 		if err != nil && !isCode(err, "NoSuchEntity") {
 			return fmt.Errorf("detach policy %s from role %s: %w", policy, *r.roleName(), err)

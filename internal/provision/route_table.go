@@ -48,7 +48,7 @@ type liveRoutes struct {
 	vpc        string
 	out        string            // where the default route leads, "" for none
 	extra      map[string]string // destination of each other route, and where it leads
-	subnets    map[string]bool   // associated
+	subnets    map[string]string // associated, and by which association
 }
 
 // Read looks the table up by its tags.
@@ -63,7 +63,7 @@ func (r *RouteTable) Read(ctx context.Context) (*liveRoutes, graph.State, error)
 	if t == nil || err != nil {
 		return nil, absent, err
 	}
-	live := &liveRoutes{tags: tagMap(t.Tags), duplicates: bare, vpc: aws.ToString(t.VpcId), extra: map[string]string{}, subnets: map[string]bool{}}
+	live := &liveRoutes{tags: tagMap(t.Tags), duplicates: bare, vpc: aws.ToString(t.VpcId), extra: map[string]string{}, subnets: map[string]string{}}
 	for _, route := range t.Routes {
 		switch to := aws.ToString(route.DestinationCidrBlock); {
 		case to == anywhere:
@@ -73,20 +73,9 @@ func (r *RouteTable) Read(ctx context.Context) (*liveRoutes, graph.State, error)
 		}
 	}
 	for _, a := range t.Associations {
-		live.subnets[aws.ToString(a.SubnetId)] = true
+		live.subnets[aws.ToString(a.SubnetId)] = aws.ToString(a.RouteTableAssociationId)
 	}
 	return live, graph.State{Phase: graph.Ready, ID: aws.ToString(t.RouteTableId), Owner: live.tags[TagStack]}, nil
-}
-
-func (r *RouteTable) table(ctx context.Context) (*types.RouteTable, error) {
-	out, err := r.ec2.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{RouteTableIds: []string{r.ID()}})
-	if notFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("describe %s: %w", r.ID(), err)
-	}
-	return only("route tables", out.RouteTables, func(x types.RouteTable) string { return aws.ToString(x.RouteTableId) })
 }
 
 func defaultRoute(t *types.RouteTable) *types.Route {
@@ -118,12 +107,12 @@ func leadsTo(r types.Route) string {
 
 // Wanted implements graph.Shape.
 func (r *RouteTable) Wanted(*liveRoutes) *liveRoutes {
-	w := &liveRoutes{tags: r.tags(r.Name()), vpc: r.vpc.ID(), subnets: map[string]bool{}}
+	w := &liveRoutes{tags: r.tags(r.Name()), vpc: r.vpc.ID(), subnets: map[string]string{}}
 	if r.gateway != nil {
 		w.out = r.gateway.ID()
 	}
 	for _, s := range r.subnets {
-		w.subnets[s.ID()] = true
+		w.subnets[s.ID()] = "wanted"
 	}
 	return w
 }
@@ -150,7 +139,7 @@ func (r *RouteTable) Attributes() graph.Attributes[liveRoutes] {
 		graph.Many(associationField, func(live, want *liveRoutes) []graph.Change {
 			var out []graph.Change
 			for id := range want.subnets {
-				if !live.subnets[id] {
+				if live.subnets[id] == "" {
 					out = append(out, graph.Change{Field: id, Want: "associated"})
 				}
 			}
@@ -187,7 +176,7 @@ func (r *RouteTable) associateAll(ctx context.Context, changes []graph.Change) e
 		if !hasField(changes, associationField+s.ID()) {
 			continue
 		}
-		if err := r.associate(ctx, s.ID()); err != nil {
+		if err := r.associate(ctx, s); err != nil {
 			return err
 		}
 	}
@@ -195,17 +184,14 @@ func (r *RouteTable) associateAll(ctx context.Context, changes []graph.Change) e
 }
 
 func (r *RouteTable) route(ctx context.Context, _ []graph.Change) error {
-	t, err := r.table(ctx)
-	if t == nil || err != nil {
-		return err
-	}
-	dest, id := aws.String(anywhere), t.RouteTableId
-	switch have := defaultRoute(t); {
+	var err error
+	dest, id := aws.String(anywhere), aws.String(r.ID())
+	switch live := r.Last(); {
 	case r.gateway == nil:
 		if _, err = r.ec2.DeleteRoute(ctx, &ec2.DeleteRouteInput{RouteTableId: id, DestinationCidrBlock: dest}); notFound(err) {
 			err = nil
 		}
-	case have == nil:
+	case live == nil || live.out == "":
 		_, err = r.ec2.CreateRoute(ctx, &ec2.CreateRouteInput{RouteTableId: id, DestinationCidrBlock: dest, GatewayId: aws.String(r.gateway.ID())})
 		if isCode(err, "RouteAlreadyExists") {
 			err = nil // by a call whose answer was lost; the next look tells where it leads
@@ -221,8 +207,13 @@ func (r *RouteTable) route(ctx context.Context, _ []graph.Change) error {
 
 // associate moves a subnet to this table. A subnet with a table of somebody
 // else's choice is moved by replacing that association, since it can have one
-// only.
-func (r *RouteTable) associate(ctx context.Context, subnet string) error {
+// only. One that this run has just made has none.
+func (r *RouteTable) associate(ctx context.Context, s *Subnet) error {
+	subnet := s.ID()
+	if s.made == subnet {
+		s.made = "" // should it not show, it is looked at
+		return r.join(ctx, subnet)
+	}
 	out, err := r.ec2.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{
 		Filters: []types.Filter{{Name: aws.String("association.subnet-id"), Values: []string{subnet}}},
 	})
@@ -243,7 +234,12 @@ func (r *RouteTable) associate(ctx context.Context, subnet string) error {
 			return nil
 		}
 	}
-	_, err = r.ec2.AssociateRouteTable(ctx, &ec2.AssociateRouteTableInput{RouteTableId: aws.String(r.ID()), SubnetId: &subnet})
+	return r.join(ctx, subnet)
+}
+
+// join associates a subnet that has no table of its own.
+func (r *RouteTable) join(ctx context.Context, subnet string) error {
+	_, err := r.ec2.AssociateRouteTable(ctx, &ec2.AssociateRouteTableInput{RouteTableId: aws.String(r.ID()), SubnetId: &subnet})
 	if isCode(err, "Resource.AlreadyAssociated") {
 		return nil // by a call whose answer was lost; the next look tells with which table
 	}
@@ -255,17 +251,15 @@ func (r *RouteTable) associate(ctx context.Context, subnet string) error {
 
 // Delete dissociates the table and removes it.
 func (r *RouteTable) Delete(ctx context.Context) error {
-	t, err := r.table(ctx)
-	if t == nil || err != nil {
-		return err
-	}
-	for _, a := range t.Associations {
-		_, err := r.ec2.DisassociateRouteTable(ctx, &ec2.DisassociateRouteTableInput{AssociationId: a.RouteTableAssociationId})
-		if err != nil && !notFound(err) {
-			return fmt.Errorf("dissociate %s from %s: %w", aws.ToString(a.SubnetId), r.ID(), err)
+	if live := r.Last(); live != nil {
+		for subnet, association := range live.subnets {
+			_, err := r.ec2.DisassociateRouteTable(ctx, &ec2.DisassociateRouteTableInput{AssociationId: &association})
+			if err != nil && !notFound(err) {
+				return fmt.Errorf("dissociate %s from %s: %w", subnet, r.ID(), err)
+			}
 		}
 	}
-	if _, err := r.ec2.DeleteRouteTable(ctx, &ec2.DeleteRouteTableInput{RouteTableId: t.RouteTableId}); err != nil && !notFound(err) {
+	if _, err := r.ec2.DeleteRouteTable(ctx, &ec2.DeleteRouteTableInput{RouteTableId: aws.String(r.ID())}); err != nil && !notFound(err) {
 		return fmt.Errorf("delete %s: %w", r.ID(), err)
 	}
 	return nil

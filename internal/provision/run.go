@@ -24,7 +24,8 @@ type Run struct {
 	// Pace is graph.Options.Pace; 0 means 1.
 	Pace float64
 	// Allow, which may be nil, is shown what Up found, before anything is changed.
-	// Its error refuses the run.
+	// Its error refuses the run. Of a stack that is not there it is asked before that
+	// was looked at, too.
 	Allow func([]graph.Finding) error
 	// Begin, which may be nil, is told the parts once the lock is held.
 	Begin func([]Resource)
@@ -72,13 +73,17 @@ func (r Run) options(s *Stack, lock *runlock.Lock) graph.Options {
 // Up creates what is missing of the stack and repairs drift. A run that finds
 // nothing to do takes no lock, and makes no call that changes anything. Behind a
 // run that was cut off it looks once more at its end: what that run made last
-// may show only then.
+// may show only then. A stack that Spec.Deployed says is not there is looked at
+// under the lock alone: there is something to do anyway.
 //
 // The stack that it returns is as it was last seen, also with an error.
 func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
 	stack, err := NewStack(r.Clients, r.Spec)
 	if err != nil {
 		return nil, graph.Report{}, err
+	}
+	if d := r.Spec.Deployed; d != nil && !d.Found {
+		return r.first(ctx, stack)
 	}
 	var (
 		reads  graph.Group
@@ -110,7 +115,30 @@ func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
 		// Another run may have been at work until now: look anew.
 		r.Spec.Deployed = nil
 		var err error
-		stack, report, err = r.make(ctx, lock)
+		stack, report, err = r.make(ctx, lock, nil)
+		return err
+	})
+	return stack, report, err
+}
+
+// first makes a stack that is not there, of which parts may be.
+func (r Run) first(ctx context.Context, stack *Stack) (*Stack, graph.Report, error) {
+	r.Spec.startEarly = stack.canStartEarly()
+	if r.Allow != nil {
+		var nothing []graph.Finding
+		for _, part := range stack.Resources() {
+			name, _ := graph.Describe(part)
+			nothing = append(nothing, graph.Finding{Name: name, State: absent})
+		}
+		if err := r.Allow(nothing); err != nil {
+			return stack, graph.Report{}, err
+		}
+	}
+	var report graph.Report
+	err := r.Hold(ctx, func(lock *runlock.Lock) error {
+		r.Spec.Deployed = nil // another run may have been at work until now
+		var err error
+		stack, report, err = r.make(ctx, lock, r.Allow)
 		return err
 	})
 	return stack, report, err
@@ -129,14 +157,15 @@ func (r Run) Change(ctx context.Context, decide func(context.Context, *runlock.L
 			return err
 		}
 		r.Spec = *spec
-		stack, report, err = r.make(ctx, lock)
+		stack, report, err = r.make(ctx, lock, nil)
 		return err
 	})
 	return stack, report, err
 }
 
-// make creates what is missing of the stack and repairs drift, under the lock.
-func (r Run) make(ctx context.Context, lock *runlock.Lock) (*Stack, graph.Report, error) {
+// make creates what is missing of the stack and repairs drift, under the lock. Allow,
+// which may be nil, is shown what is there.
+func (r Run) make(ctx context.Context, lock *runlock.Lock, allow func([]graph.Finding) error) (*Stack, graph.Report, error) {
 	stack, err := NewStack(r.Clients, r.Spec)
 	if err != nil {
 		return nil, graph.Report{}, err
@@ -144,7 +173,9 @@ func (r Run) make(ctx context.Context, lock *runlock.Lock) (*Stack, graph.Report
 	if r.Begin != nil {
 		r.Begin(stack.Resources())
 	}
-	report, err := graph.Up(ctx, stack.Resources(), r.options(stack, lock))
+	o := r.options(stack, lock)
+	o.Allow = allow
+	report, err := graph.Up(ctx, stack.Resources(), o)
 	if err != nil {
 		if left := stack.abandonRelease(ctx); left != nil {
 			err = errors.Join(err, left)

@@ -268,16 +268,29 @@ func (g *SecurityGroup) namesake(ctx context.Context, duplicate error) (string, 
 }
 
 func (g *SecurityGroup) authorizeMissing(ctx context.Context, changes []graph.Change) error {
-	for _, r := range g.rules() {
-		if !hasField(changes, missingRule+r.String()) {
+	for _, egress := range []bool{false, true} {
+		missing := slices.DeleteFunc(g.rules(), func(r rule) bool { return r.egress != egress || !hasField(changes, missingRule+r.String()) })
+		if len(missing) == 0 {
 			continue
 		}
-		if err := g.authorize(ctx, r); err != nil && !isCode(err, "InvalidPermission.Duplicate") {
-			return fmt.Errorf("allow %s in %s: %w", r, g.ID(), err)
+		err := g.authorize(ctx, egress, missing...)
+		for _, r := range missing {
+			if !isCode(err, duplicateRule) || len(missing) == 1 {
+				break
+			}
+			// Some are there already, by a call whose answer was lost: EC2 then adds none.
+			if one := g.authorize(ctx, egress, r); one != nil && !isCode(one, duplicateRule) {
+				err = one
+			}
+		}
+		if err != nil && !isCode(err, duplicateRule) {
+			return fmt.Errorf("allow %s in %s: %w", missing, g.ID(), err)
 		}
 	}
 	return nil
 }
+
+const duplicateRule = "InvalidPermission.Duplicate"
 
 // revokeExtra revokes those of a group's rules that the changes say are too many.
 func (n network) revokeExtra(ctx context.Context, group string, changes []graph.Change) error {
@@ -285,19 +298,47 @@ func (n network) revokeExtra(ctx context.Context, group string, changes []graph.
 	if err != nil {
 		return err
 	}
-	for _, r := range live {
-		l := asRule(r)
-		if !hasField(changes, extraRule+l.String()) {
+	return n.revokeAll(ctx, group, slices.DeleteFunc(live, func(r types.SecurityGroupRule) bool {
+		return !hasField(changes, extraRule+asRule(r).String())
+	}))
+}
+
+// noRule says that a rule is not there.
+func noRule(err error) bool {
+	return isCode(err, "InvalidPermission.NotFound", "InvalidSecurityGroupRuleId.NotFound")
+}
+
+// revokeAll revokes rules of a group, those of each direction by one call, or one by one
+// where some are gone by now: EC2 then revokes none.
+func (n network) revokeAll(ctx context.Context, group string, rules []types.SecurityGroupRule) error {
+	for _, egress := range []bool{false, true} {
+		var ids []string
+		for _, r := range rules {
+			if aws.ToBool(r.IsEgress) == egress {
+				ids = append(ids, aws.ToString(r.SecurityGroupRuleId))
+			}
+		}
+		if ids == nil {
 			continue
 		}
-		if err := n.revoke(ctx, group, l.egress, r.SecurityGroupRuleId); err != nil && !isCode(err, "InvalidPermission.NotFound") {
-			return fmt.Errorf("revoke %s in %s: %w", l, group, err)
+		err := n.revoke(ctx, group, egress, ids...)
+		for _, id := range ids {
+			if !noRule(err) || len(ids) == 1 {
+				break
+			}
+			if one := n.revoke(ctx, group, egress, id); one != nil && !noRule(one) {
+				err = one
+			}
+		}
+		if err != nil && !noRule(err) {
+			return fmt.Errorf("revoke %s in %s: %w", strings.Join(ids, ", "), group, err)
 		}
 	}
 	return nil
 }
 
-func (g *SecurityGroup) authorize(ctx context.Context, r rule) error {
+// permission is the rule as calls take it.
+func (r rule) permission() types.IpPermission {
 	p := types.IpPermission{IpProtocol: aws.String("-1")}
 	if r.port != 0 {
 		p.IpProtocol, p.FromPort, p.ToPort = aws.String("tcp"), &r.port, &r.port
@@ -307,9 +348,14 @@ func (g *SecurityGroup) authorize(ctx context.Context, r rule) error {
 	} else {
 		p.IpRanges = []types.IpRange{{CidrIp: &r.peer, Description: aws.String(r.String())}}
 	}
-	id, ps := aws.String(g.ID()), []types.IpPermission{p}
+	return p
+}
+
+// authorize adds rules of one direction.
+func (g *SecurityGroup) authorize(ctx context.Context, egress bool, rules ...rule) error {
+	id, ps := aws.String(g.ID()), collect(rules, rule.permission)
 	var err error
-	if r.egress {
+	if egress {
 		_, err = g.ec2.AuthorizeSecurityGroupEgress(ctx, &ec2.AuthorizeSecurityGroupEgressInput{GroupId: id, IpPermissions: ps})
 	} else {
 		_, err = g.ec2.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{GroupId: id, IpPermissions: ps})
@@ -317,8 +363,7 @@ func (g *SecurityGroup) authorize(ctx context.Context, r rule) error {
 	return err
 }
 
-func (n network) revoke(ctx context.Context, group string, egress bool, rule *string) error {
-	ids := []string{aws.ToString(rule)}
+func (n network) revoke(ctx context.Context, group string, egress bool, ids ...string) error {
 	var err error
 	if egress {
 		_, err = n.ec2.RevokeSecurityGroupEgress(ctx, &ec2.RevokeSecurityGroupEgressInput{GroupId: &group, SecurityGroupRuleIds: ids})
@@ -328,23 +373,30 @@ func (n network) revoke(ctx context.Context, group string, egress bool, rule *st
 	return err
 }
 
-// Delete revokes every rule and removes the group. Groups that name each other
-// could not be removed otherwise.
+// ExpectGone returns the usual time until nothing uses it any more.
+func (g *SecurityGroup) ExpectGone() time.Duration { return held }
+
+// Delete removes the group, whose rules go with it. One that is held loses them first:
+// groups that name each other could not be removed otherwise.
 func (g *SecurityGroup) Delete(ctx context.Context) error {
-	live, err := g.describeRules(ctx, g.ID())
-	if err != nil {
-		return err
-	}
-	for _, r := range live {
-		l := asRule(r)
-		if err := g.revoke(ctx, g.ID(), l.egress, r.SecurityGroupRuleId); err != nil && !notFound(err) {
-			return fmt.Errorf("revoke %s in %s: %w", l, g.ID(), err)
-		}
-	}
-	if _, err := g.ec2.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: aws.String(g.ID())}); err != nil && !notFound(err) {
+	if err := g.free(ctx, g.vpc.ID(), func(b Blocker) bool { return slices.Contains(b.Groups, g.ID()) }); err != nil {
 		return fmt.Errorf("delete %s: %w", g.ID(), err)
 	}
-	return nil
+	_, err := g.ec2.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: aws.String(g.ID())})
+	if err == nil || notFound(err) {
+		return nil
+	}
+	err = fmt.Errorf("delete %s: %w", g.ID(), err)
+	if isCode(err, "DependencyViolation") {
+		live, read := g.describeRules(ctx, g.ID())
+		if read != nil {
+			return read
+		}
+		if revoked := g.revokeAll(ctx, g.ID(), live); revoked != nil && !notFound(revoked) {
+			return revoked
+		}
+	}
+	return err
 }
 
 func (n network) describeRules(ctx context.Context, id string) ([]types.SecurityGroupRule, error) {

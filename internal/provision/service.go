@@ -102,8 +102,14 @@ func (s *Service) Expect() time.Duration {
 	if s.definition != nil && s.definition.awaits() {
 		return s.definition.database.Expect() + 15*time.Second
 	}
+	if live := s.lastSeen(); live != nil && startedEarly(live) {
+		return 25 * time.Second // they run, and only have to be found healthy
+	}
 	return 75 * time.Second
 }
+
+// ExpectGone returns the usual time until its tasks are drained and have stopped.
+func (s *Service) ExpectGone() time.Duration { return 20 * time.Second }
 
 // liveService is a service as far as it is compared and used.
 type liveService struct {

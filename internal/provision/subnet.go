@@ -21,6 +21,7 @@ type Subnet struct {
 	network
 	vpc  *VPC
 	want subnetSpec
+	made string // in this run, and with no route table yet
 }
 
 type subnetSpec struct {
@@ -145,7 +146,8 @@ func (s *Subnet) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("create subnet %s in %s: %w", s.want.cidr, s.want.zone, err)
 	}
-	return aws.ToString(out.Subnet.SubnetId), nil
+	s.made = aws.ToString(out.Subnet.SubnetId)
+	return s.made, nil
 }
 
 // occupant finds the subnet that has the range, or some of it, already: ours,
@@ -181,8 +183,14 @@ func (s *Subnet) keepPrivate(ctx context.Context, _ []graph.Change) error {
 	return nil
 }
 
+// ExpectGone returns the usual time until nothing is in it any more.
+func (s *Subnet) ExpectGone() time.Duration { return held }
+
 // Delete removes the subnet.
 func (s *Subnet) Delete(ctx context.Context) error {
+	if err := s.free(ctx, s.vpc.ID(), func(b Blocker) bool { return b.Subnet == s.ID() }); err != nil {
+		return fmt.Errorf("delete %s: %w", s.ID(), err)
+	}
 	if _, err := s.ec2.DeleteSubnet(ctx, &ec2.DeleteSubnetInput{SubnetId: aws.String(s.ID())}); err != nil && !notFound(err) {
 		return fmt.Errorf("delete %s: %w", s.ID(), err)
 	}

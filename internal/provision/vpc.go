@@ -67,16 +67,24 @@ func (v *VPC) Read(ctx context.Context) (*liveVPC, graph.State, error) {
 	}
 	id := aws.ToString(vpc.VpcId)
 	live := &liveVPC{tags: tagMap(vpc.Tags), cidr: aws.ToString(vpc.CidrBlock), blocked: "off", duplicates: bare}
-	if live.dnsSupport, err = v.attribute(ctx, id, types.VpcAttributeNameEnableDnsSupport); err != nil {
-		return nil, graph.State{}, err
+	last := v.Last() // one look that finds nothing to repair is enough
+	if id != v.ID() {
+		last = nil
 	}
-	if live.dnsHostname, err = v.attribute(ctx, id, types.VpcAttributeNameEnableDnsHostnames); err != nil {
-		return nil, graph.State{}, err
+	if live.dnsSupport = last != nil && last.dnsSupport; !live.dnsSupport {
+		if live.dnsSupport, err = v.attribute(ctx, id, types.VpcAttributeNameEnableDnsSupport); err != nil {
+			return nil, graph.State{}, err
+		}
+	}
+	if live.dnsHostname = last != nil && last.dnsHostname; !live.dnsHostname {
+		if live.dnsHostname, err = v.attribute(ctx, id, types.VpcAttributeNameEnableDnsHostnames); err != nil {
+			return nil, graph.State{}, err
+		}
 	}
 	if b := vpc.BlockPublicAccessStates; b != nil && b.InternetGatewayBlockMode != types.BlockPublicAccessModeOff {
 		live.blocked = string(b.InternetGatewayBlockMode)
 	}
-	if last := v.Last(); last != nil && last.around.clean() { // one look that finds nothing to repair is enough
+	if last != nil && last.around.clean() {
 		live.around = last.around
 	} else if live.around, err = v.surroundings(ctx, vpc); err != nil {
 		return nil, graph.State{}, err

@@ -40,6 +40,9 @@ type Options struct {
 	// Fatal says that an error will meet every other step as well, as expired
 	// credentials do: every wait ends at once. Nil: no error is.
 	Fatal func(error) bool
+	// Allow is shown what Up found before it changes anything; its error refuses the
+	// run. Nil allows all.
+	Allow func([]Finding) error
 	// Guard is asked before every create, update and delete; its error stops
 	// the step. The lock uses it. Nil allows all.
 	Guard func(context.Context) error
@@ -52,7 +55,7 @@ type Options struct {
 	// again; after that it is sent more rarely, and after three times not at
 	// all. Zero means 15 seconds.
 	VisibilityDelay time.Duration
-	// Pace scales what an Expector expects, for a cloud that is slower or
+	// Pace scales what an Expector and a Leaver expect, for a cloud that is slower or
 	// faster than the real one. It changes how often is asked, and nothing
 	// else. Zero means 1.
 	Pace float64
@@ -79,15 +82,18 @@ func (o Options) ambiguous(err error) bool { return o.Ambiguous != nil && o.Ambi
 
 func (o Options) exists(err error) bool { return o.Exists != nil && o.Exists(err) }
 
-func (o Options) poller(f Finder, timeout time.Duration) *poller {
-	var expect time.Duration
-	if e, ok := f.(Expector); ok {
-		expect = e.Expect()
-		if o.Pace != 0 {
-			expect = time.Duration(float64(expect) * o.Pace)
+// poller is for a step whose resource usually takes so long; nil is for one that does
+// not know.
+func (o Options) poller(usual func() time.Duration, timeout time.Duration) *poller {
+	return newPoller(timeout, o.VisibilityDelay, func() time.Duration {
+		switch {
+		case usual == nil:
+			return 0
+		case o.Pace != 0:
+			return time.Duration(float64(usual()) * o.Pace)
 		}
-	}
-	return newPoller(timeout, o.VisibilityDelay, expect)
+		return usual()
+	})
 }
 
 // Finding is what Observe saw of one resource.
@@ -153,6 +159,11 @@ func findRetrying(ctx context.Context, r Finder, o Options) (State, error) {
 // place, nothing at all is touched.
 func Up[M Maker](ctx context.Context, resources []M, o Options) (Report, error) {
 	found := Observe(ctx, resources, o)
+	if o.Allow != nil {
+		if err := o.Allow(found); err != nil {
+			return unbegun(found), err
+		}
+	}
 	var errs []error
 	for i, f := range found {
 		if err := o.acceptable(resources[i], f); err != nil {
@@ -543,8 +554,12 @@ func (r *run) call(ctx context.Context, f func(context.Context) error) error {
 
 // up carries out what nextUp decides, until the thing is as it should be.
 func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
+	var usual func() time.Duration
+	if e, ok := m.(Expector); ok {
+		usual = e.Expect
+	}
 	var (
-		p      = r.o.poller(m, s.n.timeout)
+		p      = r.o.poller(usual, s.n.timeout)
 		st     = seen
 		look   = s.touched.Load() || seen.Phase != Ready // an untouched, finished thing need not be read again
 		memory upMemory
@@ -567,7 +582,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 					return failed("find", err)
 				}
 				r.waiting(s, reason)
-				if err := p.pause(ctx); err != nil {
+				if err := p.pause(ctx, pausing{}); err != nil {
 					return failed("wait", p.explain(err, reason))
 				}
 				continue
@@ -646,7 +661,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 			note = reason
 		}
 		r.waiting(s, note)
-		if err := p.pause(ctx); err != nil {
+		if err := p.pause(ctx, pausing{coming: next.act == pause && (st.Phase == Pending || st.Phase == Terminating), refused: next.act != pause}); err != nil {
 			return failed("wait", p.explain(err, note))
 		}
 		if p.woken && s.Joined == "" {
@@ -663,8 +678,12 @@ func (s *step) seen(st State) {
 
 // remove carries out what nextRemove decides, until the thing is gone.
 func (r *run) remove(ctx context.Context, s *step, seen State) error {
+	var usual func() time.Duration
+	if l, ok := s.remover.(Leaver); ok {
+		usual = l.ExpectGone
+	}
 	var (
-		p      = r.o.poller(nil, s.n.timeout)
+		p      = r.o.poller(usual, s.n.timeout)
 		rem    = s.remover
 		st     = seen
 		look   = seen.Phase != Absent
@@ -685,7 +704,7 @@ func (r *run) remove(ctx context.Context, s *step, seen State) error {
 					return failed("find", err)
 				}
 				r.waiting(s, reason)
-				if err := p.pause(ctx); err != nil {
+				if err := p.pause(ctx, pausing{}); err != nil {
 					return failed("wait", p.explain(err, reason))
 				}
 				continue
@@ -724,7 +743,7 @@ func (r *run) remove(ctx context.Context, s *step, seen State) error {
 			if !ok {
 				return failed("delete", err)
 			}
-			note = reason
+			note, look = reason, !errors.Is(err, ErrHeld)
 			if now := time.Now(); now.After(again) {
 				if err := r.removeLate(ctx, s.users); err != nil {
 					return failed("delete", err)
@@ -737,7 +756,7 @@ func (r *run) remove(ctx context.Context, s *step, seen State) error {
 			s.touched.Store(true)
 		}
 		r.waiting(s, note)
-		if err := p.pause(ctx); err != nil {
+		if err := p.pause(ctx, pausing{coming: st.Phase == Terminating || next.act == remove, refused: next.act == remove}); err != nil {
 			return failed("wait", p.explain(err, note))
 		}
 	}

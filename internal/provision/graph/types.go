@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -191,11 +192,22 @@ type onceCreated struct{ Finder }
 func OnceCreated(f Finder) Finder { return onceCreated{f} }
 
 // Expector is a resource that knows how long it typically takes on the real
-// cloud. Estimates and the timeline use it; waiting does not depend on it.
+// cloud. Estimates and the timeline use it, and it paces the looks of a wait.
 type Expector interface {
 	// Expect returns the typical duration until Ready.
 	Expect() time.Duration
 }
+
+// Leaver is a Remover that knows how long it typically takes to be gone, which paces
+// the looks of a wait.
+type Leaver interface {
+	// ExpectGone returns the typical duration until Absent.
+	ExpectGone() time.Duration
+}
+
+// ErrHeld is wrapped by the error of a Delete that sent nothing, since something is
+// known to hold the thing. It passes by itself, and the thing need not be read again.
+var ErrHeld = errors.New("still in use")
 
 // Describe returns a resource's name and the names of what it needs, for
 // drawing the graph.

@@ -9,15 +9,16 @@ import (
 // poller paces the Finds of one step. The pause is a share of the time waited
 // so far, so that what is over is noticed at most a few per cent late, and
 // never less than a few times what the Find itself took, so that a slow
-// endpoint isn't asked without a break. Where it is known how long the thing
-// usually takes, it is asked less in the first half and more around the end.
+// endpoint isn't asked without a break. Where something is on its way that usually
+// takes so long, it is asked four times in the first half, and then at even
+// distances: calls are what AWS rations.
 type poller struct {
 	start   time.Time // of the step: the timeout counts from here
 	since   time.Time // of the last mutating call: the pace counts from here
 	timeout time.Duration
 	delay   time.Duration
-	expect  time.Duration // from since until the end; 0: not known
-	took    time.Duration // the last Find
+	expect  func() time.Duration // from since until the end; 0: not known
+	took    time.Duration        // the last Find
 	// wake is closed when what this needs is ready that was only made when it
 	// began. That has a timeout of its own, so the wait begins anew then. Nil
 	// for nothing to wait for.
@@ -31,15 +32,15 @@ const (
 	// share of the time waited that a pause may add: it bounds how late the
 	// end of a wait is noticed.
 	pauseShare = 30
-	// earlyShare is the same before half of the expected time is over, when
-	// the end is not likely.
-	earlyShare = 5
+	// earlyShare is the first pause, as a share of the expected time. Each of those
+	// until half of it is over, when the end is not likely, doubles the time waited.
+	earlyShare = 16
 	// expectShare is the pause around the expected end, as a share of the
 	// expected time.
-	expectShare = 100
+	expectShare = 25
 )
 
-func newPoller(timeout, delay, expect time.Duration) *poller {
+func newPoller(timeout, delay time.Duration, expect func() time.Duration) *poller {
 	now := time.Now()
 	return &poller{start: now, since: now, timeout: timeout, delay: delay, expect: expect}
 }
@@ -62,9 +63,15 @@ func (p *poller) find(ctx context.Context, f Finder) (State, error) {
 // restart begins a new wait: something was just sent.
 func (p *poller) restart() { p.since = time.Now() }
 
-// pause sleeps until the next look. It returns the context's cause when the
-// run is cancelled, and ErrTimeout after the timeout.
-func (p *poller) pause(ctx context.Context) error {
+// pausing is what a pause is for; its zero value is an effect that may show at any moment.
+type pausing struct {
+	coming  bool // something is on its way, which usually takes so long
+	refused bool // a call was refused for a reason that passes by itself
+}
+
+// pause sleeps until the next look. It returns the context's cause when the run is
+// cancelled, and ErrTimeout after the timeout.
+func (p *poller) pause(ctx context.Context, why pausing) error {
 	left := p.timeout - time.Since(p.start)
 	if p.wake != nil {
 		left = maxPause
@@ -72,8 +79,16 @@ func (p *poller) pause(ctx context.Context) error {
 	if left <= 0 {
 		return ErrTimeout
 	}
-	d := max(minPause, 4*p.took, pace(time.Since(p.since), p.expect))
-	t := time.NewTimer(min(d, maxPause, left))
+	var expect time.Duration
+	if why.coming {
+		expect = p.expect()
+	}
+	slow := 4 * p.took
+	if why.refused {
+		slow *= 4
+	}
+	d := max(minPause, slow, pace(time.Since(p.since), expect))
+	t := time.NewTimer(min(d, left))
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
@@ -90,9 +105,9 @@ func (p *poller) pause(ctx context.Context) error {
 func pace(waited, expect time.Duration) time.Duration {
 	switch {
 	case expect == 0 || waited > 3*expect/2:
-		return waited / pauseShare
+		return min(waited/pauseShare, maxPause)
 	case waited < expect/2:
-		return min(waited/earlyShare, expect/2-waited+expect/expectShare)
+		return max(min(waited, expect/2-waited), expect/earlyShare)
 	}
 	return expect / expectShare
 }

@@ -76,6 +76,8 @@ type account struct {
 	image func() (v1.Image, error)
 	spec  provision.Spec
 	retry func() aws.Retryer // of all runs; nil is none
+	// pace is provision.Run.Pace.
+	pace float64
 	// visibilityDelay is runlock.AWSVisibilityDelay, as fast as things show in this cloud.
 	visibilityDelay time.Duration
 	// empty and whole are the inventories without a stack and with a healthy one.
@@ -95,7 +97,7 @@ func openReal(t *testing.T) *account {
 			t.Fatal(err)
 		}
 	}
-	a := &account{image: appImage, by: http.DefaultTransport}
+	a := &account{image: appImage, by: http.DefaultTransport, pace: 0.01}
 	a.open(t, localcloud.Config{StateDir: dir}, nextPort(t))
 	return a
 }
@@ -244,7 +246,7 @@ func (a *account) destroy(ctx context.Context, w *wire) error {
 func (a *account) run(w *wire, spec provision.Spec, do func(provision.Run) error) error {
 	var unlocked error
 	err := do(provision.Run{
-		Clients: provision.NewClients(a.config(w)), Spec: spec, Holder: "test", Lock: runlock.Options{Force: true, VisibilityDelay: a.visibilityDelay},
+		Clients: provision.NewClients(a.config(w)), Spec: spec, Holder: "test", Lock: runlock.Options{Force: true, VisibilityDelay: a.visibilityDelay}, Pace: a.pace,
 		Unlocked: func(err error) { unlocked = err },
 	})
 	return errors.Join(err, unlocked)
