@@ -21,10 +21,10 @@ type answer struct {
 	// else that of the load balancer's health check.
 	Path string `json:"path"`
 	// Ready says that it answers as the health check asks.
-	Ready        bool    `json:"ready"`
-	Code         int     `json:"code,omitempty"`
+	Ready        bool    `json:"ready" doc:"It answers the path of the health check with a code of --health-status."`
+	Code         int     `json:"code,omitempty" doc:"The HTTP status."`
 	Milliseconds float64 `json:"milliseconds"`
-	Error        string  `json:"error,omitempty"`
+	Error        string  `json:"error,omitempty" doc:"Why there was no answer."`
 
 	url    string
 	wanted string // the codes

@@ -46,23 +46,23 @@ type noteDocument struct {
 type buildDocument struct {
 	head
 	Time  time.Time `json:"time"`
-	State string    `json:"state"`
-	Arch  string    `json:"arch"`
+	State string    `json:"state" enum:"begun|done|failed"`
+	Arch  string    `json:"arch" enum:"amd64|arm64"`
 	// Seconds is nil when the build has only begun.
-	Seconds *float64 `json:"seconds,omitempty"`
-	Digest  string   `json:"digest,omitempty"`
+	Seconds *float64 `json:"seconds,omitempty" doc:"How long it took; not for begun."`
+	Digest  string   `json:"digest,omitempty" doc:"The image's, for done."`
 	Error   string   `json:"error,omitempty"`
 }
 
 type eventDocument struct {
 	head
 	Time           time.Time      `json:"time"`
-	Resource       string         `json:"resource"`
-	Resources      int            `json:"resources,omitempty"`
-	Kind           graph.Kind     `json:"kind"`
-	ElapsedSeconds float64        `json:"elapsedSeconds"`
-	ID             string         `json:"id,omitempty"`
-	Note           string         `json:"note,omitempty"`
+	Resource       string         `json:"resource" doc:"The resource's name in the stack, such as 'database'."`
+	Resources      int            `json:"resources,omitempty" doc:"How many resources the run is of; each ends with done, unchanged, failed, skipped or stopped."`
+	Kind           graph.Kind     `json:"kind" enum:"creating|updating|deleting|waiting|done|unchanged|failed|skipped|stopped"`
+	ElapsedSeconds float64        `json:"elapsedSeconds" doc:"Since the resource's step began."`
+	ID             string         `json:"id,omitempty" doc:"AWS's id, name or ARN."`
+	Note           string         `json:"note,omitempty" doc:"AWS's own words; for skipped: which resource failed, or none when the run was stopped before."`
 	Changes        []graph.Change `json:"changes,omitempty"`
 	Error          string         `json:"error,omitempty"`
 }
@@ -70,20 +70,20 @@ type eventDocument struct {
 type errorDocument struct {
 	head
 	Error    string              `json:"error"`
-	Next     string              `json:"next"`
-	Exit     int                 `json:"exit"`
-	Cause    string              `json:"cause,omitempty"`
-	Evidence *diagnosis.Evidence `json:"evidence,omitempty"`
+	Next     string              `json:"next" doc:"The next step, or empty."`
+	Exit     int                 `json:"exit" doc:"The exit code; 'bookctl --help' lists them."`
+	Cause    string              `json:"cause,omitempty" doc:"The error in AWS's own words, where 'error' explains it."`
+	Evidence *diagnosis.Evidence `json:"evidence,omitempty" doc:"What ECS, RDS and the load balancer say of a release that did not come up."`
 }
 
 type upDocument struct {
 	head
 	place
-	Command   string  `json:"command"`
-	URL       string  `json:"url"`
+	Command   string  `json:"command" enum:"up"`
+	URL       string  `json:"url" doc:"Where the service answers."`
 	Created   int     `json:"created"`
 	Updated   int     `json:"updated"`
-	Checked   int     `json:"checked"`
+	Checked   int     `json:"checked" doc:"How many resources there are in all."`
 	APIReads  int     `json:"apiReads"`
 	APIWrites int     `json:"apiWrites"`
 	Seconds   float64 `json:"seconds"`
@@ -91,11 +91,11 @@ type upDocument struct {
 
 type destroyDocument struct {
 	head
-	Command          string               `json:"command"`
+	Command          string               `json:"command" enum:"destroy"`
 	Stack            string               `json:"stack"`
 	Deleted          int                  `json:"deleted"`
-	Left             []inventory.Item     `json:"left"`
-	KeptByAWS        []inventory.Item     `json:"keptByAWS"`
+	Left             []inventory.Item     `json:"left" doc:"What could not be removed; the exit code is then 6."`
+	KeptByAWS        []inventory.Item     `json:"keptByAWS" doc:"What AWS keeps by its own rules, unbilled."`
 	SnapshotsDeleted []provision.Snapshot `json:"snapshotsDeleted"`
 	SnapshotsKept    []provision.Snapshot `json:"snapshotsKept"`
 	Seconds          float64              `json:"seconds"`
@@ -104,13 +104,13 @@ type destroyDocument struct {
 type rollbackDocument struct {
 	head
 	place
-	Command string `json:"command"`
+	Command string `json:"command" enum:"rollback"`
 	URL     string `json:"url"`
-	Image   string `json:"image"`
-	Of      int32  `json:"of"`
-	From    string `json:"from"`
+	Image   string `json:"image" doc:"The image that runs again."`
+	Of      int32  `json:"of" doc:"The revision that it is of."`
+	From    string `json:"from" doc:"The revision that was left; empty when it was the same."`
 	// Changes are what its tasks have otherwise than those that were left.
-	Changes []graph.Change `json:"changes"`
+	Changes []graph.Change `json:"changes" doc:"What the tasks have otherwise than those that were left. Variables and secrets are told by name."`
 	Seconds float64        `json:"seconds"`
 }
 
@@ -131,22 +131,22 @@ type policyDocument struct {
 	head
 	place
 	Policy  iampolicy.Document `json:"policy"`
-	Managed []managedPolicy    `json:"managed"`
+	Managed []managedPolicy    `json:"managed" doc:"The same in parts that each fit into a managed policy of IAM."`
 }
 
 type runDocument struct {
 	head
 	Stack string `json:"stack"`
 	// Task is the task's id, and Release its task definition and revision.
-	Task    string `json:"task"`
-	Release string `json:"release"`
+	Task    string `json:"task" doc:"The id of the task."`
+	Release string `json:"release" doc:"The task definition and revision that it ran."`
 	// Exit is the exit code of the command; nil where it was not waited for.
-	Exit *int32 `json:"exit,omitempty"`
+	Exit *int32 `json:"exit,omitempty" doc:"The exit code of the command; absent with --detach."`
 }
 
 type rotateDocument struct {
 	head
-	Command string  `json:"command"`
+	Command string  `json:"command" enum:"db rotate-password"`
 	Stack   string  `json:"stack"`
 	Seconds float64 `json:"seconds"`
 }
@@ -154,11 +154,11 @@ type rotateDocument struct {
 // secretDocument is the result of a change of a secret variable.
 type secretDocument struct {
 	head
-	Command string `json:"command"`
+	Command string `json:"command" enum:"secret set|secret unset"`
 	Stack   string `json:"stack"`
-	Name    string `json:"name"`
+	Name    string `json:"name" doc:"The variable."`
 	// Released says that the tasks are new; there is no service else.
-	Released bool    `json:"released"`
+	Released bool    `json:"released" doc:"The tasks are new; false where there is no service yet."`
 	Seconds  float64 `json:"seconds"`
 }
 
@@ -173,11 +173,11 @@ type databaseDocument struct {
 	Stack string `json:"stack"`
 	provision.Connection
 	// Secret is the name of the secret that has the password.
-	Secret  string `json:"secret"`
+	Secret  string `json:"secret" doc:"Name of the secret that holds the password."`
 	SSLMode string `json:"sslmode"`
 	// Authorities is the file, or the address of it, to verify the server by.
-	Authorities string `json:"authorities"`
-	Password    string `json:"password,omitempty"`
+	Authorities string `json:"authorities" doc:"The certificate authorities to verify the server by: a file, or where to fetch it."`
+	Password    string `json:"password,omitempty" doc:"Only for --show-password on a terminal."`
 }
 
 type tunnelDocument struct {
@@ -214,7 +214,7 @@ type versionDocument struct {
 	head
 	Version  string `json:"version"`
 	Go       string `json:"go"`
-	Platform string `json:"platform"`
+	Platform string `json:"platform" doc:"Operating system and architecture, such as linux/amd64."`
 }
 
 type initDocument struct {
@@ -233,14 +233,14 @@ type localDocument struct {
 	head
 	localcloud.Info
 	Running bool   `json:"running"`
-	Dir     string `json:"dir"`
+	Dir     string `json:"dir" doc:"Its state directory."`
 }
 
 type localStoppedDocument struct {
 	head
 	Running bool   `json:"running"`
-	Stopped bool   `json:"stopped"`
-	Dir     string `json:"dir"`
+	Stopped bool   `json:"stopped" doc:"It ran and was stopped."`
+	Dir     string `json:"dir" doc:"Its state directory."`
 }
 
 type localLogDocument struct {
@@ -251,5 +251,5 @@ type localLogDocument struct {
 type environmentDocument struct {
 	head
 	Variables map[string]string `json:"variables"`
-	Unset     []string          `json:"unset,omitempty"`
+	Unset     []string          `json:"unset,omitempty" doc:"Variables that would lead a tool elsewhere."`
 }

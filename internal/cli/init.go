@@ -30,14 +30,15 @@ func newInit(s streams, g *globals) *cobra.Command {
 	var i initFlags
 	cmd := &cobra.Command{
 		Use:   "init",
-		Short: "Write bookctl.yaml, the file beside an app that holds its settings",
-		Long: `Write bookctl.yaml in the current directory, to be committed beside the app: of
-what is said here, of what the directory has (a Go module or a Dockerfile), or with
---deployed of the settings of a stack that is deployed. Nothing is deployed.
+		Short: "Write bookctl.yaml, which holds the settings of an app",
+		Long: `Write bookctl.yaml in the current directory, to be committed with the app. It holds
+the settings that are given as flags, and what the directory has: a Go module or a
+Dockerfile. With --deployed it holds the settings of a deployed stack. Nothing is
+deployed.
 
-The other commands then take the stack's name and settings from the file. A flag
-comes before its environment variable, that before the file, and the file before
-what is deployed.`,
+The other commands then read the stack's name and settings from the file. A flag
+overrides its environment variable, a variable the file, and the file what is
+deployed.`,
 		Example: `  bookctl init --stack shop
   bookctl init --stack shop --image ghcr.io/example/shop:1.2
   bookctl init --stack shop --deployed`,

@@ -16,7 +16,7 @@ import (
 type listedStack struct {
 	provision.Summary
 	// Monthly is what it costs a month in US dollars; nil when unknown.
-	Monthly *float64 `json:"monthlyCost,omitempty"`
+	Monthly *float64 `json:"monthlyCost,omitempty" doc:"US dollars; left out where no price is known."`
 }
 
 func newList(s streams, g *globals) *cobra.Command {

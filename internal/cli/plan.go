@@ -28,11 +28,11 @@ func newPlan(s streams, g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Show what 'up' would change, and what the stack would cost",
-		Long: `Show what 'bookctl up' with the same flags would create, update and not do, and
-what the stack costs a month before and after. Nothing is changed.
+		Long: `Show what 'bookctl up' with the same flags would create and update, what blocks it,
+and what the stack costs a month before and after. Nothing is changed.
 
 The exit code is 0 when there is nothing to do, 2 when there are changes, and 1
-when something can't be done. Prices come from a built-in table of the common
+when a change is blocked. Prices come from a built-in table of the common
 regions; --price live asks the AWS Pricing API.`,
 		Example: `  bookctl plan
   bookctl plan --count 2 --db-class db.t4g.small
@@ -67,7 +67,7 @@ const (
 // planned is what 'up' would do to one resource.
 type planned struct {
 	Resource string         `json:"resource"`
-	Action   string         `json:"action"`
+	Action   string         `json:"action" enum:"create|update|blocked|unchanged"`
 	ID       string         `json:"id,omitempty"`
 	Changes  []graph.Change `json:"changes,omitempty"`
 	Note     string         `json:"note,omitempty"`
@@ -87,31 +87,31 @@ type planOutput struct {
 	Update    int           `json:"update"`
 	Blocked   int           `json:"blocked"`
 	Unchanged int           `json:"unchanged"`
-	Settings  []planSetting `json:"settings"`
+	Settings  []planSetting `json:"settings" doc:"What the user chooses, as it is and as it would be; docs/settings.md has them all."`
 	// TLS is how tasks are told to connect to the database; nil without one.
-	TLS       *planTLS  `json:"databaseTLS,omitempty"`
+	TLS       *planTLS  `json:"databaseTLS,omitempty" doc:"How tasks are told to connect to the database; left out without one."`
 	Resources []planned `json:"resources"`
-	Cost      planCost  `json:"cost"`
+	Cost      planCost  `json:"cost" doc:"US dollars for a month of 730 hours, before tax, free tiers and discounts."`
 	APIReads  int       `json:"apiReads"`
-	APIWrites int       `json:"apiWrites"`
+	APIWrites int       `json:"apiWrites" doc:"Always 0."`
 }
 
 // planTLS is how tasks connect to the database, as libpq's sslmode, and the reason for it.
 type planTLS struct {
-	Mode   string `json:"mode"`
+	Mode   string `json:"mode" doc:"As libpq's sslmode: verify-full where the image has the authorities of Amazon RDS." enum:"verify-full|require"`
 	Reason string `json:"reason"`
 }
 
 // planSetting is a setting of the stack, as it is and as it would be.
 type planSetting struct {
 	Name string `json:"name"`
-	Flag string `json:"flag"`
+	Flag string `json:"flag" doc:"The flag of 'up' that sets it."`
 	// Now is a number, a text or whether it is on; nil where nothing is deployed.
-	Now  any `json:"now,omitempty"`
+	Now  any `json:"now,omitempty" doc:"Left out where nothing is deployed."`
 	Then any `json:"then"`
 	// Source says where the value is from: a flag, a variable, a line of the app's file, the
 	// image, what is deployed, or the default.
-	Source string `json:"source,omitempty"`
+	Source string `json:"source,omitempty" doc:"Where the value is from, of what the image decides unless the user does."`
 
 	derived bool // the image decides it, unless the user does
 }
@@ -151,15 +151,15 @@ func (p *preparation) whence(flags *pflag.FlagSet, g *globals) map[string]string
 
 // planCost is what a month costs, before and after.
 type planCost struct {
-	Currency string         `json:"currency"`
+	Currency string         `json:"currency" enum:"USD"`
 	Now      []pricing.Line `json:"now"`
 	Then     []pricing.Line `json:"then"`
 	NowSum   float64        `json:"nowTotal"`
 	ThenSum  float64        `json:"thenTotal"`
 	// Source says where the prices are from, and as of when.
-	Source string `json:"source,omitempty"`
+	Source string `json:"source,omitempty" doc:"Where the prices are from, and as of when."`
 	// Unknown says why there are no figures.
-	Unknown string `json:"unknown,omitempty"`
+	Unknown string `json:"unknown,omitempty" doc:"Why there are no figures."`
 }
 
 func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.FlagSet, live bool) error {

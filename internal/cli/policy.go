@@ -99,10 +99,10 @@ func printPolicy(cmd *cobra.Command, s streams, g *globals, f policyFlags) error
 // managedPolicy is a part of the policy that fits into IAM.
 type managedPolicy struct {
 	Name       string `json:"name"`
-	ARN        string `json:"arn"`
-	Characters int    `json:"characters"`
+	ARN        string `json:"arn" doc:"Its ARN once it is created under that name."`
+	Characters int    `json:"characters" doc:"Its size as IAM counts it."`
 	// File is where it was written to, if so.
-	File     string             `json:"file,omitempty"`
+	File     string             `json:"file,omitempty" doc:"Where --dir wrote it."`
 	Document iampolicy.Document `json:"document"`
 }
 

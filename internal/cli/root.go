@@ -68,10 +68,9 @@ Run 'bookctl up' again to repair drift; nothing else changes.
 With --local the same commands run against a cloud on this machine. It needs no
 account, and has real PostgreSQL, real processes and a real load balancer.
 
-Every flag can be set by the environment variable in brackets in its help, and
-settings and the stack's name by bookctl.yaml beside the app ('bookctl init' writes
-one). A flag comes before its variable, that before the file, and the file before
-what is deployed.
+Every flag can be set by the environment variable that its help shows in brackets.
+bookctl.yaml can hold the stack's name and its settings ('bookctl init' writes it).
+A flag overrides its variable, a variable the file, and the file what is deployed.
 
 ` + exitCodes,
 		Example: `  bookctl up --local              # try it on this machine, without an account

@@ -18,8 +18,8 @@ func newRunCommand(s streams, g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run [flags] -- COMMAND [ARGUMENT]...",
 		Short: "Run a command in a task of its own",
-		Long: `Run a command in a new task beside the service, print what it writes, and end
-with its exit code. The task runs the release that serves, with its environment,
+		Long: `Run a command in a new task next to the service, print its output, and exit with
+its exit code. The task runs the release that serves, with its environment,
 secrets, network and roles. The command takes the place of the image's own, and is
 given to the image's entry point. Nothing is sent to its standard input.
 

@@ -41,11 +41,11 @@ func newSecretSet(s streams, g *globals) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use:   "set NAME",
-		Short: "Give the container a secret variable",
-		Long: `Keep the value of a variable and give it to the container: new tasks of the same
-image are rolled out, as 'bookctl up' does it, and have the newest value of each
-secret. The value is asked for on the terminal, without an echo; where standard
-input is no terminal, it is read from that. One line end behind it is left out.
+		Short: "Set a secret variable of the container",
+		Long: `Store the value of a variable and give it to the container: new tasks of the same
+image are rolled out, as by 'bookctl up', and have the newest value of each secret.
+The value is read from the terminal without an echo, or from standard input if that
+is not a terminal. One line end after it is dropped.
 All values together may have 64 KiB.
 
 Before the first 'bookctl up' the value is kept, and that 'up' gives it to the
@@ -67,7 +67,7 @@ tasks. A rollback brings back the values that its release had.`,
 func newSecretUnset(s streams, g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "unset NAME",
-		Short: "Take a secret variable from the container",
+		Short: "Remove a secret variable from the container",
 		Long: `Delete the value of a variable that 'bookctl secret set' has kept, and roll out
 tasks without it. Earlier releases keep what they had, for a rollback, until
 'bookctl destroy'.`,

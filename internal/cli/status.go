@@ -105,15 +105,15 @@ type statusOutput struct {
 	Region  string `json:"region"`
 	Healthy bool   `json:"healthy"`
 	// Problems say why it is not.
-	Problems []string `json:"problems"`
+	Problems []string `json:"problems" doc:"Why it is not healthy, in words for people."`
 	// Answer is what the URL answers; nil when it was not asked.
-	Answer *answer `json:"answer,omitempty"`
+	Answer *answer `json:"answer,omitempty" doc:"What the URL answers where it does so only with its database."`
 	provision.Status
 	Snapshots []provision.Snapshot `json:"snapshots"`
-	Drift     []drifted            `json:"drift"`
+	Drift     []drifted            `json:"drift" doc:"What is not as it was asked for."`
 	// Monthly is what the stack costs a month in US dollars; nil when unknown.
-	Monthly *float64  `json:"monthlyCost,omitempty"`
-	Lock    *lockInfo `json:"lock,omitempty"`
+	Monthly *float64  `json:"monthlyCost,omitempty" doc:"US dollars; left out where no price is known."`
+	Lock    *lockInfo `json:"lock,omitempty" doc:"Who is at work on the stack."`
 
 	place string
 	now   time.Time

@@ -15,9 +15,9 @@ type Task struct {
 	// Revision is its task definition, such as "book-bookapi:7".
 	Revision string `json:"revision"`
 	// Status is ECS's word: PENDING, RUNNING, STOPPED …
-	Status string `json:"status"`
+	Status string `json:"status" doc:"ECS's word."`
 	// Health is HEALTHY, UNHEALTHY or UNKNOWN, by the container's own check.
-	Health  string    `json:"health"`
+	Health  string    `json:"health" doc:"By the container's own check: HEALTHY, UNHEALTHY or UNKNOWN."`
 	Zone    string    `json:"zone,omitempty"`
 	Started time.Time `json:"started,omitzero"`
 	Stopped time.Time `json:"stopped,omitzero"`

@@ -10,19 +10,6 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/access"
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/localcloud/registry"
-	"github.com/bookctl/bookctl/internal/localcloud/service/acm"
-	"github.com/bookctl/bookctl/internal/localcloud/service/autoscaling"
-	"github.com/bookctl/bookctl/internal/localcloud/service/ec2"
-	"github.com/bookctl/bookctl/internal/localcloud/service/ecr"
-	"github.com/bookctl/bookctl/internal/localcloud/service/ecs"
-	"github.com/bookctl/bookctl/internal/localcloud/service/elb"
-	"github.com/bookctl/bookctl/internal/localcloud/service/iam"
-	"github.com/bookctl/bookctl/internal/localcloud/service/logs"
-	"github.com/bookctl/bookctl/internal/localcloud/service/rds"
-	"github.com/bookctl/bookctl/internal/localcloud/service/route53"
-	"github.com/bookctl/bookctl/internal/localcloud/service/secretsmanager"
-	"github.com/bookctl/bookctl/internal/localcloud/service/ssm"
-	"github.com/bookctl/bookctl/internal/localcloud/service/sts"
 )
 
 // Config says where a cloud lives and how it behaves. Only StateDir is
@@ -108,19 +95,7 @@ type Cloud struct {
 	lock   *os.File     // held while open: one cloud per state directory
 	server *http.Server // nil where nothing listens
 
-	certificates *acm.Service
-	zoneRecords  *route53.Service
-	secretValues *secretsmanager.Service
-	logGroups    *logs.Service
-	repositories *ecr.Service
-	roles        *iam.Service
-	tokens       *sts.Service
-	balancers    *elb.Service
-	tasks        *ecs.Service
-	databases    *rds.Service
-	network      *ec2.Service
-	scaling      *autoscaling.Service
-	parameters   *ssm.Service
+	services
 }
 
 // Faults are those in force.

@@ -31,10 +31,10 @@ type Info struct {
 	Account string `json:"account"`
 	Region  string `json:"region"`
 	// TrustBundle is the file of its certificate authority.
-	TrustBundle string `json:"trustBundle"`
+	TrustBundle string `json:"trustBundle" doc:"File of its certificate authority."`
 	// Engine runs what is not a static program, such as "docker 28.0.1
 	// (/var/run/docker.sock)", or says after "none" why nothing does.
-	Engine string `json:"engine"`
+	Engine string `json:"engine" doc:"What runs images that are not static programs, such as docker 28.0.1 (/var/run/docker.sock), or none, with the reason after a colon."`
 }
 
 // DefaultStateDir is $XDG_STATE_HOME/bookctl/local, or ~/.local/state/bookctl/local.

@@ -17,7 +17,7 @@ func TestEveryOperationHasItsPermissions(t *testing.T) {
 	c.makeServices(k)
 	total := 0
 	k.View(func(tx *kernel.Tx) {
-		for _, s := range c.services() {
+		for _, s := range c.apis() {
 			for name, o := range s.Operations {
 				total++
 				if _, known := judge.Requests(world{tx, c}, s.Action(name), o.NewInput()); !known {

@@ -24,7 +24,6 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/judge"
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/localcloud/process"
-	"github.com/bookctl/bookctl/internal/localcloud/service/tagging"
 )
 
 // ErrInUse is wrapped by the error of Open when another cloud has the state
@@ -77,7 +76,7 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	if err := c.kernel.Load(); err != nil {
 		return nil, err
 	}
-	if err := c.kernel.Serve(c.services()...); err != nil {
+	if err := c.kernel.Serve(c.apis()...); err != nil {
 		return nil, err
 	}
 	c.kernel.Authorizes(c.tasks, underRoles{c}, func(t *kernel.Tx) judge.World { return world{t, c} })
@@ -98,14 +97,6 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	c.tasks.Start()
 	c.scaling.Start()
 	return c, nil
-}
-
-// services are all there are, in the order of their names.
-func (c *Cloud) services() []kernel.Service {
-	return []kernel.Service{
-		c.certificates.API(), c.scaling.API(), c.network.API(), c.repositories.API(), c.tasks.API(), c.balancers.API(), c.roles.API(),
-		c.logGroups.API(), c.databases.API(), c.zoneRecords.API(), c.secretValues.API(), c.parameters.API(), c.tokens.API(), tagging.API(),
-	}
 }
 
 // listen binds the endpoint to the port that clients already know. What it returns

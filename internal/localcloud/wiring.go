@@ -17,7 +17,33 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/service/secretsmanager"
 	"github.com/bookctl/bookctl/internal/localcloud/service/ssm"
 	"github.com/bookctl/bookctl/internal/localcloud/service/sts"
+	"github.com/bookctl/bookctl/internal/localcloud/service/tagging"
 )
+
+// services are those of the cloud that keep something.
+type services struct {
+	certificates *acm.Service
+	zoneRecords  *route53.Service
+	secretValues *secretsmanager.Service
+	logGroups    *logs.Service
+	repositories *ecr.Service
+	roles        *iam.Service
+	tokens       *sts.Service
+	balancers    *elb.Service
+	tasks        *ecs.Service
+	databases    *rds.Service
+	network      *ec2.Service
+	scaling      *autoscaling.Service
+	parameters   *ssm.Service
+}
+
+// apis are those of all services, in the order of their names.
+func (c *Cloud) apis() []kernel.Service {
+	return []kernel.Service{
+		c.certificates.API(), c.scaling.API(), c.network.API(), c.repositories.API(), c.tasks.API(), c.balancers.API(), c.roles.API(),
+		c.logGroups.API(), c.databases.API(), c.zoneRecords.API(), c.secretValues.API(), c.parameters.API(), c.tokens.API(), tagging.API(),
+	}
+}
 
 // makeServices makes the services and gives each what it needs of others. No
 // service imports another one: where two need each other, or the needed one is

@@ -15,7 +15,7 @@ type Part struct {
 	// Needs are the names of other parts; unknown ones are not drawn.
 	Needs []string `json:"needs"`
 	// State is a word such as "ready"; it chooses the colour.
-	State string `json:"state"`
+	State string `json:"state" enum:"absent|pending|ready|deleting|failed|drifted|unmanaged|unknown"`
 	// Note is a second line, such as what AWS says of it.
 	Note string `json:"note,omitempty"`
 }

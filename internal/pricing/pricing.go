@@ -126,60 +126,95 @@ func Cost(u Usage, region string) ([]Line, error) {
 }
 
 func (p regionPrices) cost(u Usage, region, date string) ([]Line, error) {
-	f, ok := p.Fargate[u.Arch]
-	if !ok {
+	if _, ok := p.Fargate[u.Arch]; !ok {
 		return nil, fmt.Errorf("%w for %s tasks in %s", ErrNoPrice, u.Arch, region)
 	}
-	tasks, addresses, where := float64(u.Tasks), float64(u.Tasks), fmt.Sprintf("%d of tasks", u.Tasks)
-	vcpu, gb := float64(u.CPU)/1024, float64(u.Memory)/1024
-	scaling := ""
-	if u.MaxTasks > u.Tasks {
-		scaling = fmt.Sprintf("; up to %d under load", u.MaxTasks)
-	}
-	lines := []Line{
-		{"tasks", tasks * month * (vcpu*f.VCPUHour + gb*f.GBHour), fmt.Sprintf("%d × %g vCPU, %g GB, %s%s", u.Tasks, vcpu, gb, u.Arch, scaling)},
-	}
-	disk := Line{"task storage", 0, "20 GB each, which are free"}
-	if more := u.Storage - freeStorage; more > 0 {
-		disk = Line{disk.Item, tasks * month * float64(more) * p.TaskStorageGBHour, fmt.Sprintf("%d × %d GB beyond the free 20", u.Tasks, more)}
-	}
-	lines = append(lines, disk)
-	if u.LoadBalancer {
-		addresses, where = addresses+2, "2 of the load balancer, "+where
-		lines = append(lines,
-			Line{"load balancer", month * p.ALBHour, "by the hour"},
-			Line{"load balancer traffic", month * p.LCUHour, "at most one capacity unit; more with more traffic"},
-		)
-	}
-	if u.Database {
-		db, err := p.database(u, region, date)
-		if err != nil {
-			return nil, err
-		}
-		lines = append(lines, db...)
-	}
-	return append(lines,
-		Line{"public addresses", addresses * month * p.IPv4Hour, where},
-		Line{"secret", float64(u.Secrets) * p.SecretMonth, fmt.Sprintf("%d %s", u.Secrets, map[bool]string{true: "secret", false: "secrets"}[u.Secrets == 1])},
-		Line{"images", 10 * 0.005 * p.ImageGB, "10 kept, about 5 MB each"},
-		Line{"logs", p.LogGB, "for each GB written; this counts one"},
-	), nil
-}
-
-func (p regionPrices) database(u Usage, region, date string) ([]Line, error) {
-	hour, ok := p.DB[u.DBClass]
-	if !ok {
+	if _, ok := p.DB[u.DBClass]; u.Database && !ok {
 		return nil, fmt.Errorf("%w for %s in %s; the table of %s has %s", ErrNoPrice, u.DBClass, region, date, strings.Join(slices.Sorted(maps.Keys(p.DB)), ", "))
 	}
-	zones, where := 1.0, "one zone"
-	if u.DBMultiAZ {
-		zones, where = 2, "two zones"
+	var lines []Line
+	for _, i := range items() {
+		if i.of == nil || i.of(u) {
+			monthly, note := i.cost(u, p)
+			lines = append(lines, Line{i.name, monthly, note})
+		}
 	}
-	return []Line{
-		{"database", zones * month * hour, u.DBClass + " in " + where},
-		{"database storage", zones * float64(u.DBStorage) * p.DBStorageGB, fmt.Sprintf("%d GB gp3 in %s", u.DBStorage, where)},
-		{"database backups", 0, fmt.Sprintf("free up to the size of the storage; %d days", u.BackupDays)},
-	}, nil
+	return lines, nil
+}
+
+// item is a row of what a stack is billed for. Setting.Costs of package provision names
+// the items.
+type item struct {
+	name string
+	// of says whether a stack has it; nil means that each has.
+	of   func(Usage) bool
+	cost func(Usage, regionPrices) (monthly float64, note string)
+}
+
+// items are in the order in which an estimate shows them.
+func items() []item {
+	balanced, stored := func(u Usage) bool { return u.LoadBalancer }, func(u Usage) bool { return u.Database }
+	return []item{
+		{"tasks", nil, func(u Usage, p regionPrices) (float64, string) {
+			vcpu, gb, f := float64(u.CPU)/1024, float64(u.Memory)/1024, p.Fargate[u.Arch]
+			note := fmt.Sprintf("%d × %g vCPU, %g GB, %s", u.Tasks, vcpu, gb, u.Arch)
+			if u.MaxTasks > u.Tasks {
+				note += fmt.Sprintf("; up to %d under load", u.MaxTasks)
+			}
+			return float64(u.Tasks) * month * (vcpu*f.VCPUHour + gb*f.GBHour), note
+		}},
+		{"task storage", nil, func(u Usage, p regionPrices) (float64, string) {
+			more := u.Storage - freeStorage
+			if more <= 0 {
+				return 0, "20 GB each, which are free"
+			}
+			return float64(u.Tasks) * month * float64(more) * p.TaskStorageGBHour, fmt.Sprintf("%d × %d GB beyond the free 20", u.Tasks, more)
+		}},
+		{"load balancer", balanced, func(_ Usage, p regionPrices) (float64, string) { return month * p.ALBHour, "by the hour" }},
+		{"load balancer traffic", balanced, func(_ Usage, p regionPrices) (float64, string) {
+			return month * p.LCUHour, "at most one capacity unit; more with more traffic"
+		}},
+		{"database", stored, func(u Usage, p regionPrices) (float64, string) {
+			return u.zones() * month * p.DB[u.DBClass], u.DBClass + " in " + u.inZones()
+		}},
+		{"database storage", stored, func(u Usage, p regionPrices) (float64, string) {
+			return u.zones() * float64(u.DBStorage) * p.DBStorageGB, fmt.Sprintf("%d GB gp3 in %s", u.DBStorage, u.inZones())
+		}},
+		{"database backups", stored, func(u Usage, _ regionPrices) (float64, string) {
+			return 0, fmt.Sprintf("free up to the size of the storage; %d days", u.BackupDays)
+		}},
+		{"public addresses", nil, func(u Usage, p regionPrices) (float64, string) {
+			addresses, note := u.Tasks, fmt.Sprintf("%d of tasks", u.Tasks)
+			if u.LoadBalancer {
+				addresses, note = addresses+2, "2 of the load balancer, "+note
+			}
+			return float64(addresses) * month * p.IPv4Hour, note
+		}},
+		{"secret", nil, func(u Usage, p regionPrices) (float64, string) {
+			return float64(u.Secrets) * p.SecretMonth, fmt.Sprintf("%d %s", u.Secrets, map[bool]string{true: "secret", false: "secrets"}[u.Secrets == 1])
+		}},
+		{"images", nil, func(_ Usage, p regionPrices) (float64, string) {
+			return 10 * 0.005 * p.ImageGB, "10 kept, about 5 MB each"
+		}},
+		{"logs", nil, func(_ Usage, p regionPrices) (float64, string) {
+			return p.LogGB, "for each GB written; this counts one"
+		}},
+	}
+}
+
+// zones is in how many zones there is a database.
+func (u Usage) zones() float64 {
+	if u.DBMultiAZ {
+		return 2
+	}
+	return 1
+}
+
+func (u Usage) inZones() string {
+	if u.DBMultiAZ {
+		return "two zones"
+	}
+	return "one zone"
 }
 
 // SnapshotCost is the most that a snapshot of that many GiB costs a month: RDS

@@ -272,13 +272,24 @@ func TestTaskDefinitionDrift(t *testing.T) {
 		"image: evil → (none)": func(l *types.TaskDefinition, _ map[string]string) {
 			l.ContainerDefinitions[0].Image = aws.String("evil")
 		},
+		"execution-role: arn:theirs → (none)": func(l *types.TaskDefinition, _ map[string]string) {
+			l.ExecutionRoleArn = aws.String("arn:theirs")
+		},
+		"environment LEVEL: a value → (none); environment PORT: 1 → 8080; secret DB_USERNAME: elsewhere → " + *want.ContainerDefinitions[0].Secrets[1].ValueFrom: func(l *types.TaskDefinition, _ map[string]string) {
+			c := &l.ContainerDefinitions[0]
+			c.Environment = slices.DeleteFunc(c.Environment, func(p types.KeyValuePair) bool { return *p.Name == "PORT" })
+			c.Environment = append(c.Environment, types.KeyValuePair{Name: aws.String("LEVEL"), Value: aws.String("debug")}, types.KeyValuePair{Name: aws.String("PORT"), Value: aws.String("1")})
+			c.Secrets = slices.Clone(c.Secrets)
+			c.Secrets[1].ValueFrom = aws.String("elsewhere")
+		},
 		"status: INACTIVE → ACTIVE":             func(l *types.TaskDefinition, _ map[string]string) { l.Status = "INACTIVE" },
 		"definition: other → " + digestOf(want): func(_ *types.TaskDefinition, tags map[string]string) { tags[tagSpec] = "other" },
 		"tag bookctl:resource: (none) → thing":  func(_ *types.TaskDefinition, tags map[string]string) { delete(tags, TagResource) },
 	} {
 		live, tags := same()
 		change(live, tags)
-		if got := shown(taskDrift(live, tags, want, ownTags, DefaultSettings())); got != drift {
+		r := revision{live, tags}
+		if got := compared(def, *compare(r, r), liveDefinition{revision: revision{tags: ownTags}, fields: wantedFields(want)}); got != drift {
 			t.Errorf("%q, want %q", got, drift)
 		}
 	}

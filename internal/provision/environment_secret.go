@@ -97,9 +97,9 @@ func (o OwnSecrets) GoString() string { return o.String() }
 type OwnSecret struct {
 	Name string `json:"name"`
 	// Changed is when it was set; nil where it was not by bookctl.
-	Changed *time.Time `json:"changed,omitempty"`
+	Changed *time.Time `json:"changed,omitempty" doc:"When it was set; not known of one that was set by hand."`
 	// InUse says that the newest release gives it to the container.
-	InUse bool `json:"inUse"`
+	InUse bool `json:"inUse" doc:"The newest release gives it to the container."`
 }
 
 // ownName is what shells take as the name of a variable.

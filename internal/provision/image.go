@@ -140,7 +140,7 @@ func (m *Image) keep(ctx context.Context) error {
 	if last := m.Last(); last != nil {
 		live.pushed = last.pushed
 	}
-	m.Told(&live)
+	m.Learn(&live)
 	return nil
 }
 

@@ -10,35 +10,6 @@ import (
 	"github.com/bookctl/bookctl/internal/naming"
 )
 
-// inventoryOf has the kinds of things that a stack has, which are listed and
-// deleted beside the resources that make them. Those that can be deleted are in the
-// order in which they go: what holds others first.
-//
-// Sweep takes the network and the load balancing alone, where ids and not names
-// tell things apart: the second VPC of a create whose answer was lost, a target
-// group of an earlier release. Snapshots are no kind (see Snapshots), nor is the
-// lock, which its Release removes.
-func inventoryOf(c Clients, stack string) inventory.Inventory {
-	who := identity{stack: stack, region: c.IAM.Options().Region}
-	var (
-		balance = balancing{identity: who, elb: c.ELB}
-		n       = network{identity: who, ec2: c.EC2}
-		run     = containers{identity: who, ecs: c.ECS}
-		data    = databases{identity: who, rds: c.RDS}
-	)
-	return inventory.Inventory{
-		Kinds: []inventory.Kind{
-			balance.loadBalancerKind(), balance.targetGroupKind(),
-			n.internetGatewayKind(), n.routeTableKind(), n.securityGroupKind(), n.subnetKind(), n.vpcKind(),
-			run.clusterKind(), run.taskDefinitionKind(), who.scalableTargetKind(c.Scaling),
-			data.databaseKind(), data.subnetGroupKind(), data.parameterGroupKind(),
-			who.secretKind(c.Secrets), who.logGroupKind(c.Logs), who.repositoryKind(c.ECR), who.roleKind(c.IAM), who.certificateKind(c.ACM),
-		},
-		Explain: n.explain,
-		Passes:  func(err error) bool { _, passes := Transient(err); return passes },
-	}
-}
-
 // Inventory lists what there is of a stack, service by service. It is the proof
 // that a destroy is complete, so it asks each service itself: the tagging API
 // returns what is gone and misses what is there.

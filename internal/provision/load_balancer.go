@@ -306,7 +306,7 @@ func (l *LoadBalancer) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("create load balancer %s: %w", l.loadBalancerName(), err)
 	}
-	l.Told(answeringAt(&out.LoadBalancers[0]))
+	l.Learn(answeringAt(&out.LoadBalancers[0]))
 	return aws.ToString(out.LoadBalancers[0].LoadBalancerArn), nil
 }
 

@@ -25,8 +25,8 @@ type Connection struct {
 	Database string `json:"database"`
 	Username string `json:"username"`
 	// Version is the version of PostgreSQL, and State RDS's word.
-	Version string `json:"version"`
-	State   string `json:"state"`
+	Version string `json:"version" doc:"Of PostgreSQL."`
+	State   string `json:"state" doc:"RDS's word."`
 }
 
 // ReadConnection reads where a stack's database is. It makes one read, and not

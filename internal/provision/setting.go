@@ -3,6 +3,8 @@ package provision
 import (
 	"fmt"
 	"strconv"
+
+	"github.com/bookctl/bookctl/internal/pricing"
 )
 
 // Setting is a row of the table of settings (see Table): everything that there is
@@ -26,6 +28,8 @@ type Setting struct {
 	Drives []ResourceField
 	// Costs are the items of the estimate that it changes; see pricing.Line.
 	Costs []string
+	// uses sets how much a stack has of what they are priced by; nil for nothing.
+	uses func(Settings, *pricing.Usage)
 	// Restored is how a message calls it that says what a restored database was;
 	// "" where a snapshot does not restore it.
 	Restored string

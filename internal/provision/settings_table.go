@@ -12,6 +12,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/iampolicy"
 	"github.com/bookctl/bookctl/internal/naming"
+	"github.com/bookctl/bookctl/internal/pricing"
 )
 
 // parts are what exists of a stack and settings are read from. Whoever reads a part
@@ -28,7 +29,8 @@ type parts struct {
 }
 
 // Table returns the settings, a row each. To add one: a field of Settings, its row,
-// and its use where the resources are wired (see NewStack); where it costs, Usage.
+// and its use where the resources are wired (see NewStack). Where it costs, its row says
+// how much of what (uses) and by which items of pricing (Costs).
 func Table() []Setting {
 	// Where settings are recorded.
 	var (
@@ -138,6 +140,7 @@ func Table() []Setting {
 			Example: "1024",
 			Drives:  []ResourceField{{definitionPart, "cpu"}},
 			Costs:   []string{"tasks"},
+			uses:    func(s Settings, u *pricing.Usage) { u.CPU = s.CPU },
 			check: func(s Settings, refuse refusal) {
 				refuse("cpu", fargate[s.CPU].none(), "cpu %d: Fargate takes %s", s.CPU, joined(slices.Sorted(maps.Keys(fargate))))
 			},
@@ -154,6 +157,7 @@ func Table() []Setting {
 			Example: "4096",
 			Drives:  []ResourceField{{definitionPart, "memory"}},
 			Costs:   []string{"tasks"},
+			uses:    func(s Settings, u *pricing.Usage) { u.Memory = s.Memory },
 			check: func(s Settings, refuse refusal) {
 				sizes := fargate[s.CPU]
 				refuse("cpu memory", !sizes.none() && !sizes.allow(s.Memory), "memory %d: with cpu %d Fargate takes %s", s.Memory, s.CPU, sizes)
@@ -173,6 +177,7 @@ func Table() []Setting {
 			Example: "arm64",
 			Drives:  []ResourceField{{definitionPart, "architecture"}},
 			Costs:   []string{"tasks"},
+			uses:    func(s Settings, u *pricing.Usage) { u.Arch = s.Arch },
 			check: func(s Settings, refuse refusal) {
 				refuse("arch", s.Arch != "amd64" && s.Arch != "arm64", "architecture %q: choose amd64 or arm64", s.Arch)
 			},
@@ -323,6 +328,7 @@ func Table() []Setting {
 			Example: "50",
 			Drives:  []ResourceField{{definitionPart, "ephemeral-storage"}},
 			Costs:   []string{"task storage"},
+			uses:    func(s Settings, u *pricing.Usage) { u.Storage = s.EphemeralStorage },
 			check: func(s Settings, refuse refusal) {
 				// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_EphemeralStorage.html
 				refuse("ephemeral-storage", s.EphemeralStorage < freeStorage || s.EphemeralStorage > 200, "ephemeral storage %d GiB: Fargate gives 20 GiB, or 21 to 200", s.EphemeralStorage)
@@ -430,6 +436,7 @@ func Table() []Setting {
 			Example: "3",
 			Drives:  []ResourceField{{servicePart, "count"}},
 			Costs:   []string{"tasks", "public addresses"},
+			uses:    func(s Settings, u *pricing.Usage) { u.Tasks = s.Count },
 			check: func(s Settings, refuse refusal) {
 				refuse("count", s.Count < 1 || s.Count > mostTasks, "count %d: choose 1 to %d tasks", s.Count, mostTasks)
 			},
@@ -443,6 +450,7 @@ func Table() []Setting {
 			Example: "6",
 			Drives:  []ResourceField{{"scaling", "tasks"}},
 			Costs:   []string{"tasks"},
+			uses:    func(s Settings, u *pricing.Usage) { u.MaxTasks = s.Max },
 			check: func(s Settings, refuse refusal) {
 				refuse("min max", s.Max == 0 && s.Min != 0, "min %d without max: give both to scale by load, or neither", s.Min)
 				refuse("min max", s.Max != 0 && s.Min == 0, "max %d without min: give both to scale by load, or neither", s.Max)
@@ -470,6 +478,7 @@ func Table() []Setting {
 			Example:  "true",
 			Drives:   []ResourceField{{definitionPart, "environment DB_NAME"}},
 			Costs:    []string{"database", "database storage", "database backups", "secret"},
+			uses:     func(s Settings, u *pricing.Usage) { u.Database = !s.NoDatabase },
 			recorded: onRoles,
 			when:     func(s Settings) bool { return s.NoDatabase },
 		},
@@ -479,6 +488,7 @@ func Table() []Setting {
 			Example: "db.t4g.small",
 			Drives:  []ResourceField{{databasePart, "class"}},
 			Costs:   []string{"database"}, Restored: "class",
+			uses: func(s Settings, u *pricing.Usage) { u.DBClass = s.DBClass },
 			check: func(s Settings, refuse refusal) {
 				refuse("db-class", !databaseClass.MatchString(s.DBClass), "database class %q: name one such as db.t4g.micro", s.DBClass)
 			},
@@ -491,6 +501,7 @@ func Table() []Setting {
 			Example: "40",
 			Drives:  []ResourceField{{databasePart, "storage"}},
 			Costs:   []string{"database storage"}, Restored: "GiB",
+			uses: func(s Settings, u *pricing.Usage) { u.DBStorage = s.DBStorage },
 			check: func(s Settings, refuse refusal) {
 				refuse("db-storage", s.DBStorage < 20 || s.DBStorage > 65536, "database storage %d GiB: gp3 storage is 20 to 65536 GiB", s.DBStorage)
 			},
@@ -589,6 +600,7 @@ func Table() []Setting {
 			Example: "true",
 			Drives:  []ResourceField{{databasePart, "multi-az"}},
 			Costs:   []string{"database", "database storage"}, Restored: "standby",
+			uses:     func(s Settings, u *pricing.Usage) { u.DBMultiAZ = s.DBMultiAZ },
 			recorded: onDatabase,
 			live:     func(p parts, s *Settings) { s.DBMultiAZ = aws.ToBool(p.database.MultiAZ) },
 		},
@@ -607,6 +619,7 @@ func Table() []Setting {
 			Example: "14",
 			Drives:  []ResourceField{{databasePart, "backup-retention"}},
 			Costs:   []string{"database backups"}, Restored: "days of backups",
+			uses: func(s Settings, u *pricing.Usage) { u.BackupDays = s.BackupDays },
 			check: func(s Settings, refuse refusal) {
 				refuse("backup-days", s.BackupDays < 1 || s.BackupDays > 35, "backup retention %d days: RDS keeps backups for 1 to 35 days", s.BackupDays)
 			},

@@ -35,17 +35,17 @@ const (
 // Snapshot is a copy of a stack's database that RDS keeps and bills.
 type Snapshot struct {
 	// ID is the snapshot's identifier, or the ARN of a retained backup.
-	ID   string       `json:"id"`
+	ID   string       `json:"id" doc:"The snapshot's identifier, or the ARN of a retained backup."`
 	Kind SnapshotKind `json:"kind"`
 	// Status is RDS's word: "available", "creating", "failed", "retained".
-	Status  string    `json:"status"`
+	Status  string    `json:"status" doc:"RDS's word."`
 	Created time.Time `json:"created"`
 	// GiB is the storage of the database; RDS bills at most this.
-	GiB int32 `json:"gib"`
+	GiB int32 `json:"gib" doc:"Storage of the database; RDS bills at most this."`
 	// Version is the version of PostgreSQL.
 	Version string `json:"version"`
 	// Resource is the immutable id of the instance that it was taken of.
-	Resource string `json:"resource"`
+	Resource string `json:"resource" doc:"The immutable id of the instance that it was taken of."`
 
 	// What a restore takes over: the tags that the instance had, and what the
 	// snapshot itself says.

@@ -25,6 +25,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
+	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/partition"
 	"github.com/bookctl/bookctl/internal/provision/graph"
@@ -474,4 +475,33 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		spec: spec, resources: resources,
 		logGroup: logGroup, repository: repository, image: image, database: db, balancer: balancer, targets: targets, service: service, certificate: own, release: release,
 	}, nil
+}
+
+// inventoryOf has the kinds of things that a stack has, which are listed and
+// deleted beside the resources that make them. Those that can be deleted are in the
+// order in which they go: what holds others first.
+//
+// Sweep takes the network and the load balancing alone, where ids and not names
+// tell things apart: the second VPC of a create whose answer was lost, a target
+// group of an earlier release. Snapshots are no kind (see Snapshots), nor is the
+// lock, which its Release removes.
+func inventoryOf(c Clients, stack string) inventory.Inventory {
+	who := identity{stack: stack, region: c.IAM.Options().Region}
+	var (
+		balance = balancing{identity: who, elb: c.ELB}
+		n       = network{identity: who, ec2: c.EC2}
+		run     = containers{identity: who, ecs: c.ECS}
+		data    = databases{identity: who, rds: c.RDS}
+	)
+	return inventory.Inventory{
+		Kinds: []inventory.Kind{
+			balance.loadBalancerKind(), balance.targetGroupKind(),
+			n.internetGatewayKind(), n.routeTableKind(), n.securityGroupKind(), n.subnetKind(), n.vpcKind(),
+			run.clusterKind(), run.taskDefinitionKind(), who.scalableTargetKind(c.Scaling),
+			data.databaseKind(), data.subnetGroupKind(), data.parameterGroupKind(),
+			who.secretKind(c.Secrets), who.logGroupKind(c.Logs), who.repositoryKind(c.ECR), who.roleKind(c.IAM), who.certificateKind(c.ACM),
+		},
+		Explain: n.explain,
+		Passes:  func(err error) bool { _, passes := Transient(err); return passes },
+	}
 }

@@ -24,19 +24,19 @@ type Summary struct {
 	// State is "ready", "deploying", "failed", "partial" (not all of it is there),
 	// "destroying", "destroyed" when nothing but snapshots is left, or "unknown"
 	// when the caller may not look.
-	State string `json:"state"`
+	State string `json:"state" enum:"ready|deploying|failed|partial|destroying|destroyed|unknown"`
 	// Created is when the oldest part that tells was made; zero when none does.
 	Created  time.Time `json:"created,omitzero"`
 	Running  int32     `json:"running"`
 	Desired  int32     `json:"desired"`
-	Database string    `json:"database,omitempty"`
+	Database string    `json:"database,omitempty" doc:"RDS's word for its state."`
 	// Snapshots are those that persist without the stack, and GiB their size.
-	Snapshots int   `json:"snapshots"`
+	Snapshots int   `json:"snapshots" doc:"How many persist without the stack."`
 	GiB       int32 `json:"snapshotGib"`
 	// There is what there is of it, as far as it costs.
 	There Deployed `json:"-"`
 	// Denied is what the caller may not do and would have to, to know the state.
-	Denied string `json:"denied,omitempty"`
+	Denied string `json:"denied,omitempty" doc:"The IAM action that is not allowed, where the state is unknown."`
 }
 
 // unseen marks a stack that the caller may not look at; it says whether that was

@@ -18,18 +18,18 @@ type Status struct {
 	URL      string             `json:"url,omitempty"`
 	Service  ServiceStatus      `json:"service"`
 	Tasks    []diagnosis.Task   `json:"tasks"`
-	Targets  []diagnosis.Target `json:"targets"`
+	Targets  []diagnosis.Target `json:"targets" doc:"What the load balancer thinks of the tasks."`
 	Database *DatabaseStatus    `json:"database,omitempty"`
 	ReleaseStatus
 }
 
 // ReleaseStatus is which release the service runs, or rolls out.
 type ReleaseStatus struct {
-	Image ImageStatus `json:"image"`
+	Image ImageStatus `json:"image" doc:"What the service runs, or rolls out."`
 	// RolledBackFrom is the revision that a rollback to what runs left, or "".
-	RolledBackFrom string `json:"rolledBackFrom,omitempty"`
+	RolledBackFrom string `json:"rolledBackFrom,omitempty" doc:"The revision that 'bookctl rollback' left."`
 	// Newer is the newest release where the service runs an older one.
-	Newer *NewerRelease `json:"newer,omitempty"`
+	Newer *NewerRelease `json:"newer,omitempty" doc:"The newest release, where the service runs an older one."`
 }
 
 // ServiceStatus is how the service is doing.
@@ -39,35 +39,35 @@ type ServiceStatus struct {
 	Running int32 `json:"running"`
 	Pending int32 `json:"pending"`
 	// Min and Max are what scaling keeps the tasks between; zero without it.
-	Min int32 `json:"min,omitempty"`
-	Max int32 `json:"max,omitempty"`
+	Min int32 `json:"min,omitempty" doc:"The fewest tasks that scaling keeps; left out without scaling."`
+	Max int32 `json:"max,omitempty" doc:"The most, likewise."`
 	// Revision is the task definition of the newest rollout.
-	Revision string `json:"revision,omitempty"`
+	Revision string `json:"revision,omitempty" doc:"The task definition of the newest rollout."`
 	// Rollout is IN_PROGRESS, COMPLETED or FAILED, and Reason ECS's words.
-	Rollout string `json:"rollout,omitempty"`
+	Rollout string `json:"rollout,omitempty" doc:"ECS's word: IN_PROGRESS, COMPLETED or FAILED."`
 	Reason  string `json:"reason,omitempty"`
 	// Started is when the newest rollout was.
 	Started time.Time `json:"started,omitzero"`
 	// Events are the last ones, the newest first.
-	Events []diagnosis.Event `json:"events,omitempty"`
+	Events []diagnosis.Event `json:"events,omitempty" doc:"The last ones, newest first."`
 }
 
 // DatabaseStatus is how the database is doing.
 type DatabaseStatus struct {
 	// State is RDS's word, such as "available".
-	State string `json:"state"`
+	State string `json:"state" doc:"RDS's word."`
 	Class string `json:"class"`
 	// Version is the version of PostgreSQL.
 	Version string `json:"version"`
 	// Storage is in GiB.
-	Storage  int32  `json:"storage"`
+	Storage  int32  `json:"storage" doc:"In GiB."`
 	MultiAZ  bool   `json:"multiAZ"`
 	Endpoint string `json:"endpoint,omitempty"`
 	Port     int32  `json:"port,omitempty"`
 	// BackupDays is how long automated backups are kept.
 	BackupDays int32 `json:"backupDays"`
 	// BackupWindow is when they are made, in UTC: "hh:mm-hh:mm".
-	BackupWindow string `json:"backupWindow,omitempty"`
+	BackupWindow string `json:"backupWindow,omitempty" doc:"In UTC."`
 	// Restorable is the latest time that the data can be brought back to.
 	Restorable time.Time `json:"restorable,omitzero"`
 	Protected  bool      `json:"protected"`
@@ -82,7 +82,7 @@ type NewerRelease struct {
 	Created  time.Time `json:"created"`
 	// Failed says that ECS gave its rollout up and went back; else its rollout
 	// never began.
-	Failed bool `json:"failed"`
+	Failed bool `json:"failed" doc:"ECS gave its rollout up and went back; else it never began."`
 }
 
 // ImageStatus is what the service runs, or rolls out; before there is a service,
@@ -94,7 +94,7 @@ type ImageStatus struct {
 	Pushed time.Time `json:"pushed,omitzero"`
 	// Gone says that it is no longer in the stack's repository, so that no new
 	// task can start.
-	Gone bool `json:"gone,omitempty"`
+	Gone bool `json:"gone,omitempty" doc:"It is no longer in the stack's repository, and no new task can start."`
 }
 
 // statusEvents is how many of the service's events a status shows.

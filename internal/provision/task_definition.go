@@ -119,8 +119,45 @@ func (t *TaskDefinition) family() string { return t.names().TaskDefinition() }
 type liveDefinition struct {
 	revision          // to go by
 	newest   revision // of the stack's
-	// input is what the wanted one is registered with.
-	input *ecs.RegisterTaskDefinitionInput
+	fields   definitionFields
+}
+
+// definitionFields are the fields of a revision, registered or wanted.
+type definitionFields struct {
+	status, cpu, memory, storage  string
+	architecture, execution, task string // "" where an endpoint does not report it
+	container                     types.ContainerDefinition
+	digest                        string // see digestOf
+}
+
+// compare describes the revision to go by.
+func compare(r, newest revision) *liveDefinition {
+	d := r.live
+	out := &liveDefinition{revision: r, newest: newest, fields: definitionFields{
+		status: string(types.TaskDefinitionStatusActive), cpu: aws.ToString(d.Cpu), memory: aws.ToString(d.Memory), storage: storageOf(d.EphemeralStorage),
+		execution: aws.ToString(d.ExecutionRoleArn), task: aws.ToString(d.TaskRoleArn), digest: r.tags[tagSpec],
+	}}
+	if d.Status == types.TaskDefinitionStatusInactive {
+		out.fields.status = string(d.Status)
+	}
+	if d.RuntimePlatform != nil {
+		out.fields.architecture = string(d.RuntimePlatform.CpuArchitecture)
+	}
+	for _, c := range d.ContainerDefinitions {
+		if aws.ToString(c.Name) == containerName {
+			out.fields.container = c
+		}
+	}
+	return out
+}
+
+// wantedFields describes a revision that is to be registered.
+func wantedFields(in *ecs.RegisterTaskDefinitionInput) definitionFields {
+	return definitionFields{
+		status: string(types.TaskDefinitionStatusActive), cpu: aws.ToString(in.Cpu), memory: aws.ToString(in.Memory), storage: storageOf(in.EphemeralStorage),
+		architecture: string(in.RuntimePlatform.CpuArchitecture), execution: aws.ToString(in.ExecutionRoleArn), task: aws.ToString(in.TaskRoleArn),
+		container: in.ContainerDefinitions[0], digest: digestOf(in),
+	}
 }
 
 // Read takes the newest revision that is ours. One that is to be replaced shows
@@ -133,10 +170,12 @@ func (t *TaskDefinition) Read(ctx context.Context) (*liveDefinition, graph.State
 	if newest == nil || err != nil {
 		return nil, absent, err
 	}
-	live := &liveDefinition{newest: revision{newest, tags}}
-	if live.revision, err = t.inUse(ctx, live.newest); err != nil {
+	last := revision{newest, tags}
+	inUse, err := t.inUse(ctx, last)
+	if err != nil {
 		return nil, absent, err
 	}
+	live := compare(inUse, last)
 	return live, graph.State{
 		Phase: graph.Ready, ID: aws.ToString(live.live.TaskDefinitionArn), Owner: live.tags[TagStack],
 		Note: "revision " + strconv.Itoa(int(live.live.Revision)),
@@ -145,21 +184,62 @@ func (t *TaskDefinition) Read(ctx context.Context) (*liveDefinition, graph.State
 
 // Wanted implements graph.Shape.
 func (t *TaskDefinition) Wanted(live *liveDefinition) *liveDefinition {
-	w := &liveDefinition{revision: revision{tags: t.tags(t.Name())}, input: t.definition()}
+	w := &liveDefinition{revision: revision{tags: t.tags(t.Name())}, fields: wantedFields(t.definition())}
 	withoutDefaults(live.newest.tags, w.tags)
 	return w
 }
 
-// Attributes implements graph.Shape. A revision never changes, so all that differs is
-// set at once, by another one.
+// Attributes implements graph.Shape. A revision never changes, so each field that differs
+// takes another one: set registers it, with all fields at once. Only tags can be set,
+// and newer revisions taken away.
 func (t *TaskDefinition) Attributes() graph.Attributes[liveDefinition] {
-	return graph.Attributes[liveDefinition]{graph.Many("", func(live, want *liveDefinition) []graph.Change {
-		out := taskDrift(live.live, live.tags, want.input, want.tags, t.want.settings)
-		if number := (revision).number; number(live.newest) != number(live.revision) {
-			out = append(out, graph.Change{Field: fieldNewest, Have: number(live.newest), Want: number(live.revision)})
-		}
-		return out
-	}, graph.SetBy(t.set))}
+	set := graph.SetBy(t.set)
+	field := func(name string, of func(definitionFields) string) graph.Attribute[liveDefinition] {
+		return graph.Field(name, func(l *liveDefinition) string { return of(l.fields) }, set)
+	}
+	container := func(name string, of func(types.ContainerDefinition) string) graph.Attribute[liveDefinition] {
+		return field(name, func(f definitionFields) string { return of(f.container) })
+	}
+	return graph.Attributes[liveDefinition]{
+		field("status", func(f definitionFields) string { return f.status }),
+		field("cpu", func(f definitionFields) string { return f.cpu }),
+		field("memory", func(f definitionFields) string { return f.memory }),
+		field("ephemeral-storage", func(f definitionFields) string { return f.storage }),
+		field("architecture", func(f definitionFields) string { return f.architecture }).
+			When(func(live, _ *liveDefinition) bool { return live.fields.architecture != "" }),
+		field("execution-role", func(f definitionFields) string { return f.execution }).
+			When(func(live, _ *liveDefinition) bool { return live.fields.execution != "" }),
+		field("task-role", func(f definitionFields) string { return f.task }).
+			When(func(live, _ *liveDefinition) bool { return live.fields.task != "" }),
+		container("image", func(c types.ContainerDefinition) string { return aws.ToString(c.Image) }),
+		container("registry-secret", registrySecretOf),
+		container("container-port", portsOf),
+		container("command", func(c types.ContainerDefinition) string { return joinWords(c.Command) }),
+		container("release-command", func(c types.ContainerDefinition) string { return c.DockerLabels[labelRelease] }),
+		container("user", func(c types.ContainerDefinition) string { return aws.ToString(c.User) }),
+		container("read-only-root", func(c types.ContainerDefinition) string {
+			return strconv.FormatBool(aws.ToBool(c.ReadonlyRootFilesystem))
+		}),
+		container("stop-timeout", func(c types.ContainerDefinition) string { return decimal(c.StopTimeout) }),
+		container("health-command", healthOf),
+		container("health-grace", func(c types.ContainerDefinition) string { return decimal(c.HealthCheck.StartPeriod) + " s" }).
+			When(func(live, want *liveDefinition) bool {
+				return live.fields.container.HealthCheck != nil && want.fields.container.HealthCheck != nil
+			}),
+		graph.Many("environment ", func(live, want *liveDefinition) []graph.Change {
+			return environmentDrift(live.fields.container.Environment, want.fields.container.Environment, t.want.settings)
+		}, set),
+		graph.Many("secret ", func(live, want *liveDefinition) []graph.Change {
+			return secretDrift(live.fields.container.Secrets, want.fields.container.Secrets)
+		}, set),
+		// What no row names, as bookctl itself comes to register something else.
+		field("definition", func(f definitionFields) string { return f.digest }).Alone(),
+		tagAttribute(func(l *liveDefinition) map[string]string { return l.tags }, set),
+		graph.Compared(fieldNewest, func(live, _ *liveDefinition) (string, string, bool) {
+			have, want := live.newest.number(), live.number()
+			return have, want, have != want
+		}, set),
+	}
 }
 
 func (r revision) number() string { return strconv.Itoa(int(r.live.Revision)) }
@@ -168,7 +248,7 @@ func (r revision) number() string { return strconv.Itoa(int(r.live.Revision)) }
 // nothing new has to be registered for it.
 func (t *TaskDefinition) inUse(ctx context.Context, newest revision) (revision, error) {
 	anew := func(r revision) bool {
-		live := &liveDefinition{revision: r, newest: newest}
+		live := compare(r, newest)
 		drift, _ := t.Attributes().Compare(live, t.Wanted(live))
 		return NewRelease(drift)
 	}
@@ -545,82 +625,52 @@ func withoutUnset(v any) any {
 	return v
 }
 
-// taskDrift names what differs where it can, and the digest where it can't.
-func taskDrift(live *types.TaskDefinition, tags map[string]string, want *ecs.RegisterTaskDefinitionInput, wantTags map[string]string, spec Settings) []graph.Change {
-	var out []graph.Change
-	add := func(field, have, want string) {
-		if have != want {
-			out = append(out, graph.Change{Field: field, Have: have, Want: want})
-		}
-	}
-	if live.Status == types.TaskDefinitionStatusInactive {
-		add("status", string(live.Status), string(types.TaskDefinitionStatusActive))
-	}
-	var have types.ContainerDefinition
-	for _, c := range live.ContainerDefinitions {
-		if aws.ToString(c.Name) == containerName {
-			have = c
-		}
-	}
-	w := want.ContainerDefinitions[0]
-	add("image", aws.ToString(have.Image), aws.ToString(w.Image))
-	add("registry-secret", registrySecretOf(have), registrySecretOf(w))
-	add("cpu", aws.ToString(live.Cpu), aws.ToString(want.Cpu))
-	add("memory", aws.ToString(live.Memory), aws.ToString(want.Memory))
-	if live.RuntimePlatform != nil {
-		add("architecture", string(live.RuntimePlatform.CpuArchitecture), string(want.RuntimePlatform.CpuArchitecture))
-	}
-	add("container-port", portsOf(have), portsOf(w))
-	add("command", joinWords(have.Command), joinWords(w.Command))
-	add("release-command", have.DockerLabels[labelRelease], w.DockerLabels[labelRelease])
-	add("user", aws.ToString(have.User), aws.ToString(w.User))
-	add("read-only-root", strconv.FormatBool(aws.ToBool(have.ReadonlyRootFilesystem)), strconv.FormatBool(aws.ToBool(w.ReadonlyRootFilesystem)))
-	add("ephemeral-storage", storageOf(live.EphemeralStorage), storageOf(want.EphemeralStorage))
-	add("stop-timeout", decimal(have.StopTimeout), decimal(w.StopTimeout))
-	add("health-command", healthOf(have), healthOf(w))
-	if have.HealthCheck != nil && w.HealthCheck != nil {
-		add("health-grace", decimal(have.HealthCheck.StartPeriod)+" s", decimal(w.HealthCheck.StartPeriod)+" s")
-	}
-	env := func(pairs []types.KeyValuePair) map[string]string {
+// environmentDrift compares a container's variables. Values of the user's are not shown.
+func environmentDrift(live, want []types.KeyValuePair, spec Settings) []graph.Change {
+	values := func(pairs []types.KeyValuePair) map[string]string {
 		return readTags(pairs, func(p types.KeyValuePair) (*string, *string) { return p.Name, p.Value })
 	}
-	haveEnv, wantEnv := env(have.Environment), env(w.Environment)
-	own := func(name string) bool { return spec.reserved(name) != "" }
-	for k := range haveEnv {
-		if _, kept := wantEnv[k]; !kept && !isAddress(k) {
-			add("environment "+k, "a value", "")
+	have, wanted := values(live), values(want)
+	var out []graph.Change
+	for k := range have {
+		if _, stays := wanted[k]; !stays && !isAddress(k) {
+			out = append(out, graph.Change{Field: k, Have: "a value"})
 		}
 	}
-	for k, v := range wantEnv {
-		before, set := haveEnv[k]
+	for k, v := range wanted {
+		before, set := have[k]
 		switch {
-		case !own(k) && set && before != v: // values are the user's, and not told
-			add("environment "+k, "a value", "another value")
-		case !own(k) && !set:
-			add("environment "+k, "", "a value")
+		case set && before == v:
 		case k == "TASK_CPU" || k == "TASK_MEMORY": // they follow cpu and memory
-		case isAddress(k) && haveEnv[k] == "" && haveEnv[envSecret] != "": // its tasks ask the secret
+		case isAddress(k) && before == "" && have[envSecret] != "": // its tasks ask the secret
+		case spec.reserved(k) != "":
+			out = append(out, graph.Change{Field: k, Have: before, Want: v})
+		case set:
+			out = append(out, graph.Change{Field: k, Have: "a value", Want: "another value"})
 		default:
-			add("environment "+k, haveEnv[k], v)
+			out = append(out, graph.Change{Field: k, Want: "a value"})
 		}
 	}
+	return out
+}
+
+// secretDrift compares where a container's secret variables are from.
+func secretDrift(live, want []types.Secret) []graph.Change {
 	origins := func(all []types.Secret) map[string]string {
 		return readTags(all, func(s types.Secret) (*string, *string) { return s.Name, s.ValueFrom })
 	}
-	haveSecrets, wantSecrets := origins(have.Secrets), origins(w.Secrets)
-	for _, name := range slices.Sorted(maps.Keys(wantSecrets)) {
-		add("secret "+name, haveSecrets[name], wantSecrets[name])
-	}
-	for name, from := range haveSecrets {
-		if wantSecrets[name] == "" {
-			add("secret "+name, from, "")
+	have, wanted := origins(live), origins(want)
+	var out []graph.Change
+	for name, from := range wanted {
+		if have[name] != from {
+			out = append(out, graph.Change{Field: name, Have: have[name], Want: from})
 		}
 	}
-	if len(out) == 0 {
-		add("definition", tags[tagSpec], digestOf(want))
+	for name, from := range have {
+		if wanted[name] == "" {
+			out = append(out, graph.Change{Field: name, Have: from})
+		}
 	}
-	out = append(out, tagDrift(tags, wantTags)...)
-	sortChanges(out)
 	return out
 }
 

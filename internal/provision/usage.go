@@ -2,12 +2,16 @@ package provision
 
 import "github.com/bookctl/bookctl/internal/pricing"
 
-// Usage is what a stack with these settings has that costs.
+// Usage is what a stack with these settings has that costs: what each has, and what the
+// rows of the table of settings say.
 func (s Settings) Usage() pricing.Usage {
-	return pricing.Usage{
-		Tasks: s.Count, MaxTasks: s.Max, CPU: s.CPU, Memory: s.Memory, Storage: s.EphemeralStorage, Arch: s.Arch, LoadBalancer: true,
-		Database: !s.NoDatabase, Secrets: s.ownSecrets(), DBClass: s.DBClass, DBStorage: s.DBStorage, DBMultiAZ: s.DBMultiAZ, BackupDays: s.BackupDays,
+	u := pricing.Usage{LoadBalancer: true, Secrets: s.ownSecrets()}
+	for _, row := range Table() {
+		if row.uses != nil {
+			row.uses(s, &u)
+		}
 	}
+	return u
 }
 
 // Usage is what exists of the stack that costs: a part that somebody deleted costs

@@ -48,9 +48,9 @@ func (n NodeOf[L]) Last() *L {
 	return n.last.Load()
 }
 
-// Told notes what the answer to a call tells of the thing, so that others have that
-// before it is read: those who need it merely made, for one.
-func (n NodeOf[L]) Told(live *L) { n.last.Store(live) }
+// Learn notes what the answer to a call tells of the thing, so that others have that
+// before it is read: those whose need is OnceCreated, for one.
+func (n NodeOf[L]) Learn(live *L) { n.last.Store(live) }
 
 // Find implements Finder.
 func (n NodeOf[L]) Find(ctx context.Context) (State, error) {

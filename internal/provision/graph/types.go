@@ -34,12 +34,12 @@ type Change struct {
 	Want  string `json:"want"`
 	// Blocked, when set, says why the field can't be changed in place. The
 	// engine then touches nothing and reports the field.
-	Blocked string `json:"blocked,omitempty"`
+	Blocked string `json:"blocked,omitempty" doc:"Why the field can't be changed in place."`
 	// Hint, where Blocked is set, says how to have it all the same.
 	Hint hint.Message `json:"-"`
 	// Downtime, when set, says what does not serve while the field is changed,
 	// and for how long.
-	Downtime string `json:"downtime,omitempty"`
+	Downtime string `json:"downtime,omitempty" doc:"What does not serve while the field is changed, and for how long."`
 }
 
 // change is what a Change says of its field. Changes that say the same are one.
