@@ -181,7 +181,7 @@ func TestTheMainJob(t *testing.T) {
 	t.Run("a new release rolls without a failed request", func(t *testing.T) {
 		s.t = t
 		old := s.tasks(t)
-		load := startLoad(t, url+"/books/Dune", 8, 5*time.Millisecond)
+		load := startLoad(t, url+"/books/Dune", 4, 15*time.Millisecond)
 		s.up("--source", changedSource(t))
 		load.unharmed(t)
 		now := s.tasks(t)
@@ -367,7 +367,8 @@ func (s *shell) searchFor(t *testing.T, secret string, files int) {
 	}
 }
 
-// load is a constant stream of requests.
+// load is a constant stream of requests: some hundred a second, which leaves the
+// processor to what is tested.
 type load struct {
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup

@@ -330,7 +330,7 @@ func TestReleasesAndPasswordsChangeWithoutAFailedRequest(t *testing.T) {
 	if code, body := call(t, "POST", url+"/books", `{"name":"Dune","author":"Frank Herbert"}`); code != http.StatusCreated {
 		t.Fatalf("POST: %d %s", code, body)
 	}
-	load, watch := startLoad(t, url+"/books/Dune", 8, 5*time.Millisecond), s.watchPorts(t)
+	load, watch := startLoad(t, url+"/books/Dune", 4, 15*time.Millisecond), s.watchPorts(t)
 	s.up("--source", changedSource(t), "--count", "2", "--container-port", "8081")
 
 	before := s.secret(t)

@@ -757,7 +757,7 @@ func TestAPasswordThatDriftedIsRepairedByOneRestart(t *testing.T) {
 	if code, body := call(t, "POST", url+"/books", `{"name":"Dune","author":"Frank Herbert"}`); code != http.StatusCreated {
 		t.Fatalf("POST: %d %s", code, body)
 	}
-	load := startLoad(t, url+"/books/Dune", 4, 5*time.Millisecond)
+	load := startLoad(t, url+"/books/Dune", 4, 15*time.Millisecond)
 	task := s.tasks(t)
 
 	value := s.secret(t)
