@@ -53,7 +53,7 @@ func TestCallsPerRun(t *testing.T) {
 			time.Sleep(10 * time.Minute) // the first backup is over
 		}
 		if os.Getenv("UPDATE_CALLS") != "" {
-			if err := os.WriteFile(callsFile, []byte(out.String()), 0o644); err != nil { //nolint:gosec // part of the source
+			if err := os.WriteFile(callsFile, []byte(out.String()), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
