@@ -86,12 +86,6 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 		if i := slices.IndexFunc(releases, func(r provision.Release) bool { return r.Served && !r.Gone && r.Since(release) != nil }); i >= 0 {
 			return hint.With(err, "%s runs the newest other release again, and %s deploys the source", hint.Command("rollback", "--to", fmt.Sprintf("%d", releases[i].Revision)), hint.Command("up"))
 		}
-		// Other revisions of the same image had another environment, command or size.
-		if i := slices.IndexFunc(releases, func(r provision.Release) bool {
-			return r.Served && !r.Gone && !r.Serving && r.Revision != release.Repeats
-		}); i >= 0 {
-			return hint.With(err, "%s runs this image again as revision %d did, with its environment and its commands", hint.Command("rollback", "--to", fmt.Sprintf("%d", releases[i].Revision)), releases[i].Revision)
-		}
 	}
 	if err != nil {
 		return notDeployed(ctx, t, g, err, hint.New("%s runs any other image, and %s builds a release anew", hint.Command("up", "--image", "REFERENCE"), hint.Command("up", "--source", "DIR")))
