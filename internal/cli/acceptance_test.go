@@ -69,8 +69,9 @@ func TestTheMainJob(t *testing.T) {
 	}
 	needAWS(t)
 	t.Parallel()
+	program := raced(t) // before the shell, which needs it to clean up
 	s := newShell(t)
-	s.program = raced(t)
+	s.program = program
 	s.must("local", "start")
 	before := s.inventory()
 

@@ -48,12 +48,12 @@ var oddFaults = map[string]struct {
 	done     bool
 	commands []string
 }{
-	"empty":           {true, []string{"plan", "up", "plan", "status", "list", "destroy"}}, // an empty document
-	"blank":           {true, []string{"plan", "up"}},                                      // no byte at all
-	"hung":            {true, []string{"plan", "destroy"}},                                 // nothing, ever
-	"unknown":         {false, []string{"plan"}},                                           // an error that nobody knows
-	"page":            {false, []string{"plan"}},                                           // HTML
-	"not implemented": {false, []string{"plan", "destroy"}},                                // 501
+	"empty":         {true, []string{"plan", "up", "plan", "status", "list", "destroy"}}, // an empty document
+	"blank":         {true, []string{"plan", "up"}},                                      // no byte at all
+	"hung":          {true, []string{"plan", "destroy"}},                                 // nothing, ever
+	"unknown":       {false, []string{"plan"}},                                           // an error that nobody knows
+	"page":          {false, []string{"plan"}},                                           // HTML
+	"unimplemented": {false, []string{"plan", "destroy"}},                                // 501
 }
 
 // someOfDestroy are the calls of a destroy that hang or are not implemented in turn, a read and
@@ -156,7 +156,7 @@ func (o *odd) answer(w http.ResponseWriter, r *http.Request, json, ec2 bool) {
 	case "page":
 		w.Header().Set("Content-Type", "text/html")
 		fmt.Fprint(w, "<!DOCTYPE html>\n<html><body>Sign in to the guest network</body></html>")
-	case "not implemented":
+	case "unimplemented":
 		http.Error(w, "not implemented", http.StatusNotImplemented)
 	case "empty":
 		if json {

@@ -52,8 +52,8 @@ var exampleRuns = []exampleRun{
 	{line: "head -c 32 /dev/urandom | base64 | bookctl secret set SESSION_KEY", says: "all tasks are new"},
 	{line: "bookctl secret list", says: "SESSION_KEY"},
 	{line: "bookctl secret unset SESSION_KEY", says: "all tasks are new"},
-	{line: "bookctl rollback", code: 1, says: "next:"},        // one release is none to go back from
-	{line: "bookctl rollback --to 5", code: 1, says: "next:"}, // nor a fifth
+	{line: "bookctl rollback", says: "secret SESSION_KEY: (none) → a value"}, // to the release before the unset
+	{line: "bookctl rollback --to 5", code: 1, says: "next:"},                // there is none
 	{line: "bookctl local aws rds describe-db-instances", says: "book-database"},
 	{line: "bookctl run -- version", says: "bookapi "},
 	{line: "bookctl local aws ecs list-clusters", says: "book-cluster"},

@@ -220,7 +220,7 @@ func TestARecordOfTheDomainThatLeadsElsewhereIsLeftAlone(t *testing.T) {
 	s.aws("route53", "change-resource-record-sets", "--hosted-zone-id", made.HostedZone.ID, "--change-batch",
 		`{"Changes":[{"Action":"CREATE","ResourceRecordSet":{"Name":"api.example.com","Type":"A","TTL":60,"ResourceRecords":[{"Value":"192.0.2.1"}]}}]}`)
 	before := s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", made.HostedZone.ID)
-	if r := s.run("up", "--local", "--domain", "api.example.com"); r.code == 0 || !strings.Contains(r.err, "does not belong to this stack") {
+	if r := s.run("up", "--local", "--domain", "api.example.com"); r.code == 0 || !strings.Contains(r.err, "is not managed by this stack") {
 		t.Errorf("exit code %d\n%s", r.code, r.err)
 	}
 	if after := s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", made.HostedZone.ID); after != before {
