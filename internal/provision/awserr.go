@@ -11,8 +11,6 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
-
-	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
 // code returns the AWS error code in err, or "".
@@ -113,10 +111,6 @@ var passing = []struct{ code, text, reason string }{
 // Transient says whether an AWS error passes by itself, and how to call it in
 // the meantime.
 func Transient(err error) (reason string, ok bool) {
-	if errors.Is(err, graph.ErrHeld) {
-		_, by, _ := strings.Cut(err.Error(), graph.ErrHeld.Error())
-		return graph.ErrHeld.Error() + by, true
-	}
 	for _, p := range passing {
 		if says(err, p.code, p.text) {
 			return p.reason, true

@@ -271,7 +271,8 @@ func (s Settings) SecretOrigins() map[string]string {
 
 // OwnSecrets are the variables whose values 'bookctl secret set' keeps, sorted.
 func (s Settings) OwnSecrets() []string {
-	return slices.DeleteFunc(s.Secrets.Names(), func(name string) bool { return !isOwnOrigin(s.Secrets.Map()[name]) })
+	from := s.Secrets.Map()
+	return slices.DeleteFunc(s.Secrets.Names(), func(name string) bool { return !isOwnOrigin(from[name]) })
 }
 
 // ownSecrets is how many secrets of the stack's own there are, which cost.

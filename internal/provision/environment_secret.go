@@ -276,14 +276,8 @@ func (o OwnSecrets) origin(name string) string { return o.arn + ":" + name + "::
 // release had them, which are unset since. An error names those that can't be had any
 // more: a task that is to get them does not start.
 func PastSecrets(ctx context.Context, c Clients, stack string, s Settings) (unset []string, err error) {
-	origins := maps.Collect(func(yield func(string, []string) bool) {
-		for name, from := range s.Secrets.Map() {
-			if isOwnOrigin(from) && !yield(name, secretFrom.FindStringSubmatch(from)) {
-				return
-			}
-		}
-	})
-	if len(origins) == 0 {
+	names, origins := s.OwnSecrets(), s.Secrets.Map()
+	if len(names) == 0 {
 		return nil, nil
 	}
 	own, err := ReadOwnSecrets(ctx, c, stack)
@@ -294,8 +288,9 @@ func PastSecrets(ctx context.Context, c Clients, stack string, s Settings) (unse
 		lost []string
 		read = map[string]map[string]json.RawMessage{} // by ARN and version
 	)
-	for _, name := range slices.Sorted(maps.Keys(origins)) {
-		arn, key, version := origins[name][1], origins[name][2], origins[name][4]
+	for _, name := range names {
+		from := secretFrom.FindStringSubmatch(origins[name])
+		arn, key, version := from[1], from[2], from[4]
 		values, ok := read[arn+version]
 		if !ok {
 			if values, err = own.secret.version(ctx, arn, version); err != nil {

@@ -76,7 +76,7 @@ const interfacesAge = 4 * time.Second
 
 func newHeldInterfaces() *heldInterfaces { return &heldInterfaces{turn: make(chan struct{}, 1)} }
 
-// free returns an error that wraps graph.ErrHeld while an interface of the VPC holds a
+// free returns a graph.HeldError while an interface of the VPC holds a
 // part of the network. EC2 would answer DependencyViolation, and not say by what. Where
 // the list can't be read nothing is known to hold it.
 func (n network) free(ctx context.Context, vpc string, holds func(Blocker) bool) error {
@@ -98,7 +98,7 @@ func (n network) free(ctx context.Context, vpc string, holds func(Blocker) bool)
 		h.all, h.vpc, h.at = all, vpc, now
 	}
 	if at := slices.IndexFunc(h.all, holds); at >= 0 {
-		return fmt.Errorf("%w by %s", graph.ErrHeld, h.all[at])
+		return &graph.HeldError{By: h.all[at].String()}
 	}
 	return nil
 }

@@ -278,7 +278,8 @@ func (g *SecurityGroup) authorizeMissing(ctx context.Context, changes []graph.Ch
 			if !isCode(err, duplicateRule) || len(missing) == 1 {
 				break
 			}
-			// Some are there already, by a call whose answer was lost: EC2 then adds none.
+			// Some are there already, by a call whose answer was lost. Whether EC2 has added the
+			// others is not documented, so each is asked for.
 			if one := g.authorize(ctx, egress, r); one != nil && !isCode(one, duplicateRule) {
 				err = one
 			}
@@ -309,7 +310,7 @@ func noRule(err error) bool {
 }
 
 // revokeAll revokes rules of a group, those of each direction by one call, or one by one
-// where some are gone by now: EC2 then revokes none.
+// where some are gone by now: whether EC2 has revoked the others is not documented.
 func (n network) revokeAll(ctx context.Context, group string, rules []types.SecurityGroupRule) error {
 	for _, egress := range []bool{false, true} {
 		var ids []string

@@ -63,6 +63,9 @@ type Options struct {
 
 // passing says whether an error passes by itself, and in which words.
 func (o Options) passing(err error) (reason string, ok bool) {
+	if held, ok := errors.AsType[*HeldError](err); ok {
+		return held.Error(), true
+	}
 	if o.Transient != nil {
 		if reason, ok = o.Transient(err); ok {
 			return reason, true
@@ -743,7 +746,8 @@ func (r *run) remove(ctx context.Context, s *step, seen State) error {
 			if !ok {
 				return failed("delete", err)
 			}
-			note, look = reason, !errors.Is(err, ErrHeld)
+			_, held := errors.AsType[*HeldError](err)
+			note, look = reason, !held
 			if now := time.Now(); now.After(again) {
 				if err := r.removeLate(ctx, s.users); err != nil {
 					return failed("delete", err)

@@ -2,7 +2,6 @@ package graph
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -205,9 +204,15 @@ type Leaver interface {
 	ExpectGone() time.Duration
 }
 
-// ErrHeld is wrapped by the error of a Delete that sent nothing, since something is
+// HeldError is wrapped by the error of a Delete that sent nothing, since something is
 // known to hold the thing. It passes by itself, and the thing need not be read again.
-var ErrHeld = errors.New("still in use")
+type HeldError struct {
+	// By is what holds it, in words for people.
+	By string
+}
+
+// Error implements error.
+func (e *HeldError) Error() string { return "still in use by " + e.By }
 
 // Describe returns a resource's name and the names of what it needs, for
 // drawing the graph.
