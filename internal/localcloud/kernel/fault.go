@@ -12,96 +12,99 @@ import (
 	"time"
 )
 
-// Faults are what goes wrong, beyond what a request deserves. The zero value is
-// nothing. 'bookctl local start --faults FILE' reads them as JSON, and a PUT of
-// the same JSON to /_bookctl/faults changes them at run time.
+// Faults are failures that the local cloud injects. The zero value injects none.
+// 'bookctl local start --faults FILE' reads them as JSON, and a PUT of the same
+// JSON to /_bookctl/faults changes them at run time. docs/faults.md lists the
+// fields.
 //
-// Which calls are hit is decided by the seed, the operation and how often it
-// has been called, so that a run can be repeated whatever the order in which
-// its calls of different operations come.
+// The seed, the operation and the number of its earlier calls decide which calls
+// are affected. So a run can be repeated, in whatever order its calls of different
+// operations come.
 type Faults struct {
-	// Seed picks the calls that the shares below hit.
+	// Seed decides which calls the shares below affect.
 	Seed uint64 `json:"seed,omitempty"`
-	// Only limits the shares to these actions, such as "ec2:CreateVpc"; none
-	// means all.
+	// Only limits the shares to these actions, such as "ec2:CreateVpc". Empty
+	// means all actions.
 	Only []string `json:"only,omitempty"`
-	// Throttle is the share of calls, 0 to 1, that are refused for coming too
-	// fast: RequestLimitExceeded, Throttling or ThrottlingException.
+	// Throttle is the share of calls, 0 to 1, that are rejected because they come
+	// too fast: RequestLimitExceeded, Throttling or ThrottlingException.
 	// https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
 	Throttle float64 `json:"throttle,omitempty"`
-	// ServerErrors is the share of calls that fail inside AWS, before any work.
+	// ServerErrors is the share of calls that fail inside AWS and do nothing.
 	// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html#api-error-codes-table-server
 	ServerErrors float64 `json:"serverErrors,omitempty"`
-	// LostResponses is the share of calls whose work is done and whose answer
-	// never comes, which is why creating calls take client tokens.
+	// LostResponses is the share of calls that are carried out and whose response
+	// is lost, which is why calls that create something take client tokens.
 	// https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html
 	LostResponses float64 `json:"lostResponses,omitempty"`
-	// HiddenReads and HiddenSeconds are how many reads, and how long, a new
-	// thing stays invisible; it shows when both are over.
+	// HiddenReads and HiddenSeconds are for how many reads, and for how long, a new
+	// resource is invisible. It becomes visible when both are over.
 	// https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
 	HiddenReads   int     `json:"hiddenReads,omitempty"`
 	HiddenSeconds float64 `json:"hiddenSeconds,omitempty"`
-	// RoleSeconds is how long a new role can't be assumed or passed yet, and a
-	// service does not know of its service-linked role, if longer than
-	// Latencies.RoleUsable.
+	// RoleSeconds is how long a new role can't be assumed or passed, and how long a
+	// service does not see its new service-linked role. It has no effect if it is
+	// shorter than Latencies.RoleUsable.
 	// https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
 	RoleSeconds float64 `json:"roleSeconds,omitempty"`
 	// ParameterSeconds is how long the name of a deleted parameter can't be used
-	// again, if longer than Latencies.ParameterName.
+	// again. It has no effect if it is shorter than Latencies.ParameterName.
 	// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DeleteParameter.html
 	ParameterSeconds float64 `json:"parameterSeconds,omitempty"`
-	// TooManyUpdates is the share of writes of parameters that meet another one of
-	// the same parameter.
+	// TooManyUpdates is the share of writes of parameters that are rejected as if
+	// another write of the same parameter was in progress.
 	// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html
 	TooManyUpdates float64 `json:"tooManyUpdates,omitempty"`
-	// InterfaceSeconds is how long a network interface outlives its owner, if
-	// longer than Latencies.Interface, and holds its subnet and groups.
+	// InterfaceSeconds is how long a network interface still exists after its owner
+	// was deleted, and blocks the deletion of its subnet and security groups. It has
+	// no effect if it is shorter than Latencies.Interface.
 	// https://docs.aws.amazon.com/vpc/latest/userguide/delete-vpc.html
 	InterfaceSeconds float64 `json:"interfaceSeconds,omitempty"`
-	// NoServiceLinkedRoles makes a new account one that never used ECS, ELB,
-	// RDS or autoscaling. It acts when a cloud is first opened.
+	// NoServiceLinkedRoles makes a new account one that has never used ECS, ELB, RDS
+	// or Application Auto Scaling. It has an effect only when a cloud starts for the
+	// first time.
 	// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using-service-linked-roles.html
 	NoServiceLinkedRoles bool `json:"noServiceLinkedRoles,omitempty"`
-	// ZonesWithoutClass are the database classes that a zone does not have, by
-	// zone name; "*" is all classes.
+	// ZonesWithoutClass are the database classes that a zone does not offer, by zone
+	// name; "*" means all classes.
 	// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Troubleshooting.html#CHAP_Troubleshooting.Capacity
 	ZonesWithoutClass map[string][]string `json:"zonesWithoutClass,omitempty"`
-	// SnapshotsFail makes every snapshot of a database end as "failed"; an
-	// instance that was to be deleted after it is not.
+	// SnapshotsFail makes every snapshot of a database end as "failed". An instance
+	// that was to be deleted with a final snapshot is then not deleted.
 	// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBInstance.html
 	SnapshotsFail bool `json:"snapshotsFail,omitempty"`
-	// StorageOptimizing refuses every change of a database's storage, as RDS does for
-	// six hours and more after the last one.
+	// StorageOptimizing rejects every change of a database's storage, as RDS does for
+	// at least six hours after the last change.
 	// https://repost.aws/knowledge-center/rds-autoscaling-low-free-storage
 	StorageOptimizing bool `json:"storageOptimizing,omitempty"`
-	// ExpireAfter is the number of calls after which the credentials have
-	// expired, until faults are set again; 0 is never.
+	// ExpireAfter is the number of calls after which the credentials have expired,
+	// until faults are set again. 0 means never.
 	// https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html
 	ExpireAfter int `json:"expireAfter,omitempty"`
 	// Deny are actions that the caller's policies don't allow, such as
 	// "rds:CreateDBInstance".
 	// https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
 	Deny []string `json:"deny,omitempty"`
-	// StaleTags makes GetResources go on listing what was deleted, for which
-	// https://github.com/aws/aws-cli/issues/8197 is open. TagGaps makes it miss
-	// every second thing, as an index that lags behind does. TagCrash makes it
-	// fail, as moto's does where some things have no tags.
+	// StaleTags makes GetResources still list resources that were deleted
+	// (https://github.com/aws/aws-cli/issues/8197). TagGaps makes it miss every
+	// second resource, as an index that is behind does. TagCrash makes it fail, as
+	// moto's does if some resources have no tags.
 	StaleTags bool `json:"staleTags,omitempty"`
 	TagGaps   bool `json:"tagGaps,omitempty"`
 	TagCrash  bool `json:"tagCrash,omitempty"`
-	// Tasks go wrong in these ways.
+	// Tasks are the failures of new tasks.
 	Tasks TaskFaults `json:"tasks,omitzero"`
 }
 
-// TaskFaults are what goes wrong with new tasks.
+// TaskFaults are failures of new tasks.
 type TaskFaults struct {
-	// Crash ends a task's container right after its start.
+	// Crash stops a task's container right after it starts.
 	// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
 	Crash bool `json:"crash,omitempty"`
-	// Unhealthy keeps targets from ever passing their health checks.
+	// Unhealthy makes all targets fail their health checks.
 	// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/troubleshoot-service-load-balancers.html
 	Unhealthy bool `json:"unhealthy,omitempty"`
-	// Unpullable makes every image one that can't be pulled.
+	// Unpullable makes every pull of an image fail.
 	// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_cannot_pull_image.html
 	Unpullable bool `json:"unpullable,omitempty"`
 }
@@ -129,14 +132,14 @@ func ParseFaults(r io.Reader) (Faults, error) {
 	return f, nil
 }
 
-// Faults are those in force.
+// Faults returns the current faults.
 func (e *Env) Faults() Faults {
 	e.faulty.Lock()
 	defer e.faulty.Unlock()
 	return e.faults
 }
 
-// SetFaults replaces the faults and begins to count calls anew.
+// SetFaults replaces the faults and resets the counters of calls.
 func (e *Env) SetFaults(f Faults) {
 	e.faulty.Lock()
 	defer e.faulty.Unlock()
@@ -145,8 +148,8 @@ func (e *Env) SetFaults(f Faults) {
 
 // injected is what the faults do to one call.
 type injected struct {
-	err  error // instead of the work
-	lose bool  // the answer, after the work
+	err  error // returned without carrying out the call
+	lose bool  // carry out the call, and lose its response
 }
 
 // inject counts a call and decides what the faults do to it.
@@ -175,22 +178,22 @@ func (e *Env) inject(p Protocol, action string) injected {
 	return injected{lose: hit(f.Seed, "lose", action, n) < f.LostResponses}
 }
 
-// Hits says whether a share of the action's calls, picked by the seed as all
-// faults are, hits the present one. kind tells such shares of one action apart.
+// Hits reports whether a fault with that share of the action's calls affects the
+// current one, as the seed decides. Kind separates several faults of one action.
 func (e *Env) Hits(kind, action string, share float64) bool {
 	e.faulty.Lock()
 	defer e.faulty.Unlock()
 	return hit(e.faults.Seed, kind, action, e.calls[action]) < share
 }
 
-// hit is a number from 0 to 1 that depends on nothing but its arguments.
+// hit returns a number from 0 to 1 that depends only on its arguments.
 func hit(seed uint64, kind, action string, n uint64) float64 {
 	h := fnv.New64a()
-	_ = binary.Write(h, binary.BigEndian, []uint64{seed, n}) // a hash takes everything
+	_ = binary.Write(h, binary.BigEndian, []uint64{seed, n}) // writing to a hash never fails
 	_, _ = io.WriteString(h, kind+" "+action)
 	x := h.Sum64()
-	// FNV's high bits hardly move with the last bytes; this is the finalizer of
-	// SplitMix64, which spreads them.
+	// The last bytes hardly change FNV's high bits, so spread them with the
+	// finalizer of SplitMix64.
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
 	x ^= x >> 31
@@ -228,7 +231,7 @@ func (p Protocol) denied(caller, action string) error {
 	return p.refused(fmt.Sprintf("User: %s is not authorized to perform: %s because no identity-based policy allows the %s action", caller, action, action))
 }
 
-// refused is an error for what IAM does not allow.
+// refused returns the error for a call that IAM does not allow.
 func (p Protocol) refused(message string) error {
 	switch p {
 	case EC2:
@@ -239,13 +242,15 @@ func (p Protocol) refused(message string) error {
 	return &Error{http.StatusForbidden, "AccessDenied", message}
 }
 
-// birth is a resource that is hidden still.
+// birth is when a resource that is not visible yet was created, and for how many
+// more reads it is invisible.
 type birth struct {
 	at    time.Time
 	reads int
 }
 
-// Born says that a resource was created just now; every Create calls it.
+// Born records that a resource was created now. Every operation that creates one
+// calls it.
 func (tx *Tx) Born(id string) {
 	f := tx.Faults()
 	if f.HiddenReads > 0 || f.HiddenSeconds > 0 {
@@ -253,7 +258,8 @@ func (tx *Tx) Born(id string) {
 	}
 }
 
-// Visible says whether a read shows the resource, and counts as one read of it.
+// Visible reports whether a read returns the resource. Each call of it counts as a
+// read.
 func (tx *Tx) Visible(id string) bool {
 	hidden := tx.kernel.hidden
 	b, ok := hidden[id]
@@ -273,5 +279,5 @@ func (tx *Tx) Visible(id string) bool {
 	return true
 }
 
-// Seconds is a number of seconds of Faults as a duration.
+// Seconds converts a number of seconds, as in Faults, to a duration.
 func Seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
