@@ -1,5 +1,5 @@
-// Package appfile reads and writes bookctl.yaml, the file beside an app that holds what
-// is chosen of its stacks.
+// Package appfile reads and writes bookctl.yaml, the file in an app's directory that
+// holds the settings of its stacks.
 package appfile
 
 import (
@@ -17,13 +17,13 @@ import (
 	"github.com/bookctl/bookctl/internal/hint"
 )
 
-// Name is what the file is called.
+// Name is the name of the file.
 const Name = "bookctl.yaml"
 
 // SchemaURL is where editors find the schema of the file.
 const SchemaURL = "https://raw.githubusercontent.com/bookctl/bookctl/main/docs/bookctl.schema.json"
 
-// Kind is what values a key has.
+// Kind is the kind of a key's value.
 type Kind string
 
 // The kinds of keys.
@@ -31,7 +31,8 @@ const (
 	Text   Kind = "text"
 	Number Kind = "number"
 	Switch Kind = "switch"
-	// List is of texts; a mapping in it is a text NAME=VALUE for each pair.
+	// List is a list of texts. A mapping instead of it has a text NAME=VALUE for each
+	// pair.
 	List Kind = "list"
 )
 
@@ -41,19 +42,19 @@ type Key struct {
 	Kind                Kind
 }
 
-// Value is what the file says of a key.
+// Value is a key of a file with its value.
 type Value struct {
 	Key string
-	// Texts is the value as a flag takes it: one, or of a List any number.
+	// Texts is the value as the text of a flag: one text, or any number for a List.
 	Texts []string
 	// Line counts from 1.
 	Line int
 }
 
-// File is what a file says.
+// File is the content of a file.
 type File struct {
 	Path string
-	// Stack is the stack that is meant where none is named, or "".
+	// Stack is the name at the top level, the default stack, or "".
 	Stack  string
 	values []Value
 	stacks []stack
@@ -63,9 +64,6 @@ type stack struct {
 	name   string
 	values []Value
 }
-
-// ErrFile is wrapped by what is wrong with a file.
-var ErrFile = errors.New("the file can't be meant")
 
 // reader reads one file.
 type reader struct {
@@ -86,7 +84,7 @@ func Parse(path string, text []byte, keys []Key) (*File, error) {
 		return nil, fmt.Errorf("%s: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	if err := from.Decode(&another); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%s:%d: it is more than one document", path, another.Line)
+		return nil, fmt.Errorf("%s:%d: the file has more than one document", path, another.Line)
 	}
 	f := &File{Path: path}
 	for _, p := range r.pairs(document.Content[0], 0) {
@@ -99,9 +97,9 @@ func Parse(path string, text []byte, keys []Key) (*File, error) {
 			for _, s := range r.pairs(p.value, 0) {
 				named := stack{name: s.key.Value}
 				if slices.ContainsFunc(f.stacks, func(other stack) bool { return other.name == named.name }) {
-					r.refuse(s.key, "stack %s is there twice", named.name)
+					r.reject(s.key, "stack %s appears twice", named.name)
 				}
-				if s.value.Tag != "!!null" { // all of it is said above
+				if s.value.Tag != "!!null" { // otherwise the stack has only the settings of all stacks
 					for _, v := range r.pairs(s.value, 0) {
 						r.add(&named.values, v)
 					}
@@ -127,7 +125,8 @@ func (f *File) Stacks() []string {
 	return out
 }
 
-// Default is the stack that is meant where none is named; "" where that can't be told.
+// Default is the stack that a command uses without --stack, or "" if the file does not
+// decide it.
 func (f *File) Default() string {
 	if f.Stack == "" && len(f.stacks) == 1 {
 		return f.stacks[0].name
@@ -135,8 +134,8 @@ func (f *File) Default() string {
 	return f.Stack
 }
 
-// For is what the file says of a stack: what is said for all, and over it what is said
-// for this one. A file that names its stacks has no others.
+// For returns the values of a stack: those at the top level, overridden by those of the
+// stack. If the file names its stacks, any other name is an error.
 func (f *File) For(name string) ([]Value, error) {
 	out := slices.Clone(f.values)
 	if f.stacks == nil {
@@ -153,12 +152,11 @@ func (f *File) For(name string) ([]Value, error) {
 	return out, nil
 }
 
-// Origins are the keys that say what the image is: one stack may be of a source, and
-// another of an image.
+// Origins are the keys that choose the image: one stack may have a source, and another
+// one an image.
 var Origins = []string{"image", "source", "package", "dockerfile"}
 
-// replaces says whether a key that is said of one stack makes another one void that is
-// said for all.
+// replaces reports whether a key of a stack removes another key at the top level.
 func replaces(key, other string) bool {
 	return key != other && (key == "image" && slices.Contains(Origins, other) || other == "image" && slices.Contains(Origins, key))
 }
@@ -166,19 +164,19 @@ func replaces(key, other string) bool {
 // pair is a key with its value.
 type pair struct{ key, value *yaml.Node }
 
-// pairs are those of a mapping, with those that are merged into it.
+// pairs returns the pairs of a mapping, and of the mappings that are merged into it.
 func (r *reader) pairs(n *yaml.Node, depth int) []pair {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
 	if n.Kind != yaml.MappingNode {
 		if n.Tag != "!!null" || depth > 0 {
-			r.refuse(n, "there have to be keys with values here")
+			r.reject(n, "keys with values are expected here")
 		}
 		return nil
 	}
 	if depth > 10 {
-		r.refuse(n, "it merges too deeply")
+		r.reject(n, "merge keys are nested too deeply")
 		return nil
 	}
 	var own, merged []pair
@@ -207,39 +205,39 @@ func (r *reader) pairs(n *yaml.Node, depth int) []pair {
 	return own
 }
 
-func (r *reader) refuse(at *yaml.Node, format string, args ...any) {
+func (r *reader) reject(at *yaml.Node, format string, args ...any) {
 	r.errs = append(r.errs, fmt.Errorf("%s:%d: %s", r.path, at.Line, fmt.Sprintf(format, args...)))
 }
 
-// Words that tell a secret by its name, and texts that are one whatever they are called.
+// Names that suggest a secret, and texts that are a secret whatever their name is.
 var (
 	secretName  = regexp.MustCompile(`(?i)pass(word|wd|phrase)|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credential`)
 	secretValue = regexp.MustCompile(`://[^/\s:@]*:[^/\s@]+@|\bA(KIA|SIA)[0-9A-Z]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY|\bgh[pousr]_[A-Za-z0-9]{30,}|\bsk_live_`)
 )
 
 // noSecret is what to do about a secret in a file.
-const noSecret = "a file that is committed holds no secrets; bookctl secret set NAME keeps one in Secrets Manager, and secret: {NAME: ARN} names one that is there" //nolint:gosec // it holds none
+const noSecret = "a file that is committed holds no secrets; bookctl secret set NAME stores one in Secrets Manager, and secret: {NAME: ARN} names an existing one" //nolint:gosec // it contains no secret
 
-// add takes a value over, or says why not.
+// add adds a value to a list, or reports what is wrong with it.
 func (r *reader) add(to *[]Value, p pair) {
 	name := p.key.Value
 	i := slices.IndexFunc(r.keys, func(k Key) bool { return k.Name == name })
 	switch {
 	case slices.ContainsFunc(*to, func(v Value) bool { return v.Key == name }):
-		r.refuse(p.key, "%s is there twice", name)
+		r.reject(p.key, "%s appears twice", name)
 		return
 	case i < 0 && secretName.MatchString(name):
-		r.refuse(p.key, "%s: %s", name, noSecret)
+		r.reject(p.key, "%s: %s", name, noSecret)
 		return
 	case i < 0 && (name == "stack" || name == "stacks"):
-		r.refuse(p.key, "%s stands at the top of the file alone", name)
+		r.reject(p.key, "%s is allowed only at the top level", name)
 		return
 	case i < 0:
 		near := ""
 		if n := r.nearest(name); n != "" {
 			near = ": did you mean " + n + "?"
 		}
-		r.refuse(p.key, "there is no setting %s%s", name, near)
+		r.reject(p.key, "there is no setting %s%s", name, near)
 		return
 	}
 	key := r.keys[i]
@@ -258,7 +256,7 @@ func (r *reader) add(to *[]Value, p pair) {
 			case !ok:
 				return
 			case name == "secret" && !strings.HasPrefix(text, "arn:"), name != "secret" && secretName.MatchString(inner.key.Value):
-				r.refuse(inner.key, "%s: %s: %s", name, inner.key.Value, noSecret)
+				r.reject(inner.key, "%s: %s: %s", name, inner.key.Value, noSecret)
 				return
 			}
 			v.Texts = append(v.Texts, inner.key.Value+"="+text)
@@ -271,47 +269,47 @@ func (r *reader) add(to *[]Value, p pair) {
 			}
 			before, after, paired := strings.Cut(text, "=")
 			if key.Kind == List && (name == "secret" && !strings.HasPrefix(after, "arn:") || name != "secret" && paired && secretName.MatchString(before)) {
-				r.refuse(inner, "%s: %s: %s", name, before, noSecret)
+				r.reject(inner, "%s: %s: %s", name, before, noSecret)
 				return
 			}
 			v.Texts = append(v.Texts, text)
 		}
-		if key.Kind == Text { // a command in its words
+		if key.Kind == Text { // a command as a list of words
 			v.Texts = []string{jsonList(v.Texts)}
 		}
 	default:
-		r.refuse(p.value, "%s: give %s", name, wanted[key.Kind])
+		r.reject(p.value, "%s: give %s", name, wanted[key.Kind])
 		return
 	}
 	if p.value.Kind == yaml.ScalarNode && (key.Kind == Number && p.value.Tag != "!!int" || key.Kind == Switch && p.value.Tag != "!!bool") {
-		r.refuse(p.value, "%s: %q is not %s", name, p.value.Value, wanted[key.Kind])
+		r.reject(p.value, "%s: %q is not %s", name, p.value.Value, wanted[key.Kind])
 		return
 	}
 	*to = append(*to, v)
 }
 
-// wanted says what a kind of key takes.
+// wanted describes the values of each kind.
 var wanted = map[Kind]string{Text: "a text", Number: "a whole number", Switch: "true or false", List: "a list, or names with values"}
 
-// scalar is a value that is one text.
+// scalar returns a value that is one text.
 func (r *reader) scalar(name string, n *yaml.Node) (string, bool) {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
 	switch {
 	case n.Kind != yaml.ScalarNode:
-		r.refuse(n, "%s: give one value", name)
+		r.reject(n, "%s: give one value", name)
 	case n.Tag == "!!null":
-		r.refuse(n, "%s has no value: leave it out, or give it one", name)
+		r.reject(n, "%s has no value: leave it out, or give it one", name)
 	case secretValue.MatchString(n.Value):
-		r.refuse(n, "%s holds a password or key: %s", name, noSecret)
+		r.reject(n, "%s contains a password or key: %s", name, noSecret)
 	default:
 		return n.Value, true
 	}
 	return "", false
 }
 
-// nearest is the key that a mistyped one may mean, or "".
+// nearest returns the key that a mistyped name probably means, or "".
 func (r *reader) nearest(name string) string {
 	typed := strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(name))
 	best, most := "", max(2, len(typed)/3)+1
@@ -323,7 +321,7 @@ func (r *reader) nearest(name string) string {
 	return best
 }
 
-// distance is how many letters have to be changed, added or left out (Levenshtein).
+// distance is the Levenshtein distance of two texts.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
@@ -344,7 +342,7 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// Write makes the text of a file with these values, in their order.
+// Write returns the text of a file with these values, in this order.
 func Write(name string, values []Value, keys []Key) ([]byte, error) {
 	root := &yaml.Node{Kind: yaml.MappingNode}
 	text := func(s string) *yaml.Node {

@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// property is a key in the schema.
+// property describes a key in the schema.
 type property struct {
 	Description string `json:"description,omitempty"`
 	Examples    []any  `json:"examples,omitempty"`
@@ -15,7 +15,7 @@ type property struct {
 	Properties  any    `json:"properties,omitempty"`
 }
 
-// Schema is the JSON Schema of the file, for editors.
+// Schema returns the JSON Schema of the file, for editors.
 func Schema(keys []Key) ([]byte, error) {
 	scalar := []string{"string", "number", "boolean"}
 	one := map[string]property{}
@@ -46,20 +46,20 @@ func Schema(keys []Key) ([]byte, error) {
 	for name, p := range one {
 		all[name] = p
 	}
-	all["stack"] = property{Description: "name of the stack that is meant without --stack", Type: "string", Examples: []any{"book"}}
+	all["stack"] = property{Description: "name of the stack that commands use without --stack", Type: "string", Examples: []any{"book"}}
 	all["stacks"] = property{
-		Description: "settings of each stack by its name, over those of the file that are for all", Type: "object",
+		Description: "settings of each stack, by its name; they override those at the top level", Type: "object",
 		Additional: property{Type: []string{"object", "null"}, Properties: one, Additional: false},
 	}
 	text, err := json.MarshalIndent(map[string]any{
 		"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SchemaURL, "title": Name,
-		"description": "What is chosen of an app's stacks: the flags of 'bookctl up', and the stacks that there are.",
+		"description": "The settings of an app's stacks, which are the flags of 'bookctl up', and the names of the stacks.",
 		"type":        "object", "additionalProperties": false, "properties": all,
 	}, "", "  ")
 	return append(text, '\n'), err
 }
 
-// jsonList is a command as a list in JSON.
+// jsonList returns a command as a JSON list.
 func jsonList(words []string) string {
 	text, err := json.Marshal(words)
 	if err != nil {

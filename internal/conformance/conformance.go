@@ -1,8 +1,8 @@
-// Package conformance takes a stack through its whole life on whatever speaks AWS's
-// APIs, an emulator or a real account, and writes down what that answered: plan, up,
-// up again, drift by hand, scaling, destroy, restore, and an inventory of what is
-// left. A step that fails is reported and the stack is removed all the same. It is how
-// somebody with an account tells those who have none what AWS does.
+// Package conformance takes a stack through its whole life on an emulator or in a real
+// account, and reports the responses: plan, up, up again, drift by hand, scaling,
+// destroy, restore, and an inventory of what is left. If a step fails, it is reported
+// and the stack is deleted nevertheless. So somebody with an account can show how AWS
+// behaves to those without one.
 package conformance
 
 import (
@@ -16,69 +16,69 @@ import (
 	"time"
 )
 
-// Output is what a run of bookctl left.
+// Output is the result of a run of bookctl.
 type Output struct {
 	Stdout, Stderr string
 	Code           int
 	Took           time.Duration
 }
 
-// Program runs bookctl. A cancelled context interrupts it, as Ctrl-C does, and it is
-// waited for.
+// Program runs bookctl and waits for it. If the context is cancelled, it interrupts
+// bookctl, as Ctrl-C does.
 type Program func(ctx context.Context, args ...string) (Output, error)
 
-// Hands change a stack behind bookctl's back, and look at what is there without it.
+// Hands change a stack without bookctl, and list what exists.
 type Hands interface {
 	// Drift changes the stack by hand and returns the fields that a plan has to show.
 	Drift(ctx context.Context, stack string) (fields []string, err error)
-	// Inventory lists what the account has of the stack, a line each, and what could
-	// not be listed.
+	// Inventory lists the stack's resources in the account, one line each, and the
+	// kinds that could not be listed.
 	Inventory(ctx context.Context, stack string) (owned, unknown []string)
 }
 
-// Options say what is tried, and where.
+// Options are the options of Run. Bookctl, Hands and Stack are required.
 type Options struct {
 	Bookctl Program
 	Hands   Hands
-	// Stack is the name of the stack that is made and removed. It must be new.
+	// Stack is the name of the stack that is created and deleted. It must be new.
 	Stack string
-	// Tasks says that the endpoint runs tasks and databases, so that they are waited
-	// for and used. Without it, nothing is waited for, and no image is built.
+	// Tasks means that the endpoint runs tasks and databases: Run waits for them and
+	// uses them. Without it, Run waits for nothing and builds no image.
 	Tasks bool
-	// Restore has the stack made a second time, from the snapshot of the first.
+	// Restore creates the stack a second time, from the snapshot of the first.
 	Restore bool
-	// Use, which may be nil, uses the service at a URL; again says that its data is
-	// from before.
+	// Use, which may be nil, uses the service at a URL. Again means that the data of
+	// an earlier Use must exist.
 	Use func(ctx context.Context, url string, again bool) error
-	// Progress, which may be nil, is told each step in a line.
+	// Progress, which may be nil, gets a line for each step.
 	Progress io.Writer
-	// Timeout bounds the removal at the end; 0 means an hour.
+	// Timeout limits the deletion at the end; 0 means an hour.
 	Timeout time.Duration
 }
 
-// Step is one thing that was tried.
+// Step is one step of a run.
 type Step struct {
 	Name    string
 	Err     error
 	Skipped bool
 	Took    time.Duration
-	// Note is what there is to say of a step that went well.
+	// Note is a remark about a step that succeeded.
 	Note string
 }
 
-// noImage is the reference of an image that nobody pulls, for endpoints that run no tasks.
+// noImage refers to an image that nobody pulls, for endpoints that run no tasks.
 var noImage = []string{"--arch", "amd64", "--image", "127.0.0.1:1/none@sha256:" + strings.Repeat("a", 64)}
 
-// run is one run of the program.
+// run is the state of Run.
 type run struct {
 	Options
 	report Report
-	exists bool // there may be a stack
+	exists bool // the stack may exist
 	url    string
 }
 
-// Run takes a stack through its life. The report tells what went wrong; an error is
-// returned only for a stack that may be left behind.
+// Run takes a stack through its life. The report contains the errors of the steps; Run
+// returns an error only if the stack may not be deleted.
 func Run(ctx context.Context, o Options) (Report, error) {
 	r := &run{Options: o, report: Report{Stack: o.Stack, Began: time.Now().UTC()}}
 	r.life(ctx)
@@ -87,7 +87,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	return r.report, err
 }
 
-// life does the steps. One whose stack did not come up is skipped.
+// life makes the steps. It skips those that need a stack if up has failed.
 func (r *run) life(ctx context.Context) {
 	if r.step(ctx, "nothing of that name is there", r.untouched) != nil {
 		r.exists = false
@@ -117,8 +117,8 @@ func (r *run) life(ctx context.Context) {
 	}
 }
 
-// clean removes whatever there may be of the stack, also of a run that was
-// interrupted, and looks whether anything is left.
+// clean deletes everything of the stack, also after an interrupt, and checks that
+// nothing is left.
 func (r *run) clean(ctx context.Context) error {
 	if !r.exists {
 		return nil
@@ -144,7 +144,7 @@ func (r *run) clean(ctx context.Context) error {
 	return errors.Join(removed, left)
 }
 
-// step does one thing, unless the run was interrupted.
+// step makes a step, unless the run was interrupted.
 func (r *run) step(ctx context.Context, name string, do func(context.Context) (string, error)) error {
 	if ctx.Err() != nil {
 		r.skip(name)
@@ -172,7 +172,7 @@ func (r *run) note(format string, args ...any) {
 	}
 }
 
-// call runs bookctl on the stack and adds what the endpoint answered to the report.
+// call runs bookctl on the stack and adds the responses of the endpoint to the report.
 func (r *run) call(ctx context.Context, args ...string) (Output, error) {
 	out, err := r.Bookctl(ctx, append(args, "--stack", r.Stack, "--output", "json", "--verbose")...)
 	r.report.learn(out)
@@ -182,7 +182,7 @@ func (r *run) call(ctx context.Context, args ...string) (Output, error) {
 	return out, nil
 }
 
-// expect runs bookctl and wants an exit code.
+// expect runs bookctl and returns an error for any other exit code.
 func (r *run) expect(ctx context.Context, code int, args ...string) (Output, error) {
 	out, err := r.call(ctx, args...)
 	if err != nil || out.Code == code {
@@ -191,7 +191,7 @@ func (r *run) expect(ctx context.Context, code int, args ...string) (Output, err
 	return out, fmt.Errorf("bookctl %s ended with exit code %d and not %d%s", args[0], out.Code, code, out.why())
 }
 
-// why is the error that bookctl told.
+// why returns the error that bookctl printed.
 func (o Output) why() string {
 	for line := range strings.Lines(o.Stdout) {
 		var e struct{ Type, Error string }
@@ -209,7 +209,8 @@ func (r *run) image() []string {
 	return noImage
 }
 
-// untouched makes sure that a stack of somebody's own is not taken for the run's.
+// untouched checks that no such stack exists, so that Run does not delete somebody
+// else's.
 func (r *run) untouched(ctx context.Context) (string, error) {
 	owned, _ := r.Hands.Inventory(ctx, r.Stack)
 	if len(owned) > 0 {
@@ -226,7 +227,7 @@ func (r *run) plans(ctx context.Context, code int, args ...string) error {
 	return err
 }
 
-// up brings the stack up and returns what it changed.
+// up runs bookctl up and returns what it changed.
 func (r *run) up(ctx context.Context, unchanged bool, args ...string) (string, error) {
 	r.exists = true
 	if !r.Tasks {
@@ -275,9 +276,9 @@ func (r *run) drift(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	seen := strings.Join(changesOf(out), "\n")
+	changes := strings.Join(changesOf(out), "\n")
 	for _, f := range fields {
-		if !strings.Contains(seen, f) {
+		if !strings.Contains(changes, f) {
 			err = errors.Join(err, fmt.Errorf("plan does not show the change of %q", f))
 		}
 	}
@@ -309,11 +310,11 @@ func (r *run) destroy(ctx context.Context, args ...string) (string, error) {
 		Deleted       int
 		SnapshotsKept []json.RawMessage
 	}
-	_ = lastOf(out.Stdout, "result", &result) // of a stack that is gone there is none
+	_ = lastOf(out.Stdout, "result", &result) // there is none if the stack does not exist
 	return fmt.Sprintf("%d deleted, %d snapshots kept", result.Deleted, len(result.SnapshotsKept)), nil
 }
 
-// lastOf decodes the last line of a type.
+// lastOf decodes the last line of that type.
 func lastOf(stdout, kind string, v any) error {
 	found := ""
 	for line := range strings.Lines(stdout) {
@@ -331,7 +332,7 @@ func lastOf(stdout, kind string, v any) error {
 	return nil
 }
 
-// changesOf are the fields that a plan or a run says differ, a line each.
+// changesOf returns the fields that differ according to a plan or a run, one line each.
 func changesOf(out Output) []string {
 	type change struct{ Field, Have, Want, Blocked string }
 	var all []string

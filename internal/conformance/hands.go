@@ -23,8 +23,7 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// byHand works on the account by the SDK alone, so that what it finds does not hang on
-// the code that made it.
+// byHand uses only the SDK, so that its findings do not depend on bookctl's code.
 type byHand struct {
 	ec2     *ec2.Client
 	ecr     *ecr.Client
@@ -38,7 +37,7 @@ type byHand struct {
 	ssm     *ssm.Client
 }
 
-// NewHands returns Hands that call what cfg names.
+// NewHands returns Hands that use the endpoint and credentials of cfg.
 func NewHands(cfg aws.Config) Hands {
 	return byHand{
 		ec2: ec2.NewFromConfig(cfg), ecr: ecr.NewFromConfig(cfg), ecs: ecs.NewFromConfig(cfg), elb: elb.NewFromConfig(cfg), iam: iam.NewFromConfig(cfg),
@@ -46,8 +45,8 @@ func NewHands(cfg aws.Config) Hands {
 	}
 }
 
-// Drift changes one thing each of the load balancer, the logs and the network, none of
-// which harms what serves.
+// Drift makes one change to the load balancer, one to the logs and one to the network.
+// The service keeps working.
 func (h byHand) Drift(ctx context.Context, stack string) ([]string, error) {
 	groups, err := h.elb.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{Names: []string{stack + "-tasks"}})
 	if err != nil || len(groups.TargetGroups) == 0 {
@@ -74,7 +73,7 @@ func owned(stack string) []ec2types.Filter {
 	return []ec2types.Filter{{Name: aws.String("tag:bookctl:stack"), Values: []string{stack}}}
 }
 
-// Inventory asks each service for what has the stack's tag or its names.
+// Inventory lists the resources of each service that have the stack's tag or names.
 func (h byHand) Inventory(ctx context.Context, stack string) (found, unknown []string) {
 	for _, kind := range []struct {
 		name string
@@ -191,7 +190,7 @@ func (h byHand) containers(ctx context.Context, stack string) (out []string, err
 		return nil, err
 	}
 	for _, x := range clusters.Clusters {
-		if aws.ToString(x.Status) != "INACTIVE" { // which ECS remembers for a while
+		if aws.ToString(x.Status) != "INACTIVE" { // ECS lists a deleted cluster for a while
 			out = append(out, "cluster "+aws.ToString(x.ClusterName))
 		}
 	}

@@ -11,20 +11,20 @@ import (
 	"time"
 )
 
-// Report is what was tried and what the endpoint answered.
+// Report has the steps of a run and the responses of the endpoint.
 type Report struct {
-	// Where names the endpoint and the region, and Version bookctl's own.
+	// Where names the endpoint and the region. Version is that of bookctl.
 	Where, Version string
 	Stack          string
 	Began          time.Time
 	Took           time.Duration
 	Steps          []Step
-	// Left is what an inventory found at the end, and Unlisted what it could not list.
+	// Left is what the inventory found at the end, and Unlisted what it could not list.
 	Left, Unlisted []string
 
 	calls    map[string]*callStats
 	errors   map[string]int      // by call, code and message
-	statuses map[string][]string // by resource, in their order, with the time of each
+	statuses map[string][]string // by resource, in order, with the time of each
 }
 
 // callStats are the calls of one operation.
@@ -33,7 +33,7 @@ type callStats struct {
 	slowest       time.Duration
 }
 
-// Failed says whether a step failed.
+// Failed reports whether a step failed.
 func (r Report) Failed() bool {
 	return slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Err != nil })
 }
@@ -48,11 +48,11 @@ func (s Step) outcome() string {
 	return "ok"
 }
 
-// callLine is how bookctl --verbose tells a call: the time, the service, the operation,
-// how long it took, and the error, if it was one.
+// callLine matches a call in the output of bookctl --verbose: the time, the service,
+// the operation, the duration, and the error if it failed.
 var callLine = regexp.MustCompile(`^\d\d:\d\d:\d\d aws (.+) ([A-Z][A-Za-z0-9]+) ([0-9.]+(?:µs|ms|s)|[0-9hm.]+s)(?:  (.*))?$`)
 
-// learn takes from a run of bookctl what the endpoint answered.
+// learn adds the responses of the endpoint from the output of a run of bookctl.
 func (r *Report) learn(out Output) {
 	if r.calls == nil {
 		r.calls, r.errors, r.statuses = map[string]*callStats{}, map[string]int{}, map[string][]string{}
@@ -93,8 +93,7 @@ func (r *Report) learn(out Output) {
 	}
 }
 
-// What of an answer is nobody's business: account numbers, access keys, and the ids
-// that AWS gives out.
+// What the report must not contain: account numbers, access keys, and ids of AWS.
 var (
 	accountNumber = regexp.MustCompile(`\b\d{12}\b`)
 	accessKey     = regexp.MustCompile(`\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b`)
@@ -103,9 +102,9 @@ var (
 	address       = regexp.MustCompile(`\b\d{1,3}(?:\.\d{1,3}){3}\b`)
 )
 
-// mask takes out of a text what tells whose account it is of.
+// mask replaces everything in a text that identifies the account.
 func mask(text string) string {
-	text = requestID.ReplaceAllString(text, "UUID") // before the account, whose digits it may have
+	text = requestID.ReplaceAllString(text, "UUID") // first, because it may contain twelve digits
 	text = accountNumber.ReplaceAllString(text, "ACCOUNT")
 	text = accessKey.ReplaceAllString(text, "ACCESSKEY")
 	text = longID.ReplaceAllString(text, "$1-ID")
@@ -117,7 +116,7 @@ func mask(text string) string {
 	})
 }
 
-// cell makes a text fit into a table of Markdown.
+// cell formats a text for a Markdown table.
 func cell(text string) string {
 	text = strings.Join(strings.Fields(strings.ReplaceAll(mask(text), "|", `\|`)), " ")
 	return cmp.Or(text, "–")

@@ -1,8 +1,9 @@
-// Package hint carries what to do next from where something is found out to where a
-// person is told. What went wrong is one thing to say, and the next step another.
+// Package hint carries the next step for the user from the place where an error is
+// found to the place where it is printed. The error says what went wrong; the hint
+// says what to do.
 //
-// A hint is data: its commands are named as such (Command, AWS), and the command
-// line has them act on the stack and the cloud that a run was of when it shows them.
+// A hint is data: its commands are values (Command, AWS). The command line adds the
+// current stack and cloud to them when it prints them.
 package hint
 
 import (
@@ -12,30 +13,30 @@ import (
 	"strings"
 )
 
-// Invocation is a command line that a message tells somebody to type.
+// Invocation is a command line that a message suggests.
 type Invocation struct {
 	// Program is "bookctl" or "aws".
 	Program string
-	// Words are its arguments, each as it is typed in a shell.
+	// Words are its arguments, quoted as in a shell.
 	Words []string
 }
 
-// Command is a command of bookctl, as it is typed for the default stack.
+// Command is a command of bookctl, for the default stack.
 func Command(words ...string) Invocation { return Invocation{"bookctl", words} }
 
 // AWS is a command of the AWS CLI.
 func AWS(words ...string) Invocation { return Invocation{"aws", words} }
 
-// String is the command line as it stands, in single quotes.
+// String is the command line without changes, in single quotes.
 func (i Invocation) String() string {
 	return "'" + strings.Join(append([]string{i.Program}, i.Words...), " ") + "'"
 }
 
-// Show is how an invocation is shown, with its quotes. It returns false for one that
-// can't be had where the message is shown.
+// Show returns how to print an invocation, with its quotes. It returns false if the
+// command is not available where the message is printed.
 type Show func(Invocation) (string, bool)
 
-// Plain is a Show that has each invocation as it stands.
+// Plain is a Show that changes nothing.
 func (i Invocation) Plain() (string, bool) { return i.String(), true }
 
 // Message is text with commands in it. Its zero value is empty.
@@ -45,8 +46,8 @@ type Message struct {
 	optional bool
 }
 
-// New makes a message as fmt.Sprintf does. An argument that is an Invocation, a
-// Message or an error is shown as such.
+// New returns a message, formatted as by fmt.Sprintf. An argument that is an
+// Invocation, a Message or an error is printed by Show.
 func New(format string, args ...any) Message {
 	if false {
 		_ = fmt.Sprintf(format, args...) // so that vet checks the calls of New
@@ -54,16 +55,15 @@ func New(format string, args ...any) Message {
 	return Message{format: format, args: args}
 }
 
-// Optional is like New. As an argument of another message it is left out where one of
-// its commands can't be had.
+// Optional is like New. As an argument of another message, it is left out if one of its
+// commands is not available.
 func Optional(format string, args ...any) Message {
 	m := New(format, args...)
 	m.optional = true
 	return m
 }
 
-// Join makes one message of several, with a separator between them; empty ones are
-// left out.
+// Join joins messages with a separator, and leaves out empty ones.
 func Join(between string, messages ...Message) Message {
 	var out Message
 	for _, m := range messages {
@@ -78,10 +78,10 @@ func Join(between string, messages ...Message) Message {
 	return out
 }
 
-// Empty says whether there is nothing to say.
+// Empty reports whether the message is empty.
 func (m Message) Empty() bool { return m.format == "" }
 
-// Or is the message, or another one when it is empty.
+// Or returns the message, or another one if it is empty.
 func (m Message) Or(other Message) Message {
 	if m.Empty() {
 		return other
@@ -89,13 +89,13 @@ func (m Message) Or(other Message) Message {
 	return m
 }
 
-// Equal says whether two messages read the same.
+// Equal reports whether two messages have the same text.
 func (m Message) Equal(other Message) bool { return m.String() == other.String() }
 
-// String is the message with its commands as they stand.
+// String is the text of the message, without changes to its commands.
 func (m Message) String() string { return m.Show(Invocation.Plain) }
 
-// Show is the message with its commands as show has them.
+// Show is the text of the message, with its commands printed by show.
 func (m Message) Show(show Show) string {
 	text, _ := m.render(show)
 	return text
@@ -106,7 +106,8 @@ func (m Message) render(show Show) (text string, whole bool) {
 	return fmt.Sprintf(m.format, args...), whole
 }
 
-// shown are arguments as show has them. Whole says that all commands can be had.
+// shown returns the arguments printed by show. Whole is whether all commands are
+// available.
 func shown(args []any, show Show) (out []any, whole bool) {
 	out, whole = slices.Clone(args), true
 	for i, a := range args {
@@ -127,12 +128,11 @@ func shown(args []any, show Show) (out []any, whole bool) {
 	return out, whole
 }
 
-// With adds the next step to an error, made as New makes a message. A nil error stays
-// nil.
+// With adds the next step to an error, formatted as by New. A nil error stays nil.
 func With(err error, format string, args ...any) error { return Add(err, New(format, args...)) }
 
-// Add adds the next step to an error. A nil error stays nil, and without a step the
-// error stays as it is.
+// Add adds the next step to an error. It returns err itself if err is nil or next is
+// empty.
 func Add(err error, next Message) error {
 	if err == nil || next.Empty() {
 		return err
@@ -140,7 +140,7 @@ func Add(err error, next Message) error {
 	return hinted{err, next}
 }
 
-// Of returns the next step that an error carries, the outermost one, or an empty one.
+// Of returns the outermost next step of an error, or an empty message.
 func Of(err error) Message {
 	var h hinted
 	errors.As(err, &h)
@@ -154,12 +154,12 @@ type hinted struct {
 
 func (h hinted) Unwrap() error { return h.error }
 
-// Errorf is fmt.Errorf for a text that has commands in it.
+// Errorf is fmt.Errorf for a text that contains commands.
 func Errorf(format string, args ...any) error {
 	return formatted{fmt.Errorf(format, args...), format, args}
 }
 
-// formatted is an error whose text has commands in it.
+// formatted is an error whose text contains commands.
 type formatted struct {
 	error
 	format string
@@ -168,21 +168,21 @@ type formatted struct {
 
 func (t formatted) Unwrap() error { return t.error }
 
-// ShowError is the text with its commands as show has them.
+// ShowError is the text of the error, with its commands printed by show.
 func (t formatted) ShowError(show Show) string {
 	args, _ := shown(t.args, show)
 	return fmt.Errorf(t.format, args...).Error()
 }
 
-// Text is the text of an error with the commands in it as show has them. An error
-// shows its text by a method ShowError(Show) string; one without is taken to hold the
-// texts of those that it wraps.
+// Text is the text of an error, with the commands in it printed by show. An error may
+// have a method ShowError(Show) string for that. Without one, Text replaces the texts
+// of the errors that it wraps.
 func Text(err error, show Show) string {
 	if e, ok := err.(interface{ ShowError(show Show) string }); ok {
 		return e.ShowError(show)
 	}
 	var inner []error
-	switch e := err.(type) { //nolint:errorlint // of this very error, not of one that it wraps
+	switch e := err.(type) { //nolint:errorlint // this error itself, not one that it wraps
 	case interface{ Unwrap() error }:
 		inner = []error{e.Unwrap()}
 	case interface{ Unwrap() []error }:

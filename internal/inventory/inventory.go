@@ -1,6 +1,6 @@
-// Package inventory lists what there is of a stack, and removes what its graph
-// does not know. It knows no kind of thing by itself: each registers how it is
-// listed and deleted.
+// Package inventory lists the resources that exist for a stack, and deletes those
+// that are not part of its graph. It knows no kind of resource itself: each kind
+// registers how it is listed and deleted.
 package inventory
 
 import (
@@ -15,16 +15,16 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// Item is something that belongs to a stack and is there.
+// Item is an existing resource that belongs to a stack.
 type Item struct {
-	Service string `json:"service"` // as IAM calls it: "ec2", "rds"
-	Type    string `json:"type"`    // in words: "subnet", "target group"
+	Service string `json:"service"` // IAM's name of the service, such as "ec2"
+	Type    string `json:"type"`    // such as "target group"
 	ID      string `json:"id"`      // AWS id, name or ARN
-	// HeldBy says what keeps it from being removed, "" where nothing is known to:
-	// "network interface eni-1 of load balancer book-lb (in-use)".
+	// HeldBy is what blocks its deletion, for example "network interface eni-1 of
+	// load balancer book-lb (in-use)". It is "" if nothing is known to.
 	HeldBy string `json:"heldBy,omitempty"`
-	// Kept says that AWS keeps it by its own rules, unbilled, so that there is
-	// nothing to do: an inactive task definition.
+	// Kept means that AWS keeps it for a while by its own rules and without cost, so
+	// that there is nothing to do: an inactive task definition.
 	Kept bool `json:"kept,omitempty"`
 }
 
@@ -36,31 +36,31 @@ func (i Item) String() string {
 	return s
 }
 
-// Kind is a kind of thing that a stack has.
+// Kind is a kind of resource.
 type Kind struct {
 	// Service and Type are those of its items.
 	Service, Type string
-	// List returns the items of the stack, without Service and Type. With an error
-	// it returns those that it found.
+	// List returns the items of the stack, without Service and Type. If it fails, it
+	// also returns the items that it found.
 	List func(context.Context) ([]Item, error)
-	// Delete removes one by its id. Nil means that Sweep leaves the kind alone: its
-	// graph knows the only one there can be.
+	// Delete deletes an item by its id. Nil means that Sweep ignores the kind, because
+	// there can be only one and it is part of the graph.
 	Delete func(ctx context.Context, id string) error
 }
 
-// Inventory has all kinds of things of one stack.
+// Inventory has all kinds of resources of one stack.
 type Inventory struct {
-	// Kinds are in the order in which Sweep deletes: what holds others first.
+	// Kinds are in the order in which Sweep deletes: dependent resources first.
 	Kinds []Kind
-	// Explain fills in what holds the items. Nil means that nothing does.
+	// Explain sets HeldBy of the items. It may be nil.
 	Explain func(context.Context, []Item) error
-	// Passes reports whether an error passes by itself: something still uses the
-	// thing. Nil means that none does.
+	// Passes reports whether an error is temporary, because something still uses the
+	// resource. Nil means that no error is.
 	Passes func(error) bool
 }
 
-// List returns what there is, sorted by service, type and id. With an error it
-// returns what it found all the same.
+// List returns what exists, sorted by service, type and id. If it fails, it also
+// returns what it found.
 func (v Inventory) List(ctx context.Context) ([]Item, error) {
 	var (
 		mu   sync.Mutex
@@ -89,10 +89,10 @@ func (v Inventory) List(ctx context.Context) ([]Item, error) {
 	return all, err
 }
 
-// Sweep deletes what there is of the kinds that can be deleted. It goes round until
-// nothing of them is left or, after so long, nothing gives way any more, and asks
-// guard (which may be nil) before each call. It returns what it deleted, and what
-// is left of all kinds.
+// Sweep deletes everything of the kinds that can be deleted. It repeats until
+// nothing of these kinds is left or, after the timeout, a pass deletes nothing. It
+// calls guard, which may be nil, before each deletion. It returns what it deleted,
+// and what is left of all kinds.
 func (v Inventory) Sweep(ctx context.Context, timeout time.Duration, guard func(context.Context) error) (deleted, left []Item, err error) {
 	const shortest, longest = 100 * time.Millisecond, 10 * time.Second
 	deadline := time.Now().Add(timeout)

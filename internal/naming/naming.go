@@ -1,5 +1,5 @@
-// Package naming says what the things of a stack are called in AWS, and which
-// tags mark them as the stack's.
+// Package naming has the names of a stack's resources in AWS, and the tags that mark
+// them as the stack's.
 package naming
 
 import (
@@ -9,23 +9,23 @@ import (
 	"time"
 )
 
-// Names are the names that a stack gives to its things in AWS. They depend on
-// nothing else, so a thing can be looked up and removed without knowing how it
-// was set up. The zero value is of no use: Stack is required.
+// Names are the names of a stack's resources in AWS. They depend only on its fields,
+// so a resource can be found and deleted without knowing its settings. The zero
+// value is not valid: Stack is required.
 type Names struct {
 	// Stack is the stack's name; see CheckStack.
 	Stack string
-	// Region is part of the names of what AWS has once for all regions: IAM
-	// roles. Only those need it.
+	// Region is part of the names of IAM roles, which all regions of an account
+	// share. Only these names need it.
 	Region string
 }
 
 var stackName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 
-// CheckStack returns an error that says what is wrong with a stack's name, or
-// nil. The length leaves room for the longest derived name: load balancers allow
-// 32 characters. Load balancers also refuse names that begin with "internal-",
-// and RDS refuses those with a double hyphen.
+// CheckStack returns an error that says what is wrong with a stack's name, or nil.
+// The maximum length leaves room for the longest derived name: the name of a load
+// balancer has at most 32 characters. It also must not begin with "internal-", and
+// RDS allows no double hyphens.
 func CheckStack(name string) error {
 	if !stackName.MatchString(name) || len(name) > 20 {
 		return fmt.Errorf("stack name %q: use 1 to 20 of a-z, 0-9 and single '-' between them, starting with a letter", name)
@@ -38,17 +38,17 @@ func CheckStack(name string) error {
 
 var domainName = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])$`)
 
-// IsDomain reports whether a name can be the domain that a stack is served under,
-// such as api.example.com.
+// IsDomain reports whether a name can be the domain of a stack, such as
+// api.example.com.
 func IsDomain(name string) bool { return domainName.MatchString(name) }
 
-// Of is the name that a resource of the graph has in AWS where no rule asks for
-// another one: "book-subnet-public-a".
+// Of is the name of a resource of the graph if no rule requires another name:
+// "book-subnet-public-a".
 func (n Names) Of(resource string) string { return n.Stack + "-" + resource }
 
 // SecurityGroup is the name of the security group of that resource, such as
-// "sg-task". EC2 refuses names that begin with "sg-", as those of a stack called
-// sg would.
+// "sg-task". EC2 rejects names that begin with "sg-", as those of a stack called sg
+// would.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html
 func (n Names) SecurityGroup(resource string) string {
 	name := n.Of(resource)
@@ -90,8 +90,8 @@ func (n Names) FinalSnapshot(resource string, at time.Time) string {
 // Secret is the name of the secret that holds the database's password.
 func (n Names) Secret() string { return n.Stack + "/database" }
 
-// EnvironmentSecret is the name of the secret that holds what 'bookctl secret set'
-// was given.
+// EnvironmentSecret is the name of the secret in which 'bookctl secret set' stores
+// values.
 func (n Names) EnvironmentSecret() string { return n.Stack + "/environment" }
 
 // LogGroup is the name of the log group of the tasks.

@@ -8,14 +8,14 @@ const (
 	TagResource = "bookctl:resource"
 	// TagVersion holds the version of bookctl that created or last updated it.
 	TagVersion = "bookctl:version"
-	// TagRegion holds the region of what AWS has once for all regions: IAM roles.
-	// There it is part of the mark of ownership.
+	// TagRegion holds the region, on IAM roles, which all regions of an account
+	// share. On them it is part of the mark of ownership.
 	TagRegion = "bookctl:region"
 	// TagName is what the AWS console shows as the name of EC2 resources.
 	TagName = "Name"
 )
 
-// Tags are the tags of the resource of the graph with that name, created by that
+// Tags returns the tags of the resource of the graph with that name, created by that
 // version of bookctl. The caller owns the map.
 func (n Names) Tags(resource, version string) map[string]string {
 	return map[string]string{

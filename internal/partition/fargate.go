@@ -2,8 +2,8 @@ package partition
 
 import "slices"
 
-// fargateZones are the zones that Fargate serves, by their ids, which mean the same
-// in every account, in regions where it does not serve all.
+// fargateZones are the zones that Fargate serves, for the regions in which it does
+// not serve all of them. They are zone ids, which mean the same zone in every account.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/AWS_Fargate-Regions.html
 var fargateZones = map[string][]string{
 	"us-west-1":      {"usw1-az1", "usw1-az3"},
@@ -11,8 +11,8 @@ var fargateZones = map[string][]string{
 	"cn-north-1":     {"cnn1-az1", "cnn1-az2"},
 }
 
-// FargateServes reports whether Fargate places tasks in the availability zone of
-// that id, such as usw1-az1. A zone whose id is not known ("") counts as served.
+// FargateServes reports whether Fargate runs tasks in the availability zone with that
+// id, such as usw1-az1. If the id is not known (""), it returns true.
 func FargateServes(region, zoneID string) bool {
 	served, some := fargateZones[region]
 	return !some || zoneID == "" || slices.Contains(served, zoneID)

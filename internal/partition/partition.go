@@ -1,4 +1,4 @@
-// Package partition knows the parts that AWS is divided into, and their regions.
+// Package partition knows the partitions of AWS and their regions.
 package partition
 
 import (
@@ -7,19 +7,18 @@ import (
 	"strings"
 )
 
-// Partition is a part of AWS that shares nothing with the others: neither
-// accounts nor names.
+// Partition is a part of AWS that shares neither accounts nor names with the others.
 type Partition struct {
 	// Name is the second field of every ARN, such as "aws-cn".
 	Name string
-	// Suffix ends the host names of the services, such as "amazonaws.com".
+	// Suffix is the end of the host names of services, such as "amazonaws.com".
 	Suffix  string
 	regions *regexp.Regexp
 }
 
-// partitions are all of them, the common one first. The SDK does not export its
+// partitions are all partitions, the common one first. The SDK does not export its
 // own list; a test compares this one with it. The dual-stack suffix is left out,
-// because the image registry has another.
+// because that of ECR differs.
 var partitions = []Partition{
 	{"aws", "amazonaws.com", regexp.MustCompile(`^(us|eu|ap|sa|ca|me|af|il|mx)\-\w+\-\d+$`)},
 	{"aws-cn", "amazonaws.com.cn", regexp.MustCompile(`^cn\-\w+\-\d+$`)},
@@ -31,8 +30,8 @@ var partitions = []Partition{
 	{"aws-us-gov", "amazonaws.com", regexp.MustCompile(`^us\-gov\-\w+\-\d+$`)},
 }
 
-// Of returns the partition of a region. A region that is newer than the list is
-// in the common partition, as in the SDK.
+// Of returns the partition of a region. As in the SDK, a region that is newer than
+// the list counts as one of the common partition.
 func Of(region string) Partition {
 	for _, p := range partitions {
 		if p.regions.MatchString(region) {
@@ -47,10 +46,11 @@ func IsServiceHost(name string) bool {
 	return slices.ContainsFunc(partitions, func(p Partition) bool { return strings.HasSuffix(name, "."+p.Suffix) })
 }
 
-// regionName is loose, so that a new region of AWS is accepted.
+// regionName accepts regions that AWS may add.
 var regionName = regexp.MustCompile(`^[a-z]{2,8}(-[a-z]+)+-[0-9]{1,2}$`)
 
-// longestRegion leaves room in the names of IAM roles, which contain the region.
+// longestRegion limits the length of a region, so that the names of IAM roles, which
+// contain it, are not too long.
 const longestRegion = 28
 
 // IsRegion reports whether a name has the form of a region, such as eu-central-1.

@@ -1,3 +1,3 @@
-// Package picture draws a stack: its parts with their state (SVG, Mermaid or
-// Graphviz), and where the time of a run went.
+// Package picture draws a stack with the state of its resources (as SVG, Mermaid or
+// Graphviz), and a timeline of a run.
 package picture

@@ -9,19 +9,19 @@ import (
 	"strings"
 )
 
-// Part is one node of a picture.
+// Part is a node of a picture.
 type Part struct {
 	Name string `json:"name"`
 	// Needs are the names of other parts; unknown ones are not drawn.
 	Needs []string `json:"needs"`
 	// State is a word such as "ready"; it chooses the colour.
 	State string `json:"state" enum:"absent|pending|ready|deleting|failed|drifted|unmanaged|unknown"`
-	// Note is a second line, such as what AWS says of it.
+	// Note is a second line, such as the status that AWS reports.
 	Note string `json:"note,omitempty"`
 }
 
-// colours of a state: fill, and the line around it. Each is told by words too,
-// for those who can't tell them apart.
+// colours returns the fill and line colours of a state. The state is also printed, for
+// people who can't distinguish the colours.
 func colours(state string) (fill, line string) {
 	switch state {
 	case "ready":
@@ -52,7 +52,7 @@ func DOT(w io.Writer, title string, parts []Part) error {
 	return err
 }
 
-// Mermaid writes the parts as a flow chart, as Markdown on GitHub shows it.
+// Mermaid writes the parts as a flow chart, which GitHub shows in Markdown.
 func Mermaid(w io.Writer, parts []Part) error {
 	var b strings.Builder
 	b.WriteString("flowchart LR\n")
@@ -102,8 +102,8 @@ func shorten(s string, n int) string {
 
 type edge struct{ from, to string }
 
-// edges are the needs, from what is needed, without those that follow from
-// others: a picture of them all is a ball of wool.
+// edges returns the dependencies, each from the part that is needed. Dependencies that
+// follow from others are left out, so that the picture stays readable.
 func edges(parts []Part) []edge {
 	needs := map[string][]string{}
 	for _, p := range parts {
@@ -120,7 +120,7 @@ func edges(parts []Part) []edge {
 	return out
 }
 
-// reaches says whether from needs to, directly or not.
+// reaches reports whether from needs to, directly or indirectly.
 func reaches(needs map[string][]string, from, to string) bool {
 	for _, n := range needs[from] {
 		if n == to || reaches(needs, n, to) {
@@ -130,19 +130,19 @@ func reaches(needs map[string][]string, from, to string) bool {
 	return false
 }
 
-// The measures of a drawn graph, in pixels.
+// The sizes in a graph, in pixels.
 const (
 	boxWidth, boxHeight = 232, 44
 	gapX, gapY          = 64, 16
-	laneHeight          = 10 // of a line that passes a column
+	lineHeight          = 10 // of a line that passes through a column
 	margin              = 24
 	titleHeight         = 40
 )
 
-// place is what stands in a column: a part, or a row in which the lines from
-// one part pass on their way to columns further right.
+// place is a row of a column. It has a part, or a line from a part to a column further
+// right.
 type place struct {
-	*Part
+	*Part  // nil for a line
 	column int
 	y      int // of its middle
 	from   []*place
@@ -151,14 +151,14 @@ type place struct {
 
 func (p *place) height() int {
 	if p.Part == nil {
-		return laneHeight
+		return lineHeight
 	}
 	return boxHeight
 }
 
 func (p *place) x() int { return margin + p.column*(boxWidth+gapX) }
 
-// SVG writes the parts as a picture: what is needed stands left of what needs it.
+// SVG writes the parts as a picture. A part is left of the parts that need it.
 func SVG(w io.Writer, title string, parts []Part) error {
 	columns := layout(parts)
 	width, height := 480, titleHeight+2*margin
@@ -206,17 +206,16 @@ func open(b *strings.Builder, width, height int, title string) {
 	fmt.Fprintf(b, `<rect width="100%%" height="100%%" fill="#ffffff"/><text x="%d" y="34" font-size="16" font-weight="600">%s</text>`+"\n", margin, html.EscapeString(title))
 }
 
-// layout puts the parts into columns by the longest chain of needs, each as far
-// right as what needs it allows, and gives every line a row in the columns that
-// it passes, so that none runs behind a box. Each column is ordered so that
-// lines cross little.
+// layout puts the parts into columns by the longest chain of dependencies, each part
+// as far right as possible. Every line gets a row in the columns that it passes, so
+// that no line runs behind a box. Each column is sorted so that few lines cross.
 func layout(parts []Part) [][]*place {
 	by := map[string]*place{}
 	for i := range parts {
 		by[parts[i].Name] = &place{Part: &parts[i]}
 	}
 	lines := edges(parts)
-	// Twice through all lines for each part is enough for the longest chain.
+	// As many passes over all lines as there are parts are enough for the longest chain.
 	for range parts {
 		for _, e := range lines {
 			by[e.to].column = max(by[e.to].column, by[e.from].column+1)
@@ -277,13 +276,13 @@ func join(from, to *place) {
 	from.to, to.from = append(from.to, to), append(to.from, from)
 }
 
-// order sorts a column by the mean height of each place's neighbours on a side;
-// what has none stays about where it is.
-func order(column []*place, beside func(*place) []*place) {
+// order sorts a column by the mean position of each place's neighbours on one side. A
+// place without neighbours stays about where it is.
+func order(column []*place, neighboursOf func(*place) []*place) {
 	wish := map[*place]float64{}
 	for _, p := range column {
 		wish[p] = float64(p.y)
-		if neighbours := beside(p); len(neighbours) > 0 {
+		if neighbours := neighboursOf(p); len(neighbours) > 0 {
 			sum := 0
 			for _, n := range neighbours {
 				sum += n.y
@@ -294,7 +293,7 @@ func order(column []*place, beside func(*place) []*place) {
 	slices.SortStableFunc(column, func(a, b *place) int { return cmp.Compare(wish[a], wish[b]) })
 }
 
-// arrange gives every place its height, each column centred.
+// arrange sets the vertical position of every place, and centres each column.
 func arrange(columns [][]*place) {
 	tallest := 0
 	for _, c := range columns {

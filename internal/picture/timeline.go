@@ -10,25 +10,25 @@ import (
 	"time"
 )
 
-// Span is what a run did to one part, and when.
+// Span is what a run did to a part, and when.
 type Span struct {
 	Name string
 	// Action is a word such as "created".
 	Action     string
 	Start, End time.Time
-	// Critical marks a part of the longest chain of waits: only what shortens
-	// one of these shortens the run.
+	// Critical means that the span is on the critical path: the run gets shorter only
+	// if one of these spans does.
 	Critical bool
 	Failed   bool
 }
 
-// The measures of a timeline, in pixels.
+// The sizes in a timeline, in pixels.
 const (
 	nameWidth, barArea, resultWidth = 190, 720, 170
 	rowHeight                       = 22
 )
 
-// Timeline writes where the time went: a row per part, in the order of their
+// Timeline writes a timeline as SVG: one row for each span, in the order of their
 // starts, with the critical path marked.
 func Timeline(w io.Writer, title string, spans []Span) error {
 	spans = slices.DeleteFunc(slices.Clone(spans), func(s Span) bool { return s.Start.IsZero() || s.End.Before(s.Start) })
@@ -81,7 +81,7 @@ func Timeline(w io.Writer, title string, spans []Span) error {
 	return err
 }
 
-// ticks are round times that cut the whole into at most ten parts.
+// ticks returns round times that divide the total into at most ten parts.
 func ticks(total time.Duration) []time.Duration {
 	step := 10 * time.Millisecond
 	for _, centiseconds := range []int64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 3000, 6000, 12000, 30000, 60000} {

@@ -1,5 +1,5 @@
-// Package preflight finds out by reads, in seconds, what would otherwise fail after
-// minutes, and where a stack goes.
+// Package preflight reads, in seconds, whether a run would fail after minutes, and
+// chooses the zones and the database version of a stack.
 package preflight
 
 import (
@@ -27,27 +27,27 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// Intent is what a run is about to do, as far as Check must know. Stack, Settings
-// and Region are required.
+// Intent is what a run is about to do, as far as Check needs to know. Stack,
+// Settings and Region are required.
 type Intent struct {
 	Stack    string
 	Settings provision.Settings
-	// Deployed is what there is; see provision.ReadDeployed.
+	// Deployed is what exists; see provision.ReadDeployed.
 	Deployed provision.Deployed
 	// Region is the one that the clients are configured for.
 	Region string
-	// Account, when set, is the only account that may be changed, and
-	// OnlyRegion the only region.
+	// Account, if not "", is the only account that may be changed, and OnlyRegion the
+	// only region.
 	Account, OnlyRegion string
-	// Caller, when set, is who is asking, as Identify told before: Account is
-	// then the caller's, and need not be asked for again.
+	// Caller, if not "", is the caller that Identify has returned. Account is then
+	// the caller's account, and Check does not call Identify again.
 	Caller string
-	// Restore is provision.Spec.Restore, and Snapshot the one that it means, where it was read
-	// already.
+	// Restore is provision.Spec.Restore. Snapshot is the snapshot that it names, or
+	// nil if it was not read yet.
 	Restore  string
 	Snapshot *provision.Snapshot
-	// ImageArchs are the architectures of a ready image; none when it is built to
-	// fit or they are not known.
+	// ImageArchs are the architectures of a ready image. It is empty if bookctl builds
+	// the image, or if they are not known.
 	ImageArchs []string
 }
 
@@ -55,29 +55,28 @@ type Intent struct {
 type Environment struct {
 	Account string `json:"account"`
 	Region  string `json:"region"`
-	// Caller is the ARN of who is asking.
+	// Caller is the ARN of the caller.
 	Caller string `json:"caller"`
-	// Zones are those of the stack's subnets, or two that offer the database's
-	// class.
+	// Zones are the zones of the stack's subnets, or two that offer the database class.
 	Zones [2]string `json:"zones"`
-	// DBVersion is the version of PostgreSQL to use: what was asked for, what
-	// is deployed or in the snapshot, or what the region offers.
+	// DBVersion is the version of PostgreSQL to use: the version in the settings, the
+	// deployed one, that of the snapshot, or one that the region offers.
 	DBVersion string `json:"dbVersion"`
-	// Snapshot is the one that Intent.Restore means; nil without it.
+	// Snapshot is the snapshot that Intent.Restore names, or nil.
 	Snapshot *provision.Snapshot `json:"snapshot,omitempty"`
-	// Warnings are what may fail later and can't be told now.
+	// Warnings say what may fail later and can't be checked now.
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-// ErrNoRegion is the error of Identify when no region is set, and ErrRegionName
-// is wrapped by that of one that can't be a region.
+// ErrNoRegion is the error of Identify if no region is set. ErrRegionName is wrapped
+// by its error if the region can't be the name of a region.
 var (
 	ErrNoRegion   = errors.New("no AWS region is set")
 	ErrRegionName = errors.New("AWS regions are called like eu-central-1")
 )
 
-// Identify returns which account is asked, and by whom (an ARN), in the region that
-// the clients are configured for. Where no such place can be, it asks nobody.
+// Identify returns the account and the ARN of the caller, in the region that the
+// clients are configured for. It makes no call if that is not a valid region.
 func Identify(ctx context.Context, c provision.Clients, region string) (account, caller string, err error) {
 	if region == "" {
 		return "", "", ErrNoRegion
@@ -92,9 +91,9 @@ func Identify(ctx context.Context, c provision.Clients, region string) (account,
 	return aws.ToString(out.Account), aws.ToString(out.Arn), nil
 }
 
-// Check makes all checks, and settles what the region decides. Every failing check
-// is a line of its own in the error. It does not look for things of the same name that belong
-// to others: the engine does, before it touches anything.
+// Check makes all checks, and chooses the zones and the database version. Each check
+// that fails is a line of the error. Check does not look for resources of the same
+// name that belong to others: the engine does, before it changes anything.
 func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, error) {
 	if err := naming.CheckStack(in.Stack); err != nil {
 		return Environment{}, err
@@ -195,22 +194,22 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 	return env, err
 }
 
-// checkArch refuses a ready image that tasks can't run.
+// checkArch rejects a ready image that tasks can't run.
 func (in Intent) checkArch() error {
 	if len(in.ImageArchs) == 0 || slices.Contains(in.ImageArchs, in.Settings.Arch) {
 		return nil
 	}
 	next := "give an image for " + in.Settings.Arch
 	for _, arch := range in.ImageArchs {
-		if arch == "amd64" || arch == "arm64" { // what Fargate has
+		if arch == "amd64" || arch == "arm64" { // the architectures of Fargate
 			next = fmt.Sprintf("say --arch %s, or %s", arch, next)
 		}
 	}
 	return hint.With(fmt.Errorf("the image is for %s and the tasks are %s", strings.Join(in.ImageArchs, ", "), in.Settings.Arch), "%s", next)
 }
 
-// checkHTTPS looks for what HTTPS stands on, before the rest is made, where it
-// is new to the stack.
+// checkHTTPS checks that the hosted zone or the certificate exists, if the stack does
+// not have it yet.
 func checkHTTPS(ctx context.Context, c provision.Clients, in Intent) error {
 	have, want := in.Deployed.Settings, in.Settings
 	if have.Secure() && (want.Domain != have.Domain || !want.Secure()) {
@@ -236,8 +235,8 @@ func checkHTTPS(ctx context.Context, c provision.Clients, in Intent) error {
 	return nil
 }
 
-// unchanged says that the database exists as it is wanted, so that it doesn't
-// matter what the region would offer today.
+// unchanged reports whether the database exists with the wanted settings. It then
+// does not matter what the region offers today.
 func (in Intent) unchanged() bool {
 	have, want := in.Deployed, in.Settings
 	if want.NoDatabase {
@@ -248,8 +247,8 @@ func (in Intent) unchanged() bool {
 		have.DBInsights == want.DBInsights && have.DBStorage == want.DBStorage && have.DBMaxStorage == want.DBMaxStorage
 }
 
-// defaultVPCs is the quota of VPCs in a region; what it was raised to can only
-// be read with another service's permissions.
+// defaultVPCs is the default quota of VPCs in a region. Reading the actual quota would
+// need permissions for another service.
 // https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html
 const defaultVPCs = 5
 
@@ -266,9 +265,9 @@ func countVPCs(ctx context.Context, client *ec2.Client) (int, error) {
 	return n, nil
 }
 
-// openZones are the availability zones that may be used: without Local and
-// Wavelength Zones, which are listed once an account opted in to them, and without
-// those that Fargate does not serve.
+// openZones returns the availability zones that a stack can use, without Local and
+// Wavelength Zones, which are listed once an account has opted in to them, and
+// without those that Fargate does not serve.
 func openZones(ctx context.Context, client *ec2.Client, region string) ([]string, error) {
 	out, err := client.DescribeAvailabilityZones(ctx, &ec2.DescribeAvailabilityZonesInput{Filters: []ec2types.Filter{
 		{Name: aws.String("zone-type"), Values: []string{"availability-zone"}},
@@ -282,7 +281,7 @@ func openZones(ctx context.Context, client *ec2.Client, region string) ([]string
 	var names, unserved []string
 	for _, z := range out.AvailabilityZones {
 		name, id := aws.ToString(z.ZoneName), aws.ToString(z.ZoneId)
-		// An endpoint that does not know the filter lists all.
+		// An endpoint that does not support the filter lists all zones.
 		ordinary := z.ZoneType == nil || *z.ZoneType == "availability-zone"
 		switch {
 		case z.State != ec2types.AvailabilityZoneStateAvailable || !ordinary:
@@ -302,13 +301,12 @@ func openZones(ctx context.Context, client *ec2.Client, region string) ([]string
 	return names, nil
 }
 
-// offers are what can be ordered of a database class in a region.
+// offers are the options in which a region offers a database class.
 type offers struct {
 	class string
-	// silent says that the endpoint names no offers at all, as emulators do,
-	// rather than none of this class.
+	// silent means that the endpoint lists no offers of any class, as emulators do.
 	silent  bool
-	others  []string // the classes that are offered, where this one is not
+	others  []string // the classes that are offered, if this one is not
 	options []rdstypes.OrderableDBInstanceOption
 }
 
@@ -320,7 +318,7 @@ func readOffers(ctx context.Context, client *rds.Client, class string) (offers, 
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if isCode(err, "InvalidParameterValue", "InvalidParameterCombination") {
-			break // RDS has never heard of the class
+			break // RDS does not know the class
 		}
 		if err != nil {
 			return o, fmt.Errorf("ask what databases %s can be had: %w", class, err)
@@ -345,18 +343,18 @@ func readOffers(ctx context.Context, client *rds.Client, class string) (offers, 
 	return o, nil
 }
 
-// alternatives are some classes that are offered, those that cost little first.
+// alternatives returns some classes that are offered, cheap ones first.
 func (o offers) alternatives() string {
 	const enough = 8
 	all := slices.Sorted(slices.Values(o.others))
 	slices.SortStableFunc(all, func(a, b string) int {
-		little := func(c string) int {
+		price := func(c string) int {
 			if strings.HasPrefix(c, "db.t") {
 				return 0
 			}
 			return 1
 		}
-		return little(a) - little(b)
+		return price(a) - price(b)
 	})
 	if len(all) > enough {
 		return strings.Join(all[:enough], ", ") + " …"
@@ -364,7 +362,7 @@ func (o offers) alternatives() string {
 	return strings.Join(all, ", ")
 }
 
-// choose settles version and zones, and says why it can't.
+// choose chooses the version and the zones. Its error says why it can't.
 func (o offers) choose(env *Environment, s provision.Settings, open []string) error {
 	if o.silent {
 		if env.DBVersion == "" {
@@ -383,7 +381,7 @@ func (o offers) choose(env *Environment, s provision.Settings, open []string) er
 		zones           []string
 		multi, insights bool
 		most            int32
-		elsewhere       []string // zones that the stack can't have
+		elsewhere       []string // zones that offer the class and that the stack can't use
 		offered         bool
 	)
 	for _, x := range o.options {
@@ -420,8 +418,8 @@ func (o offers) choose(env *Environment, s provision.Settings, open []string) er
 	return pickZones(env, zones, o.class, env.DBVersion)
 }
 
-// pickZones fills in the zones that are not settled by what is deployed. Those
-// that are settled stay, whatever is offered there today.
+// pickZones chooses the zones that are not deployed yet. Deployed zones stay,
+// whatever they offer today.
 func pickZones(env *Environment, zones []string, class, version string) error {
 	for i := range env.Zones {
 		if env.Zones[i] != "" {
@@ -440,7 +438,7 @@ func pickZones(env *Environment, zones []string, class, version string) error {
 	return nil
 }
 
-// fits says whether an offered version is the one wanted.
+// fits reports whether an offered version is the wanted one.
 func fits(offered, want string) bool {
 	return offered == want || !strings.Contains(want, ".") && major(offered) == want
 }
@@ -449,7 +447,7 @@ func (o offers) has(storage string) bool {
 	return slices.ContainsFunc(o.options, func(x rdstypes.OrderableDBInstanceOption) bool { return aws.ToString(x.StorageType) == storage })
 }
 
-// majors are the major versions offered, newest first.
+// majors returns the major versions that are offered, newest first.
 func (o offers) majors() []string {
 	var out []string
 	for _, x := range o.options {
@@ -461,7 +459,7 @@ func (o offers) majors() []string {
 	return out
 }
 
-// newest is the default version where it is offered, and else the newest.
+// newest returns the default version if it is offered, and otherwise the newest one.
 func (o offers) newest() string {
 	all := o.majors()
 	if slices.Contains(all, provision.DefaultDBVersion) {
@@ -475,7 +473,7 @@ func major(version string) string {
 	return m
 }
 
-// isCode reports whether an error is AWS's with one of the codes.
+// isCode reports whether an error is an API error with one of the codes.
 func isCode(err error, codes ...string) bool {
 	var api smithy.APIError
 	return errors.As(err, &api) && slices.Contains(codes, api.ErrorCode())

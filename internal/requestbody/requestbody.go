@@ -1,5 +1,5 @@
-// Package requestbody keeps a call to AWS from closing the connection on which
-// its answer comes.
+// Package requestbody keeps a call to AWS from closing the connection before its
+// response is read.
 package requestbody
 
 import (
@@ -11,17 +11,17 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// Readable is SDK middleware, for aws.Config.APIOptions, that gives a request's
-// body no other way out than Read.
+// Readable is SDK middleware, for aws.Config.APIOptions. It wraps a request's body, so
+// that it can be read only with Read, and not with WriteTo.
 //
-// The SDK closes the body as soon as an answer begins, and net/http asks the body
-// for more than its length after that was sent. If the answer is faster, the SDK's
-// body says io.EOF in WriteTo, which may not, and net/http takes that for a failed
-// request: it closes the connection, and whoever reads an answer that has not come
-// whole gets "use of closed network connection". By Read, io.EOF is what it should be.
+// The SDK closes the body as soon as a response begins. net/http, after it has sent
+// the whole body, tries to read more of it. If the response comes before that, the
+// SDK's body returns io.EOF from WriteTo, which must not return it. net/http then
+// treats the request as failed and closes the connection, and reading the rest of the
+// response fails with "use of closed network connection". From Read, io.EOF is correct.
 //
-// This is smithy-go 1.28, transport/http/internal/io/safe.go, and net/http of Go
-// 1.26, transferWriter.writeBody; users of the SDK meet it as
+// See smithy-go 1.28, transport/http/internal/io/safe.go, and net/http of Go 1.26,
+// transferWriter.writeBody. Users of the SDK have reported it:
 // https://github.com/aws/aws-sdk-go-v2/issues/1825 and
 // https://github.com/aws/aws-sdk-go-v2/issues/2737.
 func Readable(stack *middleware.Stack) error {
@@ -39,5 +39,5 @@ func Readable(stack *middleware.Stack) error {
 	}), middleware.Before)
 }
 
-// readable hides WriteTo. Seek is how the SDK sends the body once more.
+// readable hides WriteTo. The SDK needs Seek to send the body again.
 type readable struct{ io.ReadSeeker }

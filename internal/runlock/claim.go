@@ -20,47 +20,48 @@ type claim struct {
 	Token  string        `json:"token"`
 	Holder string        `json:"holder"`
 	Lease  time.Duration `json:"lease"`
-	// Machine and Process tell whether the holder is known to be dead.
+	// Machine and Process identify the holder's process, to find out whether it is
+	// dead.
 	Machine string `json:"machine,omitempty"`
 	Process int    `json:"process,omitempty"`
 	// Released says that nobody holds the lock.
 	Released bool `json:"released,omitempty"`
 }
 
-// seen is a claim as it was read.
-type seen struct {
+// observed is a claim with the times at which it was read.
+type observed struct {
 	claim
-	// since is when it was created, touched when its holder last showed a sign of
-	// life, and now when it was read; all by the store's clock.
+	// since is when it was created, touched when its holder last renewed it, and now
+	// when it was read; all by the store's clock.
 	since, touched, now time.Time
 }
 
-// free reports whether the lock can be taken: it was released, or its holder no
-// longer counts.
-func (s seen) free() bool { return s.Released || s.expired() || s.dead() }
+// free reports whether the lock can be taken: it was released, it has expired, or its
+// holder is dead.
+func (s observed) free() bool { return s.Released || s.expired() || s.dead() }
 
-// held is what another run is told of the holder.
-func (s seen) held(stack string) *LockedError {
+// held returns the error for another run that tries to take the lock.
+func (s observed) held(stack string) *LockedError {
 	return &LockedError{Stack: stack, Holder: s.Holder, Since: s.since, Expires: s.touched.Add(s.Lease)}
 }
 
-func (s seen) expired() bool { return s.now.Sub(s.touched) > s.Lease }
+func (s observed) expired() bool { return s.now.Sub(s.touched) > s.Lease }
 
-// dead reports whether the holder was a process of this machine that is no more.
-func (s seen) dead() bool {
+// dead reports whether the holder was a process of this machine that has ended.
+func (s observed) dead() bool {
 	return s.Machine != "" && s.Machine == machine() && s.Process != os.Getpid() && !running(s.Process)
 }
 
-// lastClaim follows the chain to the claim that holds the lock. Nil means that the
-// stack is not locked.
-func lastClaim(ctx context.Context, store Store) (*seen, error) {
+// lastClaim follows the chain to the claim that holds the lock. Nil means that there
+// is no claim.
+func lastClaim(ctx context.Context, store Store) (*observed, error) {
 	found, _, err := store.Get(ctx, first)
 	if err != nil {
 		return nil, err
 	}
 	r, ok := found[first]
 	for ok {
-		var c seen
+		var c observed
 		if err := json.Unmarshal([]byte(r.Value), &c.claim); err != nil || c.Token == "" {
 			return nil, store.Unreadable()
 		}
@@ -81,10 +82,11 @@ func lastClaim(ctx context.Context, store Store) (*seen, error) {
 	return nil, nil
 }
 
-// visibleClaim is lastClaim for one who knows that a claim of that name was
-// created: while the chain ends just before it, it is not visible yet.
-func visibleClaim(name string) func(context.Context, Store) (*seen, error) {
-	return func(ctx context.Context, store Store) (*seen, error) {
+// visibleClaim is lastClaim for a caller that knows that a claim of that name was
+// created. While the chain ends just before that claim, it is not visible yet, and
+// visibleClaim reads again.
+func visibleClaim(name string) func(context.Context, Store) (*observed, error) {
+	return func(ctx context.Context, store Store) (*observed, error) {
 		for pause := 20 * time.Millisecond; ; pause *= 2 {
 			last, err := lastClaim(ctx, store)
 			hidden := last == nil && name == first || last != nil && last.Token == name
@@ -98,9 +100,9 @@ func visibleClaim(name string) func(context.Context, Store) (*seen, error) {
 	}
 }
 
-// machine identifies what process numbers are relative to: this boot of the
-// machine, and the container in it. It is "" where that can't be told, and then
-// nobody counts as dead.
+// machine identifies where a process number is valid: this boot of the machine, and
+// the container in it. It is "" if that is not known, and then no holder counts as
+// dead.
 func machine() string {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -113,15 +115,15 @@ func machine() string {
 	return string(bytes.TrimSpace(boot)) + " " + space
 }
 
-// running reports whether a process is at work. One that has ended and that its
-// parent has not asked after (Z) still has an entry:
+// running reports whether a process is running. A process that has ended, and whose
+// parent has not waited for it yet (Z), still has an entry:
 // https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
 func running(process int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", process))
 	if err != nil {
 		return !errors.Is(err, os.ErrNotExist)
 	}
-	// The state follows the name, which stands in brackets and may hold any.
+	// The state follows the name, which is in brackets and may contain brackets too.
 	state := bytes.TrimSpace(stat[bytes.LastIndexByte(stat, ')')+1:])
 	return !bytes.HasPrefix(state, []byte("Z")) && !bytes.HasPrefix(state, []byte("X"))
 }

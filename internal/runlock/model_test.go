@@ -214,11 +214,11 @@ func (r *run) do(what string, carryOut func() error) error {
 	return err
 }
 
-// seen notes what a run sees, between its calls.
-func (w *world) seen(what func()) {
+// locked calls f while no call of a run is delivered.
+func (w *world) locked(f func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	what()
+	f()
 }
 
 func (w *world) note(text string) { w.log = append(w.log, text) }
@@ -393,7 +393,7 @@ func (r *run) main() {
 			return
 		}
 		if tries == 20 {
-			r.w.seen(func() { r.w.fail("%s never gets the lock: %v", r.name, err) })
+			r.w.locked(func() { r.w.fail("%s never gets the lock: %v", r.name, err) })
 			return
 		}
 		if held := new(runlock.LockedError); errors.As(err, &held) {
@@ -404,7 +404,7 @@ func (r *run) main() {
 			time.Sleep(time.Second + r.apart()) // a signature that was too old: the user tries again
 			continue
 		}
-		r.w.seen(func() {
+		r.w.locked(func() {
 			if l.AfterDead() {
 				r.w.happened["taken over"]++
 			}
@@ -428,7 +428,7 @@ func (r *run) change(l *runlock.Lock) {
 		time.Sleep(work + r.apart())
 		err := l.Guard(ctx)
 		if errors.Is(err, runlock.ErrLost) {
-			r.w.seen(func() { r.w.happened["lost"]++ })
+			r.w.locked(func() { r.w.happened["lost"]++ })
 			break
 		}
 		if err == nil {
@@ -442,7 +442,7 @@ func (r *run) change(l *runlock.Lock) {
 		}
 	}
 	if err := l.Release(ctx); err != nil && !errors.Is(err, runlock.ErrLost) && !r.dead.Load() && !errors.Is(err, errExpired) {
-		r.w.seen(func() { r.w.fail("%s can't release the lock: %v", r.name, err) })
+		r.w.locked(func() { r.w.fail("%s can't release the lock: %v", r.name, err) })
 	}
 }
 

@@ -11,61 +11,62 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/bookctl/bookctl/internal/hint"
 	"os"
 	"slices"
 	"time"
 
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
 // Lock is held by one run at a time. Its records are:
 //
-//	first        a claim, as long as there is a stack
-//	TOKEN        the claim that came after the claim with that token
-//	TOKEN.lease  touched by the holder of that claim while it works
+//	first        a claim; it exists as long as the stack does
+//	TOKEN        the claim that follows the claim with that token
+//	TOKEN.lease  renewed by the holder of that claim while it works
 //
-// A claim names its holder and has a random token. The last claim of the chain
-// that starts at "first" holds the lock, unless it says that it is released. To
-// take the lock, from a released claim or from a dead holder, is to create the
-// name that the last claim's token gives. Only one of many can do that, and it
-// can't hit another claim, because a token is used once. Only "first" is ever
-// overwritten: its holder's release puts a released claim with a new token in its
-// place, and then removes the rest. So no name is created twice, which Parameter
-// Store refuses for 30 seconds after a deletion; only a destroy removes "first",
-// and an up right after it waits.
+// A claim names its holder and has a random token. The claims form a chain that
+// starts at "first". The last claim of the chain holds the lock, unless it says
+// that it is released. To take the lock, after a release or from a dead holder, a
+// run creates the record whose name is the token of the last claim. Only one run
+// can create it, and it can't replace another claim, because a token is used only
+// once. Only "first" is ever overwritten: a release writes a released claim with a
+// new token to it, and then deletes the other records. So no name is created
+// twice, which Parameter Store rejects for 30 seconds after a deletion. Only
+// destroy deletes "first", and an up right after it waits.
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DeleteParameter.html
 //
-// So it doesn't matter how old a view a contender acts on:
+// So a run may safely act on an old view of the records:
 //
-//   - Two create "first", or two take over from one claim: one of them fails.
-//   - A contender sees a claim released or expired, sleeps, and meanwhile the lock
-//     is taken, released and taken again: what it creates then hangs on a token
-//     that is in no chain. It reads again from "first", sees that it isn't the
-//     last, and removes what it created.
-//   - The holder sleeps past its lease (SIGSTOP, a closed laptop): Guard lets
-//     nothing through, and it may only go on by taking over from itself, by the
-//     same one name for which the others compete.
-//   - The holder is suspended between Guard and sending: AWS refuses a request
-//     whose signature is older than five minutes, a call is tried again, with a
-//     new signature, for two minutes at most, and Guard passes nothing in the last
-//     seven minutes of a lease of ten. The touch of a lease has a name of its own
-//     and can hit nobody else's; "first" is written or removed under the same rule
-//     as anything else.
+//   - Two runs create "first", or two take over from the same claim: one of them
+//     fails.
+//   - A run reads that the claim is released or expired, and sleeps. Meanwhile the
+//     lock is taken, released and taken again. What the run then creates follows a
+//     token that is in no chain. The run reads again from "first", finds that it is
+//     not the last, and deletes what it created.
+//   - The holder sleeps longer than its lease (SIGSTOP, a closed laptop): Guard
+//     returns an error. The holder may continue only if it takes over from itself,
+//     by creating the same name for which the other runs compete.
+//   - The holder is suspended after Guard and before it sends a call. AWS rejects a
+//     request whose signature is older than five minutes; a call is retried, with a
+//     new signature, for at most two minutes; and Guard returns an error during the
+//     last seven minutes of a lease of ten. The lease has a name of its own, so
+//     renewing it can't affect another run; "first" is written and deleted under
+//     the same rule as everything else.
 //     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-signing-elements.html
-//   - It is killed: its claim expires. On the same machine it is known to be dead
-//     at once; what it sent last may still arrive, and write "first". So who takes
-//     over from it checks again after a while whether it is still last.
-//   - It is killed while it releases: "first" is written before the rest is
-//     removed, so that the lock is free; the rest hangs on nothing, and the next
-//     release removes it. A release removes what was there before it wrote
-//     "first": a claim that comes after that is not among it.
+//   - The holder is killed: its claim expires. On the same machine it is known to
+//     be dead immediately. What it sent last may still arrive, and write "first". So
+//     a run that takes over from it checks a little later whether it is still last.
+//   - The holder is killed during a release: "first" is written before the other
+//     records are deleted, so the lock is free. The other records are in no chain,
+//     and the next release deletes them. A release deletes only what it listed
+//     before it wrote "first", so it never deletes a later claim.
 //
-// Ages are differences of the store's own times, and a holder measures its lease
-// by its own clock from before it asked: no two clocks are ever compared. Where
-// the monotonic clock stops (a suspended machine), the wall clock counts, and the
-// other way round.
+// An age is a difference between two times of the store, and a holder measures its
+// lease with its own clock, from before it sent the request: times of different
+// clocks are never compared. If the monotonic clock stops (on a suspended
+// machine), the wall clock counts, and the other way round.
 //
 // Terraform's S3 and DynamoDB locks never expire and need force-unlock after a
 // crash; the DynamoDB lock client has leases but needs a paid table.
@@ -79,12 +80,12 @@ type Lock struct {
 	afterDead bool
 
 	mu      mutex
-	renewed time.Time // when the last successful touch was begun
+	renewed time.Time // when the last successful renewal began
 	lost    error
 	stop    context.CancelFunc
 	stopped chan struct{}
 	leased  bool // the lease record exists
-	clear   bool // nothing is to be left of the lock
+	clear   bool // Release deletes all records
 }
 
 // mutex is a mutex whose waiters count as blocked for package testing/synctest.
@@ -95,11 +96,12 @@ func (m mutex) unlock() { <-m }
 
 // Options tune a lock. The zero value works.
 type Options struct {
-	// Lease is how long a claim outlives the last sign of life of its holder.
-	// 0 means ten minutes. Below that, AWS's own five minutes for a signature and
-	// the two for which a call is tried no longer fit between a check and the end.
+	// Lease is how long a claim is valid after its holder last renewed it. 0 means
+	// ten minutes. A shorter lease is not safe: the five minutes for which AWS
+	// accepts a signature, and the two for which a call is retried, must fit between
+	// a check and the end of the lease.
 	Lease time.Duration
-	// Force takes the lock over from a holder that is alive.
+	// Force takes over the lock even if its holder is alive.
 	Force bool
 	// VisibilityDelay is how long to wait after taking over a lock that was not
 	// released, so that resources that the previous run just created become
@@ -125,11 +127,11 @@ func (o Options) withDefaults() Options {
 // LockedError says that another run holds the lock of a stack.
 type LockedError struct {
 	Stack string
-	// Holder is what the other run said of itself. It is "" where several ask for
-	// the lock at the same time and none is known to have it.
+	// Holder describes the run that holds the lock, as that run gave it. It is "" if
+	// several runs try to take the lock at the same time and none is known to hold it.
 	Holder string
-	// Since is when it took the lock, and Expires when the lock can be taken over
-	// unless it shows another sign of life; both by the store's clock.
+	// Since is when it took the lock, and Expires when the lock can be taken over if
+	// it is not renewed before. Both are times of the store's clock.
 	Since, Expires time.Time
 }
 
@@ -140,7 +142,7 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("stack %s is locked since %s by %s", e.Stack, e.Since.UTC().Format("15:04:05Z"), e.Holder)
 }
 
-// Next says how to go on.
+// Next returns the next step for the user.
 func (e *LockedError) Next() hint.Message {
 	if e.Holder == "" {
 		return hint.New("run the same command again")
@@ -148,21 +150,21 @@ func (e *LockedError) Next() hint.Message {
 	return hint.New("wait until that run is over, as %s tells, and run the same command again; if it is dead, its lock ends by itself at %s", hint.Command("status"), e.Expires.UTC().Format("15:04:05Z"))
 }
 
-// ErrLost is wrapped by the error of a run that another one has taken the lock
-// from. It must change nothing more.
+// ErrLost is wrapped by the error that a run gets after another run has taken over
+// its lock. It must not change anything any more.
 var ErrLost = errors.New("the lock was taken over by another run")
 
-// acquireTimeout is how long a run tries to get a lock that nobody is seen to
-// have: more than the 30 s for which a deleted name can't be created again.
+// acquireTimeout is how long a run tries to take a lock that nobody seems to hold.
+// It is longer than the 30 s for which a deleted name can't be created again.
 const acquireTimeout = time.Minute
 
-// Acquire locks a stack for a run that is about to change it. A *LockedError says
-// that another run holds the lock. Holder is shown to others: user, machine, what
-// it is doing.
+// Acquire locks a stack for a run that is about to change it. The error is a
+// *LockedError if another run holds the lock. Holder is shown to other runs: the
+// user, the machine and the command.
 //
-// Read the stack again once it is locked: another run may have changed it since.
-// A run that finds nothing to do needs no lock. The lock shows signs of life until
-// Release, which must be called, with a context of its own.
+// Read the stack again after Acquire: another run may have changed it. A run that
+// finds nothing to do needs no lock. The lock is renewed until Release, which must
+// be called, with a context of its own.
 func Acquire(ctx context.Context, store Store, stack, holder string, o Options) (*Lock, error) {
 	if err := naming.CheckStack(stack); err != nil {
 		return nil, err
@@ -172,7 +174,7 @@ func Acquire(ctx context.Context, store Store, stack, holder string, o Options) 
 	name, afterDead := first, false
 	begun := l.o.Now() // before the first call that can have created it
 	deadline := time.Now().Add(acquireTimeout)
-	for turn := 0; time.Now().Before(deadline); turn++ { // every turn but the last met another run's change
+	for turn := 0; time.Now().Before(deadline); turn++ { // another turn only if another run changed the records
 		err := l.create(ctx, name, l.claimed)
 		if err != nil && !errors.Is(err, ErrBusy) && !errors.Is(err, ErrExists) {
 			return nil, fmt.Errorf("lock stack %s: %w", stack, err)
@@ -199,15 +201,15 @@ func Acquire(ctx context.Context, store Store, stack, holder string, o Options) 
 			return l, nil
 		}
 		if created && name != first {
-			// It hangs on a claim that is no longer in the chain.
+			// It follows a claim that is no longer in the chain.
 			if err := store.Delete(ctx, name); err != nil {
 				return nil, fmt.Errorf("lock stack %s: %w", stack, err)
 			}
-			l.claimed.Token, begun = rand.Text(), l.o.Now() // one is used once
+			l.claimed.Token, begun = rand.Text(), l.o.Now() // a token is used only once
 		}
 		if last == nil || !created && last.Token == name {
-			// Released in the meantime; or the claim that is in the way is not
-			// visible yet, such as the last one of a run that was cut off.
+			// The lock was released in the meantime; or a claim of that name exists and
+			// is not visible yet, such as the last one of a run that was killed.
 			if err := graph.Sleep(ctx, min(time.Duration(turn)*50*time.Millisecond, 2*time.Second)); err != nil {
 				return nil, err
 			}
@@ -224,13 +226,13 @@ func Acquire(ctx context.Context, store Store, stack, holder string, o Options) 
 	return nil, &LockedError{Stack: stack}
 }
 
-// begin starts the signs of life of a lock that was just taken. One that was taken
-// over from a run that did not release it is checked once more after a while: what
-// that run sent last may have arrived since.
+// begin starts to renew a lock that was just taken. If the lock was taken over from
+// a run that did not release it, begin checks it once more a little later, because
+// what that run sent last may have arrived since.
 func (l *Lock) begin(ctx context.Context) error {
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
-	graph.Start(func() error { l.keepAlive(life); return nil }) // Guard notices its end
+	graph.Start(func() error { l.keepAlive(life); return nil }) // Guard notices if it fails
 	if !l.afterDead || l.o.VisibilityDelay == 0 {
 		return nil
 	}
@@ -251,13 +253,13 @@ func (l *Lock) begin(ctx context.Context) error {
 	return nil
 }
 
-// AfterDead reports whether the lock was taken over from a run that did not
-// release it, so that what that run created last may not be visible yet.
+// AfterDead reports whether the lock was taken over from a run that did not release
+// it. What that run created last may then not be visible yet.
 // https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
 func (l *Lock) AfterDead() bool { return l.afterDead }
 
-// Holder says who holds a stack's lock. It is nil when a run could have it: it is
-// free, or its holder is dead. It makes reads only.
+// Holder returns who holds a stack's lock. It is nil if a run could take the lock:
+// it is free, or its holder is dead. Holder only reads.
 func Holder(ctx context.Context, store Store, stack string) (*LockedError, error) {
 	last, err := lastClaim(ctx, store)
 	if err != nil {
@@ -269,8 +271,8 @@ func Holder(ctx context.Context, store Store, stack string) (*LockedError, error
 	return last.held(stack), nil
 }
 
-// Abandoned reports whether a run did not release the lock: it was cut off. With
-// force, any run counts as cut off. It makes reads only.
+// Abandoned reports whether a run was killed before it released the lock. With
+// force, every run that holds the lock counts as killed. Abandoned only reads.
 func Abandoned(ctx context.Context, store Store, stack string, force bool) (bool, error) {
 	last, err := lastClaim(ctx, store)
 	if err != nil {
@@ -279,7 +281,7 @@ func Abandoned(ctx context.Context, store Store, stack string, force bool) (bool
 	return last != nil && !last.Released && (force || last.free()), nil
 }
 
-// keepAlive shows a sign of life ten times a lease.
+// keepAlive renews the lock ten times per lease.
 func (l *Lock) keepAlive(ctx context.Context) {
 	defer close(l.stopped)
 	tick := time.NewTicker(l.o.Lease / 10)
@@ -291,24 +293,24 @@ func (l *Lock) keepAlive(ctx context.Context) {
 		case <-tick.C:
 			l.mu.lock()
 			if ctx.Err() == nil {
-				_ = l.renew(ctx) // Guard reports it; a failure that passes is made good by the next
+				_ = l.renew(ctx) // Guard reports an error; after a temporary one the next renewal succeeds
 			}
 			l.mu.unlock()
 		}
 	}
 }
 
-// age is how long ago the last sign of life was begun, by whichever clock says
-// more.
+// age is the time since the last renewal began, by the clock that shows more.
 func (l *Lock) age() time.Duration {
 	now := l.o.Now()
 	return max(now.Sub(l.renewed), now.Round(0).Sub(l.renewed.Round(0)))
 }
 
-// fresh reports whether what is sent now is over before the lease is: see Lock.
+// fresh reports whether a call that is sent now ends before the lease does; see
+// Lock.
 func (l *Lock) fresh() bool { return l.age() < l.o.Lease*3/10 }
 
-// renew touches the lease or, when it is too old for that, takes over from
+// renew renews the lease or, if it is too old for that, takes the lock over from
 // itself.
 func (l *Lock) renew(ctx context.Context) error {
 	if l.lost != nil {
@@ -328,7 +330,8 @@ func (l *Lock) renew(ctx context.Context) error {
 			return fail(err)
 		}
 		if err != nil {
-			// Another run has it or had it, or ours was done and its answer lost.
+			// Another run holds it or held it, or the call succeeded and its response
+			// was lost.
 			last, lookErr := visibleClaim(l.claimed.Token)(ctx, l.store)
 			if lookErr != nil {
 				return fail(lookErr)
@@ -354,8 +357,8 @@ func (l *Lock) renew(ctx context.Context) error {
 	return nil
 }
 
-// lose notes that the lock is another's.
-func (l *Lock) lose(ctx context.Context, last *seen) error {
+// lose records that another run holds the lock.
+func (l *Lock) lose(ctx context.Context, last *observed) error {
 	who := "nobody any more"
 	if last != nil && !last.Released {
 		who = last.Holder
@@ -365,16 +368,16 @@ func (l *Lock) lose(ctx context.Context, last *seen) error {
 	return l.lost
 }
 
-// discard removes what is left of a lost claim, unless the chain needs it.
-func (l *Lock) discard(ctx context.Context, last *seen) {
+// discard deletes the records of a lost claim, unless the chain needs them.
+func (l *Lock) discard(ctx context.Context, last *observed) {
 	names := []string{leaseOf(l.claimed)}
 	if (last == nil || last.Released) && l.name != first {
 		names = append(names, l.name)
 	}
-	_ = l.store.Delete(ctx, names...) // the next release removes what stays
+	_ = l.store.Delete(ctx, names...) // the next release deletes what stays
 }
 
-// touch updates the lease. The first one creates it.
+// touch writes the lease record. The first call creates it.
 func (l *Lock) touch(ctx context.Context) error {
 	write := l.store.Create
 	if l.leased {
@@ -388,8 +391,8 @@ func (l *Lock) touch(ctx context.Context) error {
 	return err
 }
 
-// Guard returns an error when this run may no longer change the stack. It is cheap
-// while the lease is fresh, and asks the store when it is not. Give it to
+// Guard returns an error if this run may no longer change the stack. It makes no
+// call while the lease is fresh, and otherwise reads the store. It is meant for
 // graph.Options.
 func (l *Lock) Guard(ctx context.Context) error {
 	l.mu.lock()
@@ -397,13 +400,13 @@ func (l *Lock) Guard(ctx context.Context) error {
 	return l.guard(ctx)
 }
 
-// guard is Guard for who has the mutex.
+// guard is Guard for callers that have locked mu.
 func (l *Lock) guard(ctx context.Context) error {
 	for range 5 {
 		if l.lost == nil && l.fresh() {
 			return nil
 		}
-		// The answers may come so late that what they say is too old.
+		// The responses may come so late that they are outdated.
 		if err := l.renew(ctx); err != nil {
 			return err
 		}
@@ -411,20 +414,20 @@ func (l *Lock) guard(ctx context.Context) error {
 	return fmt.Errorf("keep stack %s locked: AWS answers too slowly", l.stack)
 }
 
-// Clear makes Release leave nothing of the lock: there is no stack any more.
+// Clear makes Release delete all records, because the stack no longer exists.
 func (l *Lock) Clear() { l.clear = true }
 
-// Release unlocks the stack and removes what dead holders left. A released claim
-// stays, unless Clear was called. It fails with ErrLost when the lock is another's
-// by now, which then is left alone.
+// Release unlocks the stack and deletes the records of dead holders. A released
+// claim stays, unless Clear was called. If another run holds the lock by now,
+// Release changes nothing and fails with ErrLost.
 func (l *Lock) Release(ctx context.Context) error {
 	l.stop()
 	<-l.stopped
 	if err := l.Guard(ctx); err != nil {
 		return err
 	}
-	// Nothing but the chain to this claim can matter to anyone: all that is there
-	// now may go, once "first" says that the lock is free.
+	// No run needs any record except the chain to this claim. So all records that
+	// exist now can be deleted as soon as "first" says that the lock is free.
 	names, err := l.store.List(ctx)
 	if err != nil {
 		return fmt.Errorf("unlock stack %s: %w", l.stack, err)
@@ -443,7 +446,7 @@ func (l *Lock) Release(ctx context.Context) error {
 		return l.lose(ctx, last)
 	}
 	err = l.free(ctx)
-	if l.lost == nil { // also after an error: the call may have come through
+	if l.lost == nil { // also after an error: the call may have succeeded
 		l.lost = errors.New("the lock was released")
 	}
 	if err != nil {
@@ -455,7 +458,7 @@ func (l *Lock) Release(ctx context.Context) error {
 	return nil
 }
 
-// free ends the chain: "first" says that nobody holds the lock, or is removed.
+// free ends the chain: it marks "first" as released, or deletes it.
 func (l *Lock) free(ctx context.Context) error {
 	if l.clear {
 		return l.store.Delete(ctx, first)
@@ -465,7 +468,7 @@ func (l *Lock) free(ctx context.Context) error {
 		return err
 	}
 	return whileBusy(ctx, func() error {
-		// The pause before another try may have been long: a suspended machine.
+		// The pause before a retry may have been long, on a suspended machine.
 		if err := l.guard(ctx); err != nil {
 			return err
 		}
@@ -481,7 +484,7 @@ func (l *Lock) create(ctx context.Context, name string, c claim) error {
 	return l.store.Create(ctx, name, string(value))
 }
 
-// whileBusy repeats a write while the name can't be written.
+// whileBusy repeats a write while it fails with ErrBusy.
 func whileBusy(ctx context.Context, write func() error) error {
 	for pause := 50 * time.Millisecond; ; pause *= 2 {
 		err := write()

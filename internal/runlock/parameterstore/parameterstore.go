@@ -34,7 +34,7 @@ type Store struct {
 var _ runlock.Store = Store{}
 
 // New returns the store of a stack's lock. Version is the version of bookctl, for
-// the tags; a store that is only read needs none.
+// the tags; it may be "" for a store that is only read.
 func New(client *ssm.Client, stack, version string) Store {
 	return Store{client: client, names: naming.Names{Stack: stack}, version: version}
 }
@@ -54,8 +54,8 @@ func (s Store) Create(ctx context.Context, name, value string) error {
 	return classified(err)
 }
 
-// Overwrite implements runlock.Store. A call that overwrites takes no tags; the
-// parameter keeps those that it has.
+// Overwrite implements runlock.Store. A call that overwrites a parameter can't set
+// tags; the parameter keeps its tags.
 func (s Store) Overwrite(ctx context.Context, name, value string) error {
 	_, err := s.client.PutParameter(ctx, &ssm.PutParameterInput{
 		Name: s.path(name), Type: types.ParameterTypeString, Value: &value, Overwrite: aws.Bool(true),
@@ -63,7 +63,7 @@ func (s Store) Overwrite(ctx context.Context, name, value string) error {
 	return classified(err)
 }
 
-// Get implements runlock.Store. The clock is the Date of the answer.
+// Get implements runlock.Store. The time is the Date header of the response.
 func (s Store) Get(ctx context.Context, names ...string) (map[string]runlock.Record, time.Time, error) {
 	var paths []string
 	for _, n := range names {
@@ -77,7 +77,7 @@ func (s Store) Get(ctx context.Context, names ...string) (map[string]runlock.Rec
 	for _, p := range out.Parameters {
 		found[s.name(p.Name)] = runlock.Record{Value: aws.ToString(p.Value), Modified: aws.ToTime(p.LastModifiedDate)}
 	}
-	now, _ := awsmiddleware.GetServerTime(out.ResultMetadata) // zero where it is not known
+	now, _ := awsmiddleware.GetServerTime(out.ResultMetadata) // zero if it is not known
 	return found, now, nil
 }
 
@@ -97,7 +97,7 @@ func (s Store) List(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// Delete implements runlock.Store. A call takes ten names.
+// Delete implements runlock.Store. A call accepts at most ten names.
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DeleteParameters.html
 func (s Store) Delete(ctx context.Context, names ...string) error {
 	for some := range slices.Chunk(names, 10) {
@@ -127,7 +127,7 @@ func (s Store) tags() []types.Tag {
 	return out
 }
 
-// classified marks the errors that the protocol asks for. Their text stays AWS's.
+// classified marks the errors that runlock.Store defines, and keeps AWS's text.
 func classified(err error) error {
 	var api smithy.APIError
 	if !errors.As(err, &api) {
@@ -142,7 +142,7 @@ func classified(err error) error {
 	return err
 }
 
-// marked is an error that also wraps another one, which says what kind it is of.
+// marked is an error that also wraps its kind.
 type marked struct {
 	error
 	kind error
