@@ -87,6 +87,10 @@ var rules = []rule{
 		why: "an explanation is a function of evidence: a test of it needs no cloud",
 	},
 	{
+		of: module + "internal/dbproxy", not: []string{"github.com/aws/", module + "internal/provision", module + "internal/cli"},
+		why: "a database that is reached is PostgreSQL, whoever runs it",
+	},
+	{
 		of: module + "internal/preflight", not: []string{module + "internal/cli"},
 		why: "what is checked is no matter of how it is shown",
 	},
