@@ -485,3 +485,31 @@ func TestADatabaseCanBeDeletedWhileItIsMade(t *testing.T) {
 	_, err := d.ec2.DeleteSubnet(ctx, &ec2.DeleteSubnetInput{SubnetId: lingering[0].SubnetId})
 	refused(t, err, "DependencyViolation", "has dependencies and cannot be deleted")
 }
+
+// TestRDSStartsAStoppedInstanceAfterItsTime stops an instance for longer than RDS leaves
+// it so.
+func TestRDSStartsAStoppedInstanceAfterItsTime(t *testing.T) {
+	t.Parallel()
+	d, ctx := newDatabases(t, localcloud.Config{}), t.Context()
+	d.create(t, wanted("book"))
+	id := aws.String("book")
+	stop := func(after time.Duration) {
+		t.Helper()
+		must[*rds.StopDBInstanceOutput](t)(d.StopDBInstance(ctx, &rds.StopDBInstanceInput{DBInstanceIdentifier: id}))
+		d.await(t, "book", "stopped")
+		at := d.describe(t, "book").AutomaticRestartTime
+		if at == nil || time.Until(*at) > after || time.Until(*at) < after-time.Hour {
+			t.Errorf("it is started at %v, not in %s", at, after)
+		}
+	}
+	stop(7 * 24 * time.Hour)
+	must[*rds.StartDBInstanceOutput](t)(d.StartDBInstance(ctx, &rds.StartDBInstanceInput{DBInstanceIdentifier: id}))
+	d.await(t, "book", "available")
+	if at := d.describe(t, "book").AutomaticRestartTime; at != nil {
+		t.Errorf("a running instance is started at %s", at)
+	}
+	d.cloud.SetFaults(localcloud.Faults{StoppedSeconds: 3})
+	stop(3 * time.Second)
+	d.await(t, "book", "available")
+	d.login(t, "book")
+}

@@ -73,6 +73,9 @@ type Faults struct {
 	// that was to be deleted with a final snapshot is then not deleted.
 	// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBInstance.html
 	SnapshotsFail bool `json:"snapshotsFail,omitempty"`
+	// StoppedSeconds is how long RDS leaves a database stopped. 0 means seven days.
+	// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_StopInstance.html
+	StoppedSeconds float64 `json:"stoppedSeconds,omitempty"`
 	// StorageOptimizing rejects every change of a database's storage, as RDS does for
 	// at least six hours after the last change.
 	// https://repost.aws/knowledge-center/rds-autoscaling-low-free-storage
@@ -126,7 +129,7 @@ func ParseFaults(r io.Reader) (Faults, error) {
 			return Faults{}, fmt.Errorf("read faults: %s is %v; a share of calls is between 0 and 1", name, share)
 		}
 	}
-	if f.HiddenReads < 0 || f.ExpireAfter < 0 || f.HiddenSeconds < 0 || f.RoleSeconds < 0 || f.ParameterSeconds < 0 || f.InterfaceSeconds < 0 {
+	if f.HiddenReads < 0 || f.ExpireAfter < 0 || f.HiddenSeconds < 0 || f.RoleSeconds < 0 || f.ParameterSeconds < 0 || f.InterfaceSeconds < 0 || f.StoppedSeconds < 0 {
 		return Faults{}, errors.New("read faults: a number is negative")
 	}
 	return f, nil

@@ -91,6 +91,8 @@ type instance struct {
 	Pending pendingChange `json:"pending,omitzero"`
 	// Optimized is until when no change of the storage is taken after the last.
 	Optimized time.Time `json:"optimized,omitzero"`
+	// Restarts is when a stopped one is started without being asked.
+	Restarts time.Time `json:"restarts,omitzero"`
 	// KeepBackups is for an instance that is being deleted.
 	KeepBackups bool `json:"keepBackups,omitempty"`
 	// Final is the snapshot without which it is not deleted.
@@ -158,6 +160,9 @@ func (a tx) describeInstance(db *instance) types.DBInstance {
 	}
 	if db.Insights {
 		out.PerformanceInsightsRetentionPeriod = aws.Int32(db.InsightsDays)
+	}
+	if db.Status == dbStopped {
+		out.AutomaticRestartTime = aws.Time(db.Restarts)
 	}
 	// RDS tells the endpoint when the server is up for the first time.
 	if !db.Created.IsZero() {

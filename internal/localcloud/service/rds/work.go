@@ -64,7 +64,10 @@ func (s *Service) restore() {
 				change = a.remove
 			case dbStopping:
 				change = a.stop
-			case dbStopped, dbFailed, dbBadRestore:
+			case dbStopped:
+				a.startLater(db)
+				continue
+			case dbFailed, dbBadRestore:
 				continue
 			}
 			a.beginWork(db.Resource, change)
@@ -399,8 +402,42 @@ func (s *Service) stop(ctx context.Context, resource string) {
 		return
 	}
 	s.edit(resource, func(a tx, db *instance) {
-		db.Status = dbStopped
+		db.Status, db.Restarts = dbStopped, a.Now().Add(a.stoppedFor())
 		a.event(types.SourceTypeDbInstance, db.ID, "notification", "DB instance stopped")
+		a.startLater(db)
+	})
+}
+
+// longestStop is how long RDS leaves an instance stopped:
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_StopInstance.html
+const longestStop = 7 * 24 * time.Hour
+
+// stoppedFor is how long an instance that is stopped now stays so.
+func (s *Service) stoppedFor() time.Duration {
+	if f := s.Faults().StoppedSeconds; f > 0 {
+		return time.Duration(f * float64(time.Second))
+	}
+	return longestStop
+}
+
+// startLater starts a stopped instance when its time is over, unless it was started or
+// stopped anew by then.
+func (a tx) startLater(db *instance) {
+	resource, at := db.Resource, db.Restarts
+	a.Go(func(ctx context.Context) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Until(at)):
+		}
+		a.edit(resource, func(a tx, db *instance) {
+			if db.Status != dbStopped || !db.Restarts.Equal(at) {
+				return
+			}
+			a.event(types.SourceTypeDbInstance, db.ID, "notification", "DB instance is being started due to it exceeding the maximum allowed time being stopped.")
+			db.Status = dbStarting
+			a.beginWork(resource, a.start)
+		})
 	})
 }
 
