@@ -1,11 +1,10 @@
-// Package judge knows what AWS asks of IAM for each API call: the action on each
-// of the call's resources, with its condition keys, and the actions that AWS
-// checks besides. The rules are a table (rules.go), from the service
-// authorization reference:
+// Package judge knows what IAM must allow for each API call: the action on each
+// resource of the call, with its condition keys, and the other actions that AWS
+// checks. The rules are a table (rules.go), from the service authorization reference:
 // https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
 //
-// Where two sources name a resource differently, the call asks for both, so that
-// a policy which passes here is right under either.
+// If two sources name a resource differently, both names must be allowed, so that a
+// policy that passes here is right in either case.
 package judge
 
 import (
@@ -19,30 +18,31 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/access"
 )
 
-// World is what a call alone does not say: how things are at that moment.
+// World is the current state of the account, as far as rules need it.
 type World interface {
-	// ARN names a thing of the account and region.
+	// ARN returns the ARN of a resource in the account and region.
 	ARN(service, resource string) string
-	// Tags are those of what exists, nil for what does not.
+	// Tags returns the tags of a resource, or nil if it does not exist.
 	Tags(arn string) map[string]string
-	// Boundary is the permissions boundary of a role, "" without one.
+	// Boundary returns the permissions boundary of a role, or "".
 	Boundary(role string) string
-	// Lacks says whether a service's own role is missing, and its ARN.
+	// Lacks returns the ARN of a service-linked role, and whether it is missing.
 	Lacks(service string) (arn string, missing bool)
-	// Secret is the ARN of the secret of that name, Target that of the scalable
-	// target of that resource id, Backups that of the automated backups of a
-	// database; "" if there is none. Association are the ARNs of both ends of a
-	// route table's association.
+	// Secret returns the ARN of the secret with that name, Target that of the scalable
+	// target of that resource id, and Backups that of the automated backups of a
+	// database, or "" if it does not exist. Association returns the ARNs of both ends of
+	// a route table association.
 	Secret(name string) string
 	Target(resource string) string
 	Backups(database string) string
 	Association(id string) []string
-	// Roles are those of a task definition.
+	// Roles returns the ARNs of the roles of a task definition.
 	Roles(definition string) []string
 }
 
-// Requests are what a call asks of IAM. The action is as in "ec2:CreateVpc", the
-// input the SDK's input struct. known is false for an action that has no rule.
+// Requests returns the requests to IAM for a call. The action is, for example,
+// "ec2:CreateVpc", and the input is the SDK's input struct. Known is false if the
+// action has no rule.
 func Requests(w World, action string, input any) (requests []access.Request, known bool) {
 	asks, known := table[action]
 	a := ask{World: w, input: reflect.Indirect(reflect.ValueOf(input))}
@@ -53,8 +53,8 @@ func Requests(w World, action string, input any) (requests []access.Request, kno
 	return a.requests, known
 }
 
-// Registry is the ECR action behind a request of the OCI distribution protocol,
-// and the repository that it is about; "" for one that needs none
+// Registry returns the ECR action and the repository of a request in the OCI
+// distribution protocol. The action is "" if the request needs no permission
 // (https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html).
 func Registry(r *http.Request) (action, repository string) {
 	path := strings.TrimPrefix(r.URL.Path, "/v2/")
@@ -84,19 +84,19 @@ func Registry(r *http.Request) (action, repository string) {
 	return "", ""
 }
 
-// RegistryRequest is what such an action asks of IAM.
+// RegistryRequest returns the request to IAM for such an action.
 func RegistryRequest(w World, action, repository string) access.Request {
 	a := ask{World: w}
 	a.add(action, w.ARN("ecr", "repository/"+repository), nil)
 	return a.requests[0]
 }
 
-// Refusal is a denial in the words of
+// Refusal returns the message of a denial, as in
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html.
 func Refusal(caller string, r access.Request, d access.Decision) string {
 	on := " on resource: " + r.Resource
 	if r.Resource == "*" && (strings.HasPrefix(r.Action, "ec2:") || strings.HasPrefix(r.Action, "elasticloadbalancing:")) {
-		on = "" // these two leave it out
+		on = "" // these two services leave it out
 	}
 	why := "because no identity-based policy allows the " + r.Action + " action"
 	if d == access.Denied {
@@ -105,7 +105,7 @@ func Refusal(caller string, r access.Request, d access.Decision) string {
 	return fmt.Sprintf("User: %s is not authorized to perform: %s%s %s", caller, r.Action, on, why)
 }
 
-// ask collects what one call asks.
+// ask collects the requests to IAM for a call.
 type ask struct {
 	World
 	service, operation string
@@ -116,7 +116,7 @@ type ask struct {
 // keys are condition keys with their values.
 type keys = map[string][]string
 
-// add asks for an action on a resource. The tags of the resource come to the
+// add adds a request for an action on a resource. The tags of the resource become
 // condition keys of the request.
 func (a *ask) add(action, resource string, of keys) {
 	r := access.Request{Action: action, Resource: resource, Context: keys{}}
@@ -129,7 +129,7 @@ func (a *ask) add(action, resource string, of keys) {
 	for key, value := range a.Tags(resource) {
 		r.Context["aws:ResourceTag/"+key] = []string{value}
 		switch service {
-		case "ec2", "ecr", "ecs", "elasticloadbalancing", "iam": // have a key of their own for the same
+		case "ec2", "ecr", "ecs", "elasticloadbalancing", "iam": // these also have a key of their own
 			r.Context[service+":ResourceTag/"+key] = []string{value}
 		}
 	}
@@ -144,11 +144,11 @@ func (a *ask) add(action, resource string, of keys) {
 	}
 }
 
-// own asks for the call's own action.
+// own adds a request for the call's own action.
 func (a *ask) own(resource string, of keys) { a.add(a.service+":"+a.operation, resource, of) }
 
-// arn is the ARN of what a value names: "kind/" or "kind:" and the value, unless
-// it is an ARN already.
+// arn returns the ARN that a value names: "kind/" or "kind:" followed by the value,
+// unless the value is an ARN.
 func (a *ask) arn(service, kind, value string) string {
 	if strings.HasPrefix(value, "arn:") {
 		return value
@@ -156,8 +156,8 @@ func (a *ask) arn(service, kind, value string) string {
 	return a.ARN(service, kind+value)
 }
 
-// field finds what a path of field names leads to, through pointers and lists. A
-// field that the input does not have is a mistake in the table.
+// field returns the values at a path of field names, through pointers and lists. It
+// panics if the input has no such field, which is a mistake in the table.
 func (a *ask) field(path string) []reflect.Value {
 	values := []reflect.Value{a.input}
 	for name := range strings.SplitSeq(path, ".") {
@@ -191,7 +191,7 @@ func spread(v reflect.Value) []reflect.Value {
 	return []reflect.Value{v}
 }
 
-// texts are the values of a field that is a string or a list of strings.
+// texts returns the values of a field that is a string or a list of strings.
 func (a *ask) texts(path string) []string {
 	var out []string
 	for _, v := range a.field(path) {
@@ -211,7 +211,7 @@ func (a *ask) text(path string) string {
 
 func (a *ask) has(field string) bool { return a.input.FieldByName(field).IsValid() }
 
-// given are the condition keys of the tags that a request gives or takes.
+// given returns the condition keys for the tags that a request sets or removes.
 func (a *ask) given() keys {
 	tags := map[string]string{}
 	switch {

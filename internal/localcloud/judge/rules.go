@@ -9,13 +9,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 )
 
-// rule is a part of what a call asks.
+// rule adds the requests to IAM for a part of a call.
 type rule func(*ask)
 
-// table are the rules by action. What an operation of the local cloud asks is
-// here. Tests hold that none is missing and that each action is published; what
-// whole runs ask, with resources and condition keys, stands before a simulator of
-// IAM. What the service authorization reference does not have names its source here.
+// table has the rules of every operation of the local cloud, by action. Tests check
+// that none is missing, that each action is published, and that a simulator of IAM
+// accepts the requests of whole runs, with their resources and condition keys. A rule
+// that is not in the service authorization reference names its source.
 var table = spreadOut(map[string][]rule{
 	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscertificatemanager.html
 	"acm:ListCertificates": {everywhere},
@@ -49,7 +49,7 @@ var table = spreadOut(map[string][]rule{
 	"ec2:CreateSubnet":                                          {made("subnet/*"), on("vpc/", "VpcId")},
 	"ec2:CreateNetworkInterface":                                {made("network-interface/*"), on("subnet/", "SubnetId"), on("security-group/", "Groups")},
 	"ec2:DeleteNetworkInterface":                                {on("network-interface/", "NetworkInterfaceId")},
-	"ec2:DetachNetworkInterface":                                {made("network-interface/*")}, // and on the instance, of which there are none here
+	"ec2:DetachNetworkInterface":                                {made("network-interface/*")}, // and on the instance, but the local cloud has none
 	"ec2:AttachInternetGateway DetachInternetGateway":           {on("internet-gateway/", "InternetGatewayId"), on("vpc/", "VpcId")},
 	"ec2:DeleteInternetGateway":                                 {on("internet-gateway/", "InternetGatewayId")},
 	"ec2:CreateRoute DeleteRoute DeleteRouteTable ReplaceRoute": {on("route-table/", "RouteTableId")},
@@ -220,9 +220,9 @@ var table = spreadOut(map[string][]rule{
 	"ssm:AddTagsToResource RemoveTagsFromResource":                               {parameter("ResourceId", request)},
 	"ssm:StartSession":                                                           {session},
 
-	"sts:AssumeRole":        {}, // asked by the operation, since the role's trust may be enough
-	"sts:GetSessionToken":   {}, // as well: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp_control-access_getsessiontoken.html
-	"sts:GetCallerIdentity": {}, // needs none: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
+	"sts:AssumeRole":        {}, // checked by the operation, since the role's trust policy may be enough
+	"sts:GetSessionToken":   {}, // checked by the operation too: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp_control-access_getsessiontoken.html
+	"sts:GetCallerIdentity": {}, // needs no permission: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
 
 	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonresourcegrouptaggingapi.html
 	"tag:GetResources GetTagKeys GetTagValues": {everywhere},
@@ -233,7 +233,7 @@ var table = spreadOut(map[string][]rule{
 	"pricing:DescribeServices GetAttributeValues GetProducts": {everywhere},
 })
 
-// spreadOut gives each action of "service:One Two" its own line.
+// spreadOut gives each action of a key "service:One Two" its own entry.
 func spreadOut(short map[string][]rule) map[string][]rule {
 	out := map[string][]rule{}
 	for actions, rules := range short {
@@ -248,7 +248,7 @@ func spreadOut(short map[string][]rule) map[string][]rule {
 	return out
 }
 
-// keysOf are condition keys that a rule gives.
+// keysOf returns condition keys for a rule.
 type keysOf func(*ask) keys
 
 func gather(a *ask, of []keysOf) keys {
@@ -259,22 +259,22 @@ func gather(a *ask, of []keysOf) keys {
 	return out
 }
 
-// request are the tags of the request.
+// request returns the condition keys for the tags in the request.
 func request(a *ask) keys { return a.given() }
 
-// key is a condition key that has the value of a field.
+// key returns a condition key with the value of a field.
 func key(name, field string) keysOf {
 	return func(a *ask) keys { return keys{name: a.texts(field)} }
 }
 
-// everywhere is for actions that know no resource.
+// everywhere is for actions that do not support resources.
 func everywhere(a *ask) { a.own("*", nil) }
 
 func everywhereWith(of ...keysOf) rule {
 	return func(a *ask) { a.own("*", gather(a, of)) }
 }
 
-// on asks on each resource that a field names.
+// on requests the action on each resource that a field names.
 func on(kind, field string, of ...keysOf) rule {
 	return func(a *ask) {
 		for _, v := range a.texts(field) {
@@ -283,7 +283,7 @@ func on(kind, field string, of ...keysOf) rule {
 	}
 }
 
-// onOr is on, and otherwise on what is there without the field.
+// onOr is on, or, if the field is empty, requests the action on otherwise.
 func onOr(kind, field, otherwise string) rule {
 	return func(a *ask) {
 		on(kind, field)(a)
@@ -293,7 +293,7 @@ func onOr(kind, field, otherwise string) rule {
 	}
 }
 
-// also asks for other actions that know no resource.
+// also requests other actions, which do not support resources.
 func also(actions ...string) rule {
 	return func(a *ask) {
 		for _, action := range actions {
@@ -302,8 +302,8 @@ func also(actions ...string) rule {
 	}
 }
 
-// taggers are the actions that AWS checks too when something is made with tags,
-// and the condition key that has the creating action.
+// taggers are the actions that AWS checks too if a resource is created with tags, and
+// the condition key that contains the creating action.
 var taggers = map[string]struct{ action, creator string }{
 	"acm":                     {"AddTagsToCertificate", ""},
 	"application-autoscaling": {"TagResource", ""},
@@ -318,7 +318,7 @@ var taggers = map[string]struct{ action, creator string }{
 	"ssm":                     {"AddTagsToResource", ""},
 }
 
-// tagNew asks for the tags that something new is made with.
+// tagNew requests the action for the tags of a new resource.
 func (a *ask) tagNew(resource string) {
 	given := a.given()
 	if len(given) == 0 {
@@ -335,7 +335,7 @@ func newTags(resource string) rule {
 	return func(a *ask) { a.tagNew(a.ARN(a.service, resource)) }
 }
 
-// made asks on what has no name before it is there.
+// made requests the action on a new resource whose id AWS generates.
 func made(resource string) rule {
 	return func(a *ask) {
 		arn := a.ARN(a.service, resource)
@@ -344,7 +344,7 @@ func made(resource string) rule {
 	}
 }
 
-// named asks on what a field gives its name to.
+// named requests the action on a new resource whose name is in a field.
 func named(kind, field string, of ...keysOf) rule {
 	return func(a *ask) {
 		arn := a.arn(a.service, kind, a.text(field))
@@ -355,8 +355,8 @@ func named(kind, field string, of ...keysOf) rule {
 	}
 }
 
-// madeByItself asks for the service-linked role that a call makes in an account
-// which lacks it.
+// madeByItself requests the creation of the service-linked role that the call creates
+// if the account does not have it.
 func madeByItself(service string) rule {
 	return func(a *ask) {
 		if arn, missing := a.Lacks(service); missing {
@@ -370,8 +370,8 @@ func serviceLinkedRole(a *ask) {
 	a.own(arn, keys{"iam:AWSServiceName": a.texts("AWSServiceName")})
 }
 
-// target asks on the scalable target of a resource id, whose name nobody knows
-// before it is registered.
+// target requests the action on the scalable target of a resource id. Its ARN is not
+// known before it is registered.
 func target(of ...keysOf) rule {
 	return func(a *ask) {
 		arn := cmp.Or(a.Target(a.text("ResourceId")), a.ARN("application-autoscaling", "scalable-target/*"))
@@ -385,8 +385,8 @@ func target(of ...keysOf) rule {
 	}
 }
 
-// scaledService and alarms ask for what Application Auto Scaling does in the
-// caller's name
+// scaledService and alarms request the actions that Application Auto Scaling performs
+// with the caller's permissions
 // (https://docs.aws.amazon.com/autoscaling/application/userguide/security_iam_id-based-policy-examples.html).
 func scaledService(a *ask) {
 	if id, ok := strings.CutPrefix(a.text("ResourceId"), "service/"); ok {
@@ -403,7 +403,7 @@ func alarms(actions ...string) rule {
 		for _, action := range actions {
 			name := "TargetTracking-" + a.text("ResourceId") + "-AlarmHigh-*"
 			if action == "DescribeAlarms" {
-				name = "*" // it asks by a prefix
+				name = "*" // it searches by a prefix
 			}
 			a.add("cloudwatch:"+action, a.ARN("cloudwatch", "alarm:"+name), nil)
 		}
@@ -416,8 +416,8 @@ func association(a *ask) {
 	}
 }
 
-// newRules asks for the rules of a security group, which are things with tags of
-// their own.
+// newRules requests the action on the new rules of a security group, which are
+// resources with tags of their own.
 func newRules(a *ask) {
 	arn := a.ARN("ec2", "security-group-rule/*")
 	if given := a.given(); len(given) > 0 {
@@ -432,7 +432,7 @@ func ec2Things(a *ask) {
 	}
 }
 
-// ec2Kind is how ARNs call the kind of thing that an id is of.
+// ec2Kind returns the resource type in ARNs for an id.
 func ec2Kind(id string) string {
 	prefix, _, _ := strings.Cut(id, "-")
 	switch prefix {
@@ -452,12 +452,13 @@ func ec2Kind(id string) string {
 	return prefix
 }
 
-// cluster is the condition key of what is in a cluster.
+// cluster returns the condition key for resources in a cluster.
 func cluster(a *ask) keys {
 	return keys{"ecs:cluster": {a.arn("ecs", "cluster/", cmp.Or(a.text("Cluster"), "default"))}}
 }
 
-// inCluster asks on what a field names in a cluster, by its name, id or ARN.
+// inCluster requests the action on resources in a cluster that a field names by name,
+// id or ARN.
 func inCluster(kind, field, otherwise string, of ...keysOf) rule {
 	return func(a *ask) {
 		names := []string{otherwise}
@@ -472,8 +473,8 @@ func inCluster(kind, field, otherwise string, of ...keysOf) rule {
 	}
 }
 
-// ofService asks on the deployments or revisions that a field names by their ARNs,
-// and on the service that they are of.
+// ofService requests the action on the deployments or revisions whose ARNs are in a
+// field, and on their service.
 func ofService(field string) rule {
 	return func(a *ask) {
 		for _, arn := range a.texts(field) {
@@ -498,15 +499,16 @@ func newECSTags(kind, field string) rule {
 	}
 }
 
-// taskDefinition asks on the family. The revision is not known, and the tags are
-// asked for without one (https://github.com/aws/aws-cdk/issues/25768).
+// taskDefinition requests the action on the family, because the revision is not known
+// yet. The tags are requested with and without a revision
+// (https://github.com/aws/aws-cdk/issues/25768).
 func taskDefinition(a *ask) {
 	a.own(a.ARN("ecs", "task-definition/"+a.text("Family")+":*"), a.given())
 	a.tagNew(a.ARN("ecs", "task-definition/"+a.text("Family")))
 	a.tagNew(a.ARN("ecs", "task-definition/"+a.text("Family")+":*"))
 }
 
-// rolesOfTasks asks whether the roles may be passed to tasks.
+// rolesOfTasks requests iam:PassRole for the roles in the input.
 func rolesOfTasks(a *ask) {
 	for _, field := range []string{"ExecutionRoleArn", "TaskRoleArn"} {
 		for _, role := range a.texts(field) {
@@ -515,7 +517,7 @@ func rolesOfTasks(a *ask) {
 	}
 }
 
-// passes asks the same where the roles are those of a task definition
+// passes requests iam:PassRole for the roles of the task definition
 // (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/security-iam-roles.html).
 func passes(a *ask) {
 	for _, role := range a.Roles(a.text("TaskDefinition")) {
@@ -523,8 +525,8 @@ func passes(a *ask) {
 	}
 }
 
-// balancing asks on a load balancer or target group, whose ARN ends with an id
-// that nobody knows before.
+// balancing requests the action on a new load balancer or target group, whose ARN ends
+// with an id that AWS generates.
 func balancing(kind, field string) rule {
 	return func(a *ask) {
 		arn := a.ARN(a.service, kind+a.text(field)+"/*")
@@ -533,12 +535,13 @@ func balancing(kind, field string) rule {
 	}
 }
 
-// newListenerTags asks on the listener, whose ARN begins with its load balancer's.
+// newListenerTags requests the action for the tags of a new listener, whose ARN begins
+// with that of its load balancer.
 func newListenerTags(a *ask) {
 	a.tagNew(strings.Replace(a.text("LoadBalancerArn"), ":loadbalancer/", ":listener/", 1) + "/*")
 }
 
-// ownTagging asks for the service's own permission on each resource, as the
+// ownTagging requests each service's own tagging action on each resource, as the
 // tagging API does
 // (https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_TagResources.html).
 func ownTagging(actions map[string]string) rule {
@@ -551,7 +554,7 @@ func ownTagging(actions map[string]string) rule {
 	}
 }
 
-// What services call their tagging, "" for most of them.
+// The tagging actions by service; "" is for all other services.
 var (
 	addsTags = map[string]string{
 		"": "TagResource", "acm": "AddTagsToCertificate", "ec2": "CreateTags", "elasticloadbalancing": "AddTags", "rds": "AddTagsToResource",
@@ -563,8 +566,9 @@ var (
 	}
 )
 
-// logGroup asks on a group. AWS's errors name it with ":log-stream:" behind it,
-// the reference without (https://github.com/cloudposse/terraform-aws-cicd/issues/33).
+// logGroup requests the action on a log group. AWS's errors name it with a trailing
+// ":log-stream:", the reference without it
+// (https://github.com/cloudposse/terraform-aws-cicd/issues/33).
 func logGroup(of ...keysOf) rule {
 	return func(a *ask) {
 		name := a.text("LogGroupName")
@@ -577,8 +581,9 @@ func logGroup(of ...keysOf) rule {
 	}
 }
 
-// logGroups asks without a resource, as the reference has it, and with that of
-// AWS's errors (https://github.com/hashicorp/terraform-provider-aws/issues/8804).
+// logGroups requests the action without a resource, as in the reference, and on the
+// resource in AWS's errors
+// (https://github.com/hashicorp/terraform-provider-aws/issues/8804).
 func logGroups(a *ask) {
 	a.own("*", nil)
 	a.own(a.ARN("logs", "log-group::log-stream:"), nil)
@@ -590,7 +595,7 @@ func logStream(a *ask) {
 	a.own(a.ARN("logs", "log-group:"+a.text("LogGroupName")+":log-stream:"+a.text("LogStreamName")), nil)
 }
 
-// snapshotOf asks for a snapshot that a call makes of the instance first.
+// snapshotOf requests the actions for the snapshot that a call takes of the instance.
 func snapshotOf(field string) rule {
 	return func(a *ask) {
 		if name := a.text(field); name != "" {
@@ -606,7 +611,7 @@ func automatedBackup(a *ask) {
 	a.own(cmp.Or(a.Backups(cmp.Or(a.text("DbiResourceId"), a.text("DBInstanceAutomatedBackupsArn"))), a.ARN("rds", "auto-backup:*")), nil)
 }
 
-// zone asks on a hosted zone, whose id may have a path before it.
+// zone requests the action on a hosted zone, whose id may follow a path.
 func zone(field string) rule {
 	return func(a *ask) {
 		id := a.text(field)
@@ -614,7 +619,7 @@ func zone(field string) rule {
 	}
 }
 
-// records asks on the zone, with what changes
+// records requests the action on the hosted zone, with the changes as condition keys
 // (https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/specifying-rrset-conditions.html).
 func records(a *ask) {
 	in, ok := a.input.Addr().Interface().(*route53.ChangeResourceRecordSetsInput)
@@ -637,8 +642,8 @@ func change(a *ask) {
 	a.own(a.ARN("route53", "change/"+id[strings.LastIndex(id, "/")+1:]), nil)
 }
 
-// newSecret asks with a suffix that Secrets Manager has yet to choose: a policy
-// without one does not do (https://github.com/iann0036/iam-dataset/pull/22).
+// newSecret requests the action with the suffix that Secrets Manager will add: a policy
+// without one is not enough (https://github.com/iann0036/iam-dataset/pull/22).
 func newSecret(a *ask) {
 	of := a.given()
 	of["secretsmanager:Name"] = a.texts("Name")
@@ -647,9 +652,9 @@ func newSecret(a *ask) {
 	a.tagNew(arn)
 }
 
-// secret asks on the ARN that it has. One that does not exist is asked for by
-// its name (https://github.com/ministackorg/ministack/pull/1737), and with a
-// made-up suffix (https://github.com/jenkinsci/aws-secrets-manager-credentials-provider-plugin/issues/74).
+// secret requests the action on the ARN of a secret. If the secret does not exist, the
+// ARN has its name (https://github.com/ministackorg/ministack/pull/1737), and also a
+// suffix (https://github.com/jenkinsci/aws-secrets-manager-credentials-provider-plugin/issues/74).
 func secret(of ...keysOf) rule {
 	return func(a *ask) {
 		id := a.text("SecretId")
@@ -683,7 +688,8 @@ func parameterNamed(a *ask) {
 	a.tagNew(arn)
 }
 
-// session asks on the task that it leads to and on the document that says how
+// session requests the action on the task of a session, and on the document that
+// configures it
 // (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-exec.html).
 func session(a *ask) {
 	if cluster, task, ok := strings.Cut(strings.TrimPrefix(a.text("Target"), "ecs:"), "_"); ok {
@@ -692,7 +698,7 @@ func session(a *ask) {
 	}
 	if name := a.text("DocumentName"); name != "" {
 		arn := strings.SplitN(a.ARN("ssm", ""), ":", 6)
-		arn[4], arn[5] = "", "document/"+name // AWS's own are nobody's
+		arn[4], arn[5] = "", "document/"+name // AWS's own documents have no account
 		a.own(strings.Join(arn, ":"), nil)
 	}
 }

@@ -10,45 +10,48 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/judge"
 )
 
-// Asked is one call with what IAM is asked because of it, for Config.Watch.
+// Asked is a call with the requests to IAM that it causes, for Config.Watch.
 type Asked struct {
 	Call
-	// Input is the SDK's input struct, nil for what speaks the registry's
-	// protocol.
+	// Input is the SDK's input struct. It is nil for a request in the protocol of
+	// image registries.
 	Input any
-	// Requests are the action itself, on each of its resources, and the actions
-	// that AWS checks besides. Tags are as they stand before the call.
+	// Requests are the action itself, on each of its resources, and the other actions
+	// that AWS checks for the call. Tags are those before the call.
 	Requests []access.Request
-	// Refused is the first of them that the policies don't allow, if any.
+	// Refused is the first request that the policies don't allow, or nil.
 	Refused *access.Request
 }
 
-// Sessions know the callers that are under a role. May says whether the access key
-// is of such a session, and is an error when its role does not allow the call.
+// Sessions knows the sessions of tasks, which have a role. May reports whether the
+// access key belongs to such a session. Its error says that the role does not allow
+// the call.
 type Sessions interface {
 	May(tx *Tx, key, action string, input any) (known bool, err error)
 }
 
-// Assumed knows the callers that assumed a role. Principal is known for the access key
-// of such a session, and without limits of its own, which allow nothing, once it is over.
+// Assumed knows the sessions of callers that assumed a role. Principal reports whether
+// the access key belongs to such a session. If the session is over, the principal has
+// Ended set and is allowed nothing.
 type Assumed interface {
 	Principal(tx *Tx, key string) (p Principal, known bool)
 }
 
-// Principal is who calls, and what it may: what all of Limits allow, each of which is
-// a set of policies.
+// Principal is a caller. It may do what all of Limits allow; each of them is a set of
+// policies.
 type Principal struct {
 	ARN, ID string
-	// Names are how a trust policy may name it, besides by its account.
+	// Names are the ARNs by which a trust policy can name it. It can also name the
+	// account.
 	Names  []string
 	Limits [][]access.Policy
-	// Ended says that the credentials are good no longer.
+	// Ended means that its credentials have expired.
 	Ended bool
-	// Session says that it is under a role.
+	// Session means that it is a session of a role.
 	Session bool
 }
 
-// may decides on a request by all limits.
+// may evaluates a request against all limits.
 func (p Principal) may(r access.Request) access.Decision {
 	for _, policies := range p.Limits {
 		if d := access.Decide(policies, r); d != access.Allowed {
@@ -58,16 +61,18 @@ func (p Principal) may(r access.Request) access.Decision {
 	return access.Allowed
 }
 
-// Authorizes sets what calls are checked with: the sessions of tasks and of those who
-// assumed a role, and how the account stands, which conditions of policies depend on.
+// Authorizes sets what is needed to check calls: the sessions of tasks, the sessions of
+// callers that assumed a role, and the state of the account, on which conditions of
+// policies depend.
 func (k *Kernel) Authorizes(sessions Sessions, assumed Assumed, world func(*Tx) judge.World) {
 	k.sessions, k.assumed, k.world = sessions, assumed, world
 }
 
-// Caller is who makes the call of the transaction: a session of a role, or the one user.
+// Caller returns the caller of the transaction's call: a session of a role, or the
+// only user.
 func (tx *Tx) Caller() Principal { return tx.kernel.principal(tx, tx.key) }
 
-// CallerMay says whether the caller's own policies allow an action on a resource.
+// CallerMay reports whether the caller's own policies allow an action on a resource.
 func (tx *Tx) CallerMay(action, resource string) bool {
 	return tx.key == administrator || tx.kernel.asks(tx.Caller(), access.Request{Action: action, Resource: resource}) == access.Allowed
 }
@@ -85,7 +90,7 @@ func (k *Kernel) principal(tx *Tx, key string) Principal {
 	return p
 }
 
-// asks decides on a request by the policies of who makes it.
+// asks evaluates a request against the policies of its caller.
 func (k *Kernel) asks(p Principal, r access.Request) access.Decision {
 	of := access.Request{Action: r.Action, Resource: r.Resource, Context: map[string][]string{
 		"aws:userid": {p.ID}, "aws:PrincipalArn": p.Names[:1], "aws:PrincipalAccount": {k.account},
@@ -97,11 +102,11 @@ func (k *Kernel) asks(p Principal, r access.Request) access.Decision {
 	return p.may(of)
 }
 
-// administrator is the access key of who is not checked.
+// administrator is the access key of a caller that is not checked.
 const administrator = "root"
 
-// authorize is nil when the caller may do the call, and all that AWS checks
-// besides.
+// authorize returns nil if the caller may make the call, and may do everything else
+// that AWS checks for it.
 func (k *Kernel) authorize(tx *Tx, key string, s Service, call Call, input any) error {
 	if k.sessions != nil {
 		if known, err := k.sessions.May(tx, key, call.Action, input); known || err != nil {
@@ -118,7 +123,7 @@ func (k *Kernel) authorize(tx *Tx, key string, s Service, call Call, input any) 
 	requests, known := judge.Requests(k.world(tx), call.Action, input)
 	switch {
 	case known:
-	case caller.Session: // which may do what it is allowed, and no more
+	case caller.Session: // a session may do only what its policies allow
 		requests = []access.Request{{Action: call.Action, Resource: "*"}}
 	default:
 		k.log.Warn("the policies have no say: what AWS asks for this action is not known here", "action", call.Action)
@@ -131,19 +136,20 @@ func (k *Kernel) authorize(tx *Tx, key string, s Service, call Call, input any) 
 	case refused == nil:
 		return nil
 	case s.Signing == "application-autoscaling" && strings.HasPrefix(refused.Action, "cloudwatch:"):
-		// Target tracking makes its alarms in the caller's name, and reports what
-		// it may not as a mistake in the request.
+		// Target tracking creates its alarms with the caller's permissions, and reports
+		// a missing one as an error in the request.
 		return Fail("ValidationException", "%s", message)
 	}
 	return s.Protocol.refused(message)
 }
 
-// checks says whether the policies are for this caller.
+// checks reports whether the policies apply to this caller.
 func (k *Kernel) checks(key string) bool {
 	return (k.cfg.Policies != nil || k.cfg.Watch != nil) && key != administrator
 }
 
-// decide finds the first request that the caller's policies don't allow.
+// decide returns the first request that the caller's policies don't allow, with a
+// message, or nil.
 func (k *Kernel) decide(caller Principal, requests []access.Request) (*access.Request, string) {
 	for _, r := range requests {
 		if d := k.asks(caller, r); d != access.Allowed {
@@ -153,11 +159,11 @@ func (k *Kernel) decide(caller Principal, requests []access.Request) (*access.Re
 	return nil, ""
 }
 
-// AuthorizeTransfer checks a request to the registry, and answers it when it is
-// refused.
+// AuthorizeTransfer checks a request to the image registry. If the policies don't allow
+// it, it writes the response and returns false.
 func (k *Kernel) AuthorizeTransfer(w http.ResponseWriter, r *http.Request) bool {
 	action, repository := judge.Registry(r)
-	// Tasks come without a login: what they may is asked before they come.
+	// Tasks pull without a login; their permissions were checked before.
 	if action == "" || !k.checks("") || r.Header.Get("Authorization") == "" {
 		return true
 	}

@@ -14,41 +14,41 @@ import (
 	"time"
 )
 
-// Env is what may be used with and without the lock: who and where the cloud is,
-// its clock, faults and latencies, and the key of its secrets.
+// Env is what may be used with and without the lock: the account, region and endpoint
+// of the cloud, its clock, faults and latencies, and the key of its secrets.
 type Env struct {
 	stateDir, account, region, endpoint string
 	latencies                           Latencies
 	log                                 *slog.Logger
-	seals                               cipher.AEAD // of the secrets in the state
+	seals                               cipher.AEAD // encrypts the secrets in the state
 
-	faulty sync.Mutex // guards what follows
+	faulty sync.Mutex // guards the fields below
 	faults Faults
 	calls  map[string]uint64 // by action, since the faults were set
 	total  int
 }
 
-// Account is the account's number.
+// Account is the number of the account.
 func (e *Env) Account() string { return e.account }
 
-// Region is the one region there is.
+// Region is the only region.
 func (e *Env) Region() string { return e.region }
 
 // Endpoint is the address of all services, such as "http://127.0.0.1:4567". It is
 // empty until Kernel.ListensOn.
 func (e *Env) Endpoint() string { return e.endpoint }
 
-// StateDir is the directory of all that survives a restart.
+// StateDir is the directory of everything that survives a restart.
 func (e *Env) StateDir() string { return e.stateDir }
 
-// Log is where the cloud reports on itself.
+// Log is the log of the cloud itself.
 func (e *Env) Log() *slog.Logger { return e.log }
 
-// Now is the time that goes into states, without the monotonic part, which a
-// saved state loses.
+// Now is the current time. It has no monotonic clock reading, which a saved state
+// would lose.
 func (e *Env) Now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
-// ARN names a resource of this account and region.
+// ARN returns the ARN of a resource in this account and region.
 func (e *Env) ARN(service, resource string) string {
 	region, account := e.region, e.account
 	switch service {
@@ -60,8 +60,8 @@ func (e *Env) ARN(service, resource string) string {
 	return fmt.Sprintf("arn:%s:%s:%s:%s:%s", e.Partition(), service, region, account, resource)
 }
 
-// The user and the user id of everybody who is not under a role: the local cloud has
-// one user.
+// The name and id of the only user. Every caller that is not a session of a role is
+// this user.
 const (
 	LocalUser   = "local"
 	LocalUserID = "AIDALOCALCLOUDUSER000"
@@ -70,19 +70,19 @@ const (
 // CallerARN is the ARN of that user.
 func (e *Env) CallerARN() string { return e.ARN("iam", "user/"+LocalUser) }
 
-// Partition is the part of AWS that the region is in, such as "aws-cn".
+// Partition is the partition of the region, such as "aws-cn".
 func (e *Env) Partition() string { return partitionOf(e.region).name }
 
-// partition is a part of AWS with accounts of its own.
+// partition is a partition of AWS.
 type partition struct {
 	name string
-	// global is the region that its services without regions sign for.
+	// global is the region in the signatures for services without regions.
 	global string
 }
 
-// partitions are by how the names of their regions begin
-// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html); all
-// other regions are of the partition "aws".
+// partitions are the partitions by the beginning of their regions' names
+// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html). All other
+// regions belong to the partition "aws".
 var partitions = map[string]partition{
 	"cn-":      {"aws-cn", "cn-north-1"},
 	"eusc-":    {"aws-eusc", "eusc-de-east-1"},
@@ -102,10 +102,10 @@ func partitionOf(region string) partition {
 	return partition{"aws", "us-east-1"}
 }
 
-// Latencies are how long things take, not yet scaled.
+// Latencies returns the latencies without Scale applied.
 func (e *Env) Latencies() Latencies { return e.latencies }
 
-// Scaled is a duration as Latencies.Scale changes it.
+// Scaled is a duration multiplied by Latencies.Scale.
 func (e *Env) Scaled(d time.Duration) time.Duration {
 	if e.latencies.Scale == 0 {
 		return d
@@ -113,17 +113,17 @@ func (e *Env) Scaled(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * e.latencies.Scale)
 }
 
-// ScaledTo is Scaled, but not shorter than least, or than d itself if that is
-// shorter still: what is real here needs its real time.
+// ScaledTo is Scaled, but not shorter than least, or than d itself if d is shorter
+// still. It is for real programs, which need their real time.
 func (e *Env) ScaledTo(least, d time.Duration) time.Duration {
 	return max(e.Scaled(d), min(d, least))
 }
 
-// Pause waits for a latency, and says whether ctx is still alive after it.
+// Pause waits for a latency. It returns false if ctx ends before.
 func (e *Env) Pause(ctx context.Context, d time.Duration) bool { return Wait(ctx, nil, e.Scaled(d)) }
 
-// Wait waits for d and says whether it did so to the end: not when ctx ends or
-// stop, which may be nil, is closed before.
+// Wait waits for d. It returns false if, before that, ctx ends or stop is closed,
+// which may be nil.
 func Wait(ctx context.Context, stop <-chan struct{}, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -136,12 +136,12 @@ func Wait(ctx context.Context, stop <-chan struct{}, d time.Duration) bool {
 	return false
 }
 
-// Seal encrypts a secret for the state.
+// Seal encrypts a secret that is saved in the state.
 func (e *Env) Seal(secret string) string {
-	return base64.StdEncoding.EncodeToString(e.seals.Seal(nil, nil, []byte(secret), nil)) //nolint:gosec // the AEAD makes a random nonce of its own
+	return base64.StdEncoding.EncodeToString(e.seals.Seal(nil, nil, []byte(secret), nil)) //nolint:gosec // the AEAD generates a random nonce itself
 }
 
-// Unseal decrypts what Seal made.
+// Unseal decrypts a text that Seal returned.
 func (e *Env) Unseal(sealed string) (string, error) {
 	text, err := base64.StdEncoding.DecodeString(sealed)
 	if err != nil {
@@ -154,23 +154,24 @@ func (e *Env) Unseal(sealed string) (string, error) {
 	return string(secret), nil
 }
 
-// NewID makes an id as EC2 does: the prefix, a hyphen and 17 hexadecimal digits.
+// NewID returns a new id in the format of EC2: the prefix, a hyphen and 17 hexadecimal
+// digits.
 func NewID(prefix string) string { return prefix + "-0" + HexDigits(16) }
 
-// HexDigits is n random hexadecimal digits; n is even.
+// HexDigits returns n random hexadecimal digits; n is even.
 func HexDigits(n int) string {
 	b := make([]byte, n/2)
 	_, _ = rand.Read(b) // never fails: https://pkg.go.dev/crypto/rand#Read
 	return hex.EncodeToString(b)
 }
 
-// UUID is random hexadecimal digits in the form of a UUID.
+// UUID returns random hexadecimal digits in the format of a UUID.
 func UUID() string {
 	h := HexDigits(32)
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
-// RequestID is random like AWS's: a version 4 UUID.
+// RequestID returns a new request id in AWS's format: a version 4 UUID.
 func RequestID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails: https://pkg.go.dev/crypto/rand#Read

@@ -11,64 +11,64 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/judge"
 )
 
-// Config says who a kernel is and how it behaves. StateDir, Account, Log and Seals
-// are required.
+// Config configures a kernel. StateDir, Account, Log and Seals are required.
 type Config struct {
 	// StateDir is the directory of state.json.
 	StateDir string
-	// Ephemeral keeps the state in memory only.
+	// Ephemeral means that the state is not saved.
 	Ephemeral bool
-	// Account is the account's number.
+	// Account is the number of the account.
 	Account string
-	// Region is the one region there is; empty is that of the saved state, or
-	// us-east-1.
+	// Region is the only region. "" means the region of the saved state, or us-east-1.
 	Region string
-	// Latencies are how long things take.
+	// Latencies are the simulated durations of AWS.
 	Latencies Latencies
-	// Log is where the cloud reports on itself.
+	// Log is the log of the cloud itself.
 	Log *slog.Logger
-	// Seals is what secrets in the state are encrypted with. It makes its own
-	// nonces.
+	// Seals encrypts the secrets in the state. It generates its own nonces.
 	Seals cipher.AEAD
-	// Journal is told of every call after it; nil for nobody. It may be called
-	// by several goroutines at once, as may Before and After.
+	// Journal, which may be nil, is called after every call. Several goroutines may
+	// call it at the same time, and also Before and After.
 	Journal func(Call)
-	// Before and After are asked before and after the work of each call. Their
-	// error ends the connection without an answer, as a crash on the way would.
+	// Before and After, which may be nil, are called before and after each call is
+	// carried out. If they return an error, the connection is closed without a
+	// response, as after a crash.
 	Before, After func(Call) error
-	// Policies, if not nil, are what the deployer may do: all callers but the
-	// tasks, which have roles, and those with the access key "root".
+	// Policies, if not nil, apply to all callers except tasks, which have roles, and
+	// callers with the access key "root".
 	Policies []access.Policy
-	// Watch is told what each checked call asks of IAM, before it is done; nil for
-	// nobody. It is called with the lock held, and must not call the cloud.
+	// Watch, which may be nil, is called with the requests to IAM of each call that is
+	// checked, before the call is carried out. The lock is held then, so Watch must
+	// not call the cloud.
 	Watch func(Asked)
 }
 
 // Call is one API call, for Config.Journal, Before and After.
 type Call struct {
-	// Service is the name that requests are signed for, such as
-	// "elasticloadbalancing"; Operation is as in "CreateVpc".
+	// Service is the name in the request's signature, such as
+	// "elasticloadbalancing". Operation is, for example, "CreateVpc".
 	Service, Operation string
-	// Action is what a policy must allow for it, such as "ec2:CreateVpc".
+	// Action is the action in policies, such as "ec2:CreateVpc".
 	Action string
-	// Writes says whether the operation can change anything.
+	// Writes is whether the operation can change anything.
 	Writes bool
-	// Code is AWS's error code, "" after a success and before the work.
+	// Code is AWS's error code. It is "" after a success, and before the call is
+	// carried out.
 	Code string
-	// Lost says that the client never got the answer.
+	// Lost means that the client did not get the response.
 	Lost bool
-	// Started and Duration are when and how long.
+	// Started and Duration are the start and duration of the call.
 	Started  time.Time
 	Duration time.Duration
 }
 
-// Kernel is one account in one region, without its services.
+// Kernel is an account in one region, without its services.
 type Kernel struct {
 	*Env
 	cfg      Config
 	started  time.Time
 	services map[string]Service // by signing name
-	taggers  map[string]Tagger  // by the service's name in ARNs
+	taggers  map[string]Tagger  // by the name of the service in ARNs
 	world    func(*Tx) judge.World
 	sessions Sessions
 	assumed  Assumed
@@ -81,13 +81,13 @@ type Kernel struct {
 	place  place
 	stores map[string]saved
 	dirty  bool // a save has failed
-	// hidden are the new resources that reads don't show yet, by id.
+	// hidden are new resources that reads don't return yet, by id.
 	hidden map[string]birth
-	// deleted are tagged resources that were, by ARN; see Faults.StaleTags.
+	// deleted are the tags of deleted resources, by ARN; see Faults.StaleTags.
 	deleted map[string]map[string]string
 }
 
-// New makes a kernel. It has a state after Load, and serves after Serve.
+// New returns a kernel. Load reads its state, and Serve adds its services.
 func New(ctx context.Context, cfg Config) *Kernel {
 	k := &Kernel{
 		Env: &Env{
@@ -100,20 +100,20 @@ func New(ctx context.Context, cfg Config) *Kernel {
 	return k
 }
 
-// Started is when the kernel was made.
+// Started is when the kernel was created.
 func (k *Kernel) Started() time.Time { return k.started }
 
-// Context ends when the cloud closes.
+// Context returns a context that ends when the cloud stops.
 func (k *Kernel) Context() context.Context { return k.ctx }
 
-// Go runs f at the same time as the operations until it ends or the cloud closes, which ends
-// ctx and waits for f.
+// Go runs f in the background. When the cloud stops, ctx ends, and the cloud waits
+// for f.
 func (k *Kernel) Go(f func(ctx context.Context)) {
 	k.work.Go(func() { f(k.ctx) })
 }
 
-// Stop ends the context of what Go has started.
+// Stop ends the context of all functions that Go started.
 func (k *Kernel) Stop() { k.cancel() }
 
-// Drain waits for what Go has started.
+// Drain waits for all functions that Go started.
 func (k *Kernel) Drain() { k.work.Wait() }

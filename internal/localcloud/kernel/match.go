@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// Selected says whether a list, of which an empty one means everything, names it.
+// Selected reports whether a list contains name. An empty list contains every name.
 func Selected(list []string, name string) bool { return len(list) == 0 || slices.Contains(list, name) }
 
-// Wildcard matches a filter's value: * stands for any characters and ? for one,
-// and a backslash takes their meaning away.
+// Wildcard reports whether text matches the value of a filter: * matches any
+// characters, ? matches one, and a backslash escapes them.
 func Wildcard(pattern, text string) bool {
 	if !strings.ContainsAny(pattern, `*?\`) {
 		return pattern == text
@@ -33,7 +33,7 @@ func Wildcard(pattern, text string) bool {
 	return regexp.MustCompile(b.String() + "$").MatchString(text)
 }
 
-// NonEmpty is a pointer to the text, nil if it is empty.
+// NonEmpty returns a pointer to the text, or nil if it is empty.
 func NonEmpty(text string) *string {
 	if text == "" {
 		return nil

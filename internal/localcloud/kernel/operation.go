@@ -9,7 +9,7 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/wire"
 )
 
-// Protocol is how a service's requests and answers look on the wire.
+// Protocol is the format of a service's requests and responses.
 type Protocol string
 
 // The protocols of the services here.
@@ -22,22 +22,22 @@ const (
 
 // Service is the operations of one AWS service.
 type Service struct {
-	// Model is the service's name in the table of wire names.
+	// Model is the name of the service in the table of package wire.
 	Model string
 	// Signing is the name in the credential scope of a signed request.
 	Signing string
-	// Protocol is that of its requests and answers.
+	// Protocol is the protocol of its requests and responses.
 	Protocol Protocol
-	// Operations are those that are served, by name.
+	// Operations are its operations, by name.
 	Operations map[string]Operation
 
 	table *wire.Model // loaded by Serve
 }
 
-// Action is what a policy must allow for an operation, such as "ec2:CreateVpc".
+// Action returns the action of an operation in policies, such as "ec2:CreateVpc".
 func (s Service) Action(operation string) string { return iamPrefix(s.Signing) + ":" + operation }
 
-// iamPrefix is how policies call the service that signs by that name.
+// iamPrefix is the name in policies of the service with that signing name.
 func iamPrefix(signing string) string {
 	if signing == "tagging" {
 		return "tag"
@@ -45,25 +45,25 @@ func iamPrefix(signing string) string {
 	return signing
 }
 
-// Operation is one API call with its types erased; see Op.
+// Operation is an API operation without its types; see Op.
 type Operation struct {
 	name     string
 	newInput func() any
 	call     func(tx *Tx, input any) (output any, err error)
 }
 
-// NewInput makes the SDK's input struct of the operation.
+// NewInput returns a new input struct of the SDK for the operation.
 func (o Operation) NewInput() any { return o.newInput() }
 
-// Method is an operation that is not bound to its service yet: T is the service
-// within a transaction, the only thing that an operation can work on.
+// Method is an operation that is not bound to its service yet. T is the service within
+// a transaction: an operation can use nothing else.
 type Method[T any] struct {
 	name     string
 	newInput func() any
 	call     func(t T, input any) (output any, err error)
 }
 
-// Op wraps a typed method: Op("CreateVpc", tx.CreateVpc).
+// Op returns the operation that calls a typed method: Op("CreateVpc", tx.CreateVpc).
 func Op[T, I, O any](name string, f func(T, *I) (*O, error)) Method[T] {
 	return Method[T]{
 		name:     name,
@@ -78,7 +78,7 @@ func Op[T, I, O any](name string, f func(T, *I) (*O, error)) Method[T] {
 	}
 }
 
-// Operations binds methods to their service: begin makes the service within a
+// Operations binds methods to their service. Begin returns the service within a
 // transaction.
 func Operations[T any](begin func(*Tx) T, methods ...Method[T]) map[string]Operation {
 	all := make(map[string]Operation, len(methods))
@@ -90,7 +90,7 @@ func Operations[T any](begin func(*Tx) T, methods ...Method[T]) map[string]Opera
 	return all
 }
 
-// writes says whether an operation changes anything, by AWS's own naming.
+// writes reports whether an operation can change anything, by its name.
 func (o Operation) writes() bool {
 	for _, p := range []string{"Describe", "Get", "List", "BatchGet", "Filter", "Lookup", "BatchCheck"} {
 		if strings.HasPrefix(o.name, p) {
@@ -100,20 +100,20 @@ func (o Operation) writes() bool {
 	return true
 }
 
-// Error is an error as AWS answers it.
+// Error is an error response of AWS.
 type Error struct {
-	Status        int // of HTTP
+	Status        int // HTTP status
 	Code, Message string
 }
 
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
 
-// Fail makes the error of a bad request (HTTP 400), which most AWS errors are.
+// Fail returns an error with HTTP status 400, which most errors of AWS have.
 func Fail(code, format string, args ...any) error {
 	return &Error{Status: http.StatusBadRequest, Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// CodeOf is AWS's code of an error, "InternalFailure" for one that is not AWS's.
+// CodeOf returns AWS's code of an error, or "InternalFailure" if it has none.
 func CodeOf(err error) string {
 	var api *Error
 	var bad *wire.Error

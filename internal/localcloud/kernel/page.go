@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// PageOf cuts the page that a token asks for out of a whole list, limit things
-// at most, and makes the token of the next one, nil at the end. A token that
-// was not made here is answered by bad.
+// PageOf returns the page of a list that a token asks for, with at most limit items,
+// and the token of the next page, or nil at the end. The error is bad if PageOf did
+// not return that token.
 func PageOf[T any](all []T, token *string, limit int, bad error) (page []T, next *string, err error) {
 	start := 0
 	if token != nil && *token != "" {
@@ -31,7 +31,8 @@ func PageOf[T any](all []T, token *string, limit int, bad error) (page []T, next
 	return all[start:end], next, nil
 }
 
-// PageAfter cuts a list by a token that is the last name of the page before.
+// PageAfter returns a page of sorted names. The token is the last name of the page
+// before. Without a limit, a page has otherwise names.
 func PageAfter(names []string, token *string, limit *int32, otherwise int) ([]string, *string) {
 	if token != nil {
 		names = names[sortedAfter(names, *token):]

@@ -5,7 +5,7 @@ import (
 	"math/big"
 )
 
-// Characters that random text is made of.
+// Characters of random texts.
 const (
 	Letters     = "abcdefghijklmnopqrstuvwxyz"
 	Capitals    = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -13,7 +13,7 @@ const (
 	Punctuation = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 )
 
-// RandomText is n random characters of those given.
+// RandomText returns a text of n random characters from of.
 func RandomText(n int, of string) string {
 	b := make([]byte, n)
 	for i := range b {
@@ -22,7 +22,7 @@ func RandomText(n int, of string) string {
 	return string(b)
 }
 
-// RandomBelow is a random number from 0 to n-1.
+// RandomBelow returns a random number from 0 to n-1.
 func RandomBelow(n int) int {
 	x, err := rand.Int(rand.Reader, big.NewInt(int64(n)))
 	if err != nil { // never: https://pkg.go.dev/crypto/rand#Read

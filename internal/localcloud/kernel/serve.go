@@ -13,13 +13,14 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/wire"
 )
 
-// maxBody bounds an API request. The largest that AWS takes are log events, 1 MiB.
+// maxBody limits the size of an API request. The largest that AWS accepts are log
+// events, with 1 MiB.
 const maxBody = 4 << 20
 
 // scope is the credential scope of a signed request
 // (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-signing-elements.html).
-// The signature itself is not checked: every credential is good here, but for those
-// of a task and of who assumed a role, which may do what the role may.
+// The signature itself is not checked, and every access key is accepted. Those of a
+// task, and of a caller that assumed a role, have the permissions of the role.
 type scope struct{ key, region, service string }
 
 func credentialScope(r *http.Request) (scope, error) {
@@ -49,14 +50,14 @@ func credentialScope(r *http.Request) (scope, error) {
 	return scope{}, incomplete
 }
 
-// stale refuses a request that was signed more than five minutes ago, or in the
-// future, in the words of the service's kind.
+// stale returns an error if a request was signed more than five minutes ago, or for a
+// time more than five minutes ahead. The error is that of the protocol's services.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-signing-elements.html
 func (p Protocol) stale(signed string, now time.Time) error {
 	const form, tolerance = "20060102T150405Z", 5 * time.Minute
 	at, err := time.Parse(form, signed)
 	if err != nil || now.Sub(at).Abs() <= tolerance {
-		return nil // without a date there is nothing to go by
+		return nil // also without a valid date, which then can't be checked
 	}
 	past := now.After(at)
 	if p == EC2 && past {
@@ -77,11 +78,11 @@ func (p Protocol) stale(signed string, now time.Time) error {
 	return &Error{http.StatusForbidden, "SignatureDoesNotMatch", message}
 }
 
-// global are the services with one endpoint for all regions of a partition,
-// which sign for one of them wherever the client is; STS has both kinds.
+// global are the services with one endpoint for all regions of a partition. Requests
+// to them are signed for one fixed region. STS has regional endpoints too.
 var global = []string{"iam", "route53", "pricing", "sts"}
 
-// Serve adds services, whose operations have to be in the table of wire names.
+// Serve adds services. Their operations must be in the table of package wire.
 func (k *Kernel) Serve(services ...Service) error {
 	for _, s := range services {
 		table, err := wire.Load(s.Model)
@@ -99,7 +100,7 @@ func (k *Kernel) Serve(services ...Service) error {
 	return nil
 }
 
-// ServeAPI answers one AWS call.
+// ServeAPI serves one AWS call.
 func (k *Kernel) ServeAPI(w http.ResponseWriter, r *http.Request) {
 	started := k.Now()
 	id := RequestID()
@@ -158,17 +159,17 @@ func (k *Kernel) ServeAPI(w http.ResponseWriter, r *http.Request) {
 		k.answerError(w, s.table, err, id)
 		return
 	}
-	_, _ = w.Write(answer) //nolint:gosec // XML or JSON for an SDK, and the client may be gone
+	_, _ = w.Write(answer) //nolint:gosec // XML or JSON for an SDK; the client may have disconnected
 }
 
-// outcome is how a call ended.
+// outcome is the result of a call.
 type outcome struct {
 	output any
 	err    error
-	lost   bool // the client must not get an answer
+	lost   bool // the client must not get a response
 }
 
-// perform does the work of a call between the faults around it.
+// perform carries out a call and injects the faults.
 func (k *Kernel) perform(r *http.Request, sc scope, s Service, o Operation, call *Call, body []byte) outcome {
 	ctx := r.Context()
 	if d := k.latencies.Call; d > 0 && !k.Pause(ctx, d) {
@@ -219,7 +220,7 @@ func (k *Kernel) run(sc scope, s Service, o Operation, call Call, input any) (ou
 		output, err = o.call(tx, input)
 		if o.writes() {
 			tx.rememberTags()
-			tx.Changed() // even a failed write may have changed something
+			tx.Changed() // a write that failed may have changed something too
 		}
 	})
 	return output, err
@@ -232,7 +233,7 @@ func unknownOperation(p Protocol) string {
 	return "InvalidAction"
 }
 
-// guess is the table by which an error is written when the service is not known.
+// guess returns the table with which an error is encoded if the service is not known.
 func (k *Kernel) guess(s Service, r *http.Request) *wire.Model {
 	switch {
 	case s.table != nil:
@@ -253,8 +254,8 @@ func (k *Kernel) serviceNames() []string {
 	return names
 }
 
-// answerError writes an error. One that is not AWS's is a defect of the local
-// cloud, and is said as it is: its user is its developer.
+// answerError writes an error response. An error that is not AWS's is a bug of the
+// local cloud. Its text is written unchanged, since the user is a developer.
 func (k *Kernel) answerError(w http.ResponseWriter, table *wire.Model, err error, id string) {
 	status, message := http.StatusInternalServerError, err.Error()
 	var api *Error
@@ -263,7 +264,7 @@ func (k *Kernel) answerError(w http.ResponseWriter, table *wire.Model, err error
 	switch {
 	case errors.As(err, &api):
 		status, message = api.Status, api.Message
-		// The model knows better than fail, which makes every error a 400.
+		// Fail makes every error a 400. If the model has another status, it is right.
 		if s, ok := table.Errors[code]; ok && status == http.StatusBadRequest {
 			status = s
 		}
@@ -272,14 +273,14 @@ func (k *Kernel) answerError(w http.ResponseWriter, table *wire.Model, err error
 	}
 	body := table.EncodeError(code, message, status, id, w.Header())
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // the client may be gone
+	_, _ = w.Write(body) // the client may have disconnected
 }
 
-// hangUp ends the connection without an answer.
+// hangUp closes the connection without a response.
 func hangUp(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		panic(http.ErrAbortHandler) // net/http's own way to hang up
+		panic(http.ErrAbortHandler) // makes net/http close the connection
 	}
 	_ = conn.Close()
 }

@@ -13,25 +13,25 @@ import (
 	"github.com/bookctl/bookctl/internal/hint"
 )
 
-// StateFile is where the state of a directory is kept.
+// StateFile returns the path of the file with the state.
 func StateFile(stateDir string) string { return filepath.Join(stateDir, "state.json") }
 
-// place is where a cloud is: its endpoint's port and its region, which stand in
-// the state file next to the stores.
+// place is the port of a cloud's endpoint and its region. The state file contains them
+// next to the stores.
 type place struct {
 	Port   int    `json:"port"`
 	Region string `json:"region,omitempty"`
 }
 
-// Load reads the saved state into the stores, and finds the region. A new
-// directory has none yet, which is no error.
+// Load reads the saved state into the stores, and sets the region. It is no error if
+// there is no saved state yet.
 func (k *Kernel) Load() error {
 	if err := k.read(); err != nil {
 		return err
 	}
 	had := k.place.Region
 	if had == "" && k.place.Port != 0 {
-		had = "us-east-1" // the state is of a version that had no other
+		had = "us-east-1" // the state is of a version that had no other region
 	}
 	if k.region != "" && had != "" && k.region != had {
 		return hint.With(fmt.Errorf("the local cloud in %s is region %s, and can't be %s", k.stateDir, had, k.region),
@@ -79,8 +79,8 @@ func (k *Kernel) read() error {
 	return nil
 }
 
-// save writes the state; the lock is held. A cloud that can't save goes on: what
-// it answers is still true for as long as it runs.
+// save writes the state. The lock must be held. If saving fails, the cloud continues:
+// its responses are still correct while it runs.
 func (k *Kernel) save() {
 	if k.cfg.Ephemeral {
 		return
@@ -105,11 +105,11 @@ func (k *Kernel) save() {
 	}
 }
 
-// Port is the port that clients of the saved state know, 0 for a new one.
+// Port is the port in the saved state, or 0 for a new state.
 func (k *Kernel) Port() int { return k.place.Port }
 
-// ListensOn notes the endpoint, once and before the first call. seed, which may be
-// nil, makes what an account has from the start, in a state that is new.
+// ListensOn sets the endpoint. It must be called once, before the first call. If the
+// state is new, it calls seed, which may be nil, to create what every account has.
 func (k *Kernel) ListensOn(endpoint string, port int, seed func(*Tx)) {
 	k.endpoint = endpoint
 	k.Update(func(tx *Tx) {

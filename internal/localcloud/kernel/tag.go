@@ -12,7 +12,7 @@ type Tagged struct {
 	Tags map[string]string
 }
 
-// Kind is how a filter of the tagging API calls the resource's type: "rds:db",
+// Kind is the resource's type in filters of the tagging API, such as "rds:db" or
 // "ec2:vpc".
 func (t Tagged) Kind() string {
 	parts := strings.SplitN(t.ARN, ":", 6)
@@ -26,16 +26,16 @@ func (t Tagged) Kind() string {
 // Tagger lists and tags one service's resources, for the tagging API and for
 // policies with conditions on tags.
 type Tagger struct {
-	// List is every resource that the tagging API covers.
+	// List returns every resource that the tagging API covers.
 	List func(*Tx) []Tagged
-	// Add and Remove change the tags of one resource as the service's own calls
-	// do, with their errors.
+	// Add and Remove change the tags of a resource, with the errors of the service's
+	// own calls.
 	Add    func(tx *Tx, arn string, tags map[string]string) error
 	Remove func(tx *Tx, arn string, keys []string) error
 }
 
-// RegisterTagger makes the Tagger of the service that has this name in ARNs. begin
-// makes the service within a transaction, which the three methods work on.
+// RegisterTagger sets the Tagger of the service with this name in ARNs. Begin returns
+// the service within a transaction, for the other three functions.
 func RegisterTagger[T any](
 	k *Kernel, service string, begin func(*Tx) T,
 	list func(T) []Tagged, add func(t T, arn string, tags map[string]string) error, remove func(t T, arn string, keys []string) error,
@@ -47,14 +47,14 @@ func RegisterTagger[T any](
 	}
 }
 
-// Tagger is that of the service with this name in ARNs, if it has one.
+// Tagger returns the Tagger of the service with this name in ARNs, if it has one.
 func (tx *Tx) Tagger(service string) (Tagger, bool) {
 	t, ok := tx.kernel.taggers[service]
 	return t, ok
 }
 
-// Tagged are all resources with tags by their ARNs, as the faults let the tagging
-// API see them.
+// Tagged returns all resources that have tags, sorted by ARN, with the faults of the
+// tagging API.
 func (tx *Tx) Tagged() []Tagged {
 	f := tx.Faults()
 	all := tx.tags()
@@ -75,10 +75,10 @@ func (tx *Tx) Tagged() []Tagged {
 	return list
 }
 
-// TagsOf are the tags of a resource that a tagger lists, nil for none.
+// TagsOf returns the tags of a resource that a Tagger lists, or nil if it has none.
 func (tx *Tx) TagsOf(arn string) map[string]string { return tx.tags()[arn] }
 
-// tags are those of every resource that has some.
+// tags returns the tags of every resource that has some, by ARN.
 func (tx *Tx) tags() map[string]map[string]string {
 	all := map[string]map[string]string{}
 	for _, tagger := range tx.kernel.taggers {
@@ -91,8 +91,8 @@ func (tx *Tx) tags() map[string]map[string]string {
 	return all
 }
 
-// rememberTags keeps what Faults.StaleTags lists after its deletion; it runs after
-// every write.
+// rememberTags records the tags of all resources after every write, so that
+// Faults.StaleTags can list resources after their deletion.
 func (tx *Tx) rememberTags() {
 	if !tx.Faults().StaleTags {
 		return
@@ -103,7 +103,7 @@ func (tx *Tx) rememberTags() {
 	maps.Copy(tx.kernel.deleted, tx.tags())
 }
 
-// TagList makes a service's own type of tags, sorted by key.
+// TagList returns tags in a service's own type, sorted by key.
 func TagList[T any](tags map[string]string, tag func(key, value *string) T) []T {
 	list := make([]T, 0, len(tags))
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
@@ -113,7 +113,7 @@ func TagList[T any](tags map[string]string, tag func(key, value *string) T) []T 
 	return list
 }
 
-// KeyList makes tags of keys alone, for the calls that take such to remove them.
+// KeyList returns tags that have only keys, for calls that remove tags.
 func KeyList[T any](keys []string, tag func(key *string) T) []T {
 	list := make([]T, 0, len(keys))
 	for _, key := range keys {

@@ -16,17 +16,17 @@ import (
 	"strings"
 )
 
-// maxDepth bounds how deep a request's values nest; AWS's models stay far below.
+// maxDepth limits the nesting of a request's values. AWS's models need far less.
 const maxDepth = 40
 
-// Error is a request that cannot be read, by the code that AWS gives it.
+// Error says that a request can't be decoded. Code is AWS's error code.
 type Error struct{ Code, Message string }
 
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
 
-// OperationName finds out what a request asks for. For rest-xml it is the name
-// of the operation whose method and path fit; for the others it is as the
-// request says and may be unknown.
+// OperationName returns the name of a request's operation. For rest-xml it is the
+// operation whose method and path match. For the other protocols it is the name in the
+// request, and the operation may not exist.
 func (m *Model) OperationName(r *http.Request, body []byte) (string, error) {
 	switch m.Protocol {
 	case JSON:
@@ -68,9 +68,9 @@ func queryForm(r *http.Request, body []byte) (url.Values, error) {
 	return form, nil
 }
 
-// Decode reads a request of the operation into the SDK's input struct, to which
-// input points. A parameter that the operation does not have is an error that
-// names it, as are a missing one and a value of the wrong kind.
+// Decode decodes a request of the operation into the SDK's input struct, to which input
+// points. The error names a parameter that is unknown, that is missing, or that has a
+// value of the wrong type.
 func (m *Model) Decode(operation string, r *http.Request, body []byte, input any) error {
 	o, ok := m.Operations[operation]
 	if !ok {
@@ -95,7 +95,7 @@ func (m *Model) Decode(operation string, r *http.Request, body []byte, input any
 
 type decoder struct{ *Model }
 
-// bad is the error of a parameter that can't be read.
+// bad returns the error for a parameter with a wrong value.
 func (d decoder) bad(path string, err error) error {
 	if d.Protocol == JSON {
 		return &Error{"ValidationException", fmt.Sprintf("1 validation error detected: Value at '%s' failed to satisfy constraint: %v", path, err)}
@@ -117,7 +117,7 @@ func (d decoder) unknown(path string) error {
 	return &Error{code, "The parameter " + path + " is not recognized"}
 }
 
-// required checks the members that AWS's model calls required, at any depth.
+// required checks that all required members are present, at any depth.
 func (d decoder) required(of string, v reflect.Value, path string) error {
 	s := d.Shapes[of]
 	if s == nil {
@@ -176,7 +176,7 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// node is a query's parameters as a tree: a.b.1=x is a below which is b.
+// node is a node in the tree of a query's parameters: in a.b.1=x, b is a child of a.
 type node struct {
 	value *string
 	kids  map[string]*node
@@ -288,8 +288,8 @@ type item struct {
 	path string
 }
 
-// items are a list's or map's elements in the order of their numbers. Unless it
-// is flat they lie below one more name, its own or the usual one.
+// items returns the elements of a list or map in the order of their numbers. Unless it
+// is flat, they are below one more name: the shape's own name or the usual one.
 func (d decoder) items(member Member, own, usual string, n *node, path string) ([]item, error) {
 	if !member.Flat && d.Protocol != EC2 && n.value == nil {
 		for name, kid := range n.kids {
@@ -328,7 +328,7 @@ func (d decoder) jsonBody(o Operation, body []byte, v reflect.Value) error {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return nil
 	}
-	// encoding/json bounds the nesting of what it reads by itself.
+	// The encoding/json package limits the nesting itself.
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()
 	var value any
@@ -440,7 +440,7 @@ func (d decoder) noMembers(value any) error {
 	return nil
 }
 
-// element is a parsed XML element.
+// element is an XML element.
 type element struct {
 	name string
 	text strings.Builder
@@ -480,8 +480,8 @@ func parseXML(body []byte) (*element, error) {
 	return root.kids[0], nil
 }
 
-// restBody takes the members from the path, the query string, the headers and
-// the body. Route 53 has no operation whose body is a single member.
+// restBody reads the members from the path, the query string, the headers and the body.
+// Route 53 has no operation whose body is a single member.
 func (d decoder) restBody(o Operation, r *http.Request, body []byte, v reflect.Value) error {
 	uri, _ := matchPath(o.Path, r.URL.Path)
 	form := r.URL.Query()
@@ -525,7 +525,7 @@ func (d decoder) restBody(o Operation, r *http.Request, body []byte, v reflect.V
 	return d.fromXML(Member{Of: o.Input}, []*element{root}, v, "")
 }
 
-// fromXML reads a member from its element; a flat list has several.
+// fromXML reads a member from its element. A flat list has several elements.
 func (d decoder) fromXML(member Member, from []*element, v reflect.Value, path string) error {
 	s := d.Shapes[member.Of]
 	if len(from) > 1 && !member.Flat {
@@ -581,8 +581,8 @@ func (d decoder) fromXML(member Member, from []*element, v reflect.Value, path s
 	return nil
 }
 
-// matchPath compares a path with a template such as /2013-04-01/change/{Id} and
-// returns the values of its braces. {Id+} takes the rest of the path.
+// matchPath matches a path with a template such as /2013-04-01/change/{Id}, and returns
+// the values of the names in braces. {Id+} matches the rest of the path.
 func matchPath(template, path string) (map[string]string, bool) {
 	template, _, _ = strings.Cut(template, "?")
 	want := strings.Split(strings.Trim(template, "/"), "/")

@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// Encode writes the SDK's output struct, to which output points, as the
-// operation's answer, and sets the headers that go with it. A field that is set
-// and that the table does not know is an error.
+// Encode returns the response of an operation, and sets its headers. Output is a
+// pointer to the SDK's output struct. A field that is set and not in the table is an
+// error.
 func (m *Model) Encode(operation string, output any, requestID string, header http.Header) ([]byte, error) {
 	o, ok := m.Operations[operation]
 	if !ok {
@@ -65,8 +65,8 @@ func (m *Model) Encode(operation string, output any, requestID string, header ht
 	return e.Bytes(), nil
 }
 
-// EncodeError writes an error as the protocol has it and sets its headers. The
-// caller sends it with status.
+// EncodeError returns an error response in the format of the protocol, and sets its
+// headers. The caller sends it with status.
 func (m *Model) EncodeError(code, message string, status int, requestID string, header http.Header) []byte {
 	m.head(requestID, header)
 	e := encoder{Model: m}
@@ -101,7 +101,7 @@ func (m *Model) EncodeError(code, message string, status int, requestID string, 
 	return e.Bytes()
 }
 
-// head sets the headers of every answer.
+// head sets the headers of every response.
 func (m *Model) head(requestID string, header http.Header) {
 	header.Set("X-Amzn-Requestid", requestID)
 	if m.Protocol == JSON {
@@ -128,11 +128,11 @@ func (e *encoder) close(name string) { e.WriteString("</" + name + ">") }
 
 func (e *encoder) element(name, text string) {
 	e.open(name, "")
-	_ = xml.EscapeText(e, []byte(text)) // a buffer takes everything
+	_ = xml.EscapeText(e, []byte(text)) // writing to a buffer never fails
 	e.close(name)
 }
 
-// known refuses a set field that would not go over the wire.
+// known returns an error if a field is set that the table does not have.
 func (e *encoder) known(b *binding, v reflect.Value, path string) error {
 	for _, i := range b.missing {
 		if !v.Field(i).IsZero() {
@@ -142,9 +142,8 @@ func (e *encoder) known(b *binding, v reflect.Value, path string) error {
 	return nil
 }
 
-// given is a structure's members that are to be written. At the top of an
-// answer lists are written even if there is nothing in them, as AWS does:
-// clients count on them.
+// given returns the members of a structure that are written. At the top level of a
+// response, empty lists are written too, as AWS does, because clients rely on them.
 func (e *encoder) given(b *binding, v reflect.Value, top bool) []boundField {
 	var fields []boundField
 	for _, f := range b.fields {
@@ -215,7 +214,7 @@ func (e *encoder) xml(name string, member Member, v reflect.Value, path string) 
 	return nil
 }
 
-// headers sets rest-xml's members that go into headers.
+// headers sets the headers for the members of rest-xml that are headers.
 func (e *encoder) headers(of string, v reflect.Value, header http.Header) {
 	for _, f := range e.bind(of, v.Type()).fields {
 		if f.member.At == "header" && f.index >= 0 && !absent(v.Field(f.index)) {

@@ -19,7 +19,7 @@ const (
 	RESTXML = "rest-xml" // Route 53
 )
 
-// The scalar types; any other value of Member.Of names a shape.
+// The scalar types. Any other value of Member.Of is the name of a shape.
 const (
 	String    = "string"
 	Integer   = "integer"
@@ -31,7 +31,7 @@ const (
 	Timestamp = "timestamp"
 )
 
-// Scalar says whether a type is one of the above.
+// Scalar reports whether a type is one of the scalar types.
 func Scalar(of string) bool {
 	switch of {
 	case String, Integer, Long, Float, Double, Boolean, Blob, Timestamp:
@@ -40,34 +40,34 @@ func Scalar(of string) bool {
 	return false
 }
 
-// Model is what goes over the wire for one service.
+// Model describes the requests and responses of one service.
 type Model struct {
 	Service  string `json:"service"`
 	Protocol string `json:"protocol"`
-	// Version is the API's version: a query carries it, and rest-xml's paths
-	// start with it.
+	// Version is the version of the API. A query contains it, and the paths of rest-xml
+	// begin with it.
 	Version string `json:"version"`
-	// Namespace is that of the XML answers.
+	// Namespace is the namespace of XML responses.
 	Namespace string `json:"namespace,omitempty"`
 	// Target is the part of X-Amz-Target before the dot.
 	Target string `json:"target,omitempty"`
-	// Operations are by name.
+	// Operations are the operations by name.
 	Operations map[string]Operation `json:"operations"`
-	// Errors are the modelled error codes with their HTTP status.
+	// Errors are the HTTP status of the error codes in the API model.
 	Errors map[string]int `json:"errors,omitempty"`
-	// Shapes are by the model's own name.
+	// Shapes are the shapes by their name in the API model.
 	Shapes map[string]*Shape `json:"shapes"`
 
 	bindings sync.Map // of bindingKey to *binding
 }
 
-// Operation is one call.
+// Operation is an operation of a service.
 type Operation struct {
-	Input  string `json:"input,omitempty"`  // a shape; "" is no member at all
+	Input  string `json:"input,omitempty"`  // a shape; "" means no members
 	Output string `json:"output,omitempty"` // a shape
-	// Wrapper is the element around a query's result.
+	// Wrapper is the XML element around the result of a query.
 	Wrapper string `json:"wrapper,omitempty"`
-	// Method and Path are set where they are not POST and "/".
+	// Method and Path are set if they are not POST and "/".
 	Method string `json:"method,omitempty"`
 	Path   string `json:"path,omitempty"`
 }
@@ -75,29 +75,30 @@ type Operation struct {
 // Shape is a structure, a list or a map.
 type Shape struct {
 	Type string `json:"type"`
-	// Members are a structure's, by name.
+	// Members are the members of a structure, by name.
 	Members map[string]Member `json:"members,omitempty"`
 	// Required are the members that a request must have.
 	Required []string `json:"required,omitempty"`
-	// Element is a list's, Key and Value are a map's.
+	// Element is the element of a list; Key and Value are those of a map.
 	Element *Member `json:"element,omitempty"`
 	Key     *Member `json:"key,omitempty"`
 	Value   *Member `json:"value,omitempty"`
 }
 
-// Member is a place in a structure, list or map.
+// Member is a member of a structure, or the element, key or value of a list or map.
 type Member struct {
-	// Of is a scalar type or a shape's name.
+	// Of is a scalar type or the name of a shape.
 	Of string `json:"of"`
-	// In and Out are the names in requests and answers; "" is the member's own.
+	// In and Out are the names in requests and responses; "" means the member's own
+	// name.
 	In  string `json:"in,omitempty"`
 	Out string `json:"out,omitempty"`
-	// Flat lists and maps have no element around them.
+	// Flat means that a list or map has no element around its elements.
 	Flat bool `json:"flat,omitempty"`
-	// Time is the format of a timestamp; "" is the protocol's.
+	// Time is the format of a timestamp; "" means that of the protocol.
 	Time string `json:"time,omitempty"`
-	// At is where rest-xml puts a member that is not in the body: uri,
-	// querystring or header.
+	// At is the place of a rest-xml member that is not in the body: uri, querystring or
+	// header.
 	At string `json:"at,omitempty"`
 }
 
@@ -105,8 +106,8 @@ type Member struct {
 //go:embed models/*.json
 var models embed.FS
 
-// Load reads the table of one service. Its cost is that of parsing it, so a
-// caller keeps the result.
+// Load reads the table of a service. It parses the table each time, so callers should
+// store the result.
 func Load(service string) (*Model, error) {
 	text, err := models.ReadFile("models/" + service + ".json")
 	if err != nil {
@@ -119,18 +120,18 @@ func Load(service string) (*Model, error) {
 	return m, nil
 }
 
-// binding joins a structure of the model to the Go type that holds it.
+// binding maps a structure of the model to its Go type.
 type binding struct {
-	fields  []boundField // by name
+	fields  []boundField // sorted by name
 	byIn    map[string]*boundField
-	missing []int // Go fields without a member: newer than the model
+	missing []int // Go fields without a member, because the SDK is newer than the model
 }
 
 type boundField struct {
 	name    string
 	member  Member
 	in, out string
-	index   int // of the Go field, -1 when the Go type has none
+	index   int // of the Go field, or -1 if there is none
 }
 
 type bindingKey struct {
@@ -138,8 +139,8 @@ type bindingKey struct {
 	typ   reflect.Type
 }
 
-// bind looks up how the structure maps to t. The SDK capitalises the model's
-// names and otherwise keeps them.
+// bind returns the binding of a structure to t. The names of Go fields are those of the
+// model, with a capital first letter.
 func (m *Model) bind(shape string, t reflect.Type) *binding {
 	key := bindingKey{shape, t}
 	if b, ok := m.bindings.Load(key); ok {

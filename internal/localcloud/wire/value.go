@@ -13,7 +13,8 @@ import (
 
 var timeType = reflect.TypeFor[time.Time]()
 
-// indirect makes room behind a pointer and returns the place itself.
+// indirect returns the value that a pointer points to, and allocates it if the pointer
+// is nil. It returns any other value unchanged.
 func indirect(v reflect.Value) reflect.Value {
 	if v.Kind() != reflect.Pointer {
 		return v
@@ -67,7 +68,8 @@ func setText(member Member, text string, v reflect.Value) error {
 	return nil
 }
 
-// checkEnum refuses a value that the SDK's enumeration does not have, as AWS does.
+// checkEnum returns an error for a value that is not in the SDK's enumeration, as AWS
+// does.
 func checkEnum(v reflect.Value) error {
 	values := v.MethodByName("Values")
 	if !values.IsValid() || values.Type().NumIn() != 0 || values.Type().NumOut() != 1 {
@@ -94,16 +96,16 @@ func parseTime(text string) (time.Time, error) {
 	return t.UTC(), nil
 }
 
-// epoch is the time that JSON has as seconds, to the millisecond as the SDK.
+// epoch converts seconds, as in JSON, to a time, rounded to milliseconds as in the SDK.
 func epoch(seconds float64) (time.Time, error) {
-	const limit = 253402300800 // the year 10000, beyond which no format goes
+	const limit = 253402300800 // the year 10000, which no format can represent
 	if !(math.Abs(seconds) < limit) {
 		return time.Time{}, fmt.Errorf("%v is not a timestamp", seconds)
 	}
 	return time.UnixMilli(int64(math.Round(seconds * 1000))).UTC(), nil
 }
 
-// text writes a scalar for XML; v is not a nil pointer.
+// text returns a scalar as text for XML. V must not be a nil pointer.
 func text(v reflect.Value) string {
 	v = reflect.Indirect(v)
 	switch {
@@ -122,12 +124,12 @@ func text(v reflect.Value) string {
 	}
 }
 
-// absent says whether a Go value means 'not given'.
+// absent reports whether a Go value means that a member is not present.
 func absent(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Interface:
 		return v.IsNil()
-	case reflect.String: // enumerations have no pointers in the SDK
+	case reflect.String: // the SDK has no pointers to enumerations
 		return v.Len() == 0
 	}
 	return false
