@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -317,7 +318,7 @@ func (w *portWatch) unharmed(t *testing.T) {
 }
 
 // TestReleasesAndPasswordsChangeWithoutAFailedRequest rolls out a release on another
-// port, gives the database a new password and goes back to the release before, all under
+// port, restarts it, gives the database a new password and goes back to the release before, all under
 // load; and holds status to its calls.
 func TestReleasesAndPasswordsChangeWithoutAFailedRequest(t *testing.T) {
 	if testing.Short() {
@@ -333,8 +334,25 @@ func TestReleasesAndPasswordsChangeWithoutAFailedRequest(t *testing.T) {
 	load, watch := startLoad(t, url+"/books/Dune", 4, 15*time.Millisecond), s.watchPorts(t)
 	s.up("--source", changedSource(t), "--count", "2", "--container-port", "8081")
 
+	old := s.tasks(t)
+	var restarted struct {
+		Release string
+		Tasks   int
+	}
+	out := s.must("restart", "--local", "--output", "json", "--quiet")
+	decode(t, out[strings.LastIndex(strings.TrimSpace(out), "\n")+1:], &restarted)
+	now := s.tasks(t)
+	if restarted.Release != "book-bookapi:2" || restarted.Tasks != 2 || len(now) != 2 || slices.ContainsFunc(slices.Collect(maps.Keys(old)), func(pid int) bool { return now[pid] != "" }) {
+		t.Errorf("restart says %+v; the tasks were %v, and are %v", restarted, old, now)
+	}
+	// New tasks that don't come up cost no request, and are told from those before.
+	s.faults(`{"tasks": {"crash": true}}`)
+	s.run("restart", "--local").says(t, 1, "The new tasks of revision 2 never became healthy. Task ", "The tasks from before are still serving.", "next: ", "'bookctl restart --local' again once that is repaired")
+	s.faults(`{}`)
+	s.run("up", "--local").says(t, 0, "0 changed")
+
 	before := s.secret(t)
-	out := s.must("db", "rotate-password", "--local", "--output", "json")
+	out = s.must("db", "rotate-password", "--local", "--output", "json")
 	if err := fitsSchema(out); err != nil {
 		t.Error(err)
 	}

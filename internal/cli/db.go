@@ -13,7 +13,6 @@ import (
 
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/provision"
-	"github.com/bookctl/bookctl/internal/runlock"
 )
 
 func newDB(s streams, g *globals) *cobra.Command {
@@ -22,9 +21,11 @@ func newDB(s streams, g *globals) *cobra.Command {
 		Use:   "db",
 		Short: "Show how to connect to the database",
 		Long: `Show the address of the database and how to connect to it. On AWS it has no
-public address: 'bookctl db tunnel' reaches it through a task. The password is
-printed only with --show-password, and only on a terminal.`,
+public address: 'bookctl db tunnel' reaches it through a task, and so do psql, dump
+and load. The password is printed only with --show-password, and only on a terminal.`,
 		Example: `  bookctl db
+  bookctl db psql
+  bookctl db dump books.dump
   bookctl db tunnel
   bookctl db snapshots
   bookctl db rotate-password`,
@@ -36,8 +37,18 @@ printed only with --show-password, and only on a terminal.`,
 		},
 	}
 	cmd.Flags().BoolVar(&show, "show-password", false, "print the password too, on a terminal")
-	cmd.AddCommand(newDBTunnel(s, g), newDBSnapshots(s, g), newDBRotate(s, g))
+	cmd.AddCommand(newDBPsql(s, g), newDBDump(s, g), newDBLoad(s, g), newDBTunnel(s, g), newDBSnapshots(s, g), newDBRotate(s, g))
 	return cmd
+}
+
+// withoutDatabase is the error of a stack in which no database was found. One that was
+// made without a database stays so until 'up' says otherwise.
+func withoutDatabase(ctx context.Context, t *target, g *globals, err error) error {
+	up := hint.Command("up")
+	if have, lookErr := provision.ReadDeployed(ctx, t.clients, g.stack); lookErr == nil && have.NoDatabase {
+		up = hint.Command("up", "--no-database=false")
+	}
+	return notDeployed(ctx, t, g, err, hint.New("%s makes it", up))
 }
 
 func connection(ctx context.Context, s streams, g *globals, show bool) error {
@@ -51,7 +62,7 @@ func connection(ctx context.Context, s streams, g *globals, show bool) error {
 	}
 	c, err := provision.ReadConnection(ctx, t.clients, g.stack)
 	if err != nil {
-		return notDeployed(ctx, t, g, err, hint.New("%s makes it", hint.Command("up")))
+		return withoutDatabase(ctx, t, g, err)
 	}
 	bundle := "the bundle of https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
 	reach := g.text("from within the stack's network; from here by %s", hint.Command("db", "tunnel"))
@@ -135,7 +146,7 @@ func tunnel(ctx context.Context, s streams, g *globals, task string, port int) e
 	}
 	c, err := provision.ReadConnection(ctx, t.clients, g.stack)
 	if err != nil {
-		return notDeployed(ctx, t, g, err, hint.New("%s makes it", hint.Command("up")))
+		return withoutDatabase(ctx, t, g, err)
 	}
 	if c.Host == "" {
 		return hint.With(fmt.Errorf("the database is %s and has no address yet", c.State), "wait until %s says that it is available", hint.Command("status"))
@@ -230,28 +241,25 @@ func rotatePassword(ctx context.Context, s streams, g *globals) error {
 	begun := time.Now()
 	rep := newReporter(ctx, s, g)
 	defer rep.close()
-	t, err := connect(ctx, s, g)
+	t, err := open(ctx, s, g, needs{database: true, serving: true})
 	if err != nil {
 		return err
 	}
-	// The lock leaves a trace of its own, so none is taken of a stack that is not there.
-	if _, err := provision.ReadConnection(ctx, t.clients, g.stack); err != nil {
-		return notDeployed(ctx, t, g, err, hint.New("%s makes it", hint.Command("up")))
-	}
-	err = changing(s, t, provision.Spec{Stack: g.stack}, "db rotate-password").Hold(ctx, func(lock *runlock.Lock) error {
+	err = t.hold(ctx, s, g, "db rotate-password", func(guard func(context.Context) error) error {
 		rep.note("stack %s in %s: a new password for secret and database", g.stack, t.place)
-		if err := lock.Guard(ctx); err != nil {
+		if err := guard(ctx); err != nil {
 			return err
 		}
 		if err := provision.RotatePassword(ctx, t.clients, g.stack); err != nil {
-			return notDeployed(ctx, t, g, err, hint.Of(err))
+			return notDeployed(ctx, t.target, g, err, hint.Of(err))
 		}
 		rep.note("new tasks that know it")
-		if err := lock.Guard(ctx); err != nil {
+		if err := guard(ctx); err != nil {
 			return err
 		}
-		if err := provision.Restart(ctx, t.clients, g.stack, func(note string) { rep.note("%s", note) }); err != nil {
-			return hint.With(err, "secret and database have the new password; %s again restarts the tasks", hint.Command("db", "rotate-password"))
+		if _, err := provision.Restart(ctx, t.clients, g.stack, func(note string) { rep.note("%s", note) }); err != nil {
+			return restartDiagnosed(hint.With(err, "secret and database have the new password; %s makes tasks that know it", hint.Command("restart")),
+				hint.New("secret and database have the new password; once that is repaired, %s makes tasks that know it", hint.Command("restart")))
 		}
 		return nil
 	})

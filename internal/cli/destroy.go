@@ -259,9 +259,9 @@ func (d destruction) print(s streams, g *globals) error {
 }
 
 // some is a list that is not null as JSON.
-func some(all []provision.Snapshot) []provision.Snapshot {
+func some[T any](all []T) []T {
 	if all == nil {
-		return []provision.Snapshot{}
+		return []T{}
 	}
 	return all
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/picture"
+	"github.com/bookctl/bookctl/internal/pricing"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -142,6 +143,58 @@ type runDocument struct {
 	Release string `json:"release" doc:"The task definition and revision that it ran."`
 	// Exit is the exit code of the command; nil where it was not waited for.
 	Exit *int32 `json:"exit,omitempty" doc:"The exit code of the command; absent with --detach."`
+}
+
+// pauseDocument is a stack that is paused.
+type pauseDocument struct {
+	head
+	place
+	Command string    `json:"command" enum:"pause"`
+	Paused  time.Time `json:"paused" doc:"Since when it is."`
+	// DatabaseStarts is when RDS starts the database by itself; zero without one.
+	DatabaseStarts time.Time `json:"databaseStarts,omitzero" doc:"When RDS starts the stopped database by itself."`
+	// Cost is what goes on costing, and Monthly its sum; nil when unknown.
+	Cost    []pricing.Line `json:"cost" doc:"What goes on costing."`
+	Monthly *float64       `json:"monthlyCost,omitempty" doc:"US dollars; left out where no price is known."`
+	Seconds float64        `json:"seconds"`
+}
+
+type resumeDocument struct {
+	head
+	place
+	Command string  `json:"command" enum:"resume"`
+	URL     string  `json:"url" doc:"Where the service answers."`
+	Seconds float64 `json:"seconds"`
+}
+
+type restartDocument struct {
+	head
+	place
+	Command string `json:"command" enum:"restart"`
+	URL     string `json:"url" doc:"Where the service answers."`
+	// Release is the task definition and revision of the tasks.
+	Release string  `json:"release" doc:"The task definition and revision of the tasks, before and now."`
+	Tasks   int32   `json:"tasks" doc:"How many new tasks serve."`
+	Seconds float64 `json:"seconds"`
+}
+
+// dumpDocument is a file that has the data of a database.
+type dumpDocument struct {
+	head
+	Command string  `json:"command" enum:"db dump"`
+	Stack   string  `json:"stack"`
+	File    string  `json:"file" doc:"What was written, in pg_dump's custom format."`
+	Bytes   int64   `json:"bytes"`
+	Seconds float64 `json:"seconds"`
+}
+
+// loadDocument is a file that was read into a database.
+type loadDocument struct {
+	head
+	Command string  `json:"command" enum:"db load"`
+	Stack   string  `json:"stack"`
+	File    string  `json:"file"`
+	Seconds float64 `json:"seconds"`
 }
 
 type rotateDocument struct {

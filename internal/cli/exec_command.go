@@ -107,9 +107,7 @@ func walk(ctx context.Context, s streams, plugin string, session provision.Sessi
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt)
 	defer signal.Stop(signals)
-	const variable = "AWS_SSM_START_SESSION_RESPONSE"
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), plugin, variable, session.Region, "StartSession", "", session.Request, session.Endpoint)
-	cmd.Env = append(os.Environ(), variable+"="+session.Response)
+	cmd := inPlugin(context.WithoutCancel(ctx), plugin, session)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.in, s.out, s.err
 	err := cmd.Run()
 	var exit *exec.ExitError
@@ -120,6 +118,14 @@ func walk(ctx context.Context, s streams, plugin string, session provision.Sessi
 		return fmt.Errorf("run %s: %w", pluginName, err)
 	}
 	return nil
+}
+
+// inPlugin is the plugin with a session.
+func inPlugin(ctx context.Context, plugin string, session provision.Session) *exec.Cmd {
+	const variable = "AWS_SSM_START_SESSION_RESPONSE"
+	cmd := exec.CommandContext(ctx, plugin, variable, session.Region, "StartSession", "", session.Request, session.Endpoint)
+	cmd.Env = append(os.Environ(), variable+"="+session.Response)
+	return cmd
 }
 
 // walkHere runs a command in a container of this machine, as the local cloud's

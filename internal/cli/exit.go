@@ -148,7 +148,11 @@ func interrupted(cmd *cobra.Command, g *globals) hint.Message {
 		return hint.New("what was made is kept: run the same command again to go on, or %s to remove it", hint.Command("destroy"))
 	case "destroy":
 		return hint.New("what is gone is gone, and the rest is as it was: run the same command again to go on")
-	case "rollback", "rotate-password", "set", "unset":
+	case "restart":
+		return hint.New("ECS goes on with the restart by itself; %s shows how far it is", hint.Command("status"))
+	case "pause":
+		return hint.New("run the same command again to go on, or %s to have the stack serve", hint.Command("resume"))
+	case "resume", "rollback", "rotate-password", "set", "unset":
 		return hint.New("run the same command again to go on")
 	}
 	return hint.Message{}

@@ -49,7 +49,7 @@ func drawGraph(ctx context.Context, s streams, g *globals, format string) error 
 		return fmt.Errorf("read what is deployed: %w", err)
 	}
 	spec := provision.Spec{
-		Stack: g.stack, Version: version(), Settings: have.Settings, Running: have.Running, Zones: have.Zones, Deployed: &have,
+		Stack: g.stack, Version: version(), Settings: have.Settings, Running: have.Running, Zones: have.Zones, Deployed: &have, Paused: !have.Paused.IsZero(),
 	}
 	if spec.Zones[0] == "" || spec.Zones[1] == "" {
 		spec.Zones = [2]string{"a", "b"} // nothing is made in them

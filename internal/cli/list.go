@@ -60,11 +60,19 @@ that were destroyed and left snapshots are listed, too.`,
 			w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "STACK\tSTATE\tTASKS\tDATABASE\tAGE\tA MONTH\tKEPT SNAPSHOTS")
 			for _, x := range stacks {
-				fmt.Fprintf(w, "%s\t%s\t%d/%d\t%s\t%s\t%s\t%s\n", x.Stack, x.State, x.Running, x.Desired, orDash(x.Database), age(x.Created), cost(x.Monthly), kept(x.Summary))
+				fmt.Fprintf(w, "%s\t%s\t%d/%d\t%s\t%s\t%s\t%s\n", x.Stack, x.State, x.Running, x.Desired, orDash(databaseOf(x.Summary)), age(x.Created), cost(x.Monthly), kept(x.Summary))
 			}
 			return w.Flush()
 		},
 	}
+}
+
+// databaseOf is the state of a stack's database, and when RDS starts a stopped one.
+func databaseOf(s provision.Summary) string {
+	if s.DatabaseStarts.IsZero() {
+		return s.Database
+	}
+	return s.Database + ", starts " + s.DatabaseStarts.UTC().Format(minute)
 }
 
 // monthly is what a stack costs with its snapshots, where prices are known. What

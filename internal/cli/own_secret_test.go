@@ -70,6 +70,12 @@ func TestAStackKeepsSecretsOfItsOwn(t *testing.T) {
 	}
 	s.run("up", "--local").says(t, 0, "0 changed")
 
+	// A stack that is to have no database is whole without one.
+	if r := s.run("list", "--local"); r.code != 0 || !strings.Contains(r.out, "ready") || strings.Contains(r.out, "partial") {
+		t.Errorf("list: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	s.run("db", "--local").says(t, 1, "stack book has no database", "next: 'bookctl up --local --no-database=false' makes it")
+
 	// Whoever sets another at the same time waits, and none is lost. What was plain is
 	// a secret then.
 	file := filepath.Join(t.TempDir(), "value")

@@ -299,6 +299,10 @@ func TestThePolicyStandsBeforeAnotherSimulator(t *testing.T) {
 	j.step("up", "--source", changedSource(t), "--count", "2")
 	j.step("rollback")
 	j.step("run", "version")
+	j.step("restart")
+	j.step("db", "dump", filepath.Join(j.dir, "books.dump"))
+	j.step("pause")
+	j.step("resume")
 	file := filepath.Join(j.dir, "key")
 	if err := os.WriteFile(file, []byte("a value"), 0o600); err != nil {
 		t.Fatal(err)

@@ -54,13 +54,11 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	begun := time.Now()
 	rep := newReporter(ctx, s, g)
 	defer rep.close()
-	t, err := connect(ctx, s, g)
+	o, err := open(ctx, s, g, needs{free: true, serving: true})
 	if err != nil {
 		return err
 	}
-	if err := refuseLocked(ctx, t, g); err != nil {
-		return err
-	}
+	t, have := o.target, o.have
 	releases, err := provision.Releases(ctx, t.clients, g.stack)
 	if err != nil {
 		return err
@@ -89,10 +87,6 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	}
 	if err != nil {
 		return notDeployed(ctx, t, g, err, hint.New("%s runs any other image, and %s builds a release anew", hint.Command("up", "--image", "REFERENCE"), hint.Command("up", "--source", "DIR")))
-	}
-	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
-	if err != nil {
-		return fmt.Errorf("read what is deployed: %w", err)
 	}
 	serving := releases[slices.IndexFunc(releases, func(r provision.Release) bool { return r.Serving })]
 	left, from, changes := int32(0), "", release.Since(serving)

@@ -55,6 +55,9 @@ var calledElsewhere = map[string][]string{
 	"logs":    {"log", "tail"},
 	"exec":    {"ssh", "shell"},
 	"run":     {"task", "job"},
+	"pause":   {"stop", "suspend"},
+	"resume":  {"unpause", "wake"},
+	"restart": {"redeploy", "refresh", "reboot"},
 }
 
 func newRoot(s streams, g *globals) *cobra.Command {
@@ -102,7 +105,7 @@ A flag overrides its variable, a variable the file, and the file what is deploye
 	f.BoolVarP(&g.verbose, "verbose", "v", false, "print every AWS call with its duration")
 	f.BoolVar(&g.noColor, "no-color", false, "no colours (also: NO_COLOR)")
 	root.AddCommand(
-		newInit(s, g), newUp(s, g), newPlan(s, g), newStatus(s, g), newRollback(s, g), newDestroy(s, g),
+		newInit(s, g), newUp(s, g), newPlan(s, g), newStatus(s, g), newRestart(s, g), newPause(s, g), newResume(s, g), newRollback(s, g), newDestroy(s, g),
 		newLogs(s, g), newEvents(s, g), newOpen(s, g), newExec(s, g), newRunCommand(s, g), newSecret(s, g), newDB(s, g),
 		newList(s, g), newGraph(s, g), newPolicy(s, g), newVersion(s, g), newLocal(s, g), newMan(s, g),
 	)

@@ -32,19 +32,19 @@ give it no secrets.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := deadline(cmd.Context(), g)
 			defer cancel()
-			t, err := connect(ctx, s, g)
+			t, err := open(ctx, s, g, needs{serving: true})
 			if err != nil {
 				return err
 			}
 			task, err := provision.StartOneOff(ctx, t.clients, g.stack, version(), args)
 			if err != nil {
-				return notDeployed(ctx, t, g, err, hint.New("%s shows the state of the service", hint.Command("status")))
+				return notDeployed(ctx, t.target, g, err, hint.New("%s shows the state of the service", hint.Command("status")))
 			}
 			if detach {
 				g.note(s, "task %s of %s is started; %s prints what it writes", shortID(task.ID), task.Revision, hint.Command("logs", "--task", shortID(task.ID)))
 				return runResult(s, g, task, nil)
 			}
-			return follow(ctx, s, t, g, task)
+			return follow(ctx, s, t.target, g, task)
 		},
 	}
 	cmd.Flags().BoolVarP(&detach, "detach", "d", false, "print the id of the task, and don't wait for its end")

@@ -238,6 +238,9 @@ func (c secretChange) run(ctx context.Context, s streams, g *globals) error {
 		if have, err = provision.ReadDeployed(ctx, t.clients, g.stack); err != nil {
 			return have, own, fmt.Errorf("read what is deployed: %w", err)
 		}
+		if err := refusePaused(have, g); err != nil {
+			return have, own, err
+		}
 		if own, err = provision.ReadOwnSecrets(ctx, t.clients, g.stack); err != nil {
 			return have, own, err
 		}

@@ -74,6 +74,8 @@ What a user chooses of a stack: the flags of ` + "`bookctl up` and `bookctl plan
 new stack gets the default. This page is written from the table of settings (` + "`internal/provision/settings_table.go`" + `) by
 ` + "`UPDATE_DOCS=1 go test -run TestEachSetting ./internal/cli`" + `.
 
+Variables and secrets are in [containers.md](containers.md): in bookctl.yaml, ` + "`env`" + ` and ` + "`secret`" + ` hold ` + "`NAME: VALUE`" + ` pairs.
+
 | flag | environment | JSON | default | for example | what it is |
 |---|---|---|---|---|---|
 `)

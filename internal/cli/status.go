@@ -104,6 +104,10 @@ type statusOutput struct {
 	Account string `json:"account"`
 	Region  string `json:"region"`
 	Healthy bool   `json:"healthy"`
+	// Paused is since when the stack is; zero for one that is not. DatabaseStarts is when
+	// RDS starts a stopped database by itself.
+	Paused         time.Time `json:"paused,omitzero" doc:"Since when the stack is paused. It is not healthy then."`
+	DatabaseStarts time.Time `json:"databaseStarts,omitzero" doc:"When RDS starts the stopped database by itself."`
 	// Problems say why it is not.
 	Problems []string `json:"problems" doc:"Why it is not healthy, in words for people."`
 	// Answer is what the URL answers; nil when it was not asked.
@@ -151,6 +155,7 @@ func readStatus(ctx context.Context, t *target, g *globals) (*statusOutput, erro
 	out := &statusOutput{
 		Schema: schema, Type: "status", Stack: g.stack, Account: t.account, Region: t.region,
 		Problems: []string{}, Snapshots: []provision.Snapshot{}, Drift: []drifted{}, place: t.place, now: time.Now(), found: have.Found, databaseless: have.NoDatabase,
+		Paused: have.Paused, DatabaseStarts: have.DatabaseStarts,
 	}
 	out.Tasks, out.Targets = []diagnosis.Task{}, []diagnosis.Target{}
 	var (
@@ -201,6 +206,7 @@ func (o *statusOutput) observe(ctx context.Context, t *target, g *globals, have 
 	have.HintTags(ctx, t.clients.Tagging, g.stack)
 	spec := provision.Spec{
 		Stack: g.stack, Version: version(), Settings: have.Settings, Running: have.Running, Zones: have.Zones, Deployed: &have, Wait: true,
+		Paused: !have.Paused.IsZero(),
 	}
 	if spec.Zones[0] == "" || spec.Zones[1] == "" {
 		spec.Zones = [2]string{"a", "b"} // of a part of a stack: nothing is made in them
@@ -266,6 +272,10 @@ func (o *statusOutput) judge(found []graph.Finding, g *globals) {
 		}
 	}
 	s := o.Service
+	paused := !o.Paused.IsZero()
+	if paused {
+		problem("it is paused since %s", o.Paused.UTC().Format(minute))
+	}
 	if s.Found {
 		if s.Running < s.Desired {
 			problem("%d of %d tasks are running%s", s.Running, s.Desired, o.lastEvent())
@@ -290,15 +300,15 @@ func (o *statusOutput) judge(found []graph.Finding, g *globals) {
 				problem("the load balancer finds %s unhealthy: %s", t.Address, firstOf(t.Description, t.Reason))
 			}
 		}
-		if healthy == 0 && s.Desired > 0 {
+		if healthy == 0 && s.Desired > 0 && !paused {
 			problem("no task is healthy behind the load balancer")
 		}
 	}
-	if d := o.Database; d != nil && !servingDatabase[d.State] && !reported {
+	if d := o.Database; d != nil && !servingDatabase[d.State] && !reported && (!paused || !restingDatabase[d.State]) {
 		problem("the database is %s", d.State)
 	}
 	// Without a service, the load balancer's 503 says nothing new.
-	if a := o.Answer; a != nil && !a.Ready && (s.Found || a.Code < http.StatusInternalServerError) {
+	if a := o.Answer; a != nil && !a.Ready && !paused && (s.Found || a.Code < http.StatusInternalServerError) {
 		problem("%s", a.complaint())
 	}
 	o.Healthy = len(o.Problems) == 0
@@ -320,6 +330,12 @@ var servingDatabase = map[string]bool{
 	"modifying": true, "moving-to-vpc": true, "resetting-master-credentials": true, "storage-optimization": true,
 	"storage-config-upgrade": true, "storage-initialization": true, "upgrading": true, "maintenance": true, "storage-full": false,
 }
+
+// restingDatabase are the states of a database whose stack is paused.
+var restingDatabase = map[string]bool{"stopping": true, "stopped": true}
+
+// resting says that the stack is paused, and nothing else is wrong with it.
+func (o *statusOutput) resting() bool { return !o.Paused.IsZero() && len(o.Problems) == 1 }
 
 func (o *statusOutput) lastEvent() string {
 	if len(o.Service.Events) == 0 {
@@ -366,8 +382,13 @@ func (o *statusOutput) text(g *globals) string {
 	if !o.Healthy {
 		summary = "not healthy"
 	}
-	if !o.found {
+	switch {
+	case !o.found:
 		summary = "nothing is deployed"
+	case o.resting():
+		summary = "paused"
+	case !o.Paused.IsZero():
+		summary = "paused, and not healthy"
 	}
 	fmt.Fprintf(&b, "Stack %s in %s: %s\n", o.Stack, o.place, summary)
 	if o.found {
@@ -392,6 +413,8 @@ func (o *statusOutput) text(g *globals) string {
 	case o.Lock != nil: // told at the end
 	case refused != nil:
 		row("", "%s refuses, with nothing touched, what can't be changed in place: %s", hint.Command("up"), strings.Join(refused, "; "))
+	case len(o.Drift) > 0 && !o.Paused.IsZero():
+		row("", "%s has the stack as it was paused again, and %s repairs it all and has it serve", hint.Command("pause"), hint.Command("up"))
 	case len(o.Drift) > 0:
 		row("", "%s repairs it, and %s says how", hint.Command("up"), hint.Command("plan"))
 	}
@@ -400,7 +423,7 @@ func (o *statusOutput) text(g *globals) string {
 			row(label(i, "Events"), "%s %s", e.Time.UTC().Format("15:04:05Z"), brief(e.Message))
 		}
 	}
-	if o.found && !o.Healthy {
+	if o.found && !o.Healthy && !o.resting() {
 		fmt.Fprintln(&b, "Not healthy:")
 		for _, p := range o.Problems {
 			fmt.Fprintln(&b, "  - "+p)
@@ -413,6 +436,8 @@ func (o *statusOutput) text(g *globals) string {
 		fmt.Fprintln(&b, g.text("%s makes the stack anew with the data of the newest snapshot.", hint.Command("up", "--restore", "latest")))
 	case !o.found:
 		fmt.Fprintln(&b, g.text("%s makes it.", hint.Command("up")))
+	case o.resting():
+		fmt.Fprintln(&b, g.text("%s has it serve again.", hint.Command("resume")))
 	case !o.Healthy:
 		next := hint.New("%s and %s tell more; %s creates what is missing and repairs drift", hint.Command("logs"), hint.Command("events"), hint.Command("up"))
 		if o.broken {
@@ -439,6 +464,9 @@ func label(i int, name string) string {
 
 // rows are those of what is deployed.
 func (o *statusOutput) rows(row func(string, string, ...any)) {
+	if !o.Paused.IsZero() {
+		row("Paused", "since %s", o.Paused.UTC().Format(minute))
+	}
 	switch a := o.Answer; {
 	case a == nil:
 		row("URL", "none yet")
@@ -486,6 +514,12 @@ func (o *statusOutput) rows(row func(string, string, ...any)) {
 			zones += ", protected"
 		}
 		row("Database", "%s, PostgreSQL %s, %s, %d GiB%s", d.State, d.Version, d.Class, d.Storage, zones)
+		switch {
+		case !o.DatabaseStarts.IsZero():
+			row("", "RDS starts it by itself at %s", o.DatabaseStarts.UTC().Format(minute))
+		case !o.Paused.IsZero() && !restingDatabase[d.State]:
+			row("", "it runs, and costs: RDS starts a stopped one after seven days; %s stops it", hint.Command("pause"))
+		}
 		restorable := ""
 		if !d.Restorable.IsZero() {
 			restorable = ", restorable to " + ago(d.Restorable)

@@ -47,7 +47,7 @@ type Proxy struct {
 	to       Database
 	dir      string
 	listener net.Listener
-	ctx      context.Context //nolint:containedctx // of the connections, which begin at any time
+	ctx      context.Context // of the connections, which begin at any time
 	stop     context.CancelFunc
 	open     sync.WaitGroup
 }
@@ -188,7 +188,7 @@ func (p *Proxy) signIn(ctx context.Context, asked map[string]string) (*pgconn.Pg
 	if err != nil {
 		return nil, fmt.Errorf("prepare a connection to database %s: %w", p.to, err)
 	}
-	config.Host, config.Port, config.User, config.Password, config.Database = p.to.Host, uint16(p.to.Port), p.to.User, p.to.Password, p.to.Name //nolint:gosec // a port
+	config.Host, config.Port, config.User, config.Password, config.Database = p.to.Host, uint16(p.to.Port), p.to.User, p.to.Password, p.to.Name
 	config.TLSConfig, config.Fallbacks, config.ConnectTimeout = p.tls(), nil, 30*time.Second
 	// A program knows the protocol of its own start, whose keys are of four bytes.
 	config.MinProtocolVersion, config.MaxProtocolVersion = "3.0", "3.0"

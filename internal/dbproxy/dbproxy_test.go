@@ -132,7 +132,7 @@ func server(t *testing.T, password string) (dbproxy.Database, *atomic.Bool) {
 			}()
 		}
 	}()
-	at := l.Addr().(*net.TCPAddr) //nolint:forcetypeassert // of a listener on TCP
+	at := l.Addr().(*net.TCPAddr)
 	to := dbproxy.Database{Host: "example.com", Port: at.Port, Name: "books", User: "books", Password: "a password", Authorities: authorities}
 	to.Dial = func(ctx context.Context) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "tcp", at.String())

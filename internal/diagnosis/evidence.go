@@ -14,6 +14,8 @@ type Task struct {
 	ID string `json:"id"`
 	// Revision is its task definition, such as "book-bookapi:7".
 	Revision string `json:"revision"`
+	// Deployment is that of the service which started it, or who did.
+	Deployment string `json:"-"`
 	// Status is ECS's word: PENDING, RUNNING, STOPPED …
 	Status string `json:"status" doc:"ECS's word."`
 	// Health is HEALTHY, UNHEALTHY or UNKNOWN, by the container's own check.
@@ -97,6 +99,8 @@ type Evidence struct {
 	// Complete says that ECS calls the rollout of the wanted one complete: what keeps
 	// it from serving came later, or is seen by the load balancer alone.
 	Complete bool `json:"complete,omitempty"`
+	// Restart says that the release served before, and new tasks of it do not come up.
+	Restart bool `json:"restart,omitempty"`
 	// HealthPath is what the load balancer asks a task for; "" where it is not known.
 	HealthPath string `json:"healthPath,omitempty"`
 	// Database is the database's state in RDS's word; "" where it is not known.

@@ -44,9 +44,17 @@ func OfRelease(d Evidence, again hint.Message) Explanation {
 		}
 	}
 	s.explain(*culprit)
-	s.words = append([]string{fmt.Sprintf("Revision %s %s.", revision, s.outcome)}, s.words...)
+	who := "Revision " + revision
+	if d.Restart {
+		who = "The new tasks of revision " + revision
+	}
+	s.words = append([]string{who + " " + s.outcome + "."}, s.words...)
 	_, serving, _ := strings.Cut(d.Serving, ":")
 	switch {
+	case serving != "" && d.Restart:
+		s.say("The tasks from before are still serving.")
+	case d.Restart:
+		s.say("Nothing serves now.")
 	case serving != "":
 		s.say("Revision %s is still serving.", serving)
 	case d.Complete:

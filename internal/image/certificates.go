@@ -23,6 +23,9 @@ func HasDatabaseCA(region string) bool {
 	return regexp.MustCompile(`(?m)^# ` + regexp.QuoteMeta(region) + ` RSA2048 G1$`).Match(rdsBundle)
 }
 
+// DatabaseAuthorities are the certificate authorities of all databases of RDS, in PEM.
+func DatabaseAuthorities() []byte { return bytes.Clone(rdsBundle) }
+
 // ParseAuthorities reads certificate authorities from PEM, to be added to those that
 // the image trusts for databases. What else the text holds is left out.
 func ParseAuthorities(text []byte) ([]byte, error) {

@@ -44,6 +44,9 @@ type Usage struct {
 	DBStorage  int32
 	DBMultiAZ  bool
 	BackupDays int32
+	// DBStopped says that the database is stopped, so that only its storage costs:
+	// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_StopInstance.html
+	DBStopped bool
 }
 
 // Total adds lines up.
@@ -175,7 +178,11 @@ func items() []item {
 			return month * p.LCUHour, "at most one capacity unit; more with more traffic"
 		}},
 		{"database", stored, func(u Usage, p regionPrices) (float64, string) {
-			return u.zones() * month * p.DB[u.DBClass], u.DBClass + " in " + u.inZones()
+			note := u.DBClass + " in " + u.inZones()
+			if u.DBStopped {
+				return 0, "stopped; " + note + " when it runs"
+			}
+			return u.zones() * month * p.DB[u.DBClass], note
 		}},
 		{"database storage", stored, func(u Usage, p regionPrices) (float64, string) {
 			return u.zones() * float64(u.DBStorage) * p.DBStorageGB, fmt.Sprintf("%d GB gp3 in %s", u.DBStorage, u.inZones())

@@ -78,6 +78,7 @@ type databaseOptions struct {
 	restore      string // a snapshot, "latest", or "" for an empty database
 	skipSnapshot bool
 	destroying   bool // it is only to be removed, which needs nothing of the secret
+	paused       bool // it is to be stopped
 	urls         bool // the secret is to have the connection as URLs as well
 }
 
@@ -188,6 +189,7 @@ type liveDatabase struct {
 	secretVersion     string // whose password it has
 	connection        string // what the secret says of it, without the password
 	port              string // "" where it is not compared
+	stopped           bool
 	managed           string // the secret by which RDS itself sets the password; "" for none
 }
 
@@ -228,6 +230,7 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 	live := &liveDatabase{
 		instance: db, current: d.secretVersion(),
 		tags: rdsTagMap(db.TagList), public: aws.ToBool(db.PubliclyAccessible), encrypted: aws.ToBool(db.StorageEncrypted),
+		stopped:  isStopped(db),
 		copyTags: aws.ToBool(db.CopyTagsToSnapshot), minor: aws.ToBool(db.AutoMinorVersionUpgrade), logs: db.EnabledCloudwatchLogsExports,
 		databaseSpec: databaseSpec{
 			version: aws.ToString(db.EngineVersion), class: aws.ToString(db.DBInstanceClass),
@@ -293,7 +296,7 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 	want := &liveDatabase{
 		databaseSpec: d.want, tags: d.tags(d.Name()), groups: []string{d.group.ID()},
 		parameters: d.parameters.groupName(), subnets: d.subnets.groupName(), logs: []string{exportedLog},
-		copyTags: true, minor: true,
+		copyTags: true, minor: true, stopped: d.options.paused,
 	}
 	if d.options.restore != "" { // it has those of the snapshot
 		want.name, want.user = live.name, live.user
@@ -333,7 +336,8 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 // Wanted implements graph.Shape. What is wanted follows from what there is.
 func (d *Database) Wanted(live *liveDatabase) *liveDatabase { return live.wanted }
 
-// Judge implements graph.Judge: more storage is what repairs a full one.
+// Judge implements graph.Judge: more storage is what repairs a full one, and a stopped
+// one is started.
 func (d *Database) Judge(live *liveDatabase, st graph.State) graph.State {
 	if live.unusable != "" {
 		st.Next = newPassword()
@@ -341,8 +345,8 @@ func (d *Database) Judge(live *liveDatabase, st graph.State) graph.State {
 	if st.Phase == graph.Unrecoverable {
 		status := aws.ToString(live.instance.DBInstanceStatus)
 		st.Next = d.remedy(status)
-		if status == "storage-full" && hasField(st.Drift, "storage") {
-			st.Phase = graph.Ready
+		if status == "storage-full" && hasField(st.Drift, "storage") || status == dbStopped {
+			st.Phase, st.Next = graph.Ready, hint.Message{}
 		}
 	}
 	return st
@@ -379,7 +383,7 @@ func databasePhase(status string) graph.Phase {
 		return graph.Ready // all of them serve
 	case "deleting", "delete-precheck":
 		return graph.Terminating
-	case "failed", "restore-error", "storage-full", "stopped", "insufficient-capacity",
+	case "failed", "restore-error", "storage-full", dbStopped, "insufficient-capacity",
 		"inaccessible-encryption-credentials", "inaccessible-encryption-credentials-recoverable":
 		return graph.Unrecoverable
 	}
@@ -392,8 +396,8 @@ func databasePhase(status string) graph.Phase {
 // remedy is what gets the database out of a broken status.
 func (d databases) remedy(status string) hint.Message {
 	switch status {
-	case "stopped":
-		return hint.New("somebody stopped it: %s starts it", hint.AWS("rds", "start-db-instance", "--db-instance-identifier", d.databaseName()))
+	case dbStopped:
+		return hint.New("%s starts it", hint.Command("up"))
 	case "storage-full":
 		return hint.New("give it more storage: %s", hint.Command("up", "--db-storage", "N"))
 	case "insufficient-capacity":
@@ -419,6 +423,9 @@ func (d *Database) Attributes() graph.Attributes[liveDatabase] {
 	down := func(live *liveDatabase, c graph.Change) string { return downtime(c, *live) }
 	yes := func(b bool) string { return strconv.FormatBool(b) }
 	return graph.Attributes[liveDatabase]{
+		// Nothing else of a stopped one can be changed: RDS refuses that as long as it is
+		// busy with starting, which passes.
+		graph.Field("state", func(l *liveDatabase) string { return map[bool]string{true: dbStopped, false: "running"}[l.stopped] }, graph.SetBy(d.start)),
 		graph.Field("address-in-secret", func(l *liveDatabase) string { return l.connection }, graph.SetBy(d.fillSecret)),
 		graph.Compared("class", func(live, want *liveDatabase) (string, string, bool) {
 			have := withPending(live.class, live.next().class)
@@ -481,6 +488,14 @@ func (d *Database) Attributes() graph.Attributes[liveDatabase] {
 		})).FixedIf(func(live, _ *liveDatabase) graph.Remedy { return graph.Fixed(live.unusable) }),
 		tagAttribute(func(l *liveDatabase) map[string]string { return l.tags }, graph.SetBy(d.retagged)),
 	}
+}
+
+// start starts a stopped instance, which takes RDS minutes.
+func (d *Database) start(ctx context.Context, _ []graph.Change) error {
+	if _, err := d.rds.StartDBInstance(ctx, &rds.StartDBInstanceInput{DBInstanceIdentifier: d.identifier()}); err != nil {
+		return fmt.Errorf("start database %s: %w", *d.identifier(), err)
+	}
+	return nil
 }
 
 // next is what the instance will be after its maintenance window.
@@ -782,10 +797,10 @@ func (d *Database) Delete(ctx context.Context) error {
 		in.SkipFinalSnapshot, in.FinalDBSnapshotIdentifier = aws.Bool(false), d.final.Load()
 	}
 	_, err = d.rds.DeleteDBInstance(ctx, in)
-	if aws.ToString(db.DBInstanceStatus) == "stopped" && isCode(err, "InvalidDBInstanceState") {
+	if aws.ToString(db.DBInstanceStatus) == dbStopped && isCode(err, "InvalidDBInstanceState") {
 		// Not wrapped, or it would be taken for an error that passes by itself:
 		// this one does not while nobody starts the database.
-		return hint.Add(fmt.Errorf("delete database %s, which is stopped: %s", *d.identifier(), err.Error()), d.remedy("stopped"))
+		return hint.Add(fmt.Errorf("delete database %s, which is stopped: %s", *d.identifier(), err.Error()), d.remedy(dbStopped))
 	}
 	if err != nil && !isCode(err, "DBInstanceNotFound") {
 		return fmt.Errorf("delete database %s: %w", *d.identifier(), err)
@@ -814,7 +829,7 @@ func (d databases) removable(db *types.DBInstance, skipSnapshot bool) error {
 	if skipSnapshot {
 		return nil
 	}
-	if status == "stopped" && !aws.ToBool(db.CopyTagsToSnapshot) {
+	if status == dbStopped && !aws.ToBool(db.CopyTagsToSnapshot) {
 		// Nothing of a stopped instance can be changed.
 		return hint.Add(fmt.Errorf("database %s is stopped, and its snapshot would not carry the stack's tags: %w that would be found again", name, ErrWouldLoseData), d.remedy(status))
 	}

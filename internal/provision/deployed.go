@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
@@ -26,6 +27,11 @@ type Deployed struct {
 	Ported bool
 	// Database says that there is a database of the stack.
 	Database bool
+	// Paused is when the stack was paused; zero for one that is not.
+	Paused time.Time
+	// DatabaseStarts is when RDS starts a stopped database by itself; zero where it
+	// does not.
+	DatabaseStarts time.Time
 	// Settings are those that the stack was last given.
 	Settings
 	// Running is the reference of the image that tasks run, built or ready.
@@ -103,6 +109,7 @@ type existing struct {
 	gib      int32
 	multiAZ  bool
 	backedUp int32
+	stopped  bool // the database
 	// The tags of what has a copy of the settings of a part that is gone.
 	copyOfService, copyOfBalancer map[string]string
 }
@@ -173,7 +180,7 @@ func readService(ctx context.Context, c Clients, who identity, d *Deployed) (fun
 	}
 	return func() {
 		d.seen.uses.ecs = true
-		d.exists.service, d.exists.tasks = true, live.DesiredCount
+		d.exists.service, d.exists.tasks, d.Paused = true, live.DesiredCount, pausedSince(tags)
 		d.read(servicePart, tags, parts{service: live})
 	}, nil
 }
@@ -225,6 +232,7 @@ func readDatabase(ctx context.Context, c Clients, who identity, d *Deployed) (fu
 		d.seen.uses.rds = true
 		d.Database = true
 		d.exists.class, d.exists.gib = aws.ToString(live.DBInstanceClass), aws.ToInt32(live.AllocatedStorage)
+		d.exists.stopped, d.DatabaseStarts = isStopped(live), aws.ToTime(live.AutomaticRestartTime)
 		d.exists.multiAZ, d.exists.backedUp = aws.ToBool(live.MultiAZ), aws.ToInt32(live.BackupRetentionPeriod)
 		d.read(databasePart, tags, parts{database: live})
 	}, nil

@@ -138,7 +138,7 @@ func (s *Service) tasks(ctx context.Context, desired types.DesiredStatus) ([]dia
 func asTask(t types.Task) diagnosis.Task {
 	out := diagnosis.Task{
 		ID: short(aws.ToString(t.TaskArn)), Revision: short(aws.ToString(t.TaskDefinitionArn)), Status: aws.ToString(t.LastStatus),
-		Health: string(t.HealthStatus), Zone: aws.ToString(t.AvailabilityZone),
+		Deployment: aws.ToString(t.StartedBy), Health: string(t.HealthStatus), Zone: aws.ToString(t.AvailabilityZone),
 		Started: aws.ToTime(t.StartedAt), Stopped: aws.ToTime(t.StoppedAt), Reason: aws.ToString(t.StoppedReason),
 	}
 	for _, c := range t.Containers {
@@ -154,12 +154,17 @@ func (t *TargetGroup) health(ctx context.Context) ([]diagnosis.Target, error) {
 	if t.ID() == "" {
 		return nil, nil
 	}
-	out, err := t.elb.DescribeTargetHealth(ctx, &elb.DescribeTargetHealthInput{TargetGroupArn: aws.String(t.ID())})
+	return targetHealth(ctx, t.elb, t.ID())
+}
+
+// targetHealth is what the load balancer thinks of the targets of a group.
+func targetHealth(ctx context.Context, client *elb.Client, group string) ([]diagnosis.Target, error) {
+	out, err := client.DescribeTargetHealth(ctx, &elb.DescribeTargetHealthInput{TargetGroupArn: &group})
 	if isCode(err, "TargetGroupNotFound") {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("describe the health of target group %s: %w", t.groupName(), err)
+		return nil, fmt.Errorf("describe the health of target group %s: %w", group, err)
 	}
 	var targets []diagnosis.Target
 	for _, d := range out.TargetHealthDescriptions {

@@ -15,7 +15,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
-	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -318,74 +317,4 @@ func revisions(releases []Release) string {
 		}
 	}
 	return strings.Join(out, ", ")
-}
-
-// Restart replaces every task of the service by a new one of the same release,
-// without a gap, and returns when the new ones serve. Tasks read the secret
-// when they start, so the service then carries the version that the database
-// notes. Progress, which may be nil, is told what ECS says.
-func Restart(ctx context.Context, c Clients, stack string, progress func(string)) error {
-	in := containers{identity: identity{stack: stack}, ecs: c.ECS}
-	s := in.service()
-	live, err := s.describe(ctx)
-	if err != nil {
-		return err
-	}
-	if live == nil {
-		return hint.With(fmt.Errorf("stack %s has no service", stack), "%s makes it", hint.Command("up"))
-	}
-	if ecsTagMap(live.Tags)[TagStack] != stack {
-		return fmt.Errorf("service %s: %w %s", s.serviceName(), graph.ErrUnmanaged, stack)
-	}
-	out, err := s.ecs.UpdateService(ctx, &ecs.UpdateServiceInput{
-		Cluster: aws.String(s.cluster.clusterName()), Service: aws.String(s.serviceName()), ForceNewDeployment: true,
-	})
-	if err != nil {
-		return fmt.Errorf("restart service %s: %w", s.serviceName(), err)
-	}
-	s.join(out.Service)
-	db, err := databases{identity: s.identity, rds: c.RDS}.instance(ctx)
-	if err != nil {
-		return err
-	}
-	if db != nil {
-		if v := rdsTagMap(db.TagList)[TagSecretVersion]; v != "" {
-			if err := s.noteVersion(ctx, aws.ToString(live.ServiceArn), v); err != nil {
-				return err
-			}
-		}
-	}
-	return s.restarted(ctx, progress)
-}
-
-// restarted waits for the rollout that this run started.
-func (s *Service) restarted(ctx context.Context, progress func(string)) error {
-	for pause, said := 100*time.Millisecond, ""; ; pause = min(pause*3/2, 5*time.Second) {
-		live, err := s.describe(ctx)
-		if err != nil {
-			return err
-		}
-		if live == nil {
-			return fmt.Errorf("service %s is gone", s.serviceName())
-		}
-		own := deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Id) == s.deployment })
-		note := fmt.Sprintf("%d/%d running", live.RunningCount, live.DesiredCount)
-		switch {
-		case own == nil && time.Since(s.sent) > settleTime:
-			return fmt.Errorf("service %s: deployment %s was replaced by another", s.serviceName(), s.deployment)
-		case own != nil && own.RolloutState == types.DeploymentRolloutStateFailed:
-			return fmt.Errorf("service %s: the restart failed: %s", s.serviceName(), aws.ToString(own.RolloutStateReason))
-		case own != nil && own.RolloutState == types.DeploymentRolloutStateCompleted && own.RunningCount >= own.DesiredCount:
-			return nil
-		case own != nil:
-			note = fmt.Sprintf("%d/%d new tasks running", own.RunningCount, own.DesiredCount)
-		}
-		if note != said && progress != nil {
-			progress(note)
-			said = note
-		}
-		if err := graph.Sleep(ctx, pause); err != nil {
-			return err
-		}
-	}
 }

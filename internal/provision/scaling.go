@@ -30,6 +30,7 @@ type Scaling struct {
 	lb      *LoadBalancer
 	targets *TargetGroup
 	want    bounds
+	paused  bool // it is to be suspended
 	// recorded says that this run has written the bounds to the service's tags.
 	recorded atomic.Bool
 }
@@ -59,8 +60,8 @@ const (
 	busyRequests = 6000
 )
 
-func newScaling(i identity, client *scaling.Client, linked *ServiceLinkedRole, service *Service, lb *LoadBalancer, targets *TargetGroup, want bounds) *Scaling {
-	s := &Scaling{identity: i, scaling: client, service: service, lb: lb, targets: targets, want: want}
+func newScaling(i identity, client *scaling.Client, linked *ServiceLinkedRole, service *Service, lb *LoadBalancer, targets *TargetGroup, want bounds, paused bool) *Scaling {
+	s := &Scaling{identity: i, scaling: client, service: service, lb: lb, targets: targets, want: want, paused: paused}
 	s.NodeOf = graph.Of(s, "scaling", 5*time.Minute, linked, service, lb, targets)
 	return s
 }
@@ -219,6 +220,12 @@ func describeSuspension(s *types.SuspendedState) string {
 	return strings.Join(out, ", ")
 }
 
+// suspension suspends all of a scaling, or nothing.
+// https://docs.aws.amazon.com/autoscaling/application/userguide/application-auto-scaling-suspend-resume-scaling.html
+func suspension(all bool) *types.SuspendedState {
+	return &types.SuspendedState{DynamicScalingInSuspended: &all, DynamicScalingOutSuspended: &all, ScheduledScalingSuspended: &all}
+}
+
 func describePolicy(c *types.TargetTrackingScalingPolicyConfiguration) string {
 	if c == nil || c.PredefinedMetricSpecification == nil {
 		return "not target tracking of a predefined metric"
@@ -270,6 +277,9 @@ func (s *Scaling) Wanted(live *liveScaling) *liveScaling {
 	if live.scheduled {
 		w.bounds = live.bounds
 	}
+	if s.paused {
+		w.suspended, w.min = describeSuspension(suspension(true)), 0
+	}
 	if s.want.max != 0 {
 		for name, c := range s.policies() {
 			w.policies[name] = describePolicy(c)
@@ -316,11 +326,10 @@ func (s *Scaling) Create(ctx context.Context) (string, error) {
 
 // register sets the bounds. It takes tags only for what is not registered yet.
 func (s *Scaling) register(ctx context.Context, tags map[string]string) (string, error) {
-	no := aws.Bool(false)
 	out, err := s.scaling.RegisterScalableTarget(ctx, &scaling.RegisterScalableTargetInput{
 		ServiceNamespace: types.ServiceNamespaceEcs, ResourceId: s.resourceID(), ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
 		MinCapacity: &s.want.min, MaxCapacity: &s.want.max, Tags: tags,
-		SuspendedState: &types.SuspendedState{DynamicScalingInSuspended: no, DynamicScalingOutSuspended: no, ScheduledScalingSuspended: no},
+		SuspendedState: suspension(false),
 	})
 	if err != nil {
 		return "", fmt.Errorf("scale %s from %s: %w", s.service.serviceName(), s.want, err)

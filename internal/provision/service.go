@@ -53,6 +53,7 @@ type serviceSpec struct {
 	port   int32
 	grace  int32 // seconds
 	exec   bool
+	paused bool // there are to be no tasks
 }
 
 // What is updated when tasks that were begun beside their database serve.
@@ -68,6 +69,9 @@ const fieldKept = "image-kept"
 // fieldFormerPort is updated when no task serves on another port any more: until then
 // the security groups let the load balancer reach it.
 const fieldFormerPort = "former-port"
+
+// rolloutTimeout is how long a rollout may take.
+const rolloutTimeout = 20 * time.Minute
 
 // settleTime is how long a rollout that was just accepted may stay unseen.
 const settleTime = 15 * time.Second
@@ -85,7 +89,7 @@ func newService(c containers, cluster *Cluster, definition *TaskDefinition, list
 	s := &Service{
 		containers: c, cluster: cluster, definition: definition, targets: targets, group: group, subnets: subnets, want: want, wait: wait,
 	}
-	s.NodeOf = graph.Of(s, "service", 20*time.Minute, needs...)
+	s.NodeOf = graph.Of(s, "service", rolloutTimeout, needs...)
 	return s
 }
 
@@ -115,6 +119,7 @@ func (s *Service) ExpectGone() time.Duration { return 20 * time.Second }
 type liveService struct {
 	service       *types.Service
 	gaveUp        bool           // the rollout that this run waited for failed, so that nothing is compared
+	paused        string         // since when the stack is; "" for one that is not
 	copy          []graph.Change // how the copy of its settings differs
 	tags          map[string]string
 	definition    string
@@ -319,7 +324,7 @@ func (s *Service) progress(live *types.Service) (phase graph.Phase, note, failed
 		note += ", " + lowerFirst(reason)
 	}
 	if e := lastEvent(live); e != "" && primary.RolloutState == types.DeploymentRolloutStateInProgress {
-		note += ", last event: " + e
+		note += ", last event: " + strings.TrimSuffix(e, ".")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -410,7 +415,7 @@ func asLiveService(live *types.Service, tags map[string]string) *liveService {
 	l := &liveService{
 		service: live, tags: tags, definition: aws.ToString(live.TaskDefinition), launch: string(live.LaunchType), desired: live.DesiredCount,
 		propagate: string(live.PropagateTags), exec: live.EnableExecuteCommand, recordedCount: tags[settingTag("count")],
-		secretVersion: tags[TagSecretVersion], early: startedEarly(live), unmanaged: describeUnmanaged(live),
+		paused: tags[tagPaused], secretVersion: tags[TagSecretVersion], early: startedEarly(live), unmanaged: describeUnmanaged(live),
 	}
 	if n := live.NetworkConfiguration; n != nil && n.AwsvpcConfiguration != nil {
 		l.subnets, l.groups = n.AwsvpcConfiguration.Subnets, n.AwsvpcConfiguration.SecurityGroups
@@ -537,6 +542,10 @@ func (s *Service) Wanted(live *liveService) *liveService {
 		rollout: describeRollout(rolloutConfiguration(), &s.want.grace, true), secretVersion: s.definition.database.secretVersion(), kept: true,
 	}
 	withoutDefaults(live.tags, w.tags)
+	if s.want.paused {
+		w.desired, w.paused = 0, live.paused
+		return w
+	}
 	w.desired = wantedCount(*live, *w)
 	return w
 }
@@ -656,6 +665,14 @@ func (s *Service) Attributes() graph.Attributes[liveService] {
 			}
 			return s.recordCopy(ctx, changes)
 		})),
+		// Behind what it is undone by: cut off before, the stack is still called paused.
+		graph.Field("paused", func(l *liveService) string { return l.paused }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
+			_, err := s.ecs.UntagResource(ctx, &ecs.UntagResourceInput{ResourceArn: aws.String(s.ID()), TagKeys: []string{tagPaused}})
+			if err != nil {
+				return fmt.Errorf("note on service %s that the stack is not paused any more: %w", s.serviceName(), err)
+			}
+			return nil
+		})),
 		graph.Flag(fieldKept, func(l *liveService) bool { return l.kept }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
 			return s.definition.image.keep(ctx)
 		})).Alone(),
@@ -695,6 +712,9 @@ func (s *Service) recordCopy(ctx context.Context, _ []graph.Change) error {
 func wantedCount(live, want liveService) int32 {
 	if want.bounds.max == 0 {
 		return want.desired
+	}
+	if live.paused != "" { // the scaler has nothing to do with there being none
+		return live.inForce.nearest(want.desired)
 	}
 	before, err := strconv.ParseInt(live.recordedCount, 10, 32)
 	if err == nil && want.desired != int32(before) && want.desired != want.bounds.nearest(int32(before)) {

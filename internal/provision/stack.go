@@ -69,6 +69,9 @@ type Spec struct {
 	// Restore, when there is no database yet, is the snapshot that it is made
 	// from: the id of one, or "latest" for the stack's newest.
 	Restore string
+	// Paused wants the stack as Pause leaves it, so that being paused is no drift. Nothing
+	// is made so: whoever makes a stack wants it to serve.
+	Paused bool
 	// startEarly has tasks started while the database is made; Run.Up sets it. It says how
 	// things are made and not how they should be: what is there is right either way.
 	startEarly bool
@@ -351,7 +354,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	retention := logRetention{days: spec.LogDays, said: spec.Said["log-days"]}
 	dbLogs := newDatabaseLogGroup(who, c.Logs, retention)
 	db := newDatabase(data, c.Secrets, secret, database, dbSubnets, dbParameters, dbLogs, want, spec.Said, databaseOptions{
-		restore: spec.Restore, skipSnapshot: spec.SkipFinalSnapshot, destroying: spec.destroying, urls: !spec.LocatesDatabase,
+		restore: spec.Restore, skipSnapshot: spec.SkipFinalSnapshot, destroying: spec.destroying, urls: !spec.LocatesDatabase, paused: spec.Paused,
 	})
 	logGroup := newLogGroup(who, c.Logs, retention)
 	run := containers{identity: who, ecs: c.ECS}
@@ -449,13 +452,13 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		releases, released = []Resource{release}, []graph.Finder{release}
 	}
 	service := newService(run, cluster, definition, listener, public, targets, task, released, serviceSpec{
-		count: spec.Count, bounds: limits, port: spec.ContainerPort, grace: spec.HealthGrace, exec: spec.Exec,
+		count: spec.Count, bounds: limits, port: spec.ContainerPort, grace: spec.HealthGrace, exec: spec.Exec, paused: spec.Paused,
 	}, spec.Wait, publicA, publicB)
 	targets.seen, balancer.seen, db.seen, definition.seen, service.seen = &seen.targets, &seen.balancer, &seen.instance, &seen.definition, &seen.service
 	executionRole.seen = &seen.role
 	lb.toTasks, task.toTasks, lb.ports, task.ports = outOfBalancer, intoTask, targets.ports, targets.ports
 	service.reached = []*SecurityGroup{lb, task}
-	scale := newScaling(who, c.Scaling, scalingRole, service, balancer, targets, limits)
+	scale := newScaling(who, c.Scaling, scalingRole, service, balancer, targets, limits, spec.Paused)
 	service.inForce = scale.inForce
 
 	dataParts := []Resource{privateA, privateB, private, database, rdsRole, secret, dbSubnets, dbParameters, dbLogs, db}

@@ -22,14 +22,18 @@ import (
 type Summary struct {
 	Stack string `json:"stack"`
 	// State is "ready", "deploying", "failed", "partial" (not all of it is there),
-	// "destroying", "destroyed" when nothing but snapshots is left, or "unknown"
+	// "paused", "destroying", "destroyed" when nothing but snapshots is left, or "unknown"
 	// when the caller may not look.
-	State string `json:"state" enum:"ready|deploying|failed|partial|destroying|destroyed|unknown"`
+	State string `json:"state" enum:"ready|deploying|failed|partial|paused|destroying|destroyed|unknown"`
 	// Created is when the oldest part that tells was made; zero when none does.
 	Created  time.Time `json:"created,omitzero"`
 	Running  int32     `json:"running"`
 	Desired  int32     `json:"desired"`
 	Database string    `json:"database,omitempty" doc:"RDS's word for its state."`
+	// Paused is when the stack was paused; zero for one that is not.
+	Paused time.Time `json:"paused,omitzero" doc:"Since when it is."`
+	// DatabaseStarts is when RDS starts the stopped database by itself.
+	DatabaseStarts time.Time `json:"databaseStarts,omitzero" doc:"When RDS starts the stopped database by itself."`
 	// Snapshots are those that persist without the stack, and GiB their size.
 	Snapshots int   `json:"snapshots" doc:"How many persist without the stack."`
 	GiB       int32 `json:"snapshotGib"`
@@ -144,10 +148,20 @@ func tagged(ctx context.Context, client *tagapi.Client) []string {
 
 // read fills in how the stack is, and its settings as far as they cost.
 func (s *Summary) read(ctx context.Context, c Clients) error {
-	who := identity{stack: s.Stack}
+	who := identity{stack: s.Stack, region: c.IAM.Options().Region}
 	d := Deployed{Settings: DefaultSettings(), seen: &glances{}}
 	for _, read := range []func(context.Context, Clients, identity, *Deployed) (func(), error){readService, readTask, readDatabase} {
 		write, err := read(ctx, c, who, &d)
+		if err != nil {
+			return err
+		}
+		if write != nil {
+			write()
+		}
+	}
+	if d.seen.service.what != nil && d.seen.instance.what == nil {
+		// Only the roles record that there is to be none.
+		write, err := readRole(ctx, c, who, &d)
 		if err != nil {
 			return err
 		}
@@ -173,16 +187,22 @@ func (s *Summary) read(ctx context.Context, c Clients) error {
 	if service == nil {
 		return nil
 	}
+	s.Paused, s.DatabaseStarts = d.Paused, d.DatabaseStarts
 	s.Running, s.Desired = service.RunningCount, service.DesiredCount
 	if at := aws.ToTime(service.CreatedAt); s.Created.IsZero() || at.Before(s.Created) {
 		s.Created = at
 	}
-	p := serviceStatus(service)
+	p, database := serviceStatus(service), databasePhase(s.Database)
+	if db == nil {
+		database = graph.Ready // there is to be none
+	}
 	switch {
-	case db == nil, going:
-	case p.Rollout == "FAILED" || databasePhase(s.Database) == graph.Unrecoverable:
+	case db == nil && !d.NoDatabase, going:
+	case !d.Paused.IsZero():
+		s.State = "paused"
+	case p.Rollout == "FAILED" || database == graph.Unrecoverable:
 		s.State = "failed"
-	case p.Rollout == "IN_PROGRESS" || s.Running < s.Desired || databasePhase(s.Database) != graph.Ready:
+	case p.Rollout == "IN_PROGRESS" || s.Running < s.Desired || database != graph.Ready:
 		s.State = "deploying"
 	default:
 		s.State = "ready"

@@ -20,6 +20,7 @@ func (d Deployed) Usage() pricing.Usage {
 	u, here := d.Settings.Usage(), d.exists
 	u.Tasks, u.LoadBalancer, u.Database = here.tasks, d.Balanced, d.Database
 	if d.Database {
+		u.DBStopped = here.stopped
 		u.DBClass, u.DBStorage, u.DBMultiAZ, u.BackupDays = here.class, here.gib, here.multiAZ, here.backedUp
 	}
 	return u

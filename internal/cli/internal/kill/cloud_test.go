@@ -35,6 +35,7 @@ import (
 	"github.com/bookctl/bookctl/internal/preflight"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/runlock"
+	"github.com/bookctl/bookctl/internal/runlock/parameterstore"
 	"github.com/bookctl/bookctl/internal/tinyimage"
 )
 
@@ -223,6 +224,26 @@ func (a *account) up(ctx context.Context, w *wire) error {
 		_, _, err := r.Up(ctx)
 		return err
 	})
+}
+
+// pause does what 'bookctl pause' does over the wire.
+func (a *account) pause(ctx context.Context, w *wire) error {
+	return a.run(w, a.spec, func(r provision.Run) error {
+		return r.Hold(ctx, func(lock *runlock.Lock) error {
+			return provision.Pause{Clients: r.Clients, Stack: a.spec.Stack, Guard: lock.Guard, Progress: func(string) {}}.Run(ctx)
+		})
+	})
+}
+
+// tidy pauses the stack where its lock is free. A run that was killed while it gave the
+// lock back may leave records that only the next release removes, and an up with nothing
+// else to do takes no lock.
+func (a *account) tidy(ctx context.Context) error {
+	held, err := runlock.Abandoned(ctx, parameterstore.New(provision.NewClients(a.config(&wire{})).SSM, a.spec.Stack, a.spec.Version), a.spec.Stack, true)
+	if err != nil || held {
+		return err
+	}
+	return a.pause(ctx, &wire{})
 }
 
 // destroy does what 'bookctl destroy --purge-snapshots' does over the wire.

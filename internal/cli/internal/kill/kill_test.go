@@ -104,3 +104,47 @@ func (a *account) survives(ctx context.Context, n int, side side) (write string,
 	}
 	return write, a.vanish(ctx)
 }
+
+// TestKilledWhilePausing stops a pause at each of its writes, which another one then has
+// to complete, and an up of the paused stack at each of its own, which another up has to.
+func TestKilledWhilePausing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, ctx := openInMemory(t), t.Context()
+		if err := a.up(ctx, &wire{}); err != nil {
+			t.Fatal(err)
+		}
+		for _, side := range []side{beforeSent, afterDone} {
+			writes := 0
+			for n := 1; ; n++ {
+				paused, err := a.killed(ctx, a.pause, n, side)
+				if err == nil {
+					err = a.pause(ctx, &wire{})
+				}
+				if err != nil {
+					t.Fatalf("%s write %d of a pause, %s: %v", side, n, paused, err)
+				}
+				resumed, err := a.killed(ctx, a.up, n, side)
+				if err == nil {
+					err = a.tidy(ctx)
+				}
+				if err == nil {
+					err = a.heal(ctx)
+				}
+				if err != nil {
+					t.Fatalf("%s write %d of an up of a paused stack, %s: %v", side, n, resumed, err)
+				}
+				t.Logf("%s write %d: %s, %s", side, n, paused, resumed)
+				if paused != "" {
+					writes++
+				}
+				if paused == "" && resumed == "" {
+					break
+				}
+			}
+			if writes < 4 { // lock, tag, service, database, lock
+				t.Errorf("a pause was killed at %d writes only", writes)
+			}
+		}
+	})
+}

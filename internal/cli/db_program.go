@@ -1,0 +1,315 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bookctl/bookctl/internal/dbproxy"
+	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/image"
+	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// throughTunnel is what the help says of how a database is reached.
+const throughTunnel = `On AWS it goes through a task, as 'bookctl db tunnel' does: that needs a stack made
+with 'bookctl up --exec', and AWS's session-manager-plugin. The password is in no
+argument, variable or file: bookctl signs in itself.`
+
+func newDBPsql(s streams, g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "psql [flags] -- [ARGUMENT]...",
+		Short: "Open psql in the database",
+		Long: `Run psql, which has to be installed, in the stack's database as its owner. What
+stands behind -- are psql's own arguments; its exit code is that of the command.
+
+` + throughTunnel,
+		Example: `  bookctl db psql
+  bookctl db psql -- --command 'select count(*) from books'`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			return withDatabase(ctx, s, g, "psql", func(p program) error { return p.run(ctx, s.in, s.out, args...) })
+		},
+	}
+}
+
+func newDBDump(s streams, g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "dump FILE",
+		Short: "Write the data of the database to a file",
+		Long: `Write schema and data of the stack's database to a file that is not there yet, by
+pg_dump, which has to be installed in the database's version or a newer one. The
+file is of pg_dump's custom format: 'bookctl db load' and pg_restore read it. It is
+readable by you alone, and there only when it is complete.
+
+` + throughTunnel,
+		Example: `  bookctl db dump books.dump`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			return dump(ctx, s, g, args[0])
+		},
+	}
+}
+
+func newDBLoad(s streams, g *globals) *cobra.Command {
+	var clean bool
+	cmd := &cobra.Command{
+		Use:   "load FILE",
+		Short: "Read data into the database from a file",
+		Long: `Read what 'bookctl db dump' or pg_dump --format=custom wrote into the stack's
+database, by pg_restore, which has to be installed. All of it belongs to the
+database's user then. It is one transaction: when anything fails, such as a table
+that is there already, nothing is changed. With --clean what the file has is
+dropped first, with its data.
+
+` + throughTunnel,
+		Example: `  bookctl db load books.dump --clean --yes`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			return load(ctx, s, g, args[0], clean)
+		},
+	}
+	cmd.Flags().BoolVar(&clean, "clean", false, "drop what the file has before it is read")
+	return cmd
+}
+
+func dump(ctx context.Context, s streams, g *globals, path string) (err error) {
+	begun := time.Now()
+	part := path + ".part"
+	for _, p := range []string{path, part} {
+		if _, err := os.Lstat(p); err == nil {
+			return hint.With(usageError{fmt.Errorf("%s is there already", p)}, "give another name, or remove it")
+		}
+	}
+	file, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return usageError{fmt.Errorf("write the dump: %w", err)}
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(part) // nobody has use of half a dump
+		}
+	}()
+	defer file.Close()
+	err = withDatabase(ctx, s, g, "pg_dump", func(p program) error {
+		if mine, its := majorOf(p.version), majorOf(p.to.Version); mine < its {
+			return hint.With(fmt.Errorf("pg_dump of PostgreSQL %d can't read a database of PostgreSQL %d", mine, its), "install the PostgreSQL client of version %d", its)
+		}
+		return p.run(ctx, nil, file, "--format=custom", "--no-password")
+	})
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(file.Sync(), file.Close(), os.Rename(part, path)); err != nil {
+		return fmt.Errorf("write the dump: %w", err)
+	}
+	size, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if g.output == "json" {
+		return encode(s.out, dumpDocument{headOf("result"), "db dump", g.stack, path, size.Size(), time.Since(begun).Seconds()})
+	}
+	g.note(s, "%s has the database, %d bytes, %s; %s reads it.", path, size.Size(), rounded(time.Since(begun)), hint.Command("db", "load", path))
+	return nil
+}
+
+func load(ctx context.Context, s streams, g *globals, path string, clean bool) error {
+	begun := time.Now()
+	file, err := os.Open(path)
+	if err != nil {
+		return usageError{fmt.Errorf("read the dump: %w", err)}
+	}
+	defer file.Close()
+	// https://github.com/postgres/postgres/blob/master/src/bin/pg_dump/pg_backup_archiver.c writes it
+	magic := make([]byte, 5)
+	if _, err := io.ReadFull(file, magic); err != nil || string(magic) != "PGDMP" {
+		return hint.With(usageError{fmt.Errorf("%s is no dump of pg_dump's custom format", path)}, "make one with pg_dump --format=custom; psql reads plain SQL: %s", hint.Command("db", "psql", "--", "--file", path))
+	}
+	if clean {
+		if err := confirm(ctx, s, g, fmt.Sprintf("What %s has is dropped from the database of stack %s first, with its data.", path, g.stack), "the stack's name", g.stack); err != nil {
+			return err
+		}
+	}
+	err = withDatabase(ctx, s, g, "pg_restore", func(p program) error {
+		args := []string{"--dbname", p.to.Database, "--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error", "--no-password"}
+		if clean {
+			args = append(args, "--clean", "--if-exists")
+		}
+		if err := p.run(ctx, nil, s.err, append(args, path)...); err != nil {
+			if clean {
+				return hint.With(fmt.Errorf("%s was not read, and the database is as it was: %w", path, err), "look at what pg_restore says above")
+			}
+			return hint.With(fmt.Errorf("%s was not read, and the database is as it was: %w", path, err), "where what it has is there already: %s drops that first", hint.Command("db", "load", path, "--clean"))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if g.output == "json" {
+		return encode(s.out, loadDocument{headOf("result"), "db load", g.stack, path, time.Since(begun).Seconds()})
+	}
+	g.note(s, "The database has what %s has, %s.", path, rounded(time.Since(begun)))
+	return nil
+}
+
+// program is one of PostgreSQL's own, with a way into a stack's database.
+type program struct {
+	name, path, version string
+	to                  provision.Connection
+	env                 []string
+	errs                io.Writer
+}
+
+// run runs it to its end. Ctrl-C belongs to it.
+func (p program) run(ctx context.Context, in io.Reader, out io.Writer, args ...string) error {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt)
+	defer signal.Stop(signals)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), p.path, args...)
+	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = p.env, in, out, p.errs
+	err := cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case p.name == "psql" && errors.As(err, &exit) && exit.ExitCode() > 0:
+		return exitError{exit.ExitCode()}
+	case err != nil:
+		return fmt.Errorf("%s: %w", p.name, err)
+	}
+	return nil
+}
+
+// withDatabase lets a program of PostgreSQL's into the stack's database.
+func withDatabase(ctx context.Context, s streams, g *globals, name string, do func(program) error) error {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return hint.With(fmt.Errorf("%s is not installed on this machine", name), "install the PostgreSQL client: https://www.postgresql.org/download/")
+	}
+	version, err := exec.CommandContext(ctx, path, "--version").Output()
+	if err != nil {
+		return fmt.Errorf("ask %s for its version: %w", path, err)
+	}
+	plugin := ""
+	if !g.local {
+		if plugin, err = findPlugin(ctx); err != nil {
+			return err
+		}
+	}
+	t, err := open(ctx, s, g, needs{database: true, serving: true})
+	if err != nil {
+		return err
+	}
+	c := t.database
+	if c.Host == "" {
+		return hint.With(fmt.Errorf("the database is %s and has no address yet", c.State), "wait until %s says that it is available", hint.Command("status"))
+	}
+	to := dbproxy.Database{Host: c.Host, Port: int(c.Port), Name: c.Database, User: c.Username, Authorities: t.authorities}
+	if to.Password, err = provision.ReadPassword(ctx, t.clients, g.stack); err != nil {
+		return err
+	}
+	if !t.local {
+		to.Authorities = x509.NewCertPool()
+		to.Authorities.AppendCertsFromPEM(image.DatabaseAuthorities())
+		near, end, err := openTunnel(ctx, t.target, g, plugin, c)
+		if err != nil {
+			return err
+		}
+		defer end()
+		to.Dial = func(ctx context.Context) (net.Conn, error) { return (&net.Dialer{}).DialContext(ctx, "tcp", near) }
+	}
+	way, err := dbproxy.Open(ctx, to)
+	if err != nil {
+		return err
+	}
+	defer way.Close() // it is of this run
+	if err := way.Try(ctx); err != nil {
+		return hint.With(err, "%s tells how the database is", hint.Command("status"))
+	}
+	return do(program{name, path, string(version), c, clientEnvironment(way.Environment()), s.err})
+}
+
+// openTunnel forwards a port of this machine to the database until end is called, and
+// returns the address of that port.
+func openTunnel(ctx context.Context, t *target, g *globals, plugin string, c provision.Connection) (near string, end func(), err error) {
+	port, err := freePort()
+	if err != nil {
+		return "", nil, err
+	}
+	session, err := provision.Tunnel(ctx, t.clients, g.stack, "", c, int(port))
+	if err != nil {
+		return "", nil, notDeployed(ctx, t, g, err, execHint(err))
+	}
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var said bytes.Buffer
+	cmd := inPlugin(running, plugin, session)
+	cmd.Stdout, cmd.Stderr = &said, &said
+	ended := graph.Start(cmd.Run)
+	end = func() {
+		stop()
+		<-ended
+	}
+	near = net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port)))
+	for begun := time.Now(); ; {
+		conn, err := net.DialTimeout("tcp", near, time.Second)
+		if err == nil {
+			return near, end, conn.Close()
+		}
+		select {
+		case err := <-ended:
+			stop()
+			return "", nil, fmt.Errorf("the tunnel to the database did not open: %w\n%s", err, said.String())
+		case <-ctx.Done():
+			end()
+			return "", nil, context.Cause(ctx)
+		case <-time.After(100 * time.Millisecond):
+		}
+		if time.Since(begun) > time.Minute {
+			end()
+			return "", nil, errors.New("the tunnel to the database did not open within a minute")
+		}
+	}
+}
+
+// clientEnvironment is this program's own without what tells PostgreSQL's programs where
+// to connect and as whom, and with what does.
+func clientEnvironment(where map[string]string) []string {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return strings.HasPrefix(name, "PG") && !slices.Contains([]string{"PGOPTIONS", "PGCLIENTENCODING", "PGTZ", "PGDATESTYLE", "PGAPPNAME"}, name)
+	})
+	for _, name := range slices.Sorted(maps.Keys(where)) {
+		env = append(env, name+"="+where[name])
+	}
+	return env
+}
+
+var firstNumber = regexp.MustCompile(`[0-9]+`)
+
+// majorOf is the major version in what names a version of PostgreSQL.
+func majorOf(version string) int {
+	n, _ := strconv.Atoi(firstNumber.FindString(version)) // 0 for none
+	return n
+}

@@ -1,0 +1,68 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/runlock"
+)
+
+// needs are what a command asks of a stack before it touches anything: the lock leaves a
+// trace of its own, so none is taken of a stack that is not there.
+type needs struct {
+	free     bool // no other run is at work on it
+	service  bool
+	database bool
+	serving  bool // it is not paused
+}
+
+// opened is the stack that a command works on, as it was found.
+type opened struct {
+	*target
+	have     provision.Deployed
+	database provision.Connection // where the command needs one
+}
+
+// open finds the stack of a command.
+func open(ctx context.Context, s streams, g *globals, n needs) (opened, error) {
+	t, err := connect(ctx, s, g)
+	if err != nil {
+		return opened{}, err
+	}
+	o := opened{target: t}
+	if n.free {
+		if err := refuseLocked(ctx, t, g); err != nil {
+			return o, err
+		}
+	}
+	if n.database {
+		if o.database, err = provision.ReadConnection(ctx, t.clients, g.stack); err != nil {
+			return o, withoutDatabase(ctx, t, g, err)
+		}
+	}
+	if o.have, err = provision.ReadDeployed(ctx, t.clients, g.stack); err != nil {
+		return o, fmt.Errorf("read what is deployed: %w", err)
+	}
+	if n.service && !o.have.Service() {
+		return o, notDeployed(ctx, t, g, fmt.Errorf("stack %s has no service", g.stack), hint.New("%s makes it", hint.Command("up")))
+	}
+	if n.serving {
+		return o, refusePaused(o.have, g)
+	}
+	return o, nil
+}
+
+// refusePaused refuses what needs tasks or the database of a stack that is paused.
+func refusePaused(have provision.Deployed, g *globals) error {
+	if have.Paused.IsZero() {
+		return nil
+	}
+	return hint.With(fmt.Errorf("stack %s is paused since %s", g.stack, have.Paused.UTC().Format(minute)), "%s has it serve; then run the same command again", hint.Command("resume"))
+}
+
+// hold does what changes the stack under its lock. Guard is asked before each change.
+func (o opened) hold(ctx context.Context, s streams, g *globals, doing string, do func(guard func(context.Context) error) error) error {
+	return changing(s, o.target, provision.Spec{Stack: g.stack}, doing).Hold(ctx, func(lock *runlock.Lock) error { return do(lock.Guard) })
+}

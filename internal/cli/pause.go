@@ -1,0 +1,164 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/pricing"
+	"github.com/bookctl/bookctl/internal/provision"
+)
+
+func newPause(s streams, g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "pause",
+		Short: "Stop the tasks and the database, to save their cost",
+		Long: `Stop all tasks of the stack, and then its database. Nothing is deleted: data,
+settings, URL and release stay, and 'bookctl resume' or 'bookctl up' has them serve
+again, with the same password. Until then the load balancer answers 503.
+
+What goes on costing is printed at the end: the load balancer, its public
+addresses, the database's storage and backups, secrets. 'bookctl destroy' costs
+less, and 'bookctl up --restore latest' brings the data back from its snapshot.
+
+RDS starts a stopped database by itself after seven days; 'bookctl status' and
+'bookctl list' show when, and 'bookctl pause' then stops it again.`,
+		Example: `  bookctl pause`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			return pause(ctx, s, g)
+		},
+	}
+}
+
+func pause(ctx context.Context, s streams, g *globals) error {
+	begun := time.Now()
+	rep := newReporter(ctx, s, g)
+	defer rep.close()
+	t, err := open(ctx, s, g, needs{free: true, service: true})
+	if err != nil {
+		return err
+	}
+	if t.have.DBMultiAZ {
+		rep.note("note: RDS may take long to stop a database with a standby")
+	}
+	err = t.hold(ctx, s, g, "pause", func(guard func(context.Context) error) error {
+		rep.note("stack %s in %s: its tasks end, and its database is stopped", g.stack, t.place)
+		return provision.Pause{Clients: t.clients, Stack: g.stack, Guard: guard, Progress: func(note string) { rep.note("%s", note) }}.Run(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
+	if err != nil {
+		return fmt.Errorf("read what is deployed: %w", err)
+	}
+	lines, err := pricing.Cost(have.Usage(), t.region)
+	if err != nil && !errors.Is(err, pricing.ErrNoPrice) {
+		return err
+	}
+	rep.close()
+	if g.output == "json" {
+		out := pauseDocument{head: headOf("result"), place: placeOf(g, t.target), Command: "pause", Paused: have.Paused, DatabaseStarts: have.DatabaseStarts, Cost: some(costing(lines)), Seconds: time.Since(begun).Seconds()}
+		if err == nil {
+			total := pricing.Total(lines)
+			out.Monthly = &total
+		}
+		return encode(s.out, out)
+	}
+	g.note(s, "Paused, %s. %s has it serve again.", rounded(time.Since(begun)), hint.Command("resume"))
+	if !have.DatabaseStarts.IsZero() {
+		g.note(s, "RDS starts the database by itself at %s; %s then stops it again.", have.DatabaseStarts.UTC().Format(minute), hint.Command("pause"))
+	}
+	if err == nil {
+		where := ""
+		if t.local {
+			where = " on AWS"
+		}
+		g.note(s, "What is left costs about $%.2f a month%s: %s.", pricing.Total(lines), where, costText(costing(lines)))
+	}
+	return nil
+}
+
+// minute is how a time is told that is days away.
+const minute = "2006-01-02 15:04Z"
+
+// costing are the lines that are not free.
+func costing(lines []pricing.Line) []pricing.Line {
+	var out []pricing.Line
+	for _, l := range lines {
+		if l.Monthly > 0 {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+func costText(lines []pricing.Line) string {
+	var out []string
+	for _, l := range lines {
+		out = append(out, fmt.Sprintf("%s $%.2f", l.Item, l.Monthly))
+	}
+	return strings.Join(out, ", ")
+}
+
+func newResume(s streams, g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "resume",
+		Short: "Have a paused stack serve again",
+		Long: `Start the database of a paused stack and then its tasks, of the release and with the
+settings that it had; what was changed by hand meanwhile is repaired, as by
+'bookctl up'. RDS takes minutes to start a database. The last line of standard
+output is the service's URL.
+
+'bookctl up' does the same, and deploys what the source builds besides.`,
+		Example: `  bookctl resume`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			return resume(ctx, s, g)
+		},
+	}
+}
+
+func resume(ctx context.Context, s streams, g *globals) error {
+	begun := time.Now()
+	rep := newReporter(ctx, s, g)
+	defer rep.close()
+	t, err := open(ctx, s, g, needs{free: true, service: true})
+	if err != nil {
+		return err
+	}
+	have := t.have
+	if have.Paused.IsZero() { // one that was cut off may still have something to repair
+		rep.note("stack %s in %s is not paused: only drift is repaired", g.stack, t.place)
+	} else {
+		rep.note("stack %s in %s: its database starts, and then its tasks", g.stack, t.place)
+	}
+	p := &preparation{target: t.target, have: have, spec: provision.Spec{
+		Stack: g.stack, Version: version(), Settings: have.Settings, Running: have.Running, Zones: have.Zones, Deployed: &have, Wait: true,
+		ReleaseOutput: func(l provision.OutputLine) { rep.note("release-command: %s", l.Text) },
+	}}
+	stack, _, err := p.run(ctx, s, rep, "resume")
+	if err == nil {
+		err = t.answers(ctx, rep, stack.URL(), have.Settings)
+	}
+	rep.close()
+	if err != nil {
+		return diagnosed(ctx, stack, err, hint.New("run %s again once that is repaired, or deploy another release with %s", hint.Command("resume"), hint.Command("up")))
+	}
+	if g.output == "json" {
+		return encode(s.out, resumeDocument{headOf("result"), placeOf(g, t.target), "resume", stack.URL(), time.Since(begun).Seconds()})
+	}
+	g.note(s, "The stack serves, %s.", rounded(time.Since(begun)))
+	_, err = fmt.Fprintln(s.out, stack.URL())
+	return err
+}

@@ -1,0 +1,81 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bookctl/bookctl/internal/diagnosis"
+	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/provision"
+)
+
+func newRestart(s streams, g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "restart",
+		Short: "Replace each task by a new one of the same release",
+		Long: `Replace each task by a new one of the same release, which reads its secrets anew.
+The old tasks serve until the new ones are healthy, so no request fails. The
+command succeeds only when the new tasks serve; if they do not come up, it says
+why, and the old ones go on serving. Nothing else changes: no release is made,
+and no release command is run.
+
+If it is interrupted, ECS goes on with the restart by itself.`,
+		Example: `  bookctl restart`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			return restart(ctx, s, g)
+		},
+	}
+}
+
+func restart(ctx context.Context, s streams, g *globals) error {
+	begun := time.Now()
+	rep := newReporter(ctx, s, g)
+	defer rep.close()
+	t, err := open(ctx, s, g, needs{free: true, service: true, serving: true})
+	if err != nil {
+		return err
+	}
+	url, err := stackURL(ctx, t.target, g)
+	if err != nil {
+		return err
+	}
+	var done provision.Restarted
+	err = t.hold(ctx, s, g, "restart", func(guard func(context.Context) error) error {
+		rep.note("stack %s in %s: new tasks of the same release", g.stack, t.place)
+		if err := guard(ctx); err != nil {
+			return err
+		}
+		done, err = provision.Restart(ctx, t.clients, g.stack, func(note string) { rep.note("%s", note) })
+		return err
+	})
+	if err == nil {
+		err = t.answers(ctx, rep, url, t.have.Settings)
+	}
+	rep.close()
+	if err != nil {
+		return restartDiagnosed(err, hint.New("%s again once that is repaired, or deploy another release with %s", hint.Command("restart"), hint.Command("up")))
+	}
+	if g.output == "json" {
+		return encode(s.out, restartDocument{headOf("result"), placeOf(g, t.target), "restart", url, done.Release, done.Tasks, time.Since(begun).Seconds()})
+	}
+	g.note(s, "All tasks of %s are new: %d, %s.", done.Release, done.Tasks, rounded(time.Since(begun)))
+	_, err = fmt.Fprintln(s.out, url)
+	return err
+}
+
+// restartDiagnosed explains a restart whose tasks did not come up, as a release is.
+// Again is how to go on once it is repaired.
+func restartDiagnosed(err error, again hint.Message) error {
+	var failed *provision.RestartError
+	if !errors.As(err, &failed) || failed.Evidence.Wanted == "" {
+		return err
+	}
+	return explained{err, diagnosis.OfRelease(failed.Evidence, again), &failed.Evidence}
+}

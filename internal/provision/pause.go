@@ -1,0 +1,250 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	scaling "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
+	scalingtypes "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
+	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
+
+	"github.com/bookctl/bookctl/internal/diagnosis"
+	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// tagPaused is on the service of a paused stack, and says since when it is. It is
+// written first of all, so that a pause that was cut off is told from drift, and taken
+// off by the run that makes the stack serve again.
+const tagPaused = "bookctl:paused"
+
+// dbStopped is RDS's word.
+const dbStopped = "stopped"
+
+// isStopped says whether a database is stopped, or about to be.
+func isStopped(db *rdstypes.DBInstance) bool {
+	status := aws.ToString(db.DBInstanceStatus)
+	return status == dbStopped || status == "stopping"
+}
+
+// pausedSince reads tagPaused.
+func pausedSince(tags map[string]string) time.Time {
+	at, err := time.Parse(time.RFC3339, tags[tagPaused])
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}
+
+// ErrReplicated is wrapped by the error of a pause that RDS refuses for its replicas.
+var ErrReplicated = errors.New("RDS does not stop a database with read replicas")
+
+// Pause is a stack being paused: its tasks go to zero, and its database is stopped. It
+// takes up where one that was cut off has ended, and changes nothing of a paused stack.
+type Pause struct {
+	Clients Clients
+	Stack   string
+	// Guard is asked before each change.
+	Guard func(context.Context) error
+	// Progress is told what is waited for.
+	Progress func(string)
+}
+
+// Run pauses the stack. The database goes after the last task, which would else be
+// replaced for not being healthy without it.
+func (p Pause) Run(ctx context.Context) error {
+	who := identity{stack: p.Stack, region: p.Clients.IAM.Options().Region}
+	s := containers{identity: who, ecs: p.Clients.ECS}.service()
+	live, err := s.describe(ctx)
+	switch {
+	case err != nil:
+		return err
+	case live == nil:
+		return hint.With(fmt.Errorf("stack %s has no service", p.Stack), "%s makes it", hint.Command("up"))
+	case ecsTagMap(live.Tags)[TagStack] != p.Stack:
+		return fmt.Errorf("service %s: %w %s", s.serviceName(), graph.ErrUnmanaged, p.Stack)
+	}
+	data := databases{identity: who, rds: p.Clients.RDS}
+	db, err := data.instance(ctx)
+	if err != nil {
+		return err
+	}
+	if db != nil && rdsTagMap(db.TagList)[TagStack] != p.Stack {
+		return fmt.Errorf("database %s: %w %s", data.databaseName(), graph.ErrUnmanaged, p.Stack)
+	}
+	if err := stoppable(db); err != nil {
+		return err
+	}
+	if err := p.note(ctx, s, live); err != nil {
+		return err
+	}
+	if err := p.suspend(ctx, who); err != nil {
+		return err
+	}
+	if err := p.empty(ctx, s, live); err != nil || db == nil {
+		return err
+	}
+	return p.stop(ctx, data)
+}
+
+// stoppable says why RDS would refuse to stop a database; nil is for none, too. One with
+// a standby is stopped with that.
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_StopInstance.html#USER_StopInstance.Limitations
+func stoppable(db *rdstypes.DBInstance) error {
+	if db == nil {
+		return nil
+	}
+	name := aws.ToString(db.DBInstanceIdentifier)
+	if source := aws.ToString(db.ReadReplicaSourceDBInstanceIdentifier); source != "" {
+		return hint.With(fmt.Errorf("database %s is a read replica of %s: RDS stops none", name, source), "promote it first, or scale the stack down with %s", hint.Command("up", "--count", "1"))
+	}
+	if replicas := db.ReadReplicaDBInstanceIdentifiers; len(replicas) > 0 {
+		return hint.With(fmt.Errorf("database %s has %s: %w", name, strings.Join(replicas, ", "), ErrReplicated), "delete or promote them first: %s", hint.AWS("rds", "promote-read-replica", "--db-instance-identifier", replicas[0]))
+	}
+	return nil
+}
+
+// note writes since when the stack is paused, unless that is written.
+func (p Pause) note(ctx context.Context, s *Service, live *ecstypes.Service) error {
+	if ecsTagMap(live.Tags)[tagPaused] != "" {
+		return nil
+	}
+	if err := p.Guard(ctx); err != nil {
+		return err
+	}
+	_, err := s.ecs.TagResource(ctx, &ecs.TagResourceInput{
+		ResourceArn: live.ServiceArn, Tags: ecsTags(map[string]string{tagPaused: time.Now().UTC().Format(time.RFC3339)}),
+	})
+	if err != nil {
+		return fmt.Errorf("note on service %s that the stack is paused: %w", s.serviceName(), err)
+	}
+	return nil
+}
+
+// suspend keeps scaling, where there is any, from starting tasks: nothing moves it, and no
+// bound is broken by there being none.
+func (p Pause) suspend(ctx context.Context, who identity) error {
+	id := aws.String(who.names().ScalableTarget())
+	out, err := p.Clients.Scaling.DescribeScalableTargets(ctx, &scaling.DescribeScalableTargetsInput{
+		ServiceNamespace: scalingtypes.ServiceNamespaceEcs, ResourceIds: []string{*id}, ScalableDimension: scalingtypes.ScalableDimensionECSServiceDesiredCount,
+	})
+	if err != nil {
+		return fmt.Errorf("describe the scaling of %s: %w", *id, err)
+	}
+	all := suspension(true)
+	if len(out.ScalableTargets) == 0 {
+		return nil
+	}
+	if t := out.ScalableTargets[0]; boundsOf(t).min == 0 && describeSuspension(t.SuspendedState) == describeSuspension(all) {
+		return nil
+	}
+	if err := p.Guard(ctx); err != nil {
+		return err
+	}
+	_, err = p.Clients.Scaling.RegisterScalableTarget(ctx, &scaling.RegisterScalableTargetInput{
+		ServiceNamespace: scalingtypes.ServiceNamespaceEcs, ResourceId: id, ScalableDimension: scalingtypes.ScalableDimensionECSServiceDesiredCount,
+		SuspendedState: all, MinCapacity: aws.Int32(0),
+	})
+	if err != nil {
+		return fmt.Errorf("suspend the scaling of %s: %w", *id, err)
+	}
+	return nil
+}
+
+// empty takes the service's tasks to zero and waits until the last has ended.
+func (p Pause) empty(ctx context.Context, s *Service, live *ecstypes.Service) error {
+	if live.DesiredCount > 0 {
+		if err := p.Guard(ctx); err != nil {
+			return err
+		}
+		_, err := s.ecs.UpdateService(ctx, &ecs.UpdateServiceInput{
+			Cluster: aws.String(s.cluster.clusterName()), Service: aws.String(s.serviceName()), DesiredCount: aws.Int32(0),
+		})
+		if err != nil {
+			return fmt.Errorf("take service %s to no tasks: %w", s.serviceName(), err)
+		}
+	}
+	return p.await(ctx, "service "+s.serviceName(), rolloutTimeout, func() (string, error) {
+		live, err := s.describe(ctx)
+		switch {
+		case err != nil:
+			return "", err
+		case live == nil:
+			return "", fmt.Errorf("service %s is gone", s.serviceName())
+		case live.DesiredCount > 0:
+			return "", fmt.Errorf("service %s: somebody wants %d tasks of it again", s.serviceName(), live.DesiredCount)
+		case live.RunningCount+live.PendingCount > 0:
+			return plural(live.RunningCount+live.PendingCount, "task") + " still running", nil
+		}
+		// One that ends is not counted any more, and may yet serve its last requests.
+		ending, err := s.tasks(ctx, ecstypes.DesiredStatusStopped)
+		ending = slices.DeleteFunc(ending, func(t diagnosis.Task) bool { return t.Status == "STOPPED" })
+		if len(ending) > 0 {
+			return plural(int32(len(ending)), "task") + " stopping", err
+		}
+		return "", err
+	})
+}
+
+// stop stops the database, as soon as RDS is not busy with it, and waits until it is.
+func (p Pause) stop(ctx context.Context, data databases) error {
+	name := data.databaseName()
+	return p.await(ctx, "database "+name, stopTimeout, func() (string, error) {
+		db, err := data.instance(ctx)
+		if err != nil {
+			return "", err
+		}
+		if db == nil {
+			return "", fmt.Errorf("database %s is gone", name)
+		}
+		status := aws.ToString(db.DBInstanceStatus)
+		switch {
+		case status == dbStopped:
+			return "", nil
+		case databasePhase(status) == graph.Terminating, databasePhase(status) == graph.Unrecoverable:
+			return "", fmt.Errorf("database %s is %s, and can't be stopped", name, status)
+		case status != "available":
+			return "database " + status, nil
+		}
+		if err := p.Guard(ctx); err != nil {
+			return "", err
+		}
+		_, err = data.rds.StopDBInstance(ctx, &rds.StopDBInstanceInput{DBInstanceIdentifier: &name})
+		if err != nil && !isCode(err, "InvalidDBInstanceState") { // busy since a moment ago
+			return "", fmt.Errorf("stop database %s: %w", name, err)
+		}
+		return "database stopping", nil
+	})
+}
+
+// stopTimeout is how long RDS may take to stop a database; one with a standby takes long.
+const stopTimeout = 60 * time.Minute
+
+// await looks until look says that nothing is left to wait for.
+func (p Pause) await(ctx context.Context, what string, most time.Duration, look func() (string, error)) error {
+	begun, said := time.Now(), ""
+	for pause := 100 * time.Millisecond; ; pause = min(pause*3/2, 10*time.Second) {
+		note, err := look()
+		if note == "" || err != nil {
+			return err
+		}
+		if note != said {
+			p.Progress(note)
+			said = note
+		}
+		if time.Since(begun) > most {
+			return fmt.Errorf("%s: %w: %s after %s", what, graph.ErrTimeout, note, most)
+		}
+		if err := graph.Sleep(ctx, pause); err != nil {
+			return fmt.Errorf("%s: %s: %w", what, note, err)
+		}
+	}
+}

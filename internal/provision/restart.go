@@ -1,0 +1,171 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
+
+	"github.com/bookctl/bookctl/internal/diagnosis"
+	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// Restarted is what a restart replaced.
+type Restarted struct {
+	// Release is the task definition of the new tasks, and of the ones before them.
+	Release string
+	// Tasks is how many new tasks serve.
+	Tasks int32
+}
+
+// RestartError is a restart whose new tasks did not come up, with what AWS shows of it.
+// The tasks from before serve on: they are stopped only behind healthy ones.
+type RestartError struct {
+	Err      error
+	Evidence diagnosis.Evidence
+}
+
+func (e *RestartError) Error() string { return e.Err.Error() }
+
+func (e *RestartError) Unwrap() error { return e.Err }
+
+// Restart replaces every task of the service by a new one of the same release,
+// without a gap, and returns when the new ones serve. Tasks read the secret
+// when they start, so the service then carries the version that the database
+// notes. Progress, which may be nil, is told what ECS says.
+//
+// The only thing of the service that changes is its deployment, which nothing compares:
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html#ECS-UpdateService-request-forceNewDeployment
+func Restart(ctx context.Context, c Clients, stack string, progress func(string)) (Restarted, error) {
+	in := containers{identity: identity{stack: stack}, ecs: c.ECS}
+	s := in.service()
+	live, err := s.describe(ctx)
+	switch {
+	case err != nil:
+		return Restarted{}, err
+	case live == nil:
+		return Restarted{}, hint.With(fmt.Errorf("stack %s has no service", stack), "%s makes it", hint.Command("up"))
+	case ecsTagMap(live.Tags)[TagStack] != stack:
+		return Restarted{}, fmt.Errorf("service %s: %w %s", s.serviceName(), graph.ErrUnmanaged, stack)
+	}
+	out, err := s.ecs.UpdateService(ctx, &ecs.UpdateServiceInput{
+		Cluster: aws.String(s.cluster.clusterName()), Service: aws.String(s.serviceName()), ForceNewDeployment: true,
+	})
+	if err != nil {
+		return Restarted{}, fmt.Errorf("restart service %s: %w", s.serviceName(), err)
+	}
+	s.join(out.Service)
+	db, err := databases{identity: s.identity, rds: c.RDS}.instance(ctx)
+	if err != nil {
+		return Restarted{}, err
+	}
+	if db != nil {
+		if v := rdsTagMap(db.TagList)[TagSecretVersion]; v != "" {
+			if err := s.noteVersion(ctx, aws.ToString(live.ServiceArn), v); err != nil {
+				return Restarted{}, err
+			}
+		}
+	}
+	waiting, cancel := context.WithTimeout(ctx, rolloutTimeout)
+	defer cancel()
+	own, err := s.restarted(waiting, progress)
+	if err == nil {
+		return Restarted{Release: short(aws.ToString(own.TaskDefinition)), Tasks: own.RunningCount}, nil
+	}
+	if waiting.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("service %s: %w: the new tasks do not serve after %s", s.serviceName(), graph.ErrTimeout, rolloutTimeout)
+	}
+	late := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, graph.ErrTimeout)
+	if !late && !errors.Is(err, errRestartFailed) {
+		return Restarted{}, err
+	}
+	// What can't be read of it is left out, and the failure is told all the same.
+	look, done := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+	defer done()
+	return Restarted{}, &RestartError{err, s.restartEvidence(look, c, db)}
+}
+
+// errRestartFailed says that ECS gave a restart up.
+var errRestartFailed = errors.New("the restart failed")
+
+// restarted waits for the rollout that this run started, and returns it as it ended.
+func (s *Service) restarted(ctx context.Context, progress func(string)) (types.Deployment, error) {
+	for pause, said := 100*time.Millisecond, ""; ; pause = min(pause*3/2, 5*time.Second) {
+		live, err := s.describe(ctx)
+		if err != nil {
+			return types.Deployment{}, err
+		}
+		if live == nil {
+			return types.Deployment{}, fmt.Errorf("service %s is gone", s.serviceName())
+		}
+		own := s.ownDeployment(live)
+		note := fmt.Sprintf("%d/%d running", live.RunningCount, live.DesiredCount)
+		switch {
+		case own == nil && time.Since(s.sent) > settleTime:
+			return types.Deployment{}, fmt.Errorf("service %s: deployment %s was replaced by another", s.serviceName(), s.deployment)
+		case own != nil && own.RolloutState == types.DeploymentRolloutStateFailed:
+			return types.Deployment{}, fmt.Errorf("service %s: %w: %s", s.serviceName(), errRestartFailed, aws.ToString(own.RolloutStateReason))
+		case own != nil && own.RolloutState == types.DeploymentRolloutStateCompleted && own.RunningCount >= own.DesiredCount:
+			return *own, nil
+		case own != nil:
+			note = fmt.Sprintf("%d/%d new tasks running", own.RunningCount, own.DesiredCount)
+		}
+		if note != said && progress != nil {
+			progress(note)
+			said = note
+		}
+		if err := graph.Sleep(ctx, pause); err != nil {
+			return types.Deployment{}, err
+		}
+	}
+}
+
+// ownDeployment is the one that this run started, or nil where it is not listed.
+func (s *Service) ownDeployment(live *types.Service) *types.Deployment {
+	return deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Id) == s.deployment })
+}
+
+// restartEvidence gathers why the new tasks of a restart did not come up. They are of
+// the same revision as those from before, and told from them by their deployment.
+func (s *Service) restartEvidence(ctx context.Context, c Clients, db *rdstypes.DBInstance) diagnosis.Evidence {
+	d := diagnosis.Evidence{Restart: true}
+	if db != nil {
+		d.Database = aws.ToString(db.DBInstanceStatus)
+	}
+	live, err := s.describe(ctx)
+	if err != nil || live == nil {
+		return d
+	}
+	d.Wanted = short(aws.ToString(live.TaskDefinition))
+	began := s.sent
+	if own := s.ownDeployment(live); own != nil {
+		d.Wanted, began = short(aws.ToString(own.TaskDefinition)), aws.ToTime(own.CreatedAt)
+	}
+	if old := deployment(live, func(p types.Deployment) bool { return p.RunningCount > 0 && aws.ToString(p.Id) != s.deployment }); old != nil {
+		d.Serving = short(aws.ToString(old.TaskDefinition))
+	}
+	d.Events = slices.DeleteFunc(lastEvents(live, diagnosedEvents), func(e diagnosis.Event) bool { return e.Time.Before(began) })
+	stopped, _ := s.tasks(ctx, types.DesiredStatusStopped)
+	d.Stopped = slices.DeleteFunc(stopped, func(t diagnosis.Task) bool { return t.Deployment != s.deployment })
+	for _, b := range live.LoadBalancers {
+		d.Targets, _ = targetHealth(ctx, c.ELB, aws.ToString(b.TargetGroupArn))
+	}
+	last := d.Culprit()
+	if last == nil {
+		running, _ := s.tasks(ctx, types.DesiredStatusRunning)
+		if i := slices.IndexFunc(running, func(t diagnosis.Task) bool { return t.Deployment == s.deployment }); i >= 0 {
+			last = &running[i]
+		}
+	}
+	if last != nil {
+		d.Output, _ = newLogGroup(s.identity, c.Logs, logRetention{}).tail(ctx, logStream(last.ID), diagnosedLines)
+	}
+	return d
+}
