@@ -38,7 +38,7 @@ func TestConformance(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, want := range []string{"| up again changes nothing | ok |", "| drift by hand is seen and repaired | ok |", "| an inventory finds nothing | ok |", "| EC2 CreateVpc | 1 | 0 |"} {
+			for _, want := range []string{"| up again changes nothing | ok |", "| drift by hand is detected and repaired | ok |", "| an inventory finds nothing | ok |", "| EC2 CreateVpc | 1 | 0 |"} {
 				if !strings.Contains(string(text), want) {
 					t.Errorf("the report lacks %q:\n%s", want, text)
 				}

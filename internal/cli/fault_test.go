@@ -340,7 +340,7 @@ func TestTwoRunsAndACtrlC(t *testing.T) {
 	until(t, "the first run makes a database", func() bool {
 		return strings.Contains(strings.Join(h.inventory(), "\n"), "database book-database creating")
 	})
-	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 5, fmt.Sprintf("pid %d", first.Process.Pid), "\nnext: wait until that run is over, as 'bookctl status --local' tells")
+	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 5, fmt.Sprintf("pid %d", first.Process.Pid), "\nnext: wait until that run is over, as 'bookctl status --local' shows")
 	// It does not build first what it could not deploy: here is nothing to build it from.
 	refused := s.run("up", "--local", "--source", t.TempDir())
 	refused.says(t, 5, "\nnext: wait until")

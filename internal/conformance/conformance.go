@@ -97,10 +97,10 @@ func (r *run) life(ctx context.Context) {
 	if r.step(ctx, "up", func(ctx context.Context) (string, error) { return r.up(ctx, false) }) == nil {
 		_ = r.step(ctx, "up again changes nothing", r.upAgain)
 		_ = r.step(ctx, "the service answers", func(ctx context.Context) (string, error) { return r.use(ctx, false) })
-		_ = r.step(ctx, "drift by hand is seen and repaired", r.drift)
+		_ = r.step(ctx, "drift by hand is detected and repaired", r.drift)
 		_ = r.step(ctx, "scaling on and off", r.scaling)
 	} else {
-		r.skip("up again changes nothing", "the service answers", "drift by hand is seen and repaired", "scaling on and off")
+		r.skip("up again changes nothing", "the service answers", "drift by hand is detected and repaired", "scaling on and off")
 	}
 	gone := r.step(ctx, "destroy keeps a snapshot", func(ctx context.Context) (string, error) { return r.destroy(ctx) })
 	if !r.Restore {
@@ -247,7 +247,7 @@ func (r *run) up(ctx context.Context, unchanged bool, args ...string) (string, e
 	r.url = result.URL
 	note := fmt.Sprintf("%d created, %d updated, %d reads, %d writes", result.Created, result.Updated, result.APIReads, result.APIWrites)
 	if unchanged && result.APIWrites > 0 {
-		return note, fmt.Errorf("%d writes where there was nothing to do: %s", result.APIWrites, strings.Join(changesOf(out), "; "))
+		return note, fmt.Errorf("%d writes although there was nothing to do: %s", result.APIWrites, strings.Join(changesOf(out), "; "))
 	}
 	return note, nil
 }

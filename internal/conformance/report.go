@@ -148,7 +148,7 @@ func (r Report) Markdown() string {
 		}
 	}
 	if len(r.statuses) > 0 {
-		line("\n| Resource | Its words, in their order, by the time since its step began |\n|---|---|")
+		line("\n| Resource | Statuses, with the time since the step began |\n|---|---|")
 		for _, k := range slices.Sorted(maps.Keys(r.statuses)) {
 			line("| %s | %s |", k, cell(strings.Join(r.statuses[k], "; ")))
 		}

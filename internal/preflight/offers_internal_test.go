@@ -42,7 +42,7 @@ func TestVersionAndZonesAreChosenFromWhatIsOffered(t *testing.T) {
 		"one zone only":             {offered: []string{"17.4 gp3 b"}, err: "one zone"},
 		"gp3 in one zone only":      {offered: []string{"17.4 gp3 b", "17.4 gp2 a b c"}, err: "one zone"},
 		"no such class":             {others: []string{"db.m5.large", "db.t4g.small", "db.r6g.large"}, err: "that is: db.t4g.small, db.m5.large, db.r6g.large"},
-		"no common zone":            {offered: []string{"17.4 gp3 d e"}, err: "in no zone of r-1 that a stack can have: it is in r-1d, r-1e, and open are r-1a, r-1b, r-1c"},
+		"no common zone":            {offered: []string{"17.4 gp3 d e"}, err: "in no zone of r-1 that a stack can use: it is offered in r-1d, r-1e, and available are r-1a, r-1b, r-1c"},
 		"no such version":           {offered: []string{"15.9 gp3 a b", "17.4 gp3 a b"}, want: "16", err: "that is: 17, 15"},
 		"no such minor":             {offered: []string{"17.4 gp3 a b"}, want: "17.9", err: "not offered"},
 		"zones of a deployed stack": {offered: []string{"17.4 gp3 a b"}, have: [2]string{"r-1b", "r-1c"}, zones: [2]string{"r-1b", "r-1c"}, version: "17"},

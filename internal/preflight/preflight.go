@@ -86,7 +86,7 @@ func Identify(ctx context.Context, c provision.Clients, region string) (account,
 	}
 	out, err := c.STS.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
-		return "", "", fmt.Errorf("ask AWS who is calling: %w", err)
+		return "", "", fmt.Errorf("identify the AWS caller: %w", err)
 	}
 	return aws.ToString(out.Account), aws.ToString(out.Arn), nil
 }
@@ -106,10 +106,10 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 	}
 	if in.Settings.NoDatabase && in.Deployed.Database {
 		return Environment{}, hint.With(errors.New("this stack has a database, which --no-database does not take away"),
-			"keep it; or destroy the stack, which keeps a snapshot of its data, and make it anew without")
+			"keep it; or destroy the stack, which keeps a snapshot of its data, and create the stack again with --no-database")
 	}
 	if in.Settings.NoDatabase && in.Restore != "" {
-		return Environment{}, errors.New("a database is to be restored and there is to be none: leave out --restore or --no-database")
+		return Environment{}, errors.New("--restore needs a database, and --no-database excludes one: leave out one of the two flags")
 	}
 	if in.OnlyRegion != "" && in.Region != in.OnlyRegion {
 		return Environment{}, hint.With(fmt.Errorf("this is region %s, and only %s may be changed", in.Region, in.OnlyRegion), "choose it with --region or AWS_REGION")
@@ -213,7 +213,7 @@ func (in Intent) checkArch() error {
 func checkHTTPS(ctx context.Context, c provision.Clients, in Intent) error {
 	have, want := in.Deployed.Settings, in.Settings
 	if have.Secure() && (want.Domain != have.Domain || !want.Secure()) {
-		return hint.With(fmt.Errorf("this stack is served by HTTPS as %q, which can't be changed or taken off", have.Domain), "make another stack for the other name, with --stack")
+		return hint.With(fmt.Errorf("this stack serves HTTPS as %q, which can't be changed or removed", have.Domain), "create another stack for the other name, with --stack")
 	}
 	if want.Domain != have.Domain {
 		if _, err := provision.HostedZone(ctx, c, want.Domain); err != nil {
@@ -321,7 +321,7 @@ func readOffers(ctx context.Context, client *rds.Client, class string) (offers, 
 			break // RDS does not know the class
 		}
 		if err != nil {
-			return o, fmt.Errorf("ask what databases %s can be had: %w", class, err)
+			return o, fmt.Errorf("read whether database class %s is offered: %w", class, err)
 		}
 		o.options = append(o.options, page.OrderableDBInstanceOptions...)
 	}
@@ -332,7 +332,7 @@ func readOffers(ctx context.Context, client *rds.Client, class string) (offers, 
 		Engine: aws.String("postgres"), Vpc: aws.Bool(true), MaxRecords: aws.Int32(1000),
 	})
 	if err != nil {
-		return o, fmt.Errorf("ask what databases can be had: %w", err)
+		return o, fmt.Errorf("read which database classes are offered: %w", err)
 	}
 	o.silent = len(some.OrderableDBInstanceOptions) == 0
 	for _, x := range some.OrderableDBInstanceOptions {
@@ -404,7 +404,7 @@ func (o offers) choose(env *Environment, s provision.Settings, open []string) er
 	slices.Sort(zones)
 	switch {
 	case zones == nil && offered:
-		return hint.With(fmt.Errorf("PostgreSQL %s as %s is offered in no zone of %s that a stack can have: it is in %s, and open are %s", env.DBVersion, o.class, env.Region,
+		return hint.With(fmt.Errorf("PostgreSQL %s as %s is offered in no zone of %s that a stack can use: it is offered in %s, and available are %s", env.DBVersion, o.class, env.Region,
 			cmp.Or(strings.Join(slices.Compact(slices.Sorted(slices.Values(elsewhere))), ", "), "none"), strings.Join(open, ", ")), "choose another --db-class or --region")
 	case zones == nil:
 		return hint.With(fmt.Errorf("PostgreSQL %s is not offered as %s in %s", env.DBVersion, o.class, env.Region), "choose a --db-version that is: %s", strings.Join(o.majors(), ", "))

@@ -137,7 +137,7 @@ type LockedError struct {
 
 func (e *LockedError) Error() string {
 	if e.Holder == "" {
-		return fmt.Sprintf("stack %s: other runs ask for its lock at the same time", e.Stack)
+		return fmt.Sprintf("stack %s: other runs try to take its lock at the same time", e.Stack)
 	}
 	return fmt.Sprintf("stack %s is locked since %s by %s", e.Stack, e.Since.UTC().Format("15:04:05Z"), e.Holder)
 }
@@ -147,7 +147,7 @@ func (e *LockedError) Next() hint.Message {
 	if e.Holder == "" {
 		return hint.New("run the same command again")
 	}
-	return hint.New("wait until that run is over, as %s tells, and run the same command again; if it is dead, its lock ends by itself at %s", hint.Command("status"), e.Expires.UTC().Format("15:04:05Z"))
+	return hint.New("wait until that run is over, as %s shows, and run the same command again; if it is dead, its lock expires at %s", hint.Command("status"), e.Expires.UTC().Format("15:04:05Z"))
 }
 
 // ErrLost is wrapped by the error that a run gets after another run has taken over

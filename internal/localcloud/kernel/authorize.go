@@ -126,7 +126,7 @@ func (k *Kernel) authorize(tx *Tx, key string, s Service, call Call, input any) 
 	case caller.Session: // a session may do only what its policies allow
 		requests = []access.Request{{Action: call.Action, Resource: "*"}}
 	default:
-		k.log.Warn("the policies have no say: what AWS asks for this action is not known here", "action", call.Action)
+		k.log.Warn("an action was allowed without a check: the local cloud does not know what AWS checks for it", "action", call.Action)
 	}
 	refused, message := k.decide(caller, requests)
 	if k.cfg.Watch != nil {

@@ -155,7 +155,7 @@ func (k *Kernel) ServeAPI(w http.ResponseWriter, r *http.Request) {
 	}
 	answer, err := s.table.Encode(call.Operation, done.output, id, w.Header())
 	if err != nil {
-		k.log.Error("an answer could not be written", "action", call.Action, "error", err)
+		k.log.Error("a response could not be encoded", "action", call.Action, "error", err)
 		k.answerError(w, s.table, err, id)
 		return
 	}
@@ -177,7 +177,7 @@ func (k *Kernel) perform(r *http.Request, sc scope, s Service, o Operation, call
 	}
 	if k.cfg.Before != nil {
 		if err := k.cfg.Before(*call); err != nil {
-			return outcome{err: fmt.Errorf("cut off before the work: %w", err), lost: true}
+			return outcome{err: fmt.Errorf("closed the connection before the call: %w", err), lost: true}
 		}
 	}
 	fault := k.inject(s.Protocol, call.Action)
@@ -198,7 +198,7 @@ func (k *Kernel) perform(r *http.Request, sc scope, s Service, o Operation, call
 			done.Code = CodeOf(err)
 		}
 		if after := k.cfg.After(done); after != nil {
-			return outcome{err: fmt.Errorf("cut off after the work: %w", after), lost: true}
+			return outcome{err: fmt.Errorf("closed the connection after the call: %w", after), lost: true}
 		}
 	}
 	return outcome{output: output, err: err, lost: fault.lose}
@@ -211,7 +211,7 @@ func (k *Kernel) run(sc scope, s Service, o Operation, call Call, input any) (ou
 		defer func() {
 			if p := recover(); p != nil {
 				k.log.Error("an operation panicked", "operation", o.name, "panic", p, "stack", string(debug.Stack()))
-				err = fmt.Errorf("the local cloud failed inside %s: %v", o.name, p)
+				err = fmt.Errorf("the local cloud failed in %s: %v", o.name, p)
 			}
 		}()
 		if err = k.authorize(tx, sc.key, s, call, input); err != nil {

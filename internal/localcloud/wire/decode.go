@@ -339,7 +339,7 @@ func (d decoder) jsonBody(o Operation, body []byte, v reflect.Value) error {
 		return &Error{"SerializationException", "The request is not a JSON object"}
 	}
 	if _, err := dec.Token(); err != io.EOF {
-		return &Error{"SerializationException", "The request goes on after its JSON object"}
+		return &Error{"SerializationException", "The request continues after its JSON object"}
 	}
 	return d.fromJSON(Member{Of: o.Input}, value, v, "")
 }
