@@ -91,6 +91,11 @@ var rules = []rule{
 		why: "a database that is reached is PostgreSQL, whoever runs it",
 	},
 	{
+		of: module + "internal/ui", not: []string{sdk + "service", module},
+		but: []string{module + "internal/ui", module + "internal/diagnosis", module + "internal/hint", module + "internal/picture", module + "internal/pricing", module + "internal/provision/graph", sdk + "service/pricing"},
+		why: "a page is a function of what was seen: a test of it needs no cloud, and it can change none",
+	},
+	{
 		of: module + "internal/preflight", not: []string{module + "internal/cli"},
 		why: "what is checked is no matter of how it is shown",
 	},

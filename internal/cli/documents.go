@@ -263,6 +263,13 @@ type urlDocument struct {
 	URL   string `json:"url"`
 }
 
+// pageDocument is where the page of a stack is, while it is served.
+type pageDocument struct {
+	head
+	place
+	URL string `json:"url" doc:"The address of the page; whoever has it can read the page."`
+}
+
 type versionDocument struct {
 	head
 	Version  string `json:"version"`

@@ -53,6 +53,7 @@ var documents = []struct {
 	{"manual", "manual", "Where the manual pages were written.", []any{manualDocument{}}},
 	{"init", "init", "The file of the app that was written.", []any{initDocument{}}},
 	{"url", "url", "Where the stack answers, from 'open'.", []any{urlDocument{}}},
+	{"ui", "ui", "Where the page of a stack is, from 'ui'.", []any{pageDocument{}}},
 	{"policy", "policy", "The least IAM policy for a stack, from 'policy'.", []any{policyDocument{}}},
 	{"tunnel", "tunnel", "Where the database is reached from this machine, from 'db tunnel'.", []any{tunnelDocument{}}},
 	{"localLog", "localLog", "A line of the local cloud's own log, from 'local logs'.", []any{localLogDocument{}}},

@@ -87,6 +87,8 @@ var onlyParsed = map[string]string{
 	"bookctl secret set TLS_KEY --from-file key.pem":             "there is no such file; TestAStackKeepsSecretsOfItsOwn reads one",
 	"bookctl logs --follow":                                      "ends by Ctrl-C only; TestWhatIsWatchedIsShownAsItHappens runs it",
 	"bookctl status --watch":                                     "likewise",
+	"bookctl ui":                                                 "ends by Ctrl-C only; TestThePageShowsTheStackAsItChanges opens it",
+	"bookctl ui --ui-port 8090 --interval 10s":                   "likewise",
 	"bookctl local env --shell fish | source":                    "fish is not installed; TestAScriptIsPointedAtTheLocalCloud reads what is printed",
 	"bookctl local start --region eu-central-1":                  "a region is for a new cloud; TestAStackGoesWhereFargateServes runs one",
 	"bookctl policy --dir policies | ROLE=deployer sh":           "needs an account; the script policy looks at what is printed",

@@ -66,23 +66,12 @@ func drawGraph(ctx context.Context, s streams, g *globals, format string) error 
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	parts := make([]picture.Part, 0, len(found))
+	parts := partsOf(resources, found, g.stack)
 	var errs []error
-	for i, f := range found {
-		if f.Phase == graph.Absent && f.Unwanted {
-			continue // an option that was not chosen
-		}
-		part := picture.Part{Name: f.Name, State: stateOf(f, g.stack), Note: f.Note}
-		_, needs := graph.Describe(resources[i])
-		part.Needs = append([]string{}, needs...) // never nil: JSON's readers want a list
-		if part.State == "drifted" {
-			part.Note = graph.Fields(f.Drift)
-		}
+	for _, f := range found {
 		if f.Err != nil {
-			part.Note = firstLine(f.Err.Error())
 			errs = append(errs, fmt.Errorf("%s: %w", f.Name, f.Err))
 		}
-		parts = append(parts, part)
 	}
 	if len(errs) == len(found) {
 		return errors.Join(errs...) // a picture of nothing helps nobody
@@ -98,6 +87,28 @@ func drawGraph(ctx context.Context, s streams, g *globals, format string) error 
 		return picture.DOT(s.out, title, parts)
 	}
 	return picture.SVG(s.out, title, parts)
+}
+
+// partsOf are what was found of a stack's resources as a picture shows them, without
+// the options that were not chosen.
+func partsOf(resources []provision.Resource, found []graph.Finding, owner string) []picture.Part {
+	parts := make([]picture.Part, 0, len(found))
+	for i, f := range found {
+		if f.Phase == graph.Absent && f.Unwanted {
+			continue
+		}
+		part := picture.Part{Name: f.Name, State: stateOf(f, owner), Note: f.Note}
+		_, needs := graph.Describe(resources[i])
+		part.Needs = append([]string{}, needs...) // never nil: JSON's readers want a list
+		if part.State == "drifted" {
+			part.Note = graph.Fields(f.Drift)
+		}
+		if f.Err != nil {
+			part.Note = firstLine(f.Err.Error())
+		}
+		parts = append(parts, part)
+	}
+	return parts
 }
 
 // stateOf is a finding in the one word that a picture colours.

@@ -58,6 +58,7 @@ var calledElsewhere = map[string][]string{
 	"pause":   {"stop", "suspend"},
 	"resume":  {"unpause", "wake"},
 	"restart": {"redeploy", "refresh", "reboot"},
+	"ui":      {"dashboard", "console", "web"},
 }
 
 func newRoot(s streams, g *globals) *cobra.Command {
@@ -107,7 +108,7 @@ A flag overrides its variable, a variable the file, and the file what is deploye
 	root.AddCommand(
 		newInit(s, g), newUp(s, g), newPlan(s, g), newStatus(s, g), newRestart(s, g), newPause(s, g), newResume(s, g), newRollback(s, g), newDestroy(s, g),
 		newLogs(s, g), newEvents(s, g), newOpen(s, g), newExec(s, g), newRunCommand(s, g), newSecret(s, g), newDB(s, g),
-		newList(s, g), newGraph(s, g), newPolicy(s, g), newVersion(s, g), newLocal(s, g), newMan(s, g),
+		newList(s, g), newGraph(s, g), newUI(s, g), newPolicy(s, g), newVersion(s, g), newLocal(s, g), newMan(s, g),
 	)
 	for name, others := range calledElsewhere {
 		cmd, _, err := root.Find([]string{name})

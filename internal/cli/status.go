@@ -51,7 +51,7 @@ repairs it.`,
 			if watch {
 				return watchStatus(ctx, s, g, t, every)
 			}
-			out, err := readStatus(ctx, t, g)
+			out, err := readStatus(ctx, t, g, nil)
 			if err != nil {
 				return err
 			}
@@ -70,7 +70,7 @@ func watchStatus(ctx context.Context, s streams, g *globals, t *target, every ti
 		return usageError{fmt.Errorf("--interval %s: a second is the shortest", every)}
 	}
 	for {
-		out, err := readStatus(ctx, t, g)
+		out, err := readStatus(ctx, t, g, nil)
 		if ctx.Err() == nil {
 			if err != nil {
 				return err
@@ -122,6 +122,10 @@ type statusOutput struct {
 	place string
 	now   time.Time
 	found bool
+	// costs are what the sum is of, also where it runs on this machine and costs
+	// nothing, and unpriced says why there are none.
+	costs    []pricing.Line
+	unpriced string
 	// partial says that something of the stack is missing, and broken that something
 	// is in a state that no up repairs.
 	partial, broken bool
@@ -141,8 +145,12 @@ type lockInfo struct {
 	Since  time.Time `json:"since"`
 }
 
-// readStatus asks for everything at once, by reads alone.
-func readStatus(ctx context.Context, t *target, g *globals) (*statusOutput, error) {
+// alsoRead reads more of a stack that was observed.
+type alsoRead func(context.Context, *provision.Stack, []graph.Finding) error
+
+// readStatus asks for everything at once, by reads alone. Also, which may be nil, is
+// for who shows more than the status.
+func readStatus(ctx context.Context, t *target, g *globals, also alsoRead) (*statusOutput, error) {
 	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
 	if err != nil {
 		return nil, fmt.Errorf("read what is deployed: %w", err)
@@ -175,7 +183,7 @@ func readStatus(ctx context.Context, t *target, g *globals) (*statusOutput, erro
 	})
 	var found []graph.Finding
 	if have.Found {
-		found, err = out.observe(ctx, t, g, have)
+		found, err = out.observe(ctx, t, g, have, also)
 	}
 	if err := errors.Join(err, reads.Wait()); err != nil {
 		return nil, err
@@ -193,8 +201,10 @@ func readStatus(ctx context.Context, t *target, g *globals) (*statusOutput, erro
 	if out.URL != "" {
 		out.Answer = t.ask(ctx, out.URL, have.Settings)
 	}
-	if lines, err := pricing.Cost(have.Usage(), t.region); err == nil && !t.local {
-		total := pricing.Total(lines)
+	if out.costs, err = pricing.Cost(have.Usage(), t.region); err != nil {
+		out.unpriced = err.Error()
+	} else if !t.local {
+		total := pricing.Total(out.costs)
 		out.Monthly = &total
 	}
 	out.judge(found, g)
@@ -202,7 +212,7 @@ func readStatus(ctx context.Context, t *target, g *globals) (*statusOutput, erro
 }
 
 // observe looks at every resource, and asks what only a status needs.
-func (o *statusOutput) observe(ctx context.Context, t *target, g *globals, have provision.Deployed) ([]graph.Finding, error) {
+func (o *statusOutput) observe(ctx context.Context, t *target, g *globals, have provision.Deployed, also alsoRead) ([]graph.Finding, error) {
 	have.HintTags(ctx, t.clients.Tagging, g.stack)
 	spec := provision.Spec{
 		Stack: g.stack, Version: version(), Settings: have.Settings, Running: have.Running, Zones: have.Zones, Deployed: &have, Wait: true,
@@ -231,6 +241,9 @@ func (o *statusOutput) observe(ctx context.Context, t *target, g *globals, have 
 		}
 	}
 	status, err := stack.Status(ctx)
+	if err == nil && also != nil {
+		err = also(ctx, stack, found)
+	}
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, err
 	}
@@ -375,22 +388,75 @@ func (o *statusOutput) show(w io.Writer, g *globals) error {
 
 func (o *statusOutput) text(g *globals) string {
 	var b strings.Builder
-	row := func(name, format string, args ...any) {
+	fmt.Fprintf(&b, "Stack %s in %s: %s\n", o.Stack, o.place, o.summary())
+	o.allRows(func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "  %-10s %s\n", name, g.text(format, args...))
+	})
+	if o.found && !o.Healthy && !o.resting() {
+		fmt.Fprintln(&b, "Not healthy:")
+		for _, p := range o.Problems {
+			fmt.Fprintln(&b, "  - "+p)
+		}
 	}
-	summary := "healthy"
-	if !o.Healthy {
-		summary = "not healthy"
+	if next := o.next(); !next.Empty() {
+		fmt.Fprintln(&b, next.Show(g.show))
 	}
+	return b.String()
+}
+
+// summary is how the stack is, in a word or two.
+func (o *statusOutput) summary() string {
 	switch {
 	case !o.found:
-		summary = "nothing is deployed"
+		return "nothing is deployed"
 	case o.resting():
-		summary = "paused"
+		return "paused"
 	case !o.Paused.IsZero():
-		summary = "paused, and not healthy"
+		return "paused, and not healthy"
+	case !o.Healthy:
+		return "not healthy"
 	}
-	fmt.Fprintf(&b, "Stack %s in %s: %s\n", o.Stack, o.place, summary)
+	return "healthy"
+}
+
+// next is what to do, if anything is to be done.
+func (o *statusOutput) next() hint.Message {
+	switch {
+	case o.Lock != nil:
+		return hint.New("Another run is at work on the stack; %s shows when it is over.", hint.Command("status", "--watch"))
+	case !o.found && len(o.Snapshots) > 0:
+		return hint.New("%s makes the stack anew with the data of the newest snapshot.", hint.Command("up", "--restore", "latest"))
+	case !o.found:
+		return hint.New("%s makes it.", hint.Command("up"))
+	case o.resting():
+		return hint.New("%s has it serve again.", hint.Command("resume"))
+	case !o.Healthy:
+		next := hint.New("%s and %s tell more; %s creates what is missing and repairs drift", hint.Command("logs"), hint.Command("events"), hint.Command("up"))
+		if o.broken {
+			next = hint.New("%s and %s tell more; fix what failed first; %s then repairs the rest", hint.Command("logs"), hint.Command("events"), hint.Command("up"))
+		}
+		if o.Image.Gone {
+			next = hint.New("%s pushes what the source builds, or %s goes to a release whose image is there; %s and %s tell more", hint.Command("up"), hint.Command("rollback"), hint.Command("logs"), hint.Command("events"))
+		}
+		if o.partial { // a destroy may have been cut off
+			next = hint.New("%s; %s removes what is there", next, hint.Command("destroy"))
+		}
+		return hint.New("%s.", next)
+	}
+	return hint.Message{}
+}
+
+// label names the first row of several.
+func label(i int, name string) string {
+	if i > 0 {
+		return ""
+	}
+	return name
+}
+
+// allRows are what there is to tell, each with its name; a row without one goes on with
+// what the row before it is of.
+func (o *statusOutput) allRows(row func(name, format string, args ...any)) {
 	if o.found {
 		o.rows(row)
 	}
@@ -423,43 +489,6 @@ func (o *statusOutput) text(g *globals) string {
 			row(label(i, "Events"), "%s %s", e.Time.UTC().Format("15:04:05Z"), brief(e.Message))
 		}
 	}
-	if o.found && !o.Healthy && !o.resting() {
-		fmt.Fprintln(&b, "Not healthy:")
-		for _, p := range o.Problems {
-			fmt.Fprintln(&b, "  - "+p)
-		}
-	}
-	switch {
-	case o.Lock != nil:
-		fmt.Fprintln(&b, g.text("Another run is at work on the stack; %s shows when it is over.", hint.Command("status", "--watch")))
-	case !o.found && len(o.Snapshots) > 0:
-		fmt.Fprintln(&b, g.text("%s makes the stack anew with the data of the newest snapshot.", hint.Command("up", "--restore", "latest")))
-	case !o.found:
-		fmt.Fprintln(&b, g.text("%s makes it.", hint.Command("up")))
-	case o.resting():
-		fmt.Fprintln(&b, g.text("%s has it serve again.", hint.Command("resume")))
-	case !o.Healthy:
-		next := hint.New("%s and %s tell more; %s creates what is missing and repairs drift", hint.Command("logs"), hint.Command("events"), hint.Command("up"))
-		if o.broken {
-			next = hint.New("%s and %s tell more; fix what failed first; %s then repairs the rest", hint.Command("logs"), hint.Command("events"), hint.Command("up"))
-		}
-		if o.Image.Gone {
-			next = hint.New("%s pushes what the source builds, or %s goes to a release whose image is there; %s and %s tell more", hint.Command("up"), hint.Command("rollback"), hint.Command("logs"), hint.Command("events"))
-		}
-		if o.partial { // a destroy may have been cut off
-			next = hint.New("%s; %s removes what is there", next, hint.Command("destroy"))
-		}
-		fmt.Fprintln(&b, next.Show(g.show)+".")
-	}
-	return b.String()
-}
-
-// label names the first row of several.
-func label(i int, name string) string {
-	if i > 0 {
-		return ""
-	}
-	return name
 }
 
 // rows are those of what is deployed.

@@ -73,6 +73,26 @@ type Target struct {
 	Description string `json:"description,omitempty"`
 }
 
+// Deployment is a rollout of a release to the service.
+type Deployment struct {
+	ID string `json:"id"`
+	// Revision is its task definition, such as "book-bookapi:7".
+	Revision string `json:"revision"`
+	// Status is PRIMARY for the newest one, and ACTIVE while its tasks are replaced.
+	Status string `json:"status" doc:"ECS's word: PRIMARY for the newest, ACTIVE while its tasks are being replaced."`
+	// Rollout is IN_PROGRESS, COMPLETED or FAILED, and Reason ECS's words.
+	Rollout string `json:"rollout,omitempty" doc:"ECS's word: IN_PROGRESS, COMPLETED or FAILED."`
+	Reason  string `json:"reason,omitempty"`
+	Desired int32  `json:"desired"`
+	Running int32  `json:"running"`
+	Pending int32  `json:"pending"`
+	// Failed is how many of its tasks failed in a row.
+	Failed int32 `json:"failed" doc:"How many of its tasks failed in a row."`
+	// Created is when it began, and Updated when it last changed.
+	Created time.Time `json:"created"`
+	Updated time.Time `json:"updated"`
+}
+
 // Event is something that the service reports of itself.
 type Event struct {
 	Time    time.Time `json:"time"`

@@ -42,7 +42,7 @@ func DOT(w io.Writer, title string, parts []Part) error {
 	fmt.Fprintf(&b, "digraph %q {\n  rankdir=LR;\n  node [shape=box, style=\"rounded,filled\", fontname=\"sans-serif\", fontsize=11];\n", title)
 	for _, p := range parts {
 		fill, line := colours(p.State)
-		fmt.Fprintf(&b, "  %q [label=%q, fillcolor=%q, color=%q];\n", p.Name, strings.Join(labels(p), "\n"), fill, line)
+		fmt.Fprintf(&b, "  %q [label=%q, fillcolor=%q, color=%q];\n", p.Name, strings.Join(labels(p, inFile.most), "\n"), fill, line)
 	}
 	for _, e := range edges(parts) {
 		fmt.Fprintf(&b, "  %q -> %q;\n", e.from, e.to)
@@ -62,7 +62,7 @@ func Mermaid(w io.Writer, parts []Part) error {
 		id[p.Name] = fmt.Sprintf("n%d", i)
 		class := strings.ReplaceAll(p.State, " ", "-")
 		classes[p.State] = true
-		fmt.Fprintf(&b, "  n%d[\"%s\"]:::%s\n", i, strings.ReplaceAll(html.EscapeString(strings.Join(labels(p), "\n")), "\n", "<br/>"), class)
+		fmt.Fprintf(&b, "  n%d[\"%s\"]:::%s\n", i, strings.ReplaceAll(html.EscapeString(strings.Join(labels(p, inFile.most), "\n")), "\n", "<br/>"), class)
 	}
 	for _, e := range edges(parts) {
 		fmt.Fprintf(&b, "  %s --> %s\n", id[e.from], id[e.to])
@@ -85,12 +85,12 @@ func mapKeys(m map[string]bool) func(func(string) bool) {
 	}
 }
 
-func labels(p Part) []string {
+func labels(p Part, most int) []string {
 	second := p.State
 	if p.Note != "" && p.Note != p.State {
 		second += ": " + p.Note
 	}
-	return []string{p.Name, shorten(second, 32)}
+	return []string{p.Name, shorten(second, most)}
 }
 
 func shorten(s string, n int) string {
@@ -130,13 +130,25 @@ func reaches(needs map[string][]string, from, to string) bool {
 	return false
 }
 
-// The sizes in a graph, in pixels.
 const (
-	boxWidth, boxHeight = 232, 44
-	gapX, gapY          = 64, 16
-	lineHeight          = 10 // of a line that passes through a column
-	margin              = 24
-	titleHeight         = 40
+	margin      = 24 // around a picture in a file of its own, in pixels
+	titleHeight = 40
+)
+
+// sizes are those in a graph, in pixels.
+type sizes struct {
+	boxWidth, boxHeight int
+	gapX, gapY          int
+	lineHeight          int // of a line that passes through a column
+	left, top           int
+	// first and second are the baselines of the two lines of text in a box, and most is
+	// the number of characters that fit into the second line.
+	first, second, most int
+}
+
+var (
+	inFile = sizes{boxWidth: 232, boxHeight: 44, gapX: 64, gapY: 16, lineHeight: 10, left: margin, top: titleHeight + margin, first: 18, second: 34, most: 32}
+	inPage = sizes{boxWidth: 166, boxHeight: 38, gapX: 30, gapY: 8, lineHeight: 8, left: 2, top: 2, first: 16, second: 30, most: 27}
 )
 
 // place is a row of a column. It has a part, or a line from a part to a column further
@@ -149,55 +161,94 @@ type place struct {
 	to     []*place
 }
 
-func (p *place) height() int {
+func (p *place) height(m sizes) int {
 	if p.Part == nil {
-		return lineHeight
+		return m.lineHeight
 	}
-	return boxHeight
+	return m.boxHeight
 }
 
-func (p *place) x() int { return margin + p.column*(boxWidth+gapX) }
+func (p *place) x(m sizes) int { return m.left + p.column*(m.boxWidth+m.gapX) }
 
 // SVG writes the parts as a picture. A part is left of the parts that need it.
 func SVG(w io.Writer, title string, parts []Part) error {
-	columns := layout(parts)
-	width, height := 480, titleHeight+2*margin
+	m := inFile
+	columns := layout(parts, m)
+	width, height := size(columns, m)
+	var b strings.Builder
+	open(&b, max(width+margin, 480), max(height+margin, titleHeight+2*margin), title)
+	lines(&b, columns, m, ` fill="none" stroke="#9aa0a6" stroke-width="1.2"`)
+	boxes(&b, columns, m, func(p Part) (box, first, second string) {
+		fill, line := colours(p.State)
+		return fmt.Sprintf(` fill="%s" stroke="%s"`, fill, line), ` font-weight="600"`, fmt.Sprintf(` font-size="11" fill="%s"`, line)
+	})
+	b.WriteString("</svg>\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// Inline writes the same picture for an HTML page, smaller and without a title or
+// colours. The page styles the classes "line", "part" and "state", each of the last two
+// together with the part's state, and "name". The label is for screen readers.
+func Inline(w io.Writer, label string, parts []Part) error {
+	m := inPage
+	columns := layout(parts, m)
+	width, height := size(columns, m)
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img" aria-label="%s">`+"\n",
+		width+m.left, height+m.top, width+m.left, height+m.top, html.EscapeString(label))
+	lines(&b, columns, m, ` class="line"`)
+	boxes(&b, columns, m, func(p Part) (box, first, second string) {
+		return fmt.Sprintf(` class="part %s"`, html.EscapeString(p.State)), ` class="name"`, fmt.Sprintf(` class="state %s"`, html.EscapeString(p.State))
+	})
+	b.WriteString("</svg>\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// size returns how far right and down the parts reach.
+func size(columns [][]*place, m sizes) (width, height int) {
 	for _, c := range columns {
 		if len(c) > 0 {
 			last := c[len(c)-1]
-			width, height = max(width, last.x()+boxWidth+margin), max(height, last.y+last.height()/2+margin)
+			width, height = max(width, last.x(m)+m.boxWidth), max(height, last.y+last.height(m)/2)
 		}
 	}
-	var b strings.Builder
-	open(&b, width, height, title)
+	return width, height
+}
+
+// lines draws the dependencies. Looks are the attributes of each line.
+func lines(b *strings.Builder, columns [][]*place, m sizes, looks string) {
 	for _, c := range columns {
 		for _, p := range c {
-			right := p.x() + boxWidth
+			right := p.x(m) + m.boxWidth
 			if p.Part == nil {
-				fmt.Fprintf(&b, `<path d="M%d %d H%d" fill="none" stroke="#9aa0a6" stroke-width="1.2"/>`+"\n", p.x(), p.y, right)
+				fmt.Fprintf(b, `<path d="M%d %d H%d"%s/>`+"\n", p.x(m), p.y, right, looks)
 			}
 			for _, q := range p.to {
-				mid := right + gapX/2
-				fmt.Fprintf(&b, `<path d="M%d %d C%d %d %d %d %d %d" fill="none" stroke="#9aa0a6" stroke-width="1.2"/>`+"\n", right, p.y, mid, p.y, mid, q.y, q.x(), q.y)
+				mid := right + m.gapX/2
+				fmt.Fprintf(b, `<path d="M%d %d C%d %d %d %d %d %d"%s/>`+"\n", right, p.y, mid, p.y, mid, q.y, q.x(m), q.y, looks)
 			}
 		}
 	}
+}
+
+// boxes draws the parts. Looks returns the attributes of a part's box and of its two
+// lines of text.
+func boxes(b *strings.Builder, columns [][]*place, m sizes, looks func(Part) (box, first, second string)) {
 	for _, c := range columns {
 		for _, p := range c {
 			if p.Part == nil {
 				continue
 			}
-			fill, line := colours(p.State)
-			text, top := labels(*p.Part), p.y-boxHeight/2
-			fmt.Fprintf(&b, `<g><title>%s</title><rect x="%d" y="%d" width="%d" height="%d" rx="6" fill="%s" stroke="%s"/>`,
-				html.EscapeString(strings.TrimSpace(p.Name+", "+p.State+" "+p.Note)), p.x(), top, boxWidth, boxHeight, fill, line)
-			fmt.Fprintf(&b, `<text x="%d" y="%d" font-weight="600">%s</text><text x="%d" y="%d" font-size="11" fill="%s">%s</text></g>`+"\n",
-				p.x()+10, top+18, html.EscapeString(text[0]), p.x()+10, top+34, line, html.EscapeString(text[1]))
+			box, first, second := looks(*p.Part)
+			text, top := labels(*p.Part, m.most), p.y-m.boxHeight/2
+			fmt.Fprintf(b, `<g><title>%s</title><rect x="%d" y="%d" width="%d" height="%d" rx="6"%s/>`,
+				html.EscapeString(strings.TrimSpace(p.Name+", "+p.State+" "+p.Note)), p.x(m), top, m.boxWidth, m.boxHeight, box)
+			fmt.Fprintf(b, `<text x="%d" y="%d"%s>%s</text><text x="%d" y="%d"%s>%s</text></g>`+"\n",
+				p.x(m)+10, top+m.first, first, html.EscapeString(text[0]), p.x(m)+10, top+m.second, second, html.EscapeString(text[1]))
 		}
 	}
-	b.WriteString("</svg>\n")
-	_, err := io.WriteString(w, b.String())
-	return err
 }
 
 func open(b *strings.Builder, width, height int, title string) {
@@ -209,7 +260,7 @@ func open(b *strings.Builder, width, height int, title string) {
 // layout puts the parts into columns by the longest chain of dependencies, each part
 // as far right as possible. Every line gets a row in the columns that it passes, so
 // that no line runs behind a box. Each column is sorted so that few lines cross.
-func layout(parts []Part) [][]*place {
+func layout(parts []Part, m sizes) [][]*place {
 	by := map[string]*place{}
 	for i := range parts {
 		by[parts[i].Name] = &place{Part: &parts[i]}
@@ -258,15 +309,15 @@ func layout(parts []Part) [][]*place {
 		}
 		join(at, to)
 	}
-	arrange(columns)
+	arrange(columns, m)
 	for range 6 {
 		for _, c := range columns {
 			order(c, func(p *place) []*place { return p.from })
-			arrange(columns)
+			arrange(columns, m)
 		}
 		for _, c := range slices.Backward(columns) {
 			order(c, func(p *place) []*place { return p.to })
-			arrange(columns)
+			arrange(columns, m)
 		}
 	}
 	return columns
@@ -294,24 +345,24 @@ func order(column []*place, neighboursOf func(*place) []*place) {
 }
 
 // arrange sets the vertical position of every place, and centres each column.
-func arrange(columns [][]*place) {
+func arrange(columns [][]*place, m sizes) {
 	tallest := 0
 	for _, c := range columns {
-		tallest = max(tallest, extent(c))
+		tallest = max(tallest, extent(c, m))
 	}
 	for _, c := range columns {
-		y := titleHeight + margin + (tallest-extent(c))/2
+		y := m.top + (tallest-extent(c, m))/2
 		for _, p := range c {
-			p.y = y + p.height()/2
-			y += p.height() + gapY
+			p.y = y + p.height(m)/2
+			y += p.height(m) + m.gapY
 		}
 	}
 }
 
-func extent(column []*place) int {
+func extent(column []*place, m sizes) int {
 	sum := 0
 	for _, p := range column {
-		sum += p.height() + gapY
+		sum += p.height(m) + m.gapY
 	}
-	return sum - gapY
+	return sum - m.gapY
 }

@@ -43,6 +43,9 @@ func ReadOutput(c *cloudwatchlogs.Client, stack, task string, since time.Time) *
 	}
 }
 
+// Use goes on with another client, such as one whose credentials are new.
+func (o *Output) Use(c *cloudwatchlogs.Client) { o.logs = c }
+
 // Next returns, in their order, the lines that came since the last call, and
 // none when there is no output yet.
 func (o *Output) Next(ctx context.Context, each func(OutputLine) error) error {

@@ -48,6 +48,8 @@ type ServiceStatus struct {
 	Reason  string `json:"reason,omitempty"`
 	// Started is when the newest rollout was.
 	Started time.Time `json:"started,omitzero"`
+	// Deployments are those that have tasks, or are to have them, the newest first.
+	Deployments []diagnosis.Deployment `json:"deployments,omitempty" doc:"Those that have tasks, or are to have them, newest first."`
 	// Events are the last ones, the newest first.
 	Events []diagnosis.Event `json:"events,omitempty" doc:"The last ones, newest first."`
 }
@@ -197,6 +199,17 @@ func (s *Stack) released(ctx context.Context, live *types.Service) (ReleaseStatu
 	return out, nil
 }
 
+// Happenings are the events of the service, the newest first, and its tasks that
+// stopped within the last hour, with what graph.Observe saw of it on the same Stack.
+func (s *Stack) Happenings(ctx context.Context) ([]diagnosis.Event, []diagnosis.Task, error) {
+	live := s.service.lastSeen()
+	if live == nil {
+		return nil, nil, nil
+	}
+	stopped, err := s.service.tasks(ctx, types.DesiredStatusStopped)
+	return lastEvents(live, len(live.Events)), stopped, err
+}
+
 // Snapshots lists the snapshots of the stack's database, oldest first, with what
 // graph.Observe saw of it. Backups retained of a database that was there before
 // are not among them; the function Snapshots lists those too.
@@ -208,6 +221,14 @@ func serviceStatus(live *types.Service) ServiceStatus {
 	out := ServiceStatus{
 		Found: true, Desired: live.DesiredCount, Running: live.RunningCount, Pending: live.PendingCount,
 		Revision: short(aws.ToString(live.TaskDefinition)), Events: lastEvents(live, statusEvents),
+	}
+	for _, d := range live.Deployments {
+		out.Deployments = append(out.Deployments, diagnosis.Deployment{
+			ID: aws.ToString(d.Id), Revision: short(aws.ToString(d.TaskDefinition)), Status: aws.ToString(d.Status),
+			Rollout: string(d.RolloutState), Reason: aws.ToString(d.RolloutStateReason),
+			Desired: d.DesiredCount, Running: d.RunningCount, Pending: d.PendingCount, Failed: d.FailedTasks,
+			Created: aws.ToTime(d.CreatedAt), Updated: aws.ToTime(d.UpdatedAt),
+		})
 	}
 	if p := deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Status) == "PRIMARY" }); p != nil {
 		out.Rollout, out.Reason, out.Started = string(p.RolloutState), aws.ToString(p.RolloutStateReason), aws.ToTime(p.CreatedAt)

@@ -1,0 +1,238 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bookctl/bookctl/internal/diagnosis"
+	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/pricing"
+	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+	"github.com/bookctl/bookctl/internal/ui"
+)
+
+func newUI(s streams, g *globals) *cobra.Command {
+	var (
+		port  int
+		every time.Duration
+	)
+	cmd := &cobra.Command{
+		Use:   "ui",
+		Short: "Show the stack on a page for the browser, as it changes",
+		Long: `Serve a page that shows the stack as it changes: its resources and their state,
+deployments, tasks, events, logs, cost, and what to do next. Nothing can be
+changed from it. Open the address that is printed; Ctrl-C ends it.
+
+The page answers on this machine only, and only under that address, which has a
+part that can't be guessed. AWS is asked while somebody has the page open.`,
+		Example: `  bookctl ui
+  bookctl ui --ui-port 8090 --interval 10s`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := deadline(cmd.Context(), g)
+			defer cancel()
+			switch {
+			case port < 0 || port > 65535:
+				return usageError{fmt.Errorf("--ui-port %d: choose one up to 65535", port)}
+			case every < time.Second:
+				return usageError{fmt.Errorf("--interval %s: a second is the shortest", every)}
+			}
+			return serveUI(ctx, s, g, port, every)
+		},
+	}
+	// Not --port, which is a setting of the stack, also in the environment.
+	cmd.Flags().IntVar(&port, "ui-port", 0, "port of this machine for the page (default: any free port)")
+	cmd.Flags().DurationVar(&every, "interval", 5*time.Second, "time between refreshes while the page is open")
+	return cmd
+}
+
+func serveUI(ctx context.Context, s streams, g *globals, port int, every time.Duration) error {
+	t, err := connect(ctx, s, g)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return hint.With(fmt.Errorf("serve the page on this machine: %w", err), "choose another port with --ui-port, or leave it out")
+	}
+	page := ui.New(newLiveStack(t, g), every, version())
+	url := "http://" + l.Addr().String() + page.Path()
+	if g.output == "json" {
+		err = encode(s.out, pageDocument{headOf("ui"), placeOf(g, t), url})
+	} else {
+		g.note(s, "stack %s in %s; open this address, and end it with Ctrl-C:", g.stack, t.place)
+		_, err = fmt.Fprintln(s.out, url)
+	}
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	if err := page.Serve(ctx, l); err != nil {
+		return fmt.Errorf("serve the page: %w", err)
+	}
+	if errors.Is(context.Cause(ctx), errInterrupted) {
+		return nil // that is how it ends
+	}
+	return context.Cause(ctx)
+}
+
+// liveStack is the stack as the page has it: read over and over, by credentials that may
+// run out and through a network that may go away.
+type liveStack struct {
+	g *globals
+
+	mu sync.Mutex
+	// target is nil behind a look that failed: the next one connects anew, for the user
+	// may have signed in again, and a local cloud that was started again is elsewhere.
+	target          *target
+	account, region string
+
+	output *provision.Output // used by Lines alone
+}
+
+func newLiveStack(t *target, g *globals) *liveStack {
+	g.answers.Slow = func(string, string, time.Duration) {} // the page tells how old it is
+	return &liveStack{g: g, target: t, account: t.account, region: t.region}
+}
+
+// connected is the target of the page, which stays the same account and region.
+func (l *liveStack) connected(ctx context.Context) (*target, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.target != nil && l.g.local {
+		info, err := localCloud(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if info.Endpoint != *l.target.config.BaseEndpoint {
+			l.target = nil
+		}
+	}
+	if l.target != nil {
+		return l.target, nil
+	}
+	// Nobody can be asked on the terminal, and nothing is told there.
+	t, err := connect(ctx, streams{in: strings.NewReader(""), out: io.Discard, err: io.Discard}, l.g)
+	if err != nil {
+		return nil, err
+	}
+	if t.account != l.account || t.region != l.region {
+		return nil, hint.With(fmt.Errorf("the credentials are now of %s, and this page is of account %s, region %s", t.place, l.account, l.region),
+			"use those credentials again, or end this page and start %s anew", hint.Command("ui"))
+	}
+	l.target = t
+	return t, nil
+}
+
+// worded puts an error into the words for people.
+func (l *liveStack) worded(err error) error {
+	err = clarified(err)
+	return ui.Failure{Text: hint.Text(err, l.g.show), Next: judge(err).next.Show(l.g.show)}
+}
+
+// Look implements ui.Source.
+func (l *liveStack) Look(ctx context.Context) (ui.Stack, error) {
+	seen, err := l.look(ctx)
+	if err != nil {
+		l.mu.Lock()
+		l.target = nil
+		l.mu.Unlock()
+		return ui.Stack{}, l.worded(err)
+	}
+	return seen, nil
+}
+
+func (l *liveStack) look(ctx context.Context) (ui.Stack, error) {
+	var seen ui.Stack
+	t, err := l.connected(ctx)
+	if err != nil {
+		return seen, err
+	}
+	status, err := readStatus(ctx, t, l.g, func(ctx context.Context, stack *provision.Stack, found []graph.Finding) (err error) {
+		seen.Parts = partsOf(stack.Resources(), found, l.g.stack)
+		seen.Events, seen.Stopped, err = stack.Happenings(ctx)
+		return err
+	})
+	if err != nil {
+		return seen, err
+	}
+	status.fill(&seen, t, l.g)
+	return seen, nil
+}
+
+// fill adds what a status tells to what the page shows.
+func (o *statusOutput) fill(seen *ui.Stack, t *target, g *globals) {
+	seen.Name, seen.Place, seen.URL = o.Stack, o.place, o.URL
+	seen.Summary, seen.Mood = o.summary(), ui.Bad
+	switch {
+	case !o.found, o.resting():
+		seen.Mood = ui.Quiet
+	case o.Healthy:
+		seen.Mood = ui.Good
+	}
+	if o.found && !o.resting() {
+		seen.Problems = o.Problems
+	}
+	seen.Next = o.next().Show(g.show)
+	if o.Lock != nil {
+		seen.Lock = &ui.Lock{Holder: o.Lock.Holder, Since: o.Lock.Since}
+	}
+	o.allRows(func(name, format string, args ...any) {
+		if text := g.text(format, args...); name == "" && len(seen.Rows) > 0 {
+			last := &seen.Rows[len(seen.Rows)-1]
+			last.Texts = append(last.Texts, text)
+		} else {
+			seen.Rows = append(seen.Rows, ui.Row{Name: name, Texts: []string{text}})
+		}
+	})
+	seen.Deployments, seen.Tasks, seen.Targets = o.Service.Deployments, o.Tasks, o.Targets
+	told := make([]diagnosis.Event, len(seen.Events))
+	for i, e := range seen.Events {
+		told[i] = diagnosis.Event{Time: e.Time, Message: brief(e.Message)}
+	}
+	seen.Events, seen.Costs = told, o.costs
+	switch date, _, err := pricing.Source(); {
+	case !o.found:
+	case o.unpriced != "":
+		seen.CostNote = "Not known: " + o.unpriced + "."
+	case t.local:
+		seen.CostNote = fmt.Sprintf("What runs on this machine costs nothing. On AWS, in %s, it would be about this.", t.region)
+	case err == nil:
+		seen.CostNote = "Prices of " + date + ", an estimate and no offer."
+	}
+}
+
+// firstLines is how far back the logs are read where nobody says it.
+const firstLines = time.Hour
+
+// Lines implements ui.Source.
+func (l *liveStack) Lines(ctx context.Context, anew *time.Time, each func(ui.Line)) error {
+	t, err := l.connected(ctx)
+	if err != nil {
+		return l.worded(err)
+	}
+	switch {
+	case anew != nil:
+		l.output = provision.ReadOutput(t.clients.Logs, l.g.stack, "", *anew)
+	case l.output == nil:
+		l.output = provision.ReadOutput(t.clients.Logs, l.g.stack, "", time.Now().Add(-firstLines))
+	default:
+		l.output.Use(t.clients.Logs)
+	}
+	if err := l.output.Next(ctx, func(o provision.OutputLine) error {
+		each(ui.Line{Time: o.Time, Task: o.Task, Text: o.Text})
+		return nil
+	}); err != nil {
+		return l.worded(err)
+	}
+	return nil
+}
