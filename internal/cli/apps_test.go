@@ -192,7 +192,7 @@ func TestTheTutorialsAppIsDefinedByFlagsAlone(t *testing.T) {
 	}
 	s.must(append([]string{"up", "--wait=false"}, flags...)...)
 	client := ecs.NewFromConfig(aws.Config{Region: "us-east-1", BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider("t", "t", "")})
-	d := done[*ecs.DescribeTaskDefinitionOutput](t)(client.DescribeTaskDefinition(t.Context(), &ecs.DescribeTaskDefinitionInput{TaskDefinition: aws.String("book-bookapi")})).TaskDefinition
+	d := done[*ecs.DescribeTaskDefinitionOutput](t)(client.DescribeTaskDefinition(t.Context(), &ecs.DescribeTaskDefinitionInput{TaskDefinition: aws.String("book-app")})).TaskDefinition
 	c := d.ContainerDefinitions[0]
 	names := map[string]string{}
 	for _, e := range c.Environment {

@@ -371,7 +371,7 @@ func TestReleasesAndPasswordsChangeWithoutAFailedRequest(t *testing.T) {
 	load.unharmed(t)
 	watch.unharmed(t)
 	r := s.run("status", "--local")
-	if r.code != 0 || !strings.Contains(r.out, "2/2 running, book-bookapi:3") || !strings.Contains(r.out, "rolled back from revision 2") {
+	if r.code != 0 || !strings.Contains(r.out, "2/2 running, book-app:3") || !strings.Contains(r.out, "rolled back from revision 2") {
 		t.Errorf("after the rollback: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
 

@@ -53,7 +53,7 @@ func anyImage(t *testing.T, configure func(*v1.ConfigFile)) string {
 // definition is what AWS is told to run.
 func (s *shell) definition(t *testing.T) *types.TaskDefinition {
 	t.Helper()
-	out, err := ecs.NewFromConfig(s.config()).DescribeTaskDefinition(t.Context(), &ecs.DescribeTaskDefinitionInput{TaskDefinition: aws.String("book-bookapi")})
+	out, err := ecs.NewFromConfig(s.config()).DescribeTaskDefinition(t.Context(), &ecs.DescribeTaskDefinitionInput{TaskDefinition: aws.String("book-app")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -111,7 +111,7 @@ func underBadReleases(t *testing.T, releases func(s *shell, bad func(name string
 	})
 	load.unharmed(t)
 	r := s.run("status", "--local")
-	if r.code != 0 || !strings.Contains(r.out, "book-bookapi:1, rollout") || !strings.Contains(r.out, " never became healthy, and ECS went back to this one") ||
+	if r.code != 0 || !strings.Contains(r.out, "book-app:1, rollout") || !strings.Contains(r.out, " never became healthy, and ECS went back to this one") ||
 		!strings.Contains(r.out, digest+", pushed ") || strings.Contains(r.out, "Drift      service") {
 		t.Errorf("status after it all, which began with image %s: exit code %d\n%s%s", digest, r.code, r.out, r.err)
 	}
@@ -120,7 +120,7 @@ func underBadReleases(t *testing.T, releases func(s *shell, bad func(name string
 		t.Errorf("status as JSON: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
 	r = s.run("plan", "--local", "--image", "127.0.0.1:1/other@sha256:"+strings.Repeat("1", 64))
-	for _, want := range []string{digest + " → 127.0.0.1:1/other@", "book-bookapi:1 → the new revision", " never became healthy; the change is from what serves"} {
+	for _, want := range []string{digest + " → 127.0.0.1:1/other@", "book-app:1 → the new revision", " never became healthy; the change is from what serves"} {
 		if r.code != 2 || !strings.Contains(r.out, want) {
 			t.Errorf("plan does not say %q: exit code %d\n%s%s", want, r.code, r.out, r.err)
 		}
@@ -154,7 +154,7 @@ func takenBack(s *shell, digest string) {
 	if after := serving(); len(before) == 0 || !maps.Equal(before, after) {
 		s.t.Errorf("up of what serves replaced tasks: %v, then %v", before, after)
 	}
-	if r := s.run("status", "--local"); r.code != 0 || !strings.Contains(r.out, "book-bookapi:1, rollout") || !strings.Contains(r.out, digest) || strings.Contains(r.out, "never became healthy") {
+	if r := s.run("status", "--local"); r.code != 0 || !strings.Contains(r.out, "book-app:1, rollout") || !strings.Contains(r.out, digest) || strings.Contains(r.out, "never became healthy") {
 		s.t.Errorf("status after that: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
 	if r := s.run("plan", "--local"); r.code != 0 {
@@ -229,7 +229,7 @@ func TestWhatStopsANewStackIsExplained(t *testing.T) {
 	s.faults(`{"deny": ["ecs:CreateService"]}`)
 	up("access-denied", 4)
 	s.faults(`{}`)
-	s.aws("ecr", "create-repository", "--repository-name", "other/bookapi")
+	s.aws("ecr", "create-repository", "--repository-name", "other/app")
 	up("name-taken", 1, "--stack", "other")
 	for i := range 3 {
 		s.aws("ec2", "create-vpc", "--cidr-block", fmt.Sprintf("10.%d.0.0/16", i+1))
@@ -261,7 +261,7 @@ func TestWhatStandsInTheWayIsTold(t *testing.T) {
 	}
 	plan("plan-blocked", "--db-storage", "20", "--count", "2")
 	explainedAs(t, "refused", s.run("up", "--local", "--quiet", "--db-storage", "20", "--count", "2"), 1)
-	s.aws("ecr", "create-repository", "--repository-name", "other/bookapi")
+	s.aws("ecr", "create-repository", "--repository-name", "other/app")
 	plan("plan-unmanaged", append(imageless()[1:], "--stack", "other")...)
 
 	protect := func(on string) {

@@ -30,7 +30,7 @@ func TestWhyNamesCauseEvidenceAndNextStep(t *testing.T) {
 		says []string
 		next string
 	}{
-		"a task above the account's limit": {diagnosis.Evidence{Wanted: "book-bookapi:7"}, failed("service", call("ECS", "CreateService", "ClientException",
+		"a task above the account's limit": {diagnosis.Evidence{Wanted: "book-app:7"}, failed("service", call("ECS", "CreateService", "ClientException",
 			"The requested CPU configuration is above your limit")), []string{"Fargate On-Demand vCPU resource count", "above your limit"}, "--quota-code L-3032A538"},
 		"passed role": {diagnosis.Evidence{}, failed("service", call("ECS", "CreateService", "AccessDeniedException",
 			"User: u is not authorized to perform: iam:PassRole on resource: arn:aws:iam::1:role/book-task-role because no identity-based policy allows the iam:PassRole action")),
@@ -55,11 +55,11 @@ func TestWhyNamesCauseEvidenceAndNextStep(t *testing.T) {
 			t.Errorf("%s: next: %q", name, x.Hint)
 		}
 	}
-	if text := failure(failed("service", fmt.Errorf("%w: rolled back to book-bookapi:1: %s", graph.ErrUnrecoverable, strings.Repeat("y", 300)))); len([]rune(text)) != longestNews || !strings.HasPrefix(text, "rolled back to book-bookapi:1: yyy") {
+	if text := failure(failed("service", fmt.Errorf("%w: rolled back to book-app:1: %s", graph.ErrUnrecoverable, strings.Repeat("y", 300)))); len([]rune(text)) != longestNews || !strings.HasPrefix(text, "rolled back to book-app:1: yyy") {
 		t.Errorf("a line of the report: %q", text)
 	}
 	broken := &graph.Error{Node: "service", Op: "wait", Err: fmt.Errorf("%w: rolled back", graph.ErrUnrecoverable)}
-	if x := explanationOf(diagnosis.Evidence{Wanted: "book-bookapi:7"}, broken, hint.Message{}); !strings.HasPrefix(x.Text, "Revision 7 never became healthy.") {
+	if x := explanationOf(diagnosis.Evidence{Wanted: "book-app:7"}, broken, hint.Message{}); !strings.HasPrefix(x.Text, "Revision 7 never became healthy.") {
 		t.Errorf("a service that does not come up: %q", x.Text)
 	}
 	if x := explanationOf(diagnosis.Evidence{}, errors.New("something else"), hint.Message{}); x.Text != "" {
@@ -67,7 +67,7 @@ func TestWhyNamesCauseEvidenceAndNextStep(t *testing.T) {
 	}
 	for _, op := range []string{"create", "update", "blocked", "find"} {
 		refused := &graph.Error{Node: "service", Op: op, Err: call("ECS", "UpdateService", "InvalidParameterException", "No.")}
-		if x := explanationOf(diagnosis.Evidence{Wanted: "book-bookapi:7"}, refused, hint.Message{}); x.Text != "" {
+		if x := explanationOf(diagnosis.Evidence{Wanted: "book-app:7"}, refused, hint.Message{}); x.Text != "" {
 			t.Errorf("%s of the service that AWS refused is told as %q", op, x.Text)
 		}
 	}

@@ -298,7 +298,7 @@ func (h *byHand) plant(owner string) {
 		Name: aws.String("book/database"), SecretString: &secret, Tags: []secrettypes.Tag{{Key: aws.String("bookctl:stack"), Value: aws.String("other")}},
 	})))
 	h.must(ok(ecr.NewFromConfig(h.Config).CreateRepository(ctx, &ecr.CreateRepositoryInput{
-		RepositoryName: aws.String("book/bookapi"), Tags: []ecrtypes.Tag{{Key: aws.String("Name"), Value: aws.String("book-repository")}},
+		RepositoryName: aws.String("book/app"), Tags: []ecrtypes.Tag{{Key: aws.String("Name"), Value: aws.String("book-repository")}},
 	})))
 	h.must(ok(cloudwatchlogs.NewFromConfig(h.Config).CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: aws.String("/bookctl/book")})))
 	trust := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}`

@@ -23,7 +23,7 @@ type inECR struct {
 func (s *shell) ecr(t *testing.T) inECR {
 	t.Helper()
 	r := inECR{T: t, Client: ecr.NewFromConfig(s.config())}
-	out, err := r.DescribeRepositories(t.Context(), &ecr.DescribeRepositoriesInput{RepositoryNames: []string{"book/bookapi"}})
+	out, err := r.DescribeRepositories(t.Context(), &ecr.DescribeRepositoriesInput{RepositoryNames: []string{"book/app"}})
 	if err != nil {
 		t.Fatal(err)
 	}

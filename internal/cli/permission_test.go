@@ -239,7 +239,7 @@ func outside(zone string) []access.Request {
 		add(nil, "arn:aws:ecs"+region+"service/"+s+"-cluster/"+s+"-service", "ecs:UpdateService", "ecs:DeleteService")
 		add(nil, "arn:aws:ecs"+region+"task/"+s+"-cluster/1", "ecs:ExecuteCommand", "ecs:StopTask", "ssm:StartSession")
 		add(nil, "arn:aws:elasticloadbalancing"+region+"loadbalancer/app/"+s+"-lb/1", "elasticloadbalancing:DeleteLoadBalancer")
-		add(nil, "arn:aws:ecr"+region+"repository/"+s+"/bookapi", "ecr:PutImage", "ecr:DeleteRepository", "ecr:BatchGetImage")
+		add(nil, "arn:aws:ecr"+region+"repository/"+s+"/app", "ecr:PutImage", "ecr:DeleteRepository", "ecr:BatchGetImage")
 		add(nil, "arn:aws:ssm"+region+"parameter/bookctl/"+s+"/lock", "ssm:PutParameter", "ssm:DeleteParameters")
 		add(nil, "arn:aws:iam::"+localAccount+":role/"+s+"-us-east-1-task-role", "iam:PutRolePolicy", "iam:DeleteRole", "iam:CreateRole", "iam:UpdateAssumeRolePolicy")
 		add(map[string][]string{"iam:PassedToService": {"ecs-tasks.amazonaws.com"}}, "arn:aws:iam::"+localAccount+":role/"+s, "iam:PassRole")
@@ -422,7 +422,7 @@ func (j *judgedRun) drift(t *testing.T) {
 	}
 	group := "/bookctl/" + j.stack
 	must(cloudwatchlogs.NewFromConfig(cfg).DeleteRetentionPolicy(ctx, &cloudwatchlogs.DeleteRetentionPolicyInput{LogGroupName: &group}))
-	repository := j.stack + "/bookapi"
+	repository := j.stack + "/app"
 	must(ecr.NewFromConfig(cfg).DeleteLifecyclePolicy(ctx, &ecr.DeleteLifecyclePolicyInput{RepositoryName: &repository}))
 	must(ecr.NewFromConfig(cfg).PutImageTagMutability(ctx, &ecr.PutImageTagMutabilityInput{RepositoryName: &repository, ImageTagMutability: ecrtypes.ImageTagMutabilityMutable}))
 	roles, err := iam.NewFromConfig(cfg).ListRoles(ctx, &iam.ListRolesInput{})
@@ -468,7 +468,7 @@ var dataGaps = map[string]string{
 	"elasticloadbalancing:AddTags arn:aws:elasticloadbalancing:us-east-1:" + localAccount + ":listener/":    "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awselasticloadbalancingv2.html",
 	"elasticloadbalancing:AddTags arn:aws:elasticloadbalancing:us-east-1:" + localAccount + ":targetgroup/": "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awselasticloadbalancingv2.html",
 	// A family without a revision.
-	"ecs:TagResource arn:aws:ecs:us-east-1:" + localAccount + ":task-definition/book-bookapi": "https://github.com/aws/aws-cdk/issues/25768",
+	"ecs:TagResource arn:aws:ecs:us-east-1:" + localAccount + ":task-definition/book-app": "https://github.com/aws/aws-cdk/issues/25768",
 	// AWS's own documents have no account.
 	"ssm:StartSession arn:aws:ssm:us-east-1::document/": "https://docs.aws.amazon.com/systems-manager/latest/userguide/getting-started-restrict-access-quickstart.html",
 	// The resource of AWS's errors.

@@ -93,11 +93,11 @@ func TestChangesAreToldInFullOnlyWhereThatIsShort(t *testing.T) {
 func TestWhatAWSSaysAtLengthIsShortened(t *testing.T) {
 	t.Parallel()
 	for long, want := range map[string]string{
-		"(service book-service) has started 1 tasks: (task b79924d7c2f64a0f8c1c5b0c2d3e4f50).":                                                                  "(service book-service) has started 1 tasks: (task b79924d7).",
-		"registered 1 targets in (target-group arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/book-tasks/375684e29ea6b938)":                    "registered 1 targets in (target-group book-tasks)",
-		"(deployment ecs-svc/5722234241876887337) deployment completed.":                                                                                        "(deployment ecs-svc/57222342) deployment completed.",
-		"task definition arn:aws:ecs:us-east-1:000000000000:task-definition/book-bookapi:3.":                                                                    "task definition book-bookapi:3.",
-		"image 000000000000.dkr.ecr.us-east-1.amazonaws.com/book/bookapi@sha256:3c5f5d077da2b48e9b0beffc8063c1b9efa299d6bdc7df07afb5a722d4705c87 can't be read": "image 000000000000.dkr.ecr.us-east-1.amazonaws.com/book/bookapi@sha256:3c5f5d077da2 can't be read",
+		"(service book-service) has started 1 tasks: (task b79924d7c2f64a0f8c1c5b0c2d3e4f50).":                                                              "(service book-service) has started 1 tasks: (task b79924d7).",
+		"registered 1 targets in (target-group arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/book-tasks/375684e29ea6b938)":                "registered 1 targets in (target-group book-tasks)",
+		"(deployment ecs-svc/5722234241876887337) deployment completed.":                                                                                    "(deployment ecs-svc/57222342) deployment completed.",
+		"task definition arn:aws:ecs:us-east-1:000000000000:task-definition/book-app:3.":                                                                    "task definition book-app:3.",
+		"image 000000000000.dkr.ecr.us-east-1.amazonaws.com/book/app@sha256:3c5f5d077da2b48e9b0beffc8063c1b9efa299d6bdc7df07afb5a722d4705c87 can't be read": "image 000000000000.dkr.ecr.us-east-1.amazonaws.com/book/app@sha256:3c5f5d077da2 can't be read",
 	} {
 		if got := brief(long); got != want {
 			t.Errorf("%q, want %q", got, want)

@@ -51,16 +51,16 @@ func TestAReleaseCommandComesBeforeItsRelease(t *testing.T) {
 		}
 		return &service
 	}
-	serves("book-bookapi:1")
+	serves("book-app:1")
 
 	fails := up("--release-command", "exit 3")
 	fails.says(t, 1, "release-command: going to exit", `"exit 3" ended with exit code 3`, "it wrote last: going to exit", "the service is as it was", "--release-command none")
 	if strings.Contains(fails.err, "never became healthy") {
 		t.Errorf("a release that never began is told as one that is not healthy:\n%s", fails.err)
 	}
-	serves("book-bookapi:1")
+	serves("book-app:1")
 	up().says(t, 1, `"exit 3" ended with exit code 3`)
-	serves("book-bookapi:1")
+	serves("book-app:1")
 
 	// tasks are those of the command, by the revision that they are of.
 	tasks := func(definition string) (out []ecstypes.Task) {
@@ -102,12 +102,12 @@ func TestAReleaseCommandComesBeforeItsRelease(t *testing.T) {
 	}
 
 	// What a run that is killed leaves at work, the next one joins.
-	run, _ := begun("book-bookapi:3", "--release-command", "sleep 20s")
+	run, _ := begun("book-app:3", "--release-command", "sleep 20s")
 	killed(run)
-	if r := up(); r.code != 0 || !strings.Contains(r.err, "release-command: slept") || len(tasks("book-bookapi:3")) != 1 {
-		t.Errorf("behind a run that was killed there are %d tasks, exit code %d\n%s%s", len(tasks("book-bookapi:3")), r.code, r.out, r.err)
+	if r := up(); r.code != 0 || !strings.Contains(r.err, "release-command: slept") || len(tasks("book-app:3")) != 1 {
+		t.Errorf("behind a run that was killed there are %d tasks, exit code %d\n%s%s", len(tasks("book-app:3")), r.code, r.out, r.err)
 	}
-	serves("book-bookapi:3")
+	serves("book-app:3")
 
 	// One that hangs is stopped when the run ends, by itself or by a Ctrl-C; and it may be
 	// stopped by others.
@@ -116,49 +116,49 @@ func TestAReleaseCommandComesBeforeItsRelease(t *testing.T) {
 		until(t, "the task is stopped", func() bool {
 			return len(done[*ecs.ListTasksOutput](t)(containers.ListTasks(t.Context(), &ecs.ListTasksInput{Cluster: cluster})).TaskArns) == 1
 		})
-		serves("book-bookapi:3")
+		serves("book-app:3")
 	}
 	if r := up("--release-command", "wait", "--timeout", "25s"); r.code != 1 || !strings.Contains(r.err, "release-command: waiting") {
 		t.Errorf("a command that hangs: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
 	alone()
-	run, _ = begun("book-bookapi:4")
+	run, _ = begun("book-app:4")
 	if err := run.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
 	run.end(t).says(t, 130, "interrupted")
 	alone()
-	run, task := begun("book-bookapi:4")
+	run, task := begun("book-app:4")
 	done[*ecs.StopTaskOutput](t)(containers.StopTask(t.Context(), &ecs.StopTaskInput{Cluster: cluster, Task: task.TaskArn}))
 	run.end(t).says(t, 1, `"wait" ended with exit code`, "the service is as it was")
 	alone()
 
 	// Two are never at work at once, also not of two releases.
-	run, task = begun("book-bookapi:5", "--release-command", "sleep 30s")
+	run, task = begun("book-app:5", "--release-command", "sleep 30s")
 	killed(run)
 	if r := up("--release-command", "say again"); r.code != 0 || strings.Count(r.err, "release-command: again") != 1 {
 		t.Errorf("another command: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
-	first, second := tasks("book-bookapi:5"), tasks("book-bookapi:6")
+	first, second := tasks("book-app:5"), tasks("book-app:6")
 	if len(first) != 1 || len(second) != 1 || first[0].StoppedAt == nil || second[0].CreatedAt.Before(*first[0].StoppedAt) || *first[0].Containers[0].ExitCode != 0 {
 		t.Errorf("the two commands were at work as %+v and %+v", first, second)
 	}
-	serves("book-bookapi:6")
+	serves("book-app:6")
 
 	// One that succeeded is not run again, also when its run was killed before it could
 	// note that.
 	s.faults(`{"only": ["ecs:TagResource"], "throttle": 1}`)
 	run = s.begin(t, "up", "--local", "--release-command", "say once")
 	until(t, "the command has succeeded", func() bool {
-		all := tasks("book-bookapi:7")
+		all := tasks("book-app:7")
 		return len(all) == 1 && *all[0].LastStatus == "STOPPED" && *all[0].Containers[0].ExitCode == 0
 	})
 	killed(run)
 	s.faults(`{}`)
-	if r := up(); r.code != 0 || strings.Contains(r.err, "release-command: once") || len(tasks("book-bookapi:7")) != 1 {
-		t.Errorf("behind a success that was not noted there are %d tasks, exit code %d\n%s%s", len(tasks("book-bookapi:7")), r.code, r.out, r.err)
+	if r := up(); r.code != 0 || strings.Contains(r.err, "release-command: once") || len(tasks("book-app:7")) != 1 {
+		t.Errorf("behind a success that was not noted there are %d tasks, exit code %d\n%s%s", len(tasks("book-app:7")), r.code, r.out, r.err)
 	}
-	serves("book-bookapi:7")
+	serves("book-app:7")
 
 	// Going back runs none: what it goes back to had its own.
 	if r := s.run("rollback", "--local", "--to", "1"); r.code != 0 || strings.Contains(r.err, "release-command          creating") || strings.Contains(r.err, "release-command: the") {

@@ -40,10 +40,10 @@ func TestACommandRunsInATaskOfItsOwn(t *testing.T) {
 	s.up("--image", ownService(t))
 
 	r := s.run("run", "--local", "--", "say", "hello", "--to", "the world")
-	if r.code != 0 || r.out != "hello --to the world\n" || !strings.Contains(r.err, "of book-bookapi:1: stopped") {
+	if r.code != 0 || r.out != "hello --to the world\n" || !strings.Contains(r.err, "of book-app:1: stopped") {
 		t.Errorf("say: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
-	if r := s.run("run", "--local", "--", "exit", "7"); r.code != 7 || r.out != "going to exit\n" || !strings.Contains(r.err, "of book-bookapi:1: exit code 7") {
+	if r := s.run("run", "--local", "--", "exit", "7"); r.code != 7 || r.out != "going to exit\n" || !strings.Contains(r.err, "of book-app:1: exit code 7") {
 		t.Errorf("exit 7: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
 	if r := s.run("run", "--local", "--", "env", "DB_NAME"); r.code != 0 || r.out != "app\n" {
@@ -56,7 +56,7 @@ func TestACommandRunsInATaskOfItsOwn(t *testing.T) {
 	}
 	lines := strings.Split(strings.TrimSpace(r.out), "\n")
 	decode(t, lines[len(lines)-1], &end)
-	if r.code != 9 || len(lines) != 2 || end.Type != "run" || end.Task == "" || end.Release != "book-bookapi:1" || end.Exit != 9 {
+	if r.code != 9 || len(lines) != 2 || end.Type != "run" || end.Task == "" || end.Release != "book-app:1" || end.Exit != 9 {
 		t.Errorf("as JSON: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
 

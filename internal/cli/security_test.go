@@ -254,7 +254,7 @@ func describeStack(t *testing.T, endpoint, stack string) *described {
 	must(err)
 	d.target = need(t, targets.TargetGroups, "the target group")
 	images := ecr.NewFromConfig(cfg)
-	repositories, err := images.DescribeRepositories(ctx, &ecr.DescribeRepositoriesInput{RepositoryNames: []string{stack + "/bookapi"}})
+	repositories, err := images.DescribeRepositories(ctx, &ecr.DescribeRepositoriesInput{RepositoryNames: []string{stack + "/app"}})
 	must(err)
 	d.repository = need(t, repositories.Repositories, "the repository")
 	logs, err := cloudwatchlogs.NewFromConfig(cfg).DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{})

@@ -194,7 +194,7 @@ func (h byHand) containers(ctx context.Context, stack string) (out []string, err
 			out = append(out, "cluster "+aws.ToString(x.ClusterName))
 		}
 	}
-	definitions, err := h.ecs.ListTaskDefinitions(ctx, &ecs.ListTaskDefinitionsInput{FamilyPrefix: aws.String(stack + "-bookapi")})
+	definitions, err := h.ecs.ListTaskDefinitions(ctx, &ecs.ListTaskDefinitionsInput{FamilyPrefix: aws.String(stack + "-app")})
 	if err != nil {
 		return out, err
 	}
@@ -218,7 +218,7 @@ func (h byHand) scalings(ctx context.Context, stack string) (out []string, err e
 }
 
 func (h byHand) repositories(ctx context.Context, stack string) (out []string, err error) {
-	all, err := h.ecr.DescribeRepositories(ctx, &ecr.DescribeRepositoriesInput{RepositoryNames: []string{stack + "/bookapi"}})
+	all, err := h.ecr.DescribeRepositories(ctx, &ecr.DescribeRepositoriesInput{RepositoryNames: []string{stack + "/app"}})
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,7 @@ import (
 // Task is one task of the service.
 type Task struct {
 	ID string `json:"id"`
-	// Revision is its task definition, such as "book-bookapi:7".
+	// Revision is its task definition, such as "book-app:7".
 	Revision string `json:"revision"`
 	// Deployment is that of the service which started it, or who did.
 	Deployment string `json:"-"`
@@ -113,7 +113,7 @@ func (z Zone) String() string { return z.Name + " (" + z.ID + ")" }
 // Evidence is what AWS shows of why a service does not come up.
 type Evidence struct {
 	// Wanted is the task definition that does not come up, such as
-	// "book-bookapi:7", and Serving the one that serves meanwhile; "" is none.
+	// "book-app:7", and Serving the one that serves meanwhile; "" is none.
 	Wanted  string `json:"wanted,omitempty"`
 	Serving string `json:"serving,omitempty"`
 	// Complete says that ECS calls the rollout of the wanted one complete: what keeps
@@ -143,7 +143,7 @@ type Evidence struct {
 func (e Evidence) Culprit() *Task { return Culprit(e.Stopped, e.Wanted) }
 
 // Culprit is the last of some stopped tasks that belongs to a revision, such as
-// "book-bookapi:7", and stopped for a reason of its own, or nil. The tasks are
+// "book-app:7", and stopped for a reason of its own, or nil. The tasks are
 // sorted, the one that stopped last first.
 func Culprit(stopped []Task, revision string) *Task {
 	if i := slices.IndexFunc(stopped, func(t Task) bool { return t.Revision == revision && !t.ScaledIn() }); i >= 0 {

@@ -17,10 +17,10 @@ func TestAReleaseIsExplainedByItsEvidence(t *testing.T) {
 	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	exit := func(code int32) *int32 { return &code }
 	service := func(change func(*diagnosis.Evidence, *diagnosis.Task)) diagnosis.Evidence {
-		task := diagnosis.Task{ID: "3f2a6c0011223344", Revision: "book-bookapi:7", Started: began, Stopped: began.Add(4 * time.Second)}
-		d := diagnosis.Evidence{Wanted: "book-bookapi:7", Serving: "book-bookapi:6"}
+		task := diagnosis.Task{ID: "3f2a6c0011223344", Revision: "book-app:7", Started: began, Stopped: began.Add(4 * time.Second)}
+		d := diagnosis.Evidence{Wanted: "book-app:7", Serving: "book-app:6"}
 		change(&d, &task)
-		d.Stopped = append(d.Stopped, diagnosis.Task{ID: "old", Revision: "book-bookapi:6", ExitCode: exit(0)}, task)
+		d.Stopped = append(d.Stopped, diagnosis.Task{ID: "old", Revision: "book-app:6", ExitCode: exit(0)}, task)
 		return d
 	}
 	for name, tc := range map[string]struct {
@@ -69,7 +69,7 @@ func TestAReleaseIsExplainedByItsEvidence(t *testing.T) {
 			d.Events = []diagnosis.Event{{Message: "(service book-service) was unable to place a task. Reason: Capacity is unavailable at this time."}}
 		}), []string{"Revision 7 never became healthy. Task 3f2a6c00 exited 1"}, "logs --task 3f2a6c00"},
 		"a zone without Fargate": {diagnosis.Evidence{
-			Wanted: "book-bookapi:7", Zones: []diagnosis.Zone{{Name: "us-west-1a", ID: "usw1-az2", Unserved: true}, {Name: "us-west-1b", ID: "usw1-az1"}},
+			Wanted: "book-app:7", Zones: []diagnosis.Zone{{Name: "us-west-1a", ID: "usw1-az2", Unserved: true}, {Name: "us-west-1b", ID: "usw1-az1"}},
 			Events: []diagnosis.Event{{Message: "(service book-service) was unable to place a task. Reason: Internal error."}},
 		}, []string{"Revision 7 could not be placed.", "Reason: Internal error.", "Fargate does not serve zone us-west-1a (usw1-az2)."}, "bookctl destroy"},
 		"an image that can't be pulled": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
@@ -80,7 +80,7 @@ func TestAReleaseIsExplainedByItsEvidence(t *testing.T) {
 		}), []string{`Revision 7 could not be started. Task 3f2a6c00 could not start its container: CannotStartContainerError: exec: "uvicorn"`}, "--command"},
 		"a moment when no task is registered, after one that failed its checks": {service(func(d *diagnosis.Evidence, t *diagnosis.Task) {
 			d.Serving, d.Complete, d.HealthPath = "", true, "/startupz"
-			t.ExitCode, t.Reason = exit(0), "Task failed ELB health checks in (target-group arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/book-bookapi/6d0ecf831eec9f09)"
+			t.ExitCode, t.Reason = exit(0), "Task failed ELB health checks in (target-group arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/book-app/6d0ecf831eec9f09)"
 			d.Events = []diagnosis.Event{{Message: "(service book-service) has started 1 tasks: (task 2)."}, {Message: "(service book-service) (port 8080) is unhealthy in (target-group arn) due to (reason Health checks failed)."}}
 		}), []string{"Revision 7 is deployed, and the load balancer finds none of its tasks healthy.", "The load balancer's health check of /startupz fails: Health checks failed. Nothing serves now."}, "logs"},
 		"no task is registered, and none failed": {service(func(d *diagnosis.Evidence, t *diagnosis.Task) {

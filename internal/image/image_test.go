@@ -373,7 +373,7 @@ func TestBadReferencesAreToldInOneLine(t *testing.T) {
 			t.Errorf("%q: %v", ref, err)
 		}
 	}
-	for _, ref := range []string{"nginx", "nginx:1", "ghcr.io/a/b:c", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/book/bookapi@sha256:" + strings.Repeat("a", 64)} {
+	for _, ref := range []string{"nginx", "nginx:1", "ghcr.io/a/b:c", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/book/app@sha256:" + strings.Repeat("a", 64)} {
 		if _, err := image.ParseReference(ref); err != nil {
 			t.Errorf("%q: %v", ref, err)
 		}
@@ -591,7 +591,7 @@ func newRepository(t *testing.T) *repository {
 			r.mu.Unlock()
 		}
 		reg.ServeHTTP(w, req)
-	})) + "/book/bookapi"
+	})) + "/book/app"
 	return r
 }
 

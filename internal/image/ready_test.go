@@ -320,7 +320,7 @@ func TestECRIsReadWithTheCredentialsOfTheRun(t *testing.T) {
 	}
 	// One that can't be logged in to is left to the tasks when it is named by its digest.
 	denied := image.Lookup{ECR: func(context.Context, string) (authn.Authenticator, error) { return nil, errors.New("denied") }, Logins: keychain{}}
-	ref := "111122223333.dkr.ecr.eu-west-1.amazonaws.com/book/bookapi"
+	ref := "111122223333.dkr.ecr.eu-west-1.amazonaws.com/book/app"
 	pinned := ref + "@sha256:" + strings.Repeat("1", 64)
 	if info, err := denied.Inspect(t.Context(), pinned); err != nil || info.Reference != pinned {
 		t.Errorf("%+v, %v", info, err)

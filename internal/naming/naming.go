@@ -105,7 +105,7 @@ func (n Names) DatabaseLogGroup() string {
 }
 
 // Repository is the name of the ECR repository.
-func (n Names) Repository() string { return n.Stack + "/bookapi" }
+func (n Names) Repository() string { return n.Stack + "/app" }
 
 // Cluster is the name of the ECS cluster.
 func (n Names) Cluster() string { return n.Of("cluster") }
@@ -114,7 +114,7 @@ func (n Names) Cluster() string { return n.Of("cluster") }
 func (n Names) Service() string { return n.Of("service") }
 
 // TaskDefinition is the family of the task definitions.
-func (n Names) TaskDefinition() string { return n.Of("bookapi") }
+func (n Names) TaskDefinition() string { return n.Of("app") }
 
 // ScalableTarget is the id by which Application Auto Scaling knows the service.
 // https://docs.aws.amazon.com/autoscaling/application/APIReference/API_RegisterScalableTarget.html

@@ -52,8 +52,8 @@ func TestTagDrift(t *testing.T) {
 func TestServiceDrift(t *testing.T) {
 	t.Parallel()
 	want := liveService{
-		tags: ownTags, definition: "arn:aws:ecs:r:1:task-definition/book-bookapi:7", launch: "FARGATE", desired: 2, recordedCount: "2", secretVersion: "v2", kept: true,
-		subnets: []string{"subnet-a", "subnet-b"}, groups: []string{"sg-1"}, publicAddress: "ENABLED", targets: "tg bookapi:8080", propagate: "SERVICE",
+		tags: ownTags, definition: "arn:aws:ecs:r:1:task-definition/book-app:7", launch: "FARGATE", desired: 2, recordedCount: "2", secretVersion: "v2", kept: true,
+		subnets: []string{"subnet-a", "subnet-b"}, groups: []string{"sg-1"}, publicAddress: "ENABLED", targets: "tg app:8080", propagate: "SERVICE",
 		rollout: describeRollout(rolloutConfiguration(), aws.Int32(30), true),
 	}
 	scaled := want
@@ -65,7 +65,7 @@ func TestServiceDrift(t *testing.T) {
 	}{
 		"the same":                           {want, func(*liveService) {}, ""},
 		"order":                              {want, func(l *liveService) { l.subnets = []string{"subnet-b", "subnet-a"} }, ""},
-		"a release":                          {want, func(l *liveService) { l.definition = "x/book-bookapi:6" }, "task-definition: book-bookapi:6 → book-bookapi:7"},
+		"a release":                          {want, func(l *liveService) { l.definition = "x/book-app:6" }, "task-definition: book-app:6 → book-app:7"},
 		"scaled by hand":                     {want, func(l *liveService) { l.desired = 5 }, "count: 5 → 2"},
 		"a bound that moves, with the count": {scaled, func(l *liveService) { l.desired, l.recordedCount = 3, "1" }, ""},
 		"a count within the bounds of a schedule": {scaled, func(l *liveService) { l.desired, l.inForce = 9, bounds{min: 8, max: 9} }, ""},
@@ -74,7 +74,7 @@ func TestServiceDrift(t *testing.T) {
 		"another count wanted":  {scaled, func(l *liveService) { l.desired, l.recordedCount = 3, "3" }, "count: 3 → 2"},
 		"another subnet, group": {want, func(l *liveService) { l.subnets, l.groups = []string{"subnet-a"}, nil }, "security-groups: (none) → sg-1; subnets: subnet-a → subnet-a subnet-b"},
 		"no public address":     {want, func(l *liveService) { l.publicAddress = "DISABLED" }, "public-address: DISABLED → ENABLED"},
-		"another target":        {want, func(l *liveService) { l.targets = "" }, "target-group: (none) → tg bookapi:8080"},
+		"another target":        {want, func(l *liveService) { l.targets = "" }, "target-group: (none) → tg app:8080"},
 		"no circuit breaker": {want, func(l *liveService) {
 			l.rollout = describeRollout(&types.DeploymentConfiguration{MinimumHealthyPercent: aws.Int32(50), MaximumPercent: aws.Int32(200)}, nil, false)
 		}, "circuit-breaker: off → on, with rollback; grace-period: 0 s → 30 s; managed-tags: false → true; minimum-healthy: 50 % → 100 %"},
@@ -99,7 +99,7 @@ func TestServiceDrift(t *testing.T) {
 // reports in the course of rollouts.
 func TestARolloutIsOverWhenTheRunsOwnDeploymentServes(t *testing.T) {
 	t.Parallel()
-	const wanted, before = "arn:aws:ecs:r:1:task-definition/book-bookapi:7", "arn:aws:ecs:r:1:task-definition/book-bookapi:6"
+	const wanted, before = "arn:aws:ecs:r:1:task-definition/book-app:7", "arn:aws:ecs:r:1:task-definition/book-app:6"
 	rollout := func(id, status, definition string, state types.DeploymentRolloutState) types.Deployment {
 		return types.Deployment{Id: &id, Status: &status, TaskDefinition: &definition, RolloutState: state, RolloutStateReason: aws.String("Reason of " + id + ".")}
 	}
@@ -117,8 +117,8 @@ func TestARolloutIsOverWhenTheRunsOwnDeploymentServes(t *testing.T) {
 		"done":                       {"new", 0, 2, []types.Deployment{rollout("new", "PRIMARY", wanted, "COMPLETED")}, graph.Ready, "2/2 running", ""},
 		"a task short":               {"new", 0, 1, []types.Deployment{rollout("new", "PRIMARY", wanted, "COMPLETED")}, graph.Pending, "1/2 running", ""},
 		"found done":                 {"", 0, 2, []types.Deployment{rollout("new", "PRIMARY", wanted, "COMPLETED")}, graph.Ready, "2/2 running", ""},
-		"rolled back":                {"new", time.Minute, 2, []types.Deployment{rollout("back", "PRIMARY", before, running), rollout("new", "ACTIVE", wanted, "FAILED")}, graph.Unrecoverable, "rolled back to book-bookapi:6: Reason of new.", ""},
-		"rolled back, gone":          {"new", time.Minute, 2, []types.Deployment{rollout("back", "PRIMARY", before, "COMPLETED")}, graph.Unrecoverable, "deployment new was replaced by back of book-bookapi:6", ""},
+		"rolled back":                {"new", time.Minute, 2, []types.Deployment{rollout("back", "PRIMARY", before, running), rollout("new", "ACTIVE", wanted, "FAILED")}, graph.Unrecoverable, "rolled back to book-app:6: Reason of new.", ""},
+		"rolled back, gone":          {"new", time.Minute, 2, []types.Deployment{rollout("back", "PRIMARY", before, "COMPLETED")}, graph.Unrecoverable, "deployment new was replaced by back of book-app:6", ""},
 		"replaced":                   {"new", time.Second, 2, []types.Deployment{rollout("theirs", "PRIMARY", wanted, running), rollout("new", "ACTIVE", wanted, running)}, graph.Unrecoverable, "replaced by theirs", ""},
 		"not visible yet":            {"new", time.Second, 2, []types.Deployment{rollout("old", "PRIMARY", before, "COMPLETED")}, graph.Pending, "2/2 running", ""},
 		"failed, no release before":  {"new", time.Minute, 0, []types.Deployment{rollout("new", "PRIMARY", wanted, "FAILED")}, graph.Unrecoverable, "Reason of new.", ""},
@@ -294,7 +294,7 @@ func TestTaskDefinitionDrift(t *testing.T) {
 		}
 	}
 	c := want.ContainerDefinitions[0]
-	options := map[string]string{"awslogs-group": "/bookctl/book", "awslogs-region": "eu-west-1", "awslogs-stream-prefix": "bookapi"}
+	options := map[string]string{"awslogs-group": "/bookctl/book", "awslogs-region": "eu-west-1", "awslogs-stream-prefix": "app"}
 	if diff := cmp.Diff(options, c.LogConfiguration.Options); diff != "" {
 		t.Error(diff)
 	}

@@ -24,7 +24,7 @@ type ImageSource interface {
 	// the image at the first call, and only then; it is asked by plan too.
 	Digest(ctx context.Context) (string, error)
 	// Push uploads the image to a repository, such as
-	// "111122223333.dkr.ecr.eu-west-1.amazonaws.com/book/bookapi".
+	// "111122223333.dkr.ecr.eu-west-1.amazonaws.com/book/app".
 	Push(ctx context.Context, repository string, login RegistryLogin) error
 }
 

@@ -41,8 +41,8 @@ func FuzzReadDeployed(f *testing.F) {
 					return object{"services": []object{{"serviceName": "book-service", "status": "ACTIVE", "desiredCount": 3, "tags": pairs(tags)}}}
 				case "DescribeTaskDefinition":
 					return object{"tags": pairs(nil), "taskDefinition": object{
-						"taskDefinitionArn": "arn:aws:ecs:us-east-1:000000000000:task-definition/book-bookapi:1", "status": "ACTIVE", "cpu": cpu, "memory": storage,
-						"containerDefinitions": []object{{"name": "bookapi", "image": image}}, "runtimePlatform": object{"cpuArchitecture": class},
+						"taskDefinitionArn": "arn:aws:ecs:us-east-1:000000000000:task-definition/book-app:1", "status": "ACTIVE", "cpu": cpu, "memory": storage,
+						"containerDefinitions": []object{{"name": "app", "image": image}}, "runtimePlatform": object{"cpuArchitecture": class},
 					}}
 				case "DescribeDBInstances":
 					return fmt.Sprintf(`<DBInstances><DBInstance><DBInstanceIdentifier>book-database</DBInstanceIdentifier><AllocatedStorage>25</AllocatedStorage>

@@ -142,7 +142,7 @@ func TestStackIsMadeOnceAndLeavesNothingBehind(t *testing.T) {
 		"load balancer book-lb internet-facing in [book-subnet-public-a book-subnet-public-b] groups [book-sg-load-balancer@book-vpc] drops=true idle=60 protected=false",
 		"log group /aws/rds/instance/book-database/postgresql 14 days",
 		"log group /bookctl/book 14 days",
-		"repository book/bookapi IMMUTABLE scan=true " + `{"rules":[{"rulePriority":1,"description":"Keep the images that served: bookctl marks the last 10","selection":{"tagStatus":"tagged","tagPrefixList":["served-"],"countType":"imageCountMoreThan","countNumber":100},"action":{"type":"expire"}},{"rulePriority":2,"description":"Remove all others but the newest 5","selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":5},"action":{"type":"expire"}}]}`,
+		"repository book/app IMMUTABLE scan=true " + `{"rules":[{"rulePriority":1,"description":"Keep the images that served: bookctl marks the last 10","selection":{"tagStatus":"tagged","tagPrefixList":["served-"],"countType":"imageCountMoreThan","countNumber":100},"action":{"type":"expire"}},{"rulePriority":2,"description":"Remove all others but the newest 5","selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":5},"action":{"type":"expire"}}]}`,
 		"role book-us-east-1-execution-role policies [bookctl]",
 		"role book-us-east-1-task-role policies [bookctl]",
 		"rule book-sg-database@book-vpc egress=false tcp 5432 book-sg-task@book-vpc",
@@ -164,7 +164,7 @@ func TestStackIsMadeOnceAndLeavesNothingBehind(t *testing.T) {
 		"table book-route-table-public book-vpc routes [0.0.0.0/0>book-internet-gateway 10.0.0.0/16>local] subnets [book-subnet-public-a book-subnet-public-b]",
 		"table main book-vpc routes [10.0.0.0/16>local] subnets []",
 		"target group book-tasks ip HTTP 8080 /startupz every 5 s, 2 times",
-		"task definition book-bookapi ACTIVE 256/512 " + image + " user=65532:65532 readonly=true [DB_HOST=book-database.us-east-1.rds.amazonaws.com DB_NAME=books DB_PORT=5432 " +
+		"task definition book-app ACTIVE 256/512 " + image + " user=65532:65532 readonly=true [DB_HOST=book-database.us-east-1.rds.amazonaws.com DB_NAME=books DB_PORT=5432 " +
 			"DB_SECRET_ARN=book/database DB_SSLMODE=verify-full PORT=8080 TASK_CPU=256 TASK_MEMORY=512 DB_PASSWORD from :book/database:password:: DB_USERNAME from :book/database:username::]",
 		"vpc book-vpc 10.0.0.0/16",
 	}

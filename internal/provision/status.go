@@ -78,7 +78,7 @@ type DatabaseStatus struct {
 // NewerRelease is a release that was made after the one which the service runs,
 // and does not run.
 type NewerRelease struct {
-	// Revision is its task definition, such as "book-bookapi:8".
+	// Revision is its task definition, such as "book-app:8".
 	Revision string    `json:"revision"`
 	Image    string    `json:"image,omitempty"`
 	Created  time.Time `json:"created"`

@@ -64,7 +64,7 @@ type taskSpec struct {
 }
 
 // containerName is the name of the one container of a task.
-const containerName = "bookapi"
+const containerName = "app"
 
 // What tells a task where its database is. A revision that was created before the
 // database has the secret only.
