@@ -359,6 +359,11 @@ func Write(name string, values []Value, keys []Key) ([]byte, error) {
 			value = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: v.Texts[0]}
 		case i >= 0 && keys[i].Kind == Switch:
 			value = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: v.Texts[0]}
+		case i >= 0 && keys[i].Kind == List && slices.ContainsFunc(v.Texts, func(t string) bool { return !strings.Contains(t, "=") }):
+			value = &yaml.Node{Kind: yaml.SequenceNode}
+			for _, t := range v.Texts {
+				value.Content = append(value.Content, text(t))
+			}
 		case i >= 0 && keys[i].Kind == List:
 			value = &yaml.Node{Kind: yaml.MappingNode}
 			for _, t := range v.Texts {

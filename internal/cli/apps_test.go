@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
@@ -189,6 +190,19 @@ func TestTheTutorialsAppIsDefinedByFlagsAlone(t *testing.T) {
 	flags := append([]string{"--image", image}, tutorial...)
 	if r := s.run(append([]string{"plan"}, flags...)...); r.code != 2 || !strings.Contains(r.out, "2 × 0.25 vCPU, 0.5 GB, arm64") {
 		t.Errorf("plan: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	// So is that of an archive; whoever says another architecture is refused.
+	file := filepath.Join(t.TempDir(), "image.tar")
+	if err := tarball.WriteToFile(file, name.MustParseReference("tutorial:1"), done[v1.Image](t)(tinyimage.Of("arm64", tutorialConfig()))); err != nil {
+		t.Fatal(err)
+	}
+	archive := append([]string{"plan", "--image", "docker-archive:" + file}, tutorial...)
+	for _, args := range [][]string{append([]string{"plan"}, flags...), archive} {
+		r := s.run(args...)
+		if r.code != 2 || !strings.Contains(r.out, "2 × 0.25 vCPU, 0.5 GB, arm64") || !strings.Contains(r.err, "note: the image is for arm64 alone, and so the tasks are arm64") {
+			t.Errorf("plan: exit code %d\n%s%s", r.code, r.out, r.err)
+		}
+		s.run(append(args, "--arch", "amd64")...).says(t, 1, "arm64", "--arch arm64")
 	}
 	s.must(append([]string{"up", "--wait=false"}, flags...)...)
 	client := ecs.NewFromConfig(aws.Config{Region: "us-east-1", BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider("t", "t", "")})

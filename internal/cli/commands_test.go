@@ -342,7 +342,7 @@ func TestReleasesAndPasswordsChangeWithoutAFailedRequest(t *testing.T) {
 	out := s.must("restart", "--local", "--output", "json", "--quiet")
 	decode(t, out[strings.LastIndex(strings.TrimSpace(out), "\n")+1:], &restarted)
 	now := s.tasks(t)
-	if restarted.Release != "book-bookapi:2" || restarted.Tasks != 2 || len(now) != 2 || slices.ContainsFunc(slices.Collect(maps.Keys(old)), func(pid int) bool { return now[pid] != "" }) {
+	if restarted.Release != "book-app:2" || restarted.Tasks != 2 || len(now) != 2 || slices.ContainsFunc(slices.Collect(maps.Keys(old)), func(pid int) bool { return now[pid] != "" }) {
 		t.Errorf("restart says %+v; the tasks were %v, and are %v", restarted, old, now)
 	}
 	// New tasks that don't come up cost no request, and are told from those before.

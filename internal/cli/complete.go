@@ -11,15 +11,6 @@ import (
 	"github.com/bookctl/bookctl/internal/hint"
 )
 
-// complete lets the shell complete a flag's value from a list.
-func complete(cmd *cobra.Command, flag string, values ...string) {
-	// It fails only for a flag that does not exist, which the first test of the
-	// command tree would show.
-	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
-		panic(err)
-	}
-}
-
 var unknownCommand = regexp.MustCompile(`^unknown command "([^"]*)" for "([^"]*)"`)
 
 // argumentCount repairs how cobra counts.

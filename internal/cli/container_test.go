@@ -108,6 +108,10 @@ func TestAnyContainerIsDeployedAsItsImageSays(t *testing.T) {
 		t.Errorf("the plan says\n%s", plan.err)
 	}
 
+	if !strings.Contains(strings.Join(strings.Fields(plan.out), " "), "database DATABASE_URL DB_HOST") {
+		t.Errorf("the plan does not tell the database's variables:\n%s", plan.out)
+	}
+
 	url := s.up("--image", image, "--health-path", "/up", "--command", "serve 'a b'", "--ephemeral-storage", "30", "--stop-timeout", "5", "--sticky", "--idle-timeout", "120", "--count", "2")
 	if got := get(t, url+"/args"); got != "serve|a b" {
 		t.Errorf("it was started with %q", got)

@@ -79,6 +79,32 @@ func TestInitWritesWhatTheDirectoryHas(t *testing.T) {
 	if got, want := written(docker), "stack: book\nimage: ghcr.io/example/web:1.2\n"; got != want {
 		t.Errorf("of an image init writes\n%s, want\n%s", got, want)
 	}
+	// What up takes, init writes.
+	file := filepath.Join(docker, "app.env")
+	if err := os.WriteFile(file, []byte("A=1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.in(docker, "init", "--force", "--stack", "web", "--count", "2", "--env", "LEVEL=info", "--env", "MODE=a b", "--env", "LEVEL=debug", "--env-file", "app.env", "--read-only-root",
+		"--secret", "API=arn:aws:ssm:us-east-1:123456789012:parameter/api", "--health-path", "/up").says(t, 0, "bookctl.yaml is written; 'bookctl plan' shows what it would deploy")
+	if got, want := written(docker), `stack: web
+dockerfile: Dockerfile
+health-path: /up
+read-only-root: true
+count: 2
+env:
+  MODE: a b
+  LEVEL: debug
+env-file:
+  - app.env
+secret:
+  API: arn:aws:ssm:us-east-1:123456789012:parameter/api
+`; got != want {
+		t.Errorf("of flags init writes\n%s, want\n%s", got, want)
+	}
+	s.in(docker, "init", "--force", "--cpu", "300").says(t, 64, "cpu 300: Fargate takes 256, 512")
+	if r := s.in(docker, "init", "--force", "--env", "DB_PASSWORD=hunter2"); r.code == 0 || strings.Contains(r.err, "hunter2") {
+		t.Errorf("a secret as a variable: exit code %d\n%s", r.code, r.err)
+	}
 	s.in(t.TempDir(), "init").says(t, 1, "there is no Go module in")
 }
 
@@ -219,4 +245,19 @@ secret:
 	s.in(module, "up", "--local", "--count", "2").says(t, 0, "0 changed")
 	s.in(module, "up", "--local", "--count", "2", "--protect=false").says(t, 0)
 	s.in(module, "destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, "deleted")
+}
+
+// TestAPlanNeedsNoLocalCloud plans before the first up has started one, and leaves none.
+func TestAPlanNeedsNoLocalCloud(t *testing.T) {
+	t.Parallel()
+	s := newShell(t, "TMPDIR="+t.TempDir())
+	module := shop(t, "hello")
+	r := s.in(module, "plan", "--local", "--stack", "shop")
+	if r.code != 2 || !strings.Contains(r.out, "Stack shop in the local cloud, which 'bookctl up --local --stack shop' starts") || !strings.Contains(r.out, "+ database ") {
+		t.Errorf("exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	s.in(module, "status", "--local").says(t, 3, "the local cloud is not running")
+	if left, err := filepath.Glob(filepath.Join(strings.TrimPrefix(s.env[len(s.env)-1], "TMPDIR="), "bookctl-plan-*")); len(left) > 0 || err != nil {
+		t.Errorf("the plan left %v %v", left, err)
+	}
 }

@@ -35,7 +35,6 @@ a browser, as Mermaid for a Markdown page, or as DOT for Graphviz.`,
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "svg", "output format: svg, mermaid or dot")
-	complete(cmd, "format", "svg", "mermaid", "dot")
 	return cmd
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/bookctl/bookctl/internal/appfile"
 	"github.com/bookctl/bookctl/internal/hint"
@@ -22,8 +23,8 @@ import (
 
 // initFlags are the flags of init.
 type initFlags struct {
-	image, source, dockerfile string
-	deployed, force           bool
+	up              upFlags
+	deployed, force bool
 }
 
 func newInit(s streams, g *globals) *cobra.Command {
@@ -32,23 +33,21 @@ func newInit(s streams, g *globals) *cobra.Command {
 		Use:   "init",
 		Short: "Write bookctl.yaml, which holds the settings of an app",
 		Long: `Write bookctl.yaml in the current directory, to be committed with the app. It holds
-the settings that are given as flags, and what the directory has: a Go module or a
-Dockerfile. With --deployed it holds the settings of a deployed stack. Nothing is
-deployed.
+the settings that are given as flags, which are those of 'bookctl up', and what the
+directory has: a Go module or a Dockerfile. With --deployed it holds the settings of
+a deployed stack. Nothing is deployed.
 
 The other commands then read the stack's name and settings from the file. A flag
 overrides its environment variable, a variable the file, and the file what is
 deployed.`,
 		Example: `  bookctl init --stack shop
-  bookctl init --stack shop --image ghcr.io/example/shop:1.2
+  bookctl init --stack shop --image ghcr.io/example/shop:1.2 --count 2 --env LOG_LEVEL=info
   bookctl init --stack shop --deployed`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return initFile(cmd.Context(), s, g, cmd, i) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&i.image, "image", "", "deploy this image: a reference, docker-archive:FILE or oci:DIR")
-	f.StringVar(&i.source, "source", "", "build the Go module in this directory")
-	f.StringVar(&i.dockerfile, "dockerfile", "", "build the image from this Dockerfile")
+	i.up.addSettings(f)
 	f.BoolVar(&i.deployed, "deployed", false, "write the settings of the stack that is deployed")
 	f.BoolVar(&i.force, "force", false, "write over a file that is there")
 	cmd.MarkFlagsMutuallyExclusive("image", "source", "deployed")
@@ -64,6 +63,9 @@ func initFile(ctx context.Context, s streams, g *globals, cmd *cobra.Command, i 
 	if _, err := os.Stat(path); !i.force && !errors.Is(err, fs.ErrNotExist) {
 		return hint.With(usageError{fmt.Errorf("%s is there already", path)}, "change it, or write over it with --force")
 	}
+	if err := i.up.check(cmd.Flags(), false); err != nil {
+		return err
+	}
 	var values []appfile.Value
 	var err error
 	if i.deployed {
@@ -74,6 +76,7 @@ func initFile(ctx context.Context, s streams, g *globals, cmd *cobra.Command, i 
 	if err != nil {
 		return err
 	}
+	values = i.over(values, cmd.Flags())
 	if region := cmd.Flag("region"); region.Changed {
 		values = append([]appfile.Value{{Key: "region", Texts: []string{g.region}}}, values...)
 	}
@@ -91,8 +94,51 @@ func initFile(ctx context.Context, s streams, g *globals, cmd *cobra.Command, i 
 	if g.output == "json" {
 		return encode(s.out, initDocument{headOf("init"), path, g.stack})
 	}
+	delete(g.given, "stack") // the file has them
+	delete(g.given, "region")
 	g.note(s, "%s is written; %s shows what it would deploy", path, hint.Command("plan"))
 	return nil
+}
+
+// over lays the settings that were given over values, in the order of the table.
+func (i initFlags) over(values []appfile.Value, flags *pflag.FlagSet) []appfile.Value {
+	var out []appfile.Value
+	take := func(key string, texts []string) {
+		if flags.Changed(key) && !slices.Contains(appfile.Origins, key) {
+			out = append(out, appfile.Value{Key: key, Texts: texts})
+			return
+		}
+		for _, v := range values {
+			if v.Key == key {
+				out = append(out, v)
+			}
+		}
+	}
+	for _, row := range provision.Table() {
+		take(row.Flag, []string{row.Value.Format(i.up.Settings)})
+	}
+	for _, list := range []struct {
+		key   string
+		texts []string
+	}{{"env", i.up.env.pairs}, {"env-file", i.up.env.files}, {"secret", i.up.env.origins}} {
+		if at := slices.IndexFunc(values, func(v appfile.Value) bool { return v.Key == list.key }); at >= 0 {
+			list.texts = slices.Concat(values[at].Texts, list.texts)
+		}
+		take(list.key, lastOfEach(list.texts))
+	}
+	return out
+}
+
+// lastOfEach are the pairs NAME=VALUE without those whose name comes again.
+func lastOfEach(pairs []string) []string {
+	named := func(pair string) string { name, _, _ := strings.Cut(pair, "="); return name }
+	var out []string
+	for i, pair := range pairs {
+		if !slices.ContainsFunc(pairs[i+1:], func(later string) bool { return named(later) == named(pair) }) {
+			out = append(out, pair)
+		}
+	}
+	return out
 }
 
 // found is the value that says what the image is, of what was said or else of what the
@@ -100,33 +146,33 @@ func initFile(ctx context.Context, s streams, g *globals, cmd *cobra.Command, i 
 func (i initFlags) found(ctx context.Context) ([]appfile.Value, error) {
 	one := func(key, text string) []appfile.Value { return []appfile.Value{{Key: key, Texts: []string{text}}} }
 	switch {
-	case i.image != "" && image.IsArchive(i.image):
-		if _, err := image.FindArchive(i.image, ""); err != nil {
+	case i.up.Image != "" && image.IsArchive(i.up.Image):
+		if _, err := image.FindArchive(i.up.Image, ""); err != nil {
 			return nil, err
 		}
-		return one("image", i.image), nil
-	case i.image != "":
-		if _, err := image.ParseReference(i.image); err != nil {
+		return one("image", i.up.Image), nil
+	case i.up.Image != "":
+		if _, err := image.ParseReference(i.up.Image); err != nil {
 			return nil, usageError{err}
 		}
-		return one("image", i.image), nil
-	case i.dockerfile == "" && i.source != "" && composeFile(i.source) == i.source:
-		return nil, refuseCompose(i.source)
-	case i.dockerfile != "":
-		if _, err := os.Stat(i.dockerfile); err != nil {
+		return one("image", i.up.Image), nil
+	case i.up.Dockerfile == "" && i.up.From != "" && composeFile(i.up.From) == i.up.From:
+		return nil, refuseCompose(i.up.From)
+	case i.up.Dockerfile != "":
+		if _, err := os.Stat(i.up.Dockerfile); err != nil {
 			return nil, usageError{err}
 		}
-		out := one("dockerfile", i.dockerfile)
-		if i.source != "" {
-			out = append(one("source", i.source), out...)
+		out := one("dockerfile", i.up.Dockerfile)
+		if i.up.From != "" {
+			out = append(one("source", i.up.From), out...)
 		}
 		return out, nil
 	}
-	dir := i.source
+	dir := i.up.From
 	if dir == "" {
 		dir = "."
 	}
-	program, err := image.FindProgram(ctx, dir, "", "amd64")
+	program, err := image.FindProgram(ctx, dir, i.up.Package, "amd64")
 	for _, name := range []string{"Dockerfile", "Containerfile"} {
 		at := filepath.Join(dir, name)
 		if _, statErr := os.Stat(at); errors.Is(err, image.ErrNoSource) && statErr == nil {

@@ -83,6 +83,42 @@ func ensureLocalCloud(ctx context.Context, rep reporter, region string, port int
 	return err
 }
 
+// planBeforeStart gives a plan a local cloud before the first 'up' has started one: an
+// empty one in this process, of which nothing stays. End ends it.
+func (g *globals) planBeforeStart(ctx context.Context) (end func(), err error) {
+	dir, err := localDir()
+	if err != nil {
+		return nil, err
+	}
+	if _, running, err := localcloud.Running(ctx, dir); err != nil || running || localcloud.Used(dir) {
+		return func() {}, err // what a stopped one has is not known
+	}
+	scratch, err := os.MkdirTemp("", "bookctl-plan-")
+	if err != nil {
+		return nil, fmt.Errorf("make a directory for the plan: %w", err)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	ready := make(chan localcloud.Info, 1)
+	ended := graph.Start(func() error {
+		return localcloud.Run(ctx, localcloud.Config{StateDir: scratch, Region: g.region, Version: version()}, func(i localcloud.Info) { ready <- i })
+	})
+	end = func() {
+		stop()
+		<-ended
+		_ = os.RemoveAll(scratch) // what is left is of nobody
+	}
+	select {
+	case info := <-ready:
+		g.empty = &info
+		return end, nil
+	case err := <-ended:
+		if stop(); err == nil {
+			err = context.Cause(ctx)
+		}
+		return nil, errors.Join(fmt.Errorf("plan without a local cloud: %w", err), os.RemoveAll(scratch))
+	}
+}
+
 // startLocalCloud runs 'bookctl local serve' in the background and waits until
 // it answers.
 func startLocalCloud(ctx context.Context, dir string, args []string) (localcloud.Info, error) {

@@ -60,6 +60,17 @@ func TestAStackKeepsSecretsOfItsOwn(t *testing.T) {
 	if r := s.run("secret", "list", "--local"); r.code != 0 || !strings.Contains(r.out, "FIRST") || !strings.Contains(r.out, "  no\n") {
 		t.Errorf("list: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
+	if r := s.run("status", "--local"); r.code != 3 || strings.Contains(r.out, "missing") || !strings.Contains(r.out, "nothing is deployed") ||
+		!strings.Contains(r.out, "'bookctl up --local' makes it, and gives its tasks the secrets that are set: FIRST.") {
+		t.Errorf("status: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	if r := s.run("list", "--local"); r.code != 0 || !strings.Contains(r.out, "book") {
+		t.Errorf("list: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	if r := s.run("plan", "--local", "--image", image, "--no-database", "--env", "LEVEL=debug", "--env", "MODE=x"); !strings.Contains(strings.Join(strings.Fields(r.out), " "), "environment LEVEL MODE secrets FIRST") ||
+		strings.Contains(r.out, "debug") {
+		t.Errorf("plan: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
 	at := s.up("--image", image, "--health-path", "/up", "--no-database", "--env", "LEVEL=debug")
 	env := func(name string) string {
 		t.Helper()
@@ -68,6 +79,22 @@ func TestAStackKeepsSecretsOfItsOwn(t *testing.T) {
 	if got := env("FIRST"); got != "early-value" {
 		t.Errorf("FIRST is %q", got)
 	}
+	if code, got := call(t, http.MethodGet, at+"/env?name=DB_SSLROOTCERT", ""); code != http.StatusNotFound {
+		t.Errorf("without a database DB_SSLROOTCERT is %q", got)
+	}
+	if r := s.run("status", "--local"); r.code != 0 || !strings.Contains(r.out, "running, no health command, started ") || strings.Contains(r.out, "unknown") {
+		t.Errorf("status: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	completes := func(want string, words ...string) {
+		t.Helper()
+		if r := s.run(append([]string{"__complete"}, words...)...); !strings.Contains("\n"+r.out, "\n"+want) || !strings.HasSuffix(r.out, ":4\n") {
+			t.Errorf("%q completes to\n%s%s", words, r.out, r.err)
+		}
+	}
+	completes("FIRST\n", "secret", "unset", "--local", "")
+	completes("LEVEL\n", "up", "--local", "--unset-env", "")
+	completes("1\t", "rollback", "--local", "--to", "")
+	completes("book\n", "status", "--local", "--stack", "")
 	s.run("up", "--local").says(t, 0, "0 changed")
 
 	// A stack that is to have no database is whole without one.

@@ -145,7 +145,7 @@ func resume(ctx context.Context, s streams, g *globals) error {
 	}
 	p := &preparation{target: t.target, have: have, spec: provision.Spec{
 		Stack: g.stack, Version: version(), Settings: have.Settings, Running: have.Running, Zones: have.Zones, Deployed: &have, Wait: true,
-		ReleaseOutput: func(l provision.OutputLine) { rep.note("release-command: %s", l.Text) },
+		Release: watchRelease(rep),
 	}}
 	stack, _, err := p.run(ctx, s, rep, "resume")
 	if err == nil {

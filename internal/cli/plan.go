@@ -52,7 +52,6 @@ regions; --price live asks the AWS Pricing API.`,
 	}
 	u.add(cmd.Flags())
 	cmd.Flags().StringVar(&prices, "price", "table", "source of prices: table or live")
-	complete(cmd, "price", "table", "live")
 	return cmd
 }
 
@@ -89,7 +88,12 @@ type planOutput struct {
 	Unchanged int           `json:"unchanged"`
 	Settings  []planSetting `json:"settings" doc:"What the user chooses, as it is and as it would be; docs/settings.md has them all."`
 	// TLS is how tasks are told to connect to the database; nil without one.
-	TLS       *planTLS  `json:"databaseTLS,omitempty" doc:"How tasks are told to connect to the database; left out without one."`
+	TLS *planTLS `json:"databaseTLS,omitempty" doc:"How tasks are told to connect to the database; left out without one."`
+	// Environment, Secrets and Database are the variables that the container gets.
+	Environment []string `json:"environment" doc:"Names of the variables that the user gives to the container."`
+	Secrets     []string `json:"secrets" doc:"Names of those whose values are secrets."`
+	Database    []string `json:"databaseVariables" doc:"Names of the variables that tell the container of its database."`
+
 	Resources []planned `json:"resources"`
 	Cost      planCost  `json:"cost" doc:"US dollars for a month of 730 hours, before tax, free tiers and discounts."`
 	APIReads  int       `json:"apiReads"`
@@ -166,6 +170,13 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 	if err := u.check(flags, false); err != nil {
 		return err
 	}
+	if g.local {
+		end, err := g.planBeforeStart(ctx)
+		if err != nil {
+			return err
+		}
+		defer end()
+	}
 	t, err := connect(ctx, s, g)
 	if err != nil {
 		return err
@@ -190,6 +201,7 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 	out := planOutput{
 		Schema: schema, Type: "plan", Stack: g.stack, Account: p.target.account, Region: p.target.region,
 		Settings: planSettings(p.have, p.spec.Settings, p.whence(flags, g)), Resources: []planned{},
+		Environment: listOf(p.spec.Env.Names()), Secrets: listOf(p.spec.Secrets.Names()), Database: listOf(p.spec.DatabaseVariables()),
 	}
 	if !p.spec.NoDatabase {
 		mode, reason := p.spec.DatabaseTLS()
@@ -319,6 +331,12 @@ func followRelease(resources []planned, now provision.ReleaseStatus) {
 				r.Note = failed + ", and is withdrawn: what serves is what is wanted"
 			}
 		case "service":
+			if release { // its image is marked when it serves, as each one is
+				r.Changes = slices.DeleteFunc(r.Changes, func(c graph.Change) bool { return c.Field == provision.FieldKept })
+				if r.Action == planUpdate && len(r.Changes) == 0 {
+					r.Action = planUnchanged
+				}
+			}
 			rolls := slices.IndexFunc(r.Changes, func(c graph.Change) bool { return c.Field == "task-definition" })
 			switch {
 			case release && rolls >= 0:
@@ -452,11 +470,24 @@ func (o planOutput) printContainer(b *strings.Builder, g *globals) {
 		fmt.Fprintf(table, "  database TLS\t%s\t%s\n", o.TLS.Mode, o.TLS.Reason)
 		title = ""
 	}
+	for _, variables := range []struct {
+		what  string
+		names []string
+	}{{"database", o.Database}, {"environment", o.Environment}, {"secrets", o.Secrets}} {
+		if len(variables.names) > 0 {
+			b.WriteString(title)
+			fmt.Fprintf(table, "  %s\t%s\n", variables.what, strings.Join(variables.names, " "))
+			title = ""
+		}
+	}
 	_ = table.Flush() // a strings.Builder takes all
 	if title == "" {
 		fmt.Fprintln(b)
 	}
 }
+
+// listOf is a list that JSON has as one also where it is empty.
+func listOf(names []string) []string { return append([]string{}, names...) }
 
 // printSettings says what the file of the app and the environment choose, and where: a
 // flag is on the command line, for all to see.

@@ -168,3 +168,21 @@ func TestAReleaseCommandComesBeforeItsRelease(t *testing.T) {
 		t.Errorf("destroy: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
 }
+
+// TestAReleaseCommandIsOutOfTime gives a command that hangs the shortest time there is.
+func TestAReleaseCommandIsOutOfTime(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	s.must("local", "start")
+	s.run("up", "--local", "--release-timeout", "0").says(t, 64, "release timeout 0 minutes: choose 1 to 1440")
+	s.run("up", "--local", "--no-database", "--image", ownService(t), "--release-command", "wait", "--release-timeout", "1").says(t, 1,
+		"is at work, for 1m at most; Ctrl-C stops it, and 'bookctl logs --local --follow --task ", "release-command: waiting",
+		`"wait" in task `, " was at work for longer than 1m, and is stopped; it wrote last: waiting", "'bookctl up --local --release-timeout 2' gives it more time")
+	containers, cluster := ecs.NewFromConfig(s.config()), aws.String("book-cluster")
+	until(t, "the task is stopped", func() bool {
+		return len(done[*ecs.ListTasksOutput](t)(containers.ListTasks(t.Context(), &ecs.ListTasksInput{Cluster: cluster})).TaskArns) == 0
+	})
+}

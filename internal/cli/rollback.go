@@ -106,7 +106,7 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	p := &preparation{target: t, have: have, spec: provision.Spec{
 		Stack: g.stack, Version: version(), Settings: settings, Running: have.Running, Zones: have.Zones, Wait: true,
 		RolledBackFrom: left, Repeats: cmp.Or(release.Repeats, release.Revision), Released: release.Served || release.Serving,
-		ReleaseOutput: func(l provision.OutputLine) { rep.note("release-command: %s", l.Text) },
+		Release: watchRelease(rep),
 	}}
 	rep.note("stack %s in %s: from revision %d to the release of revision %d, made %s, image %s", g.stack, t.place,
 		serving.Revision, release.Revision, ago(release.Created), brief(digestOf(release.Image)))

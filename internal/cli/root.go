@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/bookctl/bookctl/internal/appfile"
+	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision"
 )
@@ -34,6 +35,8 @@ type globals struct {
 	answers provision.Answers
 	// config, where it is not nil, is used in place of the user's AWS configuration.
 	config *aws.Config
+	// empty is a local cloud of this run alone; see planBeforeStart. Nil is none.
+	empty *localcloud.Info
 	// live says that a service was there when the run began.
 	live bool
 	// given are the values of the targetFlags and deployFlags that were given, as
@@ -117,7 +120,7 @@ A flag overrides its variable, a variable the file, and the file what is deploye
 		}
 		cmd.SuggestFor = others
 	}
-	complete(root, "output", "text", "json")
+	completeEverything(root, g)
 	nameEnvironment(root)
 	root.SetHelpCommand(newHelp())
 	answerVersion(root)

@@ -283,7 +283,7 @@ func (c secretChange) run(ctx context.Context, s streams, g *globals) error {
 		}
 		return &provision.Spec{
 			Stack: g.stack, Version: version(), Settings: settings, Running: have.Running, Zones: have.Zones, Wait: true,
-			ReleaseOutput: func(l provision.OutputLine) { rep.note("release-command: %s", l.Text) },
+			Release: watchRelease(rep),
 		}, nil
 	})
 	if err == nil && stack != nil {

@@ -129,8 +129,11 @@ type statusOutput struct {
 	// partial says that something of the stack is missing, and broken that something
 	// is in a state that no up repairs.
 	partial, broken bool
-	// databaseless says that the stack is to have no database.
-	databaseless bool
+	// databaseless says that the stack is to have no database, and unchecked that its
+	// containers have no health check of their own.
+	databaseless, unchecked bool
+	// kept are the secret variables that a stack is to have which is not there yet.
+	kept []string
 }
 
 // drifted is a resource that is not as it was asked for.
@@ -155,8 +158,9 @@ func readStatus(ctx context.Context, t *target, g *globals, also alsoRead) (*sta
 	if err != nil {
 		return nil, fmt.Errorf("read what is deployed: %w", err)
 	}
+	var kept []string
 	if !have.Found { // what tells how it was set up; something may be there all the same
-		if have.Found, err = provision.Exist(ctx, t.clients, g.stack); err != nil {
+		if have.Found, kept, err = provision.Exist(ctx, t.clients, g.stack); err != nil {
 			return nil, err
 		}
 	}
@@ -164,6 +168,7 @@ func readStatus(ctx context.Context, t *target, g *globals, also alsoRead) (*sta
 		Schema: schema, Type: "status", Stack: g.stack, Account: t.account, Region: t.region,
 		Problems: []string{}, Snapshots: []provision.Snapshot{}, Drift: []drifted{}, place: t.place, now: time.Now(), found: have.Found, databaseless: have.NoDatabase,
 		Paused: have.Paused, DatabaseStarts: have.DatabaseStarts,
+		unchecked: have.HealthCommand == "", kept: kept,
 	}
 	out.Tasks, out.Targets = []diagnosis.Task{}, []diagnosis.Target{}
 	var (
@@ -426,6 +431,8 @@ func (o *statusOutput) next() hint.Message {
 		return hint.New("Another run is at work on the stack; %s shows when it is over.", hint.Command("status", "--watch"))
 	case !o.found && len(o.Snapshots) > 0:
 		return hint.New("%s makes the stack anew with the data of the newest snapshot.", hint.Command("up", "--restore", "latest"))
+	case len(o.kept) > 0:
+		return hint.New("%s makes it, and gives its tasks the secrets that are set: %s.", hint.Command("up"), strings.Join(o.kept, ", "))
 	case !o.found:
 		return hint.New("%s makes it.", hint.Command("up"))
 	case o.resting():
@@ -522,7 +529,7 @@ func (o *statusOutput) rows(row func(string, string, ...any)) {
 		if !t.Started.IsZero() {
 			started = "started " + ago(t.Started)
 		}
-		row(label(i, "Tasks"), "%s %s, %s, %s, %s", shortID(t.ID), strings.ToLower(t.Status), strings.ToLower(t.Health), started, t.Revision)
+		row(label(i, "Tasks"), "%s %s, %s, %s, %s", shortID(t.ID), strings.ToLower(t.Status), o.health(t), started, t.Revision)
 		if t.Reason != "" {
 			row("", "  %s", t.Reason)
 		}
@@ -578,6 +585,19 @@ func (o *statusOutput) rows(row func(string, string, ...any)) {
 	if o.Monthly != nil {
 		row("Cost", "about $%.2f a month", *o.Monthly)
 	}
+}
+
+// health is what is known of a task by the check of its container. Where there is none
+// the load balancer alone checks it, whose word the targets have.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html#ECS-Type-Task-healthStatus
+func (o *statusOutput) health(t diagnosis.Task) string {
+	switch {
+	case t.Health != "UNKNOWN":
+		return strings.ToLower(t.Health)
+	case o.unchecked:
+		return "no health command"
+	}
+	return "not checked yet"
 }
 
 func prefixed(before, text, after string) string {

@@ -21,6 +21,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/preflight"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/requestbody"
@@ -83,6 +84,9 @@ func connect(ctx context.Context, s streams, g *globals) (*target, error) {
 	if t.local {
 		t.place = "the local cloud (" + *cfg.BaseEndpoint + ")"
 	}
+	if g.empty != nil {
+		t.place = g.text("the local cloud, which %s starts", hint.Command("up"))
+	}
 	return t, nil
 }
 
@@ -135,8 +139,13 @@ func appID() string { return "bookctl-" + strings.ReplaceAll(version(), "/", "-"
 // of the user's environment and files is for AWS, and stays out of this, also where
 // it is wrong.
 func (t *target) localConfig(ctx context.Context, g *globals) (aws.Config, error) {
-	info, err := localCloud(ctx)
-	if err != nil {
+	var (
+		info localcloud.Info
+		err  error
+	)
+	if g.empty != nil {
+		info = *g.empty
+	} else if info, err = localCloud(ctx); err != nil {
 		return aws.Config{}, err
 	}
 	if g.region != "" && g.region != info.Region {

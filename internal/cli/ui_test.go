@@ -92,7 +92,7 @@ func TestThePageShowsTheStackAsItChanges(t *testing.T) {
 	}
 	app := strings.TrimSpace(r.out)
 	shows("#top", "✓ healthy")
-	shows("#news", "Stack book: healthy, release book-bookapi:1 completed")
+	shows("#news", "Stack book: healthy, release book-app:1 completed")
 	shows("#overview", app+" answers 200")
 	shows("#overview", "PostgreSQL")
 	shows("#deployments", "1 of 1 running")

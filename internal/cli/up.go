@@ -39,6 +39,14 @@ type upFlags struct {
 // add defines the flags. Their defaults are shown and never applied: what is
 // not said keeps what is deployed.
 func (u *upFlags) add(f *pflag.FlagSet) {
+	u.addSettings(f)
+	f.StringArrayVar(&u.env.unset, "unset-env", nil, "no longer give the container this variable or secret (repeatable)")
+	f.StringVar(&u.dbCA, "db-ca", "", "also trust the certificate authorities in this file (PEM) for the database; needed at each up that builds")
+	f.StringVar(&u.restore, "restore", "", "create the database from a snapshot of the stack: its id, or latest")
+}
+
+// addSettings defines the flags of settings alone.
+func (u *upFlags) addSettings(f *pflag.FlagSet) {
 	for _, row := range provision.Table() {
 		switch v := row.Value.(type) {
 		case provision.Number:
@@ -54,8 +62,6 @@ func (u *upFlags) add(f *pflag.FlagSet) {
 		}
 	}
 	u.env.add(f)
-	f.StringVar(&u.dbCA, "db-ca", "", "also trust the certificate authorities in this file (PEM) for the database; needed at each up that builds")
-	f.StringVar(&u.restore, "restore", "", "create the database from a snapshot of the stack: its id, or latest")
 }
 
 // over lays what was said over what is deployed.
@@ -209,7 +215,7 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	}
 	defer endBuild()
 	p.spec.Wait = wait
-	p.spec.ReleaseOutput = func(l provision.OutputLine) { rep.note("release-command: %s", l.Text) }
+	p.spec.Release = watchRelease(rep)
 	stack, report, err := p.run(ctx, s, rep, "up")
 	if err != nil {
 		endBuild() // what there is to tell of it is told
@@ -229,6 +235,17 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 		return drawn
 	}
 	return p.summary(s, g, stack, report, time.Since(begun))
+}
+
+// watchRelease tells of the release command what it writes, and how to look at it and to
+// end it.
+func watchRelease(rep reporter) provision.ReleaseWatch {
+	return provision.ReleaseWatch{
+		Began: func(task string, limit time.Duration) {
+			rep.note("release-command: task %s is at work, for %s at most; Ctrl-C stops it, and %s shows its log elsewhere", shortID(task), minutes(limit), hint.Command("logs", "--follow", "--task", shortID(task)))
+		},
+		Line: func(l provision.OutputLine) { rep.note("release-command: %s", l.Text) },
+	}
 }
 
 // yes is how a note has what is on and off.
@@ -315,6 +332,8 @@ type preparation struct {
 	// sources say of the settings that the image decides where they are from, by their
 	// flags; nil where no image was looked at.
 	sources map[string]string
+	// archFrom says where the tasks' architecture is from, where it is the image that says so.
+	archFrom string
 }
 
 // prepare checks everything that can be checked in seconds and would otherwise
@@ -390,14 +409,15 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 			return nil, err
 		}
 		want.Image = ready.Reference
-		if archs := ready.Architectures; !t.local && !flags.Changed("arch") && len(archs) == 1 && archs[0] == "arm64" {
-			want.Arch = archs[0]
+		if p.followsArch(ready.Architectures, want.Arch, flags) {
+			want.Arch = "arm64"
 		}
 		config, err := ready.Config(want.Arch)
 		if err != nil {
 			return nil, err
 		}
 		p.follow(&want, config)
+		p.sources["arch"] = p.archFrom
 		if err := want.Check(); err != nil { // what the image says too
 			return nil, usageError{err}
 		}
@@ -491,6 +511,11 @@ func (p *preparation) findSource(ctx context.Context, u *upFlags, flags *pflag.F
 	}
 	from := imageOrigin{Settings: *want, authorities: u.authorities, system: systemOf(p.target.local, runtime.GOOS), note: note, report: report}
 	found, err := from.open(ctx)
+	if other := (*image.ArchError)(nil); errors.As(err, &other) && p.followsArch(other.Have, want.Arch, flags) {
+		want.Arch = "arm64"
+		from.Settings = *want
+		found, err = from.open(ctx)
+	}
 	said := slices.ContainsFunc([]string{"image", "source", "package", "dockerfile"}, flags.Changed)
 	running := p.have.Running
 	switch {
@@ -520,7 +545,19 @@ func (p *preparation) findSource(ctx context.Context, u *upFlags, flags *pflag.F
 	}
 	p.source = found
 	p.follow(want, config)
+	p.sources["arch"] = p.archFrom
 	return nil
+}
+
+// followsArch says whether tasks become arm64 because the image is for that alone and
+// nobody chose another one, and notes so. On this machine they can't.
+func (p *preparation) followsArch(have []string, tasks string, flags *pflag.FlagSet) bool {
+	if p.target.local || flags.Changed("arch") || tasks == "arm64" || !slices.Equal(slices.Compact(slices.Clone(have)), []string{"arm64"}) {
+		return false
+	}
+	p.archFrom = "the image"
+	p.warnings = append(p.warnings, hint.New("the image is for arm64 alone, and so the tasks are arm64"))
+	return true
 }
 
 // ownAuthorities refuses authorities for an image whose files others chose.

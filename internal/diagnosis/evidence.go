@@ -76,7 +76,7 @@ type Target struct {
 // Deployment is a rollout of a release to the service.
 type Deployment struct {
 	ID string `json:"id"`
-	// Revision is its task definition, such as "book-bookapi:7".
+	// Revision is its task definition, such as "book-app:7".
 	Revision string `json:"revision"`
 	// Status is PRIMARY for the newest one, and ACTIVE while its tasks are replaced.
 	Status string `json:"status" doc:"ECS's word: PRIMARY for the newest, ACTIVE while its tasks are being replaced."`

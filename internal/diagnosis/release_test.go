@@ -42,7 +42,7 @@ func TestAReleaseIsExplainedByItsEvidence(t *testing.T) {
 			`Last output: "panic: assignment to entry in nil map" at github.com/x/cmd/bookapi/main.go:12, "migrate: no such table". Likely cause: a bug that ends the program (panic).`,
 		}, "logs --task 3f2a6c00"},
 		"a restart": {service(func(d *diagnosis.Evidence, t *diagnosis.Task) {
-			t.ExitCode, t.Reason, d.Restart, d.Serving = exit(1), "Essential container in task exited", true, "book-bookapi:7"
+			t.ExitCode, t.Reason, d.Restart, d.Serving = exit(1), "Essential container in task exited", true, "book-app:7"
 		}), []string{"The new tasks of revision 7 never became healthy. Task 3f2a6c00 exited 1 after 4 s.", "The tasks from before are still serving."}, "logs --task 3f2a6c00"},
 		"what ECS stopped by itself is no culprit": {service(func(d *diagnosis.Evidence, t *diagnosis.Task) {
 			t.ExitCode, t.ContainerReason = exit(1), ""

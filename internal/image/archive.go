@@ -186,8 +186,22 @@ func otherArch(have []string, arch string) error {
 			next = fmt.Sprintf("say --arch %s, or %s", other, next)
 		}
 	}
-	return hint.With(fmt.Errorf("%w: it is for %s and the tasks are %s", ErrArchive, strings.Join(have, ", "), arch), "%s", next)
+	return hint.With(&ArchError{have, arch}, "%s", next)
 }
+
+// ArchError is the error of an archive without an image for the tasks' architecture.
+type ArchError struct {
+	// Have are the architectures that it has, and Want that of the tasks.
+	Have []string
+	Want string
+}
+
+func (e *ArchError) Error() string {
+	return fmt.Sprintf("%v: it is for %s and the tasks are %s", ErrArchive, strings.Join(e.Have, ", "), e.Want)
+}
+
+// Unwrap is ErrArchive.
+func (e *ArchError) Unwrap() error { return ErrArchive }
 
 // measure is the digest of an image, and what a first push of it sends.
 func measure(image v1.Image) (string, int64, error) {

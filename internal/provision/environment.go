@@ -172,6 +172,17 @@ func (s Settings) databaseVariables() map[string]connectionPart {
 	return out
 }
 
+// DatabaseVariables are the names of the variables by which a container is told of its
+// database, sorted.
+func (s Settings) DatabaseVariables() []string {
+	names := slices.Sorted(maps.Keys(s.databaseVariables()))
+	if s.LocatesDatabase && !s.NoDatabase {
+		names = append(names, envSecret)
+	}
+	slices.Sort(names)
+	return names
+}
+
 // parseDBEnv reads --db-env: host=endpoint,username=username. The names come first, as
 // the program reads them.
 func parseDBEnv(text string) (map[string]connectionPart, error) {

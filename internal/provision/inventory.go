@@ -34,11 +34,21 @@ func Sweep(ctx context.Context, c Clients, stack string, timeout time.Duration, 
 }
 
 // Exist reports whether anything is there of a stack. A run that was cut off early
-// leaves parts by which ReadDeployed can't tell how it was set up.
-func Exist(ctx context.Context, c Clients, stack string) (bool, error) {
+// leaves parts by which ReadDeployed can't tell how it was set up. Secrets that were set
+// before there is anything else are no stack yet: it returns their names, nil for no
+// such secret.
+func Exist(ctx context.Context, c Clients, stack string) (found bool, secrets []string, err error) {
 	left, err := Inventory(ctx, c, stack)
 	if err != nil {
-		return false, fmt.Errorf("look for parts of stack %s: %w", stack, err)
+		return false, nil, fmt.Errorf("look for parts of stack %s: %w", stack, err)
 	}
-	return slices.ContainsFunc(left, func(i inventory.Item) bool { return !i.Kept }), nil
+	left = slices.DeleteFunc(left, func(i inventory.Item) bool { return i.Kept })
+	if len(left) != 1 || left[0].ID != (naming.Names{Stack: stack}).EnvironmentSecret() {
+		return len(left) > 0, nil, nil
+	}
+	own, err := ReadOwnSecrets(ctx, c, stack)
+	if err != nil {
+		return false, nil, err
+	}
+	return false, append([]string{}, own.Names()...), nil // not nil, also where all were unset
 }

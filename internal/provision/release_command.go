@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -29,11 +30,20 @@ type ReleaseCommand struct {
 	group      *SecurityGroup
 	subnets    []*Subnet
 	command    []string
-	line       func(OutputLine) // nil where nobody listens
+	limit      time.Duration
+	watch      ReleaseWatch
 
 	mu     sync.Mutex
 	task   *OneOffTask // that this run started, or found at work
 	lately []string    // what it wrote last
+}
+
+// ReleaseWatch hears of a release command while it is at work. Either may be nil.
+type ReleaseWatch struct {
+	// Began is told the id of its task, and how long that may take.
+	Began func(task string, limit time.Duration)
+	// Line is told what it writes.
+	Line func(OutputLine)
 }
 
 // tagReleased is on a revision whose release command has succeeded, or that a rollback
@@ -43,13 +53,17 @@ const tagReleased = "bookctl:release-command-succeeded"
 // mostReleaseLines is how many of its last lines the failure of a command tells.
 const mostReleaseLines = 5
 
-func newReleaseCommand(c containers, logs *cloudwatchlogs.Client, cluster *Cluster, definition *TaskDefinition, routes *RouteTable, group *SecurityGroup, subnets []*Subnet, command []string, line func(OutputLine)) *ReleaseCommand {
+// mostReleaseTimeout is the longest that a release command may be given.
+const mostReleaseTimeout = 24 * time.Hour
+
+func newReleaseCommand(c containers, logs *cloudwatchlogs.Client, cluster *Cluster, definition *TaskDefinition, routes *RouteTable, group *SecurityGroup, subnets []*Subnet, command []string, limit time.Duration, watch ReleaseWatch) *ReleaseCommand {
 	needs := []graph.Finder{cluster, definition, routes, group}
 	for _, s := range subnets {
 		needs = append(needs, s)
 	}
-	r := &ReleaseCommand{containers: c, logs: logs, definition: definition, group: group, subnets: subnets, command: command, line: line}
-	r.NodeOf = graph.Of(r, "release-command", time.Hour, needs...)
+	r := &ReleaseCommand{containers: c, logs: logs, definition: definition, group: group, subnets: subnets, command: command, limit: limit, watch: watch}
+	// One of a run that was cut off may be waited for first, and each takes time to stop.
+	r.NodeOf = graph.Of(r, "release-command", 2*limit+10*time.Minute, needs...)
 	return r
 }
 
@@ -129,6 +143,7 @@ func (r *ReleaseCommand) earlier(ctx context.Context, id string) (graph.State, e
 		switch {
 		case !state.Stopped && own && aws.ToString(t.DesiredStatus) == string(types.DesiredStatusRunning):
 			r.task = r.joined(t)
+			r.tellBegan()
 			return r.follow(ctx, id)
 		case !state.Stopped:
 			busy = &tasks[i]
@@ -163,9 +178,12 @@ func commandOf(t types.Task) []string {
 
 // joined is a task that another run started.
 func (r *ReleaseCommand) joined(t types.Task) *OneOffTask {
-	id := short(aws.ToString(t.TaskArn))
+	id, began := short(aws.ToString(t.TaskArn)), time.Now()
+	if t.CreatedAt != nil {
+		began = *t.CreatedAt // its time runs since then
+	}
 	return &OneOffTask{
-		ID: id, Revision: short(aws.ToString(t.TaskDefinitionArn)), in: r.containers, container: containerName, began: time.Now(),
+		ID: id, Revision: short(aws.ToString(t.TaskDefinitionArn)), in: r.containers, container: containerName, began: began,
 		output: ReadOutput(r.logs, r.stack, id, time.Now().Add(-time.Hour)),
 	}
 }
@@ -183,8 +201,8 @@ func (r *ReleaseCommand) follow(ctx context.Context, id string) (graph.State, er
 	if r.task.output != nil {
 		// Its log is for people: what can't be read of it stops no release.
 		_ = r.task.output.Next(ctx, func(l OutputLine) error {
-			if r.line != nil {
-				r.line(l)
+			if r.watch.Line != nil {
+				r.watch.Line(l)
 			}
 			r.lately = append(r.lately[max(0, len(r.lately)-mostReleaseLines+1):], l.Text)
 			return nil
@@ -192,19 +210,41 @@ func (r *ReleaseCommand) follow(ctx context.Context, id string) (graph.State, er
 	}
 	st.Note = fmt.Sprintf("task %s: %s", short(r.task.ID), strings.ToLower(cmp.Or(now.Status, "starting")))
 	switch {
-	case !now.Stopped || st.Phase == graph.Ready:
+	case st.Phase == graph.Ready:
+	case !now.Stopped && time.Since(r.task.began) > r.limit:
+		if err := r.task.Stop(ctx, "the release command is out of time"); err != nil {
+			return graph.State{}, err
+		}
+		st.Phase, st.Note = graph.Unrecoverable, fmt.Sprintf("%q in task %s was at work for longer than %s, and is stopped", strings.Join(r.command, " "), r.task.ID, strings.TrimSuffix(r.limit.String(), "0s"))
+		st.Note += r.wroteLast()
+		st.Next = hint.New("the service is as it was; %s gives it more time, in minutes, and %s takes it out", hint.Command("up", "--release-timeout", strconv.Itoa(int(min(2*r.limit, mostReleaseTimeout)/time.Minute))), hint.Command("up", "--release-command", "none"))
+		return st, nil
+	case !now.Stopped:
 	case now.Exit == nil:
 		st.Phase, st.Note = graph.Unrecoverable, fmt.Sprintf("task %s did not run %q: %s", r.task.ID, strings.Join(r.command, " "), now.Reason)
 	default:
 		st.Phase, st.Note = graph.Unrecoverable, fmt.Sprintf("%q ended with exit code %d in task %s", strings.Join(r.command, " "), *now.Exit, r.task.ID)
-		if len(r.lately) > 0 {
-			st.Note += "; it wrote last: " + strings.Join(r.lately, " | ")
-		}
+		st.Note += r.wroteLast()
 	}
 	if st.Phase == graph.Unrecoverable {
 		st.Next = hint.New("the service is as it was; when the command is fixed, %s runs it again; %s takes it out", hint.Command("up"), hint.Command("up", "--release-command", "none"))
 	}
 	return st, nil
+}
+
+// wroteLast are the last lines of the command, behind what is said of its failure.
+func (r *ReleaseCommand) wroteLast() string {
+	if len(r.lately) == 0 {
+		return ""
+	}
+	return "; it wrote last: " + strings.Join(r.lately, " | ")
+}
+
+// tellBegan tells whoever watches that the task is at work.
+func (r *ReleaseCommand) tellBegan() {
+	if r.watch.Began != nil {
+		r.watch.Began(r.task.ID, r.limit)
+	}
 }
 
 // Create starts the task.
@@ -216,6 +256,7 @@ func (r *ReleaseCommand) Create(ctx context.Context) (string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.task, r.lately = task, nil
+	r.tellBegan()
 	return task.Revision, nil
 }
 

@@ -62,9 +62,10 @@ const (
 	fieldSecretVersion = "secret-version"
 )
 
-// fieldKept is updated when a release serves: its image is marked, so that it is
-// not removed. No run ends without, and the next one repairs what was cut off here.
-const fieldKept = "image-kept"
+// FieldKept is the drift of a service whose image is not marked yet as one that served,
+// so that it is not removed. It is marked when a release serves; the next run repairs
+// what was cut off here.
+const FieldKept = "image-kept"
 
 // fieldFormerPort is updated when no task serves on another port any more: until then
 // the security groups let the load balancer reach it.
@@ -673,7 +674,7 @@ func (s *Service) Attributes() graph.Attributes[liveService] {
 			}
 			return nil
 		})),
-		graph.Flag(fieldKept, func(l *liveService) bool { return l.kept }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
+		graph.Flag(FieldKept, func(l *liveService) bool { return l.kept }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
 			return s.definition.image.keep(ctx)
 		})).Alone(),
 		graph.Compared(fieldFormerPort, func(live, _ *liveService) (string, string, bool) {

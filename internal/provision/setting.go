@@ -23,6 +23,8 @@ type Setting struct {
 	Help string
 	// Example is a value other than the default that a stack can have.
 	Example string
+	// Choices are values that a shell offers, where few stand for all.
+	Choices []string
 	// Drives are the fields that it sets, of which resources, as drift calls them.
 	// Without a field, the resource is there or not.
 	Drives []ResourceField

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/bookctl/bookctl/internal/hint"
@@ -99,6 +98,8 @@ type Settings struct {
 	// ReleaseCommand is run once for each release, before the service changes; "" for
 	// none.
 	ReleaseCommand string
+	// ReleaseTimeout is how long the release command may take, in minutes.
+	ReleaseTimeout int32
 	// User is who the container runs as, "" for the image's own.
 	User string
 	// ReadOnlyRoot keeps the container from writing to its root file system. Exec
@@ -231,11 +232,7 @@ func (m memorySizes) String() string {
 }
 
 func joined(numbers []int32) string {
-	var out []string
-	for _, n := range numbers {
-		out = append(out, strconv.Itoa(int(n)))
-	}
-	return strings.Join(out, ", ")
+	return strings.Join(texts(numbers), ", ")
 }
 
 var (

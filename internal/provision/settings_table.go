@@ -3,6 +3,7 @@ package provision
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -114,6 +115,7 @@ func Table() []Setting {
 			Flag: "registry-secret", JSON: "registrySecret", Value: Text{Of: func(s *Settings) *string { return &s.RegistrySecret }},
 			Help:    "pull --image with the login in this secret (its ARN); 'none' removes it",
 			Example: "arn:aws:secretsmanager:us-east-1:123456789012:secret:registry-AbCdEf",
+			Choices: []string{"none"},
 			Drives:  []ResourceField{{definitionPart, "registry-secret"}},
 			check: func(s Settings, refuse refusal) {
 				refuse("registry-secret", s.RegistrySecret != "" && !secretARN.MatchString(s.RegistrySecret),
@@ -138,6 +140,7 @@ func Table() []Setting {
 			Flag: "cpu", JSON: "cpu", Value: Number{Of: func(s *Settings) *int32 { return &s.CPU }, Default: 256},
 			Help:    "CPU of a task, in 1/1024 of a CPU",
 			Example: "1024",
+			Choices: texts(slices.Sorted(maps.Keys(fargate))),
 			Drives:  []ResourceField{{definitionPart, "cpu"}},
 			Costs:   []string{"tasks"},
 			uses:    func(s Settings, u *pricing.Usage) { u.CPU = s.CPU },
@@ -175,6 +178,7 @@ func Table() []Setting {
 			Flag: "arch", JSON: "arch", Value: Text{Of: func(s *Settings) *string { return &s.Arch }, Default: "amd64"},
 			Help:    "architecture of the tasks: amd64 or arm64",
 			Example: "arm64",
+			Choices: []string{"amd64", "arm64"},
 			Drives:  []ResourceField{{definitionPart, "architecture"}},
 			Costs:   []string{"tasks"},
 			uses:    func(s Settings, u *pricing.Usage) { u.Arch = s.Arch },
@@ -210,6 +214,7 @@ func Table() []Setting {
 			Flag: "health-path", JSON: "healthPath", Value: Text{Of: func(s *Settings) *string { return &s.HealthPath }, Default: "/startupz"}, Derived: true,
 			Help:    "path that the load balancer asks a task for (default: the image's label, or /; 'image' returns to that)",
 			Example: "/healthz?full=1",
+			Choices: []string{"/", "/healthz", "image"},
 			Drives:  []ResourceField{{"target-group", "health-check-path"}},
 			check: func(s Settings, refuse refusal) {
 				// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html
@@ -224,6 +229,7 @@ func Table() []Setting {
 			Flag: "health-status", JSON: "healthStatus", Value: Text{Of: func(s *Settings) *string { return &s.HealthStatus }, Default: "200"}, Derived: true,
 			Help:    "answers of a healthy task to --health-path (default: the image's label, or 200-299; 'image' returns to that)",
 			Example: "200,301-302",
+			Choices: []string{"200", "200-299", "200-399", "image"},
 			Drives:  []ResourceField{{"target-group", "healthy-codes"}},
 			check: func(s Settings, refuse refusal) {
 				// https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_Matcher.html
@@ -248,6 +254,7 @@ func Table() []Setting {
 			Flag: "health-command", JSON: "healthCommand", Value: Text{Of: func(s *Settings) *string { return &s.HealthCommand }, Default: `["/bookapi","-healthcheck"]`}, Derived: true,
 			Help:    "command that checks a container's health: a line for its shell, or a JSON list (default: the image's HEALTHCHECK; 'none' for none, 'image' returns to that)",
 			Example: "wget -q -O- http://localhost:3000/",
+			Choices: []string{"none", "image"},
 			Drives:  []ResourceField{{definitionPart, "health-command"}},
 			check: func(s Settings, refuse refusal) {
 				_, err := healthCommand(s.HealthCommand)
@@ -273,6 +280,7 @@ func Table() []Setting {
 			Flag: "command", JSON: "command", Value: Text{Of: func(s *Settings) *string { return &s.Command }},
 			Help:    "run this in place of the image's CMD: words with quotes as in a shell, or a JSON list ('none' returns to CMD)",
 			Example: "serve --port 3000",
+			Choices: []string{"none"},
 			Drives:  []ResourceField{{definitionPart, "command"}},
 			check: func(s Settings, refuse refusal) {
 				_, err := splitWords(s.Command)
@@ -290,6 +298,7 @@ func Table() []Setting {
 			Flag: "release-command", JSON: "releaseCommand", Value: Text{Of: func(s *Settings) *string { return &s.ReleaseCommand }},
 			Help:    "run this once for each release, in a task of it, before the service changes; its failure is the release's ('none' for none)",
 			Example: "python manage.py migrate",
+			Choices: []string{"none"},
 			Drives:  []ResourceField{{definitionPart, "release-command"}},
 			check: func(s Settings, refuse refusal) {
 				_, err := splitWords(s.ReleaseCommand)
@@ -304,9 +313,21 @@ func Table() []Setting {
 			live:     func(p parts, s *Settings) { s.ReleaseCommand = container(p.definition).DockerLabels[labelRelease] },
 		},
 		{
+			Flag: "release-timeout", JSON: "releaseTimeout", Value: Number{Of: func(s *Settings) *int32 { return &s.ReleaseTimeout }, Default: 60},
+			Help:    "minutes that the release command may take; it is then stopped, and the release fails",
+			Example: "180",
+			Drives:  []ResourceField{{definitionPart, fieldTag + settingTag("release-timeout")}},
+			check: func(s Settings, refuse refusal) {
+				refuse("release-timeout", s.ReleaseTimeout < 1 || s.ReleaseTimeout > 1440, "release timeout %d minutes: choose 1 to 1440", s.ReleaseTimeout)
+			},
+			recorded: withDefinition,
+			when:     func(s Settings) bool { return s.ReleaseTimeout != 60 },
+		},
+		{
 			Flag: "user", JSON: "user", Value: Text{Of: func(s *Settings) *string { return &s.User }, Default: bookapiUser + ":" + bookapiUser}, Derived: true,
 			Help:    "user, and group, that the container runs as (default: the image's USER; 'image' returns to that)",
 			Example: "1000:1000",
+			Choices: []string{"image"},
 			Drives:  []ResourceField{{definitionPart, "user"}},
 			check: func(s Settings, refuse refusal) {
 				// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html
@@ -578,6 +599,7 @@ func Table() []Setting {
 			Flag: "db-env", JSON: "dbEnv", Value: Text{Of: func(s *Settings) *string { return &s.DBEnv }},
 			Help:    "also tell the container its database by these variables: NAME=endpoint, port, dbname, username, password, url or sslmode, with commas ('none' for none)",
 			Example: "endpoint=endpoint,username=username",
+			Choices: []string{"none"},
 			Drives:  []ResourceField{{definitionPart, "tag bookctl:db-env"}},
 			check: func(s Settings, refuse refusal) {
 				_, err := parseDBEnv(s.DBEnv)
@@ -646,6 +668,7 @@ func Table() []Setting {
 			Flag: "log-days", JSON: "logDays", Value: Number{Of: func(s *Settings) *int32 { return &s.LogDays }, Default: 14},
 			Help:    "keep the logs of tasks and database for this many days",
 			Example: "30",
+			Choices: texts(logRetentions),
 			Drives:  []ResourceField{{"log-group", "retention"}, {"db-log-group", "retention"}},
 			check: func(s Settings, refuse refusal) {
 				refuse("log-days", !slices.Contains(logRetentions, s.LogDays), "log retention %d days: CloudWatch Logs takes %s", s.LogDays, joined(logRetentions))
@@ -668,6 +691,7 @@ func Table() []Setting {
 			Flag: "permissions-boundary", JSON: "permissionsBoundary", Value: Text{Of: func(s *Settings) *string { return &s.Boundary }},
 			Help:    "permissions boundary of the roles (the ARN of a policy); 'none' removes it",
 			Example: "arn:aws:iam::123456789012:policy/boundary",
+			Choices: []string{"none"},
 			Drives:  []ResourceField{{naming.ExecutionRole, "permissions boundary"}, {naming.TaskRole, "permissions boundary"}},
 			check: func(s Settings, refuse refusal) {
 				refuse("permissions-boundary", iampolicy.CheckBoundary(s.Boundary) != nil, "%v", iampolicy.CheckBoundary(s.Boundary))
@@ -681,6 +705,15 @@ func Table() []Setting {
 			live:     func(p parts, s *Settings) { s.Boundary = boundaryOf(p.role) },
 		},
 	}
+}
+
+// texts are numbers as flags take them.
+func texts(numbers []int32) []string {
+	var out []string
+	for _, n := range numbers {
+		out = append(out, strconv.Itoa(int(n)))
+	}
+	return out
 }
 
 // positive says whether a text is a whole number above 0.

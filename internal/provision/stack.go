@@ -61,8 +61,8 @@ type Spec struct {
 	// Deployed, where it was just read, answers the first looks at what it saw,
 	// so that nothing is asked twice. Nil is fine.
 	Deployed *Deployed
-	// ReleaseOutput, which may be nil, is told what the release command writes.
-	ReleaseOutput func(OutputLine)
+	// Release hears of the release command.
+	Release ReleaseWatch
 	// Wait makes the service ready only when its rollout is over and its tasks
 	// are healthy.
 	Wait bool
@@ -448,7 +448,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	var released []graph.Finder // what the service waits for besides
 	if spec.ReleaseCommand != "" && !spec.destroying {
 		words, _ := splitWords(spec.ReleaseCommand) // checked with the settings
-		release = newReleaseCommand(run, c.Logs, cluster, definition, public, task, []*Subnet{publicA, publicB}, words, spec.ReleaseOutput)
+		release = newReleaseCommand(run, c.Logs, cluster, definition, public, task, []*Subnet{publicA, publicB}, words, time.Duration(spec.ReleaseTimeout)*time.Minute, spec.Release)
 		releases, released = []Resource{release}, []graph.Finder{release}
 	}
 	service := newService(run, cluster, definition, listener, public, targets, task, released, serviceSpec{

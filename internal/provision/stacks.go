@@ -79,11 +79,11 @@ func Stacks(ctx context.Context, c Clients) ([]Summary, error) {
 		}
 		// The tagging API lists what is gone, too.
 		found := &Summary{Stack: name}
-		there, err := Exist(ctx, c, name)
+		there, secrets, err := Exist(ctx, c, name)
 		if err != nil && !found.unseen(err) {
 			return nil, err
 		}
-		if there || err != nil {
+		if there || secrets != nil || err != nil {
 			all[name] = found
 		}
 	}

@@ -176,7 +176,7 @@ func trust(image []string, spec task.Spec) (environment map[string]string, paths
 		all[name] = value
 	}
 	maps.Copy(all, environment)
-	if all[task.TrustVariable] == "" {
+	if all[task.TrustVariable] == "" && spec.HasDatabase() {
 		environment[task.TrustVariable], all[task.TrustVariable] = bundlePath, bundlePath
 	}
 	for _, name := range task.TrustVariables() {

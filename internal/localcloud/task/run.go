@@ -12,6 +12,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -73,7 +74,7 @@ type Spec struct {
 }
 
 // The variables by which programs find the authority of their database: that of
-// bookapi, which always is set, libpq's, and Node's, whose library for PostgreSQL
+// bookapi, which is set wherever there is a database, libpq's, and Node's, whose library for PostgreSQL
 // verifies also with sslmode=require
 // (https://nodejs.org/api/cli.html#node_extra_ca_certsfile).
 const (
@@ -214,6 +215,11 @@ func (c *Container) Stop(ctx context.Context, grace time.Duration) {
 	<-c.Done()
 }
 
+// HasDatabase says whether the container is told of a database by one of the usual names.
+func (s Spec) HasDatabase() bool {
+	return slices.ContainsFunc([]string{"DB_HOST", "DB_SECRET_ARN", "PGHOST", "DATABASE_URL"}, func(name string) bool { return s.Environment[name] != "" })
+}
+
 // environment is the container's. The image's own values that name a file or
 // directory of the image are rewritten to where it really is, since the process
 // sees this machine's root directory.
@@ -233,7 +239,9 @@ func environment(spec Spec, port int) map[string]string {
 	}
 	env["PORT"] = strconv.Itoa(port)
 	if spec.TrustBundle != "" {
-		env[TrustVariable] = spec.TrustBundle
+		if spec.HasDatabase() {
+			env[TrustVariable] = spec.TrustBundle
+		}
 		for _, name := range TrustVariables() {
 			if path.IsAbs(env[name]) {
 				env[name] = spec.TrustBundle
