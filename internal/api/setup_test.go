@@ -85,7 +85,7 @@ func newPostgres(state string, parameters ...string) (s *dbServer, stop func() e
 	if err != nil {
 		return nil, stop, err
 	}
-	if err := server.Create(ctx); err != nil {
+	if err := server.Create(ctx, ""); err != nil {
 		return nil, stop, err
 	}
 	s = &dbServer{Server: server, name: "books", rootCert: ca.BundleFile(), settings: postgres.Settings{

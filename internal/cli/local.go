@@ -261,6 +261,7 @@ type cloudFlags struct {
 	policies  []string
 	region    string
 	engine    string
+	postgres  []string
 }
 
 func (c *cloudFlags) add(cmd *cobra.Command) {
@@ -269,6 +270,7 @@ func (c *cloudFlags) add(cmd *cobra.Command) {
 	cmd.Flags().Float64Var(&c.scale, "scale", 1, "multiply the latencies by this")
 	cmd.Flags().StringArrayVar(&c.policies, "policy", nil, "file or directory of IAM policies to check each call against (repeatable)")
 	cmd.Flags().StringVar(&c.engine, "engine", container.Auto, "what runs images that are not static programs: "+strings.Join(container.Choices(), ", "))
+	cmd.Flags().StringArrayVar(&c.postgres, "postgres", nil, "directory with the server programs of another major version of PostgreSQL (repeatable)")
 	cmd.Flags().IntVar(&c.port, "port", 0, "port of all services (default: the previous one, or any free port)")
 }
 
@@ -276,6 +278,9 @@ func (c *cloudFlags) args() []string {
 	args := []string{"--faults", c.faults, "--latencies", c.latencies, "--scale", fmt.Sprint(c.scale), "--port", fmt.Sprint(c.port), "--in", c.region, "--engine", c.engine}
 	for _, path := range c.policies {
 		args = append(args, "--policy", path)
+	}
+	for _, dir := range c.postgres {
+		args = append(args, "--postgres", dir)
 	}
 	return args
 }
@@ -285,7 +290,7 @@ func (c *cloudFlags) config() (cfg localcloud.Config, err error) {
 	if !slices.Contains(container.Choices(), c.engine) {
 		return cfg, fmt.Errorf("--engine %q: there are %s", c.engine, strings.Join(container.Choices(), ", "))
 	}
-	cfg = localcloud.Config{Port: c.port, Region: c.region, Engine: c.engine}
+	cfg = localcloud.Config{Port: c.port, Region: c.region, Engine: c.engine, PostgreSQL: c.postgres}
 	switch c.latencies {
 	case "":
 	case "aws":

@@ -229,6 +229,13 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 	for _, r := range out.Resources {
 		*map[string]*int{planCreate: &out.Create, planUpdate: &out.Update, planBlocked: &out.Blocked, planUnchanged: &out.Unchanged}[r.Action]++
 	}
+	support, err := p.support(ctx)
+	if err != nil {
+		return err
+	}
+	if !support.Empty() {
+		p.warnings = append(p.warnings, support)
+	}
 	for _, w := range p.warnings {
 		g.note(s, "note: %s", w)
 	}

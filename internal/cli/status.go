@@ -556,6 +556,9 @@ func (o *statusOutput) rows(row func(string, string, ...any)) {
 		case !o.Paused.IsZero() && !restingDatabase[d.State]:
 			row("", "it runs, and costs: RDS starts a stopped one after seven days; %s stops it", hint.Command("pause"))
 		}
+		if text := supportNote(d.Version, d.Class, d.MultiAZ, d.SupportEnds, o.now); !text.Empty() {
+			row("", "%s", text)
+		}
 		restorable := ""
 		if !d.Restorable.IsZero() {
 			restorable = ", restorable to " + ago(d.Restorable)

@@ -444,7 +444,7 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	want.DBVersion = env.DBVersion
 	p.spec = provision.Spec{
 		Stack: g.stack, Version: version(), Settings: want, Running: have.Running, Zones: env.Zones, Restore: u.restore, Deployed: &have,
-		Said: said(flags),
+		Said: said(flags), UpgradeFrom: env.UpgradeFrom,
 	}
 	if p.source != nil {
 		p.spec.Source = p.source

@@ -101,8 +101,7 @@ var grants = []grant{
 	{sid: "Balancing", service: "elasticloadbalancing", actions: "AddTags CreateListener CreateLoadBalancer CreateTargetGroup DeleteListener DeleteLoadBalancer DeleteRule DeleteTargetGroup " +
 		"ModifyListener ModifyLoadBalancerAttributes ModifyTargetGroup ModifyTargetGroupAttributes SetIpAddressType SetSecurityGroups SetSubnets",
 		resources: []string{
-			"arn:{p}:elasticloadbalancing:{r}:{a}:loadbalancer/app/" + names.LoadBalancer() + "/*", "arn:{p}:elasticloadbalancing:{r}:{a}:listener/app/" + names.LoadBalancer() + "/*",
-			"arn:{p}:elasticloadbalancing:{r}:{a}:listener-rule/app/" + names.LoadBalancer() + "/*",
+			"arn:{p}:elasticloadbalancing:{r}:{a}:*/app/" + names.LoadBalancer() + "/*", // with its listeners and their rules
 			"arn:{p}:elasticloadbalancing:{r}:{a}:targetgroup/" + names.TargetGroup() + "/*",
 		}},
 
@@ -124,15 +123,16 @@ var grants = []grant{
 		"ForAllValues:StringLike": {"route53:ChangeResourceRecordSetsNormalizedRecordNames": {"{domain}", "_*.{domain}"}},
 	}},
 
-	{sid: "ReadDatabases", service: "rds", actions: "DescribeDBInstanceAutomatedBackups DescribeDBInstances DescribeDBParameterGroups DescribeDBParameters DescribeDBSnapshots " +
-		"DescribeDBSubnetGroups DescribeOrderableDBInstanceOptions ListTagsForResource"},
+	{sid: "ReadDatabases", service: "rds", actions: "DescribeDBEngineVersions DescribeDBInstanceAutomatedBackups DescribeDBInstances DescribeDBMajorEngineVersions DescribeDBParameterGroups DescribeDBParameters DescribeDBSnapshots " +
+		"DescribeDBSubnetGroups DescribeEvents DescribeOrderableDBInstanceOptions ListTagsForResource"},
 	{sid: "Database", service: "rds", actions: "AddTagsToResource CreateDBInstance CreateDBParameterGroup CreateDBSnapshot CreateDBSubnetGroup DeleteDBInstance DeleteDBParameterGroup " +
-		"DeleteDBSubnetGroup ModifyDBInstance ModifyDBParameterGroup ModifyDBSubnetGroup RestoreDBInstanceFromDBSnapshot StartDBInstance StopDBInstance",
+		"DeleteDBSubnetGroup DescribeDBLogFiles DownloadDBLogFilePortion ModifyDBInstance ModifyDBParameterGroup ModifyDBSubnetGroup RestoreDBInstanceFromDBSnapshot StartDBInstance StopDBInstance",
 		resources: []string{
-			"arn:{p}:rds:{r}:{a}:db:" + names.Database(), "arn:{p}:rds:{r}:{a}:pg:" + names.DBParameterGroup(), "arn:{p}:rds:{r}:{a}:subgrp:" + names.DBSubnetGroup(), "arn:{p}:rds:{r}:{a}:og:default:*",
+			// The instance, its first parameter group and its subnet group are called alike.
+			"arn:{p}:rds:{r}:{a}:*:" + names.Database(), "arn:{p}:rds:{r}:{a}:pg:" + names.DBParameterGroupOf("postgres??"), "arn:{p}:rds:{r}:{a}:og:default:*",
 		}},
 	// Deleting a database takes these two for its final snapshot, to which it copies
-	// the tags.
+	// the tags; an upgrade takes one before.
 	{sid: "FinalSnapshot", service: "rds", actions: "AddTagsToResource CreateDBSnapshot", resources: []string{"arn:{p}:rds:{r}:{a}:snapshot:{s}-final-*"}, when: noOthers},
 	{sid: "OwnSnapshots", service: "rds", actions: "DeleteDBInstanceAutomatedBackup DeleteDBSnapshot RestoreDBInstanceFromDBSnapshot",
 		resources: []string{"arn:{p}:rds:{r}:{a}:snapshot:*", "arn:{p}:rds:{r}:{a}:auto-backup:*"}, when: ours},

@@ -37,6 +37,9 @@ type Config struct {
 	// ScalingMinute is what stands for the minute of CloudWatch's metrics when
 	// services are scaled: 1 s when zero. AWS's own cooldowns are counted in it.
 	ScalingMinute time.Duration
+	// PostgreSQL are directories with the server programs of further major versions of
+	// PostgreSQL than the installed ones.
+	PostgreSQL []string
 	// Engine runs the images that are not static programs: one of container.Choices,
 	// and container.None when empty.
 	Engine string

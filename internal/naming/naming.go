@@ -69,8 +69,25 @@ func (n Names) TargetGroup() string { return n.Of("tasks") }
 // parameter group and subnet group.
 func (n Names) Database() string { return n.Of("database") }
 
-// DBParameterGroup is the name of the database's parameter group.
+// DBParameterGroup is the name of the database's first parameter group.
 func (n Names) DBParameterGroup() string { return n.Database() }
+
+// DBParameterGroupOf is the name of the parameter group that a database gets with a major
+// version that it is upgraded to, which needs one of another family.
+func (n Names) DBParameterGroupOf(family string) string { return n.DBParameterGroup() + "-" + family }
+
+// UpgradeSnapshotPrefix begins the names of the snapshots that are taken of a database
+// instance before it gets another major version: they are the last ones of that version.
+// Resource is its DbiResourceId, and from the major version. The deployer's policy names
+// them together with the final snapshots.
+func (n Names) UpgradeSnapshotPrefix(resource, from string) string {
+	return strings.ToLower(n.Stack + "-final-of-" + from + "-" + strings.TrimPrefix(resource, "db-") + "-")
+}
+
+// UpgradeSnapshot is the name of such a snapshot that is taken at that time.
+func (n Names) UpgradeSnapshot(resource, from string, at time.Time) string {
+	return n.UpgradeSnapshotPrefix(resource, from) + at.UTC().Format("20060102-150405")
+}
 
 // DBSubnetGroup is the name of the database's subnet group.
 func (n Names) DBSubnetGroup() string { return n.Database() }

@@ -93,15 +93,22 @@ var derived = map[string]struct {
 		return []string{n.FinalSnapshot("db-ABCDEFGHIJKLMNOPQRSTUVWXYZ", time.Now())}
 	}},
 	"FinalSnapshotPrefix": {},
-	"Secret":              {"secret", one(naming.Names.Secret)},
-	"EnvironmentSecret":   {"secret", one(naming.Names.EnvironmentSecret)},
-	"LogGroup":            {"log group", one(naming.Names.LogGroup)},
-	"DatabaseLogGroup":    {"log group", one(naming.Names.DatabaseLogGroup)},
-	"Repository":          {"repository", one(naming.Names.Repository)},
-	"Cluster":             {"cluster", one(naming.Names.Cluster)},
-	"Service":             {"service", one(naming.Names.Service)},
-	"TaskDefinition":      {"task definition", one(naming.Names.TaskDefinition)},
-	"ScalableTarget":      {"scalable target", one(naming.Names.ScalableTarget)},
+	"DBParameterGroupOf": {"DB parameter group", func(n naming.Names) []string {
+		return each([]string{"postgres9", "postgres18"}, n.DBParameterGroupOf)
+	}},
+	"UpgradeSnapshot": {"snapshot", func(n naming.Names) []string {
+		return []string{n.UpgradeSnapshot("db-ABCDEFGHIJKLMNOPQRSTUVWXYZ", "18", time.Now())}
+	}},
+	"UpgradeSnapshotPrefix": {},
+	"Secret":                {"secret", one(naming.Names.Secret)},
+	"EnvironmentSecret":     {"secret", one(naming.Names.EnvironmentSecret)},
+	"LogGroup":              {"log group", one(naming.Names.LogGroup)},
+	"DatabaseLogGroup":      {"log group", one(naming.Names.DatabaseLogGroup)},
+	"Repository":            {"repository", one(naming.Names.Repository)},
+	"Cluster":               {"cluster", one(naming.Names.Cluster)},
+	"Service":               {"service", one(naming.Names.Service)},
+	"TaskDefinition":        {"task definition", one(naming.Names.TaskDefinition)},
+	"ScalableTarget":        {"scalable target", one(naming.Names.ScalableTarget)},
 	"Role": {"role", func(n naming.Names) []string {
 		return each([]string{naming.ExecutionRole, naming.TaskRole}, n.Role)
 	}},

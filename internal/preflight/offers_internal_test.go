@@ -59,7 +59,7 @@ func TestVersionAndZonesAreChosenFromWhatIsOffered(t *testing.T) {
 			c.change(&s)
 		}
 		env := Environment{Region: "r-1", Zones: c.have, DBVersion: c.want}
-		err := o.choose(&env, s, open)
+		err := o.choose(&env, s, open, "")
 		switch {
 		case c.err != "":
 			if err == nil || !strings.Contains(err.Error()+"; "+hint.Of(err).String(), c.err) || strings.Contains(err.Error(), "\n") {
@@ -76,10 +76,25 @@ func TestVersionAndZonesAreChosenFromWhatIsOffered(t *testing.T) {
 func TestSilenceAboutOffersIsSaid(t *testing.T) {
 	t.Parallel()
 	env := Environment{Region: "r-1"}
-	if err := (offers{silent: true}).choose(&env, provision.DefaultSettings(), []string{"r-1a", "r-1b"}); err != nil {
+	if err := (offers{silent: true}).choose(&env, provision.DefaultSettings(), []string{"r-1a", "r-1b"}, ""); err != nil {
 		t.Fatal(err)
 	}
 	if env.Zones != [2]string{"r-1a", "r-1b"} || env.DBVersion != provision.DefaultDBVersion || len(env.Warnings) != 1 {
 		t.Errorf("%+v", env)
+	}
+}
+
+// TestANewDatabaseGetsTheVersionThatRDSCallsItsDefault has a class that is not offered for
+// it, too.
+func TestANewDatabaseGetsTheVersionThatRDSCallsItsDefault(t *testing.T) {
+	t.Parallel()
+	var o offers
+	for _, version := range []string{"14.22", "16.10", "18.1"} {
+		o.options = append(o.options, rdstypes.OrderableDBInstanceOption{EngineVersion: &version})
+	}
+	for standard, want := range map[string]string{"16": "16", "14": "14", "17": "18", "": "18"} {
+		if got := o.preferred(standard); got != want {
+			t.Errorf("where RDS says %q, it is %s and not %s", standard, got, want)
+		}
 	}
 }

@@ -62,6 +62,10 @@ type Environment struct {
 	// DBVersion is the version of PostgreSQL to use: the version in the settings, the
 	// deployed one, that of the snapshot, or one that the region offers.
 	DBVersion string `json:"dbVersion"`
+	// UpgradeFrom is the version of a database that is to get DBVersion, another major
+	// version, and UpgradeTo the full one; "" where it keeps its own.
+	UpgradeFrom string `json:"upgradeFrom,omitempty"`
+	UpgradeTo   string `json:"upgradeTo,omitempty"`
 	// Snapshot is the snapshot that Intent.Restore names, or nil.
 	Snapshot *provision.Snapshot `json:"snapshot,omitempty"`
 	// Warnings say what may fail later and can't be checked now.
@@ -134,6 +138,8 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 		offered  offers
 		snapshot = in.Snapshot
 		vpcs     int
+		standard string // the version that RDS gives a new database
+		targets  []string
 		reads    graph.Group
 	)
 	unchanged := in.unchanged()
@@ -157,6 +163,12 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 			return err
 		})
 	}
+	if in.upgrades() {
+		if provision.CompareVersions(in.Settings.DBVersion, in.Deployed.EngineVersion()) < 0 {
+			return env, hint.With(fmt.Errorf("the database is PostgreSQL %s, which does not go back to %s", in.Deployed.EngineVersion(), in.Settings.DBVersion),
+				"leave --db-version out; a snapshot of the older version, which %s lists, can be restored into another stack", hint.Command("db", "snapshots"))
+		}
+	}
 	if in.Deployed.Zones == [2]string{} {
 		reads.Go(func() (err error) {
 			vpcs, err = countVPCs(ctx, c.EC2)
@@ -165,6 +177,18 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 	}
 	if err := reads.Wait(); err != nil {
 		return env, err
+	}
+
+	// An endpoint that lists no offers does not know of versions either.
+	if in.upgrades() && !offered.silent {
+		if targets, err = provision.UpgradeTargets(ctx, c.RDS, in.Deployed.EngineVersion()); err != nil {
+			return env, err
+		}
+	}
+	if !in.Settings.NoDatabase && in.Settings.DBVersion == "" && !in.Deployed.Database && in.Restore == "" && !offered.silent {
+		if standard, err = provision.DefaultVersion(ctx, c.RDS); err != nil {
+			return env, err
+		}
 	}
 
 	env.DBVersion, env.Snapshot = in.Settings.DBVersion, snapshot
@@ -176,7 +200,13 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 		env.DBVersion = major(snapshot.Version)
 	}
 	if snapshot != nil && major(snapshot.Version) != major(env.DBVersion) {
-		return env, hint.With(fmt.Errorf("snapshot %s is of PostgreSQL %s, and the database is to be %s", snapshot.ID, snapshot.Version, env.DBVersion), "leave --db-version out")
+		return env, hint.With(fmt.Errorf("snapshot %s is of PostgreSQL %s, and the database is to be %s: it is restored into its own version", snapshot.ID, snapshot.Version, env.DBVersion),
+			"leave --db-version out; once it serves, %s upgrades it", hint.Command("up", "--db-version", env.DBVersion))
+	}
+	if in.upgrades() {
+		if err := in.chooseTarget(&env, targets); err != nil {
+			return env, err
+		}
 	}
 	if snapshot != nil && !in.Deployed.Database && in.Settings.DBStorage < snapshot.GiB {
 		return env, hint.With(fmt.Errorf("database storage %d GiB: snapshot %s is of %d GiB, and RDS storage can't shrink", in.Settings.DBStorage, snapshot.ID, snapshot.GiB), "leave --db-storage out, or give at least as much")
@@ -190,8 +220,41 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 	if in.Settings.NoDatabase {
 		return env, pickZones(&env, zones, "", "")
 	}
-	err = offered.choose(&env, in.Settings, zones)
+	err = offered.choose(&env, in.Settings, zones, standard)
 	return env, err
+}
+
+// upgrades says whether the database is to get another major version.
+func (in Intent) upgrades() bool {
+	return in.Deployed.Database && !in.Settings.NoDatabase && in.Settings.DBVersion != "" && in.Deployed.EngineVersion() != "" &&
+		major(in.Settings.DBVersion) != major(in.Deployed.EngineVersion())
+}
+
+// chooseTarget settles what the database is upgraded to, of what RDS upgrades it to.
+func (in Intent) chooseTarget(env *Environment, targets []string) error {
+	from, want := in.Deployed.EngineVersion(), in.Settings.DBVersion
+	env.UpgradeFrom, env.UpgradeTo = from, want
+	if targets == nil {
+		env.Warnings = append(env.Warnings, fmt.Sprintf("the endpoint does not say what PostgreSQL %s can be upgraded to, so that is not checked", from))
+		return nil
+	}
+	if env.UpgradeTo = provision.TargetFor(targets, want); env.UpgradeTo != "" {
+		return nil
+	}
+	next := "RDS upgrades it to no other version"
+	var majors []string
+	for _, t := range targets {
+		if m := major(t); m != major(from) && !slices.Contains(majors, m) {
+			majors = append(majors, m)
+		}
+	}
+	if majors != nil {
+		next = "choose one of --db-version " + strings.Join(majors, ", ")
+		if !strings.Contains(want, ".") {
+			next += "; from there it may go on"
+		}
+	}
+	return hint.With(fmt.Errorf("RDS does not upgrade PostgreSQL %s to %s", from, want), "%s", next)
 }
 
 // checkArch rejects a ready image that tasks can't run.
@@ -363,10 +426,10 @@ func (o offers) alternatives() string {
 }
 
 // choose chooses the version and the zones. Its error says why it can't.
-func (o offers) choose(env *Environment, s provision.Settings, open []string) error {
+func (o offers) choose(env *Environment, s provision.Settings, open []string, standard string) error {
 	if o.silent {
 		if env.DBVersion == "" {
-			env.DBVersion = provision.DefaultDBVersion
+			env.DBVersion = cmp.Or(standard, provision.DefaultDBVersion)
 		}
 		env.Warnings = append(env.Warnings, "the endpoint does not say which databases it offers, so class, version and zones are not checked")
 		return pickZones(env, open, "", "")
@@ -375,7 +438,7 @@ func (o offers) choose(env *Environment, s provision.Settings, open []string) er
 		return hint.With(fmt.Errorf("database class %s is not offered for PostgreSQL in %s", o.class, env.Region), "choose one with --db-class that is: %s", o.alternatives())
 	}
 	if env.DBVersion == "" {
-		env.DBVersion = o.newest()
+		env.DBVersion = o.preferred(standard)
 	}
 	var (
 		zones           []string
@@ -459,11 +522,12 @@ func (o offers) majors() []string {
 	return out
 }
 
-// newest returns the default version if it is offered, and otherwise the newest one.
-func (o offers) newest() string {
+// preferred returns the version that RDS gives a new database if it is offered, and
+// otherwise the newest one.
+func (o offers) preferred(standard string) string {
 	all := o.majors()
-	if slices.Contains(all, provision.DefaultDBVersion) {
-		return provision.DefaultDBVersion
+	if standard = cmp.Or(standard, provision.DefaultDBVersion); slices.Contains(all, standard) {
+		return standard
 	}
 	return all[0]
 }

@@ -53,6 +53,10 @@ type Database struct {
 	// final is the final snapshot that this run has asked for, or saw being
 	// taken: the instance counts as gone only when that is complete.
 	final atomic.Pointer[string]
+	// upgraded is the snapshot without which there is no upgrade; nil in a run that
+	// makes none. upgrade is what this run asked RDS to upgrade to, and when.
+	upgraded *UpgradeSnapshot
+	upgrade  atomic.Pointer[askedUpgrade]
 	// sent says that RDS took a change of this run, and busy that it took none of
 	// the storage, in its words.
 	sent atomic.Bool
@@ -71,6 +75,12 @@ type databaseSpec struct {
 	protected  bool
 	insights   bool
 	name, user string // of the database in it, and its owner; set at creation
+}
+
+// askedUpgrade is a change of the major version that RDS has taken.
+type askedUpgrade struct {
+	from, to string
+	at       time.Time
 }
 
 // databaseOptions says where a database comes from and how it goes.
@@ -100,12 +110,16 @@ func major(version string) string {
 // exportedLog is the log that RDS sends to CloudWatch.
 const exportedLog = "postgresql"
 
-func newDatabase(d databases, secrets *secretsmanager.Client, secret *Secret, group *SecurityGroup, subnets *DBSubnetGroup, parameters *DBParameterGroup, logs *LogGroup, want databaseSpec, said map[string]bool, options databaseOptions) *Database {
+func newDatabase(d databases, secrets *secretsmanager.Client, secret *Secret, group *SecurityGroup, subnets *DBSubnetGroup, parameters *DBParameterGroup, logs *LogGroup, upgraded *UpgradeSnapshot, want databaseSpec, said map[string]bool, options databaseOptions) *Database {
 	db := &Database{
 		databases: d, secrets: secrets, secret: secret, group: group, subnets: subnets, parameters: parameters,
-		want: want, said: said, options: options, now: time.Now,
+		upgraded: upgraded, want: want, said: said, options: options, now: time.Now,
 	}
-	db.NodeOf = graph.Of(db, "database", 60*time.Minute, secret, group, subnets, parameters, logs)
+	needs := []graph.Finder{secret, group, subnets, parameters, logs}
+	if upgraded != nil {
+		needs = append(needs, upgraded)
+	}
+	db.NodeOf = graph.Of(db, "database", 60*time.Minute, needs...)
 	return db
 }
 
@@ -184,6 +198,7 @@ type liveDatabase struct {
 	copyTags, minor   bool
 	groups            []string
 	parameters        string
+	oldParameters     []string // the groups that it has no more
 	subnets           string
 	logs              []string
 	secretVersion     string // whose password it has
@@ -252,6 +267,7 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 	for _, p := range db.DBParameterGroups {
 		live.parameters = aws.ToString(p.DBParameterGroupName)
 	}
+	live.oldParameters = d.parameters.others()
 	if db.DBSubnetGroup != nil {
 		live.subnets = aws.ToString(db.DBSubnetGroup.DBSubnetGroupName)
 	}
@@ -272,6 +288,11 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 			live.databaseSpec = next
 		default:
 			live.databaseSpec = next
+		}
+	}
+	if asked := d.upgrade.Load(); asked != nil && st.Phase == graph.Ready && major(live.version) == major(asked.from) {
+		if err := d.refusedUpgrade(ctx, live.version, asked.to, asked.at); err != nil {
+			return nil, graph.State{}, err
 		}
 	}
 	if st.Phase == graph.Ready && passwordPending(db) {
@@ -479,7 +500,12 @@ func (d *Database) Attributes() graph.Attributes[liveDatabase] {
 		})),
 		graph.Field("name", func(l *liveDatabase) string { return l.name }, graph.Fixed("a database keeps its name")),
 		graph.Field("user", func(l *liveDatabase) string { return l.user }, graph.Fixed("a database keeps the user that it was made with")),
-		versionAttribute(put(func(in *rds.ModifyDBInstanceInput) { in.EngineVersion = &d.want.version })).Down(down),
+		d.versionAttribute(put(func(in *rds.ModifyDBInstanceInput) { in.EngineVersion = &d.want.version })).Down(down),
+		// RDS deletes none that the database has.
+		graph.Field("old-parameter-group", func(l *liveDatabase) string { return inAnyOrder(l.oldParameters) }, graph.SetBy(d.parameters.deleteOthers)).
+			When(func(live, want *liveDatabase) bool {
+				return live.parameters == want.parameters && major(live.version) == major(want.version)
+			}),
 		graph.Compared("password", func(live, want *liveDatabase) (string, string, bool) {
 			return cmp.Or(live.password, "that of another version of the secret"), "the secret's",
 				live.unusable != "" || want.secretVersion != "" && live.secretVersion != want.secretVersion
@@ -519,6 +545,9 @@ func downtime(c graph.Change, live liveDatabase) string {
 		return "the database is away for one or two minutes, while its standby takes over"
 	case c.Field == "port":
 		return "the database restarts meanwhile"
+	case c.Field == "version" && major(c.Have) != major(c.Want):
+		// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_UpgradeDBInstance.PostgreSQL.MajorVersion.html
+		return "the database is away meanwhile, usually for about ten minutes, and there is no way back but the snapshot that is taken before; run ANALYZE in it afterwards"
 	case c.Field == "class", c.Field == "version", c.Field == "backup-retention" && (c.Have == none || c.Want == none):
 		return "the database is away for some minutes meanwhile"
 	}
@@ -527,13 +556,17 @@ func downtime(c graph.Change, live liveDatabase) string {
 
 // versionAttribute compares versions of PostgreSQL. RDS raises the minor by itself,
 // so a higher one than wanted is no drift.
-func versionAttribute(r graph.Remedy) graph.Attribute[liveDatabase] {
+func (d *Database) versionAttribute(r graph.Remedy) graph.Attribute[liveDatabase] {
 	return graph.Compared("version", func(live, want *liveDatabase) (string, string, bool) {
 		return live.version, want.version, major(live.version) != major(want.version) || minor(live.version) < minor(want.version)
 	}, r).FixedIf(func(live, want *liveDatabase) (r graph.Remedy) {
-		if major(live.version) != major(want.version) {
-			r = graph.Fixed("a new major version needs a new database").
-				Hint(hint.New("%s keeps a snapshot, and %s starts from it", hint.Command("destroy"), hint.Command("up", "--restore", "latest")))
+		switch {
+		case major(live.version) == major(want.version):
+		case CompareVersions(live.version, want.version) > 0:
+			r = graph.Fixed("PostgreSQL does not go back to an older major version").
+				Hint(hint.New("a snapshot of that version, which %s lists, can be restored into another stack", hint.Command("db", "snapshots")))
+		case d.upgraded == nil:
+			r = graph.Fixed("the database got another version a moment ago").Hint(hint.New("run the same command again"))
 		}
 		return r
 	})
@@ -689,7 +722,11 @@ func (d *Database) retagged(ctx context.Context, _ []graph.Change) error {
 
 func (d *Database) modify(ctx context.Context, in *rds.ModifyDBInstanceInput, changes []graph.Change) error {
 	more := slices.ContainsFunc(changes, func(c graph.Change) bool { return c.Field != "storage" })
-	_, err := d.rds.ModifyDBInstance(ctx, in)
+	upgrade, err := d.upgrading(ctx, in)
+	if err != nil {
+		return err
+	}
+	_, err = d.rds.ModifyDBInstance(ctx, in)
 	if in.AllocatedStorage != nil && optimizing(err) {
 		// That passes after hours, and the rest need not wait for it.
 		words := err.Error()
@@ -705,7 +742,30 @@ func (d *Database) modify(ctx context.Context, in *rds.ModifyDBInstanceInput, ch
 	if more || d.busy.Load() == nil {
 		d.sent.Store(true)
 	}
+	if upgrade != nil {
+		d.upgrade.Store(upgrade)
+	}
 	return nil
+}
+
+// upgrading completes a change to another major version, nil for none: to which minor
+// one, of those that RDS upgrades to, and with the parameter group of its family.
+func (d *Database) upgrading(ctx context.Context, in *rds.ModifyDBInstanceInput) (*askedUpgrade, error) {
+	live := d.instanceSeen()
+	from := aws.ToString(live.EngineVersion)
+	if in.EngineVersion == nil || major(*in.EngineVersion) == major(from) {
+		return nil, nil
+	}
+	targets, err := UpgradeTargets(ctx, d.rds, from)
+	if err != nil {
+		return nil, err
+	}
+	if target := TargetFor(targets, *in.EngineVersion); target != "" {
+		in.EngineVersion = &target
+	}
+	in.AllowMajorVersionUpgrade = aws.Bool(true)
+	in.DBParameterGroupName = aws.String(d.parameters.groupName())
+	return &askedUpgrade{from, *in.EngineVersion, d.now()}, nil
 }
 
 // setPassword gives the instance the password of the secret and then notes

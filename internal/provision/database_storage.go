@@ -54,6 +54,9 @@ func coming(live databaseSpec, p *types.PendingModifiedValues) databaseSpec {
 	if p == nil {
 		return live
 	}
+	if p.EngineVersion != nil {
+		live.version = *p.EngineVersion
+	}
 	if p.DBInstanceClass != nil {
 		live.class = *p.DBInstanceClass
 	}
@@ -174,6 +177,7 @@ func pendingText(live, next databaseSpec) string {
 			out = append(out, have+" → "+next)
 		}
 	}
+	add(live.version, next.version)
 	add(live.class, next.class)
 	add(gib(live.storage), gib(next.storage))
 	add(days(live.backups), days(next.backups))

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,19 +17,31 @@ import (
 )
 
 // DBParameterGroup holds the database's settings: TLS is forced.
+//
+// A group keeps its family for good, and a database of another major version needs one
+// of another family. So a stack has two while its database is upgraded: the one that it
+// began with, and one that is called after its family. The one that the database had is
+// deleted when that has the other (see Database).
 type DBParameterGroup struct {
 	graph.NodeOf[liveParameters]
 	databases
 	family string // "" for any that is there, or else the default version's
+	// chosen is the name of the group for the family, of those that were seen.
+	chosen *atomic.Pointer[string]
 }
 
 func newDBParameterGroup(d databases, family string) *DBParameterGroup {
-	g := &DBParameterGroup{databases: d, family: family}
+	g := &DBParameterGroup{databases: d, family: family, chosen: &atomic.Pointer[string]{}}
 	g.NodeOf = graph.Of(g, "db-parameter-group", 5*time.Minute)
 	return g
 }
 
-func (g *DBParameterGroup) groupName() string { return g.names().DBParameterGroup() }
+func (g *DBParameterGroup) groupName() string {
+	if name := g.chosen.Load(); name != nil {
+		return *name
+	}
+	return g.names().DBParameterGroup()
+}
 
 // forceTLS is the parameter that refuses connections in the clear. It is on by
 // default since PostgreSQL 15, and set all the same, so that it shows:
@@ -38,35 +52,51 @@ const forceTLS = "rds.force_ssl"
 type liveParameters struct {
 	tags             map[string]string
 	family, forceTLS string
+	// others are the stack's groups of other families.
+	others []string // by name
 }
 
-// Read looks the group up by its name, and the parameter that it is there for.
+// Read looks for the groups by their names, and for the parameter that they are there
+// for.
 //
 // That is asked for by its own name, whatever its source: a parameter that is set
 // to its family's default is never one of the source "user"
 // (hashicorp/terraform-provider-aws #593, #3182, #23335).
 func (g *DBParameterGroup) Read(ctx context.Context) (*liveParameters, graph.State, error) {
-	name := aws.String(g.groupName())
-	out, err := g.rds.DescribeDBParameterGroups(ctx, &rds.DescribeDBParameterGroupsInput{DBParameterGroupName: name})
-	if isCode(err, "DBParameterGroupNotFound") || err == nil && len(out.DBParameterGroups) == 0 {
+	all, err := g.groups(ctx)
+	if err != nil {
+		return nil, graph.State{}, err
+	}
+	name, live := g.choose(all)
+	g.chosen.Store(&name)
+	if live == nil {
 		return nil, absent, nil
 	}
-	if err != nil {
-		return nil, graph.State{}, fmt.Errorf("describe DB parameter group %s: %w", *name, err)
-	}
-	live := out.DBParameterGroups[0]
 	tags, err := g.tagsOf(ctx, live.DBParameterGroupArn)
 	if err != nil {
 		return nil, graph.State{}, err
 	}
+	var others []string
+	for _, other := range all {
+		if aws.ToString(other.DBParameterGroupName) == name {
+			continue
+		}
+		tags, err := g.tagsOf(ctx, other.DBParameterGroupArn)
+		if err != nil {
+			return nil, graph.State{}, err
+		}
+		if tags[TagStack] == g.stack {
+			others = append(others, aws.ToString(other.DBParameterGroupName))
+		}
+	}
 	tls := ""
 	pages := rds.NewDescribeDBParametersPaginator(g.rds, &rds.DescribeDBParametersInput{
-		DBParameterGroupName: name, Filters: []types.Filter{{Name: aws.String("parameter-name"), Values: []string{forceTLS}}},
+		DBParameterGroupName: &name, Filters: []types.Filter{{Name: aws.String("parameter-name"), Values: []string{forceTLS}}},
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, graph.State{}, fmt.Errorf("describe the parameters of %s: %w", *name, err)
+			return nil, graph.State{}, fmt.Errorf("describe the parameters of %s: %w", name, err)
 		}
 		for _, p := range page.Parameters {
 			if aws.ToString(p.ParameterName) == forceTLS {
@@ -74,8 +104,53 @@ func (g *DBParameterGroup) Read(ctx context.Context) (*liveParameters, graph.Sta
 			}
 		}
 	}
-	return &liveParameters{tags: tags, family: aws.ToString(live.DBParameterGroupFamily), forceTLS: tls},
+	return &liveParameters{tags: tags, family: aws.ToString(live.DBParameterGroupFamily), forceTLS: tls, others: others},
 		graph.State{Phase: graph.Ready, ID: aws.ToString(live.DBParameterGroupArn), Owner: tags[TagStack]}, nil
+}
+
+// groups are those that can be the stack's by their names.
+func (g *DBParameterGroup) groups(ctx context.Context) ([]types.DBParameterGroup, error) {
+	var found []types.DBParameterGroup
+	pages := rds.NewDescribeDBParameterGroupsPaginator(g.rds, &rds.DescribeDBParameterGroupsInput{})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("describe the DB parameter groups: %w", err)
+		}
+		for _, live := range page.DBParameterGroups {
+			name := aws.ToString(live.DBParameterGroupName)
+			if name == g.names().DBParameterGroup() || name == g.names().DBParameterGroupOf(aws.ToString(live.DBParameterGroupFamily)) {
+				found = append(found, live)
+			}
+		}
+	}
+	return found, nil
+}
+
+// choose returns the name of the group for the wanted family, and that group where it
+// is there: the one that is called after the family, or else the stack's first, unless
+// that is of another one.
+func (g *DBParameterGroup) choose(all []types.DBParameterGroup) (string, *types.DBParameterGroup) {
+	first, own := g.names().DBParameterGroup(), g.names().DBParameterGroupOf(g.family)
+	var taken bool
+	for _, want := range []string{own, first} {
+		for i, live := range all {
+			if aws.ToString(live.DBParameterGroupName) != want {
+				continue
+			}
+			if g.family == "" || aws.ToString(live.DBParameterGroupFamily) == g.family {
+				return want, &all[i]
+			}
+			taken = true
+		}
+	}
+	switch {
+	case g.family == "" && len(all) > 0:
+		return aws.ToString(all[0].DBParameterGroupName), &all[0]
+	case taken:
+		return own, nil
+	}
+	return first, nil
 }
 
 // Wanted implements graph.Shape.
@@ -86,7 +161,7 @@ func (g *DBParameterGroup) Wanted(live *liveParameters) *liveParameters {
 // Attributes implements graph.Shape.
 func (g *DBParameterGroup) Attributes() graph.Attributes[liveParameters] {
 	return graph.Attributes[liveParameters]{
-		graph.Field("family", func(l *liveParameters) string { return l.family }, graph.SetBy(g.replace)),
+		graph.Field("family", func(l *liveParameters) string { return l.family }, graph.Fixed("a parameter group keeps its family")),
 		tagAttribute(func(l *liveParameters) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
 			return g.retag(ctx, g.ID(), g.Name())
 		})),
@@ -106,19 +181,6 @@ func (g *DBParameterGroup) Create(ctx context.Context) (string, error) {
 	return aws.ToString(out.DBParameterGroup.DBParameterGroupArn), nil
 }
 
-// replace makes the group anew. One keeps its family for good, so one of another major
-// version is replaced: it is left of a database that is gone, since one that is there
-// has a version of the group's family, and RDS deletes no group in use.
-func (g *DBParameterGroup) replace(ctx context.Context, _ []graph.Change) error {
-	if err := g.Delete(ctx); err != nil {
-		return err
-	}
-	if _, err := g.Create(ctx); err != nil {
-		return err
-	}
-	return g.setForceTLS(ctx, nil)
-}
-
 // setForceTLS sets a parameter that is dynamic: it takes effect without a reboot.
 func (g *DBParameterGroup) setForceTLS(ctx context.Context, _ []graph.Change) error {
 	_, err := g.rds.ModifyDBParameterGroup(ctx, &rds.ModifyDBParameterGroupInput{
@@ -133,16 +195,47 @@ func (g *DBParameterGroup) setForceTLS(ctx context.Context, _ []graph.Change) er
 	return nil
 }
 
-// Delete removes the group.
+// others are the names of the stack's groups of other families, as they were last seen.
+func (g *DBParameterGroup) others() []string {
+	if live := g.Last(); live != nil {
+		return slices.Clone(live.others)
+	}
+	return nil
+}
+
+// deleteOthers removes the stack's groups of other families, which the database had
+// before it was upgraded.
+func (g *DBParameterGroup) deleteOthers(ctx context.Context, _ []graph.Change) error {
+	for _, name := range g.others() {
+		if err := g.deleteGroup(ctx, name); err != nil {
+			return err
+		}
+	}
+	live := *g.Last()
+	live.others = nil
+	g.Learn(&live)
+	return nil
+}
+
+// Delete removes the group, and those of other families.
 func (g *DBParameterGroup) Delete(ctx context.Context) error {
-	_, err := g.rds.DeleteDBParameterGroup(ctx, &rds.DeleteDBParameterGroupInput{DBParameterGroupName: aws.String(g.groupName())})
+	for _, name := range append(g.others(), g.groupName()) {
+		if err := g.deleteGroup(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *DBParameterGroup) deleteGroup(ctx context.Context, name string) error {
+	_, err := g.rds.DeleteDBParameterGroup(ctx, &rds.DeleteDBParameterGroupInput{DBParameterGroupName: &name})
 	if err != nil && !isCode(err, "DBParameterGroupNotFound") {
-		return fmt.Errorf("delete DB parameter group %s: %w", g.groupName(), err)
+		return fmt.Errorf("delete DB parameter group %s: %w", name, err)
 	}
 	return nil
 }
 
 // parameterGroupKind lists the stack's DB parameter group.
 func (d databases) parameterGroupKind() inventory.Kind {
-	return d.foundKind("DB parameter group", newDBParameterGroup(d, "postgres"+DefaultDBVersion))
+	return d.foundKind("DB parameter group", newDBParameterGroup(d, ""))
 }

@@ -47,6 +47,9 @@ type Deployed struct {
 // Service says that there is a service of the stack.
 func (d Deployed) Service() bool { return d.exists.service }
 
+// EngineVersion is the full version of PostgreSQL that the database has, "" for none.
+func (d Deployed) EngineVersion() string { return d.exists.version }
+
 // ReadDeployed reads what a stack was last given, from the tags and else the
 // values of what exists and is the stack's. It makes reads only.
 func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error) {
@@ -106,6 +109,7 @@ type existing struct {
 	// stack was there.
 	served   bool
 	class    string
+	version  string
 	gib      int32
 	multiAZ  bool
 	backedUp int32
@@ -233,6 +237,7 @@ func readDatabase(ctx context.Context, c Clients, who identity, d *Deployed) (fu
 		d.Database = true
 		d.exists.class, d.exists.gib = aws.ToString(live.DBInstanceClass), aws.ToInt32(live.AllocatedStorage)
 		d.exists.stopped, d.DatabaseStarts = isStopped(live), aws.ToTime(live.AutomaticRestartTime)
+		d.exists.version = aws.ToString(live.EngineVersion)
 		d.exists.multiAZ, d.exists.backedUp = aws.ToBool(live.MultiAZ), aws.ToInt32(live.BackupRetentionPeriod)
 		d.read(databasePart, tags, parts{database: live})
 	}, nil

@@ -550,7 +550,7 @@ func Table() []Setting {
 		},
 		{
 			Flag: "db-version", JSON: "dbVersion", Value: Text{Of: func(s *Settings) *string { return &s.DBVersion }},
-			Help:    "version of PostgreSQL, such as 17 or 17.4 (default: " + DefaultDBVersion + ", or the newest in the region)",
+			Help:    "version of PostgreSQL, such as 17 or 17.4 (default: what RDS calls its default); a higher major version upgrades the database",
 			Example: "17.99",
 			Drives:  []ResourceField{{databasePart, "version"}},
 			check: func(s Settings, refuse refusal) {

@@ -81,6 +81,9 @@ type Spec struct {
 	// was set by hand and protects more than what is recorded stays, unless the
 	// run was told otherwise.
 	Said map[string]bool
+	// UpgradeFrom is the version of a database that the run gives another major version,
+	// "" for a run that does not: see preflight.Environment.
+	UpgradeFrom string
 	// SkipFinalSnapshot lets destroy lose the data: no snapshot is taken when
 	// the database goes.
 	SkipFinalSnapshot bool
@@ -138,8 +141,8 @@ func NewClients(c aws.Config) Clients {
 	}
 }
 
-// DefaultDBVersion is the PostgreSQL major version of a new database, where
-// the region offers it.
+// DefaultDBVersion is the PostgreSQL major version of a new database where the endpoint
+// does not say which one RDS calls its default, as emulators do.
 const DefaultDBVersion = "17"
 
 // Stack is a stack's resources, wired together.
@@ -347,13 +350,17 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	dbSubnets := newDBSubnetGroup(data, rdsRole, privateA, privateB)
 	want := databaseSpecOf(spec.Settings)
 	family := want.family()
-	if spec.DBVersion == "" { // not settled yet, so that the family of one that is there is right
+	if spec.DBVersion == "" || spec.destroying { // not settled yet, so that the family of one that is there is right
 		family = ""
 	}
 	dbParameters := newDBParameterGroup(data, family)
 	retention := logRetention{days: spec.LogDays, said: spec.Said["log-days"]}
 	dbLogs := newDatabaseLogGroup(who, c.Logs, retention)
-	db := newDatabase(data, c.Secrets, secret, database, dbSubnets, dbParameters, dbLogs, want, spec.Said, databaseOptions{
+	var upgraded *UpgradeSnapshot
+	if spec.UpgradeFrom != "" && !spec.destroying {
+		upgraded = newUpgradeSnapshot(data, want.version)
+	}
+	db := newDatabase(data, c.Secrets, secret, database, dbSubnets, dbParameters, dbLogs, upgraded, want, spec.Said, databaseOptions{
 		restore: spec.Restore, skipSnapshot: spec.SkipFinalSnapshot, destroying: spec.destroying, urls: !spec.LocatesDatabase, paused: spec.Paused,
 	})
 	logGroup := newLogGroup(who, c.Logs, retention)
@@ -470,6 +477,10 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	}, https, []Resource{listener, cluster, definition}, releases, []Resource{service, scale})
 	if environment != nil {
 		resources = append(resources, environment)
+	}
+	if upgraded != nil {
+		at := slices.Index(resources, Resource(db))
+		resources = slices.Insert(resources, at, Resource(upgraded))
 	}
 	if spec.NoDatabase && !spec.destroying { // a destroy looks for all
 		resources = slices.DeleteFunc(resources, func(r Resource) bool { return slices.Contains(dataParts, r) })

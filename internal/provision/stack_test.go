@@ -54,7 +54,9 @@ func destroy(t *testing.T, endpoint string) {
 	}
 }
 
-func TestAParameterGroupOfAMajorVersionThatNothingUsesIsReplaced(t *testing.T) {
+// TestAParameterGroupOfAnotherMajorVersionStaysForItsDatabase has one that is left of a
+// database, beside which the wanted one is made; a destroy removes both.
+func TestAParameterGroupOfAnotherMajorVersionStaysForItsDatabase(t *testing.T) {
 	t.Parallel()
 	endpoint := moto.Start(t)
 	client := (&wire{}).clients(endpoint).RDS
@@ -67,26 +69,43 @@ func TestAParameterGroupOfAMajorVersionThatNothingUsesIsReplaced(t *testing.T) {
 	}
 	want := spec()
 	want.DBVersion = "16"
-	for run := range 2 {
-		w := &wire{}
+	group := func(w *wire) ([]provision.Resource, graph.Options) {
 		s := wired(t, w, endpoint, want)
-		group := slices.DeleteFunc(s.Resources(), func(r provision.Resource) bool {
+		return slices.DeleteFunc(s.Resources(), func(r provision.Resource) bool {
 			name, _ := graph.Describe(r)
 			return name != "db-parameter-group"
-		})
-		if _, err := graph.Up(t.Context(), group, s.Options()); err != nil {
+		}), s.Options()
+	}
+	families := func() map[string]string {
+		out, err := client.DescribeDBParameterGroups(t.Context(), &rds.DescribeDBParameterGroupsInput{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := map[string]string{}
+		for _, g := range out.DBParameterGroups {
+			all[*g.DBParameterGroupName] = *g.DBParameterGroupFamily
+		}
+		return all
+	}
+	for run := range 2 {
+		w := &wire{}
+		resources, o := group(w)
+		if _, err := graph.Up(t.Context(), resources, o); err != nil {
 			t.Fatal(err)
 		}
 		if writes := w.written(); (run == 1) != (len(writes) == 0) {
 			t.Errorf("run %d writes %v", run, writes)
 		}
 	}
-	out, err := client.DescribeDBParameterGroups(t.Context(), &rds.DescribeDBParameterGroupsInput{DBParameterGroupName: aws.String("book-database")})
-	if err != nil {
+	if diff := cmp.Diff(map[string]string{"book-database": "postgres13", "book-database-postgres16": "postgres16"}, families()); diff != "" {
+		t.Errorf("the groups differ (-want +got):\n%s", diff)
+	}
+	resources, o := group(&wire{})
+	if _, err := graph.Destroy(t.Context(), resources, o); err != nil {
 		t.Fatal(err)
 	}
-	if family := aws.ToString(out.DBParameterGroups[0].DBParameterGroupFamily); family != "postgres16" {
-		t.Errorf("the group is of family %s", family)
+	if left := families(); len(left) != 0 {
+		t.Errorf("left are %v", left)
 	}
 }
 

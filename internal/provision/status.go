@@ -61,6 +61,9 @@ type DatabaseStatus struct {
 	Class string `json:"class"`
 	// Version is the version of PostgreSQL.
 	Version string `json:"version"`
+	// SupportEnds is when RDS's standard support of the version ends, and extended
+	// support begins, which costs extra; zero where nobody says.
+	SupportEnds time.Time `json:"standardSupportEnds,omitzero" doc:"When extended support of the version begins, which costs extra; left out where nobody says."`
 	// Storage is in GiB.
 	Storage  int32  `json:"storage" doc:"In GiB."`
 	MultiAZ  bool   `json:"multiAZ"`
@@ -143,6 +146,8 @@ func (s *Stack) Status(ctx context.Context) (Status, error) {
 		if e := db.Endpoint; e != nil {
 			d.Endpoint, d.Port = aws.ToString(e.Address), aws.ToInt32(e.Port)
 		}
+		d.SupportEnds, err = StandardSupportEnds(ctx, s.database.rds, d.Version)
+		note(err)
 		out.Database = &d
 	}
 	return out, errors.Join(errs...)

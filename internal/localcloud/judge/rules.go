@@ -163,7 +163,7 @@ var table = spreadOut(map[string][]rule{
 	"logs:TagResource UntagResource":                                 {on("", "ResourceArn", request)},
 
 	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonrds.html
-	"rds:DescribeAccountAttributes DescribeCertificates DescribeDBEngineVersions DescribeEngineDefaultParameters DescribeEvents DescribeOrderableDBInstanceOptions": {everywhere},
+	"rds:DescribeAccountAttributes DescribeCertificates DescribeDBEngineVersions DescribeDBMajorEngineVersions DescribeEngineDefaultParameters DescribeEvents DescribeOrderableDBInstanceOptions": {everywhere},
 	"rds:DescribePendingMaintenanceActions":  {onOr("", "ResourceIdentifier", "db:*")},
 	"rds:DescribeDBInstances":                {onOr("db:", "DBInstanceIdentifier", "*")},
 	"rds:DescribeDBInstanceAutomatedBackups": {onOr("db:", "DBInstanceIdentifier", "*")},

@@ -73,6 +73,9 @@ type Faults struct {
 	// that was to be deleted with a final snapshot is then not deleted.
 	// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBInstance.html
 	SnapshotsFail bool `json:"snapshotsFail,omitempty"`
+	// UpgradesFail makes RDS reject every upgrade of a database after its checks.
+	// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_UpgradeDBInstance.PostgreSQL.MajorVersion.Process.html
+	UpgradesFail bool `json:"upgradesFail,omitempty"`
 	// StoppedSeconds is how long RDS leaves a database stopped. 0 means seven days.
 	// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_StopInstance.html
 	StoppedSeconds float64 `json:"stoppedSeconds,omitempty"`

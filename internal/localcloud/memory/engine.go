@@ -20,11 +20,14 @@ type Engine struct {
 	snapshots map[string]bool
 }
 
-// Version is that of a PostgreSQL which RDS has.
-func (e *Engine) Version() string { return "17.6" }
+// Versions are some that RDS has; the first is that of new servers.
+func (e *Engine) Versions() []string { return []string{"17.6", "18.1"} }
+
+// Upgrades says that a server can be moved up.
+func (e *Engine) Upgrades(from, to string) bool { return from == "17.6" && to == "18.1" }
 
 // Parameters are those that stacks set, as PostgreSQL 17 describes them.
-func (e *Engine) Parameters() ([]postgres.Parameter, error) {
+func (e *Engine) Parameters(string) ([]postgres.Parameter, error) {
 	return []postgres.Parameter{
 		{Name: "idle_in_transaction_session_timeout", Type: "INTEGER", Default: "0", Min: "0", Max: "2147483647"},
 		{Name: "log_connections", Type: "BOOLEAN", Default: "off"},
@@ -136,7 +139,7 @@ func (s *server) Done() <-chan struct{} {
 // LogFile is no file: it logs nothing.
 func (s *server) LogFile() string { return "" }
 
-func (s *server) Create(context.Context) error {
+func (s *server) Create(context.Context, string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.exists = true
@@ -147,7 +150,7 @@ func (s *server) Restore(ctx context.Context, snapshot string) error {
 	if !s.engine.HasSnapshot(snapshot) {
 		return fmt.Errorf("there is no snapshot %s", snapshot)
 	}
-	return s.Create(ctx)
+	return s.Create(ctx, "")
 }
 
 func (s *server) Snapshot(_ context.Context, name string) error {
@@ -192,6 +195,13 @@ func (s *server) Restart(ctx context.Context, settings postgres.Settings) error 
 	settings.Port = s.at.port
 	_, err := s.Start(ctx, settings)
 	return err
+}
+
+func (s *server) Upgrade(context.Context, string, postgres.Settings) error {
+	if s.Running() {
+		return errors.New("the server runs")
+	}
+	return nil
 }
 
 func (s *server) Reload(postgres.Settings) error { return s.working() }

@@ -17,31 +17,26 @@ import (
 
 // Engine holds the servers and snapshots of one local cloud.
 type Engine struct {
-	bin     string
-	version string
-	user    process.User
-	home    string
+	installed []installation // the first is that of new servers
+	user      process.User
+	home      string
 
 	mu      sync.Mutex
 	servers map[string]*Server
 
-	copying    sync.Mutex // held while the template is made, copied or removed
-	parameters func() ([]Parameter, error)
+	copying    sync.Mutex                             // held while a template is made, copied or removed
+	parameters map[string]func() ([]Parameter, error) // by major version
 }
 
 // Open finds PostgreSQL's programs and the place for the data: stateDir, or
 // what process.Home gives for the user that the servers run as (postgres, else
-// nobody, when the cloud is root).
-func Open(ctx context.Context, stateDir string) (*Engine, error) {
-	bin, err := findBinaries(ctx)
+// nobody, when the cloud is root). More are directories with the programs of further
+// major versions.
+func Open(ctx context.Context, stateDir string, more ...string) (*Engine, error) {
+	installed, err := findInstallations(ctx, more)
 	if err != nil {
 		return nil, err
 	}
-	out, err := exec.CommandContext(ctx, filepath.Join(bin, "postgres"), "--version").Output()
-	if err != nil {
-		return nil, fmt.Errorf("ask PostgreSQL for its version: %w", err)
-	}
-	version := regexp.MustCompile(`\d+(\.\d+)*`).FindString(string(out))
 	owner, err := process.Unprivileged("postgres", "nobody")
 	if err != nil {
 		return nil, fmt.Errorf("choose the user of PostgreSQL: %w", err)
@@ -51,16 +46,46 @@ func Open(ctx context.Context, stateDir string) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{
-		bin: bin, version: version, user: owner,
-		home:    filepath.Join(home, "postgres"),
-		servers: map[string]*Server{},
+		installed: installed, user: owner,
+		home:       filepath.Join(home, "postgres"),
+		servers:    map[string]*Server{},
+		parameters: map[string]func() ([]Parameter, error){},
 	}
-	e.parameters = sync.OnceValues(e.readParameters)
+	for _, i := range installed {
+		e.parameters[i.major()] = sync.OnceValues(func() ([]Parameter, error) { return readParameters(i) })
+	}
 	return e, nil
 }
 
-// Version is that of the installed PostgreSQL, such as "17.6".
-func (e *Engine) Version() string { return e.version }
+// Versions are those that are installed, one of each major version, such as "17.6".
+// The first is that of new servers.
+func (e *Engine) Versions() []string {
+	var all []string
+	for _, i := range e.installed {
+		all = append(all, i.version)
+	}
+	return all
+}
+
+// Upgrades says whether a server of one version can be moved to another.
+func (e *Engine) Upgrades(from, to string) bool {
+	x, err := e.installation(from)
+	if err != nil {
+		return false
+	}
+	y, err := e.installation(to)
+	return err == nil && y.upgrades(x)
+}
+
+// installation is the one of a version's major version; "" is the first.
+func (e *Engine) installation(version string) (installation, error) {
+	for _, i := range e.installed {
+		if version == "" || i.major() == majorOf(version) {
+			return i, nil
+		}
+	}
+	return installation{}, fmt.Errorf("PostgreSQL %s is not installed", version)
+}
 
 // Home is the directory of all data. It goes away when the engine is closed
 // without a database or snapshot.
@@ -80,6 +105,9 @@ func (e *Engine) Server(name string) (*Server, error) {
 	s, ok := e.servers[name]
 	if !ok {
 		s = &Server{engine: e, name: name, dir: filepath.Join(e.home, "instances", name)}
+		if err := s.mendUpgrade(); err != nil {
+			return nil, fmt.Errorf("database %s: %w", name, err)
+		}
 		e.servers[name] = s
 	}
 	return s, nil
@@ -100,7 +128,7 @@ func (e *Engine) Close(ctx context.Context) error {
 		wait.Go(func() { errs[i] = s.Stop(ctx) })
 	}
 	wait.Wait()
-	errs = append(errs, e.dropTemplate())
+	errs = append(errs, e.dropTemplates())
 	_ = os.Remove(e.home) // fails if it is not empty, and so in use
 	return errors.Join(errs...)
 }
@@ -183,20 +211,27 @@ func copyFile(from, to string) error {
 // command is a program of PostgreSQL's, to be run as its user. Its environment
 // is empty but for what the program needs, so that PG* variables of the user's
 // shell don't reach it.
-func (e *Engine) command(program string, args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(e.bin, program), args...)
-	cmd.Env = []string{"LC_ALL=C", "TZ=UTC", "PATH=" + e.bin + string(os.PathListSeparator) + "/usr/bin:/bin", "HOME=" + e.home}
+func (e *Engine) command(i installation, program string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(i.bin, program), args...)
+	cmd.Env = []string{"LC_ALL=C", "TZ=UTC", "PATH=" + i.bin + string(os.PathListSeparator) + "/usr/bin:/bin", "HOME=" + e.home}
 	cmd.Dir = e.home
 	return cmd
 }
 
 // run runs a program of PostgreSQL's to its end. Its last lines of output are
 // in the error.
-func (e *Engine) run(ctx context.Context, program string, args ...string) error {
-	cmd := e.command(program, args...)
-	var output tail
-	cmd.Stdout, cmd.Stderr = &output, &output
-	p, err := process.Start(cmd, process.Options{User: e.user})
+func (e *Engine) run(ctx context.Context, i installation, program string, args ...string) error {
+	output := &tail{size: tailSize}
+	if err := e.runIn(ctx, e.command(i, program, args...), output); err != nil {
+		return fmt.Errorf("%s: %w: %s", program, err, output.String())
+	}
+	return nil
+}
+
+// runIn runs a command to its end. It ends with this program.
+func (e *Engine) runIn(ctx context.Context, cmd *exec.Cmd, output *tail) error {
+	cmd.Stdout, cmd.Stderr = output, output
+	p, err := process.Start(cmd, process.Options{User: e.user, DeathSignal: killSignal})
 	if err != nil {
 		return err
 	}
@@ -204,16 +239,17 @@ func (e *Engine) run(ctx context.Context, program string, args ...string) error 
 	case <-p.Done():
 	case <-ctx.Done():
 		p.Stop(ctx, killSignal, 0)
-		return fmt.Errorf("%s: %w", program, ctx.Err())
+		return ctx.Err()
 	}
 	if code := p.ExitCode(); code != 0 {
-		return fmt.Errorf("%s: exit code %d: %s", program, code, output.String())
+		return fmt.Errorf("exit code %d", code)
 	}
 	return nil
 }
 
 // tail keeps the end of what is written to it.
 type tail struct {
+	size int
 	mu   sync.Mutex
 	text []byte
 }
@@ -224,8 +260,8 @@ func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.text = append(t.text, p...)
-	if len(t.text) > tailSize {
-		t.text = t.text[len(t.text)-tailSize:]
+	if len(t.text) > t.size {
+		t.text = t.text[len(t.text)-t.size:]
 	}
 	return len(p), nil
 }

@@ -19,12 +19,18 @@ type Parameter struct {
 	Description       string
 }
 
-// Parameters are all settings that may be written to a configuration, in the
-// order of their names. PostgreSQL is asked once.
-func (e *Engine) Parameters() ([]Parameter, error) { return e.parameters() }
+// Parameters are all settings of a version that may be written to a configuration, in
+// the order of their names. PostgreSQL is asked once.
+func (e *Engine) Parameters(version string) ([]Parameter, error) {
+	i, err := e.installation(version)
+	if err != nil {
+		return nil, err
+	}
+	return e.parameters[i.major()]()
+}
 
-func (e *Engine) readParameters() ([]Parameter, error) {
-	out, err := exec.Command(filepath.Join(e.bin, "postgres"), "--describe-config").Output()
+func readParameters(i installation) ([]Parameter, error) {
+	out, err := exec.Command(filepath.Join(i.bin, "postgres"), "--describe-config").Output()
 	if err != nil {
 		return nil, fmt.Errorf("ask PostgreSQL for its parameters: %w", err)
 	}

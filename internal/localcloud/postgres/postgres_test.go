@@ -264,7 +264,7 @@ func TestAPortInUseIsAnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Create(t.Context()); err != nil {
+	if err := db.Create(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
 	settings := c.settings
@@ -281,7 +281,7 @@ func TestABadParameterIsNamedInTheError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Create(t.Context()); err != nil {
+	if err := db.Create(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
 	settings := c.settings
@@ -303,7 +303,7 @@ type database struct {
 	port int
 }
 
-func newCloud(t *testing.T) *cloud {
+func newCloud(t *testing.T, more ...string) *cloud {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts PostgreSQL")
@@ -313,7 +313,7 @@ func newCloud(t *testing.T) *cloud {
 	if err := os.Chmod(filepath.Dir(state), 0o711); err != nil {
 		t.Fatal(err)
 	}
-	engine, err := postgres.Open(t.Context(), state)
+	engine, err := postgres.Open(t.Context(), state, more...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,7 +344,7 @@ func (c *cloud) database(t *testing.T, name string) database {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := server.Create(t.Context()); err != nil {
+	if err := server.Create(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
 	port, err := server.Start(t.Context(), c.settings)

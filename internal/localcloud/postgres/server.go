@@ -87,11 +87,25 @@ func (s *Server) socketDir() string {
 	return filepath.Join(os.TempDir(), "bookctl-pg-"+hex.EncodeToString(sum[:6]))
 }
 
-// Create makes the server's files. It does not start it; the master user comes
-// into being at EnsureMaster.
-func (s *Server) Create(ctx context.Context) error {
+// installation is that of the version of the server's files.
+func (s *Server) installation() (installation, error) {
+	version, err := os.ReadFile(filepath.Join(s.data(), "PG_VERSION"))
+	if err != nil {
+		return installation{}, err
+	}
+	return s.engine.installation(strings.TrimSpace(string(version)))
+}
+
+// Create makes the server's files, of a version that is installed, or for "" of the
+// first of them. It does not start it; the master user comes into being at
+// EnsureMaster.
+func (s *Server) Create(ctx context.Context, version string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	i, err := s.engine.installation(version)
+	if err != nil {
+		return fmt.Errorf("create database %s: %w", s.name, err)
+	}
 	if _, err := os.Stat(s.data()); err == nil {
 		return fmt.Errorf("create database %s: it has files already", s.name)
 	}
@@ -102,7 +116,7 @@ func (s *Server) Create(ctx context.Context) error {
 	if err := s.mkdir(); err != nil {
 		return fmt.Errorf("create database %s: %w", s.name, err)
 	}
-	if err := s.engine.copyTemplate(ctx, partial); err != nil {
+	if err := s.engine.copyTemplate(ctx, i, partial); err != nil {
 		return fmt.Errorf("create database %s: %w", s.name, err)
 	}
 	if err := os.Rename(partial, s.data()); err != nil {
@@ -135,7 +149,7 @@ func (s *Server) Start(ctx context.Context, settings Settings) (port int, err er
 	if s.running() {
 		return 0, fmt.Errorf("start database %s: it runs already", s.name)
 	}
-	if err := s.stopStray(ctx); err != nil {
+	if err := s.stopStray(ctx, s.data()); err != nil {
 		return 0, fmt.Errorf("start database %s: %w", s.name, err)
 	}
 	free := settings.Port == 0
@@ -159,7 +173,11 @@ func (s *Server) Start(ctx context.Context, settings Settings) (port int, err er
 }
 
 func (s *Server) start(ctx context.Context, settings Settings) error {
-	if err := s.configure(settings); err != nil {
+	i, err := s.installation()
+	if err != nil {
+		return err
+	}
+	if err := s.configure(s.data(), settings); err != nil {
 		return err
 	}
 	log, err := os.OpenFile(s.LogFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -167,7 +185,7 @@ func (s *Server) start(ctx context.Context, settings Settings) error {
 		return err
 	}
 	defer func() { _ = log.Close() }() // the server has its own descriptor
-	cmd := s.engine.command("postgres", "-D", s.data())
+	cmd := s.engine.command(i, "postgres", "-D", s.data())
 	cmd.Stdout, cmd.Stderr = log, log
 	s.settings = settings
 	if s.proc, err = process.Start(cmd, process.Options{User: s.engine.user, DeathSignal: fastStop}); err != nil {
@@ -191,9 +209,9 @@ func (s *Server) start(ctx context.Context, settings Settings) error {
 	}
 }
 
-// configure writes the server's configuration anew, so that a snapshot's own is
-// never used.
-func (s *Server) configure(settings Settings) error {
+// configure writes the configuration of a data directory of the server anew, so that a
+// snapshot's own is never used.
+func (s *Server) configure(data string, settings Settings) error {
 	// A sibling directory of the data, so that no snapshot holds the key.
 	if err := s.engine.user.Mkdir(s.socketDir(), 0o700); err != nil {
 		return err
@@ -240,12 +258,12 @@ func (s *Server) configure(settings Settings) error {
 		ident = append(ident, "cloud root "+admin)
 	}
 	for path, content := range map[string]string{
-		filepath.Join(s.data(), "postgresql.conf"):      strings.Join(conf, "\n") + "\n",
-		filepath.Join(s.data(), "postgresql.auto.conf"): "",
-		filepath.Join(s.data(), "pg_hba.conf"):          strings.Join(hba, "\n") + "\n",
-		filepath.Join(s.data(), "pg_ident.conf"):        strings.Join(ident, "\n") + "\n",
-		filepath.Join(s.dir, "server.crt"):              string(settings.Cert),
-		filepath.Join(s.dir, "server.key"):              string(settings.Key),
+		filepath.Join(data, "postgresql.conf"):      strings.Join(conf, "\n") + "\n",
+		filepath.Join(data, "postgresql.auto.conf"): "",
+		filepath.Join(data, "pg_hba.conf"):          strings.Join(hba, "\n") + "\n",
+		filepath.Join(data, "pg_ident.conf"):        strings.Join(ident, "\n") + "\n",
+		filepath.Join(s.dir, "server.crt"):          string(settings.Cert),
+		filepath.Join(s.dir, "server.key"):          string(settings.Key),
 	} {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			return err
@@ -341,7 +359,7 @@ func (s *Server) Reload(settings Settings) error {
 		return fmt.Errorf("reload database %s: it does not run", s.name)
 	}
 	settings.Host, settings.Port = s.settings.Host, s.settings.Port
-	err := s.configure(settings)
+	err := s.configure(s.data(), settings)
 	if err == nil {
 		s.settings = settings
 		err = s.proc.Signal(syscall.SIGHUP)
@@ -361,7 +379,7 @@ func (s *Server) Delete(ctx context.Context) error {
 	}
 	err := s.stop(ctx)
 	if err == nil {
-		err = s.stopStray(ctx)
+		err = s.stopStray(ctx, s.data())
 	}
 	if err != nil {
 		return fmt.Errorf("delete database %s: %w", s.name, err)
@@ -369,9 +387,9 @@ func (s *Server) Delete(ctx context.Context) error {
 	return s.engine.discard(s.dir)
 }
 
-// stopStray stops the PostgreSQL that a dead cloud left on the files.
-func (s *Server) stopStray(ctx context.Context) error {
-	text, err := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
+// stopStray stops the PostgreSQL that a dead cloud left on a data directory.
+func (s *Server) stopStray(ctx context.Context, data string) error {
+	text, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -381,7 +399,7 @@ func (s *Server) stopStray(ctx context.Context) error {
 	// Lines: pid, data directory, start time, port, socket directory, …
 	lines := strings.Split(string(text), "\n")
 	pid, err := strconv.Atoi(strings.TrimSpace(lines[0]))
-	if err != nil || pid <= 1 || len(lines) < 2 || lines[1] != s.data() || !process.Runs(pid, s.engine.bin) {
+	if err != nil || pid <= 1 || len(lines) < 2 || lines[1] != data || !s.engine.runs(pid) {
 		return nil // a stale file, which PostgreSQL itself replaces
 	}
 	deadline := time.Now().Add(stopTimeout)
@@ -423,7 +441,7 @@ func ensureMaster(ctx context.Context, conn *pgconn.PgConn, m Master) error {
 	user := identifier(m.User)
 	for _, role := range []struct{ name, sql string }{
 		// The powers of rds_superuser (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.PostgreSQL.CommonDBATasks.Roles.html).
-		{"rds_superuser", "CREATE ROLE rds_superuser NOLOGIN; GRANT pg_monitor, pg_signal_backend, pg_checkpoint TO rds_superuser WITH ADMIN OPTION"},
+		{"rds_superuser", "CREATE ROLE rds_superuser NOLOGIN; GRANT pg_monitor, pg_signal_backend TO rds_superuser WITH ADMIN OPTION"},
 		{m.User, "CREATE ROLE " + user + " LOGIN CREATEDB CREATEROLE; GRANT rds_superuser TO " + user},
 	} {
 		found, err := exists(ctx, conn, "SELECT FROM pg_roles WHERE rolname = $1", role.name)
@@ -435,6 +453,14 @@ func ensureMaster(ctx context.Context, conn *pgconn.PgConn, m Master) error {
 				return err
 			}
 		}
+	}
+	// PostgreSQL has this one since version 15.
+	checkpoint, err := exists(ctx, conn, "SELECT FROM pg_roles WHERE rolname = $1", "pg_checkpoint")
+	if err == nil && checkpoint {
+		err = execute(ctx, conn, "GRANT pg_checkpoint TO rds_superuser WITH ADMIN OPTION")
+	}
+	if err != nil {
+		return err
 	}
 	if err := setPassword(ctx, conn, m.User, m.Password); err != nil {
 		return err

@@ -37,12 +37,14 @@ func (s *Server) snapshot(ctx context.Context, dir string) error {
 	if err := s.engine.user.Mkdir(filepath.Dir(dir), 0o700); err != nil {
 		return err
 	}
-	var err error
-	if s.running() {
-		err = s.engine.run(ctx, "pg_basebackup", "--pgdata="+partial, "--host="+s.socketDir(),
+	i, err := s.installation()
+	switch {
+	case err != nil:
+	case s.running():
+		err = s.engine.run(ctx, i, "pg_basebackup", "--pgdata="+partial, "--host="+s.socketDir(),
 			"--port="+strconv.Itoa(s.settings.Port), "--username="+admin, "--no-password",
 			"--wal-method=stream", "--checkpoint=fast")
-	} else {
+	default:
 		err = s.engine.copyTree(ctx, s.data(), partial)
 	}
 	if err != nil {

@@ -12,24 +12,26 @@ import (
 // Making a cluster takes PostgreSQL some seconds, and all of them begin the
 // same. So one is made ahead and copied.
 
-func (e *Engine) template() string { return filepath.Join(e.home, "template") }
+func (e *Engine) template(i installation) string {
+	return filepath.Join(e.home, "template-"+i.major())
+}
 
-// Prepare makes the files that every new server begins with, so that Create
-// finds them. It may be called again.
+// Prepare makes the files that new servers begin with, so that Create finds those of
+// the first version. It may be called again.
 func (e *Engine) Prepare(ctx context.Context) error {
 	e.copying.Lock()
 	defer e.copying.Unlock()
-	if err := e.prepare(ctx); err != nil {
+	if err := e.prepare(ctx, e.installed[0]); err != nil {
 		return fmt.Errorf("prepare PostgreSQL's files: %w", err)
 	}
 	return nil
 }
 
-func (e *Engine) prepare(ctx context.Context) error {
-	if _, err := os.Stat(e.template()); !errors.Is(err, fs.ErrNotExist) {
+func (e *Engine) prepare(ctx context.Context, i installation) error {
+	if _, err := os.Stat(e.template(i)); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	partial := e.template() + ".partial" // of a cloud that died at this point
+	partial := e.template(i) + ".partial" // of a cloud that died at this point
 	if err := os.RemoveAll(partial); err != nil {
 		return err
 	}
@@ -37,25 +39,25 @@ func (e *Engine) prepare(ctx context.Context) error {
 		return err
 	}
 	// Nothing is in it yet that a power cut could take, hence no sync.
-	if err := e.run(ctx, "initdb", "--pgdata="+partial, "--username="+admin, "--auth=reject",
+	if err := e.run(ctx, i, "initdb", "--pgdata="+partial, "--username="+admin, "--auth=reject",
 		"--encoding=UTF8", "--no-locale", "--data-checksums", "--no-sync", "--no-instructions"); err != nil {
 		return err
 	}
-	return os.Rename(partial, e.template())
+	return os.Rename(partial, e.template(i))
 }
 
 // copyTemplate makes a new server's files.
-func (e *Engine) copyTemplate(ctx context.Context, to string) error {
+func (e *Engine) copyTemplate(ctx context.Context, i installation, to string) error {
 	e.copying.Lock()
 	defer e.copying.Unlock()
-	if err := e.prepare(ctx); err != nil {
+	if err := e.prepare(ctx, i); err != nil {
 		return err
 	}
-	return e.copyTree(ctx, e.template(), to)
+	return e.copyTree(ctx, e.template(i), to)
 }
 
-// dropTemplate removes the template if there is no data, unless it is in use.
-func (e *Engine) dropTemplate() error {
+// dropTemplates removes the templates if there is no data, unless one is in use.
+func (e *Engine) dropTemplates() error {
 	for _, dir := range []string{"instances", "snapshots"} {
 		if _, err := os.Stat(filepath.Join(e.home, dir)); !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -65,5 +67,9 @@ func (e *Engine) dropTemplate() error {
 		return nil
 	}
 	defer e.copying.Unlock()
-	return os.RemoveAll(e.template())
+	var errs []error
+	for _, i := range e.installed {
+		errs = append(errs, os.RemoveAll(e.template(i)))
+	}
+	return errors.Join(errs...)
 }

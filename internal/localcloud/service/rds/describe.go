@@ -70,8 +70,8 @@ func (a tx) DescribeDBSnapshotAttributes(in *rds.DescribeDBSnapshotAttributesInp
 	}}, nil
 }
 
-// ModifyDBSnapshot would move a snapshot to another engine version, of which
-// there is one here.
+// ModifyDBSnapshot would move a snapshot to another engine version, which is not done
+// here.
 func (a tx) ModifyDBSnapshot(in *rds.ModifyDBSnapshotInput) (*rds.ModifyDBSnapshotOutput, error) {
 	s, err := a.snapshot(in.DBSnapshotIdentifier)
 	if err != nil {
@@ -90,10 +90,11 @@ func (a tx) ModifyDBSnapshot(in *rds.ModifyDBSnapshotInput) (*rds.ModifyDBSnapsh
 // DescribeEngineDefaultParameters lists the parameters of a family as a new
 // group has them.
 func (a tx) DescribeEngineDefaultParameters(in *rds.DescribeEngineDefaultParametersInput) (*rds.DescribeEngineDefaultParametersOutput, error) {
-	if family := aws.ToString(in.DBParameterGroupFamily); family != a.family() {
+	family := aws.ToString(in.DBParameterGroupFamily)
+	if a.ofFamily(family) == "" {
 		return nil, kernel.Fail("InvalidParameterValue", "ParameterGroupFamily %s is not a valid parameter group family", family)
 	}
-	known, err := a.parameters()
+	known, err := a.parameters(family)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +112,7 @@ func (a tx) DescribeEngineDefaultParameters(in *rds.DescribeEngineDefaultParamet
 		return nil, err
 	}
 	return &rds.DescribeEngineDefaultParametersOutput{EngineDefaults: &types.EngineDefaults{
-		DBParameterGroupFamily: aws.String(a.family()), Parameters: page, Marker: next,
+		DBParameterGroupFamily: aws.String(family), Parameters: page, Marker: next,
 	}}, nil
 }
 

@@ -46,45 +46,119 @@ func (a tx) classZones(class string) []string {
 	})
 }
 
-// major is the major version of the PostgreSQL that is installed, which is the
-// only one offered.
-func (s *Service) major() string {
-	major, _, _ := strings.Cut(s.engine.Version(), ".")
+// majorOf is the major version of a version.
+func majorOf(version string) string {
+	major, _, _ := strings.Cut(version, ".")
 	return major
 }
 
-func (s *Service) family() string { return engineName + s.major() }
+// familyOf is the family of parameter groups of a version.
+func familyOf(version string) string { return engineName + majorOf(version) }
 
-// version is the full version that a version in a request means.
+// ofFamily is the version that is offered of a family, "" for none.
+func (s *Service) ofFamily(family string) string {
+	for _, version := range s.engine.Versions() {
+		if familyOf(version) == family {
+			return version
+		}
+	}
+	return ""
+}
+
+// version is the full version that a version in a request means. What is installed is
+// what is offered, one version of each major one; the first is the default.
 func (a tx) version(asked *string) (string, error) {
-	if asked == nil || *asked == a.major() || *asked == a.engine.Version() {
-		return a.engine.Version(), nil
+	for _, version := range a.engine.Versions() {
+		if asked == nil || *asked == majorOf(version) || *asked == version {
+			return version, nil
+		}
 	}
 	return "", kernel.Fail("InvalidParameterCombination", "Cannot find version %s for postgres", *asked)
+}
+
+// targets are the versions that one can be upgraded to.
+func (s *Service) targets(from string) []types.UpgradeTarget {
+	out := []types.UpgradeTarget{}
+	for _, to := range s.engine.Versions() {
+		if s.engine.Upgrades(from, to) {
+			out = append(out, types.UpgradeTarget{
+				Engine: aws.String(engineName), EngineVersion: aws.String(to), Description: aws.String("PostgreSQL " + to),
+				AutoUpgrade: aws.Bool(false), IsMajorVersionUpgrade: aws.Bool(true),
+			})
+		}
+	}
+	slices.SortFunc(out, func(x, y types.UpgradeTarget) int { return strings.Compare(*x.EngineVersion, *y.EngineVersion) })
+	return out
 }
 
 func (a tx) DescribeDBEngineVersions(in *rds.DescribeDBEngineVersionsInput) (*rds.DescribeDBEngineVersionsOutput, error) {
 	a.prepare()
 	out := &rds.DescribeDBEngineVersionsOutput{DBEngineVersions: []types.DBEngineVersion{}}
-	if in.Engine != nil && *in.Engine != engineName || in.DBParameterGroupFamily != nil && *in.DBParameterGroupFamily != a.family() {
+	if in.Engine != nil && *in.Engine != engineName {
 		return out, nil
 	}
-	if _, err := a.version(in.EngineVersion); err != nil {
+	versions := slices.Clone(a.engine.Versions())
+	if aws.ToBool(in.DefaultOnly) && in.EngineVersion == nil {
+		versions = versions[:1]
+	}
+	slices.Sort(versions)
+	for _, version := range versions {
+		if in.DBParameterGroupFamily != nil && *in.DBParameterGroupFamily != familyOf(version) ||
+			in.EngineVersion != nil && *in.EngineVersion != version && *in.EngineVersion != majorOf(version) {
+			continue
+		}
+		match, err := matches(in.Filters, map[string]string{
+			"db-parameter-group-family": familyOf(version), "engine": engineName, "engine-version": version, "status": "available", "engine-mode": "provisioned",
+		})
+		if err != nil {
+			return out, err
+		}
+		if !match {
+			continue
+		}
+		out.DBEngineVersions = append(out.DBEngineVersions, types.DBEngineVersion{
+			Engine: aws.String(engineName), EngineVersion: aws.String(version), MajorEngineVersion: aws.String(majorOf(version)),
+			DBParameterGroupFamily: aws.String(familyOf(version)), DBEngineDescription: aws.String("PostgreSQL"),
+			DBEngineVersionDescription: aws.String("PostgreSQL " + version), Status: aws.String("available"), ValidUpgradeTarget: a.targets(version),
+			ExportableLogTypes: []string{"postgresql", "upgrade"}, SupportsLogExportsToCloudwatchLogs: aws.Bool(true), SupportsReadReplica: aws.Bool(false),
+			SupportedCACertificateIdentifiers: []string{authorityName}, SupportsCertificateRotationWithoutRestart: aws.Bool(true),
+		})
+	}
+	return out, nil
+}
+
+// standardSupport is until when RDS's standard support of a major version lasts; that
+// of one that is not in it is not over yet.
+// https://docs.aws.amazon.com/AmazonRDS/latest/PostgreSQLReleaseNotes/postgresql-release-calendar.html
+var standardSupport = map[string]time.Time{
+	"11": day(2024, 2), "12": day(2025, 2), "13": day(2026, 2), "14": day(2027, 2), "15": day(2028, 2), "16": day(2029, 2), "17": day(2030, 2), "18": day(2031, 2),
+}
+
+// day is the last of a month.
+func day(year int, month time.Month) time.Time {
+	return time.Date(year, month+1, 0, 0, 0, 0, 0, time.UTC)
+}
+
+// DescribeDBMajorEngineVersions tells until when each major version is supported.
+func (a tx) DescribeDBMajorEngineVersions(in *rds.DescribeDBMajorEngineVersionsInput) (*rds.DescribeDBMajorEngineVersionsOutput, error) {
+	out := &rds.DescribeDBMajorEngineVersionsOutput{DBMajorEngineVersions: []types.DBMajorEngineVersion{}}
+	if in.Engine != nil && *in.Engine != engineName {
 		return out, nil
 	}
-	match, err := matches(in.Filters, map[string]string{
-		"db-parameter-group-family": a.family(), "engine": engineName, "engine-version": a.engine.Version(), "status": "available", "engine-mode": "provisioned",
-	})
-	if !match || err != nil {
-		return out, err
+	for _, version := range slices.Sorted(slices.Values(a.engine.Versions())) {
+		major := majorOf(version)
+		end, known := standardSupport[major]
+		if in.MajorEngineVersion != nil && *in.MajorEngineVersion != major || !known {
+			continue
+		}
+		begin := end.AddDate(-5, 0, 0)
+		out.DBMajorEngineVersions = append(out.DBMajorEngineVersions, types.DBMajorEngineVersion{
+			Engine: aws.String(engineName), MajorEngineVersion: aws.String(major), SupportedEngineLifecycles: []types.SupportedEngineLifecycle{
+				{LifecycleSupportName: types.LifecycleSupportNameOpenSourceRdsStandardSupport, LifecycleSupportStartDate: &begin, LifecycleSupportEndDate: &end},
+				{LifecycleSupportName: types.LifecycleSupportNameOpenSourceRdsExtendedSupport, LifecycleSupportStartDate: aws.Time(end.AddDate(0, 0, 1)), LifecycleSupportEndDate: aws.Time(end.AddDate(3, 0, 0))},
+			},
+		})
 	}
-	out.DBEngineVersions = append(out.DBEngineVersions, types.DBEngineVersion{
-		Engine: aws.String(engineName), EngineVersion: aws.String(a.engine.Version()), MajorEngineVersion: aws.String(a.major()),
-		DBParameterGroupFamily: aws.String(a.family()), DBEngineDescription: aws.String("PostgreSQL"),
-		DBEngineVersionDescription: aws.String("PostgreSQL " + a.engine.Version()), Status: aws.String("available"),
-		ExportableLogTypes: []string{"postgresql", "upgrade"}, SupportsLogExportsToCloudwatchLogs: aws.Bool(true), SupportsReadReplica: aws.Bool(false),
-		SupportedCACertificateIdentifiers: []string{authorityName}, SupportsCertificateRotationWithoutRestart: aws.Bool(true),
-	})
 	return out, nil
 }
 
@@ -94,7 +168,10 @@ func (a tx) DescribeOrderableDBInstanceOptions(in *rds.DescribeOrderableDBInstan
 		return nil, kernel.Fail("InvalidParameterValue", "Invalid DB engine: %s. The local cloud has postgres", aws.ToString(in.Engine))
 	}
 	var all []types.OrderableDBInstanceOption
-	if _, err := a.version(in.EngineVersion); err == nil && (in.LicenseModel == nil || *in.LicenseModel == license) {
+	for _, version := range slices.Sorted(slices.Values(a.engine.Versions())) {
+		if in.EngineVersion != nil && *in.EngineVersion != version && *in.EngineVersion != majorOf(version) || in.LicenseModel != nil && *in.LicenseModel != license {
+			continue
+		}
 		for _, class := range dbClasses() {
 			zones := a.classZones(class)
 			if in.DBInstanceClass != nil && *in.DBInstanceClass != class || len(zones) == 0 {
@@ -102,7 +179,7 @@ func (a tx) DescribeOrderableDBInstanceOptions(in *rds.DescribeOrderableDBInstan
 			}
 			for _, storage := range []string{"gp2", "gp3"} {
 				o := types.OrderableDBInstanceOption{
-					Engine: aws.String(engineName), EngineVersion: aws.String(a.engine.Version()), DBInstanceClass: aws.String(class), LicenseModel: aws.String(license),
+					Engine: aws.String(engineName), EngineVersion: aws.String(version), DBInstanceClass: aws.String(class), LicenseModel: aws.String(license),
 					StorageType: aws.String(storage), MinStorageSize: aws.Int32(leastGiB), MaxStorageSize: aws.Int32(mostGiB), MultiAZCapable: aws.Bool(true), Vpc: aws.Bool(true),
 					SupportsStorageEncryption: aws.Bool(true), SupportsPerformanceInsights: aws.Bool(true), SupportsStorageAutoscaling: aws.Bool(true),
 					SupportsEnhancedMonitoring: aws.Bool(true), SupportsIAMDatabaseAuthentication: aws.Bool(true), ReadReplicaCapable: aws.Bool(false),

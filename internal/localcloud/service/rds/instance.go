@@ -33,6 +33,7 @@ const (
 	dbFailed       = "failed"
 	dbBadRestore   = "incompatible-restore"
 	dbBadParameter = "incompatible-parameters"
+	dbUpgrading    = "upgrading"
 )
 
 // instance is an instance. Behind it is the PostgreSQL server that has its
@@ -97,20 +98,26 @@ type instance struct {
 	KeepBackups bool `json:"keepBackups,omitempty"`
 	// Final is the snapshot without which it is not deleted.
 	Final string `json:"final,omitempty"`
+	// Reports are the logs of upgrades that were refused.
+	Reports []report `json:"reports,omitempty"`
 }
 
 // pendingChange is a modification under way, or one that waits for the maintenance
 // window, which never comes here.
 type pendingChange struct {
-	Now         bool              `json:"now,omitempty"`
-	Class       string            `json:"class,omitempty"`
-	Storage     int32             `json:"storage,omitempty"`
-	StorageType string            `json:"storageType,omitempty"`
-	IOPS        int32             `json:"iops,omitempty"`
-	Throughput  int32             `json:"throughput,omitempty"`
-	MultiAZ     *bool             `json:"multiAZ,omitempty"`
-	Backups     *int32            `json:"backups,omitempty"`
-	Verifier    postgres.Verifier `json:"verifier,omitempty"`
+	Now         bool   `json:"now,omitempty"`
+	Class       string `json:"class,omitempty"`
+	Storage     int32  `json:"storage,omitempty"`
+	StorageType string `json:"storageType,omitempty"`
+	IOPS        int32  `json:"iops,omitempty"`
+	Throughput  int32  `json:"throughput,omitempty"`
+	MultiAZ     *bool  `json:"multiAZ,omitempty"`
+	Backups     *int32 `json:"backups,omitempty"`
+	// Version is another major version, and Group the parameter group that the
+	// instance gets with it.
+	Version  string            `json:"version,omitempty"`
+	Group    string            `json:"group,omitempty"`
+	Verifier postgres.Verifier `json:"verifier,omitempty"`
 }
 
 func (p pendingChange) any() bool {
@@ -120,7 +127,7 @@ func (p pendingChange) any() bool {
 
 // runs says whether the server ought to be up.
 func (db *instance) runs() bool {
-	return slices.Contains([]string{dbAvailable, dbBackingUp, dbModifying, dbResetting, dbRebooting, dbStarting}, db.Status)
+	return slices.Contains([]string{dbAvailable, dbBackingUp, dbModifying, dbUpgrading, dbResetting, dbRebooting, dbStarting}, db.Status)
 }
 
 // instance finds an instance by its name or its resource id.
@@ -145,7 +152,7 @@ func (a tx) describeInstance(db *instance) types.DBInstance {
 		CertificateDetails: &types.CertificateDetails{CAIdentifier: aws.String(authorityName)}, MonitoringInterval: aws.Int32(0), NetworkType: aws.String("IPV4"),
 		BackupTarget: aws.String("region"), IAMDatabaseAuthenticationEnabled: aws.Bool(false), DbInstancePort: aws.Int32(0),
 		EnabledCloudwatchLogsExports: slices.Clone(db.Logs), TagList: writeTags(db.Tags), PendingModifiedValues: db.pendingValues(),
-		OptionGroupMemberships: []types.OptionGroupMembership{{OptionGroupName: aws.String("default:postgres-" + a.major()), Status: aws.String("in-sync")}},
+		OptionGroupMemberships: []types.OptionGroupMembership{{OptionGroupName: aws.String("default:postgres-" + majorOf(db.Version)), Status: aws.String("in-sync")}},
 		KmsKeyId:               kernel.NonEmpty(db.KMSKey), SecondaryAvailabilityZone: kernel.NonEmpty(db.SecondZone),
 	}
 	db.describeUnset(&out)
@@ -195,6 +202,7 @@ func (a tx) describeInstance(db *instance) types.DBInstance {
 
 func (db *instance) pendingValues() *types.PendingModifiedValues {
 	p, out := db.Pending, &types.PendingModifiedValues{}
+	out.EngineVersion = kernel.NonEmpty(p.Version)
 	out.DBInstanceClass, out.StorageType, out.MultiAZ, out.BackupRetentionPeriod = kernel.NonEmpty(p.Class), kernel.NonEmpty(p.StorageType), p.MultiAZ, p.Backups
 	for to, value := range map[**int32]int32{&out.AllocatedStorage: p.Storage, &out.Iops: p.IOPS, &out.StorageThroughput: p.Throughput} {
 		if value != 0 {
@@ -421,13 +429,13 @@ func (a tx) place(db *instance, p placement) error {
 	if db.Tags, err = addTags(nil, p.tags); err != nil {
 		return err
 	}
-	group := value(p.parameterGroup, a.defaultGroupName())
+	group := value(p.parameterGroup, defaultGroupName(db.Version))
 	parameters, err := a.parameterGroup(&group)
 	if err != nil {
 		return err
 	}
-	if parameters.Family != a.family() {
-		return kernel.Fail("InvalidParameterCombination", "The Parameter Group %s with DBParameterGroupFamily %s can't be used for this instance. Please use a Parameter Group with DBParameterGroupFamily %s", group, parameters.Family, a.family())
+	if err := parameters.fits(db.Version); err != nil {
+		return err
 	}
 	db.ParameterGroup, db.Applied = parameters.Name, parameters.Values
 	var subnets *subnetGroup
@@ -459,6 +467,14 @@ func (a tx) place(db *instance, p placement) error {
 	a.state().Instances = append(a.state().Instances, db)
 	a.Born(db.Resource)
 	a.beginWork(db.Resource, a.create)
+	return nil
+}
+
+// fits checks that instances of a version may have the group.
+func (g *parameterGroup) fits(version string) error {
+	if family := familyOf(version); g.Family != family {
+		return kernel.Fail("InvalidParameterCombination", "The Parameter Group %s with DBParameterGroupFamily %s can't be used for this instance. Please use a Parameter Group with DBParameterGroupFamily %s", g.Name, g.Family, family)
+	}
 	return nil
 }
 
@@ -586,10 +602,12 @@ func (a tx) ModifyDBInstance(in *rds.ModifyDBInstanceInput) (*rds.ModifyDBInstan
 			pending.Backups = aws.Int32(*in.BackupRetentionPeriod)
 		}
 	}
+	version := db.Version
 	if in.EngineVersion != nil {
-		if _, err := a.version(in.EngineVersion); err != nil {
+		if version, err = a.upgradeTo(db, *in.EngineVersion, aws.ToBool(in.AllowMajorVersionUpgrade)); err != nil {
 			return nil, err
 		}
+		pending.Version, pending.Group = changed(version, db.Version), ""
 	}
 	if in.MasterUserPassword != nil {
 		if err := checkPassword(*in.MasterUserPassword); err != nil {
@@ -601,14 +619,26 @@ func (a tx) ModifyDBInstance(in *rds.ModifyDBInstanceInput) (*rds.ModifyDBInstan
 	}
 	if in.DBParameterGroupName != nil {
 		g, err := a.parameterGroup(in.DBParameterGroupName)
+		if err == nil {
+			err = g.fits(version)
+		}
 		if err != nil {
 			return nil, err
 		}
-		if g.Name != db.ParameterGroup {
+		if version != db.Version {
+			pending.Group = g.Name
+		} else if g.Name != db.ParameterGroup {
 			// Even the dynamic ones of a new group wait for a reboot:
 			// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_WorkingWithParamGroups.Associating.html
 			next.ParameterGroup, next.PendingReboot, next.GroupPending = g.Name, true, true
 		}
+	}
+	if pending.Version != "" && pending.Group == "" {
+		// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_UpgradeDBInstance.PostgreSQL.MajorVersion.Process.html
+		if g, err := a.parameterGroup(&db.ParameterGroup); err == nil && !strings.HasPrefix(g.Name, "default.") {
+			return nil, g.fits(pending.Version)
+		}
+		pending.Group = defaultGroupName(pending.Version)
 	}
 	if in.MaxAllocatedStorage != nil {
 		next.MostStorage = *in.MaxAllocatedStorage
@@ -655,6 +685,21 @@ func (a tx) ModifyDBInstance(in *rds.ModifyDBInstanceInput) (*rds.ModifyDBInstan
 	return &rds.ModifyDBInstanceOutput{DBInstance: &out}, nil
 }
 
+// upgradeTo is the version that an instance is to have, in RDS's words where it can't
+// (hashicorp/terraform-provider-aws #16771, #24908).
+func (a tx) upgradeTo(db *instance, asked string, allowed bool) (string, error) {
+	version, err := a.version(&asked)
+	switch {
+	case err != nil || version == db.Version:
+		return version, err
+	case !a.engine.Upgrades(db.Version, version):
+		return "", kernel.Fail("InvalidParameterCombination", "Cannot upgrade postgres from %s to %s", db.Version, version)
+	case !allowed:
+		return "", kernel.Fail("InvalidParameterCombination", "The AllowMajorVersionUpgrade flag must be present when upgrading to a new major version.")
+	}
+	return version, nil
+}
+
 // changed is the wanted value if it is another one, else zero.
 func changed[T comparable](want, have T) T {
 	var none T
@@ -666,6 +711,9 @@ func changed[T comparable](want, have T) T {
 
 // status is how an instance is called while the modification happens.
 func (p pendingChange) status() string {
+	if p.Version != "" && p.Now {
+		return dbUpgrading
+	}
 	only := p
 	only.Verifier = ""
 	if p.Verifier != "" && (!p.Now || !only.any()) {

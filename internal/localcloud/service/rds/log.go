@@ -147,6 +147,13 @@ func (a tx) DescribeDBLogFiles(in *rds.DescribeDBLogFilesInput) (*rds.DescribeDB
 		return nil, err
 	}
 	out := &rds.DescribeDBLogFilesOutput{DescribeDBLogFiles: []types.DescribeDBLogFilesDetails{}}
+	for _, r := range db.Reports {
+		if strings.Contains(r.Name, aws.ToString(in.FilenameContains)) && int64(len(r.Text)) >= aws.ToInt64(in.FileSize) && r.Time.UnixMilli() >= aws.ToInt64(in.FileLastWritten) {
+			out.DescribeDBLogFiles = append(out.DescribeDBLogFiles, types.DescribeDBLogFilesDetails{
+				LogFileName: aws.String(r.Name), LastWritten: aws.Int64(r.Time.UnixMilli()), Size: aws.Int64(int64(len(r.Text))),
+			})
+		}
+	}
 	info, err := os.Stat(a.logFileOf(db))
 	if err != nil || !strings.Contains(logFile, aws.ToString(in.FilenameContains)) || info.Size() < aws.ToInt64(in.FileSize) || info.ModTime().UnixMilli() < aws.ToInt64(in.FileLastWritten) {
 		return out, nil
@@ -165,6 +172,10 @@ func (a tx) DownloadDBLogFilePortion(in *rds.DownloadDBLogFilePortionInput) (*rd
 		return nil, err
 	}
 	missing := kernel.Fail("DBLogFileNotFoundFault", "DBLog File: %s, is not found on the DB instance", aws.ToString(in.LogFileName))
+	if at := slices.IndexFunc(db.Reports, func(r report) bool { return r.Name == aws.ToString(in.LogFileName) }); at >= 0 {
+		text := db.Reports[at].Text
+		return &rds.DownloadDBLogFilePortionOutput{LogFileData: &text, Marker: aws.String(strconv.Itoa(len(text))), AdditionalDataPending: aws.Bool(false)}, nil
+	}
 	if aws.ToString(in.LogFileName) != logFile {
 		return nil, missing
 	}

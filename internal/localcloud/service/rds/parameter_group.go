@@ -32,8 +32,8 @@ func (g *parameterGroup) key() string { return "pg:" + g.Name }
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/PostgreSQL.Concepts.General.SSL.html
 const forceTLS = "rds.force_ssl"
 
-func (s *Service) forceTLSByDefault() string {
-	if major, err := strconv.Atoi(s.major()); err == nil && major >= 15 {
+func forceTLSByDefault(version string) string {
+	if major, err := strconv.Atoi(majorOf(version)); err == nil && major >= 15 {
 		return "1"
 	}
 	return "0"
@@ -49,18 +49,19 @@ func ownParameters(name string) bool {
 }
 
 // parameters are all of the family: PostgreSQL's and RDS's own.
-func (a tx) parameters() ([]postgres.Parameter, error) {
-	all, err := a.engine.Parameters()
+func (a tx) parameters(family string) ([]postgres.Parameter, error) {
+	version := a.ofFamily(family)
+	all, err := a.engine.Parameters(version)
 	if err != nil {
 		return nil, err
 	}
-	all = append(slices.Clone(all), postgres.Parameter{Name: forceTLS, Type: "BOOLEAN", Default: a.forceTLSByDefault(), Description: "Force SSL connections."})
+	all = append(slices.Clone(all), postgres.Parameter{Name: forceTLS, Type: "BOOLEAN", Default: forceTLSByDefault(version), Description: "Force SSL connections."})
 	slices.SortFunc(all, func(x, y postgres.Parameter) int { return strings.Compare(x.Name, y.Name) })
 	return all, nil
 }
 
-// defaultGroupName is that of the group which instances have without one.
-func (a tx) defaultGroupName() string { return "default." + a.family() }
+// defaultGroupName is that of the group which instances of a version have without one.
+func defaultGroupName(version string) string { return "default." + familyOf(version) }
 
 // parameterGroup finds a group. The default one is there without being made.
 func (a tx) parameterGroup(name *string) (*parameterGroup, error) {
@@ -70,8 +71,8 @@ func (a tx) parameterGroup(name *string) (*parameterGroup, error) {
 			return g, nil
 		}
 	}
-	if want == a.defaultGroupName() {
-		return &parameterGroup{Name: want, Family: a.family(), Description: "Default parameter group for " + a.family()}, nil
+	if family, ok := strings.CutPrefix(want, "default."); ok && a.ofFamily(family) != "" {
+		return &parameterGroup{Name: want, Family: family, Description: "Default parameter group for " + family}, nil
 	}
 	return nil, kernel.Fail("DBParameterGroupNotFound", "DBParameterGroup not found: %s", aws.ToString(name))
 }
@@ -89,7 +90,8 @@ func (a tx) CreateDBParameterGroup(in *rds.CreateDBParameterGroupInput) (*rds.Cr
 	if err != nil {
 		return nil, err
 	}
-	if family := aws.ToString(in.DBParameterGroupFamily); family != a.family() {
+	family := aws.ToString(in.DBParameterGroupFamily)
+	if a.ofFamily(family) == "" {
 		return nil, kernel.Fail("InvalidParameterValue", "ParameterGroupFamily %s is not a valid parameter group family", family)
 	}
 	if slices.ContainsFunc(a.state().ParameterGroups, func(g *parameterGroup) bool { return g.Name == name }) {
@@ -99,7 +101,7 @@ func (a tx) CreateDBParameterGroup(in *rds.CreateDBParameterGroupInput) (*rds.Cr
 	if err != nil {
 		return nil, err
 	}
-	g := &parameterGroup{Name: name, Family: a.family(), Description: aws.ToString(in.Description), Tags: tags, Values: map[string]string{}}
+	g := &parameterGroup{Name: name, Family: family, Description: aws.ToString(in.Description), Tags: tags, Values: map[string]string{}}
 	a.state().ParameterGroups = append(a.state().ParameterGroups, g)
 	a.Born(g.key())
 	out := a.describeParameterGroup(g)
@@ -115,12 +117,14 @@ func (a tx) DescribeDBParameterGroups(in *rds.DescribeDBParameterGroupsInput) (*
 		}
 		all = append(all, a.describeParameterGroup(g))
 	} else {
-		name := a.defaultGroupName()
-		g, err := a.parameterGroup(&name)
-		if err != nil {
-			return nil, err
+		for _, version := range slices.Sorted(slices.Values(a.engine.Versions())) {
+			name := defaultGroupName(version)
+			g, err := a.parameterGroup(&name)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, a.describeParameterGroup(g))
 		}
-		all = append(all, a.describeParameterGroup(g))
 		for _, g := range a.state().ParameterGroups {
 			if a.Visible(g.key()) {
 				all = append(all, a.describeParameterGroup(g))
@@ -139,7 +143,7 @@ func (a tx) DescribeDBParameters(in *rds.DescribeDBParametersInput) (*rds.Descri
 	if err != nil {
 		return nil, err
 	}
-	known, err := a.parameters()
+	known, err := a.parameters(g.Family)
 	if err != nil {
 		return nil, err
 	}
@@ -235,7 +239,7 @@ func (a tx) ModifyDBParameterGroup(in *rds.ModifyDBParameterGroupInput) (*rds.Mo
 	if err != nil {
 		return nil, err
 	}
-	known, err := a.parameters()
+	known, err := a.parameters(g.Family)
 	if err != nil {
 		return nil, err
 	}

@@ -54,6 +54,7 @@ func (s *Service) API() kernel.Service {
 		kernel.Op("DescribeDBInstanceAutomatedBackups", tx.DescribeDBInstanceAutomatedBackups),
 		kernel.Op("DescribeDBInstances", tx.DescribeDBInstances),
 		kernel.Op("DescribeDBLogFiles", tx.DescribeDBLogFiles),
+		kernel.Op("DescribeDBMajorEngineVersions", tx.DescribeDBMajorEngineVersions),
 		kernel.Op("DescribeDBParameterGroups", tx.DescribeDBParameterGroups),
 		kernel.Op("DescribeDBParameters", tx.DescribeDBParameters),
 		kernel.Op("DescribeDBSnapshotAttributes", tx.DescribeDBSnapshotAttributes),

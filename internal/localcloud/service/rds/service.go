@@ -16,10 +16,13 @@ import (
 
 // Engine is PostgreSQL: servers and snapshots of them, by name.
 type Engine interface {
-	// Version is that of PostgreSQL, such as "17.6".
-	Version() string
-	// Parameters are those that a server has.
-	Parameters() ([]postgres.Parameter, error)
+	// Versions are those of PostgreSQL that there are, one of each major version, such
+	// as "17.6". The first is that of new servers.
+	Versions() []string
+	// Upgrades says whether a server of one version can be moved to another.
+	Upgrades(from, to string) bool
+	// Parameters are those that a server of a version has.
+	Parameters(version string) ([]postgres.Parameter, error)
 	// Prepare makes the files that new servers begin with, once.
 	Prepare(ctx context.Context) error
 	// Server is the server of that name, whether it exists yet or not.
@@ -37,8 +40,8 @@ type Server interface {
 	Done() <-chan struct{}
 	LogFile() string
 
-	// Create and Restore make its files, new or as they are in a snapshot.
-	Create(ctx context.Context) error
+	// Create and Restore make its files, new of a version or as they are in a snapshot.
+	Create(ctx context.Context, version string) error
 	Restore(ctx context.Context, snapshot string) error
 	Snapshot(ctx context.Context, name string) error
 	Delete(ctx context.Context) error
@@ -48,6 +51,9 @@ type Server interface {
 	Restart(ctx context.Context, settings postgres.Settings) error
 	Reload(settings postgres.Settings) error
 	Stop(ctx context.Context) error
+	// Upgrade moves it, stopped, to another version. A *postgres.IncompatibleError
+	// says that this can't be; whatever the error, it is of the old version still.
+	Upgrade(ctx context.Context, version string, settings postgres.Settings) error
 
 	EnsureMaster(ctx context.Context, master postgres.Master) error
 	SetPassword(ctx context.Context, user string, password postgres.Verifier) error

@@ -53,7 +53,7 @@ func (a tx) describeSnapshot(s *snapshot) types.DBSnapshot {
 		DBInstanceIdentifier: aws.String(db.ID), DbiResourceId: aws.String(db.Resource), Engine: aws.String(engineName), EngineVersion: aws.String(db.Version),
 		AllocatedStorage: aws.Int32(db.Storage), StorageType: aws.String(db.StorageType), AvailabilityZone: aws.String(db.Zone), Encrypted: aws.Bool(db.Encrypted),
 		KmsKeyId: kernel.NonEmpty(db.KMSKey), LicenseModel: aws.String(license), MasterUsername: aws.String(db.User), Port: aws.Int32(int32(db.Port)), PercentProgress: &progress,
-		OptionGroupName: aws.String("default:postgres-" + a.major()), IAMDatabaseAuthenticationEnabled: aws.Bool(false), TagList: writeTags(s.Tags),
+		OptionGroupName: aws.String("default:postgres-" + majorOf(db.Version)), IAMDatabaseAuthenticationEnabled: aws.Bool(false), TagList: writeTags(s.Tags),
 		SnapshotTarget: aws.String("region"), SourceDBSnapshotIdentifier: kernel.NonEmpty(s.Original), BackupRetentionPeriod: aws.Int32(db.Backups),
 	}
 	if db.IOPS > 0 {
@@ -304,7 +304,7 @@ func (a tx) RestoreDBInstanceFromDBSnapshot(in *rds.RestoreDBInstanceFromDBSnaps
 	db := &instance{
 		Class: value(in.DBInstanceClass, was.Class), Storage: value(in.AllocatedStorage, was.Storage), StorageType: value(in.StorageType, was.StorageType),
 		IOPS: value(in.Iops, was.IOPS), Throughput: value(in.StorageThroughput, was.Throughput), Encrypted: was.Encrypted, KMSKey: was.KMSKey,
-		Version: a.engine.Version(), DBName: was.DBName, User: was.User, MultiAZ: aws.ToBool(in.MultiAZ), Public: aws.ToBool(in.PubliclyAccessible),
+		Version: was.Version, DBName: was.DBName, User: was.User, MultiAZ: aws.ToBool(in.MultiAZ), Public: aws.ToBool(in.PubliclyAccessible),
 		Backups: value(in.BackupRetentionPeriod, was.Backups), BackupWindow: value(in.PreferredBackupWindow, was.BackupWindow), Window: was.Window,
 		Protected: aws.ToBool(in.DeletionProtection), CopyTags: aws.ToBool(in.CopyTagsToSnapshot), AutoMinor: value(in.AutoMinorVersionUpgrade, was.AutoMinor),
 		Logs: slices.Clone(in.EnableCloudwatchLogsExports), Lifecycle: cmp.Or(aws.ToString(in.EngineLifecycleSupport), was.Lifecycle), Source: s.Key,

@@ -124,7 +124,7 @@ func (s *Service) serverSettings(db instance) (postgres.Settings, error) {
 	values := maps.Clone(db.Applied)
 	force, set := values[forceTLS]
 	if !set {
-		force = s.forceTLSByDefault()
+		force = forceTLSByDefault(db.Version)
 	}
 	// RDS's own parameters and its formulas are not PostgreSQL's.
 	maps.DeleteFunc(values, func(name, value string) bool { return strings.HasPrefix(name, "rds.") || strings.Contains(value, "{") })
@@ -196,7 +196,7 @@ func (s *Service) make(ctx context.Context, db instance) error {
 		if db.Source != "" {
 			err = server.Restore(ctx, db.Source)
 		} else {
-			err = server.Create(ctx)
+			err = server.Create(ctx, db.Version)
 		}
 		if err != nil {
 			return err
@@ -240,6 +240,12 @@ func (s *Service) modify(ctx context.Context, resource string) {
 		s.edit(resource, func(a tx, db *instance) { db.Status = dbAvailable })
 		return
 	}
+	if todo.Version != "" {
+		if err := s.upgrade(ctx, resource, todo); err != nil {
+			s.noteFailure(ctx, resource, dbFailed, "The DB instance could not be upgraded", err)
+			return
+		}
+	}
 	if err := s.change(ctx, resource, todo); err != nil {
 		s.noteFailure(ctx, resource, dbBadParameter, "The DB instance could not be modified", err)
 		return
@@ -273,6 +279,9 @@ func (a tx) modified(db *instance, todo pendingChange) {
 		a.event(types.SourceTypeDbInstance, db.ID, "configuration change", "Finished applying modification to "+what)
 	}
 	left := db.Pending // with what was asked for in the meantime
+	if todo.Version != "" {
+		left.Version, left.Group = "", ""
+	}
 	if todo.Class != "" {
 		db.Class = todo.Class
 		left.Class = changed(left.Class, todo.Class)
