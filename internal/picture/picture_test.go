@@ -231,3 +231,42 @@ func TestTimelineBarsAreAsLongAsWhatTheyStandFor(t *testing.T) {
 		t.Errorf("bars (-want +got):\n%s", diff)
 	}
 }
+
+// TestTheGraphOfAPageLeavesLooksToThePage draws the same parts with classes in place of
+// colours, which a page could not change for a dark scheme.
+func TestTheGraphOfAPageLeavesLooksToThePage(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	if err := picture.Inline(&b, `4 resources: "all" of them`, parts); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	states := map[string]string{}
+	class := ""
+	for i, e := range parse(t, b.String()) {
+		if i == 0 && (e.name != "svg" || e.attrs["role"] != "img" || e.attrs["aria-label"] != `4 resources: "all" of them`) {
+			t.Errorf("it begins with %v", e)
+		}
+		for _, looks := range []string{"fill", "stroke", "style", "font-size", "font-weight"} {
+			if e.attrs[looks] != "" {
+				t.Errorf("%v has looks of its own", e)
+			}
+		}
+		switch {
+		case e.name == "rect":
+			class = e.attrs["class"]
+		case e.name == "text" && e.attrs["class"] == "name":
+			names = append(names, e.text)
+			states[e.text] = class
+		}
+	}
+	slices.Sort(names)
+	if diff := cmp.Diff([]string{"database", "group", "subnet", "vpc"}, names); diff != "" {
+		t.Errorf("names (-want +got):\n%s", diff)
+	}
+	for _, p := range parts {
+		if states[p.Name] != "part "+p.State {
+			t.Errorf("%s, which is %s, looks like %q", p.Name, p.State, states[p.Name])
+		}
+	}
+}

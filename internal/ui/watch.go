@@ -116,14 +116,13 @@ func (w *watcher) lookAtStack(ctx context.Context) {
 	w.mu.Lock()
 	v := w.view
 	w.mu.Unlock()
-	switch {
-	case err == nil:
+	if err == nil {
 		v.stack, v.read, v.failure, v.failing = &stack, now, nil, time.Time{}
-	default:
+	} else {
 		if v.failure == nil {
 			v.failing = now
 		}
-		f := failureOf(err, limited)
+		f := failureOf(limited, err)
 		v.failure = &f
 	}
 	parts := v.sections()
@@ -133,7 +132,7 @@ func (w *watcher) lookAtStack(ctx context.Context) {
 	})
 }
 
-func failureOf(err error, limited context.Context) Failure {
+func failureOf(limited context.Context, err error) Failure {
 	var f Failure
 	switch {
 	case limited.Err() != nil:
@@ -179,7 +178,7 @@ func (w *watcher) readLines(ctx context.Context) {
 	}
 	silent := ""
 	if err != nil {
-		silent = failureOf(err, ctx).Text
+		silent = failureOf(ctx, err).Text
 	}
 	w.mu.Lock()
 	same := w.view.silent == silent
