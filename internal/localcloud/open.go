@@ -96,6 +96,7 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	c.balancers.Start()
 	c.tasks.Start()
 	c.scaling.Start()
+	c.alarms.Start()
 	return c, nil
 }
 

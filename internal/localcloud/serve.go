@@ -59,6 +59,16 @@ func (c *Cloud) control(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	if token, ok := strings.CutPrefix(path, "confirm/"); ok && r.Method == http.MethodGet {
+		// The link of a mail, which its reader follows in a browser.
+		to, ok := c.topics.Confirm(token)
+		if !ok {
+			http.Error(w, "no subscription waits for this confirmation", http.StatusNotFound)
+			return
+		}
+		answer(map[string]string{"confirmed": to})
+		return
+	}
 	switch r.Method + " " + path {
 	case "GET health":
 		answer(c.info())

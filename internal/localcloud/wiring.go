@@ -6,15 +6,18 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/localcloud/service/acm"
 	"github.com/bookctl/bookctl/internal/localcloud/service/autoscaling"
+	"github.com/bookctl/bookctl/internal/localcloud/service/cloudwatch"
 	"github.com/bookctl/bookctl/internal/localcloud/service/ec2"
 	"github.com/bookctl/bookctl/internal/localcloud/service/ecr"
 	"github.com/bookctl/bookctl/internal/localcloud/service/ecs"
 	"github.com/bookctl/bookctl/internal/localcloud/service/elb"
+	"github.com/bookctl/bookctl/internal/localcloud/service/events"
 	"github.com/bookctl/bookctl/internal/localcloud/service/iam"
 	"github.com/bookctl/bookctl/internal/localcloud/service/logs"
 	"github.com/bookctl/bookctl/internal/localcloud/service/rds"
 	"github.com/bookctl/bookctl/internal/localcloud/service/route53"
 	"github.com/bookctl/bookctl/internal/localcloud/service/secretsmanager"
+	"github.com/bookctl/bookctl/internal/localcloud/service/sns"
 	"github.com/bookctl/bookctl/internal/localcloud/service/ssm"
 	"github.com/bookctl/bookctl/internal/localcloud/service/sts"
 	"github.com/bookctl/bookctl/internal/localcloud/service/tagging"
@@ -35,13 +38,17 @@ type services struct {
 	network      *ec2.Service
 	scaling      *autoscaling.Service
 	parameters   *ssm.Service
+	topics       *sns.Service
+	bus          *events.Service
+	alarms       *cloudwatch.Service
 }
 
-// apis are those of all services, in the order of their names.
+// apis are those of all services.
 func (c *Cloud) apis() []kernel.Service {
 	return []kernel.Service{
 		c.certificates.API(), c.scaling.API(), c.network.API(), c.repositories.API(), c.tasks.API(), c.balancers.API(), c.roles.API(),
 		c.logGroups.API(), c.databases.API(), c.zoneRecords.API(), c.secretValues.API(), c.parameters.API(), c.tokens.API(), tagging.API(),
+		c.alarms.API(), c.bus.API(), c.topics.API(),
 	}
 }
 
@@ -51,6 +58,8 @@ func (c *Cloud) apis() []kernel.Service {
 func (c *Cloud) makeServices(k *kernel.Kernel) {
 	r, kept := c.behind, c.kept
 	c.parameters = ssm.New(k)
+	c.topics = sns.New(k)
+	c.bus = events.New(k, c.topics)
 	c.secretValues = secretsmanager.New(k)
 	c.zoneRecords = route53.New(k, validation{c})
 	c.certificates = acm.New(k, c.zoneRecords, certificateUsers{c}, kept.authority)
@@ -61,9 +70,11 @@ func (c *Cloud) makeServices(k *kernel.Kernel) {
 	c.network = ec2.New(k, c.cfg.VPCs)
 	c.databases = rds.New(k, rds.Needs{Engine: r.Engine, Authority: kept.authority, Network: c.network, Roles: c.roles, Logs: c.logGroups})
 	c.balancers = elb.New(k, elb.Needs{Balancer: r.Balancer, Tasks: taskAddresses{c}, Network: c.network, Certificates: c.certificates, Roles: c.roles})
+	c.alarms = cloudwatch.New(k, c.cfg.ScalingMinute, c.topics, c.balancers)
 	c.tasks = ecs.New(k, ecs.Needs{
 		Runtime: r.Containers, Network: c.network, Groups: c.balancers, Roles: c.roles, Logs: c.logGroups, Secrets: c.secretValues,
 		Parameters: c.parameters, Repositories: c.repositories, Authority: kept.authority,
+		Events: c.bus,
 	})
 	c.scaling = autoscaling.New(k, c.cfg.ScalingMinute, c.tasks, c.balancers, c.roles)
 }

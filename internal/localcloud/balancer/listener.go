@@ -116,6 +116,20 @@ type Listener struct {
 	port     string
 	config   atomic.Pointer[config]
 	certs    atomic.Pointer[[]*tls.Certificate]
+
+	requests, byTasks, byItself atomic.Int64
+}
+
+// Counts are what a listener has done so far.
+type Counts struct {
+	// Requests are those that targets were given, ByTasks those of them that were
+	// answered by 5xx, and ByItself what the listener answered so.
+	Requests, ByTasks, ByItself int64
+}
+
+// Counts are those of the listener.
+func (l *Listener) Counts() Counts {
+	return Counts{l.requests.Load(), l.byTasks.Load(), l.byItself.Load()}
 }
 
 type config struct {
@@ -218,7 +232,7 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			l.forward(w, r, group, c.options)
 			return
 		}
-		refuse(w, http.StatusServiceUnavailable)
+		l.refuse(w, http.StatusServiceUnavailable)
 	}
 }
 
@@ -253,7 +267,8 @@ func (d *dressed) Write(text []byte) (int, error) {
 func (d *dressed) Unwrap() http.ResponseWriter { return d.ResponseWriter }
 
 // refuse answers as AWS's load balancers do of themselves.
-func refuse(w http.ResponseWriter, code int) {
+func (l *Listener) refuse(w http.ResponseWriter, code int) {
+	l.byItself.Add(1) // all of them are 5xx
 	w.Header().Set("Server", "awselb/2.0")
 	w.Header().Set("Content-Type", "text/html")
 	w.WriteHeader(code)
@@ -303,12 +318,13 @@ func (l *Listener) forward(w http.ResponseWriter, r *http.Request, group *Group,
 	}
 	t, cookie := group.pick(before)
 	if t == nil {
-		refuse(w, http.StatusServiceUnavailable)
+		l.refuse(w, http.StatusServiceUnavailable)
 		return
 	}
 	defer group.release(t)
+	l.requests.Add(1)
 	if t.Addr == "" {
-		refuse(w, http.StatusBadGateway)
+		l.refuse(w, http.StatusBadGateway)
 		return
 	}
 	if options.DropInvalidHeaders {
@@ -337,6 +353,9 @@ func (l *Listener) forward(w http.ResponseWriter, r *http.Request, group *Group,
 			}
 		},
 		ModifyResponse: func(resp *http.Response) error {
+			if resp.StatusCode >= http.StatusInternalServerError {
+				l.byTasks.Add(1)
+			}
 			if cookie != nil {
 				resp.Header.Add("Set-Cookie", cookie.String())
 			}
@@ -346,17 +365,17 @@ func (l *Listener) forward(w http.ResponseWriter, r *http.Request, group *Group,
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			var timeout interface{ Timeout() bool }
 			if errors.Is(err, errSlow) || (errors.As(err, &timeout) && timeout.Timeout()) {
-				refuse(w, http.StatusGatewayTimeout)
+				l.refuse(w, http.StatusGatewayTimeout)
 				return
 			}
-			refuse(w, http.StatusBadGateway)
+			l.refuse(w, http.StatusBadGateway)
 		},
 	}
 	// Else net/http closes the client's body when the answer begins, and a target
 	// that answers before it has all of the body loses its connection under the
 	// answer: https://github.com/golang/go/issues/40747. HTTP/2 needs it not.
 	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		refuse(w, http.StatusBadGateway)
+		l.refuse(w, http.StatusBadGateway)
 		return
 	}
 	proxy.ServeHTTP(w, r)

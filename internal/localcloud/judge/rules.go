@@ -37,6 +37,32 @@ var table = spreadOut(map[string][]rule{
 	"application-autoscaling:ListTagsForResource":                                                       {on("", "ResourceARN")},
 	"application-autoscaling:TagResource UntagResource":                                                 {on("", "ResourceARN", request)},
 
+	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html
+	"cloudwatch:PutMetricAlarm":            {named("alarm:", "AlarmName", key("cloudwatch:AlarmActions", "AlarmActions"))},
+	"cloudwatch:DescribeAlarms":            {onOr("alarm:", "AlarmNames", "*")},
+	"cloudwatch:DeleteAlarms":              {on("alarm:", "AlarmNames")},
+	"cloudwatch:SetAlarmState":             {on("alarm:", "AlarmName")},
+	"cloudwatch:ListTagsForResource":       {on("", "ResourceARN")},
+	"cloudwatch:TagResource UntagResource": {on("", "ResourceARN", request)},
+
+	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html
+	"sns:CreateTopic": {named("", "Name")},
+	"sns:ConfirmSubscription DeleteTopic GetTopicAttributes ListSubscriptionsByTopic Publish SetTopicAttributes": {on("", "TopicArn")},
+	"sns:Subscribe":                 {on("", "TopicArn", key("sns:Protocol", "Protocol"), key("sns:Endpoint", "Endpoint"))},
+	"sns:ListTopics Unsubscribe":    {everywhere},
+	"sns:ListTagsForResource":       {on("", "ResourceArn")},
+	"sns:TagResource UntagResource": {on("", "ResourceArn", request)},
+
+	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridge.html
+	"events:PutRule":                         {named("rule/", "Name")},
+	"events:DeleteRule DescribeRule":         {on("rule/", "Name")},
+	"events:ListTargetsByRule RemoveTargets": {on("rule/", "Rule")},
+	"events:PutTargets":                      {on("rule/", "Rule", key("events:TargetArn", "Targets.Arn"))},
+	"events:ListRules":                       {everywhere},
+	"events:ListTagsForResource":             {on("", "ResourceARN")},
+	"events:PutEvents":                       {defaultBus},
+	"events:TagResource UntagResource":       {on("", "ResourceARN", request)},
+
 	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
 	"ec2:DescribeAccountAttributes DescribeAddresses DescribeAvailabilityZones DescribeDhcpOptions DescribeInstances DescribeInternetGateways DescribeNatGateways " +
 		"DescribeNetworkAcls DescribeNetworkInterfaces DescribeRegions DescribeRouteTables DescribeSecurityGroupRules DescribeSecurityGroups " +
@@ -308,7 +334,10 @@ var taggers = map[string]struct{ action, creator string }{
 	"acm":                     {"AddTagsToCertificate", ""},
 	"application-autoscaling": {"TagResource", ""},
 	"ec2":                     {"CreateTags", "ec2:CreateAction"},
+	"cloudwatch":              {"TagResource", ""},
 	"ecr":                     {"TagResource", ""},
+	"events":                  {"TagResource", ""},
+	"sns":                     {"TagResource", ""},
 	"ecs":                     {"TagResource", "ecs:CreateAction"},
 	"elasticloadbalancing":    {"AddTags", "elasticloadbalancing:CreateAction"},
 	"iam":                     {"TagRole", ""},
@@ -368,6 +397,11 @@ func madeByItself(service string) rule {
 func serviceLinkedRole(a *ask) {
 	arn, _ := a.Lacks(a.text("AWSServiceName"))
 	a.own(arn, keys{"iam:AWSServiceName": a.texts("AWSServiceName")})
+}
+
+// defaultBus requests the action on the bus that the local cloud has.
+func defaultBus(a *ask) {
+	a.own(a.ARN("events", "event-bus/default"), keys{"events:source": a.texts("Entries.Source"), "events:detail-type": a.texts("Entries.DetailType")})
 }
 
 // target requests the action on the scalable target of a resource id. Its ARN is not

@@ -18,6 +18,7 @@ const (
 	Query   Protocol = wire.Query
 	JSON    Protocol = wire.JSON
 	RESTXML Protocol = wire.RESTXML
+	CBOR    Protocol = wire.CBOR
 )
 
 // Service is the operations of one AWS service.
@@ -39,8 +40,11 @@ func (s Service) Action(operation string) string { return iamPrefix(s.Signing) +
 
 // iamPrefix is the name in policies of the service with that signing name.
 func iamPrefix(signing string) string {
-	if signing == "tagging" {
+	switch signing {
+	case "tagging":
 		return "tag"
+	case "monitoring":
+		return "cloudwatch"
 	}
 	return signing
 }

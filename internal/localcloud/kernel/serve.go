@@ -122,6 +122,7 @@ func (k *Kernel) ServeAPI(w http.ResponseWriter, r *http.Request) {
 		k.answerError(w, k.guess(s, r), err, id)
 		return
 	}
+	s.table = s.table.For(r)
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		k.answerError(w, s.table, &Error{

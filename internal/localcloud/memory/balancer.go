@@ -34,6 +34,8 @@ func (l *listener) Configure(balancer.Action, balancer.Options) {}
 
 func (l *listener) SetCertificates(...*tls.Certificate) {}
 
+func (l *listener) Counts() balancer.Counts { return balancer.Counts{} }
+
 func (l *listener) Release() { l.release() }
 
 func (l *listener) Close() { l.release() }

@@ -36,6 +36,12 @@ func (m *Model) OperationName(r *http.Request, body []byte) (string, error) {
 			return "", &Error{"UnknownOperationException", fmt.Sprintf("X-Amz-Target %q is not %s.<operation>", target, m.Target)}
 		}
 		return name, nil
+	case CBOR:
+		name, ok := strings.CutPrefix(r.URL.Path, "/service/"+m.Target+"/operation/")
+		if !ok || r.Header.Get("Smithy-Protocol") != "rpc-v2-cbor" {
+			return "", &Error{"UnknownOperationException", fmt.Sprintf("%s is not /service/%s/operation/<operation> with the header Smithy-Protocol: rpc-v2-cbor", r.URL.Path, m.Target)}
+		}
+		return name, nil
 	case RESTXML:
 		for _, name := range slices.Sorted(maps.Keys(m.Operations)) {
 			o := m.Operations[name]
@@ -82,6 +88,8 @@ func (m *Model) Decode(operation string, r *http.Request, body []byte, input any
 	switch m.Protocol {
 	case JSON:
 		err = d.jsonBody(o, body, v)
+	case CBOR:
+		err = d.cborBody(o, body, v)
 	case RESTXML:
 		err = d.restBody(o, r, body, v)
 	default:

@@ -33,6 +33,8 @@ func (m *Model) Encode(operation string, output any, requestID string, header ht
 	switch m.Protocol {
 	case JSON:
 		err = e.json(Member{Of: o.Output}, v, operation, true)
+	case CBOR:
+		return e.cborBody(o.Output, v, operation)
 	case EC2:
 		e.open(operation+"Response", m.Namespace)
 		e.element("requestId", requestID)
@@ -74,6 +76,9 @@ func (m *Model) EncodeError(code, message string, status int, requestID string, 
 		body, _ := json.Marshal(map[string]string{"__type": code, "message": message}) // strings always marshal
 		return body
 	}
+	if m.Protocol == CBOR {
+		return cborError(code, message)
+	}
 	if m.Protocol == EC2 {
 		e.open("Response", "")
 		e.open("Errors", "")
@@ -106,6 +111,11 @@ func (m *Model) head(requestID string, header http.Header) {
 	header.Set("X-Amzn-Requestid", requestID)
 	if m.Protocol == JSON {
 		header.Set("Content-Type", "application/x-amz-json-1.1")
+		return
+	}
+	if m.Protocol == CBOR {
+		header.Set("Content-Type", "application/cbor")
+		header.Set("Smithy-Protocol", "rpc-v2-cbor")
 		return
 	}
 	header.Set("Content-Type", "text/xml;charset=UTF-8")

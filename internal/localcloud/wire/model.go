@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -13,10 +14,11 @@ import (
 
 // The protocols, by AWS's own names.
 const (
-	EC2     = "ec2"      // query in, XML out
-	Query   = "query"    // query in, wrapped XML out
-	JSON    = "json"     // AWS JSON 1.1
-	RESTXML = "rest-xml" // Route 53
+	EC2     = "ec2"                // query in, XML out
+	Query   = "query"              // query in, wrapped XML out
+	JSON    = "json"               // AWS JSON 1.1
+	RESTXML = "rest-xml"           // Route 53
+	CBOR    = "smithy-rpc-v2-cbor" // https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html
 )
 
 // The scalar types. Any other value of Member.Of is the name of a shape.
@@ -59,6 +61,21 @@ type Model struct {
 	Shapes map[string]*Shape `json:"shapes"`
 
 	bindings sync.Map // of bindingKey to *binding
+	// query and json are the same in other protocols, of a service that takes those as
+	// well; else nil.
+	query, json *Model
+}
+
+// For is the model that a request is read with and answered: CloudWatch takes queries and
+// JSON as well as RPC v2, which its newer clients send.
+func (m *Model) For(r *http.Request) *Model {
+	switch {
+	case m.query == nil || r.Header.Get("Smithy-Protocol") != "":
+		return m
+	case r.Header.Get("X-Amz-Target") != "":
+		return m.json
+	}
+	return m.query
 }
 
 // Operation is an operation of a service.
@@ -116,6 +133,12 @@ func Load(service string) (*Model, error) {
 	m := new(Model)
 	if err := json.Unmarshal(text, m); err != nil {
 		return nil, fmt.Errorf("read the wire names of service %s: %w", service, err)
+	}
+	if m.Protocol == CBOR {
+		as := func(protocol string) *Model {
+			return &Model{Service: m.Service, Protocol: protocol, Version: m.Version, Namespace: m.Namespace, Target: m.Target, Operations: m.Operations, Errors: m.Errors, Shapes: m.Shapes}
+		}
+		m.query, m.json = as(Query), as(JSON)
 	}
 	return m, nil
 }

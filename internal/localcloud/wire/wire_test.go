@@ -20,12 +20,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/acm"
 	"github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/pricing"
@@ -35,6 +37,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 	route53types "github.com/aws/aws-sdk-go-v2/service/route53/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
@@ -49,10 +52,12 @@ import (
 var clients = map[string]func(aws.Config) any{
 	"acm":                      func(c aws.Config) any { return acm.NewFromConfig(c) },
 	"application-autoscaling":  func(c aws.Config) any { return applicationautoscaling.NewFromConfig(c) },
+	"cloudwatch":               func(c aws.Config) any { return cloudwatch.NewFromConfig(c) },
 	"ec2":                      func(c aws.Config) any { return ec2.NewFromConfig(c) },
 	"ecr":                      func(c aws.Config) any { return ecr.NewFromConfig(c) },
 	"ecs":                      func(c aws.Config) any { return ecs.NewFromConfig(c) },
 	"elbv2":                    func(c aws.Config) any { return elasticloadbalancingv2.NewFromConfig(c) },
+	"events":                   func(c aws.Config) any { return eventbridge.NewFromConfig(c) },
 	"iam":                      func(c aws.Config) any { return iam.NewFromConfig(c) },
 	"logs":                     func(c aws.Config) any { return cloudwatchlogs.NewFromConfig(c) },
 	"pricing":                  func(c aws.Config) any { return pricing.NewFromConfig(c) },
@@ -60,6 +65,7 @@ var clients = map[string]func(aws.Config) any{
 	"resourcegroupstaggingapi": func(c aws.Config) any { return resourcegroupstaggingapi.NewFromConfig(c) },
 	"route53":                  func(c aws.Config) any { return route53.NewFromConfig(c) },
 	"secretsmanager":           func(c aws.Config) any { return secretsmanager.NewFromConfig(c) },
+	"sns":                      func(c aws.Config) any { return sns.NewFromConfig(c) },
 	"ssm":                      func(c aws.Config) any { return ssm.NewFromConfig(c) },
 	"sts":                      func(c aws.Config) any { return sts.NewFromConfig(c) },
 }
@@ -157,6 +163,9 @@ func roundTrip(t *testing.T, m *wire.Model, client func(aws.Config) any, name st
 	f.fill(wire.Member{Of: m.Operations[name].Input}, input.Elem(), name, 0)
 	output := reflect.New(method.Type().Out(0).Elem())
 	f.fill(wire.Member{Of: m.Operations[name].Output}, output.Elem(), name, 0)
+	if host := input.Elem().FieldByName("EndpointId"); host.IsValid() {
+		host.SetZero() // it is a part of the address
+	}
 	received, sent = reflect.New(input.Type().Elem()).Interface(), output.Interface()
 	results := method.Call([]reflect.Value{reflect.ValueOf(context.Background()), input})
 	err, _ := results[1].Interface().(error)

@@ -70,6 +70,14 @@ func (s *service) conclude(now time.Time, status types.ServiceDeploymentStatus, 
 	d.Status, d.Reason, d.Updated, d.Finished = status, reason, now, now
 }
 
+// deploymentFailed tells EventBridge that a deployment was given up.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html
+func (a tx) deploymentFailed(s *service, d deployment) {
+	a.events.Emit(a.Tx, "aws.ecs", "ECS Deployment State Change", []string{a.serviceARN(s)}, map[string]any{
+		"eventType": "ERROR", "eventName": "SERVICE_DEPLOYMENT_FAILED", "deploymentId": d.ID, "updatedAt": d.Updated, "reason": d.Reason,
+	})
+}
+
 // rollBack takes the last deployment that completed up again, under its own id; its
 // tasks that still serve stay. It returns false where there is none.
 func (a tx) rollBack(s *service, failed deployment, reason string) bool {
@@ -288,6 +296,7 @@ func (a tx) StopServiceDeployment(in *ecs.StopServiceDeploymentInput) (*ecs.Stop
 	}
 	failed.State, failed.Reason, failed.Updated = types.DeploymentRolloutStateFailed, "ECS deployment was stopped by a user.", a.Now()
 	s.Deployments[0] = failed
+	a.deploymentFailed(s, failed)
 	a.rollBack(s, failed, "Service deployment was stopped by a user")
 	a.wakeScheduler()
 	return out, nil

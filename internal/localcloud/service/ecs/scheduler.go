@@ -321,6 +321,7 @@ func (a tx) breakCircuit(s *service) bool {
 	failed.State, failed.Reason, failed.Updated = types.DeploymentRolloutStateFailed, "ECS deployment circuit breaker: tasks failed to start.", a.Now()
 	s.Deployments[0] = failed
 	a.serviceEvent(s.key(), "(deployment %s) deployment failed: tasks failed to start.", failed.ID)
+	a.deploymentFailed(s, failed)
 	if !breaker.Rollback || !a.rollBack(s, failed, "ECS deployment circuit breaker") {
 		s.conclude(a.Now(), types.ServiceDeploymentStatusStopped, failed.Reason)
 	}

@@ -123,8 +123,14 @@ type Authority interface {
 	BundleFile() string
 }
 
+// Events are EventBridge's.
+type Events interface {
+	Emit(t *kernel.Tx, source, detailType string, resources []string, detail map[string]any)
+}
+
 // Needs are what ECS needs of others.
 type Needs struct {
+	Events       Events
 	Runtime      Runtime
 	Network      Network
 	Groups       TargetGroups
@@ -147,6 +153,7 @@ type Service struct {
 	secretValues Secrets
 	parameters   Parameters
 	repositories Repositories
+	events       Events
 	authority    Authority
 	// wake is poked when there may be something for the scheduler to do.
 	wake    chan struct{}
@@ -158,7 +165,7 @@ type Service struct {
 func New(k *kernel.Kernel, needs Needs) *Service {
 	s := &Service{Kernel: k,
 		runtime: needs.Runtime, network: needs.Network, groups: needs.Groups, roles: needs.Roles, logGroups: needs.Logs, secretValues: needs.Secrets,
-		parameters: needs.Parameters, repositories: needs.Repositories, authority: needs.Authority, wake: make(chan struct{}, 1), running: kernel.Live[live](k),
+		parameters: needs.Parameters, repositories: needs.Repositories, events: needs.Events, authority: needs.Authority, wake: make(chan struct{}, 1), running: kernel.Live[live](k),
 		store: kernel.Saved[state](k, "ecs")}
 	kernel.RegisterTagger(k, "ecs", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
 	return s

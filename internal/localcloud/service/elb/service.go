@@ -43,6 +43,8 @@ type Group interface {
 type Listener interface {
 	Configure(action balancer.Action, options balancer.Options)
 	SetCertificates(certificates ...*tls.Certificate)
+	// Counts are what it has done so far.
+	Counts() balancer.Counts
 	// Release gives the port free, and Close ends the connections too.
 	Release()
 	Close()
@@ -136,6 +138,38 @@ func (s *Service) Requests(t *kernel.Tx, arn string) (total int64, targets int, 
 		return 0, 0, false
 	}
 	return g.Requests(), len(g.Health()), true
+}
+
+// Healthy is how many targets are healthy of a group that is called as dimensions of
+// metrics have it, targetgroup/name/id. There is no such number without targets.
+func (s *Service) Healthy(t *kernel.Tx, group string) (n int, ok bool) {
+	g := s.in(t).live().groups[t.ARN("elasticloadbalancing", group)]
+	if g == nil {
+		return 0, false
+	}
+	for _, h := range g.Health() {
+		switch h.State {
+		case balancer.Healthy:
+			n, ok = n+1, true
+		case balancer.Draining:
+		default:
+			ok = true
+		}
+	}
+	return n, ok
+}
+
+// Answered is what the listeners have done so far of a load balancer that is called as
+// dimensions of metrics have it, app/name/id.
+func (s *Service) Answered(t *kernel.Tx, name string) (requests, byTasks, byItself int64, ok bool) {
+	a, arn := s.in(t), t.ARN("elasticloadbalancing", "loadbalancer/"+name)
+	for _, l := range a.state().Listeners {
+		if running := a.live().listeners[*l.ListenerArn]; running != nil && aws.ToString(l.LoadBalancerArn) == arn {
+			c := running.Counts()
+			requests, byTasks, byItself, ok = requests+c.Requests, byTasks+c.ByTasks, byItself+c.ByItself, true
+		}
+	}
+	return requests, byTasks, byItself, ok
 }
 
 // LoadBalancers are the ARNs of those that use a target group, if there is one.
