@@ -48,6 +48,9 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	if err != nil {
 		return err
 	}
+	if err := refuseLocked(ctx, t, g); err != nil {
+		return err
+	}
 	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
 	if err != nil {
 		return beforehand(g.stack, fmt.Errorf("read what is deployed: %w", err))
@@ -55,21 +58,18 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	if have.Found && have.Protect {
 		return hint.With(fmt.Errorf("stack %s is protected against deletion", g.stack), "%s turns the protection off", hint.Command("up", "--protect=false"))
 	}
-	if err := refuseLocked(ctx, t, g); err != nil {
-		return err
-	}
-	if err := provision.CheckDestroy(ctx, t.clients, g.stack, purge); err != nil {
+	if err := provision.CheckDestroy(ctx, t.clients, g.stack, have, purge); err != nil {
 		return beforehand(g.stack, err)
 	}
 	if err := provision.CheckHolders(ctx, t.clients.EC2, g.stack); err != nil {
 		return beforehand(g.stack, err)
 	}
-	// What the proof at the end reads is read now: what may not be would be met
+	// What only the proof at the end reads is read now: what may not be would be met
 	// when all else is gone.
-	if _, err := provision.Inventory(ctx, t.clients, g.stack); err != nil {
+	if err := provision.CheckProof(ctx, t.clients, g.stack); err != nil {
 		return beforehand(g.stack, fmt.Errorf("what is left of it could not be told: %w", err))
 	}
-	snapshots, err := provision.Snapshots(ctx, t.clients.RDS, g.stack)
+	snapshots, err := have.Snapshots(ctx, t.clients.RDS, g.stack)
 	if err != nil {
 		return beforehand(g.stack, err)
 	}
@@ -78,7 +78,7 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	}
 	rep.note("destroying stack %s in %s", g.stack, t.place)
 	spec := provision.Spec{
-		Stack: g.stack, Version: version(), Settings: have.Settings, Running: have.Running, Zones: have.Zones,
+		Stack: g.stack, Version: version(), Settings: have.Settings, Running: have.Running, Zones: have.Zones, Deployed: &have,
 	}
 	if spec.Zones[0] == "" || spec.Zones[1] == "" {
 		spec.Zones = [2]string{"a", "b"} // of a part of a stack: nothing is made in them

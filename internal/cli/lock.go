@@ -20,7 +20,7 @@ func changing(s streams, t *target, spec provision.Spec, doing string) provision
 	}
 	return provision.Run{
 		Pace:    pace,
-		Clients: t.clients, Spec: spec, Holder: holder(doing), Lock: runlock.Options{VisibilityDelay: runlock.AWSVisibilityDelay},
+		Clients: t.clients, Spec: spec, Holder: holder(doing), Lock: runlock.Options{VisibilityDelay: runlock.AWSVisibilityDelay}, View: t.lock,
 		Unlocked: func(err error) {
 			fmt.Fprintf(s.err, "bookctl: %v\nnext: nothing; the lock ends by itself in some minutes\n", err)
 		},
@@ -34,11 +34,15 @@ const emulatorPace = 0.01
 // builds or asks for anything. It only looks: the run's own claim decides, and
 // tells what can't be looked at.
 func refuseLocked(ctx context.Context, t *target, g *globals) error {
-	holder, err := runlock.Holder(ctx, parameterstore.New(t.clients.SSM, g.stack, ""), g.stack)
-	if err != nil || holder == nil {
+	view, err := runlock.Look(ctx, parameterstore.New(t.clients.SSM, g.stack, ""), g.stack)
+	if err != nil {
 		return nil //nolint:nilerr // see above
 	}
-	return holder
+	if holder := view.Holder(); holder != nil {
+		return holder
+	}
+	t.lock = view
+	return nil
 }
 
 // holder is what another run is told of this one.

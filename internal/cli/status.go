@@ -182,8 +182,11 @@ func readStatus(ctx context.Context, t *target, g *globals, also alsoRead) (*sta
 			return err
 		})
 	}
-	reads.Go(func() (err error) {
-		holder, err = runlock.Holder(ctx, parameterstore.New(t.clients.SSM, g.stack, ""), g.stack)
+	reads.Go(func() error {
+		lock, err := runlock.Look(ctx, parameterstore.New(t.clients.SSM, g.stack, ""), g.stack)
+		if err == nil {
+			holder = lock.Holder()
+		}
 		return err
 	})
 	var found []graph.Finding

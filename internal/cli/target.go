@@ -25,6 +25,7 @@ import (
 	"github.com/bookctl/bookctl/internal/preflight"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/requestbody"
+	"github.com/bookctl/bookctl/internal/runlock"
 )
 
 // target is the account and region that a command works in.
@@ -43,6 +44,8 @@ type target struct {
 	// this machine's.
 	authorities *x509.CertPool
 	calls       *journal
+	// lock is the stack's as it was looked at first; nil where it was not.
+	lock *runlock.View
 	// emulator is AWS's own, where the endpoint is one; nil is for all else.
 	emulator *emulator
 }

@@ -293,7 +293,7 @@ func (p *preparation) dataNote(ctx context.Context, from *provision.Snapshot) (h
 	case from != nil:
 		return hint.New("the database starts with the data of snapshot %s (%s, %d GiB, made %s)", from.ID, from.Kind, from.GiB, ago(from.Created)), nil
 	}
-	kept, err := provision.Snapshots(ctx, p.target.clients.RDS, p.spec.Stack)
+	kept, err := p.have.Snapshots(ctx, p.target.clients.RDS, p.spec.Stack)
 	if err != nil {
 		return hint.Message{}, fmt.Errorf("look for snapshots of the stack: %w", err)
 	}

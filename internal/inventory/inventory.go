@@ -43,6 +43,9 @@ type Kind struct {
 	// List returns the items of the stack, without Service and Type. If it fails, it
 	// also returns the items that it found.
 	List func(context.Context) ([]Item, error)
+	// Late is true if List makes calls that the graph of the stack does not make, or makes
+	// only after it has deleted something.
+	Late bool
 	// Delete deletes an item by its id. Nil means that Sweep ignores the kind, because
 	// there can be only one and it is part of the graph.
 	Delete func(ctx context.Context, id string) error

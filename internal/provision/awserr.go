@@ -138,6 +138,12 @@ var propagating = []struct{ code, text, created, reason string }{
 	// A service that does not see its role yet makes it itself, as far as the caller may.
 	// https://github.com/kubernetes/kops/issues/16218
 	{"AccessDenied", "iam:CreateServiceLinkedRole", "service-linked-role-elb", "the service-linked role is not known everywhere yet"},
+	// https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
+	{"NoSuchEntity", "role", "-role", "the role is not visible yet"},
+	{"DBSubnetGroupNotFoundFault", "", "db-subnet-group", "the DB subnet group is not visible yet"},
+	{"DBParameterGroupNotFound", "", "db-parameter-group", "the DB parameter group is not visible yet"},
+	{"RepositoryNotFoundException", "", "repository", "the repository is not visible yet"},
+	{"ClientException", "TaskDefinition not found", "task-definition", "the task definition is not visible yet"},
 	{"ResourceNotFoundException", "secret", "secret", "the secret is not visible yet"},
 	{"ResourceNotFoundException", "log group", "log-group", "the log group is not visible yet"},
 }

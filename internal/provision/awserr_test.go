@@ -108,13 +108,20 @@ func TestWhatWasJustMadeIsTriedAgain(t *testing.T) {
 		made   []string
 		passes bool
 	}{
-		"a role that was made":         {passRole, []string{"vpc", "task-role"}, true},
-		"a role that was there":        {passRole, []string{"vpc", "secret"}, false},
-		"another action":               {jsonError(400, "AccessDeniedException", "not authorized to perform: ecs:CreateService"), []string{"task-role"}, false},
-		"a linked role that was made":  {jsonError(400, "InvalidParameterValue", "Unable to create the resource. Verify that you have permission to create service linked role. Otherwise wait and try again later"), []string{"service-linked-role-rds"}, true},
-		"a linked role that was there": {jsonError(400, "InvalidParameterValue", "Unable to create the resource. Verify that you have permission to create service linked role. Otherwise wait and try again later"), []string{"service-linked-role-elb"}, false},
-		"a secret that was made":       {jsonError(400, "ResourceNotFoundException", "Secrets Manager can't find the specified secret."), []string{"secret"}, true},
-		"a log group that was made":    {jsonError(400, "ResourceNotFoundException", "The specified log group does not exist."), []string{"db-log-group"}, true},
+		"a role that was made":                   {passRole, []string{"vpc", "task-role"}, true},
+		"a role that was there":                  {passRole, []string{"vpc", "secret"}, false},
+		"another action":                         {jsonError(400, "AccessDeniedException", "not authorized to perform: ecs:CreateService"), []string{"task-role"}, false},
+		"a linked role that was made":            {jsonError(400, "InvalidParameterValue", "Unable to create the resource. Verify that you have permission to create service linked role. Otherwise wait and try again later"), []string{"service-linked-role-rds"}, true},
+		"a linked role that was there":           {jsonError(400, "InvalidParameterValue", "Unable to create the resource. Verify that you have permission to create service linked role. Otherwise wait and try again later"), []string{"service-linked-role-elb"}, false},
+		"a secret that was made":                 {jsonError(400, "ResourceNotFoundException", "Secrets Manager can't find the specified secret."), []string{"secret"}, true},
+		"a role that was made and is not found":  {jsonError(404, "NoSuchEntity", "The role with name book-us-east-1-task-role cannot be found."), []string{"task-role"}, true},
+		"a role that was there and is not found": {jsonError(404, "NoSuchEntity", "The role with name book-us-east-1-task-role cannot be found."), []string{"vpc"}, false},
+		"a DB subnet group that was made":        {jsonError(404, "DBSubnetGroupNotFoundFault", "DB subnet group 'book-database' does not exist."), []string{"db-subnet-group"}, true},
+		"a DB subnet group that was there":       {jsonError(404, "DBSubnetGroupNotFoundFault", "DB subnet group 'book-database' does not exist."), []string{"vpc"}, false},
+		"a DB parameter group that was made":     {jsonError(404, "DBParameterGroupNotFound", "DBParameterGroup not found: book-database"), []string{"db-parameter-group"}, true},
+		"a repository that was made":             {jsonError(400, "RepositoryNotFoundException", "The repository with name 'book/bookapi' does not exist"), []string{"repository"}, true},
+		"a task definition that was made":        {jsonError(400, "ClientException", "TaskDefinition not found."), []string{"task-definition"}, true},
+		"a log group that was made":              {jsonError(400, "ResourceNotFoundException", "The specified log group does not exist."), []string{"db-log-group"}, true},
 	} {
 		_, err := answering(t, test.answer).ECS.DeleteCluster(t.Context(), &ecs.DeleteClusterInput{Cluster: aws.String("x")})
 		if reason, passes := provision.Propagating(err, test.made); passes != test.passes || passes != (reason != "") {

@@ -9,13 +9,20 @@ import (
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
 // batch answers the first look at each of several things of one kind from one
 // call for all of them. Every later look at a thing reads anew, so that nothing
-// is waited for in what was read before it happened.
+// is waited for in what was read before it happened; those that come at the same time
+// share a call.
 type batch[T any] struct {
 	read func(context.Context) ([]T, error)
+
+	mu   sync.Mutex
+	next *sharedRead[T] // which is not sent yet; who comes now shares it
+	took time.Duration  // the last one
 
 	// turn is full while somebody has the fields below. It is a channel because a
 	// call is made meanwhile: who waits for that ends with the context.
@@ -34,9 +41,62 @@ func newBatch[T any](read func(context.Context) ([]T, error)) *batch[T] {
 func (s *batch[T]) look(ctx context.Context, who string) ([]T, error) {
 	all, first, err := s.first(ctx, who)
 	if !first {
-		return s.read(ctx)
+		return s.share(ctx)
 	}
 	return all, err
+}
+
+// sharedRead is a call and its answer, once done is closed.
+type sharedRead[T any] struct {
+	done chan struct{}
+	all  []T
+	err  error
+	// givenUp says that who made the call gave it up.
+	givenUp bool
+}
+
+// share reads anew, together with all who come until the call is sent.
+func (s *batch[T]) share(ctx context.Context) ([]T, error) {
+	for {
+		s.mu.Lock()
+		r := s.next
+		if r == nil {
+			r = &sharedRead[T]{done: make(chan struct{})}
+			s.next = r
+			pause := max(shortestGathering, s.took/2)
+			s.mu.Unlock()
+			s.carryOut(ctx, r, pause)
+			return r.all, r.err
+		}
+		s.mu.Unlock()
+		select {
+		case <-r.done:
+			if !r.givenUp {
+				return r.all, r.err
+			}
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// shortestGathering is how long a call waits at least for others who want the same.
+const shortestGathering = time.Millisecond
+
+func (s *batch[T]) carryOut(ctx context.Context, r *sharedRead[T], gathering time.Duration) {
+	defer close(r.done)
+	err := graph.Sleep(ctx, gathering)
+	s.mu.Lock()
+	s.next = nil
+	s.mu.Unlock()
+	if err == nil {
+		begun := time.Now()
+		r.all, err = s.read(ctx)
+		s.mu.Lock()
+		s.took = time.Since(begun)
+		s.mu.Unlock()
+	}
+	r.err, r.givenUp = err, ctx.Err() != nil
 }
 
 // first returns all things of the kind if this is who's first look.
@@ -115,6 +175,16 @@ func (g *cached[T]) take() (what T, ok bool) {
 	}
 	g.at = time.Time{}
 	return g.what, true
+}
+
+// peek returns what was seen, and leaves it for take.
+func (g *cached[T]) peek() (what T, ok bool) {
+	if g == nil {
+		return what, false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.what, time.Since(g.at) <= cacheAge
 }
 
 // glances are what ReadDeployed saw. Its zero value has seen nothing.

@@ -329,7 +329,7 @@ func listCertificates(ctx context.Context, client *acm.Client, options ...func(*
 
 // certificateKind lists the stack's certificates.
 func (i identity) certificateKind(client *acm.Client) inventory.Kind {
-	return inventory.Kind{Service: "acm", Type: "certificate", List: func(ctx context.Context) ([]inventory.Item, error) {
+	return inventory.Kind{Service: "acm", Type: "certificate", Late: true, List: func(ctx context.Context) ([]inventory.Item, error) {
 		all, err := ownCertificates(ctx, client, i.stack, "")
 		return collect(all, func(c ownCertificate) inventory.Item { return inventory.Item{ID: c.arn} }), err
 	}}

@@ -104,9 +104,13 @@ func (c *Cluster) Attributes() graph.Attributes[liveCluster] {
 
 // Create makes the cluster.
 func (c *Cluster) Create(ctx context.Context) (string, error) {
-	out, err := c.ecs.CreateCluster(ctx, &ecs.CreateClusterInput{ClusterName: aws.String(c.clusterName()), Tags: ecsTags(c.tags(c.Name()))})
+	tags := c.tags(c.Name())
+	out, err := c.ecs.CreateCluster(ctx, &ecs.CreateClusterInput{ClusterName: aws.String(c.clusterName()), Tags: ecsTags(tags)})
 	if err != nil {
 		return "", fmt.Errorf("create cluster %s: %w", c.clusterName(), err)
+	}
+	if aws.ToString(out.Cluster.Status) == "ACTIVE" {
+		c.Answer(&liveCluster{tags}, graph.State{Phase: graph.Ready, Owner: c.stack, Note: "ACTIVE"})
 	}
 	return aws.ToString(out.Cluster.ClusterArn), nil
 }

@@ -144,17 +144,17 @@ func TestDataOutlivesTheStack(t *testing.T) {
 		d.must(err)
 	}
 	protect(true)
-	if err := provision.CheckDestroy(ctx, d.c, "book", false); !errors.Is(err, provision.ErrProtected) || !strings.Contains(hint.Of(err).String(), "--protect=false") {
+	if err := provision.CheckDestroy(ctx, d.c, "book", provision.Deployed{}, false); !errors.Is(err, provision.ErrProtected) || !strings.Contains(hint.Of(err).String(), "--protect=false") {
 		t.Errorf("a protected database: %v", err)
 	}
 	protect(false)
-	d.must(provision.CheckDestroy(ctx, d.c, "book", false))
+	d.must(provision.CheckDestroy(ctx, d.c, "book", provision.Deployed{}, false))
 	// Stopped: it leaves a final snapshot all the same. That one does is for the local
 	// cloud to show (TestAStoppedDatabaseLeavesItsSnapshot): moto has no rule for it.
 	_, err = d.c.RDS.StopDBInstance(ctx, &rds.StopDBInstanceInput{DBInstanceIdentifier: aws.String("book-database")})
 	d.must(err)
 	for _, purge := range []bool{false, true} {
-		if err := provision.CheckDestroy(ctx, d.c, "book", purge); err != nil {
+		if err := provision.CheckDestroy(ctx, d.c, "book", provision.Deployed{}, purge); err != nil {
 			t.Errorf("a stopped database (purge: %v): %v", purge, err)
 		}
 	}

@@ -53,6 +53,8 @@ type Database struct {
 	// final is the final snapshot that this run has asked for, or saw being
 	// taken: the instance counts as gone only when that is complete.
 	final atomic.Pointer[string]
+	// finished says that it was seen to be complete.
+	finished bool
 	// upgraded is the snapshot without which there is no upgrade; nil in a run that
 	// makes none. upgrade is what this run asked RDS to upgrade to, and when.
 	upgraded *UpgradeSnapshot
@@ -136,7 +138,7 @@ func (d *Database) ExpectGone() time.Duration {
 	if d.options.skipSnapshot {
 		return 150 * time.Second
 	}
-	return 4 * time.Minute
+	return 3 * time.Minute
 }
 
 // Endpoint returns where the database answers, or "" and 0 while RDS has not
@@ -187,6 +189,8 @@ type liveDatabase struct {
 	// run first saw that.
 	serves   bool
 	servedAt time.Time
+	// samePassword are two versions of the secret that this run knows to have the same.
+	samePassword [2]string
 	// unusable is why the password in the secret is of no use, and password what it is
 	// then.
 	unusable, password string
@@ -231,6 +235,13 @@ func (d databases) instance(ctx context.Context) (*types.DBInstance, error) {
 
 // Read looks the instance up by its name.
 func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error) {
+	if last := d.Last(); last != nil && databasePhase(aws.ToString(last.instance.DBInstanceStatus)) == graph.Terminating {
+		// Until its final snapshot is complete the instance stays.
+		if st, taking, err := d.gone(ctx); taking && err == nil {
+			st.Note = aws.ToString(last.instance.DBInstanceStatus) + ", " + st.Note
+			return last, st, nil
+		}
+	}
 	db, seen := d.seen.take()
 	if !seen {
 		var err error
@@ -239,7 +250,7 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 		}
 	}
 	if db == nil {
-		st, err := d.gone(ctx)
+		st, _, err := d.gone(ctx)
 		return nil, st, err
 	}
 	live := &liveDatabase{
@@ -306,7 +317,7 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 		}
 	}
 	if d.final.Load() != nil {
-		snapshot, err := d.gone(ctx)
+		snapshot, _, err := d.gone(ctx)
 		switch {
 		case errors.Is(err, ErrWouldLoseData) && st.Phase != graph.Terminating:
 			return nil, graph.State{}, err // it was to go and stays: its snapshot may have failed
@@ -339,7 +350,7 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 		}
 	}
 	if last := d.Last(); last != nil {
-		live.servedAt = last.servedAt
+		live.servedAt, live.samePassword = last.servedAt, last.samePassword
 	}
 	live.serves = st.Phase == graph.Ready && want.connection != "" && live.connection == want.connection
 	if live.serves {
@@ -693,6 +704,9 @@ func (d *Database) samePassword(ctx context.Context, x, y string) (bool, error) 
 	if x == "" || y == "" {
 		return false, nil
 	}
+	if live := d.Last(); live != nil && live.samePassword == [2]string{x, y} {
+		return true, nil
+	}
 	var passwords []string
 	for _, version := range []string{x, y} {
 		c, _, err := readVersion(ctx, d.secrets, d.secret.secretName(), &version)
@@ -803,23 +817,21 @@ func (d databases) noteVersion(ctx context.Context, arn, version string) error {
 // anyway, the instance's note moves along. Cut off in between, the next run
 // sets the same password once more, which changes nothing.
 func (d *Database) fillSecret(ctx context.Context, _ []graph.Change) error {
-	live := d.Last()
+	live := *d.Last()
 	wrong := live.secretVersion != live.current
-	db, err := d.instance(ctx)
-	if err != nil {
-		return err
-	}
-	if db == nil {
-		return fmt.Errorf("database %s is gone", *d.identifier())
-	}
-	c, _, err := d.credentials(ctx)
+	c, before, err := d.credentials(ctx)
 	if err != nil {
 		return err
 	}
 	c.urls = c.urls || d.options.urls
-	version, err := d.secret.put(ctx, d.connected(c, db))
-	if err != nil || wrong {
+	version, err := d.secret.put(ctx, d.connected(c, live.instance))
+	if err != nil {
 		return err
+	}
+	live.samePassword = [2]string{before, version}
+	d.Learn(&live)
+	if wrong {
+		return nil
 	}
 	return d.noteVersion(ctx, d.ID(), version)
 }
@@ -913,46 +925,63 @@ var snapshotless = map[string]bool{
 // destroyed: its database or load balancer is protected (ErrProtected), or the
 // database could leave no final snapshot although one is wanted
 // (ErrWouldLoseData). What is not this stack's is no reason: it is left alone.
-func CheckDestroy(ctx context.Context, c Clients, stack string, skipSnapshot bool) error {
-	who := identity{stack: stack}
+// What was just read of the stack is not asked for again; the zero Deployed is fine.
+func CheckDestroy(ctx context.Context, c Clients, stack string, have Deployed, skipSnapshot bool) error {
+	who, seen := identity{stack: stack}, have.seen
+	if seen == nil {
+		seen = &glances{}
+	}
 	d := databases{identity: who, rds: c.RDS}
-	db, err := d.instance(ctx)
-	if err != nil {
-		return err
+	db, known := seen.instance.peek()
+	if !known {
+		var err error
+		if db, err = d.instance(ctx); err != nil {
+			return err
+		}
 	}
 	if db != nil && rdsTagMap(db.TagList)[TagStack] == stack {
 		if err := d.removable(db, skipSnapshot); err != nil {
 			return err
 		}
 	}
-	return (&LoadBalancer{balancing: balancing{identity: who, elb: c.ELB}}).removable(ctx)
+	l := &LoadBalancer{balancing: balancing{identity: who, elb: c.ELB}}
+	b, known := seen.balancer.peek()
+	if !known {
+		var err error
+		if b.live, b.tags, err = l.describe(ctx); err != nil {
+			return err
+		}
+	}
+	return l.removable(ctx, b)
 }
 
 // gone tells Absent from "gone, and the final snapshot is still being written".
-// As long as it is not complete, nothing else of the database is removed.
-func (d *Database) gone(ctx context.Context) (graph.State, error) {
+// As long as it is not complete, nothing else of the database is removed. Taking says
+// that it is seen to be written.
+func (d *Database) gone(ctx context.Context) (st graph.State, taking bool, err error) {
 	name := d.final.Load()
-	if name == nil {
-		return absent, nil
+	if name == nil || d.finished {
+		return absent, false, nil
 	}
 	waiting := graph.State{Phase: graph.Terminating, ID: *name, Owner: d.stack}
 	out, err := d.rds.DescribeDBSnapshots(ctx, &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: name})
 	if isCode(err, "DBSnapshotNotFound") || err == nil && len(out.DBSnapshots) == 0 {
 		waiting.Note = "final snapshot " + *name + " is not visible yet"
-		return waiting, nil
+		return waiting, false, nil
 	}
 	if err != nil {
-		return graph.State{}, fmt.Errorf("describe snapshot %s: %w", *name, err)
+		return graph.State{}, false, fmt.Errorf("describe snapshot %s: %w", *name, err)
 	}
 	switch s := out.DBSnapshots[0]; aws.ToString(s.Status) {
 	case "available":
-		return absent, nil
+		d.finished = true
+		return absent, false, nil
 	case "failed":
-		return graph.State{}, hint.With(fmt.Errorf("final snapshot %s: %w: it failed; the database and what it needs are left as they are", *name, ErrWouldLoseData),
+		return graph.State{}, false, hint.With(fmt.Errorf("final snapshot %s: %w: it failed; the database and what it needs are left as they are", *name, ErrWouldLoseData),
 			"%s tells why; %s removes it with its data", hint.AWS("rds", "describe-events", "--source-type", "db-snapshot"), hint.Command("destroy", "--purge-snapshots"))
 	default:
 		waiting.Note = fmt.Sprintf("final snapshot %s: %s, %d%%", *name, aws.ToString(s.Status), aws.ToInt32(s.PercentProgress))
-		return waiting, nil
+		return waiting, true, nil
 	}
 }
 

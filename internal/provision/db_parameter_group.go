@@ -89,7 +89,11 @@ func (g *DBParameterGroup) Read(ctx context.Context) (*liveParameters, graph.Sta
 			others = append(others, aws.ToString(other.DBParameterGroupName))
 		}
 	}
-	tls := ""
+	st := graph.State{Phase: graph.Ready, ID: aws.ToString(live.DBParameterGroupArn), Owner: tags[TagStack]}
+	found := &liveParameters{tags: tags, family: aws.ToString(live.DBParameterGroupFamily), others: others}
+	if g.destroying {
+		return found, st, nil
+	}
 	pages := rds.NewDescribeDBParametersPaginator(g.rds, &rds.DescribeDBParametersInput{
 		DBParameterGroupName: &name, Filters: []types.Filter{{Name: aws.String("parameter-name"), Values: []string{forceTLS}}},
 	})
@@ -100,12 +104,11 @@ func (g *DBParameterGroup) Read(ctx context.Context) (*liveParameters, graph.Sta
 		}
 		for _, p := range page.Parameters {
 			if aws.ToString(p.ParameterName) == forceTLS {
-				tls = aws.ToString(p.ParameterValue)
+				found.forceTLS = aws.ToString(p.ParameterValue)
 			}
 		}
 	}
-	return &liveParameters{tags: tags, family: aws.ToString(live.DBParameterGroupFamily), forceTLS: tls, others: others},
-		graph.State{Phase: graph.Ready, ID: aws.ToString(live.DBParameterGroupArn), Owner: tags[TagStack]}, nil
+	return found, st, nil
 }
 
 // groups are those that can be the stack's by their names.
@@ -171,14 +174,17 @@ func (g *DBParameterGroup) Attributes() graph.Attributes[liveParameters] {
 
 // Create makes the group with the family's defaults.
 func (g *DBParameterGroup) Create(ctx context.Context) (string, error) {
+	tags := g.tags(g.Name())
 	out, err := g.rds.CreateDBParameterGroup(ctx, &rds.CreateDBParameterGroupInput{
 		DBParameterGroupName: aws.String(g.groupName()), DBParameterGroupFamily: aws.String(cmp.Or(g.family, "postgres"+DefaultDBVersion)),
-		Description: aws.String("Settings of bookctl stack " + g.stack), Tags: rdsTags(g.tags(g.Name())),
+		Description: aws.String("Settings of bookctl stack " + g.stack), Tags: rdsTags(tags),
 	})
 	if err != nil {
 		return "", fmt.Errorf("create DB parameter group %s: %w", g.groupName(), err)
 	}
-	return aws.ToString(out.DBParameterGroup.DBParameterGroupArn), nil
+	arn := aws.ToString(out.DBParameterGroup.DBParameterGroupArn)
+	g.madeWith(arn, tags)
+	return arn, nil
 }
 
 // setForceTLS sets a parameter that is dynamic: it takes effect without a reboot.

@@ -121,15 +121,17 @@ func (g *DBSubnetGroup) subnetIDs() []string {
 
 // Create makes the group. RDS takes no group without its subnets.
 func (g *DBSubnetGroup) Create(ctx context.Context) (string, error) {
+	tags := g.tags(g.Name())
 	out, err := g.rds.CreateDBSubnetGroup(ctx, &rds.CreateDBSubnetGroupInput{
 		DBSubnetGroupName:        aws.String(g.groupName()),
 		DBSubnetGroupDescription: aws.String("Isolated subnets of bookctl stack " + g.stack),
 		SubnetIds:                g.subnetIDs(),
-		Tags:                     rdsTags(g.tags(g.Name())),
+		Tags:                     rdsTags(tags),
 	})
 	if err != nil {
 		return "", fmt.Errorf("create DB subnet group %s: %w", g.groupName(), err)
 	}
+	g.Answer(&liveSubnetGroup{tags: tags, subnets: g.subnetIDs()}, graph.State{Phase: graph.Ready, Owner: g.stack})
 	return aws.ToString(out.DBSubnetGroup.DBSubnetGroupArn), nil
 }
 
@@ -149,6 +151,9 @@ func (g *DBSubnetGroup) Delete(ctx context.Context) error {
 	}
 	return nil
 }
+
+// GoneAtOnce implements graph.GoneAtOnce.
+func (g *DBSubnetGroup) GoneAtOnce() {}
 
 // subnetGroupKind lists the stack's DB subnet group.
 func (d databases) subnetGroupKind() inventory.Kind {

@@ -254,6 +254,9 @@ func readLoadBalancer(ctx context.Context, c Clients, who identity, d *Deployed)
 	if err != nil {
 		return nil, err
 	}
+	if behind == nil {
+		d.seen.targets.put(targets{})
+	}
 	if live == nil {
 		d.seen.balancer.put(balancer{})
 		if behind == nil {

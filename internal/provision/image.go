@@ -194,11 +194,16 @@ func (m *Image) Create(ctx context.Context) (string, error) {
 		return "", err
 	}
 	// A push may be what removes another image.
-	if err := m.served.keepServing(ctx); err != nil {
-		return "", err
+	if !m.repository.made {
+		if err := m.served.keepServing(ctx); err != nil {
+			return "", err
+		}
 	}
 	if err := m.source.Push(ctx, m.repository.URI(), login); err != nil {
 		return "", fmt.Errorf("push %s to %s: %w", digest, m.repository.URI(), err)
+	}
+	if m.repository.made {
+		m.Answer(&liveImage{pushed: time.Now()}, graph.State{Phase: graph.Ready, Owner: m.stack})
 	}
 	return m.repository.URI() + "@" + digest, nil
 }

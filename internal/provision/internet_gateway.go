@@ -93,6 +93,7 @@ func (g *InternetGateway) Create(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("create internet gateway: %w", err)
 	}
 	g.made = aws.ToString(out.InternetGateway.InternetGatewayId)
+	g.Answer(&liveGateway{tags: g.tags(g.Name())}, graph.State{Phase: graph.Ready, Owner: g.stack})
 	return g.made, nil
 }
 
@@ -132,6 +133,9 @@ func (g *InternetGateway) Delete(ctx context.Context) error {
 	}
 	return nil
 }
+
+// GoneAtOnce implements graph.GoneAtOnce.
+func (g *InternetGateway) GoneAtOnce() {}
 
 // internetGatewayKind lists and deletes the stack's internet gateways.
 func (n network) internetGatewayKind() inventory.Kind {

@@ -24,6 +24,19 @@ func Inventory(ctx context.Context, c Clients, stack string) ([]inventory.Item, 
 	return inventoryOf(c, stack).List(ctx)
 }
 
+// CheckProof makes those reads of Inventory that nothing else of a destroy makes
+// before it touches anything, so that one which is not allowed is known by then.
+func CheckProof(ctx context.Context, c Clients, stack string) error {
+	if err := naming.CheckStack(stack); err != nil {
+		return err
+	}
+	v := inventoryOf(c, stack)
+	v.Kinds = slices.DeleteFunc(v.Kinds, func(k inventory.Kind) bool { return !k.Late })
+	v.Explain = nil
+	_, err := v.List(ctx)
+	return err
+}
+
 // Sweep deletes what is tagged as the stack's and what its graph does not know. It
 // runs after the graph was destroyed; see inventory.Inventory.Sweep.
 func Sweep(ctx context.Context, c Clients, stack string, timeout time.Duration, guard func(context.Context) error) (deleted, left []inventory.Item, err error) {

@@ -117,6 +117,10 @@ func (l *Listener) Read(ctx context.Context) (*liveListener, graph.State, error)
 		action: describeActions(ours.DefaultActions), secured: describeTLS(ours.Certificates, ours.SslPolicy),
 		clients: describeClients(ours.MutualAuthentication), extra: map[string]string{},
 	}
+	st := graph.State{Phase: graph.Ready, ID: aws.ToString(ours.ListenerArn), Owner: l.stack}
+	if l.destroying {
+		return live, st, nil
+	}
 	if live.rules, err = l.rules(ctx, ours.ListenerArn); err != nil {
 		return nil, graph.State{}, err
 	}
@@ -131,7 +135,7 @@ func (l *Listener) Read(ctx context.Context) (*liveListener, graph.State, error)
 			live.recorded = l.recordDrift(copied, copyByListener)
 		}
 	}
-	return live, graph.State{Phase: graph.Ready, ID: aws.ToString(ours.ListenerArn), Owner: l.stack}, nil
+	return live, st, nil
 }
 
 // rules are those of a listener that are asked before its default action. A listener
@@ -283,18 +287,27 @@ const (
 // can't make a second.
 func (l *Listener) Create(ctx context.Context) (string, error) {
 	certificates, policy := l.tls()
+	tags := l.tags(l.Name())
 	out, err := l.elb.CreateListener(ctx, &elb.CreateListenerInput{
 		Certificates: certificates, SslPolicy: policy,
 		LoadBalancerArn: aws.String(l.lb.ID()), Port: &l.want.port, Protocol: l.want.protocol,
-		DefaultActions: l.actions(), Tags: elbTags(l.tags(l.Name())),
+		DefaultActions: l.actions(), Tags: elbTags(tags),
 	})
 	if err != nil {
 		return "", fmt.Errorf("create the listener on port %d of %s: %w", l.want.port, l.lb.loadBalancerName(), err)
 	}
+	arn := aws.ToString(out.Listeners[0].ListenerArn)
+	l.madeWith(arn, tags)
+	var recorded error
 	if l.main {
-		_ = l.record(ctx, l.targets.ID()) // where it fails, it is drift
+		recorded = l.record(ctx, l.targets.ID())
 	}
-	return aws.ToString(out.Listeners[0].ListenerArn), nil
+	if _, ours := l.hinted(aws.String(l.lb.ID())); ours && recorded == nil { // else it is drift
+		live := l.Wanted(nil)
+		live.tags = tags
+		l.Answer(live, graph.State{Phase: graph.Ready, Owner: l.stack})
+	}
+	return arn, nil
 }
 
 // record writes the settings that the listener carries out to the tags of things.
@@ -302,6 +315,9 @@ func (l *Listener) record(ctx context.Context, arns ...string) error {
 	_, err := l.elb.AddTags(ctx, &elb.AddTagsInput{ResourceArns: arns, Tags: elbTags(l.settings[byListener])})
 	if err != nil {
 		return fmt.Errorf("record the settings of the listener on %s: %w", strings.Join(arns, " and "), err)
+	}
+	for _, arn := range arns {
+		l.madeWith(arn, l.settings[byListener])
 	}
 	return nil
 }
@@ -334,6 +350,9 @@ func (l *Listener) modify(ctx context.Context, in *elb.ModifyListenerInput, chan
 
 // Delete removes the listener.
 func (l *Listener) Delete(ctx context.Context) error { return l.remove(ctx, l.ID()) }
+
+// GoneAtOnce implements graph.GoneAtOnce.
+func (l *Listener) GoneAtOnce() {}
 
 func (l *Listener) remove(ctx context.Context, arn string) error {
 	_, err := l.elb.DeleteListener(ctx, &elb.DeleteListenerInput{ListenerArn: &arn})

@@ -88,7 +88,7 @@ func newLoadBalancer(b balancing, linked *ServiceLinkedRole, gateway *InternetGa
 func (l *LoadBalancer) loadBalancerName() string { return l.names().LoadBalancer() }
 
 // Expect returns the usual time until active.
-func (l *LoadBalancer) Expect() time.Duration { return 150 * time.Second }
+func (l *LoadBalancer) Expect() time.Duration { return 165 * time.Second }
 
 // DNSName returns the name that the load balancer answers to, or "" before it
 // is known.
@@ -130,6 +130,11 @@ func (l *LoadBalancer) Read(ctx context.Context) (*liveLoadBalancer, graph.State
 	if last := l.Last(); l.stillProvisioning(lb) {
 		return last, graph.State{ID: arn, Owner: last.tags[TagStack], Phase: graph.Pending, Note: string(lb.State.Code)}, nil
 	}
+	live, st := answeringAt(lb), graph.State{ID: arn, Owner: tags[TagStack], Phase: graph.Ready}
+	live.tags, live.scheme, live.addresses, live.groups = tags, string(lb.Scheme), string(lb.IpAddressType), lb.SecurityGroups
+	if l.destroying {
+		return live, st, nil
+	}
 	attributes, err := l.elb.DescribeLoadBalancerAttributes(ctx, &elb.DescribeLoadBalancerAttributesInput{LoadBalancerArn: &arn})
 	if isCode(err, "LoadBalancerNotFound") {
 		return nil, absent, nil
@@ -137,13 +142,10 @@ func (l *LoadBalancer) Read(ctx context.Context) (*liveLoadBalancer, graph.State
 	if err != nil {
 		return nil, graph.State{}, fmt.Errorf("describe the attributes of load balancer %s: %w", l.loadBalancerName(), err)
 	}
-	live := answeringAt(lb)
-	live.tags, live.scheme, live.addresses, live.groups = tags, string(lb.Scheme), string(lb.IpAddressType), lb.SecurityGroups
 	live.attributes = readTags(attributes.Attributes, func(a types.LoadBalancerAttribute) (*string, *string) { return a.Key, a.Value })
 	for _, z := range lb.AvailabilityZones {
 		live.subnets = append(live.subnets, aws.ToString(z.SubnetId))
 	}
-	st := graph.State{ID: arn, Owner: live.tags[TagStack], Phase: graph.Ready}
 	if lb.State != nil {
 		st.Note = strings.TrimSpace(string(lb.State.Code) + " " + aws.ToString(lb.State.Reason))
 		switch lb.State.Code {
@@ -274,12 +276,11 @@ func (l *LoadBalancer) Attributes() graph.Attributes[liveLoadBalancer] {
 }
 
 // removable says why the load balancer must not be deleted, if it is the stack's.
-func (l *LoadBalancer) removable(ctx context.Context) error {
-	lb, tags, err := l.describe(ctx)
-	if lb == nil || err != nil || tags[TagStack] != l.stack {
-		return err
+func (l *LoadBalancer) removable(ctx context.Context, b balancer) error {
+	if b.live == nil || b.tags[TagStack] != l.stack {
+		return nil
 	}
-	out, err := l.elb.DescribeLoadBalancerAttributes(ctx, &elb.DescribeLoadBalancerAttributesInput{LoadBalancerArn: lb.LoadBalancerArn})
+	out, err := l.elb.DescribeLoadBalancerAttributes(ctx, &elb.DescribeLoadBalancerAttributesInput{LoadBalancerArn: b.live.LoadBalancerArn})
 	if isCode(err, "LoadBalancerNotFound") {
 		return nil
 	}
@@ -298,16 +299,26 @@ func (l *LoadBalancer) removable(ctx context.Context) error {
 // idempotent by name:
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateLoadBalancer.html
 func (l *LoadBalancer) Create(ctx context.Context) (string, error) {
-	want := l.Wanted(nil)
+	want, tags := l.Wanted(nil), l.newTags(l.Name(), byListener)
 	out, err := l.elb.CreateLoadBalancer(ctx, &elb.CreateLoadBalancerInput{
 		Name: aws.String(l.loadBalancerName()), Type: types.LoadBalancerTypeEnumApplication, Scheme: types.LoadBalancerSchemeEnumInternetFacing,
-		SecurityGroups: want.groups, Subnets: want.subnets, Tags: elbTags(l.newTags(l.Name(), byListener)),
+		SecurityGroups: want.groups, Subnets: want.subnets, Tags: elbTags(tags),
 	})
 	if err != nil {
 		return "", fmt.Errorf("create load balancer %s: %w", l.loadBalancerName(), err)
 	}
-	l.Learn(answeringAt(&out.LoadBalancers[0]))
-	return aws.ToString(out.LoadBalancers[0].LoadBalancerArn), nil
+	made := &out.LoadBalancers[0]
+	arn := aws.ToString(made.LoadBalancerArn)
+	l.madeWith(arn, tags)
+	live := answeringAt(made)
+	if _, ours := l.hinted(&arn); !ours || made.State == nil || made.State.Code != types.LoadBalancerStateEnumProvisioning {
+		l.Learn(live)
+		return arn, nil
+	}
+	// Until it is active no more need be known than that it is on its way.
+	live.tags, live.scheme, live.groups, live.subnets, live.attributes = tags, want.scheme, want.groups, want.subnets, balancerDefaults
+	l.Answer(live, graph.State{Phase: graph.Pending, Owner: l.stack, Note: string(made.State.Code)})
+	return arn, nil
 }
 
 func (l *LoadBalancer) failed(what string, err error) error {

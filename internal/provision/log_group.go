@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,10 +21,10 @@ import (
 // CloudWatch keeps, and bills, for ever unless it is told not to.
 type LogGroup struct {
 	graph.NodeOf[liveLogGroup]
-	identity
-	logs  *cloudwatchlogs.Client
+	logGroups
 	group string
 	want  logRetention
+	made  map[string]string // the tags that this run has made it with
 }
 
 // logRetention is how long a group is to keep what it holds. What a group keeps for
@@ -37,8 +38,43 @@ type logRetention struct {
 // https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
 var logRetentions = []int32{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 
-func newLogGroup(i identity, logs *cloudwatchlogs.Client, want logRetention) *LogGroup {
-	l := &LogGroup{identity: i, logs: logs, group: i.names().LogGroup(), want: want}
+// logGroups is what a stack's log groups share.
+type logGroups struct {
+	identity
+	logs *cloudwatchlogs.Client
+	all  *batch[types.LogGroup]
+}
+
+func newLogGroups(i identity, logs *cloudwatchlogs.Client) logGroups {
+	g := logGroups{identity: i, logs: logs}
+	g.all = newBatch(g.list)
+	return g
+}
+
+// list returns those of the stack's groups that are there.
+func (g logGroups) list(ctx context.Context) ([]types.LogGroup, error) {
+	names := []string{g.names().LogGroup(), g.names().DatabaseLogGroup()}
+	var out []types.LogGroup
+	pages := cloudwatchlogs.NewDescribeLogGroupsPaginator(g.logs, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupIdentifiers: names})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("describe log groups %s: %w", strings.Join(names, " and "), err)
+		}
+		for _, x := range page.LogGroups {
+			if slices.Contains(names, aws.ToString(x.LogGroupName)) { // emulators list all
+				out = append(out, x)
+			}
+		}
+	}
+	return out, nil
+}
+
+// arnOf is the ARN of a group for tagging: the one without the trailing ":*".
+func arnOf(g types.LogGroup) string { return strings.TrimSuffix(aws.ToString(g.Arn), ":*") }
+
+func newLogGroup(g logGroups, want logRetention) *LogGroup {
+	l := &LogGroup{logGroups: g, group: g.names().LogGroup(), want: want}
 	l.NodeOf = graph.Of(l, "log-group", 5*time.Minute)
 	return l
 }
@@ -46,8 +82,8 @@ func newLogGroup(i identity, logs *cloudwatchlogs.Client, want logRetention) *Lo
 // newDatabaseLogGroup makes the group to which RDS sends PostgreSQL's log. Left
 // to itself RDS makes the group, without tags, to be kept for ever, and leaves
 // it behind: https://github.com/hashicorp/terraform-provider-aws/issues/5348
-func newDatabaseLogGroup(i identity, logs *cloudwatchlogs.Client, want logRetention) *LogGroup {
-	l := &LogGroup{identity: i, logs: logs, group: i.names().DatabaseLogGroup(), want: want}
+func newDatabaseLogGroup(g logGroups, want logRetention) *LogGroup {
+	l := &LogGroup{logGroups: g, group: g.names().DatabaseLogGroup(), want: want}
 	l.NodeOf = graph.Of(l, "db-log-group", 5*time.Minute)
 	return l
 }
@@ -63,35 +99,42 @@ type liveLogGroup struct {
 
 // Read looks the group up by its name.
 func (l *LogGroup) Read(ctx context.Context) (*liveLogGroup, graph.State, error) {
-	name := l.groupName()
-	pages := cloudwatchlogs.NewDescribeLogGroupsPaginator(l.logs, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &name})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, graph.State{}, fmt.Errorf("describe log group %s: %w", name, err)
-		}
-		for _, g := range page.LogGroups {
-			if aws.ToString(g.LogGroupName) != name {
-				continue
-			}
-			// The ARN for tagging is the one without the trailing ":*".
-			arn := strings.TrimSuffix(aws.ToString(g.Arn), ":*")
-			tags, hinted := l.hinted(&arn)
-			if !hinted {
-				out, err := l.logs.ListTagsForResource(ctx, &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: &arn})
-				if isCode(err, "ResourceNotFoundException") {
-					return nil, absent, nil
-				}
-				if err != nil {
-					return nil, graph.State{}, fmt.Errorf("list the tags of %s: %w", name, err)
-				}
-				tags = out.Tags
-			}
-			live := &liveLogGroup{tags: tags, days: aws.ToInt32(g.RetentionInDays), class: g.LogGroupClass}
-			return live, graph.State{Phase: graph.Ready, ID: arn, Owner: tags[TagStack]}, nil
+	all, err := l.all.look(ctx, l.Name())
+	if err != nil {
+		return nil, graph.State{}, err
+	}
+	at := slices.IndexFunc(all, func(g types.LogGroup) bool { return aws.ToString(g.LogGroupName) == l.groupName() })
+	if at < 0 {
+		return nil, absent, nil
+	}
+	arn := arnOf(all[at])
+	if l.made != nil {
+		l.madeWith(arn, l.made)
+		l.made = nil
+	}
+	tags, hinted := l.hinted(&arn)
+	if !hinted {
+		if tags, err = l.tagsOf(ctx, arn); tags == nil || err != nil {
+			return nil, absent, err
 		}
 	}
-	return nil, absent, nil
+	live := &liveLogGroup{tags: tags, days: aws.ToInt32(all[at].RetentionInDays), class: all[at].LogGroupClass}
+	return live, graph.State{Phase: graph.Ready, ID: arn, Owner: tags[TagStack]}, nil
+}
+
+// tagsOf lists the tags of a group; nil is for one that is gone.
+func (g logGroups) tagsOf(ctx context.Context, arn string) (map[string]string, error) {
+	out, err := g.logs.ListTagsForResource(ctx, &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: &arn})
+	if isCode(err, "ResourceNotFoundException") {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the tags of %s: %w", arn, err)
+	}
+	if out.Tags == nil {
+		return map[string]string{}, nil
+	}
+	return out.Tags, nil
 }
 
 // Wanted implements graph.Shape.
@@ -135,6 +178,7 @@ func (l *LogGroup) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("create log group %s: %w", l.groupName(), err)
 	}
+	l.made = tags
 	return "", nil // the call does not return the ARN; the next Find does
 }
 
@@ -146,6 +190,7 @@ func (l *LogGroup) tag(ctx context.Context, tags map[string]string) error {
 	if _, err := l.logs.TagResource(ctx, &cloudwatchlogs.TagResourceInput{ResourceArn: aws.String(l.ID()), Tags: tags}); err != nil {
 		return fmt.Errorf("tag log group %s: %w", l.groupName(), err)
 	}
+	l.madeWith(l.ID(), tags)
 	return nil
 }
 
@@ -167,37 +212,34 @@ func (l *LogGroup) Delete(ctx context.Context) error {
 	return nil
 }
 
+// GoneAtOnce implements graph.GoneAtOnce.
+func (l *LogGroup) GoneAtOnce() {}
+
 // logGroupKind lists the stack's log groups.
 func (i identity) logGroupKind(client *cloudwatchlogs.Client) inventory.Kind {
 	return inventory.Kind{Service: "logs", Type: "log group", List: func(ctx context.Context) ([]inventory.Item, error) {
 		var out []inventory.Item
-		for _, name := range []string{i.names().LogGroup(), i.names().DatabaseLogGroup()} {
-			groups, err := client.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &name})
+		groups := newLogGroups(i, client)
+		all, err := groups.list(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, g := range all {
+			name := aws.ToString(g.LogGroupName)
+			tags, err := groups.tagsOf(ctx, arnOf(g))
 			if err != nil {
-				return out, fmt.Errorf("describe log group %s: %w", name, err)
+				return out, err
 			}
-			for _, g := range groups.LogGroups {
-				if aws.ToString(g.LogGroupName) != name {
-					continue
-				}
-				arn := strings.TrimSuffix(aws.ToString(g.Arn), ":*")
-				tags, err := client.ListTagsForResource(ctx, &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: &arn})
-				if isCode(err, "ResourceNotFoundException") {
-					continue
-				}
-				if err != nil {
-					return out, fmt.Errorf("list the tags of %s: %w", name, err)
-				}
-				switch owner := tags.Tags[TagStack]; {
-				case owner == i.stack:
-					out = append(out, inventory.Item{ID: name})
-				case owner == "" && strings.HasPrefix(name, "/aws/rds/"):
-					// Whose it is can't be told, so it is named and not removed.
-					out = append(out, inventory.Item{
-						ID:     name,
-						HeldBy: "nobody: RDS writes the end of a log after the group was removed, into a new one without tags; if no other database had that name, 'aws logs delete-log-group' removes it",
-					})
-				}
+			switch owner := tags[TagStack]; {
+			case tags == nil:
+			case owner == i.stack:
+				out = append(out, inventory.Item{ID: name})
+			case owner == "" && strings.HasPrefix(name, "/aws/rds/"):
+				// Whose it is can't be told, so it is named and not removed.
+				out = append(out, inventory.Item{
+					ID:     name,
+					HeldBy: "nobody: RDS writes the end of a log after the group was removed, into a new one without tags; if no other database had that name, 'aws logs delete-log-group' removes it",
+				})
 			}
 		}
 		return out, nil

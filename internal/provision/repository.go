@@ -22,6 +22,7 @@ type Repository struct {
 	identity
 	ecr    *ecr.Client
 	served servedImages
+	made   bool // by this run, so that nothing in it serves
 }
 
 // lifecycle keeps what served, of which servedImages marks as much as is to be
@@ -75,19 +76,27 @@ func (r *Repository) Read(ctx context.Context) (*liveRepository, graph.State, er
 		}
 		tags = readTags(out.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })
 	}
+	live, st := liveOf(&repo, tags), graph.State{Phase: graph.Ready, ID: aws.ToString(repo.RepositoryArn), Owner: tags[TagStack]}
+	if r.destroying {
+		return live, st, nil
+	}
 	policy, err := r.ecr.GetLifecyclePolicy(ctx, &ecr.GetLifecyclePolicyInput{RepositoryName: &name})
 	if err != nil && !isCode(err, "LifecyclePolicyNotFoundException") {
 		return nil, graph.State{}, fmt.Errorf("get the lifecycle policy of repository %s: %w", name, err)
 	}
-	live := &liveRepository{
+	if policy != nil {
+		live.lifecycle = aws.ToString(policy.LifecyclePolicyText)
+	}
+	return live, st, nil
+}
+
+// liveOf describes a repository that has no lifecycle.
+func liveOf(repo *types.Repository, tags map[string]string) *liveRepository {
+	return &liveRepository{
 		uri: aws.ToString(repo.RepositoryUri), tags: tags,
 		scan:    repo.ImageScanningConfiguration != nil && repo.ImageScanningConfiguration.ScanOnPush,
 		mutable: string(repo.ImageTagMutability),
 	}
-	if policy != nil {
-		live.lifecycle = aws.ToString(policy.LifecyclePolicyText)
-	}
-	return live, graph.State{Phase: graph.Ready, ID: aws.ToString(repo.RepositoryArn), Owner: live.tags[TagStack]}, nil
 }
 
 // Wanted implements graph.Shape.
@@ -114,16 +123,21 @@ func sameJSON(a, b string) bool {
 
 // Create makes the repository.
 func (r *Repository) Create(ctx context.Context) (string, error) {
+	tags := r.tags(r.Name())
 	out, err := r.ecr.CreateRepository(ctx, &ecr.CreateRepositoryInput{
 		RepositoryName:             aws.String(r.repositoryName()),
 		ImageScanningConfiguration: &types.ImageScanningConfiguration{ScanOnPush: true},
 		ImageTagMutability:         types.ImageTagMutabilityImmutable,
-		Tags:                       ecrTags(r.tags(r.Name())),
+		Tags:                       ecrTags(tags),
 	})
 	if err != nil {
 		return "", fmt.Errorf("create repository %s: %w", r.repositoryName(), err)
 	}
-	return aws.ToString(out.Repository.RepositoryArn), nil
+	arn := aws.ToString(out.Repository.RepositoryArn)
+	r.made = true
+	r.madeWith(arn, tags)
+	r.Answer(liveOf(out.Repository, tags), graph.State{Phase: graph.Ready, Owner: r.stack})
+	return arn, nil
 }
 
 func ecrTags(tags map[string]string) []types.Tag {
@@ -162,8 +176,10 @@ func (r *Repository) setMutability(ctx context.Context, _ []graph.Change) error 
 }
 
 func (r *Repository) setLifecycle(ctx context.Context, _ []graph.Change) error {
-	if err := r.served.keepServing(ctx); err != nil { // or the new rules might take it
-		return err
+	if !r.made {
+		if err := r.served.keepServing(ctx); err != nil { // or the new rules might take it
+			return err
+		}
 	}
 	_, err := r.ecr.PutLifecyclePolicy(ctx, &ecr.PutLifecyclePolicyInput{RepositoryName: aws.String(r.repositoryName()), LifecyclePolicyText: aws.String(lifecycle)})
 	if err != nil {
@@ -180,6 +196,9 @@ func (r *Repository) Delete(ctx context.Context) error {
 	}
 	return nil
 }
+
+// GoneAtOnce implements graph.GoneAtOnce.
+func (r *Repository) GoneAtOnce() {}
 
 // repositoryKind lists the stack's image repository.
 func (i identity) repositoryKind(client *ecr.Client) inventory.Kind {

@@ -165,7 +165,7 @@ func (s *Service) restartEvidence(ctx context.Context, c Clients, db *rdstypes.D
 		}
 	}
 	if last != nil {
-		d.Output, _ = newLogGroup(s.identity, c.Logs, logRetention{}).tail(ctx, logStream(last.ID), diagnosedLines)
+		d.Output, _ = newLogGroup(newLogGroups(s.identity, c.Logs), logRetention{}).tail(ctx, logStream(last.ID), diagnosedLines)
 	}
 	return d
 }

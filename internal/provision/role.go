@@ -36,6 +36,7 @@ type Role struct {
 	account identified
 	// permissions are asked when the things that they name have ARNs.
 	permissions func() []statement
+	made        bool // by this run, so that nobody else has given it a policy
 	seen        *cached[*types.Role]
 }
 
@@ -160,6 +161,10 @@ func (r *Role) Read(ctx context.Context) (*liveRole, graph.State, error) {
 	if live.arn, err = arn.Parse(st.ID); err != nil {
 		return nil, graph.State{}, fmt.Errorf("role %s: %w", *r.roleName(), err)
 	}
+	if r.made {
+		live.inline, err = r.policy(ctx, inlineName)
+		return live, st, err
+	}
 	if live.inline, live.others, err = r.inlinePolicies(ctx); err == nil {
 		live.attached, err = r.attached(ctx)
 	}
@@ -186,17 +191,28 @@ func (r *Role) inlinePolicies(ctx context.Context) (own string, others []string,
 				others = append(others, name)
 				continue
 			}
-			out, err := r.iam.GetRolePolicy(ctx, &iam.GetRolePolicyInput{RoleName: r.roleName(), PolicyName: &name})
-			if isCode(err, "NoSuchEntity") {
-				continue // taken away since
+			if r.destroying {
+				own = policy() // one that goes, whatever it says
+				continue
 			}
-			if err != nil {
-				return "", nil, fmt.Errorf("get the policy of role %s: %w", *r.roleName(), err)
+			if own, err = r.policy(ctx, name); err != nil {
+				return "", nil, err
 			}
-			own = decoded(out.PolicyDocument)
 		}
 	}
 	return own, others, nil
+}
+
+// policy returns an inline policy of the role, "" where that is not there.
+func (r *Role) policy(ctx context.Context, name string) (string, error) {
+	out, err := r.iam.GetRolePolicy(ctx, &iam.GetRolePolicyInput{RoleName: r.roleName(), PolicyName: &name})
+	if isCode(err, "NoSuchEntity") {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("get the policy of role %s: %w", *r.roleName(), err)
+	}
+	return decoded(out.PolicyDocument), nil
 }
 
 // attached returns the ARNs of the managed policies that are attached to the role.
@@ -278,7 +294,12 @@ func (r *Role) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("create role %s: %w", *r.roleName(), err)
 	}
-	return aws.ToString(out.Role.Arn), nil
+	id := aws.ToString(out.Role.Arn)
+	r.made = true
+	if own, err := arn.Parse(id); err == nil {
+		r.Answer(&liveRole{arn: own, tags: r.wantedTags(), trust: r.trust(of), boundary: r.boundary}, graph.State{Phase: graph.Ready, Owner: r.stack})
+	}
+	return id, nil
 }
 
 func iamTags(tags map[string]string) []types.Tag {
@@ -357,6 +378,9 @@ func (r *Role) Delete(ctx context.Context) error {
 	}
 	return nil
 }
+
+// GoneAtOnce implements graph.GoneAtOnce.
+func (r *Role) GoneAtOnce() {}
 
 // roleKind lists the stack's roles.
 func (i identity) roleKind(client *iam.Client) inventory.Kind {

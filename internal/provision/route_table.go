@@ -158,6 +158,7 @@ func (r *RouteTable) Create(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("create route table: %w", err)
 	}
 	r.made = aws.ToString(out.RouteTable.RouteTableId)
+	r.Answer(&liveRoutes{tags: r.tags(r.Name()), vpc: r.vpc.ID()}, graph.State{Phase: graph.Ready, Owner: r.stack})
 	return r.made, nil
 }
 
@@ -264,6 +265,9 @@ func (r *RouteTable) Delete(ctx context.Context) error {
 	}
 	return nil
 }
+
+// GoneAtOnce implements graph.GoneAtOnce.
+func (r *RouteTable) GoneAtOnce() {}
 
 // routeTableKind lists and deletes the stack's route tables.
 func (n network) routeTableKind() inventory.Kind {

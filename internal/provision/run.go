@@ -21,6 +21,9 @@ type Run struct {
 	Holder string
 	// Lock tunes the lock; its zero value works.
 	Lock runlock.Options
+	// View, which may be nil, is the lock as it was looked at before anything else of the
+	// stack was read.
+	View *runlock.View
 	// Pace is graph.Options.Pace; 0 means 1.
 	Pace float64
 	// Allow, which may be nil, is shown what Up found, before anything is changed.
@@ -38,6 +41,7 @@ type Run struct {
 
 // Hold does something under the stack's lock.
 func (r Run) Hold(ctx context.Context, do func(*runlock.Lock) error) error {
+	r.Lock.Known = r.View
 	lock, err := runlock.Acquire(ctx, r.lockStore(), r.Spec.Stack, r.Holder, r.Lock)
 	if err != nil {
 		return err
@@ -66,7 +70,7 @@ func (r Run) lockStore() runlock.Store {
 
 func (r Run) options(s *Stack, lock *runlock.Lock) graph.Options {
 	o := s.Options()
-	o.Guard, o.Observe, o.Pace = lock.Guard, r.Observe, r.Pace
+	o.Guard, o.Observe, o.Pace, o.AfterCutOff = lock.Guard, r.Observe, r.Pace, lock.AfterDead()
 	return o
 }
 
@@ -86,13 +90,15 @@ func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
 		return r.first(ctx, stack)
 	}
 	var (
-		reads  graph.Group
-		cutOff bool
+		reads graph.Group
+		view  = r.View
 	)
-	reads.Go(func() (err error) {
-		cutOff, err = runlock.Abandoned(ctx, r.lockStore(), r.Spec.Stack, r.Lock.Force)
-		return err
-	})
+	if !view.Recent() {
+		reads.Go(func() (err error) {
+			view, err = runlock.Look(ctx, r.lockStore(), r.Spec.Stack)
+			return err
+		})
+	}
 	found := graph.Observe(ctx, stack.Resources(), stack.Options())
 	if err := reads.Wait(); err != nil {
 		return stack, graph.Report{}, err
@@ -103,7 +109,7 @@ func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
 		}
 	}
 	r.Spec.startEarly = stack.canStartEarly()
-	if !cutOff && upToDate(found) {
+	if !view.Abandoned(r.Lock.Force) && upToDate(found) {
 		report := graph.Report{}
 		for _, f := range found {
 			report.Steps = append(report.Steps, graph.Step{Name: f.Name, ID: f.ID, Action: graph.None})
@@ -136,7 +142,9 @@ func (r Run) first(ctx context.Context, stack *Stack) (*Stack, graph.Report, err
 	}
 	var report graph.Report
 	err := r.Hold(ctx, func(lock *runlock.Lock) error {
-		r.Spec.Deployed = nil // another run may have been at work until now
+		if !lock.Follows(r.View) { // another run may have been at work until now
+			r.Spec.Deployed = nil
+		}
 		var err error
 		stack, report, err = r.make(ctx, lock, r.Allow)
 		return err
@@ -166,6 +174,7 @@ func (r Run) Change(ctx context.Context, decide func(context.Context, *runlock.L
 // make creates what is missing of the stack and repairs drift, under the lock. Allow,
 // which may be nil, is shown what is there.
 func (r Run) make(ctx context.Context, lock *runlock.Lock, allow func([]graph.Finding) error) (*Stack, graph.Report, error) {
+	r.Spec.afterCutOff = lock.AfterDead()
 	stack, err := NewStack(r.Clients, r.Spec)
 	if err != nil {
 		return nil, graph.Report{}, err
@@ -235,6 +244,9 @@ func (r Run) Destroy(ctx context.Context, purge bool, timeout time.Duration) (Re
 	r.Spec.SkipFinalSnapshot, r.Spec.destroying = purge, true
 	var done Removal
 	err := r.Hold(ctx, func(lock *runlock.Lock) error {
+		if !lock.Follows(r.View) { // another run may have been at work until now
+			r.Spec.Deployed = nil
+		}
 		for round := 0; ; round++ {
 			stack, err := NewStack(r.Clients, r.Spec)
 			if err != nil {
@@ -243,6 +255,7 @@ func (r Run) Destroy(ctx context.Context, purge bool, timeout time.Duration) (Re
 			if round == 0 && r.Begin != nil {
 				r.Begin(stack.Resources())
 			}
+			r.Spec.Deployed = nil // it is of the first look alone
 			before := done.Removed()
 			report, err := graph.Destroy(ctx, stack.Resources(), r.options(stack, lock))
 			done.Report = done.Report.Followed(report)
@@ -270,7 +283,11 @@ func (r Run) Destroy(ctx context.Context, purge bool, timeout time.Duration) (Re
 			lock.Clear()
 		}
 		var err error
-		done.Kept, err = Snapshots(ctx, r.Clients.RDS, r.Spec.Stack)
+		if slices.ContainsFunc(done.Left, func(l inventory.Item) bool { return l.Service == "rds" }) {
+			done.Kept, err = Snapshots(ctx, r.Clients.RDS, r.Spec.Stack)
+		} else { // the proof has shown that there is no instance any more
+			done.Kept, err = snapshotsOfInstance(ctx, r.Clients.RDS, r.Spec.Stack, nil, backupsIfListed)
+		}
 		return err
 	})
 	return done, err

@@ -387,7 +387,7 @@ func plural(n int32, one string) string {
 // scalableTargetKind lists the scaling of the stack's service. It has a name that
 // only the stack's service can have.
 func (i identity) scalableTargetKind(client *scaling.Client) inventory.Kind {
-	return inventory.Kind{Service: "application-autoscaling", Type: "scaling target", List: func(ctx context.Context) ([]inventory.Item, error) {
+	return inventory.Kind{Service: "application-autoscaling", Type: "scaling target", Late: true, List: func(ctx context.Context) ([]inventory.Item, error) {
 		id := i.names().ScalableTarget()
 		targets, err := client.DescribeScalableTargets(ctx, &scaling.DescribeScalableTargetsInput{
 			ServiceNamespace: types.ServiceNamespaceEcs, ResourceIds: []string{id},

@@ -140,6 +140,9 @@ func (s *Secret) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("create secret %s: %w", s.secretName(), err)
 	}
+	live := s.Wanted(nil)
+	live.valued = false
+	s.Answer(live, graph.State{Phase: graph.Ready, Owner: s.stack})
 	return aws.ToString(out.ARN), nil
 }
 
@@ -238,7 +241,7 @@ func (s *Secret) Delete(ctx context.Context) error {
 
 // secretKind lists the stack's secrets, also those that are planned to be deleted.
 func (i identity) secretKind(client *secretsmanager.Client) inventory.Kind {
-	return inventory.Kind{Service: "secretsmanager", Type: "secret", List: func(ctx context.Context) ([]inventory.Item, error) {
+	return inventory.Kind{Service: "secretsmanager", Type: "secret", Late: true, List: func(ctx context.Context) ([]inventory.Item, error) {
 		var out []inventory.Item
 		pages := secretsmanager.NewListSecretsPaginator(client, &secretsmanager.ListSecretsInput{
 			IncludePlannedDeletion: aws.Bool(true),

@@ -93,7 +93,7 @@ func (g *SecurityGroup) Read(ctx context.Context) (*liveGroup, graph.State, erro
 
 // formerRules finds liveGroup.former.
 func (g *SecurityGroup) formerRules(ctx context.Context, rules []liveRule) ([]liveRule, error) {
-	if g.toTasks == nil {
+	if g.toTasks == nil || g.destroying {
 		return nil, nil
 	}
 	other := slices.DeleteFunc(without(rules, g.Wanted(nil).rules), func(r liveRule) bool {
@@ -244,8 +244,13 @@ func (g *SecurityGroup) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("create security group %s: %w", g.groupName(), err)
 	}
+	g.Answer(&liveGroup{tags: g.tags(g.Name()), rules: []liveRule{{rule: allowAll}}}, graph.State{Phase: graph.Ready, Owner: g.stack})
 	return aws.ToString(out.GroupId), nil
 }
+
+// allowAll is the rule with which AWS makes every group.
+// https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html
+var allowAll = rule{egress: true, peer: anywhere}
 
 // namesake finds the group that has the name already: ours, made by a call
 // whose answer was lost and not shown by its tags in time, or a stranger's.
@@ -295,6 +300,10 @@ const duplicateRule = "InvalidPermission.Duplicate"
 
 // revokeExtra revokes those of a group's rules that the changes say are too many.
 func (n network) revokeExtra(ctx context.Context, group string, changes []graph.Change) error {
+	changes, err := n.revokeGiven(ctx, group, changes)
+	if err != nil || len(changes) == 0 {
+		return err
+	}
 	live, err := n.describeRules(ctx, group)
 	if err != nil {
 		return err
@@ -302,6 +311,39 @@ func (n network) revokeExtra(ctx context.Context, group string, changes []graph.
 	return n.revokeAll(ctx, group, slices.DeleteFunc(live, func(r types.SecurityGroupRule) bool {
 		return !hasField(changes, extraRule+asRule(r).String())
 	}))
+}
+
+// revokeGiven revokes those rules that AWS itself gives a new group or a default one, and
+// returns the other changes. They are revoked by what they allow. Others are by their ids, since
+// EC2 ignores what does not match a rule in all of its parts.
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RevokeSecurityGroupEgress.html
+func (n network) revokeGiven(ctx context.Context, group string, changes []graph.Change) (others []graph.Change, err error) {
+	own := rule{peer: group}
+	others = slices.DeleteFunc(slices.Clone(changes), func(c graph.Change) bool {
+		return c.Field == extraRule+allowAll.String() || c.Field == extraRule+own.String()
+	})
+	if hasField(changes, extraRule+own.String()) {
+		_, err = n.ec2.RevokeSecurityGroupIngress(ctx, &ec2.RevokeSecurityGroupIngressInput{GroupId: &group, IpPermissions: bare(own)})
+	}
+	if (err == nil || noRule(err)) && hasField(changes, extraRule+allowAll.String()) {
+		_, err = n.ec2.RevokeSecurityGroupEgress(ctx, &ec2.RevokeSecurityGroupEgressInput{GroupId: &group, IpPermissions: bare(allowAll)})
+	}
+	if err != nil && !noRule(err) {
+		return nil, fmt.Errorf("revoke the rules that AWS gave %s: %w", group, err)
+	}
+	return others, nil
+}
+
+// bare is a rule without a description, which need not match.
+func bare(r rule) []types.IpPermission {
+	p := r.permission()
+	for i := range p.IpRanges {
+		p.IpRanges[i].Description = nil
+	}
+	for i := range p.UserIdGroupPairs {
+		p.UserIdGroupPairs[i].Description = nil
+	}
+	return []types.IpPermission{p}
 }
 
 // noRule says that a rule is not there.
@@ -399,6 +441,9 @@ func (g *SecurityGroup) Delete(ctx context.Context) error {
 	}
 	return err
 }
+
+// GoneAtOnce implements graph.GoneAtOnce.
+func (g *SecurityGroup) GoneAtOnce() {}
 
 func (n network) describeRules(ctx context.Context, id string) ([]types.SecurityGroupRule, error) {
 	var out []types.SecurityGroupRule

@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
+	"github.com/bookctl/bookctl/internal/diagnosis"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -119,9 +120,10 @@ func (s *Service) ExpectGone() time.Duration { return 20 * time.Second }
 // liveService is a service as far as it is compared and used.
 type liveService struct {
 	service       *types.Service
-	gaveUp        bool           // the rollout that this run waited for failed, so that nothing is compared
-	paused        string         // since when the stack is; "" for one that is not
-	copy          []graph.Change // how the copy of its settings differs
+	health        []diagnosis.Target // of its targets, where that was looked at
+	gaveUp        bool               // the rollout that this run waited for failed, so that nothing is compared
+	paused        string             // since when the stack is; "" for one that is not
+	copy          []graph.Change     // how the copy of its settings differs
 	tags          map[string]string
 	definition    string
 	launch        string
@@ -177,12 +179,12 @@ func (s *Service) awaitDatabase(ctx context.Context, live *types.Service, have *
 	if time.Since(since) > earlyConnect {
 		return nil
 	}
-	targets, err := s.targets.health(ctx)
-	if err != nil {
+	var err error
+	if have.health, err = s.targets.health(ctx); err != nil {
 		return err
 	}
 	healthy := int32(0)
-	for _, t := range targets {
+	for _, t := range have.health {
 		if t.Health == string(elbtypes.TargetHealthStateEnumHealthy) {
 			healthy++
 		}
@@ -249,9 +251,12 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 		}
 	}
 	if st.Phase == graph.Ready && s.wait && ours && completed(live) != "" && live.DesiredCount > 0 {
-		if err := s.awaitHealthy(ctx, &st); err != nil {
-			return nil, graph.State{}, err
+		if have.health == nil {
+			if have.health, err = s.targets.health(ctx); err != nil {
+				return nil, graph.State{}, err
+			}
 		}
+		s.awaitHealthy(have.health, &st)
 	}
 	if ours && !s.copied.Load() {
 		have.copy = s.cluster.copyDrift(copyByService)
@@ -266,17 +271,13 @@ const unhealthyTimeout = 5 * time.Minute
 
 // awaitHealthy holds a service back that ECS calls complete while the load balancer
 // finds none of its tasks healthy: it does not serve, whatever its rollout says.
-func (s *Service) awaitHealthy(ctx context.Context, st *graph.State) error {
-	targets, err := s.targets.health(ctx)
-	if err != nil {
-		return err
-	}
+func (s *Service) awaitHealthy(targets []diagnosis.Target, st *graph.State) {
 	why := "no target is registered"
 	for _, t := range targets {
 		switch t.Health {
 		case string(elbtypes.TargetHealthStateEnumHealthy), string(elbtypes.TargetHealthStateEnumUnavailable):
 			s.unhealthySince.Store(nil)
-			return nil
+			return
 		}
 		why = strings.TrimSuffix("target "+t.Address+" is "+t.Health+": "+t.Description, ": ")
 	}
@@ -286,7 +287,6 @@ func (s *Service) awaitHealthy(ctx context.Context, st *graph.State) error {
 	if time.Since(*s.unhealthySince.Load()) > unhealthyTimeout {
 		st.Phase = graph.Unrecoverable
 	}
-	return nil
 }
 
 // describe returns the service, or nil when there is none. An INACTIVE one is

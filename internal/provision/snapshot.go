@@ -94,6 +94,16 @@ func Snapshots(ctx context.Context, client *rds.Client, stack string) ([]Snapsho
 	return snapshotsOf(ctx, client, stack, backupsIfListed)
 }
 
+// Snapshots is the function of that name, for a stack that was just read.
+func (d Deployed) Snapshots(ctx context.Context, client *rds.Client, stack string) ([]Snapshot, error) {
+	if d.seen != nil {
+		if db, known := d.seen.instance.peek(); known {
+			return snapshotsOfInstance(ctx, client, stack, db, backupsIfListed)
+		}
+	}
+	return Snapshots(ctx, client, stack)
+}
+
 func snapshotsOf(ctx context.Context, client *rds.Client, stack string, retained retainedBackups) ([]Snapshot, error) {
 	d := databases{identity: identity{stack: stack}, rds: client}
 	db, err := d.instance(ctx)

@@ -75,6 +75,8 @@ type Spec struct {
 	// startEarly has tasks started while the database is made; Run.Up sets it. It says how
 	// things are made and not how they should be: what is there is right either way.
 	startEarly bool
+	// afterCutOff says that another run was cut off just before this one; Run sets it.
+	afterCutOff bool
 	// destroying says that the stack is only to be removed; Run.Destroy sets it.
 	destroying bool
 	// Said are the settings that this run was told, as up's flags are called. What
@@ -286,7 +288,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	if err := spec.check(); err != nil {
 		return nil, err
 	}
-	who := identity{stack: spec.Stack, version: spec.Version, settings: spec.record(), region: c.IAM.Options().Region}
+	who := identity{stack: spec.Stack, version: spec.Version, settings: spec.record(), region: c.IAM.Options().Region, destroying: spec.destroying}
 	if spec.Released && spec.ReleaseCommand != "" {
 		who.settings[definitionPart][tagReleased] = "of revision " + decimal(&spec.Repeats)
 	}
@@ -297,7 +299,9 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	if spec.Deployed != nil && spec.Deployed.seen != nil {
 		seen = spec.Deployed.seen
 	}
-	who.hints = seen.tags
+	if !spec.afterCutOff { // else what a create call answers may have been made by another run
+		who.hints = newTagHints(seen.tags)
+	}
 	n := newNetwork(who, c.EC2, seen)
 
 	vpc := newVPC(n, "10.0.0.0/16")
@@ -355,7 +359,8 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	}
 	dbParameters := newDBParameterGroup(data, family)
 	retention := logRetention{days: spec.LogDays, said: spec.Said["log-days"]}
-	dbLogs := newDatabaseLogGroup(who, c.Logs, retention)
+	logs := newLogGroups(who, c.Logs)
+	dbLogs := newDatabaseLogGroup(logs, retention)
 	var upgraded *UpgradeSnapshot
 	if spec.UpgradeFrom != "" && !spec.destroying {
 		upgraded = newUpgradeSnapshot(data, want.version)
@@ -363,7 +368,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	db := newDatabase(data, c.Secrets, secret, database, dbSubnets, dbParameters, dbLogs, upgraded, want, spec.Said, databaseOptions{
 		restore: spec.Restore, skipSnapshot: spec.SkipFinalSnapshot, destroying: spec.destroying, urls: !spec.LocatesDatabase, paused: spec.Paused,
 	})
-	logGroup := newLogGroup(who, c.Logs, retention)
+	logGroup := newLogGroup(logs, retention)
 	run := containers{identity: who, ecs: c.ECS}
 	served := servedImages{containers: run, ecr: c.ECR}
 	repository := newRepository(who, c.ECR, served)

@@ -130,8 +130,12 @@ func (s *Stack) Status(ctx context.Context) (Status, error) {
 	}
 	out.ReleaseStatus, err = s.released(ctx, live)
 	note(err)
-	out.Targets, err = s.targets.health(ctx)
-	note(err)
+	if seen := s.service.Last(); seen != nil && seen.health != nil {
+		out.Targets = seen.health
+	} else {
+		out.Targets, err = s.targets.health(ctx)
+		note(err)
+	}
 	db := s.database.instanceSeen()
 	if db == nil {
 		db, err = s.database.instance(ctx)

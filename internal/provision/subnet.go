@@ -70,7 +70,7 @@ func (s *Subnet) Read(ctx context.Context) (*liveSubnet, graph.State, error) {
 		public: aws.ToBool(sub.MapPublicIpOnLaunch),
 		acl:    vpcACL,
 	}
-	if last := s.Last(); last == nil || last.acl != vpcACL { // one look that finds it there is enough
+	if last := s.Last(); !s.destroying && (last == nil || last.acl != vpcACL) { // one look that finds it there is enough
 		if live.acl, err = s.withACL(ctx, aws.ToString(sub.SubnetId)); err != nil {
 			return nil, graph.State{}, err
 		}
@@ -196,6 +196,9 @@ func (s *Subnet) Delete(ctx context.Context) error {
 	}
 	return nil
 }
+
+// GoneAtOnce implements graph.GoneAtOnce.
+func (s *Subnet) GoneAtOnce() {}
 
 // subnetKind lists and deletes the stack's subnets.
 func (n network) subnetKind() inventory.Kind {

@@ -3,7 +3,9 @@ package provision
 import (
 	"context"
 	"iter"
+	"maps"
 	"slices"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	tagapi "github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
@@ -46,10 +48,44 @@ func taggedThings(ctx context.Context, client *tagapi.Client, filter types.TagFi
 	}
 }
 
+// tagHints are tags that are known already, by ARN: those that HintTags read, and those
+// that this run has made things with.
+type tagHints struct {
+	mu sync.Mutex
+	by map[string]map[string]string
+}
+
+func newTagHints(read map[string]map[string]string) *tagHints {
+	h := &tagHints{by: map[string]map[string]string{}}
+	maps.Copy(h.by, read)
+	return h
+}
+
+// madeWith notes tags that this run has given to a thing with the call that made it, or
+// since.
+func (i identity) madeWith(arn string, tags map[string]string) {
+	if i.hints == nil {
+		return
+	}
+	i.hints.mu.Lock()
+	defer i.hints.mu.Unlock()
+	all := maps.Clone(i.hints.by[arn])
+	if all == nil {
+		all = map[string]string{}
+	}
+	maps.Copy(all, tags)
+	i.hints.by[arn] = all
+}
+
 // hinted returns the tags of a thing of the stack, if they are known to be what
 // they should be.
 func (i identity) hinted(arn *string) (map[string]string, bool) {
-	tags, ok := i.hints[aws.ToString(arn)]
+	if i.hints == nil {
+		return nil, false
+	}
+	i.hints.mu.Lock()
+	tags, ok := i.hints.by[aws.ToString(arn)]
+	i.hints.mu.Unlock()
 	return tags, ok && tags[TagStack] == i.stack && len(tagDrift(tags, i.tags(tags[TagResource]))) == 0
 }
 

@@ -25,10 +25,13 @@ type identity struct {
 	version string
 	// region is told by the names and tags of what AWS has once for all regions.
 	region string
+	// destroying says that the stack is only to be removed: what only tells how a thing
+	// differs need not be read.
+	destroying bool
 	// settings are further tags by resource: what the user chose for it.
 	settings map[string]map[string]string
-	// hints are tags that are known already, by ARN; see HintTags.
-	hints map[string]map[string]string
+	// hints are tags that are known already; see HintTags. Nil is for none.
+	hints *tagHints
 }
 
 // names are what the stack's things are called in AWS.

@@ -111,6 +111,9 @@ func (t *TargetGroup) Read(ctx context.Context) (*liveTargetGroup, graph.State, 
 		return nil, absent, err
 	}
 	arn := aws.ToString(tg.TargetGroupArn)
+	if t.destroying {
+		return &liveTargetGroup{tags: tags}, graph.State{Phase: graph.Ready, ID: arn, Owner: tags[TagStack]}, nil
+	}
 	attributes, err := t.elb.DescribeTargetGroupAttributes(ctx, &elb.DescribeTargetGroupAttributesInput{TargetGroupArn: &arn})
 	if isCode(err, "TargetGroupNotFound") {
 		return nil, absent, nil
@@ -254,19 +257,24 @@ func (t *TargetGroup) Attributes() graph.Attributes[liveTargetGroup] {
 
 // Create makes the group. The call is idempotent by name.
 func (t *TargetGroup) Create(ctx context.Context) (string, error) {
-	c := t.want.check()
+	c, tags := t.want.check(), t.tags(t.Name())
 	out, err := t.elb.CreateTargetGroup(ctx, &elb.CreateTargetGroupInput{
 		Name: aws.String(t.groupName()), TargetType: types.TargetTypeEnumIp, VpcId: aws.String(t.vpc.ID()),
 		Protocol: types.ProtocolEnumHttp, Port: &t.want.port,
 		HealthCheckEnabled: aws.Bool(true), HealthCheckPath: aws.String(c["health-check-path"]), HealthCheckProtocol: types.ProtocolEnumHttp, HealthCheckPort: aws.String(c["health-check-port"]),
 		HealthCheckIntervalSeconds: number(c["health-check-interval"]), HealthCheckTimeoutSeconds: number(c["health-check-timeout"]),
 		HealthyThresholdCount: number(c["healthy-threshold"]), UnhealthyThresholdCount: number(c["unhealthy-threshold"]),
-		Matcher: &types.Matcher{HttpCode: aws.String(c["healthy-codes"])}, Tags: elbTags(t.tags(t.Name())),
+		Matcher: &types.Matcher{HttpCode: aws.String(c["healthy-codes"])}, Tags: elbTags(tags),
 	})
 	if err != nil {
 		return "", fmt.Errorf("create target group %s: %w", t.groupName(), err)
 	}
-	return aws.ToString(out.TargetGroups[0].TargetGroupArn), nil
+	arn := aws.ToString(out.TargetGroups[0].TargetGroupArn)
+	t.madeWith(arn, tags)
+	live := t.Wanted(nil) // all that the call asked for
+	live.attributes = targetDefaults
+	t.Answer(live, graph.State{Phase: graph.Ready, Owner: t.stack})
+	return arn, nil
 }
 
 func (t *TargetGroup) setCheck(ctx context.Context, _ []graph.Change) error {
@@ -298,6 +306,9 @@ func (t *TargetGroup) Delete(ctx context.Context) error {
 	}
 	return nil
 }
+
+// GoneAtOnce implements graph.GoneAtOnce.
+func (t *TargetGroup) GoneAtOnce() {}
 
 // targetGroupKind lists and deletes the stack's target groups.
 func (b balancing) targetGroupKind() inventory.Kind {

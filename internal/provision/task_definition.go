@@ -708,6 +708,8 @@ func (t *TaskDefinition) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("register task definition %s: %w", t.family(), err)
 	}
+	made := revision{out.TaskDefinition, tags}
+	t.Answer(compare(made, made), graph.State{Phase: graph.Ready, Owner: t.stack, Note: "revision " + made.number()})
 	return aws.ToString(out.TaskDefinition.TaskDefinitionArn), nil
 }
 
@@ -773,10 +775,13 @@ func (t *TaskDefinition) Delete(ctx context.Context) error {
 	return nil
 }
 
+// GoneAtOnce implements graph.GoneAtOnce.
+func (t *TaskDefinition) GoneAtOnce() {}
+
 // taskDefinitionKind lists the stack's task definitions. ECS keeps those that are
 // no longer active.
 func (c containers) taskDefinitionKind() inventory.Kind {
-	return inventory.Kind{Service: "ecs", Type: "task definition", List: func(ctx context.Context) ([]inventory.Item, error) {
+	return inventory.Kind{Service: "ecs", Type: "task definition", Late: true, List: func(ctx context.Context) ([]inventory.Item, error) {
 		t := &TaskDefinition{containers: c}
 		var out []inventory.Item
 		for _, status := range []types.TaskDefinitionStatus{types.TaskDefinitionStatusActive, types.TaskDefinitionStatusInactive, types.TaskDefinitionStatusDeleteInProgress} {

@@ -49,7 +49,8 @@ func TestAServiceWithoutAHealthyTargetIsGivenUpInTime(t *testing.T) {
 			s.unhealthySince.Store(&began)
 		}
 		st := graph.State{Phase: graph.Ready, Note: "1/1 running"}
-		if err := s.awaitHealthy(t.Context(), &st); err != nil || st.Phase != test.phase || !strings.Contains(st.Note, test.note) || calls != 1 {
+		health, err := targets.health(t.Context())
+		if s.awaitHealthy(health, &st); err != nil || st.Phase != test.phase || !strings.Contains(st.Note, test.note) || calls != 1 {
 			t.Errorf("%s: %s %q after %d calls, %v, want %s %q", name, st.Phase, st.Note, calls, err, test.phase, test.note)
 		}
 		if again := s.unhealthySince.Load() != nil; again != (test.phase != graph.Ready) {

@@ -67,6 +67,13 @@ func (v *VPC) Read(ctx context.Context) (*liveVPC, graph.State, error) {
 	}
 	id := aws.ToString(vpc.VpcId)
 	live := &liveVPC{tags: tagMap(vpc.Tags), cidr: aws.ToString(vpc.CidrBlock), blocked: "off", duplicates: bare}
+	st := graph.State{Phase: graph.Ready, ID: id, Owner: live.tags[TagStack], Note: string(vpc.State)}
+	if vpc.State == types.VpcStatePending {
+		st.Phase = graph.Pending
+	}
+	if v.destroying {
+		return live, st, nil
+	}
 	last := v.Last() // one look that finds nothing to repair is enough
 	if id != v.ID() {
 		last = nil
@@ -76,7 +83,10 @@ func (v *VPC) Read(ctx context.Context) (*liveVPC, graph.State, error) {
 			return nil, graph.State{}, err
 		}
 	}
-	if live.dnsHostname = last != nil && last.dnsHostname; !live.dnsHostname {
+	// One that was just made has no DNS names:
+	// https://docs.aws.amazon.com/vpc/latest/userguide/vpc-dns-updating.html
+	fresh := v.made == id && last == nil
+	if live.dnsHostname = last != nil && last.dnsHostname; !live.dnsHostname && !fresh {
 		if live.dnsHostname, err = v.attribute(ctx, id, types.VpcAttributeNameEnableDnsHostnames); err != nil {
 			return nil, graph.State{}, err
 		}
@@ -88,10 +98,6 @@ func (v *VPC) Read(ctx context.Context) (*liveVPC, graph.State, error) {
 		live.around = last.around
 	} else if live.around, err = v.surroundings(ctx, vpc); err != nil {
 		return nil, graph.State{}, err
-	}
-	st := graph.State{Phase: graph.Ready, ID: id, Owner: live.tags[TagStack], Note: string(vpc.State)}
-	if vpc.State == types.VpcStatePending {
-		st.Phase = graph.Pending
 	}
 	return live, st, nil
 }
@@ -255,6 +261,9 @@ func (v *VPC) Delete(ctx context.Context) error {
 	}
 	return nil
 }
+
+// GoneAtOnce implements graph.GoneAtOnce.
+func (v *VPC) GoneAtOnce() {}
 
 // vpcKind lists and deletes the stack's VPCs.
 func (n network) vpcKind() inventory.Kind {

@@ -107,6 +107,9 @@ type Options struct {
 	// released, so that resources that the previous run just created become
 	// visible. 0 means no wait. See AWSVisibilityDelay.
 	VisibilityDelay time.Duration
+	// Known is the lock as it was read before. It only saves reads: if it was released
+	// then, Acquire first tries to follow that claim. Nil means that it was not read.
+	Known *View
 	// Now is the clock. Nil means time.Now.
 	Now func() time.Time
 }
@@ -172,6 +175,9 @@ func Acquire(ctx context.Context, store Store, stack, holder string, o Options) 
 	l := &Lock{store: store, stack: stack, o: o.withDefaults(), mu: make(mutex, 1), stopped: make(chan struct{})}
 	l.claimed = claim{Token: rand.Text(), Holder: holder, Lease: l.o.Lease, Machine: machine(), Process: os.Getpid()}
 	name, afterDead := first, false
+	if k := o.Known; k != nil && k.last != nil && k.last.Released {
+		name = k.last.Token
+	}
 	begun := l.o.Now() // before the first call that can have created it
 	deadline := time.Now().Add(acquireTimeout)
 	for turn := 0; time.Now().Before(deadline); turn++ { // another turn only if another run changed the records
@@ -258,33 +264,62 @@ func (l *Lock) begin(ctx context.Context) error {
 // https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
 func (l *Lock) AfterDead() bool { return l.afterDead }
 
-// Holder returns who holds a stack's lock. It is nil if a run could take the lock:
-// it is free, or its holder is dead. Holder only reads.
-func Holder(ctx context.Context, store Store, stack string) (*LockedError, error) {
+// View is what Look read of a stack's lock.
+type View struct {
+	stack string
+	last  *observed // nil where there was no claim
+	at    time.Time
+}
+
+// Look reads a stack's lock. It writes nothing.
+func Look(ctx context.Context, store Store, stack string) (*View, error) {
+	at := time.Now()
 	last, err := lastClaim(ctx, store)
 	if err != nil {
 		return nil, fmt.Errorf("look at the lock of stack %s: %w", stack, err)
 	}
-	if last == nil || last.free() {
-		return nil, nil
-	}
-	return last.held(stack), nil
+	return &View{stack, last, at}, nil
 }
 
-// Abandoned reports whether a run was killed before it released the lock. With
-// force, every run that holds the lock counts as killed. Abandoned only reads.
-func Abandoned(ctx context.Context, store Store, stack string, force bool) (bool, error) {
-	last, err := lastClaim(ctx, store)
-	if err != nil {
-		return false, fmt.Errorf("look at the lock of stack %s: %w", stack, err)
+// Holder returns who holds the lock. It is nil if a run could take the lock: it is free,
+// or its holder is dead.
+func (v *View) Holder() *LockedError {
+	if v.last == nil || v.last.free() {
+		return nil
 	}
-	return last != nil && !last.Released && (force || last.free()), nil
+	return v.last.held(v.stack)
 }
 
-// keepAlive renews the lock ten times per lease.
+// Abandoned reports whether a run was killed before it released the lock. With force,
+// every run that holds the lock counts as killed.
+func (v *View) Abandoned(force bool) bool {
+	return v.last != nil && !v.last.Released && (force || v.last.free())
+}
+
+// Recent reports whether the lock was read within the last seconds. A nil View is not
+// recent.
+func (v *View) Recent() bool { return v != nil && time.Since(v.at) < recent }
+
+const recent = 10 * time.Second
+
+// Follows reports whether no other run has had the lock since the View was read, and none
+// was killed before. Then everything that was read of the stack since is still true.
+func (l *Lock) Follows(v *View) bool {
+	switch {
+	case v == nil:
+		return false
+	case v.last == nil:
+		// Parameter Store refuses a name for 30 seconds after its deletion.
+		return l.name == first && v.Recent()
+	}
+	return v.last.Released && l.name == v.last.Token
+}
+
+// keepAlive renews the lock five times per lease: before the last renewal is too old for
+// a change.
 func (l *Lock) keepAlive(ctx context.Context) {
 	defer close(l.stopped)
-	tick := time.NewTicker(l.o.Lease / 10)
+	tick := time.NewTicker(l.o.Lease / 5)
 	defer tick.Stop()
 	for {
 		select {

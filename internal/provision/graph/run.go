@@ -55,6 +55,10 @@ type Options struct {
 	// again; after that it is sent more rarely, and after three times not at
 	// all. Zero means 15 seconds.
 	VisibilityDelay time.Duration
+	// AfterCutOff says that a run was cut off just before this one. What that made last
+	// may show only now: each thing that was not there is looked at once more before it
+	// is made, and one that was there before it is deleted.
+	AfterCutOff bool
 	// Pace scales what an Expector and a Leaver expect, for a cloud that is slower or
 	// faster than the real one. It changes how often is asked, and nothing
 	// else. Zero means 1.
@@ -218,7 +222,7 @@ func (o Options) unmanaged(st State) bool {
 // all is touched, since what is found through its id would seem to be gone.
 func Destroy[F Finder](ctx context.Context, resources []F, o Options) (Report, error) {
 	// Children are found through their parents' ids, so look before deleting.
-	found := Observe(ctx, resources, o)
+	found := observeRemovers(ctx, resources, o)
 	r := newRun(o)
 	if err := unread(resources, found); err != nil && ctx.Err() == nil {
 		return unbegun(found), err
@@ -232,6 +236,25 @@ func Destroy[F Finder](ctx context.Context, resources []F, o Options) (Report, e
 		})
 	}
 	return r.walk(ctx, true)
+}
+
+// observeRemovers observes the Removers, and nothing else.
+func observeRemovers[F Finder](ctx context.Context, resources []F, o Options) []Finding {
+	out := make([]Finding, len(resources))
+	var (
+		removers []F
+		at       []int
+	)
+	for i, f := range resources {
+		out[i].Name = f.node().name
+		if _, ok := any(f).(Remover); ok {
+			removers, at = append(removers, f), append(at, i)
+		}
+	}
+	for i, f := range Observe(ctx, removers, o) {
+		out[at[i]] = f
+	}
+	return out
 }
 
 // unread returns the errors of the Removers that Observe could not read.
@@ -562,11 +585,13 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 		usual = e.Expect
 	}
 	var (
-		p      = r.o.poller(usual, s.n.timeout)
-		st     = seen
-		look   = s.touched.Load() || seen.Phase != Ready // an untouched, finished thing need not be read again
-		memory upMemory
-		first  time.Time // when the first Update was sent
+		p       = r.o.poller(usual, s.n.timeout)
+		st      = seen
+		look    = r.lookAgain(s, seen)
+		unsure  bool   // a create call may have been carried out without our knowing
+		refused string // why the last one was refused
+		memory  upMemory
+		first   time.Time // when the first Update was sent
 	)
 	u, updatable := m.(Updater)
 	memory.updatable = updatable
@@ -607,17 +632,26 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 			s.Action = Created
 			s.touched.Store(true)
 			r.calling(s, Event{Kind: Creating})
-			err := r.call(ctx, func(ctx context.Context) error {
-				id, err := m.Create(ctx)
-				if err == nil {
-					memory.created = true
-					r.born.Store(s.Name, time.Now())
-					s.seen(State{ID: id})
-				}
-				return err
+			err := p.timed(func() error {
+				return r.call(ctx, func(ctx context.Context) error {
+					id, err := m.Create(ctx)
+					if err == nil {
+						memory.created = true
+						r.born.Store(s.Name, time.Now())
+						s.seen(State{ID: id})
+					}
+					return err
+				})
 			})
 			if err == nil {
 				p.restart()
+				// One that another run made may not be as the call asked for.
+				if a, ok := m.(answerer); ok && !unsure && !r.o.AfterCutOff {
+					if answer, ok := a.answered(); ok {
+						answer.ID = s.ID
+						st, look = answer, false
+					}
+				}
 				continue
 			}
 			reason, ok := r.passing(err)
@@ -625,14 +659,18 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 			switch {
 			case r.o.exists(err):
 				reason, memory.doubt = "it exists already", "it exists already, looking whose it is"
+				unsure = true
 				p.restart()
 			case !ok:
 				return failed("create", err)
 			case r.o.ambiguous(err):
 				memory.doubt = "no answer to the create call, looking whether it was made"
+				unsure = true
 				p.restart()
 			}
-			note = reason
+			// What is refused for the same reason again was not made.
+			look = unsure || reason != refused
+			note, refused = reason, reason
 		case update:
 			if first.IsZero() {
 				first = time.Now()
@@ -647,7 +685,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 			}
 			s.touched.Store(true)
 			r.calling(s, Event{Kind: Updating, Changes: st.Drift})
-			err := r.call(ctx, func(ctx context.Context) error { return u.Update(ctx, st.Drift) })
+			err := p.timed(func() error { return r.call(ctx, func(ctx context.Context) error { return u.Update(ctx, st.Drift) }) })
 			if err == nil {
 				memory.updates.add(st.Drift)
 				p.restart()
@@ -673,6 +711,24 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 	}
 }
 
+// answerer is a Maker that knows from the answer to its create call what the thing is.
+type answerer interface {
+	answered() (State, bool)
+}
+
+// lookAgain says whether a step of Up reads what Observe has read, before it does
+// anything. A finished thing need not be read again unless what it needs was changed,
+// and what is not there comes by this run alone, unless another one was cut off.
+func (r *run) lookAgain(s *step, seen State) bool {
+	switch seen.Phase {
+	case Ready:
+		return s.touched.Load()
+	case Absent:
+		return r.o.AfterCutOff || seen.Unwanted && s.touched.Load()
+	}
+	return true
+}
+
 func (s *step) seen(st State) {
 	if st.ID != "" {
 		s.setCreated(st.ID)
@@ -689,7 +745,7 @@ func (r *run) remove(ctx context.Context, s *step, seen State) error {
 		p      = r.o.poller(usual, s.n.timeout)
 		rem    = s.remover
 		st     = seen
-		look   = seen.Phase != Absent
+		look   = seen.Phase != Absent && (seen.Phase != Ready || r.o.AfterCutOff)
 		memory removeMemory
 		sent   *string   // the id of what was last asked to go
 		first  time.Time // when it first was
@@ -735,7 +791,10 @@ func (r *run) remove(ctx context.Context, s *step, seen State) error {
 			s.Action = Deleted
 			s.touched.Store(true)
 			r.calling(s, Event{Kind: Deleting, Note: st.Note})
-			err := r.call(ctx, rem.Delete)
+			err := p.timed(func() error { return r.call(ctx, rem.Delete) })
+			if _, atOnce := rem.(GoneAtOnce); err == nil && atOnce && !r.o.AfterCutOff {
+				return nil
+			}
 			if err == nil {
 				sent = &st.ID
 				memory.tries++

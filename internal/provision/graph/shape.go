@@ -29,14 +29,15 @@ type Judge[L any] interface {
 // NodeOf is the Node of a resource with a Shape. The resource embeds it.
 type NodeOf[L any] struct {
 	Node
-	shape Shape[L]
-	last  *atomic.Pointer[L]
+	shape  Shape[L]
+	last   *atomic.Pointer[L]
+	answer *atomic.Pointer[State]
 }
 
 // Of makes the NodeOf that a resource embeds, of the resource itself. The rest is as
 // with Named.
 func Of[L any](s Shape[L], name string, timeout time.Duration, needs ...Finder) NodeOf[L] {
-	return NodeOf[L]{Node: Named(name, timeout, needs...), shape: s, last: &atomic.Pointer[L]{}}
+	return NodeOf[L]{Node: Named(name, timeout, needs...), shape: s, last: &atomic.Pointer[L]{}, answer: &atomic.Pointer[State]{}}
 }
 
 // Last is the live self as it was last read, or nil where there was none. It is not
@@ -51,6 +52,22 @@ func (n NodeOf[L]) Last() *L {
 // Learn notes what the answer to a call tells of the thing, so that others have that
 // before it is read: those whose need is OnceCreated, for one.
 func (n NodeOf[L]) Learn(live *L) { n.last.Store(live) }
+
+// Answer notes all of the thing that was just created, where the answer to that call
+// tells it, so that it need not be read before its drift is repaired, or at all.
+func (n NodeOf[L]) Answer(live *L, st State) {
+	n.last.Store(live)
+	st.Drift, st.Retained = n.shape.Attributes().Compare(live, n.shape.Wanted(live))
+	n.answer.Store(&st)
+}
+
+// answered returns once what Answer noted.
+func (n NodeOf[L]) answered() (State, bool) {
+	if st := n.answer.Swap(nil); st != nil {
+		return *st, true
+	}
+	return State{}, false
+}
 
 // Find implements Finder.
 func (n NodeOf[L]) Find(ctx context.Context) (State, error) {

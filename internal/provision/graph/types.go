@@ -204,6 +204,13 @@ type Leaver interface {
 	ExpectGone() time.Duration
 }
 
+// GoneAtOnce is a Remover that is gone when the service has accepted its deletion, so
+// that it need not be looked at again.
+type GoneAtOnce interface {
+	Remover
+	GoneAtOnce()
+}
+
 // HeldError is wrapped by the error of a Delete that sent nothing, since something is
 // known to hold the thing. It passes by itself, and the thing need not be read again.
 type HeldError struct {

@@ -8,7 +8,7 @@ import (
 
 // poller paces the Finds of one step. The pause is a share of the time waited
 // so far, so that what is over is noticed at most a few per cent late, and
-// never less than a few times what the Find itself took, so that a slow
+// never less than a few times what the last call itself took, so that a slow
 // endpoint isn't asked without a break. Where something is on its way that usually
 // takes so long, it is asked four times in the first half, and then at even
 // distances: calls are what AWS rations.
@@ -18,7 +18,7 @@ type poller struct {
 	timeout time.Duration
 	delay   time.Duration
 	expect  func() time.Duration // from since until the end; 0: not known
-	took    time.Duration        // the last Find
+	took    time.Duration        // the last Find or call
 	// wake is closed when what this needs is ready that was only made when it
 	// began. That has a timeout of its own, so the wait begins anew then. Nil
 	// for nothing to wait for.
@@ -29,12 +29,14 @@ type poller struct {
 const (
 	minPause = 20 * time.Millisecond
 	maxPause = 10 * time.Second
+	// maxAsleep is the longest pause of what waits for something else first.
+	maxAsleep = 30 * time.Second
 	// share of the time waited that a pause may add: it bounds how late the
 	// end of a wait is noticed.
 	pauseShare = 30
 	// earlyShare is the first pause, as a share of the expected time. Each of those
 	// until half of it is over, when the end is not likely, doubles the time waited.
-	earlyShare = 16
+	earlyShare = 8
 	// expectShare is the pause around the expected end, as a share of the
 	// expected time.
 	expectShare = 25
@@ -48,16 +50,26 @@ func newPoller(timeout, delay time.Duration, expect func() time.Duration) *polle
 // find looks, until the timeout: an endpoint that takes the call and
 // does not answer ends the step like any other that is not done in time.
 func (p *poller) find(ctx context.Context, f Finder) (State, error) {
-	begun := time.Now()
 	if p.wake == nil {
 		var cancel context.CancelFunc
 		// What was just sent is looked at, however long that took.
 		ctx, cancel = context.WithTimeout(ctx, max(p.timeout-time.Since(p.start), p.delay))
 		defer cancel()
 	}
-	st, err := f.Find(ctx)
-	p.took = time.Since(begun)
+	var st State
+	err := p.timed(func() (err error) {
+		st, err = f.Find(ctx)
+		return err
+	})
 	return st, err
+}
+
+// timed notes how long a call takes.
+func (p *poller) timed(call func() error) error {
+	begun := time.Now()
+	err := call()
+	p.took = time.Since(begun)
+	return err
 }
 
 // restart begins a new wait: something was just sent.
@@ -74,7 +86,7 @@ type pausing struct {
 func (p *poller) pause(ctx context.Context, why pausing) error {
 	left := p.timeout - time.Since(p.start)
 	if p.wake != nil {
-		left = maxPause
+		left = maxAsleep
 	}
 	if left <= 0 {
 		return ErrTimeout
@@ -85,9 +97,9 @@ func (p *poller) pause(ctx context.Context, why pausing) error {
 	}
 	slow := 4 * p.took
 	if why.refused {
-		slow *= 4
+		slow *= 8
 	}
-	d := max(minPause, slow, pace(time.Since(p.since), expect))
+	d := max(minPause, min(slow, maxPause), pace(time.Since(p.since), expect))
 	t := time.NewTimer(min(d, left))
 	defer t.Stop()
 	select {
@@ -109,7 +121,7 @@ func pace(waited, expect time.Duration) time.Duration {
 	case waited < expect/2:
 		return max(min(waited, expect/2-waited), expect/earlyShare)
 	}
-	return expect / expectShare
+	return max((expect-waited)/2, expect/expectShare)
 }
 
 func (p *poller) explain(err error, note string) error {

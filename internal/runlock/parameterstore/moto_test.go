@@ -135,8 +135,9 @@ func twoRunsExcludeEachOther(t *testing.T, endpoint string) {
 	if left := lockParameters(t, endpoint, "alone"); !slices.Equal(left, []string{"/bookctl/alone/lock/first"}) {
 		t.Errorf("release left %v", left)
 	}
-	if holder, err := runlock.Holder(ctx, parameterstore.New((&connection{}).client(endpoint), "alone", ""), "alone"); holder != nil || err != nil {
-		t.Errorf("a released lock is held by %+v, %v", holder, err)
+	view, err := runlock.Look(ctx, parameterstore.New((&connection{}).client(endpoint), "alone", ""), "alone")
+	if err != nil || view.Holder() != nil {
+		t.Errorf("a released lock is held: %+v, %v", view, err)
 	}
 	again, err := run("bob")
 	if err != nil {

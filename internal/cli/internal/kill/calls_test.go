@@ -162,7 +162,7 @@ func (a *account) wholeUp(ctx context.Context) error {
 	}
 	settings.DBVersion = env.DBVersion
 	if !have.Database {
-		if _, err := provision.Snapshots(ctx, c.RDS, a.spec.Stack); err != nil {
+		if _, err := have.Snapshots(ctx, c.RDS, a.spec.Stack); err != nil {
 			return err
 		}
 	}
@@ -174,7 +174,7 @@ func (a *account) wholeUp(ctx context.Context) error {
 	spec := provision.Spec{
 		Stack: a.spec.Stack, Version: "test", Settings: settings, Running: have.Running, Zones: env.Zones, Deployed: &have, Wait: true, Source: source{image, w, a.by},
 	}
-	_, _, err = provision.Run{Clients: c, Spec: spec, Holder: "test"}.Up(ctx)
+	_, _, err = provision.Run{Clients: c, Spec: spec, Holder: "test", View: a.view}.Up(ctx)
 	return err
 }
 
@@ -184,7 +184,7 @@ func (a *account) begin(ctx context.Context) (c provision.Clients, who preflight
 	if who.Account, who.Caller, err = preflight.Identify(ctx, c, "us-east-1"); err != nil {
 		return c, who, have, err
 	}
-	if _, err = runlock.Holder(ctx, parameterstore.New(c.SSM, a.spec.Stack, ""), a.spec.Stack); err != nil {
+	if a.view, err = runlock.Look(ctx, parameterstore.New(c.SSM, a.spec.Stack, ""), a.spec.Stack); err != nil {
 		return c, who, have, err
 	}
 	have, err = provision.ReadDeployed(ctx, c, a.spec.Stack)
@@ -222,19 +222,19 @@ func (a *account) wholeDestroy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := provision.CheckDestroy(ctx, c, a.spec.Stack, false); err != nil {
+	if err := provision.CheckDestroy(ctx, c, a.spec.Stack, have, false); err != nil {
 		return err
 	}
 	if err := provision.CheckHolders(ctx, c.EC2, a.spec.Stack); err != nil {
 		return err
 	}
-	if _, err := provision.Inventory(ctx, c, a.spec.Stack); err != nil {
+	if err := provision.CheckProof(ctx, c, a.spec.Stack); err != nil {
 		return err
 	}
-	if _, err := provision.Snapshots(ctx, c.RDS, a.spec.Stack); err != nil {
+	if _, err := have.Snapshots(ctx, c.RDS, a.spec.Stack); err != nil {
 		return err
 	}
-	spec := provision.Spec{Stack: a.spec.Stack, Version: "test", Settings: have.Settings, Running: have.Running, Zones: have.Zones}
-	_, err = provision.Run{Clients: c, Spec: spec, Holder: "test"}.Destroy(ctx, false, 10*time.Minute)
+	spec := provision.Spec{Stack: a.spec.Stack, Version: "test", Settings: have.Settings, Running: have.Running, Zones: have.Zones, Deployed: &have}
+	_, err = provision.Run{Clients: c, Spec: spec, Holder: "test", View: a.view}.Destroy(ctx, false, 10*time.Minute)
 	return err
 }

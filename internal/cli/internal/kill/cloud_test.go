@@ -77,6 +77,8 @@ type account struct {
 	image func() (v1.Image, error)
 	spec  provision.Spec
 	retry func() aws.Retryer // of all runs; nil is none
+	// view is provision.Run.View.
+	view *runlock.View
 	// pace is provision.Run.Pace.
 	pace float64
 	// visibilityDelay is runlock.AWSVisibilityDelay, as fast as things show in this cloud.
@@ -239,8 +241,8 @@ func (a *account) pause(ctx context.Context, w *wire) error {
 // lock back may leave records that only the next release removes, and an up with nothing
 // else to do takes no lock.
 func (a *account) tidy(ctx context.Context) error {
-	held, err := runlock.Abandoned(ctx, parameterstore.New(provision.NewClients(a.config(&wire{})).SSM, a.spec.Stack, a.spec.Version), a.spec.Stack, true)
-	if err != nil || held {
+	lock, err := runlock.Look(ctx, parameterstore.New(provision.NewClients(a.config(&wire{})).SSM, a.spec.Stack, a.spec.Version), a.spec.Stack)
+	if err != nil || lock.Abandoned(true) {
 		return err
 	}
 	return a.pause(ctx, &wire{})

@@ -139,10 +139,16 @@ func (a tx) DeleteLogGroup(in *logs.DeleteLogGroupInput) (*logs.DeleteLogGroupOu
 	return &logs.DeleteLogGroupOutput{}, nil
 }
 
-// DescribeLogGroups lists groups by prefix or pattern.
+// DescribeLogGroups lists groups by prefix or pattern, or those that are named.
 func (a tx) DescribeLogGroups(in *logs.DescribeLogGroupsInput) (*logs.DescribeLogGroupsOutput, error) {
 	var names []string
+	if len(in.LogGroupIdentifiers) > 0 && (in.LogGroupNamePrefix != nil || in.LogGroupNamePattern != nil) {
+		return nil, kernel.Fail("InvalidParameterException", "LogGroupIdentifiers can't be combined with another filter.")
+	}
 	for _, name := range slices.Sorted(maps.Keys(a.state().Groups)) {
+		if len(in.LogGroupIdentifiers) > 0 && !slices.Contains(in.LogGroupIdentifiers, name) {
+			continue
+		}
 		if strings.HasPrefix(name, aws.ToString(in.LogGroupNamePrefix)) &&
 			strings.Contains(strings.ToLower(name), strings.ToLower(aws.ToString(in.LogGroupNamePattern))) && a.Visible(a.GroupARN(name)) {
 			names = append(names, name)

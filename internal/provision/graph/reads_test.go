@@ -1,0 +1,154 @@
+package graph_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// counted is a thing whose reads are in the journal of its world, too.
+type counted struct{ *thing }
+
+func (c counted) Find(ctx context.Context) (graph.State, error) {
+	st, err := c.thing.Find(ctx)
+	return st, c.w.noted("read", c.Name(), err)
+}
+
+// noted writes to the journal.
+func (w *world) noted(verb, name string, err error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.journal = append(w.journal, verb+" "+name)
+	return err
+}
+
+func TestAnAbsentThingIsReadAgainOnlyBehindAKilledRun(t *testing.T) {
+	t.Parallel()
+	for cutOff, want := range map[bool][]string{
+		false: {"read a", "create a", "read a"},
+		true:  {"read a", "read a", "create a", "read a"},
+	} {
+		w := newWorld()
+		o := us
+		o.AfterCutOff = cutOff
+		if _, err := graph.Up(t.Context(), []graph.Maker{counted{w.thing("a")}}, o); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.calls(); !slices.Equal(got, want) {
+			t.Errorf("behind a killed run %t: %v, want %v", cutOff, got, want)
+		}
+	}
+}
+
+func TestACreateThatIsRefusedForTheSameReasonIsNotFollowedByARead(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.fail["create a"] = []error{errBusy, errBusy, errBusy}
+	o := us
+	o.Transient = busy
+	if _, err := graph.Up(t.Context(), []graph.Maker{counted{w.thing("a")}}, o); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"read a", "create a", "read a", "create a", "create a", "create a", "read a"}
+	if got := w.calls(); !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// told is a thing whose create call answers what it is: with a color that is to be red.
+type told struct {
+	graph.NodeOf[string]
+	w     *world
+	color string
+}
+
+func newTold(w *world, color string) *told {
+	t := &told{w: w, color: color}
+	t.NodeOf = graph.Of(t, "a", time.Minute)
+	return t
+}
+
+var toldState = graph.State{Phase: graph.Ready, ID: "id", Owner: "us"}
+
+func (t *told) Read(context.Context) (*string, graph.State, error) {
+	if err := t.w.call("read", "a"); err != nil {
+		return nil, graph.State{}, err
+	}
+	if !slices.Contains(t.w.calls(), "create a") {
+		return nil, graph.State{Phase: graph.Absent}, nil
+	}
+	return &t.color, toldState, nil
+}
+
+func (t *told) Wanted(*string) *string { red := "red"; return &red }
+
+func (t *told) Attributes() graph.Attributes[string] {
+	return graph.Attributes[string]{graph.Field("color", func(s *string) string { return *s }, graph.SetBy(func(context.Context, []graph.Change) error {
+		t.color = "red"
+		return t.w.call("paint", "a")
+	}))}
+}
+
+func (t *told) Create(context.Context) (string, error) {
+	color := t.color
+	t.Answer(&color, toldState)
+	return "id", t.w.call("create", "a")
+}
+
+func TestWhatACreateCallAnswersIsNotRead(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		color  string
+		cutOff bool
+		want   []string
+	}{
+		"as it is wanted":     {"red", false, []string{"read a", "create a"}},
+		"to be changed":       {"blue", false, []string{"read a", "create a", "paint a", "read a"}},
+		"behind a killed run": {"red", true, []string{"read a", "read a", "create a", "read a"}},
+	} {
+		w := newWorld()
+		o := us
+		o.AfterCutOff = c.cutOff
+		r, err := graph.Up(t.Context(), []graph.Maker{newTold(w, c.color)}, o)
+		if s, _ := r.Step("a"); err != nil || s.Action != graph.Created || s.ID != "id" {
+			t.Errorf("%s: %+v, %v", name, s, err)
+		}
+		if got := w.calls(); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+// passing is a thing that is gone when its deletion is accepted.
+type passing struct{ counted }
+
+func (passing) GoneAtOnce() {}
+
+func TestDestroyReadsOnceWhatIsGoneAtOnce(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		cutOff bool
+		make   func(*thing) graph.Finder
+		want   []string
+	}{
+		"gone at once":                      {false, func(a *thing) graph.Finder { return passing{counted{a}} }, []string{"read a", "delete a"}},
+		"gone some time after":              {false, func(a *thing) graph.Finder { return counted{a} }, []string{"read a", "delete a", "read a"}},
+		"gone at once, behind a killed run": {true, func(a *thing) graph.Finder { return passing{counted{a}} }, []string{"read a", "read a", "delete a", "read a"}},
+	} {
+		w := newWorld()
+		a := w.thing("a")
+		w.put("a", graph.State{Phase: graph.Ready, ID: "id", Owner: "us"})
+		o := us
+		o.AfterCutOff = c.cutOff
+		r, err := graph.Destroy(t.Context(), []graph.Finder{c.make(a)}, o)
+		if r.Count(graph.Deleted) != 1 || err != nil {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+		if got := w.calls(); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,119 @@
+package runlock_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bookctl/bookctl/internal/runlock"
+)
+
+// shelf is a store in memory, of one run at a time.
+type shelf map[string]runlock.Record
+
+func (s shelf) Create(ctx context.Context, name, value string) error {
+	if _, ok := s[name]; ok {
+		return runlock.ErrExists
+	}
+	return s.Overwrite(ctx, name, value)
+}
+
+func (s shelf) Overwrite(_ context.Context, name, value string) error {
+	s[name] = runlock.Record{Value: value, Modified: time.Now()}
+	return nil
+}
+
+func (s shelf) Get(_ context.Context, names ...string) (map[string]runlock.Record, time.Time, error) {
+	out := map[string]runlock.Record{}
+	for _, n := range names {
+		if r, ok := s[n]; ok {
+			out[n] = r
+		}
+	}
+	return out, time.Now(), nil
+}
+
+func (s shelf) List(context.Context) ([]string, error) { return slices.Collect(maps.Keys(s)), nil }
+
+func (s shelf) Delete(_ context.Context, names ...string) error {
+	for _, n := range names {
+		delete(s, n)
+	}
+	return nil
+}
+
+func (s shelf) Unreadable() error { return errors.New("unreadable") }
+
+// TestALockFollowsAViewUnlessAnotherRunHadIt has one run read the lock and then take it, with
+// or without another run in between.
+func TestALockFollowsAViewUnlessAnotherRunHadIt(t *testing.T) {
+	t.Parallel()
+	none := func(*testing.T, shelf) {}
+	otherRun := func(t *testing.T, s shelf) {
+		t.Helper()
+		l, err := runlock.Acquire(t.Context(), s, "book", "other", runlock.Options{})
+		if err == nil {
+			err = l.Release(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	killedRun := func(t *testing.T, s shelf) {
+		t.Helper()
+		l, err := runlock.Acquire(t.Context(), s, "book", "killed", runlock.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		held := maps.Clone(s)
+		if err := l.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		clear(s)
+		maps.Copy(s, held)
+	}
+	later := func(*testing.T, shelf) { time.Sleep(time.Minute) }
+	for name, c := range map[string]struct {
+		before, between func(*testing.T, shelf)
+		follows         bool
+	}{
+		"a stack that is not there":                             {none, none, true},
+		"a stack that is not there, and a run in between":       {none, otherRun, false},
+		"a stack that was not there a minute ago":               {none, later, false},
+		"a lock that was released":                              {otherRun, none, true},
+		"a lock that was released, a minute ago":                {otherRun, later, true},
+		"a lock that was released, and a run in between":        {otherRun, otherRun, false},
+		"a lock whose holder was killed":                        {killedRun, none, false},
+		"a lock that was released, and a killed one in between": {otherRun, killedRun, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := shelf{}
+				c.before(t, s)
+				view, err := runlock.Look(t.Context(), s, "book")
+				if err != nil || !view.Recent() {
+					t.Fatal(view, err)
+				}
+				c.between(t, s)
+				l, err := runlock.Acquire(t.Context(), s, "book", "this", runlock.Options{Force: true, Known: view})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if follows := l.Follows(view); follows != c.follows {
+					t.Errorf("it follows what was read: %t, want %t", follows, c.follows)
+				}
+				if l.Follows(nil) {
+					t.Error("it follows what nobody has read")
+				}
+				if err := l.Release(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
