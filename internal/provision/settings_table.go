@@ -96,7 +96,7 @@ func Table() []Setting {
 		},
 		{
 			Flag: "dockerfile", JSON: "dockerfile", Value: Text{Of: func(s *Settings) *string { return &s.Dockerfile }},
-			Help:    "build the image from this Dockerfile, by docker buildx, podman or buildah",
+			Help:    "build the image from this Dockerfile, with docker buildx, podman or buildah",
 			Example: "Dockerfile",
 			Drives:  []ResourceField{{servicePart, fieldTag + settingTag("dockerfile")}},
 			given: func(s *Settings) {
@@ -197,7 +197,7 @@ func Table() []Setting {
 		},
 		{
 			Flag: "container-port", JSON: "containerPort", Value: Number{Of: func(s *Settings) *int32 { return &s.ContainerPort }, Default: 8080}, Derived: true,
-			Help:    "port that the container listens on, which it is told by PORT (default: the image's EXPOSE, or 8080; 0 returns to that)",
+			Help:    "port that the container listens on; the container gets it in PORT (default: the image's EXPOSE, or 8080; 0 returns to that)",
 			Example: "3000",
 			Drives:  []ResourceField{{definitionPart, "container-port"}, {servicePart, "target-group"}},
 			check: func(s Settings, refuse refusal) {
@@ -212,7 +212,7 @@ func Table() []Setting {
 		},
 		{
 			Flag: "health-path", JSON: "healthPath", Value: Text{Of: func(s *Settings) *string { return &s.HealthPath }, Default: "/startupz"}, Derived: true,
-			Help:    "path that the load balancer asks a task for (default: the image's label, or /; 'image' returns to that)",
+			Help:    "path that the load balancer requests from a task (default: the image's label, or /; 'image' returns to that)",
 			Example: "/healthz?full=1",
 			Choices: []string{"/", "/healthz", "image"},
 			Drives:  []ResourceField{{"target-group", "health-check-path"}},
@@ -227,7 +227,7 @@ func Table() []Setting {
 		},
 		{
 			Flag: "health-status", JSON: "healthStatus", Value: Text{Of: func(s *Settings) *string { return &s.HealthStatus }, Default: "200"}, Derived: true,
-			Help:    "answers of a healthy task to --health-path (default: the image's label, or 200-299; 'image' returns to that)",
+			Help:    "status codes of a healthy task for --health-path (default: the image's label, or 200-299; 'image' returns to that)",
 			Example: "200,301-302",
 			Choices: []string{"200", "200-299", "200-399", "image"},
 			Drives:  []ResourceField{{"target-group", "healthy-codes"}},
@@ -296,7 +296,7 @@ func Table() []Setting {
 		},
 		{
 			Flag: "release-command", JSON: "releaseCommand", Value: Text{Of: func(s *Settings) *string { return &s.ReleaseCommand }},
-			Help:    "run this once for each release, in a task of it, before the service changes; its failure is the release's ('none' for none)",
+			Help:    "run this once for each release, in a task of it, before the service changes; if it fails, the release fails ('none' for none)",
 			Example: "python manage.py migrate",
 			Choices: []string{"none"},
 			Drives:  []ResourceField{{definitionPart, "release-command"}},
@@ -345,7 +345,7 @@ func Table() []Setting {
 		},
 		{
 			Flag: "ephemeral-storage", JSON: "ephemeralStorage", Value: Number{Of: func(s *Settings) *int32 { return &s.EphemeralStorage }, Default: 20},
-			Help:    "disk of a task, in GiB: 20, or 21 to 200, of which what is above 20 costs",
+			Help:    "disk of a task, in GiB: 20, or 21 to 200; storage above 20 GiB costs extra",
 			Example: "50",
 			Drives:  []ResourceField{{definitionPart, "ephemeral-storage"}},
 			Costs:   []string{"task storage"},
@@ -380,7 +380,7 @@ func Table() []Setting {
 		},
 		{
 			Flag: "sticky", JSON: "sticky", Value: Switch{Of: func(s *Settings) *bool { return &s.Sticky }},
-			Help:     "send a client to the task that it was sent to before, by a cookie",
+			Help:     "send each client to the same task, with a cookie",
 			Example:  "true",
 			Drives:   []ResourceField{{"target-group", stickiness}},
 			recorded: onService, // the group is ready before it
@@ -495,7 +495,7 @@ func Table() []Setting {
 		},
 		{
 			Flag: "no-database", JSON: "noDatabase", Value: Switch{Of: func(s *Settings) *bool { return &s.NoDatabase }},
-			Help:     "make no database; a stack that has one keeps it",
+			Help:     "create no database; a stack that has one keeps it",
 			Example:  "true",
 			Drives:   []ResourceField{{definitionPart, "environment DB_NAME"}},
 			Costs:    []string{"database", "database storage", "database backups", "secret"},
@@ -563,7 +563,7 @@ func Table() []Setting {
 		},
 		{
 			Flag: "db-name", JSON: "dbName", Value: Text{Of: func(s *Settings) *string { return &s.DBName }, Default: "books"}, Derived: true,
-			Help:    "name of the database in the instance (default: books for bookapi, else app); what exists keeps its name",
+			Help:    "name of the database in the instance (default: books for bookapi, else app); an existing database keeps its name",
 			Example: "orders",
 			Drives:  []ResourceField{{databasePart, "name"}},
 			check: func(s Settings, refuse refusal) {
@@ -580,7 +580,7 @@ func Table() []Setting {
 		},
 		{
 			Flag: "db-user", JSON: "dbUser", Value: Text{Of: func(s *Settings) *string { return &s.DBUser }, Default: "bookapi"}, Derived: true,
-			Help:    "user that owns the database (default: bookapi for bookapi, else app); what exists keeps its user",
+			Help:    "user that owns the database (default: bookapi for bookapi, else app); an existing database keeps its user",
 			Example: "orders",
 			Drives:  []ResourceField{{databasePart, "user"}},
 			check: func(s Settings, refuse refusal) {
@@ -597,7 +597,7 @@ func Table() []Setting {
 		},
 		{
 			Flag: "db-env", JSON: "dbEnv", Value: Text{Of: func(s *Settings) *string { return &s.DBEnv }},
-			Help:    "also tell the container its database by these variables: NAME=endpoint, port, dbname, username, password, url or sslmode, with commas ('none' for none)",
+			Help:    "also give the container its database in these variables: NAME=endpoint, port, dbname, username, password, url or sslmode, separated by commas ('none' for none)",
 			Example: "endpoint=endpoint,username=username",
 			Choices: []string{"none"},
 			Drives:  []ResourceField{{definitionPart, "tag bookctl:db-env"}},
