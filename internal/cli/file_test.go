@@ -150,6 +150,7 @@ health-grace: 20
 health-command: none
 command: serve --loud 'two words'
 release-command: migrate
+release-timeout: 90
 user: 1000:1000
 read-only-root: true
 ephemeral-storage: 30
@@ -195,7 +196,7 @@ secret:
 	before := s.inventory()
 	r := s.in(module, "plan", "--local")
 	r.says(t, 2)
-	for _, want := range []string{"Stack shop in ", "count              2 ", "from bookctl.yaml:21", "port               " + port + "  "} {
+	for _, want := range []string{"Stack shop in ", "count              2 ", "from bookctl.yaml:22", "port               " + port + "  "} {
 		if !strings.Contains(strings.Join(strings.Fields(r.out), " "), strings.Join(strings.Fields(want), " ")) {
 			t.Errorf("plan does not say %q:\n%s", want, r.out)
 		}
