@@ -178,6 +178,9 @@ func ofCall(err error, doing string) diagnosis.Explanation {
 	if x := diagnosis.OfQuota(code, message); x.Text != "" {
 		return x
 	}
+	if x := ofTagPolicy(message, doing); x.Text != "" {
+		return x
+	}
 	if x := ofClock(err, code, message, time.Now()); x.Text != "" {
 		return x
 	}
@@ -262,6 +265,7 @@ var (
 // of the stack's it was for. AWS's message names the action that was missing, such
 // as iam:PassRole, which need not be the call's own.
 func ofDenial(err error, message, doing string) diagnosis.Explanation {
+	encoded := encodedMessage.MatchString(message)
 	message = encodedMessage.ReplaceAllString(message, "")
 	action, _ := provision.Denied(err)
 	if m := deniedAction.FindStringSubmatch(message); m != nil {
@@ -275,10 +279,46 @@ func ofDenial(err error, message, doing string) diagnosis.Explanation {
 	}
 	next := hint.New("allow the action; %s prints the least policy that is needed", hint.Command("policy"))
 	if strings.Contains(message, "service control policy") {
-		next = hint.New("ask whoever manages the organization: its service control policy denies it, and no policy in the account can allow it")
+		next = ofControlPolicy(action, encoded)
 	}
 	return explanation(text+": "+message, next)
 }
+
+// ofControlPolicy is what to do where an organization denies what the account may allow.
+// Many deny what is made without a certain tag. AWS names the policy at most, and the
+// tag only in the encoded message of EC2, which not everybody may decode.
+// https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_policies_scps_examples_tagging.html
+func ofControlPolicy(action string, encoded bool) hint.Message {
+	_, call, _ := strings.Cut(action, ":")
+	const asked = "ask whoever manages the organization: its service control policy denies it, and no policy in the account can allow it"
+	switch {
+	case !taggingCall.MatchString(call):
+		return hint.New(asked)
+	case encoded:
+		return hint.New(asked+". Where it wants a tag on what is made, %s gives it; the tag is in what %s prints of the encoded message, which --verbose shows, as aws:RequestTag/KEY",
+			hint.Command("up", "--tag", "KEY=VALUE"), hint.AWS("sts", "decode-authorization-message", "--encoded-message", "MESSAGE"))
+	}
+	return hint.New(asked+". Where it wants a tag on what is made (aws:RequestTag/KEY in the policy), %s gives it", hint.Command("up", "--tag", "KEY=VALUE"))
+}
+
+// taggingCall are the calls that make or tag something.
+var taggingCall = regexp.MustCompile(`^(Create|Register|Request|Restore|Run|Put|Tag|AddTags)`)
+
+// ofTagPolicy explains that a tag has a value that the organization's tag policy does
+// not allow. Each service says so in these words, under a code of its own.
+// https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_policies_tag-policies-enforcement.html
+func ofTagPolicy(message, doing string) diagnosis.Explanation {
+	m := tagPolicy.FindStringSubmatch(message)
+	if m == nil {
+		return diagnosis.Explanation{}
+	}
+	key := cmp.Or(m[1], "KEY")
+	return explanation("The organization's tag policy does not allow the value of a tag"+during(doing)+": "+message,
+		hint.New("give it a value that the policy allows with %s; %s shows which, where the caller may ask", hint.Command("up", "--tag", shellWord(key+"=VALUE")),
+			hint.AWS("organizations", "describe-effective-policy", "--policy-type", "TAG_POLICY")))
+}
+
+var tagPolicy = regexp.MustCompile(`(?i)tag policy does not allow(?:.*tag keys?: '([^']+)')?`)
 
 func explanation(text string, next hint.Message) diagnosis.Explanation {
 	return diagnosis.Explanation{Text: text, Hint: next}

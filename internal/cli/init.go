@@ -241,7 +241,7 @@ func valuesOf(settings provision.Settings) []appfile.Value {
 	for _, list := range []struct {
 		key   string
 		pairs map[string]string
-	}{{"env", settings.Env.Map()}, {"secret", settings.SecretOrigins()}} {
+	}{{"env", settings.Env.Map()}, {"secret", settings.SecretOrigins()}, {"tag", settings.Tags.Map()}} {
 		var texts []string
 		for _, name := range slices.Sorted(maps.Keys(list.pairs)) {
 			texts = append(texts, name+"="+list.pairs[name])

@@ -64,5 +64,6 @@ func refusePaused(have provision.Deployed, g *globals) error {
 
 // hold does what changes the stack under its lock. Guard is asked before each change.
 func (o opened) hold(ctx context.Context, s streams, g *globals, doing string, do func(guard func(context.Context) error) error) error {
-	return changing(s, o.target, provision.Spec{Stack: g.stack}, doing).Hold(ctx, func(lock *runlock.Lock) error { return do(lock.Guard) })
+	spec := provision.Spec{Stack: g.stack, Settings: provision.Settings{Tags: o.have.Tags}} // for the lock
+	return changing(s, o.target, spec, doing).Hold(ctx, func(lock *runlock.Lock) error { return do(lock.Guard) })
 }

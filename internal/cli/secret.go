@@ -244,6 +244,7 @@ func (c secretChange) run(ctx context.Context, s streams, g *globals) error {
 		if own, err = provision.ReadOwnSecrets(ctx, t.clients, g.stack); err != nil {
 			return have, own, err
 		}
+		own = own.Tagged(have.Tags)
 		would := have.Settings
 		own.Give(&would, c.give...)
 		if err := would.Check(); err != nil {

@@ -76,6 +76,10 @@ new stack gets the default. This page is written from the table of settings (` +
 
 Variables and secrets are in [containers.md](containers.md): in bookctl.yaml, ` + "`env`" + ` and ` + "`secret`" + ` hold ` + "`NAME: VALUE`" + ` pairs.
 
+` + "`--tag KEY=VALUE`" + ` (` + "`tag`" + ` in bookctl.yaml, with ` + "`KEY: VALUE`" + ` pairs) puts a tag on everything that the stack makes, and ` + "`--untag KEY`" + ` takes it off
+again; both are repeatable, and what is not named stays. Tasks, snapshots and the parameters of the stack's lock keep the tags that the
+stack had when they were created. The tags are recorded in the tag ` + "`bookctl:tags`" + ` of each resource, and read from that of the service.
+
 | flag | environment | JSON | default | for example | what it is |
 |---|---|---|---|---|---|
 `)

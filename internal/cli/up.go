@@ -32,6 +32,7 @@ type upFlags struct {
 	restore string
 	dbCA    string
 	env     environmentFlags
+	tags    tagFlags
 	// authorities are the certificates of dbCA.
 	authorities []byte
 }
@@ -41,6 +42,7 @@ type upFlags struct {
 func (u *upFlags) add(f *pflag.FlagSet) {
 	u.addSettings(f)
 	f.StringArrayVar(&u.env.unset, "unset-env", nil, "no longer give the container this variable or secret (repeatable)")
+	f.StringArrayVar(&u.tags.gone, "untag", nil, "take this tag off everything of the stack (repeatable)")
 	f.StringVar(&u.dbCA, "db-ca", "", "also trust the certificate authorities in this file (PEM) for the database; needed at each up that builds")
 	f.StringVar(&u.restore, "restore", "", "create the database from a snapshot of the stack: its id, or latest")
 }
@@ -62,6 +64,7 @@ func (u *upFlags) addSettings(f *pflag.FlagSet) {
 		}
 	}
 	u.env.add(f)
+	u.tags.add(f)
 }
 
 // over lays what was said over what is deployed.
@@ -69,6 +72,7 @@ func (u *upFlags) over(f *pflag.FlagSet, s *provision.Settings) {
 	was := s.Image
 	s.Overlay(u.Settings, f.Changed)
 	s.GiveEnvironment(u.env.values, u.env.secrets, u.env.unset)
+	s.GiveTags(u.tags.values, u.tags.gone)
 	if s.Max != 0 && !f.Changed("count") { // a bound that moves takes along where scaling starts
 		s.Count = min(max(s.Count, s.Min), max(s.Min, s.Max))
 	}
@@ -89,7 +93,7 @@ func said(f *pflag.FlagSet) map[string]bool {
 // not said is not known before the cloud is asked what is deployed, unless
 // nothing is: then it is the default.
 func (u *upFlags) check(f *pflag.FlagSet, nothing bool) error {
-	if err := u.env.read(); err != nil {
+	if err := errors.Join(u.env.read(), u.tags.read()); err != nil {
 		return usageError{err}
 	}
 	for _, pair := range [][2]string{{"image", "source"}, {"image", "package"}, {"image", "dockerfile"}, {"package", "dockerfile"}} {
@@ -138,6 +142,7 @@ continues.`,
 		Example: `  bookctl up --local
   curl $(bookctl up --local --quiet)/books
   bookctl up --stack staging --count 2 --db-class db.t4g.small
+  bookctl up --tag team=payments --tag "cost center=42"
   bookctl up --image registry.example.com/bookapi@sha256:…`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

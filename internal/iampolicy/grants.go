@@ -79,12 +79,12 @@ var grants = []grant{
 	{sid: "NewVPC", service: "ec2", actions: "CreateVpc", resources: networkParts("vpc"), when: tagging},
 	{sid: "NewNetwork", service: "ec2", actions: "CreateInternetGateway CreateRouteTable CreateSecurityGroup CreateSubnet",
 		resources: networkParts("internet-gateway", "route-table", "security-group", "subnet"), when: tagging},
-	{sid: "TagNewNetwork", service: "ec2", actions: "CreateTags", resources: allOfEC2,
+	{sid: "TagNew", service: "ec2", actions: "CreateTags", resources: allOfEC2,
 		when: condition{"StringEquals": {"ec2:CreateAction": {"CreateInternetGateway", "CreateRouteTable", "CreateSecurityGroup", "CreateSubnet", "CreateVpc"}}}},
 	// Also what is made in the stack's VPC asks for that: what is new has no tag yet, and
 	// so is allowed by NewNetwork alone.
 	{sid: "OwnNetwork", service: "ec2", actions: "AssociateDhcpOptions AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress " +
-		"CreateRoute CreateRouteTable CreateSecurityGroup CreateSubnet CreateTags DeleteInternetGateway DeleteRoute DeleteRouteTable DeleteSecurityGroup DeleteSubnet DeleteVpc DetachInternetGateway DisassociateRouteTable " +
+		"CreateRoute CreateRouteTable CreateSecurityGroup CreateSubnet CreateTags DeleteInternetGateway DeleteRoute DeleteRouteTable DeleteSecurityGroup DeleteSubnet DeleteTags DeleteVpc DetachInternetGateway DisassociateRouteTable " +
 		"ModifySubnetAttribute ModifyVpcAttribute ReplaceNetworkAclAssociation ReplaceRoute ReplaceRouteTableAssociation RevokeSecurityGroupEgress RevokeSecurityGroupIngress",
 		resources: allOfEC2, when: ours},
 	// A VPC's default group and network ACL and the account's DHCP options can't be told
@@ -99,7 +99,7 @@ var grants = []grant{
 	{sid: "ReadBalancing", service: "elasticloadbalancing", actions: "DescribeListeners DescribeLoadBalancerAttributes DescribeLoadBalancers DescribeRules DescribeTags " +
 		"DescribeTargetGroupAttributes DescribeTargetGroups DescribeTargetHealth"},
 	{sid: "Balancing", service: "elasticloadbalancing", actions: "AddTags CreateListener CreateLoadBalancer CreateTargetGroup DeleteListener DeleteLoadBalancer DeleteRule DeleteTargetGroup " +
-		"ModifyListener ModifyLoadBalancerAttributes ModifyTargetGroup ModifyTargetGroupAttributes SetIpAddressType SetSecurityGroups SetSubnets",
+		"ModifyListener ModifyLoadBalancerAttributes ModifyTargetGroup ModifyTargetGroupAttributes RemoveTags SetIpAddressType SetSecurityGroups SetSubnets",
 		resources: []string{
 			"arn:{p}:elasticloadbalancing:{r}:{a}:*/app/" + names.LoadBalancer() + "/*", // with its listeners and their rules
 			"arn:{p}:elasticloadbalancing:{r}:{a}:targetgroup/" + names.TargetGroup() + "/*",
@@ -115,7 +115,7 @@ var grants = []grant{
 	{sid: "TagCertificate", service: "acm", only: withDomain, actions: "AddTagsToCertificate", resources: certificates, when: condition{
 		"StringEquals": tagging["StringEquals"], "StringEqualsIfExists": noOthers["StringEqualsIfExists"],
 	}},
-	{sid: "Certificate", service: "acm", actions: "DeleteCertificate", resources: certificates, when: ours},
+	{sid: "Certificate", service: "acm", actions: "DeleteCertificate RemoveTagsFromCertificate", resources: certificates, when: ours},
 	{sid: "FindZone", service: "route53", only: withDomain, actions: "ListHostedZonesByName"},
 	{sid: "ReadRecords", service: "route53", only: withDomain, actions: "ListResourceRecordSets", resources: hostedZones},
 	// The name itself and the record that proves it to ACM.
@@ -126,27 +126,27 @@ var grants = []grant{
 	{sid: "ReadDatabases", service: "rds", actions: "DescribeDBEngineVersions DescribeDBInstanceAutomatedBackups DescribeDBInstances DescribeDBMajorEngineVersions DescribeDBParameterGroups DescribeDBParameters DescribeDBSnapshots " +
 		"DescribeDBSubnetGroups DescribeEvents DescribeOrderableDBInstanceOptions ListTagsForResource"},
 	{sid: "Database", service: "rds", actions: "AddTagsToResource CreateDBInstance CreateDBParameterGroup CreateDBSnapshot CreateDBSubnetGroup DeleteDBInstance DeleteDBParameterGroup " +
-		"DeleteDBSubnetGroup DescribeDBLogFiles DownloadDBLogFilePortion ModifyDBInstance ModifyDBParameterGroup ModifyDBSubnetGroup RestoreDBInstanceFromDBSnapshot StartDBInstance StopDBInstance",
+		"DeleteDBSubnetGroup DescribeDBLogFiles DownloadDBLogFilePortion ModifyDBInstance ModifyDBParameterGroup ModifyDBSubnetGroup RemoveTagsFromResource RestoreDBInstanceFromDBSnapshot StartDBInstance StopDBInstance",
 		resources: []string{
 			// The instance, its first parameter group and its subnet group are called alike.
 			"arn:{p}:rds:{r}:{a}:*:" + names.Database(), "arn:{p}:rds:{r}:{a}:pg:" + names.DBParameterGroupOf("postgres??"), "arn:{p}:rds:{r}:{a}:og:default:*",
 		}},
 	// Deleting a database takes these two for its final snapshot, to which it copies
 	// the tags; an upgrade takes one before.
-	{sid: "FinalSnapshot", service: "rds", actions: "AddTagsToResource CreateDBSnapshot", resources: []string{"arn:{p}:rds:{r}:{a}:snapshot:{s}-final-*"}, when: noOthers},
-	{sid: "OwnSnapshots", service: "rds", actions: "DeleteDBInstanceAutomatedBackup DeleteDBSnapshot RestoreDBInstanceFromDBSnapshot",
+	{sid: "Final", service: "rds", actions: "AddTagsToResource CreateDBSnapshot", resources: []string{"arn:{p}:rds:{r}:{a}:snapshot:{s}-final-*"}, when: noOthers},
+	{sid: "Snapshots", service: "rds", actions: "DeleteDBInstanceAutomatedBackup DeleteDBSnapshot RestoreDBInstanceFromDBSnapshot",
 		resources: []string{"arn:{p}:rds:{r}:{a}:snapshot:*", "arn:{p}:rds:{r}:{a}:auto-backup:*"}, when: ours},
 
 	{sid: "ReadSecrets", service: "secretsmanager", actions: "GetRandomPassword ListSecrets"},
 	// The ARN of a secret ends with six characters that it gets when it is made.
-	{sid: "Secret", service: "secretsmanager", actions: "CancelRotateSecret CreateSecret DeleteSecret DescribeSecret GetSecretValue PutSecretValue RestoreSecret TagResource",
+	{sid: "Secret", service: "secretsmanager", actions: "CancelRotateSecret CreateSecret DeleteSecret DescribeSecret GetSecretValue PutSecretValue RestoreSecret TagResource UntagResource",
 		resources: []string{
 			"arn:{p}:secretsmanager:{r}:{a}:secret:" + names.Secret(), "arn:{p}:secretsmanager:{r}:{a}:secret:" + names.Secret() + "-??????",
 			"arn:{p}:secretsmanager:{r}:{a}:secret:" + names.EnvironmentSecret(), "arn:{p}:secretsmanager:{r}:{a}:secret:" + names.EnvironmentSecret() + "-??????",
 		}},
 
 	{sid: "ReadLogs", service: "logs", actions: "DescribeLogGroups"},
-	{sid: "Logs", service: "logs", actions: "CreateLogGroup DeleteLogGroup FilterLogEvents GetLogEvents ListTagsForResource PutRetentionPolicy TagResource",
+	{sid: "Logs", service: "logs", actions: "CreateLogGroup DeleteLogGroup FilterLogEvents GetLogEvents ListTagsForResource PutRetentionPolicy TagResource UntagResource",
 		resources: []string{
 			"arn:{p}:logs:{r}:{a}:log-group:" + names.LogGroup(), "arn:{p}:logs:{r}:{a}:log-group:" + names.LogGroup() + ":*",
 			"arn:{p}:logs:{r}:{a}:log-group:/aws/rds/instance/" + names.Database() + "/*",
@@ -155,7 +155,7 @@ var grants = []grant{
 	{sid: "ImagesLogin", service: "ecr", actions: "GetAuthorizationToken"},
 	// The last line is for the registry, which speaks its own protocol.
 	{sid: "Images", service: "ecr", actions: "BatchDeleteImage CreateRepository DeleteRepository DescribeImages DescribeRepositories GetLifecyclePolicy ListTagsForResource " +
-		"PutImageScanningConfiguration PutImageTagMutability PutLifecyclePolicy TagResource " +
+		"PutImageScanningConfiguration PutImageTagMutability PutLifecyclePolicy TagResource UntagResource " +
 		registryActions,
 		resources: []string{"arn:{p}:ecr:{r}:{a}:repository/" + names.Repository()}},
 
@@ -174,7 +174,7 @@ var grants = []grant{
 	// What AWS's session-manager-plugin asks for. Only who has a session's token can
 	// open its channel.
 	{sid: "Channel", service: "ssmmessages", actions: "OpenDataChannel"},
-	{sid: "OwnSessions", service: "ssm", actions: "ResumeSession TerminateSession", resources: []string{"arn:{p}:ssm:{r}:{a}:session/${aws:userid}-*"}},
+	{sid: "Sessions", service: "ssm", actions: "ResumeSession TerminateSession", resources: []string{"arn:{p}:ssm:{r}:{a}:session/${aws:userid}-*"}},
 
 	{sid: "ReadScaling", service: "application-autoscaling", actions: "DescribeScalableTargets DescribeScalingPolicies DescribeScheduledActions"},
 	// The ARN of a scalable target says nothing of its service. Whoever registers one
@@ -188,7 +188,7 @@ var grants = []grant{
 		resources: []string{"arn:{p}:cloudwatch:{r}:{a}:alarm:TargetTracking-" + names.ScalableTarget() + "-*"}},
 
 	{sid: "ReadRoles", service: "iam", actions: "ListRoles"},
-	{sid: "Roles", service: "iam", actions: "DeleteRole DeleteRolePolicy DetachRolePolicy GetRole GetRolePolicy ListAttachedRolePolicies ListRolePolicies TagRole", resources: stackRoles},
+	{sid: "Roles", service: "iam", actions: "DeleteRole DeleteRolePolicy DetachRolePolicy GetRole GetRolePolicy ListAttachedRolePolicies ListRolePolicies TagRole UntagRole", resources: stackRoles},
 	{sid: "ChangeRoles", service: "iam", only: withoutBoundary, resources: stackRoles,
 		actions: "CreateRole DeleteRolePermissionsBoundary PutRolePermissionsBoundary PutRolePolicy UpdateAssumeRolePolicy"},
 	{sid: "BoundedRoles", service: "iam", only: withBoundary, resources: stackRoles, when: bounded,
@@ -203,7 +203,7 @@ var grants = []grant{
 	{sid: "Prices", service: "pricing", actions: "GetProducts"}, // for --price live
 
 	{sid: "Lock", service: "ssm", actions: "AddTagsToResource DeleteParameters GetParameters GetParametersByPath PutParameter",
-		resources: []string{"arn:{p}:ssm:{r}:{a}:parameter" + names.Lock(), "arn:{p}:ssm:{r}:{a}:parameter" + names.Lock() + "/*"}},
+		resources: []string{"arn:{p}:ssm:{r}:{a}:parameter" + names.Lock() + "*"}}, // the path and what is below it
 }
 
 // registryActions are what pushing an image takes:
@@ -215,7 +215,7 @@ var (
 	stackRoles      = []string{"arn:{p}:iam::{a}:role/" + names.Role(naming.ExecutionRole), "arn:{p}:iam::{a}:role/" + names.Role(naming.TaskRole)}
 	certificates    = []string{"arn:{p}:acm:{r}:{a}:certificate/*"}
 	hostedZones     = []string{"arn:{p}:route53:::hostedzone/{zone}"}
-	scalableTargets = []string{"arn:{p}:application-autoscaling:{r}:{a}:scalable-target/*"}
+	scalableTargets = []string{"arn:{p}:application-autoscaling:{r}:{a}:*"} // the service has no other resources
 )
 
 func networkParts(kinds ...string) []string {

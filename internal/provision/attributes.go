@@ -12,7 +12,9 @@ import (
 
 // tagAttribute is the attribute of the tags that a resource has.
 func tagAttribute[L any](of func(*L) map[string]string, r graph.Remedy) graph.Attribute[L] {
-	return graph.Many(fieldTag, func(live, want *L) []graph.Change { return keyDrift(of(live), of(want)) }, r)
+	return graph.Many(fieldTag, func(live, want *L) []graph.Change {
+		return append(keyDrift(of(live), of(want)), droppedDrift(of(live), of(want))...)
+	}, r)
 }
 
 // recordAttribute is the attribute of the settings that a resource records on another one

@@ -148,7 +148,13 @@ func acmTags(tags map[string]string) []types.Tag {
 	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
 }
 
-func (c *Certificate) retag(ctx context.Context, _ []graph.Change) error {
+func (c *Certificate) retag(ctx context.Context, changes []graph.Change) error {
+	if drop := c.toDrop(c.Name(), changes); drop != nil {
+		keys := collect(drop, func(key string) types.Tag { return types.Tag{Key: &key} })
+		if _, err := c.acm.RemoveTagsFromCertificate(ctx, &acm.RemoveTagsFromCertificateInput{CertificateArn: aws.String(c.ID()), Tags: keys}); err != nil {
+			return fmt.Errorf("untag certificate %s: %w", c.ID(), err)
+		}
+	}
 	_, err := c.acm.AddTagsToCertificate(ctx, &acm.AddTagsToCertificateInput{CertificateArn: aws.String(c.ID()), Tags: acmTags(c.tags(c.Name()))})
 	if err != nil {
 		return fmt.Errorf("tag certificate %s: %w", c.ID(), err)

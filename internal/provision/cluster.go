@@ -19,7 +19,12 @@ type containers struct {
 	ecs *ecs.Client
 }
 
-func (c containers) retag(ctx context.Context, arn, resource string) error {
+func (c containers) retag(ctx context.Context, arn, resource string, changes []graph.Change) error {
+	if drop := c.toDrop(resource, changes); drop != nil {
+		if _, err := c.ecs.UntagResource(ctx, &ecs.UntagResourceInput{ResourceArn: &arn, TagKeys: drop}); err != nil {
+			return fmt.Errorf("untag %s: %w", arn, err)
+		}
+	}
 	_, err := c.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: &arn, Tags: ecsTags(c.tags(resource))})
 	if err != nil {
 		return fmt.Errorf("tag %s: %w", arn, err)
@@ -96,8 +101,8 @@ func (c *Cluster) Wanted(*liveCluster) *liveCluster { return &liveCluster{c.tags
 // Attributes implements graph.Shape.
 func (c *Cluster) Attributes() graph.Attributes[liveCluster] {
 	return graph.Attributes[liveCluster]{
-		tagAttribute(func(l *liveCluster) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
-			return c.retag(ctx, c.ID(), c.Name())
+		tagAttribute(func(l *liveCluster) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
+			return c.retag(ctx, c.ID(), c.Name(), changes)
 		})),
 	}
 }

@@ -722,16 +722,12 @@ func (d *Database) samePassword(ctx context.Context, x, y string) (bool, error) 
 }
 
 // retagged writes the tags, but for that of storage which RDS has not taken yet.
-func (d *Database) retagged(ctx context.Context, _ []graph.Change) error {
+func (d *Database) retagged(ctx context.Context, changes []graph.Change) error {
 	tags := d.tags(d.Name())
 	if d.busy.Load() != nil {
 		delete(tags, settingTag("db-storage"))
 	}
-	_, err := d.rds.AddTagsToResource(ctx, &rds.AddTagsToResourceInput{ResourceName: aws.String(d.ID()), Tags: rdsTags(tags)})
-	if err != nil {
-		return fmt.Errorf("tag database %s: %w", *d.identifier(), err)
-	}
-	return nil
+	return d.retagAs(ctx, d.ID(), d.Name(), tags, changes)
 }
 
 func (d *Database) modify(ctx context.Context, in *rds.ModifyDBInstanceInput, changes []graph.Change) error {

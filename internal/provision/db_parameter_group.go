@@ -165,8 +165,8 @@ func (g *DBParameterGroup) Wanted(live *liveParameters) *liveParameters {
 func (g *DBParameterGroup) Attributes() graph.Attributes[liveParameters] {
 	return graph.Attributes[liveParameters]{
 		graph.Field("family", func(l *liveParameters) string { return l.family }, graph.Fixed("a parameter group keeps its family")),
-		tagAttribute(func(l *liveParameters) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
-			return g.retag(ctx, g.ID(), g.Name())
+		tagAttribute(func(l *liveParameters) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
+			return g.retag(ctx, g.ID(), g.Name(), changes)
 		})),
 		graph.Field(forceTLS, func(l *liveParameters) string { return l.forceTLS }, graph.SetBy(g.setForceTLS)),
 	}

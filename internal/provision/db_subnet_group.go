@@ -31,9 +31,18 @@ func (d databases) tagsOf(ctx context.Context, arn *string) (map[string]string, 
 	return rdsTagMap(out.TagList), nil
 }
 
-func (d databases) retag(ctx context.Context, arn, resource string) error {
-	_, err := d.rds.AddTagsToResource(ctx, &rds.AddTagsToResourceInput{ResourceName: &arn, Tags: rdsTags(d.tags(resource))})
-	if err != nil {
+func (d databases) retag(ctx context.Context, arn, resource string, changes []graph.Change) error {
+	return d.retagAs(ctx, arn, resource, d.tags(resource), changes)
+}
+
+// retagAs is retag with tags that are not all that the resource is to have.
+func (d databases) retagAs(ctx context.Context, arn, resource string, tags map[string]string, changes []graph.Change) error {
+	if drop := d.toDrop(resource, changes); drop != nil {
+		if _, err := d.rds.RemoveTagsFromResource(ctx, &rds.RemoveTagsFromResourceInput{ResourceName: &arn, TagKeys: drop}); err != nil {
+			return fmt.Errorf("untag %s: %w", arn, err)
+		}
+	}
+	if _, err := d.rds.AddTagsToResource(ctx, &rds.AddTagsToResourceInput{ResourceName: &arn, Tags: rdsTags(tags)}); err != nil {
 		return fmt.Errorf("tag %s: %w", arn, err)
 	}
 	return nil
@@ -104,8 +113,8 @@ func (g *DBSubnetGroup) Wanted(*liveSubnetGroup) *liveSubnetGroup {
 // Attributes implements graph.Shape.
 func (g *DBSubnetGroup) Attributes() graph.Attributes[liveSubnetGroup] {
 	return graph.Attributes[liveSubnetGroup]{
-		tagAttribute(func(l *liveSubnetGroup) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
-			return g.retag(ctx, g.ID(), g.Name())
+		tagAttribute(func(l *liveSubnetGroup) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
+			return g.retag(ctx, g.ID(), g.Name(), changes)
 		})),
 		graph.Field("subnets", func(l *liveSubnetGroup) string { return inAnyOrder(l.subnets) }, graph.SetBy(g.setSubnets)),
 	}

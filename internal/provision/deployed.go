@@ -86,6 +86,7 @@ func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error
 	if d.Database { // what is there decides
 		d.NoDatabase = false
 	}
+	d.Tags = d.exists.given()
 	d.readEnvironment(d.exists.container) // which names are bookctl's own, all of it tells
 	if err == nil {
 		if !d.exists.service {
@@ -114,8 +115,30 @@ type existing struct {
 	multiAZ  bool
 	backedUp int32
 	stopped  bool // the database
+	// tags are those of the parts that were read, by their names.
+	tags map[string]map[string]string
 	// The tags of what has a copy of the settings of a part that is gone.
 	copyOfService, copyOfBalancer map[string]string
+}
+
+// given are the tags that the user gave the stack. The service notes them last of all:
+// what is there without one was given them by a run that was cut off, or somebody took
+// the note off the service.
+func (e existing) given() Pairs {
+	for _, tags := range []map[string]string{e.tags[servicePart], e.copyOfService, e.tags[naming.ExecutionRole], e.tags[balancerPart], e.tags[databasePart], e.tags[definitionPart]} {
+		if given := readGiven(tags); given != "" {
+			return given
+		}
+	}
+	return ""
+}
+
+// noteTags keeps the tags of a part.
+func (e *existing) noteTags(part string, tags map[string]string) {
+	if e.tags == nil {
+		e.tags = map[string]map[string]string{}
+	}
+	e.tags[part] = tags
 }
 
 // Lost says which settings went with a part that somebody deleted, where nothing
@@ -185,6 +208,7 @@ func readService(ctx context.Context, c Clients, who identity, d *Deployed) (fun
 	return func() {
 		d.seen.uses.ecs = true
 		d.exists.service, d.exists.tasks, d.Paused = true, live.DesiredCount, pausedSince(tags)
+		d.exists.noteTags(servicePart, tags)
 		d.read(servicePart, tags, parts{service: live})
 	}, nil
 }
@@ -200,6 +224,7 @@ func readTask(ctx context.Context, c Clients, who identity, d *Deployed) (func()
 		return nil, nil
 	}
 	return func() {
+		d.exists.noteTags(definitionPart, tags)
 		d.exists.served = tags[tagServed] != ""
 		d.Running = imageOf(live)
 		ready := d.Running
@@ -239,6 +264,7 @@ func readDatabase(ctx context.Context, c Clients, who identity, d *Deployed) (fu
 		d.exists.stopped, d.DatabaseStarts = isStopped(live), aws.ToTime(live.AutomaticRestartTime)
 		d.exists.version = aws.ToString(live.EngineVersion)
 		d.exists.multiAZ, d.exists.backedUp = aws.ToBool(live.MultiAZ), aws.ToInt32(live.BackupRetentionPeriod)
+		d.exists.noteTags(databasePart, tags)
 		d.read(databasePart, tags, parts{database: live})
 	}, nil
 }
@@ -303,6 +329,7 @@ func readLoadBalancer(ctx context.Context, c Clients, who identity, d *Deployed)
 	return func() {
 		d.Balanced, d.Ported = true, true
 		d.seen.uses.elb = true
+		d.exists.noteTags(balancerPart, tags)
 		d.read(balancerPart, tags, parts{port: port})
 	}, nil
 }
@@ -318,7 +345,10 @@ func readRole(ctx context.Context, c Clients, who identity, d *Deployed) (func()
 	if live == nil || who.ownerOfRole(roleTags(live)) != who.stack {
 		return nil, nil
 	}
-	return func() { d.read(naming.ExecutionRole, roleTags(live), parts{role: live}) }, nil
+	return func() {
+		d.exists.noteTags(naming.ExecutionRole, roleTags(live))
+		d.read(naming.ExecutionRole, roleTags(live), parts{role: live})
+	}, nil
 }
 
 func readZones(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {

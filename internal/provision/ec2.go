@@ -88,7 +88,13 @@ func (n network) onCreate(t types.ResourceType, resource string) []types.TagSpec
 }
 
 // retag writes the tags of a resource.
-func (n network) retag(ctx context.Context, id, resource string) error {
+func (n network) retag(ctx context.Context, id, resource string, changes []graph.Change) error {
+	if drop := n.toDrop(resource, changes); drop != nil {
+		keys := collect(drop, func(key string) types.Tag { return types.Tag{Key: &key} })
+		if _, err := n.ec2.DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{id}, Tags: keys}); err != nil {
+			return fmt.Errorf("untag %s: %w", id, err)
+		}
+	}
 	_, err := n.ec2.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: ec2Tags(n.tags(resource))})
 	if err != nil {
 		return fmt.Errorf("tag %s: %w", id, err)
@@ -98,7 +104,9 @@ func (n network) retag(ctx context.Context, id, resource string) error {
 
 // retagging is the remedy of the tags of a resource.
 func (n network) retagging(of graph.Node) graph.Remedy {
-	return graph.SetBy(func(ctx context.Context, _ []graph.Change) error { return n.retag(ctx, of.ID(), of.Name()) })
+	return graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
+		return n.retag(ctx, of.ID(), of.Name(), changes)
+	})
 }
 
 func ec2Tags(tags map[string]string) []types.Tag {

@@ -63,7 +63,7 @@ func (s *EnvironmentSecret) Wanted(*liveEnvironment) *liveEnvironment {
 
 // Attributes implements graph.Shape.
 func (s *EnvironmentSecret) Attributes() graph.Attributes[liveEnvironment] {
-	return secretState(s.secrets, s.secretName(), func(l *liveEnvironment) string { return l.deletion }, func(l *liveEnvironment) map[string]string { return l.tags }, s.tags(s.Name()))
+	return secretState(s.identity, s.secrets, s.secretName(), s.Name(), func(l *liveEnvironment) string { return l.deletion }, func(l *liveEnvironment) map[string]string { return l.tags })
 }
 
 // Create refuses: whoever deleted the secret deleted the values, which nobody else has.
@@ -144,6 +144,12 @@ func ReadOwnSecrets(ctx context.Context, c Clients, stack string) (OwnSecrets, e
 		return o, fmt.Errorf("secret %s is no JSON object any more: somebody changed it by hand", o.secret.secretName()) // the decoder's error could tell of it
 	}
 	return o, nil
+}
+
+// Tagged is OwnSecrets of a stack that was given tags: a secret that is made gets them.
+func (o OwnSecrets) Tagged(tags Pairs) OwnSecrets {
+	o.secret.given = tags
+	return o
 }
 
 // Names are those that have a value, sorted.

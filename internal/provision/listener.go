@@ -262,8 +262,8 @@ func (l *Listener) Attributes() graph.Attributes[liveListener] {
 	return graph.Attributes[liveListener]{
 		graph.Many(extraListener, func(live, _ *liveListener) []graph.Change { return surplus(live.extra) }, graph.SetBy(l.removeExtra)),
 		graph.Many(extraRuleOf, func(live, _ *liveListener) []graph.Change { return surplus(live.rules) }, graph.SetBy(l.deleteRules)),
-		tagAttribute(func(l *liveListener) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
-			return l.retag(ctx, l.ID(), l.Name())
+		tagAttribute(func(l *liveListener) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
+			return l.retag(ctx, l.ID(), l.Name(), changes)
 		})),
 		graph.Field("port", func(l *liveListener) string { return decimal(&l.port) }, whole),
 		graph.Field("protocol", func(l *liveListener) string { return l.protocol }, whole),

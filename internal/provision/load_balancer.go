@@ -39,7 +39,12 @@ func (b balancing) tagsOf(ctx context.Context, arns ...string) (map[string]map[s
 	return tags, nil
 }
 
-func (b balancing) retag(ctx context.Context, arn, resource string) error {
+func (b balancing) retag(ctx context.Context, arn, resource string, changes []graph.Change) error {
+	if drop := b.toDrop(resource, changes); drop != nil {
+		if _, err := b.elb.RemoveTags(ctx, &elb.RemoveTagsInput{ResourceArns: []string{arn}, TagKeys: drop}); err != nil {
+			return fmt.Errorf("untag %s: %w", arn, err)
+		}
+	}
 	_, err := b.elb.AddTags(ctx, &elb.AddTagsInput{ResourceArns: []string{arn}, Tags: elbTags(b.tags(resource))})
 	if err != nil {
 		return fmt.Errorf("tag %s: %w", arn, err)
@@ -252,8 +257,8 @@ func (l *LoadBalancer) Attributes() graph.Attributes[liveLoadBalancer] {
 		}))
 	}
 	out := graph.Attributes[liveLoadBalancer]{
-		tagAttribute(func(l *liveLoadBalancer) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
-			return l.retag(ctx, l.ID(), l.Name())
+		tagAttribute(func(l *liveLoadBalancer) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
+			return l.retag(ctx, l.ID(), l.Name(), changes)
 		})),
 		graph.Field("security-groups", func(l *liveLoadBalancer) string { return inAnyOrder(l.groups) }, graph.SetBy(l.setGroups)),
 		graph.Field("subnets", func(l *liveLoadBalancer) string { return inAnyOrder(l.subnets) }, graph.SetBy(l.setSubnets)),

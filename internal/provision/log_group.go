@@ -182,7 +182,12 @@ func (l *LogGroup) Create(ctx context.Context) (string, error) {
 	return "", nil // the call does not return the ARN; the next Find does
 }
 
-func (l *LogGroup) retag(ctx context.Context, _ []graph.Change) error {
+func (l *LogGroup) retag(ctx context.Context, changes []graph.Change) error {
+	if drop := l.toDrop(l.Name(), changes); drop != nil {
+		if _, err := l.logs.UntagResource(ctx, &cloudwatchlogs.UntagResourceInput{ResourceArn: aws.String(l.ID()), TagKeys: drop}); err != nil {
+			return fmt.Errorf("untag log group %s: %w", l.groupName(), err)
+		}
+	}
 	return l.tag(ctx, l.tags(l.Name()))
 }
 

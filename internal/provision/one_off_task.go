@@ -54,6 +54,7 @@ func StartOneOff(ctx context.Context, c Clients, stack, version string, command 
 	if ecsTagMap(live.Tags)[TagStack] != stack {
 		return nil, fmt.Errorf("service %s: %w %s", in.names().Service(), graph.ErrUnmanaged, stack)
 	}
+	in.given = readGiven(ecsTagMap(live.Tags))
 	return in.startOneOff(ctx, c.Logs, live.NetworkConfiguration, servedDefinition(live), oneOffStarter, command)
 }
 

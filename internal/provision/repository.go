@@ -148,7 +148,12 @@ func (r *Repository) failed(what string, err error) error {
 	return fmt.Errorf("%s of repository %s: %w", what, r.repositoryName(), err)
 }
 
-func (r *Repository) retag(ctx context.Context, _ []graph.Change) error {
+func (r *Repository) retag(ctx context.Context, changes []graph.Change) error {
+	if drop := r.toDrop(r.Name(), changes); drop != nil {
+		if _, err := r.ecr.UntagResource(ctx, &ecr.UntagResourceInput{ResourceArn: aws.String(r.ID()), TagKeys: drop}); err != nil {
+			return r.failed("remove tags", err)
+		}
+	}
 	if _, err := r.ecr.TagResource(ctx, &ecr.TagResourceInput{ResourceArn: aws.String(r.ID()), Tags: ecrTags(r.tags(r.Name()))}); err != nil {
 		return r.failed("set the tags", err)
 	}

@@ -259,7 +259,12 @@ func (r *Role) Attributes() graph.Attributes[liveRole] {
 	strip := graph.SetBy(func(ctx context.Context, _ []graph.Change) error { return r.strip(ctx, false) })
 	return graph.Attributes[liveRole]{
 		graph.Field("permissions boundary", func(l *liveRole) string { return l.boundary }, r.setBy("set the permissions boundary", r.setBoundary)),
-		tagAttribute(func(l *liveRole) map[string]string { return l.tags }, r.setBy("set the tags", r.setTags)),
+		tagAttribute(func(l *liveRole) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
+			if err := r.setTags(ctx, changes); err != nil {
+				return fmt.Errorf("set the tags of role %s: %w", *r.roleName(), err)
+			}
+			return nil
+		})),
 		graph.Field("trust", func(l *liveRole) string { return l.trust }, r.setBy("set the trust", r.setTrust)).Same(sameJSON),
 		graph.Field("permissions", func(l *liveRole) string { return l.inline }, r.setBy("set the permissions", r.setPermissions)).Same(samePolicy),
 		graph.Field("other inline policies", func(l *liveRole) string { return strings.Join(l.others, ", ") }, strip),
@@ -306,7 +311,12 @@ func iamTags(tags map[string]string) []types.Tag {
 	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
 }
 
-func (r *Role) setTags(ctx context.Context) error {
+func (r *Role) setTags(ctx context.Context, changes []graph.Change) error {
+	if drop := r.toDrop(r.name, changes); drop != nil {
+		if _, err := r.iam.UntagRole(ctx, &iam.UntagRoleInput{RoleName: r.roleName(), TagKeys: drop}); err != nil {
+			return err
+		}
+	}
 	_, err := r.iam.TagRole(ctx, &iam.TagRoleInput{RoleName: r.roleName(), Tags: iamTags(r.wantedTags())})
 	return err
 }

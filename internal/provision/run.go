@@ -65,7 +65,7 @@ func (r Run) Hold(ctx context.Context, do func(*runlock.Lock) error) error {
 }
 
 func (r Run) lockStore() runlock.Store {
-	return parameterstore.New(r.Clients.SSM, r.Spec.Stack, r.Spec.Version)
+	return parameterstore.New(r.Clients.SSM, r.Spec.Stack, r.Spec.Version).Tagged(givenTags(r.Spec.Tags))
 }
 
 func (r Run) options(s *Stack, lock *runlock.Lock) graph.Options {

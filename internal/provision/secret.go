@@ -105,7 +105,7 @@ func (s *Secret) Wanted(*liveSecret) *liveSecret {
 
 // Attributes implements graph.Shape.
 func (s *Secret) Attributes() graph.Attributes[liveSecret] {
-	state := secretState(s.secrets, s.secretName(), func(l *liveSecret) string { return l.deletion }, func(l *liveSecret) map[string]string { return l.tags }, s.tags(s.Name()))
+	state := secretState(s.identity, s.secrets, s.secretName(), s.Name(), func(l *liveSecret) string { return l.deletion }, func(l *liveSecret) map[string]string { return l.tags })
 	return append(state,
 		graph.Field("rotation", func(l *liveSecret) string { return l.rotation }, graph.SetBy(s.endRotation)),
 		graph.Field("kms-key", func(l *liveSecret) string { return l.key },
@@ -152,11 +152,16 @@ func secretTags(tags map[string]string) []types.Tag {
 
 // secretState are the attributes that both of a stack's secrets have: that it is not
 // scheduled for deletion, and its tags.
-func secretState[L any](c *secretsmanager.Client, name string, deletion func(*L) string, tags func(*L) map[string]string, want map[string]string) graph.Attributes[L] {
+func secretState[L any](i identity, c *secretsmanager.Client, name, resource string, deletion func(*L) string, tags func(*L) map[string]string) graph.Attributes[L] {
 	return graph.Attributes[L]{
 		graph.Field("deletion", deletion, graph.SetBy(func(ctx context.Context, _ []graph.Change) error { return restoreSecret(ctx, c, name) })),
-		tagAttribute(tags, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
-			if _, err := c.TagResource(ctx, &secretsmanager.TagResourceInput{SecretId: &name, Tags: secretTags(want)}); err != nil {
+		tagAttribute(tags, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
+			if drop := i.toDrop(resource, changes); drop != nil {
+				if _, err := c.UntagResource(ctx, &secretsmanager.UntagResourceInput{SecretId: &name, TagKeys: drop}); err != nil {
+					return fmt.Errorf("untag secret %s: %w", name, err)
+				}
+			}
+			if _, err := c.TagResource(ctx, &secretsmanager.TagResourceInput{SecretId: &name, Tags: secretTags(i.tags(resource))}); err != nil {
 				return fmt.Errorf("tag secret %s: %w", name, err)
 			}
 			return nil

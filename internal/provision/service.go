@@ -661,7 +661,7 @@ func (s *Service) Attributes() graph.Attributes[liveService] {
 			return "that of another version of the secret", "the secret's", outdated(live, want) && !live.samePassword
 		}, anew),
 		tagAttribute(func(l *liveService) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
-			if err := s.retag(ctx, s.ID(), s.Name()); err != nil {
+			if err := s.retag(ctx, s.ID(), s.Name(), changes); err != nil {
 				return err
 			}
 			return s.recordCopy(ctx, changes)

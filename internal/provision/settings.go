@@ -129,6 +129,8 @@ type Settings struct {
 	// Env are the variables that the user gives to the container, and Secrets those that
 	// it gets from elsewhere: the ARN of a secret or parameter, as ECS has it.
 	Env, Secrets Pairs
+	// Tags are on everything that the stack makes, beside bookctl's own.
+	Tags Pairs
 	// DBEnv are further names for the database's connection: host=endpoint,….
 	DBEnv string
 	// DBName is the name of the database in the instance, and DBUser that of its owner.
@@ -278,6 +280,9 @@ func (s Settings) CheckOf(said func(setting string) bool) error {
 				refused = hint.With(fmt.Errorf(format, args...), "choose with --%s", strings.Join(flags, " and --"))
 			}
 		})
+	}
+	if refused == nil && said("tag") {
+		refused = s.checkTags()
 	}
 	return refused
 }

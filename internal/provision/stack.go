@@ -288,7 +288,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	if err := spec.check(); err != nil {
 		return nil, err
 	}
-	who := identity{stack: spec.Stack, version: spec.Version, settings: spec.record(), region: c.IAM.Options().Region, destroying: spec.destroying}
+	who := identity{stack: spec.Stack, version: spec.Version, given: spec.Tags, settings: spec.record(), region: c.IAM.Options().Region, destroying: spec.destroying}
 	if spec.Released && spec.ReleaseCommand != "" {
 		who.settings[definitionPart][tagReleased] = "of revision " + decimal(&spec.Repeats)
 	}

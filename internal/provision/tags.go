@@ -28,6 +28,8 @@ type identity struct {
 	// destroying says that the stack is only to be removed: what only tells how a thing
 	// differs need not be read.
 	destroying bool
+	// given are the tags that the user gave to everything of the stack.
+	given Pairs
 	// settings are further tags by resource: what the user chose for it.
 	settings map[string]map[string]string
 	// hints are tags that are known already; see HintTags. Nil is for none.
@@ -39,7 +41,8 @@ func (i identity) names() naming.Names { return naming.Names{Stack: i.stack, Reg
 
 // tags returns the tags of the resource called resource in the stack.
 func (i identity) tags(resource string) map[string]string {
-	tags := i.names().Tags(resource, i.version)
+	tags := givenTags(i.given)
+	maps.Copy(tags, i.names().Tags(resource, i.version))
 	maps.Copy(tags, i.settings[resource])
 	return tags
 }
@@ -65,18 +68,19 @@ func (i identity) recordDrift(live map[string]string, by string) []graph.Change 
 // fieldTag is what the field of a tag begins with.
 const fieldTag = "tag "
 
-// tagDrift compares tags. A tag that we do not set is its owner's business, and
+// tagDrift compares tags. A tag that we did not set is its owner's business, and
 // a version is written when the thing is made and not chased afterwards: an
 // upgrade of bookctl alone must not change anything.
 func tagDrift(live, want map[string]string) []graph.Change {
-	out := keyDrift(live, want)
+	out := append(keyDrift(live, want), droppedDrift(live, want)...)
+	sortChanges(out)
 	for i := range out {
 		out[i].Field = fieldTag + out[i].Field
 	}
 	return out
 }
 
-// keyDrift is tagDrift with the tags' keys for fields.
+// keyDrift is tagDrift of what there is to be, with the tags' keys for fields.
 func keyDrift(live, want map[string]string) []graph.Change {
 	var out []graph.Change
 	for k, v := range want {

@@ -223,8 +223,8 @@ func (t *TargetGroup) Attributes() graph.Attributes[liveTargetGroup] {
 		return graph.Field(field, of, graph.Fixed("a target group keeps its "+field))
 	}
 	out := graph.Attributes[liveTargetGroup]{
-		tagAttribute(func(l *liveTargetGroup) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
-			return t.retag(ctx, t.ID(), t.Name())
+		tagAttribute(func(l *liveTargetGroup) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
+			return t.retag(ctx, t.ID(), t.Name(), changes)
 		})),
 		fixed("target type", func(l *liveTargetGroup) string { return l.kind }),
 		fixed("vpc", func(l *liveTargetGroup) string { return l.vpc }),

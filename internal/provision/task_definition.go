@@ -721,7 +721,7 @@ func (t *TaskDefinition) set(ctx context.Context, changes []graph.Change) error 
 		return err
 	}
 	if hasTagDrift(changes) {
-		if err := t.retag(ctx, t.ID(), t.Name()); err != nil {
+		if err := t.retag(ctx, t.ID(), t.Name(), changes); err != nil {
 			return err
 		}
 	}

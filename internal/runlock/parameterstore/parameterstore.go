@@ -29,6 +29,7 @@ type Store struct {
 	client  *ssm.Client
 	names   naming.Names
 	version string
+	given   map[string]string
 }
 
 var _ runlock.Store = Store{}
@@ -37,6 +38,12 @@ var _ runlock.Store = Store{}
 // the tags; it may be "" for a store that is only read.
 func New(client *ssm.Client, stack, version string) Store {
 	return Store{client: client, names: naming.Names{Stack: stack}, version: version}
+}
+
+// Tagged is the store with further tags for what it makes.
+func (s Store) Tagged(tags map[string]string) Store {
+	s.given = tags
+	return s
 }
 
 func (s Store) path(name string) *string { return aws.String(s.names.Lock() + "/" + name) }
@@ -120,6 +127,11 @@ func (s Store) Unreadable() error {
 
 func (s Store) tags() []types.Tag {
 	tags := s.names.Tags("lock", s.version)
+	for k, v := range s.given {
+		if _, own := tags[k]; !own {
+			tags[k] = v
+		}
+	}
 	var out []types.Tag
 	for _, k := range slices.Sorted(maps.Keys(tags)) {
 		out = append(out, types.Tag{Key: aws.String(k), Value: aws.String(tags[k])})

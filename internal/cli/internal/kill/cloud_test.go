@@ -20,6 +20,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	tagapi "github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
+	tagtypes "github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi/types"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -421,4 +423,40 @@ func (a *account) config(w *wire) aws.Config {
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 		HTTPClient:  &http.Client{Transport: w},
 	}
+}
+
+// onlyTags says which thing of the stack has other tags than bookctl's own and those
+// that the stack was given, or lacks one.
+func (a *account) onlyTags(ctx context.Context) error {
+	want := a.spec.Tags.Map()
+	pages := tagapi.NewGetResourcesPaginator(tagapi.NewFromConfig(a.config(&wire{})), &tagapi.GetResourcesInput{
+		TagFilters: []tagtypes.TagFilter{{Key: aws.String("bookctl:stack"), Values: []string{a.spec.Stack}}},
+	})
+	things := 0
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, r := range page.ResourceTagMappingList {
+			// A task, a snapshot and a record of the lock have the tags of when they were made.
+			if slices.ContainsFunc([]string{":task/", ":network-interface/", ":snapshot:", ":parameter/"}, func(part string) bool { return strings.Contains(*r.ResourceARN, part) }) {
+				continue
+			}
+			things++
+			have := map[string]string{}
+			for _, tag := range r.Tags {
+				if *tag.Key != "Name" && !strings.HasPrefix(*tag.Key, "bookctl:") && !strings.HasPrefix(*tag.Key, "aws:") {
+					have[*tag.Key] = *tag.Value
+				}
+			}
+			if diff := cmp.Diff(want, have); diff != "" {
+				return fmt.Errorf("%s has other tags (-want +got):\n%s", *r.ResourceARN, diff)
+			}
+		}
+	}
+	if things < 20 {
+		return fmt.Errorf("only %d things have tags", things)
+	}
+	return nil
 }

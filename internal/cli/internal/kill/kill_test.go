@@ -2,6 +2,7 @@ package kill_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -144,6 +145,57 @@ func TestKilledWhilePausing(t *testing.T) {
 			}
 			if writes < 4 { // lock, tag, service, database, lock
 				t.Errorf("a pause was killed at %d writes only", writes)
+			}
+		}
+	})
+}
+
+// TestKilledWhileTagsChange stops an up that gives a stack other tags at each of its
+// writes, which the same up then has to complete.
+func TestKilledWhileTagsChange(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, ctx := openInMemory(t), t.Context()
+		if err := a.up(ctx, &wire{}); err != nil {
+			t.Fatal(err)
+		}
+		give := func(set map[string]string, unset ...string) {
+			a.spec.GiveTags(set, unset)
+		}
+		for _, side := range []side{beforeSent, afterDone} {
+			give(map[string]string{"team": "payments", "stage": "test"})
+			if err := a.up(ctx, &wire{}); err != nil {
+				t.Fatal(err)
+			}
+			writes := 0
+			for n := 1; ; n += 1 + n/4 {
+				if writes%2 == 1 {
+					give(map[string]string{"team": "payments", "stage": "test"}, "owner")
+				} else {
+					give(map[string]string{"owner": "ada", "stage": "live"}, "team")
+				}
+				write, err := a.killed(ctx, a.up, n, side)
+				if err == nil {
+					err = a.heal(ctx)
+				}
+				if err == nil {
+					err = a.onlyTags(ctx)
+				}
+				if err != nil {
+					t.Fatalf("%s write %d of an up with other tags, %s: %v", side, n, write, err)
+				}
+				if write == "" {
+					break
+				}
+				t.Logf("%s write %d: %s", side, n, write)
+				writes++
+			}
+			if writes < 8 {
+				t.Errorf("an up with other tags was killed at %d writes only", writes)
+			}
+			give(nil, "team", "stage", "owner")
+			if err := errors.Join(a.up(ctx, &wire{}), a.onlyTags(ctx)); err != nil {
+				t.Fatal(err)
 			}
 		}
 	})

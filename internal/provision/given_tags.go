@@ -1,0 +1,179 @@
+package provision
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/naming"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// tagGiven is on everything of a stack that was given tags, and names them with their
+// values: so a tag of the user's that is to go is told from one that somebody else put
+// there. What does not fit into one goes on in tags that end in -2, -3 and so on.
+const tagGiven = "bookctl:tags"
+
+const (
+	// mostTagged is how many tags a thing of AWS can have, without those of AWS's own.
+	// https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
+	mostTagged = 50
+	// bookctlsTags is how many bookctl may put on one thing, without those of tagGiven.
+	bookctlsTags = 20
+	// mostTagValue is how long the value of a tag can be, and mostTagKey its key.
+	mostTagValue = 256
+	mostTagKey   = 128
+)
+
+// tagCharacters are those that each of the services takes in keys and values:
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_Tag.html,
+// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_Tag.html
+var tagCharacters = regexp.MustCompile(`^[\p{L}\p{N} _.:/=+@-]*$`)
+
+// GiveTags sets and removes tags of everything in the stack.
+func (s *Settings) GiveTags(set map[string]string, unset []string) {
+	all := s.Tags.Map()
+	for _, key := range unset {
+		delete(all, key)
+	}
+	maps.Copy(all, set)
+	s.Tags = NewPairs(all)
+}
+
+// checkTags says what is wrong with the tags, or nil.
+func (s Settings) checkTags() error {
+	all, seen := s.Tags.Map(), map[string]string{}
+	for _, key := range s.Tags.Names() {
+		if why := wrongTag(key, all[key]); why != "" {
+			return hint.With(fmt.Errorf("tag %q: %s", key, why), "choose with --tag, or take it back with --untag")
+		}
+		lower := strings.ToLower(key)
+		if other, twice := seen[lower]; twice {
+			// https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html#id_tags_rules_creating
+			return hint.With(fmt.Errorf("tags %q and %q: IAM takes keys that differ in case only for the same", other, key), "take one back with --untag")
+		}
+		seen[lower] = key
+	}
+	if most := mostTagged - bookctlsTags; len(givenTags(s.Tags)) > most {
+		return hint.With(fmt.Errorf("%d tags: AWS takes %d on a thing, of which bookctl leaves %d with what it notes of them", len(all), mostTagged, most), "take some back with --untag")
+	}
+	return nil
+}
+
+// wrongTag says what AWS or bookctl has against a tag, or "".
+func wrongTag(key, value string) string {
+	lower := strings.ToLower(key)
+	switch {
+	case key == "":
+		return "it has no key"
+	case utf8.RuneCountInString(key) > mostTagKey:
+		return fmt.Sprintf("AWS takes keys of at most %d characters", mostTagKey)
+	case utf8.RuneCountInString(value) > mostTagValue:
+		return fmt.Sprintf("AWS takes values of at most %d characters", mostTagValue)
+	case !tagCharacters.MatchString(key), !tagCharacters.MatchString(value):
+		return "AWS takes letters, digits, spaces and _ . : / = + - @ in keys and values"
+	case strings.TrimSpace(key) != key, strings.TrimSpace(value) != value:
+		return "load balancers take no space at the begin or end of a key or value"
+	case strings.HasPrefix(lower, "bookctl:"), strings.EqualFold(key, naming.TagName):
+		return "bookctl sets it itself"
+	}
+	for _, reserved := range []string{"aws:", "rds:"} {
+		if strings.HasPrefix(lower, reserved) || strings.HasPrefix(strings.ToLower(value), reserved) {
+			return "AWS keeps what begins with " + reserved + " for itself"
+		}
+	}
+	return ""
+}
+
+// Between a key and its value and behind that; see tagText, which never writes them.
+const (
+	givenIs  = "=:"
+	givenEnd = "=/"
+)
+
+// givenTags are the tags that the user gave, and those that name them.
+func givenTags(p Pairs) map[string]string {
+	out := p.Map()
+	var all strings.Builder
+	for _, key := range p.Names() {
+		all.WriteString(tagText(key) + givenIs + tagText(out[key]) + givenEnd)
+	}
+	text := all.String()
+	for n := 1; text != ""; n++ {
+		part := text[:min(mostTagValue, len(text))]
+		out[givenKey(n)], text = part, text[len(part):]
+	}
+	return out
+}
+
+// givenKey is the key of the n-th tag that names what the user gave.
+func givenKey(n int) string {
+	if n == 1 {
+		return tagGiven
+	}
+	return tagGiven + "-" + strconv.Itoa(n)
+}
+
+// readGiven reads from a thing's tags what the user gave it when they were written.
+func readGiven(tags map[string]string) Pairs {
+	var text string
+	for n := 1; tags[givenKey(n)] != ""; n++ {
+		text += tags[givenKey(n)]
+	}
+	out := map[string]string{}
+	for pair := range strings.SplitSeq(text, givenEnd) {
+		if key, value, ok := strings.Cut(pair, givenIs); ok {
+			out[fromTagText(key)] = fromTagText(value)
+		}
+	}
+	return NewPairs(out)
+}
+
+// isGiven says whether a key is one that names what the user gave.
+func isGiven(key string) bool {
+	n, numbered := strings.CutPrefix(key, tagGiven+"-")
+	return key == tagGiven || numbered && positive(n)
+}
+
+// dropped are the keys of live tags that the stack was given once and is not any more.
+func dropped(live, want map[string]string) []string {
+	var out []string
+	for key := range live {
+		if isGiven(key) {
+			out = append(out, key)
+		}
+	}
+	out = append(out, readGiven(live).Names()...)
+	out = slices.DeleteFunc(out, func(key string) bool {
+		_, there := live[key]
+		_, wanted := want[key]
+		return !there || wanted
+	})
+	slices.Sort(out)
+	return out
+}
+
+// droppedDrift compares the live tags with those that are not to be there any more.
+func droppedDrift(live, want map[string]string) []graph.Change {
+	return collect(dropped(live, want), func(key string) graph.Change { return graph.Change{Field: key, Have: live[key]} })
+}
+
+// toDrop are the keys of the tags among changes that are to go. They go before the rest
+// is written, and with it the note of them: a run that is cut off between leaves that.
+func (i identity) toDrop(resource string, changes []graph.Change) []string {
+	var out []string
+	want := i.tags(resource)
+	for _, c := range changes {
+		if key, is := strings.CutPrefix(c.Field, fieldTag); is && c.Want == "" {
+			if _, wanted := want[key]; !wanted {
+				out = append(out, key)
+			}
+		}
+	}
+	return out
+}
