@@ -566,6 +566,34 @@ func TestDestroyRemovesChildrenFirstAndLeavesStrangers(t *testing.T) {
 	}
 }
 
+// twins is one resource that exists several times, as a VPC does after a create whose answer was lost.
+type twins struct {
+	*thing
+	ids *[]string
+}
+
+func (t twins) Find(context.Context) (graph.State, error) {
+	if len(*t.ids) == 0 {
+		return graph.State{Phase: graph.Absent}, nil
+	}
+	return graph.State{Phase: graph.Ready, ID: (*t.ids)[0], Owner: "us"}, nil
+}
+
+func (t twins) Delete(context.Context) error {
+	*t.ids = (*t.ids)[1:]
+	return nil
+}
+
+func TestDestroyDeletesEachTwinWithoutWaitingForTheOneBefore(t *testing.T) {
+	t.Parallel()
+	ids := []string{"1", "2", "3", "4", "5"}
+	o := us
+	o.VisibilityDelay = time.Hour // how long the same id may still be shown after its deletion
+	if _, err := graph.Destroy(t.Context(), []graph.Finder{twins{newWorld().thing("a"), &ids}}, o); err != nil {
+		t.Fatalf("%v; left: %v", err, ids)
+	}
+}
+
 func TestDestroyWaitsForWhatIsBusyAndKeepsTheParentsOfWhatFails(t *testing.T) {
 	t.Parallel()
 	w := newWorld()

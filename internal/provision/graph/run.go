@@ -747,9 +747,9 @@ func (r *run) remove(ctx context.Context, s *step, seen State) error {
 		st     = seen
 		look   = seen.Phase != Absent && (seen.Phase != Ready || r.o.AfterCutOff)
 		memory removeMemory
-		sent   *string   // the id of what was last asked to go
-		first  time.Time // when it first was
-		again  time.Time // when to look once more at what may hold it
+		sent   = ""         // the id of what was last asked to go
+		first  = time.Now() // when it first was
+		again  time.Time    // when to look once more at what may hold it
 	)
 	failed := func(op string, err error) error {
 		return &Error{Node: s.Name, Op: op, ID: s.ID, Err: err, Last: st}
@@ -770,7 +770,7 @@ func (r *run) remove(ctx context.Context, s *step, seen State) error {
 			}
 		}
 		look = true
-		if sent == nil || *sent != st.ID {
+		if sent != st.ID {
 			memory.tries, first = 0, time.Now()
 		}
 		memory.sinceCall, memory.sinceDelete = time.Since(p.since), time.Since(first)
@@ -796,7 +796,7 @@ func (r *run) remove(ctx context.Context, s *step, seen State) error {
 				return nil
 			}
 			if err == nil {
-				sent = &st.ID
+				sent = st.ID
 				memory.tries++
 				p.restart()
 				continue
