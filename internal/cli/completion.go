@@ -98,7 +98,7 @@ func completeEverything(cmd *cobra.Command, g *globals) {
 				words = row.Choices
 			}
 		}
-		complete := cobra.CompletionFunc(cobra.NoFileCompletions)
+		complete := cobra.NoFileCompletions
 		switch {
 		case f.Name == "image":
 			complete = cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace)

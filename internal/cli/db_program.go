@@ -269,7 +269,7 @@ func openTunnel(ctx context.Context, t *target, g *globals, plugin string, c pro
 	ended := graph.Start(cmd.Run)
 	end = func() {
 		stop()
-		<-ended
+		<-ended //nolint:errcheck // it was stopped
 	}
 	near = net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port)))
 	for begun := time.Now(); ; {

@@ -104,7 +104,7 @@ func (g *globals) planBeforeStart(ctx context.Context) (end func(), err error) {
 	})
 	end = func() {
 		stop()
-		<-ended
+		<-ended                   //nolint:errcheck // it was stopped
 		_ = os.RemoveAll(scratch) // what is left is of nobody
 	}
 	select {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -395,6 +396,59 @@ func (s *stage) said(t *testing.T, task string) (lines []string) {
 		}
 	}
 	return lines
+}
+
+// TestARunningContainerLeavesTheProcessorAlone looks at the engine that a local cloud started, while a container sleeps in it.
+func TestARunningContainerLeavesTheProcessorAlone(t *testing.T) {
+	t.Parallel()
+	needEngine(t)
+	dir := filepath.Join(openDir(t), "state")
+	t.Cleanup(func() {
+		if err := localcloud.Purge(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	cloud := startDaemon(t, dir, daemonEngine+"="+engine())
+	s := setStage(t, far(waitRunning(t, dir).Endpoint))
+	image := s.push(t, "box", box(t, runtime.GOARCH, v1.Config{Cmd: []string{"sleep", "1000"}}))
+	arn := s.run(t, s.definition(t, "", "", func(in *ecs.RegisterTaskDefinitionInput) { in.ContainerDefinitions[0].Image = &image }))
+	s.await(t, arn, "RUNNING")
+	used, found := processorTime(t, cloud.Process.Pid)
+	if !found {
+		t.Skip("the local cloud has started no engine of its own")
+	}
+	const whole = 5 * time.Second
+	time.Sleep(whole)
+	now, _ := processorTime(t, cloud.Process.Pid)
+	if used = now - used; used > whole/5 {
+		t.Errorf("the engine took %v of the processor in %v", used, whole)
+	}
+}
+
+// processorTime is what the processes have used that this one has started, and
+// whether there are any that serve Podman's API.
+func processorTime(t *testing.T, parent int) (used time.Duration, engine bool) {
+	t.Helper()
+	children := strings.Fields(string(must[[]byte](t)(os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", parent, parent)))))
+	for _, task := range must[[]os.DirEntry](t)(os.ReadDir(fmt.Sprintf("/proc/%d/task", parent))) {
+		if more, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", parent, task.Name())); err == nil { // a thread may have ended
+			children = append(children, strings.Fields(string(more))...)
+		}
+	}
+	slices.Sort(children)
+	for _, pid := range slices.Compact(children) {
+		line, err := os.ReadFile("/proc/" + pid + "/cmdline")
+		if err != nil || !strings.Contains(string(line), "system\x00service") {
+			continue
+		}
+		stat := string(must[[]byte](t)(os.ReadFile("/proc/" + pid + "/stat")))
+		fields := strings.Fields(stat[strings.LastIndex(stat, ")")+1:])
+		for _, ticks := range fields[11:13] { // utime and stime, in hundredths: proc(5)
+			used += time.Duration(must[int](t)(strconv.Atoi(ticks))) * 10 * time.Millisecond
+		}
+		engine = true
+	}
+	return used, engine
 }
 
 func TestAKilledCloudLeavesNoContainers(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -128,9 +129,21 @@ func (a *api) call(ctx context.Context, method, path string, query url.Values, b
 	return json.NewDecoder(resp.Body).Decode(out)
 }
 
+// ended returns when a container has ended. Podman is asked through its own API: behind Docker's it looks
+// at the container without a pause between, and takes a whole processor for it
+// (WaitContainerDocker in https://github.com/containers/podman/blob/v4.3.1/pkg/api/handlers/utils/containers.go).
+func (a *api) ended(ctx context.Context, id string) error {
+	if !a.about.podman() {
+		return a.call(ctx, http.MethodPost, "/containers/"+id+"/wait", nil, nil, nil)
+	}
+	own := *a
+	own.prefix = "/v4.0.0/libpod" // the oldest version that Podman 4 and 5 serve
+	return own.call(ctx, http.MethodPost, "/containers/"+id+"/wait", url.Values{"interval": {"250ms"}, "condition": {"stopped", "exited"}}, nil, nil)
+}
+
 // isStatus says whether the engine answered with that status.
 func isStatus(err error, status int) bool {
-	refused, ok := err.(*apiError) //nolint:errorlint // call does not wrap it
+	refused, ok := errors.AsType[*apiError](err)
 	return ok && refused.status == status
 }
 

@@ -249,7 +249,7 @@ func (c *Container) wait(ctx context.Context) (code int, memory bool) {
 		a, err := c.engine.api(ctx)
 		var now state
 		if err == nil {
-			err = a.call(ctx, http.MethodPost, "/containers/"+c.id+"/wait", nil, nil, nil)
+			err = a.ended(ctx, c.id)
 		}
 		if err == nil {
 			err = a.call(ctx, http.MethodGet, "/containers/"+c.id+"/json", nil, nil, &now)

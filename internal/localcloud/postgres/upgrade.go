@@ -119,15 +119,16 @@ func (s *Server) upgrade(ctx context.Context, version string, settings Settings)
 func lists(dirs ...string) string {
 	var all strings.Builder
 	for _, dir := range dirs {
-		root := filepath.Join(dir, "pg_upgrade_output.d")
-		if _, err := os.Stat(root); err != nil {
-			root = dir
+		files := os.DirFS(dir)
+		from := "pg_upgrade_output.d"
+		if _, err := fs.Stat(files, from); err != nil {
+			from = "."
 		}
-		_ = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error { // without them there is the report
+		_ = fs.WalkDir(files, from, func(path string, entry fs.DirEntry, err error) error { // without them there is the report
 			if err != nil || entry.IsDir() || filepath.Ext(path) != ".txt" {
 				return nil //nolint:nilerr // as said
 			}
-			if text, err := os.ReadFile(path); err == nil {
+			if text, err := fs.ReadFile(files, path); err == nil {
 				fmt.Fprintf(&all, "\n\n%s:\n%s", filepath.Base(path), strings.TrimSpace(string(text)))
 			}
 			return nil
