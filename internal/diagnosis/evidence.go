@@ -43,6 +43,7 @@ func (t Task) String() string {
 		if !t.Started.IsZero() && t.Stopped.After(t.Started) {
 			out += " after " + t.Stopped.Sub(t.Started).Round(time.Second).String()
 		}
+		out += prefixed(", ", t.killed())
 	}
 	for _, reason := range []string{t.Reason, t.ContainerReason} {
 		// That a container ended is all that this one says.
@@ -51,6 +52,18 @@ func (t Task) String() string {
 		}
 	}
 	return out
+}
+
+// killed says how a program ended that SIGKILL did, or "". One that ECS stops gets it
+// when its stop timeout is over: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html
+func (t Task) killed() string {
+	switch {
+	case t.ExitCode == nil || *t.ExitCode != 137 || strings.Contains(t.Reason+t.ContainerReason, "emory"):
+		return ""
+	case t.Reason != "" && !strings.HasPrefix(t.Reason, "Essential container"):
+		return "killed since it did not end after SIGTERM"
+	}
+	return "killed (SIGKILL)"
 }
 
 // ScaledIn reports whether ECS stopped the task because it wanted fewer of its

@@ -73,6 +73,8 @@ type explainer struct {
 	next  hint.Message
 	// outcome is what became of the release, in words that follow its name.
 	outcome string
+	// silent is the port that the load balancer gets no answer on.
+	silent string
 }
 
 const (
@@ -167,6 +169,9 @@ func (s *explainer) explain(t Task) {
 		s.health(t, name)
 		s.output()
 		s.next = hint.New("%s shows what the tasks write; %s", hint.Command("logs"), s.again)
+		if s.silent != "" {
+			s.next = hint.New("if the program listens on another port than %s, name it with --container-port; %s", s.silent, s.next)
+		}
 	}
 }
 
@@ -201,7 +206,7 @@ func (s *explainer) crash(t Task, name, reasons string) {
 	if !t.Started.IsZero() && t.Stopped.After(t.Started) {
 		after = fmt.Sprintf(" after %.0f s", t.Stopped.Sub(t.Started).Seconds())
 	}
-	s.say("%s exited %d%s.", name, *t.ExitCode, after)
+	s.say("%s exited %d%s%s.", name, *t.ExitCode, after, prefixed(", ", t.killed()))
 	if reasons != "" && !strings.HasPrefix(reasons, "Essential container") {
 		s.say("%s.", sentence(reasons))
 	}
@@ -216,6 +221,7 @@ func (s *explainer) crash(t Task, name, reasons string) {
 func (s *explainer) health(t Task, name string) {
 	for _, x := range s.d.Targets {
 		if x.Health == "unhealthy" && x.Description != "" {
+			s.unanswered(x.Address[strings.LastIndexByte(x.Address, ':')+1:], x.Description)
 			s.say("The load balancer's health check%s fails: %s.", prefixed(" of ", s.d.HealthPath), sentence(x.Description))
 			return
 		}
@@ -227,7 +233,8 @@ func (s *explainer) health(t Task, name string) {
 	}
 	for _, e := range s.d.Events {
 		if m := unhealthyEvent.FindStringSubmatch(e.Message); m != nil {
-			s.say("The load balancer's health check%s fails: %s.", prefixed(" of ", s.d.HealthPath), sentence(m[1]))
+			s.unanswered(m[1], m[2])
+			s.say("The load balancer's health check%s fails: %s.", prefixed(" of ", s.d.HealthPath), sentence(m[2]))
 			return
 		}
 	}
@@ -241,7 +248,22 @@ func (s *explainer) health(t Task, name string) {
 
 // unhealthyEvent is how ECS tells of a target that fails its health checks:
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html
-var unhealthyEvent = regexp.MustCompile(`is unhealthy in .*due to \(reason (.*)\)`)
+var unhealthyEvent = regexp.MustCompile(`(?:\(port (\d+)\) )?is unhealthy in .*due to \(reason (.*)\)`)
+
+// unanswered says that no HTTP answer came on a port, where a check failed without a
+// code: nothing listens there, or something else than an HTTP server does.
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html#target-health-reason-codes
+func (s *explainer) unanswered(port, why string) {
+	if port == "" || strings.Contains(why, "with these codes") {
+		return
+	}
+	s.silent = port
+	if strings.Contains(why, "timed out") {
+		s.say("Nothing answers HTTP on port %s in time.", port)
+		return
+	}
+	s.say("Nothing answers HTTP on port %s.", port)
+}
 
 // output quotes what the program said that tells most.
 func (s *explainer) output() {

@@ -93,7 +93,21 @@ func TestAReleaseIsExplainedByItsEvidence(t *testing.T) {
 		}), []string{"Fargate On-Demand vCPU resource count"}, "--quota-code L-3032A538"},
 		"health check by target": {service(func(d *diagnosis.Evidence, _ *diagnosis.Task) {
 			d.Serving, d.Targets = "", []diagnosis.Target{{Health: "unhealthy", Description: "Health checks failed with these codes: [502]"}}
-		}), []string{"Health checks failed with these codes: [502].", "Nothing serves yet."}, "bookctl logs"},
+		}), []string{"Revision 7 never became healthy. The load balancer's health check fails: Health checks failed with these codes: [502].", "Nothing serves yet."}, "bookctl logs"},
+		"nothing listens on the port": {service(func(d *diagnosis.Evidence, _ *diagnosis.Task) {
+			d.HealthPath, d.Targets = "/", []diagnosis.Target{{Address: "10.0.1.5:8080", Health: "unhealthy", Reason: "Target.FailedHealthChecks", Description: "Health checks failed"}}
+			d.Output = []string{"listening on 3000"}
+		}), []string{`Nothing answers HTTP on port 8080. The load balancer's health check of / fails: Health checks failed. Last output: "listening on 3000".`},
+			"if the program listens on another port than 8080, name it with --container-port; "},
+		"nothing listens on the port, by an event": {service(func(d *diagnosis.Evidence, _ *diagnosis.Task) {
+			d.Events = []diagnosis.Event{{Message: "(service book-service) (port 8080) is unhealthy in (target-group arn) due to (reason Health checks failed)."}}
+		}), []string{"Nothing answers HTTP on port 8080. The load balancer's health check fails: Health checks failed."}, "--container-port"},
+		"a check without an answer": {service(func(d *diagnosis.Evidence, _ *diagnosis.Task) {
+			d.Targets = []diagnosis.Target{{Address: "10.0.1.5:8080", Health: "unhealthy", Reason: "Target.Timeout", Description: "Request timed out"}}
+		}), []string{"Nothing answers HTTP on port 8080 in time. The load balancer's health check fails: Request timed out."}, "--container-port"},
+		"killed from within": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
+			t.ExitCode, t.Reason = exit(137), "Essential container in task exited"
+		}), []string{"Task 3f2a6c00 exited 137 after 4 s, killed (SIGKILL)."}, "logs --task 3f2a6c00"},
 	} {
 		x := diagnosis.OfRelease(tc.d, hint.New("fix it and run %s again", hint.Command("up")))
 		for _, want := range tc.says {
@@ -103,6 +117,25 @@ func TestAReleaseIsExplainedByItsEvidence(t *testing.T) {
 		}
 		if !strings.Contains(x.Hint.String(), tc.hint) {
 			t.Errorf("%s: hint: %q", name, x.Hint)
+		}
+	}
+}
+
+// TestAKilledTaskIsToldAsOne has tasks that SIGKILL ended, in one line each.
+func TestAKilledTaskIsToldAsOne(t *testing.T) {
+	t.Parallel()
+	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for want, task := range map[string]diagnosis.Task{
+		"task 3f2a6c00 exited 137 after 1m31s, killed since it did not end after SIGTERM, Task failed ELB health checks in (target-group book-tasks)": {Reason: "Task failed ELB health checks in (target-group book-tasks)"},
+		"task 3f2a6c00 exited 137 after 1m31s, killed (SIGKILL)": {Reason: "Essential container in task exited"},
+		"task 3f2a6c00 exited 137 after 1m31s, OutOfMemoryError: Container killed due to memory usage": {
+			Reason: "Essential container in task exited", ContainerReason: "OutOfMemoryError: Container killed due to memory usage",
+		},
+	} {
+		code := int32(137)
+		task.ID, task.ExitCode, task.Started, task.Stopped = "3f2a6c0011223344", &code, began, began.Add(91*time.Second)
+		if got := task.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }
