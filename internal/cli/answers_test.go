@@ -194,7 +194,7 @@ func (o *odd) run(ctx context.Context, args ...string) (code int, out, errs stri
 }
 
 // advisory are reads whose answer only adds something: without it a run goes on.
-var advisory = []string{"GetResources", "DescribeDBInstanceAutomatedBackups", "DescribeScalableTargets"}
+var advisory = []string{"GetResources", "DescribeDBInstanceAutomatedBackups", "DescribeScalableTargets", "DescribeDBMajorEngineVersions"}
 
 // TestNoAnswerIsTakenForGranted answers each distinct call of plan, up, status, list
 // and destroy oddly when it first comes. A command says which call failed and exits
