@@ -31,7 +31,7 @@ var exampleRuns = []exampleRun{
 	{line: "bookctl up --local", says: "created"},
 	{line: "curl $(bookctl up --local --quiet)/books", says: "["},
 	{line: "bookctl up", says: "0 changed"},
-	{line: `bookctl up --tag team=payments --tag "cost center=42"`, says: "updated"},
+	{line: `bookctl up --tag team=payments --tag cost-center=42`, says: "updated"},
 	{line: "bookctl plan --count 2 --db-class db.t4g.small", code: 2, says: "count: 1 → 2"},
 	{line: "bookctl status", says: "healthy"},
 	{line: "bookctl status --output json | jq .healthy", says: "true"},

@@ -142,7 +142,7 @@ continues.`,
 		Example: `  bookctl up --local
   curl $(bookctl up --local --quiet)/books
   bookctl up --stack staging --count 2 --db-class db.t4g.small
-  bookctl up --tag team=payments --tag "cost center=42"
+  bookctl up --tag team=payments --tag cost-center=42
   bookctl up --image registry.example.com/bookapi@sha256:…`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
