@@ -100,6 +100,12 @@ func (r onlyThrottles) IsErrorRetryable(err error) bool {
 	return throttled == aws.TrueTernary && r.Retryer.IsErrorRetryable(err)
 }
 
+// sentOnce says, from the metadata of its answer, that the SDK did not repeat a call.
+func sentOnce(answer middleware.Metadata) bool {
+	attempts, known := retry.GetAttemptResults(answer)
+	return known && len(attempts.Results) == 1
+}
+
 // unlimited lets the SDK retry for as long as its attempts last: its default
 // token bucket is shared by all calls of a client and would run dry when a run
 // of thirty resources is throttled.
