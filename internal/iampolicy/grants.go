@@ -101,7 +101,8 @@ var grants = []grant{
 	{sid: "Balancing", service: "elasticloadbalancing", actions: "AddTags CreateListener CreateLoadBalancer CreateTargetGroup DeleteListener DeleteLoadBalancer DeleteRule DeleteTargetGroup " +
 		"ModifyListener ModifyLoadBalancerAttributes ModifyTargetGroup ModifyTargetGroupAttributes RemoveTags SetIpAddressType SetSecurityGroups SetSubnets",
 		resources: []string{
-			"arn:{p}:elasticloadbalancing:{r}:{a}:*/app/" + names.LoadBalancer() + "/*", // with its listeners and their rules
+			"arn:{p}:elasticloadbalancing:{r}:{a}:loadbalancer/app/" + names.LoadBalancer() + "/*", "arn:{p}:elasticloadbalancing:{r}:{a}:listener/app/" + names.LoadBalancer() + "/*",
+			"arn:{p}:elasticloadbalancing:{r}:{a}:listener-rule/app/" + names.LoadBalancer() + "/*",
 			"arn:{p}:elasticloadbalancing:{r}:{a}:targetgroup/" + names.TargetGroup() + "/*",
 		}},
 
@@ -128,8 +129,8 @@ var grants = []grant{
 	{sid: "Database", service: "rds", actions: "AddTagsToResource CreateDBInstance CreateDBParameterGroup CreateDBSnapshot CreateDBSubnetGroup DeleteDBInstance DeleteDBParameterGroup " +
 		"DeleteDBSubnetGroup DescribeDBLogFiles DownloadDBLogFilePortion ModifyDBInstance ModifyDBParameterGroup ModifyDBSubnetGroup RemoveTagsFromResource RestoreDBInstanceFromDBSnapshot StartDBInstance StopDBInstance",
 		resources: []string{
-			// The instance, its first parameter group and its subnet group are called alike.
-			"arn:{p}:rds:{r}:{a}:*:" + names.Database(), "arn:{p}:rds:{r}:{a}:pg:" + names.DBParameterGroupOf("postgres??"), "arn:{p}:rds:{r}:{a}:og:default:*",
+			"arn:{p}:rds:{r}:{a}:db:" + names.Database(), "arn:{p}:rds:{r}:{a}:pg:" + names.DBParameterGroup(), "arn:{p}:rds:{r}:{a}:pg:" + names.DBParameterGroupOf("postgres??"),
+			"arn:{p}:rds:{r}:{a}:subgrp:" + names.DBSubnetGroup(), "arn:{p}:rds:{r}:{a}:og:default:*",
 		}},
 	// Deleting a database takes these two for its final snapshot, to which it copies
 	// the tags; an upgrade takes one before.
