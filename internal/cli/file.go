@@ -103,14 +103,8 @@ func applyFile(cmd *cobra.Command, g *globals) error {
 	}
 	flags := cmd.Flags()
 	if stack := flags.Lookup("stack"); !stack.Changed && top.Name() != "list" {
-		name := f.Default()
-		switch {
-		case name != "":
-			if err := flags.Set("stack", name); err != nil {
-				return err
-			}
-		case len(f.Stacks()) > 1:
-			return hint.With(usageError{fmt.Errorf("%s has several stacks: %s", f.Path, strings.Join(f.Stacks(), ", "))}, "choose one with --stack")
+		if err := chooseStack(f, flags); err != nil {
+			return err
 		}
 	}
 	var values []appfile.Value
@@ -135,6 +129,20 @@ func applyFile(cmd *cobra.Command, g *globals) error {
 			}
 		}
 		g.from[v.Key] = from
+		if f.Stack != "" && f.Stack != g.stack && len(f.Stacks()) == 0 {
+			g.borrowed = hint.New("%s is the file of stack %s, and stack %s takes the settings in it too; --file names another file", f.Path, f.Stack, g.stack)
+		}
+	}
+	return nil
+}
+
+// chooseStack has flags name the stack that f decides.
+func chooseStack(f *appfile.File, flags *pflag.FlagSet) error {
+	switch name := f.Default(); {
+	case name != "":
+		return flags.Set("stack", name)
+	case len(f.Stacks()) > 1:
+		return hint.With(usageError{fmt.Errorf("%s has several stacks: %s", f.Path, strings.Join(f.Stacks(), ", "))}, "choose one with --stack")
 	}
 	return nil
 }

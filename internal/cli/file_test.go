@@ -230,7 +230,7 @@ secret:
 	if r := s.in(module, "status", "--local"); r.code != 0 || !strings.Contains(r.out, "Stack shop in") {
 		t.Errorf("status: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
-	s.in(module, "init", "--local", "--deployed", "--force", "--stack", "shop").says(t, 0, "bookctl.yaml is written")
+	s.in(module, "init", "--local", "--deployed", "--force").says(t, 0, "bookctl.yaml is written")
 	got, err := os.ReadFile(filepath.Join(module, "bookctl.yaml"))
 	if err != nil {
 		t.Fatal(err)
@@ -256,6 +256,11 @@ func TestAPlanNeedsNoLocalCloud(t *testing.T) {
 	r := s.in(module, "plan", "--local", "--stack", "shop")
 	if r.code != 2 || !strings.Contains(r.out, "Stack shop in the local cloud, which 'bookctl up --local --stack shop' starts") || !strings.Contains(r.out, "+ database ") {
 		t.Errorf("exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	appFile(t, module, "stack: notes\ncount: 2\n")
+	s.in(module, "plan", "--local", "--stack", "shop").says(t, 2, "note: bookctl.yaml is the file of stack notes, and stack shop takes the settings in it too; --file names another file")
+	if r := s.in(module, "plan", "--local"); strings.Contains(r.err, "is the file of stack") {
+		t.Errorf("of the file's own stack plan says:\n%s", r.err)
 	}
 	s.in(module, "status", "--local").says(t, 3, "the local cloud is not running")
 	if left, err := filepath.Glob(filepath.Join(strings.TrimPrefix(s.env[len(s.env)-1], "TMPDIR="), "bookctl-plan-*")); len(left) > 0 || err != nil {

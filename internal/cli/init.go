@@ -69,6 +69,9 @@ func initFile(ctx context.Context, s streams, g *globals, cmd *cobra.Command, i 
 	var values []appfile.Value
 	var err error
 	if i.deployed {
+		if err := meansFile(cmd, path); err != nil {
+			return err
+		}
 		values, err = deployedValues(ctx, s, g)
 	} else {
 		values, err = i.found(ctx)
@@ -97,6 +100,37 @@ func initFile(ctx context.Context, s streams, g *globals, cmd *cobra.Command, i 
 	delete(g.given, "stack") // the file has them
 	delete(g.given, "region")
 	g.note(s, "%s is written; %s shows what it would deploy", path, hint.Command("plan"))
+	return nil
+}
+
+// meansFile has init mean the stack of the file that it writes over, in that one's region,
+// where the command line and the environment name none.
+func meansFile(cmd *cobra.Command, path string) error {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	f, err := readFile(cmd.Root(), path)
+	if err != nil {
+		return err
+	}
+	stack, region := cmd.Flag("stack"), cmd.Flag("region")
+	if !stack.Changed {
+		if err := chooseStack(f, cmd.Flags()); err != nil {
+			return err
+		}
+	}
+	if name := stack.Value.String(); region.Changed || f.Stack != name && !slices.Contains(f.Stacks(), name) {
+		return nil
+	}
+	values, err := f.For(stack.Value.String())
+	if err != nil {
+		return usageError{err}
+	}
+	for _, v := range values {
+		if v.Key == region.Name {
+			return cmd.Flags().Set(region.Name, v.Texts[0])
+		}
+	}
 	return nil
 }
 
@@ -223,9 +257,7 @@ func deployedValues(ctx context.Context, s streams, g *globals) ([]appfile.Value
 // valuesOf are the values by which a file says settings, but for those that are what they
 // are anyhow.
 func valuesOf(settings provision.Settings) []appfile.Value {
-	if image.IsArchive(settings.From) {
-		settings.Image, settings.From = settings.From, ""
-	}
+	settings = archiveAsImage(settings)
 	defaults, chosen := provision.DefaultSettings(), strings.Fields(settings.Chosen)
 	var out []appfile.Value
 	for _, row := range provision.Table() {

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/bookctl/bookctl/internal/image"
 	"github.com/bookctl/bookctl/internal/pricing"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
@@ -122,6 +123,7 @@ type planSetting struct {
 
 // planSettings are all settings.
 func planSettings(have provision.Deployed, want provision.Settings, sources map[string]string) []planSetting {
+	have.Settings, want = archiveAsImage(have.Settings), archiveAsImage(want)
 	var out []planSetting
 	for _, row := range provision.Table() {
 		s := planSetting{Name: row.JSON, Flag: "--" + row.Flag, Then: row.Value.Get(want), Source: sources[row.Flag], derived: row.Derived}
@@ -131,6 +133,14 @@ func planSettings(have provision.Deployed, want provision.Settings, sources map[
 		out = append(out, s)
 	}
 	return out
+}
+
+// archiveAsImage are settings that say an archive as the user does, with --image.
+func archiveAsImage(s provision.Settings) provision.Settings {
+	if image.IsArchive(s.From) {
+		s.Image, s.From = s.From, ""
+	}
+	return s
 }
 
 // whence says of each setting where its value is from.

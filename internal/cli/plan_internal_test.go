@@ -37,6 +37,20 @@ func TestAPlanOfAReleaseTellsWhatIsChosen(t *testing.T) {
 	}
 }
 
+// TestAPlanSaysAnArchiveAsItWasGiven: settings hold it as what the image is made of.
+func TestAPlanSaysAnArchiveAsItWasGiven(t *testing.T) {
+	t.Parallel()
+	const archive = "oci-archive:ping.tar"
+	before := provision.Deployed{Found: true, Settings: provision.Settings{Image: "ghcr.io/example/ping:1"}}
+	said := map[string]planSetting{}
+	for _, s := range planSettings(before, provision.Settings{From: archive}, nil) {
+		said[s.Flag] = s
+	}
+	if image, source := said["--image"], said["--source"]; image.Then != archive || image.Now != "ghcr.io/example/ping:1" || source.Then != "" {
+		t.Errorf("image %+v, source %+v; want %s as the image", image, source, archive)
+	}
+}
+
 // TestEachChoiceIsTaken: what a shell offers for a setting is not refused.
 func TestEachChoiceIsTaken(t *testing.T) {
 	t.Parallel()

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/bookctl/bookctl/internal/appfile"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision"
@@ -46,6 +47,8 @@ type globals struct {
 	// from says of flags where their value is from, where that is not the command line:
 	// a variable, or a line of the file of the app.
 	from map[string]string
+	// borrowed says that settings are from the file of another stack; empty where they are not.
+	borrowed hint.Message
 }
 
 // calledElsewhere are the names that other tools have for what commands do.

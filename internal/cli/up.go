@@ -351,6 +351,9 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	}
 	g.live = have.Running != ""
 	p := &preparation{target: t, have: have}
+	if !g.borrowed.Empty() {
+		p.warnings = append(p.warnings, g.borrowed)
+	}
 	if !have.Paused.IsZero() {
 		p.warnings = append(p.warnings, hint.New("the stack is paused since %s, and %s has it serve again: database, tasks and scaling change for that", have.Paused.UTC().Format(minute), hint.Command("up")))
 	}
