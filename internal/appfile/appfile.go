@@ -206,7 +206,7 @@ func (r *reader) pairs(n *yaml.Node, depth int) []pair {
 }
 
 func (r *reader) reject(at *yaml.Node, format string, args ...any) {
-	r.errs = append(r.errs, fmt.Errorf("%s:%d: %s", r.path, at.Line, fmt.Sprintf(format, args...)))
+	r.errs = append(r.errs, hint.Errorf("%s:%d: %s", r.path, at.Line, hint.New(format, args...)))
 }
 
 // Names that suggest a secret, and texts that are a secret whatever their name is.
@@ -215,8 +215,17 @@ var (
 	secretValue = regexp.MustCompile(`://[^/\s:@]*:[^/\s@]+@|\bA(KIA|SIA)[0-9A-Z]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY|\bgh[pousr]_[A-Za-z0-9]{30,}|\bsk_live_`)
 )
 
-// noSecret is what to do about a secret in a file.
-const noSecret = "a file that is committed holds no secrets; bookctl secret set NAME stores one in Secrets Manager, and secret: {NAME: ARN} names an existing one" //nolint:gosec // it contains no secret
+// variable is the name of a variable that a command line takes as it is.
+var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// noSecret is what to do about a secret in a file, which the container gets as the given
+// variable, or as one that is still to be named.
+func noSecret(name string) hint.Message {
+	if !variable.MatchString(name) {
+		name = "NAME"
+	}
+	return hint.New("a file that is committed holds no secrets; %s stores one in Secrets Manager, and secret: {%s: ARN} names an existing one", hint.Command("secret", "set", name), name)
+}
 
 // add adds a value to a list, or reports what is wrong with it.
 func (r *reader) add(to *[]Value, p pair) {
@@ -227,7 +236,7 @@ func (r *reader) add(to *[]Value, p pair) {
 		r.reject(p.key, "%s appears twice", name)
 		return
 	case i < 0 && secretName.MatchString(name):
-		r.reject(p.key, "%s: %s", name, noSecret)
+		r.reject(p.key, "%s: %s", name, noSecret(""))
 		return
 	case i < 0 && (name == "stack" || name == "stacks"):
 		r.reject(p.key, "%s is allowed only at the top level", name)
@@ -256,7 +265,7 @@ func (r *reader) add(to *[]Value, p pair) {
 			case !ok:
 				return
 			case name == "secret" && !strings.HasPrefix(text, "arn:"), name != "secret" && secretName.MatchString(inner.key.Value):
-				r.reject(inner.key, "%s: %s: %s", name, inner.key.Value, noSecret)
+				r.reject(inner.key, "%s: %s: %s", name, inner.key.Value, noSecret(inner.key.Value))
 				return
 			}
 			v.Texts = append(v.Texts, inner.key.Value+"="+text)
@@ -269,7 +278,7 @@ func (r *reader) add(to *[]Value, p pair) {
 			}
 			before, after, paired := strings.Cut(text, "=")
 			if key.Kind == List && (name == "secret" && !strings.HasPrefix(after, "arn:") || name != "secret" && paired && secretName.MatchString(before)) {
-				r.reject(inner, "%s: %s: %s", name, before, noSecret)
+				r.reject(inner, "%s: %s: %s", name, before, noSecret(before))
 				return
 			}
 			v.Texts = append(v.Texts, text)
@@ -302,7 +311,8 @@ func (r *reader) scalar(name string, n *yaml.Node) (string, bool) {
 	case n.Tag == "!!null":
 		r.reject(n, "%s has no value: leave it out, or give it one", name)
 	case secretValue.MatchString(n.Value):
-		r.reject(n, "%s contains a password or key: %s", name, noSecret)
+		_, of, _ := strings.Cut(name, ": ")
+		r.reject(n, "%s contains a password or key: %s", name, noSecret(of))
 	default:
 		return n.Value, true
 	}

@@ -98,10 +98,10 @@ func TestWhatCantBeMeantIsRefusedWithItsLine(t *testing.T) {
 		"apiToken: " + secret:                       "holds no secrets",
 		"secret:\n  API_KEY: " + secret:             "bookctl.yaml:2: secret: API_KEY: a file that is committed holds no secrets",
 		"secret: [API_KEY=" + secret + "]":          "holds no secrets",
-		"env:\n  DB_PASSWORD: " + secret:            "bookctl.yaml:2: env: DB_PASSWORD: a file",
+		"env:\n  DB_PASSWORD: " + secret:            "bookctl.yaml:2: env: DB_PASSWORD: a file that is committed holds no secrets; 'bookctl secret set DB_PASSWORD' stores one in Secrets Manager, and secret: {DB_PASSWORD: ARN} names",
 		"env: [DB_PASSWORD=" + secret + "]":         "holds no secrets",
 		"env: {URL: postgres://u:" + secret + "@h}": "contains a password or key",
-		"image: AKIAABCDEFGHIJKLMNOP":               "contains a password or key",
+		"image: AKIAABCDEFGHIJKLMNOP":               "contains a password or key: a file that is committed holds no secrets; 'bookctl secret set NAME'",
 	} {
 		_, err := appfile.Parse("bookctl.yaml", []byte(text), keys)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), secret) {

@@ -32,7 +32,7 @@ func TestAServiceHasItsEnvironmentAndItsDatabase(t *testing.T) {
 	s.must("local", "start")
 	for _, refused := range [][]string{
 		{"64", "PORT is set by bookctl: --container-port chooses it", "--env", "PORT=1"}, {"64", "DATABASE_URL is set by bookctl", "--env", "DATABASE_URL=very-own"},
-		{"64", "begins with no digit", "--env", "1A=very-own"}, {"64", "NAME=VALUE", "--env", "very-own"}, {"64", "is no ARN", "--secret", "A=b"},
+		{"64", "begins with no digit", "--env", "1A=very-own"}, {"64", "next: choose another name", "--env", "BAD NAME=very-own"}, {"64", "NAME=VALUE", "--env", "very-own"}, {"64", "is no ARN", "--secret", "A=b"},
 		{"64", "is no part of a connection", "--db-env", "host=location"}, {"64", "database name", "--db-name", "a-b"}, {"64", "database user", "--db-user", "rdsadmin"},
 	} {
 		r := s.run(append([]string{"up", "--local", "--image", image, "--health-path", "/up"}, refused[2:]...)...)
@@ -66,7 +66,10 @@ func TestAServiceHasItsEnvironmentAndItsDatabase(t *testing.T) {
 	s.run("up", "--local").says(t, 0, "0 changed")
 
 	// A change is a release, and a plan tells names and no values.
-	r := s.run("plan", "--local", "--env", "LEVEL=very-own", "--unset-env", "MODE")
+	r := s.run("plan", "--local", "--env", "LEVEL=very-own", "--unset-env", "MODE", "--unset-env", "NOSUCH")
+	if !strings.Contains(r.err, "note: the stack has no variable or secret NOSUCH to unset") || strings.Contains(r.err, "MODE to unset") {
+		t.Errorf("plan says of a variable that is not there:\n%s", r.err)
+	}
 	if r.code != 2 || !strings.Contains(r.out, "environment LEVEL: a value → another value") || !strings.Contains(r.out, "environment MODE: a value → (none)") ||
 		strings.Contains(r.out+r.err, "very-own") || strings.Contains(r.out+r.err, "debug") {
 		t.Errorf("plan: exit code %d\n%s%s", r.code, r.out, r.err)

@@ -53,7 +53,7 @@ var exampleRuns = []exampleRun{
 	{line: "bookctl db load books.dump --clean --yes", says: "The database has what books.dump has"},
 	{line: "bookctl db tunnel", says: "no tunnel is needed"},
 	{line: "bookctl db tunnel --local-port 5433", says: "no tunnel is needed"},
-	{line: "bookctl restart", says: "All tasks of book-app:1 are new: 1, "},
+	{line: "bookctl restart", says: "1 task of book-app:1 replaced, "},
 	{line: "bookctl pause", says: "Paused, "},
 	{line: "bookctl resume", says: "The stack serves, "},
 	{line: "bookctl db rotate-password", says: "new password"},

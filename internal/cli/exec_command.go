@@ -26,8 +26,8 @@ created with 'bookctl up --exec', and AWS's session-manager-plugin on this
 machine. In the local cloud the command of its container engine stands in for the
 plugin, and tasks that are plain processes take no commands.
 
-The image that bookctl builds contains bookapi and nothing else, so it has no
-shell. An image of your own (--image) may have one.`,
+The image that bookctl builds of a Go module contains the program and nothing
+else, so it has no shell. One of a Dockerfile, or of your own (--image), may have one.`,
 		Example: `  bookctl exec -- /bookapi -healthcheck
   bookctl exec --task 3f2a -- /bin/sh`,
 		Args: cobra.MinimumNArgs(1),

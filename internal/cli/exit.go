@@ -173,7 +173,7 @@ func explain(s streams, g *globals, cmd *cobra.Command, err error) int {
 		v.next = interrupted(cmd, g)
 	}
 	if v.code == exitUsage && v.next.Empty() {
-		v.next = hint.New("%s shows what can be said", hint.Command(append(strings.Fields(cmd.CommandPath())[1:], "--help")...))
+		v.next = hint.New("%s shows the flags and arguments", hint.Command(append(strings.Fields(cmd.CommandPath())[1:], "--help")...))
 	}
 	text, next := hint.Text(err, g.show), v.next.Show(g.show)
 	if g.wantsJSON() {

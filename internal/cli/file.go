@@ -79,7 +79,7 @@ func readFile(root *cobra.Command, path string) (*appfile.File, error) {
 	}
 	f, err := appfile.Parse(path, text, fileKeys(root))
 	if err != nil {
-		return nil, hint.With(usageError{err}, "fix %s: docs/settings.md has its keys, which are the flags of %s", path, hint.Command("up", "--help"))
+		return nil, hint.With(usageError{err}, "fix %s: its keys are the flags of up, which %s lists", path, hint.Command("up", "--help"))
 	}
 	return f, nil
 }

@@ -213,6 +213,7 @@ func TestWhatPeopleHaveIsDeployed(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.in(stranger, "up", "--local").says(t, 1, "example.com/shop/cmd/server", "next: the stack runs example.com/shop/cmd/server, which is not here")
+	s.in(module, "up", "--local", "--dockerfile", "Nofile").says(t, 1, "there is no Dockerfile Nofile", "next: name a file that is there with --dockerfile FILE; or keep the image that was deployed last, with --image ")
 	// What is found by itself is not in the file that init writes.
 	s.in(module, "init", "--local", "--deployed").says(t, 0, "bookctl.yaml is written")
 	if text, err := os.ReadFile(filepath.Join(module, "bookctl.yaml")); err != nil || !strings.Contains(string(text), "\nsource: .\n") || strings.Contains(string(text), "package") {

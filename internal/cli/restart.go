@@ -65,7 +65,11 @@ func restart(ctx context.Context, s streams, g *globals) error {
 	if g.output == "json" {
 		return encode(s.out, restartDocument{headOf("result"), placeOf(g, t.target), "restart", url, done.Release, done.Tasks, time.Since(begun).Seconds()})
 	}
-	g.note(s, "All tasks of %s are new: %d, %s.", done.Release, done.Tasks, rounded(time.Since(begun)))
+	tasks := "tasks"
+	if done.Tasks == 1 {
+		tasks = "task"
+	}
+	g.note(s, "%d %s of %s replaced, %s.", done.Tasks, tasks, done.Release, rounded(time.Since(begun)))
 	_, err = fmt.Fprintln(s.out, url)
 	return err
 }

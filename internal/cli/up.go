@@ -374,6 +374,11 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 		}
 		own.GiveUnserved(&want)
 	}
+	for _, name := range u.env.unset {
+		if !slices.Contains(slices.Concat(want.Env.Names(), want.Secrets.Names()), name) {
+			p.warnings = append(p.warnings, hint.New("the stack has no variable or secret %s to unset", name))
+		}
+	}
 	u.over(flags, &want)
 	var (
 		from *provision.Snapshot
@@ -532,6 +537,8 @@ func (p *preparation) findSource(ctx context.Context, u *upFlags, flags *pflag.F
 		return nil
 	case err != nil && running != "" && !said && from.Package != "" && errors.Is(err, image.ErrNoSource):
 		return hint.With(err, "the stack runs %s, which is not here: run in its directory, deploy what is here with --source ., or choose another stack with --stack", from.Package)
+	case err != nil && running != "" && from.Dockerfile != "" && errors.Is(err, image.ErrNoSource):
+		return hint.With(err, "%s; or keep the image that was deployed last, with --image %s", hint.Of(err), running)
 	case err != nil && running != "" && errors.Is(err, image.ErrNoSource):
 		return hint.With(err, "run in the module's directory or name it with --source DIR; or keep the image that was deployed last, with --image %s", running)
 	case err != nil:

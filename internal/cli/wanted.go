@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -57,6 +58,9 @@ func badFlag(g *globals, cmd *cobra.Command, err error) error {
 		if meant != nil {
 			return hint.With(usageError{err}, "did you mean %s?", hint.Join(" or ", meant...))
 		}
+	}
+	if path := strings.Fields(cmd.CommandPath())[1:]; unknown != nil && strings.Contains(cmd.Use, " -- ") {
+		return hint.With(usageError{err}, "put -- before the words that are not for bookctl; %s shows how", hint.Command(append(path, "--help")...))
 	}
 	return usageError{err}
 }

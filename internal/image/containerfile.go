@@ -60,8 +60,8 @@ var builders = []builder{
 
 // Build builds the image by docker buildx, podman or buildah, whichever is there and
 // works first. What has been built before is in the builder's cache, so that an unchanged
-// Dockerfile gives the same digest again. The errors wrap ErrNoSource, ErrNoBuilder and
-// ErrCompile.
+// Dockerfile gives the same digest again. The errors of what is missing wrap ErrNoSource
+// and ErrNoBuilder.
 func (d Dockerfile) Build(ctx context.Context) (*Image, error) {
 	if info, err := os.Stat(d.File); err != nil || info.IsDir() {
 		return nil, hint.With(fmt.Errorf("%w: there is no Dockerfile %s", ErrNoSource, d.File), "name a file that is there with --dockerfile FILE")
@@ -98,7 +98,7 @@ func (d Dockerfile) failed(ctx context.Context, by builder, err error, output st
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return hint.With(fmt.Errorf("%w: %s could not build %s: %w\n%s", ErrCompile, by.name, d.File, err, tail(output, 20)), "fix the Dockerfile and run the same command again")
+	return hint.With(fmt.Errorf("%s could not build %s: %w\n%s", by.name, d.File, err, tail(output, 20)), "fix the Dockerfile and run the same command again")
 }
 
 // findBuilder is the first builder that works here.

@@ -130,6 +130,11 @@ func besides(dir string) string {
 			return ", but a " + name + ", which --dockerfile builds"
 		}
 	}
+	for _, other := range []struct{ file, app string }{{"package.json", "Node"}, {"pyproject.toml", "Python"}, {"requirements.txt", "Python"}, {"Gemfile", "Ruby"}} {
+		if _, err := os.Stat(filepath.Join(dir, other.file)); err == nil {
+			return "; a " + other.app + " app (" + other.file + ") needs a Dockerfile"
+		}
+	}
 	return ""
 }
 

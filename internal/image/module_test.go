@@ -79,6 +79,7 @@ func TestASourceThatCantBeMeantIsRefused(t *testing.T) {
 		"no main package":        {map[string]string{"go.mod": "module example.com/shop\n", "shop.go": "package shop\n"}, "", "has no main package", "--source DIR"},
 		"no module":              {map[string]string{"main.py": "print()"}, "", "there is no Go module in", "--dockerfile FILE"},
 		"a Dockerfile alone":     {map[string]string{"Dockerfile": "FROM scratch"}, "", "but a Dockerfile, which --dockerfile builds", "--dockerfile FILE"},
+		"an app of Node":         {map[string]string{"package.json": "{}"}, "", "; a Node app (package.json) needs a Dockerfile", "--dockerfile FILE"},
 		"a package that is none": {map[string]string{"go.mod": "module example.com/shop\n", "a/main.go": aMain}, "./b", "package ./b in ", "--package"},
 		"a library":              {map[string]string{"go.mod": "module example.com/shop\n", "a/a.go": "package a\n"}, "./a", "it is no main package", "--package"},
 		"a newer Go":             {map[string]string{"go.mod": "module example.com/shop\n\ngo 1.999.0\n", "main.go": aMain}, "", "1.999.0", "the module wants Go 1.999.0: install it"},

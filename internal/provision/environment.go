@@ -53,9 +53,12 @@ var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html
 const mostEnvironment = 48 << 10
 
-// checkEnvironment says what is wrong with the environment; "" for nothing. It never
+// takeBack is what to do about a variable that may be deployed.
+const takeBack = "leave it out, or take it back with --unset-env"
+
+// checkEnvironment says what is wrong with the environment, and what to do; "" for nothing. It never
 // repeats a value.
-func (s Settings) checkEnvironment() string {
+func (s Settings) checkEnvironment() (why, next string) {
 	size := 0
 	env, secrets := s.Env.Map(), s.Secrets.Map()
 	for _, all := range []map[string]string{env, secrets} {
@@ -63,21 +66,21 @@ func (s Settings) checkEnvironment() string {
 			size += len(name) + len(all[name])
 			switch why := s.reserved(name); {
 			case !variableName.MatchString(name):
-				return fmt.Sprintf("variable %q: a name has letters, digits and _ . -, and begins with no digit", name)
+				return fmt.Sprintf("variable %q: a name has letters, digits and _ . -, and begins with no digit", name), "choose another name"
 			case why != "":
-				return fmt.Sprintf("variable %s is set by bookctl: %s", name, why)
+				return fmt.Sprintf("variable %s is set by bookctl: %s", name, why), takeBack
 			}
 		}
 	}
 	for name := range secrets {
 		if _, both := env[name]; both {
-			return fmt.Sprintf("variable %s can't be a secret and have a value as well", name)
+			return fmt.Sprintf("variable %s can't be a secret and have a value as well", name), takeBack
 		}
 	}
 	if size > mostEnvironment {
-		return fmt.Sprintf("an environment of %d bytes: ECS takes task definitions of 64 KiB in all", size)
+		return fmt.Sprintf("an environment of %d bytes: ECS takes task definitions of 64 KiB in all", size), takeBack
 	}
-	return ""
+	return "", ""
 }
 
 // reserved says why a variable is bookctl's own to set, or "".

@@ -260,8 +260,8 @@ func (s Settings) Check() error {
 	if err := s.CheckOf(func(string) bool { return true }); err != nil {
 		return err
 	}
-	if why := s.checkEnvironment(); why != "" {
-		return hint.With(errors.New(why), "leave it out, or take it back with --unset-env")
+	if why, next := s.checkEnvironment(); why != "" {
+		return hint.With(errors.New(why), "%s", next)
 	}
 	return nil
 }
@@ -277,7 +277,7 @@ func (s Settings) CheckOf(said func(setting string) bool) error {
 		row.check(s, func(about string, broken bool, format string, args ...any) {
 			flags := strings.Fields(about)
 			if broken && refused == nil && !slices.ContainsFunc(flags, func(flag string) bool { return !said(flag) }) {
-				refused = hint.With(fmt.Errorf(format, args...), "choose with --%s", strings.Join(flags, " and --"))
+				refused = hint.With(hint.Errorf(format, args...), "choose with --%s", strings.Join(flags, " and --"))
 			}
 		})
 	}

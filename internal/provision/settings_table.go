@@ -11,6 +11,7 @@ import (
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/iampolicy"
 	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/pricing"
@@ -459,6 +460,7 @@ func Table() []Setting {
 			Costs:   []string{"tasks", "public addresses"},
 			uses:    func(s Settings, u *pricing.Usage) { u.Tasks = s.Count },
 			check: func(s Settings, refuse refusal) {
+				refuse("count", s.Count == 0, "count 0: choose 1 to %d tasks, or stop them all with %s", mostTasks, hint.Command("pause"))
 				refuse("count", s.Count < 1 || s.Count > mostTasks, "count %d: choose 1 to %d tasks", s.Count, mostTasks)
 			},
 			recorded: onService,

@@ -163,7 +163,7 @@ func TestWhatAWSWouldRefuseIsSaidAtOnce(t *testing.T) {
 		{`architecture "mips"`, func(s *provision.Settings) { s.Arch = "mips" }},
 		{"port 0", func(s *provision.Settings) { s.Port = 0 }},
 		{"port 65536", func(s *provision.Settings) { s.Port = 65536 }},
-		{"count 0", func(s *provision.Settings) { s.Count = 0 }},
+		{"count 0: choose 1 to 5000 tasks, or stop them all with 'bookctl pause'", func(s *provision.Settings) { s.Count = 0 }},
 		{"count 9: choose one from min 2 to max 5", func(s *provision.Settings) { s.Count, s.Min, s.Max = 9, 2, 5 }},
 		{"min 2 without max", func(s *provision.Settings) { s.Min = 2 }},
 		{"min not above max", func(s *provision.Settings) { s.Min, s.Max = 5, 2 }},
