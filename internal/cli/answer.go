@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/bookctl/bookctl/internal/diagnosis"
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
@@ -26,8 +29,10 @@ type answer struct {
 	Milliseconds float64 `json:"milliseconds"`
 	Error        string  `json:"error,omitempty" doc:"Why there was no answer."`
 
-	url    string
-	wanted string // the codes
+	url     string
+	wanted  string // the codes
+	checked bool   // it is the health check that asks for Path
+	app     bool   // the load balancer has the same answer, which so is the app's
 }
 
 // answerTimeout is how long the URL has to answer.
@@ -38,6 +43,7 @@ func (t *target) ask(ctx context.Context, base string, how provision.Settings) *
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	a := &answer{Path: cmp.Or(how.ReadyPath, how.HealthPath), url: base, wanted: how.HealthStatus}
+	a.checked = a.Path == how.HealthPath
 	begun := time.Now()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+a.Path, nil)
 	if err != nil {
@@ -67,8 +73,19 @@ func (a *answer) complaint() string {
 		return fmt.Sprintf("%s does not answer: %s", a.url, a.Error)
 	case a.Code >= http.StatusInternalServerError:
 		return fmt.Sprintf("%s answers %d: no task can serve", a.url+a.Path, a.Code)
+	case a.checked && a.app:
+		return fmt.Sprintf("the app answers %d on %s, and not %s", a.Code, a.Path, a.wanted)
+	case a.checked:
+		return fmt.Sprintf("the app answers %d on %s, and not %s, unless something else answers on port %s", a.Code, a.Path, a.wanted, portOf(a.url))
 	}
 	return fmt.Sprintf("something other than a task answers on port %s, or otherwise than it: %s says %d, and not %s", portOf(a.url), a.url+a.Path, a.Code, a.wanted)
+}
+
+// compare looks whether the load balancer has the same answer from a task.
+func (a *answer) compare(targets []diagnosis.Target) {
+	a.app = slices.ContainsFunc(targets, func(t diagnosis.Target) bool {
+		return t.Health == "unhealthy" && strings.Contains(t.Description, fmt.Sprintf("codes: [%d]", a.Code))
+	})
 }
 
 // portOf is the port of a URL, also where it is the scheme's own.
@@ -105,6 +122,8 @@ func (t *target) answers(ctx context.Context, rep reporter, base string, how pro
 		switch {
 		case a.Ready:
 			return nil
+		case t.local && a.Error == "" && a.Code < http.StatusInternalServerError && a.checked:
+			return hint.With(errors.New(a.complaint()), "choose another path with --health-path, or other codes with --health-status; %s shows what the load balancer finds", hint.Command("status"))
 		case t.local && a.Error == "" && a.Code < http.StatusInternalServerError:
 			return hint.With(errors.New(a.complaint()), "end that program, or move the stack with %s, and look again with %s", hint.Command("up", "--port", "N"), hint.Command("status"))
 		case tries == 1:

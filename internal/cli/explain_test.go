@@ -66,6 +66,10 @@ func TestWhyNamesCauseEvidenceAndNextStep(t *testing.T) {
 			t.Errorf("%s: next: %q", name, x.Hint)
 		}
 	}
+	elb := "task 3f2a6c00, Task failed ELB health checks in (target-group arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/book-tasks/6d0ecf831eec9f09)"
+	if text := failure(failed("service", errors.New(elb))); !strings.HasSuffix(text, "in (target-group book-tasks)") {
+		t.Errorf("%q", text)
+	}
 	if text := failure(failed("service", fmt.Errorf("%w: rolled back to book-app:1: %s", graph.ErrUnrecoverable, strings.Repeat("y", 300)))); len([]rune(text)) != longestNews || !strings.HasPrefix(text, "rolled back to book-app:1: yyy") {
 		t.Errorf("a line of the report: %q", text)
 	}

@@ -197,7 +197,7 @@ func failure(err error) string {
 	if errors.As(err, &of) {
 		err = of.Err
 	}
-	return cut(strings.TrimPrefix(firstLine(err.Error()), graph.ErrUnrecoverable.Error()+": "), longestNews)
+	return cut(brief(strings.TrimPrefix(firstLine(err.Error()), graph.ErrUnrecoverable.Error()+": ")), longestNews)
 }
 
 // describe is an event in words, or "" for one that says nothing new.

@@ -208,6 +208,7 @@ func readStatus(ctx context.Context, t *target, g *globals, also alsoRead) (*sta
 	}
 	if out.URL != "" {
 		out.Answer = t.ask(ctx, out.URL, have.Settings)
+		out.Answer.compare(out.Targets)
 	}
 	if out.costs, err = pricing.Cost(have.Usage(), t.region); err != nil {
 		out.unpriced = err.Error()

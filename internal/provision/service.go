@@ -272,21 +272,28 @@ const unhealthyTimeout = 5 * time.Minute
 // awaitHealthy holds a service back that ECS calls complete while the load balancer
 // finds none of its tasks healthy: it does not serve, whatever its rollout says.
 func (s *Service) awaitHealthy(targets []diagnosis.Target, st *graph.State) {
-	why := "no target is registered"
+	why, begins := "no target is registered", len(targets) > 0
 	for _, t := range targets {
 		switch t.Health {
 		case string(elbtypes.TargetHealthStateEnumHealthy), string(elbtypes.TargetHealthStateEnumUnavailable):
 			s.unhealthySince.Store(nil)
 			return
 		}
+		begins = begins && t.Health == string(elbtypes.TargetHealthStateEnumInitial)
 		why = strings.TrimSuffix("target "+t.Address+" is "+t.Health+": "+t.Description, ": ")
 	}
 	now := time.Now()
 	s.unhealthySince.CompareAndSwap(nil, &now)
-	st.Phase, st.Note = graph.Pending, st.Note+", and none is healthy: "+why
-	if time.Since(*s.unhealthySince.Load()) > unhealthyTimeout {
+	found := ", and none is healthy: "
+	switch {
+	case now.Sub(*s.unhealthySince.Load()) > unhealthyTimeout:
 		st.Phase = graph.Unrecoverable
+	case begins:
+		st.Phase, found = graph.Pending, ", to be found healthy: "
+	default:
+		st.Phase = graph.Pending
 	}
+	st.Note += found + why
 }
 
 // describe returns the service, or nil when there is none. An INACTIVE one is

@@ -30,10 +30,12 @@ func TestAServiceWithoutAHealthyTargetIsGivenUpInTime(t *testing.T) {
 		"healthy again":               {target("healthy", ""), time.Hour, graph.Ready, "1/1 running"},
 		"no health checks":            {target("unavailable", ""), 0, graph.Ready, "1/1 running"},
 		"unhealthy":                   {sick, 0, graph.Pending, "1/1 running, and none is healthy: target 10.0.1.5:8080 is unhealthy: Health checks failed"},
+		"just registered":             {target("initial", "Target registration is in progress"), 0, graph.Pending, "1/1 running, to be found healthy: target 10.0.1.5:8080 is initial: Target registration is in progress"},
+		"one of two just registered":  {sick + target("initial", ""), 0, graph.Pending, "and none is healthy: "},
 		"unhealthy for four minutes":  {sick, 4 * time.Minute, graph.Pending, "is unhealthy"},
 		"unhealthy for five minutes":  {sick, 5*time.Minute + time.Second, graph.Unrecoverable, "is unhealthy"},
 		"nothing for five minutes":    {"", 5*time.Minute + time.Second, graph.Unrecoverable, "none is healthy: no target is registered"},
-		"initial after those minutes": {target("initial", ""), 5*time.Minute + time.Second, graph.Unrecoverable, "is initial"},
+		"initial after those minutes": {target("initial", ""), 5*time.Minute + time.Second, graph.Unrecoverable, "1/1 running, and none is healthy: target 10.0.1.5:8080 is initial"},
 	} {
 		calls := 0
 		client := elb.NewFromConfig(stub(func(*http.Request, string) (int, string) {
