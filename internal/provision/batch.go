@@ -155,7 +155,7 @@ type cached[T any] struct {
 
 // cacheAge is how long a cached value is good for. Whoever waited for longer, for a
 // lock or an answer to a question, has to look again.
-const cacheAge = 10 * time.Second
+const cacheAge = 30 * time.Second
 
 func (g *cached[T]) put(what T) {
 	g.mu.Lock()
