@@ -171,6 +171,7 @@ func TestAStackKeepsSecretsOfItsOwn(t *testing.T) {
 	if got := env("FIRST"); got != "early-value" {
 		t.Errorf("FIRST is %q after a rollback", got)
 	}
+	s.run("secret", "list", "--local").says(t, 0, "note: FROM_FILE is set, and the release that serves does not have it: 'bookctl secret set FROM_FILE --local'")
 	s.run("up", "--local").says(t, 0, "0 changed")
 
 	// Somebody deletes it by the console's way, which can be undone.

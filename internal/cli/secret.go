@@ -132,7 +132,15 @@ func listSecrets(ctx context.Context, s streams, g *globals) error {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\n", one.Name, set, map[bool]string{true: "yes", false: "no"}[one.InUse])
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, one := range all {
+		if have.Found && !one.InUse { // as after a rollback
+			g.note(s, "note: %s is set, and the release that serves does not have it: %s gives it to the next one", one.Name, hint.Command("secret", "set", one.Name))
+		}
+	}
+	return nil
 }
 
 func setSecret(ctx context.Context, s streams, g *globals, name, file string) error {

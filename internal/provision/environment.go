@@ -148,7 +148,7 @@ func (s Settings) DatabaseTLS() (mode, why string) {
 	case s.LocatesDatabase:
 		return mode, "the program has the authorities of Amazon RDS"
 	}
-	return mode, "encrypted, and the server is not verified: the image does not say that it has the authorities of Amazon RDS (label database-authority)"
+	return mode, "encrypted; most clients do not verify the server then, Node's do: the image does not say that it has the authorities of Amazon RDS (label database-authority)"
 }
 
 // databaseVariables are the variables that tell a task the connection, by name.

@@ -223,7 +223,9 @@ func (w *watcher) since(p position) news {
 
 // fresh waits until what is known is not older than two looks, or for so long.
 func (w *watcher) fresh(ctx context.Context, limit time.Duration) {
+	w.mu.Lock()
 	oldest := time.Now().Add(-2 * w.view.every)
+	w.mu.Unlock()
 	timeout := time.NewTimer(limit)
 	defer timeout.Stop()
 	for {
