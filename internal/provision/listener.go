@@ -302,8 +302,7 @@ func (l *Listener) Create(ctx context.Context) (string, error) {
 	if l.main {
 		recorded = l.record(ctx, l.targets.ID())
 	}
-	// A call that the SDK repeated can have made two where an endpoint takes a port twice.
-	if _, ours := l.hinted(aws.String(l.lb.ID())); ours && recorded == nil && sentOnce(out.ResultMetadata) { // else it is drift
+	if _, ours := l.hinted(aws.String(l.lb.ID())); ours && recorded == nil { // else it is drift
 		live := l.Wanted(nil)
 		live.tags = tags
 		l.Answer(live, graph.State{Phase: graph.Ready, Owner: l.stack})

@@ -58,6 +58,7 @@ var errTooLate = fmt.Errorf("the call began more than %s ago, and is not sent ag
 func endPauses(stack *middleware.Stack, now func() time.Time) error {
 	type wholeKey struct{}
 	type begunKey struct{}
+	type sentKey struct{}
 	const retries = "Retry" // what the SDK calls its own
 	if _, there := stack.Finalize.Get(retries); !there {
 		return nil
@@ -68,6 +69,7 @@ func endPauses(stack *middleware.Stack, now func() time.Time) error {
 			return next.HandleFinalize(ctx, in)
 		}
 		whole := context.WithValue(ctx, begunKey{}, now().Round(0)) // the wall clock goes on while the machine sleeps
+		whole = context.WithValue(whole, sentKey{}, new(bool))
 		pausing, end := context.WithCancel(context.WithValue(whole, wholeKey{}, whole))
 		defer end()
 		defer context.AfterFunc(run, end)()
@@ -80,6 +82,12 @@ func endPauses(stack *middleware.Stack, now func() time.Time) error {
 		}
 		if begun, ok := whole.Value(begunKey{}).(time.Time); ok && now().Round(0).Sub(begun) > lastAttempt {
 			return middleware.FinalizeOutput{}, middleware.Metadata{}, errTooLate
+		}
+		if sent, ok := whole.Value(sentKey{}).(*bool); ok { // attempts come one after another
+			if *sent {
+				graph.Repeated(whole)
+			}
+			*sent = true
 		}
 		attempt, end := context.WithCancel(context.WithoutCancel(ctx))
 		defer end()
@@ -98,12 +106,6 @@ type onlyThrottles struct{ aws.Retryer }
 func (r onlyThrottles) IsErrorRetryable(err error) bool {
 	throttled := retry.IsErrorThrottles(retry.DefaultThrottles).IsErrorThrottle(err)
 	return throttled == aws.TrueTernary && r.Retryer.IsErrorRetryable(err)
-}
-
-// sentOnce says, from the metadata of its answer, that the SDK did not repeat a call.
-func sentOnce(answer middleware.Metadata) bool {
-	attempts, known := retry.GetAttemptResults(answer)
-	return known && len(attempts.Results) == 1
 }
 
 // unlimited lets the SDK retry for as long as its attempts last: its default

@@ -562,6 +562,16 @@ func RunOf(ctx context.Context) context.Context {
 	return run
 }
 
+type repeatedKey struct{}
+
+// Repeated notes that a mutating call was sent more than once, so that its last answer
+// may not tell all that it did. Outside of a run it does nothing.
+func Repeated(ctx context.Context) {
+	if repeated, ok := ctx.Value(repeatedKey{}).(*atomic.Bool); ok {
+		repeated.Store(true)
+	}
+}
+
 // call runs a mutating call to its end, even when the run is cancelled: a call
 // cut off in flight has an outcome that nobody knows.
 func (r *run) call(ctx context.Context, f func(context.Context) error) error {
@@ -632,8 +642,9 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 			s.Action = Created
 			s.touched.Store(true)
 			r.calling(s, Event{Kind: Creating})
+			var repeated atomic.Bool
 			err := p.timed(func() error {
-				return r.call(ctx, func(ctx context.Context) error {
+				return r.call(context.WithValue(ctx, repeatedKey{}, &repeated), func(ctx context.Context) error {
 					id, err := m.Create(ctx)
 					if err == nil {
 						memory.created = true
@@ -646,7 +657,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 			if err == nil {
 				p.restart()
 				// One that another run made may not be as the call asked for.
-				if a, ok := m.(answerer); ok && !unsure && !r.o.AfterCutOff {
+				if a, ok := m.(answerer); ok && !unsure && !repeated.Load() && !r.o.AfterCutOff {
 					if answer, ok := a.answered(); ok {
 						answer.ID = s.ID
 						st, look = answer, false
