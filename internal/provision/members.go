@@ -182,8 +182,8 @@ func missing(answer any) string {
 		return listed("DBInstances", a.DBInstances, func(x rdstypes.DBInstance) bool { return has(x.DBInstanceArn) && has(x.DBInstanceStatus) }, "DBInstanceArn")
 	case *rds.DescribeDBParameterGroupsOutput:
 		return listed("DBParameterGroups", a.DBParameterGroups, func(x rdstypes.DBParameterGroup) bool {
-			return has(x.DBParameterGroupArn) && has(x.DBParameterGroupFamily)
-		}, "DBParameterGroupArn")
+			return has(x.DBParameterGroupName) && has(x.DBParameterGroupArn) && has(x.DBParameterGroupFamily)
+		}, "DBParameterGroupName")
 	case *rds.DescribeDBSubnetGroupsOutput:
 		return listed("DBSubnetGroups", a.DBSubnetGroups, func(x rdstypes.DBSubnetGroup) bool { return has(x.DBSubnetGroupArn) }, "DBSubnetGroupArn")
 	case *rds.DescribeDBSnapshotsOutput:
