@@ -33,6 +33,7 @@ var exampleRuns = []exampleRun{
 	{line: "bookctl up", says: "0 changed"},
 	{line: `bookctl up --tag team=payments --tag cost-center=42`, says: "updated"},
 	{line: "bookctl plan --count 2 --db-class db.t4g.small", code: 2, says: "count: 1 → 2"},
+	{line: "bookctl plan --stack shop --cidr 10.20.0.0/16", code: 2, says: "create: 10.20.0.0/16"},
 	{line: "bookctl status", says: "healthy"},
 	{line: "bookctl status --output json | jq .healthy", says: "true"},
 	{line: "bookctl list", says: "book"},

@@ -37,6 +37,7 @@ when a change is blocked. Prices come from a built-in table of the common
 regions; --price live asks the AWS Pricing API.`,
 		Example: `  bookctl plan
   bookctl plan --count 2 --db-class db.t4g.small
+  bookctl plan --stack shop --cidr 10.20.0.0/16
   bookctl plan --price live --output json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -277,6 +278,9 @@ func foresee(r graph.Maker, f graph.Finding, g *globals) planned {
 	case f.Phase == graph.Absent && f.Unwanted:
 	case f.Phase == graph.Absent:
 		p.Action = planCreate
+		if new, ok := r.(interface{ Planned() string }); ok {
+			p.Note = new.Planned()
+		}
 	case f.Phase == graph.Terminating:
 		p.Action, p.Note = planCreate, "when the one that is being deleted is gone"
 	case f.Owner != g.stack:

@@ -115,6 +115,12 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 	if in.Settings.NoDatabase && in.Restore != "" {
 		return Environment{}, errors.New("--restore needs a database, and --no-database excludes one: leave out one of the two flags")
 	}
+	if have := in.Deployed; have.Zones != [2]string{} && in.Settings.CIDR != have.CIDR {
+		// https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html
+		return Environment{}, hint.With(fmt.Errorf("the VPC of this stack is %s, and a VPC can't get another range: %s requires replacement", have.CIDR, in.Settings.CIDR),
+			"leave --cidr out; or create another stack with it, with --stack; or destroy this one, which keeps a snapshot of its data, and create it again with %s",
+			hint.Command("up", "--cidr", in.Settings.CIDR, "--restore", "latest"))
+	}
 	if in.OnlyRegion != "" && in.Region != in.OnlyRegion {
 		return Environment{}, hint.With(fmt.Errorf("this is region %s, and only %s may be changed", in.Region, in.OnlyRegion), "choose it with --region or AWS_REGION")
 	}

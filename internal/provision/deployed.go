@@ -369,5 +369,10 @@ func readZones(ctx context.Context, c Clients, who identity, d *Deployed) (func(
 	if zones == [2]string{} {
 		return nil, nil
 	}
-	return func() { d.Zones = zones }, nil
+	return func() {
+		d.Zones = zones
+		for _, s := range all { // each has the record
+			d.read(networkPart, tagMap(s.Tags), parts{})
+		}
+	}, nil
 }

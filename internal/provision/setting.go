@@ -225,6 +225,7 @@ func (p place) key(resource string) string {
 // The names of the resources that record settings for others.
 const (
 	servicePart    = "service"
+	networkPart    = "vpc"
 	balancerPart   = "load-balancer"
 	databasePart   = "database"
 	definitionPart = "task-definition"

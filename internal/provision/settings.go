@@ -74,6 +74,8 @@ type Settings struct {
 	LogDays int32
 	// Protect turns the deletion protection of database and load balancer on.
 	Protect bool
+	// CIDR is the IPv4 range of the stack's VPC, of which its subnets are parts.
+	CIDR string
 	// Exec lets commands be run in the tasks, whose file system is then
 	// writable.
 	Exec bool

@@ -27,7 +27,7 @@ func TestARecordedSettingIsReadBack(t *testing.T) {
 		servicePart:  {service: &ecstypes.Service{DesiredCount: 9}},
 		balancerPart: {port: 4242},
 		databasePart: {database: &rdstypes.DBInstance{EngineVersion: &want.DBVersion}}, naming.ExecutionRole: {role: &iamtypes.Role{}},
-		definitionPart: {definition: &ecstypes.TaskDefinition{}},
+		definitionPart: {definition: &ecstypes.TaskDefinition{}}, networkPart: {},
 	} {
 		tags := maps.Clone(record[resource])
 		if tags == nil {

@@ -44,6 +44,7 @@ func Table() []Setting {
 		onBalancer     = place{on: []string{balancerPart}, copy: "target-group", by: "listener"}
 		onDatabase     = place{on: []string{databasePart}}
 		onRoles        = place{on: []string{naming.ExecutionRole, naming.TaskRole}}
+		onNetwork      = place{on: []string{networkPart, "subnet-public-a", "subnet-public-b", "subnet-private-a", "subnet-private-b"}}
 	)
 	return []Setting{
 		{
@@ -680,6 +681,23 @@ func Table() []Setting {
 				n := number(recorded)
 				return n != nil && slices.Contains(logRetentions, *n)
 			},
+		},
+		{
+			Flag: "cidr", JSON: "cidr", Value: Text{Of: func(s *Settings) *string { return &s.CIDR }, Default: DefaultCIDR},
+			Help:    "IPv4 range of the new VPC, from /16 to /25; its subnets are parts of it, and it can't change later",
+			Example: "10.20.0.0/16",
+			Drives:  []ResourceField{{networkPart, "cidr"}, {"subnet-public-a", "cidr"}, {"subnet-private-b", "cidr"}},
+			check: func(s Settings, refuse refusal) {
+				wrong := checkCIDR(s.CIDR)
+				refuse("cidr", wrong != "", "%s", wrong)
+				// A deployment starts new tasks beside those that serve.
+				tasks, room := max(s.Count, s.Max), roomForTasks(s.CIDR)
+				refuse("cidr count max", wrong == "" && tasks >= room,
+					"CIDR %s: its public subnets have addresses for %d tasks, and %d and those of a deployment need more", s.CIDR, room, tasks)
+			},
+			given:    func(s *Settings) { s.CIDR = canonicalCIDR(strings.TrimSpace(s.CIDR)) },
+			recorded: onNetwork,
+			when:     func(s Settings) bool { return s.CIDR != DefaultCIDR },
 		},
 		{
 			Flag: "exec", JSON: "exec", Value: Switch{Of: func(s *Settings) *bool { return &s.Exec }},

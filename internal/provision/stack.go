@@ -304,12 +304,13 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	}
 	n := newNetwork(who, c.EC2, seen)
 
-	vpc := newVPC(n, "10.0.0.0/16")
+	vpc := newVPC(n, spec.CIDR)
 	gateway := newInternetGateway(n, vpc)
-	publicA := newSubnet(n, "subnet-public-a", vpc, subnetSpec{"10.0.0.0/24", spec.Zones[0]})
-	publicB := newSubnet(n, "subnet-public-b", vpc, subnetSpec{"10.0.1.0/24", spec.Zones[1]})
-	privateA := newSubnet(n, "subnet-private-a", vpc, subnetSpec{"10.0.10.0/24", spec.Zones[0]})
-	privateB := newSubnet(n, "subnet-private-b", vpc, subnetSpec{"10.0.11.0/24", spec.Zones[1]})
+	publicCIDRs, privateCIDRs := subnetCIDRs(spec.CIDR)
+	publicA := newSubnet(n, "subnet-public-a", vpc, subnetSpec{publicCIDRs[0], spec.Zones[0]})
+	publicB := newSubnet(n, "subnet-public-b", vpc, subnetSpec{publicCIDRs[1], spec.Zones[1]})
+	privateA := newSubnet(n, "subnet-private-a", vpc, subnetSpec{privateCIDRs[0], spec.Zones[0]})
+	privateB := newSubnet(n, "subnet-private-b", vpc, subnetSpec{privateCIDRs[1], spec.Zones[1]})
 	public := newRouteTable(n, "route-table-public", vpc, gateway, publicA, publicB)
 	private := newRouteTable(n, "route-table-private", vpc, nil, privateA, privateB)
 

@@ -82,6 +82,9 @@ func (s *Subnet) Read(ctx context.Context) (*liveSubnet, graph.State, error) {
 	return live, st, nil
 }
 
+// Planned says what would be made.
+func (s *Subnet) Planned() string { return s.want.cidr + " in " + s.want.zone }
+
 // Wanted implements graph.Shape.
 func (s *Subnet) Wanted(*liveSubnet) *liveSubnet {
 	return &liveSubnet{subnetSpec: s.want, tags: s.tags(s.Name()), vpc: s.vpc.ID(), acl: vpcACL}

@@ -177,6 +177,9 @@ func (v *VPC) attribute(ctx context.Context, id string, name types.VpcAttributeN
 	return false, nil
 }
 
+// Planned says what would be made.
+func (v *VPC) Planned() string { return v.cidr }
+
 // Wanted implements graph.Shape.
 func (v *VPC) Wanted(*liveVPC) *liveVPC {
 	return &liveVPC{
@@ -196,7 +199,10 @@ func (v *VPC) Attributes() graph.Attributes[liveVPC] {
 			return err
 		}),
 		tagAttribute(func(l *liveVPC) map[string]string { return l.tags }, v.retagging(v.Node)),
-		graph.Field("cidr", func(l *liveVPC) string { return l.cidr }, graph.Fixed("the range of a VPC is fixed")),
+		// https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html
+		graph.Field("cidr", func(l *liveVPC) string { return l.cidr }, graph.Fixed("the range of a VPC is fixed")).FixedIf(func(live, _ *liveVPC) graph.Remedy {
+			return graph.Fixed("the range of a VPC is fixed").Hint(hint.New("keep it with --cidr %s", live.cidr))
+		}),
 		graph.Flag("dns-support", func(l *liveVPC) bool { return l.dnsSupport }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
 			return v.enable(ctx, "DNS support", ec2.ModifyVpcAttributeInput{EnableDnsSupport: &types.AttributeBooleanValue{Value: aws.Bool(true)}})
 		})),
