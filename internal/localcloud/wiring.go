@@ -72,7 +72,7 @@ func (c *Cloud) makeServices(k *kernel.Kernel) {
 	c.balancers = elb.New(k, elb.Needs{Balancer: r.Balancer, Tasks: taskAddresses{c}, Network: c.network, Certificates: c.certificates, Roles: c.roles})
 	c.alarms = cloudwatch.New(k, c.cfg.ScalingMinute, c.topics, c.balancers)
 	c.tasks = ecs.New(k, ecs.Needs{
-		Runtime: r.Containers, Network: c.network, Groups: c.balancers, Roles: c.roles, Logs: c.logGroups, Secrets: c.secretValues,
+		Runtime: r.Containers, Network: c.network, Groups: c.balancers, Alarms: c.alarms, Roles: c.roles, Logs: c.logGroups, Secrets: c.secretValues,
 		Parameters: c.parameters, Repositories: c.repositories, Authority: kept.authority,
 		Events: c.bus,
 	})

@@ -126,9 +126,9 @@ var table = spreadOut(map[string][]rule{
 	"ecs:DescribeClusters":           {onOr("cluster/", "Clusters", "default")},
 	"ecs:ListServices":               {everywhereWith(cluster)},
 	"ecs:ListTasks":                  {inCluster("container-instance/", "", "*")},
-	"ecs:CreateService":              {inCluster("service/", "ServiceName", "", request), newECSTags("service/", "ServiceName"), passes, madeByItself("ecs.amazonaws.com")},
+	"ecs:CreateService":              {inCluster("service/", "ServiceName", "", request), newECSTags("service/", "ServiceName"), passes, passesToECS, madeByItself("ecs.amazonaws.com")},
 	"ecs:DeleteService":              {inCluster("service/", "Service", "")},
-	"ecs:UpdateService":              {inCluster("service/", "Service", ""), passes},
+	"ecs:UpdateService":              {inCluster("service/", "Service", ""), passes, passesToECS},
 	"ecs:DescribeServices":           {inCluster("service/", "Services", "")},
 	"ecs:ListServiceDeployments":     {inCluster("service/", "Service", "")},
 	"ecs:DescribeServiceDeployments": {ofService("ServiceDeploymentArns")},
@@ -556,6 +556,14 @@ func rolesOfTasks(a *ask) {
 func passes(a *ask) {
 	for _, role := range a.Roles(a.text("TaskDefinition")) {
 		a.add("iam:PassRole", a.arn("iam", "role/", role), keys{"iam:PassedToService": {"ecs-tasks.amazonaws.com"}})
+	}
+}
+
+// passesToECS requests iam:PassRole for the roles under which ECS changes load balancers
+// (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/AmazonECSInfrastructureRolePolicyForLoadBalancers.html).
+func passesToECS(a *ask) {
+	for _, role := range a.texts("LoadBalancers.AdvancedConfiguration.RoleArn") {
+		a.add("iam:PassRole", a.arn("iam", "role/", role), keys{"iam:PassedToService": {"ecs.amazonaws.com"}})
 	}
 }
 

@@ -32,6 +32,15 @@ type serviceDeployment struct {
 	Back     string    `json:",omitempty"`
 	BackFrom time.Time `json:",omitzero"`
 	BackFor  string    `json:",omitempty"`
+	// Stage is that of a deployment that shifts the traffic, Since when it or its last step
+	// began, and Percent how much of the traffic is shifted.
+	Stage   types.ServiceDeploymentLifecycleStage `json:",omitempty"`
+	Since   time.Time                             `json:",omitzero"`
+	Percent float64                               `json:",omitempty"`
+	// Judged says that its alarms were looked at, Before are those that were in ALARM at
+	// the first look and have stayed in it, and Triggered those that failed it.
+	Judged            bool     `json:",omitempty"`
+	Before, Triggered []string `json:",omitempty"`
 }
 
 // maxHistory is how many deployments of a service are remembered. ECS remembers
@@ -93,6 +102,7 @@ func (a tx) rollBack(s *service, failed deployment, reason string) bool {
 	if len(s.History) > 0 && s.History[0].ongoing() {
 		d := &s.History[0]
 		d.Status, d.Back, d.BackFrom, d.BackFor, d.Updated = types.ServiceDeploymentStatusRollbackInProgress, back.ID, a.Now(), reason+".", a.Now()
+		d.Percent = 0
 	}
 	a.serviceEvent(s.key(), "rolling back to (deployment %s).", back.ID)
 	return true
@@ -205,16 +215,25 @@ func (a tx) describeDeployment(s *service, d serviceDeployment) types.ServiceDep
 		DeploymentCircuitBreaker: &types.ServiceDeploymentCircuitBreaker{Status: types.ServiceDeploymentRollbackMonitorsStatusDisabled},
 	}
 	out.StatusReason, out.FinishedAt = d.outcome()
+	out.Alarms = d.describeAlarms()
+	if shifts(d.Rollout.Strategy) {
+		out.LifecycleStage = d.Stage
+		out.TargetServiceRevision.RequestedProductionTrafficWeight = aws.Float64(d.Percent)
+	}
 	if d.Status == types.ServiceDeploymentStatusStopped {
 		out.StoppedAt = out.FinishedAt
 	}
 	if d.Source != "" {
-		out.SourceServiceRevisions = append(out.SourceServiceRevisions, a.revision(s, d.Source, 0))
+		source := a.revision(s, d.Source, 0)
+		if shifts(d.Rollout.Strategy) {
+			source.RequestedProductionTrafficWeight = aws.Float64(100 - d.Percent)
+		}
+		out.SourceServiceRevisions = append(out.SourceServiceRevisions, source)
 	}
 	if d.Back != "" {
 		out.Rollback = &types.Rollback{Reason: aws.String(d.BackFor), StartedAt: aws.Time(d.BackFrom), ServiceRevisionArn: aws.String(a.revisionARN(s, d.Back))}
 	}
-	if b := d.Rollout.DeploymentCircuitBreaker; b != nil && b.Enable {
+	if b := d.Rollout.DeploymentCircuitBreaker; b != nil && b.Enable && !shifts(d.Rollout.Strategy) {
 		c := out.DeploymentCircuitBreaker
 		c.Threshold = breakerThreshold(d.Desired)
 		if i := s.deploymentIndex(d.Target.ID); i >= 0 {
@@ -260,6 +279,16 @@ func (a tx) describeRevision(arn string) *types.ServiceRevision {
 				TaskDefinition: aws.String(d.Target.Definition), LaunchType: types.LaunchTypeFargate, PlatformFamily: aws.String("Linux"),
 				PlatformVersion: aws.String(cmp.Or(d.Target.Platform, "1.4.0")), LoadBalancers: slices.Clone(d.Target.Balancers), NetworkConfiguration: networkOf(d.Target),
 				CreatedAt: aws.Time(d.Target.Created),
+			}
+			for _, b := range d.Target.Balancers {
+				resolved := types.ServiceRevisionLoadBalancer{TargetGroupArn: aws.String(d.Target.group(b))}
+				if b.AdvancedConfiguration != nil {
+					resolved.ProductionListenerRule = b.AdvancedConfiguration.ProductionListenerRule
+				}
+				if out.ResolvedConfiguration == nil {
+					out.ResolvedConfiguration = &types.ResolvedConfiguration{}
+				}
+				out.ResolvedConfiguration.LoadBalancers = append(out.ResolvedConfiguration.LoadBalancers, resolved)
 			}
 			if definition := a.definition(d.Target.Definition); definition != nil {
 				for _, c := range definition.ContainerDefinitions {

@@ -61,6 +61,8 @@ type deployment struct {
 	Failed     int32 // tasks, since the last one that was healthy
 	State      types.DeploymentRolloutState
 	Reason     string
+	// Group is the target group of its tasks, "" where there is no choice.
+	Group string `json:",omitempty"`
 }
 
 // maxEvents is how many events of a service ECS shows.
@@ -119,8 +121,16 @@ func rollout(in *types.DeploymentConfiguration, have types.DeploymentConfigurati
 		have.MinimumHealthyPercent = cmp.Or(in.MinimumHealthyPercent, have.MinimumHealthyPercent)
 		have.MaximumPercent = cmp.Or(in.MaximumPercent, have.MaximumPercent)
 		have.DeploymentCircuitBreaker = cmp.Or(in.DeploymentCircuitBreaker, have.DeploymentCircuitBreaker)
-		if in.Strategy != "" && in.Strategy != types.DeploymentStrategyRolling {
-			return have, kernel.Fail("InvalidParameterException", "The local cloud knows rolling deployments only, not %s", in.Strategy)
+		have.Alarms = cmp.Or(in.Alarms, have.Alarms)
+		if err := checkAlarms(in.Alarms); err != nil {
+			return have, err
+		}
+		if len(in.LifecycleHooks) > 0 {
+			return have, kernel.Fail("InvalidParameterException", "The local cloud has no functions for lifecycle hooks")
+		}
+		var err error
+		if have, err = checkStrategy(in, have); err != nil {
+			return have, err
 		}
 	}
 	low, high := *have.MinimumHealthyPercent, *have.MaximumPercent
@@ -208,6 +218,9 @@ func (a tx) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOutput,
 	if err != nil {
 		return nil, err
 	}
+	if err := a.advanced(in.LoadBalancers, shifts(config.Strategy)); err != nil {
+		return nil, err
+	}
 	if aws.ToInt32(in.DesiredCount) < 0 {
 		return nil, kernel.Fail("InvalidParameterException", "desiredCount has to be 0 or more.")
 	}
@@ -222,7 +235,7 @@ func (a tx) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOutput,
 	if len(in.LoadBalancers) > 0 {
 		s.Grace = cmp.Or(s.Grace, aws.Int32(0))
 	}
-	s.deploy(a.Env, deployment{Definition: *d.TaskDefinitionArn, Network: *network, Balancers: in.LoadBalancers, Platform: platform(in.PlatformVersion)})
+	a.deploy(s, deployment{Definition: *d.TaskDefinitionArn, Network: *network, Balancers: in.LoadBalancers, Platform: platform(in.PlatformVersion)})
 	if a.state().Services == nil {
 		a.state().Services = map[string]*service{}
 	}
@@ -244,11 +257,12 @@ func (s *service) checkRebalancing() error {
 }
 
 // deploy puts a new deployment in front of the others.
-func (s *service) deploy(c *kernel.Env, d deployment) {
+func (a tx) deploy(s *service, d deployment) {
 	d.ID = deploymentPrefix + decimals(19)
-	d.Created, d.Updated = c.Now(), c.Now()
+	d.Created, d.Updated = a.Now(), a.Now()
+	a.place(s, &d)
 	d.State, d.Reason, d.Failed = types.DeploymentRolloutStateInProgress, "ECS deployment "+d.ID+" in progress.", 0
-	s.remember(d, c.Now())
+	s.remember(d, a.Now())
 	s.Deployments = append([]deployment{d}, s.Deployments...)
 	s.Failures, s.NotBefore, s.Steady = 0, time.Time{}, false
 }
@@ -298,6 +312,9 @@ func (a tx) UpdateService(in *ecs.UpdateServiceInput) (*ecs.UpdateServiceOutput,
 	if err != nil {
 		return nil, err
 	}
+	if err := a.mayChangeStrategy(s, config.Strategy, next.Balancers); err != nil {
+		return nil, err
+	}
 	if in.DesiredCount != nil && *in.DesiredCount < 0 {
 		return nil, kernel.Fail("InvalidParameterException", "desiredCount has to be 0 or more.")
 	}
@@ -320,7 +337,7 @@ func (a tx) UpdateService(in *ecs.UpdateServiceInput) (*ecs.UpdateServiceOutput,
 	s.Exec = exec
 	if in.ForceNewDeployment || next.Definition != primary.Definition || next.Platform != primary.Platform ||
 		fmt.Sprint(next.Network) != fmt.Sprint(primary.Network) || !sameBalancers(next.Balancers, primary.Balancers) {
-		s.deploy(a.Env, next)
+		a.deploy(s, next)
 	}
 	s.Steady = false
 	a.wakeScheduler()
@@ -328,11 +345,38 @@ func (a tx) UpdateService(in *ecs.UpdateServiceInput) (*ecs.UpdateServiceOutput,
 	return &ecs.UpdateServiceOutput{Service: &described}, nil
 }
 
+// mayChangeStrategy checks a service's load balancing for its strategy. Another one is
+// taken when no deployment is going on, and shifting the traffic only by a service whose
+// tasks were deployed with what that needs.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/update-rolling-to-bluegreen.html
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/update-bluegreen-to-rolling.html
+func (a tx) mayChangeStrategy(s *service, to types.DeploymentStrategy, balancers []types.LoadBalancer) error {
+	if err := a.advanced(balancers, shifts(to)); err != nil {
+		return err
+	}
+	switch {
+	case shifts(to) == shifts(s.Rollout.Strategy):
+	case len(s.History) > 0 && s.History[0].ongoing():
+		return kernel.Fail("InvalidParameterException", "The deployment strategy of a service can't be changed to %s while a deployment is in progress.", to)
+	case shifts(to) && (s.Completed == nil || s.Completed.Group == ""):
+		return kernel.Fail("InvalidParameterException", "The deployment strategy %s needs a completed rolling deployment with advancedConfiguration first.", to)
+	}
+	return nil
+}
+
 func sameBalancers(x, y []types.LoadBalancer) bool {
 	return slices.EqualFunc(x, y, func(x, y types.LoadBalancer) bool {
-		return aws.ToString(x.TargetGroupArn) == aws.ToString(y.TargetGroupArn) && aws.ToString(x.ContainerName) == aws.ToString(y.ContainerName) &&
+		return sameAdvanced(x.AdvancedConfiguration, y.AdvancedConfiguration) && aws.ToString(x.TargetGroupArn) == aws.ToString(y.TargetGroupArn) && aws.ToString(x.ContainerName) == aws.ToString(y.ContainerName) &&
 			aws.ToInt32(x.ContainerPort) == aws.ToInt32(y.ContainerPort)
 	})
+}
+
+func sameAdvanced(x, y *types.AdvancedConfiguration) bool {
+	if x == nil || y == nil {
+		return x == y
+	}
+	return aws.ToString(x.AlternateTargetGroupArn) == aws.ToString(y.AlternateTargetGroupArn) && aws.ToString(x.ProductionListenerRule) == aws.ToString(y.ProductionListenerRule) &&
+		aws.ToString(x.RoleArn) == aws.ToString(y.RoleArn) && aws.ToString(x.TestListenerRule) == aws.ToString(y.TestListenerRule)
 }
 
 // DeleteService lets a service drain, one that is not scaled to 0 only by force.

@@ -192,7 +192,7 @@ func (a tx) scheduleService(s *service) (changed bool) {
 	if a.checkHealth(s) {
 		changed = true
 	}
-	if a.breakCircuit(s) {
+	if a.breakCircuit(s) || a.judge(s) {
 		changed = true
 	}
 	w := a.tasksOf(s)
@@ -209,7 +209,12 @@ func (a tx) scheduleService(s *service) (changed bool) {
 	if s.Status == statusDraining {
 		return a.drainService(s, w) || changed
 	}
-	if a.startTasks(s, w) || a.stopOld(s, w) || a.stopSurplus(s, w) {
+	if d := s.shifting(); d != nil {
+		if a.shift(s, d, w) {
+			s.Steady = false
+			return true
+		}
+	} else if a.startTasks(s, w) || a.stopOld(s, w) || a.stopSurplus(s, w) {
 		s.Steady = false
 		return true
 	}
@@ -315,7 +320,9 @@ func breakerThreshold(desired int32) int32 {
 func (a tx) breakCircuit(s *service) bool {
 	breaker := s.Rollout.DeploymentCircuitBreaker
 	failed := s.Deployments[0]
-	if breaker == nil || !breaker.Enable || s.Status != statusActive || failed.State != types.DeploymentRolloutStateInProgress || failed.Failed < breakerThreshold(s.Desired) {
+	// It is for rolling deployments alone:
+	// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentCircuitBreaker.html
+	if breaker == nil || s.shifting() != nil || !breaker.Enable || s.Status != statusActive || failed.State != types.DeploymentRolloutStateInProgress || failed.Failed < breakerThreshold(s.Desired) {
 		return false
 	}
 	failed.State, failed.Reason, failed.Updated = types.DeploymentRolloutStateFailed, "ECS deployment circuit breaker: tasks failed to start.", a.Now()
@@ -353,10 +360,21 @@ func (a tx) startTasks(s *service, w serviceTasks) bool {
 	}
 	limit := int(*s.Rollout.MaximumPercent) * int(s.Desired) / 100
 	n := min(int(s.Desired)-len(w.new), max(limit, 1)-len(w.wanted))
+	if s.shifting() != nil { // it stands beside the tasks before
+		n = int(s.Desired) - len(w.new)
+	}
 	if n <= 0 {
 		return false
 	}
-	d := a.definition(primary.Definition)
+	return a.startOf(s, primary, n)
+}
+
+// startOf starts so many tasks of a deployment.
+func (a tx) startOf(s *service, of deployment, n int) bool {
+	if a.Now().Before(s.NotBefore) {
+		return false
+	}
+	d := a.definition(of.Definition)
 	if d == nil {
 		return false
 	}
@@ -365,11 +383,11 @@ func (a tx) startTasks(s *service, w serviceTasks) bool {
 		return true
 	}
 	spec := taskSpec{
-		cluster: s.Cluster, definition: d, network: &primary.Network, service: s.key(), deployment: primary.ID, startedBy: primary.ID,
-		group: "service:" + s.Name, exec: s.Exec, platformVersion: primary.Platform,
+		cluster: s.Cluster, definition: d, network: &of.Network, service: s.key(), deployment: of.ID, startedBy: of.ID,
+		group: "service:" + s.Name, exec: s.Exec, platformVersion: of.Platform,
 	}
-	for _, b := range primary.Balancers {
-		spec.targets = append(spec.targets, taskTarget{Group: aws.ToString(b.TargetGroupArn), Container: aws.ToString(b.ContainerName), Port: int(aws.ToInt32(b.ContainerPort))})
+	for _, b := range of.Balancers {
+		spec.targets = append(spec.targets, taskTarget{Group: of.group(b), Container: aws.ToString(b.ContainerName), Port: int(aws.ToInt32(b.ContainerPort))})
 	}
 	var started []string
 	for range n {
@@ -480,6 +498,9 @@ func (a tx) stopForScaling(s *service, stop []*ecsTask) bool {
 func (a tx) finishRollout(s *service, w serviceTasks) (changed bool) {
 	primary := s.Deployments[0]
 	steady := len(w.new) == int(s.Desired) && w.readyOf(w.new) == len(w.new) && len(w.old) == 0 && w.stopping == 0
+	if d := s.shifting(); d != nil && d.Back == "" && d.Stage != types.ServiceDeploymentLifecycleStageCleanUp {
+		steady = false
+	}
 	if steady && primary.State == types.DeploymentRolloutStateInProgress {
 		primary.State, primary.Reason, primary.Updated = types.DeploymentRolloutStateCompleted, "ECS deployment "+primary.ID+" completed.", a.Now()
 		s.Deployments[0] = primary

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	cloudwatch "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -72,6 +73,16 @@ type TargetGroups interface {
 	Register(t *kernel.Tx, group string, target balancer.Target) bool
 	Deregister(t *kernel.Tx, group, id string, port int) (drained <-chan struct{}, ok bool)
 	TargetHealth(t *kernel.Tx, group, id string, port int) (balancer.Health, bool)
+	// Weights are those of the target groups that a listener's rule, of which there may be
+	// none, forwards to. SetWeights changes them, and says false without such a rule.
+	Weights(t *kernel.Tx, rule string) (weights map[string]int, ok bool)
+	SetWeights(t *kernel.Tx, rule string, groups []string, weights []int) bool
+}
+
+// Alarms are CloudWatch's.
+type Alarms interface {
+	// States are those of the alarms of these names that there are.
+	States(t *kernel.Tx, names []string) map[string]cloudwatch.StateValue
 }
 
 // Roles are IAM's, by ARN.
@@ -134,6 +145,7 @@ type Needs struct {
 	Runtime      Runtime
 	Network      Network
 	Groups       TargetGroups
+	Alarms       Alarms
 	Roles        Roles
 	Logs         Logs
 	Secrets      Secrets
@@ -148,6 +160,7 @@ type Service struct {
 	runtime      Runtime
 	network      Network
 	groups       TargetGroups
+	alarms       Alarms
 	roles        Roles
 	logGroups    Logs
 	secretValues Secrets
@@ -164,7 +177,7 @@ type Service struct {
 // New makes the service, with its part of the state and its tags.
 func New(k *kernel.Kernel, needs Needs) *Service {
 	s := &Service{Kernel: k,
-		runtime: needs.Runtime, network: needs.Network, groups: needs.Groups, roles: needs.Roles, logGroups: needs.Logs, secretValues: needs.Secrets,
+		runtime: needs.Runtime, network: needs.Network, groups: needs.Groups, alarms: needs.Alarms, roles: needs.Roles, logGroups: needs.Logs, secretValues: needs.Secrets,
 		parameters: needs.Parameters, repositories: needs.Repositories, events: needs.Events, authority: needs.Authority, wake: make(chan struct{}, 1), running: kernel.Live[live](k),
 		store: kernel.Saved[state](k, "ecs")}
 	kernel.RegisterTagger(k, "ecs", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)

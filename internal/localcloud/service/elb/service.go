@@ -218,6 +218,60 @@ func (s *Service) TargetHealth(t *kernel.Tx, group, id string, port int) (balanc
 	return balancer.Health{}, false
 }
 
+// Weights are those of the target groups that a rule forwards to, also a listener's
+// default one. It says false without such a rule, and for one that forwards nowhere.
+func (s *Service) Weights(t *kernel.Tx, rule string) (map[string]int, bool) {
+	a := s.in(t)
+	var actions []types.Action
+	if r := a.state().Rules[rule]; r != nil {
+		actions = r.Actions
+	} else if l := a.withDefault(rule); l != nil {
+		actions = l.DefaultActions
+	}
+	if len(actions) != 1 || actions[0].Type != types.ActionTypeEnumForward {
+		return nil, false
+	}
+	weights := map[string]int{}
+	for _, g := range actions[0].ForwardConfig.TargetGroups {
+		weights[aws.ToString(g.TargetGroupArn)] = int(aws.ToInt32(g.Weight))
+	}
+	return weights, true
+}
+
+// SetWeights has a rule forward to those target groups with those weights. It says false
+// without such a rule, and when one of the groups is gone.
+func (s *Service) SetWeights(t *kernel.Tx, rule string, groups []string, weights []int) bool {
+	a := s.in(t)
+	action := types.Action{Type: types.ActionTypeEnumForward, ForwardConfig: &types.ForwardActionConfig{}}
+	for i, g := range groups {
+		if a.state().TargetGroups[g] == nil {
+			return false
+		}
+		action.ForwardConfig.TargetGroups = append(action.ForwardConfig.TargetGroups, types.TargetGroupTuple{TargetGroupArn: &g, Weight: aws.Int32(int32(weights[i]))}) //nolint:gosec // below 1000
+	}
+	r, l := a.state().Rules[rule], a.withDefault(rule)
+	switch {
+	case r != nil:
+		r.Actions = []types.Action{action}
+	case l != nil:
+		l.DefaultActions = []types.Action{action}
+	default:
+		return false
+	}
+	a.configureListeners()
+	return true
+}
+
+// withDefault is the listener that has a rule as its default one, or nil.
+func (a tx) withDefault(rule string) *listener {
+	for _, l := range a.state().Listeners {
+		if defaultRule(l) == rule {
+			return l
+		}
+	}
+	return nil
+}
+
 // CertificateUsers are the ARNs of the load balancers with a listener of that certificate.
 func (s *Service) CertificateUsers(t *kernel.Tx, arn string) []string {
 	users := map[string]bool{}

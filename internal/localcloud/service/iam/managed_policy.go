@@ -185,9 +185,18 @@ func (a tx) managedDocument(arn string) string {
 // (https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AmazonECSTaskExecutionRolePolicy.html).
 const executionPolicy = `{"Statement":[{"Effect":"Allow","Action":["ecr:GetAuthorizationToken","ecr:BatchCheckLayerAvailability","ecr:GetDownloadUrlForLayer","ecr:BatchGetImage","logs:CreateLogStream","logs:PutLogEvents"],"Resource":"*"}]}`
 
+// balancingPolicy is AWS's managed policy for what ECS does to load balancers
+// (https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AmazonECSInfrastructureRolePolicyForLoadBalancers.html).
+const balancingPolicy = `{"Statement":[
+	{"Effect":"Allow","Action":["elasticloadbalancing:DescribeListeners","elasticloadbalancing:DescribeRules","elasticloadbalancing:DescribeTargetGroups","elasticloadbalancing:DescribeTargetHealth"],"Resource":"*"},
+	{"Effect":"Allow","Action":["elasticloadbalancing:RegisterTargets","elasticloadbalancing:DeregisterTargets"],"Resource":"arn:aws:elasticloadbalancing:*:*:targetgroup/*/*"},
+	{"Effect":"Allow","Action":"elasticloadbalancing:ModifyListener","Resource":["arn:aws:elasticloadbalancing:*:*:listener/app/*/*/*","arn:aws:elasticloadbalancing:*:*:listener/net/*/*/*"]},
+	{"Effect":"Allow","Action":"elasticloadbalancing:ModifyRule","Resource":"arn:aws:elasticloadbalancing:*:*:listener-rule/app/*/*/*/*"}]}`
+
 // managedPolicies are the documents of the managed policies that are known, by
 // what follows "policy/" in their ARNs; a role gets nothing of others.
 var managedPolicies = map[string]string{
-	"service-role/AmazonECSTaskExecutionRolePolicy": executionPolicy,
-	"AdministratorAccess":                           `{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`,
+	"service-role/AmazonECSTaskExecutionRolePolicy":     executionPolicy,
+	"AmazonECSInfrastructureRolePolicyForLoadBalancers": balancingPolicy,
+	"AdministratorAccess":                               `{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`,
 }

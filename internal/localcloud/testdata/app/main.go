@@ -50,6 +50,9 @@ func main() {
 		}
 	})
 	http.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		if os.Getenv("MODE") == "broken" {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
 		fmt.Fprint(w, os.Getenv("VERSION"))
 	})
 	server := &http.Server{Addr: "127.0.0.1:" + port}

@@ -1,0 +1,398 @@
+package ecs
+
+import (
+	"cmp"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	cloudwatch "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+)
+
+// longestBake is how many minutes ECS waits at most, in each of its waits.
+const longestBake = 1440
+
+// shifts says whether a strategy starts all new tasks beside the old ones, in a target
+// group of their own, and then shifts the traffic.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-blue-green.html
+func shifts(strategy types.DeploymentStrategy) bool {
+	return strategy != "" && strategy != types.DeploymentStrategyRolling
+}
+
+// checkStrategy completes and checks how the traffic is shifted. What is not of the
+// strategy is not kept.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html
+func checkStrategy(in *types.DeploymentConfiguration, have types.DeploymentConfiguration) (types.DeploymentConfiguration, error) {
+	refuse := func(format string, args ...any) error {
+		return kernel.Fail("InvalidParameterException", format, args...)
+	}
+	minutes := func(what string, n *int32) error {
+		if n != nil && (*n < 0 || *n > longestBake) {
+			return refuse("%s must be between 0 and %d.", what, longestBake)
+		}
+		return nil
+	}
+	percent := func(what string, n *float64, least float64) error {
+		if tenths := *n * 10; *n < least || *n > 100 || math.Abs(tenths-math.Round(tenths)) > 1e-9 {
+			return refuse("%s must be a multiple of 0.1 from %.1f to 100.0.", what, least)
+		}
+		return nil
+	}
+	have.Strategy = cmp.Or(in.Strategy, have.Strategy, types.DeploymentStrategyRolling)
+	if !slices.Contains(have.Strategy.Values(), have.Strategy) {
+		return have, refuse("Invalid deployment strategy: %s", have.Strategy)
+	}
+	if in.CanaryConfiguration != nil && have.Strategy != types.DeploymentStrategyCanary || in.LinearConfiguration != nil && have.Strategy != types.DeploymentStrategyLinear {
+		return have, refuse("A canaryConfiguration goes with the strategy CANARY, and a linearConfiguration with LINEAR, not with %s.", have.Strategy)
+	}
+	have.BakeTimeInMinutes = cmp.Or(in.BakeTimeInMinutes, have.BakeTimeInMinutes)
+	canary, linear := cmp.Or(in.CanaryConfiguration, have.CanaryConfiguration), cmp.Or(in.LinearConfiguration, have.LinearConfiguration)
+	have.CanaryConfiguration, have.LinearConfiguration = nil, nil
+	switch have.Strategy {
+	case types.DeploymentStrategyCanary:
+		c := types.CanaryConfiguration{CanaryPercent: aws.Float64(5), CanaryBakeTimeInMinutes: aws.Int32(10)}
+		if canary != nil {
+			c.CanaryPercent, c.CanaryBakeTimeInMinutes = cmp.Or(canary.CanaryPercent, c.CanaryPercent), cmp.Or(canary.CanaryBakeTimeInMinutes, c.CanaryBakeTimeInMinutes)
+		}
+		if err := cmp.Or(percent("canaryPercent", c.CanaryPercent, 0.1), minutes("canaryBakeTimeInMinutes", c.CanaryBakeTimeInMinutes)); err != nil {
+			return have, err
+		}
+		have.CanaryConfiguration = &c
+	case types.DeploymentStrategyLinear:
+		l := types.LinearConfiguration{StepPercent: aws.Float64(10), StepBakeTimeInMinutes: aws.Int32(6)}
+		if linear != nil {
+			l.StepPercent, l.StepBakeTimeInMinutes = cmp.Or(linear.StepPercent, l.StepPercent), cmp.Or(linear.StepBakeTimeInMinutes, l.StepBakeTimeInMinutes)
+		}
+		if err := cmp.Or(percent("stepPercent", l.StepPercent, 3), minutes("stepBakeTimeInMinutes", l.StepBakeTimeInMinutes)); err != nil {
+			return have, err
+		}
+		have.LinearConfiguration = &l
+	case types.DeploymentStrategyBlueGreen:
+		if have.BakeTimeInMinutes == nil {
+			return have, refuse("bakeTimeInMinutes must be specified with the deployment strategy BLUE_GREEN.")
+		}
+	case types.DeploymentStrategyRolling:
+		have.BakeTimeInMinutes = nil
+	}
+	return have, minutes("bakeTimeInMinutes", have.BakeTimeInMinutes)
+}
+
+// checkAlarms is about the alarms that fail a deployment.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-alarm-failure.html
+func checkAlarms(in *types.DeploymentAlarms) error {
+	if in != nil && in.Enable && len(in.AlarmNames) == 0 {
+		return kernel.Fail("InvalidParameterException", "Deployment alarms can't be enabled without the name of an alarm.")
+	}
+	return nil
+}
+
+// advanced checks what a service needs of its load balancing to have the traffic shifted:
+// a second target group, the rule that forwards, and a role under which ECS changes it.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/alb-resources-for-blue-green.html
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/AmazonECSInfrastructureRolePolicyForLoadBalancers.html
+func (a tx) advanced(list []types.LoadBalancer, needed bool) error {
+	refuse := func(format string, args ...any) error {
+		return kernel.Fail("InvalidParameterException", format, args...)
+	}
+	if needed && len(list) == 0 {
+		return refuse("The local cloud shifts the traffic of services with a load balancer only")
+	}
+	for _, b := range list {
+		c := b.AdvancedConfiguration
+		switch {
+		case c == nil && needed:
+			return refuse("advancedConfiguration is required for the load balancer of a service with this deployment strategy.")
+		case c == nil:
+			continue
+		}
+		role, second := aws.ToString(c.RoleArn), aws.ToString(c.AlternateTargetGroupArn)
+		if _, ok := a.groups.LoadBalancers(a.Tx, second); !ok || second == aws.ToString(b.TargetGroupArn) {
+			return refuse("The alternate target group %s is not valid.", second)
+		}
+		rule := aws.ToString(c.ProductionListenerRule)
+		forwards, ok := a.groups.Weights(a.Tx, rule)
+		if !ok {
+			return refuse("The production listener rule %s was not found, or does not forward.", rule)
+		}
+		for group := range forwards {
+			if group != second && group != aws.ToString(b.TargetGroupArn) {
+				return refuse("The production listener rule %s forwards to %s, which is not a target group of the service.", rule, group)
+			}
+		}
+		if _, exists := a.roles.Name(a.Tx, role); !exists || !a.roles.Usable(a.Tx, role) || !a.roles.Trusts(a.Tx, role, "ecs.amazonaws.com", map[string][]string{"aws:SourceAccount": {a.Account()}}) {
+			return refuse("Unable to assume role and validate the specified infrastructure role %s. Please verify that the role being passed has the proper trust relationship and permissions.", role)
+		}
+		for _, action := range []string{"elasticloadbalancing:ModifyListener", "elasticloadbalancing:ModifyRule", "elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"} {
+			on := map[string]string{"elasticloadbalancing:ModifyListener": listenerOf(rule), "elasticloadbalancing:ModifyRule": rule}
+			if ok, why := a.roles.Allows(a.Tx, role, action, cmp.Or(on[action], second)); !ok {
+				return refuse("The infrastructure role %s can't be used: it is not authorized to perform: %s because %s allows it.", role, action, why)
+			}
+		}
+	}
+	return nil
+}
+
+// listenerOf is the ARN of the listener that a rule is of.
+func listenerOf(rule string) string {
+	listener := strings.Replace(rule, ":listener-rule/", ":listener/", 1)
+	return listener[:max(0, strings.LastIndex(listener, "/"))]
+}
+
+// group is the target group that a deployment's tasks are registered with.
+func (d deployment) group(b types.LoadBalancer) string {
+	return cmp.Or(d.Group, aws.ToString(b.TargetGroupArn))
+}
+
+// rule is the rule that leads to a deployment, "" without one.
+func (d deployment) rule() (rule string, first, second string) {
+	for _, b := range d.Balancers {
+		if c := b.AdvancedConfiguration; c != nil {
+			return aws.ToString(c.ProductionListenerRule), aws.ToString(b.TargetGroupArn), aws.ToString(c.AlternateTargetGroupArn)
+		}
+	}
+	return "", "", ""
+}
+
+// place chooses the target group of a new deployment: one that shifts the traffic takes
+// the group that has none, and any other stays where the traffic goes. Which of the two
+// that is alternates, and is what no answer about the service shows.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ResolvedConfiguration.html
+func (a tx) place(s *service, d *deployment) {
+	rule, first, second := d.rule()
+	if d.Group = ""; rule == "" {
+		return
+	}
+	serving := first
+	if s.Completed != nil && slices.Contains([]string{first, second}, s.Completed.Group) {
+		serving = s.Completed.Group
+	} else if weights, ok := a.groups.Weights(a.Tx, rule); ok && weights[second] > weights[first] {
+		serving = second
+	}
+	d.Group = serving
+	if shifts(s.Rollout.Strategy) {
+		d.Group = first
+		if serving == first {
+			d.Group = second
+		}
+	}
+}
+
+// direct has the rule of a deployment send that share of the requests to it and the rest
+// to the other target group.
+//
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetGroupTuple.html
+func (a tx) direct(d deployment, percent float64) bool {
+	rule, first, second := d.rule()
+	if rule == "" {
+		return false
+	}
+	own, other := int(math.Round(percent)), 0
+	if float64(own) == percent {
+		other = 100 - own
+	} else { // as near as weights below 1000 come
+		own = int(math.Round(percent * 9.99))
+		other = 999 - own
+	}
+	weights := []int{own, other}
+	if d.Group == second {
+		slices.Reverse(weights)
+	}
+	have, _ := a.groups.Weights(a.Tx, rule)
+	if maps.Equal(have, map[string]int{first: weights[0], second: weights[1]}) {
+		return false
+	}
+	return a.groups.SetWeights(a.Tx, rule, []string{first, second}, weights) // else it was taken away meanwhile
+}
+
+// shifting is the deployment that shifts the traffic of a service just now, or nil.
+func (s *service) shifting() *serviceDeployment {
+	if len(s.History) == 0 || !s.History[0].ongoing() || !shifts(s.History[0].Rollout.Strategy) {
+		return nil
+	}
+	return &s.History[0]
+}
+
+// enter begins a stage.
+func (d *serviceDeployment) enter(stage types.ServiceDeploymentLifecycleStage, now time.Time) {
+	d.Stage, d.Since, d.Updated = stage, now, now
+}
+
+// over says whether so many minutes of the stage, or of its step, have passed.
+func (a tx) over(d *serviceDeployment, minutes *int32) bool {
+	return a.Now().Sub(d.Since) >= a.Scaled(time.Duration(aws.ToInt32(minutes))*time.Minute)
+}
+
+// shift takes a deployment that shifts the traffic one step further, and says whether it
+// changed anything. Test traffic, and with it its stages, needs a rule of its own, which
+// the local cloud does not have.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/blue-green-deployment-how-it-works.html
+func (a tx) shift(s *service, d *serviceDeployment, w serviceTasks) bool {
+	now, primary := a.Now(), s.Deployments[0]
+	serve := func(of []*ecsTask) bool { return len(of) >= int(s.Desired) && w.readyOf(of) >= int(s.Desired) }
+	if d.Back != "" { // first the traffic, then the tasks that it has left
+		if a.startTasks(s, w) {
+			return true
+		}
+		if !serve(w.new) {
+			return false
+		}
+		return a.direct(primary, 100) || a.stopOld(s, w) || a.stopSurplus(s, w)
+	}
+	before := a.before(s, d)
+	if d.Stage != types.ServiceDeploymentLifecycleStageCleanUp && before != nil && a.keep(s, *before, w) {
+		return true
+	}
+	switch d.Stage {
+	case "", types.ServiceDeploymentLifecycleStageReconcileService:
+		a.direct(primary, 0)
+		// What an overtaken deployment leaves goes first: there is one group for the new tasks.
+		left := slices.DeleteFunc(slices.Clone(w.old), func(t *ecsTask) bool { return before != nil && t.Deployment == before.ID })
+		switch {
+		case len(left) == 0 && w.stopping == 0:
+			d.enter(types.ServiceDeploymentLifecycleStagePreScaleUp, now)
+		case d.Stage == "":
+			d.enter(types.ServiceDeploymentLifecycleStageReconcileService, now)
+		default:
+			return a.stopForScaling(s, left)
+		}
+	case types.ServiceDeploymentLifecycleStagePreScaleUp:
+		d.enter(types.ServiceDeploymentLifecycleStageScaleUp, now)
+	case types.ServiceDeploymentLifecycleStageScaleUp:
+		if a.startTasks(s, w) {
+			return true
+		}
+		if !serve(w.new) {
+			return false
+		}
+		d.enter(types.ServiceDeploymentLifecycleStagePostScaleUp, now)
+	case types.ServiceDeploymentLifecycleStagePostScaleUp:
+		d.enter(types.ServiceDeploymentLifecycleStageProductionTrafficShift, now)
+		if d.Percent = firstShare(d.Rollout); before == nil {
+			d.Percent = 100 // nobody else serves
+		}
+		a.direct(primary, d.Percent)
+	case types.ServiceDeploymentLifecycleStageProductionTrafficShift:
+		if a.startTasks(s, w) { // those that have failed since
+			return true
+		}
+		switch {
+		case d.Percent >= 100:
+			d.enter(types.ServiceDeploymentLifecycleStagePostProductionTrafficShift, now)
+		case d.Rollout.LinearConfiguration != nil && a.over(d, d.Rollout.LinearConfiguration.StepBakeTimeInMinutes):
+			d.Percent, d.Since, d.Updated = min(100, d.Percent+*d.Rollout.LinearConfiguration.StepPercent), now, now
+		case d.Rollout.CanaryConfiguration != nil && a.over(d, d.Rollout.CanaryConfiguration.CanaryBakeTimeInMinutes):
+			d.Percent, d.Since, d.Updated = 100, now, now
+		default:
+			return false
+		}
+		a.direct(primary, d.Percent)
+	case types.ServiceDeploymentLifecycleStagePostProductionTrafficShift:
+		d.enter(types.ServiceDeploymentLifecycleStageBakeTime, now)
+	case types.ServiceDeploymentLifecycleStageBakeTime:
+		if a.startTasks(s, w) {
+			return true
+		}
+		if before != nil && !a.over(d, d.Rollout.BakeTimeInMinutes) {
+			return false
+		}
+		d.enter(types.ServiceDeploymentLifecycleStageCleanUp, now)
+		s.Completed = &primary // what was before is not gone back to any more
+	default: // the traffic is the new tasks' alone
+		return a.startTasks(s, w) || a.stopForScaling(s, w.old) || a.stopSurplus(s, w)
+	}
+	return true
+}
+
+// firstShare is how much of the traffic is shifted at first.
+func firstShare(c types.DeploymentConfiguration) float64 {
+	switch {
+	case c.CanaryConfiguration != nil:
+		return *c.CanaryConfiguration.CanaryPercent
+	case c.LinearConfiguration != nil:
+		return *c.LinearConfiguration.StepPercent
+	}
+	return 100
+}
+
+// before is the deployment whose tasks serve until the traffic has shifted, if there is
+// one.
+func (a tx) before(s *service, d *serviceDeployment) *deployment {
+	if d.Source == "" || s.Completed == nil || s.Completed.ID != d.Source {
+		return nil
+	}
+	return s.Completed
+}
+
+// keep replaces the tasks that have ended of the deployment before, as many as it had.
+func (a tx) keep(s *service, before deployment, w serviceTasks) bool {
+	n := int(s.Desired)
+	for _, t := range w.old {
+		if t.Deployment == before.ID {
+			n--
+		}
+	}
+	return n > 0 && a.startOf(s, before, n)
+}
+
+// judge fails a deployment when one of its alarms goes into ALARM. One that was in it
+// before has nothing to do with the deployment.
+func (a tx) judge(s *service) bool {
+	if len(s.History) == 0 || !s.History[0].ongoing() || s.History[0].Back != "" || s.Status != statusActive {
+		return false
+	}
+	d := &s.History[0]
+	alarms := d.Rollout.Alarms
+	if alarms == nil || !alarms.Enable || s.Deployments[0].State != types.DeploymentRolloutStateInProgress {
+		return false
+	}
+	states := a.alarms.States(a.Tx, alarms.AlarmNames)
+	if !d.Judged { // the first look
+		d.Judged = true
+		for _, name := range alarms.AlarmNames {
+			if states[name] == cloudwatch.StateValueAlarm {
+				d.Before = append(d.Before, name)
+			}
+		}
+	}
+	d.Before = slices.DeleteFunc(slices.Clone(d.Before), func(name string) bool { return states[name] != cloudwatch.StateValueAlarm })
+	for _, name := range alarms.AlarmNames {
+		if states[name] == cloudwatch.StateValueAlarm && !slices.Contains(d.Before, name) {
+			d.Triggered = append(d.Triggered, name)
+		}
+	}
+	if len(d.Triggered) == 0 {
+		return false
+	}
+	failed := s.Deployments[0]
+	failed.State, failed.Reason, failed.Updated = types.DeploymentRolloutStateFailed, "ECS deployment failed: alarm(s) detected.", a.Now()
+	s.Deployments[0] = failed
+	a.serviceEvent(s.key(), "(deployment %s) deployment failed: alarm detected.", failed.ID)
+	a.deploymentFailed(s, failed)
+	if !alarms.Rollback || !a.rollBack(s, failed, "ECS deployment alarm") {
+		s.conclude(a.Now(), types.ServiceDeploymentStatusStopped, failed.Reason)
+	}
+	return true
+}
+
+// describeAlarms is how the alarms of a deployment stand.
+func (d serviceDeployment) describeAlarms() *types.ServiceDeploymentAlarms {
+	out := &types.ServiceDeploymentAlarms{Status: types.ServiceDeploymentRollbackMonitorsStatusDisabled}
+	if c := d.Rollout.Alarms; c != nil && c.Enable {
+		out.AlarmNames, out.TriggeredAlarmNames = c.AlarmNames, d.Triggered
+		switch {
+		case len(d.Triggered) > 0:
+			out.Status = types.ServiceDeploymentRollbackMonitorsStatusTriggered
+		case d.ongoing():
+			out.Status = types.ServiceDeploymentRollbackMonitorsStatusMonitoring
+		default:
+			out.Status = types.ServiceDeploymentRollbackMonitorsStatusMonitoringComplete
+		}
+	}
+	return out
+}
