@@ -247,7 +247,7 @@ func (s *Service) SetWeights(t *kernel.Tx, rule string, groups []string, weights
 		if a.state().TargetGroups[g] == nil {
 			return false
 		}
-		action.ForwardConfig.TargetGroups = append(action.ForwardConfig.TargetGroups, types.TargetGroupTuple{TargetGroupArn: &g, Weight: aws.Int32(int32(weights[i]))}) //nolint:gosec // below 1000
+		action.ForwardConfig.TargetGroups = append(action.ForwardConfig.TargetGroups, types.TargetGroupTuple{TargetGroupArn: &g, Weight: aws.Int32(int32(weights[i]))})
 	}
 	r, l := a.state().Rules[rule], a.withDefault(rule)
 	switch {
