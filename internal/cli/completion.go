@@ -25,7 +25,7 @@ var (
 // completeWords completes flags of few values, beside those of the table of settings.
 var completeWords = map[string][]string{
 	"output": {"text", "json"}, "format": {"svg", "mermaid", "dot"}, "price": {"table", "live"}, "shell": {"sh", "fish", "powershell"},
-	"latencies": {"aws"}, "engine": container.Choices(),
+	"latencies": {"aws"}, "throttle": {"aws"}, "engine": container.Choices(),
 }
 
 // imageSources are what the value of --image begins with, but for a registry's name.

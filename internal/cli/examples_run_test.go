@@ -22,6 +22,8 @@ type exampleRun struct {
 var exampleRuns = []exampleRun{
 	{line: "bookctl local start --faults faults.json --latencies aws --scale 0.01", says: "account 000000000000"},
 	{line: "bookctl local stop --purge --yes", says: "stopped"},
+	{line: "bookctl local start --throttle aws --throttle-neighbour 0.5", says: "account 000000000000"},
+	{line: "bookctl local stop --purge --yes", says: "stopped"},
 	{line: "bookctl local start", says: "account 000000000000"},
 	{line: "bookctl version --output json", says: `"version"`},
 	{line: "bookctl man man1 && man ./man1/bookctl-up.1", says: "bookctl-up"},

@@ -220,7 +220,8 @@ container too. Without an engine only static programs run.
 --region sets the region of a new local cloud. An existing one keeps its region.`,
 		Example: `  bookctl local start --faults faults.json --latencies aws --scale 0.01
   bookctl policy --local > policy.json; bookctl local stop; bookctl local start --policy policy.json
-  bookctl local start --region eu-central-1`,
+  bookctl local start --region eu-central-1
+  bookctl local start --throttle aws --throttle-neighbour 0.5`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			behaviour.region = g.region
@@ -262,12 +263,16 @@ type cloudFlags struct {
 	region    string
 	engine    string
 	postgres  []string
+	throttle  string
+	neighbour float64
 }
 
 func (c *cloudFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&c.faults, "faults", "", "JSON file of faults to inject (docs/faults.md)")
 	cmd.Flags().StringVar(&c.latencies, "latencies", "", "'aws' makes operations take as long as on AWS")
 	cmd.Flags().Float64Var(&c.scale, "scale", 1, "multiply the latencies by this")
+	cmd.Flags().StringVar(&c.throttle, "throttle", "", "'aws' limits the rate of requests as AWS does")
+	cmd.Flags().Float64Var(&c.neighbour, "throttle-neighbour", 0, "share of these limits that others in the account use up, from 0 to less than 1")
 	cmd.Flags().StringArrayVar(&c.policies, "policy", nil, "file or directory of IAM policies to check each call against (repeatable)")
 	cmd.Flags().StringVar(&c.engine, "engine", container.Auto, "what runs images that are not static programs: "+strings.Join(container.Choices(), ", "))
 	cmd.Flags().StringArrayVar(&c.postgres, "postgres", nil, "directory with the server programs of another major version of PostgreSQL (repeatable)")
@@ -275,7 +280,8 @@ func (c *cloudFlags) add(cmd *cobra.Command) {
 }
 
 func (c *cloudFlags) args() []string {
-	args := []string{"--faults", c.faults, "--latencies", c.latencies, "--scale", fmt.Sprint(c.scale), "--port", fmt.Sprint(c.port), "--in", c.region, "--engine", c.engine}
+	args := []string{"--faults", c.faults, "--latencies", c.latencies, "--scale", fmt.Sprint(c.scale), "--port", fmt.Sprint(c.port), "--in", c.region, "--engine", c.engine,
+		"--throttle", c.throttle, "--throttle-neighbour", fmt.Sprint(c.neighbour)}
 	for _, path := range c.policies {
 		args = append(args, "--policy", path)
 	}
@@ -297,6 +303,19 @@ func (c *cloudFlags) config() (cfg localcloud.Config, err error) {
 		cfg.Latencies = localcloud.TypicalLatencies()
 	default:
 		return cfg, fmt.Errorf("--latencies %q: there is only aws", c.latencies)
+	}
+	switch c.throttle {
+	case "":
+		if c.neighbour != 0 {
+			return cfg, errors.New("--throttle-neighbour needs --throttle aws")
+		}
+	case "aws":
+		cfg.Throttle, cfg.Neighbour = true, c.neighbour
+	default:
+		return cfg, fmt.Errorf("--throttle %q: there is only aws", c.throttle)
+	}
+	if c.neighbour < 0 || c.neighbour >= 1 {
+		return cfg, fmt.Errorf("--throttle-neighbour %v: a share is from 0 to less than 1", c.neighbour)
 	}
 	if c.scale < 0 {
 		return cfg, errors.New("--scale can't be negative")

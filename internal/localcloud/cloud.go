@@ -54,6 +54,11 @@ type Config struct {
 	// Policies, if not nil, are what the deployer may do: all callers but the
 	// tasks, which have roles, and those with the access key "root".
 	Policies []access.Policy
+	// Throttle rejects requests that exceed AWS's limits of requests; see docs/faults.md.
+	Throttle bool
+	// Neighbour is the share of these limits, from 0 to less than 1, that other callers
+	// use up.
+	Neighbour float64
 	// Watch is told what each judged call asks of IAM, before it is done; nil for
 	// nobody. It is called with the cloud locked, and must not call it.
 	Watch func(Asked)

@@ -69,7 +69,7 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	}
 	c.kernel = kernel.New(ctx, kernel.Config{
 		StateDir: cfg.StateDir, Ephemeral: cfg.Runtimes != nil, Account: cfg.Account, Region: cfg.Region, Latencies: cfg.Latencies, Log: cfg.Log, Seals: seals,
-		Journal: cfg.Journal, Before: cfg.Before, After: cfg.After, Policies: cfg.Policies, Watch: cfg.Watch,
+		Journal: cfg.Journal, Before: cfg.Before, After: cfg.After, Policies: cfg.Policies, Watch: cfg.Watch, Throttle: cfg.Throttle, Neighbour: cfg.Neighbour,
 	})
 	c.kernel.SetFaults(cfg.Faults)
 	c.makeServices(c.kernel)

@@ -37,6 +37,11 @@ type Config struct {
 	// Policies, if not nil, apply to all callers except tasks, which have roles, and
 	// callers with the access key "root".
 	Policies []access.Policy
+	// Throttle rejects requests that exceed the Limits of their services.
+	Throttle bool
+	// Neighbour is the share of every limit, from 0 to less than 1, that other callers
+	// in the account use up.
+	Neighbour float64
 	// Watch, which may be nil, is called with the requests to IAM of each call that is
 	// checked, before the call is carried out. The lock is held then, so Watch must
 	// not call the cloud.
@@ -73,6 +78,9 @@ type Kernel struct {
 	sessions Sessions
 	assumed  Assumed
 
+	limited sync.Mutex         // guards buckets
+	buckets map[string]*tokens // by what they limit
+
 	ctx    context.Context // ends at Stop
 	cancel context.CancelFunc
 	work   sync.WaitGroup
@@ -94,7 +102,7 @@ func New(ctx context.Context, cfg Config) *Kernel {
 			stateDir: cfg.StateDir, account: cfg.Account, region: cfg.Region, latencies: cfg.Latencies, log: cfg.Log, seals: cfg.Seals,
 			calls: map[string]uint64{},
 		},
-		cfg: cfg, started: time.Now().UTC(), services: map[string]Service{}, taggers: map[string]Tagger{}, stores: map[string]saved{}, hidden: map[string]birth{},
+		cfg: cfg, started: time.Now().UTC(), services: map[string]Service{}, taggers: map[string]Tagger{}, stores: map[string]saved{}, hidden: map[string]birth{}, buckets: map[string]*tokens{},
 	}
 	k.ctx, k.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	return k

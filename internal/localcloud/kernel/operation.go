@@ -31,6 +31,8 @@ type Service struct {
 	Protocol Protocol
 	// Operations are its operations, by name.
 	Operations map[string]Operation
+	// Limits are its limits of requests. They apply with Config.Throttle.
+	Limits Limits
 
 	table *wire.Model // loaded by Serve
 }

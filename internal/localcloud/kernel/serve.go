@@ -192,6 +192,9 @@ func (k *Kernel) perform(r *http.Request, sc scope, s Service, o Operation, call
 	if err := s.table.Decode(call.Operation, r, body, input); err != nil {
 		return outcome{err: err}
 	}
+	if !k.take(s, call.Operation, input) {
+		return outcome{err: s.Protocol.throttled()}
+	}
 	output, err := k.run(sc, s, o, *call, input)
 	if k.cfg.After != nil {
 		done := *call

@@ -78,7 +78,7 @@ type account struct {
 	by    http.RoundTripper
 	image func() (v1.Image, error)
 	spec  provision.Spec
-	retry func() aws.Retryer // of all runs; nil is none
+	retry func() aws.Retryer // of all calls; nil is none
 	// view is provision.Run.View.
 	view *runlock.View
 	// pace is provision.Run.Pace.
@@ -108,11 +108,11 @@ func openReal(t *testing.T) *account {
 }
 
 // openInMemory opens one that has none of these, in a test whose time is its own
-// (testing/synctest): what waits takes none.
+// (testing/synctest): what waits takes none. Its requests are limited as AWS's are.
 func openInMemory(t *testing.T) *account {
 	t.Helper()
-	a := &account{image: noImage}
-	a.open(t, localcloud.Config{StateDir: t.TempDir(), Runtimes: memory.Runtimes}, 8080)
+	a := &account{image: noImage, retry: func() aws.Retryer { return provision.NewRetryer(10 * time.Second) }}
+	a.open(t, localcloud.Config{StateDir: t.TempDir(), Runtimes: memory.Runtimes, Throttle: true}, 8080)
 	return a
 }
 
@@ -282,7 +282,7 @@ func (a *account) run(w *wire, spec provision.Spec, do func(provision.Run) error
 func (a *account) killed(ctx context.Context, run func(context.Context, *wire) error, n int, side side) (string, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w := &wire{dieAt: n, side: side, killed: cancel, retry: a.retry}
+	w := &wire{dieAt: n, side: side, killed: cancel}
 	err := run(ctx, w)
 	switch writes := w.written(); {
 	case len(writes) >= n && err == nil:
@@ -298,7 +298,7 @@ func (a *account) killed(ctx context.Context, run func(context.Context, *wire) e
 // heal is an up that has to succeed and to leave one of each, after which there
 // is nothing to do.
 func (a *account) heal(ctx context.Context) error {
-	if err := a.up(ctx, &wire{retry: a.retry}); err != nil {
+	if err := a.up(ctx, &wire{}); err != nil {
 		return fmt.Errorf("up: %w", err)
 	}
 	now, err := a.inventory(ctx)
@@ -308,7 +308,7 @@ func (a *account) heal(ctx context.Context) error {
 	if diff := cmp.Diff(a.whole, now); diff != "" {
 		return fmt.Errorf("up left not one of each (-want +got):\n%s", diff)
 	}
-	again := &wire{retry: a.retry}
+	again := &wire{}
 	if err := a.up(ctx, again); err != nil {
 		return fmt.Errorf("another up: %w", err)
 	}
@@ -320,7 +320,7 @@ func (a *account) heal(ctx context.Context) error {
 
 // vanish is a destroy that has to succeed and to leave nothing.
 func (a *account) vanish(ctx context.Context) error {
-	if err := a.destroy(ctx, &wire{retry: a.retry}); err != nil {
+	if err := a.destroy(ctx, &wire{}); err != nil {
 		return fmt.Errorf("destroy: %w", err)
 	}
 	now, err := a.inventory(ctx)
@@ -357,7 +357,6 @@ type wire struct {
 	side   side
 	killed func() // is told of the death
 	dead   bool
-	retry  func() aws.Retryer
 	by     http.RoundTripper
 }
 
@@ -414,7 +413,7 @@ func (w *wire) written() []string {
 // config is for one run, whose connection w is.
 func (a *account) config(w *wire) aws.Config {
 	w.by = a.by
-	retry := w.retry
+	retry := a.retry
 	if retry == nil {
 		retry = func() aws.Retryer { return aws.NopRetryer{} } // a killed process does not try again
 	}

@@ -69,8 +69,10 @@ func seedsFrom(t *testing.T, many uint64) (first, seeds uint64) {
 // stormOverEach takes seeds, by their index, until there are no more.
 func (a *account) stormOverEach(t *testing.T, first, seeds uint64, next func() uint64) {
 	a.visibilityDelay = runlock.AWSVisibilityDelay / 10 // in this storm, things show after 0.2 s
-	// A hundredth of the pause that users have: there is nobody here to be spared.
-	a.retry = func() aws.Retryer { return provision.NewRetryer(100 * time.Millisecond) }
+	if a.retry == nil {
+		// A hundredth of the pause that users have: nothing limits the requests here.
+		a.retry = func() aws.Retryer { return provision.NewRetryer(100 * time.Millisecond) }
+	}
 	for i := next(); i < seeds; i = next() {
 		if err := a.weathers(t.Context(), first+i); err != nil {
 			t.Errorf("repeat with BOOKCTL_SEED=%d: %v", first+i, err)

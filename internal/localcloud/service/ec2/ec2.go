@@ -98,7 +98,7 @@ func (k resourceKind) check(id string) error {
 
 // API is the service's operations.
 func (s *Service) API() kernel.Service {
-	return kernel.Service{Model: "ec2", Signing: "ec2", Protocol: kernel.EC2, Operations: kernel.Operations(s.in,
+	return kernel.Service{Model: "ec2", Signing: "ec2", Protocol: kernel.EC2, Limits: limits, Operations: kernel.Operations(s.in,
 		dryable("AcceptVpcPeeringConnection", tx.AcceptVpcPeeringConnection),
 		dryable("AssociateDhcpOptions", tx.AssociateDhcpOptions),
 		dryable("AssociateRouteTable", tx.AssociateRouteTable),

@@ -39,7 +39,7 @@ type repository struct {
 
 // API is the service's operations.
 func (s *Service) API() kernel.Service {
-	return kernel.Service{Model: "ecr", Signing: "ecr", Protocol: kernel.JSON, Operations: kernel.Operations(s.in,
+	return kernel.Service{Model: "ecr", Signing: "ecr", Protocol: kernel.JSON, Limits: limits, Operations: kernel.Operations(s.in,
 		kernel.Op("CreateRepository", tx.CreateRepository), kernel.Op("DeleteRepository", tx.DeleteRepository), kernel.Op("DescribeRepositories", tx.DescribeRepositories),
 		kernel.Op("PutImageScanningConfiguration", tx.PutImageScanningConfiguration), kernel.Op("PutImageTagMutability", tx.PutImageTagMutability),
 		kernel.Op("PutLifecyclePolicy", tx.PutLifecyclePolicy), kernel.Op("GetLifecyclePolicy", tx.GetLifecyclePolicy), kernel.Op("DeleteLifecyclePolicy", tx.DeleteLifecyclePolicy),

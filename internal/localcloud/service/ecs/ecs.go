@@ -59,7 +59,7 @@ type live struct {
 
 // API is the service's operations.
 func (s *Service) API() kernel.Service {
-	return kernel.Service{Model: "ecs", Signing: "ecs", Protocol: kernel.JSON, Operations: kernel.Operations(s.in,
+	return kernel.Service{Model: "ecs", Signing: "ecs", Protocol: kernel.JSON, Limits: limits, Operations: kernel.Operations(s.in,
 		kernel.Op("CreateCluster", tx.CreateCluster), kernel.Op("DeleteCluster", tx.DeleteCluster), kernel.Op("DescribeClusters", tx.DescribeClusters), kernel.Op("ListClusters", tx.ListClusters),
 		kernel.Op("UpdateClusterSettings", tx.UpdateClusterSettings), kernel.Op("UpdateCluster", tx.UpdateCluster), kernel.Op("PutClusterCapacityProviders", tx.PutClusterCapacityProviders),
 		kernel.Op("ListAccountSettings", tx.ListAccountSettings), kernel.Op("PutAccountSetting", tx.PutAccountSetting), kernel.Op("PutAccountSettingDefault", tx.PutAccountSettingDefault),

@@ -33,7 +33,7 @@ type live struct {
 
 // API is the service's operations.
 func (s *Service) API() kernel.Service {
-	return kernel.Service{Model: "elbv2", Signing: "elasticloadbalancing", Protocol: kernel.Query, Operations: kernel.Operations(s.in,
+	return kernel.Service{Model: "elbv2", Signing: "elasticloadbalancing", Protocol: kernel.Query, Limits: limits, Operations: kernel.Operations(s.in,
 		kernel.Op("CreateLoadBalancer", tx.CreateLoadBalancer), kernel.Op("DeleteLoadBalancer", tx.DeleteLoadBalancer), kernel.Op("DescribeLoadBalancers", tx.DescribeLoadBalancers),
 		kernel.Op("DescribeLoadBalancerAttributes", tx.DescribeLoadBalancerAttributes), kernel.Op("ModifyLoadBalancerAttributes", tx.ModifyLoadBalancerAttributes),
 		kernel.Op("SetSecurityGroups", tx.SetSecurityGroups), kernel.Op("SetSubnets", tx.SetSubnets), kernel.Op("SetIpAddressType", tx.SetIpAddressType),

@@ -73,7 +73,7 @@ const (
 
 // API is the service's operations.
 func (s *Service) API() kernel.Service {
-	return kernel.Service{Model: "logs", Signing: "logs", Protocol: kernel.JSON, Operations: kernel.Operations(s.in,
+	return kernel.Service{Model: "logs", Signing: "logs", Protocol: kernel.JSON, Limits: limits, Operations: kernel.Operations(s.in,
 		kernel.Op("CreateLogGroup", tx.CreateLogGroup), kernel.Op("DeleteLogGroup", tx.DeleteLogGroup), kernel.Op("DescribeLogGroups", tx.DescribeLogGroups),
 		kernel.Op("PutRetentionPolicy", tx.PutRetentionPolicy), kernel.Op("DeleteRetentionPolicy", tx.DeleteRetentionPolicy),
 		kernel.Op("CreateLogStream", tx.CreateLogStream), kernel.Op("DeleteLogStream", tx.DeleteLogStream), kernel.Op("DescribeLogStreams", tx.DescribeLogStreams),

@@ -42,7 +42,7 @@ type record struct {
 
 // API is the service's operations.
 func (s *Service) API() kernel.Service {
-	return kernel.Service{Model: "route53", Signing: "route53", Protocol: kernel.RESTXML, Operations: kernel.Operations(s.in,
+	return kernel.Service{Model: "route53", Signing: "route53", Protocol: kernel.RESTXML, Limits: limits, Operations: kernel.Operations(s.in,
 		kernel.Op("ChangeResourceRecordSets", tx.ChangeResourceRecordSets),
 		kernel.Op("ChangeTagsForResource", tx.ChangeTagsForResource),
 		kernel.Op("CreateHostedZone", tx.CreateHostedZone),

@@ -60,7 +60,7 @@ const (
 
 // API is the service's operations.
 func (s *Service) API() kernel.Service {
-	return kernel.Service{Model: "secretsmanager", Signing: "secretsmanager", Protocol: kernel.JSON, Operations: kernel.Operations(s.in,
+	return kernel.Service{Model: "secretsmanager", Signing: "secretsmanager", Protocol: kernel.JSON, Limits: limits, Operations: kernel.Operations(s.in,
 		kernel.Op("CancelRotateSecret", tx.CancelRotateSecret),
 		kernel.Op("CreateSecret", tx.CreateSecret),
 		kernel.Op("DeleteResourcePolicy", tx.DeleteResourcePolicy),

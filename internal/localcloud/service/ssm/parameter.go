@@ -44,7 +44,7 @@ func (p *parameter) current() parameterVersion { return p.Versions[len(p.Version
 
 // API is the service's operations.
 func (s *Service) API() kernel.Service {
-	return kernel.Service{Model: "ssm", Signing: "ssm", Protocol: kernel.JSON, Operations: kernel.Operations(s.in,
+	return kernel.Service{Model: "ssm", Signing: "ssm", Protocol: kernel.JSON, Limits: limits, Operations: kernel.Operations(s.in,
 		kernel.Op("AddTagsToResource", tx.AddTagsToResource),
 		kernel.Op("DeleteParameter", tx.DeleteParameter),
 		kernel.Op("DeleteParameters", tx.DeleteParameters),
