@@ -100,6 +100,9 @@ func readConfig(get func(string) string) (config, error) {
 	} else if _, err := os.ReadFile(c.database.RootCert); err != nil {
 		e.problems = append(e.problems, "DB_SSLROOTCERT names a file that can't be read")
 	}
+	if n := e.number("TASK_DRAIN", 0, 1, int(api.MaxDrain/time.Second)); n > 0 {
+		c.drain = time.Duration(n) * time.Second
+	}
 	if value := get("SHUTDOWN_DRAIN"); value != "" {
 		var err error
 		if c.drain, err = time.ParseDuration(value); err != nil || c.drain < 0 || c.drain > api.MaxDrain {

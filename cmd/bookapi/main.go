@@ -8,7 +8,8 @@
 //	                 Amazon RDS where the image has them, else the system's
 //	DB_POOL          most connections to the database, default 10
 //	PORT             to listen on, default 8080
-//	SHUTDOWN_DRAIN   how long to serve after SIGTERM, default 5s
+//	SHUTDOWN_DRAIN   how long to serve after SIGTERM, default TASK_DRAIN or 5s
+//	TASK_DRAIN       how long the load balancer needs to notice that, in seconds
 //	TASK_CPU         the container's share of CPU, in units of 1/1024
 //	TASK_MEMORY      the container's memory in MiB
 //	LOG_LEVEL        debug, info (default), warn or error; warn leaves out the access log

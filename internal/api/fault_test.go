@@ -445,7 +445,7 @@ func TestConfigurationErrorsNameTheVariableAndNoSecret(t *testing.T) {
 	good := []string{"DB_HOST=h", "DB_PORT=5432", "DB_NAME=n", "DB_USERNAME=u", "DB_PASSWORD=hush-hush"}
 	for _, wrong := range []string{
 		"DB_HOST=", "DB_PORT=", "DB_NAME=", "DB_USERNAME=", "DB_PASSWORD=", "DB_PORT=x", "DB_PORT=70000", "DB_SSLMODE=prefer", "PORT=-1",
-		"DB_SSLROOTCERT=/does/not/exist", "DB_POOL=1", "SHUTDOWN_DRAIN=11s", "SHUTDOWN_DRAIN=5", "TASK_CPU=x", "TASK_MEMORY=-5", "LOG_LEVEL=loud",
+		"DB_SSLROOTCERT=/does/not/exist", "DB_POOL=1", "SHUTDOWN_DRAIN=16s", "SHUTDOWN_DRAIN=5", "TASK_CPU=x", "TASK_MEMORY=-5", "LOG_LEVEL=loud",
 		"OTEL_EXPORTER_OTLP_ENDPOINT=collector:4318",
 	} {
 		cmd := exec.Command(path)

@@ -31,7 +31,7 @@ func (s *Server) routes() http.Handler {
 	s.register(api)
 	router.Get("/healthz", named("healthz", plainText("ok\n", always)))
 	router.Get("/readyz", named("readyz", plainText("ready\n", s.ready)))
-	router.Get("/startupz", named("startupz", plainText("started\n", s.started)))
+	router.Get("/startupz", named("startupz", plainText("started\n", s.stays)))
 	router.Get("/metrics", named("metrics", http.HandlerFunc(s.meter.show)))
 	router.Get("/docs", named("docs", asset("docs.html")))
 	router.Get("/docs.js", named("docs", asset("docs.js")))
@@ -97,12 +97,17 @@ func (s *Server) started(*http.Request) error {
 	return nil
 }
 
-// ready says why requests should not be sent here, nil when they should.
-func (s *Server) ready(r *http.Request) error {
+// stays is started until the end begins: a load balancer that nobody told has to notice.
+func (s *Server) stays(r *http.Request) error {
 	if s.draining.Load() {
 		return unavailable("shutting down", nil)
 	}
-	if err := s.started(r); err != nil {
+	return s.started(r)
+}
+
+// ready says why requests should not be sent here, nil when they should.
+func (s *Server) ready(r *http.Request) error {
+	if err := s.stays(r); err != nil {
 		return err
 	}
 	return s.store.Ping(r.Context())

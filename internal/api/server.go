@@ -25,9 +25,9 @@ const (
 	maxConnections = 12_000
 	// shutdownTimeout bounds the wait for requests under way after the drain.
 	shutdownTimeout = 12 * time.Second
-	// MaxDrain is the longest drain period. It keeps drain and shutdown within 25 s,
+	// MaxDrain is the longest drain period. It keeps drain and shutdown within 27 s,
 	// below the 30 s after which ECS kills a task.
-	MaxDrain = 10 * time.Second
+	MaxDrain = 15 * time.Second
 )
 
 // Options are what a server is made of.
@@ -36,7 +36,7 @@ type Options struct {
 	// Log takes the server's own log and the access log.
 	Log *slog.Logger
 	// Drain is how long requests are still taken after the end was asked for,
-	// while /readyz says 503 and the load balancer stops sending; at most 10 s.
+	// while /startupz and /readyz say 503 and the load balancer stops sending; at most 15 s.
 	Drain time.Duration
 	// Version is shown in the OpenAPI document.
 	Version string
@@ -99,7 +99,7 @@ func New(options Options) (*Server, error) {
 }
 
 // Serve answers on listener, at once, and connects to the database meanwhile. When
-// ctx ends it takes the order that a load balancer needs: /readyz says 503, answers
+// ctx ends it takes the order that a load balancer needs: /startupz and /readyz say 503, answers
 // carry "Connection: close", requests go on being served for the drain period, then
 // no new ones are taken, and those under way are finished.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {

@@ -90,8 +90,11 @@ func TestDriftThatDecidesWhetherItServes(t *testing.T) {
 		ServiceNamespace: scalingtypes.ServiceNamespaceEcs, ResourceId: aws.String("service/book-cluster/book-service"), ScalableDimension: scalingtypes.ScalableDimensionECSServiceDesiredCount,
 		SuspendedState: &scalingtypes.SuspendedState{DynamicScalingOutSuspended: aws.Bool(true), DynamicScalingInSuspended: aws.Bool(false), ScheduledScalingSuspended: aws.Bool(false)},
 	}))
+	done[*ecs.PutClusterCapacityProvidersOutput](t)(containers.PutClusterCapacityProviders(ctx, &ecs.PutClusterCapacityProvidersInput{
+		Cluster: aws.String("book-cluster"), CapacityProviders: []string{"FARGATE_SPOT"}, DefaultCapacityProviderStrategy: []ecstypes.CapacityProviderStrategyItem{},
+	}))
 	done[*ecs.UpdateServiceOutput](t)(containers.UpdateService(ctx, &ecs.UpdateServiceInput{
-		Cluster: aws.String("book-cluster"), Service: aws.String("book-service"), PlatformVersion: aws.String("1.3.0"),
+		Cluster: aws.String("book-cluster"), Service: aws.String("book-service"), PlatformVersion: aws.String("1.3.0"), ForceNewDeployment: true,
 		CapacityProviderStrategy: []ecstypes.CapacityProviderStrategyItem{{CapacityProvider: aws.String("FARGATE_SPOT"), Weight: 1}},
 	}))
 	done[*secretsmanager.RotateSecretOutput](t)(secretsmanager.NewFromConfig(cfg).RotateSecret(ctx, &secretsmanager.RotateSecretInput{
@@ -107,7 +110,7 @@ func TestDriftThatDecidesWhetherItServes(t *testing.T) {
 		"waf.fail_open.enabled: true → false", "1: fixed-response for path-pattern /*",
 		"network-acl: " + *closed.NetworkAclId + " → the VPC's default", "network ACL entry too many: egress 50: deny protocol -1 of 10.0.10.0/23",
 		"network ACL entry missing: ingress 100", "dhcp-resolver: 10.0.0.99 → AmazonProvidedDNS", "extra route: 192.0.2.0/24: " + *gateway.InternetGatewayId,
-		"suspended: out → (none)", "capacity-providers: FARGATE_SPOT → (none)", "platform-version: 1.3.0 → (none)",
+		"suspended: out → (none)", "capacity-providers: FARGATE_SPOT weight 1 → (none)", "platform-version: 1.3.0 → (none)",
 		"rotation: arn:aws:lambda:us-east-1:000000000000:function:rotate → off",
 	} {
 		if !strings.Contains(seen.out, want) {

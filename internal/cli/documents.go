@@ -303,6 +303,11 @@ type localStoppedDocument struct {
 	Dir     string `json:"dir" doc:"Its state directory."`
 }
 
+type interruptionDocument struct {
+	head
+	Task string `json:"task" doc:"The id of the task that is taken back."`
+}
+
 type localLogDocument struct {
 	head
 	Text string `json:"text"`

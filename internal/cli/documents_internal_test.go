@@ -49,6 +49,7 @@ var documents = []struct {
 	{"secretList", "secrets", "The variables that the stack keeps in its own secret, without values.", []any{secretsDocument{}}},
 	{"version", "version", "The version of bookctl.", []any{versionDocument{}}},
 	{"local", "local", "The cloud on this machine: 'local start' and 'local status' say where it is, 'local stop' whether it ran.", []any{localDocument{}, localStoppedDocument{}}},
+	{"interruption", "interruption", "The task that 'local interrupt' takes back.", []any{interruptionDocument{}}},
 	{"environment", "environment", "The variables that point AWS tools at the cloud on this machine.", []any{environmentDocument{}}},
 	{"manual", "manual", "Where the manual pages were written.", []any{manualDocument{}}},
 	{"init", "init", "The file of the app that was written.", []any{initDocument{}}},

@@ -72,6 +72,8 @@ var exampleRuns = []exampleRun{
 	{line: `eval "$(bookctl local env)"; aws rds describe-db-instances`, says: "book-database"},
 	{line: "bookctl up --stack staging --count 2 --db-class db.t4g.small", says: "created"},
 	{line: "bookctl destroy --stack staging --purge-snapshots --yes", says: " 0 left"},
+	{line: "bookctl up --count 3 --spot", says: "updated"},
+	{line: "bookctl local interrupt", says: "is taken back"},
 	{line: "bookctl destroy", says: "a final snapshot taken"},
 	{line: "bookctl db snapshots", says: "book-final-"},
 	{line: "bookctl up --restore latest", says: "created"},

@@ -197,7 +197,7 @@ nothing.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newLocalStart(s, g), newLocalServe(s), newLocalRelay(), newLocalStop(s, g), newLocalStatus(s, g), newLocalLogs(s, g), newLocalEnv(s, g), newLocalAWS(s))
+	cmd.AddCommand(newLocalStart(s, g), newLocalServe(s), newLocalRelay(), newLocalStop(s, g), newLocalStatus(s, g), newLocalLogs(s, g), newLocalEnv(s, g), newLocalAWS(s), newLocalInterrupt(s, g))
 	return cmd
 }
 
@@ -627,6 +627,34 @@ When no local cloud runs, nothing is printed and the exit code is 3.`,
 	}
 	cmd.Flags().StringVar(&syntax, "shell", "sh", "fish, powershell or sh")
 	return cmd
+}
+
+func newLocalInterrupt(s streams, g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "interrupt [TASK]",
+		Short: "Take a task on Fargate Spot back, as AWS does",
+		Long: `Take a task on Fargate Spot back, as AWS does when it needs the capacity: the
+newest one, or the one whose id is or begins with TASK. It gets its stop signal at
+once, and its target stays with the load balancer until it has stopped. What a
+stack with --spot serves meanwhile shows whether its containers end well.`,
+		Example: `  bookctl local interrupt`,
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			info, err := localCloud(cmd.Context())
+			if err != nil {
+				return err
+			}
+			id, err := localcloud.Interrupt(cmd.Context(), info, strings.Join(args, ""))
+			if err != nil {
+				return hint.With(err, "%s shows which tasks do", hint.Command("status", "--local"))
+			}
+			if g.output == "json" {
+				return encode(s.out, interruptionDocument{headOf("interruption"), id})
+			}
+			_, err = fmt.Fprintf(s.out, "task %s is taken back: it got its stop signal\n", id)
+			return err
+		},
+	}
 }
 
 func newLocalAWS(s streams) *cobra.Command {

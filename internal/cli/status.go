@@ -533,10 +533,17 @@ func (o *statusOutput) rows(row func(string, string, ...any)) {
 		if !t.Started.IsZero() {
 			started = "started " + ago(t.Started)
 		}
-		row(label(i, "Tasks"), "%s %s, %s, %s, %s", shortID(t.ID), strings.ToLower(t.Status), o.health(t), started, t.Revision)
+		on := ""
+		if t.Spot {
+			on = ", on Spot"
+		}
+		row(label(i, "Tasks"), "%s %s, %s, %s, %s%s", shortID(t.ID), strings.ToLower(t.Status), o.health(t), started, t.Revision, on)
 		if t.Reason != "" {
 			row("", "  %s", t.Reason)
 		}
+	}
+	if o.Spot != nil {
+		o.spotRows(row)
 	}
 	for i, t := range o.Targets {
 		text := t.Address + " " + t.Health
@@ -591,6 +598,30 @@ func (o *statusOutput) rows(row func(string, string, ...any)) {
 	}
 	if o.Monthly != nil {
 		row("Cost", "about $%.2f a month", *o.Monthly)
+	}
+}
+
+// spotInterruptions is how many interruptions a status shows.
+const spotInterruptions = 3
+
+// spotRows tell what AWS took back, and what it could not give.
+func (o *statusOutput) spotRows(row func(string, string, ...any)) {
+	spot := o.Spot
+	row("Spot", "%d of the tasks on demand, those beyond on Fargate Spot", spot.Base)
+	for i, t := range spot.Interrupted {
+		if i == spotInterruptions {
+			row("", "and %d more were interrupted within the hour", len(spot.Interrupted)-i)
+			break
+		}
+		when := "ends now"
+		if !t.Stopped.IsZero() {
+			when = "ended " + ago(t.Stopped)
+		}
+		row("", "task %s %s, SpotInterruption: %s", t.ShortID(), when, t.Reason)
+	}
+	if spot.Unplaced != "" {
+		row("", "a task can't be placed: %s", spot.Unplaced)
+		row("", "ECS tries again by itself; a higher --spot-base runs more on demand")
 	}
 }
 

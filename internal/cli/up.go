@@ -142,6 +142,7 @@ continues.`,
 		Example: `  bookctl up --local
   curl $(bookctl up --local --quiet)/books
   bookctl up --stack staging --count 2 --db-class db.t4g.small
+  bookctl up --count 3 --spot
   bookctl up --tag team=payments --tag cost-center=42
   bookctl up --image registry.example.com/bookapi@sha256:…`,
 		Args: cobra.NoArgs,
@@ -453,6 +454,9 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	}
 	for _, w := range notes {
 		p.warnings = append(p.warnings, hint.New("%s", w))
+	}
+	if most := max(want.Count, want.Max); want.Spot && most <= want.SpotBase {
+		p.warnings = append(p.warnings, hint.New("all tasks run on demand: there are at most %d, and --spot is for those beyond --spot-base %d", most, want.SpotBase))
 	}
 	want.DBVersion = env.DBVersion
 	p.spec = provision.Spec{

@@ -23,6 +23,10 @@ type Task struct {
 	Zone    string    `json:"zone,omitempty"`
 	Started time.Time `json:"started,omitzero"`
 	Stopped time.Time `json:"stopped,omitzero"`
+	// Spot says that it runs on Fargate Spot.
+	Spot bool `json:"spot,omitempty" doc:"It runs on Fargate Spot."`
+	// StopCode is ECS's word for who stopped it.
+	StopCode string `json:"stopCode,omitempty" doc:"ECS's word for who stopped it, such as SpotInterruption."`
 	// Reason is why ECS stopped it, or why it can't start.
 	Reason string `json:"reason,omitempty"`
 	// ContainerReason is what the container's runtime says, for one that an
@@ -70,6 +74,10 @@ func (t Task) killed() string {
 // release: that is a consequence, and the cause of nothing.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
 func (t Task) ScaledIn() bool { return strings.HasPrefix(t.Reason, "Scaling activity initiated by") }
+
+// Interrupted reports whether Fargate Spot took the task's place, which is no fault of its.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-capacity-providers.html
+func (t Task) Interrupted() bool { return t.StopCode == "SpotInterruption" }
 
 // FailedChecks reports whether ECS stopped the task because a health check failed,
 // the load balancer's or the container's own; its program then ends with any code.
@@ -159,7 +167,7 @@ func (e Evidence) Culprit() *Task { return Culprit(e.Stopped, e.Wanted) }
 // "book-app:7", and stopped for a reason of its own, or nil. The tasks are
 // sorted, the one that stopped last first.
 func Culprit(stopped []Task, revision string) *Task {
-	if i := slices.IndexFunc(stopped, func(t Task) bool { return t.Revision == revision && !t.ScaledIn() }); i >= 0 {
+	if i := slices.IndexFunc(stopped, func(t Task) bool { return t.Revision == revision && !t.ScaledIn() && !t.Interrupted() }); i >= 0 {
 		return &stopped[i]
 	}
 	return nil

@@ -164,7 +164,7 @@ var grants = []grant{
 	// A revision that is being registered has no number yet: its tags are asked for
 	// by the name of the family alone.
 	{sid: "Containers", service: "ecs", actions: "CreateCluster CreateService DeleteCluster DeleteService DeleteTaskDefinitions DescribeClusters DescribeServices DescribeTasks ExecuteCommand " +
-		"RegisterTaskDefinition RunTask StopTask TagResource UntagResource UpdateService",
+		"PutClusterCapacityProviders RegisterTaskDefinition RunTask StopTask TagResource UntagResource UpdateService",
 		resources: []string{
 			"arn:{p}:ecs:{r}:{a}:cluster/" + names.Cluster(), "arn:{p}:ecs:{r}:{a}:service/" + names.Cluster() + "/" + names.Service(),
 			"arn:{p}:ecs:{r}:{a}:task-definition/" + names.TaskDefinition(), "arn:{p}:ecs:{r}:{a}:task-definition/" + names.TaskDefinition() + ":*", "arn:{p}:ecs:{r}:{a}:task/" + names.Cluster() + "/*",

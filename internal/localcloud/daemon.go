@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -130,6 +133,32 @@ func Running(ctx context.Context, stateDir string) (Info, bool, error) {
 		return Info{}, false, nil // somebody else has the port now
 	}
 	return answered, true, nil
+}
+
+// Interrupt has a running cloud take a task on Fargate Spot back, the newest where none is
+// named, and returns its id.
+func Interrupt(ctx context.Context, info Info, task string) (id string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, info.Endpoint+"/_bookctl/interrupt?task="+url.QueryEscape(task), nil)
+	if err != nil {
+		return "", fmt.Errorf("interrupt a task: %w", err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", fmt.Errorf("interrupt a task: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }() // only read
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<16))
+	if err == nil && resp.StatusCode != http.StatusOK {
+		return "", errors.New(strings.TrimSpace(string(text)))
+	}
+	var out struct{ Task string }
+	if err == nil {
+		err = json.Unmarshal(text, &out)
+	}
+	if err != nil {
+		return "", fmt.Errorf("interrupt a task: %w", err)
+	}
+	return out.Task, nil
 }
 
 // Used says whether anything was ever made in the cloud of the state directory.

@@ -82,6 +82,13 @@ func (c *Cloud) control(w http.ResponseWriter, r *http.Request) {
 		}
 		c.kernel.SetFaults(f)
 		answer(f)
+	case "POST interrupt":
+		id, err := c.tasks.Interrupt(r.URL.Query().Get("task"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusNotFound)
+			return
+		}
+		answer(map[string]string{"task": id})
 	default:
 		http.NotFound(w, r)
 	}

@@ -27,6 +27,9 @@ type Usage struct {
 	// Tasks is how many run, and MaxTasks how many may under load; 0 means never
 	// more.
 	Tasks, MaxTasks int32
+	// Spot says that the tasks beyond SpotBase run on Fargate Spot.
+	Spot     bool
+	SpotBase int32
 	// CPU of a task in units of 1/1024 of a CPU, Memory in MiB, and Arch "amd64" or
 	// "arm64".
 	CPU, Memory int32
@@ -159,12 +162,13 @@ func items() []item {
 	balanced, stored := func(u Usage) bool { return u.LoadBalancer }, func(u Usage) bool { return u.Database }
 	return []item{
 		{"tasks", nil, func(u Usage, p regionPrices) (float64, string) {
-			vcpu, gb, f := float64(u.CPU)/1024, float64(u.Memory)/1024, p.Fargate[u.Arch]
-			note := fmt.Sprintf("%d × %g vCPU, %g GB, %s", u.Tasks, vcpu, gb, u.Arch)
-			if u.MaxTasks > u.Tasks {
-				note += fmt.Sprintf("; up to %d under load", u.MaxTasks)
-			}
-			return float64(u.Tasks) * month * (vcpu*f.VCPUHour + gb*f.GBHour), note
+			n := u.onDemand(u.Tasks)
+			return float64(n) * p.task(u), u.tasksNote(n, u.onDemand(u.MaxTasks))
+		}},
+		{"spot tasks", func(u Usage) bool { return u.Spot }, func(u Usage, p regionPrices) (float64, string) {
+			n := u.Tasks - u.onDemand(u.Tasks)
+			note := u.tasksNote(n, u.MaxTasks-u.onDemand(u.MaxTasks)) + fmt.Sprintf("; counted at %.0f %% of on demand: AWS changes the price, and gives up to 70 %% off", spotShare*100)
+			return float64(n) * p.task(u) * spotShare, note
 		}},
 		{"task storage", nil, func(u Usage, p regionPrices) (float64, string) {
 			more := u.Storage - freeStorage
@@ -208,6 +212,34 @@ func items() []item {
 		}},
 	}
 }
+
+// onDemand is how many of some tasks don't run on Fargate Spot.
+func (u Usage) onDemand(tasks int32) int32 {
+	if u.Spot {
+		return min(tasks, u.SpotBase)
+	}
+	return tasks
+}
+
+func (u Usage) tasksNote(tasks, most int32) string {
+	note := fmt.Sprintf("%d × %g vCPU, %g GB, %s", tasks, float64(u.CPU)/1024, float64(u.Memory)/1024, u.Arch)
+	if most > tasks {
+		note += fmt.Sprintf("; up to %d under load", most)
+	}
+	return note
+}
+
+// task is what a task costs a month on demand.
+func (p regionPrices) task(u Usage) float64 {
+	f := p.Fargate[u.Arch]
+	return month * (float64(u.CPU)/1024*f.VCPUHour + float64(u.Memory)/1024*f.GBHour)
+}
+
+// spotShare is what a task on Fargate Spot is counted at, of one on demand. AWS says "up to
+// a 70 %" discount, by long-term supply and demand: its price page shows the price of the
+// day, and its price list none. Half is on the safe side of what that page has been quoted
+// with, a third. https://aws.amazon.com/fargate/pricing/
+const spotShare = 0.5
 
 // zones is in how many zones there is a database.
 func (u Usage) zones() float64 {

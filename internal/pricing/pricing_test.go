@@ -59,7 +59,11 @@ func TestCostFollowsTheSettings(t *testing.T) {
 		change func(*pricing.Usage)
 		more   float64
 	}{
-		"second task":   {func(s *pricing.Usage) { s.Tasks = 2 }, 730 * (0.25*0.04656 + 0.5*0.00511 + 0.005)},
+		"second task": {func(s *pricing.Usage) { s.Tasks = 2 }, 730 * (0.25*0.04656 + 0.5*0.00511 + 0.005)},
+		// Two of three on Spot, each at half the price of its task, and no base at all.
+		"spot":          {func(s *pricing.Usage) { s.Tasks, s.Spot, s.SpotBase = 3, true, 1 }, 730 * 2 * ((0.25*0.04656+0.5*0.00511)/2 + 0.005)},
+		"no base":       {func(s *pricing.Usage) { s.Spot = true }, -730 * (0.25*0.04656 + 0.5*0.00511) / 2},
+		"a larger base": {func(s *pricing.Usage) { s.Spot, s.SpotBase = true, 4 }, 0},
 		"arm is less":   {func(s *pricing.Usage) { s.Arch = "arm64" }, 730 * (0.25*(0.03725-0.04656) + 0.5*(0.00409-0.00511))},
 		"a larger disk": {func(s *pricing.Usage) { s.Storage = 120 }, 730 * 100 * 0.000132},
 		"standby":       {func(s *pricing.Usage) { s.DBMultiAZ = true }, 730*0.019 + 20*0.137},

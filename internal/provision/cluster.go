@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -44,11 +45,12 @@ func ecsTagMap(tags []types.Tag) map[string]string {
 type Cluster struct {
 	graph.NodeOf[liveCluster]
 	containers
+	spot bool // its tasks are to run on Fargate Spot too
 }
 
-func newCluster(c containers, linked *ServiceLinkedRole) *Cluster {
+func newCluster(c containers, linked *ServiceLinkedRole, spot bool) *Cluster {
 	// Its deletion waits for the last task of the service to stop.
-	out := &Cluster{containers: c}
+	out := &Cluster{containers: c, spot: spot}
 	out.NodeOf = graph.Of(out, "cluster", 10*time.Minute, linked)
 	return out
 }
@@ -70,7 +72,11 @@ func (c *Cluster) describe(ctx context.Context) (*types.Cluster, error) {
 }
 
 // liveCluster is a cluster as far as it is compared.
-type liveCluster struct{ tags map[string]string }
+type liveCluster struct {
+	tags      map[string]string
+	providers []string // the capacity providers that services may name
+	byDefault []types.CapacityProviderStrategyItem
+}
 
 // Read looks the cluster up by its name. An INACTIVE one is what ECS remembers
 // of a deleted one.
@@ -92,11 +98,23 @@ func (c *Cluster) Read(ctx context.Context) (*liveCluster, graph.State, error) {
 	case "FAILED":
 		st.Phase = graph.Unrecoverable
 	}
-	return &liveCluster{tags}, st, nil
+	return &liveCluster{tags, live.CapacityProviders, live.DefaultCapacityProviderStrategy}, st, nil
 }
 
-// Wanted implements graph.Shape.
-func (c *Cluster) Wanted(*liveCluster) *liveCluster { return &liveCluster{c.tags(c.Name())} }
+// Wanted implements graph.Shape. Other providers stay, and so do those of Fargate where
+// they are not wanted any more: the service leaves them after the cluster is looked at,
+// and they cost nothing.
+func (c *Cluster) Wanted(live *liveCluster) *liveCluster {
+	w := &liveCluster{tags: c.tags(c.Name()), providers: slices.Clone(live.providers)}
+	if c.spot {
+		for _, p := range []string{onDemand, onSpot} {
+			if !slices.Contains(w.providers, p) {
+				w.providers = append(w.providers, p)
+			}
+		}
+	}
+	return w
+}
 
 // Attributes implements graph.Shape.
 func (c *Cluster) Attributes() graph.Attributes[liveCluster] {
@@ -104,7 +122,23 @@ func (c *Cluster) Attributes() graph.Attributes[liveCluster] {
 		tagAttribute(func(l *liveCluster) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
 			return c.retag(ctx, c.ID(), c.Name(), changes)
 		})),
+		graph.Field(fieldCapacity, func(l *liveCluster) string { return inAnyOrder(l.providers) }, graph.SetBy(c.provide)),
 	}
+}
+
+// provide associates the cluster with what it lacks of the wanted capacity providers. The
+// call replaces the list and the default strategy, which is nobody's concern here.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_PutClusterCapacityProviders.html
+func (c *Cluster) provide(ctx context.Context, _ []graph.Change) error {
+	live := c.Last()
+	in := &ecs.PutClusterCapacityProvidersInput{
+		Cluster: aws.String(c.clusterName()), CapacityProviders: c.Wanted(live).providers,
+		DefaultCapacityProviderStrategy: append([]types.CapacityProviderStrategyItem{}, live.byDefault...),
+	}
+	if _, err := c.ecs.PutClusterCapacityProviders(ctx, in); err != nil {
+		return fmt.Errorf("associate capacity providers with cluster %s: %w", c.clusterName(), err)
+	}
+	return nil
 }
 
 // Create makes the cluster.
@@ -115,7 +149,7 @@ func (c *Cluster) Create(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("create cluster %s: %w", c.clusterName(), err)
 	}
 	if aws.ToString(out.Cluster.Status) == "ACTIVE" {
-		c.Answer(&liveCluster{tags}, graph.State{Phase: graph.Ready, Owner: c.stack, Note: "ACTIVE"})
+		c.Answer(&liveCluster{tags: tags, providers: out.Cluster.CapacityProviders}, graph.State{Phase: graph.Ready, Owner: c.stack, Note: "ACTIVE"})
 	}
 	return aws.ToString(out.Cluster.ClusterArn), nil
 }

@@ -90,6 +90,8 @@ func (s Settings) reserved(name string) string {
 		return "--container-port chooses it"
 	case "TASK_CPU", "TASK_MEMORY":
 		return "--cpu and --memory choose it"
+	case envDrain:
+		return "--spot chooses it"
 	case envSecret:
 		return "it names the secret of the database"
 	}

@@ -139,6 +139,7 @@ func asTask(t types.Task) diagnosis.Task {
 	out := diagnosis.Task{
 		ID: short(aws.ToString(t.TaskArn)), Revision: short(aws.ToString(t.TaskDefinitionArn)), Status: aws.ToString(t.LastStatus),
 		Deployment: aws.ToString(t.StartedBy), Health: string(t.HealthStatus), Zone: aws.ToString(t.AvailabilityZone),
+		Spot: aws.ToString(t.CapacityProviderName) == onSpot, StopCode: string(t.StopCode),
 		Started: aws.ToTime(t.StartedAt), Stopped: aws.ToTime(t.StoppedAt), Reason: aws.ToString(t.StoppedReason),
 	}
 	for _, c := range t.Containers {

@@ -55,6 +55,9 @@ type serviceSpec struct {
 	grace  int32 // seconds
 	exec   bool
 	paused bool // there are to be no tasks
+	// spot runs what is beyond base on Fargate Spot.
+	spot bool
+	base int32
 }
 
 // What is updated when tasks that were begun beside their database serve.
@@ -135,6 +138,7 @@ type liveService struct {
 	propagate     string
 	exec          bool
 	rollout       map[string]string // how rollouts go; nil where the answer does not say
+	capacity      string            // the capacity provider strategy, "" for the launch type
 	unmanaged     map[string]string // what somebody else has set, and bookctl never does
 	failedRollout string            // why the rollout of exactly this failed before this run
 	recordedCount string
@@ -423,7 +427,7 @@ func asLiveService(live *types.Service, tags map[string]string) *liveService {
 	l := &liveService{
 		service: live, tags: tags, definition: aws.ToString(live.TaskDefinition), launch: string(live.LaunchType), desired: live.DesiredCount,
 		propagate: string(live.PropagateTags), exec: live.EnableExecuteCommand, recordedCount: tags[settingTag("count")],
-		paused: tags[tagPaused], secretVersion: tags[TagSecretVersion], early: startedEarly(live), unmanaged: describeUnmanaged(live),
+		paused: tags[tagPaused], secretVersion: tags[TagSecretVersion], early: startedEarly(live), capacity: describeCapacity(live.CapacityProviderStrategy), unmanaged: describeUnmanaged(live),
 	}
 	if n := live.NetworkConfiguration; n != nil && n.AwsvpcConfiguration != nil {
 		l.subnets, l.groups = n.AwsvpcConfiguration.Subnets, n.AwsvpcConfiguration.SecurityGroups
@@ -448,10 +452,48 @@ func describeTargets(balancers []types.LoadBalancer) string {
 	return strings.Join(out, ", ")
 }
 
+// fieldCapacity is of a cluster, and of the service whose tasks run on them.
+const fieldCapacity = "capacity-providers"
+
+// The capacity providers of Fargate.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-capacity-providers.html
+const (
+	onDemand = "FARGATE"
+	onSpot   = "FARGATE_SPOT"
+)
+
+// strategy runs the base on demand, and every task beyond it on Spot: a weight counts once
+// the base is satisfied. None is for the launch type, without Spot.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CapacityProviderStrategyItem.html
+func (w serviceSpec) strategy() []types.CapacityProviderStrategyItem {
+	switch {
+	case !w.spot:
+		return []types.CapacityProviderStrategyItem{}
+	case w.base == 0:
+		return []types.CapacityProviderStrategyItem{{CapacityProvider: aws.String(onSpot), Weight: 1}}
+	}
+	return []types.CapacityProviderStrategyItem{{CapacityProvider: aws.String(onDemand), Base: w.base}, {CapacityProvider: aws.String(onSpot), Weight: 1}}
+}
+
+// describeCapacity is a strategy in words, in whatever order it comes.
+func describeCapacity(strategy []types.CapacityProviderStrategyItem) string {
+	var out []string
+	for _, c := range strategy {
+		text := aws.ToString(c.CapacityProvider)
+		if c.Base > 0 {
+			text += fmt.Sprintf(" base %d", c.Base)
+		}
+		if c.Weight > 0 {
+			text += fmt.Sprintf(" weight %d", c.Weight)
+		}
+		out = append(out, text)
+	}
+	return inAnyOrder(out)
+}
+
 // What a service can have that bookctl never gives it, and that decides where its
 // tasks run, how they are replaced and who reaches them.
 const (
-	fieldCapacity   = "capacity-providers"
 	fieldPlatform   = "platform-version"
 	fieldController = "deployment-controller"
 	fieldStrategy   = "deployment-strategy"
@@ -465,9 +507,6 @@ const (
 // describeUnmanaged says which of those a service has.
 func describeUnmanaged(live *types.Service) map[string]string {
 	out := map[string]string{}
-	for _, c := range live.CapacityProviderStrategy {
-		out[fieldCapacity] = strings.TrimSpace(out[fieldCapacity] + " " + aws.ToString(c.CapacityProvider))
-	}
 	// 1.4.0 has been LATEST since 2020; secrets by their key need it:
 	// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/platform-fargate.html
 	if v := aws.ToString(live.PlatformVersion); v != "" && v != "LATEST" && v != "1.4.0" {
@@ -546,7 +585,7 @@ func (s *Service) Wanted(live *liveService) *liveService {
 		tags: s.tags(s.Name()), definition: s.definition.ID(), launch: string(types.LaunchTypeFargate),
 		desired: s.want.count, bounds: s.want.bounds, recordedCount: strconv.Itoa(int(s.want.count)),
 		subnets: n.Subnets, groups: n.SecurityGroups, publicAddress: string(n.AssignPublicIp),
-		targets: describeTargets(s.balancers()), propagate: string(types.PropagateTagsService), exec: s.want.exec,
+		targets: describeTargets(s.balancers()), propagate: string(types.PropagateTagsService), exec: s.want.exec, capacity: describeCapacity(s.want.strategy()),
 		rollout: describeRollout(rolloutConfiguration(), &s.want.grace, true), secretVersion: s.definition.database.secretVersion(), kept: true,
 	}
 	withoutDefaults(live.tags, w.tags)
@@ -619,10 +658,11 @@ func (s *Service) Attributes() graph.Attributes[liveService] {
 		}, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
 			return s.noteVersion(ctx, s.ID(), s.definition.database.secretVersion())
 		})),
-		// An empty list goes back to the launch type, and starts no deployment.
-		unmanaged(fieldCapacity, func(in *ecs.UpdateServiceInput) {
-			in.CapacityProviderStrategy, in.ForceNewDeployment = []types.CapacityProviderStrategyItem{}, true
-		}),
+		// ECS takes a change only with a new deployment. An empty list goes back to the
+		// launch type, and starts none by itself.
+		graph.Field(fieldCapacity, func(l *liveService) string { return l.capacity }, update.Put(func(in *ecs.UpdateServiceInput) {
+			in.CapacityProviderStrategy, in.ForceNewDeployment = s.want.strategy(), true
+		})),
 		unmanaged(fieldPlatform, func(in *ecs.UpdateServiceInput) { in.PlatformVersion = aws.String("LATEST") }),
 		unmanaged(fieldController, func(in *ecs.UpdateServiceInput) {
 			in.DeploymentController = &types.DeploymentController{Type: types.DeploymentControllerTypeEcs}
@@ -640,7 +680,7 @@ func (s *Service) Attributes() graph.Attributes[liveService] {
 		}),
 		unmanaged(fieldLattice, func(in *ecs.UpdateServiceInput) { in.VpcLatticeConfigurations = []types.VpcLatticeConfiguration{} }),
 		graph.Field("launch-type", func(l *liveService) string { return l.launch }, graph.Fixed("a service keeps its launch type")).
-			When(func(live, _ *liveService) bool { return live.unmanaged[fieldCapacity] == "" }), // with a strategy there is no launch type
+			When(func(live, _ *liveService) bool { return live.capacity == "" }), // with a strategy there is no launch type
 		graph.Field("task-definition", func(l *liveService) string { return short(l.definition) }, update.Put(func(in *ecs.UpdateServiceInput) {
 			in.TaskDefinition = aws.String(s.definition.ID())
 		})),
@@ -742,6 +782,9 @@ func (s *Service) Create(ctx context.Context) (string, error) {
 		DeploymentConfiguration: rolloutConfiguration(), HealthCheckGracePeriodSeconds: &s.want.grace,
 		PropagateTags: types.PropagateTagsService, EnableECSManagedTags: true, EnableExecuteCommand: s.want.exec,
 		Tags: ecsTags(s.newTags(s.Name(), byScaling)),
+	}
+	if s.want.spot {
+		in.LaunchType, in.CapacityProviderStrategy = "", s.want.strategy()
 	}
 	if s.definition.awaits() {
 		in.HealthCheckGracePeriodSeconds = aws.Int32(earlyGrace)

@@ -41,6 +41,10 @@ type Settings struct {
 	// means that it stays at Count.
 	Min int32
 	Max int32
+	// Spot runs the tasks beyond SpotBase on Fargate Spot, from which AWS takes them back
+	// with two minutes' notice.
+	Spot     bool
+	SpotBase int32
 	// Port is the port that the load balancer serves.
 	Port int32
 	// Domain is the name under which the stack is served by HTTPS, "" for none.
@@ -251,6 +255,10 @@ var (
 	archive         = regexp.MustCompile(`^(docker-archive|oci|oci-archive):.`)
 	imageReference  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
 )
+
+// spotDrain is how many seconds pass until the load balancer sends no more requests to a
+// task whose health check fails: two checks, five seconds apart, and some more.
+const spotDrain = 15
 
 // mostTasks is the quota of tasks per service:
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html

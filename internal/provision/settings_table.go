@@ -497,6 +497,34 @@ func Table() []Setting {
 			recorded: onScaling,
 		},
 		{
+			Flag: "spot", JSON: "spot", Value: Switch{Of: func(s *Settings) *bool { return &s.Spot }},
+			Help:     "run the tasks beyond --spot-base on Fargate Spot, which costs less; AWS may take them back with two minutes' notice",
+			Example:  "true",
+			Drives:   []ResourceField{{servicePart, fieldCapacity}, {"cluster", fieldCapacity}},
+			Costs:    []string{"tasks", "spot tasks"},
+			uses:     func(s Settings, u *pricing.Usage) { u.Spot = s.Spot },
+			recorded: onService,
+			live: func(p parts, s *Settings) {
+				s.Spot = slices.ContainsFunc(p.service.CapacityProviderStrategy, func(c ecstypes.CapacityProviderStrategyItem) bool {
+					return aws.ToString(c.CapacityProvider) == onSpot
+				})
+			},
+		},
+		{
+			Flag: "spot-base", JSON: "spotBase", Value: Number{Of: func(s *Settings) *int32 { return &s.SpotBase }, Default: 1},
+			Help:    "number of tasks that stay on demand with --spot; 0 for none",
+			Example: "2",
+			Drives:  []ResourceField{{servicePart, fieldCapacity}},
+			Costs:   []string{"tasks", "spot tasks"},
+			uses:    func(s Settings, u *pricing.Usage) { u.SpotBase = s.SpotBase },
+			check: func(s Settings, refuse refusal) {
+				refuse("stop-timeout", s.Spot && s.StopTimeout <= spotDrain,
+					"stop timeout %d s: with --spot choose %d to 120 s, since the load balancer goes on sending requests to a task that AWS takes back, for up to %d s", s.StopTimeout, spotDrain+1, spotDrain)
+				refuse("spot-base", s.SpotBase < 0 || s.SpotBase > mostTasks, "spot base %d: choose 0 to %d tasks", s.SpotBase, mostTasks)
+			},
+			recorded: onService,
+		},
+		{
 			Flag: "no-database", JSON: "noDatabase", Value: Switch{Of: func(s *Settings) *bool { return &s.NoDatabase }},
 			Help:     "create no database; a stack that has one keeps it",
 			Example:  "true",

@@ -17,7 +17,7 @@ import (
 )
 
 // goesWith are the settings that one can't be chosen without.
-var goesWith = map[string][]string{"registry-secret": {"image"}, "https-port": {"certificate"}}
+var goesWith = map[string][]string{"registry-secret": {"image"}, "https-port": {"certificate"}, "spot-base": {"spot"}}
 
 // TestEachSettingDoesWhatItsRowSays goes over the table of settings. Changed, a
 // setting shows in a plan where its row says, by the resource that it drives and by
@@ -113,6 +113,11 @@ func TestEachSettingDoesWhatItsRowSays(t *testing.T) {
 		var dearer []string
 		for _, line := range costs { // what is not there any more costs nothing
 			if !slices.Contains(then, line) {
+				dearer = append(dearer, line.Item)
+			}
+		}
+		for _, line := range then {
+			if !slices.ContainsFunc(costs, func(had pricing.Line) bool { return had.Item == line.Item }) {
 				dearer = append(dearer, line.Item)
 			}
 		}

@@ -449,7 +449,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		plain.redirect, redirected = spec.HTTPSPort, []graph.Finder{secured}
 	}
 	listener := newListener(balance, "listener", balancer, targets, plain, true, []string{"listener-https"}, redirected...)
-	cluster := newCluster(run, ecsRole)
+	cluster := newCluster(run, ecsRole, spec.Spot)
 	definition := newTaskDefinition(run, image, executionRole, taskRole, secret, logGroup, db, targets, spec.startEarly, taskSpec{
 		cpu: spec.CPU, memory: spec.Memory, storage: spec.EphemeralStorage, arch: spec.Arch, port: spec.ContainerPort, exec: spec.Exec, registrySecret: spec.RegistrySecret,
 		command: spec.Command, releaseCommand: spec.ReleaseCommand, user: spec.User, readOnly: spec.ReadOnlyRoot, stopTimeout: spec.StopTimeout, healthCommand: spec.HealthCommand, healthGrace: spec.HealthGrace,
@@ -465,7 +465,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		releases, released = []Resource{release}, []graph.Finder{release}
 	}
 	service := newService(run, cluster, definition, listener, public, targets, task, released, serviceSpec{
-		count: spec.Count, bounds: limits, port: spec.ContainerPort, grace: spec.HealthGrace, exec: spec.Exec, paused: spec.Paused,
+		count: spec.Count, bounds: limits, port: spec.ContainerPort, grace: spec.HealthGrace, exec: spec.Exec, paused: spec.Paused, spot: spec.Spot, base: spec.SpotBase,
 	}, spec.Wait, publicA, publicB)
 	targets.seen, balancer.seen, db.seen, definition.seen, service.seen = &seen.targets, &seen.balancer, &seen.instance, &seen.definition, &seen.service
 	executionRole.seen = &seen.role

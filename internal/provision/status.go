@@ -20,6 +20,7 @@ type Status struct {
 	Tasks    []diagnosis.Task   `json:"tasks"`
 	Targets  []diagnosis.Target `json:"targets" doc:"What the load balancer thinks of the tasks."`
 	Database *DatabaseStatus    `json:"database,omitempty"`
+	Spot     *SpotStatus        `json:"spot,omitempty" doc:"With --spot: what AWS took back, and could not give."`
 	ReleaseStatus
 }
 
@@ -52,6 +53,16 @@ type ServiceStatus struct {
 	Deployments []diagnosis.Deployment `json:"deployments,omitempty" doc:"Those that have tasks, or are to have them, newest first."`
 	// Events are the last ones, the newest first.
 	Events []diagnosis.Event `json:"events,omitempty" doc:"The last ones, newest first."`
+}
+
+// SpotStatus is how the tasks on Fargate Spot are doing.
+type SpotStatus struct {
+	// Base is how many tasks run on demand.
+	Base int32 `json:"base" doc:"How many tasks run on demand."`
+	// Interrupted are the tasks that AWS took back within the last hour, the last one first.
+	Interrupted []diagnosis.Task `json:"interrupted" doc:"The tasks that AWS took back in the last hour, the last one first."`
+	// Unplaced is why a task that is missing could not be placed, "" for none.
+	Unplaced string `json:"unplaced,omitempty" doc:"Why a task that is missing could not be placed, in ECS's words."`
 }
 
 // DatabaseStatus is how the database is doing.
@@ -127,6 +138,10 @@ func (s *Stack) Status(ctx context.Context) (Status, error) {
 		out.Service.Min, out.Service.Max = s.spec.Min, s.spec.Max
 		out.Tasks, err = s.service.tasks(ctx, types.DesiredStatusRunning)
 		note(err)
+		if s.spec.Spot {
+			out.Spot, err = s.spot(ctx, live)
+			note(err)
+		}
 	}
 	out.ReleaseStatus, err = s.released(ctx, live)
 	note(err)
@@ -224,6 +239,37 @@ func (s *Stack) Happenings(ctx context.Context) ([]diagnosis.Event, []diagnosis.
 // are not among them; the function Snapshots lists those too.
 func (s *Stack) Snapshots(ctx context.Context) ([]Snapshot, error) {
 	return snapshotsOfInstance(ctx, s.database.rds, s.spec.Stack, s.database.instanceSeen(), withoutBackups)
+}
+
+// spot reads what became of the tasks on Fargate Spot.
+func (s *Stack) spot(ctx context.Context, live *types.Service) (*SpotStatus, error) {
+	out := &SpotStatus{Base: s.spec.SpotBase, Interrupted: []diagnosis.Task{}}
+	stopped, err := s.service.tasks(ctx, types.DesiredStatusStopped)
+	for _, t := range stopped {
+		if t.Interrupted() {
+			out.Interrupted = append(out.Interrupted, t)
+		}
+	}
+	if live.RunningCount < live.DesiredCount {
+		out.Unplaced = unplaced(live)
+	}
+	return out, err
+}
+
+// unplaced is why the last try of a service to place a task failed, or "".
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html
+func unplaced(live *types.Service) string {
+	for _, e := range live.Events { // newest first
+		switch text := plainEvent(aws.ToString(e.Message)); {
+		case strings.Contains(text, "unable to place a task"):
+			why, _, _ := strings.Cut(text, " For more information, see")
+			_, why, _ = strings.Cut(why, "Reason: ")
+			return strings.TrimSuffix(why, ".")
+		case strings.Contains(text, "has started"):
+			return ""
+		}
+	}
+	return ""
 }
 
 func serviceStatus(live *types.Service) ServiceStatus {

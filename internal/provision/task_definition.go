@@ -69,8 +69,14 @@ const containerName = "app"
 // What tells a task where its database is. A revision that was created before the
 // database has the secret only.
 const (
-	envHost   = "DB_HOST"
-	envPort   = "DB_PORT"
+	envHost = "DB_HOST"
+	envPort = "DB_PORT"
+	// envDrain is how many seconds a task on Fargate Spot has to go on serving after its
+	// stop signal, while its health check fails: its target may stay until it has stopped,
+	// and the load balancer's check finds it unhealthy twice before it sends nothing more
+	// (https://repost.aws/knowledge-center/fargate-spot-termination-notice).
+	envDrain = "TASK_DRAIN"
+
 	envSecret = "DB_SECRET_ARN" //nolint:gosec // the name of a variable
 )
 
@@ -432,6 +438,9 @@ func (t *TaskDefinition) definition() *ecs.RegisterTaskDefinitionInput {
 		"TASK_CPU":    cpu, // bookapi fits its threads and memory to these
 		"TASK_MEMORY": memory,
 	})
+	if t.want.settings.Spot {
+		env[envDrain] = strconv.Itoa(spotDrain)
+	}
 	hidden := t.want.settings.Secrets.Map()
 	t.connection(env, hidden)
 	var login *types.RepositoryCredentials

@@ -113,6 +113,9 @@ type TaskFaults struct {
 	// Unpullable makes every pull of an image fail.
 	// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_cannot_pull_image.html
 	Unpullable bool `json:"unpullable,omitempty"`
+	// NoSpot is for no capacity on Fargate Spot: a service tries again until there is.
+	// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-capacity-providers.html
+	NoSpot bool `json:"noSpot,omitempty"`
 }
 
 // ParseFaults reads faults from JSON. A field that does not exist, a share

@@ -200,3 +200,40 @@ func TestKilledWhileTagsChange(t *testing.T) {
 		}
 	})
 }
+
+// TestKilledWhileTasksGoToSpot stops an up that has tasks run on Fargate Spot, and one
+// that has them run on demand again, at each of its writes, which the same up then has to
+// complete.
+func TestKilledWhileTasksGoToSpot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, ctx := openInMemory(t), t.Context()
+		if err := a.up(ctx, &wire{}); err != nil {
+			t.Fatal(err)
+		}
+		for _, side := range []side{beforeSent, afterDone} {
+			writes := 0
+			for n := 1; ; n++ {
+				var last string
+				for _, a.spec.Spot = range []bool{true, false} {
+					write, err := a.killed(ctx, a.up, n, side)
+					if err == nil {
+						err = a.heal(ctx)
+					}
+					if err != nil {
+						t.Fatalf("%s write %d of an up with spot %t, %s: %v", side, n, a.spec.Spot, write, err)
+					}
+					t.Logf("%s write %d with spot %t: %s", side, n, a.spec.Spot, write)
+					last += write
+				}
+				if last == "" {
+					break
+				}
+				writes++
+			}
+			if writes < 5 { // lock, definition, cluster, service, its tags
+				t.Errorf("an up was killed at %d writes only", writes)
+			}
+		}
+	})
+}

@@ -290,6 +290,9 @@ func (a tx) describeRevision(arn string) *types.ServiceRevision {
 				}
 				out.ResolvedConfiguration.LoadBalancers = append(out.ResolvedConfiguration.LoadBalancers, resolved)
 			}
+			if len(d.Target.Capacity) > 0 {
+				out.CapacityProviderStrategy, out.LaunchType = slices.Clone(d.Target.Capacity), ""
+			}
 			if definition := a.definition(d.Target.Definition); definition != nil {
 				for _, c := range definition.ContainerDefinitions {
 					out.ContainerImages = append(out.ContainerImages, types.ContainerImage{ContainerName: c.Name, Image: c.Image})

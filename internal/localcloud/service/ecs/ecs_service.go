@@ -29,9 +29,7 @@ type service struct {
 	ManagedTags   bool
 	Exec          bool
 	Rebalancing   types.AvailabilityZoneRebalancing
-	// Capacity, where there is any, stands in the place of the launch type.
-	Capacity []types.CapacityProviderStrategyItem `json:",omitempty"`
-	Tags     map[string]string
+	Tags          map[string]string
 
 	// Deployments begin with the primary one. None is changed in place, since
 	// Completed is a copy.
@@ -56,6 +54,8 @@ type deployment struct {
 	Network    types.AwsVpcConfiguration
 	Balancers  []types.LoadBalancer
 	Platform   string
+	// Capacity, where there is any, stands in the place of the launch type.
+	Capacity strategy `json:",omitempty"`
 	Created    time.Time
 	Updated    time.Time
 	Failed     int32 // tasks, since the last one that was healthy
@@ -143,17 +143,6 @@ func rollout(in *types.DeploymentConfiguration, have types.DeploymentConfigurati
 	return have, nil
 }
 
-// checkCapacity takes the capacity providers of Fargate, whose tasks run here as all
-// others do.
-func checkCapacity(strategy []types.CapacityProviderStrategyItem) error {
-	for _, c := range strategy {
-		if p := aws.ToString(c.CapacityProvider); p != "FARGATE" && p != "FARGATE_SPOT" {
-			return kernel.Fail("InvalidParameterException", "The specified capacity provider '%s' was not found.", p)
-		}
-	}
-	return nil
-}
-
 func checkExisting(launch types.LaunchType, strategy types.SchedulingStrategy) error {
 	if launch != "" && launch != types.LaunchTypeFargate {
 		return kernel.Fail("InvalidParameterException", "The local cloud has the launch type FARGATE only, not %s", launch)
@@ -189,6 +178,10 @@ func (a tx) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOutput,
 		}
 	}
 	if err := checkExisting(in.LaunchType, in.SchedulingStrategy); err != nil {
+		return nil, err
+	}
+	capacity, err := cl.chosen(in.LaunchType, in.CapacityProviderStrategy)
+	if err != nil {
 		return nil, err
 	}
 	if !a.roles.LinkedRoleUsable(a.Tx, "ecs.amazonaws.com") {
@@ -235,7 +228,7 @@ func (a tx) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOutput,
 	if len(in.LoadBalancers) > 0 {
 		s.Grace = cmp.Or(s.Grace, aws.Int32(0))
 	}
-	a.deploy(s, deployment{Definition: *d.TaskDefinitionArn, Network: *network, Balancers: in.LoadBalancers, Platform: platform(in.PlatformVersion)})
+	a.deploy(s, deployment{Definition: *d.TaskDefinitionArn, Network: *network, Balancers: in.LoadBalancers, Platform: platform(in.PlatformVersion), Capacity: capacity})
 	if a.state().Services == nil {
 		a.state().Services = map[string]*service{}
 	}
@@ -322,13 +315,12 @@ func (a tx) UpdateService(in *ecs.UpdateServiceInput) (*ecs.UpdateServiceOutput,
 	if err := proposed.checkRebalancing(); err != nil {
 		return nil, err
 	}
-	s.Rebalancing = proposed.Rebalancing
 	if in.CapacityProviderStrategy != nil {
-		if err := checkCapacity(in.CapacityProviderStrategy); err != nil {
+		if err := a.changeStrategy(s, &next, in.CapacityProviderStrategy, in.ForceNewDeployment); err != nil {
 			return nil, err
 		}
-		s.Capacity = in.CapacityProviderStrategy // an empty list goes back to the launch type
 	}
+	s.Rebalancing = proposed.Rebalancing
 	exec := aws.ToBool(cmp.Or(in.EnableExecuteCommand, &s.Exec))
 	s.Rollout, s.Grace, s.Desired = config, cmp.Or(in.HealthCheckGracePeriodSeconds, s.Grace), *cmp.Or(in.DesiredCount, &s.Desired)
 	s.PropagateTags, s.ManagedTags = cmp.Or(in.PropagateTags, s.PropagateTags), *cmp.Or(in.EnableECSManagedTags, &s.ManagedTags)
@@ -338,6 +330,8 @@ func (a tx) UpdateService(in *ecs.UpdateServiceInput) (*ecs.UpdateServiceOutput,
 	if in.ForceNewDeployment || next.Definition != primary.Definition || next.Platform != primary.Platform ||
 		fmt.Sprint(next.Network) != fmt.Sprint(primary.Network) || !sameBalancers(next.Balancers, primary.Balancers) {
 		a.deploy(s, next)
+	} else {
+		s.Deployments[0] = next // with a launch type again, perhaps
 	}
 	s.Steady = false
 	a.wakeScheduler()
@@ -450,8 +444,8 @@ func (a tx) describeService(s *service, tags bool) types.Service {
 	}
 	config := s.Rollout
 	d.DeploymentConfiguration = &config
-	if len(s.Capacity) > 0 {
-		d.CapacityProviderStrategy, d.LaunchType = s.Capacity, ""
+	if len(primary.Capacity) > 0 {
+		d.CapacityProviderStrategy, d.LaunchType = slices.Clone(primary.Capacity), ""
 	}
 	if tags {
 		d.Tags = writeTags(s.Tags)
@@ -465,6 +459,9 @@ func (a tx) describeService(s *service, tags bool) types.Service {
 			Id: aws.String(x.ID), Status: aws.String(statusActive), TaskDefinition: aws.String(x.Definition), CreatedAt: aws.Time(x.Created), UpdatedAt: aws.Time(x.Updated),
 			FailedTasks: x.Failed, LaunchType: types.LaunchTypeFargate, NetworkConfiguration: networkOf(x), PlatformFamily: aws.String("Linux"),
 			PlatformVersion: aws.String(cmp.Or(x.Platform, "1.4.0")), RolloutState: x.State, RolloutStateReason: aws.String(x.Reason),
+		}
+		if len(x.Capacity) > 0 {
+			described.CapacityProviderStrategy, described.LaunchType = slices.Clone(x.Capacity), ""
 		}
 		if i == 0 {
 			described.Status = aws.String(statusPrimary)

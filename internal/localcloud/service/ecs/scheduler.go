@@ -3,6 +3,7 @@ package ecs
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -390,9 +391,15 @@ func (a tx) startOf(s *service, of deployment, n int) bool {
 		spec.targets = append(spec.targets, taskTarget{Group: of.group(b), Container: aws.ToString(b.ContainerName), Port: int(aws.ToInt32(b.ContainerPort))})
 	}
 	var started []string
+	on := perProvider(slices.DeleteFunc(a.tasksOf(s).wanted, func(t *ecsTask) bool { return t.Deployment != of.ID }))
 	for range n {
-		spec.tags = a.taskTags(s, d)
+		spec.tags, spec.provider = a.taskTags(s, d), place(of.Capacity, on)
+		on[spec.provider]++
 		t, err := a.startTask(spec)
+		if errors.Is(err, errNoCapacity) {
+			a.placementFailed(s, spec.provider)
+			break
+		}
 		if err != nil {
 			a.launchFailed(s, "was unable to place a task. Reason: %s.", err)
 			break

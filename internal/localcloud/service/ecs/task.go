@@ -80,6 +80,7 @@ type taskSpec struct {
 	exec                bool
 	overrides           *types.TaskOverride
 	platformVersion     string
+	provider            string // the capacity provider, "" for the launch type
 }
 
 func (s *Service) taskARN(cluster, id string) string { return s.ARN("ecs", "task/"+cluster+"/"+id) }
@@ -100,6 +101,9 @@ func (a tx) assumable(d *definition, cluster string) error {
 // startTask makes a task with its network interface and lets it run.
 func (a tx) startTask(spec taskSpec) (*ecsTask, error) {
 	d := spec.definition
+	if spec.provider == spot && a.Faults().Tasks.NoSpot {
+		return nil, errNoCapacity
+	}
 	subnetID := spec.network.Subnets[len(a.state().Tasks)%len(spec.network.Subnets)]
 	if subnet, ok := a.network.Subnet(a.Tx, subnetID); ok && !fargateServes(a.Region(), a.network.ZoneID(subnet.Zone)) {
 		return nil, errors.New("Internal error") //nolint:staticcheck // AWS's own words, and all of them
@@ -135,6 +139,9 @@ func (a tx) startTask(spec taskSpec) (*ecsTask, error) {
 	}
 	if spec.overrides != nil {
 		t.Overrides = spec.overrides
+	}
+	if spec.provider != "" {
+		t.CapacityProviderName = aws.String(spec.provider)
 	}
 	if spec.startedBy != "" {
 		t.StartedBy = aws.String(spec.startedBy)
@@ -242,7 +249,7 @@ func (s *Service) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
 			}
 		}
 		end()
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && !s.wasInterrupted(t) {
 			s.drainTask(ctx, t, r)
 		}
 	}
@@ -257,6 +264,11 @@ func (s *Service) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
 		return
 	}
 	s.update(func(c tx) {
+		if t.StopCode == types.TaskStopCodeSpotInterruption {
+			for _, target := range t.Targets {
+				c.groups.Deregister(c.Tx, target.Group, t.Address, target.Port)
+			}
+		}
 		t.setStatus(taskStopped)
 		t.StoppedAt, t.ExecutionStoppedAt = aws.Time(c.Now()), aws.Time(c.Now())
 		attachments := slices.Clone(t.Attachments)
@@ -267,6 +279,12 @@ func (s *Service) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
 		}
 		c.network.Release(c.Tx, t.Interface)
 	})
+}
+
+// wasInterrupted says that Fargate Spot took the task's place.
+func (s *Service) wasInterrupted(t *ecsTask) (was bool) {
+	s.view(func(tx) { was = t.StopCode == types.TaskStopCodeSpotInterruption })
+	return was
 }
 
 func isClosed(c <-chan struct{}) bool {
@@ -681,6 +699,10 @@ func (a tx) RunTask(in *ecs.RunTaskInput) (*ecs.RunTaskOutput, error) {
 	if err != nil {
 		return nil, err
 	}
+	capacity, err := cl.chosen(in.LaunchType, in.CapacityProviderStrategy)
+	if err != nil {
+		return nil, err
+	}
 	count := int(aws.ToInt32(cmp.Or(in.Count, aws.Int32(1))))
 	if count < 1 || count > 10 {
 		return nil, kernel.Fail("InvalidParameterException", "Invalid count: %d. Must be between 1 and 10.", count)
@@ -709,7 +731,10 @@ func (a tx) RunTask(in *ecs.RunTaskInput) (*ecs.RunTaskOutput, error) {
 		maps.Copy(all, tags)
 		tags = all
 	}
+	on := map[string]int{}
 	for range count {
+		provider := place(capacity, on)
+		on[provider]++
 		own := maps.Clone(tags)
 		if in.EnableECSManagedTags {
 			own["aws:ecs:clusterName"] = cl.Name
@@ -719,7 +744,7 @@ func (a tx) RunTask(in *ecs.RunTaskInput) (*ecs.RunTaskOutput, error) {
 		}
 		t, err := a.startTask(taskSpec{
 			cluster: cl.Name, definition: d, network: network, startedBy: aws.ToString(in.StartedBy), group: cmp.Or(aws.ToString(in.Group), "family:"+*d.Family),
-			tags: own, exec: in.EnableExecuteCommand, overrides: in.Overrides, platformVersion: platform(in.PlatformVersion),
+			tags: own, exec: in.EnableExecuteCommand, overrides: in.Overrides, platformVersion: platform(in.PlatformVersion), provider: provider,
 		})
 		if err != nil {
 			return nil, kernel.Fail("ClientException", "%s", err)
