@@ -218,7 +218,14 @@ func TestKilledWhileTasksGoToSpot(t *testing.T) {
 				for _, a.spec.Spot = range []bool{true, false} {
 					write, err := a.killed(ctx, a.up, n, side)
 					if err == nil {
-						err = a.heal(ctx)
+						err = a.up(ctx, &wire{})
+					}
+					again := &wire{}
+					if err == nil {
+						err = a.up(ctx, again)
+					}
+					if wrote := again.written(); err == nil && len(wrote) > 0 {
+						err = fmt.Errorf("another up wrote %v", wrote)
 					}
 					if err != nil {
 						t.Fatalf("%s write %d of an up with spot %t, %s: %v", side, n, a.spec.Spot, write, err)
