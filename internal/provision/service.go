@@ -488,7 +488,8 @@ func describeCapacity(strategy []types.CapacityProviderStrategyItem) string {
 		}
 		out = append(out, text)
 	}
-	return inAnyOrder(out)
+	slices.Sort(out)
+	return strings.Join(out, ", ")
 }
 
 // What a service can have that bookctl never gives it, and that decides where its

@@ -56,11 +56,11 @@ type deployment struct {
 	Platform   string
 	// Capacity, where there is any, stands in the place of the launch type.
 	Capacity strategy `json:",omitempty"`
-	Created    time.Time
-	Updated    time.Time
-	Failed     int32 // tasks, since the last one that was healthy
-	State      types.DeploymentRolloutState
-	Reason     string
+	Created  time.Time
+	Updated  time.Time
+	Failed   int32 // tasks, since the last one that was healthy
+	State    types.DeploymentRolloutState
+	Reason   string
 	// Group is the target group of its tasks, "" where there is no choice.
 	Group string `json:",omitempty"`
 }
