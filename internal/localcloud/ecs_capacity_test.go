@@ -100,8 +100,11 @@ func TestAServiceRunsOnTheCapacityProvidersOfItsStrategy(t *testing.T) {
 func TestOnlyATaskOnSpotIsInterrupted(t *testing.T) {
 	t.Parallel()
 	cloud := openCloud(t, localcloud.Config{})
-	resp := must[*http.Response](t)(http.Post(cloud.Endpoint()+"/_bookctl/interrupt?task=none", "", nil))
-	_ = resp.Body.Close()
+	resp, err := http.Post(cloud.Endpoint()+"/_bookctl/interrupt?task=none", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close() // only its status counts
 	if resp.StatusCode != http.StatusNotFound {
 		t.Errorf("a task that is not there: %s", resp.Status)
 	}

@@ -144,7 +144,7 @@ func perProvider(tasks []*ecsTask) map[string]int {
 
 // errNoCapacity is how ECS says that Fargate has no place for a task.
 // https://repost.aws/knowledge-center/ecs-fargate-runtask-capacity
-var errNoCapacity = errors.New("Capacity is unavailable at this time. Please try again later or in a different availability zone") //nolint:staticcheck,revive // AWS's own words
+var errNoCapacity = errors.New("Capacity is unavailable at this time. Please try again later or in a different availability zone") //nolint:staticcheck // AWS's own words
 
 // placementFailed notes that there is no Spot capacity. Services try again until there
 // is, so it fails no deployment.
