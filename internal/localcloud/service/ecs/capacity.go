@@ -22,9 +22,9 @@ const (
 // strategy is a capacity provider strategy.
 type strategy = []types.CapacityProviderStrategyItem
 
-// checkStrategy checks a strategy against what is associated with its cluster.
+// checkCapacity checks a strategy against what is associated with its cluster.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CapacityProviderStrategyItem.html
-func checkStrategy(of strategy, associated []string) error {
+func checkCapacity(of strategy, associated []string) error {
 	bases, weight := 0, int32(0)
 	for _, item := range of {
 		if !slices.Contains(associated, aws.ToString(item.CapacityProvider)) {
@@ -54,7 +54,7 @@ func (cl *cluster) provide(providers []string, by strategy) error {
 			return kernel.Fail("InvalidParameterException", "The specified capacity provider '%s' was not found.", p)
 		}
 	}
-	if err := checkStrategy(by, providers); err != nil {
+	if err := checkCapacity(by, providers); err != nil {
 		return err
 	}
 	cl.Providers, cl.Strategy = slices.Clone(providers), slices.Clone(by)
@@ -88,7 +88,7 @@ func (cl *cluster) chosen(launch types.LaunchType, by strategy) (strategy, error
 	case len(by) == 0:
 		return cl.Strategy, nil
 	}
-	return by, checkStrategy(by, cl.Providers)
+	return by, checkCapacity(by, cl.Providers)
 }
 
 // changeStrategy gives the next deployment of a service another strategy. None goes back
@@ -96,7 +96,7 @@ func (cl *cluster) chosen(launch types.LaunchType, by strategy) (strategy, error
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html, and
 // the message as https://github.com/pipe-cd/pipecd/pull/6385 quotes it.
 func (a tx) changeStrategy(s *service, next *deployment, by strategy, forced bool) error {
-	if err := checkStrategy(by, a.state().Clusters[s.Cluster].Providers); err != nil {
+	if err := checkCapacity(by, a.state().Clusters[s.Cluster].Providers); err != nil {
 		return err
 	}
 	if len(by) > 0 && !forced && !slices.EqualFunc(by, next.Capacity, sameItem) {
