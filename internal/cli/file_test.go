@@ -173,6 +173,7 @@ db-insights: true
 backup-days: 3
 protect: true
 log-days: 30
+cidr: 10.20.0.0/16
 exec: true
 permissions-boundary: ` + boundary.Policy.Arn + `
 env:
