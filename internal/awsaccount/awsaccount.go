@@ -15,6 +15,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	scaling "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/schemas"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
@@ -23,11 +25,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	secrettypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/smithy-go/transport/http/protocol/awsquery"
 )
 
 // Inventory lists the account, a line per thing, sorted. Ids are replaced by the
@@ -378,7 +383,64 @@ func Inventory(ctx context.Context, cfg aws.Config) ([]string, error) {
 	for _, b := range backups.DBInstanceAutomatedBackups {
 		add("automated backup of %s, %s", aws.ToString(b.DBInstanceIdentifier), aws.ToString(b.Status))
 	}
+	told, err := alarms(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("inventory: %w", err)
+	}
+	out = append(out, told...)
 	slices.Sort(out)
+	return out, nil
+}
+
+// alarms are those of CloudWatch, the rules that tell of events, and the topics.
+func alarms(ctx context.Context, cfg aws.Config) (out []string, err error) {
+	all, err := cloudwatch.NewFromConfig(cfg, func(o *cloudwatch.Options) {
+		o.Protocol = awsquery.New(schemas.GraniteServiceVersion20100801) // which emulators know, too
+	}).DescribeAlarms(ctx, &cloudwatch.DescribeAlarmsInput{})
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range all.MetricAlarms {
+		if !strings.HasPrefix(*a.AlarmName, "TargetTracking-") {
+			silent := ""
+			if !aws.ToBool(a.ActionsEnabled) {
+				silent = "silent, "
+			}
+			out = append(out, fmt.Sprintf("alarm %s %stold to %v", *a.AlarmName, silent, a.AlarmActions))
+		}
+	}
+	bus := eventbridge.NewFromConfig(cfg)
+	rules, err := bus.ListRules(ctx, &eventbridge.ListRulesInput{})
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range rules.Rules {
+		targets, err := bus.ListTargetsByRule(ctx, &eventbridge.ListTargetsByRuleInput{Rule: r.Name})
+		if err != nil {
+			return nil, err
+		}
+		to := []string{}
+		for _, t := range targets.Targets {
+			to = append(to, *t.Arn)
+		}
+		out = append(out, fmt.Sprintf("event rule %s %s told to %v", *r.Name, r.State, to))
+	}
+	client := sns.NewFromConfig(cfg)
+	topics, err := client.ListTopics(ctx, &sns.ListTopicsInput{})
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range topics.Topics {
+		subscribers, err := client.ListSubscriptionsByTopic(ctx, &sns.ListSubscriptionsByTopicInput{TopicArn: t.TopicArn})
+		if err != nil {
+			return nil, err
+		}
+		to := []string{}
+		for _, s := range subscribers.Subscriptions {
+			to = append(to, *s.Protocol+" "+*s.Endpoint)
+		}
+		out = append(out, fmt.Sprintf("topic %s %v", (*t.TopicArn)[strings.LastIndex(*t.TopicArn, ":")+1:], to))
+	}
 	return out, nil
 }
 

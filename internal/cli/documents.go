@@ -128,6 +128,20 @@ type graphDocument struct {
 	Parts []picture.Part `json:"parts"`
 }
 
+type alarmsDocument struct {
+	head
+	place
+	provision.AlarmList
+}
+
+type alarmTestDocument struct {
+	head
+	place
+	To string `json:"to" doc:"Whom they told: an address, or the ARN of a topic."`
+	provision.AlarmAudience
+	Tested []string `json:"tested" doc:"The alarms that were raised and taken back."`
+}
+
 type policyDocument struct {
 	head
 	place

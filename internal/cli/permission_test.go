@@ -171,8 +171,9 @@ func TestWholeRunsPassUnderThePrintedPolicy(t *testing.T) {
 			if out := j.step("up", "--output", "json"); !strings.Contains(out, `"apiWrites":0`) {
 				t.Errorf("a second up writes: %s", out)
 			}
-			j.step("up", "--min", "1", "--max", "2")
+			j.step("up", "--min", "1", "--max", "2", "--alarm-email", "ops@example.com")
 			j.step("up", "--max", "0")
+			j.step("alarm", "test")
 			j.step("status")
 			j.step("destroy", "--yes")
 			j.step("up")
@@ -244,6 +245,10 @@ func outside(zone string) []access.Request {
 		add(nil, "arn:aws:iam::"+localAccount+":role/"+s+"-us-east-1-task-role", "iam:PutRolePolicy", "iam:DeleteRole", "iam:CreateRole", "iam:UpdateAssumeRolePolicy")
 		add(map[string][]string{"iam:PassedToService": {"ecs-tasks.amazonaws.com"}}, "arn:aws:iam::"+localAccount+":role/"+s, "iam:PassRole")
 		add(nil, "arn:aws:cloudwatch"+region+"alarm:TargetTracking-service/"+s+"-cluster/"+s+"-service-AlarmHigh-1", "cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms")
+		add(nil, "arn:aws:cloudwatch"+region+"alarm:bookctl/"+s+"/server-errors", "cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms", "cloudwatch:SetAlarmState", "cloudwatch:TagResource")
+		add(nil, "arn:aws:sns"+region+s+"-alarms", "sns:CreateTopic", "sns:DeleteTopic", "sns:SetTopicAttributes", "sns:Subscribe", "sns:TagResource")
+		add(nil, "arn:aws:events"+region+"rule/"+s+"-failed-release", "events:PutRule", "events:DeleteRule", "events:PutTargets", "events:RemoveTargets")
+		add(map[string][]string{"events:source": {"bookctl." + s}}, "arn:aws:events"+region+"event-bus/default", "events:PutEvents")
 	}
 	add(map[string][]string{"iam:PassedToService": {"lambda.amazonaws.com"}}, "arn:aws:iam::"+localAccount+":role/book-us-east-1-task-role", "iam:PassRole")
 	add(map[string][]string{"iam:PolicyARN": {"arn:aws:iam::aws:policy/AdministratorAccess"}}, "arn:aws:iam::"+localAccount+":role/book-us-east-1-task-role", "iam:AttachRolePolicy")
@@ -284,7 +289,7 @@ func TestThePolicyStandsBeforeAnotherSimulator(t *testing.T) {
 	zone := j.others(t)
 	j.judge(t, "--domain", domain, "--hosted-zone", zone)
 
-	j.step("up", "--domain", domain, "--exec")
+	j.step("up", "--domain", domain, "--exec", "--alarm-email", "ops@example.com")
 	// Of the other stack list says no more than it may.
 	list := j.run("list", "--local")
 	if list.code != 0 || !strings.Contains(list.out, "other  unknown") || !strings.Contains(list.err, "how stack other is can't be told: these credentials are not allowed ecs:DescribeServices on it") {
@@ -303,6 +308,11 @@ func TestThePolicyStandsBeforeAnotherSimulator(t *testing.T) {
 	j.step("db", "dump", filepath.Join(j.dir, "books.dump"))
 	j.step("pause")
 	j.step("resume")
+	j.step("alarm", "list")
+	j.step("alarm", "test")
+	j.step("up", "--tag", "team=payments")
+	j.step("up", "--untag", "team")
+	j.step("up", "--alarm-email", "none")
 	file := filepath.Join(j.dir, "key")
 	if err := os.WriteFile(file, []byte("a value"), 0o600); err != nil {
 		t.Fatal(err)
@@ -467,6 +477,10 @@ var dataGaps = map[string]string{
 	// Of the two services of that name, the data has the older one's tagging.
 	"elasticloadbalancing:AddTags arn:aws:elasticloadbalancing:us-east-1:" + localAccount + ":listener/":    "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awselasticloadbalancingv2.html",
 	"elasticloadbalancing:AddTags arn:aws:elasticloadbalancing:us-east-1:" + localAccount + ":targetgroup/": "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awselasticloadbalancingv2.html",
+	// The data has the tagging of alarms for a kind of resource that it does not have.
+	"cloudwatch:TagResource arn:aws:cloudwatch:us-east-1:" + localAccount + ":alarm:":         "https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html",
+	"cloudwatch:UntagResource arn:aws:cloudwatch:us-east-1:" + localAccount + ":alarm:":       "https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html",
+	"cloudwatch:ListTagsForResource arn:aws:cloudwatch:us-east-1:" + localAccount + ":alarm:": "https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html",
 	// A family without a revision.
 	"ecs:TagResource arn:aws:ecs:us-east-1:" + localAccount + ":task-definition/book-app": "https://github.com/aws/aws-cdk/issues/25768",
 	// AWS's own documents have no account.

@@ -113,7 +113,7 @@ A flag overrides its variable, a variable the file, and the file what is deploye
 	f.BoolVar(&g.noColor, "no-color", false, "no colours (also: NO_COLOR)")
 	root.AddCommand(
 		newInit(s, g), newUp(s, g), newPlan(s, g), newStatus(s, g), newRestart(s, g), newPause(s, g), newResume(s, g), newRollback(s, g), newDestroy(s, g),
-		newLogs(s, g), newEvents(s, g), newOpen(s, g), newExec(s, g), newRunCommand(s, g), newSecret(s, g), newDB(s, g),
+		newLogs(s, g), newEvents(s, g), newOpen(s, g), newExec(s, g), newRunCommand(s, g), newSecret(s, g), newDB(s, g), newAlarm(s, g),
 		newList(s, g), newGraph(s, g), newUI(s, g), newPolicy(s, g), newVersion(s, g), newLocal(s, g), newMan(s, g),
 	)
 	for name, others := range calledElsewhere {

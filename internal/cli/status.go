@@ -580,6 +580,16 @@ func (o *statusOutput) rows(row func(string, string, ...any)) {
 	} else {
 		row("Database", "missing")
 	}
+	if a := o.Alarms; a != nil {
+		text := "none raised"
+		if len(a.Raised) > 0 {
+			text = strings.Join(a.Raised, ", ") + " raised"
+		}
+		row("Alarms", "%s, told to %s", text, a.To)
+		for _, text := range untold(a.To, a.AlarmAudience) {
+			row("", "%s", text)
+		}
+	}
 	if ref := o.Image.Reference; ref != "" {
 		text := digestOf(ref)
 		if !o.Image.Pushed.IsZero() {

@@ -185,8 +185,19 @@ var grants = []grant{
 		resources: scalableTargets, when: ours},
 	// Target tracking makes its alarms with the caller's permissions.
 	{sid: "ReadAlarms", service: "cloudwatch", actions: "DescribeAlarms"},
-	{sid: "Alarms", service: "cloudwatch", actions: "DeleteAlarms PutMetricAlarm",
-		resources: []string{"arn:{p}:cloudwatch:{r}:{a}:alarm:TargetTracking-" + names.ScalableTarget() + "-*"}},
+	// SetAlarmState is what 'bookctl alarm test' does.
+	{sid: "Alarms", service: "cloudwatch", actions: "DeleteAlarms ListTagsForResource PutMetricAlarm SetAlarmState TagResource UntagResource",
+		resources: []string{"arn:{p}:cloudwatch:{r}:{a}:alarm:TargetTracking-" + names.ScalableTarget() + "-*", "arn:{p}:cloudwatch:{r}:{a}:alarm:" + names.Alarm("*")}},
+	// GetTopicAttributes also looks at a topic that is brought along, of which nothing is
+	// known here. The end of a subscription knows no resource: only its topic tells its ARN.
+	{sid: "AlarmTopics", service: "sns", actions: "GetTopicAttributes Unsubscribe"},
+	{sid: "AlarmTopic", service: "sns", actions: "CreateTopic DeleteTopic ListSubscriptionsByTopic ListTagsForResource SetTopicAttributes Subscribe TagResource UntagResource",
+		resources: []string{"arn:{p}:sns:{r}:{a}:" + names.AlarmTopic()}},
+	{sid: "FailedRelease", service: "events", actions: "DeleteRule DescribeRule ListTagsForResource ListTargetsByRule PutRule PutTargets RemoveTargets TagResource UntagResource",
+		resources: []string{"arn:{p}:events:{r}:{a}:rule/" + names.ReleaseRule()}},
+	// For 'bookctl alarm test': events of that source are of the stack's alone.
+	{sid: "TestRelease", service: "events", actions: "PutEvents", resources: []string{"arn:{p}:events:{r}:{a}:event-bus/default"},
+		when: condition{"ForAllValues:StringEquals": {"events:source": {names.EventSource()}}}},
 
 	{sid: "ReadRoles", service: "iam", actions: "ListRoles"},
 	{sid: "Roles", service: "iam", actions: "DeleteRole DeleteRolePolicy DetachRolePolicy GetRole GetRolePolicy ListAttachedRolePolicies ListRolePolicies TagRole UntagRole", resources: stackRoles},

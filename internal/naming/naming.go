@@ -137,6 +137,19 @@ func (n Names) TaskDefinition() string { return n.Of("app") }
 // https://docs.aws.amazon.com/autoscaling/application/APIReference/API_RegisterScalableTarget.html
 func (n Names) ScalableTarget() string { return "service/" + n.Cluster() + "/" + n.Service() }
 
+// AlarmTopic is the name of the topic from which alarms go to an address.
+func (n Names) AlarmTopic() string { return n.Of("alarms") }
+
+// Alarm is the name of an alarm in CloudWatch. The slashes, which no stack's name has,
+// keep the alarms of a stack apart from those of one whose name begins alike.
+func (n Names) Alarm(name string) string { return "bookctl/" + n.Stack + "/" + name }
+
+// ReleaseRule is the name of the rule for releases that failed.
+func (n Names) ReleaseRule() string { return n.Of("failed-release") }
+
+// EventSource is the source of the events with which the stack's alarms are tried.
+func (n Names) EventSource() string { return "bookctl." + n.Stack }
+
 // Role is the name of an IAM role. It contains the region, because IAM has one
 // set of names for all regions. Resource is ExecutionRole or TaskRole.
 func (n Names) Role(resource string) string { return n.Of(n.Region + "-" + resource) }

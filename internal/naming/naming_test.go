@@ -56,6 +56,12 @@ var nameRules = map[string]nameRule{
 	"task definition": {1, 255, `[a-zA-Z0-9_-]+`, nil, nil},
 	// https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-su-create.html
 	"parameter": {1, 1011, `(/[a-zA-Z0-9_.-]+){1,15}`, []string{"/aws", "/ssm"}, nil},
+	// https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+	"alarm": {1, 255, `[^[:cntrl:]]+`, nil, nil},
+	// https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html
+	"topic": {1, 256, `[a-zA-Z0-9_-]+`, nil, nil},
+	// https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html
+	"rule": {1, 64, `[.\-_A-Za-z0-9]+`, nil, nil},
 	// https://docs.aws.amazon.com/tag-editor/latest/userguide/tagging.html
 	"tag": {0, 256, `[\p{L}\p{Z}\p{N}_.:/=+\-@]*`, []string{"aws:"}, nil},
 }
@@ -109,6 +115,12 @@ var derived = map[string]struct {
 	"Service":               {"service", one(naming.Names.Service)},
 	"TaskDefinition":        {"task definition", one(naming.Names.TaskDefinition)},
 	"ScalableTarget":        {"scalable target", one(naming.Names.ScalableTarget)},
+	"AlarmTopic":            {"topic", one(naming.Names.AlarmTopic)},
+	"Alarm": {"alarm", func(n naming.Names) []string {
+		return each([]string{"no-healthy-target", "database-connections"}, n.Alarm)
+	}},
+	"ReleaseRule": {"rule", one(naming.Names.ReleaseRule)},
+	"EventSource": {},
 	"Role": {"role", func(n naming.Names) []string {
 		return each([]string{naming.ExecutionRole, naming.TaskRole}, n.Role)
 	}},

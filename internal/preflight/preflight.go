@@ -138,6 +138,15 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 	if err := checkHTTPS(ctx, c, in); err != nil {
 		return env, err
 	}
+	if topic := in.Settings.AlarmTopic; topic != "" && topic != in.Deployed.AlarmTopic {
+		warning, err := provision.CheckTopic(ctx, c.SNS, topic)
+		if err != nil {
+			return env, err
+		}
+		if warning != "" {
+			env.Warnings = append(env.Warnings, warning)
+		}
+	}
 
 	var (
 		zones    []string

@@ -18,7 +18,7 @@ const Region = "us-east-1"
 
 // LiveCost is Cost with today's prices from AWS, for any region and database
 // class. The client must be made for Region. What costs next to nothing,
-// or the same everywhere (the secret, addresses, images, logs), is taken from
+// or the same everywhere (the secret, addresses, images, logs, alarms), is taken from
 // the table, as for us-east-1.
 func LiveCost(ctx context.Context, client *awspricing.Client, u Usage, region string) ([]Line, error) {
 	table, err := readPrices()

@@ -50,6 +50,8 @@ type Usage struct {
 	// DBStopped says that the database is stopped, so that only its storage costs:
 	// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_StopInstance.html
 	DBStopped bool
+	// AlarmMetrics is how many metrics alarms look at.
+	AlarmMetrics int32
 }
 
 // Total adds lines up.
@@ -85,6 +87,8 @@ type regionPrices struct {
 	IPv4Hour          float64            `json:"ipv4Hour"`
 	ImageGB           float64            `json:"imageGB"`
 	LogGB             float64            `json:"logGB"`
+	// AlarmMetric is a metric that an alarm looks at, for a month.
+	AlarmMetric float64 `json:"alarmMetric"`
 }
 
 type fargatePrice struct {
@@ -160,6 +164,7 @@ type item struct {
 // items are in the order in which an estimate shows them.
 func items() []item {
 	balanced, stored := func(u Usage) bool { return u.LoadBalancer }, func(u Usage) bool { return u.Database }
+	alarmed := func(u Usage) bool { return u.AlarmMetrics > 0 }
 	return []item{
 		{"tasks", nil, func(u Usage, p regionPrices) (float64, string) {
 			n := u.onDemand(u.Tasks)
@@ -209,6 +214,17 @@ func items() []item {
 		}},
 		{"logs", nil, func(_ Usage, p regionPrices) (float64, string) {
 			return p.LogGB, "for each GB written; this counts one"
+		}},
+		{"alarms", alarmed, func(u Usage, p regionPrices) (float64, string) {
+			return float64(u.AlarmMetrics) * p.AlarmMetric, fmt.Sprintf("%d metrics that alarms look at", u.AlarmMetrics)
+		}},
+		// https://aws.amazon.com/sns/pricing/
+		{"alarm mails", alarmed, func(Usage, regionPrices) (float64, string) {
+			return 0, "the first 1,000 mails a month are free"
+		}},
+		// https://aws.amazon.com/eventbridge/pricing/
+		{"alarm events", alarmed, func(Usage, regionPrices) (float64, string) {
+			return 0, "events of AWS's own services are free"
 		}},
 	}
 }

@@ -44,6 +44,9 @@ type Deployed struct {
 	exists existing
 }
 
+// alarmed says that somebody was to be told when something is wrong.
+func (d *Deployed) alarmed() bool { return d != nil && (d.AlarmEmail != "" || d.AlarmTopic != "") }
+
 // Service says that there is a service of the stack.
 func (d Deployed) Service() bool { return d.exists.service }
 

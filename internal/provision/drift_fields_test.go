@@ -10,11 +10,13 @@ import (
 
 	acm "github.com/aws/aws-sdk-go-v2/service/acm/types"
 	scaling "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling/types"
+	cloudwatch "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	logs "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	ec2 "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	ecr "github.com/aws/aws-sdk-go-v2/service/ecr/types"
 	ecs "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	iam "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	rds "github.com/aws/aws-sdk-go-v2/service/rds/types"
 	route53 "github.com/aws/aws-sdk-go-v2/service/route53/types"
@@ -45,6 +47,8 @@ func TestEachFieldOfAnAnswerIsComparedOrNotForAReason(t *testing.T) {
 		{"route53", []any{route53.ResourceRecordSet{}}},
 		{"applicationautoscaling", []any{scaling.ScalableTarget{}, scaling.ScalingPolicy{}}},
 		{"secretsmanager", []any{secretsmanager.DescribeSecretOutput{}}},
+		{"cloudwatch", []any{cloudwatch.MetricAlarm{}}},
+		{"eventbridge", []any{eventbridge.DescribeRuleOutput{}}},
 		{"cloudwatchlogs", []any{logs.LogGroup{}}},
 		{"rds", []any{rds.DBInstance{}}},
 	} {

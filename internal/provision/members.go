@@ -8,6 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/acm"
 	acmtypes "github.com/aws/aws-sdk-go-v2/service/acm/types"
 	scaling "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	watchtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	logtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -18,12 +20,14 @@ import (
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -49,6 +53,11 @@ func missing(answer any) string {
 	case *acm.ListCertificatesOutput:
 		return present("CertificateSummaryList", a.CertificateSummaryList)
 	case *acm.ListTagsForCertificateOutput:
+		return present("Tags", a.Tags)
+
+	case *cloudwatch.DescribeAlarmsOutput:
+		return listed("MetricAlarms", a.MetricAlarms, func(x watchtypes.MetricAlarm) bool { return has(x.AlarmName) && has(x.AlarmArn) }, "AlarmArn")
+	case *cloudwatch.ListTagsForResourceOutput:
 		return present("Tags", a.Tags)
 
 	case *cloudwatchlogs.DescribeLogGroupsOutput:
@@ -156,6 +165,13 @@ func missing(answer any) string {
 	case *elb.DescribeTargetHealthOutput:
 		return present("TargetHealthDescriptions", a.TargetHealthDescriptions)
 
+	case *eventbridge.DescribeRuleOutput:
+		return unless(has(a.Arn), "Arn")
+	case *eventbridge.ListTagsForResourceOutput:
+		return present("Tags", a.Tags)
+	case *eventbridge.ListTargetsByRuleOutput:
+		return present("Targets", a.Targets)
+
 	case *iam.CreateRoleOutput:
 		return unless(a.Role != nil && has(a.Role.Arn), "Role.Arn")
 	case *iam.GetRoleOutput:
@@ -224,6 +240,15 @@ func missing(answer any) string {
 		return present("SecretList", a.SecretList)
 	case *secretsmanager.PutSecretValueOutput:
 		return unless(has(a.VersionId), "VersionId")
+
+	case *sns.CreateTopicOutput:
+		return unless(has(a.TopicArn), "TopicArn")
+	case *sns.GetTopicAttributesOutput:
+		return unless(a.Attributes["Policy"] != "", "Attributes.Policy")
+	case *sns.ListSubscriptionsByTopicOutput:
+		return present("Subscriptions", a.Subscriptions)
+	case *sns.ListTagsForResourceOutput:
+		return present("Tags", a.Tags)
 
 	case *ssm.GetParametersOutput:
 		return unless(len(a.Parameters)+len(a.InvalidParameters) > 0, "Parameters")

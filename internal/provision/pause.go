@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -89,6 +90,9 @@ func (p Pause) Run(ctx context.Context) error {
 	if err := p.suspend(ctx, who); err != nil {
 		return err
 	}
+	if err := p.silence(ctx, who); err != nil {
+		return err
+	}
 	if err := p.empty(ctx, s, live); err != nil || db == nil {
 		return err
 	}
@@ -157,6 +161,28 @@ func (p Pause) suspend(ctx context.Context, who identity) error {
 		return fmt.Errorf("suspend the scaling of %s: %w", *id, err)
 	}
 	return nil
+}
+
+// silence has the alarms, where there are any, tell nobody that there are no tasks.
+func (p Pause) silence(ctx context.Context, who identity) error {
+	tell := newAlarming(who, p.Clients, Settings{})
+	all, err := tell.all(ctx)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if aws.ToBool(all[name].ActionsEnabled) {
+			names = append(names, name)
+		}
+	}
+	if names == nil {
+		return nil
+	}
+	if err := p.Guard(ctx); err != nil {
+		return err
+	}
+	return tell.act(ctx, false, names)
 }
 
 // empty takes the service's tasks to zero and waits until the last has ended.

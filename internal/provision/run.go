@@ -82,6 +82,7 @@ func (r Run) options(s *Stack, lock *runlock.Lock) graph.Options {
 //
 // The stack that it returns is as it was last seen, also with an error.
 func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
+	r.Spec.alarmed = r.Spec.Deployed.alarmed()
 	stack, err := NewStack(r.Clients, r.Spec)
 	if err != nil {
 		return nil, graph.Report{}, err

@@ -48,7 +48,7 @@ func (a *auditor) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if m := scope.FindStringSubmatch(r.Header.Get("Authorization")); m != nil {
 		a.mu.Lock()
-		a.sent[strings.Replace(m[1], "tagging", "tag", 1)+":"+action] = true // IAM's name of the service
+		a.sent[strings.NewReplacer("tagging", "tag", "monitoring", "cloudwatch").Replace(m[1])+":"+action] = true // IAM's name of the service
 		a.mu.Unlock()
 	}
 	return http.DefaultTransport.RoundTrip(r)
@@ -78,7 +78,9 @@ func TestEverythingSentIsAllowed(t *testing.T) {
 	must(err)
 	lock, err := runlock.Acquire(ctx, parameterstore.New(c.SSM, "book", "test"), "book", "test", runlock.Options{})
 	must(err)
-	s, err := provision.NewStack(c, spec())
+	alarmed := spec()
+	alarmed.AlarmEmail = "ops@example.com"
+	s, err := provision.NewStack(c, alarmed)
 	must(err)
 	_, err = graph.Up(ctx, s.Resources(), s.Options())
 	must(err)

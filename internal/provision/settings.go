@@ -83,6 +83,10 @@ type Settings struct {
 	// Exec lets commands be run in the tasks, whose file system is then
 	// writable.
 	Exec bool
+	// AlarmEmail is the address that is told when something is wrong, "" for none, and
+	// AlarmTopic the ARN of a topic that is, which is not the stack's. There is one of them
+	// at most.
+	AlarmEmail, AlarmTopic string
 	// Boundary is the ARN of the policy that is the permissions boundary of the
 	// stack's roles, "" for none.
 	Boundary string
@@ -248,12 +252,15 @@ var (
 	databaseVersion = regexp.MustCompile(`^[1-9][0-9](\.[0-9]{1,2})?$`)
 	certificateARN  = regexp.MustCompile(`^arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/[A-Za-z0-9-]+$`)
 	secretARN       = regexp.MustCompile(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+$`)
-	databaseName    = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,62}$`)
-	healthStatus    = regexp.MustCompile(`^[2-4][0-9]{2}(-[2-4][0-9]{2})?(,[2-4][0-9]{2}(-[2-4][0-9]{2})?)*$`)
-	healthPath      = regexp.MustCompile(`^/[!-~]*$`)
-	containerUser   = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?$`)
-	archive         = regexp.MustCompile(`^(docker-archive|oci|oci-archive):.`)
-	imageReference  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
+	// What a tag can hold of the addresses that SNS takes.
+	emailAddress   = regexp.MustCompile(`^[A-Za-z0-9_.+=/-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$`)
+	topicARN       = regexp.MustCompile(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}$`)
+	databaseName   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,62}$`)
+	healthStatus   = regexp.MustCompile(`^[2-4][0-9]{2}(-[2-4][0-9]{2})?(,[2-4][0-9]{2}(-[2-4][0-9]{2})?)*$`)
+	healthPath     = regexp.MustCompile(`^/[!-~]*$`)
+	containerUser  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?$`)
+	archive        = regexp.MustCompile(`^(docker-archive|oci|oci-archive):.`)
+	imageReference = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
 )
 
 // spotDrain is how many seconds pass until the load balancer sends no more requests to a

@@ -46,6 +46,7 @@ func Table() []Setting {
 		onRoles        = place{on: []string{naming.ExecutionRole, naming.TaskRole}}
 		onNetwork      = place{on: []string{networkPart, "subnet-public-a", "subnet-public-b", "subnet-private-a", "subnet-private-b"}}
 	)
+	alarmCosts := []string{"alarms", "alarm mails", "alarm events"}
 	return []Setting{
 		{
 			Flag: "image", JSON: "image", Value: Text{Of: func(s *Settings) *string { return &s.Image }},
@@ -734,6 +735,45 @@ func Table() []Setting {
 			Drives:   []ResourceField{{servicePart, "exec"}},
 			recorded: onService,
 			live:     func(p parts, s *Settings) { s.Exec = p.service.EnableExecuteCommand },
+		},
+		{
+			Flag: "alarm-email", JSON: "alarmEmail", Value: Text{Of: func(s *Settings) *string { return &s.AlarmEmail }},
+			Help:    "send a mail to this address when the service, its database or a release fails; 'none' ends it",
+			Example: "ops@example.com",
+			Drives:  []ResourceField{{"alarm-topic", ""}, {"alarms", ""}, {"release-alarm", ""}},
+			Costs:   alarmCosts, uses: func(s Settings, u *pricing.Usage) { u.AlarmMetrics = alarmMetrics(s) },
+			check: func(s Settings, refuse refusal) {
+				refuse("alarm-email", s.AlarmEmail != "" && (len(s.AlarmEmail) > 256 || !emailAddress.MatchString(s.AlarmEmail)), "alarm email %q: give one address such as ops@example.com", s.AlarmEmail)
+			},
+			given: func(s *Settings) {
+				if s.AlarmEmail = strings.TrimSpace(s.AlarmEmail); s.AlarmEmail == "none" {
+					s.AlarmEmail = ""
+				}
+				if s.AlarmEmail != "" {
+					s.AlarmTopic = ""
+				}
+			},
+			recorded: onService, // the alarms are made, or gone, before it
+		},
+		{
+			Flag: "alarm-topic", JSON: "alarmTopic", Value: Text{Of: func(s *Settings) *string { return &s.AlarmTopic }},
+			Help:    "tell this SNS topic (its ARN) instead, which stays its owner's; 'none' ends it",
+			Example: "arn:aws:sns:us-east-1:000000000000:ops",
+			Drives:  []ResourceField{{"alarms", ""}, {"release-alarm", ""}},
+			Costs:   alarmCosts, uses: func(s Settings, u *pricing.Usage) { u.AlarmMetrics = alarmMetrics(s) },
+			check: func(s Settings, refuse refusal) {
+				refuse("alarm-topic", s.AlarmTopic != "" && !topicARN.MatchString(s.AlarmTopic), "alarm topic %q: give the ARN of a standard topic of SNS (arn:aws:sns:…)", s.AlarmTopic)
+				refuse("alarm-email alarm-topic", s.AlarmEmail != "" && s.AlarmTopic != "", "alarms go to an address or to a topic, not to both: a topic can have more subscribers")
+			},
+			given: func(s *Settings) {
+				if s.AlarmTopic = strings.TrimSpace(s.AlarmTopic); s.AlarmTopic == "none" {
+					s.AlarmTopic = ""
+				}
+				if s.AlarmTopic != "" {
+					s.AlarmEmail = ""
+				}
+			},
+			recorded: onService, // the alarms are made, or gone, before it
 		},
 		{
 			Flag: "permissions-boundary", JSON: "permissionsBoundary", Value: Text{Of: func(s *Settings) *string { return &s.Boundary }},

@@ -11,19 +11,24 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/acm"
 	"github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	cloudwatchschemas "github.com/aws/aws-sdk-go-v2/service/cloudwatch/schemas"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/transport/http/protocol/awsquery"
 
 	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/naming"
@@ -77,6 +82,9 @@ type Spec struct {
 	startEarly bool
 	// afterCutOff says that another run was cut off just before this one; Run sets it.
 	afterCutOff bool
+	// alarmed says that the stack was to have alarms, which may be there still; Run.Up sets
+	// it of what is deployed.
+	alarmed bool
 	// destroying says that the stack is only to be removed; Run.Destroy sets it.
 	destroying bool
 	// Said are the settings that this run was told, as up's flags are called. What
@@ -107,20 +115,23 @@ const postgresPort = 5432
 // Clients are the AWS clients that a stack is made with. Each resource is given
 // only its own.
 type Clients struct {
-	ACM     *acm.Client
-	Scaling *applicationautoscaling.Client
-	EC2     *ec2.Client
-	ECR     *ecr.Client
-	ECS     *ecs.Client
-	ELB     *elasticloadbalancingv2.Client
-	IAM     *iam.Client
-	Logs    *cloudwatchlogs.Client
-	RDS     *rds.Client
-	Route53 *route53.Client
-	Secrets *secretsmanager.Client
-	SSM     *ssm.Client
-	STS     *sts.Client
-	Tagging *resourcegroupstaggingapi.Client
+	ACM        *acm.Client
+	Scaling    *applicationautoscaling.Client
+	CloudWatch *cloudwatch.Client
+	EC2        *ec2.Client
+	ECR        *ecr.Client
+	ECS        *ecs.Client
+	ELB        *elasticloadbalancingv2.Client
+	Events     *eventbridge.Client
+	IAM        *iam.Client
+	Logs       *cloudwatchlogs.Client
+	RDS        *rds.Client
+	Route53    *route53.Client
+	Secrets    *secretsmanager.Client
+	SNS        *sns.Client
+	SSM        *ssm.Client
+	STS        *sts.Client
+	Tagging    *resourcegroupstaggingapi.Client
 }
 
 // NewClients makes the clients from one configuration.
@@ -128,15 +139,22 @@ func NewClients(c aws.Config) Clients {
 	return Clients{
 		ACM:     acm.NewFromConfig(c),
 		Scaling: applicationautoscaling.NewFromConfig(c),
+		CloudWatch: cloudwatch.NewFromConfig(c, func(o *cloudwatch.Options) {
+			// CloudWatch takes queries as well as its newer protocols, which emulators don't know:
+			// https://github.com/boto/botocore/blob/develop/botocore/data/cloudwatch/2010-08-01/service-2.json
+			o.Protocol = awsquery.New(cloudwatchschemas.GraniteServiceVersion20100801)
+		}),
 		EC2:     ec2.NewFromConfig(c),
 		ECR:     ecr.NewFromConfig(c),
 		ECS:     ecs.NewFromConfig(c),
 		ELB:     elasticloadbalancingv2.NewFromConfig(c),
+		Events:  eventbridge.NewFromConfig(c),
 		IAM:     iam.NewFromConfig(c),
 		Logs:    cloudwatchlogs.NewFromConfig(c),
 		RDS:     rds.NewFromConfig(c),
 		Route53: route53.NewFromConfig(c),
 		Secrets: secretsmanager.NewFromConfig(c),
+		SNS:     sns.NewFromConfig(c),
 		SSM:     ssm.NewFromConfig(c),
 		STS:     sts.NewFromConfig(c),
 		Tagging: resourcegroupstaggingapi.NewFromConfig(c),
@@ -161,6 +179,8 @@ type Stack struct {
 	targets    *TargetGroup
 	service    *Service
 
+	alarmTopic  *AlarmTopic     // nil without alarms
+	alarms      *Alarms         // likewise
 	release     *ReleaseCommand // nil without one
 	certificate *Certificate    // nil without --domain, or with one that is brought along
 }
@@ -464,6 +484,20 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		release = newReleaseCommand(run, c.Logs, cluster, definition, public, task, []*Subnet{publicA, publicB}, words, time.Duration(spec.ReleaseTimeout)*time.Minute, spec.Release)
 		releases, released = []Resource{release}, []graph.Finder{release}
 	}
+	// Before the service, which records whom they tell.
+	var topic *AlarmTopic
+	var alarms *Alarms
+	tell := newAlarming(who, c, spec.Settings)
+	if tell.wanted() || spec.destroying || spec.alarmed || spec.Deployed.alarmed() {
+		var watched *databaseSpec
+		if !spec.NoDatabase {
+			watched = &want
+		}
+		topic = newAlarmTopic(tell)
+		failed := newReleaseAlarm(tell, topic)
+		alarms = newAlarms(tell, topic, balancer, targets, watched)
+		releases, released = append(releases, topic, failed, alarms), append(released, topic, failed, alarms)
+	}
 	service := newService(run, cluster, definition, listener, public, targets, task, released, serviceSpec{
 		count: spec.Count, bounds: limits, port: spec.ContainerPort, grace: spec.HealthGrace, exec: spec.Exec, paused: spec.Paused, spot: spec.Spot, base: spec.SpotBase,
 	}, spec.Wait, publicA, publicB)
@@ -473,6 +507,10 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	service.reached = []*SecurityGroup{lb, task}
 	scale := newScaling(who, c.Scaling, scalingRole, service, balancer, targets, limits, spec.Paused)
 	service.inForce = scale.inForce
+	after := []Resource{service, scale}   // in their order
+	if tell.wanted() || spec.destroying { // else the alarms go
+		after = append(after, newAlarmActions(tell, alarms, service, !spec.Paused && !spec.destroying))
+	}
 
 	dataParts := []Resource{privateA, privateB, private, database, rdsRole, secret, dbSubnets, dbParameters, dbLogs, db}
 	resources := slices.Concat([]Resource{
@@ -480,7 +518,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		ecsRole, elbRole, rdsRole, scalingRole,
 		secret, dbSubnets, dbParameters, dbLogs, db, logGroup, repository, image, executionRole, taskRole,
 		balancer, targets,
-	}, https, []Resource{listener, cluster, definition}, releases, []Resource{service, scale})
+	}, https, []Resource{listener, cluster, definition}, releases, after)
 	if environment != nil {
 		resources = append(resources, environment)
 	}
@@ -493,7 +531,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	}
 	return &Stack{
 		spec: spec, resources: resources,
-		logGroup: logGroup, repository: repository, image: image, database: db, balancer: balancer, targets: targets, service: service, certificate: own, release: release,
+		logGroup: logGroup, repository: repository, image: image, database: db, balancer: balancer, targets: targets, service: service, certificate: own, release: release, alarmTopic: topic, alarms: alarms,
 	}, nil
 }
 
@@ -512,6 +550,7 @@ func inventoryOf(c Clients, stack string) inventory.Inventory {
 		n       = network{identity: who, ec2: c.EC2}
 		run     = containers{identity: who, ecs: c.ECS}
 		data    = databases{identity: who, rds: c.RDS}
+		tell    = newAlarming(who, c, Settings{})
 	)
 	return inventory.Inventory{
 		Kinds: []inventory.Kind{
@@ -520,6 +559,7 @@ func inventoryOf(c Clients, stack string) inventory.Inventory {
 			run.clusterKind(), run.taskDefinitionKind(), who.scalableTargetKind(c.Scaling),
 			data.databaseKind(), data.subnetGroupKind(), data.parameterGroupKind(),
 			who.secretKind(c.Secrets), who.logGroupKind(c.Logs), who.repositoryKind(c.ECR), who.roleKind(c.IAM), who.certificateKind(c.ACM),
+			tell.topicKind(), tell.alarmKind(), tell.ruleKind(),
 		},
 		Explain: n.explain,
 		Passes:  func(err error) bool { _, passes := Transient(err); return passes },

@@ -21,7 +21,17 @@ type Status struct {
 	Targets  []diagnosis.Target `json:"targets" doc:"What the load balancer thinks of the tasks."`
 	Database *DatabaseStatus    `json:"database,omitempty"`
 	Spot     *SpotStatus        `json:"spot,omitempty" doc:"With --spot: what AWS took back, and could not give."`
+	Alarms   *AlarmsStatus      `json:"alarms,omitempty" doc:"Left out where nobody is to be told."`
 	ReleaseStatus
+}
+
+// AlarmsStatus is who is told when something is wrong, and of what now.
+type AlarmsStatus struct {
+	// To is an address or the ARN of a topic.
+	To string `json:"to" doc:"An address, or the ARN of a topic."`
+	AlarmAudience
+	// Raised are the alarms in the state ALARM.
+	Raised []string `json:"raised" doc:"The alarms in the state ALARM."`
 }
 
 // ReleaseStatus is which release the service runs, or rolls out.
@@ -168,6 +178,17 @@ func (s *Stack) Status(ctx context.Context) (Status, error) {
 		d.SupportEnds, err = StandardSupportEnds(ctx, s.database.rds, d.Version)
 		note(err)
 		out.Database = &d
+	}
+	if s.alarms != nil && s.alarms.wanted() {
+		out.Alarms = &AlarmsStatus{To: s.alarms.email + s.alarms.topic, AlarmAudience: AlarmAudience{Pending: s.alarmTopic.Pending() != ""}, Raised: []string{}}
+		if live := s.alarms.Last(); live != nil {
+			out.Alarms.Raised, out.Alarms.Silent = live.raised(), live.silent()
+		}
+		if s.alarms.topic != "" {
+			problem, err := topicProblem(ctx, s.alarms.topics, s.alarms.topic)
+			note(err)
+			out.Alarms.Problem = problem
+		}
 	}
 	return out, errors.Join(errs...)
 }

@@ -83,6 +83,8 @@ type account struct {
 	view *runlock.View
 	// pace is provision.Run.Pace.
 	pace float64
+	// deployed has ups know what is deployed, as those of the command line do.
+	deployed bool
 	// visibilityDelay is runlock.AWSVisibilityDelay, as fast as things show in this cloud.
 	visibilityDelay time.Duration
 	// empty and whole are the inventories without a stack and with a healthy one.
@@ -223,6 +225,13 @@ func (a *account) up(ctx context.Context, w *wire) error {
 		return err
 	}
 	spec := a.spec
+	if a.deployed {
+		have, err := provision.ReadDeployed(ctx, provision.NewClients(a.config(w)), spec.Stack)
+		if err != nil {
+			return err
+		}
+		spec.Deployed = &have
+	}
 	spec.Source = source{image, w, a.by}
 	return a.run(w, spec, func(r provision.Run) error {
 		_, _, err := r.Up(ctx)

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // workers are the clouds that the kill points of one side are spread over.
@@ -112,7 +116,12 @@ func TestKilledWhilePausing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a, ctx := openInMemory(t), t.Context()
-		if err := a.up(ctx, &wire{}); err != nil {
+		a.spec.AlarmEmail = "ops@example.com"
+		err := a.up(ctx, &wire{})
+		if err == nil {
+			a.whole, err = a.inventory(ctx)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 		for _, side := range []side{beforeSent, afterDone} {
@@ -143,11 +152,107 @@ func TestKilledWhilePausing(t *testing.T) {
 					break
 				}
 			}
-			if writes < 4 { // lock, tag, service, database, lock
+			if writes < 5 { // lock, tag, alarms, service, database, lock
 				t.Errorf("a pause was killed at %d writes only", writes)
 			}
 		}
 	})
+}
+
+// TestKilledWhileAlarmsChange stops an up that gives a stack alarms, has them told to
+// somebody else or takes them off at each of its writes, which the same up then has to
+// complete; and a first up and a destroy at the writes that are of alarms.
+func TestKilledWhileAlarmsChange(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, ctx := openInMemory(t), t.Context()
+		a.deployed = true
+		emails := []string{"ops@example.com", "team@example.com", ""}
+		whole := map[string][]string{}
+		for _, email := range append([]string{""}, emails...) { // undisturbed
+			a.spec.AlarmEmail = email
+			err := a.up(ctx, &wire{})
+			if err == nil {
+				whole[email], err = a.inventory(ctx)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if diff := cmp.Diff(a.whole, whole[""]); diff != "" {
+			t.Fatalf("alarms that are taken off leave something (-want +got):\n%s", diff)
+		}
+		for _, side := range []side{beforeSent, afterDone} {
+			most := 0
+			for n, some := 1, true; some; n++ {
+				some = false
+				for _, email := range emails {
+					a.spec.AlarmEmail, a.whole = email, whole[email]
+					write, err := a.killed(ctx, a.up, n, side)
+					if err == nil {
+						err = a.tidy(ctx)
+					}
+					if err == nil {
+						err = a.heal(ctx)
+					}
+					if err != nil {
+						t.Fatalf("%s write %d of an up with alarms told to %q, %s: %v", side, n, email, write, err)
+					}
+					if write != "" {
+						some, most = true, n
+						t.Logf("%s write %d with alarms told to %q: %s", side, n, email, write)
+					}
+				}
+			}
+			if most < 10 {
+				t.Errorf("an up with alarms was killed at %d writes only", most)
+			}
+		}
+
+		a.spec.AlarmEmail, a.whole = emails[0], whole[emails[0]]
+		up, destroy := &wire{}, &wire{}
+		err := a.vanish(ctx)
+		if err == nil {
+			err = errors.Join(a.up(ctx, up), a.destroy(ctx, destroy))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, side := range []side{beforeSent, afterDone} {
+			ups, destroys := ofAlarms(up.written()), ofAlarms(destroy.written())
+			if len(ups) < 10 || len(destroys) < 5 {
+				t.Fatalf("of alarms are only writes %v of a first up and %v of a destroy", ups, destroys)
+			}
+			for i, n := range ups {
+				write, err := a.killed(ctx, a.up, n, side)
+				if err == nil {
+					err = a.heal(ctx)
+				}
+				if err != nil {
+					t.Fatalf("%s write %d of a first up, %s: %v", side, n, write, err)
+				}
+				m := destroys[i%len(destroys)]
+				second, err := a.killed(ctx, a.destroy, m, side)
+				if err == nil {
+					err = a.vanish(ctx)
+				}
+				if err != nil {
+					t.Fatalf("%s write %d of a destroy, %s: %v", side, m, second, err)
+				}
+				t.Logf("%s writes %d and %d: %s, %s", side, n, m, write, second)
+			}
+		}
+	})
+}
+
+// ofAlarms are the numbers of the writes that are of alarms.
+func ofAlarms(writes []string) (numbers []int) {
+	for i, write := range writes {
+		if slices.ContainsFunc([]string{"Alarm", "Topic", "Subscri", "Rule", "Targets"}, func(word string) bool { return strings.Contains(write, word) }) && !strings.Contains(write, "SecurityGroup") {
+			numbers = append(numbers, i+1)
+		}
+	}
+	return numbers
 }
 
 // TestKilledWhileTagsChange stops an up that gives a stack other tags at each of its

@@ -118,7 +118,8 @@ func (a tx) policyOf(t *topic) string {
 }
 
 // allows says whether the policy of a topic lets a service publish. The default one
-// lets CloudWatch, which names the alarm's owner, and not EventBridge:
+// lets CloudWatch, which names the alarm's owner, and not EventBridge, for which no
+// statement with a condition counts:
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html#eb-sns-permissions
 func (a tx) allows(t *topic, service, about string) bool {
 	return slices.ContainsFunc(readPolicy(a.policyOf(t)).Statement, func(s statement) bool {
@@ -135,13 +136,16 @@ func (a tx) allows(t *topic, service, about string) bool {
 		if !slices.Contains(by.Service, service) && !slices.Contains(by.AWS, "*") {
 			return false
 		}
+		if service == "events.amazonaws.com" && len(s.Condition) > 0 {
+			return false
+		}
 		for _, keys := range s.Condition {
 			for key, want := range keys {
 				have := map[string]string{"aws:sourcearn": about, "aws:sourceaccount": a.Account()}
 				if service == "cloudwatch.amazonaws.com" {
 					have["aws:sourceowner"] = a.Account()
 				}
-				if !slices.Contains(want, have[strings.ToLower(key)]) {
+				if !slices.ContainsFunc(want, func(w string) bool { return kernel.Wildcard(w, have[strings.ToLower(key)]) }) {
 					return false
 				}
 			}

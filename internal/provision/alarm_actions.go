@@ -1,0 +1,139 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// AlarmActions are whether the alarms tell anybody. They do from when the service is
+// healthy: a first up has no task for minutes. A stack that is paused or removed has none
+// either, and nobody is to be told of that.
+type AlarmActions struct {
+	graph.NodeOf[liveAlarmActions]
+	alarming
+	alarms *Alarms
+	on     bool
+}
+
+// liveAlarmActions are the alarms by their names in the stack, and whether each tells.
+type liveAlarmActions struct{ on map[string]bool }
+
+func newAlarmActions(a alarming, alarms *Alarms, service *Service, on bool) *AlarmActions {
+	out := &AlarmActions{alarming: a, alarms: alarms, on: on}
+	out.NodeOf = graph.Of(out, "alarm-actions", 5*time.Minute, alarms, service)
+	return out
+}
+
+// Read describes the alarms. Where none tells, there are no actions.
+func (a *AlarmActions) Read(ctx context.Context) (*liveAlarmActions, graph.State, error) {
+	all, err := a.all(ctx)
+	if err != nil {
+		return nil, graph.State{}, err
+	}
+	live, some := &liveAlarmActions{on: map[string]bool{}}, false
+	for name, x := range all {
+		live.on[name] = aws.ToBool(x.ActionsEnabled)
+		some = some || live.on[name]
+	}
+	if !some {
+		return nil, graph.State{Phase: graph.Absent, Unwanted: !a.on}, nil
+	}
+	return live, graph.State{Phase: graph.Ready, ID: a.names().Alarm("*"), Owner: a.stack}, nil
+}
+
+// Wanted implements graph.Shape.
+func (a *AlarmActions) Wanted(live *liveAlarmActions) *liveAlarmActions {
+	want := &liveAlarmActions{on: map[string]bool{}}
+	for name := range live.on {
+		want.on[name] = a.on
+	}
+	return want
+}
+
+// Attributes implements graph.Shape.
+func (a *AlarmActions) Attributes() graph.Attributes[liveAlarmActions] {
+	return graph.Attributes[liveAlarmActions]{
+		graph.Many("", func(live, want *liveAlarmActions) []graph.Change {
+			var out []graph.Change
+			for name, on := range live.on {
+				if on != want.on[name] {
+					out = append(out, graph.Change{Field: name, Have: tellsWord(on), Want: tellsWord(!on)})
+				}
+			}
+			return out
+		}, graph.SetBy(a.set)),
+	}
+}
+
+func tellsWord(on bool) string {
+	if on {
+		return "tells"
+	}
+	return "silent"
+}
+
+// Create has all alarms tell. To say so again changes nothing.
+func (a *AlarmActions) Create(ctx context.Context) (string, error) {
+	want := a.alarms.wantedAlarms()
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		want[name].ActionsEnabled = aws.Bool(true)
+		if _, err := a.watch.PutMetricAlarm(ctx, want[name]); err != nil {
+			return "", fmt.Errorf("have alarm %s tell: %w", a.names().Alarm(name), err)
+		}
+	}
+	return a.names().Alarm("*"), nil
+}
+
+func (a *AlarmActions) set(ctx context.Context, changes []graph.Change) error {
+	var names []string
+	for _, c := range changes {
+		names = append(names, c.Field)
+	}
+	return a.act(ctx, a.on, names)
+}
+
+// act has alarms tell, or not. CloudWatch replaces an alarm by what it is given and keeps
+// its state; emulators know no other call for this.
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+func (a alarming) act(ctx context.Context, on bool, names []string) error {
+	all, err := a.all(ctx) // as they are now
+	if err != nil {
+		return err
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		x, there := all[name]
+		if !there {
+			continue
+		}
+		_, err := a.watch.PutMetricAlarm(ctx, &cloudwatch.PutMetricAlarmInput{
+			ActionsEnabled: &on, AlarmName: x.AlarmName, AlarmDescription: x.AlarmDescription,
+			AlarmActions: x.AlarmActions, OKActions: x.OKActions, InsufficientDataActions: x.InsufficientDataActions, ActionConfiguration: x.ActionConfiguration,
+			Namespace: x.Namespace, MetricName: x.MetricName, Dimensions: x.Dimensions, Statistic: x.Statistic, ExtendedStatistic: x.ExtendedStatistic, Unit: x.Unit, Period: x.Period,
+			Metrics: x.Metrics, ThresholdMetricId: x.ThresholdMetricId, EvaluationCriteria: x.EvaluationCriteria, EvaluationInterval: x.EvaluationInterval,
+			ComparisonOperator: x.ComparisonOperator, Threshold: x.Threshold, EvaluationPeriods: x.EvaluationPeriods, DatapointsToAlarm: x.DatapointsToAlarm,
+			EvaluationWindow: x.EvaluationWindow, EvaluateLowSampleCountPercentile: x.EvaluateLowSampleCountPercentile, TreatMissingData: x.TreatMissingData, WarmUpConfiguration: x.WarmUpConfiguration,
+		})
+		if err != nil {
+			return fmt.Errorf("change whether alarm %s tells: %w", aws.ToString(x.AlarmName), err)
+		}
+	}
+	return nil
+}
+
+// Delete has them tell nobody.
+func (a *AlarmActions) Delete(ctx context.Context) error {
+	live := a.Last()
+	if live == nil {
+		return nil
+	}
+	return a.act(ctx, false, slices.Collect(maps.Keys(live.on)))
+}

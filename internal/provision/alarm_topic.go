@@ -1,0 +1,376 @@
+package provision
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sns/types"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/inventory"
+	"github.com/bookctl/bookctl/internal/partition"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// alarming is what the resources share that tell somebody when something is wrong.
+type alarming struct {
+	identity
+	watch  *cloudwatch.Client
+	topics *sns.Client
+	bus    *eventbridge.Client
+	who    *callers
+	// email and topic are to whom it is told: an address, or a topic that is not of the
+	// stack. Without either it is told to nobody.
+	email, topic string
+}
+
+// callers know which account is asked, which the ARN of a topic says.
+type callers struct {
+	sts     *sts.Client
+	mu      sync.Mutex
+	account string
+}
+
+func (c *callers) of(ctx context.Context) (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.account == "" {
+		out, err := c.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+		if err != nil {
+			return "", fmt.Errorf("ask for the account: %w", err)
+		}
+		c.account = aws.ToString(out.Account)
+	}
+	return c.account, nil
+}
+
+// alarming are those of a stack. Nothing is wanted of a stack that is only removed.
+func newAlarming(who identity, c Clients, s Settings) alarming {
+	return alarming{identity: who, watch: c.CloudWatch, topics: c.SNS, bus: c.Events, who: &callers{sts: c.STS}, email: s.AlarmEmail, topic: s.AlarmTopic}
+}
+
+// wanted says whether somebody is to be told.
+func (a alarming) wanted() bool { return a.email != "" || a.topic != "" }
+
+func (a alarming) arn(account, service, resource string) string {
+	return fmt.Sprintf("arn:%s:%s:%s:%s:%s", partition.Of(a.region).Name, service, a.region, account, resource)
+}
+
+// AlarmTopic is the stack's own topic, from which alarms go to an address by mail. A
+// topic that is brought along is its owner's, and there is none of the stack's then.
+type AlarmTopic struct {
+	graph.NodeOf[liveAlarmTopic]
+	alarming
+}
+
+// liveAlarmTopic is the topic as far as it is compared and used.
+type liveAlarmTopic struct {
+	there      bool
+	arn        string
+	tags       map[string]string
+	policy     string
+	subscriber string // the wanted one, if it is among them
+	// pending says that the wanted one has not confirmed yet, and former is the ARN of the
+	// subscription of the address that was wanted before.
+	pending bool
+	former  string
+}
+
+// tagAlarmEmail is on the topic, and has the address that bookctl subscribed.
+const tagAlarmEmail = "bookctl:alarm-email"
+
+func newAlarmTopic(a alarming) *AlarmTopic {
+	t := &AlarmTopic{alarming: a}
+	t.NodeOf = graph.Of(t, "alarm-topic", 5*time.Minute)
+	return t
+}
+
+func (t *AlarmTopic) topicName() string { return t.names().AlarmTopic() }
+
+// Pending is the address that has yet to confirm that it wants mails; "" for none.
+func (t *AlarmTopic) Pending() string {
+	if live := t.Last(); live != nil && live.pending {
+		return t.email
+	}
+	return ""
+}
+
+// Read looks the topic up by its name, which with the account makes its ARN.
+func (t *AlarmTopic) Read(ctx context.Context) (*liveAlarmTopic, graph.State, error) {
+	none := graph.State{Phase: graph.Absent, Unwanted: t.email == ""}
+	account, err := t.who.of(ctx)
+	if err != nil {
+		return nil, graph.State{}, err
+	}
+	arn := t.arn(account, "sns", t.topicName())
+	out, err := t.topics.GetTopicAttributes(ctx, &sns.GetTopicAttributesInput{TopicArn: &arn})
+	if isCode(err, "NotFound", "NotFoundException") {
+		return nil, none, nil
+	}
+	if err != nil {
+		return nil, graph.State{}, fmt.Errorf("describe topic %s: %w", t.topicName(), err)
+	}
+	tags, err := t.topicTags(ctx, arn)
+	if isCode(err, "ResourceNotFound", "ResourceNotFoundException", "NotFound") {
+		return nil, none, nil
+	}
+	if err != nil {
+		return nil, graph.State{}, err
+	}
+	live := &liveAlarmTopic{there: true, arn: arn, tags: tags, policy: out.Attributes["Policy"]}
+	pages := sns.NewListSubscriptionsByTopicPaginator(t.topics, &sns.ListSubscriptionsByTopicInput{TopicArn: &arn})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if isCode(err, "NotFound", "NotFoundException") {
+			return nil, none, nil
+		}
+		if err != nil {
+			return nil, graph.State{}, fmt.Errorf("list the subscriptions of topic %s: %w", t.topicName(), err)
+		}
+		for _, s := range page.Subscriptions {
+			if aws.ToString(s.Protocol) != "email" {
+				continue
+			}
+			confirmed := strings.HasPrefix(aws.ToString(s.SubscriptionArn), "arn:")
+			switch aws.ToString(s.Endpoint) {
+			case t.email:
+				live.subscriber, live.pending = t.email, !confirmed
+			case tags[tagAlarmEmail]:
+				if confirmed { // else it has no ARN, and SNS forgets it by itself
+					live.former = *s.SubscriptionArn
+				}
+			}
+		}
+	}
+	st := graph.State{Phase: graph.Ready, ID: arn, Owner: tags[TagStack]}
+	if live.pending {
+		st.Note = t.email + " has yet to confirm"
+	}
+	return live, st, nil
+}
+
+func (a alarming) topicTags(ctx context.Context, arn string) (map[string]string, error) {
+	out, err := a.topics.ListTagsForResource(ctx, &sns.ListTagsForResourceInput{ResourceArn: &arn})
+	if err != nil {
+		return nil, fmt.Errorf("list the tags of %s: %w", arn, err)
+	}
+	return readTags(out.Tags, func(x types.Tag) (*string, *string) { return x.Key, x.Value }), nil
+}
+
+func (t *AlarmTopic) wantedTags() map[string]string {
+	tags := t.tags(t.Name())
+	tags[tagAlarmEmail] = t.email
+	return tags
+}
+
+// wantedPolicy lets CloudWatch publish for the stack's alarms, and EventBridge, which AWS
+// does not let be bound to a rule: no condition counts for it. Nobody else publishes
+// without a permission of their own.
+// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html#eb-sns-permissions
+// https://docs.aws.amazon.com/sns/latest/dg/sns-access-policy-use-cases.html
+func (t *AlarmTopic) wantedPolicy(arn string) string {
+	account := strings.Split(arn, ":")[4]
+	publish := func(sid, service string) map[string]any {
+		return map[string]any{"Sid": sid, "Effect": "Allow", "Principal": map[string]any{"Service": service}, "Action": "sns:Publish", "Resource": arn}
+	}
+	alarms := publish("Alarms", "cloudwatch.amazonaws.com")
+	alarms["Condition"] = map[string]any{"ArnLike": map[string]any{"aws:SourceArn": t.arn(account, "cloudwatch", "alarm:"+t.names().Alarm("*"))}}
+	text, _ := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": []any{publish("Release", eventBridge), alarms}}) // of texts
+	return string(text)
+}
+
+// Wanted implements graph.Shape.
+func (t *AlarmTopic) Wanted(live *liveAlarmTopic) *liveAlarmTopic {
+	return &liveAlarmTopic{there: t.email != "", tags: t.wantedTags(), policy: t.wantedPolicy(live.arn), subscriber: t.email}
+}
+
+// Attributes implements graph.Shape. Where no topic is wanted, it goes.
+func (t *AlarmTopic) Attributes() graph.Attributes[liveAlarmTopic] {
+	kept := func(_, want *liveAlarmTopic) bool { return want.there }
+	return graph.Attributes[liveAlarmTopic]{
+		graph.Compared("topic", func(live, want *liveAlarmTopic) (string, string, bool) { return "there", "none", !want.there },
+			graph.SetBy(func(ctx context.Context, _ []graph.Change) error { return t.Delete(ctx) })),
+		graph.Compared("policy", func(live, want *liveAlarmTopic) (string, string, bool) {
+			return "not that of the stack's alarms", "publishing by the stack's alarms alone", !sameJSON(live.policy, want.policy)
+		}, graph.SetBy(t.setPolicy)).When(kept),
+		graph.Field("subscriber", func(l *liveAlarmTopic) string { return l.subscriber }, graph.SetBy(t.subscribe)).When(kept),
+		graph.Compared("former-subscriber", func(live, _ *liveAlarmTopic) (string, string, bool) {
+			return live.tags[tagAlarmEmail], "", live.former != ""
+		}, graph.SetBy(t.unsubscribe)).When(kept),
+		// After those: the former address is known by it.
+		tagAttribute(func(l *liveAlarmTopic) map[string]string { return l.tags }, graph.SetBy(t.retag)).When(kept),
+	}
+}
+
+func (t *AlarmTopic) retag(ctx context.Context, changes []graph.Change) error {
+	if drop := t.toDrop(t.Name(), changes); drop != nil {
+		if _, err := t.topics.UntagResource(ctx, &sns.UntagResourceInput{ResourceArn: aws.String(t.ID()), TagKeys: drop}); err != nil {
+			return fmt.Errorf("untag topic %s: %w", t.topicName(), err)
+		}
+	}
+	if _, err := t.topics.TagResource(ctx, &sns.TagResourceInput{ResourceArn: aws.String(t.ID()), Tags: snsTags(t.wantedTags())}); err != nil {
+		return fmt.Errorf("tag topic %s: %w", t.topicName(), err)
+	}
+	return nil
+}
+
+func snsTags(tags map[string]string) []types.Tag {
+	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
+}
+
+// Create makes the topic. The call finds one of that name, so that a second can't be
+// made; one with other tags is a stranger's and refused by SNS.
+// https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html
+func (t *AlarmTopic) Create(ctx context.Context) (string, error) {
+	out, err := t.topics.CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String(t.topicName()), Tags: snsTags(t.wantedTags())})
+	if err != nil {
+		return "", fmt.Errorf("create topic %s: %w", t.topicName(), err)
+	}
+	return aws.ToString(out.TopicArn), nil
+}
+
+func (t *AlarmTopic) setPolicy(ctx context.Context, _ []graph.Change) error {
+	_, err := t.topics.SetTopicAttributes(ctx, &sns.SetTopicAttributesInput{TopicArn: aws.String(t.ID()), AttributeName: aws.String("Policy"), AttributeValue: aws.String(t.wantedPolicy(t.ID()))})
+	if err != nil {
+		return fmt.Errorf("set the policy of topic %s: %w", t.topicName(), err)
+	}
+	return nil
+}
+
+// subscribe has SNS ask the address. It sends nothing else before that is answered, and
+// forgets who does not answer for two days; the next run then asks again.
+// https://docs.aws.amazon.com/sns/latest/dg/SendMessageToHttp.confirm.html
+func (t *AlarmTopic) subscribe(ctx context.Context, _ []graph.Change) error {
+	_, err := t.topics.Subscribe(ctx, &sns.SubscribeInput{TopicArn: aws.String(t.ID()), Protocol: aws.String("email"), Endpoint: &t.email})
+	if err != nil {
+		return fmt.Errorf("subscribe %s to topic %s: %w", t.email, t.topicName(), err)
+	}
+	return nil
+}
+
+func (t *AlarmTopic) unsubscribe(ctx context.Context, _ []graph.Change) error {
+	live := t.Last()
+	if live == nil || live.former == "" {
+		return nil
+	}
+	if _, err := t.topics.Unsubscribe(ctx, &sns.UnsubscribeInput{SubscriptionArn: &live.former}); err != nil && !isCode(err, "NotFound", "NotFoundException") {
+		return fmt.Errorf("end the subscription of %s to topic %s: %w", live.tags[tagAlarmEmail], t.topicName(), err)
+	}
+	return nil
+}
+
+// Delete removes the topic with its subscriptions, also those that are pending, which
+// can't be removed by themselves.
+// https://docs.aws.amazon.com/sns/latest/dg/sns-delete-subscription-topic.html
+func (t *AlarmTopic) Delete(ctx context.Context) error {
+	if _, err := t.topics.DeleteTopic(ctx, &sns.DeleteTopicInput{TopicArn: aws.String(t.ID())}); err != nil && !isCode(err, "NotFound", "NotFoundException") {
+		return fmt.Errorf("delete topic %s: %w", t.topicName(), err)
+	}
+	return nil
+}
+
+// topicKind lists the stack's topic.
+func (a alarming) topicKind() inventory.Kind {
+	return inventory.Kind{Service: "sns", Type: "topic", List: func(ctx context.Context) ([]inventory.Item, error) {
+		account, err := a.who.of(ctx)
+		if err != nil {
+			return nil, err
+		}
+		arn := a.arn(account, "sns", a.names().AlarmTopic())
+		tags, err := a.topicTags(ctx, arn)
+		if isCode(err, "ResourceNotFound", "ResourceNotFoundException", "NotFound", "NotFoundException") {
+			return nil, nil
+		}
+		if err != nil || tags[TagStack] != a.stack {
+			return nil, err
+		}
+		return []inventory.Item{{ID: arn}}, nil
+	}}
+}
+
+// eventBridge is what EventBridge is called in policies.
+const eventBridge = "events.amazonaws.com"
+
+// CheckTopic says why alarms can't go to a topic that is brought along, or what it will
+// not be told; "" is for nothing that is known.
+func CheckTopic(ctx context.Context, c *sns.Client, arn string) (warning string, err error) {
+	// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-targets.html
+	if part := strings.Split(arn, ":"); part[3] != c.Options().Region {
+		return "", hint.With(fmt.Errorf("alarm topic %s is in region %s, and alarms go to topics of their own: %s", arn, part[3], c.Options().Region), "give the ARN of another topic")
+	}
+	out, err := c.GetTopicAttributes(ctx, &sns.GetTopicAttributesInput{TopicArn: &arn})
+	switch {
+	case isCode(err, "NotFound", "NotFoundException"):
+		return "", hint.With(fmt.Errorf("alarm topic %s: %w", arn, errNoTopic), "create it, or give the ARN of another one")
+	case isCode(err, "AuthorizationError", "AuthorizationErrorException", "AccessDenied", "AccessDeniedException"):
+		return fmt.Sprintf("whether topic %s takes alarms can't be seen: its owner does not let its policy be read", arn), nil
+	case err != nil:
+		return "", fmt.Errorf("describe topic %s: %w", arn, err)
+	}
+	if !letsPublish(out.Attributes["Policy"], eventBridge) {
+		return fmt.Sprintf("topic %s is not told of failed releases: its policy does not let %s do sns:Publish, without a condition", arn, eventBridge), nil
+	}
+	return "", nil
+}
+
+var errNoTopic = errors.New("there is no such topic")
+
+// letsPublish says whether the policy of a topic lets a service publish in any case.
+func letsPublish(policy, service string) bool {
+	var p struct {
+		Statement []struct {
+			Effect    string
+			Principal json.RawMessage
+			Action    oneOrMore
+			Condition map[string]any
+		}
+	}
+	if json.Unmarshal([]byte(policy), &p) != nil {
+		return false
+	}
+	for _, s := range p.Statement {
+		var by struct{ Service oneOrMore }
+		if json.Unmarshal(s.Principal, &by) != nil { // "*"
+			by.Service = oneOrMore{service}
+		}
+		publishes := slices.ContainsFunc(s.Action, func(a string) bool {
+			return a == "*" || strings.EqualFold(a, "sns:*") || strings.EqualFold(a, "sns:Publish")
+		})
+		if s.Effect == "Allow" && publishes && len(s.Condition) == 0 && slices.Contains(by.Service, service) {
+			return true
+		}
+	}
+	return false
+}
+
+// oneOrMore is a list of texts, which policies write as a text where it has one.
+type oneOrMore []string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (o *oneOrMore) UnmarshalJSON(text []byte) error {
+	var one string
+	if json.Unmarshal(text, &one) == nil {
+		*o = oneOrMore{one}
+		return nil
+	}
+	return json.Unmarshal(text, (*[]string)(o))
+}
+
+// target is the topic that alarms go to; "" while it is not there.
+func (a alarming) target(own *AlarmTopic) string {
+	if a.topic != "" {
+		return a.topic
+	}
+	return own.ID()
+}
