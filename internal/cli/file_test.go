@@ -187,6 +187,7 @@ secret:
 	elsewhere := map[string]string{
 		"image": "there is a source", "dockerfile": "there is no builder", "registry-secret": "it goes with an image", "arch": "it is this machine's",
 		"domain": "it needs a zone", "certificate": "it needs one", "https-port": "it goes with them", "no-database": "there is one",
+		"vpc": "the stack has one of its own", "subnets": "they go with one that is given", "db-subnets": "likewise",
 	}
 	for _, row := range provision.Table() {
 		if here := strings.Contains(text, "\n"+row.Flag+": "); here == (elsewhere[row.Flag] != "") {

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -8,6 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -89,4 +92,255 @@ func TestAVPCThatIsAllThereIsKeepsItsRange(t *testing.T) {
 	s.run(append([]string{"up", "--local", "--wait=false"}, imageless()...)...).says(t, 1, "the range of a VPC is fixed", "keep it with --cidr 10.99.0.0/20")
 	s.run(first...).says(t, 0)
 	s.run("up", "--local", "--wait=false").says(t, 0, "0 changed")
+}
+
+// givenVPC is a VPC that somebody else made, with what else is in it.
+type givenVPC struct {
+	*byHand
+	id                    string
+	publicA, publicB      string
+	privateA, privateB    string
+	smallPublic, nameless string // a second public subnet in a zone with less room, and one with no table of its own
+	table, gateway, group string
+}
+
+// newGivenVPC makes one, in which somebody's network interface is. Its main route table
+// leads nowhere, and its public subnets give no addresses by themselves.
+func newGivenVPC(h *byHand) *givenVPC {
+	h.Helper()
+	t, ctx, client := h.T, h.Context(), ec2.NewFromConfig(h.Config)
+	g := &givenVPC{byHand: h}
+	name := func(kind ec2types.ResourceType, name string) []ec2types.TagSpecification {
+		return []ec2types.TagSpecification{{ResourceType: kind, Tags: []ec2types.Tag{{Key: aws.String("Name"), Value: &name}, {Key: aws.String("team"), Value: aws.String("platform")}}}}
+	}
+	g.id = *done[*ec2.CreateVpcOutput](t)(client.CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: aws.String("10.40.0.0/16"), TagSpecifications: name(ec2types.ResourceTypeVpc, "theirs")})).Vpc.VpcId
+	subnet := func(cidr, zone, called string) string {
+		h.Helper()
+		return *done[*ec2.CreateSubnetOutput](t)(client.CreateSubnet(ctx, &ec2.CreateSubnetInput{
+			VpcId: &g.id, CidrBlock: &cidr, AvailabilityZone: &zone, TagSpecifications: name(ec2types.ResourceTypeSubnet, called),
+		})).Subnet.SubnetId
+	}
+	g.publicA, g.publicB = subnet("10.40.0.0/24", "us-east-1b", "public-a"), subnet("10.40.1.0/24", "us-east-1c", "public-b")
+	g.smallPublic, g.nameless = subnet("10.40.2.0/28", "us-east-1b", "small"), subnet("10.40.3.0/24", "us-east-1a", "nameless")
+	g.privateA, g.privateB = subnet("10.40.10.0/24", "us-east-1b", "private-a"), subnet("10.40.11.0/24", "us-east-1c", "private-b")
+	g.gateway = *done[*ec2.CreateInternetGatewayOutput](t)(client.CreateInternetGateway(ctx, &ec2.CreateInternetGatewayInput{})).InternetGateway.InternetGatewayId
+	done[*ec2.AttachInternetGatewayOutput](t)(client.AttachInternetGateway(ctx, &ec2.AttachInternetGatewayInput{VpcId: &g.id, InternetGatewayId: &g.gateway}))
+	g.table = *done[*ec2.CreateRouteTableOutput](t)(client.CreateRouteTable(ctx, &ec2.CreateRouteTableInput{VpcId: &g.id})).RouteTable.RouteTableId
+	for _, id := range []string{g.publicA, g.publicB, g.smallPublic} {
+		done[*ec2.AssociateRouteTableOutput](t)(client.AssociateRouteTable(ctx, &ec2.AssociateRouteTableInput{RouteTableId: &g.table, SubnetId: &id}))
+	}
+	g.group = *done[*ec2.CreateSecurityGroupOutput](t)(client.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{VpcId: &g.id, GroupName: aws.String("theirs"), Description: aws.String("theirs")})).GroupId
+	done[*ec2.CreateNetworkInterfaceOutput](t)(client.CreateNetworkInterface(ctx, &ec2.CreateNetworkInterfaceInput{SubnetId: &g.privateA, Groups: []string{g.group}, Description: aws.String("theirs")}))
+	return g
+}
+
+// open gives the public subnets their default route.
+func (g *givenVPC) open() {
+	g.Helper()
+	done[*ec2.CreateRouteOutput](g.T)(ec2.NewFromConfig(g.Config).CreateRoute(g.Context(), &ec2.CreateRouteInput{RouteTableId: &g.table, DestinationCidrBlock: aws.String("0.0.0.0/0"), GatewayId: &g.gateway}))
+}
+
+// whole is all that there is of the VPC in EC2's words, but for what is the stack's: its
+// security groups, and the addresses that its things have.
+func (g *givenVPC) whole() string {
+	g.Helper()
+	t, ctx, client, in := g.T, g.Context(), ec2.NewFromConfig(g.Config), []ec2types.Filter{{Name: aws.String("vpc-id"), Values: []string{g.id}}}
+	groups := done[*ec2.DescribeSecurityGroupsOutput](t)(client.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: in})).SecurityGroups
+	groups = slices.DeleteFunc(groups, func(x ec2types.SecurityGroup) bool {
+		return slices.ContainsFunc(x.Tags, func(tag ec2types.Tag) bool { return *tag.Key == "bookctl:stack" })
+	})
+	subnets := done[*ec2.DescribeSubnetsOutput](t)(client.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: in})).Subnets
+	for i := range subnets {
+		subnets[i].AvailableIpAddressCount = nil
+	}
+	acls := done[*ec2.DescribeNetworkAclsOutput](t)(client.DescribeNetworkAcls(ctx, &ec2.DescribeNetworkAclsInput{Filters: in})).NetworkAcls
+	for _, acl := range acls {
+		slices.SortFunc(acl.Associations, func(a, b ec2types.NetworkAclAssociation) int { return strings.Compare(*a.SubnetId, *b.SubnetId) })
+	}
+	text, err := json.MarshalIndent([]any{
+		done[*ec2.DescribeVpcsOutput](t)(client.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{Filters: in})).Vpcs, subnets, groups,
+		done[*ec2.DescribeVpcAttributeOutput](t)(client.DescribeVpcAttribute(ctx, &ec2.DescribeVpcAttributeInput{VpcId: &g.id, Attribute: ec2types.VpcAttributeNameEnableDnsHostnames})).EnableDnsHostnames,
+		done[*ec2.DescribeRouteTablesOutput](t)(client.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{Filters: in})).RouteTables,
+		acls,
+		done[*ec2.DescribeInternetGatewaysOutput](t)(client.DescribeInternetGateways(ctx, &ec2.DescribeInternetGatewaysInput{InternetGatewayIds: []string{g.gateway}})).InternetGateways,
+	}, "", " ")
+	g.must(err)
+	return string(text)
+}
+
+// unchanged holds the VPC against what it was.
+func (g *givenVPC) unchanged(when, before string) {
+	g.Helper()
+	if diff := cmp.Diff(before, g.whole()); diff != "" {
+		g.Errorf("%s the VPC that was given differs (-before +after):\n%s", when, diff)
+	}
+}
+
+// TestAStackLivesInAVPCThatItIsGiven makes one in somebody's VPC, and leaves exactly what was
+// there.
+func TestAStackLivesInAVPCThatItIsGiven(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	g := newGivenVPC(h)
+	up := func(flags ...string) result {
+		t.Helper()
+		return s.run(slices.Concat([]string{"up", "--local"}, imageless(), flags)...)
+	}
+	s.run("up", "--local", "--vpc", "theirs").says(t, 64, "give the id of one", "choose with --vpc")
+	s.run("up", "--local", "--subnets", g.publicA).says(t, 64, "give two to 10")
+	s.run("up", "--local", "--subnets", g.publicA+","+g.publicB).says(t, 64, "--subnets are those of a VPC that is given with --vpc")
+	up("--vpc", g.id, "--cidr", "10.41.0.0/16").says(t, 64, "--cidr is for a new one")
+	all := h.inventory()
+	up("--vpc", "vpc-0123456789abcdef0").says(t, 1, "VPC vpc-0123456789abcdef0: there is none in this account and region")
+	up("--vpc", g.id).says(t, 1, "has public subnets with 8 free addresses in no zone", "whose default route leads to nowhere")
+	h.same("what is refused left something", all)
+	g.open()
+	before := g.whole()
+	all = h.inventory()
+	up("--vpc", g.id, "--subnets", g.publicA+","+g.privateB).says(t, 1, "subnet "+g.privateB+" is not public: its default route leads to nowhere")
+	up("--vpc", g.id, "--subnets", g.publicA+","+g.smallPublic).says(t, 1, "are both in us-east-1b, and a load balancer takes one in each zone")
+	up("--vpc", g.id, "--subnets", g.smallPublic+","+g.publicB, "--count", "246").says(t, 1, "have addresses for 246 tasks beside the load balancer")
+	up("--vpc", g.id, "--subnets", g.publicA+",subnet-0123456789abcdef0").says(t, 1, "subnet subnet-0123456789abcdef0: there is none in "+g.id)
+	up("--vpc", g.id, "--db-subnets", g.privateA+","+g.smallPublic).says(t, 1, "the subnets of the database are in one zone (us-east-1b)")
+	h.same("what is refused left something", all)
+
+	plan := s.run(slices.Concat([]string{"plan", "--local", "--vpc", g.id}, imageless()[1:])...)
+	for _, want := range []string{
+		"vpc                         unchanged " + g.id + ": given, not managed", "subnet-public-a             unchanged " + g.publicA, "subnet-public-b             unchanged " + g.publicB,
+		"subnet-database-a           unchanged " + g.privateA, "subnet-database-b           unchanged " + g.privateB, "sg-load-balancer            create",
+	} {
+		if plan.code != 2 || !strings.Contains(plan.out, want) {
+			t.Errorf("plan does not say %q: %d\n%s%s", want, plan.code, plan.out, plan.err)
+		}
+	}
+	for _, never := range []string{"internet-gateway", "route-table", "sg-default"} {
+		if strings.Contains(plan.out, never) {
+			t.Errorf("plan names %s:\n%s", never, plan.out)
+		}
+	}
+	// The same command heals a first run that was cut off.
+	h.faults(map[string]any{"deny": []string{"elasticloadbalancing:CreateLoadBalancer"}})
+	up("--vpc", g.id).says(t, 4, "elasticloadbalancing:CreateLoadBalancer", "load balancer and tasks in "+g.publicA+", "+g.publicB+", the database in "+g.privateA+", "+g.privateB)
+	g.unchanged("after a run that was cut off", before)
+	h.faults(map[string]any{})
+	up("--vpc", g.id).says(t, 0)
+	g.unchanged("after up", before)
+	s.run("up", "--local", "--wait=false").says(t, 0, "0 changed")
+	h.backedUp()
+
+	balancer := done[*elb.DescribeLoadBalancersOutput](t)(elb.NewFromConfig(h.Config).DescribeLoadBalancers(t.Context(), &elb.DescribeLoadBalancersInput{Names: []string{"book-lb"}})).LoadBalancers[0]
+	var in []string
+	for _, z := range balancer.AvailabilityZones {
+		in = append(in, *z.SubnetId)
+	}
+	slices.Sort(in)
+	if want := slices.Sorted(slices.Values([]string{g.publicA, g.publicB})); !slices.Equal(in, want) || *balancer.VpcId != g.id {
+		t.Errorf("the load balancer is in %s of %s, want %s of %s", in, *balancer.VpcId, want, g.id)
+	}
+	task := h.group("book-sg-task")
+	var ranges []string
+	for _, p := range task.IpPermissionsEgress {
+		for _, r := range p.IpRanges {
+			ranges = append(ranges, *r.CidrIp)
+		}
+	}
+	slices.Sort(ranges)
+	if diff := cmp.Diff([]string{"0.0.0.0/0", "10.40.10.0/24", "10.40.11.0/24"}, ranges); diff != "" {
+		t.Errorf("tasks reach (-want +got):\n%s", diff)
+	}
+	var status struct {
+		GivenNetwork struct {
+			VPC                string
+			Subnets, DBSubnets []string
+		}
+	}
+	decode(t, s.run("status", "--local", "--output", "json").out, &status)
+	if n := status.GivenNetwork; n.VPC != g.id || !slices.Equal(n.Subnets, []string{g.publicA, g.publicB}) || !slices.Equal(n.DBSubnets, []string{g.privateA, g.privateB}) {
+		t.Errorf("status says %+v", n)
+	}
+	if r := s.run("status", "--local"); !strings.Contains(r.out, g.id+", given and not managed") {
+		t.Errorf("status: %s", r.out)
+	}
+	if dot := s.must("graph", "--local", "--format", "dot"); !strings.Contains(dot, `"vpc" [label="vpc\nready: given, not managed"`) {
+		t.Errorf("graph: %s", dot)
+	}
+
+	// It does not move.
+	for _, command := range []string{"plan", "up"} {
+		s.run(command, "--local", "--vpc", "vpc-0123456789abcdef0").says(t, 1, "this stack is in "+g.id, "requires replacement", "leave --vpc out")
+	}
+	// Drift is repaired in what is the stack's.
+	network := ec2.NewFromConfig(h.Config)
+	h.must(ok(network.RevokeSecurityGroupEgress(t.Context(), &ec2.RevokeSecurityGroupEgressInput{GroupId: task.GroupId, IpPermissions: task.IpPermissionsEgress})))
+	s.run("up", "--local", "--wait=false").says(t, 0, "1 updated")
+	g.unchanged("after a repair", before)
+	// What it needs of the VPC and is not there any more refuses it, and nothing is put right.
+	h.must(ok(network.DeleteRoute(t.Context(), &ec2.DeleteRouteInput{RouteTableId: &g.table, DestinationCidrBlock: aws.String("0.0.0.0/0")})))
+	s.run("up", "--local", "--wait=false").says(t, 1, "default-route", "the route table is not the stack's to change")
+	g.open()
+	h.must(ok(network.ModifyVpcAttribute(t.Context(), &ec2.ModifyVpcAttributeInput{VpcId: &g.id, EnableDnsSupport: &ec2types.AttributeBooleanValue{Value: aws.Bool(false)}})))
+	s.run("up", "--local", "--wait=false").says(t, 1, "dns-support", "the VPC is not the stack's to change", "modify-vpc-attribute --vpc-id "+g.id)
+	h.must(ok(network.ModifyVpcAttribute(t.Context(), &ec2.ModifyVpcAttributeInput{VpcId: &g.id, EnableDnsSupport: &ec2types.AttributeBooleanValue{Value: aws.Bool(true)}})))
+	// Other subnets are taken in place, and recorded.
+	s.run("up", "--local", "--wait=false", "--db-subnets", g.privateA+","+g.privateB+","+g.nameless).says(t, 0, "updated")
+	s.run("up", "--local", "--wait=false").says(t, 0, "0 changed")
+	// Without the role that records it, what exists tells.
+	roles := iam.NewFromConfig(h.Config)
+	h.must(ok(roles.UntagRole(t.Context(), &iam.UntagRoleInput{RoleName: aws.String("book-us-east-1-execution-role"), TagKeys: []string{"bookctl:vpc", "bookctl:subnets", "bookctl:db-subnets"}})))
+	s.run("up", "--local", "--wait=false").says(t, 0, "updated")
+	s.run("up", "--local", "--wait=false").says(t, 0, "0 changed")
+
+	// Somebody else's rule that names a group of the stack's holds it.
+	rule := []ec2types.IpPermission{{IpProtocol: aws.String("tcp"), FromPort: aws.Int32(5432), ToPort: aws.Int32(5432), UserIdGroupPairs: []ec2types.UserIdGroupPair{{GroupId: task.GroupId}}}}
+	h.must(ok(network.AuthorizeSecurityGroupIngress(t.Context(), &ec2.AuthorizeSecurityGroupIngressInput{GroupId: &g.group, IpPermissions: rule})))
+	made := h.inventory()
+	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 1, "nothing was touched", "security group "+g.group, "refers to "+*task.GroupId)
+	h.same("a destroy that is held touched something", made)
+	h.must(ok(network.RevokeSecurityGroupIngress(t.Context(), &ec2.RevokeSecurityGroupIngressInput{GroupId: &g.group, IpPermissions: rule})))
+
+	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, "0 left")
+	g.unchanged("after destroy", before)
+	h.same("destroy left or took something", all)
+}
+
+// TestAStackOfItsOwnDoesNotMoveIntoAVPC refuses it, and says what to do.
+func TestAStackOfItsOwnDoesNotMoveIntoAVPC(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	s.up(append(imageless(), "--no-database")...)
+	g := newGivenVPC(h)
+	g.open()
+	before := h.inventory()
+	s.run("up", "--local", "--vpc", g.id).says(t, 1, "this stack has a VPC of its own, and can't move: "+g.id+" requires replacement", "leave --vpc out", "up --local --vpc "+g.id+" --restore latest")
+	h.same("another VPC was refused", before)
+}
+
+// TestAStackInAGivenVPCPassesUnderItsPolicy makes and destroys one by the policy that is
+// printed for that VPC, and no more.
+func TestAStackInAGivenVPCPassesUnderItsPolicy(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	j := newJudgedRun(t, "book", "us-east-1")
+	end := j.open(t)
+	g := newGivenVPC(&byHand{t, j.config("root"), j.info.Endpoint})
+	g.open()
+	before := g.whole()
+	end()
+	j.judge(t, "--vpc", g.id)
+	g.Config = j.config("root")
+	j.step(append([]string{"up", "--vpc", g.id}, imageless()...)...)
+	j.step("up", "--wait=false", "--tag", "team=payments")
+	j.ends(3, "status") // there is no image
+	j.step("destroy", "--yes", "--purge-snapshots")
+	g.unchanged("after all", before)
 }

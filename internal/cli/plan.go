@@ -72,6 +72,7 @@ type planned struct {
 	ID       string         `json:"id,omitempty"`
 	Changes  []graph.Change `json:"changes,omitempty"`
 	Note     string         `json:"note,omitempty"`
+	Given    bool           `json:"given,omitempty" doc:"It is not the stack's, which is in it and changes nothing of it."`
 
 	retained string // what is left as it is though it differs
 	stops    bool   // and does not keep the rest from being done
@@ -274,6 +275,7 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 func foresee(r graph.Maker, f graph.Finding, g *globals) planned {
 	p := planned{Resource: f.Name, ID: f.ID, Changes: g.shown(f.Drift), Action: planUnchanged}
 	_, updatable := r.(graph.Updater)
+	_, p.Given = r.(interface{ Given() })
 	switch {
 	case f.Phase == graph.Absent && f.Unwanted:
 	case f.Phase == graph.Absent:
@@ -428,10 +430,13 @@ func (o planOutput) print(w io.Writer, place string, g *globals) error {
 	fmt.Fprintf(&b, "Stack %s in %s\n\n", o.Stack, place)
 	o.printSettings(&b, g)
 	for _, r := range o.Resources {
-		if r.Action == planUnchanged && r.retained == "" && !g.verbose {
+		if r.Action == planUnchanged && r.retained == "" && !g.verbose && (!r.Given || o.Create == 0) {
 			continue
 		}
 		line := fmt.Sprintf("  %s %-27s %s", planSigns[r.Action], r.Resource, r.Action)
+		if r.Given {
+			line += " " + r.ID
+		}
 		if r.Note != "" {
 			line += ": " + r.Note
 		}

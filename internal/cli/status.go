@@ -113,6 +113,8 @@ type statusOutput struct {
 	// Answer is what the URL answers; nil when it was not asked.
 	Answer *answer `json:"answer,omitempty" doc:"What the URL answers where it does so only with its database."`
 	provision.Status
+	// Given is the VPC that the stack is in and that is not its own; nil for its own.
+	Given     *givenNetwork        `json:"givenNetwork,omitempty" doc:"The VPC that the stack is in and that is not its own; left out for its own."`
 	Snapshots []provision.Snapshot `json:"snapshots"`
 	Drift     []drifted            `json:"drift" doc:"What is not as it was asked for."`
 	// Monthly is what the stack costs a month in US dollars; nil when unknown.
@@ -134,6 +136,25 @@ type statusOutput struct {
 	databaseless, unchecked bool
 	// kept are the secret variables that a stack is to have which is not there yet.
 	kept []string
+}
+
+// givenNetwork is a VPC that a stack was given, of which it changes nothing.
+type givenNetwork struct {
+	VPC     string   `json:"vpc"`
+	Subnets []string `json:"subnets" doc:"Those of load balancer and tasks."`
+	// DBSubnets are those of the database.
+	DBSubnets []string `json:"dbSubnets" doc:"Those of the database."`
+}
+
+// givenTo is the VPC that a stack with these settings was given, nil for one of its own.
+func givenTo(s provision.Settings) *givenNetwork {
+	if s.VPC == "" {
+		return nil
+	}
+	list := func(ids string) []string {
+		return listOf(strings.FieldsFunc(ids, func(r rune) bool { return r == ',' }))
+	}
+	return &givenNetwork{s.VPC, list(s.Subnets), list(s.DBSubnets)}
 }
 
 // drifted is a resource that is not as it was asked for.
@@ -167,7 +188,7 @@ func readStatus(ctx context.Context, t *target, g *globals, also alsoRead) (*sta
 	out := &statusOutput{
 		Schema: schema, Type: "status", Stack: g.stack, Account: t.account, Region: t.region,
 		Problems: []string{}, Snapshots: []provision.Snapshot{}, Drift: []drifted{}, place: t.place, now: time.Now(), found: have.Found, databaseless: have.NoDatabase,
-		Paused: have.Paused, DatabaseStarts: have.DatabaseStarts,
+		Paused: have.Paused, DatabaseStarts: have.DatabaseStarts, Given: givenTo(have.Settings),
 		unchecked: have.HealthCommand == "", kept: kept,
 	}
 	out.Tasks, out.Targets = []diagnosis.Task{}, []diagnosis.Target{}
@@ -589,6 +610,9 @@ func (o *statusOutput) rows(row func(string, string, ...any)) {
 		for _, text := range untold(a.To, a.AlarmAudience) {
 			row("", "%s", text)
 		}
+	}
+	if n := o.Given; n != nil {
+		row("Network", "%s, given and not managed: load balancer and tasks in %s%s", n.VPC, strings.Join(n.Subnets, ", "), prefixed(", database in ", strings.Join(n.DBSubnets, ", "), ""))
 	}
 	if ref := o.Image.Reference; ref != "" {
 		text := digestOf(ref)

@@ -144,6 +144,7 @@ continues.`,
   bookctl up --stack staging --count 2 --db-class db.t4g.small
   bookctl up --count 3 --spot
   bookctl up --tag team=payments --tag cost-center=42
+  bookctl up --stack shop --vpc vpc-0123456789abcdef0
   bookctl up --image registry.example.com/bookapi@sha256:…`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -458,7 +459,7 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	if most := max(want.Count, want.Max); want.Spot && most <= want.SpotBase {
 		p.warnings = append(p.warnings, hint.New("all tasks run on demand: there are at most %d, and --spot is for those beyond --spot-base %d", most, want.SpotBase))
 	}
-	want.DBVersion = env.DBVersion
+	want.DBVersion, want.Subnets, want.DBSubnets = env.DBVersion, env.Subnets, env.DBSubnets
 	p.spec = provision.Spec{
 		Stack: g.stack, Version: version(), Settings: want, Running: have.Running, Zones: env.Zones, Restore: u.restore, Deployed: &have,
 		Said: said(flags), UpgradeFrom: env.UpgradeFrom,

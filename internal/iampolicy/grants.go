@@ -7,7 +7,7 @@ var names = naming.Names{Stack: "{s}", Region: "{r}"}
 
 // grant allows actions on resources. In resources and conditions, "{p}", "{r}",
 // "{a}" and "{s}" stand for partition, region, account and stack, "{boundary}",
-// "{domain}" and "{zone}" for those of the scope; no resources means all, where
+// "{domain}", "{zone}" and "{vpc}" for those of the scope; no resources means all, where
 // IAM knows none for the actions.
 type grant struct {
 	sid       string // becomes the statement's Sid
@@ -25,6 +25,8 @@ const (
 	withDomain      need = "domain"
 	withBoundary    need = "boundary"
 	withoutBoundary need = "no boundary"
+	withVPC         need = "a VPC that is given"
+	withoutVPC      need = "a VPC of its own"
 )
 
 func (g grant) applies(s Scope) bool {
@@ -35,6 +37,10 @@ func (g grant) applies(s Scope) bool {
 		return s.Boundary != ""
 	case withoutBoundary:
 		return s.Boundary == ""
+	case withVPC:
+		return s.VPC != ""
+	case withoutVPC:
+		return s.VPC == ""
 	}
 	return true
 }
@@ -76,22 +82,31 @@ var grants = []grant{
 	// Without it, destroy finds only by waiting what holds the network.
 	{sid: "FindHolders", service: "ec2", actions: "DescribeEgressOnlyInternetGateways DescribeNatGateways DescribeTransitGatewayVpcAttachments " +
 		"DescribeVpcEndpoints DescribeVpcPeeringConnections DescribeVpnGateways"},
-	{sid: "NewVPC", service: "ec2", actions: "CreateVpc", resources: networkParts("vpc"), when: tagging},
-	{sid: "NewNetwork", service: "ec2", actions: "CreateInternetGateway CreateRouteTable CreateSecurityGroup CreateSubnet",
+	{sid: "NewVPC", service: "ec2", only: withoutVPC, actions: "CreateVpc", resources: networkParts("vpc"), when: tagging},
+	{sid: "NewNetwork", service: "ec2", only: withoutVPC, actions: "CreateInternetGateway CreateRouteTable CreateSecurityGroup CreateSubnet",
 		resources: networkParts("internet-gateway", "route-table", "security-group", "subnet"), when: tagging},
-	{sid: "TagNew", service: "ec2", actions: "CreateTags", resources: allOfEC2,
+	{sid: "TagNew", service: "ec2", only: withoutVPC, actions: "CreateTags", resources: allOfEC2,
 		when: condition{"StringEquals": {"ec2:CreateAction": {"CreateInternetGateway", "CreateRouteTable", "CreateSecurityGroup", "CreateSubnet", "CreateVpc"}}}},
 	// Also what is made in the stack's VPC asks for that: what is new has no tag yet, and
 	// so is allowed by NewNetwork alone.
-	{sid: "OwnNetwork", service: "ec2", actions: "AssociateDhcpOptions AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress " +
+	{sid: "OwnNetwork", service: "ec2", only: withoutVPC, actions: "AssociateDhcpOptions AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress " +
 		"CreateRoute CreateRouteTable CreateSecurityGroup CreateSubnet CreateTags DeleteInternetGateway DeleteRoute DeleteRouteTable DeleteSecurityGroup DeleteSubnet DeleteTags DeleteVpc DetachInternetGateway DisassociateRouteTable " +
 		"ModifySubnetAttribute ModifyVpcAttribute ReplaceNetworkAclAssociation ReplaceRoute ReplaceRouteTableAssociation RevokeSecurityGroupEgress RevokeSecurityGroupIngress",
 		resources: allOfEC2, when: ours},
 	// A VPC's default group and network ACL and the account's DHCP options can't be told
 	// from others' by a tag: AWS makes them without. What is nobody's may be put right, and
 	// nothing else.
-	{sid: "Untagged", service: "ec2", actions: "AssociateDhcpOptions CreateNetworkAclEntry DeleteNetworkAclEntry ReplaceNetworkAclAssociation RevokeSecurityGroupEgress RevokeSecurityGroupIngress",
+	{sid: "Untagged", service: "ec2", only: withoutVPC, actions: "AssociateDhcpOptions CreateNetworkAclEntry DeleteNetworkAclEntry ReplaceNetworkAclAssociation RevokeSecurityGroupEgress RevokeSecurityGroupIngress",
 		resources: networkParts("dhcp-options", "network-acl", "security-group"), when: condition{"Null": {stackTag: {"true"}}}},
+
+	// In a VPC that was given there are security groups of the stack, and nothing else of
+	// EC2's. A group is created in a VPC, which is asked for as well.
+	{sid: "InVPC", service: "ec2", only: withVPC, actions: "CreateSecurityGroup", resources: []string{"arn:{p}:ec2:{r}:{a}:vpc/{vpc}"}},
+	{sid: "NewGroups", service: "ec2", only: withVPC, actions: "CreateSecurityGroup", resources: networkParts("security-group"), when: tagging},
+	{sid: "TagGroups", service: "ec2", only: withVPC, actions: "CreateTags", resources: networkParts("security-group"),
+		when: condition{"StringEquals": {"ec2:CreateAction": {"CreateSecurityGroup"}}}},
+	{sid: "OwnGroups", service: "ec2", only: withVPC, resources: networkParts("security-group"), when: ours,
+		actions: "AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress CreateTags DeleteSecurityGroup DeleteTags RevokeSecurityGroupEgress RevokeSecurityGroupIngress"},
 
 	// Without it, status asks more, and list misses a stack that has no VPC.
 	{sid: "FindTagged", service: "tag", actions: "GetResources"},

@@ -27,6 +27,8 @@ type Scope struct {
 	// Domain is the name that the stack is served under, and Zone the id of its
 	// hosted zone; both are empty for a stack without.
 	Domain, Zone string
+	// VPC is the id of the VPC that the stack is given; "" for one of its own.
+	VPC string
 }
 
 // Document is an IAM policy.
@@ -131,6 +133,7 @@ func fullest(statements []Statement, room int) map[int]bool {
 
 var (
 	accountNumber = regexp.MustCompile(`^[0-9]{12}$`)
+	vpcID         = regexp.MustCompile(`^vpc-[0-9a-f]{8,17}$`)
 	zoneID        = regexp.MustCompile(`^[A-Z0-9]{1,32}$`)
 	boundaryARN   = regexp.MustCompile(`^arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/[A-Za-z0-9+=.@_/-]+$`)
 )
@@ -164,6 +167,9 @@ func (s Scope) check() error {
 	if s.Domain != "" && !naming.IsDomain(s.Domain) {
 		return fmt.Errorf("domain %q: give a name such as api.example.com", s.Domain)
 	}
+	if s.VPC != "" && !vpcID.MatchString(s.VPC) {
+		return fmt.Errorf("VPC %q: give its id, such as vpc-0123456789abcdef0", s.VPC)
+	}
 	if s.Zone != "" && !zoneID.MatchString(s.Zone) {
 		return fmt.Errorf("hosted zone %q: give its id, such as Z1D633PJN98FT9", s.Zone)
 	}
@@ -184,7 +190,7 @@ func For(scope Scope) (Document, error) {
 	}
 	fill := strings.NewReplacer(
 		"{p}", partition.Of(scope.Region).Name, "{r}", scope.Region, "{a}", scope.Account, "{s}", scope.Stack,
-		"{boundary}", scope.Boundary, "{domain}", scope.Domain, "{zone}", scope.Zone,
+		"{boundary}", scope.Boundary, "{domain}", scope.Domain, "{zone}", scope.Zone, "{vpc}", scope.VPC,
 	).Replace
 	// Whatever knows no resource is one statement, which saves room.
 	everywhere := Statement{Sid: "Everywhere", Effect: "Allow", Resource: []string{"*"}}

@@ -26,10 +26,11 @@ const boundary = "arn:aws:iam::123456789012:policy/limits"
 // policyScopes are the kinds of policies that there are for stack book.
 func policyScopes() map[string]iampolicy.Scope {
 	base := iampolicy.Scope{Account: "123456789012", Region: "us-east-1", Stack: "book"}
-	named, bounded := base, base
+	named, bounded, given := base, base, base
+	given.VPC = "vpc-0123456789abcdef0"
 	named.Domain, named.Zone = "api.example.com", "Z1D633PJN98FT9"
 	bounded.Boundary = boundary
-	return map[string]iampolicy.Scope{"plain": base, "with a domain": named, "with a boundary": bounded}
+	return map[string]iampolicy.Scope{"plain": base, "with a domain": named, "with a boundary": bounded, "in a VPC that is given": given}
 }
 
 func policyOf(t *testing.T, scope iampolicy.Scope) iampolicy.Document {
@@ -196,6 +197,16 @@ func TestThePolicyIsNarrow(t *testing.T) {
 						}
 					}
 				}
+				// Of a VPC that is given nothing is changed: a group is created in it.
+				for _, r := range s.Resource {
+					if scope.VPC == "" || !strings.HasPrefix(a, "ec2:") || reading.MatchString(a) || !strings.Contains(r, ":ec2:") {
+						continue // of another service, which statements share
+					}
+					in := a == "ec2:CreateSecurityGroup" && r == "arn:aws:ec2:us-east-1:123456789012:vpc/"+scope.VPC
+					if group := r == "arn:aws:ec2:us-east-1:123456789012:security-group/*"; !in && (!group || s.Condition["StringEquals"] == nil) {
+						t.Errorf("%s, %s: %s is allowed on %s", name, s.Sid, a, r)
+					}
+				}
 				if strings.HasPrefix(a, "route53:") && scope.Domain == "" || a == "acm:RequestCertificate" && scope.Domain == "" {
 					t.Errorf("%s, %s: %s is allowed without a domain", name, s.Sid, a)
 				}
@@ -215,6 +226,7 @@ func TestThePolicyIsNarrow(t *testing.T) {
 		"a short account":       func(s *iampolicy.Scope) { s.Account = "123" },
 		"no region":             func(s *iampolicy.Scope) { s.Region = "here" },
 		"a stack's name":        func(s *iampolicy.Scope) { s.Stack = "Book" },
+		"a VPC":                 func(s *iampolicy.Scope) { s.VPC = "vpc-*" },
 		"a boundary":            func(s *iampolicy.Scope) { s.Boundary = "limits" },
 		"a domain without zone": func(s *iampolicy.Scope) { s.Domain = "api.example.com" },
 		"a zone's path":         func(s *iampolicy.Scope) { s.Domain, s.Zone = "api.example.com", "/hostedzone/Z1" },

@@ -59,6 +59,10 @@ type Environment struct {
 	Caller string `json:"caller"`
 	// Zones are the zones of the stack's subnets, or two that offer the database class.
 	Zones [2]string `json:"zones"`
+	// Subnets and DBSubnets are the subnets to use of a VPC that was given: those in the
+	// settings, or those that were chosen.
+	Subnets   string `json:"subnets,omitempty"`
+	DBSubnets string `json:"dbSubnets,omitempty"`
 	// DBVersion is the version of PostgreSQL to use: the version in the settings, the
 	// deployed one, that of the snapshot, or one that the region offers.
 	DBVersion string `json:"dbVersion"`
@@ -115,11 +119,8 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 	if in.Settings.NoDatabase && in.Restore != "" {
 		return Environment{}, errors.New("--restore needs a database, and --no-database excludes one: leave out one of the two flags")
 	}
-	if have := in.Deployed; have.Zones != [2]string{} && in.Settings.CIDR != have.CIDR {
-		// https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html
-		return Environment{}, hint.With(fmt.Errorf("the VPC of this stack is %s, and a VPC can't get another range: %s requires replacement", have.CIDR, in.Settings.CIDR),
-			"leave --cidr out; or create another stack with it, with --stack; or destroy this one, which keeps a snapshot of its data, and create it again with %s",
-			hint.Command("up", "--cidr", in.Settings.CIDR, "--restore", "latest"))
+	if err := in.checkMove(); err != nil {
+		return Environment{}, err
 	}
 	if in.OnlyRegion != "" && in.Region != in.OnlyRegion {
 		return Environment{}, hint.With(fmt.Errorf("this is region %s, and only %s may be changed", in.Region, in.OnlyRegion), "choose it with --region or AWS_REGION")
@@ -155,10 +156,16 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 		vpcs     int
 		standard string // the version that RDS gives a new database
 		targets  []string
+		given    *provision.GivenNetwork
 		reads    graph.Group
 	)
+	env.Subnets, env.DBSubnets = in.Settings.Subnets, in.Settings.DBSubnets
 	unchanged := in.unchanged()
 	if !unchanged {
+		reads.Go(func() (err error) {
+			given, err = in.readGiven(ctx, c)
+			return err
+		})
 		reads.Go(func() (err error) {
 			zones, err = openZones(ctx, c.EC2, in.Region)
 			return err
@@ -184,7 +191,7 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 				"leave --db-version out; a snapshot of the older version, which %s lists, can be restored into another stack", hint.Command("db", "snapshots"))
 		}
 	}
-	if in.Deployed.Zones == [2]string{} {
+	if in.Deployed.Zones == [2]string{} && in.Settings.VPC == "" {
 		reads.Go(func() (err error) {
 			vpcs, err = countVPCs(ctx, c.EC2)
 			return err
@@ -232,11 +239,22 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 	if unchanged {
 		return env, nil
 	}
-	if in.Settings.NoDatabase {
-		return env, pickZones(&env, zones, "", "")
+	var subnets subnetChoice
+	if given != nil {
+		if subnets, err = in.subnetsOf(*given, zones); err != nil {
+			return env, err
+		}
+		zones = subnets.zones()
 	}
-	err = offered.choose(&env, in.Settings, zones, standard)
-	return env, err
+	if in.Settings.NoDatabase {
+		err = pickZones(&env, zones, "", "")
+	} else {
+		err = offered.choose(&env, in.Settings, zones, standard)
+	}
+	if err != nil || in.placed() || given == nil {
+		return env, err
+	}
+	return env, subnets.settle(&env, in.Settings)
 }
 
 // upgrades says whether the database is to get another major version.
@@ -318,9 +336,9 @@ func checkHTTPS(ctx context.Context, c provision.Clients, in Intent) error {
 func (in Intent) unchanged() bool {
 	have, want := in.Deployed, in.Settings
 	if want.NoDatabase {
-		return have.Zones[0] != "" && have.Zones[1] != ""
+		return in.placed()
 	}
-	return have.DBVersion != "" && have.Zones[0] != "" && have.Zones[1] != "" &&
+	return have.DBVersion != "" && in.placed() &&
 		have.DBVersion == want.DBVersion && have.DBClass == want.DBClass && have.DBMultiAZ == want.DBMultiAZ &&
 		have.DBInsights == want.DBInsights && have.DBStorage == want.DBStorage && have.DBMaxStorage == want.DBMaxStorage
 }

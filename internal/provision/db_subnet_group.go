@@ -56,14 +56,14 @@ func rdsTagMap(tags []types.Tag) map[string]string {
 	return readTags(tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })
 }
 
-// DBSubnetGroup names the isolated subnets that the database may live in.
+// DBSubnetGroup names the subnets that the database may live in.
 type DBSubnetGroup struct {
 	graph.NodeOf[liveSubnetGroup]
 	databases
-	subnets []*Subnet
+	subnets []subnetwork
 }
 
-func newDBSubnetGroup(d databases, linked *ServiceLinkedRole, subnets ...*Subnet) *DBSubnetGroup {
+func newDBSubnetGroup(d databases, linked *ServiceLinkedRole, subnets ...subnetwork) *DBSubnetGroup {
 	var needs []graph.Finder
 	if linked != nil {
 		needs = append(needs, linked)
@@ -133,7 +133,7 @@ func (g *DBSubnetGroup) Create(ctx context.Context) (string, error) {
 	tags := g.tags(g.Name())
 	out, err := g.rds.CreateDBSubnetGroup(ctx, &rds.CreateDBSubnetGroupInput{
 		DBSubnetGroupName:        aws.String(g.groupName()),
-		DBSubnetGroupDescription: aws.String("Isolated subnets of bookctl stack " + g.stack),
+		DBSubnetGroupDescription: aws.String("Subnets of bookctl stack " + g.stack),
 		SubnetIds:                g.subnetIDs(),
 		Tags:                     rdsTags(tags),
 	})

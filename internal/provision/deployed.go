@@ -2,6 +2,7 @@ package provision
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -89,6 +90,12 @@ func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error
 	if d.Database { // what is there decides
 		d.NoDatabase = false
 	}
+	if d.VPC == "" && d.Zones == [2]string{} && d.exists.home != "" { // the role that records it is gone
+		ours, owned := (network{identity: who, ec2: c.EC2}).owns(ctx, d.exists.home)
+		if err = errors.Join(err, owned); owned == nil && !ours {
+			d.VPC, d.Subnets, d.DBSubnets = d.exists.home, strings.Join(d.exists.subnets, ","), strings.Join(d.exists.dataSubnets, ",")
+		}
+	}
 	d.Tags = d.exists.given()
 	d.readEnvironment(d.exists.container) // which names are bookctl's own, all of it tells
 	if err == nil {
@@ -120,6 +127,10 @@ type existing struct {
 	stopped  bool // the database
 	// tags are those of the parts that were read, by their names.
 	tags map[string]map[string]string
+	// home is the VPC of the load balancer, and subnets are those that it and the database
+	// are in.
+	home                 string
+	subnets, dataSubnets []string
 	// The tags of what has a copy of the settings of a part that is gone.
 	copyOfService, copyOfBalancer map[string]string
 }
@@ -267,6 +278,11 @@ func readDatabase(ctx context.Context, c Clients, who identity, d *Deployed) (fu
 		d.exists.stopped, d.DatabaseStarts = isStopped(live), aws.ToTime(live.AutomaticRestartTime)
 		d.exists.version = aws.ToString(live.EngineVersion)
 		d.exists.multiAZ, d.exists.backedUp = aws.ToBool(live.MultiAZ), aws.ToInt32(live.BackupRetentionPeriod)
+		if g := live.DBSubnetGroup; g != nil {
+			for _, s := range g.Subnets {
+				d.exists.dataSubnets = append(d.exists.dataSubnets, aws.ToString(s.SubnetIdentifier))
+			}
+		}
 		d.exists.noteTags(databasePart, tags)
 		d.read(databasePart, tags, parts{database: live})
 	}, nil
@@ -330,6 +346,10 @@ func readLoadBalancer(ctx context.Context, c Clients, who identity, d *Deployed)
 		}
 	}
 	return func() {
+		d.exists.home = aws.ToString(live.VpcId)
+		for _, zone := range live.AvailabilityZones {
+			d.exists.subnets = append(d.exists.subnets, aws.ToString(zone.SubnetId))
+		}
 		d.Balanced, d.Ported = true, true
 		d.seen.uses.elb = true
 		d.exists.noteTags(balancerPart, tags)

@@ -60,7 +60,7 @@ func (s *Stack) Evidence(ctx context.Context) (diagnosis.Evidence, error) {
 	}
 	for _, sub := range s.service.subnets {
 		if x := sub.Last(); x != nil {
-			d.Zones = append(d.Zones, diagnosis.Zone{Name: x.zone, ID: x.zoneID, Unserved: !partition.FargateServes(sub.ec2.Options().Region, x.zoneID)})
+			d.Zones = append(d.Zones, diagnosis.Zone{Name: x.zone, ID: x.zoneID, Unserved: !partition.FargateServes(s.service.region, x.zoneID)})
 		}
 	}
 	d.Stopped, err = s.service.tasks(ctx, types.DesiredStatusStopped)

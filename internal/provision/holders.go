@@ -88,6 +88,9 @@ func CheckHolders(ctx context.Context, client *ec2.Client, stack string) error {
 		ids = append(ids, aws.ToString(v.VpcId))
 	}
 	holders, err := n.holders(ctx, ids)
+	if err == nil && ids == nil {
+		holders, err = n.holdersOfGroups(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -136,6 +139,25 @@ func (n network) holders(ctx context.Context, vpcs []string) ([]Holder, error) {
 	return out, errors.Join(err, ctx.Err())
 }
 
+// holdersOfGroups finds what is not the stack's and uses its security groups, where they are
+// all of the network that is its own.
+func (n network) holdersOfGroups(ctx context.Context) ([]Holder, error) {
+	groups, err := n.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: n.all()})
+	if err != nil {
+		return nil, fmt.Errorf("describe the security groups of stack %s: %w", n.stack, err)
+	}
+	if len(groups.SecurityGroups) == 0 {
+		return nil, nil
+	}
+	s := holderSearch{network: n, groups: groups.SecurityGroups}
+	out, err := s.strangeGroups(ctx)
+	if err != nil {
+		return nil, err
+	}
+	interfaces, err := s.interfaces(ctx)
+	return append(out, interfaces...), err
+}
+
 // groupsOf are the security groups in VPCs.
 func (n network) groupsOf(ctx context.Context, vpcs []string) ([]types.SecurityGroup, error) {
 	out, err := n.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{filter("vpc-id", vpcs...)}})
@@ -152,8 +174,8 @@ func filter(name string, values ...string) types.Filter {
 // holderSearch is a look for holders.
 type holderSearch struct {
 	network
-	vpcs   []string
-	groups []types.SecurityGroup // those of the VPCs
+	vpcs   []string              // the stack's own; nil where it is in one that was given
+	groups []types.SecurityGroup // those of the VPCs, or the stack's
 }
 
 func (s holderSearch) ours(tags []types.Tag) bool { return tagMap(tags)[TagStack] == s.stack }
@@ -197,7 +219,7 @@ func (s holderSearch) strangeGroups(ctx context.Context) ([]Holder, error) {
 			return out, err
 		}
 		for _, g := range found.SecurityGroups {
-			known := slices.Contains(s.vpcs, aws.ToString(g.VpcId)) || slices.ContainsFunc(out, func(h Holder) bool { return h.ID == aws.ToString(g.GroupId) })
+			known := slices.Contains(s.vpcs, aws.ToString(g.VpcId)) || slices.Contains(own, aws.ToString(g.GroupId)) || slices.ContainsFunc(out, func(h Holder) bool { return h.ID == aws.ToString(g.GroupId) })
 			named := refersTo(g, own)
 			if known || named == nil {
 				continue
@@ -269,8 +291,12 @@ func (s holderSearch) acls(ctx context.Context) ([]Holder, error) {
 // that is found by itself.
 func (s holderSearch) interfaces(ctx context.Context) ([]Holder, error) {
 	own := s.own()
+	in := filter("vpc-id", s.vpcs...)
+	if s.vpcs == nil {
+		in = filter("group-id", own...)
+	}
 	var out []Holder
-	pages := ec2.NewDescribeNetworkInterfacesPaginator(s.ec2, &ec2.DescribeNetworkInterfacesInput{Filters: []types.Filter{filter("vpc-id", s.vpcs...)}})
+	pages := ec2.NewDescribeNetworkInterfacesPaginator(s.ec2, &ec2.DescribeNetworkInterfacesInput{Filters: []types.Filter{in}})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {

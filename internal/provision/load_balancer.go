@@ -61,7 +61,7 @@ type LoadBalancer struct {
 	graph.NodeOf[liveLoadBalancer]
 	balancing
 	group     *SecurityGroup
-	subnets   []*Subnet
+	subnets   []subnetwork
 	protected protection
 	idle      int32 // seconds
 	seen      *cached[balancer]
@@ -77,10 +77,10 @@ type balancer struct {
 	tags map[string]string
 }
 
-func newLoadBalancer(b balancing, linked *ServiceLinkedRole, gateway *InternetGateway, group *SecurityGroup, protected protection, idle int32, subnets ...*Subnet) *LoadBalancer {
+func newLoadBalancer(b balancing, linked *ServiceLinkedRole, out graph.Finder, group *SecurityGroup, protected protection, idle int32, subnets ...subnetwork) *LoadBalancer {
 	// A load balancer that faces the internet is refused in a VPC without a
 	// gateway.
-	needs := []graph.Finder{linked, gateway, group}
+	needs := []graph.Finder{linked, out, group}
 	for _, s := range subnets {
 		needs = append(needs, s)
 	}

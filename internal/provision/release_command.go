@@ -28,7 +28,7 @@ type ReleaseCommand struct {
 	logs       *cloudwatchlogs.Client
 	definition *TaskDefinition
 	group      *SecurityGroup
-	subnets    []*Subnet
+	subnets    []subnetwork
 	command    []string
 	limit      time.Duration
 	watch      ReleaseWatch
@@ -56,8 +56,8 @@ const mostReleaseLines = 5
 // mostReleaseTimeout is the longest that a release command may be given.
 const mostReleaseTimeout = 24 * time.Hour
 
-func newReleaseCommand(c containers, logs *cloudwatchlogs.Client, cluster *Cluster, definition *TaskDefinition, routes *RouteTable, group *SecurityGroup, subnets []*Subnet, command []string, limit time.Duration, watch ReleaseWatch) *ReleaseCommand {
-	needs := []graph.Finder{cluster, definition, routes, group}
+func newReleaseCommand(c containers, logs *cloudwatchlogs.Client, cluster *Cluster, definition *TaskDefinition, out graph.Finder, group *SecurityGroup, subnets []subnetwork, command []string, limit time.Duration, watch ReleaseWatch) *ReleaseCommand {
+	needs := []graph.Finder{cluster, definition, out, group}
 	for _, s := range subnets {
 		needs = append(needs, s)
 	}

@@ -22,7 +22,7 @@ import (
 type SecurityGroup struct {
 	graph.NodeOf[liveGroup]
 	network
-	vpc         *VPC
+	vpc         home
 	description string
 	rules       func() []rule // asked when the groups that they name have ids
 	// toTasks are those of the rules by which the load balancer reaches tasks on a port,
@@ -51,7 +51,7 @@ func (r rule) String() string {
 	return fmt.Sprintf("%s %s %s", port, dir, r.peer)
 }
 
-func newSecurityGroup(n network, name, description string, vpc *VPC, needs []graph.Finder, rules func() []rule) *SecurityGroup {
+func newSecurityGroup(n network, name, description string, vpc home, needs []graph.Finder, rules func() []rule) *SecurityGroup {
 	g := &SecurityGroup{network: n, vpc: vpc, description: description, rules: rules}
 	g.NodeOf = graph.Of(g, name, 20*time.Minute, append([]graph.Finder{vpc}, needs...)...)
 	return g

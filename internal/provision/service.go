@@ -34,7 +34,7 @@ type Service struct {
 	targets        *TargetGroup
 	group          *SecurityGroup
 	reached        []*SecurityGroup // those whose rules let the load balancer reach the tasks
-	subnets        []*Subnet
+	subnets        []subnetwork
 	want           serviceSpec
 	seen           *cached[*types.Service]
 	inForce        func(context.Context) (bounds, error) // the bounds of scaling; nil outside a stack
@@ -81,10 +81,10 @@ const rolloutTimeout = 20 * time.Minute
 // settleTime is how long a rollout that was just accepted may stay unseen.
 const settleTime = 15 * time.Second
 
-func newService(c containers, cluster *Cluster, definition *TaskDefinition, listener *Listener, routes *RouteTable, targets *TargetGroup, group *SecurityGroup, released []graph.Finder, want serviceSpec, wait bool, subnets ...*Subnet) *Service {
+func newService(c containers, cluster *Cluster, definition *TaskDefinition, listener *Listener, out graph.Finder, targets *TargetGroup, group *SecurityGroup, released []graph.Finder, want serviceSpec, wait bool, subnets ...subnetwork) *Service {
 	// ECS refuses a target group that no load balancer uses, so the listener
 	// comes first; without the route a task could not pull its image.
-	needs := append([]graph.Finder{cluster, definition, listener, routes, targets, group}, released...)
+	needs := append([]graph.Finder{cluster, definition, listener, out, targets, group}, released...)
 	if definition.early {
 		needs = append(needs, graph.OnceCreated(definition.database))
 	}
@@ -614,7 +614,7 @@ func (s *Service) Judge(live *liveService, st graph.State) graph.State {
 func (s *Service) network() *types.NetworkConfiguration { return taskNetwork(s.group, s.subnets) }
 
 // taskNetwork is where the stack's tasks run.
-func taskNetwork(group *SecurityGroup, subnets []*Subnet) *types.NetworkConfiguration {
+func taskNetwork(group *SecurityGroup, subnets []subnetwork) *types.NetworkConfiguration {
 	c := &types.AwsVpcConfiguration{AssignPublicIp: types.AssignPublicIpEnabled, SecurityGroups: []string{group.ID()}}
 	for _, n := range subnets {
 		c.Subnets = append(c.Subnets, n.ID())

@@ -80,6 +80,12 @@ type Settings struct {
 	Protect bool
 	// CIDR is the IPv4 range of the stack's VPC, of which its subnets are parts.
 	CIDR string
+	// VPC is the id of a VPC that is not the stack's and that it is in, "" for one of its
+	// own. Nothing of it is changed.
+	VPC string
+	// Subnets are the ids of the public subnets of VPC that load balancer and tasks are
+	// in, and DBSubnets those of the database, separated by commas; see preflight.Check.
+	Subnets, DBSubnets string
 	// Exec lets commands be run in the tasks, whose file system is then
 	// writable.
 	Exec bool
@@ -260,6 +266,8 @@ var (
 	healthPath     = regexp.MustCompile(`^/[!-~]*$`)
 	containerUser  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?$`)
 	archive        = regexp.MustCompile(`^(docker-archive|oci|oci-archive):.`)
+	vpcID          = regexp.MustCompile(`^vpc-([0-9a-f]{8}|[0-9a-f]{17})$`)
+	subnetID       = regexp.MustCompile(`^subnet-([0-9a-f]{8}|[0-9a-f]{17})$`)
 	imageReference = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
 )
 

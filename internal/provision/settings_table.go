@@ -721,12 +721,57 @@ func Table() []Setting {
 				refuse("cidr", wrong != "", "%s", wrong)
 				// A deployment starts new tasks beside those that serve.
 				tasks, room := max(s.Count, s.Max), roomForTasks(s.CIDR)
-				refuse("cidr count max", wrong == "" && tasks >= room,
+				refuse("cidr count max", wrong == "" && s.VPC == "" && tasks >= room,
 					"CIDR %s: its public subnets have addresses for %d tasks, and %d and those of a deployment need more", s.CIDR, room, tasks)
 			},
 			given:    func(s *Settings) { s.CIDR = canonicalCIDR(strings.TrimSpace(s.CIDR)) },
 			recorded: onNetwork,
 			when:     func(s Settings) bool { return s.CIDR != DefaultCIDR },
+		},
+		{
+			Flag: "vpc", JSON: "vpc", Value: Text{Of: func(s *Settings) *string { return &s.VPC }},
+			Help:    "create the stack in this VPC (its id) instead of a new one; nothing of it is changed",
+			Example: "vpc-0123456789abcdef0",
+			Drives:  []ResourceField{{"sg-load-balancer", ""}, {"sg-task", ""}, {"sg-database", ""}},
+			check: func(s Settings, refuse refusal) {
+				refuse("vpc", s.VPC != "" && !vpcID.MatchString(s.VPC), "VPC %q: give the id of one, such as vpc-0123456789abcdef0", s.VPC)
+				refuse("vpc cidr", s.VPC != "" && s.CIDR != DefaultCIDR, "a VPC that is given has its range, and --cidr is for a new one")
+			},
+			given:    func(s *Settings) { s.VPC = strings.TrimSpace(s.VPC) },
+			recorded: onRoles,
+			when:     func(s Settings) bool { return s.VPC != "" },
+		},
+		{
+			Flag: "subnets", JSON: "subnets", Value: Text{Of: func(s *Settings) *string { return &s.Subnets }},
+			Help:    "public subnets of --vpc for load balancer and tasks, one in each of two or more zones (default: chosen by their routes)",
+			Example: "subnet-0123456789abcdef0,subnet-0123456789abcdef1",
+			Drives:  []ResourceField{{balancerPart, "subnets"}, {servicePart, "subnets"}},
+			check: func(s Settings, refuse refusal) {
+				wrong := checkSubnets(s.Subnets)
+				refuse("subnets", wrong != "", "subnets: %s", wrong)
+				refuse("subnets vpc", s.Subnets != "" && s.VPC == "", "--subnets are those of a VPC that is given with --vpc")
+			},
+			given:    func(s *Settings) { s.Subnets = strings.Join(idList(s.Subnets), ",") },
+			recorded: onRoles,
+			when:     func(s Settings) bool { return s.VPC != "" },
+			text:     func(s Settings) string { return strings.ReplaceAll(s.Subnets, ",", " ") }, // IAM's tags take no comma
+			fromText: func(text string) string { return strings.ReplaceAll(text, " ", ",") },
+		},
+		{
+			Flag: "db-subnets", JSON: "dbSubnets", Value: Text{Of: func(s *Settings) *string { return &s.DBSubnets }},
+			Help:    "subnets of --vpc for the database, in two or more zones (default: private ones, or else those of --subnets)",
+			Example: "subnet-0123456789abcdef2,subnet-0123456789abcdef3",
+			Drives:  []ResourceField{{"db-subnet-group", "subnets"}},
+			check: func(s Settings, refuse refusal) {
+				wrong := checkSubnets(s.DBSubnets)
+				refuse("db-subnets", wrong != "", "subnets of the database: %s", wrong)
+				refuse("db-subnets vpc", s.DBSubnets != "" && s.VPC == "", "--db-subnets are those of a VPC that is given with --vpc")
+			},
+			given:    func(s *Settings) { s.DBSubnets = strings.Join(idList(s.DBSubnets), ",") },
+			recorded: onRoles,
+			when:     func(s Settings) bool { return s.VPC != "" },
+			text:     func(s Settings) string { return strings.ReplaceAll(s.DBSubnets, ",", " ") },
+			fromText: func(text string) string { return strings.ReplaceAll(text, " ", ",") },
 		},
 		{
 			Flag: "exec", JSON: "exec", Value: Switch{Of: func(s *Settings) *bool { return &s.Exec }},

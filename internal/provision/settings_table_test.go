@@ -17,7 +17,7 @@ import (
 )
 
 // goesWith are the settings that one can't be chosen without.
-var goesWith = map[string][]string{"registry-secret": {"image"}, "https-port": {"certificate"}, "spot-base": {"spot"}}
+var goesWith = map[string][]string{"registry-secret": {"image"}, "https-port": {"certificate"}, "spot-base": {"spot"}, "subnets": {"vpc", "db-subnets"}, "db-subnets": {"vpc", "subnets"}, "vpc": {"subnets", "db-subnets"}}
 
 // TestEachSettingDoesWhatItsRowSays goes over the table of settings. Changed, a
 // setting shows in a plan where its row says, by the resource that it drives and by
@@ -39,6 +39,10 @@ func TestEachSettingDoesWhatItsRowSays(t *testing.T) {
 	certificate, err := c.ACM.RequestCertificate(ctx, &acm.RequestCertificateInput{DomainName: aws.String("api.example.com")})
 	must(err)
 
+	vpc, public, private := givenVPC(t, endpoint)
+	examples := map[string]string{ // of what is there
+		"certificate": *certificate.CertificateArn, "vpc": vpc, "subnets": strings.Join(public, ","), "db-subnets": strings.Join(private, ","),
+	}
 	base := spec()
 	base.CPU, base.Memory, base.Count, base.Min, base.Max, base.DBVersion = 512, 2048, 2, 1, 4, "17" // so that all examples go with it
 	run := func(spec provision.Spec) provision.Deployed {
@@ -59,8 +63,8 @@ func TestEachSettingDoesWhatItsRowSays(t *testing.T) {
 		t.Helper()
 		at := slices.IndexFunc(table, func(row provision.Setting) bool { return row.Flag == flag })
 		example := table[at].Example
-		if flag == "certificate" {
-			example = *certificate.CertificateArn
+		if real := examples[flag]; real != "" {
+			example = real
 		}
 		before := table[at].Value.Format(*s)
 		if !table[at].Value.Parse(s, example) || table[at].Value.Format(*s) != example || before == example {

@@ -47,7 +47,8 @@ type Spec struct {
 	// Version is the version of bookctl, written to TagVersion.
 	Version string
 	// Zones are two availability zones, for example us-east-1a and us-east-1b.
-	// Those of a deployed stack are in Deployed.
+	// Those of a deployed stack are in Deployed. In a VPC that was given its subnets
+	// have them.
 	Zones [2]string
 	// Settings are what the user chose.
 	Settings
@@ -103,7 +104,7 @@ func (s Spec) check() error {
 	if err := naming.CheckStack(s.Stack); err != nil {
 		return err
 	}
-	if s.Zones[0] == "" || s.Zones[0] == s.Zones[1] {
+	if s.VPC == "" && (s.Zones[0] == "" || s.Zones[0] == s.Zones[1]) {
 		return errors.New("a stack needs two different availability zones")
 	}
 	return s.Check()
@@ -324,24 +325,19 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	}
 	n := newNetwork(who, c.EC2, seen)
 
-	vpc := newVPC(n, spec.CIDR)
-	gateway := newInternetGateway(n, vpc)
-	publicCIDRs, privateCIDRs := subnetCIDRs(spec.CIDR)
-	publicA := newSubnet(n, "subnet-public-a", vpc, subnetSpec{publicCIDRs[0], spec.Zones[0]})
-	publicB := newSubnet(n, "subnet-public-b", vpc, subnetSpec{publicCIDRs[1], spec.Zones[1]})
-	privateA := newSubnet(n, "subnet-private-a", vpc, subnetSpec{privateCIDRs[0], spec.Zones[0]})
-	privateB := newSubnet(n, "subnet-private-b", vpc, subnetSpec{privateCIDRs[1], spec.Zones[1]})
-	public := newRouteTable(n, "route-table-public", vpc, gateway, publicA, publicB)
-	private := newRouteTable(n, "route-table-private", vpc, nil, privateA, privateB)
+	net := newOwnNetwork(n, spec)
+	if spec.VPC != "" {
+		net = newGivenNetwork(n, spec)
+	}
 
 	// World to load balancer, load balancer to tasks, tasks to database, and
 	// HTTPS out of the tasks for their image, secret and log: nothing else. A
 	// rule that points at a group which is made later is an address range
 	// instead, so that the groups don't form a cycle.
 	outOfBalancer := func(port int32) []rule {
-		return []rule{{egress: true, port: port, peer: publicA.want.cidr}, {egress: true, port: port, peer: publicB.want.cidr}}
+		return collect(net.public, func(s subnetwork) rule { return rule{egress: true, port: port, peer: s.addresses()} })
 	}
-	lb := newSecurityGroup(n, "sg-load-balancer", "Load balancer of the stack", vpc, nil, func() []rule {
+	lb := newSecurityGroup(n, "sg-load-balancer", "Load balancer of the stack", net.vpc, net.read(net.public), func() []rule {
 		rules := append([]rule{{port: spec.Port, peer: anywhere}}, outOfBalancer(spec.ContainerPort)...)
 		if spec.Secure() {
 			rules = append(rules, rule{port: spec.HTTPSPort, peer: anywhere})
@@ -349,20 +345,16 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		return rules
 	})
 	intoTask := func(port int32) []rule { return []rule{{port: port, peer: lb.ID()}} }
-	task := newSecurityGroup(n, "sg-task", "Tasks of the stack", vpc, []graph.Finder{lb}, func() []rule {
+	task := newSecurityGroup(n, "sg-task", "Tasks of the stack", net.vpc, append(net.read(net.data), lb), func() []rule {
 		rules := append(intoTask(spec.ContainerPort), rule{egress: true, port: 443, peer: anywhere})
 		if spec.NoDatabase {
 			return rules
 		}
-		return append(rules,
-			rule{egress: true, port: postgresPort, peer: privateA.want.cidr},
-			rule{egress: true, port: postgresPort, peer: privateB.want.cidr})
+		return append(rules, collect(net.data, func(s subnetwork) rule { return rule{egress: true, port: postgresPort, peer: s.addresses()} })...)
 	})
-	database := newSecurityGroup(n, "sg-database", "Database of the stack", vpc, []graph.Finder{task}, func() []rule {
+	database := newSecurityGroup(n, "sg-database", "Database of the stack", net.vpc, []graph.Finder{task}, func() []rule {
 		return []rule{{port: postgresPort, peer: task.ID()}}
 	})
-
-	closed := newDefaultGroup(n, vpc)
 
 	linked := newLinkedRoles(who, c.IAM)
 	ecsRole := newServiceLinkedRole(linked, "ecs", "ecs.amazonaws.com", true, seen.uses.ecs)
@@ -372,7 +364,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 
 	secret := newSecret(who, c.Secrets, spec.DBName, spec.DBUser)
 	data := databases{identity: who, rds: c.RDS}
-	dbSubnets := newDBSubnetGroup(data, rdsRole, privateA, privateB)
+	dbSubnets := newDBSubnetGroup(data, rdsRole, net.data...)
 	want := databaseSpecOf(spec.Settings)
 	family := want.family()
 	if spec.DBVersion == "" || spec.destroying { // not settled yet, so that the family of one that is there is right
@@ -445,8 +437,8 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	})
 
 	balance := balancing{identity: who, elb: c.ELB}
-	balancer := newLoadBalancer(balance, elbRole, gateway, lb, protection{on: spec.Protect, said: spec.Said["protect"]}, spec.IdleTimeout, publicA, publicB)
-	targets := newTargetGroup(balance, vpc, targetSpec{port: spec.ContainerPort, path: spec.HealthPath, codes: spec.HealthStatus, sticky: spec.Sticky})
+	balancer := newLoadBalancer(balance, elbRole, net.gateway, lb, protection{on: spec.Protect, said: spec.Said["protect"]}, spec.IdleTimeout, net.public...)
+	targets := newTargetGroup(balance, net.vpc, targetSpec{port: spec.ContainerPort, path: spec.HealthPath, codes: spec.HealthStatus, sticky: spec.Sticky})
 	plain := listenerSpec{port: spec.Port, protocol: elbtypes.ProtocolEnumHttp}
 	var https []Resource // what the service is served by besides
 	var redirected []graph.Finder
@@ -481,7 +473,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	var released []graph.Finder // what the service waits for besides
 	if spec.ReleaseCommand != "" && !spec.destroying {
 		words, _ := splitWords(spec.ReleaseCommand) // checked with the settings
-		release = newReleaseCommand(run, c.Logs, cluster, definition, public, task, []*Subnet{publicA, publicB}, words, time.Duration(spec.ReleaseTimeout)*time.Minute, spec.Release)
+		release = newReleaseCommand(run, c.Logs, cluster, definition, net.routes, task, net.public, words, time.Duration(spec.ReleaseTimeout)*time.Minute, spec.Release)
 		releases, released = []Resource{release}, []graph.Finder{release}
 	}
 	// Before the service, which records whom they tell.
@@ -498,9 +490,9 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		alarms = newAlarms(tell, topic, balancer, targets, watched)
 		releases, released = append(releases, topic, failed, alarms), append(released, topic, failed, alarms)
 	}
-	service := newService(run, cluster, definition, listener, public, targets, task, released, serviceSpec{
+	service := newService(run, cluster, definition, listener, net.routes, targets, task, released, serviceSpec{
 		count: spec.Count, bounds: limits, port: spec.ContainerPort, grace: spec.HealthGrace, exec: spec.Exec, paused: spec.Paused, spot: spec.Spot, base: spec.SpotBase,
-	}, spec.Wait, publicA, publicB)
+	}, spec.Wait, net.public...)
 	targets.seen, balancer.seen, db.seen, definition.seen, service.seen = &seen.targets, &seen.balancer, &seen.instance, &seen.definition, &seen.service
 	executionRole.seen = &seen.role
 	lb.toTasks, task.toTasks, lb.ports, task.ports = outOfBalancer, intoTask, targets.ports, targets.ports
@@ -512,9 +504,8 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		after = append(after, newAlarmActions(tell, alarms, service, !spec.Paused && !spec.destroying))
 	}
 
-	dataParts := []Resource{privateA, privateB, private, database, rdsRole, secret, dbSubnets, dbParameters, dbLogs, db}
-	resources := slices.Concat([]Resource{
-		vpc, gateway, publicA, publicB, privateA, privateB, public, private, lb, task, database, closed,
+	dataParts := append(net.dataParts, database, rdsRole, secret, dbSubnets, dbParameters, dbLogs, db)
+	resources := slices.Concat(net.before, []Resource{lb, task, database}, net.after, []Resource{
 		ecsRole, elbRole, rdsRole, scalingRole,
 		secret, dbSubnets, dbParameters, dbLogs, db, logGroup, repository, image, executionRole, taskRole,
 		balancer, targets,

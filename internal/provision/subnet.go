@@ -43,6 +43,7 @@ type liveSubnet struct {
 	vpc    string
 	public bool   // it gives addresses
 	acl    string // the network ACL that it is with, or vpcACL
+	route  string // where the default route of one that was given leads, "" for nowhere
 }
 
 // vpcACL stands for the network ACL that the VPC came with.
@@ -81,6 +82,8 @@ func (s *Subnet) Read(ctx context.Context) (*liveSubnet, graph.State, error) {
 	}
 	return live, st, nil
 }
+
+func (s *Subnet) addresses() string { return s.want.cidr }
 
 // Planned says what would be made.
 func (s *Subnet) Planned() string { return s.want.cidr + " in " + s.want.zone }

@@ -21,7 +21,7 @@ import (
 type TargetGroup struct {
 	graph.NodeOf[liveTargetGroup]
 	balancing
-	vpc  *VPC
+	vpc  home
 	want targetSpec
 	seen *cached[targets]
 }
@@ -42,7 +42,7 @@ type targets struct {
 	tags map[string]string
 }
 
-func newTargetGroup(b balancing, vpc *VPC, want targetSpec) *TargetGroup {
+func newTargetGroup(b balancing, vpc home, want targetSpec) *TargetGroup {
 	t := &TargetGroup{balancing: b, vpc: vpc, want: want}
 	t.NodeOf = graph.Of(t, "target-group", 10*time.Minute, vpc)
 	return t

@@ -165,16 +165,7 @@ func (v *VPC) inhabited(ctx context.Context, id *string) (bool, error) {
 }
 
 func (v *VPC) attribute(ctx context.Context, id string, name types.VpcAttributeName) (bool, error) {
-	out, err := v.ec2.DescribeVpcAttribute(ctx, &ec2.DescribeVpcAttributeInput{VpcId: &id, Attribute: name})
-	if err != nil {
-		return false, fmt.Errorf("describe %s of %s: %w", name, id, err)
-	}
-	for _, a := range []*types.AttributeBooleanValue{out.EnableDnsSupport, out.EnableDnsHostnames} {
-		if a != nil && aws.ToBool(a.Value) {
-			return true, nil
-		}
-	}
-	return false, nil
+	return vpcAttribute(ctx, v.ec2, id, name)
 }
 
 // Planned says what would be made.

@@ -1,0 +1,251 @@
+package preflight
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/provision"
+)
+
+// balancerAddresses are the free addresses that ELB requires in each subnet of a load balancer.
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html#subnets-load-balancer
+const balancerAddresses = 8
+
+// checkMove refuses another VPC, or another range of it, for a stack that is there.
+func (in Intent) checkMove() error {
+	have, want := in.Deployed, in.Settings
+	again := func(flag, value string) hint.Message {
+		return hint.New("leave --%s out; or create another stack with it, with --stack; or destroy this one, which keeps a snapshot of its data, and create it again with %s",
+			flag, hint.Command("up", "--"+flag, value, "--restore", "latest"))
+	}
+	switch {
+	case have.VPC == "" && want.VPC != "" && have.Zones != [2]string{}:
+		return hint.With(fmt.Errorf("this stack has a VPC of its own, and can't move: %s requires replacement", want.VPC), "%s", again("vpc", want.VPC))
+	case have.VPC != "" && want.VPC != have.VPC:
+		return hint.With(fmt.Errorf("this stack is in %s, and can't move: %s requires replacement", have.VPC, want.VPC), "%s", again("vpc", want.VPC))
+	case have.Zones != [2]string{} && want.CIDR != have.CIDR:
+		// https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html
+		return hint.With(fmt.Errorf("the VPC of this stack is %s, and a VPC can't get another range: %s requires replacement", have.CIDR, want.CIDR), "%s", again("cidr", want.CIDR))
+	}
+	return nil
+}
+
+// placed says that the stack has its subnets, and keeps them.
+func (in Intent) placed() bool {
+	have, want := in.Deployed, in.Settings
+	if want.VPC == "" {
+		return have.Zones[0] != "" && have.Zones[1] != ""
+	}
+	return have.VPC == want.VPC && want.Subnets != "" && have.Subnets == want.Subnets && have.DBSubnets == want.DBSubnets && (want.NoDatabase || want.DBSubnets != "")
+}
+
+// subnetChoice are the subnets of a VPC that was given among which a stack's are chosen.
+type subnetChoice struct {
+	provision.GivenNetwork
+	public, data []provision.GivenRange
+	// named and dataNamed say that the user has chosen, and kept that the stack is in the
+	// public ones already, where it has its addresses.
+	named, dataNamed, kept bool
+}
+
+// subnetsOf finds the subnets that a stack can have in the VPC that it was given, of the
+// zones that are open to it.
+func (in Intent) subnetsOf(g provision.GivenNetwork, open []string) (subnetChoice, error) {
+	c := subnetChoice{GivenNetwork: g, named: in.Settings.Subnets != "", dataNamed: in.Settings.DBSubnets != "", kept: in.Settings.Subnets != "" && in.Settings.Subnets == in.Deployed.Subnets}
+	switch {
+	case g.Blocked != "off":
+		return c, hint.With(fmt.Errorf("VPC Block Public Access keeps the internet out of %s (%s)", g.VPC, g.Blocked), "whoever manages the account can exclude this VPC from it")
+	case !g.DNSSupport:
+		return c, hint.With(fmt.Errorf("DNS support of %s is off, and tasks find the database by its name", g.VPC),
+			"turn it on, if its owners agree: %s", hint.AWS("ec2", "modify-vpc-attribute", "--vpc-id", g.VPC, "--enable-dns-support"))
+	}
+	var err error
+	if c.named {
+		if c.public, err = named(g, in.Settings.Subnets, open); err != nil {
+			return c, err
+		}
+		for i, r := range c.public {
+			if !r.Public() {
+				return c, hint.With(fmt.Errorf("subnet %s is not public: its default route leads to %s, and not to an internet gateway", r.ID, cmp.Or(r.Route, "nowhere")), "choose others with --subnets")
+			}
+			if at := slices.IndexFunc(c.public[:i], func(o provision.GivenRange) bool { return o.Zone == r.Zone }); at >= 0 {
+				return c, hint.With(fmt.Errorf("subnets %s and %s are both in %s, and a load balancer takes one in each zone", c.public[at].ID, r.ID, r.Zone), "leave out one of them")
+			}
+		}
+	} else {
+		c.public = filtered(g.Subnets, func(r provision.GivenRange) bool {
+			return r.Public() && slices.Contains(open, r.Zone) && r.Free >= balancerAddresses
+		})
+	}
+	if n := zonesOf(c.public); len(n) < 2 {
+		return c, hint.With(fmt.Errorf("%s has public subnets with %d free addresses in %s, and a load balancer needs them in two: the default route of a public subnet leads to an internet gateway",
+			g.VPC, balancerAddresses, counted(n)), "add some, or choose another VPC with --vpc; it has %s", described(g))
+	}
+	if in.Settings.NoDatabase {
+		return c, nil
+	}
+	if c.dataNamed {
+		if c.data, err = named(g, in.Settings.DBSubnets, open); err != nil {
+			return c, err
+		}
+		// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBSubnetGroup.html
+		if n := zonesOf(c.data); len(n) < 2 {
+			return c, hint.With(fmt.Errorf("the subnets of the database are in %s, and RDS wants them in two", counted(n)), "choose others with --db-subnets")
+		}
+		return c, nil
+	}
+	c.data = filtered(g.Subnets, func(r provision.GivenRange) bool { return !r.Public() && slices.Contains(open, r.Zone) && r.Free > 0 })
+	if len(zonesOf(c.data)) < 2 {
+		c.data = c.public
+	}
+	return c, nil
+}
+
+// zones are those in which the stack's database can be, or its tasks where there is none.
+func (c subnetChoice) zones() []string {
+	public, data := zonesOf(c.public), zonesOf(c.data)
+	if c.data == nil {
+		return public
+	}
+	// Those that have both spare the tasks a way into another zone.
+	both := slices.DeleteFunc(slices.Clone(data), func(z string) bool { return !slices.Contains(public, z) })
+	if c.dataNamed || len(both) < 2 {
+		return data
+	}
+	return both
+}
+
+// settle chooses, in the zones that were chosen as far as that goes.
+func (c subnetChoice) settle(env *Environment, s provision.Settings) error {
+	env.Subnets, env.DBSubnets = s.Subnets, s.DBSubnets
+	public := c.public
+	if !c.named {
+		public = oneInEach(c.public, env.Zones)
+		env.Subnets = ids(public)
+	}
+	if c.data != nil && !c.dataNamed {
+		data := oneInEach(c.data, env.Zones)
+		if c.data[0].Public() {
+			data = public
+		}
+		env.DBSubnets = ids(data)
+	}
+	if err := room(public, s); err != nil && !c.kept {
+		return err
+	}
+	if !c.DNSHostnames {
+		env.Warnings = append(env.Warnings, fmt.Sprintf("DNS hostnames of %s are off, which VPC endpoints with private names need", c.VPC))
+	}
+	text := fmt.Sprintf("the stack is created in %s, of which nothing is changed: load balancer and tasks in %s", c.VPC, strings.ReplaceAll(env.Subnets, ",", ", "))
+	if !s.NoDatabase {
+		text += ", the database in " + strings.ReplaceAll(env.DBSubnets, ",", ", ")
+	}
+	env.Warnings = append(env.Warnings, text)
+	return nil
+}
+
+// room says why subnets have no addresses for load balancer and tasks.
+func room(subnets []provision.GivenRange, s provision.Settings) error {
+	free := int32(0)
+	for _, r := range subnets {
+		if free += r.Free - balancerAddresses; r.Free < balancerAddresses {
+			return hint.With(fmt.Errorf("subnet %s has %d free addresses, and a load balancer needs %d", r.ID, r.Free, balancerAddresses), "choose others with --subnets")
+		}
+	}
+	if tasks := max(s.Count, s.Max); tasks >= free { // a deployment starts new ones beside those that serve
+		return hint.With(fmt.Errorf("the subnets %s have addresses for %d tasks beside the load balancer, and %d and those of a deployment need more", ids(subnets), free, tasks), "choose larger ones with --subnets")
+	}
+	return nil
+}
+
+// named are the subnets that a setting names.
+func named(g provision.GivenNetwork, list string, open []string) ([]provision.GivenRange, error) {
+	var out []provision.GivenRange
+	for id := range strings.SplitSeq(list, ",") {
+		r, err := g.Subnet(id)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(open, r.Zone) {
+			return nil, hint.With(fmt.Errorf("subnet %s is in %s, which a stack can't use", id, r.Zone), "choose one in %s", strings.Join(open, ", "))
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+func filtered(all []provision.GivenRange, keep func(provision.GivenRange) bool) []provision.GivenRange {
+	return slices.DeleteFunc(slices.Clone(all), func(r provision.GivenRange) bool { return !keep(r) })
+}
+
+func zonesOf(all []provision.GivenRange) []string {
+	var out []string
+	for _, r := range all {
+		out = append(out, r.Zone)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// counted is a number of zones with their names.
+func counted(zones []string) string {
+	switch len(zones) {
+	case 0:
+		return "no zone"
+	case 1:
+		return "one zone (" + zones[0] + ")"
+	}
+	return fmt.Sprintf("%d zones (%s)", len(zones), strings.Join(zones, ", "))
+}
+
+// described are the subnets of a VPC as a message lists them.
+func described(g provision.GivenNetwork) string {
+	var out []string
+	for _, r := range g.Subnets {
+		out = append(out, fmt.Sprintf("%s in %s with %d free addresses, whose default route leads to %s", r.ID, r.Zone, r.Free, cmp.Or(r.Route, "nowhere")))
+	}
+	return cmp.Or(strings.Join(out, "; "), "no subnets")
+}
+
+// oneInEach chooses a subnet in each of two zones: in those that are wanted, as far as
+// there are some, and else in the first ones. It is the one with the most free addresses.
+func oneInEach(all []provision.GivenRange, wanted [2]string) []provision.GivenRange {
+	zones := zonesOf(all)
+	slices.SortStableFunc(zones, func(a, b string) int {
+		later := func(z string) int {
+			if slices.Contains(wanted[:], z) {
+				return 0
+			}
+			return 1
+		}
+		return later(a) - later(b)
+	})
+	var out []provision.GivenRange
+	for _, z := range zones[:min(2, len(zones))] {
+		out = append(out, slices.MaxFunc(filtered(all, func(r provision.GivenRange) bool { return r.Zone == z }), func(a, b provision.GivenRange) int {
+			return cmp.Or(cmp.Compare(a.Free, b.Free), strings.Compare(b.ID, a.ID))
+		}))
+	}
+	return out
+}
+
+func ids(all []provision.GivenRange) string {
+	var out []string
+	for _, r := range all {
+		out = append(out, r.ID)
+	}
+	return strings.Join(out, ",")
+}
+
+// readGiven reads the VPC that the stack is given, nil for one of its own.
+func (in Intent) readGiven(ctx context.Context, c provision.Clients) (*provision.GivenNetwork, error) {
+	if in.Settings.VPC == "" {
+		return nil, nil
+	}
+	g, err := provision.ReadGivenNetwork(ctx, c.EC2, in.Settings.VPC)
+	return &g, err
+}

@@ -1,0 +1,343 @@
+package provision
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// home is the VPC that the things of a stack are in: its own, or one that was given.
+type home interface {
+	graph.Finder
+	ID() string
+}
+
+// subnetwork is a subnet that things of the stack are in, its own or one that was given.
+type subnetwork interface {
+	graph.Finder
+	ID() string
+	Last() *liveSubnet
+	// addresses is its range, "" before that is known.
+	addresses() string
+}
+
+// given is the note of what the user gave a stack.
+const given = "given, not managed"
+
+// GivenNetwork is a VPC that is not the stack's, with its subnets, as far as a stack can
+// be in it.
+type GivenNetwork struct {
+	VPC string
+	// DNSSupport and DNSHostnames are whether the VPC's resolver answers, and public names are given.
+	DNSSupport, DNSHostnames bool
+	// Blocked is how the account keeps the internet out of it, "off" where it does not.
+	Blocked string
+	Subnets []GivenRange
+}
+
+// GivenRange is a subnet of a GivenNetwork.
+type GivenRange struct {
+	ID, CIDR string
+	// Zone is as the account calls it, and ZoneID as AWS calls it in all accounts.
+	Zone, ZoneID string
+	// Free is the number of addresses that nothing has.
+	Free int32
+	// Route is where its default route leads, "" for nowhere.
+	Route string
+}
+
+// Public says that its default route leads to an internet gateway, which makes a subnet
+// public, whether it gives addresses by itself or not.
+// https://docs.aws.amazon.com/vpc/latest/userguide/configure-subnets.html
+func (r GivenRange) Public() bool { return isInternetGateway(r.Route) }
+
+func isInternetGateway(route string) bool {
+	return strings.HasPrefix(route, "igw-") && !strings.Contains(route, " ") // a blackhole says so
+}
+
+// networkReader are the calls by which a network that was given is looked at. It has no
+// others, so that nothing of it is ever changed.
+type networkReader interface {
+	DescribeVpcs(context.Context, *ec2.DescribeVpcsInput, ...func(*ec2.Options)) (*ec2.DescribeVpcsOutput, error)
+	DescribeVpcAttribute(context.Context, *ec2.DescribeVpcAttributeInput, ...func(*ec2.Options)) (*ec2.DescribeVpcAttributeOutput, error)
+	DescribeSubnets(context.Context, *ec2.DescribeSubnetsInput, ...func(*ec2.Options)) (*ec2.DescribeSubnetsOutput, error)
+	DescribeRouteTables(context.Context, *ec2.DescribeRouteTablesInput, ...func(*ec2.Options)) (*ec2.DescribeRouteTablesOutput, error)
+}
+
+// ReadGivenNetwork reads a VPC that a stack is given. Its error says so where there is
+// none.
+func ReadGivenNetwork(ctx context.Context, client networkReader, vpc string) (GivenNetwork, error) {
+	g := GivenNetwork{VPC: vpc, Blocked: "off"}
+	var (
+		vpcs    []types.Vpc
+		subnets []types.Subnet
+		tables  []types.RouteTable
+		reads   graph.Group
+	)
+	within := []types.Filter{filter("vpc-id", vpc)}
+	reads.Go(func() error {
+		out, err := client.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{Filters: within})
+		if err != nil {
+			return fmt.Errorf("describe VPC %s: %w", vpc, err)
+		}
+		if vpcs = out.Vpcs; len(vpcs) == 0 {
+			return nil
+		}
+		if g.DNSSupport, err = vpcAttribute(ctx, client, vpc, types.VpcAttributeNameEnableDnsSupport); err != nil {
+			return err
+		}
+		g.DNSHostnames, err = vpcAttribute(ctx, client, vpc, types.VpcAttributeNameEnableDnsHostnames)
+		return err
+	})
+	reads.Go(func() error {
+		out, err := client.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: within})
+		if err != nil {
+			return fmt.Errorf("describe the subnets of %s: %w", vpc, err)
+		}
+		subnets = out.Subnets
+		return nil
+	})
+	reads.Go(func() error {
+		out, err := client.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{Filters: within})
+		if err != nil {
+			return fmt.Errorf("describe the route tables of %s: %w", vpc, err)
+		}
+		tables = out.RouteTables
+		return nil
+	})
+	if err := reads.Wait(); err != nil {
+		return g, err
+	}
+	if len(vpcs) == 0 {
+		return g, hint.With(fmt.Errorf("VPC %s: there is none in this account and region", vpc), "%s lists those that there are", hint.AWS("ec2", "describe-vpcs"))
+	}
+	if b := vpcs[0].BlockPublicAccessStates; b != nil && b.InternetGatewayBlockMode != types.BlockPublicAccessModeOff {
+		g.Blocked = string(b.InternetGatewayBlockMode)
+	}
+	for _, s := range subnets {
+		r := GivenRange{
+			ID: aws.ToString(s.SubnetId), CIDR: aws.ToString(s.CidrBlock), Zone: aws.ToString(s.AvailabilityZone), ZoneID: aws.ToString(s.AvailabilityZoneId),
+			Free: aws.ToInt32(s.AvailableIpAddressCount),
+		}
+		if route := defaultRouteOf(tables, r.ID); route != nil {
+			r.Route = leadsTo(*route)
+		}
+		g.Subnets = append(g.Subnets, r)
+	}
+	slices.SortFunc(g.Subnets, func(a, b GivenRange) int { return cmp.Compare(a.ID, b.ID) })
+	return g, nil
+}
+
+// defaultRouteOf is the default route of a subnet. One that no table names is with the
+// main one.
+// https://docs.aws.amazon.com/vpc/latest/userguide/subnet-route-tables.html
+func defaultRouteOf(tables []types.RouteTable, subnet string) *types.Route {
+	var main *types.Route
+	for i := range tables {
+		for _, a := range tables[i].Associations {
+			if aws.ToString(a.SubnetId) == subnet {
+				return defaultRoute(&tables[i])
+			}
+			if aws.ToBool(a.Main) {
+				main = defaultRoute(&tables[i])
+			}
+		}
+	}
+	return main
+}
+
+func vpcAttribute(ctx context.Context, client networkReader, id string, name types.VpcAttributeName) (bool, error) {
+	out, err := client.DescribeVpcAttribute(ctx, &ec2.DescribeVpcAttributeInput{VpcId: &id, Attribute: name})
+	if err != nil {
+		return false, fmt.Errorf("describe %s of %s: %w", name, id, err)
+	}
+	for _, a := range []*types.AttributeBooleanValue{out.EnableDnsSupport, out.EnableDnsHostnames} {
+		if a != nil && aws.ToBool(a.Value) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// givenLook reads the network that was given, once for all parts that look at it.
+type givenLook struct {
+	stack, vpc string
+	reads      *batch[GivenNetwork]
+}
+
+func newGivenLook(stack string, client networkReader, vpc string) givenLook {
+	return givenLook{stack, vpc, newBatch(func(ctx context.Context) ([]GivenNetwork, error) {
+		g, err := ReadGivenNetwork(ctx, client, vpc)
+		return []GivenNetwork{g}, err
+	})}
+}
+
+func (l givenLook) look(ctx context.Context, who string) (GivenNetwork, error) {
+	all, err := l.reads.look(ctx, who)
+	if err != nil {
+		return GivenNetwork{}, err
+	}
+	return all[0], nil
+}
+
+// GivenVPC is a VPC that the user gave the stack (--vpc). The stack makes security groups
+// in it; itself it is only looked at. That it is not as a stack needs it refuses a run.
+type GivenVPC struct {
+	graph.NodeOf[GivenNetwork]
+	givenLook
+}
+
+func newGivenVPC(l givenLook) *GivenVPC {
+	v := &GivenVPC{givenLook: l}
+	v.NodeOf = graph.Of(v, networkPart, 5*time.Minute)
+	return v
+}
+
+// Given says that it is not the stack's.
+func (*GivenVPC) Given() {}
+
+// ID is the id of the VPC, which is known before it is looked at.
+func (v *GivenVPC) ID() string { return v.vpc }
+
+// Read looks at the VPC.
+func (v *GivenVPC) Read(ctx context.Context) (*GivenNetwork, graph.State, error) {
+	live, err := v.look(ctx, v.Name())
+	if err != nil {
+		return nil, graph.State{}, err
+	}
+	return &live, graph.State{Phase: graph.Ready, ID: v.vpc, Owner: v.stack, Note: given}, nil
+}
+
+// Wanted implements graph.Shape.
+func (v *GivenVPC) Wanted(*GivenNetwork) *GivenNetwork {
+	return &GivenNetwork{DNSSupport: true, Blocked: "off"}
+}
+
+// Attributes implements graph.Shape.
+func (v *GivenVPC) Attributes() graph.Attributes[GivenNetwork] {
+	return graph.Attributes[GivenNetwork]{
+		// Tasks find the database by its name.
+		// https://docs.aws.amazon.com/vpc/latest/userguide/vpc-dns.html
+		graph.Flag("dns-support", func(g *GivenNetwork) bool { return g.DNSSupport }, graph.Fixed("the VPC is not the stack's to change").
+			Hint(hint.New("turn it on, if its owners agree: %s", hint.AWS("ec2", "modify-vpc-attribute", "--vpc-id", v.vpc, "--enable-dns-support")))),
+		graph.Field("public-access", func(g *GivenNetwork) string { return g.Blocked },
+			graph.Fixed("VPC Block Public Access of this account and region keeps the internet out: whoever manages the account can exclude this VPC from it")),
+	}
+}
+
+// Create is never called: Read fails where there is no VPC.
+func (v *GivenVPC) Create(context.Context) (string, error) {
+	return "", fmt.Errorf("VPC %s is not there", v.vpc)
+}
+
+// GivenSubnet is a subnet of a GivenVPC, which is only looked at.
+type GivenSubnet struct {
+	graph.NodeOf[liveSubnet]
+	givenLook
+	id     string
+	public bool // it has to be
+}
+
+func newGivenSubnet(l givenLook, name, id string, public bool, vpc *GivenVPC) *GivenSubnet {
+	s := &GivenSubnet{givenLook: l, id: id, public: public}
+	s.NodeOf = graph.Of(s, name, 5*time.Minute, vpc)
+	return s
+}
+
+// Given says that it is not the stack's.
+func (*GivenSubnet) Given() {}
+
+// ID is the id of the subnet, which is known before it is looked at.
+func (s *GivenSubnet) ID() string { return s.id }
+
+func (s *GivenSubnet) addresses() string {
+	if live := s.Last(); live != nil {
+		return live.cidr
+	}
+	return ""
+}
+
+// Read looks at the subnet.
+func (s *GivenSubnet) Read(ctx context.Context) (*liveSubnet, graph.State, error) {
+	g, err := s.look(ctx, s.Name())
+	if err != nil {
+		return nil, graph.State{}, err
+	}
+	r, err := g.Subnet(s.id)
+	if err != nil {
+		return nil, graph.State{}, err
+	}
+	live := &liveSubnet{subnetSpec: subnetSpec{r.CIDR, r.Zone}, zoneID: r.ZoneID, vpc: s.vpc, route: r.Route}
+	return live, graph.State{Phase: graph.Ready, ID: s.id, Owner: s.stack, Note: given}, nil
+}
+
+// Subnet is the subnet with that id.
+func (g GivenNetwork) Subnet(id string) (GivenRange, error) {
+	for _, r := range g.Subnets {
+		if r.ID == id {
+			return r, nil
+		}
+	}
+	return GivenRange{}, hint.With(fmt.Errorf("subnet %s: there is none in %s", id, g.VPC), "choose others with --subnets and --db-subnets")
+}
+
+// Wanted implements graph.Shape.
+func (s *GivenSubnet) Wanted(live *liveSubnet) *liveSubnet { return live }
+
+// Attributes implements graph.Shape.
+func (s *GivenSubnet) Attributes() graph.Attributes[liveSubnet] {
+	return graph.Attributes[liveSubnet]{
+		graph.Compared("default-route", func(live, _ *liveSubnet) (have, want string, differ bool) {
+			return live.route, "an internet gateway", s.public && !isInternetGateway(live.route)
+		}, graph.Fixed("the route table is not the stack's to change").Hint(hint.New("load balancer and tasks are reached by it: add the route, or choose other subnets with --subnets"))),
+	}
+}
+
+// Create is never called: Read fails where there is no subnet.
+func (s *GivenSubnet) Create(context.Context) (string, error) {
+	return "", fmt.Errorf("subnet %s is not there", s.id)
+}
+
+// idList are the ids in a setting.
+func idList(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// mostSubnets is how many ids a tag has room for.
+const mostSubnets = 10
+
+// checkSubnets says what is wrong with a list of subnets, "" for nothing.
+func checkSubnets(text string) string {
+	ids := idList(text)
+	for i, id := range ids {
+		switch {
+		case !subnetID.MatchString(id):
+			return fmt.Sprintf("%q is no id of a subnet, such as subnet-0123456789abcdef0", id)
+		case slices.Contains(ids[:i], id):
+			return id + " is there twice"
+		}
+	}
+	if len(ids) == 1 || len(ids) > mostSubnets {
+		return fmt.Sprintf("give two to %d, separated by commas, and not %d", mostSubnets, len(ids))
+	}
+	return ""
+}
+
+// owns says whether a VPC is the stack's own.
+func (n network) owns(ctx context.Context, vpc string) (bool, error) {
+	out, err := n.ec2.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{Filters: n.all()})
+	if err != nil {
+		return false, fmt.Errorf("look for the VPC of stack %s: %w", n.stack, err)
+	}
+	return slices.ContainsFunc(out.Vpcs, func(v types.Vpc) bool { return aws.ToString(v.VpcId) == vpc }), nil
+}

@@ -1,0 +1,74 @@
+package provision
+
+import (
+	"fmt"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// networkParts are where the things of a stack are: its own VPC or one that was given.
+type networkParts struct {
+	vpc home
+	// gateway is what a load balancer that faces the internet needs, and routes what a
+	// task needs to pull its image.
+	gateway, routes graph.Finder
+	// public are the subnets of load balancer and tasks, and data those of the database.
+	public, data []subnetwork
+	// given says that their ranges are known only when they were looked at.
+	given bool
+
+	before    []Resource // those that come before the security groups
+	after     []Resource // and after them
+	dataParts []Resource // those that only a database needs
+}
+
+// read are those subnets that have to be looked at before their ranges are known.
+func (p networkParts) read(subnets []subnetwork) []graph.Finder {
+	if !p.given {
+		return nil
+	}
+	return collect(subnets, func(s subnetwork) graph.Finder { return s })
+}
+
+// newOwnNetwork is a VPC of the stack's own.
+func newOwnNetwork(n network, spec Spec) networkParts {
+	vpc := newVPC(n, spec.CIDR)
+	gateway := newInternetGateway(n, vpc)
+	publicCIDRs, privateCIDRs := subnetCIDRs(spec.CIDR)
+	publicA := newSubnet(n, "subnet-public-a", vpc, subnetSpec{publicCIDRs[0], spec.Zones[0]})
+	publicB := newSubnet(n, "subnet-public-b", vpc, subnetSpec{publicCIDRs[1], spec.Zones[1]})
+	privateA := newSubnet(n, "subnet-private-a", vpc, subnetSpec{privateCIDRs[0], spec.Zones[0]})
+	privateB := newSubnet(n, "subnet-private-b", vpc, subnetSpec{privateCIDRs[1], spec.Zones[1]})
+	public := newRouteTable(n, "route-table-public", vpc, gateway, publicA, publicB)
+	private := newRouteTable(n, "route-table-private", vpc, nil, privateA, privateB)
+	return networkParts{
+		vpc: vpc, gateway: gateway, routes: public,
+		public: []subnetwork{publicA, publicB}, data: []subnetwork{privateA, privateB},
+		before:    []Resource{vpc, gateway, publicA, publicB, privateA, privateB, public, private},
+		after:     []Resource{newDefaultGroup(n, vpc)},
+		dataParts: []Resource{privateA, privateB, private},
+	}
+}
+
+// newGivenNetwork is a VPC that was given, and the subnets that were chosen of it. The
+// database can be in those of the load balancer.
+func newGivenNetwork(n network, spec Spec) networkParts {
+	look := newGivenLook(n.stack, n.ec2, spec.VPC)
+	vpc := newGivenVPC(look)
+	p := networkParts{vpc: vpc, gateway: vpc, routes: vpc, given: true, before: []Resource{vpc}}
+	known := map[string]*GivenSubnet{}
+	for i, id := range idList(spec.Subnets) {
+		s := newGivenSubnet(look, fmt.Sprintf("subnet-public-%c", 'a'+i), id, true, vpc)
+		known[id] = s
+		p.public, p.before = append(p.public, s), append(p.before, s)
+	}
+	for i, id := range idList(spec.DBSubnets) {
+		s := known[id]
+		if s == nil {
+			s = newGivenSubnet(look, fmt.Sprintf("subnet-database-%c", 'a'+i), id, false, vpc)
+			p.before, p.dataParts = append(p.before, s), append(p.dataParts, s)
+		}
+		p.data = append(p.data, s)
+	}
+	return p
+}
