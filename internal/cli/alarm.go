@@ -24,7 +24,8 @@ func newAlarm(s streams, g *globals) *cobra.Command {
   database-storage      less than 10 % of its storage is free
   database-connections  it has nearly as many connections as its class takes
   failed-release        ECS gave the rollout of a release up`,
-		Example: `  bookctl alarm list
+		Example: `  bookctl up --alarm-email ops@example.com
+  bookctl alarm list
   bookctl alarm test`,
 	}
 	cmd.AddCommand(newAlarmList(s, g), newAlarmTest(s, g))

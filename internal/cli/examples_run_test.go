@@ -91,6 +91,7 @@ var onlyParsed = map[string]string{
 	"bookctl list --region eu-central-1 --output json":                                          "needs an account: the local cloud is one region",
 	"bookctl plan --price live --output json":                                                   "needs an account: AWS's price list",
 	"bookctl up --image registry.example.com/bookapi@sha256:…":                                  "there is no such image",
+	"bookctl up --db-version 18":                                                                "needs PostgreSQL 18; TestADatabaseIsUpgradedToAnotherMajorVersion upgrades to 15",
 	"bookctl up --stack shop --vpc vpc-0123456789abcdef0":                                       "there is no such VPC; TestAStackLivesInAVPCThatItIsGiven creates one",
 	"bookctl exec -- /bookapi -healthcheck":                                                     "needs an account, or an engine: a process takes no commands; TestACommandRunsInAContainer runs one",
 	"bookctl exec --task 3f2a -- /bin/sh":                                                       "likewise",

@@ -144,6 +144,7 @@ continues.`,
   bookctl up --stack staging --count 2 --db-class db.t4g.small
   bookctl up --count 3 --spot
   bookctl up --tag team=payments --tag cost-center=42
+  bookctl up --db-version 18
   bookctl up --stack shop --vpc vpc-0123456789abcdef0
   bookctl up --image registry.example.com/bookapi@sha256:…`,
 		Args: cobra.NoArgs,
