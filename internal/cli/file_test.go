@@ -154,13 +154,15 @@ release-timeout: 90
 user: 1000:1000
 read-only-root: true
 ephemeral-storage: 30
-stop-timeout: 10
+stop-timeout: 20
 sticky: true
 idle-timeout: 30
 port: ` + port + `
 count: 2
 max: 3
 min: 1
+spot: true
+spot-base: 2
 db-class: db.t4g.small
 db-storage: 30
 db-max-storage: 60
@@ -175,6 +177,7 @@ protect: true
 log-days: 30
 cidr: 10.20.0.0/16
 exec: true
+alarm-email: ops@example.com
 permissions-boundary: ` + boundary.Policy.Arn + `
 env:
   LEVEL: debug
@@ -188,6 +191,7 @@ secret:
 		"image": "there is a source", "dockerfile": "there is no builder", "registry-secret": "it goes with an image", "arch": "it is this machine's",
 		"domain": "it needs a zone", "certificate": "it needs one", "https-port": "it goes with them", "no-database": "there is one",
 		"vpc": "the stack has one of its own", "subnets": "they go with one that is given", "db-subnets": "likewise",
+		"alarm-topic": "there is an address",
 	}
 	for _, row := range provision.Table() {
 		if here := strings.Contains(text, "\n"+row.Flag+": "); here == (elsewhere[row.Flag] != "") {

@@ -475,8 +475,10 @@ func distinct(requests []access.Request) []access.Request {
 // data does not have, by the beginning of action and resource.
 var dataGaps = map[string]string{
 	// Of the two services of that name, the data has the older one's tagging.
-	"elasticloadbalancing:AddTags arn:aws:elasticloadbalancing:us-east-1:" + localAccount + ":listener/":    "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awselasticloadbalancingv2.html",
-	"elasticloadbalancing:AddTags arn:aws:elasticloadbalancing:us-east-1:" + localAccount + ":targetgroup/": "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awselasticloadbalancingv2.html",
+	"elasticloadbalancing:AddTags arn:aws:elasticloadbalancing:us-east-1:" + localAccount + ":listener/":       "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awselasticloadbalancingv2.html",
+	"elasticloadbalancing:AddTags arn:aws:elasticloadbalancing:us-east-1:" + localAccount + ":targetgroup/":    "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awselasticloadbalancingv2.html",
+	"elasticloadbalancing:RemoveTags arn:aws:elasticloadbalancing:us-east-1:" + localAccount + ":listener/":    "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awselasticloadbalancingv2.html",
+	"elasticloadbalancing:RemoveTags arn:aws:elasticloadbalancing:us-east-1:" + localAccount + ":targetgroup/": "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awselasticloadbalancingv2.html",
 	// The data has the tagging of alarms for a kind of resource that it does not have.
 	"cloudwatch:TagResource arn:aws:cloudwatch:us-east-1:" + localAccount + ":alarm:":         "https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html",
 	"cloudwatch:UntagResource arn:aws:cloudwatch:us-east-1:" + localAccount + ":alarm:":       "https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html",
