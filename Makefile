@@ -17,7 +17,7 @@ build: ## bin/bookctl, and bin/bookapi, which 'bookctl up' then need only link
 test: ## install what is missing, then every test, under the race detector where that sees what runs
 	.ci/setup
 	CGO_ENABLED=0 go test -vet=off -trimpath -parallel 4 -timeout 40m ./internal/cli
-	CGO_ENABLED=0 go test -vet=off -trimpath -run 'TestKilledAtEveryWrite|TestKilledInAStorm$$' ./internal/cli/internal/kill
+	CGO_ENABLED=0 go test -vet=off -trimpath -run 'TestKilledAtEveryWrite|TestKilledInAStorm$$|TestManyStacks' ./internal/cli/internal/kill
 	go test -vet=off -race -p 2 -parallel 2 -timeout 40m $$(go list ./... | grep -v '/internal/cli$$')
 
 check: ## what CI runs

@@ -55,9 +55,9 @@ func TestTheLoadScalesTheServiceAndIsNoDrift(t *testing.T) {
 	load := startLoad(t, url+"/books", 8, 2*time.Millisecond)
 	reaches(3)
 	noDrift(3)
-	if out := s.must("status", "--local"); !strings.Contains(out, "3/3 running") {
-		t.Errorf("status:\n%s", out)
-	}
+	// A machine that is busy otherwise may send too little for a moment, and have a task
+	// taken away.
+	until(t, "status shows the three tasks", func() bool { return strings.Contains(s.must("status", "--local"), "3/3 running") })
 	load.unharmed(t)
 	reaches(1)
 	noDrift(1)
