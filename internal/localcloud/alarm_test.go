@@ -96,9 +96,16 @@ func TestAnAlarmAndAnEventReachAnAddressThatConfirmed(t *testing.T) {
 		return out
 	}
 	send("mine", "b") // which the default policy of a topic does not let through
-	_, err = topics.SetTopicAttributes(ctx, &sns.SetTopicAttributesInput{TopicArn: topic.TopicArn, AttributeName: aws.String("Policy"), AttributeValue: aws.String(
-		`{"Statement":[{"Effect":"Allow","Principal":{"Service":"events.amazonaws.com"},"Action":"sns:Publish","Resource":"` + *topic.TopicArn + `","Condition":{"ArnLike":{"aws:SourceArn":"arn:aws:events:us-east-1:000000000000:rule/r"}}}]}`)})
-	must(err)
+	policy := func(condition string) {
+		t.Helper()
+		_, err := topics.SetTopicAttributes(ctx, &sns.SetTopicAttributesInput{TopicArn: topic.TopicArn, AttributeName: aws.String("Policy"), AttributeValue: aws.String(
+			`{"Statement":[{"Effect":"Allow","Principal":{"Service":"events.amazonaws.com"},"Action":"sns:Publish","Resource":"` + *topic.TopicArn + `"` + condition + `}]}`)})
+		must(err)
+	}
+	// EventBridge supports no condition in the policy of a topic.
+	policy(`,"Condition":{"ArnLike":{"aws:SourceArn":"arn:aws:events:us-east-1:000000000000:rule/r"}}`)
+	send("mine", "a")
+	policy("")
 	send("mine", "c")
 	send("theirs", "b")
 	send("mine", "b")
