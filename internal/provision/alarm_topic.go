@@ -35,7 +35,8 @@ type alarming struct {
 	email, topic string
 }
 
-// callers know which account is asked, which the ARN of a topic says.
+// callers know which account is asked, which the ARN of a topic says. All parts of a run
+// share the answer.
 type callers struct {
 	sts     *sts.Client
 	mu      sync.Mutex
@@ -57,7 +58,7 @@ func (c *callers) of(ctx context.Context) (string, error) {
 
 // alarming are those of a stack. Nothing is wanted of a stack that is only removed.
 func newAlarming(who identity, c Clients, s Settings) alarming {
-	return alarming{identity: who, watch: c.CloudWatch, topics: c.SNS, bus: c.Events, who: &callers{sts: c.STS}, email: s.AlarmEmail, topic: s.AlarmTopic}
+	return alarming{identity: who, watch: c.CloudWatch, topics: c.SNS, bus: c.Events, who: c.callers, email: s.AlarmEmail, topic: s.AlarmTopic}
 }
 
 // wanted says whether somebody is to be told.

@@ -133,11 +133,15 @@ type Clients struct {
 	SSM        *ssm.Client
 	STS        *sts.Client
 	Tagging    *resourcegroupstaggingapi.Client
+
+	callers *callers
 }
 
 // NewClients makes the clients from one configuration.
 func NewClients(c aws.Config) Clients {
+	identity := sts.NewFromConfig(c)
 	return Clients{
+		callers: &callers{sts: identity},
 		ACM:     acm.NewFromConfig(c),
 		Scaling: applicationautoscaling.NewFromConfig(c),
 		CloudWatch: cloudwatch.NewFromConfig(c, func(o *cloudwatch.Options) {
@@ -157,7 +161,7 @@ func NewClients(c aws.Config) Clients {
 		Secrets: secretsmanager.NewFromConfig(c),
 		SNS:     sns.NewFromConfig(c),
 		SSM:     ssm.NewFromConfig(c),
-		STS:     sts.NewFromConfig(c),
+		STS:     identity,
 		Tagging: resourcegroupstaggingapi.NewFromConfig(c),
 	}
 }
