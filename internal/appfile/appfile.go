@@ -8,13 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // Name is the name of the file.
@@ -211,12 +211,12 @@ func (r *reader) reject(at *yaml.Node, format string, args ...any) {
 
 // Names that suggest a secret, and texts that are a secret whatever their name is.
 var (
-	secretName  = regexp.MustCompile(`(?i)pass(word|wd|phrase)|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credential`)
-	secretValue = regexp.MustCompile(`://[^/\s:@]*:[^/\s@]+@|\bA(KIA|SIA)[0-9A-Z]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY|\bgh[pousr]_[A-Za-z0-9]{30,}|\bsk_live_`)
+	secretName  = pattern.New(`(?i)pass(word|wd|phrase)|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credential`)
+	secretValue = pattern.New(`://[^/\s:@]*:[^/\s@]+@|\bA(KIA|SIA)[0-9A-Z]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY|\bgh[pousr]_[A-Za-z0-9]{30,}|\bsk_live_`)
 )
 
 // variable is the name of a variable that a command line takes as it is.
-var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+var variable = pattern.New(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // noSecret is what to do about a secret in a file, which the container gets as the given
 // variable, or as one that is still to be named.

@@ -50,10 +50,12 @@ var rules = []rule{
 	},
 	{
 		of: module + "internal/naming", not: []string{"github.com/aws/", module},
+		but: []string{module + "internal/pattern"},
 		why: "what things are called depends on nothing else, so that everybody may ask it",
 	},
 	{
 		of: module + "internal/partition", not: []string{"github.com/aws/", module},
+		but:    []string{module + "internal/pattern"},
 		except: []string{module + "internal/partition/partitiontest"},
 		why:    "regions and partitions are facts about AWS that need no client",
 	},
@@ -73,17 +75,21 @@ var rules = []rule{
 		why: "what something costs is a matter of quantities, and of no resource",
 	},
 	{
+		of: module + "internal/pattern", not: []string{"github.com/"},
+		why: "a pattern is text: everything may have one",
+	},
+	{
 		of: module + "internal/hint", not: []string{"github.com/", module},
 		why: "a message is text and commands: everything may carry one",
 	},
 	{
 		of: module + "internal/appfile", not: []string{"github.com/", module},
-		but: []string{module + "internal/hint"},
+		but: []string{module + "internal/hint", module + "internal/pattern"},
 		why: "a file is keys and values: which keys there are, the command line says",
 	},
 	{
 		of: module + "internal/diagnosis", not: []string{"github.com/aws/", module},
-		but: []string{module + "internal/hint"},
+		but: []string{module + "internal/hint", module + "internal/pattern"},
 		why: "an explanation is a function of evidence: a test of it needs no cloud",
 	},
 	{
@@ -92,7 +98,7 @@ var rules = []rule{
 	},
 	{
 		of: module + "internal/ui", not: []string{sdk + "service", module},
-		but: []string{module + "internal/ui", module + "internal/diagnosis", module + "internal/hint", module + "internal/picture", module + "internal/pricing", module + "internal/provision/graph", sdk + "service/pricing"},
+		but: []string{module + "internal/ui", module + "internal/diagnosis", module + "internal/hint", module + "internal/pattern", module + "internal/picture", module + "internal/pricing", module + "internal/provision/graph", sdk + "service/pricing"},
 		why: "a page is a function of what was seen: a test of it needs no cloud, and it can change none",
 	},
 	{

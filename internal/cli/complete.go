@@ -2,16 +2,16 @@ package cli
 
 import (
 	"errors"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
-var unknownCommand = regexp.MustCompile(`^unknown command "([^"]*)" for "([^"]*)"`)
+var unknownCommand = pattern.New(`^unknown command "([^"]*)" for "([^"]*)"`)
 
 // argumentCount repairs how cobra counts.
 var argumentCount = strings.NewReplacer("1 arg(s)", "1 argument", "arg(s)", "arguments")

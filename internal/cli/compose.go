@@ -7,13 +7,13 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // composeFiles are what a compose file is called, in the order in which compose looks
@@ -110,7 +110,7 @@ func refuseCompose(file string) error {
 	return hint.Add(errors.New(strings.Join(lines, "\n")), next)
 }
 
-var postgresImage = regexp.MustCompile(`^(postgres|postgresql|postgis|timescaledb|timescaledb-ha|pgvector)$`)
+var postgresImage = pattern.New(`^(postgres|postgresql|postgis|timescaledb|timescaledb-ha|pgvector)$`)
 
 func (s composeService) isPostgres() bool {
 	name, _, _ := strings.Cut(path.Base(s.Image), ":")

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"regexp"
 	"strings"
 	"time"
 
@@ -23,6 +22,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/diagnosis"
 	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // authError is one that is about who is asking, or keeps them from being asked.
@@ -164,7 +164,7 @@ func askForCode(s streams, serial string) (string, error) {
 
 var (
 	// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
-	mfaCode       = regexp.MustCompile(`^[0-9]{6}$`)
+	mfaCode       = pattern.New(`^[0-9]{6}$`)
 	errNoTerminal = errors.New("the AWS profile asks for the code of an MFA device (mfa_serial), and there is no terminal to ask on")
 	errNoCode     = errors.New("that is no code of an MFA device: it has six digits")
 )

@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +22,7 @@ import (
 	"github.com/bookctl/bookctl/internal/dbproxy"
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/image"
+	"github.com/bookctl/bookctl/internal/pattern"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -306,7 +306,7 @@ func clientEnvironment(where map[string]string) []string {
 	return env
 }
 
-var firstNumber = regexp.MustCompile(`[0-9]+`)
+var firstNumber = pattern.New(`[0-9]+`)
 
 // majorOf is the major version in what names a version of PostgreSQL.
 func majorOf(version string) int {

@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -21,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // emulator is what AWS Emulator writes at each start for those who call it: its
@@ -88,22 +88,18 @@ func loopback(host string) bool {
 // What a file of AWS Emulator says, be it in the form of the AWS configuration, of
 // an environment or of JSON.
 var (
-	emulatorKeyID  = setting(`(?:aws_)?access_?key_?id`)
-	emulatorSecret = setting(`(?:aws_)?secret_?access_?key`)
-	emulatorToken  = setting(`(?:aws_)?session_?token`)
-	emulatorRegion = setting(`(?:aws_)?(?:default_)?region`)
+	emulatorKeyID  = pattern.New(`(?im)(?:^|[\s{,"'])(?:aws_)?access_?key_?id["']?\s*[=:]\s*["']?([^\s"',}]+)`)
+	emulatorSecret = pattern.New(`(?im)(?:^|[\s{,"'])(?:aws_)?secret_?access_?key["']?\s*[=:]\s*["']?([^\s"',}]+)`)
+	emulatorToken  = pattern.New(`(?im)(?:^|[\s{,"'])(?:aws_)?session_?token["']?\s*[=:]\s*["']?([^\s"',}]+)`)
+	emulatorRegion = pattern.New(`(?im)(?:^|[\s{,"'])(?:aws_)?(?:default_)?region["']?\s*[=:]\s*["']?([^\s"',}]+)`)
 )
-
-func setting(name string) *regexp.Regexp {
-	return regexp.MustCompile(`(?im)(?:^|[\s{,"'])` + name + `["']?\s*[=:]\s*["']?([^\s"',}]+)`)
-}
 
 // learn takes from a file what is not known yet.
 func (e *emulator) learn(text []byte) {
 	if len(e.authority) == 0 && x509.NewCertPool().AppendCertsFromPEM(text) {
 		e.authority = text
 	}
-	said := func(what *regexp.Regexp) string {
+	said := func(what *pattern.Pattern) string {
 		if m := what.FindSubmatch(text); m != nil {
 			return string(m[1])
 		}

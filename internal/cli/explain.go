@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +18,7 @@ import (
 	"github.com/bookctl/bookctl/internal/diagnosis"
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/partition"
+	"github.com/bookctl/bookctl/internal/pattern"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -244,9 +244,9 @@ func ofClock(err error, code, message string, now time.Time) diagnosis.Explanati
 	return diagnosis.Explanation{}
 }
 
-var signatureTime = regexp.MustCompile(`(?i)signature (expired|not yet current)|too large a time skew|difference between the request time`)
+var signatureTime = pattern.New(`(?i)signature (expired|not yet current)|too large a time skew|difference between the request time`)
 
-var protected = regexp.MustCompile(`(?i)deletion protection|delete protected`)
+var protected = pattern.New(`(?i)deletion protection|delete protected`)
 
 func during(doing string) string {
 	if doing == "" {
@@ -256,9 +256,9 @@ func during(doing string) string {
 }
 
 var (
-	deniedAction   = regexp.MustCompile(`not authorized to perform: ([a-z0-9-]+:[A-Za-z0-9]+)`)
-	deniedResource = regexp.MustCompile(`on resource: (\S+)`)
-	encodedMessage = regexp.MustCompile(`\s*Encoded authorization failure message: \S+`)
+	deniedAction   = pattern.New(`not authorized to perform: ([a-z0-9-]+:[A-Za-z0-9]+)`)
+	deniedResource = pattern.New(`on resource: (\S+)`)
+	encodedMessage = pattern.New(`\s*Encoded authorization failure message: \S+`)
 )
 
 // ofDenial names the action and the resource, or where AWS names none, which one
@@ -302,7 +302,7 @@ func ofControlPolicy(action string, encoded bool) hint.Message {
 }
 
 // taggingCall are the calls that make or tag something.
-var taggingCall = regexp.MustCompile(`^(Create|Register|Request|Restore|Run|Put|Tag|AddTags)`)
+var taggingCall = pattern.New(`^(Create|Register|Request|Restore|Run|Put|Tag|AddTags)`)
 
 // ofTagPolicy explains that a tag has a value that the organization's tag policy does
 // not allow. Each service says so in these words, under a code of its own.
@@ -318,7 +318,7 @@ func ofTagPolicy(message, doing string) diagnosis.Explanation {
 			hint.AWS("organizations", "describe-effective-policy", "--policy-type", "TAG_POLICY")))
 }
 
-var tagPolicy = regexp.MustCompile(`(?i)tag policy does not allow(?:.*tag keys?: '([^']+)')?`)
+var tagPolicy = pattern.New(`(?i)tag policy does not allow(?:.*tag keys?: '([^']+)')?`)
 
 func explanation(text string, next hint.Message) diagnosis.Explanation {
 	return diagnosis.Explanation{Text: text, Hint: next}

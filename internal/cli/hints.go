@@ -2,11 +2,11 @@ package cli
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // targetFlags are the flags that say which stack in which cloud, in the order in
@@ -91,7 +91,7 @@ func (g *globals) forAWS(words []string) []string {
 	return append([]string{"aws"}, words...)
 }
 
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./…-]+$`)
+var plainWord = pattern.New(`^[A-Za-z0-9_@%+=:,./…-]+$`)
 
 // shellWord quotes a word as a shell wants it where it has to be.
 func shellWord(word string) string {

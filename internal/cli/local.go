@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +23,7 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/localcloud/access"
 	"github.com/bookctl/bookctl/internal/localcloud/container"
+	"github.com/bookctl/bookctl/internal/pattern"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -560,7 +560,7 @@ func otherwise(environment []string) []string {
 }
 
 // plainName is a variable's name that a shell takes as it is.
-var plainName = regexp.MustCompile(`^[A-Z0-9_]+$`)
+var plainName = pattern.New(`^[A-Z0-9_]+$`)
 
 // shells write a variable, the end of one, and the function that passes the
 // address to every command of the AWS CLI.

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/bookctl/bookctl/internal/pattern"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -266,11 +266,11 @@ func changesText(changes []graph.Change) string {
 }
 
 var (
-	longID = regexp.MustCompile(`\b[0-9a-f]{32}\b`)
-	arn    = regexp.MustCompile(`\barn:[a-z-]+:[a-z0-9-]+:[a-z0-9-]*:[0-9]*:(?:[a-z-]+[/:])?([^\s,;)]*[^\s,;).:])`)
-	digest = regexp.MustCompile(`\bsha256:[0-9a-f]{64}\b`)
-	suffix = regexp.MustCompile(`/[0-9a-f]{16}\b`) // of load balancers and target groups
-	number = regexp.MustCompile(`\b(ecs-svc/\d{8})\d+`)
+	longID = pattern.New(`\b[0-9a-f]{32}\b`)
+	arn    = pattern.New(`\barn:[a-z-]+:[a-z0-9-]+:[a-z0-9-]*:[0-9]*:(?:[a-z-]+[/:])?([^\s,;)]*[^\s,;).:])`)
+	digest = pattern.New(`\bsha256:[0-9a-f]{64}\b`)
+	suffix = pattern.New(`/[0-9a-f]{16}\b`) // of load balancers and target groups
+	number = pattern.New(`\b(ecs-svc/\d{8})\d+`)
 )
 
 // brief shortens what AWS writes at length, ids of tasks to what shortID gives

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/localcloud"
+	"github.com/bookctl/bookctl/internal/pattern"
 	"github.com/bookctl/bookctl/internal/preflight"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/requestbody"
@@ -185,7 +185,7 @@ type journal struct {
 	writes int
 }
 
-var reading = regexp.MustCompile(`^(Describe|Get|List|BatchGet|BatchCheck|Filter|Lookup)`)
+var reading = pattern.New(`^(Describe|Get|List|BatchGet|BatchCheck|Filter|Lookup)`)
 
 // watch is the SDK middleware that feeds the journal.
 func (j *journal) watch(stack *middleware.Stack) error {

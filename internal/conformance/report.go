@@ -5,10 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // Report has the steps of a run and the responses of the endpoint.
@@ -50,7 +51,7 @@ func (s Step) outcome() string {
 
 // callLine matches a call in the output of bookctl --verbose: the time, the service,
 // the operation, the duration, and the error if it failed.
-var callLine = regexp.MustCompile(`^\d\d:\d\d:\d\d aws (.+) ([A-Z][A-Za-z0-9]+) ([0-9.]+(?:µs|ms|s)|[0-9hm.]+s)(?:  (.*))?$`)
+var callLine = pattern.New(`^\d\d:\d\d:\d\d aws (.+) ([A-Z][A-Za-z0-9]+) ([0-9.]+(?:µs|ms|s)|[0-9hm.]+s)(?:  (.*))?$`)
 
 // learn adds the responses of the endpoint from the output of a run of bookctl.
 func (r *Report) learn(out Output) {
@@ -95,11 +96,11 @@ func (r *Report) learn(out Output) {
 
 // What the report must not contain: account numbers, access keys, and ids of AWS.
 var (
-	accountNumber = regexp.MustCompile(`\b\d{12}\b`)
-	accessKey     = regexp.MustCompile(`\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b`)
-	requestID     = regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b`)
-	longID        = regexp.MustCompile(`\b([a-z]{2,8})-[0-9a-f]{8,17}\b`)
-	address       = regexp.MustCompile(`\b\d{1,3}(?:\.\d{1,3}){3}\b`)
+	accountNumber = pattern.New(`\b\d{12}\b`)
+	accessKey     = pattern.New(`\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b`)
+	requestID     = pattern.New(`\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b`)
+	longID        = pattern.New(`\b([a-z]{2,8})-[0-9a-f]{8,17}\b`)
+	address       = pattern.New(`\b\d{1,3}(?:\.\d{1,3}){3}\b`)
 )
 
 // mask replaces everything in a text that identifies the account.

@@ -4,18 +4,19 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // A program that the Go runtime ends says why in one line, and then at length
 // where each of its goroutines was.
 var (
-	ending    = regexp.MustCompile(`^(panic: |fatal error: |SIG[A-Z]+: )`)
-	goroutine = regexp.MustCompile(`^goroutine \d+.*\[`)
-	codeLine  = regexp.MustCompile(`^\s+(\S+\.go:\d+)`)
-	erring    = regexp.MustCompile(`(?i)^(error|fatal|critical)\b|\blevel=(error|fatal)\b`)
+	ending    = pattern.New(`^(panic: |fatal error: |SIG[A-Z]+: )`)
+	goroutine = pattern.New(`^goroutine \d+.*\[`)
+	codeLine  = pattern.New(`^\s+(\S+\.go:\d+)`)
+	erring    = pattern.New(`(?i)^(error|fatal|critical)\b|\blevel=(error|fatal)\b`)
 )
 
 // telling picks from what a program wrote the lines that say why it ended, each

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"github.com/bookctl/bookctl/internal/hint"
-	"regexp"
+	"github.com/bookctl/bookctl/internal/pattern"
 	"slices"
 	"strings"
 )
@@ -198,7 +198,7 @@ func (s *explainer) unplaced(event string) {
 	}
 }
 
-var deniedText = regexp.MustCompile(`AccessDenied|not authorized|access denied`)
+var deniedText = pattern.New(`AccessDenied|not authorized|access denied`)
 
 // crash tells of a program that ended, and what it said last.
 func (s *explainer) crash(t Task, name, reasons string) {
@@ -248,7 +248,7 @@ func (s *explainer) health(t Task, name string) {
 
 // unhealthyEvent is how ECS tells of a target that fails its health checks:
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html
-var unhealthyEvent = regexp.MustCompile(`(?:\(port (\d+)\) )?is unhealthy in .*due to \(reason (.*)\)`)
+var unhealthyEvent = pattern.New(`(?:\(port (\d+)\) )?is unhealthy in .*due to \(reason (.*)\)`)
 
 // unanswered says that no HTTP answer came on a port, where a check failed without a
 // code: nothing listens there, or something else than an HTTP server does.
@@ -292,7 +292,7 @@ func (s *explainer) likely() string {
 	return ""
 }
 
-var unset = regexp.MustCompile(`\b([A-Z][A-Z0-9_]+) is not set`)
+var unset = pattern.New(`\b([A-Z][A-Z0-9_]+) is not set`)
 
 // databaseReason is why bookapi waits for the database, as it logs it.
 func (s *explainer) databaseReason() string {

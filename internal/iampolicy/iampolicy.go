@@ -8,12 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/partition"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // Scope says where a policy holds and what for. Account, Region and Stack are
@@ -132,10 +132,10 @@ func fullest(statements []Statement, room int) map[int]bool {
 }
 
 var (
-	accountNumber = regexp.MustCompile(`^[0-9]{12}$`)
-	vpcID         = regexp.MustCompile(`^vpc-[0-9a-f]{8,17}$`)
-	zoneID        = regexp.MustCompile(`^[A-Z0-9]{1,32}$`)
-	boundaryARN   = regexp.MustCompile(`^arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/[A-Za-z0-9+=.@_/-]+$`)
+	accountNumber = pattern.New(`^[0-9]{12}$`)
+	vpcID         = pattern.New(`^vpc-[0-9a-f]{8,17}$`)
+	zoneID        = pattern.New(`^[A-Z0-9]{1,32}$`)
+	boundaryARN   = pattern.New(`^arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/[A-Za-z0-9+=.@_/-]+$`)
 )
 
 // CheckBoundary returns an error that says what is wrong with the ARN of a

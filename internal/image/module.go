@@ -11,11 +11,11 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // Program is a main package of a Go module.
@@ -39,7 +39,7 @@ func (p Program) Name() string {
 
 // versionElement ends the path of a module of a later major version
 // (https://go.dev/ref/mod#major-version-suffixes).
-var versionElement = regexp.MustCompile(`^v[0-9]+$`)
+var versionElement = pattern.New(`^v[0-9]+$`)
 
 // FindProgram finds what to build in dir, which is in a Go module or the root of a
 // workspace: the package with the given name, as the go tool takes it in dir, or
@@ -227,7 +227,7 @@ func findGo() (string, error) {
 
 // newerGo is what the go tool says of a module that wants a newer one, which it may not
 // fetch, or can't (https://go.dev/doc/toolchain).
-var newerGo = regexp.MustCompile(`requires go >= ([0-9][0-9a-z.]*) \(running go|go: download go([0-9][0-9a-z.]*): |cannot find "go([0-9][0-9a-z.]*)" in PATH`)
+var newerGo = pattern.New(`requires go >= ([0-9][0-9a-z.]*) \(running go|go: download go([0-9][0-9a-z.]*): |cannot find "go([0-9][0-9a-z.]*)" in PATH`)
 
 // goError is the error of a go command, with what to do.
 func goError(dir, command string, err error, output string) error {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // Info is a ready image.
@@ -223,7 +223,7 @@ func (l Lookup) login(ctx context.Context, ref name.Reference) (authn.Authentica
 
 // ecrHost is a private registry of ECR
 // (https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html).
-var ecrHost = regexp.MustCompile(`^[0-9]{12}\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.(?:com|com\.cn|eu)|on\.aws|on\.amazonwebservices\.(?:com\.cn|eu))$`)
+var ecrHost = pattern.New(`^[0-9]{12}\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.(?:com|com\.cn|eu)|on\.aws|on\.amazonwebservices\.(?:com\.cn|eu))$`)
 
 // IsECR says whether a registry is a private one of ECR.
 func IsECR(registry string) bool { return ecrHost.MatchString(registry) }

@@ -13,12 +13,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 const (
@@ -78,7 +78,7 @@ func moduleOf(dir string) (string, error) {
 }
 
 // versionPattern is what the linker's flags need no quotes for.
-var versionPattern = regexp.MustCompile(`^[A-Za-z0-9._+-]*$`)
+var versionPattern = pattern.New(`^[A-Za-z0-9._+-]*$`)
 
 // check finds what is wrong with a source before anything is started.
 func (s Source) check() error {

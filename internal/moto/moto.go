@@ -11,10 +11,11 @@ import (
 	"net/http"
 	"net/url"
 	"os/exec"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // Start runs a moto with an empty account on a free port of the loopback
@@ -57,7 +58,7 @@ func Start(tb testing.TB) string {
 	return ""
 }
 
-var reading = regexp.MustCompile("^(Describe|Get|List|Batch(Get|Check)|Filter)")
+var reading = pattern.New("^(Describe|Get|List|Batch(Get|Check)|Filter)")
 
 // Call names the API call that a request is, and says whether it only reads. It
 // leaves the request as it was; an error is one of reading its body.

@@ -4,9 +4,10 @@ package naming
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
+
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // Names are the names of a stack's resources in AWS. They depend only on its fields,
@@ -20,7 +21,7 @@ type Names struct {
 	Region string
 }
 
-var stackName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
+var stackName = pattern.New(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 
 // CheckStack returns an error that says what is wrong with a stack's name, or nil.
 // The maximum length leaves room for the longest derived name: the name of a load
@@ -36,7 +37,7 @@ func CheckStack(name string) error {
 	return nil
 }
 
-var domainName = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])$`)
+var domainName = pattern.New(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])$`)
 
 // IsDomain reports whether a name can be the domain of a stack, such as
 // api.example.com.

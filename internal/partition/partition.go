@@ -2,9 +2,10 @@
 package partition
 
 import (
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // Partition is a part of AWS that shares neither accounts nor names with the others.
@@ -13,21 +14,21 @@ type Partition struct {
 	Name string
 	// Suffix is the end of the host names of services, such as "amazonaws.com".
 	Suffix  string
-	regions *regexp.Regexp
+	regions *pattern.Pattern
 }
 
 // partitions are all partitions, the common one first. The SDK does not export its
 // own list; a test compares this one with it. The dual-stack suffix is left out,
 // because that of ECR differs.
 var partitions = []Partition{
-	{"aws", "amazonaws.com", regexp.MustCompile(`^(us|eu|ap|sa|ca|me|af|il|mx)\-\w+\-\d+$`)},
-	{"aws-cn", "amazonaws.com.cn", regexp.MustCompile(`^cn\-\w+\-\d+$`)},
-	{"aws-eusc", "amazonaws.eu", regexp.MustCompile(`^eusc\-(de)\-\w+\-\d+$`)},
-	{"aws-iso", "c2s.ic.gov", regexp.MustCompile(`^us\-iso\-\w+\-\d+$`)},
-	{"aws-iso-b", "sc2s.sgov.gov", regexp.MustCompile(`^us\-isob\-\w+\-\d+$`)},
-	{"aws-iso-e", "cloud.adc-e.uk", regexp.MustCompile(`^eu\-isoe\-\w+\-\d+$`)},
-	{"aws-iso-f", "csp.hci.ic.gov", regexp.MustCompile(`^us\-isof\-\w+\-\d+$`)},
-	{"aws-us-gov", "amazonaws.com", regexp.MustCompile(`^us\-gov\-\w+\-\d+$`)},
+	{"aws", "amazonaws.com", pattern.New(`^(us|eu|ap|sa|ca|me|af|il|mx)\-\w+\-\d+$`)},
+	{"aws-cn", "amazonaws.com.cn", pattern.New(`^cn\-\w+\-\d+$`)},
+	{"aws-eusc", "amazonaws.eu", pattern.New(`^eusc\-(de)\-\w+\-\d+$`)},
+	{"aws-iso", "c2s.ic.gov", pattern.New(`^us\-iso\-\w+\-\d+$`)},
+	{"aws-iso-b", "sc2s.sgov.gov", pattern.New(`^us\-isob\-\w+\-\d+$`)},
+	{"aws-iso-e", "cloud.adc-e.uk", pattern.New(`^eu\-isoe\-\w+\-\d+$`)},
+	{"aws-iso-f", "csp.hci.ic.gov", pattern.New(`^us\-isof\-\w+\-\d+$`)},
+	{"aws-us-gov", "amazonaws.com", pattern.New(`^us\-gov\-\w+\-\d+$`)},
 }
 
 // Of returns the partition of a region. As in the SDK, a region that is newer than
@@ -47,7 +48,7 @@ func IsServiceHost(name string) bool {
 }
 
 // regionName accepts regions that AWS may add.
-var regionName = regexp.MustCompile(`^[a-z]{2,8}(-[a-z]+)+-[0-9]{1,2}$`)
+var regionName = pattern.New(`^[a-z]{2,8}(-[a-z]+)+-[0-9]{1,2}$`)
 
 // longestRegion limits the length of a region, so that the names of IAM roles, which
 // contain it, are not too long.

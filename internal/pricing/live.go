@@ -4,12 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awspricing "github.com/aws/aws-sdk-go-v2/service/pricing"
 	"github.com/aws/aws-sdk-go-v2/service/pricing/types"
+
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // Region is where the Pricing API answers, for the prices of every
@@ -92,7 +93,7 @@ type product struct {
 
 // usageRegion is the region that a usage type begins with: "EUC1-", "EU-", or
 // nothing for most of us-east-1.
-var usageRegion = regexp.MustCompile(`^[A-Z]{2,3}[0-9]?-`)
+var usageRegion = pattern.New(`^[A-Z]{2,3}[0-9]?-`)
 
 // askPrices returns on-demand prices in US dollars by usage type, without the
 // region that it begins with.

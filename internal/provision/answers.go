@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +19,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // Answers bounds how long AWS may take to answer, and refuses what is no answer.
@@ -255,13 +255,13 @@ func incomplete(text string) error {
 }
 
 var (
-	webPage = regexp.MustCompile(`(?i)^(<\?xml[^>]*\?>)?\s*(<!doctype html|<html|<head|<body)`)
+	webPage = pattern.New(`(?i)^(<\?xml[^>]*\?>)?\s*(<!doctype html|<html|<head|<body)`)
 	// childless is a document of a root alone. The answers of EC2 and of the Query
 	// protocol have at least a request id:
 	// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/making-api-requests.html
 	// Those of the JSON services have a list, be it empty, or what was asked for.
-	childless = regexp.MustCompile(`^((<\?xml[^>]*\?>)?\s*<[^>]+?(/>|>\s*</[^>]+>)|\{\s*\})\s*$`)
-	reads     = regexp.MustCompile(`^(Describe|Get|List)`)
+	childless = pattern.New(`^((<\?xml[^>]*\?>)?\s*<[^>]+?(/>|>\s*</[^>]+>)|\{\s*\})\s*$`)
+	reads     = pattern.New(`^(Describe|Get|List)`)
 )
 
 // document refuses a body that is no answer: a web page, and for a read nothing

@@ -2,17 +2,17 @@ package provision
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/bookctl/bookctl/internal/partition"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // registryHost is the host of a private registry in ECR: by IPv4 alone, or by both
 // protocols under a suffix of its own, each also with FIPS.
 // https://docs.aws.amazon.com/general/latest/gr/ecr.html
-var registryHost = regexp.MustCompile(`^(\d{12})\.(dkr\.ecr|dkr\.ecr-fips|dkr-ecr|dkr-ecr-fips)\.([a-z0-9-]+)\.([a-z0-9.-]+)/([^:@]+)`)
+var registryHost = pattern.New(`^(\d{12})\.(dkr\.ecr|dkr\.ecr-fips|dkr-ecr|dkr-ecr-fips)\.([a-z0-9-]+)\.([a-z0-9.-]+)/([^:@]+)`)
 
 // bothProtocols are the suffixes of the registry's hosts that IPv6 reaches too.
 var bothProtocols = []string{"on.aws", "on.amazonwebservices.com.cn", "on.amazonwebservices.eu"}

@@ -4,12 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // Pairs are names with values, as the text of a JSON object with sorted keys, so that
@@ -47,7 +48,7 @@ func (p Pairs) String() string { return strings.Join(p.Names(), " ") }
 func (p Pairs) GoString() string { return p.String() }
 
 // variableName is what programs and shells read; Spring's have dots.
-var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
+var variableName = pattern.New(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
 
 // mostEnvironment leaves room in a task definition, which has at most 64 KiB:
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html
@@ -256,8 +257,8 @@ func (s *Settings) GiveEnvironment(set, secrets map[string]string, unset []strin
 // or without a key, a version's stage and id, or that of a parameter.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Secret.html
 var (
-	secretFrom    = regexp.MustCompile(`^(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+)(?::([^:]*):([^:]*):([^:]*))?$`)
-	parameterFrom = regexp.MustCompile(`^arn:aws[a-z-]*:ssm:[a-z0-9-]+:[0-9]{12}:parameter/[A-Za-z0-9/_.-]+$`)
+	secretFrom    = pattern.New(`^(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+)(?::([^:]*):([^:]*):([^:]*))?$`)
+	parameterFrom = pattern.New(`^arn:aws[a-z-]*:ssm:[a-z0-9-]+:[0-9]{12}:parameter/[A-Za-z0-9/_.-]+$`)
 )
 
 // ParseSecretOrigin reads what --secret takes behind the name: ARN, or ARN:key of a
@@ -311,7 +312,7 @@ func isOwnOrigin(from string) bool {
 }
 
 // ownSecret is the end of the ARN of a secret called as naming.Names.EnvironmentSecret.
-var ownSecret = regexp.MustCompile(`:secret:[a-z0-9-]+/environment-[A-Za-z0-9]{6}$`)
+var ownSecret = pattern.New(`:secret:[a-z0-9-]+/environment-[A-Za-z0-9]{6}$`)
 
 // secretReads are what the execution role has to be allowed for the container's
 // secrets, whatever key they are encrypted with.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/naming"
+	"github.com/bookctl/bookctl/internal/pattern"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -103,7 +103,7 @@ type OwnSecret struct {
 }
 
 // ownName is what shells take as the name of a variable.
-var ownName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+var ownName = pattern.New(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // keyChanged is the key beside the names, none of which it can be, that tells when each
 // was set.

@@ -3,7 +3,6 @@ package provision
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/naming"
+	"github.com/bookctl/bookctl/internal/pattern"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -33,7 +33,7 @@ const (
 // tagCharacters are those that each of the services takes in keys and values:
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_Tag.html,
 // https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_Tag.html
-var tagCharacters = regexp.MustCompile(`^[\p{L}\p{N} _.:/=+@-]*$`)
+var tagCharacters = pattern.New(`^[\p{L}\p{N} _.:/=+@-]*$`)
 
 // GiveTags sets and removes tags of everything in the stack.
 func (s *Settings) GiveTags(set map[string]string, unset []string) {

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +19,7 @@ import (
 	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
 	"github.com/bookctl/bookctl/internal/diagnosis"
+	"github.com/bookctl/bookctl/internal/pattern"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -373,7 +373,7 @@ func (s *Service) progress(live *types.Service) (phase graph.Phase, note, failed
 }
 
 // inProgress is the reason of a rollout that has none yet.
-var inProgress = regexp.MustCompile(`^ECS deployment \S+ in progress\.?$`)
+var inProgress = pattern.New(`^ECS deployment \S+ in progress\.?$`)
 
 func deployment(live *types.Service, is func(types.Deployment) bool) *types.Deployment {
 	if i := slices.IndexFunc(live.Deployments, is); i >= 0 {
@@ -397,8 +397,8 @@ func lastEvent(live *types.Service) string {
 }
 
 var (
-	eventService = regexp.MustCompile(`^\(service [^)]*\) `)
-	eventARN     = regexp.MustCompile(`arn:aws[a-z-]*:elasticloadbalancing:[^ )]*:(?:targetgroup|loadbalancer)/([^/ )]+)[^ )]*`)
+	eventService = pattern.New(`^\(service [^)]*\) `)
+	eventARN     = pattern.New(`arn:aws[a-z-]*:elasticloadbalancing:[^ )]*:(?:targetgroup|loadbalancer)/([^/ )]+)[^ )]*`)
 )
 
 // plainEvent is an event of the service without the service's own name, and

@@ -3,11 +3,11 @@ package provision
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // Settings are what a user chooses of a stack. What is not chosen keeps what is
@@ -254,21 +254,21 @@ func joined(numbers []int32) string {
 }
 
 var (
-	databaseClass   = regexp.MustCompile(`^db\.[a-z0-9-]+\.[a-z0-9]+$`)
-	databaseVersion = regexp.MustCompile(`^[1-9][0-9](\.[0-9]{1,2})?$`)
-	certificateARN  = regexp.MustCompile(`^arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/[A-Za-z0-9-]+$`)
-	secretARN       = regexp.MustCompile(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+$`)
+	databaseClass   = pattern.New(`^db\.[a-z0-9-]+\.[a-z0-9]+$`)
+	databaseVersion = pattern.New(`^[1-9][0-9](\.[0-9]{1,2})?$`)
+	certificateARN  = pattern.New(`^arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/[A-Za-z0-9-]+$`)
+	secretARN       = pattern.New(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+$`)
 	// What a tag can hold of the addresses that SNS takes.
-	emailAddress   = regexp.MustCompile(`^[A-Za-z0-9_.+=/-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$`)
-	topicARN       = regexp.MustCompile(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}$`)
-	databaseName   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,62}$`)
-	healthStatus   = regexp.MustCompile(`^[2-4][0-9]{2}(-[2-4][0-9]{2})?(,[2-4][0-9]{2}(-[2-4][0-9]{2})?)*$`)
-	healthPath     = regexp.MustCompile(`^/[!-~]*$`)
-	containerUser  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?$`)
-	archive        = regexp.MustCompile(`^(docker-archive|oci|oci-archive):.`)
-	vpcID          = regexp.MustCompile(`^vpc-([0-9a-f]{8}|[0-9a-f]{17})$`)
-	subnetID       = regexp.MustCompile(`^subnet-([0-9a-f]{8}|[0-9a-f]{17})$`)
-	imageReference = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
+	emailAddress   = pattern.New(`^[A-Za-z0-9_.+=/-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$`)
+	topicARN       = pattern.New(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}$`)
+	databaseName   = pattern.New(`^[A-Za-z][A-Za-z0-9_]{0,62}$`)
+	healthStatus   = pattern.New(`^[2-4][0-9]{2}(-[2-4][0-9]{2})?(,[2-4][0-9]{2}(-[2-4][0-9]{2})?)*$`)
+	healthPath     = pattern.New(`^/[!-~]*$`)
+	containerUser  = pattern.New(`^[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?$`)
+	archive        = pattern.New(`^(docker-archive|oci|oci-archive):.`)
+	vpcID          = pattern.New(`^vpc-([0-9a-f]{8}|[0-9a-f]{17})$`)
+	subnetID       = pattern.New(`^subnet-([0-9a-f]{8}|[0-9a-f]{17})$`)
+	imageReference = pattern.New(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
 )
 
 // spotDrain is how many seconds pass until the load balancer sends no more requests to a

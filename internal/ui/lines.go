@@ -1,9 +1,10 @@
 package ui
 
 import (
-	"regexp"
 	"strings"
 	"time"
+
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 const (
@@ -23,7 +24,7 @@ type shownLine struct {
 
 // control are the characters that colour a terminal, and those that do nothing good
 // elsewhere.
-var control = regexp.MustCompile("\x1b\\[[0-9;:?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)|[\x00-\x08\x0b-\x1f\x7f]")
+var control = pattern.New("\x1b\\[[0-9;:?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)|[\x00-\x08\x0b-\x1f\x7f]")
 
 func shown(l Line) shownLine {
 	said := l.Text

@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/bookctl/bookctl/internal/diagnosis"
+	"github.com/bookctl/bookctl/internal/pattern"
 	"github.com/bookctl/bookctl/internal/picture"
 	"github.com/bookctl/bookctl/internal/pricing"
 )
@@ -425,7 +425,7 @@ func counted(n int, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
-var command = regexp.MustCompile(`'(?:bookctl|aws) [^']+'`)
+var command = pattern.New(`'(?:bookctl|aws) [^']+'`)
 
 // prose is text whose commands are set apart.
 func prose(s string) markup {

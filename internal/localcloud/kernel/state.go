@@ -8,9 +8,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 
 	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // StateFile returns the path of the file with the state.
@@ -44,7 +44,7 @@ func (k *Kernel) Load() error {
 	return nil
 }
 
-var regionName = regexp.MustCompile(`^[a-z]{2,4}(-[a-z]+)+-[0-9]+$`)
+var regionName = pattern.New(`^[a-z]{2,4}(-[a-z]+)+-[0-9]+$`)
 
 func (k *Kernel) read() error {
 	file := StateFile(k.stateDir)

@@ -7,13 +7,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // ErrNotInstalled is wrapped by the error of Open on a machine without
@@ -55,7 +55,7 @@ func majorOf(version string) string {
 	return major
 }
 
-var versionPattern = regexp.MustCompile(`\d+(\.\d+)*`)
+var versionPattern = pattern.New(`\d+(\.\d+)*`)
 
 // findInstallations are PostgreSQL's server programs, one installation for each major
 // version. The first is the one that pg_config names, PATH's, or the newest below a

@@ -8,11 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 
 	"github.com/bookctl/bookctl/internal/localcloud/process"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // Engine holds the servers and snapshots of one local cloud.
@@ -93,7 +93,7 @@ func (e *Engine) Home() string { return e.home }
 
 // namePattern is RDS's for identifiers, widened by the colon that the names of
 // automated snapshots have.
-var namePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9:-]{0,254}$`)
+var namePattern = pattern.New(`^[A-Za-z][A-Za-z0-9:-]{0,254}$`)
 
 // Server is the server of that name, whether it exists yet or not.
 func (e *Engine) Server(name string) (*Server, error) {

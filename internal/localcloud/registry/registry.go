@@ -17,7 +17,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,6 +26,8 @@ import (
 	upstream "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // maxManifest is ECR's limit for a manifest
@@ -280,7 +281,7 @@ func (r *Registry) sweep() error {
 
 // routes of the distribution specification that name a repository
 // (https://github.com/opencontainers/distribution-spec/blob/main/spec.md#endpoints).
-var route = regexp.MustCompile(`^/v2/(.+)/(manifests|tags|blobs|referrers)(?:/(.*))?$`)
+var route = pattern.New(`^/v2/(.+)/(manifests|tags|blobs|referrers)(?:/(.*))?$`)
 
 // ServeHTTP serves /v2/.
 func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
@@ -341,7 +342,7 @@ func (r *Registry) getManifest(w http.ResponseWriter, repository, reference stri
 	refuse(w, http.StatusNotFound, "MANIFEST_UNKNOWN", "Requested image not found")
 }
 
-var tagPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+var tagPattern = pattern.New(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 
 func (r *Registry) putManifest(w http.ResponseWriter, req *http.Request, repository, reference string, immutable func(tag string) bool) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, maxManifest))

@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +19,7 @@ import (
 	"time"
 
 	"github.com/bookctl/bookctl/internal/localcloud/process"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 const (
@@ -85,7 +85,7 @@ const (
 
 // rootCert is libpq's parameter in the URL of a database
 // (https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-SSLROOTCERT).
-var rootCert = regexp.MustCompile(`^postgres(?:ql)?://\S*[?&]sslrootcert=(/[^&\s]+)`)
+var rootCert = pattern.New(`^postgres(?:ql)?://\S*[?&]sslrootcert=(/[^&\s]+)`)
 
 // RootCert is the file that the URL of a database names for its authority, as it
 // stands there; "" for none, and for what is no such URL.

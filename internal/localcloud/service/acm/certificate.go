@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/localcloud/authority"
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // state is what ACM keeps.
@@ -60,7 +60,7 @@ func (s *Service) API() kernel.Service {
 // maxTags of a certificate: https://docs.aws.amazon.com/acm/latest/APIReference/API_AddTagsToCertificate.html
 const maxTags = 50
 
-var domainName = regexp.MustCompile(`^(\*\.)?(([A-Za-z0-9-]{0,62}[A-Za-z0-9])\.)+([A-Za-z0-9-]{1,62}[A-Za-z0-9])$`)
+var domainName = pattern.New(`^(\*\.)?(([A-Za-z0-9-]{0,62}[A-Za-z0-9])\.)+([A-Za-z0-9-]{1,62}[A-Za-z0-9])$`)
 
 func (a tx) certificate(arn *string) (*certificate, error) {
 	cert, ok := a.state().Certificates[aws.ToString(arn)]

@@ -3,7 +3,6 @@ package ecs
 import (
 	"cmp"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 type definition struct {
@@ -115,7 +115,7 @@ func sizeUnits(text, unit string) string {
 	return strconv.Itoa(int(f * 1024))
 }
 
-var ecrImage = regexp.MustCompile(`^(?:127\.0\.0\.1:\d+|\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com)/`)
+var ecrImage = pattern.New(`^(?:127\.0\.0\.1:\d+|\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com)/`)
 
 // checkContainers is what Fargate demands of a definition's containers.
 func checkContainers(containers []types.ContainerDefinition, role *string) error {

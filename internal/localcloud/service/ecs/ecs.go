@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // state is what ECS keeps. The SDK's structs in it are never changed through
@@ -102,7 +102,7 @@ func (a tx) cluster(nameOrARN *string) (*cluster, error) {
 	return cl, nil
 }
 
-var namePattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
+var namePattern = pattern.New(`^[A-Za-z0-9_-]{1,255}$`)
 
 // CreateCluster makes a cluster, or returns the active one of that name.
 func (a tx) CreateCluster(in *ecs.CreateClusterInput) (*ecs.CreateClusterOutput, error) {

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"math"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +23,7 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/localcloud/network"
 	"github.com/bookctl/bookctl/internal/localcloud/task"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // The states of a task
@@ -756,7 +756,7 @@ func (a tx) RunTask(in *ecs.RunTaskInput) (*ecs.RunTaskOutput, error) {
 
 // starterForm is what a task may note as its starter.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
-var starterForm = regexp.MustCompile(`^[A-Za-z0-9/_-]{0,128}$`)
+var starterForm = pattern.New(`^[A-Za-z0-9/_-]{0,128}$`)
 
 // runToken keeps a client token among a task's tags, where nobody sees it.
 const runToken = "\x00token"

@@ -3,7 +3,6 @@ package elb
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/localcloud/balancer"
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // actions checks and completes what a listener or a rule does.
@@ -41,7 +41,7 @@ func (a tx) actions(in []types.Action, loadBalancer string) ([]types.Action, err
 		action.RedirectConfig = &r
 	case types.ActionTypeEnumFixedResponse:
 		f := action.FixedResponseConfig
-		if f == nil || !regexp.MustCompile(`^[245]\d\d$`).MatchString(aws.ToString(f.StatusCode)) {
+		if f == nil || !fixedStatus.MatchString(aws.ToString(f.StatusCode)) {
 			return nil, kernel.Fail("ValidationError", "A fixed-response action must have a status code of 2XX, 4XX or 5XX")
 		}
 	default:
@@ -49,6 +49,8 @@ func (a tx) actions(in []types.Action, loadBalancer string) ([]types.Action, err
 	}
 	return []types.Action{action}, nil
 }
+
+var fixedStatus = pattern.New(`^[245]\d\d$`)
 
 // forwardTo checks and completes the target groups of an action, which may name
 // one group in either of two places, or up to five with their weights.

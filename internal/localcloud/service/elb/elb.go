@@ -3,7 +3,6 @@ package elb
 import (
 	"context"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // state is what ELBv2 keeps, by ARN. The SDK's structs in it are never
@@ -53,7 +53,7 @@ func (s *Service) API() kernel.Service {
 }
 
 // namePattern is what load balancers and target groups may be called.
-var namePattern = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9-]{0,30}[A-Za-z0-9])?$`)
+var namePattern = pattern.New(`^[A-Za-z0-9](?:[A-Za-z0-9-]{0,30}[A-Za-z0-9])?$`)
 
 func checkName(what, name string) error {
 	switch {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/localcloud/balancer"
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // rule is a rule of a listener apart from its default one, which is made of
@@ -243,10 +243,10 @@ func (a tx) SetRulePriorities(in *elb.SetRulePrioritiesInput) (*elb.SetRulePrior
 }
 
 var (
-	hostPattern = regexp.MustCompile(`^[A-Za-z0-9.*?-]{1,128}$`)
-	pathPattern = regexp.MustCompile("^[A-Za-z0-9_.$/~\"'@:+&*?-]{1,128}$")
-	headerName  = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}$")
-	methodName  = regexp.MustCompile(`^[A-Z_-]{1,40}$`)
+	hostPattern = pattern.New(`^[A-Za-z0-9.*?-]{1,128}$`)
+	pathPattern = pattern.New("^[A-Za-z0-9_.$/~\"'@:+&*?-]{1,128}$")
+	headerName  = pattern.New("^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}$")
+	methodName  = pattern.New(`^[A-Z_-]{1,40}$`)
 )
 
 // conditions checks a rule's conditions and completes them: a host or a path

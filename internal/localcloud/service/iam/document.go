@@ -3,12 +3,12 @@ package iam
 import (
 	"bytes"
 	"encoding/json"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/bookctl/bookctl/internal/localcloud/access"
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // policyKind is what a policy is attached to.
@@ -20,8 +20,8 @@ const (
 )
 
 var (
-	policyAction   = regexp.MustCompile(`^(\*|[a-zA-Z0-9-]+:[a-zA-Z0-9*?]+)$`)
-	policyResource = regexp.MustCompile(`^(\*|arn:[^:]*:[^:]*:[^:]*:[^:]*:.+)$`)
+	policyAction   = pattern.New(`^(\*|[a-zA-Z0-9-]+:[a-zA-Z0-9*?]+)$`)
+	policyResource = pattern.New(`^(\*|arn:[^:]*:[^:]*:[^:]*:[^:]*:.+)$`)
 )
 
 // checkPolicy refuses documents that IAM refuses: by the grammar, not by what

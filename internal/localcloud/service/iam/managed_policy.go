@@ -2,7 +2,6 @@ package iam
 
 import (
 	"cmp"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // policy is a managed policy of the account, with one version.
@@ -22,7 +22,7 @@ type policy struct {
 	Created                          time.Time
 }
 
-var policyName = regexp.MustCompile(`^[\w+=,.@-]{1,128}$`)
+var policyName = pattern.New(`^[\w+=,.@-]{1,128}$`)
 
 // CreatePolicy refuses a document of more than 6,144 characters, white space not
 // counted (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html).

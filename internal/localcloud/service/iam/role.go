@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // state is what IAM keeps.
@@ -151,8 +151,8 @@ func (a tx) change(name *string) (role, error) {
 }
 
 var (
-	roleName = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
-	rolePath = regexp.MustCompile(`^/([!-~]+/)?$`)
+	roleName = pattern.New(`^[\w+=,.@-]{1,64}$`)
+	rolePath = pattern.New(`^/([!-~]+/)?$`)
 )
 
 const maxTags = 50 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html

@@ -15,7 +15,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,6 +24,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // state is what CloudWatch Logs keeps, apart from the events: those are in
@@ -107,7 +107,7 @@ func (a tx) logStream(group, name *string) (*group, *stream, error) {
 	return g, s, nil
 }
 
-var logGroupName = regexp.MustCompile(`^[.\-_/#A-Za-z0-9]{1,512}$`)
+var logGroupName = pattern.New(`^[.\-_/#A-Za-z0-9]{1,512}$`)
 
 // CreateLogGroup makes a group that keeps for ever.
 func (a tx) CreateLogGroup(in *logs.CreateLogGroupInput) (*logs.CreateLogGroupOutput, error) {
@@ -509,7 +509,7 @@ func (a tx) FilterLogEvents(in *logs.FilterLogEventsInput) (*logs.FilterLogEvent
 	return out, nil
 }
 
-var patternTerm = regexp.MustCompile(`([-?]?)(?:"((?:[^"\\]|\\.)*)"|(\S+))`)
+var patternTerm = pattern.New(`([-?]?)(?:"((?:[^"\\]|\\.)*)"|(\S+))`)
 
 // filterPattern understands patterns of terms: all of them, -excluded ones, and
 // ?optional ones of which one is enough

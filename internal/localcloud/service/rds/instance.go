@@ -3,7 +3,6 @@ package rds
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/localcloud/network"
 	"github.com/bookctl/bookctl/internal/localcloud/postgres"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // The statuses of an instance here, of all that there are:
@@ -241,7 +241,7 @@ func (a tx) DescribeDBInstances(in *rds.DescribeDBInstancesInput) (*rds.Describe
 	return &rds.DescribeDBInstancesOutput{DBInstances: page, Marker: next}, nil
 }
 
-var masterName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]{0,62}$`)
+var masterName = pattern.New(`^[a-zA-Z][a-zA-Z0-9_]{0,62}$`)
 
 // checkPassword has RDS's rules; its errors must not show the password.
 func checkPassword(password string) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // state is what RDS keeps.
@@ -90,7 +90,7 @@ func identifier(parameter string, value *string) (string, error) {
 	return name, nil
 }
 
-var identifierPattern = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+var identifierPattern = pattern.New(`^[a-z][a-z0-9-]*$`)
 
 // page is a page of a Describe call: 20 to 100 things, 100 by default.
 func page[T any](all []T, limit *int32, marker *string) ([]T, *string, error) {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // state is what Secrets Manager keeps.
@@ -84,7 +84,7 @@ func (s *Service) API() kernel.Service {
 
 // secretSuffix ends an ARN: a hyphen and six random characters, so that a new
 // secret of an old name has another ARN.
-var secretSuffix = regexp.MustCompile(`-[A-Za-z0-9]{6}$`)
+var secretSuffix = pattern.New(`-[A-Za-z0-9]{6}$`)
 
 // secret finds a secret by its name, its ARN or its ARN without the suffix.
 func (a tx) secret(id *string) (*secret, error) {
@@ -113,7 +113,7 @@ func (a tx) expire() {
 	})
 }
 
-var secretName = regexp.MustCompile(`^[A-Za-z0-9/_+=.@-]{1,512}$`)
+var secretName = pattern.New(`^[A-Za-z0-9/_+=.@-]{1,512}$`)
 
 // CreateSecret makes a secret, with a first version if it is given a value.
 func (a tx) CreateSecret(in *secretsmanager.CreateSecretInput) (*secretsmanager.CreateSecretOutput, error) {

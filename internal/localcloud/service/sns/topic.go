@@ -2,7 +2,6 @@ package sns
 
 import (
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // state is what the service keeps.
@@ -39,7 +39,7 @@ type subscription struct {
 // https://docs.aws.amazon.com/sns/latest/dg/sns-delete-subscription-topic.html
 const pendingFor = 48 * time.Hour
 
-var topicName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,256}$`)
+var topicName = pattern.New(`^[A-Za-z0-9_-]{1,256}$`)
 
 func (a tx) topic(arn *string) (*topic, error) {
 	t := a.state().Topics[aws.ToString(arn)]

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // state is what SSM's parameter store keeps.
@@ -124,7 +125,7 @@ func (a tx) clear(p *parameter, v parameterVersion, decrypt *bool) (string, erro
 	return value, nil
 }
 
-var parameterName = regexp.MustCompile(`^[A-Za-z0-9_./-]+$`)
+var parameterName = pattern.New(`^[A-Za-z0-9_./-]+$`)
 
 // PutParameter makes a parameter or, only with Overwrite, a new version of it.
 // Without it one caller of several wins, which makes it a lock.
