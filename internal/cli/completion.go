@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -85,19 +86,23 @@ const longestLookup = 3 * time.Second
 // completeEverything says for each flag and argument what a shell completes: words, what
 // is deployed, or files. Of what nothing is said cobra has the shell offer files.
 func completeEverything(cmd *cobra.Command, g *globals) {
+	choices := maps.Clone(completeWords)
+	choices["image"] = imageSources
+	for _, row := range provision.Table() {
+		if row.Choices != nil {
+			choices[row.Flag] = row.Choices
+		}
+	}
+	completeBelow(cmd, g, choices)
+}
+
+// completeBelow completes for a command and those below it. Choices are the words of flags.
+func completeBelow(cmd *cobra.Command, g *globals, choices map[string][]string) {
 	each := func(f *pflag.Flag) {
 		if _, done := cmd.GetFlagCompletionFunc(f.Name); done {
 			return
 		}
-		words := completeWords[f.Name]
-		if f.Name == "image" {
-			words = imageSources
-		}
-		for _, row := range provision.Table() {
-			if row.Flag == f.Name && row.Choices != nil {
-				words = row.Choices
-			}
-		}
+		words := choices[f.Name]
 		complete := cobra.NoFileCompletions
 		switch {
 		case f.Name == "image":
@@ -130,7 +135,7 @@ func completeEverything(cmd *cobra.Command, g *globals) {
 		}
 	}
 	for _, sub := range cmd.Commands() {
-		completeEverything(sub, g)
+		completeBelow(sub, g, choices)
 	}
 }
 
