@@ -23,6 +23,9 @@ const (
 	// schedulerTick is how often the scheduler looks at the health of targets;
 	// what the API and tasks do wakes it at once.
 	schedulerTick = 50 * time.Millisecond
+	// steadyTick is how often it does where nothing is on its way, so that a cloud that
+	// nobody uses lets the processor sleep.
+	steadyTick = 500 * time.Millisecond
 	// failuresBeforeThrottle is how many tasks in a row may fail before the next start
 	// is put off. ECS throttles in the same way and names no figures but the
 	// longest pause, which is 27 minutes there
@@ -99,7 +102,7 @@ func (s *Service) Close(ctx context.Context) {
 }
 
 func (s *Service) runScheduler(ctx context.Context) {
-	tick := time.NewTicker(schedulerTick)
+	tick := time.NewTimer(schedulerTick)
 	defer tick.Stop()
 	for {
 		select {
@@ -108,12 +111,34 @@ func (s *Service) runScheduler(ctx context.Context) {
 		case <-s.wake:
 		case <-tick.C:
 		}
+		next := schedulerTick
 		s.view(func(c tx) {
-			if ctx.Err() == nil && c.schedule() {
+			if ctx.Err() != nil {
+				return
+			}
+			if c.schedule() {
 				c.Changed()
+			} else if c.steady() {
+				next = steadyTick
 			}
 		})
+		tick.Reset(next)
 	}
+}
+
+// steady says that no service and no task is on its way to anything.
+func (a tx) steady() bool {
+	for _, s := range a.state().Services {
+		if s.Status != statusInactive && !s.Steady {
+			return false
+		}
+	}
+	for _, t := range a.state().Tasks {
+		if *t.LastStatus != *t.DesiredStatus {
+			return false
+		}
+	}
+	return true
 }
 
 // schedule looks at everything once and says whether it changed anything.

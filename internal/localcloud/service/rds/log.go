@@ -27,7 +27,7 @@ const (
 	// logType is that log as an export to CloudWatch calls it.
 	logType = "postgresql"
 	// exportTick is how often a log is looked at for new lines. RDS takes seconds.
-	exportTick = 200 * time.Millisecond
+	exportTick = 500 * time.Millisecond
 	// mostExported is what is read of a log at once.
 	mostExported = 1 << 20
 	// logPage is how much of a log an answer has, as RDS's
