@@ -26,7 +26,7 @@ func notDeployed(ctx context.Context, t *target, g *globals, err error, next hin
 	if lookErr != nil || have.Found {
 		return hint.Add(err, next)
 	}
-	stacks, lookErr := provision.Stacks(ctx, t.clients)
+	stacks, lookErr := provision.Stacks(ctx, t.clients, false)
 	if lookErr != nil {
 		return hint.Add(err, next)
 	}
@@ -58,7 +58,7 @@ func stackNames(stacks []provision.Summary) string {
 // may have been meant.
 func noteAbsence(ctx context.Context, t *target, g *globals) string {
 	text := fmt.Sprintf("Nothing to remove: there is no stack %s in %s", g.stack, t.place)
-	stacks, err := provision.Stacks(ctx, t.clients)
+	stacks, err := provision.Stacks(ctx, t.clients, false)
 	others := slices.DeleteFunc(stacks, func(s provision.Summary) bool { return s.Stack == g.stack })
 	switch {
 	case err != nil: // which others there are is a courtesy

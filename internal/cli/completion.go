@@ -51,7 +51,7 @@ var completeLive = map[string]lookup{
 		return out, err
 	},
 	"stack": func(ctx context.Context, t *target, _ string) (out []string, err error) {
-		stacks, err := provision.Stacks(ctx, t.clients)
+		stacks, err := provision.Stacks(ctx, t.clients, false)
 		for _, s := range stacks {
 			out = append(out, s.Stack)
 		}

@@ -35,7 +35,7 @@ that were destroyed and left snapshots are listed, too.`,
 			if err != nil {
 				return err
 			}
-			found, err := provision.Stacks(ctx, t.clients)
+			found, err := provision.Stacks(ctx, t.clients, !t.local)
 			if err != nil {
 				return err
 			}

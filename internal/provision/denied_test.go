@@ -54,7 +54,7 @@ func TestListGoesOnWithoutWhatItMayNotSee(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := refusingClients(endpoint, refusing{"DescribeServices", `{"__type":"AccessDeniedException","message":"User: u is not authorized to perform: ecs:DescribeServices"}`})
-	found, err := provision.Stacks(t.Context(), c)
+	found, err := provision.Stacks(t.Context(), c, true)
 	if err != nil || len(found) != 1 || found[0].Stack != "other" || found[0].State != "unknown" || found[0].Denied != "ecs:DescribeServices" {
 		t.Errorf("the list is %+v, %v", found, err)
 	}

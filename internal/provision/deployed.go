@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 
 	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision/graph"
@@ -264,12 +265,17 @@ func readDatabase(ctx context.Context, c Clients, who identity, d *Deployed) (fu
 		return nil, err
 	}
 	d.seen.instance.put(live)
+	return noteDatabase(who, live, d), nil
+}
+
+// noteDatabase returns what notes an instance, or nil where it is not the stack's.
+func noteDatabase(who identity, live *rdstypes.DBInstance, d *Deployed) func() {
 	if live == nil {
-		return nil, nil
+		return nil
 	}
 	tags := rdsTagMap(live.TagList)
 	if tags[TagStack] != who.stack {
-		return nil, nil
+		return nil
 	}
 	return func() {
 		d.seen.uses.rds = true
@@ -285,7 +291,7 @@ func readDatabase(ctx context.Context, c Clients, who identity, d *Deployed) (fu
 		}
 		d.exists.noteTags(databasePart, tags)
 		d.read(databasePart, tags, parts{database: live})
-	}, nil
+	}
 }
 
 func readLoadBalancer(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {

@@ -86,7 +86,7 @@ func TestEverythingSentIsAllowed(t *testing.T) {
 	must(err)
 	_, err = provision.ReadDeployed(ctx, c, "book")
 	must(err)
-	_, err = provision.Stacks(ctx, c)
+	_, err = provision.Stacks(ctx, c, true)
 	must(err)
 	must(provision.RotatePassword(ctx, c, "book"))
 	_, err = graph.Destroy(ctx, s.Resources(), s.Options())

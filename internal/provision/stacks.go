@@ -10,7 +10,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
+	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 	tagapi "github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
 	tagtypes "github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi/types"
 
@@ -56,8 +60,10 @@ func (s *Summary) unseen(err error) bool {
 // Stacks lists the stacks of the account and region. They are found by the tag
 // of their VPC, which is made first and goes last, of the snapshots that outlive
 // them, and of the cluster and the secret, which are made beside the VPC and may
-// be all there is: three calls, and five more for each stack.
-func Stacks(ctx context.Context, c Clients) ([]Summary, error) {
+// be all there is. What lists the things of all stacks is called once for all; see
+// neighbours. Costs says that Summary.There is needed whole, which takes one call
+// for each stack.
+func Stacks(ctx context.Context, c Clients, costs bool) ([]Summary, error) {
 	all := map[string]*Summary{}
 	vpcs := ec2.NewDescribeVpcsPaginator(c.EC2, &ec2.DescribeVpcsInput{
 		Filters: []ec2types.Filter{{Name: aws.String("tag-key"), Values: []string{TagStack}}},
@@ -87,6 +93,10 @@ func Stacks(ctx context.Context, c Clients) ([]Summary, error) {
 			all[name] = found
 		}
 	}
+	near, err := readNeighbours(ctx, c, slices.Collect(maps.Keys(all)))
+	if err != nil {
+		return nil, err
+	}
 	var (
 		each graph.Group
 		slot = make(chan struct{}, 8) // as many at once as no account minds
@@ -98,7 +108,7 @@ func Stacks(ctx context.Context, c Clients) ([]Summary, error) {
 			if s.State != "" {
 				return nil // it may not be looked at
 			}
-			if err := s.read(ctx, c); err != nil && !s.unseen(err) {
+			if err := s.read(ctx, c, near, costs); err != nil && !s.unseen(err) {
 				return err
 			}
 			return nil
@@ -146,12 +156,144 @@ func tagged(ctx context.Context, client *tagapi.Client) []string {
 	return out
 }
 
+// neighbours are things of all stacks, which one call lists. Where the caller may not
+// list them, as with the policy of one stack, each stack is looked at by itself.
+type neighbours struct {
+	clusters  map[string]ecstypes.Cluster
+	instances map[string]rdstypes.DBInstance
+	balancers map[string]bool
+}
+
+// readNeighbours reads what there is of stacks.
+func readNeighbours(ctx context.Context, c Clients, stacks []string) (*neighbours, error) {
+	var (
+		near neighbours
+		each graph.Group
+	)
+	if len(stacks) == 0 {
+		return &near, nil
+	}
+	unlessDenied := func(read func() error) {
+		each.Go(func() error {
+			err := read()
+			if _, denied := Denied(err); denied {
+				return nil
+			}
+			return err
+		})
+	}
+	unlessDenied(func() error {
+		all := map[string]ecstypes.Cluster{}
+		// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeClusters.html
+		const mostClusters = 100
+		for some := range slices.Chunk(collect(stacks, func(stack string) string { return naming.Names{Stack: stack}.Cluster() }), mostClusters) {
+			out, err := c.ECS.DescribeClusters(ctx, &ecs.DescribeClustersInput{Clusters: some, Include: []ecstypes.ClusterField{ecstypes.ClusterFieldTags}})
+			if err != nil {
+				return fmt.Errorf("describe the stacks' clusters: %w", err)
+			}
+			for _, x := range out.Clusters {
+				all[aws.ToString(x.ClusterName)] = x
+			}
+		}
+		near.clusters = all
+		return nil
+	})
+	unlessDenied(func() error {
+		all := map[string]rdstypes.DBInstance{}
+		pages := rds.NewDescribeDBInstancesPaginator(c.RDS, &rds.DescribeDBInstancesInput{})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				return fmt.Errorf("describe the databases of all stacks: %w", err)
+			}
+			for _, x := range page.DBInstances {
+				all[aws.ToString(x.DBInstanceIdentifier)] = x
+			}
+		}
+		near.instances = all
+		return nil
+	})
+	unlessDenied(func() error {
+		all := map[string]bool{}
+		pages := elb.NewDescribeLoadBalancersPaginator(c.ELB, &elb.DescribeLoadBalancersInput{})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				return fmt.Errorf("describe the load balancers of all stacks: %w", err)
+			}
+			for _, x := range page.LoadBalancers {
+				all[aws.ToString(x.LoadBalancerName)] = true
+			}
+		}
+		near.balancers = all
+		return nil
+	})
+	return &near, each.Wait()
+}
+
+// atRest reads the settings of a stack's service from the copy that its cluster has, if
+// the cluster's numbers leave no doubt about the service: there is one, and as many
+// tasks run as it is to have, with none on its way. ECS describes services by cluster,
+// so that this saves a call for each stack.
+func (n *neighbours) atRest(who identity, d *Deployed) bool {
+	if _, dated := n.instances[who.names().Database()]; !dated {
+		return false // only the service tells how old the stack is
+	}
+	cluster, ok := n.clusters[who.names().Cluster()]
+	tags := ecsTagMap(cluster.Tags)
+	count := number(tags[settingTag("count")])
+	if !ok || count == nil || aws.ToString(cluster.Status) != "ACTIVE" || tags[TagStack] != who.stack ||
+		cluster.ActiveServicesCount != 1 || cluster.PendingTasksCount != 0 || cluster.RunningTasksCount != *count {
+		return false
+	}
+	var recorded Settings
+	recorded.readCopy(servicePart, tags)
+	if recorded.Max != 0 {
+		return false // scaling sets how many there are to be
+	}
+	d.readCopy(servicePart, tags)
+	d.exists.service, d.exists.tasks = true, *count
+	return true
+}
+
+// database returns the stack's instance, nil for none.
+func (n *neighbours) database(ctx context.Context, of databases) (*rdstypes.DBInstance, error) {
+	if n.instances == nil {
+		return of.instance(ctx)
+	}
+	if x, ok := n.instances[of.names().Database()]; ok {
+		return &x, nil
+	}
+	return nil, nil
+}
+
+// balanced says whether there is a load balancer, whose name is the stack's own.
+func (n *neighbours) balanced(ctx context.Context, of balancing) (bool, error) {
+	if n.balancers != nil {
+		return n.balancers[of.names().LoadBalancer()], nil
+	}
+	found, err := (&LoadBalancer{balancing: of}).lookup(ctx)
+	return found != nil, err
+}
+
 // read fills in how the stack is, and its settings as far as they cost.
-func (s *Summary) read(ctx context.Context, c Clients) error {
+func (s *Summary) read(ctx context.Context, c Clients, near *neighbours, costs bool) error {
 	who := identity{stack: s.Stack, region: c.IAM.Options().Region}
 	d := Deployed{Settings: DefaultSettings(), seen: &glances{}}
-	for _, read := range []func(context.Context, Clients, identity, *Deployed) (func(), error){readService, readTask, readDatabase} {
-		write, err := read(ctx, c, who, &d)
+	var service *ecstypes.Service
+	rest := near.atRest(who, &d)
+	if !rest {
+		write, err := readService(ctx, c, who, &d)
+		if err != nil {
+			return err
+		}
+		if write != nil {
+			write()
+		}
+		service = d.seen.service.what
+	}
+	if costs {
+		write, err := readTask(ctx, c, who, &d)
 		if err != nil {
 			return err
 		}
@@ -159,7 +301,14 @@ func (s *Summary) read(ctx context.Context, c Clients) error {
 			write()
 		}
 	}
-	if d.seen.service.what != nil && d.seen.instance.what == nil {
+	db, err := near.database(ctx, databases{identity: who, rds: c.RDS})
+	if err != nil {
+		return err
+	}
+	if write := noteDatabase(who, db, &d); write != nil {
+		write()
+	}
+	if service != nil && db == nil {
 		// Only the roles record that there is to be none.
 		write, err := readRole(ctx, c, who, &d)
 		if err != nil {
@@ -169,13 +318,10 @@ func (s *Summary) read(ctx context.Context, c Clients) error {
 			write()
 		}
 	}
-	balancer, err := (&LoadBalancer{balancing: balancing{identity: who, elb: c.ELB}}).lookup(ctx)
-	if err != nil {
+	if d.Balanced, err = near.balanced(ctx, balancing{identity: who, elb: c.ELB}); err != nil {
 		return err
 	}
-	d.Balanced = balancer != nil // its name is the stack's own
 	s.There = d
-	service, db := d.seen.service.what, d.seen.instance.what
 	if db != nil {
 		s.Database, s.Created = aws.ToString(db.DBInstanceStatus), aws.ToTime(db.InstanceCreateTime)
 	}
@@ -184,15 +330,20 @@ func (s *Summary) read(ctx context.Context, c Clients) error {
 	if going {
 		s.State = "destroying"
 	}
-	if service == nil {
+	var p ServiceStatus
+	switch {
+	case rest:
+		s.Running, s.Desired, p.Rollout = d.exists.tasks, d.exists.tasks, "COMPLETED"
+	case service == nil:
 		return nil
+	default:
+		s.Running, s.Desired, p = service.RunningCount, service.DesiredCount, serviceStatus(service)
+		if at := aws.ToTime(service.CreatedAt); s.Created.IsZero() || at.Before(s.Created) {
+			s.Created = at
+		}
 	}
 	s.Paused, s.DatabaseStarts = d.Paused, d.DatabaseStarts
-	s.Running, s.Desired = service.RunningCount, service.DesiredCount
-	if at := aws.ToTime(service.CreatedAt); s.Created.IsZero() || at.Before(s.Created) {
-		s.Created = at
-	}
-	p, database := serviceStatus(service), databasePhase(s.Database)
+	database := databasePhase(s.Database)
 	if db == nil {
 		database = graph.Ready // there is to be none
 	}
