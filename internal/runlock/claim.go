@@ -52,6 +52,37 @@ func (s observed) dead() bool {
 	return s.Machine != "" && s.Machine == machine() && s.Process != os.Getpid() && !running(s.Process)
 }
 
+// ownClaim returns the claim that a run has made at a name, if it is the last of the chain
+// and follows the first claim, or is that. Nil means that the chain has to be followed to
+// know. A run knows all names that this depends on, so that one read is enough.
+func ownClaim(ctx context.Context, store Store, name string, own claim) (*observed, error) {
+	names := []string{own.Token, leaseOf(own), name}
+	if name != first {
+		names = append(names, first)
+	}
+	found, now, err := store.Get(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	if _, taken := found[own.Token]; taken || name != first && token(found[first]) != name || token(found[name]) != own.Token {
+		return nil, nil
+	}
+	c := observed{claim: own, since: found[name].Modified, touched: found[name].Modified, now: now}
+	if t := found[leaseOf(own)].Modified; t.After(c.touched) {
+		c.touched = t
+	}
+	return &c, nil
+}
+
+// token returns the token of the claim that a record has, "" for none.
+func token(r Record) string {
+	var c claim
+	if json.Unmarshal([]byte(r.Value), &c) != nil {
+		return ""
+	}
+	return c.Token
+}
+
 // lastClaim follows the chain to the claim that holds the lock. Nil means that there
 // is no claim.
 func lastClaim(ctx context.Context, store Store) (*observed, error) {

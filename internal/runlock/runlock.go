@@ -188,7 +188,7 @@ func Acquire(ctx context.Context, store Store, stack, holder string, o Options) 
 		created := err == nil
 		look := lastClaim
 		if created {
-			look = visibleClaim(name)
+			look = l.ownOr(name, visibleClaim(name))
 		}
 		last, err := look(ctx, store)
 		if err != nil {
@@ -352,7 +352,7 @@ func (l *Lock) renew(ctx context.Context) error {
 		return l.lost
 	}
 	fail := func(err error) error { return fmt.Errorf("keep stack %s locked: %w", l.stack, err) }
-	begun, look := l.o.Now(), lastClaim
+	begun, look := l.o.Now(), l.ownOr(l.name, lastClaim)
 	if l.fresh() {
 		if err := l.touch(ctx); err != nil {
 			return fail(err)
@@ -379,7 +379,7 @@ func (l *Lock) renew(ctx context.Context) error {
 			}
 		}
 		l.name, l.claimed, l.leased = l.claimed.Token, c, false
-		look = visibleClaim(l.name)
+		look = l.ownOr(l.name, visibleClaim(l.name))
 	}
 	last, err := look(ctx, l.store)
 	if err != nil {
@@ -390,6 +390,17 @@ func (l *Lock) renew(ctx context.Context) error {
 	}
 	l.renewed = begun
 	return nil
+}
+
+// ownOr returns a look that reads only whether the run's own claim, which is at a name,
+// is the last one, and that looks as otherwise does where it may not be.
+func (l *Lock) ownOr(name string, otherwise func(context.Context, Store) (*observed, error)) func(context.Context, Store) (*observed, error) {
+	return func(ctx context.Context, store Store) (*observed, error) {
+		if own, err := ownClaim(ctx, store, name, l.claimed); own != nil || err != nil {
+			return own, err
+		}
+		return otherwise(ctx, store)
+	}
 }
 
 // lose records that another run holds the lock.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -112,6 +113,71 @@ func TestALockFollowsAViewUnlessAnotherRunHadIt(t *testing.T) {
 				}
 				if err := l.Release(t.Context()); err != nil {
 					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// shared is a shelf of several runs.
+type shared struct {
+	mu sync.Mutex
+	shelf
+}
+
+func (s *shared) Create(ctx context.Context, name, value string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shelf.Create(ctx, name, value)
+}
+
+func (s *shared) Overwrite(ctx context.Context, name, value string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shelf.Overwrite(ctx, name, value)
+}
+
+func (s *shared) Get(ctx context.Context, names ...string) (map[string]runlock.Record, time.Time, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shelf.Get(ctx, names...)
+}
+
+// TestAForcedTakeoverIsNoticedAtTheNextRenewal takes the lock from a run that is alive,
+// which may not write from the next renewal of its lease on.
+func TestAForcedTakeoverIsNoticedAtTheNextRenewal(t *testing.T) {
+	t.Parallel()
+	for _, before := range []string{"a new stack", "a lock that was released"} {
+		t.Run(before, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &shared{shelf: shelf{}}
+				acquire := func(holder string, o runlock.Options) *runlock.Lock {
+					l, err := runlock.Acquire(t.Context(), s, "book", holder, o)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return l
+				}
+				if before == "a lock that was released" {
+					if err := acquire("before", runlock.Options{}).Release(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				first := acquire("first", runlock.Options{})
+				time.Sleep(5 * time.Minute) // two renewals
+				if err := first.Guard(t.Context()); err != nil {
+					t.Fatalf("the holder may not write: %v", err)
+				}
+				second := acquire("second", runlock.Options{Force: true})
+				time.Sleep(150 * time.Second)
+				if err := first.Guard(t.Context()); !errors.Is(err, runlock.ErrLost) {
+					t.Errorf("the run that the lock was taken from may write: %v", err)
+				}
+				if err := errors.Join(second.Guard(t.Context()), second.Release(t.Context())); err != nil {
+					t.Error(err)
+				}
+				if err := first.Release(t.Context()); !errors.Is(err, runlock.ErrLost) {
+					t.Errorf("it released the lock of the other one: %v", err)
 				}
 			})
 		})
