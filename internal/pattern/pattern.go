@@ -29,7 +29,8 @@ func (p *Pattern) compiled() *regexp.Regexp {
 // String returns the regular expression.
 func (p *Pattern) String() string { return p.text }
 
-// MatchString, and the methods below, do what those of regexp.Regexp do.
+// MatchString reports whether s contains a match. It and the methods below do what those
+// of regexp.Regexp do.
 func (p *Pattern) MatchString(s string) bool { return p.compiled().MatchString(s) }
 
 // Match reports whether b contains a match.
