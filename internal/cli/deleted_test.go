@@ -15,7 +15,8 @@ import (
 )
 
 // TestWhatIsDeletedByHandComesBackAsItWasConfigured deletes scaling, service and load
-// balancer, each of which records settings: they are recorded at what stays, too.
+// balancer, each of which records settings: they are recorded at what stays, too. When
+// all of the stack is deleted, they are forgotten.
 func TestWhatIsDeletedByHandComesBackAsItWasConfigured(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
@@ -23,30 +24,32 @@ func TestWhatIsDeletedByHandComesBackAsItWasConfigured(t *testing.T) {
 	t.Parallel()
 	s := newShell(t)
 	h := s.byHand(t, nil)
+	type setting struct {
+		Name      string
+		Now, Then any
+	}
+	settings := func() (out []setting) {
+		t.Helper()
+		var plan struct{ Settings []setting }
+		r := s.run("plan", "--local", "--output", "json")
+		if err := json.Unmarshal([]byte(r.out), &plan); err != nil || len(plan.Settings) == 0 {
+			t.Fatalf("%v\n%s%s", err, r.out, r.err)
+		}
+		for _, x := range plan.Settings {
+			if x.Name == "port" && x.Now == nil { // any that is free
+				x.Then = nil
+			}
+			out = append(out, x)
+		}
+		return out
+	}
+	fresh := settings()
 	first := openPort(t)
 	s.up("--port", strconv.Itoa(int(first)), "--log-days", "30")
 	port := openPort(t)
 	// Nobody asks the service for anything, and so it would be scaled down from anything
 	// above its bound.
 	s.up("--port", strconv.Itoa(int(port)), "--count", "2", "--min", "2", "--max", "3")
-	settings := func() map[string]any {
-		t.Helper()
-		var plan struct {
-			Settings []struct {
-				Name string
-				Now  any
-			}
-		}
-		r := s.run("plan", "--local", "--output", "json")
-		if err := json.Unmarshal([]byte(r.out), &plan); err != nil || len(plan.Settings) == 0 {
-			t.Fatalf("%v\n%s%s", err, r.out, r.err)
-		}
-		now := map[string]any{}
-		for _, x := range plan.Settings {
-			now[x.Name] = x.Now
-		}
-		return now
-	}
 	account := h.backedUp()
 	before, ctx := settings(), t.Context()
 	containers, balancing := ecs.NewFromConfig(h.Config), elb.NewFromConfig(h.Config)
@@ -85,6 +88,11 @@ func TestWhatIsDeletedByHandComesBackAsItWasConfigured(t *testing.T) {
 			t.Errorf("plan after the %s came back: exit code %d\n%s%s", c.part, r.code, r.out, r.err)
 		}
 		h.same("the account differs after the "+c.part+" came back", account)
+	}
+	// ECS still shows the deleted cluster, which had a copy of the service's settings.
+	s.must("destroy", "--local", "--purge-snapshots", "--yes")
+	if diff := cmp.Diff(fresh, settings()); diff != "" {
+		t.Errorf("a destroyed stack has settings (-before it was made +now):\n%s", diff)
 	}
 }
 

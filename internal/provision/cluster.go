@@ -57,7 +57,9 @@ func newCluster(c containers, linked *ServiceLinkedRole, spot bool) *Cluster {
 
 func (c *Cluster) clusterName() string { return c.names().Cluster() }
 
-// describe looks the cluster up by its name; nil is for none.
+// describe looks the cluster up by its name; nil is for none. An INACTIVE one is what ECS
+// remembers of a deleted one, for an unknown time.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteCluster.html
 func (c *Cluster) describe(ctx context.Context) (*types.Cluster, error) {
 	out, err := c.ecs.DescribeClusters(ctx, &ecs.DescribeClustersInput{
 		Clusters: []string{c.clusterName()}, Include: []types.ClusterField{types.ClusterFieldTags},
@@ -65,7 +67,7 @@ func (c *Cluster) describe(ctx context.Context) (*types.Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("describe cluster %s: %w", c.clusterName(), err)
 	}
-	if len(out.Clusters) == 0 {
+	if len(out.Clusters) == 0 || aws.ToString(out.Clusters[0].Status) == "INACTIVE" {
 		return nil, nil
 	}
 	return &out.Clusters[0], nil
@@ -78,9 +80,7 @@ type liveCluster struct {
 	byDefault []types.CapacityProviderStrategyItem
 }
 
-// Read looks the cluster up by its name. An INACTIVE one is what ECS remembers
-// of a deleted one.
-// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteCluster.html
+// Read looks the cluster up by its name.
 func (c *Cluster) Read(ctx context.Context) (*liveCluster, graph.State, error) {
 	live, err := c.describe(ctx)
 	if live == nil || err != nil {
@@ -91,8 +91,6 @@ func (c *Cluster) Read(ctx context.Context) (*liveCluster, graph.State, error) {
 	switch status {
 	case "ACTIVE":
 		st.Phase = graph.Ready
-	case "INACTIVE":
-		return nil, absent, nil
 	case "DEPROVISIONING":
 		st.Phase = graph.Terminating
 	case "FAILED":
