@@ -250,7 +250,7 @@ func (d destruction) print(s streams, g *globals) error {
 	}
 	if len(d.Kept) > 0 {
 		fmt.Fprintf(s.err, "Kept, with your data, in %s%s:\n%s\n%s\n", d.place, d.price(), snapshotLines(d.Kept),
-			onward(len(d.Kept)).Show(g.show))
+			onward(d.Kept).Show(g.show))
 	}
 	if end != nil {
 		fmt.Fprintln(s.err, "next: run the same command again when what holds them is gone; it goes on where this one stopped")
@@ -276,8 +276,11 @@ func gone(before, removed, kept []provision.Snapshot) []provision.Snapshot {
 }
 
 // onward says what can be done with what is kept.
-func onward(kept int) hint.Message {
-	if kept == 1 {
+func onward(kept []provision.Snapshot) hint.Message {
+	if !slices.ContainsFunc(kept, func(s provision.Snapshot) bool { return s.Kind != provision.CopiedSnapshot }) {
+		return hint.New("%s makes the stack anew from it; %s deletes it.", hint.Command("up", "--restore", kept[len(kept)-1].ID), hint.Command("destroy", "--purge-snapshots"))
+	}
+	if len(kept) == 1 {
 		return hint.New("%s makes the stack anew from it; %s deletes it.", hint.Command("up", "--restore", "latest"), hint.Command("destroy", "--purge-snapshots"))
 	}
 	return hint.New("%s makes the stack anew from the newest, and --restore ID from another; %s deletes all of them.", hint.Command("up", "--restore", "latest"), hint.Command("destroy", "--purge-snapshots"))

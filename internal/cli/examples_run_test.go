@@ -92,6 +92,7 @@ var onlyParsed = map[string]string{
 	"bookctl plan --price live --output json":                                                   "needs an account: AWS's price list",
 	"bookctl up --image registry.example.com/bookapi@sha256:…":                                  "there is no such image",
 	"bookctl up --db-version 18":                                                                "needs PostgreSQL 18; TestADatabaseIsUpgradedToAnotherMajorVersion upgrades to 15",
+	"bookctl up --stack copy --restore arn:aws:rds:eu-west-1:444455556666:snapshot:books":       "there is no such snapshot; TestTheDataOfAnotherStackRegionOrAccountIsRestored creates one",
 	"bookctl up --stack shop --vpc vpc-0123456789abcdef0":                                       "there is no such VPC; TestAStackLivesInAVPCThatItIsGiven creates one",
 	"bookctl exec -- /bookapi -healthcheck":                                                     "needs an account, or an engine: a process takes no commands; TestACommandRunsInAContainer runs one",
 	"bookctl exec --task 3f2a -- /bin/sh":                                                       "likewise",
@@ -111,6 +112,7 @@ var onlyParsed = map[string]string{
 	"bookctl init --stack shop --image ghcr.io/example/shop:1.2 --count 2 --env LOG_LEVEL=info": "there is no such image",
 	"bookctl policy --local > policy.json; bookctl local stop; bookctl local start --policy policy.json": "stops the cloud of the other examples; TestAMissingPermissionIsMetBeforeAWS runs it",
 	"bookctl policy --permissions-boundary arn:aws:iam::111122223333:policy/limits":                      "needs no cloud; the script policy runs it",
+	"bookctl policy --restore arn:aws:rds:eu-west-1:444455556666:snapshot:books":                         "needs no cloud; TestTheDataOfAnotherStackRegionOrAccountIsRestored runs it",
 }
 
 var (

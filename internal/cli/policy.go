@@ -14,7 +14,7 @@ import (
 
 // policyFlags are the flags of policy.
 type policyFlags struct {
-	boundary, domain, zone, vpc, dir string
+	boundary, domain, zone, vpc, snapshot, dir string
 }
 
 func newPolicy(s streams, g *globals) *cobra.Command {
@@ -37,6 +37,7 @@ have the boundary, which 'bookctl up --permissions-boundary' sets.`,
   bookctl policy --stack staging --account 111122223333 --region eu-central-1
   bookctl policy --vpc vpc-0123456789abcdef0
   bookctl policy --dir policies | ROLE=deployer sh
+  bookctl policy --restore arn:aws:rds:eu-west-1:444455556666:snapshot:books
   bookctl policy --permissions-boundary arn:aws:iam::111122223333:policy/limits`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return printPolicy(cmd, s, g, f) },
@@ -45,12 +46,13 @@ have the boundary, which 'bookctl up --permissions-boundary' sets.`,
 	cmd.Flags().StringVar(&f.domain, "domain", "", "also allow what 'up --domain' needs for this domain")
 	cmd.Flags().StringVar(&f.zone, "hosted-zone", "", "id of the domain's hosted zone (default: looked up in Route 53)")
 	cmd.Flags().StringVar(&f.vpc, "vpc", "", "allow what 'up --vpc' needs in this VPC (its id), in place of what a new one needs")
+	cmd.Flags().StringVar(&f.snapshot, "restore", "", "also allow what 'up --restore' needs for this snapshot, which is not the stack's own (its id or ARN)")
 	cmd.Flags().StringVar(&f.dir, "dir", "", "write managed policies into this directory, and print the commands that create and attach them")
 	return cmd
 }
 
 func printPolicy(cmd *cobra.Command, s streams, g *globals, f policyFlags) error {
-	scope := iampolicy.Scope{Account: g.account, Region: g.region, Stack: g.stack, Boundary: f.boundary, Domain: f.domain, Zone: f.zone, VPC: f.vpc}
+	scope := iampolicy.Scope{Account: g.account, Region: g.region, Stack: g.stack, Boundary: f.boundary, Domain: f.domain, Zone: f.zone, VPC: f.vpc, Snapshot: f.snapshot}
 	if scope.Account == "" || scope.Region == "" || scope.Domain != "" && scope.Zone == "" {
 		ctx, cancel := deadline(cmd.Context(), g)
 		defer cancel()

@@ -44,7 +44,7 @@ func (u *upFlags) add(f *pflag.FlagSet) {
 	f.StringArrayVar(&u.env.unset, "unset-env", nil, "no longer give the container this variable or secret (repeatable)")
 	f.StringArrayVar(&u.tags.gone, "untag", nil, "take this tag off everything of the stack (repeatable)")
 	f.StringVar(&u.dbCA, "db-ca", "", "also trust the certificate authorities in this file (PEM) for the database; needed at each up that builds")
-	f.StringVar(&u.restore, "restore", "", "create the database from a snapshot of the stack: its id, or latest")
+	f.StringVar(&u.restore, "restore", "", "create the database from a snapshot: its id or ARN, also of another stack, region or account, or latest for the stack's newest")
 }
 
 // addSettings defines the flags of settings alone.
@@ -145,6 +145,7 @@ continues.`,
   bookctl up --count 3 --spot
   bookctl up --tag team=payments --tag cost-center=42
   bookctl up --db-version 18
+  bookctl up --stack copy --restore arn:aws:rds:eu-west-1:444455556666:snapshot:books
   bookctl up --stack shop --vpc vpc-0123456789abcdef0
   bookctl up --image registry.example.com/bookapi@sha256:…`,
 		Args: cobra.NoArgs,
@@ -305,6 +306,7 @@ func (p *preparation) dataNote(ctx context.Context, from *provision.Snapshot) (h
 	if err != nil {
 		return hint.Message{}, fmt.Errorf("look for snapshots of the stack: %w", err)
 	}
+	kept = slices.DeleteFunc(kept, func(s provision.Snapshot) bool { return s.Kind == provision.CopiedSnapshot }) // another database's data
 	if len(kept) == 0 {
 		return hint.Message{}, nil
 	}
@@ -388,7 +390,7 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 		asIt string
 	)
 	if u.restore != "" {
-		s, err := provision.SnapshotToRestore(ctx, t.clients.RDS, g.stack, u.restore)
+		s, err := provision.SnapshotToRestore(ctx, t.clients.RDS, t.account, g.stack, u.restore)
 		if err != nil {
 			return nil, err
 		}
@@ -471,6 +473,10 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	if env.Snapshot != nil {
 		// What latest means is settled: a snapshot that comes meanwhile is not meant.
 		p.spec.Restore = env.Snapshot.ID
+		if env.Snapshot.Elsewhere() && !have.Database {
+			p.spec.CopyFrom = env.Snapshot
+			p.warnings = append(p.warnings, env.Snapshot.Copied())
+		}
 	}
 	data, err := p.dataNote(ctx, env.Snapshot)
 	if err != nil {

@@ -7,7 +7,8 @@ var names = naming.Names{Stack: "{s}", Region: "{r}"}
 
 // grant allows actions on resources. In resources and conditions, "{p}", "{r}",
 // "{a}" and "{s}" stand for partition, region, account and stack, "{boundary}",
-// "{domain}", "{zone}" and "{vpc}" for those of the scope; no resources means all, where
+// "{domain}", "{zone}", "{vpc}" and "{snapshot}" for those of the scope, and "{from}" for
+// the snapshot's region and account; no resources means all, where
 // IAM knows none for the actions.
 type grant struct {
 	sid       string // becomes the statement's Sid
@@ -23,6 +24,8 @@ type need string
 
 const (
 	withDomain      need = "domain"
+	withSnapshot    need = "snapshot"
+	withCopy        need = "snapshot elsewhere"
 	withBoundary    need = "boundary"
 	withoutBoundary need = "no boundary"
 	withVPC         need = "a VPC that is given"
@@ -30,7 +33,12 @@ const (
 )
 
 func (g grant) applies(s Scope) bool {
+	snapshot, copied := s.snapshot()
 	switch g.only {
+	case withSnapshot:
+		return snapshot != "" && !copied
+	case withCopy:
+		return copied
 	case withDomain:
 		return s.Domain != ""
 	case withBoundary:
@@ -152,6 +160,13 @@ var grants = []grant{
 	{sid: "Final", service: "rds", actions: "AddTagsToResource CreateDBSnapshot", resources: []string{"arn:{p}:rds:{r}:{a}:snapshot:{s}-final-*"}, when: noOthers},
 	{sid: "Snapshots", service: "rds", actions: "DeleteDBInstanceAutomatedBackup DeleteDBSnapshot RestoreDBInstanceFromDBSnapshot",
 		resources: []string{"arn:{p}:rds:{r}:{a}:snapshot:*", "arn:{p}:rds:{r}:{a}:auto-backup:*"}, when: ours},
+
+	{sid: "RestoreFrom", service: "rds", only: withSnapshot, actions: "RestoreDBInstanceFromDBSnapshot", resources: []string{"{snapshot}"}},
+	{sid: "CopyFrom", service: "rds", only: withCopy, actions: "CopyDBSnapshot", resources: []string{"{snapshot}", "arn:{p}:rds:{r}:{a}:snapshot:{s}-final-copy-*"}},
+	// RDS uses the key with the caller's permissions; the key's own policy has to allow it too:
+	// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/share-encrypted-snapshot.html
+	{sid: "CopyKey", service: "kms", only: withCopy, actions: "CreateGrant Decrypt DescribeKey Encrypt GenerateDataKey GenerateDataKeyWithoutPlaintext ReEncryptFrom ReEncryptTo", resources: []string{"arn:{p}:kms:{from}:key/*"},
+		when: condition{"StringLike": {"kms:ViaService": {"rds.*"}}}},
 
 	{sid: "ReadSecrets", service: "secretsmanager", actions: "GetRandomPassword ListSecrets"},
 	// The ARN of a secret ends with six characters that it gets when it is made.

@@ -29,6 +29,10 @@ type Scope struct {
 	Domain, Zone string
 	// VPC is the id of the VPC that the stack is given; "" for one of its own.
 	VPC string
+	// Snapshot is the id or ARN of a snapshot that is not the stack's own, and that its
+	// database may be restored from; "" for none. One of another region or account is
+	// copied, with the permission of its key.
+	Snapshot string
 }
 
 // Document is an IAM policy.
@@ -135,6 +139,8 @@ var (
 	accountNumber = pattern.New(`^[0-9]{12}$`)
 	vpcID         = pattern.New(`^vpc-[0-9a-f]{8,17}$`)
 	zoneID        = pattern.New(`^[A-Z0-9]{1,32}$`)
+	snapshotName  = pattern.New(`^[A-Za-z][A-Za-z0-9:-]{0,254}$`)
+	snapshotARN   = pattern.New(`^arn:aws[a-z-]*:rds:[a-z0-9-]+:[0-9]{12}:snapshot:[A-Za-z][A-Za-z0-9:-]{0,254}$`)
 	boundaryARN   = pattern.New(`^arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/[A-Za-z0-9+=.@_/-]+$`)
 )
 
@@ -161,6 +167,9 @@ func (s Scope) check() error {
 	if err := CheckBoundary(s.Boundary); err != nil {
 		return err
 	}
+	if s.Snapshot != "" && !snapshotName.MatchString(s.Snapshot) && !snapshotARN.MatchString(s.Snapshot) {
+		return fmt.Errorf("snapshot %q: give its id, or its ARN (arn:aws:rds:REGION:ACCOUNT:snapshot:NAME)", s.Snapshot)
+	}
 	if (s.Domain == "") != (s.Zone == "") {
 		return errors.New("a domain needs the id of its hosted zone, and a zone the domain")
 	}
@@ -176,6 +185,18 @@ func (s Scope) check() error {
 	return nil
 }
 
+// snapshot is the ARN of Snapshot, and whether that is copied from elsewhere.
+func (s Scope) snapshot() (arn string, copied bool) {
+	if s.Snapshot == "" {
+		return "", false
+	}
+	here := "arn:" + partition.Of(s.Region).Name + ":rds:" + s.Region + ":" + s.Account + ":snapshot:"
+	if !strings.HasPrefix(s.Snapshot, "arn:") {
+		return here + s.Snapshot, false
+	}
+	return s.Snapshot, !strings.HasPrefix(s.Snapshot, here)
+}
+
 // ARN is the ARN of a managed policy of the account.
 func (s Scope) ARN(name string) string {
 	return "arn:" + partition.Of(s.Region).Name + ":iam::" + s.Account + ":policy/" + name
@@ -188,9 +209,14 @@ func For(scope Scope) (Document, error) {
 	if err := scope.check(); err != nil {
 		return Document{}, err
 	}
+	snapshot, _ := scope.snapshot()
+	from := "" // region and account of the snapshot
+	if part := strings.Split(snapshot, ":"); len(part) > 4 {
+		from = part[3] + ":" + part[4]
+	}
 	fill := strings.NewReplacer(
 		"{p}", partition.Of(scope.Region).Name, "{r}", scope.Region, "{a}", scope.Account, "{s}", scope.Stack,
-		"{boundary}", scope.Boundary, "{domain}", scope.Domain, "{zone}", scope.Zone, "{vpc}", scope.VPC,
+		"{snapshot}", snapshot, "{from}", from, "{boundary}", scope.Boundary, "{domain}", scope.Domain, "{zone}", scope.Zone, "{vpc}", scope.VPC,
 	).Replace
 	// Whatever knows no resource is one statement, which saves room.
 	everywhere := Statement{Sid: "Everywhere", Effect: "Allow", Resource: []string{"*"}}

@@ -26,11 +26,15 @@ const boundary = "arn:aws:iam::123456789012:policy/limits"
 // policyScopes are the kinds of policies that there are for stack book.
 func policyScopes() map[string]iampolicy.Scope {
 	base := iampolicy.Scope{Account: "123456789012", Region: "us-east-1", Stack: "book"}
-	named, bounded, given := base, base, base
+	named, bounded, given, restored, copied := base, base, base, base, base
+	restored.Snapshot, copied.Snapshot = "other", "arn:aws:rds:eu-west-1:111122223333:snapshot:books"
 	given.VPC = "vpc-0123456789abcdef0"
 	named.Domain, named.Zone = "api.example.com", "Z1D633PJN98FT9"
 	bounded.Boundary = boundary
-	return map[string]iampolicy.Scope{"plain": base, "with a domain": named, "with a boundary": bounded, "in a VPC that is given": given}
+	return map[string]iampolicy.Scope{
+		"plain": base, "with a domain": named, "with a boundary": bounded, "in a VPC that is given": given,
+		"restored from another stack": restored, "restored from another account": copied,
+	}
 }
 
 func policyOf(t *testing.T, scope iampolicy.Scope) iampolicy.Document {
@@ -70,6 +74,8 @@ var implied = []string{
 	"ec2:DescribeAccountAttributes", "ec2:DescribeAddresses", // by the load balancer
 	"cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms", "cloudwatch:PutMetricAlarm", // by target tracking
 	"ssm:ResumeSession", "ssm:TerminateSession", "ssmmessages:OpenDataChannel", // by the session-manager-plugin
+	// by the copy of a snapshot that another account has encrypted
+	"kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom", "kms:ReEncryptTo",
 	"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload", "ecr:GetDownloadUrlForLayer",
 	"ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart",
 }
@@ -210,6 +216,20 @@ func TestThePolicyIsNarrow(t *testing.T) {
 				if strings.HasPrefix(a, "route53:") && scope.Domain == "" || a == "acm:RequestCertificate" && scope.Domain == "" {
 					t.Errorf("%s, %s: %s is allowed without a domain", name, s.Sid, a)
 				}
+				// A snapshot is copied where it was named, into the copies of the stack, and only
+				// RDS uses its key.
+				if foreign := a == "rds:CopyDBSnapshot" || strings.HasPrefix(a, "kms:"); foreign && !strings.HasPrefix(scope.Snapshot, "arn:") {
+					t.Errorf("%s, %s: %s is allowed without a snapshot elsewhere", name, s.Sid, a)
+				}
+				if a == "rds:CopyDBSnapshot" {
+					of := slices.DeleteFunc(slices.Clone(s.Resource), func(r string) bool { return !strings.Contains(r, ":rds:") }) // others share the statement
+					if want := []string{scope.Snapshot, "arn:aws:rds:us-east-1:123456789012:snapshot:book-final-copy-*"}; !slices.Equal(of, want) {
+						t.Errorf("%s, %s: %s is allowed on %s", name, s.Sid, a, of)
+					}
+				}
+				if strings.HasPrefix(a, "kms:") && (!slices.Equal(s.Resource, []string{"arn:aws:kms:eu-west-1:111122223333:key/*"}) || s.Condition["StringLike"]["kms:ViaService"] == nil) {
+					t.Errorf("%s, %s: %s is allowed on %s, if %v", name, s.Sid, a, s.Resource, s.Condition)
+				}
 				if strings.HasPrefix(a, "route53:Change") {
 					if diff := cmp.Diff([]string{"arn:aws:route53:::hostedzone/" + scope.Zone}, s.Resource); diff != "" {
 						t.Errorf("%s, %s: records of other zones:\n%s", name, s.Sid, diff)
@@ -227,6 +247,8 @@ func TestThePolicyIsNarrow(t *testing.T) {
 		"no region":             func(s *iampolicy.Scope) { s.Region = "here" },
 		"a stack's name":        func(s *iampolicy.Scope) { s.Stack = "Book" },
 		"a VPC":                 func(s *iampolicy.Scope) { s.VPC = "vpc-*" },
+		"a snapshot":            func(s *iampolicy.Scope) { s.Snapshot = "book*" },
+		"a snapshot's ARN":      func(s *iampolicy.Scope) { s.Snapshot = "arn:aws:rds:*:111122223333:snapshot:books" },
 		"a boundary":            func(s *iampolicy.Scope) { s.Boundary = "limits" },
 		"a domain without zone": func(s *iampolicy.Scope) { s.Domain = "api.example.com" },
 		"a zone's path":         func(s *iampolicy.Scope) { s.Domain, s.Zone = "api.example.com", "/hostedzone/Z1" },

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/bookctl/bookctl/internal/localcloud/service/ecs"
+	"github.com/bookctl/bookctl/internal/localcloud/service/rds"
 )
 
 // maxBody bounds a request to the cloud's own control.
@@ -82,6 +83,16 @@ func (c *Cloud) control(w http.ResponseWriter, r *http.Request) {
 		}
 		c.kernel.SetFaults(f)
 		answer(f)
+	case "POST snapshot": // moves one to where the local cloud is not
+		q := r.URL.Query()
+		arn, err := c.databases.MoveSnapshot(q.Get("id"), rds.Elsewhere{
+			Account: q.Get("account"), Region: q.Get("region"), Denied: q.Get("denied") == "true", Gone: q.Get("gone") == "true",
+		})
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		answer(map[string]string{"arn": arn})
 	case "POST interrupt":
 		id, err := c.tasks.Interrupt(r.URL.Query().Get("task"))
 		if err != nil {

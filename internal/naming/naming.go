@@ -3,6 +3,8 @@
 package naming
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
@@ -92,6 +94,17 @@ func (n Names) UpgradeSnapshot(resource, from string, at time.Time) string {
 
 // DBSubnetGroup is the name of the database's subnet group.
 func (n Names) DBSubnetGroup() string { return n.Database() }
+
+// SnapshotCopyPrefix begins the names of the copies of snapshots of other regions or
+// accounts. The deployer's policy names them together with the final snapshots.
+func (n Names) SnapshotCopyPrefix() string { return strings.ToLower(n.Stack + "-final-copy-") }
+
+// SnapshotCopy is the name of the copy of a snapshot of another region or account, of which
+// of is the ARN. One that is taken anew under the same name has a copy of another name.
+func (n Names) SnapshotCopy(of string, taken time.Time) string {
+	sum := sha256.Sum256([]byte(of + " " + taken.UTC().Format(time.RFC3339)))
+	return n.SnapshotCopyPrefix() + hex.EncodeToString(sum[:6])
+}
 
 // FinalSnapshotPrefix begins the names of the final snapshots of a database
 // instance. Resource is its DbiResourceId, such as "db-ABCDEF".

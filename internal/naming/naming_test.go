@@ -99,6 +99,10 @@ var derived = map[string]struct {
 		return []string{n.FinalSnapshot("db-ABCDEFGHIJKLMNOPQRSTUVWXYZ", time.Now())}
 	}},
 	"FinalSnapshotPrefix": {},
+	"SnapshotCopy": {"snapshot", func(n naming.Names) []string {
+		return []string{n.SnapshotCopy("arn:aws:rds:eu-west-1:111122223333:snapshot:books", time.Now())}
+	}},
+	"SnapshotCopyPrefix": {},
 	"DBParameterGroupOf": {"DB parameter group", func(n naming.Names) []string {
 		return each([]string{"postgres9", "postgres18"}, n.DBParameterGroupOf)
 	}},

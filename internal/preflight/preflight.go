@@ -180,7 +180,7 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 	}
 	if in.Restore != "" && snapshot == nil {
 		reads.Go(func() error {
-			s, err := provision.SnapshotToRestore(ctx, c.RDS, in.Stack, in.Restore)
+			s, err := provision.SnapshotToRestore(ctx, c.RDS, env.Account, in.Stack, in.Restore)
 			snapshot = &s
 			return err
 		})

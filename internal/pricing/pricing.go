@@ -50,6 +50,8 @@ type Usage struct {
 	// DBStopped says that the database is stopped, so that only its storage costs:
 	// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_StopInstance.html
 	DBStopped bool
+	// CopiedGiB is the storage of a snapshot that is copied to be restored.
+	CopiedGiB int32
 	// AlarmMetrics is how many metrics alarms look at.
 	AlarmMetrics int32
 }
@@ -198,6 +200,9 @@ func items() []item {
 		}},
 		{"database backups", stored, func(u Usage, _ regionPrices) (float64, string) {
 			return 0, fmt.Sprintf("free up to the size of the storage; %d days", u.BackupDays)
+		}},
+		{"snapshot copy", func(u Usage) bool { return u.CopiedGiB > 0 }, func(u Usage, p regionPrices) (float64, string) {
+			return float64(u.CopiedGiB) * p.SnapshotGB, fmt.Sprintf("at most, of %d GB; and what a transfer out of its region costs, once", u.CopiedGiB)
 		}},
 		{"public addresses", nil, func(u Usage, p regionPrices) (float64, string) {
 			addresses, note := u.Tasks, fmt.Sprintf("%d of tasks", u.Tasks)

@@ -112,12 +112,15 @@ func major(version string) string {
 // exportedLog is the log that RDS sends to CloudWatch.
 const exportedLog = "postgresql"
 
-func newDatabase(d databases, secrets *secretsmanager.Client, secret *Secret, group *SecurityGroup, subnets *DBSubnetGroup, parameters *DBParameterGroup, logs *LogGroup, upgraded *UpgradeSnapshot, want databaseSpec, said map[string]bool, options databaseOptions) *Database {
+func newDatabase(d databases, secrets *secretsmanager.Client, secret *Secret, group *SecurityGroup, subnets *DBSubnetGroup, parameters *DBParameterGroup, logs *LogGroup, upgraded *UpgradeSnapshot, copied *SnapshotCopy, want databaseSpec, said map[string]bool, options databaseOptions) *Database {
 	db := &Database{
 		databases: d, secrets: secrets, secret: secret, group: group, subnets: subnets, parameters: parameters,
 		upgraded: upgraded, want: want, said: said, options: options, now: time.Now,
 	}
 	needs := []graph.Finder{secret, group, subnets, parameters, logs}
+	if copied != nil {
+		needs = append(needs, copied)
+	}
 	if upgraded != nil {
 		needs = append(needs, upgraded)
 	}
@@ -660,7 +663,7 @@ func (d *Database) Create(ctx context.Context) (string, error) {
 // restore makes the instance from a snapshot. What it brings along and should
 // not (the old password, for one) is drift.
 func (d *Database) restore(ctx context.Context) (string, error) {
-	s, err := SnapshotToRestore(ctx, d.rds, d.stack, d.options.restore)
+	s, err := SnapshotToRestore(ctx, d.rds, "", d.stack, d.options.restore)
 	if err != nil {
 		return "", err
 	}

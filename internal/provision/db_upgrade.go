@@ -55,7 +55,7 @@ func (s *UpgradeSnapshot) Read(ctx context.Context) (*liveSnapshot, graph.State,
 	if db == nil || rdsTagMap(db.TagList)[TagStack] != s.stack || major(aws.ToString(db.EngineVersion)) == major(s.version) {
 		return nil, none, nil
 	}
-	found, err := snapshotsOfInstance(ctx, s.rds, s.stack, db, withoutBackups)
+	found, err := snapshotsOfInstance(ctx, s.rds, s.stack, db, ofInstance)
 	if err != nil {
 		return nil, graph.State{}, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/naming"
+	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
 // SnapshotKind says how a snapshot came about, and so how it is removed.
@@ -24,6 +25,9 @@ const (
 	FinalSnapshot SnapshotKind = "final"
 	// ManualSnapshot was taken by a person or a tool.
 	ManualSnapshot SnapshotKind = "manual"
+	// CopiedSnapshot is the copy of one of another region or account, from which the database
+	// was restored, or was to be.
+	CopiedSnapshot SnapshotKind = "copy"
 	// AutomatedSnapshot was taken by RDS. It goes with its instance, or with
 	// the instance's retained backup, and can't be deleted alone.
 	AutomatedSnapshot SnapshotKind = "automated"
@@ -47,11 +51,24 @@ type Snapshot struct {
 	// Resource is the immutable id of the instance that it was taken of.
 	Resource string `json:"resource" doc:"The immutable id of the instance that it was taken of."`
 
+	// Source is the ARN of the one that a copy is of; "" for others.
+	Source string `json:"source,omitempty" doc:"The ARN of the one that a copy is of."`
+	// elsewhere is the ARN of one of another region or account, which is copied before it is
+	// restored; "" for one that is here. Shared says that it is another account's.
+	elsewhere string
+	shared    bool
+
 	// What a restore takes over: the tags that the instance had, and what the
 	// snapshot itself says.
 	tags          map[string]string
 	iops, backups int32
 }
+
+// Taken says whether the snapshot was taken of the stack's own database, and can be restored.
+func (s Snapshot) Taken() bool { return s.Kind != RetainedBackup && s.Kind != CopiedSnapshot }
+
+// Elsewhere says whether the snapshot is in another region or account.
+func (s Snapshot) Elsewhere() bool { return s.elsewhere != "" }
 
 // Restored lays over s what the snapshot's database was, as far as the snapshot
 // tells, and names the settings that it does not tell. Its tags are those of its
@@ -90,6 +107,8 @@ func (s Snapshot) Restored(settings Settings) (_ Settings, unknown []string) {
 // name. The id of an instance that is gone is known from the snapshots that
 // carry the stack's tag, which they do because the instance copies its tags:
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Tagging.html
+// A copy of another region or account has its instance's name from there, and is found
+// among all manual snapshots, of which RDS gives an account 100.
 func Snapshots(ctx context.Context, client *rds.Client, stack string) ([]Snapshot, error) {
 	return snapshotsOf(ctx, client, stack, backupsIfListed)
 }
@@ -104,45 +123,64 @@ func (d Deployed) Snapshots(ctx context.Context, client *rds.Client, stack strin
 	return Snapshots(ctx, client, stack)
 }
 
-func snapshotsOf(ctx context.Context, client *rds.Client, stack string, retained retainedBackups) ([]Snapshot, error) {
+func snapshotsOf(ctx context.Context, client *rds.Client, stack string, what listing) ([]Snapshot, error) {
 	d := databases{identity: identity{stack: stack}, rds: client}
 	db, err := d.instance(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return snapshotsOfInstance(ctx, client, stack, db, retained)
+	return snapshotsOfInstance(ctx, client, stack, db, what)
 }
 
-// retainedBackups says what a list of snapshots is to have of the backups that RDS
-// retains of instances that are gone.
-type retainedBackups int
+// listing says what a list of snapshots is to have.
+type listing int
 
 const (
-	withoutBackups retainedBackups = iota
-	// backupsIfListed has them where RDS tells of them; not every endpoint does.
+	// ofInstance has those that were taken of the stack's instances.
+	ofInstance listing = iota
+	// withCopies has those that were copied for the stack, too.
+	withCopies
+	// backupsIfListed has the backups that RDS retains of instances that are gone, where RDS
+	// tells of them; not every endpoint does.
 	backupsIfListed
 	// withBackups has them all, or is an error.
 	withBackups
 )
 
 // snapshotsOfInstance is Snapshots where the instance, if any, is known.
-func snapshotsOfInstance(ctx context.Context, client *rds.Client, stack string, db *types.DBInstance, retained retainedBackups) ([]Snapshot, error) {
+func snapshotsOfInstance(ctx context.Context, client *rds.Client, stack string, db *types.DBInstance, what listing) ([]Snapshot, error) {
 	name := aws.String(naming.Names{Stack: stack}.Database())
 	var found []candidate
 	if db != nil {
 		found = append(found, candidate{owner: rdsTagMap(db.TagList)[TagStack], Snapshot: Snapshot{Resource: aws.ToString(db.DbiResourceId)}})
 	}
+	var (
+		reads  graph.Group
+		copies []candidate
+	)
+	if what >= withCopies {
+		reads.Go(func() (err error) {
+			copies, err = copiesFor(ctx, client, stack)
+			return err
+		})
+	}
 	pages := rds.NewDescribeDBSnapshotsPaginator(client, &rds.DescribeDBSnapshotsInput{DBInstanceIdentifier: name})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("describe the snapshots of %s: %w", *name, err)
+			return nil, errors.Join(fmt.Errorf("describe the snapshots of %s: %w", *name, err), reads.Wait())
 		}
 		for _, s := range page.DBSnapshots {
-			found = append(found, snapshotOf(stack, s))
+			if c := snapshotOf(stack, s); what < withCopies || c.Kind != CopiedSnapshot {
+				found = append(found, c)
+			}
 		}
 	}
-	if retained == withoutBackups {
+	if err := reads.Wait(); err != nil {
+		return nil, err
+	}
+	found = append(found, copies...)
+	if what < backupsIfListed {
 		return ofStack(stack, found), nil
 	}
 	backups := rds.NewDescribeDBInstanceAutomatedBackupsPaginator(client, &rds.DescribeDBInstanceAutomatedBackupsInput{DBInstanceIdentifier: name})
@@ -152,7 +190,7 @@ func snapshotsOfInstance(ctx context.Context, client *rds.Client, stack string, 
 		if isCode(err, "DBInstanceAutomatedBackupNotFound") {
 			break
 		}
-		if err != nil && retained == backupsIfListed && !Expired(err) && ctx.Err() == nil {
+		if err != nil && what == backupsIfListed && !Expired(err) && ctx.Err() == nil {
 			break // without them a run goes on
 		}
 		if err != nil {
@@ -171,6 +209,23 @@ func snapshotsOfInstance(ctx context.Context, client *rds.Client, stack string, 
 	return ofStack(stack, found), nil
 }
 
+// copiesFor lists the copies of snapshots that were made for a stack.
+func copiesFor(ctx context.Context, client *rds.Client, stack string) (found []candidate, err error) {
+	pages := rds.NewDescribeDBSnapshotsPaginator(client, &rds.DescribeDBSnapshotsInput{SnapshotType: aws.String("manual")})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("describe the manual snapshots: %w", err)
+		}
+		for _, s := range page.DBSnapshots {
+			if c := snapshotOf(stack, s); c.Kind == CopiedSnapshot {
+				found = append(found, c)
+			}
+		}
+	}
+	return found, nil
+}
+
 func snapshotOf(stack string, s types.DBSnapshot) candidate {
 	out := Snapshot{
 		ID: aws.ToString(s.DBSnapshotIdentifier), Kind: ManualSnapshot, Status: aws.ToString(s.Status), Created: aws.ToTime(s.SnapshotCreateTime),
@@ -180,6 +235,8 @@ func snapshotOf(stack string, s types.DBSnapshot) candidate {
 	switch {
 	case aws.ToString(s.SnapshotType) == "automated":
 		out.Kind = AutomatedSnapshot
+	case strings.HasPrefix(out.ID, naming.Names{Stack: stack}.SnapshotCopyPrefix()):
+		out.Kind, out.Source = CopiedSnapshot, aws.ToString(s.SourceDBSnapshotIdentifier)
 	case strings.HasPrefix(out.ID, naming.Names{Stack: stack}.FinalSnapshotPrefix(out.Resource)):
 		out.Kind = FinalSnapshot
 	}
@@ -194,11 +251,12 @@ type candidate struct {
 }
 
 // ofStack keeps what is tagged as the stack's, and what was taken of an
-// instance of which something is; a tag of another stack always counts more.
+// instance of which something is; a tag of another stack always counts more. A copy is of
+// another stack's instance.
 func ofStack(stack string, found []candidate) []Snapshot {
 	ours := map[string]bool{}
 	for _, c := range found {
-		if c.owner == stack && c.Resource != "" {
+		if c.owner == stack && c.Resource != "" && c.Kind != CopiedSnapshot {
 			ours[c.Resource] = true
 		}
 	}
@@ -217,37 +275,57 @@ func ofStack(stack string, found []candidate) []Snapshot {
 	return out
 }
 
-// SnapshotToRestore finds the snapshot that which names: an identifier, or
-// "latest" for the newest complete one of the stack.
-func SnapshotToRestore(ctx context.Context, client *rds.Client, stack, which string) (Snapshot, error) {
+// SnapshotToRestore finds the snapshot that which names: an identifier, an ARN, which may be
+// of another region or account, or "latest" for the newest complete one that was taken of
+// the stack. Account is the caller's, "" where which is known to be here.
+func SnapshotToRestore(ctx context.Context, client *rds.Client, account, stack, which string) (Snapshot, error) {
 	if which == "latest" {
 		all, err := Snapshots(ctx, client, stack)
 		if err != nil {
 			return Snapshot{}, err
 		}
 		for _, s := range slices.Backward(all) {
-			if s.Kind != RetainedBackup && s.Status == "available" {
+			if s.Taken() && s.Status == "available" {
 				return s, nil
 			}
 		}
-		return Snapshot{}, hint.With(fmt.Errorf("stack %s has no snapshot to restore", stack), "leave --restore out for an empty database")
+		return Snapshot{}, hint.With(fmt.Errorf("stack %s has no snapshot of its own to restore", stack), "leave --restore out for an empty database")
 	}
-	out, err := client.DescribeDBSnapshots(ctx, &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: &which})
-	if isCode(err, "DBSnapshotNotFound") || err == nil && len(out.DBSnapshots) == 0 {
-		return Snapshot{}, hint.With(fmt.Errorf("there is no snapshot %s in this region", which), "%s lists those of the stack", hint.Command("db", "snapshots"))
-	}
+	away, err := elsewhere(which, client.Options().Region, account)
 	if err != nil {
-		return Snapshot{}, fmt.Errorf("describe snapshot %s: %w", which, err)
+		return Snapshot{}, err
 	}
-	live := out.DBSnapshots[0]
+	var live types.DBSnapshot
+	if away.is() {
+		found, err := away.find(ctx, client)
+		if err != nil {
+			return Snapshot{}, err
+		}
+		live = *found
+	} else {
+		if away.Resource != "" { // an ARN of here
+			which = strings.TrimPrefix(away.Resource, "snapshot:")
+		}
+		out, err := client.DescribeDBSnapshots(ctx, &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: &which})
+		if isCode(err, "DBSnapshotNotFound") || err == nil && len(out.DBSnapshots) == 0 {
+			return Snapshot{}, hint.With(fmt.Errorf("there is no snapshot %s in this region", which), "%s lists those of the stack; one of another region or account is named by its ARN", hint.Command("db", "snapshots"))
+		}
+		if err != nil {
+			return Snapshot{}, fmt.Errorf("describe snapshot %s: %w", which, err)
+		}
+		live = out.DBSnapshots[0]
+	}
 	if e := aws.ToString(live.Engine); e != "postgres" {
 		return Snapshot{}, fmt.Errorf("snapshot %s is of %s; bookapi needs one of postgres", which, e)
 	}
-	if live.Encrypted != nil && !*live.Encrypted {
+	if live.Encrypted != nil && !*live.Encrypted && !away.is() { // a copy is
 		return Snapshot{}, hint.With(fmt.Errorf("snapshot %s is not encrypted, and a database made from it never would be", which),
 			"copy it with a key, %s, and restore the copy", hint.AWS("rds", "copy-db-snapshot", "--kms-key-id", "alias/aws/rds", "…"))
 	}
 	s := snapshotOf(stack, live).Snapshot
+	if away.is() {
+		s.elsewhere, s.shared = away.String(), away.otherAccount
+	}
 	if s.Status != "available" {
 		return Snapshot{}, hint.With(fmt.Errorf("snapshot %s is %q", which, s.Status), "wait until it is available, as %s tells", hint.Command("db", "snapshots"))
 	}

@@ -75,6 +75,9 @@ type Spec struct {
 	// Restore, when there is no database yet, is the snapshot that it is made
 	// from: the id of one, or "latest" for the stack's newest.
 	Restore string
+	// CopyFrom is a snapshot of another region or account, of which a copy is made that the
+	// database is restored from in place of Restore; nil for none.
+	CopyFrom *Snapshot
 	// Paused wants the stack as Pause leaves it, so that being paused is no drift. Nothing
 	// is made so: whoever makes a stack wants it to serve.
 	Paused bool
@@ -382,8 +385,14 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	if spec.UpgradeFrom != "" && !spec.destroying {
 		upgraded = newUpgradeSnapshot(data, want.version)
 	}
-	db := newDatabase(data, c.Secrets, secret, database, dbSubnets, dbParameters, dbLogs, upgraded, want, spec.Said, databaseOptions{
-		restore: spec.Restore, skipSnapshot: spec.SkipFinalSnapshot, destroying: spec.destroying, urls: !spec.LocatesDatabase, paused: spec.Paused,
+	var copied *SnapshotCopy
+	restore := spec.Restore
+	if spec.CopyFrom != nil && !spec.destroying {
+		copied = newSnapshotCopy(data, *spec.CopyFrom)
+		restore = copied.copyName()
+	}
+	db := newDatabase(data, c.Secrets, secret, database, dbSubnets, dbParameters, dbLogs, upgraded, copied, want, spec.Said, databaseOptions{
+		restore: restore, skipSnapshot: spec.SkipFinalSnapshot, destroying: spec.destroying, urls: !spec.LocatesDatabase, paused: spec.Paused,
 	})
 	logGroup := newLogGroup(logs, retention)
 	run := containers{identity: who, ecs: c.ECS}
@@ -520,6 +529,11 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	if upgraded != nil {
 		at := slices.Index(resources, Resource(db))
 		resources = slices.Insert(resources, at, Resource(upgraded))
+	}
+	if copied != nil {
+		// What KMS refuses it refuses before anything else is made.
+		graph.First(copied, resources...)
+		resources = slices.Insert(resources, 0, Resource(copied))
 	}
 	if spec.NoDatabase && !spec.destroying { // a destroy looks for all
 		resources = slices.DeleteFunc(resources, func(r Resource) bool { return slices.Contains(dataParts, r) })

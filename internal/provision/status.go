@@ -259,7 +259,7 @@ func (s *Stack) Happenings(ctx context.Context) ([]diagnosis.Event, []diagnosis.
 // graph.Observe saw of it. Backups retained of a database that was there before
 // are not among them; the function Snapshots lists those too.
 func (s *Stack) Snapshots(ctx context.Context) ([]Snapshot, error) {
-	return snapshotsOfInstance(ctx, s.database.rds, s.spec.Stack, s.database.instanceSeen(), withoutBackups)
+	return snapshotsOfInstance(ctx, s.database.rds, s.spec.Stack, s.database.instanceSeen(), withCopies)
 }
 
 // spot reads what became of the tasks on Fargate Spot.

@@ -14,6 +14,15 @@ func (s Settings) Usage() pricing.Usage {
 	return u
 }
 
+// Usage is that of the settings, and of the snapshot that is copied first.
+func (s Spec) Usage() pricing.Usage {
+	u := s.Settings.Usage()
+	if s.CopyFrom != nil {
+		u.CopiedGiB = s.CopyFrom.GiB
+	}
+	return u
+}
+
 // Usage is what exists of the stack that costs: a part that somebody deleted costs
 // nothing, and one that somebody changed costs what it is now.
 func (d Deployed) Usage() pricing.Usage {

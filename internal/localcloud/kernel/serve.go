@@ -109,11 +109,8 @@ func (k *Kernel) ServeAPI(w http.ResponseWriter, r *http.Request) {
 	if err == nil && !known {
 		err = Fail("UnknownService", "The local cloud has no service %q; it has %s", sc.service, strings.Join(k.serviceNames(), ", "))
 	}
-	if err == nil && sc.region != k.region && (sc.region != partitionOf(k.region).global || !slices.Contains(global, sc.service)) {
-		err = &Error{
-			Status: http.StatusForbidden, Code: "SignatureDoesNotMatch",
-			Message: fmt.Sprintf("Credential should be scoped to a valid region: the local cloud is %s, the request is for %s.", k.region, sc.region),
-		}
+	if err == nil && sc.region != k.region && len(s.Abroad) == 0 && (sc.region != partitionOf(k.region).global || !slices.Contains(global, sc.service)) {
+		err = k.otherRegion(sc)
 	}
 	if err == nil {
 		err = s.Protocol.stale(r.Header.Get("X-Amz-Date"), started)
@@ -135,6 +132,10 @@ func (k *Kernel) ServeAPI(w http.ResponseWriter, r *http.Request) {
 	call.Operation, err = s.table.OperationName(r, body)
 	if err != nil {
 		k.answerError(w, s.table, err, id)
+		return
+	}
+	if sc.region != k.region && len(s.Abroad) > 0 && !slices.Contains(s.Abroad, call.Operation) {
+		k.answerError(w, s.table, k.otherRegion(sc), id)
 		return
 	}
 	call.Action = s.Action(call.Operation)
@@ -161,6 +162,14 @@ func (k *Kernel) ServeAPI(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_, _ = w.Write(answer) //nolint:gosec // XML or JSON for an SDK; the client may have disconnected
+}
+
+// otherRegion is the error of a request that is for another region.
+func (k *Kernel) otherRegion(sc scope) error {
+	return &Error{
+		Status: http.StatusForbidden, Code: "SignatureDoesNotMatch",
+		Message: fmt.Sprintf("Credential should be scoped to a valid region: the local cloud is %s, the request is for %s.", k.region, sc.region),
+	}
 }
 
 // outcome is the result of a call.
@@ -211,7 +220,7 @@ func (k *Kernel) perform(r *http.Request, sc scope, s Service, o Operation, call
 // run calls the operation in a transaction of its own.
 func (k *Kernel) run(sc scope, s Service, o Operation, call Call, input any) (output any, err error) {
 	k.View(func(tx *Tx) {
-		tx.key = sc.key
+		tx.key, tx.asked = sc.key, sc.region
 		defer func() {
 			if p := recover(); p != nil {
 				k.log.Error("an operation panicked", "operation", o.name, "panic", p, "stack", string(debug.Stack()))

@@ -13,9 +13,13 @@ type Tx struct {
 	*Env
 	kernel  *Kernel
 	key     string // the access key of its API call, if any
+	asked   string // the region that its API call is for
 	over    atomic.Bool
 	changed bool
 }
+
+// Asked is the region that the API call is for; see Service.Abroad.
+func (tx *Tx) Asked() string { return tx.asked }
 
 // Update runs f in a transaction and saves the state. It must not be called within
 // another transaction.

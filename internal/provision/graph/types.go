@@ -182,6 +182,15 @@ func Named(name string, timeout time.Duration, needs ...Finder) Node {
 	return Node{n}
 }
 
+// First has none of the others start before the first one has been created.
+func First(first Finder, others ...Maker) {
+	for _, o := range others {
+		if n := o.node(); len(n.needs) == 0 {
+			n.needs = append(n.needs, need{on: first.node(), weak: true})
+		}
+	}
+}
+
 type onceCreated struct{ Finder }
 
 // OnceCreated weakens a need: the dependant starts as soon as f has an id, while f is

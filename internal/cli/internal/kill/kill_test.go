@@ -4,13 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/bookctl/bookctl/internal/provision"
 )
 
 // workers are the clouds that the kill points of one side are spread over.
@@ -345,6 +352,78 @@ func TestKilledWhileTasksGoToSpot(t *testing.T) {
 			}
 			if writes < 5 { // lock, definition, cluster, service, its tags
 				t.Errorf("an up was killed at %d writes only", writes)
+			}
+		}
+	})
+}
+
+// TestKilledWhileASnapshotIsCopied stops a first up that restores a snapshot of another
+// region at its writes, up to the copy at each. The same up then has to complete it with one
+// copy, and a destroy has to leave none.
+func TestKilledWhileASnapshotIsCopied(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, ctx := openInMemory(t), t.Context()
+		client := rds.NewFromConfig(a.config(&wire{}))
+		err := a.up(ctx, &wire{})
+		if err == nil {
+			_, err = client.CreateDBSnapshot(ctx, &rds.CreateDBSnapshotInput{DBInstanceIdentifier: aws.String("book-database"), DBSnapshotIdentifier: aws.String("far")})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour) // it is taken
+		req := httptest.NewRequestWithContext(ctx, http.MethodPost, a.Endpoint()+"/_bookctl/snapshot?id=far&region=eu-west-1", nil)
+		moved := httptest.NewRecorder()
+		if a.ServeHTTP(moved, req); moved.Code != http.StatusOK {
+			t.Fatal(moved.Body)
+		}
+		from, err := provision.SnapshotToRestore(ctx, client, "000000000000", a.spec.Stack, "arn:aws:rds:eu-west-1:000000000000:snapshot:far")
+		if err == nil {
+			err = a.vanish(ctx)
+		}
+		first := &wire{}
+		if a.spec.CopyFrom = &from; err == nil {
+			err = a.up(ctx, first)
+		}
+		if err == nil {
+			a.whole, err = a.inventory(ctx)
+		}
+		if err == nil {
+			err = a.vanish(ctx)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		copied := 1 + slices.Index(first.written(), "CopyDBSnapshot")
+		if copied == 0 || slices.ContainsFunc(first.written()[:copied], func(write string) bool { return strings.HasPrefix(write, "Create") }) {
+			t.Fatalf("an up made something before the copy: %v", first.written())
+		}
+		for _, side := range []side{beforeSent, afterDone} {
+			for n := 1; ; n++ {
+				if n > copied+1 {
+					n += 9
+				}
+				write, err := a.killed(ctx, a.up, n, side)
+				if err == nil {
+					err = a.vanish(ctx)
+				}
+				if err == nil && write != "" {
+					write, err = a.killed(ctx, a.up, n, side)
+				}
+				if err == nil {
+					err = a.heal(ctx)
+				}
+				if err == nil {
+					err = a.vanish(ctx)
+				}
+				if err != nil {
+					t.Fatalf("%s write %d, %s: %v", side, n, write, err)
+				}
+				if write == "" {
+					break
+				}
+				t.Logf("%s write %d: %s", side, n, write)
 			}
 		}
 	})

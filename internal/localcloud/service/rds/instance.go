@@ -376,7 +376,7 @@ func (a tx) CreateDBInstance(in *rds.CreateDBInstanceInput) (*rds.CreateDBInstan
 		}
 	}
 	if db.Encrypted {
-		db.KMSKey = value(in.KmsKeyId, a.ARN("kms", "key/00000000-0000-4000-8000-000000000000"))
+		db.KMSKey = value(in.KmsKeyId, a.ARN("kms", defaultKey))
 	}
 	if db.Verifier, err = postgres.NewVerifier(password); err != nil {
 		return nil, err

@@ -31,11 +31,13 @@ type snapshot struct {
 	Instance instance `json:"instance"`
 	// Original is the snapshot that this one is a copy of.
 	Original string `json:"original,omitempty"`
+	// Elsewhere is where it is, if that is not here.
+	Elsewhere *Elsewhere `json:"elsewhere,omitempty"`
 }
 
 func (a tx) snapshot(name *string) (*snapshot, error) {
 	for _, s := range a.state().Snapshots {
-		if (strings.EqualFold(s.ID, aws.ToString(name)) || a.ARN("rds", "snapshot:"+s.ID) == aws.ToString(name)) && a.Visible(s.Key) {
+		if s.Elsewhere == nil && (strings.EqualFold(s.ID, aws.ToString(name)) || a.ARN("rds", "snapshot:"+s.ID) == aws.ToString(name)) && a.Visible(s.Key) {
 			return s, nil
 		}
 	}
@@ -49,7 +51,7 @@ func (a tx) describeSnapshot(s *snapshot) types.DBSnapshot {
 		progress = 0
 	}
 	out := types.DBSnapshot{
-		DBSnapshotIdentifier: aws.String(s.ID), DBSnapshotArn: aws.String(a.ARN("rds", "snapshot:"+s.ID)), SnapshotType: aws.String(s.Type), Status: aws.String(s.Status),
+		DBSnapshotIdentifier: aws.String(s.ID), DBSnapshotArn: aws.String(a.snapshotARN(s)), SnapshotType: aws.String(s.Type), Status: aws.String(s.Status),
 		DBInstanceIdentifier: aws.String(db.ID), DbiResourceId: aws.String(db.Resource), Engine: aws.String(engineName), EngineVersion: aws.String(db.Version),
 		AllocatedStorage: aws.Int32(db.Storage), StorageType: aws.String(db.StorageType), AvailabilityZone: aws.String(db.Zone), Encrypted: aws.Bool(db.Encrypted),
 		KmsKeyId: kernel.NonEmpty(db.KMSKey), LicenseModel: aws.String(license), MasterUsername: aws.String(db.User), Port: aws.Int32(int32(db.Port)), PercentProgress: &progress,
@@ -178,13 +180,16 @@ func (a tx) CreateDBSnapshot(in *rds.CreateDBSnapshotInput) (*rds.CreateDBSnapsh
 func (a tx) DescribeDBSnapshots(in *rds.DescribeDBSnapshotsInput) (*rds.DescribeDBSnapshotsOutput, error) {
 	all := []types.DBSnapshot{}
 	if in.DBSnapshotIdentifier != nil {
-		s, err := a.snapshot(in.DBSnapshotIdentifier)
+		s, err := a.described(in)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, a.describeSnapshot(s))
-	} else {
+	} else if a.Asked() == a.Region() {
 		for _, s := range a.state().Snapshots {
+			if s.Elsewhere != nil {
+				continue
+			}
 			db := s.Instance
 			match, err := matches(in.Filters, map[string]string{
 				"db-instance-id": db.ID, "db-snapshot-id": s.ID, "dbi-resource-id": db.Resource, "snapshot-type": s.Type, "engine": engineName,
@@ -230,10 +235,10 @@ func (a tx) DeleteDBSnapshot(in *rds.DeleteDBSnapshotInput) (*rds.DeleteDBSnapsh
 
 // CopyDBSnapshot makes a manual snapshot of any other.
 func (a tx) CopyDBSnapshot(in *rds.CopyDBSnapshotInput) (*rds.CopyDBSnapshotOutput, error) {
-	if err := onlyKnown(in, "SourceDBSnapshotIdentifier", "TargetDBSnapshotIdentifier", "CopyTags", "Tags", "KmsKeyId"); err != nil {
+	if err := onlyKnown(in, "SourceDBSnapshotIdentifier", "TargetDBSnapshotIdentifier", "CopyTags", "Tags", "KmsKeyId", "PreSignedUrl"); err != nil {
 		return nil, err
 	}
-	from, err := a.snapshot(in.SourceDBSnapshotIdentifier)
+	from, err := a.copied(in)
 	if err != nil {
 		return nil, err
 	}
@@ -255,8 +260,12 @@ func (a tx) CopyDBSnapshot(in *rds.CopyDBSnapshotInput) (*rds.CopyDBSnapshotOutp
 		return nil, err
 	}
 	s := a.addSnapshot(&from.Instance, id, snapshotManual, tags)
-	s.Original = a.ARN("rds", "snapshot:"+from.ID)
+	s.Original = a.snapshotARN(from)
+	if in.KmsKeyId != nil { // a copy of one that is not encrypted is, too
+		s.Instance.Encrypted, s.Instance.KMSKey = true, a.keyARN(in.KmsKeyId)
+	}
 	source, key, servers := from.Key, s.Key, a.Service
+	gone := from.Elsewhere != nil && from.Elsewhere.Gone
 	a.Go(func(ctx context.Context) {
 		latency := servers.after(a.Latencies().DBSnapshot)
 		err := servers.engine.CopySnapshot(ctx, source, key)
@@ -264,6 +273,9 @@ func (a tx) CopyDBSnapshot(in *rds.CopyDBSnapshotInput) (*rds.CopyDBSnapshotOutp
 		case <-ctx.Done():
 			return
 		case <-latency:
+		}
+		if gone && err == nil {
+			err = errSourceGone
 		}
 		servers.update(func(a tx) { a.taken(key, err) })
 	})
@@ -283,7 +295,7 @@ func (a tx) RestoreDBInstanceFromDBSnapshot(in *rds.RestoreDBInstanceFromDBSnaps
 	if err := a.ready(); err != nil {
 		return nil, err
 	}
-	s, err := a.snapshot(in.DBSnapshotIdentifier)
+	s, err := a.restorable(in.DBSnapshotIdentifier)
 	if err != nil {
 		return nil, err
 	}
