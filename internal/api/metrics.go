@@ -14,7 +14,7 @@ import (
 // buckets are the upper ends of the durations' histogram, in seconds.
 var buckets = append([]float64{.0005, .001, .0025}, metrics.PrometheusHistogramDefaultBuckets...)
 
-// meter is what /metrics shows, beside the Go runtime and the process.
+// meter is what /metrics shows, alongside the Go runtime and the process.
 type meter struct {
 	set      *metrics.Set
 	inFlight *metrics.Gauge

@@ -23,8 +23,8 @@ type Browser struct {
 	session string
 }
 
-// patience is how long something may take to show.
-const patience = time.Minute
+// limit is how long something may take to show.
+const limit = time.Minute
 
 // Open starts one that reaches this machine only, until the test ends. Where there is
 // none, the test is skipped.
@@ -126,12 +126,12 @@ func (b *Browser) do(method, path string, body, out any) {
 // Until waits for a condition that comes about by itself.
 func (b *Browser) Until(what string, condition func() bool) {
 	b.t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if condition() {
 			return
 		}
 	}
-	b.t.Fatalf("not within %s: %s", patience, what)
+	b.t.Fatalf("not within %s: %s", limit, what)
 }
 
 // Go opens a page.

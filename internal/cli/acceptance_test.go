@@ -259,7 +259,7 @@ func TestDestroyKeepsOneSnapshotAndNamesIt(t *testing.T) {
 	}
 	s.must("destroy", "--local", "--yes")
 	if r := s.run("up", "--local"); r.code != 0 || !strings.Contains(r.err, "note: the database starts empty, and the stack has kept data (2, ") {
-		t.Errorf("an empty database beside snapshots: exit code %d\n%s", r.code, r.err)
+		t.Errorf("an empty database alongside snapshots: exit code %d\n%s", r.code, r.err)
 	}
 }
 

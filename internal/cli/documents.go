@@ -15,7 +15,7 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// The documents that commands print with --output json, beside a plan's and a
+// The documents that commands print with --output json, alongside a plan's and a
 // status's; docs/output.schema.json describes each.
 
 // head begins each document: the version of the schema, and which document it is.

@@ -50,13 +50,13 @@ func (h *byHand) databaseStatus() string {
 }
 
 // slow are flags of a local cloud in which a database takes 25 s, which is longer
-// than the compiler does beside other tests.
+// than the compiler does alongside other tests.
 var slow = []string{"--latencies", "aws", "--scale", "0.1"}
 
 // awaitEarlyTask waits until a task runs whose database is still being made.
 func (h *byHand) awaitEarlyTask() {
 	h.Helper()
-	until(h.T, "a task runs beside its database", func() bool {
+	until(h.T, "a task runs alongside its database", func() bool {
 		s, _ := h.serviceOf()
 		return s != nil && s.RunningCount == 1
 	})
@@ -226,7 +226,7 @@ func TestAPasswordThatChangesWhileTasksWaitReachesThem(t *testing.T) {
 }
 
 // TestAFirstReleaseThatNeverGetsHealthyIsEnded holds that the time which tasks are
-// given beside their database ends soon after that serves.
+// given alongside their database ends soon after that serves.
 func TestAFirstReleaseThatNeverGetsHealthyIsEnded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")

@@ -305,7 +305,7 @@ func TestAStoppedDatabaseIsDrift(t *testing.T) {
 	r = s.run("plan", "--local", "--count", "2")
 	for _, want := range []string{"~ database ", "state: stopped → running", "~ service ", "count: 1 → 2", ", 0 blocked"} {
 		if r.code != 2 || !strings.Contains(r.out, want) {
-			t.Errorf("plan beside a stopped database does not say %q: exit code %d\n%s%s", want, r.code, r.out, r.err)
+			t.Errorf("plan alongside a stopped database does not say %q: exit code %d\n%s%s", want, r.code, r.out, r.err)
 		}
 	}
 	s.up("--wait=false")

@@ -363,7 +363,7 @@ func TestTwoRunsAndACtrlC(t *testing.T) {
 	update := s.begin(t, "up", "--local", "--count", "2")
 	until(t, "the update holds the lock", func() bool { return strings.Contains(s.run("status", "--local").out, "Another run is at work") })
 	if r := s.run("rollback", "--local", "--to", "1"); r.code != 5 || strings.Contains(r.err, "from revision") {
-		t.Errorf("rollback beside an update: exit code %d\n%s", r.code, r.err)
+		t.Errorf("rollback alongside an update: exit code %d\n%s", r.code, r.err)
 	}
 	h.must(update.Process.Signal(syscall.SIGINT))
 	updated := update.end(t)
@@ -714,7 +714,7 @@ func TestWhatNeedsReplacingIsRefusedWithNothingTouched(t *testing.T) {
 	}
 	s.run("up", "--local").says(t, 1, "target-group", "protocol-version: HTTP2 → HTTP1", "can't be changed in place", "nothing was touched")
 	if diff := cmp.Diff(before, stable(h.inventory())); diff != "" {
-		t.Errorf("up touched something beside what it refused (-before +after):\n%s", diff)
+		t.Errorf("up touched something other than what it refused (-before +after):\n%s", diff)
 	}
 	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, " 0 left")
 }

@@ -32,7 +32,7 @@ const (
 
 // BenchmarkGrowth makes 50 stacks in one account, 10 at once, and sets what up,
 // an up with nothing to do, status and destroy take for one stack in an empty
-// account beside what they take for one among 50. Each command has a wire of its
+// account next to what they take for one among 50. Each command has a wire of its
 // own, so that its calls are its own.
 //
 // On the emulator it counts calls, what bookctl is sent in answer, and what it does

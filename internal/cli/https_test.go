@@ -194,7 +194,7 @@ func TestADomainIsServedByHTTPSAndLeavesNothingBehind(t *testing.T) {
 	}
 	among := s.run("up", "--local", "--verbose")
 	if got := len(asked.FindAllString(among.err, -1)); got != count {
-		t.Errorf("beside other certificates, up asks ACM %d times instead of %d:\n%s", got, count, among.err)
+		t.Errorf("alongside other certificates, up asks ACM %d times instead of %d:\n%s", got, count, among.err)
 	}
 	if r := s.run("up", "--local", "--domain", "other.example.com"); r.code == 0 || !strings.Contains(r.err, "can't be changed") {
 		t.Errorf("another domain: exit code %d\n%s", r.code, r.err)

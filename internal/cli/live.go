@@ -73,7 +73,7 @@ func (l *live) above(text string) {
 	drawing, closed := l.ended != nil, l.closed
 	l.mu.Unlock()
 	switch {
-	case closed: // a build that goes on beside a run which has failed
+	case closed: // a build that goes on alongside a run which has failed
 	case drawing:
 		l.program.Println(text)
 	default:

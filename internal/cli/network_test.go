@@ -203,7 +203,7 @@ func TestAStackLivesInAVPCThatItIsGiven(t *testing.T) {
 	all = h.inventory()
 	up("--vpc", g.id, "--subnets", g.publicA+","+g.privateB).says(t, 1, "subnet "+g.privateB+" is not public: its default route leads to nowhere")
 	up("--vpc", g.id, "--subnets", g.publicA+","+g.smallPublic).says(t, 1, "are both in us-east-1b, and a load balancer takes one in each zone")
-	up("--vpc", g.id, "--subnets", g.smallPublic+","+g.publicB, "--count", "246").says(t, 1, "have addresses for 246 tasks beside the load balancer")
+	up("--vpc", g.id, "--subnets", g.smallPublic+","+g.publicB, "--count", "246").says(t, 1, "have addresses for 246 tasks alongside the load balancer")
 	up("--vpc", g.id, "--subnets", g.publicA+",subnet-0123456789abcdef0").says(t, 1, "subnet subnet-0123456789abcdef0: there is none in "+g.id)
 	up("--vpc", g.id, "--db-subnets", g.privateA+","+g.smallPublic).says(t, 1, "the subnets of the database are in one zone (us-east-1b)")
 	h.same("what is refused left something", all)

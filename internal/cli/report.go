@@ -185,7 +185,7 @@ type jsonLines struct {
 	out   *json.Encoder
 	total int
 
-	mu     sync.Mutex // the build is told of from beside the run
+	mu     sync.Mutex // the build is reported while the run goes on
 	closed bool
 }
 

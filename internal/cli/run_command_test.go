@@ -26,7 +26,7 @@ func ownService(t *testing.T) string {
 	return inRegistry(t, image)
 }
 
-// TestACommandRunsInATaskOfItsOwn runs commands beside a service: what they write and
+// TestACommandRunsInATaskOfItsOwn runs commands alongside a service: what they write and
 // their exit code come back, and nothing of them is left.
 func TestACommandRunsInATaskOfItsOwn(t *testing.T) {
 	if testing.Short() {
@@ -89,9 +89,9 @@ func TestACommandRunsInATaskOfItsOwn(t *testing.T) {
 		t.Errorf("these tasks run: %v, want the service's and %s", running, id)
 	}
 	if r := s.run("plan", "--local"); r.code != 0 {
-		t.Errorf("the plan beside a task of its own: exit code %d\n%s%s", r.code, r.out, r.err)
+		t.Errorf("the plan alongside a task of its own: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
 	if r := s.run("destroy", "--local", "--yes", "--purge-snapshots"); r.code != 0 || !strings.Contains(r.out+r.err, " 0 left") {
-		t.Errorf("destroy beside a task of its own: exit code %d\n%s%s", r.code, r.out, r.err)
+		t.Errorf("destroy alongside a task of its own: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
 }

@@ -103,7 +103,7 @@ type imageOrigin struct {
 	provision.Settings
 	// dir is the directory that paths in the settings are relative to.
 	dir string
-	// authorities are those that an image trusts for databases beside those that it
+	// authorities are those that an image trusts for databases in addition to those that it
 	// knows, where bookctl makes it.
 	authorities []byte
 	// system is what programs are compiled for; see systemOf.
@@ -113,7 +113,7 @@ type imageOrigin struct {
 }
 
 // open finds what the settings name, and refuses what can't be meant or does not build.
-// Only what this machine has built before is built later, beside the rest.
+// Only what this machine has built before is built later, alongside the rest.
 func (o imageOrigin) open(ctx context.Context) (*source, error) {
 	var s *source
 	later := false

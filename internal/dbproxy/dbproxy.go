@@ -142,7 +142,7 @@ func (p *Proxy) relay(client net.Conn, backend *pgproto3.Backend, asked map[stri
 		backend.Send(refusal(err))
 		return backend.Flush()
 	}
-	// Behind a slow start pgconn goes on reading beside, and would take the server's next
+	// Behind a slow start pgconn goes on reading alongside, and would take the server's next
 	// answer: https://pkg.go.dev/github.com/jackc/pgx/v5/pgconn#PgConn.SyncConn
 	if err := signedIn.SyncConn(p.ctx); err != nil {
 		return errors.Join(err, signedIn.Close(p.ctx))

@@ -20,7 +20,7 @@ import (
 	"github.com/bookctl/bookctl/internal/dbproxy"
 )
 
-// TestASlowStartLosesNoAnswer connects so slowly that pgconn begins to read beside its
+// TestASlowStartLosesNoAnswer connects so slowly that pgconn begins to read alongside its
 // writing. What it reads then must not be missing for the program.
 func TestASlowStartLosesNoAnswer(t *testing.T) {
 	t.Parallel()

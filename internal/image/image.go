@@ -29,7 +29,7 @@ const (
 	// User is who the image runs as, without a name or rights on the host.
 	User = "65532:65532"
 	// Entrypoint is the program in the image. With -healthcheck it asks the one
-	// that runs beside it for its health, and its exit code is the answer.
+	// that runs alongside it for its health, and its exit code is the answer.
 	Entrypoint = "/bookapi"
 	// Port is where it listens unless PORT says otherwise.
 	Port = 8080

@@ -39,7 +39,7 @@ func TestTheOnlyProgramOfAModuleIsFound(t *testing.T) {
 		name        string
 	}{
 		"in the root": {map[string]string{"go.mod": "module example.com/shop/v2\n", "main.go": aMain}, "", "", "example.com/shop/v2", ".", "shop"},
-		"below, beside other packages": {map[string]string{
+		"below, alongside other packages": {map[string]string{
 			"go.mod": "module example.com/shop\n\ngo 1.21\n", "shop.go": "package shop\n", "cmd/server/main.go": aMain, "cmd/server/main_test.go": "package main\n",
 			"tools/gen.go": "//go:build ignore\n\npackage main\n", "testdata/x/main.go": aMain,
 		}, "", "", "example.com/shop/cmd/server", "./cmd/server", "server"},

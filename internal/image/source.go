@@ -55,7 +55,7 @@ type Source struct {
 	// Version is what the program says that it is, and a label of the image; so
 	// it changes the digest. It may be empty.
 	Version string
-	// Authorities are, as PEM, what the image trusts for databases beside those that
+	// Authorities are, as PEM, what the image trusts for databases in addition to those that
 	// it knows; see ParseAuthorities.
 	Authorities []byte
 	// Cache is a directory that keeps the program and the layers, so that the next build

@@ -305,7 +305,7 @@ func TestAServiceKeepsItsTasksAndLeavesNothing(t *testing.T) {
 	s.until(t, "inactive", func(d types.Service) bool { return *d.Status == "INACTIVE" })
 	must[*ecs.DeleteClusterOutput](t)(s.ecs.DeleteCluster(ctx, &ecs.DeleteClusterInput{Cluster: aws.String(stageName)}))
 	if left := s.interfaces(t); len(left) != 2 {
-		t.Errorf("interfaces that are left beside the load balancer's: %q", left)
+		t.Errorf("interfaces that are left alongside the load balancer's: %q", left)
 	}
 }
 

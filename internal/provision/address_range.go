@@ -77,7 +77,7 @@ const (
 )
 
 // roomForTasks is how many tasks have an address in the public subnets of a VPC with
-// that range, beside the load balancer.
+// that range, alongside the load balancer.
 func roomForTasks(vpc string) int32 {
 	public, _ := subnetCIDRs(vpc)
 	room := int32(0)

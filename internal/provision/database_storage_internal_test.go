@@ -39,7 +39,7 @@ func TestAChangeOfStorageNamesIOPSWhereItMust(t *testing.T) {
 	}
 }
 
-// TestWhatIsKeptIsNotTurnedBack goes over what a database may be beside what is
+// TestWhatIsKeptIsNotTurnedBack goes over what a database may be in addition to what is
 // recorded, without and with a run that was told so.
 func TestWhatIsKeptIsNotTurnedBack(t *testing.T) {
 	t.Parallel()

@@ -105,7 +105,7 @@ type OwnSecret struct {
 // ownName is what shells take as the name of a variable.
 var ownName = pattern.New(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// keyChanged is the key beside the names, none of which it can be, that tells when each
+// keyChanged is the key apart from the names, none of which it can be, that tells when each
 // was set.
 const keyChanged = "bookctl:changed"
 

@@ -15,7 +15,7 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// OneOffTask is a task that runs one command beside the service and then ends. ECS
+// OneOffTask is a task that runs one command alongside the service and then ends. ECS
 // does not replace it, and the load balancer does not know it.
 type OneOffTask struct {
 	// ID is the task's id.

@@ -55,7 +55,7 @@ func destroy(t *testing.T, endpoint string) {
 }
 
 // TestAParameterGroupOfAnotherMajorVersionStaysForItsDatabase has one that is left of a
-// database, beside which the wanted one is made; a destroy removes both.
+// database, alongside which the wanted one is made; a destroy removes both.
 func TestAParameterGroupOfAnotherMajorVersionStaysForItsDatabase(t *testing.T) {
 	t.Parallel()
 	endpoint := moto.Start(t)

@@ -59,7 +59,7 @@ func (a axis) at(t time.Time) float64 {
 func percent(part float64) string { return strconv.FormatFloat(100*part, 'f', 2, 64) + "%" }
 
 // bar is drawn from one time to another; a zero end is now, and a zero begin draws none.
-// What it shows is said in words beside it.
+// What it shows is said in words alongside it.
 func (a axis) bar(looks string, begin, end time.Time, died bool) markup {
 	out := empty("svg", with("class", "bar "+looks, "width", "100%", "height", "16", "aria-hidden", "true", "focusable", "false")...)
 	for _, t := range a.began {

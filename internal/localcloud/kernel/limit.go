@@ -10,7 +10,7 @@ import (
 // Limits are the token buckets by which a service limits the requests of an account in
 // a region. Every request takes one token; without one it is rejected.
 type Limits struct {
-	// Account is a bucket that all operations share, beside their own. A zero
+	// Account is a bucket that all operations share, alongside their own. A zero
 	// capacity means that there is none.
 	Account Bucket
 	// Classes are the classes of operations. The first one that names an operation

@@ -15,7 +15,7 @@ type Group struct {
 	errs []error // in the order of the functions
 }
 
-// Go runs a function beside the others.
+// Go runs a function alongside the others.
 func (g *Group) Go(do func() error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -35,7 +35,7 @@ func (g *Group) Wait() error {
 	return errors.Join(g.errs...)
 }
 
-// Start runs one function beside the caller, and sends what went wrong, or nil, when
+// Start runs one function alongside the caller, and sends what went wrong, or nil, when
 // it has returned. Nobody has to receive it.
 func Start(do func() error) <-chan error {
 	ended := make(chan error, 1)

@@ -44,7 +44,7 @@ func (c *throttled) take() (calls int, actions map[string]int) {
 type life struct{ up, idle, destroy time.Duration }
 
 // TestManyStacksUnderAWSLimits creates, reads and deletes stacks in an account whose
-// requests are limited as AWS documents: one alone, one beside a neighbour that takes half
+// requests are limited as AWS documents: one alone, one alongside a neighbour that takes half
 // of every limit, and ten at once. All runs succeed. The durations are those of a simulated
 // clock, which the load of the machine does not change.
 func TestManyStacksUnderAWSLimits(t *testing.T) {
@@ -54,7 +54,7 @@ func TestManyStacksUnderAWSLimits(t *testing.T) {
 	t.Parallel()
 	free := liveUnder(t, "no limits", localcloud.Config{}, 1)
 	alone := liveUnder(t, "alone", localcloud.Config{Throttle: true}, 1)
-	beside := liveUnder(t, "with a neighbour", localcloud.Config{Throttle: true, Neighbour: 0.5}, 1)
+	withNeighbour := liveUnder(t, "with a neighbour", localcloud.Config{Throttle: true, Neighbour: 0.5}, 1)
 	ten := liveUnder(t, "ten at once", localcloud.Config{Throttle: true}, 10)
 	for _, r := range []struct {
 		name       string
@@ -62,7 +62,7 @@ func TestManyStacksUnderAWSLimits(t *testing.T) {
 		most       float64
 	}{
 		{"alone / without limits", alone, free, 1.05},
-		{"with a neighbour / alone", beside, alone, 1.1},
+		{"with a neighbour / alone", withNeighbour, alone, 1.1},
 		{"ten at once / alone", ten, alone, 1.15},
 	} {
 		ratio := r.have.up.Seconds() / r.base.up.Seconds()

@@ -1,5 +1,5 @@
 // Command app is a service that is not bookapi: it answers every request with 200,
-// and has the commands that people run beside a service.
+// and has the commands that people run alongside a service.
 package main
 
 import (

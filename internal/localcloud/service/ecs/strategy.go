@@ -18,7 +18,7 @@ import (
 // longestBake is how many minutes ECS waits at most, in each of its waits.
 const longestBake = 1440
 
-// shifts says whether a strategy starts all new tasks beside the old ones, in a target
+// shifts says whether a strategy starts all new tasks alongside the old ones, in a target
 // group of their own, and then shifts the traffic.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-blue-green.html
 func shifts(strategy types.DeploymentStrategy) bool {
