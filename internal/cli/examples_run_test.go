@@ -110,6 +110,7 @@ var onlyParsed = map[string]string{
 	"bookctl init --stack shop":                                                                 "writes a file of the directory that it is in; TestInitWritesWhatTheDirectoryHas runs it",
 	"bookctl init --stack shop --deployed":                                                      "likewise",
 	"bookctl init --stack shop --image ghcr.io/example/shop:1.2 --count 2 --env LOG_LEVEL=info": "there is no such image",
+	"bookctl up --deploy canary:10%/5m":                                                         "the releases after it would take minutes; TestAReleaseIsACanaryFirst makes some",
 	"bookctl policy --local > policy.json; bookctl local stop; bookctl local start --policy policy.json": "stops the cloud of the other examples; TestAMissingPermissionIsMetBeforeAWS runs it",
 	"bookctl policy --permissions-boundary arn:aws:iam::111122223333:policy/limits":                      "needs no cloud; the script policy runs it",
 	"bookctl policy --restore arn:aws:rds:eu-west-1:444455556666:snapshot:books":                         "needs no cloud; TestTheDataOfAnotherStackRegionOrAccountIsRestored runs it",

@@ -178,6 +178,7 @@ log-days: 30
 cidr: 10.20.0.0/16
 exec: true
 alarm-email: ops@example.com
+deploy: canary:10%/5m:10m
 permissions-boundary: ` + boundary.Policy.Arn + `
 env:
   LEVEL: debug

@@ -33,6 +33,9 @@ The rollout is that of 'bookctl up': no request fails, and the command succeeds
 only when the old release serves. Database migrations are not undone, so each
 release's migrations must let the previous release keep serving.
 
+While the traffic is still shifted to a release (see --deploy of 'bookctl up'), that
+release is taken back at once, without a rollout: the tasks before it still run.
+
 The next 'bookctl up' from source deploys the source again.`,
 		Example: `  bookctl rollback
   bookctl rollback --to 5`,
@@ -54,11 +57,23 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	begun := time.Now()
 	rep := newReporter(ctx, s, g)
 	defer rep.close()
-	o, err := open(ctx, s, g, needs{free: true, serving: true})
+	o, err := open(ctx, s, g, needs{serving: true})
 	if err != nil {
 		return err
 	}
 	t, have := o.target, o.have
+	// Also while the run that deploys it waits, which the lock is for otherwise: ECS takes
+	// a release back once, whoever asks.
+	shifted, err := have.Shifted(ctx, t.clients, g.stack)
+	if err != nil {
+		return err
+	}
+	if shifted != nil && (to == 0 || to == shifted.Before) {
+		return takeBack(ctx, s, g, t, rep, shifted, begun)
+	}
+	if err := refuseLocked(ctx, t, g); err != nil {
+		return err
+	}
 	releases, err := provision.Releases(ctx, t.clients, g.stack)
 	if err != nil {
 		return err
@@ -133,6 +148,33 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 		return rolledBack(s, g, t, stack.URL(), release, from, changes, time.Since(begun))
 	}
 	return p.summary(s, g, stack, report, time.Since(begun))
+}
+
+// takeBack takes a release back to which the traffic is still being shifted: there is
+// nothing to roll out, as the tasks before still run.
+func takeBack(ctx context.Context, s streams, g *globals, t *target, rep reporter, r *provision.ShiftedRelease, begun time.Time) error {
+	rep.note("stack %s in %s: revision %d is taken back, and revision %d, whose tasks still run, gets all requests", g.stack, t.place, r.Revision, r.Before)
+	if err := r.Back(ctx, func(text string) { rep.note("  %s", text) }); err != nil {
+		return err
+	}
+	url, err := stackURL(ctx, t, g)
+	if err != nil {
+		return err
+	}
+	rep.close()
+	if g.output == "json" {
+		releases, err := provision.Releases(ctx, t.clients, g.stack)
+		if err != nil {
+			return err
+		}
+		release := provision.Release{Revision: r.Before}
+		if i := slices.IndexFunc(releases, func(x provision.Release) bool { return x.Revision == r.Before }); i >= 0 {
+			release = releases[i]
+		}
+		return rolledBack(s, g, t, url, release, strconv.Itoa(int(r.Revision)), nil, time.Since(begun))
+	}
+	_, err = fmt.Fprintf(s.out, "Revision %d serves again at %s, after %s.\n", r.Before, url, time.Since(begun).Round(time.Second))
+	return err
 }
 
 // digestOf is as much of an image's reference as tells it from others.

@@ -546,6 +546,12 @@ func (o *statusOutput) rows(row func(string, string, ...any)) {
 			text += fmt.Sprintf(", scales from %d to %d", s.Min, s.Max)
 		}
 		row("Service", "%s, began %s", text, ago(s.Started))
+		if r := s.Shifting; r != nil {
+			row("Release", "%s", r.Text())
+			if !r.Ends.IsZero() {
+				row("", "%s takes it back at once, without a rollout", hint.Command("rollback"))
+			}
+		}
 	} else {
 		row("Service", "missing")
 	}

@@ -147,6 +147,7 @@ continues.`,
   bookctl up --db-version 18
   bookctl up --stack copy --restore arn:aws:rds:eu-west-1:444455556666:snapshot:books
   bookctl up --stack shop --vpc vpc-0123456789abcdef0
+  bookctl up --deploy canary:10%/5m
   bookctl up --image registry.example.com/bookapi@sha256:…`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -488,6 +489,7 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	if asIt != "" {
 		p.warnings = append(p.warnings, hint.New("%s", asIt))
 	}
+	p.warnings = append(p.warnings, shiftNotes(have, want, t.region, t.local)...)
 	return p, nil
 }
 

@@ -142,6 +142,9 @@ type Evidence struct {
 	Complete bool `json:"complete,omitempty"`
 	// Restart says that the release served before, and new tasks of it do not come up.
 	Restart bool `json:"restart,omitempty"`
+	// TakenBack is why the release was taken back that the traffic was being shifted to,
+	// although its tasks did not fail.
+	TakenBack string `json:"takenBack,omitempty"`
 	// HealthPath is what the load balancer asks a task for; "" where it is not known.
 	HealthPath string `json:"healthPath,omitempty"`
 	// Database is the database's state in RDS's word; "" where it is not known.

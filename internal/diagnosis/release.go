@@ -43,7 +43,11 @@ func OfRelease(d Evidence, again hint.Message) Explanation {
 			culprit = &Task{} // it was stopped, by ECS or by hand, and did not fail
 		}
 	}
-	s.explain(*culprit)
+	if d.TakenBack == "" {
+		s.explain(*culprit)
+	} else {
+		s.outcome = "was taken back: " + sentence(d.TakenBack)
+	}
 	who := "Revision " + revision
 	if d.Restart {
 		who = "The new tasks of revision " + revision
@@ -51,6 +55,8 @@ func OfRelease(d Evidence, again hint.Message) Explanation {
 	s.words = append([]string{who + " " + s.outcome + "."}, s.words...)
 	_, serving, _ := strings.Cut(d.Serving, ":")
 	switch {
+	case serving != "" && d.TakenBack != "":
+		s.say("Revision %s has all requests again.", serving)
 	case serving != "" && d.Restart:
 		s.say("The tasks from before are still serving.")
 	case d.Restart:

@@ -126,7 +126,7 @@ var grants = []grant{
 		resources: []string{
 			"arn:{p}:elasticloadbalancing:{r}:{a}:loadbalancer/app/" + names.LoadBalancer() + "/*", "arn:{p}:elasticloadbalancing:{r}:{a}:listener/app/" + names.LoadBalancer() + "/*",
 			"arn:{p}:elasticloadbalancing:{r}:{a}:listener-rule/app/" + names.LoadBalancer() + "/*",
-			"arn:{p}:elasticloadbalancing:{r}:{a}:targetgroup/" + names.TargetGroup() + "/*",
+			"arn:{p}:elasticloadbalancing:{r}:{a}:targetgroup/" + names.TargetGroup() + "/*", "arn:{p}:elasticloadbalancing:{r}:{a}:targetgroup/" + names.SecondTargetGroup() + "/*",
 		}},
 
 	{sid: "ReadCertificates", service: "acm", actions: "DescribeCertificate ListCertificates ListTagsForCertificate"},
@@ -193,10 +193,12 @@ var grants = []grant{
 	{sid: "ReadContainers", service: "ecs", actions: "DeregisterTaskDefinition DescribeTaskDefinition ListTaskDefinitions ListTasks"},
 	// A revision that is being registered has no number yet: its tags are asked for
 	// by the name of the family alone.
-	{sid: "Containers", service: "ecs", actions: "CreateCluster CreateService DeleteCluster DeleteService DeleteTaskDefinitions DescribeClusters DescribeServices DescribeTasks ExecuteCommand " +
-		"PutClusterCapacityProviders RegisterTaskDefinition RunTask StopTask TagResource UntagResource UpdateService",
+	{sid: "Containers", service: "ecs", actions: "CreateCluster CreateService DeleteCluster DeleteService DeleteTaskDefinitions DescribeClusters DescribeServiceDeployments DescribeServiceRevisions DescribeServices DescribeTasks ExecuteCommand " +
+		"PutClusterCapacityProviders RegisterTaskDefinition RunTask StopServiceDeployment StopTask TagResource UntagResource UpdateService",
 		resources: []string{
 			"arn:{p}:ecs:{r}:{a}:cluster/" + names.Cluster(), "arn:{p}:ecs:{r}:{a}:service/" + names.Cluster() + "/" + names.Service(),
+			// The deployments and revisions of the service.
+			"arn:{p}:ecs:{r}:{a}:service-*/" + names.Cluster() + "/" + names.Service() + "/*",
 			"arn:{p}:ecs:{r}:{a}:task-definition/" + names.TaskDefinition(), "arn:{p}:ecs:{r}:{a}:task-definition/" + names.TaskDefinition() + ":*", "arn:{p}:ecs:{r}:{a}:task/" + names.Cluster() + "/*",
 		}},
 
@@ -236,7 +238,7 @@ var grants = []grant{
 	{sid: "BoundedRoles", service: "iam", only: withBoundary, resources: stackRoles, when: bounded,
 		actions: "CreateRole PutRolePermissionsBoundary PutRolePolicy UpdateAssumeRolePolicy"},
 	{sid: "PassRoles", service: "iam", actions: "PassRole", resources: stackRoles,
-		when: condition{"StringEquals": {"iam:PassedToService": {"ecs-tasks.amazonaws.com"}}}},
+		when: condition{"StringEquals": {"iam:PassedToService": {"ecs-tasks.amazonaws.com", "ecs.amazonaws.com"}}}},
 	{sid: "NewAccount", service: "iam", actions: "CreateServiceLinkedRole", resources: []string{"arn:{p}:iam::{a}:role/aws-service-role/*"},
 		when: condition{"StringEquals": {"iam:AWSServiceName": {
 			"ecs.amazonaws.com", "ecs.application-autoscaling.amazonaws.com", "elasticloadbalancing.amazonaws.com", "rds.amazonaws.com",
@@ -254,7 +256,7 @@ const registryActions = "BatchCheckLayerAvailability BatchGetImage CompleteLayer
 
 var (
 	allOfEC2        = []string{"arn:{p}:ec2:{r}:{a}:*"}
-	stackRoles      = []string{"arn:{p}:iam::{a}:role/" + names.Role(naming.ExecutionRole), "arn:{p}:iam::{a}:role/" + names.Role(naming.TaskRole)}
+	stackRoles      = []string{"arn:{p}:iam::{a}:role/" + names.Role(naming.ExecutionRole), "arn:{p}:iam::{a}:role/" + names.Role(naming.TaskRole), "arn:{p}:iam::{a}:role/" + names.Role(naming.BalancingRole)}
 	certificates    = []string{"arn:{p}:acm:{r}:{a}:certificate/*"}
 	hostedZones     = []string{"arn:{p}:route53:::hostedzone/{zone}"}
 	scalableTargets = []string{"arn:{p}:application-autoscaling:{r}:{a}:*"} // the service has no other resources

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	scaling "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/applicationautoscaling/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 
@@ -100,4 +101,49 @@ func TestAServiceScalesWithItsLoad(t *testing.T) {
 	if left := must[*scaling.DescribeScalingPoliciesOutput](t)(client.DescribeScalingPolicies(ctx, &scaling.DescribeScalingPoliciesInput{ServiceNamespace: types.ServiceNamespaceEcs})).ScalingPolicies; len(left) != 0 {
 		t.Errorf("policies of a target that is gone: %+v", left)
 	}
+}
+
+// TestAServiceScalesByTheRequestsOfBothGroups adds the requests per target of two target
+// groups up, of which the tasks are in the second.
+func TestAServiceScalesByTheRequestsOfBothGroups(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("a load test")
+	}
+	s := newTwin(t, localcloud.Config{Latencies: localcloud.Latencies{Scale: 0.01}, ScalingMinute: 100 * time.Millisecond})
+	next := s.definition(t, "serve", "v2", nil)
+	s.update(t, ecs.UpdateServiceInput{TaskDefinition: &next, DeploymentConfiguration: &ecstypes.DeploymentConfiguration{Strategy: ecstypes.DeploymentStrategyBlueGreen, BakeTimeInMinutes: aws.Int32(0)}})
+	if d := s.reach(t, "successful", ended(ecstypes.ServiceDeploymentStatusSuccessful)); s.group(t, d) != s.second {
+		t.Fatalf("the tasks are in %s", s.group(t, d))
+	}
+	client, ctx := scaling.NewFromConfig(clientConfig(s.cloud)), t.Context()
+	resource, dimension := aws.String("service/book/book"), types.ScalableDimensionECSServiceDesiredCount
+	must[*scaling.RegisterScalableTargetOutput](t)(client.RegisterScalableTarget(ctx, &scaling.RegisterScalableTargetInput{
+		ServiceNamespace: types.ServiceNamespaceEcs, ResourceId: resource, ScalableDimension: dimension, MinCapacity: aws.Int32(2), MaxCapacity: aws.Int32(3),
+	}))
+	requests := func(id, group, statistic string) types.TargetTrackingMetricDataQuery {
+		_, name, _ := strings.Cut(group, ":targetgroup/")
+		return types.TargetTrackingMetricDataQuery{Id: &id, ReturnData: aws.Bool(false), MetricStat: &types.TargetTrackingMetricStat{Stat: &statistic, Metric: &types.TargetTrackingMetric{
+			Namespace: aws.String("AWS/ApplicationELB"), MetricName: aws.String("RequestCountPerTarget"),
+			Dimensions: []types.TargetTrackingMetricDimension{{Name: aws.String("TargetGroup"), Value: aws.String("targetgroup/" + name)}},
+		}}}
+	}
+	policy := func(expression string, of ...types.TargetTrackingMetricDataQuery) error {
+		_, err := client.PutScalingPolicy(ctx, &scaling.PutScalingPolicyInput{
+			ServiceNamespace: types.ServiceNamespaceEcs, ResourceId: resource, ScalableDimension: dimension, PolicyName: aws.String("requests"), PolicyType: types.PolicyTypeTargetTrackingScaling,
+			TargetTrackingScalingPolicyConfiguration: &types.TargetTrackingScalingPolicyConfiguration{TargetValue: aws.Float64(600), CustomizedMetricSpecification: &types.CustomizedMetricSpecification{
+				Metrics: append(of, types.TargetTrackingMetricDataQuery{Id: aws.String("all"), Expression: &expression, ReturnData: aws.Bool(true)}),
+			}},
+		})
+		return err
+	}
+	refused(t, policy("first", requests("first", s.targets, "Average")), "ValidationException", "Sum of RequestCountPerTarget")
+	refused(t, policy("first + third", requests("first", s.targets, "Sum")), "ValidationException", "Sum of RequestCountPerTarget")
+	refused(t, policy("first", requests("first", s.targets+"0", "Sum")), "ValidationException", "no target group")
+	if err := policy("FILL(first,0) + FILL(second, 0)", requests("first", s.targets, "Sum"), requests("second", s.second, "Sum")); err != nil {
+		t.Fatal(err)
+	}
+	end := traffic(t, s.url)
+	s.until(t, "scaled out", func(d ecstypes.Service) bool { return d.DesiredCount == 3 && d.RunningCount == 3 })
+	end()
 }

@@ -68,6 +68,10 @@ func (n Names) LoadBalancer() string { return n.Of("lb") }
 // characters.
 func (n Names) TargetGroup() string { return n.Of("tasks") }
 
+// SecondTargetGroup is the name of the target group that a release is put into beside the
+// one before, of at most 32 characters.
+func (n Names) SecondTargetGroup() string { return n.Of("tasks-b") }
+
 // Database is the identifier of the database instance, and the name of its
 // parameter group and subnet group.
 func (n Names) Database() string { return n.Of("database") }
@@ -165,13 +169,14 @@ func (n Names) ReleaseRule() string { return n.Of("failed-release") }
 func (n Names) EventSource() string { return "bookctl." + n.Stack }
 
 // Role is the name of an IAM role. It contains the region, because IAM has one
-// set of names for all regions. Resource is ExecutionRole or TaskRole.
+// set of names for all regions. Resource is ExecutionRole, TaskRole or BalancingRole.
 func (n Names) Role(resource string) string { return n.Of(n.Region + "-" + resource) }
 
 // The resources of the graph that are IAM roles.
 const (
 	ExecutionRole = "execution-role"
 	TaskRole      = "task-role"
+	BalancingRole = "balancing-role"
 )
 
 // Lock is the path of the run lock in Parameter Store: its parameters are

@@ -90,11 +90,12 @@ var derived = map[string]struct {
 	"SecurityGroup": {"security group", func(n naming.Names) []string {
 		return each([]string{"sg-load-balancer", "sg-task", "sg-database"}, n.SecurityGroup)
 	}},
-	"LoadBalancer":     {"load balancer", one(naming.Names.LoadBalancer)},
-	"TargetGroup":      {"target group", one(naming.Names.TargetGroup)},
-	"Database":         {"database", one(naming.Names.Database)},
-	"DBParameterGroup": {"DB parameter group", one(naming.Names.DBParameterGroup)},
-	"DBSubnetGroup":    {"DB subnet group", one(naming.Names.DBSubnetGroup)},
+	"LoadBalancer":      {"load balancer", one(naming.Names.LoadBalancer)},
+	"TargetGroup":       {"target group", one(naming.Names.TargetGroup)},
+	"SecondTargetGroup": {"target group", one(naming.Names.SecondTargetGroup)},
+	"Database":          {"database", one(naming.Names.Database)},
+	"DBParameterGroup":  {"DB parameter group", one(naming.Names.DBParameterGroup)},
+	"DBSubnetGroup":     {"DB subnet group", one(naming.Names.DBSubnetGroup)},
 	"FinalSnapshot": {"snapshot", func(n naming.Names) []string {
 		return []string{n.FinalSnapshot("db-ABCDEFGHIJKLMNOPQRSTUVWXYZ", time.Now())}
 	}},
@@ -126,7 +127,7 @@ var derived = map[string]struct {
 	"ReleaseRule": {"rule", one(naming.Names.ReleaseRule)},
 	"EventSource": {},
 	"Role": {"role", func(n naming.Names) []string {
-		return each([]string{naming.ExecutionRole, naming.TaskRole}, n.Role)
+		return each([]string{naming.ExecutionRole, naming.TaskRole, naming.BalancingRole}, n.Role)
 	}},
 	"Lock": {"parameter", func(n naming.Names) []string {
 		return []string{n.Lock() + "/first", n.Lock() + "/ABCDEFGHIJKLMNOPQRSTUVWXYZ.lease"}
@@ -207,7 +208,7 @@ func TestRoleNamesAreUnique(t *testing.T) {
 			if naming.CheckStack(stack) != nil {
 				continue
 			}
-			for _, role := range []string{naming.ExecutionRole, naming.TaskRole} {
+			for _, role := range []string{naming.ExecutionRole, naming.TaskRole, naming.BalancingRole} {
 				name := naming.Names{Stack: stack, Region: region}.Role(role)
 				if other := names[name]; other != "" {
 					t.Errorf("role %s is of stack %s in %s and of %s", name, stack, region, other)

@@ -26,13 +26,19 @@ type Alarms struct {
 	to      *AlarmTopic
 	lb      *LoadBalancer
 	targets *TargetGroup
+	// second is the target group that takes turns with targets; nil without one.
+	second *TargetGroup
 	// database is what the alarms of the database are for; nil without one.
 	database *databaseSpec
 }
 
-func newAlarms(a alarming, to *AlarmTopic, lb *LoadBalancer, targets *TargetGroup, database *databaseSpec) *Alarms {
-	out := &Alarms{alarming: a, to: to, lb: lb, targets: targets, database: database}
-	out.NodeOf = graph.Of(out, "alarms", 5*time.Minute, to, graph.OnceCreated(lb), targets)
+func newAlarms(a alarming, to *AlarmTopic, lb *LoadBalancer, targets, second *TargetGroup, database *databaseSpec) *Alarms {
+	out := &Alarms{alarming: a, to: to, lb: lb, targets: targets, second: second, database: database}
+	needs := []graph.Finder{to, graph.OnceCreated(lb), targets}
+	if second != nil {
+		needs = append(needs, second)
+	}
+	out.NodeOf = graph.Of(out, "alarms", 5*time.Minute, needs...)
 	return out
 }
 
@@ -84,6 +90,9 @@ func alarmMetrics(s Settings) int32 {
 		return 0
 	}
 	n := int32(1 + 3)
+	if s.twoGroups() {
+		n++
+	}
 	if !s.NoDatabase {
 		n += 3
 	}
@@ -147,26 +156,37 @@ func (a *Alarms) wantedAlarms() map[string]*cloudwatch.PutMetricAlarmInput {
 	}
 	dimension := func(name, value string) types.Dimension { return types.Dimension{Name: &name, Value: &value} }
 	_, balancer, _ := strings.Cut(a.lb.ID(), ":loadbalancer/")
-	_, group, _ := strings.Cut(a.targets.ID(), ":targetgroup/")
 	// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html
 	const elb = "AWS/ApplicationELB"
 	lb := dimension("LoadBalancer", balancer)
-	// Without a registered target there is no data, which is as bad.
-	in := alarm(alarmHealthy, "no task has been healthy behind the load balancer for 3 minutes", types.ComparisonOperatorLessThanThreshold, 1, 3, "breaching")
-	in.Namespace, in.MetricName, in.Statistic, in.Period = aws.String(elb), aws.String("HealthyHostCount"), types.StatisticMaximum, aws.Int32(60)
-	in.Dimensions = []types.Dimension{lb, dimension("TargetGroup", "targetgroup/"+group)}
-
-	in = alarm(alarmErrors, fmt.Sprintf("more than %d %% of the requests have been answered by 5xx for 2 minutes", errorShare), types.ComparisonOperatorGreaterThanThreshold, errorShare, 2, "notBreaching")
-	sum := func(id, metric string) types.MetricDataQuery {
+	in := func(t *TargetGroup) types.Dimension {
+		_, group, _ := strings.Cut(t.ID(), ":targetgroup/")
+		return dimension("TargetGroup", "targetgroup/"+group)
+	}
+	metric := func(id, metric string, statistic types.Statistic, of ...types.Dimension) types.MetricDataQuery {
 		return types.MetricDataQuery{Id: &id, ReturnData: aws.Bool(false), MetricStat: &types.MetricStat{
-			Metric: &types.Metric{Namespace: aws.String(elb), MetricName: &metric, Dimensions: []types.Dimension{lb}}, Period: aws.Int32(60), Stat: aws.String("Sum"),
+			Metric: &types.Metric{Namespace: aws.String(elb), MetricName: &metric, Dimensions: append([]types.Dimension{lb}, of...)}, Period: aws.Int32(60), Stat: aws.String(string(statistic)),
 		}}
 	}
+	// Without a registered target there is no data, which is as bad.
+	const healthy = "HealthyHostCount"
+	none := alarm(alarmHealthy, "no task has been healthy behind the load balancer for 3 minutes", types.ComparisonOperatorLessThanThreshold, 1, 3, "breaching")
+	if a.second == nil {
+		none.Namespace, none.MetricName, none.Statistic, none.Period = aws.String(elb), aws.String(healthy), types.StatisticMaximum, aws.Int32(60)
+		none.Dimensions = []types.Dimension{lb, in(a.targets)}
+	} else { // the tasks that serve are in one or the other
+		none.Metrics = []types.MetricDataQuery{
+			{Id: aws.String("healthy"), Label: aws.String("healthy targets"), ReturnData: aws.Bool(true), Expression: aws.String("FILL(first,0)+FILL(second,0)")},
+			metric("first", healthy, types.StatisticMaximum, in(a.targets)), metric("second", healthy, types.StatisticMaximum, in(a.second)),
+		}
+	}
+
+	errors := alarm(alarmErrors, fmt.Sprintf("more than %d %% of the requests have been answered by 5xx for 2 minutes", errorShare), types.ComparisonOperatorGreaterThanThreshold, errorShare, 2, "notBreaching")
 	// RequestCount leaves out what the load balancer answers itself for want of a task.
-	in.Metrics = []types.MetricDataQuery{
+	errors.Metrics = []types.MetricDataQuery{
 		{Id: aws.String("share"), Label: aws.String("share of 5xx"), ReturnData: aws.Bool(true), Expression: aws.String(fmt.Sprintf(
 			"IF(FILL(requests,0)+FILL(balancer,0)>=%d, 100*(FILL(tasks,0)+FILL(balancer,0))/(FILL(requests,0)+FILL(balancer,0)), 0)", errorRequests))},
-		sum("requests", "RequestCount"), sum("tasks", "HTTPCode_Target_5XX_Count"), sum("balancer", "HTTPCode_ELB_5XX_Count"),
+		metric("requests", "RequestCount", types.StatisticSum), metric("tasks", "HTTPCode_Target_5XX_Count", types.StatisticSum), metric("balancer", "HTTPCode_ELB_5XX_Count", types.StatisticSum),
 	}
 	if a.database == nil {
 		return out

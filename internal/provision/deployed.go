@@ -114,6 +114,7 @@ func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error
 // existing is what ReadDeployed saw, whatever the tags record.
 type existing struct {
 	service bool
+	live    *ecstypes.Service // it
 	// container is that of the newest release; its zero value is none.
 	container ecstypes.ContainerDefinition
 	tasks     int32
@@ -222,9 +223,11 @@ func readService(ctx context.Context, c Clients, who identity, d *Deployed) (fun
 	}
 	return func() {
 		d.seen.uses.ecs = true
+		d.exists.live = live
 		d.exists.service, d.exists.tasks, d.Paused = true, live.DesiredCount, pausedSince(tags)
 		d.exists.noteTags(servicePart, tags)
 		d.read(servicePart, tags, parts{service: live})
+		d.Twins = slices.ContainsFunc(live.LoadBalancers, func(b ecstypes.LoadBalancer) bool { return b.AdvancedConfiguration != nil })
 	}, nil
 }
 
@@ -296,7 +299,7 @@ func noteDatabase(who identity, live *rdstypes.DBInstance, d *Deployed) func() {
 
 func readLoadBalancer(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
 	b := balancing{identity: who, elb: c.ELB}
-	lb, group := LoadBalancer{balancing: b}, TargetGroup{balancing: b}
+	lb, group := LoadBalancer{balancing: b}, TargetGroup{balancing: b, name: b.names().TargetGroup()}
 	live, err := lb.lookup(ctx)
 	if err != nil {
 		return nil, err

@@ -54,7 +54,7 @@ func TestServiceDrift(t *testing.T) {
 	want := liveService{
 		tags: ownTags, definition: "arn:aws:ecs:r:1:task-definition/book-app:7", launch: "FARGATE", desired: 2, recordedCount: "2", secretVersion: "v2", kept: true,
 		subnets: []string{"subnet-a", "subnet-b"}, groups: []string{"sg-1"}, publicAddress: "ENABLED", targets: "tg app:8080", propagate: "SERVICE",
-		rollout: describeRollout(rolloutConfiguration(), aws.Int32(30), true),
+		rollout: describeRollout((&Service{}).rolloutConfiguration(Strategy{Kind: types.DeploymentStrategyRolling}, false), aws.Int32(30), true),
 	}
 	scaled := want
 	scaled.bounds, scaled.inForce = bounds{min: 2, max: 4}, bounds{min: 2, max: 4}
@@ -219,7 +219,7 @@ func TestListenerDrift(t *testing.T) {
 	} {
 		live := want
 		change(&live)
-		if got := compared(newListener(balancing{}, "listener", &LoadBalancer{}, &TargetGroup{}, listenerSpec{}, true, nil), live, want); got != drift {
+		if got := compared(newListener(balancing{}, "listener", &LoadBalancer{}, &TargetGroup{}, nil, listenerSpec{}, true, nil), live, want); got != drift {
 			t.Errorf("%q, want %q", got, drift)
 		}
 	}

@@ -55,6 +55,9 @@ func (s *Stack) Evidence(ctx context.Context) (diagnosis.Evidence, error) {
 			d.Serving = short(aws.ToString(old.TaskDefinition))
 		}
 	}
+	s.service.mu.Lock()
+	d.TakenBack = s.service.takenBack
+	s.service.mu.Unlock()
 	if db := s.database.instanceSeen(); db != nil {
 		d.Database = aws.ToString(db.DBInstanceStatus)
 	}
@@ -65,7 +68,7 @@ func (s *Stack) Evidence(ctx context.Context) (diagnosis.Evidence, error) {
 	}
 	d.Stopped, err = s.service.tasks(ctx, types.DesiredStatusStopped)
 	note(err)
-	d.Targets, err = s.targets.health(ctx)
+	d.Targets, err = s.service.health(ctx)
 	note(err)
 	if last := s.lastTask(ctx, d, note); last != "" {
 		d.Output, err = s.logGroup.tail(ctx, logStream(last), diagnosedLines)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -23,11 +24,16 @@ type Listener struct {
 	balancing
 	lb      *LoadBalancer
 	targets *TargetGroup
-	want    listenerSpec
+	// second is the group that takes turns with targets; nil without one. Which of them
+	// gets how many of the requests is ECS's business, as long as those two get all.
+	second *TargetGroup
+	want   listenerSpec
 	// others names the stack's other listeners. Nil means that this one does
 	// not look for strangers.
 	others []string
 	main   bool
+	// secondServes says that the tasks that serve are in second.
+	secondServes atomic.Bool
 }
 
 // listenerSpec is what of a listener can be wanted.
@@ -45,10 +51,14 @@ type listenerSpec struct {
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/application/describe-ssl-policies.html
 const tlsPolicy = "ELBSecurityPolicy-TLS13-1-2-2021-06"
 
-func newListener(b balancing, name string, lb *LoadBalancer, targets *TargetGroup, want listenerSpec, main bool, others []string, needs ...graph.Finder) *Listener {
+func newListener(b balancing, name string, lb *LoadBalancer, targets, second *TargetGroup, want listenerSpec, main bool, others []string, needs ...graph.Finder) *Listener {
 	// It needs the load balancer's ARN, not its active state.
-	l := &Listener{balancing: b, lb: lb, targets: targets, want: want, main: main, others: others}
-	l.NodeOf = graph.Of(l, name, 10*time.Minute, append([]graph.Finder{graph.OnceCreated(lb), targets}, needs...)...)
+	l := &Listener{balancing: b, lb: lb, targets: targets, second: second, want: want, main: main, others: others}
+	needs = append([]graph.Finder{graph.OnceCreated(lb), targets}, needs...)
+	if second != nil {
+		needs = append(needs, second)
+	}
+	l.NodeOf = graph.Of(l, name, 10*time.Minute, needs...)
 	return l
 }
 
@@ -62,6 +72,7 @@ type liveListener struct {
 	recorded []graph.Change    // how the tags differ that hold the settings of the load balancer's listeners
 	clients  string            // what of them is asked for
 	rules    map[string]string // ARN of each rule before the default action, and what it does
+	rule     string            // ARN of the rule that the default action is
 	extra    map[string]string // ARN of each stranger's, and what it does
 }
 
@@ -121,7 +132,7 @@ func (l *Listener) Read(ctx context.Context) (*liveListener, graph.State, error)
 	if l.destroying {
 		return live, st, nil
 	}
-	if live.rules, err = l.rules(ctx, ours.ListenerArn); err != nil {
+	if live.rules, live.rule, err = l.rules(ctx, ours.ListenerArn); err != nil {
 		return nil, graph.State{}, err
 	}
 	for i, x := range all {
@@ -140,23 +151,25 @@ func (l *Listener) Read(ctx context.Context) (*liveListener, graph.State, error)
 
 // rules are those of a listener that are asked before its default action. A listener
 // of bookctl's has none: one that somebody made takes requests away from the tasks.
-func (l *Listener) rules(ctx context.Context, listener *string) (map[string]string, error) {
-	out := map[string]string{}
+func (l *Listener) rules(ctx context.Context, listener *string) (out map[string]string, own string, err error) {
+	out = map[string]string{}
 	for in := (&elb.DescribeRulesInput{ListenerArn: listener}); ; {
 		page, err := l.elb.DescribeRules(ctx, in)
 		if isCode(err, "ListenerNotFound") {
-			return out, nil
+			return out, own, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("describe the rules of the listener on port %d of %s: %w", l.want.port, l.lb.loadBalancerName(), err)
+			return nil, "", fmt.Errorf("describe the rules of the listener on port %d of %s: %w", l.want.port, l.lb.loadBalancerName(), err)
 		}
 		for _, r := range page.Rules {
-			if !aws.ToBool(r.IsDefault) {
+			if aws.ToBool(r.IsDefault) {
+				own = aws.ToString(r.RuleArn)
+			} else {
 				out[aws.ToString(r.RuleArn)] = describeRule(r)
 			}
 		}
 		if page.NextMarker == nil {
-			return out, nil
+			return out, own, nil
 		}
 		in.Marker = page.NextMarker
 	}
@@ -195,8 +208,15 @@ func describeActions(actions []types.Action) string {
 		case a.TargetGroupArn != nil && a.ForwardConfig == nil:
 			text += " " + *a.TargetGroupArn
 		case a.ForwardConfig != nil:
+			var groups []string
+			none := len(a.ForwardConfig.TargetGroups) > 1 // of several, one needs a weight
 			for _, t := range a.ForwardConfig.TargetGroups {
-				text += " " + aws.ToString(t.TargetGroupArn)
+				groups = append(groups, aws.ToString(t.TargetGroupArn))
+				none = none && aws.ToInt32(t.Weight) == 0
+			}
+			slices.Sort(groups)
+			if text += " " + strings.Join(groups, " "); none {
+				text += " without a weight"
 			}
 			if s := a.ForwardConfig.TargetGroupStickinessConfig; s != nil && aws.ToBool(s.Enabled) {
 				text += " (sticky)"
@@ -241,7 +261,41 @@ func (l *Listener) actions() []types.Action {
 			Host: aws.String("#{host}"), Path: aws.String("/#{path}"), Query: aws.String("#{query}"),
 		}}}
 	}
-	return []types.Action{{Type: types.ActionTypeEnumForward, TargetGroupArn: aws.String(l.targets.ID())}}
+	if l.second == nil {
+		return []types.Action{{Type: types.ActionTypeEnumForward, TargetGroupArn: aws.String(l.targets.ID())}}
+	}
+	weights := []int32{100, 0}
+	if l.secondServes.Load() {
+		slices.Reverse(weights)
+	}
+	forward := &types.ForwardActionConfig{}
+	for i, t := range []*TargetGroup{l.targets, l.second} {
+		forward.TargetGroups = append(forward.TargetGroups, types.TargetGroupTuple{TargetGroupArn: aws.String(t.ID()), Weight: &weights[i]})
+	}
+	return []types.Action{{Type: types.ActionTypeEnumForward, ForwardConfig: forward}}
+}
+
+// findServing finds out which of two groups has the tasks that serve, before requests are
+// sent there. ECS does not say it of a service, and puts each release into the other one.
+func (l *Listener) findServing(ctx context.Context) error {
+	if l.second == nil || l.want.redirect != 0 {
+		return nil
+	}
+	healthy := map[*TargetGroup]int{}
+	for _, t := range []*TargetGroup{l.targets, l.second} {
+		health, err := t.health(ctx)
+		if err != nil {
+			return err
+		}
+		for _, x := range health {
+			// One that no listener forwards to is not looked at.
+			if x.Health == string(types.TargetHealthStateEnumHealthy) || x.Health == string(types.TargetHealthStateEnumUnused) {
+				healthy[t]++
+			}
+		}
+	}
+	l.secondServes.Store(healthy[l.second] > healthy[l.targets])
+	return nil
 }
 
 // Wanted implements graph.Shape.
@@ -255,7 +309,7 @@ func (l *Listener) Attributes() graph.Attributes[liveListener] {
 		certificates, policy := l.tls()
 		return &elb.ModifyListenerInput{
 			Certificates: certificates, SslPolicy: policy,
-			ListenerArn: aws.String(l.ID()), Port: &l.want.port, Protocol: l.want.protocol, DefaultActions: l.actions(),
+			ListenerArn: aws.String(l.ID()), Port: &l.want.port, Protocol: l.want.protocol,
 		}
 	}, l.modify)
 	whole := modify.Put(func(*elb.ModifyListenerInput) {}) // it is in the input anyway
@@ -288,6 +342,9 @@ const (
 func (l *Listener) Create(ctx context.Context) (string, error) {
 	certificates, policy := l.tls()
 	tags := l.tags(l.Name())
+	if err := l.findServing(ctx); err != nil {
+		return "", err
+	}
 	out, err := l.elb.CreateListener(ctx, &elb.CreateListenerInput{
 		Certificates: certificates, SslPolicy: policy,
 		LoadBalancerArn: aws.String(l.lb.ID()), Port: &l.want.port, Protocol: l.want.protocol,
@@ -342,6 +399,12 @@ func (l *Listener) deleteRules(ctx context.Context, changes []graph.Change) erro
 }
 
 func (l *Listener) modify(ctx context.Context, in *elb.ModifyListenerInput, changes []graph.Change) error {
+	if in.DefaultActions = nil; hasField(changes, "default-action") { // else ECS may be shifting the traffic
+		if err := l.findServing(ctx); err != nil {
+			return err
+		}
+		in.DefaultActions = l.actions()
+	}
 	if _, err := l.elb.ModifyListener(ctx, in); err != nil {
 		return fmt.Errorf("modify %s of the listener of %s: %w", graph.Fields(changes), l.lb.loadBalancerName(), err)
 	}
@@ -360,4 +423,15 @@ func (l *Listener) remove(ctx context.Context, arn string) error {
 		return fmt.Errorf("delete listener %s: %w", arn, err)
 	}
 	return nil
+}
+
+// productionRule is the ARN of the rule that the listener's default action is, by which
+// ECS shifts the traffic.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_AdvancedConfiguration.html
+func (l *Listener) productionRule(ctx context.Context) (string, error) {
+	if live := l.Last(); live != nil && live.rule != "" {
+		return live.rule, nil
+	}
+	_, own, err := l.rules(ctx, aws.String(l.ID()))
+	return own, err
 }

@@ -125,6 +125,10 @@ func missing(answer any) string {
 		return unless(a.Service != nil && has(a.Service.ServiceArn), "service.serviceArn")
 	case *ecs.DescribeServicesOutput:
 		return unless(len(a.Services)+len(a.Failures) > 0 && all(a.Services, func(x ecstypes.Service) bool { return has(x.ServiceArn) }), "services")
+	case *ecs.DescribeServiceDeploymentsOutput:
+		return unless(len(a.ServiceDeployments)+len(a.Failures) > 0 && all(a.ServiceDeployments, func(x ecstypes.ServiceDeployment) bool { return has(x.ServiceDeploymentArn) && x.Status != "" }), "serviceDeployments")
+	case *ecs.DescribeServiceRevisionsOutput:
+		return unless(len(a.ServiceRevisions)+len(a.Failures) > 0 && all(a.ServiceRevisions, func(x ecstypes.ServiceRevision) bool { return has(x.ServiceRevisionArn) && has(x.TaskDefinition) }), "serviceRevisions")
 	case *ecs.RegisterTaskDefinitionOutput:
 		return unless(a.TaskDefinition != nil && has(a.TaskDefinition.TaskDefinitionArn), "taskDefinition.taskDefinitionArn")
 	case *ecs.DescribeTaskDefinitionOutput:

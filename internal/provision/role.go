@@ -21,7 +21,8 @@ import (
 
 // Role is a role that tasks run under: the execution role, which may fetch
 // exactly this stack's image, secret and log, or the task role, which may read
-// the secret.
+// the secret. Or it is the role under which ECS shifts the traffic from one release to
+// the next.
 //
 // IAM has one set of names for all regions, so the name and a tag hold the region:
 // a stack of the same name elsewhere has roles of its own.
@@ -38,6 +39,8 @@ type Role struct {
 	permissions func() []statement
 	made        bool // by this run, so that nobody else has given it a policy
 	seen        *cached[*types.Role]
+	// forECS says that it is ECS itself, and not tasks, that assumes the role.
+	forECS bool
 }
 
 // condition is an IAM condition block: operator, key, values.
@@ -92,7 +95,13 @@ func (r *Role) inline() string {
 // trust lets tasks of the account and region assume the role, so that ECS can't be
 // brought to lend it to somebody else's. It can't be told of which cluster.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
+//
+// For itself ECS asks without conditions, as far as its pages say:
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/AmazonECSInfrastructureRolePolicyForLoadBalancers.html
 func (r *Role) trust(of arn.ARN) string {
+	if r.forECS {
+		return policy(statement{Effect: "Allow", Action: []string{"sts:AssumeRole"}, Principal: map[string]string{"Service": "ecs.amazonaws.com"}})
+	}
 	return policy(statement{
 		Effect: "Allow", Action: []string{"sts:AssumeRole"}, Principal: map[string]string{"Service": "ecs-tasks.amazonaws.com"},
 		Condition: condition{
@@ -396,7 +405,7 @@ func (r *Role) GoneAtOnce() {}
 func (i identity) roleKind(client *iam.Client) inventory.Kind {
 	return inventory.Kind{Service: "iam", Type: "role", List: func(ctx context.Context) ([]inventory.Item, error) {
 		var out []inventory.Item
-		for _, name := range []string{naming.ExecutionRole, naming.TaskRole} {
+		for _, name := range []string{naming.ExecutionRole, naming.TaskRole, naming.BalancingRole} {
 			r := &Role{identity: i, iam: client, name: name}
 			live, err := r.lookup(ctx)
 			if err != nil {

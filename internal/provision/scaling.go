@@ -29,6 +29,7 @@ type Scaling struct {
 	service *Service
 	lb      *LoadBalancer
 	targets *TargetGroup
+	second  *TargetGroup // that takes turns with targets; nil without one
 	want    bounds
 	paused  bool // it is to be suspended
 	// recorded says that this run has written the bounds to the service's tags.
@@ -60,9 +61,13 @@ const (
 	busyRequests = 6000
 )
 
-func newScaling(i identity, client *scaling.Client, linked *ServiceLinkedRole, service *Service, lb *LoadBalancer, targets *TargetGroup, want bounds, paused bool) *Scaling {
-	s := &Scaling{identity: i, scaling: client, service: service, lb: lb, targets: targets, want: want, paused: paused}
-	s.NodeOf = graph.Of(s, "scaling", 5*time.Minute, linked, service, lb, targets)
+func newScaling(i identity, client *scaling.Client, linked *ServiceLinkedRole, service *Service, lb *LoadBalancer, targets, second *TargetGroup, want bounds, paused bool) *Scaling {
+	s := &Scaling{identity: i, scaling: client, service: service, lb: lb, targets: targets, second: second, want: want, paused: paused}
+	needs := []graph.Finder{linked, service, lb, targets}
+	if second != nil {
+		needs = append(needs, second)
+	}
+	s.NodeOf = graph.Of(s, "scaling", 5*time.Minute, needs...)
 	return s
 }
 
@@ -227,11 +232,16 @@ func suspension(all bool) *types.SuspendedState {
 }
 
 func describePolicy(c *types.TargetTrackingScalingPolicyConfiguration) string {
-	if c == nil || c.PredefinedMetricSpecification == nil {
-		return "not target tracking of a predefined metric"
+	text := ""
+	switch {
+	case c != nil && c.PredefinedMetricSpecification != nil:
+		m := c.PredefinedMetricSpecification
+		text = strings.TrimSpace(fmt.Sprintf("%s %g %s", m.PredefinedMetricType, aws.ToFloat64(c.TargetValue), aws.ToString(m.ResourceLabel)))
+	case c != nil && c.CustomizedMetricSpecification != nil && c.CustomizedMetricSpecification.MetricName == nil:
+		text = fmt.Sprintf("%g of %s", aws.ToFloat64(c.TargetValue), describeQueries(c.CustomizedMetricSpecification.Metrics))
+	default:
+		return "not target tracking of a predefined metric, nor of metric math"
 	}
-	m := c.PredefinedMetricSpecification
-	text := strings.TrimSpace(fmt.Sprintf("%s %g %s", m.PredefinedMetricType, aws.ToFloat64(c.TargetValue), aws.ToString(m.ResourceLabel)))
 	if aws.ToBool(c.DisableScaleIn) {
 		text += ", only out"
 	}
@@ -248,6 +258,48 @@ func describePolicy(c *types.TargetTrackingScalingPolicyConfiguration) string {
 	return text
 }
 
+// describeQueries is metric math as text.
+func describeQueries(queries []types.TargetTrackingMetricDataQuery) string {
+	var out []string
+	for _, q := range queries {
+		text := aws.ToString(q.Id) + "=" + aws.ToString(q.Expression)
+		if s := q.MetricStat; s != nil && s.Metric != nil {
+			text += aws.ToString(s.Stat) + " of " + aws.ToString(s.Metric.Namespace) + " " + aws.ToString(s.Metric.MetricName)
+			for _, d := range slices.SortedFunc(slices.Values(s.Metric.Dimensions), func(x, y types.TargetTrackingMetricDimension) int {
+				return strings.Compare(aws.ToString(x.Name), aws.ToString(y.Name))
+			}) {
+				text += " " + aws.ToString(d.Name) + "=" + aws.ToString(d.Value)
+			}
+		}
+		if q.ReturnData == nil || *q.ReturnData {
+			text += " (tracked)"
+		}
+		out = append(out, text)
+	}
+	return inAnyOrder(out)
+}
+
+// ofBothGroups is ALBRequestCountPerTarget of whichever of two groups has the tasks that
+// serve. That metric itself is of one group, and "not supported for the blue/green
+// deployment type"; nobody is sent to the other group, but while the traffic is shifted.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-autoscaling-targettracking.html
+// https://github.com/aws-samples/sample-amazon-ecs-blue-green-deployment-patterns/tree/main/ecs-bluegreen-autoscaling
+func (s *Scaling) ofBothGroups() *types.CustomizedMetricSpecification {
+	balancer, _, _ := strings.Cut(requestLabel(s.lb.ID(), s.targets.ID()), "/targetgroup/")
+	of := func(id string, t *TargetGroup) types.TargetTrackingMetricDataQuery {
+		_, group, _ := strings.Cut(t.ID(), ":targetgroup/")
+		return types.TargetTrackingMetricDataQuery{Id: &id, ReturnData: aws.Bool(false), MetricStat: &types.TargetTrackingMetricStat{
+			Stat: aws.String("Sum"), Metric: &types.TargetTrackingMetric{Namespace: aws.String("AWS/ApplicationELB"), MetricName: aws.String("RequestCountPerTarget"), Dimensions: []types.TargetTrackingMetricDimension{
+				{Name: aws.String("LoadBalancer"), Value: &balancer}, {Name: aws.String("TargetGroup"), Value: aws.String("targetgroup/" + group)},
+			}},
+		}}
+	}
+	return &types.CustomizedMetricSpecification{Metrics: []types.TargetTrackingMetricDataQuery{
+		of("first", s.targets), of("second", s.second),
+		{Id: aws.String("requests"), Label: aws.String("requests per target"), ReturnData: aws.Bool(true), Expression: aws.String("FILL(first,0)+FILL(second,0)")},
+	}}
+}
+
 // policies are the wanted policies by name.
 func (s *Scaling) policies() map[string]*types.TargetTrackingScalingPolicyConfiguration {
 	track := func(metric types.MetricType, value float64, label string) *types.TargetTrackingScalingPolicyConfiguration {
@@ -257,10 +309,11 @@ func (s *Scaling) policies() map[string]*types.TargetTrackingScalingPolicyConfig
 		}
 		return &types.TargetTrackingScalingPolicyConfiguration{PredefinedMetricSpecification: m, TargetValue: &value}
 	}
-	return map[string]*types.TargetTrackingScalingPolicyConfiguration{
-		"cpu":      track(types.MetricTypeECSServiceAverageCPUUtilization, busyCPU, ""),
-		"requests": track(types.MetricTypeALBRequestCountPerTarget, busyRequests, requestLabel(s.lb.ID(), s.targets.ID())),
+	requests := track(types.MetricTypeALBRequestCountPerTarget, busyRequests, requestLabel(s.lb.ID(), s.targets.ID()))
+	if s.second != nil {
+		requests.PredefinedMetricSpecification, requests.CustomizedMetricSpecification = nil, s.ofBothGroups()
 	}
+	return map[string]*types.TargetTrackingScalingPolicyConfiguration{"cpu": track(types.MetricTypeECSServiceAverageCPUUtilization, busyCPU, ""), "requests": requests}
 }
 
 // requestLabel joins the ends of two ARNs, as the metric wants it:

@@ -41,9 +41,16 @@ type Service struct {
 	wait           bool                                  // for the rollout to be over
 	copied         atomic.Bool                           // this run has written the copy of its settings
 	unhealthySince atomic.Pointer[time.Time]             // when a look first found no healthy target
+	shift          shifting
+	strategy       atomic.Pointer[Strategy] // in force, or to be set now
+	judged         atomic.Bool              // alarms are to judge the next release
 
 	mu         sync.Mutex
 	deployment string    // id of the rollout that this run started or joined
+	watched    string    // ARN of ECS's record of it, where the traffic is shifted
+	former     string    // ARN of the record that was the current one before
+	because    string    // why this run takes the release back
+	takenBack  string    // why another one did, or an alarm
 	sent       time.Time // when it was started
 }
 
@@ -58,6 +65,45 @@ type serviceSpec struct {
 	// spot runs what is beyond base on Fargate Spot.
 	spot bool
 	base int32
+	// deploy is how a release takes the place of the one before, and judges are the
+	// alarms that take it back where the traffic is shifted.
+	deploy Strategy
+	judges []string
+}
+
+// shifting is what ECS needs to shift the traffic of a service from one release to the
+// next. Its zero value is for a service that only rolls.
+type shifting struct {
+	second *TargetGroup
+	front  *Listener // that forwards
+	role   *Role
+	rule   atomic.Pointer[string] // that of front, when it was looked up
+}
+
+// lookUp finds the rule that ECS is told of.
+func (s *shifting) lookUp(ctx context.Context) error {
+	if s.second == nil || s.front.ID() == "" || s.front.destroying {
+		return nil
+	}
+	rule, err := s.front.productionRule(ctx)
+	if err != nil {
+		return err
+	}
+	s.rule.Store(&rule)
+	return nil
+}
+
+// configuration is what ECS is told; nil for a service that only rolls.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/alb-resources-for-blue-green.html
+func (s *shifting) configuration() *types.AdvancedConfiguration {
+	if s.second == nil {
+		return nil
+	}
+	c := &types.AdvancedConfiguration{AlternateTargetGroupArn: aws.String(s.second.ID()), RoleArn: aws.String(s.role.ID())}
+	if rule := s.rule.Load(); rule != nil {
+		c.ProductionListenerRule = rule
+	}
+	return c
 }
 
 // What is updated when tasks that were begun beside their database serve.
@@ -94,7 +140,7 @@ func newService(c containers, cluster *Cluster, definition *TaskDefinition, list
 	s := &Service{
 		containers: c, cluster: cluster, definition: definition, targets: targets, group: group, subnets: subnets, want: want, wait: wait,
 	}
-	s.NodeOf = graph.Of(s, "service", rolloutTimeout, needs...)
+	s.NodeOf = graph.Of(s, "service", rolloutTimeout+want.deploy.Takes(), needs...)
 	return s
 }
 
@@ -139,6 +185,10 @@ type liveService struct {
 	exec          bool
 	rollout       map[string]string // how rollouts go; nil where the answer does not say
 	capacity      string            // the capacity provider strategy, "" for the launch type
+	strategy      Strategy
+	deploying     bool              // a deployment is going on
+	judged        bool              // there was a release, so that alarms can judge the next one
+	failing       string            // why the release that this run waits for is to be taken back
 	unmanaged     map[string]string // what somebody else has set, and bookctl never does
 	failedRollout string            // why the rollout of exactly this failed before this run
 	recordedCount string
@@ -184,7 +234,7 @@ func (s *Service) awaitDatabase(ctx context.Context, live *types.Service, have *
 		return nil
 	}
 	var err error
-	if have.health, err = s.targets.health(ctx); err != nil {
+	if have.health, err = s.health(ctx); err != nil {
 		return err
 	}
 	healthy := int32(0)
@@ -230,7 +280,16 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 		}
 		return have, st, nil
 	}
-	st.Phase, st.Note, have.failedRollout = s.progress(live)
+	if err := s.shift.lookUp(ctx); err != nil {
+		return nil, graph.State{}, err
+	}
+	if record, err := s.record(ctx, live); err != nil {
+		return nil, graph.State{}, err
+	} else if record != nil {
+		st.Phase, st.Note, have.failing = s.shiftProgress(live, record)
+	} else {
+		st.Phase, st.Note, have.failedRollout = s.progress(live)
+	}
 	if have.early && st.Phase != graph.Unrecoverable {
 		if err := s.awaitDatabase(ctx, live, have, &st); err != nil {
 			return nil, graph.State{}, err
@@ -256,7 +315,7 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 	}
 	if st.Phase == graph.Ready && s.wait && ours && completed(live) != "" && live.DesiredCount > 0 {
 		if have.health == nil {
-			if have.health, err = s.targets.health(ctx); err != nil {
+			if have.health, err = s.health(ctx); err != nil {
 				return nil, graph.State{}, err
 			}
 		}
@@ -369,7 +428,18 @@ func (s *Service) progress(live *types.Service) (phase graph.Phase, note, failed
 		return graph.Pending, note, ""
 	}
 	s.deployment = id
+	s.watch(live)
 	return graph.Pending, note, ""
+}
+
+// health is what the load balancer thinks of the tasks, in whichever group they are.
+func (s *Service) health(ctx context.Context) ([]diagnosis.Target, error) {
+	out, err := s.targets.health(ctx)
+	if err != nil || s.shift.second == nil {
+		return out, err
+	}
+	second, err := s.shift.second.health(ctx)
+	return append(out, second...), err
 }
 
 // inProgress is the reason of a rollout that has none yet.
@@ -427,6 +497,8 @@ func asLiveService(live *types.Service, tags map[string]string) *liveService {
 	l := &liveService{
 		service: live, tags: tags, definition: aws.ToString(live.TaskDefinition), launch: string(live.LaunchType), desired: live.DesiredCount,
 		propagate: string(live.PropagateTags), exec: live.EnableExecuteCommand, recordedCount: tags[settingTag("count")],
+		strategy: strategyOf(live.DeploymentConfiguration), deploying: deploying(live),
+		judged: completed(live) != "" || live.DeploymentConfiguration != nil && live.DeploymentConfiguration.Alarms != nil && live.DeploymentConfiguration.Alarms.Enable,
 		paused: tags[tagPaused], secretVersion: tags[TagSecretVersion], early: startedEarly(live), capacity: describeCapacity(live.CapacityProviderStrategy), unmanaged: describeUnmanaged(live),
 	}
 	if n := live.NetworkConfiguration; n != nil && n.AwsvpcConfiguration != nil {
@@ -445,7 +517,7 @@ func describeTargets(balancers []types.LoadBalancer) string {
 	for _, b := range balancers {
 		text := fmt.Sprintf("%s %s:%d", aws.ToString(b.TargetGroupArn)+aws.ToString(b.LoadBalancerName), aws.ToString(b.ContainerName), aws.ToInt32(b.ContainerPort))
 		if a := b.AdvancedConfiguration; a != nil {
-			text += " beside " + aws.ToString(a.AlternateTargetGroupArn)
+			text += fmt.Sprintf(" alongside %s by %s of %s", aws.ToString(a.AlternateTargetGroupArn), aws.ToString(a.ProductionListenerRule), aws.ToString(a.RoleArn))
 		}
 		out = append(out, text)
 	}
@@ -505,6 +577,16 @@ const (
 	fieldLattice    = "vpc-lattice"
 )
 
+// fieldFailing is the drift of a release whose tasks fail while the traffic is shifted,
+// where no circuit breaker ends it.
+const fieldFailing = "failing-tasks"
+
+// deploying says whether a deployment of a service is going on.
+func deploying(live *types.Service) bool {
+	p := deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Status) == "PRIMARY" })
+	return p != nil && p.RolloutState == types.DeploymentRolloutStateInProgress
+}
+
 // describeUnmanaged says which of those a service has.
 func describeUnmanaged(live *types.Service) map[string]string {
 	out := map[string]string{}
@@ -517,11 +599,8 @@ func describeUnmanaged(live *types.Service) map[string]string {
 		out[fieldController] = string(c.Type)
 	}
 	if c := live.DeploymentConfiguration; c != nil {
-		if c.Strategy != "" && c.Strategy != types.DeploymentStrategyRolling {
-			out[fieldStrategy] = string(c.Strategy)
-		}
 		if c.Alarms != nil && c.Alarms.Enable {
-			out[fieldAlarms] = strings.TrimSpace("on " + strings.Join(c.Alarms.AlarmNames, " "))
+			out[fieldAlarms] = describeAlarms(c.Alarms)
 		}
 		if n := len(c.LifecycleHooks); n > 0 {
 			out[fieldHooks] = strconv.Itoa(n)
@@ -539,6 +618,15 @@ func describeUnmanaged(live *types.Service) map[string]string {
 		}
 	}
 	return out
+}
+
+func describeAlarms(a *types.DeploymentAlarms) string {
+	names := slices.Sorted(slices.Values(a.AlarmNames))
+	text := strings.TrimSpace("on " + strings.Join(names, " "))
+	if a.Rollback {
+		text += ", with rollback"
+	}
+	return text
 }
 
 func describeRollout(c *types.DeploymentConfiguration, grace *int32, managedTags bool) map[string]string {
@@ -560,11 +648,36 @@ func describeRollout(c *types.DeploymentConfiguration, grace *int32, managedTags
 
 // rolloutConfiguration keeps every task serving until its successor does, and
 // goes back by itself when the successor does not come up.
-func rolloutConfiguration() *types.DeploymentConfiguration {
-	return &types.DeploymentConfiguration{
+//
+// The circuit breaker is for rolling deployments alone. Any other is judged by alarms
+// where there are some, and by the run that waits for it. A first release is not judged:
+// nobody is healthy until it serves, and there is nothing to go back to.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentCircuitBreaker.html
+func (s *Service) rolloutConfiguration(by Strategy, judged bool) *types.DeploymentConfiguration {
+	out := &types.DeploymentConfiguration{
 		MinimumHealthyPercent: aws.Int32(100), MaximumPercent: aws.Int32(200),
-		DeploymentCircuitBreaker: &types.DeploymentCircuitBreaker{Enable: true, Rollback: true},
+		DeploymentCircuitBreaker: &types.DeploymentCircuitBreaker{Enable: !by.Shifts(), Rollback: !by.Shifts()},
 	}
+	if s.shift.second != nil {
+		by.configuration(out)
+	}
+	if by.Shifts() && judged && len(s.want.judges) > 0 {
+		out.Alarms = &types.DeploymentAlarms{AlarmNames: s.want.judges, Enable: true, Rollback: true}
+	}
+	return out
+}
+
+// strategyNow is the strategy that a service is to have now. ECS takes another one only while
+// no deployment is going on, and one that shifts the traffic only when the tasks were
+// deployed, by a rolling deployment, with what that needs. So the release with which a
+// stack changes to it rolls still.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/update-rolling-to-bluegreen.html
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/update-bluegreen-to-rolling.html
+func (s *Service) strategyNow(live *liveService, targets string) Strategy {
+	if live.deploying || s.want.deploy.Shifts() && !live.strategy.Shifts() && live.targets != targets {
+		return live.strategy
+	}
+	return s.want.deploy
 }
 
 const (
@@ -587,7 +700,15 @@ func (s *Service) Wanted(live *liveService) *liveService {
 		desired: s.want.count, bounds: s.want.bounds, recordedCount: strconv.Itoa(int(s.want.count)),
 		subnets: n.Subnets, groups: n.SecurityGroups, publicAddress: string(n.AssignPublicIp),
 		targets: describeTargets(s.balancers()), propagate: string(types.PropagateTagsService), exec: s.want.exec, capacity: describeCapacity(s.want.strategy()),
-		rollout: describeRollout(rolloutConfiguration(), &s.want.grace, true), secretVersion: s.definition.database.secretVersion(), kept: true,
+		secretVersion: s.definition.database.secretVersion(), kept: true, unmanaged: map[string]string{},
+	}
+	w.strategy = s.strategyNow(live, w.targets)
+	s.strategy.Store(&w.strategy)
+	s.judged.Store(live.judged)
+	c := s.rolloutConfiguration(w.strategy, live.judged)
+	w.rollout = describeRollout(c, &s.want.grace, true)
+	if c.Alarms != nil {
+		w.unmanaged[fieldAlarms] = describeAlarms(c.Alarms)
 	}
 	withoutDefaults(live.tags, w.tags)
 	if s.want.paused {
@@ -623,7 +744,10 @@ func taskNetwork(group *SecurityGroup, subnets []subnetwork) *types.NetworkConfi
 }
 
 func (s *Service) balancers() []types.LoadBalancer {
-	return []types.LoadBalancer{{TargetGroupArn: aws.String(s.targets.ID()), ContainerName: aws.String(containerName), ContainerPort: &s.want.port}}
+	return []types.LoadBalancer{{
+		TargetGroupArn: aws.String(s.targets.ID()), ContainerName: aws.String(containerName), ContainerPort: &s.want.port,
+		AdvancedConfiguration: s.shift.configuration(),
+	}}
 }
 
 // Attributes implements graph.Shape. One call sets all that makes a rollout, and the tags
@@ -635,7 +759,7 @@ func (s *Service) Attributes() graph.Attributes[liveService] {
 	network := update.Put(func(in *ecs.UpdateServiceInput) { in.NetworkConfiguration = s.network() })
 	configuration := func(in *ecs.UpdateServiceInput) *types.DeploymentConfiguration {
 		if in.DeploymentConfiguration == nil {
-			in.DeploymentConfiguration = rolloutConfiguration()
+			in.DeploymentConfiguration = s.rolloutConfiguration(*s.strategy.Load(), s.judged.Load())
 		}
 		return in.DeploymentConfiguration
 	}
@@ -668,9 +792,13 @@ func (s *Service) Attributes() graph.Attributes[liveService] {
 		unmanaged(fieldController, func(in *ecs.UpdateServiceInput) {
 			in.DeploymentController = &types.DeploymentController{Type: types.DeploymentControllerTypeEcs}
 		}),
-		unmanaged(fieldStrategy, func(in *ecs.UpdateServiceInput) { configuration(in).Strategy = types.DeploymentStrategyRolling }),
+		graph.Field(fieldStrategy, func(l *liveService) string { return l.strategy.String() }, update.Put(func(in *ecs.UpdateServiceInput) {
+			s.strategy.Load().configuration(configuration(in))
+		})),
 		unmanaged(fieldAlarms, func(in *ecs.UpdateServiceInput) {
-			configuration(in).Alarms = &types.DeploymentAlarms{AlarmNames: []string{}}
+			if c := configuration(in); c.Alarms == nil {
+				c.Alarms = &types.DeploymentAlarms{AlarmNames: []string{}}
+			}
 		}),
 		unmanaged(fieldHooks, func(in *ecs.UpdateServiceInput) {
 			configuration(in).LifecycleHooks = []types.DeploymentLifecycleHook{}
@@ -735,6 +863,9 @@ func (s *Service) Attributes() graph.Attributes[liveService] {
 			}
 			return nil
 		})).Alone(),
+		graph.Compared(fieldFailing, func(live, _ *liveService) (string, string, bool) {
+			return live.failing, "taken back", live.failing != ""
+		}, graph.SetBy(s.takeBack)).Alone(),
 		graph.Compared("deployment", func(live, _ *liveService) (string, string, bool) {
 			return "failed: " + live.failedRollout, "another try", live.failedRollout != ""
 		}, anew).Alone(),
@@ -775,12 +906,15 @@ func wantedCount(live, want liveService) int32 {
 // Create makes the service. The client token follows from what is asked for, so
 // that a run that was killed before it had the answer asks for the same again.
 func (s *Service) Create(ctx context.Context) (string, error) {
+	if err := s.shift.lookUp(ctx); err != nil {
+		return "", err
+	}
 	in := &ecs.CreateServiceInput{
 		Cluster: aws.String(s.cluster.clusterName()), ServiceName: aws.String(s.serviceName()),
 		TaskDefinition: aws.String(s.definition.ID()), DesiredCount: &s.want.count, LaunchType: types.LaunchTypeFargate,
 		NetworkConfiguration: s.network(), LoadBalancers: s.balancers(),
 		DeploymentController:    &types.DeploymentController{Type: types.DeploymentControllerTypeEcs},
-		DeploymentConfiguration: rolloutConfiguration(), HealthCheckGracePeriodSeconds: &s.want.grace,
+		DeploymentConfiguration: s.rolloutConfiguration(s.want.deploy, false), HealthCheckGracePeriodSeconds: &s.want.grace,
 		PropagateTags: types.PropagateTagsService, EnableECSManagedTags: true, EnableExecuteCommand: s.want.exec,
 		Tags: ecsTags(s.newTags(s.Name(), byScaling)),
 	}
@@ -818,6 +952,29 @@ func (s *Service) join(live *types.Service) {
 	if p := deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Status) == "PRIMARY" }); p != nil {
 		s.joined(aws.ToString(p.Id))
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watch(live)
+}
+
+// watch notes which of ECS's records is that of the release. The answer to an update may
+// still name that of the release before.
+// https://github.com/aws/containers-roadmap/issues/2709
+func (s *Service) watch(live *types.Service) {
+	if arn := aws.ToString(live.CurrentServiceDeployment); arn != s.former && strategyOf(live.DeploymentConfiguration).Shifts() {
+		s.watched = arn
+	}
+}
+
+// leave forgets the record of the release before, where an update begins another one.
+func (s *Service) leave(in *ecs.UpdateServiceInput) {
+	last := s.lastSeen()
+	if last == nil || deploying(last) && in.TaskDefinition == nil && !in.ForceNewDeployment {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.former, s.watched = aws.ToString(last.CurrentServiceDeployment), ""
 }
 
 func (s *Service) update(ctx context.Context, in *ecs.UpdateServiceInput, changes []graph.Change) error {
@@ -826,6 +983,7 @@ func (s *Service) update(ctx context.Context, in *ecs.UpdateServiceInput, change
 			return err
 		}
 	}
+	s.leave(in)
 	out, err := s.ecs.UpdateService(ctx, in)
 	if err != nil {
 		return fmt.Errorf("update %s of service %s: %w", graph.Fields(changes), s.serviceName(), err)

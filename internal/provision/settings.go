@@ -45,6 +45,12 @@ type Settings struct {
 	// with two minutes' notice.
 	Spot     bool
 	SpotBase int32
+	// Deploy is how a release takes the place of the one before; see ParseStrategy.
+	Deploy string
+	// Twins says that the stack has what shifting the traffic needs. What was made for that
+	// stays with the stack, also when it only rolls again: which of the two target groups
+	// the tasks are in changes with each release.
+	Twins bool
 	// Port is the port that the load balancer serves.
 	Port int32
 	// Domain is the name under which the stack is served by HTTPS, "" for none.

@@ -821,6 +821,26 @@ func Table() []Setting {
 			recorded: onService, // the alarms are made, or gone, before it
 		},
 		{
+			Flag: "deploy", JSON: "deploy", Value: Text{Of: func(s *Settings) *string { return &s.Deploy }, Default: rolling},
+			Help:    "how a release replaces the one before: rolling, canary:10%/5m, linear:20%/3m or blue-green; a time behind another colon is how long the old tasks then stay (5m)",
+			Example: "canary:10%/5m:10m",
+			Choices: []string{rolling, "canary:10%/5m", "linear:20%/3m", "blue-green:10m"},
+			Drives:  []ResourceField{{"target-group-b", ""}, {naming.BalancingRole, ""}, {"listener", "default-action"}, {servicePart, "target-group"}},
+			check: func(s Settings, refuse refusal) {
+				_, err := ParseStrategy(s.Deploy)
+				refuse("deploy", err != nil, "deployment strategy %q: %v", s.Deploy, err)
+			},
+			given: func(s *Settings) {
+				if strategy, err := ParseStrategy(strings.TrimSpace(s.Deploy)); err == nil {
+					s.Deploy = strategy.String()
+				}
+			},
+			recorded: onService,
+			text:     func(s Settings) string { return tagText(s.Deploy) },
+			fromText: fromTagText,
+			live:     func(p parts, s *Settings) { s.Deploy = strategyOf(p.service.DeploymentConfiguration).String() },
+		},
+		{
 			Flag: "permissions-boundary", JSON: "permissionsBoundary", Value: Text{Of: func(s *Settings) *string { return &s.Boundary }},
 			Help:    "permissions boundary of the roles (the ARN of a policy); 'none' removes it",
 			Example: "arn:aws:iam::123456789012:policy/boundary",

@@ -310,6 +310,20 @@ func parameterRead(arn string) []statement {
 	}
 }
 
+// mayShift is what ECS does to load balancing when it shifts the traffic, of AWS's own
+// policy for that, but to nothing else than the stack's:
+// https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AmazonECSInfrastructureRolePolicyForLoadBalancers.html
+func mayShift(listener string, groups ...string) []statement {
+	of := func(service string) string { return "elasticloadbalancing:" + service }
+	return []statement{
+		// These know no resources.
+		{Effect: "Allow", Action: []string{of("DescribeListeners"), of("DescribeRules"), of("DescribeTargetGroups"), of("DescribeTargetHealth")}, Resource: []string{"*"}},
+		{Effect: "Allow", Action: []string{of("RegisterTargets"), of("DeregisterTargets")}, Resource: groups},
+		{Effect: "Allow", Action: []string{of("ModifyListener")}, Resource: []string{listener}},
+		{Effect: "Allow", Action: []string{of("ModifyRule")}, Resource: []string{strings.Replace(listener, ":listener/", ":listener-rule/", 1) + "/*"}},
+	}
+}
+
 // NewStack wires all resources of a stack, in the order in which they are
 // needed. Nothing is called before the graph is run.
 func NewStack(c Clients, spec Spec) (*Stack, error) {
@@ -452,9 +466,16 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	balance := balancing{identity: who, elb: c.ELB}
 	balancer := newLoadBalancer(balance, elbRole, net.gateway, lb, protection{on: spec.Protect, said: spec.Said["protect"]}, spec.IdleTimeout, net.public...)
 	targets := newTargetGroup(balance, net.vpc, targetSpec{port: spec.ContainerPort, path: spec.HealthPath, codes: spec.HealthStatus, sticky: spec.Sticky})
+	// What shifting the traffic takes besides stays with a stack that has it.
+	strategy := spec.Strategy()
+	var second *TargetGroup
+	if spec.twoGroups() || spec.destroying {
+		second = newSecondTargetGroup(balance, net.vpc, targets.want)
+	}
 	plain := listenerSpec{port: spec.Port, protocol: elbtypes.ProtocolEnumHttp}
 	var https []Resource // what the service is served by besides
 	var redirected []graph.Finder
+	var front *Listener // that forwards
 	var own *Certificate
 	if spec.Secure() {
 		secure := listenerSpec{port: spec.HTTPSPort, protocol: elbtypes.ProtocolEnumHttps, certificate: func() string { return spec.Certificate }}
@@ -465,7 +486,8 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 			secure.certificate, own = certificate.ID, certificate
 			https, needs = append(https, certificate), append(needs, certificate)
 		}
-		secured := newListener(balance, "listener-https", balancer, targets, secure, false, nil, needs...)
+		secured := newListener(balance, "listener-https", balancer, targets, second, secure, false, nil, needs...)
+		front = secured
 		https = append(https, secured)
 		if spec.Domain != "" {
 			https = append(https, newDNSRecord(who, zone, balancer, spec.Domain))
@@ -473,7 +495,20 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		// Nobody is sent to where nobody answers yet.
 		plain.redirect, redirected = spec.HTTPSPort, []graph.Finder{secured}
 	}
-	listener := newListener(balance, "listener", balancer, targets, plain, true, []string{"listener-https"}, redirected...)
+	listener := newListener(balance, "listener", balancer, targets, second, plain, true, []string{"listener-https"}, redirected...)
+	if front == nil {
+		front = listener
+	}
+	var shifters []Resource
+	var shift []graph.Finder
+	var balancingRole *Role
+	if second != nil {
+		balancingRole = newRole(who, c.IAM, naming.BalancingRole, spec.Boundary, logGroup, []graph.Finder{targets, second, front}, func() []statement {
+			return mayShift(front.ID(), targets.ID(), second.ID())
+		})
+		balancingRole.forECS = true
+		shifters, shift = []Resource{second, balancingRole}, []graph.Finder{second, balancingRole, front}
+	}
 	cluster := newCluster(run, ecsRole, spec.Spot)
 	definition := newTaskDefinition(run, image, executionRole, taskRole, secret, logGroup, db, targets, spec.startEarly, taskSpec{
 		cpu: spec.CPU, memory: spec.Memory, storage: spec.EphemeralStorage, arch: spec.Arch, port: spec.ContainerPort, exec: spec.Exec, registrySecret: spec.RegistrySecret,
@@ -492,6 +527,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	// Before the service, which records whom they tell.
 	var topic *AlarmTopic
 	var alarms *Alarms
+	var judges []string
 	tell := newAlarming(who, c, spec.Settings)
 	if tell.wanted() || spec.destroying || spec.alarmed || spec.Deployed.alarmed() {
 		var watched *databaseSpec
@@ -500,17 +536,29 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		}
 		topic = newAlarmTopic(tell)
 		failed := newReleaseAlarm(tell, topic)
-		alarms = newAlarms(tell, topic, balancer, targets, watched)
+		alarms = newAlarms(tell, topic, balancer, targets, second, watched)
 		releases, released = append(releases, topic, failed, alarms), append(released, topic, failed, alarms)
 	}
-	service := newService(run, cluster, definition, listener, net.routes, targets, task, released, serviceSpec{
-		count: spec.Count, bounds: limits, port: spec.ContainerPort, grace: spec.HealthGrace, exec: spec.Exec, paused: spec.Paused, spot: spec.Spot, base: spec.SpotBase,
+	if tell.wanted() {
+		judges = []string{who.names().Alarm(alarmErrors), who.names().Alarm(alarmHealthy)}
+	}
+	service := newService(run, cluster, definition, listener, net.routes, targets, task, append(released, shift...), serviceSpec{
+		count: spec.Count, bounds: limits, port: spec.ContainerPort, grace: spec.HealthGrace, exec: spec.Exec, paused: spec.Paused, spot: spec.Spot, base: spec.SpotBase, deploy: strategy, judges: judges,
 	}, spec.Wait, net.public...)
 	targets.seen, balancer.seen, db.seen, definition.seen, service.seen = &seen.targets, &seen.balancer, &seen.instance, &seen.definition, &seen.service
 	executionRole.seen = &seen.role
-	lb.toTasks, task.toTasks, lb.ports, task.ports = outOfBalancer, intoTask, targets.ports, targets.ports
+	ports := func(ctx context.Context) ([]int32, error) {
+		out, err := targets.ports(ctx)
+		if err != nil || second == nil {
+			return out, err
+		}
+		more, err := second.ports(ctx)
+		return append(out, more...), err
+	}
+	lb.toTasks, task.toTasks, lb.ports, task.ports = outOfBalancer, intoTask, ports, ports
+	service.shift.second, service.shift.front, service.shift.role = second, front, balancingRole
 	service.reached = []*SecurityGroup{lb, task}
-	scale := newScaling(who, c.Scaling, scalingRole, service, balancer, targets, limits, spec.Paused)
+	scale := newScaling(who, c.Scaling, scalingRole, service, balancer, targets, second, limits, spec.Paused)
 	service.inForce = scale.inForce
 	after := []Resource{service, scale}   // in their order
 	if tell.wanted() || spec.destroying { // else the alarms go
@@ -522,7 +570,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		ecsRole, elbRole, rdsRole, scalingRole,
 		secret, dbSubnets, dbParameters, dbLogs, db, logGroup, repository, image, executionRole, taskRole,
 		balancer, targets,
-	}, https, []Resource{listener, cluster, definition}, releases, after)
+	}, https, []Resource{listener}, shifters, []Resource{cluster, definition}, releases, after)
 	if environment != nil {
 		resources = append(resources, environment)
 	}

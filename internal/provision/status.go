@@ -63,6 +63,8 @@ type ServiceStatus struct {
 	Deployments []diagnosis.Deployment `json:"deployments,omitempty" doc:"Those that have tasks, or are to have them, newest first."`
 	// Events are the last ones, the newest first.
 	Events []diagnosis.Event `json:"events,omitempty" doc:"The last ones, newest first."`
+	// Shifting is the release to which the traffic is being shifted; nil for none.
+	Shifting *Shifting `json:"shifting,omitempty" doc:"The release to which the traffic is being shifted, or from which it is taken back; left out where there is none."`
 }
 
 // SpotStatus is how the tasks on Fargate Spot are doing.
@@ -152,13 +154,17 @@ func (s *Stack) Status(ctx context.Context) (Status, error) {
 			out.Spot, err = s.spot(ctx, live)
 			note(err)
 		}
+		shifted, err := s.service.shifted(ctx, live)
+		if note(err); shifted != nil {
+			out.Service.Shifting = &shifted.Shifting
+		}
 	}
 	out.ReleaseStatus, err = s.released(ctx, live)
 	note(err)
 	if seen := s.service.Last(); seen != nil && seen.health != nil {
 		out.Targets = seen.health
 	} else {
-		out.Targets, err = s.targets.health(ctx)
+		out.Targets, err = s.service.health(ctx)
 		note(err)
 	}
 	db := s.database.instanceSeen()

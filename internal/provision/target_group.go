@@ -23,6 +23,7 @@ type TargetGroup struct {
 	balancing
 	vpc  home
 	want targetSpec
+	name string // in AWS
 	seen *cached[targets]
 }
 
@@ -43,12 +44,22 @@ type targets struct {
 }
 
 func newTargetGroup(b balancing, vpc home, want targetSpec) *TargetGroup {
-	t := &TargetGroup{balancing: b, vpc: vpc, want: want}
-	t.NodeOf = graph.Of(t, "target-group", 10*time.Minute, vpc)
+	return b.targetGroup("target-group", b.names().TargetGroup(), vpc, want)
+}
+
+// newSecondTargetGroup makes the group that takes turns with the first one, where a
+// release stands alongside the one before.
+func newSecondTargetGroup(b balancing, vpc home, want targetSpec) *TargetGroup {
+	return b.targetGroup("target-group-b", b.names().SecondTargetGroup(), vpc, want)
+}
+
+func (b balancing) targetGroup(resource, name string, vpc home, want targetSpec) *TargetGroup {
+	t := &TargetGroup{balancing: b, vpc: vpc, want: want, name: name}
+	t.NodeOf = graph.Of(t, resource, 10*time.Minute, vpc)
 	return t
 }
 
-func (t *TargetGroup) groupName() string { return t.names().TargetGroup() }
+func (t *TargetGroup) groupName() string { return t.name }
 
 // check finds a task healthy 10 s after it answers, where the defaults (30 s, five
 // times) take 150 s. Of bookapi it asks only whether the process is up: a check that

@@ -428,3 +428,56 @@ func TestKilledWhileASnapshotIsCopied(t *testing.T) {
 		}
 	})
 }
+
+// TestKilledWhileAStackLearnsToShift stops an up that changes to a strategy by which ECS
+// shifts the traffic, one that releases by it, and one that goes back to rolling, at each
+// of its writes, which the same up then has to complete. After each, destroy has to leave
+// nothing.
+func TestKilledWhileAStackLearnsToShift(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, ctx := openInMemory(t), t.Context()
+		a.deployed = true
+		steps := []struct {
+			deploy string
+			memory int32
+		}{{"canary:10%/5m:5m", 512}, {"canary:10%/5m:5m", 1024}, {"linear:50%/1m:0m", 512}, {"rolling", 1024}}
+		for _, side := range []side{beforeSent, afterDone} {
+			most := 0
+			for n, some := 1, true; some; n++ {
+				some = false
+				a.spec.Deploy, a.spec.Memory = "rolling", 512
+				if err := a.up(ctx, &wire{}); err != nil {
+					t.Fatal(err)
+				}
+				for _, s := range steps {
+					a.spec.Deploy, a.spec.Memory = s.deploy, s.memory
+					write, err := a.killed(ctx, a.up, n, side)
+					if err == nil {
+						err = a.up(ctx, &wire{})
+					}
+					again := &wire{}
+					if err == nil {
+						err = a.up(ctx, again)
+					}
+					if wrote := again.written(); err == nil && len(wrote) > 0 {
+						err = fmt.Errorf("another up wrote %v", wrote)
+					}
+					if err != nil {
+						t.Fatalf("%s write %d of an up with %s and %d MiB, %s: %v", side, n, s.deploy, s.memory, write, err)
+					}
+					if write != "" {
+						some, most = true, n
+						t.Logf("%s write %d with %s: %s", side, n, s.deploy, write)
+					}
+				}
+				if err := a.vanish(ctx); err != nil {
+					t.Fatalf("after write %d, %s: %v", n, side, err)
+				}
+			}
+			if most < 8 { // lock, group, listener, role, its policy, service, its strategy, tags
+				t.Errorf("an up was killed at %d writes only", most)
+			}
+		}
+	})
+}

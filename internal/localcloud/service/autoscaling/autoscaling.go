@@ -40,7 +40,7 @@ type scalableTarget struct {
 // scalingSample is what is known of a service between two looks at it.
 type scalingSample struct {
 	at       time.Time
-	requests int64
+	requests map[string]int64         // by target group
 	cpu      map[string]time.Duration // by task
 	high     int                      // looks in a row that called for more tasks
 	low      int                      // and for fewer
@@ -224,17 +224,11 @@ func (a tx) PutScalingPolicy(in *scaling.PutScalingPolicyInput) (*scaling.PutSca
 		return nil, noTarget(in.ResourceId)
 	}
 	config := in.TargetTrackingScalingPolicyConfiguration
-	if in.PolicyType != types.PolicyTypeTargetTrackingScaling || config == nil || config.PredefinedMetricSpecification == nil {
-		return nil, kernel.Fail("ValidationException", "The local cloud knows policies of type TargetTrackingScaling with a predefined metric only")
+	if in.PolicyType != types.PolicyTypeTargetTrackingScaling || config == nil {
+		return nil, kernel.Fail("ValidationException", "The local cloud knows policies of type TargetTrackingScaling only")
 	}
-	switch m := config.PredefinedMetricSpecification; m.PredefinedMetricType {
-	case types.MetricTypeECSServiceAverageCPUUtilization:
-	case types.MetricTypeALBRequestCountPerTarget:
-		if a.labelled(aws.ToString(m.ResourceLabel)) == "" {
-			return nil, kernel.Fail("ValidationException", "Resource label %s is not valid: it has to be app/<name>/<id>/targetgroup/<name>/<id> of a load balancer and its target group", aws.ToString(m.ResourceLabel))
-		}
-	default:
-		return nil, kernel.Fail("ValidationException", "The local cloud does not measure %s", m.PredefinedMetricType)
+	if err := a.tracked(config); err != nil {
+		return nil, err
 	}
 	if aws.ToFloat64(config.TargetValue) <= 0 {
 		return nil, kernel.Fail("ValidationException", "Target value must be greater than 0")
@@ -354,7 +348,7 @@ func (s *Service) runScaling(ctx context.Context) {
 			changed := a.keepSchedules()
 			for id, target := range a.state().Targets {
 				if samples[id] == nil {
-					samples[id] = &scalingSample{cpu: map[string]time.Duration{}}
+					samples[id] = &scalingSample{requests: map[string]int64{}, cpu: map[string]time.Duration{}}
 				}
 				changed = a.scale(id, target, samples[id]) || changed
 			}
@@ -383,8 +377,8 @@ func (a tx) scale(id string, t *scalableTarget, sample *scalingSample) bool {
 		}
 		config := p.TargetTrackingScalingPolicyConfiguration
 		value := cpu
-		if m := config.PredefinedMetricSpecification; m.PredefinedMetricType == types.MetricTypeALBRequestCountPerTarget {
-			value = a.requestRate(aws.ToString(m.ResourceLabel), sample, elapsed)
+		if m := config.PredefinedMetricSpecification; m == nil || m.PredefinedMetricType == types.MetricTypeALBRequestCountPerTarget {
+			value = a.requests(config, sample, elapsed)
 		}
 		if math.IsNaN(value) {
 			down = false // nothing is known of it yet
@@ -481,21 +475,6 @@ func (a tx) utilization(id string, sample *scalingSample) (percent float64, elap
 		return math.NaN(), elapsed
 	}
 	return sum / float64(n), elapsed
-}
-
-// requestRate is how many requests a minute, a real one, each target of the
-// group had since the last look.
-func (a tx) requestRate(label string, sample *scalingSample, elapsed time.Duration) float64 {
-	total, targets, ok := a.groups.Requests(a.Tx, a.labelled(label))
-	if !ok {
-		return math.NaN()
-	}
-	before := sample.requests
-	sample.requests = total
-	if elapsed == 0 || targets == 0 {
-		return math.NaN()
-	}
-	return float64(total-before) / elapsed.Minutes() / float64(targets)
 }
 
 // serviceKey is how ECS's own state calls the service that a resource id names:

@@ -1,0 +1,212 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// versioned is a program that answers its version, in one of the ways that a release can
+// go wrong.
+type versioned struct{ dir string }
+
+func newVersioned(t *testing.T) versioned {
+	t.Helper()
+	v := versioned{t.TempDir()}
+	if err := os.WriteFile(filepath.Join(v.dir, "go.mod"), []byte("module example.com/app\n\ngo 1.26\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// is writes the program: main begins with what is given.
+func (v versioned) is(t *testing.T, version, begin string) {
+	t.Helper()
+	text := `package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+)
+
+func main() {
+	broken := false
+	` + begin + `
+	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if broken && r.URL.Path != "/healthz" {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+		fmt.Fprint(w, "` + version + `")
+	})
+	fmt.Println(http.ListenAndServe(":"+os.Getenv("PORT"), nil))
+}
+`
+	if err := os.WriteFile(filepath.Join(v.dir, "main.go"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// shiftingNow waits until status tells of a release with a share of the requests.
+func shiftingNow(t *testing.T, s *shell) {
+	t.Helper()
+	until(t, "requests go to the new release", func() bool {
+		var status struct {
+			Service struct {
+				Shifting *struct {
+					Stage   string
+					Percent float64
+				}
+			}
+		}
+		r := s.run("status", "--local", "--output", "json")
+		if err := json.Unmarshal([]byte(r.out), &status); err != nil {
+			t.Fatalf("%v: %s%s", err, r.out, r.err)
+		}
+		x := status.Service.Shifting
+		return x != nil && x.Stage == "PRODUCTION_TRAFFIC_SHIFT" && x.Percent == 25
+	})
+}
+
+// TestAReleaseIsACanaryFirst takes a stack through a release that is good, one that is
+// taken back by hand while its run waits, one whose run is killed, and one whose tasks
+// don't come up; under load, of which no request fails.
+func TestAReleaseIsACanaryFirst(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	needAWS(t)
+	t.Parallel()
+	s, app := newShell(t), newVersioned(t)
+	app.is(t, "v1", "")
+	s.must("local", "start", "--scale", "0.02")
+	url := s.up("--no-database", "--source", app.dir, "--count", "2", "--deploy", "canary:25%/5m:1m")
+	shows := func(r result, code int, pieces ...string) {
+		t.Helper()
+		for _, p := range pieces {
+			if !strings.Contains(r.out+r.err, p) {
+				t.Errorf("%q is not said:\n%s%s", p, r.out, r.err)
+			}
+		}
+		if r.code != code {
+			t.Errorf("exit code %d instead of %d:\n%s%s", r.code, code, r.out, r.err)
+		}
+	}
+	shows(s.run("status", "--local"), 0, ": healthy")
+	shows(s.run("plan", "--local"), 0, "a release by canary:25%/5m:1m takes 6 min beyond the start of its tasks, with up to twice the tasks")
+	load := startLoad(t, url, 4, 15*time.Millisecond)
+	serves := func(version string) {
+		t.Helper()
+		for range 20 {
+			if _, body := call(t, http.MethodGet, url, ""); body != version {
+				t.Fatalf("%q answers, and not %s", body, version)
+			}
+		}
+	}
+
+	app.is(t, "v2", "")
+	shows(s.run("up", "--local"), 0, "traffic is shifted, 25% of the requests", "both releases run, 100% of the requests")
+	serves("v2")
+	shows(s.run("up", "--local"), 0, "0 changed")
+	shows(s.run("plan", "--local"), 0)
+
+	// The run that waits for it learns that it was taken back.
+	app.is(t, "v3", "")
+	var said strings.Builder
+	waiting := s.command("up", "--local", "--deploy", "canary:25%/24h")
+	waiting.Stdout, waiting.Stderr = &said, &said
+	if err := waiting.Start(); err != nil {
+		t.Fatal(err)
+	}
+	shiftingNow(t, s)
+	shows(s.run("status", "--local"), 0, "canary:25%/1440m:5m: traffic is shifted, 25% of the requests", "'bookctl rollback --local' takes it back at once")
+	before := s.programs(t)
+	shows(s.run("rollback", "--local"), 0, "Revision 2 serves again")
+	_ = waiting.Wait() // its exit code is asked below
+	if code := waiting.ProcessState.ExitCode(); code != 1 || !strings.Contains(said.String(), "Revision 3 was taken back: Service deployment was stopped by a user. Revision 2 has all requests again.") {
+		t.Errorf("the run that waited for the release exits by %d:\n%s", code, said.String())
+	}
+	serves("v2")
+	for pid := range s.programs(t) {
+		if before[pid] == "" {
+			t.Errorf("the rollback started task %d", pid)
+		}
+	}
+
+	// Killed half way, the same command goes on.
+	waiting = s.command("up", "--local", "--deploy", "canary:25%/5m:1m")
+	if err := waiting.Start(); err != nil {
+		t.Fatal(err)
+	}
+	shiftingNow(t, s)
+	if err := waiting.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = waiting.Wait() // it was killed
+	s.must("up", "--local", "--deploy", "canary:25%/5m:1m")
+	serves("v3")
+
+	app.is(t, "v4", "os.Exit(1)")
+	shows(s.run("up", "--local"), 1, "rolled back", "tasks failed")
+	serves("v3")
+
+	app.is(t, "v5", "")
+	s.must("up", "--local", "--deploy", "rolling")
+	serves("v5")
+	app.is(t, "v6", "")
+	s.must("up", "--local", "--deploy", "linear:50%/1m:0m")
+	serves("v6")
+	shows(s.run("plan", "--local"), 0)
+	load.unharmed(t)
+	shows(s.run("destroy", "--local", "--yes"), 0, " 0 left")
+}
+
+// TestAnAlarmTakesAReleaseBack releases a version that is healthy and answers by 500, to a
+// stack with alarms.
+func TestAnAlarmTakesAReleaseBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	needAWS(t)
+	t.Parallel()
+	s, app := newShell(t), newVersioned(t)
+	app.is(t, "v1", "")
+	// A minute of the alarms is a tenth of a second, in which there are requests enough to
+	// tell a share of them.
+	s.must("local", "start", "--scale", "0.1")
+	url := s.up("--no-database", "--source", app.dir, "--health-path", "/healthz", "--alarm-email", "ops@example.com", "--deploy", "canary:25%/24h:1m")
+	if r := s.run("plan", "--local"); r.code != 0 || !strings.Contains(r.out+r.err, "the alarms server-errors and no-healthy-target take it back") {
+		t.Errorf("the plan of what is deployed, exit code %d:\n%s%s", r.code, r.out, r.err)
+	}
+	t.Cleanup(startLoad(t, url, 4, 15*time.Millisecond).cancel)
+
+	app.is(t, "v2", "broken = true")
+	r := s.run("up", "--local")
+	for _, said := range []string{"Revision 2 was taken back: alarm bookctl/book/server-errors; ", "Revision 1 has all requests again."} {
+		if !strings.Contains(r.out+r.err, said) {
+			t.Errorf("%q is not said:\n%s%s", said, r.out, r.err)
+		}
+	}
+	if r.code != 1 {
+		t.Errorf("exit code %d", r.code)
+	}
+	until(t, "v1 answers alone", func() bool {
+		for range 20 {
+			if code, body := call(t, http.MethodGet, url, ""); code != http.StatusOK || body != "v1" {
+				return false
+			}
+		}
+		return true
+	})
+
+	// Without alarms the service names none.
+	app.is(t, "v1", "")
+	s.must("up", "--local", "--alarm-email", "none")
+	if r := s.run("plan", "--local"); r.code != 0 || !strings.Contains(r.out+r.err, "no alarm takes it back") {
+		t.Errorf("the plan without alarms, exit code %d:\n%s%s", r.code, r.out, r.err)
+	}
+}

@@ -1,0 +1,54 @@
+package cli
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/pricing"
+	"github.com/bookctl/bookctl/internal/provision"
+)
+
+// shiftNotes say what it takes to shift the traffic from one release to the next: time,
+// and as many tasks again for that time.
+func shiftNotes(have provision.Deployed, want provision.Settings, region string, local bool) []hint.Message {
+	strategy := want.Strategy()
+	if !strategy.Shifts() {
+		return nil
+	}
+	takes := strategy.Takes()
+	text := fmt.Sprintf("a release by %s takes %s beyond the start of its tasks, with up to twice the tasks meanwhile", strategy, plainTime(takes))
+	usage := want.Usage()
+	doubled := usage
+	doubled.Tasks *= 2
+	once, err := pricing.Cost(usage, region)
+	twice, err2 := pricing.Cost(doubled, region)
+	if err == nil && err2 == nil && !local {
+		text += fmt.Sprintf(": about $%.3f each", (pricing.Total(twice)-pricing.Total(once))*takes.Hours()/monthHours)
+	}
+	if want.AlarmEmail != "" || want.AlarmTopic != "" {
+		text += "; the alarms server-errors and no-healthy-target take it back"
+	} else {
+		text += "; no alarm takes it back: see --alarm-email"
+	}
+	out := []hint.Message{hint.New("%s", text)}
+	if have.Service() && !have.Twins {
+		out = append(out, hint.New("this release still rolls, as ECS asks for before it shifts traffic; the next one is by %s", strategy))
+	}
+	return out
+}
+
+// monthHours are those of the months that prices are of.
+const monthHours = 730
+
+// plainTime is a time of whole minutes as people write it.
+func plainTime(d time.Duration) string {
+	switch hours, minutes := d/time.Hour, d%time.Hour/time.Minute; {
+	case hours == 0:
+		return fmt.Sprintf("%d min", minutes)
+	case minutes == 0:
+		return fmt.Sprintf("%d h", hours)
+	default:
+		return fmt.Sprintf("%d h %d min", hours, minutes)
+	}
+}

@@ -1,0 +1,267 @@
+package provision
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// Shifting is a release to which the traffic is being shifted, or from which it is being
+// taken back.
+type Shifting struct {
+	// Strategy is as --deploy takes it.
+	Strategy string `json:"strategy" doc:"As --deploy takes it."`
+	// Stage is ECS's word for how far it is, such as PRODUCTION_TRAFFIC_SHIFT.
+	Stage string `json:"stage,omitempty" doc:"ECS's word, such as PRODUCTION_TRAFFIC_SHIFT."`
+	// Percent of the requests go to the new release.
+	Percent float64 `json:"percent" doc:"The share of the requests that the new release has."`
+	// Status is ECS's word, such as IN_PROGRESS or ROLLBACK_IN_PROGRESS.
+	Status string    `json:"status" doc:"ECS's word, such as IN_PROGRESS or ROLLBACK_IN_PROGRESS."`
+	Reason string    `json:"reason,omitempty"`
+	Begun  time.Time `json:"begun" doc:"When the release began."`
+	// Ends is when it is over at the earliest; zero where it is taken back.
+	Ends time.Time `json:"ends,omitzero" doc:"When it is over at the earliest; left out where it is taken back."`
+	// Alarms are those that judge it.
+	Alarms []string `json:"alarms,omitempty" doc:"The alarms that take it back."`
+}
+
+// stages are ECS's stages in plain words.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeployment.html
+var stages = map[types.ServiceDeploymentLifecycleStage]string{
+	types.ServiceDeploymentLifecycleStageReconcileService:           "what a former release left is cleared",
+	types.ServiceDeploymentLifecycleStagePreScaleUp:                 "tasks are about to start",
+	types.ServiceDeploymentLifecycleStageScaleUp:                    "tasks start",
+	types.ServiceDeploymentLifecycleStagePostScaleUp:                "tasks are ready",
+	types.ServiceDeploymentLifecycleStageTestTrafficShift:           "test traffic is shifted",
+	types.ServiceDeploymentLifecycleStagePostTestTrafficShift:       "test traffic is shifted",
+	types.ServiceDeploymentLifecycleStageProductionTrafficShift:     "traffic is shifted",
+	types.ServiceDeploymentLifecycleStagePostProductionTrafficShift: "traffic is shifted",
+	types.ServiceDeploymentLifecycleStageBakeTime:                   "both releases run",
+	types.ServiceDeploymentLifecycleStageCleanUp:                    "the tasks before are stopped",
+}
+
+// Text is the progress in a few words.
+func (s Shifting) Text() string {
+	if s.back() {
+		return strings.TrimSuffix("taken back: "+lowerFirst(s.Reason), ": ")
+	}
+	stage := stages[types.ServiceDeploymentLifecycleStage(s.Stage)]
+	if stage == "" {
+		stage = "it begins"
+	}
+	text := fmt.Sprintf("%s: %s, %g%% of the requests", s.Strategy, stage, s.Percent)
+	if !s.Ends.IsZero() {
+		text += ", over at " + s.Ends.UTC().Format("2006-01-02 15:04") + " UTC at the earliest"
+	}
+	return text
+}
+
+// back says that the release is being taken back, or was.
+func (s Shifting) back() bool {
+	return strings.HasPrefix(s.Status, "ROLLBACK") || strings.HasPrefix(s.Status, "STOP")
+}
+
+func shiftingOf(d *types.ServiceDeployment) Shifting {
+	strategy := strategyOf(d.DeploymentConfiguration)
+	out := Shifting{
+		Strategy: strategy.String(), Stage: string(d.LifecycleStage), Status: string(d.Status), Reason: aws.ToString(d.StatusReason), Begun: aws.ToTime(d.CreatedAt),
+	}
+	if r := d.Rollback; r != nil && out.Reason == "" {
+		out.Reason = aws.ToString(r.Reason)
+	}
+	if t := d.TargetServiceRevision; t != nil {
+		out.Percent = aws.ToFloat64(t.RequestedProductionTrafficWeight)
+	}
+	if a := d.Alarms; a != nil {
+		out.Alarms = a.AlarmNames
+		if len(a.TriggeredAlarmNames) > 0 {
+			out.Reason = strings.TrimSpace("alarm " + strings.Join(a.TriggeredAlarmNames, ", ") + "; " + out.Reason)
+		}
+	}
+	if !out.back() && !out.Begun.IsZero() {
+		out.Ends = out.Begun.Add(strategy.Takes())
+	}
+	return out
+}
+
+// serviceDeployment returns ECS's record of a deployment, nil when there is none.
+func (c containers) serviceDeployment(ctx context.Context, arn string) (*types.ServiceDeployment, error) {
+	if arn == "" {
+		return nil, nil
+	}
+	out, err := c.ecs.DescribeServiceDeployments(ctx, &ecs.DescribeServiceDeploymentsInput{ServiceDeploymentArns: []string{arn}})
+	if err != nil {
+		return nil, fmt.Errorf("describe the deployment of service %s: %w", c.names().Service(), err)
+	}
+	if len(out.ServiceDeployments) == 0 {
+		return nil, nil
+	}
+	return &out.ServiceDeployments[0], nil
+}
+
+// stopDeployment has ECS take a release back: at once, as the tasks before still run.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stop-service-deployment.html
+func (c containers) stopDeployment(ctx context.Context, arn string) error {
+	_, err := c.ecs.StopServiceDeployment(ctx, &ecs.StopServiceDeploymentInput{ServiceDeploymentArn: &arn, StopType: types.StopServiceDeploymentStopTypeRollback})
+	if err != nil {
+		return fmt.Errorf("take the deployment of service %s back: %w", c.names().Service(), err)
+	}
+	return nil
+}
+
+func (s *Service) watchedRecord() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.watched
+}
+
+// record is ECS's record of the release that this run waits for and to which the traffic
+// is shifted; nil without one.
+func (s *Service) record(ctx context.Context, live *types.Service) (*types.ServiceDeployment, error) {
+	if !s.wait {
+		return nil, nil
+	}
+	return s.serviceDeployment(ctx, s.watchedRecord())
+}
+
+// takeBack has ECS take the release back that this run waits for.
+func (s *Service) takeBack(ctx context.Context, changes []graph.Change) error {
+	s.mu.Lock()
+	arn := s.watched
+	s.because = changes[0].Have
+	s.mu.Unlock()
+	return s.stopDeployment(ctx, arn)
+}
+
+// shiftProgress says how far a release is to which the traffic is shifted. Failing is why
+// it is to be taken back: no circuit breaker does that.
+func (s *Service) shiftProgress(live *types.Service, d *types.ServiceDeployment) (phase graph.Phase, note, failing string) {
+	now := shiftingOf(d)
+	note = fmt.Sprintf("%d running, %s", live.RunningCount, now.Text())
+	switch d.Status {
+	case types.ServiceDeploymentStatusSuccessful:
+		if live.RunningCount >= live.DesiredCount {
+			return graph.Ready, fmt.Sprintf("%d/%d running", live.RunningCount, live.DesiredCount), ""
+		}
+		return graph.Pending, note, ""
+	}
+	if now.back() { // nothing that is waited for comes of it any more
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.because == "" {
+			s.takenBack = cmp.Or(now.Reason, string(d.Status))
+		}
+		return graph.Unrecoverable, "rolled back: " + cmp.Or(s.because, lowerFirst(s.takenBack)), ""
+	}
+	if n := failedOf(live); n >= failingTasks(live.DesiredCount) {
+		why := fmt.Sprintf("%d tasks failed", n)
+		if len(d.SourceServiceRevisions) == 0 { // there is nothing to go back to
+			return graph.Unrecoverable, note + ", " + why, ""
+		}
+		return graph.Pending, note, why
+	}
+	return graph.Pending, note, ""
+}
+
+// failedOf is how many tasks of the newest deployment have failed.
+func failedOf(live *types.Service) int32 {
+	if p := deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Status) == "PRIMARY" }); p != nil {
+		return p.FailedTasks
+	}
+	return 0
+}
+
+// failingTasks is how many tasks have to fail for a release to be taken back, as many as
+// for ECS's circuit breaker:
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
+func failingTasks(desired int32) int32 { return min(200, max(3, (desired+1)/2)) }
+
+// Shifted is the release to which the traffic is being shifted, nil for none. It makes
+// reads only.
+func (d Deployed) Shifted(ctx context.Context, c Clients, stack string) (*ShiftedRelease, error) {
+	if d.exists.live == nil {
+		return nil, nil
+	}
+	return containers{identity: identity{stack: stack, region: c.IAM.Options().Region}, ecs: c.ECS}.shifted(ctx, d.exists.live)
+}
+
+// ShiftedRelease is a release that can be taken back without a rollout.
+type ShiftedRelease struct {
+	Shifting
+	// Revision is that of the release, and Before that of the one before, whose tasks run.
+	Revision, Before int32
+
+	in  containers
+	arn string
+}
+
+func (c containers) shifted(ctx context.Context, live *types.Service) (*ShiftedRelease, error) {
+	arn := aws.ToString(live.CurrentServiceDeployment)
+	if arn == "" || !strategyOf(live.DeploymentConfiguration).Shifts() {
+		return nil, nil
+	}
+	d, err := c.serviceDeployment(ctx, arn)
+	if d == nil || err != nil || d.FinishedAt != nil || len(d.SourceServiceRevisions) == 0 || d.TargetServiceRevision == nil {
+		return nil, err
+	}
+	out := &ShiftedRelease{Shifting: shiftingOf(d), in: c, arn: arn}
+	revisions, err := c.ecs.DescribeServiceRevisions(ctx, &ecs.DescribeServiceRevisionsInput{
+		ServiceRevisionArns: []string{aws.ToString(d.TargetServiceRevision.Arn), aws.ToString(d.SourceServiceRevisions[0].Arn)},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("describe the revisions of service %s: %w", c.names().Service(), err)
+	}
+	for _, r := range revisions.ServiceRevisions {
+		_, text, _ := strings.Cut(short(aws.ToString(r.TaskDefinition)), ":")
+		if n := aws.ToInt32(number(text)); aws.ToString(r.ServiceRevisionArn) == aws.ToString(d.TargetServiceRevision.Arn) {
+			out.Revision = n
+		} else {
+			out.Before = n
+		}
+	}
+	return out, nil
+}
+
+// Back takes the release back, and waits until all requests go to the one before. Told
+// hears how far that is.
+func (r *ShiftedRelease) Back(ctx context.Context, told func(string)) error {
+	if err := r.in.stopDeployment(ctx, r.arn); err != nil {
+		return err
+	}
+	for last := ""; ; {
+		d, err := r.in.serviceDeployment(ctx, r.arn)
+		if err != nil {
+			return err
+		}
+		if d == nil {
+			return fmt.Errorf("the deployment of service %s is gone", r.in.names().Service())
+		}
+		if text := shiftingOf(d).Text(); text != last && told != nil {
+			told(text)
+			last = text
+		}
+		if slices.Contains([]types.ServiceDeploymentStatus{types.ServiceDeploymentStatusRollbackSuccessful, types.ServiceDeploymentStatusStopped}, d.Status) {
+			return nil
+		}
+		if d.FinishedAt != nil {
+			return fmt.Errorf("the deployment of service %s was not taken back: %s %s", r.in.names().Service(), d.Status, aws.ToString(d.StatusReason))
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(backLook):
+		}
+	}
+}
+
+// backLook is how often a release that is taken back is looked at.
+const backLook = 2 * time.Second
