@@ -393,7 +393,7 @@ func (p *preparation) cost(ctx context.Context, live bool) (planCost, error) {
 	c := planCost{Currency: "USD", Now: []pricing.Line{}, Then: []pricing.Line{}}
 	if p.target.local {
 		c.Unknown = "what runs on this machine costs nothing"
-		if lines, err := pricing.Cost(p.spec.Usage(), p.target.region); err == nil {
+		if lines, err := pricing.Cost(supported(p.spec.Usage(), p.supportThen), p.target.region); err == nil {
 			c.Unknown += fmt.Sprintf("; on AWS, in %s, it would be about $%.2f a month", p.target.region, pricing.Total(lines))
 		}
 		return c, nil
@@ -410,8 +410,8 @@ func (p *preparation) cost(ctx context.Context, live bool) (planCost, error) {
 		c.Source = "prices of " + date + ", an estimate and no offer; --price live asks AWS"
 	}
 	var err error
-	if c.Then, err = ask(p.spec.Usage()); err == nil && p.have.Found {
-		c.Now, err = ask(p.have.Usage())
+	if c.Then, err = ask(supported(p.spec.Usage(), p.supportThen)); err == nil && p.have.Found {
+		c.Now, err = ask(supported(p.have.Usage(), p.supportNow))
 	}
 	if errors.Is(err, pricing.ErrNoPrice) {
 		return planCost{Currency: "USD", Now: []pricing.Line{}, Then: []pricing.Line{}, Unknown: err.Error()}, nil
@@ -565,6 +565,12 @@ func (c planCost) print(b *strings.Builder) {
 	fmt.Fprintln(table, "Cost a month\tnow\tthen\t")
 	for _, l := range c.Then {
 		fmt.Fprintf(table, "  %s\t%s\t%s\t%s\n", l.Item, dollars(before[l.Item]), dollars(l.Monthly), l.Note)
+		delete(before, l.Item)
+	}
+	for _, l := range c.Now { // what ends
+		if sum, ends := before[l.Item]; ends {
+			fmt.Fprintf(table, "  %s\t%s\t%s\t\n", l.Item, dollars(sum), dollars(0))
+		}
 	}
 	change := "no change"
 	if d := c.ThenSum - c.NowSum; d >= 0.005 || d <= -0.005 {

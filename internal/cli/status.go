@@ -231,7 +231,11 @@ func readStatus(ctx context.Context, t *target, g *globals, also alsoRead) (*sta
 		out.Answer = t.ask(ctx, out.URL, have.Settings)
 		out.Answer.compare(out.Targets)
 	}
-	if out.costs, err = pricing.Cost(have.Usage(), t.region); err != nil {
+	usage := have.Usage()
+	if out.Database != nil {
+		usage = supported(usage, out.Database.SupportEnds)
+	}
+	if out.costs, err = pricing.Cost(usage, t.region); err != nil {
 		out.unpriced = err.Error()
 	} else if !t.local {
 		total := pricing.Total(out.costs)

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/bookctl/bookctl/internal/hint"
@@ -11,29 +10,27 @@ import (
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
-// supportNotice is how long before its end the standard support of a version is told of.
-const supportNotice = 365 * 24 * time.Hour
-
 // supportNote says that the standard support of a version of PostgreSQL ends soon, or is
 // over, and what RDS charges then. It is empty while there is time, and where nobody says
 // when that ends.
 func supportNote(version, class string, multiAZ bool, ends, now time.Time) hint.Message {
-	if ends.IsZero() || ends.Sub(now) > supportNotice {
+	if ends.IsZero() || ends.Sub(now) > pricing.SupportNotice {
 		return hint.Message{}
 	}
 	cost := "an hour and CPU of the database"
 	if monthly, ok := pricing.ExtendedSupport(class, multiAZ, ends, now); ok {
 		cost = fmt.Sprintf("about $%.2f a month for %s", monthly, class)
 	}
-	major, _, _ := strings.Cut(version, ".")
+	major := majorOf(version)
 	day := ends.UTC().Format(time.DateOnly)
 	if now.After(ends) {
-		return hint.New("the standard support of PostgreSQL %s ended on %s: RDS charges extended support, %s; %s upgrades it", major, day, cost, hint.Command("up", "--db-version", "N"))
+		return hint.New("the standard support of PostgreSQL %d ended on %s: RDS charges extended support, %s; %s upgrades it", major, day, cost, hint.Command("up", "--db-version", "N"))
 	}
-	return hint.New("the standard support of PostgreSQL %s ends on %s: from then on RDS charges extended support, %s; %s upgrades it", major, day, cost, hint.Command("up", "--db-version", "N"))
+	return hint.New("the standard support of PostgreSQL %d ends on %s: from then on RDS charges extended support, %s; %s upgrades it", major, day, cost, hint.Command("up", "--db-version", "N"))
 }
 
-// support is supportNote of what is planned.
+// support is supportNote of what is planned. It learns until when that is supported, and
+// what is deployed.
 func (p *preparation) support(ctx context.Context) (hint.Message, error) {
 	s := p.spec.Settings
 	if s.NoDatabase {
@@ -43,5 +40,18 @@ func (p *preparation) support(ctx context.Context) (hint.Message, error) {
 	if err != nil {
 		return hint.Message{}, err
 	}
+	p.supportThen, p.supportNow = ends, ends
+	if version := p.have.EngineVersion(); version != "" && majorOf(version) != majorOf(s.DBVersion) {
+		if p.supportNow, err = provision.StandardSupportEnds(ctx, p.target.clients.RDS, version); err != nil {
+			return hint.Message{}, err
+		}
+	}
 	return supportNote(s.DBVersion, s.DBClass, s.DBMultiAZ, ends, time.Now()), nil
+}
+
+// supported is what a stack has that costs, with until when its database's version is
+// supported.
+func supported(u pricing.Usage, ends time.Time) pricing.Usage {
+	u.DBSupportEnds, u.Now = ends, time.Now()
+	return u
 }

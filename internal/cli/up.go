@@ -343,6 +343,9 @@ type preparation struct {
 	// sources say of the settings that the image decides where they are from, by their
 	// flags; nil where no image was looked at.
 	sources map[string]string
+	// supportThen and supportNow are when the standard support of the database's version
+	// ends, as it would be and as it is.
+	supportThen, supportNow time.Time
 	// archFrom says where the tasks' architecture is from, where it is the image that says so.
 	archFrom string
 }

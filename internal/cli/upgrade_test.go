@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -180,5 +181,25 @@ func TestExtendedSupportIsToldBeforeItBegins(t *testing.T) {
 	s.up(append(imageless(), "--db-version", older)...)
 	if out := s.run("status", "--local").out; !strings.Contains(out, "on 2027-02-28") {
 		t.Errorf("status:\n%s", out)
+	}
+
+	// As of AWS, with prices: a line from a year before, that costs nothing yet.
+	cfg := s.config()
+	s.env = append(s.env, "AWS_ENDPOINT_URL="+*cfg.BaseEndpoint, "AWS_REGION="+cfg.Region, "AWS_ACCESS_KEY_ID=hand", "AWS_SECRET_ACCESS_KEY=hand")
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"plan", "--stack", "another", "--db-version", older, "--db-multi-az"}, `extended support +0\.00 +0\.00 +292\.00 from 2027-03-01, unless the database is upgraded before; 584\.00 from 2029-03-01`},
+		{[]string{"plan"}, `extended support +0\.00 +0\.00 +146\.00 from 2027-03-01`},
+		{[]string{"plan", "--db-version", newer}, `extended support +0\.00 +0\.00`},
+		{[]string{"status"}, `the standard support of PostgreSQL ` + older + ` ends on 2027-02-28: from then on RDS charges extended support, about \$146\.00 a month`},
+	} {
+		if out := s.run(tc.args...).out; !regexp.MustCompile(tc.want).MatchString(out) {
+			t.Errorf("%v does not show %s:\n%s", tc.args, tc.want, out)
+		}
+	}
+	if out := s.run("plan", "--stack", "another", "--db-version", newer).out; strings.Contains(out, "extended support") || !strings.Contains(out, "database storage") {
+		t.Errorf("a plan of PostgreSQL %s:\n%s", newer, out)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Line is one thing that a stack costs.
@@ -50,6 +51,9 @@ type Usage struct {
 	// DBStopped says that the database is stopped, so that only its storage costs:
 	// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_StopInstance.html
 	DBStopped bool
+	// DBSupportEnds is when the standard support of the database's version ends, zero where
+	// nobody says; Now is when that is asked.
+	DBSupportEnds, Now time.Time
 	// CopiedGiB is the storage of a snapshot that is copied to be restored.
 	CopiedGiB int32
 	// AlarmMetrics is how many metrics alarms look at.
@@ -201,6 +205,7 @@ func items() []item {
 		{"database backups", stored, func(u Usage, _ regionPrices) (float64, string) {
 			return 0, fmt.Sprintf("free up to the size of the storage; %d days", u.BackupDays)
 		}},
+		{"extended support", Usage.supported, func(u Usage, _ regionPrices) (float64, string) { return u.extendedSupport() }},
 		{"snapshot copy", func(u Usage) bool { return u.CopiedGiB > 0 }, func(u Usage, p regionPrices) (float64, string) {
 			return float64(u.CopiedGiB) * p.SnapshotGB, fmt.Sprintf("at most, of %d GB; and what a transfer out of its region costs, once", u.CopiedGiB)
 		}},

@@ -7,7 +7,9 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -154,5 +156,38 @@ func TestLiveCostTakesTheRightPrices(t *testing.T) {
 	delete(list["AWSELB"], "EUC1-LCUUsage")
 	if _, err := pricing.LiveCost(t.Context(), priceList(t, list), s, "eu-central-1"); !errors.Is(err, pricing.ErrNoPrice) {
 		t.Errorf("a price that AWS does not name: %v", err)
+	}
+}
+
+// TestExtendedSupportCostsFromTheDayAfter prices a database before, in and late in the
+// extended support of its version.
+func TestExtendedSupportCostsFromTheDayAfter(t *testing.T) {
+	t.Parallel()
+	ends := time.Date(2027, 2, 28, 0, 0, 0, 0, time.UTC)
+	u := small()
+	u.DBClass, u.DBMultiAZ, u.DBSupportEnds = "db.t4g.micro", true, ends // two CPUs, twice
+	for _, tc := range []struct {
+		now     time.Time
+		monthly float64
+		note    string // "" for no line
+	}{
+		{ends.AddDate(-1, 0, -1), 0, ""},
+		{ends.AddDate(-1, 0, 1), 0, "292.00 from 2027-03-01, unless the database is upgraded before; 584.00 from 2029-03-01"},
+		{ends.Add(23 * time.Hour), 0, "292.00 from 2027-03-01, unless the database is upgraded before; 584.00 from 2029-03-01"},
+		{ends.AddDate(0, 0, 1), 292, "since 2027-03-01, until the database is upgraded; 584.00 from 2029-03-01"},
+		{ends.AddDate(2, 0, 1), 584, "since 2027-03-01, until the database is upgraded"},
+	} {
+		u.Now = tc.now
+		lines, err := pricing.Cost(u, "us-east-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := slices.IndexFunc(lines, func(l pricing.Line) bool { return l.Item == "extended support" })
+		switch {
+		case at < 0 && tc.note != "":
+			t.Errorf("on %s there is no line", tc.now)
+		case at >= 0 && (math.Abs(lines[at].Monthly-tc.monthly) > 0.005 || lines[at].Note != tc.note):
+			t.Errorf("on %s: %+v; want %.2f, %q", tc.now, lines[at], tc.monthly, tc.note)
+		}
 	}
 }

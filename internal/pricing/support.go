@@ -1,6 +1,7 @@
 package pricing
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -19,7 +20,7 @@ const (
 func ExtendedSupport(class string, multiAZ bool, ends, now time.Time) (monthly float64, known bool) {
 	cpus := vcpus(class)
 	hour := supportHour
-	if now.After(ends.AddDate(2, 0, 0)) {
+	if !now.Before(ends.AddDate(2, 0, 1)) {
 		hour = laterSupportHour
 	}
 	if multiAZ {
@@ -27,6 +28,34 @@ func ExtendedSupport(class string, multiAZ bool, ends, now time.Time) (monthly f
 	}
 	return float64(cpus) * hour * month, cpus > 0
 }
+
+// SupportNotice is how long before its end the standard support of a version is told of.
+const SupportNotice = 365 * 24 * time.Hour
+
+// supported says whether the extended support of the database has a line: within a year
+// before it begins, and from then on.
+func (u Usage) supported() bool {
+	return u.Database && !u.DBSupportEnds.IsZero() && u.DBSupportEnds.Sub(u.Now) <= SupportNotice
+}
+
+// extendedSupport is what extended support costs now, which is nothing before it begins.
+// The charges begin the day after the standard support ends:
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/extended-support-charges.html
+func (u Usage) extendedSupport() (monthly float64, note string) {
+	begins, doubles := u.DBSupportEnds.AddDate(0, 0, 1), u.DBSupportEnds.AddDate(2, 0, 1)
+	monthly, known := ExtendedSupport(u.DBClass, u.DBMultiAZ, u.DBSupportEnds, u.Now)
+	switch {
+	case !known:
+		return 0, "not known for " + u.DBClass + ", by the hour and CPU, from " + day(begins)
+	case u.Now.Before(begins):
+		return 0, fmt.Sprintf("%.2f from %s, unless the database is upgraded before; %.2f from %s", monthly, day(begins), 2*monthly, day(doubles))
+	case u.Now.Before(doubles):
+		return monthly, fmt.Sprintf("since %s, until the database is upgraded; %.2f from %s", day(begins), 2*monthly, day(doubles))
+	}
+	return monthly, "since " + day(begins) + ", until the database is upgraded"
+}
+
+func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
 // vcpus is how many a database class has, 0 where that is not known.
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Concepts.DBInstanceClass.Summary.html
