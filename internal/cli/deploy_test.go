@@ -108,6 +108,17 @@ func TestAReleaseIsACanaryFirst(t *testing.T) {
 		}
 	}
 
+	// A listener that somebody has forward to one group alone gets both again, and the
+	// requests go on to that with the tasks: the second, where ECS put the first release.
+	var listeners, groups []string
+	decode(t, s.aws("elbv2", "describe-target-groups", "--names", "book-tasks-b", "--query", "TargetGroups[].[LoadBalancerArns[0],TargetGroupArn][]"), &groups)
+	decode(t, s.aws("elbv2", "describe-listeners", "--load-balancer-arn", groups[0], "--query", "Listeners[].ListenerArn"), &listeners)
+	s.aws("elbv2", "modify-listener", "--listener-arn", listeners[0], "--default-actions", "Type=forward,TargetGroupArn="+groups[1])
+	shows(s.run("plan", "--local"), 2, "default-action")
+	s.must("up", "--local")
+	serves("v1")
+	shows(s.run("plan", "--local"), 0)
+
 	app.is(t, "v2", "")
 	shows(s.run("up", "--local"), 0, "traffic is shifted, 25% of the requests", "both releases run, 100% of the requests")
 	serves("v2")

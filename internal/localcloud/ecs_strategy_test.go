@@ -265,6 +265,23 @@ func TestAnAlarmTakesACanaryBack(t *testing.T) {
 	if code, body := fetchBody(t, s.url); code != http.StatusOK || body != "v1" {
 		t.Errorf("after the rollback the service answers %d %q", code, body)
 	}
+
+	// Behind one that is raised already, none is heard.
+	must[*cloudwatch.PutMetricAlarmOutput](t)(watch.PutMetricAlarm(t.Context(), &cloudwatch.PutMetricAlarmInput{
+		AlarmName: aws.String("always"), Namespace: aws.String("AWS/ApplicationELB"), MetricName: aws.String("RequestCount"), Statistic: cloudwatchtypes.StatisticSum,
+		Period: aws.Int32(60), EvaluationPeriods: aws.Int32(1), Threshold: aws.Float64(0), ComparisonOperator: cloudwatchtypes.ComparisonOperatorLessThanThreshold, TreatMissingData: aws.String("breaching"),
+	}))
+	for raised := false; !raised; time.Sleep(20 * time.Millisecond) {
+		raised = must[*cloudwatch.DescribeAlarmsOutput](t)(watch.DescribeAlarms(t.Context(), &cloudwatch.DescribeAlarmsInput{AlarmNames: []string{"always"}})).MetricAlarms[0].StateValue == cloudwatchtypes.StateValueAlarm
+	}
+	c = canary(30, 10, 0)
+	c.Alarms = &types.DeploymentAlarms{AlarmNames: []string{"always", "errors"}, Enable: true, Rollback: true}
+	end = traffic(t, s.url)
+	s.update(t, ecs.UpdateServiceInput{TaskDefinition: &bad, DeploymentConfiguration: c})
+	d = s.reach(t, "over", func(d types.ServiceDeployment) bool { return d.FinishedAt != nil })
+	if end(); d.Status != types.ServiceDeploymentStatusSuccessful {
+		t.Errorf("with an alarm that was raised before, the deployment is %s: %s", d.Status, aws.ToString(d.StatusReason))
+	}
 }
 
 // TestANewerReleaseOvertakesACanary gets one revision to serve first, as there is one

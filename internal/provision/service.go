@@ -967,8 +967,7 @@ func (s *Service) watch(live *types.Service) {
 }
 
 // leave forgets the record of the release before, where an update begins another one.
-func (s *Service) leave(in *ecs.UpdateServiceInput) {
-	last := s.lastSeen()
+func (s *Service) leave(last *types.Service, in *ecs.UpdateServiceInput) {
 	if last == nil || deploying(last) && in.TaskDefinition == nil && !in.ForceNewDeployment {
 		return
 	}
@@ -983,7 +982,7 @@ func (s *Service) update(ctx context.Context, in *ecs.UpdateServiceInput, change
 			return err
 		}
 	}
-	s.leave(in)
+	s.leave(s.lastSeen(), in)
 	out, err := s.ecs.UpdateService(ctx, in)
 	if err != nil {
 		return fmt.Errorf("update %s of service %s: %w", graph.Fields(changes), s.serviceName(), err)

@@ -160,7 +160,7 @@ func (s *Service) shiftProgress(live *types.Service, d *types.ServiceDeployment)
 		if s.because == "" {
 			s.takenBack = cmp.Or(now.Reason, string(d.Status))
 		}
-		return graph.Unrecoverable, "rolled back: " + cmp.Or(s.because, lowerFirst(s.takenBack)), ""
+		return graph.Unrecoverable, "rolled back: " + cmp.Or(s.because, lowerFirst(now.Reason), string(d.Status)), ""
 	}
 	if n := failedOf(live); n >= failingTasks(live.DesiredCount) {
 		why := fmt.Sprintf("%d tasks failed", n)

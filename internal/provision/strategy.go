@@ -116,7 +116,7 @@ func (s Strategy) Takes() time.Duration { return s.Shifting() + s.Bake }
 
 // configuration is the strategy as ECS takes it.
 func (s Strategy) configuration(c *types.DeploymentConfiguration) {
-	whole := func(d time.Duration) *int32 { return aws.Int32(int32(d / time.Minute)) } //nolint:gosec // a day at most
+	whole := func(d time.Duration) *int32 { return aws.Int32(int32(d / time.Minute)) }
 	c.Strategy = s.Kind
 	if s.Shifts() {
 		c.BakeTimeInMinutes = whole(s.Bake)

@@ -1,10 +1,15 @@
 package provision
 
 import (
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
 func TestAStrategyIsReadInEachOfItsForms(t *testing.T) {
@@ -44,5 +49,71 @@ func TestAStrategyIsReadInEachOfItsForms(t *testing.T) {
 		if s, err := ParseStrategy(text); err == nil {
 			t.Errorf("%q is %s", text, s)
 		}
+	}
+}
+
+// TestAShiftedReleaseIsOverOrTakenBack shows a service what ECS reports of a release to
+// which the traffic is shifted.
+func TestAShiftedReleaseIsOverOrTakenBack(t *testing.T) {
+	t.Parallel()
+	before := []types.ServiceRevisionSummary{{Arn: aws.String("before")}}
+	for name, test := range map[string]struct {
+		record        types.ServiceDeployment
+		failed, older int32 // tasks, of the release and of another deployment
+		because       string
+		phase         graph.Phase
+		note, failing string
+	}{
+		"is shifted": {record: types.ServiceDeployment{Status: types.ServiceDeploymentStatusInProgress, SourceServiceRevisions: before}, failed: 2, older: 9, phase: graph.Pending, note: "4 running, "},
+		"fails": {
+			record: types.ServiceDeployment{Status: types.ServiceDeploymentStatusInProgress, SourceServiceRevisions: before}, failed: 3, phase: graph.Pending, note: "4 running, ", failing: "3 tasks failed",
+		},
+		"fails with nothing to go back to": {record: types.ServiceDeployment{Status: types.ServiceDeploymentStatusInProgress}, failed: 3, phase: graph.Unrecoverable, note: "4 running, "},
+		"is successful":                    {record: types.ServiceDeployment{Status: types.ServiceDeploymentStatusSuccessful, SourceServiceRevisions: before}, older: 9, phase: graph.Ready, note: "4/2 running"},
+		"is taken back": {
+			record: types.ServiceDeployment{Status: types.ServiceDeploymentStatusRollbackInProgress, Rollback: &types.Rollback{Reason: aws.String("Stopped by a user.")}}, failed: 3,
+			phase: graph.Unrecoverable, note: "rolled back: stopped by a user.",
+		},
+		"is taken back by this run": {
+			record: types.ServiceDeployment{Status: types.ServiceDeploymentStatusRollbackRequested, StatusReason: aws.String("Stopped by a user.")}, because: "3 tasks failed",
+			phase: graph.Unrecoverable, note: "rolled back: 3 tasks failed",
+		},
+		"is taken back by an alarm": {
+			record: types.ServiceDeployment{Status: types.ServiceDeploymentStatusRollbackSuccessful, StatusReason: aws.String("Alarm detected."), Alarms: &types.ServiceDeploymentAlarms{TriggeredAlarmNames: []string{"errors"}}},
+			phase:  graph.Unrecoverable, note: "rolled back: alarm errors; Alarm detected.",
+		},
+		"is stopped": {record: types.ServiceDeployment{Status: types.ServiceDeploymentStatusStopRequested}, phase: graph.Unrecoverable, note: "rolled back: STOP_REQUESTED"},
+	} {
+		primary, active := "PRIMARY", "ACTIVE"
+		live := &types.Service{DesiredCount: 2, RunningCount: 4, Deployments: []types.Deployment{{Status: &primary, FailedTasks: test.failed}, {Status: &active, FailedTasks: test.older}}}
+		s := &Service{because: test.because}
+		phase, note, failing := s.shiftProgress(live, &test.record)
+		if phase != test.phase || !strings.HasPrefix(note, test.note) || failing != test.failing {
+			t.Errorf("a release that %s: %v, %q, failing %q; want %v, %q, %q", name, phase, note, failing, test.phase, test.note, test.failing)
+		}
+		if back := phase == graph.Unrecoverable && strings.HasPrefix(note, "rolled back") && test.because == ""; back != (s.takenBack != "") {
+			t.Errorf("a release that %s is explained by %q", name, s.takenBack)
+		}
+	}
+}
+
+// TestTheRecordOfTheReleaseBeforeIsNotWatched answers an update with what ECS called the
+// current deployment before.
+func TestTheRecordOfTheReleaseBeforeIsNotWatched(t *testing.T) {
+	t.Parallel()
+	primary := "PRIMARY"
+	live := func(record string, state types.DeploymentRolloutState) *types.Service {
+		return &types.Service{
+			CurrentServiceDeployment: &record, DeploymentConfiguration: &types.DeploymentConfiguration{Strategy: types.DeploymentStrategyBlueGreen},
+			Deployments: []types.Deployment{{Id: aws.String("id"), Status: &primary, RolloutState: state}},
+		}
+	}
+	s := &Service{}
+	s.leave(live("before", types.DeploymentRolloutStateCompleted), &ecs.UpdateServiceInput{TaskDefinition: aws.String("next")})
+	if s.join(live("before", types.DeploymentRolloutStateInProgress)); s.watchedRecord() != "" {
+		t.Errorf("%q is watched, which is the record of the release before", s.watchedRecord())
+	}
+	if s.join(live("next", types.DeploymentRolloutStateInProgress)); s.watchedRecord() != "next" {
+		t.Errorf("%q is watched", s.watchedRecord())
 	}
 }

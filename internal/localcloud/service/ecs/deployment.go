@@ -37,10 +37,11 @@ type serviceDeployment struct {
 	Stage   types.ServiceDeploymentLifecycleStage `json:",omitempty"`
 	Since   time.Time                             `json:",omitzero"`
 	Percent float64                               `json:",omitempty"`
-	// Judged says that its alarms were looked at, Before are those that were in ALARM at
-	// the first look and have stayed in it, and Triggered those that failed it.
-	Judged            bool     `json:",omitempty"`
-	Before, Triggered []string `json:",omitempty"`
+	// Judged says that its alarms were looked at, Unheard that one was in ALARM then, and
+	// Triggered are those that failed it.
+	Judged    bool     `json:",omitempty"`
+	Unheard   bool     `json:",omitempty"`
+	Triggered []string `json:",omitempty"`
 }
 
 // maxHistory is how many deployments of a service are remembered. ECS remembers

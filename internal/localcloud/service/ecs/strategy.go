@@ -340,8 +340,9 @@ func (a tx) keep(s *service, before deployment, w serviceTasks) bool {
 	return n > 0 && a.startOf(s, before, n)
 }
 
-// judge fails a deployment when one of its alarms goes into ALARM. One that was in it
-// before has nothing to do with the deployment.
+// judge fails a deployment when one of its alarms goes into ALARM. If one is in it when
+// the deployment begins, none is heard for the duration of it.
+// https://github.com/aws/copilot-cli/blob/mainline/site/content/docs/include/deployment.en.md
 func (a tx) judge(s *service) bool {
 	if len(s.History) == 0 || !s.History[0].ongoing() || s.History[0].Back != "" || s.Status != statusActive {
 		return false
@@ -354,15 +355,13 @@ func (a tx) judge(s *service) bool {
 	states := a.alarms.States(a.Tx, alarms.AlarmNames)
 	if !d.Judged { // the first look
 		d.Judged = true
-		for _, name := range alarms.AlarmNames {
-			if states[name] == cloudwatch.StateValueAlarm {
-				d.Before = append(d.Before, name)
-			}
-		}
+		d.Unheard = slices.ContainsFunc(alarms.AlarmNames, func(name string) bool { return states[name] == cloudwatch.StateValueAlarm })
 	}
-	d.Before = slices.DeleteFunc(slices.Clone(d.Before), func(name string) bool { return states[name] != cloudwatch.StateValueAlarm })
+	if d.Unheard {
+		return false
+	}
 	for _, name := range alarms.AlarmNames {
-		if states[name] == cloudwatch.StateValueAlarm && !slices.Contains(d.Before, name) {
+		if states[name] == cloudwatch.StateValueAlarm {
 			d.Triggered = append(d.Triggered, name)
 		}
 	}
