@@ -190,6 +190,7 @@ func (g *cached[T]) peek() (what T, ok bool) {
 // glances are what ReadDeployed saw. Its zero value has seen nothing.
 type glances struct {
 	service    cached[*ecstypes.Service]
+	cluster    cached[*ecstypes.Cluster] // where there is no service
 	definition cached[revision]
 	balancer   cached[balancer]
 	targets    cached[targets]

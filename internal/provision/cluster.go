@@ -46,6 +46,7 @@ type Cluster struct {
 	graph.NodeOf[liveCluster]
 	containers
 	spot bool // its tasks are to run on Fargate Spot too
+	seen *cached[*types.Cluster]
 }
 
 func newCluster(c containers, linked *ServiceLinkedRole, spot bool) *Cluster {
@@ -82,9 +83,15 @@ type liveCluster struct {
 
 // Read looks the cluster up by its name.
 func (c *Cluster) Read(ctx context.Context) (*liveCluster, graph.State, error) {
-	live, err := c.describe(ctx)
-	if live == nil || err != nil {
-		return nil, absent, err
+	live, ok := c.seen.take()
+	if !ok {
+		var err error
+		if live, err = c.describe(ctx); err != nil {
+			return nil, absent, err
+		}
+	}
+	if live == nil {
+		return nil, absent, nil
 	}
 	status, tags := aws.ToString(live.Status), ecsTagMap(live.Tags)
 	st := graph.State{ID: aws.ToString(live.ClusterArn), Owner: tags[TagStack], Note: status, Phase: graph.Pending}

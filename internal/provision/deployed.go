@@ -212,6 +212,9 @@ func readService(ctx context.Context, c Clients, who identity, d *Deployed) (fun
 	d.seen.service.put(live)
 	if live == nil {
 		cluster, err := (&Cluster{containers: in}).describe(ctx)
+		if err == nil {
+			d.seen.cluster.put(cluster)
+		}
 		if cluster != nil && ecsTagMap(cluster.Tags)[TagStack] == who.stack {
 			d.exists.copyOfService = ecsTagMap(cluster.Tags)
 		}

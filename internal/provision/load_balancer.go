@@ -360,6 +360,14 @@ func (l *LoadBalancer) setAttributes(ctx context.Context, in *elb.ModifyLoadBala
 	return nil
 }
 
+// SetAtOnce implements graph.SetAtOnce.
+func (l *LoadBalancer) SetAtOnce(changes []graph.Change) bool {
+	return !slices.ContainsFunc(changes, func(c graph.Change) bool {
+		_, other := balancerDefaults[c.Field]
+		return !other && !slices.Contains([]string{deletionProtection, idleTimeout, dropInvalidHeaders}, c.Field)
+	})
+}
+
 // Delete removes the load balancer with its listeners.
 func (l *LoadBalancer) Delete(ctx context.Context) error {
 	_, err := l.elb.DeleteLoadBalancer(ctx, &elb.DeleteLoadBalancerInput{LoadBalancerArn: aws.String(l.ID())})

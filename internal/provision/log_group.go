@@ -220,6 +220,9 @@ func (l *LogGroup) Delete(ctx context.Context) error {
 // GoneAtOnce implements graph.GoneAtOnce.
 func (l *LogGroup) GoneAtOnce() {}
 
+// SetAtOnce implements graph.SetAtOnce.
+func (*LogGroup) SetAtOnce([]graph.Change) bool { return true }
+
 // logGroupKind lists the stack's log groups.
 func (i identity) logGroupKind(client *cloudwatchlogs.Client) inventory.Kind {
 	return inventory.Kind{Service: "logs", Type: "log group", List: func(ctx context.Context) ([]inventory.Item, error) {

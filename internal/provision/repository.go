@@ -205,6 +205,9 @@ func (r *Repository) Delete(ctx context.Context) error {
 // GoneAtOnce implements graph.GoneAtOnce.
 func (r *Repository) GoneAtOnce() {}
 
+// SetAtOnce implements graph.SetAtOnce.
+func (*Repository) SetAtOnce([]graph.Change) bool { return true }
+
 // repositoryKind lists the stack's image repository.
 func (i identity) repositoryKind(client *ecr.Client) inventory.Kind {
 	return inventory.Kind{Service: "ecr", Type: "repository", List: func(ctx context.Context) ([]inventory.Item, error) {

@@ -401,6 +401,9 @@ func (r *Role) Delete(ctx context.Context) error {
 // GoneAtOnce implements graph.GoneAtOnce.
 func (r *Role) GoneAtOnce() {}
 
+// SetAtOnce implements graph.SetAtOnce.
+func (*Role) SetAtOnce([]graph.Change) bool { return true }
+
 // roleKind lists the stack's roles.
 func (i identity) roleKind(client *iam.Client) inventory.Kind {
 	return inventory.Kind{Service: "iam", Type: "role", List: func(ctx context.Context) ([]inventory.Item, error) {

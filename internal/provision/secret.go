@@ -207,8 +207,20 @@ func (s *Secret) generate(ctx context.Context, _ []graph.Change) error {
 	if value.Password, err = s.random(ctx); err != nil {
 		return err
 	}
-	_, err = s.put(ctx, value)
-	return err
+	if _, err = s.put(ctx, value); err != nil {
+		return err
+	}
+	if live := s.Last(); live != nil { // so that it can be read
+		now := *live
+		now.valued = true
+		s.Learn(&now)
+	}
+	return nil
+}
+
+// SetAtOnce implements graph.SetAtOnce.
+func (s *Secret) SetAtOnce(changes []graph.Change) bool {
+	return !slices.ContainsFunc(changes, func(c graph.Change) bool { return c.Field != "value" })
 }
 
 // random returns a new password. RDS refuses / @ " and spaces; the rest would

@@ -445,6 +445,9 @@ func (g *SecurityGroup) Delete(ctx context.Context) error {
 // GoneAtOnce implements graph.GoneAtOnce.
 func (g *SecurityGroup) GoneAtOnce() {}
 
+// SetAtOnce implements graph.SetAtOnce.
+func (*SecurityGroup) SetAtOnce([]graph.Change) bool { return true }
+
 func (n network) describeRules(ctx context.Context, id string) ([]types.SecurityGroupRule, error) {
 	var out []types.SecurityGroupRule
 	pages := ec2.NewDescribeSecurityGroupRulesPaginator(n.ec2, &ec2.DescribeSecurityGroupRulesInput{

@@ -546,7 +546,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		count: spec.Count, bounds: limits, port: spec.ContainerPort, grace: spec.HealthGrace, exec: spec.Exec, paused: spec.Paused, spot: spec.Spot, base: spec.SpotBase, deploy: strategy, judges: judges,
 	}, spec.Wait, net.public...)
 	targets.seen, balancer.seen, db.seen, definition.seen, service.seen = &seen.targets, &seen.balancer, &seen.instance, &seen.definition, &seen.service
-	executionRole.seen = &seen.role
+	executionRole.seen, cluster.seen = &seen.role, &seen.cluster
 	ports := func(ctx context.Context) ([]int32, error) {
 		out, err := targets.ports(ctx)
 		if err != nil || second == nil {

@@ -321,6 +321,9 @@ func (t *TargetGroup) Delete(ctx context.Context) error {
 // GoneAtOnce implements graph.GoneAtOnce.
 func (t *TargetGroup) GoneAtOnce() {}
 
+// SetAtOnce implements graph.SetAtOnce.
+func (*TargetGroup) SetAtOnce([]graph.Change) bool { return true }
+
 // targetGroupKind lists and deletes the stack's target groups.
 func (b balancing) targetGroupKind() inventory.Kind {
 	return b.kind("target group", func(ctx context.Context) (arns []string, err error) {

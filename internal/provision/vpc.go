@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -261,6 +262,11 @@ func (v *VPC) Delete(ctx context.Context) error {
 
 // GoneAtOnce implements graph.GoneAtOnce.
 func (v *VPC) GoneAtOnce() {}
+
+// SetAtOnce implements graph.SetAtOnce.
+func (v *VPC) SetAtOnce(changes []graph.Change) bool {
+	return !slices.ContainsFunc(changes, func(c graph.Change) bool { return !strings.HasPrefix(c.Field, "dns-") })
+}
 
 // vpcKind lists and deletes the stack's VPCs.
 func (n network) vpcKind() inventory.Kind {

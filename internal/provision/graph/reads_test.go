@@ -2,7 +2,9 @@ package graph_test
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -150,5 +152,62 @@ func TestDestroyReadsOnceWhatIsGoneAtOnce(t *testing.T) {
 		if got := w.calls(); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
+	}
+}
+
+// settled is a thing of which a change holds when it is accepted, or not.
+type settled struct {
+	*told
+	holds    bool
+	repeated bool // the call is sent twice
+}
+
+func (s settled) Update(ctx context.Context, changes []graph.Change) error {
+	if s.repeated {
+		graph.Repeated(ctx)
+	}
+	return s.told.Update(ctx, changes)
+}
+
+func (s settled) SetAtOnce(changes []graph.Change) bool {
+	return s.holds && changes[0].Field == "color"
+}
+
+func TestWhatIsSetAtOnceIsNotReadAfterwards(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		holds, repeated, cutOff bool
+		want                    []string
+	}{
+		"set at once":                          {true, false, false, []string{"read a", "create a", "paint a"}},
+		"set some time after":                  {false, false, false, []string{"read a", "create a", "paint a", "read a"}},
+		"set at once, by a call sent twice":    {true, true, false, []string{"read a", "create a", "paint a", "read a"}},
+		"set at once, but behind a killed run": {true, false, true, []string{"read a", "read a", "create a", "read a", "paint a", "read a"}},
+	} {
+		w := newWorld()
+		o := us
+		o.AfterCutOff = c.cutOff
+		_, err := graph.Up(t.Context(), []graph.Maker{settled{newTold(w, "blue"), c.holds, c.repeated}}, o)
+		if got := w.calls(); err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v; %v", name, got, c.want, err)
+		}
+	}
+}
+
+func TestACreateThatNamesWhatIsNotUsableYetIsNotFollowedByARead(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.fail["create user"] = []error{errBusy, errBusy}
+	role := counted{w.thing("role")}
+	user := counted{&thing{graph.Named("user", time.Minute, role), w, graph.State{Phase: graph.Ready, ID: "u", Owner: "us"}}}
+	o := us
+	o.Propagating = func(err error, _ []string) (string, bool) { return "not known yet", errors.Is(err, errBusy) }
+	if _, err := graph.Up(t.Context(), []graph.Maker{role, user}, o); err != nil {
+		t.Fatal(err)
+	}
+	got := slices.DeleteFunc(w.calls(), func(call string) bool { return !strings.HasSuffix(call, "user") })
+	want := []string{"read user", "create user", "create user", "create user", "read user"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }

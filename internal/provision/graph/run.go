@@ -319,8 +319,16 @@ type run struct {
 // passing says whether an error passes by itself, also since something was just
 // made, and in which words.
 func (r *run) passing(err error) (reason string, ok bool) {
-	if reason, ok = r.o.passing(err); ok || r.o.Propagating == nil {
+	if reason, ok = r.o.passing(err); ok {
 		return reason, ok
+	}
+	return r.propagating(err)
+}
+
+// propagating says of what is not usable yet why, as far as this run created it.
+func (r *run) propagating(err error) (reason string, ok bool) {
+	if r.o.Propagating == nil {
+		return "", false
 	}
 	var created []string
 	r.born.Range(func(name, at any) bool {
@@ -679,8 +687,10 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 				unsure = true
 				p.restart()
 			}
-			// What is refused for the same reason again was not made.
-			look = unsure || reason != refused
+			// What is refused for the same reason again was not made, nor was what names a
+			// thing that is not usable yet.
+			_, propagating := r.propagating(err)
+			look = unsure || repeated.Load() || reason != refused && !propagating
 			note, refused = reason, reason
 		case update:
 			if first.IsZero() {
@@ -696,7 +706,13 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 			}
 			s.touched.Store(true)
 			r.calling(s, Event{Kind: Updating, Changes: st.Drift})
-			err := p.timed(func() error { return r.call(ctx, func(ctx context.Context) error { return u.Update(ctx, st.Drift) }) })
+			var repeated atomic.Bool
+			err := p.timed(func() error {
+				return r.call(context.WithValue(ctx, repeatedKey{}, &repeated), func(ctx context.Context) error { return u.Update(ctx, st.Drift) })
+			})
+			if a, ok := m.(SetAtOnce); ok && err == nil && !unsure && !repeated.Load() && !r.o.AfterCutOff && a.SetAtOnce(st.Drift) {
+				return nil
+			}
 			if err == nil {
 				memory.updates.add(st.Drift)
 				p.restart()

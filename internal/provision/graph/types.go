@@ -220,6 +220,15 @@ type GoneAtOnce interface {
 	GoneAtOnce()
 }
 
+// SetAtOnce is an Updater of which some changes hold when the service has accepted the
+// calls of Update, so that it need not be read again after these. Nothing may need what
+// Last returns of such fields.
+type SetAtOnce interface {
+	Updater
+	// SetAtOnce reports whether that is so of all of these changes.
+	SetAtOnce(changes []Change) bool
+}
+
 // HeldError is wrapped by the error of a Delete that sent nothing, since something is
 // known to hold the thing. It passes by itself, and the thing need not be read again.
 type HeldError struct {

@@ -29,8 +29,9 @@ type poller struct {
 const (
 	minPause = 20 * time.Millisecond
 	maxPause = 10 * time.Second
-	// maxAsleep is the longest pause of what waits for something else first.
-	maxAsleep = 30 * time.Second
+	// asleep is the first pause of what waits for something else first, and then each
+	// doubles the time waited.
+	asleep = 30 * time.Second
 	// share of the time waited that a pause may add: it bounds how late the
 	// end of a wait is noticed.
 	pauseShare = 30
@@ -86,7 +87,7 @@ type pausing struct {
 func (p *poller) pause(ctx context.Context, why pausing) error {
 	left := p.timeout - time.Since(p.start)
 	if p.wake != nil {
-		left = maxAsleep
+		left = max(asleep, time.Since(p.since))
 	}
 	if left <= 0 {
 		return ErrTimeout
