@@ -46,6 +46,9 @@ type Kind struct {
 	// Late is true if List makes calls that the graph of the stack does not make, or makes
 	// only after it has deleted something.
 	Late bool
+	// Try makes one call of List, which is enough to know whether that is allowed. Nil
+	// is for a List that makes one.
+	Try func(context.Context) error
 	// Delete deletes an item by its id. Nil means that Sweep ignores the kind, because
 	// there can be only one and it is part of the graph.
 	Delete func(ctx context.Context, id string) error

@@ -17,7 +17,6 @@ import (
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 
 	"github.com/bookctl/bookctl/internal/hint"
@@ -92,11 +91,10 @@ func Identify(ctx context.Context, c provision.Clients, region string) (account,
 	if !partition.IsRegion(region) {
 		return "", "", fmt.Errorf("region %q: %w", region, ErrRegionName)
 	}
-	out, err := c.STS.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
-	if err != nil {
+	if account, caller, err = c.Caller(ctx); err != nil {
 		return "", "", fmt.Errorf("identify the AWS caller: %w", err)
 	}
-	return aws.ToString(out.Account), aws.ToString(out.Arn), nil
+	return account, caller, nil
 }
 
 // Check makes all checks, and chooses the zones and the database version. Each check

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,7 +14,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/inventory"
@@ -29,36 +27,15 @@ type alarming struct {
 	watch  *cloudwatch.Client
 	topics *sns.Client
 	bus    *eventbridge.Client
-	who    *callers
+	who    *caller
 	// email and topic are to whom it is told: an address, or a topic that is not of the
 	// stack. Without either it is told to nobody.
 	email, topic string
 }
 
-// callers know which account is asked, which the ARN of a topic says. All parts of a run
-// share the answer.
-type callers struct {
-	sts     *sts.Client
-	mu      sync.Mutex
-	account string
-}
-
-func (c *callers) of(ctx context.Context) (string, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.account == "" {
-		out, err := c.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
-		if err != nil {
-			return "", fmt.Errorf("ask for the account: %w", err)
-		}
-		c.account = aws.ToString(out.Account)
-	}
-	return c.account, nil
-}
-
 // alarming are those of a stack. Nothing is wanted of a stack that is only removed.
 func newAlarming(who identity, c Clients, s Settings) alarming {
-	return alarming{identity: who, watch: c.CloudWatch, topics: c.SNS, bus: c.Events, who: c.callers, email: s.AlarmEmail, topic: s.AlarmTopic}
+	return alarming{identity: who, watch: c.CloudWatch, topics: c.SNS, bus: c.Events, who: c.caller, email: s.AlarmEmail, topic: s.AlarmTopic}
 }
 
 // wanted says whether somebody is to be told.
@@ -110,7 +87,7 @@ func (t *AlarmTopic) Pending() string {
 // Read looks the topic up by its name, which with the account makes its ARN.
 func (t *AlarmTopic) Read(ctx context.Context) (*liveAlarmTopic, graph.State, error) {
 	none := graph.State{Phase: graph.Absent, Unwanted: t.email == ""}
-	account, err := t.who.of(ctx)
+	account, err := t.who.number(ctx)
 	if err != nil {
 		return nil, graph.State{}, err
 	}
@@ -284,7 +261,7 @@ func (t *AlarmTopic) Delete(ctx context.Context) error {
 // topicKind lists the stack's topic.
 func (a alarming) topicKind() inventory.Kind {
 	return inventory.Kind{Service: "sns", Type: "topic", List: func(ctx context.Context) ([]inventory.Item, error) {
-		account, err := a.who.of(ctx)
+		account, err := a.who.number(ctx)
 		if err != nil {
 			return nil, err
 		}

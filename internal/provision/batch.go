@@ -158,12 +158,15 @@ type cached[T any] struct {
 const cacheAge = 30 * time.Second
 
 func (g *cached[T]) put(what T) {
+	if g == nil {
+		return
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.what, g.at = what, time.Now()
 }
 
-// take returns what was seen, once. A nil cached value has seen nothing.
+// take returns what was seen, once. A nil cached value sees nothing.
 func (g *cached[T]) take() (what T, ok bool) {
 	if g == nil {
 		return what, false

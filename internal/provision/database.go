@@ -657,6 +657,9 @@ func (d *Database) Create(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("create database %s: %w", *d.identifier(), err)
 	}
 	d.made = version
+	if rdsTagMap(out.DBInstance.TagList)[TagStack] == d.stack {
+		d.seen.put(out.DBInstance) // the first look is at the answer
+	}
 	return aws.ToString(out.DBInstance.DBInstanceArn), nil
 }
 

@@ -28,6 +28,8 @@ type DBParameterGroup struct {
 	family string // "" for any that is there, or else the default version's
 	// chosen is the name of the group for the family, of those that were seen.
 	chosen *atomic.Pointer[string]
+	// made is what the call answered that created it, until that is looked at.
+	made *types.DBParameterGroup
 }
 
 func newDBParameterGroup(d databases, family string) *DBParameterGroup {
@@ -113,6 +115,10 @@ func (g *DBParameterGroup) Read(ctx context.Context) (*liveParameters, graph.Sta
 
 // groups are those that can be the stack's by their names.
 func (g *DBParameterGroup) groups(ctx context.Context) ([]types.DBParameterGroup, error) {
+	if made := g.made; made != nil && len(g.others()) == 0 {
+		g.made = nil
+		return []types.DBParameterGroup{*made}, nil
+	}
 	var found []types.DBParameterGroup
 	pages := rds.NewDescribeDBParameterGroupsPaginator(g.rds, &rds.DescribeDBParameterGroupsInput{})
 	for pages.HasMorePages() {
@@ -184,6 +190,7 @@ func (g *DBParameterGroup) Create(ctx context.Context) (string, error) {
 	}
 	arn := aws.ToString(out.DBParameterGroup.DBParameterGroupArn)
 	g.madeWith(arn, tags)
+	g.made = out.DBParameterGroup
 	return arn, nil
 }
 
@@ -232,6 +239,9 @@ func (g *DBParameterGroup) Delete(ctx context.Context) error {
 	}
 	return nil
 }
+
+// GoneAtOnce implements graph.GoneAtOnce.
+func (g *DBParameterGroup) GoneAtOnce() {}
 
 func (g *DBParameterGroup) deleteGroup(ctx context.Context, name string) error {
 	_, err := g.rds.DeleteDBParameterGroup(ctx, &rds.DeleteDBParameterGroupInput{DBParameterGroupName: &name})

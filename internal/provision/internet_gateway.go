@@ -20,6 +20,9 @@ type InternetGateway struct {
 	network
 	vpc  *VPC
 	made string // in this run
+	// doubtful says that a gateway was attached before this run attached it, perhaps to
+	// another VPC.
+	doubtful bool
 }
 
 func newInternetGateway(n network, vpc *VPC) *InternetGateway {
@@ -101,10 +104,16 @@ func (g *InternetGateway) attach(ctx context.Context, _ []graph.Change) error {
 	_, err := g.ec2.AttachInternetGateway(ctx, &ec2.AttachInternetGatewayInput{
 		InternetGatewayId: aws.String(g.ID()), VpcId: aws.String(g.vpc.ID()),
 	})
-	if err != nil && !isCode(err, "Resource.AlreadyAssociated") {
+	g.doubtful = isCode(err, "Resource.AlreadyAssociated")
+	if err != nil && !g.doubtful {
 		return fmt.Errorf("attach %s to %s: %w", g.ID(), g.vpc.ID(), err)
 	}
 	return nil
+}
+
+// SetAtOnce implements graph.SetAtOnce.
+func (g *InternetGateway) SetAtOnce(changes []graph.Change) bool {
+	return !g.doubtful && len(changes) == 1 && changes[0].Field == "attachment"
 }
 
 // ExpectGone returns the usual time until nothing in the VPC has a public address.

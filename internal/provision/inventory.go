@@ -33,6 +33,11 @@ func CheckProof(ctx context.Context, c Clients, stack string) error {
 	v := inventoryOf(c, stack)
 	v.Kinds = slices.DeleteFunc(v.Kinds, func(k inventory.Kind) bool { return !k.Late })
 	v.Explain = nil
+	for i, k := range v.Kinds {
+		if k.Try != nil {
+			v.Kinds[i].List = func(ctx context.Context) ([]inventory.Item, error) { return nil, k.Try(ctx) }
+		}
+	}
 	_, err := v.List(ctx)
 	return err
 }

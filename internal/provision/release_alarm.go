@@ -98,7 +98,7 @@ func describedTargets(targets []types.Target) string {
 // Read looks the rule up by its name.
 func (r *ReleaseAlarm) Read(ctx context.Context) (*liveReleaseAlarm, graph.State, error) {
 	none := graph.State{Phase: graph.Absent, Unwanted: !r.wanted()}
-	account, err := r.who.of(ctx)
+	account, err := r.who.number(ctx)
 	if err != nil {
 		return nil, graph.State{}, err
 	}
@@ -183,7 +183,7 @@ func (r *ReleaseAlarm) Create(ctx context.Context) (string, error) {
 
 // put makes the rule or changes it. It takes tags for a new one alone.
 func (r *ReleaseAlarm) put(ctx context.Context, tags []types.Tag) error {
-	account, err := r.who.of(ctx)
+	account, err := r.who.number(ctx)
 	if err != nil {
 		return err
 	}

@@ -166,6 +166,10 @@ func (r *Role) Read(ctx context.Context) (*liveRole, graph.State, error) {
 	if st.Owner != r.stack {
 		return nil, st, nil
 	}
+	if r.destroying {
+		live.inline = policy() // one that goes, whatever it says; Delete looks for others
+		return live, st, nil
+	}
 	var err error
 	if live.arn, err = arn.Parse(st.ID); err != nil {
 		return nil, graph.State{}, fmt.Errorf("role %s: %w", *r.roleName(), err)
@@ -198,10 +202,6 @@ func (r *Role) inlinePolicies(ctx context.Context) (own string, others []string,
 		for _, name := range page.PolicyNames {
 			if name != inlineName {
 				others = append(others, name)
-				continue
-			}
-			if r.destroying {
-				own = policy() // one that goes, whatever it says
 				continue
 			}
 			if own, err = r.policy(ctx, name); err != nil {
@@ -386,16 +386,42 @@ func (r *Role) strip(ctx context.Context, own bool) error {
 	return nil
 }
 
-// Delete strips the role of every policy, those added by hand too, since IAM
-// deletes only bare roles, and removes it.
+// Delete removes the role with its policy. IAM deletes only bare roles: where it says that
+// this one is not, as after somebody gave it another policy by hand, all go.
 func (r *Role) Delete(ctx context.Context) error {
-	if err := r.strip(ctx, true); err != nil && !isCode(err, "NoSuchEntity") {
-		return err
+	err := r.strip(ctx, true)
+	if err == nil {
+		err = r.remove(ctx)
 	}
-	if _, err := r.iam.DeleteRole(ctx, &iam.DeleteRoleInput{RoleName: r.roleName()}); err != nil && !isCode(err, "NoSuchEntity") {
+	if isCode(err, "DeleteConflict") {
+		err = r.removeWithAll(ctx)
+	}
+	if err != nil && !isCode(err, "NoSuchEntity") {
 		return fmt.Errorf("delete role %s: %w", *r.roleName(), err)
 	}
 	return nil
+}
+
+func (r *Role) remove(ctx context.Context) error {
+	_, err := r.iam.DeleteRole(ctx, &iam.DeleteRoleInput{RoleName: r.roleName()})
+	return err
+}
+
+// removeWithAll removes the role with every policy that it has.
+func (r *Role) removeWithAll(ctx context.Context) error {
+	live := *r.Last()
+	var err error
+	if live.inline, live.others, err = r.inlinePolicies(ctx); err != nil {
+		return err
+	}
+	if live.attached, err = r.attached(ctx); err != nil {
+		return err
+	}
+	r.Learn(&live)
+	if err := r.strip(ctx, true); err != nil {
+		return err
+	}
+	return r.remove(ctx)
 }
 
 // GoneAtOnce implements graph.GoneAtOnce.

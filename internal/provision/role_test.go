@@ -2,13 +2,16 @@ package provision_test
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 
 	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/provision"
@@ -146,5 +149,17 @@ func TestWhatWasAddedToARoleIsTakenOff(t *testing.T) {
 	}
 	if have, err = provision.ReadDeployed(ctx, c, "book"); err != nil || have.Boundary != "" {
 		t.Errorf("after it was taken off, the boundary is kept as %q, %v", have.Boundary, err)
+	}
+	// IAM deletes no role that somebody gave another policy.
+	_, err = c.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: name, PolicyName: aws.String("more"), PolicyDocument: aws.String(everything)})
+	must(err)
+	_, err = c.IAM.AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: name, PolicyArn: &limits})
+	must(err)
+	if _, err := (provision.Run{Clients: c, Spec: spec(), Holder: "test"}).Destroy(ctx, true, time.Minute); err != nil {
+		t.Error(err)
+	}
+	var none *iamtypes.NoSuchEntityException
+	if out, err := c.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: name}); !errors.As(err, &none) {
+		t.Errorf("destroy left the role: %+v, %v", out, err)
 	}
 }

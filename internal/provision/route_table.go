@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,9 @@ type RouteTable struct {
 	gateway *InternetGateway // nil: isolated
 	subnets []*Subnet
 	made    string // in this run
+	// doubtful says that a route or an association was there before this run made it, and
+	// may be another one.
+	doubtful bool
 }
 
 func newRouteTable(n network, name string, vpc *VPC, gateway *InternetGateway, subnets ...*Subnet) *RouteTable {
@@ -195,7 +199,7 @@ func (r *RouteTable) route(ctx context.Context, _ []graph.Change) error {
 	case live == nil || live.out == "":
 		_, err = r.ec2.CreateRoute(ctx, &ec2.CreateRouteInput{RouteTableId: id, DestinationCidrBlock: dest, GatewayId: aws.String(r.gateway.ID())})
 		if isCode(err, "RouteAlreadyExists") {
-			err = nil // by a call whose answer was lost; the next look tells where it leads
+			r.doubtful, err = true, nil // by a call whose answer was lost; the next look tells where it leads
 		}
 	default:
 		_, err = r.ec2.ReplaceRoute(ctx, &ec2.ReplaceRouteInput{RouteTableId: id, DestinationCidrBlock: dest, GatewayId: aws.String(r.gateway.ID())})
@@ -242,12 +246,18 @@ func (r *RouteTable) associate(ctx context.Context, s *Subnet) error {
 func (r *RouteTable) join(ctx context.Context, subnet string) error {
 	_, err := r.ec2.AssociateRouteTable(ctx, &ec2.AssociateRouteTableInput{RouteTableId: aws.String(r.ID()), SubnetId: &subnet})
 	if isCode(err, "Resource.AlreadyAssociated") {
+		r.doubtful = true
 		return nil // by a call whose answer was lost; the next look tells with which table
 	}
 	if err != nil {
 		return fmt.Errorf("associate %s with %s: %w", subnet, r.ID(), err)
 	}
 	return nil
+}
+
+// SetAtOnce implements graph.SetAtOnce.
+func (r *RouteTable) SetAtOnce(changes []graph.Change) bool {
+	return !r.doubtful && !slices.ContainsFunc(changes, func(c graph.Change) bool { return strings.HasPrefix(c.Field, duplicateField) })
 }
 
 // Delete dissociates the table and removes it.

@@ -137,14 +137,14 @@ type Clients struct {
 	STS        *sts.Client
 	Tagging    *resourcegroupstaggingapi.Client
 
-	callers *callers
+	caller *caller
 }
 
 // NewClients makes the clients from one configuration.
 func NewClients(c aws.Config) Clients {
 	identity := sts.NewFromConfig(c)
 	return Clients{
-		callers: &callers{sts: identity},
+		caller:  &caller{sts: identity},
 		ACM:     acm.NewFromConfig(c),
 		Scaling: applicationautoscaling.NewFromConfig(c),
 		CloudWatch: cloudwatch.NewFromConfig(c, func(o *cloudwatch.Options) {

@@ -258,7 +258,7 @@ func (t *TaskDefinition) inUse(ctx context.Context, newest revision) (revision, 
 		drift, _ := t.Attributes().Compare(live, t.Wanted(live))
 		return NewRelease(drift)
 	}
-	if newest.tags[TagStack] != t.stack || newest.live.Revision == 1 || !anew(newest) {
+	if t.destroying || newest.tags[TagStack] != t.stack || newest.live.Revision == 1 || !anew(newest) {
 		return newest, nil
 	}
 	serving, err := t.serving(ctx)
@@ -362,7 +362,11 @@ func (t *TaskDefinition) newest(ctx context.Context) (*types.TaskDefinition, map
 	if live != nil && tags[TagStack] == t.stack {
 		return live, tags, nil
 	}
-	for _, status := range []types.TaskDefinitionStatus{types.TaskDefinitionStatusActive, types.TaskDefinitionStatusInactive} {
+	statuses := []types.TaskDefinitionStatus{types.TaskDefinitionStatusActive, types.TaskDefinitionStatusInactive}
+	if live == nil { // a family is described by its latest active revision
+		statuses = statuses[1:]
+	}
+	for _, status := range statuses {
 		arns, err := t.list(ctx, status)
 		if err != nil {
 			return nil, nil, err
@@ -790,8 +794,12 @@ func (t *TaskDefinition) GoneAtOnce() {}
 // taskDefinitionKind lists the stack's task definitions. ECS keeps those that are
 // no longer active.
 func (c containers) taskDefinitionKind() inventory.Kind {
-	return inventory.Kind{Service: "ecs", Type: "task definition", Late: true, List: func(ctx context.Context) ([]inventory.Item, error) {
-		t := &TaskDefinition{containers: c}
+	t := &TaskDefinition{containers: c}
+	try := func(ctx context.Context) error {
+		_, err := t.list(ctx, types.TaskDefinitionStatusActive)
+		return err
+	}
+	return inventory.Kind{Service: "ecs", Type: "task definition", Late: true, Try: try, List: func(ctx context.Context) ([]inventory.Item, error) {
 		var out []inventory.Item
 		for _, status := range []types.TaskDefinitionStatus{types.TaskDefinitionStatusActive, types.TaskDefinitionStatusInactive, types.TaskDefinitionStatusDeleteInProgress} {
 			arns, err := t.list(ctx, status)

@@ -640,7 +640,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 		if next.op != "own" && st.Phase != Absent && st.Phase != Terminating {
 			s.seen(st)
 		}
-		note := next.note
+		note, unusable := next.note, false
 		switch next.act {
 		case finish:
 			return nil
@@ -690,6 +690,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 			// What is refused for the same reason again was not made, nor was what names a
 			// thing that is not usable yet.
 			_, propagating := r.propagating(err)
+			unusable = propagating
 			look = unsure || repeated.Load() || reason != refused && !propagating
 			note, refused = reason, reason
 		case update:
@@ -729,7 +730,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 			note = reason
 		}
 		r.waiting(s, note)
-		if err := p.pause(ctx, pausing{coming: next.act == pause && (st.Phase == Pending || st.Phase == Terminating), refused: next.act != pause}); err != nil {
+		if err := p.pause(ctx, pausing{coming: next.act == pause && (st.Phase == Pending || st.Phase == Terminating), refused: next.act != pause, unusable: unusable}); err != nil {
 			return failed("wait", p.explain(err, note))
 		}
 		if p.woken && s.Joined == "" {

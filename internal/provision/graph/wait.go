@@ -80,6 +80,10 @@ func (p *poller) restart() { p.since = time.Now() }
 type pausing struct {
 	coming  bool // something is on its way, which usually takes so long
 	refused bool // a call was refused for a reason that passes by itself
+	// unusable says that the reason is that something new is not usable yet: each try
+	// doubles the time waited, since IAM takes seconds for what other services allow few
+	// calls of.
+	unusable bool
 }
 
 // pause sleeps until the next look. It returns the context's cause when the run is
@@ -101,6 +105,9 @@ func (p *poller) pause(ctx context.Context, why pausing) error {
 		slow *= 8
 	}
 	d := max(minPause, min(slow, maxPause), pace(time.Since(p.since), expect))
+	if why.unusable {
+		d = max(d, min(time.Since(p.since), maxPause))
+	}
 	t := time.NewTimer(min(d, left))
 	defer t.Stop()
 	select {

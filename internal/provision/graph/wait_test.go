@@ -2,6 +2,7 @@ package graph
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -32,5 +33,39 @@ func TestTheEndOfAWaitIsNoticedSoonWithFewLooks(t *testing.T) {
 		if late > test.late || looks > test.looks {
 			t.Errorf("%s: noticed %.1f %% late after %d looks, want at most %.0f %% and %d", test.name, 100*late, looks, 100*test.late, test.looks)
 		}
+	}
+}
+
+// TestAPauseGrowsWithTheWait pauses after a wait, by a clock of its own.
+func TestAPauseGrowsWithTheWait(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		waited time.Duration
+		wakes  bool // it waits for something else first
+		why    pausing
+		want   time.Duration
+	}{
+		"an effect that may show at any moment":       {4 * time.Second, false, pausing{}, 4 * time.Second / pauseShare},
+		"what names something that is not usable yet": {4 * time.Second, false, pausing{refused: true, unusable: true}, 4 * time.Second},
+		"the same after minutes":                      {2 * time.Minute, false, pausing{refused: true, unusable: true}, maxPause},
+		"what waits for something else":               {0, true, pausing{coming: true}, asleep},
+		"what waits for something else for long":      {90 * time.Second, true, pausing{coming: true}, 90 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPoller(time.Hour, time.Second, func() time.Duration { return 10 * time.Hour })
+				if test.wakes {
+					p.wake = make(chan struct{})
+				}
+				time.Sleep(test.waited)
+				begun := time.Now()
+				if err := p.pause(t.Context(), test.why); err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(begun); took.Round(time.Millisecond) != test.want.Round(time.Millisecond) {
+					t.Errorf("a pause of %s, want %s", took, test.want)
+				}
+			})
+		})
 	}
 }

@@ -1,0 +1,45 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+)
+
+// caller knows who calls, and so which account it is, which the ARN of a topic says. All
+// parts of a run share the answer.
+type caller struct {
+	sts          *sts.Client
+	mu           sync.Mutex
+	account, arn string
+}
+
+// Caller returns the account and the ARN of the caller. It is asked for once.
+func (c Clients) Caller(ctx context.Context) (account, arn string, err error) {
+	return c.caller.identity(ctx)
+}
+
+func (c *caller) identity(ctx context.Context) (account, arn string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.account == "" {
+		out, err := c.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+		if err != nil {
+			return "", "", err
+		}
+		c.account, c.arn = aws.ToString(out.Account), aws.ToString(out.Arn)
+	}
+	return c.account, c.arn, nil
+}
+
+// number is that of the account.
+func (c *caller) number(ctx context.Context) (string, error) {
+	account, _, err := c.identity(ctx)
+	if err != nil {
+		return "", fmt.Errorf("ask for the account: %w", err)
+	}
+	return account, nil
+}
