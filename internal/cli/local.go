@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -364,6 +365,9 @@ func readPolicies(paths []string) ([]access.Policy, error) {
 	return policies, nil
 }
 
+// idleAfter is how long after the last call the local cloud counts as idle.
+const idleAfter = 5 * time.Second
+
 func newLocalServe(s streams) *cobra.Command {
 	var (
 		dir       string
@@ -385,6 +389,11 @@ func newLocalServe(s streams) *cobra.Command {
 			}
 			cfg.Relay = []string{self, "local", "relay"}
 			cfg.StateDir, cfg.Version, cfg.Log = dir, version(), slog.New(slog.NewTextHandler(s.err, nil))
+			// What a run leaves in memory, such as the layers of its image, is given back to
+			// the system once nobody calls for a while.
+			rest := time.AfterFunc(idleAfter, debug.FreeOSMemory)
+			defer rest.Stop()
+			cfg.Journal = func(localcloud.Call) { rest.Reset(idleAfter) }
 			// Scaling looks once a second, for the minute of AWS's metrics.
 			cfg.ScalingMinute = time.Duration(behaviour.scale * float64(time.Second))
 			err = localcloud.Run(cmd.Context(), cfg, nil)

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"path"
 	"path/filepath"
 	"runtime"
@@ -82,7 +83,12 @@ func build(ctx context.Context, source Source) (*Image, error) {
 	if err := source.check(); err != nil {
 		return nil, err
 	}
-	binary, err := source.compile(ctx)
+	dir, err := os.MkdirTemp("", "bookctl-image-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }() // the system clears what stays
+	program, err := source.compile(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -93,19 +99,19 @@ func build(ctx context.Context, source Source) (*Image, error) {
 	// The program changes with each release and the rest hardly ever does, so
 	// that they are layers of their own: the second is sent once.
 	below := []file{
-		{"/etc/group", 0o644, group},
-		{"/etc/passwd", 0o644, passwd},
-		{rootsPath, 0o644, roots},
-		{RDSBundlePath, 0o644, slices.Concat(rdsBundle, source.Authorities)},
+		{path: "/etc/group", mode: 0o644, content: group},
+		{path: "/etc/passwd", mode: 0o644, content: passwd},
+		{path: rootsPath, mode: 0o644, content: roots},
+		{path: RDSBundlePath, mode: 0o644, content: slices.Concat(rdsBundle, source.Authorities)},
 	}
 	if source.Package != "" {
-		below = append(below, file{"/tmp", 0o1777, nil})
+		below = append(below, file{path: "/tmp", mode: 0o1777})
 	}
 	base, err := source.layer(below)
 	if err != nil {
 		return nil, err
 	}
-	top, err := source.layer([]file{{source.entrypoint(), 0o755, binary}})
+	top, err := source.layer([]file{{path: source.entrypoint(), mode: 0o755, from: program}})
 	if err != nil {
 		return nil, err
 	}
@@ -200,10 +206,39 @@ const compression = 4
 // does not change its digest.
 var epoch = time.Unix(0, 0).UTC()
 
+// file is a file of a layer, or a directory, which has neither content nor a file that
+// it is read from.
 type file struct {
 	path    string
 	mode    int64
 	content []byte
+	from    string
+}
+
+// write adds the file to a tar.
+func (f file) write(to *tar.Writer) error {
+	header := &tar.Header{Typeflag: tar.TypeReg, Name: strings.TrimPrefix(f.path, "/"), Mode: f.mode, Size: int64(len(f.content)), ModTime: epoch}
+	var content io.Reader = bytes.NewReader(f.content)
+	switch {
+	case f.from != "":
+		from, err := os.Open(f.from)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = from.Close() }() // only read
+		info, err := from.Stat()
+		if err != nil {
+			return err
+		}
+		content, header.Size = from, info.Size()
+	case f.content == nil:
+		header.Typeflag, header.Name = tar.TypeDir, header.Name+"/"
+	}
+	if err := to.WriteHeader(header); err != nil {
+		return err
+	}
+	_, err := io.Copy(to, content)
+	return err
 }
 
 // layer packs files and the directories above them, owned by root, in the order
@@ -216,35 +251,29 @@ func (s Source) layer(files []file) (v1.Layer, error) {
 			entries[dir] = file{path: dir, mode: 0o755}
 		}
 	}
-	var out bytes.Buffer
-	w := tar.NewWriter(&out)
-	for _, name := range slices.Sorted(maps.Keys(entries)) {
-		f := entries[name]
-		header := &tar.Header{Typeflag: tar.TypeReg, Name: strings.TrimPrefix(name, "/"), Mode: f.mode, Size: int64(len(f.content)), ModTime: epoch}
-		if f.content == nil {
-			header.Typeflag, header.Name = tar.TypeDir, header.Name+"/"
+	return s.compressed(func(to io.Writer) error {
+		w := tar.NewWriter(to)
+		for _, name := range slices.Sorted(maps.Keys(entries)) {
+			if err := entries[name].write(w); err != nil {
+				return err
+			}
 		}
-		if err := w.WriteHeader(header); err != nil {
-			return nil, err
-		}
-		if _, err := w.Write(f.content); err != nil {
-			return nil, err
-		}
-	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return s.compressed(out.Bytes())
+		return w.Close()
+	})
 }
 
 // compressed is a layer of a tar, compressed as it is kept in the cache, which saves a
 // second of each build. Another version of Go may compress otherwise, and the digest of
-// an image must not depend on what was built before: so each has its own.
-func (s Source) compressed(files []byte) (v1.Layer, error) {
-	sum := sha256.Sum256(files)
-	path := ""
+// an image must not depend on what was built before: so each has its own. The tar is as
+// large as the program, and never in memory as a whole.
+func (s Source) compressed(tar func(to io.Writer) error) (v1.Layer, error) {
+	hash := sha256.New()
+	if err := tar(hash); err != nil {
+		return nil, err
+	}
+	sum, path := hash.Sum(nil), ""
 	if s.Cache != "" {
-		by := sha256.Sum256(fmt.Appendf(sum[:], " gzip %d %s", compression, runtime.Version()))
+		by := sha256.Sum256(fmt.Appendf(slices.Clone(sum), " gzip %d %s", compression, runtime.Version()))
 		path = filepath.Join(s.Cache, "built-"+hex.EncodeToString(by[:8]))
 	}
 	content := readKept(path)
@@ -252,7 +281,7 @@ func (s Source) compressed(files []byte) (v1.Layer, error) {
 		var out bytes.Buffer
 		to, err := gzip.NewWriterLevel(&out, compression)
 		if err == nil {
-			_, err = to.Write(files)
+			err = tar(to)
 		}
 		if err == nil {
 			err = to.Close()
@@ -261,19 +290,19 @@ func (s Source) compressed(files []byte) (v1.Layer, error) {
 			return nil, err
 		}
 		content = out.Bytes()
-		keep(path, content, "built-*")
+		keep(path, sha256.Sum256(content), bytes.NewReader(content), "built-*")
 	}
 	digest := sha256.Sum256(content)
-	return builtLayer{files: files, content: content, diffID: hashOf(sum), digest: hashOf(digest)}, nil
+	return builtLayer{content: content, diffID: hashOf([sha256.Size]byte(sum)), digest: hashOf(digest)}, nil
 }
 
 func hashOf(sum [sha256.Size]byte) v1.Hash {
 	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum[:])}
 }
 
-// builtLayer is a layer in memory.
+// builtLayer is a compressed layer in memory.
 type builtLayer struct {
-	files, content []byte
+	content        []byte
 	diffID, digest v1.Hash
 }
 
@@ -290,7 +319,7 @@ func (l builtLayer) Compressed() (io.ReadCloser, error) {
 
 // Uncompressed implements v1.Layer.
 func (l builtLayer) Uncompressed() (io.ReadCloser, error) {
-	return io.NopCloser(bytes.NewReader(l.files)), nil
+	return gzip.NewReader(bytes.NewReader(l.content))
 }
 
 // Size implements v1.Layer.

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -98,21 +99,16 @@ func (s Source) check() error {
 	return err
 }
 
-// compile builds the program and returns its bytes.
-func (s Source) compile(ctx context.Context) ([]byte, error) {
+// compile builds the program in a directory and returns its path.
+func (s Source) compile(ctx context.Context, dir string) (string, error) {
 	tool, err := findGo()
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	var inC []string
 	if s.Package != "" && !s.Built() {
 		inC = s.needsC(ctx)
 	}
-	dir, err := os.MkdirTemp("", "bookctl-image-")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = os.RemoveAll(dir) }() // the system clears what stays
 	out := filepath.Join(dir, "bookapi")
 	kept := s.restore(out)
 	pkg := cmp.Or(s.Package, "./"+program)
@@ -132,22 +128,40 @@ func (s Source) compile(ctx context.Context) ([]byte, error) {
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return "", ctx.Err()
 		}
 		failed := goError(s.Dir, "go build "+pkg, err, output.String())
 		if inC != nil {
 			failed = hint.With(failed, "it needs packages with parts in C (%s), and bookctl builds static programs without: build it in a Dockerfile, with --dockerfile FILE", strings.Join(inC, ", "))
 		}
-		return nil, failed
+		return "", failed
 	}
 	if inC != nil && s.Note != nil {
 		s.Note("the program is built without cgo, which " + strings.Join(inC, ", ") + " may need: a Dockerfile (--dockerfile) can build it with")
 	}
-	binary, err := os.ReadFile(out)
-	if err == nil && !bytes.Equal(binary, kept) {
-		keep(s.kept(), binary, "program-*")
+	return out, s.keepProgram(out, kept)
+}
+
+// keepProgram keeps a program that is not kept yet.
+func (s Source) keepProgram(path string, kept [sha256.Size]byte) error {
+	program, err := os.Open(path)
+	if err != nil {
+		return err
 	}
-	return binary, err
+	defer func() { _ = program.Close() }() // only read
+	hash := sha256.New()
+	if _, err := io.Copy(hash, program); err != nil {
+		return err
+	}
+	sum := [sha256.Size]byte(hash.Sum(nil))
+	if sum == kept {
+		return nil
+	}
+	if _, err := program.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	keep(s.kept(), sum, program, "program-*")
+	return nil
 }
 
 // Built says whether this machine has built the source before, in whatever state.
@@ -169,14 +183,28 @@ func (s Source) kept() string {
 }
 
 // restore writes the program of the last build to path, where the go tool tells
-// by its build id whether it is still current. One that is not whole is left:
-// the go tool would not notice.
-func (s Source) restore(path string) []byte {
-	program := readKept(s.kept())
-	if program == nil || os.WriteFile(path, program, 0o755) != nil {
-		return nil
+// by its build id whether it is still current, and returns its checksum. One that is not
+// whole is left: the go tool would not notice.
+func (s Source) restore(path string) (sum [sha256.Size]byte) {
+	from, err := os.Open(s.kept())
+	if err != nil {
+		return sum
 	}
-	return program
+	defer func() { _ = from.Close() }() // only read
+	if _, err := io.ReadFull(from, sum[:]); err != nil {
+		return [sha256.Size]byte{}
+	}
+	to, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o755)
+	if err != nil {
+		return [sha256.Size]byte{}
+	}
+	hash := sha256.New()
+	_, err = io.Copy(io.MultiWriter(to, hash), from)
+	if err = errors.Join(err, to.Close()); err != nil || [sha256.Size]byte(hash.Sum(nil)) != sum {
+		_ = os.Remove(path) // the go tool writes it
+		return [sha256.Size]byte{}
+	}
+	return sum
 }
 
 // readKept reads what keep wrote, or nil where it is not whole.
@@ -191,7 +219,7 @@ func readKept(path string) []byte {
 // keep saves what was made behind its checksum, and forgets all but the newest files
 // with such names. A failure costs the next build some time and nothing else, and so
 // is not reported.
-func keep(path string, content []byte, pattern string) {
+func keep(path string, sum [sha256.Size]byte, content io.Reader, pattern string) {
 	if path == "" || os.MkdirAll(filepath.Dir(path), 0o755) != nil {
 		return
 	}
@@ -199,8 +227,7 @@ func keep(path string, content []byte, pattern string) {
 	if err != nil {
 		return
 	}
-	sum := sha256.Sum256(content)
-	_, err = partial.Write(slices.Concat(sum[:], content))
+	_, err = io.Copy(partial, io.MultiReader(bytes.NewReader(sum[:]), content))
 	if errors.Join(err, partial.Close()) != nil || os.Rename(partial.Name(), path) != nil {
 		_ = os.Remove(partial.Name()) // a rest is no harm
 	}
