@@ -1,4 +1,4 @@
-.PHONY: try build test check release-check bench bench-deploy bench-speed bench-growth conformance conformance-aws
+.PHONY: try build test check release-check bench bench-deploy bench-speed bench-growth bench-start conformance conformance-aws
 
 try: build ## deploy the books API on this machine, and use it
 	.ci/setup run
@@ -40,6 +40,9 @@ bench-speed: ## up and destroy by the longest chain of AWS's own waits, on a loc
 
 bench-growth: ## 50 stacks in one account: the calls and the time of one of them, alone and among the others
 	go test ./internal/cli -run '^$$' -bench Growth -benchtime 1x -timeout 30m
+
+bench-start: ## the start of a command, and what an up and an idle local cloud take; BASELINE=PATH adds another build of bookctl
+	go test ./internal/cli -run '^$$' -bench Start -benchtime 1x -timeout 20m
 
 conformance: ## take a stack through its life on ENDPOINT (a URL, or local) and report what that answers
 	@test -n "$(ENDPOINT)" || { echo "say ENDPOINT=http://127.0.0.1:5000, or ENDPOINT=local" >&2; exit 64; }
