@@ -64,7 +64,7 @@ func TestPreflightGuardsAccountAndRegion(t *testing.T) {
 		"architecture":    {func(i *preflight.Intent) { i.ImageArchs = []string{"arm64"} }, "--arch arm64"},
 		"bad settings":    {func(i *preflight.Intent) { i.Settings.CPU = 300 }, "cpu 300"},
 		"no such restore": {func(i *preflight.Intent) { i.Restore = "gone" }, "no snapshot gone"},
-		"nothing latest":  {func(i *preflight.Intent) { i.Restore = "latest" }, "no snapshot to restore"},
+		"nothing latest":  {func(i *preflight.Intent) { i.Restore = "latest" }, "no snapshot of its own to restore"},
 	} {
 		bad := in
 		c2.change(&bad)
