@@ -106,7 +106,7 @@ func (s *shifting) configuration() *types.AdvancedConfiguration {
 	return c
 }
 
-// What is updated when tasks that were begun beside their database serve.
+// What is updated when early tasks serve.
 const (
 	fieldGrace         = "grace-period"
 	fieldSecretVersion = "secret-version"
@@ -131,8 +131,8 @@ func newService(c containers, cluster *Cluster, definition *TaskDefinition, list
 	// ECS refuses a target group that no load balancer uses, so the listener
 	// comes first; without the route a task could not pull its image.
 	needs := append([]graph.Finder{cluster, definition, listener, out, targets, group}, released...)
-	if definition.early {
-		needs = append(needs, graph.OnceCreated(definition.database))
+	if definition.early.allowed {
+		needs = append(needs, definition.early.dependency())
 	}
 	for _, s := range subnets {
 		needs = append(needs, s)
@@ -154,7 +154,7 @@ func (s *Service) serviceName() string { return s.names().Service() }
 // Expect returns the usual time of a first rollout: pull, start, health checks; or
 // of the database and the checks, where that is made meanwhile.
 func (s *Service) Expect() time.Duration {
-	if s.definition != nil && s.definition.awaits() {
+	if s.definition != nil && s.definition.early.await() {
 		return s.definition.database.Expect() + 15*time.Second
 	}
 	if live := s.lastSeen(); live != nil && startedEarly(live) {
@@ -195,58 +195,9 @@ type liveService struct {
 	secretVersion string // of the secret, that the tasks were started with
 	bounds        bounds
 	inForce       bounds // the wanted ones, or those that a schedule has set
-	early         bool   // the tasks were started before the database was ready
-	awaits        bool   // and are still to be given time
-	samePassword  bool   // secretVersion's is the current one
-	kept          bool   // its image is marked as one that served, or need not be
-	former        bool   // all tasks have the wanted port, and another one can still be reached
-}
-
-// startedEarly says whether tasks were begun beside their database and are not yet
-// treated as all others.
-func startedEarly(live *types.Service) bool {
-	return aws.ToInt32(live.HealthCheckGracePeriodSeconds) == earlyGrace
-}
-
-// awaitDatabase finds out how far tasks are that were begun beside their database,
-// whatever the run waits for otherwise. They are given time until the database
-// serves, and then earlyConnect until the load balancer finds them healthy; after
-// that ECS deals with them as with all others. ECS calling the rollout completed is
-// not enough: no page of AWS's says what that means while health checks are ignored.
-func (s *Service) awaitDatabase(ctx context.Context, live *types.Service, have *liveService, st *graph.State) error {
-	database := s.definition.database
-	since, serves := database.serves()
-	if !serves {
-		have.awaits = true
-		st.Phase, st.Note = graph.Pending, fmt.Sprintf("%d/%d running, they wait for the database", live.RunningCount, live.DesiredCount)
-		return nil
-	}
-	if version := database.secretVersion(); have.secretVersion != version {
-		var err error
-		if have.samePassword, err = database.samePassword(ctx, have.secretVersion, version); err != nil {
-			return err
-		}
-		if !have.samePassword {
-			return nil // they are to be replaced
-		}
-	}
-	if time.Since(since) > earlyConnect {
-		return nil
-	}
-	var err error
-	if have.health, err = s.health(ctx); err != nil {
-		return err
-	}
-	healthy := int32(0)
-	for _, t := range have.health {
-		if t.Health == string(elbtypes.TargetHealthStateEnumHealthy) {
-			healthy++
-		}
-	}
-	if have.awaits = healthy < live.DesiredCount || completed(live) == ""; have.awaits {
-		st.Phase = graph.Pending
-	}
-	return nil
+	early         earlyState
+	kept          bool // its image is marked as one that served, or need not be
+	former        bool // all tasks have the wanted port, and another one can still be reached
 }
 
 // lastSeen is the service as it was last read, or nil.
@@ -290,9 +241,20 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 	} else {
 		st.Phase, st.Note, have.failedRollout = s.progress(live)
 	}
-	if have.early && st.Phase != graph.Unrecoverable {
-		if err := s.awaitDatabase(ctx, live, have, &st); err != nil {
+	if have.early.begun && st.Phase != graph.Unrecoverable {
+		health := func(ctx context.Context) ([]diagnosis.Target, error) {
+			var err error
+			have.health, err = s.health(ctx)
+			return have.health, err
+		}
+		if have.early, err = s.definition.early.read(ctx, live, have.secretVersion, health); err != nil {
 			return nil, graph.State{}, err
+		}
+		if have.early.awaits {
+			st.Phase = graph.Pending
+		}
+		if have.early.note != "" {
+			st.Note = have.early.note
 		}
 	}
 	if st.Phase != graph.Ready && failures(live) > 0 && ours {
@@ -302,7 +264,7 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 		have.gaveUp = true
 		return have, st, nil
 	}
-	have.kept = s.definition.image.kept() || st.Phase != graph.Ready || have.awaits || completed(live) != s.definition.ID()
+	have.kept = s.definition.image.kept() || st.Phase != graph.Ready || have.early.awaits || completed(live) != s.definition.ID()
 	have.former = st.Phase == graph.Ready && completed(live) == s.definition.ID() && slices.ContainsFunc(s.reached, func(g *SecurityGroup) bool {
 		rules := g.former.Load()
 		return rules != nil && len(*rules) > 0
@@ -499,7 +461,7 @@ func asLiveService(live *types.Service, tags map[string]string) *liveService {
 		propagate: string(live.PropagateTags), exec: live.EnableExecuteCommand, recordedCount: tags[settingTag("count")],
 		strategy: strategyOf(live.DeploymentConfiguration), deploying: deploying(live),
 		judged: completed(live) != "" || live.DeploymentConfiguration != nil && live.DeploymentConfiguration.Alarms != nil && live.DeploymentConfiguration.Alarms.Enable,
-		paused: tags[tagPaused], secretVersion: tags[TagSecretVersion], early: startedEarly(live), capacity: describeCapacity(live.CapacityProviderStrategy), unmanaged: describeUnmanaged(live),
+		paused: tags[tagPaused], secretVersion: tags[TagSecretVersion], early: earlyState{begun: startedEarly(live)}, capacity: describeCapacity(live.CapacityProviderStrategy), unmanaged: describeUnmanaged(live),
 	}
 	if n := live.NetworkConfiguration; n != nil && n.AwsvpcConfiguration != nil {
 		l.subnets, l.groups = n.AwsvpcConfiguration.Subnets, n.AwsvpcConfiguration.SecurityGroups
@@ -680,18 +642,6 @@ func (s *Service) strategyNow(live *liveService, targets string) Strategy {
 	return s.want.deploy
 }
 
-const (
-	// earlyGrace is how long, in seconds, tasks may fail health checks that are begun beside their
-	// database: more than that may take. It is also how a later run knows them. Once
-	// they serve it is set to what is wanted, which starts no deployment
-	// (https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html).
-	earlyGrace = 2 * 60 * 60
-	// earlyConnect is how long they have to be healthy, from when this run first
-	// saw the database serve: a connection, the migrations of an empty database,
-	// and two health checks.
-	earlyConnect = time.Minute
-)
-
 // Wanted implements graph.Shape.
 func (s *Service) Wanted(live *liveService) *liveService {
 	n := s.network().AwsvpcConfiguration
@@ -774,12 +724,12 @@ func (s *Service) Attributes() graph.Attributes[liveService] {
 	anew := update.Put(func(in *ecs.UpdateServiceInput) { in.ForceNewDeployment = true })
 	// Whether the tasks have another version of the secret than the current one.
 	outdated := func(live, want *liveService) bool {
-		return want.secretVersion != "" && live.secretVersion != want.secretVersion && !live.awaits
+		return want.secretVersion != "" && live.secretVersion != want.secretVersion && !live.early.awaits
 	}
 	return graph.Attributes[liveService]{
 		// It comes before the grace period, by which it is known that a note will do.
 		graph.Compared(fieldSecretVersion, func(live, want *liveService) (string, string, bool) {
-			return "that without the address", "the current one", outdated(live, want) && live.samePassword // only the address was added to it
+			return "that without the address", "the current one", outdated(live, want) && live.early.samePassword // only the address was added to it
 		}, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
 			return s.noteVersion(ctx, s.ID(), s.definition.database.secretVersion())
 		})),
@@ -831,10 +781,10 @@ func (s *Service) Attributes() graph.Attributes[liveService] {
 		rollout("minimum-healthy", whole),
 		rollout("maximum-running", whole),
 		rollout(fieldGrace, update.Put(func(in *ecs.UpdateServiceInput) { in.HealthCheckGracePeriodSeconds = &s.want.grace })).
-			When(func(live, _ *liveService) bool { return live.rollout != nil && !live.awaits }),
+			When(func(live, _ *liveService) bool { return live.rollout != nil && !live.early.awaits }),
 		rollout("managed-tags", update.Put(func(in *ecs.UpdateServiceInput) { in.EnableECSManagedTags = aws.Bool(true) })),
 		graph.Compared("password", func(live, want *liveService) (string, string, bool) {
-			return "that of another version of the secret", "the secret's", outdated(live, want) && !live.samePassword
+			return "that of another version of the secret", "the secret's", outdated(live, want) && !live.early.samePassword
 		}, anew),
 		tagAttribute(func(l *liveService) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
 			if err := s.retag(ctx, s.ID(), s.Name(), changes); err != nil {
@@ -921,7 +871,7 @@ func (s *Service) Create(ctx context.Context) (string, error) {
 	if s.want.spot {
 		in.LaunchType, in.CapacityProviderStrategy = "", s.want.strategy()
 	}
-	if s.definition.awaits() {
+	if s.definition.early.await() {
 		in.HealthCheckGracePeriodSeconds = aws.Int32(earlyGrace)
 	}
 	if v := s.definition.database.secretVersion(); v != "" {

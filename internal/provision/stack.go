@@ -228,26 +228,6 @@ func (s *Stack) Options() graph.Options {
 	return graph.Options{Owner: s.spec.Stack, Transient: Transient, Propagating: Propagating, Ambiguous: Ambiguous, Exists: Exists, Fatal: Expired}
 }
 
-// canStartEarly says whether tasks can be begun while the database is made, of a
-// stack that was just looked at. They save the time that an image takes to be
-// fetched and started, and ask the secret where the database is: so the image has
-// to be one that does, as those built by bookctl. What is restored has an old
-// password at first. And what serves already is not to be served by tasks that
-// nobody has seen healthy, so this is for the first release of a stack alone.
-func (s *Stack) canStartEarly() bool {
-	if !s.spec.Wait || s.spec.NoDatabase || !s.spec.LocatesDatabase || s.spec.ReleaseCommand != "" || s.spec.Source == nil || s.spec.Image != "" || s.spec.Restore != "" {
-		return false
-	}
-	if _, serves := s.database.serves(); serves {
-		return false
-	}
-	if db := s.database.instanceSeen(); db != nil && rdsTagMap(db.TagList)[TagSecretVersion] == "" {
-		return false // it is being restored
-	}
-	live := s.service.lastSeen()
-	return live == nil || startedEarly(live) && completed(live) == ""
-}
-
 // abandonRelease has ECS stop the task of a release command that a failed run leaves.
 func (s *Stack) abandonRelease(ctx context.Context) error {
 	if s.release == nil {
@@ -510,7 +490,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		shifters, shift = []Resource{second, balancingRole}, []graph.Finder{second, balancingRole, front}
 	}
 	cluster := newCluster(run, ecsRole, spec.Spot)
-	definition := newTaskDefinition(run, image, executionRole, taskRole, secret, logGroup, db, targets, spec.startEarly, taskSpec{
+	definition := newTaskDefinition(run, image, executionRole, taskRole, secret, logGroup, db, targets, earlyTasks{database: db, allowed: spec.startEarly}, taskSpec{
 		cpu: spec.CPU, memory: spec.Memory, storage: spec.EphemeralStorage, arch: spec.Arch, port: spec.ContainerPort, exec: spec.Exec, registrySecret: spec.RegistrySecret,
 		command: spec.Command, releaseCommand: spec.ReleaseCommand, user: spec.User, readOnly: spec.ReadOnlyRoot, stopTimeout: spec.StopTimeout, healthCommand: spec.HealthCommand, healthGrace: spec.HealthGrace,
 		settings: spec.Settings,

@@ -33,7 +33,7 @@ type TaskDefinition struct {
 	database          *Database
 	want              taskSpec
 	region, container string
-	early             bool // the database is made meanwhile; see Spec.startEarly
+	early             earlyTasks
 	seen              *cached[revision]
 }
 
@@ -95,15 +95,11 @@ const freeStorage = 20
 // bookapiUser is the user, and group, that the image runs as: "nonroot".
 const bookapiUser = "65532"
 
-func newTaskDefinition(c containers, image *Image, execution, task *Role, secret *Secret, logs *LogGroup, database *Database, targets *TargetGroup, early bool, want taskSpec) *TaskDefinition {
+func newTaskDefinition(c containers, image *Image, execution, task *Role, secret *Secret, logs *LogGroup, database *Database, targets *TargetGroup, early earlyTasks, want taskSpec) *TaskDefinition {
 	// It records what the target group carries out.
-	made := graph.Finder(database)
-	if early {
-		made = graph.OnceCreated(database)
-	}
 	needs := []graph.Finder{image, execution, task, logs, targets}
 	if !want.settings.NoDatabase {
-		needs = append(needs, secret, made)
+		needs = append(needs, secret, early.dependency())
 	}
 	t := &TaskDefinition{
 		containers: c, image: image, execution: execution, task: task, secret: secret, logs: logs, database: database, early: early,
@@ -111,12 +107,6 @@ func newTaskDefinition(c containers, image *Image, execution, task *Role, secret
 	}
 	t.NodeOf = graph.Of(t, "task-definition", 5*time.Minute, needs...)
 	return t
-}
-
-// awaits says that tasks begun now have to wait until the database says where it is.
-func (t *TaskDefinition) awaits() bool {
-	_, serves := t.database.serves()
-	return t.early && !serves
 }
 
 func (t *TaskDefinition) family() string { return t.names().TaskDefinition() }
@@ -516,7 +506,7 @@ func (t *TaskDefinition) connection(env, hidden map[string]string) {
 		env[envSecret] = t.secret.ID()
 	}
 	host, port := t.database.Endpoint()
-	known := host != "" && !t.awaits()
+	known := host != "" && !t.early.await()
 	for name, part := range s.databaseVariables() {
 		// ECS takes one key of a secret by "ARN:key:version-stage:version-id":
 		// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html
