@@ -23,7 +23,7 @@ var (
 	takesDir  = []string{"source", "dir"}
 )
 
-// completeWords completes flags of few values, beside those of the table of settings.
+// completeWords completes flags of few values, alongside those of the table of settings.
 var completeWords = map[string][]string{
 	"output": {"text", "json"}, "format": {"svg", "mermaid", "dot"}, "price": {"table", "live"}, "shell": {"sh", "fish", "powershell"},
 	"latencies": {"aws"}, "throttle": {"aws"}, "engine": container.Choices(),

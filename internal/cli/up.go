@@ -367,7 +367,7 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 		p.warnings = append(p.warnings, hint.New("the stack is paused since %s, and %s has it serve again: database, tasks and scaling change for that", have.Paused.UTC().Format(minute), hint.Command("up")))
 	}
 	want := have.Settings
-	// Tasks run on this machine, beside whatever else listens here.
+	// Tasks run on this machine, alongside whatever else listens here.
 	if t.local && have.Running == "" {
 		want.Arch = runtime.GOARCH
 	}
@@ -565,7 +565,7 @@ func (p *preparation) findSource(ctx context.Context, u *upFlags, flags *pflag.F
 	// because somebody was elsewhere. Of any other program the package is kept.
 	if runsOurs := p.have.From == "" && p.have.Image == "" && p.have.Package == "" && p.have.Dockerfile == ""; found.program != "" && running != "" && !said && runsOurs {
 		found.close()
-		return hint.With(fmt.Errorf("the stack runs bookapi, and here is %s", found.program), "deploy it in its place with %s, or beside it as a stack of its own with --stack", hint.Command("up", "--source", "."))
+		return hint.With(fmt.Errorf("the stack runs bookapi, and here is %s", found.program), "deploy it in its place with %s, or alongside it as a stack of its own with --stack", hint.Command("up", "--source", "."))
 	}
 	if want.Package == "" {
 		want.Package = found.program

@@ -258,7 +258,7 @@ const mostJoined = 3000
 
 // joins says whether a statement can as well be said by another one, which saves what
 // frames it: under the same condition, and of other services. An action knows the
-// resources of its own service alone, so that neither allows more beside the other.
+// resources of its own service alone, so that neither allows more alongside the other.
 func (s Statement) joins(other Statement) bool {
 	if slices.Contains(s.Resource, "*") || slices.Contains(other.Resource, "*") || !reflect.DeepEqual(s.Condition, other.Condition) {
 		return false

@@ -68,7 +68,7 @@ func (n Names) LoadBalancer() string { return n.Of("lb") }
 // characters.
 func (n Names) TargetGroup() string { return n.Of("tasks") }
 
-// SecondTargetGroup is the name of the target group that a release is put into beside the
+// SecondTargetGroup is the name of the target group that a release is put into alongside the
 // one before, of at most 32 characters.
 func (n Names) SecondTargetGroup() string { return n.Of("tasks-b") }
 

@@ -151,7 +151,7 @@ type Settings struct {
 	// Env are the variables that the user gives to the container, and Secrets those that
 	// it gets from elsewhere: the ARN of a secret or parameter, as ECS has it.
 	Env, Secrets Pairs
-	// Tags are on everything that the stack makes, beside bookctl's own.
+	// Tags are on everything that the stack makes, alongside bookctl's own.
 	Tags Pairs
 	// DBEnv are further names for the database's connection: host=endpoint,….
 	DBEnv string

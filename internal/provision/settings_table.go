@@ -248,7 +248,7 @@ func Table() []Setting {
 			Example: "120",
 			Drives:  []ResourceField{{definitionPart, "health-grace"}}, // and the service's own
 			check: func(s Settings, refuse refusal) {
-				// Tasks that were begun beside their database are known by a longer one.
+				// Early tasks are known by a longer one.
 				refuse("health-grace", s.HealthGrace < 1 || s.HealthGrace >= earlyGrace, "health grace %d s: choose 1 to %d s", s.HealthGrace, earlyGrace-1)
 			},
 			recorded: withDefinition,
@@ -719,7 +719,7 @@ func Table() []Setting {
 			check: func(s Settings, refuse refusal) {
 				wrong := checkCIDR(s.CIDR)
 				refuse("cidr", wrong != "", "%s", wrong)
-				// A deployment starts new tasks beside those that serve.
+				// A deployment starts new tasks alongside those that serve.
 				tasks, room := max(s.Count, s.Max), roomForTasks(s.CIDR)
 				refuse("cidr count max", wrong == "" && s.VPC == "" && tasks >= room,
 					"CIDR %s: its public subnets have addresses for %d tasks, and %d and those of a deployment need more", s.CIDR, room, tasks)

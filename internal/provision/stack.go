@@ -427,7 +427,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		}...)
 	})
 	taskRole := newRole(who, c.IAM, naming.TaskRole, spec.Boundary, logGroup, credentialed, func() []statement {
-		// Tasks that are begun beside their database learn from the secret where it
+		// Early tasks learn from the secret where it
 		// is; what else is in that, they have in their environment.
 		var may []statement
 		if spec.LocatesDatabase && !spec.NoDatabase {
@@ -573,7 +573,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 }
 
 // inventoryOf has the kinds of things that a stack has, which are listed and
-// deleted beside the resources that make them. Those that can be deleted are in the
+// deleted alongside the resources that make them. Those that can be deleted are in the
 // order in which they go: what holds others first.
 //
 // Sweep takes the network and the load balancing alone, where ids and not names

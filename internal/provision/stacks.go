@@ -59,7 +59,7 @@ func (s *Summary) unseen(err error) bool {
 
 // Stacks lists the stacks of the account and region. They are found by the tag
 // of their VPC, which is made first and goes last, of the snapshots that outlive
-// them, and of the cluster and the secret, which are made beside the VPC and may
+// them, and of the cluster and the secret, which are made alongside the VPC and may
 // be all there is. What lists the things of all stacks is called once for all; see
 // neighbours. Costs says that Summary.There is needed whole, which takes one call
 // for each stack.

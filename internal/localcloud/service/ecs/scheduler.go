@@ -386,7 +386,7 @@ func (a tx) startTasks(s *service, w serviceTasks) bool {
 	}
 	limit := int(*s.Rollout.MaximumPercent) * int(s.Desired) / 100
 	n := min(int(s.Desired)-len(w.new), max(limit, 1)-len(w.wanted))
-	if s.shifting() != nil { // it stands beside the tasks before
+	if s.shifting() != nil { // it stands alongside the tasks before
 		n = int(s.Desired) - len(w.new)
 	}
 	if n <= 0 {
