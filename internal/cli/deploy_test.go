@@ -221,3 +221,18 @@ func TestAnAlarmTakesAReleaseBack(t *testing.T) {
 		t.Errorf("the plan without alarms, exit code %d:\n%s%s", r.code, r.out, r.err)
 	}
 }
+
+// TestARunningStackChangesToACanary gets a role that ECS can't assume at once.
+func TestARunningStackChangesToACanary(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s, app := newShell(t), newVersioned(t)
+	app.is(t, "v1", "")
+	h := s.byHand(t, nil, "--scale", "0.01")
+	s.up("--no-database", "--source", app.dir, "--count", "1")
+	h.faults(map[string]any{"roleSeconds": 5})
+	s.run("up", "--local", "--deploy", "canary:50%/1m:0m").says(t, 0, "the role is not known everywhere yet")
+	s.run("plan", "--local").says(t, 0)
+}

@@ -133,6 +133,9 @@ var propagating = []struct{ code, text, created, reason string }{
 	{"AccessDeniedException", "iam:PassRole", "-role", "the role is not known everywhere yet"},
 	// hashicorp/terraform-provider-aws, internal/service/ecs retries it as well.
 	{"ClientException", "Role is not valid", "-role", "the role is not known everywhere yet"},
+	// https://github.com/hashicorp/terraform-provider-aws/issues/38538
+	{"InvalidParameterException", "unable to assume the configured ECS Infrastructure Role", "-role", "the role is not known everywhere yet"},
+	{"InvalidParameterException", "role being passed has the proper trust relationship", "-role", "the role is not known everywhere yet"},
 	// RDS: https://github.com/hashicorp/terraform-provider-aws/pull/10100
 	{"InvalidParameterValue", "wait and try again later", "service-linked-role-rds", "the service-linked role is not known everywhere yet"},
 	// A service that does not see its role yet makes it itself, as far as the caller may.

@@ -96,6 +96,9 @@ func checkAlarms(in *types.DeploymentAlarms) error {
 // a second target group, the rule that forwards, and a role under which ECS changes it.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/alb-resources-for-blue-green.html
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/AmazonECSInfrastructureRolePolicyForLoadBalancers.html
+//
+// Its words about the role are those of
+// https://github.com/hashicorp/terraform-provider-aws/issues/38538.
 func (a tx) advanced(list []types.LoadBalancer, needed bool) error {
 	refuse := func(format string, args ...any) error {
 		return kernel.Fail("InvalidParameterException", format, args...)
@@ -126,7 +129,7 @@ func (a tx) advanced(list []types.LoadBalancer, needed bool) error {
 			}
 		}
 		if _, exists := a.roles.Name(a.Tx, role); !exists || !a.roles.Usable(a.Tx, role) || !a.roles.Trusts(a.Tx, role, "ecs.amazonaws.com", map[string][]string{"aws:SourceAccount": {a.Account()}}) {
-			return refuse("Unable to assume role and validate the specified infrastructure role %s. Please verify that the role being passed has the proper trust relationship and permissions.", role)
+			return refuse("ECS was unable to assume the configured ECS Infrastructure Role '%s'. Please verify that the role being passed has the proper trust relationship with Amazon ECS.", role)
 		}
 		for _, action := range []string{"elasticloadbalancing:ModifyListener", "elasticloadbalancing:ModifyRule", "elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"} {
 			on := map[string]string{"elasticloadbalancing:ModifyListener": listenerOf(rule), "elasticloadbalancing:ModifyRule": rule}
