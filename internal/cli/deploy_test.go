@@ -32,7 +32,10 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"time"
 )
+
+var _ time.Duration
 
 func main() {
 	broken := false
@@ -220,6 +223,25 @@ func TestAnAlarmTakesAReleaseBack(t *testing.T) {
 	if r := s.run("plan", "--local"); r.code != 0 || !strings.Contains(r.out+r.err, "no alarm takes it back") {
 		t.Errorf("the plan without alarms, exit code %d:\n%s%s", r.code, r.out, r.err)
 	}
+}
+
+// TestAReleaseWhoseTasksDieIsTakenBack releases a version whose tasks run for a moment,
+// after which ECS counts no task as failed.
+func TestAReleaseWhoseTasksDieIsTakenBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s, app := newShell(t), newVersioned(t)
+	app.is(t, "v1", "")
+	s.must("local", "start", "--scale", "0.01")
+	url := s.up("--no-database", "--source", app.dir, "--count", "1", "--deploy", "canary:50%/24h")
+	app.is(t, "v2", "time.AfterFunc(200*time.Millisecond, func() { os.Exit(1) })")
+	s.run("up", "--local", "--timeout", "60s").says(t, 1, "rolled back", "tasks failed", "exited 1")
+	if _, body := call(t, http.MethodGet, url, ""); body != "v1" {
+		t.Errorf("%q answers", body)
+	}
+	until(t, "the tasks of the release are gone", func() bool { return len(s.programs(t)) == 1 })
 }
 
 // TestARunningStackChangesToACanary gets a role that ECS can't assume at once.

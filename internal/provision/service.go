@@ -124,6 +124,10 @@ const fieldFormerPort = "former-port"
 // rolloutTimeout is how long a rollout may take.
 const rolloutTimeout = 20 * time.Minute
 
+// backTime is how long it may take beyond that to take a release back whose traffic is
+// shifted.
+const backTime = 5 * time.Minute
+
 // settleTime is how long a rollout that was just accepted may stay unseen.
 const settleTime = 15 * time.Second
 
@@ -140,7 +144,11 @@ func newService(c containers, cluster *Cluster, definition *TaskDefinition, list
 	s := &Service{
 		containers: c, cluster: cluster, definition: definition, targets: targets, group: group, subnets: subnets, want: want, wait: wait,
 	}
-	s.NodeOf = graph.Of(s, "service", rolloutTimeout+want.deploy.Takes(), needs...)
+	timeout := rolloutTimeout + want.deploy.Takes()
+	if want.deploy.Shifts() {
+		timeout += backTime
+	}
+	s.NodeOf = graph.Of(s, "service", timeout, needs...)
 	return s
 }
 
@@ -234,10 +242,14 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 	if err := s.shift.lookUp(ctx); err != nil {
 		return nil, graph.State{}, err
 	}
+	var died int32
 	if record, err := s.record(ctx, live); err != nil {
 		return nil, graph.State{}, err
 	} else if record != nil {
-		st.Phase, st.Note, have.failing = s.shiftProgress(live, record)
+		if died, err = s.dying(ctx, live, record); err != nil {
+			return nil, graph.State{}, err
+		}
+		st.Phase, st.Note, have.failing = s.shiftProgress(live, record, died)
 	} else {
 		st.Phase, st.Note, have.failedRollout = s.progress(live)
 	}
@@ -257,7 +269,7 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 			st.Note = have.early.note
 		}
 	}
-	if st.Phase != graph.Ready && failures(live) > 0 && ours {
+	if st.Phase != graph.Ready && failures(live)+died > 0 && ours {
 		st.Note = strings.TrimSuffix(st.Note, ".") + s.evidence(ctx)
 	}
 	if st.Phase == graph.Unrecoverable {

@@ -142,9 +142,66 @@ func (s *Service) takeBack(ctx context.Context, changes []graph.Change) error {
 	return s.stopDeployment(ctx, arn)
 }
 
+// dying counts the tasks of a release that have started and failed, where it looks as if
+// there are some. ECS's own count is of no use for that: "Once a service deployment has one
+// or more successfully running tasks, the failed task count resets to zero and stops being
+// evaluated."
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html
+func (s *Service) dying(ctx context.Context, live *types.Service, d *types.ServiceDeployment) (int32, error) {
+	own := deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Status) == "PRIMARY" })
+	if own == nil || d.FinishedAt != nil || shiftingOf(d).back() || own.RunningCount >= own.DesiredCount {
+		return 0, nil
+	}
+	if begun := aws.ToTime(own.CreatedAt); startedSince(live, begun) <= int(own.DesiredCount) && time.Since(begun) < s.Expect() {
+		return 0, nil // they start
+	}
+	stopped, err := s.tasks(ctx, types.DesiredStatusStopped)
+	if err != nil {
+		return 0, err
+	}
+	n := int32(0)
+	for _, t := range stopped {
+		if t.Deployment == aws.ToString(own.Id) && t.StopCode != string(types.TaskStopCodeUserInitiated) && !t.ScaledIn() && !t.Interrupted() {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// startedSince is how many tasks have been started since then, by the service's events.
+func startedSince(live *types.Service, then time.Time) (n int) {
+	for _, e := range live.Events {
+		if text := aws.ToString(e.Message); !aws.ToTime(e.CreatedAt).Before(then) && strings.Contains(text, " has started ") {
+			n += strings.Count(text, "(task ")
+		}
+	}
+	return n
+}
+
+// startingStages are those in which no request goes to a release yet, as its tasks start.
+var startingStages = []types.ServiceDeploymentLifecycleStage{
+	"", types.ServiceDeploymentLifecycleStageReconcileService, types.ServiceDeploymentLifecycleStagePreScaleUp, types.ServiceDeploymentLifecycleStageScaleUp,
+}
+
+// overdue says why a release is given up that does not get on; "" where it does. ECS would
+// go on replacing its tasks.
+func overdue(d *types.ServiceDeployment) string {
+	took := time.Since(aws.ToTime(d.CreatedAt))
+	whole := rolloutTimeout + strategyOf(d.DeploymentConfiguration).Takes()
+	switch {
+	case d.CreatedAt == nil:
+		return ""
+	case took > rolloutTimeout && slices.Contains(startingStages, d.LifecycleStage):
+		return fmt.Sprintf("its tasks do not serve after %s", rolloutTimeout)
+	case took > whole:
+		return fmt.Sprintf("it is not over after %s", whole)
+	}
+	return ""
+}
+
 // shiftProgress says how far a release is to which the traffic is shifted. Failing is why
 // it is to be taken back: no circuit breaker does that.
-func (s *Service) shiftProgress(live *types.Service, d *types.ServiceDeployment) (phase graph.Phase, note, failing string) {
+func (s *Service) shiftProgress(live *types.Service, d *types.ServiceDeployment, died int32) (phase graph.Phase, note, failing string) {
 	now := shiftingOf(d)
 	note = fmt.Sprintf("%d running, %s", live.RunningCount, now.Text())
 	switch d.Status {
@@ -162,8 +219,11 @@ func (s *Service) shiftProgress(live *types.Service, d *types.ServiceDeployment)
 		}
 		return graph.Unrecoverable, "rolled back: " + cmp.Or(s.because, lowerFirst(now.Reason), string(d.Status)), ""
 	}
-	if n := failedOf(live); n >= failingTasks(live.DesiredCount) {
-		why := fmt.Sprintf("%d tasks failed", n)
+	why := overdue(d)
+	if n := max(died, failedOf(live)); n >= failingTasks(live.DesiredCount) {
+		why = fmt.Sprintf("%d tasks failed", n)
+	}
+	if why != "" {
 		if len(d.SourceServiceRevisions) == 0 { // there is nothing to go back to
 			return graph.Unrecoverable, note + ", " + why, ""
 		}

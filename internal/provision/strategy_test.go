@@ -57,9 +57,12 @@ func TestAStrategyIsReadInEachOfItsForms(t *testing.T) {
 func TestAShiftedReleaseIsOverOrTakenBack(t *testing.T) {
 	t.Parallel()
 	before := []types.ServiceRevisionSummary{{Arn: aws.String("before")}}
+	ago := func(d time.Duration) *time.Time { return aws.Time(time.Now().Add(-d)) }
+	blueGreen := &types.DeploymentConfiguration{Strategy: types.DeploymentStrategyBlueGreen, BakeTimeInMinutes: aws.Int32(5)}
 	for name, test := range map[string]struct {
 		record        types.ServiceDeployment
 		failed, older int32 // tasks, of the release and of another deployment
+		died          int32 // of the release, after they have started
 		because       string
 		phase         graph.Phase
 		note, failing string
@@ -67,6 +70,21 @@ func TestAShiftedReleaseIsOverOrTakenBack(t *testing.T) {
 		"is shifted": {record: types.ServiceDeployment{Status: types.ServiceDeploymentStatusInProgress, SourceServiceRevisions: before}, failed: 2, older: 9, phase: graph.Pending, note: "4 running, "},
 		"fails": {
 			record: types.ServiceDeployment{Status: types.ServiceDeploymentStatusInProgress, SourceServiceRevisions: before}, failed: 3, phase: graph.Pending, note: "4 running, ", failing: "3 tasks failed",
+		},
+		"starts and fails": {
+			record: types.ServiceDeployment{Status: types.ServiceDeploymentStatusInProgress, SourceServiceRevisions: before}, died: 3, phase: graph.Pending, note: "4 running, ", failing: "3 tasks failed",
+		},
+		"is looked at for 21 minutes": {
+			record: types.ServiceDeployment{Status: types.ServiceDeploymentStatusInProgress, LifecycleStage: types.ServiceDeploymentLifecycleStageProductionTrafficShift, SourceServiceRevisions: before, CreatedAt: ago(21 * time.Minute), DeploymentConfiguration: blueGreen},
+			phase:  graph.Pending, note: "4 running, ",
+		},
+		"starts for 21 minutes": {
+			record: types.ServiceDeployment{Status: types.ServiceDeploymentStatusInProgress, LifecycleStage: types.ServiceDeploymentLifecycleStageScaleUp, SourceServiceRevisions: before, CreatedAt: ago(21 * time.Minute), DeploymentConfiguration: blueGreen},
+			phase:  graph.Pending, note: "4 running, ", failing: "its tasks do not serve after 20m0s",
+		},
+		"does not end": {
+			record: types.ServiceDeployment{Status: types.ServiceDeploymentStatusInProgress, LifecycleStage: types.ServiceDeploymentLifecycleStageProductionTrafficShift, SourceServiceRevisions: before, CreatedAt: ago(26 * time.Minute), DeploymentConfiguration: blueGreen},
+			phase:  graph.Pending, note: "4 running, ", failing: "it is not over after 25m0s",
 		},
 		"fails with nothing to go back to": {record: types.ServiceDeployment{Status: types.ServiceDeploymentStatusInProgress}, failed: 3, phase: graph.Unrecoverable, note: "4 running, "},
 		"is successful":                    {record: types.ServiceDeployment{Status: types.ServiceDeploymentStatusSuccessful, SourceServiceRevisions: before}, older: 9, phase: graph.Ready, note: "4/2 running"},
@@ -87,7 +105,7 @@ func TestAShiftedReleaseIsOverOrTakenBack(t *testing.T) {
 		primary, active := "PRIMARY", "ACTIVE"
 		live := &types.Service{DesiredCount: 2, RunningCount: 4, Deployments: []types.Deployment{{Status: &primary, FailedTasks: test.failed}, {Status: &active, FailedTasks: test.older}}}
 		s := &Service{because: test.because}
-		phase, note, failing := s.shiftProgress(live, &test.record)
+		phase, note, failing := s.shiftProgress(live, &test.record, test.died)
 		if phase != test.phase || !strings.HasPrefix(note, test.note) || failing != test.failing {
 			t.Errorf("a release that %s: %v, %q, failing %q; want %v, %q, %q", name, phase, note, failing, test.phase, test.note, test.failing)
 		}

@@ -59,10 +59,23 @@ type deployment struct {
 	Created  time.Time
 	Updated  time.Time
 	Failed   int32 // tasks, since the last one that was healthy
-	State    types.DeploymentRolloutState
-	Reason   string
+	// Ran says that a task was RUNNING once.
+	Ran    bool `json:",omitempty"`
+	State  types.DeploymentRolloutState
+	Reason string
 	// Group is the target group of its tasks, "" where there is no choice.
 	Group string `json:",omitempty"`
+}
+
+// failedTasks is how many tasks ECS says that have failed: it counts only until one was
+// RUNNING. The circuit breaker of a rolling deployment counts on, and its count is what
+// the local cloud shows there.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html
+func (d deployment) failedTasks(shifts bool) int32 {
+	if shifts && d.Ran {
+		return 0
+	}
+	return d.Failed
 }
 
 // maxEvents is how many events of a service ECS shows.
@@ -457,7 +470,7 @@ func (a tx) describeService(s *service, tags bool) types.Service {
 	for i, x := range s.Deployments {
 		described := types.Deployment{
 			Id: aws.String(x.ID), Status: aws.String(statusActive), TaskDefinition: aws.String(x.Definition), CreatedAt: aws.Time(x.Created), UpdatedAt: aws.Time(x.Updated),
-			FailedTasks: x.Failed, LaunchType: types.LaunchTypeFargate, NetworkConfiguration: networkOf(x), PlatformFamily: aws.String("Linux"),
+			FailedTasks: x.failedTasks(shifts(s.Rollout.Strategy)), LaunchType: types.LaunchTypeFargate, NetworkConfiguration: networkOf(x), PlatformFamily: aws.String("Linux"),
 			PlatformVersion: aws.String(cmp.Or(x.Platform, "1.4.0")), RolloutState: x.State, RolloutStateReason: aws.String(x.Reason),
 		}
 		if len(x.Capacity) > 0 {

@@ -449,6 +449,11 @@ func (s *Service) startContainers(ctx context.Context, t *ecsTask, r *runningTas
 				}
 			})
 		}
+		if s := c.state().Services[t.Service]; s != nil {
+			if i := s.deploymentIndex(t.Deployment); i >= 0 {
+				s.Deployments[i].Ran = true
+			}
+		}
 		c.registerTask(t, r)
 		c.wakeScheduler()
 	})
