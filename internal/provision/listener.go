@@ -25,9 +25,11 @@ type Listener struct {
 	lb      *LoadBalancer
 	targets *TargetGroup
 	// second is the group that takes turns with targets; nil without one. Which of them
-	// gets how many of the requests is ECS's business, as long as those two get all.
-	second *TargetGroup
-	want   listenerSpec
+	// gets how many of the requests is ECS's business while it shifts them; else all go to
+	// that of the service's current revision, which traffic asks ECS for.
+	second  *TargetGroup
+	traffic func(context.Context) (traffic, error)
+	want    listenerSpec
 	// others names the stack's other listeners. Nil means that this one does
 	// not look for strangers.
 	others []string
@@ -68,6 +70,8 @@ type liveListener struct {
 	port     int32
 	protocol string
 	action   string
+	weights  map[string]int32  // of the two groups, by their ARNs
+	traffic  traffic           // what ECS says of them
 	secured  string            // certificate and TLS policy
 	recorded []graph.Change    // how the tags differ that hold the settings of the load balancer's listeners
 	clients  string            // what of them is asked for
@@ -133,6 +137,10 @@ func (l *Listener) Read(ctx context.Context) (*liveListener, graph.State, error)
 		return live, st, nil
 	}
 	if live.rules, live.rule, err = l.rules(ctx, ours.ListenerArn); err != nil {
+		return nil, graph.State{}, err
+	}
+	live.weights = weightsOf(ours.DefaultActions)
+	if live.traffic, err = l.askTraffic(ctx); err != nil {
 		return nil, graph.State{}, err
 	}
 	for i, x := range all {
@@ -275,17 +283,35 @@ func (l *Listener) actions() []types.Action {
 	return []types.Action{{Type: types.ActionTypeEnumForward, ForwardConfig: forward}}
 }
 
-// findServing finds out which of two groups has the tasks that serve, before requests are
-// sent there. ECS does not say it of a service, and puts each release into the other one.
-func (l *Listener) findServing(ctx context.Context) error {
-	if l.second == nil || l.want.redirect != 0 {
-		return nil
+// askTraffic asks ECS which of two groups has the tasks that serve. For a group that is
+// neither, it is as if ECS had not said it.
+func (l *Listener) askTraffic(ctx context.Context) (traffic, error) {
+	if l.second == nil || l.want.redirect != 0 || l.traffic == nil {
+		return traffic{}, nil
+	}
+	now, err := l.traffic(ctx)
+	if err != nil || now.group == "" {
+		return now, err
+	}
+	if now.group != l.targets.ID() && now.group != l.second.ID() {
+		now.group = ""
+	}
+	l.secondServes.Store(now.group == l.second.ID())
+	return now, nil
+}
+
+// findServing finds out where requests are to be sent, before they are. Where ECS does not
+// say it, as of a service that is not there, healthy tasks do.
+func (l *Listener) findServing(ctx context.Context) (shifting bool, err error) {
+	now, err := l.askTraffic(ctx)
+	if err != nil || now.group != "" || l.second == nil || l.want.redirect != 0 {
+		return now.shifting, err
 	}
 	healthy := map[*TargetGroup]int{}
 	for _, t := range []*TargetGroup{l.targets, l.second} {
 		health, err := t.health(ctx)
 		if err != nil {
-			return err
+			return now.shifting, err
 		}
 		for _, x := range health {
 			// One that no listener forwards to is not looked at.
@@ -295,8 +321,45 @@ func (l *Listener) findServing(ctx context.Context) error {
 		}
 	}
 	l.secondServes.Store(healthy[l.second] > healthy[l.targets])
-	return nil
+	return now.shifting, nil
 }
+
+// weightsOf are the weights of the target groups that a listener forwards to.
+func weightsOf(actions []types.Action) map[string]int32 {
+	out := map[string]int32{}
+	for _, a := range actions {
+		if a.ForwardConfig == nil {
+			continue
+		}
+		for _, t := range a.ForwardConfig.TargetGroups {
+			out[aws.ToString(t.TargetGroupArn)] = aws.ToInt32(t.Weight)
+		}
+	}
+	return out
+}
+
+// compareWeights says whether requests go elsewhere than to the tasks of the current
+// revision. ECS does not check that.
+// https://github.com/aws/containers-roadmap/issues/2853
+func (l *Listener) compareWeights(live, want *liveListener) (have, wanted string, differ bool) {
+	serves := live.traffic.group
+	if live.action != want.action || live.traffic.shifting || serves == "" {
+		return "", "", false
+	}
+	other := l.targets
+	if serves == l.targets.ID() {
+		other = l.second
+	}
+	differ = live.weights[serves] == 0 || live.weights[other.ID()] != 0
+	return l.describeWeights(live.weights), l.describeWeights(map[string]int32{serves: 100}), differ
+}
+
+func (l *Listener) describeWeights(weights map[string]int32) string {
+	return fmt.Sprintf("%s %d, %s %d", l.targets.groupName(), weights[l.targets.ID()], l.second.groupName(), weights[l.second.ID()])
+}
+
+// stillShifting is why a default action waits for another run.
+const stillShifting = "ECS is shifting the requests between the target groups; the same command sets it when the deployment is over"
 
 // Wanted implements graph.Shape.
 func (l *Listener) Wanted(*liveListener) *liveListener {
@@ -321,7 +384,13 @@ func (l *Listener) Attributes() graph.Attributes[liveListener] {
 		})),
 		graph.Field("port", func(l *liveListener) string { return decimal(&l.port) }, whole),
 		graph.Field("protocol", func(l *liveListener) string { return l.protocol }, whole),
-		graph.Field("default-action", func(l *liveListener) string { return l.action }, whole),
+		graph.Field(fieldAction, func(l *liveListener) string { return l.action }, whole).Retain(func(live, _ *liveListener) string {
+			if live.traffic.shifting {
+				return stillShifting
+			}
+			return ""
+		}),
+		graph.Compared(fieldWeights, l.compareWeights, whole),
 		graph.Field("tls", func(l *liveListener) string { return l.secured }, whole),
 		graph.Field("mutual-authentication", func(l *liveListener) string { return l.clients }, modify.Put(func(in *elb.ModifyListenerInput) {
 			in.MutualAuthentication = &types.MutualAuthenticationAttributes{Mode: aws.String("off")}
@@ -335,6 +404,8 @@ func (l *Listener) Attributes() graph.Attributes[liveListener] {
 const (
 	extraListener = "extra listener "
 	extraRuleOf   = "extra rule "
+	fieldAction   = "default-action"
+	fieldWeights  = "target-group-weights"
 )
 
 // Create makes the listener. A port takes one listener, so that a repeated call
@@ -342,7 +413,7 @@ const (
 func (l *Listener) Create(ctx context.Context) (string, error) {
 	certificates, policy := l.tls()
 	tags := l.tags(l.Name())
-	if err := l.findServing(ctx); err != nil {
+	if _, err := l.findServing(ctx); err != nil {
 		return "", err
 	}
 	out, err := l.elb.CreateListener(ctx, &elb.CreateListenerInput{
@@ -399,11 +470,14 @@ func (l *Listener) deleteRules(ctx context.Context, changes []graph.Change) erro
 }
 
 func (l *Listener) modify(ctx context.Context, in *elb.ModifyListenerInput, changes []graph.Change) error {
-	if in.DefaultActions = nil; hasField(changes, "default-action") { // else ECS may be shifting the traffic
-		if err := l.findServing(ctx); err != nil {
+	if hasField(changes, fieldAction) || hasField(changes, fieldWeights) {
+		shifting, err := l.findServing(ctx)
+		if err != nil {
 			return err
 		}
-		in.DefaultActions = l.actions()
+		if !shifting { // since a moment ago
+			in.DefaultActions = l.actions()
+		}
 	}
 	if _, err := l.elb.ModifyListener(ctx, in); err != nil {
 		return fmt.Errorf("modify %s of the listener of %s: %w", graph.Fields(changes), l.lb.loadBalancerName(), err)

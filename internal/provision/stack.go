@@ -479,6 +479,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	if front == nil {
 		front = listener
 	}
+	front.traffic = run.traffic
 	var shifters []Resource
 	var shift []graph.Finder
 	var balancingRole *Role

@@ -1,0 +1,107 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// TestRequestsGoToTheGroupOfTheCurrentRevision has a listener of two target groups changed
+// by hand in each way that lets requests go where no task is: by its weights, while the
+// stack is paused, and while the tasks of two releases run.
+func TestRequestsGoToTheGroupOfTheCurrentRevision(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	needAWS(t)
+	t.Parallel()
+	s, app := newShell(t), newVersioned(t)
+	app.is(t, "v1", "")
+	s.must("local", "start", "--scale", "0.02")
+	url := s.up("--no-database", "--source", app.dir, "--deploy", "blue-green:0m")
+	shows := func(r result, code int, pieces ...string) {
+		t.Helper()
+		for _, p := range pieces {
+			if !strings.Contains(r.out+r.err, p) {
+				t.Errorf("%q is not said:\n%s%s", p, r.out, r.err)
+			}
+		}
+		if r.code != code {
+			t.Errorf("exit code %d instead of %d:\n%s%s", r.code, code, r.out, r.err)
+		}
+	}
+	serves := func(version string) {
+		t.Helper()
+		for range 20 {
+			if code, body := call(t, http.MethodGet, url, ""); body != version {
+				t.Fatalf("%d %q answers, and not %s", code, body, version)
+			}
+		}
+	}
+	group := func(name string) (balancer, arn string) {
+		var found []string
+		decode(t, s.aws("elbv2", "describe-target-groups", "--names", name, "--query", "TargetGroups[].[LoadBalancerArns[0],TargetGroupArn][]"), &found)
+		return found[0], found[1]
+	}
+	balancer, first := group("book-tasks")
+	_, second := group("book-tasks-b")
+	var listeners []string
+	decode(t, s.aws("elbv2", "describe-listeners", "--load-balancer-arn", balancer, "--query", "Listeners[].ListenerArn"), &listeners)
+	byHand := func(actions string) {
+		t.Helper()
+		s.aws("elbv2", "modify-listener", "--listener-arn", listeners[0], "--default-actions", actions)
+	}
+	const maintenance = `[{"Type":"fixed-response","FixedResponseConfig":{"StatusCode":"503","ContentType":"text/plain","MessageBody":"back soon"}}]`
+	clean := func(version string) {
+		t.Helper()
+		serves(version)
+		if r := s.run("plan", "--local"); strings.Contains(r.out, "listener") {
+			t.Errorf("the listener is not as it is to be:\n%s%s", r.out, r.err)
+		}
+	}
+	clean("v1") // in the second group, where ECS put the first release
+
+	byHand(fmt.Sprintf(`[{"Type":"forward","ForwardConfig":{"TargetGroups":[{"TargetGroupArn":%q,"Weight":100},{"TargetGroupArn":%q,"Weight":0}]}}]`, first, second))
+	if code, body := call(t, http.MethodGet, url, ""); code != http.StatusServiceUnavailable {
+		t.Fatalf("%d %q answers for a group without tasks", code, body)
+	}
+	shows(s.run("plan", "--local"), 2, "target-group-weights: book-tasks 100, book-tasks-b 0 → book-tasks 0, book-tasks-b 100")
+	s.must("up", "--local")
+	clean("v1")
+
+	s.must("pause", "--local", "--yes")
+	byHand(maintenance)
+	s.must("up", "--local")
+	clean("v1")
+
+	// To and fro, so that the release before is in the first group.
+	app.is(t, "v2", "")
+	s.must("up", "--local")
+	clean("v2")
+	app.is(t, "v3", "")
+	waiting := s.command("up", "--local", "--deploy", "blue-green:15m")
+	if err := waiting.Start(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "both releases run", func() bool {
+		var status struct {
+			Service struct{ Shifting *struct{ Stage string } }
+		}
+		if err := json.Unmarshal([]byte(s.run("status", "--local", "--output", "json").out), &status); err != nil {
+			t.Fatal(err)
+		}
+		return status.Service.Shifting != nil && status.Service.Shifting.Stage == "BAKE_TIME"
+	})
+	if err := waiting.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = waiting.Wait() // it was killed
+	byHand(fmt.Sprintf(`[{"Type":"forward","TargetGroupArn":%q}]`, second))
+	serves("v3")
+	shows(s.run("up", "--local", "--wait=false"), 0, "default-action stays", "ECS is shifting the requests between the target groups")
+	serves("v3")
+	s.must("up", "--local")
+	clean("v3")
+}

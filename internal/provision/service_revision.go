@@ -1,0 +1,73 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+)
+
+// traffic is what ECS says of where the requests of a service are to go.
+type traffic struct {
+	// group is the ARN of the target group that all tasks of the current revision are in,
+	// "" where ECS does not say.
+	group string
+	// shifting says that a deployment moves the requests from one group to the other, so
+	// that the weights are ECS's alone.
+	shifting bool
+}
+
+// traffic asks ECS by which target group the service is served: the current revision has it.
+// What the service itself shows is both groups, as they were given.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ResolvedConfiguration.html
+func (c containers) traffic(ctx context.Context) (traffic, error) {
+	live, err := c.service().describe(ctx)
+	if live == nil || err != nil || ecsTagMap(live.Tags)[TagStack] != c.stack {
+		return traffic{}, err
+	}
+	if strategyOf(live.DeploymentConfiguration).Shifts() {
+		if deploying(live) {
+			return traffic{shifting: true}, nil
+		}
+		// ECS need not tell the state of such a rollout, but it does of its own record.
+		d, err := c.serviceDeployment(ctx, aws.ToString(live.CurrentServiceDeployment))
+		if err != nil || d != nil && d.FinishedAt == nil {
+			return traffic{shifting: true}, err
+		}
+	}
+	var arns []string
+	for _, r := range live.CurrentServiceRevisions {
+		arns = append(arns, aws.ToString(r.Arn))
+	}
+	if len(arns) == 0 {
+		return traffic{}, nil
+	}
+	out, err := c.ecs.DescribeServiceRevisions(ctx, &ecs.DescribeServiceRevisionsInput{ServiceRevisionArns: arns})
+	if err != nil {
+		return traffic{}, fmt.Errorf("describe the current revision of service %s: %w", c.names().Service(), err)
+	}
+	var found traffic
+	for i, r := range out.ServiceRevisions {
+		group := groupOf(r)
+		if i > 0 && group != found.group { // the tasks before are still there
+			return traffic{shifting: true}, nil
+		}
+		found.group = group
+	}
+	return found, nil
+}
+
+// groupOf is the target group that the tasks of a revision are in, "" where ECS does not say.
+func groupOf(r types.ServiceRevision) string {
+	if c := r.ResolvedConfiguration; c != nil && len(c.LoadBalancers) > 0 {
+		return aws.ToString(c.LoadBalancers[0].TargetGroupArn)
+	}
+	for _, b := range r.LoadBalancers {
+		if b.AdvancedConfiguration == nil { // there is no other one
+			return aws.ToString(b.TargetGroupArn)
+		}
+	}
+	return ""
+}
