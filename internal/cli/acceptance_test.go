@@ -380,11 +380,18 @@ type load struct {
 
 func startLoad(t *testing.T, url string, clients int, pause time.Duration) *load {
 	t.Helper()
+	return startLoadBy(t, url, clients, pause, func() *http.Client { return &http.Client{Transport: &http.Transport{}} })
+}
+
+// startLoadBy is startLoad by clients of the caller's own.
+func startLoadBy(t *testing.T, url string, clients int, pause time.Duration, made func() *http.Client) *load {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	l := &load{cancel: cancel}
 	for range clients {
+		client := made()
+		client.Timeout = 20 * time.Second
 		l.wg.Go(func() {
-			client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{}}
 			for ctx.Err() == nil {
 				resp, err := client.Get(url)
 				if err == nil {

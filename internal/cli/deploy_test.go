@@ -1,10 +1,15 @@
 package cli_test
 
 import (
+	"crypto/tls"
 	"encoding/json"
+	"io"
+	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -257,4 +262,113 @@ func TestARunningStackChangesToACanary(t *testing.T) {
 	h.faults(map[string]any{"roleSeconds": 5})
 	s.run("up", "--local", "--deploy", "canary:50%/1m:0m").says(t, 0, "the role is not known everywhere yet")
 	s.run("plan", "--local").says(t, 0)
+}
+
+// TestAStackIsNotPausedInTheMiddleOfAShift looks at a release that has a share of the
+// requests with all commands that tell of a stack, and asks for a pause and a resume then.
+func TestAStackIsNotPausedInTheMiddleOfAShift(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s, app := newShell(t), newVersioned(t)
+	app.is(t, "v1", "")
+	s.must("local", "start", "--scale", "0.02")
+	h := s.byHand(t, nil)
+	url := s.up("--no-database", "--source", app.dir, "--count", "2", "--deploy", "canary:25%/5m:1m")
+	load := startLoad(t, url, 2, 15*time.Millisecond)
+	app.is(t, "v2", "")
+	nobody := "and nobody does with --wait=false: ECS's circuit breaker is for rolling deployments alone"
+	s.run("plan", "--local", "--deploy", "canary:25%/24h:1m").says(t, 2, nobody)
+	s.run("up", "--local", "--wait=false", "--deploy", "canary:25%/24h:1m").says(t, 0, nobody)
+	shiftingNow(t, s)
+
+	shows := func(r result, code int, pieces ...string) {
+		t.Helper()
+		for _, p := range pieces {
+			if !strings.Contains(r.out+r.err, p) {
+				t.Errorf("%q is not said:\n%s%s", p, r.out, r.err)
+			}
+		}
+		if r.code != code {
+			t.Errorf("exit code %d instead of %d:\n%s%s", r.code, code, r.out, r.err)
+		}
+	}
+	shows(s.run("list", "--local"), 0, "deploying", "4/2")
+	shows(s.run("status", "--local"), 0, ": healthy", "4/2 running", "rollout in progress", "canary:25%/1440m:1m: traffic is shifted, 25% of the requests")
+	shows(s.run("graph", "--local", "--output", "json"), 0, `"state":"pending","note":"canary:25%/1440m:1m: traffic is shifted, 25% of the requests`)
+	before := h.inventory()
+	shows(s.run("pause", "--local"), 1, "revision 2 is being released", "canary:25%/1440m:1m: traffic is shifted, 25% of the requests", "take it back at once with 'bookctl rollback --local'")
+	shows(s.run("resume", "--local", "--timeout", "3s"), 1, "is not paused", "traffic is shifted, 25% of the requests")
+	h.same("a pause and a resume in the middle of a shift", before)
+	shiftingNow(t, s)
+	shows(s.run("rollback", "--local"), 0, "Revision 1 serves again")
+	load.unharmed(t)
+
+	shows(s.run("pause", "--local"), 0, "Paused, ")
+	shows(s.run("destroy", "--local", "--yes"), 0, " 0 left")
+}
+
+// TestTheListenerThatServesShiftsTheTraffic takes a stack with two target groups from HTTP
+// to HTTPS, and releases by the listener that serves then; under load, of which no request
+// fails.
+func TestTheListenerThatServesShiftsTheTraffic(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	needAWS(t)
+	t.Parallel()
+	s, app := newShell(t), newVersioned(t)
+	app.is(t, "v1", "")
+	s.must("local", "start", "--scale", "0.02")
+	const domain = "app.example.org"
+	var zone struct{ HostedZone struct{ ID string } }
+	decode(t, s.aws("route53", "create-hosted-zone", "--name", "example.org", "--caller-reference", "1"), &zone)
+	var certificate struct{ CertificateArn string }
+	decode(t, s.aws("acm", "request-certificate", "--domain-name", domain, "--validation-method", "DNS"), &certificate)
+	s.proveDomain(t, zone.HostedZone.ID, certificate.CertificateArn)
+
+	at, err := url.Parse(s.up("--no-database", "--source", app.dir, "--count", "2", "--deploy", "canary:25%/5m:1m"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at.Host = net.JoinHostPort(domain, at.Port()) // which the user's own record leads there
+	load := startLoadBy(t, at.String(), 2, 15*time.Millisecond, func() *http.Client {
+		client := s.trusting(t, &tls.Config{MinVersion: tls.VersionTLS12})
+		client.CheckRedirect = nil // it follows them
+		return client
+	})
+	s.must("up", "--local", "--certificate", certificate.CertificateArn)
+	if r := s.run("plan", "--local"); r.code != 0 {
+		t.Errorf("a plan after the change to HTTPS, exit code %d:\n%s%s", r.code, r.out, r.err)
+	}
+
+	var balancer, secure, rule, used []string
+	decode(t, s.aws("elbv2", "describe-load-balancers", "--query", "LoadBalancers[].LoadBalancerArn"), &balancer)
+	decode(t, s.aws("elbv2", "describe-listeners", "--load-balancer-arn", balancer[0], "--query", "Listeners[?Protocol=='HTTPS'].ListenerArn"), &secure)
+	decode(t, s.aws("elbv2", "describe-rules", "--listener-arn", secure[0], "--query", "Rules[].RuleArn"), &rule)
+	decode(t, s.aws("ecs", "describe-services", "--cluster", "book-cluster", "--services", "book-service", "--query", "services[].loadBalancers[].advancedConfiguration.productionListenerRule"), &used)
+	if !slices.Equal(rule, used) {
+		t.Errorf("the traffic is shifted by %v, and the listener that serves has %v", used, rule)
+	}
+	app.is(t, "v2", "")
+	if r := s.run("up", "--local"); r.code != 0 || !strings.Contains(r.err, "traffic is shifted, 25% of the requests") {
+		t.Errorf("a release by the new listener, exit code %d:\n%s%s", r.code, r.out, r.err)
+	}
+	client := s.trusting(t, &tls.Config{MinVersion: tls.VersionTLS12})
+	client.CheckRedirect = nil
+	for range 10 {
+		resp, err := client.Get(at.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(resp.Body)
+		if _ = resp.Body.Close(); err != nil || string(text) != "v2" || resp.Request.URL.Scheme != "https" {
+			t.Fatalf("%s answers %q: %v", resp.Request.URL, text, err)
+		}
+	}
+	load.unharmed(t)
+	if r := s.run("destroy", "--local", "--yes"); r.code != 0 || !strings.Contains(r.out+r.err, " 0 left") {
+		t.Errorf("a destroy, exit code %d:\n%s%s", r.code, r.out, r.err)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -74,6 +75,15 @@ func drawGraph(ctx context.Context, s streams, g *globals, format string) error 
 	}
 	if len(errs) == len(found) {
 		return errors.Join(errs...) // a picture of nothing helps nobody
+	}
+	shifted, err := have.Shifted(ctx, t.clients, g.stack)
+	if err != nil {
+		return err
+	}
+	if at := slices.IndexFunc(parts, func(p picture.Part) bool { return p.Name == "service" }); at >= 0 && shifted != nil {
+		if parts[at].Note = shifted.Text(); parts[at].State == string(graph.Ready) {
+			parts[at].State = string(graph.Pending)
+		}
 	}
 	if g.output == "json" {
 		return encode(s.out, graphDocument{headOf("graph"), placeOf(g, t), parts})

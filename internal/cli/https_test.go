@@ -59,6 +59,24 @@ func (s *shell) trusting(t *testing.T, limits *tls.Config) *http.Client {
 	}
 }
 
+// proveDomain makes the record that ACM asks for, so that a certificate is issued, and
+// returns its name.
+func (s *shell) proveDomain(t *testing.T, zone, certificate string) string {
+	t.Helper()
+	var detail struct {
+		Certificate struct {
+			DomainValidationOptions []struct {
+				ResourceRecord struct{ Name, Type, Value string }
+			}
+		}
+	}
+	decode(t, s.aws("acm", "describe-certificate", "--certificate-arn", certificate), &detail)
+	proof := detail.Certificate.DomainValidationOptions[0].ResourceRecord
+	s.aws("route53", "change-resource-record-sets", "--hosted-zone-id", zone, "--change-batch",
+		`{"Changes":[{"Action":"CREATE","ResourceRecordSet":{"Name":"`+proof.Name+`","Type":"`+proof.Type+`","TTL":60,"ResourceRecords":[{"Value":"`+proof.Value+`"}]}}]}`)
+	return proof.Name
+}
+
 // TestACertificateThatIsThereServesHTTPS brings a certificate of the user's own,
 // which the stack uses and leaves alone.
 func TestACertificateThatIsThereServesHTTPS(t *testing.T) {
@@ -79,17 +97,7 @@ func TestACertificateThatIsThereServesHTTPS(t *testing.T) {
 	if r := s.run("up", "--local", "--certificate", arn); r.code == 0 {
 		t.Errorf("a certificate that is not issued is taken: %s%s", r.out, r.err)
 	}
-	var detail struct {
-		Certificate struct {
-			DomainValidationOptions []struct {
-				ResourceRecord struct{ Name, Type, Value string }
-			}
-		}
-	}
-	decode(t, s.aws("acm", "describe-certificate", "--certificate-arn", arn), &detail)
-	proof := detail.Certificate.DomainValidationOptions[0].ResourceRecord
-	s.aws("route53", "change-resource-record-sets", "--hosted-zone-id", zone.HostedZone.ID, "--change-batch",
-		`{"Changes":[{"Action":"CREATE","ResourceRecordSet":{"Name":"`+proof.Name+`","Type":"`+proof.Type+`","TTL":60,"ResourceRecords":[{"Value":"`+proof.Value+`"}]}}]}`)
+	proof := s.proveDomain(t, zone.HostedZone.ID, arn)
 
 	at := s.up("--certificate", arn)
 	u, err := url.Parse(at)
@@ -109,7 +117,7 @@ func TestACertificateThatIsThereServesHTTPS(t *testing.T) {
 		t.Errorf("a second up without flags writes: %s%s", r.out, r.err)
 	}
 	s.must("destroy", "--local", "--yes", "--purge-snapshots")
-	if r := s.records(t, zone.HostedZone.ID); len(r) != 1 || r["CNAME"] != proof.Name {
+	if r := s.records(t, zone.HostedZone.ID); len(r) != 1 || r["CNAME"] != proof {
 		t.Errorf("the user's zone has %v after destroy", r)
 	}
 	if out := s.aws("acm", "list-certificates"); !strings.Contains(out, arn) {

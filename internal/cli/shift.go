@@ -33,9 +33,10 @@ func shiftNotes(have provision.Deployed, want provision.Settings, region string,
 	}
 	out := []hint.Message{hint.New("%s", text)}
 	if have.Service() && !have.Twins {
-		out = append(out, hint.New("this release still rolls, as ECS asks for before it shifts traffic; the next one is by %s", strategy))
+		return append(out, hint.New("this release still rolls, as ECS asks for before it shifts traffic; the next one is by %s", strategy))
 	}
-	return out
+	// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentCircuitBreaker.html
+	return append(out, hint.New("when its tasks fail, %s stops it as long as it waits, and nobody does with --wait=false: ECS's circuit breaker is for rolling deployments alone", hint.Command("up")))
 }
 
 // monthHours are those of the months that prices are of.

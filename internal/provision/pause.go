@@ -84,6 +84,9 @@ func (p Pause) Run(ctx context.Context) error {
 	if err := stoppable(db); err != nil {
 		return err
 	}
+	if err := s.unshifted(ctx, live); err != nil {
+		return err
+	}
 	if err := p.note(ctx, s, live); err != nil {
 		return err
 	}

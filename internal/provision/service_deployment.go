@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -289,6 +290,20 @@ func (c containers) shifted(ctx context.Context, live *types.Service) (*ShiftedR
 		}
 	}
 	return out, nil
+}
+
+// unshifted is an error while the traffic is shifted from one release to another. No page
+// of AWS's says what becomes of the two when there are to be no tasks.
+func (c containers) unshifted(ctx context.Context, live *types.Service) error {
+	r, err := c.shifted(ctx, live)
+	if r == nil || err != nil {
+		return err
+	}
+	err = fmt.Errorf("revision %d is being released, and no stack is paused meanwhile: %s", r.Revision, r.Text())
+	if r.back() {
+		return hint.With(err, "wait until revision %d has all requests again, which %s shows, and run %s again", r.Before, hint.Command("status"), hint.Command("pause"))
+	}
+	return hint.With(err, "wait until it is over, or take it back at once with %s, and run %s again", hint.Command("rollback"), hint.Command("pause"))
 }
 
 // Back takes the release back, and waits until all requests go to the one before. Told
