@@ -306,6 +306,10 @@ func TestAStackIsNotPausedInTheMiddleOfAShift(t *testing.T) {
 	load.unharmed(t)
 
 	shows(s.run("pause", "--local"), 0, "Paused, ")
+	shows(s.run("resume", "--local", "--timeout", "1m"), 0, "The stack serves")
+	if _, body := call(t, http.MethodGet, url, ""); body != "v1" {
+		t.Errorf("after the pause %q answers", body)
+	}
 	shows(s.run("destroy", "--local", "--yes"), 0, " 0 left")
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -143,13 +144,23 @@ func resume(ctx context.Context, s streams, g *globals) error {
 	} else {
 		rep.note("stack %s in %s: its database starts, and then its tasks", g.stack, t.place)
 	}
+	settings := have.Settings
+	if !have.Paused.IsZero() { // the newest revision may be one that was taken back
+		releases, err := provision.Releases(ctx, t.clients, g.stack)
+		if err != nil {
+			return err
+		}
+		if at := slices.IndexFunc(releases, func(r provision.Release) bool { return r.Serving }); at > 0 {
+			releases[at].Contract(&settings)
+		}
+	}
 	p := &preparation{target: t.target, have: have, spec: provision.Spec{
-		Stack: g.stack, Version: version(), Settings: have.Settings, Running: have.Running, Zones: have.Zones, Deployed: &have, Wait: true,
+		Stack: g.stack, Version: version(), Settings: settings, Running: have.Running, Zones: have.Zones, Deployed: &have, Wait: true,
 		Release: watchRelease(rep),
 	}}
 	stack, _, err := p.run(ctx, s, rep, "resume")
 	if err == nil {
-		err = t.answers(ctx, rep, stack.URL(), have.Settings)
+		err = t.answers(ctx, rep, stack.URL(), settings)
 	}
 	rep.close()
 	if err != nil {
