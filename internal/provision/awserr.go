@@ -100,6 +100,8 @@ var passing = []struct{ code, text, reason string }{
 	// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html
 	{"InvalidRequestException", "scheduled for deletion", "the last secret of that name is still being deleted"},
 
+	{"DBSnapshotAlreadyExists", "still being deleted", "the last snapshot of that name is still being deleted"},
+
 	// https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html
 	{"OperationAbortedException", "", "another change of the log group is on its way"},
 

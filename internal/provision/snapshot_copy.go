@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/partition"
@@ -29,6 +30,8 @@ type SnapshotCopy struct {
 	from Snapshot
 	// asked says that this run has asked for it.
 	asked atomic.Bool
+	// deleted says that this run has deleted one that failed.
+	deleted atomic.Bool
 }
 
 // rdsKey is the key that each account has for RDS.
@@ -128,6 +131,17 @@ func (s *SnapshotCopy) Create(ctx context.Context) (string, error) {
 		in.SourceRegion = &of.Region
 	}
 	_, err = s.rds.CopyDBSnapshot(ctx, in)
+	if isCode(err, "DBSnapshotAlreadyExists") && s.deleted.Load() {
+		there, found := s.status(ctx)
+		if found != nil {
+			return "", found
+		}
+		if there == "" || there == snapshotFailed || strings.HasPrefix(there, "delet") {
+			return "", fmt.Errorf("copy snapshot %s: %w", s.from.elsewhere, &smithy.GenericAPIError{
+				Code: "DBSnapshotAlreadyExists", Message: s.copyName() + ", which failed, is still being deleted",
+			})
+		}
+	}
 	if err != nil && !isCode(err, "DBSnapshotAlreadyExists") {
 		err = fmt.Errorf("copy snapshot %s: %w", s.from.elsewhere, err)
 		switch {
@@ -153,14 +167,27 @@ func (s *SnapshotCopy) deleteFailed(ctx context.Context) error {
 		return fmt.Errorf("describe snapshot %s: %w", *name, err)
 	}
 	for _, live := range out.DBSnapshots {
-		if aws.ToString(live.Status) != snapshotFailed || rdsTagMap(live.TagList)[TagStack] != s.stack {
+		if s.deleted.Load() || aws.ToString(live.Status) != snapshotFailed || rdsTagMap(live.TagList)[TagStack] != s.stack {
 			continue
 		}
 		if _, err := s.rds.DeleteDBSnapshot(ctx, &rds.DeleteDBSnapshotInput{DBSnapshotIdentifier: name}); err != nil && !isCode(err, "DBSnapshotNotFound") {
 			return fmt.Errorf("delete snapshot %s, which failed: %w", *name, err)
 		}
+		s.deleted.Store(true)
 	}
 	return nil
+}
+
+// status is RDS's word for how the copy is, "" for none.
+func (s *SnapshotCopy) status(ctx context.Context) (string, error) {
+	out, err := s.rds.DescribeDBSnapshots(ctx, &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: aws.String(s.copyName())})
+	if isCode(err, "DBSnapshotNotFound") || err == nil && len(out.DBSnapshots) == 0 {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("describe snapshot %s: %w", s.copyName(), err)
+	}
+	return aws.ToString(out.DBSnapshots[0].Status), nil
 }
 
 // keyHint says what lets a run copy a snapshot that another account has encrypted.
