@@ -249,6 +249,28 @@ func TestAReleaseWhoseTasksDieIsTakenBack(t *testing.T) {
 	until(t, "the tasks of the release are gone", func() bool { return len(s.programs(t)) == 1 })
 }
 
+// TestARollbackDoesNotTakeARestartForARelease goes back behind a release while somebody
+// restarts it, by the strategy of the stack.
+func TestARollbackDoesNotTakeARestartForARelease(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	needAWS(t)
+	t.Parallel()
+	s, app := newShell(t), newVersioned(t)
+	app.is(t, "v1", "")
+	s.must("local", "start", "--scale", "0.01")
+	url := s.up("--no-database", "--source", app.dir, "--count", "1", "--deploy", "canary:25%/20m:0m")
+	app.is(t, "v2", "")
+	s.must("up", "--local")
+	s.aws("ecs", "update-service", "--cluster", "book-cluster", "--service", "book-service", "--force-new-deployment")
+	shiftingNow(t, s)
+	s.run("rollback", "--local").says(t, 0, "from revision 2 to the release of revision 1")
+	if _, body := call(t, http.MethodGet, url, ""); body != "v1" {
+		t.Errorf("%q answers", body)
+	}
+}
+
 // TestARunningStackChangesToACanary gets a role that ECS can't assume at once.
 func TestARunningStackChangesToACanary(t *testing.T) {
 	if testing.Short() {

@@ -68,7 +68,8 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	if err != nil {
 		return err
 	}
-	if shifted != nil && (to == 0 || to == shifted.Before) {
+	// A restart is no release: what it would go back to is what it replaces.
+	if shifted != nil && shifted.Revision != shifted.Before && (to == 0 || to == shifted.Before) {
 		return takeBack(ctx, s, g, t, rep, shifted, begun)
 	}
 	if err := refuseLocked(ctx, t, g); err != nil {
