@@ -930,12 +930,19 @@ func (s *Service) watch(live *types.Service) {
 
 // leave forgets the record of the release before, where an update begins another one.
 func (s *Service) leave(last *types.Service, in *ecs.UpdateServiceInput) {
-	if last == nil || deploying(last) && in.TaskDefinition == nil && !in.ForceNewDeployment {
+	if last == nil || deploying(last) && !begins(in) {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.former, s.watched = aws.ToString(last.CurrentServiceDeployment), ""
+}
+
+// begins says whether an update begins a deployment: what does is said to at each member.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html
+func begins(in *ecs.UpdateServiceInput) bool {
+	return in.ForceNewDeployment || in.TaskDefinition != nil || in.NetworkConfiguration != nil || in.LoadBalancers != nil || in.PlatformVersion != nil ||
+		in.ServiceRegistries != nil || in.ServiceConnectConfiguration != nil || in.VpcLatticeConfigurations != nil
 }
 
 func (s *Service) update(ctx context.Context, in *ecs.UpdateServiceInput, changes []graph.Change) error {

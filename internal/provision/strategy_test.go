@@ -135,3 +135,28 @@ func TestTheRecordOfTheReleaseBeforeIsNotWatched(t *testing.T) {
 		t.Errorf("%q is watched", s.watchedRecord())
 	}
 }
+
+// TestAnUpdateThatBeginsADeploymentLeavesTheOneBefore tells the updates that begin another
+// deployment while one is going on from those that don't.
+func TestAnUpdateThatBeginsADeploymentLeavesTheOneBefore(t *testing.T) {
+	t.Parallel()
+	live := &types.Service{
+		CurrentServiceDeployment: aws.String("before"),
+		Deployments:              []types.Deployment{{Status: aws.String("PRIMARY"), RolloutState: types.DeploymentRolloutStateInProgress}},
+	}
+	for watched, updates := range map[string][]ecs.UpdateServiceInput{
+		"": {
+			{TaskDefinition: aws.String("next")}, {ForceNewDeployment: true}, {NetworkConfiguration: &types.NetworkConfiguration{}}, {LoadBalancers: []types.LoadBalancer{}},
+			{PlatformVersion: aws.String("LATEST")}, {ServiceRegistries: []types.ServiceRegistry{}}, {ServiceConnectConfiguration: &types.ServiceConnectConfiguration{}},
+			{VpcLatticeConfigurations: []types.VpcLatticeConfiguration{}},
+		},
+		"before": {{DesiredCount: aws.Int32(2)}, {DeploymentConfiguration: &types.DeploymentConfiguration{}}, {HealthCheckGracePeriodSeconds: aws.Int32(5)}},
+	} {
+		for i, in := range updates {
+			s := &Service{watched: "before"}
+			if s.leave(live, &in); s.watchedRecord() != watched {
+				t.Errorf("update %d: %q is watched instead of %q", i, s.watchedRecord(), watched)
+			}
+		}
+	}
+}
