@@ -246,6 +246,13 @@ func rotatePassword(ctx context.Context, s streams, g *globals) error {
 		return err
 	}
 	err = t.hold(ctx, s, g, "db rotate-password", func(guard func(context.Context) error) error {
+		// The tasks of neither release could connect until it is over.
+		if shifted, err := t.have.Shifted(ctx, t.clients, g.stack); err != nil {
+			return err
+		} else if shifted != nil {
+			return hint.With(fmt.Errorf("the traffic of stack %s is being shifted (%s), and its tasks would lose the database", g.stack, shifted.Text()),
+				"wait until that is over, or take the release back with %s", hint.Command("rollback"))
+		}
 		rep.note("stack %s in %s: a new password for secret and database", g.stack, t.place)
 		if err := guard(ctx); err != nil {
 			return err

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"crypto/tls"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -13,6 +14,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 )
 
 // versioned is a program that answers its version, in one of the ways that a release can
@@ -269,6 +273,52 @@ func TestARollbackDoesNotTakeARestartForARelease(t *testing.T) {
 	if _, body := call(t, http.MethodGet, url, ""); body != "v1" {
 		t.Errorf("%q answers", body)
 	}
+}
+
+// TestANewPasswordReachesAllTasksAtOnce changes it in a stack whose releases are looked at
+// for a day: by a rotation, and in the secret by hand, which 'up' repairs.
+func TestANewPasswordReachesAllTasksAtOnce(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil, "--scale", "0.01")
+	url := s.up("--count", "1", "--deploy", "canary:25%/24h:24h", "--alarm-email", "ops@example.com")
+	load := startLoad(t, url+"/books", 2, 20*time.Millisecond)
+	same := func() {
+		t.Helper()
+		if got := s.psql(t, s.secret(t), "select 1"); got != "1" {
+			t.Errorf("psql: %q", got)
+		}
+		s.run("plan", "--local").says(t, 0, "a release by canary:25%/1440m:1440m")
+		until(t, "the old tasks are gone", func() bool { return len(s.tasks(t)) == 1 })
+	}
+	before := s.tasks(t)
+	s.run("db", "rotate-password", "--local", "--timeout", "90s").says(t, 0, "all tasks know it")
+	same()
+	for pid := range s.tasks(t) {
+		if _, kept := before[pid]; kept {
+			t.Error("a task that has the old password was not replaced")
+		}
+	}
+
+	before = s.tasks(t)
+	value := s.secret(t)
+	value.Password = strings.Repeat("Hand", 8)
+	h.must(ok(secretsmanager.NewFromConfig(h.Config).PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{
+		SecretId: aws.String("book/database"), SecretString: aws.String(fmt.Sprintf(
+			`{"engine":"postgres","host":%q,"port":%d,"dbname":%q,"username":%q,"password":%q}`, value.Host, value.Port, value.DBName, value.Username, value.Password)),
+	})))
+	s.run("up", "--local", "--timeout", "90s").says(t, 0, "2 updated")
+	same()
+	s.run("up", "--local").says(t, 0, "0 changed")
+	for pid := range s.tasks(t) {
+		if _, kept := before[pid]; kept {
+			t.Error("a task that has the old password was not replaced")
+		}
+	}
+	load.unharmed(t)
 }
 
 // TestARunningStackChangesToACanary gets a role that ECS can't assume at once.

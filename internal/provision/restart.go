@@ -55,32 +55,37 @@ func Restart(ctx context.Context, c Clients, stack string, progress func(string)
 	case ecsTagMap(live.Tags)[TagStack] != stack:
 		return Restarted{}, fmt.Errorf("service %s: %w %s", s.serviceName(), graph.ErrUnmanaged, stack)
 	}
-	out, err := s.ecs.UpdateService(ctx, &ecs.UpdateServiceInput{
-		Cluster: aws.String(s.cluster.clusterName()), Service: aws.String(s.serviceName()), ForceNewDeployment: true,
-	})
-	if err != nil {
-		return Restarted{}, fmt.Errorf("restart service %s: %w", s.serviceName(), err)
-	}
-	s.join(out.Service)
 	db, err := databases{identity: s.identity, rds: c.RDS}.instance(ctx)
 	if err != nil {
 		return Restarted{}, err
 	}
+	version := ""
 	if db != nil {
-		if v := rdsTagMap(db.TagList)[TagSecretVersion]; v != "" {
-			if err := s.noteVersion(ctx, aws.ToString(live.ServiceArn), v); err != nil {
-				return Restarted{}, err
-			}
-		}
+		version = rdsTagMap(db.TagList)[TagSecretVersion]
 	}
-	waiting, cancel := context.WithTimeout(ctx, rolloutTimeout)
-	defer cancel()
-	own, err := s.restarted(waiting, progress)
+	update := &ecs.UpdateServiceInput{
+		Cluster: aws.String(s.cluster.clusterName()), Service: aws.String(s.serviceName()), ForceNewDeployment: true,
+	}
+	// ECS takes another strategy in the call that begins the deployment.
+	outdated := version != "" && ecsTagMap(live.Tags)[TagSecretVersion] != version && strategyOf(live.DeploymentConfiguration).Shifts()
+	if outdated {
+		update.DeploymentConfiguration = swiftly(*live.DeploymentConfiguration)
+	}
+	s.leave(live, update)
+	out, err := s.ecs.UpdateService(ctx, update)
+	if err != nil {
+		return Restarted{}, fmt.Errorf("restart service %s: %w", s.serviceName(), err)
+	}
+	s.join(out.Service)
+	own, err := s.restarted(ctx, progress)
+	if err == nil && version != "" {
+		err = s.noteVersion(ctx, aws.ToString(live.ServiceArn), version)
+	}
+	if err == nil && outdated {
+		err = s.configure(ctx, *live.DeploymentConfiguration)
+	}
 	if err == nil {
 		return Restarted{Release: short(aws.ToString(own.TaskDefinition)), Tasks: own.RunningCount}, nil
-	}
-	if waiting.Err() != nil && ctx.Err() == nil {
-		err = fmt.Errorf("service %s: %w: the new tasks do not serve after %s", s.serviceName(), graph.ErrTimeout, rolloutTimeout)
 	}
 	late := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, graph.ErrTimeout)
 	if !late && !errors.Is(err, errRestartFailed) {
@@ -90,6 +95,19 @@ func Restart(ctx context.Context, c Clients, stack string, progress func(string)
 	look, done := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 	defer done()
 	return Restarted{}, &RestartError{err, s.restartEvidence(look, c, db)}
+}
+
+// configure gives the service back how its releases go, and begins no deployment. Where it
+// is cut off before, the next 'up' does it.
+func (s *Service) configure(ctx context.Context, c types.DeploymentConfiguration) error {
+	if c.Alarms == nil {
+		c.Alarms = &types.DeploymentAlarms{AlarmNames: []string{}}
+	}
+	_, err := s.ecs.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: aws.String(s.cluster.clusterName()), Service: aws.String(s.serviceName()), DeploymentConfiguration: &c})
+	if err != nil {
+		return hint.With(fmt.Errorf("the new tasks serve, but service %s has not got its deployment strategy back: %w", s.serviceName(), err), "%s gives it back", hint.Command("up"))
+	}
+	return nil
 }
 
 // errRestartFailed says that ECS gave a restart up.
@@ -107,15 +125,20 @@ func (s *Service) restarted(ctx context.Context, progress func(string)) (types.D
 		}
 		own := s.ownDeployment(live)
 		note := fmt.Sprintf("%d/%d running", live.RunningCount, live.DesiredCount)
+		limit, shifted, err := s.restarting(ctx, live)
 		switch {
+		case err != nil:
+			return types.Deployment{}, err
 		case own == nil && time.Since(s.sent) > settleTime:
 			return types.Deployment{}, fmt.Errorf("service %s: deployment %s was replaced by another", s.serviceName(), s.deployment)
 		case own != nil && own.RolloutState == types.DeploymentRolloutStateFailed:
 			return types.Deployment{}, fmt.Errorf("service %s: %w: %s", s.serviceName(), errRestartFailed, aws.ToString(own.RolloutStateReason))
 		case own != nil && own.RolloutState == types.DeploymentRolloutStateCompleted && own.RunningCount >= own.DesiredCount:
 			return *own, nil
+		case time.Since(s.sent) > limit:
+			return types.Deployment{}, fmt.Errorf("service %s: %w: the new tasks do not serve after %s", s.serviceName(), graph.ErrTimeout, limit)
 		case own != nil:
-			note = fmt.Sprintf("%d/%d new tasks running", own.RunningCount, own.DesiredCount)
+			note = fmt.Sprintf("%d/%d new tasks running", own.RunningCount, own.DesiredCount) + shifted
 		}
 		if note != said && progress != nil {
 			progress(note)
@@ -125,6 +148,36 @@ func (s *Service) restarted(ctx context.Context, progress func(string)) (types.D
 			return types.Deployment{}, err
 		}
 	}
+}
+
+// restarting is how long the rollout may take, and how far it is where the traffic is
+// shifted. One whose tasks fail is taken back: no circuit breaker does that there.
+func (s *Service) restarting(ctx context.Context, live *types.Service) (limit time.Duration, note string, err error) {
+	s.mu.Lock()
+	s.watch(live)
+	s.mu.Unlock()
+	d, err := s.serviceDeployment(ctx, s.watchedRecord())
+	if d == nil || err != nil {
+		return rolloutTimeout + strategyOf(live.DeploymentConfiguration).Takes(), "", err
+	}
+	limit = rolloutTimeout + strategyOf(d.DeploymentConfiguration).Takes() + backTime
+	died, err := s.dying(ctx, live, d)
+	if err != nil {
+		return limit, "", err
+	}
+	phase, note, failing := s.shiftProgress(live, d, died)
+	switch {
+	case failing != "":
+		if err := s.stopDeployment(ctx, aws.ToString(d.ServiceDeploymentArn)); err != nil {
+			return limit, "", err
+		}
+		return limit, "", fmt.Errorf("service %s: %w: %s", s.serviceName(), errRestartFailed, failing)
+	case phase == graph.Unrecoverable:
+		return limit, "", fmt.Errorf("service %s: %w: %s", s.serviceName(), errRestartFailed, note)
+	case d.FinishedAt != nil:
+		return limit, "", nil
+	}
+	return limit, ", " + shiftingOf(d).Text(), nil
 }
 
 // ownDeployment is the one that this run started, or nil where it is not listed.
@@ -155,7 +208,14 @@ func (s *Service) restartEvidence(ctx context.Context, c Clients, db *rdstypes.D
 	stopped, _ := s.tasks(ctx, types.DesiredStatusStopped)
 	d.Stopped = slices.DeleteFunc(stopped, func(t diagnosis.Task) bool { return t.Deployment != s.deployment })
 	for _, b := range live.LoadBalancers {
-		d.Targets, _ = targetHealth(ctx, c.ELB, aws.ToString(b.TargetGroupArn))
+		groups := []*string{b.TargetGroupArn}
+		if b.AdvancedConfiguration != nil { // the new tasks may be in either
+			groups = append(groups, b.AdvancedConfiguration.AlternateTargetGroupArn)
+		}
+		for _, g := range groups {
+			targets, _ := targetHealth(ctx, c.ELB, aws.ToString(g))
+			d.Targets = append(d.Targets, targets...)
+		}
 	}
 	last := d.Culprit()
 	if last == nil {

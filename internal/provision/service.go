@@ -44,6 +44,8 @@ type Service struct {
 	shift          shifting
 	strategy       atomic.Pointer[Strategy] // in force, or to be set now
 	judged         atomic.Bool              // alarms are to judge the next release
+	longer         atomic.Int64             // a time.Duration
+	renewed        atomic.Bool              // this run has started tasks that know the password
 
 	mu         sync.Mutex
 	deployment string    // id of the rollout that this run started or joined
@@ -144,11 +146,7 @@ func newService(c containers, cluster *Cluster, definition *TaskDefinition, list
 	s := &Service{
 		containers: c, cluster: cluster, definition: definition, targets: targets, group: group, subnets: subnets, want: want, wait: wait,
 	}
-	timeout := rolloutTimeout + want.deploy.Takes()
-	if want.deploy.Shifts() {
-		timeout += backTime
-	}
-	s.NodeOf = graph.Of(s, "service", timeout, needs...)
+	s.NodeOf = graph.Of(s, "service", rolloutTimeout+want.deploy.Takes(), needs...)
 	return s
 }
 
@@ -201,12 +199,17 @@ type liveService struct {
 	failedRollout string            // why the rollout of exactly this failed before this run
 	recordedCount string
 	secretVersion string // of the secret, that the tasks were started with
+	renewed       bool   // by this run, and they serve
 	bounds        bounds
 	inForce       bounds // the wanted ones, or those that a schedule has set
 	early         earlyState
 	kept          bool // its image is marked as one that served, or need not be
 	former        bool // all tasks have the wanted port, and another one can still be reached
 }
+
+// Longer implements graph.Longer: a release that is going on already may have a strategy
+// that takes longer than the wanted one.
+func (s *Service) Longer() time.Duration { return time.Duration(s.longer.Load()) }
 
 // lastSeen is the service as it was last read, or nil.
 func (s *Service) lastSeen() *types.Service {
@@ -246,6 +249,7 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 	if record, err := s.record(ctx, live); err != nil {
 		return nil, graph.State{}, err
 	} else if record != nil {
+		s.longer.Store(int64(max(0, strategyOf(record.DeploymentConfiguration).Takes()+backTime-s.want.deploy.Takes())))
 		if died, err = s.dying(ctx, live, record); err != nil {
 			return nil, graph.State{}, err
 		}
@@ -276,6 +280,7 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 		have.gaveUp = true
 		return have, st, nil
 	}
+	have.renewed = s.renewed.Load() && st.Phase == graph.Ready
 	have.kept = s.definition.image.kept() || st.Phase != graph.Ready || have.early.awaits || completed(live) != s.definition.ID()
 	have.former = st.Phase == graph.Ready && completed(live) == s.definition.ID() && slices.ContainsFunc(s.reached, func(g *SecurityGroup) bool {
 		rules := g.former.Load()
@@ -669,7 +674,11 @@ func (s *Service) Wanted(live *liveService) *liveService {
 	s.judged.Store(live.judged)
 	c := s.rolloutConfiguration(w.strategy, live.judged)
 	w.rollout = describeRollout(c, &s.want.grace, true)
-	if c.Alarms != nil {
+	if live.deploying && live.strategy == swift() {
+		if on := live.unmanaged[fieldAlarms]; on != "" {
+			w.unmanaged[fieldAlarms] = on
+		}
+	} else if c.Alarms != nil {
 		w.unmanaged[fieldAlarms] = describeAlarms(c.Alarms)
 	}
 	withoutDefaults(live.tags, w.tags)
@@ -736,11 +745,14 @@ func (s *Service) Attributes() graph.Attributes[liveService] {
 	anew := update.Put(func(in *ecs.UpdateServiceInput) { in.ForceNewDeployment = true })
 	// Whether the tasks have another version of the secret than the current one.
 	outdated := func(live, want *liveService) bool {
-		return want.secretVersion != "" && live.secretVersion != want.secretVersion && !live.early.awaits
+		return want.secretVersion != "" && live.secretVersion != want.secretVersion && !live.early.awaits && !s.renewed.Load()
 	}
 	return graph.Attributes[liveService]{
 		// It comes before the grace period, by which it is known that a note will do.
 		graph.Compared(fieldSecretVersion, func(live, want *liveService) (string, string, bool) {
+			if live.renewed {
+				return "the one before", "the current one", live.secretVersion != want.secretVersion
+			}
 			return "that without the address", "the current one", outdated(live, want) && live.early.samePassword // only the address was added to it
 		}, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
 			return s.noteVersion(ctx, s.ID(), s.definition.database.secretVersion())
@@ -951,20 +963,25 @@ func (s *Service) update(ctx context.Context, in *ecs.UpdateServiceInput, change
 			return err
 		}
 	}
+	password := hasField(changes, "password")
+	if last := s.lastSeen(); password && last != nil && strategyOf(last.DeploymentConfiguration).Shifts() {
+		in.DeploymentConfiguration = swiftly(*last.DeploymentConfiguration)
+	}
 	s.leave(s.lastSeen(), in)
 	out, err := s.ecs.UpdateService(ctx, in)
 	if err != nil {
 		return fmt.Errorf("update %s of service %s: %w", graph.Fields(changes), s.serviceName(), err)
 	}
 	s.join(out.Service)
-	if hasField(changes, "password") {
-		return s.noteVersion(ctx, s.ID(), s.definition.database.secretVersion())
+	if password {
+		s.renewed.Store(true)
 	}
 	return nil
 }
 
 // noteVersion notes which version of the secret the tasks were started with. It
-// is done last: cut off before, the next run starts them once more.
+// is done last, when they serve: cut off or taken back before, the next run starts them
+// once more.
 func (s *Service) noteVersion(ctx context.Context, arn, version string) error {
 	_, err := s.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: &arn, Tags: ecsTags(map[string]string{TagSecretVersion: version})})
 	if err != nil {

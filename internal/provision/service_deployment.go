@@ -153,7 +153,7 @@ func (s *Service) dying(ctx context.Context, live *types.Service, d *types.Servi
 	if own == nil || d.FinishedAt != nil || shiftingOf(d).back() || own.RunningCount >= own.DesiredCount {
 		return 0, nil
 	}
-	if begun := aws.ToTime(own.CreatedAt); startedSince(live, begun) <= int(own.DesiredCount) && time.Since(begun) < s.Expect() {
+	if begun := aws.ToTime(own.CreatedAt); startedSince(live, begun) <= int(own.DesiredCount) && time.Since(begun) < usualStart {
 		return 0, nil // they start
 	}
 	stopped, err := s.tasks(ctx, types.DesiredStatusStopped)
@@ -168,6 +168,9 @@ func (s *Service) dying(ctx context.Context, live *types.Service, d *types.Servi
 	}
 	return n, nil
 }
+
+// usualStart is how long the tasks of a release take to start, with their health checks.
+const usualStart = 75 * time.Second
 
 // startedSince is how many tasks have been started since then, by the service's events.
 func startedSince(live *types.Service, then time.Time) (n int) {

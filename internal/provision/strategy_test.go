@@ -160,3 +160,16 @@ func TestAnUpdateThatBeginsADeploymentLeavesTheOneBefore(t *testing.T) {
 		}
 	}
 }
+
+// TestARestartMayTakeAsLongAsItsStrategy has no record of ECS's yet.
+func TestARestartMayTakeAsLongAsItsStrategy(t *testing.T) {
+	t.Parallel()
+	linear := &types.DeploymentConfiguration{
+		Strategy: types.DeploymentStrategyLinear, BakeTimeInMinutes: aws.Int32(5),
+		LinearConfiguration: &types.LinearConfiguration{StepPercent: aws.Float64(10), StepBakeTimeInMinutes: aws.Int32(6)},
+	}
+	limit, _, err := new(Service).restarting(t.Context(), &types.Service{DeploymentConfiguration: linear})
+	if want := rolloutTimeout + 59*time.Minute; err != nil || limit != want {
+		t.Errorf("%s, %v; want %s", limit, err, want)
+	}
+}

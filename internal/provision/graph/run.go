@@ -620,6 +620,9 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 		p.wake = s.wake
 	}
 	for {
+		if l, ok := m.(Longer); ok {
+			p.timeout = s.n.timeout + l.Longer()
+		}
 		if look {
 			var err error
 			if st, err = p.find(ctx, m); err != nil {

@@ -206,6 +206,12 @@ type Expector interface {
 	Expect() time.Duration
 }
 
+// Longer is a Maker that may take longer than its timeout, by what was last read of it.
+type Longer interface {
+	// Longer returns how much longer.
+	Longer() time.Duration
+}
+
 // Leaver is a Remover that knows how long it typically takes to be gone, which paces
 // the looks of a wait.
 type Leaver interface {
