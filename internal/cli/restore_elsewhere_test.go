@@ -12,7 +12,11 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
+	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/bookctl/bookctl/internal/naming"
+	"github.com/bookctl/bookctl/internal/provision"
 )
 
 // moved copies a snapshot, and puts the copy into another account or region of the local
@@ -81,6 +85,16 @@ func TestTheDataOfAnotherStackRegionOrAccountIsRestored(t *testing.T) {
 	shared := s.moved(t, final, "shared", url.Values{"account": {"111122223333"}})
 	denied := s.moved(t, final, "denied", url.Values{"account": {"111122223333"}, "region": {"eu-west-1"}, "denied": {"true"}})
 	gone := s.moved(t, final, "gone", url.Values{"account": {"111122223333"}, "gone": {"true"}})
+	// What a restore leaves that was cut off while it copied.
+	cutOff := naming.Names{Stack: "cut-off"}.SnapshotCopyPrefix() + "1"
+	client := rds.NewFromConfig(s.config())
+	done[*rds.CopyDBSnapshotOutput](t)(client.CopyDBSnapshot(t.Context(), &rds.CopyDBSnapshotInput{
+		SourceDBSnapshotIdentifier: &final, TargetDBSnapshotIdentifier: &cutOff, Tags: []types.Tag{{Key: aws.String(provision.TagStack), Value: aws.String("cut-off")}},
+	}))
+	until(t, "the copy is there", func() bool {
+		return *done[*rds.DescribeDBSnapshotsOutput](t)(client.DescribeDBSnapshots(t.Context(), &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: &cutOff})).DBSnapshots[0].Status == "available"
+	})
+	s.run("plan", "--local", "--stack", "cut-off").says(t, 2, "the database starts empty, and snapshot "+cutOff+" (available) was copied for the stack", "--restore "+cutOff)
 	before := s.inventory()
 
 	for _, tc := range []struct {

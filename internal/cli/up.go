@@ -307,8 +307,22 @@ func (p *preparation) dataNote(ctx context.Context, from *provision.Snapshot) (h
 	if err != nil {
 		return hint.Message{}, fmt.Errorf("look for snapshots of the stack: %w", err)
 	}
-	kept = slices.DeleteFunc(kept, func(s provision.Snapshot) bool { return s.Kind == provision.CopiedSnapshot }) // another database's data
-	if len(kept) == 0 {
+	var copied *provision.Snapshot                                   // the newest
+	kept = slices.DeleteFunc(kept, func(s provision.Snapshot) bool { // another database's data
+		if s.Kind != provision.CopiedSnapshot {
+			return false
+		}
+		copied = &s
+		return true
+	})
+	switch {
+	case len(kept) == 0 && copied != nil: // by a restore that was cut off, or a database that is gone
+		which := copied.ID
+		if copied.Status != "available" && copied.Source != "" {
+			which = copied.Source // whose restore waits for the copy, or makes it anew
+		}
+		return hint.New("the database starts empty, and snapshot %s (%s) was copied for the stack; %s in its place starts from that", copied.ID, copied.Status, hint.Command("up", "--restore", which)), nil
+	case len(kept) == 0:
 		return hint.Message{}, nil
 	}
 	return hint.New("the database starts empty, and the stack has kept data (%d, the newest %s); %s in its place starts from that", len(kept), kept[len(kept)-1].ID, hint.Command("up", "--restore", "latest")), nil
