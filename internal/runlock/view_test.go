@@ -131,6 +131,18 @@ func (s *shared) Create(ctx context.Context, name, value string) error {
 	return s.shelf.Create(ctx, name, value)
 }
 
+func (s *shared) Delete(ctx context.Context, names ...string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shelf.Delete(ctx, names...)
+}
+
+func (s *shared) List(ctx context.Context) ([]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shelf.List(ctx)
+}
+
 func (s *shared) Overwrite(ctx context.Context, name, value string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
