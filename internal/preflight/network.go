@@ -156,7 +156,7 @@ func room(subnets []provision.GivenRange, s provision.Settings) error {
 			return hint.With(fmt.Errorf("subnet %s has %d free addresses, and a load balancer needs %d", r.ID, r.Free, balancerAddresses), "choose others with --subnets")
 		}
 	}
-	if tasks := max(s.Count, s.Max); tasks >= free { // a deployment starts new ones alongside those that serve
+	if tasks := max(s.Count, s.Max); s.MostTasks() > free {
 		return hint.With(fmt.Errorf("the subnets %s have addresses for %d tasks alongside the load balancer, and %d and those of a deployment need more", ids(subnets), free, tasks), "choose larger ones with --subnets")
 	}
 	return nil

@@ -719,9 +719,8 @@ func Table() []Setting {
 			check: func(s Settings, refuse refusal) {
 				wrong := checkCIDR(s.CIDR)
 				refuse("cidr", wrong != "", "%s", wrong)
-				// A deployment starts new tasks alongside those that serve.
 				tasks, room := max(s.Count, s.Max), roomForTasks(s.CIDR)
-				refuse("cidr count max", wrong == "" && s.VPC == "" && tasks >= room,
+				refuse("cidr count max", wrong == "" && s.VPC == "" && s.MostTasks() > room,
 					"CIDR %s: its public subnets have addresses for %d tasks, and %d and those of a deployment need more", s.CIDR, room, tasks)
 			},
 			given:    func(s *Settings) { s.CIDR = canonicalCIDR(strings.TrimSpace(s.CIDR)) },

@@ -168,5 +168,16 @@ func (s Settings) Strategy() Strategy {
 	return out
 }
 
+// MostTasks is how many tasks a deployment needs addresses for: a rolling one starts new
+// tasks alongside those that serve, one at a time if need be, and any other starts all.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html
+func (s Settings) MostTasks() int32 {
+	tasks := max(s.Count, s.Max)
+	if s.Strategy().Shifts() {
+		return 2 * tasks
+	}
+	return tasks + 1
+}
+
 // twoGroups says whether the stack is to have what shifting the traffic takes.
 func (s Settings) twoGroups() bool { return s.Twins || s.Strategy().Shifts() }

@@ -173,3 +173,21 @@ func TestARestartMayTakeAsLongAsItsStrategy(t *testing.T) {
 		t.Errorf("%s, %v; want %s", limit, err, want)
 	}
 }
+
+// TestAReleaseAlongsideNeedsTwiceTheAddresses has tasks for which the smallest range has
+// addresses, as long as they are replaced one by one.
+func TestAReleaseAlongsideNeedsTwiceTheAddresses(t *testing.T) {
+	t.Parallel()
+	room := roomForTasks("10.0.0.0/25")
+	for deploy, most := range map[string]int32{rolling: room - 1, "blue-green:5m": room / 2, "canary:10%/5m:5m": room / 2} {
+		s := DefaultSettings()
+		s.CIDR, s.Deploy = "10.0.0.0/25", deploy
+		for count, fits := range map[int32]bool{most: true, most + 1: false} {
+			s.Count = count
+			err := s.Check()
+			if told := err != nil && strings.Contains(err.Error(), "public subnets have addresses for"); told == fits {
+				t.Errorf("%d tasks by %s in room for %d: %v", count, deploy, room, err)
+			}
+		}
+	}
+}
