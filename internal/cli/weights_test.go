@@ -102,6 +102,7 @@ func TestRequestsGoToTheGroupOfTheCurrentRevision(t *testing.T) {
 	serves("v3")
 	shows(s.run("up", "--local", "--wait=false"), 0, "default-action stays", "ECS is shifting the requests between the target groups")
 	serves("v3")
+	s.must("up", "--local") // waits for the deployment
 	s.must("up", "--local")
 	clean("v3")
 }
