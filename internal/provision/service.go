@@ -202,6 +202,7 @@ type liveService struct {
 	renewed       bool   // by this run, and they serve
 	bounds        bounds
 	inForce       bounds // the wanted ones, or those that a schedule has set
+	samePassword  bool   // of another version of the secret, which is the current one
 	early         earlyState
 	kept          bool // its image is marked as one that served, or need not be
 	former        bool // all tasks have the wanted port, and another one can still be reached
@@ -271,6 +272,12 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 		}
 		if have.early.note != "" {
 			st.Note = have.early.note
+		}
+	}
+	have.samePassword = have.early.samePassword
+	if version := s.definition.database.secretVersion(); !have.early.begun && have.secretVersion != version && !s.renewed.Load() {
+		if have.samePassword, err = s.definition.database.samePassword(ctx, have.secretVersion, version); err != nil {
+			return nil, graph.State{}, err
 		}
 	}
 	if st.Phase != graph.Ready && failures(live)+died > 0 && ours {
@@ -753,7 +760,7 @@ func (s *Service) Attributes() graph.Attributes[liveService] {
 			if live.renewed {
 				return "the one before", "the current one", live.secretVersion != want.secretVersion
 			}
-			return "that without the address", "the current one", outdated(live, want) && live.early.samePassword // only the address was added to it
+			return "an older one, of the same password", "the current one", outdated(live, want) && live.samePassword // only an address was added to it
 		}, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
 			return s.noteVersion(ctx, s.ID(), s.definition.database.secretVersion())
 		})),
@@ -808,7 +815,7 @@ func (s *Service) Attributes() graph.Attributes[liveService] {
 			When(func(live, _ *liveService) bool { return live.rollout != nil && !live.early.awaits }),
 		rollout("managed-tags", update.Put(func(in *ecs.UpdateServiceInput) { in.EnableECSManagedTags = aws.Bool(true) })),
 		graph.Compared("password", func(live, want *liveService) (string, string, bool) {
-			return "that of another version of the secret", "the secret's", outdated(live, want) && !live.early.samePassword
+			return "that of another version of the secret", "the secret's", outdated(live, want) && !live.samePassword
 		}, anew),
 		tagAttribute(func(l *liveService) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
 			if err := s.retag(ctx, s.ID(), s.Name(), changes); err != nil {
