@@ -215,7 +215,7 @@ func (c containers) opensDatabase(d types.ContainerDefinition) bool {
 // completed returns the task definition whose rollout the service has
 // completed and still has in the first place, or "".
 func completed(live *types.Service) string {
-	p := deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Status) == "PRIMARY" })
+	p := newestDeployment(live)
 	if p == nil || p.RolloutState != types.DeploymentRolloutStateCompleted {
 		return ""
 	}

@@ -372,7 +372,7 @@ func (s *Service) describe(ctx context.Context) (*types.Service, error) {
 // took that for success would report the old release as the new one.
 // failed tells of a rollout of the wanted definition that failed before.
 func (s *Service) progress(live *types.Service) (phase graph.Phase, note, failed string) {
-	primary := deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Status) == "PRIMARY" })
+	primary := newestDeployment(live)
 	note = fmt.Sprintf("%d/%d running", live.RunningCount, live.DesiredCount)
 	if !s.wait || primary == nil {
 		return graph.Ready, note, ""
@@ -443,6 +443,11 @@ func failures(live *types.Service) (n int32) {
 		n += d.FailedTasks
 	}
 	return n
+}
+
+// newestDeployment is the newest deployment of a service, nil for none.
+func newestDeployment(live *types.Service) *types.Deployment {
+	return deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Status) == "PRIMARY" })
 }
 
 func lastEvent(live *types.Service) string {
@@ -569,7 +574,7 @@ const fieldFailing = "failing-tasks"
 
 // deploying says whether a deployment of a service is going on.
 func deploying(live *types.Service) bool {
-	p := deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Status) == "PRIMARY" })
+	p := newestDeployment(live)
 	return p != nil && p.RolloutState == types.DeploymentRolloutStateInProgress
 }
 
@@ -595,7 +600,7 @@ func describeUnmanaged(live *types.Service) map[string]string {
 	for _, r := range live.ServiceRegistries {
 		out[fieldRegistries] = strings.TrimSpace(out[fieldRegistries] + " " + aws.ToString(r.RegistryArn))
 	}
-	if p := deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Status) == "PRIMARY" }); p != nil {
+	if p := newestDeployment(live); p != nil {
 		if c := p.ServiceConnectConfiguration; c != nil && c.Enabled {
 			out[fieldConnect] = strings.TrimSpace("on " + aws.ToString(c.Namespace))
 		}
@@ -930,7 +935,7 @@ func (s *Service) join(live *types.Service) {
 	if live == nil {
 		return
 	}
-	if p := deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Status) == "PRIMARY" }); p != nil {
+	if p := newestDeployment(live); p != nil {
 		s.joined(aws.ToString(p.Id))
 	}
 	s.mu.Lock()

@@ -149,7 +149,7 @@ func (s *Service) takeBack(ctx context.Context, changes []graph.Change) error {
 // evaluated."
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html
 func (s *Service) dying(ctx context.Context, live *types.Service, d *types.ServiceDeployment) (int32, error) {
-	own := deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Status) == "PRIMARY" })
+	own := newestDeployment(live)
 	if own == nil || d.FinishedAt != nil || shiftingOf(d).back() || own.RunningCount >= own.DesiredCount {
 		return 0, nil
 	}
@@ -238,7 +238,7 @@ func (s *Service) shiftProgress(live *types.Service, d *types.ServiceDeployment,
 
 // failedOf is how many tasks of the newest deployment have failed.
 func failedOf(live *types.Service) int32 {
-	if p := deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Status) == "PRIMARY" }); p != nil {
+	if p := newestDeployment(live); p != nil {
 		return p.FailedTasks
 	}
 	return 0

@@ -312,7 +312,7 @@ func serviceStatus(live *types.Service) ServiceStatus {
 			Created: aws.ToTime(d.CreatedAt), Updated: aws.ToTime(d.UpdatedAt),
 		})
 	}
-	if p := deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Status) == "PRIMARY" }); p != nil {
+	if p := newestDeployment(live); p != nil {
 		out.Rollout, out.Reason, out.Started = string(p.RolloutState), aws.ToString(p.RolloutStateReason), aws.ToTime(p.CreatedAt)
 	}
 	return out
