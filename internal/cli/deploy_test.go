@@ -63,6 +63,16 @@ func main() {
 	}
 }
 
+// answers expects a version for each of many requests.
+func (v versioned) answers(t *testing.T, url, version string) {
+	t.Helper()
+	for range 20 {
+		if code, body := call(t, http.MethodGet, url, ""); body != version {
+			t.Fatalf("%d %q answers, and not %s", code, body, version)
+		}
+	}
+}
+
 // shiftingNow waits until status tells of a release with a share of the requests.
 func shiftingNow(t *testing.T, s *shell) {
 	t.Helper()
@@ -97,27 +107,12 @@ func TestAReleaseIsACanaryFirst(t *testing.T) {
 	app.is(t, "v1", "")
 	s.must("local", "start", "--scale", "0.02")
 	url := s.up("--no-database", "--source", app.dir, "--count", "2", "--deploy", "canary:25%/5m:1m")
-	shows := func(r result, code int, pieces ...string) {
-		t.Helper()
-		for _, p := range pieces {
-			if !strings.Contains(r.out+r.err, p) {
-				t.Errorf("%q is not said:\n%s%s", p, r.out, r.err)
-			}
-		}
-		if r.code != code {
-			t.Errorf("exit code %d instead of %d:\n%s%s", r.code, code, r.out, r.err)
-		}
-	}
-	shows(s.run("status", "--local"), 0, ": healthy")
-	shows(s.run("plan", "--local"), 0, "a release by canary:25%/5m:1m takes 6 min beyond the start of its tasks, with up to twice the tasks")
+	s.run("status", "--local").shows(t, 0, ": healthy")
+	s.run("plan", "--local").shows(t, 0, "a release by canary:25%/5m:1m takes 6 min beyond the start of its tasks, with up to twice the tasks")
 	load := startLoad(t, url, 4, 15*time.Millisecond)
 	serves := func(version string) {
 		t.Helper()
-		for range 20 {
-			if _, body := call(t, http.MethodGet, url, ""); body != version {
-				t.Fatalf("%q answers, and not %s", body, version)
-			}
-		}
+		app.answers(t, url, version)
 	}
 
 	// A listener that somebody has forward to one group alone gets both again, and the
@@ -126,16 +121,16 @@ func TestAReleaseIsACanaryFirst(t *testing.T) {
 	decode(t, s.aws("elbv2", "describe-target-groups", "--names", "book-tasks-b", "--query", "TargetGroups[].[LoadBalancerArns[0],TargetGroupArn][]"), &groups)
 	decode(t, s.aws("elbv2", "describe-listeners", "--load-balancer-arn", groups[0], "--query", "Listeners[].ListenerArn"), &listeners)
 	s.aws("elbv2", "modify-listener", "--listener-arn", listeners[0], "--default-actions", "Type=forward,TargetGroupArn="+groups[1])
-	shows(s.run("plan", "--local"), 2, "default-action")
+	s.run("plan", "--local").shows(t, 2, "default-action")
 	s.must("up", "--local")
 	serves("v1")
-	shows(s.run("plan", "--local"), 0)
+	s.run("plan", "--local").shows(t, 0)
 
 	app.is(t, "v2", "")
-	shows(s.run("up", "--local"), 0, "traffic is shifted, 25% of the requests", "both releases run, 100% of the requests")
+	s.run("up", "--local").shows(t, 0, "traffic is shifted, 25% of the requests", "both releases run, 100% of the requests")
 	serves("v2")
-	shows(s.run("up", "--local"), 0, "0 changed")
-	shows(s.run("plan", "--local"), 0)
+	s.run("up", "--local").shows(t, 0, "0 changed")
+	s.run("plan", "--local").shows(t, 0)
 
 	// The run that waits for it learns that it was taken back.
 	app.is(t, "v3", "")
@@ -146,9 +141,9 @@ func TestAReleaseIsACanaryFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	shiftingNow(t, s)
-	shows(s.run("status", "--local"), 0, "canary:25%/1440m:5m: traffic is shifted, 25% of the requests", "'bookctl rollback --local' takes it back at once")
+	s.run("status", "--local").shows(t, 0, "canary:25%/1440m:5m: traffic is shifted, 25% of the requests", "'bookctl rollback --local' takes it back at once")
 	before := s.programs(t)
-	shows(s.run("rollback", "--local"), 0, "Revision 2 serves again")
+	s.run("rollback", "--local").shows(t, 0, "Revision 2 serves again")
 	_ = waiting.Wait() // its exit code is asked below
 	if code := waiting.ProcessState.ExitCode(); code != 1 || !strings.Contains(said.String(), "Revision 3 was taken back: Service deployment was stopped by a user. Revision 2 has all requests again.") {
 		t.Errorf("the run that waited for the release exits by %d:\n%s", code, said.String())
@@ -174,7 +169,7 @@ func TestAReleaseIsACanaryFirst(t *testing.T) {
 	serves("v3")
 
 	app.is(t, "v4", "os.Exit(1)")
-	shows(s.run("up", "--local"), 1, "rolled back", "tasks failed")
+	s.run("up", "--local").shows(t, 1, "rolled back", "tasks failed")
 	serves("v3")
 
 	app.is(t, "v5", "")
@@ -183,9 +178,9 @@ func TestAReleaseIsACanaryFirst(t *testing.T) {
 	app.is(t, "v6", "")
 	s.must("up", "--local", "--deploy", "linear:50%/1m:0m")
 	serves("v6")
-	shows(s.run("plan", "--local"), 0)
+	s.run("plan", "--local").shows(t, 0)
 	load.unharmed(t)
-	shows(s.run("destroy", "--local", "--yes"), 0, " 0 left")
+	s.run("destroy", "--local", "--yes").shows(t, 0, " 0 left")
 }
 
 // TestAnAlarmTakesAReleaseBack releases a version that is healthy and answers by 500, to a
@@ -355,34 +350,23 @@ func TestAStackIsNotPausedInTheMiddleOfAShift(t *testing.T) {
 	s.run("up", "--local", "--wait=false", "--deploy", "canary:25%/24h:1m").says(t, 0, nobody)
 	shiftingNow(t, s)
 
-	shows := func(r result, code int, pieces ...string) {
-		t.Helper()
-		for _, p := range pieces {
-			if !strings.Contains(r.out+r.err, p) {
-				t.Errorf("%q is not said:\n%s%s", p, r.out, r.err)
-			}
-		}
-		if r.code != code {
-			t.Errorf("exit code %d instead of %d:\n%s%s", r.code, code, r.out, r.err)
-		}
-	}
-	shows(s.run("list", "--local"), 0, "deploying", "4/2")
-	shows(s.run("status", "--local"), 0, ": healthy", "4/2 running", "rollout in progress", "canary:25%/1440m:1m: traffic is shifted, 25% of the requests")
-	shows(s.run("graph", "--local", "--output", "json"), 0, `"state":"pending","note":"canary:25%/1440m:1m: traffic is shifted, 25% of the requests`)
+	s.run("list", "--local").shows(t, 0, "deploying", "4/2")
+	s.run("status", "--local").shows(t, 0, ": healthy", "4/2 running", "rollout in progress", "canary:25%/1440m:1m: traffic is shifted, 25% of the requests")
+	s.run("graph", "--local", "--output", "json").shows(t, 0, `"state":"pending","note":"canary:25%/1440m:1m: traffic is shifted, 25% of the requests`)
 	before := h.inventory()
-	shows(s.run("pause", "--local"), 1, "revision 2 is being released", "canary:25%/1440m:1m: traffic is shifted, 25% of the requests", "take it back at once with 'bookctl rollback --local'")
-	shows(s.run("resume", "--local", "--timeout", "3s"), 1, "is not paused", "traffic is shifted, 25% of the requests")
+	s.run("pause", "--local").shows(t, 1, "revision 2 is being released", "canary:25%/1440m:1m: traffic is shifted, 25% of the requests", "take it back at once with 'bookctl rollback --local'")
+	s.run("resume", "--local", "--timeout", "3s").shows(t, 1, "is not paused", "traffic is shifted, 25% of the requests")
 	h.same("a pause and a resume in the middle of a shift", before)
 	shiftingNow(t, s)
-	shows(s.run("rollback", "--local"), 0, "Revision 1 serves again")
+	s.run("rollback", "--local").shows(t, 0, "Revision 1 serves again")
 	load.unharmed(t)
 
-	shows(s.run("pause", "--local"), 0, "Paused, ")
-	shows(s.run("resume", "--local", "--timeout", "1m"), 0, "The stack serves")
+	s.run("pause", "--local").shows(t, 0, "Paused, ")
+	s.run("resume", "--local", "--timeout", "1m").shows(t, 0, "The stack serves")
 	if _, body := call(t, http.MethodGet, url, ""); body != "v1" {
 		t.Errorf("after the pause %q answers", body)
 	}
-	shows(s.run("destroy", "--local", "--yes"), 0, " 0 left")
+	s.run("destroy", "--local", "--yes").shows(t, 0, " 0 left")
 }
 
 // TestTheListenerThatServesShiftsTheTraffic takes a stack with two target groups from HTTP

@@ -174,6 +174,19 @@ func (r result) says(t *testing.T, code int, pieces ...string) {
 	}
 }
 
+// shows is says of what a command prints, wherever it prints it.
+func (r result) shows(t *testing.T, code int, pieces ...string) {
+	t.Helper()
+	for _, p := range pieces {
+		if !strings.Contains(r.out+r.err, p) {
+			t.Errorf("%q is not said:\n%s%s", p, r.out, r.err)
+		}
+	}
+	if r.code != code {
+		t.Errorf("exit code %d instead of %d:\n%s%s", r.code, code, r.out, r.err)
+	}
+}
+
 // TestDriftByHandIsListedAndRepaired changes a running stack behind bookctl's
 // back, in every service.
 func TestDriftByHandIsListedAndRepaired(t *testing.T) {

@@ -21,24 +21,9 @@ func TestRequestsGoToTheGroupOfTheCurrentRevision(t *testing.T) {
 	app.is(t, "v1", "")
 	s.must("local", "start", "--scale", "0.02")
 	url := s.up("--no-database", "--source", app.dir, "--deploy", "blue-green:0m")
-	shows := func(r result, code int, pieces ...string) {
-		t.Helper()
-		for _, p := range pieces {
-			if !strings.Contains(r.out+r.err, p) {
-				t.Errorf("%q is not said:\n%s%s", p, r.out, r.err)
-			}
-		}
-		if r.code != code {
-			t.Errorf("exit code %d instead of %d:\n%s%s", r.code, code, r.out, r.err)
-		}
-	}
 	serves := func(version string) {
 		t.Helper()
-		for range 20 {
-			if code, body := call(t, http.MethodGet, url, ""); body != version {
-				t.Fatalf("%d %q answers, and not %s", code, body, version)
-			}
-		}
+		app.answers(t, url, version)
 	}
 	group := func(name string) (balancer, arn string) {
 		var found []string
@@ -67,7 +52,7 @@ func TestRequestsGoToTheGroupOfTheCurrentRevision(t *testing.T) {
 	if code, body := call(t, http.MethodGet, url, ""); code != http.StatusServiceUnavailable {
 		t.Fatalf("%d %q answers for a group without tasks", code, body)
 	}
-	shows(s.run("plan", "--local"), 2, "target-group-weights: book-tasks 100, book-tasks-b 0 → book-tasks 0, book-tasks-b 100")
+	s.run("plan", "--local").shows(t, 2, "target-group-weights: book-tasks 100, book-tasks-b 0 → book-tasks 0, book-tasks-b 100")
 	s.must("up", "--local")
 	clean("v1")
 
@@ -100,7 +85,7 @@ func TestRequestsGoToTheGroupOfTheCurrentRevision(t *testing.T) {
 	_ = waiting.Wait() // it was killed
 	byHand(fmt.Sprintf(`[{"Type":"forward","TargetGroupArn":%q}]`, second))
 	serves("v3")
-	shows(s.run("up", "--local", "--wait=false"), 0, "default-action stays", "ECS is shifting the requests between the target groups")
+	s.run("up", "--local", "--wait=false").shows(t, 0, "default-action stays", "ECS is shifting the requests between the target groups")
 	serves("v3")
 	s.must("up", "--local") // waits for the deployment
 	s.must("up", "--local")

@@ -317,6 +317,11 @@ func (a *account) heal(ctx context.Context) error {
 	if diff := cmp.Diff(a.whole, now); diff != "" {
 		return fmt.Errorf("up left not one of each (-want +got):\n%s", diff)
 	}
+	return a.quiet(ctx)
+}
+
+// quiet is another up, that has nothing to do.
+func (a *account) quiet(ctx context.Context) error {
 	again := &wire{}
 	if err := a.up(ctx, again); err != nil {
 		return fmt.Errorf("another up: %w", err)
