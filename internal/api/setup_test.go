@@ -68,7 +68,11 @@ func newPostgres(state string, parameters ...string) (s *dbServer, stop func() e
 	if err := errors.Join(os.Chmod(filepath.Dir(state), 0o711), os.Chmod(state, 0o711)); err != nil {
 		return nil, stop, err
 	}
-	engine, err := postgres.Open(ctx, state)
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return nil, stop, err
+	}
+	engine, err := postgres.Open(ctx, postgres.Config{StateDir: state, Cache: filepath.Join(cache, "bookctl", "postgres")})
 	if err != nil {
 		return nil, stop, err
 	}

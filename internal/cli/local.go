@@ -297,7 +297,7 @@ func (c *cloudFlags) config() (cfg localcloud.Config, err error) {
 	if !slices.Contains(container.Choices(), c.engine) {
 		return cfg, fmt.Errorf("--engine %q: there are %s", c.engine, strings.Join(container.Choices(), ", "))
 	}
-	cfg = localcloud.Config{Port: c.port, Region: c.region, Engine: c.engine, PostgreSQL: c.postgres}
+	cfg = localcloud.Config{Port: c.port, Region: c.region, Engine: c.engine, PostgreSQL: c.postgres, Cache: cacheDir("postgres")}
 	switch c.latencies {
 	case "":
 	case "aws":

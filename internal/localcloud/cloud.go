@@ -17,6 +17,9 @@ import (
 type Config struct {
 	// StateDir holds everything that survives a restart.
 	StateDir string
+	// Cache is a directory for the files that new databases begin with, which the clouds of
+	// a user share; when empty, they are made for each database.
+	Cache string
 	// Account is the account's number, 000000000000 when empty.
 	Account string
 	// Region is the one region there is; empty is the one that this state

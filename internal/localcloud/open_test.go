@@ -36,6 +36,11 @@ func openCloud(t *testing.T, cfg localcloud.Config) *localcloud.Cloud {
 	if cfg.StateDir == "" {
 		cfg.StateDir = stateDir(t)
 	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Cache = filepath.Join(cache, "bookctl", "postgres")
 	c, err := localcloud.Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -73,7 +73,7 @@ func openKeepers(stateDir string, rules registry.Rules) (k keepers, err error) {
 // openRuntimes opens the real ones, which keep their own files in and next to the
 // state directory.
 func openRuntimes(ctx context.Context, cfg Config, reach func() map[string]string) (r Runtimes, err error) {
-	databases, err := postgres.Open(ctx, cfg.StateDir, cfg.PostgreSQL...)
+	databases, err := postgres.Open(ctx, postgres.Config{StateDir: cfg.StateDir, Cache: cfg.Cache, Programs: cfg.PostgreSQL})
 	if err != nil {
 		return r, err
 	}

@@ -20,20 +20,30 @@ type Engine struct {
 	installed []installation // the first is that of new servers
 	user      process.User
 	home      string
+	cache     string // of files that new servers begin with, or ""
 
 	mu      sync.Mutex
 	servers map[string]*Server
 
-	copying    sync.Mutex                             // held while a template is made, copied or removed
+	making     sync.Mutex                             // held while files of a new server are made
 	parameters map[string]func() ([]Parameter, error) // by major version
 }
 
-// Open finds PostgreSQL's programs and the place for the data: stateDir, or
-// what process.Home gives for the user that the servers run as (postgres, else
-// nobody, when the cloud is root). More are directories with the programs of further
-// major versions.
-func Open(ctx context.Context, stateDir string, more ...string) (*Engine, error) {
-	installed, err := findInstallations(ctx, more)
+// Config says where an engine has its files. Only StateDir is required.
+type Config struct {
+	// StateDir is the place for the data, or what process.Home gives instead for the user
+	// that the servers run as (postgres, else nobody, when the cloud is root).
+	StateDir string
+	// Cache is a directory for what the engines of all clouds of a user share: the files
+	// that new servers begin with. Without it, they are made for each.
+	Cache string
+	// Programs are directories with the programs of further major versions.
+	Programs []string
+}
+
+// Open finds PostgreSQL's programs and the place for the data.
+func Open(ctx context.Context, cfg Config) (*Engine, error) {
+	installed, err := findInstallations(ctx, cfg.Programs)
 	if err != nil {
 		return nil, err
 	}
@@ -41,13 +51,14 @@ func Open(ctx context.Context, stateDir string, more ...string) (*Engine, error)
 	if err != nil {
 		return nil, fmt.Errorf("choose the user of PostgreSQL: %w", err)
 	}
-	home, err := process.Home(stateDir, owner)
+	home, err := process.Home(cfg.StateDir, owner)
 	if err != nil {
 		return nil, err
 	}
 	e := &Engine{
 		installed: installed, user: owner,
 		home:       filepath.Join(home, "postgres"),
+		cache:      cfg.Cache,
 		servers:    map[string]*Server{},
 		parameters: map[string]func() ([]Parameter, error){},
 	}
@@ -113,8 +124,7 @@ func (e *Engine) Server(name string) (*Server, error) {
 	return s, nil
 }
 
-// Close stops every server and keeps the data. Where there is none, the files
-// that new servers begin with go, too.
+// Close stops every server and keeps the data.
 func (e *Engine) Close(ctx context.Context) error {
 	e.mu.Lock()
 	servers := make([]*Server, 0, len(e.servers))
@@ -128,7 +138,6 @@ func (e *Engine) Close(ctx context.Context) error {
 		wait.Go(func() { errs[i] = s.Stop(ctx) })
 	}
 	wait.Wait()
-	errs = append(errs, e.dropTemplates())
 	_ = os.Remove(e.home) // fails if it is not empty, and so in use
 	return errors.Join(errs...)
 }
@@ -149,9 +158,7 @@ func (e *Engine) DeleteSnapshot(name string) error {
 	return e.discard(dir)
 }
 
-// discard removes dir, and with the last of its kind the directory of all. The
-// template stays while the engine is open: whoever made one stack may make
-// another, and making it anew takes longer than all else.
+// discard removes dir, and with the last of its kind the directory of all.
 func (e *Engine) discard(dir string) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("remove database files: %w", err)

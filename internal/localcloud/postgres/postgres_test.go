@@ -232,7 +232,7 @@ func TestTheNextCloudTakesOverWhatADeadOneLeft(t *testing.T) {
 	pid := db.PID()
 	// A second engine on the same files is what the next cloud is: it knows of
 	// the server only what the disk tells.
-	next, err := postgres.Open(t.Context(), c.state)
+	next, err := postgres.Open(t.Context(), postgres.Config{StateDir: c.state})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,7 +313,11 @@ func newCloud(t *testing.T, more ...string) *cloud {
 	if err := os.Chmod(filepath.Dir(state), 0o711); err != nil {
 		t.Fatal(err)
 	}
-	engine, err := postgres.Open(t.Context(), state, more...)
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine, err := postgres.Open(t.Context(), postgres.Config{StateDir: state, Cache: filepath.Join(cache, "bookctl", "postgres"), Programs: more})
 	if err != nil {
 		t.Fatal(err)
 	}

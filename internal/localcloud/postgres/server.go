@@ -116,7 +116,7 @@ func (s *Server) Create(ctx context.Context, version string) error {
 	if err := s.mkdir(); err != nil {
 		return fmt.Errorf("create database %s: %w", s.name, err)
 	}
-	if err := s.engine.copyTemplate(ctx, i, partial); err != nil {
+	if err := s.engine.newCluster(ctx, i, partial); err != nil {
 		return fmt.Errorf("create database %s: %w", s.name, err)
 	}
 	if err := os.Rename(partial, s.data()); err != nil {

@@ -75,7 +75,7 @@ func (s *Server) upgrade(ctx context.Context, version string, settings Settings)
 	if err := s.engine.user.Mkdir(work, 0o700); err != nil {
 		return err
 	}
-	if err := s.engine.copyTemplate(ctx, to, s.next()); err != nil {
+	if err := s.engine.newCluster(ctx, to, s.next()); err != nil {
 		return err
 	}
 	for _, data := range []string{s.data(), s.next()} {

@@ -135,7 +135,7 @@ func TestAnUpgradeThatIsCutOffLeavesOneVersion(t *testing.T) {
 	if err := os.Rename(data, data+".before"); err != nil {
 		t.Fatal(err)
 	}
-	next, err := postgres.Open(t.Context(), c.state, older(t))
+	next, err := postgres.Open(t.Context(), postgres.Config{StateDir: c.state, Programs: []string{older(t)}})
 	if err != nil {
 		t.Fatal(err)
 	}
