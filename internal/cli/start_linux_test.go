@@ -112,7 +112,7 @@ func measureCloud(b *testing.B, build string) (f footprint) {
 			}
 			running = false
 		case <-time.After(2 * time.Millisecond):
-			f.up = max(f.up, memory(up.Process.Pid, "VmHWM"))
+			f.up = max(f.up, memoryOf(up.Process.Pid, "VmHWM"))
 		}
 	}
 	time.Sleep(15 * time.Second) // the last events of the rollout are over
@@ -120,12 +120,12 @@ func measureCloud(b *testing.B, build string) (f footprint) {
 	before := processorTime(b, info.PID)
 	time.Sleep(idle)
 	f.busy = (processorTime(b, info.PID) - before).Seconds() / idle.Seconds()
-	f.cloud = memory(info.PID, "VmRSS")
+	f.cloud = memoryOf(info.PID, "VmRSS")
 	return f
 }
 
-// memory is a figure of a process's status in MiB, 0 for one that has ended: proc(5).
-func memory(pid int, field string) float64 {
+// memoryOf is a figure of a process's status in MiB, 0 for one that has ended: proc(5).
+func memoryOf(pid int, field string) float64 {
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	for line := range strings.Lines(string(status)) {
 		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == field+":" {

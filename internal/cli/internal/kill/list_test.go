@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/localcloud/memory"
 	"github.com/bookctl/bookctl/internal/provision"
@@ -17,7 +19,9 @@ import (
 const listFile = "testdata/list_calls.txt"
 
 // TestCallsOfAList lists many stacks: as long as they are at rest, it takes no call for
-// each. Of one that is not, its service is asked for, and the list tells how it is.
+// each. Of one that is not, its service is asked for, and the list tells how it is. The
+// cloud is as slow as AWS and limits requests as AWS does; a list takes at most three
+// seconds of its simulated clock.
 func TestCallsOfAList(t *testing.T) {
 	if stride > 1 {
 		t.Skip("runs without the race detector, under which it takes minutes and sees what the others see")
@@ -26,13 +30,16 @@ func TestCallsOfAList(t *testing.T) {
 	const many = 50
 	synctest.Test(t, func(t *testing.T) {
 		var count calls
-		first := &account{image: noImage}
-		first.open(t, localcloud.Config{StateDir: t.TempDir(), Runtimes: memory.Runtimes, VPCs: many + 1, Journal: count.add}, 8080)
+		first := &account{image: noImage, retry: func() aws.Retryer { return provision.NewRetryer(10 * time.Second) }}
+		first.open(t, localcloud.Config{StateDir: t.TempDir(), Runtimes: memory.Runtimes, VPCs: many + 1, Journal: count.add, Latencies: localcloud.TypicalLatencies(), Throttle: true}, 8080)
 		time.Sleep(time.Minute) // the name of the lock is free again
 		var ups sync.WaitGroup
+		begin := time.NewTicker(10 * time.Second) // so that they share the limits as stacks of many days do
+		defer begin.Stop()
 		for i := range many {
 			a := *first
 			a.spec.Stack, a.spec.Port = fmt.Sprintf("book%d", i), int32(8080+i)
+			<-begin.C
 			ups.Go(func() {
 				if err := a.wholeUp(t.Context()); err != nil {
 					t.Error(err)
@@ -44,7 +51,13 @@ func TestCallsOfAList(t *testing.T) {
 		list := func(name, state string) string {
 			t.Helper()
 			count.take()
+			begun := time.Now()
 			all, err := provision.Stacks(t.Context(), c, false)
+			took := time.Since(begun)
+			t.Logf("%s: %s", name, took)
+			if took > 3*time.Second {
+				t.Errorf("%s takes %s, by a simulated clock; want at most 3 s", name, took)
+			}
 			if err != nil || len(all) != many {
 				t.Fatalf("%s: %d stacks, %v", name, len(all), err)
 			}
