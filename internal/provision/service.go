@@ -53,6 +53,9 @@ type Service struct {
 	former     string    // ARN of the record that was the current one before
 	because    string    // why this run takes the release back
 	takenBack  string    // why another one did, or an alarm
+	begun      bool      // the release was begun by this run, and not found on its way
+	found      string    // ARN of the record that was looked at first where this run has begun none
+	wasBack    bool      // that release was being taken back by then
 	sent       time.Time // when it was started
 }
 
@@ -249,7 +252,7 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 	var died int32
 	if record, err := s.record(ctx, live); err != nil {
 		return nil, graph.State{}, err
-	} else if record != nil {
+	} else if record != nil && !s.takenBackBefore(record) {
 		s.longer.Store(int64(max(0, strategyOf(record.DeploymentConfiguration).Takes()+backTime-s.want.deploy.Takes())))
 		if died, err = s.dying(ctx, live, record); err != nil {
 			return nil, graph.State{}, err
@@ -923,6 +926,9 @@ func (s *Service) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("create service %s: %w", s.serviceName(), err)
 	}
+	s.mu.Lock()
+	s.begun = true
+	s.mu.Unlock()
 	s.join(out.Service)
 	if err := s.cluster.record(ctx, copyByService); err == nil { // else it is drift
 		s.copied.Store(true)
@@ -959,7 +965,7 @@ func (s *Service) leave(last *types.Service, in *ecs.UpdateServiceInput) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.former, s.watched = aws.ToString(last.CurrentServiceDeployment), ""
+	s.former, s.watched, s.begun = aws.ToString(last.CurrentServiceDeployment), "", begins(in)
 }
 
 // begins says whether an update begins a deployment: what does is said to at each member.

@@ -134,6 +134,21 @@ func (s *Service) record(ctx context.Context, live *types.Service) (*types.Servi
 	return s.serviceDeployment(ctx, s.watchedRecord())
 }
 
+// takenBackBefore says that the release of a record was being taken back when this run
+// first looked at it, and that this run has begun none: what is waited for is that the
+// release before serves again, which the service tells.
+func (s *Service) takenBackBefore(d *types.ServiceDeployment) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.begun {
+		return false
+	}
+	if arn := aws.ToString(d.ServiceDeploymentArn); s.found != arn {
+		s.found, s.wasBack = arn, shiftingOf(d).back()
+	}
+	return s.wasBack
+}
+
 // takeBack has ECS take the release back that this run waits for.
 func (s *Service) takeBack(ctx context.Context, changes []graph.Change) error {
 	s.mu.Lock()

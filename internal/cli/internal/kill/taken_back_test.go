@@ -1,0 +1,77 @@
+package kill_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/bookctl/bookctl/internal/localcloud"
+	"github.com/bookctl/bookctl/internal/localcloud/memory"
+	"github.com/bookctl/bookctl/internal/provision"
+)
+
+// TestAReleaseThatIsTakenBackIsNotTheNextRuns takes a release back while the traffic is
+// shifted to it, and has the next run begin before that is over: one that wants what ECS
+// goes back to, and changes the service besides, waits for it and succeeds.
+func TestAReleaseThatIsTakenBackIsNotTheNextRuns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		a := &account{image: noImage, retry: func() aws.Retryer { return provision.NewRetryer(10 * time.Second) }}
+		a.open(t, localcloud.Config{StateDir: t.TempDir(), Runtimes: memory.Runtimes, Latencies: localcloud.TypicalLatencies()}, 8080)
+		time.Sleep(time.Minute) // the name of the lock is free again
+		a.deployed = true
+		a.spec.Deploy, a.spec.Memory = "canary:10%/24h:1m", 512
+		if err := a.up(ctx, &wire{}); err != nil {
+			t.Fatal(err)
+		}
+		client := provision.NewClients(a.config(&wire{})).ECS
+		newest := func() *types.ServiceDeployment {
+			t.Helper()
+			list, err := client.ListServiceDeployments(ctx, &ecs.ListServiceDeploymentsInput{Cluster: aws.String("book-cluster"), Service: aws.String("book-service")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := client.DescribeServiceDeployments(ctx, &ecs.DescribeServiceDeploymentsInput{ServiceDeploymentArns: []string{*list.ServiceDeployments[0].ServiceDeploymentArn}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return &out.ServiceDeployments[0]
+		}
+		other := *a
+		other.spec.Memory = 1024
+		ended := make(chan error, 1)
+		interrupted, interrupt := context.WithCancel(ctx)
+		go func() { ended <- other.up(interrupted, &wire{}) }()
+		for newest().LifecycleStage != types.ServiceDeploymentLifecycleStageProductionTrafficShift {
+			time.Sleep(time.Second)
+		}
+		if _, err := client.StopServiceDeployment(ctx, &ecs.StopServiceDeploymentInput{
+			ServiceDeploymentArn: newest().ServiceDeploymentArn, StopType: types.StopServiceDeploymentStopTypeRollback,
+		}); err != nil {
+			t.Fatal(err)
+		}
+		interrupt()
+		if err := <-ended; err == nil {
+			t.Fatal("the run that is interrupted succeeds")
+		}
+		if d := newest(); d.FinishedAt != nil {
+			t.Fatalf("the release is taken back already: %s", d.Status)
+		}
+		a.spec.Deploy = "canary:20%/24h:1m"
+		if err := a.up(ctx, &wire{}); err != nil {
+			t.Errorf("the next run: %v", err)
+		}
+		if d := newest(); d.Status != types.ServiceDeploymentStatusRollbackSuccessful {
+			t.Errorf("afterwards the release is %s", d.Status)
+		}
+		if err := a.quiet(context.WithoutCancel(ctx)); err != nil {
+			t.Error(err)
+		}
+	})
+}
