@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -289,6 +290,9 @@ func TestANewPasswordReachesAllTasksAtOnce(t *testing.T) {
 		s.run("plan", "--local").says(t, 0, "a release by canary:25%/1440m:1440m")
 		until(t, "the old tasks are gone", func() bool { return len(s.tasks(t)) == 1 })
 	}
+	until(t, "the first backup has ended", func() bool {
+		return regexp.MustCompile(`Database +available`).MatchString(s.run("status", "--local").out)
+	})
 	before := s.tasks(t)
 	s.run("db", "rotate-password", "--local", "--timeout", "90s").says(t, 0, "all tasks know it")
 	same()

@@ -268,13 +268,30 @@ func filter(key, value string) url.Values {
 	return url.Values{"filters": {string(text)}, "all": {"true"}}
 }
 
+// list lists what a cloud has of a kind in an engine. Podman looks at everybody's one by
+// one, and answers 500 where one of them is removed meanwhile: so it is asked again.
+func list(ctx context.Context, a *api, path, id string, out any) error {
+	const most = 5
+	for n := 1; ; n++ {
+		err := a.call(ctx, http.MethodGet, path, filter("label", label+"="+id), nil, out)
+		if n == most || !isStatus(err, http.StatusInternalServerError) {
+			return err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
 // removeContainers removes the containers and volumes of a cloud.
 func removeContainers(ctx context.Context, a *api, id string) error {
 	var containers []struct {
 		ID     string            `json:"Id"`
 		Labels map[string]string `json:"Labels"`
 	}
-	if err := a.call(ctx, http.MethodGet, "/containers/json", filter("label", label+"="+id), nil, &containers); err != nil {
+	if err := list(ctx, a, "/containers/json", id, &containers); err != nil {
 		return fmt.Errorf("list containers: %w", err)
 	}
 	var errs []error
@@ -289,7 +306,7 @@ func removeContainers(ctx context.Context, a *api, id string) error {
 	remove(false)
 	remove(true)
 	var volumes struct{ Volumes []struct{ Name string } }
-	if err := a.call(ctx, http.MethodGet, "/volumes", filter("label", label+"="+id), nil, &volumes); err != nil {
+	if err := list(ctx, a, "/volumes", id, &volumes); err != nil {
 		errs = append(errs, fmt.Errorf("list volumes: %w", err))
 	}
 	for _, v := range volumes.Volumes {

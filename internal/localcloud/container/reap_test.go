@@ -1,0 +1,97 @@
+package container_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/bookctl/bookctl/internal/localcloud/container"
+)
+
+// TestContainersAreListedAgainWhereOneGoesMeanwhile has an engine fail to list because
+// somebody else's container was removed, as Podman does, and removes all of a cloud
+// nevertheless; not from an engine that never can.
+func TestContainersAreListedAgainWhereOneGoesMeanwhile(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name     string
+		failures int // of each list
+		removed  []string
+		fails    bool
+	}{
+		{"none", 0, []string{"/containers/c1", "/volumes/v1"}, false},
+		{"two", 2, []string{"/containers/c1", "/volumes/v1"}, false},
+		{"all", 1000, nil, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			dir, err := os.MkdirTemp("", "engine") // a socket's path is short
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = os.RemoveAll(dir) }) // what is left lies in the system's temporary directory
+			socket := filepath.Join(dir, "s")
+			l, err := net.Listen("unix", socket)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var (
+				mu      sync.Mutex
+				failed  = map[string]int{}
+				removed []string
+			)
+			list := func(thing, answer, none string) http.HandlerFunc {
+				return func(w http.ResponseWriter, r *http.Request) {
+					mu.Lock()
+					defer mu.Unlock()
+					if failed[r.URL.Path]++; failed[r.URL.Path] <= c.failures {
+						w.WriteHeader(http.StatusInternalServerError)
+						fmt.Fprint(w, `{"message":"container not known"}`)
+						return
+					}
+					if slices.Contains(removed, thing) {
+						answer = none
+					}
+					fmt.Fprint(w, answer)
+				}
+			}
+			mux := http.NewServeMux()
+			mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"ApiVersion":"1.41"}`) })
+			mux.HandleFunc("GET /v1.41/info", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{}`) })
+			mux.HandleFunc("GET /v1.41/containers/json", list("/containers/c1", `[{"Id":"c1"}]`, `[]`))
+			mux.HandleFunc("GET /v1.41/volumes", list("/volumes/v1", `{"Volumes":[{"Name":"v1"}]}`, `{}`))
+			mux.HandleFunc("DELETE /v1.41/{kind}/{id}", func(_ http.ResponseWriter, r *http.Request) {
+				mu.Lock()
+				defer mu.Unlock()
+				removed = append(removed, "/"+r.PathValue("kind")+"/"+r.PathValue("id"))
+			})
+			server := httptest.NewUnstartedServer(mux)
+			if err := server.Listener.Close(); err != nil {
+				t.Fatal(err)
+			}
+			server.Listener = l
+			server.Start()
+			t.Cleanup(server.Close)
+			used, err := json.Marshal(map[string]string{"Kind": container.Docker, "Socket": socket})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "engine.json"), used, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := container.Reap(t.Context(), dir); (err != nil) != c.fails {
+				t.Errorf("error: %v", err)
+			}
+			if !slices.Equal(removed, c.removed) {
+				t.Errorf("removed: %v, want %v", removed, c.removed)
+			}
+		})
+	}
+}
