@@ -46,7 +46,6 @@ type Cluster struct {
 	graph.NodeOf[liveCluster]
 	containers
 	spot bool // its tasks are to run on Fargate Spot too
-	seen *cached[*types.Cluster]
 }
 
 func newCluster(c containers, linked *ServiceLinkedRole, spot bool) *Cluster {
@@ -62,6 +61,10 @@ func (c *Cluster) clusterName() string { return c.names().Cluster() }
 // remembers of a deleted one, for an unknown time.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteCluster.html
 func (c *Cluster) describe(ctx context.Context) (*types.Cluster, error) {
+	return c.observed().cluster.get(ctx, c.lookup)
+}
+
+func (c *Cluster) lookup(ctx context.Context) (*types.Cluster, error) {
 	out, err := c.ecs.DescribeClusters(ctx, &ecs.DescribeClustersInput{
 		Clusters: []string{c.clusterName()}, Include: []types.ClusterField{types.ClusterFieldTags},
 	})
@@ -83,15 +86,9 @@ type liveCluster struct {
 
 // Read looks the cluster up by its name.
 func (c *Cluster) Read(ctx context.Context) (*liveCluster, graph.State, error) {
-	live, ok := c.seen.take()
-	if !ok {
-		var err error
-		if live, err = c.describe(ctx); err != nil {
-			return nil, absent, err
-		}
-	}
-	if live == nil {
-		return nil, absent, nil
+	live, err := c.describe(ctx)
+	if live == nil || err != nil {
+		return nil, absent, err
 	}
 	status, tags := aws.ToString(live.Status), ecsTagMap(live.Tags)
 	st := graph.State{ID: aws.ToString(live.ClusterArn), Owner: tags[TagStack], Note: status, Phase: graph.Pending}

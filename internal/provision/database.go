@@ -63,7 +63,8 @@ type Database struct {
 	// the storage, in its words.
 	sent atomic.Bool
 	busy atomic.Pointer[string]
-	seen *cached[*types.DBInstance]
+	// created is what the call answered that created it, until that is looked at.
+	created *types.DBInstance
 }
 
 // databaseSpec is what of a database can be wanted, and what drift compares.
@@ -225,6 +226,10 @@ func (d *Database) dbName() string {
 
 // instance fetches the live instance, or nil.
 func (d databases) instance(ctx context.Context) (*types.DBInstance, error) {
+	return d.observed().instance.get(ctx, d.lookup)
+}
+
+func (d databases) lookup(ctx context.Context) (*types.DBInstance, error) {
 	name := d.databaseName()
 	out, err := d.rds.DescribeDBInstances(ctx, &rds.DescribeDBInstancesInput{DBInstanceIdentifier: &name})
 	if isCode(err, "DBInstanceNotFound") || err == nil && len(out.DBInstances) == 0 {
@@ -245,8 +250,8 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 			return last, st, nil
 		}
 	}
-	db, seen := d.seen.take()
-	if !seen {
+	db := d.created
+	if d.created = nil; db == nil {
 		var err error
 		if db, err = d.instance(ctx); err != nil {
 			return nil, graph.State{}, err
@@ -658,7 +663,7 @@ func (d *Database) Create(ctx context.Context) (string, error) {
 	}
 	d.made = version
 	if rdsTagMap(out.DBInstance.TagList)[TagStack] == d.stack {
-		d.seen.put(out.DBInstance) // the first look is at the answer
+		d.created = out.DBInstance
 	}
 	return aws.ToString(out.DBInstance.DBInstanceArn), nil
 }
@@ -929,17 +934,12 @@ var snapshotless = map[string]bool{
 // (ErrWouldLoseData). What is not this stack's is no reason: it is left alone.
 // What was just read of the stack is not asked for again; the zero Deployed is fine.
 func CheckDestroy(ctx context.Context, c Clients, stack string, have Deployed, skipSnapshot bool) error {
-	who, seen := identity{stack: stack}, have.seen
-	if seen == nil {
-		seen = &glances{}
-	}
+	ctx = graph.WhileObserving(ctx)
+	who := identity{stack: stack, observation: have.observation}
 	d := databases{identity: who, rds: c.RDS}
-	db, known := seen.instance.peek()
-	if !known {
-		var err error
-		if db, err = d.instance(ctx); err != nil {
-			return err
-		}
+	db, err := d.instance(ctx)
+	if err != nil {
+		return err
 	}
 	if db != nil && rdsTagMap(db.TagList)[TagStack] == stack {
 		if err := d.removable(db, skipSnapshot); err != nil {
@@ -947,12 +947,9 @@ func CheckDestroy(ctx context.Context, c Clients, stack string, have Deployed, s
 		}
 	}
 	l := &LoadBalancer{balancing: balancing{identity: who, elb: c.ELB}}
-	b, known := seen.balancer.peek()
-	if !known {
-		var err error
-		if b.live, b.tags, err = l.describe(ctx); err != nil {
-			return err
-		}
+	b, err := l.describe(ctx)
+	if err != nil {
+		return err
 	}
 	return l.removable(ctx, b)
 }

@@ -31,7 +31,7 @@ func newDefaultGroup(n network, vpc *VPC) *DefaultGroup {
 
 // Read looks the group up in the VPC, and its rules.
 func (g *DefaultGroup) Read(ctx context.Context) (*liveGroup, graph.State, error) {
-	all, err := g.groups.look(ctx, g.Name(), g.vpc.ID())
+	all, err := g.allGroups(ctx, g.vpc.ID())
 	if err != nil {
 		return nil, graph.State{}, err
 	}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
-	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 
 	"github.com/bookctl/bookctl/internal/naming"
@@ -42,8 +41,11 @@ type Deployed struct {
 	// are none yet.
 	Zones [2]string
 
-	seen   *glances
 	exists existing
+	// observation has what was read, for the resources of the same run.
+	observation *observation
+	// hints are what HintTags has read, by ARN.
+	hints map[string]map[string]string
 }
 
 // alarmed says that somebody was to be told when something is wrong.
@@ -62,11 +64,12 @@ func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error
 		return Deployed{}, err
 	}
 	var (
-		d    = Deployed{Settings: DefaultSettings(), seen: &glances{}}
-		who  = identity{stack: stack, region: c.IAM.Options().Region}
+		d    = Deployed{Settings: DefaultSettings(), observation: &observation{}}
+		who  = identity{stack: stack, region: c.IAM.Options().Region, observation: d.observation}
 		mu   sync.Mutex
 		each graph.Group
 	)
+	ctx = graph.WhileObserving(ctx)
 	// Each reader looks on its own, and writes when it has all that it needs.
 	for _, read := range []func() (func(), error){
 		func() (func(), error) { return readService(ctx, c, who, &d) },
@@ -209,12 +212,8 @@ func readService(ctx context.Context, c Clients, who identity, d *Deployed) (fun
 	if err != nil {
 		return nil, err
 	}
-	d.seen.service.put(live)
 	if live == nil {
 		cluster, err := (&Cluster{containers: in}).describe(ctx)
-		if err == nil {
-			d.seen.cluster.put(cluster)
-		}
 		if cluster != nil && ecsTagMap(cluster.Tags)[TagStack] == who.stack {
 			d.exists.copyOfService = ecsTagMap(cluster.Tags)
 		}
@@ -225,7 +224,6 @@ func readService(ctx context.Context, c Clients, who identity, d *Deployed) (fun
 		return nil, nil
 	}
 	return func() {
-		d.seen.uses.ecs = true
 		d.exists.live = live
 		d.exists.service, d.exists.tasks, d.Paused = true, live.DesiredCount, pausedSince(tags)
 		d.exists.noteTags(servicePart, tags)
@@ -236,11 +234,11 @@ func readService(ctx context.Context, c Clients, who identity, d *Deployed) (fun
 
 func readTask(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
 	t := TaskDefinition{containers: containers{identity: who, ecs: c.ECS}}
-	live, tags, err := t.newest(ctx)
+	newest, err := t.newest(ctx)
 	if err != nil {
 		return nil, err
 	}
-	d.seen.definition.put(revision{live, tags})
+	live, tags := newest.live, newest.tags
 	if live == nil || tags[TagStack] != who.stack {
 		return nil, nil
 	}
@@ -270,7 +268,6 @@ func readDatabase(ctx context.Context, c Clients, who identity, d *Deployed) (fu
 	if err != nil {
 		return nil, err
 	}
-	d.seen.instance.put(live)
 	return noteDatabase(who, live, d), nil
 }
 
@@ -284,7 +281,6 @@ func noteDatabase(who identity, live *rdstypes.DBInstance, d *Deployed) func() {
 		return nil
 	}
 	return func() {
-		d.seen.uses.rds = true
 		d.Database = true
 		d.exists.class, d.exists.gib = aws.ToString(live.DBInstanceClass), aws.ToInt32(live.AllocatedStorage)
 		d.exists.stopped, d.DatabaseStarts = isStopped(live), aws.ToTime(live.AutomaticRestartTime)
@@ -301,59 +297,20 @@ func noteDatabase(who identity, live *rdstypes.DBInstance, d *Deployed) func() {
 }
 
 func readLoadBalancer(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
-	b := balancing{identity: who, elb: c.ELB}
-	lb, group := LoadBalancer{balancing: b}, TargetGroup{balancing: b, name: b.names().TargetGroup()}
-	live, err := lb.lookup(ctx)
+	found, err := balancing{identity: who, elb: c.ELB}.all(ctx)
 	if err != nil {
 		return nil, err
 	}
-	behind, err := group.lookup(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if behind == nil {
-		d.seen.targets.put(targets{})
-	}
-	if live == nil {
-		d.seen.balancer.put(balancer{})
-		if behind == nil {
-			return nil, nil
-		}
-		all, err := b.tagsOf(ctx, aws.ToString(behind.TargetGroupArn))
-		if isCode(err, "TargetGroupNotFound") {
-			return nil, nil
-		}
-		if tags := all[aws.ToString(behind.TargetGroupArn)]; tags[TagStack] == who.stack {
-			d.exists.copyOfBalancer = tags
-		}
-		return nil, err
-	}
-	arns := []string{aws.ToString(live.LoadBalancerArn)}
-	if behind != nil {
-		arns = append(arns, aws.ToString(behind.TargetGroupArn))
-	}
-	all, err := b.tagsOf(ctx, arns...)
-	if isCode(err, "LoadBalancerNotFound", "TargetGroupNotFound") {
-		return nil, nil // on their way out
-	}
-	if err != nil {
-		return nil, err
-	}
-	tags := all[arns[0]]
-	d.seen.balancer.put(balancer{live, tags})
-	if behind != nil {
-		d.seen.targets.put(targets{behind, all[arns[1]]})
+	live, tags := found.balancer, found.balancerTags()
+	if live == nil && found.targetTags()[TagStack] == who.stack {
+		d.exists.copyOfBalancer = found.targetTags()
 	}
 	if tags[TagStack] != who.stack {
 		return nil, nil
 	}
-	var port int32
+	var port int32 // of one that does not record it
 	if !positive(tags[settingTag("port")]) {
-		listeners, err := c.ELB.DescribeListeners(ctx, &elb.DescribeListenersInput{LoadBalancerArn: live.LoadBalancerArn})
-		if err != nil {
-			return nil, fmt.Errorf("describe the listeners of %s: %w", lb.loadBalancerName(), err)
-		}
-		for _, l := range listeners.Listeners {
+		for _, l := range found.listeners {
 			port = aws.ToInt32(l.Port)
 		}
 	}
@@ -363,7 +320,6 @@ func readLoadBalancer(ctx context.Context, c Clients, who identity, d *Deployed)
 			d.exists.subnets = append(d.exists.subnets, aws.ToString(zone.SubnetId))
 		}
 		d.Balanced, d.Ported = true, true
-		d.seen.uses.elb = true
 		d.exists.noteTags(balancerPart, tags)
 		d.read(balancerPart, tags, parts{port: port})
 	}, nil
@@ -372,11 +328,10 @@ func readLoadBalancer(ctx context.Context, c Clients, who identity, d *Deployed)
 // readRole reads the boundary of the roles from the tag, so that one that was
 // taken off by hand is put back.
 func readRole(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
-	live, err := (&Role{identity: who, iam: c.IAM, name: naming.ExecutionRole}).lookup(ctx)
+	live, err := (&Role{identity: who, iam: c.IAM, name: naming.ExecutionRole}).describe(ctx)
 	if err != nil {
 		return nil, err
 	}
-	d.seen.role.put(live)
 	if live == nil || who.ownerOfRole(roleTags(live)) != who.stack {
 		return nil, nil
 	}
@@ -391,7 +346,6 @@ func readZones(ctx context.Context, c Clients, who identity, d *Deployed) (func(
 	if err != nil {
 		return nil, err
 	}
-	d.seen.subnets.put(all)
 	var zones [2]string
 	for _, s := range all {
 		switch name := tagMap(s.Tags)[TagResource]; {

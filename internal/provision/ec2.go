@@ -19,40 +19,35 @@ import (
 // they are.
 type network struct {
 	identity
-	ec2     *ec2.Client
-	subnets *batch[types.Subnet]
-	tables  *batch[types.RouteTable]
-	groups  *vpcBatch[types.SecurityGroup]
-	acls    *vpcBatch[types.NetworkAcl]
+	ec2 *ec2.Client
 	// interfaces are nil outside of a graph.
 	interfaces *heldInterfaces
 }
 
-func newNetwork(i identity, client *ec2.Client, seen *glances) network {
-	n := network{identity: i, ec2: client, interfaces: newHeldInterfaces()}
-	n.subnets = newBatch(func(ctx context.Context) ([]types.Subnet, error) {
-		if all, ok := seen.subnets.take(); ok {
-			return all, nil
+func newNetwork(i identity, client *ec2.Client) network {
+	return network{identity: i, ec2: client, interfaces: newHeldInterfaces()}
+}
+
+// allSubnets are the stack's subnets, by one call for all who read them.
+func (n network) allSubnets(ctx context.Context) ([]types.Subnet, error) {
+	return n.observed().subnets.getTogether(ctx, func(ctx context.Context) ([]types.Subnet, error) {
+		out, err := n.ec2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: n.all()})
+		if err != nil {
+			return nil, fmt.Errorf("describe subnets: %w", err)
 		}
-		return n.allSubnets(ctx)
+		return out.Subnets, nil
 	})
-	n.tables = newBatch(func(ctx context.Context) ([]types.RouteTable, error) {
+}
+
+// allTables are the stack's route tables, likewise.
+func (n network) allTables(ctx context.Context) ([]types.RouteTable, error) {
+	return n.observed().tables.getTogether(ctx, func(ctx context.Context) ([]types.RouteTable, error) {
 		out, err := n.ec2.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{Filters: n.all()})
 		if err != nil {
 			return nil, fmt.Errorf("describe route tables: %w", err)
 		}
 		return out.RouteTables, nil
 	})
-	n.groups, n.acls = batchGroups(n), batchACLs(n)
-	return n
-}
-
-func (n network) allSubnets(ctx context.Context) ([]types.Subnet, error) {
-	out, err := n.ec2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: n.all()})
-	if err != nil {
-		return nil, fmt.Errorf("describe subnets: %w", err)
-	}
-	return out.Subnets, nil
 }
 
 // named returns those of the things that are tagged as the resource.

@@ -169,36 +169,29 @@ func vpcAttribute(ctx context.Context, client networkReader, id string, name typ
 	return false, nil
 }
 
-// givenLook reads the network that was given, once for all parts that look at it.
-type givenLook struct {
-	stack, vpc string
-	reads      *batch[GivenNetwork]
+// givenParts is what the parts of the network that was given share.
+type givenParts struct {
+	identity
+	ec2 networkReader
+	vpc string
 }
 
-func newGivenLook(stack string, client networkReader, vpc string) givenLook {
-	return givenLook{stack, vpc, newBatch(func(ctx context.Context) ([]GivenNetwork, error) {
-		g, err := ReadGivenNetwork(ctx, client, vpc)
-		return []GivenNetwork{g}, err
-	})}
-}
-
-func (l givenLook) look(ctx context.Context, who string) (GivenNetwork, error) {
-	all, err := l.reads.look(ctx, who)
-	if err != nil {
-		return GivenNetwork{}, err
-	}
-	return all[0], nil
+// network reads all of it, by one call for all parts.
+func (g givenParts) network(ctx context.Context) (GivenNetwork, error) {
+	return g.observed().given.getTogether(ctx, func(ctx context.Context) (GivenNetwork, error) {
+		return ReadGivenNetwork(ctx, g.ec2, g.vpc)
+	})
 }
 
 // GivenVPC is a VPC that the user gave the stack (--vpc). The stack makes security groups
 // in it; itself it is only looked at. That it is not as a stack needs it refuses a run.
 type GivenVPC struct {
 	graph.NodeOf[GivenNetwork]
-	givenLook
+	givenParts
 }
 
-func newGivenVPC(l givenLook) *GivenVPC {
-	v := &GivenVPC{givenLook: l}
+func newGivenVPC(g givenParts) *GivenVPC {
+	v := &GivenVPC{givenParts: g}
 	v.NodeOf = graph.Of(v, networkPart, 5*time.Minute)
 	return v
 }
@@ -211,7 +204,7 @@ func (v *GivenVPC) ID() string { return v.vpc }
 
 // Read looks at the VPC.
 func (v *GivenVPC) Read(ctx context.Context) (*GivenNetwork, graph.State, error) {
-	live, err := v.look(ctx, v.Name())
+	live, err := v.network(ctx)
 	if err != nil {
 		return nil, graph.State{}, err
 	}
@@ -243,13 +236,13 @@ func (v *GivenVPC) Create(context.Context) (string, error) {
 // GivenSubnet is a subnet of a GivenVPC, which is only looked at.
 type GivenSubnet struct {
 	graph.NodeOf[liveSubnet]
-	givenLook
+	givenParts
 	id     string
 	public bool // it has to be
 }
 
-func newGivenSubnet(l givenLook, name, id string, public bool, vpc *GivenVPC) *GivenSubnet {
-	s := &GivenSubnet{givenLook: l, id: id, public: public}
+func newGivenSubnet(g givenParts, name, id string, public bool, vpc *GivenVPC) *GivenSubnet {
+	s := &GivenSubnet{givenParts: g, id: id, public: public}
 	s.NodeOf = graph.Of(s, name, 5*time.Minute, vpc)
 	return s
 }
@@ -269,7 +262,7 @@ func (s *GivenSubnet) addresses() string {
 
 // Read looks at the subnet.
 func (s *GivenSubnet) Read(ctx context.Context) (*liveSubnet, graph.State, error) {
-	g, err := s.look(ctx, s.Name())
+	g, err := s.network(ctx)
 	if err != nil {
 		return nil, graph.State{}, err
 	}

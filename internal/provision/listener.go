@@ -86,32 +86,7 @@ func (l *Listener) Read(ctx context.Context) (*liveListener, graph.State, error)
 	if l.lb.ID() == "" {
 		return nil, absent, nil
 	}
-	var all []types.Listener
-	pages := elb.NewDescribeListenersPaginator(l.elb, &elb.DescribeListenersInput{LoadBalancerArn: aws.String(l.lb.ID())})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if isCode(err, "LoadBalancerNotFound", "ListenerNotFound") {
-			return nil, absent, nil
-		}
-		if err != nil {
-			return nil, graph.State{}, fmt.Errorf("describe the listeners of %s: %w", l.lb.loadBalancerName(), err)
-		}
-		all = append(all, page.Listeners...)
-	}
-	if len(all) == 0 {
-		return nil, absent, nil
-	}
-	arns := []string{l.lb.ID()}
-	for _, x := range all {
-		arns = append(arns, aws.ToString(x.ListenerArn))
-	}
-	if l.main && l.targets.ID() != "" {
-		arns = append(arns, l.targets.ID())
-	}
-	tags, err := l.tagsOf(ctx, arns...)
-	if isCode(err, "ListenerNotFound", "LoadBalancerNotFound", "TargetGroupNotFound") {
-		return nil, absent, nil
-	}
+	all, tags, err := l.describe(ctx)
 	if err != nil {
 		return nil, graph.State{}, err
 	}
@@ -155,6 +130,31 @@ func (l *Listener) Read(ctx context.Context) (*liveListener, graph.State, error)
 		}
 	}
 	return live, st, nil
+}
+
+// describe returns all listeners of the load balancer, with the tags of these, of the load
+// balancer and of the target group.
+func (l *Listener) describe(ctx context.Context) ([]types.Listener, map[string]map[string]string, error) {
+	if graph.Observing(ctx) {
+		found, err := l.balancing.all(ctx)
+		return found.listeners, found.tags, err
+	}
+	all, err := l.listenersOf(ctx, l.lb.ID())
+	if len(all) == 0 || err != nil {
+		return nil, nil, err
+	}
+	arns := []string{l.lb.ID()}
+	for _, x := range all {
+		arns = append(arns, aws.ToString(x.ListenerArn))
+	}
+	if l.main && l.targets.ID() != "" {
+		arns = append(arns, l.targets.ID())
+	}
+	tags, err := l.tagsOf(ctx, arns...)
+	if goneSince(err) {
+		return nil, nil, nil
+	}
+	return all, tags, err
 }
 
 // rules are those of a listener that are asked before its default action. A listener

@@ -17,28 +17,6 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// balancing is what the load balancer's resources share.
-type balancing struct {
-	identity
-	elb *elb.Client
-}
-
-// tagsOf lists the tags of things, by ARN.
-func (b balancing) tagsOf(ctx context.Context, arns ...string) (map[string]map[string]string, error) {
-	if tags, ok := b.allHinted(arns); ok {
-		return tags, nil
-	}
-	out, err := b.elb.DescribeTags(ctx, &elb.DescribeTagsInput{ResourceArns: arns})
-	if err != nil {
-		return nil, fmt.Errorf("describe the tags of %s: %w", strings.Join(arns, ", "), err)
-	}
-	tags := map[string]map[string]string{}
-	for _, d := range out.TagDescriptions {
-		tags[aws.ToString(d.ResourceArn)] = readTags(d.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })
-	}
-	return tags, nil
-}
-
 func (b balancing) retag(ctx context.Context, arn, resource string, changes []graph.Change) error {
 	if drop := b.toDrop(resource, changes); drop != nil {
 		if _, err := b.elb.RemoveTags(ctx, &elb.RemoveTagsInput{ResourceArns: []string{arn}, TagKeys: drop}); err != nil {
@@ -64,7 +42,6 @@ type LoadBalancer struct {
 	subnets   []subnetwork
 	protected protection
 	idle      int32 // seconds
-	seen      *cached[balancer]
 }
 
 // protection is whether deletion is to be protected against, and whether the run was
@@ -127,7 +104,8 @@ type liveLoadBalancer struct {
 
 // Read looks the load balancer up by its name.
 func (l *LoadBalancer) Read(ctx context.Context) (*liveLoadBalancer, graph.State, error) {
-	lb, tags, err := l.describe(ctx)
+	found, err := l.describe(ctx)
+	lb, tags := found.live, found.tags
 	if lb == nil || err != nil {
 		return nil, absent, err
 	}
@@ -175,24 +153,25 @@ func answeringAt(lb *types.LoadBalancer) *liveLoadBalancer {
 	return &liveLoadBalancer{dnsName: aws.ToString(lb.DNSName), zone: aws.ToString(lb.CanonicalHostedZoneId)}
 }
 
-// describe returns the load balancer with its tags, or nil.
-func (l *LoadBalancer) describe(ctx context.Context) (*types.LoadBalancer, map[string]string, error) {
-	if b, ok := l.seen.take(); ok {
-		return b.live, b.tags, nil
+// describe returns the load balancer with its tags, or none.
+func (l *LoadBalancer) describe(ctx context.Context) (balancer, error) {
+	if graph.Observing(ctx) {
+		all, err := l.all(ctx)
+		return balancer{all.balancer, all.balancerTags()}, err
 	}
 	live, err := l.lookup(ctx)
 	if live == nil || err != nil {
-		return nil, nil, err
+		return balancer{}, err
 	}
 	if l.stillProvisioning(live) {
-		return live, l.Last().tags, nil
+		return balancer{live, l.Last().tags}, nil
 	}
 	arn := aws.ToString(live.LoadBalancerArn)
 	tags, err := l.tagsOf(ctx, arn)
 	if isCode(err, "LoadBalancerNotFound") {
-		return nil, nil, nil
+		return balancer{}, nil
 	}
-	return live, tags[arn], err
+	return balancer{live, tags[arn]}, err
 }
 
 // lookup returns the load balancer, or nil.

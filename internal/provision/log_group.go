@@ -42,13 +42,6 @@ var logRetentions = []int32{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400,
 type logGroups struct {
 	identity
 	logs *cloudwatchlogs.Client
-	all  *batch[types.LogGroup]
-}
-
-func newLogGroups(i identity, logs *cloudwatchlogs.Client) logGroups {
-	g := logGroups{identity: i, logs: logs}
-	g.all = newBatch(g.list)
-	return g
 }
 
 // list returns those of the stack's groups that are there.
@@ -99,7 +92,7 @@ type liveLogGroup struct {
 
 // Read looks the group up by its name.
 func (l *LogGroup) Read(ctx context.Context) (*liveLogGroup, graph.State, error) {
-	all, err := l.all.look(ctx, l.Name())
+	all, err := l.observed().logGroups.getTogether(ctx, l.list)
 	if err != nil {
 		return nil, graph.State{}, err
 	}
@@ -227,7 +220,7 @@ func (*LogGroup) SetAtOnce([]graph.Change) bool { return true }
 func (i identity) logGroupKind(client *cloudwatchlogs.Client) inventory.Kind {
 	return inventory.Kind{Service: "logs", Type: "log group", List: func(ctx context.Context) ([]inventory.Item, error) {
 		var out []inventory.Item
-		groups := newLogGroups(i, client)
+		groups := logGroups{identity: i, logs: client}
 		all, err := groups.list(ctx)
 		if err != nil {
 			return nil, err

@@ -19,10 +19,12 @@ import (
 // each subnet its own association.
 // https://docs.aws.amazon.com/vpc/latest/userguide/default-network-acl.html
 
-// batchACLs looks at the network ACLs of the VPC by one call for all that are with
-// them.
-func batchACLs(n network) *vpcBatch[types.NetworkAcl] {
-	return newVPCBatch(func(ctx context.Context, vpc string) ([]types.NetworkAcl, error) {
+// allACLs are the network ACLs of the VPC, by one call for all that are with them.
+func (n network) allACLs(ctx context.Context, vpc string) ([]types.NetworkAcl, error) {
+	if vpc == "" {
+		return nil, nil
+	}
+	return n.observed().acls.of(vpc).getTogether(ctx, func(ctx context.Context) ([]types.NetworkAcl, error) {
 		out, err := n.ec2.DescribeNetworkAcls(ctx, &ec2.DescribeNetworkAclsInput{
 			Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: []string{vpc}}},
 		})

@@ -53,19 +53,19 @@ func newOwnNetwork(n network, spec Spec) networkParts {
 // newGivenNetwork is a VPC that was given, and the subnets that were chosen of it. The
 // database can be in those of the load balancer.
 func newGivenNetwork(n network, spec Spec) networkParts {
-	look := newGivenLook(n.stack, n.ec2, spec.VPC)
-	vpc := newGivenVPC(look)
+	shared := givenParts{identity: n.identity, ec2: n.ec2, vpc: spec.VPC}
+	vpc := newGivenVPC(shared)
 	p := networkParts{vpc: vpc, gateway: vpc, routes: vpc, given: true, before: []Resource{vpc}}
 	known := map[string]*GivenSubnet{}
 	for i, id := range idList(spec.Subnets) {
-		s := newGivenSubnet(look, fmt.Sprintf("subnet-public-%c", 'a'+i), id, true, vpc)
+		s := newGivenSubnet(shared, fmt.Sprintf("subnet-public-%c", 'a'+i), id, true, vpc)
 		known[id] = s
 		p.public, p.before = append(p.public, s), append(p.before, s)
 	}
 	for i, id := range idList(spec.DBSubnets) {
 		s := known[id]
 		if s == nil {
-			s = newGivenSubnet(look, fmt.Sprintf("subnet-database-%c", 'a'+i), id, false, vpc)
+			s = newGivenSubnet(shared, fmt.Sprintf("subnet-database-%c", 'a'+i), id, false, vpc)
 			p.before, p.dataParts = append(p.before, s), append(p.dataParts, s)
 		}
 		p.data = append(p.data, s)

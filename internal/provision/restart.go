@@ -225,7 +225,7 @@ func (s *Service) restartEvidence(ctx context.Context, c Clients, db *rdstypes.D
 		}
 	}
 	if last != nil {
-		d.Output, _ = newLogGroup(newLogGroups(s.identity, c.Logs), logRetention{}).tail(ctx, logStream(last.ID), diagnosedLines)
+		d.Output, _ = newLogGroup(logGroups{identity: s.identity, logs: c.Logs}, logRetention{}).tail(ctx, logStream(last.ID), diagnosedLines)
 	}
 	return d
 }

@@ -38,7 +38,6 @@ type Role struct {
 	// permissions are asked when the things that they name have ARNs.
 	permissions func() []statement
 	made        bool // by this run, so that nobody else has given it a policy
-	seen        *cached[*types.Role]
 	// forECS says that it is ECS itself, and not tasks, that assumes the role.
 	forECS bool
 }
@@ -137,6 +136,15 @@ func boundaryOf(r *types.Role) string {
 	return ""
 }
 
+// describe returns the role, or nil. That of the execution has the tags of settings, so
+// that it is read with these.
+func (r *Role) describe(ctx context.Context) (*types.Role, error) {
+	if r.name != naming.ExecutionRole {
+		return r.lookup(ctx)
+	}
+	return r.observed().role.get(ctx, r.lookup)
+}
+
 // lookup returns the role, or nil. It needs no more than the name.
 func (r *Role) lookup(ctx context.Context) (*types.Role, error) {
 	out, err := r.iam.GetRole(ctx, &iam.GetRoleInput{RoleName: r.roleName()})
@@ -151,12 +159,9 @@ func (r *Role) lookup(ctx context.Context) (*types.Role, error) {
 
 // Read looks the role up by its name. One that is not the stack's is not looked into.
 func (r *Role) Read(ctx context.Context) (*liveRole, graph.State, error) {
-	role, ok := r.seen.take()
-	if !ok {
-		var err error
-		if role, err = r.lookup(ctx); err != nil {
-			return nil, graph.State{}, err
-		}
+	role, err := r.describe(ctx)
+	if err != nil {
+		return nil, graph.State{}, err
 	}
 	if role == nil {
 		return nil, absent, nil
@@ -170,7 +175,6 @@ func (r *Role) Read(ctx context.Context) (*liveRole, graph.State, error) {
 		live.inline = policy() // one that goes, whatever it says; Delete looks for others
 		return live, st, nil
 	}
-	var err error
 	if live.arn, err = arn.Parse(st.ID); err != nil {
 		return nil, graph.State{}, fmt.Errorf("role %s: %w", *r.roleName(), err)
 	}

@@ -57,7 +57,7 @@ type liveRoutes struct {
 
 // Read looks the table up by its tags.
 func (r *RouteTable) Read(ctx context.Context) (*liveRoutes, graph.State, error) {
-	all, err := r.tables.look(ctx, r.Name())
+	all, err := r.allTables(ctx)
 	if err != nil {
 		return nil, graph.State{}, err
 	}

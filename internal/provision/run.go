@@ -195,6 +195,7 @@ func (r Run) make(ctx context.Context, lock *runlock.Lock, allow func([]graph.Fi
 	if !lock.AfterDead() {
 		return stack, report, nil
 	}
+	r.Spec.alarmed, r.Spec.Deployed = r.Spec.alarmed || r.Spec.Deployed.alarmed(), nil // which was read before
 	again, err := NewStack(r.Clients, r.Spec)
 	if err != nil {
 		return stack, report, err

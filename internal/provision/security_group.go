@@ -74,7 +74,7 @@ type liveGroup struct {
 
 // Read looks the group up by its tags, and its rules.
 func (g *SecurityGroup) Read(ctx context.Context) (*liveGroup, graph.State, error) {
-	all, err := g.groups.look(ctx, g.Name(), g.vpc.ID())
+	all, err := g.allGroups(ctx, g.vpc.ID())
 	if err != nil {
 		return nil, graph.State{}, err
 	}
@@ -151,10 +151,13 @@ func without(rules, others []liveRule) []liveRule {
 	return slices.DeleteFunc(slices.Clone(rules), func(r liveRule) bool { return slices.Contains(others, r) })
 }
 
-// batchGroups looks at the groups of the VPC by one call: the stack's, and the
-// default one, which has no tag to be found by.
-func batchGroups(n network) *vpcBatch[types.SecurityGroup] {
-	return newVPCBatch(func(ctx context.Context, vpc string) ([]types.SecurityGroup, error) {
+// allGroups are the groups of the VPC, by one call for all who read them: the stack's,
+// and the default one, which has no tag to be found by.
+func (n network) allGroups(ctx context.Context, vpc string) ([]types.SecurityGroup, error) {
+	if vpc == "" {
+		return nil, nil
+	}
+	return n.observed().groups.of(vpc).getTogether(ctx, func(ctx context.Context) ([]types.SecurityGroup, error) {
 		out, err := n.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{
 			Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: []string{vpc}}},
 		})

@@ -36,7 +36,6 @@ type Service struct {
 	reached        []*SecurityGroup // those whose rules let the load balancer reach the tasks
 	subnets        []subnetwork
 	want           serviceSpec
-	seen           *cached[*types.Service]
 	inForce        func(context.Context) (bounds, error) // the bounds of scaling; nil outside a stack
 	wait           bool                                  // for the rollout to be over
 	copied         atomic.Bool                           // this run has written the copy of its settings
@@ -351,9 +350,10 @@ func (s *Service) awaitHealthy(targets []diagnosis.Target, st *graph.State) {
 // describe returns the service, or nil when there is none. An INACTIVE one is
 // what ECS remembers of a deleted one.
 func (s *Service) describe(ctx context.Context) (*types.Service, error) {
-	if live, ok := s.seen.take(); ok {
-		return live, nil
-	}
+	return s.observed().service.get(ctx, s.lookup)
+}
+
+func (s *Service) lookup(ctx context.Context) (*types.Service, error) {
 	out, err := s.ecs.DescribeServices(ctx, &ecs.DescribeServicesInput{
 		Cluster: aws.String(s.cluster.clusterName()), Services: []string{s.serviceName()}, Include: []types.ServiceField{types.ServiceFieldTags},
 	})

@@ -16,18 +16,18 @@ import (
 // linkedRoles is what the service-linked roles share.
 type linkedRoles struct {
 	identity
-	iam  *iam.Client
-	seen *batch[types.Role]
+	iam *iam.Client
 }
 
 // linkedPath is the folder of all service-linked roles. A role's name is for
 // its service to choose; its path is always this and the service's principal.
 const linkedPath = "/aws-service-role/"
 
-func newLinkedRoles(i identity, client *iam.Client) linkedRoles {
-	return linkedRoles{identity: i, iam: client, seen: newBatch(func(ctx context.Context) ([]types.Role, error) {
+// all are those of the account.
+func (r linkedRoles) all(ctx context.Context) ([]types.Role, error) {
+	return r.observed().linkedRoles.getTogether(ctx, func(ctx context.Context) ([]types.Role, error) {
 		var out []types.Role
-		pages := iam.NewListRolesPaginator(client, &iam.ListRolesInput{PathPrefix: aws.String(linkedPath), MaxItems: aws.Int32(1000)})
+		pages := iam.NewListRolesPaginator(r.iam, &iam.ListRolesInput{PathPrefix: aws.String(linkedPath), MaxItems: aws.Int32(1000)})
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)
 			if err != nil {
@@ -36,7 +36,7 @@ func newLinkedRoles(i identity, client *iam.Client) linkedRoles {
 			out = append(out, page.Roles...)
 		}
 		return out, nil
-	})}
+	})
 }
 
 // ServiceLinkedRole is the role by which an AWS service acts in the account. A
@@ -67,7 +67,7 @@ func (r *ServiceLinkedRole) Find(ctx context.Context) (graph.State, error) {
 	if r.inUse {
 		return graph.State{Phase: graph.Ready, Owner: r.stack, Note: "in use"}, nil
 	}
-	all, err := r.seen.look(ctx, r.Name())
+	all, err := r.all(ctx)
 	if err != nil {
 		return graph.State{}, err
 	}

@@ -115,12 +115,12 @@ func Snapshots(ctx context.Context, client *rds.Client, stack string) ([]Snapsho
 
 // Snapshots is the function of that name, for a stack that was just read.
 func (d Deployed) Snapshots(ctx context.Context, client *rds.Client, stack string) ([]Snapshot, error) {
-	if d.seen != nil {
-		if db, known := d.seen.instance.peek(); known {
-			return snapshotsOfInstance(ctx, client, stack, db, backupsIfListed)
-		}
+	of := databases{identity: identity{stack: stack, observation: d.observation}, rds: client}
+	db, err := of.instance(graph.WhileObserving(ctx))
+	if err != nil {
+		return nil, err
 	}
-	return Snapshots(ctx, client, stack)
+	return snapshotsOfInstance(ctx, client, stack, db, backupsIfListed)
 }
 
 func snapshotsOf(ctx context.Context, client *rds.Client, stack string, what listing) ([]Snapshot, error) {

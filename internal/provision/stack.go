@@ -317,14 +317,17 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	if spec.RolledBackFrom != 0 {
 		who.settings[definitionPart][tagRolledBack], who.settings[definitionPart][tagRelease] = decimal(&spec.RolledBackFrom), decimal(&spec.Repeats)
 	}
-	seen := &glances{}
-	if spec.Deployed != nil && spec.Deployed.seen != nil {
-		seen = spec.Deployed.seen
+	var have Deployed
+	if spec.Deployed != nil {
+		have = *spec.Deployed
+	}
+	if who.observation = have.observation; who.observation == nil {
+		who.observation = &observation{}
 	}
 	if !spec.afterCutOff { // else what a create call answers may have been made by another run
-		who.hints = newTagHints(seen.tags)
+		who.hints = newTagHints(have.hints)
 	}
-	n := newNetwork(who, c.EC2, seen)
+	n := newNetwork(who, c.EC2)
 
 	net := newOwnNetwork(n, spec)
 	if spec.VPC != "" {
@@ -357,10 +360,10 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		return []rule{{port: postgresPort, peer: task.ID()}}
 	})
 
-	linked := newLinkedRoles(who, c.IAM)
-	ecsRole := newServiceLinkedRole(linked, "ecs", "ecs.amazonaws.com", true, seen.uses.ecs)
-	elbRole := newServiceLinkedRole(linked, "elb", "elasticloadbalancing.amazonaws.com", true, seen.uses.elb)
-	rdsRole := newServiceLinkedRole(linked, "rds", "rds.amazonaws.com", true, seen.uses.rds)
+	linked := linkedRoles{identity: who, iam: c.IAM}
+	ecsRole := newServiceLinkedRole(linked, "ecs", "ecs.amazonaws.com", true, have.exists.service)
+	elbRole := newServiceLinkedRole(linked, "elb", "elasticloadbalancing.amazonaws.com", true, have.Balanced)
+	rdsRole := newServiceLinkedRole(linked, "rds", "rds.amazonaws.com", true, have.Database)
 	scalingRole := newServiceLinkedRole(linked, "scaling", "ecs.application-autoscaling.amazonaws.com", spec.Max != 0, false)
 
 	secret := newSecret(who, c.Secrets, spec.DBName, spec.DBUser)
@@ -373,7 +376,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	}
 	dbParameters := newDBParameterGroup(data, family)
 	retention := logRetention{days: spec.LogDays, said: spec.Said["log-days"]}
-	logs := newLogGroups(who, c.Logs)
+	logs := logGroups{identity: who, logs: c.Logs}
 	dbLogs := newDatabaseLogGroup(logs, retention)
 	var upgraded *UpgradeSnapshot
 	if spec.UpgradeFrom != "" && !spec.destroying {
@@ -526,8 +529,6 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	service := newService(run, cluster, definition, listener, net.routes, targets, task, append(released, shift...), serviceSpec{
 		count: spec.Count, bounds: limits, port: spec.ContainerPort, grace: spec.HealthGrace, exec: spec.Exec, paused: spec.Paused, spot: spec.Spot, base: spec.SpotBase, deploy: strategy, judges: judges,
 	}, spec.Wait, net.public...)
-	targets.seen, balancer.seen, db.seen, definition.seen, service.seen = &seen.targets, &seen.balancer, &seen.instance, &seen.definition, &seen.service
-	executionRole.seen, cluster.seen = &seen.role, &seen.cluster
 	ports := func(ctx context.Context) ([]int32, error) {
 		out, err := targets.ports(ctx)
 		if err != nil || second == nil {

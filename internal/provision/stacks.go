@@ -279,7 +279,9 @@ func (n *neighbours) balanced(ctx context.Context, of balancing) (bool, error) {
 // read fills in how the stack is, and its settings as far as they cost.
 func (s *Summary) read(ctx context.Context, c Clients, near *neighbours, costs bool) error {
 	who := identity{stack: s.Stack, region: c.IAM.Options().Region}
-	d := Deployed{Settings: DefaultSettings(), seen: &glances{}}
+	d := Deployed{Settings: DefaultSettings(), observation: &observation{}}
+	who.observation = d.observation
+	ctx = graph.WhileObserving(ctx)
 	var service *ecstypes.Service
 	rest := near.atRest(who, &d)
 	if !rest {
@@ -290,7 +292,9 @@ func (s *Summary) read(ctx context.Context, c Clients, near *neighbours, costs b
 		if write != nil {
 			write()
 		}
-		service = d.seen.service.what
+		if service, err = (containers{identity: who, ecs: c.ECS}).service().describe(ctx); err != nil {
+			return err
+		}
 	}
 	if costs {
 		write, err := readTask(ctx, c, who, &d)

@@ -51,7 +51,7 @@ const vpcACL = "the VPC's default"
 
 // Read looks the subnet up by its tags.
 func (s *Subnet) Read(ctx context.Context) (*liveSubnet, graph.State, error) {
-	all, err := s.subnets.look(ctx, s.Name())
+	all, err := s.allSubnets(ctx)
 	if err != nil {
 		return nil, graph.State{}, err
 	}
@@ -108,7 +108,7 @@ func (s *Subnet) Attributes() graph.Attributes[liveSubnet] {
 
 // withACL is the network ACL that a subnet is with, or vpcACL.
 func (s *Subnet) withACL(ctx context.Context, id string) (string, error) {
-	all, err := s.acls.look(ctx, s.Name(), s.vpc.ID())
+	all, err := s.allACLs(ctx, s.vpc.ID())
 	if err != nil {
 		return "", err
 	}
@@ -121,7 +121,7 @@ func (s *Subnet) withACL(ctx context.Context, id string) (string, error) {
 
 // withOwnACL moves the subnet to the VPC's own network ACL.
 func (s *Subnet) withOwnACL(ctx context.Context, _ []graph.Change) error {
-	all, err := s.acls.look(ctx, s.Name(), s.vpc.ID())
+	all, err := s.allACLs(ctx, s.vpc.ID())
 	if err != nil {
 		return err
 	}
@@ -153,6 +153,8 @@ func (s *Subnet) Create(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("create subnet %s in %s: %w", s.want.cidr, s.want.zone, err)
 	}
 	s.made = aws.ToString(out.Subnet.SubnetId)
+	// https://docs.aws.amazon.com/vpc/latest/userguide/nacl-basics.html
+	s.Learn(&liveSubnet{acl: vpcACL})
 	return s.made, nil
 }
 

@@ -21,9 +21,9 @@ import (
 // is that everything is as it should be: whatever it misses, or tells otherwise,
 // the service itself is asked. That it can't be asked at all is no failure.
 func (d *Deployed) HintTags(ctx context.Context, client *tagapi.Client, stack string) {
-	d.seen.tags = map[string]map[string]string{}
+	d.hints = map[string]map[string]string{}
 	for arn, tags := range taggedThings(ctx, client, types.TagFilter{Key: aws.String(TagStack), Values: []string{stack}}) {
-		d.seen.tags[arn] = tags
+		d.hints[arn] = tags
 	}
 }
 

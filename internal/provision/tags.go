@@ -34,6 +34,8 @@ type identity struct {
 	settings map[string]map[string]string
 	// hints are tags that are known already; see HintTags. Nil is for none.
 	hints *tagHints
+	// observation is that of the run; nil outside of one. See observed.
+	observation *observation
 }
 
 // names are what the stack's things are called in AWS.

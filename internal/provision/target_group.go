@@ -24,7 +24,6 @@ type TargetGroup struct {
 	vpc  home
 	want targetSpec
 	name string // in AWS
-	seen *cached[targets]
 }
 
 // targetSpec is what of a target group can be wanted.
@@ -117,7 +116,8 @@ type liveTargetGroup struct {
 
 // Read looks the group up by its name.
 func (t *TargetGroup) Read(ctx context.Context) (*liveTargetGroup, graph.State, error) {
-	tg, tags, err := t.describe(ctx)
+	found, err := t.describe(ctx)
+	tg, tags := found.live, found.tags
 	if tg == nil || err != nil {
 		return nil, absent, err
 	}
@@ -156,21 +156,22 @@ func (t *TargetGroup) Read(ctx context.Context) (*liveTargetGroup, graph.State, 
 	return live, graph.State{Phase: graph.Ready, ID: arn, Owner: live.tags[TagStack]}, nil
 }
 
-// describe returns the group with its tags, or nil.
-func (t *TargetGroup) describe(ctx context.Context) (*types.TargetGroup, map[string]string, error) {
-	if g, ok := t.seen.take(); ok {
-		return g.live, g.tags, nil
+// describe returns the group with its tags, or none.
+func (t *TargetGroup) describe(ctx context.Context) (targets, error) {
+	if graph.Observing(ctx) && t.name == t.names().TargetGroup() {
+		all, err := t.all(ctx)
+		return targets{all.targets, all.targetTags()}, err
 	}
 	live, err := t.lookup(ctx)
 	if live == nil || err != nil {
-		return nil, nil, err
+		return targets{}, err
 	}
 	arn := aws.ToString(live.TargetGroupArn)
 	tags, err := t.tagsOf(ctx, arn)
 	if isCode(err, "TargetGroupNotFound") {
-		return nil, nil, nil
+		return targets{}, nil
 	}
-	return live, tags[arn], err
+	return targets{live, tags[arn]}, err
 }
 
 // lookup returns the group, or nil.

@@ -34,7 +34,6 @@ type TaskDefinition struct {
 	want              taskSpec
 	region, container string
 	early             earlyTasks
-	seen              *cached[revision]
 }
 
 // revision is a task definition with its tags, or none.
@@ -162,11 +161,10 @@ func wantedFields(in *ecs.RegisterTaskDefinitionInput) definitionFields {
 // the newer ones never served, it is that one, and the drift is that they are
 // there: another revision like it would replace healthy tasks for nothing.
 func (t *TaskDefinition) Read(ctx context.Context) (*liveDefinition, graph.State, error) {
-	newest, tags, err := t.newest(ctx)
-	if newest == nil || err != nil {
+	last, err := t.newest(ctx)
+	if last.live == nil || err != nil {
 		return nil, absent, err
 	}
-	last := revision{newest, tags}
 	inUse, err := t.inUse(ctx, last)
 	if err != nil {
 		return nil, absent, err
@@ -341,16 +339,17 @@ func (t *TaskDefinition) deregister(ctx context.Context, arn string) error {
 
 // newest returns the newest revision that carries our tags; a family without
 // one is answered with its newest revision, whoever made it.
-func (t *TaskDefinition) newest(ctx context.Context) (*types.TaskDefinition, map[string]string, error) {
-	if r, ok := t.seen.take(); ok {
-		return r.live, r.tags, nil
-	}
+func (t *TaskDefinition) newest(ctx context.Context) (revision, error) {
+	return t.observed().definition.get(ctx, t.lookup)
+}
+
+func (t *TaskDefinition) lookup(ctx context.Context) (revision, error) {
 	live, tags, err := t.describe(ctx, t.family())
 	if err != nil {
-		return nil, nil, err
+		return revision{}, err
 	}
 	if live != nil && tags[TagStack] == t.stack {
-		return live, tags, nil
+		return revision{live, tags}, nil
 	}
 	statuses := []types.TaskDefinitionStatus{types.TaskDefinitionStatusActive, types.TaskDefinitionStatusInactive}
 	if live == nil { // a family is described by its latest active revision
@@ -359,25 +358,25 @@ func (t *TaskDefinition) newest(ctx context.Context) (*types.TaskDefinition, map
 	for _, status := range statuses {
 		arns, err := t.list(ctx, status)
 		if err != nil {
-			return nil, nil, err
+			return revision{}, err
 		}
 		for _, arn := range arns {
 			one, its, err := t.describe(ctx, arn)
 			if err != nil {
-				return nil, nil, err
+				return revision{}, err
 			}
 			if one == nil {
 				continue
 			}
 			if its[TagStack] == t.stack {
-				return one, its, nil
+				return revision{one, its}, nil
 			}
 			if live == nil {
 				live, tags = one, its
 			}
 		}
 	}
-	return live, tags, nil
+	return revision{live, tags}, nil
 }
 
 // describe returns a revision, or nil when there is none.

@@ -110,7 +110,7 @@ const amazonResolver = "AmazonProvidedDNS"
 
 func (v *VPC) surroundings(ctx context.Context, vpc *types.Vpc) (surroundings, error) {
 	s := surroundings{resolvers: amazonResolver}
-	all, err := v.acls.look(ctx, v.Name(), aws.ToString(vpc.VpcId))
+	all, err := v.allACLs(ctx, aws.ToString(vpc.VpcId))
 	if err != nil {
 		return s, err
 	}

@@ -119,6 +119,7 @@ func Observe[F Finder](ctx context.Context, resources []F, o Options) []Finding 
 	for i, r := range resources {
 		index[r.node()], done[i] = i, make(chan struct{})
 	}
+	ctx = WhileObserving(ctx)
 	var wg sync.WaitGroup
 	for i, r := range resources {
 		wg.Go(func() {
@@ -142,6 +143,18 @@ func Observe[F Finder](ctx context.Context, resources []F, o Options) []Finding 
 	wg.Wait()
 	return out
 }
+
+type observingKey struct{}
+
+// WhileObserving marks what is read as part of an observation, as Observe does: nothing
+// is changed meanwhile, so that what several need is read once.
+func WhileObserving(ctx context.Context) context.Context {
+	return context.WithValue(ctx, observingKey{}, true)
+}
+
+// Observing reports whether a Find is part of an observation. Other Finds look at what
+// the run has changed, or waits for.
+func Observing(ctx context.Context) bool { return ctx.Value(observingKey{}) != nil }
 
 // findRetrying retries a Find whose error passes by itself a few times. After one
 // that took long it does not: then the SDK has tried often, or waited long.

@@ -1,0 +1,189 @@
+package provision
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// observation is what a run reads before it changes anything: each kind of thing once, for
+// all who need it. ReadDeployed reads into it, and so do the resources of the same run while
+// the engine observes them. What was read is never changed. After that the resources read
+// anew, so that nothing is waited for in what was read before it happened. Its zero value
+// has read nothing.
+type observation struct {
+	service       reading[*ecstypes.Service]
+	cluster       reading[*ecstypes.Cluster]
+	definition    reading[revision]
+	loadBalancing reading[loadBalancing]
+	instance      reading[*rdstypes.DBInstance]
+	role          reading[*iamtypes.Role] // the execution role
+	linkedRoles   reading[[]iamtypes.Role]
+	logGroups     reading[[]types.LogGroup]
+	subnets       reading[[]ec2types.Subnet]
+	tables        reading[[]ec2types.RouteTable]
+	given         reading[GivenNetwork]
+
+	// Of a VPC, by its id.
+	groups readings[[]ec2types.SecurityGroup]
+	acls   readings[[]ec2types.NetworkAcl]
+}
+
+// observed is the observation of the run that a resource is part of. Outside of a run
+// nothing was read.
+func (i identity) observed() *observation {
+	if i.observation == nil {
+		return &observation{}
+	}
+	return i.observation
+}
+
+// observationAge is how long an observation is good for. Whoever waited for longer, for a
+// lock or an answer to a question, has to read again.
+const observationAge = 30 * time.Second
+
+// reading is a kind of thing in an observation.
+type reading[T any] struct {
+	mu       sync.Mutex
+	observed *sharedRead[T] // nil before the first one asks
+	next     *sharedRead[T] // which is not sent yet; who comes now shares it
+	took     time.Duration  // the last one
+}
+
+// sharedRead is a call and its answer, once done is closed.
+type sharedRead[T any] struct {
+	done chan struct{}
+	what T
+	err  error
+	at   time.Time
+	// givenUp says that who made the call gave it up.
+	givenUp bool
+}
+
+// get returns what read returns. While the engine observes, that is called once.
+func (r *reading[T]) get(ctx context.Context, read func(context.Context) (T, error)) (T, error) {
+	if !graph.Observing(ctx) {
+		return read(ctx)
+	}
+	return r.observe(ctx, read)
+}
+
+// getTogether is get of what many resources read: those who read anew at the same time
+// share a call, too.
+func (r *reading[T]) getTogether(ctx context.Context, read func(context.Context) (T, error)) (T, error) {
+	if !graph.Observing(ctx) {
+		return r.share(ctx, read)
+	}
+	return r.observe(ctx, read)
+}
+
+// observe reads what was not observed yet, or too long ago. An error is for those who
+// wait for it, and who asks later tries again.
+func (r *reading[T]) observe(ctx context.Context, read func(context.Context) (T, error)) (T, error) {
+	for {
+		r.mu.Lock()
+		s := r.observed
+		if s == nil || s.over() && (s.err != nil || time.Since(s.at) > observationAge) {
+			s = newSharedRead[T]()
+			r.observed = s
+			r.mu.Unlock()
+			s.carryOut(ctx, read)
+			return s.what, s.err
+		}
+		r.mu.Unlock()
+		if ended, err := s.wait(ctx); ended {
+			return s.what, err
+		}
+	}
+}
+
+// share reads anew, together with all who come until the call is sent.
+func (r *reading[T]) share(ctx context.Context, read func(context.Context) (T, error)) (T, error) {
+	for {
+		r.mu.Lock()
+		s := r.next
+		if s == nil {
+			s = newSharedRead[T]()
+			r.next = s
+			gathering := max(shortestGathering, r.took/2)
+			r.mu.Unlock()
+			s.carryOut(ctx, func(ctx context.Context) (what T, err error) {
+				err = graph.Sleep(ctx, gathering)
+				r.mu.Lock()
+				r.next = nil
+				r.mu.Unlock()
+				if err != nil {
+					return what, err
+				}
+				begun := time.Now()
+				what, err = read(ctx)
+				r.mu.Lock()
+				r.took = time.Since(begun)
+				r.mu.Unlock()
+				return what, err
+			})
+			return s.what, s.err
+		}
+		r.mu.Unlock()
+		if ended, err := s.wait(ctx); ended {
+			return s.what, err
+		}
+	}
+}
+
+// shortestGathering is how long a call waits at least for others who want the same.
+const shortestGathering = time.Millisecond
+
+func newSharedRead[T any]() *sharedRead[T] { return &sharedRead[T]{done: make(chan struct{})} }
+
+func (s *sharedRead[T]) carryOut(ctx context.Context, read func(context.Context) (T, error)) {
+	defer close(s.done)
+	s.what, s.err = read(ctx)
+	s.at, s.givenUp = time.Now(), ctx.Err() != nil
+}
+
+func (s *sharedRead[T]) over() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// wait waits for the answer to a call that somebody else makes. Where that one gave it up,
+// it does not end for who waits.
+func (s *sharedRead[T]) wait(ctx context.Context) (ended bool, err error) {
+	select {
+	case <-s.done:
+		return !s.givenUp, s.err
+	case <-ctx.Done():
+		return true, context.Cause(ctx)
+	}
+}
+
+// readings are those of a kind of which each has to be asked for by an id.
+type readings[T any] struct {
+	mu sync.Mutex
+	by map[string]*reading[T]
+}
+
+func (r *readings[T]) of(id string) *reading[T] {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.by == nil {
+		r.by = map[string]*reading[T]{}
+	}
+	if r.by[id] == nil {
+		r.by[id] = &reading[T]{}
+	}
+	return r.by[id]
+}
