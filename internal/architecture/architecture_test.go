@@ -1,7 +1,10 @@
 package architecture_test
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -216,6 +219,38 @@ func TestNamesComeFromNaming(t *testing.T) {
 		t.Errorf("use a method of naming.Names:\n%s", out)
 	} else if cmd.ProcessState.ExitCode() != 1 {
 		t.Fatalf("grep: %v\n%s", err, out)
+	}
+}
+
+// TestResourcesAskTheEngine keeps resources from storing what was read where others look
+// for it: a resource's node has what was read last (Last), and the run's observation what
+// was read before anything was changed. What a step has sent is its own, and needs no
+// atomics.
+func TestResourcesAskTheEngine(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../provision/*.go")
+	if err != nil || len(files) < 50 {
+		t.Fatalf("%d files of resources, %v", len(files), err)
+	}
+	files = slices.DeleteFunc(files, func(f string) bool { return strings.HasSuffix(f, "_test.go") })
+	cmd := exec.Command("grep", append([]string{"-nE", `"sync/atomic"|\bcached\[|\bsync\.Map\b`}, files...)...)
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		t.Errorf("return what was read from Read and ask for it with Last, or read it through the observation:\n%s", out)
+	} else if cmd.ProcessState.ExitCode() != 1 {
+		t.Fatalf("grep: %v\n%s", err, out)
+	}
+	// Only what is no resource, and a whole run shares, is guarded.
+	guarded := []string{"answers.go", "caller.go", "dns_record.go", "observation.go", "tag_hints.go"}
+	field := regexp.MustCompile(`(?m)^\t(\w+ +)?sync\.(RW)?Mutex`)
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if field.Match(text) && !slices.Contains(guarded, filepath.Base(f)) {
+			t.Errorf("%s guards something: what others need of a resource, its node has", f)
+		}
 	}
 }
 

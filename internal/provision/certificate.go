@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -33,7 +32,7 @@ type Certificate struct {
 	zone   *hostedZone
 	domain string
 
-	spared atomic.Pointer[string] // why Delete kept the record
+	spared string // why Delete kept the record
 }
 
 func newCertificate(i identity, client *acm.Client, regions *ec2.Client, zone *hostedZone, domain string) *Certificate {
@@ -208,7 +207,7 @@ func (c *Certificate) deleteRecord(ctx context.Context, record *r53types.Resourc
 	}
 	if why != "" {
 		why = fmt.Sprintf("record %s was kept, by which ACM renews certificates of %s: %s", *record.Name, c.domain, why)
-		c.spared.Store(&why)
+		c.spared = why
 		return nil
 	}
 	return c.zone.change(ctx, r53types.ChangeActionDelete, have)

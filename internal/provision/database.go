@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -48,23 +47,26 @@ type Database struct {
 	options    databaseOptions
 	now        func() time.Time
 
-	// made is the version of the secret with which this run made the instance.
-	made string
-	// final is the final snapshot that this run has asked for, or saw being
-	// taken: the instance counts as gone only when that is complete.
-	final atomic.Pointer[string]
-	// finished says that it was seen to be complete.
-	finished bool
 	// upgraded is the snapshot without which there is no upgrade; nil in a run that
-	// makes none. upgrade is what this run asked RDS to upgrade to, and when.
+	// makes none.
 	upgraded *UpgradeSnapshot
-	upgrade  atomic.Pointer[askedUpgrade]
-	// sent says that RDS took a change of this run, and busy that it took none of
-	// the storage, in its words.
-	sent atomic.Bool
-	busy atomic.Pointer[string]
+	sent     databaseSent
+}
+
+// databaseSent is what this run has sent to RDS, and what that answered.
+type databaseSent struct {
 	// created is what the call answered that created it, until that is looked at.
 	created *types.DBInstance
+	// changed says that RDS took a change, and busy that it took none of the storage, in
+	// its words.
+	changed bool
+	busy    string
+	// upgrade is what RDS is to upgrade to, and since when; nil for nothing.
+	upgrade *askedUpgrade
+	// final is the final snapshot that was asked for, or seen being taken: the instance
+	// counts as gone only when that is complete. Finished says that it is.
+	final    string
+	finished bool
 }
 
 // databaseSpec is what of a database can be wanted, and what drift compares.
@@ -179,7 +181,7 @@ func (d *Database) secretVersion() string {
 	if live := d.Last(); live != nil {
 		return live.current
 	}
-	return d.made
+	return ""
 }
 
 // liveDatabase is a database as far as it is compared and used.
@@ -250,8 +252,8 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 			return last, st, nil
 		}
 	}
-	db := d.created
-	if d.created = nil; db == nil {
+	db := d.sent.created
+	if d.sent.created = nil; db == nil {
 		var err error
 		if db, err = d.instance(ctx); err != nil {
 			return nil, graph.State{}, err
@@ -300,7 +302,7 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 		// modifying. What is pending else waits for the maintenance window, unless a
 		// change of this run takes it along.
 		switch {
-		case st.Phase == graph.Ready && !d.sent.Load():
+		case st.Phase == graph.Ready && !d.sent.changed:
 			live.scheduled = &next
 		case st.Phase == graph.Ready:
 			st.Phase, st.Note = graph.Pending, status+", pending: "+pendingText(live.databaseSpec, next)
@@ -309,7 +311,7 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 			live.databaseSpec = next
 		}
 	}
-	if asked := d.upgrade.Load(); asked != nil && st.Phase == graph.Ready && major(live.version) == major(asked.from) {
+	if asked := d.sent.upgrade; asked != nil && st.Phase == graph.Ready && major(live.version) == major(asked.from) {
 		if err := d.refusedUpgrade(ctx, live.version, asked.to, asked.at); err != nil {
 			return nil, graph.State{}, err
 		}
@@ -318,13 +320,13 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 		// Until RDS has set it, in the background, tasks would be refused.
 		st.Phase, st.Note = graph.Pending, status+", the password is not set yet"
 	}
-	if st.Phase == graph.Terminating && d.final.Load() == nil && !d.options.skipSnapshot && st.Owner == d.stack {
+	if st.Phase == graph.Terminating && d.sent.final == "" && !d.options.skipSnapshot && st.Owner == d.stack {
 		// An earlier run asked for the removal: its snapshot is waited for too.
 		if err := d.adoptFinal(ctx, aws.ToString(db.DbiResourceId)); err != nil {
 			return nil, graph.State{}, err
 		}
 	}
-	if d.final.Load() != nil {
+	if d.sent.final != "" {
 		snapshot, _, err := d.gone(ctx)
 		switch {
 		case errors.Is(err, ErrWouldLoseData) && st.Phase != graph.Terminating:
@@ -661,9 +663,9 @@ func (d *Database) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("create database %s: %w", *d.identifier(), err)
 	}
-	d.made = version
+	d.Learn(&liveDatabase{instance: out.DBInstance, current: version})
 	if rdsTagMap(out.DBInstance.TagList)[TagStack] == d.stack {
-		d.created = out.DBInstance
+		d.sent.created = out.DBInstance
 	}
 	return aws.ToString(out.DBInstance.DBInstanceArn), nil
 }
@@ -735,7 +737,7 @@ func (d *Database) samePassword(ctx context.Context, x, y string) (bool, error) 
 // retagged writes the tags, but for that of storage which RDS has not taken yet.
 func (d *Database) retagged(ctx context.Context, changes []graph.Change) error {
 	tags := d.tags(d.Name())
-	if d.busy.Load() != nil {
+	if d.sent.busy != "" {
 		delete(tags, settingTag("db-storage"))
 	}
 	return d.retagAs(ctx, d.ID(), d.Name(), tags, changes)
@@ -750,8 +752,7 @@ func (d *Database) modify(ctx context.Context, in *rds.ModifyDBInstanceInput, ch
 	_, err = d.rds.ModifyDBInstance(ctx, in)
 	if in.AllocatedStorage != nil && optimizing(err) {
 		// That passes after hours, and the rest need not wait for it.
-		words := err.Error()
-		d.busy.Store(&words)
+		d.sent.busy = err.Error()
 		if err = nil; more {
 			in.AllocatedStorage, in.Iops = nil, nil
 			_, err = d.rds.ModifyDBInstance(ctx, in)
@@ -760,11 +761,11 @@ func (d *Database) modify(ctx context.Context, in *rds.ModifyDBInstanceInput, ch
 	if err != nil {
 		return fmt.Errorf("modify %s of database %s: %w", graph.Fields(changes), *d.identifier(), err)
 	}
-	if more || d.busy.Load() == nil {
-		d.sent.Store(true)
+	if more || d.sent.busy == "" {
+		d.sent.changed = true
 	}
 	if upgrade != nil {
-		d.upgrade.Store(upgrade)
+		d.sent.upgrade = upgrade
 	}
 	return nil
 }
@@ -871,9 +872,10 @@ func (d *Database) Delete(ctx context.Context) error {
 		}
 		// The call may be done and its answer lost: the name is noted before,
 		// and kept when the call is sent again.
-		name := d.names().FinalSnapshot(aws.ToString(db.DbiResourceId), d.now())
-		d.final.CompareAndSwap(nil, &name)
-		in.SkipFinalSnapshot, in.FinalDBSnapshotIdentifier = aws.Bool(false), d.final.Load()
+		if d.sent.final == "" {
+			d.sent.final = d.names().FinalSnapshot(aws.ToString(db.DbiResourceId), d.now())
+		}
+		in.SkipFinalSnapshot, in.FinalDBSnapshotIdentifier = aws.Bool(false), aws.String(d.sent.final)
 	}
 	_, err = d.rds.DeleteDBInstance(ctx, in)
 	if aws.ToString(db.DBInstanceStatus) == dbStopped && isCode(err, "InvalidDBInstanceState") {
@@ -958,28 +960,28 @@ func CheckDestroy(ctx context.Context, c Clients, stack string, have Deployed, s
 // As long as it is not complete, nothing else of the database is removed. Taking says
 // that it is seen to be written.
 func (d *Database) gone(ctx context.Context) (st graph.State, taking bool, err error) {
-	name := d.final.Load()
-	if name == nil || d.finished {
+	name := d.sent.final
+	if name == "" || d.sent.finished {
 		return absent, false, nil
 	}
-	waiting := graph.State{Phase: graph.Terminating, ID: *name, Owner: d.stack}
-	out, err := d.rds.DescribeDBSnapshots(ctx, &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: name})
+	waiting := graph.State{Phase: graph.Terminating, ID: name, Owner: d.stack}
+	out, err := d.rds.DescribeDBSnapshots(ctx, &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: &name})
 	if isCode(err, "DBSnapshotNotFound") || err == nil && len(out.DBSnapshots) == 0 {
-		waiting.Note = "final snapshot " + *name + " is not visible yet"
+		waiting.Note = "final snapshot " + name + " is not visible yet"
 		return waiting, false, nil
 	}
 	if err != nil {
-		return graph.State{}, false, fmt.Errorf("describe snapshot %s: %w", *name, err)
+		return graph.State{}, false, fmt.Errorf("describe snapshot %s: %w", name, err)
 	}
 	switch s := out.DBSnapshots[0]; aws.ToString(s.Status) {
 	case "available":
-		d.finished = true
+		d.sent.finished = true
 		return absent, false, nil
 	case "failed":
-		return graph.State{}, false, hint.With(fmt.Errorf("final snapshot %s: %w: it failed; the database and what it needs are left as they are", *name, ErrWouldLoseData),
+		return graph.State{}, false, hint.With(fmt.Errorf("final snapshot %s: %w: it failed; the database and what it needs are left as they are", name, ErrWouldLoseData),
 			"%s tells why; %s removes it with its data", hint.AWS("rds", "describe-events", "--source-type", "db-snapshot"), hint.Command("destroy", "--purge-snapshots"))
 	default:
-		waiting.Note = fmt.Sprintf("final snapshot %s: %s, %d%%", *name, aws.ToString(s.Status), aws.ToInt32(s.PercentProgress))
+		waiting.Note = fmt.Sprintf("final snapshot %s: %s, %d%%", name, aws.ToString(s.Status), aws.ToInt32(s.PercentProgress))
 		return waiting, true, nil
 	}
 }
@@ -992,7 +994,7 @@ func (d *Database) adoptFinal(ctx context.Context, resource string) error {
 	}
 	for _, s := range all {
 		if s.Kind == FinalSnapshot && s.Resource == resource && s.Status != "available" {
-			d.final.Store(&s.ID)
+			d.sent.final = s.ID
 		}
 	}
 	return nil

@@ -113,7 +113,7 @@ func (d *Database) retain(live, want *liveDatabase) (retained []graph.Change) {
 		retain("insights", "true", "false", unrecording)
 		want.insights = true
 	}
-	if words := d.busy.Load(); words != nil && want.storage > live.storage {
+	if words := d.sent.busy; words != "" && want.storage > live.storage {
 		retain("storage", gib(live.storage), gib(want.storage), stillOptimizing)
 		want.storage = live.storage
 		if recorded, ok := live.tags[settingTag("db-storage")]; ok {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -26,21 +25,19 @@ type DBParameterGroup struct {
 	graph.NodeOf[liveParameters]
 	databases
 	family string // "" for any that is there, or else the default version's
-	// chosen is the name of the group for the family, of those that were seen.
-	chosen *atomic.Pointer[string]
 	// made is what the call answered that created it, until that is looked at.
 	made *types.DBParameterGroup
 }
 
 func newDBParameterGroup(d databases, family string) *DBParameterGroup {
-	g := &DBParameterGroup{databases: d, family: family, chosen: &atomic.Pointer[string]{}}
+	g := &DBParameterGroup{databases: d, family: family}
 	g.NodeOf = graph.Of(g, "db-parameter-group", 5*time.Minute)
 	return g
 }
 
 func (g *DBParameterGroup) groupName() string {
-	if name := g.chosen.Load(); name != nil {
-		return *name
+	if live := g.Last(); live != nil {
+		return live.name
 	}
 	return g.names().DBParameterGroup()
 }
@@ -52,6 +49,9 @@ const forceTLS = "rds.force_ssl"
 
 // liveParameters is a parameter group as far as it is compared.
 type liveParameters struct {
+	// name is that of the group for the family, of those that were found, also where it
+	// is not there.
+	name             string
 	tags             map[string]string
 	family, forceTLS string
 	// others are the stack's groups of other families.
@@ -70,9 +70,8 @@ func (g *DBParameterGroup) Read(ctx context.Context) (*liveParameters, graph.Sta
 		return nil, graph.State{}, err
 	}
 	name, live := g.choose(all)
-	g.chosen.Store(&name)
 	if live == nil {
-		return nil, absent, nil
+		return &liveParameters{name: name}, absent, nil
 	}
 	tags, err := g.tagsOf(ctx, live.DBParameterGroupArn)
 	if err != nil {
@@ -92,7 +91,7 @@ func (g *DBParameterGroup) Read(ctx context.Context) (*liveParameters, graph.Sta
 		}
 	}
 	st := graph.State{Phase: graph.Ready, ID: aws.ToString(live.DBParameterGroupArn), Owner: tags[TagStack]}
-	found := &liveParameters{tags: tags, family: aws.ToString(live.DBParameterGroupFamily), others: others}
+	found := &liveParameters{name: name, tags: tags, family: aws.ToString(live.DBParameterGroupFamily), others: others}
 	if g.destroying {
 		return found, st, nil
 	}

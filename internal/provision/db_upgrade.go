@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -27,7 +26,7 @@ type UpgradeSnapshot struct {
 	version string // that the database is to have
 	now     func() time.Time
 	// asked is the name of the one that this run has asked for.
-	asked atomic.Pointer[string]
+	asked string
 }
 
 type liveSnapshot struct{ tags map[string]string }
@@ -64,7 +63,7 @@ func (s *UpgradeSnapshot) Read(ctx context.Context) (*liveSnapshot, graph.State,
 		if !strings.HasPrefix(snapshot.ID, s.names().UpgradeSnapshotPrefix(resource, major(aws.ToString(db.EngineVersion)))) {
 			continue
 		}
-		asked := s.asked.Load() != nil && *s.asked.Load() == snapshot.ID
+		asked := s.asked == snapshot.ID
 		st := graph.State{Phase: graph.Ready, ID: snapshot.ID, Owner: cmp.Or(snapshot.tags[TagStack], s.stack), Note: snapshot.Status}
 		switch {
 		case snapshot.Status == "available" && (asked || s.now().Sub(snapshot.Created) < upgradeSnapshotLife):
@@ -97,19 +96,20 @@ func (s *UpgradeSnapshot) Create(ctx context.Context) (string, error) {
 	if db == nil {
 		return "", fmt.Errorf("database %s is gone", s.databaseName())
 	}
-	name := s.names().UpgradeSnapshot(aws.ToString(db.DbiResourceId), major(aws.ToString(db.EngineVersion)), s.now())
-	s.asked.CompareAndSwap(nil, &name)
+	if s.asked == "" {
+		s.asked = s.names().UpgradeSnapshot(aws.ToString(db.DbiResourceId), major(aws.ToString(db.EngineVersion)), s.now())
+	}
 	tags := rdsTagMap(db.TagList)
 	_, err = s.rds.CreateDBSnapshot(ctx, &rds.CreateDBSnapshotInput{
-		DBInstanceIdentifier: aws.String(s.databaseName()), DBSnapshotIdentifier: s.asked.Load(), Tags: rdsTags(tags),
+		DBInstanceIdentifier: aws.String(s.databaseName()), DBSnapshotIdentifier: &s.asked, Tags: rdsTags(tags),
 	})
 	if isCode(err, "DBSnapshotAlreadyExists") {
 		err = nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("take snapshot %s: %w", *s.asked.Load(), err)
+		return "", fmt.Errorf("take snapshot %s: %w", s.asked, err)
 	}
-	return *s.asked.Load(), nil
+	return s.asked, nil
 }
 
 // UpgradeTargets are the versions that RDS upgrades a version to, oldest first. Nil is

@@ -125,7 +125,7 @@ func TestARolloutIsOverWhenTheRunsOwnDeploymentServes(t *testing.T) {
 		"failed in an earlier run":   {"", 0, 0, []types.Deployment{rollout("new", "PRIMARY", wanted, "FAILED")}, graph.Ready, "0/2 running", "Reason of new."},
 		"another release is running": {"", 0, 2, []types.Deployment{rollout("old", "PRIMARY", before, "COMPLETED")}, graph.Pending, "2/2 running", ""},
 	} {
-		s := &Service{wait: true, definition: definitionWithID(t, wanted), deployment: test.own, sent: time.Now().Add(-test.ago)}
+		s := &Service{wait: true, definition: definitionWithID(t, wanted), ownRelease: ownRelease{deployment: test.own, sent: time.Now().Add(-test.ago)}}
 		live := &types.Service{
 			DesiredCount: 2, RunningCount: test.running, Deployments: test.deployments,
 			Events: []types.ServiceEvent{{Message: aws.String("(service x) has started 1 tasks")}, {Message: aws.String("older")}},

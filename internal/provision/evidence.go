@@ -55,9 +55,7 @@ func (s *Stack) Evidence(ctx context.Context) (diagnosis.Evidence, error) {
 			d.Serving = short(aws.ToString(old.TaskDefinition))
 		}
 	}
-	s.service.mu.Lock()
 	d.TakenBack = s.service.takenBack
-	s.service.mu.Unlock()
 	if db := s.database.instanceSeen(); db != nil {
 		d.Database = aws.ToString(db.DBInstanceStatus)
 	}

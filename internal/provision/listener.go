@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -34,8 +33,6 @@ type Listener struct {
 	// not look for strangers.
 	others []string
 	main   bool
-	// secondServes says that the tasks that serve are in second.
-	secondServes atomic.Bool
 }
 
 // listenerSpec is what of a listener can be wanted.
@@ -262,7 +259,8 @@ func (l *Listener) tls() ([]types.Certificate, *string) {
 	return []types.Certificate{{CertificateArn: aws.String(l.want.certificate())}}, aws.String(tlsPolicy)
 }
 
-func (l *Listener) actions() []types.Action {
+// actions forward to the second of two groups where the tasks that serve are in that one.
+func (l *Listener) actions(secondServes bool) []types.Action {
 	if l.want.redirect != 0 {
 		return []types.Action{{Type: types.ActionTypeEnumRedirect, RedirectConfig: &types.RedirectActionConfig{
 			StatusCode: types.RedirectActionStatusCodeEnumHttp301, Protocol: aws.String("HTTPS"), Port: aws.String(strconv.Itoa(int(l.want.redirect))),
@@ -273,7 +271,7 @@ func (l *Listener) actions() []types.Action {
 		return []types.Action{{Type: types.ActionTypeEnumForward, TargetGroupArn: aws.String(l.targets.ID())}}
 	}
 	weights := []int32{100, 0}
-	if l.secondServes.Load() {
+	if secondServes {
 		slices.Reverse(weights)
 	}
 	forward := &types.ForwardActionConfig{}
@@ -296,22 +294,24 @@ func (l *Listener) askTraffic(ctx context.Context) (traffic, error) {
 	if now.group != l.targets.ID() && now.group != l.second.ID() {
 		now.group = ""
 	}
-	l.secondServes.Store(now.group == l.second.ID())
 	return now, nil
 }
 
-// findServing finds out where requests are to be sent, before they are. Where ECS does not
-// say it, as of a service that is not there, healthy tasks do.
-func (l *Listener) findServing(ctx context.Context) (shifting bool, err error) {
+// findServing finds out whether requests are to be sent to the second group, before they
+// are. Where ECS does not say it, as of a service that is not there, healthy tasks do.
+func (l *Listener) findServing(ctx context.Context) (second, shifting bool, err error) {
 	now, err := l.askTraffic(ctx)
-	if err != nil || now.group != "" || l.second == nil || l.want.redirect != 0 {
-		return now.shifting, err
+	if err != nil || l.second == nil || l.want.redirect != 0 {
+		return false, now.shifting, err
+	}
+	if now.group != "" {
+		return now.group == l.second.ID(), now.shifting, nil
 	}
 	healthy := map[*TargetGroup]int{}
 	for _, t := range []*TargetGroup{l.targets, l.second} {
 		health, err := t.health(ctx)
 		if err != nil {
-			return now.shifting, err
+			return false, now.shifting, err
 		}
 		for _, x := range health {
 			// One that no listener forwards to is not looked at.
@@ -320,8 +320,7 @@ func (l *Listener) findServing(ctx context.Context) (shifting bool, err error) {
 			}
 		}
 	}
-	l.secondServes.Store(healthy[l.second] > healthy[l.targets])
-	return now.shifting, nil
+	return healthy[l.second] > healthy[l.targets], now.shifting, nil
 }
 
 // weightsOf are the weights of the target groups that a listener forwards to.
@@ -361,9 +360,10 @@ func (l *Listener) describeWeights(weights map[string]int32) string {
 // stillShifting is why a default action waits for another run.
 const stillShifting = "ECS is shifting the requests between the target groups; the same command sets it when the deployment is over"
 
-// Wanted implements graph.Shape.
+// Wanted implements graph.Shape. An action in words does not say which of two groups has
+// the weight: see compareWeights.
 func (l *Listener) Wanted(*liveListener) *liveListener {
-	return &liveListener{tags: l.tags(l.Name()), port: l.want.port, protocol: string(l.want.protocol), action: describeActions(l.actions()), secured: describeTLS(l.tls())}
+	return &liveListener{tags: l.tags(l.Name()), port: l.want.port, protocol: string(l.want.protocol), action: describeActions(l.actions(false)), secured: describeTLS(l.tls())}
 }
 
 // Attributes implements graph.Shape. What should not be open is closed first.
@@ -413,13 +413,14 @@ const (
 func (l *Listener) Create(ctx context.Context) (string, error) {
 	certificates, policy := l.tls()
 	tags := l.tags(l.Name())
-	if _, err := l.findServing(ctx); err != nil {
+	second, _, err := l.findServing(ctx)
+	if err != nil {
 		return "", err
 	}
 	out, err := l.elb.CreateListener(ctx, &elb.CreateListenerInput{
 		Certificates: certificates, SslPolicy: policy,
 		LoadBalancerArn: aws.String(l.lb.ID()), Port: &l.want.port, Protocol: l.want.protocol,
-		DefaultActions: l.actions(), Tags: elbTags(tags),
+		DefaultActions: l.actions(second), Tags: elbTags(tags),
 	})
 	if err != nil {
 		return "", fmt.Errorf("create the listener on port %d of %s: %w", l.want.port, l.lb.loadBalancerName(), err)
@@ -471,12 +472,12 @@ func (l *Listener) deleteRules(ctx context.Context, changes []graph.Change) erro
 
 func (l *Listener) modify(ctx context.Context, in *elb.ModifyListenerInput, changes []graph.Change) error {
 	if hasField(changes, fieldAction) || hasField(changes, fieldWeights) {
-		shifting, err := l.findServing(ctx)
+		second, shifting, err := l.findServing(ctx)
 		if err != nil {
 			return err
 		}
 		if !shifting { // since a moment ago
-			in.DefaultActions = l.actions()
+			in.DefaultActions = l.actions(second)
 		}
 	}
 	if _, err := l.elb.ModifyListener(ctx, in); err != nil {
@@ -499,13 +500,30 @@ func (l *Listener) remove(ctx context.Context, arn string) error {
 	return nil
 }
 
-// productionRule is the ARN of the rule that the listener's default action is, by which
-// ECS shifts the traffic.
+// learnRule looks up, where it is not known, the ARN of the rule that the listener's default
+// action is, by which ECS shifts the traffic.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_AdvancedConfiguration.html
-func (l *Listener) productionRule(ctx context.Context) (string, error) {
-	if live := l.Last(); live != nil && live.rule != "" {
-		return live.rule, nil
+func (l *Listener) learnRule(ctx context.Context) error {
+	if l.knownRule() != "" {
+		return nil
 	}
 	_, own, err := l.rules(ctx, aws.String(l.ID()))
-	return own, err
+	if err != nil {
+		return err
+	}
+	var live liveListener
+	if last := l.Last(); last != nil {
+		live = *last
+	}
+	live.rule = own
+	l.Learn(&live)
+	return nil
+}
+
+// knownRule is what learnRule has learnt, "" for nothing.
+func (l *Listener) knownRule() string {
+	if live := l.Last(); live != nil {
+		return live.rule
+	}
+	return ""
 }

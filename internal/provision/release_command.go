@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -33,7 +32,6 @@ type ReleaseCommand struct {
 	limit      time.Duration
 	watch      ReleaseWatch
 
-	mu     sync.Mutex
 	task   *OneOffTask // that this run started, or found at work
 	lately []string    // what it wrote last
 }
@@ -81,8 +79,6 @@ func (r *ReleaseCommand) Read(ctx context.Context) (*liveReleaseCommand, graph.S
 	if id == "" {
 		return nil, absent, nil
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	st, err := r.progress(ctx, id)
 	if err != nil || st.Phase != graph.Ready {
 		return nil, st, err
@@ -253,8 +249,6 @@ func (r *ReleaseCommand) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.task, r.lately = task, nil
 	r.tellBegan()
 	return task.Revision, nil
@@ -262,8 +256,6 @@ func (r *ReleaseCommand) Create(ctx context.Context) (string, error) {
 
 // note notes on the revision that its command has succeeded, of whose task that is known.
 func (r *ReleaseCommand) note(ctx context.Context, _ []graph.Change) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	_, err := r.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: aws.String(r.definition.ID()), Tags: ecsTags(map[string]string{tagReleased: r.task.ID})})
 	if err != nil {
 		return fmt.Errorf("note on %s that its release command has succeeded: %w", short(r.definition.ID()), err)
@@ -275,9 +267,7 @@ func (r *ReleaseCommand) note(ctx context.Context, _ []graph.Change) error {
 // abandon has ECS stop the task of a run that ends before it: nobody would look at
 // what it does, and it costs money.
 func (r *ReleaseCommand) abandon(ctx context.Context) error {
-	r.mu.Lock()
 	task := r.task
-	r.mu.Unlock()
 	if task == nil {
 		return nil
 	}

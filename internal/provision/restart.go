@@ -153,10 +153,8 @@ func (s *Service) restarted(ctx context.Context, progress func(string)) (types.D
 // restarting is how long the rollout may take, and how far it is where the traffic is
 // shifted. One whose tasks fail is taken back: no circuit breaker does that there.
 func (s *Service) restarting(ctx context.Context, live *types.Service) (limit time.Duration, note string, err error) {
-	s.mu.Lock()
 	s.watch(live)
-	s.mu.Unlock()
-	d, err := s.serviceDeployment(ctx, s.watchedRecord())
+	d, err := s.serviceDeployment(ctx, s.watched)
 	if d == nil || err != nil {
 		return rolloutTimeout + strategyOf(live.DeploymentConfiguration).Takes(), "", err
 	}

@@ -30,6 +30,9 @@ type RouteTable struct {
 	// doubtful says that a route or an association was there before this run made it, and
 	// may be another one.
 	doubtful bool
+	// joined are the subnets that this run has associated. Should one not show, it is
+	// looked at.
+	joined map[string]bool
 }
 
 func newRouteTable(n network, name string, vpc *VPC, gateway *InternetGateway, subnets ...*Subnet) *RouteTable {
@@ -40,7 +43,7 @@ func newRouteTable(n network, name string, vpc *VPC, gateway *InternetGateway, s
 	for _, s := range subnets {
 		needs = append(needs, s)
 	}
-	r := &RouteTable{network: n, vpc: vpc, gateway: gateway, subnets: subnets}
+	r := &RouteTable{network: n, vpc: vpc, gateway: gateway, subnets: subnets, joined: map[string]bool{}}
 	r.NodeOf = graph.Of(r, name, 5*time.Minute, needs...)
 	return r
 }
@@ -215,8 +218,8 @@ func (r *RouteTable) route(ctx context.Context, _ []graph.Change) error {
 // only. One that this run has just made has none.
 func (r *RouteTable) associate(ctx context.Context, s *Subnet) error {
 	subnet := s.ID()
-	if s.made == subnet {
-		s.made = "" // should it not show, it is looked at
+	if s.made == subnet && !r.joined[subnet] {
+		r.joined[subnet] = true
 		return r.join(ctx, subnet)
 	}
 	out, err := r.ec2.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{

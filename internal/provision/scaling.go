@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -33,7 +32,7 @@ type Scaling struct {
 	want    bounds
 	paused  bool // it is to be suspended
 	// recorded says that this run has written the bounds to the service's tags.
-	recorded atomic.Bool
+	recorded bool
 }
 
 // bounds are the least and the most tasks; zero means no scaling.
@@ -137,7 +136,7 @@ func (s *Scaling) Read(ctx context.Context) (*liveScaling, graph.State, error) {
 // unrecorded are the bounds that the service's tags are yet to be given: they are
 // written when they are in force.
 func (s *Scaling) unrecorded() []graph.Change {
-	if !s.service.ours() || s.recorded.Load() {
+	if !s.service.ours() || s.recorded {
 		return nil
 	}
 	tags := s.service.Last().tags
@@ -161,7 +160,7 @@ func (s *Scaling) record(ctx context.Context, _ []graph.Change) error {
 	if err := s.service.cluster.record(ctx, copyByScaling); err != nil {
 		return err
 	}
-	s.recorded.Store(true)
+	s.recorded = true
 	return nil
 }
 

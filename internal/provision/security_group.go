@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -29,8 +28,6 @@ type SecurityGroup struct {
 	// and ports are those on which tasks are registered with it; nil where no rule is.
 	toTasks func(port int32) []rule
 	ports   func(context.Context) ([]int32, error)
-	// former is liveGroup.former, until it is revoked.
-	former atomic.Pointer[[]liveRule]
 }
 
 // rule is one permission. Peer is an address range or the id of a group.
@@ -87,7 +84,6 @@ func (g *SecurityGroup) Read(ctx context.Context) (*liveGroup, graph.State, erro
 	if live.former, err = g.formerRules(ctx, live.rules); err != nil {
 		return nil, graph.State{}, err
 	}
-	g.former.Store(&live.former)
 	return live, graph.State{Phase: graph.Ready, ID: aws.ToString(sg.GroupId), Owner: live.tags[TagStack]}, nil
 }
 
@@ -106,17 +102,27 @@ func (g *SecurityGroup) formerRules(ctx context.Context, rules []liveRule) ([]li
 	return slices.DeleteFunc(other, func(r liveRule) bool { return !slices.Contains(ports, r.port) }), err
 }
 
+// formerLast are the liveGroup.former that were last read.
+func (g *SecurityGroup) formerLast() []liveRule {
+	if live := g.Last(); live != nil {
+		return live.former
+	}
+	return nil
+}
+
 // leaveFormer revokes the rules for the ports of tasks that are gone.
 func (g *SecurityGroup) leaveFormer(ctx context.Context) error {
-	rules := g.former.Load()
-	if rules == nil || len(*rules) == 0 {
+	rules := g.formerLast()
+	if len(rules) == 0 {
 		return nil
 	}
-	changes := collect(*rules, func(r liveRule) graph.Change { return graph.Change{Field: extraRule + r.String()} })
+	changes := collect(rules, func(r liveRule) graph.Change { return graph.Change{Field: extraRule + r.String()} })
 	if err := g.revokeExtra(ctx, g.ID(), changes); err != nil {
 		return err
 	}
-	g.former.Store(nil)
+	live := *g.Last()
+	live.rules, live.former = without(live.rules, live.former), nil
+	g.Learn(&live)
 	return nil
 }
 

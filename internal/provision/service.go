@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -29,33 +27,34 @@ import (
 type Service struct {
 	graph.NodeOf[liveService]
 	containers
-	cluster        *Cluster
-	definition     *TaskDefinition
-	targets        *TargetGroup
-	group          *SecurityGroup
-	reached        []*SecurityGroup // those whose rules let the load balancer reach the tasks
-	subnets        []subnetwork
-	want           serviceSpec
-	inForce        func(context.Context) (bounds, error) // the bounds of scaling; nil outside a stack
-	wait           bool                                  // for the rollout to be over
-	copied         atomic.Bool                           // this run has written the copy of its settings
-	unhealthySince atomic.Pointer[time.Time]             // when a look first found no healthy target
-	shift          shifting
-	strategy       atomic.Pointer[Strategy] // in force, or to be set now
-	judged         atomic.Bool              // alarms are to judge the next release
-	longer         atomic.Int64             // a time.Duration
-	renewed        atomic.Bool              // this run has started tasks that know the password
+	cluster    *Cluster
+	definition *TaskDefinition
+	targets    *TargetGroup
+	group      *SecurityGroup
+	reached    []*SecurityGroup // those whose rules let the load balancer reach the tasks
+	subnets    []subnetwork
+	want       serviceSpec
+	inForce    func(context.Context) (bounds, error) // the bounds of scaling; nil outside a stack
+	wait       bool                                  // for the rollout to be over
+	shift      shifting
+	ownRelease
+}
 
-	mu         sync.Mutex
+// ownRelease is what this run knows of the release that it waits for, and has done for it.
+type ownRelease struct {
 	deployment string    // id of the rollout that this run started or joined
+	sent       time.Time // when it was started
 	watched    string    // ARN of ECS's record of it, where the traffic is shifted
-	former     string    // ARN of the record that was the current one before
+	before     string    // ARN of the record that was the current one before
 	because    string    // why this run takes the release back
 	takenBack  string    // why another one did, or an alarm
 	begun      bool      // the release was begun by this run, and not found on its way
 	found      string    // ARN of the record that was looked at first where this run has begun none
 	wasBack    bool      // that release was being taken back by then
-	sent       time.Time // when it was started
+	copied     bool      // the copy of its settings is written
+	renewed    bool      // tasks were started that know the password
+	// unhealthySince is when a look first found no healthy target; zero for never.
+	unhealthySince time.Time
 }
 
 // serviceSpec is what of a service can be wanted.
@@ -81,7 +80,6 @@ type shifting struct {
 	second *TargetGroup
 	front  *Listener // that forwards
 	role   *Role
-	rule   atomic.Pointer[string] // that of front, when it was looked up
 }
 
 // lookUp finds the rule that ECS is told of.
@@ -89,12 +87,7 @@ func (s *shifting) lookUp(ctx context.Context) error {
 	if s.second == nil || s.front.ID() == "" || s.front.destroying {
 		return nil
 	}
-	rule, err := s.front.productionRule(ctx)
-	if err != nil {
-		return err
-	}
-	s.rule.Store(&rule)
-	return nil
+	return s.front.learnRule(ctx)
 }
 
 // configuration is what ECS is told; nil for a service that only rolls.
@@ -104,8 +97,8 @@ func (s *shifting) configuration() *types.AdvancedConfiguration {
 		return nil
 	}
 	c := &types.AdvancedConfiguration{AlternateTargetGroupArn: aws.String(s.second.ID()), RoleArn: aws.String(s.role.ID())}
-	if rule := s.rule.Load(); rule != nil {
-		c.ProductionListenerRule = rule
+	if rule := s.front.knownRule(); rule != "" {
+		c.ProductionListenerRule = &rule
 	}
 	return c
 }
@@ -195,6 +188,7 @@ type liveService struct {
 	capacity      string            // the capacity provider strategy, "" for the launch type
 	strategy      Strategy
 	deploying     bool              // a deployment is going on
+	longer        time.Duration     // how much longer than the wanted strategy that takes
 	judged        bool              // there was a release, so that alarms can judge the next one
 	failing       string            // why the release that this run waits for is to be taken back
 	unmanaged     map[string]string // what somebody else has set, and bookctl never does
@@ -212,7 +206,12 @@ type liveService struct {
 
 // Longer implements graph.Longer: a release that is going on already may have a strategy
 // that takes longer than the wanted one.
-func (s *Service) Longer() time.Duration { return time.Duration(s.longer.Load()) }
+func (s *Service) Longer() time.Duration {
+	if live := s.Last(); live != nil {
+		return live.longer
+	}
+	return 0
+}
 
 // lastSeen is the service as it was last read, or nil.
 func (s *Service) lastSeen() *types.Service {
@@ -248,11 +247,14 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 	if err := s.shift.lookUp(ctx); err != nil {
 		return nil, graph.State{}, err
 	}
+	if last := s.Last(); last != nil {
+		have.longer = last.longer
+	}
 	var died int32
 	if record, err := s.record(ctx, live); err != nil {
 		return nil, graph.State{}, err
 	} else if record != nil && !s.takenBackBefore(record) {
-		s.longer.Store(int64(max(0, strategyOf(record.DeploymentConfiguration).Takes()+backTime-s.want.deploy.Takes())))
+		have.longer = max(0, strategyOf(record.DeploymentConfiguration).Takes()+backTime-s.want.deploy.Takes())
 		if died, err = s.dying(ctx, live, record); err != nil {
 			return nil, graph.State{}, err
 		}
@@ -277,7 +279,7 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 		}
 	}
 	have.samePassword = have.early.samePassword
-	if version := s.definition.database.secretVersion(); !have.early.begun && have.secretVersion != version && !s.renewed.Load() {
+	if version := s.definition.database.secretVersion(); !have.early.begun && have.secretVersion != version && !s.renewed {
 		if have.samePassword, err = s.definition.database.samePassword(ctx, have.secretVersion, version); err != nil {
 			return nil, graph.State{}, err
 		}
@@ -289,11 +291,10 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 		have.gaveUp = true
 		return have, st, nil
 	}
-	have.renewed = s.renewed.Load() && st.Phase == graph.Ready
+	have.renewed = s.renewed && st.Phase == graph.Ready
 	have.kept = s.definition.image.kept() || st.Phase != graph.Ready || have.early.awaits || completed(live) != s.definition.ID()
 	have.former = st.Phase == graph.Ready && completed(live) == s.definition.ID() && slices.ContainsFunc(s.reached, func(g *SecurityGroup) bool {
-		rules := g.former.Load()
-		return rules != nil && len(*rules) > 0
+		return len(g.formerLast()) > 0
 	})
 	have.inForce = s.want.bounds
 	if have.inForce.max != 0 && !have.inForce.include(live.DesiredCount) && s.inForce != nil {
@@ -309,7 +310,7 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 		}
 		s.awaitHealthy(have.health, &st)
 	}
-	if ours && !s.copied.Load() {
+	if ours && !s.copied {
 		have.copy = s.cluster.copyDrift(copyByService)
 	}
 	return have, st, nil
@@ -327,17 +328,19 @@ func (s *Service) awaitHealthy(targets []diagnosis.Target, st *graph.State) {
 	for _, t := range targets {
 		switch t.Health {
 		case string(elbtypes.TargetHealthStateEnumHealthy), string(elbtypes.TargetHealthStateEnumUnavailable):
-			s.unhealthySince.Store(nil)
+			s.unhealthySince = time.Time{}
 			return
 		}
 		begins = begins && t.Health == string(elbtypes.TargetHealthStateEnumInitial)
 		why = strings.TrimSuffix("target "+t.Address+" is "+t.Health+": "+t.Description, ": ")
 	}
 	now := time.Now()
-	s.unhealthySince.CompareAndSwap(nil, &now)
+	if s.unhealthySince.IsZero() {
+		s.unhealthySince = now
+	}
 	found := ", and none is healthy: "
 	switch {
-	case now.Sub(*s.unhealthySince.Load()) > unhealthyTimeout:
+	case now.Sub(s.unhealthySince) > unhealthyTimeout:
 		st.Phase = graph.Unrecoverable
 	case begins:
 		st.Phase, found = graph.Pending, ", to be found healthy: "
@@ -386,8 +389,6 @@ func (s *Service) progress(live *types.Service) (phase graph.Phase, note, failed
 	if e := lastEvent(live); e != "" && primary.RolloutState == types.DeploymentRolloutStateInProgress {
 		note += ", last event: " + strings.TrimSuffix(e, ".")
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	id := aws.ToString(primary.Id)
 	if s.deployment != "" && s.deployment != id {
 		own := deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Id) == s.deployment })
@@ -482,8 +483,6 @@ func lowerFirst(s string) string {
 }
 
 func (s *Service) joined(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.deployment, s.sent = id, time.Now()
 }
 
@@ -674,6 +673,11 @@ func (s *Service) strategyNow(live *liveService, targets string) Strategy {
 	return s.want.deploy
 }
 
+// strategyToSet is strategyNow of the service as it was last read.
+func (s *Service) strategyToSet() Strategy {
+	return s.strategyNow(s.Last(), describeTargets(s.balancers()))
+}
+
 // Wanted implements graph.Shape.
 func (s *Service) Wanted(live *liveService) *liveService {
 	n := s.network().AwsvpcConfiguration
@@ -685,8 +689,6 @@ func (s *Service) Wanted(live *liveService) *liveService {
 		secretVersion: s.definition.database.secretVersion(), kept: true, unmanaged: map[string]string{},
 	}
 	w.strategy = s.strategyNow(live, w.targets)
-	s.strategy.Store(&w.strategy)
-	s.judged.Store(live.judged)
 	c := s.rolloutConfiguration(w.strategy, live.judged)
 	w.rollout = describeRollout(c, &s.want.grace, true)
 	if live.deploying && live.strategy == swift() {
@@ -712,7 +714,7 @@ func (s *Service) Judge(live *liveService, st graph.State) graph.State {
 	case live.gaveUp:
 		st.Drift = nil
 	case len(st.Drift) > 0:
-		s.unhealthySince.Store(nil)
+		s.unhealthySince = time.Time{}
 		st.Phase = graph.Ready
 	}
 	return st
@@ -745,7 +747,7 @@ func (s *Service) Attributes() graph.Attributes[liveService] {
 	network := update.Put(func(in *ecs.UpdateServiceInput) { in.NetworkConfiguration = s.network() })
 	configuration := func(in *ecs.UpdateServiceInput) *types.DeploymentConfiguration {
 		if in.DeploymentConfiguration == nil {
-			in.DeploymentConfiguration = s.rolloutConfiguration(*s.strategy.Load(), s.judged.Load())
+			in.DeploymentConfiguration = s.rolloutConfiguration(s.strategyToSet(), s.Last().judged)
 		}
 		return in.DeploymentConfiguration
 	}
@@ -760,7 +762,7 @@ func (s *Service) Attributes() graph.Attributes[liveService] {
 	anew := update.Put(func(in *ecs.UpdateServiceInput) { in.ForceNewDeployment = true })
 	// Whether the tasks have another version of the secret than the current one.
 	outdated := func(live, want *liveService) bool {
-		return want.secretVersion != "" && live.secretVersion != want.secretVersion && !live.early.awaits && !s.renewed.Load()
+		return want.secretVersion != "" && live.secretVersion != want.secretVersion && !live.early.awaits && !s.renewed
 	}
 	return graph.Attributes[liveService]{
 		// It comes before the grace period, by which it is known that a note will do.
@@ -782,7 +784,7 @@ func (s *Service) Attributes() graph.Attributes[liveService] {
 			in.DeploymentController = &types.DeploymentController{Type: types.DeploymentControllerTypeEcs}
 		}),
 		graph.Field(fieldStrategy, func(l *liveService) string { return l.strategy.String() }, update.Put(func(in *ecs.UpdateServiceInput) {
-			s.strategy.Load().configuration(configuration(in))
+			s.strategyToSet().configuration(configuration(in))
 		})),
 		unmanaged(fieldAlarms, func(in *ecs.UpdateServiceInput) {
 			if c := configuration(in); c.Alarms == nil {
@@ -871,7 +873,7 @@ func (s *Service) recordCopy(ctx context.Context, _ []graph.Change) error {
 	if err := s.cluster.record(ctx, copyByService); err != nil {
 		return err
 	}
-	s.copied.Store(true)
+	s.copied = true
 	return nil
 }
 
@@ -926,12 +928,10 @@ func (s *Service) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("create service %s: %w", s.serviceName(), err)
 	}
-	s.mu.Lock()
 	s.begun = true
-	s.mu.Unlock()
 	s.join(out.Service)
 	if err := s.cluster.record(ctx, copyByService); err == nil { // else it is drift
-		s.copied.Store(true)
+		s.copied = true
 	}
 	return aws.ToString(out.Service.ServiceArn), nil
 }
@@ -944,8 +944,6 @@ func (s *Service) join(live *types.Service) {
 	if p := newestDeployment(live); p != nil {
 		s.joined(aws.ToString(p.Id))
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.watch(live)
 }
 
@@ -953,7 +951,7 @@ func (s *Service) join(live *types.Service) {
 // still name that of the release before.
 // https://github.com/aws/containers-roadmap/issues/2709
 func (s *Service) watch(live *types.Service) {
-	if arn := aws.ToString(live.CurrentServiceDeployment); arn != s.former && strategyOf(live.DeploymentConfiguration).Shifts() {
+	if arn := aws.ToString(live.CurrentServiceDeployment); arn != s.before && strategyOf(live.DeploymentConfiguration).Shifts() {
 		s.watched = arn
 	}
 }
@@ -963,9 +961,7 @@ func (s *Service) leave(last *types.Service, in *ecs.UpdateServiceInput) {
 	if last == nil || deploying(last) && !begins(in) {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.former, s.watched, s.begun = aws.ToString(last.CurrentServiceDeployment), "", begins(in)
+	s.before, s.watched, s.begun = aws.ToString(last.CurrentServiceDeployment), "", begins(in)
 }
 
 // begins says whether an update begins a deployment: what does is said to at each member.
@@ -992,7 +988,7 @@ func (s *Service) update(ctx context.Context, in *ecs.UpdateServiceInput, change
 	}
 	s.join(out.Service)
 	if password {
-		s.renewed.Store(true)
+		s.renewed = true
 	}
 	return nil
 }

@@ -119,27 +119,19 @@ func (c containers) stopDeployment(ctx context.Context, arn string) error {
 	return nil
 }
 
-func (s *Service) watchedRecord() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.watched
-}
-
 // record is ECS's record of the release that this run waits for and to which the traffic
 // is shifted; nil without one.
 func (s *Service) record(ctx context.Context, live *types.Service) (*types.ServiceDeployment, error) {
 	if !s.wait {
 		return nil, nil
 	}
-	return s.serviceDeployment(ctx, s.watchedRecord())
+	return s.serviceDeployment(ctx, s.watched)
 }
 
 // takenBackBefore says that the release of a record was being taken back when this run
 // first looked at it, and that this run has begun none: what is waited for is that the
 // release before serves again, which the service tells.
 func (s *Service) takenBackBefore(d *types.ServiceDeployment) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.begun {
 		return false
 	}
@@ -151,11 +143,8 @@ func (s *Service) takenBackBefore(d *types.ServiceDeployment) bool {
 
 // takeBack has ECS take the release back that this run waits for.
 func (s *Service) takeBack(ctx context.Context, changes []graph.Change) error {
-	s.mu.Lock()
-	arn := s.watched
 	s.because = changes[0].Have
-	s.mu.Unlock()
-	return s.stopDeployment(ctx, arn)
+	return s.stopDeployment(ctx, s.watched)
 }
 
 // dying counts the tasks of a release that have started and failed, where it looks as if
@@ -231,8 +220,6 @@ func (s *Service) shiftProgress(live *types.Service, d *types.ServiceDeployment,
 		return graph.Pending, note, ""
 	}
 	if now.back() { // nothing that is waited for comes of it any more
-		s.mu.Lock()
-		defer s.mu.Unlock()
 		if s.because == "" {
 			s.takenBack = cmp.Or(now.Reason, string(d.Status))
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -29,9 +28,9 @@ type SnapshotCopy struct {
 	databases
 	from Snapshot
 	// asked says that this run has asked for it.
-	asked atomic.Bool
+	asked bool
 	// deleted says that this run has deleted one that failed.
-	deleted atomic.Bool
+	deleted bool
 }
 
 // rdsKey is the key that each account has for RDS.
@@ -67,7 +66,7 @@ func (s *SnapshotCopy) Read(ctx context.Context) (*liveSnapshot, graph.State, er
 	case "available":
 		st.Phase = graph.Ready
 	case snapshotFailed:
-		if !s.asked.Load() && st.Owner == s.stack {
+		if !s.asked && st.Owner == s.stack {
 			return nil, absent, nil
 		}
 		st.Phase = graph.Unrecoverable
@@ -131,7 +130,7 @@ func (s *SnapshotCopy) Create(ctx context.Context) (string, error) {
 		in.SourceRegion = &of.Region
 	}
 	_, err = s.rds.CopyDBSnapshot(ctx, in)
-	if isCode(err, "DBSnapshotAlreadyExists") && s.deleted.Load() {
+	if isCode(err, "DBSnapshotAlreadyExists") && s.deleted {
 		there, found := s.status(ctx)
 		if found != nil {
 			return "", found
@@ -152,7 +151,7 @@ func (s *SnapshotCopy) Create(ctx context.Context) (string, error) {
 		}
 		return "", err
 	}
-	s.asked.Store(true)
+	s.asked = true
 	return s.copyName(), nil
 }
 
@@ -167,13 +166,13 @@ func (s *SnapshotCopy) deleteFailed(ctx context.Context) error {
 		return fmt.Errorf("describe snapshot %s: %w", *name, err)
 	}
 	for _, live := range out.DBSnapshots {
-		if s.deleted.Load() || aws.ToString(live.Status) != snapshotFailed || rdsTagMap(live.TagList)[TagStack] != s.stack {
+		if s.deleted || aws.ToString(live.Status) != snapshotFailed || rdsTagMap(live.TagList)[TagStack] != s.stack {
 			continue
 		}
 		if _, err := s.rds.DeleteDBSnapshot(ctx, &rds.DeleteDBSnapshotInput{DBSnapshotIdentifier: name}); err != nil && !isCode(err, "DBSnapshotNotFound") {
 			return fmt.Errorf("delete snapshot %s, which failed: %w", *name, err)
 		}
-		s.deleted.Store(true)
+		s.deleted = true
 	}
 	return nil
 }

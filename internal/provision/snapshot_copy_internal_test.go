@@ -44,11 +44,11 @@ func TestACopyWaitsForTheDeletionOfTheOneThatFailed(t *testing.T) {
 	s := newSnapshotCopy(databases{identity: identity{stack: "book", region: "us-east-1"}, rds: client},
 		Snapshot{elsewhere: "arn:aws:rds:us-east-1:111122223333:snapshot:books", Created: time.Unix(0, 0)})
 	_, err := s.Create(t.Context())
-	if _, passes := Transient(err); !passes || s.asked.Load() {
-		t.Fatalf("while the one that failed is deleted, the copy is asked for: %t, and the error does not pass: %v", s.asked.Load(), err)
+	if _, passes := Transient(err); !passes || s.asked {
+		t.Fatalf("while the one that failed is deleted, the copy is asked for: %t, and the error does not pass: %v", s.asked, err)
 	}
 	status = "" // now it is gone
-	if _, err := s.Create(t.Context()); err != nil || !s.asked.Load() || status != "creating" {
+	if _, err := s.Create(t.Context()); err != nil || !s.asked || status != "creating" {
 		t.Errorf("the copy is %q: %v", status, err)
 	}
 }

@@ -204,7 +204,7 @@ func (s *Stack) Balancing() []Resource { return []Resource{s.balancer} }
 // Deferred says what this run was to change and could not yet, which is no failure: AWS
 // takes it later.
 func (s *Stack) Deferred() []string {
-	if s.database.busy.Load() == nil {
+	if s.database.sent.busy == "" {
 		return nil
 	}
 	have := int32(0)
@@ -216,10 +216,10 @@ func (s *Stack) Deferred() []string {
 
 // Spared says what of the stack's a destroy kept, since others need it, or may.
 func (s *Stack) Spared() []string {
-	if s.certificate == nil || s.certificate.spared.Load() == nil {
+	if s.certificate == nil || s.certificate.spared == "" {
 		return nil
 	}
-	return []string{*s.certificate.spared.Load()}
+	return []string{s.certificate.spared}
 }
 
 // Options are what graph must know to run the stack: whose it is, and what AWS's

@@ -104,7 +104,7 @@ func TestAShiftedReleaseIsOverOrTakenBack(t *testing.T) {
 	} {
 		primary, active := "PRIMARY", "ACTIVE"
 		live := &types.Service{DesiredCount: 2, RunningCount: 4, Deployments: []types.Deployment{{Status: &primary, FailedTasks: test.failed}, {Status: &active, FailedTasks: test.older}}}
-		s := &Service{because: test.because}
+		s := &Service{ownRelease: ownRelease{because: test.because}}
 		phase, note, failing := s.shiftProgress(live, &test.record, test.died)
 		if phase != test.phase || !strings.HasPrefix(note, test.note) || failing != test.failing {
 			t.Errorf("a release that %s: %v, %q, failing %q; want %v, %q, %q", name, phase, note, failing, test.phase, test.note, test.failing)
@@ -128,11 +128,11 @@ func TestTheRecordOfTheReleaseBeforeIsNotWatched(t *testing.T) {
 	}
 	s := &Service{}
 	s.leave(live("before", types.DeploymentRolloutStateCompleted), &ecs.UpdateServiceInput{TaskDefinition: aws.String("next")})
-	if s.join(live("before", types.DeploymentRolloutStateInProgress)); s.watchedRecord() != "" {
-		t.Errorf("%q is watched, which is the record of the release before", s.watchedRecord())
+	if s.join(live("before", types.DeploymentRolloutStateInProgress)); s.watched != "" {
+		t.Errorf("%q is watched, which is the record of the release before", s.watched)
 	}
-	if s.join(live("next", types.DeploymentRolloutStateInProgress)); s.watchedRecord() != "next" {
-		t.Errorf("%q is watched", s.watchedRecord())
+	if s.join(live("next", types.DeploymentRolloutStateInProgress)); s.watched != "next" {
+		t.Errorf("%q is watched", s.watched)
 	}
 }
 
@@ -153,9 +153,9 @@ func TestAnUpdateThatBeginsADeploymentLeavesTheOneBefore(t *testing.T) {
 		"before": {{DesiredCount: aws.Int32(2)}, {DeploymentConfiguration: &types.DeploymentConfiguration{}}, {HealthCheckGracePeriodSeconds: aws.Int32(5)}},
 	} {
 		for i, in := range updates {
-			s := &Service{watched: "before"}
-			if s.leave(live, &in); s.watchedRecord() != watched {
-				t.Errorf("update %d: %q is watched instead of %q", i, s.watchedRecord(), watched)
+			s := &Service{ownRelease: ownRelease{watched: "before"}}
+			if s.leave(live, &in); s.watched != watched {
+				t.Errorf("update %d: %q is watched instead of %q", i, s.watched, watched)
 			}
 		}
 	}

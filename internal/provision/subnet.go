@@ -21,7 +21,7 @@ type Subnet struct {
 	network
 	vpc  *VPC
 	want subnetSpec
-	made string // in this run, and with no route table yet
+	made string // in this run
 }
 
 type subnetSpec struct {

@@ -47,15 +47,14 @@ func TestAServiceWithoutAHealthyTargetIsGivenUpInTime(t *testing.T) {
 		graph.Observe(t.Context(), []graph.Finder{seenAs{targets.Node, "arn:of-targets"}}, graph.Options{})
 		s := &Service{targets: targets}
 		if test.since > 0 {
-			began := time.Now().Add(-test.since)
-			s.unhealthySince.Store(&began)
+			s.unhealthySince = time.Now().Add(-test.since)
 		}
 		st := graph.State{Phase: graph.Ready, Note: "1/1 running"}
 		health, err := targets.health(t.Context())
 		if s.awaitHealthy(health, &st); err != nil || st.Phase != test.phase || !strings.Contains(st.Note, test.note) || calls != 1 {
 			t.Errorf("%s: %s %q after %d calls, %v, want %s %q", name, st.Phase, st.Note, calls, err, test.phase, test.note)
 		}
-		if again := s.unhealthySince.Load() != nil; again != (test.phase != graph.Ready) {
+		if again := !s.unhealthySince.IsZero(); again != (test.phase != graph.Ready) {
 			t.Errorf("%s: the time goes on: %v", name, again)
 		}
 	}
