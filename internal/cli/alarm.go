@@ -39,9 +39,7 @@ func newAlarmList(s streams, g *globals) *cobra.Command {
 		Example: `  bookctl alarm list
   bookctl alarm list --output json | jq -r '.alarms[] | select(.state == "ALARM").name'`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
+		RunE: within(g, func(ctx context.Context, _ []string) error {
 			t, err := connect(ctx, s, g)
 			if err != nil {
 				return err
@@ -65,7 +63,7 @@ func newAlarmList(s streams, g *globals) *cobra.Command {
 				fmt.Fprintln(s.out, text)
 			}
 			return nil
-		},
+		}),
 	}
 }
 
@@ -78,9 +76,7 @@ tell if something were wrong, by the same way, and then that it is over. The
 stack itself is not touched.`,
 		Example: `  bookctl alarm test
   bookctl alarm test no-healthy-target`,
-		RunE: func(cmd *cobra.Command, names []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
+		RunE: within(g, func(ctx context.Context, names []string) error {
 			t, err := connect(ctx, s, g)
 			if err != nil {
 				return err
@@ -118,7 +114,7 @@ stack itself is not touched.`,
 				fmt.Fprintln(s.out, text)
 			}
 			return nil
-		},
+		}),
 	}
 }
 

@@ -30,11 +30,7 @@ and load. The password is printed only with --show-password, and only on a termi
   bookctl db snapshots
   bookctl db rotate-password`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
-			return connection(ctx, s, g, show)
-		},
+		RunE: within(g, func(ctx context.Context, _ []string) error { return connection(ctx, s, g, show) }),
 	}
 	cmd.Flags().BoolVar(&show, "show-password", false, "print the password too, on a terminal")
 	cmd.AddCommand(newDBPsql(s, g), newDBDump(s, g), newDBLoad(s, g), newDBTunnel(s, g), newDBSnapshots(s, g), newDBRotate(s, g))
@@ -118,14 +114,12 @@ hostaddr=127.0.0.1.
 A local stack needs no tunnel: its database listens on this machine.`,
 		Example: `  bookctl db tunnel --local-port 5433`,
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
+		RunE: within(g, func(ctx context.Context, _ []string) error {
 			if port < 0 || port > 65535 {
 				return usageError{fmt.Errorf("--local-port %d: choose one up to 65535", port)}
 			}
 			return tunnel(ctx, s, g, task, port)
-		},
+		}),
 	}
 	cmd.Flags().IntVar(&port, "local-port", 0, "port of this machine (default: any free port)")
 	cmd.Flags().StringVar(&task, "task", "", "connect through the task whose id starts with this (default: any)")
@@ -193,9 +187,7 @@ It works after the stack is destroyed, too.`,
 		Example: `  bookctl db snapshots
   bookctl up --restore latest`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
+		RunE: within(g, func(ctx context.Context, _ []string) error {
 			t, err := connect(ctx, s, g)
 			if err != nil {
 				return err
@@ -215,7 +207,7 @@ It works after the stack is destroyed, too.`,
 			}
 			_, err = fmt.Fprintln(s.out, snapshotLines(all))
 			return err
-		},
+		}),
 	}
 }
 
@@ -229,11 +221,7 @@ connections until the new ones are healthy. If this is interrupted, the next
 'bookctl up' completes it.`,
 		Example: `  bookctl db rotate-password`,
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
-			return rotatePassword(ctx, s, g)
-		},
+		RunE:    within(g, func(ctx context.Context, _ []string) error { return rotatePassword(ctx, s, g) }),
 	}
 }
 

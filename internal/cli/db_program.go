@@ -43,11 +43,9 @@ stands behind -- are psql's own arguments; its exit code is that of the command.
 		Example: `  bookctl db psql
   bookctl db psql -- --command 'select count(*) from books'`,
 		Args: cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
+		RunE: within(g, func(ctx context.Context, args []string) error {
 			return withDatabase(ctx, s, g, "psql", func(p program) error { return p.run(ctx, s.in, s.out, args...) })
-		},
+		}),
 	}
 }
 
@@ -63,11 +61,7 @@ readable by you alone, and there only when it is complete.
 ` + throughTunnel,
 		Example: `  bookctl db dump books.dump`,
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
-			return dump(ctx, s, g, args[0])
-		},
+		RunE:    within(g, func(ctx context.Context, args []string) error { return dump(ctx, s, g, args[0]) }),
 	}
 }
 
@@ -85,11 +79,7 @@ dropped first, with its data.
 ` + throughTunnel,
 		Example: `  bookctl db load books.dump --clean --yes`,
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
-			return load(ctx, s, g, args[0], clean)
-		},
+		RunE:    within(g, func(ctx context.Context, args []string) error { return load(ctx, s, g, args[0], clean) }),
 	}
 	cmd.Flags().BoolVar(&clean, "clean", false, "drop what the file has before it is read")
 	return cmd

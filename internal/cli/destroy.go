@@ -30,11 +30,7 @@ backup of the stack is deleted as well: the data is lost.`,
 		Example: `  bookctl destroy
   bookctl destroy --stack staging --purge-snapshots --yes`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
-			return destroy(ctx, s, g, purge)
-		},
+		RunE: within(g, func(ctx context.Context, _ []string) error { return destroy(ctx, s, g, purge) }),
 	}
 	cmd.Flags().BoolVar(&purge, "purge-snapshots", false, "delete all snapshots and backups too: the data is lost")
 	return cmd

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"github.com/bookctl/bookctl/internal/hint"
 	"slices"
@@ -21,9 +22,7 @@ and why tasks stopped within the last hour. ECS remembers no longer than that.`,
 		Example: `  bookctl events
   bookctl events --output json`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
+		RunE: within(g, func(ctx context.Context, _ []string) error {
 			t, err := connect(ctx, s, g)
 			if err != nil {
 				return err
@@ -50,6 +49,6 @@ and why tasks stopped within the last hour. ECS remembers no longer than that.`,
 				}
 			}
 			return nil
-		},
+		}),
 	}
 }

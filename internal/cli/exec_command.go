@@ -31,9 +31,7 @@ else, so it has no shell. One of a Dockerfile, or of your own (--image), may hav
 		Example: `  bookctl exec -- /bookapi -healthcheck
   bookctl exec --task 3f2a -- /bin/sh`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
+		RunE: within(g, func(ctx context.Context, args []string) error {
 			var plugin string
 			if !g.local {
 				var err error
@@ -53,7 +51,7 @@ else, so it has no shell. One of a Dockerfile, or of your own (--image), may hav
 				return walkHere(ctx, s, session, args)
 			}
 			return walk(ctx, s, plugin, session)
-		},
+		}),
 	}
 	cmd.Flags().StringVar(&task, "task", "", "the task whose id starts with this (default: any)")
 	return cmd

@@ -26,14 +26,12 @@ a browser, as Mermaid for a Markdown page, or as DOT for Graphviz.`,
   bookctl graph --format mermaid
   bookctl graph --format dot`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
+		RunE: within(g, func(ctx context.Context, _ []string) error {
 			if format != "svg" && format != "mermaid" && format != "dot" {
 				return usageError{fmt.Errorf("--format %q: choose svg, mermaid or dot", format)}
 			}
 			return drawGraph(ctx, s, g, format)
-		},
+		}),
 	}
 	cmd.Flags().StringVar(&format, "format", "svg", "output format: svg, mermaid or dot")
 	return cmd

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"github.com/bookctl/bookctl/internal/hint"
 	"text/tabwriter"
@@ -28,9 +29,7 @@ that were destroyed and left snapshots are listed, too.`,
 		Example: `  bookctl list
   bookctl list --region eu-central-1 --output json`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
+		RunE: within(g, func(ctx context.Context, _ []string) error {
 			t, err := connect(ctx, s, g)
 			if err != nil {
 				return err
@@ -63,7 +62,7 @@ that were destroyed and left snapshots are listed, too.`,
 				fmt.Fprintf(w, "%s\t%s\t%d/%d\t%s\t%s\t%s\t%s\n", x.Stack, x.State, x.Running, x.Desired, orDash(databaseOf(x.Summary)), age(x.Created), cost(x.Monthly), kept(x.Summary))
 			}
 			return w.Flush()
-		},
+		}),
 	}
 }
 

@@ -29,9 +29,7 @@ the start of its task's id. Logs are kept for the days that 'bookctl up
   bookctl logs --follow
   bookctl logs --task 3f2a --output json`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
+		RunE: within(g, func(ctx context.Context, _ []string) error {
 			if since < 0 {
 				return usageError{fmt.Errorf("--since %s: give start this long ago, for example 10m", since)}
 			}
@@ -40,7 +38,7 @@ the start of its task's id. Logs are kept for the days that 'bookctl up
 				return err
 			}
 			return logs(ctx, s, t, g, provision.ReadOutput(t.clients.Logs, g.stack, task, time.Now().Add(-since)), follow, quiet{task, since})
-		},
+		}),
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "keep printing new lines until interrupted")
 	cmd.Flags().DurationVar(&since, "since", time.Hour, "start this long ago")

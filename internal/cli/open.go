@@ -25,9 +25,7 @@ terminal, with the system's browser. With --output json it is only printed.`,
   bookctl open /docs
   curl $(BROWSER= bookctl open)/books`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
+		RunE: within(g, func(ctx context.Context, args []string) error {
 			t, err := connect(ctx, s, g)
 			if err != nil {
 				return err
@@ -55,7 +53,7 @@ terminal, with the system's browser. With --output json it is only printed.`,
 				return hint.With(fmt.Errorf("open the browser %s: %w", browser[0], err), "set BROWSER to another program, or to nothing to have the URL printed alone")
 			}
 			return nil
-		},
+		}),
 	}
 }
 

@@ -31,11 +31,7 @@ RDS starts a stopped database by itself after seven days; 'bookctl status' and
 'bookctl list' show when, and 'bookctl pause' then stops it again.`,
 		Example: `  bookctl pause`,
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
-			return pause(ctx, s, g)
-		},
+		RunE:    within(g, func(ctx context.Context, _ []string) error { return pause(ctx, s, g) }),
 	}
 }
 
@@ -122,11 +118,7 @@ output is the service's URL.
 'bookctl up' does the same, and deploys what the source builds besides.`,
 		Example: `  bookctl resume`,
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
-			return resume(ctx, s, g)
-		},
+		RunE:    within(g, func(ctx context.Context, _ []string) error { return resume(ctx, s, g) }),
 	}
 }
 

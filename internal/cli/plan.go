@@ -40,18 +40,16 @@ regions; --price live asks the AWS Pricing API.`,
   bookctl plan --stack shop --cidr 10.20.0.0/16
   bookctl plan --price live --output json`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
-			if prices != "table" && prices != "live" {
-				return usageError{fmt.Errorf("--price %q: choose table or live", prices)}
-			}
-			if prices == "live" && g.local {
-				return usageError{errors.New("--price live asks AWS, and --local is not AWS: what runs here costs nothing")}
-			}
-			return plan(ctx, s, g, &u, cmd.Flags(), prices == "live")
-		},
 	}
+	cmd.RunE = within(g, func(ctx context.Context, _ []string) error {
+		if prices != "table" && prices != "live" {
+			return usageError{fmt.Errorf("--price %q: choose table or live", prices)}
+		}
+		if prices == "live" && g.local {
+			return usageError{errors.New("--price live asks AWS, and --local is not AWS: what runs here costs nothing")}
+		}
+		return plan(ctx, s, g, &u, cmd.Flags(), prices == "live")
+	})
 	u.add(cmd.Flags())
 	cmd.Flags().StringVar(&prices, "price", "table", "source of prices: table or live")
 	return cmd

@@ -1,13 +1,14 @@
 package cli
 
 import (
+	"context"
 	"fmt"
-	"github.com/bookctl/bookctl/internal/hint"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/iampolicy"
 	"github.com/bookctl/bookctl/internal/provision"
 )
@@ -40,7 +41,7 @@ have the boundary, which 'bookctl up --permissions-boundary' sets.`,
   bookctl policy --restore arn:aws:rds:eu-west-1:444455556666:snapshot:books
   bookctl policy --permissions-boundary arn:aws:iam::111122223333:policy/limits`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return printPolicy(cmd, s, g, f) },
+		RunE: within(g, func(ctx context.Context, _ []string) error { return printPolicy(ctx, s, g, f) }),
 	}
 	cmd.Flags().StringVar(&f.boundary, "permissions-boundary", "", "require this permissions boundary (the ARN of a policy) on the stack's roles")
 	cmd.Flags().StringVar(&f.domain, "domain", "", "also allow what 'up --domain' needs for this domain")
@@ -51,11 +52,9 @@ have the boundary, which 'bookctl up --permissions-boundary' sets.`,
 	return cmd
 }
 
-func printPolicy(cmd *cobra.Command, s streams, g *globals, f policyFlags) error {
+func printPolicy(ctx context.Context, s streams, g *globals, f policyFlags) error {
 	scope := iampolicy.Scope{Account: g.account, Region: g.region, Stack: g.stack, Boundary: f.boundary, Domain: f.domain, Zone: f.zone, VPC: f.vpc, Snapshot: f.snapshot}
 	if scope.Account == "" || scope.Region == "" || scope.Domain != "" && scope.Zone == "" {
-		ctx, cancel := deadline(cmd.Context(), g)
-		defer cancel()
 		t, err := connect(ctx, s, g)
 		if err != nil {
 			return err

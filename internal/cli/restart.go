@@ -26,11 +26,7 @@ and no release command is run.
 If it is interrupted, ECS goes on with the restart by itself.`,
 		Example: `  bookctl restart`,
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
-			return restart(ctx, s, g)
-		},
+		RunE:    within(g, func(ctx context.Context, _ []string) error { return restart(ctx, s, g) }),
 	}
 }
 

@@ -40,14 +40,12 @@ The next 'bookctl up' from source deploys the source again.`,
 		Example: `  bookctl rollback
   bookctl rollback --to 5`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
+		RunE: within(g, func(ctx context.Context, _ []string) error {
 			if to < 0 {
 				return usageError{fmt.Errorf("--to %d: revisions count from 1", to)}
 			}
 			return rollback(ctx, s, g, to)
-		},
+		}),
 	}
 	cmd.Flags().Int32Var(&to, "to", 0, "deploy the release of this revision")
 	return cmd

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -128,6 +129,20 @@ A flag overrides its variable, a variable the file, and the file what is deploye
 	root.SetHelpCommand(newHelp())
 	answerVersion(root)
 	return root
+}
+
+// within runs a command for at most the time of --timeout.
+func within(g *globals, run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		ctx, cancel := context.WithCancel(cmd.Context())
+		defer cancel()
+		if g.timeout > 0 {
+			limit := hint.With(overtime{after: g.timeout}, "give it more time with --timeout, and run the same command again: it goes on where this one stopped")
+			ctx, cancel = context.WithTimeoutCause(ctx, g.timeout, limit)
+			defer cancel()
+		}
+		return run(ctx, args)
+	}
 }
 
 // resolveFlags fills flags from the environment and checks the global ones.

@@ -29,9 +29,7 @@ give it no secrets.`,
   bookctl run -- python manage.py migrate
   bookctl run --detach -- ./report --month 2026-11`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
+		RunE: within(g, func(ctx context.Context, args []string) error {
 			t, err := open(ctx, s, g, needs{serving: true})
 			if err != nil {
 				return err
@@ -45,7 +43,7 @@ give it no secrets.`,
 				return runResult(s, g, task, nil)
 			}
 			return follow(ctx, s, t.target, g, task)
-		},
+		}),
 	}
 	cmd.Flags().BoolVarP(&detach, "detach", "d", false, "print the id of the task, and don't wait for its end")
 	return cmd

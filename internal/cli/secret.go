@@ -54,11 +54,7 @@ tasks. A rollback brings back the values that its release had.`,
   bookctl secret set TLS_KEY --from-file key.pem
   head -c 32 /dev/urandom | base64 | bookctl secret set SESSION_KEY`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
-			return setSecret(ctx, s, g, args[0], file)
-		},
+		RunE: within(g, func(ctx context.Context, args []string) error { return setSecret(ctx, s, g, args[0], file) }),
 	}
 	cmd.Flags().StringVar(&file, "from-file", "", "read the value from this file")
 	return cmd
@@ -73,16 +69,14 @@ tasks without it. Earlier releases keep what they had, for a rollback, until
 'bookctl destroy'.`,
 		Example: `  bookctl secret unset SESSION_KEY`,
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
+		RunE: within(g, func(ctx context.Context, args []string) error {
 			return secretChange{doing: "secret unset", name: args[0], check: func(own provision.OwnSecrets) error {
 				if !slices.Contains(own.Names(), args[0]) {
 					return hint.With(fmt.Errorf("secret %s is not set", args[0]), "%s shows which are", hint.Command("secret", "list"))
 				}
 				return nil
 			}, do: func(ctx context.Context, own *provision.OwnSecrets) error { return own.Unset(ctx, args[0]) }}.run(ctx, s, g)
-		},
+		}),
 	}
 }
 
@@ -94,11 +88,7 @@ func newSecretList(s streams, g *globals) *cobra.Command {
 whether the newest release has it. Values are not shown.`,
 		Example: `  bookctl secret list`,
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
-			return listSecrets(ctx, s, g)
-		},
+		RunE:    within(g, func(ctx context.Context, _ []string) error { return listSecrets(ctx, s, g) }),
 	}
 }
 

@@ -41,9 +41,7 @@ repairs it.`,
   bookctl status --watch
   bookctl status --output json | jq .healthy`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
+		RunE: within(g, func(ctx context.Context, _ []string) error {
 			t, err := connect(ctx, s, g)
 			if err != nil {
 				return err
@@ -56,7 +54,7 @@ repairs it.`,
 				return err
 			}
 			return out.show(s.out, g)
-		},
+		}),
 	}
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "refresh until interrupted")
 	cmd.Flags().DurationVar(&every, "interval", 5*time.Second, "time between refreshes with --watch")

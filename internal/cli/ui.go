@@ -38,9 +38,7 @@ part that can't be guessed. AWS is asked while somebody has the page open.`,
 		Example: `  bookctl ui
   bookctl ui --ui-port 8090 --interval 10s`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
+		RunE: within(g, func(ctx context.Context, _ []string) error {
 			switch {
 			case port < 0 || port > 65535:
 				return usageError{fmt.Errorf("--ui-port %d: choose one up to 65535", port)}
@@ -48,7 +46,7 @@ part that can't be guessed. AWS is asked while somebody has the page open.`,
 				return usageError{fmt.Errorf("--interval %s: a second is the shortest", every)}
 			}
 			return serveUI(ctx, s, g, port, every)
-		},
+		}),
 	}
 	// Not --port, which is a setting of the stack, also in the environment.
 	cmd.Flags().IntVar(&port, "ui-port", 0, "port of this machine for the page (default: any free port)")

@@ -150,24 +150,12 @@ continues.`,
   bookctl up --deploy canary:10%/5m
   bookctl up --image registry.example.com/bookapi@sha256:…`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := deadline(cmd.Context(), g)
-			defer cancel()
-			return up(ctx, s, g, &u, cmd.Flags(), wait, line)
-		},
 	}
+	cmd.RunE = within(g, func(ctx context.Context, _ []string) error { return up(ctx, s, g, &u, cmd.Flags(), wait, line) })
 	u.add(cmd.Flags())
 	cmd.Flags().BoolVar(&wait, "wait", true, "wait until the release is healthy")
 	cmd.Flags().StringVar(&line, "timeline", "", "write a timeline of the run to this file (SVG)")
 	return cmd
-}
-
-// deadline bounds a run by --timeout.
-func deadline(ctx context.Context, g *globals) (context.Context, context.CancelFunc) {
-	if g.timeout <= 0 {
-		return context.WithCancel(ctx)
-	}
-	return context.WithTimeoutCause(ctx, g.timeout, hint.With(overtime{after: g.timeout}, "give it more time with --timeout, and run the same command again: it goes on where this one stopped"))
 }
 
 func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.FlagSet, wait bool, line string) error {

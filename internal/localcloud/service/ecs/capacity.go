@@ -151,7 +151,7 @@ var errNoCapacity = errors.New("Capacity is unavailable at this time. Please try
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_events.html
 func (a tx) placementFailed(s *service, provider string) {
 	a.serviceEvent(s.key(), "was unable to place a task. Reason: %s. For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.", errNoCapacity)
-	a.events.Emit(a.Tx, "aws.ecs", "ECS Service Action", []string{a.serviceARN(s)}, map[string]any{
+	a.needs.Events.Emit(a.Tx, "aws.ecs", "ECS Service Action", []string{a.serviceARN(s)}, map[string]any{
 		"eventType": "ERROR", "eventName": "SERVICE_TASK_PLACEMENT_FAILURE", "clusterArn": a.clusterARN(s.Cluster), "reason": "RESOURCE:FARGATE",
 		"capacityProviderArns": []string{a.ARN("ecs", "capacity-provider/"+provider)}, "createdAt": a.Now(),
 	})
@@ -184,7 +184,7 @@ func (s *Service) Interrupt(task string) (id string, err error) {
 		t := slices.MaxFunc(on, func(x, y *ecsTask) int { return x.CreatedAt.Compare(*y.CreatedAt) })
 		a.stopTask(t, types.TaskStopCodeSpotInterruption, interrupted)
 		// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-capacity-providers.html
-		a.events.Emit(a.Tx, "aws.ecs", "ECS Task State Change", []string{*t.TaskArn}, map[string]any{
+		a.needs.Events.Emit(a.Tx, "aws.ecs", "ECS Task State Change", []string{*t.TaskArn}, map[string]any{
 			"clusterArn": *t.ClusterArn, "taskArn": *t.TaskArn, "group": aws.ToString(t.Group), "lastStatus": *t.LastStatus, "desiredStatus": taskStopped,
 			"stopCode": string(t.StopCode), "stoppedReason": interrupted, "capacityProviderName": spot,
 		})

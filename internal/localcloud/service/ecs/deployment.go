@@ -83,7 +83,7 @@ func (s *service) conclude(now time.Time, status types.ServiceDeploymentStatus, 
 // deploymentFailed tells EventBridge that a deployment was given up.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html
 func (a tx) deploymentFailed(s *service, d deployment) {
-	a.events.Emit(a.Tx, "aws.ecs", "ECS Deployment State Change", []string{a.serviceARN(s)}, map[string]any{
+	a.needs.Events.Emit(a.Tx, "aws.ecs", "ECS Deployment State Change", []string{a.serviceARN(s)}, map[string]any{
 		"eventType": "ERROR", "eventName": "SERVICE_DEPLOYMENT_FAILED", "deploymentId": d.ID, "updatedAt": d.Updated, "reason": d.Reason,
 	})
 }

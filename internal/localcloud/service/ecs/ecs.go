@@ -113,7 +113,7 @@ func (a tx) CreateCluster(in *ecs.CreateClusterInput) (*ecs.CreateClusterOutput,
 	if !namePattern.MatchString(name) {
 		return nil, kernel.Fail("InvalidParameterException", "Identifier is for cluster. Invalid characters: %s", name)
 	}
-	if !a.roles.LinkedRoleUsable(a.Tx, "ecs.amazonaws.com") {
+	if !a.needs.Roles.LinkedRoleUsable(a.Tx, "ecs.amazonaws.com") {
 		// The first call in a new account: https://github.com/1Password/scim-examples/issues/356.
 		return nil, kernel.Fail("InvalidParameterException", "Unable to assume the service linked role. Please verify that the ECS service linked role exists.")
 	}

@@ -110,7 +110,7 @@ func (a tx) service(cluster, name *string) (*service, error) {
 // balancers checks a service's load balancers against its definition.
 func (a tx) balancers(list []types.LoadBalancer, d *definition) error {
 	for _, b := range list {
-		users, ok := a.groups.LoadBalancers(a.Tx, aws.ToString(b.TargetGroupArn))
+		users, ok := a.needs.Groups.LoadBalancers(a.Tx, aws.ToString(b.TargetGroupArn))
 		if !ok {
 			return kernel.Fail("InvalidParameterException", "Unable to assume role and validate the specified targetGroupArn. Please verify that the ECS service role being passed has the proper permissions.")
 		}
@@ -197,7 +197,7 @@ func (a tx) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOutput,
 	if err != nil {
 		return nil, err
 	}
-	if !a.roles.LinkedRoleUsable(a.Tx, "ecs.amazonaws.com") {
+	if !a.needs.Roles.LinkedRoleUsable(a.Tx, "ecs.amazonaws.com") {
 		return nil, kernel.Fail("InvalidParameterException", "Unable to assume the service linked role. Please verify that the ECS service linked role exists.")
 	}
 	d, err := a.usable(in.TaskDefinition)

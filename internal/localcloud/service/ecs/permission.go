@@ -23,7 +23,7 @@ type fargateAgent struct {
 func (a tx) agent(role *string, task string) fargateAgent {
 	agent := fargateAgent{tx: a}
 	if role != nil {
-		name, ok := a.roles.Name(a.Tx, *role)
+		name, ok := a.needs.Roles.Name(a.Tx, *role)
 		if ok {
 			agent.role = *role
 		}
@@ -35,14 +35,14 @@ func (a tx) agent(role *string, task string) fargateAgent {
 // check is nil when the role may do the action on the resource, else an error
 // in IAM's words.
 func (a fargateAgent) check(action, resource string) error {
-	if ok, _ := a.roles.Allows(a.Tx, a.role, action, resource); !ok {
+	if ok, _ := a.needs.Roles.Allows(a.Tx, a.role, action, resource); !ok {
 		return fmt.Errorf("AccessDeniedException: %s", a.refusal(action, resource))
 	}
 	return nil
 }
 
 func (a fargateAgent) refusal(action, resource string) string {
-	_, why := a.roles.Allows(a.Tx, a.role, action, resource)
+	_, why := a.needs.Roles.Allows(a.Tx, a.role, action, resource)
 	return fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s because %s allows the %s action", a.session, action, resource, why, action)
 }
 
@@ -70,7 +70,7 @@ func (a tx) secretField(valueFrom string) (string, error) {
 		if rest, ok := strings.CutPrefix(valueFrom, a.ARN("ssm", "parameter")); ok {
 			name = rest
 		}
-		value, err := a.parameters.Value(a.Tx, name)
+		value, err := a.needs.Parameters.Value(a.Tx, name)
 		if err != nil {
 			return "", fmt.Errorf(doing+"unable to retrieve secrets from ssm: invalid parameters: %s", valueFrom)
 		}
@@ -79,7 +79,7 @@ func (a tx) secretField(valueFrom string) (string, error) {
 	parts := strings.Split(valueFrom, ":")
 	id := strings.Join(parts[:min(7, len(parts))], ":")
 	parts = append(parts[min(7, len(parts)):], "", "", "") // key, stage and version, none by default
-	text, err := a.secretValues.Value(a.Tx, id, parts[2], parts[1])
+	text, err := a.needs.Secrets.Value(a.Tx, id, parts[2], parts[1])
 	if err != nil {
 		return "", fmt.Errorf(doing+"unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret %s from secrets manager: %w", id, err)
 	}
@@ -137,7 +137,7 @@ func (a fargateAgent) mayPull(image string) error {
 		return fmt.Errorf("ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve ecr registry auth: service call has been retried 3 time(s): %w", err)
 	}
 	for _, action := range []string{"ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"} {
-		if a.check(action, a.repositories.RepositoryARN(repository)) != nil {
+		if a.check(action, a.needs.Repositories.RepositoryARN(repository)) != nil {
 			return fmt.Errorf("CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref %s: pulling from host %s failed with status code [manifests]: 403 Forbidden", image, strings.TrimSuffix(host, "/"))
 		}
 	}
@@ -150,19 +150,19 @@ func (a fargateAgent) openStream(group, stream string, create bool) error {
 	failed := func(err error) error {
 		return fmt.Errorf("ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed to create Cloudwatch log stream: %w : exit status 1", err)
 	}
-	if !a.logGroups.HasGroup(a.Tx, group) && create {
-		if err := a.check("logs:CreateLogGroup", a.logGroups.GroupARN(group)); err != nil {
+	if !a.needs.Logs.HasGroup(a.Tx, group) && create {
+		if err := a.check("logs:CreateLogGroup", a.needs.Logs.GroupARN(group)); err != nil {
 			return failed(err)
 		}
-		a.logGroups.EnsureGroup(a.Tx, group)
+		a.needs.Logs.EnsureGroup(a.Tx, group)
 	}
-	if err := a.check("logs:CreateLogStream", a.logGroups.GroupARN(group)+":log-stream:"+stream); err != nil {
+	if err := a.check("logs:CreateLogStream", a.needs.Logs.GroupARN(group)+":log-stream:"+stream); err != nil {
 		return failed(err)
 	}
-	if !a.logGroups.HasGroup(a.Tx, group) {
+	if !a.needs.Logs.HasGroup(a.Tx, group) {
 		return failed(fmt.Errorf("ResourceNotFoundException: The specified log group does not exist.")) //nolint:revive,staticcheck // AWS's own words
 	}
-	a.logGroups.EnsureStream(a.Tx, group, stream)
+	a.needs.Logs.EnsureStream(a.Tx, group, stream)
 	return nil
 }
 
@@ -170,7 +170,7 @@ func (a fargateAgent) openStream(group, stream string, create bool) error {
 // whom it asks, and names a task
 // (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html).
 func (a tx) trustsTasks(role, cluster string) bool {
-	return a.roles.Trusts(a.Tx, role, "ecs-tasks.amazonaws.com", map[string][]string{
+	return a.needs.Roles.Trusts(a.Tx, role, "ecs-tasks.amazonaws.com", map[string][]string{
 		"aws:SourceAccount": {a.Account()}, "aws:SourceArn": {a.taskARN(cluster, "new")},
 	})
 }

@@ -72,7 +72,7 @@ func (s *Service) Principal(t *kernel.Tx, key string) (p kernel.Principal, known
 	c := s.in(t)
 	for id, t := range c.live().tasks {
 		if t.role.arn != "" && t.role.key == key {
-			return c.roles.Principal(c.Tx, t.role.arn, id), true
+			return c.needs.Roles.Principal(c.Tx, t.role.arn, id), true
 		}
 	}
 	return p, false
@@ -91,12 +91,12 @@ func (s *Service) May(t *kernel.Tx, key, action string, input any) (known bool, 
 		resource := "*"
 		if in, ok := input.(*secretsmanager.GetSecretValueInput); ok {
 			resource = aws.ToString(in.SecretId)
-			if arn := c.secretValues.SecretARN(c.Tx, resource); arn != "" {
+			if arn := c.needs.Secrets.SecretARN(c.Tx, resource); arn != "" {
 				resource = arn
 			}
 		}
 		program := c.agent(&t.role.arn, id)
-		if c.roles.Usable(c.Tx, t.role.arn) && program.check(action, resource) == nil {
+		if c.needs.Roles.Usable(c.Tx, t.role.arn) && program.check(action, resource) == nil {
 			return true, nil
 		}
 		return true, &kernel.Error{Status: http.StatusBadRequest, Code: "AccessDeniedException", Message: program.refusal(action, resource)}

@@ -50,7 +50,7 @@ func (s *Service) Start() {
 	if err := os.MkdirAll(s.pidDir(), 0o700); err != nil {
 		s.Log().Error("the tasks of the last run may not be found", "error", err)
 	}
-	if err := s.runtime.Reap(s.Context(), s.pidDir()); err != nil {
+	if err := s.needs.Runtime.Reap(s.Context(), s.pidDir()); err != nil {
 		s.Log().Error("a task of the last run may still be running", "error", err)
 	}
 	s.update(func(a tx) {
@@ -66,7 +66,7 @@ func (s *Service) Start() {
 			for _, d := range t.Containers {
 				t.setContainer(*d.Name, func(d *types.Container) { d.LastStatus = aws.String(taskStopped) })
 			}
-			a.network.Release(a.Tx, t.Interface)
+			a.needs.Network.Release(a.Tx, t.Interface)
 		}
 		for _, x := range a.state().Services {
 			x.Steady, x.Failures, x.NotBefore = false, 0, time.Time{}
@@ -276,7 +276,7 @@ func (a tx) ready(t *ecsTask) bool {
 }
 
 func (a tx) targetHealth(t *ecsTask, target taskTarget) (balancer.Health, bool) {
-	return a.groups.TargetHealth(a.Tx, target.Group, t.Address, target.Port)
+	return a.needs.Groups.TargetHealth(a.Tx, target.Group, t.Address, target.Port)
 }
 
 // checkHealth stops the tasks that fail their health checks.

@@ -157,17 +157,7 @@ type Needs struct {
 // Service is the service outside of transactions.
 type Service struct {
 	*kernel.Kernel
-	runtime      Runtime
-	network      Network
-	groups       TargetGroups
-	alarms       Alarms
-	roles        Roles
-	logGroups    Logs
-	secretValues Secrets
-	parameters   Parameters
-	repositories Repositories
-	events       Events
-	authority    Authority
+	needs Needs
 	// wake is poked when there may be something for the scheduler to do.
 	wake    chan struct{}
 	running *kernel.Store[live]
@@ -176,10 +166,7 @@ type Service struct {
 
 // New makes the service, with its part of the state and its tags.
 func New(k *kernel.Kernel, needs Needs) *Service {
-	s := &Service{Kernel: k,
-		runtime: needs.Runtime, network: needs.Network, groups: needs.Groups, alarms: needs.Alarms, roles: needs.Roles, logGroups: needs.Logs, secretValues: needs.Secrets,
-		parameters: needs.Parameters, repositories: needs.Repositories, events: needs.Events, authority: needs.Authority, wake: make(chan struct{}, 1), running: kernel.Live[live](k),
-		store: kernel.Saved[state](k, "ecs")}
+	s := &Service{Kernel: k, needs: needs, wake: make(chan struct{}, 1), running: kernel.Live[live](k), store: kernel.Saved[state](k, "ecs")}
 	kernel.RegisterTagger(k, "ecs", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
 	return s
 }
@@ -220,7 +207,7 @@ func (s *Service) RolesOf(t *kernel.Tx, definition string) []string {
 }
 
 // listTagged are the resources that the tagging API lists.
-// taggedECS has the deregistered task definitions too, as AWS's list has, and
+// The deregistered task definitions too, as AWS's list has, and
 // neither clusters and services that are gone nor stopped tasks.
 func (a tx) listTagged() []kernel.Tagged {
 	var all []kernel.Tagged

@@ -115,11 +115,11 @@ func (a tx) advanced(list []types.LoadBalancer, needed bool) error {
 			continue
 		}
 		role, second := aws.ToString(c.RoleArn), aws.ToString(c.AlternateTargetGroupArn)
-		if _, ok := a.groups.LoadBalancers(a.Tx, second); !ok || second == aws.ToString(b.TargetGroupArn) {
+		if _, ok := a.needs.Groups.LoadBalancers(a.Tx, second); !ok || second == aws.ToString(b.TargetGroupArn) {
 			return refuse("The alternate target group %s is not valid.", second)
 		}
 		rule := aws.ToString(c.ProductionListenerRule)
-		forwards, ok := a.groups.Weights(a.Tx, rule)
+		forwards, ok := a.needs.Groups.Weights(a.Tx, rule)
 		if !ok {
 			return refuse("The production listener rule %s was not found, or does not forward.", rule)
 		}
@@ -128,12 +128,12 @@ func (a tx) advanced(list []types.LoadBalancer, needed bool) error {
 				return refuse("The production listener rule %s forwards to %s, which is not a target group of the service.", rule, group)
 			}
 		}
-		if _, exists := a.roles.Name(a.Tx, role); !exists || !a.roles.Usable(a.Tx, role) || !a.roles.Trusts(a.Tx, role, "ecs.amazonaws.com", map[string][]string{"aws:SourceAccount": {a.Account()}}) {
+		if _, exists := a.needs.Roles.Name(a.Tx, role); !exists || !a.needs.Roles.Usable(a.Tx, role) || !a.needs.Roles.Trusts(a.Tx, role, "ecs.amazonaws.com", map[string][]string{"aws:SourceAccount": {a.Account()}}) {
 			return refuse("ECS was unable to assume the configured ECS Infrastructure Role '%s'. Please verify that the role being passed has the proper trust relationship with Amazon ECS.", role)
 		}
 		for _, action := range []string{"elasticloadbalancing:ModifyListener", "elasticloadbalancing:ModifyRule", "elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"} {
 			on := map[string]string{"elasticloadbalancing:ModifyListener": listenerOf(rule), "elasticloadbalancing:ModifyRule": rule}
-			if ok, why := a.roles.Allows(a.Tx, role, action, cmp.Or(on[action], second)); !ok {
+			if ok, why := a.needs.Roles.Allows(a.Tx, role, action, cmp.Or(on[action], second)); !ok {
 				return refuse("The infrastructure role %s can't be used: it is not authorized to perform: %s because %s allows it.", role, action, why)
 			}
 		}
@@ -174,7 +174,7 @@ func (a tx) place(s *service, d *deployment) {
 	serving := first
 	if s.Completed != nil && slices.Contains([]string{first, second}, s.Completed.Group) {
 		serving = s.Completed.Group
-	} else if weights, ok := a.groups.Weights(a.Tx, rule); ok && weights[second] > weights[first] {
+	} else if weights, ok := a.needs.Groups.Weights(a.Tx, rule); ok && weights[second] > weights[first] {
 		serving = second
 	}
 	d.Group = serving
@@ -206,11 +206,11 @@ func (a tx) direct(d deployment, percent float64) bool {
 	if d.Group == second {
 		slices.Reverse(weights)
 	}
-	have, _ := a.groups.Weights(a.Tx, rule)
+	have, _ := a.needs.Groups.Weights(a.Tx, rule)
 	if maps.Equal(have, map[string]int{first: weights[0], second: weights[1]}) {
 		return false
 	}
-	return a.groups.SetWeights(a.Tx, rule, []string{first, second}, weights) // else it was taken away meanwhile
+	return a.needs.Groups.SetWeights(a.Tx, rule, []string{first, second}, weights) // else it was taken away meanwhile
 }
 
 // shifting is the deployment that shifts the traffic of a service just now, or nil.
@@ -355,7 +355,7 @@ func (a tx) judge(s *service) bool {
 	if alarms == nil || !alarms.Enable || s.Deployments[0].State != types.DeploymentRolloutStateInProgress {
 		return false
 	}
-	states := a.alarms.States(a.Tx, alarms.AlarmNames)
+	states := a.needs.Alarms.States(a.Tx, alarms.AlarmNames)
 	if !d.Judged { // the first look
 		d.Judged = true
 		d.Unheard = slices.ContainsFunc(alarms.AlarmNames, func(name string) bool { return states[name] == cloudwatch.StateValueAlarm })

@@ -91,7 +91,7 @@ func (a tx) assumable(d *definition, cluster string) error {
 		if role == nil {
 			continue
 		}
-		if !a.roles.Usable(a.Tx, *role) || !a.trustsTasks(*role, cluster) {
+		if !a.needs.Roles.Usable(a.Tx, *role) || !a.trustsTasks(*role, cluster) {
 			return fmt.Errorf("ECS was unable to assume the role '%s' that was provided for this task. Please verify that the role being passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this role.", *role) //nolint:staticcheck,revive // AWS's own words
 		}
 	}
@@ -105,18 +105,18 @@ func (a tx) startTask(spec taskSpec) (*ecsTask, error) {
 		return nil, errNoCapacity
 	}
 	subnetID := spec.network.Subnets[len(a.state().Tasks)%len(spec.network.Subnets)]
-	if subnet, ok := a.network.Subnet(a.Tx, subnetID); ok && !fargateServes(a.Region(), a.network.ZoneID(subnet.Zone)) {
+	if subnet, ok := a.needs.Network.Subnet(a.Tx, subnetID); ok && !fargateServes(a.Region(), a.needs.Network.ZoneID(subnet.Zone)) {
 		return nil, errors.New("Internal error") //nolint:staticcheck // AWS's own words, and all of them
 	}
 	attachment := kernel.UUID()
-	i, err := a.network.Attach(a.Tx, network.Spec{
+	i, err := a.needs.Network.Attach(a.Tx, network.Spec{
 		SubnetID: subnetID, Groups: spec.network.SecurityGroups, Description: a.ARN("ecs", "attachment/"+attachment),
 		RequesterID: "amazon-ecs", InterfaceType: "interface", Public: spec.network.AssignPublicIp == types.AssignPublicIpEnabled,
 	})
 	if err != nil {
 		return nil, err
 	}
-	subnet, _ := a.network.Subnet(a.Tx, subnetID) // the interface is in it
+	subnet, _ := a.needs.Network.Subnet(a.Tx, subnetID) // the interface is in it
 	id := kernel.HexDigits(32)
 	arn := a.taskARN(spec.cluster, id)
 	t := &ecsTask{
@@ -266,7 +266,7 @@ func (s *Service) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
 	s.update(func(c tx) {
 		if t.StopCode == types.TaskStopCodeSpotInterruption {
 			for _, target := range t.Targets {
-				c.groups.Deregister(c.Tx, target.Group, t.Address, target.Port)
+				c.needs.Groups.Deregister(c.Tx, target.Group, t.Address, target.Port)
 			}
 		}
 		t.setStatus(taskStopped)
@@ -277,7 +277,7 @@ func (s *Service) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
 		for _, d := range t.Containers {
 			t.setContainer(*d.Name, func(d *types.Container) { d.LastStatus = aws.String(taskStopped) })
 		}
-		c.network.Release(c.Tx, t.Interface)
+		c.needs.Network.Release(c.Tx, t.Interface)
 	})
 }
 
@@ -347,7 +347,7 @@ func (s *Service) pullImage(ctx context.Context, reference, platform string, log
 	if s.Faults().Tasks.Unpullable {
 		return nil, fmt.Errorf("CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref %s: %s: not found", reference, reference)
 	}
-	return s.runtime.Pull(ctx, reference, task.Platform(platform), login)
+	return s.needs.Runtime.Pull(ctx, reference, task.Platform(platform), login)
 }
 
 // containerSpec is a container as its definition says.
@@ -359,7 +359,7 @@ func (a tx) containerSpec(agent fargateAgent, t *ecsTask, of *definition, d type
 			"AWS_EXECUTION_ENV": "AWS_ECS_FARGATE", "AWS_REGION": a.Region(), "AWS_DEFAULT_REGION": a.Region(),
 		},
 		// The authority of the databases here is not the one that images bring along.
-		TrustBundle: a.authority.BundleFile(),
+		TrustBundle: a.needs.Authority.BundleFile(),
 		PIDFile:     filepath.Join(a.pidDir(), t.ID+"-"+*d.Name+".pid"),
 		Output:      func(string) {},
 		Task:        t.ID, Name: *d.Name, Ports: of.ports(), ReadOnly: aws.ToBool(d.ReadonlyRootFilesystem), Memory: of.memory(d),
@@ -388,7 +388,7 @@ func (a tx) containerSpec(agent fargateAgent, t *ecsTask, of *definition, d type
 	}
 	for _, name := range []string{"DB_SSLROOTCERT", "PGSSLROOTCERT"} { // the image's own are Amazon RDS's
 		if spec.Environment[name] != "" {
-			spec.Environment[name] = a.authority.BundleFile()
+			spec.Environment[name] = a.needs.Authority.BundleFile()
 		}
 	}
 	for _, o := range t.Overrides.ContainerOverrides {
@@ -417,7 +417,7 @@ func (a tx) containerSpec(agent fargateAgent, t *ecsTask, of *definition, d type
 		if err := agent.openStream(group, stream, l.Options["awslogs-create-group"] == "true"); err != nil {
 			return task.Spec{}, err
 		}
-		spec.Output = func(line string) { a.logGroups.Line(group, stream, line) }
+		spec.Output = func(line string) { a.needs.Logs.Line(group, stream, line) }
 	}
 	return spec, nil
 }
@@ -468,7 +468,7 @@ func (a tx) registerTask(t *ecsTask, r *runningTask) {
 		if container == nil || *t.DesiredStatus == taskStopped {
 			continue
 		}
-		if a.groups.Register(a.Tx, target.Group, balancer.Target{ID: t.Address, Port: target.Port, Addr: container.Address(target.Port), Zone: *t.AvailabilityZone, Sick: a.Faults().Tasks.Unhealthy}) {
+		if a.needs.Groups.Register(a.Tx, target.Group, balancer.Target{ID: t.Address, Port: target.Port, Addr: container.Address(target.Port), Zone: *t.AvailabilityZone, Sick: a.Faults().Tasks.Unhealthy}) {
 			groups[target.Group]++
 		}
 	}
@@ -508,7 +508,7 @@ func (s *Service) drainTask(ctx context.Context, t *ecsTask, r *runningTask) {
 		}
 		t.setStatus(taskDeactivating)
 		for _, target := range t.Targets {
-			if gone, ok := c.groups.Deregister(c.Tx, target.Group, t.Address, target.Port); ok {
+			if gone, ok := c.needs.Groups.Deregister(c.Tx, target.Group, t.Address, target.Port); ok {
 				draining = append(draining, gone)
 			}
 		}
@@ -553,7 +553,7 @@ func (s *Service) endContainers(ctx context.Context, t *ecsTask, r *runningTask,
 		wait.Go(func() { container.Stop(ctx, grace) })
 	}
 	wait.Wait()
-	if err := s.runtime.Release(ctx, t.ID); err != nil {
+	if err := s.needs.Runtime.Release(ctx, t.ID); err != nil {
 		s.Log().Error("something of a task may be left", "task", t.ID, "error", err)
 	}
 }
@@ -678,12 +678,12 @@ func (a tx) awsvpc(n *types.NetworkConfiguration) (*types.AwsVpcConfiguration, e
 		return nil, kernel.Fail("InvalidParameterException", "subnets can not be empty.")
 	}
 	for _, id := range v.Subnets {
-		if _, ok := a.network.Subnet(a.Tx, id); !ok {
+		if _, ok := a.needs.Network.Subnet(a.Tx, id); !ok {
 			return nil, kernel.Fail("InvalidParameterException", "Error retrieving subnet information for [%s]: The subnet ID '%s' does not exist (ErrorCode: InvalidSubnetID.NotFound)", id, id)
 		}
 	}
 	for _, id := range v.SecurityGroups {
-		if !a.network.HasGroup(a.Tx, id) {
+		if !a.needs.Network.HasGroup(a.Tx, id) {
 			return nil, kernel.Fail("InvalidParameterException", "Error retrieving security group information for [%s]: The security group '%s' does not exist (ErrorCode: InvalidGroup.NotFound)", id, id)
 		}
 	}

@@ -60,7 +60,7 @@ func (a tx) secure(protocol types.ProtocolEnum, certificates []types.Certificate
 		if !slices.Contains(policies, policy) {
 			return nil, kernel.Fail("SSLPolicyNotFound", "SSL policy '%s' not found", policy)
 		}
-		cert, err := a.certificates.Certificate(a.Tx, aws.ToString(certificates[0].CertificateArn))
+		cert, err := a.needs.Certificates.Certificate(a.Tx, aws.ToString(certificates[0].CertificateArn))
 		if err != nil {
 			return nil, err
 		}
@@ -132,7 +132,7 @@ func sameCertificates(x, y []types.Certificate) bool {
 
 // bind takes a listener's port of this machine.
 func (a tx) bind(l *listener, cert *tls.Certificate) error {
-	bound, err := a.balancer.Listen(int(*l.Port), cert, balancer.Action{Fixed: &balancer.Fixed{Code: http.StatusServiceUnavailable}}, balancer.Options{IdleTimeout: time.Minute})
+	bound, err := a.needs.Balancer.Listen(int(*l.Port), cert, balancer.Action{Fixed: &balancer.Fixed{Code: http.StatusServiceUnavailable}}, balancer.Options{IdleTimeout: time.Minute})
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return kernel.Fail("InvalidConfigurationRequest", "Port %d of this machine is in use by another program, and a load balancer of the local cloud listens on it for real; choose another port", *l.Port)

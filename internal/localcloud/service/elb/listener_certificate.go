@@ -43,7 +43,7 @@ func (a tx) AddListenerCertificates(in *elb.AddListenerCertificatesInput) (*elb.
 	extra := slices.Clone(l.Extra)
 	out := &elb.AddListenerCertificatesOutput{}
 	for _, arn := range arns {
-		if _, err := a.certificates.Certificate(a.Tx, arn); err != nil {
+		if _, err := a.needs.Certificates.Certificate(a.Tx, arn); err != nil {
 			return nil, err
 		}
 		if !slices.Contains(extra, arn) {
@@ -101,7 +101,7 @@ func (a tx) showCertificates(l *listener) error {
 	}
 	var all []*tls.Certificate
 	for _, arn := range append([]string{aws.ToString(l.Certificates[0].CertificateArn)}, l.Extra...) {
-		cert, err := a.certificates.Certificate(a.Tx, arn)
+		cert, err := a.needs.Certificates.Certificate(a.Tx, arn)
 		if err != nil {
 			return err
 		}

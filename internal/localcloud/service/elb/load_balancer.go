@@ -55,7 +55,7 @@ func (a tx) CreateLoadBalancer(in *elb.CreateLoadBalancerInput) (*elb.CreateLoad
 	if in.Type != "" && in.Type != types.LoadBalancerTypeEnumApplication {
 		return nil, kernel.Fail("ValidationError", "The local cloud has application load balancers only, not '%s'", in.Type)
 	}
-	if !a.roles.LinkedRoleUsable(a.Tx, "elasticloadbalancing.amazonaws.com") {
+	if !a.needs.Roles.LinkedRoleUsable(a.Tx, "elasticloadbalancing.amazonaws.com") {
 		// What a deployer without the permission to make the role meets in a new
 		// account: https://github.com/kubernetes/kops/issues/16218.
 		return nil, &kernel.Error{Status: http.StatusForbidden, Code: "AccessDenied", Message: fmt.Sprintf("User: %s is not authorized to perform: iam:CreateServiceLinkedRole on resource: %s",
@@ -70,7 +70,7 @@ func (a tx) CreateLoadBalancer(in *elb.CreateLoadBalancerInput) (*elb.CreateLoad
 		return nil, err
 	}
 	for _, g := range in.SecurityGroups {
-		if !a.network.HasGroup(a.Tx, g) {
+		if !a.needs.Network.HasGroup(a.Tx, g) {
 			return nil, kernel.Fail("InvalidSecurityGroup", "The security group '%s' does not exist", g)
 		}
 	}
@@ -133,7 +133,7 @@ func (a tx) activate(arn string) {
 
 func (a tx) joinSubnet(lb *loadBalancer, subnet string) error {
 	_, id, _ := strings.Cut(*lb.LoadBalancerArn, ":loadbalancer/")
-	i, err := a.network.Attach(a.Tx, network.Spec{
+	i, err := a.needs.Network.Attach(a.Tx, network.Spec{
 		SubnetID: subnet, Groups: lb.SecurityGroups, Description: "ELB " + id, RequesterID: "amazon-elb", InterfaceType: "interface",
 		Public: lb.Scheme == types.LoadBalancerSchemeEnumInternetFacing,
 	})
@@ -146,7 +146,7 @@ func (a tx) joinSubnet(lb *loadBalancer, subnet string) error {
 
 func (a tx) leaveSubnets(lb *loadBalancer) {
 	for subnet, id := range lb.Interfaces {
-		a.network.Release(a.Tx, id)
+		a.needs.Network.Release(a.Tx, id)
 		delete(lb.Interfaces, subnet)
 	}
 }
@@ -155,7 +155,7 @@ func (a tx) leaveSubnets(lb *loadBalancer) {
 func (a tx) zonesOf(subnets []string) (zones []types.AvailabilityZone, vpc string, err error) {
 	seen := map[string]bool{}
 	for _, id := range subnets {
-		subnet, ok := a.network.Subnet(a.Tx, id)
+		subnet, ok := a.needs.Network.Subnet(a.Tx, id)
 		if !ok {
 			return nil, "", kernel.Fail("SubnetNotFound", "The subnet ID '%s' does not exist", id)
 		}
@@ -261,7 +261,7 @@ func (a tx) SetSecurityGroups(in *elb.SetSecurityGroupsInput) (*elb.SetSecurityG
 		return nil, err
 	}
 	for _, g := range in.SecurityGroups {
-		if !a.network.HasGroup(a.Tx, g) {
+		if !a.needs.Network.HasGroup(a.Tx, g) {
 			return nil, kernel.Fail("InvalidSecurityGroup", "The security group '%s' does not exist", g)
 		}
 	}
@@ -271,7 +271,7 @@ func (a tx) SetSecurityGroups(in *elb.SetSecurityGroupsInput) (*elb.SetSecurityG
 		if err := a.joinSubnet(lb, subnet); err != nil {
 			return nil, err
 		}
-		a.network.Release(a.Tx, id)
+		a.needs.Network.Release(a.Tx, id)
 	}
 	return &elb.SetSecurityGroupsOutput{SecurityGroupIds: lb.SecurityGroups}, nil
 }
@@ -302,7 +302,7 @@ func (a tx) SetSubnets(in *elb.SetSubnetsInput) (*elb.SetSubnetsOutput, error) {
 	}
 	for subnet, id := range lb.Interfaces {
 		if !slices.Contains(subnets, subnet) {
-			a.network.Release(a.Tx, id)
+			a.needs.Network.Release(a.Tx, id)
 			delete(lb.Interfaces, subnet)
 		}
 	}

@@ -90,18 +90,14 @@ type Needs struct {
 // Service is the service outside of transactions.
 type Service struct {
 	*kernel.Kernel
-	balancer     Balancer
-	tasks        Tasks
-	network      Network
-	certificates Certificates
-	roles        Roles
-	running      *kernel.Store[live]
-	store        *kernel.Store[state]
+	needs   Needs
+	running *kernel.Store[live]
+	store   *kernel.Store[state]
 }
 
 // New makes the service, with its part of the state and its tags.
 func New(k *kernel.Kernel, needs Needs) *Service {
-	s := &Service{Kernel: k, balancer: needs.Balancer, tasks: needs.Tasks, network: needs.Network, certificates: needs.Certificates, roles: needs.Roles, running: kernel.Live[live](k), store: kernel.Saved[state](k, "elb")}
+	s := &Service{Kernel: k, needs: needs, running: kernel.Live[live](k), store: kernel.Saved[state](k, "elb")}
 	kernel.RegisterTagger(k, "elasticloadbalancing", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
 	return s
 }

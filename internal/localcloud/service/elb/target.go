@@ -41,7 +41,7 @@ func (a tx) RegisterTargets(in *elb.RegisterTargetsInput) (*elb.RegisterTargetsO
 	for _, t := range in.Targets {
 		port := int(aws.ToInt32(cmp.Or(t.Port, tg.Port)))
 		target := balancer.Target{ID: *t.Id, Port: port, Zone: aws.ToString(t.AvailabilityZone)}
-		target.Addr, target.Zone = a.tasks.Address(a.Tx, *t.Id, port)
+		target.Addr, target.Zone = a.needs.Tasks.Address(a.Tx, *t.Id, port)
 		a.register(tg, target)
 	}
 	return &elb.RegisterTargetsOutput{}, nil

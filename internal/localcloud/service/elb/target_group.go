@@ -144,7 +144,7 @@ func (a tx) openGroup(tg *targetGroup) {
 	if a.live().groups == nil {
 		a.live().groups = map[string]Group{}
 	}
-	g := a.balancer.NewGroup(a.groupSettings(tg))
+	g := a.needs.Balancer.NewGroup(a.groupSettings(tg))
 	for _, t := range tg.Targets {
 		g.Register(t)
 	}

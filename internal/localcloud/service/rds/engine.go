@@ -41,7 +41,7 @@ func dbClasses() []string {
 // take away.
 func (a tx) classZones(class string) []string {
 	without := a.Faults().ZonesWithoutClass
-	return slices.DeleteFunc(a.network.Zones(), func(zone string) bool {
+	return slices.DeleteFunc(a.needs.Network.Zones(), func(zone string) bool {
 		return slices.Contains(without[zone], class) || slices.Contains(without[zone], "*")
 	})
 }
@@ -57,7 +57,7 @@ func familyOf(version string) string { return engineName + majorOf(version) }
 
 // ofFamily is the version that is offered of a family, "" for none.
 func (s *Service) ofFamily(family string) string {
-	for _, version := range s.engine.Versions() {
+	for _, version := range s.needs.Engine.Versions() {
 		if familyOf(version) == family {
 			return version
 		}
@@ -68,7 +68,7 @@ func (s *Service) ofFamily(family string) string {
 // version is the full version that a version in a request means. What is installed is
 // what is offered, one version of each major one; the first is the default.
 func (a tx) version(asked *string) (string, error) {
-	for _, version := range a.engine.Versions() {
+	for _, version := range a.needs.Engine.Versions() {
 		if asked == nil || *asked == majorOf(version) || *asked == version {
 			return version, nil
 		}
@@ -79,8 +79,8 @@ func (a tx) version(asked *string) (string, error) {
 // targets are the versions that one can be upgraded to.
 func (s *Service) targets(from string) []types.UpgradeTarget {
 	out := []types.UpgradeTarget{}
-	for _, to := range s.engine.Versions() {
-		if s.engine.Upgrades(from, to) {
+	for _, to := range s.needs.Engine.Versions() {
+		if s.needs.Engine.Upgrades(from, to) {
 			out = append(out, types.UpgradeTarget{
 				Engine: aws.String(engineName), EngineVersion: aws.String(to), Description: aws.String("PostgreSQL " + to),
 				AutoUpgrade: aws.Bool(false), IsMajorVersionUpgrade: aws.Bool(true),
@@ -97,7 +97,7 @@ func (a tx) DescribeDBEngineVersions(in *rds.DescribeDBEngineVersionsInput) (*rd
 	if in.Engine != nil && *in.Engine != engineName {
 		return out, nil
 	}
-	versions := slices.Clone(a.engine.Versions())
+	versions := slices.Clone(a.needs.Engine.Versions())
 	if aws.ToBool(in.DefaultOnly) && in.EngineVersion == nil {
 		versions = versions[:1]
 	}
@@ -145,7 +145,7 @@ func (a tx) DescribeDBMajorEngineVersions(in *rds.DescribeDBMajorEngineVersionsI
 	if in.Engine != nil && *in.Engine != engineName {
 		return out, nil
 	}
-	for _, version := range slices.Sorted(slices.Values(a.engine.Versions())) {
+	for _, version := range slices.Sorted(slices.Values(a.needs.Engine.Versions())) {
 		major := majorOf(version)
 		end, known := standardSupport[major]
 		if in.MajorEngineVersion != nil && *in.MajorEngineVersion != major || !known {
@@ -168,7 +168,7 @@ func (a tx) DescribeOrderableDBInstanceOptions(in *rds.DescribeOrderableDBInstan
 		return nil, kernel.Fail("InvalidParameterValue", "Invalid DB engine: %s. The local cloud has postgres", aws.ToString(in.Engine))
 	}
 	var all []types.OrderableDBInstanceOption
-	for _, version := range slices.Sorted(slices.Values(a.engine.Versions())) {
+	for _, version := range slices.Sorted(slices.Values(a.needs.Engine.Versions())) {
 		if in.EngineVersion != nil && *in.EngineVersion != version && *in.EngineVersion != majorOf(version) || in.LicenseModel != nil && *in.LicenseModel != license {
 			continue
 		}

@@ -455,7 +455,7 @@ func (a tx) place(db *instance, p placement) error {
 	if err != nil {
 		return err
 	}
-	i, err := a.network.Attach(a.Tx, network.Spec{
+	i, err := a.needs.Network.Attach(a.Tx, network.Spec{
 		SubnetID: subnet, Groups: db.Groups, Description: "RDSNetworkInterface", RequesterID: "amazon-rds", Public: db.Public,
 	})
 	if err != nil {
@@ -481,7 +481,7 @@ func (g *parameterGroup) fits(version string) error {
 // checkGroups wants security groups of the VPC; none means its default one.
 func (a tx) checkGroups(ids []string, vpc string) ([]string, error) {
 	for _, id := range ids {
-		own, ok := a.network.GroupVPC(a.Tx, id)
+		own, ok := a.needs.Network.GroupVPC(a.Tx, id)
 		if !ok || !a.Visible(id) {
 			return nil, kernel.Fail("InvalidParameterValue", "Invalid security group , groupId= %s, groupName=.", id)
 		}
@@ -498,7 +498,7 @@ func (a tx) chooseSubnet(db *instance, group *subnetGroup, zone *string) (string
 	have := a.classZones(db.Class)
 	var zones, ids []string
 	for _, id := range group.Subnets {
-		if s, ok := a.network.Subnet(a.Tx, id); ok && slices.Contains(have, s.Zone) && !slices.Contains(zones, s.Zone) {
+		if s, ok := a.needs.Network.Subnet(a.Tx, id); ok && slices.Contains(have, s.Zone) && !slices.Contains(zones, s.Zone) {
 			zones, ids = append(zones, s.Zone), append(ids, id)
 		}
 	}
@@ -650,7 +650,7 @@ func (a tx) ModifyDBInstance(in *rds.ModifyDBInstanceInput) (*rds.ModifyDBInstan
 		}
 	}
 	if in.VpcSecurityGroupIds != nil {
-		i, _ := a.network.Interface(a.Tx, db.Interface)
+		i, _ := a.needs.Network.Interface(a.Tx, db.Interface)
 		if next.Groups, err = a.checkGroups(in.VpcSecurityGroupIds, i.VPC); err != nil {
 			return nil, err
 		}
@@ -670,7 +670,7 @@ func (a tx) ModifyDBInstance(in *rds.ModifyDBInstanceInput) (*rds.ModifyDBInstan
 		slices.Sort(next.Logs)
 		next.Logs = slices.Compact(next.Logs)
 	}
-	a.network.Change(a.Tx, db.Interface, next.Groups, next.Public)
+	a.needs.Network.Change(a.Tx, db.Interface, next.Groups, next.Public)
 	// A password is always changed at once.
 	pending.Now = pending.Now || aws.ToBool(in.ApplyImmediately)
 	*db = next
@@ -692,7 +692,7 @@ func (a tx) upgradeTo(db *instance, asked string, allowed bool) (string, error) 
 	switch {
 	case err != nil || version == db.Version:
 		return version, err
-	case !a.engine.Upgrades(db.Version, version):
+	case !a.needs.Engine.Upgrades(db.Version, version):
 		return "", kernel.Fail("InvalidParameterCombination", "Cannot upgrade postgres from %s to %s", db.Version, version)
 	case !allowed:
 		return "", kernel.Fail("InvalidParameterCombination", "The AllowMajorVersionUpgrade flag must be present when upgrading to a new major version.")

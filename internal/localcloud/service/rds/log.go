@@ -59,7 +59,7 @@ func (s *Service) runExports(ctx context.Context) {
 // logFileOf is the file that an instance's server writes its log to, "" for one
 // that can have no server.
 func (s *Service) logFileOf(db *instance) string {
-	server, err := s.engine.Server(db.Resource)
+	server, err := s.needs.Engine.Server(db.Resource)
 	if err != nil {
 		return ""
 	}
@@ -95,7 +95,7 @@ func (a tx) exportLogs() {
 		a.Changed()
 		group, stream := logGroupOf(db)
 		for _, record := range logRecords(string(text)) {
-			if err := a.logGroups.Append(a.Tx, group, stream, cmp.Or(recordTime(record), a.Now().UnixMilli()), record); err != nil {
+			if err := a.needs.Logs.Append(a.Tx, group, stream, cmp.Or(recordTime(record), a.Now().UnixMilli()), record); err != nil {
 				a.Log().Error("a line of a database's log was lost", "database", db.ID, "error", err)
 			}
 		}

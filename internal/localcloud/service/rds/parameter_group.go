@@ -51,7 +51,7 @@ func ownParameters(name string) bool {
 // parameters are all of the family: PostgreSQL's and RDS's own.
 func (a tx) parameters(family string) ([]postgres.Parameter, error) {
 	version := a.ofFamily(family)
-	all, err := a.engine.Parameters(version)
+	all, err := a.needs.Engine.Parameters(version)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +117,7 @@ func (a tx) DescribeDBParameterGroups(in *rds.DescribeDBParameterGroupsInput) (*
 		}
 		all = append(all, a.describeParameterGroup(g))
 	} else {
-		for _, version := range slices.Sorted(slices.Values(a.engine.Versions())) {
+		for _, version := range slices.Sorted(slices.Values(a.needs.Engine.Versions())) {
 			name := defaultGroupName(version)
 			g, err := a.parameterGroup(&name)
 			if err != nil {

@@ -134,7 +134,7 @@ func onlyKnown(input any, known ...string) error {
 // nothing in RDS (crossplane-contrib/provider-aws #479), and lets the files of
 // new databases be made ahead.
 func (a tx) ready() error {
-	if !a.roles.LinkedRoleUsable(a.Tx, "rds.amazonaws.com") {
+	if !a.needs.Roles.LinkedRoleUsable(a.Tx, "rds.amazonaws.com") {
 		return kernel.Fail("InvalidParameterValue", "Unable to create the resource. Verify that you have permission to create service linked role. Otherwise wait and try again later")
 	}
 	a.prepare()
@@ -148,7 +148,7 @@ func (a tx) prepare() {
 	a.live().prepared = true
 	a.Go(func(ctx context.Context) {
 		// Making the database says what is wrong.
-		_ = a.engine.Prepare(ctx)
+		_ = a.needs.Engine.Prepare(ctx)
 	})
 }
 

@@ -103,18 +103,14 @@ type Needs struct {
 // Service is the service outside of transactions.
 type Service struct {
 	*kernel.Kernel
-	engine    Engine
-	authority Authority
-	network   Network
-	roles     Roles
-	logGroups Logs
-	running   *kernel.Store[live]
-	store     *kernel.Store[state]
+	needs   Needs
+	running *kernel.Store[live]
+	store   *kernel.Store[state]
 }
 
 // New makes the service, with its part of the state and its tags.
 func New(k *kernel.Kernel, needs Needs) *Service {
-	s := &Service{Kernel: k, engine: needs.Engine, authority: needs.Authority, network: needs.Network, roles: needs.Roles, logGroups: needs.Logs, running: kernel.Live[live](k), store: kernel.Saved[state](k, "rds")}
+	s := &Service{Kernel: k, needs: needs, running: kernel.Live[live](k), store: kernel.Saved[state](k, "rds")}
 	kernel.RegisterTagger(k, "rds", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
 	return s
 }

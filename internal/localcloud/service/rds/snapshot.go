@@ -148,7 +148,7 @@ func (a tx) discard(keys ...string) {
 	}
 	a.Go(func(context.Context) {
 		for _, key := range keys {
-			if err := a.engine.DeleteSnapshot(key); err != nil {
+			if err := a.needs.Engine.DeleteSnapshot(key); err != nil {
 				a.Log().Error("a snapshot's data could not be removed", "snapshot", key, "error", err)
 			}
 		}
@@ -268,7 +268,7 @@ func (a tx) CopyDBSnapshot(in *rds.CopyDBSnapshotInput) (*rds.CopyDBSnapshotOutp
 	gone := from.Elsewhere != nil && from.Elsewhere.Gone
 	a.Go(func(ctx context.Context) {
 		latency := servers.after(a.Latencies().DBSnapshot)
-		err := servers.engine.CopySnapshot(ctx, source, key)
+		err := servers.needs.Engine.CopySnapshot(ctx, source, key)
 		select {
 		case <-ctx.Done():
 			return

@@ -37,7 +37,7 @@ func (a tx) describeSubnetGroup(g *subnetGroup) types.DBSubnetGroup {
 		VpcId: aws.String(g.VPC), SubnetGroupStatus: aws.String("Complete"), SupportedNetworkTypes: []string{"IPV4"},
 	}
 	for _, id := range g.Subnets {
-		s, ok := a.network.Subnet(a.Tx, id)
+		s, ok := a.needs.Network.Subnet(a.Tx, id)
 		if !ok {
 			continue // deleted under the group, which RDS allows
 		}
@@ -52,7 +52,7 @@ func (a tx) describeSubnetGroup(g *subnetGroup) types.DBSubnetGroup {
 func (a tx) checkSubnets(ids []string) (string, error) {
 	vpc, zones := "", []string{}
 	for _, id := range ids {
-		s, ok := a.network.Subnet(a.Tx, id)
+		s, ok := a.needs.Network.Subnet(a.Tx, id)
 		if !ok || !a.Visible(id) {
 			return "", kernel.Fail("InvalidSubnet", "Some input subnets in :[%s] are invalid.", id)
 		}
@@ -132,7 +132,7 @@ func (a tx) ModifyDBSubnetGroup(in *rds.ModifyDBSubnetGroupInput) (*rds.ModifyDB
 		return nil, kernel.Fail("InvalidParameterValue", "The new subnets are in another VPC than the DB subnet group: %s, %s", vpc, g.VPC)
 	}
 	for _, db := range a.state().Instances {
-		if i, ok := a.network.Interface(a.Tx, db.Interface); ok && db.SubnetGroup == g.Name && !slices.Contains(in.SubnetIds, i.SubnetID) {
+		if i, ok := a.needs.Network.Interface(a.Tx, db.Interface); ok && db.SubnetGroup == g.Name && !slices.Contains(in.SubnetIds, i.SubnetID) {
 			return nil, kernel.Fail("SubnetAlreadyInUse", "Some of the subnets to be deleted are currently in use: %s by %s", i.SubnetID, db.ID)
 		}
 	}
@@ -165,7 +165,7 @@ func (a tx) defaultSubnetGroup() (*subnetGroup, error) {
 		return g, nil
 	}
 	g := &subnetGroup{Name: name, Description: "default"}
-	for _, s := range a.network.DefaultSubnets(a.Tx) {
+	for _, s := range a.needs.Network.DefaultSubnets(a.Tx) {
 		g.VPC = s.VPC
 		g.Subnets = append(g.Subnets, s.ID)
 	}

@@ -27,7 +27,7 @@ const upgradeLog = "error/pg_upgrade_internal.log"
 // upgrade moves the instance to another major version, while it is away. One that can't
 // be serves the old version again, and its log and an event say why. The changes that were asked for with it are made all the same.
 func (s *Service) upgrade(ctx context.Context, resource string, todo pendingChange) error {
-	server, err := s.engine.Server(resource)
+	server, err := s.needs.Engine.Server(resource)
 	if err != nil {
 		return err
 	}

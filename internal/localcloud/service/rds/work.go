@@ -117,7 +117,7 @@ func (s *Service) noteFailure(ctx context.Context, resource, status, what string
 
 // serverSettings are what the instance's server runs with.
 func (s *Service) serverSettings(db instance) (postgres.Settings, error) {
-	cert, err := s.authority.Issue("localhost", "127.0.0.1", db.listens())
+	cert, err := s.needs.Authority.Issue("localhost", "127.0.0.1", db.listens())
 	if err != nil {
 		return postgres.Settings{}, err
 	}
@@ -137,7 +137,7 @@ func (s *Service) serverSettings(db instance) (postgres.Settings, error) {
 // up runs the instance's server if it does not run, on the port that its clients
 // know, or on another one if that is taken by now.
 func (s *Service) up(ctx context.Context, resource string) (Server, error) {
-	server, err := s.engine.Server(resource)
+	server, err := s.needs.Engine.Server(resource)
 	if err != nil || server.Running() {
 		return server, err
 	}
@@ -188,7 +188,7 @@ func (s *Service) create(ctx context.Context, resource string) {
 }
 
 func (s *Service) make(ctx context.Context, db instance) error {
-	server, err := s.engine.Server(db.Resource)
+	server, err := s.needs.Engine.Server(db.Resource)
 	if err != nil {
 		return err
 	}
@@ -347,7 +347,7 @@ func (s *Service) restart(ctx context.Context, resource string) error {
 		db.PendingReboot, db.GroupPending = false, false
 		a.event(types.SourceTypeDbInstance, db.ID, "availability", "DB instance shutdown")
 	})
-	server, err := s.engine.Server(resource)
+	server, err := s.needs.Engine.Server(resource)
 	if err != nil {
 		return err
 	}
@@ -402,7 +402,7 @@ func (s *Service) start(ctx context.Context, resource string) {
 }
 
 func (s *Service) stop(ctx context.Context, resource string) {
-	server, err := s.engine.Server(resource)
+	server, err := s.needs.Engine.Server(resource)
 	if err == nil {
 		err = server.Stop(ctx)
 	}
@@ -454,7 +454,7 @@ func (a tx) startLater(db *instance) {
 // is complete. Without it nothing is deleted.
 func (s *Service) remove(ctx context.Context, resource string) {
 	latency := s.after(s.Latencies().DBDelete)
-	server, err := s.engine.Server(resource)
+	server, err := s.needs.Engine.Server(resource)
 	if err == nil {
 		err = s.takeSnapshots(ctx, resource)
 	}
@@ -482,7 +482,7 @@ func (s *Service) remove(ctx context.Context, resource string) {
 		}
 		db := st.Instances[at]
 		st.Instances = slices.Delete(st.Instances, at, at+1)
-		a.network.Release(a.Tx, db.Interface)
+		a.needs.Network.Release(a.Tx, db.Interface)
 		if db.KeepBackups && db.Backups > 0 {
 			st.Retained = append(st.Retained, db)
 		} else {
@@ -500,7 +500,7 @@ func (s *Service) watch(ctx context.Context, resource string) {
 		if ctx.Err() != nil || !db.runs() {
 			return
 		}
-		server, err := s.engine.Server(resource)
+		server, err := s.needs.Engine.Server(resource)
 		if err != nil {
 			return // its name is good, or it would not have come so far
 		}
@@ -536,7 +536,7 @@ func (s *Service) watch(ctx context.Context, resource string) {
 func (a tx) reload(db *instance) {
 	resource, s := db.Resource, a.Service
 	a.Go(func(context.Context) {
-		server, err := s.engine.Server(resource)
+		server, err := s.needs.Engine.Server(resource)
 		if err != nil || !server.Running() {
 			return // it starts with them
 		}
@@ -569,7 +569,7 @@ func (s *Service) takeSnapshots(ctx context.Context, resource string) error {
 		}
 		latency := s.after(d)
 		var err error
-		if !s.engine.HasSnapshot(x.Key) { // it may be there from before a restart
+		if !s.needs.Engine.HasSnapshot(x.Key) { // it may be there from before a restart
 			// A server that was killed with the cloud first recovers.
 			var server Server
 			if server, err = s.up(ctx, resource); err == nil {
