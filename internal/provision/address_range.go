@@ -15,9 +15,8 @@ const DefaultCIDR = "10.0.0.0/16"
 // https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html#subnets-load-balancer
 const (
-	largestVPC     = 16
-	smallestVPC    = 25
-	smallestSubnet = 27 // of a load balancer
+	largestVPC  = 16
+	smallestVPC = 25
 )
 
 // private are the ranges of RFC 1918.

@@ -33,15 +33,6 @@ const (
 	Timestamp = "timestamp"
 )
 
-// Scalar reports whether a type is one of the scalar types.
-func Scalar(of string) bool {
-	switch of {
-	case String, Integer, Long, Float, Double, Boolean, Blob, Timestamp:
-		return true
-	}
-	return false
-}
-
 // Model describes the requests and responses of one service.
 type Model struct {
 	Service  string `json:"service"`

@@ -258,7 +258,7 @@ func (f filler) structure(of string, s *wire.Shape, v reflect.Value, path string
 			some = true
 			continue
 		}
-		if wire.Scalar(s.Members[name].Of) || depth < 5 {
+		if f.m.Shapes[s.Members[name].Of] == nil || depth < 5 {
 			optional = append(optional, fill)
 		}
 	}

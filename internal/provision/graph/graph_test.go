@@ -111,6 +111,15 @@ func (m updatable) Update(context.Context, []graph.Change) error {
 	return nil
 }
 
+// step is the step of that name.
+func step(r graph.Report, name string) graph.Step {
+	i := slices.IndexFunc(r.Steps, func(s graph.Step) bool { return s.Name == name })
+	if i < 0 {
+		return graph.Step{}
+	}
+	return r.Steps[i]
+}
+
 func (w *world) thing(name string, needs ...graph.Finder) *thing {
 	return &thing{
 		Node:  graph.Named(name, 5*time.Second, needs...),
@@ -251,11 +260,11 @@ func TestAWaitEndsWhenADependencyFails(t *testing.T) {
 		t.Errorf("error %v, want the database's alone", err)
 	}
 	for _, name := range []string{"service", "after"} {
-		if s, _ := r.Step(name); s.Skipped == "" || s.Err != nil {
+		if s := step(r, name); s.Skipped == "" || s.Err != nil {
 			t.Errorf("step %+v", s)
 		}
 	}
-	if s, _ := r.Step("service"); s.Skipped != "database" || s.Action != graph.Created {
+	if s := step(r, "service"); s.Skipped != "database" || s.Action != graph.Created {
 		t.Errorf("step %+v", s)
 	}
 }
@@ -276,7 +285,7 @@ func TestTheTimeoutBeginsWhenTheDependencyIsReady(t *testing.T) {
 	if !errors.Is(err, graph.ErrTimeout) {
 		t.Fatalf("error %v, want the service's timeout to end", err)
 	}
-	s, _ := r.Step("service")
+	s := step(r, "service")
 	if took := s.End.Sub(s.Start); took < 800*time.Millisecond {
 		t.Errorf("it was waited for %s", took)
 	}
@@ -291,7 +300,7 @@ func TestDriftIsRepairedInPlace(t *testing.T) {
 	if got := w.calls(); !slices.Equal(got, []string{"update a"}) {
 		t.Errorf("calls %v", got)
 	}
-	if s, _ := r.Step("a"); s.Action != graph.Updated || graph.Fields(s.Changes) != "size" {
+	if s := step(r, "a"); s.Action != graph.Updated || graph.Fields(s.Changes) != "size" {
 		t.Errorf("step %+v", s)
 	}
 }
@@ -341,7 +350,7 @@ func TestAFailureStopsItsDependantsAndNothingElse(t *testing.T) {
 	if f := graph.Failures(err); len(f) != 1 || f[0].Node != "bad" || f[0].Op != "create" {
 		t.Errorf("failures %v", f)
 	}
-	if s, _ := r.Step("grandchild"); s.Skipped != "child" {
+	if s := step(r, "grandchild"); s.Skipped != "child" {
 		t.Errorf("grandchild %+v", s)
 	}
 	if got := w.names(); !slices.Equal(got, []string{"other"}) {
@@ -558,7 +567,7 @@ func TestDestroyRemovesChildrenFirstAndLeavesStrangers(t *testing.T) {
 	if got := w.names(); !slices.Equal(got, []string{"theirs"}) {
 		t.Errorf("left %v, want only theirs", got)
 	}
-	if s, _ := r.Step("theirs"); s.Action != graph.Unmanaged {
+	if s := step(r, "theirs"); s.Action != graph.Unmanaged {
 		t.Errorf("theirs %+v", s)
 	}
 	if r.Count(graph.Deleted) != 3 {

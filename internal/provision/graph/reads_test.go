@@ -115,7 +115,7 @@ func TestWhatACreateCallAnswersIsNotRead(t *testing.T) {
 		o := us
 		o.AfterCutOff = c.cutOff
 		r, err := graph.Up(t.Context(), []graph.Maker{newTold(w, c.color)}, o)
-		if s, _ := r.Step("a"); err != nil || s.Action != graph.Created || s.ID != "id" {
+		if s := step(r, "a"); err != nil || s.Action != graph.Created || s.ID != "id" {
 			t.Errorf("%s: %+v, %v", name, s, err)
 		}
 		if got := w.calls(); !slices.Equal(got, c.want) {

@@ -95,16 +95,6 @@ func (r Report) Count(a Action) int {
 	return n
 }
 
-// Step returns the step of that name.
-func (r Report) Step(name string) (Step, bool) {
-	for _, s := range r.Steps {
-		if s.Name == name {
-			return s, true
-		}
-	}
-	return Step{}, false
-}
-
 // Followed is the report of this run and of one right after it: what a step did
 // is what it did last, unless that was nothing.
 func (r Report) Followed(by Report) Report {
