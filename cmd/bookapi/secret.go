@@ -25,7 +25,7 @@ import (
 // (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html).
 const agentAddress = "http://169.254.170.2"
 
-// addressInSecret makes what asks the secret where the database is. The secret has
+// addressInSecret creates what asks the secret where the database is. The secret has
 // the keys that AWS gives those of RDS, of which only host and port are looked at:
 // the password is ECS's to hand over.
 func (e *environment) addressInSecret() func(context.Context) (string, int, error) {

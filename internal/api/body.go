@@ -119,7 +119,7 @@ var (
 	halfEscape  = regexp.MustCompile(`\\u[dD][89a-fA-F]`)
 )
 
-// halfSurrogate says whether valid JSON escapes a surrogate without its other
+// halfSurrogate reports whether valid JSON escapes a surrogate without its other
 // half.
 func halfSurrogate(text []byte) bool {
 	return bytes.Contains(text, []byte(`\u`)) && halfEscape.Match(wholeEscape.ReplaceAll(text, []byte(" ")))

@@ -43,7 +43,7 @@ func (b *Book) etag() string {
 // location is the path of the book's own resource.
 func (b *Book) location() string { return "/books/id/" + strconv.FormatInt(b.ID, 10) }
 
-// storable says whether text can be a name or an author: what the schema of
+// storable reports whether text can be a name or an author: what the schema of
 // NewBook says, and what PostgreSQL's text can hold.
 func storable(text string) bool {
 	n := utf8.RuneCountInString(text)

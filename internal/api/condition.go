@@ -39,7 +39,7 @@ func tags(header string, id int64) versions {
 	return v
 }
 
-// unchanged says whether If-None-Match names the book as it is, by the weak
+// unchanged reports whether If-None-Match names the book as it is, by the weak
 // comparison that the header asks for.
 func unchanged(header string, b *Book) bool {
 	if header == "" {

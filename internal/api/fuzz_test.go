@@ -73,7 +73,7 @@ func (s *schema) types() []string {
 	return nil
 }
 
-// check says what of a value does not match a schema.
+// check returns what of a value does not match a schema.
 func (d *document) check(s *schema, value any, at string) (wrong []string) {
 	s = d.resolve(s)
 	if s == nil || s.Type == nil {
@@ -282,7 +282,7 @@ func visible(r rune) rune {
 	return r
 }
 
-// matches says what of an answer the document does not describe.
+// matches returns what of an answer the document does not describe.
 func (d *document) matches(op operation, a answer) (wrong []string) {
 	if a.status >= 500 {
 		wrong = append(wrong, "it is a failure")

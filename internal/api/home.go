@@ -24,7 +24,7 @@ type homePage struct {
 	Unavailable bool
 	// Fields are what a browser has sent.
 	Fields []formField
-	// Failed says why the book was not stored; empty otherwise.
+	// Failed is the reason why the book was not stored; empty otherwise.
 	Failed string
 }
 

@@ -105,7 +105,7 @@ func (s *Server) stays(r *http.Request) error {
 	return s.started(r)
 }
 
-// ready says why requests should not be sent here, nil when they should.
+// ready returns the reason why requests should not be sent here, nil when they should.
 func (s *Server) ready(r *http.Request) error {
 	if err := s.stays(r); err != nil {
 		return err

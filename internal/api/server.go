@@ -40,7 +40,7 @@ type Options struct {
 	Drain time.Duration
 	// Version is shown in the OpenAPI document.
 	Version string
-	// Traces says where spans go; nowhere if it has no URL.
+	// Traces is where spans go; nowhere if it has no URL.
 	Traces otlp.Exporter
 }
 
@@ -62,7 +62,7 @@ type Server struct {
 	draining atomic.Bool
 }
 
-// New makes a server. It does not connect to the database yet; an error is one
+// New creates a server. It does not connect to the database yet; an error is one
 // of the configuration.
 func New(options Options) (*Server, error) {
 	if options.Drain < 0 || options.Drain > MaxDrain {

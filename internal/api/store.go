@@ -82,7 +82,7 @@ func (s *Store) read(ctx context.Context, use func(context.Context, *pgx.Conn) e
 	return err
 }
 
-// Ping says whether the database answers and would take a write.
+// Ping reports whether the database answers and would take a write.
 func (s *Store) Ping(ctx context.Context) error {
 	return s.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		var standby bool
@@ -223,7 +223,7 @@ func (s *Store) Update(ctx context.Context, id int64, only versions, patch Patch
 	return book, err
 }
 
-// Delete removes a book, if it is in one of the versions.
+// Delete deletes a book, if it is in one of the versions.
 func (s *Store) Delete(ctx context.Context, id int64, only versions) error {
 	return s.write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := one(conn.Query(ctx, `DELETE FROM books WHERE id = $1 AND ($2 OR version = ANY ($3)) RETURNING `+columns, id, only.any, only.list))

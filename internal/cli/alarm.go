@@ -131,7 +131,7 @@ func readAlarms(ctx context.Context, t *target, g *globals) (provision.AlarmList
 	return list, have.Settings, err
 }
 
-// untold says what keeps those whom alarms tell from being told.
+// untold returns what keeps those whom alarms tell from being told.
 func untold(to string, a provision.AlarmAudience) []string {
 	var out []string
 	if a.Pending {

@@ -23,7 +23,7 @@ type answer struct {
 	// Path was asked for: where the service says whether its database serves as well, or
 	// else that of the load balancer's health check.
 	Path string `json:"path"`
-	// Ready says that it answers as the health check asks.
+	// Ready reports whether it answers as the health check asks.
 	Ready        bool    `json:"ready" doc:"It answers the path of the health check with a code of --health-status."`
 	Code         int     `json:"code,omitempty" doc:"The HTTP status."`
 	Milliseconds float64 `json:"milliseconds"`
@@ -66,7 +66,7 @@ func (t *target) ask(ctx context.Context, base string, how provision.Settings) *
 	return a
 }
 
-// complaint says what is wrong with an answer that is not Ready.
+// complaint returns what is wrong with an answer that is not Ready.
 func (a *answer) complaint() string {
 	switch {
 	case a.Error != "":

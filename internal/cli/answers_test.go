@@ -117,7 +117,7 @@ func sendHalf(t *testing.T, w http.ResponseWriter, answer *httptest.ResponseReco
 	panic(http.ErrAbortHandler)
 }
 
-// breaks says whether the call is to be answered oddly: the first of its action is,
+// breaks reports whether the call is to be answered oddly: the first of its action is,
 // with all its attempts. Cut off is the first attempt of each call.
 func (o *odd) breaks(action, invocation string, attempt1 bool) bool {
 	o.mu.Lock()

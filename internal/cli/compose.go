@@ -57,7 +57,7 @@ func composeFile(at string) string {
 	return ""
 }
 
-// refuseCompose says that several containers are out of scope, and what bookctl would
+// refuseCompose reports that several containers are out of scope, and what bookctl would
 // take of the file.
 func refuseCompose(file string) error {
 	text, err := os.ReadFile(file)

@@ -15,7 +15,7 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// isTerminal says whether a stream is a terminal.
+// isTerminal reports whether a stream is a terminal.
 func isTerminal(stream any) bool {
 	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))

@@ -268,7 +268,7 @@ func ofCredentials(err error) diagnosis.Explanation {
 		hint.New("sign in with %s or %s, or set AWS_PROFILE; %s needs no account", hint.AWS("sso", "login"), hint.AWS("configure"), hint.Command("up", "--local")))
 }
 
-// processFault says what a program did instead of giving credentials, without what
+// processFault returns what a program did instead of giving credentials, without what
 // it printed: those may be in there.
 func processFault(err *processcreds.ProviderError) string {
 	text := err.Err.Error()

@@ -123,7 +123,7 @@ func beforehand(stack string, err error) error {
 	return fmt.Errorf("stack %s can't be destroyed, and %w: %w", stack, errUntouched, err)
 }
 
-// allDenied says that nothing else went wrong than that AWS does not allow it.
+// allDenied reports whether nothing else went wrong than that AWS does not allow it.
 func allDenied(err error) bool {
 	failures := graph.Failures(err)
 	for _, f := range failures {
@@ -135,7 +135,7 @@ func allDenied(err error) bool {
 	return denied
 }
 
-// heldUp says that time ran out because something would not go, and not that a
+// heldUp reports whether time ran out because something would not go, and not that a
 // call failed.
 func heldUp(err error) bool {
 	failures := graph.Failures(err)
@@ -271,7 +271,7 @@ func gone(before, removed, kept []provision.Snapshot) []provision.Snapshot {
 	})
 }
 
-// onward says what can be done with what is kept.
+// onward returns what can be done with what is kept.
 func onward(kept []provision.Snapshot) hint.Message {
 	if !slices.ContainsFunc(kept, func(s provision.Snapshot) bool { return s.Kind != provision.CopiedSnapshot }) {
 		return hint.New("%s makes the stack anew from it; %s deletes it.", hint.Command("up", "--restore", kept[len(kept)-1].ID), hint.Command("destroy", "--purge-snapshots"))
@@ -282,7 +282,7 @@ func onward(kept []provision.Snapshot) hint.Message {
 	return hint.New("%s makes the stack anew from the newest, and --restore ID from another; %s deletes all of them.", hint.Command("up", "--restore", "latest"), hint.Command("destroy", "--purge-snapshots"))
 }
 
-// taken says that this run had a final snapshot taken, if it did.
+// taken reports that this run had a final snapshot taken, if it did.
 func (d destruction) taken() string {
 	for _, k := range d.Kept {
 		if k.Kind == provision.FinalSnapshot && !slices.ContainsFunc(d.before, func(b provision.Snapshot) bool { return b.ID == k.ID }) {

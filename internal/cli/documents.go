@@ -224,7 +224,7 @@ type secretDocument struct {
 	Command string `json:"command" enum:"secret set|secret unset"`
 	Stack   string `json:"stack"`
 	Name    string `json:"name" doc:"The variable."`
-	// Released says that the tasks are new; there is no service else.
+	// Released reports whether the tasks are new; there is no service else.
 	Released bool    `json:"released" doc:"The tasks are new; false where there is no service yet."`
 	Seconds  float64 `json:"seconds"`
 }

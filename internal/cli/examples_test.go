@@ -39,7 +39,7 @@ func TestEveryExampleInTheHelpCanBeTyped(t *testing.T) {
 	}
 }
 
-// typed says what is wrong with a command line, short of running it.
+// typed returns what is wrong with a command line, short of running it.
 func typed(root *cobra.Command, args []string) error {
 	cmd, rest, err := root.Find(args)
 	if err != nil {

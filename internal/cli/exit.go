@@ -103,7 +103,7 @@ func judge(err error) outcome {
 	return v
 }
 
-// denied says whether an AWS error code is about who is asking.
+// denied reports whether an AWS error code is about who is asking.
 func denied(code string) bool {
 	switch code {
 	case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthFailure",
@@ -137,7 +137,7 @@ func (o overtime) Error() string {
 
 func (o overtime) Unwrap() error { return context.DeadlineExceeded }
 
-// interrupted says how a command that was cut off can be gone on with. Those that
+// interrupted returns how a command that was cut off can be gone on with. Those that
 // only look leave nothing to go on with.
 func interrupted(cmd *cobra.Command, g *globals) hint.Message {
 	switch cmd.Name() {
@@ -206,7 +206,7 @@ func explain(s streams, g *globals, cmd *cobra.Command, err error) int {
 // faultNext is what to do about a fault of bookctl itself.
 const faultNext = "run the same command again with --verbose, and report what it prints, which ends with where the fault is; what was made is kept"
 
-// wantsJSON says whether the output is to be JSON, also where the command line was
+// wantsJSON reports whether the output is to be JSON, also where the command line was
 // not read to its end: an error of it is for a program too.
 func (g *globals) wantsJSON() bool {
 	said := os.Getenv("BOOKCTL_OUTPUT")

@@ -85,7 +85,7 @@ func diagnosed(ctx context.Context, stack *provision.Stack, err error, again hin
 	return err
 }
 
-// didNotComeUp says that the service was made or changed and then was not what was
+// didNotComeUp reports whether the service was made or changed and then was not what was
 // waited for. A call for it that AWS refused, and drift that bookctl refuses, are
 // told as what they are.
 func didNotComeUp(f *graph.Error) bool { return f.Node == "service" && f.Op == "wait" }

@@ -136,7 +136,7 @@ func stateOf(f graph.Finding, owner string) string {
 // timeline is the file that a run's timeline goes to; without a file, nothing does.
 type timeline struct {
 	file *os.File
-	// made says that this run made the file, and drawn that it holds a picture.
+	// made reports whether this run made the file, and drawn that it holds a picture.
 	made, drawn bool
 }
 

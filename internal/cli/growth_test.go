@@ -82,7 +82,7 @@ type growth struct {
 	up, again []string // the first up of a stack, and one that has nothing to do
 	// rest, which may be nil, takes the tasks from a stack and leaves all else.
 	rest func(*testing.B, string)
-	// emulator says that the account begins without service-linked roles, that status
+	// emulator reports whether the account begins without service-linked roles, that status
 	// finds no stack healthy, and that all load balancers can have the same port.
 	emulator bool
 }

@@ -461,7 +461,7 @@ func newLocalStop(s streams, g *globals) *cobra.Command {
 	return cmd
 }
 
-// stopped says what became of the local cloud.
+// stopped returns what became of the local cloud.
 func stopped(ran, purged bool) hint.Message {
 	text := "it was not running"
 	if ran {

@@ -30,7 +30,7 @@ func changing(s streams, t *target, spec provision.Spec, doing string) provision
 // emulatorPace is how long what takes AWS minutes takes on an emulator, as a share.
 const emulatorPace = 0.01
 
-// refuseLocked says that another run is at work on the stack before this one
+// refuseLocked reports that another run is at work on the stack before this one
 // builds or asks for anything. It only looks: the run's own claim decides, and
 // tells what can't be looked at.
 func refuseLocked(ctx context.Context, t *target, g *globals) error {

@@ -92,7 +92,7 @@ func logs(ctx context.Context, s streams, t *target, g *globals, output *provisi
 	}
 }
 
-// explain says why there is no output: tasks wrote nothing, or are not there. To
+// explain returns the reason why there is no output: tasks wrote nothing, or are not there. To
 // ask for a task that there is not is an error.
 func (q quiet) explain(ctx context.Context, s streams, t *target, g *globals) error {
 	tasks, err := provision.Tasks(ctx, t.clients, g.stack)

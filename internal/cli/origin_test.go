@@ -123,7 +123,7 @@ func save(t *testing.T, images map[string]v1.Image) string {
 	return file
 }
 
-// buildsDockerfiles says whether this machine has a builder that works.
+// buildsDockerfiles reports whether this machine has a builder that works.
 func buildsDockerfiles() bool {
 	for _, builder := range [][]string{{"docker", "buildx", "inspect"}, {"podman", "info"}, {"buildah", "info"}} {
 		if exec.Command(builder[0], builder[1:]...).Run() == nil {

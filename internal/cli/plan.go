@@ -114,7 +114,7 @@ type planSetting struct {
 	// Now is a number, a text or whether it is on; nil where nothing is deployed.
 	Now  any `json:"now,omitempty" doc:"Left out where nothing is deployed."`
 	Then any `json:"then"`
-	// Source says where the value is from: a flag, a variable, a line of the app's file, the
+	// Source is where the value is from: a flag, a variable, a line of the app's file, the
 	// image, what is deployed, or the default.
 	Source string `json:"source,omitempty" doc:"Where the value is from, of what the image decides unless the user does."`
 
@@ -170,9 +170,9 @@ type planCost struct {
 	Then     []pricing.Line `json:"then"`
 	NowSum   float64        `json:"nowTotal"`
 	ThenSum  float64        `json:"thenTotal"`
-	// Source says where the prices are from, and as of when.
+	// Source is where the prices are from, and as of when.
 	Source string `json:"source,omitempty" doc:"Where the prices are from, and as of when."`
-	// Unknown says why there are no figures.
+	// Unknown is the reason why there are no figures.
 	Unknown string `json:"unknown,omitempty" doc:"Why there are no figures."`
 }
 
@@ -269,7 +269,7 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 	return nil
 }
 
-// foresee says what 'up' would do with what was found, as the engine does.
+// foresee returns what 'up' would do with what was found, as the engine does.
 func foresee(r graph.Maker, f graph.Finding, g *globals) planned {
 	p := planned{Resource: f.Name, ID: f.ID, Changes: g.shown(f.Drift), Action: planUnchanged}
 	_, updatable := r.(graph.Updater)
@@ -311,7 +311,7 @@ func (g *globals) shown(changes []graph.Change) []graph.Change {
 	return out
 }
 
-// retainedText says what differs and is left as it is, and why; "" for nothing.
+// retainedText returns what differs and is left as it is, and why; "" for nothing.
 func retainedText(kept []graph.Change) string {
 	var out []string
 	for _, c := range kept {

@@ -14,7 +14,7 @@ import (
 // progress is how far a run is: what is under way, what is over, and how long
 // the rest usually takes.
 type progress struct {
-	// usual says that the durations that are typical of AWS hold here.
+	// usual reports whether the durations that are typical of AWS hold here.
 	usual    bool
 	forecast *graph.Forecast
 	total    int
@@ -123,7 +123,7 @@ func (p *progress) outcomes() string {
 	return strings.Join(parts, ", ")
 }
 
-// whole says how far the run is: "24 of 31, 3m10s of about 6m".
+// whole returns how far the run is: "24 of 31, 3m10s of about 6m".
 func (p *progress) whole(now time.Time) string {
 	if len(p.over)+len(p.active) == 0 {
 		return "looking at what is there, " + minutes(now.Sub(p.begun))
@@ -146,7 +146,7 @@ func (p *progress) longest() []*activity {
 	return out
 }
 
-// heartbeat says what a run is waiting for, or "" when it is for nothing.
+// heartbeat returns what a run is waiting for, or "" when it is for nothing.
 func (p *progress) heartbeat(now time.Time) string {
 	active := p.longest()
 	if len(active) == 0 {

@@ -22,7 +22,7 @@ type reporter interface {
 	note(format string, args ...any)
 	// build tells of the image that is built meanwhile.
 	build(build)
-	// begin says which resources the events that follow are of.
+	// begin is called first, with the resources that the events that follow are of.
 	begin(resources []provision.Resource)
 	event(graph.Event)
 	// close ends the report; nothing is shown afterwards. It may be called twice.

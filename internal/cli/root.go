@@ -39,7 +39,7 @@ type globals struct {
 	config *aws.Config
 	// empty is a local cloud of this run alone; see planBeforeStart. Nil is none.
 	empty *localcloud.Info
-	// live says that a service was there when the run began.
+	// live reports whether a service was there when the run began.
 	live bool
 	// given are the values of the targetFlags and deployFlags that were given, as
 	// flags or by the environment, and line is the whole command line.
@@ -48,7 +48,7 @@ type globals struct {
 	// from says of flags where their value is from, where that is not the command line:
 	// a variable, or a line of the file of the app.
 	from map[string]string
-	// borrowed says that settings are from the file of another stack; empty where they are not.
+	// borrowed reports that settings are from the file of another stack; empty where they are not.
 	borrowed hint.Message
 }
 

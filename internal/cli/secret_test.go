@@ -34,7 +34,7 @@ func TestASecretThatPeopleEditIsTaken(t *testing.T) {
 		h.must(json.Unmarshal([]byte(*out.SecretString), &fields))
 		return fields
 	}
-	// taken says that the whole stack works with the password.
+	// taken reports that the whole stack works with the password.
 	taken := func(password string) {
 		t.Helper()
 		if r := s.run("status", "--local"); r.code != 0 {

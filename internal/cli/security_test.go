@@ -301,7 +301,7 @@ func describeRole(ctx context.Context, t *testing.T, access *iam.Client, name st
 	return r
 }
 
-// unless says what is wrong unless it is right.
+// unless returns what is wrong unless it is right.
 func unless(right bool, format string, args ...any) string {
 	if right {
 		return ""

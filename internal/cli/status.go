@@ -126,10 +126,10 @@ type statusOutput struct {
 	// nothing, and unpriced says why there are none.
 	costs    []pricing.Line
 	unpriced string
-	// partial says that something of the stack is missing, and broken that something
+	// partial reports whether something of the stack is missing, and broken that something
 	// is in a state that no up repairs.
 	partial, broken bool
-	// databaseless says that the stack is to have no database, and unchecked that its
+	// databaseless reports whether the stack is to have no database, and unchecked that its
 	// containers have no health check of their own.
 	databaseless, unchecked bool
 	// kept are the secret variables that a stack is to have which is not there yet.
@@ -379,7 +379,7 @@ var servingDatabase = map[string]bool{
 // restingDatabase are the states of a database whose stack is paused.
 var restingDatabase = map[string]bool{"stopping": true, "stopped": true}
 
-// resting says that the stack is paused, and nothing else is wrong with it.
+// resting reports whether the stack is paused, and nothing else is wrong with it.
 func (o *statusOutput) resting() bool { return !o.Paused.IsZero() && len(o.Problems) == 1 }
 
 func (o *statusOutput) lastEvent() string {

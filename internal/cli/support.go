@@ -10,7 +10,7 @@ import (
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
-// supportNote says that the standard support of a version of PostgreSQL ends soon, or is
+// supportNote reports that the standard support of a version of PostgreSQL ends soon, or is
 // over, and what RDS charges then. It is empty while there is time, and where nobody says
 // when that ends.
 func supportNote(version, class string, multiAZ bool, ends, now time.Time) hint.Message {

@@ -278,7 +278,7 @@ func restored(u *upFlags, flags *pflag.FlagSet, from provision.Snapshot, want *p
 	return note
 }
 
-// dataNote says where the data of a new database comes from, and that --restore
+// dataNote returns where the data of a new database comes from, and that --restore
 // does nothing to one that is there; empty where there is nothing to say.
 func (p *preparation) dataNote(ctx context.Context, from *provision.Snapshot) (hint.Message, error) {
 	switch {
@@ -331,7 +331,7 @@ func (p *preparation) run(ctx context.Context, s streams, rep reporter, doing st
 	return run.Up(ctx)
 }
 
-// builtHere says whether the image that is not ready is one whose files bookctl chooses.
+// builtHere reports whether the image that is not ready is one whose files bookctl chooses.
 func builtHere(s provision.Settings) bool { return s.Dockerfile == "" && !image.IsArchive(s.From) }
 
 // preparation is what up and plan find out before anything is touched.
@@ -348,7 +348,7 @@ type preparation struct {
 	// supportThen and supportNow are when the standard support of the database's version
 	// ends, as it would be and as it is.
 	supportThen, supportNow time.Time
-	// archFrom says where the tasks' architecture is from, where it is the image that says so.
+	// archFrom is where the tasks' architecture is from, where it is the image that says so.
 	archFrom string
 }
 
@@ -498,7 +498,7 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	return p, nil
 }
 
-// returns says whether a setting was given back to the image, which then has to be
+// returns reports whether a setting was given back to the image, which then has to be
 // looked at.
 func returns(f *pflag.FlagSet) bool {
 	return slices.ContainsFunc(provision.Table(), func(row provision.Setting) bool {
@@ -583,7 +583,7 @@ func (p *preparation) findSource(ctx context.Context, u *upFlags, flags *pflag.F
 	return nil
 }
 
-// followsArch says whether tasks become arm64 because the image is for that alone and
+// followsArch reports whether tasks become arm64 because the image is for that alone and
 // nobody chose another one, and notes so. On this machine they can't.
 func (p *preparation) followsArch(have []string, tasks string, flags *pflag.FlagSet) bool {
 	if p.target.local || flags.Changed("arch") || tasks == "arm64" || !slices.Equal(slices.Compact(slices.Clone(have)), []string{"arm64"}) {
@@ -646,7 +646,7 @@ func freePort() (int32, error) {
 	}
 }
 
-// portIsFree says why the local cloud can't serve localhost on a port. Its load
+// portIsFree returns the reason why the local cloud can't serve localhost on a port. Its load
 // balancers listen on the IPv4 address, and who has the port of the IPv6 one
 // would answer in their place.
 func portIsFree(port int32) error {
@@ -666,7 +666,7 @@ func portIsFree(port int32) error {
 	return hint.With(usageError{fmt.Errorf("port %d is in use on this machine", port)}, "choose another with --port, or none at all: a free one is found")
 }
 
-// summary says what was done, and the URL alone on the last line.
+// summary prints what was done, and the URL alone on the last line.
 func (p *preparation) summary(s streams, g *globals, stack *provision.Stack, report graph.Report, took time.Duration) error {
 	reads, writes := p.target.calls.counts()
 	created, updated := report.Count(graph.Created), report.Count(graph.Updated)

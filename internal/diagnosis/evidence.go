@@ -23,7 +23,7 @@ type Task struct {
 	Zone    string    `json:"zone,omitempty"`
 	Started time.Time `json:"started,omitzero"`
 	Stopped time.Time `json:"stopped,omitzero"`
-	// Spot says that it runs on Fargate Spot.
+	// Spot reports whether it runs on Fargate Spot.
 	Spot bool `json:"spot,omitempty" doc:"It runs on Fargate Spot."`
 	// StopCode is ECS's word for who stopped it.
 	StopCode string `json:"stopCode,omitempty" doc:"ECS's word for who stopped it, such as SpotInterruption."`
@@ -58,7 +58,7 @@ func (t Task) String() string {
 	return out
 }
 
-// killed says how a program ended that SIGKILL did, or "". One that ECS stops gets it
+// killed returns how a program ended that SIGKILL did, or "". One that ECS stops gets it
 // when its stop timeout is over: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html
 func (t Task) killed() string {
 	switch {
@@ -125,7 +125,7 @@ type Zone struct {
 	Name string `json:"name"`
 	// ID means the same zone in every account; the name does not.
 	ID string `json:"id"`
-	// Unserved says that Fargate places no tasks there.
+	// Unserved reports whether Fargate places no tasks there.
 	Unserved bool `json:"unserved,omitempty"`
 }
 
@@ -137,10 +137,10 @@ type Evidence struct {
 	// "book-app:7", and Serving the one that serves meanwhile; "" is none.
 	Wanted  string `json:"wanted,omitempty"`
 	Serving string `json:"serving,omitempty"`
-	// Complete says that ECS calls the rollout of the wanted one complete: what keeps
+	// Complete reports whether ECS calls the rollout of the wanted one complete: what keeps
 	// it from serving came later, or is seen by the load balancer alone.
 	Complete bool `json:"complete,omitempty"`
-	// Restart says that the release served before, and new tasks of it do not come up.
+	// Restart reports whether the release served before, and new tasks of it do not come up.
 	Restart bool `json:"restart,omitempty"`
 	// TakenBack is why the release was taken back that the traffic was being shifted to,
 	// although its tasks did not fail.

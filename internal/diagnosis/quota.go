@@ -57,7 +57,7 @@ func OfQuota(code, message string) Explanation {
 	return Explanation{Text: fmt.Sprintf("The account's quota %q is reached (%s): %s", q.name, code, message), Hint: q.raise()}
 }
 
-// raise says how to go on. The local cloud has quotas, and nobody to raise them.
+// raise returns how to go on. The local cloud has quotas, and nobody to raise them.
 func (q quota) raise() hint.Message {
 	return hint.New("remove what is not needed any more (%s shows the stacks)%s", hint.Command("list"), hint.Optional(", or ask for more: %s",
 		hint.AWS("service-quotas", "request-service-quota-increase", "--service-code", q.service, "--quota-code", q.code, "--desired-value", "N")))

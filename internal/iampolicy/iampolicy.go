@@ -16,7 +16,7 @@ import (
 	"github.com/bookctl/bookctl/internal/pattern"
 )
 
-// Scope says where a policy holds and what for. Account, Region and Stack are
+// Scope describes where a policy holds and what for. Account, Region and Stack are
 // required.
 type Scope struct {
 	Account, Region, Stack string
@@ -256,7 +256,7 @@ func For(scope Scope) (Document, error) {
 // documents better.
 const mostJoined = 3000
 
-// joins says whether a statement can as well be said by another one, which saves what
+// joins reports whether a statement can as well be said by another one, which saves what
 // frames it: under the same condition, and of other services. An action knows the
 // resources of its own service alone, so that neither allows more alongside the other.
 func (s Statement) joins(other Statement) bool {

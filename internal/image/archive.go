@@ -56,7 +56,7 @@ func (a Archive) String() string {
 	return a.Transport + ":" + a.Path
 }
 
-// IsArchive says whether a text that --image may have names an archive, and is no
+// IsArchive reports whether a text that --image may have names an archive, and is no
 // reference of an image in a registry.
 func IsArchive(text string) bool {
 	transport, rest, _ := strings.Cut(text, ":")
@@ -274,7 +274,7 @@ func (a Archive) openLayout(dir, arch string) (*Image, error) {
 	return a.finished(image, arch)
 }
 
-// runnable says whether an entry of an index may be an image to run: attestations and
+// runnable reports whether an entry of an index may be an image to run: attestations and
 // other artifacts are entries too
 // (https://docs.docker.com/build/metadata/attestations/attestation-storage/). An image
 // of go-containerregistry, and so of ko, has the type of its configuration as that of an
@@ -284,7 +284,7 @@ func runnable(d v1.Descriptor) bool {
 	return (d.MediaType.IsImage() || d.MediaType.IsIndex()) && (d.ArtifactType == "" || types.MediaType(d.ArtifactType).IsConfig()) && !attests
 }
 
-// onePerPlatform says whether entries are the same image for several platforms.
+// onePerPlatform reports whether entries are the same image for several platforms.
 func onePerPlatform(all []v1.Descriptor) bool {
 	var seen []string
 	for _, d := range all {
@@ -652,7 +652,7 @@ type savedImage struct {
 	layers   map[v1.Hash]blob
 }
 
-// image makes the manifest, which such a file lacks.
+// image creates the manifest, which such a file lacks.
 func (s savedImage) image() (v1.Image, error) {
 	digest, size, err := v1.SHA256(bytes.NewReader(s.config))
 	if err != nil {

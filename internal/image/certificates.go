@@ -17,7 +17,7 @@ import (
 //go:embed data/rds-global-bundle.pem
 var rdsBundle []byte
 
-// HasDatabaseCA says whether the image trusts the databases of a region. In a
+// HasDatabaseCA reports whether the image trusts the databases of a region. In a
 // region that it does not know, bookapi could not connect.
 func HasDatabaseCA(region string) bool {
 	return regexp.MustCompile(`(?m)^# ` + regexp.QuoteMeta(region) + ` RSA2048 G1$`).Match(rdsBundle)

@@ -14,7 +14,7 @@ import (
 	"github.com/bookctl/bookctl/internal/hint"
 )
 
-// ErrNoBuilder says that nothing here builds a Dockerfile.
+// ErrNoBuilder reports that nothing here builds a Dockerfile.
 var ErrNoBuilder = errors.New("nothing on this machine builds a Dockerfile")
 
 // Dockerfile is what a container builder makes an image of.

@@ -41,7 +41,7 @@ type Default struct {
 	Setting string
 	// Value is as the flag has it; "" means none.
 	Value string
-	// Source says where it is from.
+	// Source is where it is from.
 	Source string
 }
 

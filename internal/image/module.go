@@ -24,7 +24,7 @@ type Program struct {
 	Dir, Package string
 	// Path is the import path of the package.
 	Path string
-	// Own says that it is bookapi, of bookctl's own module.
+	// Own reports whether it is bookapi, of bookctl's own module.
 	Own bool
 }
 
@@ -101,7 +101,7 @@ func FindProgram(ctx context.Context, dir, pkg, arch string) (Program, error) {
 	return Program{Dir: at, Package: mains[0].from(at), Path: mains[0].ImportPath}, nil
 }
 
-// ErrSeveral says that it can't be told which program is meant.
+// ErrSeveral reports that it can't be told which program is meant.
 var ErrSeveral = errors.New("it can't be told which program is meant")
 
 // otherWays is what to do where there is no source.
@@ -123,7 +123,7 @@ func rootOf(at string) (root string, own bool) {
 	}
 }
 
-// besides says what else a directory without a Go module has that can be deployed.
+// besides returns what else a directory without a Go module has that can be deployed.
 func besides(dir string) string {
 	for _, name := range []string{"Dockerfile", "Containerfile"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {

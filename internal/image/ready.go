@@ -53,7 +53,7 @@ type Lookup struct {
 	// Logins are those of this machine; nil means those of Docker and Podman, their
 	// configuration and their credential helpers.
 	Logins authn.Keychain
-	// TasksLogIn says that tasks have a login for the image's registry.
+	// TasksLogIn reports whether tasks have a login for the image's registry.
 	TasksLogIn bool
 	// Note, which may be nil, is called with what it waits for.
 	Note func(text string)
@@ -107,7 +107,7 @@ var retriedHere = []int{
 // though it may let tasks.
 var errUnknown = errors.New("can't tell whether tasks may pull it")
 
-// unasked says whether an error is none of the registry's own.
+// unasked reports whether an error is none of the registry's own.
 func unasked(err error) bool {
 	var refused *transport.Error
 	var nowhere net.Error
@@ -225,7 +225,7 @@ func (l Lookup) login(ctx context.Context, ref name.Reference) (authn.Authentica
 // (https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html).
 var ecrHost = pattern.New(`^[0-9]{12}\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.(?:com|com\.cn|eu)|on\.aws|on\.amazonwebservices\.(?:com\.cn|eu))$`)
 
-// IsECR says whether a registry is a private one of ECR.
+// IsECR reports whether a registry is a private one of ECR.
 func IsECR(registry string) bool { return ecrHost.MatchString(registry) }
 
 // ECRRegion is the region of a registry of ECR, or "".

@@ -22,7 +22,7 @@ type Pushed struct {
 	Reference string
 	// Tag is what it is listed under: sha- and the digest's first 12 digits.
 	Tag string
-	// Sent says that anything was sent; an image that was there already is not.
+	// Sent reports whether anything was sent; an image that was there already is not.
 	Sent bool
 }
 

@@ -30,11 +30,11 @@ const (
 )
 
 var (
-	// ErrNoSource says that there is nothing to build.
+	// ErrNoSource reports that there is nothing to build.
 	ErrNoSource = errors.New("no source to build")
 	// ErrCompile is wrapped by what the compiler says of a source.
 	ErrCompile = errors.New("the source does not compile")
-	// ErrNoGo says that the go tool is missing.
+	// ErrNoGo reports that the go tool is missing.
 	ErrNoGo = errors.New("the go tool is not on PATH")
 )
 
@@ -164,7 +164,7 @@ func (s Source) keepProgram(path string, kept [sha256.Size]byte) error {
 	return nil
 }
 
-// Built says whether this machine has built the source before, in whatever state.
+// Built reports whether this machine has built the source before, in whatever state.
 func (s Source) Built() bool {
 	_, err := os.Stat(s.kept())
 	return err == nil

@@ -57,7 +57,7 @@ func (p *throttled) RoundTrip(req *http.Request) (*http.Response, error) {
 // how long.
 const triesUnasked = 4
 
-// asks says how long the last refusal asks to wait.
+// asks returns how long the last refusal asks to wait.
 func (p *throttled) asks() string {
 	if p.asked == 0 {
 		return ""

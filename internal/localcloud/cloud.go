@@ -12,7 +12,7 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/registry"
 )
 
-// Config says where a cloud lives and how it behaves. Only StateDir is
+// Config describes where a cloud lives and how it behaves. Only StateDir is
 // required.
 type Config struct {
 	// StateDir holds everything that survives a restart.

@@ -161,7 +161,7 @@ func Interrupt(ctx context.Context, info Info, task string) (id string, err erro
 	return out.Task, nil
 }
 
-// Used says whether anything was ever made in the cloud of the state directory.
+// Used reports whether anything was ever made in the cloud of the state directory.
 func Used(stateDir string) bool {
 	_, err := os.Stat(kernel.StateFile(stateDir))
 	return err == nil

@@ -36,7 +36,7 @@ type Runtimes struct {
 	// Containers runs the tasks.
 	Containers interface {
 		ecs.Runtime
-		// Runs says what runs images, for people.
+		// Runs describes in words what runs images.
 		Runs() string
 		// Close ends what no task needs any more.
 		Close(ctx context.Context) error
@@ -183,7 +183,7 @@ func (c containers) Clear(ctx context.Context) error {
 	return err
 }
 
-// Runs says what runs images, and why not more does.
+// Runs describes in words what runs images, and what is missing to run all of them.
 func (c containers) Runs() string {
 	switch {
 	case c.engine != nil:

@@ -52,7 +52,7 @@ func (c *Cloud) apis() []kernel.Service {
 	}
 }
 
-// makeServices makes the services and gives each what it needs of others. No
+// makeServices creates the services and gives each what it needs of others. No
 // service imports another one: where two need each other, or the needed one is
 // made later, the adapters below stand between them.
 func (c *Cloud) makeServices(k *kernel.Kernel) {

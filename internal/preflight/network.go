@@ -34,7 +34,7 @@ func (in Intent) checkMove() error {
 	return nil
 }
 
-// placed says that the stack has its subnets, and keeps them.
+// placed reports whether the stack has its subnets, and keeps them.
 func (in Intent) placed() bool {
 	have, want := in.Deployed, in.Settings
 	if want.VPC == "" {
@@ -148,7 +148,7 @@ func (c subnetChoice) settle(env *Environment, s provision.Settings) error {
 	return nil
 }
 
-// room says why subnets have no addresses for load balancer and tasks.
+// room returns the reason why subnets have no addresses for load balancer and tasks.
 func room(subnets []provision.GivenRange, s provision.Settings) error {
 	free := int32(0)
 	for _, r := range subnets {

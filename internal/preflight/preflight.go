@@ -255,7 +255,7 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 	return env, subnets.settle(&env, in.Settings)
 }
 
-// upgrades says whether the database is to get another major version.
+// upgrades reports whether the database is to get another major version.
 func (in Intent) upgrades() bool {
 	return in.Deployed.Database && !in.Settings.NoDatabase && in.Settings.DBVersion != "" && in.Deployed.EngineVersion() != "" &&
 		major(in.Settings.DBVersion) != major(in.Deployed.EngineVersion())

@@ -19,7 +19,7 @@ type Line struct {
 	// Monthly is in US dollars for a month of 730 hours, before tax, free
 	// tiers and discounts.
 	Monthly float64 `json:"monthly"`
-	// Note says how the sum comes about.
+	// Note is how the sum comes about.
 	Note string `json:"note"`
 }
 
@@ -28,7 +28,7 @@ type Usage struct {
 	// Tasks is how many run, and MaxTasks how many may under load; 0 means never
 	// more.
 	Tasks, MaxTasks int32
-	// Spot says that the tasks beyond SpotBase run on Fargate Spot.
+	// Spot reports whether the tasks beyond SpotBase run on Fargate Spot.
 	Spot     bool
 	SpotBase int32
 	// CPU of a task in units of 1/1024 of a CPU, Memory in MiB, and Arch "amd64" or
@@ -48,7 +48,7 @@ type Usage struct {
 	DBStorage  int32
 	DBMultiAZ  bool
 	BackupDays int32
-	// DBStopped says that the database is stopped, so that only its storage costs:
+	// DBStopped reports whether the database is stopped, so that only its storage costs:
 	// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_StopInstance.html
 	DBStopped bool
 	// DBSupportEnds is when the standard support of the database's version ends, zero where
@@ -113,7 +113,7 @@ func readPrices() (prices, error) {
 	return p, nil
 }
 
-// Source says how old the price table is and where it is from.
+// Source returns how old the price table is and where it is from.
 func Source() (date, source string, err error) {
 	p, err := readPrices()
 	return p.Date, p.Source, err
@@ -162,7 +162,7 @@ func (p regionPrices) cost(u Usage, region, date string) ([]Line, error) {
 // the items.
 type item struct {
 	name string
-	// of says whether a stack has it; nil means that each has.
+	// of reports whether a stack has it; nil means that each has.
 	of   func(Usage) bool
 	cost func(Usage, regionPrices) (monthly float64, note string)
 }

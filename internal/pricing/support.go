@@ -32,7 +32,7 @@ func ExtendedSupport(class string, multiAZ bool, ends, now time.Time) (monthly f
 // SupportNotice is how long before its end the standard support of a version is told of.
 const SupportNotice = 365 * 24 * time.Hour
 
-// supported says whether the extended support of the database has a line: within a year
+// supported reports whether the extended support of the database has a line: within a year
 // before it begins, and from then on.
 func (u Usage) supported() bool {
 	return u.Database && !u.DBSupportEnds.IsZero() && u.DBSupportEnds.Sub(u.Now) <= SupportNotice

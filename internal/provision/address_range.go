@@ -22,7 +22,7 @@ const (
 // private are the ranges of RFC 1918.
 var private = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16")}
 
-// checkCIDR says what is wrong with the range of a VPC, "" for nothing.
+// checkCIDR returns what is wrong with the range of a VPC, "" for nothing.
 func checkCIDR(text string) string {
 	p, err := netip.ParsePrefix(text)
 	if err != nil || !p.Addr().Is4() {

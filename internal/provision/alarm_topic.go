@@ -38,7 +38,7 @@ func newAlarming(who identity, c Clients, s Settings) alarming {
 	return alarming{identity: who, watch: c.CloudWatch, topics: c.SNS, bus: c.Events, who: c.caller, email: s.AlarmEmail, topic: s.AlarmTopic}
 }
 
-// wanted says whether somebody is to be told.
+// wanted reports whether somebody is to be told.
 func (a alarming) wanted() bool { return a.email != "" || a.topic != "" }
 
 func (a alarming) arn(account, service, resource string) string {
@@ -59,7 +59,7 @@ type liveAlarmTopic struct {
 	tags       map[string]string
 	policy     string
 	subscriber string // the wanted one, if it is among them
-	// pending says that the wanted one has not confirmed yet, and former is the ARN of the
+	// pending reports whether the wanted one has not confirmed yet, and former is the ARN of the
 	// subscription of the address that was wanted before.
 	pending bool
 	former  string
@@ -207,7 +207,7 @@ func snsTags(tags map[string]string) []types.Tag {
 	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
 }
 
-// Create makes the topic. The call finds one of that name, so that a second can't be
+// Create creates the topic. The call finds one of that name, so that a second can't be
 // made; one with other tags is a stranger's and refused by SNS.
 // https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html
 func (t *AlarmTopic) Create(ctx context.Context) (string, error) {
@@ -248,7 +248,7 @@ func (t *AlarmTopic) unsubscribe(ctx context.Context, _ []graph.Change) error {
 	return nil
 }
 
-// Delete removes the topic with its subscriptions, also those that are pending, which
+// Delete deletes the topic with its subscriptions, also those that are pending, which
 // can't be removed by themselves.
 // https://docs.aws.amazon.com/sns/latest/dg/sns-delete-subscription-topic.html
 func (t *AlarmTopic) Delete(ctx context.Context) error {
@@ -280,7 +280,7 @@ func (a alarming) topicKind() inventory.Kind {
 // eventBridge is what EventBridge is called in policies.
 const eventBridge = "events.amazonaws.com"
 
-// CheckTopic says why alarms can't go to a topic that is brought along, or what it will
+// CheckTopic returns the reason why alarms can't go to a topic that is brought along, or what it will
 // not be told; "" is for nothing that is known.
 func CheckTopic(ctx context.Context, c *sns.Client, arn string) (warning string, err error) {
 	// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-targets.html
@@ -304,7 +304,7 @@ func CheckTopic(ctx context.Context, c *sns.Client, arn string) (warning string,
 
 var errNoTopic = errors.New("there is no such topic")
 
-// letsPublish says whether the policy of a topic lets a service publish in any case.
+// letsPublish reports whether the policy of a topic lets a service publish in any case.
 func letsPublish(policy, service string) bool {
 	var p struct {
 		Statement []struct {

@@ -39,11 +39,11 @@ type AlarmList struct {
 // AlarmAudience is what keeps those whom alarms tell from being told; its zero value is
 // nothing.
 type AlarmAudience struct {
-	// Pending says that the address has yet to confirm that it wants mails.
+	// Pending reports whether the address has yet to confirm that it wants mails.
 	Pending bool `json:"pending,omitempty" doc:"The address has yet to follow the link in the mail that SNS sent it, and is told nothing before."`
 	// Problem is what a topic that is brought along is not told, and why.
 	Problem string `json:"problem,omitempty" doc:"What the topic is not told, and why."`
-	// Silent says that the actions of alarms are disabled.
+	// Silent reports whether the actions of alarms are disabled.
 	Silent bool `json:"silent,omitempty" doc:"The actions of the alarms are disabled, as they are while the stack is paused and before it first serves."`
 }
 

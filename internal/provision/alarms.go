@@ -60,7 +60,7 @@ func (l *liveAlarms) raised() []string {
 	return out
 }
 
-// silent says that there are alarms that tell nobody.
+// silent reports whether there are alarms that tell nobody.
 func (l *liveAlarms) silent() bool {
 	for _, x := range l.states {
 		if !aws.ToBool(x.ActionsEnabled) {
@@ -390,13 +390,13 @@ func alarmTagList(tags map[string]string) []types.Tag {
 	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
 }
 
-// Create makes the first alarm. A name is of one alarm, so that a repeated call makes no
+// Create creates the first alarm. A name is of one alarm, so that a repeated call makes no
 // second.
 func (a *Alarms) Create(ctx context.Context) (string, error) {
 	return "", a.put(ctx, alarmHealthy, a.wantedAlarms()[alarmHealthy]) // the call does not return the ARN; the next Read does
 }
 
-// put makes an alarm or changes it. Tags are taken for a new one alone, which tells nobody
+// put creates an alarm or changes it. Tags are taken for a new one alone, which tells nobody
 // before AlarmActions says so.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
 func (a *Alarms) put(ctx context.Context, name string, in *cloudwatch.PutMetricAlarmInput) error {
@@ -438,7 +438,7 @@ func (a alarming) remove(ctx context.Context, names []string) error {
 	return nil
 }
 
-// Delete removes all that there are.
+// Delete deletes all that there are.
 func (a *Alarms) Delete(ctx context.Context) error {
 	live := a.Last()
 	if live == nil {

@@ -89,7 +89,7 @@ func (a *Answers) Watch(stack *middleware.Stack) error {
 	)
 }
 
-// watch says that a call waits, until what it returns is called.
+// watch reports that a call waits, until what it returns is called.
 func (a *Answers) watch(service, operation string) (end func()) {
 	if a.Slow == nil {
 		return func() {}
@@ -220,7 +220,7 @@ func (e *CutOffError) Unwrap() []error {
 		"check the network and the endpoint (AWS_ENDPOINT_URL), and run the same command again: it goes on where this one stopped")}
 }
 
-// endsEarly says that an answer's document ends in its middle, where the connection
+// endsEarly reports whether an answer's document ends in its middle, where the connection
 // did not tell: it was to be read until it is closed, and was closed.
 func endsEarly(err error) bool {
 	var (

@@ -38,7 +38,7 @@ func says(err error, code, text string) bool {
 	return errors.As(err, &api) && api.ErrorCode() == code && strings.Contains(api.ErrorMessage(), text)
 }
 
-// notFound says that the thing asked for does not exist. EC2 has a code per
+// notFound reports whether the thing asked for does not exist. EC2 has a code per
 // type: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 func notFound(err error) bool {
 	c := code(err)
@@ -110,7 +110,7 @@ var passing = []struct{ code, text, reason string }{
 	{"ValidationException", "ECS service doesn't exist", "the service is not visible yet"},
 }
 
-// Transient says whether an AWS error passes by itself, and how to call it in
+// Transient reports whether an AWS error passes by itself, and how to call it in
 // the meantime.
 func Transient(err error) (reason string, ok bool) {
 	for _, p := range passing {
@@ -153,7 +153,7 @@ var propagating = []struct{ code, text, created, reason string }{
 	{"ResourceNotFoundException", "log group", "log-group", "the log group is not visible yet"},
 }
 
-// Propagating says whether an error passes by itself since this run has just created the
+// Propagating reports whether an error passes by itself since this run has just created the
 // named resources, and how to call it in the meantime.
 func Propagating(err error, created []string) (reason string, ok bool) {
 	for _, u := range propagating {
@@ -164,7 +164,7 @@ func Propagating(err error, created []string) (reason string, ok bool) {
 	return "", false
 }
 
-// Ambiguous says that an error leaves open whether the call was carried out: it
+// Ambiguous reports whether an error leaves open whether the call was carried out: it
 // was sent and got no answer, an unreadable one, or a server's error.
 func Ambiguous(err error) bool {
 	var (
@@ -206,11 +206,11 @@ var taken = []string{
 	"DBInstanceAlreadyExists", "DBParameterGroupAlreadyExists", "DBSubnetGroupAlreadyExists", "DBSubnetGroupAlreadyExistsFault",
 }
 
-// NameTaken says that a create call was refused because something has the name
+// NameTaken reports whether a create call was refused because something has the name
 // already.
 func NameTaken(err error) bool { return isCode(err, taken...) }
 
-// Exists says that a create call was refused because such a thing is there
+// Exists reports whether a create call was refused because such a thing is there
 // already. It may be a stranger's, and it may be the stack's own, made by a call
 // whose answer was lost (the SDK sends such a call once more by itself) and not
 // visible yet, or by a run that was cut off.
@@ -244,7 +244,7 @@ func ClockOff(err error, now time.Time) (off time.Duration, known bool) {
 	return now.Sub(date), true
 }
 
-// Expired says that the credentials are expired or invalid, so that no further
+// Expired reports whether the credentials are expired or invalid, so that no further
 // call can succeed.
 func Expired(err error) bool { return isCode(err, expired...) }
 

@@ -161,7 +161,7 @@ func (c *Certificate) retag(ctx context.Context, changes []graph.Change) error {
 	return nil
 }
 
-// makeRecord makes the record that proves the domain.
+// makeRecord creates the record that proves the domain.
 func (c *Certificate) makeRecord(ctx context.Context, _ []graph.Change) error {
 	detail, err := c.describe(ctx, c.ID())
 	if err != nil {
@@ -170,7 +170,7 @@ func (c *Certificate) makeRecord(ctx context.Context, _ []graph.Change) error {
 	return c.zone.change(ctx, r53types.ChangeActionUpsert, validation(detail))
 }
 
-// Delete removes the record and then the certificate. ACM asks for the same
+// Delete deletes the record and then the certificate. ACM asks for the same
 // record for every certificate that the account has for a domain, in whatever
 // region, and renews by it: where there is another, or may be, the record stays. It
 // costs nothing.
@@ -216,7 +216,7 @@ func (c *Certificate) deleteRecord(ctx context.Context, record *r53types.Resourc
 // regionsTimeout is how long all regions together may take to answer.
 const regionsTimeout = 30 * time.Second
 
-// shared says where the account has, or may have, another certificate that is
+// shared returns where the account has, or may have, another certificate that is
 // validated by the same record, or "" when there is none.
 func (c *Certificate) shared(ctx context.Context) (string, error) {
 	home := c.acm.Options().Region
@@ -268,7 +268,7 @@ func (c *Certificate) shared(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// another says whether a region has another certificate that names the domain, or
+// another reports whether a region has another certificate that names the domain, or
 // stands for it. One with more names than ACM lists may.
 func (c *Certificate) another(ctx context.Context, region string) (bool, error) {
 	all, err := listCertificates(ctx, c.acm, func(o *acm.Options) { o.Region = region })

@@ -143,7 +143,7 @@ func (c *Cluster) provide(ctx context.Context, _ []graph.Change) error {
 	return nil
 }
 
-// Create makes the cluster.
+// Create creates the cluster.
 func (c *Cluster) Create(ctx context.Context) (string, error) {
 	tags := c.tags(c.Name())
 	out, err := c.ecs.CreateCluster(ctx, &ecs.CreateClusterInput{ClusterName: aws.String(c.clusterName()), Tags: ecsTags(tags)})

@@ -22,7 +22,7 @@ import (
 type credentials struct {
 	Engine, Host, DBName, Username, Password string
 	Port                                     int
-	// urls says that it has the connection as URLs as well, or is to, and url and
+	// urls reports whether it has the connection as URLs as well, or is to, and url and
 	// verifiedURL are those that it has.
 	urls             bool
 	url, verifiedURL string
@@ -145,7 +145,7 @@ func (c credentials) String() string { return c.connection() }
 // GoString does the same for %#v.
 func (c credentials) GoString() string { return c.connection() }
 
-// badPassword says why RDS takes no such password; "" where it does.
+// badPassword returns the reason why RDS takes no such password; "" where it does.
 // https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_ModifyDBInstance.html
 func badPassword(password string) string {
 	switch {

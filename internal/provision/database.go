@@ -57,7 +57,7 @@ type Database struct {
 type databaseSent struct {
 	// created is what the call answered that created it, until that is looked at.
 	created *types.DBInstance
-	// changed says that RDS took a change, and busy that it took none of the storage, in
+	// changed reports whether RDS took a change, and busy that it took none of the storage, in
 	// its words.
 	changed bool
 	busy    string
@@ -88,7 +88,7 @@ type askedUpgrade struct {
 	at       time.Time
 }
 
-// databaseOptions says where a database comes from and how it goes.
+// databaseOptions describes where a database comes from and how it goes.
 type databaseOptions struct {
 	restore      string // a snapshot, "latest", or "" for an empty database
 	skipSnapshot bool
@@ -165,7 +165,7 @@ func (d *Database) instanceSeen() *types.DBInstance {
 	return nil
 }
 
-// serves says whether the database was last seen to serve, with its address in the
+// serves reports whether the database was last seen to serve, with its address in the
 // secret, and since when this run has seen it.
 func (d *Database) serves() (since time.Time, yes bool) {
 	live := d.Last()
@@ -191,7 +191,7 @@ type liveDatabase struct {
 	// current is the current version of the secret; before the instance serves, the one
 	// that it was made with.
 	current string
-	// serves says that it serves, with its address in the secret, and servedAt when this
+	// serves reports whether it serves, with its address in the secret, and servedAt when this
 	// run first saw that.
 	serves   bool
 	servedAt time.Time
@@ -406,7 +406,7 @@ func (d *Database) connected(c credentials, db *types.DBInstance) credentials {
 	return c
 }
 
-// portOfItsOwn says whether a database answers at an address of its own. One on this
+// portOfItsOwn reports whether a database answers at an address of its own. One on this
 // machine is an emulator's, and has whichever port was free.
 func portOfItsOwn(e *types.Endpoint) bool {
 	if e == nil || aws.ToString(e.Address) == "" || aws.ToInt32(e.Port) == 0 {
@@ -553,7 +553,7 @@ func (l *liveDatabase) next() databaseSpec {
 	return l.databaseSpec
 }
 
-// downtime says how long the database is away for a change. RDS applies it to a
+// downtime returns how long the database is away for a change. RDS applies it to a
 // standby first and then fails over to that, but for versions, which both get at
 // once:
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_ModifyInstance.Settings.html
@@ -613,7 +613,7 @@ func limit(n int32) string {
 	return gib(n)
 }
 
-// Create makes the instance, or restores it from a snapshot. The password goes
+// Create creates the instance, or restores it from a snapshot. The password goes
 // from Secrets Manager through memory into the call and nowhere else. The
 // instance's name is unique, so a repeated call can't make a second one.
 func (d *Database) Create(ctx context.Context) (string, error) {
@@ -670,7 +670,7 @@ func (d *Database) Create(ctx context.Context) (string, error) {
 	return aws.ToString(out.DBInstance.DBInstanceArn), nil
 }
 
-// restore makes the instance from a snapshot. What it brings along and should
+// restore creates the instance from a snapshot. What it brings along and should
 // not (the old password, for one) is drift.
 func (d *Database) restore(ctx context.Context) (string, error) {
 	s, err := SnapshotToRestore(ctx, d.rds, "", d.stack, d.options.restore)
@@ -710,7 +710,7 @@ func (d *Database) credentials(ctx context.Context) (credentials, string, error)
 	return readCredentials(ctx, d.secrets, d.secret.secretName())
 }
 
-// samePassword says whether two versions of the secret hold the same password.
+// samePassword reports whether two versions of the secret hold the same password.
 // One that Secrets Manager no longer has, as it keeps only the last two, is taken
 // for another.
 func (d *Database) samePassword(ctx context.Context, x, y string) (bool, error) {
@@ -844,7 +844,7 @@ func (d *Database) fillSecret(ctx context.Context, _ []graph.Change) error {
 	return d.noteVersion(ctx, d.ID(), version)
 }
 
-// Delete removes the instance after RDS has taken a final snapshot. The
+// Delete deletes the instance after RDS has taken a final snapshot. The
 // snapshot is named by the instance's immutable resource id and the time, so
 // that the name can collide with no other, not even one of a namesake. The
 // automated backups go with the instance: the snapshot holds all that they do.
@@ -901,7 +901,7 @@ func protected(what string) error {
 	return hint.With(fmt.Errorf("%s: %w", what, ErrProtected), "%s turns it off; then run the same command again", hint.Command("up", "--protect=false"))
 }
 
-// removable says why the instance must not be deleted.
+// removable returns the reason why the instance must not be deleted.
 func (d databases) removable(db *types.DBInstance, skipSnapshot bool) error {
 	name, status := aws.ToString(db.DBInstanceIdentifier), aws.ToString(db.DBInstanceStatus)
 	if aws.ToBool(db.DeletionProtection) {
@@ -1056,7 +1056,7 @@ func RotatePassword(ctx context.Context, c Clients, stack string) error {
 	return d.passwordApplied(ctx)
 }
 
-// passwordPending says whether RDS has yet to set the password it was given.
+// passwordPending reports whether RDS has yet to set the password it was given.
 func passwordPending(db *types.DBInstance) bool {
 	p := db.PendingModifiedValues
 	return p != nil && p.MasterUserPassword != nil

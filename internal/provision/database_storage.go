@@ -41,7 +41,7 @@ func iopsFor(kind string, storage, have int32) *int32 {
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_PIOPS.ModifyingExisting.html
 func nextStorage(gib int32) int32 { return int32((int64(gib)*11 + 9) / 10) }
 
-// optimizing says that RDS refuses another change of storage until it is done with
+// optimizing reports whether RDS refuses another change of storage until it is done with
 // the last one, which takes six hours or more
 // (hashicorp/terraform-provider-aws #12493 has the message;
 // https://repost.aws/knowledge-center/rds-autoscaling-low-free-storage).
@@ -169,7 +169,7 @@ func withPending(have, next string) string {
 	return have + ", " + next + " pending"
 }
 
-// pendingText says what RDS has taken and not made yet.
+// pendingText returns what RDS has taken and not made yet.
 func pendingText(live, next databaseSpec) string {
 	var out []string
 	add := func(have, next string) {

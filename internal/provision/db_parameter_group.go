@@ -177,7 +177,7 @@ func (g *DBParameterGroup) Attributes() graph.Attributes[liveParameters] {
 	}
 }
 
-// Create makes the group with the family's defaults.
+// Create creates the group with the family's defaults.
 func (g *DBParameterGroup) Create(ctx context.Context) (string, error) {
 	tags := g.tags(g.Name())
 	out, err := g.rds.CreateDBParameterGroup(ctx, &rds.CreateDBParameterGroupInput{
@@ -229,7 +229,7 @@ func (g *DBParameterGroup) deleteOthers(ctx context.Context, _ []graph.Change) e
 	return nil
 }
 
-// Delete removes the group, and those of other families.
+// Delete deletes the group, and those of other families.
 func (g *DBParameterGroup) Delete(ctx context.Context) error {
 	for _, name := range append(g.others(), g.groupName()) {
 		if err := g.deleteGroup(ctx, name); err != nil {

@@ -128,7 +128,7 @@ func (g *DBSubnetGroup) subnetIDs() []string {
 	return ids
 }
 
-// Create makes the group. RDS takes no group without its subnets.
+// Create creates the group. RDS takes no group without its subnets.
 func (g *DBSubnetGroup) Create(ctx context.Context) (string, error) {
 	tags := g.tags(g.Name())
 	out, err := g.rds.CreateDBSubnetGroup(ctx, &rds.CreateDBSubnetGroupInput{
@@ -152,7 +152,7 @@ func (g *DBSubnetGroup) setSubnets(ctx context.Context, _ []graph.Change) error 
 	return nil
 }
 
-// Delete removes the group.
+// Delete deletes the group.
 func (g *DBSubnetGroup) Delete(ctx context.Context) error {
 	_, err := g.rds.DeleteDBSubnetGroup(ctx, &rds.DeleteDBSubnetGroupInput{DBSubnetGroupName: aws.String(g.groupName())})
 	if err != nil && !isCode(err, "DBSubnetGroupNotFoundFault") {

@@ -187,7 +187,7 @@ func StandardSupportEnds(ctx context.Context, client *rds.Client, version string
 	return time.Time{}, nil
 }
 
-// silent says that an endpoint does not have the call, as emulators: it answers with an
+// silent reports whether an endpoint does not have the call, as emulators: it answers with an
 // error of RDS's for that, or with a page of HTML instead of what RDS sends.
 func silent(err error) bool {
 	return isCode(err, "InvalidAction", "NotImplemented") || err != nil && (strings.Contains(err.Error(), "deserializing xml error response") || strings.Contains(err.Error(), "the answer is a web page"))

@@ -19,14 +19,14 @@ import (
 
 // Deployed is what there is of a stack.
 type Deployed struct {
-	// Found says that something of the stack exists that settings are read
+	// Found reports whether something of the stack exists that settings are read
 	// from. Without it Settings are the defaults.
 	Found bool
-	// Balanced says that there is a load balancer.
+	// Balanced reports whether there is a load balancer.
 	Balanced bool
-	// Ported says that Settings have the port that the stack was last given.
+	// Ported reports whether Settings have the port that the stack was last given.
 	Ported bool
-	// Database says that there is a database of the stack.
+	// Database reports whether there is a database of the stack.
 	Database bool
 	// Paused is when the stack was paused; zero for one that is not.
 	Paused time.Time
@@ -48,10 +48,10 @@ type Deployed struct {
 	hints map[string]map[string]string
 }
 
-// alarmed says that somebody was to be told when something is wrong.
+// alarmed reports whether somebody was to be told when something is wrong.
 func (d *Deployed) alarmed() bool { return d != nil && (d.AlarmEmail != "" || d.AlarmTopic != "") }
 
-// Service says that there is a service of the stack.
+// Service reports whether there is a service of the stack.
 func (d Deployed) Service() bool { return d.exists.service }
 
 // EngineVersion is the full version of PostgreSQL that the database has, "" for none.
@@ -121,7 +121,7 @@ type existing struct {
 	// container is that of the newest release; its zero value is none.
 	container ecstypes.ContainerDefinition
 	tasks     int32
-	// served says that a release of the stack was healthy once, so that all of the
+	// served reports whether a release of the stack was healthy once, so that all of the
 	// stack was there.
 	served   bool
 	class    string
@@ -160,7 +160,7 @@ func (e *existing) noteTags(part string, tags map[string]string) {
 	e.tags[part] = tags
 }
 
-// Lost says which settings went with a part that somebody deleted, where nothing
+// Lost returns which settings went with a part that somebody deleted, where nothing
 // else records them, and what the part is made with in their place. A stack that
 // was never whole has lost nothing.
 func (d Deployed) Lost(made Settings) []string {

@@ -155,12 +155,12 @@ func (d *DNSRecord) alias() *types.ResourceRecordSet {
 	}}
 }
 
-// Create makes the record, unless somebody else has made one since.
+// Create creates the record, unless somebody else has made one since.
 func (d *DNSRecord) Create(ctx context.Context) (string, error) {
 	return d.domain, d.zone.change(ctx, types.ChangeActionCreate, d.alias())
 }
 
-// Delete removes the record as it is.
+// Delete deletes the record as it is.
 func (d *DNSRecord) Delete(ctx context.Context) error {
 	have, err := d.zone.record(ctx, d.domain, types.RRTypeA)
 	if have == nil || err != nil {

@@ -19,7 +19,7 @@ import (
 // ignores their failed health checks.
 type earlyTasks struct {
 	database *Database
-	// allowed says that this run may start them; see Stack.canStartEarly.
+	// allowed reports whether this run may start them; see Stack.canStartEarly.
 	allowed bool
 }
 
@@ -35,7 +35,7 @@ const (
 	earlyConnect = time.Minute
 )
 
-// canStartEarly says whether early tasks can be started for a stack that was just read.
+// canStartEarly reports whether early tasks can be started for a stack that was just read.
 // The image has to be one that reads from the secret where its database is, as those built
 // by bookctl do. A restored database has an old password at first. And what serves already
 // is not to be served by tasks that nobody has seen healthy, so this is for the first
@@ -54,7 +54,7 @@ func (s *Stack) canStartEarly() bool {
 	return live == nil || startedEarly(live) && completed(live) == ""
 }
 
-// startedEarly says whether the tasks of a service are early ones, and not treated as all
+// startedEarly reports whether the tasks of a service are early ones, and not treated as all
 // others yet.
 func startedEarly(live *types.Service) bool {
 	return aws.ToInt32(live.HealthCheckGracePeriodSeconds) == earlyGrace
@@ -69,7 +69,7 @@ func (e earlyTasks) dependency() graph.Finder {
 	return e.database
 }
 
-// await says that tasks which start now have to wait until the database serves.
+// await reports whether tasks which start now have to wait until the database serves.
 func (e earlyTasks) await() bool {
 	_, serves := e.database.serves()
 	return e.allowed && !serves

@@ -57,7 +57,7 @@ const mostEnvironment = 48 << 10
 // takeBack is what to do about a variable that may be deployed.
 const takeBack = "leave it out, or take it back with --unset-env"
 
-// checkEnvironment says what is wrong with the environment, and what to do; "" for nothing. It never
+// checkEnvironment returns what is wrong with the environment, and what to do; "" for nothing. It never
 // repeats a value.
 func (s Settings) checkEnvironment() (why, next string) {
 	size := 0
@@ -84,7 +84,7 @@ func (s Settings) checkEnvironment() (why, next string) {
 	return "", ""
 }
 
-// reserved says why a variable is bookctl's own to set, or "".
+// reserved returns the reason why a variable is bookctl's own to set, or "".
 func (s Settings) reserved(name string) string {
 	switch name {
 	case "PORT":
@@ -304,7 +304,7 @@ func (s Settings) ownSecrets() int32 {
 	return n
 }
 
-// isOwnOrigin says whether a variable comes from the secret of a stack that 'bookctl
+// isOwnOrigin reports whether a variable comes from the secret of a stack that 'bookctl
 // secret set' fills. Only the stack itself has reason to use it.
 func isOwnOrigin(from string) bool {
 	m := secretFrom.FindStringSubmatch(from)

@@ -72,7 +72,7 @@ func (s *EnvironmentSecret) Create(context.Context) (string, error) {
 		"set each again with %s, or do without it with %s", hint.Command("secret", "set", "NAME"), hint.Command("up", "--unset-env", "NAME"))
 }
 
-// Delete removes the secret with its values.
+// Delete deletes the secret with its values.
 func (s *EnvironmentSecret) Delete(ctx context.Context) error {
 	return deleteSecret(ctx, s.secrets, s.secretName())
 }
@@ -98,7 +98,7 @@ type OwnSecret struct {
 	Name string `json:"name"`
 	// Changed is when it was set; nil where it was not by bookctl.
 	Changed *time.Time `json:"changed,omitempty" doc:"When it was set; not known of one that was set by hand."`
-	// InUse says that the newest release gives it to the container.
+	// InUse reports whether the newest release gives it to the container.
 	InUse bool `json:"inUse" doc:"The newest release gives it to the container."`
 }
 
@@ -184,7 +184,7 @@ func (o OwnSecrets) changed() map[string]time.Time {
 	return out
 }
 
-// CheckOwnSecret says what is wrong with a name and a value, or nil. The error has
+// CheckOwnSecret returns what is wrong with a name and a value, or nil. The error has
 // nothing of the value.
 func CheckOwnSecret(name, value string) error {
 	switch {

@@ -56,7 +56,7 @@ type GivenRange struct {
 	Route string
 }
 
-// Public says that its default route leads to an internet gateway, which makes a subnet
+// Public reports whether its default route leads to an internet gateway, which makes a subnet
 // public, whether it gives addresses by itself or not.
 // https://docs.aws.amazon.com/vpc/latest/userguide/configure-subnets.html
 func (r GivenRange) Public() bool { return isInternetGateway(r.Route) }
@@ -309,7 +309,7 @@ func idList(text string) []string {
 // mostSubnets is how many ids a tag has room for.
 const mostSubnets = 10
 
-// checkSubnets says what is wrong with a list of subnets, "" for nothing.
+// checkSubnets returns what is wrong with a list of subnets, "" for nothing.
 func checkSubnets(text string) string {
 	ids := idList(text)
 	for i, id := range ids {
@@ -326,7 +326,7 @@ func checkSubnets(text string) string {
 	return ""
 }
 
-// owns says whether a VPC is the stack's own.
+// owns reports whether a VPC is the stack's own.
 func (n network) owns(ctx context.Context, vpc string) (bool, error) {
 	out, err := n.ec2.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{Filters: n.all()})
 	if err != nil {

@@ -45,7 +45,7 @@ func (s *Settings) GiveTags(set map[string]string, unset []string) {
 	s.Tags = NewPairs(all)
 }
 
-// checkTags says what is wrong with the tags, or nil.
+// checkTags returns what is wrong with the tags, or nil.
 func (s Settings) checkTags() error {
 	all, seen := s.Tags.Map(), map[string]string{}
 	for _, key := range s.Tags.Names() {
@@ -65,7 +65,7 @@ func (s Settings) checkTags() error {
 	return nil
 }
 
-// wrongTag says what AWS or bookctl has against a tag, or "".
+// wrongTag returns what AWS or bookctl has against a tag, or "".
 func wrongTag(key, value string) string {
 	lower := strings.ToLower(key)
 	switch {
@@ -134,7 +134,7 @@ func readGiven(tags map[string]string) Pairs {
 	return NewPairs(out)
 }
 
-// isGiven says whether a key is one that names what the user gave.
+// isGiven reports whether a key is one that names what the user gave.
 func isGiven(key string) bool {
 	n, numbered := strings.CutPrefix(key, tagGiven+"-")
 	return key == tagGiven || numbered && positive(n)

@@ -26,7 +26,7 @@ type Holder struct {
 	ID   string `json:"id"`
 	// What tells more of it: its name, or what it is of.
 	What string `json:"what,omitempty"`
-	// Where says how it holds the network: "is in vpc-1".
+	// Where is how it holds the network: "is in vpc-1".
 	Where string            `json:"where"`
 	Owner string            `json:"owner,omitempty"` // the account
 	Tags  map[string]string `json:"tags,omitempty"`
@@ -56,7 +56,7 @@ func (h Holder) String() string {
 	return text + " " + h.Where
 }
 
-// HeldError says that a stack can't be destroyed since others use its network.
+// HeldError reports that a stack can't be destroyed since others use its network.
 type HeldError struct {
 	Stack   string
 	Holders []Holder
@@ -180,7 +180,7 @@ type holderSearch struct {
 
 func (s holderSearch) ours(tags []types.Tag) bool { return tagMap(tags)[TagStack] == s.stack }
 
-// holder makes one that is in a VPC, or at it.
+// holder creates one that is in a VPC, or at it.
 func (s holderSearch) holder(kind string, id *string, what string, tags []types.Tag, owner *string, where string, holds ...string) Holder {
 	return Holder{Kind: kind, ID: aws.ToString(id), What: what, Where: where, Owner: aws.ToString(owner), Tags: tagMap(tags), Holds: holds}
 }
@@ -317,7 +317,7 @@ func (s holderSearch) interfaces(ctx context.Context) ([]Holder, error) {
 	return out, nil
 }
 
-// belongs says whether an interface is of the stack's load balancer, tasks or
+// belongs reports whether an interface is of the stack's load balancer, tasks or
 // database, or of something that is a holder itself.
 func (s holderSearch) belongs(x types.NetworkInterface, own func(string) bool) bool {
 	switch x.InterfaceType {
@@ -357,7 +357,7 @@ func (s holderSearch) endpoints(ctx context.Context) ([]Holder, error) {
 	return out, nil
 }
 
-// gone says whether the state of something is one in which it holds nothing.
+// gone reports whether the state of something is one in which it holds nothing.
 func gone(state string) bool {
 	switch strings.ToLower(state) {
 	case "deleted", "deleting", "detached", "rejected", "failed", "expired":

@@ -104,7 +104,7 @@ func (m *Image) Wanted(live *liveImage) *liveImage { return live }
 // Attributes implements graph.Shape. What an image is, its digest says.
 func (m *Image) Attributes() graph.Attributes[liveImage] { return nil }
 
-// kept says whether the image need not be marked as one that served any more.
+// kept reports whether the image need not be marked as one that served any more.
 func (m *Image) kept() bool {
 	live := m.Last()
 	return live != nil && live.kept

@@ -20,7 +20,7 @@ type InternetGateway struct {
 	network
 	vpc  *VPC
 	made string // in this run
-	// doubtful says that a gateway was attached before this run attached it, perhaps to
+	// doubtful reports whether a gateway was attached before this run attached it, perhaps to
 	// another VPC.
 	doubtful bool
 }
@@ -87,7 +87,7 @@ func attachedTo(gw *types.InternetGateway) string {
 	return ""
 }
 
-// Create makes the gateway, detached.
+// Create creates the gateway, detached.
 func (g *InternetGateway) Create(ctx context.Context) (string, error) {
 	out, err := g.ec2.CreateInternetGateway(ctx, &ec2.CreateInternetGatewayInput{
 		TagSpecifications: g.onCreate(types.ResourceTypeInternetGateway, g.Name()),

@@ -195,7 +195,7 @@ func describeRule(r types.Rule) string {
 	return fmt.Sprintf("%s: %s for %s", aws.ToString(r.Priority), describeActions(r.Actions), strings.Join(when, ", "))
 }
 
-// describeClients says what a listener asks of its clients' certificates; "" for
+// describeClients returns what a listener asks of its clients' certificates; "" for
 // nothing.
 func describeClients(m *types.MutualAuthenticationAttributes) string {
 	if m == nil || aws.ToString(m.Mode) == "off" {
@@ -337,7 +337,7 @@ func weightsOf(actions []types.Action) map[string]int32 {
 	return out
 }
 
-// compareWeights says whether requests go elsewhere than to the tasks of the current
+// compareWeights reports whether requests go elsewhere than to the tasks of the current
 // revision. ECS does not check that.
 // https://github.com/aws/containers-roadmap/issues/2853
 func (l *Listener) compareWeights(live, want *liveListener) (have, wanted string, differ bool) {
@@ -408,7 +408,7 @@ const (
 	fieldWeights  = "target-group-weights"
 )
 
-// Create makes the listener. A port takes one listener, so that a repeated call
+// Create creates the listener. A port takes one listener, so that a repeated call
 // can't make a second.
 func (l *Listener) Create(ctx context.Context) (string, error) {
 	certificates, policy := l.tls()
@@ -486,7 +486,7 @@ func (l *Listener) modify(ctx context.Context, in *elb.ModifyListenerInput, chan
 	return nil
 }
 
-// Delete removes the listener.
+// Delete deletes the listener.
 func (l *Listener) Delete(ctx context.Context) error { return l.remove(ctx, l.ID()) }
 
 // GoneAtOnce implements graph.GoneAtOnce.

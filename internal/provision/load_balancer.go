@@ -141,7 +141,7 @@ func (l *LoadBalancer) Read(ctx context.Context) (*liveLoadBalancer, graph.State
 	return live, st, nil
 }
 
-// stillProvisioning says that a load balancer, all of which was read before, is on its
+// stillProvisioning reports whether a load balancer, all of which was read before, is on its
 // way still. Until it is active no more is asked of it than that.
 func (l *LoadBalancer) stillProvisioning(lb *types.LoadBalancer) bool {
 	last := l.Last()
@@ -259,7 +259,7 @@ func (l *LoadBalancer) Attributes() graph.Attributes[liveLoadBalancer] {
 	return out
 }
 
-// removable says why the load balancer must not be deleted, if it is the stack's.
+// removable returns the reason why the load balancer must not be deleted, if it is the stack's.
 func (l *LoadBalancer) removable(ctx context.Context, b balancer) error {
 	if b.live == nil || b.tags[TagStack] != l.stack {
 		return nil
@@ -279,7 +279,7 @@ func (l *LoadBalancer) removable(ctx context.Context, b balancer) error {
 	return nil
 }
 
-// Create makes the load balancer with AWS's own attributes. The call is
+// Create creates the load balancer with AWS's own attributes. The call is
 // idempotent by name:
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateLoadBalancer.html
 func (l *LoadBalancer) Create(ctx context.Context) (string, error) {
@@ -347,7 +347,7 @@ func (l *LoadBalancer) SetAtOnce(changes []graph.Change) bool {
 	})
 }
 
-// Delete removes the load balancer with its listeners.
+// Delete deletes the load balancer with its listeners.
 func (l *LoadBalancer) Delete(ctx context.Context) error {
 	_, err := l.elb.DeleteLoadBalancer(ctx, &elb.DeleteLoadBalancerInput{LoadBalancerArn: aws.String(l.ID())})
 	if err != nil && !isCode(err, "LoadBalancerNotFound") {

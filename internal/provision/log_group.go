@@ -72,7 +72,7 @@ func newLogGroup(g logGroups, want logRetention) *LogGroup {
 	return l
 }
 
-// newDatabaseLogGroup makes the group to which RDS sends PostgreSQL's log. Left
+// newDatabaseLogGroup creates the group to which RDS sends PostgreSQL's log. Left
 // to itself RDS makes the group, without tags, to be kept for ever, and leaves
 // it behind: https://github.com/hashicorp/terraform-provider-aws/issues/5348
 func newDatabaseLogGroup(g logGroups, want logRetention) *LogGroup {
@@ -161,7 +161,7 @@ func retentionText(n int32) string {
 	return days(n)
 }
 
-// Create makes the group, which then keeps for ever until Update. Its tag says that
+// Create creates the group, which then keeps for ever until Update. Its tag says that
 // no time was set yet, also where an emulator has kept the tags of an earlier group
 // of that name.
 func (l *LogGroup) Create(ctx context.Context) (string, error) {
@@ -201,7 +201,7 @@ func (l *LogGroup) retain(ctx context.Context, _ []graph.Change) error {
 	return l.tag(ctx, map[string]string{settingTag("log-days"): strconv.Itoa(int(l.want.days))})
 }
 
-// Delete removes the group with what it holds.
+// Delete deletes the group with what it holds.
 func (l *LogGroup) Delete(ctx context.Context) error {
 	_, err := l.logs.DeleteLogGroup(ctx, &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: aws.String(l.groupName())})
 	if err != nil && !isCode(err, "ResourceNotFoundException") {

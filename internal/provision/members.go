@@ -295,7 +295,7 @@ func all[T any](list []T, ok func(T) bool) bool {
 	return true
 }
 
-// unfiltered says that an endpoint did not keep to the tags that EC2 was asked for,
+// unfiltered reports that an endpoint did not keep to the tags that EC2 was asked for,
 // as emulators do: what it lists besides is a stranger's, such as the default VPC.
 func unfiltered(input, answer any) error {
 	var (

@@ -24,10 +24,10 @@ type Blocker struct {
 	VPC    string   `json:"vpc"`
 	Subnet string   `json:"subnet"`
 	Groups []string `json:"groups"`
-	// Managed says that an AWS service made it and will remove it: it can't be
+	// Managed reports whether an AWS service made it and will remove it: it can't be
 	// removed by anybody else, and goes minutes after what it belonged to.
 	Managed bool `json:"managed"`
-	// Public says that it has a public address, which keeps the internet gateway.
+	// Public reports whether it has a public address, which keeps the internet gateway.
 	Public bool `json:"public,omitempty"`
 }
 

@@ -14,7 +14,7 @@ type networkParts struct {
 	gateway, routes graph.Finder
 	// public are the subnets of load balancer and tasks, and data those of the database.
 	public, data []subnetwork
-	// given says that their ranges are known only when they were looked at.
+	// given reports whether their ranges are known only when they were looked at.
 	given bool
 
 	before    []Resource // those that come before the security groups

@@ -64,7 +64,7 @@ type sharedRead[T any] struct {
 	what T
 	err  error
 	at   time.Time
-	// givenUp says that who made the call gave it up.
+	// givenUp reports whether who made the call gave it up.
 	givenUp bool
 }
 

@@ -101,7 +101,7 @@ func (c containers) startOneOff(ctx context.Context, logs *cloudwatchlogs.Client
 type OneOffState struct {
 	// Status is ECS's word: PROVISIONING, PENDING, RUNNING, DEPROVISIONING, STOPPED …
 	Status string
-	// Stopped says that it has ended.
+	// Stopped reports whether it has ended.
 	Stopped bool
 	// Exit is the exit code of its command, nil where that never ran or ECS does not
 	// know it. Reason says why the task stopped, in ECS's words.

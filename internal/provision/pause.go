@@ -30,7 +30,7 @@ const tagPaused = "bookctl:paused"
 // dbStopped is RDS's word.
 const dbStopped = "stopped"
 
-// isStopped says whether a database is stopped, or about to be.
+// isStopped reports whether a database is stopped, or about to be.
 func isStopped(db *rdstypes.DBInstance) bool {
 	status := aws.ToString(db.DBInstanceStatus)
 	return status == dbStopped || status == "stopping"
@@ -102,7 +102,7 @@ func (p Pause) Run(ctx context.Context) error {
 	return p.stop(ctx, data)
 }
 
-// stoppable says why RDS would refuse to stop a database; nil is for none, too. One with
+// stoppable returns the reason why RDS would refuse to stop a database; nil is for none, too. One with
 // a standby is stopped with that.
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_StopInstance.html#USER_StopInstance.Limitations
 func stoppable(db *rdstypes.DBInstance) error {

@@ -39,9 +39,9 @@ type Release struct {
 	// Image is the reference that its tasks run.
 	Image   string    `json:"image"`
 	Created time.Time `json:"created"`
-	// Served says that its rollout was completed once.
+	// Served reports whether its rollout was completed once.
 	Served bool `json:"served"`
-	// Serving says that it is what the service runs, or is rolling out.
+	// Serving reports whether it is what the service runs, or is rolling out.
 	Serving bool `json:"serving"`
 	// Repeats is the revision of the release that a rollback made this one of; 0
 	// for one that no rollback made.
@@ -52,9 +52,9 @@ type Release struct {
 	RegistrySecret string `json:"-"`
 
 	definition revision
-	// apart says that its tasks know no database of the stack.
+	// apart reports whether its tasks know no database of the stack.
 	apart bool
-	// Gone says that its image is no longer in the stack's repository.
+	// Gone reports whether its image is no longer in the stack's repository.
 	Gone bool `json:"gone,omitempty"`
 }
 
@@ -205,7 +205,7 @@ func container(def *types.TaskDefinition) types.ContainerDefinition {
 	return types.ContainerDefinition{}
 }
 
-// opensDatabase says whether a container gets the password of the stack's database.
+// opensDatabase reports whether a container gets the password of the stack's database.
 func (c containers) opensDatabase(d types.ContainerDefinition) bool {
 	return slices.ContainsFunc(d.Secrets, func(s types.Secret) bool {
 		return strings.Contains(aws.ToString(s.ValueFrom), ":secret:"+c.names().Secret()+"-")

@@ -175,13 +175,13 @@ func ruleTags(tags map[string]string) []types.Tag {
 	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
 }
 
-// Create makes the rule, without a target. A name is of one rule, so that a repeated
+// Create creates the rule, without a target. A name is of one rule, so that a repeated
 // call makes no second.
 func (r *ReleaseAlarm) Create(ctx context.Context) (string, error) {
 	return "", r.put(ctx, ruleTags(r.tags(r.Name())))
 }
 
-// put makes the rule or changes it. It takes tags for a new one alone.
+// put creates the rule or changes it. It takes tags for a new one alone.
 func (r *ReleaseAlarm) put(ctx context.Context, tags []types.Tag) error {
 	account, err := r.who.number(ctx)
 	if err != nil {
@@ -236,7 +236,7 @@ func (r *ReleaseAlarm) removeTargets(ctx context.Context, but string) error {
 	return nil
 }
 
-// Delete removes the rule, of which its targets have to go first.
+// Delete deletes the rule, of which its targets have to go first.
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_DeleteRule.html
 func (r *ReleaseAlarm) Delete(ctx context.Context) error {
 	if err := r.removeTargets(ctx, ""); err != nil {

@@ -73,7 +73,7 @@ type liveReleaseCommand struct{ noted bool }
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
 const releaseStarter = "bookctl-release"
 
-// Read says how far the command is for the revision that is wanted.
+// Read returns how far the command is for the revision that is wanted.
 func (r *ReleaseCommand) Read(ctx context.Context) (*liveReleaseCommand, graph.State, error) {
 	id := r.definition.ID()
 	if id == "" {
@@ -110,7 +110,7 @@ func (r *ReleaseCommand) progress(ctx context.Context, id string) (graph.State, 
 	return r.earlier(ctx, id)
 }
 
-// succeeded says whether a revision needs no run of the command any more: it, or the
+// succeeded reports whether a revision needs no run of the command any more: it, or the
 // release that it repeats, had one, or it has served.
 func (r *ReleaseCommand) succeeded(ctx context.Context, id string) (bool, error) {
 	_, tags, err := r.definition.describe(ctx, id)

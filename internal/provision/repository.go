@@ -121,7 +121,7 @@ func sameJSON(a, b string) bool {
 	return json.Unmarshal([]byte(a), &x) == nil && json.Unmarshal([]byte(b), &y) == nil && reflect.DeepEqual(x, y)
 }
 
-// Create makes the repository.
+// Create creates the repository.
 func (r *Repository) Create(ctx context.Context) (string, error) {
 	tags := r.tags(r.Name())
 	out, err := r.ecr.CreateRepository(ctx, &ecr.CreateRepositoryInput{
@@ -193,7 +193,7 @@ func (r *Repository) setLifecycle(ctx context.Context, _ []graph.Change) error {
 	return nil
 }
 
-// Delete removes the repository with its images.
+// Delete deletes the repository with its images.
 func (r *Repository) Delete(ctx context.Context) error {
 	_, err := r.ecr.DeleteRepository(ctx, &ecr.DeleteRepositoryInput{RepositoryName: aws.String(r.repositoryName()), Force: true})
 	if err != nil && !isCode(err, "RepositoryNotFoundException") {

@@ -110,7 +110,7 @@ func (s *Service) configure(ctx context.Context, c types.DeploymentConfiguration
 	return nil
 }
 
-// errRestartFailed says that ECS gave a restart up.
+// errRestartFailed reports that ECS gave a restart up.
 var errRestartFailed = errors.New("the restart failed")
 
 // restarted waits for the rollout that this run started, and returns it as it ended.

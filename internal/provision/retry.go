@@ -29,7 +29,7 @@ func NewRetryer(longest time.Duration) aws.Retryer {
 	})
 }
 
-// clockIsOff says that a call was refused for the time of its signature. The SDK
+// clockIsOff reports that a call was refused for the time of its signature. The SDK
 // signs the next one by AWS's clock, which it has from the answer, and does not
 // know that RequestExpired, which EC2 answers, calls for it.
 // https://github.com/aws/aws-sdk-go-v2/blob/main/aws/retry/middleware.go

@@ -38,7 +38,7 @@ type Role struct {
 	// permissions are asked when the things that they name have ARNs.
 	permissions func() []statement
 	made        bool // by this run, so that nobody else has given it a policy
-	// forECS says that it is ECS itself, and not tasks, that assumes the role.
+	// forECS reports whether it is ECS itself, and not tasks, that assumes the role.
 	forECS bool
 }
 
@@ -71,7 +71,7 @@ type identified interface {
 	ID() string
 }
 
-// newRole makes a role, which needs what tells its account and whatever else its
+// newRole creates a role, which needs what tells its account and whatever else its
 // permissions name.
 func newRole(i identity, client *iam.Client, name, boundary string, account identified, needs []graph.Finder, permissions func() []statement) *Role {
 	r := &Role{identity: i, iam: client, name: name, boundary: boundary, account: account, permissions: permissions}
@@ -285,7 +285,7 @@ func (r *Role) Attributes() graph.Attributes[liveRole] {
 	}
 }
 
-// samePolicy says whether two policies are the same, of which there may be none.
+// samePolicy reports whether two policies are the same, of which there may be none.
 func samePolicy(a, b string) bool { return a == b || sameJSON(a, b) }
 
 // setBy is graph.SetBy with an error that names the role.
@@ -298,7 +298,7 @@ func (r *Role) setBy(what string, set func(context.Context) error) graph.Remedy 
 	})
 }
 
-// Create makes the role without permissions.
+// Create creates the role without permissions.
 func (r *Role) Create(ctx context.Context) (string, error) {
 	of, err := arn.Parse(r.account.ID())
 	if err != nil {
@@ -390,7 +390,7 @@ func (r *Role) strip(ctx context.Context, own bool) error {
 	return nil
 }
 
-// Delete removes the role with its policy. IAM deletes only bare roles: where it says that
+// Delete deletes the role with its policy. IAM deletes only bare roles: where it says that
 // this one is not, as after somebody gave it another policy by hand, all go.
 func (r *Role) Delete(ctx context.Context) error {
 	err := r.strip(ctx, true)

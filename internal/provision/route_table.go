@@ -27,7 +27,7 @@ type RouteTable struct {
 	gateway *InternetGateway // nil: isolated
 	subnets []*Subnet
 	made    string // in this run
-	// doubtful says that a route or an association was there before this run made it, and
+	// doubtful reports whether a route or an association was there before this run made it, and
 	// may be another one.
 	doubtful bool
 	// joined are the subnets that this run has associated. Should one not show, it is
@@ -155,7 +155,7 @@ func (r *RouteTable) Attributes() graph.Attributes[liveRoutes] {
 	}
 }
 
-// Create makes the empty table.
+// Create creates the empty table.
 func (r *RouteTable) Create(ctx context.Context) (string, error) {
 	out, err := r.ec2.CreateRouteTable(ctx, &ec2.CreateRouteTableInput{
 		VpcId:             aws.String(r.vpc.ID()),

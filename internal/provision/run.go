@@ -128,7 +128,7 @@ func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
 	return stack, report, err
 }
 
-// first makes a stack that is not there, of which parts may be.
+// first creates a stack that is not there, of which parts may be.
 func (r Run) first(ctx context.Context, stack *Stack) (*Stack, graph.Report, error) {
 	r.Spec.startEarly = stack.canStartEarly()
 	if r.Allow != nil {
@@ -207,7 +207,7 @@ func (r Run) make(ctx context.Context, lock *runlock.Lock, allow func([]graph.Fi
 	return again, report.Followed(more), err
 }
 
-// upToDate says whether everything is there, ours and as it is wanted.
+// upToDate reports whether everything is there, ours and as it is wanted.
 func upToDate(found []graph.Finding) bool {
 	for _, f := range found {
 		done := f.Phase == graph.Ready || f.Phase == graph.Absent && f.Unwanted
@@ -227,7 +227,7 @@ type Removal struct {
 	Left []inventory.Item
 	// Purged and Kept are the snapshots and backups that went, and that stay.
 	Purged, Kept []Snapshot
-	// Spared says what stays besides, since others need it, or may.
+	// Spared is what stays besides, since others need it, or may.
 	Spared []string
 }
 

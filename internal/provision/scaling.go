@@ -31,7 +31,7 @@ type Scaling struct {
 	second  *TargetGroup // that takes turns with targets; nil without one
 	want    bounds
 	paused  bool // it is to be suspended
-	// recorded says that this run has written the bounds to the service's tags.
+	// recorded reports whether this run has written the bounds to the service's tags.
 	recorded bool
 }
 
@@ -45,7 +45,7 @@ func (b bounds) String() string {
 	return fmt.Sprintf("%d to %d", b.min, b.max)
 }
 
-// include says whether a number of tasks is within the bounds.
+// include reports whether a number of tasks is within the bounds.
 func (b bounds) include(n int32) bool { return n >= b.min && n <= b.max }
 
 // nearest is the number within the bounds that is nearest to another one.
@@ -168,7 +168,7 @@ func boundsOf(t types.ScalableTarget) bounds {
 	return bounds{min: aws.ToInt32(t.MinCapacity), max: aws.ToInt32(t.MaxCapacity)}
 }
 
-// setBySchedule says whether bounds that are not the wanted ones are those of
+// setBySchedule reports whether bounds that are not the wanted ones are those of
 // somebody's schedule, which changes them at its times and is no drift.
 // https://docs.aws.amazon.com/autoscaling/application/userguide/scheduled-scaling-policy-overview.html
 func (s *Scaling) setBySchedule(ctx context.Context, live bounds) (bool, error) {
@@ -207,7 +207,7 @@ func (s *Scaling) inForce(ctx context.Context) (bounds, error) {
 	return live, nil
 }
 
-// describeSuspension says what of a scaling somebody has suspended; "" for nothing.
+// describeSuspension returns what of a scaling somebody has suspended; "" for nothing.
 func describeSuspension(s *types.SuspendedState) string {
 	if s == nil {
 		return ""

@@ -41,7 +41,7 @@ type liveSecret struct {
 	valued                  bool // it has a value
 }
 
-// readable says whether there is a value to read.
+// readable reports whether there is a value to read.
 func (s *Secret) readable() bool {
 	live := s.Last()
 	return live != nil && live.valued && live.deletion == notDeleted
@@ -129,7 +129,7 @@ func hasCurrent(stages map[string][]string) bool {
 	return false
 }
 
-// Create makes the secret without a value. The SDK sends a client token with
+// Create creates the secret without a value. The SDK sends a client token with
 // the call and keeps it over its own retries.
 func (s *Secret) Create(ctx context.Context) (string, error) {
 	out, err := s.secrets.CreateSecret(ctx, &secretsmanager.CreateSecretInput{
@@ -251,7 +251,7 @@ func (s *Secret) put(ctx context.Context, value credentials) (version string, er
 	return aws.ToString(out.VersionId), nil
 }
 
-// Delete removes the secret: it opens a database that is gone by then.
+// Delete deletes the secret: it opens a database that is gone by then.
 func (s *Secret) Delete(ctx context.Context) error {
 	return deleteSecret(ctx, s.secrets, s.secretName())
 }

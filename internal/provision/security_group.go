@@ -238,7 +238,7 @@ const (
 
 func (g *SecurityGroup) groupName() string { return g.names().SecurityGroup(g.Name()) }
 
-// Create makes the group, with the allow-all egress rule that AWS gives every
+// Create creates the group, with the allow-all egress rule that AWS gives every
 // new group; Update then revokes it. Name and VPC are the natural key.
 func (g *SecurityGroup) Create(ctx context.Context) (string, error) {
 	out, err := g.ec2.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{
@@ -355,7 +355,7 @@ func bare(r rule) []types.IpPermission {
 	return []types.IpPermission{p}
 }
 
-// noRule says that a rule is not there.
+// noRule reports whether a rule is not there.
 func noRule(err error) bool {
 	return isCode(err, "InvalidPermission.NotFound", "InvalidSecurityGroupRuleId.NotFound")
 }
@@ -428,7 +428,7 @@ func (n network) revoke(ctx context.Context, group string, egress bool, ids ...s
 // ExpectGone returns the usual time until nothing uses it any more.
 func (g *SecurityGroup) ExpectGone() time.Duration { return held }
 
-// Delete removes the group, whose rules go with it. One that is held loses them first:
+// Delete deletes the group, whose rules go with it. One that is held loses them first:
 // groups that name each other could not be removed otherwise.
 func (g *SecurityGroup) Delete(ctx context.Context) error {
 	if err := g.free(ctx, g.vpc.ID(), func(b Blocker) bool { return slices.Contains(b.Groups, g.ID()) }); err != nil {

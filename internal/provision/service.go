@@ -221,7 +221,7 @@ func (s *Service) lastSeen() *types.Service {
 	return nil
 }
 
-// ours says whether the service that was last read is the stack's.
+// ours reports whether the service that was last read is the stack's.
 func (s *Service) ours() bool {
 	live := s.Last()
 	return live != nil && live.tags[TagStack] == s.stack
@@ -372,7 +372,7 @@ func (s *Service) lookup(ctx context.Context) (*types.Service, error) {
 	return &out.Services[0], nil
 }
 
-// progress says how far the rollout is. It is over when the deployment that
+// progress returns how far the rollout is. It is over when the deployment that
 // this run started, or found on its way with the wanted definition, is the one
 // that serves: ECS's own rollback puts another in its place, and a run that
 // took that for success would report the old release as the new one.
@@ -574,13 +574,13 @@ const (
 // where no circuit breaker ends it.
 const fieldFailing = "failing-tasks"
 
-// deploying says whether a deployment of a service is going on.
+// deploying reports whether a deployment of a service is going on.
 func deploying(live *types.Service) bool {
 	p := newestDeployment(live)
 	return p != nil && p.RolloutState == types.DeploymentRolloutStateInProgress
 }
 
-// describeUnmanaged says which of those a service has.
+// describeUnmanaged returns which of those a service has.
 func describeUnmanaged(live *types.Service) map[string]string {
 	out := map[string]string{}
 	// 1.4.0 has been LATEST since 2020; secrets by their key need it:
@@ -894,7 +894,7 @@ func wantedCount(live, want liveService) int32 {
 	return live.inForce.nearest(live.desired)
 }
 
-// Create makes the service. The client token follows from what is asked for, so
+// Create creates the service. The client token follows from what is asked for, so
 // that a run that was killed before it had the answer asks for the same again.
 func (s *Service) Create(ctx context.Context) (string, error) {
 	if err := s.shift.lookUp(ctx); err != nil {
@@ -964,7 +964,7 @@ func (s *Service) leave(last *types.Service, in *ecs.UpdateServiceInput) {
 	s.before, s.watched, s.begun = aws.ToString(last.CurrentServiceDeployment), "", begins(in)
 }
 
-// begins says whether an update begins a deployment: what does is said to at each member.
+// begins reports whether an update begins a deployment: what does is said to at each member.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html
 func begins(in *ecs.UpdateServiceInput) bool {
 	return in.ForceNewDeployment || in.TaskDefinition != nil || in.NetworkConfiguration != nil || in.LoadBalancers != nil || in.PlatformVersion != nil ||
@@ -1004,7 +1004,7 @@ func (s *Service) noteVersion(ctx context.Context, arn, version string) error {
 	return nil
 }
 
-// Delete removes the service with its tasks. Forced, the call needs no scaling
+// Delete deletes the service with its tasks. Forced, the call needs no scaling
 // to zero before: it stops the tasks itself, which the engine waits for.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteService.html
 func (s *Service) Delete(ctx context.Context) error {

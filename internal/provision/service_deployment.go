@@ -66,7 +66,7 @@ func (s Shifting) Text() string {
 	return text
 }
 
-// back says that the release is being taken back, or was.
+// back reports whether the release is being taken back, or was.
 func (s Shifting) back() bool {
 	return strings.HasPrefix(s.Status, "ROLLBACK") || strings.HasPrefix(s.Status, "STOP")
 }
@@ -128,7 +128,7 @@ func (s *Service) record(ctx context.Context, live *types.Service) (*types.Servi
 	return s.serviceDeployment(ctx, s.watched)
 }
 
-// takenBackBefore says that the release of a record was being taken back when this run
+// takenBackBefore reports whether the release of a record was being taken back when this run
 // first looked at it, and that this run has begun none: what is waited for is that the
 // release before serves again, which the service tells.
 func (s *Service) takenBackBefore(d *types.ServiceDeployment) bool {
@@ -191,7 +191,7 @@ var startingStages = []types.ServiceDeploymentLifecycleStage{
 	"", types.ServiceDeploymentLifecycleStageReconcileService, types.ServiceDeploymentLifecycleStagePreScaleUp, types.ServiceDeploymentLifecycleStageScaleUp,
 }
 
-// overdue says why a release is given up that does not get on; "" where it does. ECS would
+// overdue returns the reason why a release is given up that does not get on; "" where it does. ECS would
 // go on replacing its tasks.
 func overdue(d *types.ServiceDeployment) string {
 	took := time.Since(aws.ToTime(d.CreatedAt))
@@ -207,7 +207,7 @@ func overdue(d *types.ServiceDeployment) string {
 	return ""
 }
 
-// shiftProgress says how far a release is to which the traffic is shifted. Failing is why
+// shiftProgress returns how far a release is to which the traffic is shifted. Failing is why
 // it is to be taken back: no circuit breaker does that.
 func (s *Service) shiftProgress(live *types.Service, d *types.ServiceDeployment, died int32) (phase graph.Phase, note, failing string) {
 	now := shiftingOf(d)

@@ -79,7 +79,7 @@ func (r *ServiceLinkedRole) Find(ctx context.Context) (graph.State, error) {
 	return absent, nil
 }
 
-// Create makes the role, or finds that somebody was faster.
+// Create creates the role, or finds that somebody was faster.
 func (r *ServiceLinkedRole) Create(ctx context.Context) (string, error) {
 	out, err := r.iam.CreateServiceLinkedRole(ctx, &iam.CreateServiceLinkedRoleInput{AWSServiceName: &r.service})
 	if err != nil && strings.Contains(err.Error(), "has been taken") {

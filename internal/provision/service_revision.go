@@ -14,7 +14,7 @@ type traffic struct {
 	// group is the ARN of the target group that all tasks of the current revision are in,
 	// "" where ECS does not say.
 	group string
-	// shifting says that a deployment moves the requests from one group to the other, so
+	// shifting reports whether a deployment moves the requests from one group to the other, so
 	// that the weights are ECS's alone.
 	shifting bool
 }

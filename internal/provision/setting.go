@@ -36,7 +36,7 @@ type Setting struct {
 	// "" where a snapshot does not restore it.
 	Restored string
 
-	// Derived says that the image decides it where the user has not: see
+	// Derived reports whether the image decides it where the user has not: see
 	// Settings.Follow. The default is that of bookapi.
 	Derived bool
 
@@ -47,7 +47,7 @@ type Setting struct {
 	given func(*Settings)
 	// recorded is where the stack records it.
 	recorded place
-	// when says whether it is recorded; nil means always.
+	// when reports whether it is recorded; nil means always.
 	when func(Settings) bool
 	// text is what is recorded, where that is not the value as it is.
 	text func(Settings) string
@@ -56,7 +56,7 @@ type Setting struct {
 	// live reads it from what exists, for where no tag has it. Nil means that only
 	// the tag tells.
 	live func(parts, *Settings)
-	// taken says whether a recorded value counts, in settings as live read them; nil
+	// taken reports whether a recorded value counts, in settings as live read them; nil
 	// means that any does that can be read.
 	taken func(recorded string, s Settings) bool
 	// restore reads it from a snapshot and says whether that tells; nil reads the tag.
@@ -74,7 +74,7 @@ type refusal func(about string, broken bool, format string, args ...any)
 // Tag is the key of the tag that records the setting.
 func (s Setting) Tag() string { return settingTag(s.Flag) }
 
-// ofRelease says that each release has its own value, which going back to it brings back.
+// ofRelease reports whether each release has its own value, which going back to it brings back.
 func (s Setting) ofRelease() bool { return s.recorded.on[0] == definitionPart }
 
 // settingTag is the key of the tag of the setting with that flag.
@@ -201,7 +201,7 @@ type place struct {
 	// by is the resource that carries the setting out for the others, and so writes
 	// their tags once that is done; "" where each writes its own.
 	by string
-	// untagged says that the resource itself is the record: a task definition that is
+	// untagged reports whether the resource itself is the record: a task definition that is
 	// tagged as the stack's can't be changed by hand.
 	untagged bool
 }
@@ -320,7 +320,7 @@ func (s *Settings) read(resource string, tags map[string]string, live parts) {
 	}
 }
 
-// Returns says whether a text is what a derived setting is given as to follow the image
+// Returns reports whether a text is what a derived setting is given as to follow the image
 // again: 0 for a number, and "image" for a text.
 func (s Setting) Returns(text string) bool {
 	switch s.Value.(type) {

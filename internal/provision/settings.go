@@ -47,7 +47,7 @@ type Settings struct {
 	SpotBase int32
 	// Deploy is how a release takes the place of the one before; see ParseStrategy.
 	Deploy string
-	// Twins says that the stack has what shifting the traffic needs. What was made for that
+	// Twins reports whether the stack has what shifting the traffic needs. What was made for that
 	// stays with the stack, also when it only rolls again: which of the two target groups
 	// the tasks are in changes with each release.
 	Twins bool
@@ -141,7 +141,7 @@ type Settings struct {
 	// ReadyPath is where the service says whether its database serves as well, "" for
 	// nowhere. The image says so.
 	ReadyPath string
-	// LocatesDatabase says that the program asks the secret where its database is, as
+	// LocatesDatabase reports whether the program asks the secret where its database is, as
 	// bookapi does, so that it can be started before that is there. The image says so.
 	LocatesDatabase bool
 	// DatabaseAuthority is where the image has the certificate authorities of Amazon
@@ -187,7 +187,7 @@ func (s *Settings) Follow(setting, value string) bool {
 	return false
 }
 
-// Answers says whether a code is one of HealthStatus.
+// Answers reports whether a code is one of HealthStatus.
 func (s Settings) Answers(code int) bool {
 	for part := range strings.SplitSeq(s.HealthStatus, ",") {
 		from, to, ranged := strings.Cut(part, "-")
@@ -202,7 +202,7 @@ func (s Settings) Answers(code int) bool {
 	return false
 }
 
-// chose says whether the user chose a derived setting.
+// chose reports whether the user chose a derived setting.
 func (s *Settings) chose(setting string) bool {
 	return slices.Contains(strings.Fields(s.Chosen), setting)
 }
@@ -217,7 +217,7 @@ func (s *Settings) choose(setting string, chosen bool) {
 	s.Chosen = strings.Join(all, " ")
 }
 
-// Secure says whether the stack is served by HTTPS.
+// Secure reports whether the stack is served by HTTPS.
 func (s Settings) Secure() bool { return s.Domain != "" || s.Certificate != "" }
 
 // fargate says how much memory, in MiB, tasks of each CPU size may have.
@@ -238,7 +238,7 @@ type memorySizes struct {
 	min, max, step int32
 }
 
-// none says that there are no such tasks.
+// none reports whether there are no such tasks.
 func (m memorySizes) none() bool { return m.list == nil && m.max == 0 }
 
 func (m memorySizes) allow(n int32) bool {

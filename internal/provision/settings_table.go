@@ -868,7 +868,7 @@ func texts(numbers []int32) []string {
 	return out
 }
 
-// positive says whether a text is a whole number above 0.
+// positive reports whether a text is a whole number above 0.
 func positive(text string) bool {
 	n := number(text)
 	return n != nil && *n > 0

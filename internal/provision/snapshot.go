@@ -17,7 +17,7 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// SnapshotKind says how a snapshot came about, and so how it is removed.
+// SnapshotKind describes how a snapshot came about, and so how it is removed.
 type SnapshotKind string
 
 const (
@@ -64,10 +64,10 @@ type Snapshot struct {
 	iops, backups int32
 }
 
-// Taken says whether the snapshot was taken of the stack's own database, and can be restored.
+// Taken reports whether the snapshot was taken of the stack's own database, and can be restored.
 func (s Snapshot) Taken() bool { return s.Kind != RetainedBackup && s.Kind != CopiedSnapshot }
 
-// Elsewhere says whether the snapshot is in another region or account.
+// Elsewhere reports whether the snapshot is in another region or account.
 func (s Snapshot) Elsewhere() bool { return s.elsewhere != "" }
 
 // Restored lays over s what the snapshot's database was, as far as the snapshot
@@ -132,7 +132,7 @@ func snapshotsOf(ctx context.Context, client *rds.Client, stack string, what lis
 	return snapshotsOfInstance(ctx, client, stack, db, what)
 }
 
-// listing says what a list of snapshots is to have.
+// listing describes what a list of snapshots is to have.
 type listing int
 
 const (

@@ -27,9 +27,9 @@ type SnapshotCopy struct {
 	graph.NodeOf[liveSnapshot]
 	databases
 	from Snapshot
-	// asked says that this run has asked for it.
+	// asked reports whether this run has asked for it.
 	asked bool
-	// deleted says that this run has deleted one that failed.
+	// deleted reports whether this run has deleted one that failed.
 	deleted bool
 }
 
@@ -189,7 +189,7 @@ func (s *SnapshotCopy) status(ctx context.Context) (string, error) {
 	return aws.ToString(out.DBSnapshots[0].Status), nil
 }
 
-// keyHint says what lets a run copy a snapshot that another account has encrypted.
+// keyHint returns what lets a run copy a snapshot that another account has encrypted.
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/share-encrypted-snapshot.html
 func keyHint(account string) string {
 	return "the policy of the snapshot's key in account " + account + " has to let this account use it (kms:DescribeKey, kms:Decrypt, kms:CreateGrant, kms:GenerateDataKey*, kms:ReEncrypt*), and so has the policy of whoever runs this"
@@ -243,7 +243,7 @@ func (f otherPlace) find(ctx context.Context, client *rds.Client) (*types.DBSnap
 	return &out.DBSnapshots[0], nil
 }
 
-// Copied says what becomes of a snapshot that is elsewhere before a database is made of it,
+// Copied returns what becomes of a snapshot that is elsewhere before a database is made of it,
 // and what that may fail by; empty for one that is restored as it is.
 func (s Snapshot) Copied() hint.Message {
 	of, err := arn.Parse(s.elsewhere)

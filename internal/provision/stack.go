@@ -40,7 +40,7 @@ import (
 // not kept for the account are a graph.Remover.
 type Resource = graph.Maker
 
-// Spec says which stack is wanted.
+// Spec describes which stack is wanted.
 type Spec struct {
 	// Stack is the stack's name; see naming.CheckStack.
 	Stack string
@@ -61,7 +61,7 @@ type Spec struct {
 	// that of the release which it goes back to, for a record of it; 0 is for a
 	// run that doesn't.
 	RolledBackFrom, Repeats int32
-	// Released says that the release which this run goes back to has served, so that its
+	// Released reports whether the release which this run goes back to has served, so that its
 	// release command is not run again.
 	Released bool
 	// Deployed, where it was just read, answers the first looks at what it saw,
@@ -84,12 +84,12 @@ type Spec struct {
 	// startEarly has tasks started while the database is made; Run.Up sets it. It says how
 	// things are made and not how they should be: what is there is right either way.
 	startEarly bool
-	// afterCutOff says that another run was cut off just before this one; Run sets it.
+	// afterCutOff reports whether another run was cut off just before this one; Run sets it.
 	afterCutOff bool
-	// alarmed says that the stack was to have alarms, which may be there still; Run.Up sets
+	// alarmed reports whether the stack was to have alarms, which may be there still; Run.Up sets
 	// it of what is deployed.
 	alarmed bool
-	// destroying says that the stack is only to be removed; Run.Destroy sets it.
+	// destroying reports whether the stack is only to be removed; Run.Destroy sets it.
 	destroying bool
 	// Said are the settings that this run was told, as up's flags are called. What
 	// was set by hand and protects more than what is recorded stays, unless the
@@ -140,7 +140,7 @@ type Clients struct {
 	caller *caller
 }
 
-// NewClients makes the clients from one configuration.
+// NewClients creates the clients from one configuration.
 func NewClients(c aws.Config) Clients {
 	identity := sts.NewFromConfig(c)
 	return Clients{
@@ -201,7 +201,7 @@ func (s *Stack) Resources() []Resource { return s.resources }
 // URL alone.
 func (s *Stack) Balancing() []Resource { return []Resource{s.balancer} }
 
-// Deferred says what this run was to change and could not yet, which is no failure: AWS
+// Deferred returns what this run was to change and could not yet, which is no failure: AWS
 // takes it later.
 func (s *Stack) Deferred() []string {
 	if s.database.sent.busy == "" {
@@ -214,7 +214,7 @@ func (s *Stack) Deferred() []string {
 	return []string{fmt.Sprintf("the storage of the database stays %s for now, and is not %s: %s", gib(have), gib(s.database.want.storage), stillOptimizing)}
 }
 
-// Spared says what of the stack's a destroy kept, since others need it, or may.
+// Spared returns what of the stack's a destroy kept, since others need it, or may.
 func (s *Stack) Spared() []string {
 	if s.certificate == nil || s.certificate.spared == "" {
 		return nil

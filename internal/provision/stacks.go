@@ -267,7 +267,7 @@ func (n *neighbours) database(ctx context.Context, of databases) (*rdstypes.DBIn
 	return nil, nil
 }
 
-// balanced says whether there is a load balancer, whose name is the stack's own.
+// balanced reports whether there is a load balancer, whose name is the stack's own.
 func (n *neighbours) balanced(ctx context.Context, of balancing) (bool, error) {
 	if n.balancers != nil {
 		return n.balancers[of.names().LoadBalancer()], nil

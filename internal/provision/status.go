@@ -108,7 +108,7 @@ type NewerRelease struct {
 	Revision string    `json:"revision"`
 	Image    string    `json:"image,omitempty"`
 	Created  time.Time `json:"created"`
-	// Failed says that ECS gave its rollout up and went back; else its rollout
+	// Failed reports whether ECS gave its rollout up and went back; else its rollout
 	// never began.
 	Failed bool `json:"failed" doc:"ECS gave its rollout up and went back; else it never began."`
 }
@@ -120,7 +120,7 @@ type ImageStatus struct {
 	// Pushed is when it came into the stack's repository; zero for an image
 	// from elsewhere.
 	Pushed time.Time `json:"pushed,omitzero"`
-	// Gone says that it is no longer in the stack's repository, so that no new
+	// Gone reports whether it is no longer in the stack's repository, so that no new
 	// task can start.
 	Gone bool `json:"gone,omitempty" doc:"It is no longer in the stack's repository, and no new task can start."`
 }
@@ -199,7 +199,7 @@ func (s *Stack) Status(ctx context.Context) (Status, error) {
 	return out, errors.Join(errs...)
 }
 
-// Released says which release the service runs, with what graph.Observe saw of
+// Released returns which release the service runs, with what graph.Observe saw of
 // it on the same Stack.
 func (s *Stack) Released(ctx context.Context) (ReleaseStatus, error) {
 	return s.released(ctx, s.service.lastSeen())

@@ -95,7 +95,7 @@ func (s Strategy) String() string {
 
 func minutesText(d time.Duration) string { return fmt.Sprintf("%dm", int(d.Minutes())) }
 
-// Shifts says whether all new tasks are started alongside those before, and the requests
+// Shifts reports whether all new tasks are started alongside those before, and the requests
 // shifted then.
 func (s Strategy) Shifts() bool { return s.Kind != types.DeploymentStrategyRolling && s.Kind != "" }
 
@@ -179,5 +179,5 @@ func (s Settings) MostTasks() int32 {
 	return tasks + 1
 }
 
-// twoGroups says whether the stack is to have what shifting the traffic takes.
+// twoGroups reports whether the stack is to have what shifting the traffic takes.
 func (s Settings) twoGroups() bool { return s.Twins || s.Strategy().Shifts() }

@@ -85,7 +85,7 @@ func (s *Subnet) Read(ctx context.Context) (*liveSubnet, graph.State, error) {
 
 func (s *Subnet) addresses() string { return s.want.cidr }
 
-// Planned says what would be made.
+// Planned returns what would be made.
 func (s *Subnet) Planned() string { return s.want.cidr + " in " + s.want.zone }
 
 // Wanted implements graph.Shape.
@@ -137,7 +137,7 @@ func (s *Subnet) withOwnACL(ctx context.Context, _ []graph.Change) error {
 	return nil
 }
 
-// Create makes the subnet. Its range is its natural key: a second one
+// Create creates the subnet. Its range is its natural key: a second one
 // conflicts.
 func (s *Subnet) Create(ctx context.Context) (string, error) {
 	out, err := s.ec2.CreateSubnet(ctx, &ec2.CreateSubnetInput{
@@ -194,7 +194,7 @@ func (s *Subnet) keepPrivate(ctx context.Context, _ []graph.Change) error {
 // ExpectGone returns the usual time until nothing is in it any more.
 func (s *Subnet) ExpectGone() time.Duration { return held }
 
-// Delete removes the subnet.
+// Delete deletes the subnet.
 func (s *Subnet) Delete(ctx context.Context) error {
 	if err := s.free(ctx, s.vpc.ID(), func(b Blocker) bool { return b.Subnet == s.ID() }); err != nil {
 		return fmt.Errorf("delete %s: %w", s.ID(), err)

@@ -25,7 +25,7 @@ type identity struct {
 	version string
 	// region is told by the names and tags of what AWS has once for all regions.
 	region string
-	// destroying says that the stack is only to be removed: what only tells how a thing
+	// destroying reports whether the stack is only to be removed: what only tells how a thing
 	// differs need not be read.
 	destroying bool
 	// given are the tags that the user gave to everything of the stack.

@@ -46,7 +46,7 @@ func newTargetGroup(b balancing, vpc home, want targetSpec) *TargetGroup {
 	return b.targetGroup("target-group", b.names().TargetGroup(), vpc, want)
 }
 
-// newSecondTargetGroup makes the group that takes turns with the first one, where a
+// newSecondTargetGroup creates the group that takes turns with the first one, where a
 // release stands alongside the one before.
 func newSecondTargetGroup(b balancing, vpc home, want targetSpec) *TargetGroup {
 	return b.targetGroup("target-group-b", b.names().SecondTargetGroup(), vpc, want)
@@ -267,7 +267,7 @@ func (t *TargetGroup) Attributes() graph.Attributes[liveTargetGroup] {
 	return out
 }
 
-// Create makes the group. The call is idempotent by name.
+// Create creates the group. The call is idempotent by name.
 func (t *TargetGroup) Create(ctx context.Context) (string, error) {
 	c, tags := t.want.check(), t.tags(t.Name())
 	out, err := t.elb.CreateTargetGroup(ctx, &elb.CreateTargetGroupInput{
@@ -310,7 +310,7 @@ func (t *TargetGroup) setAttributes(ctx context.Context, in *elb.ModifyTargetGro
 	return nil
 }
 
-// Delete removes the group.
+// Delete deletes the group.
 func (t *TargetGroup) Delete(ctx context.Context) error {
 	_, err := t.elb.DeleteTargetGroup(ctx, &elb.DeleteTargetGroupInput{TargetGroupArn: aws.String(t.ID())})
 	if err != nil && !isCode(err, "TargetGroupNotFound") {

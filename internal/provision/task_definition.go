@@ -268,7 +268,7 @@ func (t *TaskDefinition) inUse(ctx context.Context, newest revision) (revision, 
 // newest, so they have to go.
 const fieldNewest = "newest-revision"
 
-// NewRelease says whether changes of the task definition take another revision.
+// NewRelease reports whether changes of the task definition take another revision.
 func NewRelease(changes []graph.Change) bool {
 	return slices.ContainsFunc(changes, func(c graph.Change) bool { return c.Field != fieldNewest && !strings.HasPrefix(c.Field, "tag ") })
 }

@@ -49,7 +49,7 @@ type surroundings struct {
 	acl       *types.NetworkAcl // the default one; nil where it is not known
 }
 
-// clean says that there is nothing to repair.
+// clean reports whether there is nothing to repair.
 func (s surroundings) clean() bool {
 	missing, extra := aclDrift(s.acl)
 	return s.resolvers == amazonResolver && len(missing)+len(extra) == 0
@@ -150,7 +150,7 @@ func resolversOf(d types.DhcpOptions) string {
 	return strings.Join(out, ", ")
 }
 
-// inhabited says whether a VPC has a subnet or a way out.
+// inhabited reports whether a VPC has a subnet or a way out.
 func (v *VPC) inhabited(ctx context.Context, id *string) (bool, error) {
 	subnets, err := v.ec2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: []string{*id}}}})
 	if err != nil {
@@ -169,7 +169,7 @@ func (v *VPC) attribute(ctx context.Context, id string, name types.VpcAttributeN
 	return vpcAttribute(ctx, v.ec2, id, name)
 }
 
-// Planned says what would be made.
+// Planned returns what would be made.
 func (v *VPC) Planned() string { return v.cidr }
 
 // Wanted implements graph.Shape.
@@ -215,7 +215,7 @@ func (v *VPC) Attributes() graph.Attributes[liveVPC] {
 	}
 }
 
-// Create makes the VPC. CreateVpc takes no client token and has no natural
+// Create creates the VPC. CreateVpc takes no client token and has no natural
 // key, so its client must not retry a lost answer: the engine looks it up by
 // tag first.
 func (v *VPC) Create(ctx context.Context) (string, error) {
@@ -252,7 +252,7 @@ func (v *VPC) setResolver(ctx context.Context, _ []graph.Change) error {
 	return nil
 }
 
-// Delete removes the VPC; its default group, table and ACL go with it.
+// Delete deletes the VPC; its default group, table and ACL go with it.
 func (v *VPC) Delete(ctx context.Context) error {
 	if _, err := v.ec2.DeleteVpc(ctx, &ec2.DeleteVpcInput{VpcId: aws.String(v.ID())}); err != nil && !notFound(err) {
 		return fmt.Errorf("delete %s: %w", v.ID(), err)

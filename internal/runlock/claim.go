@@ -24,7 +24,7 @@ type claim struct {
 	// dead.
 	Machine string `json:"machine,omitempty"`
 	Process int    `json:"process,omitempty"`
-	// Released says that nobody holds the lock.
+	// Released reports whether nobody holds the lock.
 	Released bool `json:"released,omitempty"`
 }
 

@@ -159,7 +159,7 @@ type run struct {
 	dead, done atomic.Bool
 	// suspended is until when, or zero.
 	suspended time.Time
-	// afterDead says that its claim follows that of another run which had not
+	// afterDead reports whether its claim follows that of another run which had not
 	// released the lock.
 	afterDead bool
 }

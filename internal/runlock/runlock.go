@@ -76,7 +76,7 @@ type Lock struct {
 	o       Options
 	claimed claim
 	name    string // of the record that holds the claim
-	// afterDead says that the last holder was dead; see AfterDead.
+	// afterDead reports whether the last holder was dead; see AfterDead.
 	afterDead bool
 
 	mu      mutex
@@ -127,7 +127,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// LockedError says that another run holds the lock of a stack.
+// LockedError reports that another run holds the lock of a stack.
 type LockedError struct {
 	Stack string
 	// Holder describes the run that holds the lock, as that run gave it. It is "" if

@@ -25,7 +25,7 @@ type Store interface {
 	Get(ctx context.Context, names ...string) (map[string]Record, time.Time, error)
 	// List returns the names of all records.
 	List(ctx context.Context) ([]string, error)
-	// Delete removes records. A name without a record is no error.
+	// Delete deletes records. A name without a record is no error.
 	Delete(ctx context.Context, names ...string) error
 	// Unreadable returns the error for a record that was not written by a lock. It
 	// says where the record is and what to do about it.

@@ -23,7 +23,7 @@ type view struct {
 	// failure is nil when the last look went well; failing is since when they don't.
 	failure *Failure
 	failing time.Time
-	// silent says why the logs can't be read, or is empty.
+	// silent is the reason why the logs can't be read, or is empty.
 	silent string
 	// every is the time between looks.
 	every time.Duration
@@ -99,7 +99,7 @@ func (v view) top(s Stack) markup {
 	return out
 }
 
-// alert says that what is shown is old, and why.
+// alert shows that what is shown is old, and why.
 func (v view) alert() markup {
 	if v.failure == nil {
 		return ""

@@ -41,7 +41,7 @@ type Server struct {
 	version string
 }
 
-// New makes a server that has the stack from source, and looks at it every so often
+// New creates a server that has the stack from source, and looks at it every so often
 // while the page is open.
 func New(source Source, every time.Duration, version string) *Server {
 	return &Server{newWatcher(source, every), rand.Text(), version}
@@ -103,7 +103,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// local says whether a request was sent to this machine by a name of this machine. The
+// local reports whether a request was sent to this machine by a name of this machine. The
 // port may be another one, by which somebody forwards it.
 func local(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
@@ -182,7 +182,7 @@ type message struct {
 
 // lineMessage is what it is told of the logs.
 type lineMessage struct {
-	// Anew says that these lines don't go on from those before.
+	// Anew reports whether these lines don't go on from those before.
 	Anew   bool        `json:"anew"`
 	Missed int         `json:"missed"`
 	Lines  []shownLine `json:"lines"`

@@ -26,10 +26,10 @@ const (
 	connectionLife = 30 * time.Minute
 )
 
-// ErrNoAddress says that it is not known yet where the database is.
+// ErrNoAddress reports that it is not known yet where the database is.
 var ErrNoAddress = errors.New("the database has no address yet")
 
-// Config says where the database is, and how to log in.
+// Config describes where the database is, and how to log in.
 type Config struct {
 	Host, Name, User, Password string
 	// Port of the server, 1 to 65535.
@@ -48,7 +48,7 @@ type Config struct {
 	Connections int
 }
 
-// Open makes the pool. It does not connect yet.
+// Open creates the pool. It does not connect yet.
 func (d Config) Open() (*pgxpool.Pool, error) {
 	config, err := d.config()
 	if err != nil {

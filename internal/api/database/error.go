@@ -24,7 +24,7 @@ func state(err error) (code, class string) {
 	return "", ""
 }
 
-// RefusesData says whether the database refused the data itself, so that the same
+// RefusesData reports whether the database refused the data itself, so that the same
 // row would fail again and another might not.
 func RefusesData(err error) bool {
 	switch _, class := state(err); class {
@@ -34,14 +34,14 @@ func RefusesData(err error) bool {
 	return false
 }
 
-// NoAnswer says whether the database did not answer at all: the connection failed,
+// NoAnswer reports whether the database did not answer at all: the connection failed,
 // was never made, or timed out.
 func NoAnswer(err error) bool {
 	code, _ := state(err)
 	return code == ""
 }
 
-// Passes says whether the database can't serve this now, and may later.
+// Passes reports whether the database can't serve this now, and may later.
 func Passes(err error) bool {
 	code, class := state(err)
 	switch class {

@@ -115,7 +115,7 @@ func Decide(policies []Policy, r Request) Decision {
 	return decision
 }
 
-// about says whether the statement is about the action and the resource.
+// about reports whether the statement is about the action and the resource.
 func (s statement) about(r Request, context map[string][]string) bool {
 	action := strings.ToLower(r.Action)
 	fits := func(pattern string) bool { return Matches(strings.ToLower(pattern), action) }
@@ -132,7 +132,7 @@ func (s statement) about(r Request, context map[string][]string) bool {
 	return slices.ContainsFunc(s.Resource, named)
 }
 
-// conditions says whether all conditions hold. What can't be evaluated counts as
+// conditions reports whether all conditions hold. What can't be evaluated counts as
 // unknown says.
 func (s statement) conditions(context map[string][]string, unknown bool) bool {
 	for operator, keys := range s.Condition {
@@ -273,7 +273,7 @@ func (o operator) holds(have []string, present bool, values []string) bool {
 	return slices.ContainsFunc(have, one)
 }
 
-// Matches says whether a text fits a pattern, in which "*" is any text and "?"
+// Matches reports whether a text fits a pattern, in which "*" is any text and "?"
 // any character.
 func Matches(pattern, text string) bool {
 	// The last "*" seen, and how far the text was when it was met.

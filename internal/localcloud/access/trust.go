@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// Trusts says whether a role's trust policy lets an AWS service assume the role,
+// Trusts reports whether a role's trust policy lets an AWS service assume the role,
 // for what the context tells of whom it works for.
 func Trusts(trust Policy, service string, context map[string][]string) bool {
 	return trust.admits(func(p principals) bool { return slices.Contains(p.Service, service) }, context)
 }
 
-// Admits says whether a role's trust policy lets a caller assume the role, who may be
+// Admits reports whether a role's trust policy lets a caller assume the role, who may be
 // named in several ways, such as a session's ARN and its role's.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html
 func Admits(trust Policy, names []string, context map[string][]string) bool {
@@ -44,7 +44,7 @@ func (p Policy) admits(named func(principals) bool, context map[string][]string)
 // principals are whom a statement of a trust policy names.
 type principals struct{ Service, AWS Words }
 
-// names says whether the statement is about whom named knows, or about everybody.
+// names reports whether the statement is about whom named knows, or about everybody.
 func (s statement) names(named func(principals) bool) bool {
 	var anybody string
 	if json.Unmarshal(s.Principal, &anybody) == nil {

@@ -428,7 +428,7 @@ func (g *Group) probe(ctx context.Context, settings Settings, t Target) (reason,
 	return "", ""
 }
 
-// MatchesCode says whether an answer's code is in a matcher such as "200",
+// MatchesCode reports whether an answer's code is in a matcher such as "200",
 // "200,202" or "200-299".
 func MatchesCode(matcher string, code int) bool {
 	for part := range strings.SplitSeq(matcher, ",") {

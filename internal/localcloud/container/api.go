@@ -34,7 +34,7 @@ type version struct {
 	Components []struct{ Name string }
 }
 
-// podman says whether the engine is Podman, which also serves Docker's socket.
+// podman reports whether the engine is Podman, which also serves Docker's socket.
 func (v version) podman() bool {
 	for _, c := range v.Components {
 		if strings.HasPrefix(c.Name, "Podman") {
@@ -141,7 +141,7 @@ func (a *api) ended(ctx context.Context, id string) error {
 	return own.call(ctx, http.MethodPost, "/containers/"+id+"/wait", url.Values{"interval": {"250ms"}, "condition": {"stopped", "exited"}}, nil, nil)
 }
 
-// isStatus says whether the engine answered with that status.
+// isStatus reports whether the engine answered with that status.
 func isStatus(err error, status int) bool {
 	refused, ok := errors.AsType[*apiError](err)
 	return ok && refused.status == status

@@ -72,7 +72,7 @@ func find(ctx context.Context, choice string) (place, error) {
 	return place{}, errors.Join(errs...)
 }
 
-// try says why no engine can be used at a place.
+// try returns the reason why no engine can be used at a place.
 func (p place) try(ctx context.Context) error {
 	if p.socket == "" {
 		return nil // found on PATH; it is started when it is needed

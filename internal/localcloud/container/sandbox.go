@@ -183,7 +183,7 @@ var attachment = url.Values{"stream": {"true"}, "stdout": {"true"}, "stderr": {"
 // noLog keeps the engine from writing output to its disk.
 var noLog = map[string]any{"Type": "none"}
 
-// create makes a container and returns its id.
+// create creates a container and returns its id.
 func create(ctx context.Context, a *api, name string, want any) (string, error) {
 	var made struct {
 		ID string `json:"Id"`

@@ -23,7 +23,7 @@ type Engine struct {
 // Versions are some that RDS has; the first is that of new servers.
 func (e *Engine) Versions() []string { return []string{"17.6", "18.1"} }
 
-// Upgrades says that a server can be moved up.
+// Upgrades reports whether a server can be moved up.
 func (e *Engine) Upgrades(from, to string) bool { return from == "17.6" && to == "18.1" }
 
 // Parameters are those that stacks set, as PostgreSQL 17 describes them.
@@ -59,7 +59,7 @@ func (e *Engine) Server(name string) (rds.Server, error) {
 	return s, nil
 }
 
-// HasSnapshot says whether there is a snapshot of that name.
+// HasSnapshot reports whether there is a snapshot of that name.
 func (e *Engine) HasSnapshot(name string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -75,7 +75,7 @@ func (e *Engine) CopySnapshot(_ context.Context, from, to string) error {
 	return nil
 }
 
-// DeleteSnapshot removes a snapshot, which need not exist.
+// DeleteSnapshot deletes a snapshot, which need not exist.
 func (e *Engine) DeleteSnapshot(name string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -5,7 +5,7 @@ package network
 // Subnet is a subnet of a VPC.
 type Subnet struct {
 	ID, VPC, Zone string
-	// Default says that it is one of the default VPC's own.
+	// Default reports whether it is one of the default VPC's own.
 	Default bool
 }
 

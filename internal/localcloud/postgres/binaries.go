@@ -37,14 +37,14 @@ func (i installation) has(programs ...string) bool {
 	return true
 }
 
-// upgrades says whether pg_upgrade of this version can move a server of the other
+// upgrades reports whether pg_upgrade of this version can move a server of the other
 // one to it.
 func (i installation) upgrades(from installation) bool {
 	return newer(i.major(), from.major()) && i.has("pg_upgrade", "pg_ctl", "pg_dump", "pg_dumpall", "pg_restore", "psql", "vacuumdb", "pg_controldata", "pg_resetwal") &&
 		from.has("pg_ctl", "pg_controldata", "pg_resetwal")
 }
 
-// newer says whether a major version is above another.
+// newer reports whether a major version is above another.
 func newer(x, y string) bool {
 	return len(x) > len(y) || len(x) == len(y) && x > y
 }

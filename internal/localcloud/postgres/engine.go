@@ -29,7 +29,7 @@ type Engine struct {
 	parameters map[string]func() ([]Parameter, error) // by major version
 }
 
-// Config says where an engine has its files. Only StateDir is required.
+// Config describes where an engine has its files. Only StateDir is required.
 type Config struct {
 	// StateDir is the place for the data, or what process.Home gives instead for the user
 	// that the servers run as (postgres, else nobody, when the cloud is root).
@@ -78,7 +78,7 @@ func (e *Engine) Versions() []string {
 	return all
 }
 
-// Upgrades says whether a server of one version can be moved to another.
+// Upgrades reports whether a server of one version can be moved to another.
 func (e *Engine) Upgrades(from, to string) bool {
 	x, err := e.installation(from)
 	if err != nil {
@@ -149,7 +149,7 @@ func (e *Engine) snapshotDir(name string) (string, error) {
 	return filepath.Join(e.home, "snapshots", name), nil
 }
 
-// DeleteSnapshot removes a snapshot's data. One that is not there is no error.
+// DeleteSnapshot deletes a snapshot's data. One that is not there is no error.
 func (e *Engine) DeleteSnapshot(name string) error {
 	dir, err := e.snapshotDir(name)
 	if err != nil {

@@ -96,7 +96,7 @@ func (s *Server) installation() (installation, error) {
 	return s.engine.installation(strings.TrimSpace(string(version)))
 }
 
-// Create makes the server's files, of a version that is installed, or for "" of the
+// Create creates the server's files, of a version that is installed, or for "" of the
 // first of them. It does not start it; the master user comes into being at
 // EnsureMaster.
 func (s *Server) Create(ctx context.Context, version string) error {
@@ -125,7 +125,7 @@ func (s *Server) Create(ctx context.Context, version string) error {
 	return nil
 }
 
-// Exists says whether the server has files.
+// Exists reports whether the server has files.
 func (s *Server) Exists() bool {
 	_, err := os.Stat(s.data())
 	return err == nil
@@ -280,7 +280,7 @@ func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", "''"
 // identifier is a name as SQL writes it.
 func identifier(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
-// Running says whether the server runs.
+// Running reports whether the server runs.
 func (s *Server) Running() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -421,7 +421,7 @@ func (s *Server) stopStray(ctx context.Context, data string) error {
 	return nil
 }
 
-// EnsureMaster makes the master user and the first database, and sets the
+// EnsureMaster creates the master user and the first database, and sets the
 // user's password. It may be called again: what is there stays.
 func (s *Server) EnsureMaster(ctx context.Context, m Master) error {
 	s.mu.Lock()

@@ -54,7 +54,7 @@ func (s *Server) snapshot(ctx context.Context, dir string) error {
 	return os.Rename(partial, dir)
 }
 
-// Restore makes the files of a new server from a snapshot.
+// Restore creates the files of a new server from a snapshot.
 func (s *Server) Restore(ctx context.Context, snapshot string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,7 +113,7 @@ func (e *Engine) CopySnapshot(ctx context.Context, from, to string) error {
 	return nil
 }
 
-// HasSnapshot says whether there is a complete snapshot of that name.
+// HasSnapshot reports whether there is a complete snapshot of that name.
 func (e *Engine) HasSnapshot(name string) bool {
 	dir, err := e.snapshotDir(name)
 	if err != nil {

@@ -39,7 +39,7 @@ func (e *Engine) cached(i installation) bool {
 	return err == nil
 }
 
-// Prepare makes the files that new servers begin with, so that Create finds those of
+// Prepare creates the files that new servers begin with, so that Create finds those of
 // the first version. It may be called again.
 func (e *Engine) Prepare(ctx context.Context) error {
 	e.making.Lock()
@@ -65,7 +65,7 @@ func (e *Engine) Prepare(ctx context.Context) error {
 	return nil
 }
 
-// newCluster makes a new server's files.
+// newCluster creates a new server's files.
 func (e *Engine) newCluster(ctx context.Context, i installation, to string) error {
 	e.making.Lock()
 	defer e.making.Unlock()

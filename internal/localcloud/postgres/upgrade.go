@@ -12,7 +12,7 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/process"
 )
 
-// IncompatibleError says that pg_upgrade refused a server before it changed anything.
+// IncompatibleError reports that pg_upgrade refused a server before it changed anything.
 type IncompatibleError struct {
 	// Report is what pg_upgrade wrote, with its lists of what is in the way.
 	Report string
@@ -149,7 +149,7 @@ func (s *Server) mendUpgrade() error {
 	return os.Rename(s.before(), s.data())
 }
 
-// runs says whether a process is one of the engine's programs.
+// runs reports whether a process is one of the engine's programs.
 func (e *Engine) runs(pid int) bool {
 	for _, i := range e.installed {
 		if process.Runs(pid, i.bin) {

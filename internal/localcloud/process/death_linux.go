@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// EndsWithCloud says whether the kernel ends programs when the cloud dies.
+// EndsWithCloud reports whether the kernel ends programs when the cloud dies.
 const EndsWithCloud = true
 
 func setDeathSignal(attr *syscall.SysProcAttr, sig syscall.Signal) { attr.Pdeathsig = sig }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// EndsWithCloud says whether the kernel ends programs when the cloud dies.
+// EndsWithCloud reports whether the kernel ends programs when the cloud dies.
 const EndsWithCloud = false
 
 // Only Linux can tie a child's life to its parent's; elsewhere Reap does it at

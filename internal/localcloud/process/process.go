@@ -141,7 +141,7 @@ func (p *Process) Stop(ctx context.Context, sig syscall.Signal, grace time.Durat
 	<-p.done
 }
 
-// Alive says whether a process of that id exists.
+// Alive reports whether a process of that id exists.
 func Alive(pid int) bool {
 	err := Signal(pid, 0)
 	return err == nil || errors.Is(err, syscall.EPERM)

@@ -39,7 +39,7 @@ func Reap(pidFile, dir string) error {
 	return nil
 }
 
-// Runs says whether the process runs a program below dir.
+// Runs reports whether the process runs a program below dir.
 func Runs(pid int, dir string) bool {
 	program, err := executable(pid)
 	if err != nil {

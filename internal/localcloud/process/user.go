@@ -18,7 +18,7 @@ type User struct {
 	Name string
 	// UID and GID are used only when Drop is set.
 	UID, GID uint32
-	// Drop says that the cloud is root and the program must not be.
+	// Drop reports whether the cloud is root and the program must not be.
 	Drop bool
 }
 
@@ -145,7 +145,7 @@ func Orphans() ([]string, error) {
 	return out, nil
 }
 
-// canEnter says whether the user may pass through every directory of path.
+// canEnter reports whether the user may pass through every directory of path.
 func (u User) canEnter(path string) bool {
 	if !u.Drop {
 		return true

@@ -60,7 +60,7 @@ func (i Image) Size() int64 {
 
 // Rules are asked at each push and pull.
 type Rules interface {
-	// Repository says whether a repository exists and which of its tags may not
+	// Repository reports whether a repository exists and which of its tags may not
 	// be put again.
 	Repository(name string) (exists bool, immutable func(tag string) bool)
 	// Pushed is told of an image that has come, before the push is answered.
@@ -81,7 +81,7 @@ var (
 	// ErrImmutable refuses a push to a tag that is there and immutable, also one of
 	// the same image (https://github.com/aws/containers-roadmap/issues/2179).
 	ErrImmutable = errors.New("tag invalid: the image tag already exists in the repository and cannot be overwritten because the tag is immutable")
-	// ErrSame says that an image is there already, with its tag.
+	// ErrSame reports that an image is there already, with its tag.
 	ErrSame = errors.New("the image exists already")
 	// ErrIncomplete is wrapped by the error of a manifest that refers to what is
 	// not there.
@@ -216,7 +216,7 @@ func (r *Registry) Untag(repository, tag string) (bool, error) {
 	return false, nil
 }
 
-// Delete removes an image and says whether it was there.
+// Delete deletes an image and says whether it was there.
 func (r *Registry) Delete(repository, digest string) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -224,7 +224,7 @@ func (r *Registry) Delete(repository, digest string) (bool, error) {
 	return found, r.sweep()
 }
 
-// DeleteRepository removes all images of a repository.
+// DeleteRepository deletes all images of a repository.
 func (r *Registry) DeleteRepository(repository string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

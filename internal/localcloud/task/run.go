@@ -59,7 +59,7 @@ type Spec struct {
 	Task, Name string
 	// Ports are those that the task's containers listen on.
 	Ports []int
-	// ReadOnly says that the root file system can't be written to.
+	// ReadOnly reports whether the root file system can't be written to.
 	ReadOnly bool
 	// Memory is the most that it may use, in bytes; 0 is no limit.
 	Memory int64
@@ -215,7 +215,7 @@ func (c *Container) Stop(ctx context.Context, grace time.Duration) {
 	<-c.Done()
 }
 
-// HasDatabase says whether the container is told of a database by one of the usual names.
+// HasDatabase reports whether the container is told of a database by one of the usual names.
 func (s Spec) HasDatabase() bool {
 	return slices.ContainsFunc([]string{"DB_HOST", "DB_SECRET_ARN", "PGHOST", "DATABASE_URL"}, func(name string) bool { return s.Environment[name] != "" })
 }

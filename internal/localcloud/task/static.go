@@ -23,7 +23,7 @@ const headSize = 4096
 // whatever that is, and needs no other file.
 const listensLabel = "io.github.bookctl.listens-on-port"
 
-// ListensOnPORT says whether an image says of itself that it can run as a plain
+// ListensOnPORT reports whether an image says of itself that it can run as a plain
 // process, and its program is one that can.
 func (r *Remote) ListensOnPORT() (bool, error) {
 	entry := slices.Concat(r.Config.Entrypoint, r.Config.Cmd)
@@ -47,7 +47,7 @@ func (r *Remote) ListensOnPORT() (bool, error) {
 	}
 }
 
-// CheckStatic says why a container can't be a plain process: its program needs
+// CheckStatic returns the reason why a container can't be a plain process: its program needs
 // files that this machine does not have in their places.
 func (s Spec) CheckStatic() error {
 	if runtime.GOOS != "linux" {
@@ -70,7 +70,7 @@ func (s Spec) CheckStatic() error {
 	return err
 }
 
-// isStatic says whether a program, of which the beginning is given, is one that
+// isStatic reports whether a program, of which the beginning is given, is one that
 // Linux runs without another: ELF, and no interpreter named
 // (https://refspecs.linuxfoundation.org/elf/gabi4+/ch5.pheader.html).
 func isStatic(head []byte) bool {

@@ -19,7 +19,7 @@ import (
 // maxDepth limits the nesting of a request's values. AWS's models need far less.
 const maxDepth = 40
 
-// Error says that a request can't be decoded. Code is AWS's error code.
+// Error reports that a request can't be decoded. Code is AWS's error code.
 type Error struct{ Code, Message string }
 
 func (e *Error) Error() string { return e.Code + ": " + e.Message }

@@ -51,7 +51,8 @@ func SetBy(send func(context.Context, []Change) error) Remedy {
 	return Remedy{call: &call{send: func(ctx context.Context, _ any, changes []Change) error { return send(ctx, changes) }}}
 }
 
-// Fixed says why an attribute can't be set in place: the run then touches nothing.
+// Fixed is the remedy of an attribute that can't be set in place, with the reason: the run
+// then changes nothing.
 func Fixed(why string) Remedy { return Remedy{blocked: why} }
 
 // Hint is the remedy with what to do to have the attribute all the same.
@@ -60,14 +61,14 @@ func (r Remedy) Hint(m hint.Message) Remedy {
 	return r
 }
 
-// none says that nothing is done about a difference, and nobody is told why.
+// none reports whether nothing is done about a difference, and nobody is told why.
 func (r Remedy) none() bool { return r.call == nil && r.blocked == "" }
 
 // Request is one call that sets several attributes, of which each that differs puts
 // its part into the input.
 type Request[I any] struct{ call *call }
 
-// Requesting makes a Request. Begin returns the input without the attributes.
+// Requesting creates a Request. Begin returns the input without the attributes.
 func Requesting[I any](begin func() *I, send func(context.Context, *I, []Change) error) Request[I] {
 	return Request[I]{&call{
 		input: func() any { return begin() },
@@ -171,7 +172,7 @@ func (a Attribute[L]) Down(down func(live *L, c Change) string) Attribute[L] {
 	return a
 }
 
-// has says whether a field is the attribute's.
+// has reports whether a field is the attribute's.
 func (a Attribute[L]) has(field string) bool {
 	if a.many {
 		return strings.HasPrefix(field, a.name)
@@ -255,7 +256,7 @@ func (a Attributes[L]) Set(ctx context.Context, changes []Change) error {
 	return nil
 }
 
-// Check says what is wrong with the table: a row without a remedy, or a field that is
+// Check returns what is wrong with the table: a row without a remedy, or a field that is
 // of two rows.
 func (a Attributes[L]) Check() error {
 	var errs []error

@@ -35,9 +35,9 @@ type decision struct {
 
 // upMemory is what a step of Up remembers.
 type upMemory struct {
-	// updatable says that the resource is an Updater.
+	// updatable reports whether the resource is an Updater.
 	updatable bool
-	// created says that this run created it.
+	// created reports whether this run created it.
 	created bool
 	// doubt is why it may exist although it is not visible; "" for no reason to
 	// think so.

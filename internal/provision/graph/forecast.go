@@ -2,7 +2,7 @@ package graph
 
 import "time"
 
-// Forecast says how long a run will take, from what each Expector usually
+// Forecast describes how long a run will take, from what each Expector usually
 // takes and what has happened so far. It is fed with the run's events and is
 // not safe for concurrent use.
 type Forecast struct {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Kind says what an Event reports.
+// Kind describes what an Event reports.
 type Kind string
 
 const (

@@ -18,26 +18,26 @@ type Options struct {
 	// Owner is the value that State.Owner must have for a thing to be ours.
 	// Empty switches the check off.
 	Owner string
-	// Transient says whether an error passes by itself, and in which words to
+	// Transient reports whether an error passes by itself, and in which words to
 	// report it meanwhile. Only such errors are retried. Nil: none is.
 	Transient func(error) (reason string, ok bool)
-	// Propagating says whether an error passes by itself where this run has just created
+	// Propagating reports whether an error passes by itself where this run has just created
 	// the named resources, as that of a role which is not known everywhere yet
 	// does, and in which words to report it meanwhile. Nil: none does.
 	Propagating func(err error, created []string) (reason string, ok bool)
 	// Propagation is how long something counts as just made. Zero means two minutes.
 	Propagation time.Duration
-	// Ambiguous says that the error leaves open whether the call was carried
+	// Ambiguous reports whether the error leaves open whether the call was carried
 	// out: no answer came, or one that tells nothing. A create that ended so is
 	// looked up for VisibilityDelay before it is sent again, so that nothing is made
 	// twice; other calls can be repeated. Nil: no error is.
 	Ambiguous func(error) bool
-	// Exists says that a create was refused because such a thing is there
+	// Exists reports whether a create was refused because such a thing is there
 	// already. Where no look has shown it yet, it is looked for like one whose
 	// create call ended ambiguously: then it is ours, or a stranger's. Nil: no
 	// error does.
 	Exists func(error) bool
-	// Fatal says that an error will meet every other step as well, as expired
+	// Fatal reports whether an error will meet every other step as well, as expired
 	// credentials do: every wait ends at once. Nil: no error is.
 	Fatal func(error) bool
 	// Allow is shown what Up found before it changes anything; its error refuses the
@@ -55,7 +55,7 @@ type Options struct {
 	// again; after that it is sent more rarely, and after three times not at
 	// all. Zero means 15 seconds.
 	VisibilityDelay time.Duration
-	// AfterCutOff says that a run was cut off just before this one. What that made last
+	// AfterCutOff reports whether a run was cut off just before this one. What that made last
 	// may show only now: each thing that was not there is looked at once more before it
 	// is made, and one that was there before it is deleted.
 	AfterCutOff bool
@@ -65,7 +65,7 @@ type Options struct {
 	Pace float64
 }
 
-// passing says whether an error passes by itself, and in which words.
+// passing reports whether an error passes by itself, and in which words.
 func (o Options) passing(err error) (reason string, ok bool) {
 	if held, ok := errors.AsType[*HeldError](err); ok {
 		return held.Error(), true
@@ -201,7 +201,7 @@ func Up[M Maker](ctx context.Context, resources []M, o Options) (Report, error) 
 	return r.walk(ctx, false)
 }
 
-// acceptable says why a found thing forbids the whole run.
+// acceptable returns the reason why a found thing forbids the whole run.
 func (o Options) acceptable(r Maker, f Finding) error {
 	fail := func(op string, err error) error {
 		return &Error{Node: f.Name, Op: op, ID: f.ID, Err: err, Last: f.State}
@@ -329,7 +329,7 @@ type run struct {
 	born   sync.Map                // what this run created: when, by name
 }
 
-// passing says whether an error passes by itself, also since something was just
+// passing reports whether an error passes by itself, also since something was just
 // made, and in which words.
 func (r *run) passing(err error) (reason string, ok bool) {
 	if reason, ok = r.o.passing(err); ok {
@@ -529,7 +529,7 @@ func lostNeed(work context.Context) *step {
 	return nil
 }
 
-// stopped says that a step ended because the run was told to, and not because its
+// stopped reports whether a step ended because the run was told to, and not because its
 // time was over, which is a failure of what it waited for.
 func stopped(ctx context.Context, err error) bool {
 	cause := context.Cause(ctx)
@@ -760,7 +760,7 @@ type answerer interface {
 	answered() (State, bool)
 }
 
-// lookAgain says whether a step of Up reads what Observe has read, before it does
+// lookAgain reports whether a step of Up reads what Observe has read, before it does
 // anything. A finished thing need not be read again unless what it needs was changed,
 // and what is not there comes by this run alone, unless another one was cut off.
 func (r *run) lookAgain(s *step, seen State) bool {

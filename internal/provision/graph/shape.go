@@ -34,7 +34,7 @@ type NodeOf[L any] struct {
 	answer *atomic.Pointer[State]
 }
 
-// Of makes the NodeOf that a resource embeds, of the resource itself. The rest is as
+// Of creates the NodeOf that a resource embeds, of the resource itself. The rest is as
 // with Named.
 func Of[L any](s Shape[L], name string, timeout time.Duration, needs ...Finder) NodeOf[L] {
 	return NodeOf[L]{Node: Named(name, timeout, needs...), shape: s, last: &atomic.Pointer[L]{}, answer: &atomic.Pointer[State]{}}
@@ -91,5 +91,5 @@ func (n NodeOf[L]) Update(ctx context.Context, changes []Change) error {
 	return n.shape.Attributes().Set(ctx, changes)
 }
 
-// CheckAttributes says what is wrong with the resource's table of attributes.
+// CheckAttributes returns what is wrong with the resource's table of attributes.
 func (n NodeOf[L]) CheckAttributes() error { return n.shape.Attributes().Check() }

@@ -93,7 +93,7 @@ type State struct {
 	// hand protects more than what was asked for, or AWS does not take the change
 	// yet. Blocked says why, and what to do about it.
 	Retained []Change
-	// Unwanted says that Absent is as it should be: the thing is an option that
+	// Unwanted reports whether Absent is as it should be: the thing is an option that
 	// was not chosen. When it is there all the same, Drift says so, and Update
 	// takes it away.
 	Unwanted bool
@@ -170,7 +170,7 @@ type need struct {
 	weak bool
 }
 
-// Named makes the Node that a resource embeds. The timeout bounds how long one
+// Named creates the Node that a resource embeds. The timeout bounds how long one
 // step (until Ready, or until Absent) may take; needs are what must be Ready
 // before this one starts, or have merely been created when wrapped in OnceCreated.
 func Named(name string, timeout time.Duration, needs ...Finder) Node {

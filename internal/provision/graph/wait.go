@@ -80,7 +80,7 @@ func (p *poller) restart() { p.since = time.Now() }
 type pausing struct {
 	coming  bool // something is on its way, which usually takes so long
 	refused bool // a call was refused for a reason that passes by itself
-	// unusable says that the reason is that something new is not usable yet: each try
+	// unusable reports whether the reason is that something new is not usable yet: each try
 	// doubles the time waited, since IAM takes seconds for what other services allow few
 	// calls of.
 	unusable bool

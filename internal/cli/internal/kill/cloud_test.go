@@ -438,7 +438,7 @@ func (a *account) config(w *wire) aws.Config {
 	}
 }
 
-// onlyTags says which thing of the stack has other tags than bookctl's own and those
+// onlyTags returns which thing of the stack has other tags than bookctl's own and those
 // that the stack was given, or lacks one.
 func (a *account) onlyTags(ctx context.Context) error {
 	want := a.spec.Tags.Map()

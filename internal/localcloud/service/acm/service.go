@@ -37,7 +37,7 @@ type Service struct {
 	store     *kernel.Store[state]
 }
 
-// New makes the service, with its part of the state and its tags.
+// New creates the service, with its part of the state and its tags.
 func New(k *kernel.Kernel, records Records, users Users, authority Authority) *Service {
 	s := &Service{Kernel: k, records: records, users: users, authority: authority, store: kernel.Saved[state](k, "acm")}
 	kernel.RegisterTagger(k, "acm", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)

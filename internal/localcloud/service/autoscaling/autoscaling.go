@@ -121,7 +121,7 @@ func (a tx) RegisterScalableTarget(in *scaling.RegisterScalableTargetInput) (*sc
 	return &scaling.RegisterScalableTargetOutput{ScalableTargetARN: t.ScalableTargetARN}, nil
 }
 
-// PutScheduledAction makes or replaces a time at which the bounds change.
+// PutScheduledAction creates or replaces a time at which the bounds change.
 // https://docs.aws.amazon.com/autoscaling/application/APIReference/API_PutScheduledAction.html
 func (a tx) PutScheduledAction(in *scaling.PutScheduledActionInput) (*scaling.PutScheduledActionOutput, error) {
 	if err := checkDimension(in.ServiceNamespace, in.ScalableDimension); err != nil {
@@ -152,7 +152,7 @@ func (a tx) PutScheduledAction(in *scaling.PutScheduledActionInput) (*scaling.Pu
 	return &scaling.PutScheduledActionOutput{}, nil
 }
 
-// DeleteScheduledAction removes one.
+// DeleteScheduledAction deletes one.
 func (a tx) DeleteScheduledAction(in *scaling.DeleteScheduledActionInput) (*scaling.DeleteScheduledActionOutput, error) {
 	key := aws.ToString(in.ResourceId) + "\x00" + aws.ToString(in.ScheduledActionName)
 	if a.state().Scheduled[key] == nil {
@@ -214,7 +214,7 @@ func (a tx) DescribeScalableTargets(in *scaling.DescribeScalableTargetsInput) (*
 	return out, nil
 }
 
-// PutScalingPolicy makes or replaces a target tracking policy.
+// PutScalingPolicy creates or replaces a target tracking policy.
 func (a tx) PutScalingPolicy(in *scaling.PutScalingPolicyInput) (*scaling.PutScalingPolicyOutput, error) {
 	if err := checkDimension(in.ServiceNamespace, in.ScalableDimension); err != nil {
 		return nil, err
@@ -264,7 +264,7 @@ func (a tx) labelled(label string) string {
 	return arn
 }
 
-// DeleteScalingPolicy removes a policy.
+// DeleteScalingPolicy deletes a policy.
 func (a tx) DeleteScalingPolicy(in *scaling.DeleteScalingPolicyInput) (*scaling.DeleteScalingPolicyOutput, error) {
 	key := aws.ToString(in.ResourceId) + "\x00" + aws.ToString(in.PolicyName)
 	if a.state().Policies[key] == nil {
@@ -426,7 +426,7 @@ func alarmCause(p *types.ScalingPolicy, alarm int) string {
 	return fmt.Sprintf("monitor alarm %s in state ALARM triggered policy %s", *p.Alarms[alarm].AlarmName, *p.PolicyName)
 }
 
-// cooled says whether the pause after the last change is over; 0 seconds mean
+// cooled reports whether the pause after the last change is over; 0 seconds mean
 // the default.
 func (a tx) cooled(sample *scalingSample, seconds int32) bool {
 	pause := scalingCooldown * a.minute

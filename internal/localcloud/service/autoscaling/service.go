@@ -31,7 +31,7 @@ type TargetGroups interface {
 
 // Roles are IAM's.
 type Roles interface {
-	// EnsureLinkedRole makes the service-linked role of a service if it is missing.
+	// EnsureLinkedRole creates the service-linked role of a service if it is missing.
 	EnsureLinkedRole(t *kernel.Tx, service string)
 }
 
@@ -45,7 +45,7 @@ type Service struct {
 	store    *kernel.Store[state]
 }
 
-// New makes the service, with its part of the state. minute stands for the minute of
+// New creates the service, with its part of the state. minute stands for the minute of
 // CloudWatch's metrics; zero is the local cloud's own, 1 s.
 func New(k *kernel.Kernel, minute time.Duration, services Services, groups TargetGroups, roles Roles) *Service {
 	s := &Service{Kernel: k, services: services, groups: groups, roles: roles, minute: cmp.Or(minute, scalingMinute), store: kernel.Saved[state](k, "autoScaling")}

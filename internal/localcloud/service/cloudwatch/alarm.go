@@ -24,7 +24,7 @@ type alarm struct {
 	Tags map[string]string
 }
 
-// PutMetricAlarm makes an alarm or changes it. Tags are taken for a new one alone, and
+// PutMetricAlarm creates an alarm or changes it. Tags are taken for a new one alone, and
 // one that is changed keeps its state.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
 func (a tx) PutMetricAlarm(in *cloudwatch.PutMetricAlarmInput) (*cloudwatch.PutMetricAlarmOutput, error) {
@@ -106,7 +106,7 @@ func (a tx) DescribeAlarms(in *cloudwatch.DescribeAlarmsInput) (*cloudwatch.Desc
 	return out, err
 }
 
-// DeleteAlarms removes alarms, those that are there.
+// DeleteAlarms deletes alarms, those that are there.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DeleteAlarms.html
 func (a tx) DeleteAlarms(in *cloudwatch.DeleteAlarmsInput) (*cloudwatch.DeleteAlarmsOutput, error) {
 	for _, name := range in.AlarmNames {

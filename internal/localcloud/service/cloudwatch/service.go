@@ -12,7 +12,7 @@ import (
 
 // Topics are SNS's.
 type Topics interface {
-	// Deliver says why a topic does not take a message; "" is for taken.
+	// Deliver returns the reason why a topic does not take a message; "" is for taken.
 	Deliver(t *kernel.Tx, topic, service, about, subject, message string) (refused string)
 }
 
@@ -36,7 +36,7 @@ type Service struct {
 	measured  *kernel.Store[map[string]*series]
 }
 
-// New makes the service, with its part of the state and its tags. The minute is how
+// New creates the service, with its part of the state and its tags. The minute is how
 // long one of its metrics' is, a second when zero.
 func New(k *kernel.Kernel, minute time.Duration, topics Topics, balancers Balancers) *Service {
 	if minute == 0 {

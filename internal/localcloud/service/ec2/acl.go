@@ -32,7 +32,7 @@ func aclEntry(number int32, action types.RuleAction, egress bool) types.NetworkA
 	}
 }
 
-// newACL makes an ACL that refuses everything, or, as the default one of a VPC,
+// newACL creates an ACL that refuses everything, or, as the default one of a VPC,
 // allows everything.
 func newACL(vpc string, isDefault bool, tags map[string]string) *networkACL {
 	l := &networkACL{resource: resource{kernel.NewID("acl"), tags}, VPC: vpc, Default: isDefault}
@@ -85,7 +85,7 @@ func (a tx) DescribeNetworkAcls(in *ec2.DescribeNetworkAclsInput) (*ec2.Describe
 	return &ec2.DescribeNetworkAclsOutput{NetworkAcls: page, NextToken: next}, err
 }
 
-// CreateNetworkAcl makes an ACL that lets nothing through.
+// CreateNetworkAcl creates an ACL that lets nothing through.
 func (a tx) CreateNetworkAcl(in *ec2.CreateNetworkAclInput) (*ec2.CreateNetworkAclOutput, error) {
 	v, err := item(a, kindVPC, a.state().VPCs, aws.ToString(in.VpcId))
 	if err != nil {

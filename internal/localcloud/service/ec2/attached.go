@@ -58,7 +58,7 @@ func (a tx) attached(kind resourceKind) []*attachment {
 	return out
 }
 
-// attach makes one, with an interface in each of its subnets.
+// attach creates one, with an interface in each of its subnets.
 func (a tx) attach(kind resourceKind, x attachment, interfaces, description string, specs []types.TagSpecification) (*attachment, error) {
 	tags, err := onCreate(kind, specs)
 	if err != nil {
@@ -95,7 +95,7 @@ func (a tx) detach(kind resourceKind, id *string) (*attachment, error) {
 	return x, nil
 }
 
-// holdsVPC says whether something that was attached keeps a VPC.
+// holdsVPC reports whether something that was attached keeps a VPC.
 func (a tx) holdsVPC(id string) bool {
 	return slices.ContainsFunc(a.state().Attached, func(x *attachment) bool { return x.VPC == id || x.Peer == id })
 }
@@ -122,7 +122,7 @@ func (a tx) endpointOf(x *attachment) types.VpcEndpoint {
 	return out
 }
 
-// CreateVpcEndpoint makes a gateway endpoint, or an interface endpoint in subnets.
+// CreateVpcEndpoint creates a gateway endpoint, or an interface endpoint in subnets.
 func (a tx) CreateVpcEndpoint(in *ec2.CreateVpcEndpointInput) (*ec2.CreateVpcEndpointOutput, error) {
 	x, err := a.attach(kindEndpoint, attachment{VPC: aws.ToString(in.VpcId), Service: aws.ToString(in.ServiceName), Subnets: in.SubnetIds, Groups: in.SecurityGroupIds, State: "available"},
 		"vpc_endpoint", "VPC Endpoint Interface ", in.TagSpecifications)
@@ -133,7 +133,7 @@ func (a tx) CreateVpcEndpoint(in *ec2.CreateVpcEndpointInput) (*ec2.CreateVpcEnd
 	return &ec2.CreateVpcEndpointOutput{VpcEndpoint: &out}, nil
 }
 
-// DeleteVpcEndpoints removes endpoints.
+// DeleteVpcEndpoints deletes endpoints.
 func (a tx) DeleteVpcEndpoints(in *ec2.DeleteVpcEndpointsInput) (*ec2.DeleteVpcEndpointsOutput, error) {
 	for _, id := range in.VpcEndpointIds {
 		if _, err := a.detach(kindEndpoint, &id); err != nil {
@@ -156,7 +156,7 @@ func natOf(x *attachment) types.NatGateway {
 	}
 }
 
-// CreateNatGateway makes a private NAT gateway.
+// CreateNatGateway creates a private NAT gateway.
 func (a tx) CreateNatGateway(in *ec2.CreateNatGatewayInput) (*ec2.CreateNatGatewayOutput, error) {
 	if in.ConnectivityType != types.ConnectivityTypePrivate {
 		return nil, kernel.Fail("InvalidParameterValue", "The local cloud has private NAT gateways only: it has no elastic addresses")
@@ -173,7 +173,7 @@ func (a tx) CreateNatGateway(in *ec2.CreateNatGatewayInput) (*ec2.CreateNatGatew
 	return &ec2.CreateNatGatewayOutput{NatGateway: &out}, nil
 }
 
-// DeleteNatGateway removes one.
+// DeleteNatGateway deletes one.
 func (a tx) DeleteNatGateway(in *ec2.DeleteNatGatewayInput) (*ec2.DeleteNatGatewayOutput, error) {
 	x, err := a.detach(kindNAT, in.NatGatewayId)
 	if err != nil {
@@ -222,7 +222,7 @@ func (a tx) AcceptVpcPeeringConnection(in *ec2.AcceptVpcPeeringConnectionInput) 
 	return &ec2.AcceptVpcPeeringConnectionOutput{VpcPeeringConnection: &out}, nil
 }
 
-// DeleteVpcPeeringConnection removes one.
+// DeleteVpcPeeringConnection deletes one.
 func (a tx) DeleteVpcPeeringConnection(in *ec2.DeleteVpcPeeringConnectionInput) (*ec2.DeleteVpcPeeringConnectionOutput, error) {
 	_, err := a.detach(kindPeering, in.VpcPeeringConnectionId)
 	return &ec2.DeleteVpcPeeringConnectionOutput{Return: aws.Bool(true)}, err
@@ -242,7 +242,7 @@ func vpnOf(x *attachment) types.VpnGateway {
 	return out
 }
 
-// CreateVpnGateway makes a VPN gateway that is attached to nothing.
+// CreateVpnGateway creates a VPN gateway that is attached to nothing.
 func (a tx) CreateVpnGateway(in *ec2.CreateVpnGatewayInput) (*ec2.CreateVpnGatewayOutput, error) {
 	x, err := a.attach(kindVPN, attachment{State: "available"}, "", "", in.TagSpecifications)
 	if err != nil {
@@ -276,7 +276,7 @@ func (a tx) DetachVpnGateway(in *ec2.DetachVpnGatewayInput) (*ec2.DetachVpnGatew
 	return &ec2.DetachVpnGatewayOutput{}, nil
 }
 
-// DeleteVpnGateway removes one that is attached to nothing.
+// DeleteVpnGateway deletes one that is attached to nothing.
 func (a tx) DeleteVpnGateway(in *ec2.DeleteVpnGatewayInput) (*ec2.DeleteVpnGatewayOutput, error) {
 	if x, err := item(a, kindVPN, a.attached(kindVPN), aws.ToString(in.VpnGatewayId)); err == nil && x.VPC != "" {
 		return nil, kernel.Fail("IncorrectState", "The vpnGateway '%s' is in use", x.ID)
@@ -310,7 +310,7 @@ func (a tx) CreateTransitGatewayVpcAttachment(in *ec2.CreateTransitGatewayVpcAtt
 	return &ec2.CreateTransitGatewayVpcAttachmentOutput{TransitGatewayVpcAttachment: &out}, nil
 }
 
-// DeleteTransitGatewayVpcAttachment removes one.
+// DeleteTransitGatewayVpcAttachment deletes one.
 func (a tx) DeleteTransitGatewayVpcAttachment(in *ec2.DeleteTransitGatewayVpcAttachmentInput) (*ec2.DeleteTransitGatewayVpcAttachmentOutput, error) {
 	x, err := a.detach(kindTransit, in.TransitGatewayAttachmentId)
 	if err != nil {
@@ -334,7 +334,7 @@ func egressOf(x *attachment) types.EgressOnlyInternetGateway {
 	}
 }
 
-// CreateEgressOnlyInternetGateway makes one, attached from birth.
+// CreateEgressOnlyInternetGateway creates one, attached from birth.
 func (a tx) CreateEgressOnlyInternetGateway(in *ec2.CreateEgressOnlyInternetGatewayInput) (*ec2.CreateEgressOnlyInternetGatewayOutput, error) {
 	x, err := a.attach(kindEgress, attachment{VPC: aws.ToString(in.VpcId), State: "attached"}, "", "", in.TagSpecifications)
 	if err != nil {
@@ -344,7 +344,7 @@ func (a tx) CreateEgressOnlyInternetGateway(in *ec2.CreateEgressOnlyInternetGate
 	return &ec2.CreateEgressOnlyInternetGatewayOutput{EgressOnlyInternetGateway: &out}, nil
 }
 
-// DeleteEgressOnlyInternetGateway removes one.
+// DeleteEgressOnlyInternetGateway deletes one.
 func (a tx) DeleteEgressOnlyInternetGateway(in *ec2.DeleteEgressOnlyInternetGatewayInput) (*ec2.DeleteEgressOnlyInternetGatewayOutput, error) {
 	_, err := a.detach(kindEgress, in.EgressOnlyInternetGatewayId)
 	return &ec2.DeleteEgressOnlyInternetGatewayOutput{ReturnCode: aws.Bool(true)}, err

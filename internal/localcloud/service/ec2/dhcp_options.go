@@ -84,7 +84,7 @@ func (a tx) AssociateDhcpOptions(in *ec2.AssociateDhcpOptionsInput) (*ec2.Associ
 // noDHCPOptions is what a VPC without a set shows.
 const noDHCPOptions = "default"
 
-// DeleteDhcpOptions removes a set that no VPC has.
+// DeleteDhcpOptions deletes a set that no VPC has.
 func (a tx) DeleteDhcpOptions(in *ec2.DeleteDhcpOptionsInput) (*ec2.DeleteDhcpOptionsOutput, error) {
 	s := a.state()
 	d, err := item(a, kindDHCPOptions, s.DHCPOptions, aws.ToString(in.DhcpOptionsId))

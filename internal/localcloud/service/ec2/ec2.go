@@ -31,7 +31,7 @@ type state struct {
 	Attached    []*attachment       `json:"attached,omitempty"`
 	// Tokens are the client tokens seen.
 	Tokens map[string]clientToken `json:"tokens,omitempty"`
-	// Started says that the account has been given its default VPC, which may
+	// Started reports whether the account has been given its default VPC, which may
 	// have been deleted since.
 	Started bool `json:"started,omitempty"`
 	// Addresses counts the public addresses handed out.
@@ -245,7 +245,7 @@ func items[T any, P interface {
 	return out, nil
 }
 
-// matches says whether a thing passes every filter, of whose values one is
+// matches reports whether a thing passes every filter, of whose values one is
 // enough: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html
 func matches(filters []types.Filter, tags map[string]string, fields map[string][]string) bool {
 	for _, f := range filters {
@@ -450,7 +450,7 @@ func (a tx) CreateTags(in *ec2.CreateTagsInput) (*ec2.CreateTagsOutput, error) {
 	return &ec2.CreateTagsOutput{}, nil
 }
 
-// DeleteTags removes a tag whatever its value, unless one is given, and all
+// DeleteTags deletes a tag whatever its value, unless one is given, and all
 // tags if none is named.
 func (a tx) DeleteTags(in *ec2.DeleteTagsInput) (*ec2.DeleteTagsOutput, error) {
 	things, err := a.things(in.Resources)

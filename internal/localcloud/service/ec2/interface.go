@@ -36,7 +36,7 @@ type networkInterface struct {
 	MAC         string    `json:"mac"`
 	Attachment  string    `json:"attachment,omitempty"` // its id
 	Attached    time.Time `json:"attached,omitzero"`
-	// Released says that its owner is gone and it lingers.
+	// Released reports whether its owner is gone and it lingers.
 	Released bool `json:"released,omitempty"`
 }
 
@@ -191,7 +191,7 @@ func (a tx) DescribeNetworkInterfaces(in *ec2.DescribeNetworkInterfacesInput) (*
 	return &ec2.DescribeNetworkInterfacesOutput{NetworkInterfaces: page, NextToken: next}, err
 }
 
-// CreateNetworkInterface makes a customer's own interface, in use by nothing.
+// CreateNetworkInterface creates a customer's own interface, in use by nothing.
 func (a tx) CreateNetworkInterface(in *ec2.CreateNetworkInterfaceInput) (*ec2.CreateNetworkInterfaceOutput, error) {
 	request := *in
 	request.ClientToken = nil

@@ -52,7 +52,7 @@ func allowAllEgress() *groupRule {
 	return &groupRule{resource: resource{ID: kernel.NewID("sgr")}, Egress: true, Protocol: "-1", From: -1, To: -1, CIDR: "0.0.0.0/0"}
 }
 
-// same says whether two rules allow the same thing.
+// same reports whether two rules allow the same thing.
 func (r *groupRule) same(x *groupRule) bool {
 	return r.Egress == x.Egress && r.Protocol == x.Protocol && r.From == x.From && r.To == x.To &&
 		r.CIDR == x.CIDR && r.CIDR6 == x.CIDR6 && r.PrefixList == x.PrefixList && r.Group == x.Group
@@ -166,7 +166,7 @@ func (a tx) rule(g *securityGroup, r *groupRule) types.SecurityGroupRule {
 	return out
 }
 
-// CreateSecurityGroup makes a group. Its name is unique within its VPC.
+// CreateSecurityGroup creates a group. Its name is unique within its VPC.
 func (a tx) CreateSecurityGroup(in *ec2.CreateSecurityGroupInput) (*ec2.CreateSecurityGroupOutput, error) {
 	st := a.state()
 	name, description := aws.ToString(in.GroupName), aws.ToString(in.Description)

@@ -20,7 +20,7 @@ type Service struct {
 	store *kernel.Store[state]
 }
 
-// New makes the service, with its part of the state and its tags. vpcs is the quota
+// New creates the service, with its part of the state and its tags. vpcs is the quota
 // of VPCs; zero is that of a new account, 5.
 func New(k *kernel.Kernel, vpcs int) *Service {
 	s := &Service{Kernel: k, quota: vpcs, store: kernel.Saved[state](k, "ec2")}
@@ -58,7 +58,7 @@ func (s *Service) DefaultSubnets(t *kernel.Tx) (all []network.Subnet) {
 	return all
 }
 
-// HasGroup says whether there is a security group of that id.
+// HasGroup reports whether there is a security group of that id.
 func (s *Service) HasGroup(t *kernel.Tx, id string) bool {
 	_, ok := s.GroupVPC(t, id)
 	return ok
@@ -74,7 +74,7 @@ func (s *Service) GroupVPC(t *kernel.Tx, id string) (string, bool) {
 	return "", false
 }
 
-// Attach makes an interface that is in use by a service. Errors are EC2's.
+// Attach creates an interface that is in use by a service. Errors are EC2's.
 func (s *Service) Attach(t *kernel.Tx, spec network.Spec) (network.Interface, error) {
 	i, err := s.in(t).makeInterface(spec)
 	if err != nil {

@@ -54,7 +54,7 @@ func (a tx) subnet(s *subnet) types.Subnet {
 	}
 }
 
-// CreateSubnet makes a subnet. Its range is its natural key.
+// CreateSubnet creates a subnet. Its range is its natural key.
 func (a tx) CreateSubnet(in *ec2.CreateSubnetInput) (*ec2.CreateSubnetOutput, error) {
 	st := a.state()
 	v, err := item(a, kindVPC, st.VPCs, aws.ToString(in.VpcId))
@@ -117,7 +117,7 @@ func (a tx) ModifySubnetAttribute(in *ec2.ModifySubnetAttributeInput) (*ec2.Modi
 	return &ec2.ModifySubnetAttributeOutput{}, nil
 }
 
-// DeleteSubnet removes a subnet that no network interface is in. Its
+// DeleteSubnet deletes a subnet that no network interface is in. Its
 // association with a route table goes with it.
 func (a tx) DeleteSubnet(in *ec2.DeleteSubnetInput) (*ec2.DeleteSubnetOutput, error) {
 	st := a.state()

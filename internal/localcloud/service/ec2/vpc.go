@@ -58,7 +58,7 @@ func parseRange(text string) (netip.Prefix, error) {
 	return p.Masked(), nil
 }
 
-// CreateVpc makes a VPC with its main route table, default group and default
+// CreateVpc creates a VPC with its main route table, default group and default
 // network ACL.
 func (a tx) CreateVpc(in *ec2.CreateVpcInput) (*ec2.CreateVpcOutput, error) {
 	cidr, err := parseRange(aws.ToString(in.CidrBlock))
@@ -183,7 +183,7 @@ func (a tx) ModifyVpcAttribute(in *ec2.ModifyVpcAttributeInput) (*ec2.ModifyVpcA
 	return &ec2.ModifyVpcAttributeOutput{}, nil
 }
 
-// DeleteVpc removes a VPC that has nothing in it but what it was born with.
+// DeleteVpc deletes a VPC that has nothing in it but what it was born with.
 func (a tx) DeleteVpc(in *ec2.DeleteVpcInput) (*ec2.DeleteVpcOutput, error) {
 	s := a.state()
 	v, err := item(a, kindVPC, s.VPCs, aws.ToString(in.VpcId))

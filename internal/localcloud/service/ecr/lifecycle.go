@@ -204,7 +204,7 @@ func (a tx) GetLifecyclePolicy(in *ecr.GetLifecyclePolicyInput) (*ecr.GetLifecyc
 	}, nil
 }
 
-// DeleteLifecyclePolicy removes the policy.
+// DeleteLifecyclePolicy deletes the policy.
 func (a tx) DeleteLifecyclePolicy(in *ecr.DeleteLifecyclePolicyInput) (*ecr.DeleteLifecyclePolicyOutput, error) {
 	r, err := a.lifecycle(in.RepositoryName)
 	if err != nil {

@@ -70,7 +70,7 @@ func (a tx) GetRepositoryPolicy(in *ecr.GetRepositoryPolicyInput) (*ecr.GetRepos
 	return &ecr.GetRepositoryPolicyOutput{RegistryId: aws.String(a.Account()), RepositoryName: aws.String(r.Name), PolicyText: aws.String(r.Policy)}, nil
 }
 
-// DeleteRepositoryPolicy removes the policy.
+// DeleteRepositoryPolicy deletes the policy.
 func (a tx) DeleteRepositoryPolicy(in *ecr.DeleteRepositoryPolicyInput) (*ecr.DeleteRepositoryPolicyOutput, error) {
 	r, err := a.withPolicy(in.RepositoryName)
 	if err != nil {
@@ -81,7 +81,7 @@ func (a tx) DeleteRepositoryPolicy(in *ecr.DeleteRepositoryPolicyInput) (*ecr.De
 	return out, nil
 }
 
-// BatchCheckLayerAvailability says which layers a repository has.
+// BatchCheckLayerAvailability returns which layers a repository has.
 func (a tx) BatchCheckLayerAvailability(in *ecr.BatchCheckLayerAvailabilityInput) (*ecr.BatchCheckLayerAvailabilityOutput, error) {
 	r, err := a.repository(in.RepositoryName)
 	if err != nil {

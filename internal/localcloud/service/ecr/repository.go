@@ -53,7 +53,7 @@ func (s *Service) API() kernel.Service {
 
 var _ registry.Rules = (*Service)(nil)
 
-// Repository says what the registry asks at pushes and pulls, in a transaction of
+// Repository returns what the registry asks at pushes and pulls, in a transaction of
 // its own.
 func (s *Service) Repository(name string) (exists bool, immutable func(tag string) bool) {
 	s.View(func(t *kernel.Tx) {
@@ -64,7 +64,7 @@ func (s *Service) Repository(name string) (exists bool, immutable func(tag strin
 	return exists, immutable
 }
 
-// immutable says which tags stay with their image. It is no part of a transaction.
+// immutable returns which tags stay with their image. It is no part of a transaction.
 func (r *repository) immutable() func(tag string) bool {
 	mutability, excluded := types.ImageTagMutability(r.Mutability), slices.Clone(r.Excluded)
 	return func(tag string) bool {
@@ -148,7 +148,7 @@ func (a tx) describe(r *repository) types.Repository {
 
 var repositoryName = pattern.New(`^(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*$`)
 
-// CreateRepository makes an empty repository.
+// CreateRepository creates an empty repository.
 func (a tx) CreateRepository(in *ecr.CreateRepositoryInput) (*ecr.CreateRepositoryOutput, error) {
 	name := aws.ToString(in.RepositoryName)
 	if !repositoryName.MatchString(name) || len(name) < 2 || len(name) > 256 {
@@ -179,7 +179,7 @@ func (a tx) CreateRepository(in *ecr.CreateRepositoryInput) (*ecr.CreateReposito
 	return &ecr.CreateRepositoryOutput{Repository: &described}, nil
 }
 
-// DeleteRepository removes a repository, one with images only by force.
+// DeleteRepository deletes a repository, one with images only by force.
 func (a tx) DeleteRepository(in *ecr.DeleteRepositoryInput) (*ecr.DeleteRepositoryOutput, error) {
 	r, err := a.repository(in.RepositoryName)
 	if err != nil {

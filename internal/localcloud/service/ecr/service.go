@@ -26,7 +26,7 @@ type Service struct {
 	store    *kernel.Store[state]
 }
 
-// New makes the service, with its part of the state and its tags.
+// New creates the service, with its part of the state and its tags.
 func New(k *kernel.Kernel, images Registry) *Service {
 	s := &Service{Kernel: k, registry: images, store: kernel.Saved[state](k, "ecr")}
 	kernel.RegisterTagger(k, "ecr", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)

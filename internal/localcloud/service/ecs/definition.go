@@ -190,7 +190,7 @@ func (a tx) mayPass(roles ...*string) error {
 	return nil
 }
 
-// RegisterTaskDefinition makes a new revision, at each call.
+// RegisterTaskDefinition creates a new revision, at each call.
 func (a tx) RegisterTaskDefinition(in *ecs.RegisterTaskDefinitionInput) (*ecs.RegisterTaskDefinitionOutput, error) {
 	family := aws.ToString(in.Family)
 	if !namePattern.MatchString(family) {

@@ -37,7 +37,7 @@ type serviceDeployment struct {
 	Stage   types.ServiceDeploymentLifecycleStage `json:",omitempty"`
 	Since   time.Time                             `json:",omitzero"`
 	Percent float64                               `json:",omitempty"`
-	// Judged says that its alarms were looked at, Unheard that one was in ALARM then, and
+	// Judged reports whether its alarms were looked at, Unheard that one was in ALARM then, and
 	// Triggered are those that failed it.
 	Judged    bool     `json:",omitempty"`
 	Unheard   bool     `json:",omitempty"`

@@ -104,7 +104,7 @@ func (a tx) cluster(nameOrARN *string) (*cluster, error) {
 
 var namePattern = pattern.New(`^[A-Za-z0-9_-]{1,255}$`)
 
-// CreateCluster makes a cluster, or returns the active one of that name.
+// CreateCluster creates a cluster, or returns the active one of that name.
 func (a tx) CreateCluster(in *ecs.CreateClusterInput) (*ecs.CreateClusterOutput, error) {
 	name := aws.ToString(in.ClusterName)
 	if name == "" {
@@ -174,7 +174,7 @@ func (a tx) describeCluster(cl *cluster, include ...types.ClusterField) types.Cl
 	return d
 }
 
-// DeleteCluster removes a cluster without services and tasks.
+// DeleteCluster deletes a cluster without services and tasks.
 func (a tx) DeleteCluster(in *ecs.DeleteClusterInput) (*ecs.DeleteClusterOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {

@@ -59,7 +59,7 @@ type deployment struct {
 	Created  time.Time
 	Updated  time.Time
 	Failed   int32 // tasks, since the last one that was healthy
-	// Ran says that a task was RUNNING once.
+	// Ran reports whether a task was RUNNING once.
 	Ran    bool `json:",omitempty"`
 	State  types.DeploymentRolloutState
 	Reason string
@@ -166,7 +166,7 @@ func checkExisting(launch types.LaunchType, strategy types.SchedulingStrategy) e
 	return nil
 }
 
-// CreateService makes a service, which then starts tasks.
+// CreateService creates a service, which then starts tasks.
 func (a tx) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {

@@ -144,7 +144,7 @@ func (a fargateAgent) mayPull(image string) error {
 	return nil
 }
 
-// openStream makes a container's log stream, as the log driver does before the
+// openStream creates a container's log stream, as the log driver does before the
 // container starts.
 func (a fargateAgent) openStream(group, stream string, create bool) error {
 	failed := func(err error) error {
@@ -166,7 +166,7 @@ func (a fargateAgent) openStream(group, stream string, create bool) error {
 	return nil
 }
 
-// trustsTasks says whether tasks of a cluster can have the role. ECS says for
+// trustsTasks reports whether tasks of a cluster can have the role. ECS says for
 // whom it asks, and names a task
 // (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html).
 func (a tx) trustsTasks(role, cluster string) bool {

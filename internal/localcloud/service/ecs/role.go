@@ -28,7 +28,7 @@ const CredentialsPath = "credentials/"
 // taskKey begins the access keys of tasks, which end with their tasks.
 const taskKey = "ASIATASK"
 
-// newTaskRole makes what a task of the definition gets, nothing without a role.
+// newTaskRole creates what a task of the definition gets, nothing without a role.
 func newTaskRole(arn *string) taskRole {
 	if arn == nil {
 		return taskRole{}
@@ -78,7 +78,7 @@ func (s *Service) Principal(t *kernel.Tx, key string) (p kernel.Principal, known
 	return p, false
 }
 
-// May says whether the key is a task's, and what its role says.
+// May reports whether the key is a task's, and what its role says.
 func (s *Service) May(t *kernel.Tx, key, action string, input any) (known bool, err error) {
 	c := s.in(t)
 	for id, t := range c.live().tasks {

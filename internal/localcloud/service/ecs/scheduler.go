@@ -126,7 +126,7 @@ func (s *Service) runScheduler(ctx context.Context) {
 	}
 }
 
-// steady says that no service and no task is on its way to anything.
+// steady reports whether no service and no task is on its way to anything.
 func (a tx) steady() bool {
 	for _, s := range a.state().Services {
 		if s.Status != statusInactive && !s.Steady {
@@ -251,12 +251,12 @@ func (s *service) deploymentIndex(id string) int {
 	return slices.IndexFunc(s.Deployments, func(d deployment) bool { return d.ID == id })
 }
 
-// proven says whether something vouches for a ready task.
+// proven reports whether something vouches for a ready task.
 func (a tx) proven(t *ecsTask) bool {
 	return len(t.Targets) > 0 || t.HealthStatus == types.HealthStatusHealthy
 }
 
-// ready says whether a task counts as healthy: it runs, its own health check if
+// ready reports whether a task counts as healthy: it runs, its own health check if
 // it has one passes, and so do those of its load balancers.
 func (a tx) ready(t *ecsTask) bool {
 	if *t.LastStatus != taskRunning {

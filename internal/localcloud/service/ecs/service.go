@@ -89,11 +89,11 @@ type Alarms interface {
 type Roles interface {
 	// Name is a role's name, if there is such a role.
 	Name(t *kernel.Tx, arn string) (string, bool)
-	// Usable says whether other services can assume the role yet.
+	// Usable reports whether other services can assume the role yet.
 	Usable(t *kernel.Tx, arn string) bool
-	// Trusts says whether the role lets the service assume it.
+	// Trusts reports whether the role lets the service assume it.
 	Trusts(t *kernel.Tx, arn, service string, context map[string][]string) bool
-	// Allows says whether the role may do that, or else why not.
+	// Allows reports whether the role may do that, or else why not.
 	Allows(t *kernel.Tx, arn, action, resource string) (ok bool, why string)
 	// Principal is a session of that name under the role.
 	Principal(t *kernel.Tx, arn, session string) kernel.Principal
@@ -164,7 +164,7 @@ type Service struct {
 	store   *kernel.Store[state]
 }
 
-// New makes the service, with its part of the state and its tags.
+// New creates the service, with its part of the state and its tags.
 func New(k *kernel.Kernel, needs Needs) *Service {
 	s := &Service{Kernel: k, needs: needs, wake: make(chan struct{}, 1), running: kernel.Live[live](k), store: kernel.Saved[state](k, "ecs")}
 	kernel.RegisterTagger(k, "ecs", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
@@ -187,7 +187,7 @@ func (s *Service) update(f func(tx)) { s.Update(func(t *kernel.Tx) { f(s.in(t)) 
 
 func (s *Service) view(f func(tx)) { s.View(func(t *kernel.Tx) { f(s.in(t)) }) }
 
-// HasServices says whether there is a service that is not gone.
+// HasServices reports whether there is a service that is not gone.
 func (s *Service) HasServices(t *kernel.Tx) bool {
 	for _, x := range s.in(t).state().Services {
 		if x.Status != statusInactive {

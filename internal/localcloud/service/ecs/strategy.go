@@ -18,7 +18,7 @@ import (
 // longestBake is how many minutes ECS waits at most, in each of its waits.
 const longestBake = 1440
 
-// shifts says whether a strategy starts all new tasks alongside the old ones, in a target
+// shifts reports whether a strategy starts all new tasks alongside the old ones, in a target
 // group of their own, and then shifts the traffic.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-blue-green.html
 func shifts(strategy types.DeploymentStrategy) bool {
@@ -226,7 +226,7 @@ func (d *serviceDeployment) enter(stage types.ServiceDeploymentLifecycleStage, n
 	d.Stage, d.Since, d.Updated = stage, now, now
 }
 
-// over says whether so many minutes of the stage, or of its step, have passed.
+// over reports whether so many minutes of the stage, or of its step, have passed.
 func (a tx) over(d *serviceDeployment, minutes *int32) bool {
 	return a.Now().Sub(d.Since) >= a.Scaled(time.Duration(aws.ToInt32(minutes))*time.Minute)
 }

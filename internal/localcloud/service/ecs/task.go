@@ -47,9 +47,9 @@ type ecsTask struct {
 	Address    string // private
 	Targets    []taskTarget
 	TagMap     map[string]string
-	// Failed says that the task's end counts against its deployment.
+	// Failed reports whether the task's end counts against its deployment.
 	Failed bool
-	// Served says that the task was once as healthy as it has to be.
+	// Served reports whether the task was once as healthy as it has to be.
 	Served bool
 }
 
@@ -85,7 +85,7 @@ type taskSpec struct {
 
 func (s *Service) taskARN(cluster, id string) string { return s.ARN("ecs", "task/"+cluster+"/"+id) }
 
-// assumable says whether ECS can assume a task's roles.
+// assumable reports whether ECS can assume a task's roles.
 func (a tx) assumable(d *definition, cluster string) error {
 	for _, role := range []*string{d.ExecutionRoleArn, d.TaskRoleArn} {
 		if role == nil {
@@ -98,7 +98,7 @@ func (a tx) assumable(d *definition, cluster string) error {
 	return nil
 }
 
-// startTask makes a task with its network interface and lets it run.
+// startTask creates a task with its network interface and lets it run.
 func (a tx) startTask(spec taskSpec) (*ecsTask, error) {
 	d := spec.definition
 	if spec.provider == spot && a.Faults().Tasks.NoSpot {
@@ -281,7 +281,7 @@ func (s *Service) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
 	})
 }
 
-// wasInterrupted says that Fargate Spot took the task's place.
+// wasInterrupted reports whether Fargate Spot took the task's place.
 func (s *Service) wasInterrupted(t *ecsTask) (was bool) {
 	s.view(func(tx) { was = t.StopCode == types.TaskStopCodeSpotInterruption })
 	return was

@@ -46,7 +46,7 @@ var loadBalancerAttributes = map[string]string{
 	"zonal_shift.config.enabled": "false",
 }
 
-// CreateLoadBalancer makes a load balancer, or returns the one that is the same.
+// CreateLoadBalancer creates a load balancer, or returns the one that is the same.
 func (a tx) CreateLoadBalancer(in *elb.CreateLoadBalancerInput) (*elb.CreateLoadBalancerOutput, error) {
 	name := aws.ToString(in.Name)
 	if err := checkName("load balancer", name); err != nil {
@@ -179,7 +179,7 @@ func sameSet(a, b []string) bool {
 	return slices.Equal(a, b)
 }
 
-// DeleteLoadBalancer removes a load balancer with its listeners. One that does
+// DeleteLoadBalancer deletes a load balancer with its listeners. One that does
 // not exist is no error.
 func (a tx) DeleteLoadBalancer(in *elb.DeleteLoadBalancerInput) (*elb.DeleteLoadBalancerOutput, error) {
 	arn := aws.ToString(in.LoadBalancerArn)
@@ -329,7 +329,7 @@ func (a tx) SetIpAddressType(in *elb.SetIpAddressTypeInput) (*elb.SetIpAddressTy
 	return &elb.SetIpAddressTypeOutput{IpAddressType: in.IpAddressType}, nil
 }
 
-// DescribeCapacityReservation says that nothing is reserved.
+// DescribeCapacityReservation reports that nothing is reserved.
 func (a tx) DescribeCapacityReservation(in *elb.DescribeCapacityReservationInput) (*elb.DescribeCapacityReservationOutput, error) {
 	if _, err := a.loadBalancer(in.LoadBalancerArn); err != nil {
 		return nil, err

@@ -130,7 +130,7 @@ func (a tx) CreateRule(in *elb.CreateRuleInput) (*elb.CreateRuleOutput, error) {
 	return &elb.CreateRuleOutput{Rules: []types.Rule{r.Rule}}, nil
 }
 
-// DeleteRule removes a rule.
+// DeleteRule deletes a rule.
 func (a tx) DeleteRule(in *elb.DeleteRuleInput) (*elb.DeleteRuleOutput, error) {
 	r, err := a.rule(in.RuleArn, "deleted")
 	if err != nil {

@@ -73,7 +73,7 @@ type Certificates interface {
 
 // Roles are IAM's.
 type Roles interface {
-	// LinkedRoleUsable says whether the account has the service-linked role of a
+	// LinkedRoleUsable reports whether the account has the service-linked role of a
 	// service, and the service knows of it yet.
 	LinkedRoleUsable(t *kernel.Tx, service string) bool
 }
@@ -95,7 +95,7 @@ type Service struct {
 	store   *kernel.Store[state]
 }
 
-// New makes the service, with its part of the state and its tags.
+// New creates the service, with its part of the state and its tags.
 func New(k *kernel.Kernel, needs Needs) *Service {
 	s := &Service{Kernel: k, needs: needs, running: kernel.Live[live](k), store: kernel.Saved[state](k, "elb")}
 	kernel.RegisterTagger(k, "elasticloadbalancing", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
@@ -121,7 +121,7 @@ func (s *Service) view(f func(tx)) { s.View(func(t *kernel.Tx) { f(s.in(t)) }) }
 // leastInterval bounds how far health checks are scaled down.
 const leastInterval = 200 * time.Millisecond
 
-// HasTargetGroup says whether there is a target group of that ARN.
+// HasTargetGroup reports whether there is a target group of that ARN.
 func (s *Service) HasTargetGroup(t *kernel.Tx, arn string) bool {
 	return s.in(t).state().TargetGroups[arn] != nil
 }

@@ -64,7 +64,7 @@ func (a tx) DeregisterTargets(in *elb.DeregisterTargetsInput) (*elb.DeregisterTa
 	return &elb.DeregisterTargetsOutput{}, nil
 }
 
-// DescribeTargetHealth says how the targets are, draining ones too.
+// DescribeTargetHealth returns how the targets are, draining ones too.
 func (a tx) DescribeTargetHealth(in *elb.DescribeTargetHealthInput) (*elb.DescribeTargetHealthOutput, error) {
 	tg, err := a.targetGroup(in.TargetGroupArn)
 	if err != nil {

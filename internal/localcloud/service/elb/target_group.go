@@ -78,7 +78,7 @@ func checkHealthCheck(tg types.TargetGroup) error {
 
 var codeMatcher = pattern.New(`^[2-4]\d\d(?:-[2-4]\d\d)?(?:,[2-4]\d\d(?:-[2-4]\d\d)?)*$`)
 
-// CreateTargetGroup makes a group, or returns the one that is the same.
+// CreateTargetGroup creates a group, or returns the one that is the same.
 func (a tx) CreateTargetGroup(in *elb.CreateTargetGroupInput) (*elb.CreateTargetGroupOutput, error) {
 	name := aws.ToString(in.Name)
 	if err := checkName("target group", name); err != nil {
@@ -168,7 +168,7 @@ func (a tx) groupSettings(tg *targetGroup) balancer.Settings {
 	}
 }
 
-// DeleteTargetGroup removes a group that no listener uses. One that does not
+// DeleteTargetGroup deletes a group that no listener uses. One that does not
 // exist is no error.
 func (a tx) DeleteTargetGroup(in *elb.DeleteTargetGroupInput) (*elb.DeleteTargetGroupOutput, error) {
 	arn := aws.ToString(in.TargetGroupArn)

@@ -68,7 +68,7 @@ func (a tx) emit(id, source, detailType string, resources []string, detail any) 
 	}
 }
 
-// matchable says whether a pattern is one that matches can judge.
+// matchable reports whether a pattern is one that matches can judge.
 func matchable(pattern map[string]any) bool {
 	for _, want := range pattern {
 		switch w := want.(type) {
@@ -87,7 +87,7 @@ func matchable(pattern map[string]any) bool {
 	return len(pattern) > 0
 }
 
-// matches says whether an event has for each field of the pattern one of the values.
+// matches reports whether an event has for each field of the pattern one of the values.
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-event-patterns.html
 func matches(pattern, event map[string]any) bool {
 	for key, want := range pattern {

@@ -37,7 +37,7 @@ func (a tx) rule(name *string) (*rule, error) {
 	return r, nil
 }
 
-// PutRule makes a rule or changes it. Tags are taken for a new one alone.
+// PutRule creates a rule or changes it. Tags are taken for a new one alone.
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html
 func (a tx) PutRule(in *eventbridge.PutRuleInput) (*eventbridge.PutRuleOutput, error) {
 	if in.EventPattern == nil || in.ScheduleExpression != nil {
@@ -91,7 +91,7 @@ func (a tx) ListRules(in *eventbridge.ListRulesInput) (*eventbridge.ListRulesOut
 	return out, err
 }
 
-// DeleteRule removes a rule without targets.
+// DeleteRule deletes a rule without targets.
 func (a tx) DeleteRule(in *eventbridge.DeleteRuleInput) (*eventbridge.DeleteRuleOutput, error) {
 	r := a.state().Rules[aws.ToString(in.Name)]
 	if r == nil {

@@ -11,7 +11,7 @@ import (
 
 // Topics are SNS's.
 type Topics interface {
-	// Deliver says why a topic does not take a message; "" is for taken.
+	// Deliver returns the reason why a topic does not take a message; "" is for taken.
 	Deliver(t *kernel.Tx, topic, service, about, subject, message string) (refused string)
 }
 
@@ -22,7 +22,7 @@ type Service struct {
 	store  *kernel.Store[state]
 }
 
-// New makes the service, with its part of the state and its tags.
+// New creates the service, with its part of the state and its tags.
 func New(k *kernel.Kernel, topics Topics) *Service {
 	s := &Service{Kernel: k, topics: topics, store: kernel.Saved[state](k, "events")}
 	kernel.RegisterTagger(k, "events", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)

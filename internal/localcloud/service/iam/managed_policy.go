@@ -128,7 +128,7 @@ func (a tx) DeletePolicy(in *iam.DeletePolicyInput) (*iam.DeletePolicyOutput, er
 	return &iam.DeletePolicyOutput{}, nil
 }
 
-// attachable says whether there is such a managed policy. Every name that may be
+// attachable reports whether there is such a managed policy. Every name that may be
 // one of AWS's own is taken for one.
 func (a tx) attachable(arn string) bool {
 	_, own := a.state().Policies[arn]

@@ -14,7 +14,7 @@ type Service struct {
 	store *kernel.Store[state]
 }
 
-// New makes the service, with its part of the state and its tags.
+// New creates the service, with its part of the state and its tags.
 func New(k *kernel.Kernel) *Service {
 	s := &Service{Kernel: k, store: kernel.Saved[state](k, "iam")}
 	return s
@@ -48,7 +48,7 @@ func (s *Service) Boundary(t *kernel.Tx, arn string) string {
 	return r.Boundary
 }
 
-// Usable says whether other services can assume the role yet, which they can't
+// Usable reports whether other services can assume the role yet, which they can't
 // for some seconds after its creation
 // (https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency).
 func (s *Service) Usable(t *kernel.Tx, arn string) bool {
@@ -57,7 +57,7 @@ func (s *Service) Usable(t *kernel.Tx, arn string) bool {
 	return ok && time.Since(r.Created) >= wait
 }
 
-// Trusts says whether the role lets the service assume it, with these keys in the
+// Trusts reports whether the role lets the service assume it, with these keys in the
 // request's context.
 func (s *Service) Trusts(t *kernel.Tx, arn, service string, context map[string][]string) bool {
 	r, _ := s.in(t).byARN(arn)
@@ -65,7 +65,7 @@ func (s *Service) Trusts(t *kernel.Tx, arn, service string, context map[string][
 	return err == nil && access.Trusts(trust, service, context)
 }
 
-// Admits says whether the role's trust policy lets a caller of these names assume it.
+// Admits reports whether the role's trust policy lets a caller of these names assume it.
 func (s *Service) Admits(t *kernel.Tx, arn string, names []string, context map[string][]string) bool {
 	r, _ := s.in(t).byARN(arn)
 	trust, err := access.Parse([]byte(r.Trust))
@@ -139,20 +139,20 @@ func (s *Service) LinkedRoleARN(service string) string {
 	return s.ARN("iam", "role/aws-service-role/"+service+"/"+serviceLinkedRoles[service])
 }
 
-// HasLinkedRole says whether the account has the service-linked role of a service.
+// HasLinkedRole reports whether the account has the service-linked role of a service.
 func (s *Service) HasLinkedRole(t *kernel.Tx, service string) bool {
 	_, ok := s.in(t).state().Roles[serviceLinkedRoles[service]]
 	return ok
 }
 
-// LinkedRoleUsable says whether the account has the role of that service, and the
+// LinkedRoleUsable reports whether the account has the role of that service, and the
 // service knows of it yet.
 func (s *Service) LinkedRoleUsable(t *kernel.Tx, service string) bool {
 	r, ok := s.in(t).state().Roles[serviceLinkedRoles[service]]
 	return ok && s.Usable(t, r.ARN)
 }
 
-// EnsureLinkedRole makes the service-linked role of a service if it is missing.
+// EnsureLinkedRole creates the service-linked role of a service if it is missing.
 func (s *Service) EnsureLinkedRole(t *kernel.Tx, service string) {
 	if !s.HasLinkedRole(t, service) {
 		s.in(t).makeServiceLinkedRole(service, "")

@@ -109,7 +109,7 @@ func (a tx) logStream(group, name *string) (*group, *stream, error) {
 
 var logGroupName = pattern.New(`^[.\-_/#A-Za-z0-9]{1,512}$`)
 
-// CreateLogGroup makes a group that keeps for ever.
+// CreateLogGroup creates a group that keeps for ever.
 func (a tx) CreateLogGroup(in *logs.CreateLogGroupInput) (*logs.CreateLogGroupOutput, error) {
 	name := aws.ToString(in.LogGroupName)
 	if !logGroupName.MatchString(name) {
@@ -126,7 +126,7 @@ func (a tx) CreateLogGroup(in *logs.CreateLogGroupInput) (*logs.CreateLogGroupOu
 	return &logs.CreateLogGroupOutput{}, nil
 }
 
-// DeleteLogGroup removes a group with what it holds.
+// DeleteLogGroup deletes a group with what it holds.
 func (a tx) DeleteLogGroup(in *logs.DeleteLogGroupInput) (*logs.DeleteLogGroupOutput, error) {
 	g, err := a.logGroup(aws.ToString(in.LogGroupName))
 	if err != nil {
@@ -198,7 +198,7 @@ func (a tx) DeleteRetentionPolicy(in *logs.DeleteRetentionPolicyInput) (*logs.De
 	return &logs.DeleteRetentionPolicyOutput{}, nil
 }
 
-// CreateLogStream makes an empty stream.
+// CreateLogStream creates an empty stream.
 func (a tx) CreateLogStream(in *logs.CreateLogStreamInput) (*logs.CreateLogStreamOutput, error) {
 	g, err := a.logGroup(aws.ToString(in.LogGroupName))
 	if err != nil {
@@ -215,7 +215,7 @@ func (a tx) CreateLogStream(in *logs.CreateLogStreamInput) (*logs.CreateLogStrea
 	return &logs.CreateLogStreamOutput{}, nil
 }
 
-// addStream makes a stream and drops the oldest beyond maxLogStreams.
+// addStream creates a stream and drops the oldest beyond maxLogStreams.
 func (a tx) addStream(g *group, name string) *stream {
 	if g.Streams == nil {
 		g.Streams = map[string]*stream{}
@@ -238,7 +238,7 @@ func (a tx) dropStream(g *group, name string) {
 	}
 }
 
-// DeleteLogStream removes a stream with its events.
+// DeleteLogStream deletes a stream with its events.
 func (a tx) DeleteLogStream(in *logs.DeleteLogStreamInput) (*logs.DeleteLogStreamOutput, error) {
 	g, _, err := a.logStream(in.LogGroupName, in.LogStreamName)
 	if err != nil {

@@ -13,7 +13,7 @@ type Service struct {
 	store *kernel.Store[state]
 }
 
-// New makes the service, with its part of the state and its tags.
+// New creates the service, with its part of the state and its tags.
 func New(k *kernel.Kernel) *Service {
 	s := &Service{Kernel: k, store: kernel.Saved[state](k, "logs")}
 	kernel.RegisterTagger(k, "logs", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
@@ -30,15 +30,15 @@ func (s *Service) in(t *kernel.Tx) tx { return tx{t, s} }
 
 func (a tx) state() *state { return a.store.In(a.Tx) }
 
-// HasGroup says whether there is a group of that name.
+// HasGroup reports whether there is a group of that name.
 func (s *Service) HasGroup(t *kernel.Tx, name string) bool {
 	return s.in(t).state().Groups[name] != nil
 }
 
-// EnsureGroup makes a group that is missing.
+// EnsureGroup creates a group that is missing.
 func (s *Service) EnsureGroup(t *kernel.Tx, name string) { s.in(t).ensureGroup(name) }
 
-// EnsureStream makes a stream that is missing, of a group that is there.
+// EnsureStream creates a stream that is missing, of a group that is there.
 func (s *Service) EnsureStream(t *kernel.Tx, group, stream string) {
 	a := s.in(t)
 	if g := a.state().Groups[group]; g.Streams[stream] == nil {

@@ -58,7 +58,7 @@ func (a tx) DescribeAccountAttributes(*rds.DescribeAccountAttributesInput) (*rds
 	return out, nil
 }
 
-// DescribeDBSnapshotAttributes says that no other account may restore a snapshot.
+// DescribeDBSnapshotAttributes reports that no other account may restore a snapshot.
 func (a tx) DescribeDBSnapshotAttributes(in *rds.DescribeDBSnapshotAttributesInput) (*rds.DescribeDBSnapshotAttributesOutput, error) {
 	s, err := a.snapshot(in.DBSnapshotIdentifier)
 	if err != nil {

@@ -18,7 +18,7 @@ type Elsewhere struct {
 	// Account and Region are where it is; "" is here.
 	Account string `json:"account"`
 	Region  string `json:"region"`
-	// Denied says that the policy of its key does not let this account use it, and Gone that
+	// Denied reports whether the policy of its key does not let this account use it, and Gone that
 	// its owner deletes it while it is copied.
 	Denied bool `json:"denied,omitempty"`
 	Gone   bool `json:"gone,omitempty"`

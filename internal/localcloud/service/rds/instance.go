@@ -84,7 +84,7 @@ type instance struct {
 	Source string `json:"source,omitempty"`
 	// Applied are the parameters that the server runs with.
 	Applied map[string]string `json:"applied,omitempty"`
-	// PendingReboot says that the group has others; GroupPending that the
+	// PendingReboot reports whether the group has others; GroupPending that the
 	// group itself is new.
 	PendingReboot bool `json:"pendingReboot,omitempty"`
 	GroupPending  bool `json:"groupPending,omitempty"`
@@ -125,7 +125,7 @@ func (p pendingChange) any() bool {
 	return p != pendingChange{}
 }
 
-// runs says whether the server ought to be up.
+// runs reports whether the server ought to be up.
 func (db *instance) runs() bool {
 	return slices.Contains([]string{dbAvailable, dbBackingUp, dbModifying, dbUpgrading, dbResetting, dbRebooting, dbStarting}, db.Status)
 }
@@ -329,7 +329,7 @@ func value[T any](p *T, otherwise T) T {
 	return *p
 }
 
-// CreateDBInstance makes an instance. Its name is unique in account and region.
+// CreateDBInstance creates an instance. Its name is unique in account and region.
 func (a tx) CreateDBInstance(in *rds.CreateDBInstanceInput) (*rds.CreateDBInstanceOutput, error) {
 	if err := onlyKnown(in, "DBInstanceIdentifier", "DBInstanceClass", "Engine", "EngineVersion", "AllocatedStorage", "MaxAllocatedStorage", "StorageType", "Iops",
 		"StorageThroughput", "StorageEncrypted", "KmsKeyId", "DBName", "MasterUsername", "MasterUserPassword", "DBSubnetGroupName", "DBParameterGroupName",

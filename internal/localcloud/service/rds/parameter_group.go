@@ -204,7 +204,7 @@ func describeParameter(p postgres.Parameter) types.Parameter {
 	return x
 }
 
-// checkParameter says what is wrong with setting a parameter.
+// checkParameter returns what is wrong with setting a parameter.
 func checkParameter(known []postgres.Parameter, p types.Parameter) (static bool, err error) {
 	name, value := aws.ToString(p.ParameterName), aws.ToString(p.ParameterValue)
 	at := slices.IndexFunc(known, func(k postgres.Parameter) bool { return k.Name == name })

@@ -30,7 +30,7 @@ type state struct {
 type live struct {
 	// work is what is under way for an instance, by its resource id.
 	work map[string]*work
-	// prepared says that new databases' files are made or being made.
+	// prepared reports whether new databases' files are made or being made.
 	prepared bool
 }
 

@@ -19,11 +19,11 @@ type Engine interface {
 	// Versions are those of PostgreSQL that there are, one of each major version, such
 	// as "17.6". The first is that of new servers.
 	Versions() []string
-	// Upgrades says whether a server of one version can be moved to another.
+	// Upgrades reports whether a server of one version can be moved to another.
 	Upgrades(from, to string) bool
 	// Parameters are those that a server of a version has.
 	Parameters(version string) ([]postgres.Parameter, error)
-	// Prepare makes the files that new servers begin with, once.
+	// Prepare creates the files that new servers begin with, once.
 	Prepare(ctx context.Context) error
 	// Server is the server of that name, whether it exists yet or not.
 	Server(name string) (Server, error)
@@ -79,7 +79,7 @@ type Network interface {
 
 // Roles are IAM's.
 type Roles interface {
-	// LinkedRoleUsable says whether the account has the service-linked role of a
+	// LinkedRoleUsable reports whether the account has the service-linked role of a
 	// service, and the service knows of it yet.
 	LinkedRoleUsable(t *kernel.Tx, service string) bool
 }
@@ -108,7 +108,7 @@ type Service struct {
 	store   *kernel.Store[state]
 }
 
-// New makes the service, with its part of the state and its tags.
+// New creates the service, with its part of the state and its tags.
 func New(k *kernel.Kernel, needs Needs) *Service {
 	s := &Service{Kernel: k, needs: needs, running: kernel.Live[live](k), store: kernel.Saved[state](k, "rds")}
 	kernel.RegisterTagger(k, "rds", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)

@@ -210,7 +210,7 @@ func (a tx) DescribeDBSnapshots(in *rds.DescribeDBSnapshotsInput) (*rds.Describe
 	return &rds.DescribeDBSnapshotsOutput{DBSnapshots: page, Marker: next}, nil
 }
 
-// DeleteDBSnapshot removes a manual snapshot; automated ones go with their
+// DeleteDBSnapshot deletes a manual snapshot; automated ones go with their
 // instance or its retained backup.
 func (a tx) DeleteDBSnapshot(in *rds.DeleteDBSnapshotInput) (*rds.DeleteDBSnapshotOutput, error) {
 	s, err := a.snapshot(in.DBSnapshotIdentifier)
@@ -233,7 +233,7 @@ func (a tx) DeleteDBSnapshot(in *rds.DeleteDBSnapshotInput) (*rds.DeleteDBSnapsh
 	return &rds.DeleteDBSnapshotOutput{DBSnapshot: &out}, nil
 }
 
-// CopyDBSnapshot makes a manual snapshot of any other.
+// CopyDBSnapshot creates a manual snapshot of any other.
 func (a tx) CopyDBSnapshot(in *rds.CopyDBSnapshotInput) (*rds.CopyDBSnapshotOutput, error) {
 	if err := onlyKnown(in, "SourceDBSnapshotIdentifier", "TargetDBSnapshotIdentifier", "CopyTags", "Tags", "KmsKeyId", "PreSignedUrl"); err != nil {
 		return nil, err
@@ -283,7 +283,7 @@ func (a tx) CopyDBSnapshot(in *rds.CopyDBSnapshotInput) (*rds.CopyDBSnapshotOutp
 	return &rds.CopyDBSnapshotOutput{DBSnapshot: &out}, nil
 }
 
-// RestoreDBInstanceFromDBSnapshot makes an instance with the snapshot's data,
+// RestoreDBInstanceFromDBSnapshot creates an instance with the snapshot's data,
 // users and passwords.
 func (a tx) RestoreDBInstanceFromDBSnapshot(in *rds.RestoreDBInstanceFromDBSnapshotInput) (*rds.RestoreDBInstanceFromDBSnapshotOutput, error) {
 	if err := onlyKnown(in, "DBInstanceIdentifier", "DBSnapshotIdentifier", "DBInstanceClass", "DBSubnetGroupName", "DBParameterGroupName", "VpcSecurityGroupIds",
@@ -390,7 +390,7 @@ func (a tx) DescribeDBInstanceAutomatedBackups(in *rds.DescribeDBInstanceAutomat
 	return &rds.DescribeDBInstanceAutomatedBackupsOutput{DBInstanceAutomatedBackups: page, Marker: next}, nil
 }
 
-// DeleteDBInstanceAutomatedBackup removes what was retained of a deleted
+// DeleteDBInstanceAutomatedBackup deletes what was retained of a deleted
 // instance.
 func (a tx) DeleteDBInstanceAutomatedBackup(in *rds.DeleteDBInstanceAutomatedBackupInput) (*rds.DeleteDBInstanceAutomatedBackupOutput, error) {
 	is := func(db *instance) bool {

@@ -160,7 +160,7 @@ func (s *Service) up(ctx context.Context, resource string) (Server, error) {
 	return server, nil
 }
 
-// create makes the server, and then the first backup.
+// create creates the server, and then the first backup.
 func (s *Service) create(ctx context.Context, resource string) {
 	latency := s.after(s.Latencies().DBCreate)
 	db := s.look(resource)

@@ -24,7 +24,7 @@ type Service struct {
 	store        *kernel.Store[state]
 }
 
-// New makes the service, with its part of the state and its tags.
+// New creates the service, with its part of the state and its tags.
 func New(k *kernel.Kernel, certificates Certificates) *Service {
 	s := &Service{Kernel: k, certificates: certificates, store: kernel.Saved[state](k, "route53")}
 	kernel.RegisterTagger(k, "route53", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)

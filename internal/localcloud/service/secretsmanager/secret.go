@@ -34,7 +34,7 @@ type secret struct {
 	Changed     time.Time         `json:"changed"`
 	// Deletion is when it goes for good; zero: it was not deleted.
 	Deletion time.Time `json:"deletion,omitzero"`
-	// Rotating says that Rotation, the ARN of a function, is to replace its value.
+	// Rotating reports whether Rotation, the ARN of a function, is to replace its value.
 	Rotating bool   `json:"rotating,omitempty"`
 	Rotation string `json:"rotation,omitempty"`
 	// Token is the client token it was created with.
@@ -115,7 +115,7 @@ func (a tx) expire() {
 
 var secretName = pattern.New(`^[A-Za-z0-9/_+=.@-]{1,512}$`)
 
-// CreateSecret makes a secret, with a first version if it is given a value.
+// CreateSecret creates a secret, with a first version if it is given a value.
 func (a tx) CreateSecret(in *secretsmanager.CreateSecretInput) (*secretsmanager.CreateSecretOutput, error) {
 	a.expire()
 	name := aws.ToString(in.Name)
@@ -185,7 +185,7 @@ func (a tx) value(text *string, binary []byte) (*secretValue, error) {
 	return nil, nil
 }
 
-// repeated says what is wrong with a value that comes with a token used before:
+// repeated returns what is wrong with a value that comes with a token used before:
 // nothing, if it is the same value.
 func (a tx) repeated(s *secret, token string, value *secretValue) error {
 	for _, v := range s.Versions {
@@ -663,7 +663,7 @@ func (a tx) DeleteResourcePolicy(in *secretsmanager.DeleteResourcePolicyInput) (
 	return &secretsmanager.DeleteResourcePolicyOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name)}, nil
 }
 
-// GetRandomPassword makes a password of the character types that are not
+// GetRandomPassword creates a password of the character types that are not
 // excluded, with one of each unless that is not required.
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetRandomPassword.html
 func (a tx) GetRandomPassword(in *secretsmanager.GetRandomPasswordInput) (*secretsmanager.GetRandomPasswordOutput, error) {

@@ -117,7 +117,7 @@ func (a tx) policyOf(t *topic) string {
 		`"Resource":"%s","Condition":{"StringEquals":{"AWS:SourceOwner":"%s"}}}]}`, t.ARN, a.Account())
 }
 
-// allows says whether the policy of a topic lets a service publish. The default one
+// allows reports whether the policy of a topic lets a service publish. The default one
 // lets CloudWatch, which names the alarm's owner, and not EventBridge, for which no
 // statement with a condition counts:
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html#eb-sns-permissions

@@ -49,7 +49,7 @@ func (a tx) topic(arn *string) (*topic, error) {
 	return t, nil
 }
 
-// CreateTopic makes a topic, or finds one of that name. Other tags than it has are
+// CreateTopic creates a topic, or finds one of that name. Other tags than it has are
 // refused, as by AWS.
 func (a tx) CreateTopic(in *sns.CreateTopicInput) (*sns.CreateTopicOutput, error) {
 	if !topicName.MatchString(aws.ToString(in.Name)) {
@@ -135,7 +135,7 @@ func (a tx) ListTopics(in *sns.ListTopicsInput) (*sns.ListTopicsOutput, error) {
 	return out, err
 }
 
-// DeleteTopic removes a topic with its subscriptions, also those that are pending. One
+// DeleteTopic deletes a topic with its subscriptions, also those that are pending. One
 // that is not there is no error.
 // https://docs.aws.amazon.com/sns/latest/api/API_DeleteTopic.html
 func (a tx) DeleteTopic(in *sns.DeleteTopicInput) (*sns.DeleteTopicOutput, error) {

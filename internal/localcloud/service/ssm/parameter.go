@@ -127,7 +127,7 @@ func (a tx) clear(p *parameter, v parameterVersion, decrypt *bool) (string, erro
 
 var parameterName = pattern.New(`^[A-Za-z0-9_./-]+$`)
 
-// PutParameter makes a parameter or, only with Overwrite, a new version of it.
+// PutParameter creates a parameter or, only with Overwrite, a new version of it.
 // Without it one caller of several wins, which makes it a lock.
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html
 func (a tx) PutParameter(in *ssm.PutParameterInput) (*ssm.PutParameterOutput, error) {
@@ -393,7 +393,7 @@ func (a tx) LabelParameterVersion(in *ssm.LabelParameterVersionInput) (*ssm.Labe
 	return out, nil
 }
 
-// nameFree says whether the last parameter of a name was deleted long enough ago:
+// nameFree reports whether the last parameter of a name was deleted long enough ago:
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DeleteParameter.html,
 // in the words of https://github.com/awslabs/aws-orbit-workbench/issues/1170
 func (a tx) nameFree(name string) bool {
@@ -407,7 +407,7 @@ func (a tx) nameFree(name string) bool {
 	return !gone
 }
 
-// tooManyUpdates says whether a write meets another one of the same parameter.
+// tooManyUpdates reports whether a write meets another one of the same parameter.
 func (a tx) tooManyUpdates() bool {
 	return a.Hits("busy", "ssm:PutParameter", a.Faults().TooManyUpdates)
 }

@@ -14,7 +14,7 @@ type Service struct {
 	store *kernel.Store[state]
 }
 
-// New makes the service, with its part of the state and its tags.
+// New creates the service, with its part of the state and its tags.
 func New(k *kernel.Kernel) *Service {
 	s := &Service{Kernel: k, store: kernel.Saved[state](k, "ssm")}
 	kernel.RegisterTagger(k, "ssm", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)

@@ -39,7 +39,7 @@ type session struct {
 	Ends       time.Time
 }
 
-// New makes the service, with its part of the state.
+// New creates the service, with its part of the state.
 func New(k *kernel.Kernel, roles Roles) *Service {
 	return &Service{Kernel: k, store: kernel.Saved[state](k, "sts"), roles: roles}
 }

@@ -73,7 +73,7 @@ func (a tx) GetResources(in *tagapi.GetResourcesInput) (*tagapi.GetResourcesOutp
 	return out, nil
 }
 
-// wanted says whether the thing passes all filters: of each tag filter the key,
+// wanted reports whether the thing passes all filters: of each tag filter the key,
 // with one of its values if it has any.
 func wanted(in *tagapi.GetResourcesInput, t kernel.Tagged) bool {
 	if len(in.ResourceARNList) > 0 && !slices.Contains(in.ResourceARNList, t.ARN) {
