@@ -168,9 +168,14 @@ func (r result) says(t *testing.T, code int, pieces ...string) {
 		return
 	}
 	for _, p := range pieces {
-		if !strings.Contains(r.err, p) {
-			t.Errorf("%q is not said:\n%s", p, r.err)
+		if strings.Contains(r.err, p) {
+			continue
 		}
+		if strings.Contains(r.out, p) {
+			t.Errorf("%q is on stdout, and says looks at stderr; shows looks at both", p)
+			continue
+		}
+		t.Errorf("%q is not said:\n%s", p, r.err)
 	}
 }
 

@@ -196,7 +196,11 @@ secret:
 	}
 	for _, row := range provision.Table() {
 		if here := strings.Contains(text, "\n"+row.Flag+": "); here == (elsewhere[row.Flag] != "") {
-			t.Errorf("setting %s is in the file: %t, and is not to be, since: %q", row.Flag, here, elsewhere[row.Flag])
+			if here {
+				t.Errorf("setting %s is in the file, and elsewhere says that it is not: %q", row.Flag, elsewhere[row.Flag])
+			} else {
+				t.Errorf("setting %s is neither in the file above nor in elsewhere: add it to one of them", row.Flag)
+			}
 		}
 	}
 	appFile(t, module, text)

@@ -29,6 +29,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 	"github.com/aws/smithy-go/middleware"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/bookctl/bookctl/internal/image"
 	"github.com/bookctl/bookctl/internal/moto"
@@ -93,8 +94,8 @@ func holds(t *testing.T, endpoint string, documented, asked []string, up func(..
 		}
 	}
 	slices.Sort(checked)
-	if !slices.Equal(checked, documented) {
-		t.Errorf("held, by the document:\n%s\nand checked:\n%s", documented, checked)
+	if diff := cmp.Diff(documented, checked); diff != "" {
+		t.Errorf("docs/security.md (-) and the checks (+; securityRules and rulesWhenAsked) differ:\n%s", diff)
 	}
 }
 

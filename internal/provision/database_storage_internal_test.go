@@ -1,11 +1,13 @@
 package provision
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestAChangeOfStorageNamesIOPSWhereItMust(t *testing.T) {
@@ -146,8 +148,8 @@ func TestARestoreTakesOverWhatTheSnapshotTells(t *testing.T) {
 	got, unknown := Snapshot{GiB: 30, Version: "17.4", tags: tags, backups: 30}.Restored(DefaultSettings())
 	want := DefaultSettings()
 	want.DBClass, want.DBStorage, want.DBMaxStorage, want.DBMultiAZ, want.DBInsights, want.BackupDays, want.DBVersion = "db.t4g.small", 30, 100, true, true, 30, "17"
-	if got != want || unknown != nil {
-		t.Errorf("restored: %+v, unknown %v; want %+v", got, unknown, want)
+	if diff := cmp.Diff(want, got); diff != "" || unknown != nil {
+		t.Errorf("restored (- is wanted):\n%s\nunknown %v", diff, unknown)
 	}
 	if err := got.Check(); err != nil {
 		t.Error(err)
@@ -159,7 +161,10 @@ func TestARestoreTakesOverWhatTheSnapshotTells(t *testing.T) {
 	got, unknown = Snapshot{GiB: 5, Version: "16.3"}.Restored(DefaultSettings())
 	want = DefaultSettings()
 	want.DBVersion = "16"
-	if got != want || len(unknown) != 6 {
-		t.Errorf("of a snapshot without tags: %+v, unknown %q", got, unknown)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("of a snapshot without tags (- is wanted):\n%s", diff)
+	}
+	if want := []string{"class", "growth to GiB", "standby", "Performance Insights", "days of backups", "deletion protection"}; !slices.Equal(unknown, want) {
+		t.Errorf("a snapshot without tags does not tell %q, want %q", unknown, want)
 	}
 }

@@ -32,8 +32,9 @@ type Setting struct {
 	Costs []string
 	// uses sets how much a stack has of what they are priced by; nil for nothing.
 	uses func(Settings, *pricing.Usage)
-	// Restored is how a message calls it that says what a restored database was;
-	// "" where a snapshot does not restore it.
+	// Restored is how a message calls it that says what a restored database was. Where
+	// it is set, a restore takes the value from the tag of the snapshot, or by restore;
+	// with "", a restored database has what the user says, or the default.
 	Restored string
 
 	// Derived reports whether the image decides it where the user has not: see

@@ -31,7 +31,8 @@ type parts struct {
 }
 
 // Table returns the settings, a row each. To add one: a field of Settings, its row,
-// and its use where the resources are wired (see NewStack). Where it costs, its row says
+// and its use in the resource that it changes: see databaseSpecOf for the database, and
+// NewStack for the others. Where it costs, its row says
 // how much of what (uses) and by which items of pricing (Costs).
 func Table() []Setting {
 	// Where settings are recorded.
