@@ -99,8 +99,8 @@ func (r *reading[T]) observe(ctx context.Context, read func(context.Context) (T,
 			return s.what, s.err
 		}
 		r.mu.Unlock()
-		if ended, err := s.wait(ctx); ended {
-			return s.what, err
+		if what, ended, err := s.wait(ctx); ended {
+			return what, err
 		}
 	}
 }
@@ -133,8 +133,8 @@ func (r *reading[T]) share(ctx context.Context, read func(context.Context) (T, e
 			return s.what, s.err
 		}
 		r.mu.Unlock()
-		if ended, err := s.wait(ctx); ended {
-			return s.what, err
+		if what, ended, err := s.wait(ctx); ended {
+			return what, err
 		}
 	}
 }
@@ -161,12 +161,12 @@ func (s *sharedRead[T]) over() bool {
 
 // wait waits for the answer to a call that somebody else makes. Where that one gave it up,
 // it does not end for who waits.
-func (s *sharedRead[T]) wait(ctx context.Context) (ended bool, err error) {
+func (s *sharedRead[T]) wait(ctx context.Context) (what T, ended bool, err error) {
 	select {
 	case <-s.done:
-		return !s.givenUp, s.err
+		return s.what, !s.givenUp, s.err
 	case <-ctx.Done():
-		return true, context.Cause(ctx)
+		return what, true, context.Cause(ctx) // the call may still be about to answer
 	}
 }
 
