@@ -13,11 +13,11 @@ build: ## bin/bookctl, and bin/bookapi, which 'bookctl up' then need only link
 
 # The tests of the command line run the program: a race in it shows in those of the packages that it is made of, and
 # in its main job, for which it is built with the detector. Runs are killed at some of their writes under it, and at
-# all of them without. go vet, which would look at all of the SDK twice, is among the linters of 'make check'.
+# all of them without. Tests of the command line wait for most of their time. go vet, which would look at all of the SDK twice, is among the linters of 'make check'.
 test: ## install what is missing, then every test, under the race detector where that sees what runs
 	.ci/setup
-	CGO_ENABLED=0 go test -vet=off -trimpath -parallel 4 -timeout 40m ./internal/cli
-	CGO_ENABLED=0 go test -vet=off -trimpath -run 'TestKilledAtEveryWrite|TestKilledInAStorm$$|TestManyStacks' ./internal/cli/internal/kill
+	CGO_ENABLED=0 go test -vet=off -trimpath -parallel 8 -timeout 40m ./internal/cli
+	CGO_ENABLED=0 go test -vet=off -trimpath -skip WithRealParts -timeout 20m ./internal/cli/internal/kill
 	go test -vet=off -race -p 2 -parallel 2 -timeout 40m $$(go list ./... | grep -v '/internal/cli$$')
 
 check: ## what CI runs
