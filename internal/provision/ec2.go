@@ -28,6 +28,17 @@ func newNetwork(i identity, client *ec2.Client) network {
 	return network{identity: i, ec2: client, interfaces: newHeldInterfaces()}
 }
 
+// allVPCs are the stack's VPCs.
+func (n network) allVPCs(ctx context.Context) ([]types.Vpc, error) {
+	return n.observed().vpcs.get(ctx, func(ctx context.Context) ([]types.Vpc, error) {
+		out, err := n.ec2.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{Filters: n.all()})
+		if err != nil {
+			return nil, fmt.Errorf("describe the VPCs of stack %s: %w", n.stack, err)
+		}
+		return out.Vpcs, nil
+	})
+}
+
 // allSubnets are the stack's subnets, by one call for all who read them.
 func (n network) allSubnets(ctx context.Context) ([]types.Subnet, error) {
 	return n.observed().subnets.getTogether(ctx, func(ctx context.Context) ([]types.Subnet, error) {

@@ -328,9 +328,6 @@ func checkSubnets(text string) string {
 
 // owns reports whether a VPC is the stack's own.
 func (n network) owns(ctx context.Context, vpc string) (bool, error) {
-	out, err := n.ec2.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{Filters: n.all()})
-	if err != nil {
-		return false, fmt.Errorf("look for the VPC of stack %s: %w", n.stack, err)
-	}
-	return slices.ContainsFunc(out.Vpcs, func(v types.Vpc) bool { return aws.ToString(v.VpcId) == vpc }), nil
+	all, err := n.allVPCs(ctx)
+	return err == nil && slices.ContainsFunc(all, func(v types.Vpc) bool { return aws.ToString(v.VpcId) == vpc }), err
 }

@@ -74,17 +74,21 @@ func (e *HeldError) Error() string {
 // anything is touched: DeleteVpc, DeleteSubnet and DeleteSecurityGroup answer
 // DependencyViolation, and do not say by whom.
 // https://docs.aws.amazon.com/vpc/latest/userguide/delete-vpc.html
-func CheckHolders(ctx context.Context, client *ec2.Client, stack string) error {
+//
+// What it reads of the stack's own is in what was read of it, for the destroy; the zero
+// Deployed is fine.
+func CheckHolders(ctx context.Context, client *ec2.Client, stack string, have Deployed) error {
 	if err := naming.CheckStack(stack); err != nil {
 		return err
 	}
-	n := network{identity: identity{stack: stack}, ec2: client}
-	vpcs, err := client.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{Filters: n.all()})
+	ctx = graph.WhileObserving(ctx)
+	n := network{identity: identity{stack: stack, observation: have.observation}, ec2: client}
+	vpcs, err := n.allVPCs(ctx)
 	if err != nil {
-		return fmt.Errorf("look for the VPC of stack %s: %w", stack, err)
+		return err
 	}
 	var ids []string
-	for _, v := range vpcs.Vpcs {
+	for _, v := range vpcs {
 		ids = append(ids, aws.ToString(v.VpcId))
 	}
 	holders, err := n.holders(ctx, ids)
@@ -160,11 +164,15 @@ func (n network) holdersOfGroups(ctx context.Context) ([]Holder, error) {
 
 // groupsOf are the security groups in VPCs.
 func (n network) groupsOf(ctx context.Context, vpcs []string) ([]types.SecurityGroup, error) {
-	out, err := n.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{filter("vpc-id", vpcs...)}})
-	if err != nil {
-		return nil, fmt.Errorf("describe the security groups of %s: %w", strings.Join(vpcs, ", "), err)
+	var all []types.SecurityGroup
+	for _, vpc := range vpcs {
+		in, err := n.allGroups(ctx, vpc)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, in...)
 	}
-	return out.SecurityGroups, nil
+	return all, nil
 }
 
 func filter(name string, values ...string) types.Filter {

@@ -76,6 +76,7 @@ func (g *SecurityGroup) Read(ctx context.Context) (*liveGroup, graph.State, erro
 		return nil, graph.State{}, err
 	}
 	ours := named(all, g.Name(), func(x types.SecurityGroup) []types.Tag { return x.Tags })
+	ours = slices.DeleteFunc(ours, func(x types.SecurityGroup) bool { return tagMap(x.Tags)[TagStack] != g.stack })
 	sg, err := only("security groups", ours, func(x types.SecurityGroup) string { return aws.ToString(x.GroupId) })
 	if sg == nil || err != nil {
 		return nil, absent, err
@@ -158,7 +159,7 @@ func without(rules, others []liveRule) []liveRule {
 }
 
 // allGroups are the groups of the VPC, by one call for all who read them: the stack's,
-// and the default one, which has no tag to be found by.
+// the default one, which has no tag to be found by, and strangers'.
 func (n network) allGroups(ctx context.Context, vpc string) ([]types.SecurityGroup, error) {
 	if vpc == "" {
 		return nil, nil
@@ -170,9 +171,7 @@ func (n network) allGroups(ctx context.Context, vpc string) ([]types.SecurityGro
 		if err != nil {
 			return nil, fmt.Errorf("describe the security groups of %s: %w", vpc, err)
 		}
-		return slices.DeleteFunc(out.SecurityGroups, func(x types.SecurityGroup) bool {
-			return tagMap(x.Tags)[TagStack] != n.stack && aws.ToString(x.GroupName) != defaultGroup
-		}), nil
+		return out.SecurityGroups, nil
 	})
 }
 

@@ -57,11 +57,12 @@ func (s surroundings) clean() bool {
 
 // Read looks the VPC up by its tags.
 func (v *VPC) Read(ctx context.Context) (*liveVPC, graph.State, error) {
-	out, err := v.ec2.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{Filters: v.owned(v.Name())})
+	all, err := v.allVPCs(ctx)
 	if err != nil {
-		return nil, graph.State{}, fmt.Errorf("describe VPCs: %w", err)
+		return nil, graph.State{}, err
 	}
-	vpc, bare, err := oneOf("VPCs", v.made, out.Vpcs, func(x types.Vpc) string { return aws.ToString(x.VpcId) },
+	ours := named(all, v.Name(), func(x types.Vpc) []types.Tag { return x.Tags })
+	vpc, bare, err := oneOf("VPCs", v.made, ours, func(x types.Vpc) string { return aws.ToString(x.VpcId) },
 		func(x types.Vpc) (bool, error) { return v.inhabited(ctx, x.VpcId) })
 	if vpc == nil || err != nil {
 		return nil, absent, err
