@@ -745,11 +745,11 @@ func (t *TaskDefinition) Delete(ctx context.Context) error {
 			return err
 		}
 		for _, arn := range arns {
-			live, tags, err := t.describe(ctx, arn)
+			ourOwn, err := t.owns(ctx, arn)
 			if err != nil {
 				return err
 			}
-			if live == nil || tags[TagStack] != t.stack {
+			if !ourOwn {
 				continue
 			}
 			ours = append(ours, arn)
@@ -775,6 +775,16 @@ func (t *TaskDefinition) Delete(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// owns says whether a revision is the stack's. The one that was read last is known: a
+// revision keeps its number.
+func (t *TaskDefinition) owns(ctx context.Context, arn string) (bool, error) {
+	if last := t.Last(); last != nil && aws.ToString(last.newest.live.TaskDefinitionArn) == arn {
+		return last.newest.tags[TagStack] == t.stack, nil
+	}
+	live, tags, err := t.describe(ctx, arn)
+	return live != nil && tags[TagStack] == t.stack, err
 }
 
 // GoneAtOnce implements graph.GoneAtOnce.
