@@ -145,6 +145,8 @@ var propagating = []struct{ code, text, created, reason string }{
 	{"AccessDenied", "iam:CreateServiceLinkedRole", "service-linked-role-elb", "the service-linked role is not known everywhere yet"},
 	// https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
 	{"NoSuchEntity", "role", "-role", "the role is not visible yet"},
+	{"InvalidSubnet", "", "subnet-private-a", "the subnet is not visible yet"},
+	{"InvalidSubnet", "", "subnet-private-b", "the subnet is not visible yet"},
 	{"DBSubnetGroupNotFoundFault", "", "db-subnet-group", "the DB subnet group is not visible yet"},
 	{"DBParameterGroupNotFound", "", "db-parameter-group", "the DB parameter group is not visible yet"},
 	{"RepositoryNotFoundException", "", "repository", "the repository is not visible yet"},

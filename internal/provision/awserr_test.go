@@ -119,6 +119,8 @@ func TestWhatWasJustMadeIsTriedAgain(t *testing.T) {
 		"a secret that was made":                 {jsonError(400, "ResourceNotFoundException", "Secrets Manager can't find the specified secret."), []string{"secret"}, true},
 		"a role that was made and is not found":  {jsonError(404, "NoSuchEntity", "The role with name book-us-east-1-task-role cannot be found."), []string{"task-role"}, true},
 		"a role that was there and is not found": {jsonError(404, "NoSuchEntity", "The role with name book-us-east-1-task-role cannot be found."), []string{"vpc"}, false},
+		"a subnet that was made":                 {jsonError(400, "InvalidSubnet", "The requested subnet is invalid"), []string{"vpc", "subnet-private-a"}, true},
+		"a subnet that was there":                {jsonError(400, "InvalidSubnet", "The requested subnet is invalid"), []string{"vpc"}, false},
 		"a DB subnet group that was made":        {jsonError(404, "DBSubnetGroupNotFoundFault", "DB subnet group 'book-database' does not exist."), []string{"db-subnet-group"}, true},
 		"a DB subnet group that was there":       {jsonError(404, "DBSubnetGroupNotFoundFault", "DB subnet group 'book-database' does not exist."), []string{"vpc"}, false},
 		"a DB parameter group that was made":     {jsonError(404, "DBParameterGroupNotFound", "DBParameterGroup not found: book-database"), []string{"db-parameter-group"}, true},

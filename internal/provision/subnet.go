@@ -60,17 +60,7 @@ func (s *Subnet) Read(ctx context.Context) (*liveSubnet, graph.State, error) {
 	if sub == nil || err != nil {
 		return nil, absent, err
 	}
-	live := &liveSubnet{
-		subnetSpec: subnetSpec{
-			cidr: aws.ToString(sub.CidrBlock),
-			zone: aws.ToString(sub.AvailabilityZone),
-		},
-		zoneID: aws.ToString(sub.AvailabilityZoneId),
-		tags:   tagMap(sub.Tags),
-		vpc:    aws.ToString(sub.VpcId),
-		public: aws.ToBool(sub.MapPublicIpOnLaunch),
-		acl:    vpcACL,
-	}
+	live := describeSubnet(sub)
 	if last := s.Last(); !s.destroying && (last == nil || last.acl != vpcACL) { // one look that finds it there is enough
 		if live.acl, err = s.withACL(ctx, aws.ToString(sub.SubnetId)); err != nil {
 			return nil, graph.State{}, err
@@ -81,6 +71,21 @@ func (s *Subnet) Read(ctx context.Context) (*liveSubnet, graph.State, error) {
 		st.Phase = graph.Pending
 	}
 	return live, st, nil
+}
+
+// describeSubnet describes one that is with the VPC's own network ACL.
+func describeSubnet(sub *types.Subnet) *liveSubnet {
+	return &liveSubnet{
+		subnetSpec: subnetSpec{
+			cidr: aws.ToString(sub.CidrBlock),
+			zone: aws.ToString(sub.AvailabilityZone),
+		},
+		zoneID: aws.ToString(sub.AvailabilityZoneId),
+		tags:   tagMap(sub.Tags),
+		vpc:    aws.ToString(sub.VpcId),
+		public: aws.ToBool(sub.MapPublicIpOnLaunch),
+		acl:    vpcACL,
+	}
 }
 
 func (s *Subnet) addresses() string { return s.want.cidr }
@@ -153,8 +158,14 @@ func (s *Subnet) Create(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("create subnet %s in %s: %w", s.want.cidr, s.want.zone, err)
 	}
 	s.made = aws.ToString(out.Subnet.SubnetId)
+	// One that is new is with the VPC's own network ACL:
 	// https://docs.aws.amazon.com/vpc/latest/userguide/nacl-basics.html
-	s.Learn(&liveSubnet{acl: vpcACL})
+	live := describeSubnet(out.Subnet)
+	if out.Subnet.State != types.SubnetStateAvailable || live.tags[TagStack] != s.stack {
+		s.Learn(live)
+		return s.made, nil
+	}
+	s.Answer(live, graph.State{Phase: graph.Ready, Owner: s.stack, Note: string(out.Subnet.State)})
 	return s.made, nil
 }
 
