@@ -80,14 +80,15 @@ func (v *VPC) Read(ctx context.Context) (*liveVPC, graph.State, error) {
 	if id != v.ID() {
 		last = nil
 	}
-	if live.dnsSupport = last != nil && last.dnsSupport; !live.dnsSupport {
+	// One that was just made supports DNS, and has no DNS names:
+	// https://docs.aws.amazon.com/vpc/latest/userguide/AmazonDNS-concepts.html#vpc-dns-support
+	// https://docs.aws.amazon.com/vpc/latest/userguide/vpc-dns-updating.html
+	fresh := v.made == id && last == nil
+	if live.dnsSupport = fresh || last != nil && last.dnsSupport; !live.dnsSupport {
 		if live.dnsSupport, err = v.attribute(ctx, id, types.VpcAttributeNameEnableDnsSupport); err != nil {
 			return nil, graph.State{}, err
 		}
 	}
-	// One that was just made has no DNS names:
-	// https://docs.aws.amazon.com/vpc/latest/userguide/vpc-dns-updating.html
-	fresh := v.made == id && last == nil
 	if live.dnsHostname = last != nil && last.dnsHostname; !live.dnsHostname && !fresh {
 		if live.dnsHostname, err = v.attribute(ctx, id, types.VpcAttributeNameEnableDnsHostnames); err != nil {
 			return nil, graph.State{}, err
@@ -96,7 +97,13 @@ func (v *VPC) Read(ctx context.Context) (*liveVPC, graph.State, error) {
 	if b := vpc.BlockPublicAccessStates; b != nil && b.InternetGatewayBlockMode != types.BlockPublicAccessModeOff {
 		live.blocked = string(b.InternetGatewayBlockMode)
 	}
-	if last != nil && last.around.clean() {
+	// One that was just made comes with DHCP options that name Amazon's resolver, and with an
+	// ACL that lets everything through:
+	// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateDhcpOptions.html
+	// https://docs.aws.amazon.com/vpc/latest/userguide/default-network-acl.html
+	if fresh {
+		live.around = surroundings{resolvers: amazonResolver}
+	} else if last != nil && last.around.clean() {
 		live.around = last.around
 	} else if live.around, err = v.surroundings(ctx, vpc); err != nil {
 		return nil, graph.State{}, err
