@@ -197,6 +197,8 @@ type liveDatabase struct {
 	servedAt time.Time
 	// samePassword are two versions of the secret that this run knows to have the same.
 	samePassword [2]string
+	// found is what the secret says, where that could be read.
+	found credentials
 	// unusable is why the password in the secret is of no use, and password what it is
 	// then.
 	unusable, password string
@@ -351,7 +353,7 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 		case err != nil:
 			return nil, graph.State{}, err
 		default:
-			want.secretVersion, live.current = version, version
+			want.secretVersion, live.current, live.found = version, version, c
 			c.urls = c.urls || d.options.urls
 			live.connection, want.connection = c.connection(), d.connected(c, db).connection()
 			if why := badPassword(c.Password); why != "" && live.secretVersion != version {
@@ -468,7 +470,7 @@ func (d *Database) Attributes() graph.Attributes[liveDatabase] {
 		// Nothing else of a stopped one can be changed: RDS refuses that as long as it is
 		// busy with starting, which passes.
 		graph.Field("state", func(l *liveDatabase) string { return map[bool]string{true: dbStopped, false: "running"}[l.stopped] }, graph.SetBy(d.start)),
-		graph.Field("address-in-secret", func(l *liveDatabase) string { return l.connection }, graph.SetBy(d.fillSecret)),
+		graph.Field(addressInSecret, func(l *liveDatabase) string { return l.connection }, graph.SetBy(d.fillSecret)),
 		graph.Compared("class", func(live, want *liveDatabase) (string, string, bool) {
 			have := withPending(live.class, live.next().class)
 			return have, want.class, have != want.class
@@ -820,6 +822,8 @@ func (d databases) noteVersion(ctx context.Context, arn, version string) error {
 	return nil
 }
 
+const addressInSecret = "address-in-secret"
+
 // fillSecret writes into the secret where the database is, and keeps the
 // password. That is a new version of the same password: unless it is wrong
 // anyway, the instance's note moves along. Cut off in between, the next run
@@ -827,10 +831,7 @@ func (d databases) noteVersion(ctx context.Context, arn, version string) error {
 func (d *Database) fillSecret(ctx context.Context, _ []graph.Change) error {
 	live := *d.Last()
 	wrong := live.secretVersion != live.current
-	c, before, err := d.credentials(ctx)
-	if err != nil {
-		return err
-	}
+	c, before := live.found, live.current
 	c.urls = c.urls || d.options.urls
 	version, err := d.secret.put(ctx, d.connected(c, live.instance))
 	if err != nil {
@@ -841,7 +842,21 @@ func (d *Database) fillSecret(ctx context.Context, _ []graph.Change) error {
 	if wrong {
 		return nil
 	}
-	return d.noteVersion(ctx, d.ID(), version)
+	if err := d.noteVersion(ctx, d.ID(), version); err != nil {
+		return err
+	}
+	serving := live
+	serving.current, serving.secretVersion, serving.connection = version, version, live.wanted.connection
+	serving.serves, serving.servedAt = true, d.now()
+	d.Learn(&serving)
+	return nil
+}
+
+// SetAtOnce implements graph.SetAtOnce: what the secret says of the database is what this
+// run has just written.
+func (d *Database) SetAtOnce(changes []graph.Change) bool {
+	live := d.Last()
+	return live != nil && live.serves && len(changes) == 1 && changes[0].Field == addressInSecret
 }
 
 // Delete deletes the instance after RDS has taken a final snapshot. The
