@@ -10,8 +10,8 @@ import (
 // so far, so that what is over is noticed at most a few per cent late, and
 // never less than a few times what the last call itself took, so that a slow
 // endpoint isn't asked without a break. Where something is on its way that usually
-// takes so long, it is asked four times in the first half, and then at even
-// distances: calls are what AWS rations.
+// takes so long, it is asked twice in the first half, and then each time when
+// half of what is left is over: calls are what AWS rations.
 type poller struct {
 	start   time.Time // of the step: the timeout counts from here
 	since   time.Time // of the last mutating call: the pace counts from here
@@ -35,8 +35,8 @@ const (
 	// share of the time waited that a pause may add: it bounds how late the
 	// end of a wait is noticed.
 	pauseShare = 30
-	// earlyShare is the first pause, as a share of the expected time. Each of those
-	// until half of it is over, when the end is not likely, doubles the time waited.
+	// earlyShare is the first pause, as a share of the expected time, for what is there
+	// much sooner. The next one lasts until half of it is over.
 	earlyShare = 8
 	// expectShare is the pause around the expected end, as a share of the
 	// expected time.
@@ -126,8 +126,10 @@ func pace(waited, expect time.Duration) time.Duration {
 	switch {
 	case expect == 0 || waited > 3*expect/2:
 		return min(waited/pauseShare, maxPause)
+	case waited < expect/earlyShare:
+		return expect / earlyShare
 	case waited < expect/2:
-		return max(min(waited, expect/2-waited), expect/earlyShare)
+		return max(expect/2-waited, expect/expectShare)
 	}
 	return max((expect-waited)/2, expect/expectShare)
 }

@@ -20,6 +20,7 @@ func TestTheEndOfAWaitIsNoticedSoonWithFewLooks(t *testing.T) {
 		{"twice as long", 5 * time.Minute, 10 * time.Minute, 0.03, 50},
 		{"half as long", 5 * time.Minute, 150 * time.Second, 0.06, 6},
 		{"scaled to a hundredth", 3 * time.Second, 3 * time.Second, 0.04, 20},
+		{"a fifth as long", 5 * time.Minute, time.Minute, 1.5, 2},
 		{"much shorter than expected", 5 * time.Minute, 20 * time.Second, 1, 3},
 		{"nothing expected", 0, 5 * time.Minute, 0.04, 250},
 	} {
