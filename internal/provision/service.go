@@ -201,6 +201,7 @@ type liveService struct {
 	samePassword  bool   // of another version of the secret, which is the current one
 	early         earlyState
 	kept          bool // its image is marked as one that served, or need not be
+	ready         bool // nothing is waited for, whatever is still to be set
 	former        bool // all tasks have the wanted port, and another one can still be reached
 }
 
@@ -310,6 +311,7 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 		}
 		s.awaitHealthy(have.health, &st)
 	}
+	have.ready = st.Phase == graph.Ready
 	if ours && !s.copied {
 		have.copy = s.cluster.copyDrift(copyByService)
 	}
@@ -843,7 +845,7 @@ func (s *Service) Attributes() graph.Attributes[liveService] {
 		})),
 		graph.Flag(FieldKept, func(l *liveService) bool { return l.kept }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
 			return s.definition.image.keep(ctx)
-		})).Alone(),
+		})),
 		graph.Compared(fieldFormerPort, func(live, _ *liveService) (string, string, bool) {
 			return "open", "closed", live.former
 		}, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
@@ -867,6 +869,16 @@ func (s *Service) Attributes() graph.Attributes[liveService] {
 			return live.copy
 		}, graph.SetBy(s.recordCopy)),
 	}
+}
+
+// SetAtOnce implements graph.SetAtOnce. Where nothing is waited for, the notes on a release
+// that serves and the grace period hold when they are set: neither starts a deployment.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html
+func (s *Service) SetAtOnce(changes []graph.Change) bool {
+	live := s.Last()
+	return live != nil && live.ready && !slices.ContainsFunc(changes, func(c graph.Change) bool {
+		return c.Field != fieldSecretVersion && c.Field != fieldGrace && c.Field != FieldKept
+	})
 }
 
 func (s *Service) recordCopy(ctx context.Context, _ []graph.Change) error {
