@@ -945,6 +945,12 @@ func (s *Service) Create(ctx context.Context) (string, error) {
 	if err := s.cluster.record(ctx, copyByService); err == nil { // else it is drift
 		s.copied = true
 	}
+	if live := out.Service; s.wait && s.want.count > 0 {
+		// Its tasks have yet to start.
+		have := asLiveService(live, ecsTagMap(in.Tags))
+		have.early.awaits = have.early.begun
+		s.Answer(have, graph.State{Phase: graph.Pending, Owner: s.stack, Note: fmt.Sprintf("%d/%d running", live.RunningCount, live.DesiredCount)})
+	}
 	return aws.ToString(out.Service.ServiceArn), nil
 }
 
