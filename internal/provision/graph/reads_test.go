@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/bookctl/bookctl/internal/provision/graph"
@@ -153,6 +154,42 @@ func TestDestroyReadsOnceWhatIsGoneAtOnce(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
+}
+
+// leaving is a thing that usually takes eight seconds to be gone.
+type leaving struct {
+	counted
+	asked, looked *time.Time // when it was, first
+}
+
+func (l leaving) ExpectGone() time.Duration { return 8 * time.Second }
+
+func (l leaving) Delete(ctx context.Context) error {
+	*l.asked = time.Now()
+	return l.counted.Delete(ctx)
+}
+
+func (l leaving) Find(ctx context.Context) (graph.State, error) {
+	if !l.asked.IsZero() && l.looked.IsZero() {
+		*l.looked = time.Now()
+	}
+	return l.counted.Find(ctx)
+}
+
+func TestWhatTakesTimeToGoIsNotReadWhenItsDeletionIsAccepted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		a := leaving{counted{w.thing("a")}, &time.Time{}, &time.Time{}}
+		w.put("a", graph.State{Phase: graph.Ready, ID: "id", Owner: "us"})
+		r, err := graph.Destroy(t.Context(), []graph.Finder{a}, us)
+		if r.Count(graph.Deleted) != 1 || err != nil {
+			t.Errorf("%+v, %v", r, err)
+		}
+		if after := a.looked.Sub(*a.asked); after != time.Second {
+			t.Errorf("it was read %s after its deletion was accepted, want a second", after)
+		}
+	})
 }
 
 // settled is a thing of which a change holds when it is accepted, or not.

@@ -836,13 +836,19 @@ func (r *run) remove(ctx context.Context, s *step, seen State) error {
 			s.touched.Store(true)
 			r.calling(s, Event{Kind: Deleting, Note: st.Note})
 			err := p.timed(func() error { return r.call(ctx, rem.Delete) })
-			if _, atOnce := rem.(GoneAtOnce); err == nil && atOnce && !r.o.AfterCutOff {
+			_, atOnce := rem.(GoneAtOnce)
+			if err == nil && atOnce && !r.o.AfterCutOff {
 				return nil
 			}
 			if err == nil {
 				sent = st.ID
 				memory.tries++
 				p.restart()
+				if usual != nil && !atOnce { // it stays for so long
+					if err := p.pause(ctx, pausing{coming: true}); err != nil {
+						return failed("wait", p.explain(err, note))
+					}
+				}
 				continue
 			}
 			reason, ok := r.o.passing(err)
