@@ -198,7 +198,7 @@ var grants = []grant{
 		resources: []string{
 			"arn:{p}:ecs:{r}:{a}:cluster/" + names.Cluster(), "arn:{p}:ecs:{r}:{a}:service/" + names.Cluster() + "/" + names.Service(),
 			// The deployments and revisions of the service.
-			"arn:{p}:ecs:{r}:{a}:service-*/" + names.Cluster() + "/" + names.Service() + "/*",
+			"arn:{p}:ecs:{r}:{a}:service-deployment/" + names.Cluster() + "/" + names.Service() + "/*", "arn:{p}:ecs:{r}:{a}:service-revision/" + names.Cluster() + "/" + names.Service() + "/*",
 			"arn:{p}:ecs:{r}:{a}:task-definition/" + names.TaskDefinition(), "arn:{p}:ecs:{r}:{a}:task-definition/" + names.TaskDefinition() + ":*", "arn:{p}:ecs:{r}:{a}:task/" + names.Cluster() + "/*",
 		}},
 

@@ -176,6 +176,13 @@ func TestThePolicyIsNarrow(t *testing.T) {
 	for name, scope := range policyScopes() {
 		doc := policyOf(t, scope)
 		for _, s := range doc.Statement {
+			for _, r := range s.Resource {
+				if part := strings.SplitN(r, ":", 6); len(part) == 6 {
+					if kind, _, named := strings.Cut(part[5], "/"); named && strings.ContainsAny(kind, "*?") && !strings.Contains(kind, ":") {
+						t.Errorf("%s, %s: a wildcard stands for the type of resource %s", name, s.Sid, r)
+					}
+				}
+			}
 			for _, a := range s.Action {
 				if strings.Contains(a, "*") {
 					t.Errorf("%s, %s: wildcard action %s", name, s.Sid, a)
