@@ -84,9 +84,10 @@ var (
 // needs no permission.
 var grants = []grant{
 	// The load balancer's service asks with the caller's permissions for what the
-	// code does not: addresses and attributes of the account.
+	// code does not: addresses and attributes of the account, and the security groups
+	// that a VPC may use.
 	{sid: "ReadNetwork", service: "ec2", actions: "DescribeAccountAttributes DescribeAddresses DescribeAvailabilityZones DescribeDhcpOptions DescribeInternetGateways DescribeNetworkAcls DescribeNetworkInterfaces " +
-		"DescribeRouteTables DescribeSecurityGroupRules DescribeSecurityGroups DescribeSubnets DescribeVpcAttribute DescribeVpcs"},
+		"DescribeRouteTables DescribeSecurityGroupRules DescribeSecurityGroups DescribeSubnets DescribeVpcAttribute DescribeVpcs GetSecurityGroupsForVpc"},
 	// Without it, destroy finds only by waiting what holds the network.
 	{sid: "FindHolders", service: "ec2", actions: "DescribeEgressOnlyInternetGateways DescribeNatGateways DescribeTransitGatewayVpcAttachments " +
 		"DescribeVpcEndpoints DescribeVpcPeeringConnections DescribeVpnGateways"},

@@ -71,7 +71,7 @@ var iamNames = map[string]string{
 // services and programs ask for with the caller's permissions.
 var implied = []string{
 	"ssm:AddTagsToResource", "application-autoscaling:TagResource", "iam:PassRole", "rds:CreateDBSnapshot",
-	"ec2:DescribeAccountAttributes", "ec2:DescribeAddresses", // by the load balancer
+	"ec2:DescribeAccountAttributes", "ec2:DescribeAddresses", "ec2:GetSecurityGroupsForVpc", // by the load balancer
 	"cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms", "cloudwatch:PutMetricAlarm", // by target tracking
 	"ssm:ResumeSession", "ssm:TerminateSession", "ssmmessages:OpenDataChannel", // by the session-manager-plugin
 	// by the copy of a snapshot that another account has encrypted

@@ -146,16 +146,18 @@ var table = spreadOut(map[string][]rule{
 	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awselasticloadbalancingv2.html
 	"elasticloadbalancing:DescribeAccountLimits DescribeCapacityReservation DescribeListenerAttributes DescribeListenerCertificates DescribeListeners DescribeLoadBalancerAttributes DescribeLoadBalancers DescribeRules " +
 		"DescribeSSLPolicies DescribeTags DescribeTargetGroupAttributes DescribeTargetGroups DescribeTargetHealth": {everywhere},
-	"elasticloadbalancing:CreateTargetGroup": {balancing("targetgroup/", "Name")},
+	// What it asks of EC2 for the caller:
+	// https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/elb-api-permissions.html
+	"elasticloadbalancing:CreateTargetGroup": {balancing("targetgroup/", "Name"), also("ec2:DescribeInternetGateways", "ec2:DescribeVpcs")},
 	"elasticloadbalancing:CreateLoadBalancer": {
 		balancing("loadbalancer/app/", "Name"), madeByItself("elasticloadbalancing.amazonaws.com"),
-		// https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/elb-api-permissions.html
 		also("ec2:DescribeAccountAttributes", "ec2:DescribeAddresses", "ec2:DescribeInternetGateways", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs"),
+		groupsOfVPC,
 	},
 	"elasticloadbalancing:CreateListener": {on("", "LoadBalancerArn", request), newListenerTags},
 	"elasticloadbalancing:DeleteLoadBalancer ModifyCapacityReservation ModifyLoadBalancerAttributes": {on("", "LoadBalancerArn")},
-	"elasticloadbalancing:SetIpAddressType":                                                          {on("", "LoadBalancerArn")},
-	"elasticloadbalancing:SetSecurityGroups":                                                         {on("", "LoadBalancerArn"), also("ec2:DescribeSecurityGroups")},
+	"elasticloadbalancing:SetIpAddressType":                                                          {on("", "LoadBalancerArn"), also("ec2:DescribeSubnets")},
+	"elasticloadbalancing:SetSecurityGroups":                                                         {on("", "LoadBalancerArn"), also("ec2:DescribeSecurityGroups"), groupsOfVPC},
 	"elasticloadbalancing:SetSubnets":                                                                {on("", "LoadBalancerArn"), also("ec2:DescribeSubnets")},
 	"elasticloadbalancing:DeleteListener ModifyListener ModifyListenerAttributes AddListenerCertificates RemoveListenerCertificates": {on("", "ListenerArn")},
 	"elasticloadbalancing:CreateRule":            {on("", "ListenerArn", request)},
@@ -576,6 +578,11 @@ func balancing(kind, field string) rule {
 		a.tagNew(arn)
 	}
 }
+
+// groupsOfVPC requests the action by which a load balancer checks its security groups, on
+// the VPC of its subnets
+// (https://github.com/kubernetes-sigs/aws-load-balancer-controller/issues/3917).
+func groupsOfVPC(a *ask) { a.add("ec2:GetSecurityGroupsForVpc", a.ARN("ec2", "vpc/*"), nil) }
 
 // newListenerTags requests the action for the tags of a new listener, whose ARN begins
 // with that of its load balancer.
