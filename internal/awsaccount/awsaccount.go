@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/acm"
 	scaling "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/schemas"
@@ -388,6 +389,13 @@ func Inventory(ctx context.Context, cfg aws.Config) ([]string, error) {
 		return nil, fmt.Errorf("inventory: %w", err)
 	}
 	out = append(out, told...)
+	certificates, err := acm.NewFromConfig(cfg).ListCertificates(ctx, &acm.ListCertificatesInput{})
+	if err != nil {
+		return nil, fmt.Errorf("inventory: %w", err)
+	}
+	for _, c := range certificates.CertificateSummaryList {
+		add("certificate of %s", aws.ToString(c.DomainName))
+	}
 	slices.Sort(out)
 	return out, nil
 }

@@ -7,39 +7,53 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/acm"
 	scaling "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
 	scalingtypes "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/schemas"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	secretstypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/transport/http/protocol/awsquery"
 )
 
 // byHand uses only the SDK, so that its findings do not depend on bookctl's code.
 type byHand struct {
+	acm     *acm.Client
+	alarms  *cloudwatch.Client
 	ec2     *ec2.Client
 	ecr     *ecr.Client
 	ecs     *ecs.Client
 	elb     *elb.Client
+	events  *eventbridge.Client
 	iam     *iam.Client
 	logs    *cloudwatchlogs.Client
 	rds     *rds.Client
 	scaling *scaling.Client
 	secrets *secretsmanager.Client
+	sns     *sns.Client
 	ssm     *ssm.Client
 }
 
 // NewHands returns Hands that use the endpoint and credentials of cfg.
 func NewHands(cfg aws.Config) Hands {
 	return byHand{
+		acm: acm.NewFromConfig(cfg), events: eventbridge.NewFromConfig(cfg), sns: sns.NewFromConfig(cfg),
+		alarms: cloudwatch.NewFromConfig(cfg, func(o *cloudwatch.Options) {
+			o.Protocol = awsquery.New(schemas.GraniteServiceVersion20100801) // which emulators know, too
+		}),
 		ec2: ec2.NewFromConfig(cfg), ecr: ecr.NewFromConfig(cfg), ecs: ecs.NewFromConfig(cfg), elb: elb.NewFromConfig(cfg), iam: iam.NewFromConfig(cfg),
 		logs: cloudwatchlogs.NewFromConfig(cfg), rds: rds.NewFromConfig(cfg), scaling: scaling.NewFromConfig(cfg), secrets: secretsmanager.NewFromConfig(cfg), ssm: ssm.NewFromConfig(cfg),
 	}
@@ -81,6 +95,7 @@ func (h byHand) Inventory(ctx context.Context, stack string) (found, unknown []s
 	}{
 		{"network", h.network}, {"load balancers", h.balancers}, {"databases", h.databases}, {"snapshots", h.snapshots}, {"containers", h.containers},
 		{"scaling", h.scalings}, {"repositories", h.repositories}, {"secrets", h.secretNames}, {"log groups", h.logGroups}, {"roles", h.roles}, {"lock", h.locks},
+		{"certificates", h.certificates}, {"alarms", h.alarmNames}, {"rules", h.rules}, {"topics", h.topics},
 	} {
 		all, err := kind.list(ctx, stack)
 		var api smithy.APIError
@@ -141,13 +156,18 @@ func (h byHand) balancers(ctx context.Context, stack string) (out []string, err 
 			out = append(out, "load balancer "+aws.ToString(x.LoadBalancerName))
 		}
 	}
-	groups, groupErr := h.elb.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{Names: []string{stack + "-tasks"}})
-	if groupErr == nil {
+	errs := []error{err}
+	for _, name := range []string{stack + "-tasks", stack + "-tasks-b"} { // with both, AWS fails where one is missing
+		groups, err := h.elb.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{Names: []string{name}})
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
 		for _, x := range groups.TargetGroups {
 			out = append(out, "target group "+aws.ToString(x.TargetGroupName))
 		}
 	}
-	return out, errors.Join(err, groupErr)
+	return out, errors.Join(errs...)
 }
 
 func (h byHand) databases(ctx context.Context, stack string) (out []string, err error) {
@@ -283,6 +303,66 @@ func (h byHand) locks(ctx context.Context, stack string) (out []string, err erro
 	}
 	for _, x := range all.Parameters {
 		out = append(out, "parameter "+aws.ToString(x.Name))
+	}
+	return out, nil
+}
+
+func (h byHand) certificates(ctx context.Context, stack string) (out []string, err error) {
+	pages := acm.NewListCertificatesPaginator(h.acm, &acm.ListCertificatesInput{})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return out, err
+		}
+		for _, x := range page.CertificateSummaryList {
+			tags, err := h.acm.ListTagsForCertificate(ctx, &acm.ListTagsForCertificateInput{CertificateArn: x.CertificateArn})
+			if err != nil {
+				return out, err
+			}
+			for _, t := range tags.Tags {
+				if aws.ToString(t.Key) == "bookctl:stack" && aws.ToString(t.Value) == stack {
+					out = append(out, "certificate of "+aws.ToString(x.DomainName))
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+func (h byHand) alarmNames(ctx context.Context, stack string) (out []string, err error) {
+	all, err := h.alarms.DescribeAlarms(ctx, &cloudwatch.DescribeAlarmsInput{AlarmNamePrefix: aws.String("bookctl/" + stack + "/")})
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range all.MetricAlarms {
+		out = append(out, "alarm "+aws.ToString(x.AlarmName))
+	}
+	return out, nil
+}
+
+func (h byHand) rules(ctx context.Context, stack string) (out []string, err error) {
+	all, err := h.events.ListRules(ctx, &eventbridge.ListRulesInput{NamePrefix: aws.String(stack + "-failed-release")})
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range all.Rules {
+		out = append(out, "event rule "+aws.ToString(x.Name))
+	}
+	return out, nil
+}
+
+func (h byHand) topics(ctx context.Context, stack string) (out []string, err error) {
+	pages := sns.NewListTopicsPaginator(h.sns, &sns.ListTopicsInput{})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return out, err
+		}
+		for _, x := range page.Topics {
+			if arn := aws.ToString(x.TopicArn); strings.HasSuffix(arn, ":"+stack+"-alarms") {
+				out = append(out, "topic "+arn[strings.LastIndexByte(arn, ':')+1:])
+			}
+		}
 	}
 	return out, nil
 }

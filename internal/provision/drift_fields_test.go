@@ -86,7 +86,7 @@ func TestEachFieldOfAnAnswerIsComparedOrNotForAReason(t *testing.T) {
 			for _, m := range quotedField.FindAllStringSubmatch(row[1], -1) {
 				field := m[1]
 				if _, ok := answer.FieldByName(field); !ok || said[field] {
-					t.Errorf("%s: %s is no field of it, or is there twice", name, field)
+					t.Errorf("%s: %s is no field of it (remove it from docs/drift.md), or is there twice", name, field)
 				}
 				said[field] = true
 				if reads := strings.Contains(string(source), "."+field); (row[2] == "compared" || row[2] == "state") && !reads {

@@ -355,7 +355,10 @@ func (a *ask) tagNew(resource string) {
 	if len(given) == 0 {
 		return
 	}
-	t := taggers[a.service]
+	t, ok := taggers[a.service]
+	if !ok {
+		panic("taggers has no line for " + a.service) // a mistake in the tables
+	}
 	if t.creator != "" {
 		given[t.creator] = []string{a.operation}
 	}

@@ -404,12 +404,17 @@ func TestTheTableIsOfTheListedOperations(t *testing.T) {
 		t.Fatal(err)
 	}
 	var listed, generated []string
+	services := map[string]bool{}
 	for line := range strings.Lines(string(list)) {
 		if words := strings.Fields(line); len(words) == 2 && words[0] != "#" {
 			listed = append(listed, strings.Join(words, " "))
+			services[words[0]] = true
 		}
 	}
-	for service := range clients {
+	for service := range services {
+		if clients[service] == nil {
+			t.Errorf("clients, above, has no line for %s", service)
+		}
 		for name := range load(t, service).Operations {
 			generated = append(generated, service+" "+name)
 		}
