@@ -217,8 +217,9 @@ func newDBRotate(s streams, g *globals) *cobra.Command {
 		Short: "Change the database's password without downtime",
 		Long: `Generate a new password, store it in the secret and in the database, and replace
 each task by one that knows it. The old tasks keep serving over their open
-connections until the new ones are healthy. If this is interrupted, the next
-'bookctl up' completes it.`,
+connections until the new ones are healthy. What is scheduled for the database's
+maintenance window stays there. If this is interrupted, the next 'bookctl up'
+completes it.`,
 		Example: `  bookctl db rotate-password`,
 		Args:    cobra.NoArgs,
 		RunE:    within(g, func(ctx context.Context, _ []string) error { return rotatePassword(ctx, s, g) }),

@@ -192,3 +192,57 @@ func TestAChangeThatIsScheduledIsSeen(t *testing.T) {
 	}
 	s.run("up", "--local", "--wait=false").says(t, 0, "0 changed")
 }
+
+// TestAScheduledUpgradeWaitsForItsWindow has somebody schedule another major version, from
+// which there is no way back: no command makes it at once unless it is told to.
+func TestAScheduledUpgradeWaitsForItsWindow(t *testing.T) {
+	t.Parallel()
+	s, older, newer := twoMajors(t)
+	h := s.byHand(t, nil)
+	s.up("--db-version", older)
+	before := h.database()
+	client := rds.NewFromConfig(h.Config)
+	schedule := func() {
+		t.Helper()
+		h.must(ok(client.ModifyDBInstance(t.Context(), &rds.ModifyDBInstanceInput{
+			DBInstanceIdentifier: before.DBInstanceIdentifier, EngineVersion: aws.String(newer), AllowMajorVersionUpgrade: aws.Bool(true),
+			DBParameterGroupName: aws.String("default.postgres" + newer),
+		})))
+	}
+	waits := func(after string) {
+		t.Helper()
+		db := h.database()
+		if *db.EngineVersion != *before.EngineVersion || !strings.HasPrefix(aws.ToString(db.PendingModifiedValues.EngineVersion), newer+".") {
+			t.Fatalf("after %s: PostgreSQL %s, pending %q", after, *db.EngineVersion, aws.ToString(db.PendingModifiedValues.EngineVersion))
+		}
+	}
+	schedule()
+	known := s.secret(t)
+	s.run("db", "rotate-password", "--local").says(t, 0, "all tasks know it")
+	waits("a rotation")
+	if now := s.secret(t); now == known {
+		t.Error("the secret is what it was")
+	} else if got := s.psql(t, now, "select 1"); got != "1" {
+		t.Errorf("with the new password: %s", got)
+	}
+	s.run("up", "--local", "--wait=false", "--protect").says(t, 0, "version stays "+*before.EngineVersion+", "+newer+".", "pending ("+older+" is recorded): somebody has scheduled that")
+	waits("an up that protects it")
+	if db := h.database(); !*db.DeletionProtection {
+		t.Error("it is not protected")
+	}
+	for _, change := range [][]string{{"--db-class", "db.t4g.small"}, {"--backup-days", "9"}, {"--db-multi-az"}, {"--db-storage", "30"}} {
+		s.run(append([]string{"up", "--local", "--wait=false"}, change...)...).says(t, 1, "RDS would also apply at once what somebody has scheduled: EngineVersion "+newer+".",
+			"nothing was touched", "wait for the maintenance window (", "modify-db-instance --db-instance-identifier book-database --apply-immediately --engine-version "+*before.EngineVersion)
+		waits("up " + strings.Join(change, " "))
+	}
+	h.modify(rds.ModifyDBInstanceInput{EngineVersion: before.EngineVersion})
+	s.run("up", "--local", "--wait=false", "--db-class", "db.t4g.small").says(t, 0)
+	if db := h.database(); *db.DBInstanceClass != "db.t4g.small" || *db.EngineVersion != *before.EngineVersion || db.PendingModifiedValues.EngineVersion != nil {
+		t.Errorf("after its revert: class %s, PostgreSQL %s, pending %q", *db.DBInstanceClass, *db.EngineVersion, aws.ToString(db.PendingModifiedValues.EngineVersion))
+	}
+	schedule()
+	s.run("up", "--local", "--wait=false", "--db-version", newer).says(t, 0)
+	if db := h.database(); !strings.HasPrefix(*db.EngineVersion, newer+".") {
+		t.Errorf("PostgreSQL %s", *db.EngineVersion)
+	}
+}

@@ -204,7 +204,9 @@ type liveDatabase struct {
 	unusable, password string
 	wanted             *liveDatabase
 	// scheduled is what it is to become in its maintenance window; nil for no change.
-	scheduled         *databaseSpec
+	scheduled *databaseSpec
+	// pending is all that is scheduled, as RDS calls it.
+	pending           []pendingValue
 	tags              map[string]string
 	public, encrypted bool
 	copyTags, minor   bool
@@ -298,6 +300,9 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 	status := aws.ToString(db.DBInstanceStatus)
 	st := graph.State{
 		Phase: databasePhase(status), ID: aws.ToString(db.DBInstanceArn), Owner: live.tags[TagStack], Note: status,
+	}
+	if st.Phase == graph.Ready && !d.sent.changed {
+		live.pending = pendingValues(db)
 	}
 	if next := coming(live.databaseSpec, db.PendingModifiedValues); next != live.databaseSpec {
 		// After a change the instance stays available for a while before it is
@@ -458,12 +463,19 @@ func (d databases) remedy(status string) hint.Message {
 
 // Attributes implements graph.Shape. Settings are changed at once and not in the next
 // maintenance window, and the tags come last: a setting that RDS refuses is not to be
-// taken for a deployed one.
+// taken for a deployed one. RDS changes most settings at once without being asked to;
+// asked, it also applies what is scheduled for the window.
 func (d *Database) Attributes() graph.Attributes[liveDatabase] {
 	modify := graph.Requesting(func() *rds.ModifyDBInstanceInput {
-		return &rds.ModifyDBInstanceInput{DBInstanceIdentifier: d.identifier(), ApplyImmediately: aws.Bool(true)}
+		return &rds.ModifyDBInstanceInput{DBInstanceIdentifier: d.identifier()}
 	}, d.modify)
 	put := modify.Put
+	putNow := func(set func(*rds.ModifyDBInstanceInput)) graph.Remedy {
+		return put(func(in *rds.ModifyDBInstanceInput) {
+			in.ApplyImmediately = aws.Bool(true)
+			set(in)
+		})
+	}
 	down := func(live *liveDatabase, c graph.Change) string { return downtime(c, *live) }
 	yes := func(b bool) string { return strconv.FormatBool(b) }
 	return graph.Attributes[liveDatabase]{
@@ -474,7 +486,7 @@ func (d *Database) Attributes() graph.Attributes[liveDatabase] {
 		graph.Compared("class", func(live, want *liveDatabase) (string, string, bool) {
 			have := withPending(live.class, live.next().class)
 			return have, want.class, have != want.class
-		}, put(func(in *rds.ModifyDBInstanceInput) { in.DBInstanceClass = &d.want.class })).Down(down),
+		}, putNow(func(in *rds.ModifyDBInstanceInput) { in.DBInstanceClass = &d.want.class })).Down(down).FixedIf(takesAlong),
 		// The security groups let nobody through to another port.
 		graph.Compared("port", func(live, _ *liveDatabase) (string, string, bool) {
 			want := strconv.Itoa(postgresPort)
@@ -484,7 +496,7 @@ func (d *Database) Attributes() graph.Attributes[liveDatabase] {
 			graph.Fixed("RDS sets the password by itself, and the tasks have that of the stack's secret").
 				Hint(hint.New("turn it off with %s and a new password, and then %s",
 					hint.AWS("rds", "modify-db-instance", "--no-manage-master-user-password"), hint.Command("db", "rotate-password")))),
-		d.storageAttribute(put(func(in *rds.ModifyDBInstanceInput) {
+		d.storageAttribute(putNow(func(in *rds.ModifyDBInstanceInput) {
 			live := d.instanceSeen()
 			in.AllocatedStorage = &d.want.storage
 			in.Iops = iopsFor(aws.ToString(live.StorageType), d.want.storage, aws.ToInt32(live.Iops))
@@ -499,11 +511,11 @@ func (d *Database) Attributes() graph.Attributes[liveDatabase] {
 		graph.Compared("backup-retention", func(live, want *liveDatabase) (string, string, bool) {
 			have, wanted := withPending(days(live.backups), days(live.next().backups)), days(want.backups)
 			return have, wanted, have != wanted
-		}, put(func(in *rds.ModifyDBInstanceInput) { in.BackupRetentionPeriod = &d.want.backups })).Down(down),
+		}, putNow(func(in *rds.ModifyDBInstanceInput) { in.BackupRetentionPeriod = &d.want.backups })).Down(down).FixedIf(takesAlong),
 		graph.Compared("multi-az", func(live, want *liveDatabase) (string, string, bool) {
 			have, wanted := withPending(yes(live.multiAZ), yes(live.next().multiAZ)), yes(want.multiAZ)
 			return have, wanted, have != wanted
-		}, put(func(in *rds.ModifyDBInstanceInput) { in.MultiAZ = &d.want.multiAZ })),
+		}, putNow(func(in *rds.ModifyDBInstanceInput) { in.MultiAZ = &d.want.multiAZ })).FixedIf(takesAlong),
 		graph.Flag("deletion-protection", func(l *liveDatabase) bool { return l.protected }, put(func(in *rds.ModifyDBInstanceInput) { in.DeletionProtection = &d.want.protected })),
 		graph.Flag("insights", func(l *liveDatabase) bool { return l.insights }, put(func(in *rds.ModifyDBInstanceInput) { in.EnablePerformanceInsights = &d.want.insights })),
 		graph.Flag("public", func(l *liveDatabase) bool { return l.public }, put(func(in *rds.ModifyDBInstanceInput) { in.PubliclyAccessible = aws.Bool(false) })),
@@ -523,7 +535,7 @@ func (d *Database) Attributes() graph.Attributes[liveDatabase] {
 		})),
 		graph.Field("name", func(l *liveDatabase) string { return l.name }, graph.Fixed("a database keeps its name")),
 		graph.Field("user", func(l *liveDatabase) string { return l.user }, graph.Fixed("a database keeps the user that it was made with")),
-		d.versionAttribute(put(func(in *rds.ModifyDBInstanceInput) { in.EngineVersion = &d.want.version })).Down(down),
+		d.versionAttribute(putNow(func(in *rds.ModifyDBInstanceInput) { in.EngineVersion = &d.want.version })).Down(down),
 		// RDS deletes none that the database has.
 		graph.Field("old-parameter-group", func(l *liveDatabase) string { return inAnyOrder(l.oldParameters) }, graph.SetBy(d.parameters.deleteOthers)).
 			When(func(live, want *liveDatabase) bool {
@@ -581,18 +593,26 @@ func downtime(c graph.Change, live liveDatabase) string {
 // so a higher one than wanted is no drift.
 func (d *Database) versionAttribute(r graph.Remedy) graph.Attribute[liveDatabase] {
 	return graph.Compared("version", func(live, want *liveDatabase) (string, string, bool) {
-		return live.version, want.version, major(live.version) != major(want.version) || minor(live.version) < minor(want.version)
+		return live.version, want.version, olderVersion(live, want)
 	}, r).FixedIf(func(live, want *liveDatabase) (r graph.Remedy) {
 		switch {
 		case major(live.version) == major(want.version):
+			r = takesAlong(live, want)
 		case CompareVersions(live.version, want.version) > 0:
 			r = graph.Fixed("PostgreSQL does not go back to an older major version").
 				Hint(hint.New("a snapshot of that version, which %s lists, can be restored into another stack", hint.Command("db", "snapshots")))
 		case d.upgraded == nil:
 			r = graph.Fixed("the database got another version a moment ago").Hint(hint.New("run the same command again"))
+		default:
+			r = takesAlong(live, want)
 		}
 		return r
 	})
+}
+
+// olderVersion reports whether the version is to be changed.
+func olderVersion(live, want *liveDatabase) bool {
+	return major(live.version) != major(want.version) || minor(live.version) < minor(want.version)
 }
 
 // minor is -1 for a version that names none.
@@ -763,7 +783,7 @@ func (d *Database) modify(ctx context.Context, in *rds.ModifyDBInstanceInput, ch
 	if err != nil {
 		return fmt.Errorf("modify %s of database %s: %w", graph.Fields(changes), *d.identifier(), err)
 	}
-	if more || d.sent.busy == "" {
+	if aws.ToBool(in.ApplyImmediately) && (more || d.sent.busy == "") {
 		d.sent.changed = true
 	}
 	if upgrade != nil {
@@ -794,7 +814,8 @@ func (d *Database) upgrading(ctx context.Context, in *rds.ModifyDBInstanceInput)
 
 // setPassword gives the instance the password of the secret and then notes
 // which version that was. RDS resets it without an outage: connections that
-// are open stay open.
+// are open stay open. It does so at once without being asked to; asked, it would also
+// apply what is scheduled for the maintenance window.
 func (d databases) setPassword(ctx context.Context, secrets *secretsmanager.Client, secret, arn string) error {
 	c, version, err := readCredentials(ctx, secrets, secret)
 	if err != nil {
@@ -804,7 +825,7 @@ func (d databases) setPassword(ctx context.Context, secrets *secretsmanager.Clie
 		return hint.Add(fmt.Errorf("set the password of database %s: %s", d.databaseName(), why), newPassword())
 	}
 	_, err = d.rds.ModifyDBInstance(ctx, &rds.ModifyDBInstanceInput{
-		DBInstanceIdentifier: aws.String(d.databaseName()), ApplyImmediately: aws.Bool(true), MasterUserPassword: &c.Password,
+		DBInstanceIdentifier: aws.String(d.databaseName()), MasterUserPassword: &c.Password,
 	})
 	if err != nil {
 		return fmt.Errorf("set the password of database %s: %w", d.databaseName(), err)
@@ -879,7 +900,7 @@ func (d *Database) Delete(ctx context.Context) error {
 			// A final snapshot takes no tags of its own, and one without the
 			// stack's tags would be lost sight of.
 			_, err := d.rds.ModifyDBInstance(ctx, &rds.ModifyDBInstanceInput{
-				DBInstanceIdentifier: d.identifier(), ApplyImmediately: aws.Bool(true), CopyTagsToSnapshot: aws.Bool(true),
+				DBInstanceIdentifier: d.identifier(), CopyTagsToSnapshot: aws.Bool(true),
 			})
 			if err != nil {
 				return fmt.Errorf("let snapshots of database %s carry its tags: %w", *d.identifier(), err)

@@ -78,7 +78,10 @@ const (
 	unstanding   = "turning it off would take the standby away; --db-multi-az=false allows that"
 	// stillOptimizing is why a change of the storage waits for another run.
 	stillOptimizing = "RDS is optimizing the last change of it, which takes six hours or more; the same command changes it then"
-	unrecording     = "turning it off would delete what it recorded; --db-insights=false allows that"
+	// upgradeScheduled is why a version that is pending is no drift: RDS makes it in the
+	// window, and nobody asked this run for it.
+	upgradeScheduled = "somebody has scheduled that for the maintenance window, and it waits for that"
+	unrecording      = "turning it off would delete what it recorded; --db-insights=false allows that"
 )
 
 // retain makes the wanted database the live one where that is not to be changed
@@ -113,6 +116,9 @@ func (d *Database) retain(live, want *liveDatabase) (retained []graph.Change) {
 		retain("insights", "true", "false", unrecording)
 		want.insights = true
 	}
+	if next.version != live.version && !olderVersion(live, want) {
+		retain("version", withPending(live.version, next.version), want.version, upgradeScheduled)
+	}
 	if words := d.sent.busy; words != "" && want.storage > live.storage {
 		retain("storage", gib(live.storage), gib(want.storage), stillOptimizing)
 		want.storage = live.storage
@@ -145,6 +151,8 @@ func (d *Database) storageAttribute(r graph.Remedy) graph.Attribute[liveDatabase
 			r = graph.Fixed("RDS storage can't shrink, not even by a restore")
 		case want.storage < least:
 			r = graph.Fixed(fmt.Sprintf("RDS takes a tenth more or nothing: choose --db-storage %d or more", least))
+		default:
+			r = takesAlong(live, want)
 		}
 		return r
 	})

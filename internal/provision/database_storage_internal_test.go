@@ -140,6 +140,43 @@ func TestPendingValuesAreWhatAnInstanceWillBe(t *testing.T) {
 	}
 }
 
+// TestOnlyWhatIsAskedForTakesEffectAtOnce has all kinds of changes scheduled: one that needs
+// immediate effect is refused for what it would take along.
+func TestOnlyWhatIsAskedForTakesEffectAtOnce(t *testing.T) {
+	t.Parallel()
+	live := func(p rdstypes.PendingModifiedValues) *liveDatabase {
+		db := &rdstypes.DBInstance{
+			DBInstanceIdentifier: aws.String("book-database"), EngineVersion: aws.String("17.4"), DBInstanceClass: aws.String("db.t4g.micro"), AllocatedStorage: aws.Int32(400), Iops: aws.Int32(12000),
+			MultiAZ: aws.Bool(false), BackupRetentionPeriod: aws.Int32(7), CACertificateIdentifier: aws.String("rds-ca-rsa2048-g1"), PendingModifiedValues: &p,
+		}
+		out := &liveDatabase{databaseSpec: databaseSpec{version: "17.4", class: "db.t4g.micro", storage: 400, backups: 7}, instance: db, pending: pendingValues(db)}
+		next := coming(out.databaseSpec, &p)
+		out.scheduled = &next
+		return out
+	}
+	for _, x := range []struct {
+		pending rdstypes.PendingModifiedValues
+		want    databaseSpec
+		along   string   // what is taken along
+		revert  []string // and how that is reverted
+	}{
+		{rdstypes.PendingModifiedValues{MasterUserPassword: aws.String("****"), PendingCloudwatchLogsExports: &rdstypes.PendingCloudwatchLogsExports{}}, databaseSpec{version: "17", storage: 400}, "", nil},
+		{rdstypes.PendingModifiedValues{DBInstanceClass: aws.String("db.t4g.large"), MultiAZ: aws.Bool(true), BackupRetentionPeriod: aws.Int32(9)}, databaseSpec{version: "17", storage: 400}, "", nil},
+		{rdstypes.PendingModifiedValues{EngineVersion: aws.String("18.1")}, databaseSpec{version: "17", storage: 400}, "EngineVersion 18.1", []string{"--engine-version", "17.4"}},
+		{rdstypes.PendingModifiedValues{EngineVersion: aws.String("18.1")}, databaseSpec{version: "18", storage: 400}, "", nil},
+		{rdstypes.PendingModifiedValues{AllocatedStorage: aws.Int32(500), Iops: aws.Int32(13000)}, databaseSpec{version: "17", storage: 400}, "AllocatedStorage 500, Iops 13000", []string{"--allocated-storage", "400", "--iops", "12000"}},
+		{rdstypes.PendingModifiedValues{AllocatedStorage: aws.Int32(500), Iops: aws.Int32(13000)}, databaseSpec{version: "17", storage: 600}, "", nil},
+		{rdstypes.PendingModifiedValues{CACertificateIdentifier: aws.String("rds-ca-ecc384-g1"), MultiAZ: aws.Bool(true)}, databaseSpec{version: "17", storage: 400}, "CACertificateIdentifier rds-ca-ecc384-g1", []string{"--ca-certificate-identifier", "rds-ca-rsa2048-g1", "--no-multi-az"}},
+		{rdstypes.PendingModifiedValues{DBInstanceIdentifier: aws.String("other")}, databaseSpec{version: "17", storage: 400}, "DBInstanceIdentifier other", nil},
+	} {
+		have := live(x.pending)
+		along, revert := takenAlong(have, &liveDatabase{databaseSpec: x.want}), reverting(have.pending)
+		if strings.Join(along, ", ") != x.along || x.along != "" && !slices.Equal(revert, x.revert) {
+			t.Errorf("pending %+v, wanted %+v: takes along %q, reverted by %q", have.pending, x.want, along, revert)
+		}
+	}
+}
+
 func TestARestoreTakesOverWhatTheSnapshotTells(t *testing.T) {
 	t.Parallel()
 	tags := map[string]string{
