@@ -843,7 +843,7 @@ func (d databases) noteVersion(ctx context.Context, arn, version string) error {
 	return nil
 }
 
-const addressInSecret = "address-in-secret"
+const addressInSecret = "address-in-secret" //nolint:gosec // the name of an attribute
 
 // fillSecret writes into the secret where the database is, and keeps the
 // password. That is a new version of the same password: unless it is wrong

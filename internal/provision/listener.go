@@ -133,7 +133,7 @@ func (l *Listener) Read(ctx context.Context) (*liveListener, graph.State, error)
 // balancer and of the target group.
 func (l *Listener) describe(ctx context.Context) ([]types.Listener, map[string]map[string]string, error) {
 	if graph.Observing(ctx) {
-		found, err := l.balancing.all(ctx)
+		found, err := l.all(ctx)
 		return found.listeners, found.tags, err
 	}
 	all, err := l.listenersOf(ctx, l.lb.ID())

@@ -26,7 +26,7 @@ func (c *counter) read(context.Context) (int, error) {
 }
 
 // together has several read at the same time, who all get the answer to that call.
-func (c *counter) together(t *testing.T, ctx context.Context, readers, want int) {
+func (c *counter) together(ctx context.Context, t *testing.T, readers, want int) {
 	t.Helper()
 	var all sync.WaitGroup
 	for range readers {
@@ -45,19 +45,19 @@ func TestAnObservationReadsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c counter
 		observing := graph.WhileObserving(t.Context())
-		c.together(t, observing, 2, 1)
-		c.together(t, observing, 1, 1)
+		c.together(observing, t, 2, 1)
+		c.together(observing, t, 1, 1)
 		if got, err := c.get(t.Context(), c.read); err != nil || got != 2 {
 			t.Errorf("after the observation: the answer to call %v, %v", got, err)
 		}
-		c.together(t, observing, 1, 1) // it stays as it was
+		c.together(observing, t, 1, 1) // it stays as it was
 		time.Sleep(observationAge)
-		c.together(t, observing, 2, 3)
+		c.together(observing, t, 2, 3)
 		time.Sleep(observationAge + time.Second)
 		c.fail = errors.New("throttled")
-		c.together(t, observing, 2, 4)
+		c.together(observing, t, 2, 4)
 		c.fail = nil
-		c.together(t, observing, 2, 5)
+		c.together(observing, t, 2, 5)
 	})
 }
 
@@ -66,14 +66,14 @@ func TestReadsAtTheSameTimeAreOneCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var c counter
-		c.together(t, t.Context(), 3, 1)
-		c.together(t, t.Context(), 1, 2)
+		c.together(t.Context(), t, 3, 1)
+		c.together(t.Context(), t, 1, 2)
 
 		// One who comes while a call is on its way is answered by the next.
 		var all sync.WaitGroup
-		all.Go(func() { c.together(t, t.Context(), 1, 3) })
+		all.Go(func() { c.together(t.Context(), t, 1, 3) })
 		time.Sleep(1200 * time.Millisecond) // it waits for others for half of what a call takes
-		c.together(t, t.Context(), 1, 4)
+		c.together(t.Context(), t, 1, 4)
 		all.Wait()
 	})
 }
