@@ -62,7 +62,7 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	}
 	// What only the proof at the end reads is read now: what may not be would be met
 	// when all else is gone.
-	if err := provision.CheckProof(ctx, t.clients, g.stack); err != nil {
+	if err := provision.CheckProof(ctx, t.clients, g.stack, have); err != nil {
 		return beforehand(g.stack, fmt.Errorf("what is left of it could not be told: %w", err))
 	}
 	snapshots, err := have.Snapshots(ctx, t.clients.RDS, g.stack)

@@ -246,6 +246,10 @@ func asAlarm(in *cloudwatch.PutMetricAlarmInput) types.MetricAlarm {
 
 // all describes the stack's alarms, by their names in the stack.
 func (a alarming) all(ctx context.Context) (map[string]types.MetricAlarm, error) {
+	return a.observed().alarms.get(ctx, a.lookup)
+}
+
+func (a alarming) lookup(ctx context.Context) (map[string]types.MetricAlarm, error) {
 	in := &cloudwatch.DescribeAlarmsInput{}
 	for _, name := range alarmNames() {
 		in.AlarmNames = append(in.AlarmNames, a.names().Alarm(name))

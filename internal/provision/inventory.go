@@ -8,6 +8,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/naming"
+	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
 // Inventory lists what there is of a stack, service by service. It is the proof
@@ -21,16 +22,18 @@ func Inventory(ctx context.Context, c Clients, stack string) ([]inventory.Item, 
 	if err := naming.CheckStack(stack); err != nil {
 		return nil, err
 	}
-	return inventoryOf(c, stack).List(ctx)
+	return inventoryOf(c, stack, nil).List(ctx)
 }
 
 // CheckProof makes those reads of Inventory that nothing else of a destroy makes
 // before it touches anything, so that one which is not allowed is known by then.
-func CheckProof(ctx context.Context, c Clients, stack string) error {
+// What it reads is in what was read of the stack, for the destroy; the zero Deployed is fine.
+func CheckProof(ctx context.Context, c Clients, stack string, have Deployed) error {
 	if err := naming.CheckStack(stack); err != nil {
 		return err
 	}
-	v := inventoryOf(c, stack)
+	ctx = graph.WhileObserving(ctx)
+	v := inventoryOf(c, stack, have.observation)
 	v.Kinds = slices.DeleteFunc(v.Kinds, func(k inventory.Kind) bool { return !k.Late })
 	v.Explain = nil
 	for i, k := range v.Kinds {
@@ -48,7 +51,7 @@ func Sweep(ctx context.Context, c Clients, stack string, timeout time.Duration, 
 	if err := naming.CheckStack(stack); err != nil {
 		return nil, nil, err
 	}
-	return inventoryOf(c, stack).Sweep(ctx, timeout, guard)
+	return inventoryOf(c, stack, nil).Sweep(ctx, timeout, guard)
 }
 
 // Exist reports whether anything is there of a stack. A run that was cut off early

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	scalingtypes "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling/types"
+	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
@@ -24,6 +26,8 @@ type observation struct {
 	cluster       reading[*ecstypes.Cluster]
 	definition    reading[revision]
 	loadBalancing reading[loadBalancing]
+	scaling       reading[[]scalingtypes.ScalableTarget]
+	alarms        reading[map[string]cwtypes.MetricAlarm]
 	instance      reading[*rdstypes.DBInstance]
 	role          reading[*iamtypes.Role] // the execution role
 	linkedRoles   reading[[]iamtypes.Role]

@@ -91,22 +91,20 @@ func (s *Scaling) Read(ctx context.Context) (*liveScaling, graph.State, error) {
 	if s.want.max == 0 && len(live.recorded) > 0 { // else the next run would take the old bounds for wanted
 		nothing, none = live, graph.State{Phase: graph.Ready, ID: *s.resourceID(), Owner: s.stack}
 	}
-	out, err := s.scaling.DescribeScalableTargets(ctx, &scaling.DescribeScalableTargetsInput{
-		ServiceNamespace: types.ServiceNamespaceEcs, ResourceIds: []string{*s.resourceID()}, ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
-	})
+	targets, err := s.scalableTargets(ctx, s.scaling)
 	if err != nil && s.want.max == 0 && !Expired(err) && ctx.Err() == nil {
 		return nothing, none, nil // nobody asked for scaling, and there need not be such a service
 	}
 	if err != nil {
-		return nil, graph.State{}, fmt.Errorf("describe the scaling of %s: %w", s.service.serviceName(), err)
+		return nil, graph.State{}, err
 	}
-	if len(out.ScalableTargets) == 0 {
+	if len(targets) == 0 {
 		return nothing, none, nil
 	}
 	if !s.service.ours() && s.service.ID() != "" {
 		return nothing, none, nil // a part of a stranger's service
 	}
-	target := out.ScalableTargets[0]
+	target := targets[0]
 	live.bounds = boundsOf(target)
 	if s.want.max != 0 && live.bounds != s.want {
 		if live.scheduled, err = s.setBySchedule(ctx, live.bounds); err != nil {
@@ -194,13 +192,11 @@ func (s *Scaling) setBySchedule(ctx context.Context, live bounds) (bool, error) 
 // inForce are the bounds that the number of tasks has to be within: the wanted
 // ones, or those that a schedule has set.
 func (s *Scaling) inForce(ctx context.Context) (bounds, error) {
-	out, err := s.scaling.DescribeScalableTargets(ctx, &scaling.DescribeScalableTargetsInput{
-		ServiceNamespace: types.ServiceNamespaceEcs, ResourceIds: []string{*s.resourceID()}, ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
-	})
-	if err != nil || len(out.ScalableTargets) == 0 {
+	targets, err := s.scalableTargets(ctx, s.scaling)
+	if err != nil || len(targets) == 0 {
 		return s.want, err
 	}
-	live := boundsOf(out.ScalableTargets[0])
+	live := boundsOf(targets[0])
 	if by, err := s.setBySchedule(ctx, live); err != nil || !by {
 		return s.want, err
 	}
@@ -440,13 +436,21 @@ func plural(n int32, one string) string {
 // only the stack's service can have.
 func (i identity) scalableTargetKind(client *scaling.Client) inventory.Kind {
 	return inventory.Kind{Service: "application-autoscaling", Type: "scaling target", Late: true, List: func(ctx context.Context) ([]inventory.Item, error) {
+		targets, err := i.scalableTargets(ctx, client)
+		return collect(targets, func(types.ScalableTarget) inventory.Item { return inventory.Item{ID: i.names().ScalableTarget()} }), err
+	}}
+}
+
+// scalableTargets are those of the service: one at most.
+func (i identity) scalableTargets(ctx context.Context, client *scaling.Client) ([]types.ScalableTarget, error) {
+	return i.observed().scaling.get(ctx, func(ctx context.Context) ([]types.ScalableTarget, error) {
 		id := i.names().ScalableTarget()
-		targets, err := client.DescribeScalableTargets(ctx, &scaling.DescribeScalableTargetsInput{
-			ServiceNamespace: types.ServiceNamespaceEcs, ResourceIds: []string{id},
+		out, err := client.DescribeScalableTargets(ctx, &scaling.DescribeScalableTargetsInput{
+			ServiceNamespace: types.ServiceNamespaceEcs, ResourceIds: []string{id}, ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("describe the scaling of %s: %w", id, err)
 		}
-		return collect(targets.ScalableTargets, func(types.ScalableTarget) inventory.Item { return inventory.Item{ID: id} }), nil
-	}}
+		return out.ScalableTargets, nil
+	})
 }

@@ -582,8 +582,11 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 // tell things apart: the second VPC of a create whose answer was lost, a target
 // group of an earlier release. Snapshots are no kind (see Snapshots), nor is the
 // lock, which its Release removes.
-func inventoryOf(c Clients, stack string) inventory.Inventory {
-	who := identity{stack: stack, region: c.IAM.Options().Region}
+//
+// What was read of the stack, which may be nil, answers what is listed while the stack is
+// observed.
+func inventoryOf(c Clients, stack string, read *observation) inventory.Inventory {
+	who := identity{stack: stack, region: c.IAM.Options().Region, observation: read}
 	var (
 		balance = balancing{identity: who, elb: c.ELB}
 		n       = network{identity: who, ec2: c.EC2}

@@ -228,7 +228,7 @@ func (a *account) wholeDestroy(ctx context.Context) error {
 	if err := provision.CheckHolders(ctx, c.EC2, a.spec.Stack, have); err != nil {
 		return err
 	}
-	if err := provision.CheckProof(ctx, c, a.spec.Stack); err != nil {
+	if err := provision.CheckProof(ctx, c, a.spec.Stack, have); err != nil {
 		return err
 	}
 	if _, err := have.Snapshots(ctx, c.RDS, a.spec.Stack); err != nil {
