@@ -36,255 +36,192 @@ import (
 	"github.com/aws/smithy-go/transport/http/protocol/awsquery"
 )
 
-// Inventory lists the account, a line per thing, sorted. Ids are replaced by the
-// names of what they stand for, so that two inventories can be compared. Passwords
-// are told by their length.
+// Inventory lists the account, a line per resource, sorted. Ids are replaced by the
+// names of what they stand for, so that two inventories can be compared. Of passwords
+// only the length is listed.
 func Inventory(ctx context.Context, cfg aws.Config) ([]string, error) {
-	all := struct {
-		Scaling *scaling.Client
-		ECR     *ecr.Client
-		ECS     *ecs.Client
-		ELB     *elb.Client
-		IAM     *iam.Client
-		Logs    *cloudwatchlogs.Client
-		RDS     *rds.Client
-		Secrets *secretsmanager.Client
-		SSM     *ssm.Client
-	}{
-		scaling.NewFromConfig(cfg), ecr.NewFromConfig(cfg), ecs.NewFromConfig(cfg), elb.NewFromConfig(cfg), iam.NewFromConfig(cfg),
-		cloudwatchlogs.NewFromConfig(cfg), rds.NewFromConfig(cfg), secretsmanager.NewFromConfig(cfg), ssm.NewFromConfig(cfg),
+	l := &listing{cfg: cfg, names: map[string]string{}}
+	for _, list := range []func(context.Context) error{ // what others refer to comes first
+		l.network, l.loadBalancing, l.clusters, l.definitions, l.scaling, l.databases, l.backups, l.secrets, l.logsAndImages, l.roles, l.parameters, l.alarms, l.certificates,
+	} {
+		if err := list(ctx); err != nil {
+			return nil, fmt.Errorf("inventory: %w", err)
+		}
 	}
-	c := ec2.NewFromConfig(cfg)
+	slices.Sort(l.lines)
+	return l.lines, nil
+}
+
+// listing is an inventory in the making.
+type listing struct {
+	cfg   aws.Config
+	names map[string]string // by id or ARN
+	lines []string
+}
+
+func (l *listing) add(format string, args ...any) {
+	l.lines = append(l.lines, fmt.Sprintf(format, args...))
+}
+
+// network lists VPCs and what is in them.
+func (l *listing) network(ctx context.Context) error {
+	c := ec2.NewFromConfig(l.cfg)
 	vpcs, err := c.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{})
 	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
+		return err
 	}
 	subnets, err := c.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{})
 	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
+		return err
 	}
 	gateways, err := c.DescribeInternetGateways(ctx, &ec2.DescribeInternetGatewaysInput{})
 	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
+		return err
 	}
 	tables, err := c.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{})
 	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
+		return err
 	}
 	groups, err := c.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{})
 	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
+		return err
 	}
 	rules, err := c.DescribeSecurityGroupRules(ctx, &ec2.DescribeSecurityGroupRulesInput{})
 	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
+		return err
 	}
 
-	name := map[string]string{}
-	var out []string
-	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	for _, v := range vpcs.Vpcs {
-		name[*v.VpcId] = named(v.Tags, *v.CidrBlock)
-		add("vpc %s %s", name[*v.VpcId], *v.CidrBlock)
+		l.names[*v.VpcId] = named(v.Tags, *v.CidrBlock)
+		l.add("vpc %s %s", l.names[*v.VpcId], *v.CidrBlock)
 	}
 	for _, s := range subnets.Subnets {
-		name[*s.SubnetId] = named(s.Tags, *s.CidrBlock)
-		add("subnet %s %s %s %s public=%t", name[*s.SubnetId], name[*s.VpcId], *s.CidrBlock, *s.AvailabilityZone, *s.MapPublicIpOnLaunch)
+		l.names[*s.SubnetId] = named(s.Tags, *s.CidrBlock)
+		l.add("subnet %s %s %s %s public=%t", l.names[*s.SubnetId], l.names[*s.VpcId], *s.CidrBlock, *s.AvailabilityZone, *s.MapPublicIpOnLaunch)
 	}
 	for _, g := range gateways.InternetGateways {
-		name[*g.InternetGatewayId] = named(g.Tags, "gateway")
+		l.names[*g.InternetGatewayId] = named(g.Tags, "gateway")
 		var at []string
 		for _, a := range g.Attachments {
-			at = append(at, name[*a.VpcId])
+			at = append(at, l.names[*a.VpcId])
 		}
-		add("gateway %s at %v", name[*g.InternetGatewayId], at)
+		l.add("gateway %s at %v", l.names[*g.InternetGatewayId], at)
 	}
 	for _, r := range tables.RouteTables {
 		var routes, assoc []string
 		for _, x := range r.Routes {
 			gw := aws.ToString(x.GatewayId)
-			if n, ok := name[gw]; ok {
+			if n, ok := l.names[gw]; ok {
 				gw = n
 			}
 			routes = append(routes, aws.ToString(x.DestinationCidrBlock)+">"+gw)
 		}
 		for _, a := range r.Associations {
 			if a.SubnetId != nil {
-				assoc = append(assoc, name[*a.SubnetId])
+				assoc = append(assoc, l.names[*a.SubnetId])
 			}
 		}
 		slices.Sort(routes)
 		slices.Sort(assoc)
-		add("table %s %s routes %v subnets %v", named(r.Tags, "main"), name[*r.VpcId], routes, assoc)
+		l.add("table %s %s routes %v subnets %v", named(r.Tags, "main"), l.names[*r.VpcId], routes, assoc)
 	}
 	for _, g := range groups.SecurityGroups {
-		name[*g.GroupId] = *g.GroupName + "@" + name[*g.VpcId]
-		add("group %s", name[*g.GroupId])
+		l.names[*g.GroupId] = *g.GroupName + "@" + l.names[*g.VpcId]
+		l.add("group %s", l.names[*g.GroupId])
 	}
 	for _, r := range rules.SecurityGroupRules {
 		peer := aws.ToString(r.CidrIpv4)
 		if r.ReferencedGroupInfo != nil {
-			peer = name[*r.ReferencedGroupInfo.GroupId]
+			peer = l.names[*r.ReferencedGroupInfo.GroupId]
 		}
-		add("rule %s egress=%t %s %d %s", name[*r.GroupId], *r.IsEgress, *r.IpProtocol, aws.ToInt32(r.FromPort), peer)
+		l.add("rule %s egress=%t %s %d %s", l.names[*r.GroupId], *r.IsEgress, *r.IpProtocol, aws.ToInt32(r.FromPort), peer)
 	}
 
-	secrets, err := all.Secrets.ListSecrets(ctx, &secretsmanager.ListSecretsInput{IncludePlannedDeletion: aws.Bool(true)})
+	interfaces, err := c.DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{})
 	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
+		return err
 	}
-	for _, s := range secrets.SecretList {
-		// The value is there to be checked, and its password never to be shown.
-		v, err := all.Secrets.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: s.ARN})
-		var none *secrettypes.ResourceNotFoundException
-		if errors.As(err, &none) {
-			add("secret %s deleted=%t without a value", *s.Name, s.DeletedDate != nil)
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("inventory: %w", err)
-		}
-		var fields map[string]any
-		if err := json.Unmarshal([]byte(*v.SecretString), &fields); err != nil {
-			return nil, fmt.Errorf("inventory: %w", err)
-		}
-		password, _ := fields["password"].(string)
-		for name, value := range fields {
-			if text, ok := value.(string); ok && password != "" { // it is part of URLs, too
-				fields[name] = strings.ReplaceAll(text, password, "PASSWORD")
-			}
-		}
-		fields["password"] = len(password)
-		add("secret %s deleted=%t %v", *s.Name, s.DeletedDate != nil, fields)
+	for _, i := range interfaces.NetworkInterfaces {
+		l.add("network interface in %s, %s", l.names[aws.ToString(i.SubnetId)], i.InterfaceType)
 	}
-	logs, err := all.Logs.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{})
+	return nil
+}
+
+// loadBalancing lists load balancers, target groups and listeners.
+func (l *listing) loadBalancing(ctx context.Context) error {
+	balancingClient := elb.NewFromConfig(l.cfg)
+	balancers, err := balancingClient.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{})
 	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
-	}
-	for _, l := range logs.LogGroups {
-		add("log group %s %d days", *l.LogGroupName, aws.ToInt32(l.RetentionInDays))
-	}
-	repos, err := all.ECR.DescribeRepositories(ctx, &ecr.DescribeRepositoriesInput{})
-	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
-	}
-	for _, r := range repos.Repositories {
-		policy := "no policy"
-		p, err := all.ECR.GetLifecyclePolicy(ctx, &ecr.GetLifecyclePolicyInput{RepositoryName: r.RepositoryName})
-		var none *ecrtypes.LifecyclePolicyNotFoundException
-		switch {
-		case err == nil:
-			policy = *p.LifecyclePolicyText
-		case !errors.As(err, &none):
-			return nil, fmt.Errorf("inventory: %w", err)
-		}
-		add("repository %s %s scan=%t %s", *r.RepositoryName, r.ImageTagMutability, r.ImageScanningConfiguration.ScanOnPush, policy)
-	}
-	dbSubnets, err := all.RDS.DescribeDBSubnetGroups(ctx, &rds.DescribeDBSubnetGroupsInput{})
-	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
-	}
-	for _, g := range dbSubnets.DBSubnetGroups {
-		var in []string
-		for _, s := range g.Subnets {
-			in = append(in, name[*s.SubnetIdentifier])
-		}
-		slices.Sort(in)
-		add("db subnet group %s %v", *g.DBSubnetGroupName, in)
-	}
-	params, err := all.RDS.DescribeDBParameterGroups(ctx, &rds.DescribeDBParameterGroupsInput{})
-	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
-	}
-	for _, g := range params.DBParameterGroups {
-		set, err := all.RDS.DescribeDBParameters(ctx, &rds.DescribeDBParametersInput{DBParameterGroupName: g.DBParameterGroupName, Source: aws.String("user")})
-		if err != nil {
-			return nil, fmt.Errorf("inventory: %w", err)
-		}
-		var values []string
-		for _, p := range set.Parameters {
-			values = append(values, *p.ParameterName+"="+*p.ParameterValue)
-		}
-		add("db parameter group %s %s %v", *g.DBParameterGroupName, *g.DBParameterGroupFamily, values)
-	}
-	dbs, err := all.RDS.DescribeDBInstances(ctx, &rds.DescribeDBInstancesInput{})
-	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
-	}
-	for _, d := range dbs.DBInstances {
-		var in []string
-		for _, g := range d.VpcSecurityGroups {
-			in = append(in, name[*g.VpcSecurityGroupId])
-		}
-		add("database %s %s %s %d GiB %s public=%t encrypted=%t backups=%d groups %v", *d.DBInstanceIdentifier, *d.DBInstanceStatus, *d.DBInstanceClass,
-			*d.AllocatedStorage, *d.DBName, *d.PubliclyAccessible, *d.StorageEncrypted, *d.BackupRetentionPeriod, in)
-	}
-	balancers, err := all.ELB.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{})
-	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
+		return err
 	}
 	for _, b := range balancers.LoadBalancers {
 		var in, guards []string
 		for _, z := range b.AvailabilityZones {
-			in = append(in, name[*z.SubnetId])
+			in = append(in, l.names[*z.SubnetId])
 		}
 		for _, g := range b.SecurityGroups {
-			guards = append(guards, name[g])
+			guards = append(guards, l.names[g])
 		}
 		slices.Sort(in)
-		attributes, err := all.ELB.DescribeLoadBalancerAttributes(ctx, &elb.DescribeLoadBalancerAttributesInput{LoadBalancerArn: b.LoadBalancerArn})
+		attributes, err := balancingClient.DescribeLoadBalancerAttributes(ctx, &elb.DescribeLoadBalancerAttributesInput{LoadBalancerArn: b.LoadBalancerArn})
 		if err != nil {
-			return nil, fmt.Errorf("inventory: %w", err)
+			return err
 		}
 		set := map[string]string{}
 		for _, a := range attributes.Attributes {
 			set[*a.Key] = *a.Value
 		}
-		name[*b.LoadBalancerArn] = *b.LoadBalancerName
-		add("load balancer %s %s in %v groups %v drops=%s idle=%s protected=%s", *b.LoadBalancerName, b.Scheme, in, guards,
+		l.names[*b.LoadBalancerArn] = *b.LoadBalancerName
+		l.add("load balancer %s %s in %v groups %v drops=%s idle=%s protected=%s", *b.LoadBalancerName, b.Scheme, in, guards,
 			set["routing.http.drop_invalid_header_fields.enabled"], set["idle_timeout.timeout_seconds"], set["deletion_protection.enabled"])
 	}
-	targets, err := all.ELB.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{})
+	targets, err := balancingClient.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{})
 	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
+		return err
 	}
 	for _, g := range targets.TargetGroups {
-		name[*g.TargetGroupArn] = *g.TargetGroupName
-		add("target group %s %s %s %d %s every %d s, %d times", *g.TargetGroupName, g.TargetType, g.Protocol, *g.Port, *g.HealthCheckPath,
+		l.names[*g.TargetGroupArn] = *g.TargetGroupName
+		l.add("target group %s %s %s %d %s every %d s, %d times", *g.TargetGroupName, g.TargetType, g.Protocol, *g.Port, *g.HealthCheckPath,
 			*g.HealthCheckIntervalSeconds, *g.HealthyThresholdCount)
 	}
 	for _, b := range balancers.LoadBalancers {
-		listeners, err := all.ELB.DescribeListeners(ctx, &elb.DescribeListenersInput{LoadBalancerArn: b.LoadBalancerArn})
+		listeners, err := balancingClient.DescribeListeners(ctx, &elb.DescribeListenersInput{LoadBalancerArn: b.LoadBalancerArn})
 		if err != nil {
-			return nil, fmt.Errorf("inventory: %w", err)
+			return err
 		}
-		for _, l := range listeners.Listeners {
-			add("listener of %s %s %d %s %s", name[*l.LoadBalancerArn], l.Protocol, *l.Port, l.DefaultActions[0].Type, name[aws.ToString(l.DefaultActions[0].TargetGroupArn)])
+		for _, x := range listeners.Listeners {
+			l.add("listener of %s %s %d %s %s", l.names[*x.LoadBalancerArn], x.Protocol, *x.Port, x.DefaultActions[0].Type, l.names[aws.ToString(x.DefaultActions[0].TargetGroupArn)])
 		}
 	}
-	clusters, err := all.ECS.ListClusters(ctx, &ecs.ListClustersInput{})
+	return nil
+}
+
+// clusters lists the clusters that exist, with their services.
+func (l *listing) clusters(ctx context.Context) error {
+	containersClient := ecs.NewFromConfig(l.cfg)
+	clusters, err := containersClient.ListClusters(ctx, &ecs.ListClustersInput{})
 	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
+		return err
 	}
 	for _, arn := range clusters.ClusterArns {
-		described, err := all.ECS.DescribeClusters(ctx, &ecs.DescribeClustersInput{Clusters: []string{arn}})
+		described, err := containersClient.DescribeClusters(ctx, &ecs.DescribeClustersInput{Clusters: []string{arn}})
 		if err != nil {
-			return nil, fmt.Errorf("inventory: %w", err)
+			return err
 		}
 		if *described.Clusters[0].Status == "INACTIVE" {
 			continue // gone, as far as ECS is concerned
 		}
-		add("cluster %s", *described.Clusters[0].ClusterName)
-		services, err := all.ECS.ListServices(ctx, &ecs.ListServicesInput{Cluster: &arn})
+		l.add("cluster %s", *described.Clusters[0].ClusterName)
+		services, err := containersClient.ListServices(ctx, &ecs.ListServicesInput{Cluster: &arn})
 		if err != nil {
-			return nil, fmt.Errorf("inventory: %w", err)
+			return err
 		}
 		if len(services.ServiceArns) == 0 {
 			continue
 		}
-		list, err := all.ECS.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: &arn, Services: services.ServiceArns})
+		list, err := containersClient.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: &arn, Services: services.ServiceArns})
 		if err != nil {
-			return nil, fmt.Errorf("inventory: %w", err)
+			return err
 		}
 		for _, s := range list.Services {
 			if *s.Status == "INACTIVE" {
@@ -293,24 +230,30 @@ func Inventory(ctx context.Context, cfg aws.Config) ([]string, error) {
 			v := s.NetworkConfiguration.AwsvpcConfiguration
 			var in, guards []string
 			for _, x := range v.Subnets {
-				in = append(in, name[x])
+				in = append(in, l.names[x])
 			}
 			for _, x := range v.SecurityGroups {
-				guards = append(guards, name[x])
+				guards = append(guards, l.names[x])
 			}
-			add("service %s %s %d tasks in %v groups %v public=%s targets %s", *s.ServiceName, s.LaunchType, s.DesiredCount, in, guards, v.AssignPublicIp,
-				name[*s.LoadBalancers[0].TargetGroupArn])
+			l.add("service %s %s %d tasks in %v groups %v public=%s targets %s", *s.ServiceName, s.LaunchType, s.DesiredCount, in, guards, v.AssignPublicIp,
+				l.names[*s.LoadBalancers[0].TargetGroupArn])
 		}
 	}
+	return nil
+}
+
+// definitions lists all revisions of task definitions.
+func (l *listing) definitions(ctx context.Context) error {
+	containersClient := ecs.NewFromConfig(l.cfg)
 	for _, status := range []ecstypes.TaskDefinitionStatus{"ACTIVE", "INACTIVE"} {
-		definitions, err := all.ECS.ListTaskDefinitions(ctx, &ecs.ListTaskDefinitionsInput{Status: status})
+		definitions, err := containersClient.ListTaskDefinitions(ctx, &ecs.ListTaskDefinitionsInput{Status: status})
 		if err != nil {
-			return nil, fmt.Errorf("inventory: %w", err)
+			return err
 		}
 		for _, arn := range definitions.TaskDefinitionArns {
-			d, err := all.ECS.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: &arn})
+			d, err := containersClient.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: &arn})
 			if err != nil {
-				return nil, fmt.Errorf("inventory: %w", err)
+				return err
 			}
 			c := d.TaskDefinition.ContainerDefinitions[0]
 			var env []string
@@ -321,92 +264,217 @@ func Inventory(ctx context.Context, cfg aws.Config) ([]string, error) {
 			for _, e := range c.Secrets {
 				env = append(env, *e.Name+" from "+regexp.MustCompile(`^.*:secret:|-[A-Za-z0-9]{6}:`).ReplaceAllString(*e.ValueFrom, ":"))
 			}
-			add("task definition %s %s %s/%s %s user=%s readonly=%t %v", *d.TaskDefinition.Family, status, *d.TaskDefinition.Cpu, *d.TaskDefinition.Memory,
+			l.add("task definition %s %s %s/%s %s user=%s readonly=%t %v", *d.TaskDefinition.Family, status, *d.TaskDefinition.Cpu, *d.TaskDefinition.Memory,
 				*c.Image, aws.ToString(c.User), *c.ReadonlyRootFilesystem, env)
 		}
 	}
-	scalable, err := all.Scaling.DescribeScalableTargets(ctx, &scaling.DescribeScalableTargetsInput{ServiceNamespace: "ecs"})
+	return nil
+}
+
+// scaling lists scalable targets and their policies.
+func (l *listing) scaling(ctx context.Context) error {
+	scalingClient := scaling.NewFromConfig(l.cfg)
+	scalable, err := scalingClient.DescribeScalableTargets(ctx, &scaling.DescribeScalableTargetsInput{ServiceNamespace: "ecs"})
 	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
+		return err
 	}
 	for _, s := range scalable.ScalableTargets {
-		add("scaling of %s from %d to %d", *s.ResourceId, *s.MinCapacity, *s.MaxCapacity)
+		l.add("scaling of %s from %d to %d", *s.ResourceId, *s.MinCapacity, *s.MaxCapacity)
 	}
-	policies, err := all.Scaling.DescribeScalingPolicies(ctx, &scaling.DescribeScalingPoliciesInput{ServiceNamespace: "ecs"})
+	policies, err := scalingClient.DescribeScalingPolicies(ctx, &scaling.DescribeScalingPoliciesInput{ServiceNamespace: "ecs"})
 	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
+		return err
 	}
 	for _, p := range policies.ScalingPolicies {
 		c := p.TargetTrackingScalingPolicyConfiguration
-		add("scaling policy %s of %s: %s at %g", *p.PolicyName, *p.ResourceId, c.PredefinedMetricSpecification.PredefinedMetricType, *c.TargetValue)
+		l.add("scaling policy %s of %s: %s at %g", *p.PolicyName, *p.ResourceId, c.PredefinedMetricSpecification.PredefinedMetricType, *c.TargetValue)
 	}
-	roles, err := all.IAM.ListRoles(ctx, &iam.ListRolesInput{})
+	return nil
+}
+
+// databases lists databases and their groups.
+func (l *listing) databases(ctx context.Context) error {
+	databasesClient := rds.NewFromConfig(l.cfg)
+	dbSubnets, err := databasesClient.DescribeDBSubnetGroups(ctx, &rds.DescribeDBSubnetGroupsInput{})
 	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
+		return err
+	}
+	for _, g := range dbSubnets.DBSubnetGroups {
+		var in []string
+		for _, s := range g.Subnets {
+			in = append(in, l.names[*s.SubnetIdentifier])
+		}
+		slices.Sort(in)
+		l.add("db subnet group %s %v", *g.DBSubnetGroupName, in)
+	}
+	params, err := databasesClient.DescribeDBParameterGroups(ctx, &rds.DescribeDBParameterGroupsInput{})
+	if err != nil {
+		return err
+	}
+	for _, g := range params.DBParameterGroups {
+		set, err := databasesClient.DescribeDBParameters(ctx, &rds.DescribeDBParametersInput{DBParameterGroupName: g.DBParameterGroupName, Source: aws.String("user")})
+		if err != nil {
+			return err
+		}
+		var values []string
+		for _, p := range set.Parameters {
+			values = append(values, *p.ParameterName+"="+*p.ParameterValue)
+		}
+		l.add("db parameter group %s %s %v", *g.DBParameterGroupName, *g.DBParameterGroupFamily, values)
+	}
+	dbs, err := databasesClient.DescribeDBInstances(ctx, &rds.DescribeDBInstancesInput{})
+	if err != nil {
+		return err
+	}
+	for _, d := range dbs.DBInstances {
+		var in []string
+		for _, g := range d.VpcSecurityGroups {
+			in = append(in, l.names[*g.VpcSecurityGroupId])
+		}
+		l.add("database %s %s %s %d GiB %s public=%t encrypted=%t backups=%d groups %v", *d.DBInstanceIdentifier, *d.DBInstanceStatus, *d.DBInstanceClass,
+			*d.AllocatedStorage, *d.DBName, *d.PubliclyAccessible, *d.StorageEncrypted, *d.BackupRetentionPeriod, in)
+	}
+	return nil
+}
+
+// backups lists snapshots and automated backups.
+func (l *listing) backups(ctx context.Context) error {
+	databasesClient := rds.NewFromConfig(l.cfg)
+	snapshots, err := databasesClient.DescribeDBSnapshots(ctx, &rds.DescribeDBSnapshotsInput{})
+	if err != nil {
+		return err
+	}
+	for _, s := range snapshots.DBSnapshots {
+		l.add("snapshot of %s, %s, %s", *s.DBInstanceIdentifier, aws.ToString(s.SnapshotType), aws.ToString(s.Status))
+	}
+	backups, err := databasesClient.DescribeDBInstanceAutomatedBackups(ctx, &rds.DescribeDBInstanceAutomatedBackupsInput{})
+	if err != nil {
+		return err
+	}
+	for _, b := range backups.DBInstanceAutomatedBackups {
+		l.add("automated backup of %s, %s", aws.ToString(b.DBInstanceIdentifier), aws.ToString(b.Status))
+	}
+	return nil
+}
+
+// secrets lists secrets, with their values but for the passwords in them.
+func (l *listing) secrets(ctx context.Context) error {
+	secretsClient := secretsmanager.NewFromConfig(l.cfg)
+	secrets, err := secretsClient.ListSecrets(ctx, &secretsmanager.ListSecretsInput{IncludePlannedDeletion: aws.Bool(true)})
+	if err != nil {
+		return err
+	}
+	for _, s := range secrets.SecretList {
+		// The value is there to be checked, and its password never to be shown.
+		v, err := secretsClient.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: s.ARN})
+		var none *secrettypes.ResourceNotFoundException
+		if errors.As(err, &none) {
+			l.add("secret %s deleted=%t without a value", *s.Name, s.DeletedDate != nil)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		var fields map[string]any
+		if err := json.Unmarshal([]byte(*v.SecretString), &fields); err != nil {
+			return err
+		}
+		password, _ := fields["password"].(string)
+		for name, value := range fields {
+			if text, ok := value.(string); ok && password != "" { // it is part of URLs, too
+				fields[name] = strings.ReplaceAll(text, password, "PASSWORD")
+			}
+		}
+		fields["password"] = len(password)
+		l.add("secret %s deleted=%t %v", *s.Name, s.DeletedDate != nil, fields)
+	}
+	return nil
+}
+
+// logsAndImages lists log groups and repositories.
+func (l *listing) logsAndImages(ctx context.Context) error {
+	logsClient := cloudwatchlogs.NewFromConfig(l.cfg)
+	imagesClient := ecr.NewFromConfig(l.cfg)
+	logs, err := logsClient.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{})
+	if err != nil {
+		return err
+	}
+	for _, g := range logs.LogGroups {
+		l.add("log group %s %d days", *g.LogGroupName, aws.ToInt32(g.RetentionInDays))
+	}
+	repos, err := imagesClient.DescribeRepositories(ctx, &ecr.DescribeRepositoriesInput{})
+	if err != nil {
+		return err
+	}
+	for _, r := range repos.Repositories {
+		policy := "no policy"
+		p, err := imagesClient.GetLifecyclePolicy(ctx, &ecr.GetLifecyclePolicyInput{RepositoryName: r.RepositoryName})
+		var none *ecrtypes.LifecyclePolicyNotFoundException
+		switch {
+		case err == nil:
+			policy = *p.LifecyclePolicyText
+		case !errors.As(err, &none):
+			return err
+		}
+		l.add("repository %s %s scan=%t %s", *r.RepositoryName, r.ImageTagMutability, r.ImageScanningConfiguration.ScanOnPush, policy)
+	}
+	return nil
+}
+
+// roles lists roles, but for the service-linked ones.
+func (l *listing) roles(ctx context.Context) error {
+	iamClient := iam.NewFromConfig(l.cfg)
+	roles, err := iamClient.ListRoles(ctx, &iam.ListRolesInput{})
+	if err != nil {
+		return err
 	}
 	for _, r := range roles.Roles {
 		if strings.HasPrefix(*r.Path, "/aws-service-role/") {
 			continue // the account's, made once and kept
 		}
-		inline, err := all.IAM.ListRolePolicies(ctx, &iam.ListRolePoliciesInput{RoleName: r.RoleName})
+		inline, err := iamClient.ListRolePolicies(ctx, &iam.ListRolePoliciesInput{RoleName: r.RoleName})
 		if err != nil {
-			return nil, fmt.Errorf("inventory: %w", err)
+			return err
 		}
-		add("role %s policies %v", *r.RoleName, inline.PolicyNames)
+		l.add("role %s policies %v", *r.RoleName, inline.PolicyNames)
 	}
-	parameters, err := all.SSM.DescribeParameters(ctx, &ssm.DescribeParametersInput{})
+	return nil
+}
+
+// parameters lists bookctl's parameters.
+func (l *listing) parameters(ctx context.Context) error {
+	parametersClient := ssm.NewFromConfig(l.cfg)
+	parameters, err := parametersClient.DescribeParameters(ctx, &ssm.DescribeParametersInput{})
 	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
+		return err
 	}
 	for _, p := range parameters.Parameters {
 		if strings.HasPrefix(*p.Name, "/bookctl/") {
-			add("parameter %s", *p.Name)
+			l.add("parameter %s", *p.Name)
 		}
 	}
-	interfaces, err := c.DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{})
-	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
-	}
-	for _, i := range interfaces.NetworkInterfaces {
-		add("network interface in %s, %s", name[aws.ToString(i.SubnetId)], i.InterfaceType)
-	}
-	snapshots, err := all.RDS.DescribeDBSnapshots(ctx, &rds.DescribeDBSnapshotsInput{})
-	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
-	}
-	for _, s := range snapshots.DBSnapshots {
-		add("snapshot of %s, %s, %s", *s.DBInstanceIdentifier, aws.ToString(s.SnapshotType), aws.ToString(s.Status))
-	}
-	backups, err := all.RDS.DescribeDBInstanceAutomatedBackups(ctx, &rds.DescribeDBInstanceAutomatedBackupsInput{})
-	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
-	}
-	for _, b := range backups.DBInstanceAutomatedBackups {
-		add("automated backup of %s, %s", aws.ToString(b.DBInstanceIdentifier), aws.ToString(b.Status))
-	}
-	told, err := alarms(ctx, cfg)
-	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
-	}
-	out = append(out, told...)
-	certificates, err := acm.NewFromConfig(cfg).ListCertificates(ctx, &acm.ListCertificatesInput{})
-	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
-	}
-	for _, c := range certificates.CertificateSummaryList {
-		add("certificate of %s", aws.ToString(c.DomainName))
-	}
-	slices.Sort(out)
-	return out, nil
+	return nil
 }
 
-// alarms are those of CloudWatch, the rules that tell of events, and the topics.
-func alarms(ctx context.Context, cfg aws.Config) (out []string, err error) {
-	all, err := cloudwatch.NewFromConfig(cfg, func(o *cloudwatch.Options) {
+// certificates lists the certificates, by their domains.
+func (l *listing) certificates(ctx context.Context) error {
+	certificates, err := acm.NewFromConfig(l.cfg).ListCertificates(ctx, &acm.ListCertificatesInput{})
+	if err != nil {
+		return err
+	}
+	for _, c := range certificates.CertificateSummaryList {
+		l.add("certificate of %s", aws.ToString(c.DomainName))
+	}
+	return nil
+}
+
+// alarms lists the alarms of CloudWatch, the rules for events, and the topics.
+func (l *listing) alarms(ctx context.Context) error {
+	all, err := cloudwatch.NewFromConfig(l.cfg, func(o *cloudwatch.Options) {
 		o.Protocol = awsquery.New(schemas.GraniteServiceVersion20100801) // which emulators know, too
 	}).DescribeAlarms(ctx, &cloudwatch.DescribeAlarmsInput{})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, a := range all.MetricAlarms {
 		if !strings.HasPrefix(*a.AlarmName, "TargetTracking-") {
@@ -414,42 +482,42 @@ func alarms(ctx context.Context, cfg aws.Config) (out []string, err error) {
 			if !aws.ToBool(a.ActionsEnabled) {
 				silent = "silent, "
 			}
-			out = append(out, fmt.Sprintf("alarm %s %stold to %v", *a.AlarmName, silent, a.AlarmActions))
+			l.add("alarm %s %stold to %v", *a.AlarmName, silent, a.AlarmActions)
 		}
 	}
-	bus := eventbridge.NewFromConfig(cfg)
+	bus := eventbridge.NewFromConfig(l.cfg)
 	rules, err := bus.ListRules(ctx, &eventbridge.ListRulesInput{})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, r := range rules.Rules {
 		targets, err := bus.ListTargetsByRule(ctx, &eventbridge.ListTargetsByRuleInput{Rule: r.Name})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		to := []string{}
 		for _, t := range targets.Targets {
 			to = append(to, *t.Arn)
 		}
-		out = append(out, fmt.Sprintf("event rule %s %s told to %v", *r.Name, r.State, to))
+		l.add("event rule %s %s told to %v", *r.Name, r.State, to)
 	}
-	client := sns.NewFromConfig(cfg)
+	client := sns.NewFromConfig(l.cfg)
 	topics, err := client.ListTopics(ctx, &sns.ListTopicsInput{})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, t := range topics.Topics {
 		subscribers, err := client.ListSubscriptionsByTopic(ctx, &sns.ListSubscriptionsByTopicInput{TopicArn: t.TopicArn})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		to := []string{}
 		for _, s := range subscribers.Subscriptions {
 			to = append(to, *s.Protocol+" "+*s.Endpoint)
 		}
-		out = append(out, fmt.Sprintf("topic %s %v", (*t.TopicArn)[strings.LastIndex(*t.TopicArn, ":")+1:], to))
+		l.add("topic %s %v", (*t.TopicArn)[strings.LastIndex(*t.TopicArn, ":")+1:], to)
 	}
-	return out, nil
+	return nil
 }
 
 func named(tags []ec2types.Tag, otherwise string) string {

@@ -142,7 +142,7 @@ func (o overtime) Unwrap() error { return context.DeadlineExceeded }
 func interrupted(cmd *cobra.Command, g *globals) hint.Message {
 	switch cmd.Name() {
 	case "up":
-		if g.live {
+		if g.deployed {
 			return hint.New("what was made or changed is kept: run the same command again to go on")
 		}
 		return hint.New("what was made is kept: run the same command again to go on, or %s to remove it", hint.Command("destroy"))

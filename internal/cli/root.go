@@ -39,8 +39,8 @@ type globals struct {
 	config *aws.Config
 	// empty is a local cloud of this run alone; see planBeforeStart. Nil is none.
 	empty *localcloud.Info
-	// live reports whether a service was there when the run began.
-	live bool
+	// deployed reports whether the stack had a service when the run began.
+	deployed bool
 	// given are the values of the targetFlags and deployFlags that were given, as
 	// flags or by the environment, and line is the whole command line.
 	given map[string]string

@@ -360,7 +360,7 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	if err != nil {
 		return nil, fmt.Errorf("read what is deployed: %w", err)
 	}
-	g.live = have.Running != ""
+	g.deployed = have.Running != ""
 	p := &preparation{target: t, have: have}
 	if !g.borrowed.Empty() {
 		p.warnings = append(p.warnings, g.borrowed)

@@ -30,24 +30,37 @@ type parts struct {
 	role *iamtypes.Role
 }
 
+// Where settings are recorded.
+var (
+	inDefinition = place{on: []string{definitionPart}, untagged: true}
+	// With the release, so that one that is gone back to has its own.
+	withDefinition = place{on: []string{definitionPart}}
+	onService      = place{on: []string{servicePart}, copy: "cluster"}
+	onScaling      = place{on: []string{servicePart}, copy: "cluster", by: "scaling"}
+	onBalancer     = place{on: []string{balancerPart}, copy: "target-group", by: "listener"}
+	onDatabase     = place{on: []string{databasePart}}
+	onRoles        = place{on: []string{naming.ExecutionRole, naming.TaskRole}}
+	onNetwork      = place{on: []string{networkPart, "subnet-public-a", "subnet-public-b", "subnet-private-a", "subnet-private-b"}}
+)
+
 // Table returns the settings, a row each. To add one: a field of Settings, its row,
 // and its use in the resource that it changes: see databaseSpecOf for the database, and
 // NewStack for the others. Where it costs, its row says
 // how much of what (uses) and by which items of pricing (Costs).
 func Table() []Setting {
-	// Where settings are recorded.
-	var (
-		inDefinition = place{on: []string{definitionPart}, untagged: true}
-		// With the release, so that one that is gone back to has its own.
-		withDefinition = place{on: []string{definitionPart}}
-		onService      = place{on: []string{servicePart}, copy: "cluster"}
-		onScaling      = place{on: []string{servicePart}, copy: "cluster", by: "scaling"}
-		onBalancer     = place{on: []string{balancerPart}, copy: "target-group", by: "listener"}
-		onDatabase     = place{on: []string{databasePart}}
-		onRoles        = place{on: []string{naming.ExecutionRole, naming.TaskRole}}
-		onNetwork      = place{on: []string{networkPart, "subnet-public-a", "subnet-public-b", "subnet-private-a", "subnet-private-b"}}
+	return slices.Concat(
+		imageSettings(),
+		containerSettings(),
+		balancingSettings(),
+		countSettings(),
+		databaseSettings(),
+		networkSettings(),
+		operationSettings(),
 	)
-	alarmCosts := []string{"alarms", "alarm mails", "alarm events"}
+}
+
+// imageSettings are where the image comes from.
+func imageSettings() []Setting {
 	return []Setting{
 		{
 			Flag: "image", JSON: "image", Value: Text{Of: func(s *Settings) *string { return &s.Image }},
@@ -129,9 +142,7 @@ func Table() []Setting {
 					"a registry secret goes with an image of a registry outside of AWS: from ECR tasks pull by their execution role")
 			},
 			given: func(s *Settings) {
-				if s.RegistrySecret == "none" {
-					s.RegistrySecret = ""
-				}
+				s.RegistrySecret = unlessNone(s.RegistrySecret)
 			},
 			recorded: inDefinition,
 			live: func(p parts, s *Settings) {
@@ -140,6 +151,12 @@ func Table() []Setting {
 				}
 			},
 		},
+	}
+}
+
+// containerSettings are how a task runs its container.
+func containerSettings() []Setting {
+	return []Setting{
 		{
 			Flag: "cpu", JSON: "cpu", Value: Number{Of: func(s *Settings) *int32 { return &s.CPU }, Default: 256},
 			Help:    "CPU of a task, in 1/1024 of a CPU",
@@ -265,9 +282,7 @@ func Table() []Setting {
 				refuse("health-command", s.HealthCommand != "" && err != nil, "health command %q: %v", s.HealthCommand, err)
 			},
 			given: func(s *Settings) {
-				if s.HealthCommand = strings.TrimSpace(s.HealthCommand); s.HealthCommand == "none" {
-					s.HealthCommand = ""
-				}
+				s.HealthCommand = unlessNone(strings.TrimSpace(s.HealthCommand))
 				if command, err := healthCommand(s.HealthCommand); s.HealthCommand != "" && err == nil {
 					s.HealthCommand = healthText(command)
 				}
@@ -291,9 +306,7 @@ func Table() []Setting {
 				refuse("command", err != nil, "command %q: %v", s.Command, err)
 			},
 			given: func(s *Settings) {
-				if s.Command = wordsText(s.Command); s.Command == "none" {
-					s.Command = ""
-				}
+				s.Command = unlessNone(wordsText(s.Command))
 			},
 			recorded: inDefinition,
 			live:     func(p parts, s *Settings) { s.Command = joinWords(container(p.definition).Command) },
@@ -309,9 +322,7 @@ func Table() []Setting {
 				refuse("release-command", err != nil, "release command %q: %v", s.ReleaseCommand, err)
 			},
 			given: func(s *Settings) {
-				if s.ReleaseCommand = wordsText(s.ReleaseCommand); s.ReleaseCommand == "none" {
-					s.ReleaseCommand = ""
-				}
+				s.ReleaseCommand = unlessNone(wordsText(s.ReleaseCommand))
 			},
 			recorded: inDefinition,
 			live:     func(p parts, s *Settings) { s.ReleaseCommand = container(p.definition).DockerLabels[labelRelease] },
@@ -382,6 +393,12 @@ func Table() []Setting {
 				}
 			},
 		},
+	}
+}
+
+// balancingSettings are how the load balancer serves requests.
+func balancingSettings() []Setting {
+	return []Setting{
 		{
 			Flag: "sticky", JSON: "sticky", Value: Switch{Of: func(s *Settings) *bool { return &s.Sticky }},
 			Help:     "send each client to the same task, with a cookie",
@@ -455,6 +472,12 @@ func Table() []Setting {
 			recorded: onBalancer,
 			when:     Settings.Secure,
 		},
+	}
+}
+
+// countSettings are how many tasks run, and on what capacity.
+func countSettings() []Setting {
+	return []Setting{
 		{
 			Flag: "count", JSON: "count", Value: Number{Of: func(s *Settings) *int32 { return &s.Count }, Default: 1},
 			Help:    "number of tasks",
@@ -526,6 +549,12 @@ func Table() []Setting {
 			},
 			recorded: onService,
 		},
+	}
+}
+
+// databaseSettings are the database, and how tasks find it.
+func databaseSettings() []Setting {
+	return []Setting{
 		{
 			Flag: "no-database", JSON: "noDatabase", Value: Switch{Of: func(s *Settings) *bool { return &s.NoDatabase }},
 			Help:     "create no database; a stack that has one keeps it",
@@ -640,9 +669,7 @@ func Table() []Setting {
 				refuse("db-env", len(tagText(s.DBEnv)) > 256, "database variables of %d characters: that is too long to be recorded in a tag", len(s.DBEnv))
 			},
 			given: func(s *Settings) {
-				if s.DBEnv = strings.ReplaceAll(s.DBEnv, " ", ""); s.DBEnv == "none" {
-					s.DBEnv = ""
-				}
+				s.DBEnv = unlessNone(strings.ReplaceAll(s.DBEnv, " ", ""))
 			},
 			recorded: withDefinition,
 			when:     func(s Settings) bool { return s.DBEnv != "" },
@@ -697,6 +724,12 @@ func Table() []Setting {
 			recorded: onDatabase,
 			live:     func(p parts, s *Settings) { s.Protect = aws.ToBool(p.database.DeletionProtection) },
 		},
+	}
+}
+
+// networkSettings are the network, and how long logs are retained.
+func networkSettings() []Setting {
+	return []Setting{
 		{
 			Flag: "log-days", JSON: "logDays", Value: Number{Of: func(s *Settings) *int32 { return &s.LogDays }, Default: 14},
 			Help:    "keep the logs of tasks and database for this many days",
@@ -773,6 +806,14 @@ func Table() []Setting {
 			text:     func(s Settings) string { return strings.ReplaceAll(s.DBSubnets, ",", " ") },
 			fromText: func(text string) string { return strings.ReplaceAll(text, " ", ",") },
 		},
+	}
+}
+
+// operationSettings are access to tasks, alarms, how releases are deployed, and roles.
+func operationSettings() []Setting {
+	alarmCosts := []string{"alarms", "alarm mails", "alarm events"}
+	alarmUses := func(s Settings, u *pricing.Usage) { u.AlarmMetrics = alarmMetrics(s) }
+	return []Setting{
 		{
 			Flag: "exec", JSON: "exec", Value: Switch{Of: func(s *Settings) *bool { return &s.Exec }},
 			Help:     "allow 'bookctl exec' into the tasks",
@@ -786,14 +827,12 @@ func Table() []Setting {
 			Help:    "send a mail to this address when the service, its database or a release fails; 'none' ends it",
 			Example: "ops@example.com",
 			Drives:  []ResourceField{{"alarm-topic", ""}, {"alarms", ""}, {"release-alarm", ""}},
-			Costs:   alarmCosts, uses: func(s Settings, u *pricing.Usage) { u.AlarmMetrics = alarmMetrics(s) },
+			Costs:   alarmCosts, uses: alarmUses,
 			check: func(s Settings, refuse refusal) {
 				refuse("alarm-email", s.AlarmEmail != "" && (len(s.AlarmEmail) > 256 || !emailAddress.MatchString(s.AlarmEmail)), "alarm email %q: give one address such as ops@example.com", s.AlarmEmail)
 			},
 			given: func(s *Settings) {
-				if s.AlarmEmail = strings.TrimSpace(s.AlarmEmail); s.AlarmEmail == "none" {
-					s.AlarmEmail = ""
-				}
+				s.AlarmEmail = unlessNone(strings.TrimSpace(s.AlarmEmail))
 				if s.AlarmEmail != "" {
 					s.AlarmTopic = ""
 				}
@@ -805,15 +844,13 @@ func Table() []Setting {
 			Help:    "tell this SNS topic (its ARN) instead, which stays its owner's; 'none' ends it",
 			Example: "arn:aws:sns:us-east-1:000000000000:ops",
 			Drives:  []ResourceField{{"alarms", ""}, {"release-alarm", ""}},
-			Costs:   alarmCosts, uses: func(s Settings, u *pricing.Usage) { u.AlarmMetrics = alarmMetrics(s) },
+			Costs:   alarmCosts, uses: alarmUses,
 			check: func(s Settings, refuse refusal) {
 				refuse("alarm-topic", s.AlarmTopic != "" && !topicARN.MatchString(s.AlarmTopic), "alarm topic %q: give the ARN of a standard topic of SNS (arn:aws:sns:…)", s.AlarmTopic)
 				refuse("alarm-email alarm-topic", s.AlarmEmail != "" && s.AlarmTopic != "", "alarms go to an address or to a topic, not to both: a topic can have more subscribers")
 			},
 			given: func(s *Settings) {
-				if s.AlarmTopic = strings.TrimSpace(s.AlarmTopic); s.AlarmTopic == "none" {
-					s.AlarmTopic = ""
-				}
+				s.AlarmTopic = unlessNone(strings.TrimSpace(s.AlarmTopic))
 				if s.AlarmTopic != "" {
 					s.AlarmEmail = ""
 				}
@@ -850,9 +887,7 @@ func Table() []Setting {
 				refuse("permissions-boundary", iampolicy.CheckBoundary(s.Boundary) != nil, "%v", iampolicy.CheckBoundary(s.Boundary))
 			},
 			given: func(s *Settings) {
-				if s.Boundary = strings.TrimSpace(s.Boundary); s.Boundary == "none" {
-					s.Boundary = ""
-				}
+				s.Boundary = unlessNone(strings.TrimSpace(s.Boundary))
 			},
 			recorded: onRoles,
 			live:     func(p parts, s *Settings) { s.Boundary = boundaryOf(p.role) },
@@ -867,6 +902,14 @@ func texts(numbers []int32) []string {
 		out = append(out, strconv.Itoa(int(n)))
 	}
 	return out
+}
+
+// unlessNone is a text, or empty where that is "none".
+func unlessNone(text string) string {
+	if text == "none" {
+		return ""
+	}
+	return text
 }
 
 // positive reports whether a text is a whole number above 0.

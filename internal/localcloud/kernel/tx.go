@@ -69,9 +69,9 @@ func Saved[T any](k *Kernel, name string) *Store[T] {
 	return s
 }
 
-// Live returns a store that is not saved. It is for running things, such as processes,
+// Unsaved returns a store that is not saved. It is for what runs, such as processes,
 // which are started again after a restart.
-func Live[T any](k *Kernel) *Store[T] { return &Store[T]{kernel: k} }
+func Unsaved[T any](k *Kernel) *Store[T] { return &Store[T]{kernel: k} }
 
 // In returns the value of the store within a transaction.
 func (s *Store[T]) In(tx *Tx) *T {

@@ -44,7 +44,7 @@ func New(k *kernel.Kernel, minute time.Duration, topics Topics, balancers Balanc
 	}
 	s := &Service{
 		Kernel: k, topics: topics, balancers: balancers, minute: minute,
-		store: kernel.Saved[state](k, "cloudwatch"), measured: kernel.Live[map[string]*series](k),
+		store: kernel.Saved[state](k, "cloudwatch"), measured: kernel.Unsaved[map[string]*series](k),
 	}
 	kernel.RegisterTagger(k, "cloudwatch", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
 	return s

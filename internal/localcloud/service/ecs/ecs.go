@@ -52,8 +52,8 @@ const (
 // (https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html).
 const describedFor = time.Hour
 
-// live is what runs behind ECS.
-type live struct {
+// running is what runs behind ECS.
+type running struct {
 	tasks map[string]*runningTask // by id
 }
 
@@ -332,7 +332,7 @@ func (a tx) ExecuteCommand(in *ecs.ExecuteCommandInput) (*ecs.ExecuteCommandOutp
 	if name == "" && len(t.Containers) == 1 {
 		name = aws.ToString(t.Containers[0].Name)
 	}
-	r := a.live().tasks[t.ID]
+	r := a.running().tasks[t.ID]
 	if r == nil || r.containers[name] == nil {
 		return nil, kernel.Fail("InvalidParameterException", "The execute command failed due to an invalid container name: %s", name)
 	}

@@ -52,7 +52,7 @@ func (s *Service) roleEnvironment(r taskRole) map[string]string {
 // CredentialsPath.
 func (s *Service) Credentials(path string) (answer map[string]string, ok bool) {
 	s.view(func(c tx) {
-		for _, t := range c.live().tasks {
+		for _, t := range c.running().tasks {
 			if t.role.arn != "" && subtle.ConstantTimeCompare([]byte(t.role.path), []byte(path)) == 1 {
 				ok = true
 				answer = map[string]string{
@@ -70,7 +70,7 @@ var _ kernel.Sessions = (*Service)(nil)
 // Principal is the task that has the access key, under its task role.
 func (s *Service) Principal(t *kernel.Tx, key string) (p kernel.Principal, known bool) {
 	c := s.in(t)
-	for id, t := range c.live().tasks {
+	for id, t := range c.running().tasks {
 		if t.role.arn != "" && t.role.key == key {
 			return c.needs.Roles.Principal(c.Tx, t.role.arn, id), true
 		}
@@ -81,7 +81,7 @@ func (s *Service) Principal(t *kernel.Tx, key string) (p kernel.Principal, known
 // May reports whether the key is a task's, and what its role says.
 func (s *Service) May(t *kernel.Tx, key, action string, input any) (known bool, err error) {
 	c := s.in(t)
-	for id, t := range c.live().tasks {
+	for id, t := range c.running().tasks {
 		if t.role.arn == "" || t.role.key != key {
 			continue
 		}

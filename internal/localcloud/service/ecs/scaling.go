@@ -29,7 +29,7 @@ func (s *Service) Scale(t *kernel.Tx, service string, n int32, cause string) {
 func (s *Service) EachRunningTask(t *kernel.Tx, service string, f func(task string, used time.Duration, units float64)) {
 	c := s.in(t)
 	for _, t := range c.state().Tasks {
-		r := c.live().tasks[t.ID]
+		r := c.running().tasks[t.ID]
 		if t.Service != service || *t.LastStatus != taskRunning || r == nil {
 			continue
 		}

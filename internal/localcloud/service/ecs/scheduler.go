@@ -54,7 +54,7 @@ func (s *Service) Start() {
 		s.Log().Error("a task of the last run may still be running", "error", err)
 	}
 	s.update(func(a tx) {
-		a.live().tasks = map[string]*runningTask{}
+		a.running().tasks = map[string]*runningTask{}
 		for _, t := range a.state().Tasks {
 			if *t.LastStatus == taskStopped {
 				continue
@@ -82,7 +82,7 @@ func (s *Service) Close(ctx context.Context) {
 	for {
 		var left []Container
 		s.view(func(c tx) {
-			for _, r := range c.live().tasks {
+			for _, r := range c.running().tasks {
 				left = append(left, slices.Collect(maps.Values(r.containers))...)
 			}
 		})

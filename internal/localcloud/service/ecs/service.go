@@ -160,13 +160,13 @@ type Service struct {
 	needs Needs
 	// wake is poked when there may be something for the scheduler to do.
 	wake    chan struct{}
-	running *kernel.Store[live]
+	unsaved *kernel.Store[running]
 	store   *kernel.Store[state]
 }
 
 // New creates the service, with its part of the state and its tags.
 func New(k *kernel.Kernel, needs Needs) *Service {
-	s := &Service{Kernel: k, needs: needs, wake: make(chan struct{}, 1), running: kernel.Live[live](k), store: kernel.Saved[state](k, "ecs")}
+	s := &Service{Kernel: k, needs: needs, wake: make(chan struct{}, 1), unsaved: kernel.Unsaved[running](k), store: kernel.Saved[state](k, "ecs")}
 	kernel.RegisterTagger(k, "ecs", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
 	return s
 }
@@ -181,7 +181,7 @@ func (s *Service) in(t *kernel.Tx) tx { return tx{t, s} }
 
 func (a tx) state() *state { return a.store.In(a.Tx) }
 
-func (a tx) live() *live { return a.running.In(a.Tx) }
+func (a tx) running() *running { return a.unsaved.In(a.Tx) }
 
 func (s *Service) update(f func(tx)) { s.Update(func(t *kernel.Tx) { f(s.in(t)) }) }
 

@@ -159,7 +159,7 @@ func (a tx) startTask(spec taskSpec) (*ecsTask, error) {
 	}
 	a.state().Tasks[id] = t
 	r := &runningTask{stopping: make(chan struct{}), containers: map[string]Container{}, role: newTaskRole(d.TaskRoleArn)}
-	a.live().tasks[id] = r
+	a.running().tasks[id] = r
 	a.Go(func(ctx context.Context) { a.runTask(ctx, t, r) })
 	return t, nil
 }
@@ -191,7 +191,7 @@ func (a tx) stopTask(t *ecsTask, code types.TaskStopCode, reason string) {
 	t.StopCode, t.StoppedReason = code, aws.String(reason)
 	t.StoppingAt = aws.Time(a.Now())
 	t.Version++
-	if r := a.live().tasks[t.ID]; r != nil {
+	if r := a.running().tasks[t.ID]; r != nil {
 		r.stop.Do(func() { close(r.stopping) })
 	}
 }
@@ -210,7 +210,7 @@ func (a tx) failTask(t *ecsTask, code types.TaskStopCode, reason string) {
 // change. When the cloud closes it ends the containers and leaves the task as
 // it is: the next start of the cloud replaces it.
 func (s *Service) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
-	defer s.update(func(c tx) { delete(c.live().tasks, t.ID); c.wakeScheduler() })
+	defer s.update(func(c tx) { delete(c.running().tasks, t.ID); c.wakeScheduler() })
 	born := time.Now()
 	images, containers, definitions, err := s.pullTask(ctx, t)
 	if err == nil && !kernel.Wait(ctx, r.stopping, s.Scaled(s.Latencies().TaskStart)-time.Since(born)) && ctx.Err() != nil {
@@ -380,7 +380,7 @@ func (a tx) containerSpec(agent fargateAgent, t *ecsTask, of *definition, d type
 			spec.Tmpfs[aws.ToString(m.ContainerPath)] = strings.Join(options, ",")
 		}
 	}
-	if r := a.live().tasks[t.ID]; r != nil {
+	if r := a.running().tasks[t.ID]; r != nil {
 		maps.Copy(spec.Environment, a.roleEnvironment(r.role))
 	}
 	for _, e := range d.Environment {
@@ -481,7 +481,7 @@ func (a tx) registerTask(t *ecsTask, r *runningTask) {
 func (s *Service) Address(t *kernel.Tx, address string, port int) (addr, zone string) {
 	a := s.in(t)
 	for _, t := range a.state().Tasks {
-		r := a.live().tasks[t.ID]
+		r := a.running().tasks[t.ID]
 		if t.Address != address || r == nil || *t.LastStatus == taskStopped {
 			continue
 		}

@@ -139,7 +139,7 @@ func (a tx) liveAction(of types.Action) balancer.Action {
 	}
 	var action balancer.Action
 	for _, t := range of.ForwardConfig.TargetGroups {
-		action.Split = append(action.Split, balancer.Share{Group: a.live().groups[*t.TargetGroupArn], Weight: int(*t.Weight)})
+		action.Split = append(action.Split, balancer.Share{Group: a.running().groups[*t.TargetGroupArn], Weight: int(*t.Weight)})
 	}
 	return action
 }

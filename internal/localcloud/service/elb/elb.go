@@ -25,8 +25,8 @@ type state struct {
 	Rules         map[string]*rule         `json:"rules,omitempty"`
 }
 
-// live is what runs behind ELBv2, by ARN.
-type live struct {
+// running is what runs behind ELBv2, by ARN.
+type running struct {
 	groups    map[string]Group
 	listeners map[string]Listener
 }
@@ -166,9 +166,9 @@ func (s *Service) Close() {
 	var listeners []Listener
 	var groups []Group
 	s.view(func(c tx) {
-		listeners = slices.Collect(maps.Values(c.live().listeners))
-		groups = slices.Collect(maps.Values(c.live().groups))
-		*c.live() = live{}
+		listeners = slices.Collect(maps.Values(c.running().listeners))
+		groups = slices.Collect(maps.Values(c.running().groups))
+		*c.running() = running{}
 	})
 	done := make(chan struct{})
 	for _, l := range listeners {

@@ -141,10 +141,10 @@ func (a tx) bind(l *listener, cert *tls.Certificate) error {
 	case err != nil:
 		return err
 	}
-	if a.live().listeners == nil {
-		a.live().listeners = map[string]Listener{}
+	if a.running().listeners == nil {
+		a.running().listeners = map[string]Listener{}
 	}
-	a.live().listeners[*l.ListenerArn] = bound
+	a.running().listeners[*l.ListenerArn] = bound
 	return nil
 }
 
@@ -179,13 +179,13 @@ func (a tx) configureListeners() {
 		if !active {
 			action, options.Rules = balancer.Action{Fixed: &balancer.Fixed{Code: http.StatusServiceUnavailable}}, nil
 		}
-		if running := a.live().listeners[arn]; running != nil {
+		if running := a.running().listeners[arn]; running != nil {
 			running.Configure(action, options)
 		}
 	}
 	for arn, tg := range a.state().TargetGroups {
 		tg.LoadBalancerArns = append([]string{}, users[arn]...)
-		a.live().groups[arn].Use(inUse[arn])
+		a.running().groups[arn].Use(inUse[arn])
 	}
 }
 
@@ -199,11 +199,11 @@ func (a tx) dropListener(arn string) {
 }
 
 func (a tx) unbind(arn string) {
-	running := a.live().listeners[arn]
+	running := a.running().listeners[arn]
 	if running == nil {
 		return // its port could not be bound after a restart
 	}
-	delete(a.live().listeners, arn)
+	delete(a.running().listeners, arn)
 	running.Release()
 	a.Go(func(context.Context) { running.Close() })
 }
@@ -276,7 +276,7 @@ func (a tx) ModifyListener(in *elb.ModifyListenerInput) (*elb.ModifyListenerOutp
 			return nil, kernel.Fail("DuplicateListener", "A listener already exists on this port for this load balancer '%s'", *l.LoadBalancerArn)
 		}
 	}
-	switch running := a.live().listeners[*l.ListenerArn]; {
+	switch running := a.running().listeners[*l.ListenerArn]; {
 	case running != nil && *next.Port == *l.Port && next.Protocol == l.Protocol:
 		if cert != nil {
 			running.SetCertificates(cert)
@@ -337,7 +337,7 @@ func (s *Service) serveLater(ctx context.Context, arn string) {
 	for over := false; !over && kernel.Wait(ctx, nil, time.Second); {
 		s.update(func(c tx) {
 			l := c.state().Listeners[arn]
-			if over = ctx.Err() != nil || l == nil || c.live().listeners[arn] != nil; over {
+			if over = ctx.Err() != nil || l == nil || c.running().listeners[arn] != nil; over {
 				return
 			}
 			if over = c.serve(l) == nil; over {

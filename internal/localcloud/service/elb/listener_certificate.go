@@ -95,7 +95,7 @@ func (a tx) namedCertificates(listener *string, certificates []types.Certificate
 
 // showCertificates has a running listener use what it was given.
 func (a tx) showCertificates(l *listener) error {
-	running := a.live().listeners[*l.ListenerArn]
+	running := a.running().listeners[*l.ListenerArn]
 	if running == nil {
 		return nil
 	}

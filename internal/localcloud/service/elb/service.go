@@ -91,13 +91,13 @@ type Needs struct {
 type Service struct {
 	*kernel.Kernel
 	needs   Needs
-	running *kernel.Store[live]
+	unsaved *kernel.Store[running]
 	store   *kernel.Store[state]
 }
 
 // New creates the service, with its part of the state and its tags.
 func New(k *kernel.Kernel, needs Needs) *Service {
-	s := &Service{Kernel: k, needs: needs, running: kernel.Live[live](k), store: kernel.Saved[state](k, "elb")}
+	s := &Service{Kernel: k, needs: needs, unsaved: kernel.Unsaved[running](k), store: kernel.Saved[state](k, "elb")}
 	kernel.RegisterTagger(k, "elasticloadbalancing", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
 	return s
 }
@@ -112,7 +112,7 @@ func (s *Service) in(t *kernel.Tx) tx { return tx{t, s} }
 
 func (a tx) state() *state { return a.store.In(a.Tx) }
 
-func (a tx) live() *live { return a.running.In(a.Tx) }
+func (a tx) running() *running { return a.unsaved.In(a.Tx) }
 
 func (s *Service) update(f func(tx)) { s.Update(func(t *kernel.Tx) { f(s.in(t)) }) }
 
@@ -129,7 +129,7 @@ func (s *Service) HasTargetGroup(t *kernel.Tx, arn string) bool {
 // Requests is how many requests a target group has had so far, and how many targets
 // it has now.
 func (s *Service) Requests(t *kernel.Tx, arn string) (total int64, targets int, ok bool) {
-	g := s.in(t).live().groups[arn]
+	g := s.in(t).running().groups[arn]
 	if g == nil {
 		return 0, 0, false
 	}
@@ -139,7 +139,7 @@ func (s *Service) Requests(t *kernel.Tx, arn string) (total int64, targets int, 
 // Healthy is how many targets are healthy of a group that is called as dimensions of
 // metrics have it, targetgroup/name/id. There is no such number without targets.
 func (s *Service) Healthy(t *kernel.Tx, group string) (n int, ok bool) {
-	g := s.in(t).live().groups[t.ARN("elasticloadbalancing", group)]
+	g := s.in(t).running().groups[t.ARN("elasticloadbalancing", group)]
 	if g == nil {
 		return 0, false
 	}
@@ -160,7 +160,7 @@ func (s *Service) Healthy(t *kernel.Tx, group string) (n int, ok bool) {
 func (s *Service) Answered(t *kernel.Tx, name string) (requests, byTasks, byItself int64, ok bool) {
 	a, arn := s.in(t), t.ARN("elasticloadbalancing", "loadbalancer/"+name)
 	for _, l := range a.state().Listeners {
-		if running := a.live().listeners[*l.ListenerArn]; running != nil && aws.ToString(l.LoadBalancerArn) == arn {
+		if running := a.running().listeners[*l.ListenerArn]; running != nil && aws.ToString(l.LoadBalancerArn) == arn {
 			c := running.Counts()
 			requests, byTasks, byItself, ok = requests+c.Requests, byTasks+c.ByTasks, byItself+c.ByItself, true
 		}
@@ -182,7 +182,7 @@ func (s *Service) LoadBalancers(t *kernel.Tx, group string) (arns []string, ok b
 func (s *Service) Register(t *kernel.Tx, group string, target balancer.Target) bool {
 	a := s.in(t)
 	tg := a.state().TargetGroups[group]
-	if tg == nil || a.live().groups[group] == nil {
+	if tg == nil || a.running().groups[group] == nil {
 		return false
 	}
 	a.register(tg, target)
@@ -194,7 +194,7 @@ func (s *Service) Register(t *kernel.Tx, group string, target balancer.Target) b
 func (s *Service) Deregister(t *kernel.Tx, group, id string, port int) (<-chan struct{}, bool) {
 	a := s.in(t)
 	tg := a.state().TargetGroups[group]
-	if tg == nil || a.live().groups[group] == nil {
+	if tg == nil || a.running().groups[group] == nil {
 		return nil, false
 	}
 	return a.deregister(tg, id, port), true
@@ -202,7 +202,7 @@ func (s *Service) Deregister(t *kernel.Tx, group, id string, port int) (<-chan s
 
 // TargetHealth is the health of a target of a group, if it has it.
 func (s *Service) TargetHealth(t *kernel.Tx, group, id string, port int) (balancer.Health, bool) {
-	g := s.in(t).live().groups[group]
+	g := s.in(t).running().groups[group]
 	if g == nil {
 		return balancer.Health{}, false
 	}

@@ -16,7 +16,7 @@ import (
 
 // register adds a target. An address that no task has is served by nobody.
 func (a tx) register(tg *targetGroup, t balancer.Target) {
-	a.live().groups[*tg.TargetGroupArn].Register(t)
+	a.running().groups[*tg.TargetGroupArn].Register(t)
 	tg.Targets = slices.DeleteFunc(slices.Clone(tg.Targets), func(have balancer.Target) bool { return have.ID == t.ID && have.Port == t.Port })
 	tg.Targets = append(tg.Targets, t)
 }
@@ -24,7 +24,7 @@ func (a tx) register(tg *targetGroup, t balancer.Target) {
 // deregister takes a target away; the channel is closed when it has drained.
 func (a tx) deregister(tg *targetGroup, id string, port int) <-chan struct{} {
 	tg.Targets = slices.DeleteFunc(slices.Clone(tg.Targets), func(t balancer.Target) bool { return t.ID == id && (port == 0 || t.Port == port) })
-	return a.live().groups[*tg.TargetGroupArn].Deregister(id, port)
+	return a.running().groups[*tg.TargetGroupArn].Deregister(id, port)
 }
 
 // RegisterTargets adds targets by their private addresses.
@@ -71,7 +71,7 @@ func (a tx) DescribeTargetHealth(in *elb.DescribeTargetHealthInput) (*elb.Descri
 		return nil, err
 	}
 	out := &elb.DescribeTargetHealthOutput{TargetHealthDescriptions: []types.TargetHealthDescription{}}
-	health := a.live().groups[*tg.TargetGroupArn].Health()
+	health := a.running().groups[*tg.TargetGroupArn].Health()
 	wanted := func(h balancer.Health, t types.TargetDescription) bool {
 		return h.ID == aws.ToString(t.Id) && (t.Port == nil || h.Port == int(*t.Port))
 	}

@@ -141,14 +141,14 @@ func sameTargetGroup(x, y types.TargetGroup) bool {
 
 // openGroup brings a target group to life.
 func (a tx) openGroup(tg *targetGroup) {
-	if a.live().groups == nil {
-		a.live().groups = map[string]Group{}
+	if a.running().groups == nil {
+		a.running().groups = map[string]Group{}
 	}
 	g := a.needs.Balancer.NewGroup(a.groupSettings(tg))
 	for _, t := range tg.Targets {
 		g.Register(t)
 	}
-	a.live().groups[*tg.TargetGroupArn] = g
+	a.running().groups[*tg.TargetGroupArn] = g
 }
 
 func (a tx) groupSettings(tg *targetGroup) balancer.Settings {
@@ -179,8 +179,8 @@ func (a tx) DeleteTargetGroup(in *elb.DeleteTargetGroupInput) (*elb.DeleteTarget
 	if len(tg.LoadBalancerArns) > 0 {
 		return nil, kernel.Fail("ResourceInUse", "Target group '%s' is currently in use by a listener or a rule", arn)
 	}
-	a.live().groups[arn].Close()
-	delete(a.live().groups, arn)
+	a.running().groups[arn].Close()
+	delete(a.running().groups, arn)
 	delete(a.state().TargetGroups, arn)
 	return &elb.DeleteTargetGroupOutput{}, nil
 }
@@ -229,7 +229,7 @@ func (a tx) ModifyTargetGroup(in *elb.ModifyTargetGroupInput) (*elb.ModifyTarget
 		return nil, err
 	}
 	tg.TargetGroup = next
-	a.live().groups[*tg.TargetGroupArn].Configure(a.groupSettings(tg))
+	a.running().groups[*tg.TargetGroupArn].Configure(a.groupSettings(tg))
 	return &elb.ModifyTargetGroupOutput{TargetGroups: []types.TargetGroup{next}}, nil
 }
 
@@ -263,6 +263,6 @@ func (a tx) ModifyTargetGroupAttributes(in *elb.ModifyTargetGroupAttributesInput
 	for _, t := range in.Attributes {
 		tg.Attributes[*t.Key] = aws.ToString(t.Value)
 	}
-	a.live().groups[*tg.TargetGroupArn].Configure(a.groupSettings(tg))
+	a.running().groups[*tg.TargetGroupArn].Configure(a.groupSettings(tg))
 	return &elb.ModifyTargetGroupAttributesOutput{Attributes: tgAttributes(tg.Attributes)}, nil
 }

@@ -26,8 +26,8 @@ type state struct {
 	Events          []event           `json:"events,omitempty"`
 }
 
-// live is what runs behind RDS.
-type live struct {
+// running is what runs behind RDS.
+type running struct {
 	// work is what is under way for an instance, by its resource id.
 	work map[string]*work
 	// prepared reports whether new databases' files are made or being made.
@@ -142,10 +142,10 @@ func (a tx) ready() error {
 }
 
 func (a tx) prepare() {
-	if a.live().prepared {
+	if a.running().prepared {
 		return
 	}
-	a.live().prepared = true
+	a.running().prepared = true
 	a.Go(func(ctx context.Context) {
 		// Making the database says what is wrong.
 		_ = a.needs.Engine.Prepare(ctx)

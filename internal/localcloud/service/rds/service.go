@@ -104,13 +104,13 @@ type Needs struct {
 type Service struct {
 	*kernel.Kernel
 	needs   Needs
-	running *kernel.Store[live]
+	unsaved *kernel.Store[running]
 	store   *kernel.Store[state]
 }
 
 // New creates the service, with its part of the state and its tags.
 func New(k *kernel.Kernel, needs Needs) *Service {
-	s := &Service{Kernel: k, needs: needs, running: kernel.Live[live](k), store: kernel.Saved[state](k, "rds")}
+	s := &Service{Kernel: k, needs: needs, unsaved: kernel.Unsaved[running](k), store: kernel.Saved[state](k, "rds")}
 	kernel.RegisterTagger(k, "rds", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
 	return s
 }
@@ -125,7 +125,7 @@ func (s *Service) in(t *kernel.Tx) tx { return tx{t, s} }
 
 func (a tx) state() *state { return a.store.In(a.Tx) }
 
-func (a tx) live() *live { return a.running.In(a.Tx) }
+func (a tx) running() *running { return a.unsaved.In(a.Tx) }
 
 func (s *Service) update(f func(tx)) { s.Update(func(t *kernel.Tx) { f(s.in(t)) }) }
 

@@ -24,14 +24,14 @@ type work struct {
 
 // beginWork lets change run after what is under way.
 func (a tx) beginWork(resource string, change func(ctx context.Context, resource string)) {
-	if a.live().work == nil {
-		a.live().work = map[string]*work{}
+	if a.running().work == nil {
+		a.running().work = map[string]*work{}
 	}
-	before := a.live().work[resource]
+	before := a.running().work[resource]
 	ctx, stop := context.WithCancel(a.Context())
 	watching, rest := context.WithCancel(ctx)
 	w := &work{stop: stop, rest: rest, done: make(chan struct{})}
-	a.live().work[resource] = w
+	a.running().work[resource] = w
 	a.Go(func(context.Context) {
 		defer close(w.done)
 		defer stop()
@@ -46,7 +46,7 @@ func (a tx) beginWork(resource string, change func(ctx context.Context, resource
 
 // endWork cuts off what is under way.
 func (a tx) endWork(resource string) {
-	if w := a.live().work[resource]; w != nil {
+	if w := a.running().work[resource]; w != nil {
 		w.stop()
 	}
 }
