@@ -35,7 +35,7 @@ func newAlarm(s streams, g *globals) *cobra.Command {
 func newAlarmList(s streams, g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
-		Short: "List the alarms, their states and whom they tell",
+		Short: "List the alarms, their states and who is notified",
 		Example: `  bookctl alarm list
   bookctl alarm list --output json | jq -r '.alarms[] | select(.state == "ALARM").name'`,
 		Args: cobra.NoArgs,
@@ -51,15 +51,15 @@ func newAlarmList(s streams, g *globals) *cobra.Command {
 			if g.output == "json" {
 				return encode(s.out, alarmsDocument{headOf("alarms"), placeOf(g, t), list})
 			}
-			fmt.Fprintf(s.out, "Alarms of stack %s in %s, told to %s\n", g.stack, t.place, list.To)
+			fmt.Fprintf(s.out, "Alarms of stack %s in %s, sent to %s\n", g.stack, t.place, list.To)
 			for _, a := range list.Alarms {
 				state := a.State
 				if state == "" {
 					state = "event"
 				}
-				fmt.Fprintf(s.out, "  %-21s %-18s %s\n", a.Name, state, a.Tells)
+				fmt.Fprintf(s.out, "  %-21s %-18s %s\n", a.Name, state, a.Description)
 			}
-			for _, text := range untold(list.To, list.AlarmAudience) {
+			for _, text := range undelivered(list.To, list.AlarmAudience) {
 				fmt.Fprintln(s.out, text)
 			}
 			return nil
@@ -70,10 +70,10 @@ func newAlarmList(s streams, g *globals) *cobra.Command {
 func newAlarmTest(s streams, g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "test [NAME...]",
-		Short: "Raise alarms for a moment, to see that somebody is told",
-		Long: `Raise all alarms for a moment, or those that are named: each tells what it would
-tell if something were wrong, by the same way, and then that it is over. The
-stack itself is not touched.`,
+		Short: "Raise alarms for a moment, to check that notifications arrive",
+		Long: `Raise all alarms for a moment, or those that are named: each sends the same
+notifications as when something is wrong, and then that it is over. The stack
+itself is not changed.`,
 		Example: `  bookctl alarm test
   bookctl alarm test no-healthy-target`,
 		RunE: within(g, func(ctx context.Context, names []string) error {
@@ -104,13 +104,13 @@ stack itself is not touched.`,
 				}
 				tested = append(tested, name)
 				if g.output != "json" {
-					fmt.Fprintf(s.out, "%-21s raised, and taken back: told to %s\n", name, list.To)
+					fmt.Fprintf(s.out, "%-21s raised, and taken back: sent to %s\n", name, list.To)
 				}
 			}
 			if g.output == "json" {
 				return encode(s.out, alarmTestDocument{headOf("alarm-test"), placeOf(g, t), list.To, list.AlarmAudience, tested})
 			}
-			for _, text := range untold(list.To, list.AlarmAudience) {
+			for _, text := range undelivered(list.To, list.AlarmAudience) {
 				fmt.Fprintln(s.out, text)
 			}
 			return nil
@@ -131,17 +131,17 @@ func readAlarms(ctx context.Context, t *target, g *globals) (provision.AlarmList
 	return list, have.Settings, err
 }
 
-// untold returns what keeps those whom alarms tell from being told.
-func untold(to string, a provision.AlarmAudience) []string {
+// undelivered returns what keeps the notifications of alarms from arriving.
+func undelivered(to string, a provision.AlarmAudience) []string {
 	var out []string
 	if a.Pending {
-		out = append(out, to+" is told nothing yet: it has to follow the link in the mail 'AWS Notification - Subscription Confirmation' (after two days the next up sends another)")
+		out = append(out, to+" is not notified yet: it has to follow the link in the mail 'AWS Notification - Subscription Confirmation' (after two days the next up sends another)")
 	}
 	if a.Problem != "" {
 		out = append(out, a.Problem)
 	}
 	if a.Silent {
-		out = append(out, "nobody is told of alarms now: their actions are disabled, as they are while the stack is paused and before it first serves")
+		out = append(out, "nobody is notified of alarms now: their actions are disabled, as they are while the stack is paused and before it first serves")
 	}
 	return out
 }

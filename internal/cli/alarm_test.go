@@ -84,10 +84,10 @@ func TestSomebodyIsToldWhenAStackFails(t *testing.T) {
 	}
 
 	// Nothing is sent before the address is confirmed, and status says what to do.
-	if out := s.run("status", "--local").out; !strings.Contains(out, "told to "+to) || !strings.Contains(out, "follow the link in the mail") {
+	if out := s.run("status", "--local").out; !strings.Contains(out, "sent to "+to) || !strings.Contains(out, "follow the link in the mail") {
 		t.Errorf("the status of an address that is not confirmed:\n%s", out)
 	}
-	if out := s.must("alarm", "test", "--local", "no-healthy-target"); !strings.Contains(out, to+" is told nothing yet") {
+	if out := s.must("alarm", "test", "--local", "no-healthy-target"); !strings.Contains(out, to+" is not notified yet") {
 		t.Errorf("a test before the address is confirmed says:\n%s", out)
 	}
 	if got := s.mails(); len(got) != 1 {
@@ -97,7 +97,7 @@ func TestSomebodyIsToldWhenAStackFails(t *testing.T) {
 	if code, body := call(t, http.MethodGet, link, ""); code != http.StatusOK || !strings.Contains(body, to) {
 		t.Fatalf("%s: %d %s", link, code, body)
 	}
-	if out := s.run("status", "--local").out; strings.Contains(out, "follow the link") || !strings.Contains(out, "none raised, told to "+to) {
+	if out := s.run("status", "--local").out; strings.Contains(out, "follow the link") || !strings.Contains(out, "none raised, sent to "+to) {
 		t.Errorf("the status of an address that is confirmed:\n%s", out)
 	}
 	var status struct {
@@ -256,7 +256,7 @@ func TestAlarmsAreSilentWhileAStackDoesNotServe(t *testing.T) {
 	}
 	raised("a first up without a task")
 	untold("of a first up without a task", asked)
-	if out := s.run("status", "--local").out; !strings.Contains(out, "nobody is told of alarms now") || !strings.Contains(out, unpublished) {
+	if out := s.run("status", "--local").out; !strings.Contains(out, "nobody is notified of alarms now") || !strings.Contains(out, unpublished) {
 		t.Errorf("the status of a stack whose first release failed:\n%s", out)
 	}
 
@@ -276,7 +276,7 @@ func TestAlarmsAreSilentWhileAStackDoesNotServe(t *testing.T) {
 	raised("a paused stack")
 	untold("of a paused stack", known)
 	s.run("alarm", "test", "--local", "no-healthy-target").says(t, 1, "its actions are disabled", "'bookctl up --local' has the stack serve")
-	if out := s.must("alarm", "list", "--local"); !strings.Contains(out, "nobody is told of alarms now") {
+	if out := s.must("alarm", "list", "--local"); !strings.Contains(out, "nobody is notified of alarms now") {
 		t.Errorf("the alarms of a paused stack:\n%s", out)
 	}
 	s.must("resume", "--local")

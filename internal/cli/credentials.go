@@ -34,7 +34,7 @@ func (e authError) Unwrap() error { return e.error }
 const signInLimit = 3 * time.Minute
 
 // signIn gets the credentials once before anything is asked of AWS, so that what
-// keeps them away is told as that. The SDK keeps them.
+// keeps them away is reported as that. The SDK keeps them.
 func signIn(ctx context.Context, cfg aws.Config) error {
 	if cfg.Credentials == nil || cfg.Region == "" {
 		return nil // a region is asked for first

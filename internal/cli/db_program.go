@@ -236,7 +236,7 @@ func withDatabase(ctx context.Context, s streams, g *globals, name string, do fu
 	}
 	defer way.Close() // it is of this run
 	if err := way.Try(ctx); err != nil {
-		return hint.With(err, "%s tells how the database is", hint.Command("status"))
+		return hint.With(err, "%s shows the state of the database", hint.Command("status"))
 	}
 	return do(program{name, path, string(version), c, clientEnvironment(way.Environment()), s.err})
 }

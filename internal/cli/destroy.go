@@ -147,7 +147,7 @@ func heldUp(err error) bool {
 	return len(failures) > 0 || errors.Is(err, context.DeadlineExceeded) // of --timeout
 }
 
-// unfinished tells what is left of a stack and who holds it.
+// unfinished describes what is left of a stack and who holds it.
 func (d destruction) unfinished(ctx context.Context, s streams, g *globals, t *target) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()

@@ -111,7 +111,7 @@ type rollbackDocument struct {
 	Of      int32  `json:"of" doc:"The revision that it is of."`
 	From    string `json:"from" doc:"The revision that was left; empty when it was the same."`
 	// Changes are what its tasks have otherwise than those that were left.
-	Changes []graph.Change `json:"changes" doc:"What the tasks have otherwise than those that were left. Variables and secrets are told by name."`
+	Changes []graph.Change `json:"changes" doc:"What the tasks have otherwise than those that were left. Variables and secrets are shown by name."`
 	Seconds float64        `json:"seconds"`
 }
 
@@ -137,7 +137,7 @@ type alarmsDocument struct {
 type alarmTestDocument struct {
 	head
 	place
-	To string `json:"to" doc:"Whom they told: an address, or the ARN of a topic."`
+	To string `json:"to" doc:"Who was notified: an address, or the ARN of a topic."`
 	provision.AlarmAudience
 	Tested []string `json:"tested" doc:"The alarms that were raised and taken back."`
 }

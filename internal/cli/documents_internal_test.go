@@ -47,7 +47,7 @@ var documents = []struct {
 	{"database", "database", "How to reach the stack's database.", []any{databaseDocument{}}},
 	{"snapshotList", "snapshots", "The snapshots and retained backups of the stack's database.", []any{snapshotsDocument{}}},
 	{"secretList", "secrets", "The variables that the stack keeps in its own secret, without values.", []any{secretsDocument{}}},
-	{"alarmList", "alarms", "The alarms of the stack and whom they tell, from 'alarm list'.", []any{alarmsDocument{}}},
+	{"alarmList", "alarms", "The alarms of the stack and who is notified, from 'alarm list'.", []any{alarmsDocument{}}},
 	{"alarmTest", "alarm-test", "The alarms that 'alarm test' raised and took back.", []any{alarmTestDocument{}}},
 	{"version", "version", "The version of bookctl.", []any{versionDocument{}}},
 	{"local", "local", "The cloud on this machine: 'local start' and 'local status' say where it is, 'local stop' whether it ran.", []any{localDocument{}, localStoppedDocument{}}},

@@ -43,7 +43,7 @@ var exampleRuns = []exampleRun{
 	{line: "bookctl alarm list", says: "no-healthy-target"},
 	{line: `bookctl alarm list --output json | jq -r '.alarms[] | select(.state == "ALARM").name'`},
 	{line: "bookctl alarm test", says: "failed-release        raised"},
-	{line: "bookctl alarm test no-healthy-target", says: "raised, and taken back: told to ops@example.com"},
+	{line: "bookctl alarm test no-healthy-target", says: "raised, and taken back: sent to ops@example.com"},
 	{line: "bookctl list", says: "book"},
 	{line: "bookctl graph > stack.svg"},
 	{line: "bookctl graph --format mermaid", says: "flowchart"},

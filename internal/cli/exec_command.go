@@ -61,7 +61,7 @@ func execHint(err error) hint.Message {
 	if errors.Is(err, provision.ErrNoExec) {
 		return hint.New("%s starts them anew so that they do", hint.Command("up", "--exec"))
 	}
-	return hint.New("%s tells how the tasks are", hint.Command("status"))
+	return hint.New("%s shows the state of the tasks", hint.Command("status"))
 }
 
 // pluginName is AWS's own program for sessions.

@@ -17,7 +17,7 @@ import (
 	"github.com/bookctl/bookctl/internal/runlock"
 )
 
-// The exit codes, as exitCodes tells them.
+// The exit codes, which exitCodes describes.
 const (
 	exitOK        = 0
 	exitFailed    = 1
@@ -158,7 +158,7 @@ func interrupted(cmd *cobra.Command, g *globals) hint.Message {
 	return hint.Message{}
 }
 
-// explain tells what went wrong, once, and returns the exit code.
+// explain prints what went wrong, once, and returns the exit code.
 func explain(s streams, g *globals, cmd *cobra.Command, err error) int {
 	var done exitError
 	if errors.As(err, &done) {
@@ -179,7 +179,7 @@ func explain(s streams, g *globals, cmd *cobra.Command, err error) int {
 	if g.wantsJSON() {
 		answer := errorDocument{head: headOf("error"), Error: text, Next: next, Exit: v.code}
 		inFull(err, &answer)
-		_ = encode(s.out, answer) // a closed pipe has nobody to tell
+		_ = encode(s.out, answer) // a closed pipe has no reader
 		return v.code
 	}
 	for i, line := range messages(text) {

@@ -23,7 +23,7 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// explained is an error with its explanation, which is what people are told.
+// explained is an error with its explanation, which is what is printed.
 type explained struct {
 	error
 	diagnosis.Explanation
@@ -78,7 +78,7 @@ func diagnosed(ctx context.Context, stack *provision.Stack, err error, again hin
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 	defer cancel()
-	d, _ := stack.Evidence(ctx) // what can't be read is left out, and the failure is told all the same
+	d, _ := stack.Evidence(ctx) // what can't be read is left out, and the failure is reported all the same
 	if x := explanationOf(d, err, again); x.Text != "" {
 		return explained{err, x, &d}
 	}
@@ -87,7 +87,7 @@ func diagnosed(ctx context.Context, stack *provision.Stack, err error, again hin
 
 // didNotComeUp reports whether the service was made or changed and then was not what was
 // waited for. A call for it that AWS refused, and drift that bookctl refuses, are
-// told as what they are.
+// reported as what they are.
 func didNotComeUp(f *graph.Error) bool { return f.Node == "service" && f.Op == "wait" }
 
 // clarified explains an error that nobody has explained yet.

@@ -137,7 +137,7 @@ type frame struct {
 	width, height int
 }
 
-// pace is how often elapsed times are drawn anew.
+// pace is how often elapsed times are drawn again.
 const pace = 250 * time.Millisecond
 
 type tick time.Time

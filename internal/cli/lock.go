@@ -45,7 +45,7 @@ func refuseLocked(ctx context.Context, t *target, g *globals) error {
 	return nil
 }
 
-// holder is what another run is told of this one.
+// holder is what another run learns of this one.
 func holder(doing string) string {
 	name := "somebody"
 	if u, err := user.Current(); err == nil {

@@ -108,12 +108,12 @@ func (q quiet) explain(ctx context.Context, s streams, t *target, g *globals) er
 		ids = append(ids, shortID(task.ID))
 	}
 	if q.task == "" {
-		g.note(s, "no output, since no task runs: %s tells why; --since looks further back", hint.Command("events"))
+		g.note(s, "no output, since no task runs: %s shows why; --since looks further back", hint.Command("events"))
 		return nil
 	}
 	none := fmt.Errorf("no task's id begins with %s, and none of such wrote in the last %s", q.task, minutes(q.since))
 	if ids == nil {
-		return hint.With(none, "no task runs: %s tells why; --since looks further back", hint.Command("events"))
+		return hint.With(none, "no task runs: %s shows why; --since looks further back", hint.Command("events"))
 	}
 	return hint.With(none, "there are %s; --since looks further back", strings.Join(ids, ", "))
 }

@@ -329,7 +329,7 @@ func blocked(changes []graph.Change) bool {
 	return false
 }
 
-// followRelease tells of a release as it will be seen: from the image that
+// followRelease describes a release as it will be observed: from the image that
 // serves, which after a failed release is not that of the newest revision, and to a
 // revision that has no number yet. The service rolls it out, and until it is made
 // can't be seen to lack it.

@@ -188,7 +188,7 @@ func listed(names []string) string {
 func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 // longestNews is how much of what AWS says a line of the report shows. What
-// failed is told in full at the end.
+// failed is printed in full at the end.
 const longestNews = 160
 
 // failure is an error for a line that names its resource already.
@@ -228,7 +228,7 @@ func (p *progress) describe(e graph.Event) string {
 		return "done" + prefixed(" in ", took, "")
 	case graph.Failed:
 		return "failed: " + failure(e.Err)
-	case graph.Skipped: // by the end of the run; lines tells of the others in one
+	case graph.Skipped: // by the end of the run; lines reports the others in one
 		return "not started"
 	case graph.Stopped:
 		return "left under way" + prefixed(" after ", took, "") + prefixed(": ", e.Note, "")

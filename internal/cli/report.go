@@ -16,11 +16,11 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// reporter tells what happens while a run goes on.
+// reporter reports what happens during a run.
 type reporter interface {
 	// note is a line of its own: where the run is, what it found.
 	note(format string, args ...any)
-	// build tells of the image that is built meanwhile.
+	// build reports the build of the image.
 	build(build)
 	// begin is called first, with the resources that the events that follow are of.
 	begin(resources []provision.Resource)
@@ -38,8 +38,8 @@ func stopping(ctx context.Context) string {
 	return "out of time: the calls in flight are finished first"
 }
 
-// newReporter chooses how a run is told: to a program, not at all, live on a
-// terminal, or line by line. The end of ctx is told too.
+// newReporter chooses how a run is reported: to a program, not at all, live on a
+// terminal, or line by line. The end of ctx is reported too.
 func newReporter(ctx context.Context, s streams, g *globals) reporter {
 	w := worded{plainReporter(ctx, s, g), g}
 	g.answers.Slow = unanswered(w.note)
@@ -158,7 +158,7 @@ func (l *lines) event(e graph.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.progress.add(e)
-	if e.Kind == graph.Skipped && e.Note != "" { // told at the end, all in one
+	if e.Kind == graph.Skipped && e.Note != "" { // printed at the end, all in one
 		l.skipped = append(l.skipped, e.Node)
 		return
 	}
@@ -224,7 +224,7 @@ func (j *jsonLines) encode(document any) {
 	if j.closed {
 		return
 	}
-	_ = j.out.Encode(document) // a closed pipe has nobody to tell
+	_ = j.out.Encode(document) // a closed pipe has no reader
 }
 
 func (j *jsonLines) close() {

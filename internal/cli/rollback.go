@@ -176,7 +176,7 @@ func takeBack(ctx context.Context, s streams, g *globals, t *target, rep reporte
 	return err
 }
 
-// digestOf is as much of an image's reference as tells it from others.
+// digestOf is as much of an image's reference as distinguishes it from others.
 func digestOf(reference string) string {
 	_, digest, _ := strings.Cut(reference, "@")
 	return firstOf(digest, reference)

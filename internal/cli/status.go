@@ -61,7 +61,7 @@ repairs it.`,
 	return cmd
 }
 
-// watchStatus shows the status anew until it is told to stop, which is how it
+// watchStatus shows the status again until it is told to stop, which is how it
 // ends, and so is no failure.
 func watchStatus(ctx context.Context, s streams, g *globals, t *target, every time.Duration) error {
 	if every < time.Second {
@@ -360,7 +360,7 @@ func (o *statusOutput) judge(found []graph.Finding, g *globals) {
 }
 
 // unreleased is the drift of a part but for a release that failed, which is no
-// drift, but told as what it is.
+// drift, but reported as what it is.
 func (o *statusOutput) unreleased(f graph.Finding) []graph.Change {
 	if o.Newer == nil || !o.Newer.Failed || f.Name != "service" {
 		return f.Drift
@@ -488,7 +488,7 @@ func label(i int, name string) string {
 	return name
 }
 
-// allRows are what there is to tell, each with its name; a row without one goes on with
+// allRows are the rows that there are, each with its name; a row without one goes on with
 // what the row before it is of.
 func (o *statusOutput) allRows(row func(name, format string, args ...any)) {
 	if o.found {
@@ -510,7 +510,7 @@ func (o *statusOutput) allRows(row func(name, format string, args ...any)) {
 		}
 	}
 	switch {
-	case o.Lock != nil: // told at the end
+	case o.Lock != nil: // printed at the end
 	case refused != nil:
 		row("", "%s refuses, with nothing touched, what can't be changed in place: %s", hint.Command("up"), strings.Join(refused, "; "))
 	case len(o.Drift) > 0 && !o.Paused.IsZero():
@@ -614,8 +614,8 @@ func (o *statusOutput) rows(row func(string, string, ...any)) {
 		if len(a.Raised) > 0 {
 			text = strings.Join(a.Raised, ", ") + " raised"
 		}
-		row("Alarms", "%s, told to %s", text, a.To)
-		for _, text := range untold(a.To, a.AlarmAudience) {
+		row("Alarms", "%s, sent to %s", text, a.To)
+		for _, text := range undelivered(a.To, a.AlarmAudience) {
 			row("", "%s", text)
 		}
 	}
@@ -633,7 +633,7 @@ func (o *statusOutput) rows(row func(string, string, ...any)) {
 		}
 		if n := o.Newer; n != nil && n.Failed {
 			row("", "%s, made %s, never became healthy, and ECS went back to this one;", n.Revision, ago(n.Created))
-			row("", "%s tells why, and the next %s tries again", hint.Command("events"), hint.Command("up"))
+			row("", "%s shows why, and the next %s tries again", hint.Command("events"), hint.Command("up"))
 		} else if n != nil {
 			row("", "%s, made %s, was never rolled out; %s goes on with it", n.Revision, ago(n.Created), hint.Command("up"))
 		}
@@ -646,7 +646,7 @@ func (o *statusOutput) rows(row func(string, string, ...any)) {
 // spotInterruptions is how many interruptions a status shows.
 const spotInterruptions = 3
 
-// spotRows tell what AWS took back, and what it could not give.
+// spotRows show what AWS took back, and what it could not give.
 func (o *statusOutput) spotRows(row func(string, string, ...any)) {
 	spot := o.Spot
 	row("Spot", "%d of the tasks on demand, those beyond on Fargate Spot", spot.Base)

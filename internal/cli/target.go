@@ -101,7 +101,7 @@ func orHere(ctx context.Context) string {
 	return "; or say --local, for the cloud that runs on this machine"
 }
 
-// unanswered tells of calls that are not answered yet.
+// unanswered reports calls that are not answered yet.
 func unanswered(note func(format string, args ...any)) func(service, operation string, waited time.Duration) {
 	return func(service, operation string, waited time.Duration) {
 		note("waiting for %s to answer %s, %s", service, operation, rounded(waited))

@@ -89,7 +89,7 @@ type liveStack struct {
 	g *globals
 
 	mu sync.Mutex
-	// target is nil behind a look that failed: the next one connects anew, for the user
+	// target is nil behind a look that failed: the next one connects again, for the user
 	// may have signed in again, and a local cloud that was started again is elsewhere.
 	target          *target
 	account, region string
@@ -98,7 +98,7 @@ type liveStack struct {
 }
 
 func newLiveStack(t *target, g *globals) *liveStack {
-	g.answers.Slow = func(string, string, time.Duration) {} // the page tells how old it is
+	g.answers.Slow = func(string, string, time.Duration) {} // the page shows how old it is
 	return &liveStack{g: g, target: t, account: t.account, region: t.region}
 }
 
@@ -118,7 +118,7 @@ func (l *liveStack) connected(ctx context.Context) (*target, error) {
 	if l.target != nil {
 		return l.target, nil
 	}
-	// Nobody can be asked on the terminal, and nothing is told there.
+	// Nobody can be asked on the terminal, and nothing is printed there.
 	t, err := connect(ctx, streams{in: strings.NewReader(""), out: io.Discard, err: io.Discard}, l.g)
 	if err != nil {
 		return nil, err
@@ -167,7 +167,7 @@ func (l *liveStack) look(ctx context.Context) (ui.Stack, error) {
 	return seen, nil
 }
 
-// fill adds what a status tells to what the page shows.
+// fill adds what a status has to what the page shows.
 func (o *statusOutput) fill(seen *ui.Stack, t *target, g *globals) {
 	seen.Name, seen.Place, seen.URL = o.Stack, o.place, o.URL
 	seen.Summary, seen.Mood = o.summary(), ui.Bad

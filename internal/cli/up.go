@@ -89,7 +89,7 @@ func said(f *pflag.FlagSet) map[string]bool {
 	return out
 }
 
-// check refuses what is plainly wrong, which needs no cloud to be told. What is
+// check refuses what is plainly wrong, for which no cloud is needed. What is
 // not said is not known before the cloud is asked what is deployed, unless
 // nothing is: then it is the default.
 func (u *upFlags) check(f *pflag.FlagSet, nothing bool) error {
@@ -216,7 +216,7 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	p.spec.Release = watchRelease(rep)
 	stack, report, err := p.run(ctx, s, rep, "up")
 	if err != nil {
-		endBuild() // what there is to tell of it is told
+		endBuild() // it has been reported
 	}
 	if err == nil && wait {
 		err = p.target.answers(ctx, rep, stack.URL(), p.spec.Settings)
@@ -235,7 +235,7 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	return p.summary(s, g, stack, report, time.Since(begun))
 }
 
-// watchRelease tells of the release command what it writes, and how to look at it and to
+// watchRelease prints of the release command what it writes, and how to look at it and to
 // end it.
 func watchRelease(rep reporter) provision.ReleaseWatch {
 	return provision.ReleaseWatch{
@@ -307,7 +307,7 @@ func (p *preparation) dataNote(ctx context.Context, from *provision.Snapshot) (h
 	case len(kept) == 0 && copied != nil: // by a restore that was cut off, or a database that is gone
 		which := copied.ID
 		if copied.Status != "available" && copied.Source != "" {
-			which = copied.Source // whose restore waits for the copy, or makes it anew
+			which = copied.Source // whose restore waits for the copy, or makes it again
 		}
 		return hint.New("the database starts empty, and snapshot %s (%s) was copied for the stack; %s in its place starts from that", copied.ID, copied.Status, hint.Command("up", "--restore", which)), nil
 	case len(kept) == 0:
@@ -340,7 +340,7 @@ type preparation struct {
 	have   provision.Deployed
 	spec   provision.Spec
 	source *source // nil where a ready image is deployed
-	// warnings are what may fail later and can't be told now.
+	// warnings are what may fail later and can't be known now.
 	warnings []hint.Message
 	// sources say of the settings that the image decides where they are from, by their
 	// flags; nil where no image was looked at.

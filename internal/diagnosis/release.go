@@ -164,9 +164,9 @@ func (s *explainer) explain(t Task) {
 			s.say("RDS says that the database is %s.", s.d.Database)
 		}
 		s.health(t, name)
-		s.next = hint.New("%s tells how the database is; %s repairs its rules, its password and the secret", hint.Command("status"), hint.Command("up"))
+		s.next = hint.New("%s shows the state of the database; %s repairs its rules, its password and the secret", hint.Command("status"), hint.Command("up"))
 		if strings.Contains(s.databaseReason(), "28P01") {
-			// RDS tells nobody which password a database has, so up can't see it.
+			// RDS does not show which password a database has, so up can't see it.
 			s.next = hint.New("%s if the secret was changed by hand; %s if the database was: it gives both a new one", hint.Command("up"), hint.Command("db", "rotate-password"))
 		}
 	case t.ExitCode != nil && !t.FailedChecks():
@@ -181,7 +181,7 @@ func (s *explainer) explain(t Task) {
 	}
 }
 
-// unplaced tells of tasks that ECS finds no place for. "Internal error" is all that
+// unplaced describes tasks that ECS finds no place for. "Internal error" is all that
 // it says of a zone which Fargate does not serve.
 func (s *explainer) unplaced(event string) {
 	s.say("ECS says: %s.", sentence(event))
@@ -206,7 +206,7 @@ func (s *explainer) unplaced(event string) {
 
 var deniedText = pattern.New(`AccessDenied|not authorized|access denied`)
 
-// crash tells of a program that ended, and what it said last.
+// crash describes a program that ended, and what it said last.
 func (s *explainer) crash(t Task, name, reasons string) {
 	after := ""
 	if !t.Started.IsZero() && t.Stopped.After(t.Started) {
@@ -223,7 +223,7 @@ func (s *explainer) crash(t Task, name, reasons string) {
 	s.next = hint.New("%s shows all that it wrote; %s", hint.Command("logs", "--task", t.ShortID()), s.again)
 }
 
-// health tells of checks that fail, with what was answered.
+// health describes checks that fail, with what was answered.
 func (s *explainer) health(t Task, name string) {
 	for _, x := range s.d.Targets {
 		if x.Health == "unhealthy" && x.Description != "" {
@@ -252,7 +252,7 @@ func (s *explainer) health(t Task, name string) {
 	}
 }
 
-// unhealthyEvent is how ECS tells of a target that fails its health checks:
+// unhealthyEvent is how ECS reports a target that fails its health checks:
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html
 var unhealthyEvent = pattern.New(`(?:\(port (\d+)\) )?is unhealthy in .*due to \(reason (.*)\)`)
 
@@ -271,7 +271,7 @@ func (s *explainer) unanswered(port, why string) {
 	s.say("Nothing answers HTTP on port %s.", port)
 }
 
-// output quotes what the program said that tells most.
+// output quotes the most telling part of the program's output.
 func (s *explainer) output() {
 	if lines := telling(s.d.Output); lines != nil {
 		s.say("Last output: %s.", strings.Join(lines, ", "))

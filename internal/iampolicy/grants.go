@@ -221,7 +221,7 @@ var grants = []grant{
 	// SetAlarmState is what 'bookctl alarm test' does.
 	{sid: "Alarms", service: "cloudwatch", actions: "DeleteAlarms ListTagsForResource PutMetricAlarm SetAlarmState TagResource UntagResource",
 		resources: []string{"arn:{p}:cloudwatch:{r}:{a}:alarm:TargetTracking-" + names.ScalableTarget() + "-*", "arn:{p}:cloudwatch:{r}:{a}:alarm:" + names.Alarm("*")}},
-	// GetTopicAttributes also looks at a topic that is brought along, of which nothing is
+	// GetTopicAttributes also looks at an existing topic, of which nothing is
 	// known here. The end of a subscription knows no resource: only its topic tells its ARN.
 	{sid: "AlarmTopics", service: "sns", actions: "GetTopicAttributes Unsubscribe"},
 	{sid: "AlarmTopic", service: "sns", actions: "CreateTopic DeleteTopic ListSubscriptionsByTopic ListTagsForResource SetTopicAttributes Subscribe TagResource UntagResource",

@@ -159,7 +159,7 @@ func sameName(one, other string) bool {
 	return errX == nil && errY == nil && x.Name() == y.Name()
 }
 
-// finished is an image of an archive with all that is told of one.
+// finished is an image of an archive with all that is known of one.
 func (a Archive) finished(image v1.Image, arch string) (*Image, error) {
 	config, err := image.ConfigFile()
 	if err != nil {

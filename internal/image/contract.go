@@ -132,7 +132,7 @@ func portOf(config v1.Config) Default {
 	ports = slices.Compact(ports)
 	switch len(ports) {
 	case 0:
-		return Default{"container-port", strconv.Itoa(usualPort), "the image has no EXPOSE; PORT tells it"}
+		return Default{"container-port", strconv.Itoa(usualPort), "the image has no EXPOSE; PORT is set to it"}
 	case 1:
 		return Default{"container-port", strconv.Itoa(ports[0]), "EXPOSE of the image"}
 	}

@@ -101,7 +101,7 @@ func FindProgram(ctx context.Context, dir, pkg, arch string) (Program, error) {
 	return Program{Dir: at, Package: mains[0].from(at), Path: mains[0].ImportPath}, nil
 }
 
-// ErrSeveral reports that it can't be told which program is meant.
+// ErrSeveral reports that it is ambiguous which program is meant.
 var ErrSeveral = errors.New("it can't be told which program is meant")
 
 // otherWays is what to do where there is no source.
@@ -177,7 +177,7 @@ func (p goPackage) from(dir string) string {
 	return "./" + filepath.ToSlash(rel)
 }
 
-// list asks the go tool for packages. That one can't be loaded is told in it.
+// list asks the go tool for packages. It contains which ones can't be loaded.
 func list(ctx context.Context, dir, arch string, args ...string) ([]goPackage, error) {
 	out, err := runGo(ctx, dir, arch, append([]string{"list", "-e", "-json=ImportPath,Name,Dir,Standard,CgoFiles,Error"}, args...)...)
 	if err != nil {

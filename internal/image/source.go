@@ -239,7 +239,7 @@ func keep(path string, sum [sha256.Size]byte, content io.Reader, pattern string)
 const mostKept = 8
 
 // forget removes all but the newest of the files with such names in a cache. A run
-// that reads one has it open, or makes it anew.
+// that reads one has it open, or makes it again.
 func forget(dir, pattern string, most int) {
 	names, err := filepath.Glob(filepath.Join(dir, pattern))
 	if err != nil {

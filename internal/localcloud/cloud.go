@@ -51,7 +51,7 @@ type Config struct {
 	Relay []string
 	// Log is where the cloud reports on itself; nil discards.
 	Log *slog.Logger
-	// Journal is told of every call after it; nil for nobody. It may be called
+	// Journal receives every call after it; nil for nobody. It may be called
 	// by several goroutines at once, as may Before and After.
 	Journal func(Call)
 	// Policies, if not nil, are what the deployer may do: all callers but the
@@ -62,7 +62,7 @@ type Config struct {
 	// Neighbour is the share of these limits, from 0 to less than 1, that other callers
 	// use up.
 	Neighbour float64
-	// Watch is told what each judged call asks of IAM, before it is done; nil for
+	// Watch receives what each judged call asks of IAM, before it is done; nil for
 	// nobody. It is called with the cloud locked, and must not call it.
 	Watch func(Asked)
 	// Before and After are asked before and after the work of each call. Their
@@ -112,7 +112,7 @@ type Cloud struct {
 // Faults are those in force.
 func (c *Cloud) Faults() Faults { return c.kernel.Faults() }
 
-// SetFaults replaces the faults and begins to count calls anew.
+// SetFaults replaces the faults and begins to count calls again.
 func (c *Cloud) SetFaults(f Faults) { c.kernel.SetFaults(f) }
 
 // Endpoint is the address of all services, such as "http://127.0.0.1:4567".

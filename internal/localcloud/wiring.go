@@ -89,7 +89,7 @@ func (u underRoles) Principal(t *kernel.Tx, key string) (kernel.Principal, bool)
 	return u.c.tokens.Principal(t, key)
 }
 
-// validation lets Route 53 tell Certificate Manager of new records.
+// validation lets Route 53 notify Certificate Manager of new records.
 type validation struct{ c *Cloud }
 
 func (s validation) IssuePending(t *kernel.Tx) { s.c.certificates.IssuePending(t) }

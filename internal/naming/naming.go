@@ -104,7 +104,7 @@ func (n Names) DBSubnetGroup() string { return n.Database() }
 func (n Names) SnapshotCopyPrefix() string { return strings.ToLower(n.Stack + "-final-copy-") }
 
 // SnapshotCopy is the name of the copy of a snapshot of another region or account, of which
-// of is the ARN. One that is taken anew under the same name has a copy of another name.
+// of is the ARN. One that is taken again under the same name has a copy of another name.
 func (n Names) SnapshotCopy(of string, taken time.Time) string {
 	sum := sha256.Sum256([]byte(of + " " + taken.UTC().Format(time.RFC3339)))
 	return n.SnapshotCopyPrefix() + hex.EncodeToString(sum[:6])

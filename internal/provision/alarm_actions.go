@@ -9,13 +9,14 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// AlarmActions are whether the alarms tell anybody. They do from when the service is
-// healthy: a first up has no task for minutes. A stack that is paused or removed has none
-// either, and nobody is to be told of that.
+// AlarmActions is whether the actions of the alarms are enabled. They are once the service
+// is healthy: during a first up there is no task for minutes. A stack that is paused or
+// removed has no tasks either, of which nobody is to be notified.
 type AlarmActions struct {
 	graph.NodeOf[liveAlarmActions]
 	alarming
@@ -23,7 +24,8 @@ type AlarmActions struct {
 	on     bool
 }
 
-// liveAlarmActions are the alarms by their names in the stack, and whether each tells.
+// liveAlarmActions are the alarms by their names in the stack, and whether the actions of each are
+// enabled.
 type liveAlarmActions struct{ on map[string]bool }
 
 func newAlarmActions(a alarming, alarms *Alarms, service *Service, on bool) *AlarmActions {
@@ -32,7 +34,7 @@ func newAlarmActions(a alarming, alarms *Alarms, service *Service, on bool) *Ala
 	return out
 }
 
-// Read describes the alarms. Where none tells, there are no actions.
+// Read describes the alarms. Without one whose actions are enabled, the resource is absent.
 func (a *AlarmActions) Read(ctx context.Context) (*liveAlarmActions, graph.State, error) {
 	all, err := a.all(ctx)
 	if err != nil {
@@ -65,7 +67,7 @@ func (a *AlarmActions) Attributes() graph.Attributes[liveAlarmActions] {
 			var out []graph.Change
 			for name, on := range live.on {
 				if on != want.on[name] {
-					out = append(out, graph.Change{Field: name, Have: tellsWord(on), Want: tellsWord(!on)})
+					out = append(out, graph.Change{Field: name, Have: enabledWord(on), Want: enabledWord(!on)})
 				}
 			}
 			return out
@@ -73,20 +75,20 @@ func (a *AlarmActions) Attributes() graph.Attributes[liveAlarmActions] {
 	}
 }
 
-func tellsWord(on bool) string {
+func enabledWord(on bool) string {
 	if on {
-		return "tells"
+		return "enabled"
 	}
-	return "silent"
+	return "disabled"
 }
 
-// Create has all alarms tell. To say so again changes nothing.
+// Create enables the actions of all alarms. A repeated call changes nothing.
 func (a *AlarmActions) Create(ctx context.Context) (string, error) {
 	want := a.alarms.wantedAlarms()
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		want[name].ActionsEnabled = aws.Bool(true)
 		if _, err := a.watch.PutMetricAlarm(ctx, want[name]); err != nil {
-			return "", fmt.Errorf("have alarm %s tell: %w", a.names().Alarm(name), err)
+			return "", fmt.Errorf("enable the actions of alarm %s: %w", a.names().Alarm(name), err)
 		}
 	}
 	return a.names().Alarm("*"), nil
@@ -97,23 +99,25 @@ func (a *AlarmActions) set(ctx context.Context, changes []graph.Change) error {
 	for _, c := range changes {
 		names = append(names, c.Field)
 	}
-	return a.act(ctx, a.on, names)
+	return a.change(ctx, a.on, names)
 }
 
-// act has alarms tell, or not. CloudWatch replaces an alarm by what it is given and keeps
-// its state; emulators know no other call for this.
-// https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
-func (a alarming) act(ctx context.Context, on bool, names []string) error {
-	all, err := a.all(ctx) // as they are now
+// change enables or disables the actions of the alarms of these names, as they are now.
+func (a *AlarmActions) change(ctx context.Context, on bool, names []string) error {
+	all, err := a.all(ctx)
 	if err != nil {
 		return err
 	}
-	slices.Sort(names)
-	for _, name := range names {
-		x, there := all[name]
-		if !there {
-			continue
-		}
+	maps.DeleteFunc(all, func(name string, _ types.MetricAlarm) bool { return !slices.Contains(names, name) })
+	return a.act(ctx, on, all)
+}
+
+// act enables or disables the actions of alarms. CloudWatch replaces an alarm by what it is
+// given and keeps its state; emulators know no other call for this.
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+func (a alarming) act(ctx context.Context, on bool, alarms map[string]types.MetricAlarm) error {
+	for _, name := range slices.Sorted(maps.Keys(alarms)) {
+		x := alarms[name]
 		_, err := a.watch.PutMetricAlarm(ctx, &cloudwatch.PutMetricAlarmInput{
 			ActionsEnabled: &on, AlarmName: x.AlarmName, AlarmDescription: x.AlarmDescription,
 			AlarmActions: x.AlarmActions, OKActions: x.OKActions, InsufficientDataActions: x.InsufficientDataActions, ActionConfiguration: x.ActionConfiguration,
@@ -123,17 +127,17 @@ func (a alarming) act(ctx context.Context, on bool, names []string) error {
 			EvaluationWindow: x.EvaluationWindow, EvaluateLowSampleCountPercentile: x.EvaluateLowSampleCountPercentile, TreatMissingData: x.TreatMissingData, WarmUpConfiguration: x.WarmUpConfiguration,
 		})
 		if err != nil {
-			return fmt.Errorf("change whether alarm %s tells: %w", aws.ToString(x.AlarmName), err)
+			return fmt.Errorf("change the actions of alarm %s: %w", aws.ToString(x.AlarmName), err)
 		}
 	}
 	return nil
 }
 
-// Delete has them tell nobody.
+// Delete disables the actions of the alarms.
 func (a *AlarmActions) Delete(ctx context.Context) error {
 	live := a.Last()
 	if live == nil {
 		return nil
 	}
-	return a.act(ctx, false, slices.Collect(maps.Keys(live.on)))
+	return a.change(ctx, false, slices.Collect(maps.Keys(live.on)))
 }

@@ -21,15 +21,15 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// alarming is what the resources share that tell somebody when something is wrong.
+// alarming is what the resources share that notify somebody when something fails.
 type alarming struct {
 	identity
 	watch  *cloudwatch.Client
 	topics *sns.Client
 	bus    *eventbridge.Client
 	who    *caller
-	// email and topic are to whom it is told: an address, or a topic that is not of the
-	// stack. Without either it is told to nobody.
+	// email and topic are who is notified: an address, or an existing topic. Without
+	// either, nobody is.
 	email, topic string
 }
 
@@ -38,15 +38,15 @@ func newAlarming(who identity, c Clients, s Settings) alarming {
 	return alarming{identity: who, watch: c.CloudWatch, topics: c.SNS, bus: c.Events, who: c.caller, email: s.AlarmEmail, topic: s.AlarmTopic}
 }
 
-// wanted reports whether somebody is to be told.
+// wanted reports whether somebody is to be notified.
 func (a alarming) wanted() bool { return a.email != "" || a.topic != "" }
 
 func (a alarming) arn(account, service, resource string) string {
 	return fmt.Sprintf("arn:%s:%s:%s:%s:%s", partition.Of(a.region).Name, service, a.region, account, resource)
 }
 
-// AlarmTopic is the stack's own topic, from which alarms go to an address by mail. A
-// topic that is brought along is its owner's, and there is none of the stack's then.
+// AlarmTopic is the stack's own topic, from which alarms go to an address by mail. With an
+// existing topic the stack has none of its own.
 type AlarmTopic struct {
 	graph.NodeOf[liveAlarmTopic]
 	alarming
@@ -208,7 +208,7 @@ func snsTags(tags map[string]string) []types.Tag {
 }
 
 // Create creates the topic. The call finds one of that name, so that a second can't be
-// made; one with other tags is a stranger's and refused by SNS.
+// made; one with other tags is another owner's and refused by SNS.
 // https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html
 func (t *AlarmTopic) Create(ctx context.Context) (string, error) {
 	out, err := t.topics.CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String(t.topicName()), Tags: snsTags(t.wantedTags())})
@@ -280,8 +280,8 @@ func (a alarming) topicKind() inventory.Kind {
 // eventBridge is what EventBridge is called in policies.
 const eventBridge = "events.amazonaws.com"
 
-// CheckTopic returns the reason why alarms can't go to a topic that is brought along, or what it will
-// not be told; "" is for nothing that is known.
+// CheckTopic fails if alarms can't go to an existing topic. The warning is what the topic
+// will not receive; "" for nothing that is known.
 func CheckTopic(ctx context.Context, c *sns.Client, arn string) (warning string, err error) {
 	// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-targets.html
 	if part := strings.Split(arn, ":"); part[3] != c.Options().Region {

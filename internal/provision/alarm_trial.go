@@ -23,31 +23,31 @@ type Alarm struct {
 	Name string `json:"name"`
 	// State is CloudWatch's word; "" for a rule, which has none.
 	State string `json:"state,omitempty" doc:"CloudWatch's word: OK, ALARM or INSUFFICIENT_DATA; left out for failed-release, which is an event."`
-	// Tells is what it tells.
-	Tells string `json:"tells" doc:"When it is raised."`
+	// Description is when it is raised.
+	Description string `json:"description" doc:"When it is raised."`
 	// Reason is why it is in that state, in CloudWatch's words.
 	Reason string `json:"reason,omitempty" doc:"Why it is in that state, in CloudWatch's words."`
 }
 
 // AlarmList is what a stack has of alarms.
 type AlarmList struct {
-	To string `json:"to" doc:"Whom they tell: an address, or the ARN of a topic."`
+	To string `json:"to" doc:"Who is notified: an address, or the ARN of a topic."`
 	AlarmAudience
 	Alarms []Alarm `json:"alarms"`
 }
 
-// AlarmAudience is what keeps those whom alarms tell from being told; its zero value is
-// nothing.
+// AlarmAudience is what keeps notifications from arriving; its zero value is nothing.
 type AlarmAudience struct {
 	// Pending reports whether the address has yet to confirm that it wants mails.
-	Pending bool `json:"pending,omitempty" doc:"The address has yet to follow the link in the mail that SNS sent it, and is told nothing before."`
-	// Problem is what a topic that is brought along is not told, and why.
-	Problem string `json:"problem,omitempty" doc:"What the topic is not told, and why."`
+	Pending bool `json:"pending,omitempty" doc:"The address has yet to follow the link in the mail that SNS sent it, and is not notified before."`
+	// Problem is what an existing topic does not receive, and why.
+	Problem string `json:"problem,omitempty" doc:"What the topic does not receive, and why."`
 	// Silent reports whether the actions of alarms are disabled.
 	Silent bool `json:"silent,omitempty" doc:"The actions of the alarms are disabled, as they are while the stack is paused and before it first serves."`
 }
 
-// ErrNoAlarms says that nobody is to be told, and ErrSilent that nobody is told now.
+// ErrNoAlarms is the error of a stack without alarms, and ErrSilent that of alarms whose
+// actions are disabled.
 var (
 	ErrNoAlarms = errors.New("the stack has no alarms")
 	ErrSilent   = errors.New("its actions are disabled, as they are while the stack is paused and before it first serves")
@@ -67,14 +67,14 @@ func ReadAlarms(ctx context.Context, c Clients, stack string, s Settings) (Alarm
 	for _, name := range alarmNames() {
 		if x, ok := all[name]; ok {
 			out.Silent = out.Silent || !aws.ToBool(x.ActionsEnabled)
-			_, tells, _ := strings.Cut(aws.ToString(x.AlarmDescription), ": ")
-			out.Alarms = append(out.Alarms, Alarm{Name: name, State: string(x.StateValue), Tells: tells, Reason: aws.ToString(x.StateReason)})
+			_, description, _ := strings.Cut(aws.ToString(x.AlarmDescription), ": ")
+			out.Alarms = append(out.Alarms, Alarm{Name: name, State: string(x.StateValue), Description: description, Reason: aws.ToString(x.StateReason)})
 		}
 	}
 	rule, err := a.bus.DescribeRule(ctx, &eventbridge.DescribeRuleInput{Name: aws.String(a.names().ReleaseRule())})
 	switch {
 	case err == nil && rule.State == eventtypes.RuleStateEnabled:
-		out.Alarms = append(out.Alarms, Alarm{Name: alarmRelease, Tells: "ECS gave the rollout of a release up"})
+		out.Alarms = append(out.Alarms, Alarm{Name: alarmRelease, Description: "ECS gave the rollout of a release up"})
 	case err != nil && !isCode(err, "ResourceNotFoundException"):
 		return out, fmt.Errorf("describe rule %s: %w", a.names().ReleaseRule(), err)
 	}
@@ -97,7 +97,7 @@ func topicProblem(ctx context.Context, c *sns.Client, arn string) (string, error
 }
 
 // TestAlarm raises an alarm of the stack as CloudWatch does, and takes that back; one of
-// events is sent an event. What is told of it goes the way of a real one.
+// events is sent an event. Notifications of it are delivered as those of a real one.
 //
 // It is put back into the state that it had, as CloudWatch does when it next looks at the
 // metric, so that it is over when this returns.
@@ -123,10 +123,10 @@ func TestAlarm(ctx context.Context, c Clients, stack string, s Settings, name, b
 		return nil
 	}
 	if !aws.ToBool(x.ActionsEnabled) {
-		return hint.With(fmt.Errorf("alarm %s: %w", name, ErrSilent), "%s has the stack serve, and its alarms tell", hint.Command("up"))
+		return hint.With(fmt.Errorf("alarm %s: %w", name, ErrSilent), "%s has the stack serve, and enables the actions of its alarms", hint.Command("up"))
 	}
 	reason := "This is a test by " + by + ": nothing is wrong"
-	if x.StateValue == types.StateValueAlarm { // no change of state tells nobody
+	if x.StateValue == types.StateValueAlarm { // without a change of state nobody is notified
 		if err := set(types.StateValueOk, reason); err != nil {
 			return err
 		}

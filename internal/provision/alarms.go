@@ -18,8 +18,7 @@ import (
 )
 
 // Alarms are the alarms of the stack in CloudWatch. They have names that only the stack
-// gives. Where nobody is to be told any more, those that are left from before are taken
-// off.
+// gives. Once nobody is to be notified any more, they are deleted.
 type Alarms struct {
 	graph.NodeOf[liveAlarms]
 	alarming
@@ -60,7 +59,7 @@ func (l *liveAlarms) raised() []string {
 	return out
 }
 
-// silent reports whether there are alarms that tell nobody.
+// silent reports whether there are alarms whose actions are disabled.
 func (l *liveAlarms) silent() bool {
 	for _, x := range l.states {
 		if !aws.ToBool(x.ActionsEnabled) {
@@ -70,7 +69,7 @@ func (l *liveAlarms) silent() bool {
 	return false
 }
 
-// The alarms of a stack, and what each tells. The first is the one that is made first.
+// The alarms of a stack. The first is created first.
 const (
 	alarmHealthy     = "no-healthy-target"
 	alarmErrors      = "server-errors"
@@ -100,8 +99,8 @@ func alarmMetrics(s Settings) int32 {
 }
 
 const (
-	// errorShare is the share of 5xx, in per cent, that tells; below errorRequests a minute
-	// it says nothing.
+	// errorShare is the share of 5xx, in per cent, that raises the alarm; below errorRequests a
+	// minute it is not raised.
 	errorShare    = 5
 	errorRequests = 10
 	// fullCPU is the share of the database's CPU, in per cent, and leastStorage that of its
@@ -232,7 +231,7 @@ func describedAlarm(x types.MetricAlarm) string {
 	if x.Unit != "" {
 		text += ", of the unit " + string(x.Unit)
 	}
-	return text + ", told to " + strings.Join(x.AlarmActions, " ") + ", and its end to " + strings.Join(x.OKActions, " ")
+	return text + ", sent to " + strings.Join(x.AlarmActions, " ") + ", and its end to " + strings.Join(x.OKActions, " ")
 }
 
 // asAlarm is the alarm that an input makes, as far as it is compared.
@@ -400,7 +399,7 @@ func (a *Alarms) Create(ctx context.Context) (string, error) {
 	return "", a.put(ctx, alarmHealthy, a.wantedAlarms()[alarmHealthy]) // the call does not return the ARN; the next Read does
 }
 
-// put creates an alarm or changes it. Tags are taken for a new one alone, which tells nobody
+// put creates an alarm or changes it. Tags are taken for a new one alone, whose actions are disabled
 // before AlarmActions says so.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
 func (a *Alarms) put(ctx context.Context, name string, in *cloudwatch.PutMetricAlarmInput) error {

@@ -29,7 +29,7 @@ type Answers struct {
 	// Limit is how long an answer to one attempt may take. Zero means 30 s: AWS
 	// answers the slowest of the calls that bookctl makes within a few.
 	Limit time.Duration
-	// Slow, which may be nil, is told of a call that is not answered yet, after a
+	// Slow, which may be nil, is called for a call that is not answered yet, after a
 	// third of the limit and then as often again.
 	Slow func(service, operation string, waited time.Duration)
 
@@ -184,12 +184,12 @@ func (e *NoAnswerError) Error() string {
 	return text
 }
 
-// Reason is how the engine tells of it while it goes on waiting.
+// Reason is how the engine reports it while it goes on waiting.
 func (e *NoAnswerError) Reason() string {
 	return fmt.Sprintf("no answer from %s to %s", e.Service, e.Operation)
 }
 
-// RetryableError tells the SDK whether to try again.
+// RetryableError reports to the SDK whether to try again.
 func (e *NoAnswerError) RetryableError() bool { return e.again }
 
 // Unwrap makes it one of the connection's errors, which are ambiguous.
@@ -211,7 +211,7 @@ type CutOffError struct{ err error }
 
 func (e *CutOffError) Error() string { return "the answer was cut off: " + e.err.Error() }
 
-// RetryableError tells the SDK to try again.
+// RetryableError reports to the SDK to try again.
 func (e *CutOffError) RetryableError() bool { return true }
 
 // Unwrap is the SDK's error and the next step.
@@ -265,7 +265,7 @@ var (
 )
 
 // document refuses a body that is no answer: a web page, and for a read nothing
-// at all. Where there are no things, AWS says so by an empty list.
+// at all. Where there are no resources, AWS says so by an empty list.
 func document(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
 	out, meta, err := next.HandleDeserialize(ctx, in)
 	response, ok := out.RawResponse.(*smithyhttp.Response)

@@ -23,7 +23,7 @@ func recordAttribute[L any](differ func(live, want *L) []graph.Change, r graph.R
 	return graph.Many(fieldRecorded, differ, r)
 }
 
-// surplus is how a thing differs by what it has and should not have, by the field of
+// surplus is how a resource differs by what it has and should not have, by the field of
 // each and what it is.
 func surplus(have map[string]string) []graph.Change {
 	var out []graph.Change

@@ -32,13 +32,13 @@ func isCode(err error, codes ...string) bool {
 	return false
 }
 
-// says tells whether err has the code and its message contains the text.
+// says reports whether err has the code and its message contains the text.
 func says(err error, code, text string) bool {
 	var api smithy.APIError
 	return errors.As(err, &api) && api.ErrorCode() == code && strings.Contains(api.ErrorMessage(), text)
 }
 
-// notFound reports whether the thing asked for does not exist. EC2 has a code per
+// notFound reports whether the resource asked for does not exist. EC2 has a code per
 // type: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 func notFound(err error) bool {
 	c := code(err)
@@ -212,8 +212,8 @@ var taken = []string{
 // already.
 func NameTaken(err error) bool { return isCode(err, taken...) }
 
-// Exists reports whether a create call was refused because such a thing is there
-// already. It may be a stranger's, and it may be the stack's own, made by a call
+// Exists reports whether a create call was refused because such a resource is there
+// already. It may be another owner's, and it may be the stack's own, made by a call
 // whose answer was lost (the SDK sends such a call once more by itself) and not
 // visible yet, or by a run that was cut off.
 func Exists(err error) bool {

@@ -30,7 +30,7 @@ type credentials struct {
 	extra map[string]json.RawMessage
 }
 
-// errNoPassword is wrapped by the error of a secret that tells no password.
+// errNoPassword is wrapped by the error of a secret that contains no password.
 var errNoPassword = errors.New("it tells no password")
 
 // parseCredentials reads the value of a secret, which people edit: as JSON, with the

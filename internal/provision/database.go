@@ -23,7 +23,7 @@ import (
 
 // TagSecretVersion is the tag of the database that holds the version of the secret whose
 // password the database was last given, and of the service with which its tasks
-// were started. RDS never tells a password, and a task reads the secret when it
+// were started. RDS never returns a password, and a task reads the secret when it
 // starts and never again, so this is how one that differs from the secret is
 // seen; a version id gives nothing away.
 const TagSecretVersion = "bookctl:secret-version" //nolint:gosec // the name of a tag
@@ -43,7 +43,7 @@ type Database struct {
 	subnets    *DBSubnetGroup
 	parameters *DBParameterGroup
 	want       databaseSpec
-	said       map[string]bool // the settings that this run was told
+	said       map[string]bool // the settings that this run was given
 	options    databaseOptions
 	now        func() time.Time
 
@@ -992,7 +992,7 @@ func CheckDestroy(ctx context.Context, c Clients, stack string, have Deployed, s
 	return l.removable(ctx, b)
 }
 
-// gone tells Absent from "gone, and the final snapshot is still being written".
+// gone distinguishes Absent from "gone, and the final snapshot is still being written".
 // As long as it is not complete, nothing else of the database is removed. Taking says
 // that it is seen to be written.
 func (d *Database) gone(ctx context.Context) (st graph.State, taking bool, err error) {
@@ -1015,7 +1015,7 @@ func (d *Database) gone(ctx context.Context) (st graph.State, taking bool, err e
 		return absent, false, nil
 	case "failed":
 		return graph.State{}, false, hint.With(fmt.Errorf("final snapshot %s: %w: it failed; the database and what it needs are left as they are", name, ErrWouldLoseData),
-			"%s tells why; %s removes it with its data", hint.AWS("rds", "describe-events", "--source-type", "db-snapshot"), hint.Command("destroy", "--purge-snapshots"))
+			"%s shows why; %s removes it with its data", hint.AWS("rds", "describe-events", "--source-type", "db-snapshot"), hint.Command("destroy", "--purge-snapshots"))
 	default:
 		waiting.Note = fmt.Sprintf("final snapshot %s: %s, %d%%", name, aws.ToString(s.Status), aws.ToInt32(s.PercentProgress))
 		return waiting, true, nil
@@ -1038,10 +1038,10 @@ func (d *Database) adoptFinal(ctx context.Context, resource string) error {
 
 // RotatePassword gives the secret a new password and then the database. It
 // returns when RDS has applied it; the caller then makes the service's tasks
-// start anew, since they read the secret when they start.
+// start again, since they read the secret when they start.
 //
 // The order bears being cut off anywhere: the secret is the truth, the note on
-// the database tells that it has another's password, and the next up or
+// the database shows that it has another's password, and the next up or
 // rotation sets it. Open connections outlive the change, so tasks that hold
 // theirs serve on until they are replaced; only a new connection of an old
 // task is refused meanwhile.

@@ -85,7 +85,7 @@ const (
 )
 
 // retain makes the wanted database the live one where that is not to be changed
-// without being told to. What only grows is the new least: it was grown by RDS, by
+// without an explicit setting. What only grows is the new least: it was grown by RDS, by
 // hand or in a snapshot. What protects data more than is recorded was raised by hand,
 // and is reported.
 func (d *Database) retain(live, want *liveDatabase) (retained []graph.Change) {

@@ -32,7 +32,7 @@ type UpgradeSnapshot struct {
 type liveSnapshot struct{ tags map[string]string }
 
 // upgradeSnapshotLife is for how long a snapshot that an earlier run took is good enough:
-// what was cut off goes on, and an upgrade that is tried anew another day has one of that day.
+// what was cut off goes on, and an upgrade that is tried again another day has one of that day.
 const upgradeSnapshotLife = time.Hour
 
 func newUpgradeSnapshot(d databases, version string) *UpgradeSnapshot {
@@ -71,7 +71,7 @@ func (s *UpgradeSnapshot) Read(ctx context.Context) (*liveSnapshot, graph.State,
 			st.Phase = graph.Pending
 		case asked:
 			st.Phase = graph.Unrecoverable
-			st.Next = hint.New("%s tells why; the database is as it was", hint.AWS("rds", "describe-events", "--source-type", "db-snapshot"))
+			st.Next = hint.New("%s shows why; the database is unchanged", hint.AWS("rds", "describe-events", "--source-type", "db-snapshot"))
 		default:
 			continue
 		}
@@ -225,7 +225,7 @@ func (d databases) refusedUpgrade(ctx context.Context, from, to string, since ti
 		"put that right in the database and run the same command again; %s connects to it", hint.Command("db"))
 }
 
-// mostUpgradeLog is how much of the logs is told.
+// mostUpgradeLog is how much of the logs is shown.
 const mostUpgradeLog = 1500
 
 // upgradeLog is what the logs of an upgrade since a time say of its failure.

@@ -48,7 +48,7 @@ type Deployed struct {
 	hints map[string]map[string]string
 }
 
-// alarmed reports whether somebody was to be told when something is wrong.
+// alarmed reports whether somebody was to be notified of failures.
 func (d *Deployed) alarmed() bool { return d != nil && (d.AlarmEmail != "" || d.AlarmTopic != "") }
 
 // Service reports whether there is a service of the stack.

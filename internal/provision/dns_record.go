@@ -118,7 +118,7 @@ func sameRecord(have, want *types.ResourceRecordSet) bool {
 
 // DNSRecord is the alias by which the domain leads to the load balancer. A
 // record carries no tags: it is ours if it leads to our load balancer, and one
-// that leads anywhere else is a stranger's, which is refused and left alone.
+// that leads anywhere else is another owner's, which is refused and left alone.
 type DNSRecord struct {
 	graph.Node
 	stack  string

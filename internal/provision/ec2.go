@@ -61,7 +61,7 @@ func (n network) allTables(ctx context.Context) ([]types.RouteTable, error) {
 	})
 }
 
-// named returns those of the things that are tagged as the resource.
+// named returns those of the resources that are tagged as the resource.
 func named[T any](all []T, resource string, tags func(T) []types.Tag) []T {
 	var out []T
 	for _, x := range all {
@@ -123,7 +123,7 @@ func tagMap(tags []types.Tag) map[string]string {
 	return readTags(tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })
 }
 
-// only returns the one thing found, nil for none, and an error that names them
+// only returns the one resource found, nil for none, and an error that names them
 // all for several: bookctl never guesses which is the right one.
 func only[T any](kind string, found []T, id func(T) string) (*T, error) {
 	switch len(found) {
@@ -139,7 +139,7 @@ func only[T any](kind string, found []T, id func(T) string) (*T, error) {
 	return nil, hint.With(fmt.Errorf("%d of the stack's %s exist where one should: %s", len(found), kind, strings.Join(ids, ", ")), "delete all but one of them")
 }
 
-// oneOf returns the thing in use of several of a kind of which one should exist,
+// oneOf returns the resource in use of several of a kind of which one should exist,
 // and the ids of the others, which are bare. A run that is cut off right after
 // a create call without a client token leaves one that the next run can't see
 // yet, and makes once more. While none is in use, the one made in this run (or
@@ -180,10 +180,10 @@ func oneOf[T any](kind, made string, found []T, id func(T) string, used func(T) 
 	return one, bare, nil
 }
 
-// duplicateField begins the field of a thing that is one too many.
+// duplicateField begins the field of a resource that is one too many.
 const duplicateField = "duplicate: "
 
-// duplicateAttribute is the attribute of things of which one should exist, and several
+// duplicateAttribute is the attribute of resources of which one should exist, and several
 // do. The others are removed, be one of them that made in this run. EC2 refuses it for
 // what is in use after all.
 func duplicateAttribute[L any](others func(*L) []string, made *string, remove func(ctx context.Context, id *string) error) graph.Attribute[L] {
@@ -213,7 +213,7 @@ func hasField(changes []graph.Change, field string) bool {
 	return slices.ContainsFunc(changes, func(c graph.Change) bool { return c.Field == field })
 }
 
-// kind is a kind of thing in the network, by how the ids of the stack's are listed,
+// kind is a kind of resource in the network, by how the ids of the stack's are listed,
 // and how one is deleted.
 func (n network) kind(name, plural string, list func(context.Context) ([]*string, error), remove func(ctx context.Context, id *string) error) inventory.Kind {
 	return inventory.Kind{
@@ -233,7 +233,7 @@ func (n network) kind(name, plural string, list func(context.Context) ([]*string
 	}
 }
 
-// collect returns what some things have in common, such as their ids, and the error
+// collect returns what some resources have in common, such as their ids, and the error
 // that they came with.
 func collect[T, U any](things []T, of func(T) U) []U {
 	var out []U

@@ -133,7 +133,7 @@ func (s Settings) secretKey(part connectionPart) string {
 
 const verifyFull = "verify-full"
 
-// sslMode is how a task is told to connect: RDS has authorities of its own, which an
+// sslMode is how a task has to connect: RDS has authorities of its own, which an
 // image has or has not (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html).
 func (s Settings) sslMode() string {
 	if s.LocatesDatabase || s.DatabaseAuthority != "" {
@@ -142,7 +142,7 @@ func (s Settings) sslMode() string {
 	return "require"
 }
 
-// DatabaseTLS is how a task is told to connect to the database, as libpq's sslmode, and
+// DatabaseTLS is how a task has to connect to the database, as libpq's sslmode, and
 // why so.
 func (s Settings) DatabaseTLS() (mode, why string) {
 	switch mode = s.sslMode(); {
@@ -154,7 +154,7 @@ func (s Settings) DatabaseTLS() (mode, why string) {
 	return mode, "encrypted; most clients do not verify the server then, Node's do: the image does not say that it has the authorities of Amazon RDS (label database-authority)"
 }
 
-// databaseVariables are the variables that tell a task the connection, by name.
+// databaseVariables are the variables that give a task the connection, by name.
 func (s Settings) databaseVariables() map[string]connectionPart {
 	if s.NoDatabase {
 		return nil
@@ -178,7 +178,7 @@ func (s Settings) databaseVariables() map[string]connectionPart {
 	return out
 }
 
-// DatabaseVariables are the names of the variables by which a container is told of its
+// DatabaseVariables are the names of the variables by which a container is given its
 // database, sorted.
 func (s Settings) DatabaseVariables() []string {
 	names := slices.Sorted(maps.Keys(s.databaseVariables()))

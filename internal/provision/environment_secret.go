@@ -93,7 +93,7 @@ func (o OwnSecrets) String() string { return strings.Join(o.Names(), " ") }
 // GoString does the same for %#v.
 func (o OwnSecrets) GoString() string { return o.String() }
 
-// OwnSecret is what may be told of a value.
+// OwnSecret is what may be shown of a value.
 type OwnSecret struct {
 	Name string `json:"name"`
 	// Changed is when it was set; nil where it was not by bookctl.
@@ -164,7 +164,7 @@ func (o OwnSecrets) Names() []string {
 	return out
 }
 
-// List tells of each value; s are the settings that the stack was last given.
+// List describes each value; s are the settings that the stack was last given.
 func (o OwnSecrets) List(s Settings) []OwnSecret {
 	changed := o.changed()
 	out := []OwnSecret{}
@@ -180,7 +180,7 @@ func (o OwnSecrets) List(s Settings) []OwnSecret {
 
 func (o OwnSecrets) changed() map[string]time.Time {
 	out := map[string]time.Time{}
-	_ = json.Unmarshal(o.values[keyChanged], &out) // what is edited by hand tells no time
+	_ = json.Unmarshal(o.values[keyChanged], &out) // what is edited by hand has no time
 	return out
 }
 

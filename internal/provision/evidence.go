@@ -75,7 +75,7 @@ func (s *Stack) Evidence(ctx context.Context) (diagnosis.Evidence, error) {
 	return d, errors.Join(errs...)
 }
 
-// lastTask is the id of the task whose output tells most of the wanted release.
+// lastTask is the id of the task whose output explains most of the wanted release.
 func (s *Stack) lastTask(ctx context.Context, d diagnosis.Evidence, note func(error)) string {
 	if t := d.Culprit(); t != nil {
 		return t.ID
@@ -101,7 +101,7 @@ func lastEvents(live *types.Service, n int) []diagnosis.Event {
 	return out
 }
 
-// evidence tells of the last stopped task, for a progress line. It is best
+// evidence describes the last stopped task, for a progress line. It is best
 // effort: what it can't read must not end a rollout that may still succeed.
 func (s *Service) evidence(ctx context.Context) string {
 	stopped, err := s.tasks(ctx, types.DesiredStatusStopped)

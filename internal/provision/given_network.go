@@ -16,13 +16,13 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// home is the VPC that the things of a stack are in: its own, or one that was given.
+// home is the VPC that the resources of a stack are in: its own, or one that was given.
 type home interface {
 	graph.Finder
 	ID() string
 }
 
-// subnetwork is a subnet that things of the stack are in, its own or one that was given.
+// subnetwork is a subnet that resources of the stack are in, its own or one that was given.
 type subnetwork interface {
 	graph.Finder
 	ID() string

@@ -15,15 +15,15 @@ import (
 )
 
 // tagGiven is on everything of a stack that was given tags, and names them with their
-// values: so a tag of the user's that is to go is told from one that somebody else put
+// values: so a tag of the user's that is to go is distinguished from one that somebody else put
 // there. What does not fit into one goes on in tags that end in -2, -3 and so on.
 const tagGiven = "bookctl:tags"
 
 const (
-	// mostTagged is how many tags a thing of AWS can have, without those of AWS's own.
+	// mostTagged is how many tags a resource of AWS can have, without those of AWS's own.
 	// https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
 	mostTagged = 50
-	// bookctlsTags is how many bookctl may put on one thing, without those of tagGiven.
+	// bookctlsTags is how many bookctl may put on one resource, without those of tagGiven.
 	bookctlsTags = 21
 	// mostTagValue is how long the value of a tag can be, and mostTagKey its key.
 	mostTagValue = 256
@@ -119,7 +119,7 @@ func givenKey(n int) string {
 	return tagGiven + "-" + strconv.Itoa(n)
 }
 
-// readGiven reads from a thing's tags what the user gave it when they were written.
+// readGiven reads from a resource's tags what the user gave it when they were written.
 func readGiven(tags map[string]string) Pairs {
 	var text string
 	for n := 1; tags[givenKey(n)] != ""; n++ {

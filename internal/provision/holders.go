@@ -105,7 +105,7 @@ func CheckHolders(ctx context.Context, client *ec2.Client, stack string, have De
 }
 
 // holders finds what is not the stack's in or at its VPCs. What can't be asked for,
-// since the caller may not or the endpoint knows no such thing, holds nothing that
+// since the caller may not or the endpoint knows no such resource, holds nothing that
 // could be told; but for network interfaces, which a destroy waits for.
 func (n network) holders(ctx context.Context, vpcs []string) ([]Holder, error) {
 	if len(vpcs) == 0 {

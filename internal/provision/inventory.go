@@ -16,7 +16,7 @@ import (
 // returns what is gone and misses what is there.
 // https://github.com/aws/aws-sdk/issues/676
 //
-// A thing is the stack's by its tag. Where a service can't search by tag, it is
+// A resource is the stack's by its tag. Where a service can't search by tag, it is
 // looked up by the name that the stack gives it, and then its tag is read.
 func Inventory(ctx context.Context, c Clients, stack string) ([]inventory.Item, error) {
 	if err := naming.CheckStack(stack); err != nil {

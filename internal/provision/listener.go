@@ -30,7 +30,7 @@ type Listener struct {
 	traffic func(context.Context) (traffic, error)
 	want    listenerSpec
 	// others names the stack's other listeners. Nil means that this one does
-	// not look for strangers.
+	// not look for unmanaged ones.
 	others []string
 	main   bool
 }
@@ -74,7 +74,7 @@ type liveListener struct {
 	clients  string            // what of them is asked for
 	rules    map[string]string // ARN of each rule before the default action, and what it does
 	rule     string            // ARN of the rule that the default action is
-	extra    map[string]string // ARN of each stranger's, and what it does
+	extra    map[string]string // ARN of each unmanaged rule's, and what it does
 }
 
 // Read looks at all listeners of the load balancer. Ours is the one with our
@@ -88,7 +88,7 @@ func (l *Listener) Read(ctx context.Context) (*liveListener, graph.State, error)
 		return nil, graph.State{}, err
 	}
 	if tags[l.lb.ID()][TagStack] != l.stack {
-		return nil, absent, nil // a part of a stranger's load balancer
+		return nil, absent, nil // a part of an unmanaged load balancer
 	}
 	named := func(x types.Listener) string { return tags[aws.ToString(x.ListenerArn)][TagResource] }
 	at := slices.IndexFunc(all, func(x types.Listener) bool { return named(x) == l.Name() })
@@ -439,7 +439,7 @@ func (l *Listener) Create(ctx context.Context) (string, error) {
 	return arn, nil
 }
 
-// record writes the settings that the listener carries out to the tags of things.
+// record writes the settings that the listener carries out to the tags of resources.
 func (l *Listener) record(ctx context.Context, arns ...string) error {
 	_, err := l.elb.AddTags(ctx, &elb.AddTagsInput{ResourceArns: arns, Tags: elbTags(l.settings[byListener])})
 	if err != nil {

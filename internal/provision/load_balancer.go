@@ -45,7 +45,7 @@ type LoadBalancer struct {
 }
 
 // protection is whether deletion is to be protected against, and whether the run was
-// told so: what was turned on by hand stays on, unless it was told otherwise.
+// told so: what was turned on by hand stays on, unless it was given otherwise.
 type protection struct{ on, said bool }
 
 // balancer is a load balancer with its tags, or none.
@@ -371,7 +371,7 @@ func (l *LoadBalancer) Delete(ctx context.Context) error {
 	return nil
 }
 
-// kind is a kind of thing in load balancing. Named lists the ARNs of those whose
+// kind is a kind of resource in load balancing. Named lists the ARNs of those whose
 // names begin as the stack's do; their tags say whether they are the stack's.
 func (b balancing) kind(name string, named func(context.Context) ([]string, error), remove func(ctx context.Context, arn *string) error) inventory.Kind {
 	return inventory.Kind{

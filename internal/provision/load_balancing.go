@@ -94,7 +94,7 @@ func (b loadBalancing) arns() []string {
 }
 
 // withoutGone is what of load balancing is still there, where something has gone since it
-// was listed: each thing is then asked for its tags by itself.
+// was listed: each resource is then asked for its tags by itself.
 func (b balancing) withoutGone(ctx context.Context, found loadBalancing) (loadBalancing, error) {
 	tags := map[string]map[string]string{}
 	for _, arn := range found.arns() {
@@ -122,7 +122,7 @@ func (b balancing) withoutGone(ctx context.Context, found loadBalancing) (loadBa
 	return found, nil
 }
 
-// goneSince says of the error of a call that names several things of load balancing that
+// goneSince says of the error of a call that names several resources of load balancing that
 // one of them is gone.
 func goneSince(err error) bool {
 	return isCode(err, "LoadBalancerNotFound", "TargetGroupNotFound", "ListenerNotFound")
@@ -145,11 +145,11 @@ func (b balancing) listenersOf(ctx context.Context, balancer string) ([]types.Li
 	return all, nil
 }
 
-// mostDescribed is of how many things one call describes the tags.
+// mostDescribed is of how many resources one call describes the tags.
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DescribeTags.html
 const mostDescribed = 20
 
-// tagsOf are the tags of things of load balancing, by their ARNs.
+// tagsOf are the tags of resources of load balancing, by their ARNs.
 func (b balancing) tagsOf(ctx context.Context, arns ...string) (map[string]map[string]string, error) {
 	if tags, ok := b.allHinted(arns); ok {
 		return tags, nil

@@ -18,7 +18,7 @@ import (
 )
 
 // LogGroup takes the output of the tasks and forgets it after some days:
-// CloudWatch keeps, and bills, for ever unless it is told not to.
+// CloudWatch keeps, and bills, for ever unless a retention is set.
 type LogGroup struct {
 	graph.NodeOf[liveLogGroup]
 	logGroups
@@ -28,7 +28,7 @@ type LogGroup struct {
 }
 
 // logRetention is how long a group is to keep what it holds. What a group keeps for
-// longer is left as it is, unless the run was told a time: a shorter one deletes.
+// longer is left as it is, unless the run was given a time: a shorter one deletes.
 type logRetention struct {
 	days int32
 	said bool
@@ -141,7 +141,7 @@ func (l *LogGroup) Attributes() graph.Attributes[liveLogGroup] {
 		tagAttribute(func(l *liveLogGroup) map[string]string { return l.tags }, graph.SetBy(l.retag)),
 		graph.Field("retention", func(l *liveLogGroup) string { return retentionText(l.days) }, graph.SetBy(l.retain)).
 			Retain(func(live, want *liveLogGroup) string {
-				// A group that was never told a time keeps for ever, too.
+				// A group that was never given a time keeps for ever, too.
 				if byHand := live.days > want.days || live.days == 0 && live.tags[settingTag("log-days")] != ""; !byHand || l.want.said {
 					return ""
 				}
@@ -236,7 +236,7 @@ func (i identity) logGroupKind(client *cloudwatchlogs.Client) inventory.Kind {
 			case owner == i.stack:
 				out = append(out, inventory.Item{ID: name})
 			case owner == "" && strings.HasPrefix(name, "/aws/rds/"):
-				// Whose it is can't be told, so it is named and not removed.
+				// Whose it is can't be known, so it is named and not removed.
 				out = append(out, inventory.Item{
 					ID:     name,
 					HeldBy: "nobody: RDS writes the end of a log after the group was removed, into a new one without tags; if no other database had that name, 'aws logs delete-log-group' removes it",

@@ -38,7 +38,7 @@ import (
 // missing names the member that an answer lacks although AWS always gives it, or
 // is "". The SDK checks no answer against its model, and what reads one may take
 // these for granted: what was made, a list of what there is (be it empty) with the
-// id of each thing, and of what was asked for by name either the thing or why not.
+// id of each resource, and of what was asked for by name either the resource or why not.
 func missing(answer any) string {
 	switch a := answer.(type) {
 	case *acm.RequestCertificateOutput:
@@ -266,7 +266,7 @@ func missing(answer any) string {
 
 // listed names what a list lacks: AWS sends a member for it also where there is
 // nothing to list, and what takes the lack of one for "none there" deletes a
-// network under what is in it. Each of the things has to have what ok asks for.
+// network under what is in it. Each of the resources has to have what ok asks for.
 func listed[T any](member string, list []T, ok func(T) bool, of string) string {
 	if list == nil {
 		return member
@@ -296,7 +296,7 @@ func all[T any](list []T, ok func(T) bool) bool {
 }
 
 // unfiltered reports that an endpoint did not keep to the tags that EC2 was asked for,
-// as emulators do: what it lists besides is a stranger's, such as the default VPC.
+// as emulators do: what it lists besides is another owner's, such as the default VPC.
 func unfiltered(input, answer any) error {
 	var (
 		filters []ec2types.Filter
@@ -336,7 +336,7 @@ func unfiltered(input, answer any) error {
 		"nothing was touched: use an endpoint that filters by tag, as AWS does; %s needs none", hint.Command("up", "--local"))
 }
 
-// stray is the id of the first thing without a tag that was filtered by, or "".
+// stray is the id of the first resource without a tag that was filtered by, or "".
 func stray[T any](filters []ec2types.Filter, list []T, of func(T) (*string, []ec2types.Tag)) string {
 	for _, f := range filters {
 		key, byTag := strings.CutPrefix(aws.ToString(f.Name), "tag:")

@@ -52,7 +52,7 @@ const (
 	extraEntry   = "network ACL entry too many: "
 )
 
-// entryName tells an entry from the others of its ACL.
+// entryName distinguishes an entry from the others of its ACL.
 func entryName(number int32, egress bool) string {
 	direction := "ingress"
 	if egress {

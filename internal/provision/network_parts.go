@@ -6,7 +6,7 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// networkParts are where the things of a stack are: its own VPC or one that was given.
+// networkParts are where the resources of a stack are: its own VPC or one that was given.
 type networkParts struct {
 	vpc home
 	// gateway is what a load balancer that faces the internet needs, and routes what a

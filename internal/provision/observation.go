@@ -16,10 +16,10 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// observation is what a run reads before it changes anything: each kind of thing once, for
+// observation is what a run reads before it changes anything: each kind of resource once, for
 // all who need it. ReadDeployed reads into it, and so do the resources of the same run while
 // the engine observes them. What was read is never changed. After that the resources read
-// anew, so that nothing is waited for in what was read before it happened. Its zero value
+// again, so that nothing is waited for in what was read before it happened. Its zero value
 // has read nothing.
 type observation struct {
 	service       reading[*ecstypes.Service]
@@ -55,7 +55,7 @@ func (i identity) observed() *observation {
 // lock or an answer to a question, has to read again.
 const observationAge = 30 * time.Second
 
-// reading is a kind of thing in an observation.
+// reading is a kind of resource in an observation.
 type reading[T any] struct {
 	mu       sync.Mutex
 	observed *sharedRead[T] // nil before the first one asks
@@ -81,7 +81,7 @@ func (r *reading[T]) get(ctx context.Context, read func(context.Context) (T, err
 	return r.observe(ctx, read)
 }
 
-// getTogether is get of what many resources read: those who read anew at the same time
+// getTogether is get of what many resources read: those who read again at the same time
 // share a call, too.
 func (r *reading[T]) getTogether(ctx context.Context, read func(context.Context) (T, error)) (T, error) {
 	if !graph.Observing(ctx) {
@@ -110,7 +110,7 @@ func (r *reading[T]) observe(ctx context.Context, read func(context.Context) (T,
 	}
 }
 
-// share reads anew, together with all who come until the call is sent.
+// share reads again, together with all who come until the call is sent.
 func (r *reading[T]) share(ctx context.Context, read func(context.Context) (T, error)) (T, error) {
 	for {
 		r.mu.Lock()

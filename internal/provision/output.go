@@ -90,7 +90,7 @@ func (o *Output) Next(ctx context.Context, each func(OutputLine) error) error {
 	return nil
 }
 
-// Happenings are what ECS tells of a stack's service, the newest first: its
+// Happenings are what ECS reports of a stack's service, the newest first: its
 // events, of which it keeps the last hundred, and the tasks that stopped within
 // the last hour. Found is false when there is no service.
 func Happenings(ctx context.Context, c Clients, stack string) (events []diagnosis.Event, stopped []diagnosis.Task, found bool, err error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	scaling "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
 	scalingtypes "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling/types"
+	alarmtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
@@ -23,7 +24,7 @@ import (
 )
 
 // tagPaused is on the service of a paused stack, and says since when it is. It is
-// written first of all, so that a pause that was cut off is told from drift, and taken
+// written first of all, so that a pause that was cut off is distinguished from drift, and taken
 // off by the run that makes the stack serve again.
 const tagPaused = "bookctl:paused"
 
@@ -55,11 +56,11 @@ type Pause struct {
 	Stack   string
 	// Guard is asked before each change.
 	Guard func(context.Context) error
-	// Progress is told what is waited for.
+	// Progress is called with what is waited for.
 	Progress func(string)
 }
 
-// Run pauses the stack. The database goes after the last task, which would else be
+// Run pauses the stack. The database goes after the last task, which would otherwise be
 // replaced for not being healthy without it.
 func (p Pause) Run(ctx context.Context) error {
 	who := identity{stack: p.Stack, region: p.Clients.IAM.Options().Region}
@@ -166,26 +167,22 @@ func (p Pause) suspend(ctx context.Context, who identity) error {
 	return nil
 }
 
-// silence has the alarms, where there are any, tell nobody that there are no tasks.
+// silence disables the actions of the alarms: nobody is to be notified that there are no
+// tasks.
 func (p Pause) silence(ctx context.Context, who identity) error {
-	tell := newAlarming(who, p.Clients, Settings{})
-	all, err := tell.all(ctx)
+	alarms := newAlarming(who, p.Clients, Settings{})
+	enabled, err := alarms.all(ctx)
 	if err != nil {
 		return err
 	}
-	var names []string
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		if aws.ToBool(all[name].ActionsEnabled) {
-			names = append(names, name)
-		}
-	}
-	if names == nil {
+	maps.DeleteFunc(enabled, func(_ string, x alarmtypes.MetricAlarm) bool { return !aws.ToBool(x.ActionsEnabled) })
+	if len(enabled) == 0 {
 		return nil
 	}
 	if err := p.Guard(ctx); err != nil {
 		return err
 	}
-	return tell.act(ctx, false, names)
+	return alarms.act(ctx, false, enabled)
 }
 
 // empty takes the service's tasks to zero and waits until the last has ended.
@@ -213,7 +210,7 @@ func (p Pause) empty(ctx context.Context, s *Service, live *ecstypes.Service) er
 		case live.RunningCount+live.PendingCount > 0:
 			return plural(live.RunningCount+live.PendingCount, "task") + " still running", nil
 		}
-		// One that ends is not counted any more, and may yet serve its last requests.
+		// One that ends is not counted any more, and may still serve its last requests.
 		ending, err := s.tasks(ctx, ecstypes.DesiredStatusStopped)
 		ending = slices.DeleteFunc(ending, func(t diagnosis.Task) bool { return t.Status == "STOPPED" })
 		if len(ending) > 0 {

@@ -16,7 +16,7 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// ReleaseAlarm tells of a release that failed: a rule of EventBridge for what ECS says
+// ReleaseAlarm notifies of a release that failed: a rule of EventBridge for what ECS says
 // when it gives a deployment up. There is no metric of that.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html
 type ReleaseAlarm struct {
@@ -25,7 +25,7 @@ type ReleaseAlarm struct {
 	to *AlarmTopic
 }
 
-// alarmRelease is how the alarm is called that tells of a failed release.
+// alarmRelease is the name of the alarm for a failed release.
 const alarmRelease = "failed-release"
 
 func newReleaseAlarm(a alarming, to *AlarmTopic) *ReleaseAlarm {
@@ -145,7 +145,7 @@ func (r *ReleaseAlarm) Wanted(live *liveReleaseAlarm) *liveReleaseAlarm {
 	}
 }
 
-// Attributes implements graph.Shape. Where nobody is to be told, the rule goes.
+// Attributes implements graph.Shape. If nobody is to be notified, the rule is deleted.
 func (r *ReleaseAlarm) Attributes() graph.Attributes[liveReleaseAlarm] {
 	kept := func(_, want *liveReleaseAlarm) bool { return want.there }
 	put := graph.SetBy(func(ctx context.Context, _ []graph.Change) error { return r.put(ctx, nil) })

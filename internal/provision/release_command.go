@@ -38,9 +38,9 @@ type ReleaseCommand struct {
 
 // ReleaseWatch hears of a release command while it is at work. Either may be nil.
 type ReleaseWatch struct {
-	// Began is told the id of its task, and how long that may take.
+	// Began is called with the id of its task, and how long that may take.
 	Began func(task string, limit time.Duration)
-	// Line is told what it writes.
+	// Line is called with each line that it writes.
 	Line func(OutputLine)
 }
 
@@ -48,7 +48,7 @@ type ReleaseWatch struct {
 // made of a release whose had.
 const tagReleased = "bookctl:release-command-succeeded"
 
-// mostReleaseLines is how many of its last lines the failure of a command tells.
+// mostReleaseLines is how many of its last lines the failure of a command shows.
 const mostReleaseLines = 5
 
 // mostReleaseTimeout is the longest that a release command may be given.
@@ -236,7 +236,7 @@ func (r *ReleaseCommand) wroteLast() string {
 	return "; it wrote last: " + strings.Join(r.lately, " | ")
 }
 
-// tellBegan tells whoever watches that the task is at work.
+// tellBegan reports to whoever watches that the task is at work.
 func (r *ReleaseCommand) tellBegan() {
 	if r.watch.Began != nil {
 		r.watch.Began(r.task.ID, r.limit)

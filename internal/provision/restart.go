@@ -39,7 +39,7 @@ func (e *RestartError) Unwrap() error { return e.Err }
 // Restart replaces every task of the service by a new one of the same release,
 // without a gap, and returns when the new ones serve. Tasks read the secret
 // when they start, so the service then carries the version that the database
-// notes. Progress, which may be nil, is told what ECS says.
+// notes. Progress, which may be nil, is called with what ECS says.
 //
 // The only thing of the service that changes is its deployment, which nothing compares:
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html#ECS-UpdateService-request-forceNewDeployment
@@ -91,7 +91,7 @@ func Restart(ctx context.Context, c Clients, stack string, progress func(string)
 	if !late && !errors.Is(err, errRestartFailed) {
 		return Restarted{}, err
 	}
-	// What can't be read of it is left out, and the failure is told all the same.
+	// What can't be read of it is left out, and the failure is reported all the same.
 	look, done := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 	defer done()
 	return Restarted{}, &RestartError{err, s.restartEvidence(look, c, db)}

@@ -45,7 +45,7 @@ func clockIsOff(err error) aws.Ternary {
 // who stops a run that AWS throttles would wait for half a minute of attempts.
 //
 // Nor is a call tried again long after it began, as on a machine that was suspended
-// in a pause: each attempt is signed anew, and the lock was asked before the first.
+// in a pause: each attempt is signed again, and the lock was asked before the first.
 func EndPauses(stack *middleware.Stack) error { return endPauses(stack, time.Now) }
 
 // lastAttempt is how long after its beginning a call may be tried again; see runlock.Lock.
@@ -98,7 +98,7 @@ func endPauses(stack *middleware.Stack, now func() time.Time) error {
 }
 
 // onlyThrottles repeats no call but one that AWS refused to look at for coming
-// too fast. It is for calls that make another thing each time, without a client
+// too fast. It is for calls that make another resource each time, without a client
 // token or a name that is unique: the SDK would otherwise answer a lost
 // connection by making a second one.
 type onlyThrottles struct{ aws.Retryer }

@@ -35,7 +35,7 @@ type Role struct {
 	boundary string
 	// account is what tells, by its ARN, account and partition.
 	account identified
-	// permissions are asked when the things that they name have ARNs.
+	// permissions are asked when the resources that they name have ARNs.
 	permissions func() []statement
 	made        bool // by this run, so that nobody else has given it a policy
 	// forECS reports whether it is ECS itself, and not tasks, that assumes the role.

@@ -202,7 +202,7 @@ func (r *RouteTable) route(ctx context.Context, _ []graph.Change) error {
 	case live == nil || live.out == "":
 		_, err = r.ec2.CreateRoute(ctx, &ec2.CreateRouteInput{RouteTableId: id, DestinationCidrBlock: dest, GatewayId: aws.String(r.gateway.ID())})
 		if isCode(err, "RouteAlreadyExists") {
-			r.doubtful, err = true, nil // by a call whose answer was lost; the next look tells where it leads
+			r.doubtful, err = true, nil // by a call whose answer was lost; the next read shows where it leads
 		}
 	default:
 		_, err = r.ec2.ReplaceRoute(ctx, &ec2.ReplaceRouteInput{RouteTableId: id, DestinationCidrBlock: dest, GatewayId: aws.String(r.gateway.ID())})
@@ -250,7 +250,7 @@ func (r *RouteTable) join(ctx context.Context, subnet string) error {
 	_, err := r.ec2.AssociateRouteTable(ctx, &ec2.AssociateRouteTableInput{RouteTableId: aws.String(r.ID()), SubnetId: &subnet})
 	if isCode(err, "Resource.AlreadyAssociated") {
 		r.doubtful = true
-		return nil // by a call whose answer was lost; the next look tells with which table
+		return nil // by a call whose answer was lost; the next read shows with which table
 	}
 	if err != nil {
 		return fmt.Errorf("associate %s with %s: %w", subnet, r.ID(), err)

@@ -17,7 +17,7 @@ import (
 type Run struct {
 	Clients Clients
 	Spec    Spec
-	// Holder is what others are told of this run; see runlock.Acquire.
+	// Holder is what others learn of this run; see runlock.Acquire.
 	Holder string
 	// Lock tunes the lock; its zero value works.
 	Lock runlock.Options
@@ -30,11 +30,11 @@ type Run struct {
 	// Its error refuses the run. Of a stack that is not there it is asked before that
 	// was looked at, too.
 	Allow func([]graph.Finding) error
-	// Begin, which may be nil, is told the parts once the lock is held.
+	// Begin, which may be nil, is called with the parts once the lock is held.
 	Begin func([]Resource)
-	// Observe, which may be nil, is told what happens.
+	// Observe, which may be nil, is called with what happens.
 	Observe func(graph.Event)
-	// Unlocked, which may be nil, is told why the lock could not be given back.
+	// Unlocked, which may be nil, is called with why the lock could not be given back.
 	// It ends by itself then.
 	Unlocked func(error)
 }
@@ -119,7 +119,7 @@ func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
 	}
 	var report graph.Report
 	err = r.Hold(ctx, func(lock *runlock.Lock) error {
-		// Another run may have been at work until now: look anew.
+		// Another run may have been at work until now: look again.
 		r.Spec.Deployed = nil
 		var err error
 		stack, report, err = r.make(ctx, lock, nil)
@@ -231,7 +231,7 @@ type Removal struct {
 	Spared []string
 }
 
-// Removed is the number of things that went.
+// Removed is the number of resources that went.
 func (r Removal) Removed() int { return r.Report.Count(graph.Deleted) + len(r.Swept) }
 
 // Destroy removes the stack and, with purge, its snapshots and backups, for

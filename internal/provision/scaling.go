@@ -102,7 +102,7 @@ func (s *Scaling) Read(ctx context.Context) (*liveScaling, graph.State, error) {
 		return nothing, none, nil
 	}
 	if !s.service.ours() && s.service.ID() != "" {
-		return nothing, none, nil // a part of a stranger's service
+		return nothing, none, nil // a part of an unmanaged service
 	}
 	target := targets[0]
 	live.bounds = boundsOf(target)

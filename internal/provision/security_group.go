@@ -227,7 +227,7 @@ func newLiveRule(egress bool, protocol *string, from, to *int32, peer *string, e
 	return l
 }
 
-// String names the rule, so that it can be told from every other of its group.
+// String names the rule, so that it differs from every other of its group.
 func (l liveRule) String() string { return strings.TrimSpace(l.exotic + " " + l.rule.String()) }
 
 const (
@@ -261,7 +261,7 @@ func (g *SecurityGroup) Create(ctx context.Context) (string, error) {
 var allowAll = rule{egress: true, peer: anywhere}
 
 // namesake finds the group that has the name already: ours, made by a call
-// whose answer was lost and not shown by its tags in time, or a stranger's.
+// whose answer was lost and not shown by its tags in time, or another owner's.
 func (g *SecurityGroup) namesake(ctx context.Context, duplicate error) (string, error) {
 	name := g.groupName()
 	out, err := g.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{

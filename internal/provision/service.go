@@ -82,7 +82,7 @@ type shifting struct {
 	role   *Role
 }
 
-// lookUp finds the rule that ECS is told of.
+// lookUp finds the rule that ECS is given.
 func (s *shifting) lookUp(ctx context.Context) error {
 	if s.second == nil || s.front.ID() == "" || s.front.destroying {
 		return nil
@@ -90,7 +90,7 @@ func (s *shifting) lookUp(ctx context.Context) error {
 	return s.front.learnRule(ctx)
 }
 
-// configuration is what ECS is told; nil for a service that only rolls.
+// configuration is what ECS is given; nil for a service that only rolls.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/alb-resources-for-blue-green.html
 func (s *shifting) configuration() *types.AdvancedConfiguration {
 	if s.second == nil {
@@ -378,7 +378,7 @@ func (s *Service) lookup(ctx context.Context) (*types.Service, error) {
 // this run started, or found on its way with the wanted definition, is the one
 // that serves: ECS's own rollback puts another in its place, and a run that
 // took that for success would report the old release as the new one.
-// failed tells of a rollout of the wanted definition that failed before.
+// failed describes a rollout of the wanted definition that failed before.
 func (s *Service) progress(live *types.Service) (phase graph.Phase, note, failed string) {
 	primary := newestDeployment(live)
 	note = fmt.Sprintf("%d/%d running", live.RunningCount, live.DesiredCount)
@@ -954,7 +954,7 @@ func (s *Service) Create(ctx context.Context) (string, error) {
 	return aws.ToString(out.Service.ServiceArn), nil
 }
 
-// join remembers the rollout that an answer tells of.
+// join remembers the rollout that an answer shows.
 func (s *Service) join(live *types.Service) {
 	if live == nil {
 		return

@@ -41,7 +41,7 @@ type Setting struct {
 	// Settings.Follow. The default is that of bookapi.
 	Derived bool
 
-	// check makes demands on it, in the order in which they are told.
+	// check makes demands on it, in the order in which they are reported.
 	check func(Settings, refusal)
 	// given takes over what was said: it brings the value into its one form, and
 	// changes what depends on it.
@@ -191,7 +191,7 @@ func (f Field[T]) Parse(s *Settings, text string) bool {
 	return true
 }
 
-// place is where settings are recorded. Tags tell a change by hand, which is drift,
+// place is where settings are recorded. Tags reveal a change by hand, which is drift,
 // from the user's new wish.
 type place struct {
 	// on are the resources that record it; it is read from the first.
@@ -233,7 +233,7 @@ const (
 )
 
 // A setting counts as deployed when AWS has taken it: its tag is written with the
-// thing when that is made, and after the change from then on. What one resource
+// resource when that is made, and after the change from then on. What one resource
 // carries out for another is written by the one that does it.
 const (
 	byListener = balancerPart + " by listener"
@@ -306,7 +306,7 @@ func (s *Settings) readCopy(resource string, tags map[string]string) {
 }
 
 // read sets the settings that a resource records: as its tags say, or else as the
-// thing is.
+// resource is.
 func (s *Settings) read(resource string, tags map[string]string, live parts) {
 	for _, row := range Table() {
 		if row.recorded.on[0] != resource {

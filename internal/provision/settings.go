@@ -95,7 +95,7 @@ type Settings struct {
 	// Exec lets commands be run in the tasks, whose file system is then
 	// writable.
 	Exec bool
-	// AlarmEmail is the address that is told when something is wrong, "" for none, and
+	// AlarmEmail is the address that is notified of failures, "" for none, and
 	// AlarmTopic the ARN of a topic that is, which is not the stack's. There is one of them
 	// at most.
 	AlarmEmail, AlarmTopic string

@@ -837,11 +837,11 @@ func operationSettings() []Setting {
 					s.AlarmTopic = ""
 				}
 			},
-			recorded: onService, // the alarms are made, or gone, before it
+			recorded: onService, // the alarms are created or deleted before it
 		},
 		{
 			Flag: "alarm-topic", JSON: "alarmTopic", Value: Text{Of: func(s *Settings) *string { return &s.AlarmTopic }},
-			Help:    "tell this SNS topic (its ARN) instead, which stays its owner's; 'none' ends it",
+			Help:    "notify this existing SNS topic (its ARN) instead; 'none' ends it",
 			Example: "arn:aws:sns:us-east-1:000000000000:ops",
 			Drives:  []ResourceField{{"alarms", ""}, {"release-alarm", ""}},
 			Costs:   alarmCosts, uses: alarmUses,
@@ -855,7 +855,7 @@ func operationSettings() []Setting {
 					s.AlarmEmail = ""
 				}
 			},
-			recorded: onService, // the alarms are made, or gone, before it
+			recorded: onService, // the alarms are created or deleted before it
 		},
 		{
 			Flag: "deploy", JSON: "deploy", Value: Text{Of: func(s *Settings) *string { return &s.Deploy }, Default: rolling},

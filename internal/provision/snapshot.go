@@ -71,7 +71,7 @@ func (s Snapshot) Taken() bool { return s.Kind != RetainedBackup && s.Kind != Co
 func (s Snapshot) Elsewhere() bool { return s.elsewhere != "" }
 
 // Restored lays over s what the snapshot's database was, as far as the snapshot
-// tells, and names the settings that it does not tell. Its tags are those of its
+// records, and names the settings that it does not record. Its tags are those of its
 // instance at that time; the size, which can't shrink, and the days of backups are
 // its own, since they may have been raised by hand or by RDS.
 func (s Snapshot) Restored(settings Settings) (_ Settings, unknown []string) {

@@ -87,7 +87,7 @@ func (s *SnapshotCopy) Read(ctx context.Context) (*liveSnapshot, graph.State, er
 // snapshotFailed is the status of a snapshot that RDS could not make.
 const snapshotFailed = "failed"
 
-// why is the last that RDS tells of the copy.
+// why is the last that RDS reports of the copy.
 func (s *SnapshotCopy) why(ctx context.Context) (string, error) {
 	out, err := s.rds.DescribeEvents(ctx, &rds.DescribeEventsInput{SourceType: types.SourceTypeDbSnapshot, SourceIdentifier: aws.String(s.copyName())})
 	if err != nil {

@@ -82,7 +82,7 @@ type Spec struct {
 	// is made so: whoever makes a stack wants it to serve.
 	Paused bool
 	// startEarly has tasks started while the database is made; Run.Up sets it. It says how
-	// things are made and not how they should be: what is there is right either way.
+	// resources are made and not how they should be: what is there is right either way.
 	startEarly bool
 	// afterCutOff reports whether another run was cut off just before this one; Run sets it.
 	afterCutOff bool
@@ -91,9 +91,9 @@ type Spec struct {
 	alarmed bool
 	// destroying reports whether the stack is only to be removed; Run.Destroy sets it.
 	destroying bool
-	// Said are the settings that this run was told, as up's flags are called. What
+	// Said are the settings that this run was given, as up's flags are called. What
 	// was set by hand and protects more than what is recorded stays, unless the
-	// run was told otherwise.
+	// run was given otherwise.
 	Said map[string]bool
 	// UpgradeFrom is the version of a database that the run gives another major version,
 	// "" for a run that does not: see preflight.Environment.
@@ -190,7 +190,7 @@ type Stack struct {
 	alarmTopic  *AlarmTopic     // nil without alarms
 	alarms      *Alarms         // likewise
 	release     *ReleaseCommand // nil without one
-	certificate *Certificate    // nil without --domain, or with one that is brought along
+	certificate *Certificate    // nil without --domain, or with an existing one
 }
 
 // Resources returns all parts in the order in which they are needed, for
@@ -508,7 +508,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		release = newReleaseCommand(run, c.Logs, cluster, definition, net.routes, task, net.public, words, time.Duration(spec.ReleaseTimeout)*time.Minute, spec.Release)
 		releases, released = []Resource{release}, []graph.Finder{release}
 	}
-	// Before the service, which records whom they tell.
+	// Before the service, which records who is notified.
 	var topic *AlarmTopic
 	var alarms *Alarms
 	var judges []string
@@ -574,12 +574,12 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	}, nil
 }
 
-// inventoryOf has the kinds of things that a stack has, which are listed and
+// inventoryOf has the kinds of resources that a stack has, which are listed and
 // deleted alongside the resources that make them. Those that can be deleted are in the
 // order in which they go: what holds others first.
 //
 // Sweep takes the network and the load balancing alone, where ids and not names
-// tell things apart: the second VPC of a create whose answer was lost, a target
+// distinguish resources: the second VPC of a create whose answer was lost, a target
 // group of an earlier release. Snapshots are no kind (see Snapshots), nor is the
 // lock, which its Release removes.
 //

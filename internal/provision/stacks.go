@@ -60,7 +60,7 @@ func (s *Summary) unseen(err error) bool {
 // Stacks lists the stacks of the account and region. They are found by the tag
 // of their VPC, which is made first and goes last, of the snapshots that outlive
 // them, and of the cluster and the secret, which are made alongside the VPC and may
-// be all there is. What lists the things of all stacks is called once for all; see
+// be all there is. What lists the resources of all stacks is called once for all; see
 // neighbours. Costs says that Summary.There is needed whole, which takes one call
 // for each stack.
 func Stacks(ctx context.Context, c Clients, costs bool) ([]Summary, error) {
@@ -156,7 +156,7 @@ func tagged(ctx context.Context, client *tagapi.Client) []string {
 	return out
 }
 
-// neighbours are things of all stacks, which one call lists. Where the caller may not
+// neighbours are resources of all stacks, which one call lists. Where the caller may not
 // list them, as with the policy of one stack, each stack is looked at by itself.
 type neighbours struct {
 	clusters  map[string]ecstypes.Cluster
@@ -237,7 +237,7 @@ func readNeighbours(ctx context.Context, c Clients, stacks []string) (*neighbour
 // so that this saves a call for each stack.
 func (n *neighbours) atRest(who identity, d *Deployed) bool {
 	if _, dated := n.instances[who.names().Database()]; !dated {
-		return false // only the service tells how old the stack is
+		return false // only the service shows how old the stack is
 	}
 	cluster, ok := n.clusters[who.names().Cluster()]
 	tags := ecsTagMap(cluster.Tags)

@@ -25,7 +25,7 @@ type Status struct {
 	ReleaseStatus
 }
 
-// AlarmsStatus is who is told when something is wrong, and of what now.
+// AlarmsStatus is who is notified of failures, and of what now.
 type AlarmsStatus struct {
 	// To is an address or the ARN of a topic.
 	To string `json:"to" doc:"An address, or the ARN of a topic."`

@@ -170,7 +170,7 @@ func (s *Subnet) Create(ctx context.Context) (string, error) {
 }
 
 // occupant finds the subnet that has the range, or some of it, already: ours,
-// made by a call whose answer was lost, or a stranger's.
+// made by a call whose answer was lost, or another owner's.
 func (s *Subnet) occupant(ctx context.Context, conflict error) (string, error) {
 	out, err := s.ec2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: []string{s.vpc.ID()}}}})
 	if err != nil {

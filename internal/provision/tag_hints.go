@@ -12,8 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi/types"
 )
 
-// HintTags lets the next look at the stack take the tags of many things from one
-// call, where it would ask each service for each thing's. It is for a look that
+// HintTags lets the next look at the stack take the tags of many resources from one
+// call, where it would ask each service for each resource's. It is for a look that
 // nothing is changed upon, such as a status.
 //
 // The tagging API lags behind the services, and lists what is gone
@@ -49,7 +49,7 @@ func taggedThings(ctx context.Context, client *tagapi.Client, filter types.TagFi
 }
 
 // tagHints are tags that are known already, by ARN: those that HintTags read, and those
-// that this run has made things with.
+// that this run has made resources with.
 type tagHints struct {
 	mu sync.Mutex
 	by map[string]map[string]string
@@ -61,7 +61,7 @@ func newTagHints(read map[string]map[string]string) *tagHints {
 	return h
 }
 
-// madeWith notes tags that this run has given to a thing with the call that made it, or
+// madeWith notes tags that this run has given to a resource with the call that made it, or
 // since.
 func (i identity) madeWith(arn string, tags map[string]string) {
 	if i.hints == nil {
@@ -77,7 +77,7 @@ func (i identity) madeWith(arn string, tags map[string]string) {
 	i.hints.by[arn] = all
 }
 
-// hinted returns the tags of a thing of the stack, if they are known to be what
+// hinted returns the tags of a resource of the stack, if they are known to be what
 // they should be.
 func (i identity) hinted(arn *string) (map[string]string, bool) {
 	if i.hints == nil {
@@ -89,7 +89,7 @@ func (i identity) hinted(arn *string) (map[string]string, bool) {
 	return tags, ok && tags[TagStack] == i.stack && len(tagDrift(tags, i.tags(tags[TagResource]))) == 0
 }
 
-// allHinted is hinted for several things at once.
+// allHinted is hinted for several resources at once.
 func (i identity) allHinted(arns []string) (map[string]map[string]string, bool) {
 	all := map[string]map[string]string{}
 	return all, len(arns) > 0 && !slices.ContainsFunc(arns, func(arn string) bool {

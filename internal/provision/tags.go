@@ -25,7 +25,7 @@ type identity struct {
 	version string
 	// region is told by the names and tags of what AWS has once for all regions.
 	region string
-	// destroying reports whether the stack is only to be removed: what only tells how a thing
+	// destroying reports whether the stack is only to be removed: what only tells how a resource
 	// differs need not be read.
 	destroying bool
 	// given are the tags that the user gave to everything of the stack.
@@ -38,7 +38,7 @@ type identity struct {
 	observation *observation
 }
 
-// names are what the stack's things are called in AWS.
+// names are what the stack's resources are called in AWS.
 func (i identity) names() naming.Names { return naming.Names{Stack: i.stack, Region: i.region} }
 
 // tags returns the tags of the resource called resource in the stack.
@@ -49,7 +49,7 @@ func (i identity) tags(resource string) map[string]string {
 	return tags
 }
 
-// newTags are those that a thing is made with: its own, and the settings of it that
+// newTags are those that a resource is made with: its own, and the settings of it that
 // another resource of the stack carries out and keeps from then on.
 func (i identity) newTags(resource, by string) map[string]string {
 	tags := i.tags(resource)
@@ -71,7 +71,7 @@ func (i identity) recordDrift(live map[string]string, by string) []graph.Change 
 const fieldTag = "tag "
 
 // tagDrift compares tags. A tag that we did not set is its owner's business, and
-// a version is written when the thing is made and not chased afterwards: an
+// a version is written when the resource is made and not chased afterwards: an
 // upgrade of bookctl alone must not change anything.
 func tagDrift(live, want map[string]string) []graph.Change {
 	out := append(keyDrift(live, want), droppedDrift(live, want)...)

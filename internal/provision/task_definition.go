@@ -417,7 +417,7 @@ func (t *TaskDefinition) list(ctx context.Context, status types.TaskDefinitionSt
 	return arns, nil
 }
 
-// definition is the revision that is wanted. Names of things that are not there
+// definition is the revision that is wanted. Names of resources that are not there
 // yet are empty in it.
 func (t *TaskDefinition) definition() *ecs.RegisterTaskDefinitionInput {
 	arch := types.CPUArchitectureX8664
@@ -738,7 +738,7 @@ func (t *TaskDefinition) set(ctx context.Context, changes []graph.Change) error 
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/delete-task-definition-v2.html
 func (t *TaskDefinition) Delete(ctx context.Context) error {
 	var ours []string
-	// Those that are inactive already come first, lest they are met twice.
+	// Those that are inactive already come first, so that they are not met twice.
 	for _, status := range []types.TaskDefinitionStatus{types.TaskDefinitionStatusInactive, types.TaskDefinitionStatusActive} {
 		arns, err := t.list(ctx, status)
 		if err != nil {

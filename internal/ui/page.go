@@ -29,7 +29,7 @@ type view struct {
 	every time.Duration
 }
 
-// section is a part of the page that is put in anew when it changes. One without
+// section is a part of the page that is put in again when it changes. One without
 // contents is not shown.
 type section struct {
 	id       string
@@ -209,7 +209,7 @@ func dollars(sum float64) markup {
 	return element("td", class("number"), text(fmt.Sprintf("$%.2f", sum)))
 }
 
-// resources are drawn, and told in a table for those who can't see the drawing.
+// resources are drawn, and listed in a table for those who can't see the drawing.
 func resources(s Stack) markup {
 	if len(s.Parts) == 0 {
 		return ""

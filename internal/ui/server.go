@@ -174,13 +174,13 @@ func (s *Server) document(n news) markup {
 	return "<!doctype html>\n" + element("html", with("lang", "en"), head, body) + "\n"
 }
 
-// message is what the script is told: the contents of sections that changed.
+// message is what the script receives: the contents of sections that changed.
 type message struct {
 	Title    string            `json:"title"`
 	Sections map[string]markup `json:"sections"`
 }
 
-// lineMessage is what it is told of the logs.
+// lineMessage is what it receives of the logs.
 type lineMessage struct {
 	// Anew reports whether these lines don't go on from those before.
 	Anew   bool        `json:"anew"`

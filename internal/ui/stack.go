@@ -19,7 +19,7 @@ type Source interface {
 	Lines(ctx context.Context, anew *time.Time, each func(Line)) error
 }
 
-// Failure is an error as people are told it.
+// Failure is an error as it is shown.
 type Failure struct {
 	Text string
 	// Next is what to do, or empty.
@@ -42,7 +42,7 @@ type Stack struct {
 	Lock *Lock
 	// URL is where it answers, or empty.
 	URL string
-	// Rows are what there is to tell besides, in the order in which it is told.
+	// Rows are the further rows, in the order in which they are shown.
 	Rows []Row
 	// Parts are its resources.
 	Parts []picture.Part
@@ -75,7 +75,7 @@ type Lock struct {
 	Since  time.Time
 }
 
-// Row is something to tell, with its name.
+// Row is a value with its name.
 type Row struct {
 	Name  string
 	Texts []string

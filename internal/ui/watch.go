@@ -15,7 +15,7 @@ const (
 	lookLimit = 45 * time.Second
 	// linePause is the time between two reads of the logs.
 	linePause = time.Second
-	// linesRest is how long nobody looked when the logs are read anew, and not from
+	// linesRest is how long nobody looked when the logs are read again, and not from
 	// where they were left: there may be millions of lines in between.
 	linesRest = 30 * time.Second
 )
@@ -96,7 +96,7 @@ func (w *watcher) enter() (leave func()) {
 	}
 }
 
-// change changes what is known, and tells who waits for that.
+// change changes what is known, and wakes who waits for that.
 func (w *watcher) change(do func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

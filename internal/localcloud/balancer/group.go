@@ -311,7 +311,7 @@ func (g *Group) pick(cookie string) (*target, *http.Cookie) {
 // stickyCookie is the name that AWS gives its own.
 const stickyCookie = "AWSALB"
 
-// cookie tells a target from others.
+// cookie identifies a target.
 func (t *target) cookie() string {
 	sum := sha256.Sum256([]byte(t.ID + ":" + strconv.Itoa(t.Port)))
 	return hex.EncodeToString(sum[:16])

@@ -209,7 +209,7 @@ func (s *Server) start(ctx context.Context, settings Settings) error {
 	}
 }
 
-// configure writes the configuration of a data directory of the server anew, so that a
+// configure writes the configuration of a data directory of the server again, so that a
 // snapshot's own is never used.
 func (s *Server) configure(data string, settings Settings) error {
 	// A sibling directory of the data, so that no snapshot holds the key.

@@ -63,7 +63,7 @@ type Rules interface {
 	// Repository reports whether a repository exists and which of its tags may not
 	// be put again.
 	Repository(name string) (exists bool, immutable func(tag string) bool)
-	// Pushed is told of an image that has come, before the push is answered.
+	// Pushed is called for an image that was pushed, before the push is answered.
 	Pushed(name string)
 }
 

@@ -215,7 +215,7 @@ func (c *Container) Stop(ctx context.Context, grace time.Duration) {
 	<-c.Done()
 }
 
-// HasDatabase reports whether the container is told of a database by one of the usual names.
+// HasDatabase reports whether the container is given a database by one of the usual names.
 func (s Spec) HasDatabase() bool {
 	return slices.ContainsFunc([]string{"DB_HOST", "DB_SECRET_ARN", "PGHOST", "DATABASE_URL"}, func(name string) bool { return s.Environment[name] != "" })
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/bookctl/bookctl/internal/hint"
 )
 
-// Attributes is a resource's table of attributes: by what a live thing of the type L
+// Attributes is a resource's table of attributes: by what a live resource of the type L
 // is compared with the wanted one, and what is done about a difference. The order is
 // that in which they are set.
 type Attributes[L any] []Attribute[L]
@@ -45,7 +45,7 @@ type call struct {
 	send  func(ctx context.Context, input any, changes []Change) error
 }
 
-// SetBy is one call, for all attributes that are given the remedy. It is told which of
+// SetBy is one call, for all attributes that are given the remedy. It is given which of
 // them differ.
 func SetBy(send func(context.Context, []Change) error) Remedy {
 	return Remedy{call: &call{send: func(ctx context.Context, _ any, changes []Change) error { return send(ctx, changes) }}}
@@ -61,7 +61,7 @@ func (r Remedy) Hint(m hint.Message) Remedy {
 	return r
 }
 
-// none reports whether nothing is done about a difference, and nobody is told why.
+// none reports whether nothing is done about a difference, and it is not reported why.
 func (r Remedy) none() bool { return r.call == nil && r.blocked == "" }
 
 // Request is one call that sets several attributes, of which each that differs puts
@@ -180,7 +180,7 @@ func (a Attribute[L]) has(field string) bool {
 	return field == a.name
 }
 
-// Compare returns how the live thing differs from the wanted one, in the order of
+// Compare returns how the live resource differs from the wanted one, in the order of
 // fields, and what of it stays as it is all the same. It depends on nothing but its
 // arguments.
 func (a Attributes[L]) Compare(live, want *L) (drift, retained []Change) {

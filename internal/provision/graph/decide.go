@@ -13,7 +13,7 @@ type act string
 const (
 	// finish ends the step: all is as it should be.
 	finish act = "finish"
-	// leave ends the step: the thing is not this stack's.
+	// leave ends the step: the resource is not this stack's.
 	leave act = "leave"
 	// pause waits for a moment, and then the step reads again.
 	pause act = "pause"
@@ -93,12 +93,12 @@ func (o Options) nextUp(st State, m upMemory) decision {
 	return decision{act: pause, note: st.Note}
 }
 
-// removeMemory is what a step of Destroy remembers of the thing that it read.
+// removeMemory is what a step of Destroy remembers of the resource that it read.
 type removeMemory struct {
 	// tries is how often the service accepted its deletion.
 	tries int
 	// sinceCall is how long ago the last call was sent, or the step began, and
-	// sinceDelete how long ago the thing was first seen.
+	// sinceDelete how long ago the resource was first seen.
 	sinceCall, sinceDelete time.Duration
 }
 

@@ -173,7 +173,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // ErrTimeout is wrapped by the error of a step that exceeded its timeout.
 var ErrTimeout = errors.New("timed out")
 
-// ErrUnmanaged is wrapped by the error of a step that met a stranger's thing.
+// ErrUnmanaged is wrapped by the error of a step that met an unmanaged resource.
 var ErrUnmanaged = errors.New("exists and is not managed by this stack")
 
 // ErrBlocked is wrapped by the error of a step whose drift can't be repaired in

@@ -45,7 +45,7 @@ type accepted struct {
 }
 
 // add counts drift that the service took. Where some of what was sent before has
-// shown, the rest may only take more calls, and is counted anew.
+// shown, the rest may only take more calls, and is counted again.
 func (a *accepted) add(drift []Change) {
 	if a.tries == nil || len(drift) < a.last {
 		a.tries = map[change]int{}
@@ -96,13 +96,13 @@ func notShown(changes []Change, since time.Duration) error {
 		"%s shows whether it still differs. If so, something sets it back, such as a policy or another tool, or the endpoint is an emulator that lacks the setting", hint.Command("plan"))
 }
 
-// neverSeen is the error of a thing that the service says to have made.
+// neverSeen is the error of a resource that the service says to have made.
 func neverSeen(since time.Duration) error {
 	return hint.With(fmt.Errorf("the service accepted the creation and %w after %s", ErrNotShown, rounded(since)),
 		"run the same command again: what was made may be visible by then")
 }
 
-// notGone is the error of a thing that the service says to delete, and keeps.
+// notGone is the error of a resource that the service says to delete, and keeps.
 func notGone(since time.Duration) error {
 	return hint.With(fmt.Errorf("the service accepted the deletion and %w: it is still there (sent %d times in %s)", ErrNotShown, mostTries, rounded(since)),
 		"run the same command again later, or remove that thing yourself")

@@ -15,7 +15,7 @@ import (
 // Options are a run's dependencies. The zero value works: no owner is checked,
 // nothing is transient, nothing is reported.
 type Options struct {
-	// Owner is the value that State.Owner must have for a thing to be ours.
+	// Owner is the value that State.Owner must have for a resource to be ours.
 	// Empty switches the check off.
 	Owner string
 	// Transient reports whether an error passes by itself, and in which words to
@@ -28,13 +28,13 @@ type Options struct {
 	// Propagation is how long something counts as just made. Zero means two minutes.
 	Propagation time.Duration
 	// Ambiguous reports whether the error leaves open whether the call was carried
-	// out: no answer came, or one that tells nothing. A create that ended so is
+	// out: no answer came, or one that is inconclusive. A create that ended so is
 	// looked up for VisibilityDelay before it is sent again, so that nothing is made
 	// twice; other calls can be repeated. Nil: no error is.
 	Ambiguous func(error) bool
-	// Exists reports whether a create was refused because such a thing is there
+	// Exists reports whether a create was refused because such a resource is there
 	// already. Where no look has shown it yet, it is looked for like one whose
-	// create call ended ambiguously: then it is ours, or a stranger's. Nil: no
+	// create call ended ambiguously: then it is ours, or another owner's. Nil: no
 	// error does.
 	Exists func(error) bool
 	// Fatal reports whether an error will meet every other step as well, as expired
@@ -46,7 +46,7 @@ type Options struct {
 	// Guard is asked before every create, update and delete; its error stops
 	// the step. The lock uses it. Nil allows all.
 	Guard func(context.Context) error
-	// Observe is told what happens, from many goroutines but never at once.
+	// Observe is called with what happens, from many goroutines but never at once.
 	Observe func(Event)
 	// CallTimeout bounds one create, update or delete, which goes on when the
 	// run is cancelled, so that its outcome is known. Zero means two minutes.
@@ -56,7 +56,7 @@ type Options struct {
 	// all. Zero means 15 seconds.
 	VisibilityDelay time.Duration
 	// AfterCutOff reports whether a run was cut off just before this one. What that made last
-	// may show only now: each thing that was not there is looked at once more before it
+	// may show only now: each resource that was not there is looked at once more before it
 	// is made, and one that was there before it is deleted.
 	AfterCutOff bool
 	// Pace scales what an Expector and a Leaver expect, for a cloud that is slower or
@@ -175,7 +175,7 @@ func findRetrying(ctx context.Context, r Finder, o Options) (State, error) {
 }
 
 // Up makes every resource Ready and free of drift. It looks at everything
-// first: if anything is a stranger's, or has drift that can't be repaired in
+// first: if anything is another owner's, or has drift that can't be repaired in
 // place, nothing at all is touched.
 func Up[M Maker](ctx context.Context, resources []M, o Options) (Report, error) {
 	found := Observe(ctx, resources, o)
@@ -201,7 +201,7 @@ func Up[M Maker](ctx context.Context, resources []M, o Options) (Report, error) 
 	return r.walk(ctx, false)
 }
 
-// acceptable returns the reason why a found thing forbids the whole run.
+// acceptable returns the reason why a found resource forbids the whole run.
 func (o Options) acceptable(r Maker, f Finding) error {
 	fail := func(op string, err error) error {
 		return &Error{Node: f.Name, Op: op, ID: f.ID, Err: err, Last: f.State}
@@ -230,7 +230,7 @@ func (o Options) unmanaged(st State) bool {
 
 // Destroy removes every Remover among the resources, each when everything that
 // needs it is gone. Other resources are passed over: they go with a parent, or
-// are not ours to delete. A stranger's thing is left and reported as Unmanaged.
+// are not ours to delete. An unmanaged resource is left and reported as Unmanaged.
 // It looks at everything first: if one of the Removers can't be read, nothing at
 // all is touched, since what is found through its id would seem to be gone.
 func Destroy[F Finder](ctx context.Context, resources []F, o Options) (Report, error) {
@@ -529,7 +529,7 @@ func lostNeed(work context.Context) *step {
 	return nil
 }
 
-// stopped reports whether a step ended because the run was told to, and not because its
+// stopped reports whether a step ended because the run was, and not because its
 // time was over, which is a failure of what it waited for.
 func stopped(ctx context.Context, err error) bool {
 	cause := context.Cause(ctx)
@@ -609,7 +609,7 @@ func (r *run) call(ctx context.Context, f func(context.Context) error) error {
 	return f(ctx)
 }
 
-// up carries out what nextUp decides, until the thing is as it should be.
+// up carries out what nextUp decides, until the resource is as it should be.
 func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 	var usual func() time.Duration
 	if e, ok := m.(Expector); ok {
@@ -704,7 +704,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 				p.restart()
 			}
 			// What is refused for the same reason again was not made, nor was what names a
-			// thing that is not usable yet.
+			// resource that is not usable yet.
 			_, propagating := r.propagating(err)
 			unusable = propagating
 			look = unsure || repeated.Load() || reason != refused && !propagating
@@ -755,13 +755,13 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 	}
 }
 
-// answerer is a Maker that knows from the answer to its create call what the thing is.
+// answerer is a Maker that knows from the answer to its create call what the resource is.
 type answerer interface {
 	answered() (State, bool)
 }
 
 // lookAgain reports whether a step of Up reads what Observe has read, before it does
-// anything. A finished thing need not be read again unless what it needs was changed,
+// anything. A finished resource need not be read again unless what it needs was changed,
 // and what is not there comes by this run alone, unless another one was cut off.
 func (r *run) lookAgain(s *step, seen State) bool {
 	switch seen.Phase {
@@ -779,7 +779,7 @@ func (s *step) seen(st State) {
 	}
 }
 
-// remove carries out what nextRemove decides, until the thing is gone.
+// remove carries out what nextRemove decides, until the resource is gone.
 func (r *run) remove(ctx context.Context, s *step, seen State) error {
 	var usual func() time.Duration
 	if l, ok := s.remover.(Leaver); ok {

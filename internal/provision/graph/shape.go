@@ -49,11 +49,11 @@ func (n NodeOf[L]) Last() *L {
 	return n.last.Load()
 }
 
-// Learn notes what the answer to a call tells of the thing, so that others have that
+// Learn stores what the answer to a call contains of the resource, so that others have that
 // before it is read: those whose need is OnceCreated, for one.
 func (n NodeOf[L]) Learn(live *L) { n.last.Store(live) }
 
-// Answer notes all of the thing that was just created, where the answer to that call
+// Answer notes all of the resource that was just created, where the answer to that call
 // tells it, so that it need not be read before its drift is repaired, or at all.
 func (n NodeOf[L]) Answer(live *L, st State) {
 	n.last.Store(live)

@@ -14,7 +14,7 @@ import (
 type Phase string
 
 const (
-	// Absent means that there is no such thing (or that it can't be seen yet).
+	// Absent means that there is no such resource (or that it can't be seen yet).
 	Absent Phase = "absent"
 	// Pending means that it exists and is on its way to Ready by itself.
 	Pending Phase = "pending"
@@ -26,7 +26,7 @@ const (
 	Unrecoverable Phase = "failed"
 )
 
-// Change is one field in which the live thing differs from the wanted one.
+// Change is one field in which the live resource differs from the wanted one.
 type Change struct {
 	Field string `json:"field"`
 	Have  string `json:"have"`
@@ -82,10 +82,10 @@ func Fields(changes []Change) string {
 // State is everything that one Find saw.
 type State struct {
 	Phase Phase
-	// ID is the AWS id, name or ARN by which dependants refer to the thing.
+	// ID is the AWS id, name or ARN by which dependants refer to the resource.
 	ID string
-	// Owner is the value of the ownership tag. A thing whose owner is not
-	// Options.Owner is a stranger's: it is never changed or deleted.
+	// Owner is the value of the ownership tag. A resource whose owner is not
+	// Options.Owner is another owner's: it is never changed or deleted.
 	Owner string
 	// Drift is live against desired; empty means that there is nothing to do.
 	Drift []Change
@@ -93,21 +93,21 @@ type State struct {
 	// hand protects more than what was asked for, or AWS does not take the change
 	// yet. Blocked says why, and what to do about it.
 	Retained []Change
-	// Unwanted reports whether Absent is as it should be: the thing is an option that
+	// Unwanted reports whether Absent is as it should be: the resource is an option that
 	// was not chosen. When it is there all the same, Drift says so, and Update
 	// takes it away.
 	Unwanted bool
 	// Note is the cloud's own words, for progress lines and timeouts:
 	// "backing-up", "1/2 running".
 	Note string
-	// Next is what to do about one that is Unrecoverable, a stranger's or has drift that is
+	// Next is what to do about one that is Unrecoverable, another owner's or has drift that is
 	// blocked; empty where nothing better is known than what goes for all.
 	Next hint.Message
 }
 
 // Finder is all that Observe (plan and status) can reach.
 type Finder interface {
-	// Find looks the thing up. It makes no change, and it returns Absent
+	// Find looks the resource up. It makes no change, and it returns Absent
 	// rather than an error when a parent that it is found through is absent.
 	Find(context.Context) (State, error)
 	node() *node
@@ -116,7 +116,7 @@ type Finder interface {
 // Maker is all that Up can reach: it has no Delete.
 type Maker interface {
 	Finder
-	// Create makes only the bare, tagged thing. All else is drift, which
+	// Create makes only the bare, tagged resource. All else is drift, which
 	// Update repairs, so that a run cut off anywhere is healed by the next. An
 	// empty id means that the call does not tell: the next Find does.
 	Create(context.Context) (id string, err error)
@@ -236,7 +236,7 @@ type SetAtOnce interface {
 }
 
 // HeldError is wrapped by the error of a Delete that sent nothing, since something is
-// known to hold the thing. It passes by itself, and the thing need not be read again.
+// known to hold the resource. It passes by itself, and the resource need not be read again.
 type HeldError struct {
 	// By is what holds it, in words for people.
 	By string

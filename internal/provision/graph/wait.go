@@ -20,7 +20,7 @@ type poller struct {
 	expect  func() time.Duration // from since until the end; 0: not known
 	took    time.Duration        // the last Find or call
 	// wake is closed when what this needs is ready that was only made when it
-	// began. That has a timeout of its own, so the wait begins anew then. Nil
+	// began. That has a timeout of its own, so the wait begins again then. Nil
 	// for nothing to wait for.
 	wake  <-chan struct{}
 	woken bool // while it waited

@@ -16,7 +16,7 @@ type Services interface {
 	DesiredCount(t *kernel.Tx, service string) (n int32, ok bool)
 	// Scale sets that number. cause is for the service's events.
 	Scale(t *kernel.Tx, service string, n int32, cause string)
-	// EachRunningTask tells the processor time that each running task of a service
+	// EachRunningTask passes on the processor time that each running task of a service
 	// has used, and its share of a processor in units of 1/1024.
 	EachRunningTask(t *kernel.Tx, service string, f func(task string, used time.Duration, units float64))
 }

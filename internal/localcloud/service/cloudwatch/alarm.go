@@ -84,7 +84,7 @@ func (a tx) PutMetricAlarm(in *cloudwatch.PutMetricAlarmInput) (*cloudwatch.PutM
 	x.EvaluationPeriods, x.DatapointsToAlarm, x.TreatMissingData = in.EvaluationPeriods, in.DatapointsToAlarm, in.TreatMissingData
 	x.ActionsEnabled = cmp.Or(in.ActionsEnabled, aws.Bool(true))
 	x.AlarmActions, x.OKActions, x.InsufficientDataActions = in.AlarmActions, in.OKActions, in.InsufficientDataActions
-	delete(*a.measured.In(a.Tx), name) // it is measured anew
+	delete(*a.measured.In(a.Tx), name) // it is measured again
 	return &cloudwatch.PutMetricAlarmOutput{}, nil
 }
 

@@ -52,14 +52,14 @@ type resource struct {
 
 func (t *resource) base() *resource { return t }
 
-// describable is a thing that can be described. Its fields are what it can be
+// describable is a resource that can be described. Its fields are what it can be
 // filtered by besides its tags; each name is there even without a value.
 type describable interface {
 	base() *resource
 	fields() map[string][]string
 }
 
-// resourceKind is how EC2 calls a type of thing, in its errors too:
+// resourceKind is how EC2 calls a type of resource, in its errors too:
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 type resourceKind struct {
 	prefix   string // of ids
@@ -84,7 +84,7 @@ func (k resourceKind) notFound(id string) error {
 	return kernel.Fail(k.code+".NotFound", "The %s '%s' does not exist", k.noun, id)
 }
 
-// check tells an id of another kind from one that is gone.
+// check distinguishes an id of another kind from one that no longer exists.
 func (k resourceKind) check(id string) error {
 	if !strings.HasPrefix(id, k.prefix+"-") {
 		code := k.code
@@ -197,7 +197,7 @@ func dryable[I, O any](name string, f func(tx, *I) (*O, error)) kernel.Method[tx
 	})
 }
 
-// item is the thing of that id.
+// item is the resource of that id.
 func item[T describable](a tx, kind resourceKind, all []T, id string) (T, error) {
 	var none T
 	if err := kind.check(id); err != nil {
@@ -211,7 +211,7 @@ func item[T describable](a tx, kind resourceKind, all []T, id string) (T, error)
 	return none, kind.notFound(id)
 }
 
-// items are the things that a Describe call asks for: those of the ids, or all,
+// items are the resources that a Describe call asks for: those of the ids, or all,
 // and of them those that match every filter.
 func items[T any, P interface {
 	*T
@@ -245,7 +245,7 @@ func items[T any, P interface {
 	return out, nil
 }
 
-// matches reports whether a thing passes every filter, of whose values one is
+// matches reports whether a resource passes every filter, of whose values one is
 // enough: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html
 func matches(filters []types.Filter, tags map[string]string, fields map[string][]string) bool {
 	for _, f := range filters {
@@ -402,8 +402,8 @@ func (a tx) taggedAttached(yield func(resourceKind, *resource) bool) bool {
 	return true
 }
 
-// things finds what is to be tagged; it fails before anything is.
-func (a tx) things(ids []string) ([]*resource, error) {
+// taggable finds what is to be tagged; it fails before anything is.
+func (a tx) taggable(ids []string) ([]*resource, error) {
 	var out []*resource
 	for _, id := range ids {
 		var found *resource
@@ -433,11 +433,11 @@ func (a tx) things(ids []string) ([]*resource, error) {
 }
 
 func (a tx) CreateTags(in *ec2.CreateTagsInput) (*ec2.CreateTagsOutput, error) {
-	things, err := a.things(in.Resources)
+	all, err := a.taggable(in.Resources)
 	if err != nil {
 		return nil, err
 	}
-	for _, t := range things {
+	for _, t := range all {
 		tags := maps.Clone(t.Tags)
 		if tags == nil {
 			tags = map[string]string{}
@@ -453,11 +453,11 @@ func (a tx) CreateTags(in *ec2.CreateTagsInput) (*ec2.CreateTagsOutput, error) {
 // DeleteTags deletes a tag whatever its value, unless one is given, and all
 // tags if none is named.
 func (a tx) DeleteTags(in *ec2.DeleteTagsInput) (*ec2.DeleteTagsOutput, error) {
-	things, err := a.things(in.Resources)
+	all, err := a.taggable(in.Resources)
 	if err != nil {
 		return nil, err
 	}
-	for _, t := range things {
+	for _, t := range all {
 		if len(in.Tags) == 0 {
 			t.Tags = nil
 		}

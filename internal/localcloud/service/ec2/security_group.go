@@ -52,7 +52,7 @@ func allowAllEgress() *groupRule {
 	return &groupRule{resource: resource{ID: kernel.NewID("sgr")}, Egress: true, Protocol: "-1", From: -1, To: -1, CIDR: "0.0.0.0/0"}
 }
 
-// same reports whether two rules allow the same thing.
+// same reports whether two rules allow the same resource.
 func (r *groupRule) same(x *groupRule) bool {
 	return r.Egress == x.Egress && r.Protocol == x.Protocol && r.From == x.From && r.To == x.To &&
 		r.CIDR == x.CIDR && r.CIDR6 == x.CIDR6 && r.PrefixList == x.PrefixList && r.Group == x.Group

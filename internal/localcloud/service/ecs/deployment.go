@@ -80,7 +80,7 @@ func (s *service) conclude(now time.Time, status types.ServiceDeploymentStatus, 
 	d.Status, d.Reason, d.Updated, d.Finished = status, reason, now, now
 }
 
-// deploymentFailed tells EventBridge that a deployment was given up.
+// deploymentFailed reports to EventBridge that a deployment was given up.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html
 func (a tx) deploymentFailed(s *service, d deployment) {
 	a.needs.Events.Emit(a.Tx, "aws.ecs", "ECS Deployment State Change", []string{a.serviceARN(s)}, map[string]any{

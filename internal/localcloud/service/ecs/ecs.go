@@ -254,7 +254,7 @@ func writeTags(tags map[string]string) []types.Tag {
 	return list
 }
 
-// tagsOf are the tags of the thing that an ARN names.
+// tagsOf are the tags of the resource that an ARN names.
 func (a tx) tagsOf(arn *string) (map[string]string, error) {
 	_, kind, _ := strings.Cut(aws.ToString(arn), ":ecs:"+a.Region()+":"+a.Account()+":")
 	kind, name, _ := strings.Cut(kind, "/")
@@ -304,7 +304,7 @@ func (a tx) UntagResource(in *ecs.UntagResourceInput) (*ecs.UntagResourceOutput,
 	return &ecs.UntagResourceOutput{}, nil
 }
 
-// ListTagsForResource lists a thing's tags.
+// ListTagsForResource lists a resource's tags.
 func (a tx) ListTagsForResource(in *ecs.ListTagsForResourceInput) (*ecs.ListTagsForResourceOutput, error) {
 	tags, err := a.tagsOf(in.ResourceArn)
 	if err != nil {

@@ -24,7 +24,7 @@ func (s *Service) Scale(t *kernel.Tx, service string, n int32, cause string) {
 	c.wakeScheduler()
 }
 
-// EachRunningTask tells the processor time that each running task of a service has
+// EachRunningTask passes on the processor time that each running task of a service has
 // used, and its share of a processor in units of 1/1024.
 func (s *Service) EachRunningTask(t *kernel.Tx, service string, f func(task string, used time.Duration, units float64)) {
 	c := s.in(t)

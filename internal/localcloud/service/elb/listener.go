@@ -244,7 +244,7 @@ func (a tx) DescribeListeners(in *elb.DescribeListenersInput) (*elb.DescribeList
 	return &elb.DescribeListenersOutput{Listeners: page, NextMarker: next}, err
 }
 
-// ModifyListener changes a listener; a new port or protocol binds anew.
+// ModifyListener changes a listener; a new port or protocol binds again.
 func (a tx) ModifyListener(in *elb.ModifyListenerInput) (*elb.ModifyListenerOutput, error) {
 	l, err := a.listener(in.ListenerArn)
 	if err != nil {

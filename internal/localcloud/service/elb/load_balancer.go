@@ -266,7 +266,7 @@ func (a tx) SetSecurityGroups(in *elb.SetSecurityGroupsInput) (*elb.SetSecurityG
 		}
 	}
 	lb.SecurityGroups = slices.Clone(in.SecurityGroups)
-	// The interfaces carry the groups, so they are made anew.
+	// The interfaces carry the groups, so they are made again.
 	for subnet, id := range maps.Clone(lb.Interfaces) {
 		if err := a.joinSubnet(lb, subnet); err != nil {
 			return nil, err

@@ -20,7 +20,7 @@ func readTags(tags []types.Tag) map[string]string {
 	return m
 }
 
-// tagsOf are the tags of the thing that an ARN names.
+// tagsOf are the tags of the resource that an ARN names.
 func (a tx) tagsOf(arn string) (map[string]string, error) {
 	if strings.Contains(arn, ":loadbalancer/") {
 		lb, err := a.loadBalancer(&arn)
@@ -76,7 +76,7 @@ func (a tx) RemoveTags(in *elb.RemoveTagsInput) (*elb.RemoveTagsOutput, error) {
 	return &elb.RemoveTagsOutput{}, nil
 }
 
-// DescribeTags lists the tags of up to 20 things.
+// DescribeTags lists the tags of up to 20 resources.
 func (a tx) DescribeTags(in *elb.DescribeTagsInput) (*elb.DescribeTagsOutput, error) {
 	if len(in.ResourceArns) > 20 {
 		return nil, kernel.Fail("ValidationError", "1 validation error detected: Value at 'resourceArns' failed to satisfy constraint: Member must have length less than or equal to 20")

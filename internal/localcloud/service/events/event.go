@@ -111,7 +111,7 @@ func matches(pattern, event map[string]any) bool {
 	return true
 }
 
-// transformed is what a target is told of an event.
+// transformed is what a target receives of an event.
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html
 func transformed(t types.Target, text string, event map[string]any) string {
 	switch {

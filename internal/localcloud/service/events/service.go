@@ -1,5 +1,5 @@
 // Package events is EventBridge: the default bus, with rules that pass what AWS's
-// services tell on to topics.
+// services report on to topics.
 package events
 
 import (

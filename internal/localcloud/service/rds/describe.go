@@ -18,7 +18,7 @@ const supported = "open-source-rds-extended-support"
 // certificateLife is how long an instance's server certificate is good for.
 const certificateLife = 365 * 24 * time.Hour
 
-// describeUnset says what RDS tells of things that this instance has not
+// describeUnset sets what RDS returns for resources that this instance has not
 // (https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DBInstance.html).
 func (db *instance) describeUnset(out *types.DBInstance) {
 	out.AssociatedRoles, out.DBSecurityGroups, out.DomainMemberships = []types.DBInstanceRole{}, []types.DBSecurityGroupMembership{}, []types.DomainMembership{}

@@ -34,7 +34,7 @@ func (db *instance) listens() string { return cmp.Or(db.Host, "127.0.0.1") }
 // Endpoints are where the databases are reached by a program that has a network of
 // its own, and where they listen on this machine. A database whose port was taken
 // here by another program, and so has another one, is found on its own port too:
-// many programs are told an address only.
+// many programs are given an address only.
 func (s *Service) Endpoints() map[string]string {
 	out := map[string]string{}
 	s.view(func(a tx) {

@@ -139,7 +139,7 @@ func day(year int, month time.Month) time.Time {
 	return time.Date(year, month+1, 0, 0, 0, 0, 0, time.UTC)
 }
 
-// DescribeDBMajorEngineVersions tells until when each major version is supported.
+// DescribeDBMajorEngineVersions returns until when each major version is supported.
 func (a tx) DescribeDBMajorEngineVersions(in *rds.DescribeDBMajorEngineVersionsInput) (*rds.DescribeDBMajorEngineVersionsOutput, error) {
 	out := &rds.DescribeDBMajorEngineVersionsOutput{DBMajorEngineVersions: []types.DBMajorEngineVersion{}}
 	if in.Engine != nil && *in.Engine != engineName {

@@ -171,7 +171,7 @@ func (a tx) describeInstance(db *instance) types.DBInstance {
 	if db.Status == dbStopped {
 		out.AutomaticRestartTime = aws.Time(db.Restarts)
 	}
-	// RDS tells the endpoint when the server is up for the first time.
+	// RDS returns the endpoint once the server is up for the first time.
 	if !db.Created.IsZero() {
 		out.InstanceCreateTime = aws.Time(db.Created)
 		out.Endpoint = &types.Endpoint{Address: aws.String(db.host()), Port: aws.Int32(int32(db.Port)), HostedZoneId: aws.String("Z2R2ITUGPM61AM")}
@@ -392,7 +392,7 @@ func (a tx) CreateDBInstance(in *rds.CreateDBInstanceInput) (*rds.CreateDBInstan
 	return &rds.CreateDBInstanceOutput{DBInstance: &out}, nil
 }
 
-// placement is what of a new instance refers to other things.
+// placement is what of a new instance refers to other resources.
 type placement struct {
 	id, subnetGroup, parameterGroup, zone *string
 	groups                                []string

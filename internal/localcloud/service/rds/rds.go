@@ -92,7 +92,7 @@ func identifier(parameter string, value *string) (string, error) {
 
 var identifierPattern = pattern.New(`^[a-z][a-z0-9-]*$`)
 
-// page is a page of a Describe call: 20 to 100 things, 100 by default.
+// page is a page of a Describe call: 20 to 100 resources, 100 by default.
 func page[T any](all []T, limit *int32, marker *string) ([]T, *string, error) {
 	n := 100
 	if limit != nil {
@@ -104,7 +104,7 @@ func page[T any](all []T, limit *int32, marker *string) ([]T, *string, error) {
 	return kernel.PageOf(all, marker, n, kernel.Fail("InvalidParameterValue", "The marker is not valid: %s", aws.ToString(marker)))
 }
 
-// matches applies filters to a thing's values; it knows the filters that are in
+// matches applies filters to a resource's values; it knows the filters that are in
 // the map.
 func matches(filters []types.Filter, fields map[string]string) (bool, error) {
 	match := true
@@ -178,7 +178,7 @@ func writeTags(tags map[string]string) []types.Tag {
 	return out
 }
 
-// tagsOf are the tags of the thing with that ARN.
+// tagsOf are the tags of the resource with that ARN.
 func (a tx) tagsOf(arn *string) (*map[string]string, error) {
 	parts := strings.SplitN(aws.ToString(arn), ":", 7)
 	if len(parts) < 7 || parts[2] != "rds" {
@@ -245,7 +245,7 @@ func (a tx) ListTagsForResource(in *rds.ListTagsForResourceInput) (*rds.ListTags
 	return &rds.ListTagsForResourceOutput{TagList: writeTags(*tags)}, nil
 }
 
-// event is what DescribeEvents tells.
+// event is what DescribeEvents returns.
 type event struct {
 	Source   string           `json:"source"`
 	Type     types.SourceType `json:"type"`
@@ -264,7 +264,7 @@ func (a tx) event(kind types.SourceType, source, category, message string) {
 	}
 }
 
-// DescribeEvents tells the events of the last hour unless another time is asked
+// DescribeEvents returns the events of the last hour unless another time is asked
 // for; RDS keeps them for two weeks.
 func (a tx) DescribeEvents(in *rds.DescribeEventsInput) (*rds.DescribeEventsOutput, error) {
 	minutes := int32(60)

@@ -19,7 +19,7 @@ type report struct {
 	Text string    `json:"text"`
 }
 
-// upgradeLog is how the log is called in which RDS tells why it did not upgrade, with
+// upgradeLog is how the log is called in which RDS reports why it did not upgrade, with
 // the time behind it:
 // https://repost.aws/knowledge-center/rds-postgresql-version-upgrade-issues
 const upgradeLog = "error/pg_upgrade_internal.log"

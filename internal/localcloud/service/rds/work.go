@@ -430,7 +430,7 @@ func (s *Service) stoppedFor() time.Duration {
 }
 
 // startLater starts a stopped instance when its time is over, unless it was started or
-// stopped anew by then.
+// stopped again by then.
 func (a tx) startLater(db *instance) {
 	resource, at := db.Resource, db.Restarts
 	a.Go(func(ctx context.Context) {

@@ -362,7 +362,7 @@ func (a tx) GetChange(in *route53.GetChangeInput) (*route53.GetChangeOutput, err
 	}}, nil
 }
 
-// tagZone finds the zone that is tagged; health checks, the other kind of thing
+// tagZone finds the zone that is tagged; health checks, the other kind of resource
 // with tags, are not served.
 func (a tx) tagZone(kind types.TagResourceType, id *string) (*zone, error) {
 	if kind != types.TagResourceTypeHostedzone {

@@ -57,7 +57,7 @@ func (a tx) AssumeRole(in *sts.AssumeRoleInput) (*sts.AssumeRoleOutput, error) {
 	account := []string{a.Account(), a.ARN("iam", "root")}
 	admitted := exists && a.roles.Usable(a.Tx, arn) &&
 		(a.roles.Admits(a.Tx, arn, caller.Names, context) || a.roles.Admits(a.Tx, arn, account, context) && a.CallerMay("sts:AssumeRole", arn))
-	if !admitted { // AWS does not tell whether there is such a role
+	if !admitted { // AWS does not reveal whether there is such a role
 		return nil, &kernel.Error{Status: http.StatusForbidden, Code: "AccessDenied", Message: fmt.Sprintf("User: %s is not authorized to perform: sts:AssumeRole on resource: %s", caller.ARN, arn)}
 	}
 

@@ -73,7 +73,7 @@ func (a tx) GetResources(in *tagapi.GetResourcesInput) (*tagapi.GetResourcesOutp
 	return out, nil
 }
 
-// wanted reports whether the thing passes all filters: of each tag filter the key,
+// wanted reports whether the resource passes all filters: of each tag filter the key,
 // with one of its values if it has any.
 func wanted(in *tagapi.GetResourcesInput, t kernel.Tagged) bool {
 	if len(in.ResourceARNList) > 0 && !slices.Contains(in.ResourceARNList, t.ARN) {
@@ -113,7 +113,7 @@ func (a tx) GetTagValues(in *tagapi.GetTagValuesInput) (*tagapi.GetTagValuesOutp
 	return &tagapi.GetTagValuesOutput{TagValues: slices.Sorted(maps.Keys(values)), PaginationToken: aws.String("")}, nil
 }
 
-// TagResources tags things of any service through the service's own call, and
+// TagResources tags resources of any service through the service's own call, and
 // says which ones it could not
 // (https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_TagResources.html).
 func (a tx) TagResources(in *tagapi.TagResourcesInput) (*tagapi.TagResourcesOutput, error) {
