@@ -101,29 +101,11 @@ func Identify(ctx context.Context, c provision.Clients, region string) (account,
 // that fails is a line of the error. Check does not look for resources of the same
 // name that belong to others: the engine does, before it changes anything.
 func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, error) {
-	if err := naming.CheckStack(in.Stack); err != nil {
+	if err := in.check(); err != nil {
 		return Environment{}, err
-	}
-	if err := in.Settings.Check(); err != nil {
-		return Environment{}, err
-	}
-	if err := in.checkArch(); err != nil {
-		return Environment{}, err
-	}
-	if in.Settings.NoDatabase && in.Deployed.Database {
-		return Environment{}, hint.With(errors.New("this stack has a database, which --no-database does not take away"),
-			"keep it; or destroy the stack, which keeps a snapshot of its data, and create the stack again with --no-database")
-	}
-	if in.Settings.NoDatabase && in.Restore != "" {
-		return Environment{}, errors.New("--restore needs a database, and --no-database excludes one: leave out one of the two flags")
-	}
-	if err := in.checkMove(); err != nil {
-		return Environment{}, err
-	}
-	if in.OnlyRegion != "" && in.Region != in.OnlyRegion {
-		return Environment{}, hint.With(fmt.Errorf("this is region %s, and only %s may be changed", in.Region, in.OnlyRegion), "choose it with --region or AWS_REGION")
 	}
 	env := Environment{Account: in.Account, Caller: in.Caller, Region: in.Region, Zones: in.Deployed.Zones}
+	env.Subnets, env.DBSubnets = in.Settings.Subnets, in.Settings.DBSubnets
 	var err error
 	if env.Caller == "" {
 		if env.Account, env.Caller, err = Identify(ctx, c, in.Region); err != nil {
@@ -146,113 +128,157 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 			env.Warnings = append(env.Warnings, warning)
 		}
 	}
+	f, err := in.find(ctx, c, env.Account)
+	if err != nil {
+		return env, err
+	}
+	env.Snapshot = f.snapshot
+	if err := in.chooseVersion(&env, f); err != nil {
+		return env, err
+	}
+	if f.vpcs >= defaultVPCs {
+		env.Warnings = append(env.Warnings, fmt.Sprintf("%s has %d VPCs already, and the quota is %d unless it was raised (Service Quotas, 'VPCs per Region', L-F678F1CE)", in.Region, f.vpcs, defaultVPCs))
+	}
+	if in.unchanged() {
+		return env, nil
+	}
+	return env, in.choosePlace(&env, f)
+}
 
-	var (
-		zones    []string
-		offered  offers
-		snapshot = in.Snapshot
-		vpcs     int
-		standard string // the version that RDS gives a new database
-		targets  []string
-		given    *provision.GivenNetwork
-		reads    graph.Group
-	)
-	env.Subnets, env.DBSubnets = in.Settings.Subnets, in.Settings.DBSubnets
-	unchanged := in.unchanged()
-	if !unchanged {
+// check makes the checks that need no call.
+func (in Intent) check() error {
+	if err := naming.CheckStack(in.Stack); err != nil {
+		return err
+	}
+	if err := in.Settings.Check(); err != nil {
+		return err
+	}
+	if err := in.checkArch(); err != nil {
+		return err
+	}
+	if in.Settings.NoDatabase && in.Deployed.Database {
+		return hint.With(errors.New("this stack has a database, which --no-database does not take away"),
+			"keep it; or destroy the stack, which keeps a snapshot of its data, and create the stack again with --no-database")
+	}
+	if in.Settings.NoDatabase && in.Restore != "" {
+		return errors.New("--restore needs a database, and --no-database excludes one: leave out one of the two flags")
+	}
+	if err := in.checkMove(); err != nil {
+		return err
+	}
+	if in.OnlyRegion != "" && in.Region != in.OnlyRegion {
+		return hint.With(fmt.Errorf("this is region %s, and only %s may be changed", in.Region, in.OnlyRegion), "choose it with --region or AWS_REGION")
+	}
+	if in.upgrades() && provision.CompareVersions(in.Settings.DBVersion, in.Deployed.EngineVersion()) < 0 {
+		return hint.With(fmt.Errorf("the database is PostgreSQL %s, which does not go back to %s", in.Deployed.EngineVersion(), in.Settings.DBVersion),
+			"leave --db-version out; a snapshot of the older version, which %s lists, can be restored into another stack", hint.Command("db", "snapshots"))
+	}
+	return nil
+}
+
+// found is what the choices are made from. What an intent does not need is not read.
+type found struct {
+	zones    []string
+	offered  offers
+	snapshot *provision.Snapshot
+	vpcs     int
+	standard string   // the version that RDS gives a new database
+	targets  []string // the versions that the database can be upgraded to
+	given    *provision.GivenNetwork
+}
+
+func (in Intent) find(ctx context.Context, c provision.Clients, account string) (found, error) {
+	f := found{snapshot: in.Snapshot}
+	var reads graph.Group
+	if !in.unchanged() {
 		reads.Go(func() (err error) {
-			given, err = in.readGiven(ctx, c)
+			f.given, err = in.readGiven(ctx, c)
 			return err
 		})
 		reads.Go(func() (err error) {
-			zones, err = openZones(ctx, c.EC2, in.Region)
+			f.zones, err = openZones(ctx, c.EC2, in.Region)
 			return err
 		})
 		reads.Go(func() (err error) {
 			if in.Settings.NoDatabase {
 				return nil
 			}
-			offered, err = readOffers(ctx, c.RDS, in.Settings.DBClass)
+			f.offered, err = readOffers(ctx, c.RDS, in.Settings.DBClass)
 			return err
 		})
 	}
-	if in.Restore != "" && snapshot == nil {
+	if in.Restore != "" && in.Snapshot == nil {
 		reads.Go(func() error {
-			s, err := provision.SnapshotToRestore(ctx, c.RDS, env.Account, in.Stack, in.Restore)
-			snapshot = &s
+			s, err := provision.SnapshotToRestore(ctx, c.RDS, account, in.Stack, in.Restore)
+			f.snapshot = &s
 			return err
 		})
-	}
-	if in.upgrades() {
-		if provision.CompareVersions(in.Settings.DBVersion, in.Deployed.EngineVersion()) < 0 {
-			return env, hint.With(fmt.Errorf("the database is PostgreSQL %s, which does not go back to %s", in.Deployed.EngineVersion(), in.Settings.DBVersion),
-				"leave --db-version out; a snapshot of the older version, which %s lists, can be restored into another stack", hint.Command("db", "snapshots"))
-		}
 	}
 	if in.Deployed.Zones == [2]string{} && in.Settings.VPC == "" {
 		reads.Go(func() (err error) {
-			vpcs, err = countVPCs(ctx, c.EC2)
+			f.vpcs, err = countVPCs(ctx, c.EC2)
 			return err
 		})
 	}
-	if err := reads.Wait(); err != nil {
-		return env, err
+	err := reads.Wait()
+	if err != nil || f.offered.silent { // an endpoint that lists no offers does not know of versions either
+		return f, err
 	}
-
-	// An endpoint that lists no offers does not know of versions either.
-	if in.upgrades() && !offered.silent {
-		if targets, err = provision.UpgradeTargets(ctx, c.RDS, in.Deployed.EngineVersion()); err != nil {
-			return env, err
+	if in.upgrades() {
+		if f.targets, err = provision.UpgradeTargets(ctx, c.RDS, in.Deployed.EngineVersion()); err != nil {
+			return f, err
 		}
 	}
-	if !in.Settings.NoDatabase && in.Settings.DBVersion == "" && !in.Deployed.Database && in.Restore == "" && !offered.silent {
-		if standard, err = provision.DefaultVersion(ctx, c.RDS); err != nil {
-			return env, err
-		}
+	if !in.Settings.NoDatabase && in.Settings.DBVersion == "" && !in.Deployed.Database && in.Restore == "" {
+		f.standard, err = provision.DefaultVersion(ctx, c.RDS)
 	}
+	return f, err
+}
 
-	env.DBVersion, env.Snapshot = in.Settings.DBVersion, snapshot
+// chooseVersion chooses the version of the database, and compares it with the snapshot's.
+func (in Intent) chooseVersion(env *Environment, f found) error {
+	env.DBVersion = in.Settings.DBVersion
 	switch {
 	case env.DBVersion != "":
 	case in.Deployed.Found && in.Deployed.DBVersion != "":
 		env.DBVersion = in.Deployed.DBVersion
-	case snapshot != nil:
-		env.DBVersion = major(snapshot.Version)
+	case f.snapshot != nil:
+		env.DBVersion = major(f.snapshot.Version)
 	}
-	if snapshot != nil && major(snapshot.Version) != major(env.DBVersion) {
-		return env, hint.With(fmt.Errorf("snapshot %s is of PostgreSQL %s, and the database is to be %s: it is restored into its own version", snapshot.ID, snapshot.Version, env.DBVersion),
+	if s := f.snapshot; s != nil && major(s.Version) != major(env.DBVersion) {
+		return hint.With(fmt.Errorf("snapshot %s is of PostgreSQL %s, and the database is to be %s: it is restored into its own version", s.ID, s.Version, env.DBVersion),
 			"leave --db-version out; once it serves, %s upgrades it", hint.Command("up", "--db-version", env.DBVersion))
 	}
 	if in.upgrades() {
-		if err := in.chooseTarget(&env, targets); err != nil {
-			return env, err
+		if err := in.chooseTarget(env, f.targets); err != nil {
+			return err
 		}
 	}
-	if snapshot != nil && !in.Deployed.Database && in.Settings.DBStorage < snapshot.GiB {
-		return env, hint.With(fmt.Errorf("database storage %d GiB: snapshot %s is of %d GiB, and RDS storage can't shrink", in.Settings.DBStorage, snapshot.ID, snapshot.GiB), "leave --db-storage out, or give at least as much")
+	if s := f.snapshot; s != nil && !in.Deployed.Database && in.Settings.DBStorage < s.GiB {
+		return hint.With(fmt.Errorf("database storage %d GiB: snapshot %s is of %d GiB, and RDS storage can't shrink", in.Settings.DBStorage, s.ID, s.GiB), "leave --db-storage out, or give at least as much")
 	}
-	if vpcs >= defaultVPCs {
-		env.Warnings = append(env.Warnings, fmt.Sprintf("%s has %d VPCs already, and the quota is %d unless it was raised (Service Quotas, 'VPCs per Region', L-F678F1CE)", in.Region, vpcs, defaultVPCs))
-	}
-	if unchanged {
-		return env, nil
-	}
+	return nil
+}
+
+// choosePlace chooses the zones, and in an existing VPC the subnets.
+func (in Intent) choosePlace(env *Environment, f found) (err error) {
 	var subnets subnetChoice
-	if given != nil {
-		if subnets, err = in.subnetsOf(*given, zones); err != nil {
-			return env, err
+	zones := f.zones
+	if f.given != nil {
+		if subnets, err = in.subnetsOf(*f.given, zones); err != nil {
+			return err
 		}
 		zones = subnets.zones()
 	}
 	if in.Settings.NoDatabase {
-		err = pickZones(&env, zones, "", "")
+		err = pickZones(env, zones, "", "")
 	} else {
-		err = offered.choose(&env, in.Settings, zones, standard)
+		err = f.offered.choose(env, in.Settings, zones, f.standard)
 	}
-	if err != nil || in.placed() || given == nil {
-		return env, err
+	if err != nil || in.placed() || f.given == nil {
+		return err
 	}
-	return env, subnets.settle(&env, in.Settings)
+	return subnets.settle(env, in.Settings)
 }
 
 // upgrades reports whether the database is to get another major version.

@@ -556,40 +556,8 @@ func (a tx) ModifyDBInstance(in *rds.ModifyDBInstanceInput) (*rds.ModifyDBInstan
 		}
 		pending.Class = changed(*in.DBInstanceClass, db.Class)
 	}
-	if in.AllocatedStorage != nil || in.StorageType != nil {
-		size, kind := value(in.AllocatedStorage, db.Storage), value(in.StorageType, db.StorageType)
-		if err := checkStorage(kind, size); err != nil {
-			return nil, err
-		}
-		if size < db.Storage {
-			return nil, kernel.Fail("InvalidParameterCombination", "Invalid storage size: the allocated storage of %s is %d GiB and can't be decreased to %d GiB.", db.ID, db.Storage, size)
-		}
-		// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_ModifyDBInstance.html
-		if size != db.Storage && size*10 < db.Storage*11 {
-			return nil, kernel.Fail("InvalidParameterCombination", "Invalid storage modification - the value requested should be at least 10 percent more than the current storage size.")
-		}
-		named := in.Iops != nil || in.StorageThroughput != nil
-		switch {
-		case size == db.Storage && kind == db.StorageType:
-		case a.Faults().StorageOptimizing || a.Now().Before(db.Optimized):
-			// hashicorp/terraform-provider-aws #12493
-			return nil, kernel.Fail("InvalidParameterCombination", "You can't currently modify the storage of this DB instance because the previous storage change is being optimized.")
-		case kind == "gp3" && db.StorageType == "gp3" && db.Storage >= stripedGiB && in.Iops == nil:
-			return nil, kernel.Fail("InvalidParameterCombination", "You must specify both the storage size and iops when modifying the storage size or iops on a DB instance that has iops.")
-		}
-		if err := checkIOPS(kind, size, named, value(in.Iops, db.IOPS)); err != nil {
-			return nil, err
-		}
-		pending.Storage, pending.StorageType = changed(size, db.Storage), changed(kind, db.StorageType)
-	}
-	if in.Iops != nil {
-		if err := checkIOPS(value(in.StorageType, db.StorageType), value(in.AllocatedStorage, db.Storage), true, *in.Iops); err != nil {
-			return nil, err
-		}
-		pending.IOPS = changed(*in.Iops, db.IOPS)
-	}
-	if in.StorageThroughput != nil {
-		pending.Throughput = changed(*in.StorageThroughput, db.Throughput)
+	if err := a.modifyStorage(in, db, pending); err != nil {
+		return nil, err
 	}
 	if in.MultiAZ != nil && *in.MultiAZ != db.MultiAZ {
 		pending.MultiAZ = aws.Bool(*in.MultiAZ)
@@ -602,12 +570,8 @@ func (a tx) ModifyDBInstance(in *rds.ModifyDBInstanceInput) (*rds.ModifyDBInstan
 			pending.Backups = aws.Int32(*in.BackupRetentionPeriod)
 		}
 	}
-	version := db.Version
-	if in.EngineVersion != nil {
-		if version, err = a.upgradeTo(db, *in.EngineVersion, aws.ToBool(in.AllowMajorVersionUpgrade)); err != nil {
-			return nil, err
-		}
-		pending.Version, pending.Group = changed(version, db.Version), ""
+	if err := a.modifyVersion(in, &next); err != nil {
+		return nil, err
 	}
 	if in.MasterUserPassword != nil {
 		if err := checkPassword(*in.MasterUserPassword); err != nil {
@@ -616,29 +580,6 @@ func (a tx) ModifyDBInstance(in *rds.ModifyDBInstanceInput) (*rds.ModifyDBInstan
 		if pending.Verifier, err = postgres.NewVerifier(*in.MasterUserPassword); err != nil {
 			return nil, err
 		}
-	}
-	if in.DBParameterGroupName != nil {
-		g, err := a.parameterGroup(in.DBParameterGroupName)
-		if err == nil {
-			err = g.fits(version)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if version != db.Version {
-			pending.Group = g.Name
-		} else if g.Name != db.ParameterGroup {
-			// Even the dynamic ones of a new group wait for a reboot:
-			// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_WorkingWithParamGroups.Associating.html
-			next.ParameterGroup, next.PendingReboot, next.GroupPending = g.Name, true, true
-		}
-	}
-	if pending.Version != "" && pending.Group == "" {
-		// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_UpgradeDBInstance.PostgreSQL.MajorVersion.Process.html
-		if g, err := a.parameterGroup(&db.ParameterGroup); err == nil && !strings.HasPrefix(g.Name, "default.") {
-			return nil, g.fits(pending.Version)
-		}
-		pending.Group = defaultGroupName(pending.Version)
 	}
 	if in.MaxAllocatedStorage != nil {
 		next.MostStorage = *in.MaxAllocatedStorage
@@ -683,6 +624,81 @@ func (a tx) ModifyDBInstance(in *rds.ModifyDBInstanceInput) (*rds.ModifyDBInstan
 	}
 	out := a.describeInstance(db)
 	return &rds.ModifyDBInstanceOutput{DBInstance: &out}, nil
+}
+
+// modifyStorage changes size, kind and performance of the storage.
+func (a tx) modifyStorage(in *rds.ModifyDBInstanceInput, db *instance, pending *pendingChange) error {
+	if in.AllocatedStorage != nil || in.StorageType != nil {
+		size, kind := value(in.AllocatedStorage, db.Storage), value(in.StorageType, db.StorageType)
+		if err := checkStorage(kind, size); err != nil {
+			return err
+		}
+		if size < db.Storage {
+			return kernel.Fail("InvalidParameterCombination", "Invalid storage size: the allocated storage of %s is %d GiB and can't be decreased to %d GiB.", db.ID, db.Storage, size)
+		}
+		// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_ModifyDBInstance.html
+		if size != db.Storage && size*10 < db.Storage*11 {
+			return kernel.Fail("InvalidParameterCombination", "Invalid storage modification - the value requested should be at least 10 percent more than the current storage size.")
+		}
+		named := in.Iops != nil || in.StorageThroughput != nil
+		switch {
+		case size == db.Storage && kind == db.StorageType:
+		case a.Faults().StorageOptimizing || a.Now().Before(db.Optimized):
+			// hashicorp/terraform-provider-aws #12493
+			return kernel.Fail("InvalidParameterCombination", "You can't currently modify the storage of this DB instance because the previous storage change is being optimized.")
+		case kind == "gp3" && db.StorageType == "gp3" && db.Storage >= stripedGiB && in.Iops == nil:
+			return kernel.Fail("InvalidParameterCombination", "You must specify both the storage size and iops when modifying the storage size or iops on a DB instance that has iops.")
+		}
+		if err := checkIOPS(kind, size, named, value(in.Iops, db.IOPS)); err != nil {
+			return err
+		}
+		pending.Storage, pending.StorageType = changed(size, db.Storage), changed(kind, db.StorageType)
+	}
+	if in.Iops != nil {
+		if err := checkIOPS(value(in.StorageType, db.StorageType), value(in.AllocatedStorage, db.Storage), true, *in.Iops); err != nil {
+			return err
+		}
+		pending.IOPS = changed(*in.Iops, db.IOPS)
+	}
+	if in.StorageThroughput != nil {
+		pending.Throughput = changed(*in.StorageThroughput, db.Throughput)
+	}
+	return nil
+}
+
+// modifyVersion changes the version and the parameter group, which has to fit it.
+func (a tx) modifyVersion(in *rds.ModifyDBInstanceInput, next *instance) (err error) {
+	version := next.Version
+	if in.EngineVersion != nil {
+		if version, err = a.upgradeTo(next, *in.EngineVersion, aws.ToBool(in.AllowMajorVersionUpgrade)); err != nil {
+			return err
+		}
+		next.Pending.Version, next.Pending.Group = changed(version, next.Version), ""
+	}
+	if in.DBParameterGroupName != nil {
+		g, err := a.parameterGroup(in.DBParameterGroupName)
+		if err == nil {
+			err = g.fits(version)
+		}
+		if err != nil {
+			return err
+		}
+		if version != next.Version {
+			next.Pending.Group = g.Name
+		} else if g.Name != next.ParameterGroup {
+			// Even the dynamic ones of a new group wait for a reboot:
+			// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_WorkingWithParamGroups.Associating.html
+			next.ParameterGroup, next.PendingReboot, next.GroupPending = g.Name, true, true
+		}
+	}
+	if next.Pending.Version != "" && next.Pending.Group == "" {
+		// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_UpgradeDBInstance.PostgreSQL.MajorVersion.Process.html
+		if g, err := a.parameterGroup(&next.ParameterGroup); err == nil && !strings.HasPrefix(g.Name, "default.") {
+			return g.fits(next.Pending.Version)
+		}
+		next.Pending.Group = defaultGroupName(next.Pending.Version)
+	}
+	return nil
 }
 
 // upgradeTo is the version that an instance is to have, in RDS's words where it can't
