@@ -14,9 +14,9 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// notDeployed is how a command fails that did not find its part of a stack, as err
-// says: with the next step, or where there is no such stack at all, with that,
-// for its name is then likely to be mistyped, or its cloud another.
+// notDeployed is the error of a command that did not find its part of a stack. It has the
+// next step. If there is no such stack at all, it says so instead, because the name is then
+// likely to be mistyped, or the cloud to be another one.
 func notDeployed(ctx context.Context, t *target, g *globals, err error, next hint.Message) error {
 	var answer smithy.APIError
 	if errors.As(err, &answer) || errors.Is(err, graph.ErrUnmanaged) {
@@ -54,8 +54,7 @@ func stackNames(stacks []provision.Summary) string {
 	return strings.Join(names, ", ")
 }
 
-// noteAbsence says of a destroy that nothing was there to be removed, and what
-// may have been meant.
+// noteAbsence prints that a destroy found nothing to delete, and what may have been meant.
 func noteAbsence(ctx context.Context, t *target, g *globals) string {
 	text := fmt.Sprintf("Nothing to remove: there is no stack %s in %s", g.stack, t.place)
 	stacks, err := provision.Stacks(ctx, t.clients, false)

@@ -18,12 +18,12 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// answer is how the service answers at its URL, as a client sees it.
+// answer is the response of the service at its URL, as a client receives it.
 type answer struct {
-	// Path was asked for: where the service says whether its database serves as well, or
-	// else that of the load balancer's health check.
+	// Path is the path that was requested: that of the check that includes the database, if
+	// the service has one, otherwise that of the load balancer's health check.
 	Path string `json:"path"`
-	// Ready reports whether it answers as the health check asks.
+	// Ready reports whether it answers as the health check requires.
 	Ready        bool    `json:"ready" doc:"It answers the path of the health check with a code of --health-status."`
 	Code         int     `json:"code,omitempty" doc:"The HTTP status."`
 	Milliseconds float64 `json:"milliseconds"`
@@ -50,7 +50,7 @@ func (t *target) ask(ctx context.Context, base string, how provision.Settings) *
 		a.Error = err.Error()
 		return a
 	}
-	// An answer that redirects is judged by its own code, as by a load balancer.
+	// A redirect is judged by its own code, as the load balancer does.
 	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, Transport: &http.Transport{
 		Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: t.authorities},
 	}}
@@ -81,7 +81,7 @@ func (a *answer) complaint() string {
 	return fmt.Sprintf("something other than a task answers on port %s, or otherwise than it: %s says %d, and not %s", portOf(a.url), a.url+a.Path, a.Code, a.wanted)
 }
 
-// compare looks whether the load balancer has the same answer from a task.
+// compare checks whether the load balancer gets the same answer from a task.
 func (a *answer) compare(targets []diagnosis.Target) {
 	a.app = slices.ContainsFunc(targets, func(t diagnosis.Target) bool {
 		return t.Health == "unhealthy" && strings.Contains(t.Description, fmt.Sprintf("codes: [%d]", a.Code))
@@ -97,7 +97,7 @@ func portOf(base string) string {
 	return cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
 }
 
-// reasonOf is an HTTP client's error without the address, which is said anyway.
+// reasonOf is an HTTP client's error without the address, which is printed anyway.
 func reasonOf(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "no answer within " + answerTimeout.String()
@@ -111,11 +111,11 @@ func reasonOf(err error) string {
 	}
 }
 
-// answers is the end of a run that waited for its release: what AWS says of it
-// is one thing, and what a client meets another. On this machine, another
-// program's answer is a failure. None at all need not be one, nor anything that
-// is met on the way to AWS: the name of a new load balancer takes its time to be
-// known, and a proxy or a firewall may stand before this machine.
+// answers ends a run that waited for its release, by a request to the URL: what AWS reports
+// can differ from what a client gets. On this machine, an answer of another program is a
+// failure. No answer at all need not be one, nor an error on the way to AWS: the name of a
+// new load balancer resolves only after a while, and a proxy or a firewall may stand
+// between.
 func (t *target) answers(ctx context.Context, rep reporter, base string, how provision.Settings) error {
 	for tries := 3; ; tries-- {
 		a := t.ask(ctx, base, how)

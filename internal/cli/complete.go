@@ -13,11 +13,11 @@ import (
 
 var unknownCommand = pattern.New(`^unknown command "([^"]*)" for "([^"]*)"`)
 
-// argumentCount repairs how cobra counts.
+// argumentCount corrects cobra's check of the number of arguments.
 var argumentCount = strings.NewReplacer("1 arg(s)", "1 argument", "arg(s)", "arguments")
 
-// mistyped turns cobra's complaint about a command line into ours, with what
-// may have been meant.
+// mistyped replaces cobra's error about a command line by one that suggests what may have
+// been meant.
 func mistyped(g *globals, cmd *cobra.Command, err error) error {
 	first, _, _ := strings.Cut(err.Error(), "\n")
 	m := unknownCommand.FindStringSubmatch(first)
@@ -42,8 +42,8 @@ func mistyped(g *globals, cmd *cobra.Command, err error) error {
 	return hint.With(usage, "did you mean %s?", hint.Join(" or ", meant...))
 }
 
-// alike are the names of the commands that a mistyped one may mean: those that
-// other tools call so, or else those that are spelt much like it.
+// alike are the commands that a mistyped one may mean: those that other tools call so,
+// otherwise those with a similar spelling.
 func alike(typed string, commands []*cobra.Command) []string {
 	among := &cobra.Command{SuggestionsMinimumDistance: min(2, max(1, len(typed)/3))}
 	var other []string

@@ -23,13 +23,14 @@ var (
 	takesDir  = []string{"source", "dir"}
 )
 
-// completeWords completes flags of few values, alongside those of the table of settings.
+// completeWords completes flags with few values, in addition to those of the table of
+// settings.
 var completeWords = map[string][]string{
 	"output": {"text", "json"}, "format": {"svg", "mermaid", "dot"}, "price": {"table", "live"}, "shell": {"sh", "fish", "powershell"},
 	"latencies": {"aws"}, "throttle": {"aws"}, "engine": container.Choices(),
 }
 
-// imageSources are what the value of --image begins with, but for a registry's name.
+// imageSources are the prefixes of --image, apart from the names of registries.
 var imageSources = []string{"docker-archive:", "oci:", "oci-archive:", "build"}
 
 // completeLive completes by what is deployed.
@@ -71,7 +72,7 @@ var completeLive = map[string]lookup{
 	},
 }
 
-// lookup finds what is deployed, a word each, with what it is behind a tab.
+// lookup finds what is deployed: a word for each, and behind a tab its description.
 type lookup func(ctx context.Context, t *target, stack string) ([]string, error)
 
 // ownSecrets are the variables that 'bookctl secret set' keeps.
@@ -83,8 +84,8 @@ func ownSecrets(ctx context.Context, t *target, stack string) ([]string, error) 
 // longestLookup is how long a shell waits for a completion.
 const longestLookup = 3 * time.Second
 
-// completeEverything says for each flag and argument what a shell completes: words, what
-// is deployed, or files. Of what nothing is said cobra has the shell offer files.
+// completeEverything sets for each flag and argument what a shell completes: words, what is
+// deployed, or files. If nothing is set, cobra has the shell offer files.
 func completeEverything(cmd *cobra.Command, g *globals) {
 	choices := maps.Clone(completeWords)
 	choices["image"] = imageSources
@@ -139,7 +140,7 @@ func completeBelow(cmd *cobra.Command, g *globals, choices map[string][]string) 
 	}
 }
 
-// completed completes one word by what is deployed. Where that can't be had, in time and
+// completed completes one word from what is deployed. If that can't be read in time and
 // without a question, it offers nothing.
 func (g *globals) completed(find lookup) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {

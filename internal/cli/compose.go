@@ -20,8 +20,7 @@ import (
 // (https://github.com/compose-spec/compose-spec/blob/main/spec.md#compose-file).
 var composeFiles = []string{"compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"}
 
-// composeService is what a compose file says of a container, as far as bookctl would take
-// it.
+// composeService is the part of a service in a compose file that bookctl would use.
 type composeService struct {
 	Image       string    `yaml:"image"`
 	Build       yaml.Node `yaml:"build"`
@@ -37,8 +36,7 @@ type composeService struct {
 	name string
 }
 
-// composeFile is the compose file that at is, or that is in the directory at; "" for
-// none.
+// composeFile is the compose file at a path, or in the directory there; "" for none.
 func composeFile(at string) string {
 	info, err := os.Stat(at)
 	if err != nil {
@@ -57,8 +55,8 @@ func composeFile(at string) string {
 	return ""
 }
 
-// refuseCompose reports that several containers are out of scope, and what bookctl would
-// take of the file.
+// refuseCompose is the error for a compose file: several containers are out of scope. It
+// shows what bookctl would take from the file.
 func refuseCompose(file string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -118,8 +116,8 @@ func (s composeService) isPostgres() bool {
 	return postgresImage.MatchString(name)
 }
 
-// flags are those of up that say what the file says of a service; nil where it has
-// nothing to run.
+// flags are the flags of up that correspond to a service of the file; nil if it has no
+// image or build.
 func (s composeService) flags(dir string) []string {
 	join := func(name string) string { return filepath.ToSlash(filepath.Join(dir, name)) }
 	var out []string

@@ -24,9 +24,8 @@ func isTerminal(stream any) bool {
 // errUntouched ends a command that was stopped before it did anything.
 var errUntouched = errors.New("nothing was touched")
 
-// confirm asks for a word, which is said to be what, before something that can't
-// be undone.
-// Without a terminal there is nobody to ask, and --yes must have been said.
+// confirm asks the user to type a word before something that can't be undone. Without a
+// terminal it fails unless --yes was given.
 func confirm(ctx context.Context, s streams, g *globals, question, what, word string) error {
 	if g.yes {
 		return nil

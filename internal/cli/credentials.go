@@ -25,16 +25,16 @@ import (
 	"github.com/bookctl/bookctl/internal/pattern"
 )
 
-// authError is one that is about who is asking, or keeps them from being asked.
+// authError is an error about the caller's credentials, or about getting them.
 type authError struct{ error }
 
 func (e authError) Unwrap() error { return e.error }
 
-// signInLimit is how long getting credentials may take, with the typing of a code.
+// signInLimit is how long getting credentials may take, including the time to type a code.
 const signInLimit = 3 * time.Minute
 
-// signIn gets the credentials once before anything is asked of AWS, so that what
-// keeps them away is reported as that. The SDK keeps them.
+// signIn gets the credentials before the first call, so that a failure is reported as one
+// of credentials. The SDK caches them.
 func signIn(ctx context.Context, cfg aws.Config) error {
 	if cfg.Credentials == nil || cfg.Region == "" {
 		return nil // a region is asked for first
@@ -52,8 +52,8 @@ type noAccess struct{ error }
 
 func (e noAccess) Unwrap() error { return e.error }
 
-// unreached is an error of the first call to AWS: without a way to it, nobody is
-// signed in.
+// unreached wraps an error of the first call to AWS. If AWS can't be reached, the
+// credentials are not at fault.
 func unreached(err error) error {
 	var (
 		unknown *net.DNSError
@@ -68,7 +68,7 @@ func unreached(err error) error {
 // loadConfig reads the user's AWS configuration.
 func loadConfig(ctx context.Context, s streams, g *globals) (aws.Config, error) {
 	options := []func(*config.LoadOptions) error{
-		// What the SDK has to say of connections is no news to the user.
+		// The SDK's log lines about connections do not help the user.
 		config.WithLogger(logging.Nop{}),
 		config.WithRetryer(retryer),
 		config.WithAppID(appID()),
@@ -93,9 +93,9 @@ func loadConfig(ctx context.Context, s streams, g *globals) (aws.Config, error) 
 // profileName is the profile that the environment names; "" is the default one.
 func profileName() string { return cmp.Or(os.Getenv("AWS_PROFILE"), os.Getenv("AWS_DEFAULT_PROFILE")) }
 
-// loadProfile reads the configuration. 'aws configure' writes a name that has a
-// space in quotes into the configuration, and without into the credentials, and the
-// Go SDK takes quotes for a part of the name.
+// loadProfile reads the configuration. If the name of a profile has a space, 'aws
+// configure' quotes it in the configuration and not in the credentials, and the Go SDK
+// takes the quotes for a part of the name.
 func loadProfile(ctx context.Context, profile string, options []func(*config.LoadOptions) error) (aws.Config, error) {
 	cfg, err := config.LoadDefaultConfig(ctx, options...)
 	var unknown config.SharedConfigProfileNotExistError
@@ -177,8 +177,8 @@ func noCredentials(err error) bool {
 		strings.Contains(err.Error(), "get credentials:") || strings.Contains(err.Error(), "failed to retrieve credentials")
 }
 
-// ofCredentials explains why there are no credentials. Where the SDK has a type for
-// it that is asked, and else its words.
+// ofCredentials explains why there are no credentials: by the type of the SDK's error if it
+// has one, otherwise by its text.
 func ofCredentials(err error) diagnosis.Explanation {
 	var (
 		text    = err.Error()
@@ -268,8 +268,8 @@ func ofCredentials(err error) diagnosis.Explanation {
 		hint.New("sign in with %s or %s, or set AWS_PROFILE; %s needs no account", hint.AWS("sso", "login"), hint.AWS("configure"), hint.Command("up", "--local")))
 }
 
-// processFault returns what a program did instead of giving credentials, without what
-// it printed: those may be in there.
+// processFault describes how a credential process failed, without its output, which may
+// contain credentials.
 func processFault(err *processcreds.ProviderError) string {
 	text := err.Err.Error()
 	if strings.HasPrefix(text, "parse failed") {
@@ -281,7 +281,7 @@ func processFault(err *processcreds.ProviderError) string {
 // lastCause is the innermost of the SDK's errors, which it joins by commas.
 func lastCause(text string) string { return text[strings.LastIndex(text, ", ")+1:] }
 
-// untrusted explains a certificate that nobody here vouches for.
+// untrusted explains an error about a certificate that this machine does not trust.
 func untrusted(trust *tls.CertificateVerificationError) diagnosis.Explanation {
 	whom := "the server"
 	if len(trust.UnverifiedCertificates) > 0 {

@@ -37,8 +37,8 @@ and load. The password is printed only with --show-password, and only on a termi
 	return cmd
 }
 
-// withoutDatabase is the error of a stack in which no database was found. One that was
-// made without a database stays so until 'up' says otherwise.
+// withoutDatabase is the error for a stack without a database. If the stack was created
+// without one, the hint is to add it.
 func withoutDatabase(ctx context.Context, t *target, g *globals, err error) error {
 	up := hint.Command("up")
 	if have, lookErr := provision.ReadDeployed(ctx, t.clients, g.stack); lookErr == nil && have.NoDatabase {
@@ -173,7 +173,7 @@ func tunnel(ctx context.Context, s streams, g *globals, task string, port int) e
 	return walk(ctx, s, plugin, session)
 }
 
-// tunnelEnd prints, for programs, where the near end of a tunnel is.
+// tunnelEnd prints, for programs, the local address of a tunnel.
 func tunnelEnd(s streams, g *globals, host string, port int) error {
 	return encode(s.out, tunnelDocument{headOf("tunnel"), g.stack, host, port})
 }
@@ -235,7 +235,7 @@ func rotatePassword(ctx context.Context, s streams, g *globals) error {
 		return err
 	}
 	err = t.hold(ctx, s, g, "db rotate-password", func(guard func(context.Context) error) error {
-		// The tasks of neither release could connect until it is over.
+		// Until it is over, the tasks of neither release could connect.
 		if shifted, err := t.have.Shifted(ctx, t.clients, g.stack); err != nil {
 			return err
 		} else if shifted != nil {

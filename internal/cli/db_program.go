@@ -27,7 +27,7 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// throughTunnel is what the help says of how a database is reached.
+// throughTunnel is the part of the help about how a database is reached.
 const throughTunnel = `On AWS it goes through a task, as 'bookctl db tunnel' does: that needs a stack made
 with 'bookctl up --exec', and AWS's session-manager-plugin. The password is in no
 argument, variable or file: bookctl signs in itself.`
@@ -166,7 +166,7 @@ func load(ctx context.Context, s streams, g *globals, path string, clean bool) e
 	return nil
 }
 
-// program is one of PostgreSQL's own, with a way into a stack's database.
+// program is a program of PostgreSQL with a connection to a stack's database.
 type program struct {
 	name, path, version string
 	to                  provision.Connection
@@ -174,7 +174,7 @@ type program struct {
 	errs                io.Writer
 }
 
-// run runs it to its end. Ctrl-C belongs to it.
+// run runs it to its end. The program handles Ctrl-C itself.
 func (p program) run(ctx context.Context, in io.Reader, out io.Writer, args ...string) error {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt)
@@ -192,7 +192,7 @@ func (p program) run(ctx context.Context, in io.Reader, out io.Writer, args ...s
 	return nil
 }
 
-// withDatabase lets a program of PostgreSQL's into the stack's database.
+// withDatabase connects a program of PostgreSQL to the stack's database.
 func withDatabase(ctx context.Context, s streams, g *globals, name string, do func(program) error) error {
 	path, err := exec.LookPath(name)
 	if err != nil {
@@ -283,8 +283,8 @@ func openTunnel(ctx context.Context, t *target, g *globals, plugin string, c pro
 	}
 }
 
-// clientEnvironment is this program's own without what tells PostgreSQL's programs where
-// to connect and as whom, and with what does.
+// clientEnvironment is the environment for a program of PostgreSQL: this process's own,
+// with the connection settings replaced by those of the stack.
 func clientEnvironment(where map[string]string) []string {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
@@ -298,7 +298,7 @@ func clientEnvironment(where map[string]string) []string {
 
 var firstNumber = pattern.New(`[0-9]+`)
 
-// majorOf is the major version in what names a version of PostgreSQL.
+// majorOf is the major version in the version text of a program or server.
 func majorOf(version string) int {
 	n, _ := strconv.Atoi(firstNumber.FindString(version)) // 0 for none
 	return n

@@ -60,8 +60,8 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	if err := provision.CheckHolders(ctx, t.clients.EC2, g.stack, have); err != nil {
 		return beforehand(g.stack, err)
 	}
-	// What only the proof at the end reads is read now: what may not be would be met
-	// when all else is gone.
+	// The reads that otherwise only the check at the end makes are made now: a missing
+	// permission would show only when everything else is deleted.
 	if err := provision.CheckProof(ctx, t.clients, g.stack, have); err != nil {
 		return beforehand(g.stack, fmt.Errorf("what is left of it could not be told: %w", err))
 	}
@@ -110,11 +110,11 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	return end.print(s, g)
 }
 
-// errNothingDeleted is of a destroy that was refused from its first call on.
+// errNothingDeleted is the error of a destroy whose first deletions were all denied.
 var errNothingDeleted = errors.New("nothing was deleted")
 
-// beforehand says of a call that failed before a destroy that nothing was touched.
-// What bookctl itself refuses says so in its own words.
+// beforehand adds to an error from before the first deletion that nothing was touched.
+// Errors of bookctl's own checks say so themselves.
 func beforehand(stack string, err error) error {
 	var call *smithy.OperationError
 	if !errors.As(err, &call) {
@@ -123,7 +123,7 @@ func beforehand(stack string, err error) error {
 	return fmt.Errorf("stack %s can't be destroyed, and %w: %w", stack, errUntouched, err)
 }
 
-// allDenied reports whether nothing else went wrong than that AWS does not allow it.
+// allDenied reports whether every error is a missing permission.
 func allDenied(err error) bool {
 	failures := graph.Failures(err)
 	for _, f := range failures {
@@ -135,8 +135,8 @@ func allDenied(err error) bool {
 	return denied
 }
 
-// heldUp reports whether time ran out because something would not go, and not that a
-// call failed.
+// heldUp reports whether time ran out while resources were still being deleted, as opposed
+// to a failed call.
 func heldUp(err error) bool {
 	failures := graph.Failures(err)
 	for _, f := range failures {
@@ -181,7 +181,7 @@ func snapshotLines(snapshots []provision.Snapshot) string {
 	return strings.Join(lines, "\n")
 }
 
-// ago is how long ago something was, as people say it.
+// ago formats how long ago something was.
 func ago(t time.Time) string {
 	switch d := time.Since(t); {
 	case t.IsZero():
@@ -197,7 +197,7 @@ func ago(t time.Time) string {
 	}
 }
 
-// destruction is how a destroy ended.
+// destruction is the result of a destroy.
 type destruction struct {
 	provision.Removal
 	place, region string
@@ -254,7 +254,7 @@ func (d destruction) print(s streams, g *globals) error {
 	return end
 }
 
-// some is a list that is not null as JSON.
+// some is the list, or an empty one for nil, which JSON would print as null.
 func some[T any](all []T) []T {
 	if all == nil {
 		return []T{}
@@ -262,8 +262,8 @@ func some[T any](all []T) []T {
 	return all
 }
 
-// gone are the snapshots and backups that were there before and are no more: the
-// automated ones go with their database.
+// gone are the snapshots and backups that existed before and no longer do: automated ones
+// are deleted with their database.
 func gone(before, removed, kept []provision.Snapshot) []provision.Snapshot {
 	still := slices.Concat(removed, kept)
 	return slices.DeleteFunc(slices.Clone(before), func(b provision.Snapshot) bool {
@@ -271,7 +271,7 @@ func gone(before, removed, kept []provision.Snapshot) []provision.Snapshot {
 	})
 }
 
-// onward returns what can be done with what is kept.
+// onward returns the next steps with what was kept.
 func onward(kept []provision.Snapshot) hint.Message {
 	if !slices.ContainsFunc(kept, func(s provision.Snapshot) bool { return s.Kind != provision.CopiedSnapshot }) {
 		return hint.New("%s makes the stack anew from it; %s deletes it.", hint.Command("up", "--restore", kept[len(kept)-1].ID), hint.Command("destroy", "--purge-snapshots"))
@@ -282,7 +282,7 @@ func onward(kept []provision.Snapshot) hint.Message {
 	return hint.New("%s makes the stack anew from the newest, and --restore ID from another; %s deletes all of them.", hint.Command("up", "--restore", "latest"), hint.Command("destroy", "--purge-snapshots"))
 }
 
-// taken reports that this run had a final snapshot taken, if it did.
+// taken is the note that this run took a final snapshot, or "".
 func (d destruction) taken() string {
 	for _, k := range d.Kept {
 		if k.Kind == provision.FinalSnapshot && !slices.ContainsFunc(d.before, func(b provision.Snapshot) bool { return b.ID == k.ID }) {
@@ -292,7 +292,7 @@ func (d destruction) taken() string {
 	return ""
 }
 
-// price is what the kept snapshots cost, where that is known.
+// price is the monthly cost of the kept snapshots, if it is known.
 func (d destruction) price() string {
 	if d.free {
 		return ""

@@ -110,7 +110,7 @@ type rollbackDocument struct {
 	Image   string `json:"image" doc:"The image that runs again."`
 	Of      int32  `json:"of" doc:"The revision that it is of."`
 	From    string `json:"from" doc:"The revision that was left; empty when it was the same."`
-	// Changes are what its tasks have otherwise than those that were left.
+	// Changes are the differences between its tasks and those before.
 	Changes []graph.Change `json:"changes" doc:"What the tasks have otherwise than those that were left. Variables and secrets are shown by name."`
 	Seconds float64        `json:"seconds"`
 }
@@ -167,7 +167,7 @@ type pauseDocument struct {
 	Paused  time.Time `json:"paused" doc:"Since when it is."`
 	// DatabaseStarts is when RDS starts the database by itself; zero without one.
 	DatabaseStarts time.Time `json:"databaseStarts,omitzero" doc:"When RDS starts the stopped database by itself."`
-	// Cost is what goes on costing, and Monthly its sum; nil when unknown.
+	// Cost is what still costs money, and Monthly its sum; nil if unknown.
 	Cost    []pricing.Line `json:"cost" doc:"What goes on costing."`
 	Monthly *float64       `json:"monthlyCost,omitempty" doc:"US dollars; left out where no price is known."`
 	Seconds float64        `json:"seconds"`
@@ -224,7 +224,7 @@ type secretDocument struct {
 	Command string `json:"command" enum:"secret set|secret unset"`
 	Stack   string `json:"stack"`
 	Name    string `json:"name" doc:"The variable."`
-	// Released reports whether the tasks are new; there is no service else.
+	// Released reports whether new tasks were started; false if there is no service.
 	Released bool    `json:"released" doc:"The tasks are new; false where there is no service yet."`
 	Seconds  float64 `json:"seconds"`
 }
@@ -277,7 +277,7 @@ type urlDocument struct {
 	URL   string `json:"url"`
 }
 
-// pageDocument is where the page of a stack is, while it is served.
+// pageDocument has the address of the page of a stack.
 type pageDocument struct {
 	head
 	place

@@ -23,20 +23,20 @@ import (
 	"github.com/bookctl/bookctl/internal/pattern"
 )
 
-// emulator is what AWS Emulator writes at each start for those who call it: its
-// certificate and its keys, in ~/.aws/emulator/PORT.
+// emulator is what AWS Emulator writes at each start for its clients: its certificate and
+// its keys, in ~/.aws/emulator/PORT.
 // https://docs.aws.amazon.com/emulator/latest/userguide/point-sdk-to-emulator.html
 type emulator struct {
 	endpoint  string
 	directory string
-	// authority is its certificate in PEM; empty where it wrote none.
+	// authority is its certificate in PEM; empty if it wrote none.
 	authority []byte
-	// keys are those of this run of it; empty where it checks no signatures.
+	// keys are those of this run of the emulator; empty if it checks no signatures.
 	keys   aws.Credentials
 	region string
 }
 
-// findEmulator looks for the files of the AWS Emulator that an endpoint is. Nil
+// findEmulator looks for the files of the AWS Emulator that listens at an endpoint. Nil
 // means that the endpoint is something else.
 func findEmulator(endpoint, home string) (*emulator, error) {
 	at, err := url.Parse(endpoint)
@@ -55,8 +55,8 @@ func findEmulator(endpoint, home string) (*emulator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look for the files of AWS Emulator: %w", err)
 	}
-	// The files that the guide names come first. It may come to name them otherwise,
-	// so that what they hold decides.
+	// The files that the guide names come first. Other versions may use other names, so the
+	// content decides.
 	slices.SortStableFunc(entries, func(a, b fs.DirEntry) int { return rank(a.Name()) - rank(b.Name()) })
 	for _, entry := range entries {
 		if info, err := entry.Info(); err != nil || !info.Mode().IsRegular() || info.Size() > 1<<20 {
@@ -71,7 +71,7 @@ func findEmulator(endpoint, home string) (*emulator, error) {
 	return e, nil
 }
 
-// rank orders the files of AWS Emulator by how likely each says what is looked for.
+// rank orders the files of AWS Emulator by how likely they contain what is looked for.
 func rank(name string) int {
 	switch {
 	case name == "ca.pem", name == "config", strings.HasPrefix(name, "emulator_cred"), name == "credentials":
@@ -85,8 +85,8 @@ func loopback(host string) bool {
 	return host == "localhost" || err == nil && address.IsLoopback()
 }
 
-// What a file of AWS Emulator says, be it in the form of the AWS configuration, of
-// an environment or of JSON.
+// The patterns match a file of AWS Emulator in the format of the AWS configuration, of an
+// environment or of JSON.
 var (
 	emulatorKeyID  = pattern.New(`(?im)(?:^|[\s{,"'])(?:aws_)?access_?key_?id["']?\s*[=:]\s*["']?([^\s"',}]+)`)
 	emulatorSecret = pattern.New(`(?im)(?:^|[\s{,"'])(?:aws_)?secret_?access_?key["']?\s*[=:]\s*["']?([^\s"',}]+)`)
@@ -105,7 +105,7 @@ func (e *emulator) learn(text []byte) {
 		}
 		return ""
 	}
-	// Keys belong together: half of them from each of two files opens nothing.
+	// The two keys must come from the same file.
 	if id, secret := said(emulatorKeyID), said(emulatorSecret); e.keys.AccessKeyID == "" && id != "" && secret != "" {
 		e.keys = aws.Credentials{AccessKeyID: id, SecretAccessKey: secret, SessionToken: said(emulatorToken)}
 	}
@@ -114,13 +114,13 @@ func (e *emulator) learn(text []byte) {
 	}
 }
 
-// config has the SDK trust the emulator's certificate and sign with its keys. What
-// the user's own configuration says is for AWS and stays out of it: their keys would
-// be refused, and are nobody's business here. So no file of theirs is read.
+// config makes the SDK trust the emulator's certificate and sign with its keys. It reads
+// none of the user's own configuration, which is for AWS: the emulator would reject their
+// keys, and should not receive them.
 func (e *emulator) config(region string) aws.Config {
 	keys := e.keys
 	if keys.AccessKeyID == "" {
-		// Started with --auth off it takes any signature, and writes no keys.
+		// With --auth off it accepts any signature, and writes no keys.
 		keys = aws.Credentials{AccessKeyID: "emulator", SecretAccessKey: "emulator"}
 	}
 	client := awshttp.NewBuildableClient()
@@ -137,8 +137,7 @@ func (e *emulator) config(region string) aws.Config {
 	}
 }
 
-// unanswered explains what a call to the emulator failed by before there was an
-// answer to it.
+// unanswered explains why a call to the emulator got no answer.
 func (e *emulator) unanswered(err error) error {
 	var unknown x509.UnknownAuthorityError
 	switch {

@@ -15,7 +15,7 @@ import (
 type environmentFlags struct {
 	pairs, files, origins, unset []string
 
-	// What they say, once they are read: values, and origins of secrets, by name.
+	// The parsed flags: values, and origins of secrets, by name.
 	values, secrets map[string]string
 }
 
@@ -25,8 +25,8 @@ func (e *environmentFlags) add(f *pflag.FlagSet) {
 	f.StringArrayVar(&e.origins, "secret", nil, "give the container a variable from a secret or parameter that exists: NAME=ARN, or NAME=ARN:KEY of one that is JSON (repeatable)")
 }
 
-// read makes sense of the flags. Its errors name variables and never values. What is
-// said by --env comes before what a file says.
+// read parses the flags. Its errors name variables and never values. --env overrides a
+// file.
 func (e *environmentFlags) read() error {
 	e.values, e.secrets = map[string]string{}, map[string]string{}
 	for _, file := range e.files {

@@ -64,16 +64,15 @@ func execHint(err error) hint.Message {
 	return hint.New("%s shows the state of the tasks", hint.Command("status"))
 }
 
-// pluginName is AWS's own program for sessions.
+// pluginName is the name of AWS's session-manager-plugin.
 const pluginName = "session-manager-plugin"
 
-// firstPlugin is the first version that takes AWS's answer from the environment.
-// In arguments, where older ones want it, its token could be read by every user
-// of this machine.
+// firstPlugin is the first version that reads AWS's answer from the environment. Older
+// versions take it as an argument, where every user of this machine could read its token.
 // https://docs.aws.amazon.com/systems-manager/latest/userguide/plugin-version-history.html
 var firstPlugin = [3]int{1, 2, 536}
 
-// findPlugin looks for the plugin, before anything is asked of AWS.
+// findPlugin finds the plugin, before the first call to AWS.
 func findPlugin(ctx context.Context) (string, error) {
 	install := hint.New("install it: https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-working-with-install-plugin.html")
 	path, err := exec.LookPath(pluginName)
@@ -99,8 +98,8 @@ func findPlugin(ctx context.Context) (string, error) {
 	return path, nil
 }
 
-// walk hands a session to the plugin and waits for its end. Ctrl-C belongs to
-// the command in the task.
+// walk passes a session to the plugin and waits for its end. The command in the task
+// handles Ctrl-C.
 func walk(ctx context.Context, s streams, plugin string, session provision.Session) error {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt)
@@ -118,7 +117,7 @@ func walk(ctx context.Context, s streams, plugin string, session provision.Sessi
 	return nil
 }
 
-// inPlugin is the plugin with a session.
+// inPlugin is the command of the plugin for a session.
 func inPlugin(ctx context.Context, plugin string, session provision.Session) *exec.Cmd {
 	const variable = "AWS_SSM_START_SESSION_RESPONSE"
 	cmd := exec.CommandContext(ctx, plugin, variable, session.Region, "StartSession", "", session.Request, session.Endpoint)
@@ -126,8 +125,8 @@ func inPlugin(ctx context.Context, plugin string, session provision.Session) *ex
 	return cmd
 }
 
-// walkHere runs a command in a container of this machine, as the local cloud's
-// answer names it. Ctrl-C belongs to the command.
+// walkHere runs a command in a local container, as the local cloud's answer names it. The
+// command handles Ctrl-C.
 func walkHere(ctx context.Context, s streams, session provision.Session, args []string) error {
 	command, err := container.Enter(session.Stream, isTerminal(s.in) && isTerminal(s.out))
 	if err != nil {

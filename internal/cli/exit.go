@@ -44,23 +44,23 @@ const exitCodes = `Exit codes:
 // schema names the version of the JSON output; see docs/output.schema.json.
 const schema = "bookctl/v1"
 
-// usageError is a command line that can't be meant.
+// usageError is an error in the command line.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// exitError carries a code and has been reported already.
+// exitError is an exit code whose error was reported already.
 type exitError struct{ code int }
 
 func (e exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 
-// outcome is what an error means to a script (code) and to a person (next).
+// outcome is the exit code of an error and its next step.
 type outcome struct {
 	code int
 	next hint.Message
 }
 
-// judge finds the meaning of an error.
+// judge finds the exit code and next step of an error.
 func judge(err error) outcome {
 	v := outcome{code: exitFailed, next: hint.Of(err)}
 	var why explained
@@ -103,7 +103,8 @@ func judge(err error) outcome {
 	return v
 }
 
-// denied reports whether an AWS error code is about who is asking.
+// denied reports whether an AWS error code is about the caller's credentials or
+// permissions.
 func denied(code string) bool {
 	switch code {
 	case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthFailure",
@@ -114,8 +115,8 @@ func denied(code string) bool {
 	return false
 }
 
-// outOfTime says of a look that --timeout cut off what it was for. Of a run, the
-// engine tells what it waited for.
+// outOfTime adds to an error of --timeout what a read was for. For a run, the engine
+// reports what it waited for.
 func outOfTime(g *globals, err error) error {
 	if g.timeout <= 0 || !errors.Is(err, context.DeadlineExceeded) || graph.Failures(err) != nil || strings.Contains(err.Error(), "--timeout") {
 		return err
@@ -125,7 +126,7 @@ func outOfTime(g *globals, err error) error {
 	return hint.With(overtime{g.timeout, doing}, "give it more time with --timeout")
 }
 
-// overtime is the end of --timeout: a context.DeadlineExceeded in other words.
+// overtime is the error of --timeout; it is a context.DeadlineExceeded.
 type overtime struct {
 	after time.Duration
 	doing string // what was cut off, where that is known
@@ -137,8 +138,8 @@ func (o overtime) Error() string {
 
 func (o overtime) Unwrap() error { return context.DeadlineExceeded }
 
-// interrupted returns how a command that was cut off can be gone on with. Those that
-// only look leave nothing to go on with.
+// interrupted returns how to continue after a command was interrupted; empty for commands
+// that only read.
 func interrupted(cmd *cobra.Command, g *globals) hint.Message {
 	switch cmd.Name() {
 	case "up":
@@ -203,11 +204,11 @@ func explain(s streams, g *globals, cmd *cobra.Command, err error) int {
 	return v.code
 }
 
-// faultNext is what to do about a fault of bookctl itself.
+// faultNext is the next step after a bug of bookctl.
 const faultNext = "run the same command again with --verbose, and report what it prints, which ends with where the fault is; what was made is kept"
 
-// wantsJSON reports whether the output is to be JSON, also where the command line was
-// not read to its end: an error of it is for a program too.
+// wantsJSON reports whether errors are printed as JSON, even if the command line could not
+// be parsed completely.
 func (g *globals) wantsJSON() bool {
 	said := os.Getenv("BOOKCTL_OUTPUT")
 	for i, w := range g.line {

@@ -27,19 +27,19 @@ import (
 type explained struct {
 	error
 	diagnosis.Explanation
-	// evidence is what the explanation of a service stands on, nil for all else.
+	// evidence is the evidence for the explanation of a service; nil for anything else.
 	evidence *diagnosis.Evidence
 }
 
 func (e explained) Error() string { return e.Show(hint.Invocation.Plain) }
 
-// ShowError is the explanation as show has its commands.
+// ShowError is the explanation, with the commands in it as show writes them.
 func (e explained) ShowError(show hint.Show) string { return e.Show(show) }
 
 func (e explained) Unwrap() error { return e.error }
 
-// inFull adds to an answer for a program what an explanation was made of: the error
-// in AWS's own words, and what ECS says of a service.
+// inFull adds to a JSON error what its explanation is based on: the error in AWS's own
+// words, and what ECS reports of a service.
 func inFull(err error, answer *errorDocument) {
 	var x explained
 	if !errors.As(err, &x) {
@@ -48,7 +48,7 @@ func inFull(err error, answer *errorDocument) {
 	answer.Cause, answer.Evidence = x.error.Error(), x.evidence
 }
 
-// printInFull prints the same for people who asked for all.
+// printInFull prints the same as text, for users who asked for all details.
 func printInFull(w io.Writer, err error) {
 	var x explained
 	if !errors.As(err, &x) {
@@ -66,9 +66,8 @@ func printInFull(w io.Writer, err error) {
 	}
 }
 
-// diagnosed explains why up failed. For that it asks what became of the service's
-// tasks, also when the run's own time is over. Again is how to go on once the
-// release is repaired.
+// diagnosed explains why up failed. It reads what happened to the service's tasks, even if
+// the run's own time is over. Again is the next step once the release is fixed.
 func diagnosed(ctx context.Context, stack *provision.Stack, err error, again hint.Message) error {
 	if stack == nil || errors.Is(context.Cause(ctx), errInterrupted) || provision.Expired(err) {
 		return err
@@ -85,12 +84,11 @@ func diagnosed(ctx context.Context, stack *provision.Stack, err error, again hin
 	return err
 }
 
-// didNotComeUp reports whether the service was made or changed and then was not what was
-// waited for. A call for it that AWS refused, and drift that bookctl refuses, are
-// reported as what they are.
+// didNotComeUp reports whether the service was created or changed and then did not become
+// ready. A call that AWS rejected, or drift that bookctl refuses, is reported as such.
 func didNotComeUp(f *graph.Error) bool { return f.Node == "service" && f.Op == "wait" }
 
-// clarified explains an error that nobody has explained yet.
+// clarified explains an error that is not explained yet.
 func clarified(err error) error {
 	var done explained
 	said := !hint.Of(err).Empty() && len(graph.Failures(err)) == 0 // of several failures one may know its own next step
@@ -136,7 +134,7 @@ func explanationOf(d diagnosis.Evidence, err error, again hint.Message) diagnosi
 	return ofCall(err, "")
 }
 
-// ofCall explains what AWS answered to a call. Doing is what it was for.
+// ofCall explains the error that a call returned. Doing is what the call was for.
 func ofCall(err error, doing string) diagnosis.Explanation {
 	var (
 		api     smithy.APIError
@@ -209,7 +207,7 @@ func ofCall(err error, doing string) diagnosis.Explanation {
 	return diagnosis.Explanation{}
 }
 
-// answered is what an endpoint answered in words, if it did.
+// answered is the message of an endpoint's error, if there is one.
 func answered(err error) string {
 	var api smithy.APIError
 	if !errors.As(err, &api) {
@@ -218,10 +216,10 @@ func answered(err error) string {
 	return prefixed(": ", strings.TrimRight(strings.TrimSpace(api.ErrorMessage()), "."), "")
 }
 
-// ofClock explains a refusal that comes of this machine's clock: AWS takes no
-// signature that is more than five minutes old, or of the future, and few of its
-// codes say so. The SDK corrects the time of its signatures by itself, so this is
-// what it could not correct.
+// ofClock explains a rejection because of this machine's clock: AWS rejects a signature
+// that is more than five minutes old, or from the future, and few of its error codes say
+// so. The SDK corrects the time of its signatures by itself; this is what it could not
+// correct.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html
 func ofClock(err error, code, message string, now time.Time) diagnosis.Explanation {
 	off, known := provision.ClockOff(err, now)
@@ -261,9 +259,9 @@ var (
 	encodedMessage = pattern.New(`\s*Encoded authorization failure message: \S+`)
 )
 
-// ofDenial names the action and the resource, or where AWS names none, which one
-// of the stack's it was for. AWS's message names the action that was missing, such
-// as iam:PassRole, which need not be the call's own.
+// ofDenial names the action and the resource. If AWS names no resource, it names the one of
+// the stack that the call was for. The action is the one that AWS's message names, such as
+// iam:PassRole, which can be another than the call.
 func ofDenial(err error, message, doing string) diagnosis.Explanation {
 	encoded := encodedMessage.MatchString(message)
 	message = encodedMessage.ReplaceAllString(message, "")
@@ -284,9 +282,9 @@ func ofDenial(err error, message, doing string) diagnosis.Explanation {
 	return explanation(text+": "+message, next)
 }
 
-// ofControlPolicy is what to do where an organization denies what the account may allow.
-// Many deny what is made without a certain tag. AWS names the policy at most, and the
-// tag only in the encoded message of EC2, which not everybody may decode.
+// ofControlPolicy is the next step if an organization denies what the account may allow.
+// Many organizations deny resources without a certain tag. AWS names the policy at most,
+// and the tag only in the encoded message of EC2, which not everybody may decode.
 // https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_policies_scps_examples_tagging.html
 func ofControlPolicy(action string, encoded bool) hint.Message {
 	_, call, _ := strings.Cut(action, ":")
@@ -301,11 +299,11 @@ func ofControlPolicy(action string, encoded bool) hint.Message {
 	return hint.New(asked+". Where it wants a tag on what is made (aws:RequestTag/KEY in the policy), %s gives it", hint.Command("up", "--tag", "KEY=VALUE"))
 }
 
-// taggingCall are the calls that make or tag something.
+// taggingCall matches the calls that create or tag something.
 var taggingCall = pattern.New(`^(Create|Register|Request|Restore|Run|Put|Tag|AddTags)`)
 
-// ofTagPolicy explains that a tag has a value that the organization's tag policy does
-// not allow. Each service says so in these words, under a code of its own.
+// ofTagPolicy explains that the value of a tag violates the organization's tag policy. Each
+// service reports it with these words, under a code of its own.
 // https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_policies_tag-policies-enforcement.html
 func ofTagPolicy(message, doing string) diagnosis.Explanation {
 	m := tagPolicy.FindStringSubmatch(message)
@@ -324,7 +322,7 @@ func explanation(text string, next hint.Message) diagnosis.Explanation {
 	return diagnosis.Explanation{Text: text, Hint: next}
 }
 
-// longestQuote is how much of what somebody else wrote is quoted.
+// longestQuote is the longest quote from other programs.
 const longestQuote = 200
 
 // sentence is text that a full stop can follow.

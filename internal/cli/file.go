@@ -18,14 +18,14 @@ import (
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
-// notInFile are the flags of up that are of one run and not of a stack.
+// notInFile are the flags of up that apply to one run and not to the stack.
 var notInFile = []string{"help", "wait", "timeline", "restore"}
 
 // pathsInFile are the keys whose values are paths, relative to the file.
 var pathsInFile = []string{"source", "dockerfile", "db-ca", "env-file"}
 
-// fileKeys are the keys of bookctl.yaml: the flags of up, and those that say where the
-// stack is.
+// fileKeys are the keys of bookctl.yaml: the flags of up, and those that name the stack and
+// its place.
 func fileKeys(root *cobra.Command) []appfile.Key {
 	var out []appfile.Key
 	add := func(f *pflag.Flag) {
@@ -84,11 +84,11 @@ func readFile(root *cobra.Command, path string) (*appfile.File, error) {
 	return f, nil
 }
 
-// ofNoFile are the commands that act on no stack.
+// ofNoFile are the commands that do not act on a stack.
 var ofNoFile = []string{"init", "version", "man", "help", "completion", "local"}
 
-// applyFile gives a command's flags what the file of the app says of them, where neither
-// the command line nor the environment does, and records where each value is from.
+// applyFile sets a command's flags from the file of the app, unless the command line or the
+// environment sets them, and records where each value is from.
 func applyFile(cmd *cobra.Command, g *globals) error {
 	top := cmd
 	for top.HasParent() && top.Parent().HasParent() {
@@ -136,7 +136,7 @@ func applyFile(cmd *cobra.Command, g *globals) error {
 	return nil
 }
 
-// chooseStack has flags name the stack that f decides.
+// chooseStack sets the flags that name the stack, from the file f.
 func chooseStack(f *appfile.File, flags *pflag.FlagSet) error {
 	switch name := f.Default(); {
 	case name != "":
@@ -147,7 +147,7 @@ func chooseStack(f *appfile.File, flags *pflag.FlagSet) error {
 	return nil
 }
 
-// inFile is a value of a file as it is relative to the current directory.
+// inFile is a path of a file, relative to the current directory.
 func inFile(path, key, text string) string {
 	dir := filepath.Dir(path)
 	if dir == "." {

@@ -96,8 +96,8 @@ func drawGraph(ctx context.Context, s streams, g *globals, format string) error 
 	return picture.SVG(s.out, title, parts)
 }
 
-// partsOf are what was found of a stack's resources as a picture shows them, without
-// the options that were not chosen.
+// partsOf are the stack's resources for a picture, without the options that were not
+// chosen.
 func partsOf(resources []provision.Resource, found []graph.Finding, owner string) []picture.Part {
 	parts := make([]picture.Part, 0, len(found))
 	for i, f := range found {
@@ -118,7 +118,7 @@ func partsOf(resources []provision.Resource, found []graph.Finding, owner string
 	return parts
 }
 
-// stateOf is a finding in the one word that a picture colours.
+// stateOf is the state of a resource in the one word by which a picture colours it.
 func stateOf(f graph.Finding, owner string) string {
 	switch {
 	case f.Err != nil:
@@ -133,15 +133,15 @@ func stateOf(f graph.Finding, owner string) string {
 	return string(f.Phase)
 }
 
-// timeline is the file that a run's timeline goes to; without a file, nothing does.
+// timeline is the file for a run's timeline; without a file, its methods do nothing.
 type timeline struct {
 	file *os.File
 	// made reports whether this run made the file, and drawn that it holds a picture.
 	made, drawn bool
 }
 
-// openTimeline opens the file before the run begins: after minutes it would be too
-// late to learn that it can't be written.
+// openTimeline opens the file before the run begins, so that a file that can't be written
+// fails at once, and not after minutes.
 func openTimeline(file string) (*timeline, error) {
 	if file == "" {
 		return &timeline{}, nil
@@ -154,7 +154,7 @@ func openTimeline(file string) (*timeline, error) {
 	return &timeline{file: f, made: errors.Is(before, os.ErrNotExist)}, nil
 }
 
-// drop leaves no empty file behind where there was no run to draw.
+// drop removes the empty file if there was no run to draw.
 func (t *timeline) drop() {
 	if t.file == nil || t.drawn {
 		return
@@ -165,7 +165,7 @@ func (t *timeline) drop() {
 	}
 }
 
-// draw draws where the time of a run went, if it came to anything.
+// draw draws how long each resource of the run took, if it had any.
 func (t *timeline) draw(title string, report graph.Report, before ...picture.Span) (err error) {
 	if t.file == nil || len(report.Steps) == 0 {
 		return nil

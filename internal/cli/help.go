@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// newHelp is cobra's help command, which calls help of what is not there a success.
+// newHelp replaces cobra's help command, which exits with 0 for unknown commands.
 func newHelp() *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [COMMAND]",

@@ -13,30 +13,29 @@ import (
 // which a message gives them.
 var targetFlags = []string{"local", "stack", "region", "account", "file"}
 
-// deployFlags are those of up that say what to deploy, and that are not kept where the
-// run was refused: left out of the next one, it would deploy something else, or an empty
-// database.
+// deployFlags are the flags of up that choose what to deploy, and that are not recorded if
+// the run fails: a next run without them would deploy something else, or an empty database.
 var deployFlags = []string{"source", "package", "dockerfile", "restore"}
 
-// show makes a command in a message act on the stack and the cloud of this run. A
-// message gives it as it is typed for the default stack, 'bookctl up'; pasted by
-// somebody who said --local --stack demo, that would make another stack, elsewhere.
-// What the environment says is added too: it may have been said for this one command.
+// show completes a command in a message for the stack and the cloud of this run. Messages
+// contain commands for the default stack, such as 'bookctl up'; pasted by somebody who uses
+// --local --stack demo, that would create another stack in another place. Values from the
+// environment are added too, since they may have been set for this one command.
 func (g *globals) show(i hint.Invocation) (string, bool) {
 	if i.Program == "aws" {
-		// The local cloud has more of AWS than nothing, and no quotas to be raised.
+		// The local cloud implements a part of AWS, and has no quotas that can be raised.
 		return "'" + strings.Join(g.forAWS(i.Words), " ") + "'", !g.local || i.Words[0] != "service-quotas"
 	}
 	return "'bookctl " + strings.Join(g.forTarget(i.Words), " ") + "'", true
 }
 
-// text is a message as this run shows it.
+// text is a message with its commands completed for this run.
 func (g *globals) text(format string, args ...any) string {
 	return hint.New(format, args...).Show(g.show)
 }
 
-// forTarget adds the target's flags to a command line, behind the command's name: an
-// option that stands last may want a value.
+// forTarget inserts the target's flags into a command line, behind the command's name: an
+// option at the end may expect a value.
 func (g *globals) forTarget(words []string) []string {
 	verb := words[0]
 	if strings.HasPrefix(verb, "-") || slices.Contains(words, "--help") || slices.Contains([]string{"local", "man", "version", "help", "completion"}, verb) {
@@ -93,7 +92,7 @@ func (g *globals) forAWS(words []string) []string {
 
 var plainWord = pattern.New(`^[A-Za-z0-9_@%+=:,./…-]+$`)
 
-// shellWord quotes a word as a shell wants it where it has to be.
+// shellWord quotes a word for a shell if necessary.
 func shellWord(word string) string {
 	if plainWord.MatchString(word) {
 		return word
@@ -101,7 +100,7 @@ func shellWord(word string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`, "`", "\\`").Replace(word) + `"`
 }
 
-// note prints a line for people, unless they want none.
+// note prints a line for people, unless --quiet is set.
 func (g *globals) note(s streams, format string, args ...any) {
 	if !g.quiet {
 		fmt.Fprintln(s.err, g.text(format, args...))

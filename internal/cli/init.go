@@ -103,8 +103,8 @@ func initFile(ctx context.Context, s streams, g *globals, cmd *cobra.Command, i 
 	return nil
 }
 
-// meansFile has init mean the stack of the file that it writes over, in that one's region,
-// where the command line and the environment name none.
+// meansFile makes init use the stack and region of the file that it overwrites, unless the
+// command line or the environment name them.
 func meansFile(cmd *cobra.Command, path string) error {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -134,7 +134,7 @@ func meansFile(cmd *cobra.Command, path string) error {
 	return nil
 }
 
-// over lays the settings that were given over values, in the order of the table.
+// over applies the given settings to values, in the order of the table.
 func (i initFlags) over(values []appfile.Value, flags *pflag.FlagSet) []appfile.Value {
 	var out []appfile.Value
 	take := func(key string, texts []string) {
@@ -163,7 +163,7 @@ func (i initFlags) over(values []appfile.Value, flags *pflag.FlagSet) []appfile.
 	return out
 }
 
-// lastOfEach are the pairs NAME=VALUE without those whose name comes again.
+// lastOfEach are pairs NAME=VALUE, of which the last one of each name is kept.
 func lastOfEach(pairs []string) []string {
 	named := func(pair string) string { name, _, _ := strings.Cut(pair, "="); return name }
 	var out []string
@@ -175,8 +175,8 @@ func lastOfEach(pairs []string) []string {
 	return out
 }
 
-// found is the value that says what the image is, of what was said or else of what the
-// directory has.
+// found is the value that chooses the image: a given one, otherwise from what the directory
+// contains.
 func (i initFlags) found(ctx context.Context) ([]appfile.Value, error) {
 	one := func(key, text string) []appfile.Value { return []appfile.Value{{Key: key, Texts: []string{text}}} }
 	switch {
@@ -226,8 +226,7 @@ func (i initFlags) found(ctx context.Context) ([]appfile.Value, error) {
 	return out, nil
 }
 
-// deployedValues are the settings of the stack that is deployed, but for those that are
-// what they are anyhow.
+// deployedValues are the settings of the deployed stack that differ from their defaults.
 func deployedValues(ctx context.Context, s streams, g *globals) ([]appfile.Value, error) {
 	if err := naming.CheckStack(g.stack); err != nil {
 		return nil, usageError{err}
@@ -244,7 +243,7 @@ func deployedValues(ctx context.Context, s streams, g *globals) ([]appfile.Value
 		return nil, hint.With(fmt.Errorf("there is no stack %s in %s", g.stack, t.place), "leave --deployed out, or name another one with --stack")
 	}
 	settings := have.Settings
-	// What was found by itself is found again.
+	// What was detected will be detected again.
 	if only, err := image.FindProgram(ctx, settings.From, "", settings.Arch); err == nil && only.Path == settings.Package {
 		settings.Package = ""
 	}
@@ -254,8 +253,8 @@ func deployedValues(ctx context.Context, s streams, g *globals) ([]appfile.Value
 	return valuesOf(settings), nil
 }
 
-// valuesOf are the values by which a file says settings, but for those that are what they
-// are anyhow.
+// valuesOf are the settings as a file has them, without those that are equal to their
+// defaults.
 func valuesOf(settings provision.Settings) []appfile.Value {
 	settings = archiveAsImage(settings)
 	defaults, chosen := provision.DefaultSettings(), strings.Fields(settings.Chosen)

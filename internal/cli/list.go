@@ -116,7 +116,7 @@ func kept(s provision.Summary) string {
 	return fmt.Sprintf("%d, %d GiB", s.Snapshots, s.GiB)
 }
 
-// age is how old something is, in one unit.
+// age formats how old something is, in one unit.
 func age(t time.Time) string {
 	switch d := time.Since(t); {
 	case t.IsZero():

@@ -15,15 +15,13 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// live is the report on a terminal: a line for each resource under way, a line
-// for the whole, and above them, for good, what changed or failed.
-//
-// It is drawn by bubbletea and not by mpb, because a run is lines of words that
-// come, go and change their order, and no bar has a length: here a frame is a
-// function of the progress and the size of the terminal, and bubbletea makes it
-// so, through resizing too. It is given no input, so the terminal stays as it
-// is: Ctrl-C is a signal, which main handles, and nothing has to be restored
-// when the program is killed.
+// live is the report on a terminal: a line for each resource in progress, a line for the
+// whole run, and above them, permanently, what changed or failed.
+// It is drawn by bubbletea and not by mpb, because a run has lines of text that appear,
+// disappear and change their order, and no bar with a length. Here a frame is a function of
+// the progress and the size of the terminal, and bubbletea draws it, also after a resize.
+// It reads no input, so the terminal keeps its mode: Ctrl-C is a signal, which main
+// handles, and nothing has to be restored if the program is killed.
 type live struct {
 	program *tea.Program
 	out     *os.File
@@ -47,8 +45,8 @@ func newLive(ctx context.Context, out *os.File, p progress, colour bool) *live {
 	return l
 }
 
-// begin starts to draw. Until then lines are printed as they come, and a
-// question can be asked.
+// begin starts to draw. Before that, lines are printed as they come, and questions can be
+// asked.
 func (l *live) begin(resources []provision.Resource) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -67,7 +65,7 @@ func (l *live) note(format string, args ...any) { l.above(fmt.Sprintf(format, ar
 
 func (l *live) build(b build) { l.note("%s", b) }
 
-// above prints a line that stays.
+// above prints a line that stays above the live rows.
 func (l *live) above(text string) {
 	l.mu.Lock()
 	drawing, closed := l.ended != nil, l.closed
@@ -116,7 +114,7 @@ func (l *live) close() {
 	}
 }
 
-// The colours of a terminal's own palette, which its user chose.
+// Colours of the terminal's palette, which its user chose.
 const (
 	red    = "31"
 	green  = "32"
@@ -131,7 +129,7 @@ func (l *live) paint(colour, text string) string {
 	return "\x1b[" + colour + "m" + text + "\x1b[0m"
 }
 
-// frame is the live view at one moment, as bubbletea asks for it.
+// frame is the live display at one moment, as bubbletea asks for it.
 type frame struct {
 	live          *live
 	width, height int
@@ -164,14 +162,13 @@ func (f frame) View() tea.View {
 	}
 	rows := f.live.rows(time.Now(), f.width, f.height)
 	v := tea.NewView(strings.Join(rows, "\n"))
-	// A cursor that is never hidden need not be brought back by a run that is
-	// killed.
+	// The cursor is not hidden, so a run that is killed need not restore it.
 	v.Cursor = tea.NewCursor(0, len(rows)-1)
 	return v
 }
 
-// rows draws the view for a terminal of that size. No row is longer than the
-// terminal is wide, and there are fewer than it is high.
+// rows draws the display for a terminal of that size. No row is wider than the terminal,
+// and there are fewer rows than it has.
 func (l *live) rows(now time.Time, width, height int) []string {
 	var rows []string
 	if text := l.progress.outcomes(); text != "" {
@@ -205,8 +202,8 @@ func (l *live) rows(now time.Time, width, height int) []string {
 	return rows
 }
 
-// row is one resource under way: its name, what AWS says, how long it has been
-// and how long it usually is. The note gives way on a narrow terminal.
+// row is one resource in progress: its name, AWS's status, the elapsed time and the usual
+// one. On a narrow terminal the note is shortened.
 func (l *live) row(a *activity, names int, now time.Time, width int) string {
 	time := minutes(now.Sub(a.begun))
 	if a.usual > 0 {

@@ -28,12 +28,12 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// localDirVariable names the directory of the local cloud, for which there is no
-// flag.
+// localDirVariable is the environment variable for the directory of the local cloud; there
+// is no flag for it.
 const localDirVariable = "BOOKCTL_LOCAL_DIR"
 
-// localDir is where the local cloud keeps its state: localDirVariable, or the
-// user's state directory.
+// localDir is the state directory of the local cloud: localDirVariable, or the user's state
+// directory.
 func localDir() (string, error) {
 	if dir := os.Getenv(localDirVariable); dir != "" {
 		return filepath.Abs(dir)
@@ -41,7 +41,8 @@ func localDir() (string, error) {
 	return localcloud.DefaultStateDir()
 }
 
-// errNotRunning is of commands that need the local cloud, and start none.
+// errNotRunning is the error of commands that need a running local cloud and do not start
+// one.
 var errNotRunning = errors.New("the local cloud is not running")
 
 // localCloud finds the running local cloud.
@@ -63,9 +64,8 @@ func localCloud(ctx context.Context) (localcloud.Info, error) {
 	return info, nil
 }
 
-// ensureLocalCloud starts the local cloud when it is not running, and not when
-// the port that the stack is to have (0: any) is taken: the refused run would
-// leave it behind.
+// ensureLocalCloud starts the local cloud if it is not running. It does not start it if the
+// port for the stack (0: any) is in use: the failed run would leave the cloud behind.
 func ensureLocalCloud(ctx context.Context, rep reporter, region string, port int32) error {
 	dir, err := localDir()
 	if err != nil {
@@ -84,8 +84,8 @@ func ensureLocalCloud(ctx context.Context, rep reporter, region string, port int
 	return err
 }
 
-// planBeforeStart gives a plan a local cloud before the first 'up' has started one: an
-// empty one in this process, of which nothing stays. End ends it.
+// planBeforeStart gives a plan before the first 'up' a local cloud: an empty one in this
+// process, which leaves nothing behind. End ends it.
 func (g *globals) planBeforeStart(ctx context.Context) (end func(), err error) {
 	dir, err := localDir()
 	if err != nil {
@@ -159,8 +159,8 @@ func startLocalCloud(ctx context.Context, dir string, args []string) (localcloud
 	}
 }
 
-// lastWords is how a local cloud explained itself in its log, since a place in
-// it, and what it said is to be done.
+// lastWords is the error of a local cloud in its log, behind a position in it, and its next
+// step.
 func lastWords(file string, from int64) (words, next string) {
 	next = "look at its log, " + file
 	f, err := os.Open(file)
@@ -254,7 +254,7 @@ container too. Without an engine only static programs run.
 	return cmd
 }
 
-// cloudFlags say how the local cloud behaves.
+// cloudFlags are the flags for the behaviour of the local cloud.
 type cloudFlags struct {
 	faults    string
 	latencies string
@@ -292,7 +292,7 @@ func (c *cloudFlags) args() []string {
 	return args
 }
 
-// config is what the flags say of how the cloud is to be.
+// config is the configuration of the cloud according to the flags.
 func (c *cloudFlags) config() (cfg localcloud.Config, err error) {
 	if !slices.Contains(container.Choices(), c.engine) {
 		return cfg, fmt.Errorf("--engine %q: there are %s", c.engine, strings.Join(container.Choices(), ", "))
@@ -336,8 +336,8 @@ func (c *cloudFlags) config() (cfg localcloud.Config, err error) {
 	return cfg, nil
 }
 
-// readPolicies reads policy documents from files, and from all files of
-// directories that end in .json. It is nil for no path: nobody is judged then.
+// readPolicies reads policy documents from files, and from all files of directories that
+// end in .json. It is nil without a path: then no call is authorized by policies.
 func readPolicies(paths []string) ([]access.Policy, error) {
 	var policies []access.Policy
 	for _, path := range paths {
@@ -389,12 +389,12 @@ func newLocalServe(s streams) *cobra.Command {
 			}
 			cfg.Relay = []string{self, "local", "relay"}
 			cfg.StateDir, cfg.Version, cfg.Log = dir, version(), slog.New(slog.NewTextHandler(s.err, nil))
-			// What a run leaves in memory, such as the layers of its image, is given back to
-			// the system once nobody calls for a while.
+			// Memory that a run used, for example for the layers of its image, is returned
+			// to the system when there have been no calls for a while.
 			rest := time.AfterFunc(idleAfter, debug.FreeOSMemory)
 			defer rest.Stop()
 			cfg.Journal = func(localcloud.Call) { rest.Reset(idleAfter) }
-			// Scaling looks once a second, for the minute of AWS's metrics.
+			// Scaling evaluates once a second, in place of the minute of AWS's metrics.
 			cfg.ScalingMinute = time.Duration(behaviour.scale * float64(time.Second))
 			err = localcloud.Run(cmd.Context(), cfg, nil)
 			if errors.Is(err, errInterrupted) || cmd.Context().Err() != nil && errors.Is(err, context.Canceled) {
@@ -473,7 +473,7 @@ func stopped(ran, purged bool) hint.Message {
 	return hint.New("%s; what is in it is kept: %s goes on with it, and %s removes it", text, hint.Command("local", "start"), hint.Command("local", "stop", "--purge"))
 }
 
-// confirmPurge asks before everything is removed, if there is anything.
+// confirmPurge asks before everything is deleted, if there is anything.
 func confirmPurge(ctx context.Context, s streams, g *globals, dir string) error {
 	kept, err := localcloud.Kept(dir)
 	if err != nil || len(kept) == 0 {
@@ -568,7 +568,7 @@ func otherwise(environment []string) []string {
 	return slices.Compact(names)
 }
 
-// plainName is a variable's name that a shell takes as it is.
+// plainName matches the name of a variable that a shell accepts.
 var plainName = pattern.New(`^[A-Z0-9_]+$`)
 
 // shells write a variable, the end of one, and the function that passes the

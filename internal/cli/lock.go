@@ -11,7 +11,7 @@ import (
 	"github.com/bookctl/bookctl/internal/runlock/parameterstore"
 )
 
-// changing is a run that changes a stack, under its lock.
+// changing is a run that changes a stack while it holds the lock.
 func changing(s streams, t *target, spec provision.Spec, doing string) provision.Run {
 	spec.Version = version()
 	pace := 1.0
@@ -27,12 +27,12 @@ func changing(s streams, t *target, spec provision.Spec, doing string) provision
 	}
 }
 
-// emulatorPace is how long what takes AWS minutes takes on an emulator, as a share.
+// emulatorPace is how long an emulator takes for what takes AWS minutes, as a share.
 const emulatorPace = 0.01
 
-// refuseLocked reports that another run is at work on the stack before this one
-// builds or asks for anything. It only looks: the run's own claim decides, and
-// tells what can't be looked at.
+// refuseLocked fails if another run holds the lock of the stack, before this one builds or
+// asks for anything. It only reads: the run's own claim decides, and reports what can't be
+// read.
 func refuseLocked(ctx context.Context, t *target, g *globals) error {
 	view, err := runlock.Look(ctx, parameterstore.New(t.clients.SSM, g.stack, ""), g.stack)
 	if err != nil {

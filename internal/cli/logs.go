@@ -46,11 +46,11 @@ the start of its task's id. Logs are kept for the days that 'bookctl up
 	return cmd
 }
 
-// followPause is how often --follow asks. CloudWatch shows a line some seconds
-// after it was written, and bills no reads of this kind.
+// followPause is the interval of --follow. CloudWatch shows a line some seconds after it
+// was written, and does not bill these reads.
 const followPause = time.Second
 
-// quiet is what was asked for, where there is no output.
+// quiet is what was asked for, in the message that there is no output.
 type quiet struct {
 	task  string
 	since time.Duration
@@ -92,8 +92,8 @@ func logs(ctx context.Context, s streams, t *target, g *globals, output *provisi
 	}
 }
 
-// explain returns the reason why there is no output: tasks wrote nothing, or are not there. To
-// ask for a task that there is not is an error.
+// explain returns why there is no output: tasks wrote nothing, or no task runs. It is an
+// error to ask for a task that does not exist.
 func (q quiet) explain(ctx context.Context, s streams, t *target, g *globals) error {
 	tasks, err := provision.Tasks(ctx, t.clients, g.stack)
 	if err != nil {

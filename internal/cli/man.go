@@ -39,9 +39,8 @@ func newMan(s streams, g *globals) *cobra.Command {
 	}
 }
 
-// environmentName is the variable that stands in for a flag that is not given. A
-// flag of a command below another one has that one's name in it: the port of
-// 'local start' is another thing than the port of 'up'.
+// environmentName is the environment variable for a flag. For a flag of a subcommand it
+// contains the name of its group: the port of 'local start' is not the port of 'up'.
 func environmentName(cmd *cobra.Command, f *pflag.Flag) string {
 	name := f.Name
 	if group := cmd.Parent(); group != nil && group.HasParent() && cmd.LocalNonPersistentFlags().Lookup(name) == f {
@@ -50,8 +49,8 @@ func environmentName(cmd *cobra.Command, f *pflag.Flag) string {
 	return "BOOKCTL_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
-// unknownVariables are those of the environment that look like ours and are not: a
-// mistyped BOOKCTL_STACK would otherwise mean another stack without a word.
+// unknownVariables are the environment variables that begin like bookctl's and match no
+// flag: a mistyped BOOKCTL_STACK would otherwise be ignored silently.
 func unknownVariables(root *cobra.Command) []string {
 	known := map[string]bool{}
 	eachFlag(root, func(name string, _ *pflag.Flag) { known[name] = true })

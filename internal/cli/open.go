@@ -80,8 +80,8 @@ func stackURL(ctx context.Context, t *target, g *globals) (string, error) {
 	return "", notDeployed(ctx, t, g, fmt.Errorf("stack %s has no URL yet", g.stack), hint.New("%s makes it", hint.Command("up")))
 }
 
-// browserOf is the command that opens a page, or nothing where there is none to be
-// used: a script that reads the URL wants no window.
+// browserOf is the command that opens a page, or nothing if there is none, or if the URL is
+// read by a script.
 func browserOf(s streams) []string {
 	if b, set := os.LookupEnv("BROWSER"); set {
 		return strings.Fields(b)

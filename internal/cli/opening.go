@@ -9,8 +9,9 @@ import (
 	"github.com/bookctl/bookctl/internal/runlock"
 )
 
-// needs are what a command asks of a stack before it touches anything: the lock leaves a
-// trace of its own, so none is taken of a stack that is not there.
+// needs are what a command requires of a stack before it changes anything. It is checked
+// before the lock is taken, because the lock would leave a record of a stack that does not
+// exist.
 type needs struct {
 	free     bool // no other run is at work on it
 	service  bool
@@ -18,7 +19,7 @@ type needs struct {
 	serving  bool // it is not paused
 }
 
-// opened is the stack that a command works on, as it was found.
+// opened is the stack that a command works on, as it was read.
 type opened struct {
 	*target
 	have     provision.Deployed
@@ -62,7 +63,7 @@ func refusePaused(have provision.Deployed, g *globals) error {
 	return hint.With(fmt.Errorf("stack %s is paused since %s", g.stack, have.Paused.UTC().Format(minute)), "%s has it serve; then run the same command again", hint.Command("resume"))
 }
 
-// hold does what changes the stack under its lock. Guard is asked before each change.
+// hold runs a change of the stack under its lock. Guard is asked before each change.
 func (o opened) hold(ctx context.Context, s streams, g *globals, doing string, do func(guard func(context.Context) error) error) error {
 	spec := provision.Spec{Stack: g.stack, Settings: provision.Settings{Tags: o.have.Tags}} // for the lock
 	return changing(s, o.target, spec, doing).Hold(ctx, func(lock *runlock.Lock) error { return do(lock.Guard) })

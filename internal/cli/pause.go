@@ -84,7 +84,7 @@ func pause(ctx context.Context, s streams, g *globals) error {
 	return nil
 }
 
-// minute is the format of a time that is days away.
+// minute is the format of a time that can be days away.
 const minute = "2006-01-02 15:04Z"
 
 // costing are the lines that are not free.

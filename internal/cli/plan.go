@@ -88,7 +88,7 @@ type planOutput struct {
 	Blocked   int           `json:"blocked"`
 	Unchanged int           `json:"unchanged"`
 	Settings  []planSetting `json:"settings" doc:"What the user chooses, as it is and as it would be; docs/settings.md has them all."`
-	// TLS is how tasks are told to connect to the database; nil without one.
+	// TLS is how tasks have to connect to the database; nil without one.
 	TLS *planTLS `json:"databaseTLS,omitempty" doc:"How tasks are told to connect to the database; left out without one."`
 	// Environment, Secrets and Database are the variables that the container gets.
 	Environment []string `json:"environment" doc:"Names of the variables that the user gives to the container."`
@@ -107,11 +107,11 @@ type planTLS struct {
 	Reason string `json:"reason"`
 }
 
-// planSetting is a setting of the stack, as it is and as it would be.
+// planSetting is a setting of the stack, its value now and after the run.
 type planSetting struct {
 	Name string `json:"name"`
 	Flag string `json:"flag" doc:"The flag of 'up' that sets it."`
-	// Now is a number, a text or whether it is on; nil where nothing is deployed.
+	// Now is a number, a text or a bool; nil if nothing is deployed.
 	Now  any `json:"now,omitempty" doc:"Left out where nothing is deployed."`
 	Then any `json:"then"`
 	// Source is where the value is from: a flag, a variable, a line of the app's file, the
@@ -135,7 +135,7 @@ func planSettings(have provision.Deployed, want provision.Settings, sources map[
 	return out
 }
 
-// archiveAsImage are settings that say an archive as the user does, with --image.
+// archiveAsImage are the settings that show an archive as the user gives it, with --image.
 func archiveAsImage(s provision.Settings) provision.Settings {
 	if image.IsArchive(s.From) {
 		s.Image, s.From = s.From, ""
@@ -143,7 +143,7 @@ func archiveAsImage(s provision.Settings) provision.Settings {
 	return s
 }
 
-// whence says of each setting where its value is from.
+// whence sets for each setting where its value is from.
 func (p *preparation) whence(flags *pflag.FlagSet, g *globals) map[string]string {
 	out := map[string]string{}
 	for _, row := range provision.Table() {
@@ -269,7 +269,7 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 	return nil
 }
 
-// foresee returns what 'up' would do with what was found, as the engine does.
+// foresee returns what 'up' would do, decided from what was read as the engine decides.
 func foresee(r graph.Maker, f graph.Finding, g *globals) planned {
 	p := planned{Resource: f.Name, ID: f.ID, Changes: g.shown(f.Drift), Action: planUnchanged}
 	_, updatable := r.(graph.Updater)
@@ -302,7 +302,7 @@ func foresee(r graph.Maker, f graph.Finding, g *globals) planned {
 	return p
 }
 
-// shown are changes as this run shows them: with what to do where one is refused.
+// shown are the changes with their hints completed for this run.
 func (g *globals) shown(changes []graph.Change) []graph.Change {
 	out := slices.Clone(changes)
 	for i, c := range out {
@@ -311,7 +311,8 @@ func (g *globals) shown(changes []graph.Change) []graph.Change {
 	return out
 }
 
-// retainedText returns what differs and is left as it is, and why; "" for nothing.
+// retainedText describes the differences that are left as they are, with the reason; "" for
+// none.
 func retainedText(kept []graph.Change) string {
 	var out []string
 	for _, c := range kept {
@@ -329,10 +330,10 @@ func blocked(changes []graph.Change) bool {
 	return false
 }
 
-// followRelease describes a release as it will be observed: from the image that
-// serves, which after a failed release is not that of the newest revision, and to a
-// revision that has no number yet. The service rolls it out, and until it is made
-// can't be seen to lack it.
+// followRelease changes the plan to what will be observed: the image changes from the one
+// that serves, which after a failed release is not that of the newest revision, and the new
+// revision has no number yet. The service rolls it out, and can't differ from it until it
+// exists.
 func followRelease(resources []planned, now provision.ReleaseStatus) {
 	failed := ""
 	if now.Newer != nil && now.Newer.Failed {
@@ -371,8 +372,8 @@ func followRelease(resources []planned, now provision.ReleaseStatus) {
 	}
 }
 
-// fromServing gives the change of the image from the one that serves, and leaves
-// it out where that one is wanted again.
+// fromServing sets the change of the image to start from the serving one, and omits it if
+// that one is wanted again.
 func fromServing(changes []graph.Change, image string) []graph.Change {
 	at := slices.IndexFunc(changes, func(c graph.Change) bool { return c.Field == "image" })
 	if at < 0 {
@@ -385,8 +386,8 @@ func fromServing(changes []graph.Change, image string) []graph.Change {
 	return changes
 }
 
-// cost is what the stack costs as it is and as it would be. That a price is not
-// known is no failure of a plan.
+// cost is what the stack costs now and after the run. A plan does not fail because a price
+// is unknown.
 func (p *preparation) cost(ctx context.Context, live bool) (planCost, error) {
 	c := planCost{Currency: "USD", Now: []pricing.Line{}, Then: []pricing.Line{}}
 	if p.target.local {
@@ -469,7 +470,7 @@ func (o planOutput) print(w io.Writer, place string, g *globals) error {
 	return err
 }
 
-// printContainer writes how the container is run where that is changed, and why so.
+// printContainer prints how the container is run, if that changes, and why.
 func (o planOutput) printContainer(b *strings.Builder, g *globals) {
 	released := func(r planned) bool { return r.Resource == "task-definition" && r.Action != planUnchanged }
 	if !g.verbose && !slices.ContainsFunc(o.Resources, released) {
@@ -510,11 +511,11 @@ func (o planOutput) printContainer(b *strings.Builder, g *globals) {
 	}
 }
 
-// listOf is a list that JSON has as one also where it is empty.
+// listOf is the list, or an empty one for nil, which JSON would print as null.
 func listOf(names []string) []string { return append([]string{}, names...) }
 
-// printSettings says what the file of the app and the environment choose, and where: a
-// flag is on the command line, for all to see.
+// printSettings prints the settings that the file of the app and the environment set, and
+// where. Flags are visible on the command line.
 func (o planOutput) printSettings(b *strings.Builder, g *globals) {
 	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	said := false
@@ -529,7 +530,7 @@ func (o planOutput) printSettings(b *strings.Builder, g *globals) {
 	}
 }
 
-// upLine is the command line of this plan as one of up, to be typed next.
+// upLine is the command line of up that does what this plan shows.
 func (g *globals) upLine() hint.Invocation {
 	var words []string
 	skip, verb := false, false
@@ -549,7 +550,7 @@ func (g *globals) upLine() hint.Invocation {
 	return hint.Command(shellWords(words)...)
 }
 
-// print writes the cost line by line, as it is and as it would be.
+// print prints the cost line by line, now and after the run.
 func (c planCost) print(b *strings.Builder) {
 	if c.Unknown != "" {
 		fmt.Fprintf(b, "Cost: %s.\n", c.Unknown)

@@ -11,10 +11,10 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// progress is how far a run is: what is under way, what is over, and how long
-// the rest usually takes.
+// progress is the state of a run: what is in progress, what has ended, and how long the
+// rest usually takes.
 type progress struct {
-	// usual reports whether the durations that are typical of AWS hold here.
+	// usual reports whether AWS's typical durations apply here.
 	usual    bool
 	forecast *graph.Forecast
 	total    int
@@ -25,7 +25,7 @@ type progress struct {
 	counts   map[string]int // how the others ended, by outcome
 }
 
-// activity is a resource to which something is being done.
+// activity is a step in progress on a resource.
 type activity struct {
 	name  string
 	doing string // "creating", "updating", "deleting" or "waiting for"
@@ -99,7 +99,7 @@ func (p *progress) find(name string) *activity {
 	return nil
 }
 
-// at returns the activity that an event is of, which begins with it.
+// at returns the activity of an event, and begins it with the first one.
 func (p *progress) at(e graph.Event) *activity {
 	if a := p.find(e.Node); a != nil {
 		return a
@@ -112,7 +112,7 @@ func (p *progress) at(e graph.Event) *activity {
 	return a
 }
 
-// outcomes counts what is over, in words: "19 created, 2 unchanged".
+// outcomes counts the ended steps, in words: "19 created, 2 unchanged".
 func (p *progress) outcomes() string {
 	var parts []string
 	for _, outcome := range []string{"created", "updated", "deleted", "unchanged", "failed", "skipped", "under way", "not started"} {
@@ -123,7 +123,7 @@ func (p *progress) outcomes() string {
 	return strings.Join(parts, ", ")
 }
 
-// whole returns how far the run is: "24 of 31, 3m10s of about 6m".
+// whole formats the progress of the run: "24 of 31, 3m10s of about 6m".
 func (p *progress) whole(now time.Time) string {
 	if len(p.over)+len(p.active) == 0 {
 		return "looking at what is there, " + minutes(now.Sub(p.begun))
@@ -133,13 +133,13 @@ func (p *progress) whole(now time.Time) string {
 		return text
 	}
 	if total := p.forecast.Total(now); total > 0 {
-		// A forecast to the second would claim more than is known.
+		// A forecast to the second would be more exact than what is known.
 		text += " of about " + minutes((total + 29*time.Second).Truncate(30*time.Second))
 	}
 	return text
 }
 
-// longest is what the run is likely to wait for last, first.
+// longest is the resources in progress, the one that is likely to end last first.
 func (p *progress) longest() []*activity {
 	out := slices.Clone(p.active)
 	slices.SortStableFunc(out, func(a, b *activity) int { return b.begun.Add(b.usual).Compare(a.begun.Add(a.usual)) })
@@ -187,11 +187,11 @@ func listed(names []string) string {
 
 func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
-// longestNews is how much of what AWS says a line of the report shows. What
-// failed is printed in full at the end.
+// longestNews is the longest text of AWS in a line of the report. Failures are printed in
+// full at the end.
 const longestNews = 160
 
-// failure is an error for a line that names its resource already.
+// failure is an error without the resource's name, for a line that names it already.
 func failure(err error) string {
 	var of *graph.Error
 	if errors.As(err, &of) {
@@ -200,7 +200,7 @@ func failure(err error) string {
 	return cut(brief(strings.TrimPrefix(firstLine(err.Error()), graph.ErrUnrecoverable.Error()+": ")), longestNews)
 }
 
-// describe is an event in words, or "" for one that says nothing new.
+// describe is an event in words, or "" for one without news.
 func (p *progress) describe(e graph.Event) string {
 	took := ""
 	if e.Elapsed >= 100*time.Millisecond {

@@ -18,7 +18,7 @@ import (
 
 // reporter reports what happens during a run.
 type reporter interface {
-	// note is a line of its own: where the run is, what it found.
+	// note prints a line of its own, such as where the run works.
 	note(format string, args ...any)
 	// build reports the build of the image.
 	build(build)
@@ -29,8 +29,8 @@ type reporter interface {
 	close()
 }
 
-// stopping is what a run says that is told to stop, since it does not end at
-// once: a call cut off in flight has an outcome that nobody knows.
+// stopping is printed by a run that is interrupted, since it does not end at once: if a
+// call is cut off in flight, its result is unknown.
 func stopping(ctx context.Context) string {
 	if errors.Is(context.Cause(ctx), errInterrupted) {
 		return "interrupted: the calls in flight are finished first; Ctrl-C again leaves at once"
@@ -38,16 +38,16 @@ func stopping(ctx context.Context) string {
 	return "out of time: the calls in flight are finished first"
 }
 
-// newReporter chooses how a run is reported: to a program, not at all, live on a
-// terminal, or line by line. The end of ctx is reported too.
+// newReporter chooses how a run is reported: as JSON, not at all, live on a terminal, or
+// line by line. It reports the end of ctx too.
 func newReporter(ctx context.Context, s streams, g *globals) reporter {
 	w := worded{plainReporter(ctx, s, g), g}
 	g.answers.Slow = unanswered(w.note)
 	return w
 }
 
-// worded is a report in the words of this run: its commands act on the run's
-// stack, and ids are as long as people need them.
+// worded is a report with the hints and ids of this run: commands act on the run's stack,
+// and ids are shortened.
 type worded struct {
 	reporter
 	g *globals
@@ -85,9 +85,9 @@ func (silent) begin([]provision.Resource) {}
 func (silent) event(graph.Event)          {}
 func (silent) close()                     {}
 
-// lines is the report where there is no terminal: a line per event, with the
-// time of day and without control codes. While nothing happens it says now and
-// then what is being waited for, so that a log never looks hung.
+// lines is the report without a terminal: a line for each event, with the time of day and
+// without control codes. While nothing happens it prints from time to time what is being
+// waited for, so that a log never looks hung.
 type lines struct {
 	w   io.Writer
 	now func() time.Time
@@ -144,7 +144,7 @@ func (l *lines) begin(resources []provision.Resource) {
 	})
 }
 
-// beat says what is being waited for, when nothing was said for long enough.
+// beat prints what is being waited for, if nothing was printed for long enough.
 func (l *lines) beat() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -233,9 +233,8 @@ func (j *jsonLines) close() {
 	j.closed = true
 }
 
-// changesText is what differs, in words: in full where that is short, and else
-// as what kinds of things differ, for a group with a dozen rules would fill a
-// screen.
+// changesText describes changes: in full if that is short, otherwise by kind, because a
+// group with a dozen rules would fill a screen.
 func changesText(changes []graph.Change) string {
 	var (
 		full, kinds []string
@@ -273,15 +272,15 @@ var (
 	number = pattern.New(`\b(ecs-svc/\d{8})\d+`)
 )
 
-// brief shortens what AWS writes at length, ids of tasks to what shortID gives
-// and ARNs to the name of the thing.
+// brief shortens texts of AWS: ids of tasks to shortID, and ARNs to the name of the
+// resource.
 func brief(text string) string {
 	text = number.ReplaceAllString(suffix.ReplaceAllString(arn.ReplaceAllString(text, "$1"), ""), "$1")
 	text = digest.ReplaceAllStringFunc(text, func(d string) string { return d[:len("sha256:")+12] })
 	return longID.ReplaceAllStringFunc(text, shortID)
 }
 
-// cut is the beginning of a text, of so many characters at most.
+// cut is the beginning of a text, at most that many characters.
 func cut(text string, most int) string {
 	if r := []rune(text); len(r) > most {
 		return string(r[:most-1]) + "…"
@@ -289,7 +288,7 @@ func cut(text string, most int) string {
 	return text
 }
 
-// rounded is a duration as people say it: 340ms, 4.2s, 3m10s.
+// rounded formats a duration: 340ms, 4.2s, 3m10s.
 func rounded(d time.Duration) string {
 	switch {
 	case d < time.Second:
@@ -300,7 +299,7 @@ func rounded(d time.Duration) string {
 	return minutes(d)
 }
 
-// minutes is a duration of which seconds matter little: 7s, 3m10s, 6m.
+// minutes formats a duration whose fractions of a second do not matter: 7s, 3m10s, 6m.
 func minutes(d time.Duration) string {
 	text := d.Round(time.Second).String()
 	if strings.HasSuffix(text, "m0s") {

@@ -70,8 +70,8 @@ func restart(ctx context.Context, s streams, g *globals) error {
 	return err
 }
 
-// restartDiagnosed explains a restart whose tasks did not come up, as a release is.
-// Again is how to go on once it is repaired.
+// restartDiagnosed explains a restart whose tasks did not become healthy, in the same way
+// as a release. Again is the next step once it is fixed.
 func restartDiagnosed(err error, again hint.Message) error {
 	var failed *provision.RestartError
 	if !errors.As(err, &failed) || failed.Evidence.Wanted == "" {

@@ -60,13 +60,13 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 		return err
 	}
 	t, have := o.target, o.have
-	// Also while the run that deploys it waits, which the lock is for otherwise: ECS takes
-	// a release back once, whoever asks.
+	// This works even while the run that deploys it waits and holds the lock: ECS takes a
+	// release back only once, whoever asks.
 	shifted, err := have.Shifted(ctx, t.clients, g.stack)
 	if err != nil {
 		return err
 	}
-	// A restart is no release: what it would go back to is what it replaces.
+	// A restart is no release: it replaces tasks by tasks of the same one.
 	if shifted != nil && shifted.Revision != shifted.Before && (to == 0 || to == shifted.Before) {
 		return takeBack(ctx, s, g, t, rep, shifted, begun)
 	}
@@ -149,8 +149,8 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	return p.summary(s, g, stack, report, time.Since(begun))
 }
 
-// takeBack takes a release back to which the traffic is still being shifted: there is
-// nothing to roll out, as the tasks before still run.
+// takeBack takes back a release to which the traffic is still being shifted. Nothing is
+// rolled out, because the previous tasks still run.
 func takeBack(ctx context.Context, s streams, g *globals, t *target, rep reporter, r *provision.ShiftedRelease, begun time.Time) error {
 	rep.note("stack %s in %s: revision %d is taken back, and revision %d, whose tasks still run, gets all requests", g.stack, t.place, r.Revision, r.Before)
 	if err := r.Back(ctx, func(text string) { rep.note("  %s", text) }); err != nil {
@@ -176,7 +176,7 @@ func takeBack(ctx context.Context, s streams, g *globals, t *target, rep reporte
 	return err
 }
 
-// digestOf is as much of an image's reference as distinguishes it from others.
+// digestOf is the part of an image's reference that distinguishes it from others.
 func digestOf(reference string) string {
 	_, digest, _ := strings.Cut(reference, "@")
 	return firstOf(digest, reference)

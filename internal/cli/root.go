@@ -35,9 +35,9 @@ type globals struct {
 
 	// answers bounds how long an answer may take.
 	answers provision.Answers
-	// config, where it is not nil, is used in place of the user's AWS configuration.
+	// config, if it is not nil, replaces the user's AWS configuration.
 	config *aws.Config
-	// empty is a local cloud of this run alone; see planBeforeStart. Nil is none.
+	// empty is a local cloud in this process; see planBeforeStart. Nil is none.
 	empty *localcloud.Info
 	// deployed reports whether the stack had a service when the run began.
 	deployed bool
@@ -45,10 +45,11 @@ type globals struct {
 	// flags or by the environment, and line is the whole command line.
 	given map[string]string
 	line  []string
-	// from says of flags where their value is from, where that is not the command line:
-	// a variable, or a line of the file of the app.
+	// from is where the value of a flag is from, if not from the command line: a variable,
+	// or a line of the file of the app.
 	from map[string]string
-	// borrowed reports that settings are from the file of another stack; empty where they are not.
+	// borrowed is the note that settings are from the file of another stack; empty if they
+	// are not.
 	borrowed hint.Message
 }
 

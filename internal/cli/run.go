@@ -49,8 +49,8 @@ type streams struct {
 	err io.Writer
 }
 
-// cutOff is the error of a run that was interrupted: that it was, and what failed
-// besides. The calls that it cut off and the waits that it left are no failures.
+// cutOff is the error of an interrupted run, with what else failed. Calls and waits that
+// the interrupt ended are no failures.
 func cutOff(err error) error {
 	interrupted := func(err error) bool { return errors.Is(err, context.Canceled) || errors.Is(err, errInterrupted) }
 	if !interrupted(err) || errors.Is(err, errUntouched) {
@@ -105,8 +105,8 @@ func runWith(ctx context.Context, g *globals, s streams) int {
 	return explain(s, g, cmd, err)
 }
 
-// execute runs the command. A panic is an error of it: what Go makes of one is exit
-// code 2, which means that a plan has changes.
+// execute runs the command. A panic becomes an error: Go would exit with 2, which means
+// that a plan has changes.
 func execute(ctx context.Context, root *cobra.Command) (*cobra.Command, error) {
 	cmd := root
 	err := graph.Guarded(func() (err error) {

@@ -50,7 +50,7 @@ give it no secrets.`,
 }
 
 const (
-	// lateLines is how long after the end of a task its last lines are waited for.
+	// lateLines is how long to wait for the last lines of a task after its end.
 	lateLines = 4 * time.Second
 	// mostStopTimeout is the longest that a task on Fargate may take to stop
 	// (https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html),

@@ -178,8 +178,8 @@ func withoutLineEnd(text string) string {
 	return strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
 }
 
-// typedSecret asks for a value on the terminal, which shows nothing of it, and is as it
-// was behind a Ctrl-C as well.
+// typedSecret reads a value from the terminal without an echo, and restores the terminal
+// after Ctrl-C too.
 func typedSecret(ctx context.Context, s streams, name string) (string, error) {
 	terminal := int(s.in.(*os.File).Fd())
 	was, err := term.GetState(terminal)
@@ -192,7 +192,7 @@ func typedSecret(ctx context.Context, s streams, name string) (string, error) {
 		text, err = term.ReadPassword(terminal)
 		return err
 	})
-	// Who is asked too early types with an echo.
+	// Before the prompt, the terminal still echoes.
 	for now := was; now != nil && *now == *was && time.Since(begun) < time.Second; now, _ = term.GetState(terminal) {
 		if graph.Sleep(ctx, 5*time.Millisecond) != nil {
 			break
@@ -212,13 +212,13 @@ func typedSecret(ctx context.Context, s streams, name string) (string, error) {
 	}
 }
 
-// secretChange is a change of what the stack keeps.
+// secretChange is a change of the stack's secret variables.
 type secretChange struct {
 	doing, name string // "secret set"
-	// check refuses it before anything is touched; nil refuses nothing.
+	// check fails before anything is changed; nil is no check.
 	check func(provision.OwnSecrets) error
 	do    func(context.Context, *provision.OwnSecrets) error
-	// give are the names that the container gets.
+	// give are the names of the variables that the container gets.
 	give []string
 }
 

@@ -9,8 +9,8 @@ import (
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
-// shiftNotes say what it takes to shift the traffic from one release to the next: time,
-// and as many tasks again for that time.
+// shiftNotes describe what shifting the traffic to the next release takes: time, and twice
+// the tasks for that time.
 func shiftNotes(have provision.Deployed, want provision.Settings, region string, local bool) []hint.Message {
 	strategy := want.Strategy()
 	if !strategy.Shifts() {
@@ -42,7 +42,7 @@ func shiftNotes(have provision.Deployed, want provision.Settings, region string,
 // monthHours are those of the months that prices are of.
 const monthHours = 730
 
-// plainTime is a time of whole minutes as people write it.
+// plainTime formats whole minutes.
 func plainTime(d time.Duration) string {
 	switch hours, minutes := d/time.Hour, d%time.Hour/time.Minute; {
 	case hours == 0:

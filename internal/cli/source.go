@@ -25,8 +25,7 @@ import (
 type source struct {
 	build func() (*image.Image, error)
 	stop  context.CancelFunc
-	// program is the import path of the main package that it is built of, where that is not
-	// bookapi.
+	// program is the import path of the main package, if it is not bookapi.
 	program string
 	// config is what the image says of how a container of it is run.
 	config func() (*v1.ConfigFile, error)
@@ -36,7 +35,7 @@ type source struct {
 	made         *image.Image
 }
 
-// build is an image on its way, or done.
+// build is a build in progress, or done.
 type build struct {
 	state  string // "begun", "done" or "failed"
 	what   string // that is built or read
@@ -47,7 +46,7 @@ type build struct {
 	err    error
 }
 
-// String says it in words.
+// String describes it in words.
 func (b build) String() string {
 	doing, done := "building", "built"
 	if b.read {
@@ -65,8 +64,8 @@ func (b build) String() string {
 	return fmt.Sprintf("%s %s for %s …", doing, b.what, b.arch)
 }
 
-// newSource is the source of one image. Tell hears of its making, as what b begins
-// with.
+// newSource returns the source of one image. Tell is called with each state of its build,
+// starting from b.
 func newSource(ctx context.Context, b build, report func(build), open func(context.Context) (*image.Image, error)) *source {
 	ctx, stop := context.WithCancel(ctx)
 	s := &source{stop: stop}
@@ -98,13 +97,13 @@ func newSource(ctx context.Context, b build, report func(build), open func(conte
 	return s
 }
 
-// imageOrigin is what an image is made of.
+// imageOrigin is what an image is built from.
 type imageOrigin struct {
 	provision.Settings
 	// dir is the directory that paths in the settings are relative to.
 	dir string
-	// authorities are those that an image trusts for databases in addition to those that it
-	// knows, where bookctl makes it.
+	// authorities are further certificate authorities for databases, for images that
+	// bookctl builds.
 	authorities []byte
 	// system is what programs are compiled for; see systemOf.
 	system string
@@ -112,8 +111,8 @@ type imageOrigin struct {
 	report func(build)
 }
 
-// open finds what the settings name, and refuses what can't be meant or does not build.
-// Only what this machine has built before is built later, alongside the rest.
+// open finds what the settings name, and fails if it is ambiguous or does not build. Only
+// what this machine has built before is built later, in parallel with the run.
 func (o imageOrigin) open(ctx context.Context) (*source, error) {
 	var s *source
 	later := false
@@ -164,8 +163,8 @@ func (o imageOrigin) open(ctx context.Context) (*source, error) {
 	return s, nil
 }
 
-// systemOf is the system that a program is compiled for. On a Mac the local cloud has
-// no engine that could run Linux programs, and runs it as a process of the Mac.
+// systemOf is the system that a program is compiled for. On a Mac the local cloud has no
+// engine for Linux programs, and runs it as a process.
 func systemOf(local bool, here string) string {
 	if local && here == "darwin" {
 		return here
@@ -173,7 +172,7 @@ func systemOf(local bool, here string) string {
 	return "linux"
 }
 
-// path is a path of the settings as this process opens it.
+// path is a path of the settings, relative to the current directory.
 func (o imageOrigin) path(of string) string {
 	if filepath.IsAbs(of) {
 		return of
@@ -190,8 +189,8 @@ func cacheDir(name string) string {
 	return filepath.Join(user, "bookctl", name)
 }
 
-// begin builds in the background: the compiler is done long before the database
-// is. The build is ended by end, which waits until nothing of it is left.
+// begin builds in the background: the compiler ends long before the database is ready. End
+// stops the build, and waits until nothing of it is left.
 func (s *source) begin() (end func()) {
 	done := make(chan struct{})
 	graph.Start(func() error {
@@ -230,7 +229,7 @@ func (s *source) spans() []picture.Span {
 	return []picture.Span{{Name: "build", Action: "built", Start: s.began, End: s.ended}}
 }
 
-// Digest builds the image, if that is still to do.
+// Digest builds the image if it is not built yet.
 func (s *source) Digest(context.Context) (string, error) {
 	built, err := s.build()
 	if err != nil {
@@ -239,7 +238,7 @@ func (s *source) Digest(context.Context) (string, error) {
 	return built.Digest, nil
 }
 
-// Push brings the image to a repository.
+// Push pushes the image to a repository.
 func (s *source) Push(ctx context.Context, repository string, login provision.RegistryLogin) error {
 	built, err := s.build()
 	if err != nil {
@@ -249,9 +248,9 @@ func (s *source) Push(ctx context.Context, repository string, login provision.Re
 	return err
 }
 
-// pinImage resolves a ready image to its digest, so that what is deployed can't
-// change under its tag, and finds what it is for. It refuses what tasks could not
-// pull. Note hears why it takes long.
+// pinImage resolves a ready image to its digest, so that the deployed image can't change
+// under its tag, and reads its platforms. It fails if tasks could not pull it. Note is
+// called with the reason for a long wait.
 func pinImage(ctx context.Context, t *target, want provision.Settings, note func(string, ...any)) (image.Info, error) {
 	if _, err := image.ParseReference(want.Image); err != nil {
 		return image.Info{}, usageError{err}

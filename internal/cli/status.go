@@ -106,12 +106,12 @@ type statusOutput struct {
 	// RDS starts a stopped database by itself.
 	Paused         time.Time `json:"paused,omitzero" doc:"Since when the stack is paused. It is not healthy then."`
 	DatabaseStarts time.Time `json:"databaseStarts,omitzero" doc:"When RDS starts the stopped database by itself."`
-	// Problems say why it is not.
+	// Problems are the reasons why it is not.
 	Problems []string `json:"problems" doc:"Why it is not healthy, in words for people."`
-	// Answer is what the URL answers; nil when it was not asked.
+	// Answer is the response of the URL; nil if it was not requested.
 	Answer *answer `json:"answer,omitempty" doc:"What the URL answers where it does so only with its database."`
 	provision.Status
-	// Given is the VPC that the stack is in and that is not its own; nil for its own.
+	// Given is the existing VPC that the stack uses; nil for a VPC of its own.
 	Given     *givenNetwork        `json:"givenNetwork,omitempty" doc:"The VPC that the stack is in and that is not its own; left out for its own."`
 	Snapshots []provision.Snapshot `json:"snapshots"`
 	Drift     []drifted            `json:"drift" doc:"What is not as it was asked for."`
@@ -122,21 +122,21 @@ type statusOutput struct {
 	place string
 	now   time.Time
 	found bool
-	// costs are what the sum is of, also where it runs on this machine and costs
-	// nothing, and unpriced says why there are none.
+	// costs are the items of the sum, even where the stack runs on this machine and costs
+	// nothing; unpriced is why there are none.
 	costs    []pricing.Line
 	unpriced string
-	// partial reports whether something of the stack is missing, and broken that something
-	// is in a state that no up repairs.
+	// partial reports whether resources are missing, and broken whether one is in a state
+	// that no up repairs.
 	partial, broken bool
 	// databaseless reports whether the stack is to have no database, and unchecked that its
 	// containers have no health check of their own.
 	databaseless, unchecked bool
-	// kept are the secret variables that a stack is to have which is not there yet.
+	// kept are the secret variables of a stack that does not exist yet.
 	kept []string
 }
 
-// givenNetwork is a VPC that a stack was given, of which it changes nothing.
+// givenNetwork is an existing VPC, of which a stack changes nothing.
 type givenNetwork struct {
 	VPC     string   `json:"vpc"`
 	Subnets []string `json:"subnets" doc:"Those of load balancer and tasks."`
@@ -144,7 +144,7 @@ type givenNetwork struct {
 	DBSubnets []string `json:"dbSubnets" doc:"Those of the database."`
 }
 
-// givenTo is the VPC that a stack with these settings was given, nil for one of its own.
+// givenTo is the existing VPC of a stack with these settings; nil for a VPC of its own.
 func givenTo(s provision.Settings) *givenNetwork {
 	if s.VPC == "" {
 		return nil
@@ -155,23 +155,23 @@ func givenTo(s provision.Settings) *givenNetwork {
 	return &givenNetwork{s.VPC, list(s.Subnets), list(s.DBSubnets)}
 }
 
-// drifted is a resource that is not as it was asked for.
+// drifted is a resource with drift.
 type drifted struct {
 	Resource string         `json:"resource"`
 	Changes  []graph.Change `json:"changes"`
 }
 
-// lockInfo is who is at work on the stack.
+// lockInfo is the run that holds the lock of the stack.
 type lockInfo struct {
 	Holder string    `json:"holder"`
 	Since  time.Time `json:"since"`
 }
 
-// alsoRead reads more of a stack that was observed.
+// alsoRead reads more of a stack after it was observed.
 type alsoRead func(context.Context, *provision.Stack, []graph.Finding) error
 
-// readStatus asks for everything at once, by reads alone. Also, which may be nil, is
-// for who shows more than the status.
+// readStatus reads everything in parallel. Also, which may be nil, is for callers that show
+// more than the status.
 func readStatus(ctx context.Context, t *target, g *globals, also alsoRead) (*statusOutput, error) {
 	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
 	if err != nil {
@@ -243,7 +243,7 @@ func readStatus(ctx context.Context, t *target, g *globals, also alsoRead) (*sta
 	return out, nil
 }
 
-// observe looks at every resource, and asks what only a status needs.
+// observe reads every resource, and what only a status needs.
 func (o *statusOutput) observe(ctx context.Context, t *target, g *globals, have provision.Deployed, also alsoRead) ([]graph.Finding, error) {
 	have.HintTags(ctx, t.clients.Tagging, g.stack)
 	spec := provision.Spec{
@@ -289,7 +289,7 @@ func (o *statusOutput) observe(ctx context.Context, t *target, g *globals, have 
 	return found, nil
 }
 
-// judge finds what is wrong, and what differs from what was asked for.
+// judge finds problems and drift.
 func (o *statusOutput) judge(found []graph.Finding, g *globals) {
 	reported := false // of the database already
 	problem := func(format string, args ...any) { o.Problems = append(o.Problems, fmt.Sprintf(format, args...)) }
@@ -359,8 +359,8 @@ func (o *statusOutput) judge(found []graph.Finding, g *globals) {
 	o.Healthy = len(o.Problems) == 0
 }
 
-// unreleased is the drift of a part but for a release that failed, which is no
-// drift, but reported as what it is.
+// unreleased is the drift of a resource without that of a failed release, which is reported
+// as such.
 func (o *statusOutput) unreleased(f graph.Finding) []graph.Change {
 	if o.Newer == nil || !o.Newer.Failed || f.Name != "service" {
 		return f.Drift
@@ -379,7 +379,7 @@ var servingDatabase = map[string]bool{
 // restingDatabase are the states of a database whose stack is paused.
 var restingDatabase = map[string]bool{"stopping": true, "stopped": true}
 
-// resting reports whether the stack is paused, and nothing else is wrong with it.
+// resting reports whether the stack is paused and has no other problem.
 func (o *statusOutput) resting() bool { return !o.Paused.IsZero() && len(o.Problems) == 1 }
 
 func (o *statusOutput) lastEvent() string {
@@ -398,7 +398,7 @@ func firstOf(texts ...string) string {
 	return "no reason given"
 }
 
-// shortID is as much of a task's id as people need.
+// shortID is the beginning of a task's id, as short as people need it.
 func shortID(id string) string { return id[:min(8, len(id))] }
 
 // show prints the status and returns the summary as exit code.
@@ -436,7 +436,7 @@ func (o *statusOutput) text(g *globals) string {
 	return b.String()
 }
 
-// summary is how the stack is, in a word or two.
+// summary is the state of the stack in a word or two.
 func (o *statusOutput) summary() string {
 	switch {
 	case !o.found:
@@ -451,7 +451,7 @@ func (o *statusOutput) summary() string {
 	return "healthy"
 }
 
-// next is what to do, if anything is to be done.
+// next is the next step, if there is one.
 func (o *statusOutput) next() hint.Message {
 	switch {
 	case o.Lock != nil:
@@ -480,7 +480,7 @@ func (o *statusOutput) next() hint.Message {
 	return hint.Message{}
 }
 
-// label names the first row of several.
+// label is the name of the first of several rows.
 func label(i int, name string) string {
 	if i > 0 {
 		return ""
@@ -667,8 +667,8 @@ func (o *statusOutput) spotRows(row func(string, string, ...any)) {
 	}
 }
 
-// health is what is known of a task by the check of its container. Where there is none
-// the load balancer alone checks it, whose word the targets have.
+// health is the state of a task by the health check of its container. Without one, only the
+// load balancer checks it; the targets show that.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html#ECS-Type-Task-healthStatus
 func (o *statusOutput) health(t diagnosis.Task) string {
 	switch {

@@ -10,9 +10,9 @@ import (
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
-// supportNote reports that the standard support of a version of PostgreSQL ends soon, or is
-// over, and what RDS charges then. It is empty while there is time, and where nobody says
-// when that ends.
+// supportNote is the warning that the standard support of a PostgreSQL version ends soon or
+// has ended, with what RDS charges then. It is empty long before that, and if the date is
+// unknown.
 func supportNote(version, class string, multiAZ bool, ends, now time.Time) hint.Message {
 	if ends.IsZero() || ends.Sub(now) > pricing.SupportNotice {
 		return hint.Message{}
@@ -29,8 +29,8 @@ func supportNote(version, class string, multiAZ bool, ends, now time.Time) hint.
 	return hint.New("the standard support of PostgreSQL %d ends on %s: from then on RDS charges extended support, %s; %s upgrades it", major, day, cost, hint.Command("up", "--db-version", "N"))
 }
 
-// support is supportNote of what is planned. It learns until when that is supported, and
-// what is deployed.
+// support is supportNote for a planned stack. It reads the end of support of the planned
+// version and of the deployed one.
 func (p *preparation) support(ctx context.Context) (hint.Message, error) {
 	s := p.spec.Settings
 	if s.NoDatabase {
@@ -49,8 +49,7 @@ func (p *preparation) support(ctx context.Context) (hint.Message, error) {
 	return supportNote(s.DBVersion, s.DBClass, s.DBMultiAZ, ends, time.Now()), nil
 }
 
-// supported is what a stack has that costs, with until when its database's version is
-// supported.
+// supported is the usage of a stack, with the end of support of its database's version.
 func supported(u pricing.Usage, ends time.Time) pricing.Usage {
 	u.DBSupportEnds, u.Now = ends, time.Now()
 	return u

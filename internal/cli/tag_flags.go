@@ -7,11 +7,11 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// tagFlags are the flags that give everything of the stack tags.
+// tagFlags are the flags for the user's own tags on all resources of the stack.
 type tagFlags struct {
 	pairs, gone []string
 
-	// values are what they say, once they are read.
+	// values are the parsed tags.
 	values map[string]string
 }
 
@@ -19,7 +19,7 @@ func (t *tagFlags) add(f *pflag.FlagSet) {
 	f.StringArrayVar(&t.pairs, "tag", nil, "put this tag on everything of the stack, KEY=VALUE (repeatable)")
 }
 
-// read makes sense of the flags.
+// read parses the flags.
 func (t *tagFlags) read() error {
 	t.values = map[string]string{}
 	for _, pair := range t.pairs {

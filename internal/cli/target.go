@@ -31,27 +31,26 @@ import (
 // target is the account and region that a command works in.
 type target struct {
 	clients provision.Clients
-	// config is what the clients were made of.
+	// config is what the clients were created from.
 	config  aws.Config
 	account string
 	region  string
-	// caller is the ARN of who is asking, for the lock's holder.
+	// caller is the ARN of the caller, for the lock.
 	caller string
-	// place is how the target is called in messages.
+	// place is the name of the target in messages.
 	place string
 	local bool
-	// authorities are those whose certificates the service may have; nil are
-	// this machine's.
+	// authorities are those that the service's certificate may be signed by; nil are this
+	// machine's.
 	authorities *x509.CertPool
 	calls       *journal
-	// lock is the stack's as it was looked at first; nil where it was not.
+	// lock is the stack's lock when it was first read; nil if it was not.
 	lock *runlock.View
-	// emulator is AWS's own, where the endpoint is one; nil is for all else.
+	// emulator is the AWS Emulator, if the endpoint is one; otherwise nil.
 	emulator *emulator
 }
 
-// connect finds the target and makes sure that it is the one that is meant. No
-// command talks to a cloud before it has said which.
+// connect finds the target and checks that it is the intended one.
 func connect(ctx context.Context, s streams, g *globals) (*target, error) {
 	t := &target{local: g.local, calls: &journal{}}
 	if g.verbose {
@@ -93,7 +92,7 @@ func connect(ctx context.Context, s streams, g *globals) (*target, error) {
 	return t, nil
 }
 
-// orHere reminds somebody who names no place in AWS of the cloud that runs here.
+// orHere suggests --local to a user who named no region, if the local cloud runs.
 func orHere(ctx context.Context) string {
 	if _, err := localCloud(ctx); err != nil {
 		return ""
@@ -138,9 +137,8 @@ func retryer() aws.Retryer { return provision.NewRetryer(10 * time.Second) }
 
 func appID() string { return "bookctl-" + strings.ReplaceAll(version(), "/", "-") }
 
-// localConfig is for the local cloud. It is made by hand: what the SDK would read
-// of the user's environment and files is for AWS, and stays out of this, also where
-// it is wrong.
+// localConfig is the configuration for the local cloud. It reads none of the user's
+// environment and files: they are for AWS, and may be broken.
 func (t *target) localConfig(ctx context.Context, g *globals) (aws.Config, error) {
 	var (
 		info localcloud.Info
@@ -187,7 +185,7 @@ type journal struct {
 
 var reading = pattern.New(`^(Describe|Get|List|BatchGet|BatchCheck|Filter|Lookup)`)
 
-// watch is the SDK middleware that feeds the journal.
+// watch is the SDK middleware that fills the journal.
 func (j *journal) watch(stack *middleware.Stack) error {
 	return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("bookctl-journal", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
 		begun := time.Now()

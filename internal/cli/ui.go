@@ -48,7 +48,7 @@ part that can't be guessed. AWS is asked while somebody has the page open.`,
 			return serveUI(ctx, s, g, port, every)
 		}),
 	}
-	// Not --port, which is a setting of the stack, also in the environment.
+	// Not --port, which is a setting of the stack, also as an environment variable.
 	cmd.Flags().IntVar(&port, "ui-port", 0, "port of this machine for the page (default: any free port)")
 	cmd.Flags().DurationVar(&every, "interval", 5*time.Second, "time between refreshes while the page is open")
 	return cmd
@@ -83,14 +83,14 @@ func serveUI(ctx context.Context, s streams, g *globals, port int, every time.Du
 	return context.Cause(ctx)
 }
 
-// liveStack is the stack as the page has it: read over and over, by credentials that may
-// run out and through a network that may go away.
+// liveStack is the stack as the page shows it: read repeatedly, while credentials may
+// expire and the network may fail.
 type liveStack struct {
 	g *globals
 
 	mu sync.Mutex
-	// target is nil behind a look that failed: the next one connects again, for the user
-	// may have signed in again, and a local cloud that was started again is elsewhere.
+	// target is nil after a failed read. The next one connects again: the user may have
+	// signed in again, and a restarted local cloud has another address.
 	target          *target
 	account, region string
 
@@ -102,7 +102,7 @@ func newLiveStack(t *target, g *globals) *liveStack {
 	return &liveStack{g: g, target: t, account: t.account, region: t.region}
 }
 
-// connected is the target of the page, which stays the same account and region.
+// connected is the target of the page, always of the same account and region.
 func (l *liveStack) connected(ctx context.Context) (*target, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -131,7 +131,7 @@ func (l *liveStack) connected(ctx context.Context) (*target, error) {
 	return t, nil
 }
 
-// worded puts an error into the words for people.
+// worded replaces an error by its explanation.
 func (l *liveStack) worded(err error) error {
 	err = clarified(err)
 	return ui.Failure{Text: hint.Text(err, l.g.show), Next: judge(err).next.Show(l.g.show)}
@@ -209,7 +209,7 @@ func (o *statusOutput) fill(seen *ui.Stack, t *target, g *globals) {
 	}
 }
 
-// firstLines is how far back the logs are read where nobody says it.
+// firstLines is how far back the logs are read by default.
 const firstLines = time.Hour
 
 // Lines implements ui.Source.

@@ -37,8 +37,8 @@ type upFlags struct {
 	authorities []byte
 }
 
-// add defines the flags. Their defaults are shown and never applied: what is
-// not said keeps what is deployed.
+// add defines the flags. Their defaults are shown in the help and never applied: a flag
+// that is not given keeps the deployed value.
 func (u *upFlags) add(f *pflag.FlagSet) {
 	u.addSettings(f)
 	f.StringArrayVar(&u.env.unset, "unset-env", nil, "no longer give the container this variable or secret (repeatable)")
@@ -67,7 +67,7 @@ func (u *upFlags) addSettings(f *pflag.FlagSet) {
 	u.tags.add(f)
 }
 
-// over lays what was said over what is deployed.
+// over applies the given flags to the deployed settings.
 func (u *upFlags) over(f *pflag.FlagSet, s *provision.Settings) {
 	was := s.Image
 	s.Overlay(u.Settings, f.Changed)
@@ -76,7 +76,7 @@ func (u *upFlags) over(f *pflag.FlagSet, s *provision.Settings) {
 	if s.Max != 0 && !f.Changed("count") { // a bound that moves takes along where scaling starts
 		s.Count = min(max(s.Count, s.Min), max(s.Min, s.Max))
 	}
-	// A login is sent to the registry that it was given for, and to no other.
+	// A login is sent only to the registry that it was given for.
 	if !f.Changed("registry-secret") && image.RegistryOf(s.Image) != image.RegistryOf(was) {
 		s.RegistrySecret = ""
 	}
@@ -89,9 +89,9 @@ func said(f *pflag.FlagSet) map[string]bool {
 	return out
 }
 
-// check refuses what is plainly wrong, for which no cloud is needed. What is
-// not said is not known before the cloud is asked what is deployed, unless
-// nothing is: then it is the default.
+// check fails for what is wrong without asking the cloud. A setting that is not given is
+// unknown until the cloud is asked what is deployed, unless nothing is: then it is the
+// default.
 func (u *upFlags) check(f *pflag.FlagSet, nothing bool) error {
 	if err := errors.Join(u.env.read(), u.tags.read()); err != nil {
 		return usageError{err}
@@ -235,8 +235,7 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	return p.summary(s, g, stack, report, time.Since(begun))
 }
 
-// watchRelease prints of the release command what it writes, and how to look at it and to
-// end it.
+// watchRelease prints the output of the release command, and how to follow and stop it.
 func watchRelease(rep reporter) provision.ReleaseWatch {
 	return provision.ReleaseWatch{
 		Began: func(task string, limit time.Duration) {
@@ -246,11 +245,11 @@ func watchRelease(rep reporter) provision.ReleaseWatch {
 	}
 }
 
-// yes is how a note has what is on and off.
+// yes formats a switch in a note.
 var yes = map[string]string{"true": "yes", "false": "no"}
 
-// restored lays over the settings what the database of a snapshot was, and what was
-// said over that. The note is what it was, and what of it is given up.
+// restored applies the settings of a snapshot's database, and over them the given flags.
+// The note describes that database, and what of it changes.
 func restored(u *upFlags, flags *pflag.FlagSet, from provision.Snapshot, want *provision.Settings) (note string) {
 	had, unknown := from.Restored(*want)
 	*want = had
@@ -278,8 +277,8 @@ func restored(u *upFlags, flags *pflag.FlagSet, from provision.Snapshot, want *p
 	return note
 }
 
-// dataNote returns where the data of a new database comes from, and that --restore
-// does nothing to one that is there; empty where there is nothing to say.
+// dataNote describes where the data of a new database comes from, or that --restore has no
+// effect on an existing one; otherwise it is empty.
 func (p *preparation) dataNote(ctx context.Context, from *provision.Snapshot) (hint.Message, error) {
 	switch {
 	case p.spec.NoDatabase:
@@ -316,7 +315,7 @@ func (p *preparation) dataNote(ctx context.Context, from *provision.Snapshot) (h
 	return hint.New("the database starts empty, and the stack has kept data (%d, the newest %s); %s in its place starts from that", len(kept), kept[len(kept)-1].ID, hint.Command("up", "--restore", "latest")), nil
 }
 
-// run makes what is missing.
+// run creates what is missing, and repairs drift.
 func (p *preparation) run(ctx context.Context, s streams, rep reporter, doing string) (*provision.Stack, graph.Report, error) {
 	run := changing(s, p.target, p.spec, doing)
 	run.Begin, run.Observe = rep.begin, rep.event
@@ -331,30 +330,30 @@ func (p *preparation) run(ctx context.Context, s streams, rep reporter, doing st
 	return run.Up(ctx)
 }
 
-// builtHere reports whether the image that is not ready is one whose files bookctl chooses.
+// builtHere reports whether bookctl builds the image and so chooses its files.
 func builtHere(s provision.Settings) bool { return s.Dockerfile == "" && !image.IsArchive(s.From) }
 
-// preparation is what up and plan find out before anything is touched.
+// preparation is what up and plan read and check before anything is changed.
 type preparation struct {
 	target *target
 	have   provision.Deployed
 	spec   provision.Spec
 	source *source // nil where a ready image is deployed
-	// warnings are what may fail later and can't be known now.
+	// warnings are about what may fail later and can't be checked now.
 	warnings []hint.Message
-	// sources say of the settings that the image decides where they are from, by their
-	// flags; nil where no image was looked at.
+	// sources are where the settings that the image decides are from, by their flags; nil
+	// if no image was read.
 	sources map[string]string
 	// supportThen and supportNow are when the standard support of the database's version
-	// ends, as it would be and as it is.
+	// ends, after the run and now.
 	supportThen, supportNow time.Time
-	// archFrom is where the tasks' architecture is from, where it is the image that says so.
+	// archFrom is where the tasks' architecture is from, if the image decides it.
 	archFrom string
 }
 
-// prepare checks everything that can be checked in seconds and would otherwise
-// fail in minutes. It makes no change. Note hears why it takes long, and tell of
-// the image that is built.
+// prepare checks everything that can be checked in seconds and would otherwise fail after
+// minutes. It changes nothing. Note is called with the reason for a long wait, and report
+// with the state of the build.
 func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pflag.FlagSet, note func(string, ...any), report func(build)) (_ *preparation, err error) {
 	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
 	if err != nil {
@@ -369,7 +368,8 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 		p.warnings = append(p.warnings, hint.New("the stack is paused since %s, and %s has it serve again: database, tasks and scaling change for that", have.Paused.UTC().Format(minute), hint.Command("up")))
 	}
 	want := have.Settings
-	// Tasks run on this machine, alongside whatever else listens here.
+	// In the local cloud, tasks run on this machine, which has one architecture and whose
+	// ports can be in use.
 	if t.local && have.Running == "" {
 		want.Arch = runtime.GOARCH
 	}
@@ -477,7 +477,7 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 		p.spec.Source = p.source
 	}
 	if env.Snapshot != nil {
-		// What latest means is settled: a snapshot that comes meanwhile is not meant.
+		// "latest" is resolved now: later snapshots are not meant.
 		p.spec.Restore = env.Snapshot.ID
 		if env.Snapshot.Elsewhere() && !have.Database {
 			p.spec.CopyFrom = env.Snapshot
@@ -498,16 +498,15 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	return p, nil
 }
 
-// returns reports whether a setting was given back to the image, which then has to be
-// looked at.
+// returns reports whether a setting was returned to the image, which then has to be read.
 func returns(f *pflag.FlagSet) bool {
 	return slices.ContainsFunc(provision.Table(), func(row provision.Setting) bool {
 		return row.Derived && f.Changed(row.Flag) && row.Returns(f.Lookup(row.Flag).Value.String())
 	})
 }
 
-// follow lays over the settings what the image says of those that the user did not
-// choose; nil is for an image that can't be read.
+// follow applies the image's values to the settings that the user did not choose; nil is an
+// image that can't be read.
 func (p *preparation) follow(want *provision.Settings, config *v1.ConfigFile) {
 	p.sources = map[string]string{}
 	for _, d := range image.Defaults(config) {
@@ -530,9 +529,9 @@ func (p *preparation) follow(want *provision.Settings, config *v1.ConfigFile) {
 	}
 }
 
-// findSource finds what the image is made of, and lets the settings follow it. There is
-// none where the image that is deployed is kept: it was made of a file that is not here,
-// and nothing was said of another.
+// findSource finds what the image is built from, and applies its values to the settings.
+// There is none if the deployed image stays: it was built from a file that is not on this
+// machine, and no other was given.
 func (p *preparation) findSource(ctx context.Context, u *upFlags, flags *pflag.FlagSet, want *provision.Settings, note func(string, ...any), report func(build)) error {
 	switch {
 	case !builtHere(*want) && u.authorities != nil:
@@ -563,8 +562,9 @@ func (p *preparation) findSource(ctx context.Context, u *upFlags, flags *pflag.F
 	case err != nil:
 		return err
 	}
-	// A directory is not a stack's own: bookapi's is not to become another program's
-	// because somebody was elsewhere. Of any other program the package is kept.
+	// The current directory is not recorded for bookapi, so that another program is not
+	// deployed because somebody ran up in its directory. For any other program the package
+	// is kept.
 	if runsOurs := p.have.From == "" && p.have.Image == "" && p.have.Package == "" && p.have.Dockerfile == ""; found.program != "" && running != "" && !said && runsOurs {
 		found.close()
 		return hint.With(fmt.Errorf("the stack runs bookapi, and here is %s", found.program), "deploy it in its place with %s, or alongside it as a stack of its own with --stack", hint.Command("up", "--source", "."))
@@ -583,8 +583,8 @@ func (p *preparation) findSource(ctx context.Context, u *upFlags, flags *pflag.F
 	return nil
 }
 
-// followsArch reports whether tasks become arm64 because the image is for that alone and
-// nobody chose another one, and notes so. On this machine they can't.
+// followsArch reports whether tasks become arm64 because the image is only for that and
+// nobody chose another architecture, and notes it. In the local cloud they can't.
 func (p *preparation) followsArch(have []string, tasks string, flags *pflag.FlagSet) bool {
 	if p.target.local || flags.Changed("arch") || tasks == "arm64" || !slices.Equal(slices.Compact(slices.Clone(have)), []string{"arm64"}) {
 		return false
@@ -594,16 +594,15 @@ func (p *preparation) followsArch(have []string, tasks string, flags *pflag.Flag
 	return true
 }
 
-// ownAuthorities refuses authorities for an image whose files others chose.
+// ownAuthorities is the error for --db-ca with an image that bookctl does not build.
 func ownAuthorities() error {
 	return hint.With(usageError{errors.New("--db-ca is for the image that bookctl builds, and a ready image has to trust the stack's databases by itself")},
 		"leave --db-ca out, or build with --image build")
 }
 
-// portsAreFree refuses a run whose load balancer is to listen on a port of this
-// machine that another program has, while nothing is changed yet: the port is
-// recorded and opened before the listener takes it. The ports that it has
-// already are its own.
+// portsAreFree fails if the load balancer is to listen on a port of this machine that
+// another program uses, before anything is changed: the port is recorded and opened before
+// the listener takes it. Ports that the stack has already are its own.
 func (p *preparation) portsAreFree(found []graph.Finding) error {
 	if !p.target.local || slices.ContainsFunc(found, func(f graph.Finding) bool { return f.Err != nil }) {
 		return nil // a listener whose load balancer can't be looked at seems absent
@@ -622,8 +621,8 @@ func (p *preparation) portsAreFree(found []graph.Finding) error {
 	return nil
 }
 
-// runsHere refuses tasks that are not for this machine, where those of the local
-// cloud run.
+// runsHere fails for tasks of another architecture than this machine's, on which those of
+// the local cloud run.
 func runsHere(arch string) error {
 	if arch == runtime.GOARCH {
 		return nil
@@ -631,7 +630,7 @@ func runsHere(arch string) error {
 	return hint.With(usageError{fmt.Errorf("this machine is %s, and can't run tasks for %s", runtime.GOARCH, arch)}, "say --arch %s", runtime.GOARCH)
 }
 
-// freePort finds a port that localhost can be served on.
+// freePort finds a free port on localhost.
 func freePort() (int32, error) {
 	for tries := 10; ; tries-- {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -646,8 +645,8 @@ func freePort() (int32, error) {
 	}
 }
 
-// portIsFree returns the reason why the local cloud can't serve localhost on a port. Its load
-// balancers listen on the IPv4 address, and who has the port of the IPv6 one
+// portIsFree returns why the local cloud can't serve localhost on a port, or nil. Its load
+// balancers listen on the IPv4 address; a program that has the port on the IPv6 address
 // would answer in their place.
 func portIsFree(port int32) error {
 	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))

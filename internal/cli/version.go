@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// release is stamped by the linker; a build from source says what it is made of.
+// release is set by the linker; a build from source has the commit instead.
 var release = ""
 
 // version is the release, or the commit of a build from source.
@@ -52,10 +52,10 @@ func versionLine() string {
 	return fmt.Sprintf("bookctl %s (%s, %s/%s)", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
-// answerVersion gives the root command a --version, which prints what 'bookctl
-// version' does. Cobra's own could do so only by SetVersionTemplate. That links
-// text/template, which calls methods by name, and the linker then keeps every
-// method of every AWS client: the binary is two and a half times as big.
+// answerVersion gives the root command a --version flag, which prints the same as 'bookctl
+// version'. Cobra's own needs SetVersionTemplate, which links text/template. That calls
+// methods by name, so the linker would keep every method of every AWS client: the binary
+// would be two and a half times as big.
 func answerVersion(root *cobra.Command) {
 	asked := root.Flags().Bool("version", false, "version for bookctl")
 	help := root.HelpFunc()

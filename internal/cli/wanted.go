@@ -12,9 +12,9 @@ import (
 	"github.com/bookctl/bookctl/internal/hint"
 )
 
-// invalidValue says of a value that a flag does not take what is wanted in its place,
-// in words and not in those of Go's parsers. Of says where the value was given:
-// the flag, or the variable that stands in for it.
+// invalidValue is the error for a value that a flag does not accept: it says what is
+// expected, not in the words of Go's parsers. Of is where the value was given: the flag, or
+// its variable.
 func invalidValue(of, value string, f *pflag.Flag, err error) error {
 	wanted := ""
 	switch f.Value.Type() {
@@ -35,7 +35,7 @@ func invalidValue(of, value string, f *pflag.Flag, err error) error {
 	return usageError{fmt.Errorf("%s %q: give %s", of, value, wanted)}
 }
 
-// badFlag turns pflag's complaint about a command line into ours.
+// badFlag replaces pflag's error about a command line by one that says what is expected.
 func badFlag(g *globals, cmd *cobra.Command, err error) error {
 	var (
 		invalid *pflag.InvalidValueError
