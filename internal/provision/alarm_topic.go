@@ -33,7 +33,8 @@ type alarming struct {
 	email, topic string
 }
 
-// alarming are those of a stack. Nothing is wanted of a stack that is only removed.
+// newAlarming returns what the resources of a stack's alarms share. For a stack that is only deleted,
+// settings may be zero.
 func newAlarming(who identity, c Clients, s Settings) alarming {
 	return alarming{identity: who, watch: c.CloudWatch, topics: c.SNS, bus: c.Events, who: c.caller, email: s.AlarmEmail, topic: s.AlarmTopic}
 }
@@ -59,8 +60,8 @@ type liveAlarmTopic struct {
 	tags       map[string]string
 	policy     string
 	subscriber string // the wanted one, if it is among them
-	// pending reports whether the wanted one has not confirmed yet, and former is the ARN of the
-	// subscription of the address that was wanted before.
+	// pending reports whether the wanted address has not confirmed yet, and former is the
+	// ARN of the subscription of the previous address.
 	pending bool
 	former  string
 }
@@ -76,7 +77,7 @@ func newAlarmTopic(a alarming) *AlarmTopic {
 
 func (t *AlarmTopic) topicName() string { return t.names().AlarmTopic() }
 
-// Pending is the address that has yet to confirm that it wants mails; "" for none.
+// Pending is the address that has not confirmed its subscription yet; "" for none.
 func (t *AlarmTopic) Pending() string {
 	if live := t.Last(); live != nil && live.pending {
 		return t.email
@@ -84,7 +85,7 @@ func (t *AlarmTopic) Pending() string {
 	return ""
 }
 
-// Read looks the topic up by its name, which with the account makes its ARN.
+// Read finds the topic by its name, which determines its ARN in the account.
 func (t *AlarmTopic) Read(ctx context.Context) (*liveAlarmTopic, graph.State, error) {
 	none := graph.State{Phase: graph.Absent, Unwanted: t.email == ""}
 	account, err := t.who.number(ctx)
@@ -152,9 +153,9 @@ func (t *AlarmTopic) wantedTags() map[string]string {
 	return tags
 }
 
-// wantedPolicy lets CloudWatch publish for the stack's alarms, and EventBridge, which AWS
-// does not let be bound to a rule: no condition counts for it. Nobody else publishes
-// without a permission of their own.
+// wantedPolicy allows CloudWatch to publish for the stack's alarms, and EventBridge to
+// publish for any rule: AWS evaluates no condition for it. Others can publish only with a
+// permission of their own.
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html#eb-sns-permissions
 // https://docs.aws.amazon.com/sns/latest/dg/sns-access-policy-use-cases.html
 func (t *AlarmTopic) wantedPolicy(arn string) string {
@@ -173,7 +174,7 @@ func (t *AlarmTopic) Wanted(live *liveAlarmTopic) *liveAlarmTopic {
 	return &liveAlarmTopic{there: t.email != "", tags: t.wantedTags(), policy: t.wantedPolicy(live.arn), subscriber: t.email}
 }
 
-// Attributes implements graph.Shape. Where no topic is wanted, it goes.
+// Attributes implements graph.Shape. A topic that is not wanted any more is deleted.
 func (t *AlarmTopic) Attributes() graph.Attributes[liveAlarmTopic] {
 	kept := func(_, want *liveAlarmTopic) bool { return want.there }
 	return graph.Attributes[liveAlarmTopic]{
@@ -186,7 +187,7 @@ func (t *AlarmTopic) Attributes() graph.Attributes[liveAlarmTopic] {
 		graph.Compared("former-subscriber", func(live, _ *liveAlarmTopic) (string, string, bool) {
 			return live.tags[tagAlarmEmail], "", live.former != ""
 		}, graph.SetBy(t.unsubscribe)).When(kept),
-		// After those: the former address is known by it.
+		// After the other attributes: the previous address is found by this tag.
 		tagAttribute(func(l *liveAlarmTopic) map[string]string { return l.tags }, graph.SetBy(t.retag)).When(kept),
 	}
 }
@@ -207,8 +208,9 @@ func snsTags(tags map[string]string) []types.Tag {
 	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
 }
 
-// Create creates the topic. The call finds one of that name, so that a second can't be
-// made; one with other tags is another owner's and refused by SNS.
+// Create creates the topic. The call returns an existing topic of that name, so a second
+// one can't be created; SNS rejects it if the topic has other tags, which is then another
+// owner's.
 // https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html
 func (t *AlarmTopic) Create(ctx context.Context) (string, error) {
 	out, err := t.topics.CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String(t.topicName()), Tags: snsTags(t.wantedTags())})
@@ -226,8 +228,9 @@ func (t *AlarmTopic) setPolicy(ctx context.Context, _ []graph.Change) error {
 	return nil
 }
 
-// subscribe has SNS ask the address. It sends nothing else before that is answered, and
-// forgets who does not answer for two days; the next run then asks again.
+// subscribe makes SNS send a confirmation mail to the address, and nothing else before it
+// is answered. SNS deletes a subscription that is not confirmed within two days; the next
+// run then subscribes again.
 // https://docs.aws.amazon.com/sns/latest/dg/SendMessageToHttp.confirm.html
 func (t *AlarmTopic) subscribe(ctx context.Context, _ []graph.Change) error {
 	_, err := t.topics.Subscribe(ctx, &sns.SubscribeInput{TopicArn: aws.String(t.ID()), Protocol: aws.String("email"), Endpoint: &t.email})
@@ -248,8 +251,8 @@ func (t *AlarmTopic) unsubscribe(ctx context.Context, _ []graph.Change) error {
 	return nil
 }
 
-// Delete deletes the topic with its subscriptions, also those that are pending, which
-// can't be removed by themselves.
+// Delete deletes the topic with its subscriptions, including pending ones, which can't be
+// deleted by themselves.
 // https://docs.aws.amazon.com/sns/latest/dg/sns-delete-subscription-topic.html
 func (t *AlarmTopic) Delete(ctx context.Context) error {
 	if _, err := t.topics.DeleteTopic(ctx, &sns.DeleteTopicInput{TopicArn: aws.String(t.ID())}); err != nil && !isCode(err, "NotFound", "NotFoundException") {
@@ -332,7 +335,7 @@ func letsPublish(policy, service string) bool {
 	return false
 }
 
-// oneOrMore is a list of texts, which policies write as a text where it has one.
+// oneOrMore is a list of texts. In policies, a list of one can be a plain text.
 type oneOrMore []string
 
 // UnmarshalJSON implements json.Unmarshaler.

@@ -29,10 +29,10 @@ type OneOffTask struct {
 	began     time.Time
 }
 
-// tagOneOff is the name by which the tags of one-off tasks call them.
+// tagOneOff is the name of one-off tasks in their tags.
 const tagOneOff = "one-off-task"
 
-// oneOffStarter is what ECS notes as the starter of tasks of 'bookctl run'.
+// oneOffStarter is the startedBy of tasks of 'bookctl run'.
 const oneOffStarter = "bookctl-run"
 
 // StartOneOff starts a task of the release that serves, with a command in place of
@@ -58,9 +58,8 @@ func StartOneOff(ctx context.Context, c Clients, stack, version string, command 
 	return in.startOneOff(ctx, c.Logs, live.NetworkConfiguration, servedDefinition(live), oneOffStarter, command)
 }
 
-// servedDefinition is the task definition of the release that serves: the one whose
-// rollout is over, also while another is rolled out; and where none ever was, the
-// one that is tried.
+// servedDefinition is the task definition of the serving release: the one whose rollout is
+// complete, even while another is rolled out; if none ever was, the one that is rolled out.
 func servedDefinition(live *types.Service) string {
 	if d := deployment(live, func(d types.Deployment) bool { return d.RolloutState == types.DeploymentRolloutStateCompleted }); d != nil {
 		return aws.ToString(d.TaskDefinition)
@@ -97,20 +96,20 @@ func (c containers) startOneOff(ctx context.Context, logs *cloudwatchlogs.Client
 	return t, nil
 }
 
-// OneOffState is how far a one-off task is.
+// OneOffState is the state of a one-off task.
 type OneOffState struct {
 	// Status is ECS's word: PROVISIONING, PENDING, RUNNING, DEPROVISIONING, STOPPED …
 	Status string
 	// Stopped reports whether it has ended.
 	Stopped bool
-	// Exit is the exit code of its command, nil where that never ran or ECS does not
-	// know it. Reason says why the task stopped, in ECS's words.
+	// Exit is the exit code of its command; nil if it never ran or ECS does not know it.
+	// Reason is why the task stopped, in ECS's words.
 	Exit   *int32
 	Reason string
 }
 
-// read asks ECS for the task. Of one that ECS no longer lists, an hour after its
-// end, or not yet, right after its start, it returns an empty state.
+// read reads the task. If ECS does not list it, because it ended an hour ago or has just
+// started, the state is empty.
 func (t *OneOffTask) read(ctx context.Context) (OneOffState, error) {
 	out, err := t.in.ecs.DescribeTasks(ctx, &ecs.DescribeTasksInput{Cluster: aws.String(t.in.names().Cluster()), Tasks: []string{t.ID}})
 	if err != nil {
@@ -122,7 +121,7 @@ func (t *OneOffTask) read(ctx context.Context) (OneOffState, error) {
 	return OneOffState{}, nil
 }
 
-// oneOffState is how far a task is whose command runs in that container.
+// oneOffState is the state of a task whose command runs in that container.
 func oneOffState(live types.Task, container string) OneOffState {
 	s := OneOffState{Status: aws.ToString(live.LastStatus), Reason: aws.ToString(live.StoppedReason)}
 	s.Stopped = s.Status == string(types.DesiredStatusStopped)
@@ -138,12 +137,12 @@ func oneOffState(live types.Task, container string) OneOffState {
 	return s
 }
 
-// tasksStartedBy returns the tasks that a starter started, also those that have stopped
-// within the last hour. There are none without a cluster.
+// tasksStartedBy returns the tasks of a starter, including those that stopped within the
+// last hour. Without a cluster there are none.
 func (c containers) tasksStartedBy(ctx context.Context, starter string) ([]types.Task, error) {
 	var arns []string
 	for _, desired := range []types.DesiredStatus{types.DesiredStatusRunning, types.DesiredStatusStopped} {
-		// With startedBy ECS takes no other filter but the desired status:
+		// With startedBy, ECS accepts no other filter than the desired status:
 		// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html
 		pages := ecs.NewListTasksPaginator(c.ecs, &ecs.ListTasksInput{Cluster: aws.String(c.names().Cluster()), StartedBy: &starter, DesiredStatus: desired})
 		for pages.HasMorePages() {
@@ -169,7 +168,7 @@ func (c containers) tasksStartedBy(ctx context.Context, starter string) ([]types
 }
 
 const (
-	// oneOffLook is how often ECS is asked for a one-off task, and its log is read.
+	// oneOffLook is the interval at which a one-off task and its log are read.
 	oneOffLook = time.Second
 	// oneOffUnseen is how long ECS may not list a task that it has just started:
 	// DescribeTasks is eventually consistent
@@ -177,9 +176,10 @@ const (
 	oneOffUnseen = time.Minute
 )
 
-// Wait follows the task to its end. It passes on each line once that the task writes, and
-// each state when it changes; either may be nil. Late is how long after the end
-// lines may still come: CloudWatch shows what was written some seconds later.
+// Wait waits for the end of the task. It calls line once for each line that the task
+// writes, and changed for each
+// change of its state; either may be nil. Late is how long after the end
+// lines may still appear: CloudWatch shows them some seconds later.
 func (t *OneOffTask) Wait(ctx context.Context, late time.Duration, line func(OutputLine) error, changed func(OneOffState)) (OneOffState, error) {
 	var (
 		last  OneOffState
@@ -219,7 +219,7 @@ func (t *OneOffTask) Wait(ctx context.Context, late time.Duration, line func(Out
 	}
 }
 
-// Stop has ECS end the task: its stop signal, and after the stop timeout SIGKILL.
+// Stop makes ECS stop the task: by its stop signal, and by SIGKILL after the stop timeout.
 func (t *OneOffTask) Stop(ctx context.Context, reason string) error {
 	_, err := t.in.ecs.StopTask(ctx, &ecs.StopTaskInput{Cluster: aws.String(t.in.names().Cluster()), Task: &t.ID, Reason: &reason})
 	if err != nil && !strings.Contains(err.Error(), "The referenced task was not found") {

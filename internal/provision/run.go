@@ -12,8 +12,8 @@ import (
 	"github.com/bookctl/bookctl/internal/runlock/parameterstore"
 )
 
-// Run changes a stack as one of many who might: under the stack's lock, and
-// with an eye for what a run left behind that was cut off.
+// Run changes a stack under its lock, since others may change it at the same time, and
+// repairs what an interrupted run left.
 type Run struct {
 	Clients Clients
 	Spec    Spec
@@ -21,25 +21,24 @@ type Run struct {
 	Holder string
 	// Lock tunes the lock; its zero value works.
 	Lock runlock.Options
-	// View, which may be nil, is the lock as it was looked at before anything else of the
-	// stack was read.
+	// View, which may be nil, is the lock as it was read first.
 	View *runlock.View
 	// Pace is graph.Options.Pace; 0 means 1.
 	Pace float64
-	// Allow, which may be nil, is shown what Up found, before anything is changed.
-	// Its error refuses the run. Of a stack that is not there it is asked before that
-	// was looked at, too.
+	// Allow, which may be nil, is called with what Up found, before anything is changed. If
+	// it returns an error, the run ends. For a stack that does not exist it is called
+	// before the resources are read.
 	Allow func([]graph.Finding) error
 	// Begin, which may be nil, is called with the parts once the lock is held.
 	Begin func([]Resource)
 	// Observe, which may be nil, is called with what happens.
 	Observe func(graph.Event)
-	// Unlocked, which may be nil, is called with why the lock could not be given back.
-	// It ends by itself then.
+	// Unlocked, which may be nil, is called with the error if the lock could not be
+	// released. The lock then expires.
 	Unlocked func(error)
 }
 
-// Hold does something under the stack's lock.
+// Hold runs a function under the stack's lock.
 func (r Run) Hold(ctx context.Context, do func(*runlock.Lock) error) error {
 	r.Lock.Known = r.View
 	lock, err := runlock.Acquire(ctx, r.lockStore(), r.Spec.Stack, r.Holder, r.Lock)
@@ -50,7 +49,7 @@ func (r Run) Hold(ctx context.Context, do func(*runlock.Lock) error) error {
 		// Also when the run was interrupted.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 		defer cancel()
-		// A lock that stays keeps the next run out for minutes.
+		// A lock that is not released blocks the next run for minutes.
 		var err error
 		for pause := 500 * time.Millisecond; pause <= 2*time.Second; pause *= 2 {
 			if err = lock.Release(ctx); err == nil || errors.Is(err, runlock.ErrLost) || Expired(err) || graph.Sleep(ctx, pause) != nil {
@@ -74,13 +73,12 @@ func (r Run) options(s *Stack, lock *runlock.Lock) graph.Options {
 	return o
 }
 
-// Up creates what is missing of the stack and repairs drift. A run that finds
-// nothing to do takes no lock, and makes no call that changes anything. Behind a
-// run that was cut off it looks once more at its end: what that run made last
-// may show only then. A stack that Spec.Deployed says is not there is looked at
-// under the lock alone: there is something to do anyway.
-//
-// The stack that it returns is as it was last seen, also with an error.
+// Up creates what is missing of the stack and repairs drift. A run with nothing to do takes
+// no lock and makes no changing call. After an interrupted run it reads everything once
+// more at its end, because what that run created last may become visible only then. If
+// Spec.Deployed says that the stack does not exist, it is read only under the lock: there
+// is something to do anyway.
+// The returned stack is as it was last read, even with an error.
 func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
 	r.Spec.alarmed = r.Spec.Deployed.alarmed()
 	stack, err := NewStack(r.Clients, r.Spec)
@@ -119,7 +117,7 @@ func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
 	}
 	var report graph.Report
 	err = r.Hold(ctx, func(lock *runlock.Lock) error {
-		// Another run may have been at work until now: look again.
+		// Another run may have worked until now: read again.
 		r.Spec.Deployed = nil
 		var err error
 		stack, report, err = r.make(ctx, lock, nil)
@@ -128,7 +126,7 @@ func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
 	return stack, report, err
 }
 
-// first creates a stack that is not there, of which parts may be.
+// first creates a stack that does not exist, or only in part.
 func (r Run) first(ctx context.Context, stack *Stack) (*Stack, graph.Report, error) {
 	r.Spec.startEarly = stack.canStartEarly()
 	if r.Allow != nil {
@@ -153,8 +151,8 @@ func (r Run) first(ctx context.Context, stack *Stack) (*Stack, graph.Report, err
 	return stack, report, err
 }
 
-// Change makes the stack as decide says under the lock, so that what decide read is
-// still so. Nil is to change nothing of it, and returns a nil stack.
+// Change makes the stack what decide returns, under the lock, so that what decide read
+// still holds. If it returns nil, nothing is changed and the stack is nil.
 func (r Run) Change(ctx context.Context, decide func(context.Context, *runlock.Lock) (*Spec, error)) (*Stack, graph.Report, error) {
 	var (
 		stack  *Stack
@@ -172,8 +170,8 @@ func (r Run) Change(ctx context.Context, decide func(context.Context, *runlock.L
 	return stack, report, err
 }
 
-// make creates what is missing of the stack and repairs drift, under the lock. Allow,
-// which may be nil, is shown what is there.
+// make creates what is missing of the stack and repairs drift, under the lock. Allow, which
+// may be nil, is called with what was found.
 func (r Run) make(ctx context.Context, lock *runlock.Lock, allow func([]graph.Finding) error) (*Stack, graph.Report, error) {
 	r.Spec.afterCutOff = lock.AfterDead()
 	stack, err := NewStack(r.Clients, r.Spec)
@@ -207,7 +205,8 @@ func (r Run) make(ctx context.Context, lock *runlock.Lock, allow func([]graph.Fi
 	return again, report.Followed(more), err
 }
 
-// upToDate reports whether everything is there, ours and as it is wanted.
+// upToDate reports whether every resource exists, is managed by this stack, and has no
+// drift.
 func upToDate(found []graph.Finding) bool {
 	for _, f := range found {
 		done := f.Phase == graph.Ready || f.Phase == graph.Absent && f.Unwanted
@@ -218,30 +217,29 @@ func upToDate(found []graph.Finding) bool {
 	return true
 }
 
-// Removal is what a destroy did.
+// Removal is the result of a destroy.
 type Removal struct {
-	// Report is what the graph removed, and Swept what it did not know.
+	// Report is what the graph deleted, and Swept the orphans.
 	Report graph.Report
 	Swept  []inventory.Item
 	// Left is what the services still list.
 	Left []inventory.Item
-	// Purged and Kept are the snapshots and backups that went, and that stay.
+	// Purged and Kept are the snapshots and backups that were deleted, and those that were
+	// kept.
 	Purged, Kept []Snapshot
-	// Spared is what stays besides, since others need it, or may.
+	// Spared is what was kept because others need it, or may.
 	Spared []string
 }
 
-// Removed is the number of resources that went.
+// Removed is the number of deleted resources.
 func (r Removal) Removed() int { return r.Report.Count(graph.Deleted) + len(r.Swept) }
 
-// Destroy removes the stack and, with purge, its snapshots and backups, for
-// which no final one is taken then. The graph knows what it made, and the
-// services know what is there: what they list besides is removed as well, and
-// while something holds it, until the timeout. Behind a run that was cut
-// off it goes round until there was nothing to do: what that run made last may
-// show only later.
-//
-// The removal that it returns with an error is what was done so far.
+// Destroy deletes the stack and, with purge, its snapshots and backups; then it takes no
+// final one. After the resources of the graph, it deletes whatever else the services list
+// for the stack, and retries while something holds that, until the timeout. After an
+// interrupted run it repeats until a pass finds nothing, because what that run created last
+// may become visible late.
+// With an error, the returned removal is what was done so far.
 func (r Run) Destroy(ctx context.Context, purge bool, timeout time.Duration) (Removal, error) {
 	r.Spec.SkipFinalSnapshot, r.Spec.destroying = purge, true
 	var done Removal

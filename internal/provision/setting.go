@@ -7,81 +7,79 @@ import (
 	"github.com/bookctl/bookctl/internal/pricing"
 )
 
-// Setting is a row of the table of settings (see Table): everything that there is
-// to know of one thing that a user chooses of a stack. The flags of up and plan,
-// their help, defaults, checks, tags, what is read back, JSON and
-// docs/settings.md come from it.
+// Setting is a row of the table of settings (see Table): everything about one setting of a
+// stack. The flags of up and plan, their help, defaults, checks, tags, what is read back,
+// JSON and docs/settings.md are derived from it.
 type Setting struct {
-	// Flag is the flag of up and plan, without its dashes. The tag and the
-	// environment variable are called after it.
+	// Flag is the flag of up and plan, without its dashes. The tag and the environment
+	// variable are named after it.
 	Flag string
 	// JSON is the name in JSON documents.
 	JSON string
-	// Value is where Settings have it, and its default: a Number, Text or Switch.
+	// Value is the field of Settings and its default: a Number, Text or Switch.
 	Value Value
 	// Help is the help text of the flag.
 	Help string
 	// Example is a value other than the default that a stack can have.
 	Example string
-	// Choices are values that a shell offers, where few stand for all.
+	// Choices are the values that a shell completes, or typical ones of them.
 	Choices []string
-	// Drives are the fields that it sets, of which resources, as drift calls them.
-	// Without a field, the resource is there or not.
+	// Drives are the fields of resources that it sets, with their names in drift. An empty
+	// field means that the setting decides whether the resource exists.
 	Drives []ResourceField
 	// Costs are the items of the estimate that it changes; see pricing.Line.
 	Costs []string
-	// uses sets how much a stack has of what they are priced by; nil for nothing.
+	// uses sets the quantities that are billed; nil for none.
 	uses func(Settings, *pricing.Usage)
-	// Restored is how a message calls it that says what a restored database was. Where
-	// it is set, a restore takes the value from the tag of the snapshot, or by restore;
-	// with "", a restored database has what the user says, or the default.
+	// Restored is its name in the message about a restored database; "" if a snapshot does
+	// not restore it.
 	Restored string
 
-	// Derived reports whether the image decides it where the user has not: see
+	// Derived reports whether the image decides it if the user has not: see
 	// Settings.Follow. The default is that of bookapi.
 	Derived bool
 
-	// check makes demands on it, in the order in which they are reported.
+	// check checks it, in the order in which errors are reported.
 	check func(Settings, refusal)
-	// given takes over what was said: it brings the value into its one form, and
-	// changes what depends on it.
+	// given normalizes a given value, and changes what depends on it.
 	given func(*Settings)
 	// recorded is where the stack records it.
 	recorded place
 	// when reports whether it is recorded; nil means always.
 	when func(Settings) bool
-	// text is what is recorded, where that is not the value as it is.
+	// text is the recorded text, if it is not the formatted value.
 	text func(Settings) string
-	// fromText undoes text; nil is for nothing to undo.
+	// fromText is the inverse of text; nil if text is nil or needs none.
 	fromText func(string) string
-	// live reads it from what exists, for where no tag has it. Nil means that only
-	// the tag tells.
+	// live reads it from the resource, for resources without a tag. Nil means that only the
+	// tag has it.
 	live func(parts, *Settings)
-	// taken reports whether a recorded value counts, in settings as live read them; nil
-	// means that any does that can be read.
+	// taken reports whether a recorded value counts, given the settings that live read; nil
+	// means that any valid value does.
 	taken func(recorded string, s Settings) bool
-	// restore reads it from a snapshot and says whether that tells; nil reads the tag.
+	// restore reads it from a snapshot, and reports whether the snapshot has it; nil reads
+	// the tag.
 	restore func(Snapshot, *Settings) bool
 }
 
-// ResourceField is a field of a resource, as graph.Change calls it. Its zero Field
-// stands for the whole resource.
+// ResourceField is a field of a resource, named as in graph.Change. Without a Field it is
+// the whole resource.
 type ResourceField struct{ Resource, Field string }
 
-// refusal refuses settings when broken is true. About are the flags that the demand
-// is about, separated by spaces.
+// refusal reports an error in the settings if broken is true. About are the flags that the
+// error is about, separated by spaces.
 type refusal func(about string, broken bool, format string, args ...any)
 
 // Tag is the key of the tag that records the setting.
 func (s Setting) Tag() string { return settingTag(s.Flag) }
 
-// ofRelease reports whether each release has its own value, which going back to it brings back.
+// ofRelease reports whether each release has its own value, which a rollback restores.
 func (s Setting) ofRelease() bool { return s.recorded.on[0] == definitionPart }
 
 // settingTag is the key of the tag of the setting with that flag.
 func settingTag(flag string) string { return "bookctl:" + flag }
 
-// Recorded says in words where the stack records the setting.
+// Recorded describes where the stack records the setting.
 func (s Setting) Recorded() string {
 	if s.recorded.untagged {
 		return s.recorded.on[0]
@@ -115,7 +113,8 @@ func (s Setting) parse(to *Settings, recorded string) {
 	s.Value.Parse(to, recorded)
 }
 
-// Said is the value as the flag takes it: an empty one is "none" where that means it.
+// Said is the value as the flag takes it, with "none" for an empty one if the flag accepts
+// that.
 func (s Setting) Said(in Settings) string {
 	is := s.Value.Format(in)
 	if is == "" && s.given != nil && s.Value.Parse(&in, "none") {
@@ -126,16 +125,16 @@ func (s Setting) Said(in Settings) string {
 	return is
 }
 
-// Value is the kind of a setting: where Settings have it, and its default.
+// Value is the field of a setting in Settings, and its default.
 type Value interface {
 	// Format is the value as text, for flags, tags and messages.
 	Format(Settings) string
-	// Get is the value as JSON has it: an int32, a string or a bool.
+	// Get is the value for JSON: an int32, a string or a bool.
 	Get(Settings) any
-	// Copy sets the value in one to that in the other.
+	// Copy copies the value from one Settings to another.
 	Copy(to *Settings, from Settings)
-	// Parse sets the value from text. It returns false, and leaves what was there,
-	// when the text is no such value.
+	// Parse sets the value from text. If the text is invalid, it returns false and changes
+	// nothing.
 	Parse(s *Settings, text string) bool
 	// Reset sets the value to the default.
 	Reset(*Settings)
@@ -152,7 +151,7 @@ type (
 
 // Field is a Value that is a T.
 type Field[T int32 | string | bool] struct {
-	// Of is where Settings have it.
+	// Of returns the field in Settings.
 	Of func(*Settings) *T
 	// Default is the value of a new stack.
 	Default T
@@ -191,19 +190,19 @@ func (f Field[T]) Parse(s *Settings, text string) bool {
 	return true
 }
 
-// place is where settings are recorded. Tags reveal a change by hand, which is drift,
-// from the user's new wish.
+// place is where settings are recorded. Because of the tags, a change by hand is detected
+// as drift and not taken for the user's wish.
 type place struct {
 	// on are the resources that record it; it is read from the first.
 	on []string
-	// copy is another resource that has the same tags, so that they outlive the one
-	// that is read; "" for none. They are written with those of the first.
+	// copy is another resource with the same tags, so that they outlive the first one; ""
+	// for none. They are written together.
 	copy string
-	// by is the resource that carries the setting out for the others, and so writes
-	// their tags once that is done; "" where each writes its own.
+	// by is the resource that applies the setting for the others, and then writes their
+	// tags; "" if each writes its own.
 	by string
-	// untagged reports whether the resource itself is the record: a task definition that is
-	// tagged as the stack's can't be changed by hand.
+	// untagged reports whether the resource itself is the record: a tagged task definition
+	// can't be changed by hand.
 	untagged bool
 }
 
@@ -232,15 +231,15 @@ const (
 	definitionPart = "task-definition"
 )
 
-// A setting counts as deployed when AWS has taken it: its tag is written with the
-// resource when that is made, and after the change from then on. What one resource
-// carries out for another is written by the one that does it.
+// A setting counts as deployed when AWS has accepted it: its tag is written when the
+// resource is created, and later after the change. If one resource applies a setting for
+// another, it writes the tag.
 const (
 	byListener = balancerPart + " by listener"
 	byScaling  = servicePart + " by scaling"
 
-	// Of what may be deleted by hand there is a copy at what stays then. It is never
-	// written before AWS has taken what it records.
+	// Resources that may be deleted by hand have a copy of their tags on one that stays.
+	// The copy is never written before AWS has accepted what it records.
 	copyByListener = "target-group by listener"
 	copyByService  = "cluster by service"
 	copyByScaling  = "cluster by scaling"
@@ -282,8 +281,8 @@ const tagChosen = "bookctl:chosen"
 // tagReadyPath is on a task definition and holds Settings.ReadyPath.
 const tagReadyPath = "bookctl:ready-path"
 
-// withoutDefaults takes those records of settings from wanted tags that the live ones
-// lack and that record the default: a stack of before a setting has it.
+// withoutDefaults removes from wanted tags those that record a default and that the live
+// resource lacks: a stack that is older than a setting has no tag for it.
 func withoutDefaults(live, want map[string]string) {
 	for _, row := range Table() {
 		if _, recorded := live[row.Tag()]; !recorded && want[row.Tag()] == row.record(DefaultSettings()) {
@@ -292,8 +291,8 @@ func withoutDefaults(live, want map[string]string) {
 	}
 }
 
-// readCopy sets the settings that a resource recorded which is gone, from the tags of
-// the resource that has a copy of them.
+// readCopy sets the settings of a deleted resource, from the tags of the resource that has
+// the copy.
 func (s *Settings) readCopy(resource string, tags map[string]string) {
 	for _, row := range Table() {
 		if row.recorded.on[0] != resource || row.recorded.copy == "" {
@@ -305,8 +304,8 @@ func (s *Settings) readCopy(resource string, tags map[string]string) {
 	}
 }
 
-// read sets the settings that a resource records: as its tags say, or else as the
-// resource is.
+// read sets the settings that a resource records: from its tags, otherwise from the
+// resource itself.
 func (s *Settings) read(resource string, tags map[string]string, live parts) {
 	for _, row := range Table() {
 		if row.recorded.on[0] != resource {
@@ -321,8 +320,8 @@ func (s *Settings) read(resource string, tags map[string]string, live parts) {
 	}
 }
 
-// Returns reports whether a text is what a derived setting is given as to follow the image
-// again: 0 for a number, and "image" for a text.
+// Returns reports whether a text makes a derived setting follow the image again: 0 for a
+// number, and "image" for a text.
 func (s Setting) Returns(text string) bool {
 	switch s.Value.(type) {
 	case Number:
@@ -333,7 +332,7 @@ func (s Setting) Returns(text string) bool {
 	return false
 }
 
-// Overlay sets those settings to what was given that are said, by their flags.
+// Overlay sets the settings that were given, by their flags.
 func (s *Settings) Overlay(given Settings, said func(flag string) bool) {
 	for _, row := range Table() {
 		if !said(row.Flag) {

@@ -17,7 +17,7 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// SnapshotKind describes how a snapshot came about, and so how it is removed.
+// SnapshotKind is how a snapshot was created, which decides how it is deleted.
 type SnapshotKind string
 
 const (
@@ -25,18 +25,17 @@ const (
 	FinalSnapshot SnapshotKind = "final"
 	// ManualSnapshot was taken by a person or a tool.
 	ManualSnapshot SnapshotKind = "manual"
-	// CopiedSnapshot is the copy of one of another region or account, from which the database
-	// was restored, or was to be.
+	// CopiedSnapshot is the copy of a snapshot of another region or account, which the
+	// database was or will be restored from.
 	CopiedSnapshot SnapshotKind = "copy"
-	// AutomatedSnapshot was taken by RDS. It goes with its instance, or with
-	// the instance's retained backup, and can't be deleted alone.
+	// AutomatedSnapshot was taken by RDS. It is deleted with its instance or the instance's
+	// retained backup, and can't be deleted alone.
 	AutomatedSnapshot SnapshotKind = "automated"
-	// RetainedBackup is what RDS keeps of the automated backups of an instance
-	// that is gone.
+	// RetainedBackup is the automated backups that RDS retains of a deleted instance.
 	RetainedBackup SnapshotKind = "retained backup"
 )
 
-// Snapshot is a copy of a stack's database that RDS keeps and bills.
+// Snapshot is a snapshot of a stack's database, which RDS stores and bills.
 type Snapshot struct {
 	// ID is the snapshot's identifier, or the ARN of a retained backup.
 	ID   string       `json:"id" doc:"The snapshot's identifier, or the ARN of a retained backup."`
@@ -48,32 +47,33 @@ type Snapshot struct {
 	GiB int32 `json:"gib" doc:"Storage of the database; RDS bills at most this."`
 	// Version is the version of PostgreSQL.
 	Version string `json:"version"`
-	// Resource is the immutable id of the instance that it was taken of.
+	// Resource is the immutable id of the instance that it is of.
 	Resource string `json:"resource" doc:"The immutable id of the instance that it was taken of."`
 
-	// Source is the ARN of the one that a copy is of; "" for others.
+	// Source is the ARN of the snapshot that a copy is of; "" for others.
 	Source string `json:"source,omitempty" doc:"The ARN of the one that a copy is of."`
-	// elsewhere is the ARN of one of another region or account, which is copied before it is
-	// restored; "" for one that is here. Shared says that it is another account's.
+	// elsewhere is the ARN of a snapshot of another region or account, which is copied
+	// before it is restored; "" for others. Shared reports whether it belongs to another
+	// account.
 	elsewhere string
 	shared    bool
 
-	// What a restore takes over: the tags that the instance had, and what the
-	// snapshot itself says.
+	// What a restore uses: the tags that the instance had, and the snapshot's own
+	// properties.
 	tags          map[string]string
 	iops, backups int32
 }
 
-// Taken reports whether the snapshot was taken of the stack's own database, and can be restored.
+// Taken reports whether the snapshot is of the stack's own database and can be restored.
 func (s Snapshot) Taken() bool { return s.Kind != RetainedBackup && s.Kind != CopiedSnapshot }
 
 // Elsewhere reports whether the snapshot is in another region or account.
 func (s Snapshot) Elsewhere() bool { return s.elsewhere != "" }
 
-// Restored lays over s what the snapshot's database was, as far as the snapshot
-// records, and names the settings that it does not record. Its tags are those of its
-// instance at that time; the size, which can't shrink, and the days of backups are
-// its own, since they may have been raised by hand or by RDS.
+// Restored sets in s what the snapshot records of its database, and returns the names of
+// the settings that it does not record. The tags are those of the instance at that time.
+// Size and backup days are the snapshot's own, because people or RDS may have raised them,
+// and the size can't shrink.
 func (s Snapshot) Restored(settings Settings) (_ Settings, unknown []string) {
 	for _, row := range Table() {
 		if row.Restored == "" {
@@ -113,7 +113,7 @@ func Snapshots(ctx context.Context, client *rds.Client, stack string) ([]Snapsho
 	return snapshotsOf(ctx, client, stack, backupsIfListed)
 }
 
-// Snapshots is the function of that name, for a stack that was just read.
+// Snapshots is the function Snapshots, for a stack that was just read.
 func (d Deployed) Snapshots(ctx context.Context, client *rds.Client, stack string) ([]Snapshot, error) {
 	of := databases{identity: identity{stack: stack, observation: d.observation}, rds: client}
 	db, err := of.instance(graph.WhileObserving(ctx))
@@ -132,18 +132,18 @@ func snapshotsOf(ctx context.Context, client *rds.Client, stack string, what lis
 	return snapshotsOfInstance(ctx, client, stack, db, what)
 }
 
-// listing describes what a list of snapshots is to have.
+// listing is what a list of snapshots includes.
 type listing int
 
 const (
-	// ofInstance has those that were taken of the stack's instances.
+	// ofInstance includes those of the stack's instances.
 	ofInstance listing = iota
-	// withCopies has those that were copied for the stack, too.
+	// withCopies includes the copies made for the stack, too.
 	withCopies
-	// backupsIfListed has the backups that RDS retains of instances that are gone, where RDS
-	// tells of them; not every endpoint does.
+	// backupsIfListed includes the backups that RDS retains of deleted instances, if the
+	// endpoint lists them.
 	backupsIfListed
-	// withBackups has them all, or is an error.
+	// withBackups includes all of them, or fails.
 	withBackups
 )
 
@@ -243,16 +243,16 @@ func snapshotOf(stack string, s types.DBSnapshot) candidate {
 	return candidate{owner: rdsTagMap(s.TagList)[TagStack], Snapshot: out}
 }
 
-// candidate is a snapshot whose owner is not settled. One without an id is the
-// live instance.
+// candidate is a snapshot whose owner is not known yet. One without an id is the live
+// instance.
 type candidate struct {
 	Snapshot
 	owner string // the ownership tag, or "" for none
 }
 
-// ofStack keeps what is tagged as the stack's, and what was taken of an
-// instance of which something is; a tag of another stack always counts more. A copy is of
-// another stack's instance.
+// ofStack selects what is tagged as the stack's, and what is of an instance of which
+// something is; a tag of another stack always takes precedence. A copy is of an instance of
+// another stack.
 func ofStack(stack string, found []candidate) []Snapshot {
 	ours := map[string]bool{}
 	for _, c := range found {
@@ -275,9 +275,9 @@ func ofStack(stack string, found []candidate) []Snapshot {
 	return out
 }
 
-// SnapshotToRestore finds the snapshot that which names: an identifier, an ARN, which may be
-// of another region or account, or "latest" for the newest complete one that was taken of
-// the stack. Account is the caller's, "" where which is known to be here.
+// SnapshotToRestore finds a snapshot by its identifier, by its ARN, which may be of another
+// region or account, or by "latest", the newest complete one of the stack. Account is the
+// caller's; it may be "" if the snapshot is known to be in this region and account.
 func SnapshotToRestore(ctx context.Context, client *rds.Client, account, stack, which string) (Snapshot, error) {
 	if which == "latest" {
 		all, err := Snapshots(ctx, client, stack)
@@ -332,10 +332,10 @@ func SnapshotToRestore(ctx context.Context, client *rds.Client, account, stack, 
 	return s, nil
 }
 
-// PurgeSnapshots removes every snapshot and retained backup of a stack whose
-// database is gone, asks guard (which may be nil) before each, and returns what
-// it removed. What a namesake left is spared; see Snapshots. A snapshot that is
-// still being written can't be deleted: the error says so.
+// PurgeSnapshots deletes every snapshot and retained backup of a stack whose database is
+// deleted, calls guard (which may be nil) before each, and returns what it deleted. It
+// leaves those of a database of the same name; see Snapshots. A snapshot that is still
+// being created can't be deleted: the error says so.
 func PurgeSnapshots(ctx context.Context, client *rds.Client, stack string, guard func(context.Context) error) ([]Snapshot, error) {
 	all, err := snapshotsOf(ctx, client, stack, withBackups)
 	if err != nil {
@@ -360,7 +360,8 @@ func PurgeSnapshots(ctx context.Context, client *rds.Client, stack string, guard
 			_, err = client.DeleteDBSnapshot(ctx, &rds.DeleteDBSnapshotInput{DBSnapshotIdentifier: &s.ID})
 		}
 		if _, denied := Denied(err); denied {
-			// A copy without tags is not in the policy: by its name it can be anybody's.
+			// A copy without tags is not in the policy: its name does not prove whose it
+			// is.
 			refused = append(refused, fmt.Errorf("delete %s %s: %w", s.Kind, s.ID, err))
 			continue
 		}

@@ -36,8 +36,8 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// Resource is a part of a stack. Most are a graph.Updater, and all that are
-// not kept for the account are a graph.Remover.
+// Resource is a resource of a stack. Most are a graph.Updater, and all that are deleted
+// with the stack are a graph.Remover.
 type Resource = graph.Maker
 
 // Spec describes which stack is wanted.
@@ -46,60 +46,57 @@ type Spec struct {
 	Stack string
 	// Version is the version of bookctl, written to TagVersion.
 	Version string
-	// Zones are two availability zones, for example us-east-1a and us-east-1b.
-	// Those of a deployed stack are in Deployed. In a VPC that was given its subnets
-	// have them.
+	// Zones are two availability zones, for example us-east-1a and us-east-1b. For a
+	// deployed stack they are in Deployed. In an existing VPC its subnets have them.
 	Zones [2]string
-	// Settings are what the user chose.
+	// Settings are the settings that the user chose.
 	Settings
 	// Source builds the image, unless Settings.Image names a ready one. Nil
 	// keeps Running.
 	Source ImageSource
 	// Running is the image that is deployed; see Deployed.
 	Running string
-	// RolledBackFrom is the revision that this run goes back from, and Repeats
-	// that of the release which it goes back to, for a record of it; 0 is for a
-	// run that doesn't.
+	// RolledBackFrom is the revision that a rollback leaves, and Repeats the one that it
+	// returns to, to be recorded; both are 0 for other runs.
 	RolledBackFrom, Repeats int32
-	// Released reports whether the release which this run goes back to has served, so that its
-	// release command is not run again.
+	// Released reports whether the release that a rollback returns to has served, so that
+	// its release command does not run again.
 	Released bool
-	// Deployed, where it was just read, answers the first looks at what it saw,
-	// so that nothing is asked twice. Nil is fine.
+	// Deployed, if it was just read, answers the first reads, so that nothing is read
+	// twice. It may be nil.
 	Deployed *Deployed
 	// Release hears of the release command.
 	Release ReleaseWatch
 	// Wait makes the service ready only when its rollout is over and its tasks
 	// are healthy.
 	Wait bool
-	// Restore, when there is no database yet, is the snapshot that it is made
-	// from: the id of one, or "latest" for the stack's newest.
+	// Restore is the snapshot that a new database is created from: its id, or "latest" for
+	// the stack's newest.
 	Restore string
-	// CopyFrom is a snapshot of another region or account, of which a copy is made that the
-	// database is restored from in place of Restore; nil for none.
+	// CopyFrom is a snapshot of another region or account. It is copied, and the database
+	// is restored from the copy instead of from Restore; nil for none.
 	CopyFrom *Snapshot
-	// Paused wants the stack as Pause leaves it, so that being paused is no drift. Nothing
-	// is made so: whoever makes a stack wants it to serve.
+	// Paused makes the paused state the wanted one, so that it is no drift. It is only for
+	// observing a stack: runs create stacks that serve.
 	Paused bool
-	// startEarly has tasks started while the database is made; Run.Up sets it. It says how
-	// resources are made and not how they should be: what is there is right either way.
+	// startEarly starts tasks while the database is created; Run.Up sets it. It decides how
+	// resources are created, not what they should be: existing resources are right either
+	// way.
 	startEarly bool
-	// afterCutOff reports whether another run was cut off just before this one; Run sets it.
+	// afterCutOff reports whether the previous run was interrupted; Run sets it.
 	afterCutOff bool
-	// alarmed reports whether the stack was to have alarms, which may be there still; Run.Up sets
-	// it of what is deployed.
+	// alarmed reports whether the deployed stack was to have alarms, which may still exist;
+	// Run.Up sets it.
 	alarmed bool
-	// destroying reports whether the stack is only to be removed; Run.Destroy sets it.
+	// destroying reports whether the stack is being deleted; Run.Destroy sets it.
 	destroying bool
-	// Said are the settings that this run was given, as up's flags are called. What
-	// was set by hand and protects more than what is recorded stays, unless the
-	// run was given otherwise.
+	// Said are the settings that this run was given, by their flags. Protection that was
+	// raised by hand above the recorded one stays, unless its flag was given.
 	Said map[string]bool
-	// UpgradeFrom is the version of a database that the run gives another major version,
-	// "" for a run that does not: see preflight.Environment.
+	// UpgradeFrom is the version of a database that the run upgrades to another major
+	// version; "" for none. See preflight.Environment.
 	UpgradeFrom string
-	// SkipFinalSnapshot lets destroy lose the data: no snapshot is taken when
-	// the database goes.
+	// SkipFinalSnapshot makes destroy delete the database without a final snapshot.
 	SkipFinalSnapshot bool
 }
 
@@ -116,8 +113,7 @@ func (s Spec) check() error {
 // postgresPort is the port of the database.
 const postgresPort = 5432
 
-// Clients are the AWS clients that a stack is made with. Each resource is given
-// only its own.
+// Clients are the AWS clients of a stack. Each resource gets only those that it needs.
 type Clients struct {
 	ACM        *acm.Client
 	Scaling    *applicationautoscaling.Client
@@ -148,7 +144,8 @@ func NewClients(c aws.Config) Clients {
 		ACM:     acm.NewFromConfig(c),
 		Scaling: applicationautoscaling.NewFromConfig(c),
 		CloudWatch: cloudwatch.NewFromConfig(c, func(o *cloudwatch.Options) {
-			// CloudWatch takes queries as well as its newer protocols, which emulators don't know:
+			// CloudWatch supports the query protocol besides its newer ones, which
+			// emulators don't implement:
 			// https://github.com/boto/botocore/blob/develop/botocore/data/cloudwatch/2010-08-01/service-2.json
 			o.Protocol = awsquery.New(cloudwatchschemas.GraniteServiceVersion20100801)
 		}),
@@ -169,8 +166,8 @@ func NewClients(c aws.Config) Clients {
 	}
 }
 
-// DefaultDBVersion is the PostgreSQL major version of a new database where the endpoint
-// does not say which one RDS calls its default, as emulators do.
+// DefaultDBVersion is the PostgreSQL major version of a new database if the endpoint does
+// not report RDS's default, as emulators don't.
 const DefaultDBVersion = "17"
 
 // Stack is a stack's resources, wired together.
@@ -178,7 +175,7 @@ type Stack struct {
 	spec      Spec
 	resources []Resource
 
-	// What status and Evidence ask.
+	// For Status and Evidence.
 	logGroup   *LogGroup
 	repository *Repository
 	image      *Image
@@ -193,16 +190,15 @@ type Stack struct {
 	certificate *Certificate    // nil without --domain, or with an existing one
 }
 
-// Resources returns all parts in the order in which they are needed, for
-// graph.Up, graph.Observe and graph.Destroy.
+// Resources returns all resources in dependency order, for graph.Up, graph.Observe and
+// graph.Destroy.
 func (s *Stack) Resources() []Resource { return s.resources }
 
-// Balancing returns the part by which the stack is reached, for a look at its
-// URL alone.
+// Balancing returns the resources that determine the URL, for reading only that.
 func (s *Stack) Balancing() []Resource { return []Resource{s.balancer} }
 
-// Deferred returns what this run was to change and could not yet, which is no failure: AWS
-// takes it later.
+// Deferred returns the changes that AWS did not accept yet. That is no failure: a later run
+// makes them.
 func (s *Stack) Deferred() []string {
 	if s.database.sent.busy == "" {
 		return nil
@@ -214,7 +210,8 @@ func (s *Stack) Deferred() []string {
 	return []string{fmt.Sprintf("the storage of the database stays %s for now, and is not %s: %s", gib(have), gib(s.database.want.storage), stillOptimizing)}
 }
 
-// Spared returns what of the stack's a destroy kept, since others need it, or may.
+// Spared returns the resources of the stack that a destroy kept because others need them,
+// or may.
 func (s *Stack) Spared() []string {
 	if s.certificate == nil || s.certificate.spared == "" {
 		return nil
@@ -222,13 +219,13 @@ func (s *Stack) Spared() []string {
 	return []string{s.certificate.spared}
 }
 
-// Options are what graph must know to run the stack: whose it is, and what AWS's
-// errors mean. The caller adds Guard and Observe.
+// Options are the options of graph for the stack: its owner, and the meaning of AWS's
+// errors. The caller adds Guard and Observe.
 func (s *Stack) Options() graph.Options {
 	return graph.Options{Owner: s.spec.Stack, Transient: Transient, Propagating: Propagating, Ambiguous: Ambiguous, Exists: Exists, Fatal: Expired}
 }
 
-// abandonRelease has ECS stop the task of a release command that a failed run leaves.
+// abandonRelease makes ECS stop the task of the release command of a failed run.
 func (s *Stack) abandonRelease(ctx context.Context) error {
 	if s.release == nil {
 		return nil
@@ -239,8 +236,8 @@ func (s *Stack) abandonRelease(ctx context.Context) error {
 	return s.release.abandon(ctx)
 }
 
-// URL returns where the stack answers, or "" before the load balancer is there.
-// It is known when the graph was run or observed.
+// URL returns the address of the service, or "" before the load balancer exists. It is
+// known after the graph was run or observed.
 func (s *Stack) URL() string {
 	host := s.balancer.DNSName()
 	if host == "" {
@@ -259,8 +256,8 @@ func (s *Stack) URL() string {
 	return fmt.Sprintf("%s://%s:%d", scheme, host, port)
 }
 
-// registryLogin lets the execution role read the secret of a registry, and use
-// whatever key it is encrypted with for that alone
+// registryLogin allows the execution role to read the secret of a registry, and to use any
+// key that encrypts it for that alone
 // (https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html).
 func registryLogin(secret string) []statement {
 	if secret == "" {
@@ -277,7 +274,7 @@ func registryLogin(secret string) []statement {
 	}
 }
 
-// parameterRead lets the execution role read a parameter of Parameter Store.
+// parameterRead allows the execution role to read a parameter of Parameter Store.
 func parameterRead(arn string) []statement {
 	part := strings.SplitN(arn, ":", 6)
 	return []statement{
@@ -290,13 +287,13 @@ func parameterRead(arn string) []statement {
 	}
 }
 
-// mayShift is what ECS does to load balancing when it shifts the traffic, of AWS's own
-// policy for that, but to nothing else than the stack's:
+// mayShift is the permission for ECS to shift the traffic: the statements of AWS's own
+// policy, limited to the stack's resources:
 // https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AmazonECSInfrastructureRolePolicyForLoadBalancers.html
 func mayShift(listener string, groups ...string) []statement {
 	of := func(service string) string { return "elasticloadbalancing:" + service }
 	return []statement{
-		// These know no resources.
+		// These actions support no resources.
 		{Effect: "Allow", Action: []string{of("DescribeListeners"), of("DescribeRules"), of("DescribeTargetGroups"), of("DescribeTargetHealth")}, Resource: []string{"*"}},
 		{Effect: "Allow", Action: []string{of("RegisterTargets"), of("DeregisterTargets")}, Resource: groups},
 		{Effect: "Allow", Action: []string{of("ModifyListener")}, Resource: []string{listener}},
@@ -304,8 +301,7 @@ func mayShift(listener string, groups ...string) []statement {
 	}
 }
 
-// NewStack wires all resources of a stack, in the order in which they are
-// needed. Nothing is called before the graph is run.
+// NewStack creates all resources of a stack, in dependency order. It makes no calls.
 func NewStack(c Clients, spec Spec) (*Stack, error) {
 	if err := spec.check(); err != nil {
 		return nil, err
@@ -334,10 +330,10 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		net = newGivenNetwork(n, spec)
 	}
 
-	// World to load balancer, load balancer to tasks, tasks to database, and
-	// HTTPS out of the tasks for their image, secret and log: nothing else. A
-	// rule that points at a group which is made later is an address range
-	// instead, so that the groups don't form a cycle.
+	// Allowed are internet to load balancer, load balancer to tasks, tasks to database, and
+	// HTTPS from the tasks to their image, secret and log, and nothing else. A rule that
+	// refers to a group which is created later has an address range instead, so that the
+	// groups form no cycle.
 	outOfBalancer := func(port int32) []rule {
 		return collect(net.public, func(s subnetwork) rule { return rule{egress: true, port: port, peer: s.addresses()} })
 	}
@@ -422,7 +418,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 			may = append(may, statement{Effect: "Allow", Action: []string{"secretsmanager:GetSecretValue"}, Resource: []string{secret.ID()}})
 		}
 		return append(may, []statement{
-			// GetAuthorizationToken knows no resources:
+			// GetAuthorizationToken supports no resources:
 			// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html
 			{Effect: "Allow", Action: []string{"ecr:GetAuthorizationToken"}, Resource: []string{"*"}},
 			{Effect: "Allow", Action: []string{"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}, Resource: images},
@@ -430,14 +426,14 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		}...)
 	})
 	taskRole := newRole(who, c.IAM, naming.TaskRole, spec.Boundary, logGroup, credentialed, func() []statement {
-		// Early tasks learn from the secret where it
-		// is; what else is in that, they have in their environment.
+		// Tasks that start before the database read its address from the secret; they have
+		// the rest in their environment.
 		var may []statement
 		if spec.LocatesDatabase && !spec.NoDatabase {
 			may = append(may, statement{Effect: "Allow", Action: []string{"secretsmanager:GetSecretValue"}, Resource: []string{secret.ID()}})
 		}
 		if spec.Exec {
-			// The channel of ECS Exec knows no resources:
+			// The actions for ECS Exec support no resources:
 			// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html#ecs-exec-required-iam-permissions
 			may = append(may, statement{Effect: "Allow", Resource: []string{"*"}, Action: []string{
 				"ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel",
@@ -449,7 +445,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	balance := balancing{identity: who, elb: c.ELB}
 	balancer := newLoadBalancer(balance, elbRole, net.gateway, lb, protection{on: spec.Protect, said: spec.Said["protect"]}, spec.IdleTimeout, net.public...)
 	targets := newTargetGroup(balance, net.vpc, targetSpec{port: spec.ContainerPort, path: spec.HealthPath, codes: spec.HealthStatus, sticky: spec.Sticky})
-	// What shifting the traffic takes besides stays with a stack that has it.
+	// What shifting the traffic needs stays with a stack that has it.
 	strategy := spec.Strategy()
 	var second *TargetGroup
 	if spec.twoGroups() || spec.destroying {
@@ -475,7 +471,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		if spec.Domain != "" {
 			https = append(https, newDNSRecord(who, zone, balancer, spec.Domain))
 		}
-		// Nobody is sent to where nobody answers yet.
+		// HTTP is redirected only once HTTPS works.
 		plain.redirect, redirected = spec.HTTPSPort, []graph.Finder{secured}
 	}
 	listener := newListener(balance, "listener", balancer, targets, second, plain, true, []string{"listener-https"}, redirected...)
@@ -561,7 +557,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		resources = slices.Insert(resources, at, Resource(upgraded))
 	}
 	if copied != nil {
-		// What KMS refuses it refuses before anything else is made.
+		// KMS rejects a copy before anything else is created.
 		graph.First(copied, resources...)
 		resources = slices.Insert(resources, 0, Resource(copied))
 	}

@@ -25,11 +25,11 @@ import (
 // Summary is one stack among all of an account and region.
 type Summary struct {
 	Stack string `json:"stack"`
-	// State is "ready", "deploying", "failed", "partial" (not all of it is there),
-	// "paused", "destroying", "destroyed" when nothing but snapshots is left, or "unknown"
-	// when the caller may not look.
+	// State is "ready", "deploying", "failed", "partial" (some resources are missing),
+	// "paused", "destroying", "destroyed" (only snapshots are left), or "unknown" (the
+	// caller may not read it).
 	State string `json:"state" enum:"ready|deploying|failed|partial|paused|destroying|destroyed|unknown"`
-	// Created is when the oldest part that tells was made; zero when none does.
+	// Created is the creation time of its oldest resource that has one; otherwise zero.
 	Created  time.Time `json:"created,omitzero"`
 	Running  int32     `json:"running"`
 	Desired  int32     `json:"desired"`
@@ -38,17 +38,17 @@ type Summary struct {
 	Paused time.Time `json:"paused,omitzero" doc:"Since when it is."`
 	// DatabaseStarts is when RDS starts the stopped database by itself.
 	DatabaseStarts time.Time `json:"databaseStarts,omitzero" doc:"When RDS starts the stopped database by itself."`
-	// Snapshots are those that persist without the stack, and GiB their size.
+	// Snapshots are those that exist without the stack, and GiB their size.
 	Snapshots int   `json:"snapshots" doc:"How many persist without the stack."`
 	GiB       int32 `json:"snapshotGib"`
-	// There is what there is of it, as far as it costs.
+	// There is what exists of it and costs money.
 	There Deployed `json:"-"`
-	// Denied is what the caller may not do and would have to, to know the state.
+	// Denied is the action that the caller needs, and does not have, to know the state.
 	Denied string `json:"denied,omitempty" doc:"The IAM action that is not allowed, where the state is unknown."`
 }
 
-// unseen marks a stack that the caller may not look at; it says whether that was
-// the error.
+// unseen sets the state of a stack that the caller may not read; it reports whether that
+// was the error.
 func (s *Summary) unseen(err error) bool {
 	action, denied := Denied(err)
 	if denied {
@@ -83,7 +83,7 @@ func Stacks(ctx context.Context, c Clients, costs bool) ([]Summary, error) {
 		if all[name] != nil {
 			continue
 		}
-		// The tagging API lists what is gone, too.
+		// The tagging API lists deleted resources, too.
 		found := &Summary{Stack: name}
 		there, secrets, err := Exist(ctx, c, name)
 		if err != nil && !found.unseen(err) {
@@ -143,9 +143,8 @@ func Stacks(ctx context.Context, c Clients, costs bool) ([]Summary, error) {
 	return out, nil
 }
 
-// tagged are the names of stacks that have a cluster or a secret, or had one not
-// long ago. That the tagging API can't be asked is no failure: it only finds what
-// has no VPC.
+// tagged are the names of stacks that have a cluster or a secret, or had one recently. It
+// is no failure if the tagging API can't be called: it only finds stacks without a VPC.
 func tagged(ctx context.Context, client *tagapi.Client) []string {
 	var out []string
 	for _, tags := range taggedThings(ctx, client, tagtypes.TagFilter{Key: aws.String(TagStack)}, "ecs:cluster", "secretsmanager:secret") {
@@ -156,15 +155,15 @@ func tagged(ctx context.Context, client *tagapi.Client) []string {
 	return out
 }
 
-// neighbours are resources of all stacks, which one call lists. Where the caller may not
-// list them, as with the policy of one stack, each stack is looked at by itself.
+// neighbours are the resources of all stacks that one call lists. If the caller may not
+// list them, as with the policy of one stack, each stack is read by itself.
 type neighbours struct {
 	clusters  map[string]ecstypes.Cluster
 	instances map[string]rdstypes.DBInstance
 	balancers map[string]bool
 }
 
-// readNeighbours reads what there is of stacks.
+// readNeighbours reads the resources of several stacks.
 func readNeighbours(ctx context.Context, c Clients, stacks []string) (*neighbours, error) {
 	var (
 		near neighbours
@@ -231,10 +230,10 @@ func readNeighbours(ctx context.Context, c Clients, stacks []string) (*neighbour
 	return &near, each.Wait()
 }
 
-// atRest reads the settings of a stack's service from the copy that its cluster has, if
-// the cluster's numbers leave no doubt about the service: there is one, and as many
-// tasks run as it is to have, with none on its way. ECS describes services by cluster,
-// so that this saves a call for each stack.
+// atRest reads the settings of a stack's service from their copy on its cluster, if the
+// counts of the cluster show that the service is stable: one service, and as many running
+// tasks as it wants, with none pending. This saves a call for each stack, because ECS
+// describes services by cluster.
 func (n *neighbours) atRest(who identity, d *Deployed) bool {
 	if _, dated := n.instances[who.names().Database()]; !dated {
 		return false // only the service shows how old the stack is
@@ -276,7 +275,7 @@ func (n *neighbours) balanced(ctx context.Context, of balancing) (bool, error) {
 	return found != nil, err
 }
 
-// read fills in how the stack is, and its settings as far as they cost.
+// read sets the state of a stack, and its settings as far as they cost money.
 func (s *Summary) read(ctx context.Context, c Clients, near *neighbours, costs bool) error {
 	who := identity{stack: s.Stack, region: c.IAM.Options().Region}
 	d := Deployed{Settings: DefaultSettings(), observation: &observation{}}
@@ -313,7 +312,7 @@ func (s *Summary) read(ctx context.Context, c Clients, near *neighbours, costs b
 		write()
 	}
 	if service != nil && db == nil {
-		// Only the roles record that there is to be none.
+		// Only the roles record --no-database.
 		write, err := readRole(ctx, c, who, &d)
 		if err != nil {
 			return err

@@ -13,7 +13,7 @@ import (
 	"github.com/bookctl/bookctl/internal/diagnosis"
 )
 
-// Status is how a stack is doing. What is not there is zero.
+// Status is the state of a stack. What does not exist is zero.
 type Status struct {
 	URL      string             `json:"url,omitempty"`
 	Service  ServiceStatus      `json:"service"`
@@ -25,7 +25,7 @@ type Status struct {
 	ReleaseStatus
 }
 
-// AlarmsStatus is who is notified of failures, and of what now.
+// AlarmsStatus is who is notified of failures, and which alarms are raised.
 type AlarmsStatus struct {
 	// To is an address or the ARN of a topic.
 	To string `json:"to" doc:"An address, or the ARN of a topic."`
@@ -37,13 +37,14 @@ type AlarmsStatus struct {
 // ReleaseStatus is which release the service runs, or rolls out.
 type ReleaseStatus struct {
 	Image ImageStatus `json:"image" doc:"What the service runs, or rolls out."`
-	// RolledBackFrom is the revision that a rollback to what runs left, or "".
+	// RolledBackFrom is the revision that was left by the rollback to the current one, or
+	// "".
 	RolledBackFrom string `json:"rolledBackFrom,omitempty" doc:"The revision that 'bookctl rollback' left."`
 	// Newer is the newest release where the service runs an older one.
 	Newer *NewerRelease `json:"newer,omitempty" doc:"The newest release, where the service runs an older one."`
 }
 
-// ServiceStatus is how the service is doing.
+// ServiceStatus is the state of the service.
 type ServiceStatus struct {
 	Found   bool  `json:"found"`
 	Desired int32 `json:"desired"`
@@ -67,7 +68,7 @@ type ServiceStatus struct {
 	Shifting *Shifting `json:"shifting,omitempty" doc:"The release to which the traffic is being shifted, or from which it is taken back; left out where there is none."`
 }
 
-// SpotStatus is how the tasks on Fargate Spot are doing.
+// SpotStatus is the state of the tasks on Fargate Spot.
 type SpotStatus struct {
 	// Base is how many tasks run on demand.
 	Base int32 `json:"base" doc:"How many tasks run on demand."`
@@ -77,15 +78,15 @@ type SpotStatus struct {
 	Unplaced string `json:"unplaced,omitempty" doc:"Why a task that is missing could not be placed, in ECS's words."`
 }
 
-// DatabaseStatus is how the database is doing.
+// DatabaseStatus is the state of the database.
 type DatabaseStatus struct {
 	// State is RDS's word, such as "available".
 	State string `json:"state" doc:"RDS's word."`
 	Class string `json:"class"`
 	// Version is the version of PostgreSQL.
 	Version string `json:"version"`
-	// SupportEnds is when RDS's standard support of the version ends, and extended
-	// support begins, which costs extra; zero where nobody says.
+	// SupportEnds is when RDS's standard support of the version ends and extended support,
+	// which costs extra, begins; zero if unknown.
 	SupportEnds time.Time `json:"standardSupportEnds,omitzero" doc:"When extended support of the version begins, which costs extra; left out where nobody says."`
 	// Storage is in GiB.
 	Storage  int32  `json:"storage" doc:"In GiB."`
@@ -96,29 +97,26 @@ type DatabaseStatus struct {
 	BackupDays int32 `json:"backupDays"`
 	// BackupWindow is when they are made, in UTC: "hh:mm-hh:mm".
 	BackupWindow string `json:"backupWindow,omitempty" doc:"In UTC."`
-	// Restorable is the latest time that the data can be brought back to.
+	// Restorable is the latest time that the data can be restored to.
 	Restorable time.Time `json:"restorable,omitzero"`
 	Protected  bool      `json:"protected"`
 }
 
-// NewerRelease is a release that was made after the one which the service runs,
-// and does not run.
+// NewerRelease is a release that is newer than the one that the service runs.
 type NewerRelease struct {
 	// Revision is its task definition, such as "book-app:8".
 	Revision string    `json:"revision"`
 	Image    string    `json:"image,omitempty"`
 	Created  time.Time `json:"created"`
-	// Failed reports whether ECS gave its rollout up and went back; else its rollout
-	// never began.
+	// Failed reports whether ECS rolled it back; otherwise its rollout never began.
 	Failed bool `json:"failed" doc:"ECS gave its rollout up and went back; else it never began."`
 }
 
-// ImageStatus is what the service runs, or rolls out; before there is a service,
-// what it is to run.
+// ImageStatus is the image that the service runs, or rolls out; before there is a service,
+// the one that it will run.
 type ImageStatus struct {
 	Reference string `json:"reference,omitempty"`
-	// Pushed is when it came into the stack's repository; zero for an image
-	// from elsewhere.
+	// Pushed is when it was pushed to the stack's repository; zero for other images.
 	Pushed time.Time `json:"pushed,omitzero"`
 	// Gone reports whether it is no longer in the stack's repository, so that no new
 	// task can start.
@@ -128,9 +126,9 @@ type ImageStatus struct {
 // statusEvents is how many of the service's events a status shows.
 const statusEvents = 5
 
-// Status reads how the stack is doing. After graph.Observe on the same Stack it
-// takes what that saw, and asks only for tasks and targets. What can't be read
-// is left out and reported in the error.
+// Status reads the state of the stack. After graph.Observe on the same Stack it uses what
+// that read, and reads only tasks and targets. What can't be read is left out and reported
+// in the error.
 func (s *Stack) Status(ctx context.Context) (Status, error) {
 	var errs []error
 	note := func(err error) {
@@ -199,8 +197,8 @@ func (s *Stack) Status(ctx context.Context) (Status, error) {
 	return out, errors.Join(errs...)
 }
 
-// Released returns which release the service runs, with what graph.Observe saw of
-// it on the same Stack.
+// Released returns which release the service runs, from what graph.Observe read on the same
+// Stack.
 func (s *Stack) Released(ctx context.Context) (ReleaseStatus, error) {
 	return s.released(ctx, s.service.lastSeen())
 }
@@ -250,8 +248,8 @@ func (s *Stack) released(ctx context.Context, live *types.Service) (ReleaseStatu
 	return out, nil
 }
 
-// Happenings are the events of the service, the newest first, and its tasks that
-// stopped within the last hour, with what graph.Observe saw of it on the same Stack.
+// Happenings are the events of the service, the newest first, and its tasks that stopped
+// within the last hour, from what graph.Observe read on the same Stack.
 func (s *Stack) Happenings(ctx context.Context) ([]diagnosis.Event, []diagnosis.Task, error) {
 	live := s.service.lastSeen()
 	if live == nil {
@@ -268,7 +266,7 @@ func (s *Stack) Snapshots(ctx context.Context) ([]Snapshot, error) {
 	return snapshotsOfInstance(ctx, s.database.rds, s.spec.Stack, s.database.instanceSeen(), withCopies)
 }
 
-// spot reads what became of the tasks on Fargate Spot.
+// spot reads the interruptions of the tasks on Fargate Spot.
 func (s *Stack) spot(ctx context.Context, live *types.Service) (*SpotStatus, error) {
 	out := &SpotStatus{Base: s.spec.SpotBase, Interrupted: []diagnosis.Task{}}
 	stopped, err := s.service.tasks(ctx, types.DesiredStatusStopped)
