@@ -176,9 +176,8 @@ const (
 	oneOffUnseen = time.Minute
 )
 
-// Wait waits for the end of the task. It calls line once for each line that the task
-// writes, and changed for each
-// change of its state; either may be nil. Late is how long after the end
+// Wait waits for the end of the task. It calls line for each line that the task writes, and
+// changed for each change of its state; either may be nil. Late is how long after the end
 // lines may still appear: CloudWatch shows them some seconds later.
 func (t *OneOffTask) Wait(ctx context.Context, late time.Duration, line func(OutputLine) error, changed func(OneOffState)) (OneOffState, error) {
 	var (

@@ -61,7 +61,7 @@ func (a tx) definition(name string) *definition {
 	return latest
 }
 
-// usable finds a definition that a service or task may use from now on.
+// usable finds a definition that a service or task may use.
 func (a tx) usable(name *string) (*definition, error) {
 	d := a.definition(aws.ToString(name))
 	if d == nil {
@@ -117,7 +117,7 @@ func sizeUnits(text, unit string) string {
 
 var ecrImage = pattern.New(`^(?:127\.0\.0\.1:\d+|\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com)/`)
 
-// checkContainers is what Fargate demands of a definition's containers.
+// checkContainers checks what Fargate requires of a definition's containers.
 func checkContainers(containers []types.ContainerDefinition, role *string) error {
 	if len(containers) == 0 {
 		return kernel.Fail("ClientException", "Container list cannot be empty.")
@@ -176,8 +176,9 @@ func checkContainers(containers []types.ContainerDefinition, role *string) error
 	return nil
 }
 
-// mayPass refuses a role that IAM does not know everywhere yet, in the words for one
-// that the caller may not pass: https://github.com/terraform-aws-modules/terraform-aws-ecs/issues/414
+// mayPass rejects a role that is not visible everywhere in IAM yet, with the error for a
+// role that the caller may not pass:
+// https://github.com/terraform-aws-modules/terraform-aws-ecs/issues/414
 func (a tx) mayPass(roles ...*string) error {
 	for _, arn := range roles {
 		if arn == nil {
@@ -310,8 +311,8 @@ func (a tx) DeleteTaskDefinitions(in *ecs.DeleteTaskDefinitionsInput) (*ecs.Dele
 	return out, nil
 }
 
-// purgeDefinitions ends the deletions that nothing holds up and says whether
-// there were any.
+// purgeDefinitions completes the deletions that nothing holds up, and reports whether there
+// were any.
 func (a tx) purgeDefinitions() (changed bool) {
 	for key, d := range a.state().Definitions {
 		if d.Status != types.TaskDefinitionStatusDeleteInProgress || a.definitionInUse(*d.TaskDefinitionArn) {

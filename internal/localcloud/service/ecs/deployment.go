@@ -28,33 +28,31 @@ type serviceDeployment struct {
 	Reason   string
 	Updated  time.Time
 	Finished time.Time `json:",omitzero"`
-	// Back is the id of the deployment that a rollback goes back to, if there is one.
+	// Back is the id of the deployment that a rollback returns to, if there is one.
 	Back     string    `json:",omitempty"`
 	BackFrom time.Time `json:",omitzero"`
 	BackFor  string    `json:",omitempty"`
-	// Stage is that of a deployment that shifts the traffic, Since when it or its last step
-	// began, and Percent how much of the traffic is shifted.
+	// Stage is the stage of a deployment that shifts the traffic, Since when it or its last
+	// step began, and Percent the share of the traffic that is shifted.
 	Stage   types.ServiceDeploymentLifecycleStage `json:",omitempty"`
 	Since   time.Time                             `json:",omitzero"`
 	Percent float64                               `json:",omitempty"`
-	// Judged reports whether its alarms were looked at, Unheard that one was in ALARM then, and
-	// Triggered are those that failed it.
+	// Judged reports whether its alarms were evaluated, and Unheard whether one was in
+	// ALARM then. Triggered are those that failed it.
 	Judged    bool     `json:",omitempty"`
 	Unheard   bool     `json:",omitempty"`
 	Triggered []string `json:",omitempty"`
 }
 
-// maxHistory is how many deployments of a service are remembered. ECS remembers
-// those of 90 days.
+// maxHistory is how many deployments of a service are stored. ECS stores those of 90 days.
 const maxHistory = 100
 
-// deploymentPrefix begins a deployment's id, before the digits of its revision's.
+// deploymentPrefix is the prefix of a deployment's id, before the digits of its revision.
 const deploymentPrefix = "ecs-svc/"
 
 func (d serviceDeployment) ongoing() bool { return d.Finished.IsZero() }
 
-// remember begins the history of a deployment; one that was still going on is
-// stopped by it.
+// remember adds a deployment to the history, and stops one that is still in progress.
 func (s *service) remember(d deployment, now time.Time) {
 	s.conclude(now, types.ServiceDeploymentStatusStopped, "A newer deployment was started.")
 	next := serviceDeployment{
@@ -67,8 +65,8 @@ func (s *service) remember(d deployment, now time.Time) {
 	s.History = append([]serviceDeployment{next}, s.History[:min(len(s.History), maxHistory-1)]...)
 }
 
-// conclude ends the newest deployment in the history, if it is going on. One that
-// was being rolled back has been.
+// conclude ends the newest deployment in the history, if it is in progress. A rollback in
+// progress has then completed.
 func (s *service) conclude(now time.Time, status types.ServiceDeploymentStatus, reason string) {
 	if len(s.History) == 0 || !s.History[0].ongoing() {
 		return
@@ -88,8 +86,8 @@ func (a tx) deploymentFailed(s *service, d deployment) {
 	})
 }
 
-// rollBack takes the last deployment that completed up again, under its own id; its
-// tasks that still serve stay. It returns false where there is none.
+// rollBack makes the last completed deployment the primary one again, under its own id; its
+// running tasks stay. It returns false if there is none.
 func (a tx) rollBack(s *service, failed deployment, reason string) bool {
 	if s.Completed == nil || s.Completed.ID == failed.ID {
 		return false
@@ -117,7 +115,7 @@ func (a tx) revisionARN(s *service, deployment string) string {
 	return a.ARN("ecs", "service-revision/"+s.key()+"/"+strings.TrimPrefix(deployment, deploymentPrefix))
 }
 
-// revision sums a revision up, with the tasks that run of it.
+// revision summarizes a revision, with the tasks that run of it.
 func (a tx) revision(s *service, deployment string, requested int32) types.ServiceRevisionSummary {
 	out := types.ServiceRevisionSummary{Arn: aws.String(a.revisionARN(s, deployment)), RequestedTaskCount: requested}
 	out.RunningTaskCount, out.PendingTaskCount = a.taskCounts(s, deployment)
@@ -180,7 +178,7 @@ func (d serviceDeployment) outcome() (reason *string, finished *time.Time) {
 	return reason, finished
 }
 
-// found is the service and the index in its history that an ARN is of.
+// found is the service, and the index in its history, of an ARN.
 func (a tx) found(arn string) (*service, int, bool) {
 	for _, s := range a.state().Services {
 		if i := slices.IndexFunc(s.History, func(d serviceDeployment) bool { return a.deploymentARN(s, d) == arn }); i >= 0 {

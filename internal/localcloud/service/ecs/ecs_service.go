@@ -31,10 +31,10 @@ type service struct {
 	Rebalancing   types.AvailabilityZoneRebalancing
 	Tags          map[string]string
 
-	// Deployments begin with the primary one. None is changed in place, since
+	// Deployments have the primary one first. They are never changed in place, since
 	// Completed is a copy.
 	Deployments []deployment
-	// Completed is the last one that was, which a rollback goes back to.
+	// Completed is the last one that completed, which a rollback returns to.
 	Completed *deployment
 	// History has the newest deployment first.
 	History []serviceDeployment `json:",omitempty"`
@@ -42,7 +42,7 @@ type service struct {
 	Events []types.ServiceEvent
 	Steady bool
 
-	// Failures are those in a row, and no task is started before NotBefore.
+	// Failures counts those in a row. No task is started before NotBefore.
 	Failures  int
 	NotBefore time.Time `json:",omitzero"`
 }
@@ -54,7 +54,7 @@ type deployment struct {
 	Network    types.AwsVpcConfiguration
 	Balancers  []types.LoadBalancer
 	Platform   string
-	// Capacity, where there is any, stands in the place of the launch type.
+	// Capacity, if set, replaces the launch type.
 	Capacity strategy `json:",omitempty"`
 	Created  time.Time
 	Updated  time.Time
@@ -63,13 +63,13 @@ type deployment struct {
 	Ran    bool `json:",omitempty"`
 	State  types.DeploymentRolloutState
 	Reason string
-	// Group is the target group of its tasks, "" where there is no choice.
+	// Group is the target group of its tasks; "" if the service has only one.
 	Group string `json:",omitempty"`
 }
 
-// failedTasks is how many tasks ECS says that have failed: it counts only until one was
-// RUNNING. The circuit breaker of a rolling deployment counts on, and its count is what
-// the local cloud shows there.
+// failedTasks is the number of failed tasks in ECS's answer: it counts until one was
+// RUNNING. The circuit breaker of a rolling deployment goes on counting, and its count is
+// what the local cloud shows there.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html
 func (d deployment) failedTasks(shifts bool) int32 {
 	if shifts && d.Ran {
@@ -78,7 +78,7 @@ func (d deployment) failedTasks(shifts bool) int32 {
 	return d.Failed
 }
 
-// maxEvents is how many events of a service ECS shows.
+// maxEvents is how many events of a service ECS returns.
 const maxEvents = 100
 
 func (s *Service) serviceARN(of *service) string { return s.ARN("ecs", "service/"+of.key()) }
@@ -128,7 +128,7 @@ func (a tx) balancers(list []types.LoadBalancer, d *definition) error {
 	return nil
 }
 
-// rollout completes and checks how a service is updated.
+// rollout checks the deployment configuration of a service, and sets its defaults.
 func rollout(in *types.DeploymentConfiguration, have types.DeploymentConfiguration) (types.DeploymentConfiguration, error) {
 	if in != nil {
 		have.MinimumHealthyPercent = cmp.Or(in.MinimumHealthyPercent, have.MinimumHealthyPercent)
@@ -252,9 +252,9 @@ func (a tx) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOutput,
 	return &ecs.CreateServiceOutput{Service: &described}, nil
 }
 
-// checkRebalancing refuses what
+// checkRebalancing rejects what availability zone rebalancing excludes: it starts a task in
+// the other zone before it stops one.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-rebalancing.html
-// rules out: a task of the other zone starts before one is stopped.
 func (s *service) checkRebalancing() error {
 	if s.Rebalancing == types.AvailabilityZoneRebalancingEnabled && *s.Rollout.MaximumPercent <= 100 {
 		return kernel.Fail("InvalidParameterException", "availabilityZoneRebalancing can't be ENABLED when maximumPercent is 100 or less.")
@@ -262,7 +262,7 @@ func (s *service) checkRebalancing() error {
 	return nil
 }
 
-// deploy puts a new deployment in front of the others.
+// deploy makes a new deployment the primary one.
 func (a tx) deploy(s *service, d deployment) {
 	d.ID = deploymentPrefix + decimals(19)
 	d.Created, d.Updated = a.Now(), a.Now()
@@ -273,7 +273,7 @@ func (a tx) deploy(s *service, d deployment) {
 	s.Failures, s.NotBefore, s.Steady = 0, time.Time{}, false
 }
 
-// UpdateService changes a service. What its tasks are made of makes a new
+// UpdateService changes a service. A change of what its tasks are made of begins a new
 // deployment.
 func (a tx) UpdateService(in *ecs.UpdateServiceInput) (*ecs.UpdateServiceOutput, error) {
 	s, err := a.service(in.Cluster, in.Service)
@@ -337,7 +337,7 @@ func (a tx) UpdateService(in *ecs.UpdateServiceInput) (*ecs.UpdateServiceOutput,
 	exec := aws.ToBool(cmp.Or(in.EnableExecuteCommand, &s.Exec))
 	s.Rollout, s.Grace, s.Desired = config, cmp.Or(in.HealthCheckGracePeriodSeconds, s.Grace), *cmp.Or(in.DesiredCount, &s.Desired)
 	s.PropagateTags, s.ManagedTags = cmp.Or(in.PropagateTags, s.PropagateTags), *cmp.Or(in.EnableECSManagedTags, &s.ManagedTags)
-	// Tasks have exec from their start only, but as on AWS switching it does not
+	// Tasks have ECS Exec only from their start, but as on AWS a change of it does not
 	// replace them.
 	s.Exec = exec
 	if in.ForceNewDeployment || next.Definition != primary.Definition || next.Platform != primary.Platform ||
@@ -352,9 +352,9 @@ func (a tx) UpdateService(in *ecs.UpdateServiceInput) (*ecs.UpdateServiceOutput,
 	return &ecs.UpdateServiceOutput{Service: &described}, nil
 }
 
-// mayChangeStrategy checks a service's load balancing for its strategy. Another one is
-// taken when no deployment is going on, and shifting the traffic only by a service whose
-// tasks were deployed with what that needs.
+// mayChangeStrategy checks a service's load balancing for its strategy. Another strategy is
+// accepted when no deployment is in progress, and shifting the traffic only for a service
+// whose tasks were deployed with what that needs.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/update-rolling-to-bluegreen.html
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/update-bluegreen-to-rolling.html
 func (a tx) mayChangeStrategy(s *service, to types.DeploymentStrategy, balancers []types.LoadBalancer) error {
@@ -386,7 +386,7 @@ func sameAdvanced(x, y *types.AdvancedConfiguration) bool {
 		aws.ToString(x.RoleArn) == aws.ToString(y.RoleArn) && aws.ToString(x.TestListenerRule) == aws.ToString(y.TestListenerRule)
 }
 
-// DeleteService lets a service drain, one that is not scaled to 0 only by force.
+// DeleteService drains a service; one that is not scaled to 0 only with force.
 func (a tx) DeleteService(in *ecs.DeleteServiceInput) (*ecs.DeleteServiceOutput, error) {
 	s, err := a.service(in.Cluster, in.Service)
 	if err != nil {
@@ -404,7 +404,7 @@ func (a tx) DeleteService(in *ecs.DeleteServiceInput) (*ecs.DeleteServiceOutput,
 	return &ecs.DeleteServiceOutput{Service: &described}, nil
 }
 
-// DescribeServices describes services, for a while also those that are gone.
+// DescribeServices describes services, for a while also deleted ones.
 func (a tx) DescribeServices(in *ecs.DescribeServicesInput) (*ecs.DescribeServicesOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {
@@ -425,7 +425,7 @@ func (a tx) DescribeServices(in *ecs.DescribeServicesInput) (*ecs.DescribeServic
 	return out, nil
 }
 
-// ListServices lists a cluster's services that are not gone.
+// ListServices lists the services of a cluster that are not deleted.
 func (a tx) ListServices(in *ecs.ListServicesInput) (*ecs.ListServicesOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {

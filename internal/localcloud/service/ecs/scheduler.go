@@ -20,32 +20,30 @@ import (
 )
 
 const (
-	// schedulerTick is how often the scheduler looks at the health of targets;
-	// what the API and tasks do wakes it at once.
+	// schedulerTick is the interval at which the scheduler reads the health of targets. API
+	// calls and tasks wake it at once.
 	schedulerTick = 50 * time.Millisecond
-	// steadyTick is how often it does where nothing is on its way, so that a cloud that
-	// nobody uses lets the processor sleep.
+	// steadyTick is the interval if nothing changes, so that an unused cloud takes no
+	// processor time.
 	steadyTick = 500 * time.Millisecond
-	// failuresBeforeThrottle is how many tasks in a row may fail before the next start
-	// is put off. ECS throttles in the same way and names no figures but the
-	// longest pause, which is 27 minutes there
+	// failuresBeforeThrottle is how many tasks in a row may fail before the next start is
+	// delayed. ECS does the same, and documents only the longest delay, 27 minutes
 	// (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-throttle-logic.html).
 	failuresBeforeThrottle = 3
 	firstPause             = 250 * time.Millisecond
 	longestPause           = time.Minute
-	// launchPause is the first pause after a task that could not be made at all,
-	// such as for a role that is not usable yet. It is counted as a failure only
-	// from the launchesBeforeFailure-th in a row, since ECS's own tries are further
-	// apart and a new role needs its seconds.
+	// launchPause is the first delay after a task could not be created, for example because
+	// a role is not usable yet. It counts as a failure only from the
+	// launchesBeforeFailure-th in a row, because ECS's own attempts are further apart and a
+	// new role needs some seconds.
 	launchPause           = time.Second
 	launchesBeforeFailure = 5
-	// failedShown is how long a failed deployment stays in the list, so that
-	// whoever waits for it sees why.
+	// failedShown is how long a failed deployment stays in the list, so that waiting
+	// clients see the reason.
 	failedShown = 30 * time.Second
 )
 
-// Start ends what a dead cloud left running and starts the scheduler,
-// which replaces it.
+// Start ends what a killed cloud left running and starts the scheduler, which replaces it.
 func (s *Service) Start() {
 	if err := os.MkdirAll(s.pidDir(), 0o700); err != nil {
 		s.Log().Error("the tasks of the last run may not be found", "error", err)
@@ -76,8 +74,8 @@ func (s *Service) Start() {
 	s.Go(s.runScheduler)
 }
 
-// Close waits until all containers have ended; the context of the cloud has
-// ended already, and so they were asked to. ctx bounds the time they get.
+// Close waits until all containers have ended; the end of the cloud's context has asked
+// them to. ctx limits the wait.
 func (s *Service) Close(ctx context.Context) {
 	for {
 		var left []Container
@@ -126,7 +124,7 @@ func (s *Service) runScheduler(ctx context.Context) {
 	}
 }
 
-// steady reports whether no service and no task is on its way to anything.
+// steady reports whether no service and no task is changing.
 func (a tx) steady() bool {
 	for _, s := range a.state().Services {
 		if s.Status != statusInactive && !s.Steady {
@@ -141,7 +139,8 @@ func (a tx) steady() bool {
 	return true
 }
 
-// schedule looks at everything once and says whether it changed anything.
+// schedule makes one pass over all services and tasks, and reports whether it changed
+// anything.
 func (a tx) schedule() (changed bool) {
 	for _, key := range slices.Sorted(maps.Keys(a.state().Services)) {
 		s := a.state().Services[key]
@@ -168,10 +167,10 @@ func (a tx) schedule() (changed bool) {
 	return a.purgeDefinitions() || changed
 }
 
-// serviceTasks are a service's tasks as the scheduler sees them.
+// serviceTasks are a service's tasks for the scheduler.
 type serviceTasks struct {
-	// wanted are the tasks that are not to stop; of those new ones are of the
-	// primary deployment and old ones of others. ready ones serve.
+	// wanted are the tasks that are not to stop; of them, new are those of the primary
+	// deployment and old those of others. ready ones serve.
 	wanted, new, old []*ecsTask
 	ready            map[*ecsTask]bool
 	// stopping counts those that have not stopped yet.
@@ -212,8 +211,8 @@ func (w serviceTasks) readyOf(tasks []*ecsTask) (n int) {
 	return n
 }
 
-// scheduleService brings a service one step nearer to what is wanted of it and
-// says whether it changed anything.
+// scheduleService moves a service one step towards its desired state, and reports whether
+// it changed anything.
 func (a tx) scheduleService(s *service) (changed bool) {
 	if a.checkHealth(s) {
 		changed = true
@@ -225,7 +224,7 @@ func (a tx) scheduleService(s *service) (changed bool) {
 	for _, t := range w.wanted {
 		if w.ready[t] = a.ready(t); w.ready[t] && !t.Served {
 			t.Served, changed = true, true
-			// A healthy task ends the count; what only runs has proved nothing.
+			// A healthy task resets the count; one that only runs does not.
 			if i := s.deploymentIndex(t.Deployment); i >= 0 && a.proven(t) {
 				s.Deployments[i].Failed = 0
 				s.Failures = 0
@@ -251,7 +250,7 @@ func (s *service) deploymentIndex(id string) int {
 	return slices.IndexFunc(s.Deployments, func(d deployment) bool { return d.ID == id })
 }
 
-// proven reports whether something vouches for a ready task.
+// proven reports whether a health check confirms that a task is ready.
 func (a tx) proven(t *ecsTask) bool {
 	return len(t.Targets) > 0 || t.HealthStatus == types.HealthStatusHealthy
 }
@@ -310,8 +309,7 @@ func (a tx) checkHealth(s *service) (changed bool) {
 	return changed
 }
 
-// countFailure notes the failure of a service's task and puts the next start
-// off.
+// countFailure counts the failure of a service's task and delays the next start.
 func (a tx) countFailure(t *ecsTask) {
 	s := a.state().Services[t.Service]
 	if s == nil {
@@ -341,8 +339,8 @@ func breakerThreshold(desired int32) int32 {
 	return min(200, max(3, int32(math.Ceil(float64(desired)/2))))
 }
 
-// breakCircuit fails a deployment whose tasks fail and goes back to the last one
-// that completed.
+// breakCircuit fails a deployment whose tasks fail, and rolls back to the last one that
+// completed.
 func (a tx) breakCircuit(s *service) bool {
 	breaker := s.Rollout.DeploymentCircuitBreaker
 	failed := s.Deployments[0]
@@ -377,8 +375,7 @@ func (a tx) drainService(s *service, w serviceTasks) bool {
 	return true
 }
 
-// startTasks starts what is missing of the primary deployment, as far as the
-// maximum lets it.
+// startTasks starts missing tasks of the primary deployment, up to the maximum.
 func (a tx) startTasks(s *service, w serviceTasks) bool {
 	primary := s.Deployments[0]
 	if primary.State == types.DeploymentRolloutStateFailed || a.Now().Before(s.NotBefore) {
@@ -395,7 +392,7 @@ func (a tx) startTasks(s *service, w serviceTasks) bool {
 	return a.startOf(s, primary, n)
 }
 
-// startOf starts so many tasks of a deployment.
+// startOf starts n tasks of a deployment.
 func (a tx) startOf(s *service, of deployment, n int) bool {
 	if a.Now().Before(s.NotBefore) {
 		return false
@@ -451,7 +448,7 @@ func (a tx) taskTags(s *service, d *definition) map[string]string {
 	return tags
 }
 
-// launchFailed notes a task that could not be made.
+// launchFailed counts a task that could not be created.
 func (a tx) launchFailed(s *service, format string, err error) {
 	a.serviceEvent(s.key(), format, err)
 	s.Failures++
@@ -462,7 +459,7 @@ func (a tx) launchFailed(s *service, format string, err error) {
 	}
 }
 
-// stopOld stops tasks of former deployments, as far as the minimum lets it.
+// stopOld stops tasks of earlier deployments, down to the minimum.
 func (a tx) stopOld(s *service, w serviceTasks) bool {
 	primary := s.Deployments[0]
 	if primary.State == types.DeploymentRolloutStateFailed || len(w.old) == 0 {
@@ -476,8 +473,8 @@ func (a tx) stopOld(s *service, w serviceTasks) bool {
 	}
 	ready := w.readyOf(w.wanted)
 	least := int(math.Ceil(float64(*s.Rollout.MinimumHealthyPercent) * float64(s.Desired) / 100))
-	// Room is made only where it is needed: the successors come first where the
-	// maximum lets them.
+	// A task is stopped first only if the maximum does not allow to start its successor
+	// first.
 	wanted := max(0, ready-int(s.Desired))
 	limit := int(*s.Rollout.MaximumPercent) * int(s.Desired) / 100
 	if missing := int(s.Desired) - len(w.new); missing > 0 && len(w.wanted) >= limit {
@@ -493,7 +490,7 @@ func (a tx) stopOld(s *service, w serviceTasks) bool {
 	return a.stopForScaling(s, stop)
 }
 
-// stopSurplus scales in: first what does not serve, then the youngest.
+// stopSurplus scales in: first tasks that do not serve, then the youngest.
 func (a tx) stopSurplus(s *service, w serviceTasks) bool {
 	surplus := len(w.new) - int(s.Desired)
 	if surplus <= 0 {
@@ -525,7 +522,7 @@ func (a tx) stopForScaling(s *service, stop []*ecsTask) bool {
 	return true
 }
 
-// finishRollout notes that a service has reached its steady state and forgets former
+// finishRollout records that a service is in its steady state, and removes earlier
 // deployments.
 func (a tx) finishRollout(s *service, w serviceTasks) (changed bool) {
 	primary := s.Deployments[0]

@@ -206,9 +206,8 @@ func (s *Service) RolesOf(t *kernel.Tx, definition string) []string {
 	return slices.DeleteFunc([]string{aws.ToString(d.ExecutionRoleArn), aws.ToString(d.TaskRoleArn)}, func(arn string) bool { return arn == "" })
 }
 
-// listTagged are the resources that the tagging API lists.
-// The deregistered task definitions too, as AWS's list has, and
-// neither clusters and services that are gone nor stopped tasks.
+// listTagged are the resources that the tagging API lists: as on AWS, deregistered task
+// definitions too, but no deleted clusters and services, and no stopped tasks.
 func (a tx) listTagged() []kernel.Tagged {
 	var all []kernel.Tagged
 	s := a.state()

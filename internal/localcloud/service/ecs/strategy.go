@@ -15,7 +15,7 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-// longestBake is how many minutes ECS waits at most, in each of its waits.
+// longestBake is the longest wait in minutes, in each stage of ECS.
 const longestBake = 1440
 
 // shifts reports whether a strategy starts all new tasks alongside the old ones, in a target
@@ -25,8 +25,8 @@ func shifts(strategy types.DeploymentStrategy) bool {
 	return strategy != "" && strategy != types.DeploymentStrategyRolling
 }
 
-// checkStrategy completes and checks how the traffic is shifted. What is not of the
-// strategy is not kept.
+// checkStrategy checks how the traffic is shifted, and sets defaults. Fields of other
+// strategies are dropped.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html
 func checkStrategy(in *types.DeploymentConfiguration, have types.DeploymentConfiguration) (types.DeploymentConfiguration, error) {
 	refuse := func(format string, args ...any) error {
@@ -83,7 +83,7 @@ func checkStrategy(in *types.DeploymentConfiguration, have types.DeploymentConfi
 	return have, minutes("bakeTimeInMinutes", have.BakeTimeInMinutes)
 }
 
-// checkAlarms is about the alarms that fail a deployment.
+// checkAlarms checks the alarms that fail a deployment.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-alarm-failure.html
 func checkAlarms(in *types.DeploymentAlarms) error {
 	if in != nil && in.Enable && len(in.AlarmNames) == 0 {
@@ -141,7 +141,7 @@ func (a tx) advanced(list []types.LoadBalancer, needed bool) error {
 	return nil
 }
 
-// listenerOf is the ARN of the listener that a rule is of.
+// listenerOf is the ARN of the listener of a rule.
 func listenerOf(rule string) string {
 	listener := strings.Replace(rule, ":listener-rule/", ":listener/", 1)
 	return listener[:max(0, strings.LastIndex(listener, "/"))]
@@ -152,7 +152,7 @@ func (d deployment) group(b types.LoadBalancer) string {
 	return cmp.Or(d.Group, aws.ToString(b.TargetGroupArn))
 }
 
-// rule is the rule that leads to a deployment, "" without one.
+// rule is the rule that forwards to a deployment, "" without one.
 func (d deployment) rule() (rule string, first, second string) {
 	for _, b := range d.Balancers {
 		if c := b.AdvancedConfiguration; c != nil {
@@ -162,9 +162,9 @@ func (d deployment) rule() (rule string, first, second string) {
 	return "", "", ""
 }
 
-// place chooses the target group of a new deployment: one that shifts the traffic takes
-// the group that has none, and any other stays where the traffic goes. Which of the two
-// that is alternates, and is what no answer about the service shows.
+// place chooses the target group of a new deployment: the unused one if the traffic is
+// shifted, otherwise the one that has the traffic. They alternate, and no answer about the
+// service shows which one is in use.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ResolvedConfiguration.html
 func (a tx) place(s *service, d *deployment) {
 	rule, first, second := d.rule()
@@ -186,9 +186,8 @@ func (a tx) place(s *service, d *deployment) {
 	}
 }
 
-// direct has the rule of a deployment send that share of the requests to it and the rest
-// to the other target group.
-//
+// direct makes the rule of a deployment forward that share of the requests to it, and the
+// rest to the other target group.
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetGroupTuple.html
 func (a tx) direct(d deployment, percent float64) bool {
 	rule, first, second := d.rule()
@@ -213,7 +212,7 @@ func (a tx) direct(d deployment, percent float64) bool {
 	return a.needs.Groups.SetWeights(a.Tx, rule, []string{first, second}, weights) // else it was taken away meanwhile
 }
 
-// shifting is the deployment that shifts the traffic of a service just now, or nil.
+// shifting is the deployment that is shifting the traffic of a service, or nil.
 func (s *service) shifting() *serviceDeployment {
 	if len(s.History) == 0 || !s.History[0].ongoing() || !shifts(s.History[0].Rollout.Strategy) {
 		return nil
@@ -231,9 +230,9 @@ func (a tx) over(d *serviceDeployment, minutes *int32) bool {
 	return a.Now().Sub(d.Since) >= a.Scaled(time.Duration(aws.ToInt32(minutes))*time.Minute)
 }
 
-// shift takes a deployment that shifts the traffic one step further, and says whether it
-// changed anything. Test traffic, and with it its stages, needs a rule of its own, which
-// the local cloud does not have.
+// shift moves a deployment that shifts the traffic one step further, and reports whether it
+// changed anything. Test traffic and its stages need a rule of their own, which the local
+// cloud does not implement.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/blue-green-deployment-how-it-works.html
 func (a tx) shift(s *service, d *serviceDeployment, w serviceTasks) bool {
 	now, primary := a.Now(), s.Deployments[0]
@@ -254,7 +253,7 @@ func (a tx) shift(s *service, d *serviceDeployment, w serviceTasks) bool {
 	switch d.Stage {
 	case "", types.ServiceDeploymentLifecycleStageReconcileService:
 		a.direct(primary, 0)
-		// What an overtaken deployment leaves goes first: there is one group for the new tasks.
+		// Tasks of a superseded deployment stop first: there is one group for new tasks.
 		left := slices.DeleteFunc(slices.Clone(w.old), func(t *ecsTask) bool { return before != nil && t.Deployment == before.ID })
 		switch {
 		case len(left) == 0 && w.stopping == 0:
@@ -323,8 +322,7 @@ func firstShare(c types.DeploymentConfiguration) float64 {
 	return 100
 }
 
-// before is the deployment whose tasks serve until the traffic has shifted, if there is
-// one.
+// before is the deployment whose tasks serve until the traffic is shifted, if there is one.
 func (a tx) before(s *service, d *serviceDeployment) *deployment {
 	if d.Source == "" || s.Completed == nil || s.Completed.ID != d.Source {
 		return nil
@@ -332,7 +330,7 @@ func (a tx) before(s *service, d *serviceDeployment) *deployment {
 	return s.Completed
 }
 
-// keep replaces the tasks that have ended of the deployment before, as many as it had.
+// keep replaces ended tasks of the previous deployment, up to its count.
 func (a tx) keep(s *service, before deployment, w serviceTasks) bool {
 	n := int(s.Desired)
 	for _, t := range w.old {
@@ -343,8 +341,8 @@ func (a tx) keep(s *service, before deployment, w serviceTasks) bool {
 	return n > 0 && a.startOf(s, before, n)
 }
 
-// judge fails a deployment when one of its alarms goes into ALARM. If one is in it when
-// the deployment begins, none is heard for the duration of it.
+// judge fails a deployment when one of its alarms goes into ALARM. If one is in ALARM when
+// the deployment begins, alarms are ignored for this deployment.
 // https://github.com/aws/copilot-cli/blob/mainline/site/content/docs/include/deployment.en.md
 func (a tx) judge(s *service) bool {
 	if len(s.History) == 0 || !s.History[0].ongoing() || s.History[0].Back != "" || s.Status != statusActive {

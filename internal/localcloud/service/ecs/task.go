@@ -60,7 +60,7 @@ type taskTarget struct {
 	Port      int
 }
 
-// runningTask is what a task really is.
+// runningTask is the process or container behind a task.
 type runningTask struct {
 	stopping   chan struct{} // closed when it is to stop
 	stop       sync.Once
@@ -176,13 +176,13 @@ func (t *ecsTask) setContainer(name string, change func(*types.Container)) {
 	t.Version++
 }
 
-// setStatus moves a task and its containers on.
+// setStatus changes the status of a task and its containers.
 func (t *ecsTask) setStatus(status string) {
 	t.LastStatus = aws.String(status)
 	t.Version++
 }
 
-// stopTask asks a task to stop, once: the first reason stays.
+// stopTask asks a task to stop. Later calls do not change the reason.
 func (a tx) stopTask(t *ecsTask, code types.TaskStopCode, reason string) {
 	if *t.DesiredStatus == taskStopped {
 		return
@@ -206,9 +206,9 @@ func (a tx) failTask(t *ecsTask, code types.TaskStopCode, reason string) {
 	a.countFailure(t)
 }
 
-// runTask is a task's life. It works outside of transactions, with one for each
-// change. When the cloud closes it ends the containers and leaves the task as
-// it is: the next start of the cloud replaces it.
+// runTask runs a task to its end. It works outside of transactions, with one for each
+// change. When the cloud stops, it ends the containers and leaves the task as it is; the
+// next start of the cloud replaces it.
 func (s *Service) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
 	defer s.update(func(c tx) { delete(c.running().tasks, t.ID); c.wakeScheduler() })
 	born := time.Now()
@@ -281,7 +281,7 @@ func (s *Service) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
 	})
 }
 
-// wasInterrupted reports whether Fargate Spot took the task's place.
+// wasInterrupted reports whether Fargate Spot interrupted the task.
 func (s *Service) wasInterrupted(t *ecsTask) (was bool) {
 	s.view(func(tx) { was = t.StopCode == types.TaskStopCodeSpotInterruption })
 	return was
@@ -296,8 +296,8 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// pullTask gets all that a task needs before its containers start. Its error is
-// the task's stopped reason. Secrets are only in what it returns.
+// pullTask gets everything that a task needs before its containers start. Its error is the
+// task's stopped reason. Secrets are only in its result.
 func (s *Service) pullTask(ctx context.Context, t *ecsTask) (images map[string]Image, specs map[string]task.Spec, definitions map[string]types.ContainerDefinition, err error) {
 	var platform string
 	logins := map[string]task.Login{}
@@ -350,15 +350,15 @@ func (s *Service) pullImage(ctx context.Context, reference, platform string, log
 	return s.needs.Runtime.Pull(ctx, reference, task.Platform(platform), login)
 }
 
-// containerSpec is a container as its definition says.
+// containerSpec is a container of the task definition, for the runtime.
 func (a tx) containerSpec(agent fargateAgent, t *ecsTask, of *definition, d types.ContainerDefinition) (task.Spec, error) {
 	spec := task.Spec{
 		Entrypoint: d.EntryPoint, Command: d.Command, WorkingDir: aws.ToString(d.WorkingDirectory), User: aws.ToString(d.User),
 		Environment: map[string]string{
-			// What Fargate adds of its own.
+			// Fargate adds these.
 			"AWS_EXECUTION_ENV": "AWS_ECS_FARGATE", "AWS_REGION": a.Region(), "AWS_DEFAULT_REGION": a.Region(),
 		},
-		// The authority of the databases here is not the one that images bring along.
+		// The databases here have another certificate authority than the one in images.
 		TrustBundle: a.needs.Authority.BundleFile(),
 		PIDFile:     filepath.Join(a.pidDir(), t.ID+"-"+*d.Name+".pid"),
 		Output:      func(string) {},
@@ -424,7 +424,8 @@ func (a tx) containerSpec(agent fargateAgent, t *ecsTask, of *definition, d type
 
 func (s *Service) pidDir() string { return filepath.Join(s.StateDir(), "tasks") }
 
-// startContainers brings a task to RUNNING and in front of its load balancers.
+// startContainers starts a task's containers, sets it RUNNING and registers it with its
+// load balancers.
 func (s *Service) startContainers(ctx context.Context, t *ecsTask, r *runningTask, images map[string]Image, specs map[string]task.Spec, definitions map[string]types.ContainerDefinition, exited chan<- string) error {
 	for _, name := range slices.Sorted(maps.Keys(specs)) {
 		container, err := images[name].Start(ctx, specs[name])
@@ -460,7 +461,7 @@ func (s *Service) startContainers(ctx context.Context, t *ecsTask, r *runningTas
 	return nil
 }
 
-// registerTask puts a task into its target groups.
+// registerTask registers a task with its target groups.
 func (a tx) registerTask(t *ecsTask, r *runningTask) {
 	groups := map[string]int{}
 	for _, target := range t.Targets {
@@ -477,7 +478,7 @@ func (a tx) registerTask(t *ecsTask, r *runningTask) {
 	}
 }
 
-// Address is where a task's private address really leads, and its zone.
+// Address is the real address behind a task's private address, and the task's zone.
 func (s *Service) Address(t *kernel.Tx, address string, port int) (addr, zone string) {
 	a := s.in(t)
 	for _, t := range a.state().Tasks {
@@ -498,8 +499,8 @@ func (s *Service) Address(t *kernel.Tx, address string, port int) (addr, zone st
 	return "", ""
 }
 
-// drainTask takes a task from its target groups and waits for the requests in
-// flight, if there is a container that can still answer them.
+// drainTask deregisters a task from its target groups and waits for the requests in flight,
+// if a container can still answer them.
 func (s *Service) drainTask(ctx context.Context, t *ecsTask, r *runningTask) {
 	var draining []<-chan struct{}
 	s.update(func(c tx) {
@@ -541,8 +542,7 @@ func anyEnd(r *runningTask) <-chan struct{} {
 // (https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html).
 const stopTimeout = 30 * time.Second
 
-// endContainers ends a task's containers side by side, each with its time to
-// finish.
+// endContainers stops a task's containers in parallel, each with its stop timeout.
 func (s *Service) endContainers(ctx context.Context, t *ecsTask, r *runningTask, definitions map[string]types.ContainerDefinition) {
 	var wait sync.WaitGroup
 	for name, container := range r.containers {
@@ -558,7 +558,7 @@ func (s *Service) endContainers(ctx context.Context, t *ecsTask, r *runningTask,
 	}
 }
 
-// noteExit records how a container ended.
+// noteExit records the exit of a container.
 func (s *Service) noteExit(t *ecsTask, r *runningTask, name string) {
 	code, memory := int32(r.containers[name].ExitCode()), r.containers[name].OutOfMemory()
 	s.update(func(c tx) {
@@ -572,8 +572,8 @@ func (s *Service) noteExit(t *ecsTask, r *runningTask, name string) {
 	})
 }
 
-// firstCheck is how soon a container that does not pass its health check yet is
-// asked again; see the balancer's first look.
+// firstCheck is the interval of health checks of a container that has not passed one yet,
+// as in the balancer.
 const firstCheck = 100 * time.Millisecond
 
 // checkContainer runs a container's health check until ctx ends.
@@ -632,14 +632,14 @@ func (s *Service) checkContainer(ctx context.Context, t *ecsTask, container Cont
 }
 
 const (
-	// leastInterval and leastGrace bound how far health checks are scaled down:
-	// a process here needs its real time to start.
+	// leastInterval and leastGrace limit how far health checks are scaled down: a real
+	// process needs real time to start.
 	leastInterval = 200 * time.Millisecond
 	leastGrace    = 2 * time.Second
 )
 
-// setHealth notes a container's health and derives the task's: that of its
-// essential containers which have a check.
+// setHealth sets a container's health and derives the task's from its essential containers
+// with a check.
 func (t *ecsTask) setHealth(container string, status types.HealthStatus, d *definition) (changed bool) {
 	for _, have := range t.Containers {
 		changed = changed || *have.Name == container && have.HealthStatus != status
@@ -668,7 +668,7 @@ func (t *ecsTask) setHealth(container string, status types.HealthStatus, d *defi
 	return true
 }
 
-// awsvpc is the network configuration that Fargate demands.
+// awsvpc is the network configuration, which Fargate requires.
 func (a tx) awsvpc(n *types.NetworkConfiguration) (*types.AwsVpcConfiguration, error) {
 	if n == nil || n.AwsvpcConfiguration == nil {
 		return nil, kernel.Fail("InvalidParameterException", "Network Configuration must be provided when networkMode 'awsvpc' is specified.")
@@ -690,7 +690,7 @@ func (a tx) awsvpc(n *types.NetworkConfiguration) (*types.AwsVpcConfiguration, e
 	return v, nil
 }
 
-// RunTask starts tasks that no service keeps.
+// RunTask starts tasks without a service.
 func (a tx) RunTask(in *ecs.RunTaskInput) (*ecs.RunTaskOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {
@@ -759,11 +759,11 @@ func (a tx) RunTask(in *ecs.RunTaskInput) (*ecs.RunTaskOutput, error) {
 	return out, nil
 }
 
-// starterForm is what a task may note as its starter.
+// starterForm matches a valid startedBy.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
 var starterForm = pattern.New(`^[A-Za-z0-9/_-]{0,128}$`)
 
-// runToken keeps a client token among a task's tags, where nobody sees it.
+// runToken is the tag that stores a client token; it is not returned.
 const runToken = "\x00token"
 
 func platform(version *string) string {
@@ -829,7 +829,7 @@ func (a tx) DescribeTasks(in *ecs.DescribeTasksInput) (*ecs.DescribeTasksOutput,
 	return out, nil
 }
 
-// ListTasks lists the tasks that are wanted to run, or the stopped ones.
+// ListTasks lists the tasks with the desired status RUNNING, or the stopped ones.
 func (a tx) ListTasks(in *ecs.ListTasksInput) (*ecs.ListTasksOutput, error) {
 	cl, err := a.cluster(in.Cluster)
 	if err != nil {

@@ -93,7 +93,7 @@ func checkAttribute(what string, known map[string]string, key, value string) err
 	return nil
 }
 
-// page is a page of at most 400, as many as AWS gives unasked.
+// page is a page of at most 400, AWS's default.
 func page[T any](all []T, marker *string, size *int32) ([]T, *string, error) {
 	limit := 400
 	if size != nil {
@@ -138,8 +138,8 @@ func (a tx) DescribeAccountLimits(in *elb.DescribeAccountLimitsInput) (*elb.Desc
 	return &elb.DescribeAccountLimitsOutput{Limits: page, NextMarker: next}, err
 }
 
-// Start brings target groups and listeners back after a restart. The
-// tasks behind them are gone; the scheduler registers new ones.
+// Start starts target groups and listeners after a restart. Their tasks have ended; the
+// scheduler registers new ones.
 func (s *Service) Start() {
 	s.update(func(c tx) {
 		for _, tg := range c.state().TargetGroups {

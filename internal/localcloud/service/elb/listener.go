@@ -70,7 +70,7 @@ func (a tx) secure(protocol types.ProtocolEnum, certificates []types.Certificate
 	}
 }
 
-// CreateListener binds the port on this machine, for real.
+// CreateListener creates a listener, and binds its port on this machine.
 func (a tx) CreateListener(in *elb.CreateListenerInput) (*elb.CreateListenerOutput, error) {
 	lb, err := a.loadBalancer(in.LoadBalancerArn)
 	if err != nil {
@@ -148,8 +148,8 @@ func (a tx) bind(l *listener, cert *tls.Certificate) error {
 	return nil
 }
 
-// configureListeners makes what runs agree with the state, and derives which
-// load balancers use a target group.
+// configureListeners applies the state to the running listeners, and derives which load
+// balancers use a target group.
 func (a tx) configureListeners() {
 	users := map[string][]string{}
 	inUse := map[string]bool{}
@@ -189,7 +189,7 @@ func (a tx) configureListeners() {
 	}
 }
 
-// dropListener forgets a listener with its rules and gives its port free.
+// dropListener deletes a listener with its rules and closes its port.
 func (a tx) dropListener(arn string) {
 	delete(a.state().Listeners, arn)
 	for _, r := range a.rulesOf(arn) {
@@ -208,7 +208,7 @@ func (a tx) unbind(arn string) {
 	a.Go(func(context.Context) { running.Close() })
 }
 
-// DeleteListener gives the port free.
+// DeleteListener deletes a listener and closes its port.
 func (a tx) DeleteListener(in *elb.DeleteListenerInput) (*elb.DeleteListenerOutput, error) {
 	if _, err := a.listener(in.ListenerArn); err != nil {
 		return nil, err
@@ -244,7 +244,7 @@ func (a tx) DescribeListeners(in *elb.DescribeListenersInput) (*elb.DescribeList
 	return &elb.DescribeListenersOutput{Listeners: page, NextMarker: next}, err
 }
 
-// ModifyListener changes a listener; a new port or protocol binds again.
+// ModifyListener changes a listener; a new port or protocol binds it again.
 func (a tx) ModifyListener(in *elb.ModifyListenerInput) (*elb.ModifyListenerOutput, error) {
 	l, err := a.listener(in.ListenerArn)
 	if err != nil {
@@ -319,7 +319,7 @@ func (a tx) DescribeSSLPolicies(in *elb.DescribeSSLPoliciesInput) (*elb.Describe
 	return out, nil
 }
 
-// serve binds the port of a listener that was there before the cloud was.
+// serve binds the port of a listener after a restart of the cloud.
 func (a tx) serve(l *listener) error {
 	cert, err := a.secure(l.Protocol, l.Certificates, aws.ToString(l.SslPolicy))
 	if err != nil {
@@ -331,8 +331,8 @@ func (a tx) serve(l *listener) error {
 	return a.showCertificates(l)
 }
 
-// serveLater waits until the program that has taken a listener's port meanwhile
-// gives it free, or the listener is changed to another, or gone.
+// serveLater waits until the program that has taken a listener's port closes it, or the
+// listener is changed or deleted.
 func (s *Service) serveLater(ctx context.Context, arn string) {
 	for over := false; !over && kernel.Wait(ctx, nil, time.Second); {
 		s.update(func(c tx) {

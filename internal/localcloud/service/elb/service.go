@@ -16,7 +16,7 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/network"
 )
 
-// Balancer makes what really balances.
+// Balancer is the real load balancing.
 type Balancer interface {
 	NewGroup(settings balancer.Settings) Group
 	// Listen takes a port of this machine, any free one for 0; with a certificate
@@ -24,15 +24,15 @@ type Balancer interface {
 	Listen(port int, cert *tls.Certificate, action balancer.Action, options balancer.Options) (Listener, error)
 }
 
-// Group is a target group at work: it checks its targets' health.
+// Group is a running target group: it checks its targets' health.
 type Group interface {
 	balancer.Backend
 	Configure(settings balancer.Settings)
 	// Use begins or ends the health checks.
 	Use(inUse bool)
 	Register(target balancer.Target)
-	// Deregister lets a target drain, of every port for 0; the channel is closed
-	// when it has.
+	// Deregister drains a target, on every port for 0; the channel is closed when it is
+	// drained.
 	Deregister(id string, port int) <-chan struct{}
 	// Requests is how many there were so far.
 	Requests() int64
@@ -45,15 +45,15 @@ type Listener interface {
 	SetCertificates(certificates ...*tls.Certificate)
 	// Counts are what it has done so far.
 	Counts() balancer.Counts
-	// Release gives the port free, and Close ends the connections too.
+	// Release closes the port, and Close the connections too.
 	Release()
 	Close()
 }
 
 // Tasks are ECS's.
 type Tasks interface {
-	// Address is where a task's private address really leads, and its zone; both
-	// are empty for an address that no task has.
+	// Address is the real address behind a task's private address, and the task's zone;
+	// both are empty if no task has that address.
 	Address(t *kernel.Tx, private string, port int) (addr, zone string)
 }
 
@@ -136,8 +136,8 @@ func (s *Service) Requests(t *kernel.Tx, arn string) (total int64, targets int, 
 	return g.Requests(), len(g.Health()), true
 }
 
-// Healthy is how many targets are healthy of a group that is called as dimensions of
-// metrics have it, targetgroup/name/id. There is no such number without targets.
+// Healthy is the number of healthy targets of a group, named as in dimensions of metrics:
+// targetgroup/name/id. Without targets there is no such number.
 func (s *Service) Healthy(t *kernel.Tx, group string) (n int, ok bool) {
 	g := s.in(t).running().groups[t.ARN("elasticloadbalancing", group)]
 	if g == nil {
@@ -155,8 +155,8 @@ func (s *Service) Healthy(t *kernel.Tx, group string) (n int, ok bool) {
 	return n, ok
 }
 
-// Answered is what the listeners have done so far of a load balancer that is called as
-// dimensions of metrics have it, app/name/id.
+// Answered are the counts of the listeners of a load balancer, named as in dimensions of
+// metrics: app/name/id.
 func (s *Service) Answered(t *kernel.Tx, name string) (requests, byTasks, byItself int64, ok bool) {
 	a, arn := s.in(t), t.ARN("elasticloadbalancing", "loadbalancer/"+name)
 	for _, l := range a.state().Listeners {
@@ -177,8 +177,8 @@ func (s *Service) LoadBalancers(t *kernel.Tx, group string) (arns []string, ok b
 	return tg.LoadBalancerArns, true
 }
 
-// Register adds a target to a group. It says false when there is no such group, or
-// the cloud closes.
+// Register adds a target to a group. It returns false if there is no such group, or the
+// cloud stops.
 func (s *Service) Register(t *kernel.Tx, group string, target balancer.Target) bool {
 	a := s.in(t)
 	tg := a.state().TargetGroups[group]
@@ -189,8 +189,8 @@ func (s *Service) Register(t *kernel.Tx, group string, target balancer.Target) b
 	return true
 }
 
-// Deregister lets a target of a group drain; the channel is closed when it has. There
-// is none without such a group, and when the cloud closes.
+// Deregister drains a target of a group; the channel is closed when it is drained. It
+// returns false if there is no such group, or the cloud stops.
 func (s *Service) Deregister(t *kernel.Tx, group, id string, port int) (<-chan struct{}, bool) {
 	a := s.in(t)
 	tg := a.state().TargetGroups[group]
@@ -214,8 +214,8 @@ func (s *Service) TargetHealth(t *kernel.Tx, group, id string, port int) (balanc
 	return balancer.Health{}, false
 }
 
-// Weights are those of the target groups that a rule forwards to, also a listener's
-// default one. It says false without such a rule, and for one that forwards nowhere.
+// Weights are those of the target groups that a rule forwards to, including the default
+// rule of a listener. It returns false if there is no such rule, or it does not forward.
 func (s *Service) Weights(t *kernel.Tx, rule string) (map[string]int, bool) {
 	a := s.in(t)
 	var actions []types.Action
@@ -234,8 +234,8 @@ func (s *Service) Weights(t *kernel.Tx, rule string) (map[string]int, bool) {
 	return weights, true
 }
 
-// SetWeights has a rule forward to those target groups with those weights. It says false
-// without such a rule, and when one of the groups is gone.
+// SetWeights makes a rule forward to those target groups with those weights. It returns
+// false if the rule or a group does not exist.
 func (s *Service) SetWeights(t *kernel.Tx, rule string, groups []string, weights []int) bool {
 	a := s.in(t)
 	action := types.Action{Type: types.ActionTypeEnumForward, ForwardConfig: &types.ForwardActionConfig{}}

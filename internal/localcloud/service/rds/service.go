@@ -36,11 +36,11 @@ type Engine interface {
 type Server interface {
 	Exists() bool
 	Running() bool
-	// Done is closed when the server that runs now has ended.
+	// Done is closed when the running server has ended.
 	Done() <-chan struct{}
 	LogFile() string
 
-	// Create and Restore make its files, new of a version or as they are in a snapshot.
+	// Create and Restore create its files, empty with a version or from a snapshot.
 	Create(ctx context.Context, version string) error
 	Restore(ctx context.Context, snapshot string) error
 	Snapshot(ctx context.Context, name string) error
@@ -51,8 +51,9 @@ type Server interface {
 	Restart(ctx context.Context, settings postgres.Settings) error
 	Reload(settings postgres.Settings) error
 	Stop(ctx context.Context) error
-	// Upgrade moves it, stopped, to another version. A *postgres.IncompatibleError
-	// says that this can't be; whatever the error, it is of the old version still.
+	// Upgrade upgrades the stopped server to another version. With a
+	// *postgres.IncompatibleError this is impossible; after any error it still has the old
+	// version.
 	Upgrade(ctx context.Context, version string, settings postgres.Settings) error
 
 	EnsureMaster(ctx context.Context, master postgres.Master) error
@@ -131,9 +132,8 @@ func (s *Service) update(f func(tx)) { s.Update(func(t *kernel.Tx) { f(s.in(t)) 
 
 func (s *Service) view(f func(tx)) { s.View(func(t *kernel.Tx) { f(s.in(t)) }) }
 
-// Start brings back what a stopped cloud had running, goes on with what it had
-// begun, and begins to export logs. The engine stops the servers when the cloud
-// closes.
+// Start starts the servers that ran before a restart, continues unfinished work, and begins
+// to export logs. The engine stops the servers when the cloud stops.
 func (s *Service) Start() {
 	s.restore()
 	s.Go(s.runExports)
