@@ -108,8 +108,9 @@ func (a *AlarmActions) change(ctx context.Context, on bool, names []string) erro
 	if err != nil {
 		return err
 	}
-	maps.DeleteFunc(all, func(name string, _ types.MetricAlarm) bool { return !slices.Contains(names, name) })
-	return a.act(ctx, on, all)
+	named := maps.Clone(all) // what was read is shared
+	maps.DeleteFunc(named, func(name string, _ types.MetricAlarm) bool { return !slices.Contains(names, name) })
+	return a.act(ctx, on, named)
 }
 
 // act enables or disables the actions of alarms. CloudWatch replaces an alarm by what it is

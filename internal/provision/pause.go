@@ -171,10 +171,11 @@ func (p Pause) suspend(ctx context.Context, who identity) error {
 // tasks.
 func (p Pause) silence(ctx context.Context, who identity) error {
 	alarms := newAlarming(who, p.Clients, Settings{})
-	enabled, err := alarms.all(ctx)
+	all, err := alarms.all(ctx)
 	if err != nil {
 		return err
 	}
+	enabled := maps.Clone(all) // what was read is shared
 	maps.DeleteFunc(enabled, func(_ string, x alarmtypes.MetricAlarm) bool { return !aws.ToBool(x.ActionsEnabled) })
 	if len(enabled) == 0 {
 		return nil
