@@ -163,6 +163,45 @@ func TestUpMakesParentsFirstAndASecondRunChangesNothing(t *testing.T) {
 	}
 }
 
+// observer is a thing that notes how it is read.
+type observer struct {
+	*thing
+	mu        sync.Mutex
+	observing []bool
+}
+
+func (o *observer) Find(ctx context.Context) (graph.State, error) {
+	o.mu.Lock()
+	o.observing = append(o.observing, graph.Observing(ctx))
+	o.mu.Unlock()
+	return o.thing.Find(ctx)
+}
+
+// TestWhatWasObservedBeforeAChangeIsNotUsedAfterIt observes a resource that the same run
+// has created: what was read together before that is of no use.
+func TestWhatWasObservedBeforeAChangeIsNotUsedAfterIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	o := &observer{thing: w.thing("a")}
+	resources := []graph.Finder{o}
+	last := func() bool {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		return o.observing[len(o.observing)-1]
+	}
+	for range 2 {
+		graph.Observe(t.Context(), resources, graph.Options{})
+		if !last() {
+			t.Error("nothing was changed, and it is read anew")
+		}
+	}
+	up(t, o)
+	graph.Observe(t.Context(), resources, graph.Options{})
+	if last() {
+		t.Error("it was created, and what was read before is used")
+	}
+}
+
 func TestASlowNodeHoldsUpOnlyWhatNeedsIt(t *testing.T) {
 	t.Parallel()
 	w := newWorld()

@@ -111,7 +111,8 @@ type Finding struct {
 }
 
 // Observe finds every resource, in the order of need and otherwise side by
-// side. It changes nothing: it could not.
+// side. It changes nothing: it could not. Where a run has changed one of them before, what
+// was read before that is not used again; see Observing.
 func Observe[F Finder](ctx context.Context, resources []F, o Options) []Finding {
 	out := make([]Finding, len(resources))
 	index := make(map[*node]int, len(resources))
@@ -119,7 +120,9 @@ func Observe[F Finder](ctx context.Context, resources []F, o Options) []Finding 
 	for i, r := range resources {
 		index[r.node()], done[i] = i, make(chan struct{})
 	}
-	ctx = WhileObserving(ctx)
+	if !slices.ContainsFunc(resources, func(f F) bool { return f.node().changed.Load() }) {
+		ctx = WhileObserving(ctx)
+	}
 	var wg sync.WaitGroup
 	for i, r := range resources {
 		wg.Go(func() {
@@ -594,8 +597,8 @@ func Repeated(ctx context.Context) {
 }
 
 // call runs a mutating call to its end, even when the run is cancelled: a call
-// cut off in flight has an outcome that nobody knows.
-func (r *run) call(ctx context.Context, f func(context.Context) error) error {
+// cut off in flight has an outcome that nobody knows. It changes n.
+func (r *run) call(ctx context.Context, n *node, f func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
@@ -606,6 +609,7 @@ func (r *run) call(ctx context.Context, f func(context.Context) error) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithValue(context.WithoutCancel(ctx), runKey{}, ctx), r.o.CallTimeout)
 	defer cancel()
+	n.changed.Store(true)
 	return f(ctx)
 }
 
@@ -668,7 +672,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 			r.calling(s, Event{Kind: Creating})
 			var repeated atomic.Bool
 			err := p.timed(func() error {
-				return r.call(context.WithValue(ctx, repeatedKey{}, &repeated), func(ctx context.Context) error {
+				return r.call(context.WithValue(ctx, repeatedKey{}, &repeated), s.n, func(ctx context.Context) error {
 					id, err := m.Create(ctx)
 					if err == nil {
 						memory.created = true
@@ -725,7 +729,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 			r.calling(s, Event{Kind: Updating, Changes: st.Drift})
 			var repeated atomic.Bool
 			err := p.timed(func() error {
-				return r.call(context.WithValue(ctx, repeatedKey{}, &repeated), func(ctx context.Context) error { return u.Update(ctx, st.Drift) })
+				return r.call(context.WithValue(ctx, repeatedKey{}, &repeated), s.n, func(ctx context.Context) error { return u.Update(ctx, st.Drift) })
 			})
 			if a, ok := m.(SetAtOnce); ok && err == nil && !unsure && !repeated.Load() && !r.o.AfterCutOff && a.SetAtOnce(st.Drift) {
 				return nil
@@ -835,7 +839,7 @@ func (r *run) remove(ctx context.Context, s *step, seen State) error {
 			s.Action = Deleted
 			s.touched.Store(true)
 			r.calling(s, Event{Kind: Deleting, Note: st.Note})
-			err := p.timed(func() error { return r.call(ctx, rem.Delete) })
+			err := p.timed(func() error { return r.call(ctx, s.n, rem.Delete) })
 			_, atOnce := rem.(GoneAtOnce)
 			if err == nil && atOnce && !r.o.AfterCutOff {
 				return nil

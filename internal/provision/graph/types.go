@@ -152,6 +152,7 @@ type node struct {
 	timeout time.Duration
 	needs   []need
 	id      atomic.Pointer[string]
+	changed atomic.Bool // by a call of a run
 }
 
 func (n *node) getID() string {
