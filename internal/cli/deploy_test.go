@@ -333,6 +333,23 @@ func TestARunningStackChangesToACanary(t *testing.T) {
 	h.faults(map[string]any{"roleSeconds": 5})
 	s.run("up", "--local", "--deploy", "canary:50%/1m:0m").says(t, 0, "the role is not known everywhere yet")
 	s.run("plan", "--local").says(t, 0)
+	// It keeps both groups when it rolls again.
+	s.run("plan", "--local", "--deploy", "rolling", "--sticky").says(t, 64, "--sticky: the stack's releases were shifted before", "--sticky=false")
+}
+
+// TestStickySessionsAreForRollingReleases says so before anything is created.
+func TestStickySessionsAreForRollingReleases(t *testing.T) {
+	t.Parallel()
+	s := newShell(t)
+	s.must("local", "start")
+	empty := s.inventory()
+	for _, deploy := range []string{"canary:10%/5m", "linear:20%/3m", "blue-green"} {
+		s.run("up", "--local", "--no-database", "--sticky", "--deploy", deploy).says(t, 64,
+			"--sticky and --deploy "+deploy, "a load balancer refuses sticky sessions where requests are divided between two target groups", "--sticky=false or --deploy rolling")
+	}
+	if left := s.inventory(); !slices.Equal(left, empty) {
+		t.Errorf("a refused up left %v", left)
+	}
 }
 
 // TestAStackIsNotPausedInTheMiddleOfAShift looks at a release that has a share of the

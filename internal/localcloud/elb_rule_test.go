@@ -187,6 +187,47 @@ func TestARulesTargetGroupIsInUse(t *testing.T) {
 	must[*elb.DeleteTargetGroupOutput](t)(client.DeleteTargetGroup(ctx, &elb.DeleteTargetGroupInput{TargetGroupArn: &targets}))
 }
 
+// TestStickySessionsNeedARuleOfOneGroup, since the local cloud has no stickiness of groups,
+// by which AWS allows them.
+func TestStickySessionsNeedARuleOfOneGroup(t *testing.T) {
+	t.Parallel()
+	g := newGround(t, openCloud(t, localcloud.Config{}))
+	client, lb, targets := g.front(t)
+	ctx := t.Context()
+	other := g.targetGroup("/healthz")
+	other.Name = aws.String("green")
+	green := must[*elb.CreateTargetGroupOutput](t)(client.CreateTargetGroup(ctx, other))
+	stick := func(value string) error {
+		_, err := client.ModifyTargetGroupAttributes(ctx, &elb.ModifyTargetGroupAttributesInput{TargetGroupArn: &targets, Attributes: []types.TargetGroupAttribute{
+			{Key: aws.String("stickiness.enabled"), Value: &value},
+		}})
+		return err
+	}
+	split := []types.Action{{Type: types.ActionTypeEnumForward, ForwardConfig: &types.ForwardActionConfig{TargetGroups: []types.TargetGroupTuple{
+		{TargetGroupArn: &targets, Weight: aws.Int32(90)}, {TargetGroupArn: green.TargetGroups[0].TargetGroupArn, Weight: aws.Int32(10)},
+	}}}}
+	const rule = "You must enable group stickiness on a rule if you enabled target stickiness on one of its target groups"
+	if err := stick("true"); err != nil {
+		t.Fatal(err)
+	}
+	port := freePort(t)
+	listener := elb.CreateListenerInput{LoadBalancerArn: &lb, Port: &port, Protocol: types.ProtocolEnumHttp, DefaultActions: split}
+	_, err := client.CreateListener(ctx, &listener)
+	refused(t, err, "InvalidConfigurationRequest", rule)
+	listener.DefaultActions = forwardTo(targets) // one group may be sticky
+	l := must[*elb.CreateListenerOutput](t)(client.CreateListener(ctx, &listener)).Listeners[0].ListenerArn
+	_, err = client.ModifyListener(ctx, &elb.ModifyListenerInput{ListenerArn: l, DefaultActions: split})
+	refused(t, err, "InvalidConfigurationRequest", rule)
+	_, err = client.CreateRule(ctx, &elb.CreateRuleInput{ListenerArn: l, Priority: aws.Int32(1), Conditions: []types.RuleCondition{onPath("/x")}, Actions: split})
+	refused(t, err, "InvalidConfigurationRequest", rule)
+
+	if err := stick("false"); err != nil {
+		t.Fatal(err)
+	}
+	must[*elb.ModifyListenerOutput](t)(client.ModifyListener(ctx, &elb.ModifyListenerInput{ListenerArn: l, DefaultActions: split}))
+	refused(t, stick("true"), "InvalidConfigurationRequest", "This target group appears behind a rule with group stickiness disabled")
+}
+
 func TestAListenerChangesTheHeaderOfItsAnswers(t *testing.T) {
 	t.Parallel()
 	client, listener, url := ruled(t)

@@ -401,9 +401,17 @@ func balancingSettings() []Setting {
 	return []Setting{
 		{
 			Flag: "sticky", JSON: "sticky", Value: Switch{Of: func(s *Settings) *bool { return &s.Sticky }},
-			Help:     "send each client to the same task, with a cookie",
-			Example:  "true",
-			Drives:   []ResourceField{{"target-group", stickiness}},
+			Help:    "send each client to the same task, with a cookie; only where --deploy is and was rolling",
+			Example: "true",
+			Drives:  []ResourceField{{"target-group", stickiness}},
+			check: func(s Settings, refuse refusal) {
+				// The stickiness of groups, with which AWS takes it, would keep clients at the
+				// release before, and ECS rewrites the rule that has it.
+				refuse("sticky deploy", s.Sticky && s.Strategy().Shifts(),
+					"--sticky and --deploy %s: a load balancer refuses sticky sessions where requests are divided between two target groups, as every strategy but rolling does; turn one off, by --sticky=false or --deploy rolling", s.Deploy)
+				refuse("sticky", s.Sticky && s.Twins && !s.Strategy().Shifts(),
+					"--sticky: the stack's releases were shifted before, so that it keeps two target groups, between which a load balancer refuses sticky sessions; turn it off by --sticky=false, or create the stack anew")
+			},
 			recorded: onService, // the group is ready before it
 		},
 		{

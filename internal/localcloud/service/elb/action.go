@@ -83,6 +83,9 @@ func (a tx) forwardTo(action types.Action, loadBalancer string) (*types.ForwardA
 		if weight < 0 || weight > 999 {
 			return nil, kernel.Fail("ValidationError", "The weight of a target group must be between 0 and 999, not %d", weight)
 		}
+		if len(tuples) > 1 && tg.sticky() {
+			return nil, kernel.Fail("InvalidConfigurationRequest", "You must enable group stickiness on a rule if you enabled target stickiness on one of its target groups")
+		}
 		tuples[i].Weight = aws.Int32(weight)
 	}
 	return &types.ForwardActionConfig{TargetGroups: tuples, TargetGroupStickinessConfig: &types.TargetGroupStickinessConfig{Enabled: aws.Bool(false)}}, nil
@@ -126,6 +129,26 @@ func forwards(a types.Action) (groups []string) {
 		}
 	}
 	return groups
+}
+
+// splitBy is the rule by which a target group gets a share of the requests, and others
+// the rest; "" for none.
+func (a tx) splitBy(group string) string {
+	shares := func(actions []types.Action) bool {
+		groups := forwards(actions[0])
+		return len(groups) > 1 && slices.Contains(groups, group)
+	}
+	for _, l := range a.state().Listeners {
+		if shares(l.DefaultActions) {
+			return defaultRule(l)
+		}
+	}
+	for arn, r := range a.state().Rules {
+		if shares(r.Actions) {
+			return arn
+		}
+	}
+	return ""
 }
 
 // liveAction is what runs for an action.

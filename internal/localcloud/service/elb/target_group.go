@@ -25,6 +25,11 @@ type targetGroup struct {
 	Targets    []balancer.Target
 }
 
+// sticky reports whether a client is sent to the target that it was sent to before.
+func (tg *targetGroup) sticky() bool { return tg.Attributes[stickiness] == "true" }
+
+const stickiness = "stickiness.enabled"
+
 func (a tx) targetGroup(arn *string) (*targetGroup, error) {
 	tg := a.state().TargetGroups[aws.ToString(arn)]
 	if tg == nil || !a.Visible(*arn) {
@@ -37,7 +42,7 @@ func (a tx) targetGroup(arn *string) (*targetGroup, error) {
 var targetGroupAttributes = map[string]string{
 	"deregistration_delay.timeout_seconds": "300", "load_balancing.algorithm.type": "round_robin",
 	"load_balancing.algorithm.anomaly_mitigation": "off", "load_balancing.cross_zone.enabled": "use_load_balancer_configuration",
-	"slow_start.duration_seconds": "0", "stickiness.enabled": "false", "stickiness.type": "lb_cookie",
+	"slow_start.duration_seconds": "0", stickiness: "false", "stickiness.type": "lb_cookie",
 	"stickiness.app_cookie.cookie_name": "", "stickiness.app_cookie.duration_seconds": "86400", "stickiness.lb_cookie.duration_seconds": "86400",
 	"target_group_health.dns_failover.minimum_healthy_targets.count": "1", "target_group_health.dns_failover.minimum_healthy_targets.percentage": "off",
 	"target_group_health.unhealthy_state_routing.minimum_healthy_targets.count": "1", "target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage": "off",
@@ -156,7 +161,7 @@ func (a tx) groupSettings(tg *targetGroup) balancer.Settings {
 	delay, _ := strconv.Atoi(tg.Attributes["deregistration_delay.timeout_seconds"]) // checked when it was set
 	port, _ := strconv.Atoi(*tg.HealthCheckPort)                                    // 0 for traffic-port
 	sticky := time.Duration(0)
-	if tg.Attributes["stickiness.enabled"] == "true" {
+	if tg.sticky() {
 		seconds, _ := strconv.Atoi(tg.Attributes["stickiness.lb_cookie.duration_seconds"]) // checked when it was set
 		sticky = time.Duration(seconds) * time.Second
 	}
@@ -258,6 +263,9 @@ func (a tx) ModifyTargetGroupAttributes(in *elb.ModifyTargetGroupAttributesInput
 	for _, t := range in.Attributes {
 		if err := checkAttribute("Target group", targetGroupAttributes, aws.ToString(t.Key), aws.ToString(t.Value)); err != nil {
 			return nil, err
+		}
+		if rule := a.splitBy(*tg.TargetGroupArn); *t.Key == stickiness && *t.Value == "true" && rule != "" {
+			return nil, kernel.Fail("InvalidConfigurationRequest", "This target group appears behind a rule with group stickiness disabled (%s). You must enable group stickiness before enabling target stickiness", rule)
 		}
 	}
 	for _, t := range in.Attributes {
