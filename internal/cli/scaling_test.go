@@ -11,6 +11,21 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 )
 
+// TestTheFirstScalingOfAnAccountWaitsForItsRole, which this run makes, and which Application
+// Auto Scaling can't assume at once.
+func TestTheFirstScalingOfAnAccountWaitsForItsRole(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, map[string]any{"noServiceLinkedRoles": true}, "--scale", "0.01")
+	s.up(append(imageless(), "--no-database")...)
+	h.faults(map[string]any{"roleSeconds": 5})
+	s.run("up", "--local", "--wait=false", "--min", "1", "--max", "2").says(t, 0, "the service-linked role is not known everywhere yet")
+	s.run("up", "--local", "--wait=false").says(t, 0, "Up to date", "0 changed")
+}
+
 // TestTheLoadScalesTheServiceAndIsNoDrift drives the number of tasks up and lets
 // it come down again, while plan, status and up look on.
 func TestTheLoadScalesTheServiceAndIsNoDrift(t *testing.T) {

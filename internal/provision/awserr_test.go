@@ -104,6 +104,7 @@ func TestWhatWasJustMadeIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	passRole := jsonError(400, "AccessDeniedException", "User: arn:aws:iam::123456789012:user/ci is not authorized to perform: iam:PassRole on resource: arn:aws:iam::123456789012:role/book-task-role")
 	infrastructureRole := jsonError(400, "InvalidParameterException", "ECS was unable to assume the configured ECS Infrastructure Role 'arn:aws:iam::123456789012:role/book-us-east-1-balancing'. Please verify that the role being passed has the proper trust relationship with Amazon ECS.")
+	scalingRole := jsonError(400, "ValidationException", "Unable to assume IAM role: arn:aws:iam::123456789012:role/aws-service-role/ecs.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_ECSService")
 	for name, test := range map[string]struct {
 		answer http.HandlerFunc
 		made   []string
@@ -116,6 +117,8 @@ func TestWhatWasJustMadeIsTriedAgain(t *testing.T) {
 		"another action":                         {jsonError(400, "AccessDeniedException", "not authorized to perform: ecs:CreateService"), []string{"task-role"}, false},
 		"a linked role that was made":            {jsonError(400, "InvalidParameterValue", "Unable to create the resource. Verify that you have permission to create service linked role. Otherwise wait and try again later"), []string{"service-linked-role-rds"}, true},
 		"a linked role that was there":           {jsonError(400, "InvalidParameterValue", "Unable to create the resource. Verify that you have permission to create service linked role. Otherwise wait and try again later"), []string{"service-linked-role-elb"}, false},
+		"scaling's linked role that was made":    {scalingRole, []string{"service-linked-role-scaling"}, true},
+		"scaling's linked role that was there":   {scalingRole, []string{"vpc"}, false},
 		"a secret that was made":                 {jsonError(400, "ResourceNotFoundException", "Secrets Manager can't find the specified secret."), []string{"secret"}, true},
 		"a role that was made and is not found":  {jsonError(404, "NoSuchEntity", "The role with name book-us-east-1-task-role cannot be found."), []string{"task-role"}, true},
 		"a role that was there and is not found": {jsonError(404, "NoSuchEntity", "The role with name book-us-east-1-task-role cannot be found."), []string{"vpc"}, false},

@@ -82,6 +82,13 @@ func checkDimension(namespace types.ServiceNamespace, dimension types.ScalableDi
 	return nil
 }
 
+// linkedRole is the service that the role is linked with under which ECS's services scale.
+const linkedRole = "ecs.application-autoscaling.amazonaws.com"
+
+func (a tx) roleARN() string {
+	return a.ARN("iam", "role/aws-service-role/"+linkedRole+"/AWSServiceRoleForApplicationAutoScaling_ECSService")
+}
+
 // RegisterScalableTarget sets between what a service may scale.
 func (a tx) RegisterScalableTarget(in *scaling.RegisterScalableTargetInput) (*scaling.RegisterScalableTargetOutput, error) {
 	if err := checkDimension(in.ServiceNamespace, in.ScalableDimension); err != nil {
@@ -98,10 +105,15 @@ func (a tx) RegisterScalableTarget(in *scaling.RegisterScalableTargetInput) (*sc
 		}
 		// Unlike ECS's this role is made by the first call
 		// (https://docs.aws.amazon.com/autoscaling/application/userguide/application-auto-scaling-service-linked-roles.html).
-		a.roles.EnsureLinkedRole(a.Tx, "ecs.application-autoscaling.amazonaws.com")
+		// One that was made just before is not known yet:
+		// https://github.com/aws-samples/amazon-bedrock-samples/issues/253
+		if a.roles.HasLinkedRole(a.Tx, linkedRole) && !a.roles.LinkedRoleUsable(a.Tx, linkedRole) {
+			return nil, kernel.Fail("ValidationException", "Unable to assume IAM role: %s", a.roleARN())
+		}
+		a.roles.EnsureLinkedRole(a.Tx, linkedRole)
 		t = &scalableTarget{ScalableTarget: types.ScalableTarget{
 			CreationTime: aws.Time(a.Now()), ResourceId: in.ResourceId, ServiceNamespace: in.ServiceNamespace, ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
-			RoleARN:           aws.String(a.ARN("iam", "role/aws-service-role/ecs.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_ECSService")),
+			RoleARN:           aws.String(a.roleARN()),
 			ScalableTargetARN: aws.String(a.ARN("application-autoscaling", "scalable-target/"+kernel.HexDigits(32))),
 			SuspendedState:    &types.SuspendedState{DynamicScalingInSuspended: aws.Bool(false), DynamicScalingOutSuspended: aws.Bool(false), ScheduledScalingSuspended: aws.Bool(false)},
 		}, TagMap: map[string]string{}}

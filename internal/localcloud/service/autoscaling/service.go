@@ -31,6 +31,10 @@ type TargetGroups interface {
 
 // Roles are IAM's.
 type Roles interface {
+	// HasLinkedRole reports whether the account has the service-linked role of a service,
+	// and LinkedRoleUsable whether the service knows of it yet.
+	HasLinkedRole(t *kernel.Tx, service string) bool
+	LinkedRoleUsable(t *kernel.Tx, service string) bool
 	// EnsureLinkedRole creates the service-linked role of a service if it is missing.
 	EnsureLinkedRole(t *kernel.Tx, service string)
 }
