@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -61,11 +62,10 @@ func LiveCost(ctx context.Context, client *awspricing.Client, u Usage, region st
 			return nil, err
 		}
 		for usage, price := range q.usage {
-			got, ok := found[usage]
-			if !ok {
-				return nil, fmt.Errorf("%w: AWS's price list has no %s in %s", ErrNoPrice, usage, region)
+			if n := len(found[usage]); n != 1 {
+				return nil, fmt.Errorf("%w: AWS's price list has %d prices of %s in %s", ErrNoPrice, n, usage, region)
 			}
-			*price = got
+			*price = found[usage][0]
 		}
 	}
 	p.Fargate = map[string]fargatePrice{u.Arch: f}
@@ -92,12 +92,13 @@ type product struct {
 }
 
 // usageRegion is the region that a usage type begins with: "EUC1-", "EU-", or
-// nothing for most of us-east-1.
-var usageRegion = pattern.New(`^[A-Z]{2,3}[0-9]?-`)
+// nothing for most of us-east-1, where "TS-LoadBalancerUsage" is the use of a trust store:
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-billing.html
+var usageRegion = pattern.New(`^(EU|[A-Z]{2,4}[0-9])-`)
 
 // askPrices returns on-demand prices in US dollars by usage type, without the
-// region that it begins with.
-func askPrices(ctx context.Context, client *awspricing.Client, service, region string, filters map[string]string) (map[string]float64, error) {
+// region that it begins with: one each, unless AWS has several that differ.
+func askPrices(ctx context.Context, client *awspricing.Client, service, region string, filters map[string]string) (map[string][]float64, error) {
 	in := &awspricing.GetProductsInput{ServiceCode: &service, Filters: []types.Filter{
 		{Field: aws.String("regionCode"), Type: types.FilterTypeTermMatch, Value: &region},
 		{Field: aws.String("locationType"), Type: types.FilterTypeTermMatch, Value: aws.String("AWS Region")},
@@ -105,7 +106,7 @@ func askPrices(ctx context.Context, client *awspricing.Client, service, region s
 	for field, value := range filters {
 		in.Filters = append(in.Filters, types.Filter{Field: &field, Type: types.FilterTypeTermMatch, Value: &value})
 	}
-	out := map[string]float64{}
+	out := map[string][]float64{}
 	pages := awspricing.NewGetProductsPaginator(client, in)
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
@@ -121,8 +122,9 @@ func askPrices(ctx context.Context, client *awspricing.Client, service, region s
 			for _, term := range p.Terms.OnDemand {
 				for _, d := range term.PriceDimensions {
 					price, err := strconv.ParseFloat(d.PricePerUnit["USD"], 64)
-					if err == nil && (d.BeginRange == "0" || d.BeginRange == "") {
-						out[usage] = price
+					first := d.BeginRange == "0" || d.BeginRange == ""
+					if err == nil && first && !slices.Contains(out[usage], price) {
+						out[usage] = append(out[usage], price)
 					}
 				}
 			}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -95,9 +96,9 @@ func TestWhatHasNoPriceIsUnknown(t *testing.T) {
 	}
 }
 
-// priceList answers like the Pricing API, with prices of Frankfurt that are
-// made up, among others that must not be taken for them.
-func priceList(t *testing.T, list map[string]map[string]float64) *awspricing.Client {
+// priceList answers like the Pricing API of a region, with prices that are made up, in
+// their order.
+func priceList(t *testing.T, region string, list ...priced) *awspricing.Client {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var in struct {
 			ServiceCode string
@@ -108,14 +109,16 @@ func priceList(t *testing.T, list map[string]map[string]float64) *awspricing.Cli
 			return
 		}
 		for _, f := range in.Filters {
-			if f.Field == "regionCode" && f.Value != "eu-central-1" {
+			if f.Field == "regionCode" && f.Value != region {
 				http.Error(w, f.Value, http.StatusBadRequest)
 				return
 			}
 		}
 		var out struct{ PriceList []string }
-		for usage, price := range list[in.ServiceCode] {
-			out.PriceList = append(out.PriceList, fmt.Sprintf(`{"product":{"attributes":{"usagetype":%q}},"terms":{"OnDemand":{"A.B":{"priceDimensions":{"A.B.C":{"beginRange":"0","pricePerUnit":{"USD":"%.10f"}}}}}}}`, usage, price))
+		for _, p := range list {
+			if p.service == in.ServiceCode {
+				out.PriceList = append(out.PriceList, fmt.Sprintf(`{"product":{"attributes":{"usagetype":%q}},"terms":{"OnDemand":{"A.B":{"priceDimensions":{"A.B.C":{"beginRange":"0","pricePerUnit":{"USD":"%.10f"}}}}}}}`, p.usage, p.price))
+			}
 		}
 		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 		_ = json.NewEncoder(w).Encode(out) // a client that is gone needs no answer
@@ -126,36 +129,51 @@ func priceList(t *testing.T, list map[string]map[string]float64) *awspricing.Cli
 	})
 }
 
+// priced is a product of a price list.
+type priced struct {
+	service, usage string
+	price          float64
+}
+
 func TestLiveCostTakesTheRightPrices(t *testing.T) {
 	t.Parallel()
-	list := map[string]map[string]float64{
-		"AmazonECS": {
-			"EUC1-Fargate-vCPU-Hours:perCPU": 1, "EUC1-Fargate-GB-Hours": 2, "EUC1-Fargate-ARM-vCPU-Hours:perCPU": 50, "EUC1-Fargate-ARM-GB-Hours": 60,
-			"EUC1-Fargate-Windows-vCPU-Hours:perCPU": 70, "EUC1-Fargate-EphemeralStorage-GB-Hours": 0.5,
-		},
-		"AmazonRDS": {"EUC1-InstanceUsage:db.m7g.large": 3, "EUC1-RDS:GP3-Storage": 4},
-		"AWSELB":    {"EUC1-LoadBalancerUsage": 5, "EUC1-LCUUsage": 6},
-	}
 	s := small()
 	s.DBClass, s.Storage = "db.m7g.large", 30
-	lines, err := pricing.LiveCost(t.Context(), priceList(t, list), s, "eu-central-1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]float64{}
-	for _, l := range lines {
-		got[l.Item] = l.Monthly
-	}
-	for item, want := range map[string]float64{
-		"tasks": 730 * (0.25*1 + 0.5*2), "task storage": 730 * 10 * 0.5, "database": 730 * 3, "database storage": 20 * 4, "load balancer": 730 * 5, "load balancer traffic": 730 * 6,
-	} {
-		if math.Abs(got[item]-want) > 0.001 {
-			t.Errorf("%s: %.2f, want %.2f", item, got[item], want)
+	// Usage types begin with their region, but those of us-east-1.
+	for region, prefix := range map[string]string{"eu-central-1": "EUC1-", "eu-west-1": "EU-", "us-east-1": "", "us-gov-west-1": "UGW1-"} {
+		list := []priced{
+			{"AmazonECS", prefix + "Fargate-vCPU-Hours:perCPU", 1}, {"AmazonECS", prefix + "Fargate-GB-Hours", 2},
+			{"AmazonECS", prefix + "Fargate-ARM-vCPU-Hours:perCPU", 50}, {"AmazonECS", prefix + "Fargate-ARM-GB-Hours", 60},
+			{"AmazonECS", prefix + "Fargate-Windows-vCPU-Hours:perCPU", 70}, {"AmazonECS", prefix + "Fargate-EphemeralStorage-GB-Hours", 0.5},
+			{"AmazonRDS", prefix + "InstanceUsage:db.m7g.large", 3}, {"AmazonRDS", prefix + "RDS:GP3-Storage", 4},
+			{"AWSELB", prefix + "LoadBalancerUsage", 5}, {"AWSELB", prefix + "TS-LoadBalancerUsage", 80}, {"AWSELB", prefix + "LCUUsage", 6}, {"AWSELB", prefix + "LCUUsage", 6},
 		}
-	}
-	delete(list["AWSELB"], "EUC1-LCUUsage")
-	if _, err := pricing.LiveCost(t.Context(), priceList(t, list), s, "eu-central-1"); !errors.Is(err, pricing.ErrNoPrice) {
-		t.Errorf("a price that AWS does not name: %v", err)
+		for range 2 {
+			lines, err := pricing.LiveCost(t.Context(), priceList(t, region, list...), s, region)
+			if err != nil {
+				t.Fatalf("%s: %v", region, err)
+			}
+			got := map[string]float64{}
+			for _, l := range lines {
+				got[l.Item] = l.Monthly
+			}
+			for item, want := range map[string]float64{
+				"tasks": 730 * (0.25*1 + 0.5*2), "task storage": 730 * 10 * 0.5, "database": 730 * 3, "database storage": 20 * 4, "load balancer": 730 * 5, "load balancer traffic": 730 * 6,
+			} {
+				if math.Abs(got[item]-want) > 0.001 {
+					t.Errorf("%s in %s: %.2f, want %.2f", item, region, got[item], want)
+				}
+			}
+			slices.Reverse(list)
+		}
+		twice := append(slices.Clone(list), priced{"AWSELB", prefix + "LoadBalancerUsage", 7})
+		if _, err := pricing.LiveCost(t.Context(), priceList(t, region, twice...), s, region); !errors.Is(err, pricing.ErrNoPrice) {
+			t.Errorf("two prices of one thing in %s: %v", region, err)
+		}
+		none := slices.DeleteFunc(list, func(p priced) bool { return strings.HasSuffix(p.usage, "LCUUsage") })
+		if _, err := pricing.LiveCost(t.Context(), priceList(t, region, none...), s, region); !errors.Is(err, pricing.ErrNoPrice) {
+			t.Errorf("a price that AWS does not name in %s: %v", region, err)
+		}
 	}
 }
 
