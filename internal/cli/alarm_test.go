@@ -162,9 +162,10 @@ func TestSomebodyIsToldWhenAStackFails(t *testing.T) {
 		done[*cloudwatch.DeleteAlarmsOutput](t)(watch.DeleteAlarms(ctx, &cloudwatch.DeleteAlarmsInput{AlarmNames: []string{"bookctl/book/server-errors"}}))
 		done[*eventbridge.RemoveTargetsOutput](t)(bus.RemoveTargets(ctx, &eventbridge.RemoveTargetsInput{Rule: aws.String("book-failed-release"), Ids: []string{"release-alarm"}}))
 		done[*sns.SetTopicAttributesOutput](t)(topics.SetTopicAttributes(ctx, &sns.SetTopicAttributesInput{TopicArn: topic, AttributeName: aws.String("Policy"), AttributeValue: aws.String("")}))
+		done[*sns.SetTopicAttributesOutput](t)(topics.SetTopicAttributes(ctx, &sns.SetTopicAttributesInput{TopicArn: topic, AttributeName: aws.String("KmsMasterKeyId"), AttributeValue: aws.String("alias/aws/sns")}))
 		done[*sns.UntagResourceOutput](t)(topics.UntagResource(ctx, &sns.UntagResourceInput{ResourceArn: topic, TagKeys: []string{"bookctl:resource"}}))
 		r := s.run("plan", "--local")
-		for _, want := range []string{"alarm server-errors: (none) → ", "targets: ", "policy: not that of the stack's alarms", "tag bookctl:resource: (none) → alarm-topic"} {
+		for _, want := range []string{"alarm server-errors: (none) → ", "targets: ", "policy: not that of the stack's alarms", "encryption: with alias/aws/sns, which keeps alarms out → none", "tag bookctl:resource: (none) → alarm-topic"} {
 			if r.code != 2 || !strings.Contains(r.out, want) {
 				t.Errorf("%q is not in the plan, exit code %d:\n%s%s", want, r.code, r.out, r.err)
 			}
@@ -286,6 +287,33 @@ func TestAlarmsAreSilentWhileAStackDoesNotServe(t *testing.T) {
 	s.must("alarm", "test", "--local")
 	s.told("an alarm that is tried", `ALARM: "`+unhealthy+`"`, "This is a test by ")
 	s.told("a release that did not fail", "a release failed at ", "This is a test by ")
+
+	// What keeps a topic from being told is seen.
+	attribute := func(name, value string) {
+		t.Helper()
+		done[*sns.SetTopicAttributesOutput](t)(topics.SetTopicAttributes(ctx, &sns.SetTopicAttributesInput{TopicArn: &topic, AttributeName: &name, AttributeValue: &value}))
+	}
+	known = len(s.mails())
+	for key, says := range map[string]string{
+		"alias/aws/sns": "is told of nothing: it is encrypted with SNS's own key",
+		"alias/ops":     "it is told only if the policy of that key lets cloudwatch.amazonaws.com and events.amazonaws.com do kms:Decrypt and kms:GenerateDataKey*",
+	} {
+		attribute("KmsMasterKeyId", key)
+		if out := s.must("alarm", "list", "--local"); !strings.Contains(out, says) {
+			t.Errorf("the alarms of a topic that is encrypted with %s:\n%s", key, out)
+		}
+	}
+	s.must("alarm", "test", "--local", "no-healthy-target")
+	untold("of an alarm to an encrypted topic", known)
+	attribute("KmsMasterKeyId", "")
+	attribute("Policy", `{"Statement":[{"Effect":"Allow","Principal":{"Service":"events.amazonaws.com"},"Action":"sns:Publish","Resource":"`+topic+`"}]}`)
+	if out := s.must("status", "--local"); !strings.Contains(out, "is not told of alarms: its policy does not let cloudwatch.amazonaws.com do sns:Publish") || strings.Contains(out, "failed releases") {
+		t.Errorf("the status with a topic that CloudWatch may not publish to:\n%s", out)
+	}
+	attribute("Policy", `{"Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":["sns:Publish"],"Resource":"`+topic+`"}]}`)
+	if out := s.must("status", "--local"); strings.Contains(out, "is not told") {
+		t.Errorf("the status with a topic that everybody may publish to:\n%s", out)
+	}
 
 	// Everything has the tags that were given.
 	s.must("up", "--local", "--tag", "team=payments")

@@ -117,6 +117,22 @@ func TestAnAlarmAndAnEventReachAnAddressThatConfirmed(t *testing.T) {
 	if all := mails(); len(all) != 3 || !strings.Contains(all[2], `it is b`) {
 		t.Errorf("with that policy it is sent %v", all)
 	}
+	encrypt := func(key string) {
+		t.Helper()
+		_, err := topics.SetTopicAttributes(ctx, &sns.SetTopicAttributesInput{TopicArn: topic.TopicArn, AttributeName: aws.String("KmsMasterKeyId"), AttributeValue: &key})
+		must(err)
+	}
+	// AWS's services may not use the key.
+	encrypt("alias/aws/sns")
+	send("mine", "a")
+	if all := mails(); len(all) != 3 {
+		t.Errorf("with a topic that is encrypted it is sent %v", all[3:])
+	}
+	encrypt("")
+	send("mine", "a")
+	if all := mails(); len(all) != 4 || !strings.Contains(all[3], `it is a`) {
+		t.Errorf("with one that is not any more it is sent %v", all[3:])
+	}
 	if _, err := bus.DeleteRule(ctx, &eventbridge.DeleteRuleInput{Name: aws.String("r")}); code(err) != "ValidationException" {
 		t.Errorf("a rule with targets is deleted: %v", err)
 	}

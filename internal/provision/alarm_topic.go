@@ -59,6 +59,7 @@ type liveAlarmTopic struct {
 	arn        string
 	tags       map[string]string
 	policy     string
+	key        string // of KMS, with which it is encrypted; "" for none
 	subscriber string // the wanted one, if it is among them
 	// pending reports whether the wanted address has not confirmed yet, and former is the
 	// ARN of the subscription of the previous address.
@@ -107,7 +108,7 @@ func (t *AlarmTopic) Read(ctx context.Context) (*liveAlarmTopic, graph.State, er
 	if err != nil {
 		return nil, graph.State{}, err
 	}
-	live := &liveAlarmTopic{there: true, arn: arn, tags: tags, policy: out.Attributes["Policy"]}
+	live := &liveAlarmTopic{there: true, arn: arn, tags: tags, policy: out.Attributes["Policy"], key: out.Attributes[topicKey]}
 	pages := sns.NewListSubscriptionsByTopicPaginator(t.topics, &sns.ListSubscriptionsByTopicInput{TopicArn: &arn})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
@@ -163,7 +164,7 @@ func (t *AlarmTopic) wantedPolicy(arn string) string {
 	publish := func(sid, service string) map[string]any {
 		return map[string]any{"Sid": sid, "Effect": "Allow", "Principal": map[string]any{"Service": service}, "Action": "sns:Publish", "Resource": arn}
 	}
-	alarms := publish("Alarms", "cloudwatch.amazonaws.com")
+	alarms := publish("Alarms", cloudWatch)
 	alarms["Condition"] = map[string]any{"ArnLike": map[string]any{"aws:SourceArn": t.arn(account, "cloudwatch", "alarm:"+t.names().Alarm("*"))}}
 	text, _ := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": []any{publish("Release", eventBridge), alarms}}) // of texts
 	return string(text)
@@ -183,6 +184,10 @@ func (t *AlarmTopic) Attributes() graph.Attributes[liveAlarmTopic] {
 		graph.Compared("policy", func(live, want *liveAlarmTopic) (string, string, bool) {
 			return "not that of the stack's alarms", "publishing by the stack's alarms alone", !sameJSON(live.policy, want.policy)
 		}, graph.SetBy(t.setPolicy)).When(kept),
+		// Another key stays: its policy may let them.
+		graph.Compared("encryption", func(live, _ *liveAlarmTopic) (string, string, bool) {
+			return "with " + live.key + ", which keeps alarms out", "none", ownKey(live.key)
+		}, graph.SetBy(t.decrypt)).When(kept),
 		graph.Field("subscriber", func(l *liveAlarmTopic) string { return l.subscriber }, graph.SetBy(t.subscribe)).When(kept),
 		graph.Compared("former-subscriber", func(live, _ *liveAlarmTopic) (string, string, bool) {
 			return live.tags[tagAlarmEmail], "", live.former != ""
@@ -221,12 +226,28 @@ func (t *AlarmTopic) Create(ctx context.Context) (string, error) {
 }
 
 func (t *AlarmTopic) setPolicy(ctx context.Context, _ []graph.Change) error {
-	_, err := t.topics.SetTopicAttributes(ctx, &sns.SetTopicAttributesInput{TopicArn: aws.String(t.ID()), AttributeName: aws.String("Policy"), AttributeValue: aws.String(t.wantedPolicy(t.ID()))})
+	return t.set(ctx, "Policy", t.wantedPolicy(t.ID()))
+}
+
+func (t *AlarmTopic) decrypt(ctx context.Context, _ []graph.Change) error {
+	return t.set(ctx, topicKey, "")
+}
+
+func (t *AlarmTopic) set(ctx context.Context, attribute, value string) error {
+	_, err := t.topics.SetTopicAttributes(ctx, &sns.SetTopicAttributesInput{TopicArn: aws.String(t.ID()), AttributeName: &attribute, AttributeValue: &value})
 	if err != nil {
-		return fmt.Errorf("set the policy of topic %s: %w", t.topicName(), err)
+		return fmt.Errorf("set the %s of topic %s: %w", attribute, t.topicName(), err)
 	}
 	return nil
 }
+
+// topicKey is the attribute with the key of an encrypted topic.
+const topicKey = "KmsMasterKeyId"
+
+// ownKey reports whether a key is the one that AWS has for SNS. Its policy lets neither
+// CloudWatch nor EventBridge use it, and can't be changed:
+// https://repost.aws/knowledge-center/cloudwatch-configure-alarm-sns
+func ownKey(key string) bool { return strings.HasSuffix(key, "alias/aws/sns") }
 
 // subscribe makes SNS send a confirmation mail to the address, and nothing else before it
 // is answered. SNS deletes a subscription that is not confirmed within two days; the next
@@ -280,8 +301,11 @@ func (a alarming) topicKind() inventory.Kind {
 	}}
 }
 
-// eventBridge is what EventBridge is called in policies.
-const eventBridge = "events.amazonaws.com"
+// What EventBridge and CloudWatch are called in policies.
+const (
+	eventBridge = "events.amazonaws.com"
+	cloudWatch  = "cloudwatch.amazonaws.com"
+)
 
 // CheckTopic fails if alarms can't go to an existing topic. The warning is what the topic
 // will not receive; "" for nothing that is known.
@@ -299,16 +323,28 @@ func CheckTopic(ctx context.Context, c *sns.Client, arn string) (warning string,
 	case err != nil:
 		return "", fmt.Errorf("describe topic %s: %w", arn, err)
 	}
-	if !letsPublish(out.Attributes["Policy"], eventBridge) {
-		return fmt.Sprintf("topic %s is not told of failed releases: its policy does not let %s do sns:Publish, without a condition", arn, eventBridge), nil
+	var warnings []string
+	switch key := out.Attributes[topicKey]; {
+	case ownKey(key):
+		return fmt.Sprintf("topic %s is told of nothing: it is encrypted with SNS's own key, which CloudWatch and EventBridge may not use; encrypt it with another one, or not at all", arn), nil
+	case key != "":
+		warnings = append(warnings, fmt.Sprintf("topic %s is encrypted with key %s: it is told only if the policy of that key lets %s and %s do kms:Decrypt and kms:GenerateDataKey*, which can't be seen from here", arn, key, cloudWatch, eventBridge))
 	}
-	return "", nil
+	policy := out.Attributes["Policy"]
+	if always, sometimes := letsPublish(policy, cloudWatch); !always && !sometimes {
+		warnings = append(warnings, fmt.Sprintf("topic %s is not told of alarms: its policy does not let %s do sns:Publish", arn, cloudWatch))
+	}
+	if always, _ := letsPublish(policy, eventBridge); !always {
+		warnings = append(warnings, fmt.Sprintf("topic %s is not told of failed releases: its policy does not let %s do sns:Publish, without a condition", arn, eventBridge))
+	}
+	return strings.Join(warnings, "; "), nil
 }
 
 var errNoTopic = errors.New("there is no such topic")
 
-// letsPublish reports whether the policy of a topic lets a service publish in any case.
-func letsPublish(policy, service string) bool {
+// letsPublish reports whether the policy of a topic lets a service publish in any case, and
+// whether it may under conditions, or as one of the account.
+func letsPublish(policy, service string) (always, sometimes bool) {
 	var p struct {
 		Statement []struct {
 			Effect    string
@@ -318,21 +354,24 @@ func letsPublish(policy, service string) bool {
 		}
 	}
 	if json.Unmarshal([]byte(policy), &p) != nil {
-		return false
+		return false, false
 	}
 	for _, s := range p.Statement {
-		var by struct{ Service oneOrMore }
+		var by struct{ Service, AWS oneOrMore }
 		if json.Unmarshal(s.Principal, &by) != nil { // "*"
-			by.Service = oneOrMore{service}
+			by.AWS = oneOrMore{"*"}
 		}
 		publishes := slices.ContainsFunc(s.Action, func(a string) bool {
 			return a == "*" || strings.EqualFold(a, "sns:*") || strings.EqualFold(a, "sns:Publish")
 		})
-		if s.Effect == "Allow" && publishes && len(s.Condition) == 0 && slices.Contains(by.Service, service) {
-			return true
+		if s.Effect != "Allow" || !publishes {
+			continue
 		}
+		named := slices.Contains(by.Service, service) || slices.Contains(by.AWS, "*")
+		always = always || named && len(s.Condition) == 0
+		sometimes = sometimes || named || slices.ContainsFunc(by.AWS, func(p string) bool { return strings.HasSuffix(p, ":root") })
 	}
-	return false
+	return always, sometimes
 }
 
 // oneOrMore is a list of texts. In policies, a list of one can be a plain text.

@@ -32,7 +32,9 @@ func (a tx) Publish(in *sns.PublishInput) (*sns.PublishOutput, error) {
 }
 
 // Deliver is a message of one of AWS's services to a topic, about the resource of that
-// ARN. It says why the topic does not take it; "" is for taken.
+// ARN. It says why the topic does not take it; "" is for taken. No key of KMS lets AWS's
+// services use it by itself, and the policies of keys are not here:
+// https://repost.aws/knowledge-center/cloudwatch-configure-alarm-sns
 func (s *Service) Deliver(t *kernel.Tx, arn, service, about, subject, message string) (refused string) {
 	a := s.in(t)
 	topic := a.state().Topics[arn]
@@ -41,6 +43,9 @@ func (s *Service) Deliver(t *kernel.Tx, arn, service, about, subject, message st
 	}
 	if !a.allows(topic, service, about) {
 		return "the policy of topic " + arn + " does not let " + service + " publish"
+	}
+	if topic.Key != "" {
+		return service + " does not have authorization to access the SNS topic encryption key"
 	}
 	a.send(topic, subject, message)
 	return ""

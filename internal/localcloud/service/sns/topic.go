@@ -24,6 +24,7 @@ type topic struct {
 	ARN           string            `json:"arn"`
 	DisplayName   string            `json:"displayName,omitempty"`
 	Policy        string            `json:"policy,omitempty"` // "" is the one that AWS gives a new topic
+	Key           string            `json:"key,omitempty"`    // of KMS, with which it is encrypted
 	Tags          map[string]string `json:"tags,omitempty"`
 	Subscriptions []*subscription   `json:"subscriptions,omitempty"`
 }
@@ -87,6 +88,8 @@ func (t *topic) set(key, value string) error {
 		t.Policy = value
 	case "DisplayName":
 		t.DisplayName = value
+	case "KmsMasterKeyId":
+		t.Key = value
 	default:
 		return kernel.Fail("InvalidParameter", "Invalid parameter: the local cloud's topics have no attribute %s", key)
 	}
@@ -115,10 +118,14 @@ func (a tx) GetTopicAttributes(in *sns.GetTopicAttributesInput) (*sns.GetTopicAt
 			pending++
 		}
 	}
-	return &sns.GetTopicAttributesOutput{Attributes: map[string]string{
+	out := map[string]string{
 		"TopicArn": t.ARN, "Owner": a.Account(), "DisplayName": t.DisplayName, "Policy": a.policyOf(t),
 		"SubscriptionsPending": strconv.Itoa(pending), "SubscriptionsConfirmed": strconv.Itoa(len(t.Subscriptions) - pending), "SubscriptionsDeleted": "0",
-	}}, nil
+	}
+	if t.Key != "" {
+		out["KmsMasterKeyId"] = t.Key
+	}
+	return &sns.GetTopicAttributesOutput{Attributes: out}, nil
 }
 
 // ListTopics lists a hundred at a time.
