@@ -38,27 +38,30 @@ type Shifting struct {
 // stages are ECS's stages in plain words.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeployment.html
 var stages = map[types.ServiceDeploymentLifecycleStage]string{
-	types.ServiceDeploymentLifecycleStageReconcileService:           "what a former release left is cleared",
-	types.ServiceDeploymentLifecycleStagePreScaleUp:                 "tasks are about to start",
-	types.ServiceDeploymentLifecycleStageScaleUp:                    "tasks start",
-	types.ServiceDeploymentLifecycleStagePostScaleUp:                "tasks are ready",
-	types.ServiceDeploymentLifecycleStageTestTrafficShift:           "test traffic is shifted",
-	types.ServiceDeploymentLifecycleStagePostTestTrafficShift:       "test traffic is shifted",
+	types.ServiceDeploymentLifecycleStageReconcileService:     "what a former release left is cleared",
+	types.ServiceDeploymentLifecycleStagePreScaleUp:           "tasks are about to start",
+	types.ServiceDeploymentLifecycleStageScaleUp:              "tasks start",
+	types.ServiceDeploymentLifecycleStagePostScaleUp:          "tasks are ready",
+	types.ServiceDeploymentLifecycleStageTestTrafficShift:     "test traffic is shifted",
+	types.ServiceDeploymentLifecycleStagePostTestTrafficShift: "test traffic is shifted",
+	beforeShift: "traffic is about to be shifted",
 	types.ServiceDeploymentLifecycleStageProductionTrafficShift:     "traffic is shifted",
 	types.ServiceDeploymentLifecycleStagePostProductionTrafficShift: "traffic is shifted",
 	types.ServiceDeploymentLifecycleStageBakeTime:                   "both releases run",
 	types.ServiceDeploymentLifecycleStageCleanUp:                    "the tasks before are stopped",
 }
 
+// beforeShift comes before each step of the traffic. The SDK has it as a stage of hooks alone,
+// and says that a deployment has it as well.
+const beforeShift = types.ServiceDeploymentLifecycleStage(types.DeploymentLifecycleHookStagePreProductionTrafficShift)
+
 // Text is the progress in a few words.
 func (s Shifting) Text() string {
 	if s.back() {
 		return strings.TrimSuffix("taken back: "+lowerFirst(s.Reason), ": ")
 	}
-	stage := stages[types.ServiceDeploymentLifecycleStage(s.Stage)]
-	if stage == "" {
-		stage = "it begins"
-	}
+	// A stage that is new is told in ECS's word.
+	stage := cmp.Or(stages[types.ServiceDeploymentLifecycleStage(s.Stage)], s.Stage, "it begins")
 	text := fmt.Sprintf("%s: %s, %g%% of the requests", s.Strategy, stage, s.Percent)
 	if !s.Ends.IsZero() {
 		text += ", over at " + s.Ends.UTC().Format("2006-01-02 15:04") + " UTC at the earliest"

@@ -52,6 +52,31 @@ func TestAStrategyIsReadInEachOfItsForms(t *testing.T) {
 	}
 }
 
+// TestEachStageOfAShiftIsToldInWords also of one that only hooks have a constant for, and of
+// one that comes after this version.
+func TestEachStageOfAShiftIsToldInWords(t *testing.T) {
+	t.Parallel()
+	stages := types.ServiceDeploymentLifecycleStage("").Values()
+	for _, s := range types.DeploymentLifecycleHookStage("").Values() {
+		stages = append(stages, types.ServiceDeploymentLifecycleStage(s))
+	}
+	for _, stage := range stages {
+		text := Shifting{Strategy: "canary:10%/5m:5m", Stage: string(stage), Percent: 10}.Text()
+		if strings.Contains(text, "it begins") || strings.Contains(text, string(stage)) {
+			t.Errorf("%s is told as %q", stage, text)
+		}
+	}
+	for stage, want := range map[string]string{
+		"PRE_PRODUCTION_TRAFFIC_SHIFT": "canary:10%/5m:5m: traffic is about to be shifted, 10% of the requests",
+		"LUNCH_BREAK":                  "canary:10%/5m:5m: LUNCH_BREAK, 10% of the requests",
+		"":                             "canary:10%/5m:5m: it begins, 10% of the requests",
+	} {
+		if text := (Shifting{Strategy: "canary:10%/5m:5m", Stage: stage, Percent: 10}).Text(); text != want {
+			t.Errorf("stage %q is told as %q, want %q", stage, text, want)
+		}
+	}
+}
+
 // TestAShiftedReleaseIsOverOrTakenBack shows a service what ECS reports of a release to
 // which the traffic is shifted.
 func TestAShiftedReleaseIsOverOrTakenBack(t *testing.T) {

@@ -220,6 +220,9 @@ func (s *service) shifting() *serviceDeployment {
 	return &s.History[0]
 }
 
+// beforeShift comes before each step of the traffic.
+const beforeShift = types.ServiceDeploymentLifecycleStage(types.DeploymentLifecycleHookStagePreProductionTrafficShift)
+
 // enter begins a stage.
 func (d *serviceDeployment) enter(stage types.ServiceDeploymentLifecycleStage, now time.Time) {
 	d.Stage, d.Since, d.Updated = stage, now, now
@@ -274,9 +277,18 @@ func (a tx) shift(s *service, d *serviceDeployment, w serviceTasks) bool {
 		}
 		d.enter(types.ServiceDeploymentLifecycleStagePostScaleUp, now)
 	case types.ServiceDeploymentLifecycleStagePostScaleUp:
+		d.enter(beforeShift, now)
+	case beforeShift:
 		d.enter(types.ServiceDeploymentLifecycleStageProductionTrafficShift, now)
-		if d.Percent = firstShare(d.Rollout); before == nil {
-			d.Percent = 100 // nobody else serves
+		switch {
+		case before == nil: // nobody else serves
+			d.Percent = 100
+		case d.Percent == 0:
+			d.Percent = firstShare(d.Rollout)
+		case d.Rollout.LinearConfiguration != nil:
+			d.Percent = min(100, d.Percent+*d.Rollout.LinearConfiguration.StepPercent)
+		default:
+			d.Percent = 100
 		}
 		a.direct(primary, d.Percent)
 	case types.ServiceDeploymentLifecycleStageProductionTrafficShift:
@@ -286,14 +298,12 @@ func (a tx) shift(s *service, d *serviceDeployment, w serviceTasks) bool {
 		switch {
 		case d.Percent >= 100:
 			d.enter(types.ServiceDeploymentLifecycleStagePostProductionTrafficShift, now)
-		case d.Rollout.LinearConfiguration != nil && a.over(d, d.Rollout.LinearConfiguration.StepBakeTimeInMinutes):
-			d.Percent, d.Since, d.Updated = min(100, d.Percent+*d.Rollout.LinearConfiguration.StepPercent), now, now
-		case d.Rollout.CanaryConfiguration != nil && a.over(d, d.Rollout.CanaryConfiguration.CanaryBakeTimeInMinutes):
-			d.Percent, d.Since, d.Updated = 100, now, now
+		case d.Rollout.LinearConfiguration != nil && a.over(d, d.Rollout.LinearConfiguration.StepBakeTimeInMinutes),
+			d.Rollout.CanaryConfiguration != nil && a.over(d, d.Rollout.CanaryConfiguration.CanaryBakeTimeInMinutes):
+			d.enter(beforeShift, now)
 		default:
 			return false
 		}
-		a.direct(primary, d.Percent)
 	case types.ServiceDeploymentLifecycleStagePostProductionTrafficShift:
 		d.enter(types.ServiceDeploymentLifecycleStageBakeTime, now)
 	case types.ServiceDeploymentLifecycleStageBakeTime:
