@@ -149,6 +149,10 @@ type Evidence struct {
 	HealthPath string `json:"healthPath,omitempty"`
 	// Database is the database's state in RDS's word; "" where it is not known.
 	Database string `json:"database,omitempty"`
+	// Spot and OnDemand report whether some of the tasks are to run on Fargate Spot, and
+	// whether some are not.
+	Spot     bool `json:"-"`
+	OnDemand bool `json:"-"`
 	// Zones are those that tasks are placed in.
 	Zones []Zone `json:"zones,omitempty"`
 	// Stopped are the tasks that stopped lately, the last one first. ECS

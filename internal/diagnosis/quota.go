@@ -35,9 +35,24 @@ var quotas = map[string]quota{
 // accounts find. https://github.com/dask/dask-cloudprovider/pull/300
 const aboveLimit = "configuration is above your limit"
 
-// fargateQuota is the one of Fargate's that a task can meet.
-// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html
-var fargateQuota = quota{"Fargate On-Demand vCPU resource count", "fargate", "L-3032A538"}
+// fargateQuota and spotQuota are those of Fargate's that a task can meet. ECS says the same of
+// both. https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html
+var (
+	fargateQuota = quota{"Fargate On-Demand vCPU resource count", "fargate", "L-3032A538"}
+	spotQuota    = quota{"Fargate Spot vCPU resource count", "fargate", "L-36FBB829"}
+)
+
+// ofTasks explains that a quota of tasks is reached, in ECS's words.
+func ofTasks(spot, onDemand bool, said string) (text string, next hint.Message) {
+	switch {
+	case !spot:
+		return fmt.Sprintf("The account's quota %q is reached: %s.", fargateQuota.name, said), fargateQuota.raise()
+	case !onDemand:
+		return fmt.Sprintf("The account's quota %q is reached: %s.", spotQuota.name, said), spotQuota.raise()
+	}
+	return fmt.Sprintf("The account's quota %q or %q is reached: %s.", fargateQuota.name, spotQuota.name, said),
+		hint.New("remove what is not needed any more (%s shows the stacks)%s", hint.Command("list"), hint.Optional(", or ask for more: %s, and for tasks on Spot %s", fargateQuota.request(), spotQuota.request()))
+}
 
 // OfQuota explains an error of AWS, by its code and message, that says that a quota
 // is reached. It is the zero Explanation for any other error.
@@ -59,6 +74,9 @@ func OfQuota(code, message string) Explanation {
 
 // raise returns how to go on. The local cloud has quotas, and nobody to raise them.
 func (q quota) raise() hint.Message {
-	return hint.New("remove what is not needed any more (%s shows the stacks)%s", hint.Command("list"), hint.Optional(", or ask for more: %s",
-		hint.AWS("service-quotas", "request-service-quota-increase", "--service-code", q.service, "--quota-code", q.code, "--desired-value", "N")))
+	return hint.New("remove what is not needed any more (%s shows the stacks)%s", hint.Command("list"), hint.Optional(", or ask for more: %s", q.request()))
+}
+
+func (q quota) request() hint.Invocation {
+	return hint.AWS("service-quotas", "request-service-quota-increase", "--service-code", q.service, "--quota-code", q.code, "--desired-value", "N")
 }

@@ -146,8 +146,9 @@ func (s *explainer) explain(t Task) {
 		s.next = hint.New("%s shows whether routes, rules or roles were changed by hand; %s repairs them", hint.Command("plan"), hint.Command("up"))
 	case said("limit on the number of vCPUs") != "" || said(aboveLimit) != "":
 		s.outcome = notPlaced
-		s.say("The account's quota %q is reached: %s.", fargateQuota.name, sentence(cmp.Or(said("limit on the number of vCPUs"), said(aboveLimit))))
-		s.next = fargateQuota.raise()
+		text, next := ofTasks(s.d.Spot, s.d.OnDemand, sentence(cmp.Or(said("limit on the number of vCPUs"), said(aboveLimit))))
+		s.say("%s", text)
+		s.next = next
 	case said("Capacity is unavailable") != "":
 		s.outcome = notPlaced
 		s.say("AWS has no capacity for its tasks now: %s.", sentence(said("Capacity is unavailable")))

@@ -91,6 +91,12 @@ func TestAReleaseIsExplainedByItsEvidence(t *testing.T) {
 		"quota of tasks": {service(func(d *diagnosis.Evidence, _ *diagnosis.Task) {
 			d.Events = []diagnosis.Event{{Message: "You've reached the limit on the number of vCPUs you can run concurrently"}}
 		}), []string{"Fargate On-Demand vCPU resource count"}, "--quota-code L-3032A538"},
+		"quota of tasks on Spot": {service(func(d *diagnosis.Evidence, _ *diagnosis.Task) {
+			d.Spot, d.Events = true, []diagnosis.Event{{Message: "You've reached the limit on the number of vCPUs you can run concurrently"}}
+		}), []string{`The account's quota "Fargate Spot vCPU resource count" is reached: You've reached the limit`}, "--quota-code L-36FBB829"},
+		"quota of tasks, some of them on Spot": {service(func(d *diagnosis.Evidence, _ *diagnosis.Task) {
+			d.Spot, d.OnDemand, d.Events = true, true, []diagnosis.Event{{Message: "You've reached the limit on the number of vCPUs you can run concurrently"}}
+		}), []string{`The account's quota "Fargate On-Demand vCPU resource count" or "Fargate Spot vCPU resource count" is reached`}, "--quota-code L-3032A538 --desired-value N', and for tasks on Spot 'aws service-quotas request-service-quota-increase --service-code fargate --quota-code L-36FBB829"},
 		"health check by target": {service(func(d *diagnosis.Evidence, _ *diagnosis.Task) {
 			d.Serving, d.Targets = "", []diagnosis.Target{{Health: "unhealthy", Description: "Health checks failed with these codes: [502]"}}
 		}), []string{"Revision 7 never became healthy. The load balancer's health check fails: Health checks failed with these codes: [502].", "Nothing serves yet."}, "bookctl logs"},

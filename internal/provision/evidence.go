@@ -44,6 +44,13 @@ func (s *Stack) Evidence(ctx context.Context) (diagnosis.Evidence, error) {
 	d.HealthPath = s.spec.HealthPath
 	d.Wanted = short(s.service.definition.ID())
 	if live != nil {
+		for _, c := range live.CapacityProviderStrategy {
+			if aws.ToString(c.CapacityProvider) == onSpot {
+				d.Spot = true
+			} else {
+				d.OnDemand = true
+			}
+		}
 		d.Complete = d.Wanted != "" && short(completed(live)) == d.Wanted
 		// What happened before the rollout is no reason of it.
 		if own := deployment(live, func(p types.Deployment) bool { return short(aws.ToString(p.TaskDefinition)) == d.Wanted }); own != nil && own.CreatedAt != nil {
