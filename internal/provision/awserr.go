@@ -256,19 +256,21 @@ func Expired(err error) bool { return isCode(err, expired...) }
 // actionPrefixes are the names that IAM has for the services.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
 var actionPrefixes = map[string]string{
-	"ACM":                       "acm",
-	"Application Auto Scaling":  "application-autoscaling",
-	"CloudWatch Logs":           "logs",
-	"EC2":                       "ec2",
-	"ECR":                       "ecr",
-	"ECS":                       "ecs",
-	"Elastic Load Balancing v2": "elasticloadbalancing",
-	"IAM":                       "iam",
-	"RDS":                       "rds",
-	"Route 53":                  "route53",
-	"SSM":                       "ssm",
-	"STS":                       "sts",
-	"Secrets Manager":           "secretsmanager",
+	"ACM":                         "acm",
+	"Application Auto Scaling":    "application-autoscaling",
+	"CloudWatch Logs":             "logs",
+	"EC2":                         "ec2",
+	"ECR":                         "ecr",
+	"ECS":                         "ecs",
+	"Elastic Load Balancing v2":   "elasticloadbalancing",
+	"EventBridge":                 "events",
+	"IAM":                         "iam",
+	"RDS":                         "rds",
+	"Resource Groups Tagging API": "tag",
+	"Route 53":                    "route53",
+	"SSM":                         "ssm",
+	"STS":                         "sts",
+	"Secrets Manager":             "secretsmanager",
 }
 
 // Denied returns the IAM action, such as "ecs:CreateCluster", that the caller

@@ -14,8 +14,15 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/acm"
+	"github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
@@ -134,6 +141,47 @@ func TestWhatWasJustMadeIsTriedAgain(t *testing.T) {
 		_, err := answering(t, test.answer).ECS.DeleteCluster(t.Context(), &ecs.DeleteClusterInput{Cluster: aws.String("x")})
 		if reason, passes := provision.Propagating(err, test.made); passes != test.passes || passes != (reason != "") {
 			t.Errorf("%s: %v passes: %t %q", name, err, passes, reason)
+		}
+	}
+}
+
+// TestADeniedCallIsNamedAsIAMNamesIt also where that is not the SDK's name of the service.
+func TestADeniedCallIsNamedAsIAMNamesIt(t *testing.T) {
+	t.Parallel()
+	c, ctx, x := answering(t, jsonError(400, "AccessDeniedException", "no")), t.Context(), aws.String("x")
+	for want, call := range map[string]func() error{
+		"acm:DescribeCertificate": func() error {
+			_, err := c.ACM.DescribeCertificate(ctx, &acm.DescribeCertificateInput{CertificateArn: x})
+			return err
+		},
+		"application-autoscaling:DescribeScalableTargets": func() error {
+			_, err := c.Scaling.DescribeScalableTargets(ctx, &applicationautoscaling.DescribeScalableTargetsInput{ServiceNamespace: "ecs"})
+			return err
+		},
+		"ecr:GetAuthorizationToken": func() error {
+			_, err := c.ECR.GetAuthorizationToken(ctx, &ecr.GetAuthorizationTokenInput{})
+			return err
+		},
+		"events:DescribeRule": func() error {
+			_, err := c.Events.DescribeRule(ctx, &eventbridge.DescribeRuleInput{Name: x})
+			return err
+		},
+		"logs:DescribeLogGroups": func() error {
+			_, err := c.Logs.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{})
+			return err
+		},
+		"secretsmanager:ListSecrets": func() error {
+			_, err := c.Secrets.ListSecrets(ctx, &secretsmanager.ListSecretsInput{})
+			return err
+		},
+		"tag:GetResources": func() error {
+			_, err := c.Tagging.GetResources(ctx, &resourcegroupstaggingapi.GetResourcesInput{})
+			return err
+		},
+	} {
+		err := call()
+		if got, ok := provision.Denied(err); !ok || got != want {
+			t.Errorf("%q, %t, want %q for %v", got, ok, want, err)
 		}
 	}
 }
