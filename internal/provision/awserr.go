@@ -153,6 +153,8 @@ var propagating = []struct{ code, text, created, reason string }{
 	{"DBSubnetGroupNotFoundFault", "", "db-subnet-group", "the DB subnet group is not visible yet"},
 	{"DBParameterGroupNotFound", "", "db-parameter-group", "the DB parameter group is not visible yet"},
 	{"RepositoryNotFoundException", "", "repository", "the repository is not visible yet"},
+	// Terraform's internal/service/elbv2 retries it as well.
+	{"CertificateNotFound", "", "certificate", "the certificate is not visible yet"},
 	{"ClientException", "TaskDefinition not found", "task-definition", "the task definition is not visible yet"},
 	{"ResourceNotFoundException", "secret", "secret", "the secret is not visible yet"},
 	{"ResourceNotFoundException", "log group", "log-group", "the log group is not visible yet"},

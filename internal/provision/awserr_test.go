@@ -111,6 +111,7 @@ func TestWhatWasJustMadeIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	passRole := jsonError(400, "AccessDeniedException", "User: arn:aws:iam::123456789012:user/ci is not authorized to perform: iam:PassRole on resource: arn:aws:iam::123456789012:role/book-task-role")
 	infrastructureRole := jsonError(400, "InvalidParameterException", "ECS was unable to assume the configured ECS Infrastructure Role 'arn:aws:iam::123456789012:role/book-us-east-1-balancing'. Please verify that the role being passed has the proper trust relationship with Amazon ECS.")
+	unseenCertificate := jsonError(400, "CertificateNotFound", "Certificate 'arn:aws:acm:us-east-1:123456789012:certificate/0' not found")
 	scalingRole := jsonError(400, "ValidationException", "Unable to assume IAM role: arn:aws:iam::123456789012:role/aws-service-role/ecs.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_ECSService")
 	for name, test := range map[string]struct {
 		answer http.HandlerFunc
@@ -136,6 +137,8 @@ func TestWhatWasJustMadeIsTriedAgain(t *testing.T) {
 		"a DB parameter group that was made":     {jsonError(404, "DBParameterGroupNotFound", "DBParameterGroup not found: book-database"), []string{"db-parameter-group"}, true},
 		"a repository that was made":             {jsonError(400, "RepositoryNotFoundException", "The repository with name 'book/bookapi' does not exist"), []string{"repository"}, true},
 		"a task definition that was made":        {jsonError(400, "ClientException", "TaskDefinition not found."), []string{"task-definition"}, true},
+		"a certificate that was made":            {unseenCertificate, []string{"certificate"}, true},
+		"a certificate that was there":           {unseenCertificate, []string{"load-balancer"}, false},
 		"a log group that was made":              {jsonError(400, "ResourceNotFoundException", "The specified log group does not exist."), []string{"db-log-group"}, true},
 	} {
 		_, err := answering(t, test.answer).ECS.DeleteCluster(t.Context(), &ecs.DeleteClusterInput{Cluster: aws.String("x")})
