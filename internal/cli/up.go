@@ -283,9 +283,9 @@ func (p *preparation) dataNote(ctx context.Context, from *provision.Snapshot) (h
 	switch {
 	case p.spec.NoDatabase:
 		return hint.Message{}, nil
-	case p.have.Database && from != nil:
+	case p.have.HasData() && from != nil:
 		return hint.New("the database is there already, and --restore changes nothing of it; to start from a snapshot, destroy the stack first"), nil
-	case p.have.Database:
+	case p.have.HasData():
 		return hint.Message{}, nil
 	case from != nil:
 		return hint.New("the database starts with the data of snapshot %s (%s, %d GiB, made %s)", from.ID, from.Kind, from.GiB, ago(from.Created)), nil
@@ -395,12 +395,17 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 		from *provision.Snapshot
 		asIt string
 	)
+	if !want.NoDatabase {
+		if err := have.CheckGoing(ctx, t.clients.RDS, g.stack, u.restore); err != nil {
+			return nil, err
+		}
+	}
 	if u.restore != "" {
 		s, err := provision.SnapshotToRestore(ctx, t.clients.RDS, t.account, g.stack, u.restore)
 		if err != nil {
 			return nil, err
 		}
-		if from = &s; !have.Database {
+		if from = &s; !have.HasData() {
 			asIt = restored(u, flags, s, &want)
 		}
 	}
@@ -479,7 +484,7 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	if env.Snapshot != nil {
 		// "latest" is resolved now: later snapshots are not meant.
 		p.spec.Restore = env.Snapshot.ID
-		if env.Snapshot.Elsewhere() && !have.Database {
+		if env.Snapshot.Elsewhere() && !have.HasData() {
 			p.spec.CopyFrom = env.Snapshot
 			p.warnings = append(p.warnings, env.Snapshot.Copied())
 		}

@@ -254,7 +254,7 @@ func (in Intent) chooseVersion(env *Environment, f found) error {
 			return err
 		}
 	}
-	if s := f.snapshot; s != nil && !in.Deployed.Database && in.Settings.DBStorage < s.GiB {
+	if s := f.snapshot; s != nil && !in.Deployed.HasData() && in.Settings.DBStorage < s.GiB {
 		return hint.With(fmt.Errorf("database storage %d GiB: snapshot %s is of %d GiB, and RDS storage can't shrink", in.Settings.DBStorage, s.ID, s.GiB), "leave --db-storage out, or give at least as much")
 	}
 	return nil
@@ -283,7 +283,7 @@ func (in Intent) choosePlace(env *Environment, f found) (err error) {
 
 // upgrades reports whether the database is to get another major version.
 func (in Intent) upgrades() bool {
-	return in.Deployed.Database && !in.Settings.NoDatabase && in.Settings.DBVersion != "" && in.Deployed.EngineVersion() != "" &&
+	return in.Deployed.HasData() && !in.Settings.NoDatabase && in.Settings.DBVersion != "" && in.Deployed.EngineVersion() != "" &&
 		major(in.Settings.DBVersion) != major(in.Deployed.EngineVersion())
 }
 

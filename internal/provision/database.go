@@ -53,7 +53,7 @@ type Database struct {
 	sent     databaseSent
 }
 
-// databaseSent is what this run has sent to RDS, and what that answered.
+// databaseSent is what this run has sent to RDS, what that answered, and what it has seen.
 type databaseSent struct {
 	// created is what the call answered that created it, until that is looked at.
 	created *types.DBInstance
@@ -67,6 +67,8 @@ type databaseSent struct {
 	// counts as gone only when that is complete. Finished says that it is.
 	final    string
 	finished bool
+	// going reports whether this run has seen it being deleted.
+	going bool
 }
 
 // databaseSpec is what of a database can be wanted, and what drift compares.
@@ -298,6 +300,7 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 	}
 	live.secretVersion = live.tags[TagSecretVersion]
 	status := aws.ToString(db.DBInstanceStatus)
+	d.sent.going = d.sent.going || databasePhase(status) == graph.Terminating && live.tags[TagStack] == d.stack
 	st := graph.State{
 		Phase: databasePhase(status), ID: aws.ToString(db.DBInstanceArn), Owner: live.tags[TagStack], Note: status,
 	}
@@ -641,6 +644,10 @@ func limit(n int32) string {
 func (d *Database) Create(ctx context.Context) (string, error) {
 	if d.options.restore != "" {
 		return d.restore(ctx)
+	}
+	if d.sent.going {
+		return "", hint.With(fmt.Errorf("database %s was deleted while this run was at work, and a new one would be empty", *d.identifier()),
+			"%s starts from its snapshot, if it has left one, and %s starts empty", hint.Command("up", "--restore", "latest"), hint.Command("up"))
 	}
 	c, version, err := d.credentials(ctx)
 	if err == nil && badPassword(c.Password) != "" {

@@ -26,8 +26,9 @@ type Deployed struct {
 	Balanced bool
 	// Ported reports whether Settings have the port that the stack was last given.
 	Ported bool
-	// Database reports whether there is a database of the stack.
-	Database bool
+	// Database reports whether there is a database of the stack, and DatabaseGoing whether it
+	// is being deleted, which RDS does not take back.
+	Database, DatabaseGoing bool
 	// Paused is when the stack was paused; zero for one that is not.
 	Paused time.Time
 	// DatabaseStarts is when RDS starts a stopped database by itself; zero where it
@@ -263,6 +264,9 @@ func (s *Settings) readRelease(live *ecstypes.TaskDefinition, tags map[string]st
 	s.LocatesDatabase = slices.ContainsFunc(container(live).Environment, func(e ecstypes.KeyValuePair) bool { return aws.ToString(e.Name) == envSecret })
 }
 
+// HasData reports whether there is a database of the stack that stays.
+func (d Deployed) HasData() bool { return d.Database && !d.DatabaseGoing }
+
 func readDatabase(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
 	live, err := databases{identity: who, rds: c.RDS}.instance(ctx)
 	if err != nil {
@@ -281,7 +285,7 @@ func noteDatabase(who identity, live *rdstypes.DBInstance, d *Deployed) func() {
 		return nil
 	}
 	return func() {
-		d.Database = true
+		d.Database, d.DatabaseGoing = true, databasePhase(aws.ToString(live.DBInstanceStatus)) == graph.Terminating
 		d.exists.class, d.exists.gib = aws.ToString(live.DBInstanceClass), aws.ToInt32(live.AllocatedStorage)
 		d.exists.stopped, d.DatabaseStarts = isStopped(live), aws.ToTime(live.AutomaticRestartTime)
 		d.exists.version = aws.ToString(live.EngineVersion)

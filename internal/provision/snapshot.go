@@ -123,6 +123,57 @@ func (d Deployed) Snapshots(ctx context.Context, client *rds.Client, stack strin
 	return snapshotsOfInstance(ctx, client, stack, db, backupsIfListed)
 }
 
+// CheckGoing says why an up must not make another database in the place of one that is
+// being deleted, where nothing else is: that would be empty, or have the data of an older
+// snapshot than the one that is being taken. Restore is Spec.Restore.
+func (d Deployed) CheckGoing(ctx context.Context, client *rds.Client, stack, restore string) error {
+	if !d.DatabaseGoing {
+		return nil
+	}
+	all, err := d.Snapshots(ctx, client, stack)
+	if err != nil {
+		return fmt.Errorf("look for snapshots of the stack: %w", err)
+	}
+	db, err := databases{identity: identity{stack: stack, observation: d.observation}, rds: client}.instance(graph.WhileObserving(ctx))
+	if err != nil || db == nil {
+		return err
+	}
+	name, final := aws.ToString(db.DBInstanceIdentifier), Snapshot{}
+	for _, s := range all {
+		switch {
+		case s.Resource != aws.ToString(db.DbiResourceId):
+		case s.Kind == FinalSnapshot && s.Status != "failed":
+			final = s
+		case s.Kind == AutomatedSnapshot && s.ID == restore:
+			return hint.With(fmt.Errorf("snapshot %s is an automated one of database %s, which is being deleted, and goes with it", s.ID, name), "%s lists the others", hint.Command("db", "snapshots"))
+		}
+	}
+	switch {
+	case restore == "latest" && final.coming():
+		return notComplete(final)
+	case restore == "latest" && final.ID == "":
+		return hint.With(fmt.Errorf("database %s is being deleted, and RDS shows no final snapshot of it yet", name),
+			"run the same command again when the database is gone or %s shows its snapshot", hint.Command("db", "snapshots"))
+	case restore != "":
+		return nil
+	case final.ID == "":
+		return hint.With(fmt.Errorf("database %s is being deleted, which RDS does not take back, and the new one would be empty", name),
+			"wait until it is gone; if it leaves a snapshot, which %s shows, %s starts from that, and %s starts empty", hint.Command("db", "snapshots"), hint.Command("up", "--restore", "latest"), hint.Command("up"))
+	}
+	return hint.With(fmt.Errorf("database %s is being deleted, which RDS does not take back, and the new one would be empty; its data is in snapshot %s (%s)", name, final.ID, final.Status),
+		"once %s shows it as available, %s starts from it; once the database is gone, %s starts empty", hint.Command("db", "snapshots"), hint.Command("up", "--restore", "latest"), hint.Command("up"))
+}
+
+// coming reports whether it is a final snapshot that is being taken: it is newer than all
+// others.
+func (s Snapshot) coming() bool {
+	return s.Kind == FinalSnapshot && s.Status != "available" && s.Status != "failed"
+}
+
+func notComplete(s Snapshot) error {
+	return hint.With(fmt.Errorf("snapshot %s has the stack's newest data and is not complete: %s", s.ID, s.Status), "run the same command again when %s shows it as available", hint.Command("db", "snapshots"))
+}
+
 func snapshotsOf(ctx context.Context, client *rds.Client, stack string, what listing) ([]Snapshot, error) {
 	d := databases{identity: identity{stack: stack}, rds: client}
 	db, err := d.instance(ctx)
@@ -283,6 +334,10 @@ func SnapshotToRestore(ctx context.Context, client *rds.Client, account, stack, 
 		all, err := Snapshots(ctx, client, stack)
 		if err != nil {
 			return Snapshot{}, err
+		}
+		// RDS need not tell the time of one before it is complete.
+		if at := slices.IndexFunc(all, Snapshot.coming); at >= 0 {
+			return Snapshot{}, notComplete(all[at])
 		}
 		for _, s := range slices.Backward(all) {
 			if s.Taken() && s.Status == "available" {
