@@ -246,7 +246,7 @@ func rotatePassword(ctx context.Context, s streams, g *globals) error {
 		if err := guard(ctx); err != nil {
 			return err
 		}
-		if err := provision.RotatePassword(ctx, t.clients, g.stack); err != nil {
+		if err := provision.RotatePassword(ctx, t.clients, g.stack, func(note string) { rep.note("%s", note) }); err != nil {
 			return notDeployed(ctx, t.target, g, err, hint.Of(err))
 		}
 		rep.note("new tasks that know it")

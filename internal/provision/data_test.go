@@ -110,7 +110,7 @@ func TestDataOutlivesTheStack(t *testing.T) {
 	}
 
 	// Rotation: a new password in both, the rest as it was, nothing to repair.
-	d.must(provision.RotatePassword(ctx, d.c, "book"))
+	d.must(provision.RotatePassword(ctx, d.c, "book", func(string) {}))
 	second, version := d.secret()
 	if second["password"] == first["password"] || second["host"] != first["host"] || d.applied() != version {
 		t.Error("after a rotation secret and database don't fit, or the password is the old one")

@@ -1044,15 +1044,15 @@ func (d *Database) adoptFinal(ctx context.Context, resource string) error {
 }
 
 // RotatePassword gives the secret a new password and then the database. It
-// returns when RDS has applied it; the caller then makes the service's tasks
-// start again, since they read the secret when they start.
+// returns when RDS has applied it, and tells progress what it waits for; the caller then
+// makes the service's tasks start again, since they read the secret when they start.
 //
 // The order bears being cut off anywhere: the secret is the truth, the note on
 // the database shows that it has another's password, and the next up or
 // rotation sets it. Open connections outlive the change, so tasks that hold
 // theirs serve on until they are replaced; only a new connection of an old
 // task is refused meanwhile.
-func RotatePassword(ctx context.Context, c Clients, stack string) error {
+func RotatePassword(ctx context.Context, c Clients, stack string, progress func(string)) error {
 	d := databases{identity: identity{stack: stack}, rds: c.RDS}
 	db, err := d.instance(ctx)
 	if err != nil {
@@ -1064,7 +1064,9 @@ func RotatePassword(ctx context.Context, c Clients, stack string) error {
 	if rdsTagMap(db.TagList)[TagStack] != stack {
 		return fmt.Errorf("database %s: %w %s", d.databaseName(), graph.ErrUnmanaged, stack)
 	}
-	if s := aws.ToString(db.DBInstanceStatus); s != "available" {
+	// One whose storage is being optimized, which may take a day, takes a password too:
+	// https://repost.aws/knowledge-center/rds-stuck-in-storage-optimization
+	if s := aws.ToString(db.DBInstanceStatus); s != "available" && s != "storage-optimization" {
 		return fmt.Errorf("database %s is %q: its password can be changed when it is available", d.databaseName(), s)
 	}
 	s := newSecret(d.identity, c.Secrets, "", "")
@@ -1096,8 +1098,11 @@ func RotatePassword(ctx context.Context, c Clients, stack string) error {
 	if err := d.setPassword(ctx, c.Secrets, s.secretName(), aws.ToString(db.DBInstanceArn)); err != nil {
 		return hint.With(err, "the secret has the new password already: %s gives it to the database", hint.Command("up"))
 	}
-	return d.passwordApplied(ctx)
+	return hint.With(d.passwordApplied(ctx, progress), "the secret has the new password already: once the database serves, %s gives it to the tasks", hint.Command("up"))
 }
+
+// passwordTimeout is how long RDS may take to set a password, which usually takes it a minute.
+const passwordTimeout = 15 * time.Minute
 
 // passwordPending reports whether RDS has yet to set the password it was given.
 func passwordPending(db *types.DBInstance) bool {
@@ -1105,9 +1110,10 @@ func passwordPending(db *types.DBInstance) bool {
 	return p != nil && p.MasterUserPassword != nil
 }
 
-// passwordApplied waits until no password is pending: RDS sets it in the
-// background, usually within a minute.
-func (d databases) passwordApplied(ctx context.Context) error {
+// passwordApplied waits until the database serves and no password is pending: RDS sets it
+// in the background, usually within a minute.
+func (d databases) passwordApplied(ctx context.Context, progress func(string)) error {
+	begun, said := time.Now(), ""
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		db, err := d.instance(ctx)
 		if err != nil {
@@ -1116,11 +1122,21 @@ func (d databases) passwordApplied(ctx context.Context) error {
 		if db == nil {
 			return fmt.Errorf("database %s is gone", d.databaseName())
 		}
-		if !passwordPending(db) && aws.ToString(db.DBInstanceStatus) == "available" {
+		status := aws.ToString(db.DBInstanceStatus)
+		switch phase := databasePhase(status); {
+		case phase == graph.Ready && !passwordPending(db):
 			return nil
+		case phase == graph.Unrecoverable, phase == graph.Terminating:
+			return fmt.Errorf("database %s is %q, and has not got its new password", d.databaseName(), status)
+		case time.Since(begun) > passwordTimeout:
+			return fmt.Errorf("database %s: %w: %q, without its new password after %s", d.databaseName(), graph.ErrTimeout, status, passwordTimeout)
+		}
+		if note := "database " + status; note != said {
+			progress(note)
+			said = note
 		}
 		if err := graph.Sleep(ctx, pause); err != nil {
-			return err
+			return fmt.Errorf("database %s is %q, and has not got its new password: %w", d.databaseName(), status, err)
 		}
 	}
 }

@@ -88,7 +88,7 @@ func TestEverythingSentIsAllowed(t *testing.T) {
 	must(err)
 	_, err = provision.Stacks(ctx, c, true)
 	must(err)
-	must(provision.RotatePassword(ctx, c, "book"))
+	must(provision.RotatePassword(ctx, c, "book", func(string) {}))
 	_, err = graph.Destroy(ctx, s.Resources(), s.Options())
 	must(err)
 	_, err = provision.PurgeSnapshots(ctx, c.RDS, "book", nil)

@@ -34,6 +34,7 @@ const (
 	dbBadRestore   = "incompatible-restore"
 	dbBadParameter = "incompatible-parameters"
 	dbUpgrading    = "upgrading"
+	dbOptimizing   = "storage-optimization"
 )
 
 // instance is an instance. Behind it is the PostgreSQL server that has its
@@ -130,6 +131,16 @@ func (db *instance) runs() bool {
 	return slices.Contains([]string{dbAvailable, dbBackingUp, dbModifying, dbUpgrading, dbResetting, dbRebooting, dbStarting}, db.Status)
 }
 
+// shown is the status that RDS shows. After a change of the storage an instance serves and
+// takes other changes for hours before it is available:
+// https://repost.aws/knowledge-center/rds-stuck-in-storage-optimization
+func (a tx) shown(db *instance) string {
+	if db.Status == dbAvailable && a.Now().Before(db.Optimized) {
+		return dbOptimizing
+	}
+	return db.Status
+}
+
 // instance finds an instance by its name or its resource id.
 func (a tx) instance(name *string) (*instance, error) {
 	for _, db := range a.state().Instances {
@@ -143,7 +154,7 @@ func (a tx) instance(name *string) (*instance, error) {
 func (a tx) describeInstance(db *instance) types.DBInstance {
 	out := types.DBInstance{
 		DBInstanceIdentifier: aws.String(db.ID), DbiResourceId: aws.String(db.Resource), DBInstanceArn: aws.String(a.ARN("rds", "db:"+db.ID)),
-		DBInstanceStatus: aws.String(db.Status), DBInstanceClass: aws.String(db.Class), Engine: aws.String(engineName), EngineVersion: aws.String(db.Version),
+		DBInstanceStatus: aws.String(a.shown(db)), DBInstanceClass: aws.String(db.Class), Engine: aws.String(engineName), EngineVersion: aws.String(db.Version),
 		LicenseModel: aws.String(license), AllocatedStorage: aws.Int32(db.Storage), StorageType: aws.String(db.StorageType), StorageEncrypted: aws.Bool(db.Encrypted),
 		MasterUsername: aws.String(db.User), DBName: kernel.NonEmpty(db.DBName), AvailabilityZone: aws.String(db.Zone), MultiAZ: aws.Bool(db.MultiAZ),
 		PubliclyAccessible: aws.Bool(db.Public), BackupRetentionPeriod: aws.Int32(db.Backups), PreferredBackupWindow: aws.String(db.BackupWindow),
@@ -739,7 +750,7 @@ func (p pendingChange) status() string {
 }
 
 func (a tx) available(db *instance) error {
-	if db.Status != dbAvailable {
+	if a.shown(db) != dbAvailable {
 		return kernel.Fail("InvalidDBInstanceState", "Instance %s is not in available state.", db.ID)
 	}
 	return nil
@@ -750,7 +761,7 @@ func (a tx) RebootDBInstance(in *rds.RebootDBInstanceInput) (*rds.RebootDBInstan
 	if err != nil {
 		return nil, err
 	}
-	if db.Status != dbBadParameter {
+	if !slices.Contains([]string{dbBadParameter, dbOptimizing}, a.shown(db)) {
 		if err := a.available(db); err != nil {
 			return nil, err
 		}
