@@ -82,7 +82,7 @@ func (p Pause) Run(ctx context.Context) error {
 	if db != nil && rdsTagMap(db.TagList)[TagStack] != p.Stack {
 		return fmt.Errorf("database %s: %w %s", data.databaseName(), graph.ErrUnmanaged, p.Stack)
 	}
-	if err := stoppable(db); err != nil {
+	if err := data.stoppable(db); err != nil {
 		return err
 	}
 	if err := s.unshifted(ctx, live); err != nil {
@@ -103,10 +103,10 @@ func (p Pause) Run(ctx context.Context) error {
 	return p.stop(ctx, data)
 }
 
-// stoppable returns the reason why RDS would refuse to stop a database; nil is for none, too. One with
-// a standby is stopped with that.
+// stoppable returns the reason why RDS would refuse to stop a database, unless it passes within
+// minutes; nil is for none, too. One with a standby is stopped with that.
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_StopInstance.html#USER_StopInstance.Limitations
-func stoppable(db *rdstypes.DBInstance) error {
+func (d databases) stoppable(db *rdstypes.DBInstance) error {
 	if db == nil {
 		return nil
 	}
@@ -114,8 +114,21 @@ func stoppable(db *rdstypes.DBInstance) error {
 	if source := aws.ToString(db.ReadReplicaSourceDBInstanceIdentifier); source != "" {
 		return hint.With(fmt.Errorf("database %s is a read replica of %s: RDS stops none", name, source), "promote it first, or scale the stack down with %s", hint.Command("up", "--count", "1"))
 	}
+	if replicas := db.ReadReplicaDBClusterIdentifiers; len(replicas) > 0 {
+		return hint.With(fmt.Errorf("database %s has %s: %w", name, strings.Join(replicas, ", "), ErrReplicated), "delete or promote them first: %s", hint.AWS("rds", "promote-read-replica-db-cluster", "--db-cluster-identifier", replicas[0]))
+	}
 	if replicas := db.ReadReplicaDBInstanceIdentifiers; len(replicas) > 0 {
 		return hint.With(fmt.Errorf("database %s has %s: %w", name, strings.Join(replicas, ", "), ErrReplicated), "delete or promote them first: %s", hint.AWS("rds", "promote-read-replica", "--db-instance-identifier", replicas[0]))
+	}
+	switch status := aws.ToString(db.DBInstanceStatus); {
+	case status == dbStopped:
+		return nil
+	case databasePhase(status) == graph.Terminating, databasePhase(status) == graph.Unrecoverable:
+		return hint.Add(fmt.Errorf("database %s is %q, and can't be stopped", name, status), d.remedy(status))
+	case status == "storage-optimization":
+		// https://repost.aws/knowledge-center/rds-stuck-in-storage-optimization
+		return hint.With(fmt.Errorf("database %s is %q, which may take RDS a day: it stops one that is available", name, status),
+			"run the same command again when %s shows it as available", hint.Command("status"))
 	}
 	return nil
 }
@@ -223,7 +236,7 @@ func (p Pause) empty(ctx context.Context, s *Service, live *ecstypes.Service) er
 
 // stop stops the database, as soon as RDS is not busy with it, and waits until it is.
 func (p Pause) stop(ctx context.Context, data databases) error {
-	name := data.databaseName()
+	name, refused := data.databaseName(), time.Time{} // since when
 	return p.await(ctx, "database "+name, stopTimeout, func() (string, error) {
 		db, err := data.instance(ctx)
 		if err != nil {
@@ -232,24 +245,41 @@ func (p Pause) stop(ctx context.Context, data databases) error {
 		if db == nil {
 			return "", fmt.Errorf("database %s is gone", name)
 		}
+		if err := data.stoppable(db); err != nil {
+			return "", goesOn(err)
+		}
 		status := aws.ToString(db.DBInstanceStatus)
 		switch {
 		case status == dbStopped:
 			return "", nil
-		case databasePhase(status) == graph.Terminating, databasePhase(status) == graph.Unrecoverable:
-			return "", fmt.Errorf("database %s is %s, and can't be stopped", name, status)
 		case status != "available":
+			refused = time.Time{}
 			return "database " + status, nil
 		}
 		if err := p.Guard(ctx); err != nil {
 			return "", err
 		}
 		_, err = data.rds.StopDBInstance(ctx, &rds.StopDBInstanceInput{DBInstanceIdentifier: &name})
-		if err != nil && !isCode(err, "InvalidDBInstanceState") { // busy since a moment ago
-			return "", fmt.Errorf("stop database %s: %w", name, err)
+		switch busy := isCode(err, "InvalidDBInstanceState"); {
+		case err == nil:
+			return "database stopping", nil
+		case busy && refused.IsZero():
+			refused = time.Now()
+			fallthrough
+		case busy && time.Since(refused) < longestRefusal: // since a moment ago, it may be
+			return "database " + status + ", and RDS does not stop it yet: " + err.Error(), nil
 		}
-		return "database stopping", nil
+		return "", goesOn(fmt.Errorf("stop database %s: %w", name, err))
 	})
+}
+
+// longestRefusal is how long RDS may refuse to stop a database that it shows as available, as
+// it does for a moment after a change.
+const longestRefusal = 3 * time.Minute
+
+// goesOn is an error of a stack whose tasks have ended already, with what becomes of it.
+func goesOn(err error) error {
+	return hint.Add(err, hint.Join("; ", hint.Of(err), hint.New("the tasks have ended already: %s starts them again, and %s goes on", hint.Command("resume"), hint.Command("pause"))))
 }
 
 // stopTimeout is how long RDS may take to stop a database; one with a standby takes long.

@@ -1,6 +1,8 @@
 package kill_test
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -8,6 +10,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/localcloud/memory"
@@ -73,6 +78,73 @@ func TestAPasswordIsRotatedWhileStorageIsOptimized(t *testing.T) {
 		}
 		if err := rotate(); err != nil {
 			t.Errorf("while the storage is optimized: %v", err)
+		}
+	})
+}
+
+// paused pauses the stack, and returns what it says meanwhile.
+func paused(t *testing.T, c provision.Clients) (said string, err error) {
+	t.Helper()
+	var notes []string
+	err = provision.Pause{
+		Clients: c, Stack: "book", Guard: func(context.Context) error { return nil }, Progress: func(note string) { notes = append(notes, note) },
+	}.Run(t.Context())
+	return strings.Join(notes, "\n"), err
+}
+
+// TestAPauseChangesNothingWhereTheDatabaseCantBeStopped has RDS optimize the storage, in which
+// state it stops no database: no task may end for nothing.
+func TestAPauseChangesNothingWhereTheDatabaseCantBeStopped(t *testing.T) {
+	t.Parallel()
+	withDatabase(t, func(t *testing.T, a *account, c provision.Clients) {
+		grow(t, c)
+		time.Sleep(5 * time.Minute)
+		before, err := a.inventory(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		if _, err := paused(t, c); err == nil || !strings.Contains(err.Error(), `database book-database is "storage-optimization"`) || time.Since(begun) > time.Minute {
+			t.Errorf("after %s: %v", time.Since(begun), err)
+		}
+		after, err := a.inventory(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(before, after); diff != "" {
+			t.Errorf("a pause that is refused changes (-before +after):\n%s", diff)
+		}
+		time.Sleep(6 * time.Hour)
+		if _, err := paused(t, c); err != nil {
+			t.Errorf("once it is available: %v", err)
+		}
+	})
+}
+
+// TestAPauseSaysWhyRDSDoesNotStopTheDatabase has RDS refuse what it shows as possible, with a
+// reason that does not pass.
+func TestAPauseSaysWhyRDSDoesNotStopTheDatabase(t *testing.T) {
+	t.Parallel()
+	withDatabase(t, func(t *testing.T, _ *account, c provision.Clients) {
+		const why = "You can't stop this instance for a reason of its own"
+		stops := c
+		stops.RDS = rds.New(c.RDS.Options(), func(o *rds.Options) {
+			o.APIOptions = append(o.APIOptions, func(s *middleware.Stack) error {
+				return s.Initialize.Add(middleware.InitializeMiddlewareFunc("refuse", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+					if _, stop := in.Parameters.(*rds.StopDBInstanceInput); stop {
+						return middleware.InitializeOutput{}, middleware.Metadata{}, &smithy.GenericAPIError{Code: "InvalidDBInstanceState", Message: why}
+					}
+					return next.HandleInitialize(ctx, in)
+				}), middleware.Before)
+			})
+		})
+		begun := time.Now()
+		said, err := paused(t, stops)
+		if err == nil || !strings.Contains(err.Error(), why) || !strings.Contains(said, why) || time.Since(begun) > 10*time.Minute {
+			t.Errorf("after %s: %v\nsaid meanwhile:\n%s", time.Since(begun), err, said)
+		}
+		if _, err := paused(t, c); err != nil {
+			t.Errorf("the same command, once it passes: %v", err)
 		}
 	})
 }
