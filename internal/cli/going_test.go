@@ -18,7 +18,7 @@ func TestNothingTakesThePlaceOfADatabaseThatIsGoing(t *testing.T) {
 	t.Parallel()
 	s := newShell(t)
 	h := s.byHand(t, nil)
-	s.up(append(imageless(), "--backup-days", "0")...)
+	s.up(imageless()...)
 	h.database()
 	ctx, client := t.Context(), rds.NewFromConfig(h.Config)
 	h.must(ok(client.CreateDBSnapshot(ctx, &rds.CreateDBSnapshotInput{DBInstanceIdentifier: aws.String("book-database"), DBSnapshotIdentifier: aws.String("old")})))

@@ -2,6 +2,9 @@ package cli_test
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -244,5 +247,53 @@ func TestAScheduledUpgradeWaitsForItsWindow(t *testing.T) {
 	s.run("up", "--local", "--wait=false", "--db-version", newer).says(t, 0)
 	if db := h.database(); !strings.HasPrefix(*db.EngineVersion, newer+".") {
 		t.Errorf("PostgreSQL %s", *db.EngineVersion)
+	}
+}
+
+// TestTLSIsForcedAfterAGroupWasRepaired has somebody give the database a parameter group that
+// accepts connections without TLS, and reboot it.
+func TestTLSIsForcedAfterAGroupWasRepaired(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	s.up(imageless()...)
+	family := "postgres" + postgresHere(t)
+	ctx, client, group := t.Context(), rds.NewFromConfig(h.Config), aws.String("loose")
+	h.must(ok(client.CreateDBParameterGroup(ctx, &rds.CreateDBParameterGroupInput{DBParameterGroupName: group, DBParameterGroupFamily: &family, Description: aws.String("x")})))
+	h.must(ok(client.ModifyDBParameterGroup(ctx, &rds.ModifyDBParameterGroupInput{DBParameterGroupName: group, Parameters: []rdstypes.Parameter{
+		{ParameterName: aws.String("rds.force_ssl"), ParameterValue: aws.String("0"), ApplyMethod: rdstypes.ApplyMethodImmediate},
+	}})))
+	reboot := func() {
+		t.Helper()
+		h.database()
+		h.must(ok(client.RebootDBInstance(ctx, &rds.RebootDBInstanceInput{DBInstanceIdentifier: aws.String("book-database")})))
+		h.database()
+	}
+	h.modify(rds.ModifyDBInstanceInput{DBParameterGroupName: group})
+	reboot()
+	plainly := func() error {
+		t.Helper()
+		c := s.secret(t)
+		cmd := exec.Command("psql", "-tAc", "select 1")
+		cmd.Env = []string{
+			"PATH=" + os.Getenv("PATH"), "PGHOST=" + c.Host, fmt.Sprintf("PGPORT=%d", c.Port), "PGDATABASE=" + c.DBName, "PGUSER=" + c.Username, "PGPASSWORD=" + c.Password, "PGSSLMODE=disable",
+		}
+		return cmd.Run()
+	}
+	if err := plainly(); err != nil {
+		t.Fatalf("with the loose group, without TLS: %v", err)
+	}
+	s.run("up", "--local", "--wait=false").says(t, 0, "1 updated")
+	until(t, "connections without TLS are refused", func() bool { return plainly() != nil })
+	s.run("up", "--local", "--wait=false").says(t, 0, "0 changed", "parameters that were set wait for a reboot", "reboot-db-instance --db-instance-identifier book-database")
+	reboot()
+	if r := s.run("up", "--local", "--wait=false"); r.code != 0 || strings.Contains(r.out+r.err, "reboot") {
+		t.Errorf("after a reboot: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	if plainly() == nil {
+		t.Error("after a reboot connections without TLS are accepted")
 	}
 }

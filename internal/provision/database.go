@@ -214,6 +214,7 @@ type liveDatabase struct {
 	copyTags, minor   bool
 	groups            []string
 	parameters        string
+	reboot            bool     // before which not all of these are in force
 	oldParameters     []string // the groups that it has no more
 	subnets           string
 	logs              []string
@@ -292,7 +293,7 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 		live.groups = append(live.groups, aws.ToString(g.VpcSecurityGroupId))
 	}
 	for _, p := range db.DBParameterGroups {
-		live.parameters = aws.ToString(p.DBParameterGroupName)
+		live.parameters, live.reboot = aws.ToString(p.DBParameterGroupName), aws.ToString(p.ParameterApplyStatus) == "pending-reboot"
 	}
 	live.oldParameters = d.parameters.others()
 	if db.DBSubnetGroup != nil {
@@ -795,6 +796,12 @@ func (d *Database) modify(ctx context.Context, in *rds.ModifyDBInstanceInput, ch
 	}
 	if upgrade != nil {
 		d.sent.upgrade = upgrade
+		return nil
+	}
+	if in.DBParameterGroupName != nil {
+		// What a group holds is in force after a reboot, and what is set in it from now on at
+		// once.
+		return d.parameters.setForceTLS(ctx, nil)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -81,7 +82,9 @@ const (
 	// upgradeScheduled is why a version that is pending is no drift: RDS makes it in the
 	// window, and nobody asked this run for it.
 	upgradeScheduled = "somebody has scheduled that for the maintenance window, and it waits for that"
-	unrecording      = "turning it off would delete what it recorded; --db-insights=false allows that"
+	// unrebooted is why parameters that are not in force are left so: a reboot is an outage.
+	unrebooted  = "parameters that were set wait for a reboot, and until then connections without TLS may be accepted; %s reboots it, which cuts connections"
+	unrecording = "turning it off would delete what it recorded; --db-insights=false allows that"
 )
 
 // retain makes the wanted database the live one where that is not to be changed
@@ -118,6 +121,9 @@ func (d *Database) retain(live, want *liveDatabase) (retained []graph.Change) {
 	}
 	if next.version != live.version && !olderVersion(live, want) {
 		retain("version", withPending(live.version, next.version), want.version, upgradeScheduled)
+	}
+	if live.reboot && live.parameters == want.parameters {
+		retain("parameters", "pending-reboot", "in-sync", fmt.Sprintf(unrebooted, hint.AWS("rds", "reboot-db-instance", "--db-instance-identifier", d.databaseName())))
 	}
 	if words := d.sent.busy; words != "" && want.storage > live.storage {
 		retain("storage", gib(live.storage), gib(want.storage), stillOptimizing)

@@ -85,10 +85,8 @@ type instance struct {
 	Source string `json:"source,omitempty"`
 	// Applied are the parameters that the server runs with.
 	Applied map[string]string `json:"applied,omitempty"`
-	// PendingReboot reports whether the group has others; GroupPending that the
-	// group itself is new.
+	// PendingReboot reports whether the group has others, some of which wait for a reboot.
 	PendingReboot bool `json:"pendingReboot,omitempty"`
-	GroupPending  bool `json:"groupPending,omitempty"`
 	// Pending is what a modification has yet to change.
 	Pending pendingChange `json:"pending,omitzero"`
 	// Optimized is until when no change of the storage is taken after the last.
@@ -699,7 +697,7 @@ func (a tx) modifyVersion(in *rds.ModifyDBInstanceInput, next *instance) (err er
 		} else if g.Name != next.ParameterGroup {
 			// Even the dynamic ones of a new group wait for a reboot:
 			// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_WorkingWithParamGroups.Associating.html
-			next.ParameterGroup, next.PendingReboot, next.GroupPending = g.Name, true, true
+			next.ParameterGroup, next.PendingReboot = g.Name, true
 		}
 	}
 	if next.Pending.Version != "" && next.Pending.Group == "" {

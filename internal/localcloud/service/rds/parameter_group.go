@@ -315,7 +315,7 @@ func (a tx) applyParameters(g *parameterGroup, now map[string]*string, later boo
 			continue
 		}
 		db.PendingReboot = db.PendingReboot || later
-		if len(now) == 0 || db.GroupPending {
+		if len(now) == 0 {
 			continue
 		}
 		applied := maps.Clone(db.Applied)

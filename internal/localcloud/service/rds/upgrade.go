@@ -65,7 +65,7 @@ func (s *Service) upgrade(ctx context.Context, resource string, todo pendingChan
 			return
 		}
 		a.event(types.SourceTypeDbInstance, db.ID, "maintenance", "Finished upgrading the database engine from version "+db.Version+" to "+todo.Version)
-		db.Version, db.ParameterGroup, db.GroupPending, db.PendingReboot = todo.Version, todo.Group, false, false
+		db.Version, db.ParameterGroup, db.PendingReboot = todo.Version, todo.Group, false
 		db.Applied = nil
 		if g, err := a.parameterGroup(&todo.Group); err == nil {
 			db.Applied = g.Values

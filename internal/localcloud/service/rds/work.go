@@ -344,7 +344,7 @@ func (s *Service) restart(ctx context.Context, resource string) error {
 		if g, err := a.parameterGroup(&db.ParameterGroup); err == nil {
 			db.Applied = g.Values
 		}
-		db.PendingReboot, db.GroupPending = false, false
+		db.PendingReboot = false
 		a.event(types.SourceTypeDbInstance, db.ID, "availability", "DB instance shutdown")
 	})
 	server, err := s.needs.Engine.Server(resource)
