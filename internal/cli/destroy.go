@@ -57,7 +57,7 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	if err := provision.CheckDestroy(ctx, t.clients, g.stack, have, purge); err != nil {
 		return beforehand(g.stack, err)
 	}
-	if err := provision.CheckHolders(ctx, t.clients.EC2, g.stack, have); err != nil {
+	if err := provision.CheckHolders(ctx, t.clients, g.stack, have); err != nil {
 		return beforehand(g.stack, err)
 	}
 	// The reads that otherwise only the check at the end makes are made now: a missing

@@ -610,19 +610,53 @@ func TestDestroyNamesWhatHoldsItBeforeItTouchesAnything(t *testing.T) {
 	h.must(err)
 	held["egress-only internet gateway"] = *egress.EgressOnlyInternetGateway.EgressOnlyInternetGatewayId
 
+	// One database is in the stack's subnet group, and one has its tag, as a copy that was
+	// restored by hand does. The third is a neighbour.
+	databases := rds.NewFromConfig(h.Config)
+	elsewhere, err := network.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: []ec2types.Filter{{Name: aws.String("vpc-id"), Values: []string{*vpcs.Vpcs[0].VpcId}}}})
+	h.must(err)
+	reports := &rds.CreateDBSubnetGroupInput{DBSubnetGroupName: aws.String("reports"), DBSubnetGroupDescription: aws.String("reports")}
+	for _, x := range elsewhere.Subnets {
+		reports.SubnetIds = append(reports.SubnetIds, *x.SubnetId)
+	}
+	h.must(ok(databases.CreateDBSubnetGroup(ctx, reports)))
+	in := map[string]*rds.CreateDBInstanceInput{
+		"book-compare": {DBSubnetGroupName: aws.String("book-database"), VpcSecurityGroupIds: []string{*h.group("book-sg-database").GroupId}},
+		"book-copy":    {DBSubnetGroupName: reports.DBSubnetGroupName, Tags: []rdstypes.Tag{{Key: aws.String("bookctl:stack"), Value: aws.String("book")}}},
+		"neighbour":    {DBSubnetGroupName: reports.DBSubnetGroupName},
+	}
+	for name, x := range in {
+		x.DBInstanceIdentifier, x.DBInstanceClass, x.Engine, x.AllocatedStorage = &name, aws.String("db.t4g.micro"), aws.String("postgres"), aws.Int32(20)
+		x.DBName, x.MasterUsername, x.MasterUserPassword, x.BackupRetentionPeriod = aws.String("reports"), aws.String("reports"), aws.String("reports-of-the-day"), aws.Int32(0)
+		x.Tags = append(x.Tags, rdstypes.Tag{Key: aws.String("team"), Value: aws.String("reporting")})
+		h.must(ok(databases.CreateDBInstance(ctx, x)))
+	}
+	for name := range in {
+		h.must(rds.NewDBInstanceAvailableWaiter(databases, func(o *rds.DBInstanceAvailableWaiterOptions) { o.MinDelay = 100 * time.Millisecond }).
+			Wait(ctx, &rds.DescribeDBInstancesInput{DBInstanceIdentifier: &name}, time.Minute))
+	}
+
 	before := h.backedUp()
 	r := s.run("destroy", "--local", "--yes")
-	r.says(t, 1, "nothing was touched", "refers to "+*group.GroupId)
+	r.says(t, 1, "nothing was touched", "refers to "+*group.GroupId,
+		"database book-compare (postgres, tags team=reporting) is in DB subnet group book-database of "+*vpc, "database book-copy (postgres, tags bookctl:stack=book team=reporting) has the stack's tag")
 	for kind, id := range held {
-		if !regexp.MustCompile(regexp.QuoteMeta(kind+" "+id) + ` \(.*tags team=reporting\)`).MatchString(r.err) {
+		if !regexp.MustCompile(regexp.QuoteMeta(kind+" "+id) + ` \(.*tags .*team=reporting\)`).MatchString(r.err) {
 			t.Errorf("%s %s is not named with its tags:\n%s", kind, id, r.err)
 		}
 	}
-	if n := strings.Count(r.err, "tags team=reporting"); n != len(held) {
-		t.Errorf("%d things are named, and %d hold the stack:\n%s", n, len(held), r.err)
+	const databasesHold = 2
+	if n := strings.Count(r.err, "team=reporting"); n != len(held)+databasesHold {
+		t.Errorf("%d things are named, and %d hold the stack:\n%s", n, len(held)+databasesHold, r.err)
 	}
 	h.same("the destroy that is held touched something", before)
 
+	for name := range in {
+		h.must(ok(databases.DeleteDBInstance(ctx, &rds.DeleteDBInstanceInput{DBInstanceIdentifier: &name, SkipFinalSnapshot: aws.Bool(true)})))
+		h.must(rds.NewDBInstanceDeletedWaiter(databases, func(o *rds.DBInstanceDeletedWaiterOptions) { o.MinDelay = 100 * time.Millisecond }).
+			Wait(ctx, &rds.DescribeDBInstancesInput{DBInstanceIdentifier: &name}, time.Minute))
+	}
+	h.must(ok(databases.DeleteDBSubnetGroup(ctx, &rds.DeleteDBSubnetGroupInput{DBSubnetGroupName: reports.DBSubnetGroupName})))
 	h.must(ok(network.DeleteEgressOnlyInternetGateway(ctx, &ec2.DeleteEgressOnlyInternetGatewayInput{EgressOnlyInternetGatewayId: egress.EgressOnlyInternetGateway.EgressOnlyInternetGatewayId})))
 	h.must(ok(network.DeleteTransitGatewayVpcAttachment(ctx, &ec2.DeleteTransitGatewayVpcAttachmentInput{TransitGatewayAttachmentId: transit.TransitGatewayVpcAttachment.TransitGatewayAttachmentId})))
 	h.must(ok(network.DetachVpnGateway(ctx, &ec2.DetachVpnGatewayInput{VpcId: vpc, VpnGatewayId: vpn.VpnGateway.VpnGatewayId})))

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -18,6 +19,15 @@ func code(err error) string {
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		return api.ErrorCode()
+	}
+	return ""
+}
+
+// message returns AWS's words in err, or "".
+func message(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api.ErrorMessage()
 	}
 	return ""
 }
@@ -47,7 +57,8 @@ func notFound(err error) bool {
 
 // passing are the errors that pass by themselves. Each is an exact code, and
 // where the code says too little, words of its message: an error that is not
-// known to pass is a failure. Throttling is not here, since the SDK retries it.
+// known to pass is a failure. Throttling is not here, since the SDK retries it. Without a
+// reason it is AWS's message.
 var passing = []struct{ code, text, reason string }{
 	// Network interfaces outlive what they belonged to by minutes:
 	// hashicorp/terraform-provider-aws issues 40 and 9495.
@@ -94,7 +105,8 @@ var passing = []struct{ code, text, reason string }{
 	// another: hashicorp/terraform-provider-aws PR 46687.
 	{"InvalidDBInstanceState", "", "the database is busy with something else"},
 	{"InvalidDBParameterGroupState", "", "a database still uses it"},
-	{"InvalidDBSubnetGroupStateFault", "", "a database still uses it"},
+	// Its message names the database.
+	{"InvalidDBSubnetGroupStateFault", "", ""},
 
 	// A deleted secret keeps its name for a moment, even when it was forced:
 	// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html
@@ -115,7 +127,7 @@ var passing = []struct{ code, text, reason string }{
 func Transient(err error) (reason string, ok bool) {
 	for _, p := range passing {
 		if says(err, p.code, p.text) {
-			return p.reason, true
+			return cmp.Or(p.reason, message(err)), true
 		}
 	}
 	if notFound(err) {

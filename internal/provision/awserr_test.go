@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
@@ -99,6 +100,14 @@ func TestErrorsAreTakenForWhatTheyAre(t *testing.T) {
 	_, err := missing.EC2.DeleteVpc(t.Context(), &ec2.DeleteVpcInput{VpcId: aws.String("vpc-1")})
 	if reason, ok := provision.Transient(err); !ok || !strings.Contains(reason, "not visible") {
 		t.Errorf("a new thing that EC2 does not know yet: %q %t", reason, ok)
+	}
+	inUse := answering(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(400)
+		_, _ = io.WriteString(w, `<ErrorResponse><Error><Code>InvalidDBSubnetGroupStateFault</Code><Message>at least one database instance: book-compare is still using it.</Message></Error></ErrorResponse>`)
+	})
+	_, err = inUse.RDS.DeleteDBSubnetGroup(t.Context(), &rds.DeleteDBSubnetGroupInput{DBSubnetGroupName: aws.String("book-database")})
+	if reason, ok := provision.Transient(err); !ok || !strings.Contains(reason, "book-compare") {
+		t.Errorf("a subnet group that a database is in: %q %t does not name the database", reason, ok)
 	}
 	if _, ok := provision.Transient(nil); ok || provision.Ambiguous(nil) || provision.Ambiguous(errors.New("ours")) {
 		t.Error("what is no AWS error is taken for one")

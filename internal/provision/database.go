@@ -1166,14 +1166,34 @@ func readVersion(ctx context.Context, secrets *secretsmanager.Client, name strin
 	return c, aws.ToString(out.VersionId), nil
 }
 
-// databaseKind lists the stack's database instance.
+// databaseKind lists the instances that have the stack's tag: its database, and copies of
+// that, to which RDS gives its tags. Who may not list those of all stacks sees the database.
 func (d databases) databaseKind() inventory.Kind {
 	return inventory.Kind{Service: "rds", Type: "database", List: func(ctx context.Context) ([]inventory.Item, error) {
-		db, err := d.instance(ctx)
-		if err != nil || db == nil || rdsTagMap(db.TagList)[TagStack] != d.stack {
-			return nil, err
+		var out []inventory.Item
+		add := func(db types.DBInstance) {
+			if rdsTagMap(db.TagList)[TagStack] == d.stack {
+				out = append(out, inventory.Item{ID: aws.ToString(db.DBInstanceIdentifier)})
+			}
 		}
-		return []inventory.Item{{ID: d.databaseName()}}, nil
+		pages := rds.NewDescribeDBInstancesPaginator(d.rds, &rds.DescribeDBInstancesInput{})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if _, denied := Denied(err); denied {
+				db, err := d.instance(ctx)
+				if db != nil {
+					add(*db)
+				}
+				return out, err
+			}
+			if err != nil {
+				return out, fmt.Errorf("describe the databases: %w", err)
+			}
+			for _, db := range page.DBInstances {
+				add(db)
+			}
+		}
+		return out, nil
 	}}
 }
 

@@ -13,20 +13,22 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
+	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// Holder is something that is not the stack's and keeps its network from being
-// removed.
+// Holder is something that the stack did not make and that keeps its network from being
+// removed, or would be left with its tag.
 type Holder struct {
 	Kind string `json:"kind"` // in words: "VPC endpoint"
 	ID   string `json:"id"`
 	// What tells more of it: its name, or what it is of.
 	What string `json:"what,omitempty"`
-	// Where is how it holds the network: "is in vpc-1".
+	// Where is how it holds the network or what it has of the stack: "is in vpc-1".
 	Where string            `json:"where"`
 	Owner string            `json:"owner,omitempty"` // the account
 	Tags  map[string]string `json:"tags,omitempty"`
@@ -56,14 +58,15 @@ func (h Holder) String() string {
 	return text + " " + h.Where
 }
 
-// HeldError reports that a stack can't be destroyed since others use its network.
+// HeldError reports that a stack can't be destroyed since others use its network or have
+// its tag.
 type HeldError struct {
 	Stack   string
 	Holders []Holder
 }
 
 func (e *HeldError) Error() string {
-	lines := []string{fmt.Sprintf("stack %s can't be destroyed, and nothing was touched: its network is held by what is not its own", e.Stack)}
+	lines := []string{fmt.Sprintf("stack %s can't be destroyed, and nothing was touched: what it did not make holds its network or has its tag", e.Stack)}
 	for _, h := range e.Holders {
 		lines = append(lines, "  "+h.String())
 	}
@@ -77,12 +80,12 @@ func (e *HeldError) Error() string {
 //
 // What it reads of the stack's own is in what was read of it, for the destroy; the zero
 // Deployed is fine.
-func CheckHolders(ctx context.Context, client *ec2.Client, stack string, have Deployed) error {
+func CheckHolders(ctx context.Context, c Clients, stack string, have Deployed) error {
 	if err := naming.CheckStack(stack); err != nil {
 		return err
 	}
 	ctx = graph.WhileObserving(ctx)
-	n := network{identity: identity{stack: stack, observation: have.observation}, ec2: client}
+	n := network{identity: identity{stack: stack, observation: have.observation}, ec2: c.EC2}
 	vpcs, err := n.allVPCs(ctx)
 	if err != nil {
 		return err
@@ -91,39 +94,75 @@ func CheckHolders(ctx context.Context, client *ec2.Client, stack string, have De
 	for _, v := range vpcs {
 		ids = append(ids, aws.ToString(v.VpcId))
 	}
-	holders, err := n.holders(ctx, ids)
-	if err == nil && ids == nil {
-		holders, err = n.holdersOfGroups(ctx)
+	s, err := n.search(ctx, ids)
+	if err != nil {
+		return err
 	}
+	s.rds = c.RDS
+	holders, err := s.holders(ctx)
 	if err != nil {
 		return err
 	}
 	if holders == nil {
 		return nil
 	}
-	return hint.With(&HeldError{stack, holders}, "delete them, or take them out of the stack's network, and run the same command again")
+	return hint.With(&HeldError{stack, holders}, "delete them, or take them out of the stack's network and its tag off them, and run the same command again")
 }
 
-// holders finds what is not the stack's in or at its VPCs. What can't be asked for,
+// search begins a look for holders of the stack's VPCs, or of its security groups where
+// they are all of the network that is its own.
+func (n network) search(ctx context.Context, vpcs []string) (holderSearch, error) {
+	s := holderSearch{network: n, vpcs: vpcs}
+	for _, vpc := range vpcs {
+		in, err := n.allGroups(ctx, vpc)
+		if err != nil {
+			return s, err
+		}
+		s.groups = append(s.groups, in...)
+	}
+	if vpcs != nil {
+		return s, nil
+	}
+	out, err := n.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: n.all()})
+	if err != nil {
+		return s, fmt.Errorf("describe the security groups of stack %s: %w", n.stack, err)
+	}
+	s.groups = out.SecurityGroups
+	return s, nil
+}
+
+func filter(name string, values ...string) types.Filter {
+	return types.Filter{Name: &name, Values: values}
+}
+
+// holderSearch is a look for holders.
+type holderSearch struct {
+	network
+	rds    *rds.Client           // nil does not look for databases
+	vpcs   []string              // the stack's own; nil where it is in one that was given
+	groups []types.SecurityGroup // those of the VPCs, or the stack's
+}
+
+// holders finds what is not the stack's in or at its network. What can't be asked for,
 // since the caller may not or the endpoint knows no such resource, holds nothing that
 // could be told; but for network interfaces, which a destroy waits for.
-func (n network) holders(ctx context.Context, vpcs []string) ([]Holder, error) {
-	if len(vpcs) == 0 {
-		return nil, nil
+func (s holderSearch) holders(ctx context.Context) ([]Holder, error) {
+	var finds []func(context.Context) ([]Holder, error)
+	if s.rds != nil {
+		finds = append(finds, s.databases)
 	}
-	groups, err := n.groupsOf(ctx, vpcs)
-	if err != nil {
-		return nil, err
+	if s.vpcs != nil || len(s.groups) > 0 {
+		finds = append(finds, s.strangeGroups, s.interfaces)
 	}
-	s := holderSearch{network: n, vpcs: vpcs, groups: groups}
+	if s.vpcs != nil {
+		finds = append(finds, s.subnets, s.tables, s.acls, s.endpoints, s.natGateways, s.peerings, s.vpnGateways, s.transitAttachments, s.egressGateways)
+	}
 	var (
 		mu   sync.Mutex
 		each graph.Group
 		out  []Holder
 	)
-	for _, find := range []func(context.Context) ([]Holder, error){
-		s.strangeGroups, s.subnets, s.tables, s.acls, s.interfaces, s.endpoints, s.natGateways, s.peerings, s.vpnGateways, s.transitAttachments, s.egressGateways,
-	} {
+	for _, find := range finds {
 		each.Go(func() error {
 			found, err := find(ctx)
 			if action, _ := Denied(err); action == "ec2:DescribeNetworkInterfaces" {
@@ -138,52 +177,9 @@ func (n network) holders(ctx context.Context, vpcs []string) ([]Holder, error) {
 			return nil
 		})
 	}
-	err = each.Wait()
+	err := each.Wait()
 	slices.SortFunc(out, func(a, b Holder) int { return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.ID, b.ID)) })
 	return out, errors.Join(err, ctx.Err())
-}
-
-// holdersOfGroups finds what is not the stack's and uses its security groups, where they are
-// all of the network that is its own.
-func (n network) holdersOfGroups(ctx context.Context) ([]Holder, error) {
-	groups, err := n.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: n.all()})
-	if err != nil {
-		return nil, fmt.Errorf("describe the security groups of stack %s: %w", n.stack, err)
-	}
-	if len(groups.SecurityGroups) == 0 {
-		return nil, nil
-	}
-	s := holderSearch{network: n, groups: groups.SecurityGroups}
-	out, err := s.strangeGroups(ctx)
-	if err != nil {
-		return nil, err
-	}
-	interfaces, err := s.interfaces(ctx)
-	return append(out, interfaces...), err
-}
-
-// groupsOf are the security groups in VPCs.
-func (n network) groupsOf(ctx context.Context, vpcs []string) ([]types.SecurityGroup, error) {
-	var all []types.SecurityGroup
-	for _, vpc := range vpcs {
-		in, err := n.allGroups(ctx, vpc)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, in...)
-	}
-	return all, nil
-}
-
-func filter(name string, values ...string) types.Filter {
-	return types.Filter{Name: &name, Values: values}
-}
-
-// holderSearch is a look for holders.
-type holderSearch struct {
-	network
-	vpcs   []string              // the stack's own; nil where it is in one that was given
-	groups []types.SecurityGroup // those of the VPCs, or the stack's
 }
 
 func (s holderSearch) ours(tags []types.Tag) bool { return tagMap(tags)[TagStack] == s.stack }
@@ -341,6 +337,57 @@ func (s holderSearch) belongs(x types.NetworkInterface, own func(string) bool) b
 	}
 	of := interfaceOwner(description, "", "")
 	return (of == "a database" || of == "a task") && slices.ContainsFunc(x.Groups, func(g types.GroupIdentifier) bool { return own(aws.ToString(g.GroupId)) })
+}
+
+// databases are the instances of RDS that are in the stack's network, or have its tag, and
+// are not its own: read replicas, copies that somebody restored, and what a blue/green
+// deployment leaves. RDS deletes no subnet group while an instance is in it.
+func (s holderSearch) databases(ctx context.Context) ([]Holder, error) {
+	var out []Holder
+	pages := rds.NewDescribeDBInstancesPaginator(s.rds, &rds.DescribeDBInstancesInput{})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return out, err
+		}
+		for _, x := range page.DBInstances {
+			if h := s.database(x); h != nil {
+				out = append(out, *h)
+			}
+		}
+	}
+	return out, nil
+}
+
+// database returns the holder that an instance is, nil for none.
+func (s holderSearch) database(x rdstypes.DBInstance) *Holder {
+	name, tags := aws.ToString(x.DBInstanceIdentifier), rdsTagMap(x.TagList)
+	tagged := tags[TagStack] == s.stack
+	if tagged && name == s.names().Database() || aws.ToString(x.DBInstanceStatus) == "deleting" {
+		return nil
+	}
+	h := &Holder{Kind: "database", ID: name, What: aws.ToString(x.Engine), Tags: tags, Holds: []string{}}
+	if of := aws.ToString(x.ReadReplicaSourceDBInstanceIdentifier); of != "" {
+		h.What = "a read replica of " + of
+	}
+	var where []string
+	if g := x.DBSubnetGroup; g != nil {
+		group, vpc := aws.ToString(g.DBSubnetGroupName), aws.ToString(g.VpcId)
+		if group == s.names().DBSubnetGroup() || slices.Contains(s.vpcs, vpc) {
+			where, h.Holds = append(where, "is in DB subnet group "+group+" of "+vpc), append(h.Holds, group, vpc)
+		}
+	}
+	own := s.own()
+	for _, g := range x.VpcSecurityGroups {
+		if id := aws.ToString(g.VpcSecurityGroupId); slices.Contains(own, id) {
+			where, h.Holds = append(where, "is in security group "+id), append(h.Holds, id)
+		}
+	}
+	if where == nil && !tagged {
+		return nil
+	}
+	h.Where = cmp.Or(strings.Join(where, " and "), "has the stack's tag")
+	return h
 }
 
 func (s holderSearch) endpoints(ctx context.Context) ([]Holder, error) {

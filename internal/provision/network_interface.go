@@ -155,7 +155,11 @@ func (n network) explain(ctx context.Context, items []inventory.Item) error {
 			}
 		}
 	}
-	holders, err := n.holders(ctx, vpcs)
+	s, err := n.search(ctx, vpcs)
+	if err != nil {
+		return err
+	}
+	holders, err := s.holders(ctx)
 	if err != nil {
 		return err
 	}

@@ -225,7 +225,7 @@ func (a *account) wholeDestroy(ctx context.Context) error {
 	if err := provision.CheckDestroy(ctx, c, a.spec.Stack, have, false); err != nil {
 		return err
 	}
-	if err := provision.CheckHolders(ctx, c.EC2, a.spec.Stack, have); err != nil {
+	if err := provision.CheckHolders(ctx, c, a.spec.Stack, have); err != nil {
 		return err
 	}
 	if err := provision.CheckProof(ctx, c, a.spec.Stack, have); err != nil {
