@@ -107,7 +107,7 @@ func TestDestroyTouchesNothingWhereTheProofWouldBeDenied(t *testing.T) {
 	h := s.byHand(t, nil)
 	s.up(imageless()...)
 	before := h.backedUp()
-	for _, read := range []string{"application-autoscaling:DescribeScalableTargets", "secretsmanager:ListSecrets", "acm:ListCertificates"} {
+	for _, read := range []string{"application-autoscaling:DescribeScalableTargets", "acm:ListCertificates"} {
 		h.faults(map[string]any{"deny": []string{read}})
 		s.run("destroy", "--local", "--yes").says(t, 4, read, "Nothing was touched.")
 		h.faults(map[string]any{})
@@ -117,6 +117,8 @@ func TestDestroyTouchesNothingWhereTheProofWouldBeDenied(t *testing.T) {
 		h.faults(map[string]any{"deny": []string{first}})
 		s.run("destroy", "--local", "--yes").says(t, 4, first, "Nothing was touched.")
 	}
+	h.faults(map[string]any{"deny": []string{"secretsmanager:DescribeSecret"}})
+	s.run("destroy", "--local", "--yes").says(t, 4, "secretsmanager:DescribeSecret", "Nothing was deleted.")
 	// These go first, and what they need waits for them.
 	h.faults(map[string]any{"deny": []string{"ecs:DeleteService", "ec2:DisassociateRouteTable", "ec2:DeleteRouteTable"}})
 	s.run("destroy", "--local", "--yes").says(t, 4, ", to delete ", "Nothing was deleted.")

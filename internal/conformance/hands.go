@@ -248,16 +248,17 @@ func (h byHand) repositories(ctx context.Context, stack string) (out []string, e
 	return out, nil
 }
 
+// secretNames describes each, since a list may show for minutes what is gone.
 func (h byHand) secretNames(ctx context.Context, stack string) (out []string, err error) {
-	all, err := h.secrets.ListSecrets(ctx, &secretsmanager.ListSecretsInput{
-		Filters: []secretstypes.Filter{{Key: secretstypes.FilterNameStringTypeName, Values: []string{stack + "/"}}}, IncludePlannedDeletion: aws.Bool(true),
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, x := range all.SecretList {
-		if strings.HasPrefix(aws.ToString(x.Name), stack+"/") && x.DeletedDate == nil {
-			out = append(out, "secret "+aws.ToString(x.Name))
+	for _, name := range []string{stack + "/database", stack + "/environment"} {
+		found, err := h.secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &name})
+		var none *secretstypes.ResourceNotFoundException
+		switch {
+		case errors.As(err, &none):
+		case err != nil:
+			return out, err
+		case found.DeletedDate == nil:
+			out = append(out, "secret "+name)
 		}
 	}
 	return out, nil

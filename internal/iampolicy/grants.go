@@ -169,7 +169,7 @@ var grants = []grant{
 	{sid: "CopyKey", service: "kms", only: withCopy, actions: "CreateGrant Decrypt DescribeKey Encrypt GenerateDataKey GenerateDataKeyWithoutPlaintext ReEncryptFrom ReEncryptTo", resources: []string{"arn:{p}:kms:{from}:key/*"},
 		when: condition{"StringLike": {"kms:ViaService": {"rds.*"}}}},
 
-	{sid: "ReadSecrets", service: "secretsmanager", actions: "GetRandomPassword ListSecrets"},
+	{sid: "NewPassword", service: "secretsmanager", actions: "GetRandomPassword"},
 	// The ARN of a secret ends with six characters that it gets when it is made.
 	{sid: "Secret", service: "secretsmanager", actions: "CancelRotateSecret CreateSecret DeleteSecret DescribeSecret GetSecretValue PutSecretValue RestoreSecret TagResource UntagResource",
 		resources: []string{

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -92,6 +93,35 @@ func TestADeletedSecretKeepsItsNameUntilItIsGone(t *testing.T) {
 	if second := must[*secretsmanager.CreateSecretOutput](t)(create()); *second.ARN == *first.ARN {
 		t.Error("a new secret of an old name has its ARN")
 	}
+}
+
+// TestAListOfSecretsIsLate creates a secret and deletes it, and lists it both times for a
+// while as it was before.
+func TestAListOfSecretsIsLate(t *testing.T) {
+	t.Parallel()
+	c, ctx := secretsmanager.NewFromConfig(clientConfig(openCloud(t, localcloud.Config{Latencies: localcloud.Latencies{SecretList: time.Second}}))), t.Context()
+	listed := func() bool {
+		t.Helper()
+		return len(must[*secretsmanager.ListSecretsOutput](t)(c.ListSecrets(ctx, &secretsmanager.ListSecretsInput{})).SecretList) > 0
+	}
+	becomes := func(want bool) {
+		t.Helper()
+		if listed() == want {
+			t.Errorf("a list shows at once that it is %t", want)
+		}
+		for begun := time.Now(); listed() != want; time.Sleep(20 * time.Millisecond) {
+			if time.Since(begun) > 30*time.Second {
+				t.Fatalf("a list never shows that it is %t", want)
+			}
+		}
+	}
+	must[*secretsmanager.CreateSecretOutput](t)(c.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: aws.String("mine"), SecretString: aws.String("x")}))
+	must[*secretsmanager.DescribeSecretOutput](t)(c.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: aws.String("mine")}))
+	becomes(true)
+	must[*secretsmanager.DeleteSecretOutput](t)(c.DeleteSecret(ctx, &secretsmanager.DeleteSecretInput{SecretId: aws.String("mine"), ForceDeleteWithoutRecovery: aws.Bool(true)}))
+	_, err := c.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: aws.String("mine")})
+	refused(t, err, "ResourceNotFoundException", "")
+	becomes(false)
 }
 
 func TestRandomPasswordsKeepToTheirOptions(t *testing.T) {

@@ -240,8 +240,6 @@ func missing(answer any) string {
 		return unless(has(a.RandomPassword), "RandomPassword")
 	case *secretsmanager.GetSecretValueOutput:
 		return unless(has(a.VersionId), "VersionId")
-	case *secretsmanager.ListSecretsOutput:
-		return present("SecretList", a.SecretList)
 	case *secretsmanager.PutSecretValueOutput:
 		return unless(has(a.VersionId), "VersionId")
 

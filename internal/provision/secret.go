@@ -256,24 +256,19 @@ func (s *Secret) Delete(ctx context.Context) error {
 	return deleteSecret(ctx, s.secrets, s.secretName())
 }
 
-// secretKind lists the stack's secrets, also those that are planned to be deleted.
+// secretKind lists the stack's secrets, also those that are planned to be deleted. Each is
+// described: ListSecrets may show for minutes what is gone.
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html
 func (i identity) secretKind(client *secretsmanager.Client) inventory.Kind {
-	return inventory.Kind{Service: "secretsmanager", Type: "secret", Late: true, List: func(ctx context.Context) ([]inventory.Item, error) {
+	return inventory.Kind{Service: "secretsmanager", Type: "secret", List: func(ctx context.Context) ([]inventory.Item, error) {
 		var out []inventory.Item
-		pages := secretsmanager.NewListSecretsPaginator(client, &secretsmanager.ListSecretsInput{
-			IncludePlannedDeletion: aws.Bool(true),
-			Filters:                []types.Filter{{Key: types.FilterNameStringTypeName, Values: []string{i.stack + "/"}}},
-		})
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
+		for _, name := range []string{i.names().Secret(), i.names().EnvironmentSecret()} {
+			found, st, err := describeSecret(ctx, client, name)
 			if err != nil {
-				return out, fmt.Errorf("list the secrets: %w", err)
+				return out, err
 			}
-			for _, x := range page.SecretList {
-				tags := readTags(x.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })
-				if tags[TagStack] == i.stack {
-					out = append(out, inventory.Item{ID: aws.ToString(x.Name)})
-				}
+			if found != nil && st.Owner == i.stack {
+				out = append(out, inventory.Item{ID: name})
 			}
 		}
 		return out, nil

@@ -34,6 +34,8 @@ type Latencies struct {
 	RoleUsable time.Duration `json:"roleUsable,omitempty"`
 	// ParameterName is how long the name of a deleted parameter can't be used again.
 	ParameterName time.Duration `json:"parameterName,omitempty"`
+	// SecretList is how long a list of secrets does not show that one was created or deleted.
+	SecretList time.Duration `json:"secretList,omitempty"`
 	// Certificate is the time until a certificate is issued.
 	Certificate time.Duration `json:"certificate,omitempty"`
 }
@@ -75,6 +77,9 @@ func TypicalLatencies() Latencies {
 		RoleUsable: 8 * time.Second,
 		// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DeleteParameter.html
 		ParameterName: 30 * time.Second,
+		// "ListSecrets might not reflect changes from the last five minutes":
+		// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html
+		SecretList: 5 * time.Minute,
 		// Minutes, after the record exists:
 		// https://docs.aws.amazon.com/acm/latest/userguide/dns-validation.html
 		Certificate: 120 * time.Second,

@@ -2,6 +2,7 @@ package kill_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -216,7 +217,7 @@ func (a *account) wholeStatus(ctx context.Context) error {
 	return err
 }
 
-// wholeDestroy makes the calls of 'bookctl destroy'.
+// wholeDestroy makes the calls of 'bookctl destroy', which has to find that nothing is left.
 func (a *account) wholeDestroy(ctx context.Context) error {
 	c, _, have, err := a.begin(ctx)
 	if err != nil {
@@ -235,6 +236,11 @@ func (a *account) wholeDestroy(ctx context.Context) error {
 		return err
 	}
 	spec := provision.Spec{Stack: a.spec.Stack, Version: "test", Settings: have.Settings, Running: have.Running, Zones: have.Zones, Deployed: &have}
-	_, err = provision.Run{Clients: c, Spec: spec, Holder: "test", View: a.view}.Destroy(ctx, false, 10*time.Minute)
+	done, err := provision.Run{Clients: c, Spec: spec, Holder: "test", View: a.view}.Destroy(ctx, false, 10*time.Minute)
+	for _, left := range done.Left {
+		if !left.Kept {
+			err = errors.Join(err, fmt.Errorf("left: %s", left))
+		}
+	}
 	return err
 }

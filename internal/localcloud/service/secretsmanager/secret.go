@@ -21,6 +21,8 @@ import (
 // state is what Secrets Manager keeps.
 type state struct {
 	Secrets []*secret `json:"secrets,omitempty"`
+	// Gone are those that a list shows although they were deleted.
+	Gone []*secret `json:"gone,omitempty"`
 }
 
 type secret struct {
@@ -32,7 +34,8 @@ type secret struct {
 	Tags        map[string]string `json:"tags,omitempty"`
 	Created     time.Time         `json:"created"`
 	Changed     time.Time         `json:"changed"`
-	// Deletion is when it goes for good; zero: it was not deleted.
+	// Deletion is when it goes for good; zero: it was not deleted. Of one that is gone it is
+	// when it went.
 	Deletion time.Time `json:"deletion,omitzero"`
 	// Rotating reports whether Rotation, the ARN of a function, is to replace its value.
 	Rotating bool   `json:"rotating,omitempty"`
@@ -106,8 +109,10 @@ func (a tx) usable(id *string) (*secret, error) {
 	return s, err
 }
 
-// expire removes the secrets whose recovery window is over.
+// expire removes the secrets whose recovery window is over, and those that are gone and
+// listed no more.
 func (a tx) expire() {
+	a.state().Gone = slices.DeleteFunc(a.state().Gone, func(s *secret) bool { return !a.listedLate(s.Deletion) })
 	a.state().Secrets = slices.DeleteFunc(a.state().Secrets, func(s *secret) bool {
 		return !s.Deletion.IsZero() && a.Now().After(s.Deletion)
 	})
@@ -474,11 +479,19 @@ func secretsPage[T any](all []T, limit *int32, token *string) ([]T, *string, err
 	return kernel.PageOf(all, token, n, kernel.Fail("InvalidNextTokenException", "The NextToken value is invalid."))
 }
 
+// listedLate reports whether a list does not show yet what was at a time.
+func (a tx) listedLate(at time.Time) bool {
+	return a.Now().Before(at.Add(a.Scaled(a.Latencies().SecretList)))
+}
+
+// ListSecrets "might not reflect changes from the last five minutes":
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html
 func (a tx) ListSecrets(in *secretsmanager.ListSecretsInput) (*secretsmanager.ListSecretsOutput, error) {
 	a.expire()
 	var all []types.SecretListEntry
-	for _, s := range a.state().Secrets {
-		if !s.Deletion.IsZero() && !aws.ToBool(in.IncludePlannedDeletion) || !a.Visible(s.ARN) {
+	for _, s := range slices.Concat(a.state().Secrets, a.state().Gone) {
+		planned := !s.Deletion.IsZero() && !slices.Contains(a.state().Gone, s)
+		if planned && !aws.ToBool(in.IncludePlannedDeletion) || a.listedLate(s.Created) || !a.Visible(s.ARN) {
 			continue
 		}
 		match := true
@@ -564,7 +577,10 @@ func (a tx) DeleteSecret(in *secretsmanager.DeleteSecretInput) (*secretsmanager.
 			return &secretsmanager.DeleteSecretOutput{ARN: &arn, Name: in.SecretId, DeletionDate: aws.Time(a.Now())}, nil
 		}
 		a.state().Secrets = slices.DeleteFunc(a.state().Secrets, func(x *secret) bool { return x == s })
-		return &secretsmanager.DeleteSecretOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name), DeletionDate: aws.Time(a.Now())}, nil
+		s.Deletion = a.Now()
+		s.Versions = nil
+		a.state().Gone = append(a.state().Gone, s)
+		return &secretsmanager.DeleteSecretOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name), DeletionDate: s.deletion()}, nil
 	}
 	if err != nil {
 		return nil, err
