@@ -261,6 +261,24 @@ func TestDestroyKeepsOneSnapshotAndNamesIt(t *testing.T) {
 	if r := s.run("up", "--local"); r.code != 0 || !strings.Contains(r.err, "note: the database starts empty, and the stack has kept data (2, ") {
 		t.Errorf("an empty database alongside snapshots: exit code %d\n%s", r.code, r.err)
 	}
+
+	// What AWS Backup has taken stays, and stands in no other's way.
+	client, backup := rds.NewFromConfig(s.config()), aws.String("awsbackup:job-1")
+	until(t, "AWS Backup takes a snapshot", func() bool {
+		_, err := client.CreateDBSnapshot(t.Context(), &rds.CreateDBSnapshotInput{DBInstanceIdentifier: aws.String("book-database"), DBSnapshotIdentifier: backup})
+		return err == nil
+	})
+	if err := rds.NewDBSnapshotAvailableWaiter(client, func(o *rds.DBSnapshotAvailableWaiterOptions) { o.MinDelay = 100 * time.Millisecond }).
+		Wait(t.Context(), &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: backup}, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.DeleteDBSnapshot(t.Context(), &rds.DeleteDBSnapshotInput{DBSnapshotIdentifier: backup}); err == nil {
+		t.Error("RDS deletes a snapshot of AWS Backup")
+	}
+	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, " 0 left", "Kept, with your data", "awsbackup:job-1 (AWS Backup, ", "aws backup delete-recovery-point …' deletes")
+	if out, err = client.DescribeDBSnapshots(t.Context(), &rds.DescribeDBSnapshotsInput{}); err != nil || len(out.DBSnapshots) != 1 || *out.DBSnapshots[0].DBSnapshotIdentifier != *backup {
+		t.Errorf("after the purge there are %+v, %v", out.DBSnapshots, err)
+	}
 }
 
 // secret is the JSON in the stack's secret.

@@ -26,7 +26,8 @@ func newDestroy(s streams, g *globals) *cobra.Command {
 		Long: `Delete everything that belongs to the stack, in dependency order, and then check
 every service for orphans. A final snapshot of the database is taken first and
 kept. With --purge-snapshots none is taken, and every snapshot and automated
-backup of the stack is deleted as well: the data is lost.`,
+backup of the stack is deleted as well: the data is lost. Only what AWS Backup
+has taken stays, which nothing but AWS Backup deletes.`,
 		Example: `  bookctl destroy
   bookctl destroy --stack staging --purge-snapshots --yes`,
 		Args: cobra.NoArgs,
@@ -166,9 +167,15 @@ func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, purg
 	if !purge {
 		return fmt.Sprintf("Destroy stack %s in %s. A final snapshot of the database is kept.", g.stack, t.place)
 	}
+	isBackup := func(s provision.Snapshot) bool { return s.Kind == provision.BackupSnapshot }
+	going := slices.DeleteFunc(slices.Clone(snapshots), isBackup)
+	stay := slices.DeleteFunc(slices.Clone(snapshots), func(s provision.Snapshot) bool { return !isBackup(s) })
 	question := fmt.Sprintf("Destroy stack %s in %s with all its data: no snapshot and no backup is kept.", g.stack, t.place)
-	if len(snapshots) > 0 {
-		question += "\nThese go too:\n" + snapshotLines(snapshots)
+	if len(stay) > 0 {
+		question = fmt.Sprintf("Destroy stack %s in %s with its data. AWS Backup keeps, and bookctl can't delete:\n%s", g.stack, t.place, snapshotLines(stay))
+	}
+	if len(going) > 0 {
+		question += "\nThese go too:\n" + snapshotLines(going)
 	}
 	return question
 }
@@ -273,13 +280,30 @@ func gone(before, removed, kept []provision.Snapshot) []provision.Snapshot {
 
 // onward returns the next steps with what was kept.
 func onward(kept []provision.Snapshot) hint.Message {
-	if !slices.ContainsFunc(kept, func(s provision.Snapshot) bool { return s.Kind != provision.CopiedSnapshot }) {
-		return hint.New("%s makes the stack anew from it; %s deletes it.", hint.Command("up", "--restore", kept[len(kept)-1].ID), hint.Command("destroy", "--purge-snapshots"))
+	var restore hint.Message
+	switch {
+	case !slices.ContainsFunc(kept, func(s provision.Snapshot) bool { return s.Kind != provision.CopiedSnapshot }):
+		restore = hint.New("%s makes the stack anew from it", hint.Command("up", "--restore", kept[len(kept)-1].ID))
+	case len(kept) == 1:
+		restore = hint.New("%s makes the stack anew from it", hint.Command("up", "--restore", "latest"))
+	default:
+		restore = hint.New("%s makes the stack anew from the newest, and --restore ID from another", hint.Command("up", "--restore", "latest"))
 	}
-	if len(kept) == 1 {
-		return hint.New("%s makes the stack anew from it; %s deletes it.", hint.Command("up", "--restore", "latest"), hint.Command("destroy", "--purge-snapshots"))
+	ours := slices.DeleteFunc(slices.Clone(kept), func(s provision.Snapshot) bool { return s.Kind == provision.BackupSnapshot })
+	var purge, backups hint.Message
+	switch {
+	case len(ours) == 0:
+	case len(kept) == 1 || ours[0].Kind == provision.CopiedSnapshot && len(ours) == len(kept):
+		purge = hint.New("%s deletes it", hint.Command("destroy", "--purge-snapshots"))
+	case len(ours) == len(kept):
+		purge = hint.New("%s deletes all of them", hint.Command("destroy", "--purge-snapshots"))
+	default:
+		purge = hint.New("%s deletes the others", hint.Command("destroy", "--purge-snapshots"))
 	}
-	return hint.New("%s makes the stack anew from the newest, and --restore ID from another; %s deletes all of them.", hint.Command("up", "--restore", "latest"), hint.Command("destroy", "--purge-snapshots"))
+	if len(ours) < len(kept) {
+		backups = hint.New("what AWS Backup has taken only %s deletes", hint.AWS("backup", "delete-recovery-point", "…"))
+	}
+	return hint.New("%s.", hint.Join("; ", restore, purge, backups))
 }
 
 // taken is the note that this run took a final snapshot, or "".

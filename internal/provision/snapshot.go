@@ -31,6 +31,9 @@ const (
 	// AutomatedSnapshot was taken by RDS. It is deleted with its instance or the instance's
 	// retained backup, and can't be deleted alone.
 	AutomatedSnapshot SnapshotKind = "automated"
+	// BackupSnapshot was taken by AWS Backup, which alone can delete it, with its recovery
+	// point: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_DeleteSnapshot.html
+	BackupSnapshot SnapshotKind = "AWS Backup"
 	// RetainedBackup is the automated backups that RDS retains of a deleted instance.
 	RetainedBackup SnapshotKind = "retained backup"
 )
@@ -286,6 +289,8 @@ func snapshotOf(stack string, s types.DBSnapshot) candidate {
 	switch {
 	case aws.ToString(s.SnapshotType) == "automated":
 		out.Kind = AutomatedSnapshot
+	case aws.ToString(s.SnapshotType) == "awsbackup":
+		out.Kind = BackupSnapshot
 	case strings.HasPrefix(out.ID, naming.Names{Stack: stack}.SnapshotCopyPrefix()):
 		out.Kind, out.Source = CopiedSnapshot, aws.ToString(s.SourceDBSnapshotIdentifier)
 	case strings.HasPrefix(out.ID, naming.Names{Stack: stack}.FinalSnapshotPrefix(out.Resource)):
@@ -387,10 +392,15 @@ func SnapshotToRestore(ctx context.Context, client *rds.Client, account, stack, 
 	return s, nil
 }
 
+// Purgeable reports whether PurgeSnapshots deletes the snapshot. Automated ones are deleted
+// with their instance.
+func (s Snapshot) Purgeable() bool { return s.Kind != AutomatedSnapshot && s.Kind != BackupSnapshot }
+
 // PurgeSnapshots deletes every snapshot and retained backup of a stack whose database is
 // deleted, calls guard (which may be nil) before each, and returns what it deleted. It
-// leaves those of a database of the same name; see Snapshots. A snapshot that is still
-// being created can't be deleted: the error says so.
+// leaves those of a database of the same name (see Snapshots), and those of AWS Backup. What
+// can't be deleted, such as a snapshot that is still being created, is an error, and the
+// others are deleted all the same.
 func PurgeSnapshots(ctx context.Context, client *rds.Client, stack string, guard func(context.Context) error) ([]Snapshot, error) {
 	all, err := snapshotsOf(ctx, client, stack, withBackups)
 	if err != nil {
@@ -401,12 +411,12 @@ func PurgeSnapshots(ctx context.Context, client *rds.Client, stack string, guard
 		refused []error
 	)
 	for _, s := range all {
-		if s.Kind == AutomatedSnapshot {
+		if !s.Purgeable() {
 			continue
 		}
 		if guard != nil {
 			if err := guard(ctx); err != nil {
-				return removed, err
+				return removed, errors.Join(append(refused, err)...)
 			}
 		}
 		if s.Kind == RetainedBackup {
@@ -414,14 +424,18 @@ func PurgeSnapshots(ctx context.Context, client *rds.Client, stack string, guard
 		} else {
 			_, err = client.DeleteDBSnapshot(ctx, &rds.DeleteDBSnapshotInput{DBSnapshotIdentifier: &s.ID})
 		}
-		if _, denied := Denied(err); denied {
+		if err != nil && !isCode(err, "DBSnapshotNotFound", "DBInstanceAutomatedBackupNotFound") {
 			// A copy without tags is not in the policy: its name does not prove whose it
 			// is.
-			refused = append(refused, fmt.Errorf("delete %s %s: %w", s.Kind, s.ID, err))
+			failed := fmt.Errorf("delete %s %s: %w", s.Kind, s.ID, err)
+			if isCode(err, "InvalidDBSnapshotState") {
+				failed = hint.With(failed, "run the same command again when %s shows it as available", hint.Command("db", "snapshots"))
+			}
+			refused = append(refused, failed)
+			if Expired(err) || ctx.Err() != nil {
+				break
+			}
 			continue
-		}
-		if err != nil && !isCode(err, "DBSnapshotNotFound", "DBInstanceAutomatedBackupNotFound") {
-			return removed, fmt.Errorf("delete %s %s: %w", s.Kind, s.ID, err)
 		}
 		removed = append(removed, s)
 	}

@@ -17,7 +17,12 @@ import (
 const (
 	snapshotManual    = "manual"
 	snapshotAutomated = "automated"
+	snapshotBackup    = "awsbackup"
 )
+
+// backupPrefix begins the names of the snapshots that AWS Backup takes, with RDS's own API:
+// https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSBackupServiceRolePolicyForBackup.html
+const backupPrefix = "awsbackup:"
 
 // snapshot is a snapshot; the engine has its data under the key.
 type snapshot struct {
@@ -86,14 +91,19 @@ func (a tx) addSnapshot(db *instance, id, kind string, tags map[string]string) *
 	return s
 }
 
-// newSnapshot begins a manual snapshot of an instance in one of the states: it
+// newSnapshot begins a manual snapshot, or one of AWS Backup, of an instance in one of the states: it
 // must be up, since RDS refuses one before (hashicorp/terraform-provider-aws PR
 // #46687).
 func (a tx) newSnapshot(db *instance, parameter string, name *string, states []string) (*snapshot, error) {
+	kind, prefix := snapshotManual, ""
+	if rest, backup := strings.CutPrefix(aws.ToString(name), backupPrefix); backup {
+		kind, prefix, name = snapshotBackup, backupPrefix, &rest
+	}
 	id, err := identifier(parameter, name)
 	if err != nil {
 		return nil, err
 	}
+	id = prefix + id
 	if slices.ContainsFunc(a.state().Snapshots, func(s *snapshot) bool { return s.ID == id }) {
 		return nil, kernel.Fail("DBSnapshotAlreadyExists", "Cannot create the snapshot because a snapshot with the identifier %s already exists.", id)
 	}
@@ -106,7 +116,7 @@ func (a tx) newSnapshot(db *instance, parameter string, name *string, states []s
 			return nil, err
 		}
 	}
-	s := a.addSnapshot(db, id, snapshotManual, tags)
+	s := a.addSnapshot(db, id, kind, tags)
 	a.event(types.SourceTypeDbSnapshot, s.ID, "creation", "Creating manual snapshot")
 	return s, nil
 }
@@ -211,7 +221,9 @@ func (a tx) DescribeDBSnapshots(in *rds.DescribeDBSnapshotsInput) (*rds.Describe
 }
 
 // DeleteDBSnapshot deletes a manual snapshot; automated ones go with their
-// instance or its retained backup.
+// instance or its retained backup, and those of AWS Backup with their recovery point. No page
+// has the words with which RDS refuses those.
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_DeleteSnapshot.html
 func (a tx) DeleteDBSnapshot(in *rds.DeleteDBSnapshotInput) (*rds.DeleteDBSnapshotOutput, error) {
 	s, err := a.snapshot(in.DBSnapshotIdentifier)
 	if err != nil {
@@ -220,6 +232,8 @@ func (a tx) DeleteDBSnapshot(in *rds.DeleteDBSnapshotInput) (*rds.DeleteDBSnapsh
 	switch {
 	case s.Type == snapshotAutomated:
 		return nil, kernel.Fail("InvalidDBSnapshotState", "Only manual snapshots may be deleted: %s is an automated one.", s.ID)
+	case s.Type == snapshotBackup:
+		return nil, kernel.Fail("InvalidDBSnapshotState", "Only manual snapshots may be deleted: %s is managed by AWS Backup.", s.ID)
 	case s.Status == dbCreating:
 		return nil, kernel.Fail("InvalidDBSnapshotState", "Cannot delete the snapshot because it is not currently in the available or failed state.")
 	case slices.ContainsFunc(a.state().Instances, func(db *instance) bool { return db.Source == s.Key }):
