@@ -106,8 +106,36 @@ func CheckHolders(ctx context.Context, c Clients, stack string, have Deployed) e
 	if holders == nil {
 		return nil
 	}
-	return hint.With(&HeldError{stack, holders}, "delete them, or take them out of the stack's network and its tag off them, and run the same command again")
+	next := hint.New("delete them, or take them out of the stack's network and its tag off them, and run the same command again")
+	return hint.Add(&HeldError{stack, holders}, hint.Join("; ", guardDutyHint(holders), next))
 }
+
+// guardDutyHint returns how to remove what GuardDuty Runtime Monitoring has put into the
+// network, empty where it has not. GuardDuty makes an endpoint and its group for the tasks that
+// it watches, and keeps both until it is turned off.
+// https://docs.aws.amazon.com/guardduty/latest/ug/using-iac-with-gdu-automated-agents-runtime-monitoring.html
+func guardDutyHint(holders []Holder) hint.Message {
+	var steps []hint.Message
+	for _, h := range holders { // sorted by kind: the endpoint is in the group
+		switch {
+		case h.Tags["GuardDutyManaged"] != "true":
+		case h.Kind == endpointHolder && strings.HasSuffix(h.What, ".guardduty-data"):
+			steps = append(steps, hint.New("%s", hint.AWS("ec2", "delete-vpc-endpoints", "--vpc-endpoint-ids", h.ID)))
+		case h.Kind == groupHolder && strings.HasPrefix(h.What, `"GuardDutyManagedSecurityGroup-`):
+			steps = append(steps, hint.New("%s", hint.AWS("ec2", "delete-security-group", "--group-id", h.ID)))
+		}
+	}
+	if steps == nil {
+		return hint.Message{}
+	}
+	return hint.New("what GuardDuty has made for the tasks goes by %s", hint.Join(", and when that is gone by ", steps...))
+}
+
+// Kinds of holders.
+const (
+	endpointHolder = "VPC endpoint"
+	groupHolder    = "security group"
+)
 
 // search begins a look for holders of the stack's VPCs, or of its security groups where
 // they are all of the network that is its own.
@@ -211,7 +239,7 @@ func (s holderSearch) strangeGroups(ctx context.Context) ([]Holder, error) {
 			if named := refersTo(g, own); named != nil {
 				where, holds = where+" and refers to "+strings.Join(named, ", "), append(holds, named...)
 			}
-			out = append(out, s.holder("security group", g.GroupId, fmt.Sprintf("%q", aws.ToString(g.GroupName)), g.Tags, g.OwnerId, where, holds...))
+			out = append(out, s.holder(groupHolder, g.GroupId, fmt.Sprintf("%q", aws.ToString(g.GroupName)), g.Tags, g.OwnerId, where, holds...))
 		}
 	}
 	if own == nil {
@@ -228,7 +256,7 @@ func (s holderSearch) strangeGroups(ctx context.Context) ([]Holder, error) {
 			if known || named == nil {
 				continue
 			}
-			out = append(out, s.holder("security group", g.GroupId, fmt.Sprintf("%q", aws.ToString(g.GroupName)), g.Tags, g.OwnerId,
+			out = append(out, s.holder(groupHolder, g.GroupId, fmt.Sprintf("%q", aws.ToString(g.GroupName)), g.Tags, g.OwnerId,
 				"of "+aws.ToString(g.VpcId)+" refers to "+strings.Join(named, ", "), named...))
 		}
 	}
@@ -406,7 +434,7 @@ func (s holderSearch) endpoints(ctx context.Context) ([]Holder, error) {
 			for _, g := range x.Groups {
 				holds = append(holds, aws.ToString(g.GroupId))
 			}
-			out = append(out, s.holder("VPC endpoint", x.VpcEndpointId, aws.ToString(x.ServiceName), x.Tags, x.OwnerId, "is in "+aws.ToString(x.VpcId), holds...))
+			out = append(out, s.holder(endpointHolder, x.VpcEndpointId, aws.ToString(x.ServiceName), x.Tags, x.OwnerId, "is in "+aws.ToString(x.VpcId), holds...))
 		}
 	}
 	return out, nil

@@ -1,0 +1,59 @@
+package provision_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/moto"
+	"github.com/bookctl/bookctl/internal/provision"
+)
+
+// TestWhatGuardDutyHasMadeIsToldWithHowItGoes has the endpoint and the group that GuardDuty
+// makes for tasks, and then an endpoint of the same service that somebody made.
+func TestWhatGuardDutyHasMadeIsToldWithHowItGoes(t *testing.T) {
+	t.Parallel()
+	endpoint, ctx := moto.Start(t), t.Context()
+	c := (&wire{}).clients(endpoint)
+	tagged := func(kind ec2types.ResourceType, key, value string) []ec2types.TagSpecification {
+		return []ec2types.TagSpecification{{ResourceType: kind, Tags: []ec2types.Tag{{Key: &key, Value: &value}}}}
+	}
+	vpc, err := c.EC2.CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: aws.String("10.0.0.0/16"), TagSpecifications: tagged(ec2types.ResourceTypeVpc, provision.TagStack, "book")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := func(tag string) (next, group, gateway string) {
+		t.Helper()
+		sg, err := c.EC2.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{
+			VpcId: vpc.Vpc.VpcId, GroupName: aws.String("GuardDutyManagedSecurityGroup-" + *vpc.Vpc.VpcId + tag), Description: aws.String("x"),
+			TagSpecifications: tagged(ec2types.ResourceTypeSecurityGroup, "GuardDutyManaged", tag),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		vpce, err := c.EC2.CreateVpcEndpoint(ctx, &ec2.CreateVpcEndpointInput{
+			VpcId: vpc.Vpc.VpcId, VpcEndpointType: ec2types.VpcEndpointTypeInterface, ServiceName: aws.String("com.amazonaws.us-east-1.guardduty-data"),
+			TagSpecifications: tagged(ec2types.ResourceTypeVpcEndpoint, "GuardDutyManaged", tag),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = provision.CheckHolders(ctx, c, "book", provision.Deployed{})
+		if held := (*provision.HeldError)(nil); !errors.As(err, &held) {
+			t.Fatalf("what holds the network is %v", err)
+		}
+		return hint.Of(err).String(), *sg.GroupId, *vpce.VpcEndpoint.VpcEndpointId
+	}
+	if next, _, _ := told("false"); strings.Contains(next, "GuardDuty") {
+		t.Errorf("what others made is told as GuardDuty's: %s", next)
+	}
+	next, group, gateway := told("true")
+	if want := "'aws ec2 delete-vpc-endpoints --vpc-endpoint-ids " + gateway + "', and when that is gone by 'aws ec2 delete-security-group --group-id " + group + "'"; !strings.Contains(next, want) {
+		t.Errorf("the next step is %q, without %q", next, want)
+	}
+}
