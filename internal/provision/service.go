@@ -260,6 +260,9 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 			return nil, graph.State{}, err
 		}
 		st.Phase, st.Note, have.failing = s.shiftProgress(live, record, died)
+		if st.Phase == graph.Ready { // the service was read before its record
+			live = rolledOut(live, record)
+		}
 	} else {
 		st.Phase, st.Note, have.failedRollout = s.progress(live)
 	}
@@ -371,7 +374,15 @@ func (s *Service) lookup(ctx context.Context) (*types.Service, error) {
 	if len(out.Services) == 0 || aws.ToString(out.Services[0].Status) == "INACTIVE" {
 		return nil, nil
 	}
-	return &out.Services[0], nil
+	live := &out.Services[0]
+	if p := newestDeployment(live); p == nil || p.RolloutState != "" || !strategyOf(live.DeploymentConfiguration).Shifts() {
+		return live, nil
+	}
+	record, err := s.serviceDeployment(ctx, aws.ToString(live.CurrentServiceDeployment))
+	if record == nil || err != nil {
+		return live, err
+	}
+	return rolledOut(live, record), nil
 }
 
 // progress returns how far the rollout is. It is over when the deployment that

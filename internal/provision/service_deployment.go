@@ -112,6 +112,25 @@ func (c containers) serviceDeployment(ctx context.Context, arn string) (*types.S
 	return &out.ServiceDeployments[0], nil
 }
 
+// rolledOut returns the service with the state of its rollout as its record has it: ECS promises the
+// state with the service for rolling updates alone.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html
+func rolledOut(live *types.Service, record *types.ServiceDeployment) *types.Service {
+	out := *live // others have read it as well
+	out.Deployments = slices.Clone(live.Deployments)
+	p := newestDeployment(&out)
+	switch {
+	case p == nil:
+	case record.Status == types.ServiceDeploymentStatusSuccessful, record.Status == types.ServiceDeploymentStatusRollbackSuccessful:
+		p.RolloutState = types.DeploymentRolloutStateCompleted
+	case record.FinishedAt != nil:
+		p.RolloutState, p.RolloutStateReason = types.DeploymentRolloutStateFailed, cmp.Or(p.RolloutStateReason, record.StatusReason)
+	default:
+		p.RolloutState = types.DeploymentRolloutStateInProgress
+	}
+	return &out
+}
+
 // stopDeployment has ECS take a release back: at once, as the tasks before still run.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stop-service-deployment.html
 func (c containers) stopDeployment(ctx context.Context, arn string) error {

@@ -1,11 +1,15 @@
 package provision
 
 import (
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awscredentials "github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
@@ -182,6 +186,42 @@ func TestAnUpdateThatBeginsADeploymentLeavesTheOneBefore(t *testing.T) {
 			if s.leave(live, &in); s.watched != watched {
 				t.Errorf("update %d: %q is watched instead of %q", i, s.watched, watched)
 			}
+		}
+	}
+}
+
+// TestARolloutWithoutAStateIsToldByItsRecord answers as ECS may for a service that shifts its
+// traffic: it promises the state with the service for rolling updates alone.
+func TestARolloutWithoutAStateIsToldByItsRecord(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		record string
+		want   types.DeploymentRolloutState
+	}{
+		"over":        {`{"status":"SUCCESSFUL","finishedAt":1}`, types.DeploymentRolloutStateCompleted},
+		"under way":   {`{"status":"IN_PROGRESS"}`, types.DeploymentRolloutStateInProgress},
+		"taken back":  {`{"status":"ROLLBACK_SUCCESSFUL","finishedAt":1}`, types.DeploymentRolloutStateCompleted},
+		"failed":      {`{"status":"ROLLBACK_FAILED","finishedAt":1}`, types.DeploymentRolloutStateFailed},
+		"not visible": {``, ""},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body := `{"services":[{"status":"ACTIVE","currentServiceDeployment":"arn","deploymentConfiguration":{"strategy":"CANARY"},"deployments":[{"status":"PRIMARY","taskDefinition":"book-app:7"}]}]}`
+			if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".DescribeServiceDeployments") {
+				body = `{"serviceDeployments":[` + tc.record + `]}`
+			}
+			w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+			_, _ = io.WriteString(w, body) // the client sees what is missing
+		}))
+		defer server.Close()
+		c := NewClients(aws.Config{Region: "us-east-1", BaseEndpoint: &server.URL, Credentials: awscredentials.NewStaticCredentialsProvider("a", "b", "")})
+		in := containers{identity{stack: "book", region: "us-east-1"}, c.ECS}
+		live, err := (&Service{containers: in, cluster: &Cluster{containers: in}}).lookup(t.Context())
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		over := map[bool]string{true: "book-app:7"}[tc.want == types.DeploymentRolloutStateCompleted]
+		if got := live.Deployments[0].RolloutState; got != tc.want || completed(live) != over {
+			t.Errorf("%s: the rollout is %q, and %q completed", name, got, completed(live))
 		}
 	}
 }
