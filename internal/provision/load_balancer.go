@@ -100,8 +100,6 @@ type liveLoadBalancer struct {
 	groups     []string
 	subnets    []string
 	attributes map[string]string
-	// fresh says that the attributes are those of a new one, and were not read.
-	fresh bool
 }
 
 // Read looks the load balancer up by its name.
@@ -120,18 +118,14 @@ func (l *LoadBalancer) Read(ctx context.Context) (*liveLoadBalancer, graph.State
 	if l.destroying {
 		return live, st, nil
 	}
-	if last := l.Last(); last != nil && last.fresh && l.ID() == arn {
-		live.attributes = last.attributes
-	} else {
-		attributes, err := l.elb.DescribeLoadBalancerAttributes(ctx, &elb.DescribeLoadBalancerAttributesInput{LoadBalancerArn: &arn})
-		if isCode(err, "LoadBalancerNotFound") {
-			return nil, absent, nil
-		}
-		if err != nil {
-			return nil, graph.State{}, fmt.Errorf("describe the attributes of load balancer %s: %w", l.loadBalancerName(), err)
-		}
-		live.attributes = readTags(attributes.Attributes, func(a types.LoadBalancerAttribute) (*string, *string) { return a.Key, a.Value })
+	attributes, err := l.elb.DescribeLoadBalancerAttributes(ctx, &elb.DescribeLoadBalancerAttributesInput{LoadBalancerArn: &arn})
+	if isCode(err, "LoadBalancerNotFound") {
+		return nil, absent, nil
 	}
+	if err != nil {
+		return nil, graph.State{}, fmt.Errorf("describe the attributes of load balancer %s: %w", l.loadBalancerName(), err)
+	}
+	live.attributes = readTags(attributes.Attributes, func(a types.LoadBalancerAttribute) (*string, *string) { return a.Key, a.Value })
 	for _, z := range lb.AvailabilityZones {
 		live.subnets = append(live.subnets, aws.ToString(z.SubnetId))
 	}
@@ -214,14 +208,6 @@ var balancerDefaults = map[string]string{
 	"routing.http2.enabled":                                    "true",
 	"waf.fail_open.enabled":                                    "false",
 	"zonal_shift.config.enabled":                               "false",
-}
-
-// newBalancerAttributes are the attributes of a new load balancer.
-// https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_LoadBalancerAttribute.html
-func newBalancerAttributes() map[string]string {
-	out := maps.Clone(balancerDefaults)
-	out[deletionProtection], out[idleTimeout], out[dropInvalidHeaders] = "false", "60", "false"
-	return out
 }
 
 // Wanted implements graph.Shape.
@@ -314,8 +300,7 @@ func (l *LoadBalancer) Create(ctx context.Context) (string, error) {
 		return arn, nil
 	}
 	// Until it is active no more need be known than that it is on its way.
-	live.tags, live.scheme, live.groups, live.subnets = tags, want.scheme, want.groups, want.subnets
-	live.attributes, live.fresh = newBalancerAttributes(), true
+	live.tags, live.scheme, live.groups, live.subnets, live.attributes = tags, want.scheme, want.groups, want.subnets, balancerDefaults
 	l.Answer(live, graph.State{Phase: graph.Pending, Owner: l.stack, Note: string(made.State.Code)})
 	return arn, nil
 }
