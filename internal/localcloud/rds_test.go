@@ -375,7 +375,7 @@ func TestGroupsOfSubnetsAndOrderableClasses(t *testing.T) {
 	refused(t, err, "DBSubnetGroupDoesNotCoverEnoughAZs", "us-east-1a")
 	group.SubnetIds = []string{"subnet-0123456789abcdef0", d.subnets[0]}
 	_, err = d.CreateDBSubnetGroup(ctx, group)
-	refused(t, err, "InvalidSubnet", "subnet-0123456789abcdef0")
+	refused(t, err, "InvalidParameterValue", "Some input subnets in :[subnet-0123456789abcdef0] are invalid.")
 	group.SubnetIds = d.subnets[:2]
 	made := must[*rds.CreateDBSubnetGroupOutput](t)(d.CreateDBSubnetGroup(ctx, group)).DBSubnetGroup
 	if *made.DBSubnetGroupName != "mine" || len(made.Subnets) != 2 {

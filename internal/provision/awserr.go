@@ -162,6 +162,12 @@ var propagating = []struct{ code, text, created, reason string }{
 	{"NoSuchEntity", "role", "-role", "the role is not visible yet"},
 	{"InvalidSubnet", "", "subnet-private-a", "the subnet is not visible yet"},
 	{"InvalidSubnet", "", "subnet-private-b", "the subnet is not visible yet"},
+	// RDS, in these words: https://github.com/hashicorp/terraform-provider-aws/pull/49846
+	{"InvalidParameterValue", "Some input subnets in", "subnet-private-a", "the subnet is not visible yet"},
+	{"InvalidParameterValue", "Some input subnets in", "subnet-private-b", "the subnet is not visible yet"},
+	// It sees one of two: https://github.com/hashicorp/terraform/issues/17257
+	{"DBSubnetGroupDoesNotCoverEnoughAZs", "", "subnet-private-a", "the subnet is not visible yet"},
+	{"DBSubnetGroupDoesNotCoverEnoughAZs", "", "subnet-private-b", "the subnet is not visible yet"},
 	{"DBSubnetGroupNotFoundFault", "", "db-subnet-group", "the DB subnet group is not visible yet"},
 	{"DBParameterGroupNotFound", "", "db-parameter-group", "the DB parameter group is not visible yet"},
 	{"RepositoryNotFoundException", "", "repository", "the repository is not visible yet"},

@@ -884,10 +884,11 @@ func (s *Service) Attributes() graph.Attributes[liveService] {
 
 // SetAtOnce implements graph.SetAtOnce. Where nothing is waited for, the notes on a release
 // that serves and the grace period hold when they are set: neither starts a deployment.
+// What is compared alone is set after them, and read before.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html
 func (s *Service) SetAtOnce(changes []graph.Change) bool {
 	live := s.Last()
-	return live != nil && live.ready && !slices.ContainsFunc(changes, func(c graph.Change) bool {
+	return live != nil && live.ready && !live.former && live.failing == "" && live.failedRollout == "" && !slices.ContainsFunc(changes, func(c graph.Change) bool {
 		return c.Field != fieldSecretVersion && c.Field != fieldGrace && c.Field != FieldKept
 	})
 }

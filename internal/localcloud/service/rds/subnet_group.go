@@ -54,7 +54,7 @@ func (a tx) checkSubnets(ids []string) (string, error) {
 	for _, id := range ids {
 		s, ok := a.needs.Network.Subnet(a.Tx, id)
 		if !ok || !a.Visible(id) {
-			return "", kernel.Fail("InvalidSubnet", "Some input subnets in :[%s] are invalid.", id)
+			return "", kernel.Fail("InvalidParameterValue", "Some input subnets in :[%s] are invalid.", id)
 		}
 		if vpc != "" && s.VPC != vpc {
 			return "", kernel.Fail("InvalidParameterValue", "The DB subnet group contains subnets of different VPCs: %s, %s", vpc, s.VPC)
