@@ -11,7 +11,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
@@ -172,13 +171,12 @@ type program struct {
 	to                  provision.Connection
 	env                 []string
 	errs                io.Writer
+	interrupts          *interrupts
 }
 
 // run runs it to its end. The program handles Ctrl-C itself.
 func (p program) run(ctx context.Context, in io.Reader, out io.Writer, args ...string) error {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt)
-	defer signal.Stop(signals)
+	defer p.interrupts.lend()()
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), p.path, args...)
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = p.env, in, out, p.errs
 	err := cmd.Run()
@@ -238,7 +236,7 @@ func withDatabase(ctx context.Context, s streams, g *globals, name string, do fu
 	if err := way.Try(ctx); err != nil {
 		return hint.With(err, "%s shows the state of the database", hint.Command("status"))
 	}
-	return do(program{name, path, string(version), c, clientEnvironment(way.Environment()), s.err})
+	return do(program{name, path, string(version), c, clientEnvironment(way.Environment()), s.err, s.interrupts})
 }
 
 // openTunnel forwards a port of this machine to the database until end is called, and
@@ -255,6 +253,9 @@ func openTunnel(ctx context.Context, t *target, g *globals, plugin string, c pro
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var said bytes.Buffer
 	cmd := inPlugin(running, plugin, session)
+	// It ends at a Ctrl-C, and the tunnel with it, also at one that is the program's.
+	// https://github.com/aws/session-manager-plugin/blob/mainline/src/sessionmanagerplugin/session/portsession/muxportforwarding.go
+	cmd.SysProcAttr = background()
 	cmd.Stdout, cmd.Stderr = &said, &said
 	ended := graph.Start(cmd.Run)
 	end = func() {

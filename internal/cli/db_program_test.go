@@ -1,12 +1,10 @@
 package cli_test
 
 import (
-	"bytes"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -40,26 +38,30 @@ func TestDataGoesOutAndInByPostgreSQLsPrograms(t *testing.T) {
 		t.Errorf("psql can be seen with\n%s", strings.ReplaceAll(seen, known.Password, "the password"))
 	}
 
-	// Ctrl-C ends the query, and not the way to the database.
-	var said bytes.Buffer
-	cmd := s.command("db", "psql", "--local", "--", "-c", "select pg_sleep(300)")
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	// Ctrl-C ends the query, and neither the way to the database nor the transaction.
+	m := openTerminal(t, s.command("db", "psql", "--local"), 100, 30)
+	m.press("begin;\rcreate table kept (id int);\r\\set ON_ERROR_ROLLBACK on\r")
+	for range 3 {
+		m.press("select pg_sleep(300);\r")
+		until(t, "psql asks", func() bool {
+			return s.psql(t, known, "select count(*) from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'") == "1"
+		})
+		m.press("\x03")
+		until(t, "the query is canceled", func() bool {
+			return s.psql(t, known, "select count(*) from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'") == "0"
+		})
 	}
-	until(t, "psql asks", func() bool {
-		return s.psql(t, known, "select count(*) from pg_stat_activity where query like 'select pg_sleep%'") == "1"
-	})
-	for pid, p := range processes(t) {
-		if p.parent == cmd.Process.Pid {
-			if err := syscall.Kill(pid, syscall.SIGINT); err != nil {
-				t.Error(err)
-			}
-		}
+	m.press("commit;\r\\q\r")
+	if code := m.wait(); code != 0 || strings.Count(m.text(), "canceling statement due to user request") != 3 {
+		t.Errorf("psql whose queries were interrupted ends with %d:\n%s", code, m.text())
 	}
-	if err := cmd.Wait(); err == nil || !strings.Contains(said.String(), "canceling statement due to user request") {
-		t.Errorf("a query that was interrupted: %v\n%s", err, &said)
+	if n := s.psql(t, known, "select count(*) from pg_tables where tablename = 'kept'"); n != "1" {
+		t.Errorf("the transaction was lost:\n%s", m.text())
 	}
+	if left, err := filepath.Glob(filepath.Join(s.dir, "bookctl-db-*")); err != nil || len(left) > 0 {
+		t.Errorf("psql leaves %v, %v", left, err)
+	}
+	s.must("db", "psql", "--local", "--", "-c", "drop table kept")
 
 	s.run("db", "dump", file, "--local").says(t, 0, "books.dump has the database", "'bookctl db load ")
 	info, err := os.Stat(file)

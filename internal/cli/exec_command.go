@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -101,9 +100,7 @@ func findPlugin(ctx context.Context) (string, error) {
 // walk passes a session to the plugin and waits for its end. The command in the task
 // handles Ctrl-C.
 func walk(ctx context.Context, s streams, plugin string, session provision.Session) error {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt)
-	defer signal.Stop(signals)
+	defer s.interrupts.lend()()
 	cmd := inPlugin(context.WithoutCancel(ctx), plugin, session)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.in, s.out, s.err
 	err := cmd.Run()
@@ -132,9 +129,7 @@ func walkHere(ctx context.Context, s streams, session provision.Session, args []
 	if err != nil {
 		return err
 	}
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt)
-	defer signal.Stop(signals)
+	defer s.interrupts.lend()()
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), command[0], append(command[1:], args...)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.in, s.out, s.err
 	err = cmd.Run()

@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -26,27 +27,58 @@ var errInterrupted = errors.New("interrupted")
 
 // Main runs the command line args, which lacks the program's name, with the
 // process's own streams and signals, and returns the exit code. A second signal
-// ends the process at once.
+// ends the process at once. A program that is lent the terminal has the interrupts.
 func Main(args []string) int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	keyboard := &interrupts{}
 	graph.Start(func() error {
-		<-signals
+		keyboard.wait(signals)
 		cancel(errInterrupted)
-		<-signals // the second one ends it at once
+		keyboard.wait(signals) // the second one ends it at once
 		os.Exit(exitCancelled)
 		return nil
 	})
-	return run(ctx, args, streams{in: os.Stdin, out: os.Stdout, err: os.Stderr})
+	return run(ctx, args, streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, interrupts: keyboard})
+}
+
+// interrupts decides who a Ctrl-C is for: a terminal sends it to every process in the
+// foreground, and so also to the programs that bookctl runs. A nil one decides nothing.
+type interrupts struct{ lent atomic.Int32 }
+
+// lend leaves them to a program until back is called. A terminal that goes away ends the
+// program, too, and this process cleans up behind it.
+func (i *interrupts) lend() (back func()) {
+	taken := make(chan os.Signal, 1)
+	signal.Notify(taken, os.Interrupt, syscall.SIGHUP)
+	if i != nil {
+		i.lent.Add(1)
+	}
+	return func() {
+		signal.Stop(taken)
+		if i != nil {
+			i.lent.Add(-1)
+		}
+	}
+}
+
+// wait waits for a signal that is for bookctl.
+func (i *interrupts) wait(signals <-chan os.Signal) {
+	for s := range signals {
+		if s != os.Interrupt || i.lent.Load() == 0 {
+			return
+		}
+	}
 }
 
 // streams are where a command reads and writes. Results go to out and
 // everything else to err.
 type streams struct {
-	in  io.Reader
-	out io.Writer
-	err io.Writer
+	in         io.Reader
+	out        io.Writer
+	err        io.Writer
+	interrupts *interrupts // nil for a command line that no terminal is behind
 }
 
 // cutOff is the error of an interrupted run, with what else failed. Calls and waits that
