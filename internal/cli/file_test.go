@@ -155,7 +155,6 @@ user: 1000:1000
 read-only-root: true
 ephemeral-storage: 30
 stop-timeout: 20
-sticky: true
 idle-timeout: 30
 port: ` + port + `
 count: 2
@@ -192,7 +191,7 @@ secret:
 		"image": "there is a source", "dockerfile": "there is no builder", "registry-secret": "it goes with an image", "arch": "it is this machine's",
 		"domain": "it needs a zone", "certificate": "it needs one", "https-port": "it goes with them", "no-database": "there is one",
 		"vpc": "the stack has one of its own", "subnets": "they go with one that is given", "db-subnets": "likewise",
-		"alarm-topic": "there is an address",
+		"alarm-topic": "there is an address", "sticky": "a canary divides the requests",
 	}
 	for _, row := range provision.Table() {
 		if here := strings.Contains(text, "\n"+row.Flag+": "); here == (elsewhere[row.Flag] != "") {
@@ -206,7 +205,9 @@ secret:
 	appFile(t, module, text)
 	before := s.inventory()
 	r := s.in(module, "plan", "--local")
-	r.says(t, 2)
+	if r.says(t, 2); t.Failed() {
+		t.FailNow()
+	}
 	for _, want := range []string{"Stack shop in ", "count              2 ", "from bookctl.yaml:22", "port               " + port + "  "} {
 		if !strings.Contains(strings.Join(strings.Fields(r.out), " "), strings.Join(strings.Fields(want), " ")) {
 			t.Errorf("plan does not say %q:\n%s", want, r.out)
