@@ -58,6 +58,8 @@ type Usage struct {
 	CopiedGiB int32
 	// AlarmMetrics is how many metrics alarms look at.
 	AlarmMetrics int32
+	// ScalingMetrics is how many metrics the alarms look at that scaling makes.
+	ScalingMetrics int32
 }
 
 // Total adds lines up.
@@ -224,6 +226,10 @@ func items() []item {
 		}},
 		{"logs", nil, func(_ Usage, p regionPrices) (float64, string) {
 			return p.LogGB, "for each GB written; this counts one"
+		}},
+		// https://docs.aws.amazon.com/autoscaling/application/APIReference/API_PutScalingPolicy.html
+		{"scaling alarms", func(u Usage) bool { return u.ScalingMetrics > 0 }, func(u Usage, p regionPrices) (float64, string) {
+			return float64(u.ScalingMetrics) * p.AlarmMetric, fmt.Sprintf("%d metrics that the alarms of scaling look at", u.ScalingMetrics)
 		}},
 		{"alarms", alarmed, func(u Usage, p regionPrices) (float64, string) {
 			return float64(u.AlarmMetrics) * p.AlarmMetric, fmt.Sprintf("%d metrics that alarms look at", u.AlarmMetrics)

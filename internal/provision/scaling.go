@@ -454,3 +454,17 @@ func (i identity) scalableTargets(ctx context.Context, client *scaling.Client) (
 		return out.ScalableTargets, nil
 	})
 }
+
+// scalingMetrics is how many metrics the alarms of scaling look at, by which CloudWatch
+// bills them: AWS makes two for each policy, of the tasks' CPU and of the requests for
+// each. With two target groups, the requests are a sum of two metrics.
+// https://docs.aws.amazon.com/autoscaling/application/APIReference/API_PutScalingPolicy.html
+func scalingMetrics(s Settings) int32 {
+	switch {
+	case s.Max == 0:
+		return 0
+	case s.twoGroups():
+		return 2 + 4
+	}
+	return 2 + 2
+}

@@ -871,6 +871,8 @@ func operationSettings() []Setting {
 			Example: "canary:10%/5m:10m",
 			Choices: []string{rolling, "canary:10%/5m", "linear:20%/3m", "blue-green:10m"},
 			Drives:  []ResourceField{{"target-group-b", ""}, {naming.BalancingRole, ""}, {"listener", "default-action"}, {servicePart, "target-group"}},
+			Costs:   []string{"scaling alarms"}, // where the stack scales
+			uses:    func(s Settings, u *pricing.Usage) { u.ScalingMetrics = scalingMetrics(s) },
 			check: func(s Settings, refuse refusal) {
 				_, err := ParseStrategy(s.Deploy)
 				refuse("deploy", err != nil, "deployment strategy %q: %v", s.Deploy, err)
