@@ -73,7 +73,7 @@ func (d data) snapshots() (ids []string) {
 func (d data) end(spec provision.Spec) error {
 	d.Helper()
 	s := wired(d.T, &wire{}, d.endpoint, spec)
-	_, err := graph.Destroy(d.Context(), s.Resources(), s.Options())
+	_, err := graph.Destroy(d.Context(), s.Resources(), soon(s))
 	return err
 }
 
@@ -186,7 +186,7 @@ func TestDataOutlivesTheStack(t *testing.T) {
 	again := spec()
 	again.Restore = "latest"
 	s := wired(t, &wire{}, endpoint, again)
-	if _, err := graph.Up(ctx, s.Resources(), s.Options()); err != nil {
+	if _, err := graph.Up(ctx, s.Resources(), soon(s)); err != nil {
 		t.Fatal(err)
 	}
 	fourth, version := d.secret()

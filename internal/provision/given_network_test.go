@@ -81,7 +81,7 @@ func TestAGivenVPCIsLeftAsItIs(t *testing.T) {
 	for run := range 2 {
 		w := &wire{}
 		s := wired(t, w, endpoint, want)
-		if _, err := graph.Up(ctx, s.Resources(), s.Options()); err != nil {
+		if _, err := graph.Up(ctx, s.Resources(), soon(s)); err != nil {
 			t.Fatal(err)
 		}
 		if writes := w.written(); (run == 1) != (len(writes) == 0) {
@@ -93,7 +93,7 @@ func TestAGivenVPCIsLeftAsItIs(t *testing.T) {
 		t.Errorf("read back are %s, %s and %s (%v)", have.VPC, have.Subnets, have.DBSubnets, err)
 	}
 	s := wired(t, &wire{}, endpoint, want)
-	if _, err := graph.Destroy(ctx, s.Resources(), s.Options()); err != nil {
+	if _, err := graph.Destroy(ctx, s.Resources(), soon(s)); err != nil {
 		t.Fatal(err)
 	}
 	purge(t, endpoint)

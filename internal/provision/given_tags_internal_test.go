@@ -91,6 +91,7 @@ func TestBookctlsOwnTagsLeaveRoom(t *testing.T) {
 	}
 	settings.NoDatabase, settings.Chosen = false, strings.Join(chosen, " ")
 	settings.AlarmTopic = "" // which excludes the address, and is not more to note
+	settings.Sticky = false  // which excludes the strategy, and is noted all the same
 	own, given := settings, settings
 	own.VPC, own.Subnets, own.DBSubnets = "", "", ""
 	given.CIDR = DefaultCIDR

@@ -37,7 +37,7 @@ func TestTwoRegionsShareNoRoles(t *testing.T) {
 	regions := []string{"us-east-1", "eu-west-1"}
 	for _, region := range regions {
 		s := stack(region)
-		if _, err := graph.Up(ctx, s.Resources(), s.Options()); err != nil {
+		if _, err := graph.Up(ctx, s.Resources(), soon(s)); err != nil {
 			t.Fatalf("up in %s: %v", region, err)
 		}
 	}
@@ -59,7 +59,7 @@ func TestTwoRegionsShareNoRoles(t *testing.T) {
 		t.Errorf("roles of both: %v", got)
 	}
 	s := stack(regions[0])
-	if _, err := graph.Destroy(ctx, s.Resources(), s.Options()); err != nil {
+	if _, err := graph.Destroy(ctx, s.Resources(), soon(s)); err != nil {
 		t.Fatal(err)
 	}
 	if got := roles(); !slices.Equal(got, kept) {
@@ -94,7 +94,7 @@ func TestWhatWasAddedToARoleIsTakenOff(t *testing.T) {
 		want := spec()
 		want.Boundary = bounded
 		s := wired(t, &wire{}, endpoint, want)
-		report, err := graph.Up(ctx, s.Resources(), s.Options())
+		report, err := graph.Up(ctx, s.Resources(), soon(s))
 		must(err)
 		var changed []string
 		for _, step := range report.Steps {

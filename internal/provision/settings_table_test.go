@@ -48,7 +48,7 @@ func TestEachSettingDoesWhatItsRowSays(t *testing.T) {
 	run := func(spec provision.Spec) provision.Deployed {
 		t.Helper()
 		s := wired(t, w, endpoint, spec)
-		_, err := graph.Up(ctx, s.Resources(), s.Options())
+		_, err := graph.Up(ctx, s.Resources(), soon(s))
 		must(err)
 		have, err := provision.ReadDeployed(ctx, c, "book")
 		must(err)

@@ -41,7 +41,7 @@ func TestASettingIsKeptAndAChangeByHandIsNot(t *testing.T) {
 	run := func(spec provision.Spec) graph.Report {
 		t.Helper()
 		s := wired(t, w, endpoint, spec)
-		r, err := graph.Up(ctx, s.Resources(), s.Options())
+		r, err := graph.Up(ctx, s.Resources(), soon(s))
 		must(err)
 		return r
 	}

@@ -40,7 +40,7 @@ func up(t *testing.T, endpoint string) (writes []string) {
 	t.Helper()
 	w := &wire{}
 	s := wired(t, w, endpoint, spec())
-	if _, err := graph.Up(t.Context(), s.Resources(), s.Options()); err != nil {
+	if _, err := graph.Up(t.Context(), s.Resources(), soon(s)); err != nil {
 		t.Fatal(err)
 	}
 	return w.written()
@@ -49,7 +49,7 @@ func up(t *testing.T, endpoint string) (writes []string) {
 func destroy(t *testing.T, endpoint string) {
 	t.Helper()
 	s := wired(t, &wire{}, endpoint, spec())
-	if _, err := graph.Destroy(t.Context(), s.Resources(), s.Options()); err != nil {
+	if _, err := graph.Destroy(t.Context(), s.Resources(), soon(s)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -123,7 +123,7 @@ func upKilledAt(t *testing.T, endpoint string, n int, answers bool) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	s := wired(t, &wire{dieAt: n, answers: answers, killed: cancel}, endpoint, spec())
-	if _, err := graph.Up(ctx, s.Resources(), s.Options()); err == nil {
+	if _, err := graph.Up(ctx, s.Resources(), soon(s)); err == nil {
 		t.Fatalf("write %d: the run survived being killed", n)
 	}
 }
@@ -327,4 +327,12 @@ func TestOthersInTheAccountAreLeftAsTheyAre(t *testing.T) {
 	if diff := cmp.Diff(before, accountInventory(t, endpoint)); diff != "" {
 		t.Errorf("after up and destroy (-before +after):\n%s", diff)
 	}
+}
+
+// soon are the options of a run on an emulator, which answers at once: it polls a hundred
+// times as often as on AWS.
+func soon(s *provision.Stack) graph.Options {
+	o := s.Options()
+	o.Pace = 0.01
+	return o
 }
