@@ -32,8 +32,8 @@ bench: ## bookapi beside pgbench and FastAPI, in one run, with the ratios; BASEL
 	go test ./internal/api -run '^$$' -bench BesidePgbench -benchtime 1x -timeout 15m
 
 bench-deploy: export TF_PEER := $(abspath $(TF_PEER))
-bench-deploy: ## bookctl beside Terraform, against one emulator (TF_PEER and TF_PLUGIN_DIR name Terraform's part)
-	go test ./internal/cli -run '^$$' -bench Deploy -benchtime 1x -timeout 20m
+bench-deploy: ## bookctl beside Terraform, against one emulator and the local cloud without and with AWS's limits (TF_PEER and TF_PLUGIN_DIR name Terraform's part)
+	go test ./internal/cli -run '^$$' -bench Deploy -benchtime 1x -timeout 60m
 
 bench-speed: ## up and destroy by the longest chain of AWS's own waits, on a local cloud as slow as AWS
 	go test ./internal/cli -run '^$$' -bench Speed -benchtime 1x -timeout 20m
