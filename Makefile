@@ -29,7 +29,7 @@ release-check: ## how a release is made, and the example workflow of users
 	.tools/actionlint docs/examples/deploy.yml
 
 bench: ## bookapi beside pgbench and FastAPI, in one run, with the ratios; BASELINE=PATH adds another build of bookapi
-	go test ./internal/api -run '^$$' -bench BesidePgbench -benchtime 1x -timeout 15m
+	go test ./internal/api -run '^$$' -bench AgainstPgbench -benchtime 1x -timeout 15m
 
 bench-deploy: export TF_PEER := $(abspath $(TF_PEER))
 bench-deploy: ## bookctl beside Terraform, against one emulator and the local cloud without and with AWS's limits (TF_PEER and TF_PLUGIN_DIR name Terraform's part)
