@@ -16,7 +16,7 @@ build: ## bin/bookctl, and bin/bookapi, which 'bookctl up' then need only link
 # all of them without. Tests of the command line wait for most of their time. go vet, which would look at all of the SDK twice, is among the linters of 'make check'.
 test: ## install what is missing, then every test, under the race detector where that sees what runs
 	.ci/setup
-	CGO_ENABLED=0 go test -vet=off -trimpath -parallel 8 -timeout 40m ./internal/cli
+	CGO_ENABLED=0 go test -vet=off -trimpath -parallel 6 -timeout 40m ./internal/cli
 	CGO_ENABLED=0 go test -vet=off -trimpath -skip WithRealParts -timeout 20m ./internal/cli/internal/kill
 	go test -vet=off -race -p 2 -parallel 2 -timeout 40m $$(go list ./... | grep -v '/internal/cli$$')
 
