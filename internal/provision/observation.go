@@ -2,6 +2,7 @@ package provision
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -151,9 +152,14 @@ func newSharedRead[T any]() *sharedRead[T] { return &sharedRead[T]{done: make(ch
 
 func (s *sharedRead[T]) carryOut(ctx context.Context, read func(context.Context) (T, error)) {
 	defer close(s.done)
+	s.err = errUnread // for those who wait, where read panics
 	s.what, s.err = read(ctx)
 	s.at, s.givenUp = time.Now(), ctx.Err() != nil
 }
+
+// errUnread is the error of a call that ended without an answer. Who waits for it must not
+// take that for an answer that there is nothing.
+var errUnread = errors.New("the call ended without an answer")
 
 func (s *sharedRead[T]) over() bool {
 	select {

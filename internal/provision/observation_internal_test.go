@@ -118,3 +118,28 @@ func TestWhoSharesACallIsNotCancelledWithWhoMakesIt(t *testing.T) {
 		})
 	}
 }
+
+// TestACallThatPanicsHasNoAnswer has a call panic that others wait for.
+func TestACallThatPanicsHasNoAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var (
+			r       reading[int]
+			panics  = func(context.Context) (int, error) { time.Sleep(time.Second); panic("a bug") }
+			waiting sync.WaitGroup
+		)
+		for name, ctx := range map[string]context.Context{"observing": graph.WhileObserving(t.Context()), "later": t.Context()} {
+			waiting.Go(func() {
+				defer func() { _ = recover() }() // as the engine does
+				_, _ = r.getTogether(ctx, panics)
+			})
+			synctest.Wait()
+			waiting.Go(func() {
+				if got, err := r.getTogether(ctx, panics); err == nil {
+					t.Errorf("%s: who waits is answered %d", name, got)
+				}
+			})
+			waiting.Wait()
+		}
+	})
+}
