@@ -72,8 +72,7 @@ type measured struct {
 func (m *measured) count(call localcloud.Call) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	switch call.Code {
-	case "RequestLimitExceeded", "Throttling", "ThrottlingException":
+	if call.Throttled() {
 		m.rejected++
 	}
 }

@@ -118,12 +118,16 @@ func Snapshots(ctx context.Context, client *rds.Client, stack string) ([]Snapsho
 
 // Snapshots is the function Snapshots, for a stack that was just read.
 func (d Deployed) Snapshots(ctx context.Context, client *rds.Client, stack string) ([]Snapshot, error) {
-	of := databases{identity: identity{stack: stack, observation: d.observation}, rds: client}
-	db, err := of.instance(graph.WhileObserving(ctx))
+	db, err := d.instance(ctx, client, stack)
 	if err != nil {
 		return nil, err
 	}
 	return snapshotsOfInstance(ctx, client, stack, db, backupsIfListed)
+}
+
+// instance returns the stack's instance as it was read, or nil where there is none.
+func (d Deployed) instance(ctx context.Context, client *rds.Client, stack string) (*types.DBInstance, error) {
+	return databases{identity: identity{stack: stack, observation: d.observation}, rds: client}.instance(graph.WhileObserving(ctx))
 }
 
 // CheckGoing says why an up must not make another database in the place of one that is
@@ -137,7 +141,7 @@ func (d Deployed) CheckGoing(ctx context.Context, client *rds.Client, stack, res
 	if err != nil {
 		return fmt.Errorf("look for snapshots of the stack: %w", err)
 	}
-	db, err := databases{identity: identity{stack: stack, observation: d.observation}, rds: client}.instance(graph.WhileObserving(ctx))
+	db, err := d.instance(ctx, client, stack)
 	if err != nil || db == nil {
 		return err
 	}

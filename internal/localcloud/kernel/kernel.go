@@ -67,6 +67,15 @@ type Call struct {
 	Duration time.Duration
 }
 
+// Throttled reports whether the call was rejected because calls came too fast.
+func (c Call) Throttled() bool {
+	switch c.Code {
+	case "RequestLimitExceeded", "Throttling", "ThrottlingException":
+		return true
+	}
+	return false
+}
+
 // Kernel is an account in one region, without its services.
 type Kernel struct {
 	*Env

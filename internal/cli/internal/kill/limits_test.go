@@ -26,8 +26,7 @@ func (c *throttled) add(call localcloud.Call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.calls++
-	switch call.Code {
-	case "RequestLimitExceeded", "Throttling", "ThrottlingException":
+	if call.Throttled() {
 		c.actions[call.Action]++
 	}
 }
