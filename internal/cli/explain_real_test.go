@@ -34,6 +34,8 @@ var changing = []struct {
 	{regexp.MustCompile(`vpc-[0-9a-f]+`), "vpc-ID"},
 	{regexp.MustCompile(`--source [^'\s]+`), "--source DIR"},
 	{regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d .*\n`), ""}, // the report of the run
+	// EC2 has words of its own for expired credentials, and which service is called first after they expire differs.
+	{regexp.MustCompile(`Request has expired\.`), "The security token included in the request is expired"},
 }
 
 // explainedAs holds what a failed command said at its end against a golden file.
