@@ -61,9 +61,9 @@ func (s *shell) told(what string, words ...string) sentMail {
 	return found
 }
 
-// TestSomebodyIsToldWhenAStackFails has an address told of what really fails on the local
+// TestAlarmsNotifyWhenAStackFails has an address told of what really fails on the local
 // cloud, tries each alarm, changes them by hand, and takes them off again.
-func TestSomebodyIsToldWhenAStackFails(t *testing.T) {
+func TestAlarmsNotifyWhenAStackFails(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}

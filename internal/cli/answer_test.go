@@ -10,9 +10,9 @@ import (
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
-// TestAWrongAnswerIsToldByWhoGivesIt asks a server that answers 404, which the load
+// TestAWrongResponseNamesWhoSentIt asks a server that answers 404, which the load
 // balancer may have as well.
-func TestAWrongAnswerIsToldByWhoGivesIt(t *testing.T) {
+func TestAWrongResponseNamesWhoSentIt(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.NotFoundHandler())
 	defer server.Close()

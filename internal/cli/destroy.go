@@ -229,7 +229,7 @@ func (d destruction) print(s streams, g *globals) error {
 	}
 	if g.output == "json" {
 		err := encode(s.out, destroyDocument{
-			head: headOf("result"), Command: "destroy", Stack: g.stack, Deleted: d.Removed(), Left: left, KeptByAWS: inert,
+			head: headOf("result"), Command: "destroy", Stack: g.stack, Deleted: d.Removed(), Left: left, RetainedByAWS: inert,
 			SnapshotsDeleted: some(d.Purged), SnapshotsKept: some(d.Kept), Seconds: d.took.Seconds(),
 		})
 		return errors.Join(err, end)

@@ -96,7 +96,7 @@ type destroyDocument struct {
 	Stack            string               `json:"stack"`
 	Deleted          int                  `json:"deleted"`
 	Left             []inventory.Item     `json:"left" doc:"What could not be removed; the exit code is then 6."`
-	KeptByAWS        []inventory.Item     `json:"keptByAWS" doc:"What AWS keeps by its own rules, unbilled."`
+	RetainedByAWS    []inventory.Item     `json:"retainedByAWS" doc:"What AWS retains by its own rules, free of charge."`
 	SnapshotsDeleted []provision.Snapshot `json:"snapshotsDeleted"`
 	SnapshotsKept    []provision.Snapshot `json:"snapshotsKept"`
 	Seconds          float64              `json:"seconds"`

@@ -246,9 +246,9 @@ func TestWhatStopsANewStackIsExplained(t *testing.T) {
 	s.must("destroy", "--local", "--yes", "--quiet")
 }
 
-// TestWhatStandsInTheWayIsTold meets what can't be changed in place, a stranger's
+// TestFailuresAreExplained meets what can't be changed in place, a stranger's
 // thing of the stack's name, and AWS's own protection against deletion.
-func TestWhatStandsInTheWayIsTold(t *testing.T) {
+func TestFailuresAreExplained(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}

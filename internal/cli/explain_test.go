@@ -92,9 +92,9 @@ func TestWhyNamesCauseEvidenceAndNextStep(t *testing.T) {
 	}
 }
 
-// TestTheClockIsToldFromTheCredentials explains refusals that are about the time of
+// TestAWrongClockIsDistinguishedFromWrongCredentials explains refusals that are about the time of
 // a signature, and those that are not.
-func TestTheClockIsToldFromTheCredentials(t *testing.T) {
+func TestAWrongClockIsDistinguishedFromWrongCredentials(t *testing.T) {
 	t.Parallel()
 	refused := func(code, message string, ahead time.Duration) error {
 		response := &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusBadRequest, Header: http.Header{}}}

@@ -256,9 +256,9 @@ func openPort(t *testing.T) int32 {
 	return int32(l.Addr().(*net.TCPAddr).Port)
 }
 
-// TestThingsOfOthersAreNeverTouched fills the account with things of our names
+// TestResourcesThatTheStackDoesNotManageAreNeverTouched fills the account with things of our names
 // that are not ours, and with another stack's.
-func TestThingsOfOthersAreNeverTouched(t *testing.T) {
+func TestResourcesThatTheStackDoesNotManageAreNeverTouched(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}

@@ -10,9 +10,9 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// TestAPlanOfAReleaseTellsWhatIsChosen: that each release marks its image is no news, and
+// TestAPlanOfAReleaseShowsTheChosenSettings: that each release marks its image is no news, and
 // that a run was cut off before it could is.
-func TestAPlanOfAReleaseTellsWhatIsChosen(t *testing.T) {
+func TestAPlanOfAReleaseShowsTheChosenSettings(t *testing.T) {
 	t.Parallel()
 	kept := graph.Change{Field: provision.FieldKept, Have: "false", Want: "true"}
 	rolled := graph.Change{Field: "task-definition", Have: "book-app:1", Want: "book-app:2"}

@@ -75,7 +75,7 @@ func TestALogSaysNowAndThenWhatIsWaitedFor(t *testing.T) {
 	}
 }
 
-func TestChangesAreToldInFullOnlyWhereThatIsShort(t *testing.T) {
+func TestChangesAreListedInFullOnlyIfTheyAreFew(t *testing.T) {
 	t.Parallel()
 	for want, changes := range map[string][]graph.Change{
 		"cpu: 256 → 512":                   {{Field: "cpu", Have: "256", Want: "512"}},

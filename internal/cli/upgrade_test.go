@@ -168,9 +168,9 @@ func TestAnUpgradeThatIsKilledGoesOn(t *testing.T) {
 	}
 }
 
-// TestExtendedSupportIsToldBeforeItBegins has a version whose standard support ends
+// TestExtendedSupportIsAnnouncedBeforeItBegins has a version whose standard support ends
 // within a year, or is over, and one whose support lasts.
-func TestExtendedSupportIsToldBeforeItBegins(t *testing.T) {
+func TestExtendedSupportIsAnnouncedBeforeItBegins(t *testing.T) {
 	t.Parallel()
 	s, older, newer := twoMajors(t)
 	s.must("local", "start")

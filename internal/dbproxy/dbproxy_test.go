@@ -42,8 +42,8 @@ func TestASlowStartLosesNoAnswer(t *testing.T) {
 	}
 }
 
-// TestWhoIsNotLetInIsToldByTheServer signs in with another password than the server's.
-func TestWhoIsNotLetInIsToldByTheServer(t *testing.T) {
+// TestARefusedLoginIsExplainedByTheServer signs in with another password than the server's.
+func TestARefusedLoginIsExplainedByTheServer(t *testing.T) {
 	t.Parallel()
 	to, _ := server(t, "another password")
 	_, err := connect(t.Context(), t, to)

@@ -127,8 +127,8 @@ func TestAReleaseIsExplainedByItsEvidence(t *testing.T) {
 	}
 }
 
-// TestAKilledTaskIsToldAsOne has tasks that SIGKILL ended, in one line each.
-func TestAKilledTaskIsToldAsOne(t *testing.T) {
+// TestAKilledTaskIsReportedAsKilled has tasks that SIGKILL ended, in one line each.
+func TestAKilledTaskIsReportedAsKilled(t *testing.T) {
 	t.Parallel()
 	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for want, task := range map[string]diagnosis.Task{

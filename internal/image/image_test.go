@@ -365,7 +365,7 @@ func TestInspectSaysWhatAReadyImageIsFor(t *testing.T) {
 	}
 }
 
-func TestBadReferencesAreToldInOneLine(t *testing.T) {
+func TestBadReferencesAreReportedInOneLine(t *testing.T) {
 	t.Parallel()
 	for _, ref := range []string{"", "Not A Reference", "app:", "app@sha256:12", "app:a b", "host:port/app", strings.Repeat("a", 300)} {
 		_, err := image.ParseReference(ref)

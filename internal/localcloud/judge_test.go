@@ -123,8 +123,8 @@ func rootConfig(c *localcloud.Cloud) aws.Config {
 	return cfg
 }
 
-// TestWhatAWSChecksBesides has the actions that are no calls of their own.
-func TestWhatAWSChecksBesides(t *testing.T) {
+// TestWhatAWSChecksInAddition has the actions that are no calls of their own.
+func TestWhatAWSChecksInAddition(t *testing.T) {
 	t.Parallel()
 	asked := map[string]localcloud.Asked{}
 	c := openCloud(t, localcloud.Config{Region: "us-gov-west-1", Watch: func(a localcloud.Asked) { asked[a.Action] = a }})

@@ -77,7 +77,7 @@ func signed(region, service string) string {
 	return fmt.Sprintf("AWS4-HMAC-SHA256 Credential=key/20260101/%s/%s/aws4_request, SignedHeaders=host, Signature=0", region, service)
 }
 
-func TestRequestsThatNobodyServesAreToldWhy(t *testing.T) {
+func TestRequestsThatNobodyServesAreExplained(t *testing.T) {
 	t.Parallel()
 	c := openCloud(t, localcloud.Config{})
 	for _, tc := range []struct {

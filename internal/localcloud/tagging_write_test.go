@@ -21,7 +21,7 @@ import (
 )
 
 // One call tags things of many services, and says which it could not.
-func TestThingsOfAllServicesAreTaggedByOneCall(t *testing.T) {
+func TestResourcesOfAllServicesAreTaggedByOneCall(t *testing.T) {
 	t.Parallel()
 	c := openCloud(t, localcloud.Config{})
 	cfg, ctx := clientConfig(c), t.Context()

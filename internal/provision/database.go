@@ -141,8 +141,8 @@ func (d *Database) identifier() *string { return aws.String(d.databaseName()) }
 // backup, which need not be waited for, takes as long again.
 func (d *Database) Expect() time.Duration { return 5 * time.Minute }
 
-// ExpectGone returns the usual time until it is gone, with its final snapshot.
-func (d *Database) ExpectGone() time.Duration {
+// ExpectDeleted returns the usual time until it is gone, with its final snapshot.
+func (d *Database) ExpectDeleted() time.Duration {
 	if d.options.skipSnapshot {
 		return 150 * time.Second
 	}
@@ -887,9 +887,9 @@ func (d *Database) fillSecret(ctx context.Context, _ []graph.Change) error {
 	return nil
 }
 
-// SetAtOnce implements graph.SetAtOnce: what the secret says of the database is what this
+// UpdatesSynchronously implements graph.UpdatesSynchronously: what the secret says of the database is what this
 // run has just written.
-func (d *Database) SetAtOnce(changes []graph.Change) bool {
+func (d *Database) UpdatesSynchronously(changes []graph.Change) bool {
 	live := d.Last()
 	return live != nil && live.serves && len(changes) == 1 && changes[0].Field == addressInSecret
 }

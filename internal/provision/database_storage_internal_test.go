@@ -177,7 +177,7 @@ func TestOnlyWhatIsAskedForTakesEffectAtOnce(t *testing.T) {
 	}
 }
 
-func TestARestoreTakesOverWhatTheSnapshotTells(t *testing.T) {
+func TestARestoreTakesOverTheSettingsInTheSnapshotsTags(t *testing.T) {
 	t.Parallel()
 	tags := map[string]string{
 		settingTag("db-class"): "db.t4g.small", settingTag("db-storage"): "20", settingTag("db-max-storage"): "100", settingTag("db-multi-az"): "true", settingTag("db-insights"): "true", settingTag("backup-days"): "7", settingTag("protect"): "false", settingTag("db-version"): "17",

@@ -239,8 +239,8 @@ func (g *DBParameterGroup) Delete(ctx context.Context) error {
 	return nil
 }
 
-// GoneAtOnce implements graph.GoneAtOnce.
-func (g *DBParameterGroup) GoneAtOnce() {}
+// DeletesSynchronously implements graph.DeletesSynchronously.
+func (g *DBParameterGroup) DeletesSynchronously() {}
 
 func (g *DBParameterGroup) deleteGroup(ctx context.Context, name string) error {
 	_, err := g.rds.DeleteDBParameterGroup(ctx, &rds.DeleteDBParameterGroupInput{DBParameterGroupName: &name})

@@ -161,8 +161,8 @@ func (g *DBSubnetGroup) Delete(ctx context.Context) error {
 	return nil
 }
 
-// GoneAtOnce implements graph.GoneAtOnce.
-func (g *DBSubnetGroup) GoneAtOnce() {}
+// DeletesSynchronously implements graph.DeletesSynchronously.
+func (g *DBSubnetGroup) DeletesSynchronously() {}
 
 // subnetGroupKind lists the stack's DB subnet group.
 func (d databases) subnetGroupKind() inventory.Kind {

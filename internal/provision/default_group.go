@@ -51,8 +51,8 @@ func (g *DefaultGroup) Attributes() graph.Attributes[liveGroup] {
 	return graph.Attributes[liveGroup]{g.extraRules(g.Node)}
 }
 
-// SetAtOnce implements graph.SetAtOnce.
-func (*DefaultGroup) SetAtOnce([]graph.Change) bool { return true }
+// UpdatesSynchronously implements graph.UpdatesSynchronously.
+func (*DefaultGroup) UpdatesSynchronously([]graph.Change) bool { return true }
 
 // Create leaves it to AWS, which makes the group with its VPC.
 func (g *DefaultGroup) Create(context.Context) (string, error) { return "", nil }

@@ -14,9 +14,9 @@ import (
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
-// TestWhatGuardDutyHasMadeIsToldWithHowItGoes has the endpoint and the group that GuardDuty
+// TestWhatGuardDutyCreatedIsNamedWithTheCommandsThatDeleteIt has the endpoint and the group that GuardDuty
 // makes for tasks, and then an endpoint of the same service that somebody made.
-func TestWhatGuardDutyHasMadeIsToldWithHowItGoes(t *testing.T) {
+func TestWhatGuardDutyCreatedIsNamedWithTheCommandsThatDeleteIt(t *testing.T) {
 	t.Parallel()
 	endpoint, ctx := moto.Start(t), t.Context()
 	c := (&wire{}).clients(endpoint)

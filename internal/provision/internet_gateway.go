@@ -111,13 +111,13 @@ func (g *InternetGateway) attach(ctx context.Context, _ []graph.Change) error {
 	return nil
 }
 
-// SetAtOnce implements graph.SetAtOnce.
-func (g *InternetGateway) SetAtOnce(changes []graph.Change) bool {
+// UpdatesSynchronously implements graph.UpdatesSynchronously.
+func (g *InternetGateway) UpdatesSynchronously(changes []graph.Change) bool {
 	return !g.doubtful && len(changes) == 1 && changes[0].Field == "attachment"
 }
 
-// ExpectGone returns the usual time until nothing in the VPC has a public address.
-func (g *InternetGateway) ExpectGone() time.Duration { return held }
+// ExpectDeleted returns the usual time until nothing in the VPC has a public address.
+func (g *InternetGateway) ExpectDeleted() time.Duration { return held }
 
 // Delete detaches the gateway from the stack's VPC and removes it.
 func (g *InternetGateway) Delete(ctx context.Context) error {
@@ -143,8 +143,8 @@ func (g *InternetGateway) Delete(ctx context.Context) error {
 	return nil
 }
 
-// GoneAtOnce implements graph.GoneAtOnce.
-func (g *InternetGateway) GoneAtOnce() {}
+// DeletesSynchronously implements graph.DeletesSynchronously.
+func (g *InternetGateway) DeletesSynchronously() {}
 
 // internetGatewayKind lists and deletes the stack's internet gateways.
 func (n network) internetGatewayKind() inventory.Kind {

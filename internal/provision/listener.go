@@ -489,8 +489,8 @@ func (l *Listener) modify(ctx context.Context, in *elb.ModifyListenerInput, chan
 // Delete deletes the listener.
 func (l *Listener) Delete(ctx context.Context) error { return l.remove(ctx, l.ID()) }
 
-// GoneAtOnce implements graph.GoneAtOnce.
-func (l *Listener) GoneAtOnce() {}
+// DeletesSynchronously implements graph.DeletesSynchronously.
+func (l *Listener) DeletesSynchronously() {}
 
 func (l *Listener) remove(ctx context.Context, arn string) error {
 	_, err := l.elb.DeleteListener(ctx, &elb.DeleteListenerInput{ListenerArn: &arn})

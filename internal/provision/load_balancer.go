@@ -339,8 +339,8 @@ func (l *LoadBalancer) setAttributes(ctx context.Context, in *elb.ModifyLoadBala
 	return nil
 }
 
-// SetAtOnce implements graph.SetAtOnce.
-func (l *LoadBalancer) SetAtOnce(changes []graph.Change) bool {
+// UpdatesSynchronously implements graph.UpdatesSynchronously.
+func (l *LoadBalancer) UpdatesSynchronously(changes []graph.Change) bool {
 	return !slices.ContainsFunc(changes, func(c graph.Change) bool {
 		_, other := balancerDefaults[c.Field]
 		return !other && !slices.Contains([]string{deletionProtection, idleTimeout, dropInvalidHeaders}, c.Field)

@@ -210,11 +210,11 @@ func (l *LogGroup) Delete(ctx context.Context) error {
 	return nil
 }
 
-// GoneAtOnce implements graph.GoneAtOnce.
-func (l *LogGroup) GoneAtOnce() {}
+// DeletesSynchronously implements graph.DeletesSynchronously.
+func (l *LogGroup) DeletesSynchronously() {}
 
-// SetAtOnce implements graph.SetAtOnce.
-func (*LogGroup) SetAtOnce([]graph.Change) bool { return true }
+// UpdatesSynchronously implements graph.UpdatesSynchronously.
+func (*LogGroup) UpdatesSynchronously([]graph.Change) bool { return true }
 
 // logGroupKind lists the stack's log groups.
 func (i identity) logGroupKind(client *cloudwatchlogs.Client) inventory.Kind {

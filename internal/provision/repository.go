@@ -202,11 +202,11 @@ func (r *Repository) Delete(ctx context.Context) error {
 	return nil
 }
 
-// GoneAtOnce implements graph.GoneAtOnce.
-func (r *Repository) GoneAtOnce() {}
+// DeletesSynchronously implements graph.DeletesSynchronously.
+func (r *Repository) DeletesSynchronously() {}
 
-// SetAtOnce implements graph.SetAtOnce.
-func (*Repository) SetAtOnce([]graph.Change) bool { return true }
+// UpdatesSynchronously implements graph.UpdatesSynchronously.
+func (*Repository) UpdatesSynchronously([]graph.Change) bool { return true }
 
 // repositoryKind lists the stack's image repository.
 func (i identity) repositoryKind(client *ecr.Client) inventory.Kind {

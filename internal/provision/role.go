@@ -428,11 +428,11 @@ func (r *Role) removeWithAll(ctx context.Context) error {
 	return r.remove(ctx)
 }
 
-// GoneAtOnce implements graph.GoneAtOnce.
-func (r *Role) GoneAtOnce() {}
+// DeletesSynchronously implements graph.DeletesSynchronously.
+func (r *Role) DeletesSynchronously() {}
 
-// SetAtOnce implements graph.SetAtOnce.
-func (*Role) SetAtOnce([]graph.Change) bool { return true }
+// UpdatesSynchronously implements graph.UpdatesSynchronously.
+func (*Role) UpdatesSynchronously([]graph.Change) bool { return true }
 
 // roleKind lists the stack's roles.
 func (i identity) roleKind(client *iam.Client) inventory.Kind {

@@ -258,8 +258,8 @@ func (r *RouteTable) join(ctx context.Context, subnet string) error {
 	return nil
 }
 
-// SetAtOnce implements graph.SetAtOnce.
-func (r *RouteTable) SetAtOnce(changes []graph.Change) bool {
+// UpdatesSynchronously implements graph.UpdatesSynchronously.
+func (r *RouteTable) UpdatesSynchronously(changes []graph.Change) bool {
 	return !r.doubtful && !slices.ContainsFunc(changes, func(c graph.Change) bool { return strings.HasPrefix(c.Field, duplicateField) })
 }
 
@@ -279,8 +279,8 @@ func (r *RouteTable) Delete(ctx context.Context) error {
 	return nil
 }
 
-// GoneAtOnce implements graph.GoneAtOnce.
-func (r *RouteTable) GoneAtOnce() {}
+// DeletesSynchronously implements graph.DeletesSynchronously.
+func (r *RouteTable) DeletesSynchronously() {}
 
 // routeTableKind lists and deletes the stack's route tables.
 func (n network) routeTableKind() inventory.Kind {

@@ -218,8 +218,8 @@ func (s *Secret) generate(ctx context.Context, _ []graph.Change) error {
 	return nil
 }
 
-// SetAtOnce implements graph.SetAtOnce.
-func (s *Secret) SetAtOnce(changes []graph.Change) bool {
+// UpdatesSynchronously implements graph.UpdatesSynchronously.
+func (s *Secret) UpdatesSynchronously(changes []graph.Change) bool {
 	return !slices.ContainsFunc(changes, func(c graph.Change) bool { return c.Field != "value" })
 }
 

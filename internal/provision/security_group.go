@@ -424,8 +424,8 @@ func (n network) revoke(ctx context.Context, group string, egress bool, ids ...s
 	return err
 }
 
-// ExpectGone returns the usual time until nothing uses it any more.
-func (g *SecurityGroup) ExpectGone() time.Duration { return held }
+// ExpectDeleted returns the usual time until nothing uses it any more.
+func (g *SecurityGroup) ExpectDeleted() time.Duration { return held }
 
 // Delete deletes the group, whose rules go with it. One that is held loses them first:
 // groups that name each other could not be removed otherwise.
@@ -450,11 +450,11 @@ func (g *SecurityGroup) Delete(ctx context.Context) error {
 	return err
 }
 
-// GoneAtOnce implements graph.GoneAtOnce.
-func (g *SecurityGroup) GoneAtOnce() {}
+// DeletesSynchronously implements graph.DeletesSynchronously.
+func (g *SecurityGroup) DeletesSynchronously() {}
 
-// SetAtOnce implements graph.SetAtOnce.
-func (*SecurityGroup) SetAtOnce([]graph.Change) bool { return true }
+// UpdatesSynchronously implements graph.UpdatesSynchronously.
+func (*SecurityGroup) UpdatesSynchronously([]graph.Change) bool { return true }
 
 func (n network) describeRules(ctx context.Context, id string) ([]types.SecurityGroupRule, error) {
 	var out []types.SecurityGroupRule

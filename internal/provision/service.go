@@ -164,8 +164,8 @@ func (s *Service) Expect() time.Duration {
 	return 75 * time.Second
 }
 
-// ExpectGone returns the usual time until its tasks are drained and have stopped.
-func (s *Service) ExpectGone() time.Duration { return 20 * time.Second }
+// ExpectDeleted returns the usual time until its tasks are drained and have stopped.
+func (s *Service) ExpectDeleted() time.Duration { return 20 * time.Second }
 
 // liveService is a service as far as it is compared and used.
 type liveService struct {
@@ -882,11 +882,11 @@ func (s *Service) Attributes() graph.Attributes[liveService] {
 	}
 }
 
-// SetAtOnce implements graph.SetAtOnce. Where nothing is waited for, the notes on a release
+// UpdatesSynchronously implements graph.UpdatesSynchronously. Where nothing is waited for, the notes on a release
 // that serves and the grace period hold when they are set: neither starts a deployment.
 // What is compared alone is set after them, and read before.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html
-func (s *Service) SetAtOnce(changes []graph.Change) bool {
+func (s *Service) UpdatesSynchronously(changes []graph.Change) bool {
 	live := s.Last()
 	return live != nil && live.ready && !live.former && live.failing == "" && live.failedRollout == "" && !slices.ContainsFunc(changes, func(c graph.Change) bool {
 		return c.Field != fieldSecretVersion && c.Field != fieldGrace && c.Field != FieldKept

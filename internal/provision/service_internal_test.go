@@ -25,7 +25,7 @@ func TestWhatIsComparedAloneIsReadAfterTheNotes(t *testing.T) {
 		s := &Service{}
 		s.NodeOf = graph.Of(s, "service", time.Minute)
 		s.Learn(&c.live)
-		if got := s.SetAtOnce([]graph.Change{{Field: FieldKept}, {Field: fieldGrace}}); got != c.want {
+		if got := s.UpdatesSynchronously([]graph.Change{{Field: FieldKept}, {Field: fieldGrace}}); got != c.want {
 			t.Errorf("%s: %t, want %t", name, got, c.want)
 		}
 	}

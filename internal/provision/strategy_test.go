@@ -56,9 +56,9 @@ func TestAStrategyIsReadInEachOfItsForms(t *testing.T) {
 	}
 }
 
-// TestEachStageOfAShiftIsToldInWords also of one that only hooks have a constant for, and of
+// TestEachStageOfAShiftHasADescription also of one that only hooks have a constant for, and of
 // one that comes after this version.
-func TestEachStageOfAShiftIsToldInWords(t *testing.T) {
+func TestEachStageOfAShiftHasADescription(t *testing.T) {
 	t.Parallel()
 	stages := types.ServiceDeploymentLifecycleStage("").Values()
 	for _, s := range types.DeploymentLifecycleHookStage("").Values() {
@@ -190,9 +190,9 @@ func TestAnUpdateThatBeginsADeploymentLeavesTheOneBefore(t *testing.T) {
 	}
 }
 
-// TestARolloutWithoutAStateIsToldByItsRecord answers as ECS may for a service that shifts its
+// TestTheStateOfARolloutIsReadFromItsServiceDeployment answers as ECS may for a service that shifts its
 // traffic: it promises the state with the service for rolling updates alone.
-func TestARolloutWithoutAStateIsToldByItsRecord(t *testing.T) {
+func TestTheStateOfARolloutIsReadFromItsServiceDeployment(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		record string

@@ -202,8 +202,8 @@ func (s *Subnet) keepPrivate(ctx context.Context, _ []graph.Change) error {
 	return nil
 }
 
-// ExpectGone returns the usual time until nothing is in it any more.
-func (s *Subnet) ExpectGone() time.Duration { return held }
+// ExpectDeleted returns the usual time until nothing is in it any more.
+func (s *Subnet) ExpectDeleted() time.Duration { return held }
 
 // Delete deletes the subnet.
 func (s *Subnet) Delete(ctx context.Context) error {
@@ -216,8 +216,8 @@ func (s *Subnet) Delete(ctx context.Context) error {
 	return nil
 }
 
-// GoneAtOnce implements graph.GoneAtOnce.
-func (s *Subnet) GoneAtOnce() {}
+// DeletesSynchronously implements graph.DeletesSynchronously.
+func (s *Subnet) DeletesSynchronously() {}
 
 // subnetKind lists and deletes the stack's subnets.
 func (n network) subnetKind() inventory.Kind {

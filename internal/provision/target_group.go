@@ -319,11 +319,11 @@ func (t *TargetGroup) Delete(ctx context.Context) error {
 	return nil
 }
 
-// GoneAtOnce implements graph.GoneAtOnce.
-func (t *TargetGroup) GoneAtOnce() {}
+// DeletesSynchronously implements graph.DeletesSynchronously.
+func (t *TargetGroup) DeletesSynchronously() {}
 
-// SetAtOnce implements graph.SetAtOnce.
-func (*TargetGroup) SetAtOnce([]graph.Change) bool { return true }
+// UpdatesSynchronously implements graph.UpdatesSynchronously.
+func (*TargetGroup) UpdatesSynchronously([]graph.Change) bool { return true }
 
 // targetGroupKind lists and deletes the stack's target groups.
 func (b balancing) targetGroupKind() inventory.Kind {

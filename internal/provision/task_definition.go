@@ -787,8 +787,8 @@ func (t *TaskDefinition) owns(ctx context.Context, arn string) (bool, error) {
 	return live != nil && tags[TagStack] == t.stack, err
 }
 
-// GoneAtOnce implements graph.GoneAtOnce.
-func (t *TaskDefinition) GoneAtOnce() {}
+// DeletesSynchronously implements graph.DeletesSynchronously.
+func (t *TaskDefinition) DeletesSynchronously() {}
 
 // taskDefinitionKind lists the stack's task definitions. ECS keeps those that are
 // no longer active.

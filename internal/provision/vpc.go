@@ -268,11 +268,11 @@ func (v *VPC) Delete(ctx context.Context) error {
 	return nil
 }
 
-// GoneAtOnce implements graph.GoneAtOnce.
-func (v *VPC) GoneAtOnce() {}
+// DeletesSynchronously implements graph.DeletesSynchronously.
+func (v *VPC) DeletesSynchronously() {}
 
-// SetAtOnce implements graph.SetAtOnce.
-func (v *VPC) SetAtOnce(changes []graph.Change) bool {
+// UpdatesSynchronously implements graph.UpdatesSynchronously.
+func (v *VPC) UpdatesSynchronously(changes []graph.Change) bool {
 	return !slices.ContainsFunc(changes, func(c graph.Change) bool { return !strings.HasPrefix(c.Field, "dns-") })
 }
 

@@ -366,7 +366,7 @@ func TestWhatCannotBeRepairedIsRefusedBeforeAnythingIsTouched(t *testing.T) {
 	}
 }
 
-func TestAThingWithoutUpdateNamesItsDriftedFields(t *testing.T) {
+func TestAResourceWithoutUpdateNamesItsDriftedFields(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	a := w.thing("a")
@@ -436,7 +436,7 @@ func (l lostAnswer) Create(ctx context.Context) (string, error) {
 	return "", errBusy
 }
 
-func TestANewThingThatIsNotVisibleYetIsNotMadeTwice(t *testing.T) {
+func TestANewResourceThatIsNotVisibleYetIsNotCreatedTwice(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	r := &hidden{thing: w.thing("a"), looks: 4}
@@ -502,9 +502,9 @@ func (u *unanswered) Create(ctx context.Context) (string, error) {
 	return "", errNoAnswer
 }
 
-// TestWhatExistsAlreadyIsLookedForAndThenOursOrAStrangers refuses a create
+// TestAnExistingResourceIsTheStacksOwnOrIsRefused refuses a create
 // because of something that no look has shown yet.
-func TestWhatExistsAlreadyIsLookedForAndThenOursOrAStrangers(t *testing.T) {
+func TestAnExistingResourceIsTheStacksOwnOrIsRefused(t *testing.T) {
 	t.Parallel()
 	o := us
 	errTaken := errors.New("the name is taken")
@@ -571,7 +571,7 @@ func (o *option) Find(ctx context.Context) (graph.State, error) {
 
 func (o *option) Update(ctx context.Context, _ []graph.Change) error { return o.Delete(ctx) }
 
-func TestAFailedThingAndATimeoutSayWhatTheCloudSaid(t *testing.T) {
+func TestAFailedResourceAndATimeoutQuoteTheCloud(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	broken := w.thing("broken")
@@ -586,7 +586,7 @@ func TestAFailedThingAndATimeoutSayWhatTheCloudSaid(t *testing.T) {
 	}
 }
 
-func TestDestroyRemovesChildrenFirstAndLeavesStrangers(t *testing.T) {
+func TestDestroyDeletesChildrenFirstAndKeepsWhatTheStackDoesNotManage(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	a := w.thing("a")
@@ -775,7 +775,7 @@ func TestCancelLetsTheCallInFlightFinishAndStartsNoOther(t *testing.T) {
 	}
 }
 
-func TestAStoppedRunTellsWhatWasUnderWayAndWhatWasNotBegun(t *testing.T) {
+func TestAStoppedRunReportsWhatWasInProgressAndWhatWasNotStarted(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	w.put("slow", graph.State{Phase: graph.Pending, ID: "id-slow", Owner: "us", Note: "starting"})

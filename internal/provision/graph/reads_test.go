@@ -28,7 +28,7 @@ func (w *world) noted(verb, name string, err error) error {
 	return err
 }
 
-func TestAnAbsentThingIsReadAgainOnlyBehindAKilledRun(t *testing.T) {
+func TestAnAbsentResourceIsReadAgainOnlyAfterAKilledRun(t *testing.T) {
 	t.Parallel()
 	for cutOff, want := range map[bool][]string{
 		false: {"read a", "create a", "read a"},
@@ -128,9 +128,9 @@ func TestWhatACreateCallAnswersIsNotRead(t *testing.T) {
 // passing is a thing that is gone when its deletion is accepted.
 type passing struct{ counted }
 
-func (passing) GoneAtOnce() {}
+func (passing) DeletesSynchronously() {}
 
-func TestDestroyReadsOnceWhatIsGoneAtOnce(t *testing.T) {
+func TestDestroyReadsOnceWhatIsDeletedSynchronously(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		cutOff bool
@@ -156,20 +156,20 @@ func TestDestroyReadsOnceWhatIsGoneAtOnce(t *testing.T) {
 	}
 }
 
-// leaving is a thing that usually takes eight seconds to be gone.
-type leaving struct {
+// slowToDelete is a resource whose deletion usually takes eight seconds.
+type slowToDelete struct {
 	counted
 	asked, looked *time.Time // when it was, first
 }
 
-func (l leaving) ExpectGone() time.Duration { return 8 * time.Second }
+func (l slowToDelete) ExpectDeleted() time.Duration { return 8 * time.Second }
 
-func (l leaving) Delete(ctx context.Context) error {
+func (l slowToDelete) Delete(ctx context.Context) error {
 	*l.asked = time.Now()
 	return l.counted.Delete(ctx)
 }
 
-func (l leaving) Find(ctx context.Context) (graph.State, error) {
+func (l slowToDelete) Find(ctx context.Context) (graph.State, error) {
 	if !l.asked.IsZero() && l.looked.IsZero() {
 		*l.looked = time.Now()
 	}
@@ -180,7 +180,7 @@ func TestWhatTakesTimeToGoIsNotReadWhenItsDeletionIsAccepted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		a := leaving{counted{w.thing("a")}, &time.Time{}, &time.Time{}}
+		a := slowToDelete{counted{w.thing("a")}, &time.Time{}, &time.Time{}}
 		w.put("a", graph.State{Phase: graph.Ready, ID: "id", Owner: "us"})
 		r, err := graph.Destroy(t.Context(), []graph.Finder{a}, us)
 		if r.Count(graph.Deleted) != 1 || err != nil {
@@ -206,11 +206,11 @@ func (s settled) Update(ctx context.Context, changes []graph.Change) error {
 	return s.told.Update(ctx, changes)
 }
 
-func (s settled) SetAtOnce(changes []graph.Change) bool {
+func (s settled) UpdatesSynchronously(changes []graph.Change) bool {
 	return s.holds && changes[0].Field == "color"
 }
 
-func TestWhatIsSetAtOnceIsNotReadAfterwards(t *testing.T) {
+func TestWhatIsUpdatedSynchronouslyIsNotReadAfterwards(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		holds, repeated, cutOff bool

@@ -59,7 +59,7 @@ type Options struct {
 	// may show only now: each resource that was not there is looked at once more before it
 	// is made, and one that was there before it is deleted.
 	AfterCutOff bool
-	// Pace scales what an Expector and a Leaver expect, for a cloud that is slower or
+	// Pace scales what an Expector and a DeletionExpector expect, for a cloud that is slower or
 	// faster than the real one. It changes how often is asked, and nothing
 	// else. Zero means 1.
 	Pace float64
@@ -731,7 +731,7 @@ func (r *run) up(ctx context.Context, m Maker, s *step, seen State) error {
 			err := p.timed(func() error {
 				return r.call(context.WithValue(ctx, repeatedKey{}, &repeated), s.n, func(ctx context.Context) error { return u.Update(ctx, st.Drift) })
 			})
-			if a, ok := m.(SetAtOnce); ok && err == nil && !unsure && !repeated.Load() && !r.o.AfterCutOff && a.SetAtOnce(st.Drift) {
+			if a, ok := m.(UpdatesSynchronously); ok && err == nil && !unsure && !repeated.Load() && !r.o.AfterCutOff && a.UpdatesSynchronously(st.Drift) {
 				return nil
 			}
 			if err == nil {
@@ -786,8 +786,8 @@ func (s *step) seen(st State) {
 // remove carries out what nextRemove decides, until the resource is gone.
 func (r *run) remove(ctx context.Context, s *step, seen State) error {
 	var usual func() time.Duration
-	if l, ok := s.remover.(Leaver); ok {
-		usual = l.ExpectGone
+	if l, ok := s.remover.(DeletionExpector); ok {
+		usual = l.ExpectDeleted
 	}
 	var (
 		p      = r.o.poller(usual, s.n.timeout)
@@ -840,7 +840,7 @@ func (r *run) remove(ctx context.Context, s *step, seen State) error {
 			s.touched.Store(true)
 			r.calling(s, Event{Kind: Deleting, Note: st.Note})
 			err := p.timed(func() error { return r.call(ctx, s.n, rem.Delete) })
-			_, atOnce := rem.(GoneAtOnce)
+			_, atOnce := rem.(DeletesSynchronously)
 			if err == nil && atOnce && !r.o.AfterCutOff {
 				return nil
 			}

@@ -213,27 +213,27 @@ type Longer interface {
 	Longer() time.Duration
 }
 
-// Leaver is a Remover that knows how long it typically takes to be gone, which paces
-// the looks of a wait.
-type Leaver interface {
-	// ExpectGone returns the typical duration until Absent.
-	ExpectGone() time.Duration
+// DeletionExpector is a Remover that knows how long its deletion typically takes, by which the
+// reads of a wait are timed.
+type DeletionExpector interface {
+	// ExpectDeleted returns the typical duration until Absent.
+	ExpectDeleted() time.Duration
 }
 
-// GoneAtOnce is a Remover that is gone when the service has accepted its deletion, so
-// that it need not be looked at again.
-type GoneAtOnce interface {
+// DeletesSynchronously is a Remover that no longer exists when the service has accepted its
+// deletion, so that it need not be read again.
+type DeletesSynchronously interface {
 	Remover
-	GoneAtOnce()
+	DeletesSynchronously()
 }
 
-// SetAtOnce is an Updater of which some changes hold when the service has accepted the
-// calls of Update, so that it need not be read again after these. Nothing may need what
-// Last returns of such fields.
-type SetAtOnce interface {
+// UpdatesSynchronously is an Updater some of whose changes are in force when the service has
+// accepted the calls of Update, so that it need not be read again after them. Nothing may
+// need what Last returns of such fields.
+type UpdatesSynchronously interface {
 	Updater
-	// SetAtOnce reports whether that is so of all of these changes.
-	SetAtOnce(changes []Change) bool
+	// UpdatesSynchronously reports whether that holds for all of these changes.
+	UpdatesSynchronously(changes []Change) bool
 }
 
 // HeldError is wrapped by the error of a Delete that sent nothing, since something is

@@ -327,8 +327,8 @@ func TestARunThatWasCutOffLosesWhatItSentLast(t *testing.T) {
 	})
 }
 
-// TestContentionIsToldAsALock has no write come through.
-func TestContentionIsToldAsALock(t *testing.T) {
+// TestContentionIsReportedAsALock has no write come through.
+func TestContentionIsReportedAsALock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cloud := newParameterStore()
