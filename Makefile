@@ -1,4 +1,4 @@
-.PHONY: try build test check release-check bench bench-deploy bench-speed bench-growth bench-start conformance conformance-aws
+.PHONY: try build test test-commands test-kills check release-check bench bench-deploy bench-speed bench-growth bench-start conformance conformance-aws
 
 try: build ## deploy the books API on this machine, and use it
 	.ci/setup run
@@ -12,13 +12,19 @@ build: ## bin/bookctl, and bin/bookapi, which 'bookctl up' then need only link
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/bookctl ./cmd/bookapi
 
 # The tests of the command line run the program: a race in it shows in those of the packages that it is made of, and
-# in its main job, for which it is built with the detector. Runs are killed at some of their writes under it, and at
-# all of them without. Tests of the command line wait for most of their time. go vet, which would look at all of the SDK twice, is among the linters of 'make check'.
+# in its main job, for which it is built with the detector. They wait for most of their time, so runs are killed at all
+# of their writes meanwhile, on simulated clocks; under the detector, at some of them. go vet, which would look at all
+# of the SDK twice, is among the linters of 'make check'.
 test: ## install what is missing, then every test, under the race detector where that sees what runs
 	.ci/setup
-	CGO_ENABLED=0 go test -vet=off -trimpath -parallel 6 -timeout 40m ./internal/cli
-	CGO_ENABLED=0 go test -vet=off -trimpath -skip WithRealParts -timeout 20m ./internal/cli/internal/kill
+	$(MAKE) --jobs 2 test-commands test-kills
 	go test -vet=off -race -p 2 -parallel 2 -timeout 40m $$(go list ./... | grep -v '/internal/cli$$')
+
+test-commands:
+	CGO_ENABLED=0 go test -vet=off -trimpath -parallel 6 -timeout 40m ./internal/cli
+
+test-kills:
+	CGO_ENABLED=0 go test -vet=off -trimpath -skip WithRealParts -timeout 40m ./internal/cli/internal/kill
 
 check: ## what CI runs
 	.ci/run
