@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/bookctl/bookctl/internal/provision/graph"
@@ -49,7 +51,7 @@ func (s observed) expired() bool { return s.now.Sub(s.touched) > s.Lease }
 
 // dead reports whether the holder was a process of this machine that has ended.
 func (s observed) dead() bool {
-	return s.Machine != "" && s.Machine == machine() && s.Process != os.Getpid() && !running(s.Process)
+	return s.Machine != "" && s.Machine == machine() && s.Process != os.Getpid() && !running(procfs, s.Process)
 }
 
 // ownClaim returns the claim that a run has made at a name, if it is the last of the chain
@@ -146,15 +148,35 @@ func machine() string {
 	return string(bytes.TrimSpace(boot)) + " " + space
 }
 
+// procfs is where Linux tells of processes.
+const procfs = "/proc"
+
 // running reports whether a process is running. A process that has ended, and whose
 // parent has not waited for it yet (Z), still has an entry:
 // https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
-func running(process int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", process))
+//
+// No entry does not mean that the process has ended: mounted with hidepid, as systemd
+// does for ProtectProc=, proc has none for the processes of other users. A signal still
+// distinguishes them, because it is refused with EPERM and not with ESRCH:
+// https://man7.org/linux/man-pages/man5/proc.5.html
+// https://man7.org/linux/man-pages/man2/kill.2.html
+func running(proc string, process int) bool {
+	stat, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(process), "stat"))
 	if err != nil {
-		return !errors.Is(err, os.ErrNotExist)
+		return !errors.Is(err, os.ErrNotExist) || !ended(process)
 	}
 	// The state follows the name, which is in brackets and may contain brackets too.
 	state := bytes.TrimSpace(stat[bytes.LastIndexByte(stat, ')')+1:])
 	return !bytes.HasPrefix(state, []byte("Z")) && !bytes.HasPrefix(state, []byte("X"))
+}
+
+// ended reports whether there is no process of that number. It sends signal 0, which
+// only checks.
+func ended(process int) bool {
+	p, err := os.FindProcess(process)
+	if err != nil {
+		return false
+	}
+	err = p.Signal(syscall.Signal(0))
+	return errors.Is(err, os.ErrProcessDone)
 }
