@@ -212,6 +212,13 @@ func (s holderSearch) holders(ctx context.Context) ([]Holder, error) {
 
 func (s holderSearch) ours(tags []types.Tag) bool { return tagMap(tags)[TagStack] == s.stack }
 
+// created reports whether bookctl created what has these tags. A resource that somebody gave
+// the tag of the stack alone, such as a copy, is none of the graph: nothing deletes it before
+// the VPC that it is in.
+func (s holderSearch) created(tags []types.Tag) bool {
+	return s.ours(tags) && tagMap(tags)[TagResource] != ""
+}
+
 // holder creates one that is in a VPC, or at it.
 func (s holderSearch) holder(kind string, id *string, what string, tags []types.Tag, owner *string, where string, holds ...string) Holder {
 	return Holder{Kind: kind, ID: aws.ToString(id), What: what, Where: where, Owner: aws.ToString(owner), Tags: tagMap(tags), Holds: holds}
@@ -221,7 +228,7 @@ func (s holderSearch) holder(kind string, id *string, what string, tags []types.
 func (s holderSearch) own() []string {
 	var out []string
 	for _, g := range s.groups {
-		if s.ours(g.Tags) || aws.ToString(g.GroupName) == defaultGroup {
+		if s.created(g.Tags) || aws.ToString(g.GroupName) == defaultGroup {
 			out = append(out, aws.ToString(g.GroupId))
 		}
 	}
@@ -283,7 +290,7 @@ func (s holderSearch) subnets(ctx context.Context) ([]Holder, error) {
 	}
 	var out []Holder
 	for _, x := range found.Subnets {
-		if !s.ours(x.Tags) {
+		if !s.created(x.Tags) {
 			out = append(out, s.holder("subnet", x.SubnetId, aws.ToString(x.CidrBlock), x.Tags, x.OwnerId, "is in "+aws.ToString(x.VpcId), aws.ToString(x.VpcId)))
 		}
 	}
@@ -297,7 +304,7 @@ func (s holderSearch) tables(ctx context.Context) ([]Holder, error) {
 	}
 	var out []Holder
 	for _, x := range found.RouteTables {
-		if s.ours(x.Tags) || slices.ContainsFunc(x.Associations, func(a types.RouteTableAssociation) bool { return aws.ToBool(a.Main) }) {
+		if s.created(x.Tags) || slices.ContainsFunc(x.Associations, func(a types.RouteTableAssociation) bool { return aws.ToBool(a.Main) }) {
 			continue
 		}
 		out = append(out, s.holder("route table", x.RouteTableId, "", x.Tags, x.OwnerId, "is in "+aws.ToString(x.VpcId), aws.ToString(x.VpcId)))
@@ -312,7 +319,7 @@ func (s holderSearch) acls(ctx context.Context) ([]Holder, error) {
 	}
 	var out []Holder
 	for _, x := range found.NetworkAcls {
-		if !aws.ToBool(x.IsDefault) && !s.ours(x.Tags) {
+		if !aws.ToBool(x.IsDefault) && !s.created(x.Tags) {
 			out = append(out, s.holder("network ACL", x.NetworkAclId, "", x.Tags, x.OwnerId, "is in "+aws.ToString(x.VpcId), aws.ToString(x.VpcId)))
 		}
 	}

@@ -57,3 +57,43 @@ func TestWhatGuardDutyCreatedIsNamedWithTheCommandsThatDeleteIt(t *testing.T) {
 		t.Errorf("the next step is %q, without %q", next, want)
 	}
 }
+
+// TestAGroupWithTheStacksTagThatBookctlDidNotCreateBlocksADestroy has security groups in the
+// stack's VPC: one with both tags of a resource of the stack, and one that somebody gave the
+// tag of the stack alone. The second is no resource of the stack, so nothing of it would be
+// deleted before the VPC, and the destroy would wait for it in vain.
+func TestAGroupWithTheStacksTagThatBookctlDidNotCreateBlocksADestroy(t *testing.T) {
+	t.Parallel()
+	endpoint, ctx := moto.Start(t), t.Context()
+	c := (&wire{}).clients(endpoint)
+	tags := func(kind ec2types.ResourceType, resource string) []ec2types.TagSpecification {
+		all := []ec2types.Tag{{Key: aws.String(provision.TagStack), Value: aws.String("book")}}
+		if resource != "" {
+			all = append(all, ec2types.Tag{Key: aws.String(provision.TagResource), Value: &resource})
+		}
+		return []ec2types.TagSpecification{{ResourceType: kind, Tags: all}}
+	}
+	vpc, err := c.EC2.CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: aws.String("10.0.0.0/16"), TagSpecifications: tags(ec2types.ResourceTypeVpc, "vpc")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	group := func(name, resource string) string {
+		t.Helper()
+		sg, err := c.EC2.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{
+			VpcId: vpc.Vpc.VpcId, GroupName: &name, Description: &name, TagSpecifications: tags(ec2types.ResourceTypeSecurityGroup, resource),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return *sg.GroupId
+	}
+	group("book-sg-task", "sg-task")
+	if err := provision.CheckHolders(ctx, c, "book", provision.Deployed{}); err != nil {
+		t.Fatalf("the stack's own group blocks it: %v", err)
+	}
+	copied := group("copied", "")
+	held := (*provision.HeldError)(nil)
+	if err := provision.CheckHolders(ctx, c, "book", provision.Deployed{}); !errors.As(err, &held) || len(held.Holders) != 1 || held.Holders[0].ID != copied {
+		t.Errorf("what blocks the destroy is %v, not %s", err, copied)
+	}
+}
