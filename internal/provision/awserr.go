@@ -101,9 +101,10 @@ var passing = []struct{ code, text, reason string }{
 	// What EC2 just made, as load balancers see it.
 	{"SubnetNotFound", "", "the subnet is not visible yet"},
 
-	// A database takes no change, and no final snapshot, while it is busy with
-	// another: hashicorp/terraform-provider-aws PR 46687.
-	{"InvalidDBInstanceState", "", "the database is busy with something else"},
+	// A database takes no change, and no snapshot, while it is busy with another
+	// (hashicorp/terraform-provider-aws PR 46687), or in a state that does not pass. The
+	// message says which.
+	{"InvalidDBInstanceState", "", ""},
 	{"InvalidDBParameterGroupState", "", "a database still uses it"},
 	// Its message names the database.
 	{"InvalidDBSubnetGroupStateFault", "", ""},

@@ -50,6 +50,20 @@ func jsonError(status int, code, message string) http.HandlerFunc {
 	}
 }
 
+// TestABusyDatabaseIsExplainedByRDS has RDS refuse a change for its state: which one that is,
+// and whether it passes, only its message says.
+func TestABusyDatabaseIsExplainedByRDS(t *testing.T) {
+	t.Parallel()
+	const why = "Instance book-database cannot be modified in the state inaccessible-encryption-credentials."
+	_, err := answering(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(400)
+		_, _ = io.WriteString(w, "<ErrorResponse><Error><Code>InvalidDBInstanceState</Code><Message>"+why+"</Message></Error></ErrorResponse>")
+	}).RDS.ModifyDBInstance(t.Context(), &rds.ModifyDBInstanceInput{DBInstanceIdentifier: aws.String("book-database")})
+	if reason, passes := provision.Transient(err); !passes || reason != why {
+		t.Errorf("%q, %t, of %v", reason, passes, err)
+	}
+}
+
 func TestErrorsAreTakenForWhatTheyAre(t *testing.T) {
 	t.Parallel()
 	type class struct {

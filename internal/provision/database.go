@@ -555,10 +555,12 @@ func (d *Database) Attributes() graph.Attributes[liveDatabase] {
 	}
 }
 
-// start starts a stopped instance, which takes RDS minutes.
-func (d *Database) start(ctx context.Context, _ []graph.Change) error {
-	if _, err := d.rds.StartDBInstance(ctx, &rds.StartDBInstanceInput{DBInstanceIdentifier: d.identifier()}); err != nil {
-		return fmt.Errorf("start database %s: %w", *d.identifier(), err)
+func (d *Database) start(ctx context.Context, _ []graph.Change) error { return d.startInstance(ctx) }
+
+// startInstance starts a stopped instance, which takes RDS minutes.
+func (d databases) startInstance(ctx context.Context) error {
+	if _, err := d.rds.StartDBInstance(ctx, &rds.StartDBInstanceInput{DBInstanceIdentifier: aws.String(d.databaseName())}); err != nil {
+		return fmt.Errorf("start database %s: %w", d.databaseName(), err)
 	}
 	return nil
 }

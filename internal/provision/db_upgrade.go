@@ -87,7 +87,10 @@ func (s *UpgradeSnapshot) Wanted(live *liveSnapshot) *liveSnapshot { return live
 func (s *UpgradeSnapshot) Attributes() graph.Attributes[liveSnapshot] { return nil }
 
 // Create asks for the snapshot. It is named before, and the name kept when the call is
-// sent again: the call may be done and its answer lost.
+// sent again: the call may be done and its answer lost. A stopped database is started first:
+// "The source DB instance must be in the available or storage-optimization state", and until
+// then RDS refuses the call with an error that passes.
+// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBSnapshot.html
 func (s *UpgradeSnapshot) Create(ctx context.Context) (string, error) {
 	db, err := s.instance(ctx)
 	if err != nil {
@@ -95,6 +98,11 @@ func (s *UpgradeSnapshot) Create(ctx context.Context) (string, error) {
 	}
 	if db == nil {
 		return "", fmt.Errorf("database %s is gone", s.databaseName())
+	}
+	if aws.ToString(db.DBInstanceStatus) == dbStopped {
+		if err := s.startInstance(ctx); err != nil {
+			return "", err
+		}
 	}
 	if s.asked == "" {
 		s.asked = s.names().UpgradeSnapshot(aws.ToString(db.DbiResourceId), major(aws.ToString(db.EngineVersion)), s.now())

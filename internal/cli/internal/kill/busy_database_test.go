@@ -148,3 +148,28 @@ func TestAPauseSaysWhyRDSDoesNotStopTheDatabase(t *testing.T) {
 		}
 	})
 }
+
+// TestAPausedDatabaseIsStartedBeforeItsUpgrade upgrades the database of a paused stack: RDS
+// takes the snapshot before it only once the database runs.
+func TestAPausedDatabaseIsStartedBeforeItsUpgrade(t *testing.T) {
+	t.Parallel()
+	withDatabase(t, func(t *testing.T, a *account, c provision.Clients) {
+		before := *databaseOf(t, c).EngineVersion
+		if _, err := paused(t, c); err != nil {
+			t.Fatal(err)
+		}
+		a.spec.UpgradeFrom, a.spec.DBVersion = before, "18"
+		begun := time.Now()
+		if err := a.up(t.Context(), &wire{}); err != nil || time.Since(begun) > time.Hour {
+			t.Errorf("after %s: %v", time.Since(begun), err)
+		}
+		db := databaseOf(t, c)
+		if *db.DBInstanceStatus != "available" || !strings.HasPrefix(*db.EngineVersion, "18.") {
+			t.Errorf("it is %s, with version %s", *db.DBInstanceStatus, *db.EngineVersion)
+		}
+		out, err := c.RDS.DescribeDBSnapshots(t.Context(), &rds.DescribeDBSnapshotsInput{SnapshotType: aws.String("manual")})
+		if err != nil || len(out.DBSnapshots) != 1 || *out.DBSnapshots[0].EngineVersion != before {
+			t.Errorf("snapshots: %v, %v", out.DBSnapshots, err)
+		}
+	})
+}
