@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
+
+	"github.com/bookctl/bookctl/internal/hint"
 )
 
 func TestASecretIsReadInEveryFormThatAWSShows(t *testing.T) {
@@ -78,6 +81,57 @@ func TestWhatLeavesAFinalSnapshot(t *testing.T) {
 		}
 		if err := d.removable(db, true); err != nil {
 			t.Errorf("%s, without a snapshot: %v", status, err)
+		}
+	}
+}
+
+// TestTheDataOfABrokenDatabaseIsKept goes by what RDS's guide says of these states: what is
+// said next must not delete the snapshots and backups that the data is in, and says so of what
+// does.
+func TestTheDataOfABrokenDatabaseIsKept(t *testing.T) {
+	t.Parallel()
+	const (
+		alone = "'aws rds delete-db-instance --db-instance-identifier book-database --skip-final-snapshot --no-delete-automated-backups' deletes it alone"
+		all   = "'bookctl destroy --purge-snapshots' deletes it with every snapshot and backup of the stack"
+		pitr  = "first recover its data of 2026-11-30T12:00:00Z: 'aws rds restore-db-instance-to-point-in-time --source-db-instance-identifier book-database " +
+			"--target-db-instance-identifier book-database-recovered --use-latest-restorable-time --no-publicly-accessible --db-subnet-group-name book-database'; " +
+			"once that is available, 'aws rds create-db-snapshot --db-instance-identifier book-database-recovered --db-snapshot-identifier book-database-recovered'"
+		protection = "'aws rds modify-db-instance --db-instance-identifier book-database --no-deletion-protection' turns its protection off"
+		latest     = "once it is gone, 'bookctl up --restore latest' starts from the newest snapshot"
+	)
+	d := databases{identity: identity{stack: "book"}}
+	for _, c := range []struct {
+		status           string
+		backups, protect bool
+		restore          string
+		up, destroy      []string
+	}{
+		{status: "restore-error", up: []string{alone, latest}, destroy: []string{alone, "then 'bookctl destroy' deletes the rest", all}},
+		{status: "restore-error", restore: "old", up: []string{alone, "once it is gone, the same command restores old again"}},
+		{status: "incompatible-restore", up: []string{alone, latest}, destroy: []string{alone, all}},
+		{status: "incompatible-restore", protect: true, up: []string{protection, alone}},
+		{status: "failed", up: []string{alone, latest}, destroy: []string{alone, all}},
+		{status: "failed", backups: true, up: []string{pitr, alone, "once it is gone, 'bookctl up --restore book-database-recovered' starts from what was recovered"}, destroy: []string{pitr, alone, all}},
+		{status: "incompatible-network", up: []string{"describe-events"}, destroy: []string{"describe-events", all}},
+	} {
+		db := &rdstypes.DBInstance{
+			DBInstanceIdentifier: aws.String("book-database"), DBInstanceStatus: &c.status, CopyTagsToSnapshot: aws.Bool(true), DeletionProtection: &c.protect,
+			DBSubnetGroup: &rdstypes.DBSubnetGroup{DBSubnetGroupName: aws.String("book-database")},
+		}
+		if c.backups {
+			db.LatestRestorableTime = aws.Time(time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC))
+		}
+		up := d.remedy(db, c.restore).String()
+		for _, says := range c.up {
+			if !strings.Contains(up, says) {
+				t.Errorf("%s: up says\n\t%s\nwithout\n\t%s", c.status, up, says)
+			}
+		}
+		destroy := hint.Of(d.removable(db, false)).String()
+		for _, says := range c.destroy {
+			if !strings.Contains(destroy, says) {
+				t.Errorf("%s: destroy says\n\t%s\nwithout\n\t%s", c.status, destroy, says)
+			}
 		}
 	}
 }

@@ -397,7 +397,7 @@ func (d *Database) Judge(live *liveDatabase, st graph.State) graph.State {
 	}
 	if st.Phase == graph.Unrecoverable {
 		status := aws.ToString(live.instance.DBInstanceStatus)
-		st.Next = d.remedy(status)
+		st.Next = d.remedy(live.instance, d.options.restore)
 		if status == "storage-full" && hasField(st.Drift, "storage") || status == dbStopped {
 			st.Phase, st.Next = graph.Ready, hint.Message{}
 		}
@@ -446,8 +446,10 @@ func databasePhase(status string) graph.Phase {
 	return graph.Pending
 }
 
-// remedy is what gets the database out of a broken status.
-func (d databases) remedy(status string) hint.Message {
+// remedy is what gets the database out of a broken status. Restore is what this run was to
+// restore it from, or "".
+func (d databases) remedy(db *types.DBInstance, restore string) hint.Message {
+	status := aws.ToString(db.DBInstanceStatus)
 	switch status {
 	case dbStopped:
 		return hint.New("%s starts it", hint.Command("up"))
@@ -456,13 +458,69 @@ func (d databases) remedy(status string) hint.Message {
 	case "insufficient-capacity":
 		return hint.New("AWS has no such instance free in its zone: try again later, or with another --db-class")
 	case "incompatible-network":
-		return hint.New("RDS can't find addresses or its subnet group: %s tells more", hint.AWS("rds", "describe-events", "--source-type", "db-instance", "--source-identifier", d.databaseName()))
+		return hint.New("RDS can't find addresses or its subnet group: %s tells more", d.events())
 	case "incompatible-parameters":
 		return hint.New("it does not start with its parameters: undo what was changed in its parameter group")
 	case "inaccessible-encryption-credentials", "inaccessible-encryption-credentials-recoverable":
 		return hint.New("its KMS key is disabled or gone: enable the key and start the database")
+	case "deleting", "delete-precheck":
+		return hint.New("once it is gone, %s starts from its snapshot, if it leaves one", hint.Command("up", "--restore", "latest"))
 	}
-	return hint.New("it does not recover by itself: once it is removed, %s makes a new one from the newest snapshot", hint.Command("up", "--restore", "latest"))
+	if !lost[status] {
+		return hint.New("it does not recover by itself: %s tells more", d.events())
+	}
+	first := recovered(db)
+	var again hint.Message
+	switch {
+	case !first.Empty():
+		again = hint.New("%s starts from what was recovered", hint.Command("up", "--restore", recoveredName(db)))
+	case restore != "":
+		again = hint.New("the same command restores %s again, and %s lists others", restore, hint.Command("db", "snapshots"))
+	default:
+		again = hint.New("%s starts from the newest snapshot, or with an id instead of latest from another one that %s lists", hint.Command("up", "--restore", "latest"), hint.Command("db", "snapshots"))
+	}
+	return hint.New("it does not recover by itself: %s; once it is gone, %s", hint.Join("; ", first, deletedAlone(db)), again)
+}
+
+// events is the command that shows what RDS says of the database.
+func (d databases) events() hint.Invocation {
+	return hint.AWS("rds", "describe-events", "--source-type", "db-instance", "--source-identifier", d.databaseName())
+}
+
+// recoveredName names the instance and the snapshot to which data is recovered.
+func recoveredName(db *types.DBInstance) string {
+	return aws.ToString(db.DBInstanceIdentifier) + "-recovered"
+}
+
+// recovered returns how the data of an instance that failed gets into a snapshot, as RDS's
+// guide says: "Perform a point-in-time restore to the latest restorable time of the DB
+// instance to recover the data." It is empty where there is no such time.
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/accessing-monitoring.html
+func recovered(db *types.DBInstance) hint.Message {
+	if aws.ToString(db.DBInstanceStatus) != "failed" || db.LatestRestorableTime == nil {
+		return hint.Message{}
+	}
+	words := []string{
+		"rds", "restore-db-instance-to-point-in-time", "--source-db-instance-identifier", aws.ToString(db.DBInstanceIdentifier),
+		"--target-db-instance-identifier", recoveredName(db), "--use-latest-restorable-time", "--no-publicly-accessible",
+	}
+	if g := db.DBSubnetGroup; g != nil {
+		words = append(words, "--db-subnet-group-name", aws.ToString(g.DBSubnetGroupName))
+	}
+	return hint.New("first recover its data of %s: %s; once that is available, %s; once the snapshot is, %s", db.LatestRestorableTime.UTC().Format(time.RFC3339),
+		hint.AWS(words...), hint.AWS("rds", "create-db-snapshot", "--db-instance-identifier", recoveredName(db), "--db-snapshot-identifier", recoveredName(db)),
+		hint.AWS("rds", "delete-db-instance", "--db-instance-identifier", recoveredName(db), "--skip-final-snapshot"))
+}
+
+// deletedAlone returns how an instance that leaves no snapshot is deleted, and neither the
+// stack's snapshots nor its automated backups.
+func deletedAlone(db *types.DBInstance) hint.Message {
+	name := aws.ToString(db.DBInstanceIdentifier)
+	alone := hint.New("%s deletes it alone, and keeps all snapshots and backups", hint.AWS("rds", "delete-db-instance", "--db-instance-identifier", name, "--skip-final-snapshot", "--no-delete-automated-backups"))
+	if aws.ToBool(db.DeletionProtection) {
+		alone = hint.New("%s turns its protection off, and %s", hint.AWS("rds", "modify-db-instance", "--db-instance-identifier", name, "--no-deletion-protection"), alone)
+	}
+	return alone
 }
 
 // Attributes implements graph.Shape. Settings are changed at once and not in the next
@@ -933,7 +991,7 @@ func (d *Database) Delete(ctx context.Context) error {
 	if aws.ToString(db.DBInstanceStatus) == dbStopped && isCode(err, "InvalidDBInstanceState") {
 		// Not wrapped, or it would be taken for an error that passes by itself:
 		// this one does not while nobody starts the database.
-		return hint.Add(fmt.Errorf("delete database %s, which is stopped: %s", *d.identifier(), err.Error()), d.remedy(dbStopped))
+		return hint.Add(fmt.Errorf("delete database %s, which is stopped: %s", *d.identifier(), err.Error()), d.remedy(db, ""))
 	}
 	if err != nil && !isCode(err, "DBInstanceNotFound") {
 		return fmt.Errorf("delete database %s: %w", *d.identifier(), err)
@@ -964,10 +1022,15 @@ func (d databases) removable(db *types.DBInstance, skipSnapshot bool) error {
 	}
 	if status == dbStopped && !aws.ToBool(db.CopyTagsToSnapshot) {
 		// Nothing of a stopped instance can be changed.
-		return hint.Add(fmt.Errorf("database %s is stopped, and its snapshot would not carry the stack's tags: %w that would be found again", name, ErrWouldLoseData), d.remedy(status))
+		return hint.Add(fmt.Errorf("database %s is stopped, and its snapshot would not carry the stack's tags: %w that would be found again", name, ErrWouldLoseData), d.remedy(db, ""))
 	}
 	if snapshotless[status] {
-		return hint.With(fmt.Errorf("database %s is %q: %w in that state", name, status, ErrWouldLoseData), "%s; or %s removes it with its data", d.remedy(status), hint.Command("destroy", "--purge-snapshots"))
+		all := hint.New("%s deletes it with every snapshot and backup of the stack", hint.Command("destroy", "--purge-snapshots"))
+		next := hint.New("%s; or %s", d.remedy(db, ""), all)
+		if lost[status] {
+			next = hint.New("%s; then %s deletes the rest of the stack; or %s", hint.Join("; ", recovered(db), deletedAlone(db)), hint.Command("destroy"), all)
+		}
+		return hint.Add(fmt.Errorf("database %s is %q: %w in that state", name, status, ErrWouldLoseData), next)
 	}
 	return nil
 }
@@ -981,6 +1044,10 @@ var snapshotless = map[string]bool{
 	"failed": true, "incompatible-restore": true, "incompatible-network": true, "restore-error": true,
 	"inaccessible-encryption-credentials": true, "inaccessible-encryption-credentials-recoverable": true,
 }
+
+// lost are the statuses of an instance that never serves again: its data is in snapshots and
+// backups alone.
+var lost = map[string]bool{"failed": true, "restore-error": true, "incompatible-restore": true}
 
 // CheckDestroy says, before anything is touched, why a stack must not be
 // destroyed: its database or load balancer is protected (ErrProtected), or the
@@ -1031,7 +1098,7 @@ func (d *Database) gone(ctx context.Context) (st graph.State, taking bool, err e
 		return absent, false, nil
 	case "failed":
 		return graph.State{}, false, hint.With(fmt.Errorf("final snapshot %s: %w: it failed; the database and what it needs are left as they are", name, ErrWouldLoseData),
-			"%s shows why; %s removes it with its data", hint.AWS("rds", "describe-events", "--source-type", "db-snapshot"), hint.Command("destroy", "--purge-snapshots"))
+			"%s shows why; %s deletes it with every snapshot and backup of the stack", hint.AWS("rds", "describe-events", "--source-type", "db-snapshot"), hint.Command("destroy", "--purge-snapshots"))
 	default:
 		waiting.Note = fmt.Sprintf("final snapshot %s: %s, %d%%", name, aws.ToString(s.Status), aws.ToInt32(s.PercentProgress))
 		return waiting, true, nil

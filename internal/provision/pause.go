@@ -124,7 +124,7 @@ func (d databases) stoppable(db *rdstypes.DBInstance) error {
 	case status == dbStopped:
 		return nil
 	case databasePhase(status) == graph.Terminating, databasePhase(status) == graph.Unrecoverable:
-		return hint.Add(fmt.Errorf("database %s is %q, and can't be stopped", name, status), d.remedy(status))
+		return hint.Add(fmt.Errorf("database %s is %q, and can't be stopped", name, status), d.remedy(db, ""))
 	case status == "storage-optimization":
 		// https://repost.aws/knowledge-center/rds-stuck-in-storage-optimization
 		return hint.With(fmt.Errorf("database %s is %q, which may take RDS a day: it stops one that is available", name, status),

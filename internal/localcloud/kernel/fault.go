@@ -73,6 +73,10 @@ type Faults struct {
 	// that was to be deleted with a final snapshot is then not deleted.
 	// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBInstance.html
 	SnapshotsFail bool `json:"snapshotsFail,omitempty"`
+	// RestoresFail makes every instance that is restored from a snapshot end as
+	// "restore-error".
+	// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/accessing-monitoring.html
+	RestoresFail bool `json:"restoresFail,omitempty"`
 	// UpgradesFail makes RDS reject every upgrade of a database after its checks.
 	// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_UpgradeDBInstance.PostgreSQL.MajorVersion.Process.html
 	UpgradesFail bool `json:"upgradesFail,omitempty"`

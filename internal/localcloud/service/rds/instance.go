@@ -31,7 +31,7 @@ const (
 	dbStarting     = "starting"
 	dbDeleting     = "deleting"
 	dbFailed       = "failed"
-	dbBadRestore   = "incompatible-restore"
+	dbBadRestore   = "restore-error"
 	dbBadParameter = "incompatible-parameters"
 	dbUpgrading    = "upgrading"
 	dbOptimizing   = "storage-optimization"

@@ -193,9 +193,12 @@ func (s *Service) make(ctx context.Context, db instance) error {
 		return err
 	}
 	if !server.Exists() {
-		if db.Source != "" {
+		switch {
+		case db.Source != "" && s.Faults().RestoresFail:
+			err = errors.New("the faults say that it fails")
+		case db.Source != "":
 			err = server.Restore(ctx, db.Source)
-		} else {
+		default:
 			err = server.Create(ctx, db.Version)
 		}
 		if err != nil {
